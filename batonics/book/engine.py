@@ -1,0 +1,313 @@
+"""The host of the fold: makes room, calls the kernel, and answers questions about the books.
+
+One rule: whatever the sizes of the batches, the same records give the same books, to the byte.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batonics.book import kernels, table_kernels
+from batonics.book.state import (
+    ASK,
+    BID,
+    ROW,
+    SLOT,
+    Anomaly,
+    Bbo,
+    Book,
+    Closing,
+    Delta,
+    Events,
+    Ladder,
+    Level,
+    Order,
+    Outputs,
+    Room,
+    State,
+    Status,
+    Total,
+    aligned_zeros,
+    empty_levels,
+    empty_orders,
+    new_state,
+)
+from batonics.model.mbo import UNDEF_TIMESTAMP, MboBatch
+
+
+class Folded(NamedTuple):
+    """What one batch came to. The arrays are views into buffers that the next batch overwrites."""
+
+    bbo: NDArray[np.int64]  # (rows, len(Bbo)): after each record
+    deltas: NDArray[np.int64]  # (deltas, len(Delta))
+    closings: NDArray[np.int64]  # (ends of events, len(Closing))
+
+
+class Levels(NamedTuple):
+    """Levels of books, by book, bids before asks, best first."""
+
+    book: NDArray[np.int64]
+    side: NDArray[np.int64]  # 0 bid, 1 ask
+    price: NDArray[np.int64]
+    size: NDArray[np.int64]
+    count: NDArray[np.int64]
+
+
+class Orders(NamedTuple):
+    """Live orders of books, by book, bids before asks, best level first, in priority order."""
+
+    book: NDArray[np.int64]
+    side: NDArray[np.int64]  # 0 bid, 1 ask
+    price: NDArray[np.int64]
+    order_id: NDArray[np.uint64]
+    size: NDArray[np.int64]
+    priority: NDArray[np.int64]
+
+
+class BookEngine:
+    """Any number of books, folded batch after batch.
+
+    Args:
+        bbo: keep the BBO after every record of the batch just folded.
+        deltas: keep the level deltas and event ends of the batch just folded.
+    """
+
+    def __init__(self, *, bbo: bool = False, deltas: bool = False) -> None:
+        self.state = new_state()
+        self.records = 0
+        self._want_bbo, self._want_deltas = bbo, deltas
+        nothing = np.empty(0, np.int64)
+        self._out = Outputs(nothing, nothing, nothing)
+        self._scratch = np.empty(kernels.BLOCK, np.int64), np.empty(kernels.BLOCK, np.int64)
+        self._seen = np.empty((0, 3), np.uint64)  # last ts_event, ts_recv, sequence of each book
+
+    # ------------------------------------------------------------------ folding
+
+    def fold(self, batch: MboBatch) -> Folded:
+        """Apply a batch of records in order."""
+        # One signature whether a column may be written to or not: one compilation.
+        events = Events._make(_read_only(getattr(batch, name)) for name in Events._fields)
+        rows = len(events.action)
+        totals = self.state.totals
+        totals[Total.DELTAS] = totals[Total.CLOSINGS] = 0
+        self._fit_outputs(rows)
+        row = 0
+        while True:
+            row, lacking = kernels.fold(events, row, self.state, self._out, *self._scratch)
+            if lacking == Room.DONE:
+                break
+            self._make_room(lacking)
+        self.records += rows
+        self._note_last_rows(batch)
+        return self._folded(rows)
+
+    def mark_new_day(self) -> None:
+        """A new day's stream begins (rule 21): every book is cold until its R or snapshot.
+
+        The books stay as they are; an open snapshot ends.
+        """
+        rows = self._rows()
+        rows[:, Book.STATUS] = Status.COLD
+        rows[:, Book.EVENTS] += rows[:, Book.SNAPSHOT_OPEN]
+        rows[:, Book.EVENT_OPEN] &= 1 - rows[:, Book.SNAPSHOT_OPEN]
+        rows[:, Book.SNAPSHOT_OPEN] = 0
+
+    def _fit_outputs(self, rows: int) -> None:
+        bbo, deltas, closings = self._out
+        if self._want_bbo and len(bbo) < rows * len(Bbo):
+            bbo = np.empty(rows * len(Bbo), np.int64)
+        if self._want_deltas and len(deltas) == 0:
+            deltas = np.empty(4 * kernels.BLOCK * len(Delta), np.int64)
+        if self._want_deltas and len(closings) < (2 * rows + 2) * len(Closing):
+            # A record may end two events: an open snapshot before it, and its own.
+            closings = np.empty((2 * rows + 2) * len(Closing), np.int64)
+        self._out = Outputs(bbo, deltas, closings)
+
+    def _make_room(self, lacking: int) -> None:
+        state = self.state
+        if lacking == Room.ORDERS:
+            self._rebuild_orders()
+        elif lacking == Room.LEVELS:
+            self._rebuild_levels()
+        elif lacking == Room.BOOKS:
+            self._double_books()
+        elif lacking == Room.POOL:
+            self.state = state._replace(
+                run_keys=_doubled(state.run_keys), run_slots=_doubled(state.run_slots)
+            )
+        elif lacking == Room.DELTAS:
+            self._out = self._out._replace(deltas=_doubled(self._out.deltas))
+        else:
+            raise AssertionError(f"the fold stopped for an unknown reason: {lacking}")
+
+    def _rebuild_orders(self) -> None:
+        state = self.state
+        alive = len(self._live_slots())
+        slots = _power_of_two(4 * (alive + kernels.BLOCK))
+        orders = empty_orders(slots)
+        taken = table_kernels.rebuild_orders(
+            state.orders, orders, slots - 1, _shift(slots), state.books
+        )
+        state.totals[Total.ORDERS] = taken
+        self.state = state._replace(orders=orders)
+
+    def _rebuild_levels(self) -> None:
+        state = self.state
+        in_runs = int(np.count_nonzero(state.levels[Level.OWNER :: SLOT] & 1))
+        slots = _power_of_two(4 * (in_runs + kernels.BLOCK))
+        levels = empty_levels(slots)
+        state.totals[Total.LEVELS] = table_kernels.rebuild_levels(
+            state.levels,
+            levels,
+            slots - 1,
+            _shift(slots),
+            state.orders,
+            state.books,
+            self.book_count,
+            state.run_slots,
+            np.zeros(len(state.levels) // SLOT, np.int64),
+        )
+        self.state = state._replace(levels=levels)
+
+    def _double_books(self) -> None:
+        state = self.state
+        books = aligned_zeros(2 * len(state.books))
+        books[: len(state.books)] = state.books
+        index = np.zeros(2 * len(state.index), np.int64)
+        table_kernels.rebuild_index(index, books, self.book_count)
+        self.state = state._replace(
+            books=books, index=index, anomalies=_doubled(state.anomalies)
+        )
+
+    def _note_last_rows(self, batch: MboBatch) -> None:
+        """Keep what the books last saw, and forget the rows of this batch."""
+        count = self.book_count
+        if len(self._seen) < count:
+            grown = np.full((max(64, 2 * count), 3), UNDEF_TIMESTAMP, np.uint64)
+            grown[: len(self._seen)] = self._seen
+            self._seen = grown
+        last_rows = self._rows()[:, Book.LAST_ROW]
+        touched = np.flatnonzero(last_rows >= 0)
+        rows = last_rows[touched]
+        self._seen[touched, 0] = batch.ts_event[rows]
+        self._seen[touched, 1] = batch.ts_recv[rows]
+        self._seen[touched, 2] = batch.sequence[rows]
+        last_rows[touched] = -1
+
+    def _folded(self, rows: int) -> Folded:
+        totals = self.state.totals
+        bbo_rows = rows if self._want_bbo else 0
+        return Folded(
+            self._out.bbo[: bbo_rows * len(Bbo)].reshape(-1, len(Bbo)),
+            self._out.deltas[: totals[Total.DELTAS] * len(Delta)].reshape(-1, len(Delta)),
+            self._out.closings[: totals[Total.CLOSINGS] * len(Closing)].reshape(-1, len(Closing)),
+        )
+
+    # ------------------------------------------------------------------ reading
+
+    @property
+    def book_count(self) -> int:
+        """How many books there are; they are numbered in order of appearance."""
+        return int(self.state.totals[Total.BOOKS])
+
+    def _rows(self) -> NDArray[np.int64]:
+        return self.state.books[: self.book_count * ROW].reshape(-1, ROW)
+
+    def keys(self) -> list[tuple[int, int]]:
+        """`(publisher_id, instrument_id)` of each book (rule 1)."""
+        keys = self._rows()[:, Book.KEY]
+        publishers, instruments = keys >> 32, keys & 0xFFFFFFFF
+        return list(zip(publishers.tolist(), instruments.tolist(), strict=True))
+
+    def statuses(self) -> list[Status]:
+        """Each book's status."""
+        return [Status(status) for status in self._rows()[:, Book.STATUS].tolist()]
+
+    def events(self) -> NDArray[np.int64]:
+        """How many events each book has completed."""
+        return self._rows()[:, Book.EVENTS].copy()
+
+    def events_open(self) -> NDArray[np.bool_]:
+        """Whether each book is in the middle of an event (rule 5)."""
+        return self._rows()[:, Book.EVENT_OPEN] == 1
+
+    def anomalies(self) -> NDArray[np.int64]:
+        """Counts, a row a book, a column an `Anomaly`."""
+        return self.state.anomalies[: self.book_count * len(Anomaly)].reshape(-1, len(Anomaly))
+
+    def last_seen(self) -> NDArray[np.uint64]:
+        """Columns ts_event, ts_recv and sequence of each book's last record."""
+        return self._seen[: self.book_count]
+
+    def levels(self) -> Levels:
+        """Every level of every book."""
+        books = np.arange(self.book_count, dtype=np.int64)
+        ladders = (books[:, None] * ROW + np.array([BID, ASK])).ravel()
+        lengths = self.state.books[ladders + Ladder.LENGTH]
+        ends = self.state.books[ladders + Ladder.START] + lengths
+        # The best stands last in its run: read each run from its end.
+        offsets = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        places = np.repeat(ends, lengths) - 1 - offsets
+        slots = self.state.run_slots[places].astype(np.int64) * SLOT
+        side = np.repeat(np.tile([0, 1], len(books)), lengths)
+        size = self.state.levels[slots + Level.SIZE]
+        levels = Levels(
+            book=np.repeat(np.repeat(books, 2), lengths),
+            side=side,
+            price=self.state.levels[slots + Level.KEY] ^ -side,
+            size=size,
+            count=self.state.levels[slots + Level.COUNT],
+        )
+        alive = size > 0
+        return Levels(*(column[alive] for column in levels))
+
+    def orders(self) -> Orders:
+        """Every live order of every book."""
+        slots = self._live_slots()
+        words = self.state.orders
+        owner, packed = words[slots + Order.OWNER], words[slots + Order.PACKED]
+        key = self.state.levels[(packed >> 32) * SLOT + Level.KEY]
+        priority = words[slots + Order.PRIORITY]
+        # ~key sorts the best level first without overflow.
+        by = np.lexsort((priority, ~key, owner))
+        owner, packed, key = owner[by], packed[by], key[by]
+        return Orders(
+            book=owner >> 1,
+            side=owner & 1,
+            price=key ^ -(owner & 1),
+            order_id=words[slots + Order.ORDER_ID][by].view(np.uint64),
+            size=packed & 0xFFFFFFFF,
+            priority=priority[by],
+        )
+
+    def _live_slots(self) -> NDArray[np.int64]:
+        """Words where live orders stand: taken, and not below their side's floor."""
+        words = self.state.orders
+        slots = np.flatnonzero(words[Order.OWNER :: SLOT] >= 0) * SLOT
+        owner = words[slots + Order.OWNER]
+        ladders = (owner >> 1) * ROW + BID + (ASK - BID) * (owner & 1)
+        floors = self.state.books[ladders + Ladder.FLOOR]
+        return slots[words[slots + Order.PRIORITY] >= floors]
+
+
+def _read_only(column: NDArray[np.generic]) -> NDArray[np.generic]:
+    view = np.ascontiguousarray(column).view()
+    view.flags.writeable = False
+    return view
+
+
+def _doubled(array: NDArray[np.generic]) -> NDArray[np.generic]:
+    grown = np.zeros(2 * len(array), array.dtype)
+    grown[: len(array)] = array
+    return grown
+
+
+def _power_of_two(at_least: int) -> int:
+    return 1 << max(10, (at_least - 1).bit_length())
+
+
+def _shift(slots: int) -> int:
+    return 64 - (slots.bit_length() - 1)

@@ -1,0 +1,571 @@
+"""The fold: records in, books out. Every rule that changes a book must live here in this file.
+
+`fold` takes a batch in blocks of `BLOCK` records: a first pass finds each record's book and the
+place where the search for its order begins, and asks for those cache lines; a second applies the
+records one after the other. It stops before a record for which some array lacks room and says
+which; the host makes room (`engine.py`) and calls again. Nothing is ever half applied.
+
+"rule n" is number n of the market-by-order rules in ARCHITECTURE.md.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batonics.book.ladder_kernels import (
+    BEST,
+    CAPACITY,
+    EMPTIES,
+    FIRST_CAPACITY,
+    IN_RUN,
+    LENGTH,
+    START,
+    drop_level,
+    open_run,
+    raise_level,
+    widen_run,
+)
+from batonics.book.state import (
+    ASK,
+    BID,
+    NO_ASK,
+    NO_BID,
+    ROW,
+    SLOT,
+    Anomaly,
+    Bbo,
+    Book,
+    Closing,
+    Delta,
+    Events,
+    Ladder,
+    Outputs,
+    Room,
+    State,
+    Status,
+    Total,
+)
+from batonics.book.table_kernels import (
+    L_COUNT,
+    L_KEY,
+    L_OWNER,
+    L_SIZE,
+    O_ID,
+    O_OWNER,
+    O_PACKED,
+    O_PRIORITY,
+    erase_order,
+    find_book,
+    find_level,
+    find_order,
+    order_home,
+)
+from batonics.model import mbo
+from batonics.model.mbo import Action, Flag, Side
+from batonics.native import at, inlined, kernel, prefetch
+
+BLOCK = 32
+
+# numba folds plain integers, not enum members, into the machine code.
+ADD, CANCEL, MODIFY = int(Action.ADD), int(Action.CANCEL), int(Action.MODIFY)
+CLEAR, NONE, MODIFY_PARTIAL = int(Action.CLEAR), int(Action.NONE), int(Action.MODIFY_PARTIAL)
+SIDE_BID, SIDE_ASK, SIDE_NONE = int(Side.BID), int(Side.ASK), int(Side.NONE)
+F_LAST, F_TOB, F_SNAPSHOT = int(Flag.LAST), int(Flag.TOB), int(Flag.SNAPSHOT)
+F_MBP, F_MAYBE_BAD_BOOK = int(Flag.MBP), int(Flag.MAYBE_BAD_BOOK)
+RARE = F_TOB | F_SNAPSHOT | F_MBP | F_MAYBE_BAD_BOOK
+UNDEF_PRICE, UNDEF_SIZE = mbo.UNDEF_PRICE, mbo.UNDEF_ORDER_SIZE
+SIZE_MASK = 0xFFFFFFFF
+
+B_KEY, STATUS, SNAPSHOT_OPEN = int(Book.KEY), int(Book.STATUS), int(Book.SNAPSHOT_OPEN)
+EVENT_OPEN, EVENTS, LAST_ROW = int(Book.EVENT_OPEN), int(Book.EVENTS), int(Book.LAST_ROW)
+FLOOR = int(Ladder.FLOOR)
+T_PRIORITY, T_ORDERS, T_LEVELS = int(Total.PRIORITY), int(Total.ORDERS), int(Total.LEVELS)
+T_BOOKS, T_POOL = int(Total.BOOKS), int(Total.POOL)
+T_DELTAS, T_CLOSINGS = int(Total.DELTAS), int(Total.CLOSINGS)
+SYNCED, STALE = int(Status.SYNCED), int(Status.STALE)
+DONE, ROOM_ORDERS, ROOM_LEVELS = int(Room.DONE), int(Room.ORDERS), int(Room.LEVELS)
+ROOM_BOOKS, ROOM_POOL, ROOM_DELTAS = int(Room.BOOKS), int(Room.POOL), int(Room.DELTAS)
+
+ANOMALIES = len(Anomaly)
+UNKNOWN_CANCEL, UNKNOWN_MODIFY = int(Anomaly.UNKNOWN_CANCEL), int(Anomaly.UNKNOWN_MODIFY)
+DUPLICATE_ADD, OVER_CANCEL = int(Anomaly.DUPLICATE_ADD), int(Anomaly.OVER_CANCEL)
+BAD_SIDE, A_UNDEF_PRICE = int(Anomaly.BAD_SIDE), int(Anomaly.UNDEF_PRICE)
+A_UNDEF_SIZE, ZERO_SIZE = int(Anomaly.UNDEF_SIZE), int(Anomaly.ZERO_SIZE)
+SIDE_MISMATCH, MBP_RECORD = int(Anomaly.SIDE_MISMATCH), int(Anomaly.MBP_RECORD)
+TOB_CANCEL, SNAPSHOT_REPLACED = int(Anomaly.TOB_CANCEL), int(Anomaly.SNAPSHOT_REPLACED)
+
+NO_ROOM = -1
+
+BBO_WORDS, DELTA_WORDS, CLOSING_WORDS = len(Bbo), len(Delta), len(Closing)
+
+
+@inlined
+def lacking_room(state: State, out: Outputs) -> int:
+    """What a block of records may need and there is no room for, or DONE."""
+    totals = state.totals
+    if totals[T_BOOKS] + BLOCK > len(state.books) // ROW:
+        return ROOM_BOOKS
+    if 2 * (totals[T_ORDERS] + BLOCK) > len(state.orders) // SLOT:
+        return ROOM_ORDERS
+    if 2 * (totals[T_LEVELS] + BLOCK) > len(state.levels) // SLOT:
+        return ROOM_LEVELS
+    if totals[T_POOL] + 2 * BLOCK * FIRST_CAPACITY > len(state.run_keys):
+        return ROOM_POOL
+    if len(out.deltas) > 0 and (totals[T_DELTAS] + 2 * BLOCK) * DELTA_WORDS > len(out.deltas):
+        return ROOM_DELTAS
+    return DONE
+
+
+@kernel
+def add_book(
+    index: NDArray[np.int64],
+    books: NDArray[np.int64],
+    totals: NDArray[np.int64],
+    place: int,
+    key: int,
+) -> int:
+    """Take a row for a key seen for the first time; its number."""
+    book = totals[T_BOOKS]
+    row = book * ROW
+    books[row + B_KEY] = key
+    books[row + LAST_ROW] = -1
+    totals[T_POOL] = open_run(books, row + BID, NO_BID, totals[T_POOL])
+    totals[T_POOL] = open_run(books, row + ASK, NO_ASK, totals[T_POOL])
+    totals[T_BOOKS] = book + 1
+    index[2 * place] = key
+    index[2 * place + 1] = book + 1
+    return book
+
+
+@inlined
+def emit(
+    deltas: NDArray[np.int64],
+    n: int,
+    row: int,
+    book: int,
+    event: int,
+    side: int,
+    key: int,
+    size: int,
+    count: int,
+) -> int:
+    """Write one level delta; the number of deltas then."""
+    word = n * DELTA_WORDS
+    deltas[at(word)] = row
+    deltas[at(word + 1)] = book
+    deltas[at(word + 2)] = event
+    deltas[at(word + 3)] = side
+    deltas[at(word + 4)] = key ^ -side
+    deltas[at(word + 5)] = size
+    deltas[at(word + 6)] = count
+    return n + 1
+
+
+@kernel
+def clear_side(
+    levels: NDArray[np.int64],
+    books: NDArray[np.int64],
+    run_slots: NDArray[np.int32],
+    totals: NDArray[np.int64],
+    deltas: NDArray[np.int64],
+    i: int,
+    book: int,
+    side: int,
+) -> bool:
+    """Empty one side of a book, each level with a delta; False where there was nothing."""
+    ladder = book * ROW + BID + (ASK - BID) * side
+    start, n = books[ladder + START], totals[T_DELTAS]
+    found = False
+    for j in range(start, start + books[ladder + LENGTH]):
+        slot = np.int64(run_slots[j]) * SLOT
+        if levels[slot + L_SIZE] > 0:
+            found = True
+            if len(deltas) > 0:
+                size, count = -levels[slot + L_SIZE], -levels[slot + L_COUNT]
+                event = books[book * ROW + EVENTS]
+                n = emit(deltas, n, i, book, event, side, levels[slot + L_KEY], size, count)
+        levels[slot + L_OWNER] &= ~IN_RUN
+        levels[slot + L_SIZE] = 0
+        levels[slot + L_COUNT] = 0
+    totals[T_DELTAS] = n
+    books[ladder + FLOOR] = totals[T_PRIORITY] + 1
+    books[ladder + LENGTH] = 0
+    books[ladder + EMPTIES] = 0
+    books[ladder + BEST] = NO_ASK if side else NO_BID
+    return found
+
+
+@inlined
+def clear_book(state: State, out: Outputs, i: int, book: int) -> bool:
+    """Empty both sides; False where there was nothing."""
+    found = False
+    for side in range(2):
+        found |= clear_side(
+            state.levels, state.books, state.run_slots, state.totals, out.deltas, i, book, side
+        )
+    return found
+
+
+@inlined
+def room_to_clear(state: State, out: Outputs, row: int) -> bool:
+    """Whether the deltas of clearing the book, and of a block after it, have room."""
+    if len(out.deltas) == 0:
+        return True
+    levels = state.books[row + BID + LENGTH] + state.books[row + ASK + LENGTH]
+    return (state.totals[T_DELTAS] + levels + 2 * BLOCK + 2) * DELTA_WORDS <= len(out.deltas)
+
+
+@inlined
+def close_event(
+    books: NDArray[np.int64], closings: NDArray[np.int64], n: int, i: int, book: int
+) -> int:
+    """Note that an event of the book ends with row `i` (rule 5); the number of ends then."""
+    event = books[at(book * ROW + EVENTS)]
+    books[at(book * ROW + EVENTS)] = event + 1
+    if len(closings) == 0:
+        return n
+    word = n * CLOSING_WORDS
+    closings[at(word)] = i
+    closings[at(word + 1)] = book
+    closings[at(word + 2)] = event
+    return n + 1
+
+
+@kernel
+def handle_flags(
+    state: State,
+    out: Outputs,
+    i: int,
+    book: int,
+    action: int,
+    side_code: int,
+    price: int,
+    size: int,
+    flags: int,
+) -> int:
+    """All that flags other than F_LAST mean for a book (rules 13 to 17).
+
+    The action that is left to apply: the record's own, NONE, or NO_ROOM if nothing could be done.
+    """
+    row, anomalies = book * ROW, book * ANOMALIES
+    books, totals = state.books, state.totals
+    if not room_to_clear(state, out, row):
+        return NO_ROOM
+    if books[row + SNAPSHOT_OPEN] and not flags & F_SNAPSHOT:
+        # Rule 14: the last record of a snapshot may lack F_LAST; what follows it ends it.
+        totals[T_CLOSINGS] = close_event(
+            books, out.closings, totals[T_CLOSINGS], books[row + LAST_ROW], book
+        )
+        books[row + SNAPSHOT_OPEN] = 0
+    if flags & F_SNAPSHOT:
+        if not books[row + SNAPSHOT_OPEN] and (action == ADD or action == CLEAR):
+            books[row + SNAPSHOT_OPEN] = 1
+            books[row + STATUS] = SYNCED
+            # A snapshot without R replaces what was there, as the next day's file does.
+            if action == ADD and clear_book(state, out, i, book):
+                state.anomalies[anomalies + SNAPSHOT_REPLACED] += 1
+        if flags & F_LAST:
+            books[row + SNAPSHOT_OPEN] = 0
+    if action == CLEAR:  # rule 11
+        clear_book(state, out, i, book)
+        books[row + STATUS] = SYNCED
+    if flags & F_MAYBE_BAD_BOOK:  # rule 17, of a R too: what follows it may be missing
+        books[row + STATUS] = STALE
+    if action == ADD or action == MODIFY or action == MODIFY_PARTIAL:
+        if flags & F_MBP:  # rule 15
+            state.anomalies[anomalies + MBP_RECORD] += 1
+            return NONE
+        if flags & F_TOB:  # rule 13
+            fault = replace_top(state, out, i, book, side_code, price, size)
+            if fault >= 0:
+                state.anomalies[anomalies + fault] += 1
+            return NONE
+    if action == CANCEL and flags & (F_MBP | F_TOB):
+        state.anomalies[anomalies + (MBP_RECORD if flags & F_MBP else TOB_CANCEL)] += 1
+        return NONE
+    return action
+
+
+@inlined
+def replace_top(
+    state: State, out: Outputs, i: int, book: int, side_code: int, price: int, size: int
+) -> int:
+    """A top-of-book record is all there is on its side; UNDEF_PRICE empties it. The fault or -1."""
+    if side_code != SIDE_BID and side_code != SIDE_ASK:
+        return BAD_SIDE
+    if size == UNDEF_SIZE and price != UNDEF_PRICE:
+        return A_UNDEF_SIZE
+    levels, books, totals = state.levels, state.books, state.totals
+    side = np.int64(side_code == SIDE_ASK)
+    clear_side(levels, books, state.run_slots, totals, out.deltas, i, book, side)
+    if price == UNDEF_PRICE or size == 0:
+        return -1
+    key = price ^ -side
+    mask = len(levels) // SLOT - 1
+    place = find_level(levels, mask, shift_of(mask), key, (book << 1 | side) + 1)
+    if place < 0:
+        place = ~place
+        totals[T_LEVELS] += 1
+    levels[place * SLOT + L_SIZE] = size
+    raise_level(state, book * ROW + BID + (ASK - BID) * side, place)
+    if len(out.deltas) > 0:
+        event = books[book * ROW + EVENTS]
+        totals[T_DELTAS] = emit(out.deltas, totals[T_DELTAS], i, book, event, side, key, size, 0)
+    return -1
+
+
+@inlined
+def shift_of(mask: int) -> int:
+    """64 less the bits of a mask: how far a mixed hash is shifted down to a place."""
+    bits = 0
+    while mask >> bits:
+        bits += 1
+    return 64 - bits
+
+
+@inlined
+def locate_block(
+    batch: Events,
+    state: State,
+    first: int,
+    length: int,
+    shift: int,
+    books_of: NDArray[np.int64],
+    homes: NDArray[np.int64],
+) -> None:
+    """First pass: each record's book, and where its order's search begins; prefetch both."""
+    index_mask = len(state.index) // 2 - 1
+    last_key, book = np.int64(-1), np.int64(0)
+    for j in range(length):
+        i = first + j
+        key = np.int64(batch.publisher_id[at(i)]) << 32 | np.int64(batch.instrument_id[at(i)])
+        if key != last_key:
+            last_key = key
+            place = find_book(state.index, index_mask, key)
+            if place < 0:
+                book = add_book(state.index, state.books, state.totals, ~place, key)
+            else:
+                book = state.index[at(2 * place + 1)] - 1
+            prefetch(state.books, book * ROW)
+            prefetch(state.books, book * ROW + BID)
+            prefetch(state.books, book * ROW + ASK)
+        books_of[at(j)] = book
+        home = order_home(batch.order_id[at(i)], book, shift)
+        homes[at(j)] = home
+        prefetch(state.orders, home * SLOT)
+
+
+@kernel
+def fold(
+    batch: Events,
+    first: int,
+    state: State,
+    out: Outputs,
+    books_of: NDArray[np.int64],
+    homes: NDArray[np.int64],
+) -> tuple[int, int]:
+    """Apply the batch's rows from `first` on; the row it stopped before, and a `Room`.
+
+    `books_of` and `homes` are scratch of BLOCK words.
+    """
+    orders, levels, books, totals = state.orders, state.levels, state.books, state.totals
+    order_mask, level_mask = len(orders) // SLOT - 1, len(levels) // SLOT - 1
+    order_shift, level_shift = shift_of(order_mask), shift_of(level_mask)
+    deltas, closings, bbo = out.deltas, out.closings, out.bbo
+    want_deltas, want_bbo = len(deltas) > 0, len(bbo) > 0
+    rows, stop = len(batch.action), DONE
+    # Registers are faster than memory: `totals` is brought up to date where others read it.
+    priority, orders_taken, levels_taken = totals[T_PRIORITY], totals[T_ORDERS], totals[T_LEVELS]
+    delta_count, closing_count = totals[T_DELTAS], totals[T_CLOSINGS]
+    while first < rows:
+        totals[T_ORDERS], totals[T_LEVELS], totals[T_DELTAS] = orders_taken, levels_taken, delta_count
+        stop = lacking_room(state, out)
+        if stop != DONE:
+            break
+        length = min(BLOCK, rows - first)
+        locate_block(batch, state, first, length, order_shift, books_of, homes)
+        for j in range(length):
+            i = first + j
+            book = books_of[at(j)]
+            row = book * ROW
+            action = np.int64(batch.action[at(i)])
+            flags = np.int64(batch.flags[at(i)])
+            if flags & RARE or books[at(row + SNAPSHOT_OPEN)] or action == CLEAR:
+                totals[T_PRIORITY], totals[T_LEVELS] = priority, levels_taken
+                totals[T_DELTAS], totals[T_CLOSINGS] = delta_count, closing_count
+                action = handle_flags(
+                    state, out, i, book, action, np.int64(batch.side[at(i)]), batch.price[at(i)],
+                    np.int64(batch.size[at(i)]), flags,
+                )  # fmt: skip
+                levels_taken = totals[T_LEVELS]
+                delta_count, closing_count = totals[T_DELTAS], totals[T_CLOSINGS]
+                if action == NO_ROOM:
+                    first, length, stop = i, 0, ROOM_DELTAS
+                    break
+
+            # What the record takes from one level and gives to another.
+            taken_from, taken_size, taken_count, taken_side = -1, 0, 0, 0
+            given_to, given_size, given_count, given_side = -1, 0, 0, 0
+
+            if action == CANCEL:
+                order_id = np.int64(batch.order_id[at(i)])
+                slot = find_order(orders, order_mask, homes[at(j)], order_id, book)
+                known = slot >= 0
+                if known:
+                    taken_side = orders[at(slot + O_OWNER)] & 1  # rule 12: not the record's side
+                    floor = books[at(row + BID + (ASK - BID) * taken_side + FLOOR)]
+                    known = orders[at(slot + O_PRIORITY)] >= floor
+                if known:
+                    size, packed = np.int64(batch.size[at(i)]), orders[at(slot + O_PACKED)]
+                    left = packed & SIZE_MASK
+                    taken_from = packed >> 32
+                    if size < left:  # rule 8: part of the order
+                        orders[at(slot + O_PACKED)] = packed - size
+                        taken_size = size
+                    else:
+                        if size > left:
+                            state.anomalies[book * ANOMALIES + OVER_CANCEL] += 1
+                        erase_order(orders, order_mask, order_shift, slot)
+                        orders_taken -= 1
+                        taken_size, taken_count = left, 1
+                else:
+                    state.anomalies[book * ANOMALIES + UNKNOWN_CANCEL] += 1
+
+            elif action == ADD or action == MODIFY or action == MODIFY_PARTIAL:
+                order_id = np.int64(batch.order_id[at(i)])
+                slot = find_order(orders, order_mask, homes[at(j)], order_id, book)
+                known, held = slot >= 0, slot >= 0
+                packed, own_side = np.int64(0), np.int64(0)
+                if held:
+                    packed, own_side = orders[at(slot + O_PACKED)], orders[at(slot + O_OWNER)] & 1
+                    floor = books[at(row + BID + (ASK - BID) * own_side + FLOOR)]
+                    known = orders[at(slot + O_PRIORITY)] >= floor
+                else:
+                    slot = ~slot
+                price, size = batch.price[at(i)], np.int64(batch.size[at(i)])
+                side_code = np.int64(batch.side[at(i)])
+                fault = -1
+                if action == MODIFY_PARTIAL:
+                    action = MODIFY
+                    if known:  # what is left out stays
+                        if price == UNDEF_PRICE:
+                            price = levels[(packed >> 32) * SLOT + L_KEY] ^ -own_side
+                        if size == UNDEF_SIZE:
+                            size = packed & SIZE_MASK
+                        if side_code == SIDE_NONE:
+                            side_code = SIDE_ASK if own_side else SIDE_BID
+                    elif (
+                        price == UNDEF_PRICE
+                        or size == UNDEF_SIZE
+                        or (side_code != SIDE_BID and side_code != SIDE_ASK)
+                    ):
+                        fault = UNKNOWN_MODIFY
+                if fault < 0:  # rules 7 and 19: such a record changes nothing
+                    if side_code != SIDE_BID and side_code != SIDE_ASK:
+                        fault = BAD_SIDE
+                    elif price == UNDEF_PRICE:
+                        fault = A_UNDEF_PRICE
+                    elif size == UNDEF_SIZE:
+                        fault = A_UNDEF_SIZE
+                    elif size == 0 and action == ADD:
+                        fault = ZERO_SIZE
+                side = np.int64(side_code == SIDE_ASK)
+                anomaly = -1
+                if action == ADD:
+                    if known:
+                        anomaly = DUPLICATE_ADD  # rule 7: it replaces the order
+                elif not known:
+                    anomaly = UNKNOWN_MODIFY  # rule 9: inserted as if A
+                elif side != own_side:
+                    anomaly = SIDE_MISMATCH
+                    side = own_side  # rule 12
+                ladder = row + BID + (ASK - BID) * side
+                if fault >= 0:
+                    state.anomalies[book * ANOMALIES + fault] += 1
+                elif books[at(ladder + LENGTH)] == books[at(ladder + CAPACITY)]:
+                    if totals[T_POOL] + 2 * books[at(ladder + CAPACITY)] > len(state.run_keys):
+                        first, length, stop = i, 0, ROOM_POOL
+                        break
+                    totals[T_POOL] = widen_run(state, ladder, totals[T_POOL])
+                if fault < 0:
+                    if anomaly >= 0:
+                        state.anomalies[book * ANOMALIES + anomaly] += 1
+                    if known:
+                        taken_from, taken_side = packed >> 32, own_side
+                        taken_size, taken_count = packed & SIZE_MASK, 1
+                    if size == 0:  # rule 9: M with size 0 removes
+                        if known:
+                            erase_order(orders, order_mask, order_shift, slot)
+                            orders_taken -= 1
+                    else:
+                        key = price ^ -side
+                        owner = (book << 1 | side) + 1
+                        given_to = find_level(levels, level_mask, level_shift, key, owner)
+                        if given_to < 0:
+                            given_to = ~given_to
+                            levels_taken += 1
+                        given_side, given_size, given_count = side, size, 1
+                        # Rule 10: a new price or a larger size goes to the back of the level.
+                        stays = known and action == MODIFY and given_to == taken_from
+                        if not (stays and size <= taken_size):
+                            priority += 1
+                            orders[at(slot + O_PRIORITY)] = priority
+                        if not held:
+                            orders_taken += 1
+                            orders[at(slot + O_ID)] = order_id
+                        orders[at(slot + O_OWNER)] = book << 1 | side
+                        orders[at(slot + O_PACKED)] = given_to << 32 | size
+                        if given_to == taken_from:
+                            given_size -= taken_size
+                            given_count, taken_from = 0, -1
+
+            if taken_from >= 0:
+                slot = taken_from * SLOT
+                size = levels[at(slot + L_SIZE)] - taken_size
+                levels[at(slot + L_SIZE)] = size
+                levels[at(slot + L_COUNT)] -= taken_count
+                if want_deltas:
+                    key, event = levels[at(slot + L_KEY)], books[at(row + EVENTS)]
+                    delta_count = emit(
+                        deltas, delta_count, i, book, event, taken_side, key,
+                        -taken_size, -taken_count,
+                    )  # fmt: skip
+                if size == 0:
+                    none = NO_ASK if taken_side else NO_BID
+                    drop_level(state, row + BID + (ASK - BID) * taken_side, taken_from, none)
+            if given_to >= 0:
+                slot = given_to * SLOT
+                size = levels[at(slot + L_SIZE)]
+                levels[at(slot + L_SIZE)] = size + given_size
+                levels[at(slot + L_COUNT)] += given_count
+                if want_deltas:
+                    key, event = levels[at(slot + L_KEY)], books[at(row + EVENTS)]
+                    delta_count = emit(
+                        deltas, delta_count, i, book, event, given_side, key,
+                        given_size, given_count,
+                    )  # fmt: skip
+                if size == 0:
+                    raise_level(state, row + BID + (ASK - BID) * given_side, given_to)
+
+            books[at(row + LAST_ROW)] = i
+            last = flags >> 7
+            books[at(row + EVENT_OPEN)] = 1 - last
+            if last:
+                closing_count = close_event(books, closings, closing_count, i, book)
+            if want_bbo:
+                bid = books[at(row + BID + BEST)] * SLOT
+                ask = books[at(row + ASK + BEST)] * SLOT
+                word = i * BBO_WORDS
+                bbo[at(word)] = levels[at(bid + L_KEY)]
+                bbo[at(word + 1)] = levels[at(bid + L_SIZE)]
+                bbo[at(word + 2)] = levels[at(bid + L_COUNT)]
+                bbo[at(word + 3)] = ~levels[at(ask + L_KEY)]
+                bbo[at(word + 4)] = levels[at(ask + L_SIZE)]
+                bbo[at(word + 5)] = levels[at(ask + L_COUNT)]
+        if stop != DONE:
+            break
+        first += length
+    totals[T_PRIORITY], totals[T_ORDERS], totals[T_LEVELS] = priority, orders_taken, levels_taken
+    totals[T_DELTAS], totals[T_CLOSINGS] = delta_count, closing_count
+    return first, stop

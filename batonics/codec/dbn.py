@@ -1,0 +1,307 @@
+"""DBN bytes in, batches of MBO rows out: a machine with no I/O in it.
+
+The rule here: what comes out depends on the bytes alone, never on how they were cut into chunks.
+Chunking only decides where one batch ends and the next begins.
+
+                    8 bytes            whole metadata
+    prefix ───────────────▶ metadata ──────────────────▶ records ◀──┐
+       └── no `DBN`, an MBO header: a fragment ─────────────▲  └────┘ one pass of the kernel
+
+Only the metadata, and a record that a chunk cuts in two, are ever copied before they are decoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batonics.codec import faults, kernels
+from batonics.codec.messages import OtherRecord, record_words
+from batonics.codec.metadata import (
+    LATEST_VERSION,
+    MAGIC,
+    PREFIX_BYTES,
+    SCHEMA_MBO,
+    Metadata,
+    parse_metadata,
+    parse_prefix,
+    schema_name,
+)
+from batonics.model.errors import BatonicsError, DamagedInputError, InputError, UsageError
+from batonics.model.mbo import (
+    RTYPE_MBO,
+    Action,
+    MboBatch,
+    empty_batch,
+    records_from_batch,
+    slice_batch,
+)
+
+Bytes = bytes | bytearray | memoryview | NDArray[np.uint8]
+
+OTHERS_MAX = 4096
+"""A batch ends early when it is accompanied by so many other records: they are Python objects."""
+
+
+class DbnDecoder:
+    """Decodes one DBN stream, or a fragment of one (records only, read as version 3).
+
+    Feed it the stream in chunks of any size, exhausting each `feed`, then TRAILER, then `close` it.
+    The arrays of a batch are reused by the next one.
+
+    Args:
+        batch_rows: the greatest number of rows of a batch.
+        skip_bad: count and skip a record with a bad action, side or rtype instead of refusing the
+            stream. A wrong length is refused even so: what follows cannot be found.
+        source: a name for error messages.
+        max_metadata_bytes: metadata that claims to be longer is refused unread.
+
+    Attributes:
+        metadata: what the stream says about itself; None before it came, and for a fragment.
+        version: DBN version of the records.
+        records: whole records seen, of every kind, skipped ones included.
+        rows: MBO rows decoded.
+        byte_offset: where the next record starts.
+        skipped: bad records skipped (only with `skip_bad`).
+        others: records that are not MBO, in order. The caller drains it, after each batch and after
+            the last; at most OTHERS_MAX are added before a batch (be it empty) is handed out.
+    """
+
+    TRAILER = b""
+    """To be fed after the last chunk: nothing, here."""
+
+    _frame_bytes = 0
+
+    def __init__(
+        self,
+        *,
+        batch_rows: int = 65_536,
+        skip_bad: bool = False,
+        source: str | None = None,
+        max_metadata_bytes: int = 16 << 20,
+    ) -> None:
+        if batch_rows < 1:
+            raise UsageError(f"batch_rows is {batch_rows}, expected 1 or more")
+        self.metadata: Metadata | None = None
+        self.version = LATEST_VERSION
+        self.records = 0
+        self.rows = 0
+        self.byte_offset = 0
+        self.skipped = 0
+        self.others: list[OtherRecord] = []
+        self._skip_bad = skip_bad
+        self._source = source
+        self._max_metadata_bytes = max_metadata_bytes
+        self._columns = empty_batch(batch_rows)
+        self._row = 0
+        self._other_position = np.empty(OTHERS_MAX, np.int64)
+        self._other_row = np.empty(OTHERS_MAX, np.int64)
+        # The beginning of something: of the stream until its records begin, then of a record.
+        self._head = bytearray()
+        self._in_records = False
+        self._words = record_words(LATEST_VERSION, ts_out=False)
+        self._failure: BatonicsError | None = None
+
+    def feed(self, data: Bytes) -> Iterator[MboBatch]:
+        """Decode the next chunk; the last batch is short, so that nothing waits for more bytes.
+
+        Rows before a damaged record are handed out before the error is raised.
+
+        Raises:
+            DamagedInputError: the bytes break the format.
+            InputError: the stream is not DBN, or holds no MBO.
+        """
+        if self._failure is not None:
+            raise self._failure
+        chunk = np.frombuffer(data, np.uint8)
+        # One type for the kernel, whether the caller's buffer may be written or not.
+        chunk.flags.writeable = False
+        try:
+            yield from self._feed(chunk)
+        except BatonicsError as error:
+            self._failure = error
+            raise
+
+    def close(self) -> None:
+        """Say that the stream has ended.
+
+        Raises:
+            DamagedInputError: it ended within the metadata or a record.
+            InputError: it was empty.
+        """
+        if self._failure is not None:
+            raise self._failure
+        if not self._in_records:
+            if not self._head:
+                raise self._refusal("the input is empty")
+            raise DamagedInputError(
+                f"the stream ends after {len(self._head)} bytes, within its metadata",
+                byte_offset=len(self._head),
+                source=self._source,
+            )
+        if self._head:
+            raise self._damage(f"the stream ends after {len(self._head)} bytes of a record")
+
+    def _feed(self, chunk: NDArray[np.uint8]) -> Generator[MboBatch, None, None]:
+        position = 0
+        if not self._in_records:
+            position = self._begin(chunk)
+            if not self._in_records:
+                return
+        if self._head:
+            position = yield from self._decode_carried(chunk, position)
+        if position < len(chunk):
+            position = yield from self._decode(chunk, position)
+            self._head += chunk[position:].tobytes()
+        if self._row:
+            yield self._take_batch()
+
+    def _begin(self, chunk: NDArray[np.uint8]) -> int:
+        """Read the stream's beginning; returns how many bytes of the chunk were taken."""
+        head = self._head
+        taken = self._take(chunk, 0, PREFIX_BYTES)
+        if not MAGIC.startswith(head[: len(MAGIC)]):
+            self._begin_fragment()
+        elif len(head) >= PREFIX_BYTES:
+            metadata_bytes = parse_prefix(bytes(head[:PREFIX_BYTES]), self._source)
+            if metadata_bytes > self._max_metadata_bytes:
+                raise DamagedInputError(
+                    f"metadata claims {metadata_bytes} bytes, more than the"
+                    f" {self._max_metadata_bytes} allowed",
+                    byte_offset=4,
+                    source=self._source,
+                )
+            taken = self._take(chunk, taken, metadata_bytes)
+            if len(head) == metadata_bytes:
+                self._begin_stream(parse_metadata(bytes(head), self._source))
+        return taken
+
+    def _begin_fragment(self) -> None:
+        expected = bytes([self._words[RTYPE_MBO], RTYPE_MBO])
+        if not expected.startswith(self._head[:2]):
+            # No more of the beginning than it takes to tell, however much a chunk brought.
+            openings = (bytes(self._head[:size]) for size in range(1, len(self._head) + 1))
+            found = next(o for o in openings if not (MAGIC.startswith(o) or expected.startswith(o)))
+            raise self._refusal(
+                f"not DBN: starts with {found.hex(' ')}, expected {MAGIC.hex(' ')} (DBN)"
+                f" or {expected.hex(' ')} (an MBO record)"
+            )
+        self._in_records = len(self._head) >= len(expected)
+
+    def _begin_stream(self, metadata: Metadata) -> None:
+        if metadata.schema not in (SCHEMA_MBO, None):
+            raise self._refusal(
+                f"its schema is {schema_name(metadata.schema)}, but books are built from mbo"
+            )
+        self.metadata = metadata
+        self.version = metadata.version
+        self.byte_offset = len(self._head)
+        self._head.clear()
+        self._words = record_words(metadata.version, ts_out=metadata.ts_out)
+        self._in_records = True
+
+    def _decode_carried(
+        self, chunk: NDArray[np.uint8], position: int
+    ) -> Generator[MboBatch, None, int]:
+        """Complete and decode the one record that earlier chunks began."""
+        header_bytes = self._frame_bytes + 2
+        position = self._take(chunk, position, header_bytes)
+        if len(self._head) >= header_bytes:
+            record_bytes = self._frame_bytes + 4 * self._head[self._frame_bytes]
+            position = self._take(chunk, position, record_bytes)
+        record = np.frombuffer(bytes(self._head), np.uint8)
+        consumed = yield from self._decode(record, 0)
+        del self._head[:consumed]
+        return position
+
+    def _take(self, chunk: NDArray[np.uint8], position: int, head_bytes: int) -> int:
+        """Move bytes of the chunk to the head until it has `head_bytes`; the new position."""
+        stop = position + max(head_bytes - len(self._head), 0)
+        self._head += chunk[position:stop].tobytes()
+        return min(stop, len(chunk))
+
+    def _decode(self, data: NDArray[np.uint8], position: int) -> Generator[MboBatch, None, int]:
+        """Decode the whole records of `data` from `position` on; returns where they end."""
+        while True:
+            start, first_row = position, self._row
+            position, self._row, others, reason = kernels.decode_records(
+                data,
+                position,
+                len(data),
+                self._frame_bytes,
+                self._words,
+                faults.LETTERS,
+                *self._columns,
+                self._row,
+                self._other_position,
+                self._other_row,
+            )
+            if others:
+                self._keep_others(data, start, first_row, others)
+            new_rows = self._row - first_row
+            self.rows += new_rows
+            self.records += new_rows + others
+            self.byte_offset += position - start
+            if reason == kernels.INPUT_END:
+                return position
+            if reason in (kernels.ROWS_FULL, kernels.OTHERS_FULL):
+                yield self._take_batch()
+                continue
+            frame = self._frame_bytes
+            skip_bytes = faults.skip_bytes(data[position:], frame, reason) if self._skip_bad else 0
+            if not skip_bytes:
+                if self._row:
+                    yield self._take_batch()
+                raise self._damage(
+                    faults.describe(data[position:], frame, reason, self._words, self.version)
+                )
+            if position + skip_bytes > len(data):
+                return position
+            position += skip_bytes
+            self.byte_offset += skip_bytes
+            self.records += 1
+            self.skipped += 1
+
+    def _keep_others(
+        self, data: NDArray[np.uint8], start: int, first_row: int, others: int
+    ) -> None:
+        for index in range(others):
+            at = int(self._other_position[index]) + self._frame_bytes
+            new_rows = int(self._other_row[index]) - first_row
+            self.others.append(
+                OtherRecord(
+                    rtype=int(data[at + 1]),
+                    byte_offset=self.byte_offset + at - start,
+                    record_index=self.records + new_rows + index,
+                    rows_before=self.rows + new_rows,
+                    data=data[at : at + 4 * int(data[at])].tobytes(),
+                )
+            )
+
+    def _take_batch(self) -> MboBatch:
+        rows, self._row = self._row, 0
+        return slice_batch(self._columns, 0, rows)
+
+    def _damage(self, reason: str) -> DamagedInputError:
+        return DamagedInputError(
+            reason,
+            byte_offset=self.byte_offset,
+            record_index=self.records,
+            source=self._source,
+        )
+
+    def _refusal(self, reason: str) -> InputError:
+        return InputError(f"{self._source}: {reason}" if self._source else reason)
+
+
+def encode_records(batch: MboBatch) -> bytes:
+    """The batch as it stands on the wire, 56 bytes a row, the same in every version.
+
+    Raises:
+        UsageError: a row is MODIFY_PARTIAL, which DBN does not have.
+    """
+    if (batch.action == Action.MODIFY_PARTIAL).any():
+        raise UsageError("a modify that leaves fields out cannot be written as DBN")
+    return records_from_batch(batch).tobytes()

@@ -1,0 +1,128 @@
+"""Which form a stream has, told from its first bytes.
+
+The rule here: a form is named only when its bytes leave no doubt, and a stream that is none of
+ours is refused with a line that says what it seems to be.
+
+| first bytes                       | form                                                     |
+|-----------------------------------|----------------------------------------------------------|
+| `DBN`                             | DBN with metadata                                        |
+| 0E A0                             | DBN fragment: an MBO record, no metadata                 |
+| u32 byte count, header of a record| length-prefixed, if the lengths agree: 38 00 00 00 0E A0 |
+| `{`, spaces before it allowed     | NDJSON                                                   |
+| 28 B5 2F FD                       | zstd, with any of the above inside                       |
+| 50-5F 2A 4D 18, size, `DBZ`       | DBZ, the vendor's format before DBN: refused             |
+| 50-5F 2A 4D 18, size, other       | zstd that opens with a skippable frame                   |
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batonics.codec.dbn import DbnDecoder
+from batonics.codec.messages import record_words
+from batonics.codec.metadata import LATEST_VERSION, MAGIC
+from batonics.model.errors import InputError
+from batonics.model.mbo import MBO_DTYPE, RTYPE_MBO
+
+DETECT_BYTES = 16
+"""With so many first bytes (or all there are) the form can be told, but for leading spaces."""
+
+_MBO_HEADER = bytes([MBO_DTYPE.itemsize // 4, RTYPE_MBO])
+_PREFIXED_HEADER_BYTES = 6
+_RECORD_WORDS = record_words(LATEST_VERSION, ts_out=False)
+_ZSTD = bytes.fromhex("28b52ffd")
+_SKIPPABLE = bytes.fromhex("2a4d18")  # after a byte 0x50 to 0x5F
+_DBZ = b"DBZ"
+_KNOWN_FOREIGN = {
+    b"PAR1": "a Parquet file",
+    b"ARROW1": "an Arrow file",
+    b"\x1f\x8b": "gzip; unpack it first",
+    b"PK\x03\x04": "a zip archive; unpack it first",
+    b"ts_": "the vendor's CSV; ask for DBN",
+}
+
+
+class Framing(Enum):
+    """The form of a stream."""
+
+    DBN = "dbn"
+    FRAGMENT = "fragment"
+    LENGTH_PREFIXED = "length-prefixed"
+    NDJSON = "ndjson"
+    ZSTD = "zstd"
+
+
+_OPENINGS = {MAGIC: Framing.DBN, _MBO_HEADER: Framing.FRAGMENT, _ZSTD: Framing.ZSTD}
+
+
+def detect(first: bytes, *, complete: bool = False, source: str | None = None) -> Framing | None:
+    """The form of the stream that starts with `first`; None if it takes more bytes to tell.
+
+    With `complete` there are no more bytes, and the answer is never None.
+
+    Raises:
+        InputError: the stream is empty, or none of ours.
+    """
+    text = first.lstrip(b" \t\r\n")
+    for opening, framing in _OPENINGS.items():
+        if first.startswith(opening):
+            return framing
+    if _is_length_prefixed(first):
+        return Framing.LENGTH_PREFIXED
+    if text.startswith(b"{"):
+        return Framing.NDJSON
+    if _is_skippable_frame(first) and len(first) >= 11 and first[8:11] != _DBZ:
+        return Framing.ZSTD
+    if not complete and _may_become_known(first, text):
+        return None
+    raise InputError(f"{source}: {_refusal(first)}" if source else _refusal(first))
+
+
+def _refusal(first: bytes) -> str:
+    if not first:
+        return "the input is empty"
+    if _is_skippable_frame(first) and first[8:11] == _DBZ:
+        return (
+            "DBZ, the vendor's format before DBN, is not read; convert it with the vendor's"
+            " `dbn` tool, or download it again as DBN"
+        )
+    for opening, name in _KNOWN_FOREIGN.items():
+        if first.startswith(opening):
+            return f"this is {name}"
+    return f"neither DBN, zstd nor NDJSON: it starts with {first[:8].hex(' ')}"
+
+
+def _is_skippable_frame(first: bytes) -> bool:
+    return first[1:4] == _SKIPPABLE and 0x50 <= first[0] <= 0x5F
+
+
+def _is_length_prefixed(first: bytes) -> bool:
+    if len(first) < _PREFIXED_HEADER_BYTES:
+        return False
+    words, rtype = first[4], first[5]
+    return words == _RECORD_WORDS[rtype] and int.from_bytes(first[:4], "little") == 4 * words > 0
+
+
+def _may_become_known(first: bytes, text: bytes) -> bool:
+    if not text or any(opening.startswith(first) for opening in _OPENINGS):
+        return True
+    if len(first) < _PREFIXED_HEADER_BYTES and not any(first[2:4]):
+        return True
+    return len(first) < 11 and 0x50 <= first[0] <= 0x5F and _SKIPPABLE.startswith(first[1:4])
+
+
+class LengthPrefixedDecoder(DbnDecoder):
+    """Decodes records of DBN version 3 that each follow their byte count, a little-endian u32.
+
+    There is no metadata. Offsets are those of the stream as it is, prefixes included; a record's
+    offset in an error is that of its prefix.
+    """
+
+    _frame_bytes = 4
+
+    def _begin(self, chunk: NDArray[np.uint8]) -> int:
+        self._in_records = len(chunk) > 0
+        return 0

@@ -1,0 +1,124 @@
+"""zstd bytes in, plain bytes out: a machine with no I/O in it.
+
+The rule here: memory is bounded whatever the input says. A window above the cap is refused, output
+comes in pieces, and the pieces of one feed are made only as they are asked for, so that a few
+bytes which unpack to terabytes cost a caller no more than he takes.
+
+The GIL is released while a piece is made. Of the kept libraries (backports.zstd, zstandard,
+pyarrow) none is measurably faster than another at this; only the first is the standard library's.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+from batonics.model.errors import BatonicsError, DamagedInputError, InputError
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+PIECE_BYTES = 256 << 10
+"""The greatest size of an output piece; above it nothing gets faster."""
+
+_SLICE_BYTES = 32 << 10
+# What follows a frame's end is copied by the library: input is given in slices, or a feed of very
+# many tiny frames would cost the square of its size.
+
+
+class ZstdInflater:
+    """Decompresses a stream of zstd frames, skippable ones included.
+
+    Feed it the stream in chunks of any size, exhausting each `feed`, then `close` it.
+
+    Args:
+        window_bytes_max: a frame that needs a larger window is refused; a power of two.
+        source: a name for error messages.
+
+    Attributes:
+        bytes_in: compressed bytes fed so far.
+        bytes_out: plain bytes handed out so far.
+    """
+
+    def __init__(self, *, window_bytes_max: int = 32 << 20, source: str | None = None) -> None:
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self._window_bytes_max = window_bytes_max
+        self._source = source
+        self._options: dict[int, int] = {
+            zstd.DecompressionParameter.window_log_max: window_bytes_max.bit_length() - 1
+        }
+        self._frame: zstd.ZstdDecompressor | None = None
+        self._frame_offset = 0
+        self._failure: BatonicsError | None = None
+
+    def feed(self, data: bytes | bytearray | memoryview) -> Iterator[bytes]:
+        """Decompress the next chunk, in pieces of at most PIECE_BYTES.
+
+        Raises:
+            DamagedInputError: a frame is damaged; the offset is that of its first byte in the
+                compressed stream.
+            InputError: a frame needs a larger window than allowed.
+        """
+        if self._failure is not None:
+            raise self._failure
+        view = memoryview(data).cast("B")
+        for start in range(0, len(view), _SLICE_BYTES):
+            yield from self._inflate(view[start : start + _SLICE_BYTES])
+
+    def close(self) -> None:
+        """Say that the stream has ended.
+
+        Raises:
+            DamagedInputError: its last frame is cut.
+            InputError: it was empty.
+        """
+        if self._failure is not None:
+            raise self._failure
+        if self.bytes_in == 0:
+            prefix = f"{self._source}: " if self._source else ""
+            raise InputError(f"{prefix}the input is empty")
+        if self._frame is not None:
+            raise DamagedInputError(
+                f"the stream ends within the zstd frame that starts at byte {self._frame_offset}",
+                byte_offset=self.bytes_in,
+                source=self._source,
+            )
+
+    def _inflate(self, pending: bytes | memoryview) -> Iterator[bytes]:
+        self.bytes_in += len(pending)
+        while pending:
+            if self._frame is None:
+                self._frame = zstd.ZstdDecompressor(options=self._options)
+                self._frame_offset = self.bytes_in - len(pending)
+            frame = self._frame
+            piece = self._piece(frame, pending)
+            while piece:
+                self.bytes_out += len(piece)
+                yield piece
+                piece = b"" if frame.eof or frame.needs_input else self._piece(frame, b"")
+            pending = b""
+            if frame.eof:
+                pending = frame.unused_data
+                self._frame = None
+
+    def _piece(self, frame: zstd.ZstdDecompressor, data: bytes | memoryview) -> bytes:
+        try:
+            return frame.decompress(data, PIECE_BYTES)
+        except zstd.ZstdError as error:
+            self._failure = self._explain(error)
+            raise self._failure from None
+
+    def _explain(self, error: zstd.ZstdError) -> BatonicsError:
+        where = f"the zstd frame that starts at byte {self._frame_offset}"
+        if "too much memory" in str(error):
+            prefix = f"{self._source}: " if self._source else ""
+            return InputError(
+                f"{prefix}{where} needs a window of more than"
+                f" {self._window_bytes_max >> 20} MiB, the cap (window_bytes_max)"
+            )
+        return DamagedInputError(
+            f"{where} is damaged: {error}", byte_offset=self._frame_offset, source=self._source
+        )

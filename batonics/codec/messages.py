@@ -1,0 +1,158 @@
+"""DBN records other than MBO: how long each kind is, and the few whose contents matter to books.
+
+The rule here: layouts are the vendor's of the stream's own version; nothing is upgraded. Lengths
+and offsets are those of the dbn reference library's `record.rs`, `v1`, `v2` and `v3`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batonics.codec.fields import FieldReader
+from batonics.model.mbo import UNDEF_TIMESTAMP
+from batonics.model.symbols import MappingInterval
+
+RTYPE_STATUS = 0x12
+RTYPE_ERROR = 0x15
+RTYPE_SYMBOL_MAPPING = 0x16
+RTYPE_SYSTEM = 0x17
+
+HEADER_BYTES = 16
+TS_OUT_BYTES = 8
+NO_CODE = 255
+
+_RECORD_BYTES = {
+    0x00: 48,  # trades
+    0x01: 80,  # mbp-1, tbbo
+    0x0A: 368,  # mbp-10
+    0x11: 56,  # ohlcv, cadence not given
+    RTYPE_STATUS: 40,
+    0x13: 520,  # definition
+    0x14: 112,  # imbalance
+    RTYPE_ERROR: 320,
+    RTYPE_SYMBOL_MAPPING: 176,
+    RTYPE_SYSTEM: 320,
+    0x18: 80,  # statistics
+    **dict.fromkeys(range(0x20, 0x25), 56),  # ohlcv-1s, -1m, -1h, -1d, -eod
+    0xA0: 56,  # mbo
+    0xB1: 80,  # cmbp-1
+    **dict.fromkeys(range(0xC0, 0xC5), 80),  # cbbo-1s, cbbo-1m, tcbbo, bbo-1s, bbo-1m
+}
+"""Bytes of a record by rtype in DBN version 3."""
+
+_RECORD_BYTES_BEFORE: dict[int, dict[int, int]] = {
+    1: {
+        0x13: 360,
+        RTYPE_ERROR: 80,
+        RTYPE_SYMBOL_MAPPING: 80,
+        RTYPE_SYSTEM: 80,
+        0x18: 64,
+    },
+    2: {0x13: 400, 0x18: 64},
+    3: {},
+}
+"""What was different in a version."""
+
+
+class OtherRecord(NamedTuple):
+    """A whole record that is not MBO, where it stood among the others.
+
+    Attributes:
+        rtype: its kind.
+        byte_offset: where it starts in the stream.
+        record_index: how many records precede it.
+        rows_before: how many MBO rows precede it.
+        data: its bytes, header included.
+    """
+
+    rtype: int
+    byte_offset: int
+    record_index: int
+    rows_before: int
+    data: bytes
+
+
+class GatewayMessage(NamedTuple):
+    """A word of the gateway: an error, or a system message such as a heartbeat (code 0).
+
+    `code` is None where the vendor gives none (version 1).
+    """
+
+    code: int | None
+    text: str
+
+
+def record_words(version: int, *, ts_out: bool) -> NDArray[np.uint8]:
+    """(256,) The length byte, in 4-byte words, that a record of each rtype must have; 0 if unknown.
+
+    With `ts_out` every record is two words longer.
+    """
+    words = np.zeros(256, np.uint8)
+    for rtype, size in (_RECORD_BYTES | _RECORD_BYTES_BEFORE[version]).items():
+        words[rtype] = (size + (TS_OUT_BYTES if ts_out else 0)) // 4
+    return words
+
+
+def parse_symbol_mapping(
+    record: OtherRecord, version: int, source: str | None = None
+) -> MappingInterval:
+    """The name that a SymbolMapping record gives its instrument.
+
+    A live gateway leaves both ends undefined: the name then holds for all times, as records of
+    before the session (a replay from `start`) are named by it too.
+
+    Raises:
+        DamagedInputError: the symbol is not text.
+    """
+    reader = _reader(record, source)
+    width = 22 if version == 1 else 71
+    stype_bytes = 0 if version == 1 else 1
+    instrument_id = int.from_bytes(record.data[4:8], "little")
+    reader.take(stype_bytes + width + stype_bytes)
+    symbol = reader.text(width)
+    if version == 1:
+        reader.take(4)
+    start_ns, end_ns = reader.integer(8), reader.integer(8)
+    return MappingInterval(
+        0 if start_ns == UNDEF_TIMESTAMP else start_ns, end_ns, instrument_id, symbol
+    )
+
+
+def parse_error_message(
+    record: OtherRecord, version: int, source: str | None = None
+) -> GatewayMessage:
+    """Code and text of an ErrorMsg record; DamagedInputError if it is not text."""
+    return _parse_message(record, version, source, code_offset=318)
+
+
+def parse_system_message(
+    record: OtherRecord, version: int, source: str | None = None
+) -> GatewayMessage:
+    """Code and text of a SystemMsg record; DamagedInputError if it is not text."""
+    return _parse_message(record, version, source, code_offset=319)
+
+
+def _parse_message(
+    record: OtherRecord, version: int, source: str | None, *, code_offset: int
+) -> GatewayMessage:
+    reader = _reader(record, source)
+    if version == 1:
+        return GatewayMessage(None, reader.text(64))
+    text = reader.text(code_offset - HEADER_BYTES)
+    code = reader.integer(1)
+    return GatewayMessage(None if code == NO_CODE else code, text)
+
+
+def _reader(record: OtherRecord, source: str | None) -> FieldReader:
+    reader = FieldReader(
+        record.data,
+        what="record",
+        base_offset=record.byte_offset,
+        record_index=record.record_index,
+        source=source,
+    )
+    reader.take(HEADER_BYTES)
+    return reader

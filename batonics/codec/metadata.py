@@ -1,0 +1,277 @@
+"""DBN metadata, versions 1 to 3: what a stream says about itself before its first record.
+
+The rule here: no count or length of the input is believed before the bytes behind it are there, so
+damaged metadata costs a `DamagedInputError` with the offset of the bad field, and never memory.
+
+Layout (dbn reference library, `encode/dbn/sync.rs` and `decode/dbn/fsm.rs`), little-endian:
+
+| bytes | field                                                                              |
+|-------|------------------------------------------------------------------------------------|
+| 3     | `DBN`                                                                              |
+| 1     | version                                                                            |
+| 4     | length of all that follows                                                         |
+| 16    | dataset, padded with NUL                                                           |
+| 2     | schema; 0xFFFF: several, as in a live stream                                       |
+| 8 8 8 | start, end (UNDEF_TIMESTAMP: open), limit (0: none)                                |
+| 8     | version 1 only: record count, no longer used                                       |
+| 1 1   | stype_in (255: several), stype_out                                                 |
+| 1     | ts_out: 1 if every record carries 8 bytes more                                     |
+| 2     | from version 2: length of a symbol field (version 1: 22)                           |
+| 47/53 | reserved; 47 in version 1                                                          |
+| 4     | length of a schema definition: 0, as none was ever specified                       |
+| ...   | symbols, partial, not_found: each a count and that many symbol fields              |
+| ...   | mappings: a count; each a symbol, a count, and intervals of (from, to, symbol),    |
+|       | dates being u32 such as 20250924, `to` exclusive                                   |
+| 0-7   | NUL up to a multiple of 8 bytes (written from version 3)                           |
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from batonics.codec.fields import FieldReader
+from batonics.model.errors import DamagedInputError, UsageError
+from batonics.model.mbo import UNDEF_TIMESTAMP
+from batonics.model.symbols import MappingInterval, day_start_ns
+
+MAGIC = b"DBN"
+PREFIX_BYTES = 8
+LATEST_VERSION = 3
+SCHEMA_MBO = 0
+STYPE_INSTRUMENT_ID = 0
+STYPE_RAW_SYMBOL = 1
+# As many to a line as fit: their order is their number.
+# fmt: off
+SCHEMA_NAMES = (
+    "mbo", "mbp-1", "mbp-10", "tbbo", "trades", "ohlcv-1s", "ohlcv-1m", "ohlcv-1h", "ohlcv-1d",
+    "definition", "statistics", "status", "imbalance", "ohlcv-eod", "cmbp-1", "cbbo-1s", "cbbo-1m",
+    "tcbbo", "bbo-1s", "bbo-1m",
+)
+# fmt: on
+
+_DATASET_BYTES = 16
+_SYMBOL_BYTES = {1: 22, 2: 71, 3: 71}
+_RESERVED_BYTES = {1: 47, 2: 53, 3: 53}
+_NO_SCHEMA = 0xFFFF
+_NO_STYPE = 0xFF
+_NO_RECORD_COUNT = 2**64 - 1
+
+
+class DatedSymbol(NamedTuple):
+    """What a symbol maps to from `start_date` to `end_date` (exclusive), dates as 20250924."""
+
+    start_date: int
+    end_date: int
+    symbol: str
+
+
+class SymbolMapping(NamedTuple):
+    """A symbol of `stype_in` and what it maps to, in `stype_out`, over time."""
+
+    raw_symbol: str
+    intervals: tuple[DatedSymbol, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metadata:
+    """What a DBN stream says about itself.
+
+    Attributes:
+        version: DBN version, 1 to 3.
+        dataset: the vendor's dataset code, such as GLBX.MDP3; may be empty in a live stream.
+        schema: number of the schema (see `schema_name`), None if the stream may mix several.
+        start, end: the span asked for, nanoseconds since the epoch; end is exclusive or None.
+        limit: the greatest number of records asked for, or None.
+        stype_in, stype_out: numbers of the symbologies; stype_in is None if mixed.
+        ts_out: whether every record carries 8 bytes more, the time it was sent.
+        symbol_cstr_len: bytes of a symbol field, its NUL included.
+        symbols, partial, not_found: asked for; resolved on some days only; on none.
+        mappings: from symbols of stype_in to symbols of stype_out, dated.
+    """
+
+    version: int = LATEST_VERSION
+    dataset: str = ""
+    schema: int | None = SCHEMA_MBO
+    start: int = 0
+    end: int | None = None
+    limit: int | None = None
+    stype_in: int | None = STYPE_RAW_SYMBOL
+    stype_out: int = STYPE_INSTRUMENT_ID
+    ts_out: bool = False
+    symbol_cstr_len: int = field(default=_SYMBOL_BYTES[LATEST_VERSION])
+    symbols: tuple[str, ...] = ()
+    partial: tuple[str, ...] = ()
+    not_found: tuple[str, ...] = ()
+    mappings: tuple[SymbolMapping, ...] = ()
+
+
+def schema_name(schema: int | None) -> str:
+    """The vendor's name of a schema number, `mixed` for None."""
+    if schema is None:
+        return "mixed"
+    return SCHEMA_NAMES[schema] if schema < len(SCHEMA_NAMES) else f"schema {schema}"
+
+
+def parse_prefix(prefix: bytes, source: str | None = None) -> int:
+    """The length of the metadata, its 8-byte prefix included; DamagedInputError if it cannot be."""
+    if prefix[:3] != MAGIC:
+        raise DamagedInputError(
+            f"found {prefix[:3]!r}, expected {MAGIC!r}", byte_offset=0, source=source
+        )
+    if not 1 <= prefix[3] <= LATEST_VERSION:
+        raise DamagedInputError(
+            f"DBN version is {prefix[3]}, expected 1 to {LATEST_VERSION}",
+            byte_offset=3,
+            source=source,
+        )
+    return PREFIX_BYTES + int.from_bytes(prefix[4:8], "little")
+
+
+def parse_metadata(data: bytes, source: str | None = None) -> Metadata:
+    """The metadata that `data` holds from its first byte to its last.
+
+    Raises:
+        DamagedInputError: a field breaks the format; its offset is given.
+    """
+    reader = FieldReader(data, what="metadata", source=source)
+    total_bytes = parse_prefix(reader.take(PREFIX_BYTES), source)
+    if total_bytes != len(data):
+        raise reader.damage(f"metadata of {total_bytes} bytes, but {len(data)} are there", 4)
+    version = data[3]
+    dataset = reader.text(_DATASET_BYTES)
+    schema = reader.integer(2)
+    start, end, limit = reader.integer(8), reader.integer(8), reader.integer(8)
+    if version == 1:
+        reader.take(8)
+    stype_in, stype_out, ts_out = reader.integer(1), reader.integer(1), reader.integer(1)
+    if ts_out > 1:
+        raise reader.damage(f"ts_out is {ts_out}, expected 0 or 1", reader.offset - 1)
+    width = _SYMBOL_BYTES[1] if version == 1 else reader.integer(2)
+    if width < 2:
+        raise reader.damage(f"symbol length is {width}, expected 2 or more", reader.offset - 2)
+    reader.take(_RESERVED_BYTES[version])
+    if definition_bytes := reader.integer(4):
+        raise reader.damage(
+            f"schema definition of {definition_bytes} bytes, expected none", reader.offset - 4
+        )
+    metadata = Metadata(
+        version=version,
+        dataset=dataset,
+        schema=None if schema == _NO_SCHEMA else schema,
+        start=start,
+        end=None if end == UNDEF_TIMESTAMP else end,
+        limit=limit or None,
+        stype_in=None if stype_in == _NO_STYPE else stype_in,
+        stype_out=stype_out,
+        ts_out=bool(ts_out),
+        symbol_cstr_len=width,
+        symbols=reader.texts(width),
+        partial=reader.texts(width),
+        not_found=reader.texts(width),
+        mappings=_parse_mappings(reader, width, stype_in, stype_out),
+    )
+    padding = data[reader.offset :]
+    if len(padding) > 7 or any(padding):
+        raise reader.damage(f"{len(padding)} bytes follow the mappings, expected NUL to 8 bytes")
+    return metadata
+
+
+def _parse_mappings(
+    reader: FieldReader, width: int, stype_in: int, stype_out: int
+) -> tuple[SymbolMapping, ...]:
+    mappings = []
+    for _ in range(reader.count(width + 4)):
+        raw_symbol = reader.text(width, must_be_id=stype_in == STYPE_INSTRUMENT_ID)
+        intervals = []
+        for _ in range(reader.count(8 + width)):
+            start_date, end_date = reader.date(), reader.date()
+            if end_date < start_date:
+                raise reader.damage(
+                    f"mapping ends at {end_date}, before it starts at {start_date}",
+                    reader.offset - 4,
+                )
+            symbol = reader.text(width, must_be_id=stype_out == STYPE_INSTRUMENT_ID)
+            intervals.append(DatedSymbol(start_date, end_date, symbol))
+        mappings.append(SymbolMapping(raw_symbol, tuple(intervals)))
+    return tuple(mappings)
+
+
+def symbol_intervals(metadata: Metadata) -> Iterator[MappingInterval]:
+    """The metadata's mappings as names of instrument ids; none if neither stype is instrument_id.
+
+    A day on which a symbol did not resolve (an empty mapping) names nothing.
+    """
+    for mapping in metadata.mappings:
+        for interval in mapping.intervals:
+            if metadata.stype_out == STYPE_INSTRUMENT_ID:
+                instrument_id, symbol = interval.symbol, mapping.raw_symbol
+            elif metadata.stype_in == STYPE_INSTRUMENT_ID:
+                instrument_id, symbol = mapping.raw_symbol, interval.symbol
+            else:
+                return
+            if instrument_id and symbol:
+                yield MappingInterval(
+                    _clamp_ns(day_start_ns(interval.start_date)),
+                    _clamp_ns(day_start_ns(interval.end_date)),
+                    int(instrument_id),
+                    symbol,
+                )
+
+
+def _clamp_ns(ts_ns: int) -> int:
+    """Keep an "open end" such as 9999-12-31 within the uint64 of DBN timestamps."""
+    return min(max(ts_ns, 0), UNDEF_TIMESTAMP)
+
+
+def encode_metadata(metadata: Metadata) -> bytes:
+    """The bytes of the metadata, its prefix included, as the vendor's library writes them.
+
+    Raises:
+        UsageError: a value does not fit its field.
+    """
+    version, width = metadata.version, metadata.symbol_cstr_len
+    if version not in _SYMBOL_BYTES or (version == 1 and width != _SYMBOL_BYTES[1]) or width < 2:
+        raise UsageError(f"DBN version {version} with symbols of {width} bytes cannot be written")
+    parts = [
+        _encode_text(metadata.dataset, _DATASET_BYTES),
+        struct.pack(
+            "<HQQQ",
+            _NO_SCHEMA if metadata.schema is None else metadata.schema,
+            metadata.start,
+            UNDEF_TIMESTAMP if metadata.end is None else metadata.end,
+            metadata.limit or 0,
+        ),
+        struct.pack("<Q", _NO_RECORD_COUNT) if version == 1 else b"",
+        struct.pack(
+            "<BBB",
+            _NO_STYPE if metadata.stype_in is None else metadata.stype_in,
+            metadata.stype_out,
+            metadata.ts_out,
+        ),
+        struct.pack("<H", width) if version > 1 else b"",
+        bytes(_RESERVED_BYTES[version] + 4),
+    ]
+    for symbols in (metadata.symbols, metadata.partial, metadata.not_found):
+        parts.append(struct.pack("<I", len(symbols)))
+        parts.extend(_encode_text(symbol, width) for symbol in symbols)
+    parts.append(struct.pack("<I", len(metadata.mappings)))
+    for mapping in metadata.mappings:
+        parts.append(_encode_text(mapping.raw_symbol, width))
+        parts.append(struct.pack("<I", len(mapping.intervals)))
+        for interval in mapping.intervals:
+            parts.append(struct.pack("<II", interval.start_date, interval.end_date))
+            parts.append(_encode_text(interval.symbol, width))
+    body = b"".join(parts)
+    if version >= 3:
+        body += bytes(-len(body) % 8)
+    return MAGIC + bytes([version]) + struct.pack("<I", len(body)) + body
+
+
+def _encode_text(text: str, width: int) -> bytes:
+    encoded = text.encode()
+    if len(encoded) >= width or not text.isascii() or "\0" in text:
+        raise UsageError(f"{text!r} does not fit a DBN text field (ASCII, at most {width - 1})")
+    return encoded.ljust(width, b"\0")

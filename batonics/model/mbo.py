@@ -1,0 +1,150 @@
+"""The MBO record: its bytes, its columns, its actions, sides, flags and sentinels.
+
+Facts from the dbn reference library (`record.rs`, `flags.rs`) and the vendor's documentation;
+"rule n" anywhere in this project is number n of the market-by-order rules in ARCHITECTURE.md.
+
+| sentinel             | value  | field                | handled                                   |
+|----------------------|--------|----------------------|-------------------------------------------|
+| UNDEF_PRICE          | 2^63-1 | price                | never enters a book (rules 7, 13, 19)     |
+| UNDEF_ORDER_SIZE     | 2^32-1 | size                 | never enters a book (rule 19)             |
+| UNDEF_TIMESTAMP      | 2^64-1 | ts_event, ts_recv    | null in frames, null in JSON (rule 19)    |
+| NO_CHANNEL           | 255    | channel_id           | passed through                            |
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, IntFlag
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Action(IntEnum):
+    """What a record does, as the ASCII code on the wire (rule 6)."""
+
+    ADD = ord("A")
+    CANCEL = ord("C")
+    MODIFY = ord("M")
+    CLEAR = ord("R")
+    TRADE = ord("T")
+    FILL = ord("F")
+    NONE = ord("N")
+    # Not on the DBN wire: a modify of the NDJSON form, which may leave price (UNDEF_PRICE),
+    # size (UNDEF_ORDER_SIZE) or side (N) out; what is left out stays as the book has it.
+    MODIFY_PARTIAL = ord("m")
+
+
+class Side(IntEnum):
+    """The side of the order (A, C, M, F), of the aggressor (T), or none (rule 12)."""
+
+    BID = ord("B")
+    ASK = ord("A")
+    NONE = ord("N")
+
+
+class Flag(IntFlag):
+    """Bits of `flags` (rules 5 and 13 to 18)."""
+
+    LAST = 128
+    TOB = 64
+    SNAPSHOT = 32
+    MBP = 16
+    BAD_TS_RECV = 8
+    MAYBE_BAD_BOOK = 4
+    PUBLISHER_SPECIFIC = 2
+
+
+RTYPE_MBO = 0xA0
+UNDEF_PRICE = 2**63 - 1
+UNDEF_ORDER_SIZE = 2**32 - 1
+UNDEF_TIMESTAMP = 2**64 - 1
+NO_CHANNEL = 255
+PRICE_SCALE = 1_000_000_000
+"""Prices are int64 in units of 1e-9 (rule 20)."""
+
+MBO_DTYPE = np.dtype(
+    [
+        ("length", "u1"),
+        ("rtype", "u1"),
+        ("publisher_id", "<u2"),
+        ("instrument_id", "<u4"),
+        ("ts_event", "<u8"),
+        ("order_id", "<u8"),
+        ("price", "<i8"),
+        ("size", "<u4"),
+        ("flags", "u1"),
+        ("channel_id", "u1"),
+        ("action", "u1"),
+        ("side", "u1"),
+        ("ts_recv", "<u8"),
+        ("ts_in_delta", "<i4"),
+        ("sequence", "<u4"),
+    ]
+)
+"""The 56 bytes of one MBO record on the wire, the same in DBN versions 1, 2 and 3 (rule 28)."""
+
+
+class MboBatch(NamedTuple):
+    """A batch of MBO records as columns, in the vendor's column order; all of one length.
+
+    The arrays may be views into buffers that the producer reuses: a consumer that keeps a batch
+    beyond the next one copies it (`copy_batch`).
+    """
+
+    ts_recv: NDArray[np.uint64]
+    ts_event: NDArray[np.uint64]
+    publisher_id: NDArray[np.uint16]
+    instrument_id: NDArray[np.uint32]
+    action: NDArray[np.uint8]
+    side: NDArray[np.uint8]
+    price: NDArray[np.int64]
+    size: NDArray[np.uint32]
+    channel_id: NDArray[np.uint8]
+    order_id: NDArray[np.uint64]
+    flags: NDArray[np.uint8]
+    ts_in_delta: NDArray[np.int32]
+    sequence: NDArray[np.uint32]
+
+
+MBO_COLUMN_DTYPES: dict[str, np.dtype] = {name: MBO_DTYPE[name] for name in MboBatch._fields}
+
+
+def empty_batch(rows: int) -> MboBatch:
+    """Uninitialised columns of `rows` rows, for a producer to fill."""
+    return MboBatch._make(np.empty(rows, dtype) for dtype in MBO_COLUMN_DTYPES.values())
+
+
+def slice_batch(batch: MboBatch, start: int, stop: int) -> MboBatch:
+    """Rows `[start, stop)` of a batch, as views."""
+    return MboBatch._make(column[start:stop] for column in batch)
+
+
+def take_batch(batch: MboBatch, rows: NDArray[np.intp] | NDArray[np.bool_]) -> MboBatch:
+    """The rows picked by an index or mask array, as copies."""
+    return MboBatch._make(column[rows] for column in batch)
+
+
+def copy_batch(batch: MboBatch) -> MboBatch:
+    """A batch that owns its arrays."""
+    return MboBatch._make(column.copy() for column in batch)
+
+
+def concat_batches(batches: list[MboBatch]) -> MboBatch:
+    """Several batches as one, in order, as copies."""
+    return MboBatch._make(np.concatenate(columns) for columns in zip(*batches, strict=True))
+
+
+def batch_from_records(records: NDArray[np.void]) -> MboBatch:
+    """Columns of a structured array of `MBO_DTYPE`, as copies."""
+    return MboBatch._make(records[name].copy() for name in MboBatch._fields)
+
+
+def records_from_batch(batch: MboBatch) -> NDArray[np.void]:
+    """The structured array of `MBO_DTYPE` whose bytes are the batch on the wire."""
+    records = np.zeros(len(batch.action), MBO_DTYPE)
+    records["length"] = MBO_DTYPE.itemsize // 4
+    records["rtype"] = RTYPE_MBO
+    for name in MboBatch._fields:
+        records[name] = getattr(batch, name)
+    return records

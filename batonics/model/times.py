@@ -1,0 +1,73 @@
+"""Times between uint64 nanoseconds since the epoch (UTC) and text, exact to the nanosecond."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from batonics.model.errors import UsageError
+from batonics.model.mbo import UNDEF_TIMESTAMP
+
+NS_PER_S = 1_000_000_000
+NS_PER_DAY = 86_400 * NS_PER_S
+
+_ISO = re.compile(
+    r"(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2}(?::\d{2})?)(?:\.(\d{1,9}))?)?"
+    r"(Z|[+-]\d{2}:?\d{2})?"
+)
+_DURATION = re.compile(r"(\d+)(ns|us|ms|s|m|h|d)")
+_UNIT_NS = {
+    "ns": 1,
+    "us": 1_000,
+    "ms": 1_000_000,
+    "s": NS_PER_S,
+    "m": 60 * NS_PER_S,
+    "h": 3_600 * NS_PER_S,
+    "d": NS_PER_DAY,
+}
+
+
+def format_time(ts_ns: int) -> str | None:
+    """ISO 8601 with nine decimals and Z; UNDEF_TIMESTAMP has no text: None."""
+    if ts_ns == UNDEF_TIMESTAMP:
+        return None
+    seconds, nanos = divmod(ts_ns, NS_PER_S)
+    # From the epoch by timedelta: utcfromtimestamp goes through a float on some platforms.
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{nanos:09d}Z"
+
+
+def parse_time(text: str) -> int:
+    """Nanoseconds since the epoch, from ISO 8601 text (UTC unless it says so) or an integer."""
+    text = text.strip()
+    if text.isdecimal():
+        ts_ns = int(text)
+    else:
+        ts_ns = _parse_iso(text)
+    if not 0 <= ts_ns < UNDEF_TIMESTAMP:
+        raise UsageError(f"time {text!r} is outside the range of DBN timestamps")
+    return ts_ns
+
+
+def _parse_iso(text: str) -> int:
+    match = _ISO.fullmatch(text)
+    if match is None:
+        raise UsageError(
+            f"not a time: {text!r} (expected ISO 8601 such as 2025-09-24T21:59:00.5Z,"
+            " or nanoseconds since the epoch)"
+        )
+    date, clock, fraction, zone = match.groups()
+    try:
+        moment = datetime.fromisoformat(f"{date}T{clock or '00:00'}{(zone or 'Z')}")
+    except ValueError as error:
+        raise UsageError(f"not a time: {text!r} ({error})") from None
+    seconds = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(seconds=1)
+    return seconds * NS_PER_S + int((fraction or "").ljust(9, "0"))
+
+
+def parse_duration(text: str) -> int:
+    """Nanoseconds for text such as `100ms`, `1s`, `5m`; UsageError otherwise."""
+    match = _DURATION.fullmatch(text.strip())
+    if match is None or int(match[1]) == 0:
+        raise UsageError(f"not a duration: {text!r} (expected such as 100ms, 1s, 5m, 1h, 1d)")
+    return int(match[1]) * _UNIT_NS[match[2]]

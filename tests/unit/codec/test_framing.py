@@ -1,0 +1,68 @@
+"""Every form of stream told by its first bytes, and everything else refused in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from backports import zstd
+
+from batonics.codec.dbn import encode_records
+from batonics.codec.framing import DETECT_BYTES, Framing, detect
+from batonics.model.errors import InputError
+from tests.unit.codec.driving import METADATA, mbo_rows
+
+RECORD = encode_records(mbo_rows(1))
+STREAMS = [
+    (METADATA, Framing.DBN),
+    (RECORD, Framing.FRAGMENT),
+    ((56).to_bytes(4, "little") + RECORD, Framing.LENGTH_PREFIXED),
+    ((176).to_bytes(4, "little") + b"\x2c\x16" + bytes(174), Framing.LENGTH_PREFIXED),
+    (b'{"type":"clear","symbol":"X"}\n', Framing.NDJSON),
+    (b' \t\r\n{"type":"clear","symbol":"X"}\n', Framing.NDJSON),
+    (zstd.compress(METADATA), Framing.ZSTD),
+    (bytes.fromhex("502a4d18") + bytes(4) + zstd.compress(METADATA), Framing.ZSTD),
+    (bytes.fromhex("5f2a4d18") + (4).to_bytes(4, "little") + b"note", Framing.ZSTD),
+]
+
+
+@pytest.mark.parametrize(("stream", "framing"), STREAMS)
+def test_a_form_is_told_and_never_told_wrongly_from_less(stream: bytes, framing: Framing) -> None:
+    for length in range(len(stream[: 2 * DETECT_BYTES])):
+        assert detect(stream[:length]) in (None, framing), length
+    assert detect(stream[:DETECT_BYTES]) is framing
+    assert detect(stream, complete=True) is framing
+
+
+def test_real_files_are_told(test_data: Path) -> None:
+    for path in sorted(test_data.rglob("*.dbn*")):
+        expected = Framing.ZSTD if path.suffix == ".zst" else Framing.DBN
+        assert detect(path.read_bytes()[:DETECT_BYTES]) is expected, path.name
+
+
+def test_the_format_before_dbn_is_refused_with_advice(test_data: Path) -> None:
+    data = (test_data / "dbn-versions" / "test_data.mbo.dbz").read_bytes()
+    with pytest.raises(InputError, match=r"^a\.dbz: DBZ, .* download it again as DBN$"):
+        detect(data[:DETECT_BYTES], source="a.dbz")
+
+
+@pytest.mark.parametrize(
+    ("first", "words"),
+    [
+        (b"", "the input is empty"),
+        (b"PAR1\x15\x04", "this is a Parquet file"),
+        (b"\x1f\x8b\x08\x00", "this is gzip; unpack it first"),
+        (b"ts_recv,ts_event", "this is the vendor's CSV; ask for DBN"),
+        (b"D", "neither DBN, zstd nor NDJSON: it starts with 44"),
+        (b"  \n", "neither DBN, zstd nor NDJSON: it starts with 20 20 0a"),
+        (b"[1, 2]", "neither DBN, zstd nor NDJSON: it starts with 5b 31 2c 20 32 5d"),
+        (b"\x5a\x2a\x4d\x18\x04\x00", "neither DBN, zstd nor NDJSON: it starts with 5a 2a 4d 18"),
+        (b"\x3c\x00\x00\x00\x0e\xa0", "neither DBN, zstd nor NDJSON: it starts with 3c 00 00 00"),
+        (bytes(16), "neither DBN, zstd nor NDJSON: it starts with 00 00 00 00 00 00 00 00"),
+        (b"\x38\x00\x00\x00\x0e\xa1", "neither DBN, zstd nor NDJSON: it starts with 38 00 00 00"),
+    ],
+)
+def test_anything_else_is_refused_in_words(first: bytes, words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        detect(first, complete=True, source="x")
+    assert str(caught.value).startswith(f"x: {words}")

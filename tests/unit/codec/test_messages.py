@@ -1,0 +1,102 @@
+"""Records that are not MBO: lengths and contents against the vendor's own."""
+
+from __future__ import annotations
+
+import databento_dbn
+import pytest
+from databento_dbn import v1, v2, v3
+
+from batonics.codec.messages import (
+    OtherRecord,
+    parse_error_message,
+    parse_symbol_mapping,
+    parse_system_message,
+    record_words,
+)
+from batonics.model.errors import DamagedInputError
+from batonics.model.symbols import MappingInterval
+
+
+def other(data: bytes) -> OtherRecord:
+    return OtherRecord(data[1], 1000, 7, 5, data)
+
+
+@pytest.mark.parametrize(("version", "module"), [(1, v1), (2, v2), (3, v3)])
+def test_lengths_are_the_vendors(version: int, module: object) -> None:
+    words = record_words(version, ts_out=False)
+    kinds = {
+        0x00: "TradeMsg",
+        0x01: "MBP1Msg",
+        0x0A: "MBP10Msg",
+        0x12: "StatusMsg",
+        0x13: "InstrumentDefMsg",
+        0x14: "ImbalanceMsg",
+        0x15: "ErrorMsg",
+        0x16: "SymbolMappingMsg",
+        0x17: "SystemMsg",
+        0x18: "StatMsg",
+        0x20: "OHLCVMsg",
+        0xA0: "MBOMsg",
+        0xB1: "CMBP1Msg",
+        0xC0: "CBBOMsg",
+        0xC3: "BBOMsg",
+    }
+    for rtype, name in kinds.items():
+        kind = getattr(module, name, None) or getattr(databento_dbn, name)
+        assert 4 * int(words[rtype]) == kind.size_hint, name
+    known = {rtype.value for rtype in databento_dbn.RType.variants()}
+    assert {rtype for rtype in range(256) if words[rtype]} == known
+    longer = record_words(version, ts_out=True)
+    assert {int(longer[r]) - int(words[r]) for r in known} == {2}
+    assert {int(longer[r]) for r in range(256) if r not in known} == {0}
+
+
+MAPPING = {
+    "publisher_id": 1,
+    "instrument_id": 17,
+    "ts_event": 5,
+    "stype_in_symbol": "ES.c.0",
+    "stype_out_symbol": "ESH4",
+    "start_ts": 3,
+    "end_ts": 9,
+}
+STYPES = {
+    "stype_in": databento_dbn.SType.CONTINUOUS,
+    "stype_out": databento_dbn.SType.RAW_SYMBOL,
+}
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_a_symbol_mapping_names_its_instrument(version: int) -> None:
+    if version == 1:
+        message = bytes(v1.SymbolMappingMsg(**MAPPING))
+    else:
+        message = bytes(v3.SymbolMappingMsg(**MAPPING, **STYPES))
+    assert parse_symbol_mapping(other(message), version) == MappingInterval(3, 9, 17, "ESH4")
+
+
+def test_a_live_symbol_mapping_holds_for_all_times() -> None:
+    undefined = MAPPING | {"start_ts": 2**64 - 1, "end_ts": 2**64 - 1}
+    message = bytes(v3.SymbolMappingMsg(**undefined, **STYPES))
+    assert parse_symbol_mapping(other(message), 3) == MappingInterval(0, 2**64 - 1, 17, "ESH4")
+
+
+def test_a_symbol_that_is_no_text_is_named_by_its_offset() -> None:
+    message = bytearray(bytes(v3.SymbolMappingMsg(**MAPPING, **STYPES)))
+    message[89] = 0xFF
+    with pytest.raises(DamagedInputError) as caught:
+        parse_symbol_mapping(other(bytes(message)), 3, "x")
+    assert str(caught.value) == ("x: byte 1089, record 7: text is not UTF-8 (invalid start byte)")
+
+
+def test_words_of_the_gateway_are_read() -> None:
+    error = bytes(
+        v3.ErrorMsg(5, "too slow", is_last=True, code=databento_dbn.ErrorCode.AUTH_FAILED)
+    )
+    assert parse_error_message(other(error), 3) == (1, "too slow")
+    system = bytes(v3.SystemMsg(5, "Heartbeat", databento_dbn.SystemCode.HEARTBEAT))
+    assert parse_system_message(other(system), 3) == (0, "Heartbeat")
+    uncoded = bytes(v3.SystemMsg(5, "hello"))
+    assert parse_system_message(other(uncoded), 2) == (None, "hello")
+    assert parse_error_message(other(bytes(v1.ErrorMsg(5, "old"))), 1) == (None, "old")
+    assert parse_system_message(other(bytes(v1.SystemMsg(5, "old"))), 1) == (None, "old")
