@@ -111,9 +111,14 @@ class BookEngine:
         """
         rows = self._rows()
         rows[:, Book.STATUS] = Status.COLD
+        # A snapshot left open is an open event, odd: one more makes it a completed one.
         rows[:, Book.EVENTS] += rows[:, Book.SNAPSHOT_OPEN]
-        rows[:, Book.EVENT_OPEN] &= 1 - rows[:, Book.SNAPSHOT_OPEN]
         rows[:, Book.SNAPSHOT_OPEN] = 0
+
+    def rebuild(self) -> None:
+        """Rebuild both tables to fit what is alive; the books stay the same."""
+        self._rebuild_orders()
+        self._rebuild_levels()
 
     def _fit_outputs(self, rows: int) -> None:
         bbo, deltas, closings = self._out
@@ -228,11 +233,11 @@ class BookEngine:
 
     def events(self) -> NDArray[np.int64]:
         """How many events each book has completed."""
-        return self._rows()[:, Book.EVENTS].copy()
+        return self._rows()[:, Book.EVENTS] >> 1
 
     def events_open(self) -> NDArray[np.bool_]:
         """Whether each book is in the middle of an event (rule 5)."""
-        return self._rows()[:, Book.EVENT_OPEN] == 1
+        return self._rows()[:, Book.EVENTS] & 1 == 1
 
     def anomalies(self) -> NDArray[np.int64]:
         """Counts, a row a book, a column an `Anomaly`."""

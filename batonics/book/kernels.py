@@ -78,7 +78,7 @@ UNDEF_PRICE, UNDEF_SIZE = mbo.UNDEF_PRICE, mbo.UNDEF_ORDER_SIZE
 SIZE_MASK = 0xFFFFFFFF
 
 B_KEY, STATUS, SNAPSHOT_OPEN = int(Book.KEY), int(Book.STATUS), int(Book.SNAPSHOT_OPEN)
-EVENT_OPEN, EVENTS, LAST_ROW = int(Book.EVENT_OPEN), int(Book.EVENTS), int(Book.LAST_ROW)
+EVENTS, LAST_ROW = int(Book.EVENTS), int(Book.LAST_ROW)
 FLOOR = int(Ladder.FLOOR)
 T_PRIORITY, T_ORDERS, T_LEVELS = int(Total.PRIORITY), int(Total.ORDERS), int(Total.LEVELS)
 T_BOOKS, T_POOL = int(Total.BOOKS), int(Total.POOL)
@@ -183,7 +183,7 @@ def clear_side(
             found = True
             if len(deltas) > 0:
                 size, count = -levels[slot + L_SIZE], -levels[slot + L_COUNT]
-                event = books[book * ROW + EVENTS]
+                event = books[book * ROW + EVENTS] >> 1
                 n = emit(deltas, n, i, book, event, side, levels[slot + L_KEY], size, count)
         levels[slot + L_OWNER] &= ~IN_RUN
         levels[slot + L_SIZE] = 0
@@ -221,8 +221,8 @@ def close_event(
     books: NDArray[np.int64], closings: NDArray[np.int64], n: int, i: int, book: int
 ) -> int:
     """Note that an event of the book ends with row `i` (rule 5); the number of ends then."""
-    event = books[at(book * ROW + EVENTS)]
-    books[at(book * ROW + EVENTS)] = event + 1
+    event = books[at(book * ROW + EVENTS)] >> 1
+    books[at(book * ROW + EVENTS)] = (event + 1) << 1
     if len(closings) == 0:
         return n
     word = n * CLOSING_WORDS
@@ -310,8 +310,49 @@ def replace_top(
     levels[place * SLOT + L_SIZE] = size
     raise_level(state, book * ROW + BID + (ASK - BID) * side, place)
     if len(out.deltas) > 0:
-        event = books[book * ROW + EVENTS]
+        event = books[book * ROW + EVENTS] >> 1
         totals[T_DELTAS] = emit(out.deltas, totals[T_DELTAS], i, book, event, side, key, size, 0)
+    return -1
+
+
+@kernel
+def fill_in(
+    levels: NDArray[np.int64],
+    packed: int,
+    own_side: int,
+    known: bool,
+    price: int,
+    size: int,
+    side_code: int,
+) -> tuple[int, int, int, int]:
+    """What a partial modify leaves out stays as the book has it: price, size, side, and the fault.
+
+    `packed` and `own_side` are the order's, if it is known; else all must be given.
+    """
+    lacks_side = side_code != SIDE_BID and side_code != SIDE_ASK
+    if not known:
+        lacking = price == UNDEF_PRICE or size == UNDEF_SIZE or lacks_side
+        return price, size, side_code, UNKNOWN_MODIFY if lacking else -1
+    if price == UNDEF_PRICE:
+        price = levels[(packed >> 32) * SLOT + L_KEY] ^ -own_side
+    if size == UNDEF_SIZE:
+        size = packed & SIZE_MASK
+    if lacks_side:
+        side_code = SIDE_ASK if own_side else SIDE_BID
+    return price, size, side_code, -1
+
+
+@kernel
+def fault_of(action: int, side_code: int, price: int, size: int) -> int:
+    """Why an add or modify changes nothing (rules 7 and 19), or -1."""
+    if side_code != SIDE_BID and side_code != SIDE_ASK:
+        return BAD_SIDE
+    if price == UNDEF_PRICE:
+        return A_UNDEF_PRICE
+    if size == UNDEF_SIZE:
+        return A_UNDEF_SIZE
+    if size == 0 and action == ADD:
+        return ZERO_SIZE
     return -1
 
 
@@ -322,6 +363,59 @@ def shift_of(mask: int) -> int:
     while mask >> bits:
         bits += 1
     return 64 - bits
+
+
+@inlined
+def take(
+    state: State,
+    deltas: NDArray[np.int64],
+    delta_count: int,
+    i: int,
+    book: int,
+    side: int,
+    place: int,
+    size: int,
+    count: int,
+) -> int:
+    """Take an order's size from its level; the number of deltas then."""
+    levels, row = state.levels, book * ROW
+    slot = place * SLOT
+    left = levels[at(slot + L_SIZE)] - size
+    levels[at(slot + L_SIZE)] = left
+    levels[at(slot + L_COUNT)] -= count
+    if len(deltas) > 0 and size > 0:
+        key, event = levels[at(slot + L_KEY)], state.books[at(row + EVENTS)] >> 1
+        delta_count = emit(deltas, delta_count, i, book, event, side, key, -size, -count)
+    if left == 0:
+        none = NO_ASK if side else NO_BID
+        drop_level(state, row + BID + (ASK - BID) * side, place, none)
+    return delta_count
+
+
+@inlined
+def give(
+    state: State,
+    deltas: NDArray[np.int64],
+    delta_count: int,
+    i: int,
+    book: int,
+    side: int,
+    place: int,
+    size: int,
+    count: int,
+) -> int:
+    """Give an order's size to its level; the number of deltas then."""
+    levels, row = state.levels, book * ROW
+    slot = place * SLOT
+    before = levels[at(slot + L_SIZE)]
+    levels[at(slot + L_SIZE)] = before + size
+    levels[at(slot + L_COUNT)] += count
+    if len(deltas) > 0:
+        key, event = levels[at(slot + L_KEY)], state.books[at(row + EVENTS)] >> 1
+        delta_count = emit(deltas, delta_count, i, book, event, side, key, size, count)
+    if before == 0:
+        raise_level(state, row + BID + (ASK - BID) * side, place)
+    return delta_count
 
 
 @inlined
@@ -404,31 +498,28 @@ def fold(
                     first, length, stop = i, 0, ROOM_DELTAS
                     break
 
-            # What the record takes from one level and gives to another.
-            taken_from, taken_size, taken_count, taken_side = -1, 0, 0, 0
-            given_to, given_size, given_count, given_side = -1, 0, 0, 0
-
             if action == CANCEL:
                 order_id = np.int64(batch.order_id[at(i)])
                 slot = find_order(orders, order_mask, homes[at(j)], order_id, book)
-                known = slot >= 0
+                known, side = slot >= 0, np.int64(0)
                 if known:
-                    taken_side = orders[at(slot + O_OWNER)] & 1  # rule 12: not the record's side
-                    floor = books[at(row + BID + (ASK - BID) * taken_side + FLOOR)]
+                    side = orders[at(slot + O_OWNER)] & 1  # rule 12: not the record's side
+                    floor = books[at(row + BID + (ASK - BID) * side + FLOOR)]
                     known = orders[at(slot + O_PRIORITY)] >= floor
                 if known:
                     size, packed = np.int64(batch.size[at(i)]), orders[at(slot + O_PACKED)]
-                    left = packed & SIZE_MASK
-                    taken_from = packed >> 32
+                    left, count = packed & SIZE_MASK, np.int64(0)
                     if size < left:  # rule 8: part of the order
                         orders[at(slot + O_PACKED)] = packed - size
-                        taken_size = size
                     else:
                         if size > left:
                             state.anomalies[book * ANOMALIES + OVER_CANCEL] += 1
                         erase_order(orders, order_mask, order_shift, slot)
                         orders_taken -= 1
-                        taken_size, taken_count = left, 1
+                        size, count = left, np.int64(1)
+                    delta_count = take(
+                        state, deltas, delta_count, i, book, side, packed >> 32, size, count
+                    )
                 else:
                     state.anomalies[book * ANOMALIES + UNKNOWN_CANCEL] += 1
 
@@ -448,28 +539,13 @@ def fold(
                 fault = -1
                 if action == MODIFY_PARTIAL:
                     action = MODIFY
-                    if known:  # what is left out stays
-                        if price == UNDEF_PRICE:
-                            price = levels[(packed >> 32) * SLOT + L_KEY] ^ -own_side
-                        if size == UNDEF_SIZE:
-                            size = packed & SIZE_MASK
-                        if side_code == SIDE_NONE:
-                            side_code = SIDE_ASK if own_side else SIDE_BID
-                    elif (
-                        price == UNDEF_PRICE
-                        or size == UNDEF_SIZE
-                        or (side_code != SIDE_BID and side_code != SIDE_ASK)
-                    ):
-                        fault = UNKNOWN_MODIFY
-                if fault < 0:  # rules 7 and 19: such a record changes nothing
-                    if side_code != SIDE_BID and side_code != SIDE_ASK:
-                        fault = BAD_SIDE
-                    elif price == UNDEF_PRICE:
-                        fault = A_UNDEF_PRICE
-                    elif size == UNDEF_SIZE:
-                        fault = A_UNDEF_SIZE
-                    elif size == 0 and action == ADD:
-                        fault = ZERO_SIZE
+                    price, size, side_code, fault = fill_in(
+                        levels, packed, own_side, known, price, size, side_code
+                    )
+                # One test for the usual case; what is wrong, if anything, is found out of line.
+                two_sided = side_code == SIDE_BID or side_code == SIDE_ASK
+                if not (two_sided and price != UNDEF_PRICE and 0 < size < UNDEF_SIZE) and fault < 0:
+                    fault = fault_of(action, side_code, price, size)
                 side = np.int64(side_code == SIDE_ASK)
                 anomaly = -1
                 if action == ADD:
@@ -480,79 +556,67 @@ def fold(
                 elif side != own_side:
                     anomaly = SIDE_MISMATCH
                     side = own_side  # rule 12
-                ladder = row + BID + (ASK - BID) * side
                 if fault >= 0:
                     state.anomalies[book * ANOMALIES + fault] += 1
-                elif books[at(ladder + LENGTH)] == books[at(ladder + CAPACITY)]:
-                    if totals[T_POOL] + 2 * books[at(ladder + CAPACITY)] > len(state.run_keys):
-                        first, length, stop = i, 0, ROOM_POOL
-                        break
-                    totals[T_POOL] = widen_run(state, ladder, totals[T_POOL])
-                if fault < 0:
+                else:
+                    old, old_size = packed >> 32, packed & SIZE_MASK
+                    new = np.int64(-1)
+                    if size > 0:
+                        key, owner = price ^ -side, (book << 1 | side) + 1
+                        new = find_level(levels, level_mask, level_shift, key, owner)
+                        if new < 0:
+                            new = ~new
+                            levels_taken += 1
+                        ladder = row + BID + (ASK - BID) * side
+                        if (
+                            levels[at(new * SLOT + L_SIZE)] == 0
+                            and books[at(ladder + LENGTH)] == books[at(ladder + CAPACITY)]
+                        ):
+                            if totals[T_POOL] + 2 * books[at(ladder + CAPACITY)] > len(
+                                state.run_keys
+                            ):
+                                first, length, stop = i, 0, ROOM_POOL
+                                break
+                            totals[T_POOL] = widen_run(state, ladder, totals[T_POOL])
                     if anomaly >= 0:
                         state.anomalies[book * ANOMALIES + anomaly] += 1
-                    if known:
-                        taken_from, taken_side = packed >> 32, own_side
-                        taken_size, taken_count = packed & SIZE_MASK, 1
-                    if size == 0:  # rule 9: M with size 0 removes
-                        if known:
-                            erase_order(orders, order_mask, order_shift, slot)
-                            orders_taken -= 1
-                    else:
-                        key = price ^ -side
-                        owner = (book << 1 | side) + 1
-                        given_to = find_level(levels, level_mask, level_shift, key, owner)
-                        if given_to < 0:
-                            given_to = ~given_to
-                            levels_taken += 1
-                        given_side, given_size, given_count = side, size, 1
-                        # Rule 10: a new price or a larger size goes to the back of the level.
-                        stays = known and action == MODIFY and given_to == taken_from
-                        if not (stays and size <= taken_size):
+                    if known and new == old:
+                        # Rule 10: a larger size goes to the back of its level, as a new order does.
+                        if size > old_size or action == ADD:
                             priority += 1
                             orders[at(slot + O_PRIORITY)] = priority
-                        if not held:
-                            orders_taken += 1
-                            orders[at(slot + O_ID)] = order_id
-                        orders[at(slot + O_OWNER)] = book << 1 | side
-                        orders[at(slot + O_PACKED)] = given_to << 32 | size
-                        if given_to == taken_from:
-                            given_size -= taken_size
-                            given_count, taken_from = 0, -1
-
-            if taken_from >= 0:
-                slot = taken_from * SLOT
-                size = levels[at(slot + L_SIZE)] - taken_size
-                levels[at(slot + L_SIZE)] = size
-                levels[at(slot + L_COUNT)] -= taken_count
-                if want_deltas:
-                    key, event = levels[at(slot + L_KEY)], books[at(row + EVENTS)]
-                    delta_count = emit(
-                        deltas, delta_count, i, book, event, taken_side, key,
-                        -taken_size, -taken_count,
-                    )  # fmt: skip
-                if size == 0:
-                    none = NO_ASK if taken_side else NO_BID
-                    drop_level(state, row + BID + (ASK - BID) * taken_side, taken_from, none)
-            if given_to >= 0:
-                slot = given_to * SLOT
-                size = levels[at(slot + L_SIZE)]
-                levels[at(slot + L_SIZE)] = size + given_size
-                levels[at(slot + L_COUNT)] += given_count
-                if want_deltas:
-                    key, event = levels[at(slot + L_KEY)], books[at(row + EVENTS)]
-                    delta_count = emit(
-                        deltas, delta_count, i, book, event, given_side, key,
-                        given_size, given_count,
-                    )  # fmt: skip
-                if size == 0:
-                    raise_level(state, row + BID + (ASK - BID) * given_side, given_to)
+                        orders[at(slot + O_PACKED)] = old << 32 | size
+                        if size != old_size:
+                            delta_count = give(
+                                state, deltas, delta_count, i, book, side, old, size - old_size, 0
+                            )
+                    else:
+                        if known:
+                            delta_count = take(
+                                state, deltas, delta_count, i, book, own_side, old, old_size, 1
+                            )
+                        if size > 0:
+                            if not held:
+                                orders_taken += 1
+                                orders[at(slot + O_ID)] = order_id
+                            priority += 1  # rule 10: a new price goes to the back of its level
+                            orders[at(slot + O_PRIORITY)] = priority
+                            orders[at(slot + O_OWNER)] = book << 1 | side
+                            orders[at(slot + O_PACKED)] = new << 32 | size
+                            delta_count = give(
+                                state, deltas, delta_count, i, book, side, new, size, 1
+                            )
+                        elif known:  # rule 9: M with size 0 removes
+                            erase_order(orders, order_mask, order_shift, slot)
+                            orders_taken -= 1
 
             books[at(row + LAST_ROW)] = i
             last = flags >> 7
-            books[at(row + EVENT_OPEN)] = 1 - last
-            if last:
+            if want_deltas and last:
                 closing_count = close_event(books, closings, closing_count, i, book)
+            else:
+                events = books[at(row + EVENTS)]
+                books[at(row + EVENTS)] = ((events & ~1) + 2 * last) | (1 - last)
             if want_bbo:
                 bid = books[at(row + BID + BEST)] * SLOT
                 ask = books[at(row + ASK + BEST)] * SLOT

@@ -34,17 +34,20 @@ def insert(
     """Put a level into a run, behind the best."""
     low, end = start, start + length
     high = end
-    while low < high:
+    while high - low > 8:
         middle = (low + high) >> 1
-        if run_keys[middle] > key:
+        if run_keys[at(middle)] > key:
             high = middle
         else:
             low = middle + 1
+    # Each step of the bisection is a branch nobody can predict; these are.
+    while low < high and run_keys[at(low)] < key:
+        low += 1
     for i in range(end, low, -1):
         run_keys[at(i)] = run_keys[at(i - 1)]
         run_slots[at(i)] = run_slots[at(i - 1)]
-    run_keys[low] = key
-    run_slots[low] = place
+    run_keys[at(low)] = key
+    run_slots[at(low)] = place
 
 
 @kernel

@@ -61,9 +61,8 @@ class Book(IntEnum):
     KEY = 0  # publisher_id << 32 | instrument_id (rule 1)
     STATUS = 1
     SNAPSHOT_OPEN = 2
-    EVENT_OPEN = 3
-    EVENTS = 4
-    LAST_ROW = 5  # the book's last row in the batch being folded, or -1
+    EVENTS = 3  # completed, times two, plus one in the middle of an event
+    LAST_ROW = 4  # the book's last row in the batch being folded, or -1
 
 
 class Ladder(IntEnum):

@@ -123,6 +123,12 @@ class NdjsonDecoder:
         if self._head:
             raise self._damage(f"the stream ends after {len(self._head)} bytes of a line")
 
+    def begin(self, source: str | None) -> None:
+        """Begin another stream after a closed one; its symbols go on with the same numbers."""
+        self.records = self.rows = self.byte_offset = self.skipped = 0
+        self._source = source
+        self._fed = False
+
     def symbol_intervals(self) -> Iterator[MappingInterval]:
         """The names of the instruments so far; they hold for all times."""
         for index, symbol in enumerate(self.symbols):

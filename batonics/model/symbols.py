@@ -40,6 +40,9 @@ class SymbolMap:
         self._starts: dict[int, list[int]] = {}
         self._intervals: dict[int, list[MappingInterval]] = {}
 
+    def __len__(self) -> int:
+        return sum(len(intervals) for intervals in self._intervals.values())
+
     def add(self, interval: MappingInterval) -> None:
         """Add one interval; adding the same one again changes nothing."""
         intervals = self._intervals.setdefault(interval.instrument_id, [])

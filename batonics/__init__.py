@@ -1,0 +1,62 @@
+"""batonics: limit order books from market-by-order data.
+
+    import batonics
+
+    books = batonics.reconstruct("day.dbn.zst")
+    books.levels(depth=5)
+    batonics.scan_mbo("day.dbn.zst").filter(pl.col("action") == "T").collect()
+
+Names are imported when they are first used, so that `import batonics` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from batonics.frames.books import Books
+    from batonics.jobs.reconstruct import reconstruct
+    from batonics.jobs.scan import scan_mbo
+    from batonics.model.errors import (
+        BatonicsError,
+        CheckpointError,
+        DamagedInputError,
+        InputError,
+        OutputError,
+        UsageError,
+    )
+
+_HOMES = {
+    "Books": "batonics.frames.books",
+    "reconstruct": "batonics.jobs.reconstruct",
+    "scan_mbo": "batonics.jobs.scan",
+    "BatonicsError": "batonics.model.errors",
+    "CheckpointError": "batonics.model.errors",
+    "DamagedInputError": "batonics.model.errors",
+    "InputError": "batonics.model.errors",
+    "OutputError": "batonics.model.errors",
+    "UsageError": "batonics.model.errors",
+}
+
+__all__ = [
+    "BatonicsError",
+    "Books",
+    "CheckpointError",
+    "DamagedInputError",
+    "InputError",
+    "OutputError",
+    "UsageError",
+    "reconstruct",
+    "scan_mbo",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'batonics' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,217 @@
+"""A checkpoint: an engine as bytes, and back. Bytes only: who keeps them where is not known here.
+
+    BATONCP1 | u32 header length | header, JSON | arrays, one after the other | sha256 of all before
+
+All little-endian. The header holds the format's version, what each array is and how long, how the
+engine was made, and what the caller adds (`extra`). The rule: nothing is believed before the
+digest has been checked, and no number in a checkpoint makes us allocate more than its own size
+asks for. The digest finds damage, not malice: a checkpoint is as trusted as the program.
+
+The hash tables are kept as they stand, so a change of how they hash is a change of VERSION.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from batonics.book.engine import BookEngine
+from batonics.book.state import ROW, SLOT, Anomaly, State, Total, aligned_zeros, new_state
+from batonics.model.errors import CheckpointError
+
+JSON: TypeAlias = "dict[str, JSON] | list[JSON] | str | int | float | bool | None"
+
+MAGIC = b"BATONCP1"
+VERSION = 1
+"""Of the header and of what the arrays mean."""
+
+_LENGTH = struct.Struct("<I")
+_PREFIX_BYTES = len(MAGIC) + _LENGTH.size
+_DIGEST_BYTES = hashlib.sha256().digest_size
+_INDEX_WORDS = 8
+"""Words of the books' index for each row of the books, as `new_state` has it."""
+_DTYPES = {
+    "orders": "<i8",
+    "levels": "<i8",
+    "books": "<i8",
+    "index": "<i8",
+    "run_keys": "<i8",
+    "run_slots": "<i4",
+    "anomalies": "<i8",
+    "totals": "<i8",
+    "seen": "<u8",
+}
+"""The arrays in their order: those of `State`, and what each book last saw."""
+
+
+class _Header(NamedTuple):
+    """What a header says, once it is known to be of our VERSION."""
+
+    records: int
+    bbo: bool
+    deltas: bool
+    lengths: dict[str, int]
+    extra: dict[str, JSON]
+
+
+def save(engine: BookEngine, extra: Mapping[str, JSON]) -> bytes:
+    """The engine between two batches, with whatever else must be known to go on (JSON).
+
+    Room that is not used is left out; what the last batch came to (`Folded`) is too.
+    """
+    arrays = _used(engine)
+    header = orjson.dumps(
+        {
+            "version": VERSION,
+            "records": engine.records,
+            "bbo": engine._want_bbo,  # noqa: SLF001  # the engine's other half
+            "deltas": engine._want_deltas,  # noqa: SLF001
+            "arrays": [[name, _DTYPES[name], array.size] for name, array in arrays.items()],
+            "extra": extra,
+        }
+    )
+    parts = [MAGIC, _LENGTH.pack(len(header)), header]
+    parts += [array.astype(_DTYPES[name], copy=False).tobytes() for name, array in arrays.items()]
+    body = b"".join(parts)
+    return body + hashlib.sha256(body).digest()
+
+
+def load(data: bytes) -> tuple[BookEngine, dict[str, JSON]]:
+    """The engine as it was saved, which goes on as if it had never stopped, and the `extra`.
+
+    Raises:
+        CheckpointError: it is damaged, of another version, or no checkpoint at all.
+    """
+    body = _undamaged(data)
+    header, arrays_at = _read_header(body)
+    arrays = _read_arrays(body[arrays_at:], header.lengths)
+    engine = BookEngine(bbo=header.bbo, deltas=header.deltas)
+    engine.records = header.records
+    engine._seen = arrays.pop("seen").reshape(-1, 3)  # noqa: SLF001  # the engine's other half
+    engine.state = _with_room(arrays)
+    return engine, header.extra
+
+
+def _used(engine: BookEngine) -> dict[str, NDArray[Any]]:
+    """The arrays in the order of `_DTYPES`, those that fill from the front without their rest."""
+    state, books = engine.state, engine.book_count
+    pool = int(state.totals[Total.POOL])
+    used = state._replace(
+        books=state.books[: books * ROW],
+        run_keys=state.run_keys[:pool],
+        run_slots=state.run_slots[:pool],
+        anomalies=state.anomalies[: books * len(Anomaly)],
+    )
+    return {**used._asdict(), "seen": engine.last_seen()}
+
+
+def _undamaged(data: bytes) -> memoryview:
+    """All but the digest, which is right."""
+    if not data.startswith(MAGIC):
+        raise CheckpointError(
+            f"not a checkpoint: starts with {data[:8].hex(' ') or 'nothing'},"
+            f" expected {MAGIC.decode()}"
+        )
+    body = memoryview(data)[:-_DIGEST_BYTES]
+    if len(body) < _PREFIX_BYTES or hashlib.sha256(body).digest() != data[-_DIGEST_BYTES:]:
+        raise CheckpointError(
+            f"the checkpoint of {len(data)} bytes is damaged: its digest does not match;"
+            " it was cut short or changed"
+        )
+    return body
+
+
+def _read_header(body: memoryview) -> tuple[_Header, int]:
+    """The header, and where the arrays start."""
+    (header_bytes,) = _LENGTH.unpack_from(body, len(MAGIC))
+    arrays_at = _PREFIX_BYTES + header_bytes
+    try:
+        header = orjson.loads(body[_PREFIX_BYTES:arrays_at])
+        version = header["version"]
+        if version != VERSION:
+            raise CheckpointError(
+                f"the checkpoint is of version {version}, this batonics reads {VERSION}"
+            )
+        names = [(name, dtype) for name, dtype, _ in header["arrays"]]
+        if names != list(_DTYPES.items()):
+            raise CheckpointError(f"the checkpoint holds other arrays than ours: {names}")
+        lengths = {name: int(length) for name, _, length in header["arrays"]}
+        made = header["records"], header["bbo"], header["deltas"]
+        return _Header(*made, lengths, header["extra"]), arrays_at
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"the checkpoint's header makes no sense: {error!r}") from None
+
+
+def _read_arrays(data: memoryview, lengths: dict[str, int]) -> dict[str, NDArray[Any]]:
+    """Copies of the arrays, each as long as the state needs it to be."""
+    bytes_of = {name: lengths[name] * np.dtype(_DTYPES[name]).itemsize for name in _DTYPES}
+    if min(lengths.values()) < 0 or sum(bytes_of.values()) != len(data):
+        raise CheckpointError(
+            f"the checkpoint has {len(data)} bytes of arrays, its header claims"
+            f" {sum(bytes_of.values())}"
+        )
+    arrays = {}
+    start = 0
+    for name, dtype in _DTYPES.items():
+        stop = start + bytes_of[name]
+        arrays[name] = np.frombuffer(data[start:stop], dtype).copy()
+        start = stop
+    _check_lengths(arrays)
+    return arrays
+
+
+def _check_lengths(arrays: dict[str, NDArray[Any]]) -> None:
+    """The lengths that the kernels rely on, for they check no bounds."""
+    if len(arrays["totals"]) != len(Total):
+        raise CheckpointError(f"the checkpoint has {len(arrays['totals'])} totals")
+    books, pool = (int(arrays["totals"][total]) for total in (Total.BOOKS, Total.POOL))
+    expected = {
+        "books": books * ROW,
+        "anomalies": books * len(Anomaly),
+        "run_keys": pool,
+        "run_slots": pool,
+        "seen": books * 3,
+    }
+    wrong = [name for name, length in expected.items() if len(arrays[name]) != length]
+    for name, words, fewest in (("orders", SLOT, 1), ("levels", SLOT, 2), ("index", 2, 4 * books)):
+        places, rest = divmod(len(arrays[name]), words)
+        if rest or places.bit_count() != 1 or places < fewest:
+            wrong.append(name)
+    if wrong:
+        raise CheckpointError(f"the checkpoint's arrays do not fit each other: {', '.join(wrong)}")
+
+
+def _with_room(arrays: dict[str, NDArray[Any]]) -> State:
+    """A state of the arrays, with the room that `save` left out."""
+    rows = len(arrays["index"]) // _INDEX_WORDS
+    pool = _power_of_two(max(len(new_state().run_keys), len(arrays["run_keys"])))
+    return State(
+        orders=_aligned(arrays["orders"], len(arrays["orders"])),
+        levels=_aligned(arrays["levels"], len(arrays["levels"])),
+        books=_aligned(arrays["books"], rows * ROW),
+        index=arrays["index"],
+        run_keys=_padded(arrays["run_keys"], pool),
+        run_slots=_padded(arrays["run_slots"], pool),
+        anomalies=_padded(arrays["anomalies"], rows * len(Anomaly)),
+        totals=arrays["totals"],
+    )
+
+
+def _power_of_two(at_least: int) -> int:
+    return 1 << (at_least - 1).bit_length()
+
+
+def _aligned(array: NDArray[Any], words: int) -> NDArray[np.int64]:
+    aligned = aligned_zeros(words)
+    aligned[: len(array)] = array
+    return aligned
+
+
+def _padded(array: NDArray[Any], length: int) -> NDArray[Any]:
+    return np.concatenate([array, np.zeros(length - len(array), array.dtype)])

@@ -1,0 +1,109 @@
+"""`batonics reconstruct`: files in, book.json out, the top of each book on the screen."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from batonics.jobs.reconstruct import Reconstruction
+
+
+class BookFormat(StrEnum):
+    """Forms of the books' file."""
+
+    JSON = "json"
+    NDJSON = "ndjson"
+
+
+def command(
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            help="DBN (plain, zstd, fragments) or NDJSON files in the order of their time;"
+            " - is standard input."
+        ),
+    ],
+    out: Annotated[
+        str | None, typer.Option(help="Where the books go; - is standard output.")
+    ] = None,
+    form: Annotated[
+        BookFormat, typer.Option("--format", help="One document, or a book a line.")
+    ] = BookFormat.JSON,
+    depth: Annotated[
+        int | None, typer.Option(min=1, help="Levels of each side at the most.")
+    ] = None,
+    orders: Annotated[bool, typer.Option("--orders", help="Add each level's queue.")] = False,
+    symbols: Annotated[
+        str | None, typer.Option(help="Only these symbols (or instrument ids), A,B,C.")
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(help="As of this time: ISO 8601 (UTC) or nanoseconds since the epoch."),
+    ] = None,
+    snapshots: Annotated[
+        str | None,
+        typer.Option(help="Depth snapshots along the way, to NAME.parquet or NAME.ndjson."),
+    ] = None,
+    every: Annotated[
+        str | None,
+        typer.Option(help="When a snapshot is taken: event, a count of events, 100ms, 1s, 1m."),
+    ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Count and skip bad records where framing survives.")
+    ] = False,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(help="Save progress to this file, and go on from it if it is there."),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No bar, no table.")] = False,
+) -> None:
+    """Rebuild the books of FILES."""
+    from contextlib import ExitStack
+
+    from batonics.cli.progress import reading
+    from batonics.jobs.reconstruct import Reconstruction, Request
+    from batonics.jobs.snapshots import open_snapshots
+    from batonics.model.errors import UsageError
+    from batonics.model.times import parse_time
+    from batonics.sinks.atomic import STDOUT, open_atomic
+    from batonics.sinks.book_json import write_books
+
+    if (snapshots is None) != (every is None):
+        raise UsageError("--snapshots and --every go together")
+    if out == STDOUT and snapshots == STDOUT:
+        raise UsageError("only one of --out and --snapshots can be -")
+    request = Request(
+        paths=tuple(files),
+        symbols=tuple(name.strip() for name in symbols.split(",")) if symbols else (),
+        at_ns=None if at is None else parse_time(at),
+        skip_bad=skip_bad,
+        checkpoint=checkpoint,
+    )
+    with ExitStack() as stack:
+        # Outputs are opened first: an unwritable one is found before the work, not after it.
+        book_file = stack.enter_context(open_atomic(out)) if out is not None else None
+        tap = None
+        if snapshots is not None and every is not None:
+            tap = stack.enter_context(open_snapshots(snapshots, every, depth or 10))
+        run = Reconstruction(request, tap=tap)
+        with reading("reconstruct", quiet=quiet) as progress:
+            run.progress = progress
+            run.run()
+        if book_file is not None:
+            write_books(
+                book_file, run.engine, run.symbols, form=form.value, depth=depth, orders=orders
+            )
+    if not quiet:
+        _show(run, out)
+
+
+def _show(run: Reconstruction, out: str | None) -> None:
+    """The top of each book as a table, and a line of what was read, on standard error."""
+    from batonics.cli.tables import print_books
+
+    print_books(run)
+    if out not in (None, "-"):
+        typer.echo(f"wrote {out}", err=True)

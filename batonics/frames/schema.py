@@ -1,0 +1,167 @@
+"""MBO records as a Polars frame and back: the schema, and two conversions that lose nothing.
+
+The rule here: the sentinels of the wire are nulls in a frame, and nothing else is (rule 19). So
+both directions are exact, and a frame never shows a sentinel as a number.
+
+| column                        | dtype              | unit, null                                  |
+|-------------------------------|--------------------|---------------------------------------------|
+| ts_recv, ts_event             | Datetime(ns, UTC)  | null: UNDEF_TIMESTAMP                       |
+| publisher_id, instrument_id   | UInt16, UInt32     |                                             |
+| action, side                  | Enum               | the one-letter codes of `Action` and `Side` |
+| price                         | Int64              | 1e-9; null: UNDEF_PRICE                     |
+| size                          | UInt32             | null: UNDEF_ORDER_SIZE                      |
+| channel_id, order_id, flags   | UInt8, UInt64, UInt8 | channel_id 255: none                      |
+| ts_in_delta                   | Int32              | nanoseconds                                 |
+| sequence                      | UInt32             |                                             |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from polars._typing import PolarsDataType
+
+from batonics.model.errors import UsageError
+from batonics.model.mbo import (
+    MBO_COLUMN_DTYPES,
+    NO_CHANNEL,
+    UNDEF_ORDER_SIZE,
+    UNDEF_PRICE,
+    UNDEF_TIMESTAMP,
+    Action,
+    MboBatch,
+    Side,
+)
+
+TIME = pl.Datetime("ns", "UTC")
+ACTION = pl.Enum([chr(code) for code in Action])
+SIDE = pl.Enum([chr(code) for code in Side])
+BOOK_SIDE = pl.Enum(["B", "A"])
+"""The side of a level: never none."""
+
+_COLUMNS: dict[str, PolarsDataType] = {
+    "ts_recv": TIME,
+    "ts_event": TIME,
+    "publisher_id": pl.UInt16,
+    "instrument_id": pl.UInt32,
+    "action": ACTION,
+    "side": SIDE,
+    "price": pl.Int64,
+    "size": pl.UInt32,
+    "channel_id": pl.UInt8,
+    "order_id": pl.UInt64,
+    "flags": pl.UInt8,
+    "ts_in_delta": pl.Int32,
+    "sequence": pl.UInt32,
+}
+MBO_SCHEMA = pl.Schema(_COLUMNS)
+"""The columns of MBO records, in the vendor's order."""
+
+NEUTRAL = {"channel_id": NO_CHANNEL, "ts_in_delta": 0}
+"""Columns that no book depends on, and what stands for them where a frame lacks them."""
+
+BOOK_COLUMNS = [name for name in MBO_SCHEMA if name not in NEUTRAL]
+"""Columns a frame must have for books to be built from it."""
+
+_UNDEFINED = {
+    "ts_recv": UNDEF_TIMESTAMP,
+    "ts_event": UNDEF_TIMESTAMP,
+    "price": UNDEF_PRICE,
+    "size": UNDEF_ORDER_SIZE,
+}
+
+
+def _tables(codes: type[Action | Side]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """ASCII code to category and back; no code of another letter has a category."""
+    letters = np.array(list(codes), np.uint8)
+    categories = np.full(256, 255, np.uint8)
+    categories[letters] = np.arange(len(letters))
+    return categories, letters
+
+
+_CODES = {"action": _tables(Action), "side": _tables(Side)}
+
+
+def to_frame(batch: MboBatch, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    """The batch as a frame of `MBO_SCHEMA`, or of the columns asked for, in that order.
+
+    A column without an undefined value shares the batch's memory: the frame is valid as long as
+    the batch's arrays are left alone.
+    """
+    names = MBO_SCHEMA if columns is None else columns
+    return pl.DataFrame([_to_series(name, getattr(batch, name)) for name in names])
+
+
+def _to_series(name: str, column: NDArray[Any]) -> pl.Series:
+    if name in _CODES:
+        categories, _ = _CODES[name]
+        return pl.Series(name, categories.take(column)).cat.to(MBO_SCHEMA[name])
+    is_time = MBO_SCHEMA[name] == TIME
+    series = pl.Series(name, column.view(np.int64) if is_time else column)
+    if name in _UNDEFINED:
+        undefined = column == _UNDEFINED[name]
+        if undefined.any():
+            series = series.set(pl.Series(undefined), None)
+    return series.cast(TIME) if is_time else series
+
+
+def from_frame(frame: pl.DataFrame) -> MboBatch:
+    """The batch of a frame: the exact inverse of `to_frame`.
+
+    Columns are found by name; further ones are left out. Columns that no book depends on may be
+    missing (`NEUTRAL`). The arrays may share the frame's memory and are not to be written to.
+
+    Raises:
+        UsageError: a column is missing, has another dtype, or holds nulls that mean nothing.
+    """
+    schema = frame.schema
+    names = [name for name in MBO_SCHEMA if name in schema or name not in NEUTRAL]
+    check_columns(schema, names)
+    # One call for all columns: each costs more than the work on a small frame.
+    physical = frame.select([_PHYSICAL[name] for name in names])
+    arrays = {name: _to_array(physical.get_column(name)) for name in names}
+    for name in MBO_SCHEMA:
+        if name not in arrays:
+            arrays[name] = np.full(frame.height, NEUTRAL[name], MBO_COLUMN_DTYPES[name])
+    return MboBatch(**arrays)
+
+
+def _physical(name: str) -> pl.Expr:
+    column = pl.col(name)
+    if name in _CODES:
+        return column.to_physical()
+    if MBO_SCHEMA[name] == TIME:
+        # As a signed word UNDEF_TIMESTAMP reads -1.
+        return column.to_physical().fill_null(-1)
+    return column.fill_null(_UNDEFINED[name]) if name in _UNDEFINED else column
+
+
+_PHYSICAL = {name: _physical(name) for name in MBO_SCHEMA}
+
+
+def _to_array(series: pl.Series) -> NDArray[Any]:
+    name = series.name
+    if series.null_count():
+        raise UsageError(f"column {name} holds {series.null_count()} nulls, which mean nothing")
+    array = series.to_numpy()
+    if name in _CODES:
+        _, letters = _CODES[name]
+        return letters.take(array)
+    return array.view(MBO_COLUMN_DTYPES[name])
+
+
+def check_columns(schema: pl.Schema, names: Sequence[str]) -> None:
+    """Check that a frame has columns of MBO records.
+
+    Raises:
+        UsageError: a column of `names` is missing, or has another dtype than in `MBO_SCHEMA`.
+    """
+    for name in names:
+        if name not in schema:
+            raise UsageError(f"column {name} is missing: books are built from MBO records")
+        if schema[name] != MBO_SCHEMA[name]:
+            raise UsageError(f"column {name} is {schema[name]}, expected {MBO_SCHEMA[name]}")

@@ -1,0 +1,51 @@
+"""Names for whole columns of instruments at once.
+
+The rule here: a row's name is what `SymbolMap.symbol` says for its instrument at its `ts_recv`
+(rule 2). The map is only laid out differently, as a sorted table that a column is looked up in.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from batonics.model.symbols import SymbolMap
+
+
+class SymbolTable:
+    """A `SymbolMap`, as it is when the table is made, for lookups of whole columns."""
+
+    def __init__(self, symbol_map: SymbolMap) -> None:
+        intervals = symbol_map.intervals()
+        edges = {(i.instrument_id, edge) for i in intervals for edge in (i.start_ns, i.end_ns)}
+        # From one edge to the next an instrument has one name, or none.
+        changes = sorted(edges)
+        self._ids = np.unique(np.array([instrument_id for instrument_id, _ in changes], np.uint32))
+        self._edges_ns = np.unique(np.array([edge for _, edge in changes], np.uint64))
+        self._changes = self._places(
+            np.array([instrument_id for instrument_id, _ in changes], np.uint32),
+            np.array([edge for _, edge in changes], np.uint64),
+        )
+        # Entry 0 is for what comes before an instrument's first edge.
+        self._names = pl.Series(
+            "symbol", [None, *(symbol_map.symbol(*change) for change in changes)], pl.String
+        )
+
+    def names(self, instrument_id: NDArray[np.uint32], ts_recv: NDArray[np.uint64]) -> pl.Series:
+        """The name of each row (String), null where nothing names it."""
+        entry = np.searchsorted(self._changes, self._places(instrument_id, ts_recv), side="right")
+        at = np.searchsorted(self._ids, instrument_id)
+        # The entry before a row's place is of another instrument if its own has none yet.
+        own = np.searchsorted(self._changes, at.astype(np.uint64) << np.uint64(32))
+        known = (at < len(self._ids)) & (entry > own)
+        known &= self._ids.take(at, mode="clip") == instrument_id if len(self._ids) else False
+        return self._names.gather(np.where(known, entry, 0))
+
+    def _places(
+        self, instrument_id: NDArray[np.uint32], ts_ns: NDArray[np.uint64]
+    ) -> NDArray[np.uint64]:
+        """Ranks of instrument and time in one word; a time's rank counts the edges up to it."""
+        at = np.searchsorted(self._ids, instrument_id).astype(np.uint64)
+        edge = np.searchsorted(self._edges_ns, ts_ns, side="right").astype(np.uint64)
+        return at << np.uint64(32) | edge

@@ -1,0 +1,191 @@
+"""What a careful person wants to know of a file first: what is in it, and what is odd about it.
+
+The rule: everything is counted in the one pass that the books take, a batch at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batonics.book.engine import BookEngine
+from batonics.book.state import Anomaly
+from batonics.codec.metadata import schema_name
+from batonics.model.mbo import UNDEF_TIMESTAMP, Action, Flag, MboBatch
+from batonics.model.symbols import SymbolMap
+from batonics.model.times import NS_PER_S, format_time
+from batonics.sources.stream import FileReport, MboStream
+
+GAPS_SHOWN = 5
+Progress = Callable[[MboStream], None]
+
+
+class Inspection:
+    """Counts of a stream.
+
+    Attributes:
+        stream: the input.
+        progress: called after each batch with the stream; set it before `run`.
+    """
+
+    def __init__(self, paths: Sequence[str], *, skip_bad: bool = False) -> None:
+        self.stream = MboStream(paths, skip_bad=skip_bad)
+        self.progress: Progress | None = None
+        self._engine = BookEngine()
+        self._rows = 0
+        self._actions = np.zeros(256, np.int64)
+        self._flags = np.zeros(8, np.int64)
+        self._instruments: dict[tuple[int, int], int] = {}
+        self._silence = _Silence()
+        self._span_event = _Span()
+        self._span_recv = _Span()
+
+    def run(self) -> dict[str, Any]:
+        """Read the whole input; the report, as JSON has it."""
+        for batch, new_day in self.stream.pieces():
+            if new_day:
+                self._engine.mark_new_day()
+            self._engine.fold(batch)
+            self._count(batch)
+            if self.progress is not None:
+                self.progress(self.stream)
+        return self._report()
+
+    def _count(self, batch: MboBatch) -> None:
+        self._rows += len(batch.action)
+        self._actions += np.bincount(batch.action, minlength=256)
+        for bit in range(8):
+            self._flags[bit] += np.count_nonzero(batch.flags & (1 << bit))
+        key = batch.publisher_id.astype(np.uint64) << np.uint64(32) | batch.instrument_id
+        values, counts = np.unique(key, return_counts=True)
+        for value, count in zip(values.tolist(), counts.tolist(), strict=True):
+            book = (value >> 32, value & 0xFFFFFFFF)
+            self._instruments[book] = self._instruments.get(book, 0) + count
+        self._span_event.add(batch.ts_event)
+        self._span_recv.add(batch.ts_recv)
+        trusted = batch.flags & Flag.BAD_TS_RECV == 0
+        self._silence.add(batch.ts_recv[trusted & (batch.ts_recv != UNDEF_TIMESTAMP)])
+
+    def _report(self) -> dict[str, Any]:
+        publishers: dict[int, int] = {}
+        for (publisher_id, _), count in self._instruments.items():
+            publishers[publisher_id] = publishers.get(publisher_id, 0) + count
+        return {
+            "files": [_file(report) for report in self.stream.files],
+            "records": self._rows,
+            "ts_event": self._span_event.report(),
+            "ts_recv": self._span_recv.report(),
+            "actions": {
+                action.name.lower(): int(self._actions[action])
+                for action in Action
+                if self._actions[action]
+            },
+            "flags": {
+                str(flag.name).lower(): int(self._flags[flag.bit_length() - 1])
+                for flag in sorted(Flag, reverse=True)
+                if self._flags[flag.bit_length() - 1]
+            },
+            "publishers": {str(key): publishers[key] for key in sorted(publishers)},
+            "ts_recv_backwards": self._silence.backwards,
+            "longest_silences": self._silence.report(),
+            "books": _books(self._engine, self.stream.symbols, self._instruments),
+        }
+
+
+class _Span:
+    """The first and the last of a column of times."""
+
+    def __init__(self) -> None:
+        self._least, self._greatest = UNDEF_TIMESTAMP, 0
+
+    def add(self, ts_ns: NDArray[np.uint64]) -> None:
+        defined = ts_ns[ts_ns != UNDEF_TIMESTAMP]
+        if len(defined):
+            self._least = min(self._least, int(defined.min()))
+            self._greatest = max(self._greatest, int(defined.max()))
+
+    def report(self) -> dict[str, str | None]:
+        if self._least == UNDEF_TIMESTAMP:
+            return {"first": None, "last": None}
+        return {"first": format_time(self._least), "last": format_time(self._greatest)}
+
+
+class _Silence:
+    """The longest spans in which nothing was received, and how often time ran backwards.
+
+    A sequence number is no gap detector in a filtered file (rule 4); silence is what can be seen.
+    """
+
+    def __init__(self) -> None:
+        self.backwards = 0
+        self._last: int | None = None
+        self._longest: list[tuple[int, int]] = []  # (length, start), longest first
+
+    def add(self, ts_ns: NDArray[np.uint64]) -> None:
+        if len(ts_ns) == 0:
+            return
+        times = ts_ns if self._last is None else np.r_[np.uint64(self._last), ts_ns]
+        self._last = int(times[-1])
+        later, earlier = times[1:], times[:-1]
+        self.backwards += int(np.count_nonzero(later < earlier))
+        steps = np.where(later > earlier, later - earlier, np.uint64(0))
+        longest = np.argsort(steps, kind="stable")[-GAPS_SHOWN:]
+        candidates = [(int(steps[i]), int(earlier[i])) for i in longest if steps[i]]
+        self._longest = sorted(self._longest + candidates, reverse=True)[:GAPS_SHOWN]
+
+    def report(self) -> list[dict[str, Any]]:
+        return [
+            {"after": format_time(start), "seconds": length / NS_PER_S}
+            for length, start in self._longest
+        ]
+
+
+def _file(report: FileReport) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "name": report.name,
+        "bytes": report.size,
+        "form": report.framing.value if report.framing else None,
+        "records": report.records,
+        "mbo_records": report.rows,
+        "skipped": report.skipped,
+        "other_records": {f"0x{rtype:02x}": n for rtype, n in sorted(report.others.items())},
+    }
+    metadata = report.metadata
+    if metadata is not None:
+        described["metadata"] = {
+            "dbn_version": metadata.version,
+            "dataset": metadata.dataset,
+            "schema": schema_name(metadata.schema) if metadata.schema is not None else None,
+            "start": format_time(metadata.start),
+            "end": format_time(metadata.end) if metadata.end is not None else None,
+            "limit": metadata.limit,
+            "ts_out": metadata.ts_out,
+            "symbols": list(metadata.symbols),
+            "partial": list(metadata.partial),
+            "not_found": list(metadata.not_found),
+        }
+    return described
+
+
+def _books(
+    engine: BookEngine, symbols: SymbolMap, records: dict[tuple[int, int], int]
+) -> list[dict[str, Any]]:
+    """Each book's key, share of the records, status at the end, and anomalies above zero."""
+    keys, statuses = engine.keys(), engine.statuses()
+    anomalies, seen = engine.anomalies(), engine.last_seen()
+    return [
+        {
+            "publisher_id": keys[book][0],
+            "instrument_id": keys[book][1],
+            "symbol": symbols.symbol(keys[book][1], min(int(seen[book, 1]), UNDEF_TIMESTAMP - 1)),
+            "records": records[keys[book]],
+            "status": statuses[book].name.lower(),
+            "anomalies": {
+                a.name.lower(): int(anomalies[book, a]) for a in Anomaly if anomalies[book, a]
+            },
+        }
+        for book in sorted(range(len(keys)), key=keys.__getitem__)
+    ]

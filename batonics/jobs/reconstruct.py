@@ -1,0 +1,245 @@
+"""Files in, books out: the main job.
+
+The rule: one pass, constant memory, and the same books however often it was interrupted.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from batonics.book import checkpoint
+from batonics.book.engine import BookEngine, Folded
+from batonics.book.until import CompleteUntil
+from batonics.model.errors import CheckpointError, UsageError
+from batonics.model.mbo import MboBatch, slice_batch
+from batonics.model.symbols import MappingInterval, SymbolMap
+from batonics.model.times import parse_time
+from batonics.sinks.atomic import open_atomic
+from batonics.sources.chunks import STDIN
+from batonics.sources.stream import MboStream, rows_of
+
+if TYPE_CHECKING:
+    from batonics.frames.books import Books
+
+Tap = Callable[[MboBatch, Folded, BookEngine], None]
+Progress = Callable[[MboStream], None]
+CHECKPOINT_RECORDS = 50_000_000
+"""Records between two checkpoints: some seconds of work."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be rebuilt.
+
+    Attributes:
+        paths: files in the order of their time; `-` is standard input.
+        symbols: only these names (or instrument ids); empty: all.
+        at_ns: the books as of this moment; None: at the end.
+        skip_bad: count and skip bad records where the framing survives.
+        checkpoint: a file to save progress to, and to go on from if it is there.
+    """
+
+    paths: tuple[str, ...]
+    symbols: tuple[str, ...] = ()
+    at_ns: int | None = None
+    skip_bad: bool = False
+    checkpoint: str | None = None
+
+
+class Reconstruction:
+    """One run of the job.
+
+    Args:
+        request: what is to be rebuilt.
+        tap: called after each fold with the batch, what it came to, and the engine.
+
+    Attributes:
+        engine, symbols: the books so far, and their names.
+        stream: the input.
+        progress: called after each batch with the stream; set it before `run`.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        *,
+        tap: Tap | None = None,
+    ) -> None:
+        self.request = request
+        self.stream = MboStream(request.paths, skip_bad=request.skip_bad)
+        self.engine = BookEngine(deltas=tap is not None)
+        self.symbols: SymbolMap = self.stream.symbols
+        self.progress: Progress | None = None
+        self._tap = tap
+        self._until = CompleteUntil(request.at_ns) if request.at_ns is not None else None
+        self._wanted: set[int] | None = None
+        self._names_known = -1
+        self._done_rows = self._saved_rows = self._resume()
+
+    def run(self) -> None:
+        """Fold the whole input."""
+        seen_rows = 0
+        for batch, new_day in self.stream.pieces():
+            self._check_symbols()
+            rows, first = len(batch.action), 0
+            if seen_rows < self._done_rows:
+                first = min(rows, self._done_rows - seen_rows)
+            seen_rows += rows
+            if first < rows:
+                if new_day and first == 0:
+                    self.engine.mark_new_day()
+                self._fold(slice_batch(batch, first, rows))
+                self._save(seen_rows)
+            if self.progress is not None:
+                self.progress(self.stream)
+            if self._until is not None and self._until.done:
+                break
+        if self._until is not None:
+            self._apply(self._until.finish())
+        self._check_symbols(ended=True)
+
+    def _fold(self, batch: MboBatch) -> None:
+        if self.request.symbols:
+            batch = rows_of(batch, self._instrument_ids())
+        if self._until is not None:
+            batch = self._until.take(batch)
+        self._apply(batch)
+
+    def _apply(self, batch: MboBatch) -> None:
+        if len(batch.action) == 0:
+            return
+        folded = self.engine.fold(batch)
+        if self._tap is not None:
+            self._tap(batch, folded, self.engine)
+
+    # ------------------------------------------------------------------ symbols
+
+    def _instrument_ids(self) -> set[int]:
+        known = len(self.symbols)
+        if self._wanted is None or known != self._names_known:
+            self._names_known = known
+            self._wanted = set()
+            for name in self.request.symbols:
+                ids = self.symbols.instrument_ids(name)
+                self._wanted |= ids or ({int(name)} if _is_id(name) else set())
+        return self._wanted
+
+    def _check_symbols(self, *, ended: bool = False) -> None:
+        """Refuse a name that no file has: at once if the only file names all it holds."""
+        if not self.request.symbols:
+            return
+        metadata = self.stream.files[-1].metadata if self.stream.files else None
+        names_all = len(self.request.paths) == 1 and metadata is not None and metadata.mappings
+        if not (ended or names_all):
+            return
+        known = self.symbols.symbols()
+        for name in self.request.symbols:
+            if name in known or (_is_id(name) and (not ended or self._has_book(int(name)))):
+                continue
+            near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+            hint = f"did you mean {', '.join(near)}?" if near else _some(known)
+            raise UsageError(f"no symbol {name!r} in the input; {hint}")
+
+    def _has_book(self, instrument_id: int) -> bool:
+        return any(instrument == instrument_id for _, instrument in self.engine.keys())
+
+    # ------------------------------------------------------------------ checkpoints
+
+    def _resume(self) -> int:
+        """Go on from the checkpoint if there is one; how many rows are done."""
+        path = self.request.checkpoint
+        if path is None:
+            return 0
+        if self._tap is not None or self._until is not None or STDIN in self.request.paths:
+            raise UsageError("--checkpoint goes with files, and without --snapshots and --at")
+        if not Path(path).exists():
+            return 0
+        try:
+            data = Path(path).read_bytes()
+        except OSError as error:
+            raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from None
+        try:
+            engine, extra = checkpoint.load(data)
+        except CheckpointError as error:
+            raise CheckpointError(f"{path}: {error}; remove it to begin anew") from None
+        if extra.get("input") != self._identity():
+            raise CheckpointError(
+                f"{path}: is of other input or options; remove it to begin anew"
+            )
+        self.engine = engine
+        for interval in extra["symbols"]:
+            self.symbols.add(MappingInterval(*interval))
+        return int(extra["rows"])
+
+    def _save(self, rows: int) -> None:
+        path = self.request.checkpoint
+        if path is None or rows - self._saved_rows < CHECKPOINT_RECORDS:
+            return
+        self._saved_rows = rows
+        extra: dict[str, Any] = {
+            "input": self._identity(),
+            "rows": rows,
+            "symbols": [list(interval) for interval in self.symbols.intervals()],
+        }
+        data = checkpoint.save(self.engine, extra)
+        with open_atomic(path) as file:
+            file.write(data)
+
+    def _identity(self) -> list[Any]:
+        """What a checkpoint must agree with: the files' sizes and beginnings, and the options."""
+        files = []
+        for path in self.request.paths:
+            with Path(path).open("rb") as file:
+                head = hashlib.sha256(file.read(1 << 16)).hexdigest()
+            files.append([Path(path).stat().st_size, head])
+        return [files, list(self.request.symbols), self.request.skip_bad]
+
+
+def reconstruct(
+    paths: str | Path | Sequence[str | Path],
+    *,
+    symbols: Sequence[str] = (),
+    at: str | int | None = None,
+    skip_bad: bool = False,
+) -> Books:
+    """Rebuild the books of files: `batonics.reconstruct("day.dbn.zst").levels(depth=5)`.
+
+    Args:
+        paths: one file or several, in the order of their time; several are one stream.
+        symbols: only these names; empty: all.
+        at: the books after the last complete event at or before this time: ISO 8601 (UTC), or
+            nanoseconds since the epoch.
+        skip_bad: count and skip bad records where the framing survives.
+
+    Raises:
+        InputError: a file cannot be read, or is damaged (DamagedInputError: where).
+        UsageError: an unknown symbol, or no time.
+    """
+    from batonics.frames.books import Books
+
+    names = [paths] if isinstance(paths, (str, Path)) else paths
+    request = Request(
+        paths=tuple(str(path) for path in names),
+        symbols=tuple(symbols),
+        at_ns=None if at is None else parse_time(str(at)),
+        skip_bad=skip_bad,
+    )
+    run = Reconstruction(request)
+    run.run()
+    return Books(run.engine, run.symbols)
+
+
+def _is_id(name: str) -> bool:
+    return name.isdecimal() and int(name) < 2**32
+
+
+def _some(names: list[str]) -> str:
+    if not names:
+        return "it names none"
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return f"it has {', '.join(names[:8])}{more}"

@@ -1,0 +1,97 @@
+"""A simulated market as a DBN file: the project's own sample data, and its truth.
+
+The rule: the file is a function of the arguments, to the byte.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+
+import orjson
+
+from batonics.codec.dbn import encode_records
+from batonics.codec.metadata import DatedSymbol, Metadata, SymbolMapping, encode_metadata
+from batonics.model.errors import UsageError
+from batonics.model.times import NS_PER_S
+from batonics.sim.market import Market
+from batonics.sinks.atomic import open_atomic
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+DATASET = "SIM.BATONICS"
+START_NS = 1_767_623_400 * NS_PER_S  # 2026-01-05T14:30:00Z, a Monday
+START_DATE, END_DATE = 20260105, 20260106
+ZSTD_LEVEL = 12
+
+
+def simulate(
+    out: str,
+    *,
+    records: int,
+    instruments: int = 5,
+    live_orders: int = 2_000,
+    seed: int = 1,
+    truth: str | None = None,
+) -> int:
+    """Write a simulated market of at least `records` records; how many they were.
+
+    Args:
+        out: the file; compressed if its name ends in `.zst`.
+        records: at least so many; the stream ends with a whole event.
+        instruments, live_orders, seed: as `Market` has them.
+        truth: where to write the exchange's own books, in the form of `book.json`'s sides.
+    """
+    try:
+        market = Market(
+            seed, instruments, target_live_orders=live_orders, start_ns=START_NS
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    written = 0
+    with ExitStack() as stack:
+        file = stack.enter_context(open_atomic(out))
+        truth_file = stack.enter_context(open_atomic(truth)) if truth is not None else None
+        write: Callable[[bytes], object] = file.write
+        packer = zstd.ZstdCompressor(level=ZSTD_LEVEL) if out.endswith(".zst") else None
+        if packer is not None:
+            write = lambda data: file.write(packer.compress(data))  # noqa: E731
+        write(encode_metadata(_metadata(market)))
+        for batch in market.batches(records):
+            write(encode_records(batch))
+            written += len(batch.action)
+        if packer is not None:
+            file.write(packer.flush())
+        if truth_file is not None:
+            truth_file.write(_truth(market))
+    return written
+
+
+def _metadata(market: Market) -> Metadata:
+    mappings = tuple(
+        SymbolMapping(symbol, (DatedSymbol(START_DATE, END_DATE, str(instrument_id)),))
+        for symbol, instrument_id in zip(
+            market.symbols, market.instrument_ids.tolist(), strict=True
+        )
+    )
+    return Metadata(
+        dataset=DATASET, start=START_NS, symbols=tuple(market.symbols), mappings=mappings
+    )
+
+
+def _truth(market: Market) -> bytes:
+    """The exchange's own books: `{symbol: {side: [[price_1e9, size, [[order_id, size], ...]]]}}`."""
+    books = {
+        symbol: {
+            side: [[level.price_1e9, level.size, level.orders] for level in levels]
+            for side, levels in market.truth(instrument_id).items()
+        }
+        for symbol, instrument_id in zip(
+            market.symbols, market.instrument_ids.tolist(), strict=True
+        )
+    }
+    return orjson.dumps(books, option=orjson.OPT_APPEND_NEWLINE)

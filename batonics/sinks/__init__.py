@@ -1,0 +1,1 @@
+"""Where books go. Whatever is written appears whole under its name, or not at all."""

@@ -1,0 +1,95 @@
+"""Writing a file so that it is there whole and on the disk, or not at all.
+
+The rule: nothing appears under the final name before its bytes are synced: a temporary name in the
+same directory, fsync, rename, fsync of the directory. Whatever goes wrong, the temporary file goes
+and what was there before stays.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from batonics.model.errors import OutputError
+
+STDOUT = "-"
+
+
+@contextmanager
+def open_atomic(path: str | Path) -> Iterator[BinaryIO]:
+    """A binary file to write to; it takes its name when the block ends without an error.
+
+    `-` is standard output; a device or a pipe is written to as it is.
+
+    Raises:
+        OutputError: it cannot be written. Nothing is left behind.
+    """
+    name = "<stdout>" if str(path) == STDOUT else str(path)
+    try:
+        if str(path) == STDOUT:
+            yield sys.stdout.buffer
+            sys.stdout.buffer.flush()
+        elif _is_special(Path(path)):
+            with Path(path).open("wb") as file:
+                yield file
+        else:
+            # A link keeps pointing where it points: what it points at is replaced.
+            with _replacing(Path(os.path.realpath(path))) as file:
+                yield file
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; what is still buffered must not raise again.
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise OutputError(f"{name}: the reader has gone away") from None
+    except OSError as error:
+        raise OutputError(f"{name}: cannot be written: {error.strerror or error}") from None
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    if path.is_dir():
+        raise OutputError(f"{path}: is a directory; name a file in it")
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fchmod(file.fileno(), _mode(path))
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            Path(temporary).unlink()
+        raise
+    _sync_directory(path.parent)
+
+
+def _is_special(path: Path) -> bool:
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+def _mode(path: Path) -> int:
+    """The mode of the file that is replaced, or the one the user's umask gives to a new file."""
+    if path.exists():
+        return stat.S_IMODE(path.stat().st_mode)
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask
+
+
+def _sync_directory(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,145 @@
+"""Books as JSON: one schema, versioned, deterministic to the byte.
+
+The rule: the same books give the same bytes: books by publisher and instrument, bids before asks,
+best first, orders by priority, keys in the order of the schema (`book.schema.json`, beside this
+file), integers exact, prices as decimal text and as integers of 1e-9, no float anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+import orjson
+
+from batonics.book.engine import BookEngine, Levels, Orders
+from batonics.book.state import Anomaly
+from batonics.model.mbo import UNDEF_TIMESTAMP
+from batonics.model.prices import format_price
+from batonics.model.symbols import SymbolMap
+from batonics.model.times import format_time
+
+SCHEMA = "batonics.book/1"
+Format = Literal["json", "ndjson"]
+
+
+def write_books(
+    out: BinaryIO,
+    engine: BookEngine,
+    symbols: SymbolMap,
+    *,
+    form: Format = "json",
+    depth: int | None = None,
+    orders: bool = False,
+    only: set[tuple[int, int]] | None = None,
+) -> int:
+    """Write every book; how many there were.
+
+    Args:
+        out: where to.
+        engine: whose books.
+        symbols: their names.
+        form: `json`: one document; `ndjson`: a book a line.
+        depth: levels of each side at the most; None: all.
+        orders: add the queue of each level, in priority order.
+        only: keys of the books wanted; None: all.
+    """
+    written = 0
+    if form == "json":
+        out.write(b'{"schema":"%s","books":[' % SCHEMA.encode())
+    for book in book_documents(engine, symbols, depth=depth, orders=orders, only=only):
+        if form == "ndjson":
+            out.write(orjson.dumps({"schema": SCHEMA, **book}, option=orjson.OPT_APPEND_NEWLINE))
+        else:
+            out.write(b"\n" if written == 0 else b",\n")
+            out.write(orjson.dumps(book))
+        written += 1
+    if form == "json":
+        out.write(b"\n]}\n")
+    return written
+
+
+def book_documents(
+    engine: BookEngine,
+    symbols: SymbolMap,
+    *,
+    depth: int | None = None,
+    orders: bool = False,
+    only: set[tuple[int, int]] | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Each book as the schema has it, by publisher and instrument."""
+    keys, statuses = engine.keys(), engine.statuses()
+    events, open_, seen = engine.events(), engine.events_open(), engine.last_seen()
+    anomalies = engine.anomalies()
+    levels = engine.levels()
+    queues = engine.orders() if orders else None
+    level_bounds = np.searchsorted(levels.book, np.arange(len(keys) + 1))
+    order_bounds = np.searchsorted(queues.book, np.arange(len(keys) + 1)) if queues else None
+    for book in sorted(range(len(keys)), key=keys.__getitem__):
+        if only is not None and keys[book] not in only:
+            continue
+        publisher_id, instrument_id = keys[book]
+        ts_event, ts_recv, sequence = (int(value) for value in seen[book])
+        own = Levels(*(column[level_bounds[book] : level_bounds[book + 1]] for column in levels))
+        own_orders = None
+        if queues is not None and order_bounds is not None:
+            bounds = slice(order_bounds[book], order_bounds[book + 1])
+            own_orders = Orders(*(column[bounds] for column in queues))
+        yield {
+            "publisher_id": publisher_id,
+            "instrument_id": instrument_id,
+            "symbol": symbols.symbol(instrument_id, min(ts_recv, UNDEF_TIMESTAMP - 1)),
+            "status": statuses[book].name.lower(),
+            "market": market_state(own),
+            "event_open": bool(open_[book]),
+            "events": int(events[book]),
+            "ts_event": format_time(ts_event),
+            "ts_recv": format_time(ts_recv),
+            "sequence": sequence,
+            "anomalies": {a.name.lower(): int(anomalies[book, a]) for a in Anomaly},
+            "bids": _side(own, own_orders, 0, depth),
+            "asks": _side(own, own_orders, 1, depth),
+        }
+
+
+def market_state(levels: Levels) -> str:
+    """How one book's sides stand: crossed and locked are labels, not faults (rule 22)."""
+    bids, asks = levels.price[levels.side == 0], levels.price[levels.side == 1]
+    if len(bids) == 0 or len(asks) == 0:
+        return "one_sided" if len(bids) + len(asks) else "empty"
+    if bids[0] > asks[0]:
+        return "crossed"
+    return "locked" if bids[0] == asks[0] else "normal"
+
+
+def _side(
+    levels: Levels, orders: Orders | None, side: int, depth: int | None
+) -> list[dict[str, Any]]:
+    mine = np.flatnonzero(levels.side == side)[:depth]
+    rows = [
+        {"price": format_price(price), "price_1e9": price, "size": size, "count": count}
+        for price, size, count in zip(
+            levels.price[mine].tolist(),
+            levels.size[mine].tolist(),
+            levels.count[mine].tolist(),
+            strict=True,
+        )
+    ]
+    if orders is not None:
+        _add_queues(rows, orders, side)
+    return rows
+
+
+def _add_queues(rows: list[dict[str, Any]], orders: Orders, side: int) -> None:
+    """Give each level its orders; they stand in the levels' order already."""
+    mine = np.flatnonzero(orders.side == side)
+    ids, sizes = orders.order_id[mine].tolist(), orders.size[mine].tolist()
+    start = 0
+    for row in rows:
+        stop = start + row["count"]
+        row["orders"] = [
+            {"order_id": order_id, "size": size}
+            for order_id, size in zip(ids[start:stop], sizes[start:stop], strict=True)
+        ]
+        start = stop

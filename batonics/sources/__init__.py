@@ -1,0 +1,1 @@
+"""Where bytes come from: files, pipes, standard input. The only rooms that read anything."""

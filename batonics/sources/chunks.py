@@ -1,0 +1,161 @@
+"""Files as chunks of bytes: opened, decompressed where they are zstd, read ahead in a thread.
+
+The rule: an input that cannot be read is one `InputError` that names it; a reader that is left
+early leaves no thread and no open file behind.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from queue import Empty, Full, Queue
+from threading import Event, Thread
+from typing import BinaryIO
+
+from batonics.codec.framing import DETECT_BYTES, Framing, detect
+from batonics.codec.inflate import ZstdInflater
+from batonics.model.errors import BatonicsError, InputError
+
+STDIN = "-"
+READ_BYTES = 1 << 20
+COMPRESSED_READ_BYTES = 128 << 10
+CHUNKS_AHEAD_MAX = 16
+"""Chunks read ahead at the most: enough to ride out a slow batch, 16 MiB of plain bytes."""
+
+
+class ChunkReader:
+    """One input as plain bytes, whatever it is packed in.
+
+    Attributes:
+        name: for people: the path, or `<stdin>`.
+        size: bytes of the file as it lies on disk; None for a pipe.
+        position: bytes of it read so far.
+        framing: the form of the plain bytes, once the first chunk is out.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.name = "<stdin>" if str(path) == STDIN else str(path)
+        self.position = 0
+        self.framing: Framing | None = None
+        self._file = _open(path, self.name)
+        self.size = _regular_size(self._file)
+
+    def close(self) -> None:
+        """Close a file that is not to be read."""
+        self._file.close()
+
+    def chunks(self) -> Iterator[bytes]:
+        """The plain bytes, in order. The first chunk is long enough to tell their form."""
+        with self._file:
+            pieces = self._read(READ_BYTES)
+            head, form = _head(pieces, self.name)
+            if form is Framing.ZSTD:
+                pieces = self._inflate(head)
+                head, form = _head(pieces, self.name)
+                if form is Framing.ZSTD:
+                    raise InputError(f"{self.name}: zstd within zstd; unpack it first")
+            self.framing = form
+            yield head
+            yield from pieces
+
+    def _read(self, size: int) -> Iterator[bytes]:
+        while True:
+            try:
+                # A pipe gives what there is: a live reader is never kept waiting for a full chunk.
+                data = os.read(self._file.fileno(), size)
+            except OSError as error:
+                raise InputError(f"{self.name}: cannot be read: {error.strerror}") from None
+            if not data:
+                return
+            self.position += len(data)
+            yield data
+
+    def _inflate(self, head: bytes) -> Iterator[bytes]:
+        inflater = ZstdInflater(source=self.name)
+        yield from inflater.feed(head)
+        for data in self._read(COMPRESSED_READ_BYTES):
+            yield from inflater.feed(data)
+        inflater.close()
+
+
+def read_ahead(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same chunks, made by a thread of their own while the caller works on earlier ones."""
+    queue: Queue[bytes | BaseException | None] = Queue(CHUNKS_AHEAD_MAX)
+    left = Event()
+
+    def put(item: bytes | BaseException | None) -> bool:
+        while not left.is_set():
+            try:
+                queue.put(item, timeout=0.1)
+            except Full:
+                continue
+            return True
+        return False
+
+    def work() -> None:
+        try:
+            for chunk in chunks:
+                if not put(chunk):
+                    return
+            put(None)
+        except BaseException as error:  # noqa: BLE001 - it is raised again where it is waited for
+            put(error)
+
+    thread = Thread(target=work, name="batonics-read-ahead", daemon=True)
+    thread.start()
+    try:
+        while True:
+            item = queue.get()
+            if item is None:
+                return
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        left.set()
+        _drain(queue)
+        thread.join()
+
+
+def _drain(queue: Queue[bytes | BaseException | None]) -> None:
+    while True:
+        try:
+            queue.get_nowait()
+        except Empty:
+            return
+
+
+def _open(path: str | Path, name: str) -> BinaryIO:
+    if str(path) == STDIN:
+        return os.fdopen(os.dup(sys.stdin.fileno()), "rb", buffering=0)
+    if Path(path).is_dir():
+        raise InputError(f"{name}: is a directory; name its files")
+    try:
+        return open(path, "rb", buffering=0)  # noqa: SIM115 - `chunks` closes it
+    except OSError as error:
+        raise InputError(f"{name}: cannot be opened: {error.strerror}") from None
+    except ValueError as error:
+        raise InputError(f"{name!r}: not a path: {error}") from None
+
+
+def _regular_size(file: BinaryIO) -> int | None:
+    status = os.fstat(file.fileno())
+    return status.st_size if status.st_size > 0 else None
+
+
+def _head(pieces: Iterator[bytes], name: str) -> tuple[bytes, Framing]:
+    """Enough of the beginning to tell the form, and the form."""
+    head = b""
+    for piece in pieces:
+        head += piece
+        form = detect(head, source=name)
+        if form is not None:
+            return head, form
+        if len(head) > READ_BYTES + DETECT_BYTES:
+            break
+    form = detect(head, complete=True, source=name)
+    if form is None:
+        raise BatonicsError(f"{name}: its form could not be told")
+    return head, form

@@ -1,0 +1,186 @@
+"""Files, one after the other, as one stream of MBO batches.
+
+The rule: several files are one stream (rule 21 and `SymbolMap`): names carry over, and where a
+file begins on a later day than the one before it ended, the stream says so.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from batonics.codec.dbn import DbnDecoder
+from batonics.codec.framing import Framing, LengthPrefixedDecoder
+from batonics.codec.messages import RTYPE_SYMBOL_MAPPING, parse_symbol_mapping
+from batonics.codec.metadata import Metadata, symbol_intervals
+from batonics.codec.ndjson import NdjsonDecoder
+from batonics.model.errors import UsageError
+from batonics.model.mbo import UNDEF_TIMESTAMP, MboBatch
+from batonics.model.symbols import SymbolMap
+from batonics.model.times import NS_PER_DAY
+from batonics.sources.chunks import ChunkReader, read_ahead
+
+BATCH_ROWS = 32_768
+"""Rows of a batch: its columns and the fold's outputs stay in the second-level cache."""
+
+Decoder = DbnDecoder | NdjsonDecoder
+
+
+class Piece(NamedTuple):
+    """A batch, and whether a new day's file begins with it."""
+
+    batch: MboBatch
+    new_day: bool
+
+
+@dataclass
+class FileReport:
+    """What has been read of one file so far."""
+
+    name: str
+    size: int | None
+    framing: Framing | None = None
+    metadata: Metadata | None = None
+    records: int = 0
+    rows: int = 0
+    skipped: int = 0
+    others: Counter[int] = field(default_factory=Counter)  # records of other rtypes
+
+
+class MboStream:
+    """A stream of batches from files, `-` being standard input.
+
+    Args:
+        paths: in the order of their time.
+        skip_bad: count and skip bad records where the framing survives.
+        batch_rows: rows of a batch at the most.
+
+    Attributes:
+        symbols: names from metadata and mapping records, as far as read.
+        files: a report a file, as far as read.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[str | Path],
+        *,
+        skip_bad: bool = False,
+        batch_rows: int = BATCH_ROWS,
+    ) -> None:
+        if not paths:
+            raise UsageError("no input: name one file or more, or - for standard input")
+        self.paths = [str(path) for path in paths]
+        self.symbols = SymbolMap()
+        self.files: list[FileReport] = []
+        self._skip_bad = skip_bad
+        self._batch_rows = batch_rows
+        self._ndjson: NdjsonDecoder | None = None
+        self._reader: ChunkReader | None = None
+        self._bytes_before = 0
+        self._last_day = -1
+        # All are opened first: a name that is wrong is found before hours of work.
+        self._readers = [ChunkReader(path) for path in self.paths]
+        sizes = [reader.size for reader in self._readers]
+        self.bytes_total = None if None in sizes else sum(size or 0 for size in sizes)
+
+    def close(self) -> None:
+        """Close files that have not been read."""
+        for reader in self._readers:
+            reader.close()
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes of the files read so far, as they lie on disk."""
+        return self._bytes_before + (self._reader.position if self._reader else 0)
+
+    def pieces(self) -> Iterator[Piece]:
+        """Every batch in order. Its arrays are reused by the next one."""
+        for reader in self._readers:
+            self._reader = reader
+            report = FileReport(reader.name, reader.size)
+            self.files.append(report)
+            first = True
+            for batch in self._batches(reader, report):
+                if len(batch.action) == 0:
+                    continue
+                new_day = self._note_day(batch) and first and len(self.files) > 1
+                first = False
+                yield Piece(batch, new_day)
+            self._bytes_before += reader.position
+            self._reader = None
+
+    def _batches(self, reader: ChunkReader, report: FileReport) -> Iterator[MboBatch]:
+        decoder: Decoder | None = None
+        for chunk in read_ahead(reader.chunks()):
+            if decoder is None:
+                report.framing = reader.framing
+                decoder = self._decoder(reader)
+            for batch in decoder.feed(chunk):
+                self._note(decoder, report)
+                yield batch
+            self._note(decoder, report)
+        if decoder is None:
+            raise AssertionError("a reader gives a chunk or raises")
+        for batch in decoder.feed(decoder.TRAILER):
+            yield batch
+        self._note(decoder, report)
+        decoder.close()
+
+    def _decoder(self, reader: ChunkReader) -> Decoder:
+        options = {
+            "batch_rows": self._batch_rows,
+            "skip_bad": self._skip_bad,
+            "source": reader.name,
+        }
+        forms = {file.framing for file in self.files}
+        if Framing.NDJSON in forms and len(forms) > 1:
+            raise UsageError("NDJSON and DBN files in one stream: their instruments may be confused")
+        if reader.framing is Framing.NDJSON:
+            if self._ndjson is None:
+                self._ndjson = NdjsonDecoder(**options)
+            else:
+                self._ndjson.begin(reader.name)
+            return self._ndjson
+        if reader.framing is Framing.LENGTH_PREFIXED:
+            return LengthPrefixedDecoder(**options)
+        return DbnDecoder(**options)
+
+    def _note(self, decoder: Decoder, report: FileReport) -> None:
+        """Take over what came along with the rows: names, other records, counts."""
+        if isinstance(decoder, NdjsonDecoder):
+            if len(decoder.symbols) > len(self.symbols):
+                for interval in decoder.symbol_intervals():
+                    self.symbols.add(interval)
+        elif decoder.metadata is not None and report.metadata is None:
+            report.metadata = decoder.metadata
+            for interval in symbol_intervals(decoder.metadata):
+                self.symbols.add(interval)
+        if decoder.others:
+            for record in decoder.others:
+                report.others[record.rtype] += 1
+                if record.rtype == RTYPE_SYMBOL_MAPPING and isinstance(decoder, DbnDecoder):
+                    self.symbols.add(parse_symbol_mapping(record, decoder.version, report.name))
+            decoder.others.clear()
+        report.records, report.rows = decoder.records, decoder.rows
+        report.skipped = decoder.skipped
+
+    def _note_day(self, batch: MboBatch) -> bool:
+        """Whether the batch begins on a later day than all before it."""
+        first, last = int(batch.ts_recv[0]), int(batch.ts_recv[-1])
+        later = first != UNDEF_TIMESTAMP and first // NS_PER_DAY > self._last_day
+        if last != UNDEF_TIMESTAMP:
+            self._last_day = max(self._last_day, last // NS_PER_DAY)
+        return later
+
+
+def rows_of(batch: MboBatch, instrument_ids: set[int]) -> MboBatch:
+    """The rows of some instruments, as copies; the batch itself if they are all of it."""
+    wanted = np.isin(batch.instrument_id, np.fromiter(instrument_ids, np.uint32))
+    if wanted.all():
+        return batch
+    return MboBatch._make(column[wanted] for column in batch)

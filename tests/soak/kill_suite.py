@@ -1,0 +1,93 @@
+"""A quick suite against a mutant of the engine, in a process of its own: `python -m ... [CLX5]`.
+
+The rule: it exits with PASSED only if it saw nothing wrong; with STILLBORN if the kernels do not
+compile, which no test can be credited with; anything else, a crash of the process too, is a kill.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+from numba.core.errors import NumbaError
+
+from batonics.book.engine import BookEngine
+from batonics.model.mbo import MBO_DTYPE, MboBatch, batch_from_records
+from tests.property.compare import Pair, pieces
+from tests.property.growth import churn, ends, wide
+from tests.property.profiles import PROFILES
+from tests.property.trace import every, restarted, trace
+from tests.streams import random_stream
+
+PASSED, STILLBORN, KILLED = 0, 3, 4
+PREFIX_BYTES = 8
+SEED = 41
+
+
+def compile_all() -> None:
+    """Compile every kernel, on streams too short for a mutant to matter."""
+    BookEngine(bbo=True, deltas=True).fold(random_stream(SEED, 1))
+    engine = BookEngine()
+    engine._rebuild_orders()
+    engine._rebuild_levels()
+    engine._double_books()
+
+
+def run(clx5: Path | None) -> None:
+    """AssertionError, or anything else, if the engine is wrong."""
+    for name, profile in PROFILES.items():
+        for seed, batch_rows in ((SEED, 3_000), (SEED + 1, 7)):
+            pair = Pair(f"{name}, seed {seed}", full_every=300)
+            pair.feed_in_batches(profile(seed, 3_000), batch_rows)
+    _grow()
+    batch = PROFILES["snapshots"](SEED, 2_000)
+    whole = trace(batch, []).digest()
+    assert trace(batch, every(9, batch), between=restarted).digest() == whole
+    if clx5 is not None:
+        _check_final_book(clx5)
+
+
+def _grow() -> None:
+    pair = Pair("churn", full_every=5_000)
+    pair.feed_in_batches(churn(20_000), 500)
+    pair = Pair("wide", full_every=4_000)
+    for piece in (*pieces(wide(8_000, 400), 2_000), ends(3)):
+        pair.feed(piece)
+
+
+def _check_final_book(clx5: Path) -> None:
+    engine = BookEngine()
+    engine.fold(_read_plain(clx5))
+    levels = engine.levels()
+    for number, side in enumerate(("bids", "asks")):
+        of_side = levels.side == number
+        ours = np.stack([column[of_side] for column in levels[2:]], axis=1).tolist()
+        assert ours == json.loads((clx5.parent / "final_book.json").read_text())[side], side
+
+
+def _read_plain(path: Path) -> MboBatch:
+    """The records of an uncompressed file of MBO alone, without our decoder and its kernels."""
+    data = path.read_bytes()
+    metadata_bytes = int.from_bytes(data[4:PREFIX_BYTES], "little")
+    return batch_from_records(np.frombuffer(data[PREFIX_BYTES + metadata_bytes :], MBO_DTYPE))
+
+
+def main() -> int:
+    try:
+        compile_all()
+    except (NumbaError, NameError, AttributeError, UnboundLocalError) as error:
+        print(f"stillborn: {type(error).__name__}")
+        return STILLBORN
+    try:
+        run(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
+    except Exception as error:
+        message = str(error).splitlines() or [""]
+        print(f"{type(error).__name__}: {message[0][:150]}")
+        return KILLED
+    return PASSED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

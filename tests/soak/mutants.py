@@ -1,0 +1,128 @@
+"""Do the tests notice? Mutants of the engine's kernels, each against the quick kill suite.
+
+    python -m tests.soak.mutants --seed 1 --count 40     (--count 0: all of them)
+
+The rule: a mutant runs in a process of its own, on a copy of the package, with a kernel cache of
+its own, under a limit of time and of memory; whatever it does, it does to itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+from tests.soak import kill_suite
+from tests.soak.mutate import Mutant, count_mutants, mutant
+
+ROOT = Path(__file__).parents[2]
+KERNELS = sorted((ROOT / "batonics" / "book").glob("*kernels.py"))
+TIMEOUT_S = 180
+"""Some ten times what the suite takes, compilation included: some mutants loop for ever."""
+MEMORY_BYTES = 6 << 30
+"""Of address space: some mutants ask for more and more room."""
+
+
+class Verdict(StrEnum):
+    """How a mutant ended."""
+
+    KILLED = "killed"
+    SURVIVED = "survived"
+    STILLBORN = "stillborn"
+
+
+class Result(NamedTuple):
+    """A mutant's end, and what the suite said of it."""
+
+    name: str
+    verdict: Verdict
+    words: str
+    seconds: float
+
+
+def sample(seed: int, count: int) -> Iterator[tuple[Path, Mutant]]:
+    """`count` mutants of all kernel files, or all of them in order where it is 0."""
+    every = [(p, n) for p in KERNELS for n in range(count_mutants(p.read_text()))]
+    chosen = random.Random(seed).sample(every, count) if count else every
+    for path, number in chosen:
+        yield path, mutant(path.read_text(), number)
+
+
+def judge(path: Path, changed: Mutant) -> Result:
+    """Run the kill suite against the package with one file changed."""
+    start = time.perf_counter()
+    with TemporaryDirectory(prefix="mutant-") as name:
+        home = Path(name)
+        ignored = shutil.ignore_patterns("__pycache__")
+        for package in ("batonics", "tests"):
+            shutil.copytree(ROOT / package, home / package, ignore=ignored)
+        (home / path.relative_to(ROOT)).write_text(changed.source)
+        verdict, words = _run(home)
+    name = f"{path.name}:{changed.name}"
+    return Result(name, verdict, words, time.perf_counter() - start)
+
+
+def _run(home: Path) -> tuple[Verdict, str]:
+    data = os.environ.get("BATONICS_TEST_DATA")
+    files = [str(Path(data) / "clx5" / "CLX5_mbo.dbn")] if data else []
+    places = {"PYTHONPATH": str(home), "BATONICS_CACHE_DIR": str(home / "cache")}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.soak.kill_suite", *files],
+            cwd=home,
+            env={**os.environ, **places, "PYTHONDONTWRITEBYTECODE": "1"},
+            timeout=TIMEOUT_S,
+            capture_output=True,
+            text=True,
+            check=False,
+            preexec_fn=_limit_memory,
+        )
+    except subprocess.TimeoutExpired:
+        return Verdict.KILLED, f"nothing after {TIMEOUT_S} s"
+    words = done.stdout.strip() or f"exit code {done.returncode}"
+    if done.returncode == kill_suite.PASSED:
+        return Verdict.SURVIVED, ""
+    if done.returncode == kill_suite.STILLBORN:
+        return Verdict.STILLBORN, words
+    return Verdict.KILLED, words
+
+
+def _limit_memory() -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def rate(results: list[Result]) -> float:
+    """The share of mutants that were killed, of those that were born."""
+    counts = Counter(result.verdict for result in results)
+    born = counts[Verdict.KILLED] + counts[Verdict.SURVIVED]
+    return counts[Verdict.KILLED] / born if born else 1.0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--count", type=int, default=40, help="0: all")
+    options = parser.parse_args()
+    results = []
+    for path, changed in sample(options.seed, options.count):
+        results.append(judge(path, changed))
+        print("{0.verdict:9} {0.seconds:5.1f} s  {0.name}\n    {0.words}".format(results[-1]), flush=True)
+    counts = Counter(str(result.verdict) for result in results)
+    print(f"seed {options.seed}: {dict(counts)}, {rate(results):.1%} of those born were killed")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
