@@ -81,6 +81,7 @@ class BookEngine:
         self._want_bbo, self._want_deltas = bbo, deltas
         nothing = np.empty(0, np.int64)
         self._out = Outputs(nothing, nothing, nothing)
+        self._early = np.empty((0, len(Closing)), np.int64)
         self._scratch = np.empty(kernels.BLOCK, np.int64), np.empty(kernels.BLOCK, np.int64)
         self._seen = np.empty((0, 3), np.uint64)  # last ts_event, ts_recv, sequence of each book
 
@@ -92,8 +93,9 @@ class BookEngine:
         events = Events._make(_read_only(getattr(batch, name)) for name in Events._fields)
         rows = len(events.action)
         totals = self.state.totals
-        totals[Total.DELTAS] = totals[Total.CLOSINGS] = 0
+        totals[Total.DELTAS] = 0
         self._fit_outputs(rows)
+        totals[Total.CLOSINGS] = self._place_early()
         row = 0
         while True:
             row, lacking = kernels.fold(events, row, self.state, self._out, *self._scratch)
@@ -110,6 +112,12 @@ class BookEngine:
         The books stay as they are; an open snapshot ends.
         """
         rows = self._rows()
+        ended = np.flatnonzero(rows[:, Book.SNAPSHOT_OPEN])
+        # Their ends are told with the next batch, as those of records before it.
+        closings = np.full((len(ended), len(Closing)), -1, np.int64)
+        closings[:, Closing.BOOK] = ended
+        closings[:, Closing.EVENT] = rows[ended, Book.EVENTS] >> 1
+        self._early = np.concatenate([self._early, closings])
         rows[:, Book.STATUS] = Status.COLD
         # A snapshot left open is an open event, odd: one more makes it a completed one.
         rows[:, Book.EVENTS] += rows[:, Book.SNAPSHOT_OPEN]
@@ -126,10 +134,19 @@ class BookEngine:
             bbo = np.empty(rows * len(Bbo), np.int64)
         if self._want_deltas and len(deltas) == 0:
             deltas = np.empty(4 * kernels.BLOCK * len(Delta), np.int64)
-        if self._want_deltas and len(closings) < (2 * rows + 2) * len(Closing):
-            # A record may end two events: an open snapshot before it, and its own.
-            closings = np.empty((2 * rows + 2) * len(Closing), np.int64)
+        # A record may end two events: an open snapshot before it, and its own.
+        ends_max = 2 * rows + 2 + len(self._early)
+        if self._want_deltas and len(closings) < ends_max * len(Closing):
+            closings = np.empty(ends_max * len(Closing), np.int64)
         self._out = Outputs(bbo, deltas, closings)
+
+    def _place_early(self) -> int:
+        """Put the ends that came between batches first; how many there are."""
+        early, self._early = self._early, self._early[:0]
+        if not self._want_deltas:
+            return 0
+        self._out.closings[: early.size] = early.ravel()
+        return len(early)
 
     def _make_room(self, lacking: int) -> None:
         state = self.state

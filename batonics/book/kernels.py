@@ -59,6 +59,7 @@ from batonics.book.table_kernels import (
     find_book,
     find_level,
     find_order,
+    level_home,
     order_home,
 )
 from batonics.model import mbo
@@ -66,6 +67,8 @@ from batonics.model.mbo import Action, Flag, Side
 from batonics.native import at, inlined, kernel, prefetch
 
 BLOCK = 32
+LEVELS_IN_CACHE = 1 << 14
+"""A table of so many levels, half a megabyte, is taken to be near anyway."""
 
 # numba folds plain integers, not enum members, into the machine code.
 ADD, CANCEL, MODIFY = int(Action.ADD), int(Action.CANCEL), int(Action.MODIFY)
@@ -419,6 +422,12 @@ def give(
 
 
 @inlined
+def orders_match(orders: NDArray[np.int64], slot: int, order_id: int) -> bool:
+    """Whether a slot seems to be an order's; good enough to prefetch by."""
+    return orders[at(slot + O_ID)] == np.int64(order_id)
+
+
+@inlined
 def locate_block(
     batch: Events,
     state: State,
@@ -428,7 +437,11 @@ def locate_block(
     books_of: NDArray[np.int64],
     homes: NDArray[np.int64],
 ) -> None:
-    """First pass: each record's book, and where its order's search begins; prefetch both."""
+    """First pass: each record's book, and where its order's search begins; prefetch both.
+
+    Where the levels do not fit the cache, they are asked for too: those of new orders by their
+    price, those of known ones by the order's slot, which has arrived by then.
+    """
     index_mask = len(state.index) // 2 - 1
     last_key, book = np.int64(-1), np.int64(0)
     for j in range(length):
@@ -448,6 +461,19 @@ def locate_block(
         home = order_home(batch.order_id[at(i)], book, shift)
         homes[at(j)] = home
         prefetch(state.orders, home * SLOT)
+    if len(state.levels) < LEVELS_IN_CACHE * SLOT:
+        return
+    level_shift = shift_of(len(state.levels) // SLOT - 1)
+    for j in range(length):
+        i, slot = first + j, homes[at(j)] * SLOT
+        action = np.int64(batch.action[at(i)])
+        if action == ADD or action == MODIFY:
+            side = np.int64(batch.side[at(i)] == SIDE_ASK)
+            owner = (books_of[at(j)] << 1 | side) + 1
+            place = level_home(batch.price[at(i)] ^ -side, owner, level_shift)
+            prefetch(state.levels, place * SLOT)
+        if action != ADD and orders_match(state.orders, slot, batch.order_id[at(i)]):
+            prefetch(state.levels, (state.orders[at(slot + O_PACKED)] >> 32) * SLOT)
 
 
 @kernel

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from batonics.cli.text import printable
+
 BOOKS_MAX = 30
 
 
@@ -40,7 +42,7 @@ def _print(report: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
     for file in report["files"]:
         _print_file(console, file)
     console.print(f"{report['records']:,} MBO records")
@@ -59,7 +61,7 @@ def _print(report: dict[str, Any]) -> None:
     for book in report["books"][:BOOKS_MAX]:
         anomalies = ", ".join(f"{key} {count:,}" for key, count in book["anomalies"].items())
         table.add_row(
-            book["symbol"] or "?",
+            printable(book["symbol"] or "?"),
             str(book["publisher_id"]),
             str(book["instrument_id"]),
             f"{book['records']:,}",
@@ -73,20 +75,20 @@ def _print(report: dict[str, Any]) -> None:
 
 def _print_file(console: Any, file: dict[str, Any]) -> None:
     size = f"{file['bytes']:,} bytes, " if file["bytes"] is not None else ""
-    console.print(f"[bold]{file['name']}[/bold]: {size}{file['form']}", markup=True)
+    console.print(f"{printable(file['name'])}: {size}{file['form']}", style="bold")
     metadata = file.get("metadata")
     if metadata is not None:
         console.print(
-            f"  DBN version {metadata['dbn_version']}, dataset {metadata['dataset'] or '?'},"
+            f"  DBN version {metadata['dbn_version']}, dataset {printable(metadata['dataset'] or '?')},"
             f" schema {metadata['schema'] or 'mixed'}, from {metadata['start']}"
             f" to {metadata['end'] or 'open'}"
         )
         shown = metadata["symbols"][:10]
         more = f" and {len(metadata['symbols']) - 10} more" if len(metadata["symbols"]) > 10 else ""
-        console.print(f"  symbols: {', '.join(shown) or 'none named'}{more}")
+        console.print(f"  symbols: {printable(', '.join(shown)) or 'none named'}{more}")
         for name in ("partial", "not_found"):
             if metadata[name]:
-                console.print(f"  {name}: {', '.join(metadata[name][:10])}")
+                console.print(f"  {name}: {printable(', '.join(metadata[name][:10]))}")
     if file["skipped"]:
         console.print(f"  {file['skipped']:,} bad records skipped")
     if file["other_records"]:

@@ -17,12 +17,15 @@ gc.set_threshold(200_000, 20, 100)
 import typer  # noqa: E402
 
 from batonics.cli import inspect, reconstruct, simulate  # noqa: E402
-from batonics.model.errors import BatonicsError  # noqa: E402
+from batonics.cli.text import printable  # noqa: E402
+from batonics.model.errors import BatonicsError, OutputError  # noqa: E402
+
+INTERRUPTED = 130
+"""What typer makes of a KeyboardInterrupt: 128 and the number of SIGINT."""
 
 app = typer.Typer(
     name="batonics",
     help="Rebuild limit order books from market-by-order data in Databento's DBN format.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -53,10 +56,11 @@ def main() -> None:
     """Run the command line of this process, and end it."""
     code = run()
     try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except BrokenPipeError:
-        code = code or 1
+        for stream in filter(None, (sys.stdout, sys.stderr)):
+            stream.flush()
+    except OSError:
+        # `run` has said it already: what could not be written is still in the buffer.
+        code = code or OutputError.exit_code
     # Taking the compiler's data apart, object by object, would be a quarter of a short run.
     os._exit(code)
 
@@ -64,20 +68,24 @@ def main() -> None:
 def run() -> int:
     """Run the command line; the exit code."""
     try:
-        app()
+        code = app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else 0
     except BatonicsError as error:
         return _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        return _fail("interrupted; nothing was written", 130)
+    except typer.TyperException as error:
+        return _fail(f"{error.format_message().rstrip('.')}; see --help", error.exit_code)
+    except OSError as error:
+        # Files' errors have words of their own: what is left is standard output's.
+        return _fail(f"<stdout>: cannot be written: {error.strerror}", OutputError.exit_code)
     except MemoryError:
         return _fail("out of memory", 1)
-    return 0
+    if code == INTERRUPTED:
+        return _fail("interrupted; nothing was written", code)
+    return int(code)
 
 
 def _fail(message: str, code: int) -> int:
-    # One line, whatever a file's name or its bytes put into it.
-    line = message.encode("unicode_escape").decode("ascii")
-    sys.stderr.write(f"batonics: {message if message.isprintable() else line}\n")
+    if sys.stderr is not None:
+        sys.stderr.write(f"batonics: {printable(message)}\n")
     return code

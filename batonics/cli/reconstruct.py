@@ -65,7 +65,6 @@ def command(
 
     from batonics.cli.progress import reading
     from batonics.jobs.reconstruct import Reconstruction, Request
-    from batonics.jobs.snapshots import open_snapshots
     from batonics.model.errors import UsageError
     from batonics.model.times import parse_time
     from batonics.sinks.atomic import STDOUT, open_atomic
@@ -85,13 +84,19 @@ def command(
     with ExitStack() as stack:
         # Outputs are opened first: an unwritable one is found before the work, not after it.
         book_file = stack.enter_context(open_atomic(out)) if out is not None else None
-        tap = None
+        snapshot_file = None
         if snapshots is not None and every is not None:
-            tap = stack.enter_context(open_snapshots(snapshots, every, depth or 10))
-        run = Reconstruction(request, tap=tap)
+            from batonics.jobs.snapshots import check_snapshots, write_snapshots
+
+            check_snapshots(snapshots, every)
+            snapshot_file = stack.enter_context(open_atomic(snapshots))
+        run = Reconstruction(request, deltas=snapshot_file is not None)
         with reading("reconstruct", quiet=quiet) as progress:
             run.progress = progress
-            run.run()
+            if snapshots is not None and every is not None and snapshot_file is not None:
+                write_snapshots(run, snapshots, snapshot_file, every=every, depth=depth or 10)
+            else:
+                run.run()
         if book_file is not None:
             write_books(
                 book_file, run.engine, run.symbols, form=form.value, depth=depth, orders=orders

@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from batonics.cli.text import printable
 from batonics.jobs.reconstruct import Reconstruction
 from batonics.sinks.book_json import book_documents
 
@@ -16,7 +17,7 @@ BOOKS_MAX = 20
 
 def print_books(run: Reconstruction) -> None:
     """Best bid and ask of each book (n: orders), its status and its count of anomalies (odd)."""
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False, emoji=False)
     count = run.engine.book_count
     files = run.stream.files
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1))
@@ -48,7 +49,7 @@ def _row(book: dict[str, Any]) -> list[str]:
     if book["market"] in ("crossed", "locked"):
         status += f", {book['market']}"
     return [
-        book["symbol"] or f"#{book['instrument_id']}",
+        printable(book["symbol"] or f"#{book['instrument_id']}"),
         str(book["publisher_id"]),
         status,
         *_top(book["bids"]),

@@ -14,7 +14,11 @@ A level's `key` is its price for bids and the complement for asks: larger is bet
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
+import polars.selectors as cs
+
+from batonics.model.mbo import UNDEF_PRICE
 
 RUN_SLOTS = 32
 CELLS_MAX = 2_000_000
@@ -27,7 +31,9 @@ _NO_BOUND = _WORD
 
 def empty_levels() -> pl.DataFrame:
     """No levels: a row would be a level of a book, with its size and count of orders."""
-    return pl.DataFrame(schema=dict.fromkeys([*_LEVEL, "size", "count"], pl.Int64))
+    return pl.DataFrame(
+        schema=dict.fromkeys(["book", "side", "price", "size", "count"], pl.Int64)
+    )
 
 
 def level_states(changes: pl.DataFrame, slots: pl.DataFrame) -> pl.DataFrame:
@@ -43,12 +49,11 @@ def level_states(changes: pl.DataFrame, slots: pl.DataFrame) -> pl.DataFrame:
         then slot. The level is so from `slot` up to `until`; `is_last` marks its latest state.
     """
     return (
-        changes.lazy()
-        .group_by("slot", "side", "key")
-        .agg(pl.col("size").sum(), pl.col("count").sum())
+        _summed(changes)
         .with_columns(
-            book=pl.lit(slots["book"]).gather(pl.col("slot")),
-            until=pl.lit(slots["until"]).gather(pl.col("slot")),
+            book=gathered(slots["book"], "slot"),
+            until=gathered(slots["until"], "slot"),
+            key=pl.col("price") ^ -pl.col("side"),
         )
         .sort(*_LEVEL, "slot", descending=[False, False, True, False])
         .with_columns(is_new=pl.any_horizontal(pl.col(c) != pl.col(c).shift() for c in _LEVEL))
@@ -65,6 +70,24 @@ def level_states(changes: pl.DataFrame, slots: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def _summed(changes: pl.DataFrame) -> pl.LazyFrame:
+    """One row for each slot, side and price."""
+    sums = pl.col("size", "count").sum()
+    slot_side = pl.col("slot") * 2 + pl.col("side")
+    low, high = changes["price"].min(), changes["price"].max()
+    if low is not None and (high - low + 1) * 2 * (changes["slot"].max() + 1) < 2**63:
+        # As one word, as prices nearly always allow: twice as fast as by three columns.
+        span = high - low + 1
+        word = pl.col("word")
+        return (
+            changes.lazy()
+            .select("size", "count", word=slot_side * span + (pl.col("price") - low))
+            .group_by("word").agg(sums)
+            .select("size", "count", price=word % span + low, slot=word // span // 2, side=word // span % 2)
+        )
+    return changes.lazy().group_by("slot", "side", "price").agg(sums)
+
+
 def _running(name: str) -> pl.Expr:
     """The sum so far within a level; the rows of a level are together, in order."""
     total = pl.col(name).cum_sum()
@@ -75,7 +98,7 @@ def slot_runs(slots: pl.DataFrame) -> pl.DataFrame:
     """Slots in runs of at most RUN_SLOTS of one book.
 
     Args:
-        slots: book and until, by slot.
+        slots: slot, book and until, sorted by slot.
 
     Returns:
         run (a number), first and stop (its slots that are asked for), by slot.
@@ -84,7 +107,6 @@ def slot_runs(slots: pl.DataFrame) -> pl.DataFrame:
     begins = (place % RUN_SLOTS == 0) | (pl.col("slot") == pl.col("until"))
     return (
         slots.lazy()
-        .select("book", "until", slot=pl.int_range(pl.len()))
         .select("slot", "until", run=begins.cum_sum().cast(pl.Int64) - 1)
         .select(
             "run",
@@ -127,9 +149,9 @@ def _bounds(intervals: pl.DataFrame, runs: pl.DataFrame, depth: int) -> pl.Serie
     stretches = intervals.lazy().with_columns(begins=begins).with_columns(
         ends=pl.col("begins").shift(-1, fill_value=True)
     )
-    first, last = _run_at(runs, "slot"), _run_at(runs, pl.col("until") - 1)
-    opened = first + (_at(runs["first"], "slot") < pl.col("slot"))
-    closed = last + (_at(runs["stop"], pl.col("until") - 1) == pl.col("until"))
+    first, last = _rungathered(runs, "slot"), _rungathered(runs, pl.col("until") - 1)
+    opened = first + (gathered(runs["first"], "slot") < pl.col("slot"))
+    closed = last + (gathered(runs["stop"], pl.col("until") - 1) == pl.col("until"))
     standing = pl.concat(
         [
             stretches.filter("begins").select("side", "level", first=opened),
@@ -152,19 +174,19 @@ def _bounds(intervals: pl.DataFrame, runs: pl.DataFrame, depth: int) -> pl.Serie
 
 def _pieces(intervals: pl.DataFrame, runs: pl.DataFrame, bounds: pl.Series) -> pl.DataFrame:
     """Intervals cut at the ends of runs, without those beyond the bounds."""
-    stop = _run_at(runs, pl.col("until") - 1) + 1
+    stop = _rungathered(runs, pl.col("until") - 1) + 1
     run_edges = runs.unique("run", keep="first", maintain_order=True)
     return (
         intervals.lazy()
-        .with_columns(run=pl.int_ranges(_run_at(runs, "slot"), stop))
+        .with_columns(run=pl.int_ranges(_rungathered(runs, "slot"), stop))
         .explode("run")
-        .filter(pl.col("level") <= _at(bounds, pl.col("run") * 2 + pl.col("side")))
+        .filter(pl.col("level") <= gathered(bounds, pl.col("run") * 2 + pl.col("side")))
         .select(
             "run",
             "side",
             "state",
-            slot=pl.max_horizontal("slot", _at(run_edges["first"], "run")),
-            until=pl.min_horizontal("until", _at(run_edges["stop"], "run")),
+            slot=pl.max_horizontal("slot", gathered(run_edges["first"], "run")),
+            until=pl.min_horizontal("until", gathered(run_edges["stop"], "run")),
         )
         .collect()
     )
@@ -210,13 +232,13 @@ def _rank(items: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def _at(values: pl.Series, index: str | pl.Expr) -> pl.Expr:
+def gathered(values: pl.Series, index: str | pl.Expr) -> pl.Expr:
     """Elements of a series, by position."""
     return pl.lit(values).gather(pl.col(index) if isinstance(index, str) else index)
 
 
-def _run_at(runs: pl.DataFrame, slot: str | pl.Expr) -> pl.Expr:
-    return _at(runs["run"], slot)
+def _rungathered(runs: pl.DataFrame, slot: str | pl.Expr) -> pl.Expr:
+    return gathered(runs["run"], slot)
 
 
 def wide(
@@ -235,32 +257,36 @@ def wide(
         bid_px_00, ask_px_00, bid_sz_00, ask_sz_00, bid_ct_00, ask_ct_00, bid_px_01, ...: prices
         Int64 of 1e-9, null where there is no level; sizes and counts Int64, then 0.
     """
+    ladder = pl.col("rank") * 2 + pl.col("side")
     found = best.select(
-        "side",
-        place=_at(places, "slot") * depth + pl.col("rank"),
-        price=_at(states["key"], "state"),
-        size=_at(states["size"], "state"),
-        count=_at(states["count"], "state"),
+        place=ladder * height + gathered(places, "slot"),
+        price=gathered(states["price"], "state"),
+        size=gathered(states["size"], "state"),
+        count=gathered(states["count"], "state"),
     )
-    cells = height * depth
-    ladders = {}
-    for side, name in enumerate(("bid", "ask")):
-        own = found.filter(pl.col("side") == side).with_columns(price=pl.col("price") ^ -side)
-        for column, values, absent in (("px", "price", None), ("sz", "size", 0), ("ct", "count", 0)):
-            empty = pl.repeat(absent, cells, dtype=pl.Int64, eager=True)
-            ladders[f"{name}_{column}"] = empty.scatter(own["place"], own[values])
-    return pl.DataFrame(
+    place = found["place"].to_numpy()
+    columns = {}
+    for name, absent in (("price", UNDEF_PRICE), ("size", 0), ("count", 0)):
+        cells = np.full(2 * depth * height, absent, np.int64)
+        cells[place] = found[name].to_numpy()
+        columns[name] = pl.Series(cells)
+    frame = pl.DataFrame(
         {
-            f"{name}_{level:02}": ladders[name].gather_every(depth, level)
+            f"{side}_{short}_{level:02}": columns[name].slice((2 * level + number) * height, height)
             for level in range(depth)
-            for name in _LADDER_COLUMNS
+            for short, name in (("px", "price"), ("sz", "size"), ("ct", "count"))
+            for number, side in enumerate(("bid", "ask"))
         }
     )
-
-
-_LADDER_COLUMNS = ["bid_px", "ask_px", "bid_sz", "ask_sz", "bid_ct", "ask_ct"]
+    prices = cs.contains("_px_")
+    return frame.with_columns(pl.when(prices != UNDEF_PRICE).then(prices).name.keep())
 
 
 def wide_columns(depth: int) -> list[str]:
     """The names of the columns of levels."""
-    return [f"{name}_{level:02}" for level in range(depth) for name in _LADDER_COLUMNS]
+    return [
+        f"{side}_{name}_{level:02}"
+        for level in range(depth)
+        for name in ("px", "sz", "ct")
+        for side in ("bid", "ask")
+    ]

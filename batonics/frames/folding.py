@@ -37,84 +37,74 @@ class Piece(NamedTuple):
     """One fold. The arrays are valid until the next piece."""
 
     batch: MboBatch
+    bbo: NDArray[np.int64]  # (rows, len(Bbo)), or (0, len(Bbo)) where it is not wanted
     deltas: NDArray[np.int64]  # (deltas, len(Delta))
-    ends: Ends
+    closings: NDArray[np.int64]  # (ends, len(Closing))
     keys: NDArray[np.int64]  # publisher_id << 32 | instrument_id of each book
+    earlier: NDArray[np.void]  # by book: the last row before the piece, of an open snapshot
+
+    def ends(self, wanted: NDArray[np.bool_] | None = None) -> Ends:
+        """The ends of events, as copies: those wanted, or all."""
+        closings = self.closings if wanted is None else self.closings[wanted]
+        row, book, event = closings.T
+        before = np.flatnonzero(row < 0)
+        at = np.maximum(row, 0)
+        ends = Ends(
+            book=book.copy(),
+            event=event.copy(),
+            ts_event=self.batch.ts_event[at],
+            ts_recv=self.batch.ts_recv[at],
+            sequence=self.batch.sequence[at],
+            flags=self.batch.flags[at],
+            bbo=self.bbo[at] if len(self.bbo) else self.bbo,
+        )
+        if len(before):
+            rows = self.earlier[book[before]]
+            for name in ("ts_event", "ts_recv", "sequence", "flags"):
+                getattr(ends, name)[before] = rows[name]
+            if len(ends.bbo):
+                ends.bbo[before] = rows["bbo"]
+        return ends
 
 
-def fold_pieces(
-    batches: Iterable[MboBatch], *, bbo: bool = False, deltas: bool = False
-) -> Iterator[Piece]:
-    """Fold batches in order, from no books on.
-
-    Args:
-        batches: they may be of any size.
-        bbo: the best levels at the ends of events are wanted.
-        deltas: level deltas are wanted.
-    """
-    # The ends of events come with the deltas.
+def fold_pieces(batches: Iterable[MboBatch], *, bbo: bool = False) -> Iterator[Piece]:
+    """Fold batches of any size in order, from no books on; `bbo` if the best levels are wanted."""
     engine = BookEngine(bbo=bbo, deltas=True)
-    last_rows = _LastRows()
+    earlier = np.empty(0, _ROW_DTYPE)
     for batch in batches:
         for start in range(0, len(batch.action), PIECE_ROWS):
-            piece = slice_batch(batch, start, start + PIECE_ROWS)
-            folded = engine.fold(piece)
-            ends = last_rows.ends(piece, folded)
-            last_rows.keep(piece, folded, engine)
-            yield Piece(piece, folded.deltas if deltas else folded.deltas[:0], ends, _keys(engine))
+            rows = slice_batch(batch, start, start + PIECE_ROWS)
+            folded = engine.fold(rows)
+            yield Piece(rows, *folded, _keys(engine), earlier)
+            earlier = _last_rows(earlier, rows, folded, engine)
 
 
 def _keys(engine: BookEngine) -> NDArray[np.int64]:
     return engine.state.books[Book.KEY :: ROW][: engine.book_count]
 
 
-class _LastRows:
-    """The last record of each book whose snapshot is open: what follows may end it."""
-
-    def __init__(self) -> None:
-        self._rows = np.empty(0, _ROW_DTYPE)
-
-    def ends(self, batch: MboBatch, folded: Folded) -> Ends:
-        """The ends of events of a batch just folded."""
-        row, book, event = folded.closings.T
-        earlier = np.flatnonzero(row < 0)
-        at = np.maximum(row, 0)
-        ends = Ends(
-            book=book.copy(),
-            event=event.copy(),
-            ts_event=batch.ts_event[at],
-            ts_recv=batch.ts_recv[at],
-            sequence=batch.sequence[at],
-            flags=batch.flags[at],
-            bbo=folded.bbo[at if len(folded.bbo) else at[:0]],
-        )
-        if len(earlier):
-            rows = self._rows[book[earlier]]
-            for name in ("ts_event", "ts_recv", "sequence", "flags"):
-                getattr(ends, name)[earlier] = rows[name]
-            if len(ends.bbo):
-                ends.bbo[earlier] = rows["bbo"]
-        return ends
-
-    def keep(self, batch: MboBatch, folded: Folded, engine: BookEngine) -> None:
-        """Note the last records of a batch just folded, where a snapshot is open after it."""
-        books = engine.state.books.reshape(-1, ROW)[: engine.book_count]
-        opened = np.flatnonzero(books[:, Book.SNAPSHOT_OPEN])
-        if len(opened) == 0 or len(batch.action) == 0:
-            return
-        if len(self._rows) < engine.book_count:
-            grown = np.empty(2 * engine.book_count, _ROW_DTYPE)
-            grown[: len(self._rows)] = self._rows
-            self._rows = grown
-        keys = batch.publisher_id.astype(np.int64) << 32 | batch.instrument_id
-        found, from_the_end = np.unique(keys[::-1], return_index=True)
-        at = np.searchsorted(found, books[opened, Book.KEY]).clip(max=len(found) - 1)
-        here = found[at] == books[opened, Book.KEY]
-        row = len(keys) - 1 - from_the_end[at[here]]
-        for name in ("ts_event", "ts_recv", "sequence", "flags"):
-            self._rows[name][opened[here]] = getattr(batch, name)[row]
-        if len(folded.bbo):
-            self._rows["bbo"][opened[here]] = folded.bbo[row]
+def _last_rows(
+    earlier: NDArray[np.void], batch: MboBatch, folded: Folded, engine: BookEngine
+) -> NDArray[np.void]:
+    """By book, its last row where its snapshot is open after the batch; else anything."""
+    opened = np.flatnonzero(engine.state.books[Book.SNAPSHOT_OPEN :: ROW][: engine.book_count])
+    if len(opened) == 0:
+        return earlier
+    if len(earlier) < engine.book_count:
+        grown = np.empty(2 * engine.book_count, _ROW_DTYPE)
+        grown[: len(earlier)] = earlier
+        earlier = grown
+    keys = batch.publisher_id.astype(np.int64) << 32 | batch.instrument_id
+    found, from_the_end = np.unique(keys[::-1], return_index=True)
+    sought = _keys(engine)[opened]
+    at = np.searchsorted(found, sought).clip(max=len(found) - 1)
+    here = found[at] == sought
+    row = len(keys) - 1 - from_the_end[at[here]]
+    for name in ("ts_event", "ts_recv", "sequence", "flags"):
+        earlier[name][opened[here]] = getattr(batch, name)[row]
+    if len(folded.bbo):
+        earlier["bbo"][opened[here]] = folded.bbo[row]
+    return earlier
 
 
 _ROW_DTYPE = np.dtype(

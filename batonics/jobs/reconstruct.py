@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batonics.book import checkpoint
-from batonics.book.engine import BookEngine, Folded
+from batonics.book.engine import BookEngine
 from batonics.book.until import CompleteUntil
 from batonics.model.errors import CheckpointError, UsageError
 from batonics.model.mbo import MboBatch, slice_batch
@@ -26,7 +26,6 @@ from batonics.sources.stream import MboStream, rows_of
 if TYPE_CHECKING:
     from batonics.frames.books import Books
 
-Tap = Callable[[MboBatch, Folded, BookEngine], None]
 Progress = Callable[[MboStream], None]
 CHECKPOINT_RECORDS = 50_000_000
 """Records between two checkpoints: some seconds of work."""
@@ -56,7 +55,7 @@ class Reconstruction:
 
     Args:
         request: what is to be rebuilt.
-        tap: called after each fold with the batch, what it came to, and the engine.
+        deltas: whether the engine is to keep level deltas and event ends of each batch.
 
     Attributes:
         engine, symbols: the books so far, and their names.
@@ -64,58 +63,53 @@ class Reconstruction:
         progress: called after each batch with the stream; set it before `run`.
     """
 
-    def __init__(
-        self,
-        request: Request,
-        *,
-        tap: Tap | None = None,
-    ) -> None:
+    def __init__(self, request: Request, *, deltas: bool = False) -> None:
         self.request = request
         self.stream = MboStream(request.paths, skip_bad=request.skip_bad)
-        self.engine = BookEngine(deltas=tap is not None)
+        self.engine = BookEngine(deltas=deltas)
         self.symbols: SymbolMap = self.stream.symbols
         self.progress: Progress | None = None
-        self._tap = tap
+        self._deltas = deltas
         self._until = CompleteUntil(request.at_ns) if request.at_ns is not None else None
         self._wanted: set[int] | None = None
         self._names_known = -1
-        self._done_rows = self._saved_rows = self._resume()
+        self._saved_rows = self._resume()
 
     def run(self) -> None:
         """Fold the whole input."""
+        for batch in self.batches():
+            self.engine.fold(batch)
+
+    def batches(self) -> Iterator[MboBatch]:
+        """What is to be folded, in order; whoever folds it must have done so when asking for more.
+
+        Between batches the engine may be told that a new day begins.
+        """
         seen_rows = 0
         for batch, new_day in self.stream.pieces():
             self._check_symbols()
-            rows, first = len(batch.action), 0
-            if seen_rows < self._done_rows:
-                first = min(rows, self._done_rows - seen_rows)
+            rows = len(batch.action)
+            first = min(rows, max(0, self._saved_rows - seen_rows))
             seen_rows += rows
             if first < rows:
                 if new_day and first == 0:
                     self.engine.mark_new_day()
-                self._fold(slice_batch(batch, first, rows))
+                yield from self._wanted_rows(slice_batch(batch, first, rows))
                 self._save(seen_rows)
             if self.progress is not None:
                 self.progress(self.stream)
             if self._until is not None and self._until.done:
                 break
         if self._until is not None:
-            self._apply(self._until.finish())
+            yield from _unless_empty(self._until.finish())
         self._check_symbols(ended=True)
 
-    def _fold(self, batch: MboBatch) -> None:
+    def _wanted_rows(self, batch: MboBatch) -> Iterator[MboBatch]:
         if self.request.symbols:
             batch = rows_of(batch, self._instrument_ids())
         if self._until is not None:
             batch = self._until.take(batch)
-        self._apply(batch)
-
-    def _apply(self, batch: MboBatch) -> None:
-        if len(batch.action) == 0:
-            return
-        folded = self.engine.fold(batch)
-        if self._tap is not None:
-            self._tap(batch, folded, self.engine)
+        yield from _unless_empty(batch)
 
     # ------------------------------------------------------------------ symbols
 
@@ -155,7 +149,7 @@ class Reconstruction:
         path = self.request.checkpoint
         if path is None:
             return 0
-        if self._tap is not None or self._until is not None or STDIN in self.request.paths:
+        if self._deltas or self._until is not None or STDIN in self.request.paths:
             raise UsageError("--checkpoint goes with files, and without --snapshots and --at")
         if not Path(path).exists():
             return 0
@@ -232,6 +226,11 @@ def reconstruct(
     run = Reconstruction(request)
     run.run()
     return Books(run.engine, run.symbols)
+
+
+def _unless_empty(batch: MboBatch) -> Iterator[MboBatch]:
+    if len(batch.action):
+        yield batch
 
 
 def _is_id(name: str) -> bool:

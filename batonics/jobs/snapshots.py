@@ -1,6 +1,89 @@
-"""Depth snapshots along the way, from the level deltas, into a file. (placeholder until frames)"""
+"""Depth snapshots along the way, from level deltas, into a file.
+
+The rule: a snapshot is a row of `.mbo.depth` (`frames/namespace.py`) with its symbol; the form is
+told by the file's name. Times are exact: Parquet has nanoseconds, NDJSON nine decimals.
+"""
+
 from __future__ import annotations
-from contextlib import contextmanager
-@contextmanager
-def open_snapshots(path, every, depth):
-    yield None
+
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from batonics.frames.folding import fold_pieces
+from batonics.frames.namespace import parse_windows
+from batonics.frames.snapshots import depth_frames, depth_schema
+from batonics.frames.symbols import SymbolTable
+from batonics.frames.windows import Windows
+from batonics.jobs.reconstruct import Reconstruction
+from batonics.model.errors import UsageError
+from batonics.model.symbols import SymbolMap
+from batonics.sinks.atomic import STDOUT
+
+FORMS = (".parquet", ".ndjson")
+TIMES = ("ts", "ts_event", "ts_recv")
+
+
+def check_snapshots(path: str, every: str) -> None:
+    """Refuse now what `write_snapshots` could not do later.
+
+    Raises:
+        UsageError: the name tells no form, or `every` is no window.
+    """
+    if path != STDOUT and not path.endswith(FORMS):
+        raise UsageError(f"--snapshots {path}: the name must end in {' or '.join(FORMS)}")
+    _windows(every)
+
+
+def write_snapshots(
+    run: Reconstruction, path: str, out: BinaryIO, *, every: str, depth: int
+) -> int:
+    """Fold the whole input of `run` and write a snapshot for each window; how many.
+
+    Args:
+        run: made with `deltas`.
+        path: tells the form: `.parquet`, else NDJSON.
+        out: where to.
+        every: `event`, a number of events, or a duration.
+        depth: levels a side.
+    """
+    pieces = fold_pieces(run.batches(), deltas=True, engine=run.engine)
+    frames = depth_frames(pieces, _windows(every), depth, fill=False)
+    named = (_named(frame, run.symbols) for frame in frames)
+    if path.endswith(".parquet"):
+        return _write_parquet(named, out, depth)
+    return _write_ndjson(named, out)
+
+
+def _windows(every: str) -> Windows:
+    return parse_windows(int(every) if every.isdecimal() else every)
+
+
+def _named(frame: pl.DataFrame, symbols: SymbolMap) -> pl.DataFrame:
+    """The frame with a column `symbol` after `instrument_id`."""
+    ts_recv = frame["ts_recv"].cast(pl.Int64).fill_null(0).cast(pl.UInt64).to_numpy()
+    names = SymbolTable(symbols).names(frame["instrument_id"].to_numpy(), ts_recv)
+    return frame.insert_column(frame.columns.index("instrument_id") + 1, names.alias("symbol"))
+
+
+def _write_parquet(frames: Iterator[pl.DataFrame], out: BinaryIO, depth: int) -> int:
+    empty = pl.DataFrame(schema=depth_schema(depth))
+    schema = _named(empty, SymbolMap()).to_arrow().schema
+    rows = 0
+    with pq.ParquetWriter(out, schema, compression="zstd") as writer:
+        for frame in frames:
+            if frame.height:
+                writer.write_table(frame.to_arrow().cast(schema))
+                rows += frame.height
+    return rows
+
+
+def _write_ndjson(frames: Iterator[pl.DataFrame], out: BinaryIO) -> int:
+    rows = 0
+    for frame in frames:
+        times = (pl.col(name).dt.strftime("%Y-%m-%dT%H:%M:%S%.9fZ") for name in TIMES)
+        out.write(frame.with_columns(times).write_ndjson().encode())
+        rows += frame.height
+    return rows

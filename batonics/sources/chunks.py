@@ -7,8 +7,9 @@ early leaves no thread and no open file behind.
 from __future__ import annotations
 
 import os
+import select
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from queue import Empty, Full, Queue
 from threading import Event, Thread
@@ -23,6 +24,8 @@ READ_BYTES = 1 << 20
 COMPRESSED_READ_BYTES = 128 << 10
 CHUNKS_AHEAD_MAX = 16
 """Chunks read ahead at the most: enough to ride out a slow batch, 16 MiB of plain bytes."""
+WAIT_MS = 100
+"""How long a silent pipe, or a full queue, may hold a thread that nobody waits for any more."""
 
 
 class ChunkReader:
@@ -33,12 +36,14 @@ class ChunkReader:
         size: bytes of the file as it lies on disk; None for a pipe.
         position: bytes of it read so far.
         framing: the form of the plain bytes, once the first chunk is out.
+        left: set it, and the chunks end: nobody wants the rest.
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.name = "<stdin>" if str(path) == STDIN else str(path)
+        self.name = "<stdin>" if str(path) == STDIN else _shown(path)
         self.position = 0
         self.framing: Framing | None = None
+        self.left = Event()
         self._file = _open(path, self.name)
         self.size = _regular_size(self._file)
 
@@ -46,7 +51,7 @@ class ChunkReader:
         """Close a file that is not to be read."""
         self._file.close()
 
-    def chunks(self) -> Iterator[bytes]:
+    def chunks(self) -> Generator[bytes, None, None]:
         """The plain bytes, in order. The first chunk is long enough to tell their form."""
         with self._file:
             pieces = self._read(READ_BYTES)
@@ -61,7 +66,12 @@ class ChunkReader:
             yield from pieces
 
     def _read(self, size: int) -> Iterator[bytes]:
+        ready = select.poll()
+        ready.register(self._file, select.POLLIN)
         while True:
+            while not ready.poll(WAIT_MS):
+                if self.left.is_set():
+                    return
             try:
                 # A pipe gives what there is: a live reader is never kept waiting for a full chunk.
                 data = os.read(self._file.fileno(), size)
@@ -80,15 +90,15 @@ class ChunkReader:
         inflater.close()
 
 
-def read_ahead(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The same chunks, made by a thread of their own while the caller works on earlier ones."""
+def read_ahead(reader: ChunkReader) -> Iterator[bytes]:
+    """The reader's chunks, made by a thread of its own while the caller works on earlier ones."""
     queue: Queue[bytes | BaseException | None] = Queue(CHUNKS_AHEAD_MAX)
-    left = Event()
+    chunks, left = reader.chunks(), reader.left
 
     def put(item: bytes | BaseException | None) -> bool:
         while not left.is_set():
             try:
-                queue.put(item, timeout=0.1)
+                queue.put(item, timeout=WAIT_MS / 1000)
             except Full:
                 continue
             return True
@@ -117,6 +127,7 @@ def read_ahead(chunks: Iterator[bytes]) -> Iterator[bytes]:
         left.set()
         _drain(queue)
         thread.join()
+        chunks.close()
 
 
 def _drain(queue: Queue[bytes | BaseException | None]) -> None:
@@ -129,6 +140,8 @@ def _drain(queue: Queue[bytes | BaseException | None]) -> None:
 
 def _open(path: str | Path, name: str) -> BinaryIO:
     if str(path) == STDIN:
+        if sys.stdin is None:
+            raise InputError(f"{name}: is closed")
         return os.fdopen(os.dup(sys.stdin.fileno()), "rb", buffering=0)
     if Path(path).is_dir():
         raise InputError(f"{name}: is a directory; name its files")
@@ -138,6 +151,11 @@ def _open(path: str | Path, name: str) -> BinaryIO:
         raise InputError(f"{name}: cannot be opened: {error.strerror}") from None
     except ValueError as error:
         raise InputError(f"{name!r}: not a path: {error}") from None
+
+
+def _shown(path: str | Path) -> str:
+    """The path as text that can be printed and encoded, whatever bytes it is made of."""
+    return os.fsencode(path).decode(errors="replace")
 
 
 def _regular_size(file: BinaryIO) -> int | None:

@@ -84,7 +84,13 @@ class MboStream:
         self._bytes_before = 0
         self._last_day = -1
         # All are opened first: a name that is wrong is found before hours of work.
-        self._readers = [ChunkReader(path) for path in self.paths]
+        self._readers: list[ChunkReader] = []
+        try:
+            for path in self.paths:
+                self._readers.append(ChunkReader(path))
+        except BaseException:
+            self.close()
+            raise
         sizes = [reader.size for reader in self._readers]
         self.bytes_total = None if None in sizes else sum(size or 0 for size in sizes)
 
@@ -116,7 +122,7 @@ class MboStream:
 
     def _batches(self, reader: ChunkReader, report: FileReport) -> Iterator[MboBatch]:
         decoder: Decoder | None = None
-        for chunk in read_ahead(reader.chunks()):
+        for chunk in read_ahead(reader):
             if decoder is None:
                 report.framing = reader.framing
                 decoder = self._decoder(reader)

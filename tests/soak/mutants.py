@@ -28,8 +28,8 @@ from tests.soak.mutate import Mutant, count_mutants, mutant
 
 ROOT = Path(__file__).parents[2]
 KERNELS = sorted((ROOT / "batonics" / "book").glob("*kernels.py"))
-TIMEOUT_S = 180
-"""Some ten times what the suite takes, compilation included: some mutants loop for ever."""
+TIMEOUT_S = 90
+"""Some five times what the suite takes, compilation included: some mutants loop for ever."""
 MEMORY_BYTES = 6 << 30
 """Of address space: some mutants ask for more and more room."""
 

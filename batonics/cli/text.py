@@ -1,0 +1,11 @@
+"""Text that comes from a file's name or its bytes, made fit for a terminal's line.
+
+The rule: nothing that is printed can break the line or speak to the terminal.
+"""
+
+from __future__ import annotations
+
+
+def printable(text: str) -> str:
+    """The text, or, where it holds what cannot be printed, the text with that escaped."""
+    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")

@@ -1,0 +1,110 @@
+"""The namespace `.mbo` of every LazyFrame that holds MBO records.
+
+The rule here: a method checks what it was asked for and returns a LazyFrame; nothing runs before
+that is collected.
+
+Each result is an IO source: it streams in the order of the records, memory does not grow with
+their number, projections, predicates and row limits are pushed down into it, and a predicate on
+`publisher_id` and `instrument_id` alone is pushed on into the records.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from batonics.frames.stream import bbo_source, delta_source, depth_source
+from batonics.frames.windows import EventWindows, TimeWindows, Windows
+from batonics.model.errors import UsageError
+from batonics.model.times import parse_duration
+
+
+@pl.api.register_lazyframe_namespace("mbo")
+class MboNamespace:
+    """Books, as frames, from a LazyFrame of MBO records in their order (`MBO_SCHEMA`).
+
+    Columns that no book depends on may be missing; further ones are left out. Every method raises
+    UsageError if a column is missing or has another dtype.
+    """
+
+    def __init__(self, records: pl.LazyFrame) -> None:
+        self._records = records
+
+    def bbo(self) -> pl.LazyFrame:
+        """The best bid and ask: a row for each end of an event (rule 5).
+
+        An event ends with F_LAST, or with the end of a snapshot that lacks it (rule 14); a book
+        may be read at no other moment.
+
+        Columns:
+            ts_event, ts_recv (Datetime ns UTC), sequence (UInt32): of the closing record.
+            publisher_id (UInt16), instrument_id (UInt32).
+            bid_price, ask_price (Int64 of 1e-9): null where the side is empty.
+            bid_size, bid_count, ask_size, ask_count (Int64): then 0; the count of orders is 0 for
+            a top-of-book publisher too (rule 13).
+        """
+        return bbo_source(self._records)
+
+    def deltas(self) -> pl.LazyFrame:
+        """What each record added to and took from levels: a row for each change of a level.
+
+        The sum of a level's deltas is the level, clears included.
+
+        Columns:
+            ts_event, ts_recv (Datetime ns UTC), sequence (UInt32): of the record.
+            publisher_id (UInt16), instrument_id (UInt32).
+            event (Int64): how many events the book had completed before.
+            side (Enum B, A), price (Int64 of 1e-9).
+            size, count (Int64): the change of the level's size and of its count of orders.
+        """
+        return delta_source(self._records)
+
+    def depth(self, n: int, *, every: int | str = "event", fill: bool = False) -> pl.LazyFrame:
+        """The best `n` levels of each side: a row for each window of each book.
+
+        Books are rebuilt from level deltas by Polars expressions, window by window.
+
+        Args:
+            n: levels a side.
+            every: the length of a window. A number N: a window is closed by each N-th event of its
+                book, and what remains at the end of the stream makes no row. "event": 1. A
+                duration such as "100ms": a window is `(T - every, T]`, T a multiple of `every`
+                since the epoch, by the `ts_recv` of an event's closing record; the last window of
+                a book is given too, with its label T.
+            fill: give every window from a book's first to its last, not only those in which an
+                event ended. Windows of N events have no gaps.
+
+        A time never runs backwards within a book: an event whose `ts_recv` is earlier, undefined or
+        flagged F_BAD_TS_RECV (rule 16) is in the window of the event before it. Rows come in the
+        order in which windows are closed: a window of a duration by its book's first event after
+        it. Rows of one book are in order of `ts`.
+
+        Columns:
+            ts (Datetime ns UTC): T, or the closing record's `ts_recv` for windows of events; null
+            for a book none of whose events had a time.
+            ts_event, ts_recv (Datetime ns UTC), sequence (UInt32): of the last closing record.
+            publisher_id (UInt16), instrument_id (UInt32).
+            events (Int64): how many ended in the window.
+            bid_px_00, ask_px_00 (Int64 of 1e-9, null where there is no level), bid_sz_00,
+            ask_sz_00, bid_ct_00, ask_ct_00 (Int64; sizes and counts of orders, then 0), bid_px_01
+            and so on.
+
+        Raises:
+            UsageError: `n` is not positive, or `every` is not a length.
+        """
+        if n < 1:
+            raise UsageError(f"depth of {n} levels, expected 1 or more")
+        return depth_source(self._records, parse_windows(every), n, fill=fill)
+
+
+def parse_windows(every: int | str) -> Windows:
+    """The windows that `every` stands for: a number of events, "event", or a duration.
+
+    Raises:
+        UsageError: it is none of them.
+    """
+    if isinstance(every, str) and every != "event":
+        return TimeWindows(parse_duration(every))
+    length = 1 if isinstance(every, str) else every
+    if length < 1:
+        raise UsageError(f"windows of {length} events, expected 1 or more")
+    return EventWindows(length)

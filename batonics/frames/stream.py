@@ -1,0 +1,167 @@
+"""Derived frames as IO sources: they pull MBO records from a LazyFrame, in order, and fold them.
+
+The rule here: a source keeps no more than one fold's worth of records. It asks for the next only
+when its reader wants more, and no more once a row limit is reached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from polars.io.plugins import register_io_source
+
+from batonics.book.state import Bbo, Delta
+from batonics.frames.folding import Piece, fold_pieces
+from batonics.frames.schema import BOOK_COLUMNS, BOOK_SIDE, TIME, check_columns, from_frame
+from batonics.frames.snapshots import depth_frames, depth_schema
+from batonics.frames.windows import Windows
+from batonics.model.mbo import UNDEF_PRICE, MboBatch
+
+_BOOK_KEY = {"publisher_id": pl.UInt16(), "instrument_id": pl.UInt32()}
+_MOMENT = {"ts_event": TIME, "ts_recv": TIME, "sequence": pl.UInt32()}
+
+BBO_SCHEMA = pl.Schema(
+    {
+        **_MOMENT,
+        **_BOOK_KEY,
+        **{word.name.lower(): pl.Int64() for word in Bbo},
+    }
+)
+DELTA_SCHEMA = pl.Schema(
+    {
+        **_MOMENT,
+        **_BOOK_KEY,
+        "event": pl.Int64(),
+        "side": BOOK_SIDE,
+        "price": pl.Int64(),
+        "size": pl.Int64(),
+        "count": pl.Int64(),
+    }
+)
+
+Make = Callable[[Iterator[MboBatch]], Iterator[pl.DataFrame]]
+
+
+def bbo_source(records: pl.LazyFrame) -> pl.LazyFrame:
+    """A LazyFrame of `BBO_SCHEMA` over MBO records."""
+    return _source("MBO BBO", records, BBO_SCHEMA, bbo_frames)
+
+
+def delta_source(records: pl.LazyFrame) -> pl.LazyFrame:
+    """A LazyFrame of `DELTA_SCHEMA` over MBO records."""
+    return _source("MBO DELTAS", records, DELTA_SCHEMA, delta_frames)
+
+
+def depth_source(
+    records: pl.LazyFrame, windows: Windows, depth: int, *, fill: bool
+) -> pl.LazyFrame:
+    """A LazyFrame of `depth_schema(depth)` over MBO records."""
+
+    def make(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
+        return depth_frames(fold_pieces(batches), windows, depth, fill=fill)
+
+    return _source(f"MBO DEPTH {depth}", records, depth_schema(depth), make)
+
+
+def bbo_frames(batches: Iterable[MboBatch]) -> Iterator[pl.DataFrame]:
+    """Frames of `BBO_SCHEMA`: a row an event's end."""
+    for piece in fold_pieces(batches, bbo=True):
+        ends = piece.ends()
+        levels = ends.bbo.T.copy()
+        yield pl.DataFrame(
+            [
+                _time("ts_event", ends.ts_event),
+                _time("ts_recv", ends.ts_recv),
+                pl.Series("sequence", ends.sequence),
+                *_book_key(piece, ends.book),
+                *(
+                    _price(name, column) if word in _PRICES else pl.Series(name, column)
+                    for word, name, column in zip(Bbo, _BBO_NAMES, levels, strict=True)
+                ),
+            ]
+        )
+
+
+def delta_frames(batches: Iterable[MboBatch]) -> Iterator[pl.DataFrame]:
+    """Frames of `DELTA_SCHEMA`: a row a level delta."""
+    for piece in fold_pieces(batches):
+        words = piece.deltas.T.copy()
+        row, batch = words[Delta.ROW], piece.batch
+        yield pl.DataFrame(
+            [
+                _time("ts_event", batch.ts_event[row]),
+                _time("ts_recv", batch.ts_recv[row]),
+                pl.Series("sequence", batch.sequence[row]),
+                *_book_key(piece, words[Delta.BOOK]),
+                pl.Series("event", words[Delta.EVENT]),
+                pl.Series("side", words[Delta.SIDE].astype(np.uint8)).cat.to(BOOK_SIDE),
+                pl.Series("price", words[Delta.PRICE]),
+                pl.Series("size", words[Delta.SIZE]),
+                pl.Series("count", words[Delta.COUNT]),
+            ]
+        )
+
+
+_PRICES = (Bbo.BID_PRICE, Bbo.ASK_PRICE)
+_BBO_NAMES = [word.name.lower() for word in Bbo]
+
+
+def _time(name: str, column: NDArray[np.uint64]) -> pl.Series:
+    times = pl.Series(name, column.view(np.int64))
+    undefined = times == -1
+    return (times.set(undefined, None) if undefined.any() else times).cast(TIME)
+
+
+def _price(name: str, column: NDArray[np.int64]) -> pl.Series:
+    prices = pl.Series(name, column)
+    empty = prices == UNDEF_PRICE
+    return prices.set(empty, None) if empty.any() else prices
+
+
+def _book_key(piece: Piece, book: NDArray[np.int64]) -> list[pl.Series]:
+    keys = piece.keys[book]
+    return [
+        pl.Series("publisher_id", (keys >> 32).astype(np.uint16)),
+        pl.Series("instrument_id", (keys & 0xFFFFFFFF).astype(np.uint32)),
+    ]
+
+
+def _source(name: str, records: pl.LazyFrame, schema: pl.Schema, make: Make) -> pl.LazyFrame:
+    # A wrong frame is refused where the mistake is made, not at its collection.
+    check_columns(records.collect_schema(), BOOK_COLUMNS)
+
+    def frames(
+        with_columns: list[str] | None,
+        predicate: pl.Expr | None,
+        n_rows: int | None,
+        batch_size: int | None,  # noqa: ARG001 - a hint; the fold has its own size
+    ) -> Iterator[pl.DataFrame]:
+        wanted = records
+        if predicate is not None and set(predicate.meta.root_names()) <= _BOOK_KEY.keys():
+            # Books do not depend on each other: those that are not wanted are not built.
+            wanted, predicate = records.filter(predicate), None
+        for frame in _limited(make(_batches(wanted)), n_rows):
+            kept = frame if predicate is None else frame.filter(predicate)
+            yield kept if with_columns is None else kept.select(with_columns)
+
+    return register_io_source(frames, schema=schema, validate_schema=True, explain_name=name)
+
+
+def _batches(records: pl.LazyFrame) -> Iterator[MboBatch]:
+    for frame in records.select(BOOK_COLUMNS).collect_batches(lazy=True, maintain_order=True):
+        yield from_frame(frame)
+
+
+def _limited(frames: Iterator[pl.DataFrame], n_rows: int | None) -> Iterator[pl.DataFrame]:
+    """The first `n_rows` rows; Polars counts them before it filters."""
+    if n_rows is None:
+        yield from frames
+    elif n_rows > 0:
+        for frame in frames:
+            yield frame.head(n_rows)
+            n_rows -= frame.height
+            if n_rows <= 0:
+                return

@@ -1,0 +1,93 @@
+"""How the benchmarks measure and print.
+
+The rule: medians of several rounds, kernels compiled and inputs made before the clock starts, each
+figure beside the limit of the same run as a ratio: machines differ, and are noisy.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+ROUNDS = 5
+LIBRARIES = ("batonics", "numpy", "numba", "polars", "pyarrow", "backports.zstd")
+
+
+def median_seconds(work: Callable[[], object], rounds: int = ROUNDS) -> float:
+    """The median wall time of several rounds, after one that does not count."""
+    work()
+    times = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
+
+
+def figure(name: str, value: str, *, note: str = "") -> None:
+    """One line of the report."""
+    print(f"{name:<58} {value:>14}  {note}".rstrip(), flush=True)
+
+
+def rate(name: str, records: int, seconds: float, *, note: str = "") -> float:
+    """A line of records a second; the rate in millions."""
+    millions = records / seconds / 1e6
+    figure(name, f"{millions:.1f} M/s", note=note)
+    return millions
+
+
+def heading(text: str) -> None:
+    """A line between groups of figures."""
+    print(f"\n{text}", flush=True)
+
+
+def print_machine() -> None:
+    """Machine, versions and commit: without them a figure says nothing."""
+    print(f"machine: {_cpu()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}")
+    load = os.getloadavg()[0]
+    print(f"load before: {load:.2f}" + (" (busy: figures are too low)" if load > 0.5 else ""))
+    libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
+    print(f"Python {platform.python_version()}, {libraries}")
+    print(f"commit: {_commit()}")
+
+
+def run_process(arguments: list[str], **environment: str) -> tuple[float, int]:
+    """Run `batonics` in a process of its own; its wall seconds and greatest resident KiB."""
+    program = "from batonics.cli.main import main; main()"
+    command = [sys.executable, "-c", program, *arguments]
+    started = time.perf_counter()
+    # A child's own peak: RUSAGE_CHILDREN would give the greatest of all children so far.
+    child = subprocess.Popen(
+        command,
+        env={**os.environ, **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    error = child.stderr.read() if child.stderr else b""
+    _, status, usage = os.wait4(child.pid, 0)
+    seconds = time.perf_counter() - started
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise RuntimeError(f"{arguments} failed: {error.decode()}")
+    return seconds, usage.ru_maxrss
+
+
+def _cpu() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or "unknown processor"
+
+
+def _commit() -> str:
+    result = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
+    )
+    return result.stdout.strip() or "unknown"

@@ -1,0 +1,120 @@
+"""The engine on real files: against the oracle, against itself, and against what is known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from batonics.book.engine import BookEngine
+from batonics.book.state import Anomaly, Bbo, Status
+from batonics.model.mbo import UNDEF_PRICE, Flag, MboBatch, slice_batch
+from tests.golden.files import CLX5, DBEQ, ESH4_DAYS, FILES, SMALL, read_mbo
+from tests.property.compare import Pair
+from tests.property.trace import books, every, trace
+
+FULL_EVERY = {CLX5: 50, DBEQ: 50, **dict.fromkeys(ESH4_DAYS, 1_000), **dict.fromkeys(SMALL, 1)}
+"""Records between two full comparisons: they take 1 ms a book of CLX5, 40 ms one of ESH4."""
+
+
+def folded(batch: MboBatch) -> BookEngine:
+    engine = BookEngine(bbo=True)
+    engine.fold(batch)
+    return engine
+
+
+def ladder(engine: BookEngine, side: int) -> list[list[int]]:
+    """Price, size and count of a side's levels, where there is one book."""
+    assert engine.book_count == 1
+    levels = engine.levels()
+    columns = levels.price, levels.size, levels.count
+    return np.stack([column[levels.side == side] for column in columns], axis=1).tolist()
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_the_engine_equals_the_oracle(test_data: Path, file: str) -> None:
+    pair = Pair(file, full_every=FULL_EVERY[file])
+    pair.feed_in_batches(read_mbo(test_data / file), 7)
+
+
+def test_two_days_are_one_stream(test_data: Path) -> None:
+    pair = Pair("ESH4, both days", full_every=2_000)
+    for day in ESH4_DAYS:
+        pair.mark_new_day()
+        pair.feed_in_batches(read_mbo(test_data / day), 64)
+
+
+@pytest.mark.parametrize("batch_rows", [1, 2, 7, 64, 4_096])
+@pytest.mark.parametrize("file", FILES)
+def test_batches_do_not_matter(test_data: Path, file: str, batch_rows: int) -> None:
+    batch = read_mbo(test_data / file)
+    assert trace(batch, every(batch_rows, batch)).digest() == trace(batch, []).digest()
+
+
+# ---------------------------------------------------------------------- CLX5
+
+
+@pytest.fixture(scope="module")
+def clx5(test_data: Path) -> MboBatch:
+    return read_mbo(test_data / CLX5)
+
+
+def test_the_final_book_of_clx5_is_the_published_one(test_data: Path, clx5: MboBatch) -> None:
+    engine = folded(clx5)
+    known = json.loads((test_data / "clx5" / "final_book.json").read_text())
+    assert ladder(engine, 0) == known["bids"]
+    assert ladder(engine, 1) == known["asks"]
+    assert (len(known["bids"]), len(known["asks"])) == (61, 52)
+    assert len(engine.orders().order_id) == 147
+
+
+def test_clx5_is_a_cold_start(clx5: MboBatch) -> None:
+    engine = folded(clx5)
+    assert engine.statuses() == [Status.COLD]
+    counts = {a: int(n) for a, n in zip(Anomaly, engine.anomalies()[0], strict=True) if n}
+    assert counts == {Anomaly.UNKNOWN_CANCEL: 1_224, Anomaly.UNKNOWN_MODIFY: 216}
+
+
+def test_clx5_is_crossed_172_times(clx5: MboBatch) -> None:
+    engine = BookEngine(bbo=True)
+    bbo = engine.fold(clx5).bbo[clx5.flags & Flag.LAST != 0]
+    bid, ask = bbo[:, Bbo.BID_PRICE], bbo[:, Bbo.ASK_PRICE]
+    assert np.count_nonzero((bid != UNDEF_PRICE) & (ask != UNDEF_PRICE) & (bid > ask)) == 172
+    assert len(bbo) == 38_212 - 6_159 == engine.events()[0]
+
+
+# ---------------------------------------------------------------------- ESH4
+
+
+def test_the_second_days_snapshot_is_the_first_days_book(test_data: Path) -> None:
+    first, second = (read_mbo(test_data / day) for day in ESH4_DAYS)
+    snapshot = slice_batch(second, 0, int(np.argmin(second.flags & Flag.SNAPSHOT != 0)))
+    assert len(snapshot.action) == 8_725
+    left, engine = folded(first), folded(first)
+    engine.mark_new_day()
+    assert engine.statuses() == [Status.COLD]
+    engine.fold(snapshot)
+    assert engine.statuses() == [Status.SYNCED]
+    assert engine.anomalies()[0].tolist() == [
+        int(anomaly is Anomaly.SNAPSHOT_REPLACED) for anomaly in Anomaly
+    ]
+    for ours, theirs in zip((*engine.levels(), *engine.orders()[:5]), (*left.levels(), *left.orders()[:5]), strict=True):
+        assert (ours == theirs).all()
+
+
+def test_the_second_day_knows_all_its_orders(test_data: Path) -> None:
+    engine = folded(read_mbo(test_data / ESH4_DAYS[1]))
+    assert not engine.anomalies().any()
+
+
+def test_the_second_day_does_not_need_the_first(test_data: Path) -> None:
+    first, second = (read_mbo(test_data / day) for day in ESH4_DAYS)
+    alone, both = folded(second), folded(first)
+    both.mark_new_day()
+    both.fold(second)
+    assert [c.tolist() for c in (*alone.levels(), *alone.orders()[:5])] == [
+        c.tolist() for c in (*both.levels(), *both.orders()[:5])
+    ]
+    assert books(alone) != books(both)

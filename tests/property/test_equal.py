@@ -1,0 +1,72 @@
+"""The engine equals the oracle on a million random records, whatever the batches."""
+
+from __future__ import annotations
+
+import pytest
+
+from batonics.book.engine import BookEngine
+from tests.oracle import Oracle, records
+from tests.property.compare import Pair, assert_same, first_difference
+from tests.property.profiles import PROFILES
+from tests.streams import random_stream
+
+ROWS = {1: 6_000, 2: 10_000, 7: 20_000, 64: 40_000, 1_000_000: 50_000}
+"""Rows to feed, by the size of the batches; the smaller they are, the longer it takes."""
+FULL_EVERY = {"deep": 3_000, "many_books": 4_000, "sparse": 500}
+
+
+@pytest.mark.parametrize("batch_rows", ROWS)
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_engine_equals_the_oracle(profile: str, batch_rows: int) -> None:
+    seed = 100 + batch_rows
+    pair = Pair(
+        f"{profile}, seed {seed}, batches of {batch_rows}", full_every=FULL_EVERY.get(profile, 200)
+    )
+    pair.feed_in_batches(PROFILES[profile](seed, ROWS[batch_rows]), batch_rows)
+
+
+def test_there_are_a_million_records() -> None:
+    assert len(PROFILES) * sum(ROWS.values()) >= 1_000_000
+
+
+@pytest.mark.parametrize("profile", ["adversarial", "snapshots", "top_of_book", "partial"])
+def test_all_is_compared_after_every_record(profile: str) -> None:
+    pair = Pair(f"{profile}, seed 7, one by one", full_every=1)
+    pair.feed_in_batches(PROFILES[profile](7, 2_000), 1)
+
+
+@pytest.mark.parametrize(("bbo", "deltas"), [(False, False), (True, False), (False, True)])
+def test_the_books_are_the_same_whatever_is_kept(bbo: bool, deltas: bool) -> None:
+    batch = random_stream(9, 20_000)
+    engine, oracle = BookEngine(bbo=bbo, deltas=deltas), Oracle()
+    engine.fold(batch)
+    for record in records(batch):
+        oracle.apply(record)
+    assert_same(engine, oracle, "seed 9")
+
+
+# ---------------------------------------------------------------------- the comparison itself
+
+
+def test_a_difference_is_found_and_named() -> None:
+    batch = random_stream(1, 500)
+    engine, oracle = BookEngine(), Oracle()
+    engine.fold(batch)
+    for record in list(records(batch))[:-3]:
+        oracle.apply(record)
+    with pytest.raises(AssertionError, match=r"seed 1: engine != oracle at \[\(1, 100\)\]"):
+        assert_same(engine, oracle, "seed 1")
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "words"),
+    [
+        ({"a": [1, (2, 3)]}, {"a": [1, (2, 4)]}, "[a][1][1]: 3 != 4"),
+        ([1], [1, 2], "[1]: nothing != 2"),
+        ([1, 2], [1], "[1]: 2 != nothing"),
+        ({"a": 1}, {"b": 1}, ": {'a': 1} != {'b': 1}"),
+        ([1, 2], [1, 2], ""),
+    ],
+)
+def test_the_first_difference(left: object, right: object, words: str) -> None:
+    assert first_difference(left, right) == words
