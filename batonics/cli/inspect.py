@@ -79,7 +79,8 @@ def _print_file(console: Any, file: dict[str, Any]) -> None:
     metadata = file.get("metadata")
     if metadata is not None:
         console.print(
-            f"  DBN version {metadata['dbn_version']}, dataset {printable(metadata['dataset'] or '?')},"
+            f"  DBN version {metadata['dbn_version']},"
+            f" dataset {printable(metadata['dataset'] or '?')},"
             f" schema {metadata['schema'] or 'mixed'}, from {metadata['start']}"
             f" to {metadata['end'] or 'open'}"
         )

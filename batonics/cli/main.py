@@ -70,7 +70,7 @@ def run() -> int:
     try:
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0
     except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else 0
+        code = ended.code  # typer's answer to a reader of ours that has gone away
     except BatonicsError as error:
         return _fail(str(error), error.exit_code)
     except typer.TyperException as error:
@@ -80,9 +80,14 @@ def run() -> int:
         return _fail(f"<stdout>: cannot be written: {error.strerror}", OutputError.exit_code)
     except MemoryError:
         return _fail("out of memory", 1)
+    except Exception as error:  # noqa: BLE001 - a bug of ours; a traceback is for us, not for users
+        if os.environ.get("BATONICS_DEBUG"):
+            raise
+        what = f"{type(error).__name__}: {error}"
+        return _fail(f"a bug in batonics ({what}); BATONICS_DEBUG=1 shows where, please report", 1)
     if code == INTERRUPTED:
         return _fail("interrupted; nothing was written", code)
-    return int(code)
+    return code if isinstance(code, int) else 0
 
 
 def _fail(message: str, code: int) -> int:

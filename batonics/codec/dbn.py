@@ -49,10 +49,11 @@ class DbnDecoder:
     """Decodes one DBN stream, or a fragment of one (records only, read as version 3).
 
     Feed it the stream in chunks of any size, exhausting each `feed`, then TRAILER, then `close` it.
-    The arrays of a batch are reused by the next one.
+    The arrays of a batch are reused by the next one, or by a later one (`buffers`).
 
     Args:
         batch_rows: the greatest number of rows of a batch.
+        buffers: sets of arrays used by turns: so many batches stay as they are.
         skip_bad: count and skip a record with a bad action, side or rtype instead of refusing the
             stream. A wrong length is refused even so: what follows cannot be found.
         source: a name for error messages.
@@ -78,12 +79,13 @@ class DbnDecoder:
         self,
         *,
         batch_rows: int = 65_536,
+        buffers: int = 1,
         skip_bad: bool = False,
         source: str | None = None,
         max_metadata_bytes: int = 16 << 20,
     ) -> None:
-        if batch_rows < 1:
-            raise UsageError(f"batch_rows is {batch_rows}, expected 1 or more")
+        if batch_rows < 1 or buffers < 1:
+            raise UsageError(f"batch_rows is {batch_rows}, buffers {buffers}, expected 1 or more")
         self.metadata: Metadata | None = None
         self.version = LATEST_VERSION
         self.records = 0
@@ -94,7 +96,8 @@ class DbnDecoder:
         self._skip_bad = skip_bad
         self._source = source
         self._max_metadata_bytes = max_metadata_bytes
-        self._columns = empty_batch(batch_rows)
+        self._buffers = [empty_batch(batch_rows) for _ in range(buffers)]
+        self._columns = self._buffers[0]
         self._row = 0
         self._other_position = np.empty(OTHERS_MAX, np.int64)
         self._other_row = np.empty(OTHERS_MAX, np.int64)
@@ -281,8 +284,11 @@ class DbnDecoder:
             )
 
     def _take_batch(self) -> MboBatch:
-        rows, self._row = self._row, 0
-        return slice_batch(self._columns, 0, rows)
+        batch = slice_batch(self._columns, 0, self._row)
+        self._row = 0
+        self._buffers.append(self._buffers.pop(0))
+        self._columns = self._buffers[0]
+        return batch
 
     def _damage(self, reason: str) -> DamagedInputError:
         return DamagedInputError(

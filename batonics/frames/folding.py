@@ -67,15 +67,31 @@ class Piece(NamedTuple):
         return ends
 
 
-def fold_pieces(batches: Iterable[MboBatch], *, bbo: bool = False) -> Iterator[Piece]:
-    """Fold batches of any size in order, from no books on; `bbo` if the best levels are wanted."""
-    engine = BookEngine(bbo=bbo, deltas=True)
+def fold_pieces(
+    batches: Iterable[MboBatch],
+    *,
+    bbo: bool = False,
+    deltas: bool = False,
+    engine: BookEngine | None = None,
+) -> Iterator[Piece]:
+    """Fold batches of any size in order.
+
+    Args:
+        batches: the records.
+        bbo: the best levels are wanted.
+        deltas: the level deltas are wanted.
+        engine: what folds them, if the caller wants to see its books: it has folded nothing yet,
+            and keeps deltas, and the best levels if they are wanted.
+    """
+    # The ends of events come with the deltas.
+    engine = engine or BookEngine(bbo=bbo, deltas=True)
     earlier = np.empty(0, _ROW_DTYPE)
     for batch in batches:
         for start in range(0, len(batch.action), PIECE_ROWS):
             rows = slice_batch(batch, start, start + PIECE_ROWS)
             folded = engine.fold(rows)
-            yield Piece(rows, *folded, _keys(engine), earlier)
+            found = folded if deltas else folded._replace(deltas=folded.deltas[:0])
+            yield Piece(rows, *found, _keys(engine), earlier)
             earlier = _last_rows(earlier, rows, folded, engine)
 
 

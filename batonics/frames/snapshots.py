@@ -33,7 +33,7 @@ from batonics.frames.windows import (
 )
 from batonics.model.mbo import Flag
 
-FLUSH_DELTAS = 1 << 18
+FLUSH_DELTAS = 1 << 19
 FLUSH_ENDS = 1 << 16
 """So many are gathered before books are rebuilt: a query's fixed cost is shared by many."""
 FILL_ROWS = 1 << 15

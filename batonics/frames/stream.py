@@ -61,7 +61,7 @@ def depth_source(
     """A LazyFrame of `depth_schema(depth)` over MBO records."""
 
     def make(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
-        return depth_frames(fold_pieces(batches), windows, depth, fill=fill)
+        return depth_frames(fold_pieces(batches, deltas=True), windows, depth, fill=fill)
 
     return _source(f"MBO DEPTH {depth}", records, depth_schema(depth), make)
 
@@ -87,7 +87,7 @@ def bbo_frames(batches: Iterable[MboBatch]) -> Iterator[pl.DataFrame]:
 
 def delta_frames(batches: Iterable[MboBatch]) -> Iterator[pl.DataFrame]:
     """Frames of `DELTA_SCHEMA`: a row a level delta."""
-    for piece in fold_pieces(batches):
+    for piece in fold_pieces(batches, deltas=True):
         words = piece.deltas.T.copy()
         row, batch = words[Delta.ROW], piece.batch
         yield pl.DataFrame(

@@ -216,7 +216,7 @@ class _TimeAssigner:
                 is_last=pl.col("is_first").shift(-1, fill_value=True),
                 slot=pl.col("is_first").cum_sum().cast(pl.Int64) - 1,
             )
-            .collect()
+            .collect(engine="in-memory")
         )
 
     def _slots(self, assigned: pl.DataFrame, *, at_end: bool) -> pl.DataFrame:
@@ -242,7 +242,7 @@ class _TimeAssigner:
             place=closed_by.rank("ordinal").cast(pl.Int64) - 1,
             next_ts=pl.when(~pl.col("is_latest")).then(pl.col("ts").shift(-1)),
             until=pl.when("is_latest").then(pl.col("slot") + 1 - is_open).backward_fill(),
-        ).collect()
+        ).collect(engine="in-memory")
 
 
 def _slots_by_event(

@@ -73,7 +73,11 @@ class Reconstruction:
         self._until = CompleteUntil(request.at_ns) if request.at_ns is not None else None
         self._wanted: set[int] | None = None
         self._names_known = -1
-        self._saved_rows = self._resume()
+        try:
+            self._saved_rows = self._resume()
+        except BaseException:
+            self.stream.close()
+            raise
 
     def run(self) -> None:
         """Fold the whole input."""
@@ -92,7 +96,7 @@ class Reconstruction:
             first = min(rows, max(0, self._saved_rows - seen_rows))
             seen_rows += rows
             if first < rows:
-                if new_day and first == 0:
+                if new_day and first == 0 and self._has_come(batch):
                     self.engine.mark_new_day()
                 yield from self._wanted_rows(slice_batch(batch, first, rows))
                 self._save(seen_rows)
@@ -100,9 +104,15 @@ class Reconstruction:
                 self.progress(self.stream)
             if self._until is not None and self._until.done:
                 break
+        self.stream.close()
         if self._until is not None:
             yield from _unless_empty(self._until.finish())
         self._check_symbols(ended=True)
+
+    def _has_come(self, batch: MboBatch) -> bool:
+        """Whether the batch begins by the moment that is asked for."""
+        at_ns = self.request.at_ns
+        return at_ns is None or int(batch.ts_recv[0]) <= at_ns
 
     def _wanted_rows(self, batch: MboBatch) -> Iterator[MboBatch]:
         if self.request.symbols:
@@ -151,10 +161,12 @@ class Reconstruction:
             return 0
         if self._deltas or self._until is not None or STDIN in self.request.paths:
             raise UsageError("--checkpoint goes with files, and without --snapshots and --at")
-        if not Path(path).exists():
-            return 0
+        if self.stream.bytes_total is None:
+            raise UsageError("--checkpoint goes with files that can be read again, not with pipes")
         try:
             data = Path(path).read_bytes()
+        except FileNotFoundError:
+            return 0
         except OSError as error:
             raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from None
         try:
@@ -234,7 +246,7 @@ def _unless_empty(batch: MboBatch) -> Iterator[MboBatch]:
 
 
 def _is_id(name: str) -> bool:
-    return name.isdecimal() and int(name) < 2**32
+    return name.isdecimal() and len(name) <= 10 and int(name) < 2**32
 
 
 def _some(names: list[str]) -> str:

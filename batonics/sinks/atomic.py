@@ -33,6 +33,8 @@ def open_atomic(path: str | Path) -> Iterator[BinaryIO]:
     name = "<stdout>" if str(path) == STDOUT else str(path)
     try:
         if str(path) == STDOUT:
+            if sys.stdout is None:
+                raise OutputError(f"{name}: is closed")
             yield sys.stdout.buffer
             sys.stdout.buffer.flush()
         elif _is_special(Path(path)):

@@ -1,7 +1,7 @@
-"""Files as chunks of bytes: opened, decompressed where they are zstd, read ahead in a thread.
+"""Files as chunks of bytes: opened, and decompressed where they are zstd.
 
 The rule: an input that cannot be read is one `InputError` that names it; a reader that is left
-early leaves no thread and no open file behind.
+early leaves no open file behind.
 """
 
 from __future__ import annotations
@@ -11,21 +11,19 @@ import select
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from queue import Empty, Full, Queue
-from threading import Event, Thread
+from threading import Event
 from typing import BinaryIO
 
 from batonics.codec.framing import DETECT_BYTES, Framing, detect
 from batonics.codec.inflate import ZstdInflater
 from batonics.model.errors import BatonicsError, InputError
+from batonics.sources.ahead import WAIT_MS
 
 STDIN = "-"
 READ_BYTES = 1 << 20
 COMPRESSED_READ_BYTES = 128 << 10
 CHUNKS_AHEAD_MAX = 16
-"""Chunks read ahead at the most: enough to ride out a slow batch, 16 MiB of plain bytes."""
-WAIT_MS = 100
-"""How long a silent pipe, or a full queue, may hold a thread that nobody waits for any more."""
+"""Chunks to read ahead: enough to ride out a slow batch, at most 16 MiB of plain bytes."""
 
 
 class ChunkReader:
@@ -90,54 +88,6 @@ class ChunkReader:
         inflater.close()
 
 
-def read_ahead(reader: ChunkReader) -> Iterator[bytes]:
-    """The reader's chunks, made by a thread of its own while the caller works on earlier ones."""
-    queue: Queue[bytes | BaseException | None] = Queue(CHUNKS_AHEAD_MAX)
-    chunks, left = reader.chunks(), reader.left
-
-    def put(item: bytes | BaseException | None) -> bool:
-        while not left.is_set():
-            try:
-                queue.put(item, timeout=WAIT_MS / 1000)
-            except Full:
-                continue
-            return True
-        return False
-
-    def work() -> None:
-        try:
-            for chunk in chunks:
-                if not put(chunk):
-                    return
-            put(None)
-        except BaseException as error:  # noqa: BLE001 - it is raised again where it is waited for
-            put(error)
-
-    thread = Thread(target=work, name="batonics-read-ahead", daemon=True)
-    thread.start()
-    try:
-        while True:
-            item = queue.get()
-            if item is None:
-                return
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        left.set()
-        _drain(queue)
-        thread.join()
-        chunks.close()
-
-
-def _drain(queue: Queue[bytes | BaseException | None]) -> None:
-    while True:
-        try:
-            queue.get_nowait()
-        except Empty:
-            return
-
-
 def _open(path: str | Path, name: str) -> BinaryIO:
     if str(path) == STDIN:
         if sys.stdin is None:
@@ -146,7 +96,7 @@ def _open(path: str | Path, name: str) -> BinaryIO:
     if Path(path).is_dir():
         raise InputError(f"{name}: is a directory; name its files")
     try:
-        return open(path, "rb", buffering=0)  # noqa: SIM115 - `chunks` closes it
+        return Path(path).open("rb", buffering=0)
     except OSError as error:
         raise InputError(f"{name}: cannot be opened: {error.strerror}") from None
     except ValueError as error:

@@ -7,7 +7,7 @@ file begins on a later day than the one before it ended, the stream says so.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -20,13 +20,17 @@ from batonics.codec.messages import RTYPE_SYMBOL_MAPPING, parse_symbol_mapping
 from batonics.codec.metadata import Metadata, symbol_intervals
 from batonics.codec.ndjson import NdjsonDecoder
 from batonics.model.errors import UsageError
-from batonics.model.mbo import UNDEF_TIMESTAMP, MboBatch
-from batonics.model.symbols import SymbolMap
+from batonics.model.mbo import UNDEF_TIMESTAMP, MboBatch, copy_batch, empty_batch
+from batonics.model.symbols import MappingInterval, SymbolMap
 from batonics.model.times import NS_PER_DAY
-from batonics.sources.chunks import ChunkReader, read_ahead
+from batonics.sources.ahead import read_ahead
+from batonics.sources.chunks import CHUNKS_AHEAD_MAX, ChunkReader
 
 BATCH_ROWS = 32_768
 """Rows of a batch: its columns and the fold's outputs stay in the second-level cache."""
+
+BATCHES_AHEAD_MAX = 4
+"""Batches decoded ahead at the most: decoding and folding overlap, memory stays small."""
 
 Decoder = DbnDecoder | NdjsonDecoder
 
@@ -36,6 +40,19 @@ class Piece(NamedTuple):
 
     batch: MboBatch
     new_day: bool
+
+
+class _Decoded(NamedTuple):
+    """A batch on its way between threads, with all that its decoder had learned by then."""
+
+    batch: MboBatch
+    names: list[MappingInterval]
+    others: Counter[int]
+    framing: Framing | None
+    metadata: Metadata | None
+    records: int
+    rows: int
+    skipped: int
 
 
 @dataclass
@@ -80,6 +97,8 @@ class MboStream:
         self._skip_bad = skip_bad
         self._batch_rows = batch_rows
         self._ndjson: NdjsonDecoder | None = None
+        self._symbols_told = 0
+        self._metadata_told: Metadata | None = None
         self._reader: ChunkReader | None = None
         self._bytes_before = 0
         self._last_day = -1
@@ -105,75 +124,94 @@ class MboStream:
         return self._bytes_before + (self._reader.position if self._reader else 0)
 
     def pieces(self) -> Iterator[Piece]:
-        """Every batch in order. Its arrays are reused by the next one."""
+        """Every batch in order. Its arrays are reused by a later one."""
         for reader in self._readers:
             self._reader = reader
             report = FileReport(reader.name, reader.size)
             self.files.append(report)
             first = True
-            for batch in self._batches(reader, report):
-                if len(batch.action) == 0:
+            for decoded in read_ahead(self._decode(reader), BATCHES_AHEAD_MAX, reader.left):
+                self._note(decoded, report)
+                if len(decoded.batch.action) == 0:
                     continue
-                new_day = self._note_day(batch) and first and len(self.files) > 1
+                new_day = self._note_day(decoded.batch) and first and len(self.files) > 1
                 first = False
-                yield Piece(batch, new_day)
+                yield Piece(decoded.batch, new_day)
             self._bytes_before += reader.position
             self._reader = None
 
-    def _batches(self, reader: ChunkReader, report: FileReport) -> Iterator[MboBatch]:
+    def _decode(self, reader: ChunkReader) -> Generator[_Decoded, None, None]:
+        """The batches of one input and what came along with them; runs in a thread of its own."""
         decoder: Decoder | None = None
-        for chunk in read_ahead(reader):
+        for chunk in read_ahead(reader.chunks(), CHUNKS_AHEAD_MAX, reader.left):
             if decoder is None:
-                report.framing = reader.framing
                 decoder = self._decoder(reader)
             for batch in decoder.feed(chunk):
-                self._note(decoder, report)
-                yield batch
-            self._note(decoder, report)
+                yield self._decoded(decoder, reader, batch)
         if decoder is None:
             raise AssertionError("a reader gives a chunk or raises")
         for batch in decoder.feed(decoder.TRAILER):
-            yield batch
-        self._note(decoder, report)
+            yield self._decoded(decoder, reader, batch)
+        # Other records, and counts, may come after the last row.
+        yield self._decoded(decoder, reader, empty_batch(0))
         decoder.close()
 
     def _decoder(self, reader: ChunkReader) -> Decoder:
-        options = {
-            "batch_rows": self._batch_rows,
-            "skip_bad": self._skip_bad,
-            "source": reader.name,
-        }
-        forms = {file.framing for file in self.files}
+        forms = {file.framing for file in self.files if file.framing} | {reader.framing}
         if Framing.NDJSON in forms and len(forms) > 1:
-            raise UsageError("NDJSON and DBN files in one stream: their instruments may be confused")
+            raise UsageError("NDJSON and DBN in one stream: their instruments could be confused")
         if reader.framing is Framing.NDJSON:
             if self._ndjson is None:
-                self._ndjson = NdjsonDecoder(**options)
+                self._ndjson = NdjsonDecoder(
+                    batch_rows=self._batch_rows, skip_bad=self._skip_bad, source=reader.name
+                )
             else:
                 self._ndjson.begin(reader.name)
             return self._ndjson
-        if reader.framing is Framing.LENGTH_PREFIXED:
-            return LengthPrefixedDecoder(**options)
-        return DbnDecoder(**options)
+        kind = LengthPrefixedDecoder if reader.framing is Framing.LENGTH_PREFIXED else DbnDecoder
+        return kind(
+            batch_rows=self._batch_rows,
+            buffers=BATCHES_AHEAD_MAX + 3,
+            skip_bad=self._skip_bad,
+            source=reader.name,
+        )
 
-    def _note(self, decoder: Decoder, report: FileReport) -> None:
-        """Take over what came along with the rows: names, other records, counts."""
+    def _decoded(self, decoder: Decoder, reader: ChunkReader, batch: MboBatch) -> _Decoded:
+        names, others = [], Counter(record.rtype for record in decoder.others)
         if isinstance(decoder, NdjsonDecoder):
-            if len(decoder.symbols) > len(self.symbols):
-                for interval in decoder.symbol_intervals():
-                    self.symbols.add(interval)
-        elif decoder.metadata is not None and report.metadata is None:
-            report.metadata = decoder.metadata
-            for interval in symbol_intervals(decoder.metadata):
-                self.symbols.add(interval)
-        if decoder.others:
-            for record in decoder.others:
-                report.others[record.rtype] += 1
-                if record.rtype == RTYPE_SYMBOL_MAPPING and isinstance(decoder, DbnDecoder):
-                    self.symbols.add(parse_symbol_mapping(record, decoder.version, report.name))
-            decoder.others.clear()
-        report.records, report.rows = decoder.records, decoder.rows
-        report.skipped = decoder.skipped
+            batch = copy_batch(batch)
+            if len(decoder.symbols) > self._symbols_told:
+                self._symbols_told = len(decoder.symbols)
+                names = list(decoder.symbol_intervals())
+        else:
+            if decoder.metadata is not None and decoder.metadata is not self._metadata_told:
+                self._metadata_told = decoder.metadata
+                names = list(symbol_intervals(decoder.metadata))
+            names += [
+                parse_symbol_mapping(record, decoder.version, reader.name)
+                for record in decoder.others
+                if record.rtype == RTYPE_SYMBOL_MAPPING
+            ]
+        decoder.others.clear()
+        return _Decoded(
+            batch,
+            names,
+            others,
+            reader.framing,
+            decoder.metadata,
+            decoder.records,
+            decoder.rows,
+            decoder.skipped,
+        )
+
+    def _note(self, decoded: _Decoded, report: FileReport) -> None:
+        """Take over what came along with a batch."""
+        for interval in decoded.names:
+            self.symbols.add(interval)
+        report.others.update(decoded.others)
+        report.framing, report.metadata = decoded.framing, decoded.metadata
+        report.records, report.rows = decoded.records, decoded.rows
+        report.skipped = decoded.skipped
 
     def _note_day(self, batch: MboBatch) -> bool:
         """Whether the batch begins on a later day than all before it."""

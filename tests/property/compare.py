@@ -90,7 +90,7 @@ def first_difference(left: Any, right: Any, path: str = "") -> str:
     if isinstance(left, dict) and isinstance(right, dict) and list(left) == list(right):
         pairs = ((left[key], right[key], f"{path}[{key}]") for key in left)
         return next(found for pair in pairs if (found := first_difference(*pair)))
-    if isinstance(left, tuple) and hasattr(left, "_fields"):
+    if isinstance(left, BookL3):
         return first_difference(left._asdict(), right._asdict(), path)
     if isinstance(left, list | tuple) and isinstance(right, list | tuple):
         missing = "nothing"
@@ -178,7 +178,7 @@ class Pair:
             last_rows[book] = row
             self._seen[book] = [record.ts_event, record.ts_recv, record.sequence]
             while delta is not None and delta[0] == row:
-                self._add_delta(delta, record, book, completed)
+                self._add_delta(delta, book, completed)
                 delta = next(deltas, None)
             expected = self._quotes(record)
             assert bbo[row] == expected, f"{self._where(row)}: BBO {bbo[row]} != {expected}"
@@ -203,7 +203,7 @@ class Pair:
             ends.append([row, book, after - 1])
         return book, after - own
 
-    def _add_delta(self, delta: list[int], record: Record, book: int, completed: int) -> None:
+    def _add_delta(self, delta: list[int], book: int, completed: int) -> None:
         row, delta_book, event, side, price, size, count = delta
         where = self._where(row)
         assert (delta_book, event) == (book, completed), f"{where}: {delta}"

@@ -64,8 +64,8 @@ def _check_index(index: Words, keys: Words) -> None:
     places = np.flatnonzero(index[:, 1])
     assert sorted(index[places, 1].tolist()) == list(range(1, len(keys) + 1)), "books in the index"
     assert (index[places, 0] == keys[index[places, 1] - 1]).all(), "keys in the index"
-    home = (keys.view(np.uint64) * MIX_ID) >> np.uint64(32)
-    home = home.astype(np.int64) & (len(index) - 1)
+    mixed = (keys.view(np.uint64) * MIX_ID) >> np.uint64(32)
+    home = mixed.astype(np.int64) & (len(index) - 1)
     place_of = np.zeros(len(keys), np.int64)
     place_of[index[places, 1] - 1] = places
     _check_probing("book", index[:, 1] != 0, home, place_of)

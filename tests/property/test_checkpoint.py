@@ -16,6 +16,7 @@ import pytest
 
 from batonics.book import checkpoint
 from batonics.book.engine import BookEngine
+from batonics.book.state import ROW
 from batonics.model.errors import CheckpointError
 from batonics.model.mbo import MboBatch
 from tests.golden.files import CLX5, DBEQ, read_mbo
@@ -80,7 +81,11 @@ def test_the_engine_is_made_as_it_was(bbo: bool, deltas: bool) -> None:
 
 
 def test_what_the_caller_adds_comes_back() -> None:
-    extra: dict[str, checkpoint.JSON] = {"file": "a.dbn", "offsets": [1, 2**63], "nested": {"é": None}}
+    extra: dict[str, checkpoint.JSON] = {
+        "file": "a.dbn",
+        "offsets": [1, 2**63],
+        "nested": {"é": None},
+    }
     assert checkpoint.load(checkpoint.save(BookEngine(), extra))[1] == extra
 
 
@@ -97,7 +102,7 @@ def test_room_that_is_not_used_is_left_out() -> None:
     engine.fold(PROFILES["many_books"](1, 5_000))
     state = engine.state
     in_memory = sum(array.nbytes for array in state)
-    unused = state.books.nbytes - engine.book_count * 24 * 8
+    unused = state.books.nbytes - 8 * ROW * engine.book_count
     assert unused > 0
     assert len(checkpoint.save(engine, {})) <= in_memory - unused
 

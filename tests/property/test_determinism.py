@@ -5,16 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from batonics.book.engine import BookEngine
 from tests.property.profiles import PROFILES
-from tests.property.trace import every, trace
+from tests.property.trace import every, rebuilt, trace
 
 ROWS = 8_000
-
-
-def rebuilt(engine: BookEngine) -> BookEngine:
-    engine.rebuild()
-    return engine
 
 
 @pytest.mark.parametrize("batch_rows", [1, 2, 7, 31, 32, 33, 64, 4_096])

@@ -19,7 +19,8 @@ from tests.streams import (
 )
 
 FEW_IDS = ORDER_IDS[:3]
-SMALL = {"prices": (10, 20, 30), "sizes": (1, 2, 3)}
+PRICES = (10, 20, 30)
+SIZES = (1, 2, 3)
 
 
 class Feed(RuleBasedStateMachine):
@@ -50,7 +51,9 @@ class Feed(RuleBasedStateMachine):
 
     @rule(
         records=st.lists(
-            record_strategy(actions=b"AACMmTF", order_ids=FEW_IDS, flags=(0, 128), **SMALL),
+            record_strategy(
+                actions=b"AACMmTF", order_ids=FEW_IDS, flags=(0, 128), prices=PRICES, sizes=SIZES
+            ),
             min_size=1,
             max_size=8,
         )
@@ -60,7 +63,10 @@ class Feed(RuleBasedStateMachine):
 
     @rule(
         records=st.lists(
-            record_strategy(actions=b"A", order_ids=(0,), flags=(64, 192), **SMALL), max_size=3
+            record_strategy(
+                actions=b"A", order_ids=(0,), flags=(64, 192), prices=PRICES, sizes=SIZES
+            ),
+            max_size=3,
         )
     )
     def top_of_book(self, records: list[Record]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,12 @@ def restarted(engine: BookEngine) -> BookEngine:
     return checkpoint.load(checkpoint.save(engine, {}))[0]
 
 
+def rebuilt(engine: BookEngine) -> BookEngine:
+    """The engine with its tables built anew."""
+    engine.rebuild()
+    return engine
+
+
 def trace(
     batch: MboBatch,
     cuts: Iterable[int],
@@ -59,7 +65,9 @@ def trace(
         closings.append(_of_the_stream(folded.closings, batch, start, engine))
         start += len(piece.action)
         engine = between(engine)
-    return Trace(*map(np.concatenate, (bbo, deltas, closings)), books(engine))
+    return Trace(
+        np.concatenate(bbo), np.concatenate(deltas), np.concatenate(closings), books(engine)
+    )
 
 
 def every(rows: int, batch: MboBatch) -> range:
@@ -69,9 +77,9 @@ def every(rows: int, batch: MboBatch) -> range:
 
 def books(engine: BookEngine) -> bytes:
     """Every book in full: levels, orders with their priorities, counts of all kinds."""
-    parts = [*engine.levels(), *engine.orders(), engine.anomalies(), engine.last_seen()]
-    parts += [np.array(engine.statuses()), engine.events(), engine.events_open()]
-    parts += [np.array([engine.records]), np.array(engine.keys())]
+    parts: list[NDArray[Any]] = [*engine.levels(), *engine.orders(), engine.anomalies()]
+    parts += [engine.last_seen(), engine.events(), engine.events_open()]
+    parts += map(np.array, (engine.statuses(), [engine.records], engine.keys()))
     return b"|".join(part.tobytes() for part in parts)
 
 

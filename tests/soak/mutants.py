@@ -1,10 +1,13 @@
 """Do the tests notice? Mutants of the engine's kernels, each against the quick kill suite.
 
-    python -m tests.soak.mutants --seed 1 --count 40     (--count 0: all of them)
+    python -m tests.soak.mutants --seed 1 --count 40          (--count 0: all of them)
+    python -m tests.soak.mutants --only kernels.py:17         (one that survived, again)
 
 The rule: a mutant runs in a process of its own, on a copy of the package, with a kernel cache of
 its own, under a limit of time and of memory; whatever it does, it does to itself.
 """
+
+# ruff: noqa: T201  # a command prints
 
 from __future__ import annotations
 
@@ -17,14 +20,13 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from tests.soak import kill_suite
-from tests.soak.mutate import Mutant, count_mutants, mutant
+from tests.soak.mutate import count_mutants, mutant
 
 ROOT = Path(__file__).parents[2]
 KERNELS = sorted((ROOT / "batonics" / "book").glob("*kernels.py"))
@@ -51,16 +53,15 @@ class Result(NamedTuple):
     seconds: float
 
 
-def sample(seed: int, count: int) -> Iterator[tuple[Path, Mutant]]:
-    """`count` mutants of all kernel files, or all of them in order where it is 0."""
+def sample(seed: int, count: int) -> list[tuple[Path, int]]:
+    """The files and numbers of `count` mutants, or of all of them in order where it is 0."""
     every = [(p, n) for p in KERNELS for n in range(count_mutants(p.read_text()))]
-    chosen = random.Random(seed).sample(every, count) if count else every
-    for path, number in chosen:
-        yield path, mutant(path.read_text(), number)
+    return random.Random(seed).sample(every, count) if count else every
 
 
-def judge(path: Path, changed: Mutant) -> Result:
+def judge(path: Path, number: int) -> Result:
     """Run the kill suite against the package with one file changed."""
+    changed = mutant(path.read_text(), number)
     start = time.perf_counter()
     with TemporaryDirectory(prefix="mutant-") as name:
         home = Path(name)
@@ -69,8 +70,9 @@ def judge(path: Path, changed: Mutant) -> Result:
             shutil.copytree(ROOT / package, home / package, ignore=ignored)
         (home / path.relative_to(ROOT)).write_text(changed.source)
         verdict, words = _run(home)
-    name = f"{path.name}:{changed.name}"
-    return Result(name, verdict, words, time.perf_counter() - start)
+    return Result(
+        f"{path.name}:{number}, line {changed.name}", verdict, words, time.perf_counter() - start
+    )
 
 
 def _run(home: Path) -> tuple[Verdict, str]:
@@ -110,15 +112,25 @@ def rate(results: list[Result]) -> float:
     return counts[Verdict.KILLED] / born if born else 1.0
 
 
+def _named(text: str) -> tuple[Path, int]:
+    name, _, number = text.partition(":")
+    return next(path for path in KERNELS if path.name == name), int(number)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=40, help="0: all")
+    parser.add_argument("--only", metavar="FILE:NUMBER")
     options = parser.parse_args()
+    chosen = [_named(options.only)] if options.only else sample(options.seed, options.count)
     results = []
-    for path, changed in sample(options.seed, options.count):
-        results.append(judge(path, changed))
-        print("{0.verdict:9} {0.seconds:5.1f} s  {0.name}\n    {0.words}".format(results[-1]), flush=True)
+    for path, number in chosen:
+        result = judge(path, number)
+        results.append(result)
+        print(f"{result.verdict:9} {result.seconds:5.1f} s  {result.name}", flush=True)
+        if result.words:
+            print(f"    {result.words}", flush=True)
     counts = Counter(str(result.verdict) for result in results)
     print(f"seed {options.seed}: {dict(counts)}, {rate(results):.1%} of those born were killed")
     return 0

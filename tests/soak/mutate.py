@@ -60,7 +60,6 @@ FIRST_WORDS = {"O_ID", "L_KEY", "B_KEY", "FLOOR"}
 """Words 0 of their rows: to add one or to take it off is the same."""
 
 
-
 class Mutant(NamedTuple):
     """One mistake: what it is, and the file's text with it."""
 
@@ -73,15 +72,15 @@ class _Site(NamedTuple):
 
     parent: ast.AST
     field: str
-    index: int | None
+    place: int | None
     node: ast.AST
     mistake: ast.AST
 
     def change(self) -> None:
-        if self.index is None:
+        if self.place is None:
             setattr(self.parent, self.field, self.mistake)
         else:
-            getattr(self.parent, self.field)[self.index] = self.mistake
+            getattr(self.parent, self.field)[self.place] = self.mistake
 
 
 def count_mutants(source: str) -> int:
@@ -126,6 +125,10 @@ def _costs_time_only(node: ast.AST) -> bool:
 
 
 def _mistakes(node: ast.AST) -> Iterator[ast.AST]:
+    return _wrong_statements(node) if isinstance(node, ast.stmt) else _wrong_expressions(node)
+
+
+def _wrong_expressions(node: ast.AST) -> Iterator[ast.AST]:
     match node:
         case ast.Compare(left, [op], [right]) if type(op) in COMPARES:
             yield ast.Compare(left, [COMPARES[type(op)]()], [right])
@@ -133,10 +136,8 @@ def _mistakes(node: ast.AST) -> Iterator[ast.AST]:
             return
         case ast.BinOp(left, op, right) if type(op) in OPERATORS:
             yield ast.BinOp(left, OPERATORS[type(op)](), right)
-        case ast.BoolOp(ast.And(), values):
-            yield ast.BoolOp(ast.Or(), values)
-        case ast.BoolOp(ast.Or(), values):
-            yield ast.BoolOp(ast.And(), values)
+        case ast.BoolOp(op, values):
+            yield ast.BoolOp(ast.Or() if isinstance(op, ast.And) else ast.And(), values)
         case ast.UnaryOp(_, operand):
             yield operand
         case ast.Constant(bool(value)):
@@ -145,10 +146,14 @@ def _mistakes(node: ast.AST) -> Iterator[ast.AST]:
             yield ast.Constant(value + 1)
         case ast.Name(name, ast.Load()) if name in NAMES:
             yield ast.Name(NAMES[name], ast.Load())
-        case ast.If(test, body, orelse):
-            yield ast.If(_negated(test), body, orelse)
         case ast.IfExp(test, body, orelse):
             yield ast.IfExp(_negated(test), body, orelse)
+
+
+def _wrong_statements(node: ast.AST) -> Iterator[ast.AST]:
+    match node:
+        case ast.If(test, body, orelse):
+            yield ast.If(_negated(test), body, orelse)
         case ast.Assign() | ast.Expr(ast.Call()) | ast.Break() | ast.Continue():
             yield ast.Pass()
         case ast.AugAssign(target, op, value):

@@ -1,0 +1,13 @@
+"""The marker of the tests that take mutants of the engine.
+
+The rule: what takes long is in files named soak_*.py, which are run only where they are named
+(`python -m pytest tests/soak/soak_*.py`): nothing here is ever skipped.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "mutation: compiles mutants of the engine, a minute or two")
