@@ -32,6 +32,9 @@ KERNEL_FILES = "*kernels.py"
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+# numba's types leave `_nrt` out.
+_njit: Any = numba.njit
+
 _announce: list[Callable[[str], None]] = []
 
 
@@ -47,9 +50,7 @@ def kernel(function: F) -> F:
     allocate either (`_nrt=False`): without that, numba counts references to every array it hands
     to a helper, atomically, which cost the fold half of its speed.
     """
-    dispatcher = numba.njit(
-        function, nogil=True, boundscheck=False, error_model="numpy", _nrt=False
-    )
+    dispatcher = _njit(function, nogil=True, boundscheck=False, error_model="numpy", _nrt=False)
     dispatcher._cache = _KernelCache(function)
     return dispatcher  # type: ignore[no-any-return]
 
@@ -59,7 +60,21 @@ def inlined(function: F) -> F:
 
     Passing arrays to a call costs more than most helpers do.
     """
-    return numba.njit(function, forceinline=True, error_model="numpy", _nrt=False)  # type: ignore[no-any-return]
+    return _njit(function, forceinline=True, **_HELPER)  # type: ignore[no-any-return]
+
+
+def outlined(function: F) -> F:
+    """A helper that kernels call, for what is rare or large."""
+    return _njit(function, **_HELPER)  # type: ignore[no-any-return]
+
+
+# Helpers have no way in from Python: it would be a third of their compilation.
+_HELPER = {
+    "error_model": "numpy",
+    "_nrt": False,
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+}
 
 
 @inlined
@@ -69,6 +84,12 @@ def at(index: int) -> np.uint64:
     Measured on the fold: a quarter of its time.
     """
     return np.uint64(index)
+
+
+@inlined
+def as_word(value: Any) -> int:
+    """The value as an int64: what arithmetic in kernels is done in, whatever the arrays hold."""
+    return np.int64(value)  # type: ignore[return-value]  # to Python it is an int
 
 
 def cache_directories() -> list[Path]:
@@ -168,7 +189,7 @@ class _KernelCache(caching._Cache):
 
 
 @intrinsic
-def prefetch(typingctx, array, index):  # type: ignore[no-untyped-def]
+def _prefetch(typingctx, array, index):  # type: ignore[no-untyped-def]
     """Ask for the cache line of `array[index]` (a 1-D C array) before it is needed."""
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
@@ -186,6 +207,11 @@ def prefetch(typingctx, array, index):  # type: ignore[no-untyped-def]
         return context.get_dummy_value()
 
     return types.void(array, index), codegen
+
+
+# To Python an intrinsic takes its typing context too.
+prefetch: Any = _prefetch
+"""`prefetch(array, index)`: ask for the cache line of an element before it is needed."""
 
 
 def _loader(numba_type: Any, bits: int) -> Any:

@@ -22,7 +22,16 @@ import orjson
 from numpy.typing import NDArray
 
 from batonics.book.engine import BookEngine
-from batonics.book.state import ROW, SLOT, Anomaly, State, Total, aligned_zeros, new_state
+from batonics.book.state import (
+    ROW,
+    SLOT,
+    Anomaly,
+    Closing,
+    State,
+    Total,
+    aligned_zeros,
+    new_state,
+)
 from batonics.model.errors import CheckpointError
 
 JSON: TypeAlias = "dict[str, JSON] | list[JSON] | str | int | float | bool | None"
@@ -40,14 +49,15 @@ _DTYPES = {
     "orders": "<i8",
     "levels": "<i8",
     "books": "<i8",
-    "index": "<i8",
+    "book_index": "<i8",
     "run_keys": "<i8",
     "run_slots": "<i4",
     "anomalies": "<i8",
     "totals": "<i8",
     "seen": "<u8",
+    "early": "<i8",
 }
-"""The arrays in their order: those of `State`, and what each book last saw."""
+"""The arrays in their order: those of `State`, what each book last saw, and ends still to tell."""
 
 
 class _Header(NamedTuple):
@@ -94,6 +104,7 @@ def load(data: bytes) -> tuple[BookEngine, dict[str, JSON]]:
     engine = BookEngine(bbo=header.bbo, deltas=header.deltas)
     engine.records = header.records
     engine._seen = arrays.pop("seen").reshape(-1, 3)  # noqa: SLF001  # the engine's other half
+    engine._early = arrays.pop("early").reshape(-1, len(Closing))  # noqa: SLF001
     engine.state = _with_room(arrays)
     return engine, header.extra
 
@@ -108,7 +119,8 @@ def _used(engine: BookEngine) -> dict[str, NDArray[Any]]:
         run_slots=state.run_slots[:pool],
         anomalies=state.anomalies[: books * len(Anomaly)],
     )
-    return {**used._asdict(), "seen": engine.last_seen()}
+    early = engine._early  # noqa: SLF001  # the engine's other half
+    return {**used._asdict(), "seen": engine.last_seen(), "early": early}
 
 
 def _undamaged(data: bytes) -> memoryview:
@@ -179,23 +191,29 @@ def _check_lengths(arrays: dict[str, NDArray[Any]]) -> None:
         "seen": books * 3,
     }
     wrong = [name for name, length in expected.items() if len(arrays[name]) != length]
-    for name, words, fewest in (("orders", SLOT, 1), ("levels", SLOT, 2), ("index", 2, 4 * books)):
+    for name, words, fewest in (
+        ("orders", SLOT, 1),
+        ("levels", SLOT, 2),
+        ("book_index", 2, 4 * books),
+    ):
         places, rest = divmod(len(arrays[name]), words)
         if rest or places.bit_count() != 1 or places < fewest:
             wrong.append(name)
+    if len(arrays["early"]) % len(Closing):
+        wrong.append("early")
     if wrong:
         raise CheckpointError(f"the checkpoint's arrays do not fit each other: {', '.join(wrong)}")
 
 
 def _with_room(arrays: dict[str, NDArray[Any]]) -> State:
     """A state of the arrays, with the room that `save` left out."""
-    rows = len(arrays["index"]) // _INDEX_WORDS
+    rows = len(arrays["book_index"]) // _INDEX_WORDS
     pool = _power_of_two(max(len(new_state().run_keys), len(arrays["run_keys"])))
     return State(
         orders=_aligned(arrays["orders"], len(arrays["orders"])),
         levels=_aligned(arrays["levels"], len(arrays["levels"])),
         books=_aligned(arrays["books"], rows * ROW),
-        index=arrays["index"],
+        book_index=arrays["book_index"],
         run_keys=_padded(arrays["run_keys"], pool),
         run_slots=_padded(arrays["run_slots"], pool),
         anomalies=_padded(arrays["anomalies"], rows * len(Anomaly)),

@@ -5,7 +5,7 @@ One rule: whatever the sizes of the batches, the same records give the same book
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,6 @@ from batonics.book.state import (
     Order,
     Outputs,
     Room,
-    State,
     Status,
     Total,
     aligned_zeros,
@@ -53,7 +52,7 @@ class Levels(NamedTuple):
     side: NDArray[np.int64]  # 0 bid, 1 ask
     price: NDArray[np.int64]
     size: NDArray[np.int64]
-    count: NDArray[np.int64]
+    count: NDArray[np.int64]  # type: ignore[assignment]  # hides tuple.count, which nobody needs
 
 
 class Orders(NamedTuple):
@@ -198,10 +197,10 @@ class BookEngine:
         state = self.state
         books = aligned_zeros(2 * len(state.books))
         books[: len(state.books)] = state.books
-        index = np.zeros(2 * len(state.index), np.int64)
+        index = np.zeros(2 * len(state.book_index), np.int64)
         table_kernels.rebuild_index(index, books, self.book_count)
         self.state = state._replace(
-            books=books, index=index, anomalies=_doubled(state.anomalies)
+            books=books, book_index=index, anomalies=_doubled(state.anomalies)
         )
 
     def _note_last_rows(self, batch: MboBatch) -> None:
@@ -254,7 +253,8 @@ class BookEngine:
 
     def events_open(self) -> NDArray[np.bool_]:
         """Whether each book is in the middle of an event (rule 5)."""
-        return self._rows()[:, Book.EVENTS] & 1 == 1
+        is_open: NDArray[np.bool_] = self._rows()[:, Book.EVENTS] & 1 == 1
+        return is_open
 
     def anomalies(self) -> NDArray[np.int64]:
         """Counts, a row a book, a column an `Anomaly`."""
@@ -312,16 +312,17 @@ class BookEngine:
         owner = words[slots + Order.OWNER]
         ladders = (owner >> 1) * ROW + BID + (ASK - BID) * (owner & 1)
         floors = self.state.books[ladders + Ladder.FLOOR]
-        return slots[words[slots + Order.PRIORITY] >= floors]
+        alive: NDArray[np.int64] = slots[words[slots + Order.PRIORITY] >= floors]
+        return alive
 
 
-def _read_only(column: NDArray[np.generic]) -> NDArray[np.generic]:
+def _read_only(column: NDArray[Any]) -> NDArray[Any]:
     view = np.ascontiguousarray(column).view()
     view.flags.writeable = False
     return view
 
 
-def _doubled(array: NDArray[np.generic]) -> NDArray[np.generic]:
+def _doubled(array: NDArray[Any]) -> NDArray[Any]:
     grown = np.zeros(2 * len(array), array.dtype)
     grown[: len(array)] = array
     return grown

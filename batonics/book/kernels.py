@@ -64,7 +64,7 @@ from batonics.book.table_kernels import (
 )
 from batonics.model import mbo
 from batonics.model.mbo import Action, Flag, Side
-from batonics.native import at, inlined, kernel, prefetch
+from batonics.native import as_word, at, inlined, kernel, outlined, prefetch
 
 BLOCK = 32
 LEVELS_IN_CACHE = 1 << 14
@@ -99,6 +99,9 @@ SIDE_MISMATCH, MBP_RECORD = int(Anomaly.SIDE_MISMATCH), int(Anomaly.MBP_RECORD)
 TOB_CANCEL, SNAPSHOT_REPLACED = int(Anomaly.TOB_CANCEL), int(Anomaly.SNAPSHOT_REPLACED)
 
 NO_ROOM = -1
+# Literals would make numba compile a helper anew for each of them.
+ZERO: int = np.int64(0)  # type: ignore[assignment]  # to Python it is an int
+ONE: int = np.int64(1)  # type: ignore[assignment]
 
 BBO_WORDS, DELTA_WORDS, CLOSING_WORDS = len(Bbo), len(Delta), len(Closing)
 
@@ -120,7 +123,7 @@ def lacking_room(state: State, out: Outputs) -> int:
     return DONE
 
 
-@kernel
+@outlined
 def add_book(
     index: NDArray[np.int64],
     books: NDArray[np.int64],
@@ -133,12 +136,12 @@ def add_book(
     row = book * ROW
     books[row + B_KEY] = key
     books[row + LAST_ROW] = -1
-    totals[T_POOL] = open_run(books, row + BID, NO_BID, totals[T_POOL])
-    totals[T_POOL] = open_run(books, row + ASK, NO_ASK, totals[T_POOL])
+    totals[T_POOL] = open_run(books, row + BID, as_word(NO_BID), totals[T_POOL])
+    totals[T_POOL] = open_run(books, row + ASK, as_word(NO_ASK), totals[T_POOL])
     totals[T_BOOKS] = book + 1
     index[2 * place] = key
     index[2 * place + 1] = book + 1
-    return book
+    return as_word(book)
 
 
 @inlined
@@ -165,7 +168,7 @@ def emit(
     return n + 1
 
 
-@kernel
+@outlined
 def clear_side(
     levels: NDArray[np.int64],
     books: NDArray[np.int64],
@@ -181,7 +184,7 @@ def clear_side(
     start, n = books[ladder + START], totals[T_DELTAS]
     found = False
     for j in range(start, start + books[ladder + LENGTH]):
-        slot = np.int64(run_slots[j]) * SLOT
+        slot = as_word(run_slots[j]) * SLOT
         if levels[slot + L_SIZE] > 0:
             found = True
             if len(deltas) > 0:
@@ -216,7 +219,8 @@ def room_to_clear(state: State, out: Outputs, row: int) -> bool:
     if len(out.deltas) == 0:
         return True
     levels = state.books[row + BID + LENGTH] + state.books[row + ASK + LENGTH]
-    return (state.totals[T_DELTAS] + levels + 2 * BLOCK + 2) * DELTA_WORDS <= len(out.deltas)
+    wanted: int = (state.totals[T_DELTAS] + levels + 2 * BLOCK + 2) * DELTA_WORDS
+    return wanted <= len(out.deltas)
 
 
 @inlined
@@ -235,7 +239,7 @@ def close_event(
     return n + 1
 
 
-@kernel
+@outlined
 def handle_flags(
     state: State,
     out: Outputs,
@@ -300,7 +304,7 @@ def replace_top(
     if size == UNDEF_SIZE and price != UNDEF_PRICE:
         return A_UNDEF_SIZE
     levels, books, totals = state.levels, state.books, state.totals
-    side = np.int64(side_code == SIDE_ASK)
+    side = as_word(side_code == SIDE_ASK)
     clear_side(levels, books, state.run_slots, totals, out.deltas, i, book, side)
     if price == UNDEF_PRICE or size == 0:
         return -1
@@ -314,11 +318,11 @@ def replace_top(
     raise_level(state, book * ROW + BID + (ASK - BID) * side, place)
     if len(out.deltas) > 0:
         event = books[book * ROW + EVENTS] >> 1
-        totals[T_DELTAS] = emit(out.deltas, totals[T_DELTAS], i, book, event, side, key, size, 0)
+        totals[T_DELTAS] = emit(out.deltas, totals[T_DELTAS], i, book, event, side, key, size, ZERO)
     return -1
 
 
-@kernel
+@outlined
 def fill_in(
     levels: NDArray[np.int64],
     packed: int,
@@ -345,7 +349,7 @@ def fill_in(
     return price, size, side_code, -1
 
 
-@kernel
+@outlined
 def fault_of(action: int, side_code: int, price: int, size: int) -> int:
     """Why an add or modify changes nothing (rules 7 and 19), or -1."""
     if side_code != SIDE_BID and side_code != SIDE_ASK:
@@ -424,7 +428,8 @@ def give(
 @inlined
 def orders_match(orders: NDArray[np.int64], slot: int, order_id: int) -> bool:
     """Whether a slot seems to be an order's; good enough to prefetch by."""
-    return orders[at(slot + O_ID)] == np.int64(order_id)
+    found: int = orders[at(slot + O_ID)]
+    return found == as_word(order_id)
 
 
 @inlined
@@ -442,23 +447,23 @@ def locate_block(
     Where the levels do not fit the cache, they are asked for too: those of new orders by their
     price, those of known ones by the order's slot, which has arrived by then.
     """
-    index_mask = len(state.index) // 2 - 1
-    last_key, book = np.int64(-1), np.int64(0)
+    index_mask = len(state.book_index) // 2 - 1
+    last_key, book = -ONE, ZERO
     for j in range(length):
         i = first + j
-        key = np.int64(batch.publisher_id[at(i)]) << 32 | np.int64(batch.instrument_id[at(i)])
+        key = as_word(batch.publisher_id[at(i)]) << 32 | as_word(batch.instrument_id[at(i)])
         if key != last_key:
             last_key = key
-            place = find_book(state.index, index_mask, key)
+            place = find_book(state.book_index, index_mask, key)
             if place < 0:
-                book = add_book(state.index, state.books, state.totals, ~place, key)
+                book = add_book(state.book_index, state.books, state.totals, ~place, key)
             else:
-                book = state.index[at(2 * place + 1)] - 1
+                book = state.book_index[at(2 * place + 1)] - 1
             prefetch(state.books, book * ROW)
             prefetch(state.books, book * ROW + BID)
             prefetch(state.books, book * ROW + ASK)
         books_of[at(j)] = book
-        home = order_home(batch.order_id[at(i)], book, shift)
+        home = order_home(as_word(batch.order_id[at(i)]), book, shift)
         homes[at(j)] = home
         prefetch(state.orders, home * SLOT)
     if len(state.levels) < LEVELS_IN_CACHE * SLOT:
@@ -466,9 +471,9 @@ def locate_block(
     level_shift = shift_of(len(state.levels) // SLOT - 1)
     for j in range(length):
         i, slot = first + j, homes[at(j)] * SLOT
-        action = np.int64(batch.action[at(i)])
+        action = as_word(batch.action[at(i)])
         if action == ADD or action == MODIFY:
-            side = np.int64(batch.side[at(i)] == SIDE_ASK)
+            side = as_word(batch.side[at(i)] == SIDE_ASK)
             owner = (books_of[at(j)] << 1 | side) + 1
             place = level_home(batch.price[at(i)] ^ -side, owner, level_shift)
             prefetch(state.levels, place * SLOT)
@@ -499,7 +504,11 @@ def fold(
     priority, orders_taken, levels_taken = totals[T_PRIORITY], totals[T_ORDERS], totals[T_LEVELS]
     delta_count, closing_count = totals[T_DELTAS], totals[T_CLOSINGS]
     while first < rows:
-        totals[T_ORDERS], totals[T_LEVELS], totals[T_DELTAS] = orders_taken, levels_taken, delta_count
+        totals[T_ORDERS], totals[T_LEVELS], totals[T_DELTAS] = (
+            orders_taken,
+            levels_taken,
+            delta_count,
+        )
         stop = lacking_room(state, out)
         if stop != DONE:
             break
@@ -509,14 +518,14 @@ def fold(
             i = first + j
             book = books_of[at(j)]
             row = book * ROW
-            action = np.int64(batch.action[at(i)])
-            flags = np.int64(batch.flags[at(i)])
+            action = as_word(batch.action[at(i)])
+            flags = as_word(batch.flags[at(i)])
             if flags & RARE or books[at(row + SNAPSHOT_OPEN)] or action == CLEAR:
                 totals[T_PRIORITY], totals[T_LEVELS] = priority, levels_taken
                 totals[T_DELTAS], totals[T_CLOSINGS] = delta_count, closing_count
                 action = handle_flags(
-                    state, out, i, book, action, np.int64(batch.side[at(i)]), batch.price[at(i)],
-                    np.int64(batch.size[at(i)]), flags,
+                    state, out, i, book, action, as_word(batch.side[at(i)]), batch.price[at(i)],
+                    as_word(batch.size[at(i)]), flags,
                 )  # fmt: skip
                 levels_taken = totals[T_LEVELS]
                 delta_count, closing_count = totals[T_DELTAS], totals[T_CLOSINGS]
@@ -525,16 +534,16 @@ def fold(
                     break
 
             if action == CANCEL:
-                order_id = np.int64(batch.order_id[at(i)])
+                order_id = as_word(batch.order_id[at(i)])
                 slot = find_order(orders, order_mask, homes[at(j)], order_id, book)
-                known, side = slot >= 0, np.int64(0)
+                known, side = slot >= 0, ZERO
                 if known:
                     side = orders[at(slot + O_OWNER)] & 1  # rule 12: not the record's side
                     floor = books[at(row + BID + (ASK - BID) * side + FLOOR)]
                     known = orders[at(slot + O_PRIORITY)] >= floor
                 if known:
-                    size, packed = np.int64(batch.size[at(i)]), orders[at(slot + O_PACKED)]
-                    left, count = packed & SIZE_MASK, np.int64(0)
+                    size, packed = as_word(batch.size[at(i)]), orders[at(slot + O_PACKED)]
+                    left, count = packed & SIZE_MASK, ZERO
                     if size < left:  # rule 8: part of the order
                         orders[at(slot + O_PACKED)] = packed - size
                     else:
@@ -542,7 +551,7 @@ def fold(
                             state.anomalies[book * ANOMALIES + OVER_CANCEL] += 1
                         erase_order(orders, order_mask, order_shift, slot)
                         orders_taken -= 1
-                        size, count = left, np.int64(1)
+                        size, count = left, ONE
                     delta_count = take(
                         state, deltas, delta_count, i, book, side, packed >> 32, size, count
                     )
@@ -550,18 +559,18 @@ def fold(
                     state.anomalies[book * ANOMALIES + UNKNOWN_CANCEL] += 1
 
             elif action == ADD or action == MODIFY or action == MODIFY_PARTIAL:
-                order_id = np.int64(batch.order_id[at(i)])
+                order_id = as_word(batch.order_id[at(i)])
                 slot = find_order(orders, order_mask, homes[at(j)], order_id, book)
                 known, held = slot >= 0, slot >= 0
-                packed, own_side = np.int64(0), np.int64(0)
+                packed, own_side = ZERO, ZERO
                 if held:
                     packed, own_side = orders[at(slot + O_PACKED)], orders[at(slot + O_OWNER)] & 1
                     floor = books[at(row + BID + (ASK - BID) * own_side + FLOOR)]
                     known = orders[at(slot + O_PRIORITY)] >= floor
                 else:
                     slot = ~slot
-                price, size = batch.price[at(i)], np.int64(batch.size[at(i)])
-                side_code = np.int64(batch.side[at(i)])
+                price, size = batch.price[at(i)], as_word(batch.size[at(i)])
+                side_code = as_word(batch.side[at(i)])
                 fault = -1
                 if action == MODIFY_PARTIAL:
                     action = MODIFY
@@ -572,7 +581,7 @@ def fold(
                 two_sided = side_code == SIDE_BID or side_code == SIDE_ASK
                 if not (two_sided and price != UNDEF_PRICE and 0 < size < UNDEF_SIZE) and fault < 0:
                     fault = fault_of(action, side_code, price, size)
-                side = np.int64(side_code == SIDE_ASK)
+                side = as_word(side_code == SIDE_ASK)
                 anomaly = -1
                 if action == ADD:
                     if known:
@@ -586,7 +595,7 @@ def fold(
                     state.anomalies[book * ANOMALIES + fault] += 1
                 else:
                     old, old_size = packed >> 32, packed & SIZE_MASK
-                    new = np.int64(-1)
+                    new = -ONE
                     if size > 0:
                         key, owner = price ^ -side, (book << 1 | side) + 1
                         new = find_level(levels, level_mask, level_shift, key, owner)
@@ -606,35 +615,31 @@ def fold(
                             totals[T_POOL] = widen_run(state, ladder, totals[T_POOL])
                     if anomaly >= 0:
                         state.anomalies[book * ANOMALIES + anomaly] += 1
+                    given, count = size, ONE
                     if known and new == old:
-                        # Rule 10: a larger size goes to the back of its level, as a new order does.
-                        if size > old_size or action == ADD:
-                            priority += 1
-                            orders[at(slot + O_PRIORITY)] = priority
-                        orders[at(slot + O_PACKED)] = old << 32 | size
-                        if size != old_size:
-                            delta_count = give(
-                                state, deltas, delta_count, i, book, side, old, size - old_size, 0
-                            )
-                    else:
+                        given, count = size - old_size, ZERO
+                    elif known:
+                        delta_count = take(
+                            state, deltas, delta_count, i, book, own_side, old, old_size, ONE
+                        )
+                    if size == 0:  # rule 9: M with size 0 removes
                         if known:
-                            delta_count = take(
-                                state, deltas, delta_count, i, book, own_side, old, old_size, 1
-                            )
-                        if size > 0:
-                            if not held:
-                                orders_taken += 1
-                                orders[at(slot + O_ID)] = order_id
-                            priority += 1  # rule 10: a new price goes to the back of its level
-                            orders[at(slot + O_PRIORITY)] = priority
-                            orders[at(slot + O_OWNER)] = book << 1 | side
-                            orders[at(slot + O_PACKED)] = new << 32 | size
-                            delta_count = give(
-                                state, deltas, delta_count, i, book, side, new, size, 1
-                            )
-                        elif known:  # rule 9: M with size 0 removes
                             erase_order(orders, order_mask, order_shift, slot)
                             orders_taken -= 1
+                    else:
+                        # Rule 10: back of the queue, but for a known order that does not grow.
+                        if count == 1 or given > 0 or action == ADD:
+                            priority += 1
+                            orders[at(slot + O_PRIORITY)] = priority
+                        if not held:
+                            orders_taken += 1
+                            orders[at(slot + O_ID)] = order_id
+                        orders[at(slot + O_OWNER)] = book << 1 | side
+                        orders[at(slot + O_PACKED)] = new << 32 | size
+                        if given != 0:
+                            delta_count = give(
+                                state, deltas, delta_count, i, book, side, new, given, count
+                            )
 
             books[at(row + LAST_ROW)] = i
             last = flags >> 7

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from batonics.book.state import SLOT, Ladder, State
 from batonics.book.table_kernels import L_KEY, L_OWNER, L_SIZE
-from batonics.native import at, inlined, kernel
+from batonics.native import as_word, at, inlined, outlined
 
 START, LENGTH = int(Ladder.START), int(Ladder.LENGTH)
 CAPACITY, BEST, EMPTIES = int(Ladder.CAPACITY), int(Ladder.BEST), int(Ladder.EMPTIES)
@@ -22,7 +22,7 @@ EMPTIES_MIN = 16
 IN_RUN = 1
 
 
-@kernel
+@outlined
 def insert(
     run_keys: NDArray[np.int64],
     run_slots: NDArray[np.int32],
@@ -50,7 +50,7 @@ def insert(
     run_slots[at(low)] = place
 
 
-@kernel
+@outlined
 def compact(
     run_keys: NDArray[np.int64],
     run_slots: NDArray[np.int32],
@@ -61,7 +61,7 @@ def compact(
     """Drop the empty levels of a run; its new length."""
     kept = start
     for i in range(start, start + length):
-        slot = np.int64(run_slots[at(i)]) * SLOT
+        slot = as_word(run_slots[at(i)]) * SLOT
         if levels[at(slot + L_SIZE)] > 0:
             run_keys[at(kept)] = run_keys[at(i)]
             run_slots[at(kept)] = run_slots[at(i)]
@@ -101,14 +101,14 @@ def drop_level(state: State, ladder: int, place: int, none: int) -> None:
     start, length = books[at(ladder + START)], books[at(ladder + LENGTH)]
     if books[at(ladder + BEST)] == place:
         i = start + length
-        best = np.int64(place)
+        best = as_word(place)
         while True:
             levels[at(best * SLOT + L_OWNER)] &= ~IN_RUN
             i -= 1
             if i == start:
-                best = np.int64(none)
+                best = as_word(none)
                 break
-            best = np.int64(state.run_slots[at(i - 1)])
+            best = as_word(state.run_slots[at(i - 1)])
             if levels[at(best * SLOT + L_SIZE)] > 0:
                 break
             books[at(ladder + EMPTIES)] -= 1
@@ -145,4 +145,4 @@ def widen_run(state: State, ladder: int, pool: int) -> int:
         state.run_slots[at(pool + i)] = state.run_slots[at(start + i)]
     books[at(ladder + START)] = pool
     books[at(ladder + CAPACITY)] *= 2
-    return pool + books[at(ladder + CAPACITY)]
+    return as_word(pool + books[at(ladder + CAPACITY)])

@@ -135,7 +135,7 @@ class State(NamedTuple):
     orders: NDArray[np.int64]  # SLOT words a slot, a power of two of slots
     levels: NDArray[np.int64]  # SLOT words a slot, a power of two of slots
     books: NDArray[np.int64]  # ROW words a book, in order of appearance
-    index: NDArray[np.int64]  # (book key, book + 1) pairs: a hash of the books
+    book_index: NDArray[np.int64]  # (book key, book + 1) pairs: a hash of the books
     run_keys: NDArray[np.int64]  # the pool of runs
     run_slots: NDArray[np.int32]
     anomalies: NDArray[np.int64]  # len(Anomaly) words a book
@@ -225,7 +225,7 @@ def new_state() -> State:
         orders=empty_orders(1 << 12),
         levels=empty_levels(1 << 10),
         books=aligned_zeros(64 * ROW),
-        index=np.zeros(2 * 256, np.int64),
+        book_index=np.zeros(2 * 256, np.int64),
         run_keys=np.zeros(1 << 12, np.int64),
         run_slots=np.zeros(1 << 12, np.int32),
         anomalies=np.zeros(64 * len(Anomaly), np.int64),

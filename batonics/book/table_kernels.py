@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batonics.book.state import ASK, BID, NO_ASK, ROW, SLOT, Book, Ladder, Level, Order
-from batonics.native import at, inlined, kernel
+from batonics.native import as_word, at, inlined, kernel
 
 O_ID, O_OWNER = int(Order.ORDER_ID), int(Order.OWNER)
 O_PRIORITY, O_PACKED = int(Order.PRIORITY), int(Order.PACKED)
@@ -26,18 +26,18 @@ MIX_OWNER = np.uint64(0xC2B2AE3D27D4EB4F)
 
 
 @inlined
-def order_home(order_id: int, book: int, shift: int) -> np.int64:
+def order_home(order_id: int, book: int, shift: int) -> int:
     """The slot where the search for an order begins."""
     mixed = np.uint64(order_id) * MIX_ID + np.uint64(book) * MIX_OWNER
-    return np.int64(mixed >> np.uint64(shift))
+    return as_word(mixed >> np.uint64(shift))
 
 
 @inlined
-def level_home(key: int, owner: int, shift: int) -> np.int64:
+def level_home(key: int, owner: int, shift: int) -> int:
     """The slot where the search for a level begins. Keys are multiples of a tick: fold them."""
     mixed = np.uint64(key) + np.uint64(owner) * MIX_OWNER
     mixed ^= mixed >> np.uint64(32)
-    return np.int64((mixed * MIX_ID) >> np.uint64(shift))
+    return as_word((mixed * MIX_ID) >> np.uint64(shift))
 
 
 @inlined
@@ -92,7 +92,7 @@ def find_level(levels: NDArray[np.int64], mask: int, shift: int, key: int, owner
 @inlined
 def find_book(index: NDArray[np.int64], mask: int, key: int) -> int:
     """The place of a book's key in the index, or ~place of the free one where it would go."""
-    place = np.int64((np.uint64(key) * MIX_ID) >> np.uint64(32)) & mask
+    place = as_word((np.uint64(key) * MIX_ID) >> np.uint64(32)) & mask
     while True:
         stored = index[at(2 * place + 1)]
         if stored == 0:

@@ -65,7 +65,7 @@ def main() -> None:
     os._exit(code)
 
 
-def run() -> int:
+def run() -> int:  # noqa: PLR0911 - a return for each way to end
     """Run the command line; the exit code."""
     try:
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0
@@ -80,7 +80,7 @@ def run() -> int:
         return _fail(f"<stdout>: cannot be written: {error.strerror}", OutputError.exit_code)
     except MemoryError:
         return _fail("out of memory", 1)
-    except Exception as error:  # noqa: BLE001 - a bug of ours; a traceback is for us, not for users
+    except Exception as error:  # a bug of ours: its traceback is for us
         if os.environ.get("BATONICS_DEBUG"):
             raise
         what = f"{type(error).__name__}: {error}"

@@ -62,6 +62,7 @@ def command(
 ) -> None:
     """Rebuild the books of FILES."""
     from contextlib import ExitStack
+    from functools import partial
 
     from batonics.cli.progress import reading
     from batonics.jobs.reconstruct import Reconstruction, Request
@@ -84,19 +85,17 @@ def command(
     with ExitStack() as stack:
         # Outputs are opened first: an unwritable one is found before the work, not after it.
         book_file = stack.enter_context(open_atomic(out)) if out is not None else None
-        snapshot_file = None
+        run = Reconstruction(request, deltas=snapshots is not None)
+        work = run.run
         if snapshots is not None and every is not None:
             from batonics.jobs.snapshots import check_snapshots, write_snapshots
 
             check_snapshots(snapshots, every)
-            snapshot_file = stack.enter_context(open_atomic(snapshots))
-        run = Reconstruction(request, deltas=snapshot_file is not None)
+            file = stack.enter_context(open_atomic(snapshots))
+            work = partial(write_snapshots, run, snapshots, file, every=every, depth=depth or 10)
         with reading("reconstruct", quiet=quiet) as progress:
             run.progress = progress
-            if snapshots is not None and every is not None and snapshot_file is not None:
-                write_snapshots(run, snapshots, snapshot_file, every=every, depth=depth or 10)
-            else:
-                run.run()
+            work()
         if book_file is not None:
             write_books(
                 book_file, run.engine, run.symbols, form=form.value, depth=depth, orders=orders

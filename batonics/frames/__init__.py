@@ -1,1 +1,1 @@
-"""The Polars side: events, books and windows as frames. Vectorised expressions, no loop over rows."""
+"""The Polars side: events, books and windows as frames, by vectorised expressions only."""

@@ -76,9 +76,7 @@ class Books:
         ).with_columns(level=pl.int_range(pl.len(), dtype=pl.UInt32).over("book", "side"))
         if depth is not None:
             frame = frame.filter(pl.col("level") < depth)
-        return self._named(frame).select(
-            *_KEYS, _side(), "level", "price", "size", "count"
-        )
+        return self._named(frame).select(*_KEYS, _side(), "level", "price", "size", "count")
 
     def orders(self) -> pl.DataFrame:
         """A row a live order.
@@ -98,9 +96,7 @@ class Books:
         ).with_columns(
             position=pl.int_range(pl.len(), dtype=pl.UInt32).over("book", "side", "price")
         )
-        return self._named(frame).select(
-            *_KEYS, _side(), "price", "position", "order_id", "size"
-        )
+        return self._named(frame).select(*_KEYS, _side(), "price", "position", "order_id", "size")
 
     def consolidated(self, depth: int | None = None) -> pl.DataFrame:
         """A row a level of each instrument over all its publishers (rule 1).

@@ -103,7 +103,10 @@ def parse_windows(every: int | str) -> Windows:
         UsageError: it is none of them.
     """
     if isinstance(every, str) and every != "event":
-        return TimeWindows(parse_duration(every))
+        length_ns = parse_duration(every)
+        if length_ns >= 2**63:
+            raise UsageError(f"windows of {every}: expected at most 292 years")
+        return TimeWindows(length_ns)
     length = 1 if isinstance(every, str) else every
     if length < 1:
         raise UsageError(f"windows of {length} events, expected 1 or more")

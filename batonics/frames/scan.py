@@ -97,7 +97,7 @@ class _Converter:
         if SYMBOL not in columns:
             return frame
         names = self._table().names(batch.instrument_id, batch.ts_recv)
-        return frame.with_columns(names.alias(SYMBOL)).select(columns)
+        return pl.DataFrame([*frame.get_columns(), names.alias(SYMBOL)]).select(list(columns))
 
     def copied(
         self, batch: MboBatch, columns: list[str], rows: NDArray[np.int64] | None

@@ -14,16 +14,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from batonics.book.state import Closing, Delta
-from batonics.frames.depth import (
-    best_levels,
-    empty_levels,
-    gathered,
-    level_states,
-    slot_runs,
-    wide,
-    wide_columns,
-)
+from batonics.frames.depth import best_levels, slot_runs, wide, wide_columns
 from batonics.frames.folding import Ends, Piece
+from batonics.frames.levels import CHANGES_SCHEMA, LEVELS_SCHEMA, gathered, level_states
 from batonics.frames.schema import TIME
 from batonics.frames.windows import (
     ENDS_SCHEMA,
@@ -75,15 +68,15 @@ class _Builder:
         self.deltas = 0
         self._assigner = assigner
         self._depth = depth
-        self._ends: list[pl.DataFrame] = []
+        self._ends: list[Ends] = []
         self._deltas: list[NDArray[np.int64]] = []
         self._keys: NDArray[np.int64] = np.empty(0, np.int64)
-        self._levels = empty_levels()
+        self._levels = pl.DataFrame(schema=LEVELS_SCHEMA)
 
     def add(self, piece: Piece) -> None:
         """Take up a piece; it is copied."""
         ends = piece.ends(self._assigner.wanted(piece.closings[:, Closing.EVENT]))
-        self._ends.append(_ends_frame(ends))
+        self._ends.append(ends)
         self._deltas.append(piece.deltas.T[_DELTA_WORDS])
         self._keys = piece.keys
         self.ends += len(ends.book)
@@ -93,7 +86,7 @@ class _Builder:
         """The windows closed since the last flush."""
         books = len(self._keys)
         deltas = np.concatenate([np.empty((len(_DELTA_WORDS), 0), np.int64), *self._deltas], axis=1)
-        ends = pl.concat([pl.DataFrame(schema=ENDS_SCHEMA), *self._ends])
+        ends = _ends_frame(self._ends)
         slots, delta_slot = self._assigner.assign(ends, deltas[0], deltas[1], books, at_end=at_end)
 
         # What a book held before counts as a change in its first slot.
@@ -103,7 +96,7 @@ class _Builder:
         is_touched = gathered(first_slot, "book").is_not_null()
         before = self._levels.filter(is_touched).with_columns(slot=gathered(first_slot, "book"))
         has_ended = delta_slot >= 0
-        changes = pl.DataFrame([delta_slot, *deltas[2:]], schema=_CHANGES_SCHEMA)
+        changes = pl.DataFrame([delta_slot, *deltas[2:]], schema=CHANGES_SCHEMA)
         if not has_ended.all():
             changes = changes.filter(pl.Series(has_ended))
         states = level_states(pl.concat([before.select(changes.columns), changes]), slots)
@@ -134,31 +127,30 @@ class _Builder:
         return head.hstack(wide(best, states, slots["place"], closed.height, self._depth))
 
 
-_DELTA_WORDS = [int(w) for w in (Delta.BOOK, Delta.EVENT, Delta.SIDE, Delta.PRICE, Delta.SIZE, Delta.COUNT)]
-_CHANGES_SCHEMA = pl.Schema(dict.fromkeys(["slot", "side", "price", "size", "count"], pl.Int64()))
+_DELTA_WORDS = [
+    int(w) for w in (Delta.BOOK, Delta.EVENT, Delta.SIDE, Delta.PRICE, Delta.SIZE, Delta.COUNT)
+]
 
 
-def _ends_frame(ends: Ends) -> pl.DataFrame:
-    ts_recv = ends.ts_recv.view(np.int64)
-    known = (ts_recv >= 0) & (ends.flags & np.uint8(Flag.BAD_TS_RECV) == 0)
+def _ends_frame(parts: list[Ends]) -> pl.DataFrame:
+    if not parts:
+        return pl.DataFrame(schema=ENDS_SCHEMA)
+    ends = Ends(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    is_known = (ends.flags & np.uint8(Flag.BAD_TS_RECV) == 0) & (ends.ts_recv < 2**63)
     frame = pl.DataFrame(
         {
             "book": ends.book,
             "event": ends.event,
-            "time_ns": ts_recv,
             "ts_event": ends.ts_event.view(np.int64),
-            "ts_recv": ts_recv,
+            "ts_recv": ends.ts_recv.view(np.int64),
             "sequence": ends.sequence,
         }
     )
-    return frame.select(
-        "book",
-        "event",
-        pl.when(pl.Series(known)).then("time_ns"),
-        *(pl.when(pl.col(c) != -1).then(c).cast(TIME) for c in ("ts_event", "ts_recv")),
-        "sequence",
-        events=pl.lit(1, pl.Int64),
-    )
+    time_ns = pl.when(pl.Series(is_known)).then("ts_recv").alias("time_ns")
+    # As a signed word UNDEF_TIMESTAMP reads -1.
+    times = [pl.when(pl.col(c) != -1).then(c).cast(TIME) for c in ("ts_event", "ts_recv")]
+    events = pl.lit(1, pl.Int64).alias("events")
+    return frame.select("book", "event", time_ns, *times, "sequence", events)
 
 
 def _filled(rows: pl.DataFrame, windows: Windows, *, fill: bool) -> Iterator[pl.DataFrame]:
@@ -167,15 +159,23 @@ def _filled(rows: pl.DataFrame, windows: Windows, *, fill: bool) -> Iterator[pl.
         yield rows.drop("next_ts")
         return
     label_ns = pl.col("ts").cast(pl.Int64)
-    repeats = rows.select(
-        ((pl.col("next_ts").cast(pl.Int64) - label_ns) // windows.length_ns).fill_null(1)
-    ).to_series().to_numpy()
+    repeats = (
+        rows.select(
+            ((pl.col("next_ts").cast(pl.Int64) - label_ns) // windows.length_ns).fill_null(1)
+        )
+        .to_series()
+        .to_numpy()
+    )
     ends = np.cumsum(repeats)
     for start in range(0, int(ends[-1]), FILL_ROWS):
         place = np.arange(start, min(start + FILL_ROWS, int(ends[-1])))
         row = np.searchsorted(ends, place, side="right")
         step = pl.Series(place - (ends - repeats)[row])
-        yield rows[row].drop("next_ts").with_columns(
-            ts=(label_ns + step * windows.length_ns).cast(TIME),
-            events=pl.when(step == 0).then("events").otherwise(0),
+        yield (
+            rows[row]
+            .drop("next_ts")
+            .with_columns(
+                ts=(label_ns + step * windows.length_ns).cast(TIME),
+                events=pl.when(step == 0).then("events").otherwise(0),
+            )
         )

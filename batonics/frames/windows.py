@@ -47,10 +47,11 @@ class Assigned(NamedTuple):
     """Slots, and which of them each delta falls in.
 
     Attributes:
-        slots: a row a slot, sorted by book and window: slot, its number; book; ts_event, ts_recv and sequence of the
-            window's last event; events, how many it has; ts, its label; next_ts, the label of the
-            book's next window, or null; until, the end of the book's closed slots; place, the row
-            of a closed slot in the order in which they were closed, null for one that is open.
+        slots: a row a slot, sorted by book and window: slot, its number; book; ts_event, ts_recv
+            and sequence of the window's last event; events, how many it has; ts, its label;
+            next_ts, the label of the book's next window, or null; until, the end of the book's
+            closed slots; place, the row of a closed slot in the order in which they were closed,
+            null for one that is open.
         delta_slot: by delta, -1 where the event has not ended.
     """
 
@@ -197,7 +198,9 @@ class _TimeAssigner:
     def _by_book(self, latest: pl.DataFrame, ends: pl.DataFrame) -> pl.DataFrame:
         """The ends, each book's after its latest window, with their row (`end`, else -1)."""
         length_ns = self._length_ns
-        window = -(-pl.col("time_ns") // length_ns) * length_ns
+        # A time whose label has no place in an int64 is none.
+        time_ns = pl.when(pl.col("time_ns") < 2**63 - length_ns).then("time_ns")
+        window = -(-time_ns // length_ns) * length_ns
         known = pl.col("window").cum_max().forward_fill().backward_fill()
         is_first = pl.any_horizontal(
             pl.col(name).ne_missing(pl.col(name).shift()) for name in ("book", "window")

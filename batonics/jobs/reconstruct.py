@@ -104,7 +104,6 @@ class Reconstruction:
                 self.progress(self.stream)
             if self._until is not None and self._until.done:
                 break
-        self.stream.close()
         if self._until is not None:
             yield from _unless_empty(self._until.finish())
         self._check_symbols(ended=True)
@@ -150,7 +149,8 @@ class Reconstruction:
             raise UsageError(f"no symbol {name!r} in the input; {hint}")
 
     def _has_book(self, instrument_id: int) -> bool:
-        return any(instrument == instrument_id for _, instrument in self.engine.keys())
+        keys = self.engine.keys()
+        return any(instrument == instrument_id for _, instrument in keys)
 
     # ------------------------------------------------------------------ checkpoints
 
@@ -170,13 +170,12 @@ class Reconstruction:
         except OSError as error:
             raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from None
         try:
-            engine, extra = checkpoint.load(data)
+            engine, loaded = checkpoint.load(data)
         except CheckpointError as error:
             raise CheckpointError(f"{path}: {error}; remove it to begin anew") from None
+        extra: dict[str, Any] = dict(loaded)
         if extra.get("input") != self._identity():
-            raise CheckpointError(
-                f"{path}: is of other input or options; remove it to begin anew"
-            )
+            raise CheckpointError(f"{path}: is of other input or options; remove it to begin anew")
         self.engine = engine
         for interval in extra["symbols"]:
             self.symbols.add(MappingInterval(*interval))

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-def scan_mbo(
-    paths: str | Path | Sequence[str | Path], *, skip_bad: bool = False
-) -> pl.LazyFrame:
+def scan_mbo(paths: str | Path | Sequence[str | Path], *, skip_bad: bool = False) -> pl.LazyFrame:
     """A LazyFrame of the MBO records of files; it streams, so they may be larger than memory.
 
     Columns, in the vendor's order: ts_recv, ts_event (Datetime ns UTC, null where undefined),

@@ -29,7 +29,7 @@ START_DATE, END_DATE = 20260105, 20260106
 ZSTD_LEVEL = 12
 
 
-def simulate(
+def simulate(  # noqa: PLR0913 - settings, by keyword
     out: str,
     *,
     records: int,
@@ -43,13 +43,13 @@ def simulate(
     Args:
         out: the file; compressed if its name ends in `.zst`.
         records: at least so many; the stream ends with a whole event.
-        instruments, live_orders, seed: as `Market` has them.
+        instruments: how many.
+        live_orders: resting orders in all.
+        seed: the same seed gives the same bytes.
         truth: where to write the exchange's own books, in the form of `book.json`'s sides.
     """
     try:
-        market = Market(
-            seed, instruments, target_live_orders=live_orders, start_ns=START_NS
-        )
+        market = Market(seed, instruments, target_live_orders=live_orders, start_ns=START_NS)
     except ValueError as error:
         raise UsageError(str(error)) from None
     written = 0
@@ -84,7 +84,7 @@ def _metadata(market: Market) -> Metadata:
 
 
 def _truth(market: Market) -> bytes:
-    """The exchange's own books: `{symbol: {side: [[price_1e9, size, [[order_id, size], ...]]]}}`."""
+    """The exchange's books: `{symbol: {side: [[price_1e9, size, [[order_id, size], ...]]]}}`."""
     books = {
         symbol: {
             side: [[level.price_1e9, level.size, level.orders] for level in levels]

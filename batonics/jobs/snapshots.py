@@ -39,8 +39,8 @@ def check_snapshots(path: str, every: str) -> None:
 
 def write_snapshots(
     run: Reconstruction, path: str, out: BinaryIO, *, every: str, depth: int
-) -> int:
-    """Fold the whole input of `run` and write a snapshot for each window; how many.
+) -> None:
+    """Fold the whole input of `run` and write a snapshot for each window.
 
     Args:
         run: made with `deltas`.
@@ -53,8 +53,9 @@ def write_snapshots(
     frames = depth_frames(pieces, _windows(every), depth, fill=False)
     named = (_named(frame, run.symbols) for frame in frames)
     if path.endswith(".parquet"):
-        return _write_parquet(named, out, depth)
-    return _write_ndjson(named, out)
+        _write_parquet(named, out, depth)
+    else:
+        _write_ndjson(named, out)
 
 
 def _windows(every: str) -> Windows:
@@ -68,22 +69,16 @@ def _named(frame: pl.DataFrame, symbols: SymbolMap) -> pl.DataFrame:
     return frame.insert_column(frame.columns.index("instrument_id") + 1, names.alias("symbol"))
 
 
-def _write_parquet(frames: Iterator[pl.DataFrame], out: BinaryIO, depth: int) -> int:
+def _write_parquet(frames: Iterator[pl.DataFrame], out: BinaryIO, depth: int) -> None:
     empty = pl.DataFrame(schema=depth_schema(depth))
     schema = _named(empty, SymbolMap()).to_arrow().schema
-    rows = 0
     with pq.ParquetWriter(out, schema, compression="zstd") as writer:
         for frame in frames:
             if frame.height:
                 writer.write_table(frame.to_arrow().cast(schema))
-                rows += frame.height
-    return rows
 
 
-def _write_ndjson(frames: Iterator[pl.DataFrame], out: BinaryIO) -> int:
-    rows = 0
+def _write_ndjson(frames: Iterator[pl.DataFrame], out: BinaryIO) -> None:
     for frame in frames:
         times = (pl.col(name).dt.strftime("%Y-%m-%dT%H:%M:%S%.9fZ") for name in TIMES)
         out.write(frame.with_columns(times).write_ndjson().encode())
-        rows += frame.height
-    return rows

@@ -24,7 +24,7 @@ SCHEMA = "batonics.book/1"
 Format = Literal["json", "ndjson"]
 
 
-def write_books(
+def write_books(  # noqa: PLR0913 - options, by keyword
     out: BinaryIO,
     engine: BookEngine,
     symbols: SymbolMap,
@@ -85,7 +85,7 @@ def book_documents(
         own_orders = None
         if queues is not None and order_bounds is not None:
             bounds = slice(order_bounds[book], order_bounds[book + 1])
-            own_orders = Orders(*(column[bounds] for column in queues))
+            own_orders = Orders._make(column[bounds] for column in queues)
         yield {
             "publisher_id": publisher_id,
             "instrument_id": instrument_id,

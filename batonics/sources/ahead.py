@@ -6,8 +6,9 @@ leaves no thread behind.
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from queue import Empty, Full, Queue
+from collections.abc import Callable, Generator
+from contextlib import suppress
+from queue import Full, Queue
 from threading import Event, Thread
 from typing import NamedTuple, TypeVar
 
@@ -24,7 +25,7 @@ class _Ended(NamedTuple):
 
 
 def read_ahead(
-    items: Generator[T, None, None], items_max: int, left: Event
+    items: Generator[T, None, None], items_max: int, leave: Callable[[], None]
 ) -> Generator[T, None, None]:
     """The same items, made by a thread of their own while the caller works on earlier ones.
 
@@ -32,24 +33,25 @@ def read_ahead(
         items: what the thread makes; closed by it in the end.
         items_max: so many wait at the most. Besides them there are the one the caller works on,
             one that waits for its place, and one that is being made.
-        left: set when the caller leaves early; what `items` itself waits for should heed it too.
+        leave: called when no more is wanted, early or not: what `items` itself waits for heeds it.
     """
     queue: Queue[T | _Ended] = Queue(items_max)
+    # Of this thread alone: where two are chained, the end of one must not cut off the other.
+    left = Event()
 
-    def put(item: T | _Ended) -> bool:
-        while not left.is_set():
-            try:
+    def put(item: T | _Ended) -> None:
+        waits = True
+        while waits and not left.is_set():
+            with suppress(Full):
                 queue.put(item, timeout=WAIT_MS / 1000)
-            except Full:
-                continue
-            return True
-        return False
+                waits = False
 
     def work() -> None:
         error: BaseException | None = None
         try:
             for item in items:
-                if not put(item):
+                put(item)
+                if left.is_set():
                     break
         except BaseException as raised:  # noqa: BLE001 - it is raised again where it is waited for
             error = raised
@@ -59,26 +61,11 @@ def read_ahead(
     thread = Thread(target=work, name="batonics-read-ahead", daemon=True)
     thread.start()
     try:
-        yield from _taken(queue, left)
-    except GeneratorExit:
-        left.set()
-        raise
-    finally:
-        thread.join()
-
-
-def _taken(queue: Queue[T | _Ended], left: Event) -> Generator[T, None, None]:
-    """What comes out of the queue, until it ends or nobody fills it any more."""
-    while True:
-        try:
-            item = queue.get(timeout=WAIT_MS / 1000)
-        except Empty:
-            if left.is_set():
-                return
-            continue
-        if not isinstance(item, _Ended):
+        while not isinstance(item := queue.get(), _Ended):
             yield item
-        elif item.error is None:
-            return
-        else:
+        if item.error is not None:
             raise item.error
+    finally:
+        left.set()
+        leave()
+        thread.join()

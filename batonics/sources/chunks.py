@@ -34,20 +34,23 @@ class ChunkReader:
         size: bytes of the file as it lies on disk; None for a pipe.
         position: bytes of it read so far.
         framing: the form of the plain bytes, once the first chunk is out.
-        left: set it, and the chunks end: nobody wants the rest.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.name = "<stdin>" if str(path) == STDIN else _shown(path)
         self.position = 0
         self.framing: Framing | None = None
-        self.left = Event()
+        self._left = Event()
         self._file = _open(path, self.name)
         self.size = _regular_size(self._file)
 
     def close(self) -> None:
         """Close a file that is not to be read."""
         self._file.close()
+
+    def leave(self) -> None:
+        """Say, from any thread, that nobody wants the rest: the chunks end soon."""
+        self._left.set()
 
     def chunks(self) -> Generator[bytes, None, None]:
         """The plain bytes, in order. The first chunk is long enough to tell their form."""
@@ -68,7 +71,7 @@ class ChunkReader:
         ready.register(self._file, select.POLLIN)
         while True:
             while not ready.poll(WAIT_MS):
-                if self.left.is_set():
+                if self._left.is_set():
                     return
             try:
                 # A pipe gives what there is: a live reader is never kept waiting for a full chunk.
@@ -93,9 +96,9 @@ def _open(path: str | Path, name: str) -> BinaryIO:
         if sys.stdin is None:
             raise InputError(f"{name}: is closed")
         return os.fdopen(os.dup(sys.stdin.fileno()), "rb", buffering=0)
-    if Path(path).is_dir():
-        raise InputError(f"{name}: is a directory; name its files")
     try:
+        if Path(path).is_dir():
+            raise InputError(f"{name}: is a directory; name its files")
         return Path(path).open("rb", buffering=0)
     except OSError as error:
         raise InputError(f"{name}: cannot be opened: {error.strerror}") from None

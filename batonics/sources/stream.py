@@ -125,25 +125,28 @@ class MboStream:
 
     def pieces(self) -> Iterator[Piece]:
         """Every batch in order. Its arrays are reused by a later one."""
-        for reader in self._readers:
-            self._reader = reader
-            report = FileReport(reader.name, reader.size)
-            self.files.append(report)
-            first = True
-            for decoded in read_ahead(self._decode(reader), BATCHES_AHEAD_MAX, reader.left):
-                self._note(decoded, report)
-                if len(decoded.batch.action) == 0:
-                    continue
-                new_day = self._note_day(decoded.batch) and first and len(self.files) > 1
-                first = False
-                yield Piece(decoded.batch, new_day)
-            self._bytes_before += reader.position
-            self._reader = None
+        try:
+            for reader in self._readers:
+                self._reader = reader
+                report = FileReport(reader.name, reader.size)
+                self.files.append(report)
+                first = True
+                for decoded in read_ahead(self._decode(reader), BATCHES_AHEAD_MAX, reader.leave):
+                    self._note(decoded, report)
+                    if len(decoded.batch.action) == 0:
+                        continue
+                    new_day = self._note_day(decoded.batch) and first and len(self.files) > 1
+                    first = False
+                    yield Piece(decoded.batch, new_day)
+                self._bytes_before += reader.position
+                self._reader = None
+        finally:
+            self.close()
 
     def _decode(self, reader: ChunkReader) -> Generator[_Decoded, None, None]:
         """The batches of one input and what came along with them; runs in a thread of its own."""
         decoder: Decoder | None = None
-        for chunk in read_ahead(reader.chunks(), CHUNKS_AHEAD_MAX, reader.left):
+        for chunk in read_ahead(reader.chunks(), CHUNKS_AHEAD_MAX, reader.leave):
             if decoder is None:
                 decoder = self._decoder(reader)
             for batch in decoder.feed(chunk):

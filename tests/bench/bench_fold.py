@@ -83,9 +83,7 @@ def bench_scale(instruments: int, live_orders: int, records: int) -> None:
 
     go_on()
     seconds = median_seconds_once(go_on)
-    rate(
-        f"BBO after every record, {instruments:,} books, {live_orders:,} orders", rows[1], seconds
-    )
+    rate(f"BBO after every record, {instruments:,} books, {live_orders:,} orders", rows[1], seconds)
 
 
 def median_seconds_once(work: Callable[[], object]) -> float:
@@ -109,7 +107,9 @@ def bench_files(name: str, batch: MboBatch) -> None:
         files = {"plain": Path(directory) / "day.dbn", "zstd": Path(directory) / "day.dbn.zst"}
         files["plain"].write_bytes(plain)
         files["zstd"].write_bytes(packed)
-        copy = rate("limit: copy of the bytes", rows, median_seconds(lambda: np.copyto(target, raw)))
+        copy = rate(
+            "limit: copy of the bytes", rows, median_seconds(lambda: np.copyto(target, raw))
+        )
         decode = rate("limit: validate and transpose", rows, median_seconds(lambda: decoded(plain)))
         inflate = rate("limit: bare zstd", rows, median_seconds(lambda: inflated(packed)))
         done = {

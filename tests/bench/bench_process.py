@@ -1,6 +1,6 @@
 """What a user waits for: whole processes, start-up, the first run ever, and memory.
 
-    python -m tests.bench.bench_process
+python -m tests.bench.bench_process
 """
 
 from __future__ import annotations

@@ -6,12 +6,17 @@ afterwards.
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import IO, NamedTuple
+from unittest.mock import patch
+
+from batonics.cli import main
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "data" / "sample.dbn.zst"
@@ -56,9 +61,21 @@ def batonics(
     return Done(done.returncode, done.stdout or b"", done.stderr.decode())
 
 
+def here(*arguments: str | Path) -> Done:
+    """The same in this process: a twentieth of the time, for the many cases."""
+    out, err = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True), io.StringIO()
+    argv = ["batonics", *map(str, arguments)]
+    with patch.object(sys, "argv", argv), redirect_stdout(out), redirect_stderr(err):
+        code = main.run()
+    written = out.detach()
+    assert isinstance(written, io.BytesIO)
+    return Done(code, written.getvalue(), err.getvalue())
+
+
 def books(*arguments: str | Path, stdin: bytes | None = None) -> bytes:
     """The bytes of `batonics reconstruct --out - ARGUMENTS`, which must succeed."""
-    done = batonics("reconstruct", "--quiet", "--out", "-", *arguments, stdin=stdin)
+    command = ("reconstruct", "--quiet", "--out", "-", *arguments)
+    done = here(*command) if stdin is None else batonics(*command, stdin=stdin)
     assert done.code == 0, done.err
     return done.out
 

@@ -129,6 +129,7 @@ class Pair:
         self._numbers: dict[Key, int] = {}
         self._sums: dict[tuple[int, int, int], tuple[int, int]] = {}
         self._seen: dict[int, list[int]] = {}
+        self._early: list[list[int]] = []
 
     def feed(self, batch: MboBatch) -> None:
         """Fold a batch whole on the one side and record by record on the other, and compare."""
@@ -156,9 +157,15 @@ class Pair:
         assert seen == list(self._seen.values()), f"{self._where(-1)}: last seen {seen}"
 
     def mark_new_day(self) -> None:
-        """Tell both."""
+        """Tell both; the ends of open snapshots are then told with the next batch."""
+        before = {key: self.oracle.events(key) for key in self._numbers}
         self.engine.mark_new_day()
         self.oracle.mark_new_day()
+        self._early += [
+            [-1, book, before[key]]
+            for key, book in self._numbers.items()
+            if self.oracle.events(key) > before[key]
+        ]
 
     def restart(self) -> None:
         """Go on with an engine that was saved and loaded."""
@@ -171,7 +178,7 @@ class Pair:
     def _follow(self, batch: MboBatch, folded: Folded) -> None:
         bbo, deltas = folded.bbo.tolist(), iter(folded.deltas.tolist())
         delta = next(deltas, None)
-        ends: list[list[int]] = []
+        ends, self._early = self._early, []
         last_rows: dict[int, int] = {}
         for row, record in enumerate(records(batch)):
             book, completed = self._apply(record, row, last_rows, ends)
@@ -205,8 +212,7 @@ class Pair:
 
     def _add_delta(self, delta: list[int], book: int, completed: int) -> None:
         row, delta_book, event, side, price, size, count = delta
-        where = self._where(row)
-        assert (delta_book, event) == (book, completed), f"{where}: {delta}"
+        assert (delta_book, event) == (book, completed), f"{self._where(row)}: {delta}"
         level = book, side, price
         sums = self._sums.get(level, (0, 0))
         self._sums[level] = sums[0] + size, sums[1] + count

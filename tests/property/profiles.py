@@ -19,6 +19,14 @@ def many_books(seed: int, rows: int, *, books: int = 300) -> MboBatch:
     return batch
 
 
+def small_keys(seed: int, rows: int) -> MboBatch:
+    """Books of the publisher and the instruments that are nearest to none."""
+    batch = random_stream(seed, rows)
+    batch.publisher_id[:] = 0
+    batch.instrument_id[:] = np.random.default_rng(seed).integers(0, 4, rows)
+    return batch
+
+
 def partial_heavy(seed: int, rows: int) -> MboBatch:
     """As of NDJSON: every modify leaves out what it pleases."""
     rng = np.random.default_rng(seed)
@@ -39,6 +47,7 @@ PROFILES: dict[str, Callable[[int, int], MboBatch]] = {
     ),
     "sparse": partial(random_stream, books=2, ids=200, ticks=400, tob_books=0, clear_share=0.0003),
     "many_books": many_books,
+    "small_keys": small_keys,
     "top_of_book": partial(random_stream, books=5, tob_books=4),
     "snapshots": partial(random_stream, snapshot_share=0.05, ids=64),
     "partial": partial_heavy,

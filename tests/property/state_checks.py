@@ -53,7 +53,7 @@ def check_state(state: State) -> None:
     levels = state.levels.reshape(-1, SLOT)
 
     assert (books[:, Book.LAST_ROW] == -1).all(), "a row of a batch that is over"
-    _check_index(state.index.reshape(-1, 2), books[:, Book.KEY])
+    _check_index(state.book_index.reshape(-1, 2), books[:, Book.KEY])
     _check_order_table(orders, state.totals)
     _check_level_table(levels, state.totals)
     _check_runs(state, ladders, levels)
@@ -109,7 +109,7 @@ def _check_probing(what: str, taken: NDArray[np.bool_], home: Words, place: Word
     free_before = np.concatenate([[0], np.cumsum(np.tile(~taken, 2))])
     steps = (place - home) & (slots - 1)
     passed = free_before[home + steps + 1] - free_before[home]
-    assert (passed == 0).all(), f"a {what} that probing does not find"
+    assert (passed == 0).all(), f"{what}: probing does not find it"
 
 
 def _check_runs(state: State, ladders: Ladders, levels: Words) -> None:

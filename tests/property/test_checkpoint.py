@@ -22,7 +22,7 @@ from batonics.model.mbo import MboBatch
 from tests.golden.files import CLX5, DBEQ, read_mbo
 from tests.property.compare import Pair, pieces
 from tests.property.profiles import PROFILES
-from tests.property.trace import books, every, restarted, trace
+from tests.property.trace import books, every, new_day, restarted, trace
 from tests.streams import random_stream
 
 PLACES = 200
@@ -54,6 +54,15 @@ def test_many_restarts_equal_none(profile: str) -> None:
     batch = PROFILES[profile](18, 6_000)
     cuts = every(97, batch)
     assert trace(batch, cuts, between=restarted).digest() == trace(batch, []).digest()
+
+
+def test_a_restart_after_a_new_day_tells_the_ends_of_its_snapshots() -> None:
+    batch = PROFILES["snapshots"](20, 6_000)
+    cuts = every(97, batch)
+    unbroken = trace(batch, cuts, between=new_day)
+    broken = trace(batch, cuts, between=lambda engine: restarted(new_day(engine)))
+    assert broken.digest() == unbroken.digest()
+    assert unbroken.digest() != trace(batch, cuts).digest()
 
 
 def test_a_restarted_engine_goes_on_as_the_oracle_does() -> None:
@@ -192,7 +201,7 @@ def test_another_version_is_refused_by_name() -> None:
         pytest.param(lengths({"orders": -8, "levels": 8}), "do not fit", id="odd tables"),
         pytest.param(lengths({"totals": -1, "seen": 1}), "totals", id="short totals"),
         pytest.param(lengths({"run_keys": -1, "run_slots": 2}), "do not fit", id="runs differ"),
-        pytest.param(lengths({"index": -512, "seen": 512}), "do not fit", id="no index"),
+        pytest.param(lengths({"book_index": -512, "seen": 512}), "do not fit", id="no index"),
         pytest.param(lengths({"orders": -1 << 60}), "its header claims", id="negative"),
     ],
 )

@@ -16,7 +16,7 @@ from batonics.book.engine import BookEngine
 from batonics.book.state import ROW, Book, Closing, Delta
 from batonics.model.mbo import slice_batch
 from tests.property.profiles import PROFILES
-from tests.property.trace import Trace, trace
+from tests.property.trace import Trace, every, new_day, trace
 from tests.streams import random_stream
 
 ROWS = 8_000
@@ -80,6 +80,14 @@ def test_a_delta_names_the_event_that_ends_next(profile: str) -> None:
         # The first end at or after the delta's row; none yet: the event that is still open.
         following = np.searchsorted(ends, deltas[:, Delta.ROW])
         assert (deltas[:, Delta.EVENT] == following).all()
+
+
+def test_a_new_day_leaves_no_gap_either() -> None:
+    batch = PROFILES["snapshots"](24, ROWS)
+    cut = trace(batch, every(97, batch), between=new_day)
+    closings = cut.closings[cut.closings[:, Closing.BOOK] == 0]
+    assert closings[:, Closing.EVENT].tolist() == list(range(len(closings)))
+    assert len(closings) > 300
 
 
 def test_only_a_snapshot_of_an_earlier_batch_ends_before_the_batch() -> None:

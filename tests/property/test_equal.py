@@ -10,7 +10,7 @@ from tests.property.compare import Pair, assert_same, first_difference
 from tests.property.profiles import PROFILES
 from tests.streams import random_stream
 
-ROWS = {1: 6_000, 2: 10_000, 7: 20_000, 64: 40_000, 1_000_000: 50_000}
+ROWS = {1: 3_000, 2: 6_000, 7: 16_000, 64: 36_000, 1_000_000: 52_000}
 """Rows to feed, by the size of the batches; the smaller they are, the longer it takes."""
 FULL_EVERY = {"deep": 3_000, "many_books": 4_000, "sparse": 500}
 
@@ -32,7 +32,7 @@ def test_there_are_a_million_records() -> None:
 @pytest.mark.parametrize("profile", ["adversarial", "snapshots", "top_of_book", "partial"])
 def test_all_is_compared_after_every_record(profile: str) -> None:
     pair = Pair(f"{profile}, seed 7, one by one", full_every=1)
-    pair.feed_in_batches(PROFILES[profile](7, 2_000), 1)
+    pair.feed_in_batches(PROFILES[profile](7, 1_000), 1)
 
 
 @pytest.mark.parametrize(("bbo", "deltas"), [(False, False), (True, False), (False, True)])
@@ -49,12 +49,12 @@ def test_the_books_are_the_same_whatever_is_kept(bbo: bool, deltas: bool) -> Non
 
 
 def test_a_difference_is_found_and_named() -> None:
-    batch = random_stream(1, 500)
+    batch = random_stream(1, 500, books=1, tob_books=0)
     engine, oracle = BookEngine(), Oracle()
     engine.fold(batch)
-    for record in list(records(batch))[:-3]:
+    for record in list(records(batch))[:-1]:
         oracle.apply(record)
-    with pytest.raises(AssertionError, match=r"seed 1: engine != oracle at \[\(1, 100\)\]"):
+    with pytest.raises(AssertionError, match=r"seed 1: engine != oracle at \[\(1, 100\)\]\[\w+\]"):
         assert_same(engine, oracle, "seed 1")
 
 

@@ -116,4 +116,4 @@ class Feed(RuleBasedStateMachine):
 
 
 TestFeed = Feed.TestCase
-TestFeed.settings = settings(max_examples=80, stateful_step_count=40)
+TestFeed.settings = settings(max_examples=100, stateful_step_count=40)

@@ -44,6 +44,12 @@ def rebuilt(engine: BookEngine) -> BookEngine:
     return engine
 
 
+def new_day(engine: BookEngine) -> BookEngine:
+    """The engine told that a new day's stream begins."""
+    engine.mark_new_day()
+    return engine
+
+
 def trace(
     batch: MboBatch,
     cuts: Iterable[int],

@@ -59,8 +59,8 @@ def test_every_mutant_of_a_function_is_made() -> None:
 def test_a_mutant_is_another_program(path: Path) -> None:
     source = path.read_text()
     count = count_mutants(source)
-    changed = [mutant(source, number).source for number in range(0, count, 10)]
-    assert len(set(changed)) == len(changed) > 10
+    changed = [mutant(source, number).source for number in range(0, count, 30)]
+    assert len(set(changed)) == len(changed) > 5
     for text in changed:
         compile(text, path.name, "exec")
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from batonics.book.engine import BookEngine
+import numpy as np
+
+from batonics.book.engine import BookEngine, Levels
 from batonics.model.mbo import UNDEF_TIMESTAMP, Flag, MboBatch, slice_batch
 
 
@@ -45,45 +47,42 @@ class _Output:
 
     def rows(self) -> list[Row]:
         """One engine, folded on to each record at which some window ended."""
-        needed = sorted({window.row for _, _, window in self.windows})
-        ladders: dict[tuple[int, int], list[tuple[int, int, int, int]]] = {}
+        ended: dict[int, set[int]] = {}
+        for book, _, window in self.windows:
+            ended.setdefault(window.row, set()).add(book)
+        ladders: dict[tuple[int, int], tuple[int | None, ...]] = {}
         engine, done = BookEngine(), 0
-        for row in needed:
+        for row in sorted(ended):
             engine.fold(slice_batch(self.batch, done, row + 1))
             done = row + 1
-            of_row = {book for book, _, window in self.windows if window.row == row}
-            for book, *level in zip(*(c.tolist() for c in engine.levels()), strict=True):
-                if book in of_row:
-                    ladders.setdefault((row, book), []).append(tuple(level))
+            levels = engine.levels()
+            for book in ended[row]:
+                ladders[row, book] = self._levels(levels, book)
         return [
-            self._row(book, label, window, ladders.get((window.row, book), []))
+            Row(
+                label,
+                _time(self.batch.ts_event[window.row]),
+                _time(self.batch.ts_recv[window.row]),
+                int(self.batch.sequence[window.row]),
+                *self.keys[book],
+                window.events,
+                ladders[window.row, book],
+            )
             for book, label, window in self.windows
         ]
 
-    def _row(
-        self,
-        book: int,
-        label: int | None,
-        window: _Window,
-        ladder: list[tuple[int, int, int, int]],
-    ) -> Row:
-        bids = [level[1:] for level in ladder if level[0] == 0]
-        asks = [level[1:] for level in ladder if level[0] == 1]
-        absent = [(None, 0, 0)] * self.depth
-        levels = tuple(
+    def _levels(self, levels: Levels, book: int) -> tuple[int | None, ...]:
+        ladders: list[list[tuple[int | None, int, int]]] = []
+        for side in (0, 1):
+            best = np.flatnonzero((levels.book == book) & (levels.side == side))[: self.depth]
+            columns = (levels.price, levels.size, levels.count)
+            found = zip(*(column[best].tolist() for column in columns), strict=True)
+            ladders.append([*found, *[(None, 0, 0)] * (self.depth - len(best))])
+        return tuple(
             value
-            for bid, ask in list(zip(bids + absent, asks + absent, strict=False))[: self.depth]
+            for bid, ask in zip(*ladders, strict=True)
             for pair in zip(bid, ask, strict=True)
             for value in pair
-        )
-        return Row(
-            label,
-            _time(self.batch.ts_event[window.row]),
-            _time(self.batch.ts_recv[window.row]),
-            int(self.batch.sequence[window.row]),
-            *self.keys[book],
-            window.events,
-            levels,
         )
 
 

@@ -1,0 +1,12 @@
+"""Kernels are compiled before the first command runs, so that none of them says that it compiles."""
+
+from __future__ import annotations
+
+import pytest
+
+from batonics.jobs.warm import warm
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm_kernels() -> None:
+    warm()

@@ -1,0 +1,154 @@
+"""Memory does not grow with the input, and a few bytes cannot be made to cost much.
+
+The rule: a process is measured by what its kernel says of it (the peak of its resident pages),
+against the same command with a small input.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import pytest
+
+from batonics.model.mbo import Action, Side
+from tests.integration.command import SAMPLE, SCRIPT, environment
+from tests.integration.files import DAY_NS, adds, decompress, encode, metadata, record
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+STREAM_BYTES = 320 << 20
+GROWTH_BYTES_MAX = 96 << 20
+BOMB_BYTES = 1 << 30
+BOMB_FILE_BYTES_MAX = 1 << 20
+CPU_S_MAX = 20
+"""Of processor time; a gigabyte of records takes three seconds here."""
+
+
+class Measured(NamedTuple):
+    """A process that has ended."""
+
+    code: int
+    err: str
+    peak_bytes: int
+    cpu_s: float
+
+
+def measure(*arguments: str | Path, stdin: Iterable[bytes] = ()) -> Measured:
+    """Run `batonics ARGUMENTS`, feeding it, and see what it took."""
+    process = subprocess.Popen(
+        [*SCRIPT, *map(str, arguments)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    )
+    assert process.stdin is not None
+    assert process.stderr is not None
+    feeder = threading.Thread(target=_feed, args=(process.stdin, stdin))
+    feeder.start()
+    said = process.stderr.read().decode()
+    feeder.join()
+    process.stderr.close()
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    cpu_s = used.ru_utime + used.ru_stime
+    return Measured(process.returncode, said, used.ru_maxrss << 10, cpu_s)
+
+
+def _feed(pipe: IO[bytes], data: Iterable[bytes]) -> None:
+    try:
+        with pipe:
+            for piece in data:
+                pipe.write(piece)
+    except BrokenPipeError:
+        return  # it has refused the rest, as the caller will see
+
+
+def days(count: int) -> Iterator[bytes]:
+    """The sample's records again and again; each time they begin by clearing every book."""
+    data = decompress(SAMPLE.read_bytes())
+    records_at = 8 + int.from_bytes(data[4:8], "little")
+    yield data[:records_at]
+    for _ in range(count):
+        yield data[records_at:]
+
+
+@pytest.fixture(scope="module")
+def small() -> Measured:
+    """The sample once, by the pipe."""
+    return measure("reconstruct", "-q", "-", stdin=days(1))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("reconstruct", "-q", "--out", "-", "-"),
+        ("reconstruct", "-q", "--at", "2027-01-01", "--symbols", "SIM1,SIM2", "-"),
+        ("inspect", "-"),
+    ],
+    ids=["reconstruct", "at", "inspect"],
+)
+def test_memory_stays_flat_over_a_long_stream(arguments: tuple[str, ...], small: Measured) -> None:
+    count = -(-STREAM_BYTES // sum(map(len, days(1))))
+    large = measure(*arguments, stdin=days(count))
+    assert large.code == small.code == 0, large.err
+    growth_bytes = large.peak_bytes - small.peak_bytes
+    print(f"{count} days: {large.peak_bytes >> 20} MiB, one: {small.peak_bytes >> 20} MiB")
+    assert growth_bytes < GROWTH_BYTES_MAX
+
+
+def _inflated(head: bytes, filler: bytes, size: int = BOMB_BYTES) -> bytes:
+    """A frame of the head, and then of the filler over and over, in few bytes."""
+    packer = zstd.ZstdCompressor(level=1)
+    block = filler * max(1, (8 << 20) // len(filler))
+    parts = [packer.compress(head)]
+    parts += [packer.compress(block) for _ in range(size // len(block))]
+    return b"".join([*parts, packer.flush()])
+
+
+def _wide_window() -> bytes:
+    options = {zstd.CompressionParameter.window_log: 27}
+    packer = zstd.ZstdCompressor(options=options)
+    return packer.compress(metadata() + encode(adds(20))) + packer.flush()
+
+
+TRADE = encode([record(Action.TRADE, side=Side.NONE, order_id=0, ts_recv=DAY_NS)])
+BOMBS: dict[str, tuple[bytes, bytes, int, str]] = {
+    "zeros": (b"", bytes(64), 3, "neither DBN, zstd nor NDJSON: it starts with 00 00"),
+    "zero-records": (metadata(), bytes(64), 3, "record 0: length byte is 0, expected 12"),
+    "metadata": (b"DBN\x03\xff\xff\xff\0", bytes(64), 3, "byte 4: metadata claims 16777223 bytes"),
+    "spaces": (b"", b" " * 64, 3, "neither DBN, zstd nor NDJSON: it starts with 20 20"),
+    "one-line": (b'{"type":"', b"x" * 64, 3, "the line is longer than 1048576 bytes"),
+    "records": (metadata(), TRADE, 0, ""),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_bomb_costs_little(name: str, tmp_path: Path, small: Measured) -> None:
+    head, filler, code, words = BOMBS[name]
+    path = tmp_path / "bomb.zst"
+    path.write_bytes(_inflated(head, filler))
+    assert path.stat().st_size < BOMB_FILE_BYTES_MAX
+    bomb = measure("reconstruct", "-q", path)
+    assert bomb.code == code, bomb.err
+    assert words in bomb.err
+    assert bomb.peak_bytes - small.peak_bytes < GROWTH_BYTES_MAX
+    assert bomb.cpu_s < CPU_S_MAX
+
+
+def test_a_frame_that_needs_a_huge_window_is_refused(tmp_path: Path, small: Measured) -> None:
+    path = tmp_path / "wide.zst"
+    path.write_bytes(_wide_window())
+    wide = measure("reconstruct", "-q", path)
+    assert wide.code == 3
+    assert "needs a window of more than 32 MiB" in wide.err
+    assert wide.peak_bytes < small.peak_bytes + GROWTH_BYTES_MAX

@@ -1,0 +1,169 @@
+"""Several files are one stream: names, days, statuses, and inputs of other forms.
+
+The rule: a book that goes on over files is what one file of all its records would give.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from batonics.model.mbo import Action, Flag, Side
+from batonics.model.times import NS_PER_DAY
+from tests.golden.files import ESH4_DAYS
+from tests.integration.command import books, complaint, here
+from tests.integration.files import DAY_NS, SMALL, adds, encode, metadata, record
+
+NDJSON_1 = b"""\
+{"type":"add","symbol":"AAA","side":"bid","oid":1,"px":100000000000,"qty":10,"seq":1,"ts_ns":1}
+{"type":"add","symbol":"AAA","side":"bid","oid":2,"px":100000000000,"qty":5,"seq":2,"ts_ns":2}
+{"type":"add","symbol":"BBB","side":"ask","oid":1,"px":101500000000,"qty":7,"seq":3,"ts_ns":3}
+{"type":"fill","symbol":"AAA","oid":1,"qty":4,"seq":4,"ts_ns":4}
+"""
+NDJSON_2 = b"""\
+{"type":"modify","symbol":"BBB","oid":1,"qty":3,"seq":5,"ts_ns":5}
+{"type":"add","symbol":"CCC","side":"bid","oid":9,"px":1,"qty":1,"seq":6,"ts_ns":6}
+{"type":"modify","symbol":"AAA","oid":1,"qty":8,"seq":7,"ts_ns":7}
+{"type":"cancel","symbol":"CCC","oid":9,"seq":8,"ts_ns":8}"""
+
+
+def load(*arguments: str | Path) -> list[dict[str, Any]]:
+    """The books of a command, with queues."""
+    document: dict[str, list[dict[str, Any]]] = orjson.loads(books("--orders", *arguments))
+    return document["books"]
+
+
+def write(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path
+
+
+def test_the_second_day_after_the_first_is_the_second_day_alone(test_data: Path) -> None:
+    first, second = (test_data / day for day in ESH4_DAYS)
+    (alone,) = load(second)
+    (both,) = load(first, second)
+    (only_first,) = load(first)
+    assert only_first["status"] == both["status"] == alone["status"] == "synced"
+    # What is there when a snapshot comes is replaced by it, and counted.
+    assert both["anomalies"].pop("snapshot_replaced") == 1
+    assert alone["anomalies"].pop("snapshot_replaced") == 0
+    assert not any(both["anomalies"].values())
+    assert both.pop("events") == alone.pop("events") + only_first["events"]
+    assert both == alone
+
+
+def test_two_halves_of_a_day_are_the_day(tmp_path: Path) -> None:
+    rows = adds(40)
+    halves = [
+        write(tmp_path / f"{number}.dbn", metadata() + encode(half))
+        for number, half in enumerate((rows[:17], rows[17:]))
+    ]
+    whole = write(tmp_path / "whole.dbn", metadata() + encode(rows))
+    assert books(*halves, "--orders") == books(whole, "--orders")
+    # A fragment has no metadata: the names of the first file go on.
+    fragment = write(tmp_path / "fragment.dbn", encode(rows[17:]))
+    assert books(halves[0], fragment, "--orders") == books(whole, "--orders")
+
+
+def test_a_new_day_without_a_snapshot_is_cold(tmp_path: Path) -> None:
+    clear = record(Action.CLEAR, side=Side.NONE, price=0, size=0, order_id=0)
+    first = write(tmp_path / "1.dbn", metadata() + encode([clear, *adds(1)]))
+    same_day = write(tmp_path / "2.dbn", metadata() + encode(adds(3, ts_recv=DAY_NS + 10**9)))
+    next_day = write(tmp_path / "3.dbn", metadata() + encode(adds(3, ts_recv=DAY_NS + NS_PER_DAY)))
+    assert [book["status"] for book in load(first)] == ["synced"]
+    assert load(first, same_day)[0]["status"] == "synced"
+    assert load(first, next_day)[0]["status"] == "cold"
+    # The books stay as they are: good-till-cancelled orders are not gone overnight.
+    assert load(first, next_day)[0]["bids"] == load(first, same_day)[0]["bids"]
+
+
+def test_a_new_day_with_a_snapshot_is_synced(tmp_path: Path) -> None:
+    flags = int(Flag.SNAPSHOT | Flag.BAD_TS_RECV)
+    day = DAY_NS + NS_PER_DAY
+    snapshot = [
+        record(Action.ADD, order_id=50, size=5, flags=flags, ts_recv=day),
+        record(Action.ADD, order_id=51, size=6, flags=flags | int(Flag.LAST), ts_recv=day),
+    ]
+    first = write(tmp_path / "1.dbn", metadata() + encode(adds(5)))
+    second = write(tmp_path / "2.dbn", metadata() + encode(snapshot))
+    book, other = load(first, second)
+    assert (book["status"], other["status"]) == ("synced", "cold")
+    (level,) = book["bids"]
+    assert level["orders"] == [{"order_id": 50, "size": 5}, {"order_id": 51, "size": 6}]
+    assert book["anomalies"]["snapshot_replaced"] == 1
+
+
+def test_names_are_those_of_the_day(tmp_path: Path) -> None:
+    first = write(tmp_path / "1.dbn", SMALL)
+    other = {"CCC": 3}
+    second = write(
+        tmp_path / "2.dbn",
+        metadata(other) + encode([record(Action.ADD, instrument_id=3, order_id=1)]),
+    )
+    assert [book["symbol"] for book in load(first, second)] == ["AAA", "BBB", "CCC"]
+    assert [book["symbol"] for book in load(first, second, "--symbols", "CCC,AAA")] == [
+        "AAA",
+        "CCC",
+    ]
+
+
+def test_two_ndjson_files_share_their_symbols(tmp_path: Path) -> None:
+    first, second = write(tmp_path / "1", NDJSON_1), write(tmp_path / "2", NDJSON_2)
+    whole = write(tmp_path / "whole", NDJSON_1 + NDJSON_2)
+    assert books(first, second, "--orders") == books(whole, "--orders")
+    found = {book["symbol"]: (book["bids"], book["asks"]) for book in load(first, second)}
+    assert found == {
+        "AAA": (
+            [
+                {
+                    "price": "100",
+                    "price_1e9": 100_000_000_000,
+                    "size": 13,
+                    "count": 2,
+                    # A fill takes 4 and keeps the place; growing to 8 goes to the back.
+                    "orders": [{"order_id": 2, "size": 5}, {"order_id": 1, "size": 8}],
+                }
+            ],
+            [],
+        ),
+        "BBB": (
+            [],
+            [
+                {
+                    "price": "101.5",
+                    "price_1e9": 101_500_000_000,
+                    "size": 3,
+                    "count": 1,
+                    "orders": [{"order_id": 1, "size": 3}],
+                }
+            ],
+        ),
+        "CCC": ([], []),
+    }
+
+
+def test_ndjson_and_dbn_do_not_mix(tmp_path: Path) -> None:
+    ndjson, dbn = write(tmp_path / "1", NDJSON_1), write(tmp_path / "2", SMALL)
+    for paths in ((ndjson, dbn), (dbn, ndjson)):
+        words = complaint(here("reconstruct", *paths), 2)
+        assert words.startswith("NDJSON and DBN")
+
+
+@pytest.mark.parametrize("name", ["test_data.mbo.v1.dbn.zst", "test_data.mbo.v2.dbn.zst"])
+def test_older_versions_give_the_same_books(name: str, test_data: Path) -> None:
+    directory = test_data / "dbn-versions"
+    assert books(directory / name, "--orders") == books(
+        directory / "test_data.mbo.v3.dbn.zst", "--orders"
+    )
+
+
+def test_a_live_stream_of_mixed_records_is_named_by_its_mappings(test_data: Path) -> None:
+    path = test_data / "dbn-versions" / "live-mixed.v3.dbn.zst"
+    (book,) = load(path)
+    assert book["symbol"] == "ESZ4"
+    report = orjson.loads(here("inspect", "--json", path).out)
+    assert report["files"][0]["other_records"]["0x16"] == 20
+    assert report["files"][0]["mbo_records"] == report["records"] == 5

@@ -1,0 +1,81 @@
+"""Times between nanoseconds and text: exact to the nanosecond, over the whole range of DBN."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batonics.model.errors import UsageError
+from batonics.model.mbo import UNDEF_TIMESTAMP
+from batonics.model.times import format_time, parse_duration, parse_time
+
+TIMES = st.integers(0, UNDEF_TIMESTAMP - 1)
+
+
+@given(TIMES)
+def test_text_is_exact_and_comes_back(ts_ns: int) -> None:
+    text = format_time(ts_ns)
+    assert text is not None
+    assert len(text) == len("2025-09-24T21:59:00.000000000Z")
+    moment = datetime.strptime(text[:-11], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
+    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    assert (since.days * 86_400 + since.seconds) * 10**9 + int(text[-10:-1]) == ts_ns
+    assert parse_time(text) == parse_time(str(ts_ns)) == ts_ns
+
+
+@given(TIMES, TIMES)
+def test_text_sorts_as_time_does(one: int, other: int) -> None:
+    assert ((format_time(one) or "") < (format_time(other) or "")) == (one < other)
+
+
+def test_the_undefined_time_has_no_text() -> None:
+    assert format_time(UNDEF_TIMESTAMP) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1970-01-02", "1970-01-02T00:00:00.000000000Z"),
+        ("2025-09-24T21:59", "2025-09-24T21:59:00.000000000Z"),
+        ("2025-09-24 21:59:00.5Z", "2025-09-24T21:59:00.500000000Z"),
+        ("2025-09-24T16:59:00.000000001-05:00", "2025-09-24T21:59:00.000000001Z"),
+        ("2025-09-25T03:29:00+0530", "2025-09-24T21:59:00.000000000Z"),
+        (" 1758751140000000001 ", "2025-09-24T21:59:00.000000001Z"),
+    ],
+)
+def test_other_spellings_are_read(text: str, expected: str) -> None:
+    assert format_time(parse_time(text)) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "now", "2025-13-01", "2025-02-29", "2025-09-24T25:00", "24.09.2025", "2025-09-24T1:00",
+     "2025-09-24T10:00:00.0000000001", "1e18", "-1"],
+)  # fmt: skip
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="not a time"):
+        parse_time(text)
+
+
+@pytest.mark.parametrize("text", ["1969-12-31", str(UNDEF_TIMESTAMP), "2554-07-22", "9999-12-31"])
+def test_what_is_outside_the_range_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="outside the range"):
+        parse_time(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "ns"),
+    [("1ns", 1), ("5us", 5_000), ("100ms", 10**8), ("1s", 10**9), (" 2m ", 12 * 10**10),
+     ("1h", 3_600 * 10**9), ("1d", 86_400 * 10**9)],
+)  # fmt: skip
+def test_durations(text: str, ns: int) -> None:
+    assert parse_duration(text) == ns
+
+
+@pytest.mark.parametrize("text", ["", "0s", "s", "1", "1.5s", "-1s", "1 s", "1week", "event"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="not a duration"):
+        parse_duration(text)
