@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from batonics.book.ladder_kernels import (
     BEST,
-    CAPACITY,
     EMPTIES,
     FIRST_CAPACITY,
     IN_RUN,
@@ -24,7 +23,6 @@ from batonics.book.ladder_kernels import (
     drop_level,
     open_run,
     raise_level,
-    widen_run,
 )
 from batonics.book.state import (
     ASK,
@@ -84,7 +82,7 @@ B_KEY, STATUS, SNAPSHOT_OPEN = int(Book.KEY), int(Book.STATUS), int(Book.SNAPSHO
 EVENTS, LAST_ROW = int(Book.EVENTS), int(Book.LAST_ROW)
 FLOOR = int(Ladder.FLOOR)
 T_PRIORITY, T_ORDERS, T_LEVELS = int(Total.PRIORITY), int(Total.ORDERS), int(Total.LEVELS)
-T_BOOKS, T_POOL = int(Total.BOOKS), int(Total.POOL)
+T_BOOKS, T_POOL, T_WIDEST = int(Total.BOOKS), int(Total.POOL), int(Total.WIDEST)
 T_DELTAS, T_CLOSINGS = int(Total.DELTAS), int(Total.CLOSINGS)
 SYNCED, STALE = int(Status.SYNCED), int(Status.STALE)
 DONE, ROOM_ORDERS, ROOM_LEVELS = int(Room.DONE), int(Room.ORDERS), int(Room.LEVELS)
@@ -116,7 +114,8 @@ def lacking_room(state: State, out: Outputs) -> int:
         return ROOM_ORDERS
     if 2 * (totals[T_LEVELS] + BLOCK) > len(state.levels) // SLOT:
         return ROOM_LEVELS
-    if totals[T_POOL] + 2 * BLOCK * FIRST_CAPACITY > len(state.run_keys):
+    # Each record may bring a book with two runs, or widen one.
+    if totals[T_POOL] + 2 * BLOCK * (FIRST_CAPACITY + totals[T_WIDEST]) > len(state.run_keys):
         return ROOM_POOL
     if len(out.deltas) > 0 and (totals[T_DELTAS] + 2 * BLOCK) * DELTA_WORDS > len(out.deltas):
         return ROOM_DELTAS
@@ -602,17 +601,6 @@ def fold(
                         if new < 0:
                             new = ~new
                             levels_taken += 1
-                        ladder = row + BID + (ASK - BID) * side
-                        if (
-                            levels[at(new * SLOT + L_SIZE)] == 0
-                            and books[at(ladder + LENGTH)] == books[at(ladder + CAPACITY)]
-                        ):
-                            if totals[T_POOL] + 2 * books[at(ladder + CAPACITY)] > len(
-                                state.run_keys
-                            ):
-                                first, length, stop = i, 0, ROOM_POOL
-                                break
-                            totals[T_POOL] = widen_run(state, ladder, totals[T_POOL])
                     if anomaly >= 0:
                         state.anomalies[book * ANOMALIES + anomaly] += 1
                     given, count = size, ONE

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from batonics.book.state import SLOT, Ladder, State
+from batonics.book.state import SLOT, Ladder, State, Total
 from batonics.book.table_kernels import L_KEY, L_OWNER, L_SIZE
 from batonics.native import as_word, at, inlined, outlined
 
@@ -20,6 +20,7 @@ FIRST_CAPACITY = 16
 EMPTIES_MIN = 16
 """A run is compacted when it has more empty levels than this plus half its length."""
 IN_RUN = 1
+T_POOL, T_WIDEST = int(Total.POOL), int(Total.WIDEST)
 
 
 @outlined
@@ -71,6 +72,26 @@ def compact(
     return kept - start
 
 
+@outlined
+def widen_run(
+    books: NDArray[np.int64],
+    run_keys: NDArray[np.int64],
+    run_slots: NDArray[np.int32],
+    totals: NDArray[np.int64],
+    ladder: int,
+) -> None:
+    """Move a full run to the pool's mark, with twice the capacity."""
+    start, length, pool = books[ladder + START], books[ladder + LENGTH], totals[T_POOL]
+    for i in range(length):
+        run_keys[pool + i] = run_keys[start + i]
+        run_slots[pool + i] = run_slots[start + i]
+    capacity = 2 * books[ladder + CAPACITY]
+    books[ladder + START] = pool
+    books[ladder + CAPACITY] = capacity
+    totals[T_POOL] = pool + capacity
+    totals[T_WIDEST] = max(totals[T_WIDEST], capacity)
+
+
 @inlined
 def raise_level(state: State, ladder: int, place: int) -> None:
     """A level that was empty has got size: see that it is in the run."""
@@ -80,7 +101,10 @@ def raise_level(state: State, ladder: int, place: int) -> None:
         books[at(ladder + EMPTIES)] -= 1
         return
     levels[at(slot + L_OWNER)] |= IN_RUN
-    start, length = books[at(ladder + START)], books[at(ladder + LENGTH)]
+    length = books[at(ladder + LENGTH)]
+    if length == books[at(ladder + CAPACITY)]:
+        widen_run(books, state.run_keys, state.run_slots, state.totals, ladder)
+    start = books[at(ladder + START)]
     books[at(ladder + LENGTH)] = length + 1
     key, end = levels[at(slot + L_KEY)], start + length
     if length == 0 or state.run_keys[at(end - 1)] < key:
@@ -133,16 +157,3 @@ def open_run(books: NDArray[np.int64], ladder: int, none: int, pool: int) -> int
     books[at(ladder + BEST)] = none
     books[at(ladder + EMPTIES)] = 0
     return pool + FIRST_CAPACITY
-
-
-@inlined
-def widen_run(state: State, ladder: int, pool: int) -> int:
-    """Move a full run to the pool's mark with twice the capacity; the mark after it."""
-    books = state.books
-    start, length = books[at(ladder + START)], books[at(ladder + LENGTH)]
-    for i in range(length):
-        state.run_keys[at(pool + i)] = state.run_keys[at(start + i)]
-        state.run_slots[at(pool + i)] = state.run_slots[at(start + i)]
-    books[at(ladder + START)] = pool
-    books[at(ladder + CAPACITY)] *= 2
-    return as_word(pool + books[at(ladder + CAPACITY)])

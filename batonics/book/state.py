@@ -91,6 +91,7 @@ class Total(IntEnum):
     POOL = 4  # words of the pool of runs given out
     DELTAS = 5
     CLOSINGS = 6
+    WIDEST = 7  # the greatest capacity of a run
 
 
 class Status(IntEnum):

@@ -36,7 +36,7 @@ class Done(NamedTuple):
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """This process's environment, with our package in reach."""
+    """The environment of this process, with our package in reach."""
     return {**os.environ, "PYTHONPATH": str(ROOT), **changes}
 
 

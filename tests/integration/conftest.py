@@ -1,4 +1,4 @@
-"""Kernels are compiled before the first command runs, so that none of them says that it compiles."""
+"""Kernels are compiled before the first command runs, so that none has to say that it compiles."""
 
 from __future__ import annotations
 

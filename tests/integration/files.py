@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from batonics.codec.dbn import encode_records
 from batonics.codec.metadata import DatedSymbol, Metadata, SymbolMapping, encode_metadata
@@ -82,6 +83,11 @@ def damaged(byte: int, value: int, *, index: int = 3) -> bytes:
     data = bytearray(SMALL)
     data[RECORDS_AT + 56 * index + byte] = value
     return bytes(data)
+
+
+def names(directory: Path) -> list[str]:
+    """What is in a directory, sorted."""
+    return sorted(path.name for path in directory.iterdir())
 
 
 def compress(data: bytes) -> bytes:

@@ -37,12 +37,12 @@ class Verdict(NamedTuple):
     rows: int = 0
 
 
-class _Damage(Exception):
+class _DamageError(Exception):
     def __init__(self, offset: int) -> None:
         self.offset = offset
 
 
-def judge(data: bytes) -> Verdict:
+def judge(data: bytes) -> Verdict:  # noqa: PLR0911 - one for each way to be refused
     """The verdict on a whole stream that begins with DBN metadata, or with an MBO record."""
     if data[:2] == bytes([WORDS[MBO], MBO]):
         return _records(data, 0, WORDS, ts_out=False)
@@ -60,7 +60,7 @@ def judge(data: bytes) -> Verdict:
     metadata = _Metadata(data[:stop])
     try:
         metadata.read()
-    except _Damage as damage:
+    except _DamageError as damage:
         return Verdict(refused=True, byte_offset=damage.offset)
     if metadata.schema not in (0, UNDEFINED_U16):
         return Verdict(refused=True)
@@ -126,7 +126,7 @@ class _Metadata:
 
     def refuse_if(self, wrong: bool, offset: int) -> None:
         if wrong:
-            raise _Damage(offset)
+            raise _DamageError(offset)
 
     def skip(self, size: int) -> bytes:
         self.refuse_if(self.at + size > len(self.data), self.at)
@@ -149,7 +149,7 @@ class _Metadata:
         try:
             text = field[:end].decode()
         except UnicodeDecodeError as error:
-            raise _Damage(start + error.start) from None
+            raise _DamageError(start + error.start) from None
         digits = set(text) <= set("0123456789")
         self.refuse_if(numeric and text != "" and not (digits and int(text) < 2**32), start)
 
@@ -158,5 +158,5 @@ class _Metadata:
         try:
             date(number // 10_000, number // 100 % 100, number % 100)
         except (ValueError, OverflowError):
-            raise _Damage(self.at - 4) from None
+            raise _DamageError(self.at - 4) from None
         return number

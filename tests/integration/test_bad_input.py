@@ -26,6 +26,7 @@ from tests.integration.files import (
     damaged,
     encode,
     metadata,
+    names,
 )
 
 AT_3 = f"byte {RECORDS_AT + 56 * 3}, record 3: "
@@ -69,7 +70,7 @@ def output(tmp_path: Path) -> Path:
 
 
 def assert_untouched(output: Path) -> None:
-    assert os.listdir(output.parent) == [output.name]
+    assert names(output.parent) == [output.name]
     assert output.read_bytes() == OLD
 
 
@@ -104,7 +105,7 @@ def _circle(directory: Path) -> Path:
     return directory / "circle"
 
 
-def _unreadable(directory: Path) -> Path:
+def _unreadable(_: Path) -> Path:
     # What no one may read, not even root: reading the first page of one's own memory fails.
     return Path("/proc/self/mem")
 
@@ -204,7 +205,7 @@ def test_an_interrupt_ends_a_run_that_waits_for_a_silent_pipe(output: Path) -> N
         env=environment(),
     ) as process:
         # Once the temporary file is there, all is imported and the run waits for its input.
-        _await(lambda: len(os.listdir(output.parent)) == 2)
+        _await(lambda: len(names(output.parent)) == 2)
         time.sleep(0.2)
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 130

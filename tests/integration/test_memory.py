@@ -116,7 +116,7 @@ def _inflated(head: bytes, filler: bytes, size: int = BOMB_BYTES) -> bytes:
 
 
 def _wide_window() -> bytes:
-    options = {zstd.CompressionParameter.window_log: 27}
+    options = {int(zstd.CompressionParameter.window_log): 27}
     packer = zstd.ZstdCompressor(options=options)
     return packer.compress(metadata() + encode(adds(20))) + packer.flush()
 

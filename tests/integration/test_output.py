@@ -29,7 +29,7 @@ from tests.integration.command import (
     environment,
     here,
 )
-from tests.integration.files import SMALL
+from tests.integration.files import SMALL, names
 
 OLD = b'{"an older":"output"}\n'
 FULL_BYTES = 20_000
@@ -47,7 +47,7 @@ def output(tmp_path: Path) -> Path:
 
 
 def assert_untouched(output: Path) -> None:
-    assert os.listdir(output.parent) == [output.name]
+    assert names(output.parent) == [output.name]
     assert output.read_bytes() == OLD
 
 

@@ -42,7 +42,7 @@ main()
 """
 
 
-class Stop(Exception):
+class StopError(Exception):
     """Ends a run at a batch."""
 
 
@@ -60,12 +60,12 @@ def run_until(request: Request, batches: int | None) -> Reconstruction | None:
         nonlocal seen
         seen += 1
         if seen == batches:
-            raise Stop
+            raise StopError
 
     run.progress = count
     try:
         run.run()
-    except Stop:
+    except StopError:
         return None
     return run
 

@@ -36,12 +36,12 @@ def test_items_come_in_order(count: int, items_max: int) -> None:
 
 
 def test_an_error_comes_after_the_items_before_it() -> None:
-    seen = []
-    with pytest.raises(DamagedInputError, match="odd") as raised:
-        for item in read_ahead(numbers(5, DamagedInputError("odd", byte_offset=9)), 2, nothing):
-            seen.append(item)
-    assert seen == list(range(5))
-    assert raised.value.byte_offset == 9
+    damage = DamagedInputError("odd", byte_offset=9)
+    ahead = read_ahead(numbers(5, damage), 2, nothing)
+    assert [next(ahead) for _ in range(5)] == list(range(5))
+    with pytest.raises(DamagedInputError) as raised:
+        next(ahead)
+    assert raised.value is damage
 
 
 @pytest.mark.parametrize("taken", [0, 1, 7])
@@ -50,11 +50,10 @@ def test_an_error_passes_through_two_threads(taken: int) -> None:
     def chained() -> Generator[int, None, None]:
         yield from read_ahead(numbers(taken, InputError("gone")), 4, nothing)
 
-    seen = []
+    ahead = read_ahead(chained(), 4, nothing)
+    assert [next(ahead) for _ in range(taken)] == list(range(taken))
     with pytest.raises(InputError, match="gone"):
-        for item in read_ahead(chained(), 4, nothing):
-            seen.append(item)
-    assert seen == list(range(taken))
+        next(ahead)
 
 
 def test_no_more_is_made_than_is_asked_for() -> None:
