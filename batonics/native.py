@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -97,8 +98,12 @@ def cache_directories() -> list[Path]:
     named = os.environ.get("BATONICS_CACHE_DIR")
     if named:
         return [Path(named)]
+    beside = PACKAGE / "__pycache__" / "kernels"
     home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return [PACKAGE / "__pycache__" / "kernels", Path(home).expanduser() / "batonics" / "kernels"]
+    try:
+        return [beside, Path(home).expanduser() / "batonics" / "kernels"]
+    except RuntimeError:  # a user without a home, as in a container
+        return [beside]
 
 
 @cache
@@ -161,6 +166,9 @@ class _KernelCache(caching._Cache):
                 found = directory.load_overload(sig, target_context)
             except OSError:
                 continue  # not readable here: the next directory, or a compilation
+            except Exception:  # noqa: BLE001 - a damaged pickle may raise anything
+                _forget(directory)
+                continue
             if found is not None:
                 return found
         for announce in _announce:
@@ -186,6 +194,12 @@ class _KernelCache(caching._Cache):
     def flush(self) -> None:
         for directory in self._caches:
             directory.flush()
+
+
+def _forget(directory: _DirectoryCache) -> None:
+    """Empty a damaged cache, so that the kernels are compiled and kept anew."""
+    with suppress(OSError):
+        directory.flush()
 
 
 @intrinsic

@@ -118,6 +118,8 @@ def _check_runs(state: State, ladders: Ladders, levels: Words) -> None:
     ends = (ladders.start + ladders.capacity)[by_start]
     assert (ends[:-1] <= ladders.start[by_start][1:]).all(), "runs overlap"
     assert ends.size == 0 or ends[-1] <= state.totals[Total.POOL], "a run beyond the pool's mark"
+    # Runs double: what a run has left behind is less than what it has.
+    assert state.totals[Total.POOL] <= 2 * ladders.capacity.sum(), "the pool is wasted"
 
     in_run = 0
     for number, (start, length) in enumerate(

@@ -107,6 +107,7 @@ def add(array: str, place: Callable[[State], int] | int, amount: int) -> Callabl
         (add("totals", Total.ORDERS, 1), "order slots taken"),
         (add("totals", Total.LEVELS, 1), "level slots taken"),
         (add("totals", Total.POOL, -20), "beyond the pool's mark"),
+        (add("totals", Total.POOL, 80), "the pool is wasted"),
     ],
 )
 def test_a_broken_state_is_noticed(change: Callable[[State], None], words: str) -> None:
