@@ -11,12 +11,10 @@ import polars as pl
 
 from batonics.book.engine import BookEngine
 from batonics.book.state import Anomaly
+from batonics.frames.schema import BOOK_SIDE, TIME
 from batonics.model.errors import UsageError
 from batonics.model.mbo import UNDEF_TIMESTAMP
 from batonics.model.symbols import SymbolMap
-
-SIDES = pl.Enum(["B", "A"])
-TIME = pl.Datetime("ns", "UTC")
 
 
 class Books:
@@ -53,7 +51,7 @@ class Books:
             _times("ts_recv", seen[:, 1]),
             pl.Series("sequence", seen[:, 2].astype(np.uint32)),
             *(pl.Series(a.name.lower(), np.ascontiguousarray(anomalies[:, a])) for a in Anomaly),
-        )
+        ).sort("publisher_id", "instrument_id")
 
     def levels(self, depth: int | None = None) -> pl.DataFrame:
         """A row a level.
@@ -109,8 +107,8 @@ class Books:
             .group_by("instrument_id", "symbol", "side", "price")
             .agg(pl.sum("size"), pl.sum("count"), pl.len().alias("publishers"))
             .with_columns(
-                # Bids fall and asks rise from the best: one order for both.
-                worse=pl.when(pl.col("side") == "B").then(-pl.col("price")).otherwise("price")
+                # Bids fall and asks rise from the best: one order for both, without overflow.
+                worse=pl.when(pl.col("side") == "B").then(-1 - pl.col("price")).otherwise("price")
             )
             .sort("instrument_id", "side", "worse")
             .with_columns(
@@ -157,7 +155,7 @@ _KEYS = ("publisher_id", "instrument_id", "symbol")
 
 
 def _side() -> pl.Expr:
-    return pl.col("side").cast(pl.UInt8).cast(SIDES)
+    return pl.col("side").cast(pl.UInt8).cat.to(BOOK_SIDE)
 
 
 def _times(name: str, ts_ns: np.ndarray[tuple[int], np.dtype[np.uint64]]) -> pl.Series:

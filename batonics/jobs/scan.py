@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import batonics.frames.namespace  # noqa: F401 - whoever scans records asks them for `.mbo` next
 from batonics.frames.scan import scan_batches
 from batonics.model.mbo import MboBatch
 from batonics.model.symbols import SymbolMap

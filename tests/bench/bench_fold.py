@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -116,7 +117,7 @@ def bench_files(name: str, batch: MboBatch) -> None:
             form: rate(
                 f"file to book.json, {form}",
                 rows,
-                median_seconds(lambda path=path: to_json(path, Path(directory))),
+                median_seconds(partial(to_json, path, Path(directory))),
             )
             for form, path in files.items()
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from pathlib import Path
 
@@ -22,7 +23,7 @@ def longest_silences(rows: list[Record]) -> list[dict[str, object]]:
         for row in rows
         if not row.flags & Flag.BAD_TS_RECV and row.ts_recv != UNDEF_TIMESTAMP
     ]
-    steps = [(late - early, early) for early, late in zip(times, times[1:], strict=False)]
+    steps = [(late - early, early) for early, late in itertools.pairwise(times)]
     longest = sorted((step for step in steps if step[0] > 0), reverse=True)[:5]
     return [{"after": format_time(start), "seconds": ns / 10**9} for ns, start in longest]
 
