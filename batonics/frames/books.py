@@ -43,15 +43,22 @@ class Books:
         """
         engine, seen = self.engine, self.engine.last_seen()
         anomalies = engine.anomalies()
-        return self._keys().with_columns(
-            pl.Series("status", [s.name.lower() for s in engine.statuses()], pl.String),
-            pl.Series("events", engine.events()),
-            pl.Series("event_open", engine.events_open()),
-            _times("ts_event", seen[:, 0]),
-            _times("ts_recv", seen[:, 1]),
-            pl.Series("sequence", seen[:, 2].astype(np.uint32)),
-            *(pl.Series(a.name.lower(), np.ascontiguousarray(anomalies[:, a])) for a in Anomaly),
-        ).sort("publisher_id", "instrument_id")
+        return (
+            self._keys()
+            .with_columns(
+                pl.Series("status", [s.name.lower() for s in engine.statuses()], pl.String),
+                pl.Series("events", engine.events()),
+                pl.Series("event_open", engine.events_open()),
+                _times("ts_event", seen[:, 0]),
+                _times("ts_recv", seen[:, 1]),
+                pl.Series("sequence", seen[:, 2].astype(np.uint32)),
+                *(
+                    pl.Series(a.name.lower(), np.ascontiguousarray(anomalies[:, a]))
+                    for a in Anomaly
+                ),
+            )
+            .sort("publisher_id", "instrument_id")
+        )
 
     def levels(self, depth: int | None = None) -> pl.DataFrame:
         """A row a level.

@@ -21,9 +21,8 @@ from batonics.sources.ahead import WAIT_MS
 
 STDIN = "-"
 READ_BYTES = 1 << 20
-COMPRESSED_READ_BYTES = 128 << 10
-CHUNKS_AHEAD_MAX = 16
-"""Chunks to read ahead: enough to ride out a slow batch, at most 16 MiB of plain bytes."""
+CHUNKS_AHEAD_MAX = 8
+"""Chunks to read ahead: enough to ride out a slow batch, at most 8 MiB of plain bytes."""
 
 
 class ChunkReader:
@@ -33,13 +32,16 @@ class ChunkReader:
         name: for people: the path, or `<stdin>`.
         size: bytes of the file as it lies on disk; None for a pipe.
         position: bytes of it read so far.
+        packed: whether it is compressed, once `begin` has been called.
         framing: the form of the plain bytes, once the first chunk is out.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.name = "<stdin>" if str(path) == STDIN else _shown(path)
         self.position = 0
+        self.packed = False
         self.framing: Framing | None = None
+        self._head = b""
         self._left = Event()
         self._file = _open(path, self.name)
         self.size = _regular_size(self._file)
@@ -52,21 +54,26 @@ class ChunkReader:
         """Say, from any thread, that nobody wants the rest: the chunks end soon."""
         self._left.set()
 
+    def begin(self) -> None:
+        """Read as much as tells whether the input is compressed."""
+        self._head, self.framing = _head(self._read(), self.name)
+        self.packed = self.framing is Framing.ZSTD
+
     def chunks(self) -> Generator[bytes, None, None]:
         """The plain bytes, in order. The first chunk is long enough to tell their form."""
         with self._file:
-            pieces = self._read(READ_BYTES)
-            head, form = _head(pieces, self.name)
-            if form is Framing.ZSTD:
+            if not self._head:
+                self.begin()
+            head, pieces = self._head, self._read()
+            if self.packed:
                 pieces = self._inflate(head)
-                head, form = _head(pieces, self.name)
-                if form is Framing.ZSTD:
+                head, self.framing = _head(pieces, self.name)
+                if self.framing is Framing.ZSTD:
                     raise InputError(f"{self.name}: zstd within zstd; unpack it first")
-            self.framing = form
             yield head
             yield from pieces
 
-    def _read(self, size: int) -> Iterator[bytes]:
+    def _read(self) -> Iterator[bytes]:
         ready = select.poll()
         ready.register(self._file, select.POLLIN)
         while True:
@@ -75,7 +82,7 @@ class ChunkReader:
                     return
             try:
                 # A pipe gives what there is: a live reader is never kept waiting for a full chunk.
-                data = os.read(self._file.fileno(), size)
+                data = os.read(self._file.fileno(), READ_BYTES)
             except OSError as error:
                 raise InputError(f"{self.name}: cannot be read: {error.strerror}") from None
             if not data:
@@ -86,7 +93,7 @@ class ChunkReader:
     def _inflate(self, head: bytes) -> Iterator[bytes]:
         inflater = ZstdInflater(source=self.name)
         yield from inflater.feed(head)
-        for data in self._read(COMPRESSED_READ_BYTES):
+        for data in self._read():
             yield from inflater.feed(data)
         inflater.close()
 

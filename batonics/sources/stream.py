@@ -131,7 +131,7 @@ class MboStream:
                 report = FileReport(reader.name, reader.size)
                 self.files.append(report)
                 first = True
-                for decoded in read_ahead(self._decode(reader), BATCHES_AHEAD_MAX, reader.leave):
+                for decoded in self._decoded_ahead(reader):
                     self._note(decoded, report)
                     if len(decoded.batch.action) == 0:
                         continue
@@ -143,10 +143,23 @@ class MboStream:
         finally:
             self.close()
 
-    def _decode(self, reader: ChunkReader) -> Generator[_Decoded, None, None]:
-        """The batches of one input and what came along with them; runs in a thread of its own."""
+    def _decoded_ahead(self, reader: ChunkReader) -> Generator[_Decoded, None, None]:
+        """The batches of one input, with the larger part of the work before them done ahead.
+
+        One thread does that part, the caller's the rest: of a compressed input it inflates, of a
+        plain one it decodes. A third thread would only take turns with them.
+        """
+        reader.begin()
+        if reader.packed:
+            return self._decode(read_ahead(reader.chunks(), CHUNKS_AHEAD_MAX, reader.leave), reader)
+        return read_ahead(self._decode(reader.chunks(), reader), BATCHES_AHEAD_MAX, reader.leave)
+
+    def _decode(
+        self, chunks: Iterator[bytes], reader: ChunkReader
+    ) -> Generator[_Decoded, None, None]:
+        """The batches of one input and what came along with them."""
         decoder: Decoder | None = None
-        for chunk in read_ahead(reader.chunks(), CHUNKS_AHEAD_MAX, reader.leave):
+        for chunk in chunks:
             if decoder is None:
                 decoder = self._decoder(reader)
             for batch in decoder.feed(chunk):
