@@ -60,23 +60,29 @@ def print_machine() -> None:
 
 def run_process(arguments: list[str], **environment: str) -> tuple[float, int]:
     """Run `batonics` in a process of its own; its wall seconds and greatest resident KiB."""
-    program = "from batonics.cli.main import main; main()"
-    command = [sys.executable, "-c", program, *arguments]
-    started = time.perf_counter()
-    # A child's own peak: RUSAGE_CHILDREN would give the greatest of all children so far.
-    child = subprocess.Popen(
-        command,
+    # A process begins with its parent's peak, and ours holds whole streams: one without stands
+    # between.
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", _RUNNER, sys.executable, "-c", _PROGRAM, *arguments],
         env={**os.environ, **environment},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
     )
-    error = child.stderr.read() if child.stderr else b""
-    _, status, usage = os.wait4(child.pid, 0)
-    seconds = time.perf_counter() - started
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
-        raise RuntimeError(f"{arguments} failed: {error.decode()}")
-    return seconds, usage.ru_maxrss
+    seconds, peak_kib = done.stdout.split()
+    return float(seconds), int(peak_kib)
+
+
+_PROGRAM = "from batonics.cli.main import main; main()"
+_RUNNER = """
+import os, sys, time
+started = time.perf_counter()
+quiet = (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)
+child = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=[quiet])
+_, status, usage = os.wait4(child, 0)
+print(time.perf_counter() - started, usage.ru_maxrss)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
 
 
 def _cpu() -> str:
