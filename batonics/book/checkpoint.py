@@ -37,7 +37,7 @@ from batonics.model.errors import CheckpointError
 JSON: TypeAlias = "dict[str, JSON] | list[JSON] | str | int | float | bool | None"
 
 MAGIC = b"BATONCP1"
-VERSION = 1
+VERSION = 2
 """Of the header and of what the arrays mean."""
 
 _LENGTH = struct.Struct("<I")

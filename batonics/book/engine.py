@@ -10,12 +10,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from batonics.book import kernels, table_kernels
+from batonics.book import kernels, table_kernels, top_kernels
 from batonics.book.state import (
     ASK,
     BID,
     ROW,
     SLOT,
+    TOP_LEVEL,
+    WORST_KEY,
     Anomaly,
     Bbo,
     Book,
@@ -28,13 +30,14 @@ from batonics.book.state import (
     Outputs,
     Room,
     Status,
+    Top,
     Total,
     aligned_zeros,
     empty_levels,
     empty_orders,
     new_state,
 )
-from batonics.model.mbo import UNDEF_TIMESTAMP, MboBatch
+from batonics.model.mbo import UNDEF_TIMESTAMP, MboBatch, empty_batch, slice_batch, take_batch
 
 
 class Folded(NamedTuple):
@@ -43,6 +46,16 @@ class Folded(NamedTuple):
     bbo: NDArray[np.int64]  # (rows, len(Bbo)): after each record
     deltas: NDArray[np.int64]  # (deltas, len(Delta))
     closings: NDArray[np.int64]  # (ends of events, len(Closing))
+    tops: NDArray[np.int64]  # (tops, len(Top) + TOP_LEVEL * depth)
+    described: MboBatch  # a record a top: the trade, or the last A, C, M or R of the event
+
+
+class TopsWanted(NamedTuple):
+    """Which tops are to be kept (`Folded.tops`)."""
+
+    depth: int  # levels of each side
+    changes: bool = True  # at the end of an event, where they differ from the last one
+    trades: bool = False  # at a trade, as they are before it
 
 
 class Levels(NamedTuple):
@@ -72,17 +85,29 @@ class BookEngine:
     Args:
         bbo: keep the BBO after every record of the batch just folded.
         deltas: keep the level deltas and event ends of the batch just folded.
+        tops: keep the best levels where they changed, or at trades, of the batch just folded.
     """
 
-    def __init__(self, *, bbo: bool = False, deltas: bool = False) -> None:
+    def __init__(
+        self, *, bbo: bool = False, deltas: bool = False, tops: TopsWanted | None = None
+    ) -> None:
         self.state = new_state()
         self.records = 0
-        self._want_bbo, self._want_deltas = bbo, deltas
+        self._want_bbo, self._want_deltas, self._tops = bbo, deltas, tops
         nothing = np.empty(0, np.int64)
-        self._out = Outputs(nothing, nothing, nothing)
+        self._out = Outputs(
+            bbo=nothing,
+            deltas=nothing,
+            closings=nothing,
+            tops=nothing,
+            shown=nothing,
+            depth=tops.depth if tops else 0,
+            trades=tops is not None and tops.trades,
+        )
         self._early = np.empty((0, len(Closing)), np.int64)
         self._scratch = np.empty(kernels.BLOCK, np.int64), np.empty(kernels.BLOCK, np.int64)
         self._seen = np.empty((0, 3), np.uint64)  # last ts_event, ts_recv, sequence of each book
+        self._noted = empty_batch(0)  # by book: what describes its event, where that is still open
 
     # ------------------------------------------------------------------ folding
 
@@ -92,7 +117,7 @@ class BookEngine:
         events = Events._make(_read_only(getattr(batch, name)) for name in Events._fields)
         rows = len(events.action)
         totals = self.state.totals
-        totals[Total.DELTAS] = 0
+        totals[Total.DELTAS] = totals[Total.TOPS] = 0
         self._fit_outputs(rows)
         totals[Total.CLOSINGS] = self._place_early()
         row = 0
@@ -102,8 +127,9 @@ class BookEngine:
                 break
             self._make_room(lacking)
         self.records += rows
+        folded = self._folded(batch)
         self._note_last_rows(batch)
-        return self._folded(rows)
+        return folded
 
     def mark_new_day(self) -> None:
         """A new day's stream begins (rule 21): every book is cold until its R or snapshot.
@@ -128,7 +154,7 @@ class BookEngine:
         self._rebuild_levels()
 
     def _fit_outputs(self, rows: int) -> None:
-        bbo, deltas, closings = self._out
+        bbo, deltas, closings, tops, shown = self._out[:5]
         if self._want_bbo and len(bbo) < rows * len(Bbo):
             bbo = np.empty(rows * len(Bbo), np.int64)
         if self._want_deltas and len(deltas) == 0:
@@ -137,7 +163,25 @@ class BookEngine:
         ends_max = 2 * rows + 2 + len(self._early)
         if self._want_deltas and len(closings) < ends_max * len(Closing):
             closings = np.empty(ends_max * len(Closing), np.int64)
-        self._out = Outputs(bbo, deltas, closings)
+        if self._tops is not None and len(tops) == 0:
+            tops = np.empty(4 * kernels.BLOCK * self._top_words, np.int64)
+            shown = self._grown_shown(shown)
+        self._out = self._out._replace(
+            bbo=bbo, deltas=deltas, closings=closings, tops=tops, shown=shown
+        )
+
+    @property
+    def _top_words(self) -> int:
+        return len(Top) + TOP_LEVEL * self._out.depth
+
+    def _grown_shown(self, shown: NDArray[np.int64]) -> NDArray[np.int64]:
+        """What was shown of each book there may be: of a new one nothing, so that all differs."""
+        if self._tops is None or not self._tops.changes:
+            return shown
+        words = top_kernels.WORSTS + TOP_LEVEL * self._tops.depth
+        grown = np.full(len(self.state.books) // ROW * words, WORST_KEY, np.int64)
+        grown[: len(shown)] = shown
+        return grown
 
     def _place_early(self) -> int:
         """Put the ends that came between batches first; how many there are."""
@@ -161,6 +205,8 @@ class BookEngine:
             )
         elif lacking == Room.DELTAS:
             self._out = self._out._replace(deltas=_doubled(self._out.deltas))
+        elif lacking == Room.TOPS:
+            self._out = self._out._replace(tops=_doubled(self._out.tops))
         else:
             raise AssertionError(f"the fold stopped for an unknown reason: {lacking}")
 
@@ -202,6 +248,7 @@ class BookEngine:
         self.state = state._replace(
             books=books, book_index=index, anomalies=_doubled(state.anomalies)
         )
+        self._out = self._out._replace(shown=self._grown_shown(self._out.shown))
 
     def _note_last_rows(self, batch: MboBatch) -> None:
         """Keep what the books last saw, and forget the rows of this batch."""
@@ -217,14 +264,42 @@ class BookEngine:
         self._seen[touched, 1] = batch.ts_recv[rows]
         self._seen[touched, 2] = batch.sequence[rows]
         last_rows[touched] = -1
+        if self._tops is not None:
+            self._keep_noted(batch)
 
-    def _folded(self, rows: int) -> Folded:
+    def _keep_noted(self, batch: MboBatch) -> None:
+        """Keep the records that describe events which are still open, and forget their rows."""
+        if len(self._noted.action) < self.book_count:
+            grown = empty_batch(2 * self.book_count)
+            for name, kept in self._noted._asdict().items():
+                getattr(grown, name)[: len(kept)] = kept
+            self._noted = grown
+        noted_rows = self._rows()[:, Book.NOTED_ROW]
+        books = np.flatnonzero(noted_rows >= 0)
+        for name, kept in self._noted._asdict().items():
+            kept[books] = getattr(batch, name)[noted_rows[books]]
+        noted_rows[books] = -1
+
+    def _described(self, batch: MboBatch, tops: NDArray[np.int64]) -> MboBatch:
+        """The records that describe tops, those of earlier batches among them."""
+        rows, books = tops[:, Top.ROW], tops[:, Top.BOOK]
+        earlier = np.flatnonzero(rows < 0)
+        described = take_batch(batch, np.maximum(rows, 0))
+        if len(earlier):
+            for name, kept in self._noted._asdict().items():
+                getattr(described, name)[earlier] = kept[books[earlier]]
+        return described
+
+    def _folded(self, batch: MboBatch) -> Folded:
         totals = self.state.totals
-        bbo_rows = rows if self._want_bbo else 0
+        bbo_rows = len(batch.action) if self._want_bbo else 0
+        tops = self._out.tops[: totals[Total.TOPS] * self._top_words].reshape(-1, self._top_words)
         return Folded(
             self._out.bbo[: bbo_rows * len(Bbo)].reshape(-1, len(Bbo)),
             self._out.deltas[: totals[Total.DELTAS] * len(Delta)].reshape(-1, len(Delta)),
             self._out.closings[: totals[Total.CLOSINGS] * len(Closing)].reshape(-1, len(Closing)),
+            tops,
+            self._described(batch, tops) if len(tops) else slice_batch(batch, 0, 0),
         )
 
     # ------------------------------------------------------------------ reading

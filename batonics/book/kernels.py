@@ -31,6 +31,7 @@ from batonics.book.state import (
     NO_BID,
     ROW,
     SLOT,
+    TOP_LEVEL,
     Anomaly,
     Bbo,
     Book,
@@ -60,6 +61,17 @@ from batonics.book.table_kernels import (
     level_home,
     order_home,
 )
+from batonics.book.top_kernels import (
+    BOTH_SIDES,
+    FIRST_LEVEL,
+    NOTED_ROW,
+    T_TOPS,
+    TOUCHED,
+    note,
+    show_change,
+    show_trade,
+    touch,
+)
 from batonics.model import mbo
 from batonics.model.mbo import Action, Flag, Side
 from batonics.native import as_word, at, inlined, kernel, outlined, prefetch
@@ -71,6 +83,7 @@ LEVELS_IN_CACHE = 1 << 14
 # numba folds plain integers, not enum members, into the machine code.
 ADD, CANCEL, MODIFY = int(Action.ADD), int(Action.CANCEL), int(Action.MODIFY)
 CLEAR, NONE, MODIFY_PARTIAL = int(Action.CLEAR), int(Action.NONE), int(Action.MODIFY_PARTIAL)
+TRADE, FILL = int(Action.TRADE), int(Action.FILL)
 SIDE_BID, SIDE_ASK, SIDE_NONE = int(Side.BID), int(Side.ASK), int(Side.NONE)
 F_LAST, F_TOB, F_SNAPSHOT = int(Flag.LAST), int(Flag.TOB), int(Flag.SNAPSHOT)
 F_MBP, F_MAYBE_BAD_BOOK = int(Flag.MBP), int(Flag.MAYBE_BAD_BOOK)
@@ -87,6 +100,7 @@ T_DELTAS, T_CLOSINGS = int(Total.DELTAS), int(Total.CLOSINGS)
 SYNCED, STALE = int(Status.SYNCED), int(Status.STALE)
 DONE, ROOM_ORDERS, ROOM_LEVELS = int(Room.DONE), int(Room.ORDERS), int(Room.LEVELS)
 ROOM_BOOKS, ROOM_POOL, ROOM_DELTAS = int(Room.BOOKS), int(Room.POOL), int(Room.DELTAS)
+ROOM_TOPS = int(Room.TOPS)
 
 ANOMALIES = len(Anomaly)
 UNKNOWN_CANCEL, UNKNOWN_MODIFY = int(Anomaly.UNKNOWN_CANCEL), int(Anomaly.UNKNOWN_MODIFY)
@@ -119,6 +133,10 @@ def lacking_room(state: State, out: Outputs) -> int:
         return ROOM_POOL
     if len(out.deltas) > 0 and (totals[T_DELTAS] + 2 * BLOCK) * DELTA_WORDS > len(out.deltas):
         return ROOM_DELTAS
+    # Each record may end an open snapshot, and then its own event or be a trade.
+    top_words = FIRST_LEVEL + TOP_LEVEL * out.depth
+    if out.depth > 0 and (totals[T_TOPS] + 2 * BLOCK) * top_words > len(out.tops):
+        return ROOM_TOPS
     return DONE
 
 
@@ -135,6 +153,7 @@ def add_book(
     row = book * ROW
     books[row + B_KEY] = key
     books[row + LAST_ROW] = -1
+    books[row + NOTED_ROW] = -1
     totals[T_POOL] = open_run(books, row + BID, as_word(NO_BID), totals[T_POOL])
     totals[T_POOL] = open_run(books, row + ASK, as_word(NO_ASK), totals[T_POOL])
     totals[T_BOOKS] = book + 1
@@ -194,6 +213,7 @@ def clear_side(
         levels[slot + L_SIZE] = 0
         levels[slot + L_COUNT] = 0
     totals[T_DELTAS] = n
+    books[book * ROW + TOUCHED] |= 1 << side
     books[ladder + FLOOR] = totals[T_PRIORITY] + 1
     books[ladder + LENGTH] = 0
     books[ladder + EMPTIES] = 0
@@ -260,6 +280,8 @@ def handle_flags(
         return NO_ROOM
     if books[row + SNAPSHOT_OPEN] and not flags & F_SNAPSHOT:
         # Rule 14: the last record of a snapshot may lack F_LAST; what follows it ends it.
+        if len(out.shown) > 0:
+            show_change(state, out, book)
         totals[T_CLOSINGS] = close_event(
             books, out.closings, totals[T_CLOSINGS], books[row + LAST_ROW], book
         )
@@ -374,7 +396,7 @@ def shift_of(mask: int) -> int:
 @inlined
 def take(
     state: State,
-    deltas: NDArray[np.int64],
+    out: Outputs,
     delta_count: int,
     i: int,
     book: int,
@@ -386,12 +408,13 @@ def take(
     """Take an order's size from its level; the number of deltas then."""
     levels, row = state.levels, book * ROW
     slot = place * SLOT
+    touch(state, out, book, side, levels[at(slot + L_KEY)])
     left = levels[at(slot + L_SIZE)] - size
     levels[at(slot + L_SIZE)] = left
     levels[at(slot + L_COUNT)] -= count
-    if len(deltas) > 0 and size > 0:
+    if len(out.deltas) > 0 and size > 0:
         key, event = levels[at(slot + L_KEY)], state.books[at(row + EVENTS)] >> 1
-        delta_count = emit(deltas, delta_count, i, book, event, side, key, -size, -count)
+        delta_count = emit(out.deltas, delta_count, i, book, event, side, key, -size, -count)
     if left == 0:
         none = NO_ASK if side else NO_BID
         drop_level(state, row + BID + (ASK - BID) * side, place, none)
@@ -401,7 +424,7 @@ def take(
 @inlined
 def give(
     state: State,
-    deltas: NDArray[np.int64],
+    out: Outputs,
     delta_count: int,
     i: int,
     book: int,
@@ -413,12 +436,13 @@ def give(
     """Give an order's size to its level; the number of deltas then."""
     levels, row = state.levels, book * ROW
     slot = place * SLOT
+    touch(state, out, book, side, levels[at(slot + L_KEY)])
     before = levels[at(slot + L_SIZE)]
     levels[at(slot + L_SIZE)] = before + size
     levels[at(slot + L_COUNT)] += count
-    if len(deltas) > 0:
+    if len(out.deltas) > 0:
         key, event = levels[at(slot + L_KEY)], state.books[at(row + EVENTS)] >> 1
-        delta_count = emit(deltas, delta_count, i, book, event, side, key, size, count)
+        delta_count = emit(out.deltas, delta_count, i, book, event, side, key, size, count)
     if before == 0:
         raise_level(state, row + BID + (ASK - BID) * side, place)
     return delta_count
@@ -480,6 +504,20 @@ def locate_block(
             prefetch(state.levels, (state.orders[at(slot + O_PACKED)] >> 32) * SLOT)
 
 
+@inlined
+def keep_tops(batch: Events, state: State, out: Outputs, i: int, book: int) -> None:
+    """Show the book at a trade, note what else an event is, and show the book at its end."""
+    action = as_word(batch.action[at(i)])
+    if out.trades and action == TRADE:
+        show_trade(state, out, book, i)
+    if len(out.shown) > 0:
+        if action != TRADE and action != FILL and action != NONE:
+            side = as_word(batch.side[at(i)] == SIDE_ASK)
+            note(state, book, i, side, batch.price[at(i)])
+        if batch.flags[at(i)] & F_LAST and state.books[at(book * ROW + TOUCHED)] & BOTH_SIDES:
+            show_change(state, out, book)
+
+
 @kernel
 def fold(
     batch: Events,
@@ -496,7 +534,7 @@ def fold(
     orders, levels, books, totals = state.orders, state.levels, state.books, state.totals
     order_mask, level_mask = len(orders) // SLOT - 1, len(levels) // SLOT - 1
     order_shift, level_shift = shift_of(order_mask), shift_of(level_mask)
-    deltas, closings, bbo = out.deltas, out.closings, out.bbo
+    closings, bbo, deltas = out.closings, out.bbo, out.deltas
     want_deltas, want_bbo = len(deltas) > 0, len(bbo) > 0
     rows, stop = len(batch.action), DONE
     # Registers are faster than memory: `totals` is brought up to date where others read it.
@@ -552,7 +590,7 @@ def fold(
                         orders_taken -= 1
                         size, count = left, ONE
                     delta_count = take(
-                        state, deltas, delta_count, i, book, side, packed >> 32, size, count
+                        state, out, delta_count, i, book, side, packed >> 32, size, count
                     )
                 else:
                     state.anomalies[book * ANOMALIES + UNKNOWN_CANCEL] += 1
@@ -608,7 +646,7 @@ def fold(
                         given, count = size - old_size, ZERO
                     elif known:
                         delta_count = take(
-                            state, deltas, delta_count, i, book, own_side, old, old_size, ONE
+                            state, out, delta_count, i, book, own_side, old, old_size, ONE
                         )
                     if size == 0:  # rule 9: M with size 0 removes
                         if known:
@@ -626,11 +664,13 @@ def fold(
                         orders[at(slot + O_PACKED)] = new << 32 | size
                         if given != 0:
                             delta_count = give(
-                                state, deltas, delta_count, i, book, side, new, given, count
+                                state, out, delta_count, i, book, side, new, given, count
                             )
 
             books[at(row + LAST_ROW)] = i
             last = flags >> 7
+            if out.depth > 0:
+                keep_tops(batch, state, out, i, book)
             if want_deltas and last:
                 closing_count = close_event(books, closings, closing_count, i, book)
             else:

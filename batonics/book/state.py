@@ -63,6 +63,12 @@ class Book(IntEnum):
     SNAPSHOT_OPEN = 2
     EVENTS = 3  # completed, times two, plus one in the middle of an event
     LAST_ROW = 4  # the book's last row in the batch being folded, or -1
+    # What follows is kept only where tops are wanted (`top_kernels.py`).
+    TOUCHED = (
+        5  # bits 1 << side: the open event may have changed the best; 4: NOTED_KEY is an ask's
+    )
+    NOTED_ROW = 6  # row of the open event's last A, C, M or R; -1: of an earlier batch, or none
+    NOTED_KEY = 7  # the key of that record's price, or BEST_KEY where it has none
 
 
 class Ladder(IntEnum):
@@ -75,6 +81,9 @@ class Ladder(IntEnum):
     BEST = 4  # level slot
     EMPTIES = 5  # empty levels inside the run
 
+
+WORST_KEY, BEST_KEY = -(2**63), 2**63 - 1
+"""No level's key is worse; none is better."""
 
 BID, ASK = 8, 16
 NO_BID, NO_ASK = 0, 1
@@ -92,6 +101,7 @@ class Total(IntEnum):
     DELTAS = 5
     CLOSINGS = 6
     WIDEST = 7  # the greatest capacity of a run
+    TOPS = 8
 
 
 class Status(IntEnum):
@@ -128,6 +138,7 @@ class Room(IntEnum):
     BOOKS = 3
     POOL = 4
     DELTAS = 5
+    TOPS = 6
 
 
 class State(NamedTuple):
@@ -174,6 +185,22 @@ class Closing(IntEnum):
     EVENT = 2  # its number within the book, from 0
 
 
+class Top(IntEnum):
+    """First words of a top: the best levels of a book at one moment.
+
+    `TOP_LEVEL` words a level follow, in the vendor's order: bid and ask price, size, count. A level
+    that is not there: UNDEF_PRICE, 0, 0.
+    """
+
+    ROW = 0  # of the batch: the record that describes it (`Book.NOTED_ROW`), or the trade
+    BOOK = 1
+    EVENT = 2  # how many events the book had completed before
+    DEPTH = 3  # how many of its levels are better than the record's price
+
+
+TOP_LEVEL = 6
+
+
 class Events(NamedTuple):
     """The columns of a batch that the fold reads (`MboBatch`)."""
 
@@ -193,6 +220,12 @@ class Outputs(NamedTuple):
     bbo: NDArray[np.int64]  # len(Bbo) words a record
     deltas: NDArray[np.int64]  # len(Delta) words a delta
     closings: NDArray[np.int64]  # len(Closing) words an event's end
+    tops: NDArray[np.int64]  # len(Top) + TOP_LEVEL * depth words a top
+    # By book: the worst key shown of each side, and the levels of its last top. Length 0: tops at
+    # the ends of events are not wanted.
+    shown: NDArray[np.int64]
+    depth: int  # levels of each side in a top; 0: no tops
+    trades: bool  # whether tops at trades are wanted
 
 
 def aligned_zeros(words: int) -> NDArray[np.int64]:

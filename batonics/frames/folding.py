@@ -90,12 +90,19 @@ def fold_pieces(
         for start in range(0, len(batch.action), PIECE_ROWS):
             rows = slice_batch(batch, start, start + PIECE_ROWS)
             folded = engine.fold(rows)
-            found = folded if deltas else folded._replace(deltas=folded.deltas[:0])
-            yield Piece(rows, *found, _keys(engine), earlier)
+            yield Piece(
+                batch=rows,
+                bbo=folded.bbo,
+                deltas=folded.deltas if deltas else folded.deltas[:0],
+                closings=folded.closings,
+                keys=book_keys(engine),
+                earlier=earlier,
+            )
             earlier = _last_rows(earlier, rows, folded, engine)
 
 
-def _keys(engine: BookEngine) -> NDArray[np.int64]:
+def book_keys(engine: BookEngine) -> NDArray[np.int64]:
+    """publisher_id << 32 | instrument_id of each book, as a view."""
     return engine.state.books[Book.KEY :: ROW][: engine.book_count]
 
 
@@ -112,7 +119,7 @@ def _last_rows(
         earlier = grown
     keys = batch.publisher_id.astype(np.int64) << 32 | batch.instrument_id
     found, from_the_end = np.unique(keys[::-1], return_index=True)
-    sought = _keys(engine)[opened]
+    sought = book_keys(engine)[opened]
     at = np.searchsorted(found, sought).clip(max=len(found) - 1)
     here = found[at] == sought
     row = len(keys) - 1 - from_the_end[at[here]]

@@ -183,8 +183,8 @@ def test_a_forgery_that_changes_nothing_is_accepted() -> None:
 
 
 def test_another_version_is_refused_by_name() -> None:
-    message = refusal(forged(lambda header: header.update(version=2)))
-    assert message == "the checkpoint is of version 2, this batonics reads 1"
+    message = refusal(forged(lambda header: header.update(version=3)))
+    assert message == "the checkpoint is of version 3, this batonics reads 2"
 
 
 @pytest.mark.parametrize(

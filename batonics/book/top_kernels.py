@@ -1,0 +1,165 @@
+"""Tops: the best levels of a book at a trade, and at the end of an event that changed them.
+
+The rule here: a top is written only where it may differ from the last one shown, and kept only if
+it does. A change at a level worse than the worst one shown cannot show, however the event goes on:
+what lifts that level among the best is itself a change there. Of a new book nothing is known to
+have been shown, so the first event that sets it up shows, be the book empty.
+
+A top is described by the last A, C, M or R of its event, as the vendor's MBP is.
+"""
+
+from __future__ import annotations
+
+from batonics.book.ladder_kernels import LENGTH, START
+from batonics.book.state import (
+    ASK,
+    BEST_KEY,
+    BID,
+    ROW,
+    SLOT,
+    TOP_LEVEL,
+    WORST_KEY,
+    Book,
+    Outputs,
+    State,
+    Top,
+    Total,
+)
+from batonics.book.table_kernels import L_COUNT, L_SIZE
+from batonics.model import mbo
+from batonics.native import as_word, at, inlined, outlined
+
+TOUCHED, EVENTS = int(Book.TOUCHED), int(Book.EVENTS)
+NOTED_ROW, NOTED_KEY = int(Book.NOTED_ROW), int(Book.NOTED_KEY)
+T_TOPS = int(Total.TOPS)
+T_ROW, T_BOOK, T_EVENT, T_DEPTH = (int(word) for word in Top)
+FIRST_LEVEL = len(Top)
+WORSTS = 2
+"""Words of a book in `shown` before its levels: the worst key shown of each side."""
+NEVER_WORST = 2
+"""Of a level's words one, a size, that is never WORST_KEY, as which `shown` begins."""
+BOTH_SIDES, NOTED_ASK = 3, 4
+"""Bits of `Book.TOUCHED`."""
+UNDEF_PRICE = mbo.UNDEF_PRICE
+
+
+@inlined
+def touch(state: State, out: Outputs, book: int, side: int, key: int) -> None:
+    """A level changes: note whether that may show."""
+    if len(out.shown) > 0:
+        shown = book * (WORSTS + TOP_LEVEL * out.depth)
+        if key >= out.shown[at(shown + side)]:
+            state.books[at(book * ROW + TOUCHED)] |= 1 << side
+
+
+@inlined
+def note(state: State, book: int, i: int, side: int, price: int) -> None:
+    """The record at row `i` describes its event, unless a later one does."""
+    books, row = state.books, book * ROW
+    key = price ^ -side
+    if price == UNDEF_PRICE:
+        key = BEST_KEY
+    books[at(row + NOTED_ROW)] = i
+    books[at(row + NOTED_KEY)] = key
+    books[at(row + TOUCHED)] = (books[at(row + TOUCHED)] & ~NOTED_ASK) | side * NOTED_ASK
+
+
+@outlined
+def show_trade(state: State, out: Outputs, book: int, i: int) -> None:
+    """Write the book as it stands at the trade of row `i`."""
+    n = state.totals[T_TOPS]
+    head(state, out, n, book, i, 0)
+    for side in range(2):
+        write_side(state, out, n, book, side)
+    state.totals[T_TOPS] = n + 1
+
+
+@outlined
+def show_change(state: State, out: Outputs, book: int) -> None:
+    """An event has ended: write the book where it differs from what was shown last."""
+    books, row = state.books, book * ROW
+    touched = books[row + TOUCHED]
+    books[row + TOUCHED] = 0
+    noted_row, noted_key = books[row + NOTED_ROW], books[row + NOTED_KEY]
+    books[row + NOTED_ROW] = -1
+    if touched & BOTH_SIDES == 0:
+        return
+    n, words = state.totals[T_TOPS], TOP_LEVEL * out.depth
+    shown = book * (WORSTS + words)
+    if out.shown[shown + WORSTS + NEVER_WORST] == WORST_KEY:  # nothing was ever shown
+        touched |= BOTH_SIDES
+    to = n * (FIRST_LEVEL + words) + FIRST_LEVEL
+    for word in range(words):
+        out.tops[to + word] = out.shown[shown + WORSTS + word]
+    side_noted = as_word(touched & NOTED_ASK != 0)
+    differs = False
+    for side in range(2):
+        if touched & (1 << side):
+            write_side(state, out, n, book, side)
+            differs |= keep_shown(out, n, book, side)
+    if differs:
+        head(state, out, n, book, noted_row, better_levels(out, n, side_noted, noted_key))
+        state.totals[T_TOPS] = n + 1
+
+
+@inlined
+def head(state: State, out: Outputs, n: int, book: int, i: int, depth: int) -> None:
+    """The words of a top before its levels."""
+    word = n * (FIRST_LEVEL + TOP_LEVEL * out.depth)
+    out.tops[word + T_ROW] = i
+    out.tops[word + T_BOOK] = book
+    out.tops[word + T_EVENT] = state.books[book * ROW + EVENTS] >> 1
+    out.tops[word + T_DEPTH] = depth
+
+
+@outlined
+def write_side(state: State, out: Outputs, n: int, book: int, side: int) -> None:
+    """The best levels of a side of a book as it stands now."""
+    ladder = book * ROW + BID + (ASK - BID) * side
+    start = state.books[ladder + START]
+    i = start + state.books[ladder + LENGTH] - 1
+    to = n * (FIRST_LEVEL + TOP_LEVEL * out.depth) + FIRST_LEVEL + side
+    end = to + TOP_LEVEL * out.depth
+    while to < end and i >= start:
+        slot = as_word(state.run_slots[at(i)]) * SLOT
+        size = state.levels[at(slot + L_SIZE)]
+        if size > 0:
+            out.tops[at(to)] = state.run_keys[at(i)] ^ -side
+            out.tops[at(to + 2)] = size
+            out.tops[at(to + 4)] = state.levels[at(slot + L_COUNT)]
+            to += TOP_LEVEL
+        i -= 1
+    while to < end:
+        out.tops[at(to)] = UNDEF_PRICE
+        out.tops[at(to + 2)] = 0
+        out.tops[at(to + 4)] = 0
+        to += TOP_LEVEL
+
+
+@outlined
+def keep_shown(out: Outputs, n: int, book: int, side: int) -> bool:
+    """Keep a side of a top as what was shown last; whether it differs from that."""
+    words = TOP_LEVEL * out.depth
+    shown = book * (WORSTS + words)
+    first = n * (FIRST_LEVEL + words) + FIRST_LEVEL
+    differs = False
+    for word in range(side, words, 2):
+        value = out.tops[at(first + word)]
+        differs |= value != out.shown[at(shown + WORSTS + word)]
+        out.shown[at(shown + WORSTS + word)] = value
+    worst = out.tops[first + words - TOP_LEVEL + side]
+    out.shown[shown + side] = WORST_KEY if worst == UNDEF_PRICE else worst ^ -side
+    return differs
+
+
+@inlined
+def better_levels(out: Outputs, n: int, side: int, key: int) -> int:
+    """How many levels of a top's side are better than a key."""
+    to = n * (FIRST_LEVEL + TOP_LEVEL * out.depth) + FIRST_LEVEL + side
+    better = 0
+    while better < out.depth:
+        price = out.tops[at(to + TOP_LEVEL * better)]
+        if price == UNDEF_PRICE or (price ^ -side) <= key:
+            break
+        better += 1
+    return better

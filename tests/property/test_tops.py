@@ -1,0 +1,92 @@
+"""Tops equal those of the oracle: at trades, and where an event changed the best levels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from batonics.book.engine import BookEngine, TopsWanted
+from batonics.book.state import Book, Top
+from batonics.model.mbo import Action, MboBatch, Side, concat_batches, slice_batch
+from tests.golden.files import CLX5, DBEQ, ESH4_DAYS, read_mbo
+from tests.property.compare import pieces
+from tests.property.profiles import PROFILES
+from tests.property.tops import NaiveTop, engine_tops, naive_tops
+from tests.streams import random_stream
+
+ROWS = 1_500
+BOTH = {"changes": True, "trades": True}
+
+
+def first_difference(ours: list[NaiveTop], theirs: list[NaiveTop]) -> str:
+    for number, (one, other) in enumerate(zip(ours, theirs, strict=False)):
+        if one != other:
+            return f"top {number}: {one} != {other}"
+    return "" if len(ours) == len(theirs) else f"{len(ours)} tops != {len(theirs)}"
+
+
+@pytest.mark.parametrize("depth", [1, 3, 10])
+@pytest.mark.parametrize("profile", PROFILES)
+def test_tops_equal_the_oracles(profile: str, depth: int) -> None:
+    batch = PROFILES[profile](11, ROWS)
+    expected = naive_tops(batch, depth)
+    assert expected
+    assert not first_difference(engine_tops([batch], TopsWanted(depth, **BOTH)), expected)
+
+
+@pytest.mark.parametrize("batch_rows", [1, 2, 7, 64])
+@pytest.mark.parametrize("profile", ["adversarial", "snapshots", "many_books", "partial"])
+def test_tops_do_not_depend_on_the_cut_into_batches(profile: str, batch_rows: int) -> None:
+    batch = PROFILES[profile](12, ROWS)
+    whole = engine_tops([batch], TopsWanted(2, **BOTH))
+    cut = engine_tops(pieces(batch, batch_rows), TopsWanted(2, **BOTH))
+    assert not first_difference(cut, whole)
+
+
+@pytest.mark.parametrize("file", [CLX5, DBEQ, ESH4_DAYS[1]])
+def test_tops_of_real_days_equal_the_oracles(file: str, test_data: Path) -> None:
+    batch = read_mbo(test_data / file)
+    rows = min(len(batch.action), 20_000)
+    batch = slice_batch(batch, len(batch.action) - rows, len(batch.action))
+    for depth in (1, 10):
+        expected = naive_tops(batch, depth)
+        assert not first_difference(engine_tops([batch], TopsWanted(depth, **BOTH)), expected)
+
+
+def test_trades_alone_are_those_of_both() -> None:
+    batch = random_stream(13, ROWS)
+    both = engine_tops([batch], TopsWanted(2, **BOTH))
+    trades = engine_tops([batch], TopsWanted(2, changes=False, trades=True))
+    changes = engine_tops([batch], TopsWanted(2))
+    assert trades == [top for top in both if top.record.action == Action.TRADE]
+    assert changes == [top for top in both if top.record.action != Action.TRADE]
+
+
+def test_nothing_is_kept_that_is_not_wanted() -> None:
+    folded = BookEngine(bbo=True, deltas=True).fold(random_stream(14, ROWS))
+    assert folded.tops.shape == (0, len(Top))
+
+
+def test_tops_beyond_their_first_room_are_all_there() -> None:
+    batch = slice_batch(random_stream(15, 1), 0, 1)
+    add = batch._replace(
+        action=np.array([Action.ADD], np.uint8),
+        side=np.array([Side.BID], np.uint8),
+        flags=np.array([128], np.uint8),
+        size=np.array([1], np.uint32),
+    )
+    rows: list[MboBatch] = [
+        add._replace(price=np.array([n]), order_id=np.array([n], np.uint64)) for n in range(5_000)
+    ]
+    folded = BookEngine(tops=TopsWanted(10)).fold(concat_batches(rows))
+    assert folded.tops[:, Top.ROW].tolist() == list(range(5_000))
+    assert folded.tops[:, len(Top)].tolist() == list(range(5_000))
+
+
+def test_no_row_of_a_batch_is_remembered_in_the_next() -> None:
+    engine = BookEngine(tops=TopsWanted(2))
+    for piece in pieces(random_stream(16, 200), 3):
+        engine.fold(piece)
+        assert (engine._rows()[:, Book.NOTED_ROW] == -1).all()
