@@ -10,6 +10,9 @@ A top is described by the last A, C, M or R of its event, as the vendor's MBP is
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from batonics.book.ladder_kernels import LENGTH, START
 from batonics.book.state import (
     ASK,
@@ -27,7 +30,7 @@ from batonics.book.state import (
 )
 from batonics.book.table_kernels import L_COUNT, L_SIZE
 from batonics.model import mbo
-from batonics.native import as_word, at, inlined, outlined
+from batonics.native import as_word, at, inlined, kernel, outlined
 
 TOUCHED, EVENTS = int(Book.TOUCHED), int(Book.EVENTS)
 NOTED_ROW, NOTED_KEY = int(Book.NOTED_ROW), int(Book.NOTED_KEY)
@@ -41,6 +44,9 @@ NEVER_WORST = 2
 BOTH_SIDES, NOTED_ASK = 3, 4
 """Bits of `Book.TOUCHED`."""
 UNDEF_PRICE = mbo.UNDEF_PRICE
+SIZE_MAX = mbo.UNDEF_ORDER_SIZE
+TRANSPOSED_ROWS = 16
+"""Tops that are turned at once: their lines stay in the first-level cache."""
 
 
 @inlined
@@ -163,3 +169,28 @@ def better_levels(out: Outputs, n: int, side: int, key: int) -> int:
             break
         better += 1
     return better
+
+
+@kernel
+def level_columns(
+    tops: NDArray[np.int64], prices: NDArray[np.int64], sizes: NDArray[np.uint32]
+) -> None:
+    """Turn the levels of tops into columns.
+
+    Args:
+        tops: (n, len(Top) + TOP_LEVEL * depth).
+        prices: (2 * depth, n), to be filled: bid, ask of each level in turn.
+        sizes: (4 * depth, n), to be filled: bid size, ask size, bid count, ask count of each level
+            in turn. What does not fit is the greatest that does.
+    """
+    n, depth = tops.shape[0], prices.shape[0] // 2
+    for first in range(0, n, TRANSPOSED_ROWS):
+        last = min(first + TRANSPOSED_ROWS, n)
+        for level in range(depth):
+            word = FIRST_LEVEL + TOP_LEVEL * level
+            for side in range(2):
+                for i in range(first, last):
+                    prices[2 * level + side, i] = tops[i, word + side]
+            for value in range(4):
+                for i in range(first, last):
+                    sizes[4 * level + value, i] = min(tops[i, word + 2 + value], SIZE_MAX)

@@ -12,10 +12,19 @@ from __future__ import annotations
 
 import polars as pl
 
-from batonics.frames.stream import bbo_source, delta_source, depth_source
+from batonics.frames.stream import (
+    bbo_interval_source,
+    bbo_source,
+    delta_source,
+    depth_source,
+    mbp_source,
+)
 from batonics.frames.windows import EventWindows, TimeWindows, Windows
 from batonics.model.errors import UsageError
 from batonics.model.times import parse_duration
+
+DEPTH_MAX = 255
+"""What `depth`, a byte, can tell."""
 
 
 @pl.api.register_lazyframe_namespace("mbo")
@@ -29,20 +38,52 @@ class MboNamespace:
     def __init__(self, records: pl.LazyFrame) -> None:
         self._records = records
 
-    def bbo(self) -> pl.LazyFrame:
-        """The best bid and ask: a row for each end of an event (rule 5).
+    def bbo(self, *, every: str | None = None) -> pl.LazyFrame:
+        """The best bid and ask: a row for each end of an event (rule 5), or for intervals.
 
         An event ends with F_LAST, or with the end of a snapshot that lacks it (rule 14); a book
         may be read at no other moment.
 
-        Columns:
+        Args:
+            every: a duration such as "1s": the vendor's bbo-1s, and bbo-1m for "1m", in its
+                columns (`BBO_INTERVAL_SCHEMA`). A book has a row for each interval in which it
+                traded or its best bid or ask changed; see `frames/intervals.py`.
+
+        Columns, without `every`:
             ts_event, ts_recv (Datetime ns UTC), sequence (UInt32): of the closing record.
             publisher_id (UInt16), instrument_id (UInt32).
             bid_price, ask_price (Int64 of 1e-9): null where the side is empty.
             bid_size, bid_count, ask_size, ask_count (Int64): then 0; the count of orders is 0 for
             a top-of-book publisher too (rule 13).
         """
+        if every is not None:
+            return bbo_interval_source(self._records, _interval(every))
         return bbo_source(self._records)
+
+    def mbp(self, n: int = 10) -> pl.LazyFrame:
+        """The vendor's MBP of any depth: mbp-1, mbp-10, or between and beyond.
+
+        A row for each trade, with the book before it takes effect, and for each event that changed
+        the best `n` levels, with the book after it; see `frames/mbp.py` for what describes it.
+
+        Columns, as the vendor's (`mbp_schema(n)`):
+            ts_recv, ts_event (Datetime ns UTC), rtype (UInt8), publisher_id (UInt16),
+            instrument_id (UInt32), action and side (Enum of letters), depth (UInt8), price (Int64
+            of 1e-9), size (UInt32), flags (UInt8), ts_in_delta (Int32), sequence (UInt32).
+            bid_px_00, ask_px_00 (Int64 of 1e-9, null where there is no level), bid_sz_00,
+            ask_sz_00, bid_ct_00, ask_ct_00 (UInt32; sizes and counts of orders), bid_px_01 and so
+            on. A size that does not fit is the greatest that does.
+
+        Raises:
+            UsageError: `n` is not from 1 to 255.
+        """
+        if not 1 <= n <= DEPTH_MAX:
+            raise UsageError(f"depth of {n} levels, expected 1 to {DEPTH_MAX}")
+        return mbp_source(self._records, n)
+
+    def tbbo(self) -> pl.LazyFrame:
+        """The vendor's tbbo: each trade with the best bid and ask before it, in mbp-1's columns."""
+        return mbp_source(self._records, 1, changes=False)
 
     def deltas(self) -> pl.LazyFrame:
         """What each record added to and took from levels: a row for each change of a level.
@@ -96,6 +137,13 @@ class MboNamespace:
         return depth_source(self._records, parse_windows(every), n, fill=fill)
 
 
+def _interval(every: str) -> int:
+    length_ns = parse_duration(every)
+    if length_ns >= 2**63:
+        raise UsageError(f"intervals of {every}: expected at most 292 years")
+    return length_ns
+
+
 def parse_windows(every: int | str) -> Windows:
     """The windows that `every` stands for: a number of events, "event", or a duration.
 
@@ -103,10 +151,7 @@ def parse_windows(every: int | str) -> Windows:
         UsageError: it is none of them.
     """
     if isinstance(every, str) and every != "event":
-        length_ns = parse_duration(every)
-        if length_ns >= 2**63:
-            raise UsageError(f"windows of {every}: expected at most 292 years")
-        return TimeWindows(length_ns)
+        return TimeWindows(_interval(every))
     length = 1 if isinstance(every, str) else every
     if length < 1:
         raise UsageError(f"windows of {length} events, expected 1 or more")

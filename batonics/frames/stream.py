@@ -15,8 +15,11 @@ from polars.io.plugins import register_io_source
 
 from batonics.book.state import Bbo, Delta
 from batonics.frames.folding import Piece, fold_pieces
+from batonics.frames.intervals import bbo_interval_frames
+from batonics.frames.mbp import mbp_frames
 from batonics.frames.schema import BOOK_COLUMNS, BOOK_SIDE, TIME, check_columns, from_frame
 from batonics.frames.snapshots import depth_frames, depth_schema
+from batonics.frames.vendor import BBO_INTERVAL_SCHEMA, mbp_schema
 from batonics.frames.windows import Windows
 from batonics.model.mbo import UNDEF_PRICE, MboBatch
 
@@ -64,6 +67,26 @@ def depth_source(
         return depth_frames(fold_pieces(batches, deltas=True), windows, depth, fill=fill)
 
     return _source(f"MBO DEPTH {depth}", records, depth_schema(depth), make)
+
+
+def mbp_source(
+    records: pl.LazyFrame, depth: int, *, changes: bool = True, trades: bool = True
+) -> pl.LazyFrame:
+    """A LazyFrame of `mbp_schema(depth)` over MBO records."""
+
+    def make(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
+        return mbp_frames(batches, depth, changes=changes, trades=trades)
+
+    return _source(f"MBO MBP {depth}", records, mbp_schema(depth), make)
+
+
+def bbo_interval_source(records: pl.LazyFrame, length_ns: int) -> pl.LazyFrame:
+    """A LazyFrame of `BBO_INTERVAL_SCHEMA` over MBO records."""
+
+    def make(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
+        return bbo_interval_frames(batches, length_ns)
+
+    return _source("MBO BBO INTERVALS", records, BBO_INTERVAL_SCHEMA, make, books_apart=False)
 
 
 def bbo_frames(batches: Iterable[MboBatch]) -> Iterator[pl.DataFrame]:
@@ -129,7 +152,13 @@ def _book_key(piece: Piece, book: NDArray[np.int64]) -> list[pl.Series]:
     ]
 
 
-def _source(name: str, records: pl.LazyFrame, schema: pl.Schema, make: Make) -> pl.LazyFrame:
+def _source(
+    name: str, records: pl.LazyFrame, schema: pl.Schema, make: Make, *, books_apart: bool = True
+) -> pl.LazyFrame:
+    """An IO source of what `make` makes of records.
+
+    `books_apart` says that a book's rows depend on its own records alone.
+    """
     # A wrong frame is refused where the mistake is made, not at its collection.
     check_columns(records.collect_schema(), BOOK_COLUMNS)
 
@@ -140,8 +169,9 @@ def _source(name: str, records: pl.LazyFrame, schema: pl.Schema, make: Make) -> 
         batch_size: int | None,  # noqa: ARG001 - a hint; the fold has its own size
     ) -> Iterator[pl.DataFrame]:
         wanted = records
-        if predicate is not None and set(predicate.meta.root_names()) <= _BOOK_KEY.keys():
-            # Books do not depend on each other: those that are not wanted are not built.
+        of_books = predicate is not None and set(predicate.meta.root_names()) <= _BOOK_KEY.keys()
+        if predicate is not None and books_apart and of_books:
+            # Those that are not wanted are not built.
             wanted, predicate = records.filter(predicate), None
         for frame in _limited(make(_batches(wanted)), n_rows):
             kept = frame if predicate is None else frame.filter(predicate)

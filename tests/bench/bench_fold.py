@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 from backports import zstd
@@ -41,7 +42,7 @@ def day() -> tuple[str, MboBatch]:
     return path.name, concat_batches(pieces)
 
 
-def folder(batches: list[MboBatch], **wanted: bool) -> Callable[[], BookEngine]:
+def folder(batches: list[MboBatch], **wanted: Any) -> Callable[[], BookEngine]:
     """Folds the batches from no books on."""
 
     def work() -> BookEngine:

@@ -18,6 +18,7 @@ from batonics.frames.scan import scan_batches
 from batonics.frames.schema import from_frame, to_frame
 from batonics.frames.snapshots import depth_schema
 from batonics.frames.stream import BBO_SCHEMA, DELTA_SCHEMA, bbo_frames, delta_frames
+from batonics.frames.vendor import BBO_INTERVAL_SCHEMA, mbp_schema
 from batonics.frames.windows import EventWindows, TimeWindows
 from batonics.model.errors import DamagedInputError, UsageError
 from batonics.model.mbo import UNDEF_TIMESTAMP, MboBatch, slice_batch
@@ -50,9 +51,19 @@ def lazy(batch: MboBatch) -> pl.LazyFrame:
 
 METHODS = {
     "bbo": lambda frame: mbo(frame).bbo(),
+    "bbo-1s": lambda frame: mbo(frame).bbo(every="1s"),
+    "mbp-3": lambda frame: mbo(frame).mbp(3),
+    "tbbo": lambda frame: mbo(frame).tbbo(),
     "deltas": lambda frame: mbo(frame).deltas(),
     "depth-7": lambda frame: mbo(frame).depth(3, every=7),
     "depth-1s": lambda frame: mbo(frame).depth(3, every="1s"),
+}
+SCHEMAS = {
+    "bbo": BBO_SCHEMA,
+    "bbo-1s": BBO_INTERVAL_SCHEMA,
+    "mbp-3": mbp_schema(3),
+    "tbbo": mbp_schema(1),
+    "deltas": DELTA_SCHEMA,
 }
 by_method = pytest.mark.parametrize("method", METHODS)
 
@@ -145,7 +156,7 @@ class TestPushdown:
     @pytest.mark.parametrize("engine", ["streaming", "in-memory"])
     def test_schemas_are_true(self, lazy: pl.LazyFrame, method: str, engine: str) -> None:
         result = METHODS[method](lazy)
-        expected = {"bbo": BBO_SCHEMA, "deltas": DELTA_SCHEMA}.get(method, depth_schema(3))
+        expected = SCHEMAS.get(method, depth_schema(3))
         assert result.collect_schema() == expected
         assert result.collect(engine=engine).schema == expected  # type: ignore[call-overload]
 
@@ -178,7 +189,8 @@ class TestPushdown:
 
         monkeypatch.setattr("batonics.frames.stream.from_frame", spy)
         METHODS[method](to_frame(batch).lazy()).filter(pl.col("instrument_id") == 101).collect()
-        assert seen == {101}
+        # Intervals are the stream's: its time is that of all records.
+        assert (seen == {101}) == (method != "bbo-1s")
 
     @by_method
     def test_a_row_limit_gives_the_first_rows(self, lazy: pl.LazyFrame, method: str) -> None:

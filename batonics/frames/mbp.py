@@ -1,0 +1,108 @@
+"""MBP of any depth, and tbbo, as the vendor derives them from MBO.
+
+The rule here: a row is an event of one book, or a trade, never just a record. The fold says which
+have a row and what the book was; here they get the vendor's columns.
+
+| rows   | when                                               | the book is as it stands      |
+|--------|----------------------------------------------------|-------------------------------|
+| trade  | at each T, in its place among the rows             | before the trade takes effect |
+| change | at an event's end, if the best levels differ from  | after the event               |
+|        | the book's last change; always the first time      |                               |
+
+A change is described by the last A, C, M or R of its event: action, price, size, flags, times and
+sequence are that record's, `depth` is how many levels of its side are better than its price.
+`side` is that record's own where the publisher is in `SIDE_PUBLISHERS`, and N elsewhere, and for
+the row that closes a snapshot. Fills have no row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from batonics.book import top_kernels
+from batonics.book.engine import BookEngine, Folded, TopsWanted
+from batonics.book.state import Top
+from batonics.frames.schema import to_frame
+from batonics.frames.vendor import RTYPES, mbp_schema
+from batonics.model.mbo import UNDEF_PRICE, Action, Flag, MboBatch, Side, slice_batch
+
+PIECE_ROWS = 32_768
+"""So many records are folded at once: a row of ten levels is eight cache lines."""
+
+SIDE_PUBLISHERS = (1,)
+"""GLBX.MDP3: the vendor's MBP has the side of A, C and M there, and N with XNAS.ITCH, DBEQ.BASIC,
+IFEU.IMPACT and NDEX.IMPACT, as its files show."""
+
+_RTYPES = {1: RTYPES["mbp-1"], 10: RTYPES["mbp-10"]}
+"""Of other depths the vendor has none: theirs is that of mbp-10."""
+_DESCRIBED = [name for name in mbp_schema(1) if name in MboBatch._fields]
+
+
+def mbp_frames(
+    batches: Iterable[MboBatch], depth: int, *, changes: bool = True, trades: bool = True
+) -> Iterator[pl.DataFrame]:
+    """Frames of `mbp_schema(depth)`, in stream order.
+
+    Args:
+        batches: the records.
+        depth: levels of each side.
+        changes: whether rows of changes are wanted; without them and with a depth of 1 it is tbbo.
+        trades: whether rows of trades are wanted.
+    """
+    for folded in fold_tops(batches, TopsWanted(depth, changes=changes, trades=trades)):
+        yield tops_frame(folded.tops, folded.described, depth)
+
+
+def fold_tops(batches: Iterable[MboBatch], wanted: TopsWanted) -> Iterator[Folded]:
+    """Fold batches of any size in order; each time there are tops, what came of it."""
+    engine = BookEngine(tops=wanted)
+    for batch in batches:
+        for start in range(0, len(batch.action), PIECE_ROWS):
+            folded = engine.fold(slice_batch(batch, start, start + PIECE_ROWS))
+            if len(folded.tops):
+                yield folded
+
+
+def tops_frame(tops: NDArray[np.int64], described: MboBatch, depth: int) -> pl.DataFrame:
+    """The frame of `mbp_schema(depth)` of tops and the records that describe them."""
+    head = to_frame(described._replace(side=_sides(described)), _DESCRIBED)
+    columns = {series.name: series for series in head.get_columns()}
+    rtype = _RTYPES.get(depth, RTYPES["mbp-10"])
+    columns["rtype"] = pl.repeat(rtype, head.height, dtype=pl.UInt8, eager=True)
+    columns["depth"] = pl.Series(tops[:, Top.DEPTH].astype(np.uint8))
+    columns |= _level_series(tops, depth)
+    return pl.DataFrame({name: columns[name] for name in mbp_schema(depth)})
+
+
+def _sides(described: MboBatch) -> NDArray[np.uint8]:
+    """The sides as the vendor gives them."""
+    has_side = np.isin(described.publisher_id, SIDE_PUBLISHERS)
+    has_side &= described.flags & Flag.SNAPSHOT == 0
+    has_side |= described.action == Action.TRADE
+    return np.where(has_side, described.side, np.uint8(Side.NONE))
+
+
+def _level_series(tops: NDArray[np.int64], depth: int) -> dict[str, pl.Series]:
+    prices = np.empty((2 * depth, len(tops)), np.int64)
+    sizes = np.empty((4 * depth, len(tops)), np.uint32)
+    top_kernels.level_columns(tops, prices, sizes)
+    absent = (prices == UNDEF_PRICE).any(axis=1)
+    rows: dict[str, pl.Series] = {}
+    names = iter(list(mbp_schema(depth))[-6 * depth :])
+    for level in range(depth):
+        for side in range(2):
+            row = 2 * level + side
+            rows[next(names)] = _price_series(prices[row], has_absent=bool(absent[row]))
+        for value in range(4):
+            rows[next(names)] = pl.Series(sizes[4 * level + value])
+    return rows
+
+
+def _price_series(prices: NDArray[Any], *, has_absent: bool) -> pl.Series:
+    series = pl.Series(prices)
+    return series.set(series == UNDEF_PRICE, None) if has_absent else series
