@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from batonics.frames.bars import bars_source, ohlcv_source
 from batonics.frames.stream import (
     bbo_interval_source,
     bbo_source,
@@ -19,6 +20,7 @@ from batonics.frames.stream import (
     depth_source,
     mbp_source,
 )
+from batonics.frames.trades import trades_source
 from batonics.frames.windows import EventWindows, TimeWindows, Windows
 from batonics.model.errors import UsageError
 from batonics.model.times import parse_duration
@@ -84,6 +86,56 @@ class MboNamespace:
     def tbbo(self) -> pl.LazyFrame:
         """The vendor's tbbo: each trade with the best bid and ask before it, in mbp-1's columns."""
         return mbp_source(self._records, 1, changes=False)
+
+    def trades(self) -> pl.LazyFrame:
+        """The vendor's trades: the T records, never the F, in the vendor's columns."""
+        return trades_source(self._records)
+
+    def ohlcv(self, every: str = "1s") -> pl.LazyFrame:
+        """The vendor's ohlcv-1s, -1m, -1h and -1d: a row for each interval and book with trades.
+
+        Columns, as the vendor's: ts_event (Datetime ns UTC, the interval's start), rtype (UInt8),
+        publisher_id (UInt16), instrument_id (UInt32), open, high, low, close (Int64 of 1e-9),
+        volume (UInt64). See `bars` for other lengths and more columns.
+
+        Raises:
+            UsageError: `every` is none of 1s, 1m, 1h and 1d.
+        """
+        return ohlcv_source(self._records, f"ohlcv-{every}")
+
+    def bars(  # noqa: PLR0913 - four of which one is given
+        self,
+        *,
+        time: str | None = None,
+        ticks: int | None = None,
+        volume: int | None = None,
+        dollar: str | int | None = None,
+        partial: bool = False,
+    ) -> pl.LazyFrame:
+        """Bars of trades, a row a bar, in order of closing; exactly one of the four is given.
+
+        Args:
+            time: bars of an interval, such as "5m".
+            ticks: bars of so many trades.
+            volume: bars of at least so much size.
+            dollar: bars of at least so much price times size: decimal text such as "1000000", or
+                an integer of 1e-9. No contract's multiplier is in it.
+            partial: give the last bar of a book too, though nothing has closed it. Bars of a time
+                are always given.
+
+        Columns:
+            publisher_id (UInt16), instrument_id (UInt32).
+            ts_open, ts_close (Datetime ns UTC): times of the first and the last trade.
+            open, high, low, close (Int64 of 1e-9); volume, buy_volume, sell_volume, trades (Int64).
+            vwap (Float64 of 1e-9); dollar (Decimal, an integer of 1e-9: the sum of price times
+            size).
+
+        Raises:
+            UsageError: not exactly one of the four is given, or it is no length.
+        """
+        return bars_source(
+            self._records, time=time, ticks=ticks, volume=volume, dollar=dollar, partial=partial
+        )
 
     def deltas(self) -> pl.LazyFrame:
         """What each record added to and took from levels: a row for each change of a level.

@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 from polars.io.plugins import register_io_source
 
-from batonics.frames.schema import MBO_SCHEMA, to_frame
+from batonics.frames.schema import MBO_SCHEMA, from_frame, to_frame
 from batonics.frames.symbols import SymbolTable
 from batonics.model.mbo import MboBatch, slice_batch
 from batonics.model.symbols import SymbolMap
@@ -41,9 +41,30 @@ def scan_batches(
     if symbols is not None:
         schema[SYMBOL] = pl.String()
     reader = _Reader(open_batches, symbols or SymbolMap, list(schema))
-    return register_io_source(
+    frame = register_io_source(
         reader.frames, schema=schema, validate_schema=True, explain_name="MBO"
     )
+    setattr(frame, _BATCHES, open_batches)
+    return frame
+
+
+_BATCHES = "_batonics_batches"
+
+
+def batches_of(records: pl.LazyFrame) -> Iterator[MboBatch]:
+    """The batches of a frame of MBO records, in order; `channel_id` is not asked for.
+
+    Of a frame that `scan_batches` made, and that nothing was done to, they are its own: what books
+    are made of does not become a frame first, which would cost more than the books.
+    """
+    own: Callable[[], Iterator[MboBatch]] | None = getattr(records, _BATCHES, None)
+    if own is not None:
+        yield from own()
+        return
+    present = records.collect_schema().names()
+    columns = [name for name in MBO_SCHEMA if name in present and name != "channel_id"]
+    for frame in records.select(columns).collect_batches(lazy=True, maintain_order=True):
+        yield from_frame(frame)
 
 
 class _Reader:

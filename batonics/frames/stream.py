@@ -17,7 +17,8 @@ from batonics.book.state import Bbo, Delta
 from batonics.frames.folding import Piece, fold_pieces
 from batonics.frames.intervals import bbo_interval_frames
 from batonics.frames.mbp import mbp_frames
-from batonics.frames.schema import BOOK_COLUMNS, BOOK_SIDE, TIME, check_columns, from_frame
+from batonics.frames.scan import batches_of
+from batonics.frames.schema import BOOK_COLUMNS, BOOK_SIDE, TIME, check_columns
 from batonics.frames.snapshots import depth_frames, depth_schema
 from batonics.frames.vendor import BBO_INTERVAL_SCHEMA, mbp_schema
 from batonics.frames.windows import Windows
@@ -173,16 +174,11 @@ def _source(
         if predicate is not None and books_apart and of_books:
             # Those that are not wanted are not built.
             wanted, predicate = records.filter(predicate), None
-        for frame in _limited(make(_batches(wanted)), n_rows):
+        for frame in _limited(make(batches_of(wanted)), n_rows):
             kept = frame if predicate is None else frame.filter(predicate)
             yield kept if with_columns is None else kept.select(with_columns)
 
     return register_io_source(frames, schema=schema, validate_schema=True, explain_name=name)
-
-
-def _batches(records: pl.LazyFrame) -> Iterator[MboBatch]:
-    for frame in records.select(BOOK_COLUMNS).collect_batches(lazy=True, maintain_order=True):
-        yield from_frame(frame)
 
 
 def _limited(frames: Iterator[pl.DataFrame], n_rows: int | None) -> Iterator[pl.DataFrame]:

@@ -5,7 +5,6 @@ The rule: one pass, constant memory, and the same books however often it was int
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 from batonics.book import checkpoint
 from batonics.book.engine import BookEngine
 from batonics.book.until import CompleteUntil
+from batonics.jobs.selection import Selection
 from batonics.model.errors import CheckpointError, UsageError
 from batonics.model.mbo import MboBatch, slice_batch
 from batonics.model.symbols import MappingInterval, SymbolMap
 from batonics.model.times import parse_time
 from batonics.sinks.atomic import open_atomic
 from batonics.sources.chunks import STDIN
-from batonics.sources.stream import MboStream, rows_of
+from batonics.sources.stream import MboStream
 
 if TYPE_CHECKING:
     from batonics.frames.books import Books
@@ -71,8 +71,7 @@ class Reconstruction:
         self.progress: Progress | None = None
         self._deltas = deltas
         self._until = CompleteUntil(request.at_ns) if request.at_ns is not None else None
-        self._wanted: set[int] | None = None
-        self._names_known = -1
+        self._selection = Selection(self.stream, request.symbols)
         try:
             self._saved_rows = self._resume()
         except BaseException:
@@ -91,7 +90,7 @@ class Reconstruction:
         """
         seen_rows = 0
         for batch, new_day in self.stream.pieces():
-            self._check_symbols()
+            self._selection.check()
             rows = len(batch.action)
             first = min(rows, max(0, self._saved_rows - seen_rows))
             seen_rows += rows
@@ -106,7 +105,7 @@ class Reconstruction:
                 break
         if self._until is not None:
             yield from _unless_empty(self._until.finish())
-        self._check_symbols(ended=True)
+        self._selection.check(ended=True)
 
     def _has_come(self, batch: MboBatch) -> bool:
         """Whether the batch begins by the moment that is asked for."""
@@ -114,43 +113,10 @@ class Reconstruction:
         return at_ns is None or int(batch.ts_recv[0]) <= at_ns
 
     def _wanted_rows(self, batch: MboBatch) -> Iterator[MboBatch]:
-        if self.request.symbols:
-            batch = rows_of(batch, self._instrument_ids())
+        batch = self._selection.rows(batch)
         if self._until is not None:
             batch = self._until.take(batch)
         yield from _unless_empty(batch)
-
-    # ------------------------------------------------------------------ symbols
-
-    def _instrument_ids(self) -> set[int]:
-        known = len(self.symbols)
-        if self._wanted is None or known != self._names_known:
-            self._names_known = known
-            self._wanted = set()
-            for name in self.request.symbols:
-                ids = self.symbols.instrument_ids(name)
-                self._wanted |= ids or ({int(name)} if _is_id(name) else set())
-        return self._wanted
-
-    def _check_symbols(self, *, ended: bool = False) -> None:
-        """Refuse a name that no file has: at once if the only file names all it holds."""
-        if not self.request.symbols:
-            return
-        metadata = self.stream.files[-1].metadata if self.stream.files else None
-        names_all = len(self.request.paths) == 1 and metadata is not None and metadata.mappings
-        if not (ended or names_all):
-            return
-        known = self.symbols.symbols()
-        for name in self.request.symbols:
-            if name in known or (_is_id(name) and (not ended or self._has_book(int(name)))):
-                continue
-            near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-            hint = f"did you mean {', '.join(near)}?" if near else _some(known)
-            raise UsageError(f"no symbol {name!r} in the input; {hint}")
-
-    def _has_book(self, instrument_id: int) -> bool:
-        keys = self.engine.keys()
-        return any(instrument == instrument_id for _, instrument in keys)
 
     # ------------------------------------------------------------------ checkpoints
 
@@ -242,14 +208,3 @@ def reconstruct(
 def _unless_empty(batch: MboBatch) -> Iterator[MboBatch]:
     if len(batch.action):
         yield batch
-
-
-def _is_id(name: str) -> bool:
-    return name.isdecimal() and len(name) <= 10 and int(name) < 2**32
-
-
-def _some(names: list[str]) -> str:
-    if not names:
-        return "it names none"
-    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-    return f"it has {', '.join(names[:8])}{more}"

@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from batonics.codec.dbn import DbnDecoder
 from batonics.codec.framing import Framing, LengthPrefixedDecoder
 from batonics.codec.messages import RTYPE_SYMBOL_MAPPING, parse_symbol_mapping
@@ -236,11 +234,3 @@ class MboStream:
         if last != UNDEF_TIMESTAMP:
             self._last_day = max(self._last_day, last // NS_PER_DAY)
         return later
-
-
-def rows_of(batch: MboBatch, instrument_ids: set[int]) -> MboBatch:
-    """The rows of some instruments, as copies; the batch itself if they are all of it."""
-    wanted = np.isin(batch.instrument_id, np.fromiter(instrument_ids, np.uint32))
-    if wanted.all():
-        return batch
-    return MboBatch._make(column[wanted] for column in batch)

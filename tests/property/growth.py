@@ -79,6 +79,15 @@ def wide(orders: int, levels: int, *, books: int = 3) -> MboBatch:
     return batch_from_records(np.concatenate([adds, modifies, cancels]))
 
 
+def one_sided(levels: int, side: Side) -> MboBatch:
+    """A level after the other on one side, then a R, which takes them all at once."""
+    records = plain(levels + 1)
+    records["side"], records["price"] = side, np.arange(levels + 1) * TICK_1E9
+    records["action"][-1], records["side"][-1] = Action.CLEAR, Side.NONE
+    records["price"][-1], records["size"][-1] = UNDEF_PRICE, 0
+    return batch_from_records(records)
+
+
 def ends(books: int) -> MboBatch:
     """For each book of `wide`: one record that replaces its bids by a top of book, and a R."""
     records = plain(2 * books)

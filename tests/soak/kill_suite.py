@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 from numba.core.errors import NumbaError
 
-from batonics.book.engine import BookEngine
-from batonics.model.mbo import MBO_DTYPE, MboBatch, batch_from_records
-from tests.property.compare import Pair, pieces
-from tests.property.growth import churn, ends, wide
+from batonics.book.engine import BookEngine, TopsWanted
+from batonics.model.mbo import MBO_DTYPE, MboBatch, Side, batch_from_records
+from tests.property.compare import Pair, engine_l3, pieces
+from tests.property.growth import churn, ends, one_sided, wide
 from tests.property.profiles import PROFILES
+from tests.property.tops import engine_tops, naive_tops
 from tests.property.trace import every, rebuilt, restarted, trace
 from tests.streams import random_stream
 
@@ -28,7 +29,7 @@ SEED = 41
 
 def compile_all() -> None:
     """Compile every kernel, on streams too short for a mutant to matter."""
-    BookEngine(bbo=True, deltas=True).fold(random_stream(SEED, 1))
+    BookEngine(bbo=True, deltas=True, tops=TopsWanted(1)).fold(random_stream(SEED, 1))
     engine = BookEngine()
     engine.rebuild()
     engine._double_books()
@@ -41,6 +42,8 @@ def run(clx5: Path | None) -> None:
             pair = Pair(f"{name}, seed {seed}", full_every=300)
             pair.feed_in_batches(profile(seed, 3_000), batch_rows)
     _grow()
+    _without_outputs()
+    _tops()
     for name in ("snapshots", "top_of_book", "many_books"):
         batch = PROFILES[name](SEED, 2_000)
         whole = trace(batch, []).digest()
@@ -56,6 +59,31 @@ def _grow() -> None:
     pair = Pair("wide", full_every=4_000)
     for piece in (*pieces(wide(8_000, 400), 2_000), ends(3)):
         pair.feed(piece)
+    for side in (Side.BID, Side.ASK):
+        # More levels in one clear than a new buffer of deltas has room for.
+        pair = Pair(f"one side, {side.name}", full_every=1_000)
+        for piece in pieces(one_sided(600, side), 40):
+            pair.feed(piece)
+        pair.check()
+
+
+def _without_outputs() -> None:
+    """Books alone are the same books: no room is asked for where nothing is written."""
+    for name in ("snapshots", "top_of_book", "adversarial"):
+        batch = PROFILES[name](SEED, 3_000)
+        alone, full = BookEngine(), BookEngine(bbo=True, deltas=True)
+        alone.fold(batch)
+        full.fold(batch)
+        assert engine_l3(alone) == engine_l3(full), f"{name}: books without outputs"
+
+
+def _tops() -> None:
+    for name in ("adversarial", "snapshots", "top_of_book", "partial"):
+        batch = PROFILES[name](SEED, 1_500)
+        for depth in (1, 3):
+            wanted = TopsWanted(depth, trades=True)
+            ours = engine_tops(pieces(batch, 97), wanted)
+            assert ours == naive_tops(batch, depth), f"{name}: tops of depth {depth}"
 
 
 def _check_final_book(clx5: Path) -> None:

@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -76,6 +77,12 @@ def judge(path: Path, number: int) -> Result:
     )
 
 
+def judge_all(chosen: list[tuple[Path, int]]) -> list[Result]:
+    """`judge` each of them, as many at a time as there are processors."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(lambda one: judge(*one), chosen))
+
+
 def _run(home: Path) -> tuple[Verdict, str]:
     data = os.environ.get("BATONICS_TEST_DATA")
     files = [str(Path(data) / "clx5" / "CLX5_mbo.dbn")] if data else []
@@ -122,10 +129,8 @@ def main() -> int:
     parser.add_argument("--only", metavar="FILE:NUMBER")
     options = parser.parse_args()
     chosen = [_named(options.only)] if options.only else sample(options.seed, options.count)
-    results = []
-    for path, number in chosen:
-        result = judge(path, number)
-        results.append(result)
+    results = judge_all(chosen)
+    for result in results:
         print(f"{result.verdict:9} {result.seconds:5.1f} s  {result.name}", flush=True)
         if result.words:
             print(f"    {result.words}", flush=True)

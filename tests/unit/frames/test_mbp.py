@@ -12,6 +12,8 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from batonics.frames.mbp import mbp_frames
+from batonics.frames.schema import to_frame
+from batonics.frames.stream import mbp_source
 from batonics.frames.vendor import mbp_schema
 from batonics.model.mbo import UNDEF_PRICE, Action, Flag, MboBatch, Side, slice_batch
 from batonics.model.prices import parse_price
@@ -152,6 +154,14 @@ def test_rows_do_not_depend_on_the_cut_into_batches(batch_rows: int) -> None:
     batch = random_stream(31, 2_000)
     pieces = [slice_batch(batch, at, at + batch_rows) for at in range(0, 2_000, batch_rows)]
     assert_frame_equal(pl.concat(mbp_frames(pieces, 3)), mbp(batch, 3))
+
+
+def test_a_frame_without_ts_in_delta_gives_0() -> None:
+    records = to_frame(random_stream(34, 300)).lazy()
+    rows = mbp_source(records.drop("ts_in_delta", "channel_id"), 1).collect()
+    expected = mbp_source(records, 1).collect()
+    assert_frame_equal(rows, expected.with_columns(ts_in_delta=pl.lit(0, pl.Int32)))
+    assert (expected["ts_in_delta"] != 0).any()
 
 
 def test_tbbo_is_the_trades_of_mbp_1() -> None:

@@ -187,7 +187,7 @@ class TestPushdown:
             seen.update(found.instrument_id.tolist())
             return found
 
-        monkeypatch.setattr("batonics.frames.stream.from_frame", spy)
+        monkeypatch.setattr("batonics.frames.scan.from_frame", spy)
         METHODS[method](to_frame(batch).lazy()).filter(pl.col("instrument_id") == 101).collect()
         # Intervals are the stream's: its time is that of all records.
         assert (seen == {101}) == (method != "bbo-1s")

@@ -1,0 +1,37 @@
+"""Trades from MBO records: the vendor's `trades`, as expressions on the records.
+
+The rule here: a trade is a T and never an F. A fill repeats the trade from the resting order's
+side, so counting both would count volume twice (rules 6 and 12).
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from batonics.frames.schema import NEUTRAL, check_columns
+from batonics.frames.vendor import RTYPES, TRADES_SCHEMA
+
+_ADDED = {"rtype": RTYPES["trades"], "depth": 0}
+"""What MBO records lack."""
+_NEEDED = [name for name in TRADES_SCHEMA if name not in _ADDED and name not in NEUTRAL]
+
+
+def trades_source(records: pl.LazyFrame) -> pl.LazyFrame:
+    """A LazyFrame of `TRADES_SCHEMA` over MBO records: a row a T, in their order.
+
+    `rtype` and `depth` are 0, the other columns the record's own, as in the vendor's files: where
+    those have the same trades as MBO and as `trades`, the two are equal in every field.
+    These are plain expressions: it streams where `records` streams, and columns, predicates and
+    row limits reach `records` as far as Polars can push them.
+
+    Raises:
+        UsageError: a column is missing or has another dtype; `ts_in_delta` may be missing, and is
+            then 0.
+    """
+    schema = records.collect_schema()
+    check_columns(schema, [*_NEEDED, *(name for name in NEUTRAL if name in schema)])
+    added = _ADDED | {name: value for name, value in NEUTRAL.items() if name not in schema}
+    return records.filter(pl.col("action") == "T").select(
+        pl.lit(added[name], dtype).alias(name) if name in added else pl.col(name)
+        for name, dtype in TRADES_SCHEMA.items()
+    )
