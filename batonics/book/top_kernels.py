@@ -45,8 +45,8 @@ BOTH_SIDES, NOTED_ASK = 3, 4
 """Bits of `Book.TOUCHED`."""
 UNDEF_PRICE = mbo.UNDEF_PRICE
 SIZE_MAX = mbo.UNDEF_ORDER_SIZE
-TRANSPOSED_ROWS = 16
-"""Tops that are turned at once: their lines stay in the first-level cache."""
+TURNED_ROWS = 128
+"""Tops that are turned at once: they stay in the second-level cache, and runs are long."""
 
 
 @inlined
@@ -173,24 +173,33 @@ def better_levels(out: Outputs, n: int, side: int, key: int) -> int:
 
 @kernel
 def level_columns(
-    tops: NDArray[np.int64], prices: NDArray[np.int64], sizes: NDArray[np.uint32]
+    tops: NDArray[np.int64],
+    rows: int,
+    depth: int,
+    prices: NDArray[np.int64],
+    sizes: NDArray[np.uint32],
 ) -> None:
     """Turn the levels of tops into columns.
 
     Args:
-        tops: (n, len(Top) + TOP_LEVEL * depth).
-        prices: (2 * depth, n), to be filled: bid, ask of each level in turn.
-        sizes: (4 * depth, n), to be filled: bid size, ask size, bid count, ask count of each level
-            in turn. What does not fit is the greatest that does.
+        tops: (rows * (len(Top) + TOP_LEVEL * depth),).
+        rows: how many tops there are.
+        depth: levels of each side.
+        prices: (2 * depth * rows,), to be filled: the column of each level's bid, then its ask.
+        sizes: (4 * depth * rows,), to be filled: the columns of each level's bid size, ask size,
+            bid count and ask count. What does not fit is the greatest that does.
     """
-    n, depth = tops.shape[0], prices.shape[0] // 2
-    for first in range(0, n, TRANSPOSED_ROWS):
-        last = min(first + TRANSPOSED_ROWS, n)
+    words = FIRST_LEVEL + TOP_LEVEL * depth
+    for first in range(0, rows, TURNED_ROWS):
+        last = min(first + TURNED_ROWS, rows)
         for level in range(depth):
             word = FIRST_LEVEL + TOP_LEVEL * level
             for side in range(2):
+                to = (2 * level + side) * rows
                 for i in range(first, last):
-                    prices[2 * level + side, i] = tops[i, word + side]
+                    prices[at(to + i)] = tops[at(i * words + word + side)]
             for value in range(4):
+                to = (4 * level + value) * rows
                 for i in range(first, last):
-                    sizes[4 * level + value, i] = min(tops[i, word + 2 + value], SIZE_MAX)
+                    size = tops[at(i * words + word + 2 + value)]
+                    sizes[at(to + i)] = min(size, SIZE_MAX)

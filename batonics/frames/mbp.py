@@ -90,7 +90,9 @@ def _sides(described: MboBatch) -> NDArray[np.uint8]:
 def _level_series(tops: NDArray[np.int64], depth: int) -> dict[str, pl.Series]:
     prices = np.empty((2 * depth, len(tops)), np.int64)
     sizes = np.empty((4 * depth, len(tops)), np.uint32)
-    top_kernels.level_columns(tops, prices, sizes)
+    top_kernels.level_columns(
+        tops.reshape(-1), len(tops), depth, prices.reshape(-1), sizes.reshape(-1)
+    )
     absent = (prices == UNDEF_PRICE).any(axis=1)
     rows: dict[str, pl.Series] = {}
     names = iter(list(mbp_schema(depth))[-6 * depth :])

@@ -234,3 +234,21 @@ class MboStream:
         if last != UNDEF_TIMESTAMP:
             self._last_day = max(self._last_day, last // NS_PER_DAY)
         return later
+
+
+def read_metadata(path: str | Path) -> Metadata | None:
+    """What a DBN file says of itself, or None: of another form, or a pipe, which is read once."""
+    reader = ChunkReader(path)
+    try:
+        if reader.size is None:
+            return None
+        decoder = DbnDecoder(batch_rows=1, source=reader.name)
+        for chunk in reader.chunks():
+            if reader.framing is not Framing.DBN:
+                return None
+            next(decoder.feed(chunk), None)
+            if decoder.metadata is not None:
+                return decoder.metadata
+        return None
+    finally:
+        reader.close()

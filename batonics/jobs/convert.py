@@ -1,0 +1,162 @@
+"""MBO in, any schema that can be derived from it out.
+
+The rule: books are built from the input's beginning, whatever part of it is asked for; only rows
+are selected by time. One pass, constant memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from batonics.codec.metadata import SCHEMA_NAMES, Metadata, SymbolMapping
+from batonics.frames.derive import INDEX, check_schema, columns_of, derive
+from batonics.frames.scan import scan_batches
+from batonics.frames.symbols import SymbolTable
+from batonics.jobs.selection import Selection
+from batonics.model.errors import UsageError
+from batonics.model.mbo import UNDEF_TIMESTAMP, MboBatch, take_batch
+from batonics.model.times import format_time
+from batonics.sources.stream import MboStream, read_metadata
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Progress = Callable[[MboStream], None]
+SYMBOL = "symbol"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be converted.
+
+    Attributes:
+        paths: files in the order of their time; `-` is standard input.
+        schema: one of `frames.derive.SCHEMAS`.
+        depth: levels of each side of mbp-10, if not 10.
+        symbols: only these names (or instrument ids); empty: all.
+        start_ns, end_ns: only rows whose index timestamp is in `[start_ns, end_ns)`.
+        skip_bad: count and skip bad records where the framing survives.
+    """
+
+    paths: tuple[str, ...]
+    schema: str
+    depth: int | None = None
+    symbols: tuple[str, ...] = ()
+    start_ns: int | None = None
+    end_ns: int | None = None
+    skip_bad: bool = False
+
+    def __post_init__(self) -> None:
+        check_schema(self.schema, self.depth)
+        start_ns, end_ns = self.start_ns, self.end_ns
+        if start_ns is not None and end_ns is not None and start_ns >= end_ns:
+            raise UsageError(
+                f"the start, {format_time(start_ns)}, is not before the end, {format_time(end_ns)}"
+            )
+
+
+class Conversion:
+    """One run of the job.
+
+    Attributes:
+        stream: the input.
+        rows: how many rows have been given.
+        progress: called after each batch with the stream; set it before `frames`.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.stream = MboStream(request.paths, skip_bad=request.skip_bad)
+        self.rows = 0
+        self.progress: Progress | None = None
+        self._selection = Selection(self.stream, request.symbols)
+        self._table: SymbolTable | None = None
+        self._names_known = -1
+
+    def columns(self, *, symbol: bool) -> pl.Schema:
+        """The columns of the frames; with `symbol`, it is the last."""
+        import polars as pl
+
+        columns = columns_of(self.request.schema, self.request.depth)
+        return pl.Schema({**columns, SYMBOL: pl.String()}) if symbol else pl.Schema(columns)
+
+    def metadata(self) -> Metadata:
+        """What a DBN file of the result says of itself; read from the files' own metadata."""
+        request = self.request
+        found = [read_metadata(path) for path in request.paths]
+        known = [metadata for metadata in found if metadata is not None]
+        first = known[0] if known else Metadata()
+        start_ns = request.start_ns if request.start_ns is not None else first.start
+        mappings = _merged(known, request.symbols)
+        return replace(
+            Metadata(),
+            dataset=first.dataset,
+            schema=SCHEMA_NAMES.index(request.schema),
+            start=start_ns,
+            end=request.end_ns if request.end_ns is not None else known[-1].end if known else None,
+            stype_in=first.stype_in,
+            stype_out=first.stype_out,
+            symbols=tuple(mapping.raw_symbol for mapping in mappings),
+            mappings=mappings,
+        )
+
+    def frames(self, *, symbol: bool) -> Iterator[pl.DataFrame]:
+        """The rows, in order; with `symbol`, each with its instrument's name."""
+        import polars as pl
+
+        rows = derive(scan_batches(self._batches), self.request.schema, self.request.depth)
+        index = pl.col(INDEX[self.request.schema])
+        for bound, keeps in ((self.request.start_ns, index.ge), (self.request.end_ns, index.lt)):
+            if bound is not None:
+                rows = rows.filter(keeps(pl.lit(bound).cast(pl.Datetime("ns", "UTC"))))
+        for frame in rows.collect_batches(lazy=True, maintain_order=True):
+            self.rows += frame.height
+            yield self._named(frame) if symbol else frame
+
+    def _batches(self) -> Iterator[MboBatch]:
+        for piece in self.stream.pieces():
+            self._selection.check()
+            batch, ended = self._before_end(self._selection.rows(piece.batch))
+            if len(batch.action):
+                yield batch
+            if self.progress is not None:
+                self.progress(self.stream)
+            if ended:
+                break
+        self._selection.check(ended=True)
+
+    def _before_end(self, batch: MboBatch) -> tuple[MboBatch, bool]:
+        """The rows before the end, and whether nothing more will come before it."""
+        end_ns = self.request.end_ns
+        if end_ns is None or len(batch.action) == 0:
+            return batch, False
+        before = (batch.ts_recv < np.uint64(end_ns)) | (batch.ts_recv == UNDEF_TIMESTAMP)
+        return (batch, False) if before.all() else (take_batch(batch, before), not before.any())
+
+    def _named(self, frame: pl.DataFrame) -> pl.DataFrame:
+        import polars as pl
+
+        if self._table is None or len(self.stream.symbols) != self._names_known:
+            self._names_known = len(self.stream.symbols)
+            self._table = SymbolTable(self.stream.symbols)
+        times = frame[INDEX[self.request.schema]].cast(pl.Int64).fill_null(0).cast(pl.UInt64)
+        names = self._table.names(frame["instrument_id"].to_numpy(), times.to_numpy())
+        return frame.with_columns(names.alias(SYMBOL))
+
+
+def _merged(found: Sequence[Metadata], wanted: Sequence[str]) -> tuple[SymbolMapping, ...]:
+    """The mappings of several files: of each symbol the intervals of all, once each."""
+    merged: dict[str, SymbolMapping] = {}
+    for metadata in found:
+        for mapping in metadata.mappings:
+            ids = {interval.symbol for interval in mapping.intervals}
+            if wanted and mapping.raw_symbol not in wanted and not ids.intersection(wanted):
+                continue
+            known = merged.get(mapping.raw_symbol, mapping._replace(intervals=()))
+            intervals = dict.fromkeys((*known.intervals, *mapping.intervals))
+            merged[mapping.raw_symbol] = known._replace(intervals=tuple(sorted(intervals)))
+    return tuple(merged.values())
