@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from batonics.book import kernels, table_kernels, top_kernels
+from batonics.book import kernels, table_kernels, top_kernels, window_kernels
 from batonics.book.state import (
     ASK,
     BID,
@@ -47,7 +47,8 @@ class Folded(NamedTuple):
     deltas: NDArray[np.int64]  # (deltas, len(Delta))
     closings: NDArray[np.int64]  # (ends of events, len(Closing))
     tops: NDArray[np.int64]  # (tops, len(Top) + TOP_LEVEL * depth)
-    described: MboBatch  # a record a top: the trade, or the last A, C, M or R of the event
+    # A record a top (`Top.ROW`). Of windows only ts_event, ts_recv and sequence are true always.
+    described: MboBatch
 
 
 class TopsWanted(NamedTuple):
@@ -56,6 +57,13 @@ class TopsWanted(NamedTuple):
     depth: int  # levels of each side
     changes: bool = True  # at the end of an event, where they differ from the last one
     trades: bool = False  # at a trade, as they are before it
+
+
+class WindowsWanted(NamedTuple):
+    """Windows at whose ends the best levels are to be kept (`Folded.tops`), in place of tops."""
+
+    depth: int  # levels of each side
+    every: int = 0  # events of a book; 0: up to the bounds that `fold` is given
 
 
 class Levels(NamedTuple):
@@ -79,17 +87,26 @@ class Orders(NamedTuple):
     priority: NDArray[np.int64]
 
 
+_SEEN = ("ts_event", "ts_recv", "sequence")
+"""The columns of `BookEngine.last_seen`."""
+
+
 class BookEngine:
     """Any number of books, folded batch after batch.
 
     Args:
         bbo: keep the BBO after every record of the batch just folded.
         deltas: keep the level deltas and event ends of the batch just folded.
-        tops: keep the best levels where they changed, or at trades, of the batch just folded.
+        tops: keep the best levels where they changed, or at trades, of the batch just folded;
+            or at the ends of windows.
     """
 
     def __init__(
-        self, *, bbo: bool = False, deltas: bool = False, tops: TopsWanted | None = None
+        self,
+        *,
+        bbo: bool = False,
+        deltas: bool = False,
+        tops: TopsWanted | WindowsWanted | None = None,
     ) -> None:
         self.state = new_state()
         self.records = 0
@@ -102,22 +119,34 @@ class BookEngine:
             tops=nothing,
             shown=nothing,
             depth=tops.depth if tops else 0,
-            trades=tops is not None and tops.trades,
+            trades=isinstance(tops, TopsWanted) and tops.trades,
+            bounds=nothing,
+            dirty=nothing,
+            before=nothing,
+            every=tops.every if isinstance(tops, WindowsWanted) else 0,
         )
         self._early = np.empty((0, len(Closing)), np.int64)
         self._scratch = np.empty(kernels.BLOCK, np.int64), np.empty(kernels.BLOCK, np.int64)
         self._seen = np.empty((0, 3), np.uint64)  # last ts_event, ts_recv, sequence of each book
-        self._noted = empty_batch(0)  # by book: what describes its event, where that is still open
+        self._noted = empty_batch(0)  # by book: what describes a top that is still to come
 
     # ------------------------------------------------------------------ folding
 
-    def fold(self, batch: MboBatch) -> Folded:
-        """Apply a batch of records in order."""
+    def fold(self, batch: MboBatch, bounds: NDArray[np.int64] | None = None) -> Folded:
+        """Apply a batch of records in order.
+
+        Args:
+            batch: the records.
+            bounds: rows of the batch before which a window ends, rising; of each top `DEPTH` then
+                says which.
+        """
         # One signature whether a column may be written to or not: one compilation.
         events = Events._make(_read_only(getattr(batch, name)) for name in Events._fields)
         rows = len(events.action)
         totals = self.state.totals
-        totals[Total.DELTAS] = totals[Total.TOPS] = 0
+        totals[Total.DELTAS] = totals[Total.TOPS] = totals[Total.BOUND] = 0
+        if bounds is not None:
+            self._out = self._out._replace(bounds=bounds)
         self._fit_outputs(rows)
         totals[Total.CLOSINGS] = self._place_early()
         row = 0
@@ -130,6 +159,16 @@ class BookEngine:
         folded = self._folded(batch)
         self._note_last_rows(batch)
         return folded
+
+    def end_windows(self) -> Folded:
+        """The stream has ended: the window that is open, in which it ends."""
+        totals = self.state.totals
+        totals[Total.DELTAS] = totals[Total.TOPS] = totals[Total.BOUND] = 0
+        totals[Total.CLOSINGS] = 0
+        self._fit_outputs(0)
+        while not window_kernels.end_last_window(self.state, self._out):
+            self._make_room(Room.TOPS)
+        return self._folded(empty_batch(1))
 
     def mark_new_day(self) -> None:
         """A new day's stream begins (rule 21): every book is cold until its R or snapshot.
@@ -154,7 +193,7 @@ class BookEngine:
         self._rebuild_levels()
 
     def _fit_outputs(self, rows: int) -> None:
-        bbo, deltas, closings, tops, shown = self._out[:5]
+        bbo, deltas, closings, tops = self._out[:4]
         if self._want_bbo and len(bbo) < rows * len(Bbo):
             bbo = np.empty(rows * len(Bbo), np.int64)
         if self._want_deltas and len(deltas) == 0:
@@ -165,23 +204,27 @@ class BookEngine:
             closings = np.empty(ends_max * len(Closing), np.int64)
         if self._tops is not None and len(tops) == 0:
             tops = np.empty(4 * kernels.BLOCK * self._top_words, np.int64)
-            shown = self._grown_shown(shown)
-        self._out = self._out._replace(
-            bbo=bbo, deltas=deltas, closings=closings, tops=tops, shown=shown
-        )
+            self._fit_books()
+        self._out = self._out._replace(bbo=bbo, deltas=deltas, closings=closings, tops=tops)
 
     @property
     def _top_words(self) -> int:
         return len(Top) + TOP_LEVEL * self._out.depth
 
-    def _grown_shown(self, shown: NDArray[np.int64]) -> NDArray[np.int64]:
-        """What was shown of each book there may be: of a new one nothing, so that all differs."""
-        if self._tops is None or not self._tops.changes:
-            return shown
-        words = top_kernels.WORSTS + TOP_LEVEL * self._tops.depth
-        grown = np.full(len(self.state.books) // ROW * words, WORST_KEY, np.int64)
-        grown[: len(shown)] = shown
-        return grown
+    def _fit_books(self) -> None:
+        """Make what is kept by book as long as there may be books."""
+        books, out = len(self.state.books) // ROW, self._out
+        words = TOP_LEVEL * out.depth
+        if isinstance(self._tops, WindowsWanted):
+            dirty, before = (
+                _grown(out.dirty, books, 0),
+                _grown(out.before, books * words, 0),
+            )
+            self._out = out._replace(dirty=dirty, before=before)
+        elif self._tops is not None and self._tops.changes:
+            # Of a new book nothing was shown, so that all differs.
+            shown = _grown(out.shown, books * (top_kernels.WORSTS + words), WORST_KEY)
+            self._out = out._replace(shown=shown)
 
     def _place_early(self) -> int:
         """Put the ends that came between batches first; how many there are."""
@@ -248,7 +291,7 @@ class BookEngine:
         self.state = state._replace(
             books=books, book_index=index, anomalies=_doubled(state.anomalies)
         )
-        self._out = self._out._replace(shown=self._grown_shown(self._out.shown))
+        self._fit_books()
 
     def _note_last_rows(self, batch: MboBatch) -> None:
         """Keep what the books last saw, and forget the rows of this batch."""
@@ -257,6 +300,8 @@ class BookEngine:
             grown = np.full((max(64, 2 * count), 3), UNDEF_TIMESTAMP, np.uint64)
             grown[: len(self._seen)] = self._seen
             self._seen = grown
+        if self._tops is not None:
+            self._keep_noted(batch)
         last_rows = self._rows()[:, Book.LAST_ROW]
         touched = np.flatnonzero(last_rows >= 0)
         rows = last_rows[touched]
@@ -264,11 +309,9 @@ class BookEngine:
         self._seen[touched, 1] = batch.ts_recv[rows]
         self._seen[touched, 2] = batch.sequence[rows]
         last_rows[touched] = -1
-        if self._tops is not None:
-            self._keep_noted(batch)
 
     def _keep_noted(self, batch: MboBatch) -> None:
-        """Keep the records that describe events which are still open, and forget their rows."""
+        """Keep the records that describe tops which are still to come, and forget their rows."""
         if len(self._noted.action) < self.book_count:
             grown = empty_batch(2 * self.book_count)
             for name, kept in self._noted._asdict().items():
@@ -278,16 +321,22 @@ class BookEngine:
         books = np.flatnonzero(noted_rows >= 0)
         for name, kept in self._noted._asdict().items():
             kept[books] = getattr(batch, name)[noted_rows[books]]
-        noted_rows[books] = -1
+        seen = np.flatnonzero(noted_rows == window_kernels.SEEN)
+        for name, column in zip(_SEEN, self._seen.T, strict=True):
+            getattr(self._noted, name)[seen] = column[seen]
+        noted_rows[:] = -1
 
     def _described(self, batch: MboBatch, tops: NDArray[np.int64]) -> MboBatch:
         """The records that describe tops, those of earlier batches among them."""
         rows, books = tops[:, Top.ROW], tops[:, Top.BOOK]
-        earlier = np.flatnonzero(rows < 0)
         described = take_batch(batch, np.maximum(rows, 0))
-        if len(earlier):
+        if (rows < 0).any():
+            earlier = np.flatnonzero(rows == -1)
             for name, kept in self._noted._asdict().items():
                 getattr(described, name)[earlier] = kept[books[earlier]]
+            seen = np.flatnonzero(rows == window_kernels.SEEN)
+            for name, column in zip(_SEEN, self._seen.T, strict=True):
+                getattr(described, name)[seen] = column[books[seen]]
         return described
 
     def _folded(self, batch: MboBatch) -> Folded:
@@ -395,6 +444,12 @@ def _read_only(column: NDArray[Any]) -> NDArray[Any]:
     view = np.ascontiguousarray(column).view()
     view.flags.writeable = False
     return view
+
+
+def _grown(array: NDArray[np.int64], length: int, fill: int) -> NDArray[np.int64]:
+    grown = np.full(length, fill, np.int64)
+    grown[: len(array)] = array
+    return grown
 
 
 def _doubled(array: NDArray[Any]) -> NDArray[Any]:

@@ -72,6 +72,13 @@ from batonics.book.top_kernels import (
     show_trade,
     touch,
 )
+from batonics.book.window_kernels import (
+    T_BOUND,
+    count_end,
+    end_window,
+    has_room_to_end,
+    keep_before,
+)
 from batonics.model import mbo
 from batonics.model.mbo import Action, Flag, Side
 from batonics.native import as_word, at, inlined, kernel, outlined, prefetch
@@ -258,6 +265,20 @@ def close_event(
     return n + 1
 
 
+@inlined
+def end_snapshot(state: State, out: Outputs, book: int) -> None:
+    """Rule 14: the last record of a snapshot may lack F_LAST; what follows it ends it."""
+    books, totals, row = state.books, state.totals, book * ROW
+    if len(out.shown) > 0:
+        show_change(state, out, book)
+    if len(out.dirty) > 0:
+        count_end(state, out, book, books[row + LAST_ROW])
+    totals[T_CLOSINGS] = close_event(
+        books, out.closings, totals[T_CLOSINGS], books[row + LAST_ROW], book
+    )
+    books[row + SNAPSHOT_OPEN] = 0
+
+
 @outlined
 def handle_flags(
     state: State,
@@ -274,18 +295,13 @@ def handle_flags(
 
     The action that is left to apply: the record's own, NONE, or NO_ROOM if nothing could be done.
     """
-    row, anomalies = book * ROW, book * ANOMALIES
-    books, totals = state.books, state.totals
+    row, anomalies, books = book * ROW, book * ANOMALIES, state.books
     if not room_to_clear(state, out, row):
         return NO_ROOM
     if books[row + SNAPSHOT_OPEN] and not flags & F_SNAPSHOT:
-        # Rule 14: the last record of a snapshot may lack F_LAST; what follows it ends it.
-        if len(out.shown) > 0:
-            show_change(state, out, book)
-        totals[T_CLOSINGS] = close_event(
-            books, out.closings, totals[T_CLOSINGS], books[row + LAST_ROW], book
-        )
-        books[row + SNAPSHOT_OPEN] = 0
+        end_snapshot(state, out, book)
+    if len(out.dirty) > 0:
+        keep_before(state, out, book, flags)
     if flags & F_SNAPSHOT:
         if not books[row + SNAPSHOT_OPEN] and (action == ADD or action == CLEAR):
             books[row + SNAPSHOT_OPEN] = 1
@@ -518,6 +534,13 @@ def keep_tops(batch: Events, state: State, out: Outputs, i: int, book: int) -> N
             show_change(state, out, book)
 
 
+@inlined
+def next_bound(state: State, out: Outputs) -> int:
+    """The row before which the next window ends; -1: none of the batch."""
+    passed = state.totals[T_BOUND]
+    return as_word(out.bounds[passed]) if passed < len(out.bounds) else -ONE
+
+
 @kernel
 def fold(
     batch: Events,
@@ -540,6 +563,7 @@ def fold(
     # Registers are faster than memory: `totals` is brought up to date where others read it.
     priority, orders_taken, levels_taken = totals[T_PRIORITY], totals[T_ORDERS], totals[T_LEVELS]
     delta_count, closing_count = totals[T_DELTAS], totals[T_CLOSINGS]
+    want_windows, bound = len(out.dirty) > 0, next_bound(state, out)
     while first < rows:
         totals[T_ORDERS], totals[T_LEVELS], totals[T_DELTAS] = (
             orders_taken,
@@ -557,6 +581,12 @@ def fold(
             row = book * ROW
             action = as_word(batch.action[at(i)])
             flags = as_word(batch.flags[at(i)])
+            if i == bound:
+                if not has_room_to_end(state, out):
+                    first, length, stop = i, 0, ROOM_TOPS
+                    break
+                end_window(state, out)
+                bound = next_bound(state, out)
             if flags & RARE or books[at(row + SNAPSHOT_OPEN)] or action == CLEAR:
                 totals[T_PRIORITY], totals[T_LEVELS] = priority, levels_taken
                 totals[T_DELTAS], totals[T_CLOSINGS] = delta_count, closing_count
@@ -569,6 +599,8 @@ def fold(
                 if action == NO_ROOM:
                     first, length, stop = i, 0, ROOM_DELTAS
                     break
+            elif want_windows:
+                keep_before(state, out, book, flags)
 
             if action == CANCEL:
                 order_id = as_word(batch.order_id[at(i)])
@@ -669,7 +701,10 @@ def fold(
 
             books[at(row + LAST_ROW)] = i
             last = flags >> 7
-            if out.depth > 0:
+            if want_windows:
+                if last:
+                    count_end(state, out, book, i)
+            elif out.depth > 0:
                 keep_tops(batch, state, out, i, book)
             if want_deltas and last:
                 closing_count = close_event(books, closings, closing_count, i, book)

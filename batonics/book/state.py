@@ -33,8 +33,9 @@ from batonics.model.mbo import UNDEF_PRICE
 
 SLOT = 4
 """Words of an order slot and of a level slot."""
-ROW = 24
-"""Words of a book's row: three cache lines, the second the bid's, the third the ask's."""
+ROW = 32
+"""Words of a book's row: four cache lines, the second the bid's, the third the ask's, and the last
+of use only where windows are wanted."""
 
 
 class Order(IntEnum):
@@ -67,8 +68,11 @@ class Book(IntEnum):
     TOUCHED = (
         5  # bits 1 << side: the open event may have changed the best; 4: NOTED_KEY is an ask's
     )
-    NOTED_ROW = 6  # row of the open event's last A, C, M or R; -1: of an earlier batch, or none
+    NOTED_ROW = (
+        6  # row of the record that describes a top to come; -1: of an earlier batch, or none
+    )
     NOTED_KEY = 7  # the key of that record's price, or BEST_KEY where it has none
+    EVENTS_IN = 24  # ends of events in the open window, kept only where windows are wanted
 
 
 class Ladder(IntEnum):
@@ -102,6 +106,8 @@ class Total(IntEnum):
     CLOSINGS = 6
     WIDEST = 7  # the greatest capacity of a run
     TOPS = 8
+    DIRTY = 9  # books with ends of events in the open window
+    BOUND = 10  # bounds of the batch passed
 
 
 class Status(IntEnum):
@@ -192,10 +198,12 @@ class Top(IntEnum):
     that is not there: UNDEF_PRICE, 0, 0.
     """
 
-    ROW = 0  # of the batch: the record that describes it (`Book.NOTED_ROW`), or the trade
+    # Of the batch: the trade; or the last A, C, M or R of the event; or the last end of an event in
+    # the window. -1: as noted in an earlier batch. -2: the last record of the book in one.
+    ROW = 0
     BOOK = 1
-    EVENT = 2  # how many events the book had completed before
-    DEPTH = 3  # how many of its levels are better than the record's price
+    EVENT = 2  # how many events the book had completed before; of a window: how many it has
+    DEPTH = 3  # how many of its levels are better than the record's price; of a window: its bound
 
 
 TOP_LEVEL = 6
@@ -226,6 +234,11 @@ class Outputs(NamedTuple):
     shown: NDArray[np.int64]
     depth: int  # levels of each side in a top; 0: no tops
     trades: bool  # whether tops at trades are wanted
+    # Windows, in place of changes and trades. Length 0 of `dirty`: they are not wanted.
+    bounds: NDArray[np.int64]  # rows of the batch before which a window ends
+    dirty: NDArray[np.int64]  # numbers of books, room for all
+    before: NDArray[np.int64]  # by book: its levels before the open event, TOP_LEVEL * depth words
+    every: int  # a window ends with each so many-th event of its book; 0: at bounds
 
 
 def aligned_zeros(words: int) -> NDArray[np.int64]:

@@ -44,7 +44,6 @@ NEVER_WORST = 2
 BOTH_SIDES, NOTED_ASK = 3, 4
 """Bits of `Book.TOUCHED`."""
 UNDEF_PRICE = mbo.UNDEF_PRICE
-SIZE_MAX = mbo.UNDEF_ORDER_SIZE
 TURNED_ROWS = 128
 """Tops that are turned at once: they stay in the second-level cache, and runs are long."""
 
@@ -74,9 +73,9 @@ def note(state: State, book: int, i: int, side: int, price: int) -> None:
 def show_trade(state: State, out: Outputs, book: int, i: int) -> None:
     """Write the book as it stands at the trade of row `i`."""
     n = state.totals[T_TOPS]
-    head(state, out, n, book, i, 0)
+    head(out, n, i, book, state.books[book * ROW + EVENTS] >> 1, 0)
     for side in range(2):
-        write_side(state, out, n, book, side)
+        write_side(state, out.tops, first_level(out, n), out.depth, book, side)
     state.totals[T_TOPS] = n + 1
 
 
@@ -94,52 +93,62 @@ def show_change(state: State, out: Outputs, book: int) -> None:
     shown = book * (WORSTS + words)
     if out.shown[shown + WORSTS + NEVER_WORST] == WORST_KEY:  # nothing was ever shown
         touched |= BOTH_SIDES
-    to = n * (FIRST_LEVEL + words) + FIRST_LEVEL
+    to = first_level(out, n)
     for word in range(words):
         out.tops[to + word] = out.shown[shown + WORSTS + word]
     side_noted = as_word(touched & NOTED_ASK != 0)
     differs = False
     for side in range(2):
         if touched & (1 << side):
-            write_side(state, out, n, book, side)
+            write_side(state, out.tops, to, out.depth, book, side)
             differs |= keep_shown(out, n, book, side)
     if differs:
-        head(state, out, n, book, noted_row, better_levels(out, n, side_noted, noted_key))
+        depth = better_levels(out, n, side_noted, noted_key)
+        head(out, n, noted_row, book, books[row + EVENTS] >> 1, depth)
         state.totals[T_TOPS] = n + 1
 
 
 @inlined
-def head(state: State, out: Outputs, n: int, book: int, i: int, depth: int) -> None:
+def head(out: Outputs, n: int, i: int, book: int, event: int, depth: int) -> None:
     """The words of a top before its levels."""
     word = n * (FIRST_LEVEL + TOP_LEVEL * out.depth)
     out.tops[word + T_ROW] = i
     out.tops[word + T_BOOK] = book
-    out.tops[word + T_EVENT] = state.books[book * ROW + EVENTS] >> 1
+    out.tops[word + T_EVENT] = event
     out.tops[word + T_DEPTH] = depth
 
 
 @outlined
-def write_side(state: State, out: Outputs, n: int, book: int, side: int) -> None:
-    """The best levels of a side of a book as it stands now."""
+def write_side(
+    state: State, target: NDArray[np.int64], first: int, depth: int, book: int, side: int
+) -> None:
+    """Write the best levels of a side of a book, as it stands now, to words from `first` on."""
     ladder = book * ROW + BID + (ASK - BID) * side
     start = state.books[ladder + START]
     i = start + state.books[ladder + LENGTH] - 1
-    to = n * (FIRST_LEVEL + TOP_LEVEL * out.depth) + FIRST_LEVEL + side
-    end = to + TOP_LEVEL * out.depth
+    to = first + side
+    end = to + TOP_LEVEL * depth
     while to < end and i >= start:
         slot = as_word(state.run_slots[at(i)]) * SLOT
         size = state.levels[at(slot + L_SIZE)]
         if size > 0:
-            out.tops[at(to)] = state.run_keys[at(i)] ^ -side
-            out.tops[at(to + 2)] = size
-            out.tops[at(to + 4)] = state.levels[at(slot + L_COUNT)]
+            target[at(to)] = state.run_keys[at(i)] ^ -side
+            target[at(to + 2)] = size
+            target[at(to + 4)] = state.levels[at(slot + L_COUNT)]
             to += TOP_LEVEL
         i -= 1
     while to < end:
-        out.tops[at(to)] = UNDEF_PRICE
-        out.tops[at(to + 2)] = 0
-        out.tops[at(to + 4)] = 0
+        target[at(to)] = UNDEF_PRICE
+        target[at(to + 2)] = 0
+        target[at(to + 4)] = 0
         to += TOP_LEVEL
+
+
+@inlined
+def first_level(out: Outputs, n: int) -> int:
+    """The word at which the levels of a top begin."""
+    words: int = FIRST_LEVEL + TOP_LEVEL * out.depth
+    return n * words + FIRST_LEVEL
 
 
 @outlined
@@ -147,7 +156,7 @@ def keep_shown(out: Outputs, n: int, book: int, side: int) -> bool:
     """Keep a side of a top as what was shown last; whether it differs from that."""
     words = TOP_LEVEL * out.depth
     shown = book * (WORSTS + words)
-    first = n * (FIRST_LEVEL + words) + FIRST_LEVEL
+    first = first_level(out, n)
     differs = False
     for word in range(side, words, 2):
         value = out.tops[at(first + word)]
@@ -161,7 +170,7 @@ def keep_shown(out: Outputs, n: int, book: int, side: int) -> bool:
 @inlined
 def better_levels(out: Outputs, n: int, side: int, key: int) -> int:
     """How many levels of a top's side are better than a key."""
-    to = n * (FIRST_LEVEL + TOP_LEVEL * out.depth) + FIRST_LEVEL + side
+    to = first_level(out, n) + side
     better = 0
     while better < out.depth:
         price = out.tops[at(to + TOP_LEVEL * better)]
@@ -177,7 +186,8 @@ def level_columns(
     rows: int,
     depth: int,
     prices: NDArray[np.int64],
-    sizes: NDArray[np.uint32],
+    sizes: NDArray[np.uint32] | NDArray[np.int64],
+    size_max: int,
 ) -> None:
     """Turn the levels of tops into columns.
 
@@ -187,7 +197,8 @@ def level_columns(
         depth: levels of each side.
         prices: (2 * depth * rows,), to be filled: the column of each level's bid, then its ask.
         sizes: (4 * depth * rows,), to be filled: the columns of each level's bid size, ask size,
-            bid count and ask count. What does not fit is the greatest that does.
+            bid count and ask count.
+        size_max: what is greater becomes it.
     """
     words = FIRST_LEVEL + TOP_LEVEL * depth
     for first in range(0, rows, TURNED_ROWS):
@@ -202,4 +213,4 @@ def level_columns(
                 to = (4 * level + value) * rows
                 for i in range(first, last):
                     size = tops[at(i * words + word + 2 + value)]
-                    sizes[at(to + i)] = min(size, SIZE_MAX)
+                    sizes[at(to + i)] = min(size, size_max)

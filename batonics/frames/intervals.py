@@ -1,9 +1,7 @@
 """The best bid and offer at the ends of intervals, as the vendor's bbo-1s and bbo-1m.
 
-The rule here: time is the stream's, and never runs backwards: it is the greatest `ts_recv` so far
-of a row whose `ts_recv` is defined and not flagged F_BAD_TS_RECV (rule 16). So intervals follow one
-upon the other, only the latest is open, and rows come sorted by time as in the vendor's files. (The
-windows of `windows.py` are each book's own; where `ts_recv` never falls, it is the same.)
+The rule here: time is the stream's (`clock.py`). So intervals follow one upon the other, only the
+latest is open, and rows come sorted by time as in the vendor's files.
 
 An interval is `(T - length, T]`, T a multiple of the length since the epoch. A book has a row for
 each in which it traded or its best bid or offer changed:
@@ -30,10 +28,11 @@ from numpy.typing import NDArray
 
 from batonics.book.engine import Folded, TopsWanted
 from batonics.book.state import Top
+from batonics.frames.clock import StreamClock
 from batonics.frames.mbp import fold_tops, tops_frame
 from batonics.frames.schema import SIDE, TIME
 from batonics.frames.vendor import BBO_INTERVAL_SCHEMA, RTYPES, mbp_schema
-from batonics.model.mbo import Action, Flag, MboBatch, concat_batches, take_batch
+from batonics.model.mbo import Action, MboBatch, concat_batches, take_batch
 from batonics.model.times import NS_PER_S
 
 FLUSH_ROWS = 1 << 15
@@ -51,7 +50,7 @@ def bbo_interval_frames(batches: Iterable[MboBatch], length_ns: int) -> Iterator
         length_ns: the length of an interval. `rtype` is the vendor's for a second and a minute,
             else null.
     """
-    clock, kept = _Clock(length_ns), _Kept()
+    clock, kept = StreamClock(length_ns), _Kept()
     waiting: list[_Rows] = []
     for folded in fold_tops(batches, TopsWanted(1, trades=True)):
         ends = clock.ends(folded.described)
@@ -79,25 +78,6 @@ def _frame(parts: list[_Rows]) -> pl.DataFrame:
     tops, described, ends = zip(*parts, strict=True)
     frame = tops_frame(np.concatenate(tops), concat_batches(list(described)), 1)
     return frame.with_columns(end=pl.Series(np.concatenate(ends)))
-
-
-class _Clock:
-    """The stream's time, and the end of the interval it is in."""
-
-    def __init__(self, length_ns: int) -> None:
-        self.latest_end = 0
-        self._length_ns = length_ns
-        self._now_ns = 0
-
-    def ends(self, rows: MboBatch) -> NDArray[np.int64]:
-        """The end of each row's interval; they never fall."""
-        doubtful = rows.flags & (Flag.BAD_TS_RECV | Flag.SNAPSHOT) == Flag.BAD_TS_RECV
-        # As a signed word UNDEF_TIMESTAMP reads -1.
-        time_ns = np.where(doubtful, -1, rows.ts_recv.view(np.int64))
-        so_far = np.maximum(np.maximum.accumulate(time_ns), self._now_ns)
-        ends: NDArray[np.int64] = -(-so_far // self._length_ns) * self._length_ns
-        self._now_ns, self.latest_end = int(so_far[-1]), int(ends[-1])
-        return ends
 
 
 def _needed(ends: NDArray[np.int64], folded: Folded) -> NDArray[np.intp]:

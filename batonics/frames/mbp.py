@@ -75,7 +75,7 @@ def tops_frame(tops: NDArray[np.int64], described: MboBatch, depth: int) -> pl.D
     rtype = _RTYPES.get(depth, RTYPES["mbp-10"])
     columns["rtype"] = pl.repeat(rtype, head.height, dtype=pl.UInt8, eager=True)
     columns["depth"] = pl.Series(tops[:, Top.DEPTH].astype(np.uint8))
-    columns |= _level_series(tops, depth)
+    columns |= level_series(tops, depth)
     return pl.DataFrame({name: columns[name] for name in mbp_schema(depth)})
 
 
@@ -87,11 +87,19 @@ def _sides(described: MboBatch) -> NDArray[np.uint8]:
     return np.where(has_side, described.side, np.uint8(Side.NONE))
 
 
-def _level_series(tops: NDArray[np.int64], depth: int) -> dict[str, pl.Series]:
+def level_series(
+    tops: NDArray[np.int64], depth: int, sizes_as: type[np.uint32 | np.int64] = np.uint32
+) -> dict[str, pl.Series]:
+    """The columns of `level_columns(depth)` of tops, sizes and counts as wanted.
+
+    What does not fit is the greatest that does.
+    """
     prices = np.empty((2 * depth, len(tops)), np.int64)
-    sizes = np.empty((4 * depth, len(tops)), np.uint32)
+    sizes: NDArray[Any] = np.empty((4 * depth, len(tops)), sizes_as)
+    words = np.ascontiguousarray(tops).reshape(-1)
+    size_max = int(np.iinfo(sizes_as).max)
     top_kernels.level_columns(
-        tops.reshape(-1), len(tops), depth, prices.reshape(-1), sizes.reshape(-1)
+        words, len(tops), depth, prices.reshape(-1), sizes.reshape(-1), size_max
     )
     absent = (prices == UNDEF_PRICE).any(axis=1)
     rows: dict[str, pl.Series] = {}

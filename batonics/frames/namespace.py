@@ -103,7 +103,7 @@ class MboNamespace:
         """
         return ohlcv_source(self._records, f"ohlcv-{every}")
 
-    def bars(  # noqa: PLR0913 - four of which one is given
+    def bars(
         self,
         *,
         time: str | None = None,
@@ -154,22 +154,19 @@ class MboNamespace:
     def depth(self, n: int, *, every: int | str = "event", fill: bool = False) -> pl.LazyFrame:
         """The best `n` levels of each side: a row for each window of each book.
 
-        Books are rebuilt from level deltas by Polars expressions, window by window.
+        The fold answers only at the windows' ends. `reconstruct --snapshots` derives the same rows
+        from level deltas by Polars expressions; where `ts_recv` never falls, the two are equal.
 
         Args:
             n: levels a side.
             every: the length of a window. A number N: a window is closed by each N-th event of its
                 book, and what remains at the end of the stream makes no row. "event": 1. A
                 duration such as "100ms": a window is `(T - every, T]`, T a multiple of `every`
-                since the epoch, by the `ts_recv` of an event's closing record; the last window of
-                a book is given too, with its label T.
-            fill: give every window from a book's first to its last, not only those in which an
-                event ended. Windows of N events have no gaps.
-
-        A time never runs backwards within a book: an event whose `ts_recv` is earlier, undefined or
-        flagged F_BAD_TS_RECV (rule 16) is in the window of the event before it. Rows come in the
-        order in which windows are closed: a window of a duration by its book's first event after
-        it. Rows of one book are in order of `ts`.
+                since the epoch, by the stream's time (`frames/clock.py`) at the end of an event;
+                rows come by T, publisher and instrument, and the last window is given too.
+            fill: give every window of a duration from a book's first to its last, not only those
+                in which an event ended. Windows are then each book's own, and time is the book's:
+                rows of one book come in order of `ts`, those of several as windows are closed.
 
         Columns:
             ts (Datetime ns UTC): T, or the closing record's `ts_recv` for windows of events; null

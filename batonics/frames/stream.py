@@ -17,11 +17,12 @@ from batonics.book.state import Bbo, Delta
 from batonics.frames.folding import Piece, fold_pieces
 from batonics.frames.intervals import bbo_interval_frames
 from batonics.frames.mbp import mbp_frames
+from batonics.frames.sampling import sampled_frames
 from batonics.frames.scan import batches_of
 from batonics.frames.schema import BOOK_COLUMNS, BOOK_SIDE, TIME, check_columns
 from batonics.frames.snapshots import depth_frames, depth_schema
 from batonics.frames.vendor import BBO_INTERVAL_SCHEMA, mbp_schema
-from batonics.frames.windows import Windows
+from batonics.frames.windows import EventWindows, Windows
 from batonics.model.mbo import UNDEF_PRICE, MboBatch
 
 _BOOK_KEY = {"publisher_id": pl.UInt16(), "instrument_id": pl.UInt32()}
@@ -65,9 +66,14 @@ def depth_source(
     """A LazyFrame of `depth_schema(depth)` over MBO records."""
 
     def make(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
-        return depth_frames(fold_pieces(batches, deltas=True), windows, depth, fill=fill)
+        if fill:
+            return depth_frames(fold_pieces(batches, deltas=True), windows, depth, fill=True)
+        return sampled_frames(batches, windows, depth)
 
-    return _source(f"MBO DEPTH {depth}", records, depth_schema(depth), make)
+    books_apart = fill or isinstance(windows, EventWindows)
+    return _source(
+        f"MBO DEPTH {depth}", records, depth_schema(depth), make, books_apart=books_apart
+    )
 
 
 def mbp_source(

@@ -1,0 +1,40 @@
+"""The stream's time, and the intervals it is in.
+
+The rule here: time never runs backwards. It is the greatest `ts_recv` so far, of any book, of a
+record whose `ts_recv` is defined and not flagged F_BAD_TS_RECV (rule 16; a snapshot's is that of
+the snapshot, though). An interval is `(T - length, T]`, T a multiple of the length since the epoch:
+a book as of T is the book after all that was received by T.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batonics.model.mbo import Flag, MboBatch
+
+UNKNOWN = 0
+"""The end of the interval before any time is known."""
+
+
+class StreamClock:
+    """Follows a stream, piece by piece.
+
+    Attributes:
+        latest_end: of the interval that the stream is in.
+    """
+
+    def __init__(self, length_ns: int) -> None:
+        self.latest_end = UNKNOWN
+        self._length_ns = length_ns
+        self._now_ns = 0
+
+    def ends(self, rows: MboBatch) -> NDArray[np.int64]:
+        """The end of each row's interval; they never fall."""
+        doubtful = rows.flags & (Flag.BAD_TS_RECV | Flag.SNAPSHOT) == Flag.BAD_TS_RECV
+        # As a signed word UNDEF_TIMESTAMP reads -1.
+        time_ns = np.where(doubtful, -1, rows.ts_recv.view(np.int64))
+        so_far = np.maximum(np.maximum.accumulate(time_ns), self._now_ns)
+        ends: NDArray[np.int64] = -(-so_far // self._length_ns) * self._length_ns
+        self._now_ns, self.latest_end = int(so_far[-1]), int(ends[-1])
+        return ends
