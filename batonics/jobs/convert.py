@@ -66,6 +66,7 @@ class Conversion:
         stream: the input.
         rows: how many rows have been given.
         progress: called after each batch with the stream; set it before `frames`.
+        seen: called with each batch of records before it is folded; set it before `frames`.
     """
 
     def __init__(self, request: Request) -> None:
@@ -73,6 +74,7 @@ class Conversion:
         self.stream = MboStream(request.paths, skip_bad=request.skip_bad)
         self.rows = 0
         self.progress: Progress | None = None
+        self.seen: Callable[[MboBatch], None] | None = None
         self._selection = Selection(self.stream, request.symbols)
         self._table: SymbolTable | None = None
         self._names_known = -1
@@ -122,6 +124,8 @@ class Conversion:
             self._selection.check()
             batch, ended = self._before_end(self._selection.rows(piece.batch))
             if len(batch.action):
+                if self.seen is not None:
+                    self.seen(batch)
                 yield batch
             if self.progress is not None:
                 self.progress(self.stream)

@@ -1,0 +1,99 @@
+"""`batonics convert`: MBO in, any schema that can be derived from it out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from batonics.jobs.convert import Request
+
+
+def command(
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            help="DBN (plain, zstd, fragments) or NDJSON files in the order of their time;"
+            " - is standard input."
+        ),
+    ],
+    schema: Annotated[
+        str,
+        typer.Option(
+            help="mbo, trades, tbbo, mbp-1, mbp-10, bbo-1s, bbo-1m, ohlcv-1s, ohlcv-1m, ohlcv-1h"
+            " or ohlcv-1d."
+        ),
+    ],
+    out: Annotated[
+        str,
+        typer.Option(
+            help="NAME.parquet, .arrow, .csv, .ndjson or .dbn; .zst may follow the last three;"
+            " - is standard output."
+        ),
+    ],
+    form: Annotated[
+        str | None, typer.Option(help="The form, where the name does not tell it: csv, dbn.zst.")
+    ] = None,
+    depth: Annotated[
+        int | None, typer.Option(min=1, max=255, help="Levels of each side of mbp-10, if not 10.")
+    ] = None,
+    symbols: Annotated[
+        str | None, typer.Option(help="Only these symbols (or instrument ids), A,B,C.")
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(help="Rows from this time on: ISO 8601 (UTC) or nanoseconds since the epoch."),
+    ] = None,
+    end: Annotated[str | None, typer.Option(help="Rows before this time.")] = None,
+    decimal: Annotated[
+        bool, typer.Option("--decimal", help="Prices in NDJSON as decimal text, as in CSV.")
+    ] = False,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Count and skip bad records where framing survives.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No bar, no last line.")] = False,
+) -> None:
+    """Derive a schema from the MBO records of FILES: columns and order are the vendor's."""
+    from batonics.jobs.convert import Request
+    from batonics.model.times import parse_time
+
+    request = Request(
+        paths=tuple(files),
+        schema=schema,
+        depth=depth,
+        symbols=tuple(name.strip() for name in symbols.split(",")) if symbols else (),
+        start_ns=None if start is None else parse_time(start),
+        end_ns=None if end is None else parse_time(end),
+        skip_bad=skip_bad,
+    )
+    rows = _convert(request, out, form, decimal_prices=decimal, quiet=quiet)
+    if not quiet:
+        typer.echo(f"wrote {rows:,} rows to {out}", err=True)
+
+
+def _convert(
+    request: Request, out: str, form: str | None, *, decimal_prices: bool, quiet: bool
+) -> int:
+    """Run the job; how many rows were written."""
+    from batonics.cli.progress import reading
+    from batonics.jobs.convert import Conversion
+    from batonics.sinks.tables import form_of, open_table
+
+    form = form or form_of(out)
+    is_dbn = form.startswith("dbn")
+    run = Conversion(request)
+    table = open_table(
+        out,
+        run.columns(symbol=not is_dbn),
+        form=form,
+        # Records of another depth are of no schema that the vendor has.
+        schema=request.schema if request.depth is None else None,
+        metadata=run.metadata() if is_dbn else None,
+        decimal_prices=decimal_prices,
+    )
+    with table as rows, reading("convert", quiet=quiet) as progress:
+        run.progress = progress
+        for frame in run.frames(symbol=not is_dbn):
+            rows.write(frame)
+    return run.rows

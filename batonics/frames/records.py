@@ -1,0 +1,89 @@
+"""Tables of a vendor schema as others write them, made into our columns.
+
+The rule here: only the form changes. Sentinels become null, letters Enums, nanoseconds Datetimes;
+prices stay integers of 1e-9, and text of decimal digits becomes one without going through a float.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from batonics.codec.records import PRICE_FIELDS, UNDEFINED
+from batonics.frames.schema import TIME
+from batonics.frames.vendor import VENDOR_SCHEMAS
+from batonics.model.errors import InputError
+from batonics.model.mbo import PRICE_SCALE
+
+_DECIMALS = 9
+
+
+def from_records(records: NDArray[np.void], schema: str) -> pl.DataFrame:
+    """The frame of records of `codec.records.RECORD_DTYPES[schema]`."""
+    columns = {}
+    for name, dtype in VENDOR_SCHEMAS[schema].items():
+        values = np.ascontiguousarray(records[name])
+        if isinstance(dtype, pl.Enum):
+            letters = np.frombuffer("".join(dtype.categories).encode(), np.uint8)
+            places = np.zeros(256, np.uint8)
+            places[letters] = np.arange(len(letters))
+            columns[name] = pl.Series(places.take(values)).cat.to(dtype)
+        elif dtype == TIME:
+            columns[name] = pl.Series(values.view(np.int64))
+        else:
+            columns[name] = pl.Series(values)
+    return normalised(pl.DataFrame(columns), schema)
+
+
+def normalised(frame: pl.DataFrame, schema: str) -> pl.DataFrame:
+    """A frame whose columns have the schema's names, with its dtypes; others are left out.
+
+    Times may be Datetimes, nanoseconds or ISO 8601 text; prices integers of 1e-9 or decimal text;
+    letters text. What stands for "undefined" becomes null.
+
+    Raises:
+        InputError: a column cannot be what the schema says.
+    """
+    present = [name for name in VENDOR_SCHEMAS[schema] if name in frame.columns]
+    try:
+        return frame.select(
+            _normal(name, frame.schema[name], VENDOR_SCHEMAS[schema][name]) for name in present
+        )
+    except pl.exceptions.PolarsError as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"a column is not what schema {schema} has there: {reason}") from None
+
+
+def _normal(name: str, found: pl.DataType, wanted: pl.DataType) -> pl.Expr:
+    column = pl.col(name)
+    if found.is_float() and wanted.is_integer():
+        raise InputError(f"column {name} is of floats, which are not exact: write integers of 1e-9")
+    if wanted == TIME:
+        return _time(column, found).alias(name)
+    if isinstance(wanted, pl.Enum):
+        return column.cast(wanted)
+    is_text = name in PRICE_FIELDS and found == pl.String()
+    value = (_price(column) if is_text else column).cast(wanted)
+    if name not in UNDEFINED:
+        return value.alias(name)
+    return pl.when(value != UNDEFINED[name]).then(value).alias(name)
+
+
+def _time(column: pl.Expr, found: pl.DataType) -> pl.Expr:
+    if isinstance(found, pl.Datetime):
+        return column.cast(pl.Datetime("ns", found.time_zone)).dt.replace_time_zone("UTC")
+    if found == pl.String():
+        return column.str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="ns", time_zone="UTC")
+    # As a signed word UNDEF_TIMESTAMP reads -1.
+    signed = column.reinterpret(signed=True) if found == pl.UInt64() else column.cast(pl.Int64)
+    return pl.when(signed != -1).then(signed).cast(TIME)
+
+
+def _price(text: pl.Expr) -> pl.Expr:
+    """Decimal text, or an integer of 1e-9 where there is no point."""
+    whole, fraction = (text.str.splitn(".", 2).struct[f"field_{place}"] for place in (0, 1))
+    units = whole.cast(pl.Int64)
+    parts = fraction.str.pad_end(_DECIMALS, "0").cast(pl.Int64)
+    sign = pl.when(whole.str.starts_with("-")).then(-1).otherwise(1)
+    return pl.when(fraction.is_null()).then(units).otherwise(units * PRICE_SCALE + sign * parts)

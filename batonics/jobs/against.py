@@ -1,0 +1,294 @@
+"""Our rows of a schema against another's file of it, row by row.
+
+The rule: both are walked once, in order of time; a row is paired with the other side's row of the
+same book, event and place in it, and every column that both have must be equal. What is left over
+on a side, and what differs, is counted by why.
+
+| reason          | of                         | when                                              |
+|-----------------|----------------------------|---------------------------------------------------|
+| no records      | rows of theirs             | the input has no record of that book              |
+| before, after   | rows of theirs, or of ours | outside the span of the other side                |
+| cold            | rows of ours, pairs        | the book began mid-session: a lower bound         |
+| unexplained     | any                        | none of these                                     |
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from batonics.frames.derive import INDEX
+from batonics.jobs.convert import Conversion
+from batonics.model.mbo import Action, Flag, MboBatch
+from batonics.model.times import format_time
+from batonics.sources.tables import read_table
+
+EXAMPLES_MAX = 10
+CHUNK_ROWS = 131_072
+"""So many rows of each side are compared at once."""
+_BOOK = ["publisher_id", "instrument_id"]
+_PLACE = "place"
+
+
+@dataclass
+class Comparison:
+    """What came of it.
+
+    Attributes:
+        schema: of the rows.
+        ours, theirs: rows of each side.
+        pairs: rows that have a counterpart.
+        equal: pairs that are equal in every column that both have.
+        columns: of the pairs, in how many a column differs; those in which one does.
+        only_ours, only_theirs: rows without a counterpart, by reason.
+        differing: pairs that differ, by reason.
+        examples: the first differences: what, where, ours and theirs.
+    """
+
+    schema: str
+    ours: int = 0
+    theirs: int = 0
+    pairs: int = 0
+    equal: int = 0
+    columns: Counter[str] = field(default_factory=Counter)
+    only_ours: Counter[str] = field(default_factory=Counter)
+    only_theirs: Counter[str] = field(default_factory=Counter)
+    differing: Counter[str] = field(default_factory=Counter)
+    examples: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether nothing is unexplained."""
+        counts = (self.only_ours, self.only_theirs, self.differing)
+        return not any(count["unexplained"] for count in counts)
+
+    def report(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {
+            "schema": self.schema,
+            "rows": {"ours": self.ours, "theirs": self.theirs},
+            "pairs": {"all": self.pairs, "equal": self.equal},
+            "columns_that_differ": dict(sorted(self.columns.items())),
+            "differing_pairs": dict(sorted(self.differing.items())),
+            "only_ours": dict(sorted(self.only_ours.items())),
+            "only_theirs": dict(sorted(self.only_theirs.items())),
+            "examples": self.examples,
+            "agrees": self.agrees,
+        }
+
+
+def compare(conversion: Conversion, path: str) -> Comparison:
+    """Compare the rows of a conversion with those of a file of the same schema.
+
+    Raises:
+        InputError: the file cannot be read, or is of another schema.
+    """
+    books = _Books()
+    conversion.seen = books.see
+    schema = conversion.request.schema
+    result = Comparison(schema)
+    ours = _Side(conversion.frames(symbol=False), INDEX[schema])
+    theirs = _Side(read_table(path, schema), INDEX[schema])
+    differ = _Differ(result, books)
+    while not (ours.ended and theirs.ended):
+        ours.fill()
+        theirs.fill()
+        # Up to here both sides have all they have.
+        bounds = [side.last_ns for side in (ours, theirs) if not side.ended]
+        until_ns = min(bounds) if bounds else None
+        differ.compare(ours.take(until_ns), theirs.take(until_ns), (ours, theirs))
+    return result
+
+
+class _Side:
+    """One side's rows, in chunks."""
+
+    def __init__(self, frames: Iterator[pl.DataFrame], index: str) -> None:
+        self.ended = False
+        self.first_ns: int | None = None
+        self.last_ns = -1
+        self._frames = frames
+        self._index = index
+        self._held: list[pl.DataFrame] = []
+
+    def fill(self) -> None:
+        """Have a chunk, or all that is left."""
+        while not self.ended and sum(frame.height for frame in self._held) < CHUNK_ROWS:
+            frame = next(self._frames, None)
+            if frame is None:
+                self.ended = True
+            elif frame.height:
+                times = frame[self._index].cast(pl.Int64)
+                latest: Any = times.max()
+                earliest: Any = times.min()
+                self.last_ns = max(self.last_ns, latest or 0)
+                self.first_ns = earliest if self.first_ns is None else self.first_ns
+                self._held.append(frame)
+
+    def take(self, until_ns: int | None) -> pl.DataFrame:
+        """The rows before a time; None: all."""
+        if not self._held:
+            return pl.DataFrame()
+        rows = pl.concat(self._held)
+        if until_ns is None:
+            self._held = []
+            return rows
+        before = pl.col(self._index).cast(pl.Int64).fill_null(0) < until_ns
+        taken, self._held = rows.filter(before), [rows.filter(~before)]
+        # A chunk all of one time cannot be cut: more must come.
+        if taken.is_empty() and not self.ended:
+            frame = next(self._frames, None)
+            self.ended = frame is None
+            if frame is not None:
+                self.last_ns = max(self.last_ns, int(frame[self._index].cast(pl.Int64).max()))  # type: ignore[arg-type]
+                self._held.append(frame)
+        return taken
+
+
+class _Books:
+    """Which books the records are of, and since when each is known whole."""
+
+    def __init__(self) -> None:
+        self.since_ns: dict[int, int | None] = {}
+        self.first_ns: int | None = None
+        self.last_ns = -1
+
+    def see(self, batch: MboBatch) -> None:
+        """Take note of a batch of records."""
+        keys = batch.publisher_id.astype(np.int64) << 32 | batch.instrument_id
+        for key in np.unique(keys).tolist():
+            self.since_ns.setdefault(key, None)
+        whole = (batch.action == Action.CLEAR) | (batch.flags & Flag.SNAPSHOT != 0)
+        found, first = np.unique(keys[whole], return_index=True)
+        times = batch.ts_recv[whole][first]
+        for key, time in zip(found.tolist(), times.tolist(), strict=True):
+            if self.since_ns[key] is None:
+                self.since_ns[key] = time
+        if self.first_ns is None:
+            self.first_ns = int(batch.ts_recv[0])
+        self.last_ns = max(self.last_ns, int(batch.ts_recv.max()))
+
+    def cold(self, keys: NDArray[np.int64], times: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which rows are of a book that was not known whole at their time."""
+        since = {key: -1 if ns is None else ns for key, ns in self.since_ns.items()}
+        start = np.array([since.get(key, 0) for key in keys.tolist()], np.int64)
+        result: NDArray[np.bool_] = (start < 0) | (times < start)
+        return result
+
+
+class _Differ:
+    """Pairs rows and counts what differs."""
+
+    def __init__(self, result: Comparison, books: _Books) -> None:
+        self._result, self._books = result, books
+        self._index = INDEX[result.schema]
+
+    def compare(self, ours: pl.DataFrame, theirs: pl.DataFrame, sides: tuple[_Side, _Side]) -> None:
+        result = self._result
+        result.ours, result.theirs = result.ours + ours.height, result.theirs + theirs.height
+        if ours.is_empty() or theirs.is_empty():
+            self._left_over(ours, result.only_ours, "ours", sides[1])
+            self._left_over(theirs, result.only_theirs, "theirs", sides[0])
+            return
+        ours, theirs = self._placed(ours), self._placed(theirs)
+        key = self._key(ours, theirs)
+        marked = ours.with_row_index("our_row"), theirs.with_row_index("their_row")
+        pairs = (
+            marked[0]
+            .select(*key, "our_row")
+            .join(
+                marked[1].select(*key, "their_row"), on=key, nulls_equal=True, maintain_order="left"
+            )
+        )
+        self._pairs(ours[pairs["our_row"]], theirs[pairs["their_row"]])
+        for rows, paired, count, side, other in (
+            (marked[0], pairs["our_row"], result.only_ours, "ours", sides[1]),
+            (marked[1], pairs["their_row"], result.only_theirs, "theirs", sides[0]),
+        ):
+            alone = rows.filter(~pl.col(rows.columns[0]).is_in(paired.implode()))
+            self._left_over(alone, count, side, other)
+
+    def _key(self, ours: pl.DataFrame, theirs: pl.DataFrame) -> list[str]:
+        """The columns by which rows are paired."""
+        names = [self._index, *_BOOK, "sequence", _PLACE]
+        return [name for name in names if name in ours.columns and name in theirs.columns]
+
+    def _placed(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The rows with their place among those of the same book and event."""
+        names = [n for n in (self._index, *_BOOK, "sequence") if n in rows.columns]
+        return rows.with_columns(pl.int_range(pl.len()).over(names).alias(_PLACE))
+
+    def _pairs(self, ours: pl.DataFrame, theirs: pl.DataFrame) -> None:
+        result = self._result
+        names = [n for n in ours.columns if n in theirs.columns and n != _PLACE]
+        unequal = pl.DataFrame({name: ours[name].ne_missing(theirs[name]) for name in names})
+        differs = unequal.select(pl.any_horizontal(pl.all())).to_series()
+        result.pairs += ours.height
+        result.equal += ours.height - int(differs.sum())
+        for name, count in unequal.sum().row(0, named=True).items():
+            if count:
+                result.columns[name] += count
+        strange = differs.arg_true()
+        if len(strange) == 0:
+            return
+        cold = self._cold(ours[strange])
+        result.differing.update(np.where(cold, "cold", "unexplained").tolist())
+        for row in strange.gather(np.flatnonzero(~cold)).head(self._examples_left()).to_list():
+            columns = [name for name in names if unequal[name][row]]
+            self._example(
+                "differs",
+                ours[row],
+                {name: (_shown(ours[name][row]), _shown(theirs[name][row])) for name in columns},
+            )
+
+    def _left_over(self, rows: pl.DataFrame, count: Counter[str], side: str, other: _Side) -> None:
+        if rows.is_empty():
+            return
+        times = rows[self._index].cast(pl.Int64).fill_null(0).to_numpy()
+        cold = self._cold(rows) & (side == "ours")
+        if side == "theirs":
+            span = self._books.first_ns or 0, self._books.last_ns
+            unknown = ~np.isin(_keys(rows), np.fromiter(self._books.since_ns, np.int64))
+        else:
+            span = other.first_ns or 0, other.last_ns if other.ended else 2**63 - 1
+            unknown = np.zeros(rows.height, np.bool_)
+        reasons = np.select(
+            [unknown, times < span[0], times > span[1], cold],
+            ["no records", "before", "after", "cold"],
+            "unexplained",
+        )
+        count.update(reasons.tolist())
+        for row in np.flatnonzero(reasons == "unexplained")[: self._examples_left()].tolist():
+            self._example(f"only {side}", rows[row], {})
+
+    def _cold(self, rows: pl.DataFrame) -> NDArray[np.bool_]:
+        times = rows[self._index].cast(pl.Int64).fill_null(0).to_numpy()
+        return self._books.cold(_keys(rows), times)
+
+    def _examples_left(self) -> int:
+        return EXAMPLES_MAX - len(self._result.examples)
+
+    def _example(self, what: str, row: pl.DataFrame, columns: dict[str, Any]) -> None:
+        known = row.row(0, named=True)
+        named = (self._index, *_BOOK, "sequence", "action")
+        place = {name: _shown(known[name]) for name in named if name in known}
+        self._result.examples.append({"what": what, **place, "ours_and_theirs": columns})
+
+
+def _keys(rows: pl.DataFrame) -> NDArray[np.int64]:
+    key = pl.col("publisher_id").cast(pl.Int64) * 2**32 + pl.col("instrument_id").cast(pl.Int64)
+    return rows.select(key).to_series().to_numpy()
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, int | str | None):
+        return value
+    # A datetime of Python has no nanoseconds.
+    series = pl.Series([value])
+    return format_time(int(series.cast(pl.Int64)[0])) if series.dtype.is_temporal() else str(value)

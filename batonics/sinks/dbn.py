@@ -1,0 +1,144 @@
+"""Frames of a vendor schema as DBN records, and files of them.
+
+The rule: the records are those the vendor would write of the same rows: nulls become sentinels
+again, letters their ASCII codes, reserved bytes 0. A frame that holds what a record cannot hold is
+refused; nothing is left out of it but `symbol`, which DBN keeps in its metadata.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from batonics.codec.metadata import SCHEMA_NAMES, Metadata, encode_metadata
+from batonics.codec.records import RECORD_DTYPES, UNDEFINED
+from batonics.frames.scan import SYMBOL
+from batonics.frames.schema import TIME
+from batonics.frames.vendor import RTYPES, VENDOR_SCHEMAS
+from batonics.model.errors import UsageError
+from batonics.model.mbo import Action
+from batonics.sinks.outlet import Outlet
+
+PIECE_ROWS = 32_768
+"""So many rows are made into records at once: 12 MiB of mbp-10."""
+BLOCK_ROWS = 2_048
+"""So many records are filled at once: as many of mbp-10 as a cache holds. Filled column by column
+over all its rows, a frame would be fetched from memory once a column."""
+
+
+def check_columns(schema: str, columns: pl.Schema) -> None:
+    """Check that these are the columns of a vendor schema, in its order; `symbol` may follow.
+
+    Raises:
+        UsageError: there is no such schema, or a column is missing, of another dtype, or too many.
+    """
+    if schema not in VENDOR_SCHEMAS:
+        raise UsageError(f"there is no schema {schema!r}; there are {', '.join(VENDOR_SCHEMAS)}")
+    expected = [*VENDOR_SCHEMAS[schema].items()]
+    found = [*columns.items()]
+    if found[-1:] == [(SYMBOL, pl.String())]:
+        found.pop()
+    for at, (name, dtype) in enumerate(expected):
+        if at >= len(found) or found[at][0] != name:
+            raise UsageError(f"column {name} of schema {schema} is missing or in another place")
+        if found[at][1] != dtype:
+            raise UsageError(f"column {name} is {found[at][1]}, expected {dtype} (schema {schema})")
+    if len(found) > len(expected):
+        raise UsageError(f"column {found[len(expected)][0]} is none of schema {schema}")
+
+
+def check_nulls(frame: pl.DataFrame) -> None:
+    """Check that a frame of a vendor schema has nulls only where there is a sentinel for them.
+
+    Raises:
+        UsageError: a column holds nulls that mean nothing.
+    """
+    for column in frame.get_columns():
+        if column.name not in UNDEFINED and column.name != SYMBOL and column.null_count():
+            raise UsageError(
+                f"column {column.name} holds {column.null_count()} nulls, which mean nothing"
+            )
+
+
+def to_records(frame: pl.DataFrame, schema: str) -> NDArray[np.void]:
+    """The frame as records of `RECORD_DTYPES[schema]`, whose bytes are those on the wire.
+
+    Raises:
+        UsageError: the columns are not the schema's, or a row is none of its records: nulls that
+            mean nothing, another rtype, a modify that leaves fields out.
+    """
+    check_columns(schema, frame.schema)
+    check_nulls(frame)
+    columns = _wire_columns(frame, schema)
+    _check_rows(columns, schema)
+    dtype = RECORD_DTYPES[schema]
+    records = np.zeros(frame.height, dtype)
+    for start in range(0, frame.height, BLOCK_ROWS):
+        block = records[start : start + BLOCK_ROWS]
+        block["length"] = dtype.itemsize // 4
+        for name, column in columns.items():
+            block[name] = column[start : start + BLOCK_ROWS]
+    return records
+
+
+def _wire_columns(frame: pl.DataFrame, schema: str) -> dict[str, NDArray[Any]]:
+    """By field, the values on the wire, in its dtype."""
+    dtypes = VENDOR_SCHEMAS[schema]
+    physical = frame.select(_physical(name, dtype) for name, dtype in dtypes.items())
+    columns = {}
+    for name, dtype in dtypes.items():
+        values = physical.get_column(name).to_numpy()
+        columns[name] = _letters(dtype).take(values) if isinstance(dtype, pl.Enum) else values
+    return columns
+
+
+def _physical(name: str, dtype: pl.DataType) -> pl.Expr:
+    column = pl.col(name)
+    if isinstance(dtype, pl.Enum):
+        return column.to_physical()
+    if dtype == TIME:
+        # As a signed word UNDEF_TIMESTAMP reads -1; every other time is the same in both.
+        return column.to_physical().fill_null(-1).reinterpret(signed=False)
+    return column.fill_null(UNDEFINED[name]) if name in UNDEFINED else column
+
+
+def _letters(dtype: pl.Enum) -> NDArray[np.uint8]:
+    """The ASCII code of each category."""
+    return np.frombuffer("".join(dtype.categories).encode("ascii"), np.uint8)
+
+
+def _check_rows(columns: dict[str, NDArray[Any]], schema: str) -> None:
+    strange = columns["rtype"] != RTYPES[schema]
+    if strange.any():
+        rtype = int(columns["rtype"][strange.argmax()])
+        raise UsageError(f"a row's rtype is {rtype}, expected {RTYPES[schema]} (schema {schema})")
+    if "action" in columns and (columns["action"] == Action.MODIFY_PARTIAL).any():
+        raise UsageError("a modify that leaves fields out cannot be written as DBN")
+
+
+class DbnWriter:
+    """Writes DBN: the metadata at once, then the records of each frame.
+
+    Args:
+        outlet: where to.
+        schema: of the frames.
+        metadata: what the stream says about itself. Its schema becomes this one's number, and no
+            record carries the time it was sent.
+    """
+
+    def __init__(self, outlet: Outlet, schema: str, metadata: Metadata) -> None:
+        self._outlet, self._schema = outlet, schema
+        number = SCHEMA_NAMES.index(schema)
+        outlet.write(encode_metadata(replace(metadata, schema=number, ts_out=False)))
+
+    def write(self, frame: pl.DataFrame) -> None:
+        """Write the frame's records; UsageError as `to_records` has it."""
+        for piece in frame.iter_slices(PIECE_ROWS):
+            self._outlet.write(to_records(piece, self._schema).view(np.uint8).data)
+
+    def close(self) -> None:
+        """Nothing: DBN has no end."""

@@ -1,0 +1,101 @@
+"""Frames as text: CSV as the vendor's, and NDJSON.
+
+The rule: no value passes through a float that is none. Times are ISO 8601 with nine decimals and Z;
+the decimal text of a price is exact, with nine decimals.
+
+| value      | CSV                                   | NDJSON                                     |
+|------------|---------------------------------------|--------------------------------------------|
+| a price    | decimal text                          | an integer of 1e-9, or decimal text        |
+| undefined  | empty                                 | null                                       |
+| first line | the names of the columns              | a row, as every line: one flat object      |
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from batonics.codec.records import PRICE_FIELDS
+from batonics.frames.schema import TIME
+from batonics.sinks.outlet import Outlet
+
+PIECE_ROWS = 32_768
+"""So many rows are made into text at once: of mbp-10, 16 MiB of CSV or 43 MiB of NDJSON."""
+
+_ISO = "%Y-%m-%dT%H:%M:%S%.9fZ"
+_DECIMAL = pa.decimal128(38, 9)
+
+
+class CsvWriter:
+    """Writes CSV: the header at once, then the rows of each frame."""
+
+    def __init__(self, outlet: Outlet, columns: pl.Schema) -> None:
+        self._outlet = outlet
+        outlet.write(pl.DataFrame(schema=columns).write_csv().encode())
+
+    def write(self, frame: pl.DataFrame) -> None:
+        """Write the frame's rows."""
+        for piece in frame.iter_slices(PIECE_ROWS):
+            text = BytesIO()
+            _readable(piece, decimal_prices=True).write_csv(text, include_header=False)
+            self._outlet.write(text.getbuffer())
+
+    def close(self) -> None:
+        """Nothing: CSV has no end."""
+
+
+class NdjsonWriter:
+    """Writes NDJSON: an object a row, its keys in the order of the columns.
+
+    Args:
+        outlet: where to.
+        decimal_prices: prices are decimal text, not integers of 1e-9.
+    """
+
+    def __init__(self, outlet: Outlet, *, decimal_prices: bool) -> None:
+        self._outlet, self._decimal_prices = outlet, decimal_prices
+
+    def write(self, frame: pl.DataFrame) -> None:
+        """Write the frame's rows."""
+        for piece in frame.iter_slices(PIECE_ROWS):
+            text = BytesIO()
+            _readable(piece, decimal_prices=self._decimal_prices).write_ndjson(text)
+            self._outlet.write(text.getbuffer())
+
+    def close(self) -> None:
+        """Nothing: NDJSON has no end."""
+
+
+def is_price(name: str, dtype: pl.DataType) -> bool:
+    """Whether a column of the vendor's or of our own frames is a price, or a difference of prices.
+
+    Names ending in `_price` and `spread` are those of our own frames, as are levels beyond ten.
+    """
+    named = name in PRICE_FIELDS or "_px_" in name or name.endswith(("_price", "spread"))
+    return named and dtype == pl.Int64
+
+
+def _readable(frame: pl.DataFrame, *, decimal_prices: bool) -> pl.DataFrame:
+    """The frame with times as text, and prices too if that is wanted."""
+    schema = frame.schema
+    times = [name for name, dtype in schema.items() if dtype == TIME]
+    prices = [name for name, dtype in schema.items() if decimal_prices and is_price(name, dtype)]
+    return frame.with_columns(
+        pl.col(times).dt.strftime(_ISO), *(price_texts(frame.get_column(name)) for name in prices)
+    )
+
+
+def price_texts(prices: pl.Series) -> pl.Series:
+    """The exact decimal text of prices of 1e-9, with nine decimals; null where they are null.
+
+    An int64 of 1e-9 is a decimal of nine decimals as it stands: only the word has to be widened.
+    """
+    words = np.empty((len(prices), 2), np.int64)
+    words[:, 0] = prices.fill_null(0).to_numpy()
+    np.right_shift(words[:, 0], 63, out=words[:, 1])
+    wide = pa.Array.from_buffers(_DECIMAL, len(prices), [None, pa.py_buffer(words)])
+    texts = pl.Series(prices.name, wide).cast(pl.String)
+    return texts.set(prices.is_null(), None) if prices.null_count() else texts

@@ -1,0 +1,100 @@
+"""Tables of a vendor schema from files: DBN, Parquet, Arrow, CSV; a frame at a time.
+
+The rule: whatever the form, the frames have our columns (`frames/records.py`), as far as the file
+has them, and its order of rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from batonics.codec.metadata import parse_metadata, parse_prefix, schema_name
+from batonics.codec.records import RECORD_DTYPES
+from batonics.frames.records import from_records, normalised
+from batonics.frames.vendor import RTYPES
+from batonics.model.errors import DamagedInputError, InputError
+from batonics.sources.chunks import ChunkReader
+
+FRAME_ROWS = 65_536
+SUFFIXES = (".dbn", ".dbn.zst", ".parquet", ".arrow", ".feather", ".csv")
+
+
+def read_table(path: str | Path, schema: str) -> Iterator[pl.DataFrame]:
+    """The rows of a file that holds a vendor schema, in frames.
+
+    Raises:
+        InputError: it cannot be read, is of another form or schema, or is damaged.
+    """
+    name = str(path)
+    if name.endswith((".dbn", ".dbn.zst")):
+        yield from _read_dbn(path, schema)
+        return
+    if not name.endswith(SUFFIXES):
+        raise InputError(f"{name}: the name must end in one of {' '.join(SUFFIXES)}")
+    if not Path(path).is_file():
+        raise InputError(f"{name}: cannot be opened: no such file")
+    try:
+        for frame in _lazy(name).collect_batches(lazy=True, maintain_order=True):
+            yield normalised(frame, schema)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise InputError(f"{name}: cannot be read: {str(error).splitlines()[0]}") from None
+
+
+def _lazy(name: str) -> pl.LazyFrame:
+    if name.endswith(".csv"):
+        # As text: a price is not to become a float on its way.
+        return pl.scan_csv(name, infer_schema=False)
+    return pl.scan_parquet(name) if name.endswith(".parquet") else pl.scan_ipc(name)
+
+
+def _read_dbn(path: str | Path, schema: str) -> Generator[pl.DataFrame, None, None]:
+    reader = ChunkReader(path)
+    dtype, rtype = RECORD_DTYPES[schema], RTYPES[schema]
+    pending, offset, records_seen = bytearray(), 0, 0
+    in_records = False
+    try:
+        for chunk in reader.chunks():
+            pending += chunk
+            if not in_records:
+                size = parse_prefix(bytes(pending[:8]), reader.name) if len(pending) >= 8 else None
+                if size is None or len(pending) < size:
+                    continue
+                metadata = parse_metadata(bytes(pending[:size]), reader.name)
+                if metadata.schema is None or schema_name(metadata.schema) != schema:
+                    raise InputError(
+                        f"{reader.name}: its schema is {schema_name(metadata.schema)},"
+                        f" expected {schema}"
+                    )
+                del pending[:size]
+                offset, in_records = size, True
+            whole = len(pending) // dtype.itemsize
+            records = np.frombuffer(bytes(pending[: whole * dtype.itemsize]), dtype)
+            strange = (records["rtype"] != rtype) | (records["length"] != dtype.itemsize // 4)
+            if strange.any():
+                at = int(strange.argmax())
+                raise DamagedInputError(
+                    f"not a record of {schema}: rtype 0x{records['rtype'][at]:02x},"
+                    f" length byte {records['length'][at]}",
+                    byte_offset=offset + at * dtype.itemsize,
+                    record_index=records_seen + at,
+                    source=reader.name,
+                )
+            for start in range(0, whole, FRAME_ROWS):
+                yield from_records(records[start : start + FRAME_ROWS], schema)
+            del pending[: whole * dtype.itemsize]
+            offset, records_seen = offset + whole * dtype.itemsize, records_seen + whole
+        if pending or not in_records:
+            raise DamagedInputError(
+                f"the stream ends after {len(pending)} bytes of a record",
+                byte_offset=offset,
+                record_index=records_seen,
+                source=reader.name,
+            )
+    finally:
+        reader.close()
