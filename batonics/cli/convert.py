@@ -77,22 +77,22 @@ def _convert(
 ) -> int:
     """Run the job; how many rows were written."""
     from batonics.cli.progress import reading
-    from batonics.jobs.convert import Conversion
+    from batonics.jobs.convert import Conversion, columns, metadata
     from batonics.sinks.tables import form_of, open_table
 
     form = form or form_of(out)
     is_dbn = form.startswith("dbn")
-    run = Conversion(request)
     table = open_table(
         out,
-        run.columns(symbol=not is_dbn),
+        columns(request, symbol=not is_dbn),
         form=form,
         # Records of another depth are of no schema that the vendor has.
         schema=request.schema if request.depth is None else None,
-        metadata=run.metadata() if is_dbn else None,
+        metadata=metadata(request) if is_dbn else None,
         decimal_prices=decimal_prices,
     )
     with table as rows, reading("convert", quiet=quiet) as progress:
+        run = Conversion(request)
         run.progress = progress
         for frame in run.frames(symbol=not is_dbn):
             rows.write(frame)

@@ -13,6 +13,8 @@ from __future__ import annotations
 import polars as pl
 
 from batonics.frames.bars import bars_source, ohlcv_source
+from batonics.frames.measure_windows import vpin_source, windowed_measures_source
+from batonics.frames.measures import measures_source
 from batonics.frames.stream import (
     bbo_interval_source,
     bbo_source,
@@ -20,6 +22,7 @@ from batonics.frames.stream import (
     depth_source,
     mbp_source,
 )
+from batonics.frames.trade_measures import trade_measures_source
 from batonics.frames.trades import trades_source
 from batonics.frames.windows import EventWindows, TimeWindows, Windows
 from batonics.model.errors import UsageError
@@ -136,6 +139,37 @@ class MboNamespace:
         return bars_source(
             self._records, time=time, ticks=ticks, volume=volume, dollar=dollar, partial=partial
         )
+
+    def measures(self, *names: str, depth: int = 10) -> pl.LazyFrame:
+        """Measures of a book's state at each event that changed its best `depth` levels.
+
+        Args:
+            names: mid, spread, weighted_mid, depth(k), imbalance(k), ofi, ofi(k): definitions,
+                units and sources are in `frames/measures.py`.
+            depth: how many levels may change without a row; k is at most this.
+
+        Columns: ts_event, ts_recv, sequence, publisher_id, instrument_id; then of each measure.
+
+        Raises:
+            UsageError: a name is unknown, or a k beyond the depth.
+        """
+        return measures_source(self.mbp(depth), names, depth=depth)
+
+    def trade_measures(self, *, tau: str | None = None) -> pl.LazyFrame:
+        """Measures of every trade: its sign, the mid before it, the spreads it paid.
+
+        With `tau`, a duration, the realised spread too. Definitions, units and sources are in
+        `frames/trade_measures.py`.
+        """
+        return trade_measures_source(self.mbp(1), tau=tau)
+
+    def window_measures(self, every: str) -> pl.LazyFrame:
+        """OFI, signed volume, change of mid and Kyle's lambda by window (`measure_windows.py`)."""
+        return windowed_measures_source(self.mbp(1), every)
+
+    def vpin(self, *, bucket_volume: int, n: int = 50) -> pl.LazyFrame:
+        """VPIN over the last `n` buckets of equal volume: a row a bucket (`measure_windows.py`)."""
+        return vpin_source(self.mbp(1), bucket_volume=bucket_volume, n=n)
 
     def deltas(self) -> pl.LazyFrame:
         """What each record added to and took from levels: a row for each change of a level.

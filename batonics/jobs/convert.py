@@ -59,8 +59,39 @@ class Request:
             )
 
 
+def columns(request: Request, *, symbol: bool) -> pl.Schema:
+    """The columns of the frames; with `symbol`, it is the last."""
+    import polars as pl
+
+    of_schema = columns_of(request.schema, request.depth)
+    return pl.Schema({**of_schema, SYMBOL: pl.String()}) if symbol else pl.Schema(of_schema)
+
+
+def metadata(request: Request) -> Metadata:
+    """What a DBN file of the result says of itself, from what the input's files say.
+
+    Raises:
+        InputError: a file cannot be read, or is damaged.
+    """
+    found = [read_metadata(path) for path in request.paths]
+    known = [metadata for metadata in found if metadata is not None]
+    first, last = (known[0], known[-1]) if known else (Metadata(), Metadata())
+    mappings = _merged(known, request.symbols)
+    return replace(
+        Metadata(),
+        dataset=first.dataset,
+        schema=SCHEMA_NAMES.index(request.schema),
+        start=first.start if request.start_ns is None else request.start_ns,
+        end=last.end if request.end_ns is None else request.end_ns,
+        stype_in=first.stype_in,
+        stype_out=first.stype_out,
+        symbols=tuple(mapping.raw_symbol for mapping in mappings),
+        mappings=mappings,
+    )
+
+
 class Conversion:
-    """One run of the job.
+    """One run of the job. Its files are open until `frames` ends.
 
     Attributes:
         stream: the input.
@@ -78,33 +109,6 @@ class Conversion:
         self._selection = Selection(self.stream, request.symbols)
         self._table: SymbolTable | None = None
         self._names_known = -1
-
-    def columns(self, *, symbol: bool) -> pl.Schema:
-        """The columns of the frames; with `symbol`, it is the last."""
-        import polars as pl
-
-        columns = columns_of(self.request.schema, self.request.depth)
-        return pl.Schema({**columns, SYMBOL: pl.String()}) if symbol else pl.Schema(columns)
-
-    def metadata(self) -> Metadata:
-        """What a DBN file of the result says of itself; read from the files' own metadata."""
-        request = self.request
-        found = [read_metadata(path) for path in request.paths]
-        known = [metadata for metadata in found if metadata is not None]
-        first = known[0] if known else Metadata()
-        start_ns = request.start_ns if request.start_ns is not None else first.start
-        mappings = _merged(known, request.symbols)
-        return replace(
-            Metadata(),
-            dataset=first.dataset,
-            schema=SCHEMA_NAMES.index(request.schema),
-            start=start_ns,
-            end=request.end_ns if request.end_ns is not None else known[-1].end if known else None,
-            stype_in=first.stype_in,
-            stype_out=first.stype_out,
-            symbols=tuple(mapping.raw_symbol for mapping in mappings),
-            mappings=mappings,
-        )
 
     def frames(self, *, symbol: bool) -> Iterator[pl.DataFrame]:
         """The rows, in order; with `symbol`, each with its instrument's name."""

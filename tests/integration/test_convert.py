@@ -1,0 +1,160 @@
+"""`batonics convert`: what is written is what `.mbo` gives, in every form, or nothing is."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import databento
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+import batonics
+from batonics.frames.derive import SCHEMAS, derive
+from batonics.frames.vendor import VENDOR_SCHEMAS
+from tests.integration.command import SAMPLE, complaint, here
+from tests.integration.command import batonics as run
+from tests.integration.files import DAY_NS, SMALL, adds, encode, metadata, names
+
+WINDOW = "2026-01-05T14:31:00Z", "2026-01-05T14:35:00Z"
+
+
+def convert(out: Path, schema: str, *arguments: str | Path, source: Path = SAMPLE) -> None:
+    done = here("convert", source, "--schema", schema, "--out", out, "--quiet", *arguments)
+    assert done.code == 0, done.err
+    assert done.err == ""
+
+
+def derived(schema: str) -> pl.DataFrame:
+    """The same by the LazyFrame, with the symbol of each row's time."""
+    records = batonics.scan_mbo(SAMPLE)
+    rows = derive(records, schema).collect()
+    symbols = records.select("instrument_id", "symbol").unique().collect()
+    return rows.join(symbols, on="instrument_id", how="left", maintain_order="left")
+
+
+@pytest.mark.parametrize("schema", SCHEMAS)
+def test_parquet_holds_the_schemas_rows_and_symbols(schema: str, tmp_path: Path) -> None:
+    convert(tmp_path / "x.parquet", schema)
+    found = pl.read_parquet(tmp_path / "x.parquet")
+    assert found.schema == pl.Schema({**VENDOR_SCHEMAS[schema], "symbol": pl.String()})
+    assert found.height > 0
+    assert_frame_equal(found, derived(schema))
+
+
+@pytest.mark.parametrize("schema", SCHEMAS)
+def test_the_vendors_client_reads_the_dbn(schema: str, tmp_path: Path) -> None:
+    convert(tmp_path / "x.dbn.zst", schema)
+    data = (tmp_path / "x.dbn.zst").read_bytes()
+    store = databento.DBNStore.from_bytes(io.BytesIO(data))
+    rows = derived(schema)
+    assert str(store.schema) == schema
+    assert store.dataset == "SIM.BATONICS"
+    assert store.symbols == [f"SIM{number}" for number in range(5)]
+    records = store.to_ndarray()
+    assert len(records) == rows.height
+    for name in ("instrument_id", "publisher_id"):
+        assert records[name].tolist() == rows[name].to_list()
+    last = rows.columns[-2]
+    expected = rows[last].fill_null(2**63 - 1) if rows[last].dtype == pl.Int64 else rows[last]
+    assert records[last].tolist() == expected.to_list()
+
+
+@pytest.mark.parametrize("form", ["arrow", "csv", "csv.zst", "ndjson", "dbn", "parquet"])
+def test_every_form_has_every_row(form: str, tmp_path: Path) -> None:
+    out = tmp_path / f"x.{form}"
+    convert(out, "trades")
+    rows = derived("trades").height
+    match form:
+        case "arrow":
+            assert pl.read_ipc(out.read_bytes()).height == rows
+        case "csv" | "csv.zst":
+            assert pl.read_csv(out, infer_schema=False).height == rows
+        case "ndjson":
+            assert pl.read_ndjson(out).height == rows
+        case "parquet":
+            assert pl.read_parquet(out).height == rows
+        case _:
+            assert (out.stat().st_size % 8, rows > 0) == (0, True)
+
+
+def test_rows_are_selected_by_time_and_books_still_begin_at_the_beginning(tmp_path: Path) -> None:
+    convert(tmp_path / "x.parquet", "mbp-10", "--start", WINDOW[0], "--end", WINDOW[1])
+    found = pl.read_parquet(tmp_path / "x.parquet")
+    start, end = (pl.lit(text).str.to_datetime(time_unit="ns", time_zone="UTC") for text in WINDOW)
+    time = pl.col("ts_recv")
+    expected = derived("mbp-10").filter(time >= start, time < end)
+    assert found.height > 0
+    assert_frame_equal(found, expected)
+
+
+def test_only_the_symbols_asked_for_are_written(tmp_path: Path) -> None:
+    convert(tmp_path / "x.parquet", "bbo-1s", "--symbols", "SIM1,SIM3")
+    found = pl.read_parquet(tmp_path / "x.parquet")
+    assert set(found["symbol"]) == {"SIM1", "SIM3"}
+    convert(tmp_path / "x.dbn", "bbo-1s", "--symbols", "SIM1,SIM3")
+    store = databento.DBNStore.from_bytes(io.BytesIO((tmp_path / "x.dbn").read_bytes()))
+    assert store.symbols == ["SIM1", "SIM3"]
+
+
+def test_mbp_of_another_depth_has_its_columns(tmp_path: Path) -> None:
+    convert(tmp_path / "x.parquet", "mbp-10", "--depth", "3")
+    found = pl.read_parquet(tmp_path / "x.parquet")
+    assert found.columns[-2:] == ["ask_ct_02", "symbol"]
+
+
+def test_standard_output_needs_a_form() -> None:
+    done = run("convert", "-", "--schema", "mbo", "--out", "-", "--form", "csv", stdin=SMALL)
+    assert done.code == 0, done.err
+    lines = done.out.decode().splitlines()
+    assert len(lines) == 21
+    assert lines[0].startswith(
+        "ts_recv,ts_event,rtype,publisher_id,instrument_id,action,side,price"
+    )
+    assert "100.000000000" in lines[1]
+    complaint(here("convert", SAMPLE, "--schema", "mbo", "--out", "-"), 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--schema", "mbp-5", "--out", "x.csv"], 2, "from mbo there are mbo, trades"),
+        (["--schema", "mbp-10", "--out", "x.xls"], 2, "the name must end in one of"),
+        (["--schema", "trades", "--depth", "3", "--out", "x.csv"], 2, "a depth goes with mbp-10"),
+        (["--schema", "mbp-10", "--depth", "3", "--out", "x.dbn"], 2, "dbn"),
+        (["--schema", "mbo", "--symbols", "SIM9", "--out", "x.csv"], 2, "did you mean SIM"),
+        (["--schema", "mbo", "--out", "gone/x.csv"], 4, "cannot be written"),
+        (["--schema", "mbo", "--start", "2", "--end", "1", "--out", "x.csv"], 2, "is not before"),
+        (["--schema", "mbo", "--start", "noon", "--out", "x.csv"], 2, "not a time"),
+    ],
+)
+def test_a_call_that_cannot_be_is_one_line_and_writes_nothing(
+    arguments: list[str], code: int, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert words in complaint(here("convert", SAMPLE, *arguments), code)
+    assert names(tmp_path) == []
+
+
+def test_damaged_input_leaves_nothing_half_written(tmp_path: Path) -> None:
+    source, out = tmp_path / "cut.dbn", tmp_path / "out"
+    source.write_bytes(SMALL[:-10])
+    out.mkdir()
+    for form in ("parquet", "csv", "dbn.zst"):
+        done = here("convert", source, "--schema", "mbp-10", "--out", out / f"x.{form}")
+        assert "within" in complaint(done, 3) or "ends after" in done.err
+        assert names(out) == []
+
+
+def test_several_files_are_one_stream(tmp_path: Path) -> None:
+    first, second = tmp_path / "1.dbn", tmp_path / "2.dbn"
+    first.write_bytes(SMALL)
+    later = [row._replace(order_id=row.order_id + 100) for row in adds(4, ts_recv=DAY_NS + 10**9)]
+    second.write_bytes(metadata() + encode(later))
+    out = tmp_path / "x.parquet"
+    done = here("convert", first, second, "--schema", "mbp-1", "--out", out, "--quiet")
+    assert done.code == 0, done.err
+    found = pl.read_parquet(out)
+    # The second file's orders stand with those of the first: 100 is the best price of both books.
+    assert found["bid_ct_00"][-1] > 2
