@@ -38,6 +38,12 @@ def command(
     depth: Annotated[
         int | None, typer.Option(min=1, max=255, help="Levels of each side of mbp-10, if not 10.")
     ] = None,
+    consolidated: Annotated[
+        bool,
+        typer.Option(
+            "--consolidated", help="Levels of tbbo and mbp over all publishers of an instrument."
+        ),
+    ] = False,
     symbols: Annotated[
         str | None, typer.Option(help="Only these symbols (or instrument ids), A,B,C.")
     ] = None,
@@ -66,6 +72,7 @@ def command(
         start_ns=None if start is None else parse_time(start),
         end_ns=None if end is None else parse_time(end),
         skip_bad=skip_bad,
+        consolidated=consolidated,
     )
     rows = _convert(request, out, form, decimal_prices=decimal, quiet=quiet)
     if not quiet:

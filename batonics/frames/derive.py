@@ -31,31 +31,39 @@ def _mbo(records: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
+_BOOKS = ("tbbo", "mbp-1", "mbp-10")
+"""Schemas of which there are consolidated rows."""
+
 _DERIVED: dict[str, Callable[[pl.LazyFrame], pl.LazyFrame]] = {
     "mbo": _mbo,
     "trades": trades_source,
-    "tbbo": lambda records: mbp_source(records, 1, changes=False),
-    "mbp-1": lambda records: mbp_source(records, 1),
-    "mbp-10": lambda records: mbp_source(records, 10),
     "bbo-1s": lambda records: bbo_interval_source(records, NS_PER_S),
     "bbo-1m": lambda records: bbo_interval_source(records, 60 * NS_PER_S),
 }
 
 
-def derive(records: pl.LazyFrame, schema: str, depth: int | None = None) -> pl.LazyFrame:
+def derive(
+    records: pl.LazyFrame,
+    schema: str,
+    depth: int | None = None,
+    *,
+    consolidated: bool = False,
+) -> pl.LazyFrame:
     """A LazyFrame of the schema's columns (`columns_of`) over MBO records.
 
     Args:
         records: of `MBO_SCHEMA`.
         schema: one of SCHEMAS.
         depth: of mbp-10 another depth than 10.
+        consolidated: the levels are an instrument's over all its publishers.
 
     Raises:
-        UsageError: there is no such schema, or it has no depth.
+        UsageError: there is no such schema, or it has no depth or no consolidated rows.
     """
-    check_schema(schema, depth)
-    if depth is not None:
-        return mbp_source(records, depth)
+    check_schema(schema, depth, consolidated=consolidated)
+    if schema in _BOOKS:
+        levels = depth or (10 if schema == "mbp-10" else 1)
+        return mbp_source(records, levels, changes=schema != "tbbo", consolidated=consolidated)
     if schema in _DERIVED:
         return _DERIVED[schema](records)
     return ohlcv_source(records, schema)
@@ -67,9 +75,11 @@ def columns_of(schema: str, depth: int | None = None) -> pl.Schema:
     return VENDOR_SCHEMAS[schema] if depth is None else mbp_schema(depth)
 
 
-def check_schema(schema: str, depth: int | None = None) -> None:
+def check_schema(schema: str, depth: int | None = None, *, consolidated: bool = False) -> None:
     """UsageError if `derive` would raise it."""
     if schema not in SCHEMAS:
         raise UsageError(f"no schema {schema!r}; from mbo there are {', '.join(SCHEMAS)}")
     if depth is not None and schema != "mbp-10":
         raise UsageError(f"a depth goes with mbp-10, not with {schema}")
+    if consolidated and schema not in _BOOKS:
+        raise UsageError(f"{schema} is not consolidated; {', '.join(_BOOKS)} can be")

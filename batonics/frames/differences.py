@@ -13,8 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from batonics.book.engine import BookEngine
-from batonics.book.state import Book
-from batonics.book.state import ROW as BOOK_WORDS
+from batonics.book.state import ROW, Book
 from batonics.frames.witness import Witness
 
 LEVEL, LEVEL_VALUES = ["key", "side", "price"], ["size", "count"]
@@ -89,7 +88,7 @@ def witness_orders(witness: Witness) -> pl.DataFrame:
 
 def book_keys(engine: BookEngine) -> NDArray[np.int64]:
     """publisher_id << 32 | instrument_id of each book."""
-    return engine.state.books[Book.KEY :: BOOK_WORDS][: engine.book_count].copy()
+    return engine.state.books[Book.KEY :: ROW][: engine.book_count].copy()
 
 
 def _position(sorted_orders: pl.DataFrame) -> pl.Series:

@@ -44,7 +44,7 @@ _DESCRIBED = [name for name in mbp_schema(1) if name in MboBatch._fields]
 
 
 def mbp_frames(
-    batches: Iterable[MboBatch], depth: int, *, changes: bool = True, trades: bool = True
+    batches: Iterable[MboBatch], depth: int, *, changes: bool = True
 ) -> Iterator[pl.DataFrame]:
     """Frames of `mbp_schema(depth)`, in stream order.
 
@@ -52,9 +52,8 @@ def mbp_frames(
         batches: the records.
         depth: levels of each side.
         changes: whether rows of changes are wanted; without them and with a depth of 1 it is tbbo.
-        trades: whether rows of trades are wanted.
     """
-    for folded in fold_tops(batches, TopsWanted(depth, changes=changes, trades=trades)):
+    for folded in fold_tops(batches, TopsWanted(depth, changes=changes, trades=True)):
         yield tops_frame(folded.tops, folded.described, depth)
 
 

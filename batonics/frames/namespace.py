@@ -65,11 +65,16 @@ class MboNamespace:
             return bbo_interval_source(self._records, _interval(every))
         return bbo_source(self._records)
 
-    def mbp(self, n: int = 10) -> pl.LazyFrame:
+    def mbp(self, n: int = 10, *, consolidated: bool = False) -> pl.LazyFrame:
         """The vendor's MBP of any depth: mbp-1, mbp-10, or between and beyond.
 
         A row for each trade, with the book before it takes effect, and for each event that changed
         the best `n` levels, with the book after it; see `frames/mbp.py` for what describes it.
+
+        Args:
+            n: levels of each side.
+            consolidated: the levels are the instrument's, over all its publishers; `publisher_id`
+                says whose record made the row.
 
         Columns, as the vendor's (`mbp_schema(n)`):
             ts_recv, ts_event (Datetime ns UTC), rtype (UInt8), publisher_id (UInt16),
@@ -84,11 +89,11 @@ class MboNamespace:
         """
         if not 1 <= n <= DEPTH_MAX:
             raise UsageError(f"depth of {n} levels, expected 1 to {DEPTH_MAX}")
-        return mbp_source(self._records, n)
+        return mbp_source(self._records, n, consolidated=consolidated)
 
-    def tbbo(self) -> pl.LazyFrame:
+    def tbbo(self, *, consolidated: bool = False) -> pl.LazyFrame:
         """The vendor's tbbo: each trade with the best bid and ask before it, in mbp-1's columns."""
-        return mbp_source(self._records, 1, changes=False)
+        return mbp_source(self._records, 1, changes=False, consolidated=consolidated)
 
     def trades(self) -> pl.LazyFrame:
         """The vendor's trades: the T records, never the F, in the vendor's columns."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from polars.io.plugins import register_io_source
 
 from batonics.book.state import Bbo, Delta
+from batonics.frames.consolidated import consolidated_frames
 from batonics.frames.folding import Piece, fold_pieces
 from batonics.frames.intervals import bbo_interval_frames
 from batonics.frames.mbp import mbp_frames
@@ -77,14 +78,16 @@ def depth_source(
 
 
 def mbp_source(
-    records: pl.LazyFrame, depth: int, *, changes: bool = True, trades: bool = True
+    records: pl.LazyFrame, depth: int, *, changes: bool = True, consolidated: bool = False
 ) -> pl.LazyFrame:
-    """A LazyFrame of `mbp_schema(depth)` over MBO records."""
+    """A LazyFrame of `mbp_schema(depth)` over MBO records: of books, or of instruments."""
 
     def make(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
-        return mbp_frames(batches, depth, changes=changes, trades=trades)
+        frames = consolidated_frames if consolidated else mbp_frames
+        return frames(batches, depth, changes=changes)
 
-    return _source(f"MBO MBP {depth}", records, mbp_schema(depth), make)
+    books_apart = not consolidated
+    return _source(f"MBO MBP {depth}", records, mbp_schema(depth), make, books_apart=books_apart)
 
 
 def bbo_interval_source(records: pl.LazyFrame, length_ns: int) -> pl.LazyFrame:

@@ -40,6 +40,7 @@ class Request:
         symbols: only these names (or instrument ids); empty: all.
         start_ns, end_ns: only rows whose index timestamp is in `[start_ns, end_ns)`.
         skip_bad: count and skip bad records where the framing survives.
+        consolidated: the levels are an instrument's over all its publishers.
     """
 
     paths: tuple[str, ...]
@@ -49,9 +50,10 @@ class Request:
     start_ns: int | None = None
     end_ns: int | None = None
     skip_bad: bool = False
+    consolidated: bool = False
 
     def __post_init__(self) -> None:
-        check_schema(self.schema, self.depth)
+        check_schema(self.schema, self.depth, consolidated=self.consolidated)
         start_ns, end_ns = self.start_ns, self.end_ns
         if start_ns is not None and end_ns is not None and start_ns >= end_ns:
             raise UsageError(
@@ -114,9 +116,11 @@ class Conversion:
         """The rows, in order; with `symbol`, each with its instrument's name."""
         import polars as pl
 
-        rows = derive(scan_batches(self._batches), self.request.schema, self.request.depth)
-        index = pl.col(INDEX[self.request.schema])
-        for bound, keeps in ((self.request.start_ns, index.ge), (self.request.end_ns, index.lt)):
+        request = self.request
+        records = scan_batches(self._batches)
+        rows = derive(records, request.schema, request.depth, consolidated=request.consolidated)
+        index = pl.col(INDEX[request.schema])
+        for bound, keeps in ((request.start_ns, index.ge), (request.end_ns, index.lt)):
             if bound is not None:
                 rows = rows.filter(keeps(pl.lit(bound).cast(pl.Datetime("ns", "UTC"))))
         for frame in rows.collect_batches(lazy=True, maintain_order=True):

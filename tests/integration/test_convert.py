@@ -104,6 +104,14 @@ def test_mbp_of_another_depth_has_its_columns(tmp_path: Path) -> None:
     assert found.columns[-2:] == ["ask_ct_02", "symbol"]
 
 
+@pytest.mark.parametrize("schema", ["tbbo", "mbp-1", "mbp-10"])
+def test_levels_over_all_publishers_are_those_of_the_namespace(schema: str, tmp_path: Path) -> None:
+    convert(tmp_path / "x.parquet", schema, "--consolidated")
+    found = pl.read_parquet(tmp_path / "x.parquet").drop("symbol")
+    records = batonics.scan_mbo(SAMPLE)
+    assert_frame_equal(found, derive(records, schema, consolidated=True).collect())
+
+
 def test_standard_output_needs_a_form() -> None:
     done = run("convert", "-", "--schema", "mbo", "--out", "-", "--form", "csv", stdin=SMALL)
     assert done.code == 0, done.err
@@ -123,6 +131,7 @@ def test_standard_output_needs_a_form() -> None:
         (["--schema", "mbp-10", "--out", "x.xls"], 2, "the name must end in one of"),
         (["--schema", "trades", "--depth", "3", "--out", "x.csv"], 2, "a depth goes with mbp-10"),
         (["--schema", "mbp-10", "--depth", "3", "--out", "x.dbn"], 2, "dbn"),
+        (["--schema", "trades", "--consolidated", "--out", "x.csv"], 2, "is not consolidated"),
         (["--schema", "mbo", "--symbols", "SIM9", "--out", "x.csv"], 2, "did you mean SIM"),
         (["--schema", "mbo", "--out", "gone/x.csv"], 4, "cannot be written"),
         (["--schema", "mbo", "--start", "2", "--end", "1", "--out", "x.csv"], 2, "is not before"),

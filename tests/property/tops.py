@@ -18,6 +18,10 @@ SIDES = (int(Side.BID), int(Side.ASK))
 BOOK_ACTIONS = (Action.ADD, Action.CANCEL, Action.MODIFY, Action.MODIFY_PARTIAL, Action.CLEAR)
 
 
+Ladders = list[list[tuple[int, int, int]]]
+"""Bids and asks, best first: price, size, count."""
+
+
 class NaiveTop(NamedTuple):
     """A top and the record that describes it."""
 
@@ -31,6 +35,7 @@ class NaiveTops:
 
     def __init__(self, depth: int) -> None:
         self.tops: list[NaiveTop] = []
+        self.ladders: list[Ladders] = []  # of each top, the whole book
         self._depth = depth
         self._oracle = Oracle()
         self._shown: dict[Key, list[int]] = {}
@@ -44,7 +49,7 @@ class NaiveTops:
         completed = self._oracle.events(key) if known else 0
         was_open = known and self._oracle.event_open(key)
         # A record that ends an open snapshot without being of it: what it left stands before it.
-        left = self._levels(key) if known else []
+        left = self._ladders(key) if known else [[], []]
         self._oracle.apply(record)
         ends = self._oracle.events(key) - completed
         last = bool(record.flags & Flag.LAST)
@@ -53,15 +58,17 @@ class NaiveTops:
             self._end(key, left)
         if record.action == Action.TRADE:
             self.tops.append(NaiveTop(record, 0, self._levels(key)))
+            self.ladders.append(self._ladders(key))
         if record.action in BOOK_ACTIONS:
             self._noted[key] = record
         after = self._ladders(key)
         if self._sets_up(record) or after != (before or [[], []]):
             self._changed.add(key)
         if last:
-            self._end(key, self._levels(key))
+            self._end(key, after)
 
-    def _end(self, key: Key, levels: list[int]) -> None:
+    def _end(self, key: Key, ladders: Ladders) -> None:
+        levels = self._best(ladders)
         changed = key in self._changed
         self._changed.discard(key)
         if not changed or self._shown.get(key) == levels:
@@ -72,6 +79,7 @@ class NaiveTops:
         prices = [p for p in levels[side::TOP_LEVEL] if p != UNDEF_PRICE]
         better = sum(p < record.price if side else p > record.price for p in prices)
         self.tops.append(NaiveTop(record, 0 if record.price == UNDEF_PRICE else better, levels))
+        self.ladders.append(ladders)
 
     @staticmethod
     def _sets_up(record: Record) -> bool:
@@ -83,11 +91,13 @@ class NaiveTops:
         sized = record.price == UNDEF_PRICE or record.size != UNDEF_ORDER_SIZE
         return bool(opens and adds and sized and record.side in SIDES)
 
-    def _ladders(self, key: Key) -> list[list[tuple[int, int, int]]]:
+    def _ladders(self, key: Key) -> Ladders:
         return [[row[:3] for row in self._oracle.levels(key, side)] for side in SIDES]
 
     def _levels(self, key: Key) -> list[int]:
-        ladders = self._ladders(key)
+        return self._best(self._ladders(key))
+
+    def _best(self, ladders: Ladders) -> list[int]:
         absent = (UNDEF_PRICE, 0, 0)
         words = []
         for level in range(self._depth):
