@@ -18,6 +18,8 @@ from batonics.frames.measures import measures_source
 from batonics.frames.stream import (
     bbo_interval_source,
     bbo_source,
+    book_source,
+    changes_source,
     delta_source,
     depth_source,
     mbp_source,
@@ -26,7 +28,7 @@ from batonics.frames.trade_measures import trade_measures_source
 from batonics.frames.trades import trades_source
 from batonics.frames.windows import EventWindows, TimeWindows, Windows
 from batonics.model.errors import UsageError
-from batonics.model.times import parse_duration
+from batonics.model.times import parse_duration, parse_time
 
 DEPTH_MAX = 255
 """What `depth`, a byte, can tell."""
@@ -190,7 +192,29 @@ class MboNamespace:
         """
         return delta_source(self._records)
 
-    def depth(self, n: int, *, every: int | str = "event", fill: bool = False) -> pl.LazyFrame:
+    def book_at(self, time: str | int) -> pl.LazyFrame:
+        """Every level of every book, after its last complete event at or before a time (rule 5).
+
+        Args:
+            time: ISO 8601 (UTC unless it says so), or nanoseconds since the epoch.
+
+        Columns:
+            publisher_id (UInt16), instrument_id (UInt32), side (Enum B, A), level (UInt32, 0 is the
+            best), price (Int64 of 1e-9), size, count (Int64).
+
+        Raises:
+            UsageError: `time` is no time.
+        """
+        return book_source(self._records, parse_time(str(time)))
+
+    def depth(
+        self,
+        n: int,
+        *,
+        every: int | str = "event",
+        on_change: bool = False,
+        fill: bool = False,
+    ) -> pl.LazyFrame:
         """The best `n` levels of each side: a row for each window of each book.
 
         The fold answers only at the windows' ends. `reconstruct --snapshots` derives the same rows
@@ -203,6 +227,8 @@ class MboNamespace:
                 duration such as "100ms": a window is `(T - every, T]`, T a multiple of `every`
                 since the epoch, by the stream's time (`frames/clock.py`) at the end of an event;
                 rows come by T, publisher and instrument, and the last window is given too.
+            on_change: a row only where an event changed the best `n` levels, in place of windows;
+                `events` then counts those since the book's last row.
             fill: give every window of a duration from a book's first to its last, not only those
                 in which an event ended. Windows are then each book's own, and time is the book's:
                 rows of one book come in order of `ts`, those of several as windows are closed.
@@ -218,10 +244,15 @@ class MboNamespace:
             and so on.
 
         Raises:
-            UsageError: `n` is not positive, or `every` is not a length.
+            UsageError: `n` is not positive, `every` is not a length, or it is given with
+                `on_change`.
         """
         if n < 1:
             raise UsageError(f"depth of {n} levels, expected 1 or more")
+        if on_change:
+            if every != "event" or fill:
+                raise UsageError("on_change goes without every and fill")
+            return changes_source(self._records, n)
         return depth_source(self._records, parse_windows(every), n, fill=fill)
 
 

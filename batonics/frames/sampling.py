@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from batonics.book.engine import BookEngine, Folded, WindowsWanted
+from batonics.book.engine import BookEngine, Folded, TopsWanted, WindowsWanted
 from batonics.book.state import Top
 from batonics.frames.clock import UNKNOWN, StreamClock
 from batonics.frames.folding import book_keys
@@ -49,6 +49,36 @@ def sampled_frames(
         if len(folded.tops):
             last = np.array([bounds.latest_end])
             yield _frame(folded, last, book_keys(engine), depth)
+
+
+def changed_frames(batches: Iterable[MboBatch], depth: int) -> Iterator[pl.DataFrame]:
+    """Frames of `depth_schema(depth)`: a row where an event changed a book's best levels.
+
+    As rows of changes in `mbp.py`; `events` counts those of the book since its last row.
+    """
+    counted = np.empty(0, np.int64)
+    engine = BookEngine(tops=TopsWanted(depth))
+    for batch in batches:
+        for start in range(0, len(batch.action), PIECE_ROWS):
+            folded = engine.fold(slice_batch(batch, start, start + PIECE_ROWS))
+            if len(folded.tops):
+                new = np.zeros(engine.book_count - len(counted), np.int64)
+                counted = np.concatenate([counted, new])
+                _count_since(folded.tops, counted)
+                yield _frame(folded, _NO_BOUNDS.ends, book_keys(engine), depth)
+
+
+def _count_since(tops: NDArray[np.int64], counted: NDArray[np.int64]) -> None:
+    """Turn the number of each top's event into how many events came since its book's last top.
+
+    `counted` holds, by book, how many events were counted so far; brought up to date.
+    """
+    order = np.argsort(tops[:, Top.BOOK], kind="stable")
+    book, ended = tops[order, Top.BOOK], tops[order, Top.EVENT] + 1
+    is_first = np.append(True, book[1:] != book[:-1])
+    before = np.where(is_first, counted[book], np.append(0, ended[:-1]))
+    tops[order, Top.EVENT] = ended - before
+    counted[book] = ended
 
 
 class _Found(NamedTuple):
@@ -97,7 +127,7 @@ def _frame(
         **{series.name: series for series in moment.get_columns()},
         "publisher_id": pl.Series((key >> 32).astype(np.uint16)),
         "instrument_id": pl.Series((key & 0xFFFFFFFF).astype(np.uint32)),
-        "events": pl.Series(np.ascontiguousarray(tops[:, Top.EVENT])),
+        "events": pl.Series(tops[:, Top.EVENT].copy()),
         **level_series(tops, depth, np.int64),
     }
     return pl.DataFrame(columns)

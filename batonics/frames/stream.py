@@ -13,12 +13,14 @@ import polars as pl
 from numpy.typing import NDArray
 from polars.io.plugins import register_io_source
 
+from batonics.book.engine import BookEngine
 from batonics.book.state import Bbo, Delta
+from batonics.book.until import CompleteUntil
 from batonics.frames.consolidated import consolidated_frames
-from batonics.frames.folding import Piece, fold_pieces
+from batonics.frames.folding import Piece, book_keys, fold_pieces
 from batonics.frames.intervals import bbo_interval_frames
 from batonics.frames.mbp import mbp_frames
-from batonics.frames.sampling import sampled_frames
+from batonics.frames.sampling import changed_frames, sampled_frames
 from batonics.frames.scan import batches_of
 from batonics.frames.schema import BOOK_COLUMNS, BOOK_SIDE, TIME, check_columns
 from batonics.frames.snapshots import depth_frames, depth_schema
@@ -42,6 +44,17 @@ DELTA_SCHEMA = pl.Schema(
         **_BOOK_KEY,
         "event": pl.Int64(),
         "side": BOOK_SIDE,
+        "price": pl.Int64(),
+        "size": pl.Int64(),
+        "count": pl.Int64(),
+    }
+)
+
+BOOK_SCHEMA = pl.Schema(
+    {
+        **_BOOK_KEY,
+        "side": BOOK_SIDE,
+        "level": pl.UInt32(),
         "price": pl.Int64(),
         "size": pl.Int64(),
         "count": pl.Int64(),
@@ -75,6 +88,49 @@ def depth_source(
     return _source(
         f"MBO DEPTH {depth}", records, depth_schema(depth), make, books_apart=books_apart
     )
+
+
+def changes_source(records: pl.LazyFrame, depth: int) -> pl.LazyFrame:
+    """A LazyFrame of `depth_schema(depth)` over MBO records: a row a change of the best levels."""
+
+    def make(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
+        return changed_frames(batches, depth)
+
+    return _source(f"MBO CHANGES {depth}", records, depth_schema(depth), make)
+
+
+def book_source(records: pl.LazyFrame, at_ns: int) -> pl.LazyFrame:
+    """A LazyFrame of `BOOK_SCHEMA` over MBO records: the levels at a moment."""
+
+    def make(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
+        return book_frames(batches, at_ns)
+
+    return _source("MBO BOOK", records, BOOK_SCHEMA, make)
+
+
+def book_frames(batches: Iterable[MboBatch], at_ns: int) -> Iterator[pl.DataFrame]:
+    """One frame of `BOOK_SCHEMA`: the books after their last complete events up to a moment."""
+    engine, until = BookEngine(), CompleteUntil(at_ns)
+    for batch in batches:
+        engine.fold(until.take(batch))
+        if until.done:
+            break
+    engine.fold(until.finish())
+    levels = engine.levels()
+    keys = book_keys(engine)[levels.book]
+    frame = pl.DataFrame(
+        {
+            "publisher_id": (keys >> 32).astype(np.uint16),
+            "instrument_id": (keys & 0xFFFFFFFF).astype(np.uint32),
+            "side": pl.Series(levels.side.astype(np.uint8)).cat.to(BOOK_SIDE),
+            "price": levels.price,
+            "size": levels.size,
+            "count": levels.count,
+        }
+    )
+    level = pl.int_range(pl.len(), dtype=pl.UInt32).over(*_BOOK_KEY, "side")
+    by_book = frame.with_columns(level=level).sort(*_BOOK_KEY, "side", "level")
+    yield by_book.select(list(BOOK_SCHEMA))
 
 
 def mbp_source(

@@ -9,16 +9,24 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from batonics.book.engine import BookEngine
+from batonics.book.until import CompleteUntil
+from batonics.frames.books import Books
 from batonics.frames.folding import fold_pieces
-from batonics.frames.sampling import sampled_frames
+from batonics.frames.mbp import mbp_frames
+from batonics.frames.namespace import MboNamespace
+from batonics.frames.sampling import changed_frames, sampled_frames
+from batonics.frames.schema import to_frame
 from batonics.frames.snapshots import depth_frames, depth_schema
 from batonics.frames.windows import EventWindows, TimeWindows, Windows
+from batonics.model.errors import UsageError
 from batonics.model.mbo import UNDEF_TIMESTAMP, Flag, MboBatch, slice_batch
+from batonics.model.symbols import SymbolMap
 from tests.golden.files import CLX5, ESH4_DAYS, read_mbo
 from tests.oracle import Key, Oracle, Record, records
 from tests.property.profiles import PROFILES
 from tests.property.tops import NaiveTops
-from tests.streams import random_stream
+from tests.streams import batch_of, random_stream
 
 DEPTH = 3
 LENGTHS_NS = [1_000, 300_000_007, 1_000_000_000]
@@ -135,7 +143,46 @@ def test_an_event_over_a_bound_is_in_the_window_of_its_end() -> None:
         base._replace(order_id=2, ts_recv=9, flags=0),
         base._replace(order_id=3, ts_recv=12, flags=128),
     ]
-    from tests.streams import batch_of
-
     found = sampled([batch_of(rows)], TimeWindows(10), 1).select("ts", "events", "bid_sz_00")
     assert found.cast(pl.Int64).rows() == [(10, 1, 1), (20, 1, 3)]
+
+
+@pytest.mark.parametrize("batch_rows", [1, 7, 1_500])
+@pytest.mark.parametrize("profile", ["adversarial", "many_books", "top_of_book"])
+def test_changes_are_those_of_mbp_with_the_events_between_them(
+    profile: str, batch_rows: int
+) -> None:
+    batch = PROFILES[profile](44, 1_500)
+    pieces = [slice_batch(batch, at, at + batch_rows) for at in range(0, 1_500, batch_rows)]
+    found = pl.concat(changed_frames(pieces, DEPTH))
+    mbp = pl.concat(mbp_frames([batch], DEPTH)).filter(pl.col("action") != "T")
+    names = ["ts_event", "ts_recv", "sequence", "publisher_id", "instrument_id", "bid_px_00"]
+    assert_frame_equal(found.select(names), mbp.select(names))
+    events = BookEngine()
+    events.fold(batch)
+    total = found.group_by("publisher_id", "instrument_id").agg(pl.sum("events"))
+    for publisher, instrument, counted in total.rows():
+        book = events.keys().index((publisher, instrument))
+        assert 0 < counted <= events.events()[book]
+    assert found["events"].min() == 1
+
+
+def test_a_book_at_a_time_is_that_of_the_records_until_then() -> None:
+    batch = random_stream(45, 1_500)
+    frame = to_frame(batch).lazy()
+    at_ns = int(batch.ts_recv[900])
+    until = CompleteUntil(at_ns)
+    engine = BookEngine()
+    engine.fold(until.take(batch))
+    expected = Books(engine, SymbolMap()).levels().drop("symbol")
+    found = MboNamespace(frame).book_at(at_ns).collect()
+    assert found.height > 0
+    assert_frame_equal(found, expected)
+    with pytest.raises(UsageError, match="not a time"):
+        MboNamespace(frame).book_at("noon")
+
+
+def test_changes_go_without_windows() -> None:
+    namespace = MboNamespace(to_frame(random_stream(46, 10)).lazy())
+    with pytest.raises(UsageError, match="on_change goes without"):
+        namespace.depth(1, every="1s", on_change=True)
