@@ -6,18 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from batonics.cli.options import Files, Quiet, SkipBad, Symbols, names
+
 if TYPE_CHECKING:
     from batonics.jobs.convert import Request
 
 
 def command(
-    files: Annotated[
-        list[str],
-        typer.Argument(
-            help="DBN (plain, zstd, fragments) or NDJSON files in the order of their time;"
-            " - is standard input."
-        ),
-    ],
+    files: Files,
     schema: Annotated[
         str,
         typer.Option(
@@ -44,9 +40,7 @@ def command(
             "--consolidated", help="Levels of tbbo and mbp over all publishers of an instrument."
         ),
     ] = False,
-    symbols: Annotated[
-        str | None, typer.Option(help="Only these symbols (or instrument ids), A,B,C.")
-    ] = None,
+    symbols: Symbols = None,
     start: Annotated[
         str | None,
         typer.Option(help="Rows from this time on: ISO 8601 (UTC) or nanoseconds since the epoch."),
@@ -55,10 +49,8 @@ def command(
     decimal: Annotated[
         bool, typer.Option("--decimal", help="Prices in NDJSON as decimal text, as in CSV.")
     ] = False,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Count and skip bad records where framing survives.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No bar, no last line.")] = False,
+    skip_bad: SkipBad = False,
+    quiet: Quiet = False,
 ) -> None:
     """Derive a schema from the MBO records of FILES: columns and order are the vendor's."""
     from batonics.jobs.convert import Request
@@ -68,7 +60,7 @@ def command(
         paths=tuple(files),
         schema=schema,
         depth=depth,
-        symbols=tuple(name.strip() for name in symbols.split(",")) if symbols else (),
+        symbols=names(symbols),
         start_ns=None if start is None else parse_time(start),
         end_ns=None if end is None else parse_time(end),
         skip_bad=skip_bad,

@@ -6,21 +6,17 @@ from typing import Annotated, Any
 
 import typer
 
+from batonics.cli.options import Files, Quiet, SkipBad
 from batonics.cli.text import printable
 
 BOOKS_MAX = 30
 
 
 def command(
-    files: Annotated[
-        list[str],
-        typer.Argument(help="DBN or NDJSON files in the order of their time; - is standard input."),
-    ],
+    files: Files,
     json: Annotated[bool, typer.Option("--json", help="The whole report as JSON.")] = False,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Count and skip bad records where framing survives.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    skip_bad: SkipBad = False,
+    quiet: Quiet = False,
 ) -> None:
     """Say what FILES hold: metadata, symbols, counts, time span, silences, anomalies."""
     from batonics.cli.progress import reading

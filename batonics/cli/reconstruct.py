@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from batonics.cli.options import Files, Quiet, SkipBad, Symbols, names
+
 if TYPE_CHECKING:
     from batonics.jobs.reconstruct import Reconstruction
 
@@ -19,13 +21,7 @@ class BookFormat(StrEnum):
 
 
 def command(
-    files: Annotated[
-        list[str],
-        typer.Argument(
-            help="DBN (plain, zstd, fragments) or NDJSON files in the order of their time;"
-            " - is standard input."
-        ),
-    ],
+    files: Files,
     out: Annotated[
         str | None, typer.Option(help="Where the books go; - is standard output.")
     ] = None,
@@ -36,9 +32,7 @@ def command(
         int | None, typer.Option(min=1, help="Levels of each side at the most.")
     ] = None,
     orders: Annotated[bool, typer.Option("--orders", help="Add each level's queue.")] = False,
-    symbols: Annotated[
-        str | None, typer.Option(help="Only these symbols (or instrument ids), A,B,C.")
-    ] = None,
+    symbols: Symbols = None,
     at: Annotated[
         str | None,
         typer.Option(help="As of this time: ISO 8601 (UTC) or nanoseconds since the epoch."),
@@ -51,14 +45,12 @@ def command(
         str | None,
         typer.Option(help="When a snapshot is taken: event, a count of events, 100ms, 1s, 1m."),
     ] = None,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Count and skip bad records where framing survives.")
-    ] = False,
+    skip_bad: SkipBad = False,
     checkpoint: Annotated[
         str | None,
         typer.Option(help="Save progress to this file, and go on from it if it is there."),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No bar, no table.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Rebuild the books of FILES."""
     from contextlib import ExitStack
@@ -77,7 +69,7 @@ def command(
         raise UsageError("only one of --out and --snapshots can be -")
     request = Request(
         paths=tuple(files),
-        symbols=tuple(name.strip() for name in symbols.split(",")) if symbols else (),
+        symbols=names(symbols),
         at_ns=None if at is None else parse_time(at),
         skip_bad=skip_bad,
         checkpoint=checkpoint,

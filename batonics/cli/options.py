@@ -1,0 +1,28 @@
+"""What several commands take, declared once: the same words, the same help.
+
+The rule here: an option means the same in every command that has it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Files = Annotated[
+    list[str],
+    typer.Argument(
+        help="DBN (plain, zstd, fragments) or NDJSON files in the order of their time;"
+        " - is standard input."
+    ),
+]
+Symbols = Annotated[str | None, typer.Option(help="Only these symbols (or instrument ids), A,B,C.")]
+SkipBad = Annotated[
+    bool, typer.Option("--skip-bad", help="Count and skip bad records where framing survives.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+
+
+def names(symbols: str | None) -> tuple[str, ...]:
+    """The names of `--symbols`."""
+    return tuple(name.strip() for name in symbols.split(",")) if symbols else ()
