@@ -29,10 +29,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from polars.io.plugins import register_io_source
 
 from batonics.frames.bar_kernels import BAR_WORDS, Bar, By, Clock, Rule, Tape, fold_trades
 from batonics.frames.schema import SIDE, TIME, check_columns
+from batonics.frames.source import Wanted, frame_source
 from batonics.frames.vendor import OHLCV_SCHEMA, RTYPES
 from batonics.model.errors import UsageError
 from batonics.model.mbo import PRICE_SCALE, UNDEF_PRICE
@@ -226,26 +226,12 @@ def _source(
     # A wrong frame is refused where the mistake is made, not at its collection.
     check_columns(records.collect_schema(), _READ)
 
-    def frames(
-        with_columns: list[str] | None,
-        predicate: pl.Expr | None,
-        n_rows: int | None,
-        batch_size: int | None,  # noqa: ARG001 - a hint; rows come as bars close
-    ) -> Iterator[pl.DataFrame]:
-        if n_rows == 0:
-            return
-        # A predicate on books stays here: the time of a bar is that of all records.
+    def frames_of(_: Wanted) -> Iterator[pl.DataFrame]:
+        # A predicate on books is not pushed on: the time of a bar is that of all records.
         for rows in _closed_rows(records, rule, partial=partial):
-            frame = pl.DataFrame(rows[:n_rows], schema=_WORDS).select(columns)
-            kept = frame if predicate is None else frame.filter(predicate)
-            yield kept if with_columns is None else kept.select(with_columns)
-            if n_rows is not None:
-                n_rows -= frame.height
-                if n_rows == 0:
-                    return
+            yield pl.DataFrame(rows, schema=_WORDS).select(columns)
 
-    name = f"MBO {By(rule.by).name} BARS"
-    return register_io_source(frames, schema=schema, validate_schema=True, explain_name=name)
+    return frame_source(f"MBO {By(rule.by).name} BARS", schema, frames_of)
 
 
 def _closed_rows(

@@ -12,12 +12,11 @@ from collections.abc import Callable, Collection, Iterator
 from typing import NamedTuple
 
 import polars as pl
-from polars.io.plugins import register_io_source
 
+from batonics.frames.source import BOOK_KEY, Wanted, frame_source
 from batonics.model.errors import UsageError
 
-BOOK = ["publisher_id", "instrument_id"]
-"""A book is one of these (rule 1)."""
+BOOK = list(BOOK_KEY)
 FRAME_ROWS = 1 << 15
 """So many rows are gathered before expressions run: a query's fixed cost is shared by many."""
 
@@ -80,38 +79,15 @@ def derived_source(
         plan: called at each collection with the names of the columns wanted.
     """
 
-    def frames(
-        with_columns: list[str] | None,
-        predicate: pl.Expr | None,
-        n_rows: int | None,
-        batch_size: int | None,  # noqa: ARG001 - a hint; FRAME_ROWS are gathered
-    ) -> Frames:
-        columns = list(schema) if with_columns is None else with_columns
-        tested = [] if predicate is None else predicate.meta.root_names()
-        source = rows
-        if predicate is not None and n_rows is None and set(tested) <= set(BOOK):
-            source, predicate = rows.filter(predicate), None
-        reads, make = plan({*columns, *tested})
+    def frames_of(wanted: Wanted) -> Frames:
+        source = rows if wanted.books is None else rows.filter(wanted.books)
+        reads, make = plan(wanted.columns)
         pulled = source.select(list(reads)).collect_batches(
             chunk_size=FRAME_ROWS, lazy=True, maintain_order=True
         )
-        for frame in limited(make(iter(pulled)), n_rows):
-            kept = frame if predicate is None else frame.filter(predicate)
-            yield kept.select(columns)
+        return make(iter(pulled))
 
-    return register_io_source(frames, schema=schema, validate_schema=True, explain_name=name)
-
-
-def limited(frames: Frames, n_rows: int | None) -> Frames:
-    """The first `n_rows` rows; Polars counts them before it filters."""
-    if n_rows is None:
-        yield from frames
-    elif n_rows > 0:
-        for frame in frames:
-            yield frame.head(n_rows)
-            n_rows -= frame.height
-            if n_rows <= 0:
-                return
+    return frame_source(name, schema, frames_of)
 
 
 def check_rows(found: pl.Schema, expected: pl.Schema, names: Collection[str]) -> None:

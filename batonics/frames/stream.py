@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from polars.io.plugins import register_io_source
 
 from batonics.book.engine import BookEngine
 from batonics.book.state import Bbo, Delta
@@ -24,6 +23,7 @@ from batonics.frames.sampling import changed_frames, sampled_frames
 from batonics.frames.scan import batches_of
 from batonics.frames.schema import BOOK_COLUMNS, BOOK_SIDE, TIME, check_columns
 from batonics.frames.snapshots import depth_frames, depth_schema
+from batonics.frames.source import Wanted, frame_source
 from batonics.frames.vendor import BBO_INTERVAL_SCHEMA, mbp_schema
 from batonics.frames.windows import EventWindows, Windows
 from batonics.model.mbo import UNDEF_PRICE, MboBatch
@@ -221,38 +221,18 @@ def _book_key(piece: Piece, book: NDArray[np.int64]) -> list[pl.Series]:
 def _source(
     name: str, records: pl.LazyFrame, schema: pl.Schema, make: Make, *, books_apart: bool = True
 ) -> pl.LazyFrame:
-    """An IO source of what `make` makes of records.
+    """A source of what `make` makes of records.
 
-    `books_apart` says that a book's rows depend on its own records alone.
+    `books_apart` says that a book's rows depend on its own records alone: those of books that are
+    not wanted are then not built.
     """
     # A wrong frame is refused where the mistake is made, not at its collection.
     check_columns(records.collect_schema(), BOOK_COLUMNS)
 
-    def frames(
-        with_columns: list[str] | None,
-        predicate: pl.Expr | None,
-        n_rows: int | None,
-        batch_size: int | None,  # noqa: ARG001 - a hint; the fold has its own size
-    ) -> Iterator[pl.DataFrame]:
-        wanted = records
-        of_books = predicate is not None and set(predicate.meta.root_names()) <= _BOOK_KEY.keys()
-        if predicate is not None and books_apart and of_books:
-            # Those that are not wanted are not built.
-            wanted, predicate = records.filter(predicate), None
-        for frame in _limited(make(batches_of(wanted)), n_rows):
-            kept = frame if predicate is None else frame.filter(predicate)
-            yield kept if with_columns is None else kept.select(with_columns)
+    def frames_of(wanted: Wanted) -> Iterator[pl.DataFrame]:
+        chosen = records
+        if books_apart and wanted.books is not None:
+            chosen = records.filter(wanted.books)
+        return make(batches_of(chosen))
 
-    return register_io_source(frames, schema=schema, validate_schema=True, explain_name=name)
-
-
-def _limited(frames: Iterator[pl.DataFrame], n_rows: int | None) -> Iterator[pl.DataFrame]:
-    """The first `n_rows` rows; Polars counts them before it filters."""
-    if n_rows is None:
-        yield from frames
-    elif n_rows > 0:
-        for frame in frames:
-            yield frame.head(n_rows)
-            n_rows -= frame.height
-            if n_rows <= 0:
-                return
+    return frame_source(name, schema, frames_of)

@@ -177,6 +177,13 @@ class TestPushdown:
             )
 
     @by_method
+    def test_a_limit_counts_rows_before_a_predicate(self, lazy: pl.LazyFrame, method: str) -> None:
+        result = METHODS[method](lazy)
+        predicate = pl.col("instrument_id") == 101
+        found = result.head(40).filter(predicate).collect()
+        assert_frame_equal(found, result.collect().head(40).filter(predicate))
+
+    @by_method
     def test_a_predicate_on_books_reaches_the_records(
         self, batch: MboBatch, method: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
