@@ -36,12 +36,19 @@ F = TypeVar("F", bound=Callable[..., Any])
 # numba's types leave `_nrt` out.
 _njit: Any = numba.njit
 
-_announce: list[Callable[[str], None]] = []
+def _say_nothing(_: str) -> None:
+    """What is called where nobody asked to be told."""
+
+
+_announce: list[Callable[[str], None]] = [_say_nothing]
 
 
 def on_compile(announce: Callable[[str], None]) -> None:
-    """Have `announce(kernel_name)` called when a kernel must be compiled (it takes seconds)."""
-    _announce.append(announce)
+    """Have `announce(kernel_name)` called when a kernel must be compiled (it takes seconds).
+
+    It takes the place of the one before.
+    """
+    _announce[0] = announce
 
 
 def kernel(function: F) -> F:
@@ -176,8 +183,7 @@ class _KernelCache(caching._Cache):
                 continue
             if found is not None:
                 return found
-        for announce in _announce:
-            announce(self._name)
+        _announce[0](self._name)
         return None
 
     def save_overload(self, sig: Any, data: Any) -> None:

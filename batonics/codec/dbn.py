@@ -41,6 +41,9 @@ from batonics.model.mbo import (
 
 Bytes = bytes | bytearray | memoryview | NDArray[np.uint8]
 
+METADATA_BYTES_MAX = 16 << 20
+"""Metadata that claims more is refused."""
+
 OTHERS_MAX = 4096
 """A batch ends early when it is accompanied by so many other records: they are Python objects."""
 
@@ -82,7 +85,7 @@ class DbnDecoder:
         buffers: int = 1,
         skip_bad: bool = False,
         source: str | None = None,
-        max_metadata_bytes: int = 16 << 20,
+        max_metadata_bytes: int = METADATA_BYTES_MAX,
     ) -> None:
         if batch_rows < 1 or buffers < 1:
             raise UsageError(f"batch_rows is {batch_rows}, buffers {buffers}, expected 1 or more")

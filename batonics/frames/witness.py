@@ -3,21 +3,6 @@
 The rule here: nothing is shared with the fold: no table, no ladder, no delta, not even a number of
 a book. What the two agree on they have found twice.
 
-No record is applied to anything. The records of one order stand together, in stream order, and
-what holds after each follows from columns:
-
-- **size**: what the last record that sets one has set, less what cancels have taken since.
-- **life**: begins with a record that inserts an order wherever there is none (A, M, and a partial
-  modify that leaves nothing out), and is over once the size has come to 0; what else comes then
-  changes nothing. Whatever inserts replaces or goes on, so lives do not overlap.
-- **side** (rule 12): an M keeps the side of a live order and gives its own to one that is not.
-  There are two sides, so each M either keeps whatever side there was or always gives its own: the
-  side is the last one that was given.
-- **clears** (rules 11, 13, 14): an order is dead once its side has been cleared since its life
-  began. Clears are counted by book and side, from the end of the window backwards, so an order that
-  lives to the end has none after it.
-- **queue** (rule 10): the last record at which the order was not known, or moved, or grew.
-
 From window to window are carried the live orders, as rows that come before all others; the levels
 of top-of-book records; and a row a book.
 """
@@ -27,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from batonics.frames.lives import ASK, BID, ORDERS_SCHEMA, ROWS_SCHEMA, live_orders, rows_of
 from batonics.model.mbo import UNDEF_ORDER_SIZE, UNDEF_PRICE, Action, Flag, MboBatch, Side
 
 GATHER_ROWS = 1 << 17
@@ -34,16 +20,6 @@ GATHER_ROWS = 1 << 17
 
 COLD, SYNCED, STALE = "cold", "synced", "stale"
 
-ORDERS_SCHEMA = pl.Schema(
-    {
-        "key": pl.Int64(),  # publisher_id << 32 | instrument_id (rule 1)
-        "order_id": pl.UInt64(),
-        "side": pl.Int64(),  # 0 bid, 1 ask
-        "price": pl.Int64(),
-        "size": pl.Int64(),
-        "queued": pl.Int64(),  # the record that sent it to the back of its level
-    }
-)
 LEVELS_SCHEMA = pl.Schema(dict.fromkeys(["key", "side", "price", "size", "count"], pl.Int64()))
 BOOKS_SCHEMA = pl.Schema(
     {
@@ -81,7 +57,6 @@ def _action(*actions: Action) -> pl.Expr:
 _TWO_SIDED = (pl.col("side") == int(Side.BID)) | (pl.col("side") == int(Side.ASK))
 _PRICED = pl.col("price") != UNDEF_PRICE
 _SIZED = pl.col("size") != UNDEF_ORDER_SIZE
-_BID, _ASK = "bid", "ask"
 
 
 class Witness:
@@ -147,7 +122,7 @@ class Witness:
         records = pl.concat(self._gathered)
         self._gathered, self._gathered_rows = [], 0
         marked = _marked(records, self._books).collect(engine="in-memory")
-        clears = marked.lazy().filter(pl.col(_BID) | pl.col(_ASK)).collect(engine="in-memory")
+        clears = marked.lazy().filter(pl.col(BID) | pl.col(ASK)).collect(engine="in-memory")
         self._orders = _live_orders(marked, clears, self._orders)
         self._tops = _tops(clears, self._tops)
         self._books = _books(marked, self._books)
@@ -186,8 +161,8 @@ def _marked(records: pl.DataFrame, books: pl.DataFrame) -> pl.LazyFrame:
     was_open = pl.col("key").is_in(open_keys.implode())
     # Rule 14. What neither opens nor ends a snapshot leaves it as it was.
     starts = _flag(Flag.SNAPSHOT) & _action(Action.ADD, Action.CLEAR)
-    opening = pl.when(~_flag(Flag.SNAPSHOT) | _flag(Flag.LAST)).then(statement=False)
-    opening = opening.when(starts).then(statement=True)
+    ends = ~_flag(Flag.SNAPSHOT) | _flag(Flag.LAST)
+    opening = pl.when(ends).then(statement=False).when(starts).then(statement=True)
     is_open = pl.col("opening").forward_fill().over("key").fill_null(was_open)
     opens = starts & ~pl.col("snapshot_open").shift().over("key").fill_null(was_open)
     # Rule 13; rule 15 comes before it.
@@ -207,8 +182,8 @@ def _marked(records: pl.DataFrame, books: pl.DataFrame) -> pl.LazyFrame:
         .with_columns(snapshot_open=is_open)
         .with_columns(opens=opens)
         .with_columns(
-            (whole_book | (pl.col("is_top") & (own == int(Side.BID)))).alias(_BID),
-            (whole_book | (pl.col("is_top") & (own == int(Side.ASK)))).alias(_ASK),
+            (whole_book | (pl.col("is_top") & (own == int(Side.BID)))).alias(BID),
+            (whole_book | (pl.col("is_top") & (own == int(Side.ASK)))).alias(ASK),
             # Rule 17: of a R too.
             status=pl.when(_flag(Flag.MAYBE_BAD_BOOK))
             .then(pl.lit(STALE))
@@ -269,7 +244,7 @@ def _tops(clears: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
                 pl.lit(0, pl.Int64).alias("count"),
                 stands=stands & (pl.col("side") == int(code)),
             )
-            for side, (name, code) in enumerate([(_BID, Side.BID), (_ASK, Side.ASK)])
+            for side, (name, code) in enumerate([(BID, Side.BID), (ASK, Side.ASK)])
         ]
     )
     kept = before.lazy().join(last, on=["key", "side"], how="anti")
@@ -281,52 +256,23 @@ def _tops(clears: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
 
 def _live_orders(marked: pl.DataFrame, clears: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
     """The orders that live after the records."""
-    totals = clears.lazy().group_by("key").agg(pl.col(_BID, _ASK).sum().cast(pl.Int64))
+    totals = clears.lazy().group_by("key").agg(pl.col(BID, ASK).sum().cast(pl.Int64))
     carried = (
         before.lazy()
         .join(totals, on="key", how="left", maintain_order="left")
-        .with_columns(pl.col(_BID, _ASK).fill_null(0))
-        .with_columns(
-            taken=pl.lit(0, pl.Int64), adds=pl.lit(value=True), inserts=pl.lit(value=True)
-        )
-        .rename({"queued": "row"})
+        .with_columns(pl.col(BID, ASK).fill_null(0))
     )
-    rows = pl.concat(
-        [carried.select(list(_ORDER_ROWS)), _order_rows(marked).select(list(_ORDER_ROWS))]
-    )
-    return (
-        rows.sort("key", "order_id", maintain_order=True)
-        .pipe(_with_sizes)
-        .pipe(_with_sides)
-        .pipe(_with_queues)
-        .filter("lives_on")
-        .select(list(ORDERS_SCHEMA))
-        .collect(engine="in-memory")
-    )
-
-
-_ORDER_ROWS = {
-    "key": pl.Int64(),
-    "order_id": pl.UInt64(),
-    "row": pl.Int64(),
-    "side": pl.Int64(),  # 0 or 1; null: none
-    "price": pl.Int64(),  # null: none, or a C
-    "size": pl.Int64(),  # null: none, or a C
-    "taken": pl.Int64(),  # the size of a C, else 0
-    "adds": pl.Boolean(),  # an A
-    "inserts": pl.Boolean(),  # makes an order where there is none
-    "bid": pl.Int64(),  # how often that side of the book is cleared after the row
-    "ask": pl.Int64(),
-}
+    rows = pl.concat([rows_of(carried), _order_rows(marked)])
+    return live_orders(rows).collect(engine="in-memory")
 
 
 def _order_rows(marked: pl.DataFrame) -> pl.LazyFrame:
-    """The records that may change an order (rules 6 to 9, 13, 15, 19), as `_ORDER_ROWS`."""
+    """The records that may change an order (rules 6 to 9, 13, 15, 19), as `ROWS_SCHEMA` rows."""
     adds, cancels = _action(Action.ADD), _action(Action.CANCEL)
     complete = _TWO_SIDED & _PRICED & _SIZED & (~adds | (pl.col("size") > 0))
     changes = (_action(Action.ADD, Action.MODIFY) & complete) | cancels
     is_order = (changes | _action(Action.MODIFY_PARTIAL)) & ~_flag(Flag.MBP) & ~_flag(Flag.TOB)
-    after = pl.col(_BID, _ASK).cum_sum(reverse=True).over("key") - pl.col(_BID, _ASK)
+    after = pl.col(BID, ASK).cum_sum(reverse=True).over("key") - pl.col(BID, ASK)
     return (
         marked.lazy()
         .with_columns(after.cast(pl.Int64))
@@ -339,67 +285,5 @@ def _order_rows(marked: pl.DataFrame) -> pl.LazyFrame:
             adds=adds,
             inserts=complete & ~cancels,
         )
+        .select(list(ROWS_SCHEMA))
     )
-
-
-def _with_sizes(rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Adds is_new (the first row of its order), left (its size), and has_size: clears apart."""
-    is_new = (pl.col("key") != pl.col("key").shift()) | (
-        pl.col("order_id") != pl.col("order_id").shift()
-    )
-    row, is_first = pl.int_range(pl.len()), pl.col("is_new")
-    sets = pl.col("size").is_not_null() | is_first
-    # A first row that sets no size, or inserts nothing, speaks of an order that is not there.
-    size = pl.coalesce("size", pl.when(is_first).then(0))
-    ends = (pl.col("left") <= 0) | (is_first & ~pl.col("inserts"))
-    begun = pl.when(is_first | pl.col("inserts")).then(row).forward_fill()
-    ended = pl.when(ends).then(row).forward_fill()
-    return (
-        rows.with_columns(pl.col("taken").cum_sum(), is_new=is_new.fill_null(value=True))
-        .with_columns(
-            left=(size + pl.when(sets).then("taken")).forward_fill() - pl.col("taken"),
-        )
-        .with_columns(has_size=(ended < begun).fill_null(value=True))
-    )
-
-
-def _with_sides(rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Makes side the order's own; adds born: the clears of it that came after its life began."""
-    sides = [(0, _BID, _ASK), (1, _ASK, _BID)]
-    had_size = ~pl.col("is_new") & pl.col("has_size").shift()
-    # An M keeps the side of a live order: one of the other side, for its own makes no difference.
-    other_cleared = pl.any_horizontal(
-        (pl.col("side") == side) & (pl.col(other) != pl.col(f"{other}_before"))
-        for side, _, other in sides
-    )
-    gives = pl.col("inserts") & (pl.col("adds") | ~had_size | other_cleared)
-    before = (
-        pl.when("inserts").then(name).forward_fill().shift().alias(f"{name}_before")
-        for _, name, _ in sides
-    )
-    return (
-        rows.with_columns(before)
-        .with_columns(side=pl.when(gives).then("side").forward_fill())
-        .with_columns(born=pl.when("inserts").then(_clears_after(pl.col("side"))).forward_fill())
-    )
-
-
-def _with_queues(rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Makes size what is left; adds queued, and lives_on: whether the order lives at the end."""
-    side, born = pl.col("side").shift(), pl.col("born").shift()
-    known = ~pl.col("is_new") & pl.col("has_size").shift() & (born == _clears_after(side))
-    in_place = (pl.col("price") == pl.col("price").shift()) & (
-        pl.col("left") <= pl.col("left").shift()
-    )
-    requeued = pl.col("adds") | ~known | ~in_place
-    is_last = pl.col("is_new").shift(-1, fill_value=True)
-    return rows.with_columns(pl.col("price").forward_fill()).with_columns(
-        size="left",
-        queued=pl.when(requeued).then("row").forward_fill(),
-        lives_on=is_last & pl.col("has_size") & (pl.col("born") == 0),
-    )
-
-
-def _clears_after(side: pl.Expr) -> pl.Expr:
-    """How often that side of the book is cleared after the row."""
-    return pl.when(side == 0).then(_BID).otherwise(_ASK)

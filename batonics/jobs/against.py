@@ -24,6 +24,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from batonics.frames.derive import INDEX
+from batonics.frames.schema import TIME
 from batonics.jobs.convert import Conversion
 from batonics.model.mbo import Action, Flag, MboBatch
 from batonics.model.times import format_time
@@ -64,9 +65,10 @@ class Comparison:
 
     @property
     def agrees(self) -> bool:
-        """Whether nothing is unexplained."""
+        """Whether there are pairs, if there are rows at all, and nothing is unexplained."""
         counts = (self.only_ours, self.only_theirs, self.differing)
-        return not any(count["unexplained"] for count in counts)
+        met = self.pairs > 0 or self.ours + self.theirs == 0
+        return met and not any(count["unexplained"] for count in counts)
 
     def report(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -244,7 +246,7 @@ class _Differ:
             self._example(
                 "differs",
                 ours[row],
-                {name: (_shown(ours[name][row]), _shown(theirs[name][row])) for name in columns},
+                {name: (_shown(ours[name], row), _shown(theirs[name], row)) for name in columns},
             )
 
     def _left_over(self, rows: pl.DataFrame, count: Counter[str], side: str, other: _Side) -> None:
@@ -275,9 +277,8 @@ class _Differ:
         return EXAMPLES_MAX - len(self._result.examples)
 
     def _example(self, what: str, row: pl.DataFrame, columns: dict[str, Any]) -> None:
-        known = row.row(0, named=True)
         named = (self._index, *_BOOK, "sequence", "action")
-        place = {name: _shown(known[name]) for name in named if name in known}
+        place = {name: _shown(row[name], 0) for name in named if name in row.columns}
         self._result.examples.append({"what": what, **place, "ours_and_theirs": columns})
 
 
@@ -286,9 +287,10 @@ def _keys(rows: pl.DataFrame) -> NDArray[np.int64]:
     return rows.select(key).to_series().to_numpy()
 
 
-def _shown(value: Any) -> Any:
-    if isinstance(value, int | str | None):
-        return value
-    # A datetime of Python has no nanoseconds.
-    series = pl.Series([value])
-    return format_time(int(series.cast(pl.Int64)[0])) if series.dtype.is_temporal() else str(value)
+def _shown(column: pl.Series, row: int) -> int | str | None:
+    """A value as JSON has it."""
+    if column.dtype == TIME:  # a datetime of Python has no nanoseconds
+        ts_ns: int | None = column.cast(pl.Int64)[row]
+        return None if ts_ns is None else format_time(ts_ns)
+    value: int | str | None = column[row]
+    return value

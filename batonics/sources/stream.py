@@ -12,10 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from batonics.codec.dbn import DbnDecoder
+from batonics.codec.dbn import METADATA_BYTES_MAX, DbnDecoder
 from batonics.codec.framing import Framing, LengthPrefixedDecoder
 from batonics.codec.messages import RTYPE_SYMBOL_MAPPING, parse_symbol_mapping
-from batonics.codec.metadata import Metadata, symbol_intervals
+from batonics.codec.metadata import (
+    PREFIX_BYTES,
+    Metadata,
+    parse_metadata,
+    parse_prefix,
+    symbol_intervals,
+)
 from batonics.codec.ndjson import NdjsonDecoder
 from batonics.model.errors import UsageError
 from batonics.model.mbo import UNDEF_TIMESTAMP, MboBatch, copy_batch, empty_batch
@@ -237,18 +243,26 @@ class MboStream:
 
 
 def read_metadata(path: str | Path) -> Metadata | None:
-    """What a DBN file says of itself, or None: of another form, or a pipe, which is read once."""
+    """What a DBN file says of itself, whatever its schema.
+
+    None: it is of another form, or a pipe, which can be read but once.
+
+    Raises:
+        InputError: it cannot be read; DamagedInputError: its metadata is damaged or cut.
+    """
     reader = ChunkReader(path)
     try:
         if reader.size is None:
             return None
-        decoder = DbnDecoder(batch_rows=1, source=reader.name)
+        head, metadata_bytes = b"", PREFIX_BYTES
         for chunk in reader.chunks():
             if reader.framing is not Framing.DBN:
                 return None
-            next(decoder.feed(chunk), None)
-            if decoder.metadata is not None:
-                return decoder.metadata
-        return None
+            head += chunk
+            if len(head) >= PREFIX_BYTES:
+                metadata_bytes = parse_prefix(head[:PREFIX_BYTES], reader.name)
+            if len(head) >= metadata_bytes or len(head) > METADATA_BYTES_MAX:
+                break
+        return parse_metadata(head[:metadata_bytes], reader.name)
     finally:
         reader.close()

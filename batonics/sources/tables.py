@@ -15,9 +15,10 @@ import polars as pl
 from batonics.codec.metadata import parse_metadata, parse_prefix, schema_name
 from batonics.codec.records import RECORD_DTYPES
 from batonics.frames.records import from_records, normalised
-from batonics.frames.vendor import RTYPES
+from batonics.frames.vendor import RTYPES, VENDOR_SCHEMAS
 from batonics.model.errors import DamagedInputError, InputError
 from batonics.sources.chunks import ChunkReader
+from batonics.sources.stream import read_metadata
 
 FRAME_ROWS = 65_536
 SUFFIXES = (".dbn", ".dbn.zst", ".parquet", ".arrow", ".feather", ".csv")
@@ -44,6 +45,32 @@ def read_table(path: str | Path, schema: str) -> Iterator[pl.DataFrame]:
         raise InputError(f"{name}: {error}") from None
     except (pl.exceptions.PolarsError, OSError) as error:
         raise InputError(f"{name}: cannot be read: {str(error).splitlines()[0]}") from None
+
+
+def schema_of(path: str | Path) -> str:
+    """The schema of a file, from its metadata, or told from its columns.
+
+    Raises:
+        InputError: it cannot be read, or none of our schemas is told.
+    """
+    name = str(path)
+    if name.endswith((".dbn", ".dbn.zst")):
+        metadata = read_metadata(path)
+        schema = schema_name(metadata.schema) if metadata is not None else "not told"
+    else:
+        try:
+            columns = set(_lazy(name).collect_schema())
+        except (pl.exceptions.PolarsError, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"{name}: cannot be read: {reason}") from None
+        schema = next((schema for column, schema in _TELLING.items() if column in columns), "none")
+    if schema not in VENDOR_SCHEMAS:
+        raise InputError(f"{name}: its schema is {schema}; name one of {', '.join(VENDOR_SCHEMAS)}")
+    return schema
+
+
+_TELLING = {"bid_px_09": "mbp-10", "depth": "mbp-1", "order_id": "mbo"}
+"""The first of these columns that is there tells the schema, where nothing else does."""
 
 
 def _lazy(name: str) -> pl.LazyFrame:

@@ -1,0 +1,85 @@
+"""`batonics verify --against`: exit code, report and one line, as a user meets them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import polars as pl
+import pytest
+
+from tests.integration.command import SAMPLE, complaint, here
+from tests.integration.files import SMALL
+
+
+def converted(path: Path, schema: str = "mbp-1") -> Path:
+    assert here("convert", SAMPLE, "--schema", schema, "--out", path, "-q").code == 0
+    return path
+
+
+def report(theirs: Path, *arguments: str | Path) -> dict[str, Any]:
+    done = here("verify", SAMPLE, "--against", theirs, "--json", "-q", *arguments)
+    assert done.code == 0, done.err
+    document: dict[str, Any] = orjson.loads(done.out)
+    return document
+
+
+@pytest.mark.parametrize("form", ["parquet", "dbn.zst", "csv", "arrow"])
+def test_rows_that_agree_are_reported_beside_the_proof(form: str, tmp_path: Path) -> None:
+    found = report(converted(tmp_path / f"x.{form}"))
+    assert found["proved"]
+    assert found["against"]["schema"] == "mbp-1"
+    assert found["against"]["agrees"]
+    assert found["against"]["pairs"]["equal"] == found["against"]["rows"]["theirs"] > 1_000
+
+
+def test_a_schema_that_columns_do_not_tell_is_named(tmp_path: Path) -> None:
+    theirs = converted(tmp_path / "x.parquet", "ohlcv-1m")
+    words = complaint(here("verify", SAMPLE, "--against", theirs, "-q"), 3)
+    assert "its schema is none; name one of" in words
+    assert report(theirs, "--schema", "ohlcv-1m")["against"]["agrees"]
+
+
+def test_a_row_that_differs_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
+    theirs = converted(tmp_path / "x.parquet")
+    rows = pl.read_parquet(theirs)
+    is_it = pl.int_range(pl.len()) == 77
+    size = pl.when(is_it).then(pl.col("bid_sz_00") + 1).otherwise("bid_sz_00")
+    rows.with_columns(bid_sz_00=size).write_parquet(theirs)
+    words = complaint(here("verify", SAMPLE, "--against", theirs, "-q"), 1)
+    assert words.startswith(
+        f"the rows differ from {theirs}; the first: differs: ts_recv 2026-01-05T14:3"
+    )
+    assert "bid_sz_00: ours" in words
+
+
+def test_a_file_of_other_records_has_no_counterpart(tmp_path: Path) -> None:
+    (tmp_path / "other.dbn").write_bytes(SMALL)
+    theirs = tmp_path / "y.parquet"
+    done = here("convert", tmp_path / "other.dbn", "--schema", "mbp-1", "--out", theirs, "-q")
+    assert done.code == 0
+    words = complaint(here("verify", SAMPLE, "--against", theirs, "-q"), 1)
+    assert words == f"no row of {theirs} has a counterpart in the input"
+
+
+def test_the_table_says_what_agrees(tmp_path: Path) -> None:
+    done = here("verify", SAMPLE, "--against", converted(tmp_path / "x.parquet"))
+    assert done.code == 0
+    assert "equal in every column that both have" in done.out.decode()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--schema", "mbp-1"], "give both"),
+        (["--against", "x.parquet", "--schema", "mbp-5"], "no schema 'mbp-5'"),
+    ],
+)
+def test_a_call_that_cannot_be_is_one_line(arguments: list[str], words: str) -> None:
+    assert words in complaint(here("verify", SAMPLE, *arguments), 2)
+
+
+def test_records_from_a_pipe_cannot_be_read_twice(tmp_path: Path) -> None:
+    theirs = converted(tmp_path / "x.parquet")
+    assert "give files, not -" in complaint(here("verify", "-", "--against", theirs), 2)

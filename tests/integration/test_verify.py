@@ -1,0 +1,428 @@
+"""`batonics verify`: real and nasty streams are proved, and whatever is broken is found.
+
+The rule: the engine is broken behind the command's back, one word of its state at a time; what the
+command then says must name it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+
+from batonics.book.engine import BookEngine, Folded
+from batonics.book.state import BID, SLOT, Anomaly, Book, Ladder, Level, Order, State
+from batonics.jobs.reasons import MEANINGS, explained
+from batonics.jobs.record_windows import Every
+from batonics.jobs.verify import SHOWN_MAX, Request, Verification
+from batonics.model.mbo import Action, Flag, MboBatch, Side, take_batch
+from batonics.model.times import NS_PER_DAY
+from tests.golden.files import CLX5, ESH4_DAYS, FILES
+from tests.integration.command import Done, complaint, here
+from tests.integration.files import DAY_NS, SMALL, adds, damaged, encode, metadata, record
+from tests.oracle import Key, Oracle, records
+from tests.property.profiles import PROFILES
+from tests.streams import random_stream
+
+Break = Callable[[State], None]
+
+
+def verify(*paths: Path, every: str = "100000") -> dict[str, Any]:
+    request = Request(tuple(map(str, paths)), every=Every.parse(every))
+    return Verification(request).run()
+
+
+def write(path: Path, batch: MboBatch) -> Path:
+    path.write_bytes(metadata() + encode(list(records(batch))))
+    return path
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    path = tmp_path / "small.dbn"
+    path.write_bytes(SMALL)
+    return path
+
+
+# ---------------------------------------------------------------------- what is sound is proved
+
+
+@pytest.mark.parametrize("every", ["250", "1999 records", "700 events", "100000"])
+@pytest.mark.parametrize("profile", sorted(set(PROFILES) - {"partial"}))
+def test_nasty_streams_are_proved(profile: str, every: str, tmp_path: Path) -> None:
+    batch = PROFILES[profile](7, 6_000)
+    # DBN has no partial modify.
+    batch.action[batch.action == Action.MODIFY_PARTIAL] = Action.MODIFY
+    report = verify(write(tmp_path / "x.dbn", batch), every=every)
+    assert report["proved"], report["differences"]["first"] + report["violations"]["first"]
+    assert report["records"] == 6_000
+    assert report["compared"]["levels"] > 0
+
+
+@pytest.mark.parametrize("seed", range(20, 30))
+def test_random_streams_with_tops_snapshots_and_faults_are_proved(
+    seed: int, tmp_path: Path
+) -> None:
+    batch = random_stream(
+        seed, 8_000, partial_modifies=False, tob_books=2, snapshot_share=0.01, fault_share=0.04
+    )
+    assert verify(write(tmp_path / "x.dbn", batch), every="1000")["proved"]
+
+
+@pytest.mark.parametrize("every", ["777", "10000", "500 events", "100000"])
+@pytest.mark.parametrize("name", FILES)
+def test_real_files_are_proved(name: str, every: str, test_data: Path) -> None:
+    report = verify(test_data / name, every=every)
+    assert report["proved"], report["differences"]["first"]
+    assert report["compared"]["books"] >= len(report["books"])
+
+
+def test_days_one_after_the_other_are_proved(test_data: Path) -> None:
+    report = verify(*(test_data / name for name in ESH4_DAYS), every="5000")
+    assert report["proved"]
+    (book,) = report["books"]
+    (replaced,) = book["anomalies"]
+    assert (replaced["name"], replaced["expected"]) == ("snapshot_replaced", True)
+
+
+def test_a_new_days_books_are_cold_in_both_derivations(tmp_path: Path) -> None:
+    clear = record(Action.CLEAR, side=Side.NONE, price=0, size=0, order_id=0)
+    days = [[clear, *adds(2)], adds(4, ts_recv=DAY_NS + NS_PER_DAY)]
+    paths = [tmp_path / "1.dbn", tmp_path / "2.dbn"]
+    for path, rows in zip(paths, days, strict=True):
+        path.write_bytes(metadata() + encode(rows))
+    report = verify(*paths)
+    assert report["proved"], report["differences"]["first"]
+    assert [book["status"] for book in report["books"]] == ["cold", "cold"]
+
+
+def test_clx5_is_explained(test_data: Path) -> None:
+    report = verify(test_data / CLX5)
+    assert report["compared"] == {"books": 1, "levels": 113, "orders": 147}
+    (book,) = report["books"]
+    assert (book["status"], book["crossed_events"], book["locked_events"]) == ("cold", 172, 0)
+    assert "a lower bound" in book["reason"]
+    assert [(a["name"], a["count"], a["expected"]) for a in book["anomalies"]] == [
+        ("unknown_cancel", 1_224, True),
+        ("unknown_modify", 216, True),
+    ]
+
+
+def test_crossed_and_locked_states_are_counted_after_events(tmp_path: Path) -> None:
+    batch = random_stream(31, 5_000, partial_modifies=False)
+    oracle = Oracle()
+    expected: dict[Key, list[int]] = {}
+    for row in records(batch):
+        key = row.publisher_id, row.instrument_id
+        counts = expected.setdefault(key, [0, 0])
+        before = oracle.events(key) if key in oracle.books() else 0
+        quotes = oracle.bbo(key) if key in oracle.books() else (None, None)
+        oracle.apply(row)
+        ended = oracle.events(key) - before
+        # An open snapshot ends before the record that shows it.
+        last = bool(row.flags & Flag.LAST)
+        shown = [quotes] * (ended - last) + [oracle.bbo(key)] * last
+        for bid, ask in shown:
+            if bid is not None and ask is not None:
+                counts[0] += bid[0] > ask[0]
+                counts[1] += bid[0] == ask[0]
+    report = verify(write(tmp_path / "x.dbn", batch), every="313")
+    assert {
+        (book["publisher_id"], book["instrument_id"]): [
+            book["crossed_events"],
+            book["locked_events"],
+        ]
+        for book in report["books"]
+    } == expected
+
+
+def test_a_book_in_the_middle_of_an_event_waits_for_the_end(tmp_path: Path) -> None:
+    rows = [*adds(2), record(Action.ADD, order_id=9, flags=0), record(Action.ADD, order_id=10)]
+    path = tmp_path / "x.dbn"
+    path.write_bytes(metadata() + encode(rows[:3]))
+    # The last record leaves one of the two books open; at the end of the input it is compared.
+    assert verify(path, every="3")["compared"]["books"] == 1 + 2
+    path.write_bytes(metadata() + encode(rows))
+    assert verify(path, every="4")["compared"]["books"] == 2
+
+
+def test_windows_of_events_end_with_events(tmp_path: Path) -> None:
+    flags = [int(Flag.LAST), 0, 0, int(Flag.LAST), 0, int(Flag.LAST), 0]
+    rows = [record(Action.ADD, order_id=n, flags=flag) for n, flag in enumerate(flags)]
+    path = tmp_path / "x.dbn"
+    path.write_bytes(metadata() + encode(rows))
+    report = verify(path, every="2 events")
+    # Records 0 to 3; and what is left.
+    assert report["windows"] == 2
+    assert verify(path, every="1 events")["windows"] == 4
+
+
+def test_an_input_of_no_records_is_proved(tmp_path: Path) -> None:
+    path = tmp_path / "x.dbn"
+    path.write_bytes(metadata())
+    report = verify(path)
+    assert (report["proved"], report["windows"], report["books"]) == (True, 0, [])
+
+
+# ---------------------------------------------------------------------- what is broken is found
+
+
+def level_of(state: State, order_id: int) -> int:
+    return int(state.orders[order_at(state, order_id) + Order.PACKED] >> 32) * SLOT
+
+
+def order_at(state: State, order_id: int) -> int:
+    ids = state.orders[Order.ORDER_ID :: SLOT]
+    taken = state.orders[Order.OWNER :: SLOT] >= 0
+    return int(((ids == order_id) & taken).argmax()) * SLOT
+
+
+def grow_level(state: State) -> None:
+    state.levels[level_of(state, 3) + Level.SIZE] += 1
+
+
+def miscount_level(state: State) -> None:
+    state.levels[level_of(state, 3) + Level.COUNT] += 1
+
+
+def grow_order_and_level(state: State) -> None:
+    """Consistent in itself: only the records tell."""
+    state.orders[order_at(state, 3) + Order.PACKED] += 5
+    state.levels[level_of(state, 3) + Level.SIZE] += 5
+
+
+def swap_priorities(state: State) -> None:
+    """Consistent in itself: only the records tell."""
+    one, other = (order_at(state, order_id) + Order.PRIORITY for order_id in (1, 11))
+    state.orders[one], state.orders[other] = state.orders[other], state.orders[one]
+
+
+def lose_level(state: State) -> None:
+    """The best bid is popped, though it has orders."""
+    start, length = state.books[BID + Ladder.START], state.books[BID + Ladder.LENGTH]
+    best = int(state.run_slots[start + length - 1]) * SLOT
+    state.levels[best + Level.OWNER] &= ~1
+    state.books[BID + Ladder.LENGTH] -= 1
+    state.books[BID + Ladder.BEST] = state.run_slots[start + length - 2]
+
+
+def lose_order(state: State) -> None:
+    """An order that was never there, nor its size."""
+    order, level = order_at(state, 3), level_of(state, 3)
+    state.levels[level + Level.SIZE] -= state.orders[order + Order.PACKED] & 0xFFFFFFFF
+    state.levels[level + Level.COUNT] -= 1
+    state.orders[order + Order.OWNER] = -1
+
+
+def trust_the_book(state: State) -> None:
+    state.books[Book.STATUS] = 1
+
+
+def break_after_fold(monkeypatch: pytest.MonkeyPatch, change: Break) -> None:
+    """Change the state once, after the first batch."""
+    fold = BookEngine.fold
+
+    def broken_fold(self: BookEngine, batch: MboBatch) -> Folded:
+        before = self.records
+        folded = fold(self, batch)
+        if before == 0:
+            change(self.state)
+        return folded
+
+    monkeypatch.setattr(BookEngine, "fold", broken_fold)
+
+
+@pytest.mark.parametrize(
+    ("change", "invariants", "differ"),
+    [
+        (grow_level, {"level_size"}, {"level"}),
+        (miscount_level, {"level_count"}, {"level"}),
+        (grow_order_and_level, set(), {"level", "order"}),
+        (swap_priorities, set(), {"order"}),
+        (lose_level, {"in_ladder"}, {"level"}),
+        (lose_order, set(), {"level", "order"}),
+        (trust_the_book, set(), {"book"}),
+    ],
+)
+def test_a_broken_engine_is_found_and_what_is_broken_is_named(
+    change: Break,
+    invariants: set[str],
+    differ: set[str],
+    small: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert verify(small)["proved"]
+    break_after_fold(monkeypatch, change)
+    report = verify(small)
+    assert not report["proved"]
+    assert {row["invariant"] for row in report["violations"]["first"]} == invariants
+    assert {row["name"] for row in report["invariants"] if row["violations"]} == invariants
+    assert {row["of"] for row in report["differences"]["first"]} == differ
+
+
+def test_a_difference_says_where_and_what(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    break_after_fold(monkeypatch, grow_level)
+    (found,) = verify(small)["differences"]["first"]
+    assert found == {
+        "of": "level",
+        "first_record": 0,
+        "last_record": 19,
+        "publisher_id": 1,
+        "instrument_id": 1,
+        "symbol": "AAA",
+        "side": "B",
+        "price": "98",
+        "price_1e9": 98 * 10**9,
+        "engine": {"size": 3, "count": 2},
+        "witness": {"size": 2, "count": 2},
+    }
+
+
+def test_what_only_one_has_is_a_difference(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    break_after_fold(monkeypatch, lose_level)
+    (found,) = verify(small)["differences"]["first"]
+    assert found["price"] == "100"
+    assert found["engine"] is None
+    assert found["witness"] == {"size": 2, "count": 2}
+
+
+def test_a_book_that_the_engine_lacks_is_a_difference(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fold = BookEngine.fold
+
+    def deaf_fold(self: BookEngine, batch: MboBatch) -> Folded:
+        return fold(self, take_batch(batch, batch.instrument_id == 1))
+
+    monkeypatch.setattr(BookEngine, "fold", deaf_fold)
+    first = verify(small)["differences"]["first"][0]
+    assert (first["of"], first["instrument_id"], first["engine"]) == ("book", 2, None)
+
+
+def test_a_fault_of_one_window_is_told_with_its_records(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_after_fold(monkeypatch, swap_priorities)
+    report = verify(small, every="15")
+    # The two stand in one queue; each stands elsewhere in it, in both windows.
+    assert report["differences"]["count"] == 4
+    windows = {(row["first_record"], row["last_record"]) for row in report["differences"]["first"]}
+    assert windows == {(0, 14), (15, 19)}
+
+
+def test_what_is_wrong_is_counted_but_only_the_first_is_listed(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_after_fold(monkeypatch, grow_level)
+    report = verify(small, every="1")
+    assert report["differences"]["count"] < SHOWN_MAX
+    fold = BookEngine.fold
+
+    def forgetful(self: BookEngine, batch: MboBatch) -> Folded:
+        return fold(self, batch._replace(side=np.full_like(batch.side, Side.NONE)))
+
+    monkeypatch.setattr(BookEngine, "fold", forgetful)
+    report = verify(small, every="1")
+    assert report["differences"]["count"] > SHOWN_MAX
+    assert len(report["differences"]["first"]) == SHOWN_MAX
+
+
+# ---------------------------------------------------------------------- the command
+
+
+def test_the_command_prints_a_table_and_a_summary(small: Path) -> None:
+    done = here("verify", small)
+    assert done.code == 0, done.err
+    said = done.out.decode()
+    assert "a level counts its orders" in said
+    assert "AAA" in said
+    assert said.splitlines()[-1].startswith("proved: 20 records, 20 events, 2 books")
+
+
+def test_the_report_is_the_same_each_time_and_in_a_file(small: Path, tmp_path: Path) -> None:
+    printed = here("verify", "--json", small)
+    assert here("verify", "-q", "--out", "-", small) == printed
+    out = tmp_path / "report.json"
+    done = here("verify", "-q", "--out", out, small)
+    assert done == Done(0, b"", "")
+    assert out.read_bytes() == printed.out
+    assert orjson.loads(printed.out)["schema"] == "batonics.verify/1"
+
+
+def test_symbols_are_selected(small: Path) -> None:
+    report = orjson.loads(here("verify", "--json", "--symbols", "BBB", small).out)
+    assert [book["symbol"] for book in report["books"]] == ["BBB"]
+    assert report["records"] == 10
+
+
+def test_a_broken_engine_ends_the_command_with_1_and_one_line(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_after_fold(monkeypatch, grow_level)
+    out = tmp_path / "report.json"
+    said = complaint(here("verify", "-q", "--out", out, small), 1)
+    assert said == (
+        "not proved: 1 broken invariant (level_size) and 1 difference; the first: level_size: AAA"
+        " of publisher 1 bid 98: its size is 3, that of its orders 2 (records 0 to 19)"
+    )
+    assert orjson.loads(out.read_bytes())["proved"] is False
+    table = here("verify", small)
+    assert table.code == 1
+    assert "not proved: 20 records" in table.out.decode()
+
+
+def test_a_difference_alone_is_described(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    break_after_fold(monkeypatch, trust_the_book)
+    assert complaint(here("verify", "-q", small), 1) == (
+        "not proved: 1 difference; the first: book: AAA of publisher 1: the engine has status"
+        " synced, the records say status cold (records 0 to 19)"
+    )
+
+
+def test_errors_are_as_elsewhere(small: Path, tmp_path: Path) -> None:
+    complaint(here("verify", tmp_path / "none.dbn"), 3)
+    bad = tmp_path / "bad.dbn"
+    bad.write_bytes(damaged(0, 0))
+    assert "length byte is 0" in complaint(here("verify", "-q", "--out", tmp_path / "o", bad), 3)
+    assert not (tmp_path / "o").exists()
+    bad.write_bytes(damaged(38, 0))  # an action that is none
+    complaint(here("verify", bad), 3)
+    assert b"19 records, 19 events, 2 books, 1 bad record skipped" in (
+        here("verify", "--skip-bad", bad).out
+    )
+    for every in ("0", "-1", "x", "10 orders", ""):
+        assert "--every" in complaint(here("verify", "--every", every, small), 2)
+    assert "not both" in complaint(here("verify", "--json", "--out", tmp_path / "o", small), 2)
+    assert "no symbol 'X'" in complaint(here("verify", "--symbols", "X", small), 2)
+    complaint(here("verify", "--out", tmp_path, small), 4)
+
+
+# ---------------------------------------------------------------------- words
+
+
+def test_every_anomaly_has_a_meaning() -> None:
+    assert list(MEANINGS) == list(Anomaly)
+
+
+def test_an_unknown_order_is_to_be_expected_of_incomplete_books_alone() -> None:
+    for incomplete in (True, False):
+        cancel = explained(Anomaly.UNKNOWN_CANCEL, 2, incomplete=incomplete)
+        assert cancel["expected"] is incomplete
+        assert not explained(Anomaly.OVER_CANCEL, 2, incomplete=incomplete)["expected"]
+        assert explained(Anomaly.TOB_CANCEL, 2, incomplete=incomplete)["expected"]
+
+
+def test_a_status_has_a_reason(tmp_path: Path) -> None:
+    flagged = record(Action.ADD, instrument_id=2, flags=Flag.LAST | Flag.MAYBE_BAD_BOOK)
+    clear = record(Action.CLEAR, side=Side.NONE, price=0, size=0, order_id=0)
+    path = tmp_path / "x.dbn"
+    path.write_bytes(metadata() + encode([*adds(4), clear, flagged, record(Action.CANCEL)]))
+    first, second = verify(path)["books"]
+    assert first["reason"].endswith("a known beginning at record 4")
+    assert "a gap was flagged at record 5" in second["reason"]
+    # Its first records came before its clear.
+    assert [(a["name"], a["expected"]) for a in first["anomalies"]] == [("unknown_cancel", True)]
