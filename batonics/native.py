@@ -36,6 +36,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 # numba's types leave `_nrt` out.
 _njit: Any = numba.njit
 
+
 def _say_nothing(_: str) -> None:
     """What is called where nobody asked to be told."""
 

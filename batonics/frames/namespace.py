@@ -15,6 +15,7 @@ import polars as pl
 from batonics.frames.bars import bars_source, ohlcv_source
 from batonics.frames.measure_windows import vpin_source, windowed_measures_source
 from batonics.frames.measures import measures_source
+from batonics.frames.orders import orders_source, queue_source
 from batonics.frames.stream import (
     bbo_interval_source,
     bbo_source,
@@ -145,6 +146,30 @@ class MboNamespace:
         """
         return bars_source(
             self._records, time=time, ticks=ticks, volume=volume, dollar=dollar, partial=partial
+        )
+
+    def orders(self) -> pl.LazyFrame:
+        """The life of each order: a row a life, in order of its end, those alive at the end last.
+
+        When it came and went, what was added, filled and cancelled, how it ended, and what was
+        ahead of it at its entry and at its first fill. Columns and their definitions are in
+        `frames/orders.py`.
+        """
+        return orders_source(self._records)
+
+    def queue(
+        self,
+        order_id: int,
+        *,
+        publisher_id: int | None = None,
+        instrument_id: int | None = None,
+    ) -> pl.LazyFrame:
+        """One order's place in its queue: a row after each event that changed it.
+
+        An id may recur in other books; name the one that is meant. See `frames/orders.py`.
+        """
+        return queue_source(
+            self._records, order_id, publisher_id=publisher_id, instrument_id=instrument_id
         )
 
     def measures(self, *names: str, depth: int = 10) -> pl.LazyFrame:

@@ -66,12 +66,12 @@ Make = Callable[[Iterator[MboBatch]], Iterator[pl.DataFrame]]
 
 def bbo_source(records: pl.LazyFrame) -> pl.LazyFrame:
     """A LazyFrame of `BBO_SCHEMA` over MBO records."""
-    return _source("MBO BBO", records, BBO_SCHEMA, bbo_frames)
+    return record_source("MBO BBO", records, BBO_SCHEMA, bbo_frames)
 
 
 def delta_source(records: pl.LazyFrame) -> pl.LazyFrame:
     """A LazyFrame of `DELTA_SCHEMA` over MBO records."""
-    return _source("MBO DELTAS", records, DELTA_SCHEMA, delta_frames)
+    return record_source("MBO DELTAS", records, DELTA_SCHEMA, delta_frames)
 
 
 def depth_source(
@@ -85,7 +85,7 @@ def depth_source(
         return sampled_frames(batches, windows, depth)
 
     books_apart = fill or isinstance(windows, EventWindows)
-    return _source(
+    return record_source(
         f"MBO DEPTH {depth}", records, depth_schema(depth), make, books_apart=books_apart
     )
 
@@ -96,7 +96,7 @@ def changes_source(records: pl.LazyFrame, depth: int) -> pl.LazyFrame:
     def make(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
         return changed_frames(batches, depth)
 
-    return _source(f"MBO CHANGES {depth}", records, depth_schema(depth), make)
+    return record_source(f"MBO CHANGES {depth}", records, depth_schema(depth), make)
 
 
 def book_source(records: pl.LazyFrame, at_ns: int) -> pl.LazyFrame:
@@ -105,7 +105,7 @@ def book_source(records: pl.LazyFrame, at_ns: int) -> pl.LazyFrame:
     def make(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
         return book_frames(batches, at_ns)
 
-    return _source("MBO BOOK", records, BOOK_SCHEMA, make)
+    return record_source("MBO BOOK", records, BOOK_SCHEMA, make)
 
 
 def book_frames(batches: Iterable[MboBatch], at_ns: int) -> Iterator[pl.DataFrame]:
@@ -143,7 +143,9 @@ def mbp_source(
         return frames(batches, depth, changes=changes)
 
     books_apart = not consolidated
-    return _source(f"MBO MBP {depth}", records, mbp_schema(depth), make, books_apart=books_apart)
+    return record_source(
+        f"MBO MBP {depth}", records, mbp_schema(depth), make, books_apart=books_apart
+    )
 
 
 def bbo_interval_source(records: pl.LazyFrame, length_ns: int) -> pl.LazyFrame:
@@ -152,7 +154,7 @@ def bbo_interval_source(records: pl.LazyFrame, length_ns: int) -> pl.LazyFrame:
     def make(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
         return bbo_interval_frames(batches, length_ns)
 
-    return _source("MBO BBO INTERVALS", records, BBO_INTERVAL_SCHEMA, make, books_apart=False)
+    return record_source("MBO BBO INTERVALS", records, BBO_INTERVAL_SCHEMA, make, books_apart=False)
 
 
 def bbo_frames(batches: Iterable[MboBatch]) -> Iterator[pl.DataFrame]:
@@ -218,7 +220,7 @@ def _book_key(piece: Piece, book: NDArray[np.int64]) -> list[pl.Series]:
     ]
 
 
-def _source(
+def record_source(
     name: str, records: pl.LazyFrame, schema: pl.Schema, make: Make, *, books_apart: bool = True
 ) -> pl.LazyFrame:
     """A source of what `make` makes of records.

@@ -1,30 +1,51 @@
-"""Compile every kernel of the main job now, into the cache: for images and first runs.
+"""Compile every kernel now, into the cache: for images and first runs.
 
-`python -m batonics.jobs.warm` does it and says where the kernels went.
+`python -m batonics.jobs.warm` does it and says where the kernels went. The rule: after it, no
+command compiles anything (a test runs them all).
 """
 
 from __future__ import annotations
 
+import batonics.frames.namespace  # noqa: F401 - `.mbo`
 from batonics.book.engine import BookEngine
 from batonics.codec.dbn import DbnDecoder, encode_records
 from batonics.codec.ndjson import NdjsonDecoder
-from batonics.model.mbo import Action, Flag, Side, copy_batch, empty_batch
+from batonics.frames.fills import would_fill
+from batonics.frames.scan import scan_batches
+from batonics.model.mbo import MboBatch, concat_batches, copy_batch
+from batonics.sim.market import Market
+
+RECORDS = 5_000
+"""Enough that every table must be made anew."""
 
 
 def warm() -> None:
-    """Run one record through everything that is compiled."""
-    batch = empty_batch(1)
-    for column in batch:
-        column[:] = 1
-    batch.action[:], batch.side[:], batch.flags[:] = Action.ADD, Side.BID, Flag.LAST
-    decoder = DbnDecoder()
-    for decoded in decoder.feed(encode_records(batch)):
+    """Run a simulated market through everything that is compiled."""
+    market = Market(1, 2, target_live_orders=1_000, start_ns=0)
+    batch = concat_batches([copy_batch(piece) for piece in market.batches(RECORDS)])
+    for decoded in DbnDecoder().feed(encode_records(batch)):
         engine = BookEngine(bbo=True, deltas=True)
         engine.fold(copy_batch(decoded))
         engine.rebuild()
-    ndjson = NdjsonDecoder()
-    for _ in ndjson.feed(b'{"type":"clear","symbol":"X"}\n'):
+    for _ in NdjsonDecoder().feed(b'{"type":"clear","symbol":"X"}\n'):
         pass
+    _warm_frames(batch)
+
+
+def _warm_frames(batch: MboBatch) -> None:
+    records = scan_batches(lambda: iter([batch]))
+    mbo = records.mbo  # type: ignore[attr-defined]  # a type checker does not see namespaces
+    for frame in (
+        mbo.mbp(1),
+        mbo.mbp(1, consolidated=True),
+        mbo.depth(1, every="1s"),
+        mbo.bars(ticks=1),
+        mbo.orders(),
+        mbo.queue(int(batch.order_id[-1])),
+    ):
+        frame.collect()
+    one_book = {"publisher_id": 1, "instrument_id": int(batch.instrument_id[0])}
+    would_fill(records, "B", 1, 1, int(batch.ts_recv[-1]) // 2, **one_book)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,127 @@
+"""One hypothetical limit order in the books of files: whether and when it would have been filled.
+
+The rule: the simulation is `frames/fills.py`; here files are opened, names become instruments, and
+the result takes the form that JSON has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from batonics.frames.fills import FillResult, would_fill
+from batonics.frames.scan import scan_batches
+from batonics.jobs.selection import Selection
+from batonics.model.mbo import MboBatch
+from batonics.model.prices import format_price
+from batonics.model.times import format_time
+from batonics.sources.stream import MboStream
+
+Progress = Callable[[MboStream], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """The order, and where its book is.
+
+    Attributes:
+        paths: files in the order of their time; `-` is standard input.
+        side: "B" or "A".
+        price_1e9: its limit.
+        size: how much.
+        at_ns: when it enters, by `ts_recv`.
+        symbol: of its book (or an instrument id); None where the input has one instrument.
+        publisher_id: of its book; None where one publisher has the instrument.
+        skip_bad: count and skip bad records where the framing survives.
+    """
+
+    paths: tuple[str, ...]
+    side: str
+    price_1e9: int
+    size: int
+    at_ns: int
+    symbol: str | None = None
+    publisher_id: int | None = None
+    skip_bad: bool = False
+
+
+class FillSimulation:
+    """One run of the job.
+
+    Attributes:
+        stream: the input.
+        progress: called after each batch with the stream; set it before `run`.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.stream = MboStream(request.paths, skip_bad=request.skip_bad)
+        self.progress: Progress | None = None
+        names = [request.symbol] if request.symbol is not None else []
+        self._selection = Selection(self.stream, names)
+
+    def run(self) -> dict[str, Any]:
+        """Read the input up to the order's end; the report, as JSON has it.
+
+        Raises:
+            UsageError: as `would_fill` does; or no file has the symbol.
+            InputError: a file cannot be read, or is damaged.
+        """
+        request = self.request
+        result = would_fill(
+            scan_batches(self._batches),
+            request.side,
+            request.price_1e9,
+            request.size,
+            request.at_ns,
+            publisher_id=request.publisher_id,
+        )
+        symbol = self.stream.symbols.symbol(result.instrument_id, result.at_ns)
+        return report(result, symbol)
+
+    def _batches(self) -> Iterator[MboBatch]:
+        for piece in self.stream.pieces():
+            self._selection.check()
+            yield self._selection.rows(piece.batch)
+            if self.progress is not None:
+                self.progress(self.stream)
+        self._selection.check(ended=True)
+
+
+def report(result: FillResult, symbol: str | None) -> dict[str, Any]:
+    """The result as JSON has it: prices as decimal text, times as ISO 8601 text."""
+    fills = zip(
+        *(result.fills[name].to_physical().to_list() for name in ("ts_event", "ts_recv")),
+        *(result.fills[name].to_list() for name in ("price", "size", "by")),
+        strict=True,
+    )
+    return {
+        "symbol": symbol,
+        "publisher_id": result.publisher_id,
+        "instrument_id": result.instrument_id,
+        "side": result.side,
+        "price": format_price(result.price),
+        "size": result.size,
+        "at": format_time(result.at_ns),
+        "end": result.end,
+        "filled": result.filled,
+        "marketable": result.marketable,
+        "ahead": {
+            "orders": result.ahead_orders,
+            "size": result.ahead_size,
+            "filled": result.ahead_filled,
+            "cancelled": result.ahead_cancelled,
+            "left": result.ahead_left,
+        },
+        "fills": [
+            {
+                "ts_event": None if ts_event is None else format_time(ts_event),
+                "ts_recv": None if ts_recv is None else format_time(ts_recv),
+                "price": format_price(price),
+                "size": size,
+                "by": by,
+            }
+            for ts_event, ts_recv, price, size, by in fills
+        ],
+    }

@@ -1,0 +1,99 @@
+"""The queues agree with the books, and hang together, after every batch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from batonics.book.engine import BookEngine
+from batonics.book.queue_kernels import NODE, QUEUE_LEVEL, Life, QueueLevel, QueueTotal
+from batonics.book.queues import OrderQueues
+from batonics.model.mbo import MboBatch, slice_batch
+from tests.streams import random_stream
+
+
+def check_agreement(queues: OrderQueues, engine: BookEngine) -> None:
+    """The same orders, of the same sizes, in the same order within each level."""
+    rows, orders = queues.alive(), engine.orders()
+    key = rows[:, Life.PRICE] ^ -rows[:, Life.SIDE]
+    by = np.lexsort((rows[:, Life.PRIORITY], ~key, rows[:, Life.BOOK] << 1 | rows[:, Life.SIDE]))
+    rows = rows[by]
+    assert rows[:, Life.ORDER_ID].view(np.uint64).tolist() == orders.order_id.tolist()
+    assert rows[:, Life.BOOK].tolist() == orders.book.tolist()
+    assert rows[:, Life.SIDE].tolist() == orders.side.tolist()
+    assert rows[:, Life.PRICE].tolist() == orders.price.tolist()
+    nodes = queues._queues.nodes.reshape(-1, NODE)
+    live = nodes[nodes[:, Life.BORN] > 0]
+    sizes = dict(
+        zip(
+            zip(live[:, Life.BOOK].tolist(), live[:, Life.ORDER_ID].tolist(), strict=True),
+            live[:, Life.SIZE].tolist(),
+            strict=True,
+        )
+    )
+    ids = orders.order_id.view(np.int64).tolist()
+    expected = zip(orders.book.tolist(), ids, strict=True)
+    assert [sizes[key] for key in expected] == orders.size.tolist()
+
+
+def check_links(queues: OrderQueues) -> None:
+    """Every level's list, forth and back, with its sums; every live node is in one."""
+    state = queues._queues
+    nodes, levels = state.nodes.reshape(-1, NODE), state.levels.reshape(-1, QUEUE_LEVEL)
+    met = 0
+    for place in np.flatnonzero(levels[:, QueueLevel.OWNER]).tolist():
+        level, before, shown = levels[place], 0, []
+        node = int(level[QueueLevel.FIRST])
+        while node:
+            row = nodes[node]
+            assert row[Life.LEVEL] == place
+            assert row[Life.AHEAD] == before
+            assert before == 0 or nodes[before, Life.PRIORITY] < row[Life.PRIORITY]
+            shown.append(max(int(row[Life.SIZE] - row[Life.PENDING]), 0))
+            before, node = node, int(row[Life.BEHIND])
+        assert level[QueueLevel.LAST] == before
+        assert level[QueueLevel.SIZE] == sum(shown)
+        assert level[QueueLevel.ORDERS] == np.count_nonzero(shown)
+        met += len(shown)
+    assert met == state.totals[QueueTotal.LIVE]
+    assert np.count_nonzero(state.ids[1::2]) == met
+    assert np.count_nonzero(levels[:, QueueLevel.OWNER]) == state.totals[QueueTotal.LEVELS]
+
+
+def fold(batch: MboBatch, rows: int) -> tuple[OrderQueues, BookEngine]:
+    queues, engine = OrderQueues(lives=True), BookEngine(deltas=True)
+    for start in range(0, len(batch.action), rows):
+        piece = slice_batch(batch, start, start + rows)
+        queues.fold(piece, engine.fold(piece).deltas, engine)
+        check_agreement(queues, engine)
+    check_links(queues)
+    return queues, engine
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_queues_hold_the_books_orders_in_priority_order(seed: int) -> None:
+    fold(random_stream(seed, 3_000), 50)
+
+
+def test_queues_hold_them_where_tables_are_rebuilt() -> None:
+    batch = random_stream(
+        1, 40_000, ids=9_000, ticks=3_000, clear_share=0.0002, snapshot_share=0, tob_books=0
+    )
+    queues, _ = fold(batch, 1_500)
+    assert len(queues._queues.ids) > 2 << 12
+    assert len(queues._queues.levels) > QUEUE_LEVEL << 12
+
+
+def test_nodes_of_the_dead_are_used_again() -> None:
+    batch = random_stream(2, 60_000, ids=64)
+    queues, _ = fold(batch, 2_000)
+    assert queues._queues.totals[QueueTotal.FRESH] < 400
+
+
+def test_a_batch_without_records_changes_nothing() -> None:
+    batch = random_stream(3, 500)
+    queues, engine = fold(batch, 500)
+    before = queues.alive()
+    rows = queues.fold(slice_batch(batch, 0, 0), np.empty((0, 7), np.int64), engine)
+    assert len(rows.lives) == 0
+    assert np.array_equal(queues.alive(), before)

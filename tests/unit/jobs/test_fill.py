@@ -1,0 +1,90 @@
+"""The job of one hypothetical order: files, names and the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from batonics.codec.dbn import encode_records
+from batonics.jobs.fill import FillSimulation, Request
+from batonics.model.errors import UsageError
+from batonics.model.times import format_time
+from tests.oracle import Record
+from tests.streams import START_NS, batch_of, in_time
+
+STEP_NS = 1_000
+PRICE_1E9 = 40_250_000_000
+
+
+def record(action: str, order_id: int, size: int, *, flags: int = 128, book: int = 100) -> Record:
+    code = ord(action)
+    return Record(STEP_NS, 0, 1, book, code, ord("B"), PRICE_1E9, size, 0, order_id, flags, 0, 0)
+
+
+ROWS = [
+    record("A", 1, 5),
+    record("A", 9, 5, book=101),
+    record("F", 1, 5, flags=0),
+    record("C", 1, 5),
+    record("A", 2, 2),
+    record("F", 2, 2, flags=0),
+    record("C", 2, 2),
+]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    file = tmp_path / "day.dbn"
+    file.write_bytes(encode_records(batch_of(in_time(ROWS))))
+    return str(file)
+
+
+def request_of(path: str, symbol: str | None = "100") -> Request:
+    return Request((path,), "B", PRICE_1E9, 3, START_NS + STEP_NS, symbol=symbol)
+
+
+def test_a_report_says_what_became_of_the_order(path: str) -> None:
+    told: list[int] = []
+    simulation = FillSimulation(request_of(path))
+    simulation.progress = lambda stream: told.append(stream.bytes_read)
+    report = simulation.run()
+    filled_at = START_NS + 6 * STEP_NS
+    assert report == {
+        "symbol": None,
+        "publisher_id": 1,
+        "instrument_id": 100,
+        "side": "B",
+        "price": "40.25",
+        "size": 3,
+        "at": format_time(START_NS + STEP_NS),
+        "end": "open",
+        "filled": 2,
+        "marketable": 0,
+        "ahead": {"orders": 1, "size": 5, "filled": 5, "cancelled": 0, "left": 0},
+        "fills": [
+            {
+                "ts_event": format_time(filled_at - 1_000),
+                "ts_recv": format_time(filled_at),
+                "price": "40.25",
+                "size": 2,
+                "by": "queue",
+            }
+        ],
+    }
+    assert told
+
+
+def test_the_book_must_be_named_where_there_are_several(path: str) -> None:
+    with pytest.raises(UsageError, match="several books match"):
+        FillSimulation(request_of(path, symbol=None)).run()
+    with pytest.raises(UsageError, match="no symbol 'CLX5' in the input"):
+        FillSimulation(request_of(path, symbol="CLX5")).run()
+
+
+def test_a_real_order_has_the_symbols_name(test_data: Path) -> None:
+    file = str(test_data / "clx5" / "CLX5_mbo.dbn")
+    price_1e9, at_ns = 64_830_000_000, 1_758_742_205_000_000_000
+    report = FillSimulation(Request((file,), "B", price_1e9, 20, at_ns, symbol="CLX5")).run()
+    assert (report["symbol"], report["end"], report["marketable"]) == ("CLX5", "filled", 5)
+    assert sum(fill["size"] for fill in report["fills"]) == report["filled"] == 20
