@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from batonics.frames.source import BOOK_KEY, Wanted, frame_source
+from batonics.frames.source import BOOK_KEY, Wanted, frame_source, pulled
 from batonics.model.errors import UsageError
 
 BOOK = list(BOOK_KEY)
@@ -82,10 +82,7 @@ def derived_source(
     def frames_of(wanted: Wanted) -> Frames:
         source = rows if wanted.books is None else rows.filter(wanted.books)
         reads, make = plan(wanted.columns)
-        pulled = source.select(list(reads)).collect_batches(
-            chunk_size=FRAME_ROWS, lazy=True, maintain_order=True
-        )
-        return make(iter(pulled))
+        return make(pulled(source, reads, chunk_size=FRAME_ROWS))
 
     return frame_source(name, schema, frames_of)
 

@@ -72,7 +72,7 @@ def tops_frame(tops: NDArray[np.int64], described: MboBatch, depth: int) -> pl.D
     head = to_frame(described._replace(side=_sides(described)), _DESCRIBED)
     columns = {series.name: series for series in head.get_columns()}
     rtype = _RTYPES.get(depth, RTYPES["mbp-10"])
-    columns["rtype"] = pl.repeat(rtype, head.height, dtype=pl.UInt8, eager=True)
+    columns["rtype"] = pl.Series(np.full(head.height, rtype, np.uint8))
     columns["depth"] = pl.Series(tops[:, Top.DEPTH].astype(np.uint8))
     columns |= level_series(tops, depth)
     return pl.DataFrame({name: columns[name] for name in mbp_schema(depth)})

@@ -56,7 +56,30 @@ def frame_source(
             kept = frame if predicate is None else frame.filter(predicate)
             yield kept.select(columns)
 
-    return register_io_source(frames, schema=schema, validate_schema=True, explain_name=name)
+    source = register_io_source(frames, schema=schema, validate_schema=True, explain_name=name)
+    setattr(source, _FRAMES, frames_of)
+    return source
+
+
+_FRAMES = "_batonics_frames"
+
+
+def pulled(
+    rows: pl.LazyFrame, columns: Collection[str], *, chunk_size: int | None = None
+) -> Iterator[pl.DataFrame]:
+    """Frames of these columns of a LazyFrame, in order.
+
+    Of a `frame_source` that nothing was done to they are its own, without a query engine between.
+    """
+    frames_of: Callable[[Wanted], Iterator[pl.DataFrame]] | None = getattr(rows, _FRAMES, None)
+    names = list(columns)
+    if frames_of is not None:
+        for frame in frames_of(Wanted(names, None)):
+            yield frame.select(names)
+        return
+    yield from rows.select(names).collect_batches(
+        chunk_size=chunk_size, lazy=True, maintain_order=True
+    )
 
 
 def _limited(frames: Iterator[pl.DataFrame], n_rows: int | None) -> Iterator[pl.DataFrame]:

@@ -7,6 +7,8 @@ undefined. From the dbn reference library (`record.rs`) and the vendor's own fil
 
 from __future__ import annotations
 
+from functools import cache
+
 import polars as pl
 from polars._typing import PolarsDataType
 
@@ -53,6 +55,7 @@ def level_columns(depth: int) -> dict[str, PolarsDataType]:
     return {name: pl.Int64 if "_px_" in name else pl.UInt32 for name in wide_columns(depth)}
 
 
+@cache
 def mbp_schema(depth: int) -> pl.Schema:
     """MBP of any depth: with 1 the vendor's mbp-1 and tbbo, with 10 mbp-10."""
     return pl.Schema({**_TRADE, **level_columns(depth)})

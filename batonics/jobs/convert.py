@@ -15,6 +15,7 @@ import numpy as np
 from batonics.codec.metadata import SCHEMA_NAMES, Metadata, SymbolMapping
 from batonics.frames.derive import INDEX, check_schema, columns_of, derive
 from batonics.frames.scan import scan_batches
+from batonics.frames.source import pulled
 from batonics.frames.symbols import SymbolTable
 from batonics.jobs.selection import Selection
 from batonics.model.errors import UsageError
@@ -123,7 +124,7 @@ class Conversion:
         for bound, keeps in ((request.start_ns, index.ge), (request.end_ns, index.lt)):
             if bound is not None:
                 rows = rows.filter(keeps(pl.lit(bound).cast(pl.Datetime("ns", "UTC"))))
-        for frame in rows.collect_batches(lazy=True, maintain_order=True):
+        for frame in pulled(rows, columns(request, symbol=False)):
             self.rows += frame.height
             yield self._named(frame) if symbol else frame
 

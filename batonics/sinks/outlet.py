@@ -40,6 +40,9 @@ class Outlet:
     def flush(self) -> None:
         """Nothing: what the file holds back it writes when it is closed. pyarrow calls this."""
 
+    def close(self) -> None:
+        """Nothing: whoever opened the file closes it. pyarrow calls this."""
+
     def finish(self) -> None:
         """Write what the packer still holds."""
         if self._packer is not None:

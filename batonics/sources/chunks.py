@@ -20,9 +20,10 @@ from batonics.model.errors import BatonicsError, InputError
 from batonics.sources.ahead import WAIT_MS
 
 STDIN = "-"
-READ_BYTES = 1 << 20
-CHUNKS_AHEAD_MAX = 8
-"""Chunks to read ahead: enough to ride out a slow batch, at most 8 MiB of plain bytes."""
+READ_BYTES = 1792 << 10
+"""Of a file at once: 32,768 records, so that a batch (`stream.py`) ends with a chunk."""
+CHUNKS_AHEAD_MAX = 4
+"""Chunks to read ahead: enough to ride out a slow batch, at most 7 MiB of plain bytes."""
 
 
 class ChunkReader:
