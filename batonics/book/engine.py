@@ -5,6 +5,7 @@ One rule: whatever the sizes of the batches, the same records give the same book
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,7 +38,12 @@ from batonics.book.state import (
     empty_orders,
     new_state,
 )
-from batonics.model.mbo import UNDEF_TIMESTAMP, MboBatch, empty_batch, slice_batch, take_batch
+from batonics.model.mbo import UNDEF_TIMESTAMP, MboBatch, empty_batch, take_batch
+
+_SEEN = ("ts_event", "ts_recv", "sequence")
+"""The columns of `BookEngine.last_seen`."""
+NOTED = -1
+"""In place of a row: what was noted in an earlier batch."""
 
 
 class Folded(NamedTuple):
@@ -47,8 +53,41 @@ class Folded(NamedTuple):
     deltas: NDArray[np.int64]  # (deltas, len(Delta))
     closings: NDArray[np.int64]  # (ends of events, len(Closing))
     tops: NDArray[np.int64]  # (tops, len(Top) + TOP_LEVEL * depth)
-    # A record a top (`Top.ROW`). Of windows only ts_event, ts_recv and sequence are true always.
-    described: MboBatch
+    described: Described  # a record a top (`Top.ROW`)
+
+
+class Described(NamedTuple):
+    """The records that describe tops, looked up as they are asked for, until the next fold.
+
+    Of windows only ts_event, ts_recv and sequence are always true.
+    """
+
+    tops: NDArray[np.int64]
+    batch: MboBatch
+    noted: MboBatch  # by book, of earlier batches
+    seen: NDArray[np.uint64]  # by book, `_SEEN` of its last record in an earlier batch
+
+    def column(self, name: str) -> NDArray[Any]:
+        """One column, of all."""
+        return self._columns([name], self.tops)[0]
+
+    def take(self, rows: NDArray[np.intp] | None = None) -> MboBatch:
+        """All columns of the tops in these rows, or of all."""
+        tops = self.tops if rows is None else self.tops[rows]
+        return MboBatch._make(self._columns(MboBatch._fields, tops))
+
+    def _columns(self, names: Sequence[str], tops: NDArray[np.int64]) -> list[NDArray[Any]]:
+        rows = np.ascontiguousarray(tops[:, Top.ROW])
+        # Rows of earlier batches are clipped to the first, and replaced.
+        columns = [getattr(self.batch, name).take(rows, mode="clip") for name in names]
+        if (rows >= 0).all():
+            return columns
+        earlier, last = (np.flatnonzero(rows == mark) for mark in (NOTED, window_kernels.SEEN))
+        for name, column in zip(names, columns, strict=True):
+            column[earlier] = getattr(self.noted, name)[tops[earlier, Top.BOOK]]
+            if name in _SEEN:
+                column[last] = self.seen[tops[last, Top.BOOK], _SEEN.index(name)]
+        return columns
 
 
 class TopsWanted(NamedTuple):
@@ -85,10 +124,6 @@ class Orders(NamedTuple):
     order_id: NDArray[np.uint64]
     size: NDArray[np.int64]
     priority: NDArray[np.int64]
-
-
-_SEEN = ("ts_event", "ts_recv", "sequence")
-"""The columns of `BookEngine.last_seen`."""
 
 
 class BookEngine:
@@ -129,6 +164,8 @@ class BookEngine:
         self._scratch = np.empty(kernels.BLOCK, np.int64), np.empty(kernels.BLOCK, np.int64)
         self._seen = np.empty((0, 3), np.uint64)  # last ts_event, ts_recv, sequence of each book
         self._noted = empty_batch(0)  # by book: what describes a top that is still to come
+        none = np.empty(0, np.intp)
+        self._aside = none, empty_batch(0), none, self._seen
 
     # ------------------------------------------------------------------ folding
 
@@ -140,6 +177,8 @@ class BookEngine:
             bounds: rows of the batch before which a window ends, rising; of each top `DEPTH` then
                 says which.
         """
+        if self._tops is not None:
+            self._note()
         # One signature whether a column may be written to or not: one compilation.
         events = Events._make(_read_only(getattr(batch, name)) for name in Events._fields)
         rows = len(events.action)
@@ -165,6 +204,7 @@ class BookEngine:
         totals = self.state.totals
         totals[Total.DELTAS] = totals[Total.TOPS] = totals[Total.BOUND] = 0
         totals[Total.CLOSINGS] = 0
+        self._note()
         self._fit_outputs(0)
         while not window_kernels.end_last_window(self.state, self._out):
             self._make_room(Room.TOPS)
@@ -311,44 +351,39 @@ class BookEngine:
         last_rows[touched] = -1
 
     def _keep_noted(self, batch: MboBatch) -> None:
-        """Keep the records that describe tops which are still to come, and forget their rows."""
+        """Set aside the records that describe tops which are still to come; forget their rows."""
+        noted_rows = self._rows()[:, Book.NOTED_ROW]
+        books = np.flatnonzero(noted_rows >= 0)
+        last = np.flatnonzero(noted_rows == window_kernels.SEEN)
+        self._aside = books, take_batch(batch, noted_rows[books]), last, self._seen[last]
+        noted_rows[:] = NOTED
+
+    def _note(self) -> None:
+        """Note what the fold before set aside: until now, what it gave may be described."""
+        books, rows, last, seen = self._aside
         if len(self._noted.action) < self.book_count:
             grown = empty_batch(2 * self.book_count)
             for name, kept in self._noted._asdict().items():
                 getattr(grown, name)[: len(kept)] = kept
             self._noted = grown
-        noted_rows = self._rows()[:, Book.NOTED_ROW]
-        books = np.flatnonzero(noted_rows >= 0)
         for name, kept in self._noted._asdict().items():
-            kept[books] = getattr(batch, name)[noted_rows[books]]
-        seen = np.flatnonzero(noted_rows == window_kernels.SEEN)
-        for name, column in zip(_SEEN, self._seen.T, strict=True):
-            getattr(self._noted, name)[seen] = column[seen]
-        noted_rows[:] = -1
-
-    def _described(self, batch: MboBatch, tops: NDArray[np.int64]) -> MboBatch:
-        """The records that describe tops, those of earlier batches among them."""
-        rows, books = tops[:, Top.ROW], tops[:, Top.BOOK]
-        described = take_batch(batch, np.maximum(rows, 0))
-        if (rows < 0).any():
-            earlier = np.flatnonzero(rows == -1)
-            for name, kept in self._noted._asdict().items():
-                getattr(described, name)[earlier] = kept[books[earlier]]
-            seen = np.flatnonzero(rows == window_kernels.SEEN)
-            for name, column in zip(_SEEN, self._seen.T, strict=True):
-                getattr(described, name)[seen] = column[books[seen]]
-        return described
+            kept[books] = getattr(rows, name)
+        for name, column in zip(_SEEN, seen.T, strict=True):
+            getattr(self._noted, name)[last] = column
 
     def _folded(self, batch: MboBatch) -> Folded:
         totals = self.state.totals
         bbo_rows = len(batch.action) if self._want_bbo else 0
         tops = self._out.tops[: totals[Total.TOPS] * self._top_words].reshape(-1, self._top_words)
+        # What was seen last is about to become what this batch shows.
+        is_asked = (tops[:, Top.ROW] == window_kernels.SEEN).any()
+        seen = self._seen.copy() if is_asked else self._seen
         return Folded(
             self._out.bbo[: bbo_rows * len(Bbo)].reshape(-1, len(Bbo)),
             self._out.deltas[: totals[Total.DELTAS] * len(Delta)].reshape(-1, len(Delta)),
             self._out.closings[: totals[Total.CLOSINGS] * len(Closing)].reshape(-1, len(Closing)),
             tops,
-            self._described(batch, tops) if len(tops) else slice_batch(batch, 0, 0),
+            Described(tops, batch, self._noted, seen),
         )
 
     # ------------------------------------------------------------------ reading

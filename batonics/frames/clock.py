@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from batonics.model.mbo import Flag, MboBatch
+from batonics.model.mbo import Flag
 
 UNKNOWN = 0
 """The end of the interval before any time is known."""
@@ -29,11 +29,11 @@ class StreamClock:
         self._length_ns = length_ns
         self._now_ns = 0
 
-    def ends(self, rows: MboBatch) -> NDArray[np.int64]:
+    def ends(self, ts_recv: NDArray[np.uint64], flags: NDArray[np.uint8]) -> NDArray[np.int64]:
         """The end of each row's interval; they never fall."""
-        doubtful = rows.flags & (Flag.BAD_TS_RECV | Flag.SNAPSHOT) == Flag.BAD_TS_RECV
+        doubtful = flags & (Flag.BAD_TS_RECV | Flag.SNAPSHOT) == Flag.BAD_TS_RECV
         # As a signed word UNDEF_TIMESTAMP reads -1.
-        time_ns = np.where(doubtful, -1, rows.ts_recv.view(np.int64))
+        time_ns = np.where(doubtful, -1, ts_recv.view(np.int64))
         so_far = np.maximum(np.maximum.accumulate(time_ns), self._now_ns)
         ends: NDArray[np.int64] = -(-so_far // self._length_ns) * self._length_ns
         self._now_ns, self.latest_end = int(so_far[-1]), int(ends[-1])

@@ -39,7 +39,7 @@ def consolidated_frames(
                 continue
             if len(groups.group_of) < engine.book_count:
                 groups = _regrouped(groups, book_keys(engine) & 0xFFFFFFFF, depth)
-            tops, described = folded.tops.copy(), folded.described
+            tops, described = folded.tops.copy(), folded.described.take()
             kept = np.empty(len(tops), np.bool_)
             merge_tops(
                 tops.reshape(-1), len(tops), depth, described.action, described.side,

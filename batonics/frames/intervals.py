@@ -32,7 +32,7 @@ from batonics.frames.clock import StreamClock
 from batonics.frames.mbp import fold_tops, tops_frame
 from batonics.frames.schema import SIDE, TIME
 from batonics.frames.vendor import BBO_INTERVAL_SCHEMA, RTYPES, mbp_schema
-from batonics.model.mbo import Action, MboBatch, concat_batches, take_batch
+from batonics.model.mbo import Action, MboBatch, concat_batches
 from batonics.model.times import NS_PER_S
 
 FLUSH_ROWS = 1 << 15
@@ -53,10 +53,10 @@ def bbo_interval_frames(batches: Iterable[MboBatch], length_ns: int) -> Iterator
     clock, kept = StreamClock(length_ns), _Kept()
     waiting: list[_Rows] = []
     for folded in fold_tops(batches, TopsWanted(1, trades=True)):
-        ends = clock.ends(folded.described)
+        described = folded.described
+        ends = clock.ends(described.column("ts_recv"), described.column("flags"))
         needed = _needed(ends, folded)
-        described = take_batch(folded.described, needed)
-        waiting.append(_Rows(folded.tops[needed], described, ends[needed]))
+        waiting.append(_Rows(folded.tops[needed], described.take(needed), ends[needed]))
         if sum(len(rows.ends) for rows in waiting) >= FLUSH_ROWS:
             yield _vendor_rows(kept.closed(_frame(waiting), clock.latest_end), length_ns)
             waiting = []
@@ -85,7 +85,7 @@ def _needed(ends: NDArray[np.int64], folded: Folded) -> NDArray[np.intp]:
     book = folded.tops[:, Top.BOOK]
     interval = np.cumsum(np.diff(ends, prepend=ends[:1]) != 0)
     code = interval * (book.max() + 1) + book
-    trades = np.flatnonzero(folded.described.action == Action.TRADE)
+    trades = np.flatnonzero(folded.described.column("action") == Action.TRADE)
     needed = np.zeros(len(code), np.bool_)
     needed[_last_of_each(code)] = True
     needed[trades[_last_of_each(code[trades])]] = True

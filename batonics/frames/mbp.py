@@ -54,7 +54,7 @@ def mbp_frames(
         changes: whether rows of changes are wanted; without them and with a depth of 1 it is tbbo.
     """
     for folded in fold_tops(batches, TopsWanted(depth, changes=changes, trades=True)):
-        yield tops_frame(folded.tops, folded.described, depth)
+        yield tops_frame(folded.tops, folded.described.take(), depth)
 
 
 def fold_tops(batches: Iterable[MboBatch], wanted: TopsWanted) -> Iterator[Folded]:

@@ -25,8 +25,10 @@ from batonics.frames.folding import book_keys
 from batonics.frames.mbp import PIECE_ROWS, level_series
 from batonics.frames.schema import TIME, to_frame
 from batonics.frames.windows import EventWindows, Windows
-from batonics.model.mbo import MboBatch, slice_batch
+from batonics.model.mbo import MboBatch, concat_batches, slice_batch
 
+FLUSH_ROWS = 1 << 14
+"""So many rows are gathered for a frame: its columns cost the same, however few rows they have."""
 _MOMENT = ("ts_event", "ts_recv", "sequence")
 
 
@@ -37,18 +39,18 @@ def sampled_frames(
     wanted = WindowsWanted(depth, every=windows.length if isinstance(windows, EventWindows) else 0)
     engine = BookEngine(tops=wanted)
     bounds = None if isinstance(windows, EventWindows) else _Bounds(windows.length_ns)
+    gathered = _Gathered(depth)
     for batch in batches:
         for start in range(0, len(batch.action), PIECE_ROWS):
             piece = slice_batch(batch, start, start + PIECE_ROWS)
             rows, ends = bounds.of(piece) if bounds is not None else _NO_BOUNDS
-            folded = engine.fold(piece, rows)
-            if len(folded.tops):
-                yield _frame(folded, ends, book_keys(engine), depth)
+            gathered.add(engine.fold(piece, rows), ends)
+            if gathered.rows >= FLUSH_ROWS:
+                yield gathered.frame(book_keys(engine))
     if bounds is not None:
-        folded = engine.end_windows()
-        if len(folded.tops):
-            last = np.array([bounds.latest_end])
-            yield _frame(folded, last, book_keys(engine), depth)
+        gathered.add(engine.end_windows(), np.array([bounds.latest_end]))
+    if gathered.rows:
+        yield gathered.frame(book_keys(engine))
 
 
 def changed_frames(batches: Iterable[MboBatch], depth: int) -> Iterator[pl.DataFrame]:
@@ -57,7 +59,7 @@ def changed_frames(batches: Iterable[MboBatch], depth: int) -> Iterator[pl.DataF
     As rows of changes in `mbp.py`; `events` counts those of the book since its last row.
     """
     counted = np.empty(0, np.int64)
-    engine = BookEngine(tops=TopsWanted(depth))
+    engine, gathered = BookEngine(tops=TopsWanted(depth)), _Gathered(depth)
     for batch in batches:
         for start in range(0, len(batch.action), PIECE_ROWS):
             folded = engine.fold(slice_batch(batch, start, start + PIECE_ROWS))
@@ -65,7 +67,8 @@ def changed_frames(batches: Iterable[MboBatch], depth: int) -> Iterator[pl.DataF
                 new = np.zeros(engine.book_count - len(counted), np.int64)
                 counted = np.concatenate([counted, new])
                 _count_since(folded.tops, counted)
-                yield _frame(folded, _NO_BOUNDS.ends, book_keys(engine), depth)
+                gathered.add(folded, _NO_BOUNDS.ends)
+                yield gathered.frame(book_keys(engine))
 
 
 def _count_since(tops: NDArray[np.int64], counted: NDArray[np.int64]) -> None:
@@ -105,32 +108,57 @@ class _Bounds:
     def of(self, piece: MboBatch) -> _Found:
         """The bounds in the next piece."""
         before = self._clock.latest_end
-        ends = self._clock.ends(piece)
+        ends = self._clock.ends(piece.ts_recv, piece.flags)
         previous = np.concatenate([[before], ends[:-1]])
         # Until a time is known there is no interval to end.
         rows = np.flatnonzero((ends != previous) & (previous != UNKNOWN))
         return _Found(rows, previous[rows])
 
 
-def _frame(
-    folded: Folded, ends: NDArray[np.int64], keys: NDArray[np.int64], depth: int
-) -> pl.DataFrame:
-    tops, described = folded.tops, folded.described
-    key = keys[tops[:, Top.BOOK]]
-    moment = to_frame(described, _MOMENT)
-    label_ns = ends[tops[:, Top.DEPTH]] if len(ends) else None
-    if label_ns is not None and len(key):
-        order = np.lexsort((key, label_ns))
-        tops, key, label_ns, moment = tops[order], key[order], label_ns[order], moment[order]
-    columns: dict[str, pl.Series] = {
-        "ts": moment["ts_recv"] if label_ns is None else _labels(label_ns),
-        **{series.name: series for series in moment.get_columns()},
-        "publisher_id": pl.Series((key >> 32).astype(np.uint16)),
-        "instrument_id": pl.Series((key & 0xFFFFFFFF).astype(np.uint32)),
-        "events": pl.Series(tops[:, Top.EVENT].copy()),
-        **level_series(tops, depth, np.int64),
-    }
-    return pl.DataFrame(columns)
+class _Gathered:
+    """Rows of several folds, until there are enough for a frame.
+
+    Attributes:
+        rows: how many there are.
+    """
+
+    def __init__(self, depth: int) -> None:
+        self.rows = 0
+        self._depth = depth
+        self._tops: list[NDArray[np.int64]] = []
+        self._described: list[MboBatch] = []
+        self._labels_ns: list[NDArray[np.int64]] = []
+
+    def add(self, folded: Folded, ends: NDArray[np.int64]) -> None:
+        """Take the tops; `ends` are the T of windows of a duration, by bound."""
+        if len(folded.tops) == 0:
+            return
+        self.rows += len(folded.tops)
+        self._tops.append(folded.tops.copy())
+        self._described.append(folded.described.take())
+        self._labels_ns.append(ends[folded.tops[:, Top.DEPTH]] if len(ends) else ends)
+
+    def frame(self, keys: NDArray[np.int64]) -> pl.DataFrame:
+        """All rows as a frame; there are some. `keys` are those of books."""
+        tops = np.concatenate(self._tops)
+        moment = to_frame(concat_batches(self._described), _MOMENT)
+        label_ns = np.concatenate(self._labels_ns)
+        self._tops, self._described, self._labels_ns, self.rows = [], [], [], 0
+        key = keys[tops[:, Top.BOOK]]
+        if len(label_ns):
+            order = np.lexsort((key, label_ns))
+            if (order[1:] < order[:-1]).any():
+                tops, key, moment = tops[order], key[order], moment[order]
+                label_ns = label_ns[order]
+        columns: dict[str, pl.Series] = {
+            "ts": _labels(label_ns) if len(label_ns) else moment["ts_recv"],
+            **{series.name: series for series in moment.get_columns()},
+            "publisher_id": pl.Series((key >> 32).astype(np.uint16)),
+            "instrument_id": pl.Series((key & 0xFFFFFFFF).astype(np.uint32)),
+            "events": pl.Series(tops[:, Top.EVENT].copy()),
+            **level_series(tops, self._depth, np.int64),
+        }
+        return pl.DataFrame(columns)
 
 
 def _labels(label_ns: NDArray[np.int64]) -> pl.Series:

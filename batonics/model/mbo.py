@@ -122,7 +122,9 @@ def slice_batch(batch: MboBatch, start: int, stop: int) -> MboBatch:
 
 def take_batch(batch: MboBatch, rows: NDArray[np.intp] | NDArray[np.bool_]) -> MboBatch:
     """The rows picked by an index or mask array, as copies."""
-    return MboBatch._make(column[rows] for column in batch)
+    if rows.dtype == np.bool_:
+        rows = np.flatnonzero(rows)
+    return MboBatch._make(column.take(rows) for column in batch)
 
 
 def copy_batch(batch: MboBatch) -> MboBatch:

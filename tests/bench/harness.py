@@ -31,6 +31,22 @@ def median_seconds(work: Callable[[], object], rounds: int = ROUNDS) -> float:
     return statistics.median(times)
 
 
+def paired_ratio(
+    work: Callable[[], object], limit: Callable[[], object], rounds: int = ROUNDS
+) -> float:
+    """The median of limit's time by work's, the two in turn: a noisy machine meets both alike."""
+    limit()
+    work()
+    ratios = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        limit()
+        between = time.perf_counter()
+        work()
+        ratios.append((between - started) / (time.perf_counter() - between))
+    return statistics.median(ratios)
+
+
 def figure(name: str, value: str, *, note: str = "") -> None:
     """One line of the report."""
     print(f"{name:<58} {value:>14}  {note}".rstrip(), flush=True)

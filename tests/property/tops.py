@@ -120,7 +120,7 @@ def engine_tops(batches: Iterable[MboBatch], wanted: TopsWanted) -> list[NaiveTo
     tops = []
     for batch in batches:
         folded = engine.fold(batch)
-        described = list(records(folded.described))
+        described = list(records(folded.described.take()))
         for record, words in zip(described, folded.tops.tolist(), strict=True):
             tops.append(NaiveTop(record, words[Top.DEPTH], words[len(Top) :]))
     return tops
