@@ -130,7 +130,7 @@ def bench_files(name: str, batch: MboBatch) -> None:
             for form, path in files.items()
         }
         beside_zstd = paired_ratio(
-            partial(to_json, files["zstd"], Path(directory)), lambda: inflated(packed)
+            partial(to_json, files["zstd"], Path(directory)), lambda: inflated(packed), rounds=9
         )
     figure("ratio: decode / copy", f"{decode / copy:.2f}")
     figure("ratio: plain file / decode", f"{done['plain'] / decode:.2f}")
