@@ -153,9 +153,16 @@ class MboNamespace:
 
         When it came and went, what was added, filled and cancelled, how it ended, and what was
         ahead of it at its entry and at its first fill. Columns and their definitions are in
-        `frames/orders.py`.
+        `frames/orders.py`; the last three here are made of them:
+            lifetime (Duration of ns): ts_end - ts_start, null while it is alive. Where
+            `left_censored` is true it is a lower bound: its true start is not known.
+            fill_ratio, cancel_ratio (Float64): filled and cancelled by added.
         """
-        return orders_source(self._records)
+        return orders_source(self._records).with_columns(
+            lifetime=pl.col("ts_end") - pl.col("ts_start"),
+            fill_ratio=pl.col("filled") / pl.col("added"),
+            cancel_ratio=pl.col("cancelled") / pl.col("added"),
+        )
 
     def queue(
         self,
@@ -236,7 +243,8 @@ class MboNamespace:
         self,
         n: int,
         *,
-        every: int | str = "event",
+        every: int | str | None = None,
+        events: int | None = None,
         on_change: bool = False,
         fill: bool = False,
     ) -> pl.LazyFrame:
@@ -247,11 +255,13 @@ class MboNamespace:
 
         Args:
             n: levels a side.
-            every: the length of a window. A number N: a window is closed by each N-th event of its
-                book, and what remains at the end of the stream makes no row. "event": 1. A
+            every: the length of a window, by default "event". A number N: a window is closed by
+                each N-th event of its book, and what remains at the end of the stream makes no row.
+                "event": 1. A
                 duration such as "100ms": a window is `(T - every, T]`, T a multiple of `every`
                 since the epoch, by the stream's time (`frames/clock.py`) at the end of an event;
                 rows come by T, publisher and instrument, and the last window is given too.
+            events: `events=N` is `every=N`.
             on_change: a row only where an event changed the best `n` levels, in place of windows;
                 `events` then counts those since the book's last row.
             fill: give every window of a duration from a book's first to its last, not only those
@@ -269,16 +279,19 @@ class MboNamespace:
             and so on.
 
         Raises:
-            UsageError: `n` is not positive, `every` is not a length, or it is given with
-                `on_change`.
+            UsageError: `n` is not positive, `every` is not a length, or more than one of `every`,
+                `events` and `on_change` is given.
         """
         if n < 1:
             raise UsageError(f"depth of {n} levels, expected 1 or more")
+        if (every is not None) + (events is not None) + on_change > 1:
+            raise UsageError("only one of every, events and on_change can be given")
         if on_change:
-            if every != "event" or fill:
-                raise UsageError("on_change goes without every and fill")
+            if fill:
+                raise UsageError("on_change has no windows to fill")
             return changes_source(self._records, n)
-        return depth_source(self._records, parse_windows(every), n, fill=fill)
+        asked = next((length for length in (every, events) if length is not None), "event")
+        return depth_source(self._records, parse_windows(asked), n, fill=fill)
 
 
 def _interval(every: str) -> int:

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from batonics.frames.namespace import MboNamespace
 from batonics.frames.orders import (
     ORDERS_SCHEMA,
     QUEUE_SCHEMA,
@@ -386,3 +387,14 @@ def test_lives_do_not_depend_on_other_books() -> None:
         whole.sort(columns, maintain_order=True),
         pl.concat(of_book).sort(columns, maintain_order=True),
     )
+
+
+def test_ratios_and_lifetimes_are_made_of_the_life() -> None:
+    records = to_frame(random_stream(3, 2_000)).lazy()
+    plain = orders_source(records).collect()
+    found = MboNamespace(records).orders().collect()
+    assert_frame_equal(found.select(plain.columns), plain)
+    for row in found.iter_rows(named=True):
+        assert row["fill_ratio"] == row["filled"] / row["added"]
+        assert row["cancel_ratio"] == row["cancelled"] / row["added"]
+        assert (row["lifetime"] is None) == (row["ts_end"] is None or row["ts_start"] is None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -182,7 +183,22 @@ def test_a_book_at_a_time_is_that_of_the_records_until_then() -> None:
         MboNamespace(frame).book_at("noon")
 
 
-def test_changes_go_without_windows() -> None:
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"every": "1s", "on_change": True}, "only one of"),
+        ({"every": 5, "events": 5}, "only one of"),
+        ({"fill": True, "on_change": True}, "no windows to fill"),
+    ],
+)
+def test_windows_are_asked_for_in_one_way(arguments: dict[str, Any], words: str) -> None:
     namespace = MboNamespace(to_frame(random_stream(46, 10)).lazy())
-    with pytest.raises(UsageError, match="on_change goes without"):
-        namespace.depth(1, every="1s", on_change=True)
+    with pytest.raises(UsageError, match=words):
+        namespace.depth(1, **arguments)
+
+
+def test_a_number_of_events_may_be_given_by_either_name() -> None:
+    namespace = MboNamespace(to_frame(random_stream(47, 500)).lazy())
+    by_events = namespace.depth(1, events=7).collect()
+    assert by_events.height > 0
+    assert_frame_equal(by_events, namespace.depth(1, every=7).collect())
