@@ -46,6 +46,7 @@ def command(
         typer.Option(help="Rows from this time on: ISO 8601 (UTC) or nanoseconds since the epoch."),
     ] = None,
     end: Annotated[str | None, typer.Option(help="Rows before this time.")] = None,
+    tz: Annotated[str, typer.Option(help="The time zone of times: America/Chicago.")] = "UTC",
     decimal: Annotated[
         bool, typer.Option("--decimal", help="Prices in NDJSON as decimal text, as in CSV.")
     ] = False,
@@ -65,6 +66,7 @@ def command(
         end_ns=None if end is None else parse_time(end),
         skip_bad=skip_bad,
         consolidated=consolidated,
+        tz=tz,
     )
     rows = _convert(request, out, form, decimal_prices=decimal, quiet=quiet)
     if not quiet:
@@ -75,24 +77,31 @@ def _convert(
     request: Request, out: str, form: str | None, *, decimal_prices: bool, quiet: bool
 ) -> int:
     """Run the job; how many rows were written."""
+    from contextlib import closing
+
     from batonics.cli.progress import reading
-    from batonics.jobs.convert import Conversion, columns, metadata
+    from batonics.jobs.convert import UTC, Conversion, columns, metadata
+    from batonics.model.errors import UsageError
     from batonics.sinks.tables import form_of, open_table
 
     form = form or form_of(out)
     is_dbn = form.startswith("dbn")
+    if is_dbn and request.tz != UTC:
+        raise UsageError("times in DBN are of UTC: --tz goes with the other forms")
     table = open_table(
         out,
         columns(request, symbol=not is_dbn),
         form=form,
-        # Records of another depth are of no schema that the vendor has.
-        schema=request.schema if request.depth is None else None,
+        # With another depth or time zone it is no schema that the vendor has.
+        schema=request.schema if request.depth is None and request.tz == UTC else None,
         metadata=metadata(request) if is_dbn else None,
         decimal_prices=decimal_prices,
     )
     with table as rows, reading("convert", quiet=quiet) as progress:
         run = Conversion(request)
         run.progress = progress
-        for frame in run.frames(symbol=not is_dbn):
-            rows.write(frame)
+        # Closed here and now, whatever happens: its files and its thread with it.
+        with closing(run.frames(symbol=not is_dbn)) as frames:
+            for frame in frames:
+                rows.write(frame)
     return run.rows

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,16 +96,19 @@ def compare(conversion: Conversion, path: str) -> Comparison:
     conversion.seen = books.see
     schema = conversion.request.schema
     result = Comparison(schema)
-    ours = _Side(conversion.frames(symbol=False), INDEX[schema])
-    theirs = _Side(read_table(path, schema), INDEX[schema])
     differ = _Differ(result, books)
-    while not (ours.ended and theirs.ended):
-        ours.fill()
-        theirs.fill()
-        # Up to here both sides have all they have.
-        bounds = [side.last_ns for side in (ours, theirs) if not side.ended]
-        until_ns = min(bounds) if bounds else None
-        differ.compare(ours.take(until_ns), theirs.take(until_ns), (ours, theirs))
+    with (
+        closing(conversion.frames(symbol=False)) as our_frames,
+        closing(read_table(path, schema)) as their_frames,
+    ):
+        ours, theirs = (_Side(frames, INDEX[schema]) for frames in (our_frames, their_frames))
+        while not (ours.ended and theirs.ended):
+            ours.fill()
+            theirs.fill()
+            # Up to here both sides have all they have.
+            bounds = [side.last_ns for side in (ours, theirs) if not side.ended]
+            until_ns = min(bounds) if bounds else None
+            differ.compare(ours.take(until_ns), theirs.take(until_ns), (ours, theirs))
     return result
 
 

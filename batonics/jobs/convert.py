@@ -6,7 +6,8 @@ are selected by time. One pass, constant memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[MboStream], None]
 SYMBOL = "symbol"
+UTC = "UTC"
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Request:
         start_ns, end_ns: only rows whose index timestamp is in `[start_ns, end_ns)`.
         skip_bad: count and skip bad records where the framing survives.
         consolidated: the levels are an instrument's over all its publishers.
+        tz: the time zone of times, such as America/Chicago.
     """
 
     paths: tuple[str, ...]
@@ -52,6 +55,7 @@ class Request:
     end_ns: int | None = None
     skip_bad: bool = False
     consolidated: bool = False
+    tz: str = UTC
 
     def __post_init__(self) -> None:
         check_schema(self.schema, self.depth, consolidated=self.consolidated)
@@ -60,13 +64,18 @@ class Request:
             raise UsageError(
                 f"the start, {format_time(start_ns)}, is not before the end, {format_time(end_ns)}"
             )
+        _check_time_zone(self.tz)
 
 
 def columns(request: Request, *, symbol: bool) -> pl.Schema:
     """The columns of the frames; with `symbol`, it is the last."""
     import polars as pl
 
-    of_schema = columns_of(request.schema, request.depth)
+    time = pl.Datetime("ns", request.tz)
+    of_schema = {
+        name: time if isinstance(dtype, pl.Datetime) else dtype
+        for name, dtype in columns_of(request.schema, request.depth).items()
+    }
     return pl.Schema({**of_schema, SYMBOL: pl.String()}) if symbol else pl.Schema(of_schema)
 
 
@@ -113,9 +122,10 @@ class Conversion:
         self._table: SymbolTable | None = None
         self._names_known = -1
 
-    def frames(self, *, symbol: bool) -> Iterator[pl.DataFrame]:
+    def frames(self, *, symbol: bool) -> Generator[pl.DataFrame, None, None]:
         """The rows, in order; with `symbol`, each with its instrument's name."""
         import polars as pl
+        import polars.selectors as cs
 
         request = self.request
         records = scan_batches(self._batches)
@@ -124,22 +134,28 @@ class Conversion:
         for bound, keeps in ((request.start_ns, index.ge), (request.end_ns, index.lt)):
             if bound is not None:
                 rows = rows.filter(keeps(pl.lit(bound).cast(pl.Datetime("ns", "UTC"))))
-        for frame in pulled(rows, columns(request, symbol=False)):
+        for frame in pulled(rows, columns_of(request.schema, request.depth)):
             self.rows += frame.height
-            yield self._named(frame) if symbol else frame
+            named = self._named(frame) if symbol else frame
+            yield (
+                named
+                if request.tz == UTC
+                else named.with_columns(cs.datetime().dt.convert_time_zone(request.tz))
+            )
 
     def _batches(self) -> Iterator[MboBatch]:
-        for piece in self.stream.pieces():
-            self._selection.check()
-            batch, ended = self._before_end(self._selection.rows(piece.batch))
-            if len(batch.action):
-                if self.seen is not None:
-                    self.seen(batch)
-                yield batch
-            if self.progress is not None:
-                self.progress(self.stream)
-            if ended:
-                break
+        with closing(self.stream.pieces()) as pieces:
+            for piece in pieces:
+                self._selection.check()
+                batch, ended = self._before_end(self._selection.rows(piece.batch))
+                if len(batch.action):
+                    if self.seen is not None:
+                        self.seen(batch)
+                    yield batch
+                if self.progress is not None:
+                    self.progress(self.stream)
+                if ended:
+                    break
         self._selection.check(ended=True)
 
     def _before_end(self, batch: MboBatch) -> tuple[MboBatch, bool]:
@@ -159,6 +175,16 @@ class Conversion:
         times = frame[INDEX[self.request.schema]].cast(pl.Int64).fill_null(0).cast(pl.UInt64)
         names = self._table.names(frame["instrument_id"].to_numpy(), times.to_numpy())
         return frame.with_columns(names.alias(SYMBOL))
+
+
+def _check_time_zone(tz: str) -> None:
+    """UsageError if there is no such time zone."""
+    import polars as pl
+
+    try:
+        pl.Series([0]).cast(pl.Datetime("ns", UTC)).dt.convert_time_zone(tz)
+    except pl.exceptions.PolarsError:
+        raise UsageError(f"no time zone {tz!r} (expected such as America/Chicago)") from None
 
 
 def _merged(found: Sequence[Metadata], wanted: Sequence[str]) -> tuple[SymbolMapping, ...]:

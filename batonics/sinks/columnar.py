@@ -25,7 +25,6 @@ import pyarrow.parquet as pq
 
 from batonics.codec.records import UNDEFINED
 from batonics.frames.scan import SYMBOL
-from batonics.frames.schema import TIME
 from batonics.sinks.outlet import Outlet
 from batonics.sinks.text import is_price
 
@@ -157,4 +156,4 @@ def _is_code(name: str, dtype: pl.DataType) -> bool:
 
 def _is_steady(name: str, dtype: pl.DataType) -> bool:
     """Whether a column rises by little from row to row."""
-    return dtype == TIME or (name == "sequence" and dtype == pl.UInt32)
+    return isinstance(dtype, pl.Datetime) or (name == "sequence" and dtype == pl.UInt32)

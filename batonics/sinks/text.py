@@ -1,7 +1,8 @@
 """Frames as text: CSV as the vendor's, and NDJSON.
 
-The rule: no value passes through a float that is none. Times are ISO 8601 with nine decimals and Z;
-the decimal text of a price is exact, with nine decimals.
+The rule: no value passes through a float that is none. Times are ISO 8601 with nine decimals, and Z
+or, of another time zone than UTC, the offset; the decimal text of a price is exact, with nine
+decimals.
 
 | value      | CSV                                   | NDJSON                                     |
 |------------|---------------------------------------|--------------------------------------------|
@@ -25,7 +26,7 @@ from batonics.sinks.outlet import Outlet
 PIECE_ROWS = 32_768
 """So many rows are made into text at once: of mbp-10, 16 MiB of CSV or 43 MiB of NDJSON."""
 
-_ISO = "%Y-%m-%dT%H:%M:%S%.9fZ"
+_ISO = "%Y-%m-%dT%H:%M:%S%.9f"
 _DECIMAL = pa.decimal128(38, 9)
 
 
@@ -81,11 +82,13 @@ def is_price(name: str, dtype: pl.DataType) -> bool:
 def _readable(frame: pl.DataFrame, *, decimal_prices: bool) -> pl.DataFrame:
     """The frame with times as text, and prices too if that is wanted."""
     schema = frame.schema
-    times = [name for name, dtype in schema.items() if dtype == TIME]
+    times = [
+        pl.col(name).dt.strftime(_ISO + ("Z" if dtype == TIME else "%:z"))
+        for name, dtype in schema.items()
+        if isinstance(dtype, pl.Datetime)
+    ]
     prices = [name for name, dtype in schema.items() if decimal_prices and is_price(name, dtype)]
-    return frame.with_columns(
-        pl.col(times).dt.strftime(_ISO), *(price_texts(frame.get_column(name)) for name in prices)
-    )
+    return frame.with_columns(*times, *(price_texts(frame.get_column(name)) for name in prices))
 
 
 def price_texts(prices: pl.Series) -> pl.Series:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -127,7 +128,7 @@ class MboStream:
         """Bytes of the files read so far, as they lie on disk."""
         return self._bytes_before + (self._reader.position if self._reader else 0)
 
-    def pieces(self) -> Iterator[Piece]:
+    def pieces(self) -> Generator[Piece, None, None]:
         """Every batch in order. Its arrays are reused by a later one."""
         try:
             for reader in self._readers:
@@ -135,13 +136,14 @@ class MboStream:
                 report = FileReport(reader.name, reader.size)
                 self.files.append(report)
                 first = True
-                for decoded in self._decoded_ahead(reader):
-                    self._note(decoded, report)
-                    if len(decoded.batch.action) == 0:
-                        continue
-                    new_day = self._note_day(decoded.batch) and first and len(self.files) > 1
-                    first = False
-                    yield Piece(decoded.batch, new_day)
+                with closing(self._decoded_ahead(reader)) as ahead:
+                    for decoded in ahead:
+                        self._note(decoded, report)
+                        if len(decoded.batch.action) == 0:
+                            continue
+                        new_day = self._note_day(decoded.batch) and first and len(self.files) > 1
+                        first = False
+                        yield Piece(decoded.batch, new_day)
                 self._bytes_before += reader.position
                 self._reader = None
         finally:

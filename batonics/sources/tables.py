@@ -6,7 +6,7 @@ has them, and its order of rows.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ FRAME_ROWS = 65_536
 SUFFIXES = (".dbn", ".dbn.zst", ".parquet", ".arrow", ".feather", ".csv")
 
 
-def read_table(path: str | Path, schema: str) -> Iterator[pl.DataFrame]:
+def read_table(path: str | Path, schema: str) -> Generator[pl.DataFrame, None, None]:
     """The rows of a file that holds a vendor schema, in frames.
 
     Raises:

@@ -98,6 +98,22 @@ def test_only_the_symbols_asked_for_are_written(tmp_path: Path) -> None:
     assert store.symbols == ["SIM1", "SIM3"]
 
 
+@pytest.mark.parametrize("form", ["parquet", "csv", "ndjson"])
+def test_times_are_of_the_zone_asked_for(form: str, tmp_path: Path) -> None:
+    out = tmp_path / f"x.{form}"
+    convert(out, "trades", "--tz", "America/Chicago")
+    times = derived("trades")["ts_recv"].dt.convert_time_zone("America/Chicago")
+    if form == "parquet":
+        found = pl.read_parquet(out)["ts_recv"]
+        assert found.to_list() == times.to_list()
+        assert found.dtype == pl.Datetime("ns", "America/Chicago")
+    else:
+        text = pl.read_csv(out) if form == "csv" else pl.read_ndjson(out)
+        assert text["ts_recv"].to_list() == times.dt.strftime("%Y-%m-%dT%H:%M:%S%.9f%:z").to_list()
+        assert text["ts_recv"][0].startswith("2026-01-05T08:30:")
+        assert text["ts_recv"][0].endswith("-06:00")
+
+
 def test_mbp_of_another_depth_has_its_columns(tmp_path: Path) -> None:
     convert(tmp_path / "x.parquet", "mbp-10", "--depth", "3")
     found = pl.read_parquet(tmp_path / "x.parquet")
@@ -135,6 +151,8 @@ def test_standard_output_needs_a_form() -> None:
         (["--schema", "mbo", "--symbols", "SIM9", "--out", "x.csv"], 2, "did you mean SIM"),
         (["--schema", "mbo", "--out", "gone/x.csv"], 4, "cannot be written"),
         (["--schema", "mbo", "--start", "2", "--end", "1", "--out", "x.csv"], 2, "is not before"),
+        (["--schema", "mbo", "--tz", "Mars/Base", "--out", "x.csv"], 2, "no time zone"),
+        (["--schema", "mbo", "--tz", "Asia/Tokyo", "--out", "x.dbn"], 2, "are of UTC"),
         (["--schema", "mbo", "--start", "noon", "--out", "x.csv"], 2, "not a time"),
     ],
 )

@@ -21,6 +21,7 @@ from tests.property.profiles import PROFILES
 from tests.property.tops import engine_tops, naive_tops
 from tests.property.trace import every, rebuilt, restarted, trace
 from tests.streams import random_stream
+from tests.unit.frames import test_consolidated, test_fills, test_orders, test_sampling
 
 PASSED, STILLBORN, KILLED = 0, 3, 4
 PREFIX_BYTES = 8
@@ -44,6 +45,7 @@ def run(clx5: Path | None) -> None:
     _grow()
     _without_outputs()
     _tops()
+    _frames()
     for name in ("snapshots", "top_of_book", "many_books"):
         batch = PROFILES[name](SEED, 2_000)
         whole = trace(batch, []).digest()
@@ -84,6 +86,19 @@ def _tops() -> None:
             wanted = TopsWanted(depth, trades=True)
             ours = engine_tops(pieces(batch, 97), wanted)
             assert ours == naive_tops(batch, depth), f"{name}: tops of depth {depth}"
+
+
+def _frames() -> None:
+    """Tests of what is made of the other kernels, one of each kind."""
+    for profile in ("adversarial", "snapshots"):
+        test_sampling.test_intervals_equal_a_walk_with_the_oracle(profile, 300_000_007)
+        test_sampling.test_windows_of_events_equal_a_walk_with_the_oracle(profile, 3)
+    test_consolidated.test_levels_are_sums_over_all_publishers(1, 3)
+    test_orders.test_lives_are_the_naive_ones(SEED)
+    test_orders.test_lives_in_deep_queues_are_the_naive_ones(1)
+    test_orders.test_positions_are_the_naive_ones(SEED)
+    for seed in (1, 2):
+        test_fills.test_a_random_order_fares_as_the_naive_one_does(seed)
 
 
 def _check_final_book(clx5: Path) -> None:

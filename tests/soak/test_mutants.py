@@ -26,7 +26,7 @@ def near(a: int, b: int) -> bool:
 
 @pytest.mark.mutation
 def test_mutants_are_killed() -> None:
-    results = judge_all(sample(seed=2, count=24))
+    results = judge_all(sample(seed=2, count=16))
     survivors = [result.name for result in results if result.verdict is Verdict.SURVIVED]
     assert rate(results) >= 0.8, survivors
 
@@ -59,8 +59,8 @@ def test_every_mutant_of_a_function_is_made() -> None:
 def test_a_mutant_is_another_program(path: Path) -> None:
     source = path.read_text()
     count = count_mutants(source)
-    changed = [mutant(source, number).source for number in range(0, count, 30)]
-    assert len(set(changed)) == len(changed) > 5
+    changed = [mutant(source, number).source for number in range(0, count, max(1, count // 8))]
+    assert len(set(changed)) == len(changed) >= 8
     for text in changed:
         compile(text, path.name, "exec")
 
