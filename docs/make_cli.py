@@ -18,8 +18,9 @@ def render() -> str:
     parts = [
         "# The command line\n",
         "Made from the commands by `docs/make_cli.py`; a test holds it to them.\n",
-        "Exit codes: 0 done, 2 the call is wrong, 3 the input, 4 the output, 5 the checkpoint,",
-        "130 interrupted. An error is one line on standard error.\n",
+        "Exit codes: 0 done, 1 not proved or not equal (`verify`), 2 the call is wrong, 3 the",
+        "input, 4 the output, 5 the checkpoint, 130 interrupted. An error is one line on standard",
+        "error.\n",
     ]
     for name, command in root.commands.items():
         parts.append(f"## batonics {name}\n\n{command.help}\n")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from batonics.cli.options import Files, Quiet, SkipBad, Symbols, names
+from batonics.cli.options import Files, Quiet, SkipBad, Symbols, keep_inputs, names
 
 if TYPE_CHECKING:
     from batonics.jobs.convert import Request
@@ -68,6 +68,7 @@ def command(
         consolidated=consolidated,
         tz=tz,
     )
+    keep_inputs(files, out)
     rows = _convert(request, out, form, decimal_prices=decimal, quiet=quiet)
     if not quiet:
         typer.echo(f"wrote {rows:,} rows to {out}", err=True)

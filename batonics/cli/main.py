@@ -77,7 +77,8 @@ def run() -> int:  # noqa: PLR0911 - a return for each way to end
     except BatonicsError as error:
         return _fail(str(error), error.exit_code)
     except typer.TyperException as error:
-        return _fail(f"{error.format_message().rstrip('.')}; see --help", error.exit_code)
+        message = " ".join(error.format_message().split()).rstrip(".")
+        return _fail(f"{message}; see --help", error.exit_code)
     except OSError as error:
         # Files' errors have words of their own: what is left is standard output's.
         return _fail(f"<stdout>: cannot be written: {error.strerror}", OutputError.exit_code)

@@ -26,3 +26,21 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but erro
 def names(symbols: str | None) -> tuple[str, ...]:
     """The names of `--symbols`."""
     return tuple(name.strip() for name in symbols.split(",")) if symbols else ()
+
+
+def keep_inputs(files: list[str], *outputs: str | None) -> None:
+    """Refuse an output that would take an input's place.
+
+    Raises:
+        UsageError: which one.
+    """
+    from pathlib import Path
+
+    from batonics.model.errors import UsageError
+
+    for out in outputs:
+        if out is None or out == "-" or not Path(out).is_file():
+            continue
+        for name in files:
+            if name != "-" and Path(name).is_file() and Path(name).samefile(out):
+                raise UsageError(f"{out} is an input: it would be replaced by the output")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from batonics.cli.options import Files, Quiet, SkipBad, Symbols, names
+from batonics.cli.options import Files, Quiet, SkipBad, Symbols, keep_inputs, names
 
 if TYPE_CHECKING:
     from batonics.jobs.reconstruct import Reconstruction
@@ -74,6 +74,7 @@ def command(
         skip_bad=skip_bad,
         checkpoint=checkpoint,
     )
+    keep_inputs(files, out, snapshots)
     with ExitStack() as stack:
         # Outputs are opened first: an unwritable one is found before the work, not after it.
         book_file = stack.enter_context(open_atomic(out)) if out is not None else None

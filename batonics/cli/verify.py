@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from batonics.cli.against import Other, print_comparison, refuse_difference
-from batonics.cli.options import Files, Quiet, SkipBad, Symbols, names
+from batonics.cli.options import Files, Quiet, SkipBad, Symbols, keep_inputs, names
 from batonics.cli.text import printable
 
 BOOKS_MAX = 30
@@ -54,6 +54,7 @@ def command(
         symbols=names(symbols),
         skip_bad=skip_bad,
     )
+    keep_inputs(files, target)
     other = Other.named(against, schema, request)
     with ExitStack() as stack:
         # Opened first: an unwritable one is found before the work, not after it.

@@ -72,6 +72,8 @@ def measures_source(rows: pl.LazyFrame, names: Sequence[str], *, depth: int) -> 
         UsageError: a name is unknown, a k is beyond the depth, a column is missing or has another
             dtype.
     """
+    if not names:
+        raise UsageError("no measure is named; there are mid, spread, ofi, imbalance(5) and others")
     columns = measure_columns(names, depth)
     expected = mbp_schema(depth)
     check_rows(rows.collect_schema(), expected, _reads({*HEAD, *columns}, columns))

@@ -74,7 +74,11 @@ def _time(column: pl.Expr, found: pl.DataType) -> pl.Expr:
     if isinstance(found, pl.Datetime):
         return column.cast(pl.Datetime("ns", found.time_zone)).dt.replace_time_zone("UTC")
     if found == pl.String():
-        return column.str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="ns", time_zone="UTC")
+        is_number = column.str.contains("^[0-9]+$")
+        number = pl.when(is_number).then(column).cast(pl.UInt64)
+        text = pl.when(~is_number).then(column)
+        parsed = text.str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="ns", time_zone="UTC")
+        return pl.coalesce(_time(number, pl.UInt64()), parsed)
     # As a signed word UNDEF_TIMESTAMP reads -1.
     signed = column.reinterpret(signed=True) if found == pl.UInt64() else column.cast(pl.Int64)
     return pl.when(signed != -1).then(signed).cast(TIME)

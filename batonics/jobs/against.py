@@ -8,7 +8,8 @@ on a side, and what differs, is counted by why.
 |-----------------|----------------------------|---------------------------------------------------|
 | no records      | rows of theirs             | the input has no record of that book              |
 | before, after   | rows of theirs, or of ours | outside the span of the other side                |
-| cold            | rows of ours, pairs        | the book began mid-session: a lower bound         |
+| cold            | rows of ours, and pairs    | the book began mid-session: a lower bound; of     |
+|                 | whose levels differ alone  | pairs, only levels and depth can differ by it     |
 | unexplained     | any                        | none of these                                     |
 """
 
@@ -36,6 +37,7 @@ CHUNK_ROWS = 131_072
 """So many rows of each side are compared at once."""
 _BOOK = ["publisher_id", "instrument_id"]
 _PLACE = "place"
+_LEVELS = ("bid_", "ask_", "depth")
 
 
 @dataclass
@@ -66,9 +68,9 @@ class Comparison:
 
     @property
     def agrees(self) -> bool:
-        """Whether there are pairs, if there are rows at all, and nothing is unexplained."""
+        """Whether rows are equal, if there are any at all, and nothing is unexplained."""
         counts = (self.only_ours, self.only_theirs, self.differing)
-        met = self.pairs > 0 or self.ours + self.theirs == 0
+        met = self.equal > 0 or self.ours + self.theirs == 0
         return met and not any(count["unexplained"] for count in counts)
 
     def report(self) -> dict[str, Any]:
@@ -129,13 +131,8 @@ class _Side:
             frame = next(self._frames, None)
             if frame is None:
                 self.ended = True
-            elif frame.height:
-                times = frame[self._index].cast(pl.Int64)
-                latest: Any = times.max()
-                earliest: Any = times.min()
-                self.last_ns = max(self.last_ns, latest or 0)
-                self.first_ns = earliest if self.first_ns is None else self.first_ns
-                self._held.append(frame)
+            else:
+                self._hold(frame)
 
     def take(self, until_ns: int | None) -> pl.DataFrame:
         """The rows before a time; None: all."""
@@ -152,9 +149,18 @@ class _Side:
             frame = next(self._frames, None)
             self.ended = frame is None
             if frame is not None:
-                self.last_ns = max(self.last_ns, int(frame[self._index].cast(pl.Int64).max()))  # type: ignore[arg-type]
-                self._held.append(frame)
+                self._hold(frame)
         return taken
+
+    def _hold(self, frame: pl.DataFrame) -> None:
+        if frame.height == 0:
+            return
+        times = frame[self._index].cast(pl.Int64)
+        latest: Any = times.max()
+        earliest: Any = times.min()
+        self.last_ns = max(self.last_ns, latest or 0)
+        self.first_ns = earliest if self.first_ns is None else self.first_ns
+        self._held.append(frame)
 
 
 class _Books:
@@ -172,13 +178,14 @@ class _Books:
             self.since_ns.setdefault(key, None)
         whole = (batch.action == Action.CLEAR) | (batch.flags & Flag.SNAPSHOT != 0)
         found, first = np.unique(keys[whole], return_index=True)
-        times = batch.ts_recv[whole][first]
+        times = np.minimum(batch.ts_recv[whole][first], np.uint64(2**63 - 1))
         for key, time in zip(found.tolist(), times.tolist(), strict=True):
             if self.since_ns[key] is None:
                 self.since_ns[key] = time
-        if self.first_ns is None:
-            self.first_ns = int(batch.ts_recv[0])
-        self.last_ns = max(self.last_ns, int(batch.ts_recv.max()))
+        known = batch.ts_recv[batch.ts_recv < 2**63]
+        if len(known):
+            self.first_ns = int(known[0]) if self.first_ns is None else self.first_ns
+            self.last_ns = max(self.last_ns, int(known.max()))
 
     def cold(self, keys: NDArray[np.int64], times: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which rows are of a book that was not known whole at their time."""
@@ -203,7 +210,7 @@ class _Differ:
             self._left_over(theirs, result.only_theirs, "theirs", sides[0])
             return
         ours, theirs = self._placed(ours), self._placed(theirs)
-        key = self._key(ours, theirs)
+        key = self._key(ours)
         marked = ours.with_row_index("our_row"), theirs.with_row_index("their_row")
         pairs = (
             marked[0]
@@ -220,10 +227,10 @@ class _Differ:
             alone = rows.filter(~pl.col(rows.columns[0]).is_in(paired.implode()))
             self._left_over(alone, count, side, other)
 
-    def _key(self, ours: pl.DataFrame, theirs: pl.DataFrame) -> list[str]:
+    def _key(self, ours: pl.DataFrame) -> list[str]:
         """The columns by which rows are paired."""
         names = [self._index, *_BOOK, "sequence", _PLACE]
-        return [name for name in names if name in ours.columns and name in theirs.columns]
+        return [name for name in names if name in ours.columns]
 
     def _placed(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The rows with their place among those of the same book and event."""
@@ -243,7 +250,10 @@ class _Differ:
         strange = differs.arg_true()
         if len(strange) == 0:
             return
-        cold = self._cold(ours[strange])
+        # Levels that were there before the records began can be missing; nothing else can differ.
+        firm = [name for name in names if not name.startswith(_LEVELS)]
+        of_levels = ~unequal.select(pl.any_horizontal(firm)).to_series().gather(strange).to_numpy()
+        cold = self._cold(ours[strange]) & of_levels
         result.differing.update(np.where(cold, "cold", "unexplained").tolist())
         for row in strange.gather(np.flatnonzero(~cold)).head(self._examples_left()).to_list():
             columns = [name for name in names if unequal[name][row]]

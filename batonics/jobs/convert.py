@@ -11,8 +11,6 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from batonics.codec.metadata import SCHEMA_NAMES, Metadata, SymbolMapping
 from batonics.frames.derive import INDEX, check_schema, columns_of, derive
 from batonics.frames.scan import scan_batches
@@ -20,8 +18,8 @@ from batonics.frames.source import pulled
 from batonics.frames.symbols import SymbolTable
 from batonics.jobs.selection import Selection
 from batonics.model.errors import UsageError
-from batonics.model.mbo import UNDEF_TIMESTAMP, MboBatch, take_batch
-from batonics.model.times import format_time
+from batonics.model.mbo import Flag, MboBatch
+from batonics.model.times import NS_PER_DAY, format_time
 from batonics.sources.stream import MboStream, read_metadata
 
 if TYPE_CHECKING:
@@ -41,7 +39,8 @@ class Request:
         schema: one of `frames.derive.SCHEMAS`.
         depth: levels of each side of mbp-10, if not 10.
         symbols: only these names (or instrument ids); empty: all.
-        start_ns, end_ns: only rows whose index timestamp is in `[start_ns, end_ns)`.
+        start_ns, end_ns: only rows whose index timestamp is in `[start_ns, end_ns)`. Books and
+            intervals are those of all records, before and after.
         skip_bad: count and skip bad records where the framing survives.
         consolidated: the levels are an instrument's over all its publishers.
         tz: the time zone of times, such as America/Chicago.
@@ -133,7 +132,9 @@ class Conversion:
         index = pl.col(INDEX[request.schema])
         for bound, keeps in ((request.start_ns, index.ge), (request.end_ns, index.lt)):
             if bound is not None:
-                rows = rows.filter(keeps(pl.lit(bound).cast(pl.Datetime("ns", "UTC"))))
+                # Frames' times end there.
+                bound_ns = min(bound, 2**63 - 1)
+                rows = rows.filter(keeps(pl.lit(bound_ns).cast(pl.Datetime("ns", "UTC"))))
         for frame in pulled(rows, columns_of(request.schema, request.depth)):
             self.rows += frame.height
             named = self._named(frame) if symbol else frame
@@ -147,24 +148,25 @@ class Conversion:
         with closing(self.stream.pieces()) as pieces:
             for piece in pieces:
                 self._selection.check()
-                batch, ended = self._before_end(self._selection.rows(piece.batch))
+                batch = self._selection.rows(piece.batch)
                 if len(batch.action):
                     if self.seen is not None:
                         self.seen(batch)
                     yield batch
                 if self.progress is not None:
                     self.progress(self.stream)
-                if ended:
+                if self._is_past_end(piece.batch):
                     break
         self._selection.check(ended=True)
 
-    def _before_end(self, batch: MboBatch) -> tuple[MboBatch, bool]:
-        """The rows before the end, and whether nothing more will come before it."""
+    def _is_past_end(self, batch: MboBatch) -> bool:
+        """Whether no row before the end can come any more: the longest interval is over."""
         end_ns = self.request.end_ns
-        if end_ns is None or len(batch.action) == 0:
-            return batch, False
-        before = (batch.ts_recv < np.uint64(end_ns)) | (batch.ts_recv == UNDEF_TIMESTAMP)
-        return (batch, False) if before.all() else (take_batch(batch, before), not before.any())
+        if end_ns is None:
+            return False
+        trusted = batch.flags & (Flag.BAD_TS_RECV | Flag.SNAPSHOT) != Flag.BAD_TS_RECV
+        times = batch.ts_recv[trusted]
+        return len(times) > 0 and int(times.min()) >= end_ns + 2 * NS_PER_DAY
 
     def _named(self, frame: pl.DataFrame) -> pl.DataFrame:
         import polars as pl

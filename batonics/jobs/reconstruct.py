@@ -194,6 +194,7 @@ def reconstruct(
     from batonics.frames.books import Books
 
     names = [paths] if isinstance(paths, (str, Path)) else paths
+    symbols = [symbols] if isinstance(symbols, str) else symbols
     request = Request(
         paths=tuple(str(path) for path in names),
         symbols=tuple(symbols),

@@ -49,7 +49,7 @@ def write_snapshots(
         every: `event`, a number of events, or a duration.
         depth: levels a side.
     """
-    pieces = fold_pieces(run.batches(), engine=run.engine)
+    pieces = fold_pieces(run.batches(), deltas=True, engine=run.engine)
     frames = depth_frames(pieces, _windows(every), depth, fill=False)
     named = (_named(frame, run.symbols) for frame in frames)
     if path.endswith(".parquet"):

@@ -29,7 +29,7 @@ from batonics.model.mbo import UNDEF_TIMESTAMP, MboBatch, copy_batch, empty_batc
 from batonics.model.symbols import MappingInterval, SymbolMap
 from batonics.model.times import NS_PER_DAY
 from batonics.sources.ahead import read_ahead
-from batonics.sources.chunks import CHUNKS_AHEAD_MAX, ChunkReader
+from batonics.sources.chunks import CHUNKS_AHEAD_MAX, STDIN, ChunkReader
 
 BATCH_ROWS = 32_768
 """Rows of a batch: its columns and the fold's outputs stay in the second-level cache."""
@@ -252,6 +252,8 @@ def read_metadata(path: str | Path) -> Metadata | None:
     Raises:
         InputError: it cannot be read; DamagedInputError: its metadata is damaged or cut.
     """
+    if str(path) == STDIN:  # also where it is a file: what is read of it is gone
+        return None
     reader = ChunkReader(path)
     try:
         if reader.size is None:

@@ -34,15 +34,14 @@ def read_table(path: str | Path, schema: str) -> Generator[pl.DataFrame, None, N
     if name.endswith((".dbn", ".dbn.zst")):
         yield from _read_dbn(path, schema)
         return
-    if not name.endswith(SUFFIXES):
-        raise InputError(f"{name}: the name must end in one of {' '.join(SUFFIXES)}")
-    if not Path(path).is_file():
-        raise InputError(f"{name}: cannot be opened: no such file")
     try:
-        for frame in _lazy(name).collect_batches(lazy=True, maintain_order=True):
+        rows = _lazy(name)
+        _check_key(rows.collect_schema(), schema)
+        for frame in rows.collect_batches(lazy=True, maintain_order=True):
             yield normalised(frame, schema)
     except InputError as error:
-        raise InputError(f"{name}: {error}") from None
+        named = str(error).startswith(name)
+        raise error if named else InputError(f"{name}: {error}") from None
     except (pl.exceptions.PolarsError, OSError) as error:
         raise InputError(f"{name}: cannot be read: {str(error).splitlines()[0]}") from None
 
@@ -59,25 +58,48 @@ def schema_of(path: str | Path) -> str:
         schema = schema_name(metadata.schema) if metadata is not None else "not told"
     else:
         try:
-            columns = set(_lazy(name).collect_schema())
+            schema = _told(set(_lazy(name).collect_schema()))
         except (pl.exceptions.PolarsError, OSError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"{name}: cannot be read: {reason}") from None
-        schema = next((schema for column, schema in _TELLING.items() if column in columns), "none")
     if schema not in VENDOR_SCHEMAS:
-        raise InputError(f"{name}: its schema is {schema}; name one of {', '.join(VENDOR_SCHEMAS)}")
+        raise InputError(
+            f"{name}: its schema is {schema}; say it with --schema: {', '.join(VENDOR_SCHEMAS)}"
+        )
     return schema
 
 
-_TELLING = {"bid_px_09": "mbp-10", "depth": "mbp-1", "order_id": "mbo"}
-"""The first of these columns that is there tells the schema, where nothing else does."""
+def _told(columns: set[str]) -> str:
+    """The schema that columns tell."""
+    if "bid_px_09" in columns and "bid_px_10" not in columns:
+        return "mbp-10"
+    if "order_id" in columns:
+        return "mbo"
+    return "trades" if "depth" in columns and "bid_px_00" not in columns else "not told"
+
+
+def _check_key(found: pl.Schema, schema: str) -> None:
+    """Refuse a file without what its rows are known by, and without levels where it must have some.
+
+    Raises:
+        InputError: which column is missing.
+    """
+    needed = ("ts_recv", "ts_event", "publisher_id", "instrument_id", "sequence", "bid_px_00")
+    for name in needed:
+        if name in VENDOR_SCHEMAS[schema] and name not in found:
+            raise InputError(f"column {name} of schema {schema} is missing")
 
 
 def _lazy(name: str) -> pl.LazyFrame:
+    if not name.endswith(SUFFIXES):
+        raise InputError(f"{name}: the name must end in one of {' '.join(SUFFIXES)}")
+    if not Path(name).is_file():
+        raise InputError(f"{name}: cannot be opened: no such file")
     if name.endswith(".csv"):
         # As text: a price is not to become a float on its way.
-        return pl.scan_csv(name, infer_schema=False)
-    return pl.scan_parquet(name) if name.endswith(".parquet") else pl.scan_ipc(name)
+        return pl.scan_csv(name, infer_schema=False, glob=False)
+    scan = pl.scan_parquet if name.endswith(".parquet") else pl.scan_ipc
+    return scan(name, glob=False)
 
 
 def _read_dbn(path: str | Path, schema: str) -> Generator[pl.DataFrame, None, None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import subprocess
 from pathlib import Path
 
 import databento
@@ -13,7 +14,7 @@ from polars.testing import assert_frame_equal
 import batonics
 from batonics.frames.derive import SCHEMAS, derive
 from batonics.frames.vendor import VENDOR_SCHEMAS
-from tests.integration.command import SAMPLE, complaint, here
+from tests.integration.command import SAMPLE, SCRIPT, complaint, environment, here
 from tests.integration.command import batonics as run
 from tests.integration.files import DAY_NS, SMALL, adds, encode, metadata, names
 
@@ -185,3 +186,43 @@ def test_several_files_are_one_stream(tmp_path: Path) -> None:
     found = pl.read_parquet(out)
     # The second file's orders stand with those of the first: 100 is the best price of both books.
     assert found["bid_ct_00"][-1] > 2
+
+
+def test_rows_before_the_end_are_those_of_all_records(tmp_path: Path) -> None:
+    # An end in the middle of a bar leaves the bar whole.
+    bars = derived("ohlcv-1s")
+    middle = bars["ts_event"].unique().sort()[20]
+    end = int(bars.filter(ts_event=middle)["ts_event"].cast(pl.Int64)[0]) + 500_000_000
+    convert(tmp_path / "x.parquet", "ohlcv-1s", "--end", str(end))
+    found = pl.read_parquet(tmp_path / "x.parquet")
+    assert_frame_equal(found, bars.filter(pl.col("ts_event").cast(pl.Int64) < end))
+
+
+def test_a_redirected_file_is_read_from_its_beginning(tmp_path: Path) -> None:
+    source, out = tmp_path / "x.dbn", tmp_path / "y.dbn"
+    source.write_bytes(SMALL)
+    with source.open("rb") as file:
+        command = [*SCRIPT, "convert", "-", "--schema", "mbo", "--out", str(out), "-q"]
+        subprocess.run(command, stdin=file, env=environment(), check=True)
+    store = databento.DBNStore.from_bytes(io.BytesIO(out.read_bytes()))
+    assert len(store.to_ndarray()) == 20
+
+
+@pytest.mark.parametrize("bound", ["9300000000000000000", str(2**64 - 2)])
+def test_bounds_beyond_the_times_of_frames_are_taken(bound: str, tmp_path: Path) -> None:
+    out = tmp_path / "x.parquet"
+    convert(out, "mbp-1", "--start", bound)
+    assert pl.read_parquet(out).height == 0
+    convert(out, "mbp-1", "--end", bound)
+    assert pl.read_parquet(out).height == derived("mbp-1").height
+
+
+@pytest.mark.parametrize(
+    "command", [("convert", "--schema", "trades", "--out"), ("reconstruct", "--out")]
+)
+def test_an_input_is_not_replaced_by_the_output(command: tuple[str, ...], tmp_path: Path) -> None:
+    source = tmp_path / "x.dbn"
+    source.write_bytes(SMALL)
+    words = complaint(here(*command, source, source, "-q"), 2)
+    assert "is an input" in words
+    assert source.read_bytes() == SMALL

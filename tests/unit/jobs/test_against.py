@@ -97,17 +97,6 @@ def test_rows_outside_the_other_sides_span_are_explained(tmp_path: Path) -> None
     assert set(found.only_ours) == {"before", "after"}
 
 
-def test_a_cold_book_explains_what_differs(tmp_path: Path) -> None:
-    # All adds, no R and no snapshot: what was there before is not known.
-    source = tmp_path / "cold.dbn"
-    source.write_bytes(SMALL)
-    rows = converted(tmp_path / "x.parquet", "mbp-1", source)
-    rows.with_columns(bid_sz_00=pl.col("bid_sz_00") + 1).write_parquet(tmp_path / "y.parquet")
-    found = compared(source, "mbp-1", tmp_path / "y.parquet")
-    assert found.agrees
-    assert found.differing == {"cold": found.pairs}
-
-
 def test_a_book_that_the_records_lack_is_explained(tmp_path: Path) -> None:
     rows = converted(tmp_path / "x.parquet", "mbp-1")
     other = rows[1_000:1_001].with_columns(instrument_id=pl.lit(99_999, pl.UInt32))
