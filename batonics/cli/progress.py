@@ -73,7 +73,9 @@ def _announce_compilation(console: Console, *, quiet: bool) -> None:
     def announce(_: str) -> None:
         nonlocal said
         if not said and not quiet:
-            console.print("compiling kernels for this machine, once (about 10 s) ...")
+            console.print(
+                "compiling kernels for this machine, the first time they are used (some seconds) ..."
+            )
         said = True
 
     native.on_compile(announce)

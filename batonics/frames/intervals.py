@@ -1,7 +1,7 @@
 """The best bid and offer at the ends of intervals, as the vendor's bbo-1s and bbo-1m.
 
-The rule here: time is the stream's (`clock.py`). So intervals follow one upon the other, only the
-latest is open, and rows come sorted by time as in the vendor's files.
+The rule here: time is the stream's (`clock.py`), as rows of mbp-1 tell it. So intervals follow one
+upon the other, only the latest is open, and rows come sorted by time as in the vendor's files.
 
 An interval is `(T - length, T]`, T a multiple of the length since the epoch. A book has a row for
 each in which it traded or its best bid or offer changed:

@@ -251,7 +251,8 @@ class MboNamespace:
         """The best `n` levels of each side: a row for each window of each book.
 
         The fold answers only at the windows' ends. `reconstruct --snapshots` derives the same rows
-        from level deltas by Polars expressions; where `ts_recv` never falls, the two are equal.
+        from level deltas by Polars expressions; where `ts_recv` never falls, and snapshots end with
+        F_LAST, the two are equal.
 
         Args:
             n: levels a side.

@@ -72,7 +72,9 @@ def _normal(name: str, found: pl.DataType, wanted: pl.DataType) -> pl.Expr:
 
 def _time(column: pl.Expr, found: pl.DataType) -> pl.Expr:
     if isinstance(found, pl.Datetime):
-        return column.cast(pl.Datetime("ns", found.time_zone)).dt.replace_time_zone("UTC")
+        exact = column.cast(pl.Datetime("ns", found.time_zone)).dt
+        zoned = found.time_zone is not None
+        return exact.convert_time_zone("UTC") if zoned else exact.replace_time_zone("UTC")
     if found == pl.String():
         is_number = column.str.contains("^[0-9]+$")
         number = pl.when(is_number).then(column).cast(pl.UInt64)
@@ -85,9 +87,13 @@ def _time(column: pl.Expr, found: pl.DataType) -> pl.Expr:
 
 
 def _price(text: pl.Expr) -> pl.Expr:
-    """Decimal text, or an integer of 1e-9 where there is no point."""
-    whole, fraction = (text.str.splitn(".", 2).struct[f"field_{place}"] for place in (0, 1))
-    units = whole.cast(pl.Int64)
-    parts = fraction.str.pad_end(_DECIMALS, "0").cast(pl.Int64)
+    """Decimal text, or an integer of 1e-9 where there is no point; what is neither is refused."""
+    is_decimal = text.str.contains(r"^-?\d+\.\d{1,9}0*$")
+    parts = pl.when(is_decimal).then(text).str.splitn(".", 2)
+    whole, fraction = (parts.struct[f"field_{place}"] for place in (0, 1))
+    # Wide enough for any ten digits: what does not fit at the end is refused by the last cast.
+    units = whole.cast(pl.Int64).cast(pl.Int128) * PRICE_SCALE
+    rest = fraction.str.slice(0, _DECIMALS).str.pad_end(_DECIMALS, "0").cast(pl.Int128)
     sign = pl.when(whole.str.starts_with("-")).then(-1).otherwise(1)
-    return pl.when(fraction.is_null()).then(units).otherwise(units * PRICE_SCALE + sign * parts)
+    integer = pl.when(~is_decimal).then(text).cast(pl.Int64)
+    return pl.coalesce(integer, (units + sign * rest).cast(pl.Int64))

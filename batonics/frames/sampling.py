@@ -1,7 +1,9 @@
 """Depth at the ends of windows, read off the fold's own ladder: the quick way.
 
 The rule here: a row is a window of a book in which an event of the book ended, and the book as it
-was after the last of them. `snapshots.py` derives the same from level deltas, without the ladder.
+was after the last of them. `snapshots.py` derives it from level deltas, without the ladder, with
+each book's own time; where `ts_recv` never falls and snapshots end with F_LAST, the rows are equal.
+An event that only its successor ends (rule 14) is in the window of the successor here.
 
 | windows       | end                                 | rows come                              |
 |---------------|-------------------------------------|----------------------------------------|

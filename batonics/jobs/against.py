@@ -104,7 +104,7 @@ def compare(conversion: Conversion, path: str) -> Comparison:
         closing(read_table(path, schema)) as their_frames,
     ):
         ours, theirs = (_Side(frames, INDEX[schema]) for frames in (our_frames, their_frames))
-        while not (ours.ended and theirs.ended):
+        while ours.has_more or theirs.has_more:
             ours.fill()
             theirs.fill()
             # Up to here both sides have all they have.
@@ -125,6 +125,11 @@ class _Side:
         self._index = index
         self._held: list[pl.DataFrame] = []
 
+    @property
+    def has_more(self) -> bool:
+        """Whether rows are left to take."""
+        return not self.ended or bool(self._held)
+
     def fill(self) -> None:
         """Have a chunk, or all that is left."""
         while not self.ended and sum(frame.height for frame in self._held) < CHUNK_ROWS:
@@ -143,9 +148,10 @@ class _Side:
             self._held = []
             return rows
         before = pl.col(self._index).cast(pl.Int64).fill_null(0) < until_ns
-        taken, self._held = rows.filter(before), [rows.filter(~before)]
+        taken, rest = rows.filter(before), rows.filter(~before)
+        self._held = [rest] if rest.height else []
         # A chunk all of one time cannot be cut: more must come.
-        if taken.is_empty() and not self.ended:
+        if taken.is_empty() and not self.ended and until_ns == self.last_ns:
             frame = next(self._frames, None)
             self.ended = frame is None
             if frame is not None:

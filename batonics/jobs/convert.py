@@ -183,6 +183,8 @@ def _check_time_zone(tz: str) -> None:
     """UsageError if there is no such time zone."""
     import polars as pl
 
+    if tz in ("", "*"):  # which Polars takes for something else
+        raise UsageError(f"no time zone {tz!r} (expected such as America/Chicago)")
     try:
         pl.Series([0]).cast(pl.Datetime("ns", UTC)).dt.convert_time_zone(tz)
     except pl.exceptions.PolarsError:

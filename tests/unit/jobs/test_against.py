@@ -129,3 +129,26 @@ def test_prices_that_are_floats_are_refused(tmp_path: Path) -> None:
     rows.with_columns(price=pl.col("price") / 1e9).write_parquet(tmp_path / "y.parquet")
     with pytest.raises(InputError, match="column price is of floats"):
         compared(SAMPLE, "trades", tmp_path / "y.parquet")
+
+
+def test_rows_of_one_time_alone_are_compared_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = converted(tmp_path / "x.parquet", "mbp-1").tail(3)
+    same = rows.with_columns(ts_recv=rows["ts_recv"][0])
+    (tmp_path / "one.dbn").write_bytes(SMALL)
+    pl.concat([same] * 3).write_parquet(tmp_path / "y.parquet")
+    monkeypatch.setattr(against, "CHUNK_ROWS", 2)
+    found = compared(tmp_path / "one.dbn", "mbp-1", tmp_path / "y.parquet")
+    assert found.theirs == 9
+    assert found.ours > 0
+    assert not found.agrees
+
+
+def test_what_was_written_in_another_zone_agrees(tmp_path: Path) -> None:
+    theirs = tmp_path / "x.parquet"
+    command = ("convert", SAMPLE, "--schema", "mbp-1", "--tz", "Asia/Tokyo", "--out", theirs)
+    assert here(*command, "-q").code == 0
+    found = compared(SAMPLE, "mbp-1", theirs)
+    assert found.agrees
+    assert found.equal == found.theirs > 0
