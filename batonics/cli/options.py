@@ -5,6 +5,7 @@ The rule here: an option means the same in every command that has it.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -39,8 +40,8 @@ def keep_inputs(files: list[str], *outputs: str | None) -> None:
     from batonics.model.errors import UsageError
 
     for out in outputs:
-        if out is None or out == "-" or not Path(out).is_file():
-            continue
         for name in files:
-            if name != "-" and Path(name).is_file() and Path(name).samefile(out):
-                raise UsageError(f"{out} is an input: it would be replaced by the output")
+            # What is not there, or has no such name, is for whoever opens it to say.
+            with suppress(OSError):
+                if "-" not in (out, name) and out is not None and Path(name).samefile(out):
+                    raise UsageError(f"{out} is an input: it would be replaced by the output")

@@ -74,7 +74,7 @@ def _announce_compilation(console: Console, *, quiet: bool) -> None:
         nonlocal said
         if not said and not quiet:
             console.print(
-                "compiling kernels for this machine, the first time they are used (some seconds) ..."
+                "compiling kernels for this machine, as they are first used (some seconds) ..."
             )
         said = True
 

@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from io import BytesIO, StringIO
@@ -32,6 +31,7 @@ from batonics.sinks.atomic import STDOUT
 from batonics.sinks.tables import FORMS, form_of, open_table
 from batonics.sinks.text import is_price, price_texts
 from tests.integration.files import names
+from tests.threads import ours
 from tests.unit.sinks.vendor_frames import METADATA, frame_of, random_frame
 
 OLD = b"what was there"
@@ -43,9 +43,9 @@ READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
 
 @pytest.fixture(autouse=True)
 def no_thread_is_left() -> Iterator[None]:
-    before = threading.active_count()
+    before = ours()
     yield
-    assert threading.active_count() == before
+    assert set(ours()) <= set(before)
 
 
 def write(path: Path | str, *frames: pl.DataFrame, **settings: Any) -> None:
