@@ -37,6 +37,7 @@ from batonics.book.state import (
     empty_levels,
     empty_orders,
     new_state,
+    read_only,
 )
 from batonics.model.mbo import UNDEF_TIMESTAMP, MboBatch, empty_batch, take_batch
 
@@ -179,8 +180,7 @@ class BookEngine:
         """
         if self._tops is not None:
             self._note()
-        # One signature whether a column may be written to or not: one compilation.
-        events = Events._make(_read_only(getattr(batch, name)) for name in Events._fields)
+        events = Events._make(read_only(getattr(batch, name)) for name in Events._fields)
         rows = len(events.action)
         totals = self.state.totals
         totals[Total.DELTAS] = totals[Total.TOPS] = totals[Total.BOUND] = 0
@@ -473,12 +473,6 @@ class BookEngine:
         floors = self.state.books[ladders + Ladder.FLOOR]
         alive: NDArray[np.int64] = slots[words[slots + Order.PRIORITY] >= floors]
         return alive
-
-
-def _read_only(column: NDArray[Any]) -> NDArray[Any]:
-    view = np.ascontiguousarray(column).view()
-    view.flags.writeable = False
-    return view
 
 
 def _grown(array: NDArray[np.int64], length: int, fill: int) -> NDArray[np.int64]:

@@ -5,7 +5,7 @@ One rule: whatever the sizes of the batches, the same records give the same rows
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ from batonics.book.queue_kernels import (
     QueueTotal,
     Rows,
 )
-from batonics.book.state import aligned_zeros
+from batonics.book.state import aligned_zeros, read_only
 from batonics.model.mbo import MboBatch
 
 
@@ -81,11 +81,11 @@ class OrderQueues:
         totals = self._queues.totals
         totals[[QueueTotal.LIVES, QueueTotal.POSITIONS, QueueTotal.CHANGES]] = 0
         events = QueueEvents(
-            ts_event=_read_only(batch.ts_event.view(np.int64)),
-            ts_recv=_read_only(batch.ts_recv.view(np.int64)),
-            deltas=_read_only(deltas.reshape(-1)),
-            book_index=_read_only(engine.state.book_index),
-            **{name: _read_only(getattr(batch, name)) for name in _COLUMNS},
+            ts_event=read_only(batch.ts_event.view(np.int64)),
+            ts_recv=read_only(batch.ts_recv.view(np.int64)),
+            deltas=read_only(deltas.reshape(-1)),
+            book_index=read_only(engine.state.book_index),
+            **{name: read_only(getattr(batch, name)) for name in _COLUMNS},
         )
         queue_kernels.fold_queues(events, self._queues, self._rows)
         rows = self._rows
@@ -139,13 +139,6 @@ class OrderQueues:
 
 
 _COLUMNS = [name for name in QueueEvents._fields if name in MboBatch._fields and name[:3] != "ts_"]
-
-
-def _read_only(column: NDArray[Any]) -> NDArray[Any]:
-    # One signature whether a column may be written to or not: one compilation.
-    view = np.ascontiguousarray(column).view()
-    view.flags.writeable = False
-    return view
 
 
 def _taken(buffer: NDArray[np.int64], words: int, count: int) -> NDArray[np.int64]:

@@ -24,7 +24,7 @@ All words are int64; indices into the arrays are in words.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -246,6 +246,16 @@ def aligned_zeros(words: int) -> NDArray[np.int64]:
     buffer = np.zeros(words + 8, np.int64)
     skip = (-buffer.ctypes.data // 8) % 8
     return buffer[skip : skip + words]
+
+
+def read_only(column: NDArray[Any]) -> NDArray[Any]:
+    """The column, contiguous, not to be written to.
+
+    Kernels then have one signature whether it could be written to or not: one compilation.
+    """
+    view = np.ascontiguousarray(column).view()
+    view.flags.writeable = False
+    return view
 
 
 def empty_orders(slots: int) -> NDArray[np.int64]:

@@ -30,6 +30,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from batonics.book.state import read_only
 from batonics.frames.bar_kernels import BAR_WORDS, Bar, By, Clock, Rule, Tape, fold_trades
 from batonics.frames.schema import SIDE, TIME, check_columns
 from batonics.frames.source import Wanted, frame_source
@@ -324,7 +325,7 @@ def _tape(frame: pl.DataFrame) -> tuple[Tape, NDArray[np.int64]]:
         ts_recv=columns["ts_recv"],
         flags=columns["flags"],
         is_trade=columns["action"],
-        side=_read_only(_SIDE_CODES.take(columns["side"])),
+        side=read_only(_SIDE_CODES.take(columns["side"])),
         price=columns["price"],
         size=columns["size"],
     )
@@ -336,11 +337,4 @@ def _arrays(frame: pl.DataFrame) -> dict[str, NDArray[Any]]:
     for column in physical.iter_columns():
         if nulls := column.null_count():
             raise UsageError(f"column {column.name} holds {nulls} nulls, which mean nothing")
-    return {column.name: _read_only(column.to_numpy()) for column in physical.iter_columns()}
-
-
-def _read_only(array: NDArray[Any]) -> NDArray[Any]:
-    # One signature whether a column may be written to or not: one compilation.
-    view = array.view()
-    view.flags.writeable = False
-    return view
+    return {column.name: read_only(column.to_numpy()) for column in physical.iter_columns()}

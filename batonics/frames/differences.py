@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from batonics.book.engine import BookEngine
-from batonics.book.state import ROW, Book
+from batonics.frames.folding import book_keys
 from batonics.frames.witness import Witness
 
 LEVEL, LEVEL_VALUES = ["key", "side", "price"], ["size", "count"]
@@ -77,18 +75,13 @@ def engine_orders(engine: BookEngine) -> pl.DataFrame:
 def engine_books(engine: BookEngine) -> pl.DataFrame:
     """A row a book: key, status."""
     statuses = [status.name.lower() for status in engine.statuses()]
-    return pl.DataFrame({"key": book_keys(engine), "status": statuses}, strict=False)
+    return pl.DataFrame({"key": book_keys(engine).copy(), "status": statuses}, strict=False)
 
 
 def witness_orders(witness: Witness) -> pl.DataFrame:
     """A row a live order, as `engine_orders`."""
     orders = witness.orders().sort("key", "side", "price", "queued")
     return orders.drop("queued").with_columns(_position(orders))
-
-
-def book_keys(engine: BookEngine) -> NDArray[np.int64]:
-    """publisher_id << 32 | instrument_id of each book."""
-    return engine.state.books[Book.KEY :: ROW][: engine.book_count].copy()
 
 
 def _position(sorted_orders: pl.DataFrame) -> pl.Series:

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from batonics.book import top_kernels
 from batonics.book.engine import BookEngine, Folded, TopsWanted
 from batonics.book.state import Top
+from batonics.frames.depth import wide_columns
 from batonics.frames.schema import to_frame
 from batonics.frames.vendor import RTYPES, mbp_schema
 from batonics.model.mbo import UNDEF_PRICE, Action, Flag, MboBatch, Side, slice_batch
@@ -38,8 +39,6 @@ SIDE_PUBLISHERS = (1,)
 """GLBX.MDP3: the vendor's MBP has the side of A, C and M there, and N with XNAS.ITCH, DBEQ.BASIC,
 IFEU.IMPACT and NDEX.IMPACT, as its files show."""
 
-_RTYPES = {1: RTYPES["mbp-1"], 10: RTYPES["mbp-10"]}
-"""Of other depths the vendor has none: theirs is that of mbp-10."""
 _DESCRIBED = [name for name in mbp_schema(1) if name in MboBatch._fields]
 
 
@@ -71,7 +70,8 @@ def tops_frame(tops: NDArray[np.int64], described: MboBatch, depth: int) -> pl.D
     """The frame of `mbp_schema(depth)` of tops and the records that describe them."""
     head = to_frame(described._replace(side=_sides(described)), _DESCRIBED)
     columns = {series.name: series for series in head.get_columns()}
-    rtype = _RTYPES.get(depth, RTYPES["mbp-10"])
+    # Of other depths the vendor has none: theirs is that of mbp-10.
+    rtype = RTYPES["mbp-1" if depth == 1 else "mbp-10"]
     columns["rtype"] = pl.Series(np.full(head.height, rtype, np.uint8))
     columns["depth"] = pl.Series(tops[:, Top.DEPTH].astype(np.uint8))
     columns |= level_series(tops, depth)
@@ -102,7 +102,7 @@ def level_series(
     )
     absent = (prices == UNDEF_PRICE).any(axis=1)
     rows: dict[str, pl.Series] = {}
-    names = iter(list(mbp_schema(depth))[-6 * depth :])
+    names = iter(wide_columns(depth))
     for level in range(depth):
         for side in range(2):
             row = 2 * level + side

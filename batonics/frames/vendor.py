@@ -13,7 +13,7 @@ import polars as pl
 from polars._typing import PolarsDataType
 
 from batonics.frames.depth import wide_columns
-from batonics.frames.schema import ACTION, SIDE, TIME
+from batonics.frames.schema import ACTION, MBO_SCHEMA, SIDE, TIME
 
 RTYPES = {
     "mbo": 0xA0,
@@ -62,21 +62,7 @@ def mbp_schema(depth: int) -> pl.Schema:
 
 
 TRADES_SCHEMA = pl.Schema(_TRADE)
-MBO_FILE_SCHEMA = pl.Schema(
-    {
-        **_TIMES,
-        **_KEY,
-        "action": ACTION,
-        "side": SIDE,
-        "price": pl.Int64,
-        "size": pl.UInt32,
-        "channel_id": pl.UInt8,
-        "order_id": pl.UInt64,
-        "flags": pl.UInt8,
-        "ts_in_delta": pl.Int32,
-        "sequence": pl.UInt32,
-    }
-)
+MBO_FILE_SCHEMA = pl.Schema({**_TIMES, **_KEY, **MBO_SCHEMA})
 """MBO as the vendor's files have it: `MBO_SCHEMA` and the rtype."""
 BBO_INTERVAL_SCHEMA = pl.Schema(
     {

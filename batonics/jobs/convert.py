@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from batonics.codec.metadata import SCHEMA_NAMES, Metadata, SymbolMapping
 from batonics.frames.derive import INDEX, check_schema, columns_of, derive
-from batonics.frames.scan import scan_batches
+from batonics.frames.scan import SYMBOL, scan_batches
 from batonics.frames.source import pulled
 from batonics.frames.symbols import SymbolTable
 from batonics.jobs.selection import Selection
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     import polars as pl
 
 Progress = Callable[[MboStream], None]
-SYMBOL = "symbol"
 UTC = "UTC"
 
 

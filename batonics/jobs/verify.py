@@ -31,14 +31,13 @@ from batonics.frames.differences import (
     ORDER,
     ORDER_VALUES,
     OTHER,
-    book_keys,
     differences,
     engine_books,
     engine_levels,
     engine_orders,
     witness_orders,
 )
-from batonics.frames.folding import Piece, fold_pieces
+from batonics.frames.folding import Piece, book_keys, fold_pieces
 from batonics.frames.witness import Witness
 from batonics.jobs.reasons import explained, status_reason
 from batonics.jobs.record_windows import Every, RecordWindows
