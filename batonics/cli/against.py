@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from batonics.cli.text import printable
+from batonics.cli.text import plain_console, printable
 
 if TYPE_CHECKING:
     from batonics.jobs.verify import Request
@@ -76,10 +76,9 @@ class Other:
 
 def print_comparison(report: dict[str, Any]) -> None:
     """A table of rows, and the first differences."""
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
+    console = plain_console()
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column(f"{report['schema']} against {printable(report['file'])}")
     table.add_column("rows", justify="right")

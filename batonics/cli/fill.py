@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from batonics.cli.options import Files, Quiet, SkipBad
-from batonics.cli.text import printable
+from batonics.cli.text import plain_console, printable
 
 FILLS_MAX = 20
 """Fills shown; the rest is counted."""
@@ -78,10 +78,9 @@ def command(
 
 
 def _print(report: dict[str, Any], side: OrderSide) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
+    console = plain_console()
     name = printable(report["symbol"] or f"#{report['instrument_id']}")
     console.print(
         f"{side.value} {report['size']:,} {name} at {report['price']}, publisher"

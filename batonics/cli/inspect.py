@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from batonics.cli.options import Files, Quiet, SkipBad
-from batonics.cli.text import printable
+from batonics.cli.text import plain_console, printable
 
 BOOKS_MAX = 30
 
@@ -35,10 +35,9 @@ def command(
 
 
 def _print(report: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
+    console = plain_console()
     for file in report["files"]:
         _print_file(console, file)
     console.print(f"{report['records']:,} MBO records")

@@ -9,7 +9,7 @@ import typer
 
 from batonics.cli.against import Other, print_comparison, refuse_difference
 from batonics.cli.options import Files, Quiet, SkipBad, Symbols, keep_inputs, names
-from batonics.cli.text import printable
+from batonics.cli.text import plain_console, printable
 
 BOOKS_MAX = 30
 FOUND_MAX = 5
@@ -132,9 +132,8 @@ def _name(book: dict[str, Any]) -> str:
 
 
 def _print(report: dict[str, Any], seconds: float) -> None:
-    from rich.console import Console
 
-    console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
+    console = plain_console()
     _print_checks(console, report)
     _print_books(console, report["books"])
     for found in ("violations", "differences"):

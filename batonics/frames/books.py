@@ -11,7 +11,7 @@ import polars as pl
 
 from batonics.book.engine import BookEngine
 from batonics.book.state import Anomaly
-from batonics.frames.schema import BOOK_SIDE, TIME
+from batonics.frames.schema import BOOK_SIDE, times
 from batonics.model.errors import UsageError
 from batonics.model.mbo import UNDEF_TIMESTAMP
 from batonics.model.symbols import SymbolMap
@@ -49,8 +49,8 @@ class Books:
                 pl.Series("status", [s.name.lower() for s in engine.statuses()], pl.String),
                 pl.Series("events", engine.events()),
                 pl.Series("event_open", engine.events_open()),
-                _times("ts_event", seen[:, 0]),
-                _times("ts_recv", seen[:, 1]),
+                times(seen[:, 0]).alias("ts_event"),
+                times(seen[:, 1]).alias("ts_recv"),
                 pl.Series("sequence", seen[:, 2].astype(np.uint32)),
                 *(
                     pl.Series(a.name.lower(), np.ascontiguousarray(anomalies[:, a]))
@@ -137,14 +137,14 @@ class Books:
 
     def _keys(self) -> pl.DataFrame:
         keys, seen = self.engine.keys(), self.engine.last_seen()
-        times = seen[:, 1].tolist()
+        ts_recv_ns = seen[:, 1].tolist()
         return pl.DataFrame(
             {
                 "publisher_id": [publisher for publisher, _ in keys],
                 "instrument_id": [instrument for _, instrument in keys],
                 "symbol": [
                     self.symbols.symbol(instrument, min(ts_recv, UNDEF_TIMESTAMP - 1))
-                    for (_, instrument), ts_recv in zip(keys, times, strict=True)
+                    for (_, instrument), ts_recv in zip(keys, ts_recv_ns, strict=True)
                 ],
             },
             {"publisher_id": pl.UInt16, "instrument_id": pl.UInt32, "symbol": pl.String},
@@ -163,11 +163,3 @@ _KEYS = ("publisher_id", "instrument_id", "symbol")
 
 def _side() -> pl.Expr:
     return pl.col("side").cast(pl.UInt8).cat.to(BOOK_SIDE)
-
-
-def _times(name: str, ts_ns: np.ndarray[tuple[int], np.dtype[np.uint64]]) -> pl.Series:
-    series = pl.Series(name, ts_ns)
-    undefined = series == UNDEF_TIMESTAMP
-    return pl.select(
-        pl.when(~undefined).then(series).otherwise(None).cast(pl.Int64).cast(TIME).alias(name)
-    ).to_series()

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import polars as pl
 
+from batonics.frames.schema import check_columns
 from batonics.frames.source import BOOK_KEY, Wanted, frame_source, pulled
-from batonics.model.errors import UsageError
 
 BOOK = list(BOOK_KEY)
 FRAME_ROWS = 1 << 15
@@ -93,8 +93,4 @@ def check_rows(found: pl.Schema, expected: pl.Schema, names: Collection[str]) ->
     Raises:
         UsageError: a column of `names` is missing, or has another dtype than expected.
     """
-    for name in names:
-        if name not in found:
-            raise UsageError(f"column {name} is missing: measures are taken from MBP rows")
-        if found[name] != expected[name]:
-            raise UsageError(f"column {name} is {found[name]}, expected {expected[name]}")
+    check_columns(found, names, expected=expected, use="measures are taken from MBP rows")

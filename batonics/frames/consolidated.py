@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from batonics.book.engine import BookEngine, TopsWanted
 from batonics.book.merge_kernels import Groups, merge_tops
 from batonics.frames.folding import book_keys
-from batonics.frames.mbp import PIECE_ROWS, tops_frame
-from batonics.model.mbo import UNDEF_PRICE, Action, MboBatch, slice_batch, take_batch
+from batonics.frames.mbp import fold_tops, tops_frame
+from batonics.model.mbo import UNDEF_PRICE, Action, MboBatch, take_batch
 
 
 def consolidated_frames(
@@ -32,24 +32,20 @@ def consolidated_frames(
     """
     engine = BookEngine(tops=TopsWanted(depth, trades=True))
     groups = _no_groups()
-    for batch in batches:
-        for start in range(0, len(batch.action), PIECE_ROWS):
-            folded = engine.fold(slice_batch(batch, start, start + PIECE_ROWS))
-            if len(folded.tops) == 0:
-                continue
-            if len(groups.group_of) < engine.book_count:
-                groups = _regrouped(groups, book_keys(engine) & 0xFFFFFFFF, depth)
-            tops, described = folded.tops.copy(), folded.described.take()
-            kept = np.empty(len(tops), np.bool_)
-            merge_tops(
-                tops.reshape(-1), len(tops), depth, described.action, described.side,
-                described.price, groups, kept,
-            )  # fmt: skip
-            if not changes:
-                kept &= described.action == Action.TRADE
-            rows = np.flatnonzero(kept)
-            if len(rows):
-                yield tops_frame(tops[rows], take_batch(described, rows), depth)
+    for folded in fold_tops(batches, engine):
+        if len(groups.group_of) < engine.book_count:
+            groups = _regrouped(groups, book_keys(engine) & 0xFFFFFFFF, depth)
+        tops, described = folded.tops.copy(), folded.described.take()
+        kept = np.empty(len(tops), np.bool_)
+        merge_tops(
+            tops.reshape(-1), len(tops), depth, described.action, described.side,
+            described.price, groups, kept,
+        )  # fmt: skip
+        if not changes:
+            kept &= described.action == Action.TRADE
+        rows = np.flatnonzero(kept)
+        if len(rows):
+            yield tops_frame(tops[rows], take_batch(described, rows), depth)
 
 
 def _no_groups() -> Groups:

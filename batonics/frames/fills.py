@@ -39,7 +39,7 @@ from batonics.book.queues import OrderQueues
 from batonics.book.until import CompleteUntil
 from batonics.frames.folding import PIECE_ROWS
 from batonics.frames.scan import batches_of
-from batonics.frames.schema import BOOK_COLUMNS, TIME, check_columns
+from batonics.frames.schema import BOOK_COLUMNS, TIME, check_columns, times
 from batonics.model.errors import UsageError
 from batonics.model.mbo import (
     UNDEF_PRICE,
@@ -47,6 +47,7 @@ from batonics.model.mbo import (
     MboBatch,
     concat_batches,
     empty_batch,
+    pieces_of,
     slice_batch,
 )
 from batonics.model.times import format_time
@@ -218,8 +219,7 @@ class _Simulation:
 
     def fold(self, batch: MboBatch) -> None:
         """Take up records of the book: before the order enters, or after it."""
-        for start in range(0, len(batch.action), PIECE_ROWS):
-            rows = slice_batch(batch, start, start + PIECE_ROWS)
+        for rows in pieces_of([batch], PIECE_ROWS):
             folded = self._engine.fold(rows)
             changes = self._queues.fold(rows, folded.deltas, self._engine).changes
             if self.result is not None and self.result.end == "open":
@@ -317,9 +317,11 @@ def _fills(
     size: NDArray[np.int64],
     by: NDArray[np.uint8],
 ) -> pl.DataFrame:
-    times = {
-        name: pl.Series(ts_ns.view(np.int64)).replace(-1, None).cast(TIME)
-        for name, ts_ns in (("ts_event", ts_event), ("ts_recv", ts_recv))
+    columns = {
+        "ts_event": times(ts_event),
+        "ts_recv": times(ts_recv),
+        "price": price,
+        "size": size,
+        "by": pl.Series(by).cat.to(BY),
     }
-    columns = {"price": pl.Series(price), "size": pl.Series(size)}
-    return pl.DataFrame({**times, **columns, "by": pl.Series(by).cat.to(BY)}, schema=FILLS_SCHEMA)
+    return pl.DataFrame(columns, schema=FILLS_SCHEMA)

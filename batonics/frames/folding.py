@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from batonics.book.engine import BookEngine, Folded
 from batonics.book.state import ROW, Bbo, Book
-from batonics.model.mbo import MboBatch, slice_batch
+from batonics.model.mbo import MboBatch, pieces_of
 
 PIECE_ROWS = 65_536
 """So many records are folded at once, however large the batches: the fold's buffers stay small."""
@@ -86,24 +86,30 @@ def fold_pieces(
     # The ends of events come with the deltas.
     engine = engine or BookEngine(bbo=bbo, deltas=True)
     earlier = np.empty(0, _ROW_DTYPE)
-    for batch in batches:
-        for start in range(0, len(batch.action), PIECE_ROWS):
-            rows = slice_batch(batch, start, start + PIECE_ROWS)
-            folded = engine.fold(rows)
-            yield Piece(
-                batch=rows,
-                bbo=folded.bbo,
-                deltas=folded.deltas if deltas else folded.deltas[:0],
-                closings=folded.closings,
-                keys=book_keys(engine),
-                earlier=earlier,
-            )
-            earlier = _last_rows(earlier, rows, folded, engine)
+    for rows in pieces_of(batches, PIECE_ROWS):
+        folded = engine.fold(rows)
+        yield Piece(
+            batch=rows,
+            bbo=folded.bbo,
+            deltas=folded.deltas if deltas else folded.deltas[:0],
+            closings=folded.closings,
+            keys=book_keys(engine),
+            earlier=earlier,
+        )
+        earlier = _last_rows(earlier, rows, folded, engine)
 
 
 def book_keys(engine: BookEngine) -> NDArray[np.int64]:
     """publisher_id << 32 | instrument_id of each book, as a view."""
     return engine.state.books[Book.KEY :: ROW][: engine.book_count]
+
+
+def key_columns(keys: NDArray[np.int64]) -> dict[str, NDArray[np.uint]]:
+    """Keys of books as the columns that a frame has of them."""
+    return {
+        "publisher_id": (keys >> 32).astype(np.uint16),
+        "instrument_id": (keys & 0xFFFFFFFF).astype(np.uint32),
+    }
 
 
 def _last_rows(

@@ -26,11 +26,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from batonics.book.engine import Folded, TopsWanted
+from batonics.book.engine import BookEngine, Folded, TopsWanted
 from batonics.book.state import Top
 from batonics.frames.clock import StreamClock
 from batonics.frames.mbp import fold_tops, tops_frame
 from batonics.frames.schema import SIDE, TIME
+from batonics.frames.source import BOOK_KEY
 from batonics.frames.vendor import BBO_INTERVAL_SCHEMA, RTYPES, mbp_schema
 from batonics.model.mbo import Action, MboBatch, concat_batches
 from batonics.model.times import NS_PER_S
@@ -38,7 +39,6 @@ from batonics.model.times import NS_PER_S
 FLUSH_ROWS = 1 << 15
 """So many rows are gathered before they are looked at: a query's fixed cost is shared by many."""
 _RTYPE_OF_LENGTH = {NS_PER_S: RTYPES["bbo-1s"], 60 * NS_PER_S: RTYPES["bbo-1m"]}
-_BOOK = ["publisher_id", "instrument_id"]
 _TRADE = ["ts_event", "price", "size", "side"]
 
 
@@ -52,7 +52,7 @@ def bbo_interval_frames(batches: Iterable[MboBatch], length_ns: int) -> Iterator
     """
     clock, kept = StreamClock(length_ns), _Kept()
     waiting: list[_Rows] = []
-    for folded in fold_tops(batches, TopsWanted(1, trades=True)):
+    for folded in fold_tops(batches, BookEngine(tops=TopsWanted(1, trades=True))):
         described = folded.described
         ends = clock.ends(described.column("ts_recv"), described.column("flags"))
         needed = _needed(ends, folded)
@@ -128,7 +128,7 @@ _PAST = -1
 
 
 def _last_of_books(rows: pl.DataFrame) -> pl.DataFrame:
-    return rows.unique(_BOOK, keep="last", maintain_order=True)
+    return rows.unique(BOOK_KEY, keep="last", maintain_order=True)
 
 
 def _intervals(rows: pl.DataFrame) -> pl.DataFrame:
@@ -138,17 +138,17 @@ def _intervals(rows: pl.DataFrame) -> pl.DataFrame:
     by_interval = (
         rows.lazy()
         .with_columns(place=place)
-        .group_by("end", *_BOOK, maintain_order=True)
+        .group_by("end", *BOOK_KEY, maintain_order=True)
         .agg(
             pl.col("place").last(),
             trade=pl.col("place").filter(is_trade).last(),
         )
-        .with_columns(pl.col("trade").forward_fill().over(_BOOK))
+        .with_columns(pl.col("trade").forward_fill().over(BOOK_KEY))
         .filter(pl.col("end") != _PAST)
         .sort("end", "place")
         .collect(engine="in-memory")
     )
-    last = rows.select("rtype", *_BOOK, "flags", "sequence", pl.col("^(bid|ask)_.*$"))
+    last = rows.select("rtype", *BOOK_KEY, "flags", "sequence", pl.col("^(bid|ask)_.*$"))
     return pl.concat(
         [
             by_interval.select("end"),

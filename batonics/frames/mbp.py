@@ -30,7 +30,7 @@ from batonics.book.state import Top
 from batonics.frames.depth import wide_columns
 from batonics.frames.schema import to_frame
 from batonics.frames.vendor import RTYPES, mbp_schema
-from batonics.model.mbo import UNDEF_PRICE, Action, Flag, MboBatch, Side, slice_batch
+from batonics.model.mbo import UNDEF_PRICE, Action, Flag, MboBatch, Side, pieces_of
 
 PIECE_ROWS = 32_768
 """So many records are folded at once: a row of ten levels is eight cache lines."""
@@ -52,18 +52,17 @@ def mbp_frames(
         depth: levels of each side.
         changes: whether rows of changes are wanted; without them and with a depth of 1 it is tbbo.
     """
-    for folded in fold_tops(batches, TopsWanted(depth, changes=changes, trades=True)):
+    engine = BookEngine(tops=TopsWanted(depth, changes=changes, trades=True))
+    for folded in fold_tops(batches, engine):
         yield tops_frame(folded.tops, folded.described.take(), depth)
 
 
-def fold_tops(batches: Iterable[MboBatch], wanted: TopsWanted) -> Iterator[Folded]:
+def fold_tops(batches: Iterable[MboBatch], engine: BookEngine) -> Iterator[Folded]:
     """Fold batches of any size in order; each time there are tops, what came of it."""
-    engine = BookEngine(tops=wanted)
-    for batch in batches:
-        for start in range(0, len(batch.action), PIECE_ROWS):
-            folded = engine.fold(slice_batch(batch, start, start + PIECE_ROWS))
-            if len(folded.tops):
-                yield folded
+    for piece in pieces_of(batches, PIECE_ROWS):
+        folded = engine.fold(piece)
+        if len(folded.tops):
+            yield folded
 
 
 def tops_frame(tops: NDArray[np.int64], described: MboBatch, depth: int) -> pl.DataFrame:

@@ -44,16 +44,16 @@ import polars as pl
 from batonics.frames.carry import BOOK, Carry, Plan, check_rows, derived_source
 from batonics.frames.measures import HEAD, IS_TRADE, measure_columns, mid_of, state_carry
 from batonics.frames.schema import TIME
-from batonics.frames.trade_measures import TAG_COLUMNS, duration_ns, tagged
+from batonics.frames.source import BOOK_KEY_SCHEMA
+from batonics.frames.trade_measures import TAG_COLUMNS, tagged
 from batonics.frames.vendor import mbp_schema
 from batonics.model.errors import UsageError
-
-_BOOK_SCHEMA = {name: mbp_schema(1)[name] for name in BOOK}
+from batonics.model.times import duration_ns
 
 WINDOW_SCHEMA = pl.Schema(
     {
         "ts": TIME,
-        **_BOOK_SCHEMA,
+        **BOOK_KEY_SCHEMA,
         **dict.fromkeys(("ofi", "signed_volume", "trades", "volume"), pl.Int64()),
         **dict.fromkeys(("mid_start", "mid_end", "mid_change", "kyle_lambda"), pl.Float64()),
     }
@@ -145,7 +145,7 @@ def window_frames(frames: Iterable[pl.DataFrame], every_ns: int) -> Iterator[pl.
 _STEP_SUMS = ("x", "y", "xx", "xy")
 _PART_SCHEMA = pl.Schema(
     {
-        **_BOOK_SCHEMA,
+        **BOOK_KEY_SCHEMA,
         "window": pl.Int64(),  # its number within the book
         "label_ns": pl.Int64(),
         "row": pl.Int64(),  # of its first row

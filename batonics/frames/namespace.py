@@ -29,7 +29,7 @@ from batonics.frames.trade_measures import trade_measures_source
 from batonics.frames.trades import trades_source
 from batonics.frames.windows import EventWindows, TimeWindows, Windows
 from batonics.model.errors import UsageError
-from batonics.model.times import parse_duration, parse_time
+from batonics.model.times import duration_ns, parse_time
 
 DEPTH_MAX = 255
 """What `depth`, a byte, can tell."""
@@ -65,7 +65,7 @@ class MboNamespace:
             a top-of-book publisher too (rule 13).
         """
         if every is not None:
-            return bbo_interval_source(self._records, _interval(every))
+            return bbo_interval_source(self._records, duration_ns(every, "intervals"))
         return bbo_source(self._records)
 
     def mbp(self, n: int = 10, *, consolidated: bool = False) -> pl.LazyFrame:
@@ -295,13 +295,6 @@ class MboNamespace:
         return depth_source(self._records, parse_windows(asked), n, fill=fill)
 
 
-def _interval(every: str) -> int:
-    length_ns = parse_duration(every)
-    if length_ns >= 2**63:
-        raise UsageError(f"intervals of {every}: expected at most 292 years")
-    return length_ns
-
-
 def parse_windows(every: int | str) -> Windows:
     """The windows that `every` stands for: a number of events, "event", or a duration.
 
@@ -309,7 +302,7 @@ def parse_windows(every: int | str) -> Windows:
         UsageError: it is none of them.
     """
     if isinstance(every, str) and every != "event":
-        return TimeWindows(_interval(every))
+        return TimeWindows(duration_ns(every, "intervals"))
     length = 1 if isinstance(every, str) else every
     if length < 1:
         raise UsageError(f"windows of {length} events, expected 1 or more")

@@ -25,19 +25,18 @@ from numpy.typing import NDArray
 from batonics.book.engine import BookEngine
 from batonics.book.queue_kernels import End, Life, Position
 from batonics.book.queues import OrderQueues, QueueRows
-from batonics.frames.folding import book_keys, fold_pieces
-from batonics.frames.schema import BOOK_SIDE, TIME
+from batonics.frames.folding import book_keys, fold_pieces, key_columns
+from batonics.frames.schema import BOOK_SIDE, TIME, null_where, times
+from batonics.frames.source import BOOK_KEY_SCHEMA
 from batonics.frames.stream import record_source
 from batonics.model.errors import UsageError
 from batonics.model.mbo import MboBatch
 
 END = pl.Enum([end.name.lower() for end in End])
 
-_BOOK_KEY = {"publisher_id": pl.UInt16(), "instrument_id": pl.UInt32()}
-
 ORDERS_SCHEMA = pl.Schema(
     {
-        **_BOOK_KEY,
+        **BOOK_KEY_SCHEMA,
         "order_id": pl.UInt64(),
         "side": BOOK_SIDE,
         "ts_start": TIME,
@@ -69,7 +68,7 @@ QUEUE_SCHEMA = pl.Schema(
         "ts_event": TIME,
         "ts_recv": TIME,
         "sequence": pl.UInt32(),
-        **_BOOK_KEY,
+        **BOOK_KEY_SCHEMA,
         "side": BOOK_SIDE,
         "price": pl.Int64(),
         "size": pl.Int64(),
@@ -195,10 +194,10 @@ def _lives(rows: NDArray[np.int64], keys: NDArray[np.int64]) -> pl.DataFrame:
     never_filled = words[Life.FILL_AHEAD_ORDERS] < 0
     end = words[Life.LEVEL]
     columns = {
-        "ts_start": _time(words[Life.TS_EVENT]),
-        "ts_end": _time(words[Life.AHEAD]),
-        "ts_recv_start": _time(words[Life.TS_RECV]),
-        "ts_recv_end": _time(words[Life.BEHIND]),
+        "ts_start": times(words[Life.TS_EVENT]),
+        "ts_end": times(words[Life.AHEAD]),
+        "ts_recv_start": times(words[Life.TS_RECV]),
+        "ts_recv_end": times(words[Life.BEHIND]),
         "price_start": words[Life.FIRST_PRICE],
         "price_end": words[Life.PRICE],
         "size_start": words[Life.FIRST_SIZE],
@@ -210,16 +209,16 @@ def _lives(rows: NDArray[np.int64], keys: NDArray[np.int64]) -> pl.DataFrame:
         "requeues": words[Life.REQUEUES],
         "ahead_orders": words[Life.AHEAD_ORDERS],
         "ahead_size": words[Life.AHEAD_SIZE],
-        "ts_first_fill": _time(words[Life.FILL_TS_EVENT]),
-        "fill_ahead_orders": _null_where(words[Life.FILL_AHEAD_ORDERS], never_filled),
-        "fill_ahead_size": _null_where(words[Life.FILL_AHEAD_SIZE], never_filled),
+        "ts_first_fill": times(words[Life.FILL_TS_EVENT]),
+        "fill_ahead_orders": null_where(words[Life.FILL_AHEAD_ORDERS], never_filled),
+        "fill_ahead_size": null_where(words[Life.FILL_AHEAD_SIZE], never_filled),
         "end": pl.Series(end.astype(np.uint8)).cat.to(END),
         "left_censored": words[Life.LEFT_CENSORED] != 0,
         "right_censored": (end == End.ALIVE) | (end == End.CLEARED),
     }
     return pl.DataFrame(
         {
-            **_book_columns(words[Life.BOOK], keys),
+            **key_columns(keys[words[Life.BOOK]]),
             "order_id": words[Life.ORDER_ID].view(np.uint64),
             "side": _side(words[Life.SIDE]),
             **columns,
@@ -231,15 +230,15 @@ def _positions(rows: NDArray[np.int64], keys: NDArray[np.int64]) -> pl.DataFrame
     words = rows.T.copy()
     ended = words[Position.AHEAD_ORDERS] < 0
     queue = {
-        word.name.lower(): _null_where(words[word], ended)
+        word.name.lower(): null_where(words[word], ended)
         for word in list(Position)[Position.AHEAD_ORDERS :]
     }
     return pl.DataFrame(
         {
-            "ts_event": _time(words[Position.TS_EVENT]),
-            "ts_recv": _time(words[Position.TS_RECV]),
+            "ts_event": times(words[Position.TS_EVENT]),
+            "ts_recv": times(words[Position.TS_RECV]),
             "sequence": words[Position.SEQUENCE].astype(np.uint32),
-            **_book_columns(words[Position.BOOK], keys),
+            **key_columns(keys[words[Position.BOOK]]),
             "side": _side(words[Position.SIDE]),
             "price": words[Position.PRICE],
             "size": words[Position.SIZE],
@@ -248,21 +247,5 @@ def _positions(rows: NDArray[np.int64], keys: NDArray[np.int64]) -> pl.DataFrame
     )
 
 
-def _book_columns(book: NDArray[np.int64], keys: NDArray[np.int64]) -> dict[str, NDArray[np.uint]]:
-    return {
-        "publisher_id": (keys[book] >> 32).astype(np.uint16),
-        "instrument_id": (keys[book] & 0xFFFFFFFF).astype(np.uint32),
-    }
-
-
 def _side(side: NDArray[np.int64]) -> pl.Series:
     return pl.Series(side.astype(np.uint8)).cat.to(BOOK_SIDE)
-
-
-def _time(ts_ns: NDArray[np.int64]) -> pl.Series:
-    return _null_where(ts_ns, ts_ns == -1).cast(TIME)
-
-
-def _null_where(words: NDArray[np.int64], undefined: NDArray[np.bool_]) -> pl.Series:
-    series = pl.Series(words)
-    return series.set(pl.Series(undefined), None) if undefined.any() else series

@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 from batonics.book.engine import BookEngine, Folded, TopsWanted, WindowsWanted
 from batonics.book.state import Top
 from batonics.frames.clock import UNKNOWN, StreamClock
-from batonics.frames.folding import book_keys
-from batonics.frames.mbp import PIECE_ROWS, level_series
-from batonics.frames.schema import TIME, to_frame
+from batonics.frames.folding import book_keys, key_columns
+from batonics.frames.mbp import PIECE_ROWS, fold_tops, level_series
+from batonics.frames.schema import TIME, null_where, to_frame
 from batonics.frames.windows import EventWindows, Windows
-from batonics.model.mbo import MboBatch, concat_batches, slice_batch
+from batonics.model.mbo import MboBatch, concat_batches, pieces_of
 
 FLUSH_ROWS = 1 << 14
 """So many rows are gathered for a frame: its columns cost the same, however few rows they have."""
@@ -42,13 +42,11 @@ def sampled_frames(
     engine = BookEngine(tops=wanted)
     bounds = None if isinstance(windows, EventWindows) else _Bounds(windows.length_ns)
     gathered = _Gathered(depth)
-    for batch in batches:
-        for start in range(0, len(batch.action), PIECE_ROWS):
-            piece = slice_batch(batch, start, start + PIECE_ROWS)
-            rows, ends = bounds.of(piece) if bounds is not None else _NO_BOUNDS
-            gathered.add(engine.fold(piece, rows), ends)
-            if gathered.rows >= FLUSH_ROWS:
-                yield gathered.frame(book_keys(engine))
+    for piece in pieces_of(batches, PIECE_ROWS):
+        rows, ends = bounds.of(piece) if bounds is not None else _NO_BOUNDS
+        gathered.add(engine.fold(piece, rows), ends)
+        if gathered.rows >= FLUSH_ROWS:
+            yield gathered.frame(book_keys(engine))
     if bounds is not None:
         gathered.add(engine.end_windows(), np.array([bounds.latest_end]))
     if gathered.rows:
@@ -62,15 +60,12 @@ def changed_frames(batches: Iterable[MboBatch], depth: int) -> Iterator[pl.DataF
     """
     counted = np.empty(0, np.int64)
     engine, gathered = BookEngine(tops=TopsWanted(depth)), _Gathered(depth)
-    for batch in batches:
-        for start in range(0, len(batch.action), PIECE_ROWS):
-            folded = engine.fold(slice_batch(batch, start, start + PIECE_ROWS))
-            if len(folded.tops):
-                new = np.zeros(engine.book_count - len(counted), np.int64)
-                counted = np.concatenate([counted, new])
-                _count_since(folded.tops, counted)
-                gathered.add(folded, _NO_BOUNDS.ends)
-                yield gathered.frame(book_keys(engine))
+    for folded in fold_tops(batches, engine):
+        new = np.zeros(engine.book_count - len(counted), np.int64)
+        counted = np.concatenate([counted, new])
+        _count_since(folded.tops, counted)
+        gathered.add(folded, _NO_BOUNDS.ends)
+        yield gathered.frame(book_keys(engine))
 
 
 def _count_since(tops: NDArray[np.int64], counted: NDArray[np.int64]) -> None:
@@ -152,17 +147,12 @@ class _Gathered:
             if (order[1:] < order[:-1]).any():
                 tops, key, moment = tops[order], key[order], moment[order]
                 label_ns = label_ns[order]
+        labels = null_where(label_ns, label_ns == UNKNOWN).cast(TIME)
         columns: dict[str, pl.Series] = {
-            "ts": _labels(label_ns) if len(label_ns) else moment["ts_recv"],
+            "ts": labels if len(label_ns) else moment["ts_recv"],
             **{series.name: series for series in moment.get_columns()},
-            "publisher_id": pl.Series((key >> 32).astype(np.uint16)),
-            "instrument_id": pl.Series((key & 0xFFFFFFFF).astype(np.uint32)),
+            **{name: pl.Series(column) for name, column in key_columns(key).items()},
             "events": pl.Series(tops[:, Top.EVENT].copy()),
             **level_series(tops, self._depth, np.int64),
         }
         return pl.DataFrame(columns)
-
-
-def _labels(label_ns: NDArray[np.int64]) -> pl.Series:
-    labels = pl.Series(label_ns)
-    return labels.set(labels == UNKNOWN, None).cast(TIME)

@@ -17,7 +17,7 @@ both directions are exact, and a frame never shows a sentinel as a number.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -100,13 +100,24 @@ def _to_series(name: str, column: NDArray[Any]) -> pl.Series:
     if name in _CODES:
         categories, _ = _CODES[name]
         return pl.Series(name, categories.take(column)).cat.to(MBO_SCHEMA[name])
-    is_time = MBO_SCHEMA[name] == TIME
-    series = pl.Series(name, column.view(np.int64) if is_time else column)
+    if MBO_SCHEMA[name] == TIME:
+        return times(column).alias(name)
     if name in _UNDEFINED:
-        undefined = column == _UNDEFINED[name]
-        if undefined.any():
-            series = series.set(pl.Series(undefined), None)
-    return series.cast(TIME) if is_time else series
+        return null_where(column, column == _UNDEFINED[name]).alias(name)
+    return pl.Series(name, column)
+
+
+def times(ts_ns: NDArray[np.uint64] | NDArray[np.int64]) -> pl.Series:
+    """Nanoseconds since the epoch as times; null where UNDEF_TIMESTAMP."""
+    # As a signed word UNDEF_TIMESTAMP reads -1.
+    signed = ts_ns.view(np.int64)
+    return null_where(signed, signed == -1).cast(TIME)
+
+
+def null_where(column: NDArray[Any], undefined: NDArray[np.bool_]) -> pl.Series:
+    """The column, null where it is undefined; if it is nowhere, it may share the memory."""
+    series = pl.Series(column)
+    return series.set(pl.Series(undefined), None) if undefined.any() else series
 
 
 def from_frame(frame: pl.DataFrame) -> MboBatch:
@@ -154,14 +165,26 @@ def _to_array(series: pl.Series) -> NDArray[Any]:
     return array.view(MBO_COLUMN_DTYPES[name])
 
 
-def check_columns(schema: pl.Schema, names: Sequence[str]) -> None:
-    """Check that a frame has columns of MBO records.
+def check_columns(
+    found: pl.Schema,
+    names: Iterable[str],
+    *,
+    expected: pl.Schema = MBO_SCHEMA,
+    use: str = "books are built from MBO records",
+) -> None:
+    """Check that a frame has columns of MBO records, or of other rows.
+
+    Args:
+        found: the frame's columns.
+        names: those that it must have.
+        expected: their dtypes.
+        use: what they are needed for, in words.
 
     Raises:
-        UsageError: a column of `names` is missing, or has another dtype than in `MBO_SCHEMA`.
+        UsageError: a column of `names` is missing, or has another dtype than expected.
     """
     for name in names:
-        if name not in schema:
-            raise UsageError(f"column {name} is missing: books are built from MBO records")
-        if schema[name] != MBO_SCHEMA[name]:
-            raise UsageError(f"column {name} is {schema[name]}, expected {MBO_SCHEMA[name]}")
+        if name not in found:
+            raise UsageError(f"column {name} is missing: {use}")
+        if found[name] != expected[name]:
+            raise UsageError(f"column {name} is {found[name]}, expected {expected[name]}")

@@ -10,38 +10,36 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from batonics.book.engine import BookEngine
 from batonics.book.state import Bbo, Delta
 from batonics.book.until import CompleteUntil
 from batonics.frames.consolidated import consolidated_frames
-from batonics.frames.folding import Piece, book_keys, fold_pieces
+from batonics.frames.folding import book_keys, fold_pieces, key_columns
 from batonics.frames.intervals import bbo_interval_frames
 from batonics.frames.mbp import mbp_frames
 from batonics.frames.sampling import changed_frames, sampled_frames
 from batonics.frames.scan import batches_of
-from batonics.frames.schema import BOOK_COLUMNS, BOOK_SIDE, TIME, check_columns
+from batonics.frames.schema import BOOK_COLUMNS, BOOK_SIDE, TIME, check_columns, null_where, times
 from batonics.frames.snapshots import depth_frames, depth_schema
-from batonics.frames.source import Wanted, frame_source
+from batonics.frames.source import BOOK_KEY, BOOK_KEY_SCHEMA, Wanted, frame_source
 from batonics.frames.vendor import BBO_INTERVAL_SCHEMA, mbp_schema
 from batonics.frames.windows import EventWindows, Windows
 from batonics.model.mbo import UNDEF_PRICE, MboBatch
 
-_BOOK_KEY = {"publisher_id": pl.UInt16(), "instrument_id": pl.UInt32()}
 _MOMENT = {"ts_event": TIME, "ts_recv": TIME, "sequence": pl.UInt32()}
 
 BBO_SCHEMA = pl.Schema(
     {
         **_MOMENT,
-        **_BOOK_KEY,
+        **BOOK_KEY_SCHEMA,
         **{word.name.lower(): pl.Int64() for word in Bbo},
     }
 )
 DELTA_SCHEMA = pl.Schema(
     {
         **_MOMENT,
-        **_BOOK_KEY,
+        **BOOK_KEY_SCHEMA,
         "event": pl.Int64(),
         "side": BOOK_SIDE,
         "price": pl.Int64(),
@@ -52,7 +50,7 @@ DELTA_SCHEMA = pl.Schema(
 
 BOOK_SCHEMA = pl.Schema(
     {
-        **_BOOK_KEY,
+        **BOOK_KEY_SCHEMA,
         "side": BOOK_SIDE,
         "level": pl.UInt32(),
         "price": pl.Int64(),
@@ -120,16 +118,15 @@ def book_frames(batches: Iterable[MboBatch], at_ns: int) -> Iterator[pl.DataFram
     keys = book_keys(engine)[levels.book]
     frame = pl.DataFrame(
         {
-            "publisher_id": (keys >> 32).astype(np.uint16),
-            "instrument_id": (keys & 0xFFFFFFFF).astype(np.uint32),
+            **key_columns(keys),
             "side": pl.Series(levels.side.astype(np.uint8)).cat.to(BOOK_SIDE),
             "price": levels.price,
             "size": levels.size,
             "count": levels.count,
         }
     )
-    level = pl.int_range(pl.len(), dtype=pl.UInt32).over(*_BOOK_KEY, "side")
-    by_book = frame.with_columns(level=level).sort(*_BOOK_KEY, "side", "level")
+    level = pl.int_range(pl.len(), dtype=pl.UInt32).over(*BOOK_KEY, "side")
+    by_book = frame.with_columns(level=level).sort(*BOOK_KEY, "side", "level")
     yield by_book.select(list(BOOK_SCHEMA))
 
 
@@ -163,16 +160,16 @@ def bbo_frames(batches: Iterable[MboBatch]) -> Iterator[pl.DataFrame]:
         ends = piece.ends()
         levels = ends.bbo.T.copy()
         yield pl.DataFrame(
-            [
-                _time("ts_event", ends.ts_event),
-                _time("ts_recv", ends.ts_recv),
-                pl.Series("sequence", ends.sequence),
-                *_book_key(piece, ends.book),
-                *(
-                    _price(name, column) if word in _PRICES else pl.Series(name, column)
+            {
+                "ts_event": times(ends.ts_event),
+                "ts_recv": times(ends.ts_recv),
+                "sequence": ends.sequence,
+                **key_columns(piece.keys[ends.book]),
+                **{
+                    name: null_where(column, column == UNDEF_PRICE) if word in _PRICES else column
                     for word, name, column in zip(Bbo, _BBO_NAMES, levels, strict=True)
-                ),
-            ]
+                },
+            }
         )
 
 
@@ -182,42 +179,22 @@ def delta_frames(batches: Iterable[MboBatch]) -> Iterator[pl.DataFrame]:
         words = piece.deltas.T.copy()
         row, batch = words[Delta.ROW], piece.batch
         yield pl.DataFrame(
-            [
-                _time("ts_event", batch.ts_event[row]),
-                _time("ts_recv", batch.ts_recv[row]),
-                pl.Series("sequence", batch.sequence[row]),
-                *_book_key(piece, words[Delta.BOOK]),
-                pl.Series("event", words[Delta.EVENT]),
-                pl.Series("side", words[Delta.SIDE].astype(np.uint8)).cat.to(BOOK_SIDE),
-                pl.Series("price", words[Delta.PRICE]),
-                pl.Series("size", words[Delta.SIZE]),
-                pl.Series("count", words[Delta.COUNT]),
-            ]
+            {
+                "ts_event": times(batch.ts_event[row]),
+                "ts_recv": times(batch.ts_recv[row]),
+                "sequence": batch.sequence[row],
+                **key_columns(piece.keys[words[Delta.BOOK]]),
+                "event": words[Delta.EVENT],
+                "side": pl.Series(words[Delta.SIDE].astype(np.uint8)).cat.to(BOOK_SIDE),
+                "price": words[Delta.PRICE],
+                "size": words[Delta.SIZE],
+                "count": words[Delta.COUNT],
+            }
         )
 
 
 _PRICES = (Bbo.BID_PRICE, Bbo.ASK_PRICE)
 _BBO_NAMES = [word.name.lower() for word in Bbo]
-
-
-def _time(name: str, column: NDArray[np.uint64]) -> pl.Series:
-    times = pl.Series(name, column.view(np.int64))
-    undefined = times == -1
-    return (times.set(undefined, None) if undefined.any() else times).cast(TIME)
-
-
-def _price(name: str, column: NDArray[np.int64]) -> pl.Series:
-    prices = pl.Series(name, column)
-    empty = prices == UNDEF_PRICE
-    return prices.set(empty, None) if empty.any() else prices
-
-
-def _book_key(piece: Piece, book: NDArray[np.int64]) -> list[pl.Series]:
-    keys = piece.keys[book]
-    return [
-        pl.Series("publisher_id", (keys >> 32).astype(np.uint16)),
-        pl.Series("instrument_id", (keys & 0xFFFFFFFF).astype(np.uint32)),
-    ]
 
 
 def record_source(

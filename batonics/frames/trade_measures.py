@@ -42,9 +42,8 @@ from batonics.frames.measures import (
     mid_of,
 )
 from batonics.frames.vendor import mbp_schema
-from batonics.model.errors import UsageError
 from batonics.model.mbo import Flag
-from batonics.model.times import parse_duration
+from batonics.model.times import duration_ns
 
 TAG_COLUMNS = sorted(
     {*HEAD, *RESTART_COLUMNS, "side", "price", "size", "bid_px_00", "ask_px_00"},
@@ -93,18 +92,6 @@ def trade_schema(*, realised: bool) -> pl.Schema:
         schema["realised_spread"] = pl.Int64()
     schema["signed_volume"] = pl.Int64()
     return schema
-
-
-def duration_ns(text: str) -> int:
-    """Nanoseconds of a duration that can be added to a time.
-
-    Raises:
-        UsageError: it is no duration, or a longer one.
-    """
-    length_ns = parse_duration(text)
-    if length_ns >= 2**63:
-        raise UsageError(f"a duration of {text}: expected at most 292 years")
-    return length_ns
 
 
 def trade_frames(frames: Iterable[pl.DataFrame], tau_ns: int | None) -> Iterator[pl.DataFrame]:

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from batonics.frames.derive import INDEX
 from batonics.frames.schema import TIME
+from batonics.frames.source import BOOK_KEY
 from batonics.jobs.convert import Conversion
 from batonics.model.mbo import Action, Flag, MboBatch
 from batonics.model.times import format_time
@@ -35,7 +36,6 @@ from batonics.sources.tables import read_table
 EXAMPLES_MAX = 10
 CHUNK_ROWS = 131_072
 """So many rows of each side are compared at once."""
-_BOOK = ["publisher_id", "instrument_id"]
 _PLACE = "place"
 _LEVELS = ("bid_", "ask_", "depth")
 
@@ -133,11 +133,7 @@ class _Side:
     def fill(self) -> None:
         """Have a chunk, or all that is left."""
         while not self.ended and sum(frame.height for frame in self._held) < CHUNK_ROWS:
-            frame = next(self._frames, None)
-            if frame is None:
-                self.ended = True
-            else:
-                self._hold(frame)
+            self._fetch()
 
     def take(self, until_ns: int | None) -> pl.DataFrame:
         """The rows before a time; None: all."""
@@ -152,14 +148,14 @@ class _Side:
         self._held = [rest] if rest.height else []
         # A chunk all of one time cannot be cut: more must come.
         if taken.is_empty() and not self.ended and until_ns == self.last_ns:
-            frame = next(self._frames, None)
-            self.ended = frame is None
-            if frame is not None:
-                self._hold(frame)
+            self._fetch()
         return taken
 
-    def _hold(self, frame: pl.DataFrame) -> None:
-        if frame.height == 0:
+    def _fetch(self) -> None:
+        """Hold one more frame, if there is one."""
+        frame = next(self._frames, None)
+        self.ended = frame is None
+        if frame is None or frame.height == 0:
             return
         times = frame[self._index].cast(pl.Int64)
         latest: Any = times.max()
@@ -216,7 +212,7 @@ class _Differ:
             self._left_over(theirs, result.only_theirs, "theirs", sides[0])
             return
         ours, theirs = self._placed(ours), self._placed(theirs)
-        key = self._key(ours)
+        key = [*self._key(ours), _PLACE]
         marked = ours.with_row_index("our_row"), theirs.with_row_index("their_row")
         pairs = (
             marked[0]
@@ -233,15 +229,14 @@ class _Differ:
             alone = rows.filter(~pl.col(rows.columns[0]).is_in(paired.implode()))
             self._left_over(alone, count, side, other)
 
-    def _key(self, ours: pl.DataFrame) -> list[str]:
-        """The columns by which rows are paired."""
-        names = [self._index, *_BOOK, "sequence", _PLACE]
-        return [name for name in names if name in ours.columns]
+    def _key(self, rows: pl.DataFrame) -> list[str]:
+        """The columns that tell a row's book and event."""
+        names = (self._index, *BOOK_KEY, "sequence")
+        return [name for name in names if name in rows.columns]
 
     def _placed(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The rows with their place among those of the same book and event."""
-        names = [n for n in (self._index, *_BOOK, "sequence") if n in rows.columns]
-        return rows.with_columns(pl.int_range(pl.len()).over(names).alias(_PLACE))
+        return rows.with_columns(pl.int_range(pl.len()).over(self._key(rows)).alias(_PLACE))
 
     def _pairs(self, ours: pl.DataFrame, theirs: pl.DataFrame) -> None:
         result = self._result
@@ -297,7 +292,7 @@ class _Differ:
         return EXAMPLES_MAX - len(self._result.examples)
 
     def _example(self, what: str, row: pl.DataFrame, columns: dict[str, Any]) -> None:
-        named = (self._index, *_BOOK, "sequence", "action")
+        named = (self._index, *BOOK_KEY, "sequence", "action")
         place = {name: _shown(row[name], 0) for name in named if name in row.columns}
         self._result.examples.append({"what": what, **place, "ours_and_theirs": columns})
 

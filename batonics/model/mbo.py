@@ -13,6 +13,7 @@ Facts from the dbn reference library (`record.rs`, `flags.rs`) and the vendor's 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from enum import IntEnum, IntFlag
 from typing import NamedTuple
 
@@ -118,6 +119,13 @@ def empty_batch(rows: int) -> MboBatch:
 def slice_batch(batch: MboBatch, start: int, stop: int) -> MboBatch:
     """Rows `[start, stop)` of a batch, as views."""
     return MboBatch._make(column[start:stop] for column in batch)
+
+
+def pieces_of(batches: Iterable[MboBatch], rows_max: int) -> Iterator[MboBatch]:
+    """Batches of any size in order, cut to at most `rows_max` rows, as views; none is empty."""
+    for batch in batches:
+        for start in range(0, len(batch.action), rows_max):
+            yield slice_batch(batch, start, start + rows_max)
 
 
 def take_batch(batch: MboBatch, rows: NDArray[np.intp] | NDArray[np.bool_]) -> MboBatch:

@@ -71,3 +71,16 @@ def parse_duration(text: str) -> int:
     if match is None or int(match[1]) == 0:
         raise UsageError(f"not a duration: {text!r} (expected such as 100ms, 1s, 5m, 1h, 1d)")
     return int(match[1]) * _UNIT_NS[match[2]]
+
+
+def duration_ns(text: str, what: str = "a duration") -> int:
+    """Nanoseconds of a duration that can be added to a time; UsageError otherwise.
+
+    Args:
+        text: such as `100ms`.
+        what: it is, in words, for the error.
+    """
+    length_ns = parse_duration(text)
+    if length_ns >= 2**63:
+        raise UsageError(f"{what} of {text}: expected at most 292 years")
+    return length_ns

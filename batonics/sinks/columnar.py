@@ -17,7 +17,8 @@ How Parquet is written was measured on mbp-10, whose 73 columns decide what a fi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -38,45 +39,54 @@ interpreter, which whoever makes the next frame holds: a pair of them took a thi
 _PRICE_NOTE = {"note": "units of 1e-9"}
 
 
-class RowGroups:
-    """Frames of any size in, frames of `GROUP_ROWS` rows out, whatever the cut."""
+class _GroupWriter(ABC):
+    """Writes a table in groups of `GROUP_ROWS` rows, however its frames are cut.
 
-    def __init__(self) -> None:
+    Args:
+        columns: of the frames.
+        is_vendor: they are those of a vendor schema, so it is known where there are no nulls.
+    """
+
+    _writer: Any
+
+    def __init__(self, columns: pl.Schema, *, is_vendor: bool) -> None:
+        self._schema = arrow_schema(columns, is_vendor=is_vendor)
         self._frames: list[pl.DataFrame] = []
         self._rows = 0
 
-    def feed(self, frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
-        """The groups that the frame completes."""
+    def write(self, frame: pl.DataFrame) -> None:
+        """Write the groups that the frame completes."""
         start = 0
         while self._rows + frame.height - start >= GROUP_ROWS:
             stop = start + GROUP_ROWS - self._rows
             self._frames.append(frame[start:stop])
-            yield from self.rest()
+            self._write_gathered()
             start = stop
         if start < frame.height:
             self._frames.append(frame[start:])
             self._rows += frame.height - start
 
-    def rest(self) -> Iterator[pl.DataFrame]:
-        """What waits for more rows, if there is any."""
+    def close(self) -> None:
+        """Write the rest and the footer."""
         if self._frames:
-            yield pl.concat(self._frames)
+            self._write_gathered()
+        self._writer.close()
+
+    def _write_gathered(self) -> None:
+        self._write_group(pl.concat(self._frames))
         self._frames.clear()
         self._rows = 0
 
+    @abstractmethod
+    def _write_group(self, group: pl.DataFrame) -> None:
+        """Write one row group or record batch."""
 
-class ParquetWriter:
-    """Writes Parquet, a row group at a time.
 
-    Args:
-        outlet: where to.
-        columns: of the frames.
-        is_vendor: they are those of a vendor schema, so it is known where there are no nulls.
-    """
+class ParquetWriter(_GroupWriter):
+    """Writes Parquet, a row group at a time, to an outlet."""
 
     def __init__(self, outlet: Outlet, columns: pl.Schema, *, is_vendor: bool) -> None:
-        self._groups = RowGroups()
-        self._schema = arrow_schema(columns, is_vendor=is_vendor)
+        super().__init__(columns, is_vendor=is_vendor)
         differences = [name for name, dtype in columns.items() if _is_steady(name, dtype)]
         self._stream = pa.BufferedOutputStream(pa.PythonFile(outlet, "w"), BUFFER_BYTES)
         self._writer = pq.ParquetWriter(
@@ -90,16 +100,9 @@ class ParquetWriter:
             write_batch_size=GROUP_ROWS,
         )
 
-    def write(self, frame: pl.DataFrame) -> None:
-        """Write the groups that the frame completes."""
-        for group in self._groups.feed(frame):
-            self._write_group(group)
-
     def close(self) -> None:
-        """Write the rest and the footer."""
-        for group in self._groups.rest():
-            self._write_group(group)
-        self._writer.close()
+        """Write the rest and the footer, and what the buffer holds."""
+        super().close()
         self._stream.flush()
 
     def _write_group(self, group: pl.DataFrame) -> None:
@@ -107,31 +110,13 @@ class ParquetWriter:
         self._writer.write_table(table, row_group_size=GROUP_ROWS)
 
 
-class ArrowWriter:
-    """Writes an Arrow IPC file (Feather, version 2), a record batch at a time.
-
-    Args:
-        outlet: where to.
-        columns: of the frames.
-        is_vendor: they are those of a vendor schema, so it is known where there are no nulls.
-    """
+class ArrowWriter(_GroupWriter):
+    """Writes an Arrow IPC file (Feather, version 2), a record batch at a time, to an outlet."""
 
     def __init__(self, outlet: Outlet, columns: pl.Schema, *, is_vendor: bool) -> None:
-        self._groups = RowGroups()
-        self._schema = arrow_schema(columns, is_vendor=is_vendor)
+        super().__init__(columns, is_vendor=is_vendor)
         options = pa.ipc.IpcWriteOptions(compression="lz4")
         self._writer = pa.ipc.new_file(outlet, self._schema, options=options)
-
-    def write(self, frame: pl.DataFrame) -> None:
-        """Write the record batches that the frame completes."""
-        for group in self._groups.feed(frame):
-            self._write_group(group)
-
-    def close(self) -> None:
-        """Write the rest and the footer."""
-        for group in self._groups.rest():
-            self._write_group(group)
-        self._writer.close()
 
     def _write_group(self, group: pl.DataFrame) -> None:
         # A chunk would be a record batch.
