@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batonics.book.state import TOP_LEVEL, Top
-from batonics.book.top_kernels import FIRST_LEVEL
+from batonics.book.top_kernels import FIRST_LEVEL, better_levels
 from batonics.model import mbo
 from batonics.model.mbo import Action, Side
 from batonics.native import as_word, at, kernel, outlined
@@ -81,7 +81,8 @@ def merge_tops(
         kept[i] = differs or is_trade
         better = 0
         if not is_trade and price[i] != UNDEF_PRICE:
-            better = levels_better(tops, first, depth, as_word(side[i] == SIDE_ASK), price[i])
+            is_ask = as_word(side[i] == SIDE_ASK)
+            better = better_levels(tops, first, depth, is_ask, price[i] ^ -is_ask)
         tops[first - FIRST_LEVEL + T_DEPTH] = better
 
 
@@ -118,15 +119,3 @@ def merge_side(
                 at_level = groups.books[place] * words + TOP_LEVEL * used + side
                 if groups.latest[at(at_level)] == best and groups.latest[at(at_level + 2)] > 0:
                     groups.places[place] = used + 1
-
-
-@outlined
-def levels_better(tops: NDArray[np.int64], first: int, depth: int, side: int, price: int) -> int:
-    """How many of the levels of a side are better than a price."""
-    better = 0
-    while better < depth:
-        level = tops[first + TOP_LEVEL * better + side]
-        if level == UNDEF_PRICE or (level ^ -side) <= (price ^ -side):
-            break
-        better += 1
-    return better

@@ -103,7 +103,7 @@ def show_change(state: State, out: Outputs, book: int) -> None:
             write_side(state, out.tops, to, out.depth, book, side)
             differs |= keep_shown(out, n, book, side)
     if differs:
-        depth = better_levels(out, n, side_noted, noted_key)
+        depth = better_levels(out.tops, to, out.depth, side_noted, noted_key)
         head(out, n, noted_row, book, books[row + EVENTS] >> 1, depth)
         state.totals[T_TOPS] = n + 1
 
@@ -168,12 +168,11 @@ def keep_shown(out: Outputs, n: int, book: int, side: int) -> bool:
 
 
 @inlined
-def better_levels(out: Outputs, n: int, side: int, key: int) -> int:
-    """How many levels of a top's side are better than a key."""
-    to = first_level(out, n) + side
+def better_levels(tops: NDArray[np.int64], first: int, depth: int, side: int, key: int) -> int:
+    """How many levels of a side are better than a key; those of the top begin at word `first`."""
     better = 0
-    while better < out.depth:
-        price = out.tops[at(to + TOP_LEVEL * better)]
+    while better < depth:
+        price = tops[at(first + side + TOP_LEVEL * better)]
         if price == UNDEF_PRICE or (price ^ -side) <= key:
             break
         better += 1

@@ -15,6 +15,7 @@ from batonics.model.mbo import (
     MboBatch,
     concat_batches,
     empty_batch,
+    record_keys,
     slice_batch,
     take_batch,
 )
@@ -79,7 +80,7 @@ def complete_rows(rows: MboBatch, in_time: int, *, ended: bool) -> NDArray[np.bo
     """
     if len(rows.action) == 0:
         return np.zeros(0, np.bool_)
-    key = rows.publisher_id.astype(np.uint64) << np.uint64(32) | rows.instrument_id
+    key = record_keys(rows)
     by_book = np.argsort(key, kind="stable")
     key = key[by_book]
     begins = np.flatnonzero(np.r_[True, key[1:] != key[:-1]])

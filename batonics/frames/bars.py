@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from batonics.book.state import read_only
 from batonics.frames.bar_kernels import BAR_WORDS, Bar, By, Clock, Rule, Tape, fold_trades
-from batonics.frames.schema import SIDE, TIME, check_columns
+from batonics.frames.schema import LETTERS, TIME, check_columns
 from batonics.frames.source import Wanted, frame_source
 from batonics.frames.vendor import OHLCV_SCHEMA, RTYPES
 from batonics.model.errors import UsageError
@@ -261,7 +261,6 @@ _PHYSICAL = {
     "flags": pl.col("flags"),
 }
 _READ = list(_PHYSICAL)
-_SIDE_CODES = np.array([ord(side) for side in SIDE.categories], np.uint8)
 
 
 class _Folder:
@@ -325,7 +324,7 @@ def _tape(frame: pl.DataFrame) -> tuple[Tape, NDArray[np.int64]]:
         ts_recv=columns["ts_recv"],
         flags=columns["flags"],
         is_trade=columns["action"],
-        side=read_only(_SIDE_CODES.take(columns["side"])),
+        side=read_only(LETTERS["side"].take(columns["side"])),
         price=columns["price"],
         size=columns["size"],
     )

@@ -48,7 +48,9 @@ from batonics.model.mbo import (
     concat_batches,
     empty_batch,
     pieces_of,
+    record_keys,
     slice_batch,
+    take_batch,
 )
 from batonics.model.times import format_time
 
@@ -162,10 +164,10 @@ def _of_one_book(
             wanted &= batch.instrument_id == instrument_id
         if publisher_id is not None:
             wanted &= batch.publisher_id == publisher_id
-        rows = batch if wanted.all() else MboBatch._make(column[wanted] for column in batch)
+        rows = batch if wanted.all() else take_batch(batch, wanted)
         if len(rows.action) == 0:
             continue
-        keys = np.unique(rows.publisher_id.astype(np.uint64) << np.uint64(32) | rows.instrument_id)
+        keys = np.unique(record_keys(rows))
         seen |= {(key >> 32, key & 0xFFFFFFFF) for key in keys.tolist()}
         if len(seen) > 1:
             some = ", ".join(f"{p}/{i}" for p, i in sorted(seen)[:BOOKS_SHOWN])

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from batonics.book.engine import BookEngine, Folded
 from batonics.book.state import ROW, Bbo, Book
-from batonics.model.mbo import MboBatch, pieces_of
+from batonics.model.mbo import MboBatch, pieces_of, record_keys
 
 PIECE_ROWS = 65_536
 """So many records are folded at once, however large the batches: the fold's buffers stay small."""
@@ -123,7 +123,7 @@ def _last_rows(
         grown = np.empty(2 * engine.book_count, _ROW_DTYPE)
         grown[: len(earlier)] = earlier
         earlier = grown
-    keys = batch.publisher_id.astype(np.int64) << 32 | batch.instrument_id
+    keys = record_keys(batch)
     found, from_the_end = np.unique(keys[::-1], return_index=True)
     sought = book_keys(engine)[opened]
     at = np.searchsorted(found, sought).clip(max=len(found) - 1)

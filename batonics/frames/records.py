@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from batonics.codec.records import PRICE_FIELDS, UNDEFINED
-from batonics.frames.schema import TIME
+from batonics.frames.schema import CATEGORIES, NO_CATEGORY, TIME
 from batonics.frames.vendor import VENDOR_SCHEMAS
 from batonics.model.errors import InputError
 from batonics.model.mbo import PRICE_SCALE
@@ -20,15 +20,21 @@ _DECIMALS = 9
 
 
 def from_records(records: NDArray[np.void], schema: str) -> pl.DataFrame:
-    """The frame of records of `codec.records.RECORD_DTYPES[schema]`."""
+    """The frame of records of `codec.records.RECORD_DTYPES[schema]`.
+
+    Raises:
+        InputError: a field of letters holds another byte.
+    """
     columns = {}
     for name, dtype in VENDOR_SCHEMAS[schema].items():
         values = np.ascontiguousarray(records[name])
-        if isinstance(dtype, pl.Enum):
-            letters = np.frombuffer("".join(dtype.categories).encode(), np.uint8)
-            places = np.zeros(256, np.uint8)
-            places[letters] = np.arange(len(letters))
-            columns[name] = pl.Series(places.take(values)).cat.to(dtype)
+        if name in CATEGORIES:
+            categories = CATEGORIES[name].take(values)
+            strange = np.flatnonzero(categories == NO_CATEGORY)
+            if len(strange):
+                byte = int(values[strange[0]])
+                raise InputError(f"column {name} holds byte 0x{byte:02x}, which is no letter of it")
+            columns[name] = pl.Series(categories).cat.to(dtype)
         elif dtype == TIME:
             columns[name] = pl.Series(values.view(np.int64))
         else:

@@ -75,15 +75,22 @@ _UNDEFINED = {
 }
 
 
+NO_CATEGORY = 255
+
+
 def _tables(codes: type[Action | Side]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """ASCII code to category and back; no code of another letter has a category."""
     letters = np.array(list(codes), np.uint8)
-    categories = np.full(256, 255, np.uint8)
+    categories = np.full(256, NO_CATEGORY, np.uint8)
     categories[letters] = np.arange(len(letters))
     return categories, letters
 
 
 _CODES = {"action": _tables(Action), "side": _tables(Side)}
+CATEGORIES = {name: categories for name, (categories, _) in _CODES.items()}
+"""By column, the category of each ASCII code; `NO_CATEGORY` where it is no letter of the column."""
+LETTERS = {name: letters for name, (_, letters) in _CODES.items()}
+"""By column, the ASCII code of each category."""
 
 
 def to_frame(batch: MboBatch, columns: Sequence[str] | None = None) -> pl.DataFrame:
@@ -97,9 +104,8 @@ def to_frame(batch: MboBatch, columns: Sequence[str] | None = None) -> pl.DataFr
 
 
 def _to_series(name: str, column: NDArray[Any]) -> pl.Series:
-    if name in _CODES:
-        categories, _ = _CODES[name]
-        return pl.Series(name, categories.take(column)).cat.to(MBO_SCHEMA[name])
+    if name in CATEGORIES:
+        return pl.Series(name, CATEGORIES[name].take(column)).cat.to(MBO_SCHEMA[name])
     if MBO_SCHEMA[name] == TIME:
         return times(column).alias(name)
     if name in _UNDEFINED:
@@ -143,7 +149,7 @@ def from_frame(frame: pl.DataFrame) -> MboBatch:
 
 def _physical(name: str) -> pl.Expr:
     column = pl.col(name)
-    if name in _CODES:
+    if name in LETTERS:
         return column.to_physical()
     if MBO_SCHEMA[name] == TIME:
         # As a signed word UNDEF_TIMESTAMP reads -1.
@@ -159,9 +165,8 @@ def _to_array(series: pl.Series) -> NDArray[Any]:
     if series.null_count():
         raise UsageError(f"column {name} holds {series.null_count()} nulls, which mean nothing")
     array = series.to_numpy()
-    if name in _CODES:
-        _, letters = _CODES[name]
-        return letters.take(array)
+    if name in LETTERS:
+        return LETTERS[name].take(array)
     return array.view(MBO_COLUMN_DTYPES[name])
 
 

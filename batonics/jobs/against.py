@@ -29,7 +29,7 @@ from batonics.frames.derive import INDEX
 from batonics.frames.schema import TIME
 from batonics.frames.source import BOOK_KEY
 from batonics.jobs.convert import Conversion
-from batonics.model.mbo import Action, Flag, MboBatch
+from batonics.model.mbo import Action, Flag, MboBatch, record_keys
 from batonics.model.times import format_time
 from batonics.sources.tables import read_table
 
@@ -175,7 +175,7 @@ class _Books:
 
     def see(self, batch: MboBatch) -> None:
         """Take note of a batch of records."""
-        keys = batch.publisher_id.astype(np.int64) << 32 | batch.instrument_id
+        keys = record_keys(batch)
         for key in np.unique(keys).tolist():
             self.since_ns.setdefault(key, None)
         whole = (batch.action == Action.CLEAR) | (batch.flags & Flag.SNAPSHOT != 0)

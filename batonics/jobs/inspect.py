@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from batonics.book.engine import BookEngine
 from batonics.book.state import Anomaly
 from batonics.codec.metadata import schema_name
-from batonics.model.mbo import UNDEF_TIMESTAMP, Action, Flag, MboBatch
+from batonics.model.mbo import UNDEF_TIMESTAMP, Action, Flag, MboBatch, record_keys
 from batonics.model.symbols import SymbolMap
 from batonics.model.times import NS_PER_S, format_time
 from batonics.sources.stream import FileReport, MboStream
@@ -59,8 +59,7 @@ class Inspection:
         self._actions += np.bincount(batch.action, minlength=256)
         for bit in range(8):
             self._flags[bit] += np.count_nonzero(batch.flags & (1 << bit))
-        key = batch.publisher_id.astype(np.uint64) << np.uint64(32) | batch.instrument_id
-        values, counts = np.unique(key, return_counts=True)
+        values, counts = np.unique(record_keys(batch), return_counts=True)
         for value, count in zip(values.tolist(), counts.tolist(), strict=True):
             book = (value >> 32, value & 0xFFFFFFFF)
             self._instruments[book] = self._instruments.get(book, 0) + count

@@ -42,7 +42,7 @@ from batonics.frames.witness import Witness
 from batonics.jobs.reasons import explained, status_reason
 from batonics.jobs.record_windows import Every, RecordWindows
 from batonics.jobs.selection import Selection
-from batonics.model.mbo import UNDEF_TIMESTAMP, Flag, MboBatch
+from batonics.model.mbo import UNDEF_TIMESTAMP, Flag, MboBatch, record_keys
 from batonics.model.prices import format_price
 from batonics.sources.stream import MboStream
 
@@ -280,7 +280,7 @@ class _Tallies:
     def add(self, piece: Piece) -> None:
         batch = piece.batch
         self.records += len(batch.action)
-        keys = batch.publisher_id.astype(np.int64) << 32 | batch.instrument_id
+        keys = record_keys(batch)
         found, last, counts = np.unique(keys[::-1], return_index=True, return_counts=True)
         times = batch.ts_recv[::-1][last]
         for key, count, ts_recv in zip(

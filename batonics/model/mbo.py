@@ -121,6 +121,12 @@ def slice_batch(batch: MboBatch, start: int, stop: int) -> MboBatch:
     return MboBatch._make(column[start:stop] for column in batch)
 
 
+def record_keys(batch: MboBatch) -> NDArray[np.int64]:
+    """publisher_id << 32 | instrument_id of each row: the key of its book (rule 1)."""
+    keys: NDArray[np.int64] = batch.publisher_id.astype(np.int64) << 32 | batch.instrument_id
+    return keys
+
+
 def pieces_of(batches: Iterable[MboBatch], rows_max: int) -> Iterator[MboBatch]:
     """Batches of any size in order, cut to at most `rows_max` rows, as views; none is empty."""
     for batch in batches:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from batonics.codec.metadata import SCHEMA_NAMES, Metadata, encode_metadata
 from batonics.codec.records import RECORD_DTYPES, UNDEFINED
 from batonics.frames.scan import SYMBOL
-from batonics.frames.schema import TIME
+from batonics.frames.schema import LETTERS, TIME
 from batonics.frames.vendor import RTYPES, VENDOR_SCHEMAS
 from batonics.model.errors import UsageError
 from batonics.model.mbo import Action
@@ -90,9 +90,9 @@ def _wire_columns(frame: pl.DataFrame, schema: str) -> dict[str, NDArray[Any]]:
     dtypes = VENDOR_SCHEMAS[schema]
     physical = frame.select(_physical(name, dtype) for name, dtype in dtypes.items())
     columns = {}
-    for name, dtype in dtypes.items():
+    for name in dtypes:
         values = physical.get_column(name).to_numpy()
-        columns[name] = _letters(dtype).take(values) if isinstance(dtype, pl.Enum) else values
+        columns[name] = LETTERS[name].take(values) if name in LETTERS else values
     return columns
 
 
@@ -104,11 +104,6 @@ def _physical(name: str, dtype: pl.DataType) -> pl.Expr:
         # As a signed word UNDEF_TIMESTAMP reads -1; every other time is the same in both.
         return column.to_physical().fill_null(-1).reinterpret(signed=False)
     return column.fill_null(UNDEFINED[name]) if name in UNDEFINED else column
-
-
-def _letters(dtype: pl.Enum) -> NDArray[np.uint8]:
-    """The ASCII code of each category."""
-    return np.frombuffer("".join(dtype.categories).encode("ascii"), np.uint8)
 
 
 def _check_rows(columns: dict[str, NDArray[Any]], schema: str) -> None:

@@ -135,7 +135,11 @@ def _read_dbn(path: str | Path, schema: str) -> Generator[pl.DataFrame, None, No
                     source=reader.name,
                 )
             for start in range(0, whole, FRAME_ROWS):
-                yield from_records(records[start : start + FRAME_ROWS], schema)
+                try:
+                    frame = from_records(records[start : start + FRAME_ROWS], schema)
+                except InputError as error:
+                    raise InputError(f"{reader.name}: {error}") from None
+                yield frame
             del pending[: whole * dtype.itemsize]
             offset, records_seen = offset + whole * dtype.itemsize, records_seen + whole
         if pending or not in_records:

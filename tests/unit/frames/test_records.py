@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import numpy as np
 import polars as pl
 import pytest
 
-from batonics.frames.records import normalised
+from batonics.codec.records import RECORD_DTYPES
+from batonics.frames.records import from_records, normalised
 from batonics.frames.schema import TIME
 from batonics.model.errors import InputError
 
@@ -62,3 +64,11 @@ def test_a_time_is_the_same_however_it_is_written(column: pl.Series) -> None:
     frame = normalised(pl.DataFrame({"ts_recv": column}), "trades")
     assert frame.schema["ts_recv"] == TIME
     assert frame["ts_recv"].cast(pl.Int64).to_list() == [NOON_NS]
+
+
+def test_a_byte_that_is_no_letter_of_its_field_is_refused() -> None:
+    records = np.zeros(2, RECORD_DTYPES["trades"])
+    records["action"], records["side"] = ord("T"), [ord("B"), ord("Q")]
+    assert from_records(records[:1], "trades")["side"].to_list() == ["B"]
+    with pytest.raises(InputError, match="column side holds byte 0x51, which is no letter of it"):
+        from_records(records, "trades")
