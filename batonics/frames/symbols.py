@@ -49,3 +49,19 @@ class SymbolTable:
         at = np.searchsorted(self._ids, instrument_id).astype(np.uint64)
         edge = np.searchsorted(self._edges_ns, ts_ns, side="right").astype(np.uint64)
         return at << np.uint64(32) | edge
+
+
+class FrameNames:
+    """Names for the frames of a stream, from a map that grows as the stream is read."""
+
+    def __init__(self, symbol_map: SymbolMap) -> None:
+        self._symbol_map = symbol_map
+        self._intervals_known = -1
+
+    def of(self, frame: pl.DataFrame, time: str) -> pl.Series:
+        """The name of each row's instrument at the time in that column (null: the epoch)."""
+        if len(self._symbol_map) != self._intervals_known:
+            self._intervals_known = len(self._symbol_map)
+            self._table = SymbolTable(self._symbol_map)
+        ts_ns = frame[time].cast(pl.Int64).fill_null(0).cast(pl.UInt64)
+        return self._table.names(frame["instrument_id"].to_numpy(), ts_ns.to_numpy())

@@ -15,7 +15,7 @@ from batonics.codec.metadata import SCHEMA_NAMES, Metadata, SymbolMapping
 from batonics.frames.derive import INDEX, check_schema, columns_of, derive
 from batonics.frames.scan import SYMBOL, scan_batches
 from batonics.frames.source import pulled
-from batonics.frames.symbols import SymbolTable
+from batonics.frames.symbols import FrameNames
 from batonics.jobs.selection import Selection
 from batonics.model.errors import UsageError
 from batonics.model.mbo import Flag, MboBatch
@@ -117,8 +117,7 @@ class Conversion:
         self.progress: Progress | None = None
         self.seen: Callable[[MboBatch], None] | None = None
         self._selection = Selection(self.stream, request.symbols)
-        self._table: SymbolTable | None = None
-        self._names_known = -1
+        self._names = FrameNames(self.stream.symbols)
 
     def frames(self, *, symbol: bool) -> Generator[pl.DataFrame, None, None]:
         """The rows, in order; with `symbol`, each with its instrument's name."""
@@ -168,14 +167,7 @@ class Conversion:
         return len(times) > 0 and int(times.min()) >= end_ns + 2 * NS_PER_DAY
 
     def _named(self, frame: pl.DataFrame) -> pl.DataFrame:
-        import polars as pl
-
-        if self._table is None or len(self.stream.symbols) != self._names_known:
-            self._names_known = len(self.stream.symbols)
-            self._table = SymbolTable(self.stream.symbols)
-        times = frame[INDEX[self.request.schema]].cast(pl.Int64).fill_null(0).cast(pl.UInt64)
-        names = self._table.names(frame["instrument_id"].to_numpy(), times.to_numpy())
-        return frame.with_columns(names.alias(SYMBOL))
+        return frame.with_columns(self._names.of(frame, INDEX[self.request.schema]).alias(SYMBOL))
 
 
 def _check_time_zone(tz: str) -> None:

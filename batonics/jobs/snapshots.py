@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from batonics.frames.folding import fold_pieces
 from batonics.frames.namespace import parse_windows
 from batonics.frames.snapshots import depth_frames, depth_schema
-from batonics.frames.symbols import SymbolTable
+from batonics.frames.symbols import FrameNames
 from batonics.frames.windows import Windows
 from batonics.jobs.reconstruct import Reconstruction
 from batonics.model.errors import UsageError
@@ -51,7 +51,8 @@ def write_snapshots(
     """
     pieces = fold_pieces(run.batches(), deltas=True, engine=run.engine)
     frames = depth_frames(pieces, _windows(every), depth, fill=False)
-    named = (_named(frame, run.symbols) for frame in frames)
+    names = FrameNames(run.symbols)
+    named = (_named(frame, names) for frame in frames)
     if path.endswith(".parquet"):
         _write_parquet(named, out, depth)
     else:
@@ -62,16 +63,15 @@ def _windows(every: str) -> Windows:
     return parse_windows(int(every) if every.isdecimal() else every)
 
 
-def _named(frame: pl.DataFrame, symbols: SymbolMap) -> pl.DataFrame:
+def _named(frame: pl.DataFrame, names: FrameNames) -> pl.DataFrame:
     """The frame with a column `symbol` after `instrument_id`."""
-    ts_recv = frame["ts_recv"].cast(pl.Int64).fill_null(0).cast(pl.UInt64).to_numpy()
-    names = SymbolTable(symbols).names(frame["instrument_id"].to_numpy(), ts_recv)
-    return frame.insert_column(frame.columns.index("instrument_id") + 1, names.alias("symbol"))
+    symbol = names.of(frame, "ts_recv").alias("symbol")
+    return frame.insert_column(frame.columns.index("instrument_id") + 1, symbol)
 
 
 def _write_parquet(frames: Iterator[pl.DataFrame], out: BinaryIO, depth: int) -> None:
     empty = pl.DataFrame(schema=depth_schema(depth))
-    schema = _named(empty, SymbolMap()).to_arrow().schema
+    schema = _named(empty, FrameNames(SymbolMap())).to_arrow().schema
     with pq.ParquetWriter(out, schema, compression="zstd") as writer:
         for frame in frames:
             if frame.height:
