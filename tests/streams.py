@@ -26,9 +26,11 @@ from batonics.model.mbo import (
     UNDEF_PRICE,
     UNDEF_TIMESTAMP,
     Action,
+    DayStart,
     Flag,
     MboBatch,
     Side,
+    empty_batch,
 )
 from tests.oracle import Key, Record
 
@@ -46,6 +48,9 @@ LARGE_SIZES = (2**32 - 2, 2**32 - 3, 2**31, 2**31 - 1, 100_000)
 _LAST, _TOB, _MBP = int(Flag.LAST), int(Flag.TOB), int(Flag.MBP)
 _SNAPSHOT_FLAGS = int(Flag.SNAPSHOT | Flag.BAD_TS_RECV)
 _SNAPSHOT_ORDERS = tuple(product(b"BA", (10, 20, 30), (1, 3)))
+
+DAY_START = DayStart._make(empty_batch(0))
+"""A day starts, and nothing else."""
 
 
 def batch_of(rows: Sequence[Record]) -> MboBatch:

@@ -26,7 +26,6 @@ from batonics.book.state import (
     ROW,
     SLOT,
     Anomaly,
-    Closing,
     State,
     Total,
     aligned_zeros,
@@ -37,7 +36,7 @@ from batonics.model.errors import CheckpointError
 JSON: TypeAlias = "dict[str, JSON] | list[JSON] | str | int | float | bool | None"
 
 MAGIC = b"BATONCP1"
-VERSION = 2
+VERSION = 3
 """Of the header and of what the arrays mean."""
 
 _LENGTH = struct.Struct("<I")
@@ -55,9 +54,8 @@ _DTYPES = {
     "anomalies": "<i8",
     "totals": "<i8",
     "seen": "<u8",
-    "early": "<i8",
 }
-"""The arrays in their order: those of `State`, what each book last saw, and ends still to tell."""
+"""The arrays in their order: those of `State`, and what each book last saw."""
 
 
 class _Header(NamedTuple):
@@ -104,7 +102,6 @@ def load(data: bytes) -> tuple[BookEngine, dict[str, JSON]]:
     engine = BookEngine(bbo=header.bbo, deltas=header.deltas)
     engine.records = header.records
     engine._seen = arrays.pop("seen").reshape(-1, 3)  # noqa: SLF001  # the engine's other half
-    engine._early = arrays.pop("early").reshape(-1, len(Closing))  # noqa: SLF001
     engine.state = _with_room(arrays)
     return engine, header.extra
 
@@ -119,8 +116,7 @@ def _used(engine: BookEngine) -> dict[str, NDArray[Any]]:
         run_slots=state.run_slots[:pool],
         anomalies=state.anomalies[: books * len(Anomaly)],
     )
-    early = engine._early  # noqa: SLF001  # the engine's other half
-    return {**used._asdict(), "seen": engine.last_seen(), "early": early}
+    return {**used._asdict(), "seen": engine.last_seen()}
 
 
 def _undamaged(data: bytes) -> memoryview:
@@ -199,8 +195,6 @@ def _check_lengths(arrays: dict[str, NDArray[Any]]) -> None:
         places, rest = divmod(len(arrays[name]), words)
         if rest or places.bit_count() != 1 or places < fewest:
             wrong.append(name)
-    if len(arrays["early"]) % len(Closing):
-        wrong.append("early")
     if wrong:
         raise CheckpointError(f"the checkpoint's arrays do not fit each other: {', '.join(wrong)}")
 

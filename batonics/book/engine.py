@@ -39,7 +39,7 @@ from batonics.book.state import (
     new_state,
     read_only,
 )
-from batonics.model.mbo import UNDEF_TIMESTAMP, MboBatch, empty_batch, take_batch
+from batonics.model.mbo import UNDEF_TIMESTAMP, DayStart, MboBatch, empty_batch, take_batch
 
 _SEEN = ("ts_event", "ts_recv", "sequence")
 """The columns of `BookEngine.last_seen`."""
@@ -161,7 +161,6 @@ class BookEngine:
             before=nothing,
             every=tops.every if isinstance(tops, WindowsWanted) else 0,
         )
-        self._early = np.empty((0, len(Closing)), np.int64)
         self._scratch = np.empty(kernels.BLOCK, np.int64), np.empty(kernels.BLOCK, np.int64)
         self._seen = np.empty((0, 3), np.uint64)  # last ts_event, ts_recv, sequence of each book
         self._noted = empty_batch(0)  # by book: what describes a top that is still to come
@@ -174,7 +173,7 @@ class BookEngine:
         """Apply a batch of records in order.
 
         Args:
-            batch: the records.
+            batch: the records; with a `DayStart` what the day before left open ends first.
             bounds: rows of the batch before which a window ends, rising; of each top `DEPTH` then
                 says which.
         """
@@ -184,10 +183,13 @@ class BookEngine:
         rows = len(events.action)
         totals = self.state.totals
         totals[Total.DELTAS] = totals[Total.TOPS] = totals[Total.BOUND] = 0
+        totals[Total.CLOSINGS] = 0
         if bounds is not None:
             self._out = self._out._replace(bounds=bounds)
-        self._fit_outputs(rows)
-        totals[Total.CLOSINGS] = self._place_early()
+        day_starts = isinstance(batch, DayStart)
+        self._fit_outputs(rows, self._open_snapshots() if day_starts else 0)
+        if day_starts:
+            self._start_day()
         row = 0
         while True:
             row, lacking = kernels.fold(events, row, self.state, self._out, *self._scratch)
@@ -210,36 +212,32 @@ class BookEngine:
             self._make_room(Room.TOPS)
         return self._folded(empty_batch(1))
 
-    def mark_new_day(self) -> None:
-        """A new day's stream begins (rule 21): every book is cold until its R or snapshot.
+    def _start_day(self) -> None:
+        """A new day's stream begins (rule 21); what ends with the old one is told with its batch.
 
-        The books stay as they are; an open snapshot ends.
+        The books stay as they are, but every one is cold until its R or snapshot.
         """
-        rows = self._rows()
-        ended = np.flatnonzero(rows[:, Book.SNAPSHOT_OPEN])
-        # Their ends are told with the next batch, as those of records before it.
-        closings = np.full((len(ended), len(Closing)), -1, np.int64)
-        closings[:, Closing.BOOK] = ended
-        closings[:, Closing.EVENT] = rows[ended, Book.EVENTS] >> 1
-        self._early = np.concatenate([self._early, closings])
-        rows[:, Book.STATUS] = Status.COLD
-        # A snapshot left open is an open event, odd: one more makes it a completed one.
-        rows[:, Book.EVENTS] += rows[:, Book.SNAPSHOT_OPEN]
-        rows[:, Book.SNAPSHOT_OPEN] = 0
+        top_words = self._top_words * self._open_snapshots()
+        while self._tops is not None and len(self._out.tops) < top_words:
+            self._make_room(Room.TOPS)
+        kernels.start_day(self.state, self._out)
+
+    def _open_snapshots(self) -> int:
+        return int(np.count_nonzero(self._rows()[:, Book.SNAPSHOT_OPEN]))
 
     def rebuild(self) -> None:
         """Rebuild both tables to fit what is alive; the books stay the same."""
         self._rebuild_orders()
         self._rebuild_levels()
 
-    def _fit_outputs(self, rows: int) -> None:
+    def _fit_outputs(self, rows: int, open_snapshots: int = 0) -> None:
         bbo, deltas, closings, tops = self._out[:4]
         if self._want_bbo and len(bbo) < rows * len(Bbo):
             bbo = np.empty(rows * len(Bbo), np.int64)
         if self._want_deltas and len(deltas) == 0:
             deltas = np.empty(4 * kernels.BLOCK * len(Delta), np.int64)
         # A record may end two events: an open snapshot before it, and its own.
-        ends_max = 2 * rows + 2 + len(self._early)
+        ends_max = 2 * rows + 2 + open_snapshots
         if self._want_deltas and len(closings) < ends_max * len(Closing):
             closings = np.empty(ends_max * len(Closing), np.int64)
         if self._tops is not None and len(tops) == 0:
@@ -265,14 +263,6 @@ class BookEngine:
             # Of a new book nothing was shown, so that all differs.
             shown = _grown(out.shown, books * (top_kernels.WORSTS + words), WORST_KEY)
             self._out = out._replace(shown=shown)
-
-    def _place_early(self) -> int:
-        """Put the ends that came between batches first; how many there are."""
-        early, self._early = self._early, self._early[:0]
-        if not self._want_deltas:
-            return 0
-        self._out.closings[: early.size] = early.ravel()
-        return len(early)
 
     def _make_room(self, lacking: int) -> None:
         state = self.state

@@ -600,6 +600,16 @@ def tell_position(queues: Queues, rows: Rows, book: int) -> None:
     queues.totals[T_POSITIONS] += as_word(differs)
 
 
+@kernel
+def start_queues_day(queues: Queues, rows: Rows, book_count: int) -> None:
+    """Rule 21: an open snapshot ends, and with it an event; there is room for its position."""
+    for book in range(book_count):
+        if queues.books[book * QUEUE_BOOK + B_SNAPSHOT_OPEN] != 0:
+            queues.books[book * QUEUE_BOOK + B_SNAPSHOT_OPEN] = 0
+            if len(rows.positions) > 0:
+                tell_position(queues, rows, book)
+
+
 @inlined
 def read_flags(queues: Queues, rows: Rows, book: int, action: int, flags: int) -> tuple[int, bool]:
     """What a record clears, and whether it may change an order (rules 11 to 15)."""

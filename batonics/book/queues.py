@@ -26,7 +26,7 @@ from batonics.book.queue_kernels import (
     Rows,
 )
 from batonics.book.state import aligned_zeros, read_only
-from batonics.model.mbo import MboBatch
+from batonics.model.mbo import DayStart, MboBatch
 
 
 class QueueRows(NamedTuple):
@@ -76,10 +76,13 @@ class OrderQueues:
             deltas: the engine's answer, (deltas, len(Delta)).
             engine: it has folded what these queues have, and this batch.
         """
-        records = len(batch.action)
-        self._make_room(records, engine.book_count)
+        records, day_starts = len(batch.action), isinstance(batch, DayStart)
+        # With a day each book may tell a position too.
+        self._make_room(records + day_starts * engine.book_count, engine.book_count)
         totals = self._queues.totals
         totals[[QueueTotal.LIVES, QueueTotal.POSITIONS, QueueTotal.CHANGES]] = 0
+        if day_starts:
+            queue_kernels.start_queues_day(self._queues, self._rows, engine.book_count)
         events = QueueEvents(
             ts_event=read_only(batch.ts_event.view(np.int64)),
             ts_recv=read_only(batch.ts_recv.view(np.int64)),

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from batonics.model.mbo import (
     UNDEF_TIMESTAMP,
+    DayStart,
     Flag,
     MboBatch,
     concat_batches,
@@ -37,23 +38,30 @@ class CompleteUntil:
         self._now_ns = np.uint64(0)
         self._held = empty_batch(0)
 
-    def take(self, batch: MboBatch) -> MboBatch:
-        """The rows that are known to be complete in time, as copies."""
+    def take(self, batch: MboBatch) -> list[MboBatch]:
+        """The rows that are known to be complete in time, as copies; a day starts in time too."""
         if self.done:
-            return slice_batch(batch, 0, 0)
+            return []
         times = self._times(batch)
         in_time = int(np.searchsorted(times, self._at_ns, side="right"))
         self._now_ns = times[-1] if len(times) else self._now_ns
         self.done = in_time < len(times)
+        taken = []
+        day_starts = isinstance(batch, DayStart) and (in_time > 0 or not len(times))
+        if day_starts:  # which ends a snapshot that the day before left open
+            held = self._held
+            taken.append(self._complete(held, len(held.action), ended=True))
         rows = concat_batches([self._held, batch])
-        return self._complete(rows, len(self._held.action) + in_time)
+        complete = self._complete(rows, len(self._held.action) + in_time, ended=self.done)
+        taken.append(DayStart._make(complete) if day_starts else complete)
+        return [rows for rows in taken if len(rows.action) or isinstance(rows, DayStart)]
 
     def finish(self) -> MboBatch:
         """The stream has ended: what is left of an open snapshot, which may lack its end."""
         if self.done:
             return slice_batch(self._held, 0, 0)
         self.done = True
-        return self._complete(self._held, len(self._held.action))
+        return self._complete(self._held, len(self._held.action), ended=True)
 
     def _times(self, batch: MboBatch) -> NDArray[np.uint64]:
         """When each row was received; never running backwards, whatever single rows claim."""
@@ -63,9 +71,9 @@ class CompleteUntil:
         times = np.where(doubtful, np.uint64(0), batch.ts_recv)
         return np.maximum(np.maximum.accumulate(times), self._now_ns)
 
-    def _complete(self, rows: MboBatch, in_time: int) -> MboBatch:
+    def _complete(self, rows: MboBatch, in_time: int, *, ended: bool) -> MboBatch:
         """Split the rows into those let through and those held back."""
-        complete = complete_rows(rows, in_time, ended=self.done)
+        complete = complete_rows(rows, in_time, ended=ended)
         held = ~complete
         held[in_time:] = False
         self._held = take_batch(rows, held)

@@ -166,6 +166,7 @@ def _of_one_book(
             wanted &= batch.publisher_id == publisher_id
         rows = batch if wanted.all() else take_batch(batch, wanted)
         if len(rows.action) == 0:
+            yield rows
             continue
         keys = np.unique(record_keys(rows))
         seen |= {(key >> 32, key & 0xFFFFFFFF) for key in keys.tolist()}
@@ -186,9 +187,9 @@ def _parted(batches: Iterable[MboBatch], at_ns: int) -> Iterator[tuple[MboBatch,
             continue
         held = concat_batches([held, batch])
         # Of a single book what is let through is what comes first.
-        complete = until.take(batch)
-        held = slice_batch(held, len(complete.action), len(held.action))
-        yield complete, False
+        for complete in until.take(batch):
+            held = slice_batch(held, len(complete.action), len(held.action))
+            yield complete, False
         entered = until.done
         if entered:
             yield held, True

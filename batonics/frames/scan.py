@@ -16,7 +16,7 @@ from polars.io.plugins import register_io_source
 
 from batonics.frames.schema import MBO_SCHEMA, from_frame, to_frame
 from batonics.frames.symbols import SymbolTable
-from batonics.model.mbo import MboBatch, slice_batch
+from batonics.model.mbo import MboBatch, slice_batch, take_batch
 from batonics.model.symbols import SymbolMap
 
 SYMBOL = "symbol"
@@ -51,20 +51,31 @@ def scan_batches(
 _BATCHES = "_batonics_batches"
 
 
-def batches_of(records: pl.LazyFrame) -> Iterator[MboBatch]:
+def batches_of(records: pl.LazyFrame, books: pl.Expr | None = None) -> Iterator[MboBatch]:
     """The batches of a frame of MBO records, in order; `channel_id` is not asked for.
+
+    With `books`, a predicate on publisher_id and instrument_id, only their rows.
 
     Of a frame that `scan_batches` made, and that nothing was done to, they are its own: what books
     are made of does not become a frame first, which would cost more than the books.
     """
     own: Callable[[], Iterator[MboBatch]] | None = getattr(records, _BATCHES, None)
     if own is not None:
-        yield from own()
+        for batch in own():
+            yield batch if books is None else _of_books(batch, books)
         return
+    if books is not None:
+        records = records.filter(books)
     present = records.collect_schema().names()
     columns = [name for name in MBO_SCHEMA if name in present and name != "channel_id"]
     for frame in records.select(columns).collect_batches(lazy=True, maintain_order=True):
         yield from_frame(frame)
+
+
+def _of_books(batch: MboBatch, books: pl.Expr) -> MboBatch:
+    keys = to_frame(batch, ["publisher_id", "instrument_id"])
+    kept = keys.with_columns(books.alias(_KEPT)).get_column(_KEPT)
+    return take_batch(batch, kept.arg_true().to_numpy())
 
 
 class _Reader:

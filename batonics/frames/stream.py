@@ -110,7 +110,8 @@ def book_frames(batches: Iterable[MboBatch], at_ns: int) -> Iterator[pl.DataFram
     """One frame of `BOOK_SCHEMA`: the books after their last complete events up to a moment."""
     engine, until = BookEngine(), CompleteUntil(at_ns)
     for batch in batches:
-        engine.fold(until.take(batch))
+        for rows in until.take(batch):
+            engine.fold(rows)
         if until.done:
             break
     engine.fold(until.finish())
@@ -209,9 +210,6 @@ def record_source(
     check_columns(records.collect_schema(), BOOK_COLUMNS)
 
     def frames_of(wanted: Wanted) -> Iterator[pl.DataFrame]:
-        chosen = records
-        if books_apart and wanted.books is not None:
-            chosen = records.filter(wanted.books)
-        return make(batches_of(chosen))
+        return make(batches_of(records, wanted.books if books_apart else None))
 
     return frame_source(name, schema, frames_of)

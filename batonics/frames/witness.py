@@ -13,7 +13,15 @@ import numpy as np
 import polars as pl
 
 from batonics.frames.lives import ASK, BID, ORDERS_SCHEMA, ROWS_SCHEMA, live_orders, rows_of
-from batonics.model.mbo import UNDEF_ORDER_SIZE, UNDEF_PRICE, Action, Flag, MboBatch, Side
+from batonics.model.mbo import (
+    UNDEF_ORDER_SIZE,
+    UNDEF_PRICE,
+    Action,
+    DayStart,
+    Flag,
+    MboBatch,
+    Side,
+)
 
 GATHER_ROWS = 1 << 17
 """So many records are derived from at once at the most: this bounds the memory."""
@@ -75,6 +83,8 @@ class Witness:
 
     def add(self, batch: MboBatch) -> None:
         """Take records; what is needed of them is copied."""
+        if isinstance(batch, DayStart):
+            self._start_day()
         for start in range(0, len(batch.action), GATHER_ROWS):
             records = _records(batch, start, self._rows)
             self._rows += records.height
@@ -83,7 +93,7 @@ class Witness:
             if self._gathered_rows >= GATHER_ROWS:
                 self._derive()
 
-    def mark_new_day(self) -> None:
+    def _start_day(self) -> None:
         """A new day's stream begins (rule 21): every book is cold, an open snapshot ends."""
         self._derive()
         self._books = self._books.with_columns(

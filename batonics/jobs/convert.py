@@ -143,17 +143,16 @@ class Conversion:
             )
 
     def _batches(self) -> Iterator[MboBatch]:
-        with closing(self.stream.pieces()) as pieces:
-            for piece in pieces:
+        with closing(self.stream.batches()) as batches:
+            for batch in batches:
                 self._selection.check()
-                batch = self._selection.rows(piece.batch)
-                if len(batch.action):
-                    if self.seen is not None:
-                        self.seen(batch)
-                    yield batch
+                rows = self._selection.rows(batch)
+                if self.seen is not None and len(rows.action):
+                    self.seen(rows)
+                yield rows
                 if self.progress is not None:
                     self.progress(self.stream)
-                if self._is_past_end(piece.batch):
+                if self._is_past_end(batch):
                     break
         self._selection.check(ended=True)
 

@@ -81,9 +81,9 @@ class FillSimulation:
         return report(result, symbol)
 
     def _batches(self) -> Iterator[MboBatch]:
-        for piece in self.stream.pieces():
+        for batch in self.stream.batches():
             self._selection.check()
-            yield self._selection.rows(piece.batch)
+            yield self._selection.rows(batch)
             if self.progress is not None:
                 self.progress(self.stream)
         self._selection.check(ended=True)

@@ -45,9 +45,7 @@ class Inspection:
 
     def run(self) -> dict[str, Any]:
         """Read the whole input; the report, as JSON has it."""
-        for batch, new_day in self.stream.pieces():
-            if new_day:
-                self._engine.mark_new_day()
+        for batch in self.stream.batches():
             self._engine.fold(batch)
             self._count(batch)
             if self.progress is not None:

@@ -84,19 +84,14 @@ class Reconstruction:
             self.engine.fold(batch)
 
     def batches(self) -> Iterator[MboBatch]:
-        """What is to be folded, in order; whoever folds it must have done so when asking for more.
-
-        Between batches the engine may be told that a new day begins.
-        """
+        """What is to be folded, in order; who asks for more must have folded what there was."""
         seen_rows = 0
-        for batch, new_day in self.stream.pieces():
+        for batch in self.stream.batches():
             self._selection.check()
             rows = len(batch.action)
             first = min(rows, max(0, self._saved_rows - seen_rows))
             seen_rows += rows
             if first < rows:
-                if new_day and first == 0 and self._has_come(batch):
-                    self.engine.mark_new_day()
                 yield from self._wanted_rows(slice_batch(batch, first, rows))
                 self._save(seen_rows)
             if self.progress is not None:
@@ -104,19 +99,12 @@ class Reconstruction:
             if self._until is not None and self._until.done:
                 break
         if self._until is not None:
-            yield from _unless_empty(self._until.finish())
+            yield self._until.finish()
         self._selection.check(ended=True)
 
-    def _has_come(self, batch: MboBatch) -> bool:
-        """Whether the batch begins by the moment that is asked for."""
-        at_ns = self.request.at_ns
-        return at_ns is None or int(batch.ts_recv[0]) <= at_ns
-
-    def _wanted_rows(self, batch: MboBatch) -> Iterator[MboBatch]:
-        batch = self._selection.rows(batch)
-        if self._until is not None:
-            batch = self._until.take(batch)
-        yield from _unless_empty(batch)
+    def _wanted_rows(self, batch: MboBatch) -> list[MboBatch]:
+        rows = self._selection.rows(batch)
+        return [rows] if self._until is None else self._until.take(rows)
 
     # ------------------------------------------------------------------ checkpoints
 
@@ -204,8 +192,3 @@ def reconstruct(
     run = Reconstruction(request)
     run.run()
     return Books(run.engine, run.symbols)
-
-
-def _unless_empty(batch: MboBatch) -> Iterator[MboBatch]:
-    if len(batch.action):
-        yield batch

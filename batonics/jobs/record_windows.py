@@ -63,7 +63,7 @@ class RecordWindows:
             yield slice_batch(batch, start, stop)
             start = stop
         self._cut_rows += rows
-        if start < rows:
+        if start < rows or not rows:  # a day may start without rows
             yield slice_batch(batch, start, rows)
 
     def ends_at(self, rows: int) -> bool:

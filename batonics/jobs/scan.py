@@ -58,8 +58,7 @@ class _Files:
 
     def batches(self) -> Iterator[MboBatch]:
         self._stream = self._open()
-        for piece in self._stream.pieces():
-            yield piece.batch
+        yield from self._stream.batches()
 
     def symbols(self) -> SymbolMap:
         """The names so far; a new map when there are new ones."""

@@ -120,11 +120,8 @@ class Verification:
 
     def _batches(self) -> Iterator[MboBatch]:
         """The records, cut at the ends of windows."""
-        for batch, new_day in self.stream.pieces():
+        for batch in self.stream.batches():
             self._selection.check()
-            if new_day:
-                self.engine.mark_new_day()
-                self._witness.mark_new_day()
             yield from self._windows.cut(self._selection.rows(batch))
             if self.progress is not None:
                 self.progress(self.stream)

@@ -12,7 +12,7 @@ from batonics.codec.dbn import DbnDecoder, encode_records
 from batonics.codec.ndjson import NdjsonDecoder
 from batonics.frames.fills import would_fill
 from batonics.frames.scan import scan_batches
-from batonics.model.mbo import MboBatch, concat_batches, copy_batch
+from batonics.model.mbo import DayStart, MboBatch, concat_batches, copy_batch
 from batonics.sim.market import Market
 
 RECORDS = 5_000
@@ -33,7 +33,7 @@ def warm() -> None:
 
 
 def _warm_frames(batch: MboBatch) -> None:
-    records = scan_batches(lambda: iter([batch]))
+    records = scan_batches(lambda: iter([batch, DayStart._make(batch)]))
     mbo = records.mbo  # type: ignore[attr-defined]  # a type checker does not see namespaces
     for frame in (
         mbo.mbp(1),

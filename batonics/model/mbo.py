@@ -108,6 +108,12 @@ class MboBatch(NamedTuple):
     sequence: NDArray[np.uint32]
 
 
+class DayStart(MboBatch):
+    """A batch that begins a later day's file (rule 21); it may have no rows."""
+
+    __slots__ = ()
+
+
 MBO_COLUMN_DTYPES: dict[str, np.dtype] = {name: MBO_DTYPE[name] for name in MboBatch._fields}
 
 
@@ -117,8 +123,9 @@ def empty_batch(rows: int) -> MboBatch:
 
 
 def slice_batch(batch: MboBatch, start: int, stop: int) -> MboBatch:
-    """Rows `[start, stop)` of a batch, as views."""
-    return MboBatch._make(column[start:stop] for column in batch)
+    """Rows `[start, stop)` of a batch, as views; with the first of them a day still starts."""
+    kind = MboBatch if start else type(batch)
+    return kind._make(column[start:stop] for column in batch)
 
 
 def record_keys(batch: MboBatch) -> NDArray[np.int64]:
@@ -128,22 +135,29 @@ def record_keys(batch: MboBatch) -> NDArray[np.int64]:
 
 
 def pieces_of(batches: Iterable[MboBatch], rows_max: int) -> Iterator[MboBatch]:
-    """Batches of any size in order, cut to at most `rows_max` rows, as views; none is empty."""
+    """Batches of any size in order, cut to at most `rows_max` rows, as views.
+
+    None is empty: where a `DayStart` is, the day starts with the next that is not.
+    """
+    day_starts = False
     for batch in batches:
+        day_starts |= isinstance(batch, DayStart)
         for start in range(0, len(batch.action), rows_max):
-            yield slice_batch(batch, start, start + rows_max)
+            piece = slice_batch(batch, start, start + rows_max)
+            yield DayStart._make(piece) if day_starts else piece
+            day_starts = False
 
 
 def take_batch(batch: MboBatch, rows: NDArray[np.intp] | NDArray[np.bool_]) -> MboBatch:
-    """The rows picked by an index or mask array, as copies."""
+    """The rows picked by an index or mask array, as copies; a day starts even if none is."""
     if rows.dtype == np.bool_:
         rows = np.flatnonzero(rows)
-    return MboBatch._make(column.take(rows) for column in batch)
+    return type(batch)._make(column.take(rows) for column in batch)
 
 
 def copy_batch(batch: MboBatch) -> MboBatch:
     """A batch that owns its arrays."""
-    return MboBatch._make(column.copy() for column in batch)
+    return type(batch)._make(column.copy() for column in batch)
 
 
 def concat_batches(batches: list[MboBatch]) -> MboBatch:

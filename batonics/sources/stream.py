@@ -25,7 +25,7 @@ from batonics.codec.metadata import (
 )
 from batonics.codec.ndjson import NdjsonDecoder
 from batonics.model.errors import UsageError
-from batonics.model.mbo import UNDEF_TIMESTAMP, MboBatch, copy_batch, empty_batch
+from batonics.model.mbo import UNDEF_TIMESTAMP, DayStart, MboBatch, copy_batch, empty_batch
 from batonics.model.symbols import MappingInterval, SymbolMap
 from batonics.model.times import NS_PER_DAY
 from batonics.sources.ahead import read_ahead
@@ -38,13 +38,6 @@ BATCHES_AHEAD_MAX = 4
 """Batches decoded ahead at the most: decoding and folding overlap, memory stays small."""
 
 Decoder = DbnDecoder | NdjsonDecoder
-
-
-class Piece(NamedTuple):
-    """A batch, and whether a new day's file begins with it."""
-
-    batch: MboBatch
-    new_day: bool
 
 
 class _Decoded(NamedTuple):
@@ -128,8 +121,11 @@ class MboStream:
         """Bytes of the files read so far, as they lie on disk."""
         return self._bytes_before + (self._reader.position if self._reader else 0)
 
-    def pieces(self) -> Generator[Piece, None, None]:
-        """Every batch in order. Its arrays are reused by a later one."""
+    def batches(self) -> Generator[MboBatch, None, None]:
+        """Every batch in order, a `DayStart` where a later day's file begins.
+
+        Its arrays are reused by a later one.
+        """
         try:
             for reader in self._readers:
                 self._reader = reader
@@ -143,7 +139,7 @@ class MboStream:
                             continue
                         new_day = self._note_day(decoded.batch) and first and len(self.files) > 1
                         first = False
-                        yield Piece(decoded.batch, new_day)
+                        yield DayStart._make(decoded.batch) if new_day else decoded.batch
                 self._bytes_before += reader.position
                 self._reader = None
         finally:

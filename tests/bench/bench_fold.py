@@ -45,7 +45,7 @@ def day() -> tuple[str, MboBatch]:
     """The records that are tiled, and what they are."""
     data = os.environ.get("BATONICS_TEST_DATA")
     path = Path(data) / "clx5" / "CLX5_mbo.dbn" if data else ROOT / "data" / "sample.dbn.zst"
-    pieces = [copy_batch(piece.batch) for piece in MboStream([path]).pieces()]
+    pieces = [copy_batch(batch) for batch in MboStream([path]).batches()]
     return path.name, concat_batches(pieces)
 
 

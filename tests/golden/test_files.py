@@ -10,10 +10,11 @@ import pytest
 
 from batonics.book.engine import BookEngine
 from batonics.book.state import Anomaly, Bbo, Status
-from batonics.model.mbo import UNDEF_PRICE, Flag, MboBatch, slice_batch
+from batonics.model.mbo import UNDEF_PRICE, DayStart, Flag, MboBatch, slice_batch
 from tests.golden.files import CLX5, DBEQ, ESH4_DAYS, FILES, SMALL, read_mbo
 from tests.property.compare import Pair
 from tests.property.trace import every, trace
+from tests.streams import DAY_START
 
 FULL_EVERY = {CLX5: 50, DBEQ: 50, **dict.fromkeys(ESH4_DAYS, 1_000), **dict.fromkeys(SMALL, 1)}
 """Records between two full comparisons: they take 1 ms a book of CLX5, 40 ms one of ESH4."""
@@ -48,7 +49,7 @@ def test_the_engine_equals_the_oracle(test_data: Path, file: str) -> None:
 def test_two_days_are_one_stream(test_data: Path) -> None:
     pair = Pair("ESH4, both days", full_every=2_000)
     for day in ESH4_DAYS:
-        pair.mark_new_day()
+        pair.start_day()
         pair.feed_in_batches(read_mbo(test_data / day), 64)
 
 
@@ -99,7 +100,7 @@ def test_the_second_days_snapshot_is_the_first_days_book(test_data: Path) -> Non
     snapshot = slice_batch(second, 0, int(np.argmin(second.flags & Flag.SNAPSHOT != 0)))
     assert len(snapshot.action) == 8_725
     left, engine = folded(first), folded(first)
-    engine.mark_new_day()
+    engine.fold(DAY_START)
     assert engine.statuses() == [Status.COLD]
     engine.fold(snapshot)
     assert engine.statuses() == [Status.SYNCED]
@@ -117,6 +118,5 @@ def test_the_second_day_knows_all_its_orders(test_data: Path) -> None:
 def test_the_second_day_does_not_need_the_first(test_data: Path) -> None:
     first, second = (read_mbo(test_data / day) for day in ESH4_DAYS)
     alone, both = folded(second), folded(first)
-    both.mark_new_day()
-    both.fold(second)
+    both.fold(DayStart._make(second))
     assert l3(alone) == l3(both)

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import polars as pl
 import pytest
 
+import batonics
 from batonics.model.mbo import Action, Flag, Side
 from batonics.model.times import NS_PER_DAY
 from tests.golden.files import ESH4_DAYS
@@ -94,6 +96,61 @@ def test_a_new_day_with_a_snapshot_is_synced(tmp_path: Path) -> None:
     (level,) = book["bids"]
     assert level["orders"] == [{"order_id": 50, "size": 5}, {"order_id": 51, "size": 6}]
     assert book["anomalies"]["snapshot_replaced"] == 1
+
+
+@pytest.fixture
+def two_openings(tmp_path: Path) -> tuple[Path, Path]:
+    """A day that ends within a snapshot, and one that opens with another without R."""
+    flags = int(Flag.SNAPSHOT | Flag.BAD_TS_RECV)
+    paths = []
+    for day in range(2):
+        ts_recv = DAY_NS + day * NS_PER_DAY
+        rows = [
+            record(
+                Action.ADD,
+                order_id=10 * day + place,
+                price=100 - place,
+                size=day + 1,
+                flags=flags,
+                ts_recv=ts_recv,
+                instrument_id=1 + place // 2,
+            )
+            for place in range(4)
+        ]
+        paths.append(write(tmp_path / f"{day}.dbn", metadata() + encode(rows)))
+    return paths[0], paths[1]
+
+
+def test_a_snapshot_that_a_day_leaves_open_ends_with_it(two_openings: tuple[Path, Path]) -> None:
+    records = batonics.scan_mbo(list(two_openings))
+    rows = records.mbo.mbp(2).collect()  # type: ignore[attr-defined]
+    best = ["instrument_id", "bid_px_00", "bid_sz_00", "bid_px_01", "bid_sz_01", "ask_px_00"]
+    one_book = (1, 100 * 10**9, 1, 99 * 10**9, 1, None)
+    # The second day's snapshots are still open when the stream ends: no event of them is over.
+    assert rows.select(best).rows() == [one_book, (2, 98 * 10**9, 1, 97 * 10**9, 1, None)]
+    of_one = records.mbo.mbp(2).filter(pl.col("instrument_id") == 1)  # type: ignore[attr-defined]
+    assert of_one.collect().select(best).rows() == [one_book]
+    for every in ("1s", 1):
+        windows = records.mbo.depth(2, every=every).collect()  # type: ignore[attr-defined]
+        assert windows.select(best).rows() == rows.select(best).rows()
+        assert windows["events"].to_list() == [1, 1]
+    ends = records.mbo.bbo().collect()  # type: ignore[attr-defined]
+    assert ends["bid_size"].to_list() == [1, 1]
+    place = records.mbo.queue(1).collect()  # type: ignore[attr-defined]
+    assert place["ahead_orders"].to_list() == [0]
+    lives = records.mbo.orders().collect()  # type: ignore[attr-defined]
+    assert lives["end"].to_list() == 4 * ["cleared"] + 4 * ["alive"]
+
+
+def test_books_of_two_openings_hold_the_second(two_openings: tuple[Path, Path]) -> None:
+    later = f"{DAY_NS + NS_PER_DAY}"
+    for arguments in ((), ("--at", later), ("--symbols", "AAA,BBB")):
+        for book in load(*two_openings, *arguments):
+            assert [level["size"] for level in book["bids"]] == [2, 2]
+            assert book["anomalies"]["snapshot_replaced"] == 1
+    records = batonics.scan_mbo(list(two_openings))
+    levels = records.mbo.book_at(later).collect()  # type: ignore[attr-defined]
+    assert levels["size"].to_list() == 4 * [2]
 
 
 def test_names_are_those_of_the_day(tmp_path: Path) -> None:

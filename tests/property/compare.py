@@ -18,6 +18,7 @@ from batonics.book.state import Anomaly, Status
 from batonics.model.mbo import UNDEF_PRICE, Flag, MboBatch, Side, slice_batch
 from tests.oracle import Key, LevelRow, Oracle, Record, records
 from tests.property.state_checks import check_state
+from tests.streams import DAY_START
 
 NO_QUOTE = (UNDEF_PRICE, 0, 0)
 SIDES = (int(Side.BID), int(Side.ASK))
@@ -129,7 +130,6 @@ class Pair:
         self._numbers: dict[Key, int] = {}
         self._sums: dict[tuple[int, int, int], tuple[int, int]] = {}
         self._seen: dict[int, list[int]] = {}
-        self._early: list[list[int]] = []
 
     def feed(self, batch: MboBatch) -> None:
         """Fold a batch whole on the one side and record by record on the other, and compare."""
@@ -156,12 +156,12 @@ class Pair:
         seen = self.engine.last_seen().tolist()
         assert seen == list(self._seen.values()), f"{self._where(-1)}: last seen {seen}"
 
-    def mark_new_day(self) -> None:
-        """Tell both; the ends of open snapshots are then told with the next batch."""
+    def start_day(self) -> None:
+        """A new day starts on both sides; the engine tells the ends of open snapshots."""
         before = {key: self.oracle.events(key) for key in self._numbers}
-        self.engine.mark_new_day()
+        closings = self.engine.fold(DAY_START).closings.tolist()
         self.oracle.mark_new_day()
-        self._early += [
+        assert closings == [
             [-1, book, before[key]]
             for key, book in self._numbers.items()
             if self.oracle.events(key) > before[key]
@@ -178,7 +178,7 @@ class Pair:
     def _follow(self, batch: MboBatch, folded: Folded) -> None:
         bbo, deltas = folded.bbo.tolist(), iter(folded.deltas.tolist())
         delta = next(deltas, None)
-        ends, self._early = self._early, []
+        ends: list[list[int]] = []
         last_rows: dict[int, int] = {}
         for row, record in enumerate(records(batch)):
             book, completed = self._apply(record, row, last_rows, ends)

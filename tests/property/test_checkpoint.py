@@ -22,7 +22,7 @@ from batonics.model.mbo import MboBatch
 from tests.golden.files import CLX5, DBEQ, read_mbo
 from tests.property.compare import Pair, pieces
 from tests.property.profiles import PROFILES
-from tests.property.trace import books, every, new_day, restarted, trace
+from tests.property.trace import books, every, restarted, trace
 from tests.streams import random_stream
 
 PLACES = 200
@@ -56,11 +56,11 @@ def test_many_restarts_equal_none(profile: str) -> None:
     assert trace(batch, cuts, between=restarted).digest() == trace(batch, []).digest()
 
 
-def test_a_restart_after_a_new_day_tells_the_ends_of_its_snapshots() -> None:
+def test_a_restart_before_a_new_day_tells_the_ends_of_its_snapshots() -> None:
     batch = PROFILES["snapshots"](20, 6_000)
     cuts = every(97, batch)
-    unbroken = trace(batch, cuts, between=new_day)
-    broken = trace(batch, cuts, between=lambda engine: restarted(new_day(engine)))
+    unbroken = trace(batch, cuts, days=True)
+    broken = trace(batch, cuts, between=restarted, days=True)
     assert broken.digest() == unbroken.digest()
     assert unbroken.digest() != trace(batch, cuts).digest()
 
@@ -183,8 +183,8 @@ def test_a_forgery_that_changes_nothing_is_accepted() -> None:
 
 
 def test_another_version_is_refused_by_name() -> None:
-    message = refusal(forged(lambda header: header.update(version=3)))
-    assert message == "the checkpoint is of version 3, this batonics reads 2"
+    message = refusal(forged(lambda header: header.update(version=4)))
+    assert message == "the checkpoint is of version 4, this batonics reads 3"
 
 
 @pytest.mark.parametrize(

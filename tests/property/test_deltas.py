@@ -16,7 +16,7 @@ from batonics.book.engine import BookEngine
 from batonics.book.state import ROW, Book, Closing, Delta
 from batonics.model.mbo import slice_batch
 from tests.property.profiles import PROFILES
-from tests.property.trace import Trace, every, new_day, trace
+from tests.property.trace import Trace, every, trace
 from tests.streams import random_stream
 
 ROWS = 8_000
@@ -84,7 +84,7 @@ def test_a_delta_names_the_event_that_ends_next(profile: str) -> None:
 
 def test_a_new_day_leaves_no_gap_either() -> None:
     batch = PROFILES["snapshots"](24, ROWS)
-    cut = trace(batch, every(97, batch), between=new_day)
+    cut = trace(batch, every(97, batch), days=True)
     closings = cut.closings[cut.closings[:, Closing.BOOK] == 0]
     assert closings[:, Closing.EVENT].tolist() == list(range(len(closings)))
     assert len(closings) > 300

@@ -96,7 +96,7 @@ class Feed(RuleBasedStateMachine):
     @rule()
     def a_new_day(self) -> None:
         self.flush()
-        self.pair.mark_new_day()
+        self.pair.start_day()
         self.pair.check()
 
     @rule()

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from batonics.book import checkpoint
 from batonics.book.engine import BookEngine
 from batonics.book.state import Closing, Delta
-from batonics.model.mbo import MboBatch
+from batonics.model.mbo import DayStart, MboBatch
 from tests.property.compare import cut_at
 
 
@@ -44,27 +44,23 @@ def rebuilt(engine: BookEngine) -> BookEngine:
     return engine
 
 
-def new_day(engine: BookEngine) -> BookEngine:
-    """The engine told that a new day's stream begins."""
-    engine.mark_new_day()
-    return engine
-
-
 def trace(
     batch: MboBatch,
     cuts: Iterable[int],
     *,
     between: Callable[[BookEngine], BookEngine] = lambda engine: engine,
+    days: bool = False,
 ) -> Trace:
     """Fold a stream in batches that end before each row of `cuts`.
 
-    `between` gives the engine to go on with after each cut, as `restarted` does.
+    `between` gives the engine to go on with after each cut, as `restarted` does; with `days` a day
+    starts there.
     """
     engine = BookEngine(bbo=True, deltas=True)
     bbo, deltas, closings = [], [], []
     start = 0
     for piece in cut_at(batch, cuts):
-        folded = engine.fold(piece)
+        folded = engine.fold(DayStart._make(piece) if days and start else piece)
         bbo.append(folded.bbo.copy())
         deltas.append(folded.deltas.copy())
         deltas[-1][:, Delta.ROW] += start

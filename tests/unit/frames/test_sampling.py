@@ -174,7 +174,8 @@ def test_a_book_at_a_time_is_that_of_the_records_until_then() -> None:
     at_ns = int(batch.ts_recv[900])
     until = CompleteUntil(at_ns)
     engine = BookEngine()
-    engine.fold(until.take(batch))
+    for rows in until.take(batch):
+        engine.fold(rows)
     expected = Books(engine, SymbolMap()).levels().drop("symbol")
     found = MboNamespace(frame).book_at(at_ns).collect()
     assert found.height > 0

@@ -17,7 +17,7 @@ from tests.integration.files import record
 from tests.oracle import Oracle, Record, records
 from tests.property.compare import pieces
 from tests.property.profiles import PROFILES
-from tests.streams import batch_of, random_stream
+from tests.streams import DAY_START, batch_of, random_stream
 
 Level = tuple[int, int, int]
 """A book's key, a side (0 bid, 1 ask) and a price."""
@@ -55,7 +55,7 @@ def check(batch: MboBatch, batch_rows: int, *, new_day_every: int = 0) -> None:
     witness, oracle = Witness(), Oracle()
     for number, piece in enumerate(pieces(batch, batch_rows)):
         if new_day_every and number % new_day_every == new_day_every - 1:
-            witness.mark_new_day()
+            witness.add(DAY_START)
             oracle.mark_new_day()
         witness.add(piece)
         for row in records(piece):
@@ -227,7 +227,7 @@ def test_books_remember_what_gave_them_their_status() -> None:
         ("stale", 1, False, True),
         ("cold", None, True, False),
     ]
-    witness.mark_new_day()
+    witness.add(DAY_START)
     witness.add(batch_of([record(Action.ADD)]))
     assert witness.books().sort("key").select(
         "status", "since", "was_cold", "was_stale"
@@ -240,7 +240,7 @@ def test_books_remember_what_gave_them_their_status() -> None:
 
 def test_of_no_records_there_is_nothing() -> None:
     witness = Witness()
-    witness.mark_new_day()
+    witness.add(DAY_START)
     assert (witness.orders().schema, witness.orders().height) == (ORDERS_SCHEMA, 0)
     assert (witness.levels().schema, witness.levels().height) == (LEVELS_SCHEMA, 0)
     assert witness.books().height == 0

@@ -13,6 +13,7 @@ from batonics.book.until import CompleteUntil
 from batonics.model.mbo import (
     UNDEF_TIMESTAMP,
     Action,
+    DayStart,
     Flag,
     concat_batches,
     empty_batch,
@@ -40,7 +41,7 @@ def let_through(rows: list[Record], at_ns: int, batch_rows: int) -> list[Record]
     batch = batch_of(rows)
     taken = [empty_batch(0)]
     for start in range(0, len(rows), batch_rows):
-        taken.append(until.take(slice_batch(batch, start, start + batch_rows)))
+        taken += until.take(slice_batch(batch, start, start + batch_rows))
         if until.done:
             break
     taken.append(until.finish())
@@ -108,6 +109,29 @@ def test_time_does_not_run_backwards() -> None:
 def test_it_says_when_nothing_more_can_come() -> None:
     until = CompleteUntil(DAY_NS)
     now, later = record(Action.ADD), record(Action.ADD, order_id=2, ts_recv=DAY_NS + 1)
-    taken = [(len(until.take(batch_of([row])).action), until.done) for row in (now, later, now)]
+    taken = [
+        (sum(len(rows.action) for rows in until.take(batch_of([row]))), until.done)
+        for row in (now, later, now)
+    ]
     assert taken == [(1, False), (0, True), (0, True)]
     assert len(until.finish().action) == 0
+
+
+def test_a_day_that_starts_in_time_ends_the_snapshot_of_the_day_before() -> None:
+    until = CompleteUntil(DAY_NS + 5)
+    flags = SNAPSHOT | int(Flag.BAD_TS_RECV)
+    first = record(Action.ADD, order_id=1, flags=flags)
+    second = record(Action.ADD, order_id=2, flags=flags)
+    assert until.take(batch_of([first])) == []
+    ended, started = until.take(DayStart._make(batch_of([second])))
+    assert list(records(ended)) == [first]
+    assert isinstance(started, DayStart)
+    assert len(started.action) == 0
+    assert list(records(until.finish())) == [second]
+
+
+def test_a_day_that_starts_too_late_does_not_start() -> None:
+    until = CompleteUntil(DAY_NS + 5)
+    late = record(Action.ADD, ts_recv=DAY_NS + 6)
+    assert until.take(DayStart._make(batch_of([late]))) == []
+    assert until.done
