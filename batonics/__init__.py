@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from batonics.frames.books import Books
+    from batonics.jobs.definitions import with_definitions
     from batonics.jobs.reconstruct import reconstruct
     from batonics.jobs.scan import scan_mbo
     from batonics.model.errors import (
@@ -31,6 +32,7 @@ _HOMES = {
     "Books": "batonics.frames.books",
     "reconstruct": "batonics.jobs.reconstruct",
     "scan_mbo": "batonics.jobs.scan",
+    "with_definitions": "batonics.jobs.definitions",
     "BatonicsError": "batonics.model.errors",
     "CheckpointError": "batonics.model.errors",
     "DamagedInputError": "batonics.model.errors",
@@ -49,6 +51,7 @@ __all__ = [
     "UsageError",
     "reconstruct",
     "scan_mbo",
+    "with_definitions",
 ]
 
 

@@ -46,6 +46,16 @@ def command(
         typer.Option(help="Rows from this time on: ISO 8601 (UTC) or nanoseconds since the epoch."),
     ] = None,
     end: Annotated[str | None, typer.Option(help="Rows before this time.")] = None,
+    definitions: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A file of the schema definition: adds ticks, and prices in text have their"
+            " decimals. May be given again."
+        ),
+    ] = None,
+    ticks: Annotated[
+        bool, typer.Option("--ticks", help="The same from definitions within the stream itself.")
+    ] = False,
     tz: Annotated[str, typer.Option(help="The time zone of times: America/Chicago.")] = "UTC",
     decimal: Annotated[
         bool, typer.Option("--decimal", help="Prices in NDJSON as decimal text, as in CSV.")
@@ -67,11 +77,18 @@ def command(
         skip_bad=skip_bad,
         consolidated=consolidated,
         tz=tz,
+        ticks=ticks or definitions is not None,
+        definitions=tuple(definitions or ()),
     )
-    keep_inputs(files, out)
+    keep_inputs([*files, *request.definitions], out)
     rows = _convert(request, out, form, decimal_prices=decimal, quiet=quiet)
     if not quiet:
         typer.echo(f"wrote {rows:,} rows to {out}", err=True)
+
+
+def _is_vendors(request: Request) -> bool:
+    """Whether the rows are what the vendor has: of no other depth or time zone, without ticks."""
+    return request.depth is None and request.tz == "UTC" and not request.ticks
 
 
 def _convert(
@@ -81,7 +98,7 @@ def _convert(
     from contextlib import closing
 
     from batonics.cli.progress import reading
-    from batonics.jobs.convert import UTC, Conversion, columns, metadata
+    from batonics.jobs.convert import UTC, Conversion, Form, columns, metadata
     from batonics.model.errors import UsageError
     from batonics.sinks.tables import form_of, open_table
 
@@ -89,12 +106,15 @@ def _convert(
     is_dbn = form.startswith("dbn")
     if is_dbn and request.tz != UTC:
         raise UsageError("times in DBN are of UTC: --tz goes with the other forms")
+    if is_dbn and request.ticks:
+        raise UsageError("DBN has no room for ticks: --definitions goes with the other forms")
+    in_text = form.startswith("csv") or (form.startswith("ndjson") and decimal_prices)
+    rows_form = Form(symbol=not is_dbn, displayed=in_text)
     table = open_table(
         out,
-        columns(request, symbol=not is_dbn),
+        columns(request, rows_form),
         form=form,
-        # With another depth or time zone it is no schema that the vendor has.
-        schema=request.schema if request.depth is None and request.tz == UTC else None,
+        schema=request.schema if _is_vendors(request) else None,
         metadata=metadata(request) if is_dbn else None,
         decimal_prices=decimal_prices,
     )
@@ -102,7 +122,7 @@ def _convert(
         run = Conversion(request)
         run.progress = progress
         # Closed here and now, whatever happens: its files and its thread with it.
-        with closing(run.frames(symbol=not is_dbn)) as frames:
+        with closing(run.frames(rows_form)) as frames:
             for frame in frames:
                 rows.write(frame)
     return run.rows

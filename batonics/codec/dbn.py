@@ -61,6 +61,7 @@ class DbnDecoder:
             stream. A wrong length is refused even so: what follows cannot be found.
         source: a name for error messages.
         max_metadata_bytes: metadata that claims to be longer is refused unread.
+        schema: the one that the stream must be of, if it is of a single one.
 
     Attributes:
         metadata: what the stream says about itself; None before it came, and for a fragment.
@@ -78,7 +79,7 @@ class DbnDecoder:
 
     _frame_bytes = 0
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - settings, by keyword
         self,
         *,
         batch_rows: int = 65_536,
@@ -86,6 +87,7 @@ class DbnDecoder:
         skip_bad: bool = False,
         source: str | None = None,
         max_metadata_bytes: int = METADATA_BYTES_MAX,
+        schema: int = SCHEMA_MBO,
     ) -> None:
         if batch_rows < 1 or buffers < 1:
             raise UsageError(f"batch_rows is {batch_rows}, buffers {buffers}, expected 1 or more")
@@ -99,6 +101,7 @@ class DbnDecoder:
         self._skip_bad = skip_bad
         self._source = source
         self._max_metadata_bytes = max_metadata_bytes
+        self._schema = schema
         self._buffers = [empty_batch(batch_rows) for _ in range(buffers)]
         self._columns = self._buffers[0]
         self._row = 0
@@ -197,10 +200,11 @@ class DbnDecoder:
         self._in_records = len(self._head) >= len(expected)
 
     def _begin_stream(self, metadata: Metadata) -> None:
-        if metadata.schema not in (SCHEMA_MBO, None):
-            raise self._refusal(
-                f"its schema is {schema_name(metadata.schema)}, but books are built from mbo"
-            )
+        if metadata.schema not in (self._schema, None):
+            use = "but books are built from mbo"
+            if self._schema != SCHEMA_MBO:
+                use = f"expected {schema_name(self._schema)}"
+            raise self._refusal(f"its schema is {schema_name(metadata.schema)}, {use}")
         self.metadata = metadata
         self.version = metadata.version
         self.byte_offset = len(self._head)

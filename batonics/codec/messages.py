@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batonics.codec.fields import FieldReader
-from batonics.model.mbo import UNDEF_TIMESTAMP
+from batonics.model.definitions import Definition
+from batonics.model.mbo import UNDEF_PRICE, UNDEF_TIMESTAMP
 from batonics.model.symbols import MappingInterval
 
 RTYPE_STATUS = 0x12
+RTYPE_DEFINITION = 0x13
 RTYPE_ERROR = 0x15
 RTYPE_SYMBOL_MAPPING = 0x16
 RTYPE_SYSTEM = 0x17
@@ -23,6 +25,7 @@ RTYPE_SYSTEM = 0x17
 HEADER_BYTES = 16
 TS_OUT_BYTES = 8
 NO_CODE = 255
+_DELETED = ord("D")
 
 _RECORD_BYTES = {
     0x00: 48,  # trades
@@ -30,7 +33,7 @@ _RECORD_BYTES = {
     0x0A: 368,  # mbp-10
     0x11: 56,  # ohlcv, cadence not given
     RTYPE_STATUS: 40,
-    0x13: 520,  # definition
+    RTYPE_DEFINITION: 520,
     0x14: 112,  # imbalance
     RTYPE_ERROR: 320,
     RTYPE_SYMBOL_MAPPING: 176,
@@ -45,16 +48,21 @@ _RECORD_BYTES = {
 
 _RECORD_BYTES_BEFORE: dict[int, dict[int, int]] = {
     1: {
-        0x13: 360,
+        RTYPE_DEFINITION: 360,
         RTYPE_ERROR: 80,
         RTYPE_SYMBOL_MAPPING: 80,
         RTYPE_SYSTEM: 80,
         0x18: 64,
     },
-    2: {0x13: 400, 0x18: 64},
+    2: {RTYPE_DEFINITION: 400, 0x18: 64},
     3: {},
 }
 """What was different in a version."""
+
+
+_RAW_SYMBOL = {1: (200, 22), 2: (200, 71), 3: (238, 71)}
+_UPDATE_ACTION = {1: 349, 2: 382, 3: 493}
+"""Where a version's definition has its raw_symbol (and how many bytes), and its action."""
 
 
 class OtherRecord(NamedTuple):
@@ -118,6 +126,31 @@ def parse_symbol_mapping(
     start_ns, end_ns = reader.integer(8), reader.integer(8)
     return MappingInterval(
         0 if start_ns == UNDEF_TIMESTAMP else start_ns, end_ns, instrument_id, symbol
+    )
+
+
+def parse_definition(record: OtherRecord, version: int, source: str | None = None) -> Definition:
+    """What a definition record says of its instrument, from its `ts_recv` on.
+
+    One that removes the instrument leaves it without a tick and a factor.
+
+    Raises:
+        DamagedInputError: the symbol is not text.
+    """
+    reader = _reader(record, source)
+    start_ns = reader.integer(8)
+    values = [int.from_bytes(reader.take(8), "little", signed=True) for _ in range(2)]
+    symbol_at, width = _RAW_SYMBOL[version]
+    reader.take(symbol_at - HEADER_BYTES - 24)
+    symbol = reader.text(width)
+    if record.data[_UPDATE_ACTION[version]] == _DELETED:
+        values = [UNDEF_PRICE, UNDEF_PRICE]
+    return Definition(
+        0 if start_ns == UNDEF_TIMESTAMP else start_ns,
+        UNDEF_TIMESTAMP,
+        int.from_bytes(record.data[4:8], "little"),
+        symbol,
+        *values,
     )
 
 

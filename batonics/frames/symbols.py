@@ -6,20 +6,26 @@ The rule here: a row's name is what `SymbolMap.symbol` says for its instrument a
 
 from __future__ import annotations
 
+from typing import Generic
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from batonics.model.symbols import SymbolMap
+from batonics.model.symbols import IntervalMap, SymbolMap, TInterval
 
 
-class SymbolTable:
-    """A `SymbolMap`, as it is when the table is made, for lookups of whole columns."""
+class IntervalTable(Generic[TInterval]):
+    """An `IntervalMap`, as it is when the table is made, for lookups of whole columns.
 
-    def __init__(self, symbol_map: SymbolMap) -> None:
-        intervals = symbol_map.intervals()
+    Attributes:
+        values: what may hold, by entry; None where nothing does.
+    """
+
+    def __init__(self, known: IntervalMap[TInterval]) -> None:
+        intervals = known.intervals()
         edges = {(i.instrument_id, edge) for i in intervals for edge in (i.start_ns, i.end_ns)}
-        # From one edge to the next an instrument has one name, or none.
+        # From one edge to the next the same holds for an instrument, or nothing.
         changes = sorted(edges)
         self._ids = np.unique(np.array([instrument_id for instrument_id, _ in changes], np.uint32))
         self._edges_ns = np.unique(np.array([edge for _, edge in changes], np.uint64))
@@ -28,19 +34,19 @@ class SymbolTable:
             np.array([edge for _, edge in changes], np.uint64),
         )
         # Entry 0 is for what comes before an instrument's first edge.
-        self._names = pl.Series(
-            "symbol", [None, *(symbol_map.symbol(*change) for change in changes)], pl.String
-        )
+        self.values: list[TInterval | None] = [None, *(known.at(*change) for change in changes)]
 
-    def names(self, instrument_id: NDArray[np.uint32], ts_recv: NDArray[np.uint64]) -> pl.Series:
-        """The name of each row (String), null where nothing names it."""
-        entry = np.searchsorted(self._changes, self._places(instrument_id, ts_recv), side="right")
+    def entries(
+        self, instrument_id: NDArray[np.uint32], ts_ns: NDArray[np.uint64]
+    ) -> NDArray[np.intp]:
+        """The entry of each row's instrument at its time."""
+        entry = np.searchsorted(self._changes, self._places(instrument_id, ts_ns), side="right")
         at = np.searchsorted(self._ids, instrument_id)
         # The entry before a row's place is of another instrument if its own has none yet.
         own = np.searchsorted(self._changes, at.astype(np.uint64) << np.uint64(32))
         known = (at < len(self._ids)) & (entry > own)
         known &= self._ids.take(at, mode="clip") == instrument_id if len(self._ids) else False
-        return self._names.gather(np.where(known, entry, 0))
+        return np.where(known, entry, 0)
 
     def _places(
         self, instrument_id: NDArray[np.uint32], ts_ns: NDArray[np.uint64]
@@ -49,6 +55,19 @@ class SymbolTable:
         at = np.searchsorted(self._ids, instrument_id).astype(np.uint64)
         edge = np.searchsorted(self._edges_ns, ts_ns, side="right").astype(np.uint64)
         return at << np.uint64(32) | edge
+
+
+class SymbolTable:
+    """A `SymbolMap`, as it is when the table is made, for lookups of whole columns."""
+
+    def __init__(self, symbol_map: SymbolMap) -> None:
+        self._table = IntervalTable(symbol_map)
+        names = [value and value.symbol for value in self._table.values]
+        self._names = pl.Series("symbol", names, pl.String)
+
+    def names(self, instrument_id: NDArray[np.uint32], ts_recv: NDArray[np.uint64]) -> pl.Series:
+        """The name of each row (String), null where nothing names it."""
+        return self._names.gather(self._table.entries(instrument_id, ts_recv))
 
 
 class FrameNames:
@@ -63,5 +82,9 @@ class FrameNames:
         if len(self._symbol_map) != self._intervals_known:
             self._intervals_known = len(self._symbol_map)
             self._table = SymbolTable(self._symbol_map)
-        ts_ns = frame[time].cast(pl.Int64).fill_null(0).cast(pl.UInt64)
-        return self._table.names(frame["instrument_id"].to_numpy(), ts_ns.to_numpy())
+        return self._table.names(frame["instrument_id"].to_numpy(), times_of(frame, time))
+
+
+def times_of(frame: pl.DataFrame, time: str) -> NDArray[np.uint64]:
+    """A column of times, in nanoseconds since the epoch; null is the epoch."""
+    return frame[time].cast(pl.Int64).fill_null(0).cast(pl.UInt64).to_numpy()

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from batonics.frames.derive import INDEX
 from batonics.frames.schema import TIME
 from batonics.frames.source import BOOK_KEY
-from batonics.jobs.convert import Conversion
+from batonics.jobs.convert import Conversion, Form
 from batonics.model.mbo import Action, Flag, MboBatch, record_keys
 from batonics.model.times import format_time
 from batonics.sources.tables import read_table
@@ -100,7 +100,7 @@ def compare(conversion: Conversion, path: str) -> Comparison:
     result = Comparison(schema)
     differ = _Differ(result, books)
     with (
-        closing(conversion.frames(symbol=False)) as our_frames,
+        closing(conversion.frames(Form(symbol=False))) as our_frames,
         closing(read_table(path, schema)) as their_frames,
     ):
         ours, theirs = (_Side(frames, INDEX[schema]) for frames in (our_frames, their_frames))

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from batonics.codec.metadata import SCHEMA_NAMES, Metadata, SymbolMapping
+from batonics.frames.definitions import TICK, FrameDefinitions, defined_columns
 from batonics.frames.derive import INDEX, check_schema, columns_of, derive
 from batonics.frames.scan import SYMBOL, scan_batches
 from batonics.frames.source import pulled
@@ -20,6 +21,8 @@ from batonics.jobs.selection import Selection
 from batonics.model.errors import UsageError
 from batonics.model.mbo import Flag, MboBatch
 from batonics.model.times import NS_PER_DAY, format_time
+from batonics.sinks.text import displayed_texts, is_price
+from batonics.sources.definitions import read_definitions
 from batonics.sources.stream import MboStream, read_metadata
 
 if TYPE_CHECKING:
@@ -27,6 +30,18 @@ if TYPE_CHECKING:
 
 Progress = Callable[[MboStream], None]
 UTC = "UTC"
+
+
+class Form(NamedTuple):
+    """What the form of the output asks of its rows.
+
+    Attributes:
+        symbol: each has its instrument's name, after the schema's columns.
+        displayed: with ticks, prices are text with as many decimals as their tick has.
+    """
+
+    symbol: bool
+    displayed: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,6 +58,8 @@ class Request:
         skip_bad: count and skip bad records where the framing survives.
         consolidated: the levels are an instrument's over all its publishers.
         tz: the time zone of times, such as America/Chicago.
+        ticks: add what definitions say (`frames/definitions.py`): those of the stream itself, and
+        definitions: of these files.
     """
 
     paths: tuple[str, ...]
@@ -54,6 +71,8 @@ class Request:
     skip_bad: bool = False
     consolidated: bool = False
     tz: str = UTC
+    ticks: bool = False
+    definitions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_schema(self.schema, self.depth, consolidated=self.consolidated)
@@ -65,16 +84,22 @@ class Request:
         _check_time_zone(self.tz)
 
 
-def columns(request: Request, *, symbol: bool) -> pl.Schema:
-    """The columns of the frames; with `symbol`, it is the last."""
+def columns(request: Request, form: Form) -> pl.Schema:
+    """The columns of the frames of a form."""
     import polars as pl
 
     time = pl.Datetime("ns", request.tz)
-    of_schema = {
-        name: time if isinstance(dtype, pl.Datetime) else dtype
-        for name, dtype in columns_of(request.schema, request.depth).items()
+    of_schema = columns_of(request.schema, request.depth)
+    columns: dict[str, pl.DataType] = {
+        name: time if isinstance(dtype, pl.Datetime) else dtype for name, dtype in of_schema.items()
     }
-    return pl.Schema({**of_schema, SYMBOL: pl.String()}) if symbol else pl.Schema(of_schema)
+    if form.symbol:
+        columns[SYMBOL] = pl.String()
+    if request.ticks:
+        columns |= defined_columns(of_schema)
+    if request.ticks and form.displayed:
+        columns |= {name: pl.String() for name in columns if is_price(name, columns[name])}
+    return pl.Schema(columns)
 
 
 def metadata(request: Request) -> Metadata:
@@ -111,6 +136,7 @@ class Conversion:
     """
 
     def __init__(self, request: Request) -> None:
+        definitions = read_definitions(request.definitions).intervals()
         self.request = request
         self.stream = MboStream(request.paths, skip_bad=request.skip_bad)
         self.rows = 0
@@ -118,9 +144,12 @@ class Conversion:
         self.seen: Callable[[MboBatch], None] | None = None
         self._selection = Selection(self.stream, request.symbols)
         self._names = FrameNames(self.stream.symbols)
+        self._definitions = FrameDefinitions(self.stream.definitions)
+        for definition in definitions:
+            self.stream.definitions.add(definition)
 
-    def frames(self, *, symbol: bool) -> Generator[pl.DataFrame, None, None]:
-        """The rows, in order; with `symbol`, each with its instrument's name."""
+    def frames(self, form: Form) -> Generator[pl.DataFrame, None, None]:
+        """The rows, in order, with `columns` of the form."""
         import polars as pl
         import polars.selectors as cs
 
@@ -135,11 +164,11 @@ class Conversion:
                 rows = rows.filter(keeps(pl.lit(bound_ns).cast(pl.Datetime("ns", "UTC"))))
         for frame in pulled(rows, columns_of(request.schema, request.depth)):
             self.rows += frame.height
-            named = self._named(frame) if symbol else frame
+            full = self._completed(frame, form)
             yield (
-                named
+                full
                 if request.tz == UTC
-                else named.with_columns(cs.datetime().dt.convert_time_zone(request.tz))
+                else full.with_columns(cs.datetime().dt.convert_time_zone(request.tz))
             )
 
     def _batches(self) -> Iterator[MboBatch]:
@@ -165,8 +194,19 @@ class Conversion:
         times = batch.ts_recv[trusted]
         return len(times) > 0 and int(times.min()) >= end_ns + 2 * NS_PER_DAY
 
-    def _named(self, frame: pl.DataFrame) -> pl.DataFrame:
-        return frame.with_columns(self._names.of(frame, INDEX[self.request.schema]).alias(SYMBOL))
+    def _completed(self, frame: pl.DataFrame, form: Form) -> pl.DataFrame:
+        """The frame with what is known of its instruments."""
+        time = INDEX[self.request.schema]
+        if form.symbol:
+            frame = frame.with_columns(self._names.of(frame, time).alias(SYMBOL))
+        if not self.request.ticks:
+            return frame
+        frame = self._definitions.add_to(frame, time)
+        if not form.displayed:
+            return frame
+        prices = [name for name, dtype in frame.schema.items() if is_price(name, dtype)]
+        ticks = frame[TICK]
+        return frame.with_columns(displayed_texts(frame[name], ticks) for name in prices)
 
 
 def _check_time_zone(tz: str) -> None:

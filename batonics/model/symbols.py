@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from datetime import date, timedelta
-from typing import NamedTuple
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from batonics.model.times import NS_PER_DAY
 
@@ -30,20 +30,41 @@ def day_start_ns(yyyymmdd: int) -> int:
     return (day - _EPOCH) // timedelta(days=1) * NS_PER_DAY
 
 
-class SymbolMap:
-    """Dated names of instruments, from any number of files and mapping records.
+class Interval(Protocol):
+    """What holds for an instrument between two instants, `[start_ns, end_ns)`; comparable."""
 
-    A later interval that overlaps an earlier one wins from its start on.
-    """
+    @property
+    def start_ns(self) -> int:
+        """From when on it holds."""
+
+    @property
+    def end_ns(self) -> int:
+        """From when on it does not."""
+
+    @property
+    def instrument_id(self) -> int:
+        """Whose it is."""
+
+    def __lt__(self, other: Any, /) -> bool: ...
+
+
+TInterval = TypeVar("TInterval", bound=Interval)
+
+
+class IntervalMap(Generic[TInterval]):
+    """What held for instruments, and when. A later interval wins from its start on."""
 
     def __init__(self) -> None:
         self._starts: dict[int, list[int]] = {}
-        self._intervals: dict[int, list[MappingInterval]] = {}
+        self._intervals: dict[int, list[TInterval]] = {}
 
     def __len__(self) -> int:
         return sum(len(intervals) for intervals in self._intervals.values())
 
-    def add(self, interval: MappingInterval) -> None:
+    def __contains__(self, instrument_id: int) -> bool:
+        return instrument_id in self._intervals
+
+    def add(self, interval: TInterval) -> None:
         """Add one interval; adding the same one again changes nothing."""
         intervals = self._intervals.setdefault(interval.instrument_id, [])
         starts = self._starts.setdefault(interval.instrument_id, [])
@@ -53,13 +74,26 @@ class SymbolMap:
         intervals.insert(at, interval)
         starts.insert(at, interval.start_ns)
 
-    def symbol(self, instrument_id: int, ts_ns: int) -> str | None:
-        """The name of an instrument at an instant, or None where nothing names it."""
+    def at(self, instrument_id: int, ts_ns: int) -> TInterval | None:
+        """What holds for an instrument at an instant, if anything does."""
         at = bisect_right(self._starts.get(instrument_id, []), ts_ns)
         for interval in reversed(self._intervals.get(instrument_id, [])[:at]):
             if ts_ns < interval.end_ns:
-                return interval.symbol
+                return interval
         return None
+
+    def intervals(self) -> list[TInterval]:
+        """Every interval, sorted."""
+        return sorted(i for intervals in self._intervals.values() for i in intervals)
+
+
+class SymbolMap(IntervalMap[MappingInterval]):
+    """Dated names of instruments, from any number of files and mapping records."""
+
+    def symbol(self, instrument_id: int, ts_ns: int) -> str | None:
+        """The name of an instrument at an instant, or None where nothing names it."""
+        interval = self.at(instrument_id, ts_ns)
+        return None if interval is None else interval.symbol
 
     def instrument_ids(self, symbol: str) -> set[int]:
         """Every instrument that ever had this name."""
@@ -73,7 +107,3 @@ class SymbolMap:
         """Every name in the map, sorted."""
         names = {i.symbol for intervals in self._intervals.values() for i in intervals}
         return sorted(names)
-
-    def intervals(self) -> list[MappingInterval]:
-        """Every interval, sorted."""
-        return sorted(i for intervals in self._intervals.values() for i in intervals)

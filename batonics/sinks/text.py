@@ -28,6 +28,7 @@ PIECE_ROWS = 32_768
 
 _ISO = "%Y-%m-%dT%H:%M:%S%.9f"
 _DECIMAL = pa.decimal128(38, 9)
+_PRICE_ENDS = ("_price", "spread", "_increment")
 
 
 class CsvWriter:
@@ -73,9 +74,9 @@ class NdjsonWriter:
 def is_price(name: str, dtype: pl.DataType) -> bool:
     """Whether a column of the vendor's or of our own frames is a price, or a difference of prices.
 
-    Names ending in `_price` and `spread` are those of our own frames, as are levels beyond ten.
+    Those that end so are of our own frames, as are levels beyond ten.
     """
-    named = name in PRICE_FIELDS or "_px_" in name or name.endswith(("_price", "spread"))
+    named = name in PRICE_FIELDS or "_px_" in name or name.endswith(_PRICE_ENDS)
     return named and dtype == pl.Int64
 
 
@@ -89,6 +90,23 @@ def _readable(frame: pl.DataFrame, *, decimal_prices: bool) -> pl.DataFrame:
     ]
     prices = [name for name, dtype in schema.items() if decimal_prices and is_price(name, dtype)]
     return frame.with_columns(*times, *(price_texts(frame.get_column(name)) for name in prices))
+
+
+def displayed_texts(prices: pl.Series, ticks: pl.Series) -> pl.Series:
+    """The exact decimal text of prices of 1e-9, with as many decimals as their ticks have.
+
+    With more where a price has more, and with nine where the tick is null.
+    """
+    texts = price_texts(prices).alias("text")
+    shown = pl.DataFrame([texts, ticks.alias("tick"), prices.alias("price")])
+    text = pl.col("text")
+    for decimals in range(8, -1, -1):
+        unit = 10 ** (9 - decimals)
+        # What is left out is zeros, and of whole numbers the point.
+        fits = (pl.col("tick") % unit == 0) & (pl.col("price") % unit == 0)
+        left_out = 9 - decimals + (decimals == 0)
+        text = pl.when(fits).then(pl.col("text").str.head(-left_out)).otherwise(text)
+    return shown.select(text.alias(prices.name)).to_series()
 
 
 def price_texts(prices: pl.Series) -> pl.Series:

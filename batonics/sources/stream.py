@@ -15,7 +15,12 @@ from typing import NamedTuple
 
 from batonics.codec.dbn import METADATA_BYTES_MAX, DbnDecoder
 from batonics.codec.framing import Framing, LengthPrefixedDecoder
-from batonics.codec.messages import RTYPE_SYMBOL_MAPPING, parse_symbol_mapping
+from batonics.codec.messages import (
+    RTYPE_DEFINITION,
+    RTYPE_SYMBOL_MAPPING,
+    parse_definition,
+    parse_symbol_mapping,
+)
 from batonics.codec.metadata import (
     PREFIX_BYTES,
     Metadata,
@@ -24,6 +29,7 @@ from batonics.codec.metadata import (
     symbol_intervals,
 )
 from batonics.codec.ndjson import NdjsonDecoder
+from batonics.model.definitions import Definition, DefinitionMap
 from batonics.model.errors import UsageError
 from batonics.model.mbo import UNDEF_TIMESTAMP, DayStart, MboBatch, copy_batch, empty_batch
 from batonics.model.symbols import MappingInterval, SymbolMap
@@ -45,6 +51,7 @@ class _Decoded(NamedTuple):
 
     batch: MboBatch
     names: list[MappingInterval]
+    definitions: list[Definition]
     others: Counter[int]
     framing: Framing | None
     metadata: Metadata | None
@@ -77,6 +84,8 @@ class MboStream:
 
     Attributes:
         symbols: names from metadata and mapping records, as far as read.
+        definitions: of definition records, as far as read. Each holds until the next of its
+            instrument, the first for all that came before.
         files: a report a file, as far as read.
     """
 
@@ -91,6 +100,7 @@ class MboStream:
             raise UsageError("no input: name one file or more, or - for standard input")
         self.paths = [str(path) for path in paths]
         self.symbols = SymbolMap()
+        self.definitions = DefinitionMap()
         self.files: list[FileReport] = []
         self._skip_bad = skip_bad
         self._batch_rows = batch_rows
@@ -195,7 +205,8 @@ class MboStream:
         )
 
     def _decoded(self, decoder: Decoder, reader: ChunkReader, batch: MboBatch) -> _Decoded:
-        names, others = [], Counter(record.rtype for record in decoder.others)
+        names, definitions = [], []
+        others = Counter(record.rtype for record in decoder.others)
         if isinstance(decoder, NdjsonDecoder):
             batch = copy_batch(batch)
             if len(decoder.symbols) > self._symbols_told:
@@ -210,10 +221,16 @@ class MboStream:
                 for record in decoder.others
                 if record.rtype == RTYPE_SYMBOL_MAPPING
             ]
+            definitions = [
+                parse_definition(record, decoder.version, reader.name)
+                for record in decoder.others
+                if record.rtype == RTYPE_DEFINITION
+            ]
         decoder.others.clear()
         return _Decoded(
             batch,
             names,
+            definitions,
             others,
             reader.framing,
             decoder.metadata,
@@ -226,6 +243,9 @@ class MboStream:
         """Take over what came along with a batch."""
         for interval in decoded.names:
             self.symbols.add(interval)
+        for definition in decoded.definitions:
+            is_first = definition.instrument_id not in self.definitions
+            self.definitions.add(definition._replace(start_ns=0) if is_first else definition)
         report.others.update(decoded.others)
         report.framing, report.metadata = decoded.framing, decoded.metadata
         report.records, report.rows = decoded.records, decoded.rows

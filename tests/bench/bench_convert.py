@@ -17,7 +17,7 @@ from batonics.codec.dbn import encode_records
 from batonics.codec.metadata import Metadata, encode_metadata
 from batonics.frames.namespace import parse_windows
 from batonics.frames.sampling import sampled_frames
-from batonics.jobs.convert import Conversion, Request, columns
+from batonics.jobs.convert import Conversion, Form, Request, columns
 from batonics.model.mbo import MboBatch
 from batonics.sinks.tables import open_table
 from tests.bench.bench_fold import cut, day
@@ -43,8 +43,8 @@ def write(path: Path, batch: MboBatch) -> Path:
 def convert(source: Path, schema: str, out: Path) -> None:
     """The job, in this process, as the command does it."""
     request = Request((str(source),), schema)
-    with open_table(out, columns(request, symbol=True), schema=schema) as table:
-        for frame in Conversion(request).frames(symbol=True):
+    with open_table(out, columns(request, Form(symbol=True)), schema=schema) as table:
+        for frame in Conversion(request).frames(Form(symbol=True)):
             table.write(frame)
 
 
@@ -60,7 +60,7 @@ def bench_schemas(source: Path, rows: int, directory: Path) -> None:
     for schema in SCHEMAS:
         out = directory / "out.parquet"
         taken = median_seconds(lambda s=schema, o=out: convert(source, s, o), ROUNDS)  # type: ignore[misc]
-        frames = list(Conversion(Request((str(source),), schema)).frames(symbol=True))
+        frames = list(Conversion(Request((str(source),), schema)).frames(Form(symbol=True)))
         bare = median_seconds(lambda f=frames, s=schema, o=out: rewrite(f, s, o), ROUNDS)  # type: ignore[misc]
         made = sum(frame.height for frame in frames)
         rate(f"{schema} to Parquet, {made:,} rows", rows, taken, note=FLOORS.get(schema, ""))

@@ -20,6 +20,7 @@ PUBLIC = [
     "UsageError",
     "reconstruct",
     "scan_mbo",
+    "with_definitions",
 ]
 HEAVY = ("numpy", "polars", "numba", "pyarrow", "orjson", "duckdb", "rich")
 SAY_HEAVY = f"; import sys; print([name for name in {HEAVY} if name in sys.modules])"

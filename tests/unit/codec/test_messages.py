@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import databento_dbn
+import numpy as np
 import pytest
 from databento_dbn import v1, v2, v3
 
 from batonics.codec.messages import (
     OtherRecord,
+    parse_definition,
     parse_error_message,
     parse_symbol_mapping,
     parse_system_message,
     record_words,
 )
+from batonics.model.definitions import Definition
 from batonics.model.errors import DamagedInputError
+from batonics.model.mbo import UNDEF_PRICE, UNDEF_TIMESTAMP
 from batonics.model.symbols import MappingInterval
 
 
@@ -49,6 +55,21 @@ def test_lengths_are_the_vendors(version: int, module: object) -> None:
     longer = record_words(version, ts_out=True)
     assert {int(longer[r]) - int(words[r]) for r in known} == {2}
     assert {int(longer[r]) for r in range(256) if r not in known} == {0}
+
+
+@pytest.mark.parametrize(("version", "module"), [(1, v1), (2, v2), (3, v3)])
+def test_a_definition_is_read_where_the_vendor_has_it(version: int, module: object) -> None:
+    row: Any = np.zeros(1, module.InstrumentDefMsg._dtypes)  # type: ignore[attr-defined]
+    row["instrument_id"], row["ts_recv"], row["raw_symbol"] = 17, 5, b"ESH4"
+    row["min_price_increment"], row["display_factor"] = -(2**62), 10**7
+    expected = Definition(5, UNDEF_TIMESTAMP, 17, "ESH4", -(2**62), 10**7)
+    assert parse_definition(other(row.tobytes()), version) == expected
+    row["security_update_action"] = b"D"
+    row["ts_recv"] = UNDEF_TIMESTAMP
+    gone = expected._replace(
+        start_ns=0, min_price_increment=UNDEF_PRICE, display_factor=UNDEF_PRICE
+    )
+    assert parse_definition(other(row.tobytes()), version) == gone
 
 
 MAPPING = {

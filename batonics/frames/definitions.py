@@ -1,0 +1,108 @@
+"""What definitions say of the instruments of rows: ticks, display factors, spreads in ticks.
+
+The rule here: a row has what its instrument's definition says at its own time, and null where there
+is none; nothing is guessed from prices.
+
+| column              | dtype   | is                                                              |
+|---------------------|---------|-----------------------------------------------------------------|
+| min_price_increment | Int64   | the tick, of 1e-9; null if it is not constant                   |
+| display_factor      | Int64   | of 1e-9: the venue's own price times it is the price of records |
+| spread_ticks        | Float64 | ask minus bid in ticks, where the rows have both, or `spread`   |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+import polars as pl
+
+from batonics.frames.carry import Plan, derived_source
+from batonics.frames.symbols import IntervalTable, times_of
+from batonics.model.definitions import DefinitionMap
+from batonics.model.errors import UsageError
+from batonics.model.mbo import UNDEF_PRICE
+
+TICK, FACTOR, SPREAD_TICKS = "min_price_increment", "display_factor", "spread_ticks"
+DEFINED = pl.Schema({TICK: pl.Int64(), FACTOR: pl.Int64()})
+TIMES = ("ts_recv", "ts", "ts_event", "ts_close", "ts_end", "ts_recv_start")
+"""Columns whose time is a row's, if none is named: the first of these that there is."""
+_SPREADS = (("ask_px_00", "bid_px_00"), ("ask_price", "bid_price"), ("spread",))
+
+
+class FrameDefinitions:
+    """Columns from definitions for the frames of a stream, from a map that may grow."""
+
+    def __init__(self, definitions: DefinitionMap) -> None:
+        self._definitions = definitions
+        self._known = -1
+
+    def add_to(self, frame: pl.DataFrame, time: str) -> pl.DataFrame:
+        """The frame with the columns of `defined_columns`, of each row's time in that column."""
+        if len(self._definitions) != self._known:
+            self._known = len(self._definitions)
+            self._table = IntervalTable(self._definitions)
+            self._values = pl.DataFrame([self._column(name) for name in DEFINED])
+        entries = self._table.entries(frame["instrument_id"].to_numpy(), times_of(frame, time))
+        defined = frame.hstack(self._values[entries])
+        spread = _spread(frame.schema)
+        return defined if spread is None else defined.with_columns(spread)
+
+    def _column(self, name: str) -> pl.Series:
+        values = [getattr(value, name, UNDEF_PRICE) for value in self._table.values]
+        column = pl.Series(name, values, pl.Int64)
+        return column.set((column == UNDEF_PRICE) | (column <= 0), None)
+
+
+def defined_columns(rows: pl.Schema) -> pl.Schema:
+    """The columns that definitions add to such rows."""
+    if _spread(rows) is None:
+        return DEFINED
+    return pl.Schema({**DEFINED, SPREAD_TICKS: pl.Float64()})
+
+
+def with_definitions(
+    rows: pl.LazyFrame, definitions: DefinitionMap, *, time: str | None = None
+) -> pl.LazyFrame:
+    """Rows of instruments, with the columns of this module after their own.
+
+    Args:
+        rows: have publisher_id, instrument_id and a time, as all frames of `.mbo` do.
+        definitions: of their instruments.
+        time: the column that tells a row's day; None: the first of `TIMES` that there is.
+
+    Raises:
+        UsageError: a column is missing.
+    """
+    schema = rows.collect_schema()
+    if time is None:
+        time = next((name for name in TIMES if name in schema), TIMES[0])
+    for name in ("publisher_id", "instrument_id", time):
+        if name not in schema:
+            raise UsageError(f"column {name} is missing: definitions are of instruments and days")
+    added = defined_columns(schema)
+    reads = {"publisher_id", "instrument_id", time, *_spread_columns(schema)}
+
+    def plan(wanted: Collection[str]) -> Plan:
+        def make(frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+            table = FrameDefinitions(definitions)
+            for frame in frames:
+                yield table.add_to(frame, time)
+
+        return Plan(sorted((set(wanted) - set(added)) | reads), make)
+
+    return derived_source("DEFINITIONS", rows, pl.Schema({**schema, **added}), plan)
+
+
+def _spread_columns(rows: pl.Schema) -> tuple[str, ...]:
+    return next((names for names in _SPREADS if all(rows.get(n) == pl.Int64 for n in names)), ())
+
+
+def _spread(rows: pl.Schema) -> pl.Expr | None:
+    """The spread in ticks, if such rows have a spread."""
+    names = _spread_columns(rows)
+    if not names:
+        return None
+    # Prices may lie further apart than an int64 can tell.
+    ask, *bid = (pl.col(name).cast(pl.Int128) for name in names)
+    spread = ask - bid[0] if bid else ask
+    return (spread / pl.col(TICK)).alias(SPREAD_TICKS)
