@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from batonics.jobs.definitions import with_definitions
     from batonics.jobs.reconstruct import reconstruct
     from batonics.jobs.scan import scan_mbo
+    from batonics.jobs.symbols import with_symbols
     from batonics.model.errors import (
         BatonicsError,
         CheckpointError,
@@ -33,6 +34,7 @@ _HOMES = {
     "reconstruct": "batonics.jobs.reconstruct",
     "scan_mbo": "batonics.jobs.scan",
     "with_definitions": "batonics.jobs.definitions",
+    "with_symbols": "batonics.jobs.symbols",
     "BatonicsError": "batonics.model.errors",
     "CheckpointError": "batonics.model.errors",
     "DamagedInputError": "batonics.model.errors",
@@ -52,6 +54,7 @@ __all__ = [
     "reconstruct",
     "scan_mbo",
     "with_definitions",
+    "with_symbols",
 ]
 
 

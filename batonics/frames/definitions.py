@@ -12,20 +12,14 @@ is none; nothing is guessed from prices.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-
 import polars as pl
 
-from batonics.frames.carry import Plan, derived_source
-from batonics.frames.symbols import IntervalTable, times_of
+from batonics.frames.symbols import AddColumns, IntervalTable, instrument_source, times_of
 from batonics.model.definitions import DefinitionMap
-from batonics.model.errors import UsageError
 from batonics.model.mbo import UNDEF_PRICE
 
 TICK, FACTOR, SPREAD_TICKS = "min_price_increment", "display_factor", "spread_ticks"
 DEFINED = pl.Schema({TICK: pl.Int64(), FACTOR: pl.Int64()})
-TIMES = ("ts_recv", "ts", "ts_event", "ts_close", "ts_end", "ts_recv_start")
-"""Columns whose time is a row's, if none is named: the first of these that there is."""
 _SPREADS = (("ask_px_00", "bid_px_00"), ("ask_price", "bid_price"), ("spread",))
 
 
@@ -68,29 +62,19 @@ def with_definitions(
     Args:
         rows: have publisher_id, instrument_id and a time, as all frames of `.mbo` do.
         definitions: of their instruments.
-        time: the column that tells a row's day; None: the first of `TIMES` that there is.
+        time: the column that tells a row's day; None: the first of `ROW_TIMES` that there is.
 
     Raises:
         UsageError: a column is missing.
     """
     schema = rows.collect_schema()
-    if time is None:
-        time = next((name for name in TIMES if name in schema), TIMES[0])
-    for name in ("publisher_id", "instrument_id", time):
-        if name not in schema:
-            raise UsageError(f"column {name} is missing: definitions are of instruments and days")
-    added = defined_columns(schema)
-    reads = {"publisher_id", "instrument_id", time, *_spread_columns(schema)}
+    spread = _spread_columns(schema)
 
-    def plan(wanted: Collection[str]) -> Plan:
-        def make(frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-            table = FrameDefinitions(definitions)
-            for frame in frames:
-                yield table.add_to(frame, time)
+    def make(time: str) -> AddColumns:
+        table = FrameDefinitions(definitions)
+        return lambda frame: table.add_to(frame, time)
 
-        return Plan(sorted((set(wanted) - set(added)) | reads), make)
-
-    return derived_source("DEFINITIONS", rows, pl.Schema({**schema, **added}), plan)
+    return instrument_source("DEFINITIONS", rows, defined_columns(schema), make, spread, time=time)
 
 
 def _spread_columns(rows: pl.Schema) -> tuple[str, ...]:

@@ -6,12 +6,16 @@ The rule here: a row's name is what `SymbolMap.symbol` says for its instrument a
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Sequence
 from typing import Generic
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from batonics.frames.carry import Plan, derived_source
+from batonics.frames.source import BOOK_KEY
+from batonics.model.errors import UsageError
 from batonics.model.symbols import IntervalMap, SymbolMap, TInterval
 
 
@@ -88,3 +92,57 @@ class FrameNames:
 def times_of(frame: pl.DataFrame, time: str) -> NDArray[np.uint64]:
     """A column of times, in nanoseconds since the epoch; null is the epoch."""
     return frame[time].cast(pl.Int64).fill_null(0).cast(pl.UInt64).to_numpy()
+
+
+def named(rows: pl.LazyFrame, names: SymbolMap, *, time: str | None = None) -> pl.LazyFrame:
+    """Rows of instruments, with a column `symbol` after their own; as `instrument_source`."""
+
+    def make(time: str) -> AddColumns:
+        table = FrameNames(names)
+        return lambda frame: frame.with_columns(table.of(frame, time).alias("symbol"))
+
+    return instrument_source("SYMBOLS", rows, pl.Schema({"symbol": pl.String()}), make, time=time)
+
+
+ROW_TIMES = ("ts_recv", "ts", "ts_event", "ts_close", "ts_recv_end", "ts_recv_start")
+"""Columns whose time is a row's, if none is named: the first of these that there is."""
+AddColumns = Callable[[pl.DataFrame], pl.DataFrame]
+
+
+def instrument_source(  # noqa: PLR0913 - one call a kind of column
+    name: str,
+    rows: pl.LazyFrame,
+    added: pl.Schema,
+    make: Callable[[str], AddColumns],
+    reads: Sequence[str] = (),
+    *,
+    time: str | None = None,
+) -> pl.LazyFrame:
+    """Rows of instruments, as they are pulled, with columns that depend on instrument and time.
+
+    Args:
+        name: shown by `explain`.
+        rows: have publisher_id, instrument_id and a time.
+        added: the columns to be added.
+        make: called at each collection with the name of the time; gives what adds them to a frame.
+        reads: further columns that it needs.
+        time: the column that tells a row's time; None: the first of `ROW_TIMES` that there is.
+
+    Raises:
+        UsageError: a column is missing, or is there already.
+    """
+    schema = rows.collect_schema()
+    if time is None:
+        time = next((column for column in ROW_TIMES if column in schema), ROW_TIMES[0])
+    needed = {*BOOK_KEY, time, *reads}
+    for column in sorted(needed - set(schema)):
+        raise UsageError(f"column {column} is missing: rows of instruments and times are expected")
+    for column in sorted(set(added) & set(schema)):
+        raise UsageError(f"there is a column {column} already")
+
+    def plan(wanted: Collection[str]) -> Plan:
+        add = make(time)
+        columns = sorted((set(wanted) - set(added)) | needed)
+        return Plan(columns, lambda frames: (add(frame) for frame in frames))
+
+    return derived_source(name, rows, pl.Schema({**schema, **added}), plan)

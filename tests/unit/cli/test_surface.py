@@ -21,6 +21,7 @@ PUBLIC = [
     "reconstruct",
     "scan_mbo",
     "with_definitions",
+    "with_symbols",
 ]
 HEAVY = ("numpy", "polars", "numba", "pyarrow", "orjson", "duckdb", "rich")
 SAY_HEAVY = f"; import sys; print([name for name in {HEAVY} if name in sys.modules])"

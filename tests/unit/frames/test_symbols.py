@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import polars as pl
 import pytest
 
-from batonics.frames.symbols import SymbolTable
+from batonics.frames.scan import scan_batches
+from batonics.frames.symbols import SymbolTable, named
+from batonics.model.errors import UsageError
 from batonics.model.mbo import UNDEF_TIMESTAMP
 from batonics.model.symbols import MappingInterval, SymbolMap
+from tests.streams import random_stream
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -23,3 +27,21 @@ def test_a_table_says_what_its_map_says(seed: int) -> None:
     times[7] = UNDEF_TIMESTAMP
     expected = [symbol_map.symbol(*row) for row in zip(ids.tolist(), times.tolist(), strict=True)]
     assert SymbolTable(symbol_map).names(ids, times).to_list() == expected
+
+
+def test_rows_of_any_frame_get_their_names() -> None:
+    names = SymbolMap()
+    names.add(MappingInterval(0, UNDEF_TIMESTAMP, 100, "AAA"))
+    batch = random_stream(7, 500)
+    rows = scan_batches(lambda: iter([batch]))
+    for frame in (rows, rows.mbo.bbo(), rows.mbo.orders(), rows.mbo.depth(1, every="1s")):  # type: ignore[attr-defined]
+        found = named(frame, names).collect()
+        assert found.drop("symbol").equals(frame.collect())
+        expected = pl.Series(["AAA" if i == 100 else None for i in found["instrument_id"]])
+        assert found["symbol"].equals(expected.cast(pl.String).alias("symbol"))
+        only = named(frame, names).filter(pl.col("symbol") == "AAA").select("publisher_id")
+        assert only.collect().height == found["symbol"].count()
+    with pytest.raises(UsageError, match="a column symbol already"):
+        named(named(rows, names), names)
+    with pytest.raises(UsageError, match="column noon is missing"):
+        named(rows, names, time="noon")

@@ -1,0 +1,47 @@
+"""docs/frames.md from the docstrings of `.mbo`: `python docs/make_frames.py` writes it anew."""
+
+from __future__ import annotations
+
+from inspect import getdoc
+from pathlib import Path
+
+from batonics.frames import fills, measure_windows, measures, orders, trade_measures
+from batonics.frames.namespace import MboNamespace
+
+TARGET = Path(__file__).with_name("frames.md")
+# What a method's docstring says less of than the place where it is defined.
+DEFINED_IN = {
+    "orders": orders.orders_source,
+    "queue": orders.queue_source,
+    "measures": measures,
+    "trade_measures": trade_measures,
+    "window_measures": measure_windows,
+}
+
+
+def render() -> str:
+    """The reference of all frames, as Markdown."""
+    parts = [
+        "# The frames of `.mbo`\n",
+        "Made from the docstrings by `docs/make_frames.py`; a test holds it to them. Of each frame",
+        "the columns with dtypes and units, and definitions with their sources.\n",
+    ]
+    for name, method in vars(MboNamespace).items():
+        if not name.startswith("_"):
+            parts.append(_section(f".mbo.{name}()", getdoc(method) or ""))
+            if name in DEFINED_IN:
+                parts.append(_block(getdoc(DEFINED_IN[name]) or ""))
+    parts.append(_section("batonics fill", getdoc(fills) or ""))
+    return "\n".join(parts)
+
+
+def _section(title: str, text: str) -> str:
+    return f"## {title}\n\n{_block(text)}"
+
+
+def _block(text: str) -> str:
+    return f"```text\n{text.strip()}\n```\n"
+
+
+if __name__ == "__main__":
+    TARGET.write_text(render())
