@@ -27,13 +27,23 @@ import polars as pl
 from numpy.typing import NDArray
 
 from batonics.book.engine import BookEngine, Folded, TopsWanted
-from batonics.book.state import Top
+from batonics.book.state import TOP_LEVEL, Top
 from batonics.frames.clock import StreamClock
 from batonics.frames.mbp import fold_tops, tops_frame
-from batonics.frames.schema import SIDE, TIME
+from batonics.frames.schema import TIME, to_frame
 from batonics.frames.source import BOOK_KEY
-from batonics.frames.vendor import BBO_INTERVAL_SCHEMA, RTYPES, mbp_schema
-from batonics.model.mbo import Action, MboBatch, concat_batches
+from batonics.frames.vendor import BBO_INTERVAL_SCHEMA, RTYPES
+from batonics.model.mbo import (
+    UNDEF_ORDER_SIZE,
+    UNDEF_PRICE,
+    UNDEF_TIMESTAMP,
+    Action,
+    MboBatch,
+    Side,
+    concat_batches,
+    empty_batch,
+    take_batch,
+)
 from batonics.model.times import NS_PER_S
 
 FLUSH_ROWS = 1 << 15
@@ -50,41 +60,53 @@ def bbo_interval_frames(batches: Iterable[MboBatch], length_ns: int) -> Iterator
         length_ns: the length of an interval. `rtype` is the vendor's for a second and a minute,
             else null.
     """
-    clock, kept = StreamClock(length_ns), _Kept()
+    clock, rows = StreamClock(length_ns), _NO_ROWS
     waiting: list[_Rows] = []
-    for folded in fold_tops(batches, BookEngine(tops=TopsWanted(1, trades=True))):
+    engine = BookEngine(tops=TopsWanted(1, trades=True))
+    for folded in fold_tops(batches, engine):
         described = folded.described
         ends = clock.ends(described.column("ts_recv"), described.column("flags"))
         needed = _needed(ends, folded)
         waiting.append(_Rows(folded.tops[needed], described.take(needed), ends[needed]))
-        if sum(len(rows.ends) for rows in waiting) >= FLUSH_ROWS:
-            yield _vendor_rows(kept.closed(_frame(waiting), clock.latest_end), length_ns)
-            waiting = []
-    if waiting:
-        yield _vendor_rows(kept.closed(_frame(waiting), clock.latest_end), length_ns)
-    yield _vendor_rows(kept.open, length_ns)
+        if sum(len(part.ends) for part in waiting) >= FLUSH_ROWS:
+            rows, waiting = _joined([rows, *waiting]), []
+            yield _intervals(rows, clock.latest_end, length_ns)
+            rows = _still_needed(rows, clock.latest_end)
+    yield _intervals(_joined([rows, *waiting]), _NEVER, length_ns)
 
 
 class _Rows(NamedTuple):
-    """Tops, what describes them, and the ends of their intervals."""
+    """Tops, what describes them, and the ends of their intervals, which never fall."""
 
     tops: NDArray[np.int64]
     described: MboBatch
     ends: NDArray[np.int64]
 
+    def take(self, rows: NDArray[np.intp]) -> _Rows:
+        """Some of the rows, as copies."""
+        return _Rows(self.tops[rows], take_batch(self.described, rows), self.ends[rows])
 
-def _frame(parts: list[_Rows]) -> pl.DataFrame:
-    """The rows of mbp-1, with `end`."""
+    def trades(self) -> NDArray[np.bool_]:
+        """Which of them are trades."""
+        is_trade: NDArray[np.bool_] = self.described.action == Action.TRADE
+        return is_trade
+
+
+_NO_ROWS = _Rows(
+    np.empty((0, len(Top) + TOP_LEVEL), np.int64), empty_batch(0), np.empty(0, np.int64)
+)
+_PAST, _NEVER = -1, np.iinfo(np.int64).max
+"""Ends of no interval: of trades that were, and of one that has not begun."""
+
+
+def _joined(parts: list[_Rows]) -> _Rows:
     tops, described, ends = zip(*parts, strict=True)
-    frame = tops_frame(np.concatenate(tops), concat_batches(list(described)), 1)
-    return frame.with_columns(end=pl.Series(np.concatenate(ends)))
+    return _Rows(np.concatenate(tops), concat_batches(list(described)), np.concatenate(ends))
 
 
 def _needed(ends: NDArray[np.int64], folded: Folded) -> NDArray[np.intp]:
     """Rows that are, in their book and interval, the last of all or the last trade."""
-    book = folded.tops[:, Top.BOOK]
-    interval = np.cumsum(np.diff(ends, prepend=ends[:1]) != 0)
-    code = interval * (book.max() + 1) + book
+    code = _codes(folded.tops[:, Top.BOOK], ends)
     trades = np.flatnonzero(folded.described.column("action") == Action.TRADE)
     needed = np.zeros(len(code), np.bool_)
     needed[_last_of_each(code)] = True
@@ -99,73 +121,59 @@ def _last_of_each(codes: NDArray[np.int64]) -> NDArray[np.intp]:
     return len(codes) - 1 - np.unique(codes[::-1], return_index=True)[1]
 
 
-class _Kept:
-    """What is needed of earlier rows: each book's last trade, and its last row still open.
-
-    Attributes:
-        open: the intervals that have not ended.
-    """
-
-    def __init__(self) -> None:
-        self._rows = pl.DataFrame(schema=mbp_schema(1)).with_columns(end=pl.lit(None, pl.Int64))
-        self.open = _intervals(self._rows)
-
-    def closed(self, rows: pl.DataFrame, open_end: int) -> pl.DataFrame:
-        """Intervals that end before `open_end`, of these rows and those that were kept."""
-        rows = pl.concat([self._rows, rows])
-        is_open = pl.col("end") == open_end
-        # A trade of the past stands in an interval before all others, which is never given.
-        trades = rows.filter(pl.col("action") == "T").with_columns(end=pl.lit(_PAST, pl.Int64))
-        latest = [_last_of_books(trades), _last_of_books(rows.filter(is_open))]
-        self._rows = pl.concat(latest)
-        intervals = _intervals(rows)
-        self.open = intervals.filter(is_open)
-        return intervals.filter(~is_open)
+def _still_needed(rows: _Rows, open_end: int) -> _Rows:
+    """Of each book the last trade, as of the past, and the last row of the interval open."""
+    book, is_trade = rows.tops[:, Top.BOOK], rows.trades()
+    trades = np.flatnonzero(is_trade)
+    opened = np.flatnonzero(rows.ends == open_end)
+    last_trades = rows.take(trades[_last_of_each(book[trades])])
+    last_opened = rows.take(np.sort(opened[_last_of_each(book[opened])]))
+    return _joined([last_trades._replace(ends=np.full(len(last_trades.ends), _PAST)), last_opened])
 
 
-_PAST = -1
-"""The end of no interval."""
-
-
-def _last_of_books(rows: pl.DataFrame) -> pl.DataFrame:
-    return rows.unique(BOOK_KEY, keep="last", maintain_order=True)
-
-
-def _intervals(rows: pl.DataFrame) -> pl.DataFrame:
-    """A row for each interval and book, in order: its last row, and the last trade as of then."""
-    is_trade = pl.col("action") == "T"
-    place = pl.int_range(pl.len(), dtype=pl.Int64)
-    by_interval = (
-        rows.lazy()
-        .with_columns(place=place)
-        .group_by("end", *BOOK_KEY, maintain_order=True)
-        .agg(
-            pl.col("place").last(),
-            trade=pl.col("place").filter(is_trade).last(),
-        )
-        .with_columns(pl.col("trade").forward_fill().over(BOOK_KEY))
-        .filter(pl.col("end") != _PAST)
-        .sort("end", "place")
-        .collect(engine="in-memory")
-    )
-    last = rows.select("rtype", *BOOK_KEY, "flags", "sequence", pl.col("^(bid|ask)_.*$"))
-    return pl.concat(
-        [
-            by_interval.select("end"),
-            last[by_interval["place"]],
-            rows.select(pl.col(_TRADE).gather(by_interval["trade"])),
-        ],
-        how="horizontal",
-    )
-
-
-def _vendor_rows(intervals: pl.DataFrame, length_ns: int) -> pl.DataFrame:
-    rtype = pl.lit(_RTYPE_OF_LENGTH.get(length_ns), pl.UInt8)
-    return intervals.select(
-        pl.col("end").cast(TIME).alias("ts_recv"),
-        pl.col("ts_event"),
-        rtype.alias("rtype"),
-        pl.col("side").fill_null(pl.lit("N", SIDE)),
-        pl.col("size").fill_null(0),
-        pl.exclude("end", "ts_event", "rtype", "side", "size"),
+def _intervals(rows: _Rows, open_end: int, length_ns: int) -> pl.DataFrame:
+    """The vendor's rows of the intervals that end before `open_end`."""
+    closed = (rows.ends != _PAST) & (rows.ends != open_end)
+    last = np.flatnonzero(closed)
+    last = np.sort(last[_last_of_each(_codes(rows.tops[:, Top.BOOK], rows.ends)[last])])
+    shown = rows.take(last)
+    frame = tops_frame(shown.tops, shown.described, 1)
+    return frame.select(
+        pl.Series("ts_recv", shown.ends).cast(TIME),
+        *_trade_columns(rows, last),
+        pl.lit(_RTYPE_OF_LENGTH.get(length_ns), pl.UInt8).alias("rtype"),
+        *BOOK_KEY,
+        "flags",
+        "sequence",
+        pl.col("^(bid|ask)_.*$"),
     ).select(list(BBO_INTERVAL_SCHEMA))
+
+
+def _codes(book: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.int64]:
+    """A number for each book and interval."""
+    interval = np.cumsum(np.diff(ends, prepend=ends[:1]) != 0)
+    codes: NDArray[np.int64] = interval * (book.max(initial=0) + 1) + book
+    return codes
+
+
+def _trade_columns(rows: _Rows, last: NDArray[np.intp]) -> list[pl.Series]:
+    """What the last trade of its book was, as of each of these rows."""
+    place = _last_trades(rows)[last]
+    trade = take_batch(rows.described, np.maximum(place, 0))
+    none = place < 0
+    trade.ts_event[none], trade.price[none] = UNDEF_TIMESTAMP, UNDEF_PRICE
+    trade.side[none] = Side.NONE
+    trade.size[none | (trade.size == UNDEF_ORDER_SIZE)] = 0
+    return to_frame(trade, _TRADE).get_columns()
+
+
+def _last_trades(rows: _Rows) -> NDArray[np.int64]:
+    """The place of the last trade of its book, as of each row; -1 while there was none."""
+    book = rows.tops[:, Top.BOOK]
+    order = np.argsort(book, kind="stable")
+    place = np.where(rows.trades(), np.arange(len(book)), -1)[order]
+    # A book's places start anew: what is added for it is more than any place before.
+    begins = book[order] * (len(book) + 1)
+    latest = np.empty(len(book), np.int64)
+    latest[order] = np.maximum.accumulate(place + begins) - begins
+    return np.maximum(latest, -1)
