@@ -1,0 +1,51 @@
+"""Structured logs: a line of JSON an event, or readable text on a terminal, on standard error.
+
+The rule: an event has a name in snake_case and its facts as fields; no fact is only in prose, and
+no key or token is ever a field.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+
+def configure(*, as_json: bool | None = None, level: str = "info") -> None:
+    """Say once how logs are written; by default as text if standard error is a terminal."""
+    import structlog
+
+    as_json = not sys.stderr.isatty() if as_json is None else as_json
+    renderer: Any = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    if as_json:
+        renderer = structlog.processors.JSONRenderer(serializer=_dumps)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.dict_tracebacks
+            if as_json
+            else structlog.processors.StackInfoRenderer(),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
+def logger(room: str) -> FilteringBoundLogger:
+    """The logger of a room, such as `server`."""
+    import structlog
+
+    log: FilteringBoundLogger = structlog.get_logger(room=room)
+    return log
+
+
+def _dumps(value: Any, **_: Any) -> str:
+    import orjson
+
+    return orjson.dumps(value, default=str).decode()
