@@ -16,7 +16,7 @@ gc.set_threshold(200_000, 20, 100)
 
 import typer  # noqa: E402
 
-from batonics.cli import convert, fill, inspect, reconstruct, simulate, verify  # noqa: E402
+from batonics.cli import convert, fill, inspect, reconstruct, replay, simulate, verify  # noqa: E402
 from batonics.cli.text import printable  # noqa: E402
 from batonics.model.errors import BatonicsError, OutputError  # noqa: E402
 
@@ -35,6 +35,7 @@ app.command("convert")(convert.command)
 app.command("verify")(verify.command)
 app.command("fill")(fill.command)
 app.command("inspect")(inspect.command)
+app.command("replay")(replay.command)
 app.command("simulate")(simulate.command)
 
 

@@ -1,0 +1,92 @@
+"""`batonics replay`: files as a live feed, for any number of clients."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from batonics.cli.options import Quiet
+
+if TYPE_CHECKING:
+    from batonics.gateway.pacing import Pace
+    from batonics.jobs.replay import Replay
+
+
+def command(
+    files: Annotated[
+        list[str],
+        typer.Argument(help="DBN files (plain, zstd, fragments) in the order of their time."),
+    ],
+    bind: Annotated[
+        str, typer.Option(help="HOST:PORT to listen on; port 0 lets the system choose.")
+    ],
+    protocol: Annotated[
+        str,
+        typer.Option(help="dbn: the files' bytes, metadata once."),
+    ] = "dbn",
+    speed: Annotated[
+        str, typer.Option(help="By the records' own times: 1, 10x; or max, flat out.")
+    ] = "max",
+    rate: Annotated[
+        float | None, typer.Option(min=0.001, help="Records a second, in place of a speed.")
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(help="From this time on: ISO 8601 (UTC) or nanoseconds since the epoch."),
+    ] = None,
+    loop: Annotated[int, typer.Option(min=0, help="So many times over; 0: until ended.")] = 1,
+    once: Annotated[
+        bool, typer.Option("--once", help="End after the first client that was sent everything.")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Serve FILES as a live feed: each client gets all of it, from the beginning, at the pace."""
+    from batonics.jobs.replay import Replay, Request
+    from batonics.model.times import parse_time
+    from batonics.sinks import logs
+
+    logs.configure(level="error" if quiet else "info")
+    request = Request(
+        paths=tuple(files),
+        bind=bind,
+        protocol=protocol,
+        pace=_pace(speed, rate),
+        start_ns=None if start is None else parse_time(start),
+        loops=loop,
+        once=once,
+    )
+    _run(Replay(request))
+
+
+def _pace(speed: str, rate: float | None) -> Pace:
+    from batonics.gateway.pacing import Pace
+    from batonics.model.errors import UsageError
+
+    if speed == "max":
+        return Pace(rate=rate)
+    if rate is not None:
+        raise UsageError("a speed and a rate exclude each other")
+    try:
+        factor = float(speed.removesuffix("x"))
+    except ValueError:
+        factor = 0.0
+    if not 0 < factor < float("inf"):
+        raise UsageError(f"not a speed: {speed!r} (expected such as 1, 0.5, 10x, or max)")
+    return Pace(speed=factor)
+
+
+def _run(replay: Replay) -> None:
+    import signal
+    from types import FrameType
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        replay.done.set()
+
+    signal.signal(signal.SIGTERM, end)
+    host, port = replay.address
+    typer.echo(f"listening on {host}:{port}", err=True)
+    try:
+        replay.done.wait()
+    finally:
+        replay.close()

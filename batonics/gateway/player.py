@@ -1,0 +1,184 @@
+"""Sends a feed to one client: at its pace, paused, moved and ended as the user wants.
+
+The rule here: what a client gets depends on the feed, on its place and on the faults asked for,
+never on other clients; only a pause and a jump are everybody's.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from batonics.gateway.pacing import Clock, Pace, Pacer
+from batonics.gateway.tape import Feed, Piece, cut_piece
+
+NS_PER_S = 1_000_000_000
+
+
+class StoppedError(Exception):
+    """The replay is over: what a client's thread ends by."""
+
+
+class Jump(NamedTuple):
+    """A move of everybody's place; each `number` is one press of a key."""
+
+    number: int
+    by_ns: int
+
+
+class Control:
+    """What the user wants of all clients: a pause, a jump, the end. Safe from any thread."""
+
+    def __init__(self) -> None:
+        self.jump = Jump(0, 0)
+        self._going = threading.Event()
+        self._going.set()
+        self._stopped = threading.Event()
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing is sent for now."""
+        return not self._going.is_set()
+
+    def toggle(self) -> None:
+        """Pause, or go on."""
+        if self.paused:
+            self._going.set()
+        else:
+            self._going.clear()
+
+    def move(self, by_ns: int) -> None:
+        """Move every client's place by so much of the feed's time, back if it is negative."""
+        self.jump = Jump(self.jump.number + 1, by_ns)
+
+    def stop(self) -> None:
+        """End every client."""
+        self._stopped.set()
+        self._going.set()
+
+    def check(self, clock: Clock) -> int:
+        """Wait while there is a pause; how long that was, in ns. StoppedError if it is over."""
+        paused_ns = 0
+        if self.paused:
+            begun = clock.now_ns()
+            self._going.wait()
+            paused_ns = clock.now_ns() - begun
+        if self._stopped.is_set():
+            raise StoppedError
+        return paused_ns
+
+    def wait(self, seconds: float) -> None:
+        """Wait; StoppedError if it is over by then."""
+        if self._stopped.wait(seconds):
+            raise StoppedError
+
+
+@dataclass
+class Client:
+    """What is known of one client: written by its thread, read by the display.
+
+    Attributes:
+        name: its address.
+        bytes: sent.
+        units: records or lines sent; 0 if nobody looked at them.
+        due_ns: when the last one sent is due, in the feed's time; None: as `units`.
+        since: when it came, seconds of the monotonic clock.
+    """
+
+    name: str
+    bytes: int = 0
+    units: int = 0
+    due_ns: int | None = None
+    since: float = field(default_factory=time.monotonic)
+
+
+class Player:
+    """Sends to one client.
+
+    Args:
+        send: takes bytes, and returns when they are on their way.
+        client: what is told of it.
+        control: what the user wants.
+        pace: how fast.
+        clock: the time.
+        indexed: look at the units even where nothing asks for it, so that they are counted.
+        heartbeat: with an interval in seconds, what is sent after such a time without anything.
+    """
+
+    def __init__(  # noqa: PLR0913 - settings, by keyword
+        self,
+        send: Callable[[bytes | memoryview], None],
+        client: Client,
+        control: Control,
+        pace: Pace,
+        clock: Clock,
+        *,
+        indexed: bool = False,
+        heartbeat: tuple[float, Callable[[], bytes]] | None = None,
+    ) -> None:
+        self._send, self._client, self._control, self._clock = send, client, control, clock
+        self._indexed = indexed or not pace.flat_out
+        self._heartbeat = heartbeat
+        self._pacer = Pacer(pace, clock, self._tick)
+        self._sent_ns = clock.now_ns()
+        self._jump = control.jump
+
+    def play(self, feed: Feed, start_ns: int | None, loops: int) -> None:
+        """Send the feed's opening, then its units from a time on, so many times over (0: always).
+
+        Raises:
+            OSError: the client has gone.
+            StoppedError: the replay is over.
+        """
+        self._out(feed.opening)
+        done = 0
+        while loops == 0 or done < loops:
+            begun = self._client.bytes
+            self._pacer.restart()
+            with closing(feed.pieces(start_ns, indexed=self._indexed)) as pieces:
+                jump = self._send_until_jump(pieces)
+            if jump is not None:
+                at_ns = (self._client.due_ns or 0) + jump.by_ns
+                start_ns = max(at_ns, 0)
+                continue
+            if self._client.bytes == begun:
+                return  # there is nothing to send again and again
+            done += 1
+
+    def _send_until_jump(self, pieces: Iterator[Piece]) -> Jump | None:
+        for piece in pieces:
+            if piece.due_ns is None:
+                self._tick(self._clock.now_ns())
+                self._out(piece.data)
+                continue
+            for first, last in self._pacer.groups(piece.due_ns):
+                self._send_units(cut_piece(piece, first, last))
+                if self._control.jump is not self._jump:
+                    self._jump = self._control.jump
+                    return self._jump
+        return None
+
+    def _send_units(self, piece: Piece) -> None:
+        self._out(piece.data)
+        if piece.due_ns is not None and len(piece.due_ns):
+            self._client.units += len(piece.due_ns)
+            self._client.due_ns = int(piece.due_ns[-1])
+
+    def _out(self, data: bytes | memoryview) -> None:
+        if len(data):
+            self._send(data)
+            self._client.bytes += len(data)
+            self._sent_ns = self._clock.now_ns()
+
+    def _tick(self, now_ns: int) -> int:
+        """Heed the user, and keep an idle client's heart beating; how long a pause was."""
+        paused_ns = self._control.check(self._clock)
+        if self._heartbeat is not None:
+            interval_s, beat = self._heartbeat
+            if now_ns - self._sent_ns >= interval_s * NS_PER_S:
+                self._out(beat())
+        return paused_ns
