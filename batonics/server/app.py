@@ -1,0 +1,136 @@
+"""The web application: every request passes here, in and out.
+
+The rule here: nothing answers before `guard` has let a request in, and nothing leaves without the
+headers that keep a browser from making more of it than it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from aiohttp import hdrs, web
+
+from batonics.server import payloads
+from batonics.server.guard import Asked, Refusal, Rules, listed_origin, refusal
+from batonics.server.routes import Handler, ProblemError, routes
+from batonics.server.service import Service
+
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+_TITLES = {
+    400: "Bad request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not found",
+    405: "Method not allowed",
+    413: "Too large",
+    415: "Unsupported encoding",
+}
+
+
+def build(service: Service, more: Sequence[web.RouteDef] = ()) -> web.Application:
+    """The application; `more` are routes besides the short paths."""
+    config = service.config
+    rules = Rules(service.token, config.allowed_hosts, config.allowed_origins)
+    app = web.Application(middlewares=[_outermost(service, rules)], client_max_size=1)
+    app.add_routes([*routes(service), *more])
+    app.on_response_prepare.append(_dress(rules))
+    return app
+
+
+def problem_response(
+    status: int, detail: str, *, title: str | None = None, headers: dict[str, str] | None = None
+) -> web.Response:
+    """An error as the client gets it."""
+    return web.Response(
+        body=payloads.problem(status, title or _TITLES.get(status, "Error"), detail),
+        status=status,
+        content_type="application/problem+json",
+        headers=headers,
+    )
+
+
+def _outermost(service: Service, rules: Rules) -> Any:
+    """Guard, count, time; and make a problem of what goes wrong."""
+    log, counts = service.log, service.metrics
+
+    @web.middleware
+    async def outermost(request: web.Request, handler: Handler) -> web.StreamResponse:
+        started = asyncio.get_running_loop().time()
+        refused = refusal(_asked(request), rules)
+        response: web.StreamResponse
+        if refused is not None:
+            counts.refused.labels(refused.reason).inc()
+            log.info("request_refused", reason=refused.reason, remote=request.remote)
+            response = _refuse(refused)
+        else:
+            response = await _answer(request, handler, service)
+        route = _route(request)
+        counts.requests.labels(route, str(response.status)).inc()
+        if response.status != 101:
+            seconds = asyncio.get_running_loop().time() - started
+            counts.request_seconds.labels(route).observe(seconds)
+        return response
+
+    return outermost
+
+
+async def _answer(request: web.Request, handler: Handler, service: Service) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except ProblemError as error:
+        return problem_response(
+            error.status, error.detail, title=error.title, headers=error.headers
+        )
+    except web.HTTPException as error:
+        allow = {key: value for key, value in error.headers.items() if key == hdrs.ALLOW}
+        return problem_response(error.status, error.reason, headers=allow)
+    except Exception:
+        service.log.exception("request_failed", path=request.path)
+        return problem_response(500, "a bug in batonics; its log has more", title="Bug")
+
+
+def _asked(request: web.Request) -> Asked:
+    headers = request.headers
+    name = request.get_extra_info("sockname") or ("", 0)
+    return Asked(
+        target=request.raw_path,
+        parameters=tuple(request.query),
+        hosts=headers.getall(hdrs.HOST, []),
+        origins=headers.getall(hdrs.ORIGIN, []),
+        authorizations=headers.getall(hdrs.AUTHORIZATION, []),
+        protocols=headers.getall(hdrs.SEC_WEBSOCKET_PROTOCOL, []),
+        encodings=headers.getall(hdrs.CONTENT_ENCODING, []),
+        has_body=request.body_exists,
+        local=(str(name[0]), int(name[1])),
+    )
+
+
+def _refuse(refused: Refusal) -> web.Response:
+    headers = {"WWW-Authenticate": 'Bearer realm="batonics"'} if refused.status == 401 else {}
+    return problem_response(refused.status, refused.detail, headers=headers)
+
+
+def _route(request: web.Request) -> str:
+    """A route as a label: one of ours, for a stranger's path must not become one."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else "other"
+
+
+def _dress(rules: Rules) -> Any:
+    async def dress(request: web.Request, response: web.StreamResponse) -> None:
+        response.headers.update(_HEADERS)
+        response.headers.popall(hdrs.SERVER, None)
+        origin = request.headers.get(hdrs.ORIGIN)
+        if origin is not None and listed_origin(origin, rules):
+            response.headers["Access-Control-Allow-Origin"] = origin
+            response.headers["Vary"] = "Origin"
+
+    return dress

@@ -1,0 +1,128 @@
+"""Starts the serving process, for ingest.
+
+The rule here: the caller never waits for the server again once it has started, and learns in one
+line why it has not. Nothing heavy is imported: this runs in the process that folds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, replace
+
+from batonics.model.errors import BatonicsError, OutputError, UsageError
+from batonics.server.config import ServerConfig, check, token_of
+
+READY_S = 60.0
+"""For a start, imports included, on a machine that is busy."""
+_READY_BYTES_MAX = 1 << 16
+
+
+@dataclass
+class ServerProcess:
+    """The serving process, as ingest sees it.
+
+    Attributes:
+        socket: to it; non-blocking, of messages of `live.wire`.
+        address: where it listens, such as `127.0.0.1:8080`; None without HTTP.
+    """
+
+    socket: socket.socket
+    address: str | None
+    _process: subprocess.Popen[bytes]
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def poll(self) -> int | None:
+        """Its exit code, None while it runs."""
+        return self._process.poll()
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit code, once it has ended; TimeoutError if that takes longer, in seconds."""
+        try:
+            return self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(f"the server still runs after {timeout} s") from None
+
+    def terminate(self) -> None:
+        """Ask it to end (SIGTERM); harmless if it has."""
+        self._process.terminate()
+
+    def close(self, timeout: float = 5.0) -> int:
+        """Close the socket, at which it ends by itself; kill it if it does not in time."""
+        self.socket.close()
+        try:
+            return self.wait(timeout)
+        except TimeoutError:
+            self._process.kill()
+            return self.wait()
+
+
+def start_server(config: ServerConfig, *, ready_s: float = READY_S) -> ServerProcess:
+    """Start it and wait until it listens.
+
+    Raises:
+        UsageError: what it shall serve is not safe, or makes no sense.
+        OutputError: it cannot listen, or did not start.
+    """
+    check(config, token_of())
+    with contextlib.ExitStack() as stack:
+        ours, theirs = socket.socketpair()
+        stack.callback(theirs.close)
+        read_fd, write_fd = os.pipe()
+        reading = stack.enter_context(os.fdopen(read_fd, "rb", buffering=0))
+        with os.fdopen(write_fd, "wb", buffering=0) as writing:
+            config = replace(config, fd=theirs.fileno(), ready_fd=writing.fileno())
+            process = _spawn(config)
+        try:
+            address = _await_ready(process, reading.fileno(), time.monotonic() + ready_s)
+        except BaseException:
+            ours.close()
+            process.kill()
+            process.wait()
+            raise
+    ours.settimeout(0)
+    return ServerProcess(ours, address, process)
+
+
+def _spawn(config: ServerConfig) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-P", "-m", "batonics.server", json.dumps(config.as_json())]
+    # A ^C goes to both processes, and ours alone shall act on it: the child inherits that it is
+    # blocked, so there is no moment in which it could die of one.
+    masked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return subprocess.Popen(  # noqa: S603 - this interpreter, our own module
+            command, stdin=subprocess.DEVNULL, pass_fds=(config.fd, config.ready_fd)
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, masked)
+
+
+def _await_ready(process: subprocess.Popen[bytes], fd: int, deadline: float) -> str | None:
+    """Where it listens, from the line that it writes when it does."""
+    line = bytearray()
+    with selectors.DefaultSelector() as selector:
+        selector.register(fd, selectors.EVENT_READ)
+        while not line.endswith(b"\n"):
+            if not selector.select(max(0.0, deadline - time.monotonic())):
+                raise OutputError("the server process did not become ready in time")
+            piece = os.read(fd, _READY_BYTES_MAX)
+            if not piece:
+                raise OutputError(f"the server process has ended, exit code {process.wait()}")
+            line += piece
+    said = json.loads(line)
+    if "error" in said:
+        usage = said["exit_code"] == UsageError.exit_code
+        error: type[BatonicsError] = UsageError if usage else OutputError
+        raise error(said["error"])
+    return str(said["http"]) if said["http"] is not None else None

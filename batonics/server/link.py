@@ -1,0 +1,127 @@
+"""The socket to ingest, read as fast as it comes.
+
+The rule here: nothing that a client does keeps this from reading. What ingest says goes into the
+mirror at once; who wants to know is told after that, and may not wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import orjson
+
+from batonics.live.wire import Kind, Messages, message
+from batonics.server.mirror import Mirror, loads
+
+
+class BusyError(Exception):
+    """Too many questions wait for their answer already."""
+
+
+class Link(asyncio.Protocol):
+    """Reads ingest's messages into a mirror and asks for what the mirror lacks.
+
+    Attributes:
+        ended: done when nothing more will come; its result is ingest's last word, None if there
+            was none.
+        heard_at: when ingest last said something, by the loop's clock.
+    """
+
+    def __init__(
+        self,
+        mirror: Mirror,
+        *,
+        changed: Callable[[Sequence[int]], None],
+        feed_changed: Callable[[], None],
+        asks_max: int,
+    ) -> None:
+        self._mirror, self._changed, self._feed_changed = mirror, changed, feed_changed
+        self._asks_max = asks_max
+        self._asks: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._asked = 0
+        self._messages = Messages()
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.WriteTransport | None = None
+        self.ended: asyncio.Future[str | None] = self._loop.create_future()
+        self.fault: str | None = None
+        self.heard_at = self._loop.time()
+
+    @classmethod
+    async def open(cls, end: socket.socket, make: Callable[[], Link]) -> Link:
+        """Start reading from our end of the pair."""
+        _, link = await asyncio.get_running_loop().create_connection(make, sock=end)
+        return link
+
+    async def ask(self, book: int, depth: int | None, *, orders: bool) -> dict[str, Any]:
+        """A book of any depth; None: all levels.
+
+        Raises:
+            BusyError: too many are asking.
+            ConnectionError: ingest has gone.
+        """
+        if self._transport is None or self.ended.done():
+            raise ConnectionError("ingest has gone")
+        if len(self._asks) >= self._asks_max:
+            raise BusyError
+        self._asked += 1
+        number = self._asked
+        answer: asyncio.Future[dict[str, Any]] = self._loop.create_future()
+        self._asks[number] = answer
+        question = {"id": number, "book": book, "depth": depth, "orders": orders}
+        try:
+            self._transport.write(message(Kind.ASK, orjson.dumps(question)))
+            return await answer
+        finally:
+            del self._asks[number]
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Of asyncio."""
+        assert isinstance(transport, asyncio.WriteTransport)  # noqa: S101 - for mypy
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Of asyncio: what has arrived, whole messages or not."""
+        self.heard_at = self._loop.time()
+        try:
+            for kind, payload in self._messages.feed(data):
+                self._take(kind, payload)
+        except (ValueError, KeyError, TypeError) as error:
+            # Both ends are ours and of one version: this is a bug, and what follows means nothing.
+            self._end(None, f"what ingest says makes no sense ({type(error).__name__}: {error})")
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """Of asyncio: ingest has ended."""
+        self._end(None, None)
+
+    def _take(self, kind: Kind, payload: bytes) -> None:
+        if kind is Kind.BOOKS:
+            if changed := self._mirror.take_books(payload):
+                self._changed(changed)
+        elif kind is Kind.STATS:
+            if self._mirror.take_stats(loads(payload)):
+                self._feed_changed()
+        elif kind is Kind.ANSWER:
+            said = loads(payload)
+            answer = self._asks.get(said["id"])
+            if answer is not None and not answer.done():
+                answer.set_result(said)
+        elif kind is Kind.SYMBOLS:
+            self._mirror.take_names(loads(payload))
+        elif kind is Kind.HELLO:
+            self._mirror.take_hello(loads(payload))
+        elif kind is Kind.BYE:
+            self._end(str(loads(payload)["reason"]), None)
+
+    def _end(self, reason: str | None, fault: str | None) -> None:
+        if self.ended.done():
+            return
+        self.fault = fault
+        self.ended.set_result(reason)
+        for answer in self._asks.values():
+            if not answer.done():
+                answer.set_exception(ConnectionError("ingest has gone"))
+        if self._transport is not None:
+            self._transport.abort()

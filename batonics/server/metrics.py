@@ -1,0 +1,138 @@
+"""What Prometheus is told.
+
+The rule here: a number of ingest's is told as ingest counted it; this process adds only what it
+does itself. Units are seconds and bytes, and names say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import accumulate
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from batonics.live.stats import LATENCY_BOUNDS_US, Stats
+from batonics.live.wire import STATUSES, Feed
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_COUNTERS = {
+    "records": "MBO records taken in.",
+    "bytes": "Bytes of the feed taken in.",
+    "batches": "Batches folded.",
+    "events": "Ends of events.",
+    "skipped": "Bad records skipped.",
+    "duplicates": "Records left out because an earlier connection had brought them.",
+    "connects": "Connections to the feed made.",
+    "disconnects": "Connections to the feed lost.",
+    "gaps": "Reconnects after which records may be missing.",
+    "recorded_bytes": "Bytes recorded: written and synced.",
+    "told_late": "Messages of ingest put off because this process was slow.",
+}
+"""Counters of `Stats` without labels, by attribute: `batonics_NAME_total`."""
+_REQUEST_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+
+class Ingest(Collector):
+    """`Stats` as Prometheus has it."""
+
+    def __init__(self, stats: Callable[[], Stats]) -> None:
+        self._stats = stats
+
+    def collect(self) -> Iterator[Metric]:
+        """Every family, as of now."""
+        stats = self._stats()
+        for name, text in _COUNTERS.items():
+            yield CounterMetricFamily(f"batonics_{name}", text, value=getattr(stats, name))
+        yield _labelled("other_records", "Records that are not MBO.", "rtype", stats.other_records)
+        yield _labelled("anomalies", "Anomalies of all books.", "kind", stats.anomalies)
+        books = GaugeMetricFamily("batonics_books", "Books by status.", labels=["status"])
+        for status in STATUSES:
+            books.add_metric([status], getattr(stats, status))
+        yield books
+        feed = GaugeMetricFamily(
+            "batonics_feed_state", "1 for the state that the feed is in.", labels=["state"]
+        )
+        for state in Feed:
+            feed.add_metric([state.name.lower()], int(stats.feed == state))
+        yield feed
+        if stats.lag_ns is not None:
+            yield GaugeMetricFamily(
+                "batonics_lag_seconds",
+                "Wall clock minus the greatest ts_recv, as of the last batch.",
+                value=stats.lag_ns / 1e9,
+            )
+        yield _latency(stats)
+
+
+def _labelled(name: str, text: str, label: str, counts: dict[str, int]) -> Metric:
+    family = CounterMetricFamily(f"batonics_{name}", text, labels=[label])
+    for value, count in sorted(counts.items()):
+        family.add_metric([value], count)
+    return family
+
+
+def _latency(stats: Stats) -> Metric:
+    bounds = [*(str(bound_us / 1e6) for bound_us in LATENCY_BOUNDS_US), "+Inf"]
+    return HistogramMetricFamily(
+        "batonics_received_to_published_seconds",
+        "Time of a batch from received to published.",
+        buckets=list(zip(bounds, accumulate(map(float, stats.latency_us)), strict=True)),
+        sum_value=stats.latency_sum_us / 1e6,
+    )
+
+
+class Metrics:
+    """The metrics of this process, in a registry of their own."""
+
+    def __init__(self, stats: Callable[[], Stats]) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = registry = CollectorRegistry()
+        registry.register(Ingest(stats))
+        ProcessCollector(registry=registry)
+        self.clients = Gauge(
+            "batonics_ws_clients", "WebSocket clients, by channel.", ["channel"], registry=registry
+        )
+        self.sent = Counter(
+            "batonics_ws_messages", "WebSocket messages sent.", ["channel"], registry=registry
+        )
+        self.conflated = Counter(
+            "batonics_ws_conflated",
+            "States of books that a client was not sent since a newer one came first.",
+            ["channel"],
+            registry=registry,
+        )
+        self.closed = Counter(
+            "batonics_ws_cuts", "WebSocket clients cut off.", ["reason"], registry=registry
+        )
+        self.requests = Counter(
+            "batonics_http_requests", "HTTP requests.", ["route", "status"], registry=registry
+        )
+        self.refused = Counter(
+            "batonics_http_refused", "Requests refused.", ["reason"], registry=registry
+        )
+        self.request_seconds = Histogram(
+            "batonics_http_request_seconds",
+            "Time of HTTP requests, WebSockets left out.",
+            ["route"],
+            buckets=_REQUEST_BOUNDS_S,
+            registry=registry,
+        )
+
+    def text(self) -> bytes:
+        """All of it in Prometheus' text format."""
+        return generate_latest(self.registry)

@@ -1,0 +1,228 @@
+"""What clients get, as bytes of JSON.
+
+The rule here: the same books give the same bytes. Keys have one order, prices are decimal text (and
+integers of 1e-9 where named so), times are ISO text with nanoseconds, ids that a JavaScript number
+cannot hold are text, and there is no float.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+from zlib import crc32
+
+import orjson
+
+from batonics.model.mbo import UNDEF_TIMESTAMP
+from batonics.model.prices import format_price
+from batonics.model.times import format_time
+from batonics.server.mirror import Level, Mirror, Name, Shown
+
+CHECKSUM_LEVELS = 10
+"""The best levels of each side that a checksum covers."""
+Change = tuple[str, str | None, int, int]
+"""Side (`bid`, `ask`), price, size and count; size 0 where the level has gone."""
+
+
+class Seen(NamedTuple):
+    """A book as somebody was shown it: what an update starts from."""
+
+    shown: Shown
+    status: str
+    feed: str
+
+
+def now_of(mirror: Mirror, book: int) -> Seen:
+    """A book as it is to be shown now."""
+    shown = mirror.shown(book)
+    return Seen(shown, mirror.status(shown), mirror.feed)
+
+
+def dumps(document: Any) -> bytes:
+    """Its JSON."""
+    return orjson.dumps(document)
+
+
+def book_document(name: Name, seen: Seen, depth: int) -> dict[str, Any]:
+    """What /book says from the mirror; `depth` levels of each side."""
+    return {
+        **_head(name, seen),
+        "depth": depth,
+        "bids": [_level(level) for level in seen.shown.bids[:depth]],
+        "asks": [_level(level) for level in seen.shown.asks[:depth]],
+    }
+
+
+def answer_document(
+    name: Name, answer: dict[str, Any], depth: int | None, mirror: Mirror
+) -> dict[str, Any]:
+    """The same from an ANSWER of ingest; `depth` None: every level there is."""
+    return {
+        **_name(name),
+        "status": answer["status"] if mirror.live else "stale",
+        "feed": mirror.feed,
+        "seq": answer["seq"],
+        "events": answer["events"],
+        "ts_event": _time(answer["ts_event"]),
+        "ts_recv": _time(answer["ts_recv"]),
+        "sequence": answer["sequence"],
+        "depth": "all" if depth is None else depth,
+        **{side: [_answer_level(level) for level in answer[side]] for side in ("bids", "asks")},
+    }
+
+
+def symbols_document(mirror: Mirror) -> list[dict[str, Any]]:
+    """What /symbols says: a row a book, by publisher and instrument."""
+    rows = []
+    for book in mirror.books():
+        head = _head(mirror.names[book], now_of(mirror, book))
+        rows.append({key: value for key, value in head.items() if key != "feed"})
+    return rows
+
+
+def bbo_message(name: Name, seen: Seen, before: Seen | None) -> dict[str, Any]:
+    """The best levels of a book, after `before`."""
+    bids, asks = seen.shown.bids, seen.shown.asks
+    return {
+        **_message("bbo", "update" if before else "snapshot", name, seen, before),
+        "bid": _level(bids[0]) if bids else None,
+        "ask": _level(asks[0]) if asks else None,
+    }
+
+
+def snapshot_message(name: Name, seen: Seen, depth: int) -> dict[str, Any]:
+    """All that a client needs to begin, or to begin again."""
+    return {
+        **_message("snapshot", "snapshot", name, seen, None),
+        "depth": depth,
+        "bids": [_row(level) for level in seen.shown.bids[:depth]],
+        "asks": [_row(level) for level in seen.shown.asks[:depth]],
+        "checksum": checksum(seen.shown, depth),
+    }
+
+
+def update_message(name: Name, seen: Seen, before: Seen, depth: int) -> dict[str, Any]:
+    """What makes a client's book of `before` the book of now."""
+    return {
+        **_message("snapshot", "update", name, seen, before),
+        "changes": changes(before.shown, seen.shown, depth),
+        "checksum": checksum(seen.shown, depth),
+    }
+
+
+def status_message(channel: str, name: Name, seen: Seen, before: Seen) -> dict[str, Any]:
+    """That a book counts for less, or for more, than it did; its levels are those of `before`."""
+    head = _message(channel, "status", name, seen, None)
+    return {**head, "seq": before.shown.seq, "prev_seq": before.shown.seq}
+
+
+def heartbeat_message(mirror: Mirror, sent: Iterable[tuple[str, Name, Seen]]) -> dict[str, Any]:
+    """That the server lives; and up to which `seq` this client has been told of each book."""
+    return {
+        "type": "heartbeat",
+        "feed": mirror.feed,
+        "books": [
+            {"channel": channel, **_name(name), "status": seen.status, "seq": seen.shown.seq}
+            for channel, name, seen in sent
+        ],
+    }
+
+
+def changes(before: Shown, after: Shown, depth: int) -> list[Change]:
+    """The levels in which two books differ within `depth` levels; bids first, best first.
+
+    A level that has left the best `depth` has gone, for whoever is shown no more than these.
+    """
+    found: list[Change] = []
+    sides: Sequence[tuple[str, tuple[Level, ...], tuple[Level, ...], bool]] = (
+        ("bid", before.bids, after.bids, True),
+        ("ask", before.asks, after.asks, False),
+    )
+    for side, were, are, best_is_highest in sides:
+        if were[:depth] == are[:depth]:
+            continue
+        old = {level[0]: level for level in were[:depth]}
+        new = {level[0]: level for level in are[:depth]}
+        for price in sorted(old.keys() | new.keys(), reverse=best_is_highest):
+            level = new.get(price, (price, 0, 0))
+            if level != old.get(price):
+                found.append((side, format_price(price), *level[1:]))
+    return found
+
+
+def checksum(shown: Shown, depth: int) -> int:
+    """CRC32 over the best levels that are shown, at most 10 of each side.
+
+    Of the ASCII text of the bids, best first, then the asks, each level `price:size:count;`.
+    """
+    most = min(depth, CHECKSUM_LEVELS)
+    levels = (*shown.bids[:most], *shown.asks[:most])
+    text = "".join(f"{format_price(price)}:{size}:{count};" for price, size, count in levels)
+    return crc32(text.encode())
+
+
+def problem(status: int, title: str, detail: str, **facts: Any) -> bytes:
+    """An error as RFC 9457 has it; `facts` are members of its own."""
+    return orjson.dumps(
+        {"type": "about:blank", "title": title, "status": status, "detail": detail, **facts}
+    )
+
+
+def _name(name: Name) -> dict[str, Any]:
+    return {
+        "symbol": name.symbol,
+        "publisher_id": name.publisher_id,
+        "instrument_id": name.instrument_id,
+    }
+
+
+def _head(name: Name, seen: Seen) -> dict[str, Any]:
+    return {
+        **_name(name),
+        "status": seen.status,
+        "feed": seen.feed,
+        "seq": seen.shown.seq,
+        "events": seen.shown.events,
+        "ts_event": format_time(seen.shown.ts_event),
+        "ts_recv": format_time(seen.shown.ts_recv),
+        "sequence": seen.shown.sequence,
+    }
+
+
+def _message(
+    channel: str, kind: str, name: Name, seen: Seen, before: Seen | None
+) -> dict[str, Any]:
+    return {
+        "channel": channel,
+        "type": kind,
+        **_name(name),
+        "status": seen.status,
+        "feed": seen.feed,
+        "seq": seen.shown.seq,
+        "prev_seq": before.shown.seq if before else None,
+        "events": seen.shown.events,
+        "ts_event": format_time(seen.shown.ts_event),
+        "ts_recv": format_time(seen.shown.ts_recv),
+    }
+
+
+def _level(level: Level) -> dict[str, Any]:
+    price, size, count = level
+    return {"price": format_price(price), "price_1e9": price, "size": size, "count": count}
+
+
+def _row(level: Level) -> list[Any]:
+    return [format_price(level[0]), *level[1:]]
+
+
+def _answer_level(level: dict[str, Any]) -> dict[str, Any]:
+    found = _level((level["price_1e9"], level["size"], level["count"]))
+    if "orders" in level:
+        found["orders"] = [
+            {"order_id": str(order["order_id"]), "size": order["size"]} for order in level["orders"]
+        ]
+    return found
+
+
+def _time(ts_ns: int | None) -> str | None:
+    return format_time(UNDEF_TIMESTAMP if ts_ns is None else ts_ns)
