@@ -21,7 +21,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from batonics.book.engine import BookEngine
+from batonics.book.engine import BookEngine, WindowsWanted
 from batonics.book.state import (
     ROW,
     SLOT,
@@ -73,6 +73,11 @@ def save(engine: BookEngine, extra: Mapping[str, JSON]) -> bytes:
 
     Room that is not used is left out; what the last batch came to (`Folded`) is too.
     """
+    return sealed(captured(engine, extra))
+
+
+def captured(engine: BookEngine, extra: Mapping[str, JSON]) -> list[bytes]:
+    """What `save` gives but for the digest, in parts: copies, so that the engine may go on."""
     arrays = _used(engine)
     header = orjson.dumps(
         {
@@ -86,12 +91,21 @@ def save(engine: BookEngine, extra: Mapping[str, JSON]) -> bytes:
     )
     parts = [MAGIC, _LENGTH.pack(len(header)), header]
     parts += [array.astype(_DTYPES[name], copy=False).tobytes() for name, array in arrays.items()]
+    return parts
+
+
+def sealed(parts: list[bytes]) -> bytes:
+    """The checkpoint of what was captured: most of the work, for another thread."""
     body = b"".join(parts)
     return body + hashlib.sha256(body).digest()
 
 
-def load(data: bytes) -> tuple[BookEngine, dict[str, JSON]]:
+def load(data: bytes, *, tops: WindowsWanted | None = None) -> tuple[BookEngine, dict[str, JSON]]:
     """The engine as it was saved, which goes on as if it had never stopped, and the `extra`.
+
+    Args:
+        data: what `save` gave.
+        tops: windows at whose ends levels are wanted; none was open when it was saved.
 
     Raises:
         CheckpointError: it is damaged, of another version, or no checkpoint at all.
@@ -99,7 +113,7 @@ def load(data: bytes) -> tuple[BookEngine, dict[str, JSON]]:
     body = _undamaged(data)
     header, arrays_at = _read_header(body)
     arrays = _read_arrays(body[arrays_at:], header.lengths)
-    engine = BookEngine(bbo=header.bbo, deltas=header.deltas)
+    engine = BookEngine(bbo=header.bbo, deltas=header.deltas, tops=tops)
     engine.records = header.records
     engine._seen = arrays.pop("seen").reshape(-1, 3)  # noqa: SLF001  # the engine's other half
     engine.state = _with_room(arrays)

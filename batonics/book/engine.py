@@ -188,8 +188,8 @@ class BookEngine:
             self._out = self._out._replace(bounds=bounds)
         day_starts = isinstance(batch, DayStart)
         self._fit_outputs(rows, self._open_snapshots() if day_starts else 0)
-        if day_starts:
-            self._start_day()
+        if day_starts:  # rule 21
+            self._interrupt(Status.COLD)
         row = 0
         while True:
             row, lacking = kernels.fold(events, row, self.state, self._out, *self._scratch)
@@ -212,15 +212,22 @@ class BookEngine:
             self._make_room(Room.TOPS)
         return self._folded(empty_batch(1))
 
-    def _start_day(self) -> None:
-        """A new day's stream begins (rule 21); what ends with the old one is told with its batch.
+    def mark_stale(self) -> None:
+        """Records are missing: every book is stale until its next R or snapshot (rule 17).
 
-        The books stay as they are, but every one is cold until its R or snapshot.
+        The books stay as they are; an open snapshot ends.
         """
+        totals = self.state.totals
+        totals[Total.DELTAS] = totals[Total.TOPS] = totals[Total.CLOSINGS] = 0
+        self._fit_outputs(0, self._open_snapshots())
+        self._interrupt(Status.STALE)
+
+    def _interrupt(self, status: Status) -> None:
+        """End open snapshots, told with the batch; give every book a status."""
         top_words = self._top_words * self._open_snapshots()
         while self._tops is not None and len(self._out.tops) < top_words:
             self._make_room(Room.TOPS)
-        kernels.start_day(self.state, self._out)
+        kernels.interrupt(self.state, self._out, int(status))
 
     def _open_snapshots(self) -> int:
         return int(np.count_nonzero(self._rows()[:, Book.SNAPSHOT_OPEN]))
@@ -413,9 +420,9 @@ class BookEngine:
         """Columns ts_event, ts_recv and sequence of each book's last record."""
         return self._seen[: self.book_count]
 
-    def levels(self) -> Levels:
-        """Every level of every book."""
-        books = np.arange(self.book_count, dtype=np.int64)
+    def levels(self, book: int | None = None) -> Levels:
+        """Every level of every book, or of one."""
+        books = np.arange(self.book_count) if book is None else np.array([book])
         ladders = (books[:, None] * ROW + np.array([BID, ASK])).ravel()
         lengths = self.state.books[ladders + Ladder.LENGTH]
         ends = self.state.books[ladders + Ladder.START] + lengths
@@ -435,10 +442,12 @@ class BookEngine:
         alive = size > 0
         return Levels(*(column[alive] for column in levels))
 
-    def orders(self) -> Orders:
-        """Every live order of every book."""
+    def orders(self, book: int | None = None) -> Orders:
+        """Every live order of every book, or of one; all are looked at."""
         slots = self._live_slots()
         words = self.state.orders
+        if book is not None:
+            slots = slots[words[slots + Order.OWNER] >> 1 == book]
         owner, packed = words[slots + Order.OWNER], words[slots + Order.PACKED]
         key = self.state.levels[(packed >> 32) * SLOT + Level.KEY]
         priority = words[slots + Order.PRIORITY]

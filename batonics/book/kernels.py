@@ -104,7 +104,7 @@ FLOOR = int(Ladder.FLOOR)
 T_PRIORITY, T_ORDERS, T_LEVELS = int(Total.PRIORITY), int(Total.ORDERS), int(Total.LEVELS)
 T_BOOKS, T_POOL, T_WIDEST = int(Total.BOOKS), int(Total.POOL), int(Total.WIDEST)
 T_DELTAS, T_CLOSINGS = int(Total.DELTAS), int(Total.CLOSINGS)
-COLD, SYNCED, STALE = int(Status.COLD), int(Status.SYNCED), int(Status.STALE)
+SYNCED, STALE = int(Status.SYNCED), int(Status.STALE)
 DONE, ROOM_ORDERS, ROOM_LEVELS = int(Room.DONE), int(Room.ORDERS), int(Room.LEVELS)
 ROOM_BOOKS, ROOM_POOL, ROOM_DELTAS = int(Room.BOOKS), int(Room.POOL), int(Room.DELTAS)
 ROOM_TOPS = int(Room.TOPS)
@@ -280,12 +280,12 @@ def end_snapshot(state: State, out: Outputs, book: int) -> None:
 
 
 @kernel
-def start_day(state: State, out: Outputs) -> None:
-    """Rule 21: every book is cold, and an open snapshot ends; there is room for its top."""
+def interrupt(state: State, out: Outputs, status: int) -> None:
+    """Every book gets a status, and an open snapshot ends; there is room for its top."""
     for book in range(state.totals[T_BOOKS]):
         if state.books[book * ROW + SNAPSHOT_OPEN]:
             end_snapshot(state, out, book)
-        state.books[book * ROW + STATUS] = COLD
+        state.books[book * ROW + STATUS] = status
 
 
 @outlined

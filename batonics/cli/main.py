@@ -16,7 +16,16 @@ gc.set_threshold(200_000, 20, 100)
 
 import typer  # noqa: E402
 
-from batonics.cli import convert, fill, inspect, reconstruct, replay, simulate, verify  # noqa: E402
+from batonics.cli import (  # noqa: E402
+    convert,
+    fill,
+    inspect,
+    reconstruct,
+    replay,
+    simulate,
+    stream,
+    verify,
+)
 from batonics.cli.text import printable  # noqa: E402
 from batonics.model.errors import BatonicsError, OutputError  # noqa: E402
 
@@ -36,6 +45,7 @@ app.command("verify")(verify.command)
 app.command("fill")(fill.command)
 app.command("inspect")(inspect.command)
 app.command("replay")(replay.command)
+app.command("stream")(stream.command)
 app.command("simulate")(simulate.command)
 
 

@@ -153,6 +153,11 @@ class DbnDecoder:
         if self._head:
             raise self._damage(f"the stream ends after {len(self._head)} bytes of a record")
 
+    @property
+    def is_between_records(self) -> bool:
+        """Whether what was fed ends with a whole record."""
+        return self._in_records and not self._head
+
     def _feed(self, chunk: NDArray[np.uint8]) -> Generator[MboBatch, None, None]:
         position = 0
         if not self._in_records:

@@ -124,8 +124,10 @@ class NdjsonDecoder:
             raise self._damage(f"the stream ends after {len(self._head)} bytes of a line")
 
     def begin(self, source: str | None) -> None:
-        """Begin another stream after a closed one; its symbols go on with the same numbers."""
-        self.records = self.rows = self.byte_offset = self.skipped = 0
+        """Begin another stream, however the last one ended; symbols keep their numbers."""
+        self.records = self.rows = self.byte_offset = self.skipped = self._row = 0
+        self._head.clear()
+        self._failure = None
         self._source = source
         self._fed = False
 

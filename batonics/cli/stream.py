@@ -1,0 +1,89 @@
+"""`batonics stream`: a live feed in, exact books out."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from batonics.cli.options import Quiet, SkipBad
+from batonics.cli.reconstruct import BookFormat
+
+
+def command(
+    connect: Annotated[
+        str, typer.Option(help="HOST:PORT of a feed: DBN, length-prefixed or NDJSON, detected.")
+    ],
+    out: Annotated[
+        str | None, typer.Option(help="Where the books go at the end; - is standard output.")
+    ] = None,
+    form: Annotated[
+        BookFormat, typer.Option("--format", help="One document, or a book a line.")
+    ] = BookFormat.JSON,
+    depth: Annotated[
+        int, typer.Option(min=1, max=1_000, help="Levels of each side that are published.")
+    ] = 10,
+    orders: Annotated[bool, typer.Option("--orders", help="Queues of levels in --out.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="End with the feed; a lost connection is an error.")
+    ] = False,
+    record: Annotated[
+        str | None,
+        typer.Option(help="A directory for the raw feed and checkpoints; a restart goes on there."),
+    ] = None,
+    http: Annotated[
+        str | None,
+        typer.Option(help="HOST:PORT to serve books, WebSockets and metrics at."),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="A name that requests may use for us. May be repeated.")
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None, typer.Option(help="An origin whose pages may ask us. May be repeated.")
+    ] = None,
+    hung: Annotated[
+        float | None, typer.Option(min=0.1, help="Seconds without a byte after which it is lost.")
+    ] = None,
+    log_json: Annotated[
+        bool, typer.Option("--log-json", help="Logs as JSON, on a terminal too.")
+    ] = False,
+    skip_bad: SkipBad = False,
+    quiet: Quiet = False,
+) -> None:
+    """Follow a live feed; SIGTERM and ^C take what has arrived, write --out and end."""
+    import sys
+    from contextlib import ExitStack
+
+    from batonics.jobs.stream import Request, Stream
+    from batonics.server.config import ServerConfig
+    from batonics.sinks.atomic import open_atomic
+    from batonics.sinks.book_json import write_books
+    from batonics.sinks.logs import configure
+
+    configure(as_json=log_json or None, level="error" if quiet else "info")
+    request = Request(
+        connect=connect,
+        hung_seconds=hung,
+        depth=depth,
+        once=once,
+        record=record,
+        skip_bad=skip_bad,
+        server=ServerConfig(
+            http=http,
+            view=not quiet and not log_json and sys.stdout.isatty() and out != "-",
+            log_json=log_json or None,
+            allowed_hosts=tuple(allow_host or ()),
+            allowed_origins=tuple(allow_origin or ()),
+        ),
+    )
+    with ExitStack() as stack:
+        # An output that cannot be written is found before the feed, not after it.
+        file = stack.enter_context(open_atomic(out)) if out is not None else None
+        run = Stream(request)
+        run.run()
+        if file is not None:
+            machine = run.machine
+            write_books(file, machine.engine, machine.symbols, form=form.value, orders=orders)
+    if not quiet:
+        stats = run.machine.stats
+        typer.echo(f"took {stats.records:,} records into {stats.books:,} books", err=True)

@@ -1,0 +1,126 @@
+"""A live feed in, exact books out, for as long as it lasts.
+
+The rule: ingest is a process of its own that serves nobody; who is served (HTTP, WebSocket, this
+terminal) is so by another, which it starts and never waits for.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from batonics.live.feeds import PlainFeed
+from batonics.live.ingest import Ingest, Source
+from batonics.live.link import ServerLink
+from batonics.live.machine import FeedMachine
+from batonics.live.recorder import FeedRecorder, recover
+from batonics.live.wire import Kind
+from batonics.model.errors import OutputError, UsageError
+from batonics.server.config import ServerConfig
+from batonics.server.launch import ServerProcess, start_server
+from batonics.sources.tcp import Address
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be streamed, and for whom.
+
+    Attributes:
+        connect: HOST:PORT of a plain feed.
+        hung_seconds: without a byte for so long a connection is given up; None: never.
+        depth: levels of each side that are published.
+        once: the feed's end is the end; else it is connected to again and again.
+        record: a directory for the raw feed and checkpoints, gone on from if it holds some.
+        skip_bad: count and skip bad records where the framing survives.
+        server: how it is served; its `http` and `view` may both say: not at all.
+    """
+
+    connect: str
+    hung_seconds: float | None = None
+    depth: int = 10
+    once: bool = False
+    record: str | None = None
+    skip_bad: bool = False
+    server: ServerConfig = field(default_factory=ServerConfig)
+
+
+class Stream:
+    """One run of the job.
+
+    Attributes:
+        machine: the books so far, and all that was counted.
+        http: where it is served, once it is.
+    """
+
+    def __init__(self, request: Request) -> None:
+        if request.depth < 1:
+            raise UsageError(f"depth of {request.depth} levels, expected 1 or more")
+        self.http: str | None = None
+        self._request = request
+        self._source: Source = PlainFeed(
+            Address.parse(request.connect), hung_seconds=request.hung_seconds
+        )
+        self.machine = FeedMachine(
+            depth=request.depth, skip_bad=request.skip_bad, source=str(self._source)
+        )
+
+    def run(self) -> None:
+        """Take the feed until it ends, or SIGTERM or SIGINT asks for the end.
+
+        Raises:
+            InputError: with `once`, the feed could not be had or was lost.
+            CheckpointError: what was recorded cannot be gone on from.
+            OutputError: it cannot be served, or recorded (any more).
+        """
+        request, recorder = self._request, None
+        if request.record is not None:
+            recorder = FeedRecorder(request.record)
+            recover(self.machine, request.record)
+        with _served(request.server) as server:
+            ingest = Ingest(
+                self.machine,
+                self._source,
+                link=None if server is None else self._linked(server),
+                recorder=recorder,
+                once=request.once,
+            )
+            with _stopped_by_signals(ingest):
+                ingest.run()
+        if recorder is not None and recorder.failure is not None:
+            raise OutputError(recorder.failure)
+
+    def _linked(self, server: ServerProcess) -> ServerLink:
+        self.http = server.address
+        link = ServerLink(server.socket)
+        depth = self._request.depth
+        link.tell(Kind.HELLO, {"depth": depth, "source": str(self._source), "version": 1})
+        return link
+
+
+@contextmanager
+def _served(config: ServerConfig) -> Iterator[ServerProcess | None]:
+    """The serving process, if there is anything to serve; it has ended when the block has."""
+    if config.http is None and not config.view:
+        yield None
+        return
+    server = start_server(config)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+@contextmanager
+def _stopped_by_signals(ingest: Ingest) -> Iterator[None]:
+    """Within the block SIGTERM and SIGINT ask for a clean end."""
+    before = {
+        number: signal.signal(number, lambda *_: ingest.stop())
+        for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,156 @@
+"""Books as they are published: a row each, as of the end of its last event.
+
+The rule here: a row never shows half an event (rule 5), nor a status that its levels do not have.
+Within an event that is still open, the worse of the status before and now is told.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batonics.book.engine import BookEngine, Folded, WindowsWanted
+from batonics.book.state import ROW, TOP_LEVEL, Book, Status, Top
+from batonics.live.wire import book_dtype
+
+_WORSE = np.array([1, 0, 2], np.uint8)
+"""By status, how much less it promises: synced, cold, stale."""
+
+
+class PublishedBooks:
+    """The last row of each book that an engine folds.
+
+    Attributes:
+        rows: (books,) of `book_dtype(depth)`, by number.
+    """
+
+    def __init__(self, depth: int) -> None:
+        self.rows = np.zeros(0, book_dtype(depth))
+        self._depth = depth
+
+    def wanted(self) -> WindowsWanted:
+        """What the engine must keep."""
+        return WindowsWanted(self._depth)
+
+    def take(self, folded: Folded, engine: BookEngine) -> NDArray[np.int64]:
+        """Take what a window's end gave; the numbers of the books that it changed."""
+        tops = folded.tops
+        if len(tops) == 0:
+            return _NONE
+        self._fit(engine.book_count)
+        book = tops[:, Top.BOOK].copy()
+        words = engine.state.books.reshape(-1, ROW)[book]
+        row = self.rows[book]
+        status = words[:, Book.STATUS].astype(np.uint8)
+        is_amid = words[:, Book.EVENTS] & 1 == 1
+        is_worse = is_amid & (_WORSE[row["status"]] > _WORSE[status])
+        row["status"] = np.where(is_worse, row["status"], status)
+        row["seq"] += 1
+        row["events"] = words[:, Book.EVENTS] >> 1
+        for name in ("ts_event", "ts_recv", "sequence"):
+            row[name] = folded.described.column(name)
+        levels = tops[:, len(Top) :].reshape(len(tops), self._depth, TOP_LEVEL)
+        for side, name in enumerate(("bids", "asks")):
+            for word, field in enumerate(("price", "size", "count")):
+                row[name][field] = levels[:, :, 2 * word + side]
+        self.rows[book] = row
+        return book
+
+    def fill(self, engine: BookEngine) -> None:
+        """Take every book of an engine that was saved between two batches."""
+        self._fit(engine.book_count)
+        levels, words = engine.levels(), engine.state.books.reshape(-1, ROW)[: len(self.rows)]
+        # One that was saved within an event shows half of it, until that has ended.
+        is_amid = words[:, Book.EVENTS] & 1 == 1
+        self.rows["status"] = np.where(is_amid, Status.STALE, words[:, Book.STATUS])
+        self.rows["events"] = words[:, Book.EVENTS] >> 1
+        self.rows["seq"] += 1
+        for name, column in zip(
+            ("ts_event", "ts_recv", "sequence"), engine.last_seen().T, strict=True
+        ):
+            self.rows[name] = column
+        ladder = 2 * levels.book + levels.side
+        begins = np.searchsorted(ladder, ladder)
+        place = np.arange(len(ladder)) - begins
+        for side, name in enumerate(("bids", "asks")):
+            own = np.flatnonzero((levels.side == side) & (place < self._depth))
+            for field in ("price", "size", "count"):
+                values = getattr(levels, field)[own]
+                self.rows[name][field][levels.book[own], place[own]] = values
+
+    def take_statuses(self, engine: BookEngine) -> NDArray[np.int64]:
+        """Take the statuses of all books, where no event of theirs has ended; which changed."""
+        count = len(self.rows)
+        status = engine.state.books[Book.STATUS :: ROW][:count].astype(np.uint8)
+        changed = np.flatnonzero(status != self.rows["status"])
+        self.rows["status"][changed] = status[changed]
+        self.rows["seq"][changed] += 1
+        return changed
+
+    def _fit(self, books: int) -> None:
+        """Make room for new books, which were cold and empty before their first event."""
+        known = len(self.rows)
+        if books > known:
+            new = np.zeros(books - known, self.rows.dtype)
+            new["book"] = np.arange(known, books)
+            new["status"] = Status.COLD
+            for name in ("bids", "asks"):
+                new[name]["price"] = np.iinfo(np.int64).max
+            for name in ("ts_event", "ts_recv"):
+                new[name] = np.iinfo(np.uint64).max
+            self.rows = np.concatenate([self.rows, new])
+
+
+_NONE = np.empty(0, np.int64)
+
+
+def answer(engine: BookEngine, book: int, depth: int | None, *, orders: bool) -> dict[str, Any]:
+    """A book of any depth, as an ANSWER has it; between two of its events.
+
+    Args:
+        engine: that folds it.
+        book: its number.
+        depth: levels of each side; None: all.
+        orders: each level with its queue, in priority order.
+    """
+    levels, words = engine.levels(book), engine.state.books[book * ROW : (book + 1) * ROW]
+    queues = engine.orders(book) if orders else None
+    sides: dict[str, Any] = {}
+    for side, name in enumerate(("bids", "asks")):
+        own = np.flatnonzero(levels.side == side)[:depth]
+        rows = zip(*(column[own].tolist() for column in levels[2:]), strict=True)
+        sides[name] = [
+            {"price_1e9": price, "size": size, "count": count} for price, size, count in rows
+        ]
+        if queues is not None:
+            _add_queues(sides[name], queues.price, queues.side == side, queues)
+    ts_event, ts_recv, sequence = (int(value) for value in engine.last_seen()[book])
+    undefined = np.iinfo(np.uint64).max
+    return {
+        "book": book,
+        "status": Status(int(words[Book.STATUS])).name.lower(),
+        "events": int(words[Book.EVENTS]) >> 1,
+        "ts_event": None if ts_event == undefined else ts_event,
+        "ts_recv": None if ts_recv == undefined else ts_recv,
+        "sequence": sequence,
+        **sides,
+    }
+
+
+def _add_queues(
+    levels: list[dict[str, Any]],
+    price: NDArray[np.int64],
+    of_side: NDArray[np.bool_],
+    queues: Any,
+) -> None:
+    """Put the orders of a side, best level first, into its levels."""
+    at: dict[int, list[dict[str, int]]] = {level["price_1e9"]: [] for level in levels}
+    own = np.flatnonzero(of_side)
+    columns = (price[own].tolist(), queues.order_id[own].tolist(), queues.size[own].tolist())
+    for level_price, order_id, size in zip(*columns, strict=True):
+        if level_price in at:
+            at[level_price].append({"order_id": order_id, "size": size})
+    for level in levels:
+        level["orders"] = at[level["price_1e9"]]

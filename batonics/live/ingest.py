@@ -1,0 +1,375 @@
+"""The loop of a live feed: connections, bytes, books, and whoever is told of them.
+
+The rule here: one thread, which waits for the feed and for nothing else. It reads what has arrived
+(up to READ_BYTES), folds it at once and tells what changed; so a batch is as large as the feed is
+fast, and a slow reader of the books never shows in it.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import time
+from bisect import bisect_left
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batonics.live.backoff import Backoff
+from batonics.live.books import answer
+from batonics.live.link import ServerLink
+from batonics.live.machine import FeedMachine
+from batonics.live.stats import LATENCY_BOUNDS_US
+from batonics.live.wire import Feed, Kind
+from batonics.model.errors import BatonicsError, DamagedInputError, InputError
+from batonics.sinks.logs import logger
+
+READ_BYTES = 1792 << 10
+"""Of a feed at once: 32,768 records."""
+TICK_SECONDS = 0.25
+"""Between two tellings of counts."""
+DRAIN_SECONDS = 2.0
+"""So long what has arrived is still taken once the end is asked for."""
+
+_LATENCY_BOUNDS_NS = [1_000 * bound for bound in LATENCY_BOUNDS_US]
+
+
+class Source(Protocol):
+    """Where a feed comes from.
+
+    Attributes:
+        hung_seconds: without a byte for so long the connection is given up; None: never.
+        snapshot: connections begin with a snapshot of each book.
+    """
+
+    hung_seconds: float | None
+    snapshot: bool
+
+    def connect(self, machine: FeedMachine) -> tuple[socket.socket, bytes]:
+        """A connected socket, and bytes of the feed that have been read already.
+
+        Raises:
+            OSError: there is no connection to be had now; it may be tried again.
+            InputError: the other side refuses us; there is no use in trying again.
+        """
+
+
+class Recorder(Protocol):
+    """What keeps the raw feed."""
+
+    def begin(self, *, snapshot: bool) -> None:
+        """A connection has begun; with a snapshot of each book, or not."""
+
+    def write(self, data: memoryview, machine: FeedMachine) -> None:
+        """Keep bytes that the machine has just taken."""
+
+    def tick(self, machine: FeedMachine) -> None:
+        """Do now what is due from time to time."""
+
+    def close(self, machine: FeedMachine) -> None:
+        """Keep the rest."""
+
+
+Watcher = Callable[[FeedMachine, NDArray[np.int64]], None]
+"""Called with the machine and the books that changed, after each batch."""
+
+
+class Ingest:
+    """One run.
+
+    Args:
+        machine: what the feed comes to.
+        source: where it comes from.
+        link: to the process that serves the books, if there is one.
+        recorder: keeps the raw feed, if it is to be kept.
+        once: the feed's end is the end; a connection that is lost is an error.
+        watch: told of each batch.
+
+    Attributes:
+        wake: a file descriptor: a byte to it ends the wait (for a signal's handler).
+        latencies: if a list is put here, (records so far, received ns, published ns) of each batch,
+            by the monotonic clock.
+    """
+
+    def __init__(  # noqa: PLR0913 - settings, by keyword
+        self,
+        machine: FeedMachine,
+        source: Source,
+        *,
+        link: ServerLink | None = None,
+        recorder: Recorder | None = None,
+        once: bool = False,
+        watch: Watcher | None = None,
+    ) -> None:
+        self.latencies: list[tuple[int, int, int]] | None = None
+        self._machine, self._source, self._link = machine, source, link
+        self._recorder, self._once, self._watch = recorder, once, watch
+        self._stopping = False
+        self._log = logger("live")
+        self._buffer = bytearray(READ_BYTES)
+        self._next_tick = 0.0
+        self._names_told = (-1, -1)
+        self._asks: list[dict[str, Any]] = []
+        self._woken, self.wake = os.pipe()
+        os.set_blocking(self._woken, False)
+        os.set_blocking(self.wake, False)
+
+    def stop(self) -> None:
+        """End soon: what has arrived is still taken. From any thread, or a signal's handler."""
+        self._stopping = True
+        os.write(self.wake, b"x")
+
+    def run(self) -> None:
+        """Take the feed until it ends, or the end is asked for.
+
+        Raises:
+            InputError: with `once`, the feed could not be had, or was lost.
+        """
+        backoff = Backoff()
+        try:
+            while not self._stopping:
+                if self._connection(backoff) and self._once:
+                    break
+                if not self._stopping:
+                    self._rest(backoff.next_seconds())
+        finally:
+            self._machine.ended()
+            self._machine.count_books()
+            if self._recorder is not None:
+                self._recorder.close(self._machine)
+            self._say_goodbye()
+            os.close(self._woken)
+            os.close(self.wake)
+
+    # ------------------------------------------------------------------ connections
+
+    def _connection(self, backoff: Backoff) -> bool:
+        """One connection, whatever becomes of it; whether the feed ended by itself."""
+        machine = self._machine
+        try:
+            sock, head = self._source.connect(machine)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            if self._once:
+                raise InputError(f"{self._source}: cannot connect: {reason}") from None
+            self._log.warning("cannot_connect", source=str(self._source), reason=reason)
+            return False
+        machine.snapshot = self._source.snapshot
+        with sock:
+            self._log.info("connected", source=str(self._source))
+            if self._recorder is not None:
+                self._recorder.begin(snapshot=self._source.snapshot)
+            self._changed(machine.connected())
+            before = machine.stats.records
+            try:
+                self._take_all(sock, head)
+                machine.check_end()
+            except (OSError, DamagedInputError, InputError) as error:
+                self._lost(error)
+                return False
+            finally:
+                if machine.stats.records > before:
+                    backoff.succeeded()
+        if not self._stopping and not self._once:
+            self._lost(None)
+        return True
+
+    def _lost(self, error: Exception | None) -> None:
+        machine = self._machine
+        machine.lost()
+        reason = "the other side ended it" if error is None else str(error)
+        if self._once and error is not None:
+            if isinstance(error, BatonicsError):
+                raise error
+            raise InputError(f"{self._source}: the connection was lost: {reason}") from None
+        self._log.warning("disconnected", reason=reason, records=machine.stats.records)
+        self._tick()
+
+    def _take_all(self, sock: socket.socket, head: bytes) -> None:
+        """Take what a connection brings until it ends.
+
+        Raises:
+            OSError: it was reset, or hung; InputError: it makes no sense.
+        """
+        if head:
+            self._take(memoryview(head), time.monotonic_ns())
+        poll = self._poll(sock)
+        view = memoryview(self._buffer)
+        sock.setblocking(False)  # noqa: FBT003 - its only parameter
+        heard = time.monotonic()
+        while True:
+            try:
+                size = sock.recv_into(view)
+            except BlockingIOError:
+                if self._stopping:
+                    return
+                now = time.monotonic()
+                self._check_hung(now - heard)
+                self._wait(poll, now)
+                continue
+            received_ns = time.monotonic_ns()
+            if size == 0:
+                return
+            heard = received_ns / 1e9
+            self._take(view[:size], received_ns)
+            if self._stopping and self._is_drained(received_ns):
+                return
+
+    def _check_hung(self, silent_seconds: float) -> None:
+        limit = self._source.hung_seconds
+        if limit is not None and silent_seconds > limit:
+            raise TimeoutError(f"silent for {silent_seconds:.0f} s")
+
+    def _is_drained(self, now_ns: int) -> bool:
+        """Whether enough was taken since the end was asked for."""
+        if self._drain_until_ns is None:
+            self._drain_until_ns = now_ns + int(DRAIN_SECONDS * 1e9)
+        return now_ns > self._drain_until_ns
+
+    _drain_until_ns: int | None = None
+
+    def _take(self, data: memoryview, received_ns: int) -> None:
+        machine = self._machine
+        try:
+            changed = machine.take(data)
+        finally:
+            if self._recorder is not None:
+                self._recorder.write(data, machine)
+        self._changed(changed)
+        published_ns = time.monotonic_ns()
+        self._count_latency(published_ns - received_ns)
+        if self.latencies is not None:
+            self.latencies.append((machine.stats.records, received_ns, published_ns))
+        if published_ns > self._next_tick * 1e9:
+            self._tick()
+
+    def _count_latency(self, taken_ns: int) -> None:
+        stats = self._machine.stats
+        stats.latency_us[bisect_left(_LATENCY_BOUNDS_NS, taken_ns)] += 1
+        stats.latency_sum_us += taken_ns / 1e3
+
+    # ------------------------------------------------------------------ whoever is told
+
+    def _changed(self, books: NDArray[np.int64]) -> None:
+        machine, link = self._machine, self._link
+        if self._watch is not None:
+            self._watch(machine, books)
+        if link is None or not link.is_open:
+            return
+        self._tell_names()
+        link.books_changed(books, len(machine.published.rows))
+        link.flush(machine.published.rows)
+        if self._asks:
+            self._answer()
+
+    def _tell_names(self) -> None:
+        """Tell the names of books, where there are new ones."""
+        machine = self._machine
+        names_known = (machine.engine.book_count, len(machine.symbols))
+        if self._link is not None and names_known != self._names_told:
+            self._names_told = names_known
+            self._link.tell(Kind.SYMBOLS, machine.names())
+
+    def _answer(self) -> None:
+        """Answer what was asked, but for books that are within an event: those, later."""
+        machine, waiting = self._machine, []
+        for ask in self._asks:
+            book = ask["book"]
+            if not 0 <= book < len(machine.published.rows):
+                self._tell_answer({"id": ask["id"], "error": f"there is no book {book}"})
+            elif machine.is_amid(book):
+                waiting.append(ask)
+            else:
+                found = answer(machine.engine, book, ask["depth"], orders=ask["orders"])
+                seq = int(machine.published.rows["seq"][book])
+                self._tell_answer({"id": ask["id"], "seq": seq, **found})
+        self._asks = waiting
+
+    def _tell_answer(self, value: dict[str, Any]) -> None:
+        if self._link is not None:
+            self._link.answer(value)
+            self._link.flush(self._machine.published.rows)
+
+    def _tick(self) -> None:
+        """Tell counts, and let the recorder do what is due."""
+        self._next_tick = time.monotonic() + TICK_SECONDS
+        machine = self._machine
+        machine.count_books()
+        stats = machine.stats
+        if stats.ts_recv is not None:
+            stats.lag_ns = time.time_ns() - stats.ts_recv
+        if self._recorder is not None:
+            self._recorder.tick(machine)
+        link = self._link
+        if link is not None and link.is_open:
+            stats.told_late = link.told_late
+            link.tell(Kind.STATS, stats.as_json())
+            link.flush(machine.published.rows)
+            # A feed that never pauses is never waited for: what is asked is seen here.
+            self._asks += link.asked()
+            self._answer()
+
+    def _say_goodbye(self) -> None:
+        if self._link is None:
+            return
+        self._tick()
+        self._link.tell(Kind.BYE, {"reason": "the feed has ended"})
+        deadline = time.monotonic() + DRAIN_SECONDS
+        poll = select.poll()
+        if self._link.is_open:
+            poll.register(self._link, select.POLLOUT)
+        while self._link.wants_to_write and time.monotonic() < deadline:
+            poll.poll(50)
+            self._link.flush(self._machine.published.rows)
+
+    # ------------------------------------------------------------------ waiting
+
+    def _poll(self, sock: socket.socket | None) -> select.poll:
+        poll = select.poll()
+        poll.register(self._woken, select.POLLIN)
+        if sock is not None:
+            poll.register(sock, select.POLLIN)
+        if self._link is not None and self._link.is_open:
+            poll.register(self._link, select.POLLIN)
+        return poll
+
+    def _wait(self, poll: select.poll, now: float) -> None:
+        """Wait until there is something to do, and do what is not the feed."""
+        link = self._link
+        if now >= self._next_tick:
+            self._tick()
+        if link is not None and link.is_open:
+            poll.modify(link, select.POLLIN | (select.POLLOUT if link.wants_to_write else 0))
+        ready = poll.poll(max(self._next_tick - now, 0) * 1e3)
+        for descriptor, events in ready:
+            if descriptor == self._woken:
+                os.read(self._woken, 64)
+            elif link is not None and link.is_open and descriptor == link.fileno():
+                self._serve(link, poll, writable=bool(events & select.POLLOUT))
+
+    def _serve(self, link: ServerLink, poll: select.poll, *, writable: bool) -> None:
+        descriptor = link.fileno()
+        self._asks += link.asked()
+        if self._asks:
+            self._answer()
+        if writable and link.is_open:
+            link.flush(self._machine.published.rows)
+        if not link.is_open:
+            poll.unregister(descriptor)
+            self._log.error("server_gone")
+
+    def _rest(self, seconds: float) -> None:
+        """Wait for the next try."""
+        poll = self._poll(None)
+        until = time.monotonic() + seconds
+        while not self._stopping and (now := time.monotonic()) < until:
+            self._next_tick = min(self._next_tick, until)
+            self._wait(poll, now)
+
+
+def feed_name(feed: int) -> str:
+    """A state of the feed, as text."""
+    return Feed(feed).name.lower()

@@ -1,0 +1,125 @@
+"""Ingest's end of the socket to the process that serves its books (`wire.py`).
+
+The rule here: nothing waits. What the socket does not take is kept as *which* books have changed,
+not as what they were; the next message then has them as they are by that time.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from batonics.live.wire import Kind, Messages, message
+
+ROWS_BYTES_MAX = 1 << 18
+"""Of one message of BOOKS: the socket takes some such at once, and the next are fresher."""
+
+
+class ServerLink:
+    """What is told to the server, and what it asks.
+
+    Args:
+        sock: connected, non-blocking.
+
+    Attributes:
+        told_late: how often a message had to be put off.
+        is_open: False once the server is gone.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.told_late = 0
+        self.is_open = True
+        self._sock = sock
+        self._pending = b""
+        self._due = np.zeros(0, np.bool_)
+        self._from = 0
+        self._others: dict[Kind, bytes] = {}
+        self._messages = Messages()
+
+    def fileno(self) -> int:
+        """To wait for."""
+        return self._sock.fileno()
+
+    @property
+    def wants_to_write(self) -> bool:
+        """Whether something is to be told that was put off."""
+        return self.is_open and bool(self._pending or self._others or self._due.any())
+
+    def tell(self, kind: Kind, value: Any) -> None:
+        """Tell something other than books; of a kind only the latest is kept if it must wait."""
+        self._others[kind] = message(kind, orjson.dumps(value))
+
+    def answer(self, value: Any) -> None:
+        """Answer what was asked."""
+        # Each answer is somebody's: they are put behind each other.
+        earlier = self._others.get(Kind.ANSWER, b"")
+        self._others[Kind.ANSWER] = earlier + message(Kind.ANSWER, orjson.dumps(value))
+
+    def books_changed(self, books: NDArray[np.int64], count: int) -> None:
+        """Note that books changed, of so many that there are."""
+        if count > len(self._due):
+            self._due = np.concatenate([self._due, np.zeros(count - len(self._due), np.bool_)])
+        self._due[books] = True
+
+    def flush(self, rows: NDArray[np.void]) -> None:
+        """Tell as much as the socket takes; `rows` are the books as they are."""
+        while self.is_open:
+            if not self._pending:
+                self._pending = self._next(rows)
+                if not self._pending:
+                    return
+            try:
+                sent = self._sock.send(self._pending)
+            except BlockingIOError:
+                self.told_late += 1
+                return
+            except OSError:
+                self.is_open = False
+                return
+            self._pending = self._pending[sent:]
+
+    def _next(self, rows: NDArray[np.void]) -> bytes:
+        """The next message, or nothing. Books come first: they are what is waited for."""
+        # Names must be known before books that have them.
+        if Kind.HELLO in self._others:
+            return self._others.pop(Kind.HELLO)
+        if Kind.SYMBOLS in self._others:
+            return self._others.pop(Kind.SYMBOLS)
+        due = np.flatnonzero(self._due)
+        if len(due):
+            # Those that waited come first: no book is passed over again and again.
+            due = np.roll(due, -int(np.searchsorted(due, self._from)))
+            due = due[: max(ROWS_BYTES_MAX // rows.itemsize, 1)]
+            self._from = int(due[-1]) + 1
+            self._due[due] = False
+            return message(Kind.BOOKS, rows[due].tobytes())
+        for kind in (Kind.ANSWER, Kind.STATS, Kind.BYE):
+            if kind in self._others:
+                return self._others.pop(kind)
+        return b""
+
+    def asked(self) -> Iterator[dict[str, Any]]:
+        """What the server asks, as far as it has arrived."""
+        while self.is_open:
+            try:
+                data = self._sock.recv(1 << 16)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if not data:
+                self.is_open = False
+                return
+            for kind, payload in self._messages.feed(data):
+                if kind is Kind.ASK:
+                    yield orjson.loads(payload)
+
+    def close(self) -> None:
+        """Close the socket: the server sees the end."""
+        self.is_open = False
+        self._sock.close()

@@ -1,0 +1,317 @@
+"""A live feed as a machine: bytes in, books out; no socket in it, and no clock.
+
+The rule here: whatever happens to a feed (it is cut anywhere, comes back, says things twice, leaves
+things out), a book that is not exact is never told as synced. What was taken is taken once.
+
+    connected ─▶ take, take, ... ─▶ lost ─▶ connected ─▶ ... ─▶ ended
+
+Whoever drives it tells it when a connection begins and ends. Between `lost` and the moment at which
+a new connection has been joined (`resume.py`), `feed` is not LIVE, and all books count as stale.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batonics.book.engine import BookEngine
+from batonics.book.state import Anomaly
+from batonics.codec.dbn import DbnDecoder
+from batonics.codec.framing import DETECT_BYTES, Framing, LengthPrefixedDecoder, detect
+from batonics.codec.inflate import ZstdInflater
+from batonics.codec.messages import (
+    RTYPE_ERROR,
+    RTYPE_SYMBOL_MAPPING,
+    OtherRecord,
+    parse_error_message,
+    parse_symbol_mapping,
+)
+from batonics.codec.metadata import Metadata, symbol_intervals
+from batonics.codec.ndjson import NdjsonDecoder
+from batonics.live.books import PublishedBooks
+from batonics.live.resume import START, Join, Joiner, Place, advanced
+from batonics.live.stats import Stats
+from batonics.live.wire import Feed
+from batonics.model.errors import InputError
+from batonics.model.mbo import MboBatch
+from batonics.model.symbols import MappingInterval, SymbolMap
+
+BATCH_ROWS = 32_768
+Decoder = DbnDecoder | NdjsonDecoder
+_NONE = np.empty(0, np.int64)
+
+
+class FeedMachine:
+    """What a feed has come to.
+
+    Args:
+        depth: levels of each side that are published.
+        skip_bad: count and skip bad records where the framing survives.
+        source: a name for error messages.
+
+    Attributes:
+        engine, symbols: the books, and their names.
+        stats: what was counted; `feed` of it is a `wire.Feed`.
+        place: behind which record the feed is.
+        published: the books as they are told.
+        snapshot: the connection begins with a snapshot of each book, so that what is lost is made
+            good by it; set it before `connected`.
+        framing: the form of the connection's bytes, once known.
+    """
+
+    def __init__(
+        self, *, depth: int = 10, skip_bad: bool = False, source: str | None = None
+    ) -> None:
+        self.published = PublishedBooks(depth)
+        self.engine = BookEngine(bbo=True, tops=self.published.wanted())
+        self.symbols = SymbolMap()
+        self.stats = Stats(feed=Feed.CONNECTING)
+        self.place: Place = START
+        self.snapshot = False
+        self.framing: Framing | None = None
+        self._skip_bad, self._source = skip_bad, source
+        self._others: Counter[int] = Counter()
+        self._ndjson: NdjsonDecoder | None = None
+        self._symbols_told = 0
+        self._restated = _NONE  # books whose status has changed, to be told
+        self._begin()
+
+    def _begin(self) -> None:
+        self._head = b""
+        self._decoder: Decoder | None = None
+        self._inflater: ZstdInflater | None = None
+        self._metadata_told = False
+        self._skipped_before = self.stats.skipped
+        self._joiner = Joiner(START)
+
+    # ------------------------------------------------------------------ connections
+
+    def connected(self) -> NDArray[np.int64]:
+        """A connection has begun; the numbers of the books whose status it changed."""
+        self._begin()
+        self.framing = None
+        self.stats.connects += 1
+        if self.place == START:
+            self.stats.feed = Feed.LIVE
+        elif self.snapshot:
+            self._gap()
+        else:
+            self._joiner = Joiner(self.place)
+            self.stats.feed = Feed.RECOVERING
+        return self._changes(_NONE)
+
+    def continued(self) -> None:
+        """What comes next goes on with the same feed, from a new beginning (of a file)."""
+        joiner = self._joiner
+        self._begin()
+        self._joiner = joiner
+
+    def restore(self, engine: BookEngine, place: Place, records: int) -> None:
+        """Go on from books that were saved behind a place."""
+        self.engine, self.place, self.stats.records = engine, place, records
+        self.published.fill(engine)
+
+    def lost(self) -> None:
+        """The connection is gone, wherever it was."""
+        self.stats.disconnects += 1
+        self.stats.feed = Feed.LOST
+
+    def ended(self) -> None:
+        """Nothing more will come."""
+        self.stats.feed = Feed.ENDED
+
+    def check_end(self) -> None:
+        """Refuse a connection that ended in the middle of a record.
+
+        Raises:
+            InputError: it did; DamagedInputError: where.
+        """
+        if self._inflater is not None:
+            self._inflater.close()
+        if self._decoder is not None:
+            for batch in self._decoder.feed(self._decoder.TRAILER):
+                self._apply(batch)
+            self._decoder.close()
+        elif self._head:
+            detect(self._head, complete=True, source=self._source)
+
+    # ------------------------------------------------------------------ bytes
+
+    def take(self, data: bytes | memoryview) -> NDArray[np.int64]:
+        """Take bytes of the connection; the numbers of the books that changed.
+
+        Raises:
+            DamagedInputError: they make no sense, where. All before that was taken.
+            InputError: they are of none of our forms, or the gateway says that it is over.
+        """
+        self.stats.bytes += len(data)
+        try:
+            for plain in self._plain(data):
+                for batch in self._decode(plain):
+                    self._apply(batch)
+        finally:
+            self._count_skipped()
+        self.stats.events = int(self.engine.events().sum())
+        return self._changes(self.published.take(self.engine.end_windows(), self.engine))
+
+    def _changes(self, changed: NDArray[np.int64]) -> NDArray[np.int64]:
+        """These books, and those whose status has changed."""
+        restated, self._restated = self._restated, _NONE
+        return np.union1d(changed, restated) if len(restated) else changed
+
+    def _plain(self, data: bytes | memoryview) -> Iterator[bytes | memoryview]:
+        """The bytes without their packing, once their form can be told."""
+        if self._decoder is None and self._inflater is None:
+            self._head += bytes(data)
+            framing = detect(self._head, source=self._source)
+            if framing is None:
+                return
+            data, self._head = self._head, b""
+            if framing is Framing.ZSTD:
+                self._inflater = ZstdInflater(source=self._source)
+            else:
+                self._decoder = self._decoder_of(framing)
+        if self._inflater is None:
+            yield data
+            return
+        for piece in self._inflater.feed(data):
+            if self._decoder is not None:
+                yield piece
+                continue
+            self._head += piece
+            if len(self._head) >= DETECT_BYTES:
+                inner = detect(self._head, source=self._source)
+                if inner is not None:
+                    self._decoder = self._decoder_of(inner)
+                    plain, self._head = self._head, b""
+                    yield plain
+
+    def _decoder_of(self, framing: Framing) -> Decoder:
+        self.framing = framing
+        if framing is Framing.NDJSON:
+            # Its symbols are numbered in order of appearance, over all connections.
+            if self._ndjson is None:
+                self._ndjson = NdjsonDecoder(
+                    batch_rows=BATCH_ROWS, skip_bad=self._skip_bad, source=self._source
+                )
+            else:
+                self._ndjson.begin(self._source)
+            return self._ndjson
+        if framing is Framing.ZSTD:
+            raise InputError(f"{self._source}: zstd within zstd")
+        kind = LengthPrefixedDecoder if framing is Framing.LENGTH_PREFIXED else DbnDecoder
+        return kind(batch_rows=BATCH_ROWS, skip_bad=self._skip_bad, source=self._source)
+
+    def _decode(self, data: bytes | memoryview) -> Iterator[MboBatch]:
+        decoder = self._decoder
+        if decoder is None:
+            raise AssertionError("bytes are plain once there is a decoder")
+        yield from decoder.feed(data)
+        self._learn_names(decoder)
+        for record in decoder.others:
+            self._others[record.rtype] += 1
+            if record.rtype == RTYPE_ERROR:
+                self._raise_error(record, decoder)
+        decoder.others.clear()
+
+    def _learn_names(self, decoder: Decoder) -> None:
+        if isinstance(decoder, NdjsonDecoder):
+            if len(decoder.symbols) != self._symbols_told:
+                self._symbols_told = len(decoder.symbols)
+                self._add(list(decoder.symbol_intervals()))
+            return
+        if decoder.metadata is not None and not self._metadata_told:
+            self._metadata_told = True
+            self._add(list(symbol_intervals(decoder.metadata)))
+        self._add(
+            [
+                parse_symbol_mapping(record, decoder.version, self._source)
+                for record in decoder.others
+                if record.rtype == RTYPE_SYMBOL_MAPPING
+            ]
+        )
+
+    def _add(self, intervals: list[MappingInterval]) -> None:
+        for interval in intervals:
+            self.symbols.add(interval)
+
+    def _raise_error(self, record: OtherRecord, decoder: Decoder) -> None:
+        version = decoder.version if isinstance(decoder, DbnDecoder) else 3
+        error = parse_error_message(record, version, self._source)
+        decoder.others.clear()
+        raise InputError(f"{self._source}: the gateway says: {error.text}")
+
+    # ------------------------------------------------------------------ books
+
+    def _apply(self, batch: MboBatch) -> None:
+        new = batch
+        if self._joiner.state is Join.SEEKING:
+            new = self._joiner.take(batch)
+            self.stats.duplicates += len(batch.action) - len(new.action)
+        if self.stats.feed == Feed.RECOVERING and self._joiner.state is not Join.SEEKING:
+            self.stats.feed = Feed.LIVE
+            if self._joiner.state is Join.GAP:
+                self._gap()
+        if len(new.action):
+            self.engine.fold(new)
+            self.place = advanced(self.place, new)
+            self.stats.records += len(new.action)
+            self.stats.batches += 1
+
+    def _gap(self) -> None:
+        """Records are missing: every book is stale until its R or snapshot."""
+        self.stats.gaps += 1
+        self.stats.feed = Feed.LIVE
+        self.engine.mark_stale()
+        self._restated = self.published.take_statuses(self.engine)
+
+    def _count_skipped(self) -> None:
+        if self._decoder is not None:
+            self.stats.skipped = self._skipped_before + self._decoder.skipped
+
+    # ------------------------------------------------------------------ what is asked now and then
+
+    def names(self) -> list[list[Any]]:
+        """[book, publisher_id, instrument_id, symbol or None] of every book, as of now."""
+        now_ns = max(self.place.ts_recv, 0)
+        return [
+            [number, publisher_id, instrument_id, self.symbols.symbol(instrument_id, now_ns)]
+            for number, (publisher_id, instrument_id) in enumerate(self.engine.keys())
+        ]
+
+    def count_books(self) -> None:
+        """Bring the counts up to date that are sums over all books."""
+        stats, engine = self.stats, self.engine
+        statuses = np.bincount([int(status) for status in engine.statuses()], minlength=3)
+        stats.books = engine.book_count
+        stats.cold, stats.synced, stats.stale = (int(count) for count in statuses)
+        totals = engine.anomalies().sum(axis=0).tolist()
+        stats.anomalies = {kind.name.lower(): n for kind, n in zip(Anomaly, totals, strict=True)}
+        stats.other_records = {f"0x{rtype:02x}": n for rtype, n in sorted(self._others.items())}
+        stats.ts_recv = None if self.place.ts_recv < 0 else self.place.ts_recv
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether the connection's bytes are zstd."""
+        return self._inflater is not None
+
+    @property
+    def metadata(self) -> Metadata | None:
+        """What the connection's DBN says of itself."""
+        return None if self._decoder is None else self._decoder.metadata
+
+    def is_between_records(self, data: memoryview) -> bool:
+        """Whether the bytes just taken end with a whole record, so that a file may end here."""
+        if self.is_packed or self._decoder is None:
+            return False
+        if isinstance(self._decoder, NdjsonDecoder):
+            return bytes(data[-1:]) == b"\n"
+        return self._decoder.is_between_records
+
+    def is_amid(self, book: int) -> bool:
+        """Whether a book is within an event, and cannot be told whole."""
+        return bool(self.engine.events_open()[book])

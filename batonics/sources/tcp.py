@@ -1,0 +1,47 @@
+"""Live feeds over TCP: where to connect to, and how.
+
+The rule: a connection is made within a time or not at all; what is wrong with it is one line that
+says where it should have gone. Reading is the caller's business.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import NamedTuple
+
+from batonics.model.errors import UsageError
+
+CONNECT_SECONDS = 10.0
+
+
+class Address(NamedTuple):
+    """Where something listens."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """`HOST:PORT` or `[V6]:PORT`; UsageError if it is neither."""
+        host, _, port = text.rpartition(":")
+        host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+        if not host or not port.isdecimal() or not 0 <= int(port) < 2**16:
+            raise UsageError(f"{text!r} is no HOST:PORT")
+        return cls(host, int(port))
+
+
+def connect(address: Address, *, seconds: float = CONNECT_SECONDS) -> socket.socket:
+    """A connected, blocking socket.
+
+    Raises:
+        OSError: it cannot be had in this time.
+    """
+    sock = socket.create_connection(address, timeout=seconds)
+    # The kernel grows the receive buffer as the feed needs it, unless it is told a size.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.settimeout(None)
+    return sock

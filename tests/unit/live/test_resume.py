@@ -1,0 +1,111 @@
+"""Joining a feed behind the place where it was left: nothing lost, nothing doubled, or a gap."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batonics.live.resume import START, Join, Joiner, Place, advanced
+from batonics.model.mbo import Action, Flag, MboBatch, concat_batches, empty_batch
+from tests.integration.files import record
+from tests.oracle import Record, records
+from tests.property.compare import pieces
+from tests.streams import batch_of
+
+BAD = int(Flag.BAD_TS_RECV)
+
+
+def feed(times: list[tuple[int, bool]]) -> list[Record]:
+    """Records of a feed whose times never fall, some doubtful; numbered by their order id."""
+    rows, now = [], 1_000
+    for number, (step, doubtful) in enumerate(times):
+        now += step
+        stamp = 5 if doubtful else now
+        rows.append(
+            record(Action.ADD, order_id=number, ts_recv=stamp, flags=BAD if doubtful else 0)
+        )
+    return rows
+
+
+def place_after(rows: list[Record], cut: int) -> Place:
+    place = START
+    for piece in pieces(batch_of(rows), cut):
+        place = advanced(place, piece)
+    return place
+
+
+def joined(rows: list[Record], place: Place, cut: int) -> tuple[list[int], Joiner]:
+    """The numbers of the records that are new, however the feed is cut."""
+    joiner = Joiner(place)
+    new = [joiner.take(piece) for piece in pieces(batch_of(rows), cut)]
+    return concat_batches([empty_batch(0), *new]).order_id.tolist(), joiner
+
+
+FEEDS = st.lists(st.tuples(st.sampled_from([0, 0, 1, 7]), st.sampled_from([False, False, True])))
+
+
+@given(FEEDS, st.data(), st.integers(1, 9), st.integers(1, 9))
+def test_a_feed_that_goes_back_is_joined_exactly(
+    times: list[tuple[int, bool]], data: st.DataObject, cut: int, second_cut: int
+) -> None:
+    rows = feed([(1, False), *times])
+    left = data.draw(st.integers(1, len(rows)))
+    place = place_after(rows[:left], cut)
+    # Any beginning that still has the last trusted time from its first record on.
+    first = next(i for i, row in enumerate(rows) if row.ts_recv == place.ts_recv)
+    begin = data.draw(st.integers(0, first))
+    new, joiner = joined(rows[begin:], place, second_cut)
+    assert new == list(range(left, len(rows)))
+    assert joiner.state is Join.JOINED
+    assert joiner.left_out == left - begin
+
+
+@given(FEEDS, st.data(), st.integers(1, 9))
+def test_a_feed_that_does_not_go_back_has_a_gap(
+    times: list[tuple[int, bool]], data: st.DataObject, cut: int
+) -> None:
+    rows = feed([(1, False), *times, (1, False), (1, False)])
+    left = data.draw(st.integers(1, len(rows) - 2))
+    place = place_after(rows[:left], cut)
+    later = next(i for i, row in enumerate(rows) if row.ts_recv > place.ts_recv and i >= left)
+    new, joiner = joined(rows[later:], place, cut)
+    assert joiner.state is Join.GAP
+    assert new == list(range(later, len(rows)))
+    assert joiner.left_out == 0
+
+
+def test_of_nothing_taken_all_is_new() -> None:
+    rows = feed([(1, False), (0, True), (3, False)])
+    new, joiner = joined(rows, START, 2)
+    assert new == [0, 1, 2]
+    assert joiner.state is Join.JOINED
+
+
+def test_fewer_records_of_the_last_time_are_a_gap() -> None:
+    rows = feed([(1, False), (0, False), (0, False), (5, False)])
+    place = place_after(rows[:3], 3)
+    new, joiner = joined([rows[0], rows[1], rows[3]], place, 5)
+    assert (new, joiner.state) == ([3], Join.GAP)
+
+
+def test_a_feed_that_has_not_come_so_far_is_still_sought() -> None:
+    rows = feed([(1, False), (1, False), (1, False)])
+    place = place_after(rows, 3)
+    new, joiner = joined(rows[:2], place, 1)
+    assert (new, joiner.state, joiner.left_out) == ([], Join.SEEKING, 2)
+
+
+@pytest.mark.parametrize("cut", [1, 2, 5])
+def test_a_place_does_not_depend_on_the_cut(cut: int) -> None:
+    rows = feed([(1, False), (0, False), (0, True), (2, False), (0, False), (0, True), (0, True)])
+    assert place_after(rows, cut) == Place(1_003, 2, 2, 5)
+
+
+def test_the_time_of_a_snapshot_is_its_own() -> None:
+    flags = int(Flag.SNAPSHOT | Flag.BAD_TS_RECV)
+    batch: MboBatch = batch_of([record(Action.ADD, ts_recv=7, flags=flags)])
+    assert advanced(START, batch)[:3] == (7, 1, 0)
+    assert list(records(Joiner(START).take(batch))) == list(records(batch))
+    assert np.array_equal(Joiner(Place(6, 1, 0, 0)).take(batch).order_id, batch.order_id)
