@@ -6,13 +6,16 @@ and offsets are those of the dbn reference library's `record.rs`, `v1`, `v2` and
 
 from __future__ import annotations
 
+import struct
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from batonics.codec.fields import FieldReader
+from batonics.codec.metadata import STYPE_RAW_SYMBOL
 from batonics.model.definitions import Definition
+from batonics.model.errors import UsageError
 from batonics.model.mbo import UNDEF_PRICE, UNDEF_TIMESTAMP
 from batonics.model.symbols import MappingInterval
 
@@ -26,6 +29,21 @@ HEADER_BYTES = 16
 TS_OUT_BYTES = 8
 NO_CODE = 255
 _DELETED = ord("D")
+
+# What a SystemMsg is about.
+SYSTEM_HEARTBEAT = 0
+SYSTEM_SUBSCRIPTION_ACK = 1
+SYSTEM_SLOW_READER = 2
+SYSTEM_REPLAY_COMPLETED = 3
+SYSTEM_END_OF_INTERVAL = 4
+
+# What an ErrorMsg is about.
+ERROR_SYMBOL = 4
+ERROR_SUBSCRIPTION = 5
+ERROR_INTERNAL = 6
+
+_SYMBOL_BYTES = 71
+_ERROR_BYTES, _SYSTEM_BYTES = 302, 303
 
 _RECORD_BYTES = {
     0x00: 48,  # trades
@@ -166,6 +184,61 @@ def parse_system_message(
 ) -> GatewayMessage:
     """Code and text of a SystemMsg record; DamagedInputError if it is not text."""
     return _parse_message(record, version, source, code_offset=319)
+
+
+def write_symbol_mapping(
+    instrument_id: int, ts_event: int, stype_in: int, symbol_in: str, symbol_out: str
+) -> bytes:
+    """A SymbolMapping record of version 3 as a live gateway has it: the name holds for all times.
+
+    Args:
+        instrument_id: whose name it is.
+        ts_event: when it is said, ns.
+        stype_in: the number of the symbology of `symbol_in`, what the client asked for.
+        symbol_in: what that is.
+        symbol_out: the instrument's raw symbol.
+
+    Raises:
+        UsageError: a symbol does not fit its field.
+    """
+    return b"".join(
+        [
+            _header(RTYPE_SYMBOL_MAPPING, instrument_id, ts_event),
+            bytes([stype_in]),
+            _text_field(symbol_in, _SYMBOL_BYTES),
+            bytes([STYPE_RAW_SYMBOL]),
+            _text_field(symbol_out, _SYMBOL_BYTES),
+            struct.pack("<QQ", UNDEF_TIMESTAMP, UNDEF_TIMESTAMP),
+        ]
+    )
+
+
+def write_system_message(code: int, text: str, ts_event: int) -> bytes:
+    """A SystemMsg record of version 3; a text that is too long is cut."""
+    message = _text_field(_cut(text, _SYSTEM_BYTES), _SYSTEM_BYTES)
+    return _header(RTYPE_SYSTEM, 0, ts_event) + message + bytes([code])
+
+
+def write_error_message(code: int, text: str, ts_event: int, *, is_last: bool = True) -> bytes:
+    """An ErrorMsg record of version 3; a text that is too long is cut."""
+    message = _text_field(_cut(text, _ERROR_BYTES), _ERROR_BYTES)
+    return _header(RTYPE_ERROR, 0, ts_event) + message + bytes([code, is_last])
+
+
+def _header(rtype: int, instrument_id: int, ts_event: int) -> bytes:
+    words = _RECORD_BYTES[rtype] // 4
+    return struct.pack("<BBHIQ", words, rtype, 0, instrument_id, ts_event)
+
+
+def _cut(text: str, width: int) -> str:
+    return text.encode()[: width - 1].decode(errors="ignore")
+
+
+def _text_field(text: str, width: int) -> bytes:
+    encoded = text.encode()
+    if len(encoded) >= width or b"\0" in encoded:
+        raise UsageError(f"{text!r} does not fit a DBN text field (at most {width - 1} bytes)")
+    return encoded.ljust(width, b"\0")
 
 
 def _parse_message(

@@ -10,15 +10,19 @@ import pytest
 from databento_dbn import v1, v2, v3
 
 from batonics.codec.messages import (
+    ERROR_SYMBOL,
     OtherRecord,
     parse_definition,
     parse_error_message,
     parse_symbol_mapping,
     parse_system_message,
     record_words,
+    write_error_message,
+    write_symbol_mapping,
+    write_system_message,
 )
 from batonics.model.definitions import Definition
-from batonics.model.errors import DamagedInputError
+from batonics.model.errors import DamagedInputError, UsageError
 from batonics.model.mbo import UNDEF_PRICE, UNDEF_TIMESTAMP
 from batonics.model.symbols import MappingInterval
 
@@ -121,3 +125,36 @@ def test_words_of_the_gateway_are_read() -> None:
     assert parse_system_message(other(uncoded), 2) == (None, "hello")
     assert parse_error_message(other(bytes(v1.ErrorMsg(5, "old"))), 1) == (None, "old")
     assert parse_system_message(other(bytes(v1.SystemMsg(5, "old"))), 1) == (None, "old")
+
+
+def test_written_messages_are_the_vendors_to_the_byte() -> None:
+    live = MAPPING | {
+        "publisher_id": 0,
+        "start_ts": 2**64 - 1,
+        "end_ts": 2**64 - 1,
+    }
+    theirs = bytes(v3.SymbolMappingMsg(**live, **STYPES))
+    continuous = 3
+    assert theirs[16] == continuous
+    assert write_symbol_mapping(17, 5, continuous, "ES.c.0", "ESH4") == theirs
+    system = v3.SystemMsg(5, "Heartbeat", databento_dbn.SystemCode.HEARTBEAT)
+    assert write_system_message(0, "Heartbeat", 5) == bytes(system)
+    error = v3.ErrorMsg(
+        5, "no", is_last=True, code=databento_dbn.ErrorCode.SYMBOL_RESOLUTION_FAILED
+    )
+    assert write_error_message(ERROR_SYMBOL, "no", 5) == bytes(error)
+
+
+def test_written_messages_are_read_again() -> None:
+    assert parse_system_message(other(write_system_message(3, "done", 5)), 3) == (3, "done")
+    assert parse_error_message(other(write_error_message(4, "no", 5)), 3) == (4, "no")
+    long = "é" * 400
+    assert parse_system_message(other(write_system_message(1, long, 5)), 3) == (1, "é" * 151)
+    assert parse_error_message(other(write_error_message(1, long, 5)), 3) == (1, "é" * 150)
+    mapping = write_symbol_mapping(17, 5, 1, "ESH4", "ESH4")
+    assert parse_symbol_mapping(other(mapping), 3) == MappingInterval(0, 2**64 - 1, 17, "ESH4")
+
+
+def test_a_symbol_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(UsageError, match="does not fit"):
+        write_symbol_mapping(1, 5, 1, "A" * 71, "A")
