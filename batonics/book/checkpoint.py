@@ -21,7 +21,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from batonics.book.engine import BookEngine, WindowsWanted
+from batonics.book.engine import BookEngine, RowsWanted
 from batonics.book.state import (
     ROW,
     SLOT,
@@ -100,12 +100,12 @@ def sealed(parts: list[bytes]) -> bytes:
     return body + hashlib.sha256(body).digest()
 
 
-def load(data: bytes, *, tops: WindowsWanted | None = None) -> tuple[BookEngine, dict[str, JSON]]:
+def load(data: bytes, *, tops: RowsWanted | None = None) -> tuple[BookEngine, dict[str, JSON]]:
     """The engine as it was saved, which goes on as if it had never stopped, and the `extra`.
 
     Args:
         data: what `save` gave.
-        tops: windows at whose ends levels are wanted; none was open when it was saved.
+        tops: rows of books are wanted; they had been published when it was saved.
 
     Raises:
         CheckpointError: it is damaged, of another version, or no checkpoint at all.

@@ -11,7 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from batonics.book import kernels, table_kernels, top_kernels, window_kernels
+from batonics.book import (
+    kernels,
+    publish_kernels,
+    table_kernels,
+    top_kernels,
+    window_kernels,
+)
 from batonics.book.state import (
     ASK,
     BID,
@@ -106,6 +112,12 @@ class WindowsWanted(NamedTuple):
     every: int = 0  # events of a book; 0: up to the bounds that `fold` is given
 
 
+class RowsWanted(NamedTuple):
+    """Rows of the books that changed in a batch are to be had of `publish`."""
+
+    depth: int  # levels of each side
+
+
 class Levels(NamedTuple):
     """Levels of books, by book, bids before asks, best first."""
 
@@ -134,7 +146,7 @@ class BookEngine:
         bbo: keep the BBO after every record of the batch just folded.
         deltas: keep the level deltas and event ends of the batch just folded.
         tops: keep the best levels where they changed, or at trades, of the batch just folded;
-            or at the ends of windows.
+            or at the ends of windows; or what `publish` needs.
     """
 
     def __init__(
@@ -142,11 +154,12 @@ class BookEngine:
         *,
         bbo: bool = False,
         deltas: bool = False,
-        tops: TopsWanted | WindowsWanted | None = None,
+        tops: TopsWanted | WindowsWanted | RowsWanted | None = None,
     ) -> None:
         self.state = new_state()
         self.records = 0
-        self._want_bbo, self._want_deltas, self._tops = bbo, deltas, tops
+        self._want_bbo, self._want_deltas, self._wanted = bbo, deltas, tops
+        self._tops = None if isinstance(tops, RowsWanted) else tops
         nothing = np.empty(0, np.int64)
         self._out = Outputs(
             bbo=nothing,
@@ -225,12 +238,38 @@ class BookEngine:
     def _interrupt(self, status: Status) -> None:
         """End open snapshots, told with the batch; give every book a status."""
         top_words = self._top_words * self._open_snapshots()
-        while self._tops is not None and len(self._out.tops) < top_words:
+        while self._wanted is not None and len(self._out.tops) < top_words:
             self._make_room(Room.TOPS)
         kernels.interrupt(self.state, self._out, int(status))
 
     def _open_snapshots(self) -> int:
         return int(np.count_nonzero(self._rows()[:, Book.SNAPSHOT_OPEN]))
+
+    def publish(self, rows: NDArray[np.int64], batch: MboBatch) -> tuple[NDArray[np.int64], int]:
+        """Write the rows of the books in which an event has ended since the last time.
+
+        Args:
+            rows: (books, words) of `publish_kernels.Row` and levels, to be written; of all books.
+            batch: the one just folded, or an empty one.
+
+        Returns:
+            Their numbers, and how many events have ended.
+        """
+        self._fit_outputs(0)
+        totals = self.state.totals
+        changed = np.empty(totals[Total.DIRTY], np.int64)
+        ended = publish_kernels.publish(
+            self.state,
+            self._out,
+            rows.reshape(-1),
+            changed,
+            read_only(batch.ts_event),
+            read_only(batch.ts_recv),
+            read_only(batch.sequence),
+            self._seen.reshape(-1),
+        )
+        totals[Total.DIRTY] = 0
+        return changed, int(ended)
 
     def rebuild(self) -> None:
         """Rebuild both tables to fit what is alive; the books stay the same."""
@@ -247,7 +286,7 @@ class BookEngine:
         ends_max = 2 * rows + 2 + open_snapshots
         if self._want_deltas and len(closings) < ends_max * len(Closing):
             closings = np.empty(ends_max * len(Closing), np.int64)
-        if self._tops is not None and len(tops) == 0:
+        if self._wanted is not None and len(tops) == 0:
             tops = np.empty(4 * kernels.BLOCK * self._top_words, np.int64)
             self._fit_books()
         self._out = self._out._replace(bbo=bbo, deltas=deltas, closings=closings, tops=tops)
@@ -260,13 +299,13 @@ class BookEngine:
         """Make what is kept by book as long as there may be books."""
         books, out = len(self.state.books) // ROW, self._out
         words = TOP_LEVEL * out.depth
-        if isinstance(self._tops, WindowsWanted):
+        if isinstance(self._wanted, (WindowsWanted, RowsWanted)):
             dirty, before = (
                 _grown(out.dirty, books, 0),
                 _grown(out.before, books * words, 0),
             )
             self._out = out._replace(dirty=dirty, before=before)
-        elif self._tops is not None and self._tops.changes:
+        elif isinstance(self._wanted, TopsWanted) and self._wanted.changes:
             # Of a new book nothing was shown, so that all differs.
             shown = _grown(out.shown, books * (top_kernels.WORSTS + words), WORST_KEY)
             self._out = out._replace(shown=shown)

@@ -11,12 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from batonics.book.engine import BookEngine, Folded, WindowsWanted
-from batonics.book.state import ROW, TOP_LEVEL, Book, Status, Top
+from batonics.book.engine import BookEngine, RowsWanted
+from batonics.book.state import ROW, Book, Status
 from batonics.live.wire import book_dtype
-
-_WORSE = np.array([1, 0, 2], np.uint8)
-"""By status, how much less it promises: synced, cold, stale."""
+from batonics.model.mbo import MboBatch
 
 
 class PublishedBooks:
@@ -28,35 +26,17 @@ class PublishedBooks:
 
     def __init__(self, depth: int) -> None:
         self.rows = np.zeros(0, book_dtype(depth))
+        self._words: NDArray[np.int64] = self.rows.view(np.int64)
         self._depth = depth
 
-    def wanted(self) -> WindowsWanted:
+    def wanted(self) -> RowsWanted:
         """What the engine must keep."""
-        return WindowsWanted(self._depth)
+        return RowsWanted(self._depth)
 
-    def take(self, folded: Folded, engine: BookEngine) -> NDArray[np.int64]:
-        """Take what a window's end gave; the numbers of the books that it changed."""
-        tops = folded.tops
-        if len(tops) == 0:
-            return _NONE
+    def take(self, batch: MboBatch, engine: BookEngine) -> tuple[NDArray[np.int64], int]:
+        """Take what a batch came to: the books that it changed, and the events that ended in it."""
         self._fit(engine.book_count)
-        book = tops[:, Top.BOOK].copy()
-        words = engine.state.books.reshape(-1, ROW)[book]
-        row = self.rows[book]
-        status = words[:, Book.STATUS].astype(np.uint8)
-        is_amid = words[:, Book.EVENTS] & 1 == 1
-        is_worse = is_amid & (_WORSE[row["status"]] > _WORSE[status])
-        row["status"] = np.where(is_worse, row["status"], status)
-        row["seq"] += 1
-        row["events"] = words[:, Book.EVENTS] >> 1
-        for name in ("ts_event", "ts_recv", "sequence"):
-            row[name] = folded.described.column(name)
-        levels = tops[:, len(Top) :].reshape(len(tops), self._depth, TOP_LEVEL)
-        for side, name in enumerate(("bids", "asks")):
-            for word, field in enumerate(("price", "size", "count")):
-                row[name][field] = levels[:, :, 2 * word + side]
-        self.rows[book] = row
-        return book
+        return engine.publish(self._words, batch)
 
     def fill(self, engine: BookEngine) -> None:
         """Take every book of an engine that was saved between two batches."""
@@ -101,9 +81,7 @@ class PublishedBooks:
             for name in ("ts_event", "ts_recv"):
                 new[name] = np.iinfo(np.uint64).max
             self.rows = np.concatenate([self.rows, new])
-
-
-_NONE = np.empty(0, np.int64)
+            self._words = self.rows.view(np.int64).reshape(len(self.rows), -1)
 
 
 def answer(engine: BookEngine, book: int, depth: int | None, *, orders: bool) -> dict[str, Any]:

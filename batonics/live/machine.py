@@ -37,7 +37,7 @@ from batonics.live.resume import START, Join, Joiner, Place, advanced
 from batonics.live.stats import Stats
 from batonics.live.wire import Feed
 from batonics.model.errors import InputError
-from batonics.model.mbo import MboBatch
+from batonics.model.mbo import MboBatch, empty_batch
 from batonics.model.symbols import MappingInterval, SymbolMap
 
 BATCH_ROWS = 32_768
@@ -77,7 +77,7 @@ class FeedMachine:
         self._others: Counter[int] = Counter()
         self._ndjson: NdjsonDecoder | None = None
         self._symbols_told = 0
-        self._restated = _NONE  # books whose status has changed, to be told
+        self._changed: list[NDArray[np.int64]] = []  # books that changed, to be told
         self._begin()
 
     def _begin(self) -> None:
@@ -102,7 +102,7 @@ class FeedMachine:
         else:
             self._joiner = Joiner(self.place)
             self.stats.feed = Feed.RECOVERING
-        return self._changes(_NONE)
+        return self._changes()
 
     def continued(self) -> None:
         """What comes next goes on with the same feed, from a new beginning (of a file)."""
@@ -155,13 +155,12 @@ class FeedMachine:
                     self._apply(batch)
         finally:
             self._count_skipped()
-        self.stats.events = int(self.engine.events().sum())
-        return self._changes(self.published.take(self.engine.end_windows(), self.engine))
+        return self._changes()
 
-    def _changes(self, changed: NDArray[np.int64]) -> NDArray[np.int64]:
-        """These books, and those whose status has changed."""
-        restated, self._restated = self._restated, _NONE
-        return np.union1d(changed, restated) if len(restated) else changed
+    def _changes(self) -> NDArray[np.int64]:
+        """The books that changed since the last time."""
+        changed, self._changed = self._changed, []
+        return changed[0] if len(changed) == 1 else np.unique(np.concatenate([_NONE, *changed]))
 
     def _plain(self, data: bytes | memoryview) -> Iterator[bytes | memoryview]:
         """The bytes without their packing, once their form can be told."""
@@ -258,6 +257,9 @@ class FeedMachine:
                 self._gap()
         if len(new.action):
             self.engine.fold(new)
+            changed, ended = self.published.take(new, self.engine)
+            self._changed.append(changed)
+            self.stats.events += ended
             self.place = advanced(self.place, new)
             self.stats.records += len(new.action)
             self.stats.batches += 1
@@ -267,7 +269,9 @@ class FeedMachine:
         self.stats.gaps += 1
         self.stats.feed = Feed.LIVE
         self.engine.mark_stale()
-        self._restated = self.published.take_statuses(self.engine)
+        changed, ended = self.published.take(empty_batch(0), self.engine)
+        self.stats.events += ended
+        self._changed += [changed, self.published.take_statuses(self.engine)]
 
     def _count_skipped(self) -> None:
         if self._decoder is not None:

@@ -33,6 +33,7 @@ class Place(NamedTuple):
     ts_event: int
 
 
+_DOUBTFUL = int(Flag.BAD_TS_RECV | Flag.SNAPSHOT)
 START = Place(-1, 0, 0, 0)
 """Before the first record."""
 
@@ -45,6 +46,12 @@ def advanced(place: Place, batch: MboBatch) -> Place:
     ts_event = int(batch.ts_event[-1])
     if ts_event == UNDEF_TIMESTAMP:
         ts_event = place.ts_event
+    latest = int(batch.ts_recv[-1])
+    if rows == 1 or latest != batch.ts_recv[-2]:
+        doubtful = batch.flags[-1] & _DOUBTFUL == Flag.BAD_TS_RECV or latest == UNDEF_TIMESTAMP
+        if not doubtful:  # as nearly always; the rest is the same for any batch
+            count = 1 + (place.count if latest == place.ts_recv else 0)
+            return Place(latest, count, 0, ts_event)
     trusted = np.flatnonzero(is_trusted(batch))
     if len(trusted) == 0:
         return place._replace(after=place.after + rows, ts_event=ts_event)
@@ -59,7 +66,7 @@ def advanced(place: Place, batch: MboBatch) -> Place:
 def is_trusted(batch: MboBatch) -> NDArray[np.bool_]:
     """Which records have a time that orders them (rule 16)."""
     # A flagged time orders nothing, but that of a snapshot's record is the snapshot's.
-    doubtful = (batch.flags & (Flag.BAD_TS_RECV | Flag.SNAPSHOT)) == Flag.BAD_TS_RECV
+    doubtful = (batch.flags & _DOUBTFUL) == Flag.BAD_TS_RECV
     trusted: NDArray[np.bool_] = ~doubtful & (batch.ts_recv != UNDEF_TIMESTAMP)
     return trusted
 
