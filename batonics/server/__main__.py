@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import signal
 import socket
 import sys
@@ -16,6 +17,7 @@ from batonics.model.errors import BatonicsError, OutputError
 from batonics.server.config import TOKEN_VARIABLE, Address, ServerConfig, check, token_of
 
 _BACKLOG = 512
+_OTHER_FILES = 64
 
 
 def main() -> None:
@@ -27,6 +29,7 @@ def main() -> None:
         os.environ.pop(TOKEN_VARIABLE, None)  # nothing below has a use for it
         check(config, token)
         listener = _listen(config)
+        _allow_files(config.limits.connections)
     except BatonicsError as error:
         _say(config.ready_fd, {"error": str(error), "exit_code": error.exit_code})
         sys.exit(error.exit_code)
@@ -57,6 +60,15 @@ def _listen(config: ServerConfig) -> socket.socket | None:
         why = (error.strerror or str(error)).lower()
         raise OutputError(f"cannot listen on {address}: {why}") from None
     return listener
+
+
+def _allow_files(connections: int) -> None:
+    """Room for that many connections among the open files, as far as the system lets us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + _OTHER_FILES
+    if resource.RLIM_INFINITY != soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
 def _say(ready_fd: int, what: dict[str, str | int | None]) -> None:

@@ -13,8 +13,9 @@ from typing import Any
 from aiohttp import hdrs, web
 
 from batonics.server import payloads
+from batonics.server.asked import ProblemError
 from batonics.server.guard import Asked, Refusal, Rules, listed_origin, refusal
-from batonics.server.routes import Handler, ProblemError, routes
+from batonics.server.routes import Handler, routes
 from batonics.server.service import Service
 
 _HEADERS = {

@@ -23,6 +23,8 @@ from batonics.server.config import ServerConfig, check, token_of
 READY_S = 60.0
 """For a start, imports included, on a machine that is busy."""
 _READY_BYTES_MAX = 1 << 16
+RESTORE = "\x1b[?1049l\x1b[?25h"
+"""What brings a terminal's screen and cursor back."""
 
 
 @dataclass
@@ -37,6 +39,7 @@ class ServerProcess:
     socket: socket.socket
     address: str | None
     _process: subprocess.Popen[bytes]
+    _view: bool = False
 
     @property
     def pid(self) -> int:
@@ -50,9 +53,14 @@ class ServerProcess:
     def wait(self, timeout: float | None = None) -> int:
         """Its exit code, once it has ended; TimeoutError if that takes longer, in seconds."""
         try:
-            return self._process.wait(timeout)
+            code = self._process.wait(timeout)
         except subprocess.TimeoutExpired:
             raise TimeoutError(f"the server still runs after {timeout} s") from None
+        if code < 0 and self._view and sys.stdout.isatty():
+            self._view = False
+            sys.stdout.write(RESTORE)  # it was killed, and could not do it itself
+            sys.stdout.flush()
+        return code
 
     def terminate(self) -> None:
         """Ask it to end (SIGTERM); harmless if it has."""
@@ -92,7 +100,7 @@ def start_server(config: ServerConfig, *, ready_s: float = READY_S) -> ServerPro
             process.wait()
             raise
     ours.settimeout(0)
-    return ServerProcess(ours, address, process)
+    return ServerProcess(ours, address, process, config.view)
 
 
 def _spawn(config: ServerConfig) -> subprocess.Popen[bytes]:

@@ -116,7 +116,7 @@ class Metrics:
             ["channel"],
             registry=registry,
         )
-        self.closed = Counter(
+        self.cuts = Counter(
             "batonics_ws_cuts", "WebSocket clients cut off.", ["reason"], registry=registry
         )
         self.requests = Counter(

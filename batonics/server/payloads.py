@@ -58,7 +58,7 @@ def answer_document(
 ) -> dict[str, Any]:
     """The same from an ANSWER of ingest; `depth` None: every level there is."""
     return {
-        **_name(name),
+        **name_document(name),
         "status": answer["status"] if mirror.live else "stale",
         "feed": mirror.feed,
         "seq": answer["seq"],
@@ -112,8 +112,7 @@ def update_message(name: Name, seen: Seen, before: Seen, depth: int) -> dict[str
 
 def status_message(channel: str, name: Name, seen: Seen, before: Seen) -> dict[str, Any]:
     """That a book counts for less, or for more, than it did; its levels are those of `before`."""
-    head = _message(channel, "status", name, seen, None)
-    return {**head, "seq": before.shown.seq, "prev_seq": before.shown.seq}
+    return _message(channel, "status", name, seen._replace(shown=before.shown), before)
 
 
 def heartbeat_message(mirror: Mirror, sent: Iterable[tuple[str, Name, Seen]]) -> dict[str, Any]:
@@ -122,7 +121,12 @@ def heartbeat_message(mirror: Mirror, sent: Iterable[tuple[str, Name, Seen]]) ->
         "type": "heartbeat",
         "feed": mirror.feed,
         "books": [
-            {"channel": channel, **_name(name), "status": seen.status, "seq": seen.shown.seq}
+            {
+                "channel": channel,
+                **name_document(name),
+                "status": seen.status,
+                "seq": seen.shown.seq,
+            }
             for channel, name, seen in sent
         ],
     }
@@ -150,6 +154,11 @@ def changes(before: Shown, after: Shown, depth: int) -> list[Change]:
     return found
 
 
+def differ(before: Shown, after: Shown, depth: int) -> bool:
+    """Whether two books differ within `depth` levels."""
+    return before.bids[:depth] != after.bids[:depth] or before.asks[:depth] != after.asks[:depth]
+
+
 def checksum(shown: Shown, depth: int) -> int:
     """CRC32 over the best levels that are shown, at most 10 of each side.
 
@@ -168,7 +177,8 @@ def problem(status: int, title: str, detail: str, **facts: Any) -> bytes:
     )
 
 
-def _name(name: Name) -> dict[str, Any]:
+def name_document(name: Name) -> dict[str, Any]:
+    """What a book is called."""
     return {
         "symbol": name.symbol,
         "publisher_id": name.publisher_id,
@@ -178,7 +188,7 @@ def _name(name: Name) -> dict[str, Any]:
 
 def _head(name: Name, seen: Seen) -> dict[str, Any]:
     return {
-        **_name(name),
+        **name_document(name),
         "status": seen.status,
         "feed": seen.feed,
         "seq": seen.shown.seq,
@@ -195,7 +205,7 @@ def _message(
     return {
         "channel": channel,
         "type": kind,
-        **_name(name),
+        **name_document(name),
         "status": seen.status,
         "feed": seen.feed,
         "seq": seen.shown.seq,
