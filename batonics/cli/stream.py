@@ -12,8 +12,35 @@ from batonics.cli.reconstruct import BookFormat
 
 def command(
     connect: Annotated[
-        str, typer.Option(help="HOST:PORT of a feed: DBN, length-prefixed or NDJSON, detected.")
-    ],
+        str | None,
+        typer.Option(help="HOST:PORT of a feed: DBN, length-prefixed or NDJSON, detected."),
+    ] = None,
+    gateway: Annotated[
+        str | None,
+        typer.Option(
+            help="HOST:PORT of a gateway that speaks the vendor's live protocol; the key is taken"
+            " from BATONICS_GATEWAY_KEY or DATABENTO_API_KEY."
+        ),
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="Of --gateway: GLBX.MDP3.")] = None,
+    schema: Annotated[
+        str, typer.Option(help="Of --gateway: mbo; books are built from nothing else.")
+    ] = "mbo",
+    symbols: Annotated[
+        str, typer.Option(help="Of --gateway: names, A,B,C, or ALL_SYMBOLS.")
+    ] = "ALL_SYMBOLS",
+    stype_in: Annotated[
+        str, typer.Option(help="What these names are: raw_symbol, instrument_id, parent.")
+    ] = "raw_symbol",
+    snapshot: Annotated[
+        bool, typer.Option("--snapshot", help="Of --gateway: begin with the books as they are.")
+    ] = False,
+    start: Annotated[
+        str | None, typer.Option(help="Of --gateway: records from this time on.")
+    ] = None,
+    heartbeat: Annotated[
+        int, typer.Option(min=5, help="Of --gateway: seconds of silence until it says it is there.")
+    ] = 10,
     out: Annotated[
         str | None, typer.Option(help="Where the books go at the end; - is standard output.")
     ] = None,
@@ -54,7 +81,7 @@ def command(
     import sys
     from contextlib import ExitStack
 
-    from batonics.jobs.stream import Request, Stream
+    from batonics.jobs.stream import Request, Stream, feed_of
     from batonics.server.config import ServerConfig
     from batonics.sinks.atomic import open_atomic
     from batonics.sinks.book_json import write_books
@@ -62,8 +89,18 @@ def command(
 
     configure(as_json=log_json or None, level="error" if quiet else "info")
     request = Request(
-        connect=connect,
-        hung_seconds=hung,
+        feed=feed_of(
+            connect,
+            gateway,
+            hung_seconds=hung,
+            dataset=dataset,
+            schema=schema,
+            symbols=symbols,
+            stype_in=stype_in,
+            snapshot=snapshot,
+            start=start,
+            heartbeat_s=heartbeat,
+        ),
         depth=depth,
         once=once,
         record=record,

@@ -6,21 +6,26 @@ terminal) is so by another, which it starts and never waits for.
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from batonics.live.feeds import PlainFeed
+from batonics.codec.gateway import ALL_SYMBOLS
+from batonics.live.feeds import GatewayFeed, PlainFeed, Subscription
 from batonics.live.ingest import Ingest, Source
 from batonics.live.link import ServerLink
 from batonics.live.machine import FeedMachine
 from batonics.live.recorder import FeedRecorder, recover
 from batonics.live.wire import Kind
 from batonics.model.errors import OutputError, UsageError
+from batonics.model.times import parse_time
 from batonics.server.config import ServerConfig
 from batonics.server.launch import ServerProcess, start_server
 from batonics.sources.tcp import Address
+
+KEY_VARIABLES = ("BATONICS_GATEWAY_KEY", "DATABENTO_API_KEY")
 
 
 @dataclass(frozen=True)
@@ -28,8 +33,7 @@ class Request:
     """What is to be streamed, and for whom.
 
     Attributes:
-        connect: HOST:PORT of a plain feed.
-        hung_seconds: without a byte for so long a connection is given up; None: never.
+        feed: where it comes from.
         depth: levels of each side that are published.
         once: the feed's end is the end; else it is connected to again and again.
         record: a directory for the raw feed and checkpoints, gone on from if it holds some.
@@ -37,8 +41,7 @@ class Request:
         server: how it is served; its `http` and `view` may both say: not at all.
     """
 
-    connect: str
-    hung_seconds: float | None = None
+    feed: Source
     depth: int = 10
     once: bool = False
     record: str | None = None
@@ -59,11 +62,9 @@ class Stream:
             raise UsageError(f"depth of {request.depth} levels, expected 1 or more")
         self.http: str | None = None
         self._request = request
-        self._source: Source = PlainFeed(
-            Address.parse(request.connect), hung_seconds=request.hung_seconds
-        )
+        self._source = request.feed
         self.machine = FeedMachine(
-            depth=request.depth, skip_bad=request.skip_bad, source=str(self._source)
+            depth=request.depth, skip_bad=request.skip_bad, source=str(request.feed)
         )
 
     def run(self) -> None:
@@ -97,6 +98,52 @@ class Stream:
         depth = self._request.depth
         link.tell(Kind.HELLO, {"depth": depth, "source": str(self._source), "version": 1})
         return link
+
+
+def feed_of(  # noqa: PLR0913 - settings, by keyword
+    connect: str | None,
+    gateway: str | None,
+    *,
+    hung_seconds: float | None = None,
+    dataset: str | None = None,
+    schema: str = "mbo",
+    symbols: str = ALL_SYMBOLS,
+    stype_in: str = "raw_symbol",
+    snapshot: bool = False,
+    start: str | None = None,
+    heartbeat_s: int = 10,
+) -> Source:
+    """The feed that was asked for: plain, from HOST:PORT of `connect`, or a gateway's.
+
+    Raises:
+        UsageError: not exactly one is named, or what a gateway needs is missing.
+    """
+    if (connect is None) == (gateway is None):
+        raise UsageError("one of --connect and --gateway says where the feed is")
+    if connect is not None:
+        if dataset is not None or snapshot or start is not None:
+            raise UsageError("--dataset, --snapshot and --start go with --gateway")
+        return PlainFeed(Address.parse(connect), hung_seconds=hung_seconds)
+    if schema != "mbo":
+        raise UsageError(f"books are built from schema mbo, not from {schema}")
+    if dataset is None:
+        raise UsageError("--gateway needs --dataset, such as GLBX.MDP3")
+    subscription = Subscription(
+        dataset=dataset,
+        symbols=tuple(name.strip() for name in symbols.split(",") if name.strip()),
+        stype_in=stype_in,
+        start_ns=None if start is None else parse_time(start),
+        snapshot=snapshot,
+        heartbeat_interval_s=heartbeat_s,
+    )
+    return GatewayFeed(Address.parse(gateway or ""), _key(), subscription)
+
+
+def _key() -> str:
+    for name in KEY_VARIABLES:
+        if key := os.environ.get(name, "").strip():
+            return key
+    raise UsageError(f"--gateway needs a key in {' or '.join(KEY_VARIABLES)}")
 
 
 @contextmanager

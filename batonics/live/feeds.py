@@ -7,9 +7,25 @@ its bytes mean is the machine's business.
 from __future__ import annotations
 
 import socket
+from dataclasses import dataclass
 
+from batonics.codec.gateway import (
+    LINE_BYTES_MAX,
+    START_SESSION,
+    SYMBOLS_MAX,
+    auth_line,
+    parse_line,
+    subscription_line,
+)
 from batonics.live.machine import FeedMachine
-from batonics.sources.tcp import Address, connect
+from batonics.live.resume import START
+from batonics.model.errors import InputError, UsageError
+from batonics.sources.tcp import CONNECT_SECONDS, Address, connect
+
+HUNG_AFTER_SECONDS = 10
+"""Beyond the heartbeat's interval, as the vendor's client has it."""
+GO_BACK_NS = 5_000_000_000
+"""A gateway's `start` is of ts_event, which may run backwards, and lies before ts_recv."""
 
 
 class PlainFeed:
@@ -28,6 +44,141 @@ class PlainFeed:
     def __str__(self) -> str:
         return str(self._address)
 
-    def connect(self, machine: FeedMachine) -> tuple[socket.socket, bytes]:  # noqa: ARG002 - it begins where it does
+    def must_rejoin(self, machine: FeedMachine) -> bool:  # noqa: ARG002 - it cannot be asked
+        """Whether another connection can fill a gap: no, it begins where it does."""
+        return False
+
+    def connect(self, machine: FeedMachine) -> tuple[socket.socket, bytes]:  # noqa: ARG002 - ditto
         """A connected socket; OSError if there is none to be had."""
         return connect(self._address), b""
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """What a gateway is asked for.
+
+    Attributes:
+        dataset: such as GLBX.MDP3.
+        symbols: names in `stype_in`, or ALL_SYMBOLS alone.
+        stype_in: raw_symbol, instrument_id, parent, continuous.
+        start_ns: records from this time on; None: from now on.
+        snapshot: the books first, as they are now.
+        heartbeat_interval_s: seconds of silence after which the gateway says that it is there.
+    """
+
+    dataset: str
+    symbols: tuple[str, ...]
+    stype_in: str = "raw_symbol"
+    start_ns: int | None = None
+    snapshot: bool = False
+    heartbeat_interval_s: int = 10
+
+
+class GatewayFeed:
+    """The vendor's live gateway, or one that speaks as it does; schema mbo.
+
+    A connection after the first asks for all since some seconds before the place where the last one
+    was left. If the gateway cannot go back so far, there is a gap, and another connection asks for
+    snapshots.
+
+    Args:
+        address: where it listens.
+        key: ours; it is proved, never sent.
+        subscription: what it is asked for.
+
+    Raises:
+        UsageError: `start_ns` and `snapshot` exclude each other.
+    """
+
+    def __init__(self, address: Address, key: str, subscription: Subscription) -> None:
+        if subscription.snapshot and subscription.start_ns is not None:
+            raise UsageError("a snapshot and a start exclude each other")
+        self.hung_seconds: float | None = subscription.heartbeat_interval_s + HUNG_AFTER_SECONDS
+        self.snapshot = False
+        self._address, self._key, self._wanted = address, key, subscription
+        self._gaps = 0
+
+    def __str__(self) -> str:
+        return str(self._address)
+
+    def must_rejoin(self, machine: FeedMachine) -> bool:
+        """Whether this connection has left a gap that another, with snapshots, can fill."""
+        return not self.snapshot and machine.stats.gaps > self._gaps
+
+    def connect(self, machine: FeedMachine) -> tuple[socket.socket, bytes]:
+        """A socket from which records come; OSError if there is none, InputError if refused."""
+        start_ns, self.snapshot = self._where(machine)
+        self._gaps = machine.stats.gaps
+        sock = connect(self._address)
+        try:
+            sock.settimeout(CONNECT_SECONDS)
+            rest = self._handshake(sock, start_ns)
+            sock.settimeout(None)
+        except BaseException:
+            sock.close()
+            raise
+        return sock, rest
+
+    def _handshake(self, sock: socket.socket, start_ns: int | None) -> bytes:
+        """Prove the key and say what is wanted; what has been read of the records."""
+        lines, wanted = _Lines(sock, str(self._address)), self._wanted
+        lines.next()
+        challenge = lines.next().get("cram")
+        if challenge is None:
+            raise InputError(f"{self._address}: it is no gateway: it sends no challenge")
+        interval = wanted.heartbeat_interval_s
+        sock.sendall(auth_line(challenge, self._key, wanted.dataset, heartbeat_interval_s=interval))
+        answer = lines.next()
+        if answer.get("success") != "1":
+            reason = answer.get("error") or "it does not say why"
+            raise InputError(f"{self._address}: the gateway refuses us: {reason}")
+        sock.sendall(self._subscription(start_ns))
+        return lines.rest
+
+    def _where(self, machine: FeedMachine) -> tuple[int | None, bool]:
+        """From when on this connection is to bring records, or whether with snapshots."""
+        if machine.place == START:
+            return self._wanted.start_ns, self._wanted.snapshot
+        if machine.stats.gaps > self._gaps and not self.snapshot:
+            return None, True
+        return max(machine.place.ts_event - GO_BACK_NS, 0), False
+
+    def _subscription(self, start_ns: int | None) -> bytes:
+        wanted = self._wanted
+        count = len(wanted.symbols)
+        lines = (
+            subscription_line(
+                "mbo",
+                wanted.symbols[at : at + SYMBOLS_MAX],
+                wanted.stype_in,
+                start_ns,
+                self.snapshot,
+                is_last=at + SYMBOLS_MAX >= count,
+            )
+            for at in range(0, count, SYMBOLS_MAX)
+        )
+        return b"".join(lines) + START_SESSION
+
+
+class _Lines:
+    """The lines that come before records.
+
+    Attributes:
+        rest: what has been read behind the last line.
+    """
+
+    def __init__(self, sock: socket.socket, source: str) -> None:
+        self.rest = b""
+        self._sock, self._source = sock, source
+
+    def next(self) -> dict[str, str]:
+        """The next line's values; ConnectionError if there is none."""
+        while b"\n" not in self.rest:
+            if len(self.rest) > LINE_BYTES_MAX:
+                raise InputError(f"{self._source}: it is no gateway: a line without an end")
+            data = self._sock.recv(4096)
+            if not data:
+                raise ConnectionError("it hangs up before the session begins")
+            self.rest += data
+        line, _, self.rest = self.rest.partition(b"\n")
+        return parse_line(line)

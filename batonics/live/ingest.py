@@ -48,6 +48,9 @@ class Source(Protocol):
     hung_seconds: float | None
     snapshot: bool
 
+    def must_rejoin(self, machine: FeedMachine) -> bool:
+        """Whether the connection is to be given up, as another will fill its gap."""
+
     def connect(self, machine: FeedMachine) -> tuple[socket.socket, bytes]:
         """A connected socket, and bytes of the feed that have been read already.
 
@@ -151,6 +154,11 @@ class Ingest:
         machine = self._machine
         try:
             sock, head = self._source.connect(machine)
+        except InputError as error:
+            if self._once or machine.stats.connects == 0:
+                raise
+            self._log.warning("refused", source=str(self._source), reason=str(error))
+            return False
         except OSError as error:
             reason = error.strerror or str(error)
             if self._once:
@@ -215,6 +223,8 @@ class Ingest:
                 return
             heard = received_ns / 1e9
             self._take(view[:size], received_ns)
+            if self._source.must_rejoin(self._machine):
+                raise ConnectionError("records are missing: joined again by snapshots")
             if self._stopping and self._is_drained(received_ns):
                 return
 
