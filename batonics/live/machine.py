@@ -33,7 +33,7 @@ from batonics.codec.messages import (
 from batonics.codec.metadata import Metadata, symbol_intervals
 from batonics.codec.ndjson import NdjsonDecoder
 from batonics.live.books import PublishedBooks
-from batonics.live.resume import START, Join, Joiner, Place, advanced
+from batonics.live.resume import START, AfterGap, Join, Joiner, Place, advanced
 from batonics.live.stats import Stats
 from batonics.live.wire import Feed
 from batonics.model.errors import InputError
@@ -77,6 +77,7 @@ class FeedMachine:
         self._others: Counter[int] = Counter()
         self._ndjson: NdjsonDecoder | None = None
         self._symbols_told = 0
+        self._after_gap: AfterGap | None = None
         self._changed: list[NDArray[np.int64]] = []  # books that changed, to be told
         self._begin()
 
@@ -255,6 +256,10 @@ class FeedMachine:
             self.stats.feed = Feed.LIVE
             if self._joiner.state is Join.GAP:
                 self._gap()
+        if len(new.action) and self._after_gap is not None:
+            new = self._after_gap.take(new)
+            if self._after_gap.done:
+                self._after_gap = None
         if len(new.action):
             self.engine.fold(new)
             changed, ended = self.published.take(new, self.engine)
@@ -268,6 +273,7 @@ class FeedMachine:
         """Records are missing: every book is stale until its R or snapshot."""
         self.stats.gaps += 1
         self.stats.feed = Feed.LIVE
+        self._after_gap = AfterGap()
         self.engine.mark_stale()
         changed, ended = self.published.take(empty_batch(0), self.engine)
         self.stats.events += ended

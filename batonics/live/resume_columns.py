@@ -1,0 +1,29 @@
+"""The columns by which records of a feed are told apart."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batonics.book.state import read_only
+from batonics.model.mbo import MboBatch
+
+
+class Columns(NamedTuple):
+    """Of a batch; all of one length."""
+
+    ts_recv: NDArray[np.uint64]
+    order_id: NDArray[np.uint64]
+    price: NDArray[np.int64]
+    size: NDArray[np.uint32]
+    action: NDArray[np.uint8]
+    flags: NDArray[np.uint8]
+    sequence: NDArray[np.uint32]
+    instrument_id: NDArray[np.uint32]
+
+
+def columns_of(batch: MboBatch) -> Columns:
+    """Those of a batch, as views that kernels take."""
+    return Columns._make(read_only(getattr(batch, name)) for name in Columns._fields)
