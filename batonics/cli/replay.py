@@ -23,7 +23,11 @@ def command(
     ],
     protocol: Annotated[
         str,
-        typer.Option(help="dbn: the files' bytes, metadata once."),
+        typer.Option(
+            help="dbn: the files' bytes, metadata once; gateway: the vendor's live protocol, any"
+            " schema that can be derived (the key in BATONICS_GATEWAY_KEY is accepted, without it"
+            " any well-formed one); ndjson: lines of ops; length-prefixed."
+        ),
     ] = "dbn",
     speed: Annotated[
         str, typer.Option(help="By the records' own times: 1, 10x; or max, flat out.")
@@ -36,12 +40,21 @@ def command(
         typer.Option(help="From this time on: ISO 8601 (UTC) or nanoseconds since the epoch."),
     ] = None,
     loop: Annotated[int, typer.Option(min=0, help="So many times over; 0: until ended.")] = 1,
+    fault: Annotated[
+        str | None,
+        typer.Option(
+            help="Faults of 1,000 records: drop=0.5,rst=0.1,cut=0.1,stall=0.1:20s; of 1,000"
+            " connections: dup=500. What a fault ends the next connection goes on with."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same faults.")] = 0,
     once: Annotated[
         bool, typer.Option("--once", help="End after the first client that was sent everything.")
     ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Serve FILES as a live feed: each client gets all of it, from the beginning, at the pace."""
+    from batonics.gateway.faults import parse_faults
     from batonics.jobs.replay import Replay, Request
     from batonics.model.times import parse_time
     from batonics.sinks import logs
@@ -55,6 +68,7 @@ def command(
         start_ns=None if start is None else parse_time(start),
         loops=loop,
         once=once,
+        faults=None if fault is None else parse_faults(fault, seed),
     )
     _run(Replay(request))
 

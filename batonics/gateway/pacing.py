@@ -74,6 +74,9 @@ class Pacer:
         clock: the time.
         tick: called before each wait and at least each `SLEEP_NS_MAX` of it, with the time; what it
             returns, a pause, does not count as time of the feed.
+
+    Attributes:
+        live_ns: pieces that end at this time of the feed or before are not waited for.
     """
 
     def __init__(self, pace: Pace, clock: Clock, tick: Callable[[int], int] = lambda _: 0) -> None:
@@ -81,6 +84,7 @@ class Pacer:
         self._anchor_ns: int | None = None
         self._anchor_due_ns = 0
         self._units = 0
+        self.live_ns = -1
 
     def restart(self) -> None:
         """The next unit is due at once, and all others follow from it."""
@@ -89,7 +93,7 @@ class Pacer:
     def groups(self, due_ns: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
         """Units `[first, last)`, as they come due, of units with these times in the feed."""
         units = len(due_ns)
-        if self._pace.flat_out:
+        if self._pace.flat_out or due_ns[-1] <= self.live_ns:
             self._tick(self._clock.now_ns())
             yield 0, units
             return

@@ -13,6 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from batonics.gateway.faults import Fault, Injector
 from batonics.gateway.pacing import Clock, Pace, Pacer
 from batonics.gateway.tape import Feed, Piece, cut_piece
 
@@ -21,6 +22,14 @@ NS_PER_S = 1_000_000_000
 
 class StoppedError(Exception):
     """The replay is over: what a client's thread ends by."""
+
+
+class FaultError(Exception):
+    """A fault ends the connection."""
+
+    def __init__(self, fault: Fault) -> None:
+        self.fault = fault
+        super().__init__(fault.value)
 
 
 class Jump(NamedTuple):
@@ -107,11 +116,14 @@ class Player:
         clock: the time.
         indexed: look at the units even where nothing asks for it, so that they are counted.
         heartbeat: with an interval in seconds, what is sent after such a time without anything.
+        injector: the faults of the connection.
+        stall_ms: how long a stall lasts.
+        listen: called now and then: what the client says in between, and what is to be answered.
     """
 
     def __init__(  # noqa: PLR0913 - settings, by keyword
         self,
-        send: Callable[[bytes | memoryview], None],
+        send: Callable[[bytes | memoryview], object],
         client: Client,
         control: Control,
         pace: Pace,
@@ -119,9 +131,14 @@ class Player:
         *,
         indexed: bool = False,
         heartbeat: tuple[float, Callable[[], bytes]] | None = None,
+        injector: Injector | None = None,
+        stall_ms: int = 0,
+        listen: Callable[[], bytes] = bytes,
     ) -> None:
         self._send, self._client, self._control, self._clock = send, client, control, clock
-        self._indexed = indexed or not pace.flat_out
+        self._injector, self._stall_s, self._listen = injector, stall_ms / 1000, listen
+        self._indexed = indexed or injector is not None or not pace.flat_out
+        self._to_skip = 0 if injector is None else injector.first_unit
         self._heartbeat = heartbeat
         self._pacer = Pacer(pace, clock, self._tick)
         self._sent_ns = clock.now_ns()
@@ -133,7 +150,9 @@ class Player:
         Raises:
             OSError: the client has gone.
             StoppedError: the replay is over.
+            FaultError: the connection is to be ended.
         """
+        self._pacer.live_ns = feed.live_ns
         self._out(feed.opening)
         done = 0
         while loops == 0 or done < loops:
@@ -155,14 +174,31 @@ class Player:
                 self._tick(self._clock.now_ns())
                 self._out(piece.data)
                 continue
-            for first, last in self._pacer.groups(piece.due_ns):
-                self._send_units(cut_piece(piece, first, last))
-                if self._control.jump is not self._jump:
+            skipped = min(self._to_skip, len(piece.due_ns))
+            self._to_skip -= skipped
+            if skipped == len(piece.due_ns):
+                continue
+            wanted = cut_piece(piece, skipped, len(piece.due_ns))
+            for first, last in self._pacer.groups(piece.due_ns[skipped:]):
+                self._send_units(cut_piece(wanted, first, last))
+                # A jump would put the places of faults out of joint.
+                if self._control.jump is not self._jump and self._injector is None:
                     self._jump = self._control.jump
                     return self._jump
         return None
 
     def _send_units(self, piece: Piece) -> None:
+        if self._injector is None:
+            self._send_whole(piece)
+            return
+        for step in self._injector.steps(piece):
+            self._send_whole(step.piece)
+            if step.then is Fault.STALL:
+                self._control.wait(self._stall_s)
+            elif step.then is not None:
+                raise FaultError(step.then)
+
+    def _send_whole(self, piece: Piece) -> None:
         self._out(piece.data)
         if piece.due_ns is not None and len(piece.due_ns):
             self._client.units += len(piece.due_ns)
@@ -177,6 +213,7 @@ class Player:
     def _tick(self, now_ns: int) -> int:
         """Heed the user, and keep an idle client's heart beating; how long a pause was."""
         paused_ns = self._control.check(self._clock)
+        self._out(self._listen())
         if self._heartbeat is not None:
             interval_s, beat = self._heartbeat
             if now_ns - self._sent_ns >= interval_s * NS_PER_S:

@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from batonics.codec.framing import Framing
-from batonics.codec.messages import RTYPE_DEFINITION, RTYPE_SYMBOL_MAPPING
+from batonics.codec.messages import RTYPE_DEFINITION, RTYPE_SYMBOL_MAPPING, record_words
 from batonics.codec.metadata import (
+    LATEST_VERSION,
     MAGIC,
     PREFIX_BYTES,
     Metadata,
@@ -31,6 +33,8 @@ from batonics.sources.stream import read_metadata
 
 UNITS_MAX = 32_768
 """Units of a piece at the most, where they are looked at."""
+
+PREFIX_U32_BYTES = 4
 
 Bytes = bytes | memoryview
 
@@ -55,6 +59,8 @@ class Feed(Protocol):
 
     opening: Bytes
     """Before the first unit."""
+    live_ns: int
+    """Units due at this time or before have been live already, and are not waited for."""
 
     def pieces(self, start_ns: int | None, *, indexed: bool) -> Generator[Piece, None, None]:
         """The units due at `start_ns` or later, or all; with `indexed`, looked at."""
@@ -150,9 +156,12 @@ class DbnFeed:
         UsageError: an input can be read only once, or the files do not make one stream.
     """
 
+    live_ns = -1
+
     def __init__(
         self, paths: Sequence[str], mappings: tuple[SymbolMapping, ...] | None = None
     ) -> None:
+        check_rereadable(paths)
         self._paths = paths
         self.metadata = _merged(paths, [_metadata_of(path) for path in paths], mappings)
         self.opening: Bytes = b""
@@ -174,12 +183,52 @@ class DbnFeed:
                 index = RecordIndex(path, len(head), due_ns)
                 for chunk in chunks:
                     for piece in index.feed(chunk):
-                        yield from _from(piece, start_ns)
+                        yield from pieces_from(piece, start_ns)
                 index.close()
                 due_ns = index.due_ns
 
 
-def _from(piece: Piece, start_ns: int | None) -> Iterator[Piece]:
+class PrefixedFeed:
+    """The records of DBN files, each after its byte count (`codec/framing.py`).
+
+    That form is of DBN version 3, without metadata: records whose length is another in version 3
+    are left out. MBO records are the same in every version.
+    """
+
+    opening: Bytes = b""
+    live_ns = -1
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self._records = DbnFeed(paths)
+        metadata = self._records.metadata
+        if metadata is not None and metadata.ts_out:
+            raise UsageError("records with ts_out have no length-prefixed form; use dbn")
+        self._words = record_words(LATEST_VERSION, ts_out=False).astype(np.int64)
+
+    def pieces(
+        self,
+        start_ns: int | None,
+        *,
+        indexed: bool,  # noqa: ARG002 - they always are
+    ) -> Generator[Piece, None, None]:
+        """As `Feed.pieces`."""
+        with closing(self._records.pieces(start_ns, indexed=True)) as pieces:
+            for piece in pieces:
+                yield self._prefixed(piece)
+
+    def _prefixed(self, piece: Piece) -> Piece:
+        if piece.ends is None or piece.due_ns is None:
+            raise AssertionError("a piece that has not been looked at")
+        headers = record_headers(piece)
+        words, rtypes = (headers & np.uint64(0xFF)), headers >> np.uint64(8) & np.uint64(0xFF)
+        kept = words.astype(np.int64) == self._words[rtypes.astype(np.int64)]
+        out = np.empty(len(piece.data) + PREFIX_U32_BYTES * len(kept), np.uint8)
+        size = kernels.prefix_records(np.frombuffer(piece.data, np.uint8), piece.ends, kept, out)
+        sizes = 4 * words[kept].astype(np.int64) + PREFIX_U32_BYTES
+        return Piece(out[:size].data, np.cumsum(sizes), piece.due_ns[kept])
+
+
+def pieces_from(piece: Piece, start_ns: int | None) -> Iterator[Piece]:
     """The part of a piece that is due at the start or later, with names and definitions before."""
     if piece.ends is None or piece.due_ns is None:
         raise AssertionError("a piece that has not been looked at")
@@ -230,10 +279,19 @@ def _plain_chunks(path: str) -> Generator[Bytes, None, None]:
         reader.close()
 
 
+def check_rereadable(paths: Sequence[str]) -> None:
+    """Check that every client can read these anew.
+
+    Raises:
+        UsageError: one is a pipe, or standard input.
+    """
+    for path in paths:
+        if path == STDIN or Path(path).is_fifo():
+            raise UsageError(f"{path}: each client reads the input anew, so it must be a file")
+
+
 def _metadata_of(path: str) -> Metadata | None:
-    reader = ChunkReader(path) if path != STDIN else None
-    if reader is None or reader.size is None:
-        raise UsageError(f"{path}: each client reads the input anew, so it must be a file")
+    reader = ChunkReader(path)
     try:
         next(reader.chunks())
         if reader.framing not in (Framing.DBN, Framing.FRAGMENT):

@@ -5,21 +5,37 @@ The rule: each client reads the files anew, from its own place, so that none wai
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
+from batonics.gateway.faults import BEGINNING, Fault, Faults, Injector, Ledger, Place
+from batonics.gateway.library import Library
+from batonics.gateway.ops_feed import OpsFeed
 from batonics.gateway.pacing import FLAT_OUT, Pace, SystemClock
-from batonics.gateway.player import Client, Control, Player, StoppedError
-from batonics.gateway.server import Server, parse_address, say_farewell
-from batonics.gateway.tape import DbnFeed, Feed
+from batonics.gateway.player import Client, Control, FaultError, Player, StoppedError
+from batonics.gateway.server import Server, parse_address, reset, say_farewell
+from batonics.gateway.session import (
+    Login,
+    Packer,
+    RefusedError,
+    heartbeat,
+    late_words,
+    log_in,
+)
+from batonics.gateway.session_feed import SessionFeed
+from batonics.gateway.tape import Bytes, DbnFeed, Feed, PrefixedFeed
 from batonics.jobs import convert
 from batonics.model.errors import BatonicsError, UsageError
 from batonics.sinks.logs import logger
 
-PROTOCOLS = ("dbn",)
+PROTOCOLS = ("dbn", "gateway", "ndjson", "length-prefixed")
+KEY_VARIABLE = "BATONICS_GATEWAY_KEY"
 DEPARTED_KEPT = 1000
+"""Clients that have left, kept for who asks."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +51,7 @@ class Request:
         loops: so many times over; 0: until it is ended.
         once: end after the first client that has been sent everything.
         indexed: count units even where nothing else asks for it.
+        faults: what is to go wrong, if anything.
     """
 
     paths: tuple[str, ...]
@@ -45,11 +62,36 @@ class Request:
     loops: int = 1
     once: bool = False
     indexed: bool = False
+    faults: Faults | None = None
 
     def __post_init__(self) -> None:
         if self.protocol not in PROTOCOLS:
             raise UsageError(f"no protocol {self.protocol!r}; there are {', '.join(PROTOCOLS)}")
         parse_address(self.bind)
+
+
+@dataclass
+class _Broken:
+    """The places of connections that faults have ended, and what has happened; for all threads."""
+
+    faults: Faults | None
+    ledger: Ledger = field(default_factory=Ledger)
+    begun: int = 0
+    places: deque[Place] = field(default_factory=deque)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def take(self) -> tuple[int, Place]:
+        """The number of the next connection, and the place that it goes on from."""
+        with self.lock:
+            self.begun += 1
+            return self.begun - 1, self.places.popleft() if self.places else BEGINNING
+
+    def give(self, injector: Injector, fault: Fault | None) -> None:
+        """Count what has happened to a connection, and keep its place if a fault has ended it."""
+        with self.lock:
+            self.ledger.add(injector.ledger)
+            if fault is not None:
+                self.places.append(injector.place)
 
 
 class Replay:
@@ -60,6 +102,7 @@ class Replay:
         control: pauses, moves and ends it.
         clients: those connected now.
         departed: the last ones that have left.
+        ledger: the faults that have happened on connections that are over.
         done: set when it is over by itself (`Request.once`).
 
     Raises:
@@ -74,7 +117,10 @@ class Replay:
         self.done = threading.Event()
         self._clock = SystemClock()
         self._log = logger("replay")
-        self._feed = self._make_feed()
+        self._broken = _Broken(request.faults)
+        self.ledger = self._broken.ledger
+        self._reached_ns: int | None = None
+        self._play = self._player_of(request)
         self._server = Server(*parse_address(request.bind), self._serve)
         self.address = self._server.address
 
@@ -83,12 +129,23 @@ class Replay:
         self.control.stop()
         self._server.close()
 
-    def _make_feed(self) -> Feed:
-        paths = self.request.paths
-        mappings = None
-        if len(paths) > 1:
-            mappings = convert.metadata(convert.Request(paths, "mbo")).mappings
-        return DbnFeed(paths, mappings)
+    def _player_of(self, request: Request) -> Callable[[socket.socket, Client], None]:
+        """What serves a client in the protocol that is asked for."""
+        paths = request.paths
+        if request.protocol == "gateway":
+            return _Gateway(self, Library(paths)).play
+        feed: Feed
+        if request.protocol == "ndjson":
+            feed = OpsFeed(paths)
+        elif request.protocol == "length-prefixed":
+            feed = PrefixedFeed(paths)
+        else:
+            several = len(paths) > 1
+            feed = DbnFeed(
+                paths,
+                convert.metadata(convert.Request(paths, "mbo")).mappings if several else None,
+            )
+        return lambda sock, client: self._play_plain(sock, client, feed)
 
     def _serve(self, sock: socket.socket, name: str) -> None:
         client = Client(name)
@@ -100,23 +157,122 @@ class Replay:
             say_farewell(sock)
         except StoppedError:
             ended = "stopped"
+        except FaultError as error:
+            ended = error.fault.value
+            if error.fault is Fault.RST:
+                reset(sock)
+            else:
+                say_farewell(sock)
+        except RefusedError as error:
+            ended = f"refused: {error}"
         except OSError as error:
             ended = error.strerror or str(error)
         except BatonicsError as error:
             ended = str(error)
             self._log.error("input_failed", client=name, error=ended)
+            reset(sock)
         finally:
             self.clients.remove(client)
             self.departed.append(client)
+            if client.due_ns is not None:
+                self._reached_ns = max(client.due_ns, self._reached_ns or 0)
         self._log.info(
             "client_left", client=name, ended=ended, bytes=client.bytes, records=client.units
         )
         if ended == "served" and self.request.once:
             self.done.set()
 
-    def _play(self, sock: socket.socket, client: Client) -> None:
+    def reached_ns(self) -> int | None:
+        """How far the feed has been live for anybody; None: flat out, for nobody yet."""
+        reached = [client.due_ns for client in self.clients if client.due_ns is not None]
+        if self._reached_ns is not None:
+            reached.append(self._reached_ns)
+        if reached:
+            return max(reached)
+        return None if self.request.pace.flat_out else self.request.start_ns or 0
+
+    def _play_plain(self, sock: socket.socket, client: Client, feed: Feed) -> None:
+        records = self.request.protocol == "dbn"
+        number, place = self._broken.take()
+        injector = self.injector(number, place, records=records)
+        self.play(sock.sendall, client, feed, self.request.start_ns, injector)
+
+    def injector(self, number: int, place: Place, *, records: bool = True) -> Injector | None:
+        """The faults of a connection, if there are to be any."""
+        faults = self.request.faults
+        return None if faults is None else Injector(faults, number, place, records=records)
+
+    def play(  # noqa: PLR0913, PLR0917 - what a connection is made of
+        self,
+        send: Callable[[Bytes], object],
+        client: Client,
+        feed: Feed,
+        start_ns: int | None,
+        injector: Injector | None,
+        heartbeat: tuple[float, Callable[[], bytes]] | None = None,
+        listen: Callable[[], bytes] = bytes,
+    ) -> None:
+        """Send a feed to a client, with the faults asked for."""
         request = self.request
         player = Player(
-            sock.sendall, client, self.control, request.pace, self._clock, indexed=request.indexed
+            send,
+            client,
+            self.control,
+            request.pace,
+            self._clock,
+            indexed=request.indexed,
+            heartbeat=heartbeat,
+            injector=injector,
+            stall_ms=request.faults.stall_ms if request.faults else 0,
+            listen=listen,
         )
-        player.play(self._feed, request.start_ns, request.loops)
+        fault = None
+        try:
+            player.play(feed, start_ns, request.loops)
+        except FaultError as error:
+            fault = error.fault
+            raise
+        finally:
+            if injector is not None:
+                self._broken.give(injector, fault)
+
+    def take_place(self) -> tuple[int, Place]:
+        """The number of a connection that begins, and the place that it goes on from."""
+        return self._broken.take()
+
+
+class _Gateway:
+    """Serves clients in the vendor's live protocol."""
+
+    def __init__(self, replay: Replay, library: Library) -> None:
+        self._replay, self._library = replay, library
+
+    def play(self, sock: socket.socket, client: Client) -> None:
+        """One session."""
+        login = log_in(sock, self._library, os.environ.get(KEY_VARIABLE) or None)
+        replay = self._replay
+        number, place = replay.take_place()
+        start_ns = replay.request.start_ns
+        feed = self._feed(login, start_ns)
+        if feed.asks_for_books and place.units:
+            # The books tell all that was before: the session goes on behind it.
+            start_ns, place = place.due_ns + 1, BEGINNING
+            feed = self._feed(login, start_ns)
+        if feed.asks_for_time:
+            place = Place(suspects=place.suspects)
+        injector = replay.injector(number, place)
+        if injector is not None and feed.asks_for_time:
+            feed.begin_earlier(injector.earlier_ns())
+        send: Callable[[Bytes], object] = sock.sendall
+        if login.who.compression == "zstd":
+            send = Packer(sock.sendall)
+
+        def now_ns() -> int:
+            return client.due_ns or feed.now_ns
+
+        beat = float(login.who.heartbeat_interval_s), lambda: heartbeat(now_ns())
+        replay.play(send, client, feed, start_ns, injector, beat, late_words(sock, now_ns))
+
+    def _feed(self, login: Login, start_ns: int | None) -> SessionFeed:
+        reached_ns = self._replay.reached_ns()
+        return SessionFeed(self._library, login.subscriptions, start_ns, reached_ns)

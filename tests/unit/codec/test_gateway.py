@@ -114,7 +114,7 @@ def test_lines_are_read_leniently() -> None:
     ],
 )
 def test_a_subscription_that_means_nothing_is_refused(line: bytes) -> None:
-    with pytest.raises(InputError, match="^gateway: "):
+    with pytest.raises(InputError, match="gateway: "):
         parse_subscription(line)
 
 
@@ -122,7 +122,7 @@ def test_a_subscription_that_means_nothing_is_refused(line: bytes) -> None:
     "line", [b"auth=x\n", b"dataset=D\n", b"auth=x|dataset=D|heartbeat_interval_s=-1\n"]
 )
 def test_an_authentication_that_means_nothing_is_refused(line: bytes) -> None:
-    with pytest.raises(InputError, match="^gateway: "):
+    with pytest.raises(InputError, match="gateway: "):
         parse_authentication(line)
 
 

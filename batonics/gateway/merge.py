@@ -1,0 +1,78 @@
+"""Several streams of pieces as one, by the times their units are due.
+
+The rule here: of units due at the same time those of an earlier stream come first, and each stream
+stays in its own order. No stream is read further ahead than a piece.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+
+import numpy as np
+
+from batonics.gateway import tape_kernels as kernels
+from batonics.gateway.tape import Piece, cut_piece
+
+
+def merged(streams: Sequence[Iterator[Piece]]) -> Generator[Piece, None, None]:
+    """The units of all streams, sorted by `due_ns`; all have been looked at."""
+    heads = {number: piece for number, stream in enumerate(streams) if (piece := _next(stream))}
+    while len(heads) > 1:
+        # Up to here every stream has said all that it will, but for units of this very time.
+        horizon_ns = min(_due(piece)[-1] for piece in heads.values())
+        ready = []
+        for number, piece in list(heads.items()):
+            units = len(_due(piece))
+            cut = int(np.searchsorted(_due(piece), horizon_ns, side="right"))
+            if cut:
+                ready.append(cut_piece(piece, 0, cut))
+            if cut < units:
+                heads[number] = cut_piece(piece, cut, units)
+            elif (following := _next(streams[number])) is not None:
+                heads[number] = following
+            else:
+                del heads[number]
+        yield interleaved(ready)
+    for number, piece in heads.items():
+        yield piece
+        yield from streams[number]
+
+
+def interleaved(pieces: Sequence[Piece]) -> Piece:
+    """The units of several pieces as one piece, sorted by `due_ns`, earlier pieces first."""
+    if len(pieces) == 1:
+        return pieces[0]
+    starts, sizes, offset = [], [], 0
+    for piece in pieces:
+        ends = _ends(piece)
+        before = np.concatenate((np.zeros(1, np.int64), ends[:-1]))
+        starts.append(before + offset)
+        sizes.append(ends - before)
+        offset += len(piece.data)
+    due_ns = np.concatenate([_due(piece) for piece in pieces])
+    order = np.argsort(due_ns, kind="stable")
+    sorted_sizes = np.concatenate(sizes)[order]
+    data = np.frombuffer(b"".join(piece.data for piece in pieces), np.uint8)
+    out = np.empty(offset, np.uint8)
+    kernels.gather_records(data, np.concatenate(starts)[order], sorted_sizes, out)
+    return Piece(out.data, np.cumsum(sorted_sizes), due_ns[order])
+
+
+def _next(stream: Iterator[Piece]) -> Piece | None:
+    """The next piece that has a unit."""
+    for piece in stream:
+        if len(_due(piece)):
+            return piece
+    return None
+
+
+def _due(piece: Piece) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    if piece.due_ns is None:
+        raise AssertionError("a piece that has not been looked at")
+    return piece.due_ns
+
+
+def _ends(piece: Piece) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    if piece.ends is None:
+        raise AssertionError("a piece that has not been looked at")
+    return piece.ends
