@@ -21,7 +21,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9._~-]+")  # what a header and a WebSocket protoc
 _HEX = re.compile(r"[0-9a-fA-F]+")
 _HEX_DIGITS_MIN, _LETTERS_MIN = 32, 22  # of 4 and of 6 bits: 128 bits
 _DISTINCT_MIN = 8  # a random token of 32 digits has fewer once in ten million
-_LISTEN = re.compile(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^\[\]:]+)):(\d{1,5})")
+_LISTEN = re.compile(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^\[\]:]+)):([0-9]{1,5})")
 
 
 class Address(NamedTuple):
