@@ -7,8 +7,10 @@ stays in its own order. No stream is read further ahead than a piece.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from batonics.gateway import tape_kernels as kernels
 from batonics.gateway.tape import Piece, cut_piece
@@ -18,12 +20,13 @@ def merged(streams: Sequence[Iterator[Piece]]) -> Generator[Piece, None, None]:
     """The units of all streams, sorted by `due_ns`; all have been looked at."""
     heads = {number: piece for number, stream in enumerate(streams) if (piece := _next(stream))}
     while len(heads) > 1:
-        # Up to here every stream has said all that it will, but for units of this very time.
-        horizon_ns = min(_due(piece)[-1] for piece in heads.values())
+        # The stream whose next piece is needed first: it may go on at the very time it ends.
+        horizon_ns, first = min((int(_due(piece)[-1]), number) for number, piece in heads.items())
         ready = []
         for number, piece in list(heads.items()):
             units = len(_due(piece))
-            cut = int(np.searchsorted(_due(piece), horizon_ns, side="right"))
+            side: Literal["left", "right"] = "right" if number <= first else "left"
+            cut = int(np.searchsorted(_due(piece), horizon_ns, side=side))
             if cut:
                 ready.append(cut_piece(piece, 0, cut))
             if cut < units:
@@ -66,13 +69,13 @@ def _next(stream: Iterator[Piece]) -> Piece | None:
     return None
 
 
-def _due(piece: Piece) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _due(piece: Piece) -> NDArray[np.int64]:
     if piece.due_ns is None:
         raise AssertionError("a piece that has not been looked at")
     return piece.due_ns
 
 
-def _ends(piece: Piece) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _ends(piece: Piece) -> NDArray[np.int64]:
     if piece.ends is None:
         raise AssertionError("a piece that has not been looked at")
     return piece.ends

@@ -70,11 +70,14 @@ def _resting(
     """Side, price, size and id of what rests in a book, and whether it is a top-of-book record."""
     orders, levels = engine.orders(book), engine.levels(book)
     first = np.argsort(orders.priority, kind="stable")
-    tob = np.flatnonzero(levels.count == 0)
+    # What no order of a level accounts for is a top-of-book record's.
+    left = levels.size.copy()
+    np.subtract.at(left, np.repeat(np.arange(len(left)), levels.count), orders.size)
+    tob = np.flatnonzero(left)
     return (
         np.concatenate((levels.side[tob], orders.side[first])),
         np.concatenate((levels.price[tob], orders.price[first])),
-        np.concatenate((levels.size[tob], orders.size[first])),
+        np.concatenate((left[tob], orders.size[first])),
         np.concatenate((np.zeros(len(tob), np.uint64), orders.order_id[first])),
         np.arange(len(tob) + len(first)) < len(tob),
     )

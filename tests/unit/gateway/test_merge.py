@@ -1,0 +1,61 @@
+"""Streams merged by time, against a sort of all their units."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batonics.gateway.merge import merged
+from batonics.gateway.tape import Piece
+
+Stream = list[list[int]]
+
+
+def _rising(pieces: Stream) -> Stream:
+    times = iter(sorted(time for piece in pieces for time in piece))
+    return [[next(times) for _ in piece] for piece in pieces]
+
+
+STREAMS = st.lists(
+    st.lists(st.lists(st.integers(0, 12), max_size=5), max_size=4).map(_rising), max_size=4
+)
+
+
+def named(streams: list[Stream]) -> list[list[list[tuple[int, bytes]]]]:
+    """A unit's time and bytes, of a length of its own."""
+    made, number = [], 0
+    for stream in streams:
+        pieces = []
+        for times in stream:
+            units = []
+            for time in times:
+                number += 1
+                units.append((time, b"%d;" % (7**number)))
+            pieces.append(units)
+        made.append(pieces)
+    return made
+
+
+def pieces_of(stream: list[list[tuple[int, bytes]]]) -> Iterator[Piece]:
+    for units in stream:
+        ends = np.cumsum([len(data) for _, data in units], dtype=np.int64)
+        due = np.array([time for time, _ in units], np.int64)
+        yield Piece(b"".join(data for _, data in units), ends, due)
+
+
+@given(STREAMS)
+def test_merging_is_a_stable_sort(streams: list[Stream]) -> None:
+    made = named(streams)
+    got = list(merged([pieces_of(stream) for stream in made]))
+    units = sorted(
+        ((time, number, data) for number, s in enumerate(made) for p in s for time, data in p),
+        key=lambda unit: unit[:2],
+    )
+    assert b"".join(bytes(piece.data) for piece in got) == b"".join(data for *_, data in units)
+    due = [time for piece in got for time in np.asarray(piece.due_ns).tolist()]
+    assert due == [time for time, *_ in units]
+    sizes = [n for piece in got for n in np.diff(np.asarray(piece.ends), prepend=0).tolist()]
+    assert sizes == [len(data) for *_, data in units]
