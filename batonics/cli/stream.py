@@ -58,6 +58,13 @@ def command(
         str | None,
         typer.Option(help="A directory for the raw feed and checkpoints; a restart goes on there."),
     ] = None,
+    snapshots: Annotated[
+        str | None,
+        typer.Option(help="A directory for depth snapshots: Parquet files, one a minute."),
+    ] = None,
+    every: Annotated[
+        str | None, typer.Option(help="When a snapshot is taken, by the feed's time: 1s, 100ms.")
+    ] = None,
     http: Annotated[
         str | None,
         typer.Option(help="HOST:PORT to serve books, WebSockets and metrics at."),
@@ -104,6 +111,8 @@ def command(
         depth=depth,
         once=once,
         record=record,
+        snapshots=snapshots,
+        every=every,
         skip_bad=skip_bad,
         server=ServerConfig(
             http=http,

@@ -154,9 +154,9 @@ class DbnDecoder:
             raise self._damage(f"the stream ends after {len(self._head)} bytes of a record")
 
     @property
-    def is_between_records(self) -> bool:
-        """Whether what was fed ends with a whole record."""
-        return self._in_records and not self._head
+    def pending_bytes(self) -> int:
+        """How many bytes at the end of what was fed are of a record that is not whole yet."""
+        return len(self._head)
 
     def _feed(self, chunk: NDArray[np.uint8]) -> Generator[MboBatch, None, None]:
         position = 0

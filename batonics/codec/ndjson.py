@@ -131,6 +131,11 @@ class NdjsonDecoder:
         self._source = source
         self._fed = False
 
+    @property
+    def pending_bytes(self) -> int:
+        """How many bytes at the end of what was fed are of a line that is not whole yet."""
+        return len(self._head)
+
     def symbol_intervals(self) -> Iterator[MappingInterval]:
         """The names of the instruments so far; they hold for all times."""
         for index, symbol in enumerate(self.symbols):

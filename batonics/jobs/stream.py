@@ -18,9 +18,10 @@ from batonics.live.ingest import Ingest, Source
 from batonics.live.link import ServerLink
 from batonics.live.machine import FeedMachine
 from batonics.live.recorder import FeedRecorder, recover
+from batonics.live.windows import SnapshotFiles
 from batonics.live.wire import Kind
 from batonics.model.errors import OutputError, UsageError
-from batonics.model.times import parse_time
+from batonics.model.times import duration_ns, parse_time
 from batonics.server.config import ServerConfig
 from batonics.server.launch import ServerProcess, start_server
 from batonics.sources.tcp import Address
@@ -37,6 +38,8 @@ class Request:
         depth: levels of each side that are published.
         once: the feed's end is the end; else it is connected to again and again.
         record: a directory for the raw feed and checkpoints, gone on from if it holds some.
+        snapshots: a directory for depth snapshots, of each
+        every: such interval of the feed's time (1s, 100ms).
         skip_bad: count and skip bad records where the framing survives.
         server: how it is served; its `http` and `view` may both say: not at all.
     """
@@ -45,6 +48,8 @@ class Request:
     depth: int = 10
     once: bool = False
     record: str | None = None
+    snapshots: str | None = None
+    every: str | None = None
     skip_bad: bool = False
     server: ServerConfig = field(default_factory=ServerConfig)
 
@@ -60,6 +65,8 @@ class Stream:
     def __init__(self, request: Request) -> None:
         if request.depth < 1:
             raise UsageError(f"depth of {request.depth} levels, expected 1 or more")
+        if (request.snapshots is None) != (request.every is None):
+            raise UsageError("--snapshots and --every go together")
         self.http: str | None = None
         self._request = request
         self._source = request.feed
@@ -75,7 +82,10 @@ class Stream:
             CheckpointError: what was recorded cannot be gone on from.
             OutputError: it cannot be served, or recorded (any more).
         """
-        request, recorder = self._request, None
+        request, recorder, files = self._request, None, None
+        if request.snapshots is not None and request.every is not None:
+            files = SnapshotFiles(request.snapshots, request.depth)
+            self.machine.snapshot_every(duration_ns(request.every, "intervals"), files)
         if request.record is not None:
             recorder = FeedRecorder(request.record)
             recover(self.machine, request.record)
@@ -89,8 +99,11 @@ class Stream:
             )
             with _stopped_by_signals(ingest):
                 ingest.run()
-        if recorder is not None and recorder.failure is not None:
-            raise OutputError(recorder.failure)
+        if files is not None:
+            files.close()
+        for writer in (recorder, files):
+            if writer is not None and writer.failure is not None:
+                raise OutputError(writer.failure)
 
     def _linked(self, server: ServerProcess) -> ServerLink:
         self.http = server.address

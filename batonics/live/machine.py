@@ -32,9 +32,11 @@ from batonics.codec.messages import (
 )
 from batonics.codec.metadata import Metadata, symbol_intervals
 from batonics.codec.ndjson import NdjsonDecoder
+from batonics.frames.folding import book_keys
 from batonics.live.books import PublishedBooks
 from batonics.live.resume import START, AfterGap, Join, Joiner, Place, advanced
 from batonics.live.stats import Stats
+from batonics.live.windows import SnapshotFiles, Windows, depth_frame
 from batonics.live.wire import Feed
 from batonics.model.errors import InputError
 from batonics.model.mbo import MboBatch, empty_batch
@@ -78,6 +80,8 @@ class FeedMachine:
         self._ndjson: NdjsonDecoder | None = None
         self._symbols_told = 0
         self._after_gap: AfterGap | None = None
+        self._windows: Windows | None = None
+        self._snapshots: SnapshotFiles | None = None
         self._changed: list[NDArray[np.int64]] = []  # books that changed, to be told
         self._begin()
 
@@ -122,8 +126,10 @@ class FeedMachine:
         self.stats.feed = Feed.LOST
 
     def ended(self) -> None:
-        """Nothing more will come."""
+        """Nothing more will come: the interval that is open ends."""
         self.stats.feed = Feed.ENDED
+        if self._windows is not None:
+            self._end_window(self._windows.latest_end)
 
     def check_end(self) -> None:
         """Refuse a connection that ended in the middle of a record.
@@ -261,13 +267,34 @@ class FeedMachine:
             if self._after_gap.done:
                 self._after_gap = None
         if len(new.action):
-            self.engine.fold(new)
-            changed, ended = self.published.take(new, self.engine)
-            self._changed.append(changed)
-            self.stats.events += ended
+            pieces = [(new, None)] if self._windows is None else self._windows.cut(new)
+            for piece, ended_ns in pieces:
+                if ended_ns is not None:
+                    self._end_window(ended_ns)
+                self._fold(piece)
             self.place = advanced(self.place, new)
             self.stats.records += len(new.action)
             self.stats.batches += 1
+
+    def _fold(self, batch: MboBatch) -> None:
+        self.engine.fold(batch)
+        changed, ended = self.published.take(batch, self.engine)
+        self._changed.append(changed)
+        self.stats.events += ended
+        if self._windows is not None:
+            self._windows.touch(changed, self.engine.book_count)
+
+    def _end_window(self, end_ns: int) -> None:
+        if self._windows is None or self._snapshots is None:
+            return
+        rows, events = self._windows.end(self.published.rows)
+        if len(rows):
+            keys = book_keys(self.engine)
+            self._snapshots.add(depth_frame(rows, events, end_ns, keys, self.symbols))
+
+    def snapshot_every(self, length_ns: int, files: SnapshotFiles) -> None:
+        """From now on, write depth snapshots at intervals of the feed's time."""
+        self._windows, self._snapshots = Windows(length_ns), files
 
     def _gap(self) -> None:
         """Records are missing: every book is stale until its R or snapshot."""
@@ -314,13 +341,10 @@ class FeedMachine:
         """What the connection's DBN says of itself."""
         return None if self._decoder is None else self._decoder.metadata
 
-    def is_between_records(self, data: memoryview) -> bool:
-        """Whether the bytes just taken end with a whole record, so that a file may end here."""
-        if self.is_packed or self._decoder is None:
-            return False
-        if isinstance(self._decoder, NdjsonDecoder):
-            return bytes(data[-1:]) == b"\n"
-        return self._decoder.is_between_records
+    @property
+    def pending_bytes(self) -> int | None:
+        """Bytes at the end of what was taken that are of no whole record yet; None: unknown."""
+        return None if self.is_packed or self._decoder is None else self._decoder.pending_bytes
 
     def is_amid(self, book: int) -> bool:
         """Whether a book is within an event, and cannot be told whole."""

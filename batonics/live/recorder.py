@@ -76,7 +76,7 @@ class FeedRecorder:
 
     Args:
         directory: where; made if it is not there.
-        part_bytes: a file that has become longer is ended where the feed is between two records.
+        part_bytes: a file that has become longer is ended between two records.
         checkpoint_seconds: between two checkpoints.
 
     Attributes:
@@ -129,10 +129,17 @@ class FeedRecorder:
         try:
             if self._file is None:
                 self._open(machine)
-            self._write(data)
-            if self._bytes > self._part_bytes and machine.is_between_records(data):
+            pending = machine.pending_bytes
+            if self._bytes > self._part_bytes and pending is not None and pending <= len(data):
+                whole = len(data) - pending
+                self._write(data[:whole])
                 self._end_part()
                 self._number += 1
+                data = data[whole:]
+                if not pending:
+                    return
+                self._open(machine)
+            self._write(data)
         except OSError as error:
             self._fail(error)
 

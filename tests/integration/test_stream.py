@@ -1,0 +1,321 @@
+"""`batonics stream`: what comes out is what the same records give in batch, whatever the feed did.
+
+The rule: real sockets, and real processes where signals or kills are sent.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from pathlib import Path
+from threading import Event
+
+import numpy as np
+import orjson
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+import batonics
+from batonics.codec.dbn import encode_records
+from batonics.codec.metadata import Metadata, encode_metadata
+from batonics.live import ingest
+from batonics.live.feeds import PlainFeed
+from batonics.live.ingest import Ingest
+from batonics.live.machine import FeedMachine
+from batonics.live.recorder import FeedRecorder, parts_of, recover
+from batonics.model.mbo import MboBatch, concat_batches, copy_batch, slice_batch
+from batonics.sources.stream import MboStream
+from batonics.sources.tcp import Address
+from tests.golden.files import CLX5
+from tests.integration.command import SAMPLE, SCRIPT, books, complaint, environment, here
+from tests.integration.files import SMALL, compress
+from tests.integration.live_feed import LiveFeed, Serving
+from tests.integration.test_several_files import NDJSON_1, NDJSON_2
+
+HEAD = encode_metadata(Metadata())
+DEADLINE_S = 30
+
+
+@pytest.fixture(scope="module")
+def sample() -> MboBatch:
+    """The sample's records."""
+    return concat_batches([copy_batch(batch) for batch in MboStream([SAMPLE]).batches()])
+
+
+@pytest.fixture(scope="module")
+def sample_bytes(sample: MboBatch) -> bytes:
+    """The sample as plain DBN, without names."""
+    return HEAD + encode_records(sample)
+
+
+def plain(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path
+
+
+def streamed(out: Path, address: str, *arguments: str | Path) -> bytes:
+    """What `batonics stream --once` writes."""
+    done = here("stream", "--connect", address, "--once", "--quiet", "--out", out, *arguments)
+    assert done.code == 0, done.err
+    return out.read_bytes()
+
+
+def test_the_books_are_those_of_the_file(tmp_path: Path, test_data: Path) -> None:
+    data = (test_data / CLX5).read_bytes()
+    with LiveFeed([Serving(data, chunk=4_099)]) as feed:
+        live = streamed(tmp_path / "live.json", feed.address, "--orders")
+    assert live == books("--orders", test_data / CLX5)
+
+
+@pytest.mark.parametrize("form", ["dbn", "zst", "fragment", "ndjson", "prefixed"])
+def test_every_form_is_told_from_its_first_bytes(form: str, tmp_path: Path) -> None:
+    fragment = SMALL[len(HEAD) :] if SMALL.startswith(HEAD) else encode_records(small())
+    data = {
+        "dbn": SMALL,
+        "zst": compress(SMALL),
+        "fragment": fragment,
+        "ndjson": NDJSON_1 + NDJSON_2,
+        "prefixed": b"".join(
+            b"\x38\0\0\0" + fragment[at : at + 56] for at in range(0, len(fragment), 56)
+        ),
+    }[form]
+    expected = books("--orders", plain(tmp_path / "file", data))
+    with LiveFeed([Serving(data, chunk=7)]) as feed:
+        assert streamed(tmp_path / "live.json", feed.address, "--orders") == expected
+
+
+def small() -> MboBatch:
+    path_batches = MboStream([SAMPLE]).batches()
+    batch = slice_batch(copy_batch(next(path_batches)), 0, 50)
+    path_batches.close()
+    return batch
+
+
+def run_until(machine: FeedMachine, feed: LiveFeed, records: int, **arguments: object) -> None:
+    """Follow a feed until so many records have been taken."""
+    run = Ingest(machine, PlainFeed(Address.parse(feed.address)), **arguments)  # type: ignore[arg-type]
+    deadline = time.monotonic() + DEADLINE_S
+
+    def watch(machine: FeedMachine, _: object) -> None:
+        if machine.stats.records >= records or time.monotonic() > deadline:
+            run.stop()
+
+    run._watch = watch
+    run.run()
+    assert machine.stats.records == records
+
+
+def test_lost_connections_lose_and_double_nothing(
+    sample: MboBatch, sample_bytes: bytes, tmp_path: Path
+) -> None:
+    rows = len(sample.action)
+    cuts = [rows // 5, rows // 3, rows // 2]
+    connections = [
+        *(
+            Serving(sample_bytes[: len(HEAD) + 56 * cut + number], reset=number % 2 == 0)
+            for number, cut in enumerate(cuts)
+        ),
+        Serving(sample_bytes),
+    ]
+    machine = FeedMachine(source="feed")
+    with LiveFeed(connections) as feed:
+        run_until(machine, feed, rows)
+    stats = machine.stats
+    assert (stats.connects, stats.disconnects, stats.gaps) == (4, 3, 0)
+    # A reset may take back what had arrived: then less is left out, and none is lost.
+    assert 0 < stats.duplicates <= sum(cuts)
+    path = plain(tmp_path / "sample.dbn", sample_bytes)
+    batch = batonics.reconstruct(path)
+    assert_frame_equal(batonics.Books(machine.engine, machine.symbols).orders(), batch.orders())
+    assert stats.events == int(batch.summary()["events"].sum())
+
+
+def test_a_restart_goes_on_where_the_recording_ends(
+    sample: MboBatch, sample_bytes: bytes, tmp_path: Path
+) -> None:
+    rows, record = len(sample.action), tmp_path / "recording"
+    taken = rows // 3
+    hold = Event()
+    first = Serving(sample_bytes[: len(HEAD) + 56 * taken + 20], pause=hold)
+    with LiveFeed([first, Serving(sample_bytes)]) as feed:
+        command = [*SCRIPT, "stream", "--connect", feed.address, "--record", str(record), "--quiet"]
+        process = subprocess.Popen(command, env=environment())
+        wait_for(lambda: size_of(record) >= 56 * taken)
+        process.kill()
+        process.wait()
+        hold.set()
+        done = here(
+            "stream", "--connect", feed.address, "--record", record, "--once", "--quiet",
+            "--out", tmp_path / "live.json", "--orders",
+        )  # fmt: skip
+        assert done.code == 0, done.err
+    path = plain(tmp_path / "sample.dbn", sample_bytes)
+    assert (tmp_path / "live.json").read_bytes() == books("--orders", path)
+    # What was recorded is DBN, which any tool can read.
+    assert [part.connection for part in parts_of(record)] == [1, 2]
+    read = sum(len(batch.action) for batch in MboStream([parts_of(record)[1].path]).batches())
+    assert read == rows
+
+
+@pytest.mark.parametrize("checkpointed", [True, False])
+def test_recovery_equals_never_having_stopped(
+    sample: MboBatch,
+    sample_bytes: bytes,
+    tmp_path: Path,
+    checkpointed: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows, record = len(sample.action), tmp_path / "recording"
+    machine = FeedMachine(source="feed")
+    recorder = FeedRecorder(record, part_bytes=100_000, checkpoint_seconds=0.01)
+    monkeypatch.setattr(ingest, "READ_BYTES", 1 << 17)
+    connections = [
+        Serving(sample_bytes[: len(HEAD) + 56 * (rows // 2) + 3], reset=False, chunk=56 * 500),
+        Serving(sample_bytes, chunk=56 * 500),
+    ]
+    with LiveFeed(connections) as feed:
+        run_until(machine, feed, rows, recorder=recorder)
+    assert recorder.failure is None
+    assert machine.stats.recorded_bytes > len(sample_bytes)
+    assert len(parts_of(record)) > 4
+    if not checkpointed:
+        (record / "checkpoint.bin").unlink()
+    again = FeedMachine(source="again")
+    recover(again, record)
+    assert again.place == machine.place
+    assert again.stats.records == rows
+    whole = batonics.Books(machine.engine, machine.symbols)
+    assert_frame_equal(batonics.Books(again.engine, again.symbols).orders(), whole.orders())
+    assert_frame_equal(batonics.Books(again.engine, again.symbols).summary(), whole.summary())
+    told = again.published.rows.copy()
+    told["seq"] = machine.published.rows["seq"]
+    assert np.array_equal(told, machine.published.rows)
+
+
+def test_sigterm_takes_what_has_arrived_and_writes(sample_bytes: bytes, tmp_path: Path) -> None:
+    hold, out = Event(), tmp_path / "book.json"
+    with LiveFeed([Serving(sample_bytes, pause=hold)]) as feed:
+        record = tmp_path / "recording"
+        command = [
+            *SCRIPT, "stream", "--connect", feed.address, "--record", str(record),
+            "--out", str(out),
+        ]  # fmt: skip
+        process = subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE)
+        wait_for(lambda: size_of(record) >= len(sample_bytes))
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=DEADLINE_S)
+        hold.set()
+    assert process.returncode == 0, said
+    assert out.read_bytes() == books(plain(tmp_path / "sample.dbn", sample_bytes))
+    lines = [orjson.loads(line) for line in said.splitlines() if line.startswith(b"{")]
+    assert [line["event"] for line in lines] == ["connected"]
+
+
+def test_snapshots_are_those_of_the_frames(sample_bytes: bytes, tmp_path: Path) -> None:
+    out = tmp_path / "depth"
+    with LiveFeed([Serving(sample_bytes, chunk=9_973)]) as feed:
+        streamed(
+            tmp_path / "live.json",
+            feed.address,
+            "--snapshots",
+            out,
+            "--every",
+            "1s",
+            "--depth",
+            "3",
+        )
+    records = batonics.scan_mbo(plain(tmp_path / "sample.dbn", sample_bytes))
+    expected = records.mbo.depth(3, every="1s").collect()  # type: ignore[attr-defined]
+    found = pl.read_parquet(out / "*.parquet")
+    assert found.height > 400
+    assert_frame_equal(found.drop("symbol"), expected)
+
+
+def test_http_tells_the_books_and_the_counts(sample: MboBatch, sample_bytes: bytes) -> None:
+    import urllib.request
+
+    hold = Event()
+    with LiveFeed([Serving(sample_bytes, pause=hold)]) as feed:
+        command = [
+            *SCRIPT, "stream", "--connect", feed.address, "--http", "127.0.0.1:0", "--once",
+        ]  # fmt: skip
+        process = subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, text=True)
+        assert process.stderr is not None
+        # Two processes log: either may be first.
+        said = (orjson.loads(line) for line in process.stderr)
+        started = next(line for line in said if line["event"] == "server_started")
+
+        def get(path: str) -> bytes:
+            with urllib.request.urlopen(f"http://{started['http']}{path}", timeout=10) as answer:
+                data: bytes = answer.read()
+                return data
+
+        def metrics() -> dict[str, float]:
+            lines = (line for line in get("/metrics").decode().splitlines() if line[0] != "#")
+            return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
+
+        wait_for(lambda: metrics().get("batonics_records_total") == len(sample.action))
+        counts = metrics()
+        assert counts["batonics_bytes_total"] == len(sample_bytes)
+        assert counts['batonics_books{status="synced"}'] == 5
+        assert counts["batonics_connects_total"] == 1
+        symbols = orjson.loads(get("/symbols"))
+        assert len(symbols) == 5
+        number = symbols[0]["instrument_id"]
+        near = orjson.loads(get(f"/book?instrument_id={number}&depth=5"))
+        whole = orjson.loads(get(f"/book?instrument_id={number}&depth=all&orders=true"))
+        assert len(near["bids"]) == 5
+        assert [level["price"] for level in whole["bids"]][:5] == [
+            level["price"] for level in near["bids"]
+        ]
+        assert whole["bids"][0]["orders"]
+        assert orjson.loads(get("/readyz"))["status"] == "ready"
+        hold.set()
+        assert process.wait(DEADLINE_S) == 0
+        process.stderr.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        ((), 2, "one of --connect and --gateway"),
+        (("--connect", "nowhere"), 2, "no HOST:PORT"),
+        (("--connect", "127.0.0.1:1", "--once"), 3, "cannot connect: Connection refused"),
+        (("--connect", "127.0.0.1:1", "--every", "1s"), 2, "go together"),
+        (("--connect", "127.0.0.1:1", "--dataset", "X"), 2, "go with --gateway"),
+        (("--gateway", "127.0.0.1:1"), 2, "needs --dataset"),
+        (("--gateway", "127.0.0.1:1", "--dataset", "X", "--schema", "trades"), 2, "schema mbo"),
+        (("--connect", "127.0.0.1:1", "--http", "0.0.0.0:1"), 2, "needs a token"),
+    ],
+)
+def test_what_is_wrong_is_one_line(arguments: tuple[str, ...], code: int, words: str) -> None:
+    assert words in complaint(here("stream", "--quiet", *arguments), code)
+
+
+def test_damage_in_a_feed_says_where(sample_bytes: bytes, tmp_path: Path) -> None:
+    bad = bytearray(sample_bytes)
+    bad[len(HEAD) + 56 * 1_000] = 0
+    out = tmp_path / "book.json"
+    with LiveFeed([Serving(bytes(bad))]) as feed:
+        words = complaint(
+            here("stream", "--connect", feed.address, "--once", "--quiet", "--out", out), 3
+        )
+    assert f"byte {len(HEAD) + 56_000}, record 1000" in words
+    assert not out.exists()
+
+
+def wait_for(condition: object) -> None:
+    """Wait until it holds."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline, "it did not come to be in time"
+        time.sleep(0.02)
+
+
+def size_of(directory: Path) -> int:
+    """Bytes of all feeds in a recording."""
+    if not directory.is_dir():
+        return 0
+    return sum(part.path.stat().st_size for part in parts_of(directory))
