@@ -10,6 +10,7 @@ message that many clients get is made once.
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ from batonics.server.payloads import Seen
 CHANNELS = ("bbo", "snapshot")
 OTHER = "control"
 """In place of a channel, for messages of none."""
+BEAT_PARTS, PING_BEATS = 10, 5
+"""Parts of the clients that have heartbeats in turn: not all at once; heartbeats between pings."""
 NOTES_MAX = 64
 """Answers and errors that may wait for a client; whoever asks on without reading is cut."""
 
@@ -63,6 +66,7 @@ class Client:
         notes: messages that do not stand for a state.
         beat_due, ping_due: a heartbeat, a ping is to be sent.
         wake: set when there is something to send.
+        part: of all clients, that get their heartbeats at one time.
         sending_since, unanswered_since: since when one message has been waiting for the client to
             read, and a ping for its answer; None if none is.
     """
@@ -76,6 +80,7 @@ class Client:
     beat_due: bool = False
     ping_due: bool = False
     wake: asyncio.Event = field(default_factory=asyncio.Event)
+    part: int = 0
     sending_since: float | None = None
     unanswered_since: float | None = None
 
@@ -83,6 +88,13 @@ class Client:
         """Send this when the client can take it."""
         self.notes.append(payloads.dumps(document))
         self.wake.set()
+
+
+class Made(NamedTuple):
+    """A book as it is now, and the messages that lead there: by channel, depth and start."""
+
+    now: Seen
+    messages: dict[tuple[Any, ...], list[bytes]]
 
 
 class Fanout:
@@ -93,7 +105,8 @@ class Fanout:
         self.clients: dict[Client, None] = {}
         self._per_address: Counter[str] = Counter()
         self._listeners: dict[int, dict[Subscription, Client]] = {}
-        self._made: dict[int, dict[tuple[Any, ...], list[bytes]]] = {}
+        self._made: dict[int, Made] = {}
+        self._parts = itertools.count()
         self._stall = Cut(1013, "stalled", f"took nothing for {limits.stall_s:g} s")
         self._conflated = {name: metrics.conflated.labels(name) for name in CHANNELS}
         self.sent = {name: metrics.sent.labels(name) for name in (*CHANNELS, OTHER)}
@@ -108,6 +121,7 @@ class Fanout:
 
     def add(self, client: Client) -> None:
         """A client has come."""
+        client.part = next(self._parts) % BEAT_PARTS
         self.clients[client] = None
         self._per_address[client.remote] += 1
         self._metrics.clients.labels(client.channel).inc()
@@ -165,19 +179,23 @@ class Fanout:
             for subscription, client in listeners.items():
                 self._mark(client, subscription)
 
-    def beat(self, now: float, *, ping: bool) -> None:
-        """Have everybody sent a heartbeat, and cut who takes nothing.
+    def beat(self, now: float, tick: int) -> None:
+        """Have a part of the clients sent a heartbeat, and cut who takes nothing.
 
         Args:
             now: by the loop's clock.
-            ping: ask whether they are there, too.
+            tick: rises by one; each client has its turn once in BEAT_PARTS ticks, and once in
+                PING_BEATS turns is asked whether it is there.
         """
+        turn, part = divmod(tick, BEAT_PARTS)
         for client in list(self.clients):
+            if client.part != part:
+                continue
             if self._stalled(client, now):
                 self.cut(client, self._stall)
                 continue
             client.beat_due = True
-            client.ping_due = client.ping_due or ping
+            client.ping_due = client.ping_due or turn % PING_BEATS == 0
             client.wake.set()
 
     def cut(self, client: Client, cut: Cut) -> None:
@@ -211,20 +229,18 @@ class Fanout:
 
     def _messages(self, subscription: Subscription) -> list[bytes]:
         book, before = subscription.book, subscription.sent
-        now = payloads.now_of(self._mirror, book)
-        key = (
-            subscription.channel,
-            subscription.depth,
-            self._mirror.names[book],
-            before and (before.shown.seq, before.status, before.feed),
-        )
-        made = self._made.setdefault(book, {})
-        if key not in made:
-            documents = self._documents(subscription, now, before)
-            made[key] = [payloads.dumps(document) for document in documents]
-        if made[key]:
-            subscription.sent = now
-        return made[key]
+        made = self._made.get(book)
+        if made is None:
+            made = self._made[book] = Made(payloads.now_of(self._mirror, book), {})
+        start = before and (before.shown.seq, before.status, before.feed)
+        key = (subscription.channel, subscription.depth, start)
+        messages = made.messages.get(key)
+        if messages is None:
+            documents = self._documents(subscription, made.now, before)
+            messages = made.messages[key] = [payloads.dumps(document) for document in documents]
+        if messages:
+            subscription.sent = made.now
+        return messages
 
     def _documents(
         self, subscription: Subscription, now: Seen, before: Seen | None

@@ -109,7 +109,7 @@ class Link(asyncio.Protocol):
             if answer is not None and not answer.done():
                 answer.set_result(said)
         elif kind is Kind.SYMBOLS:
-            self._mirror.take_names(loads(payload))
+            self._changed(self._mirror.take_names(loads(payload)))
         elif kind is Kind.HELLO:
             self._mirror.take_hello(loads(payload))
         elif kind is Kind.BYE:

@@ -75,8 +75,8 @@ class Mirror:
         self._rows = np.zeros(_ROWS_AT_FIRST, book_dtype(self.depth))
         self._told = np.zeros(_ROWS_AT_FIRST, np.bool_)
 
-    def take_names(self, names: list[list[Any]]) -> None:
-        """SYMBOLS: names of books, new or changed."""
+    def take_names(self, names: list[list[Any]]) -> list[int]:
+        """SYMBOLS: names of books, new or changed; which these are."""
         for book, publisher_id, instrument_id, symbol in names:
             before = self.names.get(book)
             if before is not None and before.symbol is not None:
@@ -84,6 +84,7 @@ class Mirror:
             self.names[book] = Name(publisher_id, instrument_id, symbol)
             if symbol is not None:
                 self._by_symbol.setdefault(symbol, []).append(book)
+        return [book for book, *_ in names]
 
     def take_books(self, payload: bytes) -> list[int]:
         """BOOKS; which these are, in ascending order."""

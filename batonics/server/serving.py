@@ -19,7 +19,7 @@ from aiohttp import web
 from batonics.server.app import build
 from batonics.server.config import Address, ServerConfig
 from batonics.server.door import Door
-from batonics.server.fanout import Cut, Fanout
+from batonics.server.fanout import BEAT_PARTS, Cut, Fanout
 from batonics.server.link import Link
 from batonics.server.metrics import Metrics
 from batonics.server.mirror import Mirror
@@ -29,8 +29,7 @@ from batonics.sinks import logs
 
 WATCH_S = 0.5
 """How often silence is looked for."""
-BEAT_S, PING_BEATS = 1.0, 5
-"""Seconds between heartbeats, and heartbeats between pings."""
+BEAT_S = 1.0
 GOING_AWAY, BROKEN = 1001, 1011
 """WebSocket close codes: all is well and over; ingest has vanished."""
 
@@ -111,10 +110,10 @@ async def _start_http(
 
 
 async def _beat(fanout: Fanout) -> None:
-    """A heartbeat each second, and every few a ping."""
-    for beat in itertools.count(1):
-        await asyncio.sleep(BEAT_S)
-        fanout.beat(asyncio.get_running_loop().time(), ping=beat % PING_BEATS == 0)
+    """A heartbeat a second for everybody."""
+    for tick in itertools.count():
+        await asyncio.sleep(BEAT_S / BEAT_PARTS)
+        fanout.beat(asyncio.get_running_loop().time(), tick)
 
 
 async def _until_end(service: Service, fanout: Fanout, stop: asyncio.Event) -> Cut:

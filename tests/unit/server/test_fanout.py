@@ -10,7 +10,7 @@ import pytest
 from batonics.live.stats import Stats
 from batonics.live.wire import Feed
 from batonics.server.config import Limits
-from batonics.server.fanout import Client, Cut, Fanout
+from batonics.server.fanout import BEAT_PARTS, Client, Cut, Fanout
 from batonics.server.metrics import Metrics
 from batonics.server.mirror import Mirror
 from tests.integration.server_books import COLD, DEPTH, STALE, SYNCED, Told
@@ -128,6 +128,20 @@ def test_a_message_for_many_is_made_once() -> None:
         room.move(0)
 
 
+def test_a_new_name_is_in_the_next_message() -> None:
+    room = Room()
+    client = room.client()
+    room.fanout.subscribe(client, "bbo", 0, 1)
+    found = room.fanout.next(client)
+    assert found is not None
+    assert b'"CLX5"' in found[1][0]
+    room.fanout.changed(room.mirror.take_names([[0, 1, 1000, "NEW"]]))
+    room.fanout.resync(client, list(client.subscriptions.values()))
+    found = room.fanout.next(client)
+    assert found is not None
+    assert b'"NEW"' in found[1][0]
+
+
 def test_states_that_were_skipped_are_counted() -> None:
     room = Room()
     client = room.client()
@@ -203,9 +217,11 @@ def test_who_takes_nothing_is_cut(stall: Callable[[Client], None]) -> None:
     room = Room(Limits(stall_s=10))
     healthy, stalled = room.client(), room.client()
     stall(stalled)
-    room.fanout.beat(110.0, ping=True)
+    for tick in range(BEAT_PARTS):
+        room.fanout.beat(110.0, tick)
     assert not room.cuts
-    room.fanout.beat(110.5, ping=False)
+    for tick in range(BEAT_PARTS, 2 * BEAT_PARTS):
+        room.fanout.beat(110.5, tick)
     assert room.cuts == [(stalled, Cut(1013, "stalled", "took nothing for 10 s"))]
     assert list(room.fanout.clients) == [healthy]
     assert healthy.ping_due

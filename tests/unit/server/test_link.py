@@ -82,7 +82,7 @@ def test_messages_come_in_any_pieces() -> None:
             pair.ours.sendall(data[at : at + 97])
             await asyncio.sleep(0)
         await settle(lambda: pair.mirror.live)
-        assert pair.changed == [[0, 1]]
+        assert pair.changed == [[0, 1], [0, 1]]  # named, then told
         assert pair.feed_changes == 1
         assert pair.mirror.find("CLZ5") == [1]
 
