@@ -98,6 +98,8 @@ def _run(replay: Replay) -> None:
         replay.done.set()
 
     signal.signal(signal.SIGTERM, end)
+    # A shell may have had it ignored, as it does for what it runs in the background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     host, port = replay.address
     typer.echo(f"listening on {host}:{port}", err=True)
     try:

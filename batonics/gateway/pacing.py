@@ -86,6 +86,11 @@ class Pacer:
         self._units = 0
         self.live_ns = -1
 
+    @property
+    def anchor_ns(self) -> int | None:
+        """The moment, by the clock, from which all others are counted; None before the first."""
+        return self._anchor_ns
+
     def restart(self) -> None:
         """The next unit is due at once, and all others follow from it."""
         self._anchor_ns = None

@@ -96,6 +96,7 @@ class Client:
         units: records or lines sent; 0 if nobody looked at them.
         due_ns: when the last one sent is due, in the feed's time; None: as `units`.
         since: when it came, seconds of the monotonic clock.
+        anchor_ns: from when on its units are due, by the monotonic clock; None: flat out.
     """
 
     name: str
@@ -103,6 +104,7 @@ class Client:
     units: int = 0
     due_ns: int | None = None
     since: float = field(default_factory=time.monotonic)
+    anchor_ns: int | None = None
 
 
 class Player:
@@ -180,6 +182,7 @@ class Player:
                 continue
             wanted = cut_piece(piece, skipped, len(piece.due_ns))
             for first, last in self._pacer.groups(piece.due_ns[skipped:]):
+                self._client.anchor_ns = self._pacer.anchor_ns
                 self._send_units(cut_piece(wanted, first, last))
                 # A jump would put the places of faults out of joint.
                 if self._control.jump is not self._jump and self._injector is None:

@@ -6,9 +6,12 @@ they wait for is their socket, and it is shut down.
 
 from __future__ import annotations
 
+import fcntl
 import socket
 import struct
+import termios
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -18,6 +21,9 @@ SEND_BUFFER_BYTES = 4 << 20
 """Of a client's socket: the more the kernel holds, the fewer times a flat-out send waits."""
 FAREWELL_S = 10.0
 """How long a client that has been sent everything may take to read it and leave."""
+ARRIVAL_S = 5.0
+"""How long before a reset the client may take to take in what was sent."""
+RESET_AFTER_S = 0.01
 JOIN_S = 2.0
 """How long the end of a thread is waited for."""
 ACCEPT_AGAIN_S = 0.05
@@ -116,7 +122,18 @@ def say_farewell(sock: socket.socket) -> None:
 
 
 def reset(sock: socket.socket) -> None:
-    """Close a connection by a reset: the client sees an error, no end."""
+    """Close a connection by a reset, once all that was sent has arrived: an error, no end."""
     with suppress(OSError):
+        given_up = time.monotonic() + ARRIVAL_S
+        while _bytes_on_the_way(sock) and time.monotonic() < given_up:
+            time.sleep(RESET_AFTER_S)
+        # Nor may it come before the client's `connect` has returned.
+        time.sleep(RESET_AFTER_S)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
     sock.close()
+
+
+def _bytes_on_the_way(sock: socket.socket) -> int:
+    """Bytes sent that the client's machine has not acknowledged."""
+    (left,) = struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))
+    return int(left)

@@ -136,14 +136,17 @@ def heartbeat(ts_event: int) -> bytes:
     return write_system_message(SYSTEM_HEARTBEAT, "Heartbeat", ts_event)
 
 
-def late_words(sock: socket.socket, now_ns: Callable[[], int]) -> Callable[[], bytes]:
-    """What answers a client that says anything once its session has started."""
+def late_words(sock: socket.socket, rest: bytes, now_ns: Callable[[], int]) -> Callable[[], bytes]:
+    """What answers a client that says anything once its session has started, first `rest`."""
 
     def answer() -> bytes:
-        try:
-            said = sock.recv(1 << 16, socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return b""
+        nonlocal rest
+        said, rest = rest, b""
+        if not said:
+            try:
+                said = sock.recv(1 << 16, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return b""
         if not said.strip():
             return b""
         text = "subscriptions are taken before the start of a session only"

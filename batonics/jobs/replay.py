@@ -177,7 +177,12 @@ class Replay:
             if client.due_ns is not None:
                 self._reached_ns = max(client.due_ns, self._reached_ns or 0)
         self._log.info(
-            "client_left", client=name, ended=ended, bytes=client.bytes, records=client.units
+            "client_left",
+            client=name,
+            ended=ended,
+            bytes=client.bytes,
+            records=client.units,
+            anchor_ns=client.anchor_ns,
         )
         if ended == "served" and self.request.once:
             self.done.set()
@@ -271,7 +276,8 @@ class _Gateway:
             return client.due_ns or feed.now_ns
 
         beat = float(login.who.heartbeat_interval_s), lambda: heartbeat(now_ns())
-        replay.play(send, client, feed, start_ns, injector, beat, late_words(sock, now_ns))
+        listen = late_words(sock, login.rest, now_ns)
+        replay.play(send, client, feed, start_ns, injector, beat, listen)
 
     def _feed(self, login: Login, start_ns: int | None) -> SessionFeed:
         reached_ns = self._replay.reached_ns()

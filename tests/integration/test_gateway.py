@@ -1,0 +1,353 @@
+"""The live protocol, spoken with the vendor's own client and line by line."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import databento
+import databento_dbn
+import numpy as np
+import pytest
+
+from batonics.book.engine import BookEngine
+from batonics.codec import gateway as lines
+from batonics.codec.dbn import DbnDecoder
+from batonics.codec.messages import (
+    ERROR_SUBSCRIPTION,
+    ERROR_SYMBOL,
+    RTYPE_ERROR,
+    RTYPE_SYMBOL_MAPPING,
+    RTYPE_SYSTEM,
+    SYSTEM_HEARTBEAT,
+    SYSTEM_REPLAY_COMPLETED,
+    SYSTEM_SUBSCRIPTION_ACK,
+    GatewayMessage,
+    OtherRecord,
+    parse_error_message,
+    parse_symbol_mapping,
+    parse_system_message,
+)
+from batonics.codec.metadata import parse_metadata, parse_prefix
+from batonics.gateway.faults import Faults
+from batonics.gateway.pacing import Pace
+from batonics.jobs.replay import KEY_VARIABLE, Replay
+from batonics.model.mbo import MBO_DTYPE, RTYPE_MBO, Flag, MboBatch, batch_from_records
+from tests.integration.command import here
+from tests.integration.files import DAY_NS, adds, encode, metadata
+from tests.integration.replays import KEY, connected, replaying, rest_of
+from tests.unit.gateway.test_snapshot import orders_of
+
+GATEWAY = "gateway"
+CLX5_ID = 432669
+
+
+@pytest.fixture
+def feed(tmp_path: Path) -> Path:
+    """3,000 records of AAA and BBB, a microsecond apart."""
+    path = tmp_path / "feed.dbn"
+    path.write_bytes(metadata() + encode(adds(3_000)))
+    return path
+
+
+# ------------------------------------------------------------------ the vendor's client
+
+
+def live(replay: Replay, **options: Any) -> databento.Live:
+    host, port = replay.address
+    return databento.Live(key=KEY, gateway=host, port=port, **options)
+
+
+def all_records(client: databento.Live) -> list[Any]:
+    """Start the session, and every record until it ends."""
+    records: list[Any] = []
+    client.add_callback(records.append)
+    client.start()
+    client.block_for_close(timeout=30)
+    return records
+
+
+def of_kind(records: Sequence[Any], kind: Any) -> bytes:
+    return b"".join(bytes(record) for record in records if isinstance(record, kind))
+
+
+@pytest.mark.parametrize("compression", ["none", "zstd"])
+def test_all_mbo_records_arrive_as_they_are(test_data: Path, compression: str) -> None:
+    path = test_data / "clx5" / "CLX5_mbo.dbn"
+    with replaying(path, protocol=GATEWAY) as replay:
+        client = live(replay, compression=databento_dbn.Compression(compression))
+        client.subscribe("GLBX.MDP3", "mbo", "CLX5")
+        records = all_records(client)
+    data = path.read_bytes()
+    assert of_kind(records, databento.MBOMsg) == data[parse_prefix(data[:8]) :]
+    assert len(records) == 38_212 + 2
+    assert client.symbology_map == {CLX5_ID: "CLX5"}
+
+
+@pytest.mark.parametrize("schema", ["mbp-10", "tbbo", "trades", "bbo-1s", "ohlcv-1m"])
+def test_derived_records_are_those_of_convert(test_data: Path, tmp_path: Path, schema: str) -> None:
+    path = test_data / "clx5" / "CLX5_mbo.dbn"
+    out = tmp_path / "out.dbn"
+    assert here("convert", path, "--schema", schema, "--out", out, "--quiet").code == 0
+    with replaying(path, protocol=GATEWAY) as replay:
+        client = live(replay)
+        client.subscribe("GLBX.MDP3", schema, [CLX5_ID], stype_in="instrument_id")
+        records = all_records(client)
+    kinds = (databento_dbn.SymbolMappingMsg, databento_dbn.SystemMsg)
+    ours = b"".join(bytes(record) for record in records if not isinstance(record, kinds))
+    data = out.read_bytes()
+    assert ours == data[parse_prefix(data[:8]) :]
+    assert len(ours) > 1_000
+
+
+def test_several_schemas_come_by_time(test_data: Path) -> None:
+    path = test_data / "clx5" / "CLX5_mbo.dbn"
+    with replaying(path, protocol=GATEWAY) as replay:
+        client = live(replay)
+        client.subscribe("GLBX.MDP3", "mbo", "ALL_SYMBOLS")
+        client.subscribe("GLBX.MDP3", "trades", "CLX5")
+        client.subscribe("GLBX.MDP3", "bbo-1s", "CLX5")
+        records = all_records(client)
+    data = path.read_bytes()
+    assert of_kind(records, databento.MBOMsg) == data[parse_prefix(data[:8]) :]
+    assert len(of_kind(records, databento.TradeMsg)) > 1_000 * 48
+    assert len(of_kind(records, databento.BBOMsg)) > 1_000 * 80
+    times = [record.ts_recv for record in records if hasattr(record, "ts_recv")]
+    assert times == sorted(times)
+
+
+def test_a_wrong_key_and_another_dataset_are_refused(
+    feed: Path, test_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, "db-" + "x" * 29)
+    refused = pytest.raises(databento.BentoError, match="authentication failed")
+    with replaying(feed, protocol=GATEWAY) as replay, refused:
+        live(replay).subscribe("GLBX.MDP3", "mbo", "AAA")
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    with replaying(test_data / "clx5" / "CLX5_mbo.dbn", protocol=GATEWAY) as replay:
+        with pytest.raises(databento.BentoError, match="no dataset 'XNAS"):
+            live(replay).subscribe("XNAS.ITCH", "mbo", "AAA")
+        client = live(replay)
+        client.subscribe("GLBX.MDP3", "mbo", "CLX5")
+        client.terminate()
+
+
+def test_the_vendors_client_reconnects_and_misses_nothing(feed: Path) -> None:
+    faults = Faults(rst=1, seed=2)
+    with replaying(feed, protocol=GATEWAY, faults=faults) as replay:
+        client = live(replay, reconnect_policy="reconnect")
+        client.subscribe("GLBX.MDP3", "mbo", "ALL_SYMBOLS")
+        records = all_records(client)
+        assert replay.ledger.rst > 1
+    assert of_kind(records, databento.MBOMsg) == encode(adds(3_000))
+
+
+# ------------------------------------------------------------------ line by line
+
+
+class Session:
+    """A session that has been let in."""
+
+    def __init__(self, sock: socket.socket, **options: Any) -> None:
+        self.sock, self.file = sock, sock.makefile("rb")
+        assert lines.parse_line(self.file.readline())["lsg_version"]
+        challenge = lines.parse_line(self.file.readline())["cram"]
+        sock.sendall(lines.auth_line(challenge, KEY, "GLBX.MDP3", **options))
+        self.answer = lines.parse_line(self.file.readline())
+
+    def start(self, *subscriptions: bytes) -> None:
+        self.sock.sendall(b"".join(subscriptions) + lines.START_SESSION)
+
+    def rest(self) -> Records:
+        self.sock.shutdown(socket.SHUT_WR)
+        return Records(self.file.read())
+
+    def record(self) -> OtherRecord:
+        head = self.file.read(1)
+        data = head + self.file.read(4 * head[0] - 1)
+        return OtherRecord(data[1], 0, 0, 0, data)
+
+
+class Records:
+    """What a session has brought."""
+
+    def __init__(self, data: bytes) -> None:
+        end = parse_prefix(data[:8])
+        self.metadata = parse_metadata(data[:end])
+        self.mbo, self.others = bytearray(), list[OtherRecord]()
+        self.order = ""
+        while end < len(data):
+            record = data[end : end + 4 * data[end]]
+            end += len(record)
+            rtype = record[1]
+            self.order += {RTYPE_MBO: ".", RTYPE_SYSTEM: "s", RTYPE_ERROR: "e"}.get(rtype, "m")
+            if rtype == RTYPE_MBO:
+                self.mbo += record
+            else:
+                self.others.append(OtherRecord(rtype, 0, 0, 0, record))
+
+    def said(self) -> list[GatewayMessage]:
+        parse = {RTYPE_SYSTEM: parse_system_message, RTYPE_ERROR: parse_error_message}
+        return [parse[r.rtype](r, 3) for r in self.others if r.rtype in parse]
+
+    def names(self) -> dict[int, str]:
+        mappings = [
+            parse_symbol_mapping(r, 3) for r in self.others if r.rtype == RTYPE_SYMBOL_MAPPING
+        ]
+        return {mapping.instrument_id: mapping.symbol for mapping in mappings}
+
+    def batch(self) -> MboBatch:
+        return batch_from_records(np.frombuffer(bytes(self.mbo), MBO_DTYPE))
+
+
+@contextmanager
+def session(replay: Replay, **options: Any) -> Iterator[Session]:
+    with connected(replay) as sock:
+        spoken = Session(sock, **options)
+        with spoken.file:
+            yield spoken
+
+
+def brought(replay: Replay, *subscriptions: bytes) -> Records:
+    with session(replay) as spoken:
+        spoken.start(*subscriptions)
+        return spoken.rest()
+
+
+def subscribe(*symbols: str, **options: Any) -> bytes:
+    return lines.subscription_line("mbo", symbols, **options)
+
+
+def test_names_then_answers_then_records_in_both_symbologies(feed: Path) -> None:
+    with replaying(feed, protocol=GATEWAY) as replay:
+        by_name = brought(replay, subscribe("BBB", id=7))
+        by_id = brought(replay, subscribe("2", stype_in="instrument_id"))
+        of_all = brought(replay, subscribe("ALL_SYMBOLS"))
+    assert by_name.order.startswith("ms....")
+    ack = "Subscription request 7 for mbo data succeeded"
+    assert by_name.said() == [(SYSTEM_SUBSCRIPTION_ACK, ack)]
+    assert by_name.names() == by_id.names() == {2: "BBB"}
+    assert by_name.mbo == by_id.mbo == encode(adds(3_000)[1::2])
+    assert of_all.names() == {1: "AAA", 2: "BBB"}
+    assert of_all.mbo == encode(adds(3_000))
+    assert by_name.metadata.stype_in == 1
+    assert by_id.metadata.stype_in == 0
+    assert by_name.metadata.schema is None
+    assert not by_name.metadata.ts_out
+
+
+def test_lines_of_one_subscription_are_one(feed: Path) -> None:
+    with replaying(feed, protocol=GATEWAY) as replay:
+        both = brought(replay, subscribe("AAA", is_last=False), subscribe("BBB"))
+    assert both.mbo == encode(adds(3_000))
+    assert both.order.startswith("mms.")
+
+
+def test_what_is_unknown_is_said_and_the_rest_is_sent(feed: Path) -> None:
+    bars = lines.subscription_line("ohlcv-1w", ["AAA"])
+    parent = subscribe("AAA.FUT", stype_in="parent")
+    with replaying(feed, protocol=GATEWAY) as replay:
+        some = brought(replay, subscribe("AAA", "CCC"), bars, parent, b"schema=mbo\n")
+        none = brought(replay, subscribe("CCC"))
+    codes = [code for code, _ in some.said()]
+    assert codes == [ERROR_SYMBOL, SYSTEM_SUBSCRIPTION_ACK, *[ERROR_SUBSCRIPTION] * 3]
+    assert some.said()[0][1] == "symbol 'CCC' could not be resolved"
+    assert some.mbo == encode(adds(3_000)[::2])
+    assert [code for code, _ in none.said()] == [ERROR_SYMBOL]
+    assert none.mbo == b""
+
+
+def test_a_start_brings_what_was_since_then_and_says_when_that_is_over(feed: Path) -> None:
+    start = adds(3_000)[1_000].ts_recv
+    with replaying(feed, protocol=GATEWAY) as replay:
+        past = brought(replay, subscribe("ALL_SYMBOLS", start_ns=start))
+    assert past.mbo == encode(adds(3_000)[1_000:])
+    assert past.said()[-1] == (SYSTEM_REPLAY_COMPLETED, "Finished mbo replay")
+    assert past.order.endswith(".s")
+    assert past.metadata.start == DAY_NS
+
+
+def test_what_has_been_live_already_comes_at_once(feed: Path) -> None:
+    paced = replaying(feed, protocol=GATEWAY, pace=Pace(rate=500))
+    with paced as replay, session(replay) as first, session(replay) as second:
+        first.start(subscribe("ALL_SYMBOLS"))
+        first.file.read(10_000)
+        second.start(subscribe("ALL_SYMBOLS", start_ns=1))
+        second.file.read(parse_prefix(second.file.read(8)) - 8)
+        said: list[tuple[int | None, str]] = []
+        records = 0
+        while len(said) < 2:
+            record = second.record()
+            records += record.rtype == RTYPE_MBO
+            if record.rtype == RTYPE_SYSTEM:
+                said.append(parse_system_message(record, 3))
+    assert said[1] == (SYSTEM_REPLAY_COMPLETED, "Finished mbo replay")
+    assert 10_000 // 56 - 20 <= records <= 1_000
+
+
+def test_an_idle_session_has_a_heartbeat_and_a_busy_one_has_none(tmp_path: Path) -> None:
+    path = tmp_path / "idle.dbn"
+    late = [row._replace(ts_recv=row.ts_recv + 2_500_000_000) for row in adds(20)]
+    path.write_bytes(metadata() + encode(adds(20)) + encode(late))
+    with (
+        replaying(path, protocol=GATEWAY, pace=Pace(speed=1)) as replay,
+        session(replay, heartbeat_interval_s=1) as spoken,
+    ):
+        spoken.start(subscribe("ALL_SYMBOLS"))
+        idle = spoken.rest()
+    assert idle.order == "mms" + 20 * "." + "ss" + 20 * "."
+    assert idle.said()[1:] == 2 * [(SYSTEM_HEARTBEAT, "Heartbeat")]
+    ts_event = struct.unpack_from("<Q", idle.others[-1].data, 8)[0]
+    assert ts_event == adds(20)[-1].ts_recv
+
+
+@pytest.mark.parametrize("records", [1, 777, 20_000, 38_211])
+def test_a_snapshot_is_the_book_at_the_place_where_a_client_joins(
+    test_data: Path, records: int
+) -> None:
+    path = test_data / "clx5" / "CLX5_mbo.dbn"
+    decoder = DbnDecoder(batch_rows=1 << 16)
+    (batch,) = decoder.feed(path.read_bytes())
+    start = int(batch.ts_recv[records])
+    with replaying(path, protocol=GATEWAY, start_ns=start) as replay:
+        joined = brought(replay, subscribe("CLX5", snapshot=True))
+    ours, theirs = BookEngine(), BookEngine()
+    told = joined.batch()
+    ours.fold(told)
+    theirs.fold(batch)
+    assert orders_of(ours) == orders_of(theirs)
+    is_snapshot = told.flags & Flag.SNAPSHOT != 0
+    before = int(np.searchsorted(batch.ts_recv, start))
+    assert len(told.action) - is_snapshot.sum() == len(batch.action) - before
+    assert chr(told.action[0]) == "R"
+    # CLX5 begins in the middle of a session: what it does not know is not said to be known.
+    assert told.flags[0] & Flag.MAYBE_BAD_BOOK
+
+
+def test_both_sides_are_held_to_the_protocol(feed: Path) -> None:
+    with replaying(feed, protocol=GATEWAY) as replay:
+        with connected(replay) as sock:
+            sock.sendall(b"auth=nonsense|dataset=X\n")
+            assert b"success=0|error=authentication failed\n" in rest_of(sock)
+        for option in ("encoding=csv", "compression=gzip", "ts_out=1", "heartbeat_interval_s=x"):
+            with connected(replay) as sock:
+                auth = "0" * 64 + "-abcde"
+                sock.sendall(f"auth={auth}|dataset=X|{option}\n".encode())
+                assert b"success=0|error=" in rest_of(sock)
+        with session(replay) as spoken:
+            assert spoken.answer["success"] == "1"
+            spoken.sock.sendall(subscribe("AAA") + b"start_session\n")
+            assert spoken.rest().mbo == encode(adds(3_000)[::2])
+
+
+def test_a_subscription_after_the_start_is_answered(feed: Path) -> None:
+    paced = replaying(feed, protocol=GATEWAY, pace=Pace(rate=10_000))
+    with paced as replay, session(replay) as spoken:
+        spoken.start(subscribe("AAA"))
+        spoken.sock.sendall(subscribe("BBB"))
+        said = spoken.rest().said()
+    assert [code for code, _ in said] == [SYSTEM_SUBSCRIPTION_ACK, ERROR_SUBSCRIPTION]

@@ -1,0 +1,242 @@
+"""`batonics replay` over real sockets: what a plain client gets, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from batonics.gateway.faults import Fault, Faults, Ledger, connections
+from batonics.gateway.pacing import Pace
+from batonics.model.errors import OutputError
+from batonics.model.times import format_time
+from tests.integration.command import SCRIPT, books, complaint, environment, here
+from tests.integration.files import RECORDS_AT, adds, compress, encode, metadata
+from tests.integration.replays import connected, received, replaying, rest_of
+
+FEED = metadata() + encode(adds(3_000))
+
+
+@pytest.fixture
+def feed(tmp_path: Path) -> Path:
+    path = tmp_path / "feed.dbn"
+    path.write_bytes(FEED)
+    return path
+
+
+def clx5(test_data: Path) -> Path:
+    return test_data / "clx5" / "CLX5_mbo.dbn"
+
+
+def test_flat_out_a_client_gets_the_files_bytes(test_data: Path) -> None:
+    path = clx5(test_data)
+    with replaying(path) as replay:
+        assert received(replay) == path.read_bytes()
+    with replaying(path, indexed=True) as replay:
+        assert received(replay) == path.read_bytes()
+        assert replay.departed[0].units == 38_212
+
+
+def test_compressed_input_is_sent_plain(tmp_path: Path) -> None:
+    path = tmp_path / "feed.dbn.zst"
+    path.write_bytes(compress(FEED))
+    with replaying(path) as replay:
+        assert received(replay) == FEED
+
+
+def test_each_of_several_clients_gets_all_of_it(feed: Path) -> None:
+    with replaying(feed, pace=Pace(rate=10_000)) as replay, ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(lambda _: received(replay), range(8))) == {FEED}
+
+
+def test_a_start_and_loops(feed: Path) -> None:
+    start = adds(3_000)[1_000].ts_recv
+    with replaying(feed, start_ns=start, loops=3) as replay:
+        assert received(replay) == metadata() + 3 * encode(adds(3_000)[1_000:])
+    with replaying(feed, loops=2) as replay:
+        assert received(replay) == FEED + FEED[RECORDS_AT:]
+    with replaying(feed, start_ns=2**62, loops=0) as replay:
+        assert received(replay) == metadata()
+
+
+@pytest.mark.parametrize("pace", [Pace(rate=6_000), Pace(speed=0.003 / 0.5)])
+def test_a_pace_is_kept(feed: Path, pace: Pace) -> None:
+    with replaying(feed, pace=pace) as replay:
+        begun = time.monotonic()
+        assert received(replay) == FEED
+        took = time.monotonic() - begun
+    assert 0.49 <= took <= 1.5
+
+
+def test_a_slow_client_holds_nobody_up(feed: Path) -> None:
+    with replaying(feed, loops=1_000) as replay, connected(replay) as slow:
+        assert len(received(replay)) == RECORDS_AT + 1_000 * (len(FEED) - RECORDS_AT)
+        assert slow.recv(4) == FEED[:4]
+
+
+def test_a_pause_stops_everybody_and_a_jump_moves_them(feed: Path) -> None:
+    with replaying(feed, pace=Pace(rate=1_000)) as replay, connected(replay) as sock:
+        assert sock.recv(RECORDS_AT, socket.MSG_WAITALL) == FEED[:RECORDS_AT]
+        assert len(sock.recv(56, socket.MSG_WAITALL)) == 56
+        replay.control.toggle()
+        time.sleep(0.1)
+        before = replay.clients[0].bytes
+        time.sleep(0.2)
+        assert replay.clients[0].bytes == before
+        replay.control.move(2_900 * 1_000)
+        replay.control.toggle()
+        data = rest_of(sock)
+        assert data.endswith(encode(adds(3_000)[-20:]))
+        assert len(data) < 56 * 1_000
+
+
+def test_the_books_of_ndjson_are_those_of_the_dbn(test_data: Path, tmp_path: Path) -> None:
+    path = clx5(test_data)
+    with replaying(path, protocol="ndjson") as replay:
+        lines = received(replay)
+    (tmp_path / "clx5.ndjson").write_bytes(lines)
+    ours = levels_of(books(tmp_path / "clx5.ndjson", "--orders"))
+    assert ours == levels_of(books(path, "--orders"))
+    assert lines.startswith(b'{"type":"')
+
+
+def levels_of(book_json: bytes) -> object:
+    import json
+
+    (book,) = json.loads(book_json)["books"]
+    return book["bids"], book["asks"]
+
+
+def test_length_prefixed_records_make_the_same_books(test_data: Path, tmp_path: Path) -> None:
+    path = clx5(test_data)
+    with replaying(path, protocol="length-prefixed") as replay:
+        (tmp_path / "clx5.bin").write_bytes(received(replay))
+    assert levels_of(books(tmp_path / "clx5.bin")) == levels_of(books(path))
+
+
+# ------------------------------------------------------------------ faults
+
+
+def connections_of(path: Path, faults: Faults) -> tuple[list[tuple[bytes, Fault | None]], Ledger]:
+    """What a client gets that comes again until the feed has ended by itself."""
+    got: list[tuple[bytes, Fault | None]] = []
+    with replaying(path, faults=faults) as replay:
+        while not got or got[-1][1] is not None:
+            got.append(connection_of(replay.address))
+        ledger = Ledger(**asdict(replay.ledger))
+    return got, ledger
+
+
+def connection_of(address: tuple[str, int]) -> tuple[bytes, Fault | None]:
+    parts: list[bytes] = []
+    with socket.create_connection(address, 30) as sock:
+        while True:
+            try:
+                data = sock.recv(1 << 16)
+            except ConnectionResetError:
+                return b"".join(parts), Fault.RST
+            if not data:
+                break
+            parts.append(data)
+    whole = b"".join(parts)
+    return whole, Fault.CUT if (len(whole) - RECORDS_AT) % 56 else None
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_faults_are_those_that_were_worked_out(feed: Path, seed: int) -> None:
+    faults = Faults(drop=5, rst=1, cut=1, stall=0.5, dup=500, stall_ms=20, seed=seed)
+    made, ledger = connections(FEED, faults)
+    got, counted = connections_of(feed, faults)
+    assert got == [(b"".join(connection.chunks), connection.end) for connection in made]
+    assert counted == ledger
+
+
+# ------------------------------------------------------------------ the command
+
+
+@contextmanager
+def process(*arguments: str | Path) -> Iterator[tuple[subprocess.Popen[str], tuple[str, int]]]:
+    """`batonics replay ARGUMENTS` and the address it listens on."""
+    command = [*SCRIPT, "replay", "--bind", "127.0.0.1:0", *map(str, arguments)]
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment())
+    assert running.stderr is not None
+    with running:
+        try:
+            said = running.stderr.readline()
+            host, _, port = said.removeprefix("listening on ").strip().rpartition(":")
+            assert host == "127.0.0.1", said
+            yield running, (host, int(port))
+        finally:
+            running.kill()
+
+
+def test_once_ends_after_the_first_client_that_got_everything(feed: Path) -> None:
+    with process(feed, "--once") as (running, address):
+        with socket.create_connection(address) as sock:
+            assert rest_of(sock) == FEED
+        assert running.wait(30) == 0
+        assert running.stderr is not None
+        events = running.stderr.read()
+        assert '"event":"client_left"' in events
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_signals_end_it(feed: Path, number: int, code: int) -> None:
+    with (
+        process(feed, "--speed", "0.001", "--quiet") as (running, address),
+        socket.create_connection(address) as sock,
+    ):
+        assert sock.recv(3) == b"DBN"
+        os.kill(running.pid, number)
+        assert running.wait(30) == code
+
+
+def test_options_reach_the_replay(feed: Path) -> None:
+    start = format_time(adds(3_000)[2_000].ts_recv)
+    options = ("--start", start or "", "--rate", "100000", "--loop", "2")
+    with (
+        process(feed, *options) as (_, address),
+        socket.create_connection(address) as sock,
+    ):
+        assert rest_of(sock) == metadata() + 2 * encode(adds(3_000)[2_000:])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--bind", "9999"], 2, "not an address"),
+        (["--bind", "127.0.0.1:0", "--protocol", "ftp"], 2, "no protocol 'ftp'"),
+        (["--bind", "127.0.0.1:0", "--speed", "fast"], 2, "not a speed: 'fast'"),
+        (["--bind", "127.0.0.1:0", "--speed", "2x", "--rate", "5"], 2, "exclude each other"),
+        (["--bind", "127.0.0.1:0", "--fault", "lose=1"], 2, "no fault 'lose'"),
+        (["--bind", "127.0.0.1:0", "--fault", "rst=900"], 2, "nobody would ever see"),
+    ],
+)
+def test_what_cannot_be_is_one_line(
+    feed: Path, arguments: list[str], code: int, words: str
+) -> None:
+    assert words in complaint(here("replay", feed, *arguments), code)
+
+
+def test_an_address_that_is_taken_is_one_line(feed: Path) -> None:
+    with replaying(feed) as replay:
+        taken = f"127.0.0.1:{replay.address[1]}"
+        assert "cannot be listened on" in complaint(
+            here("replay", feed, "--bind", taken), OutputError.exit_code
+        )
+
+
+def test_a_damaged_file_ends_the_client_by_a_reset(tmp_path: Path) -> None:
+    path = tmp_path / "cut.dbn"
+    path.write_bytes(FEED[:-1])
+    with replaying(path, pace=Pace(rate=1e6)) as replay, pytest.raises(ConnectionResetError):
+        received(replay)
