@@ -9,6 +9,8 @@ import typer
 from batonics.cli.options import Quiet
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from batonics.gateway.pacing import Pace
     from batonics.jobs.replay import Replay
 
@@ -54,12 +56,16 @@ def command(
     quiet: Quiet = False,
 ) -> None:
     """Serve FILES as a live feed: each client gets all of it, from the beginning, at the pace."""
+    from rich.console import Console
+
     from batonics.gateway.faults import parse_faults
     from batonics.jobs.replay import Replay, Request
     from batonics.model.times import parse_time
     from batonics.sinks import logs
 
-    logs.configure(level="error" if quiet else "info")
+    console = Console(stderr=True)
+    drawn = console.is_terminal and not quiet
+    logs.configure(level="error" if quiet or drawn else "info")
     request = Request(
         paths=tuple(files),
         bind=bind,
@@ -68,9 +74,10 @@ def command(
         start_ns=None if start is None else parse_time(start),
         loops=loop,
         once=once,
+        indexed=drawn,
         faults=None if fault is None else parse_faults(fault, seed),
     )
-    _run(Replay(request))
+    _run(Replay(request), console if drawn else None)
 
 
 def _pace(speed: str, rate: float | None) -> Pace:
@@ -90,7 +97,8 @@ def _pace(speed: str, rate: float | None) -> Pace:
     return Pace(speed=factor)
 
 
-def _run(replay: Replay) -> None:
+def _run(replay: Replay, console: Console | None) -> None:
+    """Until it is done, or a signal comes."""
     import signal
     from types import FrameType
 
@@ -103,6 +111,11 @@ def _run(replay: Replay) -> None:
     host, port = replay.address
     typer.echo(f"listening on {host}:{port}", err=True)
     try:
-        replay.done.wait()
+        if console is None:
+            replay.done.wait()
+        else:
+            from batonics.cli.replay_screen import run_on_screen
+
+            run_on_screen(replay, console)
     finally:
         replay.close()
