@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 GRAIN_NS = 100_000
-"""The shortest sleep: the kernel wakes us up some 60 microseconds late anyway."""
+"""Between two wake-ups at least: less is a busy loop, as a system wakes us up 60 late anyway."""
 SLEEP_NS_MAX = 50_000_000
 """The longest sleep in one: how soon a pause, a jump or the end is noticed."""
 
@@ -84,6 +84,7 @@ class Pacer:
         self._anchor_ns: int | None = None
         self._anchor_due_ns = 0
         self._units = 0
+        self._woken_ns = clock.now_ns() - GRAIN_NS
         self.live_ns = -1
 
     @property
@@ -94,6 +95,7 @@ class Pacer:
     def restart(self) -> None:
         """The next unit is due at once, and all others follow from it."""
         self._anchor_ns = None
+        self._woken_ns = self._clock.now_ns() - GRAIN_NS
 
     def groups(self, due_ns: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
         """Units `[first, last)`, as they come due, of units with these times in the feed."""
@@ -108,8 +110,7 @@ class Pacer:
         offsets = self._offsets(due_ns)
         first = 0
         while first < units:
-            now = self._wait(int(offsets[first]))
-            passed = now - (self._anchor_ns or 0)
+            passed = self._wait(int(offsets[first]))
             last = int(np.searchsorted(offsets, passed, side="right"))
             last = max(last, first + 1)
             yield first, last
@@ -125,13 +126,15 @@ class Pacer:
         return (passed / (self._pace.speed or 1.0)).astype(np.int64)
 
     def _wait(self, offset_ns: int) -> int:
-        """Wait until so long after the anchor; the time then."""
+        """Wait until so long after the anchor, and GRAIN_NS after the last time; how long it is."""
         while True:
             now = self._clock.now_ns()
             if paused_ns := self._tick(now):
                 self._anchor_ns = (self._anchor_ns or 0) + paused_ns
                 continue
-            left = (self._anchor_ns or 0) + offset_ns - now
+            anchor_ns = self._anchor_ns or 0
+            left = max(anchor_ns + offset_ns, self._woken_ns + GRAIN_NS) - now
             if left <= 0:
-                return now
-            self._clock.sleep_ns(min(max(left, GRAIN_NS), SLEEP_NS_MAX))
+                self._woken_ns = now
+                return now - anchor_ns
+            self._clock.sleep_ns(min(left, SLEEP_NS_MAX))
