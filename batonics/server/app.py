@@ -25,6 +25,13 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+_PREFLIGHT = {
+    "Access-Control-Allow-Headers": "Authorization",
+    "Access-Control-Allow-Methods": "GET, HEAD",
+    "Access-Control-Max-Age": "600",
+}
+LOG_EVERY_S = 60.0
+"""Between two lines on refusals of one kind, for a log is not to be filled; metrics count all."""
 _TITLES = {
     400: "Bad request",
     401: "Unauthorized",
@@ -34,6 +41,21 @@ _TITLES = {
     413: "Too large",
     415: "Unsupported encoding",
 }
+
+
+class Seldom:
+    """Says when something that may happen a thousand times a second is due to be said again."""
+
+    def __init__(self, every_s: float) -> None:
+        self._every_s = every_s
+        self._said: dict[str, float] = {}
+
+    def due(self, what: str, now: float) -> bool:
+        """Whether it has not been said for so long; then it counts as said."""
+        if now - self._said.get(what, -self._every_s) < self._every_s:
+            return False
+        self._said[what] = now
+        return True
 
 
 def build(service: Service, more: Sequence[web.RouteDef] = ()) -> web.Application:
@@ -60,17 +82,22 @@ def problem_response(
 
 def _outermost(service: Service, rules: Rules) -> Any:
     """Guard, count, time; and make a problem of what goes wrong."""
-    log, counts = service.log, service.metrics
+    counts, seldom = service.metrics, Seldom(LOG_EVERY_S)
 
     @web.middleware
     async def outermost(request: web.Request, handler: Handler) -> web.StreamResponse:
         started = asyncio.get_running_loop().time()
-        refused = refusal(_asked(request), rules)
+        asked = _asked(request)
+        refused = refusal(asked, rules)
         response: web.StreamResponse
         if refused is not None:
             counts.refused.labels(refused.reason).inc()
-            log.info("request_refused", reason=refused.reason, remote=request.remote)
+            if seldom.due(refused.reason, started):
+                reason, remote = refused.reason, request.remote
+                service.log.info("request_refused", reason=reason, remote=remote)
             response = _refuse(refused)
+        elif asked.preflight:
+            response = web.Response(status=204, headers=_PREFLIGHT)
         else:
             response = await _answer(request, handler, service)
         route = _route(request)
@@ -111,6 +138,9 @@ def _asked(request: web.Request) -> Asked:
         encodings=headers.getall(hdrs.CONTENT_ENCODING, []),
         has_body=request.body_exists,
         local=(str(name[0]), int(name[1])),
+        preflight=request.method == hdrs.METH_OPTIONS
+        and hdrs.ORIGIN in headers
+        and hdrs.ACCESS_CONTROL_REQUEST_METHOD in headers,
     )
 
 

@@ -42,6 +42,7 @@ class Asked:
         hosts, origins, authorizations, protocols, encodings: headers Host, Origin, Authorization,
             Sec-WebSocket-Protocol, Content-Encoding.
         has_body: something follows the headers.
+        preflight: a browser asks whether a page may ask; it sends no token with that.
         local: the IP address and port that the connection has come to.
     """
 
@@ -54,6 +55,7 @@ class Asked:
     encodings: Sequence[str]
     has_body: bool
     local: tuple[str, int]
+    preflight: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def refusal(asked: Asked, rules: Rules) -> Refusal | None:
     return (
         _wrong_place(asked, rules)
         or _wrong_load(asked)
-        or (None if rules.token is None else _wrong_token(asked, rules.token))
+        or (_wrong_token(asked, rules.token) if rules.token and not asked.preflight else None)
     )
 
 

@@ -15,6 +15,7 @@ from batonics.live.stats import Stats
 from batonics.live.wire import STATUSES, UNDEF, Feed, book_dtype
 
 _ROWS_AT_FIRST = 64
+_HEAD = ("seq", "events", "ts_event", "ts_recv", "sequence")
 BOOKS_MAX = 1 << 22
 """Books are numbered in order of appearance: a greater number is damage, not a book."""
 
@@ -65,6 +66,7 @@ class Mirror:
         self._rows = np.zeros(0, book_dtype(1))
         self._told = np.zeros(0, np.bool_)
         self._shown: dict[int, Shown] = {}
+        self._order: list[int] | None = None
 
     def take_hello(self, hello: dict[str, Any]) -> None:
         """The first message: how many levels books have, and where they come from."""
@@ -84,6 +86,7 @@ class Mirror:
             self.names[book] = Name(publisher_id, instrument_id, symbol)
             if symbol is not None:
                 self._by_symbol.setdefault(symbol, []).append(book)
+        self._order = None
         return [book for book, *_ in names]
 
     def take_books(self, payload: bytes) -> list[int]:
@@ -99,6 +102,8 @@ class Mirror:
             more = max(most + 1, 2 * len(self._rows)) - len(self._rows)
             self._rows = np.concatenate([self._rows, np.zeros(more, self._rows.dtype)])
             self._told = np.concatenate([self._told, np.zeros(more, np.bool_)])
+        if not self._told[numbers].all():
+            self._order = None
         self._rows[numbers] = rows  # where a book stands twice, its last row stays
         self._told[numbers] = True
         changed: list[int] = np.unique(numbers).tolist()
@@ -128,8 +133,20 @@ class Mirror:
 
     def books(self) -> list[int]:
         """Every book that has a name and has been told, by publisher, instrument and number."""
-        told = [book for book in self.names if self.told(book)]
-        return sorted(told, key=lambda book: (*self.names[book][:2], book))
+        if self._order is None:
+            self._order = self.find()
+        return self._order
+
+    def heads(self) -> list[tuple[int, Shown]]:
+        """The same, each as it is but for its levels, which would take much longer."""
+        books = self.books()
+        columns = [self._rows[name][books].tolist() for name in ("status", *_HEAD)]
+        return [
+            (book, Shown(seq, STATUSES[status], events, ts_event, ts_recv, sequence, (), ()))
+            for book, status, seq, events, ts_event, ts_recv, sequence in zip(
+                books, *columns, strict=True
+            )
+        ]
 
     def told(self, book: int) -> bool:
         """Whether a row of it has come."""

@@ -74,8 +74,8 @@ def answer_document(
 def symbols_document(mirror: Mirror) -> list[dict[str, Any]]:
     """What /symbols says: a row a book, by publisher and instrument."""
     rows = []
-    for book in mirror.books():
-        head = _head(mirror.names[book], now_of(mirror, book))
+    for book, shown in mirror.heads():
+        head = _head(mirror.names[book], Seen(shown, mirror.status(shown), mirror.feed))
         rows.append({key: value for key, value in head.items() if key != "feed"})
     return rows
 

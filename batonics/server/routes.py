@@ -11,7 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
-from batonics.live.wire import Feed
+from batonics.live.wire import STATUSES, Feed
 from batonics.server import metrics, payloads
 from batonics.server.asked import (
     BOOKS_NAMED_MAX,
@@ -140,19 +140,20 @@ def readiness(mirror: Mirror) -> tuple[list[str], list[str]]:
         reasons.append("ingest is silent")
     if mirror.stats.feed != Feed.LIVE:
         reasons.append(f"the feed is {Feed(mirror.stats.feed).name.lower()}")
-    books = mirror.books()
-    if not books:
+    books: dict[str, list[int]] = {status: [] for status in STATUSES}
+    for number, shown in mirror.heads():
+        books[shown.status].append(number)
+    cold, stale = (
+        [book_name(mirror, number) for number in books[status][:BOOKS_NAMED_MAX]]
+        for status in ("cold", "stale")
+    )
+    if not any(books.values()):
         reasons.append("no book yet")
-    by_status: dict[str, list[str]] = {"cold": [], "stale": [], "synced": []}
-    for number in books:
-        by_status[mirror.shown(number).status].append(book_name(mirror, number))
-    if stale := by_status["stale"]:
-        more = len(stale) - BOOKS_NAMED_MAX
-        reasons.append(
-            f"{len(stale)} stale: {', '.join(stale[:BOOKS_NAMED_MAX])}"
-            + (f" and {more} more" if more > 0 else "")
-        )
-    return reasons, by_status["cold"][:BOOKS_NAMED_MAX]
+    if stale:
+        more = len(books["stale"]) - len(stale)
+        named = ", ".join(stale) + (f" and {more} more" if more else "")
+        reasons.append(f"{len(books['stale'])} stale: {named}")
+    return reasons, cold
 
 
 def book_name(mirror: Mirror, number: int) -> str:

@@ -28,6 +28,10 @@ from batonics.server.guard import PROTOCOL
 from batonics.server.service import Service
 from batonics.server.wishes import Wishes
 
+DRAIN_BYTES = 1 << 14
+"""Sent to a client between two looks at whether it still takes them; more waits with `fanout`."""
+FLUSH_S = 0.05
+"""How often it is looked whether a client that is cut has taken its last bytes."""
 _REASON_BYTES_MAX = 123  # of a close frame
 
 
@@ -73,6 +77,7 @@ class Sockets:
             compress=False,
             max_msg_size=limits.message_bytes,
             protocols=(PROTOCOL,),
+            writer_limit=DRAIN_BYTES,
         )
         if not socket.can_prepare(request):
             upgrade = {"Upgrade": "websocket"}
@@ -135,8 +140,8 @@ class Sockets:
     def _close(self, request: web.Request, socket: web.WebSocketResponse, cut: Cut) -> None:
         """Say why, wait a little for the client to take it, and tear the connection down."""
         transport = request.transport  # gone from the request once the connection is
-        log = self._service.log
-        log.info("client_closed", remote=request.remote, reason=cut.reason, code=cut.code)
+        if cut.reason != "ended":
+            self._service.log.info("client_cut", remote=request.remote, reason=cut.reason)
 
         async def closing() -> None:
             with contextlib.suppress(TimeoutError, ConnectionError):
@@ -146,6 +151,7 @@ class Sockets:
                         await socket.send_frame(bye, WSMsgType.TEXT)
                     message = cut.text.encode()[:_REASON_BYTES_MAX].decode(errors="ignore")
                     await socket.close(code=cut.code, message=message.encode())
+                    await _flushed(transport)
             if transport is not None:
                 transport.abort()
 
@@ -159,6 +165,12 @@ def _sender(socket: web.WebSocketResponse) -> Any:
         await socket.send_frame(message, WSMsgType.TEXT)
 
     return send
+
+
+async def _flushed(transport: asyncio.WriteTransport | None) -> None:
+    """Wait until what was written is on its way: `abort` would drop it."""
+    while transport is not None and transport.get_write_buffer_size():  # noqa: ASYNC110 - no event
+        await asyncio.sleep(FLUSH_S)
 
 
 def _symbols(known: dict[str, str]) -> list[str]:

@@ -59,6 +59,8 @@ def test_books_may_be_many_and_come_in_any_order() -> None:
     assert mirror.books() == [999]
     mirror.take_books(told.payload())
     assert mirror.books() == list(range(1000))
+    for book, head in mirror.heads():
+        assert head == mirror.shown(book)._replace(bids=(), asks=())
     assert mirror.find("S5") == [5]
     assert mirror.find("S5", publisher_id=2) == []
     assert mirror.find(instrument_id=1007) == [7]
