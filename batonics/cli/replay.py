@@ -71,7 +71,7 @@ def command(
         bind=bind,
         protocol=protocol,
         pace=_pace(speed, rate),
-        start_ns=None if start is None else parse_time(start),
+        start_ns=None if start is None else min(parse_time(start), 2**63 - 1),
         loops=loop,
         once=once,
         indexed=drawn,

@@ -64,7 +64,7 @@ class SessionFeed:
                 self._refuse(ERROR_SUBSCRIPTION, subscription)
             else:
                 self._add(subscription)
-                starts.append(subscription.start_ns or starts[0])
+                starts.append(max(subscription.start_ns or starts[0], library.first_ns))
         self.now_ns = min(starts)
         self.asks_for_time = any(wanted.start_ns is not None for wanted in self._wanted)
         self.asks_for_books = any(wanted.snapshot for wanted in self._wanted)

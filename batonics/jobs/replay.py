@@ -189,7 +189,7 @@ class Replay:
 
     def reached_ns(self) -> int | None:
         """How far the feed has been live for anybody; None: flat out, for nobody yet."""
-        reached = [client.due_ns for client in self.clients if client.due_ns is not None]
+        reached = [client.due_ns for client in list(self.clients) if client.due_ns is not None]
         if self._reached_ns is not None:
             reached.append(self._reached_ns)
         if reached:
