@@ -27,6 +27,8 @@ OTHER = "control"
 """In place of a channel, for messages of none."""
 BEAT_PARTS, PING_BEATS = 10, 5
 """Parts of the clients that have heartbeats in turn: not all at once; heartbeats between pings."""
+WAITED_S = 0.01
+"""A send that took so long has waited for a client to read: it is there, and only far behind."""
 NOTES_MAX = 64
 """Answers and errors that may wait for a client; whoever asks on without reading is cut."""
 
@@ -289,10 +291,12 @@ async def write(
         client.wake.clear()
         while (found := fanout.next(client)) is not None:
             channel, messages = found
-            client.sending_since = loop.time()
+            client.sending_since = started = loop.time()
             for message in messages:
                 await send(message)
             client.sending_since = None
+            if client.unanswered_since is not None and loop.time() - started > WAITED_S:
+                client.unanswered_since = loop.time()
             counts[channel].inc(len(messages))
         if client.ping_due:
             client.ping_due = False

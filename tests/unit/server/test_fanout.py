@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable
 
@@ -10,7 +11,7 @@ import pytest
 from batonics.live.stats import Stats
 from batonics.live.wire import Feed
 from batonics.server.config import Limits
-from batonics.server.fanout import BEAT_PARTS, Client, Cut, Fanout
+from batonics.server.fanout import BEAT_PARTS, Client, Cut, Fanout, write
 from batonics.server.metrics import Metrics
 from batonics.server.mirror import Mirror
 from tests.integration.server_books import COLD, DEPTH, STALE, SYNCED, Told
@@ -202,6 +203,36 @@ def test_there_is_room_for_so_many_clients() -> None:
     assert room.fanout.full("c") == "clients"
     room.fanout.remove(gone)
     assert room.fanout.full("c") is None
+
+
+@pytest.mark.parametrize(("takes_s", "counts"), [(0.0, False), (0.03, True)])
+def test_who_takes_a_message_late_is_there_all_the_same(takes_s: float, counts: bool) -> None:
+    async def main() -> None:
+        room = Room()
+        client, sent, pings = room.client(), list[bytes](), list[float]()
+        client.unanswered_since = 0.0
+
+        async def send(message: bytes) -> None:
+            await asyncio.sleep(takes_s)
+            sent.append(message)
+
+        async def ping() -> None:
+            pings.append(0.0)
+            await asyncio.sleep(0)
+
+        writing = asyncio.create_task(write(room.fanout, client, send, ping))
+        room.fanout.subscribe(client, "snapshot", 0, DEPTH)
+        client.ping_due = True
+        for _ in range(200):
+            await asyncio.sleep(0.005)
+            if pings:
+                break
+        writing.cancel()
+        assert len(sent) == len(pings) == 1
+        assert client.sending_since is None
+        assert (client.unanswered_since > 0.0) == counts
+
+    asyncio.run(main())
 
 
 def sends_in_vain(client: Client) -> None:
