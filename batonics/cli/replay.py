@@ -58,6 +58,7 @@ def command(
     """Serve FILES as a live feed: each client gets all of it, from the beginning, at the pace."""
     from rich.console import Console
 
+    from batonics import native
     from batonics.gateway.faults import parse_faults
     from batonics.jobs.replay import Replay, Request
     from batonics.model.times import parse_time
@@ -66,6 +67,8 @@ def command(
     console = Console(stderr=True)
     drawn = console.is_terminal and not quiet
     logs.configure(level="error" if quiet or drawn else "info")
+    # Not to be taken for a feed that stands still: the first client waits for it.
+    native.on_compile(lambda name: logs.logger("replay").info("kernel_compiles", kernel=name))
     request = Request(
         paths=tuple(files),
         bind=bind,
@@ -84,6 +87,8 @@ def _pace(speed: str, rate: float | None) -> Pace:
     from batonics.gateway.pacing import Pace
     from batonics.model.errors import UsageError
 
+    if rate is not None and not rate < float("inf"):
+        raise UsageError(f"not a rate: {rate} (expected records a second)")
     if speed == "max":
         return Pace(rate=rate)
     if rate is not None:

@@ -10,12 +10,13 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from batonics.gateway.faults import BEGINNING, Fault, Faults, Injector, Ledger, Place
+from batonics.gateway.faults import BEGINNING, Fault, Faults, Injector, Place
 from batonics.gateway.library import Library
 from batonics.gateway.ops_feed import OpsFeed
 from batonics.gateway.pacing import FLAT_OUT, Pace, SystemClock
+from batonics.gateway.places import Places
 from batonics.gateway.player import Client, Control, FaultError, Player, StoppedError
 from batonics.gateway.server import Server, parse_address, reset, say_farewell
 from batonics.gateway.session import (
@@ -70,30 +71,6 @@ class Request:
         parse_address(self.bind)
 
 
-@dataclass
-class _Broken:
-    """The places of connections that faults have ended, and what has happened; for all threads."""
-
-    faults: Faults | None
-    ledger: Ledger = field(default_factory=Ledger)
-    begun: int = 0
-    places: deque[Place] = field(default_factory=deque)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def take(self) -> tuple[int, Place]:
-        """The number of the next connection, and the place that it goes on from."""
-        with self.lock:
-            self.begun += 1
-            return self.begun - 1, self.places.popleft() if self.places else BEGINNING
-
-    def give(self, injector: Injector, fault: Fault | None) -> None:
-        """Count what has happened to a connection, and keep its place if a fault has ended it."""
-        with self.lock:
-            self.ledger.add(injector.ledger)
-            if fault is not None:
-                self.places.append(injector.place)
-
-
 class Replay:
     """A replay that listens, until it is closed.
 
@@ -102,7 +79,7 @@ class Replay:
         control: pauses, moves and ends it.
         clients: those connected now.
         departed: the last ones that have left.
-        ledger: the faults that have happened on connections that are over.
+        places: where broken connections go on, and the ledger of faults.
         done: set when it is over by itself (`Request.once`).
 
     Raises:
@@ -117,8 +94,7 @@ class Replay:
         self.done = threading.Event()
         self._clock = SystemClock()
         self._log = logger("replay")
-        self._broken = _Broken(request.faults)
-        self.ledger = self._broken.ledger
+        self.places = Places()
         self._reached_ns: int | None = None
         self._play = self._player_of(request)
         self._server = Server(*parse_address(request.bind), self._serve)
@@ -181,7 +157,7 @@ class Replay:
             client=name,
             ended=ended,
             bytes=client.bytes,
-            records=client.units,
+            records=client.units or None,
             anchor_ns=client.anchor_ns,
         )
         if ended == "served" and self.request.once:
@@ -198,7 +174,7 @@ class Replay:
 
     def _play_plain(self, sock: socket.socket, client: Client, feed: Feed) -> None:
         records = self.request.protocol == "dbn"
-        number, place = self._broken.take()
+        number, place = self.places.take()
         injector = self.injector(number, place, records=records)
         self.play(sock.sendall, client, feed, self.request.start_ns, injector)
 
@@ -239,11 +215,7 @@ class Replay:
             raise
         finally:
             if injector is not None:
-                self._broken.give(injector, fault)
-
-    def take_place(self) -> tuple[int, Place]:
-        """The number of a connection that begins, and the place that it goes on from."""
-        return self._broken.take()
+                self.places.leave(injector, fault)
 
 
 class _Gateway:
@@ -256,7 +228,7 @@ class _Gateway:
         """One session."""
         login = log_in(sock, self._library, os.environ.get(KEY_VARIABLE) or None)
         replay = self._replay
-        number, place = replay.take_place()
+        number, place = replay.places.take()
         start_ns = replay.request.start_ns
         feed = self._feed(login, start_ns)
         if feed.asks_for_books and place.units:

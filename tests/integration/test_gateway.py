@@ -32,13 +32,21 @@ from batonics.codec.messages import (
     parse_symbol_mapping,
     parse_system_message,
 )
-from batonics.codec.metadata import parse_metadata, parse_prefix
+from batonics.codec.metadata import (
+    DatedSymbol,
+    Metadata,
+    SymbolMapping,
+    encode_metadata,
+    parse_metadata,
+    parse_prefix,
+)
 from batonics.gateway.faults import Faults
 from batonics.gateway.pacing import Pace
 from batonics.jobs.replay import KEY_VARIABLE, Replay
 from batonics.model.mbo import MBO_DTYPE, RTYPE_MBO, Flag, MboBatch, batch_from_records
+from batonics.model.times import NS_PER_DAY
 from tests.integration.command import here
-from tests.integration.files import DAY_NS, adds, encode, metadata
+from tests.integration.files import DAY, DAY_NS, adds, encode, metadata
 from tests.integration.replays import KEY, connected, replaying, rest_of
 from tests.unit.gateway.test_snapshot import orders_of
 
@@ -142,7 +150,7 @@ def test_the_vendors_client_reconnects_and_misses_nothing(feed: Path) -> None:
         client = live(replay, reconnect_policy="reconnect")
         client.subscribe("GLBX.MDP3", "mbo", "ALL_SYMBOLS")
         records = all_records(client)
-        assert replay.ledger.rst > 1
+        assert replay.places.ledger.rst > 1
     assert of_kind(records, databento.MBOMsg) == encode(adds(3_000))
 
 
@@ -245,6 +253,22 @@ def test_lines_of_one_subscription_are_one(feed: Path) -> None:
         both = brought(replay, subscribe("AAA", is_last=False), subscribe("BBB"))
     assert both.mbo == encode(adds(3_000))
     assert both.order.startswith("mms.")
+
+
+def test_a_new_name_is_told_as_its_day_begins(tmp_path: Path) -> None:
+    paths = []
+    for number, name in enumerate(["AAA", "CCC"]):
+        day = DatedSymbol(DAY + number, DAY + number + 1, "1")
+        mappings = (SymbolMapping(name, (day,)),)
+        rows = adds(10, ts_recv=DAY_NS + number * NS_PER_DAY)
+        paths.append(tmp_path / f"{number}.dbn")
+        paths[-1].write_bytes(encode_metadata(Metadata(mappings=mappings)) + encode(rows))
+    with replaying(*paths, protocol=GATEWAY) as replay:
+        both = brought(replay, subscribe("ALL_SYMBOLS"))
+        second = brought(replay, subscribe("CCC"))
+    assert both.order == "ms" + 10 * "." + "m" + 10 * "."
+    assert both.names() == {1: "CCC"}
+    assert second.order == "s" + 5 * "." + "m" + 5 * "."
 
 
 def test_what_is_unknown_is_said_and_the_rest_is_sent(feed: Path) -> None:

@@ -43,7 +43,7 @@ def test_flat_out_a_client_gets_the_files_bytes(test_data: Path) -> None:
         assert received(replay) == path.read_bytes()
     with replaying(path, indexed=True) as replay:
         assert received(replay) == path.read_bytes()
-        assert replay.departed[0].units == 38_212
+    assert replay.departed[0].units == 38_212
 
 
 def test_compressed_input_is_sent_plain(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def connections_of(path: Path, faults: Faults) -> tuple[list[tuple[bytes, Fault 
     with replaying(path, faults=faults) as replay:
         while not got or got[-1][1] is not None:
             got.append(connection_of(replay.address))
-        ledger = Ledger(**asdict(replay.ledger))
+        ledger = Ledger(**asdict(replay.places.ledger))
     return got, ledger
 
 
@@ -216,6 +216,7 @@ def test_options_reach_the_replay(feed: Path) -> None:
         (["--bind", "9999"], 2, "not an address"),
         (["--bind", "127.0.0.1:0", "--protocol", "ftp"], 2, "no protocol 'ftp'"),
         (["--bind", "127.0.0.1:0", "--speed", "fast"], 2, "not a speed: 'fast'"),
+        (["--bind", "127.0.0.1:0", "--rate", "inf"], 2, "not a rate: inf"),
         (["--bind", "127.0.0.1:0", "--speed", "2x", "--rate", "5"], 2, "exclude each other"),
         (["--bind", "127.0.0.1:0", "--fault", "lose=1"], 2, "no fault 'lose'"),
         (["--bind", "127.0.0.1:0", "--fault", "rst=900"], 2, "nobody would ever see"),
