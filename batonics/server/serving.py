@@ -83,7 +83,8 @@ async def serve(
         service.log.info("server_started", http=address and str(address))
         end = await _until_end(service, fanout, stop)
         await sockets.end(end)
-        service.log.info("server_ended", reason=end.text)
+        say = service.log.error if link.fault else service.log.info
+        say("server_ended", reason=end.text)
 
 
 async def _start_http(
