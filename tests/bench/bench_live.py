@@ -1,0 +1,169 @@
+"""How fast a live feed becomes books, and how soon: replay and ingest as two processes.
+
+    python -m tests.bench.bench_live
+
+Latencies are of batches: received to published, by the clock of ingest; and scheduled to published,
+where the schedule is the sender's (record i at its start + i / rate), so that a sender or a reader
+that falls behind shows in every record that it makes late.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import numpy as np
+import orjson
+
+from batonics.codec.dbn import encode_records
+from batonics.codec.metadata import DatedSymbol, Metadata, SymbolMapping, encode_metadata
+from batonics.live.feeds import PlainFeed
+from batonics.live.ingest import Ingest
+from batonics.live.link import ServerLink
+from batonics.live.machine import FeedMachine
+from batonics.live.wire import Kind
+from batonics.server.config import ServerConfig
+from batonics.server.launch import start_server
+from batonics.sinks.logs import configure
+from batonics.sources.tcp import Address
+from tests.bench.bench_fold import ROOT, day
+from tests.bench.harness import figure, heading, print_machine
+from tests.bench.streams import tile
+
+FLAT_OUT_TILES, FLAT_OUT_LOOPS = 50, 20
+STEADY_SECONDS = 30
+RATES = (500_000, 50_000)
+SYMBOL = "BENCH"
+
+
+class Run(NamedTuple):
+    """What one run came to."""
+
+    machine: FeedMachine
+    seconds: float
+    cpu_seconds: float
+    batches: np.ndarray  # (n, 3): records so far, received ns, published ns
+    started_ns: int  # of the sender's schedule
+
+
+@contextmanager
+def replaying(source: Path, *arguments: str) -> Iterator[tuple[str, list[bytes]]]:
+    """A replay in a process of its own; its address, and what it has logged once it has ended."""
+    command = [
+        sys.executable, "-m", "batonics", "replay", str(source), "--bind", "127.0.0.1:0", "--once",
+        *arguments,
+    ]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment)
+    if process.stderr is None:
+        raise AssertionError
+    logged: list[bytes] = []
+    try:
+        yield process.stderr.readline().decode().split()[-1], logged
+        logged += process.stderr.readlines()
+        process.wait(60)
+    finally:
+        process.kill()
+        process.stderr.close()
+
+
+def run(source: Path, *arguments: str, link: ServerLink | None = None) -> Run:
+    """Follow a replay to its end."""
+    machine = FeedMachine(source="bench")
+    with replaying(source, *arguments) as (address, logged):
+        ingest = Ingest(machine, PlainFeed(Address.parse(address)), once=True, link=link)
+        ingest.latencies = []
+        started, cpu = time.perf_counter(), time.process_time()
+        ingest.run()
+        seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
+    events = [orjson.loads(line) for line in logged if line.startswith(b"{")]
+    schedule = next(event["anchor_ns"] for event in events if "anchor_ns" in event) or 0
+    return Run(machine, seconds, cpu, np.array(ingest.latencies), schedule)
+
+
+def bench_flat_out(source: Path, rows: int) -> None:
+    """As fast as it goes, every record folded and its best bid and offer kept."""
+    run(source)  # what is compiled is so now
+    whole = run(source, "--loop", str(FLAT_OUT_LOOPS))
+    taken = whole.machine.stats.records
+    figure("flat out over TCP", f"{taken / whole.seconds / 1e6:.1f} M/s", note="floor 12")
+    figure("  records lost", f"{FLAT_OUT_LOOPS * rows - taken:,}", note="ceiling 0")
+    figure("  CPU of ingest a record", f"{whole.cpu_seconds / taken * 1e9:.0f} ns")
+
+
+def bench_steady(one_day: bytes, head: bytes, rows: int, rate: int, directory: Path) -> None:
+    """At a steady rate, while the serving process is kept busy."""
+    source = directory / "steady.dbn"
+    tiles = rate * STEADY_SECONDS // rows + 1
+    with source.open("wb") as file:
+        file.write(head)
+        for _ in range(tiles):
+            file.write(one_day)
+    server = start_server(ServerConfig(http="127.0.0.1:0", log_json=True))
+    link = ServerLink(server.socket)
+    link.tell(Kind.HELLO, {"depth": 10, "source": "bench", "version": 1})
+    load = subprocess.Popen(
+        [
+            sys.executable, "-m", "tests.bench.live_load", str(server.address),
+            str(STEADY_SECONDS), SYMBOL,
+        ],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    try:
+        steady = run(source, "--rate", str(rate), link=link)
+        served = int(load.communicate(timeout=60)[0])
+    finally:
+        load.kill()
+        server.close()
+        source.unlink()
+    _print_latencies(steady, rate)
+    figure("  JSON of the serving process meanwhile", f"{served / STEADY_SECONDS / 1e6:.1f} MB/s")
+    figure("  CPU of ingest", f"{100 * steady.cpu_seconds / steady.seconds:.0f} %")
+
+
+def _print_latencies(steady: Run, rate: int) -> None:
+    records, received, published = steady.batches.T
+    counts = np.diff(records, prepend=0)
+    inside = np.repeat(published - received, counts) / 1e6
+    scheduled = steady.started_ns + np.arange(records[-1]) * 1e9 / rate
+    whole = (np.repeat(published, counts) - scheduled) / 1e6
+    p50, p99, p999 = np.percentile(inside, [50, 99, 99.9])
+    figure(f"at {rate:,}/s, received to published, p50", f"{p50:.3f} ms")
+    figure("  p99", f"{p99:.3f} ms", note="ceiling 0.2")
+    figure("  p99.9", f"{p999:.3f} ms")
+    p50, p99, p999 = np.percentile(whole, [50, 99, 99.9])
+    figure(f"at {rate:,}/s, scheduled to published, p50", f"{p50:.3f} ms", note="ceiling 0.3")
+    figure("  p99", f"{p99:.3f} ms", note="ceiling 2")
+    figure("  p99.9", f"{p999:.3f} ms", note="ceiling 10")
+
+
+def main() -> None:
+    """Print all figures."""
+    configure(level="error")
+    print_machine()
+    name, batch = day()
+    number = str(int(batch.instrument_id[0]))
+    mapping = SymbolMapping(SYMBOL, (DatedSymbol(19700102, 20990101, number),))
+    head = encode_metadata(Metadata(symbols=(SYMBOL,), mappings=(mapping,)))
+    tiled = tile(batch, FLAT_OUT_TILES)
+    with TemporaryDirectory() as text:
+        directory = Path(text)
+        source = directory / "day.dbn"
+        source.write_bytes(head + encode_records(tiled))
+        heading(f"live, {name} tiled; replay and ingest are two processes")
+        bench_flat_out(source, len(tiled.action))
+        for rate in RATES:
+            data = encode_records(tiled)
+            bench_steady(data, head, len(tiled.action), rate, directory)
+
+
+if __name__ == "__main__":
+    main()
