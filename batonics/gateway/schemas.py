@@ -52,7 +52,7 @@ class Wanted:
     snapshot: bool = False
 
 
-def record_pieces(paths: Sequence[str], wanted: Wanted) -> Iterator[Piece]:
+def record_pieces(paths: Sequence[str], wanted: Wanted) -> Generator[Piece, None, None]:
     """The records that are wanted, from the files' beginning on or from a start."""
     return _mbo_pieces(paths, wanted) if wanted.schema == "mbo" else _row_pieces(paths, wanted)
 
@@ -79,7 +79,7 @@ def _batches(paths: Sequence[str], wanted: Wanted) -> Generator[MboBatch, None, 
             yield batch if kept.all() else take_batch(batch, kept)
 
 
-def _mbo_pieces(paths: Sequence[str], wanted: Wanted) -> Iterator[Piece]:
+def _mbo_pieces(paths: Sequence[str], wanted: Wanted) -> Generator[Piece, None, None]:
     start_ns, due_ns = wanted.start_ns, 0
     snapshot = _SnapshotAtStart(wanted)
     with closing(_batches(paths, wanted)) as batches:
@@ -114,7 +114,7 @@ class _SnapshotAtStart:
                 yield _piece(encode_records(records), MBO_DTYPE.itemsize, due_ns)
 
 
-def _row_pieces(paths: Sequence[str], wanted: Wanted) -> Iterator[Piece]:
+def _row_pieces(paths: Sequence[str], wanted: Wanted) -> Generator[Piece, None, None]:
     schema, due_ns = wanted.schema, 0
     rows = derive(scan_batches(lambda: _batches(paths, wanted)), schema)
     for frame in pulled(rows, columns_of(schema)):

@@ -6,6 +6,7 @@ The rule here: whatever a subscription says, it gets an answer, an acknowledgeme
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import replace
 
 import numpy as np
@@ -84,15 +85,21 @@ class SessionFeed:
         indexed: bool,  # noqa: ARG002 - they always are
     ) -> Generator[Piece, None, None]:
         """The records of all subscriptions by their time; of those without a start from one on."""
-        streams = [
-            record_pieces(self._library.paths, self._placed(w, start_ns)) for w in self._wanted
-        ]
-        later = self._later_names()
-        if later is not None:
-            streams.insert(0, iter([later]))
-        pieces = merged(streams)
-        schemas = [wanted.schema for wanted in self._wanted if wanted.start_ns is not None]
-        yield from _with_completion(pieces, self._reached_ns, schemas) if schemas else pieces
+        with ExitStack() as stack:
+            streams: list[Iterator[Piece]] = [
+                stack.enter_context(
+                    closing(record_pieces(self._library.paths, self._placed(wanted, start_ns)))
+                )
+                for wanted in self._wanted
+            ]
+            later = self._later_names()
+            if later is not None:
+                streams.insert(0, iter([later]))
+            pieces: Iterator[Piece] = merged(streams)
+            schemas = [wanted.schema for wanted in self._wanted if wanted.start_ns is not None]
+            if schemas:
+                pieces = _with_completion(pieces, self._reached_ns, schemas)
+            yield from pieces
 
     def _placed(self, wanted: Wanted, start_ns: int | None) -> Wanted:
         return wanted if wanted.start_ns is not None else replace(wanted, start_ns=start_ns)

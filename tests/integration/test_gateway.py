@@ -48,6 +48,7 @@ from batonics.model.times import NS_PER_DAY
 from tests.integration.command import here
 from tests.integration.files import DAY, DAY_NS, adds, encode, metadata
 from tests.integration.replays import KEY, connected, replaying, rest_of
+from tests.threads import ours
 from tests.unit.gateway.test_snapshot import orders_of
 
 GATEWAY = "gateway"
@@ -375,3 +376,19 @@ def test_a_subscription_after_the_start_is_answered(feed: Path) -> None:
         spoken.sock.sendall(subscribe("BBB"))
         said = spoken.rest().said()
     assert [code for code, _ in said] == [SYSTEM_SUBSCRIPTION_ACK, ERROR_SUBSCRIPTION]
+
+
+@pytest.mark.parametrize("schema", ["mbo", "mbp-1"])
+def test_a_client_that_leaves_leaves_nothing_behind(tmp_path: Path, schema: str) -> None:
+    path = tmp_path / "long.dbn"
+    path.write_bytes(metadata() + encode(adds(400_000)))
+    before = ours()
+    with replaying(path, protocol=GATEWAY, loops=0) as replay:
+        with session(replay) as spoken:
+            spoken.start(lines.subscription_line(schema, ["ALL_SYMBOLS"]))
+            spoken.file.read(100_000)
+        with session(replay) as spoken:
+            spoken.start(lines.subscription_line(schema, ["ALL_SYMBOLS"]))
+            spoken.file.read(100_000)
+            replay.close()
+    assert ours() == before
