@@ -94,7 +94,10 @@ def command(
     from batonics.sinks.book_json import write_books
     from batonics.sinks.logs import configure
 
-    configure(as_json=log_json or None, level="error" if quiet else "info")
+    shows = not quiet and not log_json and sys.stdout.isatty() and out != "-"
+    # What is logged would tear the screen: that has the feed's state too.
+    level = "critical" if shows else "error" if quiet else "info"
+    configure(as_json=log_json or None, level=level)
     request = Request(
         feed=feed_of(
             connect,
@@ -116,7 +119,7 @@ def command(
         skip_bad=skip_bad,
         server=ServerConfig(
             http=http,
-            view=not quiet and not log_json and sys.stdout.isatty() and out != "-",
+            view=shows,
             log_json=log_json or None,
             allowed_hosts=tuple(allow_host or ()),
             allowed_origins=tuple(allow_origin or ()),
