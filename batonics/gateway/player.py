@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from batonics.gateway.faults import Fault, Injector
-from batonics.gateway.pacing import Clock, Pace, Pacer
+from batonics.gateway.pacing import SLEEP_NS_MAX, Clock, Pace, Pacer
 from batonics.gateway.tape import Feed, Piece, cut_piece
 
 NS_PER_S = 1_000_000_000
@@ -69,16 +69,14 @@ class Control:
         self._stopped.set()
         self._going.set()
 
-    def check(self, clock: Clock) -> int:
-        """Wait while there is a pause; how long that was, in ns. StoppedError if it is over."""
-        paused_ns = 0
-        if self.paused:
-            begun = clock.now_ns()
-            self._going.wait()
-            paused_ns = clock.now_ns() - begun
+    def check(self) -> None:
+        """StoppedError if it is over."""
         if self._stopped.is_set():
             raise StoppedError
-        return paused_ns
+
+    def wait_paused(self, seconds: float) -> None:
+        """Wait for the end of a pause, or for so long."""
+        self._going.wait(seconds)
 
     def wait(self, seconds: float) -> None:
         """Wait; StoppedError if it is over by then."""
@@ -156,19 +154,18 @@ class Player:
         """
         self._pacer.live_ns = feed.live_ns
         self._out(feed.opening)
-        done = 0
+        done, from_ns = 0, start_ns
         while loops == 0 or done < loops:
-            begun = self._client.bytes
+            before = self._client.bytes, self._to_skip
             self._pacer.restart()
-            with closing(feed.pieces(start_ns, indexed=self._indexed)) as pieces:
+            with closing(feed.pieces(from_ns, indexed=self._indexed)) as pieces:
                 jump = self._send_until_jump(pieces)
             if jump is not None:
-                at_ns = (self._client.due_ns or 0) + jump.by_ns
-                start_ns = max(at_ns, 0)
+                from_ns = max((self._client.due_ns or 0) + jump.by_ns, 0)
                 continue
-            if self._client.bytes == begun:
+            if before == (self._client.bytes, self._to_skip):
                 return  # there is nothing to send again and again
-            done += 1
+            done, from_ns = done + 1, start_ns
 
     def _send_until_jump(self, pieces: Iterator[Piece]) -> Jump | None:
         for piece in pieces:
@@ -214,11 +211,16 @@ class Player:
             self._sent_ns = self._clock.now_ns()
 
     def _tick(self, now_ns: int) -> int:
-        """Heed the user, and keep an idle client's heart beating; how long a pause was."""
-        paused_ns = self._control.check(self._clock)
-        self._out(self._listen())
-        if self._heartbeat is not None:
-            interval_s, beat = self._heartbeat
-            if now_ns - self._sent_ns >= interval_s * NS_PER_S:
-                self._out(beat())
-        return paused_ns
+        """Heed the user, and keep an idle client's heart beating; how long a pause was, in ns."""
+        begun_ns = now_ns
+        while True:
+            self._control.check()
+            self._out(self._listen())
+            if self._heartbeat is not None:
+                interval_s, beat = self._heartbeat
+                if now_ns - self._sent_ns >= interval_s * NS_PER_S:
+                    self._out(beat())
+            if not self._control.paused:
+                return now_ns - begun_ns
+            self._control.wait_paused(SLEEP_NS_MAX / NS_PER_S)
+            now_ns = self._clock.now_ns()
