@@ -49,6 +49,8 @@ from batonics.model.mbo import UNDEF_TIMESTAMP, DayStart, MboBatch, empty_batch,
 
 _SEEN = ("ts_event", "ts_recv", "sequence")
 """The columns of `BookEngine.last_seen`."""
+# An enum's length takes as long as a small kernel.
+_BBO, _DELTA, _CLOSING = len(Bbo), len(Delta), len(Closing)
 NOTED = -1
 """In place of a row: what was noted in an earlier batch."""
 
@@ -177,6 +179,7 @@ class BookEngine:
         self._scratch = np.empty(kernels.BLOCK, np.int64), np.empty(kernels.BLOCK, np.int64)
         self._seen = np.empty((0, 3), np.uint64)  # last ts_event, ts_recv, sequence of each book
         self._noted = empty_batch(0)  # by book: what describes a top that is still to come
+        self._no_tops = np.empty((0, self._top_words), np.int64)
         none = np.empty(0, np.intp)
         self._aside = none, empty_batch(0), none, self._seen
 
@@ -278,15 +281,20 @@ class BookEngine:
 
     def _fit_outputs(self, rows: int, open_snapshots: int = 0) -> None:
         bbo, deltas, closings, tops = self._out[:4]
-        if self._want_bbo and len(bbo) < rows * len(Bbo):
-            bbo = np.empty(rows * len(Bbo), np.int64)
-        if self._want_deltas and len(deltas) == 0:
-            deltas = np.empty(4 * kernels.BLOCK * len(Delta), np.int64)
         # A record may end two events: an open snapshot before it, and its own.
         ends_max = 2 * rows + 2 + open_snapshots
-        if self._want_deltas and len(closings) < ends_max * len(Closing):
-            closings = np.empty(ends_max * len(Closing), np.int64)
-        if self._wanted is not None and len(tops) == 0:
+        lacks_bbo = self._want_bbo and len(bbo) < rows * _BBO
+        lacks_closings = self._want_deltas and len(closings) < ends_max * _CLOSING
+        lacks_tops = self._wanted is not None and len(tops) == 0
+        if not (lacks_bbo or lacks_closings or lacks_tops):
+            return
+        if lacks_bbo:
+            bbo = np.empty(rows * _BBO, np.int64)
+        if lacks_closings:
+            closings = np.empty(ends_max * _CLOSING, np.int64)
+            if len(deltas) == 0:
+                deltas = np.empty(4 * kernels.BLOCK * _DELTA, np.int64)
+        if lacks_tops:
             tops = np.empty(4 * kernels.BLOCK * self._top_words, np.int64)
             self._fit_books()
         self._out = self._out._replace(bbo=bbo, deltas=deltas, closings=closings, tops=tops)
@@ -378,13 +386,9 @@ class BookEngine:
             self._seen = grown
         if self._tops is not None:
             self._keep_noted(batch)
-        last_rows = self._rows()[:, Book.LAST_ROW]
-        touched = np.flatnonzero(last_rows >= 0)
-        rows = last_rows[touched]
-        self._seen[touched, 0] = batch.ts_event[rows]
-        self._seen[touched, 1] = batch.ts_recv[rows]
-        self._seen[touched, 2] = batch.sequence[rows]
-        last_rows[touched] = -1
+        publish_kernels.note_seen(
+            self.state, self._seen.reshape(-1), *(read_only(getattr(batch, name)) for name in _SEEN)
+        )
 
     def _keep_noted(self, batch: MboBatch) -> None:
         """Set aside the records that describe tops which are still to come; forget their rows."""
@@ -410,14 +414,17 @@ class BookEngine:
     def _folded(self, batch: MboBatch) -> Folded:
         totals = self.state.totals
         bbo_rows = len(batch.action) if self._want_bbo else 0
-        tops = self._out.tops[: totals[Total.TOPS] * self._top_words].reshape(-1, self._top_words)
-        # What was seen last is about to become what this batch shows.
-        is_asked = (tops[:, Top.ROW] == window_kernels.SEEN).any()
-        seen = self._seen.copy() if is_asked else self._seen
+        tops, seen = self._no_tops, self._seen
+        if self._tops is not None:
+            words = self._top_words
+            tops = self._out.tops[: totals[Total.TOPS] * words].reshape(-1, words)
+            # What was seen last is about to become what this batch shows.
+            if (tops[:, Top.ROW] == window_kernels.SEEN).any():
+                seen = seen.copy()
         return Folded(
-            self._out.bbo[: bbo_rows * len(Bbo)].reshape(-1, len(Bbo)),
-            self._out.deltas[: totals[Total.DELTAS] * len(Delta)].reshape(-1, len(Delta)),
-            self._out.closings[: totals[Total.CLOSINGS] * len(Closing)].reshape(-1, len(Closing)),
+            self._out.bbo[: bbo_rows * _BBO].reshape(-1, _BBO),
+            self._out.deltas[: totals[Total.DELTAS] * _DELTA].reshape(-1, _DELTA),
+            self._out.closings[: totals[Total.CLOSINGS] * _CLOSING].reshape(-1, _CLOSING),
             tops,
             Described(tops, batch, self._noted, seen),
         )

@@ -35,7 +35,8 @@ LEVEL_WORDS = 3
 
 EVENTS, EVENTS_IN = int(Book.EVENTS), int(Book.EVENTS_IN)
 NOTED_ROW, STATUS = int(Book.NOTED_ROW), int(Book.STATUS)
-T_DIRTY = int(Total.DIRTY)
+LAST_ROW = int(Book.LAST_ROW)
+T_BOOKS, T_DIRTY = int(Total.BOOKS), int(Total.DIRTY)
 COLD, SYNCED = int(Status.COLD), int(Status.SYNCED)
 
 
@@ -98,3 +99,20 @@ def publish(
         books[row + NOTED_ROW] = -1
         changed[place] = book
     return ended
+
+
+@kernel
+def note_seen(
+    state: State,
+    seen: NDArray[np.uint64],
+    ts_event: NDArray[np.uint64],
+    ts_recv: NDArray[np.uint64],
+    sequence: NDArray[np.uint32],
+) -> None:
+    """Note what each book last saw in the batch of these columns, and forget its row there."""
+    for book in range(state.totals[T_BOOKS]):
+        i = state.books[book * ROW + LAST_ROW]
+        if i >= 0:
+            seen[3 * book], seen[3 * book + 1] = ts_event[i], ts_recv[i]
+            seen[3 * book + 2] = sequence[i]
+            state.books[book * ROW + LAST_ROW] = -1

@@ -253,6 +253,9 @@ def read_only(column: NDArray[Any]) -> NDArray[Any]:
 
     Kernels then have one signature whether it could be written to or not: one compilation.
     """
+    flags = column.flags
+    if flags.c_contiguous and not flags.writeable:
+        return column
     view = np.ascontiguousarray(column).view()
     view.flags.writeable = False
     return view

@@ -13,6 +13,7 @@ Only the metadata, and a record that a chunk cuts in two, are ever copied before
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,6 +104,8 @@ class DbnDecoder:
         self._max_metadata_bytes = max_metadata_bytes
         self._schema = schema
         self._buffers = [empty_batch(batch_rows) for _ in range(buffers)]
+        # As consumers see them: what takes only such arrays takes them as they are.
+        self._shown = [MboBatch._make(_read_only(c) for c in buffer) for buffer in self._buffers]
         self._columns = self._buffers[0]
         self._row = 0
         self._other_position = np.empty(OTHERS_MAX, np.int64)
@@ -296,9 +299,10 @@ class DbnDecoder:
             )
 
     def _take_batch(self) -> MboBatch:
-        batch = slice_batch(self._columns, 0, self._row)
+        batch = slice_batch(self._shown[0], 0, self._row)
         self._row = 0
-        self._buffers.append(self._buffers.pop(0))
+        for turning in (self._buffers, self._shown):
+            turning.append(turning.pop(0))
         self._columns = self._buffers[0]
         return batch
 
@@ -312,6 +316,12 @@ class DbnDecoder:
 
     def _refusal(self, reason: str) -> InputError:
         return InputError(f"{self._source}: {reason}" if self._source else reason)
+
+
+def _read_only(column: NDArray[Any]) -> NDArray[Any]:
+    view = column.view()
+    view.flags.writeable = False
+    return view
 
 
 def encode_records(batch: MboBatch) -> bytes:

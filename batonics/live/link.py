@@ -18,6 +18,7 @@ from batonics.live.wire import Kind, Messages, message
 
 ROWS_BYTES_MAX = 1 << 18
 """Of one message of BOOKS: the socket takes some such at once, and the next are fresher."""
+_NONE = np.empty(0, np.int64)
 
 
 class ServerLink:
@@ -38,6 +39,8 @@ class ServerLink:
         self._pending = b""
         self._due = np.zeros(0, np.bool_)
         self._from = 0
+        self._waiting = False  # whether any may be due
+        self._fresh = _NONE  # books that are due, while nothing else is to be told
         self._others: dict[Kind, bytes] = {}
         self._messages = Messages()
 
@@ -48,7 +51,9 @@ class ServerLink:
     @property
     def wants_to_write(self) -> bool:
         """Whether something is to be told that was put off."""
-        return self.is_open and bool(self._pending or self._others or self._due.any())
+        return self.is_open and bool(
+            self._pending or self._others or self._waiting or len(self._fresh)
+        )
 
     def tell(self, kind: Kind, value: Any) -> None:
         """Tell something other than books; of a kind only the latest is kept if it must wait."""
@@ -62,9 +67,19 @@ class ServerLink:
 
     def books_changed(self, books: NDArray[np.int64], count: int) -> None:
         """Note that books changed, of so many that there are."""
+        if not (self._pending or self._others or self._waiting or len(self._fresh)):
+            self._fresh = books  # nothing is to be told before them, as nearly always
+            return
+        if len(self._fresh):
+            self._put_off(self._fresh, count)
+            self._fresh = _NONE
+        self._put_off(books, count)
+
+    def _put_off(self, books: NDArray[np.int64], count: int) -> None:
         if count > len(self._due):
             self._due = np.concatenate([self._due, np.zeros(count - len(self._due), np.bool_)])
         self._due[books] = True
+        self._waiting = self._waiting or len(books) > 0
 
     def flush(self, rows: NDArray[np.void]) -> None:
         """Tell as much as the socket takes; `rows` are the books as they are."""
@@ -85,12 +100,19 @@ class ServerLink:
 
     def _next(self, rows: NDArray[np.void]) -> bytes:
         """The next message, or nothing. Books come first: they are what is waited for."""
+        if len(self._fresh):
+            if len(self._fresh) * rows.itemsize <= ROWS_BYTES_MAX and not self._others:
+                books, self._fresh = self._fresh, _NONE
+                return message(Kind.BOOKS, rows[books].tobytes())
+            self._put_off(self._fresh, len(rows))
+            self._fresh = _NONE
         # Names must be known before books that have them.
         if Kind.HELLO in self._others:
             return self._others.pop(Kind.HELLO)
         if Kind.SYMBOLS in self._others:
             return self._others.pop(Kind.SYMBOLS)
-        due = np.flatnonzero(self._due)
+        due = np.flatnonzero(self._due) if self._waiting else _NONE
+        self._waiting = len(due) > 0
         if len(due):
             # Those that waited come first: no book is passed over again and again.
             due = np.roll(due, -int(np.searchsorted(due, self._from)))

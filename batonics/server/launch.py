@@ -23,6 +23,8 @@ from batonics.server.config import ServerConfig, check, token_of
 READY_S = 60.0
 """For a start, imports included, on a machine that is busy."""
 _READY_BYTES_MAX = 1 << 16
+NICENESS = 10
+"""Of the serving process."""
 RESTORE = "\x1b[?1049l\x1b[?25h"
 """What brings a terminal's screen and cursor back."""
 
@@ -109,11 +111,15 @@ def _spawn(config: ServerConfig) -> subprocess.Popen[bytes]:
     # blocked, so there is no moment in which it could die of one.
     masked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        return subprocess.Popen(  # noqa: S603 - this interpreter, our own module
+        process = subprocess.Popen(  # noqa: S603 - this interpreter, our own module
             command, stdin=subprocess.DEVNULL, pass_fds=(config.fd, config.ready_fd)
         )
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, masked)
+    # Where there is too little of a processor for both, books come before answers.
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
+    return process
 
 
 def _await_ready(process: subprocess.Popen[bytes], fd: int, deadline: float) -> str | None:

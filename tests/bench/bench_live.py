@@ -37,8 +37,8 @@ from tests.bench.bench_fold import ROOT, day
 from tests.bench.harness import figure, heading, print_machine
 from tests.bench.streams import tile
 
-FLAT_OUT_TILES, FLAT_OUT_LOOPS = 50, 20
-STEADY_SECONDS = 30
+FLAT_OUT_TILES, FLAT_OUT_LOOPS = 50, int(os.environ.get("LOOPS", "20"))
+STEADY_SECONDS = int(os.environ.get("STEADY_SECONDS", "30"))
 RATES = (500_000, 50_000)
 SYMBOL = "BENCH"
 
