@@ -7,6 +7,7 @@ fast, and a slow reader of the books never shows in it.
 
 from __future__ import annotations
 
+import gc
 import os
 import select
 import socket
@@ -23,8 +24,9 @@ from batonics.live.books import answer
 from batonics.live.link import ServerLink
 from batonics.live.machine import FeedMachine
 from batonics.live.stats import LATENCY_BOUNDS_US
-from batonics.live.wire import Feed, Kind
+from batonics.live.wire import Kind
 from batonics.model.errors import BatonicsError, DamagedInputError, InputError
+from batonics.model.mbo import MBO_DTYPE, RTYPE_MBO, Action, Flag, Side
 from batonics.sinks.logs import logger
 
 READ_BYTES = 1792 << 10
@@ -34,6 +36,8 @@ TICK_SECONDS = 0.25
 DRAIN_SECONDS = 2.0
 """So long what has arrived is still taken once the end is asked for."""
 
+NO_FEED = -1
+"""In place of a file descriptor."""
 _LATENCY_BOUNDS_NS = [1_000 * bound for bound in LATENCY_BOUNDS_US]
 
 
@@ -76,6 +80,25 @@ class Recorder(Protocol):
         """Keep the rest."""
 
 
+def warm() -> None:
+    """Load, or compile, what a feed needs before it comes: else it would wait for that.
+
+    What there is by then is also left out of the garbage collector's rounds.
+    """
+    machine = FeedMachine(source="warm")
+    machine.connected()
+    record = np.zeros(1, MBO_DTYPE)
+    record["length"], record["rtype"] = MBO_DTYPE.itemsize // 4, RTYPE_MBO
+    record["action"], record["side"] = Action.CLEAR, Side.NONE
+    record["flags"] = Flag.LAST
+    machine.take(record.tobytes())
+    machine.lost()
+    machine.connected()
+    machine.take(record.tobytes())
+    gc.collect()
+    gc.freeze()
+
+
 Watcher = Callable[[FeedMachine, NDArray[np.int64]], None]
 """Called with the machine and the books that changed, after each batch."""
 
@@ -116,6 +139,7 @@ class Ingest:
         self._next_tick = 0.0
         self._names_told = (-1, -1)
         self._asks: list[dict[str, Any]] = []
+        self._is_writing = False  # whether it is waited until the link can be written to
         self._woken, self.wake = os.pipe()
         os.set_blocking(self._woken, False)
         os.set_blocking(self.wake, False)
@@ -132,6 +156,7 @@ class Ingest:
             InputError: with `once`, the feed could not be had, or was lost.
         """
         backoff = Backoff()
+        warm()
         try:
             while not self._stopping:
                 if self._connection(backoff) and self._once:
@@ -207,17 +232,16 @@ class Ingest:
         poll = self._poll(sock)
         view = memoryview(self._buffer)
         sock.setblocking(False)  # noqa: FBT003 - its only parameter
-        heard = time.monotonic()
+        heard, feed = time.monotonic(), sock.fileno()
         while True:
-            try:
-                size = sock.recv_into(view)
-            except BlockingIOError:
+            now = time.monotonic()
+            # Waiting first costs a call less than finding out that there is nothing.
+            if not self._wait(poll, now, feed):
                 if self._stopping:
                     return
-                now = time.monotonic()
                 self._check_hung(now - heard)
-                self._wait(poll, now)
                 continue
+            size = sock.recv_into(view)
             received_ns = time.monotonic_ns()
             if size == 0:
                 return
@@ -344,21 +368,27 @@ class Ingest:
             poll.register(sock, select.POLLIN)
         if self._link is not None and self._link.is_open:
             poll.register(self._link, select.POLLIN)
+            self._is_writing = False
         return poll
 
-    def _wait(self, poll: select.poll, now: float) -> None:
-        """Wait until there is something to do, and do what is not the feed."""
+    def _wait(self, poll: select.poll, now: float, feed: int) -> bool:
+        """Wait until there is something to do, and do what is not the feed; whether the feed is."""
         link = self._link
         if now >= self._next_tick:
             self._tick()
-        if link is not None and link.is_open:
-            poll.modify(link, select.POLLIN | (select.POLLOUT if link.wants_to_write else 0))
-        ready = poll.poll(max(self._next_tick - now, 0) * 1e3)
-        for descriptor, events in ready:
-            if descriptor == self._woken:
+        if link is not None and link.is_open and link.wants_to_write != self._is_writing:
+            self._is_writing = link.wants_to_write
+            poll.modify(link, select.POLLIN | (select.POLLOUT if self._is_writing else 0))
+        wait_ms = 0.0 if self._stopping else max(self._next_tick - now, 0) * 1e3
+        has_arrived = False
+        for descriptor, events in poll.poll(wait_ms):
+            if descriptor == feed:
+                has_arrived = True
+            elif descriptor == self._woken:
                 os.read(self._woken, 64)
-            elif link is not None and link.is_open and descriptor == link.fileno():
+            elif link is not None and link.is_open:
                 self._serve(link, poll, writable=bool(events & select.POLLOUT))
+        return has_arrived
 
     def _serve(self, link: ServerLink, poll: select.poll, *, writable: bool) -> None:
         descriptor = link.fileno()
@@ -377,9 +407,4 @@ class Ingest:
         until = time.monotonic() + seconds
         while not self._stopping and (now := time.monotonic()) < until:
             self._next_tick = min(self._next_tick, until)
-            self._wait(poll, now)
-
-
-def feed_name(feed: int) -> str:
-    """A state of the feed, as text."""
-    return Feed(feed).name.lower()
+            self._wait(poll, now, NO_FEED)

@@ -35,8 +35,12 @@ class FakeIngest(Told):
         self._sending = threading.Lock()
 
     def send(self, kind: Kind, payload: bytes) -> None:
+        """Send a message."""
+        self._send(message(kind, payload))
+
+    def _send(self, messages: bytes) -> None:
         """Send whole, which for ingest itself would be waiting: tests may."""
-        data = memoryview(message(kind, payload))
+        data = memoryview(messages)
         with self._sending:
             while data:
                 try:
@@ -50,10 +54,12 @@ class FakeIngest(Told):
 
     def open(self) -> None:
         """What ingest says first, and its books."""
-        self.say(Kind.HELLO, self.hello)
-        self.say(Kind.SYMBOLS, self.names)
-        self.tell()
-        self.tell_stats()
+        # At once: no answer is to come from the middle of it.
+        said = {Kind.HELLO: self.hello, Kind.SYMBOLS: self.names}
+        opening = [message(kind, json.dumps(document).encode()) for kind, document in said.items()]
+        opening.append(message(Kind.BOOKS, self.payload(None)))
+        opening.append(message(Kind.STATS, json.dumps(self.stats.as_json()).encode()))
+        self._send(b"".join(opening))
 
     def tell(self, books: Sequence[int] | None = None) -> None:
         """Tell books as they are; None: all."""
