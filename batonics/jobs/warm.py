@@ -6,12 +6,19 @@ command compiles anything (a test runs them all).
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import batonics.frames.namespace  # noqa: F401 - `.mbo`
 from batonics.book.engine import BookEngine
 from batonics.codec.dbn import DbnDecoder, encode_records
+from batonics.codec.metadata import Metadata, encode_metadata
 from batonics.codec.ndjson import NdjsonDecoder
 from batonics.frames.fills import would_fill
 from batonics.frames.scan import scan_batches
+from batonics.gateway.merge import interleaved
+from batonics.gateway.tape import DbnFeed, PrefixedFeed
+from batonics.live.ingest import warm as warm_live
 from batonics.model.mbo import DayStart, MboBatch, concat_batches, copy_batch
 from batonics.sim.market import Market
 
@@ -30,6 +37,17 @@ def warm() -> None:
     for _ in NdjsonDecoder().feed(b'{"type":"clear","symbol":"X"}\n'):
         pass
     _warm_frames(batch)
+    warm_live()
+    _warm_replay(batch)
+
+
+def _warm_replay(batch: MboBatch) -> None:
+    with TemporaryDirectory() as directory:
+        path = Path(directory) / "feed.dbn"
+        path.write_bytes(encode_metadata(Metadata()) + encode_records(batch))
+        for feed in (DbnFeed([str(path)]), PrefixedFeed([str(path)])):
+            pieces = list(feed.pieces(int(batch.ts_recv[-1]) // 2, indexed=True))
+            interleaved([*pieces, *pieces])
 
 
 def _warm_frames(batch: MboBatch) -> None:

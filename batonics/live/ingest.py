@@ -92,9 +92,10 @@ def warm() -> None:
     record["action"], record["side"] = Action.CLEAR, Side.NONE
     record["flags"] = Flag.LAST
     machine.take(record.tobytes())
-    machine.lost()
-    machine.connected()
-    machine.take(record.tobytes())
+    for machine.snapshot in (False, True):
+        machine.lost()
+        machine.connected()
+        machine.take(record.tobytes())
     gc.collect()
     gc.freeze()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.command import SAMPLE, batonics, environment
+from tests.integration.command import SAMPLE, SCRIPT, batonics, environment
 
 AT = "2026-01-05T14:31:00Z"
 COMMANDS = {
@@ -44,4 +44,22 @@ def test_no_command_compiles_what_was_warmed(name: str, warmed: Path) -> None:
     done = batonics(*COMMANDS[name], env=environment(BATONICS_CACHE_DIR=str(warmed)))
     assert done.code == 0, done.err
     assert "compiling" not in done.err
+    assert sorted(path.name for path in warmed.rglob("*")) == before
+
+
+@pytest.mark.parametrize("protocol", ["dbn", "length-prefixed", "ndjson"])
+def test_neither_does_a_live_feed(protocol: str, warmed: Path) -> None:
+    before = sorted(path.name for path in warmed.rglob("*"))
+    env = environment(BATONICS_CACHE_DIR=str(warmed))
+    command = [
+        *SCRIPT, "replay", str(SAMPLE), "--bind", "127.0.0.1:0", "--once", "--rate", "1000000",
+        "--protocol", protocol,
+    ]  # fmt: skip
+    with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as replay:
+        assert replay.stderr is not None
+        address = replay.stderr.readline().split()[-1]
+        done = batonics("stream", "--connect", address, "--once", "--out", "/dev/null", env=env)
+        said = replay.stderr.read()
+    assert (done.code, replay.wait(30)) == (0, 0), done.err + said
+    assert "compiling" not in done.err + said
     assert sorted(path.name for path in warmed.rglob("*")) == before
