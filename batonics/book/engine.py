@@ -251,6 +251,8 @@ class BookEngine:
     def publish(self, rows: NDArray[np.int64], batch: MboBatch) -> tuple[NDArray[np.int64], int]:
         """Write the rows of the books in which an event has ended since the last time.
 
+        It is to be called after each `fold` of an engine that is made for it.
+
         Args:
             rows: (books, words) of `publish_kernels.Row` and levels, to be written; of all books.
             batch: the one just folded, or an empty one.
@@ -272,6 +274,7 @@ class BookEngine:
             self._seen.reshape(-1),
         )
         totals[Total.DIRTY] = 0
+        self._note_seen(batch)
         return changed, int(ended)
 
     def rebuild(self) -> None:
@@ -386,9 +389,12 @@ class BookEngine:
             self._seen = grown
         if self._tops is not None:
             self._keep_noted(batch)
-        publish_kernels.note_seen(
-            self.state, self._seen.reshape(-1), *(read_only(getattr(batch, name)) for name in _SEEN)
-        )
+        if not isinstance(self._wanted, RowsWanted):  # else `publish` does, which asks before
+            self._note_seen(batch)
+
+    def _note_seen(self, batch: MboBatch) -> None:
+        seen = (read_only(getattr(batch, name)) for name in _SEEN)
+        publish_kernels.note_seen(self.state, self._seen.reshape(-1), *seen)
 
     def _keep_noted(self, batch: MboBatch) -> None:
         """Set aside the records that describe tops which are still to come; forget their rows."""

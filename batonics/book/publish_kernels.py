@@ -25,7 +25,7 @@ class Row(IntEnum):
     BOOK = 0  # its number; the status in the upper half
     SEQ = 1  # rises by one with each time it is written
     EVENTS = 2  # that the book has completed
-    TS_EVENT = 3  # of the closing record, or of the last one; as are the next two
+    TS_EVENT = 3  # of the closing record, as are the next two
     TS_RECV = 4
     SEQUENCE = 5
 
@@ -62,7 +62,7 @@ def publish(
         ts_event: of the batch just folded.
         ts_recv: of it.
         sequence: of it.
-        seen: (books * 3,), these three of each book's last record.
+        seen: (books * 3,), these three of each book's last record before the batch.
     """
     books, depth, ended = state.books, out.depth, 0
     words = ROW_HEAD + 2 * LEVEL_WORDS * depth

@@ -85,6 +85,11 @@ class Faults:
     def __post_init__(self) -> None:
         ends = self.share(Fault.RST) + self.share(Fault.CUT)
         taken_back = self.share(Fault.DUP) * DUP_UNITS_MAX
+        if self.drop and self.dup:
+            raise UsageError(
+                "drop and dup exclude each other: no feed says again what it has lost, and loses"
+                " something else"
+            )
         if ends > MOST_ENDS or ends * taken_back > 1:
             raise UsageError(
                 f"a connection would bring {1 / ends:.0f} records and the next one go back"

@@ -262,19 +262,19 @@ class FeedMachine:
             self.stats.feed = Feed.LIVE
             if self._joiner.state is Join.GAP:
                 self._gap()
-        if len(new.action) and self._after_gap is not None:
-            new = self._after_gap.take(new)
-            if self._after_gap.done:
-                self._after_gap = None
         if len(new.action):
+            self.place = advanced(self.place, new)
+            self.stats.records += len(new.action)
+            self.stats.batches += 1
+            if self._after_gap is not None:
+                new = self._after_gap.take(new)
+                if self._after_gap.done:
+                    self._after_gap = None
             pieces = [(new, None)] if self._windows is None else self._windows.cut(new)
             for piece, ended_ns in pieces:
                 if ended_ns is not None:
                     self._end_window(ended_ns)
                 self._fold(piece)
-            self.place = advanced(self.place, new)
-            self.stats.records += len(new.action)
-            self.stats.batches += 1
 
     def _fold(self, batch: MboBatch) -> None:
         self.engine.fold(batch)

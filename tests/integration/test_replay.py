@@ -152,8 +152,10 @@ def connection_of(address: tuple[str, int]) -> tuple[bytes, Fault | None]:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_faults_are_those_that_were_worked_out(feed: Path, seed: int) -> None:
-    faults = Faults(drop=5, rst=1, cut=1, stall=0.5, dup=500, stall_ms=20, seed=seed)
+@pytest.mark.parametrize("kind", ["drop", "dup"])
+def test_faults_are_those_that_were_worked_out(feed: Path, seed: int, kind: str) -> None:
+    also = {kind: {"drop": 5, "dup": 500}[kind]}
+    faults = Faults(rst=1, cut=1, stall=0.5, stall_ms=20, seed=seed, **also)
     made, ledger = connections(FEED, faults)
     got, counted = connections_of(feed, faults)
     assert got == [(b"".join(connection.chunks), connection.end) for connection in made]

@@ -26,7 +26,7 @@ from tests.unit.gateway.feeds import SYSTEM, feed_of, pieces_of, rows
 
 RECORDS = 5_000
 FEED = feed_of(RECORDS)
-ALL = Faults(drop=5, rst=1, stall=1, dup=500, cut=1, seed=3)
+ALL = Faults(drop=5, rst=1, stall=1, cut=1, seed=3)
 
 
 def records_of(chunks: tuple[bytes, ...]) -> np.ndarray[tuple[int], np.dtype[np.void]]:
@@ -43,13 +43,14 @@ def test_without_faults_there_is_one_connection_and_the_feed() -> None:
 
 def test_the_same_seed_makes_the_same_faults() -> None:
     assert connections(FEED, ALL) == connections(FEED, ALL)
-    other = Faults(drop=5, rst=1, stall=1, dup=500, cut=1, seed=4)
+    other = Faults(drop=5, rst=1, stall=1, cut=1, seed=4)
     assert connections(FEED, ALL)[0] != connections(FEED, other)[0]
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_the_ledger_is_exact(seed: int) -> None:
-    faults = Faults(drop=5, rst=1, stall=1, dup=500, cut=1, seed=seed)
+@pytest.mark.parametrize("kind", ["drop", "dup"])
+def test_the_ledger_is_exact(seed: int, kind: str) -> None:
+    faults = Faults(rst=1, stall=1, cut=1, seed=seed, **{kind: {"drop": 5, "dup": 500}[kind]})
     made, ledger = connections(FEED, faults)
     ends = Counter(connection.end for connection in made)
     assert (ledger.connections, ledger.rst, ledger.cut) == (
@@ -146,12 +147,13 @@ def test_lines_are_lost_without_a_word() -> None:
 
 
 def test_faults_are_read() -> None:
-    read = parse_faults("drop=0.5, rst=1,stall=2:3s,dup=1000,cut=0", 9)
-    assert read == Faults(drop=0.5, rst=1, stall=2, dup=1000, cut=0, stall_ms=3000, seed=9)
+    read = parse_faults("rst=1,stall=2:3s,dup=1000,cut=0", 9)
+    assert read == Faults(rst=1, stall=2, dup=1000, cut=0, stall_ms=3000, seed=9)
+    assert parse_faults("drop=0.5, cut=2", 9) == Faults(drop=0.5, cut=2, seed=9)
 
 
 @pytest.mark.parametrize(
-    "text", ["lose=1", "drop", "drop=x", "drop=-1", "rst=1001", "drop=1:3s", "stall=1:x", "rst=600",
+    "text", ["drop=1,dup=1", "lose=1", "drop", "drop=x", "drop=-1", "rst=1001", "drop=1:3s", "stall=1:x", "rst=600",
              "rst=20,dup=1000"]
 )  # fmt: skip
 def test_faults_that_cannot_be_are_refused(text: str) -> None:
