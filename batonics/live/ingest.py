@@ -14,6 +14,7 @@ import socket
 import time
 from bisect import bisect_left
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol
 
 import numpy as np
@@ -148,7 +149,8 @@ class Ingest:
     def stop(self) -> None:
         """End soon: what has arrived is still taken. From any thread, or a signal's handler."""
         self._stopping = True
-        os.write(self.wake, b"x")
+        with suppress(OSError):  # it has been said already, or the run is over
+            os.write(self.wake, b"x")
 
     def run(self) -> None:
         """Take the feed until it ends, or the end is asked for.
@@ -201,6 +203,7 @@ class Ingest:
             try:
                 self._take_all(sock, head)
                 machine.check_end()
+                self._changed(machine.changes())
             except (OSError, DamagedInputError, InputError) as error:
                 self._lost(error)
                 return False
@@ -387,7 +390,7 @@ class Ingest:
                 has_arrived = True
             elif descriptor == self._woken:
                 os.read(self._woken, 64)
-            elif link is not None and link.is_open:
+            elif link is not None:
                 self._serve(link, poll, writable=bool(events & select.POLLOUT))
         return has_arrived
 

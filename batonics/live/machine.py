@@ -107,7 +107,7 @@ class FeedMachine:
         else:
             self._joiner = Joiner(self.place)
             self.stats.feed = Feed.RECOVERING
-        return self._changes()
+        return self.changes()
 
     def continued(self) -> None:
         """What comes next goes on with the same feed, from a new beginning (of a file)."""
@@ -162,9 +162,9 @@ class FeedMachine:
                     self._apply(batch)
         finally:
             self._count_skipped()
-        return self._changes()
+        return self.changes()
 
-    def _changes(self) -> NDArray[np.int64]:
+    def changes(self) -> NDArray[np.int64]:
         """The books that changed since the last time."""
         changed, self._changed = self._changed, []
         return changed[0] if len(changed) == 1 else np.unique(np.concatenate([_NONE, *changed]))

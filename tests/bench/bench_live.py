@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -28,6 +28,7 @@ from batonics.live.feeds import PlainFeed
 from batonics.live.ingest import Ingest
 from batonics.live.link import ServerLink
 from batonics.live.machine import FeedMachine
+from batonics.live.recorder import CHECKPOINT, FeedRecorder, recover
 from batonics.live.wire import Kind
 from batonics.server.config import ServerConfig
 from batonics.server.launch import start_server
@@ -35,11 +36,12 @@ from batonics.sinks.logs import configure
 from batonics.sources.tcp import Address
 from tests.bench.bench_fold import ROOT, day
 from tests.bench.harness import figure, heading, print_machine
-from tests.bench.streams import tile
+from tests.bench.streams import simulated, tile
 
 FLAT_OUT_TILES, FLAT_OUT_LOOPS = 50, int(os.environ.get("LOOPS", "20"))
 STEADY_SECONDS = int(os.environ.get("STEADY_SECONDS", "30"))
 RATES = (500_000, 50_000)
+MEMORY_MINUTES = int(os.environ.get("MEMORY_MINUTES", "1"))
 SYMBOL = "BENCH"
 
 
@@ -146,6 +148,65 @@ def _print_latencies(steady: Run, rate: int) -> None:
     figure("  p99.9", f"{p999:.3f} ms", note="ceiling 10")
 
 
+def bench_restart(source: Path, rows: int, directory: Path) -> None:
+    """From a recording back to its books: a checkpoint, and all that was recorded since."""
+    record = directory / "recording"
+    machine = FeedMachine(source="bench")
+    recorder = FeedRecorder(record)
+    with replaying(source) as (address, _):
+        feed = PlainFeed(Address.parse(address))
+        Ingest(machine, feed, once=True, recorder=recorder).run()
+    for name, path in (("at its end", None), ("none", record / CHECKPOINT)):
+        if path is not None:
+            path.unlink()
+        again = FeedMachine(source="again")
+        started = time.perf_counter()
+        recover(again, record)
+        seconds = time.perf_counter() - started
+        if again.stats.records != rows:
+            raise AssertionError(again.stats)
+        figure(
+            f"restart, {rows:,} records recorded, checkpoint {name}",
+            f"{seconds:.2f} s",
+            note="ceiling 2" if path is None else f"{rows / seconds / 1e6:.0f} M/s",
+        )
+
+
+def bench_memory(directory: Path) -> None:
+    """An endless feed in which order ids come and go."""
+    source, out = directory / "churn.dbn", directory / "book.json"
+    _, live = simulated(20, 20_000, 3_000_000, seed=1)
+    source.write_bytes(encode_metadata(Metadata()) + encode_records(live))
+    del live
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with replaying(source, "--loop", "0", "--rate", str(RATES[0])) as (address, _):
+        command = [sys.executable, "-m", "batonics", "stream", "--connect", address, "--quiet"]
+        process = subprocess.Popen([*command, "--out", str(out)], env=environment)
+        resident = []
+        for _ in range(MEMORY_MINUTES * 12):
+            time.sleep(5)
+            resident.append(resident_kib(process.pid))
+        process.terminate()
+        process.wait(60)
+        warm = resident[len(resident) // 4]
+        figure(
+            f"resident memory of {MEMORY_MINUTES} minutes at {RATES[0]:,}/s",
+            f"{warm // 1024} MiB",
+            note=f"{(max(resident) - warm) / 1024:+.1f} MiB after its first quarter",
+        )
+        raise _Over
+
+
+class _Over(Exception):  # noqa: N818 - it is no error
+    """The endless replay is to be ended."""
+
+
+def resident_kib(process_id: int) -> int:
+    """What a process has in memory."""
+    status = Path(f"/proc/{process_id}/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
+
+
 def main() -> None:
     """Print all figures."""
     configure(level="error")
@@ -161,9 +222,12 @@ def main() -> None:
         source.write_bytes(head + encode_records(tiled))
         heading(f"live, {name} tiled; replay and ingest are two processes")
         bench_flat_out(source, len(tiled.action))
+        bench_restart(source, len(tiled.action), directory)
         for rate in RATES:
             data = encode_records(tiled)
             bench_steady(data, head, len(tiled.action), rate, directory)
+        with suppress(_Over):
+            bench_memory(directory)
 
 
 if __name__ == "__main__":

@@ -153,7 +153,8 @@ def test_faults_are_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["drop=1,dup=1", "lose=1", "drop", "drop=x", "drop=-1", "rst=1001", "drop=1:3s", "stall=1:x", "rst=600",
+    "text", ["drop=1,dup=1", "lose=1", "drop", "drop=x", "drop=-1", "rst=1001", "drop=1:3s",
+             "stall=1:x", "rst=600",
              "rst=20,dup=1000"]
 )  # fmt: skip
 def test_faults_that_cannot_be_are_refused(text: str) -> None:

@@ -1,0 +1,165 @@
+"""Ingest beside a server that is slow, asks, or dies: the feed is taken all the same."""
+
+from __future__ import annotations
+
+import socket
+import time
+from threading import Event, Thread
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+
+from batonics.codec.dbn import encode_records
+from batonics.codec.metadata import Metadata, encode_metadata
+from batonics.live.feeds import PlainFeed
+from batonics.live.ingest import Ingest
+from batonics.live.link import ServerLink
+from batonics.live.machine import FeedMachine
+from batonics.live.wire import Feed, Kind, Messages, book_dtype, message
+from batonics.model.mbo import MboBatch, concat_batches, copy_batch
+from batonics.sources.stream import MboStream
+from batonics.sources.tcp import Address
+from tests.integration.command import SAMPLE
+from tests.integration.live_feed import LiveFeed, Serving
+
+HEAD = encode_metadata(Metadata())
+DTYPE = book_dtype(10)
+DEADLINE_S = 30
+
+
+@pytest.fixture(scope="module")
+def sample() -> MboBatch:
+    """The sample's records."""
+    return concat_batches([copy_batch(batch) for batch in MboStream([SAMPLE]).batches()])
+
+
+class FakeServer:
+    """The other end of a link, read when the test wants it to be.
+
+    Attributes:
+        rows: the last row of each book, by number.
+        feeds: states of the feed, as told.
+        answers: by id.
+        bye: the last word.
+    """
+
+    def __init__(self) -> None:
+        ours, self.socket = socket.socketpair()
+        ours.setblocking(False)
+        self.link = ServerLink(ours)
+        self.rows: dict[int, Any] = {}
+        self.feeds: list[int] = []
+        self.answers: dict[int, dict[str, Any]] = {}
+        self.names: list[Any] = []
+        self.bye: str | None = None
+        self._messages = Messages()
+
+    def read(self) -> bool:
+        """Take what has arrived; False at the end."""
+        data = self.socket.recv(1 << 20)
+        for kind, payload in self._messages.feed(data):
+            if kind is Kind.BOOKS:
+                for row in np.frombuffer(payload, DTYPE):
+                    before = self.rows.get(int(row["book"]))
+                    assert before is None or row["seq"] > before["seq"]
+                    self.rows[int(row["book"])] = row
+            elif kind is Kind.STATS:
+                self.feeds.append(orjson.loads(payload)["feed"])
+            elif kind is Kind.ANSWER:
+                said = orjson.loads(payload)
+                self.answers[said["id"]] = said
+            elif kind is Kind.SYMBOLS:
+                self.names = orjson.loads(payload)
+            elif kind is Kind.BYE:
+                self.bye = orjson.loads(payload)["reason"]
+        return bool(data)
+
+    def ask(self, number: int, book: int, depth: int | None, *, orders: bool = False) -> None:
+        """Ask for a book."""
+        question = {"id": number, "book": book, "depth": depth, "orders": orders}
+        self.socket.sendall(message(Kind.ASK, orjson.dumps(question)))
+
+    def read_to_the_end(self) -> None:
+        """Until the link is closed; then close this end."""
+        with self.socket:
+            while self.read():
+                pass
+
+
+def follow(server: FakeServer, feed: LiveFeed) -> tuple[FeedMachine, Thread]:
+    """Ingest of a feed to its end, in a thread, which closes the link behind it."""
+    machine = FeedMachine(source="feed")
+    run = Ingest(machine, PlainFeed(Address.parse(feed.address)), once=True, link=server.link)
+
+    def work() -> None:
+        run.run()
+        server.link.close()
+
+    thread = Thread(target=work)
+    thread.start()
+    return machine, thread
+
+
+def test_a_server_that_reads_late_has_the_last_of_everything(sample: MboBatch) -> None:
+    server = FakeServer()
+    with LiveFeed([Serving(HEAD + encode_records(sample), chunk=5_000)]) as feed:
+        machine, thread = follow(server, feed)
+        deadline = time.monotonic() + DEADLINE_S
+        while machine.stats.feed != Feed.ENDED and time.monotonic() < deadline:
+            time.sleep(0.01)  # nobody reads: ingest goes on to the end
+        server.read_to_the_end()
+        thread.join(DEADLINE_S)
+    assert machine.stats.records == len(sample.action)
+    told = np.array([server.rows[book] for book in sorted(server.rows)], DTYPE)
+    assert np.array_equal(told, machine.published.rows)
+    assert server.bye == "the feed has ended"
+    assert server.feeds[-1] == Feed.ENDED
+    assert [name[0] for name in server.names] == list(range(5))
+
+
+def test_what_is_asked_is_answered_within_a_feed_that_never_pauses(sample: MboBatch) -> None:
+    server, hold = FakeServer(), Event()
+    with LiveFeed([Serving(HEAD + encode_records(sample), pause=hold)]) as feed:
+        machine, thread = follow(server, feed)
+        while not server.rows:
+            server.read()
+        server.ask(1, 0, None, orders=True)
+        server.ask(2, 0, 3)
+        server.ask(3, 77, None)
+        while len(server.answers) < 3:
+            server.read()
+        hold.set()
+        server.read_to_the_end()
+        thread.join(DEADLINE_S)
+    whole, three, none = (server.answers[number] for number in (1, 2, 3))
+    assert "there is no book 77" in none["error"]
+    assert len(three["bids"]) == 3
+    assert whole["bids"][:3] == [
+        {**level, "orders": whole["bids"][n]["orders"]} for n, level in enumerate(three["bids"])
+    ]
+    for level in whole["bids"] + whole["asks"]:
+        assert level["size"] == sum(order["size"] for order in level["orders"])
+        assert level["count"] == len(level["orders"])
+    assert machine.stats.records == len(sample.action)
+
+
+def test_a_server_that_dies_takes_nothing_along(sample: MboBatch) -> None:
+    server, hold = FakeServer(), Event()
+    with LiveFeed([Serving(HEAD + encode_records(sample), pause=hold)]) as feed:
+        machine, thread = follow(server, feed)
+        while not server.rows:
+            server.read()
+        server.socket.close()
+        deadline = time.monotonic() + DEADLINE_S
+        while machine.stats.records < len(sample.action) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process = time.process_time()
+        time.sleep(0.5)
+        # A closed link that is still waited for would be a busy loop.
+        assert time.process_time() - process < 0.3
+        hold.set()
+        thread.join(DEADLINE_S)
+    assert machine.stats.records == len(sample.action)
+    assert not server.link.is_open
