@@ -115,6 +115,19 @@ def test_a_gap_is_filled_by_snapshots(monkeypatch: pytest.MonkeyPatch) -> None:
     assert machine.stats.synced == 5
 
 
+@pytest.mark.usefixtures("quiet_backoff")
+def test_a_silent_gateway_counts_as_hung_and_is_left(clx5: Path) -> None:
+    faults = Faults(stall=0.1, stall_ms=20_000, seed=2)
+    with replaying(clx5, protocol="gateway", faults=faults, pace=Pace(rate=40_000)) as replay:
+        feed = feed_of(replay)
+        assert feed.hung_seconds == 20  # its heartbeats' interval, and ten seconds
+        feed.hung_seconds = 0.3
+        machine = followed(feed, 38_212)
+    assert machine.stats.records == 38_212
+    assert machine.stats.disconnects > 0
+    assert machine.stats.gaps == 0
+
+
 def test_another_key_is_refused(clx5: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BATONICS_GATEWAY_KEY", KEY)
     with replaying(clx5, protocol="gateway") as replay:
