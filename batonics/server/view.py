@@ -93,7 +93,7 @@ def picture(mirror: Mirror, rates: Rates, clients: int, rows: int) -> Renderable
     """What is shown: a line on the feed, one on ingest, and at most `rows` books."""
     stats = mirror.stats
     records, size = rates.per_second()
-    lag = "-" if stats.lag_ns is None else f"{stats.lag_ns / 1e6:,.1f} ms"
+    lag = "-" if stats.lag_ns is None else _duration(stats.lag_ns)
     head = Text.assemble(
         _printable(mirror.source),
         "  feed ",
@@ -185,3 +185,12 @@ def _write_at_once(text: str) -> None:
         os.write(fd, text.encode())
     finally:
         os.set_blocking(fd, blocking)
+
+
+def _duration(length_ns: int) -> str:
+    """A length of time in the largest unit that it fills: a replayed day is years late."""
+    units = (("d", 86_400e9), ("h", 3_600e9), ("s", 1e9))
+    for name, unit_ns in units:
+        if abs(length_ns) >= 2 * unit_ns:
+            return f"{length_ns / unit_ns:,.0f} {name}"
+    return f"{length_ns / 1e6:,.1f} ms"

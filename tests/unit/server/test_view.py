@@ -12,7 +12,7 @@ from rich.console import Console
 
 from batonics.live.stats import LATENCY_BOUNDS_US, Stats
 from batonics.live.wire import Feed
-from batonics.server.view import Rates, _Painter, picture, quantile
+from batonics.server.view import Rates, _duration, _Painter, picture, quantile
 from tests.unit.server.test_fanout import Room
 
 NONE = [0] * (len(LATENCY_BOUNDS_US) + 1)
@@ -83,3 +83,17 @@ def test_a_terminal_that_waits_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> 
             os.set_blocking(reading, False)
             taken.read(1 << 16)
             time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("length_ns", "text"),
+    [
+        (1_234_567, "1.2 ms"),
+        (-3_000_000, "-3.0 ms"),
+        (5_000_000_000, "5 s"),
+        (9_000_000_000_000, "2 h"),
+        (31_536_000_000_000_000, "365 d"),
+    ],
+)
+def test_a_lag_is_told_in_what_it_fills(length_ns: int, text: str) -> None:
+    assert _duration(length_ns) == text
