@@ -22,6 +22,7 @@ from tests.property.tops import engine_tops, naive_tops
 from tests.property.trace import every, rebuilt, restarted, trace
 from tests.streams import random_stream
 from tests.unit.frames import test_consolidated, test_fills, test_orders, test_sampling
+from tests.unit.live import test_faults
 
 PASSED, STILLBORN, KILLED = 0, 3, 4
 PREFIX_BYTES = 8
@@ -46,6 +47,7 @@ def run(clx5: Path | None) -> None:
     _without_outputs()
     _tops()
     _frames()
+    _live()
     for name in ("snapshots", "top_of_book", "many_books"):
         batch = PROFILES[name](SEED, 2_000)
         whole = trace(batch, []).digest()
@@ -53,6 +55,18 @@ def run(clx5: Path | None) -> None:
         assert trace(batch, every(9, batch), between=rebuilt).digest() == whole, name
     if clx5 is not None:
         _check_final_book(clx5)
+
+
+def _live() -> None:
+    """What is published of books, over days and over feeds that are lost and come back."""
+    for name in ("snapshots", "adversarial"):
+        pair = Pair(f"{name}, by days", full_every=300)
+        for piece in pieces(PROFILES[name](SEED, 2_000), 61):
+            pair.start_day()
+            pair.feed(piece)
+        pair.check()
+    for kind in test_faults.KINDS:
+        test_faults.hold(kind, 6)
 
 
 def _grow() -> None:

@@ -107,8 +107,16 @@ def number(row: bytes) -> int:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_wrong_book_passes_for_synced_and_the_counts_are_the_ledger(kind: str) -> None:
+    seen = hold(kind, RUNS)
+    assert seen["synced"] > 1_000
+    assert (seen["lost"] > 0) == (KINDS[kind].drop > 0)
+    assert (seen["dup"] > 0) == (KINDS[kind].dup > 0)
+
+
+def hold(kind: str, runs: int) -> Counter[str]:
+    """So many feeds of a kind, held against the truth and the ledger; what there was in all."""
     seen: Counter[str] = Counter()
-    for seed in range(RUNS):
+    for seed in range(runs):
         rows = stream(seed)
         truth = truths(rows)
         faults = KINDS[kind]
@@ -134,6 +142,4 @@ def test_no_wrong_book_passes_for_synced_and_the_counts_are_the_ledger(kind: str
         assert stats.records == len(rows) - ledger.drop, where
         assert stats.duplicates == ledger.repeated, where
         seen.update(gaps=stats.gaps, lost=ledger.drop, flagged=ledger.flagged, dup=ledger.dup)
-    assert seen["synced"] > 1_000
-    assert (seen["lost"] > 0) == (KINDS[kind].drop > 0)
-    assert (seen["dup"] > 0) == (KINDS[kind].dup > 0)
+    return seen
