@@ -195,7 +195,17 @@ class BookEngine:
         """
         if self._tops is not None:
             self._note()
-        events = Events._make(read_only(getattr(batch, name)) for name in Events._fields)
+        self._apply(batch, bounds)
+        folded = self._folded(batch)
+        self._fit_seen()
+        if self._tops is not None:
+            self._keep_noted(batch)
+        seen = (read_only(getattr(batch, name)) for name in _SEEN)
+        publish_kernels.note_seen(self.state, self._seen.reshape(-1), *seen)
+        return folded
+
+    def _apply(self, batch: MboBatch, bounds: NDArray[np.int64] | None = None) -> None:
+        events = Events._make([read_only(getattr(batch, name)) for name in Events._fields])
         rows = len(events.action)
         totals = self.state.totals
         totals[Total.DELTAS] = totals[Total.TOPS] = totals[Total.BOUND] = 0
@@ -213,9 +223,6 @@ class BookEngine:
                 break
             self._make_room(lacking)
         self.records += rows
-        folded = self._folded(batch)
-        self._note_last_rows(batch)
-        return folded
 
     def end_windows(self) -> Folded:
         """The stream has ended: the window that is open, in which it ends."""
@@ -248,19 +255,22 @@ class BookEngine:
     def _open_snapshots(self) -> int:
         return int(np.count_nonzero(self._rows()[:, Book.SNAPSHOT_OPEN]))
 
+    def apply(self, batch: MboBatch) -> None:
+        """`fold`, of which only `publish` says what came of it; that is called next."""
+        self._apply(batch)
+
     def publish(self, rows: NDArray[np.int64], batch: MboBatch) -> tuple[NDArray[np.int64], int]:
         """Write the rows of the books in which an event has ended since the last time.
 
-        It is to be called after each `fold` of an engine that is made for it.
-
         Args:
             rows: (books, words) of `publish_kernels.Row` and levels, to be written; of all books.
-            batch: the one just folded, or an empty one.
+            batch: the one just applied, or an empty one.
 
         Returns:
             Their numbers, and how many events have ended.
         """
         self._fit_outputs(0)
+        self._fit_seen()
         totals = self.state.totals
         changed = np.empty(totals[Total.DIRTY], np.int64)
         ended = publish_kernels.publish(
@@ -274,7 +284,6 @@ class BookEngine:
             self._seen.reshape(-1),
         )
         totals[Total.DIRTY] = 0
-        self._note_seen(batch)
         return changed, int(ended)
 
     def rebuild(self) -> None:
@@ -380,21 +389,12 @@ class BookEngine:
         )
         self._fit_books()
 
-    def _note_last_rows(self, batch: MboBatch) -> None:
-        """Keep what the books last saw, and forget the rows of this batch."""
-        count = self.book_count
-        if len(self._seen) < count:
-            grown = np.full((max(64, 2 * count), 3), UNDEF_TIMESTAMP, np.uint64)
+    def _fit_seen(self) -> None:
+        """Make room for what new books have seen."""
+        if len(self._seen) < self.book_count:
+            grown = np.full((max(64, 2 * self.book_count), 3), UNDEF_TIMESTAMP, np.uint64)
             grown[: len(self._seen)] = self._seen
             self._seen = grown
-        if self._tops is not None:
-            self._keep_noted(batch)
-        if not isinstance(self._wanted, RowsWanted):  # else `publish` does, which asks before
-            self._note_seen(batch)
-
-    def _note_seen(self, batch: MboBatch) -> None:
-        seen = (read_only(getattr(batch, name)) for name in _SEEN)
-        publish_kernels.note_seen(self.state, self._seen.reshape(-1), *seen)
 
     def _keep_noted(self, batch: MboBatch) -> None:
         """Set aside the records that describe tops which are still to come; forget their rows."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from batonics.book.state import ROW, TOP_LEVEL, Book, Outputs, State, Status, Total
 from batonics.book.top_kernels import write_side
-from batonics.native import as_word, kernel
+from batonics.native import as_word, inlined, kernel
 
 
 class Row(IntEnum):
@@ -38,6 +38,35 @@ NOTED_ROW, STATUS = int(Book.NOTED_ROW), int(Book.STATUS)
 LAST_ROW = int(Book.LAST_ROW)
 T_BOOKS, T_DIRTY = int(Total.BOOKS), int(Total.DIRTY)
 COLD, SYNCED = int(Status.COLD), int(Status.SYNCED)
+
+
+@inlined
+def note_rows(
+    state: State,
+    seen: NDArray[np.uint64],
+    ts_event: NDArray[np.uint64],
+    ts_recv: NDArray[np.uint64],
+    sequence: NDArray[np.uint32],
+) -> None:
+    """Note what each book last saw in the batch of these columns, and forget its row there."""
+    for book in range(state.totals[T_BOOKS]):
+        i = state.books[book * ROW + LAST_ROW]
+        if i >= 0:
+            seen[3 * book], seen[3 * book + 1] = ts_event[i], ts_recv[i]
+            seen[3 * book + 2] = sequence[i]
+            state.books[book * ROW + LAST_ROW] = -1
+
+
+@kernel
+def note_seen(
+    state: State,
+    seen: NDArray[np.uint64],
+    ts_event: NDArray[np.uint64],
+    ts_recv: NDArray[np.uint64],
+    sequence: NDArray[np.uint32],
+) -> None:
+    """The same alone, where nothing is published."""
+    note_rows(state, seen, ts_event, ts_recv, sequence)
 
 
 @kernel
@@ -62,7 +91,8 @@ def publish(
         ts_event: of the batch just folded.
         ts_recv: of it.
         sequence: of it.
-        seen: (books * 3,), these three of each book's last record before the batch.
+        seen: (books * 3,), these three of each book's last record before the batch; brought up to
+            date.
     """
     books, depth, ended = state.books, out.depth, 0
     words = ROW_HEAD + 2 * LEVEL_WORDS * depth
@@ -98,21 +128,5 @@ def publish(
         books[row + EVENTS_IN] = 0
         books[row + NOTED_ROW] = -1
         changed[place] = book
+    note_rows(state, seen, ts_event, ts_recv, sequence)
     return ended
-
-
-@kernel
-def note_seen(
-    state: State,
-    seen: NDArray[np.uint64],
-    ts_event: NDArray[np.uint64],
-    ts_recv: NDArray[np.uint64],
-    sequence: NDArray[np.uint32],
-) -> None:
-    """Note what each book last saw in the batch of these columns, and forget its row there."""
-    for book in range(state.totals[T_BOOKS]):
-        i = state.books[book * ROW + LAST_ROW]
-        if i >= 0:
-            seen[3 * book], seen[3 * book + 1] = ts_event[i], ts_recv[i]
-            seen[3 * book + 2] = sequence[i]
-            state.books[book * ROW + LAST_ROW] = -1

@@ -34,7 +34,9 @@ from batonics.codec.metadata import Metadata, symbol_intervals
 from batonics.codec.ndjson import NdjsonDecoder
 from batonics.frames.folding import book_keys
 from batonics.live.books import PublishedBooks
-from batonics.live.resume import START, AfterGap, Join, Joiner, Place, advanced
+from batonics.live.resume import START, AfterGap, Join, Joiner, Place
+from batonics.live.resume_columns import columns_of
+from batonics.live.resume_kernels import advance
 from batonics.live.stats import Stats
 from batonics.live.windows import SnapshotFiles, Windows, depth_frame
 from batonics.live.wire import Feed
@@ -58,7 +60,6 @@ class FeedMachine:
     Attributes:
         engine, symbols: the books, and their names.
         stats: what was counted; `feed` of it is a `wire.Feed`.
-        place: behind which record the feed is.
         published: the books as they are told.
         snapshot: the connection begins with a snapshot of each book, so that what is lost is made
             good by it; set it before `connected`.
@@ -72,7 +73,7 @@ class FeedMachine:
         self.engine = BookEngine(bbo=True, tops=self.published.wanted())
         self.symbols = SymbolMap()
         self.stats = Stats(feed=Feed.CONNECTING)
-        self.place: Place = START
+        self._place = np.array(START, np.int64)  # in place: it moves with each batch
         self.snapshot = False
         self.framing: Framing | None = None
         self._skip_bad, self._source = skip_bad, source
@@ -84,6 +85,11 @@ class FeedMachine:
         self._snapshots: SnapshotFiles | None = None
         self._changed: list[NDArray[np.int64]] = []  # books that changed, to be told
         self._begin()
+
+    @property
+    def place(self) -> Place:
+        """Behind which record the feed is."""
+        return Place._make(self._place.tolist())
 
     def _begin(self) -> None:
         self._head = b""
@@ -117,7 +123,8 @@ class FeedMachine:
 
     def restore(self, engine: BookEngine, place: Place, records: int) -> None:
         """Go on from books that were saved behind a place."""
-        self.engine, self.place, self.stats.records = engine, place, records
+        self.engine, self.stats.records = engine, records
+        self._place = np.array(place, np.int64)
         self.published.fill(engine)
 
     def lost(self) -> None:
@@ -263,7 +270,7 @@ class FeedMachine:
             if self._joiner.state is Join.GAP:
                 self._gap()
         if len(new.action):
-            self.place = advanced(self.place, new)
+            advance(columns_of(new), self._place)
             self.stats.records += len(new.action)
             self.stats.batches += 1
             if self._after_gap is not None:
@@ -277,7 +284,7 @@ class FeedMachine:
                 self._fold(piece)
 
     def _fold(self, batch: MboBatch) -> None:
-        self.engine.fold(batch)
+        self.engine.apply(batch)
         changed, ended = self.published.take(batch, self.engine)
         self._changed.append(changed)
         self.stats.events += ended

@@ -16,7 +16,6 @@ import numpy as np
 from batonics.live.resume_columns import columns_of
 from batonics.live.resume_kernels import Word, advance, seek
 from batonics.model.mbo import (
-    UNDEF_TIMESTAMP,
     Action,
     Flag,
     MboBatch,
@@ -51,12 +50,9 @@ def advanced(place: Place, batch: MboBatch) -> Place:
     """The place behind a batch that was taken at a place."""
     if len(batch.action) == 0:
         return place
-    words = np.array(place[:4], np.int64)
+    words = np.array(place, np.int64)
     advance(columns_of(batch), words)
-    ts_event = int(batch.ts_event[-1])
-    if ts_event == UNDEF_TIMESTAMP:
-        ts_event = place.ts_event
-    return Place._make([*words.tolist(), ts_event])
+    return Place._make(words.tolist())
 
 
 class AfterGap:
@@ -114,7 +110,7 @@ class Joiner:
         self.state = Join.JOINED if place == START else Join.SEEKING
         self.left_out = 0
         self._words = np.zeros(len(Word), np.int64)
-        self._words[: Word.DIGEST + 1] = place[:4]
+        self._words[: len(place)] = np.array(place, np.int64)
 
     def take(self, batch: MboBatch) -> MboBatch:
         """The records of the feed's next batch that are new."""

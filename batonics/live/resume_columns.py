@@ -15,6 +15,7 @@ class Columns(NamedTuple):
     """Of a batch; all of one length."""
 
     ts_recv: NDArray[np.uint64]
+    ts_event: NDArray[np.uint64]
     order_id: NDArray[np.uint64]
     price: NDArray[np.int64]
     size: NDArray[np.uint32]
@@ -26,4 +27,4 @@ class Columns(NamedTuple):
 
 def columns_of(batch: MboBatch) -> Columns:
     """Those of a batch, as views that kernels take."""
-    return Columns._make(read_only(getattr(batch, name)) for name in Columns._fields)
+    return Columns._make([read_only(getattr(batch, name)) for name in Columns._fields])

@@ -23,14 +23,16 @@ class Word(IntEnum):
     COUNT = 1
     AFTER = 2
     DIGEST = 3
-    SEEN_COUNT = 4  # of the search, as are all from here
-    SEEN_AFTER = 5
-    SEEN_DIGEST = 6
-    STATE = 7
+    TS_EVENT = 4
+    SEEN_COUNT = 5  # of the search, as are all from here
+    SEEN_AFTER = 6
+    SEEN_DIGEST = 7
+    STATE = 8
 
 
 SEEKING, JOINED, GAP = 0, 1, 2
 TS_RECV, COUNT, AFTER, DIGEST = (int(word) for word in list(Word)[:4])
+TS_EVENT = int(Word.TS_EVENT)
 SEEN_COUNT, SEEN_AFTER = int(Word.SEEN_COUNT), int(Word.SEEN_AFTER)
 SEEN_DIGEST, STATE = int(Word.SEEN_DIGEST), int(Word.STATE)
 BAD, DOUBTFUL = int(Flag.BAD_TS_RECV), int(Flag.BAD_TS_RECV | Flag.SNAPSHOT)
@@ -87,6 +89,8 @@ def advance(columns: Columns, place: NDArray[np.int64]) -> None:
     for i in range(first, rows):
         digest = added(digest, columns, i)
     place[DIGEST] = digest
+    if columns.ts_event[rows - 1] != np.uint64(UNDEF):
+        place[TS_EVENT] = as_word(columns.ts_event[rows - 1])
 
 
 @kernel

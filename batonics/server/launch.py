@@ -116,10 +116,17 @@ def _spawn(config: ServerConfig) -> subprocess.Popen[bytes]:
         )
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, masked)
-    # Where there is too little of a processor for both, books come before answers.
-    with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
+    _give_way(process.pid)
     return process
+
+
+def _give_way(process_id: int) -> None:
+    """Where there is too little of the machine for both, books come before answers."""
+    processors = sorted(os.sched_getaffinity(process_id))
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, process_id, NICENESS)
+        if len(processors) > 1:  # the first is left to the feed
+            os.sched_setaffinity(process_id, processors[1:])
 
 
 def _await_ready(process: subprocess.Popen[bytes], fd: int, deadline: float) -> str | None:
