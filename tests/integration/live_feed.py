@@ -12,9 +12,26 @@ import threading
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
+
+from batonics.live.ingest import Ingest, Source
+from batonics.live.machine import FeedMachine
 
 RESET = struct.pack("ii", 1, 0)
+FOLLOW_S = 30
+
+
+def follow(machine: FeedMachine, source: Source, records: int, **options: Any) -> None:
+    """Follow a feed until so many records have been taken, or the time is over."""
+    run = Ingest(machine, source, **options)
+    deadline = time.monotonic() + FOLLOW_S
+
+    def watch(machine: FeedMachine, _: object) -> None:
+        if machine.stats.records >= records or time.monotonic() > deadline:
+            run.stop()
+
+    run._watch = watch
+    run.run()
 
 
 class Serving(NamedTuple):

@@ -10,6 +10,7 @@ import subprocess
 import time
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import numpy as np
 import orjson
@@ -22,7 +23,6 @@ from batonics.codec.dbn import encode_records
 from batonics.codec.metadata import Metadata, encode_metadata
 from batonics.live import ingest
 from batonics.live.feeds import PlainFeed
-from batonics.live.ingest import Ingest
 from batonics.live.machine import FeedMachine
 from batonics.live.recorder import FeedRecorder, parts_of, recover
 from batonics.model.mbo import MboBatch, concat_batches, copy_batch, slice_batch
@@ -31,7 +31,7 @@ from batonics.sources.tcp import Address
 from tests.golden.files import CLX5
 from tests.integration.command import SAMPLE, SCRIPT, books, complaint, environment, here
 from tests.integration.files import SMALL, compress
-from tests.integration.live_feed import LiveFeed, Serving
+from tests.integration.live_feed import LiveFeed, Serving, follow
 from tests.integration.test_several_files import NDJSON_1, NDJSON_2
 
 HEAD = encode_metadata(Metadata())
@@ -93,17 +93,9 @@ def small() -> MboBatch:
     return batch
 
 
-def run_until(machine: FeedMachine, feed: LiveFeed, records: int, **arguments: object) -> None:
-    """Follow a feed until so many records have been taken."""
-    run = Ingest(machine, PlainFeed(Address.parse(feed.address)), **arguments)  # type: ignore[arg-type]
-    deadline = time.monotonic() + DEADLINE_S
-
-    def watch(machine: FeedMachine, _: object) -> None:
-        if machine.stats.records >= records or time.monotonic() > deadline:
-            run.stop()
-
-    run._watch = watch
-    run.run()
+def run_until(machine: FeedMachine, feed: LiveFeed, records: int, **options: Any) -> None:
+    """Follow a feed until just so many records have been taken."""
+    follow(machine, PlainFeed(Address.parse(feed.address)), records, **options)
     assert machine.stats.records == records
 
 

@@ -25,6 +25,7 @@ from batonics.model.times import parse_time
 from batonics.sources.tcp import Address
 from tests.golden.files import CLX5
 from tests.integration.command import SAMPLE
+from tests.integration.live_feed import follow
 from tests.integration.replays import KEY, replaying
 
 DATASET = "GLBX.MDP3"
@@ -51,15 +52,7 @@ def feed_of(
 def followed(feed: GatewayFeed, records: int) -> FeedMachine:
     """What a feed comes to once so many records have been taken."""
     machine = FeedMachine(source="gateway")
-    run = Ingest(machine, feed)
-    deadline = time.monotonic() + DEADLINE_S
-
-    def watch(machine: FeedMachine, _: object) -> None:
-        if machine.stats.records >= records or time.monotonic() > deadline:
-            run.stop()
-
-    run._watch = watch
-    run.run()
+    follow(machine, feed, records)
     return machine
 
 
