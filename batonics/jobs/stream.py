@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from batonics.codec.gateway import ALL_SYMBOLS
@@ -59,7 +59,6 @@ class Stream:
 
     Attributes:
         machine: the books so far, and all that was counted.
-        http: where it is served, once it is.
     """
 
     def __init__(self, request: Request) -> None:
@@ -67,7 +66,6 @@ class Stream:
             raise UsageError(f"depth of {request.depth} levels, expected 1 or more")
         if (request.snapshots is None) != (request.every is None):
             raise UsageError("--snapshots and --every go together")
-        self.http: str | None = None
         self._request = request
         self._source = request.feed
         self.machine = FeedMachine(
@@ -83,34 +81,62 @@ class Stream:
             OutputError: it cannot be served, or recorded (any more).
         """
         request, recorder, files = self._request, None, None
-        if request.snapshots is not None and request.every is not None:
-            files = SnapshotFiles(request.snapshots, request.depth)
-            self.machine.snapshot_every(duration_ns(request.every, "intervals"), files)
         if request.record is not None:
             recorder = FeedRecorder(request.record)
             recover(self.machine, request.record)
-        with _served(request.server) as server:
+        with ExitStack() as stack:
+            if request.snapshots is not None and request.every is not None:
+                files = SnapshotFiles(request.snapshots, request.depth)
+                stack.callback(files.close)
+                self.machine.snapshot_every(duration_ns(request.every, "intervals"), files)
+            serving = Serving(request.server, request.depth, str(self._source))
+            stack.callback(serving.close)
             ingest = Ingest(
                 self.machine,
                 self._source,
-                link=None if server is None else self._linked(server),
+                link=serving.start() if serving.is_wanted else None,
+                relink=serving.start if serving.is_wanted else None,
                 recorder=recorder,
                 once=request.once,
             )
             with _stopped_by_signals(ingest):
                 ingest.run()
-        if files is not None:
-            files.close()
         for writer in (recorder, files):
             if writer is not None and writer.failure is not None:
                 raise OutputError(writer.failure)
 
-    def _linked(self, server: ServerProcess) -> ServerLink:
-        self.http = server.address
-        link = ServerLink(server.socket)
-        depth = self._request.depth
-        link.tell(Kind.HELLO, {"depth": depth, "source": str(self._source), "version": 1})
+
+class Serving:
+    """The serving process, one after the other if need be.
+
+    Args:
+        config: how it is served; its `http` and `view` may both say: not at all.
+        depth: levels of each side that are published.
+        source: where the feed comes from, for people.
+    """
+
+    def __init__(self, config: ServerConfig, depth: int, source: str) -> None:
+        self.is_wanted = config.http is not None or config.view
+        self._config = config
+        self._hello = {"depth": depth, "source": source, "version": 1}
+        self._server: ServerProcess | None = None
+
+    def start(self) -> ServerLink:
+        """Start one, in the place of one that has gone.
+
+        Raises:
+            UsageError: what it shall serve is not safe; OutputError: it cannot listen, or start.
+        """
+        self.close()
+        self._server = start_server(self._config)
+        link = ServerLink(self._server.socket)
+        link.tell(Kind.HELLO, self._hello)
         return link
+
+    def close(self) -> None:
+        """End it; harmless if it has ended."""
+        if self._server is not None:
+            self._server.close()
 
 
 def feed_of(  # noqa: PLR0913 - settings, by keyword
@@ -157,19 +183,6 @@ def _key() -> str:
         if key := os.environ.get(name, "").strip():
             return key
     raise UsageError(f"--gateway needs a key in {' or '.join(KEY_VARIABLES)}")
-
-
-@contextmanager
-def _served(config: ServerConfig) -> Iterator[ServerProcess | None]:
-    """The serving process, if there is anything to serve; it has ended when the block has."""
-    if config.http is None and not config.view:
-        yield None
-        return
-    server = start_server(config)
-    try:
-        yield server
-    finally:
-        server.close()
 
 
 @contextmanager

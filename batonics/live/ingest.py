@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from batonics.live.backoff import Backoff
 from batonics.live.books import answer
-from batonics.live.link import ServerLink
+from batonics.live.link import Relinker, ServerLink
 from batonics.live.machine import FeedMachine
 from batonics.live.stats import LATENCY_BOUNDS_US
 from batonics.live.wire import Kind
@@ -112,6 +112,7 @@ class Ingest:
         machine: what the feed comes to.
         source: where it comes from.
         link: to the process that serves the books, if there is one.
+        relink: starts another such process, where one has gone.
         recorder: keeps the raw feed, if it is to be kept.
         once: the feed's end is the end; a connection that is lost is an error.
         watch: told of each batch.
@@ -128,6 +129,7 @@ class Ingest:
         source: Source,
         *,
         link: ServerLink | None = None,
+        relink: Callable[[], ServerLink] | None = None,
         recorder: Recorder | None = None,
         once: bool = False,
         watch: Watcher | None = None,
@@ -140,8 +142,10 @@ class Ingest:
         self._buffer = bytearray(READ_BYTES)
         self._next_tick = 0.0
         self._names_told = (-1, -1)
+        self._relinker = None if relink is None else Relinker(relink, self._not_relinked)
         self._asks: list[dict[str, Any]] = []
-        self._is_writing = False  # whether it is waited until the link can be written to
+        # Whether it is waited for the link at all, and until it can be written to.
+        self._is_polled = self._is_writing = False
         self._woken, self.wake = os.pipe()
         os.set_blocking(self._woken, False)
         os.set_blocking(self.wake, False)
@@ -171,6 +175,8 @@ class Ingest:
             self._machine.count_books()
             if self._recorder is not None:
                 self._recorder.close(self._machine)
+            if self._relinker is not None:
+                self._relinker.close()
             self._say_goodbye()
             os.close(self._woken)
             os.close(self.wake)
@@ -341,7 +347,7 @@ class Ingest:
             stats.lag_ns = time.time_ns() - stats.ts_recv
         if self._recorder is not None:
             self._recorder.tick(machine)
-        link = self._link
+        link = self._relinked()
         if link is not None and link.is_open:
             stats.told_late = link.told_late
             link.tell(Kind.STATS, stats.as_json())
@@ -349,6 +355,24 @@ class Ingest:
             # A feed that never pauses is never waited for: what is asked is seen here.
             self._asks += link.asked()
             self._answer()
+
+    def _relinked(self) -> ServerLink | None:
+        """The link; another one where it has gone, as soon as that is there."""
+        if self._link is None or self._link.is_open or self._relinker is None:
+            return self._link
+        link = self._relinker.link()
+        if link is None:
+            return self._link
+        self._log.info("server_is_back")
+        self._link, self._asks, self._names_told = link, [], (-1, -1)
+        self._is_writing, self._is_polled = False, False
+        rows = self._machine.published.rows
+        self._tell_names()
+        link.books_changed(np.arange(len(rows)), len(rows))
+        return link
+
+    def _not_relinked(self, error: BatonicsError) -> None:
+        self._log.error("server_not_back", reason=str(error))
 
     def _say_goodbye(self) -> None:
         if self._link is None:
@@ -372,14 +396,17 @@ class Ingest:
             poll.register(sock, select.POLLIN)
         if self._link is not None and self._link.is_open:
             poll.register(self._link, select.POLLIN)
-            self._is_writing = False
+            self._is_writing, self._is_polled = False, True
         return poll
 
     def _wait(self, poll: select.poll, now: float, feed: int) -> bool:
         """Wait until there is something to do, and do what is not the feed; whether the feed is."""
-        link = self._link
         if now >= self._next_tick:
             self._tick()
+        link = self._link
+        if link is not None and link.is_open and not self._is_polled:
+            self._is_polled = True
+            poll.register(link, select.POLLIN)
         if link is not None and link.is_open and link.wants_to_write != self._is_writing:
             self._is_writing = link.wants_to_write
             poll.modify(link, select.POLLIN | (select.POLLOUT if self._is_writing else 0))

@@ -7,7 +7,9 @@ not as what they were; the next message then has them as they are by that time.
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -15,10 +17,59 @@ import orjson
 from numpy.typing import NDArray
 
 from batonics.live.wire import Kind, Messages, message
+from batonics.model.errors import BatonicsError
 
 ROWS_BYTES_MAX = 1 << 18
 """Of one message of BOOKS: the socket takes some such at once, and the next are fresher."""
 _NONE = np.empty(0, np.int64)
+RELINK_SECONDS = 2.0
+"""Between two tries to start a server that has gone."""
+
+
+class Relinker:
+    """Starts another server, in a thread, where one has gone: the feed does not wait for it.
+
+    Args:
+        make: starts one and waits until it is there.
+        failed: called with what went wrong, in that thread.
+    """
+
+    def __init__(
+        self, make: Callable[[], ServerLink], failed: Callable[[BatonicsError], None]
+    ) -> None:
+        self._make, self._failed = make, failed
+        self._thread: threading.Thread | None = None
+        self._made: ServerLink | None = None
+        self._next_try = 0.0
+
+    def link(self) -> ServerLink | None:
+        """The new one, if it is there by now; a try is begun if it is time for one."""
+        if self._thread is not None:
+            if self._thread.is_alive():
+                return None
+            self._thread = None
+            made, self._made = self._made, None
+            if made is not None:
+                return made
+        now = time.monotonic()
+        if now >= self._next_try:
+            self._next_try = now + RELINK_SECONDS
+            self._thread = threading.Thread(target=self._try, name="batonics-relink")
+            self._thread.start()
+        return None
+
+    def close(self) -> None:
+        """Wait for a try that is under way, and drop what it makes."""
+        if self._thread is not None:
+            self._thread.join()
+        if self._made is not None:
+            self._made.close()
+
+    def _try(self) -> None:
+        try:
+            self._made = self._make()
+        except BatonicsError as error:
+            self._failed(error)
 
 
 class ServerLink:

@@ -301,7 +301,8 @@ class FeedMachine:
 
     def snapshot_every(self, length_ns: int, files: SnapshotFiles) -> None:
         """From now on, write depth snapshots at intervals of the feed's time."""
-        self._windows, self._snapshots = Windows(length_ns), files
+        self._windows = Windows(length_ns, self.published.rows)
+        self._snapshots = files
 
     def _gap(self) -> None:
         """Records are missing: every book is stale until its R or snapshot."""

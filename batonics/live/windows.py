@@ -38,12 +38,13 @@ class Windows:
 
     Args:
         length_ns: of an interval, `(T - length, T]`, T a multiple of the length since the epoch.
+        rows: the books as they are now.
     """
 
-    def __init__(self, length_ns: int) -> None:
+    def __init__(self, length_ns: int, rows: NDArray[np.void]) -> None:
         self._clock = StreamClock(length_ns)
-        self._touched = np.zeros(0, np.bool_)
-        self._events = np.zeros(0, np.int64)  # by book, as of the last T
+        self._touched = np.zeros(len(rows), np.bool_)
+        self._events = rows["events"].copy()  # by book, as of the last T
 
     def cut(self, batch: MboBatch) -> Iterator[tuple[MboBatch, int | None]]:
         """The batch in pieces, and the T that the interval before a piece ended with, if it did."""

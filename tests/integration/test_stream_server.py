@@ -88,14 +88,23 @@ class FakeServer:
                 pass
 
 
-def follow(server: FakeServer, feed: LiveFeed) -> tuple[FeedMachine, Thread]:
-    """Ingest of a feed to its end, in a thread, which closes the link behind it."""
+def follow(
+    server: FakeServer, feed: LiveFeed, next_server: FakeServer | None = None
+) -> tuple[FeedMachine, Thread]:
+    """Ingest of a feed to its end, in a thread, which closes the links behind it."""
     machine = FeedMachine(source="feed")
-    run = Ingest(machine, PlainFeed(Address.parse(feed.address)), once=True, link=server.link)
+    run = Ingest(
+        machine,
+        PlainFeed(Address.parse(feed.address)),
+        once=True,
+        link=server.link,
+        relink=None if next_server is None else lambda: next_server.link,
+    )
 
     def work() -> None:
         run.run()
-        server.link.close()
+        for one in filter(None, (server, next_server)):
+            one.link.close()
 
     thread = Thread(target=work)
     thread.start()
@@ -163,3 +172,24 @@ def test_a_server_that_dies_takes_nothing_along(sample: MboBatch) -> None:
         thread.join(DEADLINE_S)
     assert machine.stats.records == len(sample.action)
     assert not server.link.is_open
+
+
+def test_another_server_takes_the_place_of_one_that_died(sample: MboBatch) -> None:
+    first, second, hold = FakeServer(), FakeServer(), Event()
+    with LiveFeed([Serving(HEAD + encode_records(sample), pause=hold)]) as feed:
+        machine, thread = follow(first, feed, second)
+        while not first.rows:
+            first.read()
+        first.socket.close()
+        while len(second.rows) < 5:
+            second.read()
+        second.ask(9, 1, 2)
+        while not second.answers:
+            second.read()
+        hold.set()
+        second.read_to_the_end()
+        thread.join(DEADLINE_S)
+    told = np.array([second.rows[book] for book in sorted(second.rows)], DTYPE)
+    assert np.array_equal(told, machine.published.rows)
+    assert len(second.names) == 5
+    assert second.bye == "the feed has ended"
