@@ -81,6 +81,12 @@ def command(
     log_json: Annotated[
         bool, typer.Option("--log-json", help="Logs as JSON, on a terminal too.")
     ] = False,
+    realtime: Annotated[
+        bool,
+        typer.Option(
+            "--realtime", help="Ingest comes before all other work of the machine (SCHED_FIFO)."
+        ),
+    ] = False,
     skip_bad: SkipBad = False,
     quiet: Quiet = False,
 ) -> None:
@@ -117,6 +123,7 @@ def command(
         snapshots=snapshots,
         every=every,
         skip_bad=skip_bad,
+        realtime=realtime,
         server=ServerConfig(
             http=http,
             view=shows,

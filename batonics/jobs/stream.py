@@ -41,6 +41,7 @@ class Request:
         snapshots: a directory for depth snapshots, of each
         every: such interval of the feed's time (1s, 100ms).
         skip_bad: count and skip bad records where the framing survives.
+        realtime: ingest runs before all that has no real-time priority.
         server: how it is served; its `http` and `view` may both say: not at all.
     """
 
@@ -51,6 +52,7 @@ class Request:
     snapshots: str | None = None
     every: str | None = None
     skip_bad: bool = False
+    realtime: bool = False
     server: ServerConfig = field(default_factory=ServerConfig)
 
 
@@ -99,6 +101,8 @@ class Stream:
                 recorder=recorder,
                 once=request.once,
             )
+            if request.realtime:
+                stack.enter_context(real_time())
             with _stopped_by_signals(ingest):
                 ingest.run()
         for writer in (recorder, files):
@@ -183,6 +187,28 @@ def _key() -> str:
         if key := os.environ.get(name, "").strip():
             return key
     raise UsageError(f"--gateway needs a key in {' or '.join(KEY_VARIABLES)}")
+
+
+@contextmanager
+def real_time() -> Iterator[None]:
+    """Within the block this thread runs before all others that are not as it is.
+
+    Threads and processes that it starts are ordinary ones.
+
+    Raises:
+        UsageError: the machine does not let us.
+    """
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+    except OSError as error:
+        raise UsageError(
+            f"--realtime: {error.strerror} (it needs CAP_SYS_NICE, or a limit: ulimit -r 1)"
+        ) from None
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, *before)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -24,12 +24,14 @@ import orjson
 
 from batonics.codec.dbn import encode_records
 from batonics.codec.metadata import DatedSymbol, Metadata, SymbolMapping, encode_metadata
+from batonics.jobs.stream import real_time
 from batonics.live.feeds import PlainFeed
 from batonics.live.ingest import Ingest
 from batonics.live.link import ServerLink
 from batonics.live.machine import FeedMachine
 from batonics.live.recorder import CHECKPOINT, FeedRecorder, recover
 from batonics.live.wire import Kind
+from batonics.model.errors import UsageError
 from batonics.server.config import ServerConfig
 from batonics.server.launch import start_server
 from batonics.sinks.logs import configure
@@ -100,7 +102,9 @@ def bench_flat_out(source: Path, rows: int) -> None:
     figure("  CPU of ingest a record", f"{whole.cpu_seconds / taken * 1e9:.0f} ns")
 
 
-def bench_steady(one_day: bytes, head: bytes, rows: int, rate: int, directory: Path) -> None:
+def bench_steady(
+    one_day: bytes, head: bytes, rows: int, rate: int, directory: Path, *, realtime: bool
+) -> None:
     """At a steady rate, while the serving process is kept busy."""
     source = directory / "steady.dbn"
     tiles = rate * STEADY_SECONDS // rows + 1
@@ -121,29 +125,30 @@ def bench_steady(one_day: bytes, head: bytes, rows: int, rate: int, directory: P
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     try:
-        steady = run(source, "--rate", str(rate), link=link)
+        with real_time() if realtime else nullcontext():
+            steady = run(source, "--rate", str(rate), link=link)
         served = int(load.communicate(timeout=60)[0])
     finally:
         load.kill()
         server.close()
         source.unlink()
-    _print_latencies(steady, rate)
+    _print_latencies(steady, f"{rate:,}/s" + (" with --realtime" if realtime else ""), rate)
     figure("  JSON of the serving process meanwhile", f"{served / STEADY_SECONDS / 1e6:.1f} MB/s")
     figure("  CPU of ingest", f"{100 * steady.cpu_seconds / steady.seconds:.0f} %")
 
 
-def _print_latencies(steady: Run, rate: int) -> None:
+def _print_latencies(steady: Run, name: str, rate: int) -> None:
     records, received, published = steady.batches.T
     counts = np.diff(records, prepend=0)
     inside = np.repeat(published - received, counts) / 1e6
     scheduled = steady.started_ns + np.arange(records[-1]) * 1e9 / rate
     whole = (np.repeat(published, counts) - scheduled) / 1e6
     p50, p99, p999 = np.percentile(inside, [50, 99, 99.9])
-    figure(f"at {rate:,}/s, received to published, p50", f"{p50:.3f} ms")
+    figure(f"at {name}, received to published, p50", f"{p50:.3f} ms")
     figure("  p99", f"{p99:.3f} ms", note="ceiling 0.2")
     figure("  p99.9", f"{p999:.3f} ms")
     p50, p99, p999 = np.percentile(whole, [50, 99, 99.9])
-    figure(f"at {rate:,}/s, scheduled to published, p50", f"{p50:.3f} ms", note="ceiling 0.3")
+    figure("  scheduled to published, p50", f"{p50:.3f} ms", note="ceiling 0.3")
     figure("  p99", f"{p99:.3f} ms", note="ceiling 2")
     figure("  p99.9", f"{p999:.3f} ms", note="ceiling 10")
 
@@ -223,9 +228,13 @@ def main() -> None:
         heading(f"live, {name} tiled; replay and ingest are two processes")
         bench_flat_out(source, len(tiled.action))
         bench_restart(source, len(tiled.action), directory)
+        data = encode_records(tiled)
         for rate in RATES:
-            data = encode_records(tiled)
-            bench_steady(data, head, len(tiled.action), rate, directory)
+            for realtime in (False, True):
+                try:
+                    bench_steady(data, head, len(tiled.action), rate, directory, realtime=realtime)
+                except UsageError as error:
+                    figure(f"at {rate:,}/s with --realtime", "-", note=str(error))
         with suppress(_Over):
             bench_memory(directory)
 

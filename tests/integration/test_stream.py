@@ -5,11 +5,13 @@ The rule: real sockets, and real processes where signals or kills are sent.
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from polars.testing import assert_frame_equal
 import batonics
 from batonics.codec.dbn import encode_records
 from batonics.codec.metadata import Metadata, encode_metadata
+from batonics.jobs.stream import real_time
 from batonics.live import ingest
 from batonics.live.feeds import PlainFeed
 from batonics.live.machine import FeedMachine
@@ -311,3 +314,25 @@ def size_of(directory: Path) -> int:
     if not directory.is_dir():
         return 0
     return sum(part.path.stat().st_size for part in parts_of(directory))
+
+
+def test_real_time_is_for_the_block_and_this_thread_alone() -> None:
+    before = os.sched_getscheduler(0)
+    inside = []
+    with suppress(batonics.UsageError), real_time():  # the machine may not let us
+        inside.append(os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK)
+        thread = Thread(target=lambda: inside.append(os.sched_getscheduler(0)))
+        thread.start()
+        thread.join()
+    assert inside in ([], [os.SCHED_FIFO, os.SCHED_OTHER])
+    assert os.sched_getscheduler(0) == before
+
+
+def test_where_real_time_is_not_allowed_that_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    with pytest.raises(batonics.UsageError, match="not permitted .it needs CAP_SYS_NICE"):
+        with real_time():
+            pass
