@@ -235,8 +235,9 @@ def main() -> None:
                     bench_steady(data, head, len(tiled.action), rate, directory, realtime=realtime)
                 except UsageError as error:
                     figure(f"at {rate:,}/s with --realtime", "-", note=str(error))
-        with suppress(_Over):
-            bench_memory(directory)
+        if MEMORY_MINUTES:
+            with suppress(_Over):
+                bench_memory(directory)
 
 
 if __name__ == "__main__":
