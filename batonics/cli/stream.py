@@ -95,6 +95,7 @@ def command(
     from contextlib import ExitStack
 
     from batonics.jobs.stream import Request, Stream, feed_of
+    from batonics.model.errors import OutputError
     from batonics.server.config import ServerConfig
     from batonics.sinks.atomic import open_atomic
     from batonics.sinks.book_json import write_books
@@ -140,6 +141,8 @@ def command(
         if file is not None:
             machine = run.machine
             write_books(file, machine.engine, machine.symbols, form=form.value, orders=orders)
+    if run.failure is not None:  # the books are written all the same
+        raise OutputError(run.failure)
     if not quiet:
         stats = run.machine.stats
         typer.echo(f"took {stats.records:,} records into {stats.books:,} books", err=True)

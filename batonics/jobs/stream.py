@@ -20,7 +20,7 @@ from batonics.live.machine import FeedMachine
 from batonics.live.recorder import FeedRecorder, recover
 from batonics.live.windows import SnapshotFiles
 from batonics.live.wire import Kind
-from batonics.model.errors import OutputError, UsageError
+from batonics.model.errors import UsageError
 from batonics.model.times import duration_ns, parse_time
 from batonics.server.config import ServerConfig
 from batonics.server.launch import ServerProcess, start_server
@@ -61,6 +61,7 @@ class Stream:
 
     Attributes:
         machine: the books so far, and all that was counted.
+        failure: why not all was recorded, if that is so: the books have gone on.
     """
 
     def __init__(self, request: Request) -> None:
@@ -68,6 +69,7 @@ class Stream:
             raise UsageError(f"depth of {request.depth} levels, expected 1 or more")
         if (request.snapshots is None) != (request.every is None):
             raise UsageError("--snapshots and --every go together")
+        self.failure: str | None = None
         self._request = request
         self._source = request.feed
         self.machine = FeedMachine(
@@ -80,12 +82,12 @@ class Stream:
         Raises:
             InputError: with `once`, the feed could not be had or was lost.
             CheckpointError: what was recorded cannot be gone on from.
-            OutputError: it cannot be served, or recorded (any more).
+            OutputError: it cannot be served, or not be recorded at all.
         """
         request, recorder, files = self._request, None, None
         if request.record is not None:
             recorder = FeedRecorder(request.record)
-            recover(self.machine, request.record)
+            recorder.follow(recover(self.machine, request.record))
         with ExitStack() as stack:
             if request.snapshots is not None and request.every is not None:
                 files = SnapshotFiles(request.snapshots, request.depth)
@@ -105,9 +107,8 @@ class Stream:
                 stack.enter_context(real_time())
             with _stopped_by_signals(ingest):
                 ingest.run()
-        for writer in (recorder, files):
-            if writer is not None and writer.failure is not None:
-                raise OutputError(writer.failure)
+        writers = [writer for writer in (recorder, files) if writer is not None]
+        self.failure = next((writer.failure for writer in writers if writer.failure), None)
 
 
 class Serving:

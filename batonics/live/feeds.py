@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass
 
+from batonics.book.state import Status
 from batonics.codec.gateway import (
     LINE_BYTES_MAX,
     START_SESSION,
@@ -107,19 +108,19 @@ class GatewayFeed:
 
     def connect(self, machine: FeedMachine) -> tuple[socket.socket, bytes]:
         """A socket from which records come; OSError if there is none, InputError if refused."""
-        start_ns, self.snapshot = self._where(machine)
-        self._gaps = machine.stats.gaps
+        start_ns, snapshot = self._where(machine)
         sock = connect(self._address)
         try:
             sock.settimeout(CONNECT_SECONDS)
-            rest = self._handshake(sock, start_ns)
+            rest = self._handshake(sock, start_ns, snapshot=snapshot)
             sock.settimeout(None)
         except BaseException:
             sock.close()
             raise
+        self.snapshot, self._gaps = snapshot, machine.stats.gaps
         return sock, rest
 
-    def _handshake(self, sock: socket.socket, start_ns: int | None) -> bytes:
+    def _handshake(self, sock: socket.socket, start_ns: int | None, *, snapshot: bool) -> bytes:
         """Prove the key and say what is wanted; what has been read of the records."""
         lines, wanted = _Lines(sock, str(self._address)), self._wanted
         lines.next()
@@ -132,18 +133,19 @@ class GatewayFeed:
         if answer.get("success") != "1":
             reason = answer.get("error") or "it does not say why"
             raise InputError(f"{self._address}: the gateway refuses us: {reason}")
-        sock.sendall(self._subscription(start_ns))
+        sock.sendall(self._subscription(start_ns, snapshot=snapshot))
         return lines.rest
 
     def _where(self, machine: FeedMachine) -> tuple[int | None, bool]:
         """From when on this connection is to bring records, or whether with snapshots."""
         if machine.place == START:
             return self._wanted.start_ns, self._wanted.snapshot
-        if machine.stats.gaps > self._gaps and not self.snapshot:
+        # As long as a book is stale, be it that an earlier snapshot was cut short.
+        if Status.STALE in machine.engine.statuses():
             return None, True
         return max(machine.place.ts_event - GO_BACK_NS, 0), False
 
-    def _subscription(self, start_ns: int | None) -> bytes:
+    def _subscription(self, start_ns: int | None, *, snapshot: bool) -> bytes:
         wanted = self._wanted
         count = len(wanted.symbols)
         lines = (
@@ -152,7 +154,7 @@ class GatewayFeed:
                 wanted.symbols[at : at + SYMBOLS_MAX],
                 wanted.stype_in,
                 start_ns,
-                self.snapshot,
+                snapshot,
                 is_last=at + SYMBOLS_MAX >= count,
             )
             for at in range(0, count, SYMBOLS_MAX)

@@ -177,6 +177,7 @@ class Ingest:
                 self._recorder.close(self._machine)
             if self._relinker is not None:
                 self._relinker.close()
+            self._recorder = self._relinker = None
             self._say_goodbye()
             os.close(self._woken)
             os.close(self.wake)
@@ -224,7 +225,8 @@ class Ingest:
         machine = self._machine
         machine.lost()
         reason = "the other side ended it" if error is None else str(error)
-        if self._once and error is not None:
+        # Who asks for the end may do so in the middle of a record.
+        if self._once and error is not None and not self._stopping:
             if isinstance(error, BatonicsError):
                 raise error
             raise InputError(f"{self._source}: the connection was lost: {reason}") from None
@@ -417,19 +419,19 @@ class Ingest:
                 has_arrived = True
             elif descriptor == self._woken:
                 os.read(self._woken, 64)
-            elif link is not None:
-                self._serve(link, poll, writable=bool(events & select.POLLOUT))
+            elif link is not None and link.is_open and descriptor == link.fileno():
+                self._serve(link, writable=bool(events & select.POLLOUT))
+            else:  # of a server that has gone
+                poll.unregister(descriptor)
         return has_arrived
 
-    def _serve(self, link: ServerLink, poll: select.poll, *, writable: bool) -> None:
-        descriptor = link.fileno()
+    def _serve(self, link: ServerLink, *, writable: bool) -> None:
         self._asks += link.asked()
         if self._asks:
             self._answer()
         if writable and link.is_open:
             link.flush(self._machine.published.rows)
         if not link.is_open:
-            poll.unregister(descriptor)
             self._log.error("server_gone")
 
     def _rest(self, seconds: float) -> None:

@@ -108,7 +108,7 @@ class FeedMachine:
         self.stats.connects += 1
         if self.place == START:
             self.stats.feed = Feed.LIVE
-        elif self.snapshot:
+        elif self.snapshot or not self.place.count:  # a place without a time cannot be sought
             self._gap()
         else:
             self._joiner = Joiner(self.place)
@@ -338,6 +338,11 @@ class FeedMachine:
         stats.anomalies = {kind.name.lower(): n for kind, n in zip(Anomaly, totals, strict=True)}
         stats.other_records = {f"0x{rtype:02x}": n for rtype, n in sorted(self._others.items())}
         stats.ts_recv = None if self.place.ts_recv < 0 else self.place.ts_recv
+
+    @property
+    def numbers_symbols(self) -> bool:
+        """Whether instruments are numbered by when their names came, as those of NDJSON are."""
+        return self._ndjson is not None
 
     @property
     def is_packed(self) -> bool:

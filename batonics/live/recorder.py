@@ -42,7 +42,7 @@ SYNC_SECONDS = 0.2
 CHECKPOINT_SECONDS = 30.0
 READ_BYTES = 1792 << 10
 CHECKPOINT = "checkpoint.bin"
-_NAME = re.compile(r"feed-(\d{6})(s?)-(\d{3})\.(\w+)")
+_NAME = re.compile(r"feed-(\d{6,})(s?)-(\d{3,})\.([\w.]+)")
 _ENDINGS = {
     Framing.DBN: "dbn",
     Framing.FRAGMENT: "dbn",
@@ -151,12 +151,15 @@ class FeedRecorder:
             self._sync = None
         if self._sync is None and self._file is not None and now >= self._next_sync:
             self._next_sync = now + SYNC_SECONDS
-            self._sync = self._thread.submit(_synced, os.dup(self._file), self._written)
+            try:
+                self._sync = self._thread.submit(_synced, os.dup(self._file), self._written)
+            except OSError as error:
+                self._fail(error)
         if self._save is not None and self._save.done():
             self._take_result(self._save)
             self._save = None
         if self._save is None and now >= self._next_save:
-            if self._next_save:
+            if self._next_save and _has_checkpoints(machine):
                 self._save = self._thread.submit(_write_checkpoint, *self._captured(machine))
             self._next_save = now + self._checkpoint_seconds
         while self._ends and self._ends[0].done():
@@ -170,13 +173,18 @@ class FeedRecorder:
         for done in (self._sync, self._save, *self._ends):
             if done is not None:
                 self._take_result(done)
-        if self.failure is None:
+        if self.failure is None and _has_checkpoints(machine):
             try:
                 _write_checkpoint(*self._captured(machine))
-                self._synced = self._written
             except (OSError, BatonicsError) as error:
                 self._fail(error)
+        if self.failure is None:
+            self._synced = self._written
         machine.stats.recorded_bytes = self._synced
+
+    def follow(self, connection: int) -> None:
+        """Number connections from this one on: a checkpoint knows of it, though no file does."""
+        self._connection = max(self._connection, connection)
 
     # ------------------------------------------------------------------ files
 
@@ -228,6 +236,11 @@ class FeedRecorder:
         return self._directory / CHECKPOINT, checkpoint.captured(machine.engine, extra)
 
 
+def _has_checkpoints(machine: FeedMachine) -> bool:
+    """Whether a checkpoint can be gone on from: NDJSON numbers its symbols from the start on."""
+    return not machine.numbers_symbols
+
+
 def _synced(file: int, written: int) -> int:
     """Sync and close; how many bytes had been written by then."""
     try:
@@ -245,8 +258,8 @@ def _write_checkpoint(path: Path, parts: list[bytes]) -> None:
 # ---------------------------------------------------------------------- going on
 
 
-def recover(machine: FeedMachine, directory: str | Path) -> None:
-    """Bring a new machine to where a recording ends.
+def recover(machine: FeedMachine, directory: str | Path) -> int:
+    """Bring a new machine to where a recording ends; the connection within which its checkpoint is.
 
     Raises:
         CheckpointError: the checkpoint is damaged: remove it to replay all that was recorded.
@@ -254,7 +267,7 @@ def recover(machine: FeedMachine, directory: str | Path) -> None:
     """
     path = Path(directory)
     if not path.is_dir():
-        return
+        return 0
     connection = _load(machine, path / CHECKPOINT)
     for number, parts in _by_connection(path):
         if number < connection:
@@ -273,8 +286,9 @@ def recover(machine: FeedMachine, directory: str | Path) -> None:
             pass
         machine.lost()
     stats = machine.stats
-    stats.connects = stats.disconnects = stats.duplicates = stats.bytes = 0
+    stats.connects = stats.disconnects = stats.duplicates = stats.gaps = stats.bytes = 0
     stats.feed = Feed.CONNECTING
+    return connection
 
 
 def _load(machine: FeedMachine, path: Path) -> int:

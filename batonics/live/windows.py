@@ -138,7 +138,8 @@ class SnapshotFiles:
         self._directory = Path(directory)
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
-            self._number = sum(1 for _ in self._directory.glob("depth-*.parquet"))
+            names = (path.stem.removeprefix("depth-") for path in self._directory.iterdir())
+            self._number = max((int(name) for name in names if name.isdecimal()), default=0)
         except OSError as error:
             raise OutputError(f"{directory}: cannot be used: {error.strerror}") from None
         self._columns = pl.Schema({**depth_schema(depth), "symbol": pl.String()})

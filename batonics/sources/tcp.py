@@ -12,6 +12,7 @@ from typing import NamedTuple
 from batonics.model.errors import UsageError
 
 CONNECT_SECONDS = 10.0
+_KEEPALIVE = {socket.TCP_KEEPIDLE: 30, socket.TCP_KEEPINTVL: 10, socket.TCP_KEEPCNT: 3}
 
 
 class Address(NamedTuple):
@@ -43,5 +44,9 @@ def connect(address: Address, *, seconds: float = CONNECT_SECONDS) -> socket.soc
     sock = socket.create_connection(address, timeout=seconds)
     # The kernel grows the receive buffer as the feed needs it, unless it is told a size.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # A peer that has vanished without a word is found out within a minute.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in _KEEPALIVE.items():
+        sock.setsockopt(socket.IPPROTO_TCP, option, value)
     sock.settimeout(None)
     return sock

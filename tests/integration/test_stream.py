@@ -26,8 +26,10 @@ from batonics.codec.metadata import Metadata, encode_metadata
 from batonics.jobs.stream import real_time
 from batonics.live import ingest
 from batonics.live.feeds import PlainFeed
+from batonics.live.ingest import Ingest
 from batonics.live.machine import FeedMachine
 from batonics.live.recorder import FeedRecorder, parts_of, recover
+from batonics.live.windows import SnapshotFiles
 from batonics.model.mbo import MboBatch, concat_batches, copy_batch, slice_batch
 from batonics.sources.stream import MboStream
 from batonics.sources.tcp import Address
@@ -36,6 +38,7 @@ from tests.integration.command import SAMPLE, SCRIPT, books, complaint, environm
 from tests.integration.files import SMALL, compress
 from tests.integration.live_feed import LiveFeed, Serving, follow
 from tests.integration.test_several_files import NDJSON_1, NDJSON_2
+from tests.integration.test_stream_server import FakeServer
 
 HEAD = encode_metadata(Metadata())
 DEADLINE_S = 30
@@ -335,3 +338,88 @@ def test_where_real_time_is_not_allowed_that_is_one_line(monkeypatch: pytest.Mon
     monkeypatch.setattr(os, "sched_setscheduler", refuse)
     with pytest.raises(batonics.UsageError, match="it needs CAP_SYS_NICE"), real_time():
         pass
+
+
+def test_a_restart_of_ndjson_keeps_its_books_apart(tmp_path: Path) -> None:
+    def add(symbol: str, number: int) -> bytes:
+        fields = f'"symbol":"{symbol}","side":"bid","oid":{number},"px":{number}00,"qty":1'
+        return f'{{"type":"add",{fields},"seq":{number},"ts_ns":{number}}}\n'.encode()
+
+    a, b, c = add("A", 1), add("B", 2), add("C", 3)
+    machine = FeedMachine(source="feed")
+    recorder = FeedRecorder(tmp_path / "recording")
+    # The second connection names them in another order, and is joined.
+    with LiveFeed([Serving(a + b + c), Serving(b + a + c + add("A", 4))]) as feed:
+        run_until(machine, feed, 4, recorder=recorder)
+    again = FeedMachine(source="again")
+    recover(again, tmp_path / "recording")
+    assert again.names() == machine.names()
+    whole = batonics.Books(machine.engine, machine.symbols)
+    assert_frame_equal(batonics.Books(again.engine, again.symbols).orders(), whole.orders())
+
+
+def test_a_recorder_that_is_closed_has_nothing_more_to_do(
+    sample_bytes: bytes, tmp_path: Path
+) -> None:
+    machine = FeedMachine(source="feed")
+    recorder = FeedRecorder(tmp_path / "recording", checkpoint_seconds=0.0)
+    server = FakeServer()
+    with LiveFeed([Serving(sample_bytes)]) as feed:
+        run = Ingest(
+            machine, PlainFeed(Address.parse(feed.address)), once=True, recorder=recorder,
+            link=server.link,
+        )  # fmt: skip
+        run.run()
+    server.link.close()
+    server.read_to_the_end()
+    assert server.bye is not None
+    assert recorder.failure is None
+
+
+def test_connections_that_brought_nothing_have_their_numbers(tmp_path: Path) -> None:
+    first = FeedRecorder(tmp_path)
+    machine = FeedMachine(source="feed")
+    for _ in range(5):
+        first.begin(snapshot=False)
+    machine.connected()
+    machine.take(HEAD)
+    first.write(memoryview(HEAD), machine)
+    for _ in range(3):
+        first.begin(snapshot=False)
+    first.close(machine)
+    again = FeedRecorder(tmp_path)
+    again.follow(recover(FeedMachine(source="again"), tmp_path))
+    again.begin(snapshot=False)
+    again.write(memoryview(HEAD), machine)
+    again.close(machine)
+    assert [part.connection for part in parts_of(tmp_path)] == [5, 9]
+
+
+def test_the_end_may_be_asked_for_within_a_record(sample_bytes: bytes, tmp_path: Path) -> None:
+    hold, out = Event(), tmp_path / "book.json"
+    cut = len(HEAD) + 56 * 1_000 + 7
+    with LiveFeed([Serving(sample_bytes[:cut], pause=hold)]) as feed:
+        record = tmp_path / "recording"
+        command = [
+            *SCRIPT, "stream", "--connect", feed.address, "--record", str(record), "--once",
+            "--out", str(out),
+        ]  # fmt: skip
+        process = subprocess.Popen(command, env=environment(), stderr=subprocess.DEVNULL)
+        wait_for(lambda: size_of(record) >= cut)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(DEADLINE_S) == 0
+        hold.set()
+    assert out.read_bytes() == books(plain(tmp_path / "x.dbn", sample_bytes[: cut - 7]))
+
+
+def test_snapshot_files_are_numbered_behind_the_last(tmp_path: Path) -> None:
+    (tmp_path / "depth-000041.parquet").write_bytes(b"theirs")
+    files = SnapshotFiles(tmp_path, 1)
+    machine = FeedMachine(depth=1, source="feed")
+    machine.snapshot_every(1_000_000_000, files)
+    machine.connected()
+    machine.take(SMALL)
+    machine.ended()
+    files.close()
+    assert (tmp_path / "depth-000042.parquet").exists()
+    assert (tmp_path / "depth-000041.parquet").read_bytes() == b"theirs"

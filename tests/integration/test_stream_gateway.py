@@ -127,3 +127,14 @@ def test_another_key_is_refused(clx5: Path, monkeypatch: pytest.MonkeyPatch) -> 
         feed = feed_of(replay, key="db-" + 29 * "x")
         with pytest.raises(InputError, match="the gateway refuses us"):
             Ingest(FeedMachine(source="gateway"), feed).run()
+
+
+def test_a_snapshot_that_could_not_be_had_is_asked_for_again() -> None:
+    with replaying(SAMPLE, protocol="gateway", pace=Pace(rate=50_000)) as replay:
+        feed = feed_of(replay, sample=True)
+        machine = followed(feed, 5_000)
+    machine.engine.mark_stale()
+    for _ in range(2):
+        with pytest.raises(OSError, match="refused"):
+            feed.connect(machine)
+        assert feed._where(machine) == (None, True)
