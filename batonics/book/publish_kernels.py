@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from batonics.book.state import ROW, TOP_LEVEL, Book, Outputs, State, Status, Total
 from batonics.book.top_kernels import write_side
-from batonics.native import as_word, inlined, kernel
+from batonics.native import as_word, kernel
 
 
 class Row(IntEnum):
@@ -40,8 +40,8 @@ T_BOOKS, T_DIRTY = int(Total.BOOKS), int(Total.DIRTY)
 COLD, SYNCED = int(Status.COLD), int(Status.SYNCED)
 
 
-@inlined
-def note_rows(
+@kernel
+def note_seen(
     state: State,
     seen: NDArray[np.uint64],
     ts_event: NDArray[np.uint64],
@@ -55,18 +55,6 @@ def note_rows(
             seen[3 * book], seen[3 * book + 1] = ts_event[i], ts_recv[i]
             seen[3 * book + 2] = sequence[i]
             state.books[book * ROW + LAST_ROW] = -1
-
-
-@kernel
-def note_seen(
-    state: State,
-    seen: NDArray[np.uint64],
-    ts_event: NDArray[np.uint64],
-    ts_recv: NDArray[np.uint64],
-    sequence: NDArray[np.uint32],
-) -> None:
-    """The same alone, where nothing is published."""
-    note_rows(state, seen, ts_event, ts_recv, sequence)
 
 
 @kernel
@@ -128,5 +116,5 @@ def publish(
         books[row + EVENTS_IN] = 0
         books[row + NOTED_ROW] = -1
         changed[place] = book
-    note_rows(state, seen, ts_event, ts_recv, sequence)
+    note_seen(state, seen, ts_event, ts_recv, sequence)
     return ended

@@ -16,6 +16,7 @@ from batonics.model.mbo import (
     MboBatch,
     concat_batches,
     empty_batch,
+    is_untimed,
     record_keys,
     slice_batch,
     take_batch,
@@ -66,8 +67,7 @@ class CompleteUntil:
     def _times(self, batch: MboBatch) -> NDArray[np.uint64]:
         """When each row was received; never running backwards, whatever single rows claim."""
         # Rule 16: a flagged ts_recv orders nothing; a snapshot's is that of the snapshot, though.
-        doubtful = (batch.flags & (Flag.BAD_TS_RECV | Flag.SNAPSHOT)) == Flag.BAD_TS_RECV
-        doubtful |= batch.ts_recv == UNDEF_TIMESTAMP
+        doubtful = is_untimed(batch.flags) | (batch.ts_recv == UNDEF_TIMESTAMP)
         times = np.where(doubtful, np.uint64(0), batch.ts_recv)
         return np.maximum(np.maximum.accumulate(times), self._now_ns)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from batonics.model.mbo import Flag
+from batonics.model.mbo import is_untimed
 
 UNKNOWN = 0
 """The end of the interval before any time is known."""
@@ -31,10 +31,9 @@ class StreamClock:
 
     def ends(self, ts_recv: NDArray[np.uint64], flags: NDArray[np.uint8]) -> NDArray[np.int64]:
         """The end of each row's interval; they never fall."""
-        doubtful = flags & (Flag.BAD_TS_RECV | Flag.SNAPSHOT) == Flag.BAD_TS_RECV
         # As a signed word UNDEF_TIMESTAMP reads -1; what has no interval's end is no time either.
         signed = ts_recv.view(np.int64)
-        time_ns = np.where(doubtful | (signed > 2**63 - 1 - self._length_ns), -1, signed)
+        time_ns = np.where(is_untimed(flags) | (signed > 2**63 - 1 - self._length_ns), -1, signed)
         so_far = np.maximum(np.maximum.accumulate(time_ns), self._now_ns)
         ends: NDArray[np.int64] = -(-so_far // self._length_ns) * self._length_ns
         self._now_ns, self.latest_end = int(so_far[-1]), int(ends[-1])

@@ -21,7 +21,7 @@ from batonics.frames.scan import scan_batches
 from batonics.frames.source import pulled
 from batonics.gateway.snapshot import snapshot_of
 from batonics.gateway.tape import Piece
-from batonics.model.mbo import MBO_DTYPE, Flag, MboBatch, slice_batch, take_batch
+from batonics.model.mbo import MBO_DTYPE, MboBatch, is_untimed, slice_batch, take_batch
 from batonics.model.times import NS_PER_DAY, NS_PER_S
 from batonics.sinks.dbn import to_records
 from batonics.sources.stream import MboStream
@@ -32,7 +32,6 @@ _BAR_NS = {
     "ohlcv-1h": 3600 * NS_PER_S,
     "ohlcv-1d": NS_PER_DAY,
 }
-_UNTRUSTED = Flag.BAD_TS_RECV | Flag.SNAPSHOT
 
 
 @dataclass
@@ -61,7 +60,7 @@ def due_times(batch: MboBatch, due_ns: int) -> NDArray[np.int64]:
     """(rows,) When each record is due: as `tape_kernels.index_records` has it."""
     # As a signed word UNDEF_TIMESTAMP reads -1.
     times = batch.ts_recv.view(np.int64).copy()
-    times[batch.flags & _UNTRUSTED == Flag.BAD_TS_RECV] = -1
+    times[is_untimed(batch.flags)] = -1
     if len(times):
         times[0] = max(int(times[0]), due_ns)
     risen: NDArray[np.int64] = np.maximum.accumulate(times)

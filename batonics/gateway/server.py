@@ -15,7 +15,8 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from batonics.model.errors import OutputError, UsageError
+from batonics.model.errors import OutputError
+from batonics.sources.tcp import Address
 
 SEND_BUFFER_BYTES = 4 << 20
 """Of a client's socket: the more the kernel holds, the fewer times a flat-out send waits."""
@@ -31,38 +32,30 @@ ACCEPT_AGAIN_S = 0.05
 _RESET = struct.pack("ii", 1, 0)
 
 
-def parse_address(text: str) -> tuple[str, int]:
-    """Host and port of `HOST:PORT`; port 0 lets the system choose. UsageError otherwise."""
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65_535:
-        raise UsageError(f"not an address: {text!r} (expected HOST:PORT such as 127.0.0.1:9999)")
-    return host.strip("[]"), int(port)
-
-
 class Server:
     """Accepts clients until it is closed.
 
     Args:
-        host, port: where to listen; port 0 lets the system choose.
+        listen: where; port 0 lets the system choose.
         serve: called with each client's socket and address, in a thread of its own; the socket is
             closed when it returns.
 
     Attributes:
-        address: host and port it listens on.
+        address: it listens on.
 
     Raises:
         OutputError: the address cannot be listened on.
     """
 
-    def __init__(self, host: str, port: int, serve: Callable[[socket.socket, str], None]) -> None:
+    def __init__(self, listen: Address, serve: Callable[[socket.socket, str], None]) -> None:
         self._serve = serve
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
         try:
-            self._listener = socket.create_server((host, port), family=family, backlog=128)
+            self._listener = socket.create_server(listen, family=family, backlog=128)
         except OSError as error:
             reason = error.strerror or str(error)
-            raise OutputError(f"{host}:{port}: cannot be listened on: {reason}") from None
-        self.address: tuple[str, int] = self._listener.getsockname()[:2]
+            raise OutputError(f"{listen}: cannot be listened on: {reason}") from None
+        self.address = Address(*self._listener.getsockname()[:2])
         self._lock = threading.Lock()
         self._clients: dict[threading.Thread, socket.socket] = {}
         self._closed = threading.Event()

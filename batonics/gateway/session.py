@@ -23,6 +23,7 @@ from batonics.codec.messages import (
 from batonics.gateway.library import Library
 from batonics.gateway.tape import Bytes
 from batonics.model.errors import InputError, UsageError
+from batonics.sources.tcp import LineReader
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -67,7 +68,8 @@ def log_in(sock: socket.socket, library: Library, key: str | None) -> Login:
         OSError: it has gone, or takes too long.
     """
     sock.settimeout(LOGIN_S)
-    reader = _Lines(sock)
+    overlong = ConnectionError("a line that is too long")
+    reader = LineReader(sock, lines.LINE_BYTES_MAX, overlong)
     challenge = secrets.token_urlsafe(24)
     sock.sendall(lines.greeting_line(LSG_VERSION) + lines.challenge_line(challenge))
     try:
@@ -109,26 +111,6 @@ def _is_start(line: bytes) -> bool:
         return lines.is_start(line)
     except InputError:
         return False
-
-
-class _Lines:
-    """Lines from a socket."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-        self.rest = b""
-
-    def line(self) -> bytes:
-        """The next line; OSError if there is none."""
-        while b"\n" not in self.rest:
-            if len(self.rest) > lines.LINE_BYTES_MAX:
-                raise ConnectionError("a line that is too long")
-            data = self._sock.recv(1 << 16)
-            if not data:
-                raise ConnectionError("the client has left")
-            self.rest += data
-        line, _, self.rest = self.rest.partition(b"\n")
-        return line
 
 
 def heartbeat(ts_event: int) -> bytes:

@@ -19,7 +19,7 @@ from batonics.frames.source import pulled
 from batonics.frames.symbols import FrameNames
 from batonics.jobs.selection import Selection
 from batonics.model.errors import UsageError
-from batonics.model.mbo import Flag, MboBatch
+from batonics.model.mbo import MboBatch, is_untimed
 from batonics.model.times import NS_PER_DAY, format_time
 from batonics.sinks.text import displayed_texts, is_price
 from batonics.sources.definitions import read_definitions
@@ -190,8 +190,7 @@ class Conversion:
         end_ns = self.request.end_ns
         if end_ns is None:
             return False
-        trusted = batch.flags & (Flag.BAD_TS_RECV | Flag.SNAPSHOT) != Flag.BAD_TS_RECV
-        times = batch.ts_recv[trusted]
+        times = batch.ts_recv[~is_untimed(batch.flags)]
         return len(times) > 0 and int(times.min()) >= end_ns + 2 * NS_PER_DAY
 
     def _completed(self, frame: pl.DataFrame, form: Form) -> pl.DataFrame:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batonics.frames.definitions import with_definitions as defined
+from batonics.sources.chunks import path_list
 from batonics.sources.definitions import read_definitions
 
 if TYPE_CHECKING:
@@ -36,5 +37,4 @@ def with_definitions(
         InputError: a file cannot be read, is damaged, or is of another schema.
         UsageError: the rows lack a column.
     """
-    names = [paths] if isinstance(paths, (str, Path)) else paths
-    return defined(rows, read_definitions(names), time=time)
+    return defined(rows, read_definitions(path_list(paths)), time=time)

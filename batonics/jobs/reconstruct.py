@@ -20,7 +20,7 @@ from batonics.model.mbo import MboBatch, slice_batch
 from batonics.model.symbols import MappingInterval, SymbolMap
 from batonics.model.times import parse_time
 from batonics.sinks.atomic import open_atomic
-from batonics.sources.chunks import STDIN
+from batonics.sources.chunks import STDIN, path_list
 from batonics.sources.stream import MboStream
 
 if TYPE_CHECKING:
@@ -181,10 +181,9 @@ def reconstruct(
     """
     from batonics.frames.books import Books
 
-    names = [paths] if isinstance(paths, (str, Path)) else paths
     symbols = [symbols] if isinstance(symbols, str) else symbols
     request = Request(
-        paths=tuple(str(path) for path in names),
+        paths=tuple(path_list(paths)),
         symbols=tuple(symbols),
         at_ns=None if at is None else parse_time(str(at)),
         skip_bad=skip_bad,

@@ -18,7 +18,7 @@ from batonics.gateway.ops_feed import OpsFeed
 from batonics.gateway.pacing import FLAT_OUT, Pace, SystemClock
 from batonics.gateway.places import Places
 from batonics.gateway.player import Client, Control, FaultError, Player, StoppedError
-from batonics.gateway.server import Server, parse_address, reset, say_farewell
+from batonics.gateway.server import Server, reset, say_farewell
 from batonics.gateway.session import (
     Login,
     Packer,
@@ -32,6 +32,7 @@ from batonics.gateway.tape import Bytes, DbnFeed, Feed, PrefixedFeed
 from batonics.jobs import convert
 from batonics.model.errors import BatonicsError, UsageError
 from batonics.sinks.logs import logger
+from batonics.sources.tcp import Address
 
 PROTOCOLS = ("dbn", "gateway", "ndjson", "length-prefixed")
 KEY_VARIABLE = "BATONICS_GATEWAY_KEY"
@@ -68,14 +69,14 @@ class Request:
     def __post_init__(self) -> None:
         if self.protocol not in PROTOCOLS:
             raise UsageError(f"no protocol {self.protocol!r}; there are {', '.join(PROTOCOLS)}")
-        parse_address(self.bind)
+        Address.parse(self.bind)
 
 
 class Replay:
     """A replay that listens, until it is closed.
 
     Attributes:
-        address: host and port it listens on.
+        address: it listens on.
         control: pauses, moves and ends it.
         clients: those connected now.
         departed: the last ones that have left.
@@ -97,7 +98,7 @@ class Replay:
         self.places = Places()
         self._reached_ns: int | None = None
         self._play = self._player_of(request)
-        self._server = Server(*parse_address(request.bind), self._serve)
+        self._server = Server(Address.parse(request.bind), self._serve)
         self.address = self._server.address
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ import batonics.frames.namespace  # noqa: F401 - whoever scans records asks them
 from batonics.frames.scan import scan_batches
 from batonics.model.mbo import MboBatch
 from batonics.model.symbols import SymbolMap
+from batonics.sources.chunks import path_list
 from batonics.sources.stream import MboStream
 
 if TYPE_CHECKING:
@@ -35,8 +36,7 @@ def scan_mbo(paths: str | Path | Sequence[str | Path], *, skip_bad: bool = False
     Raises:
         InputError: at once where a file cannot be opened; at collection where it is damaged.
     """
-    names = [paths] if isinstance(paths, (str, Path)) else list(paths)
-    files = _Files(names, skip_bad=skip_bad)
+    files = _Files(path_list(paths), skip_bad=skip_bad)
     files.check()
     return scan_batches(files.batches, symbols=files.symbols)
 

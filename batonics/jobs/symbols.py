@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from batonics.codec.metadata import symbol_intervals
 from batonics.frames.symbols import named
 from batonics.model.symbols import SymbolMap
+from batonics.sources.chunks import path_list
 from batonics.sources.stream import read_metadata
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def with_symbols(
         UsageError: the rows lack a column, or have a `symbol`.
     """
     names = SymbolMap()
-    for path in [paths] if isinstance(paths, (str, Path)) else paths:
+    for path in path_list(paths):
         metadata = read_metadata(path)
         for interval in symbol_intervals(metadata) if metadata is not None else ():
             names.add(interval)

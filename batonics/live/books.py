@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from batonics.book.engine import BookEngine, RowsWanted
 from batonics.book.state import ROW, Book, Status
 from batonics.live.wire import book_dtype
-from batonics.model.mbo import MboBatch
+from batonics.model.mbo import UNDEF_PRICE, UNDEF_TIMESTAMP, MboBatch
+from batonics.sinks.book_json import side_document
 
 
 class PublishedBooks:
@@ -77,9 +78,9 @@ class PublishedBooks:
             new["book"] = np.arange(known, books)
             new["status"] = Status.COLD
             for name in ("bids", "asks"):
-                new[name]["price"] = np.iinfo(np.int64).max
+                new[name]["price"] = UNDEF_PRICE
             for name in ("ts_event", "ts_recv"):
-                new[name] = np.iinfo(np.uint64).max
+                new[name] = UNDEF_TIMESTAMP
             self.rows = np.concatenate([self.rows, new])
             self._words = self.rows.view(np.int64).reshape(len(self.rows), -1)
 
@@ -95,40 +96,14 @@ def answer(engine: BookEngine, book: int, depth: int | None, *, orders: bool) ->
     """
     levels, words = engine.levels(book), engine.state.books[book * ROW : (book + 1) * ROW]
     queues = engine.orders(book) if orders else None
-    sides: dict[str, Any] = {}
-    for side, name in enumerate(("bids", "asks")):
-        own = np.flatnonzero(levels.side == side)[:depth]
-        rows = zip(*(column[own].tolist() for column in levels[2:]), strict=True)
-        sides[name] = [
-            {"price_1e9": price, "size": size, "count": count} for price, size, count in rows
-        ]
-        if queues is not None:
-            _add_queues(sides[name], queues.price, queues.side == side, queues)
     ts_event, ts_recv, sequence = (int(value) for value in engine.last_seen()[book])
-    undefined = np.iinfo(np.uint64).max
     return {
         "book": book,
         "status": Status(int(words[Book.STATUS])).name.lower(),
         "events": int(words[Book.EVENTS]) >> 1,
-        "ts_event": None if ts_event == undefined else ts_event,
-        "ts_recv": None if ts_recv == undefined else ts_recv,
+        "ts_event": None if ts_event == UNDEF_TIMESTAMP else ts_event,
+        "ts_recv": None if ts_recv == UNDEF_TIMESTAMP else ts_recv,
         "sequence": sequence,
-        **sides,
+        "bids": side_document(levels, queues, 0, depth),
+        "asks": side_document(levels, queues, 1, depth),
     }
-
-
-def _add_queues(
-    levels: list[dict[str, Any]],
-    price: NDArray[np.int64],
-    of_side: NDArray[np.bool_],
-    queues: Any,
-) -> None:
-    """Put the orders of a side, best level first, into its levels."""
-    at: dict[int, list[dict[str, int]]] = {level["price_1e9"]: [] for level in levels}
-    own = np.flatnonzero(of_side)
-    columns = (price[own].tolist(), queues.order_id[own].tolist(), queues.size[own].tolist())
-    for level_price, order_id, size in zip(*columns, strict=True):
-        if level_price in at:
-            at[level_price].append({"order_id": order_id, "size": size})
-    for level in levels:
-        level["orders"] = at[level["price_1e9"]]

@@ -21,7 +21,7 @@ from batonics.codec.gateway import (
 from batonics.live.machine import FeedMachine
 from batonics.live.resume import START
 from batonics.model.errors import InputError, UsageError
-from batonics.sources.tcp import CONNECT_SECONDS, Address, connect
+from batonics.sources.tcp import CONNECT_SECONDS, Address, LineReader, connect
 
 HUNG_AFTER_SECONDS = 10
 """Beyond the heartbeat's interval, as the vendor's client has it."""
@@ -122,14 +122,15 @@ class GatewayFeed:
 
     def _handshake(self, sock: socket.socket, start_ns: int | None, *, snapshot: bool) -> bytes:
         """Prove the key and say what is wanted; what has been read of the records."""
-        lines, wanted = _Lines(sock, str(self._address)), self._wanted
-        lines.next()
-        challenge = lines.next().get("cram")
+        overlong = InputError(f"{self._address}: it is no gateway: a line without an end")
+        lines, wanted = LineReader(sock, LINE_BYTES_MAX, overlong), self._wanted
+        lines.line()  # its version
+        challenge = parse_line(lines.line()).get("cram")
         if challenge is None:
             raise InputError(f"{self._address}: it is no gateway: it sends no challenge")
         interval = wanted.heartbeat_interval_s
         sock.sendall(auth_line(challenge, self._key, wanted.dataset, heartbeat_interval_s=interval))
-        answer = lines.next()
+        answer = parse_line(lines.line())
         if answer.get("success") != "1":
             reason = answer.get("error") or "it does not say why"
             raise InputError(f"{self._address}: the gateway refuses us: {reason}")
@@ -160,27 +161,3 @@ class GatewayFeed:
             for at in range(0, count, SYMBOLS_MAX)
         )
         return b"".join(lines) + START_SESSION
-
-
-class _Lines:
-    """The lines that come before records.
-
-    Attributes:
-        rest: what has been read behind the last line.
-    """
-
-    def __init__(self, sock: socket.socket, source: str) -> None:
-        self.rest = b""
-        self._sock, self._source = sock, source
-
-    def next(self) -> dict[str, str]:
-        """The next line's values; ConnectionError if there is none."""
-        while b"\n" not in self.rest:
-            if len(self.rest) > LINE_BYTES_MAX:
-                raise InputError(f"{self._source}: it is no gateway: a line without an end")
-            data = self._sock.recv(4096)
-            if not data:
-                raise ConnectionError("it hangs up before the session begins")
-            self.rest += data
-        line, _, self.rest = self.rest.partition(b"\n")
-        return parse_line(line)

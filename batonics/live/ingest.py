@@ -24,14 +24,14 @@ from batonics.live.backoff import Backoff
 from batonics.live.books import answer
 from batonics.live.link import Relinker, ServerLink
 from batonics.live.machine import FeedMachine
+from batonics.live.recorder import FeedRecorder
 from batonics.live.stats import LATENCY_BOUNDS_US
 from batonics.live.wire import Kind
 from batonics.model.errors import BatonicsError, DamagedInputError, InputError
 from batonics.model.mbo import MBO_DTYPE, RTYPE_MBO, Action, Flag, Side
 from batonics.sinks.logs import logger
+from batonics.sources.chunks import READ_BYTES
 
-READ_BYTES = 1792 << 10
-"""Of a feed at once: 32,768 records."""
 TICK_SECONDS = 0.25
 """Between two tellings of counts."""
 DRAIN_SECONDS = 2.0
@@ -65,22 +65,6 @@ class Source(Protocol):
         """
 
 
-class Recorder(Protocol):
-    """What keeps the raw feed."""
-
-    def begin(self, *, snapshot: bool) -> None:
-        """A connection has begun; with a snapshot of each book, or not."""
-
-    def write(self, data: memoryview, machine: FeedMachine) -> None:
-        """Keep bytes that the machine has just taken."""
-
-    def tick(self, machine: FeedMachine) -> None:
-        """Do now what is due from time to time."""
-
-    def close(self, machine: FeedMachine) -> None:
-        """Keep the rest."""
-
-
 def warm() -> None:
     """Load, or compile, what a feed needs before it comes: else it would wait for that.
 
@@ -101,8 +85,9 @@ def warm() -> None:
     gc.freeze()
 
 
-Watcher = Callable[[FeedMachine, NDArray[np.int64]], None]
-"""Called with the machine and the books that changed, after each batch."""
+Watcher = Callable[[FeedMachine, int, int], None]
+"""Called after each batch with the machine, and when the batch was received and published, in ns of
+the monotonic clock."""
 
 
 class Ingest:
@@ -119,8 +104,6 @@ class Ingest:
 
     Attributes:
         wake: a file descriptor: a byte to it ends the wait (for a signal's handler).
-        latencies: if a list is put here, (records so far, received ns, published ns) of each batch,
-            by the monotonic clock.
     """
 
     def __init__(  # noqa: PLR0913 - settings, by keyword
@@ -130,11 +113,10 @@ class Ingest:
         *,
         link: ServerLink | None = None,
         relink: Callable[[], ServerLink] | None = None,
-        recorder: Recorder | None = None,
+        recorder: FeedRecorder | None = None,
         once: bool = False,
         watch: Watcher | None = None,
     ) -> None:
-        self.latencies: list[tuple[int, int, int]] | None = None
         self._machine, self._source, self._link = machine, source, link
         self._recorder, self._once, self._watch = recorder, once, watch
         self._stopping = False
@@ -287,8 +269,8 @@ class Ingest:
         self._changed(changed)
         published_ns = time.monotonic_ns()
         self._count_latency(published_ns - received_ns)
-        if self.latencies is not None:
-            self.latencies.append((machine.stats.records, received_ns, published_ns))
+        if self._watch is not None:
+            self._watch(machine, received_ns, published_ns)
         if published_ns > self._next_tick * 1e9:
             self._tick()
 
@@ -301,8 +283,6 @@ class Ingest:
 
     def _changed(self, books: NDArray[np.int64]) -> None:
         machine, link = self._machine, self._link
-        if self._watch is not None:
-            self._watch(machine, books)
         if link is None or not link.is_open:
             return
         self._tell_names()

@@ -21,18 +21,17 @@ from numpy.typing import NDArray
 from batonics.book.engine import BookEngine
 from batonics.book.state import Anomaly
 from batonics.codec.dbn import DbnDecoder
-from batonics.codec.framing import DETECT_BYTES, Framing, LengthPrefixedDecoder, detect
+from batonics.codec.decoders import Decoder, Decoders
+from batonics.codec.framing import DETECT_BYTES, Framing, detect
 from batonics.codec.inflate import ZstdInflater
 from batonics.codec.messages import (
     RTYPE_ERROR,
-    RTYPE_SYMBOL_MAPPING,
     OtherRecord,
     parse_error_message,
-    parse_symbol_mapping,
 )
-from batonics.codec.metadata import Metadata, symbol_intervals
-from batonics.codec.ndjson import NdjsonDecoder
+from batonics.codec.metadata import Metadata
 from batonics.frames.folding import book_keys
+from batonics.frames.symbols import FrameNames
 from batonics.live.books import PublishedBooks
 from batonics.live.resume import START, AfterGap, Join, Joiner, Place
 from batonics.live.resume_columns import columns_of
@@ -42,10 +41,9 @@ from batonics.live.windows import SnapshotFiles, Windows, depth_frame
 from batonics.live.wire import Feed
 from batonics.model.errors import InputError
 from batonics.model.mbo import MboBatch, empty_batch
-from batonics.model.symbols import MappingInterval, SymbolMap
+from batonics.model.symbols import SymbolMap
+from batonics.sources.stream import BATCH_ROWS
 
-BATCH_ROWS = 32_768
-Decoder = DbnDecoder | NdjsonDecoder
 _NONE = np.empty(0, np.int64)
 
 
@@ -72,14 +70,14 @@ class FeedMachine:
         self.published = PublishedBooks(depth)
         self.engine = BookEngine(bbo=True, tops=self.published.wanted())
         self.symbols = SymbolMap()
+        self._names = FrameNames(self.symbols)
         self.stats = Stats(feed=Feed.CONNECTING)
         self._place = np.array(START, np.int64)  # in place: it moves with each batch
         self.snapshot = False
         self.framing: Framing | None = None
-        self._skip_bad, self._source = skip_bad, source
+        self._source = source
         self._others: Counter[int] = Counter()
-        self._ndjson: NdjsonDecoder | None = None
-        self._symbols_told = 0
+        self._decoders = Decoders(batch_rows=BATCH_ROWS, skip_bad=skip_bad)
         self._after_gap: AfterGap | None = None
         self._windows: Windows | None = None
         self._snapshots: SnapshotFiles | None = None
@@ -95,7 +93,6 @@ class FeedMachine:
         self._head = b""
         self._decoder: Decoder | None = None
         self._inflater: ZstdInflater | None = None
-        self._metadata_told = False
         self._skipped_before = self.stats.skipped
         self._joiner = Joiner(START)
 
@@ -187,7 +184,7 @@ class FeedMachine:
             if framing is Framing.ZSTD:
                 self._inflater = ZstdInflater(source=self._source)
             else:
-                self._decoder = self._decoder_of(framing)
+                self._decoder = self._begin_decoder(framing)
         if self._inflater is None:
             yield data
             return
@@ -199,58 +196,28 @@ class FeedMachine:
             if len(self._head) >= DETECT_BYTES:
                 inner = detect(self._head, source=self._source)
                 if inner is not None:
-                    self._decoder = self._decoder_of(inner)
+                    self._decoder = self._begin_decoder(inner)
                     plain, self._head = self._head, b""
                     yield plain
 
-    def _decoder_of(self, framing: Framing) -> Decoder:
-        self.framing = framing
-        if framing is Framing.NDJSON:
-            # Its symbols are numbered in order of appearance, over all connections.
-            if self._ndjson is None:
-                self._ndjson = NdjsonDecoder(
-                    batch_rows=BATCH_ROWS, skip_bad=self._skip_bad, source=self._source
-                )
-            else:
-                self._ndjson.begin(self._source)
-            return self._ndjson
+    def _begin_decoder(self, framing: Framing) -> Decoder:
         if framing is Framing.ZSTD:
             raise InputError(f"{self._source}: zstd within zstd")
-        kind = LengthPrefixedDecoder if framing is Framing.LENGTH_PREFIXED else DbnDecoder
-        return kind(batch_rows=BATCH_ROWS, skip_bad=self._skip_bad, source=self._source)
+        self.framing = framing
+        return self._decoders.begin(framing, self._source)
 
     def _decode(self, data: bytes | memoryview) -> Iterator[MboBatch]:
         decoder = self._decoder
         if decoder is None:
             raise AssertionError("bytes are plain once there is a decoder")
         yield from decoder.feed(data)
-        self._learn_names(decoder)
+        for interval in self._decoders.new_names(decoder, self._source):
+            self.symbols.add(interval)
         for record in decoder.others:
             self._others[record.rtype] += 1
             if record.rtype == RTYPE_ERROR:
                 self._raise_error(record, decoder)
         decoder.others.clear()
-
-    def _learn_names(self, decoder: Decoder) -> None:
-        if isinstance(decoder, NdjsonDecoder):
-            if len(decoder.symbols) != self._symbols_told:
-                self._symbols_told = len(decoder.symbols)
-                self._add(list(decoder.symbol_intervals()))
-            return
-        if decoder.metadata is not None and not self._metadata_told:
-            self._metadata_told = True
-            self._add(list(symbol_intervals(decoder.metadata)))
-        self._add(
-            [
-                parse_symbol_mapping(record, decoder.version, self._source)
-                for record in decoder.others
-                if record.rtype == RTYPE_SYMBOL_MAPPING
-            ]
-        )
-
-    def _add(self, intervals: list[MappingInterval]) -> None:
-        for interval in intervals:
-            self.symbols.add(interval)
 
     def _raise_error(self, record: OtherRecord, decoder: Decoder) -> None:
         version = decoder.version if isinstance(decoder, DbnDecoder) else 3
@@ -297,7 +264,7 @@ class FeedMachine:
         rows, events = self._windows.end(self.published.rows)
         if len(rows):
             keys = book_keys(self.engine)
-            self._snapshots.add(depth_frame(rows, events, end_ns, keys, self.symbols))
+            self._snapshots.add(depth_frame(rows, events, end_ns, keys, self._names))
 
     def snapshot_every(self, length_ns: int, files: SnapshotFiles) -> None:
         """From now on, write depth snapshots at intervals of the feed's time."""
@@ -342,7 +309,7 @@ class FeedMachine:
     @property
     def numbers_symbols(self) -> bool:
         """Whether instruments are numbered by when their names came, as those of NDJSON are."""
-        return self._ndjson is not None
+        return self._decoders.numbers_symbols
 
     @property
     def is_packed(self) -> bool:

@@ -23,6 +23,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from io import RawIOBase
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,11 +37,11 @@ from batonics.model.errors import BatonicsError, CheckpointError, InputError, Ou
 from batonics.model.symbols import MappingInterval
 from batonics.sinks.atomic import open_atomic
 from batonics.sinks.logs import logger
+from batonics.sources.chunks import READ_BYTES
 
 PART_BYTES = 256 << 20
 SYNC_SECONDS = 0.2
 CHECKPOINT_SECONDS = 30.0
-READ_BYTES = 1792 << 10
 CHECKPOINT = "checkpoint.bin"
 _NAME = re.compile(r"feed-(\d{6,})(s?)-(\d{3,})\.([\w.]+)")
 _ENDINGS = {
@@ -114,7 +115,7 @@ class FeedRecorder:
         self._snapshot = False
         self._log = logger("live")
 
-    # ------------------------------------------------------------------ as `ingest.Recorder` has it
+    # ------------------------------------------------------------------ as the feed goes on
 
     def begin(self, *, snapshot: bool) -> None:
         """A connection has begun."""
@@ -277,13 +278,10 @@ def recover(machine: FeedMachine, directory: str | Path) -> int:
         if number == connection and machine.snapshot:
             machine.snapshot = False
         machine.connected()
-        try:
-            for part in parts:
-                _take_part(machine, part.path)
-                machine.continued()
-        except InputError:
-            # What ended the connection then ends it now; a kill may have cut its last record.
-            pass
+        for part in parts:
+            if not _take_part(machine, part.path):
+                break
+            machine.continued()
         machine.lost()
     stats = machine.stats
     stats.connects = stats.disconnects = stats.duplicates = stats.gaps = stats.bytes = 0
@@ -317,12 +315,29 @@ def _by_connection(directory: Path) -> Iterator[tuple[int, list[Part]]]:
     yield from connections.items()
 
 
-def _take_part(machine: FeedMachine, path: Path) -> None:
+def _take_part(machine: FeedMachine, path: Path) -> bool:
+    """Take a file; False if it makes no sense from somewhere on, which ended the connection then.
+
+    A kill may have cut its last record.
+    """
     try:
-        with path.open("rb", buffering=0) as file:
-            while data := file.read(READ_BYTES):
-                machine.take(data)
+        file = path.open("rb", buffering=0)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+        raise InputError(f"{path}: cannot be opened: {error.strerror}") from None
+    with file:
+        for data in _chunks(file, path):
+            try:
+                machine.take(data)
+            except InputError:
+                return False
     with suppress(InputError):
         machine.check_end()
+    return True
+
+
+def _chunks(file: RawIOBase, path: Path) -> Iterator[bytes]:
+    try:
+        while data := file.read(READ_BYTES):
+            yield data
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None

@@ -21,11 +21,9 @@ from batonics.frames.depth import wide_columns
 from batonics.frames.folding import key_columns
 from batonics.frames.schema import null_where, times
 from batonics.frames.snapshots import depth_schema
-from batonics.frames.symbols import SymbolTable
-from batonics.live.wire import UNDEF
+from batonics.frames.symbols import FrameNames
 from batonics.model.errors import BatonicsError, OutputError
-from batonics.model.mbo import MboBatch, slice_batch
-from batonics.model.symbols import SymbolMap
+from batonics.model.mbo import UNDEF_PRICE, MboBatch, slice_batch
 from batonics.sinks.logs import logger
 from batonics.sinks.tables import open_table
 
@@ -85,7 +83,7 @@ def depth_frame(
     events: NDArray[np.int64],
     end_ns: int,
     keys: NDArray[np.int64],
-    symbols: SymbolMap,
+    symbols: FrameNames,
 ) -> pl.DataFrame:
     """The frame of `depth_schema` and `symbol` of rows of books, by publisher and instrument.
 
@@ -100,7 +98,6 @@ def depth_frame(
     order = np.argsort(key)
     rows, events, key = rows[order], events[order], key[order]
     depth = rows["bids"].shape[1]
-    instrument_id = (key & 0xFFFFFFFF).astype(np.uint32)
     columns = {
         "ts": times(np.full(len(rows), end_ns, np.int64)),
         "ts_event": times(rows["ts_event"].copy()),
@@ -114,10 +111,9 @@ def depth_frame(
         for field in ("price", "size", "count"):
             for side in ("bids", "asks"):
                 values = np.ascontiguousarray(rows[side][field][:, level])
-                columns[next(names)] = null_where(values, values == UNDEF)
-    at = np.full(len(rows), end_ns, np.uint64)
-    named = SymbolTable(symbols).names(instrument_id, at)
-    return pl.DataFrame(columns).select(list(depth_schema(depth))).with_columns(named)
+                columns[next(names)] = null_where(values, values == UNDEF_PRICE)
+    frame = pl.DataFrame(columns).select(list(depth_schema(depth)))
+    return frame.with_columns(symbols.of(frame, "ts"))
 
 
 class SnapshotFiles:

@@ -16,7 +16,8 @@ socket is told later, as it is then.
 | BYE     | ingest | JSON: {"reason": text}: nothing more will come                              |
 | ASK     | server | JSON: {"id": any, "book": number, "depth": levels or null, "orders": bool}  |
 
-Books are numbered in order of appearance. A book's `seq` rises by one with each row of it.
+Books are numbered in order of appearance. A book's `seq` rises by one with each row of it. Where a
+side has no such level, its price is UNDEF_PRICE, its size and count 0.
 """
 
 from __future__ import annotations
@@ -27,8 +28,6 @@ from enum import IntEnum
 
 import numpy as np
 
-UNDEF = 2**63 - 1
-"""In place of a price where a side has no such level; its size and count are then 0."""
 MESSAGE_BYTES_MAX = 1 << 28
 _HEAD = struct.Struct("<IB")
 

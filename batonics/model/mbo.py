@@ -134,6 +134,12 @@ def record_keys(batch: MboBatch) -> NDArray[np.int64]:
     return keys
 
 
+def is_untimed(flags: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Rows whose `ts_recv` orders nothing (rule 16); that of a snapshot's row is the snapshot's."""
+    untimed: NDArray[np.bool_] = flags & (Flag.BAD_TS_RECV | Flag.SNAPSHOT) == Flag.BAD_TS_RECV
+    return untimed
+
+
 def pieces_of(batches: Iterable[MboBatch], rows_max: int) -> Iterator[MboBatch]:
     """Batches of any size in order, cut to at most `rows_max` rows, as views.
 

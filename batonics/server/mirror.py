@@ -12,7 +12,8 @@ import numpy as np
 import orjson
 
 from batonics.live.stats import Stats
-from batonics.live.wire import STATUSES, UNDEF, Feed, book_dtype
+from batonics.live.wire import STATUSES, Feed, book_dtype
+from batonics.model.mbo import UNDEF_PRICE
 
 _ROWS_AT_FIRST = 64
 _HEAD = ("seq", "events", "ts_event", "ts_recv", "sequence")
@@ -179,7 +180,7 @@ class Mirror:
     def _read(self, book: int) -> Shown:
         row = self._rows[book]
         bids, asks = (
-            tuple(level for level in row[side].tolist() if level[0] != UNDEF)
+            tuple(level for level in row[side].tolist() if level[0] != UNDEF_PRICE)
             for side in ("bids", "asks")
         )
         return Shown(

@@ -98,8 +98,8 @@ def book_documents(
             "ts_recv": format_time(ts_recv),
             "sequence": sequence,
             "anomalies": {a.name.lower(): int(anomalies[book, a]) for a in Anomaly},
-            "bids": _side(own, own_orders, 0, depth),
-            "asks": _side(own, own_orders, 1, depth),
+            "bids": side_document(own, own_orders, 0, depth),
+            "asks": side_document(own, own_orders, 1, depth),
         }
 
 
@@ -113,9 +113,10 @@ def market_state(levels: Levels) -> str:
     return "locked" if bids[0] == asks[0] else "normal"
 
 
-def _side(
+def side_document(
     levels: Levels, orders: Orders | None, side: int, depth: int | None
 ) -> list[dict[str, Any]]:
+    """The levels of a side (0 bid, 1 ask) of one book, best first, with `orders` their queues."""
     mine = np.flatnonzero(levels.side == side)[:depth]
     rows = [
         {"price": format_price(price), "price_1e9": price, "size": size, "count": count}

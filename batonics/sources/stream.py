@@ -13,20 +13,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from batonics.codec.dbn import METADATA_BYTES_MAX, DbnDecoder
-from batonics.codec.framing import Framing, LengthPrefixedDecoder
+from batonics.codec.dbn import METADATA_BYTES_MAX
+from batonics.codec.decoders import Decoder, Decoders
+from batonics.codec.framing import Framing
 from batonics.codec.messages import (
     RTYPE_DEFINITION,
-    RTYPE_SYMBOL_MAPPING,
     parse_definition,
-    parse_symbol_mapping,
 )
 from batonics.codec.metadata import (
     PREFIX_BYTES,
     Metadata,
     parse_metadata,
     parse_prefix,
-    symbol_intervals,
 )
 from batonics.codec.ndjson import NdjsonDecoder
 from batonics.model.definitions import Definition, DefinitionMap
@@ -42,8 +40,6 @@ BATCH_ROWS = 32_768
 
 BATCHES_AHEAD_MAX = 4
 """Batches decoded ahead at the most: decoding and folding overlap, memory stays small."""
-
-Decoder = DbnDecoder | NdjsonDecoder
 
 
 class _Decoded(NamedTuple):
@@ -102,11 +98,9 @@ class MboStream:
         self.symbols = SymbolMap()
         self.definitions = DefinitionMap()
         self.files: list[FileReport] = []
-        self._skip_bad = skip_bad
-        self._batch_rows = batch_rows
-        self._ndjson: NdjsonDecoder | None = None
-        self._symbols_told = 0
-        self._metadata_told: Metadata | None = None
+        self._decoders = Decoders(
+            batch_rows=batch_rows, buffers=BATCHES_AHEAD_MAX + 3, skip_bad=skip_bad
+        )
         self._reader: ChunkReader | None = None
         self._bytes_before = 0
         self._last_day = -1
@@ -188,39 +182,15 @@ class MboStream:
         forms = {file.framing for file in self.files if file.framing} | {reader.framing}
         if Framing.NDJSON in forms and len(forms) > 1:
             raise UsageError("NDJSON and DBN in one stream: their instruments could be confused")
-        if reader.framing is Framing.NDJSON:
-            if self._ndjson is None:
-                self._ndjson = NdjsonDecoder(
-                    batch_rows=self._batch_rows, skip_bad=self._skip_bad, source=reader.name
-                )
-            else:
-                self._ndjson.begin(reader.name)
-            return self._ndjson
-        kind = LengthPrefixedDecoder if reader.framing is Framing.LENGTH_PREFIXED else DbnDecoder
-        return kind(
-            batch_rows=self._batch_rows,
-            buffers=BATCHES_AHEAD_MAX + 3,
-            skip_bad=self._skip_bad,
-            source=reader.name,
-        )
+        return self._decoders.begin(reader.framing, reader.name)
 
     def _decoded(self, decoder: Decoder, reader: ChunkReader, batch: MboBatch) -> _Decoded:
-        names, definitions = [], []
+        names = self._decoders.new_names(decoder, reader.name)
         others = Counter(record.rtype for record in decoder.others)
+        definitions = []
         if isinstance(decoder, NdjsonDecoder):
             batch = copy_batch(batch)
-            if len(decoder.symbols) > self._symbols_told:
-                self._symbols_told = len(decoder.symbols)
-                names = list(decoder.symbol_intervals())
         else:
-            if decoder.metadata is not None and decoder.metadata is not self._metadata_told:
-                self._metadata_told = decoder.metadata
-                names = list(symbol_intervals(decoder.metadata))
-            names += [
-                parse_symbol_mapping(record, decoder.version, reader.name)
-                for record in decoder.others
-                if record.rtype == RTYPE_SYMBOL_MAPPING
-            ]
             definitions = [
                 parse_definition(record, decoder.version, reader.name)
                 for record in decoder.others

@@ -31,7 +31,9 @@ class Address(NamedTuple):
         host, _, port = text.rpartition(":")
         host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
         if not host or not port.isdecimal() or not 0 <= int(port) < 2**16:
-            raise UsageError(f"{text!r} is no HOST:PORT")
+            raise UsageError(
+                f"not an address: {text!r} is no HOST:PORT (expected such as 127.0.0.1:9999)"
+            )
         return cls(host, int(port))
 
 
@@ -50,3 +52,32 @@ def connect(address: Address, *, seconds: float = CONNECT_SECONDS) -> socket.soc
         sock.setsockopt(socket.IPPROTO_TCP, option, value)
     sock.settimeout(None)
     return sock
+
+
+class LineReader:
+    """The lines that are said on a connection before anything else is.
+
+    Args:
+        sock: connected.
+        most_bytes: of a line.
+        overlong: raised where one is longer.
+
+    Attributes:
+        rest: what has been read behind the last line.
+    """
+
+    def __init__(self, sock: socket.socket, most_bytes: int, overlong: Exception) -> None:
+        self.rest = b""
+        self._sock, self._most_bytes, self._overlong = sock, most_bytes, overlong
+
+    def line(self) -> bytes:
+        """The next line, without its newline; ConnectionError if there is none."""
+        while b"\n" not in self.rest:
+            if len(self.rest) > self._most_bytes:
+                raise self._overlong
+            data = self._sock.recv(1 << 16)
+            if not data:
+                raise ConnectionError("the other side has hung up")
+            self.rest += data
+        line, _, self.rest = self.rest.partition(b"\n")
+        return line

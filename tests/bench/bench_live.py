@@ -82,14 +82,19 @@ def run(source: Path, *arguments: str, link: ServerLink | None = None) -> Run:
     """Follow a replay to its end."""
     machine = FeedMachine(source="bench")
     with replaying(source, *arguments) as (address, logged):
-        ingest = Ingest(machine, PlainFeed(Address.parse(address)), once=True, link=link)
-        ingest.latencies = []
+        batches: list[tuple[int, int, int]] = []
+
+        def watch(machine: FeedMachine, received_ns: int, published_ns: int) -> None:
+            batches.append((machine.stats.records, received_ns, published_ns))
+
+        feed = PlainFeed(Address.parse(address))
+        ingest = Ingest(machine, feed, once=True, link=link, watch=watch)
         started, cpu = time.perf_counter(), time.process_time()
         ingest.run()
         seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
     events = [orjson.loads(line) for line in logged if line.startswith(b"{")]
     schedule = next(event["anchor_ns"] for event in events if "anchor_ns" in event) or 0
-    return Run(machine, seconds, cpu, np.array(ingest.latencies), schedule)
+    return Run(machine, seconds, cpu, np.array(batches), schedule)
 
 
 def bench_flat_out(source: Path, rows: int) -> None:

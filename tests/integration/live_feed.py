@@ -10,7 +10,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -23,14 +23,20 @@ FOLLOW_S = 30
 
 def follow(machine: FeedMachine, source: Source, records: int, **options: Any) -> None:
     """Follow a feed until so many records have been taken, or the time is over."""
-    run = Ingest(machine, source, **options)
+    follow_until(machine, source, lambda: machine.stats.records >= records, **options)
+
+
+def follow_until(
+    machine: FeedMachine, source: Source, done: Callable[[], bool], **options: Any
+) -> None:
+    """Follow a feed until it is done, or the time is over."""
     deadline = time.monotonic() + FOLLOW_S
 
-    def watch(machine: FeedMachine, _: object) -> None:
-        if machine.stats.records >= records or time.monotonic() > deadline:
+    def watch(*_: object) -> None:
+        if done() or time.monotonic() > deadline:
             run.stop()
 
-    run._watch = watch
+    run = Ingest(machine, source, watch=watch, **options)
     run.run()
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from batonics.live.wire import UNDEF, book_dtype
+from batonics.live.wire import book_dtype
+from batonics.model.mbo import UNDEF_PRICE
 
 DEPTH = 10
 TICK = 10_000_000
@@ -44,7 +45,7 @@ class Told:
         """Give a book these levels, best first."""
         row = self.rows[book]
         for side, levels in (("bids", bids), ("asks", asks)):
-            padded = [*levels[:DEPTH], *[(UNDEF, 0, 0)] * (DEPTH - len(levels))]
+            padded = [*levels[:DEPTH], *[(UNDEF_PRICE, 0, 0)] * (DEPTH - len(levels))]
             row[side] = np.array(padded, row[side].dtype)
         row["seq"] += 1
         row["events"] += 1

@@ -30,6 +30,7 @@ from batonics.live.ingest import Ingest
 from batonics.live.machine import FeedMachine
 from batonics.live.recorder import FeedRecorder, parts_of, recover
 from batonics.live.windows import SnapshotFiles
+from batonics.model.errors import InputError
 from batonics.model.mbo import MboBatch, concat_batches, copy_batch, slice_batch
 from batonics.sources.stream import MboStream
 from batonics.sources.tcp import Address
@@ -393,6 +394,20 @@ def test_connections_that_brought_nothing_have_their_numbers(tmp_path: Path) -> 
     again.write(memoryview(HEAD), machine)
     again.close(machine)
     assert [part.connection for part in parts_of(tmp_path)] == [5, 9]
+
+
+def test_a_recording_that_cannot_be_read_is_not_passed_over(tmp_path: Path) -> None:
+    recorder, machine = FeedRecorder(tmp_path), FeedMachine(source="feed")
+    recorder.begin(snapshot=False)
+    machine.connected()
+    machine.take(HEAD)
+    recorder.write(memoryview(HEAD), machine)
+    recorder.close(machine)
+    (part,) = parts_of(tmp_path)
+    part.path.unlink()
+    part.path.mkdir()
+    with pytest.raises(InputError, match=f"{part.path.name}: cannot be opened: "):
+        recover(FeedMachine(source="again"), tmp_path)
 
 
 def test_the_end_may_be_asked_for_within_a_record(sample_bytes: bytes, tmp_path: Path) -> None:

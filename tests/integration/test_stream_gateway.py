@@ -6,7 +6,6 @@ vendor's is for `test_gateway.py`, with the vendor's client, to say.
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -25,7 +24,7 @@ from batonics.model.times import parse_time
 from batonics.sources.tcp import Address
 from tests.golden.files import CLX5
 from tests.integration.command import SAMPLE
-from tests.integration.live_feed import follow
+from tests.integration.live_feed import follow, follow_until
 from tests.integration.replays import KEY, replaying
 
 DATASET = "GLBX.MDP3"
@@ -93,17 +92,12 @@ def test_a_gap_is_filled_by_snapshots(monkeypatch: pytest.MonkeyPatch) -> None:
     faults = Faults(cut=0.1, seed=4)
     with replaying(SAMPLE, protocol="gateway", faults=faults, pace=Pace(rate=50_000)) as replay:
         machine = FeedMachine(source="gateway")
-        run = Ingest(machine, feed_of(replay, sample=True))
-        deadline = time.monotonic() + DEADLINE_S
 
-        def watch(machine: FeedMachine, _: object) -> None:
+        def is_exact() -> bool:
             synced = machine.published.rows["status"].tolist() == 5 * [1]
-            is_exact = machine.stats.gaps > 0 and machine.stats.feed == Feed.LIVE and synced
-            if is_exact or time.monotonic() > deadline:
-                run.stop()
+            return machine.stats.gaps > 0 and machine.stats.feed == Feed.LIVE and synced
 
-        run._watch = watch
-        run.run()
+        follow_until(machine, feed_of(replay, sample=True), is_exact)
     assert machine.stats.gaps > 0
     assert machine.stats.synced == 5
 

@@ -15,8 +15,8 @@ from batonics.codec.dbn import encode_records
 from batonics.codec.metadata import Metadata, encode_metadata
 from batonics.gateway.faults import Fault, Faults, connections
 from batonics.live.machine import FeedMachine
-from batonics.live.wire import STATUSES, UNDEF, Feed
-from batonics.model.mbo import Flag
+from batonics.live.wire import STATUSES, Feed
+from batonics.model.mbo import UNDEF_PRICE, Flag
 from tests.oracle import Oracle, Record, records
 from tests.streams import START_NS, batch_of, random_stream
 
@@ -74,7 +74,7 @@ def check(machine: FeedMachine, truth: list[Levels]) -> int:
     for row in rows[rows["status"] == STATUSES.index("synced")]:
         synced += 1
         bids, asks = (
-            [tuple(level) for level in row[side].tolist() if level[0] != UNDEF]
+            [tuple(level) for level in row[side].tolist() if level[0] != UNDEF_PRICE]
             for side in ("bids", "asks")
         )
         assert (bids, asks) == truth[int(row["sequence"])], f"at record {row['sequence']}"

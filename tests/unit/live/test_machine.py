@@ -15,9 +15,9 @@ import pytest
 from batonics.codec.dbn import encode_records
 from batonics.codec.metadata import Metadata, encode_metadata
 from batonics.live.machine import FeedMachine
-from batonics.live.wire import STATUSES, UNDEF, Feed
+from batonics.live.wire import STATUSES, Feed
 from batonics.model.errors import InputError
-from batonics.model.mbo import Flag
+from batonics.model.mbo import UNDEF_PRICE, Flag
 from tests.oracle import Key, Oracle, Record, records
 from tests.streams import START_NS, batch_of, random_stream
 
@@ -73,7 +73,7 @@ def told(machine: FeedMachine, book: int, side: str) -> Levels:
     return [
         (int(price), int(size), int(count))
         for price, size, count in machine.published.rows[side][book].tolist()
-        if price != UNDEF
+        if price != UNDEF_PRICE
     ]
 
 
