@@ -20,6 +20,8 @@ from batonics.cli import (  # noqa: E402
     convert,
     fill,
     inspect,
+    lake,
+    query,
     reconstruct,
     replay,
     simulate,
@@ -47,6 +49,8 @@ app.command("inspect")(inspect.command)
 app.command("replay")(replay.command)
 app.command("stream")(stream.command)
 app.command("simulate")(simulate.command)
+app.add_typer(lake.app, name="lake")
+app.command("query")(query.command)
 
 
 def _show_version(wanted: bool) -> None:

@@ -21,6 +21,10 @@ Symbols = Annotated[str | None, typer.Option(help="Only these symbols (or instru
 SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Count and skip bad records where framing survives.")
 ]
+LakeDirectory = Annotated[
+    str,
+    typer.Option("--lake", envvar="BATONICS_LAKE", help="The lake's directory."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
 
 

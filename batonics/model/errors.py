@@ -5,7 +5,8 @@
     ├── InputError           the input cannot be opened or is not something we read              (3)
     │   └── DamagedInputError    the bytes break the format at a known place                     (3)
     ├── OutputError          the output cannot be written; nothing half-written is left behind   (4)
-    └── CheckpointError      a checkpoint is damaged or belongs to other input                   (5)
+    ├── CheckpointError      a checkpoint is damaged or belongs to other input                   (5)
+    └── LakeError            a lake is damaged, or there is none                                 (6)
 
 A message says what is wrong, where, and what to do. It never spans two lines.
 """
@@ -72,3 +73,9 @@ class CheckpointError(BatonicsError):
     """A checkpoint cannot be used: damaged, of another version, or of other input."""
 
     exit_code = 5
+
+
+class LakeError(BatonicsError):
+    """A lake cannot be trusted: a part is damaged or missing, the catalog of another format."""
+
+    exit_code = 6

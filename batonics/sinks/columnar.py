@@ -45,6 +45,9 @@ class _GroupWriter(ABC):
     Args:
         columns: of the frames.
         is_vendor: they are those of a vendor schema, so it is known where there are no nulls.
+
+    Attributes:
+        rows_gathered: how many wait for their group to be full.
     """
 
     _writer: Any
@@ -52,30 +55,31 @@ class _GroupWriter(ABC):
     def __init__(self, columns: pl.Schema, *, is_vendor: bool) -> None:
         self._schema = arrow_schema(columns, is_vendor=is_vendor)
         self._frames: list[pl.DataFrame] = []
-        self._rows = 0
+        self.rows_gathered = 0
 
     def write(self, frame: pl.DataFrame) -> None:
         """Write the groups that the frame completes."""
         start = 0
-        while self._rows + frame.height - start >= GROUP_ROWS:
-            stop = start + GROUP_ROWS - self._rows
+        while self.rows_gathered + frame.height - start >= GROUP_ROWS:
+            stop = start + GROUP_ROWS - self.rows_gathered
             self._frames.append(frame[start:stop])
-            self._write_gathered()
+            self.write_gathered()
             start = stop
         if start < frame.height:
             self._frames.append(frame[start:])
-            self._rows += frame.height - start
+            self.rows_gathered += frame.height - start
 
     def close(self) -> None:
         """Write the rest and the footer."""
         if self._frames:
-            self._write_gathered()
+            self.write_gathered()
         self._writer.close()
 
-    def _write_gathered(self) -> None:
+    def write_gathered(self) -> None:
+        """Write the rows that wait, as a group that is not full."""
         self._write_group(pl.concat(self._frames))
         self._frames.clear()
-        self._rows = 0
+        self.rows_gathered = 0
 
     @abstractmethod
     def _write_group(self, group: pl.DataFrame) -> None:
@@ -83,12 +87,18 @@ class _GroupWriter(ABC):
 
 
 class ParquetWriter(_GroupWriter):
-    """Writes Parquet, a row group at a time, to an outlet."""
+    """Writes Parquet, a row group at a time.
 
-    def __init__(self, outlet: Outlet, columns: pl.Schema, *, is_vendor: bool) -> None:
+    Args:
+        stream: where to, an Arrow stream; it is flushed, never closed.
+        columns: of the frames.
+        is_vendor: as above.
+    """
+
+    def __init__(self, stream: Any, columns: pl.Schema, *, is_vendor: bool) -> None:
         super().__init__(columns, is_vendor=is_vendor)
         differences = [name for name, dtype in columns.items() if _is_steady(name, dtype)]
-        self._stream = pa.BufferedOutputStream(pa.PythonFile(outlet, "w"), BUFFER_BYTES)
+        self._stream = stream
         self._writer = pq.ParquetWriter(
             self._stream,
             self._schema,
@@ -122,6 +132,11 @@ class ArrowWriter(_GroupWriter):
         # A chunk would be a record batch.
         columns = group.rechunk().to_arrow().columns
         self._writer.write_table(pa.table(columns, schema=self._schema))
+
+
+def buffered(outlet: Outlet) -> Any:
+    """An outlet as an Arrow stream, which seldom asks Python to write."""
+    return pa.BufferedOutputStream(pa.PythonFile(outlet, "w"), BUFFER_BYTES)
 
 
 def arrow_schema(columns: pl.Schema, *, is_vendor: bool) -> pa.Schema:

@@ -9,6 +9,7 @@ before anything is written.
 | .arrow, .feather     | arrow   | the same, as an Arrow IPC file                                 |
 | .csv, .csv.zst       | csv     | as the vendor's: ISO times, prices as decimal text             |
 | .ndjson, .ndjson.zst | ndjson  | an object a row: ISO times, prices as integers or decimal text |
+| .json, .json.zst     | json    | the same as one array                                          |
 | .dbn, .dbn.zst       | dbn     | the vendor's records, of a vendor schema only                  |
 
 `.zst` is a part of the form: `csv.zst`.
@@ -27,16 +28,27 @@ from batonics.codec.metadata import Metadata
 from batonics.model.errors import UsageError
 from batonics.sinks.atomic import STDOUT, open_atomic
 from batonics.sinks.behind import work_behind
-from batonics.sinks.columnar import ArrowWriter, ParquetWriter
+from batonics.sinks.columnar import ArrowWriter, ParquetWriter, buffered
 from batonics.sinks.dbn import DbnWriter, check_columns, check_nulls
 from batonics.sinks.outlet import Outlet
-from batonics.sinks.text import CsvWriter, NdjsonWriter
+from batonics.sinks.text import CsvWriter, JsonWriter, NdjsonWriter
 
 FRAMES_BEHIND_MAX = 2
 """Frames that wait to be written: of mbp-10, 12 MiB each as the fold makes them."""
 
 PACKED = ".zst"
-FORMS = ("parquet", "arrow", "csv", "csv.zst", "ndjson", "ndjson.zst", "dbn", "dbn.zst")
+FORMS = (
+    "parquet",
+    "arrow",
+    "csv",
+    "csv.zst",
+    "ndjson",
+    "ndjson.zst",
+    "json",
+    "json.zst",
+    "dbn",
+    "dbn.zst",
+)
 _SUFFIXES = {**{f".{form}": form for form in FORMS}, ".feather": "arrow"}
 
 
@@ -124,13 +136,15 @@ def open_table(  # noqa: PLR0913 - settings, by keyword
             writer: _Writer
             match form.removesuffix(PACKED):
                 case "parquet":
-                    writer = ParquetWriter(outlet, columns, is_vendor=is_vendor)
+                    writer = ParquetWriter(buffered(outlet), columns, is_vendor=is_vendor)
                 case "arrow":
                     writer = ArrowWriter(outlet, columns, is_vendor=is_vendor)
                 case "csv":
                     writer = CsvWriter(outlet, columns)
                 case "ndjson":
                     writer = NdjsonWriter(outlet, decimal_prices=decimal_prices)
+                case "json":
+                    writer = JsonWriter(outlet, decimal_prices=decimal_prices)
                 case _:
                     writer = DbnWriter(outlet, schema or "", metadata or Metadata())
             with work_behind(writer.write, FRAMES_BEHIND_MAX) as give:

@@ -1,4 +1,4 @@
-"""Frames as text: CSV as the vendor's, and NDJSON.
+"""Frames as text: CSV as the vendor's, NDJSON, and JSON.
 
 The rule: no value passes through a float that is none. Times are ISO 8601 with nine decimals, and Z
 or, of another time zone than UTC, the offset; the decimal text of a price is exact, with nine
@@ -42,7 +42,7 @@ class CsvWriter:
         """Write the frame's rows."""
         for piece in frame.iter_slices(PIECE_ROWS):
             text = BytesIO()
-            _readable(piece, decimal_prices=True).write_csv(text, include_header=False)
+            readable(piece, decimal_prices=True).write_csv(text, include_header=False)
             self._outlet.write(text.getbuffer())
 
     def close(self) -> None:
@@ -64,11 +64,34 @@ class NdjsonWriter:
         """Write the frame's rows."""
         for piece in frame.iter_slices(PIECE_ROWS):
             text = BytesIO()
-            _readable(piece, decimal_prices=self._decimal_prices).write_ndjson(text)
+            readable(piece, decimal_prices=self._decimal_prices).write_ndjson(text)
             self._outlet.write(text.getbuffer())
 
     def close(self) -> None:
         """Nothing: NDJSON has no end."""
+
+
+class JsonWriter:
+    """Writes one JSON array of objects: the lines of NDJSON, with commas between them.
+
+    Args: as `NdjsonWriter`.
+    """
+
+    def __init__(self, outlet: Outlet, *, decimal_prices: bool) -> None:
+        self._outlet, self._decimal_prices = outlet, decimal_prices
+        self._before = b"[\n"
+
+    def write(self, frame: pl.DataFrame) -> None:
+        """Write the frame's rows."""
+        for piece in frame.iter_slices(PIECE_ROWS):
+            text = readable(piece, decimal_prices=self._decimal_prices).write_ndjson()
+            if lines := text.rstrip("\n"):
+                self._outlet.write(self._before + lines.replace("\n", ",\n").encode())
+                self._before = b",\n"
+
+    def close(self) -> None:
+        """End the array."""
+        self._outlet.write((b"[" if self._before == b"[\n" else b"\n") + b"]\n")
 
 
 def is_price(name: str, dtype: pl.DataType) -> bool:
@@ -80,7 +103,7 @@ def is_price(name: str, dtype: pl.DataType) -> bool:
     return named and dtype == pl.Int64
 
 
-def _readable(frame: pl.DataFrame, *, decimal_prices: bool) -> pl.DataFrame:
+def readable(frame: pl.DataFrame, *, decimal_prices: bool) -> pl.DataFrame:
     """The frame with times as text, and prices too if that is wanted."""
     schema = frame.schema
     times = [

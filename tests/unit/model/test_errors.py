@@ -16,6 +16,7 @@ from batonics.model import errors
         ("DamagedInputError", 3),
         ("OutputError", 4),
         ("CheckpointError", 5),
+        ("LakeError", 6),
     ],
 )
 def test_each_kind_has_its_exit_code(name: str, code: int) -> None:

@@ -1,0 +1,52 @@
+"""A frame as a table for people, on standard output.
+
+The rule: nothing is rounded; prices are decimal text, times ISO 8601 of UTC, null is empty.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from batonics.cli.text import plain_console, printable
+
+if TYPE_CHECKING:
+    import polars as pl
+
+ROWS_SHOWN = 100
+WIDTH_MAX = 100_000
+
+
+def print_frame(frame: pl.DataFrame, *, rows_max: int = ROWS_SHOWN, more: str = "") -> None:
+    """Print the first rows.
+
+    Args:
+        frame: what to print.
+        rows_max: so many at the most; how many are left out is said.
+        more: what shows them.
+    """
+    import polars as pl
+    from rich.table import Table
+
+    from batonics.sinks.text import readable
+
+    shown = readable(frame.head(rows_max), decimal_prices=True)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name, dtype in frame.schema.items():
+        is_number = dtype.is_numeric() or dtype == pl.Duration
+        table.add_column(printable(name), justify="right" if is_number else "left", no_wrap=True)
+    for row in shown.iter_rows():
+        table.add_row(*(_text(value) for value in row))
+    console = plain_console()
+    # Every column is shown whole: a line that is too long for the terminal goes on in the next.
+    console.width = WIDTH_MAX
+    console.print(table)
+    if frame.height > rows_max:
+        console.print(f"and {frame.height - rows_max:,} more rows{more}")
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return printable(str(value))

@@ -1,0 +1,141 @@
+"""`batonics lake`: load files into a lake, and look after it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from batonics.cli.options import Files, LakeDirectory, Quiet, SkipBad, names
+from batonics.cli.text import printable
+
+if TYPE_CHECKING:
+    from batonics.jobs.lake import Outcome
+
+app = typer.Typer(
+    help="A lake: rows of books and trades in Parquet files that SQL and any Arrow tool read.",
+    rich_markup_mode=None,
+)
+
+
+@app.command("load")
+def load(
+    files: Files,
+    lake: LakeDirectory,
+    schemas: Annotated[
+        str,
+        typer.Option(
+            help="What to make of the files: any schema of `batonics convert`, mbp-N, orders, bbo,"
+            " deltas."
+        ),
+    ] = "mbp-10,trades,bbo-1s",
+    every: Annotated[
+        str | None,
+        typer.Option(help="Depth snapshots of such windows too: 1s makes depth-1s."),
+    ] = None,
+    one_stream: Annotated[
+        bool,
+        typer.Option(
+            "--one-stream",
+            help="FILES are one stream: books go on from one to the next. Else each begins anew.",
+        ),
+    ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Make anew what is in the lake already.")
+    ] = False,
+    skip_bad: SkipBad = False,
+    quiet: Quiet = False,
+) -> None:
+    """Put FILES into a lake, by schema, date and symbol; what is there already stays as it is."""
+    from batonics.cli.progress import reading_sources
+    from batonics.jobs.lake import LakeLoad, Request
+
+    wanted = [*names(schemas), *([f"depth-{every}"] if every else [])]
+    request = Request(
+        tuple(files), lake, tuple(wanted), one_stream=one_stream, again=again, skip_bad=skip_bad
+    )
+    run = LakeLoad(request)
+    with reading_sources("load", run.source_bytes(), quiet=quiet) as progress:
+        run.progress = progress
+        for outcome in run.run():
+            progress.next(None if quiet else _told(outcome))
+
+
+def _told(outcome: Outcome) -> str:
+    name = outcome.paths[0] + (f" and {len(outcome.paths) - 1} more" if outcome.paths[1:] else "")
+    made = ", ".join(f"{load.rows:,} {load.schema}" for load in outcome.loaded)
+    return printable(f"{name}: {made or 'is in the lake already'}")
+
+
+@app.command("ls")
+def ls(
+    lake: LakeDirectory,
+    parts: Annotated[bool, typer.Option("--parts", help="A line for each file.")] = False,
+) -> None:
+    """What a lake holds: a line for each schema."""
+    import polars as pl
+
+    from batonics.cli.frames import print_frame
+    from batonics.lake.lake import Lake
+
+    held = Lake(lake).parts()
+    if parts:
+        print_frame(held.select("path", "rows", "bytes", "digest"))
+        return
+    by_schema = held.group_by("schema", maintain_order=True).agg(
+        parts=pl.len(),
+        dates=pl.col("date").n_unique(),
+        symbols=pl.col("symbol").n_unique(),
+        rows=pl.sum("rows"),
+        bytes=pl.sum("bytes"),
+        first=pl.min("ts_min"),
+        last=pl.max("ts_max"),
+    )
+    print_frame(by_schema)
+
+
+@app.command("check")
+def check(lake: LakeDirectory, quiet: Quiet = False) -> None:
+    """Read every file of a lake, and say which are not what was committed; exit code 6 if any."""
+    from batonics.cli.progress import advancing
+    from batonics.lake.lake import Lake
+    from batonics.model.errors import LakeError
+
+    opened = Lake(lake)
+    held = opened.parts()
+    with advancing("check", int(held["bytes"].sum()), quiet=quiet) as advance:
+        wrong = opened.check(advance)
+    for line in wrong:
+        typer.echo(line)
+    if wrong:
+        raise LakeError(f"{lake}: {len(wrong)} of its files are not as they should be")
+    if not quiet:
+        typer.echo(f"{held.height:,} files are as they were committed", err=True)
+
+
+@app.command("compact")
+def compact(lake: LakeDirectory, quiet: Quiet = False) -> None:
+    """Put small files of the same source, date and symbol together."""
+    from batonics.lake.compact import compact as run
+
+    before, after = run(lake)
+    if not quiet:
+        typer.echo(f"{before:,} files became {after:,}", err=True)
+
+
+@app.command("vacuum")
+def vacuum(
+    lake: LakeDirectory,
+    older_than: Annotated[
+        str, typer.Option(help="Keep replaced files that readers may still have for so long.")
+    ] = "1d",
+    quiet: Quiet = False,
+) -> None:
+    """Remove files that have been replaced, and what killed loads have left behind."""
+    from batonics.lake.lake import Lake
+    from batonics.model.times import NS_PER_S, duration_ns
+
+    seconds = 0.0 if older_than == "0" else duration_ns(older_than) / NS_PER_S
+    count, freed = Lake(lake).vacuum(seconds)
+    if not quiet:
+        typer.echo(f"removed {count:,} files, {freed:,} bytes", err=True)

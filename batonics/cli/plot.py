@@ -1,0 +1,132 @@
+"""A frame as a plot in the terminal: the first column across, the numbers of the others upwards.
+
+The rule: what is drawn is every row, at the nearest of the plot's dots; nothing is smoothed.
+"""
+
+from __future__ import annotations
+
+import shutil
+from math import isnan
+from typing import TYPE_CHECKING
+
+from batonics.cli.frames import WIDTH_MAX
+from batonics.cli.text import plain_console, printable
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+    from numpy.typing import NDArray
+
+HEIGHT = 12
+"""Lines of a plot."""
+LABEL = 14
+"""Letters for the numbers at its left."""
+BAR = "█"
+_BRAILLE = 0x2800
+_DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
+"""The bit of each dot of a letter of Braille: four lines of two."""
+
+
+def print_plot(frame: pl.DataFrame) -> None:
+    """Print a plot for each column of numbers behind the first column, which is across.
+
+    Where it is text there are bars, labelled with all columns before the first DOUBLE.
+
+    Raises:
+        UsageError: there are no rows, or no such columns.
+    """
+    import polars as pl
+    import polars.selectors as cs
+
+    from batonics.model.errors import UsageError
+
+    across = frame.columns[0]
+    has_order = frame.schema[across].is_numeric() or frame.schema[across].is_temporal()
+    numbers = frame.select(cs.numeric() if has_order else cs.by_dtype(pl.Float64)).columns
+    numbers = [name for name in numbers if name != across]
+    if not frame.height or not numbers:
+        raise UsageError("a plot needs rows, and numbers in a column after the first")
+    console = plain_console()
+    console.width = WIDTH_MAX
+    for name in numbers:
+        console.print(printable(name))
+        for line in _line_plot(frame, across, name) if has_order else _bar_plot(frame, name):
+            console.print(line)
+
+
+def _line_plot(frame: pl.DataFrame, across: str, name: str) -> list[str]:
+    width = _width() - LABEL - 2
+    lines = _drawn(_positions(frame[across]), _numbers(frame[name]), width)
+    first, last = (printable(str(frame[across][at])) for at in (0, -1))
+    return [*lines, " " * (LABEL + 2) + first + last.rjust(width - len(first))]
+
+
+def _bar_plot(frame: pl.DataFrame, name: str) -> list[str]:
+    import polars as pl
+
+    end = next(at for at, dtype in enumerate(frame.dtypes) if dtype == pl.Float64)
+    labels = [printable(" ".join(map(str, row))) for row in frame[:, :end].iter_rows()]
+    values = _numbers(frame[name])
+    longest = max(map(len, labels))
+    width = max(10, _width() - longest - LABEL - 2)
+    scale = max((abs(value) for value in values if not isnan(value)), default=0.0) or 1.0
+    return [
+        f"{label:<{longest}} {_amount(value):>{LABEL}} {BAR * _length(value, scale, width)}"
+        for label, value in zip(labels, values.tolist(), strict=True)
+    ]
+
+
+def _length(value: float, scale: float, width: int) -> int:
+    return 0 if isnan(value) else round(abs(value) / scale * width)
+
+
+def _amount(value: float) -> str:
+    return "" if isnan(value) else f"{value:.6g}"
+
+
+def _width() -> int:
+    return min(shutil.get_terminal_size().columns, 120)
+
+
+def _numbers(column: pl.Series) -> NDArray[np.float64]:
+    """The column as numbers, prices in whole units, NaN where null."""
+    from batonics.sinks.text import is_price
+
+    values: NDArray[np.float64] = column.cast(float).to_numpy()
+    return values / 1e9 if is_price(column.name, column.dtype) else values
+
+
+def _positions(column: pl.Series) -> NDArray[np.float64]:
+    """Where each row is across."""
+    places: NDArray[np.float64] = column.to_physical().cast(float).to_numpy()
+    return places
+
+
+def _drawn(x: NDArray[np.float64], y: NDArray[np.float64], width: int) -> list[str]:
+    """The lines of a plot."""
+    import numpy as np
+
+    known = np.isfinite(x) & np.isfinite(y)
+    x, y = x[known], y[known]
+    if not len(y):
+        return ["no numbers"]
+    low, high = float(y.min()), float(y.max())
+    columns = _scaled(x, 2 * width)
+    rows = 4 * HEIGHT - 1 - _scaled(y, 4 * HEIGHT)
+    letters = np.zeros((HEIGHT, width), np.int64)
+    bits = np.array(_DOTS)[rows % 4, columns % 2]
+    np.bitwise_or.at(letters, (rows // 4, columns // 2), bits)
+    lines = ["".join(chr(_BRAILLE + int(letter)) for letter in row) for row in letters]
+    labels = {0: f"{high:.6g}", HEIGHT - 1: f"{low:.6g}"}
+    return [f"{labels.get(at, ''):>{LABEL}} |{line}" for at, line in enumerate(lines)]
+
+
+def _scaled(values: NDArray[np.float64], steps: int) -> NDArray[np.int64]:
+    """The step, of so many, that each value falls on; in the middle where all are one."""
+    import numpy as np
+
+    low, high = values.min(), values.max()
+    if low == high:
+        return np.full(len(values), steps // 2, np.int64)
+    steps_of: NDArray[np.int64] = np.rint((values - low) / (high - low) * (steps - 1)).astype(int)
+    return steps_of

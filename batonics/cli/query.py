@@ -1,0 +1,176 @@
+"""`batonics query`: SQL over a lake, or straight over MBO files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from batonics.cli.options import Quiet, SkipBad, Symbols, keep_inputs, names
+from batonics.cli.text import printable
+
+if TYPE_CHECKING:
+    from batonics.jobs.query import Request
+    from batonics.lake.catalog import Wanted
+    from batonics.lake.sql import Answer, LakeSql
+
+TABLE, PLOT = "table", "plot"
+PROMPT, MORE = "batonics> ", "      ...> "
+
+
+def command(
+    query: Annotated[
+        str | None, typer.Argument(help="One SELECT, or a file of it: NAME.sql.")
+    ] = None,
+    lake: Annotated[
+        str | None, typer.Option("--lake", envvar="BATONICS_LAKE", help="The lake's directory.")
+    ] = None,
+    files: Annotated[
+        list[str] | None,
+        typer.Option("--from", help="An MBO file to ask without a lake. May be given again."),
+    ] = None,
+    symbol: Symbols = None,
+    date: Annotated[str | None, typer.Option(help="Only rows of this day: 2025-09-24.")] = None,
+    start: Annotated[
+        str | None, typer.Option(help="Only rows from this time on: ISO 8601 (UTC) or nanoseconds.")
+    ] = None,
+    end: Annotated[str | None, typer.Option(help="Only rows before this time.")] = None,
+    param: Annotated[
+        list[str] | None,
+        typer.Option("--param", "-p", help="NAME=VALUE, for $NAME in the query. May be repeated."),
+    ] = None,
+    out: Annotated[
+        str | None,
+        typer.Option(help="NAME.parquet, .arrow, .csv, .ndjson or .json; - is standard output."),
+    ] = None,
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format", help="The form, where no name tells it: table, plot, csv, json, parquet."
+        ),
+    ] = None,
+    rows: Annotated[int, typer.Option(min=1, help="How many rows a table shows.")] = 100,
+    shell: Annotated[bool, typer.Option("--shell", help="Ask one query after the other.")] = False,
+    skip_bad: SkipBad = False,
+    quiet: Quiet = False,
+) -> None:
+    """Ask in SQL: each schema is a view, mbp-10 as mbp_10, with the columns date and symbol."""
+    from batonics.jobs.query import Request, read_query
+    from batonics.model.errors import UsageError
+
+    if (query is None) != shell:
+        raise UsageError("a query is expected, or --shell to ask several")
+    keep_inputs(list(files or ()), out)
+    request = Request(
+        lake=None if files else lake,
+        files=tuple(files or ()),
+        wanted=_wanted(names(symbol), date, start, end),
+        skip_bad=skip_bad,
+    )
+    if query is None:
+        with _opened(request, "", quiet=quiet) as sql:
+            ask_on(sql, rows)
+        return
+    asked = read_query(query)
+    values = asked.values(_parameters(param or []))
+    with _opened(request, asked.sql, quiet=quiet) as sql:
+        _give(sql.query(asked.sql, values), out, form, rows)
+
+
+@contextmanager
+def _opened(request: Request, named_in: str, *, quiet: bool) -> Iterator[LakeSql]:
+    """Where the request asks; of files, with a bar while they are read."""
+    from batonics.cli.progress import reading
+    from batonics.jobs.query import opened
+
+    if not request.files:
+        with opened(request) as sql:
+            yield sql
+        return
+    with ExitStack() as stack:
+        # The bar is gone before the answer comes.
+        with reading("read", quiet=quiet) as progress:
+            sql = stack.enter_context(
+                opened(request, named_in, lambda streams: progress(streams[0]))
+            )
+        yield sql
+
+
+def _wanted(
+    symbols: tuple[str, ...], date: str | None, start: str | None, end: str | None
+) -> Wanted:
+    from batonics.lake.lake import wanted_of
+    from batonics.model.errors import UsageError
+    from batonics.model.times import NS_PER_DAY, parse_time
+
+    if date is not None:
+        if start is not None or end is not None:
+            raise UsageError("--date is a whole day: it does not go with --start and --end")
+        day_ns = parse_time(date)
+        if day_ns % NS_PER_DAY:
+            raise UsageError(f"--date {date}: a day is expected, such as 2025-09-24")
+        start, end = str(day_ns), str(day_ns + NS_PER_DAY)
+    return wanted_of(symbols, start, end)
+
+
+def _parameters(given: list[str]) -> dict[str, str]:
+    """NAME=VALUE texts as a mapping."""
+    from batonics.model.errors import UsageError
+
+    values = {}
+    for text in given:
+        name, separator, value = text.partition("=")
+        if not separator or not name:
+            raise UsageError(f"--param {text}: expected NAME=VALUE")
+        values[name] = value
+    return values
+
+
+def _give(answer: Answer, out: str | None, form: str | None, rows: int) -> None:
+    """Print the answer, or write it."""
+    from batonics.cli.frames import print_frame
+    from batonics.cli.plot import print_plot
+    from batonics.model.errors import UsageError
+    from batonics.sinks.tables import open_table
+
+    form = form or (TABLE if out is None else None)
+    if form in (TABLE, PLOT):
+        if out is not None:
+            raise UsageError(f"a {form} is for the terminal: it does not go with --out")
+        if form == PLOT:
+            print_plot(answer.frame())
+        else:
+            print_frame(answer.frame(), rows_max=rows, more="; --rows shows more")
+        return
+    with open_table(out or "-", answer.columns, form=form) as table:
+        for frame in answer.frames():
+            table.write(frame)
+
+
+def ask_on(sql: LakeSql, rows: int) -> None:
+    """Ask one query after the other, each ended by a semicolon, until the input ends."""
+    import sys
+
+    from batonics.cli.frames import print_frame
+    from batonics.model.errors import BatonicsError
+
+    if sys.stdin.isatty():
+        import readline  # noqa: F401 - `input` has a history with it
+
+        typer.echo(f"views: {', '.join(sql.views())}; end a query with ;  and the shell with ^D")
+    text = ""
+    while True:
+        try:
+            line = input(MORE if text else PROMPT) if sys.stdin.isatty() else input()
+        except EOFError:
+            return
+        text = f"{text}\n{line}" if text else line
+        if text.rstrip().endswith(";"):
+            try:
+                print_frame(sql.query(text.rstrip().rstrip(";")).frame(), rows_max=rows)
+            except BatonicsError as error:
+                # The next one may be right.
+                typer.echo(f"batonics: {printable(str(error))}", err=True)
+            text = ""

@@ -1,0 +1,260 @@
+"""MBO files into a lake.
+
+The rule here: a file (or several that are one stream) is a source, and its load is one commit: all
+schemas of it that were asked for, or none. What is loaded already is left alone; what has changed
+is made anew. So the same command can be given again whatever became of the last one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from threading import Event
+from typing import NamedTuple
+
+import polars as pl
+
+from batonics.frames.products import Product, product_of
+from batonics.frames.scan import SYMBOL, scan_batches
+from batonics.frames.source import pulled
+from batonics.frames.symbols import FrameNames
+from batonics.lake import catalog
+from batonics.lake.catalog import Known, Loaded, Source
+from batonics.lake.digest import file_digest, file_stat
+from batonics.lake.parts import TIME, PartsWriter
+from batonics.lake.store import DirectoryStore, Loading
+from batonics.model.errors import InputError, UsageError
+from batonics.model.mbo import MboBatch
+from batonics.sinks.behind import work_behind
+from batonics.sinks.tables import FRAMES_BEHIND_MAX
+from batonics.sources.chunks import STDIN
+from batonics.sources.stream import MboStream
+
+DEFAULT_SCHEMAS = ("mbp-10", "trades", "bbo-1s")
+THREADS = 2
+"""Schemas that are derived at once: each folds the records for itself."""
+
+Progress = Callable[[Sequence[MboStream]], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be loaded.
+
+    Attributes:
+        paths: files; each is a source of its own.
+        lake: the lake's directory; made if it is not there.
+        schemas: names of `frames/products.py`.
+        one_stream: the files are one stream in the order of their time, and one source.
+        again: make anew what is loaded already.
+        skip_bad: count and skip bad records where the framing survives.
+    """
+
+    paths: tuple[str, ...]
+    lake: str
+    schemas: tuple[str, ...] = DEFAULT_SCHEMAS
+    one_stream: bool = False
+    again: bool = False
+    skip_bad: bool = False
+
+    def __post_init__(self) -> None:
+        if STDIN in self.paths:
+            raise UsageError("standard input has no name to be loaded under; write it to a file")
+        if not self.schemas:
+            raise UsageError("no schemas to load; name some, such as mbp-10,trades")
+        for name in self.schemas:
+            product_of(name)
+
+    @property
+    def sources(self) -> list[tuple[str, ...]]:
+        """The paths of each source."""
+        return [self.paths] if self.one_stream else [(path,) for path in self.paths]
+
+
+class Outcome(NamedTuple):
+    """What became of a source.
+
+    Attributes:
+        paths: of its files.
+        loaded: what was put into the lake; empty: it was there.
+    """
+
+    paths: tuple[str, ...]
+    loaded: list[Loaded]
+
+    @property
+    def rows(self) -> int:
+        """Of all schemas."""
+        return sum(load.rows for load in self.loaded)
+
+
+class LakeLoad:
+    """One run of the job.
+
+    Attributes:
+        progress: called after each batch with the streams that are being read.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self.progress: Progress | None = None
+        self._request = request
+
+    def source_bytes(self) -> list[int]:
+        """How many bytes each source has.
+
+        Raises:
+            InputError: a file is not there, or cannot be read.
+        """
+        for path in self._request.paths:
+            MboStream((path,)).close()  # what cannot be opened is refused before anything is done
+        return [sum(os.path.getsize(path) for path in paths) for paths in self._request.sources]  # noqa: PTH202
+
+    def run(self) -> Iterator[Outcome]:
+        """Load one source after the other; each is committed when it is given.
+
+        Raises:
+            InputError: a file cannot be read, is damaged, or changes while it is read.
+            OutputError: the lake cannot be written to. LakeError: it is not one we know.
+        """
+        request = self._request
+        self.source_bytes()
+        store = DirectoryStore(request.lake, make=True)
+        for paths in request.sources:
+            yield Outcome(paths, self._load(store, paths))
+
+    def _load(self, store: DirectoryStore, paths: tuple[str, ...]) -> list[Loaded]:
+        request = self._request
+        source, missing, is_known = self._missing(store, paths)
+        if not missing:
+            if not is_known:
+                # What had its name before goes, or its times are others now.
+                store.catalog.commit(catalog.commit_load(source, [], version("batonics")))
+            return []
+        with store.loading() as loading:
+            writers = self._derived(loading, paths, [product_of(name) for name in missing])
+            if _stat(paths) != source.stat:
+                raise InputError(f"{paths[0]}: has changed while it was read; load it again")
+            files = [file for writer in writers for file in writer.written]
+            loaded = [
+                Loaded(name, [part for _, part in writer.written])
+                for name, writer in zip(missing, writers, strict=True)
+            ]
+            loading.publish([(path, part.path) for path, part in files])
+            change = catalog.commit_load(source, loaded, version("batonics"), again=request.again)
+            return loaded if store.catalog.commit(change) else []
+
+    def _missing(
+        self, store: DirectoryStore, paths: tuple[str, ...]
+    ) -> tuple[Source, list[str], bool]:
+        """The source as it is now, the schemas to be made of it, and whether it is as it was."""
+        name = "\n".join(os.path.abspath(path) for path in paths)  # noqa: PTH100 - links stay
+        stat = _stat(paths)
+        named = store.catalog.read(lambda connection: catalog.source_named(connection, name))
+        # The digest of what has not been written to since is known.
+        is_same = named is not None and named.source.stat == stat
+        digest = named.source.digest if named is not None and is_same else _digest(paths)
+        source = Source(name, digest, stat)
+        known = store.catalog.read(
+            lambda connection: catalog.source_of_bytes(connection, digest or "")
+        )
+        schemas = list(dict.fromkeys(self._request.schemas))
+        if named is not None and named.source.digest != digest:
+            # All that was made of the bytes before is made of these.
+            schemas = list(dict.fromkeys((*schemas, *sorted(named.schemas))))
+        missing = [name for name in schemas if self._is_missing(known, name)]
+        return source, missing, is_same
+
+    def _is_missing(self, known: Known | None, schema: str) -> bool:
+        return known is None or self._request.again or schema not in known.schemas
+
+    def _derived(
+        self, loading: Loading, paths: tuple[str, ...], products: Sequence[Product]
+    ) -> list[PartsWriter]:
+        """Parts of each product, on the disk."""
+        readers = [_Reader(paths, skip_bad=self._request.skip_bad) for _ in products]
+        stop = Event()
+
+        def progress() -> None:
+            if stop.is_set():
+                raise InputError("left")
+            if self.progress is not None:
+                self.progress([reader.stream for reader in readers])
+
+        def derive(product: Product, reader: _Reader) -> PartsWriter:
+            writer = PartsWriter(product, loading.directory, loading.id)
+            try:
+                with work_behind(writer.write, FRAMES_BEHIND_MAX) as give:
+                    for frame in reader.frames(product, progress):
+                        give(frame)
+                writer.close()
+            except BaseException:
+                stop.set()
+                writer.abandon()
+                raise
+            return writer
+
+        with ThreadPoolExecutor(THREADS, "batonics-load") as threads:
+            futures = [
+                threads.submit(derive, product, reader)
+                for product, reader in zip(products, readers, strict=True)
+            ]
+        return [future.result() for future in futures]
+
+
+class _Reader:
+    """One reading of a source.
+
+    Attributes:
+        stream: the input.
+    """
+
+    def __init__(self, paths: tuple[str, ...], *, skip_bad: bool) -> None:
+        self.stream = MboStream(paths, skip_bad=skip_bad)
+        self._names = FrameNames(self.stream.symbols)
+        self._latest: object = None
+
+    def frames(self, product: Product, progress: Callable[[], None]) -> Iterator[pl.DataFrame]:
+        """The product's rows, with their times and symbols."""
+
+        def batches() -> Iterator[MboBatch]:
+            with closing(self.stream.batches()) as batches:
+                for batch in batches:
+                    yield batch
+                    progress()
+
+        for frame in pulled(product.rows(scan_batches(batches)), product.columns):
+            yield self._keyed(frame, product)
+
+    def _keyed(self, frame: pl.DataFrame, product: Product) -> pl.DataFrame:
+        """The frame with times and symbols; a row without a time has that of the row before."""
+        timed = frame.with_columns(product.time.alias(TIME))
+        if timed[TIME].null_count():
+            filled = timed[TIME].forward_fill()
+            if self._latest is not None:
+                filled = filled.fill_null(self._latest)
+            timed = timed.with_columns(filled)
+        self._latest = timed[TIME][-1]
+        return timed.with_columns(self._names.of(timed, TIME).alias(SYMBOL))
+
+
+def _stat(paths: Sequence[str]) -> str:
+    try:
+        return "\n".join(file_stat(path) for path in paths)
+    except OSError as error:
+        raise InputError(f"{error.filename}: cannot be opened: {error.strerror}") from None
+
+
+def _digest(paths: Sequence[str]) -> str:
+    try:
+        digests = [file_digest(Path(path)) for path in paths]
+    except OSError as error:
+        raise InputError(f"{error.filename}: cannot be read: {error.strerror}") from None
+    return (
+        digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
+    )

@@ -1,0 +1,112 @@
+"""A question in SQL, asked of a lake or straight of MBO files.
+
+The rule here: files that are asked without a lake become a lake of their own for the time of the
+question, of the schemas that it names: so there is one way in which SQL is answered.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from batonics.frames.derive import SCHEMAS
+from batonics.frames.products import OWN, product_of
+from batonics.jobs import lake as lakes
+from batonics.lake.catalog import Wanted
+from batonics.lake.digest import Verifier
+from batonics.lake.query_file import QueryFile, parse_query
+from batonics.lake.sql import LakeSql, named_schemas
+from batonics.lake.store import DirectoryStore
+from batonics.model.errors import InputError, UsageError
+
+QUERY_ENDING = ".sql"
+FOR_SHELL = ("trades", "tbbo", "mbp-1", "mbp-10", "bbo-1s", "ohlcv-1m", "orders")
+"""What is made of files before it is known what will be asked."""
+_MORE_SCHEMAS = r"\b(mbp_\d+|depth_\w+)\b"
+
+
+@dataclass(frozen=True)
+class Request:
+    """Where to ask, and of which rows.
+
+    Attributes:
+        lake: a lake's directory; or
+        files: MBO files, one stream in the order of their time.
+        wanted: only rows of these symbols and times.
+        skip_bad: of files, count and skip bad records where the framing survives.
+    """
+
+    lake: str | None = None
+    files: tuple[str, ...] = ()
+    wanted: Wanted = field(default_factory=Wanted)
+    skip_bad: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.lake is None) == (not self.files):
+            raise UsageError("one of --lake and --from says what is asked")
+
+
+def read_query(text: str) -> QueryFile:
+    """The query that a text is, or the file that it names if it ends in `.sql`.
+
+    Raises:
+        InputError: the file cannot be read; UsageError: its header is none.
+    """
+    if not text.strip().endswith(QUERY_ENDING):
+        return parse_query(text, "query")
+    path = Path(text.strip())
+    try:
+        return parse_query(path.read_text(encoding="utf-8"), path.stem)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise InputError(f"{text}: cannot be read: {reason}") from None
+
+
+@contextmanager
+def opened(
+    request: Request, named_in: str = "", progress: lakes.Progress | None = None
+) -> Iterator[LakeSql]:
+    """Where questions are asked, until the block ends.
+
+    Args:
+        request: where to ask.
+        named_in: of files, the schemas that this text names are made; empty: `FOR_SHELL`.
+        progress: of making them.
+    """
+    if request.lake is not None:
+        yield LakeSql(DirectoryStore(request.lake), Verifier(), request.wanted)
+        return
+    with TemporaryDirectory(prefix="batonics-query-") as directory:
+        lake = os.path.join(directory, "lake")  # noqa: PTH118 - text
+        load = lakes.LakeLoad(
+            lakes.Request(
+                request.files,
+                lake,
+                schemas=_schemas_in(named_in) if named_in else FOR_SHELL,
+                one_stream=True,
+                skip_bad=request.skip_bad,
+            )
+        )
+        load.progress = progress
+        list(load.run())
+        yield LakeSql(DirectoryStore(lake), Verifier(), request.wanted)
+
+
+def _schemas_in(text: str) -> tuple[str, ...]:
+    """The schemas that a query over files names."""
+    known = {*SCHEMAS, *OWN}
+    known |= {name.replace("_", "-", 1) for name in re.findall(_MORE_SCHEMAS, text.lower())}
+    found = []
+    for name in named_schemas(text, known):
+        try:
+            found.append(product_of(name).name)
+        except UsageError:
+            continue  # a word that looks like one
+    if not found:
+        raise UsageError(f"the query names none of the views {', '.join(sorted(known))}")
+    return tuple(found)

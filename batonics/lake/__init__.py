@@ -1,0 +1,1 @@
+"""The lake: immutable Parquet parts, a transactional catalog of them, SQL over both."""

@@ -1,0 +1,456 @@
+"""What a lake holds: its parts, the loads they come from, and the files those read.
+
+The rule here: one transaction is one commit, and the only one. A part is in the lake once the
+transaction that says so is on the disk, and out of it once another says that; readers ask here
+which files to read. So nobody ever sees half of a load, whatever was killed when.
+
+| table  | a row is                                                                               |
+|--------|----------------------------------------------------------------------------------------|
+| source | a file, or several that are one stream, or a live feed; as it was when it was loaded   |
+| load   | one schema of a source, and the version of batonics that derived it                    |
+| part   | a Parquet file of one load, date and symbol; `removed_ns` once another took its place  |
+
+The catalog is SQLite with a write-ahead log and synchronous=FULL: a commit has reached the disk
+when it returns. Where a lake is in a bucket, the same database is an object (`bucket.py`).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import NamedTuple, Protocol, TypeVar
+
+from batonics.model.errors import LakeError, OutputError
+
+T = TypeVar("T")
+Change = Callable[[sqlite3.Connection], T]
+"""What is to be done within a transaction. It may be called again where another came between."""
+
+FORMAT = 1
+BUSY_SECONDS = 60.0
+"""So long a commit waits for another: they take milliseconds."""
+
+_TABLES = (
+    """CREATE TABLE source (
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        digest TEXT,
+        stat TEXT NOT NULL
+    )""",
+    """CREATE TABLE load (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        source INTEGER NOT NULL REFERENCES source,
+        schema TEXT NOT NULL,
+        version TEXT NOT NULL,
+        rows INTEGER NOT NULL,
+        at_ns INTEGER NOT NULL,
+        UNIQUE (source, schema)
+    )""",
+    """CREATE TABLE part (
+        id INTEGER PRIMARY KEY,
+        path TEXT NOT NULL UNIQUE,
+        schema TEXT NOT NULL,
+        date TEXT,
+        symbol TEXT,
+        load INTEGER,
+        digest TEXT NOT NULL,
+        bytes INTEGER NOT NULL,
+        rows INTEGER NOT NULL,
+        ts_min INTEGER,
+        ts_max INTEGER,
+        removed_ns INTEGER
+    )""",
+    "CREATE INDEX part_live ON part (schema, date, symbol) WHERE removed_ns IS NULL",
+    "CREATE INDEX part_load ON part (load)",
+)
+
+
+class Part(NamedTuple):
+    """A Parquet file of a lake.
+
+    Attributes:
+        path: from the lake's root: `mbp-10/date=2025-09-24/symbol=CLX5/1f03...-0000.parquet`.
+        schema: a name of `frames/products.py`.
+        date: ISO, UTC; None where no row has a time.
+        symbol: None where nothing names the instruments.
+        digest: SHA-256 of the file, in hex.
+        bytes, rows: how many it has.
+        ts_min, ts_max: of its rows' times, nanoseconds since the epoch; None where there are none.
+    """
+
+    path: str
+    schema: str
+    date: str | None
+    symbol: str | None
+    digest: str
+    bytes: int
+    rows: int
+    ts_min: int | None
+    ts_max: int | None
+
+
+class Source(NamedTuple):
+    """What was loaded, as it was then.
+
+    Attributes:
+        name: paths, a line each; or what a live feed is called.
+        digest: SHA-256 of its bytes (of several files: of their digests); None of a live feed.
+        stat: what tells without reading it that it has not been written to since.
+    """
+
+    name: str
+    digest: str | None
+    stat: str
+
+
+class Loaded(NamedTuple):
+    """What a load has written and is to be committed.
+
+    Attributes:
+        schema: a name of `frames/products.py`.
+        parts: its files, in the order of their rows.
+    """
+
+    schema: str
+    parts: list[Part]
+
+    @property
+    def rows(self) -> int:
+        """Of all parts."""
+        return sum(part.rows for part in self.parts)
+
+
+class Wanted(NamedTuple):
+    """Which rows a reader wants; None and empty: all.
+
+    Attributes:
+        symbols: only these.
+        start_ns, end_ns: only rows of times in `[start_ns, end_ns)`; rows without one are none.
+    """
+
+    symbols: tuple[str, ...] = ()
+    start_ns: int | None = None
+    end_ns: int | None = None
+
+
+class Catalog(Protocol):
+    """Where the database lies, and how it is committed."""
+
+    def commit(self, change: Change[T]) -> T:
+        """Do the change in a transaction of its own, and return when it is on the disk."""
+
+    def read(self, question: Change[T]) -> T:
+        """Ask something of one state of the catalog."""
+
+
+class FileCatalog:
+    """A catalog in a file.
+
+    Raises:
+        LakeError: it is not there, or is no catalog that we know.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        if not path.exists():
+            raise LakeError(f"{path.parent}: is no lake; `batonics lake load` makes one")
+        self.read(lambda connection: check_format(connection, str(path)))
+
+    @classmethod
+    def make(cls, path: Path) -> None:
+        """Make an empty catalog, unless there is one. Only one process may be at it."""
+        with closing(cls._connect(path, "rwc")) as connection, _named(path):
+            connection.execute("PRAGMA journal_mode = WAL")
+            _in_transaction(connection, make_tables)
+
+    def commit(self, change: Change[T]) -> T:
+        """As `Catalog`."""
+        with closing(self._connect(self._path, "rw")) as connection, _named(self._path):
+            return _in_transaction(connection, change)
+
+    def read(self, question: Change[T]) -> T:
+        """As `Catalog`."""
+        with closing(self._connect(self._path, "ro")) as connection, _named(self._path):
+            connection.execute("BEGIN")
+            return question(connection)
+
+    @staticmethod
+    def _connect(path: Path, mode: str) -> sqlite3.Connection:
+        with _named(path):
+            connection = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode={mode}",
+                uri=True,
+                timeout=BUSY_SECONDS,
+                isolation_level=None,  # transactions are begun and ended by name
+            )
+            connection.execute("PRAGMA synchronous = FULL")
+        return connection
+
+
+def make_tables(connection: sqlite3.Connection) -> None:
+    """Make an empty catalog, unless there is one."""
+    if connection.execute("PRAGMA user_version").fetchone()[0]:
+        return
+    for statement in _TABLES:
+        connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {FORMAT}")
+
+
+def check_format(connection: sqlite3.Connection, name: str) -> None:
+    """LakeError if the database is of another format than ours."""
+    (found,) = connection.execute("PRAGMA user_version").fetchone()
+    if found != FORMAT:
+        raise LakeError(f"{name}: catalog of format {found}, this batonics knows {FORMAT}")
+
+
+def _in_transaction(connection: sqlite3.Connection, change: Change[T]) -> T:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        made = change(connection)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return made
+
+
+_NOT_WRITABLE = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+}
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Within the block the database's errors are ours, and name it."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in _NOT_WRITABLE:
+            raise OutputError(f"{path}: cannot be written: {error}") from None
+        raise LakeError(f"{path}: cannot be used: {error}") from None
+
+
+# ---------------------------------------------------------------------- questions
+
+
+_PART_COLUMNS = ", ".join(Part._fields)
+
+
+def parts_of(schema: str, wanted: Wanted = Wanted()) -> Change[list[Part]]:  # noqa: B008 - immutable
+    """The parts of a schema that may hold rows that are wanted, by date, symbol and load."""
+    where, values = ["removed_ns IS NULL", "schema = ?"], [schema]
+    if wanted.symbols:
+        where.append(f"symbol IN ({', '.join('?' * len(wanted.symbols))})")
+        values += wanted.symbols
+    for bound, test in ((wanted.start_ns, "ts_max >= ?"), (wanted.end_ns, "ts_min < ?")):
+        if bound is not None:
+            where.append(test)
+            values.append(min(bound, 2**63 - 1))  # type: ignore[arg-type]
+    text = f"SELECT {_PART_COLUMNS} FROM part WHERE {' AND '.join(where)}"  # noqa: S608 - no input
+    order = " ORDER BY date, symbol, id"
+
+    def ask(connection: sqlite3.Connection) -> list[Part]:
+        return [Part(*row) for row in connection.execute(text + order, values)]
+
+    return ask
+
+
+def all_parts(connection: sqlite3.Connection) -> list[Part]:
+    """Every part of the lake, by schema, date, symbol and load."""
+    text = f"SELECT {_PART_COLUMNS} FROM part WHERE removed_ns IS NULL"  # noqa: S608
+    return [Part(*row) for row in connection.execute(f"{text} ORDER BY schema, date, symbol, id")]
+
+
+def schemas(connection: sqlite3.Connection) -> list[str]:
+    """The names of all schemas that have been loaded."""
+    rows = connection.execute("SELECT schema FROM load UNION SELECT schema FROM part ORDER BY 1")
+    return [name for (name,) in rows]
+
+
+class Known(NamedTuple):
+    """A source that is in the lake, and the schemas that were loaded from it."""
+
+    id: int
+    source: Source
+    schemas: frozenset[str]
+
+
+def source_named(connection: sqlite3.Connection, name: str) -> Known | None:
+    """The source of that name."""
+    return _known(connection, "name = ?", name)
+
+
+def source_of_bytes(connection: sqlite3.Connection, digest: str) -> Known | None:
+    """The source of that digest."""
+    return _known(connection, "digest = ?", digest)
+
+
+def _known(connection: sqlite3.Connection, where: str, value: str) -> Known | None:
+    found = connection.execute(
+        f"SELECT id, name, digest, stat FROM source WHERE {where}",  # noqa: S608 - ours
+        [value],
+    ).fetchone()
+    if found is None:
+        return None
+    loaded = connection.execute("SELECT schema FROM load WHERE source = ?", [found[0]])
+    return Known(found[0], Source(*found[1:]), frozenset(schema for (schema,) in loaded))
+
+
+def known_paths(connection: sqlite3.Connection) -> set[str]:
+    """The paths of all parts, those that were taken out included."""
+    return {path for (path,) in connection.execute("SELECT path FROM part")}
+
+
+# ---------------------------------------------------------------------- changes
+
+
+def commit_load(
+    source: Source, loads: Sequence[Loaded], version: str, *, again: bool = False
+) -> Change[bool]:
+    """Put a load into the lake.
+
+    What was made of other bytes of the same name goes. Bytes are in a lake once, whatever their
+    file is called: where they are known already, only schemas that are new are taken.
+
+    Args:
+        source: as it was read.
+        loads: what was made of it.
+        version: of batonics.
+        again: replace even what was made of the same bytes.
+
+    Returns:
+        Whether anything was put in: not if another process has loaded the same meanwhile.
+    """
+
+    def change(connection: sqlite3.Connection) -> bool:
+        named = source_named(connection, source.name)
+        same = source_of_bytes(connection, source.digest) if source.digest else None
+        if named is not None and named.source.digest != source.digest:
+            _drop_source(connection, named.id)
+        if same is None:
+            source_id, loaded = _insert_source(connection, source), frozenset[str]()
+        else:
+            source_id, loaded = same.id, same.schemas
+            if same.source.name == source.name:
+                connection.execute(
+                    "UPDATE source SET stat = ? WHERE id = ?", (source.stat, source_id)
+                )
+        wanted = [load for load in loads if again or load.schema not in loaded]
+        now_ns = time.time_ns()
+        for load in wanted:
+            _insert_load(connection, source_id, load, version, now_ns)
+        return bool(wanted)
+
+    return change
+
+
+def _insert_source(connection: sqlite3.Connection, source: Source) -> int:
+    cursor = connection.execute("INSERT INTO source (name, digest, stat) VALUES (?, ?, ?)", source)
+    return cursor.lastrowid or 0
+
+
+def _drop_source(connection: sqlite3.Connection, source_id: int) -> None:
+    _remove(connection, "load IN (SELECT id FROM load WHERE source = ?)", [source_id])
+    connection.execute("DELETE FROM load WHERE source = ?", [source_id])
+    connection.execute("DELETE FROM source WHERE id = ?", [source_id])
+
+
+def _insert_load(
+    connection: sqlite3.Connection, source_id: int, load: Loaded, version: str, now_ns: int
+) -> None:
+    of_load = "load = (SELECT id FROM load WHERE source = ? AND schema = ?)"
+    _remove(connection, of_load, [source_id, load.schema])
+    connection.execute("DELETE FROM load WHERE source = ? AND schema = ?", (source_id, load.schema))
+    cursor = connection.execute(
+        "INSERT INTO load (source, schema, version, rows, at_ns) VALUES (?, ?, ?, ?, ?)",
+        (source_id, load.schema, version, load.rows, now_ns),
+    )
+    _insert_parts(connection, cursor.lastrowid or 0, load.parts)
+
+
+def append_parts(source: Source, loads: Sequence[Loaded], version: str) -> Change[None]:
+    """Add parts behind those that the source has already, as a live feed does."""
+
+    def change(connection: sqlite3.Connection) -> None:
+        now_ns = time.time_ns()
+        connection.execute(
+            "INSERT INTO source (name, digest, stat) VALUES (?, ?, ?)"
+            " ON CONFLICT (name) DO UPDATE SET stat = excluded.stat",
+            source,
+        )
+        (source_id,) = connection.execute(
+            "SELECT id FROM source WHERE name = ?", [source.name]
+        ).fetchone()
+        for load in loads:
+            (load_id,) = connection.execute(
+                "INSERT INTO load (source, schema, version, rows, at_ns) VALUES (?, ?, ?, ?, ?)"
+                " ON CONFLICT (source, schema) DO UPDATE SET"
+                " rows = rows + excluded.rows, at_ns = excluded.at_ns RETURNING id",
+                (source_id, load.schema, version, load.rows, now_ns),
+            ).fetchone()
+            _insert_parts(connection, load_id, load.parts)
+
+    return change
+
+
+def replace_parts(old: Sequence[str], new: Sequence[Part]) -> Change[bool]:
+    """Put `new`, of one load, in the place of the parts of these paths, if all are there still."""
+
+    def change(connection: sqlite3.Connection) -> bool:
+        marks = ", ".join("?" * len(old))
+        found = connection.execute(
+            f"SELECT load FROM part WHERE removed_ns IS NULL AND path IN ({marks})",  # noqa: S608
+            old,
+        ).fetchall()
+        if len(found) != len(old):
+            return False
+        _remove(connection, f"path IN ({marks})", old)
+        _insert_parts(connection, found[0][0], new)
+        return True
+
+    return change
+
+
+def _insert_parts(connection: sqlite3.Connection, load_id: int, parts: Iterable[Part]) -> None:
+    marks = ", ".join("?" * (len(Part._fields) + 1))
+    connection.executemany(
+        f"INSERT INTO part ({_PART_COLUMNS}, load) VALUES ({marks})",  # noqa: S608
+        [(*part, load_id) for part in parts],
+    )
+
+
+def _remove(connection: sqlite3.Connection, where: str, values: Sequence[object]) -> None:
+    connection.execute(
+        f"UPDATE part SET removed_ns = ? WHERE removed_ns IS NULL AND {where}",  # noqa: S608
+        (time.time_ns(), *values),
+    )
+
+
+def removed_before(before_ns: int) -> Change[list[str]]:
+    """The paths of parts that were taken out before some time."""
+
+    def ask(connection: sqlite3.Connection) -> list[str]:
+        rows = connection.execute("SELECT path FROM part WHERE removed_ns < ?", [before_ns])
+        return [path for (path,) in rows]
+
+    return ask
+
+
+def forget(paths: Sequence[str]) -> Change[None]:
+    """Drop all that is known of parts that were taken out and whose files are gone."""
+
+    def change(connection: sqlite3.Connection) -> None:
+        connection.executemany(
+            "DELETE FROM part WHERE removed_ns IS NOT NULL AND path = ?",
+            [(path,) for path in paths],
+        )
+
+    return change

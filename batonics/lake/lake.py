@@ -1,0 +1,221 @@
+"""A lake: years of books in parts that DuckDB, Polars and any Arrow tool read.
+
+The rule here: whoever reads gets files that one state of the catalog names, and that have been
+found to be what was committed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from batonics.frames.products import product_of
+from batonics.lake import catalog
+from batonics.lake.catalog import Part, Wanted
+from batonics.lake.digest import Verifier
+from batonics.lake.store import DirectoryStore
+from batonics.model.errors import LakeError, UsageError
+from batonics.model.times import NS_PER_S, parse_time
+
+VACUUM_SECONDS = 24 * 3_600
+"""So long parts that others have replaced stay for readers that began before."""
+
+
+class Lake:
+    """An existing lake.
+
+    Args:
+        root: its directory.
+
+    Raises:
+        LakeError: there is none, or its catalog is not one we know.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.store = DirectoryStore(root)
+        self.verifier = Verifier()
+
+    def __repr__(self) -> str:
+        return f"Lake({self.store.name!r})"
+
+    def schemas(self) -> list[str]:
+        """The schemas that have been loaded."""
+        return self.store.catalog.read(catalog.schemas)
+
+    def parts(self) -> pl.DataFrame:
+        """A row a part: what the catalog says of it, by schema, date and symbol.
+
+        Columns: schema, symbol (String), date (Date), rows, bytes (Int64), ts_min, ts_max (Datetime
+        ns UTC, of rows' times), path (String, from the root), digest (String, SHA-256 in hex).
+        """
+        rows = self.store.catalog.read(catalog.all_parts)
+        return _parts_frame(rows)
+
+    def files(
+        self,
+        schema: str,
+        *,
+        symbols: str | Sequence[str] = (),
+        start: str | int | None = None,
+        end: str | int | None = None,
+    ) -> list[Path]:
+        """The files that may hold rows of a schema that are wanted, each of them verified.
+
+        Args:
+            schema: such as mbp-10.
+            symbols: only of these.
+            start: only of times from this on: ISO 8601 (UTC) or nanoseconds.
+            end: only of times before this.
+
+        Raises:
+            UsageError: the lake has no such schema; LakeError: a file is damaged or missing.
+        """
+        self._check_schema(schema)
+        return self._verified(schema, wanted_of(symbols, start, end))
+
+    def scan(
+        self,
+        schema: str,
+        *,
+        symbols: str | Sequence[str] = (),
+        start: str | int | None = None,
+        end: str | int | None = None,
+    ) -> pl.LazyFrame:
+        """A LazyFrame of a schema's rows, in the order of date and symbol.
+
+        Dtypes are those of the frames that were loaded; `date` (Date) and `symbol` (String) follow
+        the columns. Files are chosen and verified now, by symbols and times; what the frame is
+        asked for afterwards, Polars pushes down into them.
+
+        Args: as `files`.
+
+        Raises:
+            UsageError: the lake has no such schema; LakeError: a file is damaged or missing.
+        """
+        wanted = wanted_of(symbols, start, end)
+        self._check_schema(schema)
+        product = product_of(schema)
+        hive = {"date": pl.Date(), "symbol": pl.String()}
+        columns = pl.Schema({**product.columns, **hive})
+        files = self._verified(schema, wanted)
+        if not files:
+            return pl.LazyFrame(schema=columns)
+        rows = pl.scan_parquet(
+            files,
+            schema=product.columns,
+            hive_partitioning=True,
+            hive_schema=hive,
+            glob=False,
+        ).select(list(columns))
+        for bound, keeps in (
+            (wanted.start_ns, product.time.ge),
+            (wanted.end_ns, product.time.lt),
+        ):
+            if bound is not None:
+                bound_ns = pl.lit(min(bound, 2**63 - 1)).cast(pl.Datetime("ns", "UTC"))
+                rows = rows.filter(keeps(bound_ns))
+        return rows
+
+    def sql(self, query: str, **parameters: object) -> pl.DataFrame:
+        """The answer to one SELECT over views named after the schemas (`lake/sql.py`).
+
+        Args:
+            query: SQL as DuckDB has it; `mbp_10` is the view of mbp-10. Times are TIMESTAMP_NS in
+                UTC, and Datetime ns UTC in the answer; prices BIGINT of 1e-9.
+            parameters: values of `$name` in it.
+
+        Raises:
+            UsageError: what DuckDB says; LakeError: a file is damaged or missing.
+        """
+        from batonics.lake.sql import LakeSql
+
+        return LakeSql(self.store, self.verifier).query(query, parameters).frame()
+
+    def check(self, progress: Callable[[int], None] | None = None) -> list[str]:
+        """Read every part, and say what is wrong: a line each, none if all is well.
+
+        Args:
+            progress: called with the bytes of each part after it was read.
+        """
+        wrong = []
+        for part in self.store.catalog.read(catalog.all_parts):
+            try:
+                Verifier().check([(self.store.path(part), part)])
+            except LakeError as error:
+                wrong.append(str(error))
+            if progress is not None:
+                progress(part.bytes)
+        stray = self.store.strays()
+        wrong += [f"{path}: is in no load (`batonics lake vacuum` removes it)" for path in stray]
+        return wrong
+
+    def vacuum(self, older_than_seconds: float = VACUUM_SECONDS) -> tuple[int, int]:
+        """Remove files that no reader can want any more; how many, and their bytes.
+
+        Args:
+            older_than_seconds: parts that were replaced so long ago, or longer. Files of loads
+                that were killed go at once.
+        """
+        self.store.sweep()
+        before_ns = time.time_ns() - int(older_than_seconds * NS_PER_S)
+        removed = self.store.catalog.read(catalog.removed_before(before_ns))
+        strays = self.store.strays()
+        freed = self.store.remove([*removed, *strays])
+        self.store.catalog.commit(catalog.forget(removed))
+        return len(removed) + len(strays), freed
+
+    def _verified(self, schema: str, wanted: Wanted) -> list[Path]:
+        parts = self.store.catalog.read(catalog.parts_of(schema, wanted))
+        files = [(self.store.path(part), part) for part in parts]
+        self.verifier.check(files)
+        return [path for path, _ in files]
+
+    def _check_schema(self, schema: str) -> None:
+        known = self.schemas()
+        if schema not in known:
+            raise UsageError(
+                f"{self.store.name}: no schema {schema!r}; there are {', '.join(known) or 'none'}"
+            )
+
+
+def wanted_of(
+    symbols: str | Sequence[str], start: str | int | None, end: str | int | None
+) -> Wanted:
+    """What a reader wants, from what a user says.
+
+    Raises:
+        UsageError: a time is none, or the start is not before the end.
+    """
+    names = (symbols,) if isinstance(symbols, str) else tuple(symbols)
+    start_ns = None if start is None else parse_time(str(start))
+    end_ns = None if end is None else parse_time(str(end))
+    if start_ns is not None and end_ns is not None and start_ns >= end_ns:
+        raise UsageError(f"the start, {start}, is not before the end, {end}")
+    return Wanted(names, start_ns, end_ns)
+
+
+_PARTS_SCHEMA = pl.Schema(
+    {
+        "schema": pl.String(),
+        "date": pl.Date(),
+        "symbol": pl.String(),
+        "rows": pl.Int64(),
+        "bytes": pl.Int64(),
+        "ts_min": pl.Datetime("ns", "UTC"),
+        "ts_max": pl.Datetime("ns", "UTC"),
+        "path": pl.String(),
+        "digest": pl.String(),
+    }
+)
+
+
+def _parts_frame(parts: Sequence[Part]) -> pl.DataFrame:
+    columns = {name: [getattr(part, name) for part in parts] for name in _PARTS_SCHEMA}
+    raw = {"date": pl.String(), "ts_min": pl.Int64(), "ts_max": pl.Int64()}
+    return pl.DataFrame(columns, schema=pl.Schema({**_PARTS_SCHEMA, **raw})).with_columns(
+        pl.col("date").str.to_date(),
+        pl.col("ts_min", "ts_max").cast(_PARTS_SCHEMA["ts_min"]),
+    )

@@ -1,0 +1,219 @@
+"""Frames in, Parquet files out: one for each date and symbol, or several where there are many rows.
+
+The rule here: a part's rows are those of one load, date and symbol, in the order in which they
+came, and its digest is that of the bytes on the disk. Memory and open files have a limit, however
+many symbols there are; then the largest group of rows is written early, or a part is ended early.
+
+A row's date is that of its time (`Product.time`), UTC; one without a time is of the time of the
+row before it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
+
+import polars as pl
+import pyarrow as pa
+
+from batonics.frames.products import Product
+from batonics.frames.scan import SYMBOL
+from batonics.lake.catalog import Part
+from batonics.lake.digest import file_digest
+from batonics.model.times import NS_PER_DAY
+from batonics.sinks.columnar import ParquetWriter
+
+ROWS_MAX = 16 << 20
+"""Of a part: then another begins. Of mbp-10, half a gigabyte."""
+GATHERED_BYTES_MAX = 512 << 20
+"""Of rows that wait for their row group to be full."""
+OPEN_MAX = 128
+"""Files that are open at once."""
+
+NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+"""What hive-named directories have in the place of null."""
+EPOCH = dt.date(1970, 1, 1)
+TIME = "_time"
+DAY = "_day"
+
+
+class Key(NamedTuple):
+    """What a part's rows have in common: days since the epoch, and the symbol."""
+
+    day: int | None
+    symbol: str | None
+
+
+class PartFile:
+    """A part that is being written.
+
+    Args:
+        file: where to, until it is moved into the lake.
+        product: what its rows are.
+        key: what they have in common.
+
+    Attributes:
+        rows: how many it has.
+        bytes_gathered: of rows that wait for their row group to be full.
+        ts_min, ts_max: of its rows' times, nanoseconds since the epoch.
+    """
+
+    def __init__(self, file: Path, product: Product, key: Key) -> None:
+        self.file, self.key = file, key
+        self.rows = 0
+        self.bytes_gathered = 0
+        self.ts_min: int | None = None
+        self.ts_max: int | None = None
+        self._product = product
+        self._sink = pa.OSFile(str(file), "wb")
+        self._writer = ParquetWriter(
+            self._sink, product.columns, is_vendor=product.vendor is not None
+        )
+
+    def write(self, frame: pl.DataFrame) -> None:
+        """Take rows of the product's columns."""
+        self.rows += frame.height
+        self._writer.write(frame)
+        row_bytes = 1 + int(frame.estimated_size()) // max(1, frame.height)
+        self.bytes_gathered = self._writer.rows_gathered * row_bytes
+
+    def span(self, low: int | None, high: int | None) -> None:
+        """Note that rows have times from `low` to `high`."""
+        if low is not None and high is not None:
+            self.ts_min = low if self.ts_min is None else min(self.ts_min, low)
+            self.ts_max = high if self.ts_max is None else max(self.ts_max, high)
+
+    def write_gathered(self) -> None:
+        """Write the rows that wait, as a row group that is not full."""
+        self._writer.write_gathered()
+        self.bytes_gathered = 0
+
+    def close(self, name: str) -> tuple[Path, Part]:
+        """Write the rest, and have all of it on the disk; the file, and the part it is to be.
+
+        Args:
+            name: of the file in the lake, unique there.
+        """
+        self._writer.close()
+        self._sink.close()
+        handle = os.open(self.file, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        part = Part(
+            path=f"{directory_of(self._product.name, self.key)}/{name}.parquet",
+            schema=self._product.name,
+            date=date_of(self.key.day),
+            symbol=self.key.symbol,
+            digest=file_digest(self.file),
+            bytes=self.file.stat().st_size,
+            rows=self.rows,
+            ts_min=self.ts_min,
+            ts_max=self.ts_max,
+        )
+        return self.file, part
+
+    def abandon(self) -> None:
+        """Close the file as it is: it is no part of anything."""
+        self._sink.close()
+
+
+class PartsWriter:
+    """The parts of one load and schema.
+
+    Args:
+        product: what the rows are.
+        directory: where files are written until they are moved into the lake.
+        prefix: of their names there, unique in the lake.
+
+    Attributes:
+        written: files that are ended, and the parts they are, in order.
+    """
+
+    def __init__(self, product: Product, directory: Path, prefix: str) -> None:
+        self.written: list[tuple[Path, Part]] = []
+        self._product, self._directory, self._prefix = product, directory, prefix
+        self._open: dict[Key, PartFile] = {}  # the one written to last comes last
+        self._begun = 0
+
+    def write(self, frame: pl.DataFrame) -> None:
+        """Take rows: the product's columns, `_time` and `symbol`.
+
+        `_time` is when they were, or when the row before them was; null if that is not known.
+        """
+        for key, rows in self._by_key(frame):
+            part = self._part(key)
+            times = rows[TIME].to_physical()
+            part.span(_integer(times.min()), _integer(times.max()))
+            part.write(rows.select(list(self._product.columns)))
+        while sum(part.bytes_gathered for part in self._open.values()) > GATHERED_BYTES_MAX:
+            max(self._open.values(), key=lambda part: part.bytes_gathered).write_gathered()
+        for part in [part for part in self._open.values() if part.rows >= ROWS_MAX]:
+            self._end(part)
+
+    def close(self) -> None:
+        """End all parts."""
+        for part in list(self._open.values()):
+            self._end(part)
+
+    def abandon(self) -> None:
+        """Close what is open, as it is."""
+        for part in self._open.values():
+            part.abandon()
+        self._open.clear()
+
+    def _by_key(self, frame: pl.DataFrame) -> Iterator[tuple[Key, pl.DataFrame]]:
+        """The frame's rows by date and symbol, each in their order."""
+        days = frame[TIME].to_physical() // NS_PER_DAY
+        symbols = frame[SYMBOL]
+        is_one = days.min() == days.max() and not days.null_count()
+        ids = frame["instrument_id"]
+        # One instrument changes its name only from one day to another.
+        if is_one and ids.min() == ids.max() and symbols[0] == symbols[-1]:
+            yield Key(days[0], symbols[0]), frame
+            return
+        keyed = frame.with_columns(days.alias(DAY))
+        groups = keyed.partition_by(DAY, SYMBOL, maintain_order=True, as_dict=True)
+        for (day, symbol), rows in groups.items():
+            yield Key(day, symbol), rows
+
+    def _part(self, key: Key) -> PartFile:
+        part = self._open.pop(key, None)
+        if part is None:
+            if len(self._open) >= OPEN_MAX:
+                self._end(next(iter(self._open.values())))
+            file = self._directory / f"{self._product.name}-{self._begun:04}.parquet"
+            part = PartFile(file, self._product, key)
+            self._begun += 1
+        self._open[key] = part
+        return part
+
+    def _end(self, part: PartFile) -> None:
+        self.written.append(part.close(f"{self._prefix}-{len(self.written):04}"))
+        del self._open[part.key]
+
+
+def _integer(value: object) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def directory_of(schema: str, key: Key) -> str:
+    """Where parts of a date and symbol lie, from the lake's root, as hive names them."""
+    date = date_of(key.day) or NO_VALUE
+    symbol = NO_VALUE if key.symbol is None else quote(key.symbol, safe="")
+    return f"{schema}/date={date}/symbol={symbol}"
+
+
+def date_of(day: int | None) -> str | None:
+    """ISO text of a number of days since the epoch."""
+    return None if day is None else str(EPOCH + dt.timedelta(days=day))
+
+
+def day_of(date: str | None) -> int | None:
+    """The number of days since the epoch of ISO text: the inverse of `date_of`."""
+    return None if date is None else (dt.date.fromisoformat(date) - EPOCH).days

@@ -1,0 +1,152 @@
+"""Which files of a lake a query reads, as DuckDB's own planner has it.
+
+The rule here: what is told may be too much, never too little.
+
+The query is planned, not run, on views over all files. A plan tells of each scan the conditions on
+date and symbol that pruned its files, and how many were left, but not of which view it is. So each
+planned view has one file more, its first under another spelling, and a condition that leaves it
+out by a column of the view's own: that is among the conditions of each of its scans. They are then
+applied to the list of files by DuckDB itself. What does not give the number that the plan says is
+no answer: then all files are read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+import duckdb
+
+from batonics.frames.products import product_of
+from batonics.lake.parts import NO_VALUE
+from batonics.lake.views import HIVE, files_text, text_of, view_of, view_text
+
+_SPELLING = "/./"
+
+
+class _Scan(NamedTuple):
+    """What a plan says of a scan of Parquet files."""
+
+    conditions: str
+    files: int
+
+
+class Planner:
+    """A DuckDB that plans queries and never runs them."""
+
+    def __init__(self) -> None:
+        self._connection = duckdb.connect()
+        self._connection.execute("SET TimeZone = 'UTC'")
+        # It reads rows of a scan again by their number: the second scan has no conditions.
+        self._connection.execute("SET disabled_optimizers = 'late_materialization'")
+
+    def files_read(
+        self, sql: str, parameters: dict[str, object], files: Mapping[str, Sequence[str]]
+    ) -> dict[str, set[str]]:
+        """By schema, the files that the query reads.
+
+        Args:
+            sql: one SELECT.
+            parameters: of it.
+            files: by schema that it names, all its files, hive-named; the first is readable.
+
+        Raises:
+            duckdb.Error: the query cannot be planned.
+        """
+        cursor = self._connection.cursor()
+        for schema, paths in files.items():
+            cursor.execute(_view_with_marker(schema, paths))
+        plan = cursor.execute(f"EXPLAIN (FORMAT json) {sql}", parameters or None).fetchall()
+        scans = list(_scans(json.loads(plan[0][1])))
+        markers = {schema: _marker(schema) for schema in files}
+        if any(not any(marker in scan.conditions for marker in markers.values()) for scan in scans):
+            return {schema: set(paths) for schema, paths in files.items()}
+        return {
+            schema: _read(
+                cursor,
+                schema,
+                paths,
+                [scan for scan in scans if markers[schema] in scan.conditions],
+            )
+            for schema, paths in files.items()
+        }
+
+
+def _marker(schema: str) -> str:
+    return f"batonics_file_of_{view_of(schema)}_"
+
+
+def _view_with_marker(schema: str, paths: Sequence[str]) -> str:
+    product = product_of(schema)
+    if not paths:
+        return view_text(product, paths)
+    first = PurePosixPath(paths[0])
+    other = f"{first.parent}{_SPELLING}{first.name}"
+    marker = _marker(schema)
+    files = files_text([*paths, other], f"filename = '{marker}', {HIVE}")
+    scan = f"(FROM {files} WHERE {marker} <> {text_of(other)})"
+    return view_text(product, paths, scan=scan)
+
+
+def _scans(plan: Any) -> Iterator[_Scan]:
+    for node in plan:
+        facts = node.get("extra_info", {})
+        if facts.get("Function") == "READ_PARQUET":
+            left = str(facts.get("Scanning Files", "")).partition("/")[0]
+            yield _Scan(str(facts.get("File Filters", "")), int(left) if left.isdecimal() else -1)
+        yield from _scans(node.get("children", []))
+
+
+def _read(
+    cursor: duckdb.DuckDBPyConnection, schema: str, paths: Sequence[str], scans: Sequence[_Scan]
+) -> set[str]:
+    """The files of a schema that its scans read."""
+    read: set[str] = set()
+    if not scans or not paths:
+        return read  # the planner has found that no row of them can be in the answer
+    marker = _marker(schema)
+    cursor.execute(
+        f"CREATE OR REPLACE TEMP TABLE files ({marker} VARCHAR, date DATE, symbol VARCHAR)"
+    )
+    cursor.executemany("INSERT INTO files VALUES (?, ?, ?)", [_hive(path) for path in paths])
+    for scan in scans:
+        where = " AND ".join(conditions(scan.conditions))
+        try:
+            found = cursor.execute(f"FROM files SELECT {marker} WHERE {where}").fetchall()
+        except duckdb.Error:
+            return set(paths)  # not all that a plan says is SQL
+        if len(found) != scan.files:
+            return set(paths)
+        read.update(path for (path,) in found)
+    return read
+
+
+def _hive(path: str) -> tuple[str, str | None, str | None]:
+    """A file's path, and the date and the symbol in it."""
+    named = dict(part.split("=", 1) for part in PurePosixPath(path).parts[-3:-1] if "=" in part)
+    date, symbol = (
+        None if named[name] == NO_VALUE else unquote(named[name]) for name in ("date", "symbol")
+    )
+    return path, date, symbol
+
+
+def conditions(text: str) -> list[str]:
+    """The conditions that a plan writes one behind the other: `(a = 1)prefix(b, 'x')`."""
+    found, depth, start, quote = [], 0, 0, ""
+    for at, letter in enumerate(text):
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "'\"":
+            quote = letter
+        elif letter == "(":
+            depth += 1
+        elif letter == ")":
+            depth -= 1
+            if depth == 0:
+                found.append(text[start : at + 1])
+                start = at + 1
+    rest = text[start:].strip()
+    return [*found, rest] if rest else found

@@ -1,0 +1,218 @@
+"""A query with a header that says what it answers, and its parameters with their types.
+
+The rule here: what a user gives is checked against the header before anything runs; a value
+reaches DuckDB as a value, never as text of the statement.
+
+    -- title: Spread by hour
+    -- question: How wide is the quoted spread over the day?
+    -- reads: mbp_1
+    -- param: tau DURATION = 5s  how long after each trade the mid is taken
+    -- column: hour BIGINT  hour of the day, UTC
+    -- source: where the definition is from
+    SELECT ...
+
+A line that begins with `--` and three spaces goes on with the one before. `title`, `question`,
+`reads` and `source` come once, `param` and `column` once for each. A parameter without a default
+must be given.
+
+| type                          | is given as                  | reaches DuckDB as                |
+|-------------------------------|------------------------------|----------------------------------|
+| BIGINT, DOUBLE, BOOLEAN       | 5, 0.5, true                 | itself                           |
+| VARCHAR                       | text                         | itself                           |
+| DATE                          | 2025-09-24                   | DATE                             |
+| TIMESTAMP                     | ISO 8601 (UTC), nanoseconds  | BIGINT: nanoseconds of the epoch |
+| DURATION                      | 100ms, 5s                    | BIGINT: nanoseconds              |
+| PRICE                         | 64.80                        | BIGINT of 1e-9                   |
+
+A text without a header is a query too; what is given for its parameters is VARCHAR.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from datetime import date
+from typing import NamedTuple
+
+from batonics.model.errors import UsageError
+from batonics.model.prices import parse_price
+from batonics.model.times import duration_ns, parse_time
+
+_LINE = re.compile(r"--\s*(\w+):\s*(.*)")
+_MORE = re.compile(r"--   \s*(\S.*)")
+_PARAM = re.compile(r"(\w+)\s+([A-Z]+)(?:\s*=\s*('[^']*'|\S+))?(?:\s+(.*))?", re.DOTALL)
+_COLUMN = re.compile(r"(\w+)\s+([A-Z_]+(?:\([\d, ]+\))?)\s+(.*)", re.DOTALL)
+_KEYS = ("title", "question", "reads", "param", "column", "source")
+
+
+class Param(NamedTuple):
+    """A parameter: `$name` in the query.
+
+    Attributes:
+        name: without the dollar.
+        type: one of the table above.
+        default: as it would be given; None: it must be.
+        about: what it is.
+    """
+
+    name: str
+    type: str
+    default: str | None
+    about: str
+
+
+class Column(NamedTuple):
+    """A column of the answer: its name, its type in DuckDB, what it is and in which unit."""
+
+    name: str
+    type: str
+    about: str
+
+
+class QueryFile(NamedTuple):
+    """A query, and what its header says.
+
+    Attributes:
+        name: by which it is called.
+        title: a few words.
+        question: that it answers.
+        reads: the views that it reads.
+        params: its parameters.
+        columns: of its answer.
+        source: of the definitions in it.
+        sql: the statement.
+        declared: whether it has a header.
+    """
+
+    name: str
+    title: str
+    question: str
+    reads: tuple[str, ...]
+    params: tuple[Param, ...]
+    columns: tuple[Column, ...]
+    source: str
+    sql: str
+    declared: bool
+
+    def values(self, given: Mapping[str, str]) -> dict[str, object]:
+        """What the query's parameters are, of what was given and of defaults.
+
+        Raises:
+            UsageError: one is unknown, missing, or not of its type.
+        """
+        if not self.declared:
+            return dict(given)
+        known = {param.name: param for param in self.params}
+        for name in given:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                there_are = f"did you mean {near[0]}?" if near else f"it has {_names(known)}"
+                raise UsageError(f"{self.name} has no parameter {name!r}; {there_are}")
+        return {name: self._value(param, given) for name, param in known.items()}
+
+    def _value(self, param: Param, given: Mapping[str, str]) -> object:
+        text = given.get(param.name, param.default)
+        if text is None:
+            raise UsageError(
+                f"{self.name} needs {param.name} ({param.type}), {param.about}:"
+                f" --param {param.name}=VALUE"
+            )
+        try:
+            return _TYPES[param.type](text)
+        except (ValueError, UsageError) as error:
+            reason = f": {error}" if isinstance(error, UsageError) else ""
+            raise UsageError(
+                f"{self.name}: parameter {param.name} is {text!r}, expected {param.type}{reason}"
+            ) from None
+
+
+def parse_query(text: str, name: str) -> QueryFile:
+    """The query of a text.
+
+    Raises:
+        UsageError: its header is none, or there is no statement.
+    """
+    header, sql = _split(text)
+    found: dict[str, list[str]] = {key: [] for key in _KEYS}
+    for key, value in header:
+        if key not in found:
+            raise UsageError(f"{name}: no key {key!r} in a header; there are {', '.join(_KEYS)}")
+        found[key].append(value)
+    for key in ("title", "question", "reads", "source"):
+        if len(found[key]) > 1:
+            raise UsageError(f"{name}: {key} is given {len(found[key])} times")
+    statement = sql.strip().rstrip(";").rstrip()
+    if not statement:
+        raise UsageError(f"{name}: there is no statement")
+    return QueryFile(
+        name=name,
+        title=" ".join(found["title"]),
+        question=" ".join(found["question"]),
+        reads=tuple(view.strip() for view in ",".join(found["reads"]).split(",") if view.strip()),
+        params=tuple(_param(value, name) for value in found["param"]),
+        columns=tuple(_column(value, name) for value in found["column"]),
+        source=" ".join(found["source"]),
+        sql=statement,
+        declared=bool(header),
+    )
+
+
+def _split(text: str) -> tuple[list[tuple[str, str]], str]:
+    """The keys and values of the header, and the rest."""
+    header: list[tuple[str, str]] = []
+    lines = text.splitlines()
+    for at, line in enumerate(lines):
+        if header and (more := _MORE.fullmatch(line)):
+            key, value = header[-1]
+            header[-1] = key, f"{value} {more[1]}"
+        elif found := _LINE.fullmatch(line):
+            header.append((found[1].lower(), found[2].strip()))
+        else:
+            return header, "\n".join(lines[at:])
+    return header, ""
+
+
+def _param(text: str, name: str) -> Param:
+    found = _PARAM.fullmatch(text)
+    if found is None or found[2] not in _TYPES:
+        expected = f"NAME TYPE = DEFAULT  what it is, with one of {', '.join(_TYPES)}"
+        raise UsageError(f"{name}: parameter {text!r}, expected {expected}")
+    default = found[3].strip("'") if found[3] is not None else None
+    return Param(found[1], found[2], default, (found[4] or "").strip())
+
+
+def _column(text: str, name: str) -> Column:
+    found = _COLUMN.fullmatch(text)
+    if found is None:
+        raise UsageError(f"{name}: column {text!r}, expected NAME TYPE  what it is")
+    return Column(found[1], found[2], found[3].strip())
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() not in {"true", "false"}:
+        raise ValueError
+    return text.lower() == "true"
+
+
+def _integer(text: str) -> int:
+    value = int(text.replace("_", ""))
+    if not -(2**63) <= value < 2**63:
+        raise ValueError
+    return value
+
+
+_TYPES: dict[str, Callable[[str], object]] = {
+    "BIGINT": _integer,
+    "DOUBLE": float,
+    "BOOLEAN": _boolean,
+    "VARCHAR": str,
+    "DATE": date.fromisoformat,
+    "TIMESTAMP": parse_time,
+    "DURATION": duration_ns,
+    "PRICE": parse_price,
+}
+
+
+def _names(known: Mapping[str, Param]) -> str:
+    return ", ".join(known) or "none"

@@ -1,0 +1,214 @@
+"""SQL over a lake, by DuckDB: a view for each schema, over files that were verified.
+
+The rule here: a query sees one state of the catalog, and DuckDB opens no file that has not been
+found to be what was committed.
+
+Views have the schema's columns, then `date` (DATE, UTC) and `symbol` (VARCHAR). Their names have
+`_` for `-`: `mbp_10`. Times are TIMESTAMP_NS in UTC, for DuckDB has few functions for
+TIMESTAMPTZ_NS; prices are BIGINT of 1e-9, and enums text. Which files a query reads `plan.py` finds
+out.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import duckdb
+import polars as pl
+import pyarrow as pa
+
+from batonics.frames.products import product_of
+from batonics.lake import catalog
+from batonics.lake.catalog import Part, Wanted
+from batonics.lake.digest import Verifier
+from batonics.lake.plan import Planner
+from batonics.lake.store import DirectoryStore
+from batonics.lake.views import NO_LIMITS, view_of, view_text
+from batonics.model.errors import UsageError
+
+ROWS_AT_ONCE = 65_536
+Parts = Mapping[str, Sequence[Part]]
+"""By schema."""
+
+
+class Answer:
+    """The rows of an answer, in frames.
+
+    Times are Datetime of nanoseconds in UTC, whichever of DuckDB's timestamps they were.
+
+    Attributes:
+        columns: of each frame.
+    """
+
+    def __init__(self, relation: duckdb.DuckDBPyRelation) -> None:
+        with sql_errors():
+            self._reader = relation.to_arrow_reader(ROWS_AT_ONCE)
+        self.columns = _frame(self._reader.schema.empty_table()).schema
+
+    def frames(self) -> Iterator[pl.DataFrame]:
+        """All rows, in order; once.
+
+        Raises:
+            UsageError: the query fails while it runs: DuckDB's words.
+        """
+        while True:
+            with sql_errors():
+                batch = next(self._reader, None)
+            if batch is None:
+                return
+            yield _frame(pa.Table.from_batches([batch]))
+
+    def frame(self) -> pl.DataFrame:
+        """All rows."""
+        return pl.concat([pl.DataFrame(schema=self.columns), *self.frames()])
+
+
+def _frame(table: pa.Table) -> pl.DataFrame:
+    # Polars has nothing for spans of months, days and nanoseconds.
+    spans = [field.name for field in table.schema if pa.types.is_interval(field.type)]
+    if spans:
+        raise UsageError(
+            f"the query: column {spans[0]} is an INTERVAL; ask for epoch_ns of times, and subtract"
+        )
+    frame = pl.DataFrame(table)
+    return frame.with_columns(
+        pl.col(name).cast(pl.Datetime("ns")).dt.replace_time_zone("UTC")
+        if dtype.time_zone is None
+        else pl.col(name).dt.convert_time_zone("UTC").cast(pl.Datetime("ns", "UTC"))
+        for name, dtype in frame.schema.items()
+        if isinstance(dtype, pl.Datetime)
+    )
+
+
+class LakeSql:
+    """A DuckDB in which the schemas of a lake are views.
+
+    Args:
+        store: the lake that is asked.
+        verifier: knows which of its files are as they were committed.
+        wanted: only these rows are in the views.
+
+    Attributes:
+        files_read: how many parts the last query was given, and of how many.
+    """
+
+    def __init__(
+        self, store: DirectoryStore, verifier: Verifier, wanted: Wanted = NO_LIMITS
+    ) -> None:
+        self.files_read = (0, 0)
+        self._store, self._verifier, self._wanted = store, verifier, wanted
+        self._connection = connect()
+        self._planner = Planner()
+
+    def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> Answer:
+        """The answer to one SELECT.
+
+        Args:
+            sql: a statement that gives rows.
+            parameters: values of `$name` in it.
+
+        Raises:
+            UsageError: it is no SQL, names no view, or cannot be done: DuckDB's words.
+            LakeError: a file is damaged or missing.
+        """
+        with sql_errors():
+            # Each has views of its own: an answer is not changed by the next question.
+            cursor = self._connection.cursor()
+            check_select(cursor, sql)
+            parts = self._parts(sql)
+            chosen = self._chosen(sql, dict(parameters or {}), parts)
+            self._verify(chosen)
+            for schema, of_schema in chosen.items():
+                cursor.execute(view_text(product_of(schema), self._paths(of_schema), self._wanted))
+            self.files_read = (_count(chosen), _count(parts))
+            return Answer(cursor.sql(sql, params=parameters or None))
+
+    def views(self) -> list[str]:
+        """The names of the views that there are."""
+        return [view_of(schema) for schema in self._store.catalog.read(catalog.schemas)]
+
+    def _parts(self, sql: str) -> Parts:
+        """By schema that the query names, all its parts."""
+
+        def ask(connection: sqlite3.Connection) -> Parts:
+            asked = named_schemas(sql, catalog.schemas(connection))
+            return {schema: catalog.parts_of(schema, self._wanted)(connection) for schema in asked}
+
+        return self._store.catalog.read(ask)
+
+    def _chosen(self, sql: str, parameters: dict[str, object], parts: Parts) -> Parts:
+        """The parts that the query's plan reads."""
+        if all(len(of_schema) <= 1 for of_schema in parts.values()):
+            return parts
+        # The planner reads the first file of each view, for its columns.
+        self._verify({schema: of_schema[:1] for schema, of_schema in parts.items()})
+        paths = {schema: self._paths(of_schema) for schema, of_schema in parts.items()}
+        read = self._planner.files_read(sql, parameters, paths)
+        return {
+            schema: [part for part in of_schema if str(self._store.path(part)) in read[schema]]
+            for schema, of_schema in parts.items()
+        }
+
+    def _paths(self, parts: Sequence[Part]) -> list[str]:
+        return [str(self._store.path(part)) for part in parts]
+
+    def _verify(self, parts: Parts) -> None:
+        self._verifier.check(
+            [(self._store.path(part), part) for of_schema in parts.values() for part in of_schema]
+        )
+
+
+def connect() -> duckdb.DuckDBPyConnection:
+    """A DuckDB in memory, with its time in UTC and no reading of Python's variables."""
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET python_enable_replacements = false")
+    return connection
+
+
+def named_schemas(sql: str, schemas: Iterable[str]) -> list[str]:
+    """Those schemas whose views a text may name: as a word, whatever it stands for there."""
+    words = set(re.findall(r"\w+", sql.lower()))
+    return sorted(schema for schema in schemas if view_of(schema) in words)
+
+
+def check_select(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+    """UsageError unless the text is one statement that gives rows and changes nothing."""
+    statements = connection.extract_statements(sql)
+    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        raise UsageError("one SELECT is expected: no other statement, and not several")
+
+
+def _missing_view(message: str) -> tuple[str, str] | None:
+    """The view that DuckDB does not find, and the schema it would be of, if it is one."""
+    found = re.search(r"Table with name (\w+) does not exist", message)
+    if found is None:
+        return None
+    schema = found[1].lower().replace("_", "-")
+    try:
+        return found[1], product_of(schema).name
+    except UsageError:
+        return None
+
+
+@contextmanager
+def sql_errors() -> Iterator[None]:
+    """Within the block DuckDB's errors are ours, in one line."""
+    try:
+        yield
+    except duckdb.Error as error:
+        if missing := _missing_view(str(error)):
+            raise UsageError(
+                f"the query: there is no {missing[0]} here; `batonics lake load FILES --schemas"
+                f" {missing[1]}` puts it into a lake"
+            ) from None
+        lines = [line.strip() for line in str(error).splitlines()]
+        words = [line for line in lines if line and not line.startswith(("LINE ", "^"))]
+        raise UsageError(f"the query: {' '.join(words)}") from None
+
+
+def _count(parts: Parts) -> int:
+    return sum(len(of_schema) for of_schema in parts.values())

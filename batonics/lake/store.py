@@ -1,0 +1,235 @@
+"""A lake as a directory: where its files lie, and how they get there.
+
+The rule here: a file of the lake has its name only when its bytes are on the disk, and never
+changes after that. What a load writes lies in `.loading/` until all of it is there.
+
+    LAKE/catalog.sqlite                                   what is in the lake (`catalog.py`)
+    LAKE/mbp-10/date=2025-09-24/symbol=CLX5/ID-0000.parquet       a part
+    LAKE/.loading/ID/                                     a load that is under way
+    LAKE/.loading/ID/moves                                written before the first file is moved
+
+A load that was killed leaves its directory behind, without the lock that a living one holds. The
+next load removes it, and of the files that `moves` names those that the catalog does not know.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from batonics.lake.catalog import FileCatalog, Part, known_paths
+from batonics.model.errors import LakeError, OutputError
+from batonics.sinks.atomic import sync_directory
+
+CATALOG = "catalog.sqlite"
+LOADING = ".loading"
+LOCK = "lock"
+MOVES = "moves"
+
+
+class Loading:
+    """A load under way: a directory for what it writes.
+
+    Attributes:
+        directory: where its files are written.
+        id: by which its parts are named.
+    """
+
+    def __init__(self, store: DirectoryStore, directory: Path) -> None:
+        self.directory = directory
+        self.id = directory.name
+        self._store = store
+
+    def publish(self, files: Sequence[tuple[Path, str]]) -> None:
+        """Give files, whose bytes are on the disk, their names in the lake.
+
+        When it returns, names and bytes are on the disk; what is to come is the commit.
+
+        Args:
+            files: where each is now, and its path from the lake's root.
+        """
+        moves = self.directory / MOVES
+        with moves.open("w", encoding="utf-8") as file:
+            file.writelines(f"{path}\n" for _, path in files)
+            file.flush()
+            os.fsync(file.fileno())
+        sync_directory(self.directory)
+        root = self._store.root
+        directories = sorted({(root / path).parent for _, path in files})
+        # Nobody else removes a directory that has just been made.
+        with self._store.locked():
+            for directory in directories:
+                _make_directories(directory, root)
+            for source, path in files:
+                source.rename(root / path)
+            for directory in directories:
+                sync_directory(directory)
+
+
+class DirectoryStore:
+    """A lake in a directory.
+
+    Args:
+        root: of the lake.
+        make: make it if it is not there.
+
+    Attributes:
+        catalog: what it holds.
+
+    Raises:
+        LakeError: there is none; OutputError: it cannot be made.
+    """
+
+    def __init__(self, root: str | Path, *, make: bool = False) -> None:
+        self.root = Path(root)
+        if make:
+            with _written(self.root):
+                self._make()
+        self.catalog = FileCatalog(self.root / CATALOG)
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return str(self.root)
+
+    def path(self, part: Part) -> Path:
+        """Where a part can be read."""
+        return self.root / part.path
+
+    @contextmanager
+    def loading(self) -> Iterator[Loading]:
+        """A load: its directory is there until the block ends.
+
+        Raises:
+            OutputError: the lake cannot be written to.
+        """
+        with _written(self.root):
+            self.sweep()
+            directory, lock = self._begin()
+            try:
+                yield Loading(self, directory)
+            finally:
+                with self.locked():
+                    self._end(directory)
+                os.close(lock)
+
+    def sweep(self) -> None:
+        """Remove what loads that were killed have left behind."""
+        with _written(self.root), self.locked():
+            for directory in sorted((self.root / LOADING).iterdir()):
+                if directory.is_dir() and _is_dead(directory):
+                    self._end(directory)
+
+    def remove(self, paths: Sequence[str]) -> int:
+        """Remove files of the lake; how many bytes they had."""
+        with _written(self.root), self.locked():
+            return self._remove(paths)
+
+    def strays(self) -> list[str]:
+        """Paths of Parquet files that neither the catalog nor a load under way knows."""
+        with _written(self.root), self.locked():
+            found = {
+                path.relative_to(self.root).as_posix()
+                for path in self.root.glob("*/date=*/symbol=*/*.parquet")
+            }
+            for directory in (self.root / LOADING).iterdir():
+                found -= set(_moves(directory))
+            return sorted(found - self.catalog.read(known_paths))
+
+    def _make(self) -> None:
+        root = self.root
+        if root.exists() and not root.is_dir():
+            raise OutputError(f"{root}: is a file; a lake is a directory")
+        is_ours = (root / CATALOG).exists() or (root / LOADING).is_dir()
+        if root.is_dir() and not is_ours and any(root.iterdir()):
+            raise OutputError(f"{root}: is neither empty nor a lake; name another directory")
+        (self.root / LOADING).mkdir(parents=True, exist_ok=True)
+        with self.locked():
+            FileCatalog.make(self.root / CATALOG)
+        for directory in (self.root / LOADING, self.root, self.root.absolute().parent):
+            sync_directory(directory)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Within the block nobody else begins a load or looks for dead ones."""
+        (self.root / LOADING).mkdir(exist_ok=True)
+        with (self.root / LOADING / LOCK).open("wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _begin(self) -> tuple[Path, int]:
+        with self.locked():
+            directory = self.root / LOADING / secrets.token_hex(8)
+            directory.mkdir()
+            lock = os.open(directory / LOCK, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o666)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            return directory, lock
+
+    def _end(self, directory: Path) -> None:
+        """Remove a load's directory, and what it has moved without committing it."""
+        if moved := _moves(directory):
+            known = self.catalog.read(known_paths)
+            self._remove([path for path in moved if path not in known])
+        shutil.rmtree(directory)
+
+    def _remove(self, paths: Sequence[str]) -> int:
+        freed = 0
+        for path in paths:
+            file = self.root / path
+            with suppress(FileNotFoundError):
+                freed += file.stat().st_size
+                file.unlink()
+            with suppress(OSError):  # there are other files in them
+                file.parent.rmdir()
+                file.parent.parent.rmdir()
+        return freed
+
+
+def _moves(directory: Path) -> list[str]:
+    """The paths that a load has given files, or was about to."""
+    try:
+        return (directory / MOVES).read_text(encoding="utf-8").splitlines()
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _is_dead(directory: Path) -> bool:
+    """Whether nobody holds the lock of a load's directory any more."""
+    try:
+        lock = os.open(directory / LOCK, os.O_WRONLY)
+    except FileNotFoundError:
+        return True  # it was killed before it had one: nobody begins a load meanwhile
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(lock)
+    return True
+
+
+def _make_directories(directory: Path, root: Path) -> None:
+    """Make a directory below the root, with each name on the disk."""
+    if directory == root or directory.is_dir():
+        return
+    _make_directories(directory.parent, root)
+    with suppress(FileExistsError):
+        directory.mkdir()
+    sync_directory(directory.parent)
+
+
+@contextmanager
+def _written(root: Path) -> Iterator[None]:
+    """Within the block errors of the file system are ours, and name the lake."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise LakeError(f"{error.filename or root}: is gone; was the lake removed?") from None
+    except OSError as error:
+        where = error.filename or root
+        raise OutputError(f"{where}: cannot be written: {error.strerror or error}") from None

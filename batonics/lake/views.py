@@ -1,0 +1,88 @@
+"""The text of a schema's view over Parquet files, as DuckDB takes it.
+
+The rule here: a view's columns have the same names and types whatever files it is over, none
+included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from batonics.frames.products import Product
+from batonics.lake.catalog import Wanted
+
+NO_LIMITS = Wanted()
+HIVE = "hive_partitioning = true, hive_types = {'date': DATE, 'symbol': VARCHAR}"
+
+
+def view_of(schema: str) -> str:
+    """The name of a schema's view: `mbp_10`."""
+    return schema.replace("-", "_")
+
+
+def view_text(
+    product: Product, paths: Sequence[str], wanted: Wanted = NO_LIMITS, *, scan: str | None = None
+) -> str:
+    """The statement that makes the view of a schema.
+
+    Args:
+        product: the schema.
+        paths: of its files, hive-named.
+        wanted: only rows of these times.
+        scan: what stands behind FROM in the place of those files.
+    """
+    columns = ", ".join(
+        f'"{name}"::TIMESTAMP_NS AS "{name}"' if isinstance(dtype, pl.Datetime) else f'"{name}"'
+        for name, dtype in product.columns.items()
+    )
+    head = (
+        f'CREATE OR REPLACE TEMP VIEW "{view_of(product.name)}" AS SELECT {columns}, date, symbol'
+    )
+    if scan is None:
+        scan = files_text(paths) if paths else f"({_empty(product)})"
+    return f"{head} FROM {scan}{_where(product, wanted)}"
+
+
+def files_text(paths: Sequence[str], options: str = HIVE) -> str:
+    """The table function that reads these files."""
+    return f"read_parquet([{', '.join(map(text_of, paths))}], {options})"
+
+
+def text_of(value: str) -> str:
+    """A value as SQL writes it."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _where(product: Product, wanted: Wanted) -> str:
+    time = product.time.meta.root_names()[0]
+    bounds = [
+        f'"{time}" {test} make_timestamp_ns({min(bound, 2**63 - 1)})::TIMESTAMPTZ_NS'
+        for test, bound in ((">=", wanted.start_ns), ("<", wanted.end_ns))
+        if bound is not None
+    ]
+    return f" WHERE {' AND '.join(bounds)}" if bounds else ""
+
+
+def _empty(product: Product) -> str:
+    """No rows, of the types that a part's columns have."""
+    nulls = [f'NULL::{_sql_type(dtype)} AS "{name}"' for name, dtype in product.columns.items()]
+    return f"SELECT {', '.join(nulls)}, NULL::DATE AS date, NULL::VARCHAR AS symbol LIMIT 0"
+
+
+_SQL_TYPES: dict[type[pl.DataType], str] = {
+    pl.Int64: "BIGINT",
+    pl.Int32: "INTEGER",
+    pl.UInt64: "UBIGINT",
+    pl.UInt32: "UINTEGER",
+    pl.UInt16: "USMALLINT",
+    pl.UInt8: "UTINYINT",
+    pl.Boolean: "BOOLEAN",
+    pl.Datetime: "TIMESTAMPTZ_NS",
+    pl.Enum: "VARCHAR",
+}
+
+
+def _sql_type(dtype: pl.DataType) -> str:
+    return _SQL_TYPES[dtype.base_type()]
