@@ -16,7 +16,7 @@ RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test docs lint format types layers containers check bench lock clean
+.PHONY: help demo test notebooks docs lint format types layers containers check bench lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -26,6 +26,9 @@ demo: $(RUN) ## rebuild the books of the sample, print them, write book.json
 
 test: $(DEV) ## the whole test-suite (some of it needs BATONICS_TEST_DATA)
 	$(BIN)/python -m pytest $(ARGS)
+
+notebooks: $(DEV) ## run every notebook, top to bottom
+	$(BIN)/python -m pytest --nbmake --nbmake-timeout=120 notebooks $(ARGS)
 
 docs: $(DEV) ## the documentation against the program
 	$(BIN)/python -m pytest tests/docs $(ARGS)
@@ -48,7 +51,7 @@ containers: $(DEV) ## Dockerfile and docker-compose.yml
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 
-check: lint types layers containers test ## all of the above
+check: lint types layers containers notebooks test ## all of the above
 
 bench: $(RUN) ## the figures of the README
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash benchmark.sh

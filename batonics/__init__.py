@@ -17,20 +17,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from batonics.frames.books import Books
     from batonics.jobs.definitions import with_definitions
+    from batonics.jobs.lake import load_lake
     from batonics.jobs.reconstruct import reconstruct
     from batonics.jobs.scan import scan_mbo
     from batonics.jobs.symbols import with_symbols
+    from batonics.lake.lake import Lake
     from batonics.model.errors import (
         BatonicsError,
         CheckpointError,
         DamagedInputError,
         InputError,
+        LakeError,
         OutputError,
         UsageError,
     )
 
 _HOMES = {
     "Books": "batonics.frames.books",
+    "Lake": "batonics.lake.lake",
+    "load_lake": "batonics.jobs.lake",
     "reconstruct": "batonics.jobs.reconstruct",
     "scan_mbo": "batonics.jobs.scan",
     "with_definitions": "batonics.jobs.definitions",
@@ -39,6 +44,7 @@ _HOMES = {
     "CheckpointError": "batonics.model.errors",
     "DamagedInputError": "batonics.model.errors",
     "InputError": "batonics.model.errors",
+    "LakeError": "batonics.model.errors",
     "OutputError": "batonics.model.errors",
     "UsageError": "batonics.model.errors",
 }
@@ -49,8 +55,11 @@ __all__ = [
     "CheckpointError",
     "DamagedInputError",
     "InputError",
+    "Lake",
+    "LakeError",
     "OutputError",
     "UsageError",
+    "load_lake",
     "reconstruct",
     "scan_mbo",
     "with_definitions",

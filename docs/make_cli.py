@@ -20,8 +20,8 @@ def render() -> str:
         "# The command line\n",
         "Made from the commands by `docs/make_cli.py`; a test holds it to them.\n",
         "Exit codes: 0 done, 1 not proved or not equal (`verify`), 2 the call is wrong, 3 the",
-        "input, 4 the output, 5 the checkpoint, 6 the lake, 130 interrupted. An error is one line on standard",
-        "error.\n",
+        "input, 4 the output, 5 the checkpoint, 6 the lake, 130 interrupted. An error is one line",
+        "on standard error.\n",
     ]
     for name, command in _commands(root, "batonics"):
         parts.append(f"## {name}\n\n{command.help}\n")

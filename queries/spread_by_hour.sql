@@ -1,23 +1,54 @@
 -- title: Spread by hour
--- question: How wide is the quoted spread over the day, in its time-weighted mean?
+-- question: How wide is the quoted spread over the day, on average and at its narrowest and widest?
 -- reads: mbp_1
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
--- column: hour BIGINT  hour of the day, UTC
+-- column: hour BIGINT  hour of the day, UTC, over all dates
 -- column: spread DOUBLE  mean of ask less bid, weighted by how long it stood, in units of 1e-9
--- column: seconds DOUBLE  how long both sides had a price in that hour, over all days
--- source: quoted spread, time-weighted: a state holds until the book's next row
+-- column: spread_p05 BIGINT  the spread was this or narrower for 5 % of the time, in units of 1e-9
+-- column: spread_p50 BIGINT  its median over time, in units of 1e-9
+-- column: spread_p95 BIGINT  it was this or narrower for 95 % of the time, in units of 1e-9
+-- column: seconds DOUBLE  how long both sides had a price in that hour
+-- source: quoted spread, time-weighted: a state holds until the book's next one. A crossed book,
+--   as before an opening, has a negative spread
 WITH states AS (
-    SELECT symbol, publisher_id, epoch_ns(ts_recv) AS ts, ask_px_00 - bid_px_00 AS spread,
+    -- A trade's row shows the book that it met: no state. Of rows at the same time the last one
+    -- holds, whatever the others are: only it stands for any time. Events of one packet have the
+    -- same ts_recv, and may have the same sequence; ts_event then tells their order.
+    SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id,
+        ask_px_00 - bid_px_00 AS spread, epoch_ns(ts_recv) AS ts,
         lead(epoch_ns(ts_recv)) OVER (
-            PARTITION BY publisher_id, instrument_id, date ORDER BY ts_recv, sequence
+            PARTITION BY publisher_id, instrument_id, date ORDER BY ts_recv, sequence, ts_event
         ) AS next_ts
     FROM mbp_1
+    WHERE action <> 'T'
+),
+-- What stands over the turn of an hour is divided there.
+pieces AS (
+    SELECT symbol, publisher_id, spread, ts, next_ts,
+        unnest(range(ts // 3600000000000, (next_ts - 1) // 3600000000000 + 1)) AS hour
+    FROM states
+    WHERE spread IS NOT NULL AND next_ts > ts
+),
+-- Sums of integers: they do not depend on the order in which they were made.
+spreads AS (
+    SELECT symbol, publisher_id, hour % 24 AS hour, spread,
+        sum(least(next_ts, (hour + 1) * 3600000000000) - greatest(ts, hour * 3600000000000)) AS ns
+    FROM pieces
+    GROUP BY ALL
+),
+ranked AS (
+    SELECT *, sum(ns) OVER narrower AS ns_up_to, sum(ns) OVER hours AS ns_all
+    FROM spreads
+    WINDOW hours AS (PARTITION BY symbol, publisher_id, hour),
+        narrower AS (PARTITION BY symbol, publisher_id, hour ORDER BY spread)
 )
-SELECT symbol, publisher_id, ts // 3600000000000 % 24 AS hour,
-    sum(spread::DOUBLE * (next_ts - ts)) / sum(next_ts - ts) AS spread,
-    sum(next_ts - ts) / 1e9 AS seconds
-FROM states
-WHERE spread IS NOT NULL AND next_ts > ts
+SELECT symbol, publisher_id, hour,
+    sum(spread * ns) / sum(ns) AS spread,
+    min(spread) FILTER (ns_up_to * 100 >= ns_all * 5) AS spread_p05,
+    min(spread) FILTER (ns_up_to * 100 >= ns_all * 50) AS spread_p50,
+    min(spread) FILTER (ns_up_to * 100 >= ns_all * 95) AS spread_p95,
+    sum(ns) / 1e9 AS seconds
+FROM ranked
 GROUP BY ALL
 ORDER BY ALL

@@ -12,6 +12,8 @@ from batonics.cli.text import printable
 if TYPE_CHECKING:
     from batonics.jobs.lake import Outcome
 
+ALL_ROWS = 2**62
+
 app = typer.Typer(
     help="A lake: rows of books and trades in Parquet files that SQL and any Arrow tool read.",
     rich_markup_mode=None,
@@ -73,25 +75,14 @@ def ls(
     parts: Annotated[bool, typer.Option("--parts", help="A line for each file.")] = False,
 ) -> None:
     """What a lake holds: a line for each schema."""
-    import polars as pl
-
     from batonics.cli.frames import print_frame
     from batonics.lake.lake import Lake
 
-    held = Lake(lake).parts()
-    if parts:
-        print_frame(held.select("path", "rows", "bytes", "digest"))
-        return
-    by_schema = held.group_by("schema", maintain_order=True).agg(
-        parts=pl.len(),
-        dates=pl.col("date").n_unique(),
-        symbols=pl.col("symbol").n_unique(),
-        rows=pl.sum("rows"),
-        bytes=pl.sum("bytes"),
-        first=pl.min("ts_min"),
-        last=pl.max("ts_max"),
+    opened = Lake(lake)
+    print_frame(
+        opened.parts().select("path", "rows", "bytes", "digest") if parts else opened.contents(),
+        rows_max=ALL_ROWS,
     )
-    print_frame(by_schema)
 
 
 @app.command("check")

@@ -57,7 +57,8 @@ def command(
     quiet: Quiet = False,
 ) -> None:
     """Ask in SQL: each schema is a view, mbp-10 as mbp_10, with the columns date and symbol."""
-    from batonics.jobs.query import Request, read_query
+    from batonics.jobs.query import Request
+    from batonics.lake.sql import read_query
     from batonics.model.errors import UsageError
 
     if (query is None) != shell:

@@ -11,6 +11,7 @@ import polars as pl
 
 from batonics.book.engine import BookEngine
 from batonics.book.state import Anomaly
+from batonics.frames.html import table
 from batonics.frames.schema import BOOK_SIDE, times
 from batonics.model.errors import UsageError
 from batonics.model.mbo import UNDEF_TIMESTAMP
@@ -34,6 +35,35 @@ class Books:
 
     def __repr__(self) -> str:
         return f"<Books: {len(self)} books, {len(self.levels())} levels>"
+
+    def _repr_html_(self) -> str:
+        """A row a book, for notebooks: where it stands, its best bid and ask, what was odd."""
+        levels = self.levels()
+        rows = self.summary().with_columns(
+            pl.sum_horizontal(anomaly.name.lower() for anomaly in Anomaly).alias("odd")
+        )
+        for side, price, size in (("B", "bid", "bid size"), ("A", "ask", "ask size")):
+            best = levels.filter(side=side, level=0).select(
+                "publisher_id",
+                "instrument_id",
+                pl.col("price").alias(price),
+                pl.col("size").alias(size),
+            )
+            rows = rows.join(best, on=["publisher_id", "instrument_id"], how="left")
+        shown = rows.sort("publisher_id", "instrument_id").select(
+            "symbol",
+            pl.format("{}/{}", "publisher_id", "instrument_id").alias("book"),
+            "status",
+            "bid size",
+            "bid",
+            "ask",
+            "ask size",
+            "events",
+            "odd",
+            pl.col("ts_recv").alias("as of (UTC)"),
+        )
+        count = "1 book" if len(self) == 1 else f"{len(self):,} books"
+        return table(shown, f"{count}, {len(levels):,} levels", prices=("bid", "ask"))
 
     def summary(self) -> pl.DataFrame:
         """A row a book.

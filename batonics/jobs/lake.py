@@ -27,13 +27,14 @@ from batonics.frames.symbols import FrameNames
 from batonics.lake import catalog
 from batonics.lake.catalog import Known, Loaded, Source
 from batonics.lake.digest import file_digest, file_stat
+from batonics.lake.lake import Lake
 from batonics.lake.parts import TIME, PartsWriter
 from batonics.lake.store import DirectoryStore, Loading
 from batonics.model.errors import InputError, UsageError
 from batonics.model.mbo import MboBatch
 from batonics.sinks.behind import work_behind
 from batonics.sinks.tables import FRAMES_BEHIND_MAX
-from batonics.sources.chunks import STDIN
+from batonics.sources.chunks import STDIN, path_list
 from batonics.sources.stream import MboStream
 
 DEFAULT_SCHEMAS = ("mbp-10", "trades", "bbo-1s")
@@ -75,6 +76,45 @@ class Request:
     def sources(self) -> list[tuple[str, ...]]:
         """The paths of each source."""
         return [self.paths] if self.one_stream else [(path,) for path in self.paths]
+
+
+def load_lake(  # noqa: PLR0913 - settings, by keyword
+    paths: str | Path | Sequence[str | Path],
+    lake: str | Path,
+    *,
+    schemas: Sequence[str] = DEFAULT_SCHEMAS,
+    one_stream: bool = False,
+    again: bool = False,
+    skip_bad: bool = False,
+) -> Lake:
+    """Load MBO files into a lake, as `batonics lake load` does; the lake, to ask it.
+
+    Args:
+        paths: one file or several. What is in the lake already stays as it is; what was made of a
+            file that has changed is replaced.
+        lake: its directory; made if it is not there.
+        schemas: what to make of the files: names of the vendor's schemas, mbp-N, depth-EVERY,
+            orders, bbo, deltas.
+        one_stream: the files are one stream, in the order of their time. Else books begin anew
+            with each.
+        again: make anew what is in the lake already.
+        skip_bad: count and skip bad records where the framing survives.
+
+    Raises:
+        UsageError: there is no such schema. InputError: a file cannot be read, or is damaged;
+        those before it are in the lake. OutputError: the lake cannot be written to.
+    """
+    request = Request(
+        tuple(path_list(paths)),
+        str(lake),
+        tuple(schemas),
+        one_stream=one_stream,
+        again=again,
+        skip_bad=skip_bad,
+    )
+    for _ in LakeLoad(request).run():
+        pass
+    return Lake(lake)
 
 
 class Outcome(NamedTuple):
@@ -182,7 +222,7 @@ class LakeLoad:
 
         def progress() -> None:
             if stop.is_set():
-                raise InputError("left")
+                raise _LeftError
             if self.progress is not None:
                 self.progress([reader.stream for reader in readers])
 
@@ -204,7 +244,15 @@ class LakeLoad:
                 threads.submit(derive, product, reader)
                 for product, reader in zip(products, readers, strict=True)
             ]
+        errors = [error for future in futures if (error := future.exception()) is not None]
+        # Those that only left because another failed have nothing to say.
+        for error in sorted(errors, key=lambda error: isinstance(error, _LeftError)):
+            raise error
         return [future.result() for future in futures]
+
+
+class _LeftError(Exception):
+    """Another schema of the load has failed: this one need not go on."""
 
 
 class _Reader:

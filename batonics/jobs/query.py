@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from batonics.frames.derive import SCHEMAS
@@ -19,12 +18,10 @@ from batonics.frames.products import OWN, product_of
 from batonics.jobs import lake as lakes
 from batonics.lake.catalog import Wanted
 from batonics.lake.digest import Verifier
-from batonics.lake.query_file import QueryFile, parse_query
 from batonics.lake.sql import LakeSql, named_schemas
 from batonics.lake.store import DirectoryStore
-from batonics.model.errors import InputError, UsageError
+from batonics.model.errors import UsageError
 
-QUERY_ENDING = ".sql"
 FOR_SHELL = ("trades", "tbbo", "mbp-1", "mbp-10", "bbo-1s", "ohlcv-1m", "orders")
 """What is made of files before it is known what will be asked."""
 _MORE_SCHEMAS = r"\b(mbp_\d+|depth_\w+)\b"
@@ -49,22 +46,6 @@ class Request:
     def __post_init__(self) -> None:
         if (self.lake is None) == (not self.files):
             raise UsageError("one of --lake and --from says what is asked")
-
-
-def read_query(text: str) -> QueryFile:
-    """The query that a text is, or the file that it names if it ends in `.sql`.
-
-    Raises:
-        InputError: the file cannot be read; UsageError: its header is none.
-    """
-    if not text.strip().endswith(QUERY_ENDING):
-        return parse_query(text, "query")
-    path = Path(text.strip())
-    try:
-        return parse_query(path.read_text(encoding="utf-8"), path.stem)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8"
-        raise InputError(f"{text}: cannot be read: {reason}") from None
 
 
 @contextmanager

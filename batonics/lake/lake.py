@@ -12,6 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
+from batonics.frames.html import table
 from batonics.frames.products import product_of
 from batonics.lake import catalog
 from batonics.lake.catalog import Part, Wanted
@@ -40,6 +41,36 @@ class Lake:
 
     def __repr__(self) -> str:
         return f"Lake({self.store.name!r})"
+
+    def _repr_html_(self) -> str:
+        """A row a schema, for notebooks: how much there is of it, and from when to when."""
+        rows = self.contents().rename({"first": "first (UTC)", "last": "last (UTC)"})
+        return table(rows, self.store.name)
+
+    def contents(self) -> pl.DataFrame:
+        """A row a schema.
+
+        Columns: schema (String); parts, dates, symbols (UInt32), how many; rows, bytes (Int64);
+        first, last (Datetime ns UTC), of rows' times.
+        """
+        held = (
+            self.parts()
+            .group_by("schema")
+            .agg(
+                parts=pl.len(),
+                dates=pl.col("date").n_unique(),
+                symbols=pl.col("symbol").n_unique(),
+                rows=pl.sum("rows"),
+                bytes=pl.sum("bytes"),
+                first=pl.min("ts_min"),
+                last=pl.max("ts_max"),
+            )
+        )
+        # One of which no row was made has no parts.
+        known = pl.DataFrame({"schema": self.schemas()}, schema={"schema": pl.String()})
+        counts = pl.col("parts", "dates", "symbols", "rows", "bytes").fill_null(0)
+        joined = known.join(held, on="schema", how="left", maintain_order="left")
+        return joined.with_columns(counts)
 
     def schemas(self) -> list[str]:
         """The schemas that have been loaded."""
@@ -125,14 +156,20 @@ class Lake:
         Args:
             query: SQL as DuckDB has it; `mbp_10` is the view of mbp-10. Times are TIMESTAMP_NS in
                 UTC, and Datetime ns UTC in the answer; prices BIGINT of 1e-9.
+                Or a file of it, such as `queries/spread_by_hour.sql`: with the types and defaults
+                of its header (`lake/query_file.py`).
             parameters: values of `$name` in it.
 
         Raises:
             UsageError: what DuckDB says; LakeError: a file is damaged or missing.
         """
-        from batonics.lake.sql import LakeSql
+        from batonics.lake.sql import LakeSql, read_query
 
-        return LakeSql(self.store, self.verifier).query(query, parameters).frame()
+        asked = read_query(query)
+        values = parameters
+        if asked.declared:
+            values = asked.values({name: str(value) for name, value in parameters.items()})
+        return LakeSql(self.store, self.verifier).query(asked.sql, values).frame()
 
     def check(self, progress: Callable[[int], None] | None = None) -> list[str]:
         """Read every part, and say what is wrong: a line each, none if all is well.

@@ -15,6 +15,7 @@ import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import duckdb
 import polars as pl
@@ -25,10 +26,12 @@ from batonics.lake import catalog
 from batonics.lake.catalog import Part, Wanted
 from batonics.lake.digest import Verifier
 from batonics.lake.plan import Planner
+from batonics.lake.query_file import QueryFile, parse_query
 from batonics.lake.store import DirectoryStore
 from batonics.lake.views import NO_LIMITS, view_of, view_text
-from batonics.model.errors import UsageError
+from batonics.model.errors import InputError, UsageError
 
+QUERY_ENDING = ".sql"
 ROWS_AT_ONCE = 65_536
 Parts = Mapping[str, Sequence[Part]]
 """By schema."""
@@ -159,6 +162,22 @@ class LakeSql:
         self._verifier.check(
             [(self._store.path(part), part) for of_schema in parts.values() for part in of_schema]
         )
+
+
+def read_query(text: str) -> QueryFile:
+    """The query that a text is, or the file that it names if it ends in `.sql`.
+
+    Raises:
+        InputError: the file cannot be read; UsageError: its header is none.
+    """
+    if not text.strip().endswith(QUERY_ENDING):
+        return parse_query(text, "query")
+    path = Path(text.strip())
+    try:
+        return parse_query(path.read_text(encoding="utf-8"), path.stem)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise InputError(f"{text}: cannot be read: {reason}") from None
 
 
 def connect() -> duckdb.DuckDBPyConnection:

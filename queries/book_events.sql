@@ -1,0 +1,28 @@
+-- title: Records by action
+-- question: What happens in a book, by hour: adds, cancels, modifies, clears, trades, fills?
+-- reads: mbo
+-- column: symbol VARCHAR  the instrument
+-- column: publisher_id USMALLINT  the book's publisher
+-- column: hour BIGINT  hour of the day, UTC, over all dates; null of records without a time
+-- column: records BIGINT  all records, snapshots included
+-- column: adds BIGINT  A
+-- column: cancels BIGINT  C
+-- column: modifies BIGINT  M
+-- column: clears BIGINT  R
+-- column: trades BIGINT  T
+-- column: fills BIGINT  F
+-- column: snapshot BIGINT  how many of all of them belong to a snapshot (F_SNAPSHOT)
+-- source: actions of MBO records, rules 6 to 14 of ARCHITECTURE.md
+SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id,
+    epoch_ns(ts_recv) // 3600000000000 % 24 AS hour,
+    count(*) AS records,
+    count(*) FILTER (WHERE action = 'A') AS adds,
+    count(*) FILTER (WHERE action = 'C') AS cancels,
+    count(*) FILTER (WHERE action = 'M') AS modifies,
+    count(*) FILTER (WHERE action = 'R') AS clears,
+    count(*) FILTER (WHERE action = 'T') AS trades,
+    count(*) FILTER (WHERE action = 'F') AS fills,
+    count(*) FILTER (WHERE (flags & 32) <> 0) AS snapshot
+FROM mbo
+GROUP BY ALL
+ORDER BY symbol, publisher_id, hour

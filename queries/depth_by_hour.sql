@@ -1,0 +1,58 @@
+-- title: Depth by hour
+-- question: How much size stands at the best levels of each side over the day?
+-- reads: mbp_10
+-- param: levels BIGINT = 10  how many levels of each side are added up, from 1 to 10
+-- column: symbol VARCHAR  the instrument
+-- column: publisher_id USMALLINT  the book's publisher
+-- column: hour BIGINT  hour of the day, UTC, over all dates
+-- column: depth_bid DOUBLE  mean size of the best bids, weighted by how long it stood, in units
+-- column: depth_ask DOUBLE  mean size of the best asks, weighted by how long it stood, in units
+-- column: seconds_bid DOUBLE  how long there was a bid in that hour
+-- column: seconds_ask DOUBLE  how long there was an ask in that hour
+-- source: depth(k), the sizes of the best k levels added up, time-weighted: a state holds until the
+--   book's next one. A side that is empty has no depth, which is not one of 0
+WITH states AS (
+    -- A trade's row shows the book that it met: no state. Of rows at the same time the last one
+    -- holds, whatever the others are: only it stands for any time. Events of one packet have the
+    -- same ts_recv, and may have the same sequence; ts_event then tells their order.
+    SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id,
+        epoch_ns(ts_recv) AS ts,
+        lead(epoch_ns(ts_recv)) OVER (
+            PARTITION BY publisher_id, instrument_id, date ORDER BY ts_recv, sequence, ts_event
+        ) AS next_ts,
+        if(bid_px_00 IS NULL, NULL, bid_sz_00::BIGINT
+            + if($levels > 1, bid_sz_01, 0) + if($levels > 2, bid_sz_02, 0)
+            + if($levels > 3, bid_sz_03, 0) + if($levels > 4, bid_sz_04, 0)
+            + if($levels > 5, bid_sz_05, 0) + if($levels > 6, bid_sz_06, 0)
+            + if($levels > 7, bid_sz_07, 0) + if($levels > 8, bid_sz_08, 0)
+            + if($levels > 9, bid_sz_09, 0)) AS bid,
+        if(ask_px_00 IS NULL, NULL, ask_sz_00::BIGINT
+            + if($levels > 1, ask_sz_01, 0) + if($levels > 2, ask_sz_02, 0)
+            + if($levels > 3, ask_sz_03, 0) + if($levels > 4, ask_sz_04, 0)
+            + if($levels > 5, ask_sz_05, 0) + if($levels > 6, ask_sz_06, 0)
+            + if($levels > 7, ask_sz_07, 0) + if($levels > 8, ask_sz_08, 0)
+            + if($levels > 9, ask_sz_09, 0)) AS ask
+    FROM mbp_10
+    WHERE action <> 'T'
+),
+-- What stands over the turn of an hour is divided there.
+hours AS (
+    SELECT *, unnest(range(ts // 3600000000000, (next_ts - 1) // 3600000000000 + 1)) AS hour
+    FROM states
+    WHERE next_ts > ts AND (bid IS NOT NULL OR ask IS NOT NULL)
+),
+pieces AS (
+    SELECT symbol, publisher_id, hour % 24 AS hour, bid, ask,
+        (least(next_ts, (hour + 1) * 3600000000000)
+            - greatest(ts, hour * 3600000000000))::HUGEINT AS ns
+    FROM hours
+)
+-- Sums of integers: they do not depend on the order in which they were made.
+SELECT symbol, publisher_id, hour,
+    sum(bid * ns) / sum(ns) FILTER (bid IS NOT NULL) AS depth_bid,
+    sum(ask * ns) / sum(ns) FILTER (ask IS NOT NULL) AS depth_ask,
+    coalesce(sum(ns) FILTER (bid IS NOT NULL), 0) / 1e9 AS seconds_bid,
+    coalesce(sum(ns) FILTER (ask IS NOT NULL), 0) / 1e9 AS seconds_ask
+FROM pieces
+GROUP BY ALL
+ORDER BY ALL

@@ -1,0 +1,112 @@
+-- title: Kyle's lambda
+-- question: How far does each unit of signed volume move the mid, window by window?
+-- reads: mbp_1
+-- param: every DURATION = 5m  the length of a window
+-- column: ts TIMESTAMP_NS  the window's end T, UTC; it is (T - every, T]
+-- column: symbol VARCHAR  the instrument
+-- column: publisher_id USMALLINT  the book's publisher
+-- column: trade_count BIGINT  how many trades there were
+-- column: volume BIGINT  their sizes added up, in units
+-- column: signed_volume BIGINT  sizes bought less sizes sold, in units
+-- column: mid_start DOUBLE  the mid of the last state before the window, in units of 1e-9
+-- column: mid_end DOUBLE  the mid of the last state up to the window's end, in units of 1e-9
+-- column: mid_change DOUBLE  mid_end less mid_start, in units of 1e-9; null if the book was cleared
+--   between, and in a date's first window
+-- column: kyle_lambda DOUBLE  the slope of the mid's change on signed volume, from trade to trade,
+--   in units of 1e-9 per unit of size; null if all signed volumes are equal
+-- source: Kyle, "Continuous auctions and insider trading" (1985): a least squares line, with
+--   intercept. Steps are as in `.mbo.window_measures`: from the mid that a trade met to the mid
+--   that the next one met, the last one to mid_end. A trade of side N has the sign of Lee and
+--   Ready, "Inferring trade direction from intraday data" (1991)
+WITH ordered AS (
+    -- The stream's order: ts_recv and sequence, then ts_event, for events of one packet share both;
+    -- of one event a T comes first, for it shows the book that it met, and those of one sweep from
+    -- the best price on. A series restarts where the book is cleared (R, snapshot) and
+    -- with each date.
+    SELECT publisher_id, instrument_id, date,
+        coalesce(symbol, instrument_id::VARCHAR) AS symbol,
+        (epoch_ns(ts_recv) + $every - 1) // $every AS w,
+        action = 'T' AS is_trade, side, price, size::BIGINT AS size,
+        bid_px_00 + ask_px_00 AS twice_mid,
+        row_number() OVER book AS n,
+        -- Not by FILTER, which windows take far longer for.
+        count(if(action = 'R' OR (action <> 'T' AND (flags & 32) <> 0), 1, NULL)) OVER (
+            book ROWS UNBOUNDED PRECEDING
+        ) AS series
+    FROM mbp_1
+    WHERE ts_recv IS NOT NULL
+    WINDOW book AS (
+        PARTITION BY publisher_id, instrument_id, date
+        ORDER BY ts_recv, sequence, ts_event, action <> 'T', if(side = 'A', -price, price), size
+    )
+),
+per_window AS (
+    SELECT symbol, publisher_id, instrument_id, date, w, max(series) AS series,
+        count(*) FILTER (is_trade) AS trade_count,
+        coalesce(sum(size) FILTER (is_trade), 0) AS volume,
+        -- Wrapped, so that a state with an empty side is not taken for none.
+        max({'n': n, 'twice_mid': twice_mid}) FILTER (NOT is_trade) AS state
+    FROM ordered
+    GROUP BY ALL
+),
+ends AS (
+    SELECT * EXCLUDE (state),
+        struct_extract(
+            last_value(state IGNORE NULLS) OVER (
+                PARTITION BY publisher_id, instrument_id, date ORDER BY w ROWS UNBOUNDED PRECEDING
+            ), 'twice_mid') AS twice_end
+    FROM per_window
+),
+windows AS (
+    SELECT *, lag(twice_end) OVER book AS twice_start, lag(series) OVER book AS series_start
+    FROM ends
+    WINDOW book AS (PARTITION BY publisher_id, instrument_id, date ORDER BY w)
+),
+met AS (
+    SELECT *, lag(price IGNORE NULLS) OVER in_series AS price_before,
+        lead(series) OVER in_window AS next_series, lead(twice_mid) OVER in_window AS next_mid
+    FROM ordered
+    WHERE is_trade
+    WINDOW in_series AS (PARTITION BY publisher_id, instrument_id, date, series ORDER BY n),
+        in_window AS (PARTITION BY publisher_id, instrument_id, date, w ORDER BY n)
+),
+signed AS (
+    SELECT *, CASE
+        WHEN side = 'B' THEN size
+        WHEN side = 'A' THEN -size
+        WHEN price IS NULL THEN NULL
+        ELSE size * coalesce(
+            nullif(sign(2 * price - twice_mid), 0),
+            last_value(nullif(sign(price - price_before), 0) IGNORE NULLS) OVER (
+                PARTITION BY publisher_id, instrument_id, date, series ORDER BY n
+                ROWS UNBOUNDED PRECEDING
+            )) END::HUGEINT AS x
+    FROM met
+),
+steps AS (
+    SELECT publisher_id, instrument_id, date, w, signed.x,
+        CASE
+            WHEN signed.next_series = signed.series THEN next_mid - twice_mid
+            WHEN signed.next_series IS NULL AND windows.series = signed.series
+                THEN twice_end - twice_mid
+        END AS y
+    FROM signed
+    JOIN windows USING (publisher_id, instrument_id, date, w)
+),
+-- Sums of integers: they do not depend on the order in which they were made. y is doubled.
+sums AS (
+    SELECT publisher_id, instrument_id, date, w, sum(x) AS signed_volume,
+        count(x * y)::HUGEINT AS n,
+        sum(x) FILTER (y IS NOT NULL) AS sx, sum(y) FILTER (x IS NOT NULL) AS sy,
+        sum(x * x) FILTER (y IS NOT NULL) AS sxx, sum(x * y) AS sxy
+    FROM steps
+    GROUP BY ALL
+)
+SELECT make_timestamp_ns(w * $every) AS ts, symbol, publisher_id, trade_count,
+    volume::BIGINT AS volume, coalesce(signed_volume, 0)::BIGINT AS signed_volume,
+    twice_start / 2 AS mid_start, twice_end / 2 AS mid_end,
+    if(series = series_start, (twice_end - twice_start) / 2, NULL) AS mid_change,
+    (n * sxy - sx * sy)::DOUBLE / nullif(n * sxx - sx * sx, 0)::DOUBLE / 2 AS kyle_lambda
+FROM windows
+LEFT JOIN sums USING (publisher_id, instrument_id, date, w)
+ORDER BY ts, symbol, publisher_id, instrument_id

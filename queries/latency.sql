@@ -1,0 +1,38 @@
+-- title: From the venue's clock to the capture
+-- question: How long after the venue's time was a record received, by hour?
+-- reads: mbo
+-- column: symbol VARCHAR  the instrument
+-- column: publisher_id USMALLINT  the book's publisher
+-- column: hour BIGINT  hour of the day of ts_recv, UTC, over all dates
+-- column: records BIGINT  how many records
+-- column: negative BIGINT  those received before the venue's time: the two clocks differ by more
+--   than the way takes
+-- column: min_ns BIGINT  the smallest ts_recv less ts_event, in ns
+-- column: p50_ns BIGINT  its median, in ns
+-- column: p90_ns BIGINT  its ninetieth percentile, in ns
+-- column: p99_ns BIGINT  its 99th percentile, in ns
+-- column: p999_ns BIGINT  its 99.9th percentile, in ns
+-- column: max_ns BIGINT  the greatest, in ns
+-- source: ts_recv less ts_event: clocks of two machines, of which the difference is in it
+
+-- A record counts, not a packet: one that carries many records counts many times.
+-- Left out: F_BAD_TS_RECV (8), whose ts_recv is wrong, and snapshots (F_SNAPSHOT, 32), whose
+-- ts_event is that of orders that are long there.
+WITH times AS (
+    SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id,
+        epoch_ns(ts_recv) // 3600000000000 % 24 AS hour,
+        epoch_ns(ts_recv) - epoch_ns(ts_event) AS ns
+    FROM mbo
+    WHERE ts_recv IS NOT NULL AND ts_event IS NOT NULL AND (flags & 40) = 0
+),
+counted AS (
+    SELECT symbol, publisher_id, hour, count(*) AS records,
+        count(*) FILTER (WHERE ns < 0) AS negative,
+        quantile_disc(ns, [0, 0.5, 0.9, 0.99, 0.999, 1]) AS ns
+    FROM times
+    GROUP BY symbol, publisher_id, hour
+)
+SELECT symbol, publisher_id, hour, records, negative, ns[1] AS min_ns, ns[2] AS p50_ns,
+    ns[3] AS p90_ns, ns[4] AS p99_ns, ns[5] AS p999_ns, ns[6] AS max_ns
+FROM counted
+ORDER BY symbol, publisher_id, hour

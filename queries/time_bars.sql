@@ -1,0 +1,42 @@
+-- title: Bars of time
+-- question: What were open, high, low, close and volume of each interval?
+-- reads: trades
+-- param: every DURATION = 1m  the length of an interval
+-- column: ts TIMESTAMP_NS  the interval's start T, UTC; it is [T, T + every)
+-- column: symbol VARCHAR  the instrument
+-- column: publisher_id USMALLINT  the publisher
+-- column: ts_open TIMESTAMP_NS  ts_recv of the first trade, UTC
+-- column: ts_close TIMESTAMP_NS  ts_recv of the last trade, UTC
+-- column: open BIGINT  price of the first trade that has one, in units of 1e-9
+-- column: high BIGINT  the highest price, in units of 1e-9
+-- column: low BIGINT  the lowest price, in units of 1e-9
+-- column: close BIGINT  price of the last trade that has one, in units of 1e-9
+-- column: volume BIGINT  sizes of all trades added up, in units
+-- column: buy_volume BIGINT  those of trades whose aggressor bought, in units
+-- column: sell_volume BIGINT  those of trades whose aggressor sold, in units
+-- column: trade_count BIGINT  how many trades
+-- column: vwap DOUBLE  mean price, weighted by size, in units of 1e-9
+-- source: OHLCV and VWAP of trades as in `.mbo.bars(time=...)`; an interval without a trade has no
+--   bar, and a trade of side N is neither bought nor sold
+WITH ordered AS (
+    -- Trades with the same ts_recv, sequence and ts_event are one sweep: from the best price on.
+    SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, side, price, ts_recv,
+        size::BIGINT AS size, epoch_ns(ts_recv) // $every AS bar,
+        row_number() OVER (
+            PARTITION BY publisher_id, coalesce(symbol, instrument_id::VARCHAR)
+            ORDER BY ts_recv, sequence, ts_event, if(side = 'A', -price, price), size
+        ) AS n
+    FROM trades
+    WHERE ts_recv IS NOT NULL
+)
+SELECT make_timestamp_ns(bar * $every) AS ts, symbol, publisher_id,
+    min(ts_recv) AS ts_open, max(ts_recv) AS ts_close,
+    arg_min(price, n) AS open, max(price) AS high, min(price) AS low, arg_max(price, n) AS close,
+    coalesce(sum(size), 0)::BIGINT AS volume,
+    coalesce(sum(size) FILTER (side = 'B'), 0)::BIGINT AS buy_volume,
+    coalesce(sum(size) FILTER (side = 'A'), 0)::BIGINT AS sell_volume,
+    count(*) AS trade_count,
+    sum(price::HUGEINT * size) / nullif(sum(size) FILTER (price IS NOT NULL), 0) AS vwap
+FROM ordered
+GROUP BY bar, symbol, publisher_id
+ORDER BY ts, symbol, publisher_id

@@ -1,0 +1,93 @@
+-- title: Impact of trades by size
+-- question: How far has the mid moved in a trade's direction after a while, for trades of each
+--   size?
+-- reads: mbp_1
+-- param: horizon DURATION = 1s  how long after each trade the mid is taken
+-- column: symbol VARCHAR  the instrument
+-- column: publisher_id USMALLINT  the book's publisher
+-- column: size_from BIGINT  the least size of the bucket, a power of two, in units
+-- column: size_to BIGINT  the greatest size of the bucket, in units
+-- column: trade_count BIGINT  how many trades of a known impact there were, over all dates
+-- column: volume BIGINT  their sizes added up, in units
+-- column: impact DOUBLE  mean of d (mid at t + horizon - mid met), in units of 1e-9, each trade
+--   counting once; d is 1 for a buy and -1 for a sell
+-- column: impact_bps DOUBLE  the mean's share of the mean mid met, in units of 1e-4
+-- source: the mid's signed change after a trade; by size as in Hasbrouck, "Measuring the
+--   information content of stock trades" (1991), without his model. Side N has the sign of Lee and
+--   Ready, "Inferring trade direction from intraday data" (1991). A trade's impact is unknown where
+--   a mid is, if the book was cleared in between, or if it has no row after t + horizon on that
+--   date
+WITH ordered AS (
+    -- The stream's order: ts_recv and sequence, then ts_event, for events of one packet share both;
+    -- of one event a T comes first, for it shows the book that it met, and those of one sweep from
+    -- the best price on. A series restarts where the book is cleared (R, snapshot) and
+    -- with each date.
+    SELECT publisher_id, instrument_id, date,
+        coalesce(symbol, instrument_id::VARCHAR) AS symbol, epoch_ns(ts_recv) AS ts,
+        action = 'T' AS is_trade, side, price, size::BIGINT AS size,
+        bid_px_00 + ask_px_00 AS twice_mid,
+        row_number() OVER book AS n,
+        -- Not by FILTER, which windows take far longer for.
+        count(if(action = 'R' OR (action <> 'T' AND (flags & 32) <> 0), 1, NULL)) OVER (
+            book ROWS UNBOUNDED PRECEDING
+        ) AS series
+    FROM mbp_1
+    WHERE ts_recv IS NOT NULL
+    WINDOW book AS (
+        PARTITION BY publisher_id, instrument_id, date
+        ORDER BY ts_recv, sequence, ts_event, action <> 'T', if(side = 'A', -price, price), size
+    )
+),
+-- The last state at each time, and when each book was last heard of.
+states AS (
+    SELECT publisher_id, instrument_id, date, ts, max(series) AS series,
+        arg_max_null(twice_mid, n) AS twice_mid
+    FROM ordered
+    WHERE NOT is_trade
+    GROUP BY ALL
+),
+ends AS (
+    SELECT publisher_id, instrument_id, date, max(ts) AS last_ts
+    FROM ordered
+    GROUP BY ALL
+),
+met AS (
+    SELECT *, lag(price IGNORE NULLS) OVER (
+        PARTITION BY publisher_id, instrument_id, date, series ORDER BY n
+    ) AS price_before
+    FROM ordered
+    WHERE is_trade
+),
+signed AS (
+    SELECT *, ts + $horizon AS due, CASE
+        WHEN side = 'B' THEN 1
+        WHEN side = 'A' THEN -1
+        WHEN price IS NULL THEN NULL
+        ELSE coalesce(
+            nullif(sign(2 * price - twice_mid), 0),
+            last_value(nullif(sign(price - price_before), 0) IGNORE NULLS) OVER (
+                PARTITION BY publisher_id, instrument_id, date, series ORDER BY n
+                ROWS UNBOUNDED PRECEDING
+            )) END AS d
+    FROM met
+),
+moves AS (
+    SELECT t.symbol, t.publisher_id, t.size, t.twice_mid,
+        if(s.series = t.series, t.d * (s.twice_mid - t.twice_mid), NULL) AS twice_move,
+        floor(log2(t.size))::BIGINT AS bucket
+    FROM signed t
+    JOIN ends e USING (publisher_id, instrument_id, date)
+    ASOF JOIN states s
+        ON s.publisher_id = t.publisher_id AND s.instrument_id = t.instrument_id
+        AND s.date = t.date AND s.ts <= t.due
+    WHERE e.last_ts > t.due AND t.size > 0
+)
+SELECT symbol, publisher_id, 1::BIGINT << bucket AS size_from,
+    (1::BIGINT << (bucket + 1)) - 1 AS size_to,
+    count(*) AS trade_count, sum(size)::BIGINT AS volume,
+    sum(twice_move) / count(*) / 2 AS impact,
+    sum(twice_move) / nullif(sum(twice_mid), 0) * 1e4 AS impact_bps
+FROM moves
+WHERE twice_move IS NOT NULL
+GROUP BY ALL
+ORDER BY ALL

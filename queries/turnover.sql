@@ -1,0 +1,58 @@
+-- title: Turnover of the best levels
+-- question: How often is what stands at the best prices traded within an hour?
+-- reads: mbp_1
+-- column: symbol VARCHAR  the instrument
+-- column: publisher_id USMALLINT  the book's publisher
+-- column: hour BIGINT  hour of the day, UTC, over all dates
+-- column: traded BIGINT  size of all trades in that hour
+-- column: bid_size DOUBLE  mean size at the best bid, weighted by how long it stood
+-- column: ask_size DOUBLE  mean size at the best ask, weighted likewise
+-- column: turnover DOUBLE  traded / (bid_size + ask_size); null where no book was two-sided
+-- column: seconds DOUBLE  how long both sides had a price in that hour: the means are over this
+-- source: plain definition; a state holds until the book's next one on the same date
+WITH states AS (
+    SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id,
+        epoch_ns(ts_recv) AS ts,
+        CASE WHEN bid_px_00 IS NOT NULL AND ask_px_00 IS NOT NULL THEN bid_sz_00 END AS bid_sz,
+        ask_sz_00 AS ask_sz,
+        lead(epoch_ns(ts_recv)) OVER (
+            -- Events of one packet may have one `sequence`; their `ts_event` puts them in order.
+            PARTITION BY publisher_id, instrument_id, date ORDER BY ts_recv, sequence, ts_event
+        ) AS next_ts
+    FROM mbp_1
+    -- A row of a T is no state of its own: it shows the book before the trade.
+    WHERE action <> 'T' AND ts_recv IS NOT NULL
+),
+parts AS (
+    -- A state that outlives its hour is part of each hour that it saw.
+    SELECT symbol, publisher_id, ts, next_ts, bid_sz, ask_sz,
+        unnest(range(ts // 3600000000000, (next_ts - 1) // 3600000000000 + 1)) AS hour
+    FROM states
+    WHERE bid_sz IS NOT NULL AND next_ts > ts
+),
+weighted AS (
+    SELECT symbol, publisher_id, hour % 24 AS hour, bid_sz, ask_sz,
+        least(next_ts, (hour + 1) * 3600000000000) - greatest(ts, hour * 3600000000000) AS ns
+    FROM parts
+),
+resting AS (
+    -- Whole numbers add up to the same in any order, which floats do not.
+    SELECT symbol, publisher_id, hour, sum(ns) AS ns,
+        sum(bid_sz::HUGEINT * ns) AS bid, sum(ask_sz::HUGEINT * ns) AS ask
+    FROM weighted
+    GROUP BY symbol, publisher_id, hour
+),
+trading AS (
+    SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id,
+        epoch_ns(ts_recv) // 3600000000000 % 24 AS hour,
+        sum(size) AS traded
+    FROM mbp_1
+    WHERE action = 'T' AND ts_recv IS NOT NULL
+    GROUP BY ALL
+)
+SELECT symbol, publisher_id, hour, coalesce(traded, 0)::BIGINT AS traded,
+    bid / ns AS bid_size, ask / ns AS ask_size,
+    coalesce(traded, 0) / (nullif(bid + ask, 0) / ns) AS turnover,
+    coalesce(ns, 0) / 1e9 AS seconds
+FROM resting FULL JOIN trading USING (symbol, publisher_id, hour)
+ORDER BY symbol, publisher_id, hour

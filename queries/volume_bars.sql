@@ -1,0 +1,52 @@
+-- title: Bars of volume
+-- question: What were open, high, low and close of each so much volume?
+-- reads: trades
+-- param: bar_volume BIGINT = 500  the volume of a bar, in units
+-- column: symbol VARCHAR  the instrument
+-- column: publisher_id USMALLINT  the publisher
+-- column: bar BIGINT  the bar's number: what was traded before it, by bar_volume; they go on from
+--   one date to the next
+-- column: ts_open TIMESTAMP_NS  ts_recv of the first trade, UTC
+-- column: ts_close TIMESTAMP_NS  ts_recv of the last trade, UTC
+-- column: open BIGINT  price of the first trade that has one, in units of 1e-9
+-- column: high BIGINT  the highest price, in units of 1e-9
+-- column: low BIGINT  the lowest price, in units of 1e-9
+-- column: close BIGINT  price of the last trade that has one, in units of 1e-9
+-- column: volume BIGINT  sizes of all trades added up, in units
+-- column: buy_volume BIGINT  those of trades whose aggressor bought, in units
+-- column: sell_volume BIGINT  those of trades whose aggressor sold, in units
+-- column: trade_count BIGINT  how many trades
+-- column: vwap DOUBLE  mean price, weighted by size, in units of 1e-9
+-- source: bars on the clock of cumulative volume. A trade is whole in the bar in which it begins,
+--   and what it has too much counts for the next, so bars have bar_volume on average; a bar that a
+--   trade fills whole from the one before is left out, and so is the last one unless it is full.
+--   `.mbo.bars(volume=...)` begins each bar at 0: its bars are never smaller
+WITH ordered AS (
+    -- Trades with the same ts_recv, sequence and ts_event are one sweep: from the best price on.
+    SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, side, price, ts_recv,
+        coalesce(size, 0)::BIGINT AS size,
+        row_number() OVER (
+            PARTITION BY publisher_id, coalesce(symbol, instrument_id::VARCHAR)
+            ORDER BY ts_recv, sequence, ts_event, if(side = 'A', -price, price), size
+        ) AS n
+    FROM trades
+    WHERE ts_recv IS NOT NULL
+),
+summed AS (
+    SELECT *, sum(size) OVER (
+        PARTITION BY publisher_id, symbol ORDER BY n ROWS UNBOUNDED PRECEDING
+    )::BIGINT AS until
+    FROM ordered
+)
+SELECT symbol, publisher_id, (until - size) // $bar_volume AS bar,
+    min(ts_recv) AS ts_open, max(ts_recv) AS ts_close,
+    arg_min(price, n) AS open, max(price) AS high, min(price) AS low, arg_max(price, n) AS close,
+    sum(size)::BIGINT AS volume,
+    coalesce(sum(size) FILTER (side = 'B'), 0)::BIGINT AS buy_volume,
+    coalesce(sum(size) FILTER (side = 'A'), 0)::BIGINT AS sell_volume,
+    count(*) AS trade_count,
+    sum(price::HUGEINT * size) / nullif(sum(size) FILTER (price IS NOT NULL), 0) AS vwap
+FROM summed
+GROUP BY symbol, publisher_id, bar
+HAVING max(until) >= (bar + 1) * $bar_volume
+ORDER BY symbol, publisher_id, bar

@@ -1,0 +1,34 @@
+-- title: Volume profile
+-- question: How much was traded at each price of a day?
+-- reads: trades
+-- param: width PRICE = 0.000000001  prices of so wide a range are one row
+-- column: date DATE  the day, UTC
+-- column: symbol VARCHAR  the instrument
+-- column: publisher_id USMALLINT  the publisher
+-- column: price BIGINT  the lowest price of the range, a multiple of the width, in units of 1e-9
+-- column: volume BIGINT  sizes of all trades in it added up, in units
+-- column: buy_volume BIGINT  those of trades whose aggressor bought, in units
+-- column: sell_volume BIGINT  those of trades whose aggressor sold, in units
+-- column: trade_count BIGINT  how many trades
+-- column: share DOUBLE  of the day's volume, from 0 to 1
+-- source: the volume of trades by price; those without a price are left out
+WITH priced AS (
+    SELECT date, coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, side, size,
+        -- Downwards for negative prices too, where a division of integers goes towards 0.
+        price - ((price % $width) + $width) % $width AS price
+    FROM trades
+    WHERE price IS NOT NULL
+),
+profile AS (
+    SELECT date, symbol, publisher_id, price, coalesce(sum(size), 0) AS volume,
+        coalesce(sum(size) FILTER (side = 'B'), 0)::BIGINT AS buy_volume,
+        coalesce(sum(size) FILTER (side = 'A'), 0)::BIGINT AS sell_volume,
+        count(*) AS trade_count
+    FROM priced
+    GROUP BY date, symbol, publisher_id, price
+)
+SELECT date, symbol, publisher_id, price, volume::BIGINT AS volume, buy_volume, sell_volume,
+    trade_count,
+    volume / nullif(sum(volume) OVER (PARTITION BY date, symbol, publisher_id), 0) AS share
+FROM profile
+ORDER BY date, symbol, publisher_id, price

@@ -1,0 +1,85 @@
+-- title: VPIN
+-- question: How one-sided is trading, in buckets of equal volume?
+-- reads: mbp_1
+-- param: bucket_volume BIGINT = 1000  the volume V of each bucket, in units
+-- param: n BIGINT = 50  how many buckets the mean is over
+-- column: symbol VARCHAR  the instrument
+-- column: publisher_id USMALLINT  the book's publisher
+-- column: bucket BIGINT  the bucket's number, from 0; they go on from one date to the next
+-- column: ts TIMESTAMP_NS  ts_recv of the trade that filled it, UTC
+-- column: buy_volume BIGINT  what was bought in it, in units
+-- column: sell_volume BIGINT  what was sold in it, in units
+-- column: vpin DOUBLE  mean of abs(buy_volume - sell_volume) / V over the last n buckets, from 0 to
+--   1; null for the first n - 1
+-- source: Easley, López de Prado and O'Hara, "Flow toxicity and liquidity in a high-frequency
+--   world" (2012), as in `.mbo.vpin`: they classify volume in bulk, here a trade has its own sign,
+--   by side or, of side N, by Lee and Ready, "Inferring trade direction from intraday data" (1991),
+--   and one without is in no bucket. A trade that overfills a bucket is divided
+WITH ordered AS (
+    -- The stream's order: ts_recv and sequence, then ts_event, for events of one packet share both;
+    -- of one event a T comes first, and those of one sweep from the best price on. What has a tick
+    -- restarts where the book is cleared (R, snapshot). What was traded stays traded, so neither
+    -- that nor a new date ends a bucket; instrument ids may change from date to date.
+    SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, ts_recv,
+        action = 'T' AS is_trade, side, price, size::BIGINT AS size,
+        bid_px_00 + ask_px_00 AS twice_mid,
+        row_number() OVER book AS n,
+        count(if(action <> 'T', 1, NULL)) OVER (book ROWS UNBOUNDED PRECEDING) AS series
+    FROM mbp_1
+    WHERE action IN ('T', 'R') OR (flags & 32) <> 0
+    WINDOW book AS (
+        PARTITION BY publisher_id, coalesce(symbol, instrument_id::VARCHAR)
+        ORDER BY ts_recv, sequence, ts_event, action <> 'T', if(side = 'A', -price, price), size
+    )
+),
+met AS (
+    SELECT *, lag(price IGNORE NULLS) OVER (
+        PARTITION BY publisher_id, symbol, series ORDER BY n
+    ) AS price_before
+    FROM ordered
+    WHERE is_trade
+),
+signed AS (
+    SELECT *, CASE
+        WHEN side = 'B' THEN 1
+        WHEN side = 'A' THEN -1
+        WHEN price IS NULL THEN NULL
+        ELSE coalesce(
+            nullif(sign(2 * price - twice_mid), 0),
+            last_value(nullif(sign(price - price_before), 0) IGNORE NULLS) OVER (
+                PARTITION BY publisher_id, symbol, series ORDER BY n ROWS UNBOUNDED PRECEDING
+            )) END AS d
+    FROM met
+),
+filling AS (
+    SELECT *, sum(size) OVER (
+        PARTITION BY publisher_id, symbol ORDER BY n ROWS UNBOUNDED PRECEDING
+    )::BIGINT AS until
+    FROM signed
+    WHERE d IS NOT NULL AND size > 0
+),
+parts AS (
+    SELECT *, unnest(range(
+        (until - size) // $bucket_volume, (until - 1) // $bucket_volume + 1
+    )) AS bucket
+    FROM filling
+),
+divided AS (
+    SELECT *, least(until, (bucket + 1) * $bucket_volume)
+        - greatest(until - size, bucket * $bucket_volume) AS part
+    FROM parts
+),
+buckets AS (
+    SELECT symbol, publisher_id, bucket, arg_max_null(ts_recv, n) AS ts,
+        coalesce(sum(part) FILTER (d > 0), 0)::BIGINT AS buy_volume,
+        coalesce(sum(part) FILTER (d < 0), 0)::BIGINT AS sell_volume
+    FROM divided
+    GROUP BY symbol, publisher_id, bucket
+    HAVING sum(part) = $bucket_volume
+)
+SELECT symbol, publisher_id, bucket, ts, buy_volume, sell_volume,
+    if(bucket + 1 < $n, NULL, sum(abs(buy_volume - sell_volume)) OVER (
+        PARTITION BY symbol, publisher_id ORDER BY bucket ROWS $n - 1 PRECEDING
+    ) / ($n * $bucket_volume)) AS vpin
+FROM buckets
+ORDER BY symbol, publisher_id, bucket

@@ -1,0 +1,78 @@
+-- title: Who sets the best bid and ask
+-- question: For what share of the time is each publisher at the best bid and ask of a symbol?
+-- reads: mbp_1
+-- column: date DATE  the day, UTC
+-- column: symbol VARCHAR  the instrument
+-- column: publisher_id USMALLINT  the publisher
+-- column: bid_share DOUBLE  of the time in which anyone had a bid, from 0 to 1; null if no one had
+-- column: ask_share DOUBLE  of the time in which anyone had an ask, from 0 to 1
+-- column: bid_alone_share DOUBLE  of that time, when it was the only one at the best bid
+-- column: ask_alone_share DOUBLE  of that time, when it was the only one at the best ask
+-- column: both_share DOUBLE  of the time in which both sides had a best, when it was at both
+-- column: bid_seconds DOUBLE  how long anyone had a bid
+-- column: ask_seconds DOUBLE  how long anyone had an ask
+-- source: the best price of each side over the books that publishers have at a moment; a state
+--   holds until a book of the symbol changes next on that date. Ties count for each, so shares may
+--   add up to more than 1
+WITH numbered AS (
+    -- A trade's row shows the book that it met: no state. Of a publisher's rows at the same time
+    -- the last one holds: events of one packet have the same ts_recv, and may have the same
+    -- sequence; ts_event tells their order. A symbol is the same at all publishers, its instrument
+    -- ids need not be. n counts the moments in which one of the symbol's books changed.
+    SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, date,
+        epoch_ns(ts_recv) AS ts, sequence, ts_event, bid_px_00 AS bid,
+        ask_px_00 AS ask, dense_rank() OVER series AS n
+    FROM mbp_1
+    WHERE action <> 'T' AND ts_recv IS NOT NULL
+    WINDOW series AS (
+        PARTITION BY coalesce(symbol, instrument_id::VARCHAR), date ORDER BY ts_recv
+    )
+),
+moments AS (
+    SELECT symbol, date, n, ts,
+        lead(ts) OVER (PARTITION BY symbol, date ORDER BY n) - ts AS ns
+    FROM (SELECT DISTINCT symbol, date, n, ts FROM numbered)
+),
+ends AS (SELECT symbol, date, max(n) AS last_n FROM moments GROUP BY symbol, date),
+states AS (
+    SELECT numbered.*, if(lag(n) OVER book IS NULL, 1, n) AS from_n,
+        coalesce(lead(n) OVER book, last_n + 1) AS next_n
+    FROM numbered
+    JOIN ends USING (symbol, date)
+    WINDOW book AS (PARTITION BY symbol, date, publisher_id ORDER BY n, sequence, ts_event)
+),
+-- Each state at every moment in which it stands. So a moment has one of each publisher; before its
+-- first it has no prices.
+spread_out AS (SELECT *, unnest(range(from_n, next_n)) AS moment_n FROM states),
+standing AS (
+    SELECT symbol, date, moment_n AS n, publisher_id,
+        if(moment_n < n, NULL, bid) AS bid, if(moment_n < n, NULL, ask) AS ask
+    FROM spread_out
+),
+quotes AS (
+    SELECT *, max(bid) OVER moment AS best_bid, min(ask) OVER moment AS best_ask
+    FROM standing
+    WINDOW moment AS (PARTITION BY symbol, date, n)
+),
+counted AS (
+    -- Not by FILTER, which windows take far longer for.
+    SELECT *, count(if(bid = best_bid, 1, NULL)) OVER moment AS bids,
+        count(if(ask = best_ask, 1, NULL)) OVER moment AS asks
+    FROM quotes
+    WINDOW moment AS (PARTITION BY symbol, date, n)
+)
+SELECT date, symbol, publisher_id,
+    coalesce(sum(ns) FILTER (bid = best_bid), 0) / sum(ns) FILTER (bids > 0) AS bid_share,
+    coalesce(sum(ns) FILTER (ask = best_ask), 0) / sum(ns) FILTER (asks > 0) AS ask_share,
+    coalesce(sum(ns) FILTER (bid = best_bid AND bids = 1), 0)
+        / sum(ns) FILTER (bids > 0) AS bid_alone_share,
+    coalesce(sum(ns) FILTER (ask = best_ask AND asks = 1), 0)
+        / sum(ns) FILTER (asks > 0) AS ask_alone_share,
+    coalesce(sum(ns) FILTER (bid = best_bid AND ask = best_ask), 0)
+        / sum(ns) FILTER (bids > 0 AND asks > 0) AS both_share,
+    coalesce(sum(ns) FILTER (bids > 0), 0) / 1e9 AS bid_seconds,
+    coalesce(sum(ns) FILTER (asks > 0), 0) / 1e9 AS ask_seconds
+FROM counted
+JOIN moments USING (symbol, date, n)
+GROUP BY date, symbol, publisher_id
+ORDER BY date, symbol, publisher_id

@@ -1,0 +1,651 @@
+"""The queries on prices, quotes and trades: answers worked out by hand, and equal to `.mbo`'s.
+
+The rule here: what a header says is what an answer has, of every query file there is.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+import batonics
+from batonics.frames.namespace import MboNamespace
+from batonics.frames.products import product_of
+from tests.integration.lakes import load
+from tests.integration.query_tables import (
+    MIDNIGHT_NS,
+    NS_PER_S,
+    all_queries,
+    ask,
+    ask_lake,
+    no_rows,
+    query_named,
+    types_of,
+)
+
+TEN_NS = MIDNIGHT_NS + 36_000 * NS_PER_S
+DAY_S = 86_400
+DTYPES = {
+    "BIGINT": pl.Int64(),
+    "BOOLEAN": pl.Boolean(),
+    "DATE": pl.Date(),
+    "DOUBLE": pl.Float64(),
+    "TIMESTAMP_NS": pl.Datetime("ns", "UTC"),
+    "UBIGINT": pl.UInt64(),
+    "UINTEGER": pl.UInt32(),
+    "USMALLINT": pl.UInt16(),
+    "UTINYINT": pl.UInt8(),
+    "VARCHAR": pl.String(),
+}
+"""What an answer's columns are in Polars."""
+
+Row = dict[str, Any]
+
+
+def ns(seconds: float) -> int:
+    """So many seconds after ten o'clock of the first day."""
+    return TEN_NS + round(seconds * NS_PER_S)
+
+
+def quote(seconds: float, bid: int | None, ask: int | None, **more: Any) -> Row:
+    """A state of a book."""
+    return {"ts": ns(seconds), "bid_px_00": bid, "ask_px_00": ask, **more}
+
+
+def sized(
+    seconds: float, bid: tuple[int | None, int], ask: tuple[int | None, int], **more: Any
+) -> Row:
+    """A state of a book with sizes."""
+    sizes = {"bid_sz_00": bid[1], "ask_sz_00": ask[1]}
+    return quote(seconds, bid[0], ask[0], **sizes, **more)
+
+
+def trade(seconds: float, side: str, price: int | None, size: int, **more: Any) -> Row:
+    """A trade; in mbp_1 with the book that it met."""
+    return {
+        "ts": ns(seconds),
+        "action": "T",
+        "side": side,
+        "price": price,
+        "size": size,
+        "flags": 0,
+        **more,
+    }
+
+
+def met(bid: int | None, ask: int | None) -> Row:
+    """The book that a trade met."""
+    return {"bid_px_00": bid, "ask_px_00": ask}
+
+
+def times(frame: pl.DataFrame, column: str = "ts") -> list[float]:
+    """A column of times, as seconds after ten o'clock."""
+    return [(value - TEN_NS) / NS_PER_S for value in frame[column].cast(pl.Int64)]
+
+
+# ------------------------------------------------------------------------ every query file
+
+
+@pytest.mark.parametrize("name", all_queries())
+def test_a_header_is_complete(name: str) -> None:
+    query = query_named(name)
+    assert query.declared
+    assert all((query.title, query.question, query.reads, query.columns, query.source))
+    assert query.question.endswith("?")
+    assert all(param.default is not None and param.about for param in query.params)
+    assert all(column.about for column in query.columns)
+    assert len({column.name for column in query.columns}) == len(query.columns)
+    assert all(f"${param.name}" in query.sql for param in query.params)
+
+
+@pytest.mark.parametrize("name", all_queries())
+def test_a_query_over_no_rows_has_the_columns_of_its_header(name: str) -> None:
+    declared = {column.name: column.type for column in query_named(name).columns}
+    assert list(types_of(name, no_rows(name)).items()) == list(declared.items())
+    assert list(ask(name, no_rows(name)).columns) == list(declared)
+
+
+@pytest.mark.parametrize("name", all_queries())
+def test_a_query_reads_each_view_that_it_names(name: str) -> None:
+    tables = no_rows(name)
+    for view in tables:
+        others = {other: rows for other, rows in tables.items() if other != view}
+        with pytest.raises(duckdb.CatalogException, match=f"{view} does not exist"):
+            types_of(name, others)
+
+
+@pytest.fixture(scope="module")
+def lakes(test_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A lake of each file, of all schemas that queries read."""
+    views = {view for name in all_queries() for view in query_named(name).reads}
+    schemas = [product_of(view.replace("_", "-")).name for view in sorted(views)]
+    directory = tmp_path_factory.mktemp("lakes")
+    for name, path in files(test_data).items():
+        load(directory / name, path, schemas=schemas)
+    return {name: directory / name for name in files(test_data)}
+
+
+def files(test_data: Path) -> dict[str, Path]:
+    """The files of real data that are asked."""
+    return {
+        "clx5": test_data / "clx5" / "CLX5_mbo.dbn",
+        "dbeq": test_data / "dbeq" / "dbeq-20240131.mbo.dbn",
+    }
+
+
+@pytest.fixture(params=["clx5", "dbeq"])
+def data(
+    request: pytest.FixtureRequest, lakes: dict[str, Path], test_data: Path
+) -> tuple[Path, pl.LazyFrame]:
+    """A lake, and the records that it was made of."""
+    return lakes[request.param], batonics.scan_mbo(files(test_data)[request.param])
+
+
+@pytest.mark.parametrize("name", all_queries())
+def test_a_query_over_a_lake_has_the_columns_of_its_header_and_one_answer(
+    name: str, data: tuple[Path, pl.LazyFrame]
+) -> None:
+    answer = ask_lake(name, data[0])
+    expected = {column.name: DTYPES[column.type] for column in query_named(name).columns}
+    assert list(answer.schema.items()) == list(expected.items())
+    assert answer.equals(ask_lake(name, data[0]))
+
+
+# ------------------------------------------------------------------------ quotes
+
+
+def test_spread_by_hour_weighs_each_spread_by_the_time_it_stood() -> None:
+    rows = [
+        quote(0, 100, 104),
+        {**trade(5, "B", 104, 1), **met(100, 150)},  # no state
+        quote(10, 100, 199),  # stands for no time: the next has the same time
+        quote(10, 100, 102),
+        quote(40, 100, None),
+        quote(3585, 100, 106),  # over the turn of the hour
+        quote(3615, 100, 108),  # the last: how long it stands is not known
+        quote(0, 100, 105, symbol="Y"),
+        quote(1, None, 105, symbol="Y"),
+        quote(2, 100, 105, symbol="Y"),  # does not go on over the night
+        quote(DAY_S, 100, 107, symbol="Y"),
+        quote(DAY_S + 1, None, None, symbol="Y"),
+    ]
+    assert ask("spread_by_hour", {"mbp_1": rows}).rows() == [
+        ("X", 1, 10, pytest.approx(190 / 55), 2, 2, 6, 55.0),
+        ("X", 1, 11, 6.0, 6, 6, 6, 15.0),
+        ("Y", 1, 10, 6.0, 5, 5, 7, 2.0),
+    ]
+
+
+def test_depth_by_hour_adds_up_so_many_levels_of_each_side() -> None:
+    bids = {"bid_px_00": 100, "bid_sz_00": 5, "bid_px_01": 99, "bid_sz_01": 3}
+    deeper = {**bids, "bid_px_02": 98, "bid_sz_02": 9}
+    asks = {"ask_px_00": 101, "ask_sz_00": 2}
+    rows: list[Row] = [
+        {"ts": ns(0), **deeper},
+        {"ts": ns(10), **bids, **asks, "bid_sz_00": 1},
+        {"ts": ns(40), **asks},
+        {"ts": ns(50)},
+        {"ts": ns(0), "symbol": "Y", "publisher_id": 2, **asks, "ask_sz_00": 4_000_000_000},
+        {"ts": ns(3600), "symbol": "Y", "publisher_id": 2},
+    ]
+    answer = ask("depth_by_hour", {"mbp_10": rows}, levels=2)
+    assert answer.rows() == [
+        ("X", 1, 10, (8 * 10 + 4 * 30) / 40, 2.0, 40.0, 40.0),
+        ("Y", 2, 10, None, 4e9, 0.0, 3600.0),
+    ]
+    all_levels = ask("depth_by_hour", {"mbp_10": rows})
+    assert all_levels["depth_bid"][0] == (17 * 10 + 4 * 30) / 40
+
+
+def test_ofi_returns_is_the_line_through_windows() -> None:
+    rows = [
+        sized(1, (100, 5), (102, 5)),
+        sized(11, (100, 8), (102, 5)),  # 3; the mid stays
+        sized(21, (101, 2), (102, 5)),  # 2; up by a half
+        sized(31, (101, 2), (103, 4)),  # 5; up by a half
+        sized(41, (None, 0), (None, 0), action="R"),
+        sized(51, (101, 2), (103, 4)),  # a new series: nothing before it
+        sized(61, (101, 2), (None, 0)),  # no mid
+        sized(1, (100, 5), (102, 5), symbol="Y"),
+        sized(11, (100, 8), (102, 5), symbol="Y"),  # a line through one point is none
+    ]
+    answer = ask("ofi_returns", {"mbp_1": rows}, every="10s")
+    day = answer["date"][0]
+    assert answer.rows() == [
+        ("X", 1, day, 3, pytest.approx(1 / 28), pytest.approx(3 / 14), pytest.approx(1 / 28)),
+        ("Y", 1, day, 1, None, None, None),
+    ]
+
+
+def test_realised_variance_is_the_sum_of_squared_changes_of_the_logarithm() -> None:
+    rows = [
+        quote(10, 100, 100),
+        quote(11, 400, 400),  # is passed over: 20 s is the interval's last
+        quote(20, 200, 200),
+        quote(30, 100, None),  # no mid
+        quote(40, 100, 100),
+        quote(10, 100, 100, symbol="Y"),
+        quote(20, -300, 100, symbol="Y"),  # no logarithm
+        quote(30, 100, 100, symbol="Y"),
+        quote(DAY_S, 300, 300, symbol="Y"),  # a day of one mid has no change
+    ]
+    answer = ask("realised_variance", {"bbo_1s": rows}, every="10s")
+    assert answer.select("symbol", "publisher_id", "returns", "variance", "volatility").rows() == [
+        ("X", 1, 2, pytest.approx(2 * math.log(2) ** 2), pytest.approx(2**0.5 * math.log(2))),
+        ("Y", 1, 1, 0.0, 0.0),
+    ]
+
+
+TWO_PUBLISHERS = [
+    sized(0, (100, 5), (104, 1)),
+    sized(1, (101, 2), (104, 3), publisher_id=2),
+    sized(2, (101, 4), (105, 1)),
+    sized(3, (None, 0), (104, 3), publisher_id=2),
+    sized(4, (101, 4), (106, 1)),  # changes nothing
+    sized(0, (None, 0), (7, 3_000_000_000), symbol="Y"),
+    sized(2, (None, 0), (7, 3_000_000_000), symbol="Y", publisher_id=2),
+]
+
+
+def test_consolidated_bbo_has_the_best_over_publishers() -> None:
+    answer = ask("consolidated_bbo", {"mbp_1": TWO_PUBLISHERS})
+    assert times(answer) == [0, 0, 1, 2, 2, 3]
+    assert answer.drop("ts").rows() == [
+        ("X", 100, 5, 1, 104, 1, 1),
+        ("Y", None, 0, 0, 7, 3_000_000_000, 1),
+        ("X", 101, 2, 1, 104, 4, 2),
+        ("X", 101, 6, 2, 104, 3, 1),
+        ("Y", None, 0, 0, 7, 6_000_000_000, 2),
+        ("X", 101, 4, 1, 104, 3, 1),
+    ]
+
+
+def test_who_sets_bbo_shares_the_time_among_those_at_the_best() -> None:
+    answer = ask("who_sets_bbo", {"mbp_1": TWO_PUBLISHERS}).drop("date")
+    assert answer.rows() == [
+        ("X", 1, 0.75, 0.5, 0.5, 0.25, 0.25, 4.0, 4.0),
+        ("X", 2, 0.5, 0.75, 0.25, 0.5, 0.5, 4.0, 4.0),
+        ("Y", 1, None, 1.0, None, 1.0, None, 0.0, 2.0),
+        ("Y", 2, None, 0.0, None, 0.0, None, 0.0, 2.0),
+    ]
+
+
+# ------------------------------------------------------------------------ trades and quotes
+
+
+AFTER_TRADES = [
+    quote(0, 100, 102),
+    {**trade(1, "B", 102, 3), **met(100, 102)},
+    {**trade(1, "A", 100, 1), **met(100, 102)},
+    {**trade(1, "N", 102, 2), **met(100, 102)},  # above the mid: bought
+    {**trade(1, "N", 101, 8), **met(100, 102)},  # at the mid, after a higher price: sold
+    {**trade(1, "B", 102, 64), **met(None, 102)},  # met no mid
+    quote(1.5, 102, 104),
+    quote(3, 100, 102),
+    quote(4, 100, 102),
+    quote(0, 100, 102, symbol="Y"),
+    {**trade(1, "B", 102, 3, symbol="Y"), **met(100, 102)},
+    quote(1.5, None, None, action="R", symbol="Y"),
+    quote(1.6, 102, 104, symbol="Y"),  # another series than the trade's
+    {**trade(3, "A", 102, 3, symbol="Y"), **met(102, 104)},  # nothing is later
+]
+
+
+def test_trade_impact_is_the_signed_move_of_the_mid_by_size() -> None:
+    assert ask("trade_impact", {"mbp_1": AFTER_TRADES}, horizon="1s").rows() == [
+        ("X", 1, 1, 1, 1, 1, -2.0, pytest.approx(-2e4 / 101)),
+        ("X", 1, 2, 3, 2, 5, 2.0, pytest.approx(2e4 / 101)),
+        ("X", 1, 8, 15, 1, 8, -2.0, pytest.approx(-2e4 / 101)),
+    ]
+
+
+def test_realised_spread_and_impact_add_up_to_the_effective_spread() -> None:
+    rows = [row for row in AFTER_TRADES if row.get("side") != "N"]
+    assert ask("realised_spread", {"mbp_1": rows}, taus="1,2.0,2").rows() == [
+        # Bought 3 at 102, sold 1 at 100; the mid was 101 and then 103.
+        ("X", 1, NS_PER_S, 2, 4, 2.0, (3 * -2 + 6) / 4, (3 * 4 - 4) / 4),
+        ("X", 1, 2 * NS_PER_S, 2, 4, 2.0, 2.0, 0.0),
+    ]
+
+
+def test_vpin_divides_trades_at_the_ends_of_buckets() -> None:
+    rows = [
+        trade(0, "N", 101, 5, **met(100, 102)),  # has no sign, so it is in no bucket
+        trade(1, "B", 102, 6, **met(100, 102)),
+        trade(2, "A", 100, 8, **met(100, 102)),
+        trade(3, "B", 102, 6, **met(100, 102)),
+        trade(DAY_S, "N", 102, 19, **met(100, 102)),  # by its quote a buy; a day ends no bucket
+        trade(1, "B", 102, 9, symbol="Y"),
+        trade(1, "B", 102, 10, symbol="Y", publisher_id=2),
+    ]
+    answer = ask("vpin", {"mbp_1": rows}, bucket_volume=10, n=2)
+    assert times(answer) == [2, 3, DAY_S, 1]
+    assert answer.drop("ts").rows() == [
+        ("X", 1, 0, 6, 4, None),
+        ("X", 1, 1, 6, 4, 0.2),
+        ("X", 1, 2, 10, 0, 0.6),
+        ("Y", 2, 0, 10, 0, None),
+    ]
+
+
+def test_kyles_lambda_is_the_slope_from_trade_to_trade() -> None:
+    rows = [
+        quote(1, 100, 102),
+        trade(2, "B", 102, 2, **met(100, 102)),  # 2 and up by 1
+        quote(2, 101, 103),
+        trade(3, "A", 101, 1, **met(101, 103)),  # -1 and down by 1
+        quote(4, 100, 102),
+        trade(5, "B", 102, 4, **met(100, 102)),  # 4 and up by 3, to the window's end
+        quote(6, 103, 105),
+        trade(15, "B", 105, 1, **met(103, 105)),
+        quote(1, None, 102, symbol="Y"),
+        quote(11, 100, 102, symbol="Y"),
+        trade(12, "B", None, 3, symbol="Y", **met(None, 102)),
+    ]
+    answer = ask("kyles_lambda", {"mbp_1": rows}, every="10s")
+    assert times(answer) == [10, 10, 20, 20]
+    assert answer.drop("ts").rows() == [
+        ("X", 1, 3, 7, 5, None, 104.0, None, pytest.approx(15 / 19)),
+        ("Y", 1, 0, 0, 0, None, None, None, None),
+        ("X", 1, 1, 1, 1, 104.0, 104.0, 0.0, None),
+        ("Y", 1, 1, 3, 3, None, 101.0, None, None),
+    ]
+
+
+def test_mid_at_trades_has_the_quote_strictly_before_each_trade() -> None:
+    quotes = [
+        sized(0, (100, 1), (102, 2)),
+        sized(1, (90, 1), (92, 2)),  # the same time and another after it
+        sized(1, (101, 3), (None, 0)),
+        sized(0, (1, 1), (3, 1), symbol="Y", publisher_id=2),
+    ]
+    trades = [
+        trade(1, "B", 102, 4),
+        trade(1.000000001, "A", 101, 5),
+        trade(1, "N", 2, 6, symbol="Y"),  # of another publisher
+    ]
+    answer = ask("mid_at_trades", {"mbp_1": quotes, "trades": trades})
+    assert answer.drop("ts_recv", "sequence").rows() == [
+        ("X", 1, "B", 102, 4, 100, 1, 102, 2, 101.0, NS_PER_S),
+        ("Y", 1, "N", 2, 6, None, None, None, None, None, None),
+        ("X", 1, "A", 101, 5, 101, 3, None, 0, None, 1),
+    ]
+    older = ask("mid_at_trades", {"mbp_1": quotes, "trades": trades}, delay="1s")
+    assert older["mid"].to_list() == [101.0, None, 101.0]
+
+
+# ------------------------------------------------------------------------ trades
+
+
+TRADES = [
+    trade(0, "B", 10, 2),
+    trade(30, "A", 12, 1),
+    trade(59, "N", None, 5),
+    trade(60, "B", 11, 1),
+    trade(60, "B", 7, 4_000_000_000, symbol="Y", publisher_id=2),
+]
+
+
+def test_time_bars_are_of_intervals_with_trades() -> None:
+    answer = ask("time_bars", {"trades": TRADES})
+    assert times(answer) == [0, 60, 60]
+    assert times(answer, "ts_open") == [0, 60, 60]
+    assert times(answer, "ts_close") == [59, 60, 60]
+    assert answer.drop("ts", "ts_open", "ts_close").rows() == [
+        ("X", 1, 10, 12, 10, 12, 8, 2, 1, 3, 32 / 3),
+        ("X", 1, 11, 11, 11, 11, 1, 1, 0, 1, 11.0),
+        ("Y", 2, 7, 7, 7, 7, 4_000_000_000, 4_000_000_000, 0, 1, 7.0),
+    ]
+
+
+def test_volume_bars_go_by_what_was_traded_before() -> None:
+    sizes = [6, 6, 3, 20, 1]
+    rows = [trade(at, "BA"[at % 2], 10 + at, size) for at, size in enumerate(sizes)]
+    rows.append(trade(0, "N", 5, 9, symbol="Y"))  # not full
+    answer = ask("volume_bars", {"trades": rows}, bar_volume=10)
+    assert times(answer, "ts_close") == [1, 3]
+    assert answer.drop("ts_open", "ts_close").rows() == [
+        ("X", 1, 0, 10, 11, 10, 11, 12, 6, 6, 2, 10.5),
+        ("X", 1, 1, 12, 13, 12, 13, 23, 3, 20, 2, (3 * 12 + 20 * 13) / 23),
+    ]
+
+
+def test_volume_profile_counts_downwards_below_zero_too() -> None:
+    rows = [
+        trade(0, "B", 12, 1),
+        trade(1, "A", 18, 2),
+        trade(2, "N", -3, 5),
+        trade(3, "N", -10, 2),
+        trade(4, "N", None, 50),
+        trade(0, "B", 12, 1, symbol="Y"),
+    ]
+    answer = ask("volume_profile", {"trades": rows}, width="0.000000010")
+    assert answer.drop("date").rows() == [
+        ("X", 1, -10, 7, 0, 0, 2, 0.7),
+        ("X", 1, 10, 3, 1, 2, 2, 0.3),
+        ("Y", 1, 10, 1, 1, 0, 1, 1.0),
+    ]
+    each = ask("volume_profile", {"trades": rows})
+    assert each["price"].to_list() == [-10, -3, 12, 18, 12]
+
+
+@pytest.mark.parametrize(
+    ("name", "tables"),
+    [
+        ("time_bars", {"trades": TRADES}),
+        ("trade_impact", {"mbp_1": AFTER_TRADES}),
+        ("consolidated_bbo", {"mbp_1": TWO_PUBLISHERS}),
+        ("spread_by_hour", {"mbp_1": TWO_PUBLISHERS}),
+    ],
+)
+def test_an_instrument_without_a_symbol_goes_by_its_id(
+    name: str, tables: dict[str, list[Row]]
+) -> None:
+    ids = {"X": 7, "Y": 8}
+    unnamed = {
+        view: [
+            {**row, "symbol": None, "instrument_id": ids[row.get("symbol", "X")]} for row in rows
+        ]
+        for view, rows in tables.items()
+    }
+    named = ask(name, tables).with_columns(pl.col("symbol").replace({"X": "7", "Y": "8"}))
+    assert ask(name, unnamed).equals(named)
+
+
+# ------------------------------------------------------------------------ equal to `.mbo`'s
+
+
+def with_symbols(records: pl.LazyFrame, rows: pl.LazyFrame) -> pl.DataFrame:
+    """Rows with their symbols."""
+    names = records.select("instrument_id", "symbol").unique()
+    return rows.join(names, on="instrument_id", how="left", maintain_order="left").collect()
+
+
+@pytest.mark.parametrize("every", ["1s", "5m"])
+def test_kyles_lambda_equals_window_measures(data: tuple[Path, pl.LazyFrame], every: str) -> None:
+    lake, records = data
+    windows = with_symbols(records, MboNamespace(records).window_measures(every))
+    answer = ask_lake("kyles_lambda", lake, every=every)
+    expected = windows.rename({"trades": "trade_count"}).select(answer.columns)
+    assert_frame_equal(answer, expected.sort("ts", "symbol", "publisher_id"), check_exact=True)
+
+
+def test_vpin_equals_vpin(data: tuple[Path, pl.LazyFrame]) -> None:
+    lake, records = data
+    buckets = with_symbols(records, MboNamespace(records).vpin(bucket_volume=37, n=3))
+    answer = ask_lake("vpin", lake, bucket_volume=37, n=3)
+    expected = buckets.rename({"ts_recv": "ts"}).select(answer.columns)
+    # Polars divides by multiplying: the last bit may differ.
+    assert_frame_equal(
+        answer, expected.sort("symbol", "publisher_id", "bucket"), rel_tol=1e-15, abs_tol=0
+    )
+    assert answer.height > 0
+
+
+@pytest.mark.parametrize("every", ["1s", "7m"])
+def test_time_bars_equal_bars_of_a_time(data: tuple[Path, pl.LazyFrame], every: str) -> None:
+    lake, records = data
+    bars = with_symbols(records, MboNamespace(records).bars(time=every))
+    answer = ask_lake("time_bars", lake, every=every).drop("ts")
+    expected = bars.rename({"trades": "trade_count"}).select(answer.columns)
+    order = ["ts_open", "symbol", "publisher_id"]
+    assert_frame_equal(answer.sort(order), expected.sort(order), check_exact=True)
+
+
+def test_volume_bars_equal_bars_of_a_volume_where_none_has_too_much(
+    data: tuple[Path, pl.LazyFrame],
+) -> None:
+    lake, records = data
+    # Each trade is a bar: what it has too much ends no other.
+    bars = with_symbols(records, MboNamespace(records).bars(volume=1))
+    answer = ask_lake("volume_bars", lake, bar_volume=1).drop("bar")
+    expected = bars.rename({"trades": "trade_count"}).select(answer.columns)
+    order = ["symbol", "publisher_id", "ts_open", "close", "volume"]
+    assert_frame_equal(answer.sort(order), expected.sort(order), check_exact=True)
+
+
+def measured(records: pl.LazyFrame, tau: str) -> pl.DataFrame:
+    """Trades with all that is known of them after tau, and twice their impact."""
+    trades = with_symbols(records, MboNamespace(records).trade_measures(tau=tau))
+    return trades.drop_nulls(["effective_spread", "realised_spread"]).with_columns(
+        pl.col("size").cast(pl.Int64),
+        impact=pl.col("effective_spread") - pl.col("realised_spread"),
+    )
+
+
+@pytest.mark.parametrize("tau_s", [0.25, 30])
+def test_realised_spread_equals_trade_measures(
+    data: tuple[Path, pl.LazyFrame], tau_s: float
+) -> None:
+    lake, records = data
+    answer = ask_lake("realised_spread", lake, taus=tau_s)
+
+    def mean(column: str) -> pl.Expr:
+        return (pl.col(column).cast(pl.Int128) * pl.col("size")).sum() / pl.sum("size")
+
+    expected = (
+        measured(records, f"{round(tau_s * 1000)}ms")
+        .group_by("symbol", "publisher_id")
+        .agg(
+            pl.lit(round(tau_s * NS_PER_S), pl.Int64).alias("tau_ns"),
+            pl.len().cast(pl.Int64).alias("trade_count"),
+            pl.sum("size").alias("volume"),
+            mean("effective_spread").alias("effective_spread"),
+            mean("realised_spread").alias("realised_spread"),
+            mean("impact").alias("price_impact"),
+        )
+        .sort("symbol", "publisher_id")
+    )
+    assert_frame_equal(answer, expected, check_exact=True)
+    assert answer.height > 0
+
+
+def test_trade_impact_equals_trade_measures(data: tuple[Path, pl.LazyFrame]) -> None:
+    lake, records = data
+    answer = ask_lake("trade_impact", lake, horizon="1s")
+    expected = (
+        measured(records, "1s")
+        .with_columns(size_from=2 ** pl.col("size").log(2).floor().cast(pl.Int64))
+        .group_by("symbol", "publisher_id", "size_from")
+        .agg(
+            pl.len().cast(pl.Int64).alias("trade_count"),
+            pl.sum("size").alias("volume"),
+            (pl.mean("impact") / 2).alias("impact"),
+        )
+        .sort("symbol", "publisher_id", "size_from")
+    )
+    assert_frame_equal(answer.select(expected.columns), expected, check_dtypes=False)
+    assert answer.height > 0
+
+
+def test_ofi_returns_equals_a_line_through_window_measures(
+    data: tuple[Path, pl.LazyFrame],
+) -> None:
+    lake, records = data
+    windows = with_symbols(records, MboNamespace(records).window_measures("10s"))
+    known = windows.drop_nulls(["ofi", "mid_change"])
+    answer = ask_lake("ofi_returns", lake, every="10s")
+    by_book = known.partition_by("symbol", "publisher_id", as_dict=True)
+    assert {row[:2] for row in answer.rows()} == set(by_book)
+    for row in answer.iter_rows(named=True):
+        of_book = by_book[row["symbol"], row["publisher_id"]]
+        ofi, change = of_book["ofi"].to_numpy(), of_book["mid_change"].to_numpy()
+        slope, intercept = np.polyfit(ofi, change, 1)
+        assert row["windows"] == len(ofi)
+        assert row["slope"] == pytest.approx(slope)
+        assert row["intercept"] == pytest.approx(intercept)
+        assert row["r2"] == pytest.approx(np.corrcoef(ofi, change)[0, 1] ** 2)
+
+
+def test_consolidated_bbo_equals_the_consolidated_book(data: tuple[Path, pl.LazyFrame]) -> None:
+    lake, records = data
+    answer = ask_lake("consolidated_bbo", lake)
+    rows = with_symbols(records, MboNamespace(records).mbp(1, consolidated=True))
+    names = ["bid_price", "bid_size", "ask_price", "ask_size"]
+    states = (
+        rows.filter(pl.col("action") != "T")
+        .group_by("symbol", pl.col("ts_recv").alias("ts"), maintain_order=True)
+        .last()
+        .sort("ts")
+        .rename(dict(zip(["bid_px_00", "bid_sz_00", "ask_px_00", "ask_sz_00"], names, strict=True)))
+        .select("ts", "symbol", *names)
+    )
+    found = states.select("ts", "symbol").join_asof(answer.sort("ts"), on="ts", by="symbol")
+    assert_frame_equal(found.select(states.columns), states, check_dtypes=False)
+
+
+def test_mid_at_trades_equals_an_asof_join(data: tuple[Path, pl.LazyFrame]) -> None:
+    lake, records = data
+    states = MboNamespace(records).mbp(1).filter(pl.col("action") != "T").collect()
+    book = ["publisher_id", "instrument_id"]
+    expected = (
+        with_symbols(records, MboNamespace(records).trades())
+        .sort("ts_recv", maintain_order=True)
+        .join_asof(
+            states.select("ts_recv", *book, "bid_px_00", "ask_px_00").sort(
+                "ts_recv", maintain_order=True
+            ),
+            on="ts_recv",
+            by=book,
+            allow_exact_matches=False,
+        )
+        .with_columns(mid=(pl.col("bid_px_00") + pl.col("ask_px_00")) / 2)
+    )
+    answer = ask_lake("mid_at_trades", lake)
+    order = ["ts_recv", "symbol", "publisher_id", "sequence"]
+    assert_frame_equal(
+        answer.select(*order, "mid").sort(order, maintain_order=True),
+        expected.select(*order, "mid").sort(order, maintain_order=True),
+        check_exact=True,
+    )
+
+
+def test_spread_by_hour_adds_up_to_the_spread_of_all_states(
+    data: tuple[Path, pl.LazyFrame],
+) -> None:
+    lake, records = data
+    book = ["symbol", "publisher_id"]
+    held_ns = pl.col("ts_recv").shift(-1).over(book) - pl.col("ts_recv")
+    weighed = pl.col("spread").cast(pl.Int128) * pl.col("held_ns")
+    expected = (
+        with_symbols(records, MboNamespace(records).mbp(1))
+        .filter(pl.col("action") != "T")
+        .with_columns(
+            held_ns=held_ns.dt.total_nanoseconds(),
+            spread=pl.col("ask_px_00") - pl.col("bid_px_00"),
+        )
+        .drop_nulls(["held_ns", "spread"])
+        .group_by(book)
+        .agg(weighed.sum() / pl.sum("held_ns"), seconds=pl.sum("held_ns") / 1e9)
+        .sort(book)
+    )
+    over_hours = (pl.col("spread") * pl.col("seconds")).sum() / pl.sum("seconds")
+    answer = ask_lake("spread_by_hour", lake).group_by(book).agg(over_hours, pl.sum("seconds"))
+    assert_frame_equal(answer.sort(book), expected)
