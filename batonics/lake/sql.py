@@ -151,7 +151,11 @@ class LakeSql:
         paths = {schema: self._paths(of_schema) for schema, of_schema in parts.items()}
         read = self._planner.files_read(sql, parameters, paths)
         return {
-            schema: [part for part in of_schema if str(self._store.path(part)) in read[schema]]
+            schema: [
+                part
+                for part, path in zip(of_schema, paths[schema], strict=True)
+                if path in read[schema]
+            ]
             for schema, of_schema in parts.items()
         }
 

@@ -87,6 +87,7 @@ class DirectoryStore:
 
     def __init__(self, root: str | Path, *, make: bool = False) -> None:
         self.root = Path(root)
+        self._prefix = f"{self.root}/"
         if make:
             with _written(self.root):
                 self._make()
@@ -99,7 +100,7 @@ class DirectoryStore:
 
     def path(self, part: Part) -> Path:
         """Where a part can be read."""
-        return self.root / part.path
+        return Path(f"{self._prefix}{part.path}")
 
     @contextmanager
     def loading(self) -> Iterator[Loading]:

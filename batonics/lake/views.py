@@ -34,7 +34,10 @@ def view_text(
         scan: what stands behind FROM in the place of those files.
     """
     columns = ", ".join(
-        f'"{name}"::TIMESTAMP_NS AS "{name}"' if isinstance(dtype, pl.Datetime) else f'"{name}"'
+        # Not a cast, which would ask a calendar about each row: four times the time of a scan.
+        f'make_timestamp_ns(epoch_ns("{name}")) AS "{name}"'
+        if isinstance(dtype, pl.Datetime)
+        else f'"{name}"'
         for name, dtype in product.columns.items()
     )
     head = (
