@@ -13,6 +13,14 @@ if TYPE_CHECKING:
     from batonics.jobs.lake import Outcome
 
 ALL_ROWS = 2**62
+DEFAULT = "mbp-10,trades,bbo-1s"
+Schemas = Annotated[
+    str,
+    typer.Option(
+        help="What to make of it: any schema of `batonics convert`, mbp-N, depth-EVERY, orders,"
+        " bbo, deltas."
+    ),
+]
 
 app = typer.Typer(
     help="A lake: rows of books and trades in Parquet files that SQL and any Arrow tool read.",
@@ -24,13 +32,7 @@ app = typer.Typer(
 def load(
     files: Files,
     lake: LakeDirectory,
-    schemas: Annotated[
-        str,
-        typer.Option(
-            help="What to make of the files: any schema of `batonics convert`, mbp-N, orders, bbo,"
-            " deltas."
-        ),
-    ] = "mbp-10,trades,bbo-1s",
+    schemas: Schemas = DEFAULT,
     every: Annotated[
         str | None,
         typer.Option(help="Depth snapshots of such windows too: 1s makes depth-1s."),
@@ -67,6 +69,39 @@ def _told(outcome: Outcome) -> str:
     name = outcome.paths[0] + (f" and {len(outcome.paths) - 1} more" if outcome.paths[1:] else "")
     made = ", ".join(f"{load.rows:,} {load.schema}" for load in outcome.loaded)
     return printable(f"{name}: {made or 'is in the lake already'}")
+
+
+@app.command("append")
+def append(
+    lake: LakeDirectory,
+    name: Annotated[
+        str, typer.Option(help="Of the source: what is appended goes behind what it has.")
+    ],
+    schemas: Schemas = DEFAULT,
+    commit_every: Annotated[str, typer.Option(help="How often what has come is committed.")] = "1m",
+    skip_bad: SkipBad = False,
+    quiet: Quiet = False,
+) -> None:
+    """Put a stream from standard input into a lake as it comes, until it ends."""
+    from batonics.jobs.lake_append import LakeAppend, Request
+    from batonics.model.times import NS_PER_S, duration_ns
+    from batonics.sinks.logs import configure, logger
+
+    configure(level="error" if quiet else "info")
+    log = logger("lake")
+    run = LakeAppend(
+        Request(
+            lake,
+            name,
+            schemas=names(schemas),
+            commit_seconds=duration_ns(commit_every) / NS_PER_S,
+            skip_bad=skip_bad,
+        )
+    )
+    run.committed = lambda loads: log.info(
+        "lake_committed", rows={load.schema: load.rows for load in loads}
+    )
+    run.run()
 
 
 @app.command("ls")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from batonics.cli.options import Quiet, SkipBad
+from batonics.cli.options import Quiet, SkipBad, names
 from batonics.cli.reconstruct import BookFormat
 
 
@@ -65,6 +65,15 @@ def command(
     every: Annotated[
         str | None, typer.Option(help="When a snapshot is taken, by the feed's time: 1s, 100ms.")
     ] = None,
+    lake: Annotated[
+        str | None, typer.Option(help="A lake that what is taken is appended to.")
+    ] = None,
+    lake_schemas: Annotated[
+        str, typer.Option(help="What is made of it there, as of `batonics lake load`.")
+    ] = "mbp-10,trades,bbo-1s",
+    lake_every: Annotated[
+        str, typer.Option(help="How often that is committed, by the clock.")
+    ] = "1m",
     http: Annotated[
         str | None,
         typer.Option(help="HOST:PORT to serve books, WebSockets and metrics at."),
@@ -96,6 +105,7 @@ def command(
 
     from batonics.jobs.stream import Request, Stream, feed_of
     from batonics.model.errors import OutputError
+    from batonics.model.times import NS_PER_S, duration_ns
     from batonics.server.config import ServerConfig
     from batonics.sinks.atomic import open_atomic
     from batonics.sinks.book_json import write_books
@@ -123,6 +133,9 @@ def command(
         record=record,
         snapshots=snapshots,
         every=every,
+        lake=lake,
+        lake_schemas=names(lake_schemas),
+        lake_seconds=duration_ns(lake_every) / NS_PER_S,
         skip_bad=skip_bad,
         realtime=realtime,
         server=ServerConfig(

@@ -54,6 +54,8 @@ class Product(NamedTuple):
         time: the time that a row is of, by which rows are in order and fall on a date; null where
             none is known.
         vendor: the vendor's schema that its rows are of, if they are.
+        of_records: each row is made of one record alone. Else `rows` gives a `frame_source`, which
+            asks for the next batch when it has given all that it makes of those before.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Product(NamedTuple):
     rows: Callable[[pl.LazyFrame], pl.LazyFrame]
     time: pl.Expr
     vendor: str | None = None
+    of_records: bool = False
 
 
 def product_of(name: str) -> Product:
@@ -76,6 +79,7 @@ def product_of(name: str) -> Product:
             lambda records: derive(records, name),
             pl.col(INDEX[name]),
             vendor=name,
+            of_records=name in {"mbo", "trades"},
         )
     if name in _OURS:
         return _OURS[name]

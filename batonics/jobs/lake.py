@@ -265,7 +265,6 @@ class _Reader:
     def __init__(self, paths: tuple[str, ...], *, skip_bad: bool) -> None:
         self.stream = MboStream(paths, skip_bad=skip_bad)
         self._names = FrameNames(self.stream.symbols)
-        self._latest: object = None
 
     def frames(self, product: Product, progress: Callable[[], None]) -> Iterator[pl.DataFrame]:
         """The product's rows, with their times and symbols."""
@@ -276,19 +275,32 @@ class _Reader:
                     yield batch
                     progress()
 
+        keys = RowKeys(product)
         for frame in pulled(product.rows(scan_batches(batches)), product.columns):
-            yield self._keyed(frame, product)
+            yield keys.add_to(frame, self._names)
 
-    def _keyed(self, frame: pl.DataFrame, product: Product) -> pl.DataFrame:
-        """The frame with times and symbols; a row without a time has that of the row before."""
-        timed = frame.with_columns(product.time.alias(TIME))
+
+class RowKeys:
+    """Tells by which time and symbol each row of a product is kept, from frame to frame.
+
+    A row without a time has that of the row before; the symbol is that of its instrument then.
+    """
+
+    def __init__(self, product: Product) -> None:
+        self._time = product.time.alias(TIME)
+        self._latest: object = None
+
+    def add_to(self, frame: pl.DataFrame, names: FrameNames) -> pl.DataFrame:
+        """The frame with `_time` and `symbol`."""
+        timed = frame.with_columns(self._time)
         if timed[TIME].null_count():
             filled = timed[TIME].forward_fill()
             if self._latest is not None:
                 filled = filled.fill_null(self._latest)
             timed = timed.with_columns(filled)
-        self._latest = timed[TIME][-1]
-        return timed.with_columns(self._names.of(timed, TIME).alias(SYMBOL))
+        if timed.height:
+            self._latest = timed[TIME][-1]
+        return timed.with_columns(names.of(timed, TIME).alias(SYMBOL))
 
 
 def _stat(paths: Sequence[str]) -> str:

@@ -8,20 +8,27 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from batonics.codec.gateway import ALL_SYMBOLS
+from batonics.gateway.snapshot import snapshot_of
+from batonics.jobs import lake_append
+from batonics.jobs.lake import DEFAULT_SCHEMAS
+from batonics.lake.store import DirectoryStore
 from batonics.live.feeds import GatewayFeed, PlainFeed, Subscription
 from batonics.live.ingest import Ingest, Source
+from batonics.live.lake_feed import LakeFeed
 from batonics.live.link import ServerLink
 from batonics.live.machine import FeedMachine
 from batonics.live.recorder import FeedRecorder, recover
 from batonics.live.windows import SnapshotFiles
 from batonics.live.wire import Kind
 from batonics.model.errors import UsageError
-from batonics.model.times import duration_ns, parse_time
+from batonics.model.times import duration_ns, format_time, parse_time
 from batonics.server.config import ServerConfig
 from batonics.server.launch import ServerProcess, start_server
 from batonics.sources.tcp import Address
@@ -40,6 +47,9 @@ class Request:
         record: a directory for the raw feed and checkpoints, gone on from if it holds some.
         snapshots: a directory for depth snapshots, of each
         every: such interval of the feed's time (1s, 100ms).
+        lake: a lake that what is taken is appended to, of
+        lake_schemas: these schemas, committed each
+        lake_seconds: so often.
         skip_bad: count and skip bad records where the framing survives.
         realtime: ingest runs before all that has no real-time priority.
         server: how it is served; its `http` and `view` may both say: not at all.
@@ -51,6 +61,9 @@ class Request:
     record: str | None = None
     snapshots: str | None = None
     every: str | None = None
+    lake: str | None = None
+    lake_schemas: tuple[str, ...] = DEFAULT_SCHEMAS
+    lake_seconds: float = 60.0
     skip_bad: bool = False
     realtime: bool = False
     server: ServerConfig = field(default_factory=ServerConfig)
@@ -93,6 +106,9 @@ class Stream:
                 files = SnapshotFiles(request.snapshots, request.depth)
                 stack.callback(files.close)
                 self.machine.snapshot_every(duration_ns(request.every, "intervals"), files)
+            if request.lake is not None:
+                feed = self._lake_feed(request.lake)
+                stack.callback(self._end_lake, feed)
             serving = Serving(request.server, request.depth, str(self._source))
             stack.callback(serving.close)
             ingest = Ingest(
@@ -108,7 +124,28 @@ class Stream:
             with _stopped_by_signals(ingest):
                 ingest.run()
         writers = [writer for writer in (recorder, files) if writer is not None]
-        self.failure = next((writer.failure for writer in writers if writer.failure), None)
+        failures = [writer.failure for writer in writers if writer.failure]
+        self.failure = next(iter(failures), self.failure)
+
+    def _lake_feed(self, lake: str) -> LakeFeed:
+        """A process that appends to the lake, told of the books that there are already."""
+        request, machine = self._request, self.machine
+        append = lake_append.Request(lake, "", schemas=request.lake_schemas)  # refused now, if so
+        DirectoryStore(lake, make=True)
+        started = format_time(time.time_ns())
+        arguments = ["--lake", lake, "--name", f"{self._source}, from {started}"]
+        arguments += ["--schemas", ",".join(append.schemas)]
+        arguments += ["--commit-every", f"{int(request.lake_seconds * 1_000)}ms"]
+        quiet = ["--quiet"] if request.server.view else []
+        feed = LakeFeed([sys.executable, "-m", "batonics", "lake", "append", *arguments, *quiet])
+        feed.name(machine.symbols.intervals())
+        feed.take(snapshot_of(machine.engine, max(machine.place.ts_recv, 0)))
+        machine.tap = feed
+        return feed
+
+    def _end_lake(self, feed: LakeFeed) -> None:
+        feed.close()
+        self.failure = self.failure or feed.failure
 
 
 class Serving:

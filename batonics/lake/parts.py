@@ -31,6 +31,8 @@ ROWS_MAX = 16 << 20
 """Of a part: then another begins. Of mbp-10, half a gigabyte."""
 GATHERED_BYTES_MAX = 512 << 20
 """Of rows that wait for their row group to be full."""
+BUFFER_BYTES = 1 << 20
+"""Of each open part: column chunks are small, and each would be two writes."""
 OPEN_MAX = 128
 """Files that are open at once."""
 
@@ -69,7 +71,7 @@ class PartFile:
         self.ts_min: int | None = None
         self.ts_max: int | None = None
         self._product = product
-        self._sink = pa.OSFile(str(file), "wb")
+        self._sink = pa.BufferedOutputStream(pa.OSFile(str(file), "wb"), BUFFER_BYTES)
         self._writer = ParquetWriter(
             self._sink, product.columns, is_vendor=product.vendor is not None
         )

@@ -12,8 +12,8 @@ a new connection has been joined (`resume.py`), `feed` is not LIVE, and all book
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,10 +41,23 @@ from batonics.live.windows import SnapshotFiles, Windows, depth_frame
 from batonics.live.wire import Feed
 from batonics.model.errors import InputError
 from batonics.model.mbo import MboBatch, empty_batch
-from batonics.model.symbols import SymbolMap
+from batonics.model.symbols import MappingInterval, SymbolMap
 from batonics.sources.stream import BATCH_ROWS
 
 _NONE = np.empty(0, np.int64)
+
+
+class Tap(Protocol):
+    """Who is told what a feed has taken, as it is folded: each record once."""
+
+    def name(self, intervals: Iterable[MappingInterval]) -> None:
+        """Names of instruments have come to be known."""
+
+    def take(self, batch: MboBatch) -> None:
+        """Records; their arrays are reused afterwards."""
+
+    def gap(self, engine: BookEngine) -> None:
+        """Records are missing before those that come next."""
 
 
 class FeedMachine:
@@ -62,6 +75,7 @@ class FeedMachine:
         snapshot: the connection begins with a snapshot of each book, so that what is lost is made
             good by it; set it before `connected`.
         framing: the form of the connection's bytes, once known.
+        tap: told what is taken, if anybody is.
     """
 
     def __init__(
@@ -75,6 +89,7 @@ class FeedMachine:
         self._place = np.array(START, np.int64)  # in place: it moves with each batch
         self.snapshot = False
         self.framing: Framing | None = None
+        self.tap: Tap | None = None
         self._source = source
         self._others: Counter[int] = Counter()
         self._decoders = Decoders(batch_rows=BATCH_ROWS, skip_bad=skip_bad)
@@ -210,19 +225,33 @@ class FeedMachine:
         decoder = self._decoder
         if decoder is None:
             raise AssertionError("bytes are plain once there is a decoder")
-        yield from decoder.feed(data)
-        for interval in self._decoders.new_names(decoder, self._source):
+        errors: list[OtherRecord] = []
+        for batch in decoder.feed(data):
+            # Names are known before what they name; an error ends the feed behind its records.
+            errors += self._note_others(decoder)
+            yield batch
+        errors += self._note_others(decoder)
+        for record in errors:
+            self._raise_error(record, decoder)
+
+    def _note_others(self, decoder: Decoder) -> list[OtherRecord]:
+        """Take names from the records that are no MBO, and count them; those that are errors."""
+        names = self._decoders.new_names(decoder, self._source)
+        for interval in names:
             self.symbols.add(interval)
+        if names and self.tap is not None:
+            self.tap.name(names)
+        errors = []
         for record in decoder.others:
             self._others[record.rtype] += 1
             if record.rtype == RTYPE_ERROR:
-                self._raise_error(record, decoder)
+                errors.append(record)
         decoder.others.clear()
+        return errors
 
     def _raise_error(self, record: OtherRecord, decoder: Decoder) -> None:
         version = decoder.version if isinstance(decoder, DbnDecoder) else 3
         error = parse_error_message(record, version, self._source)
-        decoder.others.clear()
         raise InputError(f"{self._source}: the gateway says: {error.text}")
 
     # ------------------------------------------------------------------ books
@@ -251,6 +280,8 @@ class FeedMachine:
                 self._fold(piece)
 
     def _fold(self, batch: MboBatch) -> None:
+        if self.tap is not None:
+            self.tap.take(batch)
         self.engine.apply(batch)
         changed, ended = self.published.take(batch, self.engine)
         self._changed.append(changed)
@@ -276,6 +307,8 @@ class FeedMachine:
         self.stats.gaps += 1
         self.stats.feed = Feed.LIVE
         self._after_gap = AfterGap()
+        if self.tap is not None:
+            self.tap.gap(self.engine)
         self.engine.mark_stale()
         changed, ended = self.published.take(empty_batch(0), self.engine)
         self.stats.events += ended
