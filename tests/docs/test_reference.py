@@ -9,7 +9,7 @@ import pytest
 from tests.docs.markdown import ROOT
 
 
-@pytest.mark.parametrize("name", ["cli", "frames"])
+@pytest.mark.parametrize("name", ["cli", "frames", "queries"])
 def test_a_reference_is_up_to_date(name: str) -> None:
     spec = spec_from_file_location(f"make_{name}", ROOT / "docs" / f"make_{name}.py")
     assert spec is not None

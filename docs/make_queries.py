@@ -1,0 +1,49 @@
+"""docs/queries.md from the headers of `queries/`: `python docs/make_queries.py` writes it anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from batonics.lake.query_file import QueryFile, parse_query
+
+TARGET = Path(__file__).with_name("queries.md")
+QUERIES = Path(__file__).parent.parent / "queries"
+
+
+def render() -> str:
+    """The list of all queries, as Markdown."""
+    found = [parse_query(path.read_text(), path.stem) for path in sorted(QUERIES.glob("*.sql"))]
+    parts = [
+        "# Queries\n",
+        "Made from the headers of the files in [queries/](../queries) by `docs/make_queries.py`; a",
+        "test holds it to them. Each is asked with `batonics query queries/NAME.sql`, of a lake or",
+        "of a file (`--from`), with `-p NAME=VALUE` for its parameters.\n",
+    ]
+    parts += [_section(query) for query in found]
+    return "\n".join(parts)
+
+
+def _section(query: QueryFile) -> str:
+    reads = ", ".join(f"`{view}`" for view in query.reads)
+    lines = [f"## {query.name}\n", f"{query.question} Reads {reads}.\n"]
+    if query.params:
+        lines.append("| parameter | type | default | |\n|---|---|---|---|")
+        lines += [
+            f"| `{param.name}` | {param.type} | {param.default or ''} | {_cell(param.about)} |"
+            for param in query.params
+        ]
+        lines.append("")
+    lines.append("| column | type | |\n|---|---|---|")
+    lines += [
+        f"| `{column.name}` | {column.type} | {_cell(column.about)} |" for column in query.columns
+    ]
+    lines.append(f"\nSource: {query.source.rstrip('.')}.\n")
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    TARGET.write_text(render())
