@@ -108,16 +108,20 @@ def append(
 def ls(
     lake: LakeDirectory,
     parts: Annotated[bool, typer.Option("--parts", help="A line for each file.")] = False,
+    sources: Annotated[
+        bool, typer.Option("--sources", help="A line for each schema of each source.")
+    ] = False,
 ) -> None:
     """What a lake holds: a line for each schema."""
     from batonics.cli.frames import print_frame
     from batonics.lake.lake import Lake
 
     opened = Lake(lake)
-    print_frame(
-        opened.parts().select("path", "rows", "bytes", "digest") if parts else opened.contents(),
-        rows_max=ALL_ROWS,
-    )
+    if parts:
+        shown = opened.parts().select("path", "rows", "bytes", "digest")
+    else:
+        shown = opened.sources() if sources else opened.contents()
+    print_frame(shown, rows_max=ALL_ROWS)
 
 
 @app.command("check")

@@ -275,6 +275,14 @@ def schemas(connection: sqlite3.Connection) -> list[str]:
     return [name for (name,) in rows]
 
 
+def loads(connection: sqlite3.Connection) -> list[tuple[str, str, int, int, str, str | None]]:
+    """(source, schema, rows, when in ns, version, digest of the source) of each load, in order."""
+    return connection.execute(
+        "SELECT name, schema, rows, at_ns, version, digest FROM load"
+        " JOIN source ON source.id = load.source ORDER BY name, schema"
+    ).fetchall()
+
+
 class Known(NamedTuple):
     """A source that is in the lake, and the schemas that were loaded from it."""
 

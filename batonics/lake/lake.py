@@ -85,6 +85,17 @@ class Lake:
         rows = self.store.catalog.read(catalog.all_parts)
         return _parts_frame(rows)
 
+    def sources(self) -> pl.DataFrame:
+        """A row for each schema of each source: where the rows come from.
+
+        Columns: source (String: paths, a line each, or what a stream was called), schema (String),
+        rows (Int64), loaded (Datetime ns UTC), version (String, of batonics), digest (String,
+        SHA-256 of the source in hex; null of a stream).
+        """
+        rows = self.store.catalog.read(catalog.loads)
+        frame = pl.DataFrame(rows, schema=_SOURCES_SCHEMA, orient="row")
+        return frame.with_columns(pl.col("loaded").cast(_PARTS_SCHEMA["ts_min"]))
+
     def files(
         self,
         schema: str,
@@ -234,6 +245,16 @@ def wanted_of(
     return Wanted(names, start_ns, end_ns)
 
 
+_SOURCES_SCHEMA = pl.Schema(
+    {
+        "source": pl.String(),
+        "schema": pl.String(),
+        "rows": pl.Int64(),
+        "loaded": pl.Int64(),
+        "version": pl.String(),
+        "digest": pl.String(),
+    }
+)
 _PARTS_SCHEMA = pl.Schema(
     {
         "schema": pl.String(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 from datetime import date
 from pathlib import Path
@@ -372,6 +373,12 @@ def test_the_command_says_what_it_did(tmp_path: Path) -> None:
     listed = here("lake", "ls", "--lake", lake).out.decode().split()
     assert {"trades", "mbo", "depth-1s"} < set(listed)
     assert here("lake", "ls", "--parts", "--lake", lake).out.decode().count(".parquet") == 3
+    told = Lake(lake).sources()
+    assert told["source"].to_list() == [str(file)] * 3
+    assert told["schema"].to_list() == ["depth-1s", "mbo", "trades"]
+    assert told["rows"].to_list() == [2, 8, 8]
+    assert told["digest"].unique().to_list() == [hashlib.sha256(file.read_bytes()).hexdigest()]
+    assert str(file) in here("lake", "ls", "--sources", "--lake", lake).out.decode()
 
 
 def test_the_lake_may_come_from_the_environment(
