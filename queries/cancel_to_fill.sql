@@ -36,6 +36,8 @@ entered AS (
         epoch_ns(ts_recv_start) AS ts, side, price_start, added, filled, cancelled, "left"
     FROM orders
     WHERE NOT left_censored AND ts_recv_start IS NOT NULL
+        AND if($tick > 0, true, error('tick: a price above 0 is expected'))
+        AND if($most >= 0, true, error('most: 0 or more is expected'))
 ),
 placed AS (
     SELECT entered.*,

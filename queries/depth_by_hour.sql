@@ -34,6 +34,7 @@ WITH states AS (
             + if($levels > 9, ask_sz_09, 0)) AS ask
     FROM mbp_10
     WHERE action <> 'T'
+        AND if($levels BETWEEN 1 AND 10, true, error('levels: 1 to 10 is expected'))
 ),
 -- What stands over the turn of an hour is divided there.
 hours AS (

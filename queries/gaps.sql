@@ -1,5 +1,5 @@
 -- title: Silences
--- question: When did a book have no record for long, although others of its publisher had some?
+-- question: When did a book have no record for long, and how many had others of its publisher then?
 -- reads: mbo
 -- param: longer DURATION = 60s  only silences longer than this
 -- param: others BIGINT = 0  only those in which other books had at least so many records; 0: all

@@ -17,7 +17,8 @@
 -- source: Kyle, "Continuous auctions and insider trading" (1985): a least squares line, with
 --   intercept. Steps are as in `.mbo.window_measures`: from the mid that a trade met to the mid
 --   that the next one met, the last one to mid_end. A trade of side N has the sign of Lee and
---   Ready, "Inferring trade direction from intraday data" (1991)
+--   Ready, "Inferring trade direction from intraday data" (1991). No column tells the order of
+--   trades of one event at one price: the smaller is taken to be the earlier
 WITH ordered AS (
     -- The stream's order: ts_recv and sequence, then ts_event, for events of one packet share both;
     -- of one event a T comes first, for it shows the book that it met, and those of one sweep from
@@ -25,7 +26,15 @@ WITH ordered AS (
     -- with each date.
     SELECT publisher_id, instrument_id, date,
         coalesce(symbol, instrument_id::VARCHAR) AS symbol,
-        (epoch_ns(ts_recv) + $every - 1) // $every AS w,
+        -- By the book's clock: F_BAD_TS_RECV (8), as a snapshot's, has the time of the row before,
+        -- or of the date's first that has one.
+        (coalesce(
+            max(if((flags & 8) = 0, epoch_ns(ts_recv), NULL)) OVER (book ROWS UNBOUNDED PRECEDING),
+            min(if((flags & 8) = 0, epoch_ns(ts_recv), NULL)) OVER (
+                PARTITION BY publisher_id, instrument_id, date
+            ),
+            epoch_ns(ts_recv)
+        ) + $every - 1) // $every AS w,
         action = 'T' AS is_trade, side, price, size::BIGINT AS size,
         bid_px_00 + ask_px_00 AS twice_mid,
         row_number() OVER book AS n,

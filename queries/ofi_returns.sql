@@ -22,7 +22,15 @@ WITH ordered AS (
     -- date.
     SELECT publisher_id, instrument_id, date,
         coalesce(symbol, instrument_id::VARCHAR) AS symbol,
-        (epoch_ns(ts_recv) + $every - 1) // $every AS w,
+        -- By the book's clock: F_BAD_TS_RECV (8), as a snapshot's, has the time of the row before,
+        -- or of the date's first that has one.
+        (coalesce(
+            max(if((flags & 8) = 0, epoch_ns(ts_recv), NULL)) OVER (book ROWS UNBOUNDED PRECEDING),
+            min(if((flags & 8) = 0, epoch_ns(ts_recv), NULL)) OVER (
+                PARTITION BY publisher_id, instrument_id, date
+            ),
+            epoch_ns(ts_recv)
+        ) + $every - 1) // $every AS w,
         bid_px_00 AS b, ask_px_00 AS a, bid_sz_00::BIGINT AS qb, ask_sz_00::BIGINT AS qa,
         row_number() OVER book AS n,
         -- Not by FILTER, which windows take far longer for.

@@ -31,6 +31,7 @@ WITH ordered AS (
         ) AS n
     FROM trades
     WHERE ts_recv IS NOT NULL
+        AND if($bar_volume > 0, true, error('bar_volume: 1 or more is expected'))
 ),
 summed AS (
     SELECT *, sum(size) OVER (

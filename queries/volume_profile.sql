@@ -17,7 +17,7 @@ WITH priced AS (
         -- Downwards for negative prices too, where a division of integers goes towards 0.
         price - ((price % $width) + $width) % $width AS price
     FROM trades
-    WHERE price IS NOT NULL
+    WHERE price IS NOT NULL AND if($width > 0, true, error('width: a price above 0 is expected'))
 ),
 profile AS (
     SELECT date, symbol, publisher_id, price, coalesce(sum(size), 0) AS volume,

@@ -57,6 +57,8 @@ filling AS (
     )::BIGINT AS until
     FROM signed
     WHERE d IS NOT NULL AND size > 0
+        AND if($bucket_volume > 0, true, error('bucket_volume: 1 or more is expected'))
+        AND if($n > 0, true, error('n: 1 or more is expected'))
 ),
 parts AS (
     SELECT *, unnest(range(

@@ -1,0 +1,147 @@
+"""What every query file must be, whatever it asks: of any order of rows, of any parameter, quick.
+
+The rule here: what a view does not promise is varied, and the answer may not follow it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+import batonics
+from batonics.frames.namespace import MboNamespace
+from batonics.frames.products import product_of
+from tests.integration.query_tables import all_queries, ask, ask_files, full, query_named
+
+BOOK = ["publisher_id", "instrument_id"]
+Tables = Callable[[str, str], dict[str, pl.DataFrame]]
+
+
+def path_of(test_data: Path, name: str) -> Path:
+    """A file of real data: one book, several books, and one that begins with a snapshot."""
+    return {
+        "clx5": test_data / "clx5" / "CLX5_mbo.dbn",
+        "dbeq": test_data / "dbeq" / "dbeq-20240131.mbo.dbn",
+        "esh4": test_data / "esh4" / "esh4-glbx-mdp3-20231225.mbo.dbn.zst",
+    }[name]
+
+
+@pytest.fixture(scope="module")
+def tables(test_data: Path) -> Tables:
+    """The rows of all views that a query reads, of a file."""
+
+    @cache
+    def view(file: str, name: str) -> pl.DataFrame:
+        records = batonics.scan_mbo(path_of(test_data, file))
+        product = product_of(name.replace("_", "-"))
+        names = records.select("instrument_id", "symbol").unique()
+        rows = product.rows(records).with_columns(product.time.dt.date().alias("date"))
+        return rows.join(names, on="instrument_id", how="left", maintain_order="left").collect()
+
+    return lambda file, query: {name: view(file, name) for name in query_named(query).reads}
+
+
+@pytest.mark.parametrize("file", ["clx5", "dbeq"])
+@pytest.mark.parametrize("name", all_queries())
+def test_the_order_of_a_views_rows_is_nothing_to_an_answer(
+    name: str, file: str, tables: Tables
+) -> None:
+    rows = tables(file, name)
+    shuffled = {
+        view: frame.sample(fraction=1, shuffle=True, seed=1) for view, frame in rows.items()
+    }
+    answer = ask(name, rows)
+    assert answer.equals(ask(name, shuffled))
+    assert answer.height or file == "dbeq"  # which has neither sweeps nor crossed books
+
+
+def plan(name: str, rows: dict[str, pl.DataFrame]) -> str:
+    """How DuckDB, as it comes, would answer a query."""
+    query = query_named(name)
+    with duckdb.connect() as connection:
+        for view, frame in rows.items():
+            letters = [column for column, dtype in frame.schema.items() if dtype == pl.Enum]
+            table = full(view, frame).cast(dict.fromkeys(letters, pl.String()))
+            times = [column for column, dtype in table.schema.items() if dtype == pl.Datetime]
+            connection.register(f"rows_{view}", table.to_arrow())
+            as_ns = ", ".join(f"{column}::TIMESTAMP_NS AS {column}" for column in times)
+            # A table: of one, unlike of rows in memory, DuckDB knows how many there are.
+            connection.execute(
+                f"CREATE TABLE {view} AS SELECT * REPLACE ({as_ns}) FROM rows_{view}"
+            ).fetchall()
+        explained = connection.execute(f"EXPLAIN {query.sql}", query.values({}) or None)
+        return "\n".join(row[1] for row in explained.fetchall())
+
+
+@pytest.mark.parametrize("file", ["clx5", "dbeq", "esh4"])
+@pytest.mark.parametrize("name", all_queries())
+def test_no_query_compares_each_row_with_each_other(name: str, file: str, tables: Tables) -> None:
+    steps = plan(name, tables(file, name)).lower().replace("_", " ")
+    assert "scan" in steps
+    assert not [step for step in ("nested loop", "cross product") if step in steps]
+
+
+@pytest.mark.parametrize("every", ["1s", "5m"])
+def test_windows_of_a_day_that_begins_with_a_snapshot_are_those_of_window_measures(
+    test_data: Path, every: str
+) -> None:
+    path = path_of(test_data, "esh4")
+    mbo = MboNamespace(batonics.scan_mbo(path))
+    # The snapshot's time is midnight, and bad (F_BAD_TS_RECV): its row is in the first window of
+    # the book, 22 hours later.
+    answer = ask_files("kyles_lambda", path, every=every)
+    windows = mbo.window_measures(every).rename({"trades": "trade_count"}).collect()
+    expected = windows.with_columns(symbol=pl.lit("ESH4")).select(answer.columns)
+    assert_frame_equal(answer.drop("kyle_lambda"), expected.drop("kyle_lambda"), check_exact=True)
+    # No column orders trades of one event at one price, so a slope over them may be another.
+    event = [*BOOK, "ts_recv", "sequence", "ts_event", "price", "side"]
+    unordered = (
+        mbo.trades()
+        .group_by(event)
+        .agg(pl.col("size").n_unique())
+        .filter(pl.col("size") > 1)
+        .select(pl.col("ts_recv").dt.offset_by("-1ns").dt.truncate(every).dt.offset_by(every))
+        .unique()
+        .collect()
+        .to_series()
+    )
+    is_ordered = ~pl.col("ts").is_in(unordered.implode())
+    assert_frame_equal(answer.filter(is_ordered), expected.filter(is_ordered), check_exact=True)
+    assert answer.filter(is_ordered)["kyle_lambda"].count() > 5
+
+
+def test_returns_of_a_day_that_begins_with_a_snapshot_begin_after_it(test_data: Path) -> None:
+    path = path_of(test_data, "esh4")
+    windows = MboNamespace(batonics.scan_mbo(path)).window_measures("10s").collect()
+    known = windows.drop_nulls(["ofi", "mid_change"])
+    assert ask_files("ofi_returns", path)["windows"].to_list() == [known.height]
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "expected"),
+    [
+        ("cancel_to_fill", {"tick": "0"}, "tick: a price above 0"),
+        ("cancel_to_fill", {"tick": "-0.01"}, "tick: a price above 0"),
+        ("cancel_to_fill", {"most": -1}, "most: 0 or more"),
+        ("depth_by_hour", {"levels": 0}, "levels: 1 to 10"),
+        ("depth_by_hour", {"levels": 11}, "levels: 1 to 10"),
+        ("volume_bars", {"bar_volume": 0}, "bar_volume: 1 or more"),
+        ("volume_bars", {"bar_volume": -1}, "bar_volume: 1 or more"),
+        ("volume_profile", {"width": "0"}, "width: a price above 0"),
+        ("volume_profile", {"width": "-0.01"}, "width: a price above 0"),
+        ("vpin", {"bucket_volume": 0}, "bucket_volume: 1 or more"),
+        ("vpin", {"bucket_volume": -1}, "bucket_volume: 1 or more"),
+        ("vpin", {"n": 0}, "n: 1 or more"),
+    ],
+)
+def test_a_parameter_that_means_nothing_is_refused(
+    name: str, given: dict[str, object], expected: str, tables: Tables
+) -> None:
+    with pytest.raises(duckdb.InvalidInputException, match=expected):
+        ask(name, tables("clx5", name), **given)
