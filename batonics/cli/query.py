@@ -76,7 +76,7 @@ def command(
         return
     asked = read_query(query)
     values = asked.values(_parameters(param or []))
-    with _opened(request, asked.sql, quiet=quiet) as sql:
+    with _opened(request, " ".join(asked.reads) or asked.sql, quiet=quiet) as sql:
         _give(sql.query(asked.sql, values), out, form, rows)
 
 

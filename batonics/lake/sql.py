@@ -31,6 +31,10 @@ from batonics.lake.store import DirectoryStore
 from batonics.lake.views import NO_LIMITS, view_of, view_text
 from batonics.model.errors import InputError, UsageError
 
+_TOKEN = re.compile(
+    r"""(?P<kept>'(?:''|[^'])*'|"(?:""|[^"])*"|\$\$.*?\$\$)|--[^\n]*|/\*.*?\*/""", re.DOTALL
+)
+"""Text and quoted names, in which nothing is a comment; and comments."""
 QUERY_ENDING = ".sql"
 ROWS_AT_ONCE = 65_536
 Parts = Mapping[str, Sequence[Part]]
@@ -189,12 +193,14 @@ def connect() -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET python_enable_replacements = false")
+    # DuckDB takes few books for few rows, and would look for each trade in all quotes.
+    connection.execute("SET asof_loop_join_threshold = 0")
     return connection
 
 
 def named_schemas(sql: str, schemas: Iterable[str]) -> list[str]:
     """Those schemas whose views a text may name: as a word, whatever it stands for there."""
-    words = set(re.findall(r"\w+", sql.lower()))
+    words = set(re.findall(r"\w+", _TOKEN.sub(lambda token: token["kept"] or " ", sql).lower()))
     return sorted(schema for schema in schemas if view_of(schema) in words)
 
 
