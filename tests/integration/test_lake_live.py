@@ -31,7 +31,7 @@ SCHEMAS = ("mbp-10", "trades", "orders", "bbo-1s", "depth-1s", "mbo")
 def append(lake: Path, path: Path, *, name: str = "feed", seconds: float = 60.0) -> int:
     """Append a file; how many commits there were."""
     run = LakeAppend(Request(str(lake), name, str(path), SCHEMAS, seconds))
-    commits = []
+    commits: list[object] = []
     run.committed = commits.append
     run.run()
     return len(commits)

@@ -7,7 +7,7 @@ The rule: a mutant runs in a process of its own, on a copy of the package, with 
 its own, under a limit of time and of memory; whatever it does, it does to itself.
 """
 
-# ruff: noqa: T201  # a command prints
+# a command prints
 
 from __future__ import annotations
 
