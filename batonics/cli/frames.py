@@ -27,15 +27,13 @@ def print_frame(frame: pl.DataFrame, *, rows_max: int = ROWS_SHOWN, more: str = 
     import polars as pl
     from rich.table import Table
 
-    from batonics.sinks.text import readable
-
-    shown = readable(frame.head(rows_max), decimal_prices=True)
+    shown = exact(frame.head(rows_max))
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name, dtype in frame.schema.items():
         is_number = dtype.is_numeric() or dtype == pl.Duration
         table.add_column(printable(name), justify="right" if is_number else "left", no_wrap=True)
     for row in shown.iter_rows():
-        table.add_row(*(_text(value) for value in row))
+        table.add_row(*(cell(value) for value in row))
     console = plain_console()
     # Every column is shown whole: a line that is too long for the terminal goes on in the next.
     console.width = WIDTH_MAX
@@ -44,7 +42,20 @@ def print_frame(frame: pl.DataFrame, *, rows_max: int = ROWS_SHOWN, more: str = 
         console.print(f"and {frame.height - rows_max:,} more rows{more}")
 
 
-def _text(value: object) -> str:
+def exact(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with text in the place of what Python would round: to floats, or microseconds."""
+    import polars as pl
+
+    from batonics.sinks.text import readable
+
+    times = [name for name, dtype in frame.schema.items() if dtype == pl.Time]
+    return readable(frame, decimal_prices=True).with_columns(
+        pl.col(times).dt.to_string("%H:%M:%S%.9f")
+    )
+
+
+def cell(value: object) -> str:
+    """What a table has of a value of such a frame."""
     if value is None:
         return ""
     if isinstance(value, bool):

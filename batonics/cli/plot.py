@@ -6,10 +6,10 @@ The rule: what is drawn is every row, at the nearest of the plot's dots; nothing
 from __future__ import annotations
 
 import shutil
-from math import isnan
+from math import isfinite, isnan
 from typing import TYPE_CHECKING
 
-from batonics.cli.frames import WIDTH_MAX
+from batonics.cli.frames import WIDTH_MAX, cell, exact
 from batonics.cli.text import plain_console, printable
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ HEIGHT = 12
 """Lines of a plot."""
 LABEL = 14
 """Letters for the numbers at its left."""
+WIDTH_MIN = 10
+"""Letters of a plot, however narrow the terminal is."""
 BAR = "█"
 _BRAILLE = 0x2800
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
@@ -55,21 +57,31 @@ def print_plot(frame: pl.DataFrame) -> None:
 
 
 def _line_plot(frame: pl.DataFrame, across: str, name: str) -> list[str]:
-    width = _width() - LABEL - 2
-    lines = _drawn(_positions(frame[across]), _numbers(frame[name]), width)
-    first, last = (printable(str(frame[across][at])) for at in (0, -1))
-    return [*lines, " " * (LABEL + 2) + first + last.rjust(width - len(first))]
+    import numpy as np
+
+    width = max(WIDTH_MIN, _width() - LABEL - 2)
+    x, y = _positions(frame[across]), _numbers(frame[name])
+    known = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
+    if not len(known):
+        return ["no numbers"]
+    x, y = x[known], y[known]
+    ends = frame[across][[int(known[x.argmin()]), int(known[x.argmax()])]].to_frame()
+    first, last = (cell(value) for (value,) in exact(ends).iter_rows())
+    return [
+        *_drawn(x, y, width),
+        f"{'':{LABEL + 2}}{first} {last:>{max(0, width - len(first) - 1)}}",
+    ]
 
 
 def _bar_plot(frame: pl.DataFrame, name: str) -> list[str]:
     import polars as pl
 
     end = next(at for at, dtype in enumerate(frame.dtypes) if dtype == pl.Float64)
-    labels = [printable(" ".join(map(str, row))) for row in frame[:, :end].iter_rows()]
+    labels = [" ".join(map(cell, row)) for row in exact(frame[:, :end]).iter_rows()]
     values = _numbers(frame[name])
     longest = max(map(len, labels))
-    width = max(10, _width() - longest - LABEL - 2)
-    scale = max((abs(value) for value in values if not isnan(value)), default=0.0) or 1.0
+    width = max(WIDTH_MIN, _width() - longest - LABEL - 2)
+    scale = max((abs(value) for value in values if isfinite(value)), default=0.0) or 1.0
     return [
         f"{label:<{longest}} {_amount(value):>{LABEL}} {BAR * _length(value, scale, width)}"
         for label, value in zip(labels, values.tolist(), strict=True)
@@ -77,7 +89,7 @@ def _bar_plot(frame: pl.DataFrame, name: str) -> list[str]:
 
 
 def _length(value: float, scale: float, width: int) -> int:
-    return 0 if isnan(value) else round(abs(value) / scale * width)
+    return round(abs(value) / scale * width) if isfinite(value) else 0
 
 
 def _amount(value: float) -> str:
@@ -98,18 +110,17 @@ def _numbers(column: pl.Series) -> NDArray[np.float64]:
 
 def _positions(column: pl.Series) -> NDArray[np.float64]:
     """Where each row is across."""
-    places: NDArray[np.float64] = column.to_physical().cast(float).to_numpy()
-    return places
+    places = column.to_physical()
+    if column.dtype.is_temporal():
+        places -= places.min()  # floats have no nanoseconds of the epoch
+    found: NDArray[np.float64] = places.cast(float).to_numpy()
+    return found
 
 
 def _drawn(x: NDArray[np.float64], y: NDArray[np.float64], width: int) -> list[str]:
-    """The lines of a plot."""
+    """The lines of a plot of numbers that are all finite."""
     import numpy as np
 
-    known = np.isfinite(x) & np.isfinite(y)
-    x, y = x[known], y[known]
-    if not len(y):
-        return ["no numbers"]
     low, high = float(y.min()), float(y.max())
     columns = _scaled(x, 2 * width)
     rows = 4 * HEIGHT - 1 - _scaled(y, 4 * HEIGHT)
@@ -128,5 +139,8 @@ def _scaled(values: NDArray[np.float64], steps: int) -> NDArray[np.int64]:
     low, high = values.min(), values.max()
     if low == high:
         return np.full(len(values), steps // 2, np.int64)
-    steps_of: NDArray[np.int64] = np.rint((values - low) / (high - low) * (steps - 1)).astype(int)
+    # Of numbers as they are, the distance may be more than a float holds.
+    scaled = values / max(abs(low), abs(high))
+    shares = (scaled - scaled.min()) / (scaled.max() - scaled.min())
+    steps_of: NDArray[np.int64] = np.rint(shares * (steps - 1)).astype(int)
     return steps_of

@@ -125,6 +125,8 @@ def _parameters(given: list[str]) -> dict[str, str]:
         name, separator, value = text.partition("=")
         if not separator or not name:
             raise UsageError(f"--param {text}: expected NAME=VALUE")
+        if name in values:
+            raise UsageError(f"--param {name} is given twice")
         values[name] = value
     return values
 
@@ -166,7 +168,9 @@ def ask_on(sql: LakeSql, rows: int) -> None:
         try:
             line = input(MORE if text else PROMPT) if sys.stdin.isatty() else input()
         except EOFError:
-            return
+            if not text.strip():
+                return
+            line = ";"  # the input's end is one of the query too
         text = f"{text}\n{line}" if text else line
         if text.rstrip().endswith(";"):
             try:

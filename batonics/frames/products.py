@@ -38,7 +38,7 @@ from batonics.model.times import duration_ns
 
 DEPTH_LEVELS = 10
 """Of each side in a row of depth-EVERY."""
-_MBP = re.compile(r"mbp-([1-9]\d{0,2})")
+_MBP = re.compile(r"mbp-([1-9][0-9]{0,2})")
 _DEPTH = re.compile(r"depth-(\w+)")
 OWN = ("depth-1s", "orders", "bbo", "deltas")
 """Names of ours, one of each kind."""

@@ -277,7 +277,8 @@ class _Reader:
 
         keys = RowKeys(product)
         for frame in pulled(product.rows(scan_batches(batches)), product.columns):
-            yield keys.add_to(frame, self._names)
+            if frame.height:
+                yield keys.add_to(frame, self._names)
 
 
 class RowKeys:

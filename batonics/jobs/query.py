@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from batonics.frames.derive import SCHEMAS
 from batonics.frames.products import OWN, product_of
 from batonics.jobs import lake as lakes
+from batonics.lake import catalog
 from batonics.lake.catalog import Wanted
 from batonics.lake.digest import Verifier
 from batonics.lake.sql import LakeSql, named_schemas
@@ -60,7 +61,7 @@ def opened(
         progress: of making them.
     """
     if request.lake is not None:
-        yield LakeSql(DirectoryStore(request.lake), Verifier(), request.wanted)
+        yield _asked(request.lake, request.wanted)
         return
     with TemporaryDirectory(prefix="batonics-query-") as directory:
         lake = os.path.join(directory, "lake")  # noqa: PTH118 - text
@@ -75,7 +76,18 @@ def opened(
         )
         load.progress = progress
         list(load.run())
-        yield LakeSql(DirectoryStore(lake), Verifier(), request.wanted)
+        yield _asked(lake, request.wanted)
+
+
+def _asked(lake: str, wanted: Wanted) -> LakeSql:
+    store = DirectoryStore(lake)
+    if wanted.symbols:
+        known = store.catalog.read(catalog.symbols)
+        for name in wanted.symbols:
+            if name not in known:
+                there_are = f"there are {', '.join(known)}" if known else "there are none"
+                raise UsageError(f"no symbol {name!r} in {store.name}; {there_are}")
+    return LakeSql(store, Verifier(), wanted)
 
 
 def _schemas_in(text: str) -> tuple[str, ...]:

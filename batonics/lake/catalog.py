@@ -20,6 +20,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -255,7 +256,7 @@ def parts_of(schema: str, wanted: Wanted = Wanted()) -> Change[list[Part]]:  # n
             where.append(test)
             values.append(min(bound, 2**63 - 1))  # type: ignore[arg-type]
     text = f"SELECT {_PART_COLUMNS} FROM part WHERE {' AND '.join(where)}"  # noqa: S608 - no input
-    order = " ORDER BY date, symbol, id"
+    order = " ORDER BY date, symbol, load, id"
 
     def ask(connection: sqlite3.Connection) -> list[Part]:
         return [Part(*row) for row in connection.execute(text + order, values)]
@@ -266,7 +267,9 @@ def parts_of(schema: str, wanted: Wanted = Wanted()) -> Change[list[Part]]:  # n
 def all_parts(connection: sqlite3.Connection) -> list[Part]:
     """Every part of the lake, by schema, date, symbol and load."""
     text = f"SELECT {_PART_COLUMNS} FROM part WHERE removed_ns IS NULL"  # noqa: S608
-    return [Part(*row) for row in connection.execute(f"{text} ORDER BY schema, date, symbol, id")]
+    return [
+        Part(*row) for row in connection.execute(f"{text} ORDER BY schema, date, symbol, load, id")
+    ]
 
 
 def schemas(connection: sqlite3.Connection) -> list[str]:
@@ -281,6 +284,15 @@ def loads(connection: sqlite3.Connection) -> list[tuple[str, str, int, int, str,
         "SELECT name, schema, rows, at_ns, version, digest FROM load"
         " JOIN source ON source.id = load.source ORDER BY name, schema"
     ).fetchall()
+
+
+def symbols(connection: sqlite3.Connection) -> list[str]:
+    """The names of all instruments of which there are rows."""
+    rows = connection.execute(
+        "SELECT DISTINCT symbol FROM part"
+        " WHERE removed_ns IS NULL AND symbol IS NOT NULL ORDER BY symbol"
+    )
+    return [name for (name,) in rows]
 
 
 class Known(NamedTuple):
@@ -410,28 +422,40 @@ def append_parts(source: Source, loads: Sequence[Loaded], version: str) -> Chang
 
 
 def replace_parts(old: Sequence[str], new: Sequence[Part]) -> Change[bool]:
-    """Put `new`, of one load, in the place of the parts of these paths, if all are there still."""
+    """Put `new`, of one load, in the place of the parts of these paths, if all are there still.
+
+    They are not more than those, and get their ids: parts of a load are in the order of ids.
+    """
 
     def change(connection: sqlite3.Connection) -> bool:
         marks = ", ".join("?" * len(old))
         found = connection.execute(
-            f"SELECT load FROM part WHERE removed_ns IS NULL AND path IN ({marks})",  # noqa: S608
+            f"SELECT id, load FROM part WHERE removed_ns IS NULL AND path IN ({marks}) ORDER BY id",  # noqa: S608
             old,
         ).fetchall()
         if len(found) != len(old):
             return False
         _remove(connection, f"path IN ({marks})", old)
-        _insert_parts(connection, found[0][0], new)
+        (last,) = connection.execute("SELECT max(id) FROM part").fetchone()
+        for place, (part_id, _) in enumerate(found, 1):
+            connection.execute("UPDATE part SET id = ? WHERE id = ?", (last + place, part_id))
+        _insert_parts(connection, found[0][1], new, [part_id for part_id, _ in found])
         return True
 
     return change
 
 
-def _insert_parts(connection: sqlite3.Connection, load_id: int, parts: Iterable[Part]) -> None:
-    marks = ", ".join("?" * (len(Part._fields) + 1))
+def _insert_parts(
+    connection: sqlite3.Connection,
+    load_id: int,
+    parts: Iterable[Part],
+    ids: Iterable[int | None] = repeat(None),
+) -> None:
+    """Put parts in, with these ids or behind all that there are."""
+    marks = ", ".join("?" * (len(Part._fields) + 2))
     connection.executemany(
-        f"INSERT INTO part ({_PART_COLUMNS}, load) VALUES ({marks})",  # noqa: S608
-        [(*part, load_id) for part in parts],
+        f"INSERT INTO part ({_PART_COLUMNS}, load, id) VALUES ({marks})",  # noqa: S608
+        [(*part, load_id, part_id) for part, part_id in zip(parts, ids, strict=False)],
     )
 
 

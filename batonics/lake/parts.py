@@ -122,6 +122,7 @@ class PartFile:
 
     def abandon(self) -> None:
         """Close the file as it is: it is no part of anything."""
+        self._writer.abandon()
         self._sink.close()
 
 

@@ -30,8 +30,10 @@ A text without a header is a query too; what is given for its parameters is VARC
 from __future__ import annotations
 
 import difflib
+import math
 import re
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import NamedTuple
 
@@ -41,8 +43,9 @@ from batonics.model.times import duration_ns, parse_time
 
 _LINE = re.compile(r"--\s*(\w+):\s*(.*)")
 _MORE = re.compile(r"--   \s*(\S.*)")
-_PARAM = re.compile(r"(\w+)\s+([A-Z]+)(?:\s*=\s*('[^']*'|\S+))?(?:\s+(.*))?", re.DOTALL)
+_PARAM = re.compile(r"(\w+)\s+([A-Z]+)(?:\s*=\s*('(?:[^']|'')*'|\S+))?(?:\s+(.*))?", re.DOTALL)
 _COLUMN = re.compile(r"(\w+)\s+([A-Z_]+(?:\([\d, ]+\))?)\s+(.*)", re.DOTALL)
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _KEYS = ("title", "question", "reads", "param", "column", "source")
 
 
@@ -118,13 +121,7 @@ class QueryFile(NamedTuple):
                 f"{self.name} needs {param.name} ({param.type}), {param.about}:"
                 f" --param {param.name}=VALUE"
             )
-        try:
-            return _TYPES[param.type](text)
-        except (ValueError, UsageError) as error:
-            reason = f": {error}" if isinstance(error, UsageError) else ""
-            raise UsageError(
-                f"{self.name}: parameter {param.name} is {text!r}, expected {param.type}{reason}"
-            ) from None
+        return _typed(param, text, self.name)
 
 
 def parse_query(text: str, name: str) -> QueryFile:
@@ -139,9 +136,16 @@ def parse_query(text: str, name: str) -> QueryFile:
         if key not in found:
             raise UsageError(f"{name}: no key {key!r} in a header; there are {', '.join(_KEYS)}")
         found[key].append(value)
-    for key in ("title", "question", "reads", "source"):
-        if len(found[key]) > 1:
-            raise UsageError(f"{name}: {key} is given {len(found[key])} times")
+    params = tuple(_param(value, name) for value in found["param"])
+    columns = tuple(_column(value, name) for value in found["column"])
+    _check_once(
+        [
+            *(key for key in ("title", "question", "reads", "source") for _ in found[key]),
+            *(f"param {param.name}" for param in params),
+            *(f"column {column.name}" for column in columns),
+        ],
+        name,
+    )
     statement = sql.strip().rstrip(";").rstrip()
     if not statement:
         raise UsageError(f"{name}: there is no statement")
@@ -150,8 +154,8 @@ def parse_query(text: str, name: str) -> QueryFile:
         title=" ".join(found["title"]),
         question=" ".join(found["question"]),
         reads=tuple(view.strip() for view in ",".join(found["reads"]).split(",") if view.strip()),
-        params=tuple(_param(value, name) for value in found["param"]),
-        columns=tuple(_column(value, name) for value in found["column"]),
+        params=params,
+        columns=columns,
         source=" ".join(found["source"]),
         sql=statement,
         declared=bool(header),
@@ -161,8 +165,10 @@ def parse_query(text: str, name: str) -> QueryFile:
 def _split(text: str) -> tuple[list[tuple[str, str]], str]:
     """The keys and values of the header, and the rest."""
     header: list[tuple[str, str]] = []
-    lines = text.splitlines()
-    for at, line in enumerate(lines):
+    # Not `splitlines`: what follows is the statement's, letter for letter.
+    lines = text.removeprefix("\ufeff").split("\n")
+    for at, ended in enumerate(lines):
+        line = ended.removesuffix("\r")
         if header and (more := _MORE.fullmatch(line)):
             key, value = header[-1]
             header[-1] = key, f"{value} {more[1]}"
@@ -178,8 +184,30 @@ def _param(text: str, name: str) -> Param:
     if found is None or found[2] not in _TYPES:
         expected = f"NAME TYPE = DEFAULT  what it is, with one of {', '.join(_TYPES)}"
         raise UsageError(f"{name}: parameter {text!r}, expected {expected}")
-    default = found[3].strip("'") if found[3] is not None else None
-    return Param(found[1], found[2], default, (found[4] or "").strip())
+    default = found[3]
+    if default is not None and re.fullmatch(r"'.*'", default, re.DOTALL):
+        default = default[1:-1].replace("''", "'")
+    param = Param(found[1], found[2], default, (found[4] or "").strip())
+    if default is not None:
+        _typed(param, default, name)  # a wrong one is refused even where it is not needed
+    return param
+
+
+def _typed(param: Param, text: str, name: str) -> object:
+    """What a parameter of the query of that name is, of the text that is given for it."""
+    try:
+        return _TYPES[param.type](text)
+    except (ValueError, UsageError) as error:
+        reason = f": {error}" if isinstance(error, UsageError) else ""
+        raise UsageError(
+            f"{name}: parameter {param.name} is {text!r}, expected {param.type}{reason}"
+        ) from None
+
+
+def _check_once(keys: Sequence[str], name: str) -> None:
+    for key, times in Counter(keys).items():
+        if times > 1:
+            raise UsageError(f"{name}: {key} is given {times} times")
 
 
 def _column(text: str, name: str) -> Column:
@@ -195,6 +223,19 @@ def _boolean(text: str) -> bool:
     return text.lower() == "true"
 
 
+def _number(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError
+    return value
+
+
+def _date(text: str) -> date:
+    if not _DATE.fullmatch(text):
+        raise ValueError
+    return date.fromisoformat(text)
+
+
 def _integer(text: str) -> int:
     value = int(text.replace("_", ""))
     if not -(2**63) <= value < 2**63:
@@ -204,10 +245,10 @@ def _integer(text: str) -> int:
 
 _TYPES: dict[str, Callable[[str], object]] = {
     "BIGINT": _integer,
-    "DOUBLE": float,
+    "DOUBLE": _number,
     "BOOLEAN": _boolean,
     "VARCHAR": str,
-    "DATE": date.fromisoformat,
+    "DATE": _date,
     "TIMESTAMP": parse_time,
     "DURATION": duration_ns,
     "PRICE": parse_price,

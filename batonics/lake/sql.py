@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,6 +54,7 @@ class Answer:
     def __init__(self, relation: duckdb.DuckDBPyRelation) -> None:
         with sql_errors():
             self._reader = relation.to_arrow_reader(ROWS_AT_ONCE)
+        _check(self._reader.schema)
         self.columns = _frame(self._reader.schema.empty_table()).schema
 
     def frames(self) -> Iterator[pl.DataFrame]:
@@ -63,7 +65,7 @@ class Answer:
         """
         while True:
             with sql_errors():
-                batch = next(self._reader, None)
+                batch = _next(self._reader)
             if batch is None:
                 return
             yield _frame(pa.Table.from_batches([batch]))
@@ -73,14 +75,57 @@ class Answer:
         return pl.concat([pl.DataFrame(schema=self.columns), *self.frames()])
 
 
+def _next(reader: pa.RecordBatchReader) -> pa.RecordBatch | None:
+    try:
+        return next(reader, None)
+    except (OSError, pa.ArrowException) as error:
+        # What DuckDB says while it runs comes through Arrow's reader, as an error of that.
+        raise duckdb.Error(str(error)) from None
+
+
+def _check(schema: pa.Schema) -> None:
+    """UsageError for columns that a frame cannot have."""
+    for name, times in Counter(schema.names).items():
+        if times > 1:
+            raise UsageError(
+                f"the query: {times} columns are called {name}; name them apart with AS, or leave"
+                f" one out with EXCLUDE ({name})"
+            )
+    for field in schema:
+        for dtype in _within(field.type):
+            # Polars has nothing for spans of months, days and nanoseconds.
+            if pa.types.is_interval(dtype):
+                raise UsageError(
+                    f"the query: column {field.name} is an INTERVAL; ask for epoch_ns of times,"
+                    " and subtract"
+                )
+            if pa.types.is_union(dtype):
+                raise UsageError(f"the query: column {field.name} is a UNION; ask for one member")
+
+
+def _within(dtype: pa.DataType) -> Iterator[pa.DataType]:
+    """A type, and all that it is made of."""
+    yield dtype
+    for at in range(dtype.num_fields):
+        yield from _within(dtype.field(at).type)
+
+
+_PER_S = {"ms": 10**3, "us": 10**6, "ns": 10**9}
+
+
+def _check_times(frame: pl.DataFrame) -> None:
+    """UsageError for times that nanoseconds of 64 bits do not reach."""
+    for name, dtype in frame.schema.items():
+        if isinstance(dtype, pl.Datetime):
+            limit = (2**63 - 1) * _PER_S[dtype.time_unit] // 10**9
+            values = frame[name].to_physical()
+            if not (values.is_between(-limit, limit) | values.is_null()).all():
+                raise UsageError(f"the query: column {name} has a time outside of 1677 to 2262")
+
+
 def _frame(table: pa.Table) -> pl.DataFrame:
-    # Polars has nothing for spans of months, days and nanoseconds.
-    spans = [field.name for field in table.schema if pa.types.is_interval(field.type)]
-    if spans:
-        raise UsageError(
-            f"the query: column {spans[0]} is an INTERVAL; ask for epoch_ns of times, and subtract"
-        )
     frame = pl.DataFrame(table)
+    _check_times(frame)
     return frame.with_columns(
         pl.col(name).cast(pl.Datetime("ns")).dt.replace_time_zone("UTC")
         if dtype.time_zone is None

@@ -59,13 +59,16 @@ def text_of(value: str) -> str:
 
 
 def _where(product: Product, wanted: Wanted) -> str:
-    time = product.time.meta.root_names()[0]
+    time, *later = (f'"{name}"' for name in product.time.meta.root_names())
+    if later:
+        # As `frames/products.py`: orders that are alive are of the time their stream ended.
+        time = f"coalesce({time}, max({later[0]}) OVER (PARTITION BY date, symbol))"
     bounds = [
-        f'"{time}" {test} make_timestamp_ns({min(bound, 2**63 - 1)})::TIMESTAMPTZ_NS'
+        f"{time} {test} make_timestamp_ns({min(bound, 2**63 - 1)})::TIMESTAMPTZ_NS"
         for test, bound in ((">=", wanted.start_ns), ("<", wanted.end_ns))
         if bound is not None
     ]
-    return f" WHERE {' AND '.join(bounds)}" if bounds else ""
+    return f" {'QUALIFY' if later else 'WHERE'} {' AND '.join(bounds)}" if bounds else ""
 
 
 def _empty(product: Product) -> str:

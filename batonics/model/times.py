@@ -15,7 +15,7 @@ _ISO = re.compile(
     r"(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2}(?::\d{2})?)(?:\.(\d{1,9}))?)?"
     r"(Z|[+-]\d{2}:?\d{2})?"
 )
-_DURATION = re.compile(r"(\d+)(ns|us|ms|s|m|h|d)")
+_DURATION = re.compile(r"([0-9]+)(ns|us|ms|s|m|h|d)")
 _UNIT_NS = {
     "ns": 1,
     "us": 1_000,

@@ -115,6 +115,10 @@ class ParquetWriter(_GroupWriter):
         super().close()
         self._stream.flush()
 
+    def abandon(self) -> None:
+        """Write nothing more; else Arrow's writer would write its end when it goes."""
+        self._writer.is_open = False
+
     def _write_group(self, group: pl.DataFrame) -> None:
         table = pa.table(group.to_arrow().columns, schema=self._schema)
         self._writer.write_table(table, row_group_size=GROUP_ROWS)

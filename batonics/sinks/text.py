@@ -111,8 +111,16 @@ def readable(frame: pl.DataFrame, *, decimal_prices: bool) -> pl.DataFrame:
         for name, dtype in schema.items()
         if isinstance(dtype, pl.Datetime)
     ]
+    # DuckDB's sums of integers: as decimals they would be text in JSON.
+    whole = [
+        pl.col(name).cast(pl.Int128)
+        for name, dtype in schema.items()
+        if isinstance(dtype, pl.Decimal) and dtype.scale == 0
+    ]
     prices = [name for name, dtype in schema.items() if decimal_prices and is_price(name, dtype)]
-    return frame.with_columns(*times, *(price_texts(frame.get_column(name)) for name in prices))
+    return frame.with_columns(
+        *times, *whole, *(price_texts(frame.get_column(name)) for name in prices)
+    )
 
 
 def displayed_texts(prices: pl.Series, ticks: pl.Series) -> pl.Series:

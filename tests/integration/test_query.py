@@ -1,0 +1,612 @@
+"""`batonics query`: the answers of DuckDB on the same rows, in every form, or one line of error.
+
+The rule here: the witness asks the Parquet files of a lake, or the frames of `.mbo`, without us.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from batonics.frames.derive import SCHEMAS
+from batonics.frames.products import OWN
+from batonics.model.mbo import Action
+from tests.integration.command import SAMPLE, Done, batonics, complaint, here
+from tests.integration.files import DAY_NS, adds, encode, metadata, names, record
+from tests.integration.lakes import derived, load
+
+DAY_LONG_NS = 86_400_000_000_000
+TRADES_SQL = "SELECT symbol, price, size, ts_recv FROM trades ORDER BY ts_recv, price"
+HAS_N = "-- param: n BIGINT  how many\nSELECT $n"
+HEADED = """\
+-- title: Trades at least so large
+-- param: least BIGINT = 2  of which size
+-- param: since TIMESTAMP = 1970-01-01  from when on
+-- param: limit_price PRICE  at most so dear
+-- param: within DURATION = 1d  of the first
+SELECT symbol, price, size, ts_recv FROM trades
+WHERE size >= $least AND epoch_ns(ts_recv) >= $since AND price <= $limit_price
+AND epoch_ns(ts_recv) - (SELECT min(epoch_ns(ts_recv)) FROM trades) < $within
+ORDER BY ts_recv, price;
+"""
+
+
+def write(path: Path, *, days: int = 0) -> Path:
+    """A file of eight trades of two names and none, and an order that stays."""
+    trades = [
+        record(
+            Action.TRADE,
+            instrument_id=1 + at % 3,
+            size=at + 1,
+            price=10 + at,
+            ts_recv=DAY_NS + days * DAY_LONG_NS + at,
+        )
+        for at in range(8)
+    ]
+    stays = record(Action.ADD, order_id=7, price=5, ts_recv=DAY_NS + days * DAY_LONG_NS + 9)
+    path.write_bytes(metadata() + encode([*trades, stays]))
+    return path
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    directory = tmp_path_factory.mktemp("files")
+    return [write(directory / f"{days}.dbn", days=days) for days in range(2)]
+
+
+@pytest.fixture(scope="module")
+def lake(files: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("lake") / "lake"
+    load(root, *files, schemas=("mbo", "trades", "mbp-1", "orders"))
+    return root
+
+
+@pytest.fixture(scope="module")
+def sample_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("sample") / "lake"
+    load(root, SAMPLE, schemas=("mbo", "trades", "mbp-1", "ohlcv-1m"))
+    return root
+
+
+def witness(lake: Path) -> duckdb.DuckDBPyConnection:
+    """DuckDB on the files of a lake."""
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    for path in lake.iterdir():
+        if path.is_dir() and not path.name.startswith("."):
+            columns = connection.execute(f"DESCRIBE FROM '{path}/*/*/*.parquet'").fetchall()
+            times = [
+                f"{name}::TIMESTAMP_NS AS {name}"
+                for name, type_, *_ in columns
+                if type_.startswith("TIMESTAMP")
+            ]
+            connection.execute(
+                f"CREATE VIEW {path.name.replace('-', '_')} AS SELECT * REPLACE"
+                f" ({', '.join(times)}) FROM read_parquet('{path}/*/*/*.parquet',"
+                " hive_partitioning = true, hive_types = {'date': DATE, 'symbol': VARCHAR})"
+            )
+    return connection
+
+
+def asked(lake: Path, sql: str, values: dict[str, Any] | None = None) -> pl.DataFrame:
+    """The witness's answer."""
+    with witness(lake) as connection:
+        answer = pl.DataFrame(connection.sql(sql, params=values).to_arrow_table())
+    return answer.with_columns(
+        pl.selectors.datetime().cast(pl.Datetime("ns")).dt.replace_time_zone("UTC")
+    )
+
+
+def answered(*arguments: str | Path) -> pl.DataFrame:
+    """The answer of the command, through Parquet."""
+    done = here("query", "--format", "parquet", "-q", *arguments)
+    assert (done.code, done.err) == (0, "")
+    return pl.read_parquet(done.out)
+
+
+def rows(done: Done) -> list[list[str]]:
+    """What a command has printed as CSV, without the header."""
+    assert (done.code, done.err) == (0, "")
+    return list(csv.reader(io.StringIO(done.out.decode())))[1:]
+
+
+def count(*arguments: str | Path, of: str = "trades") -> int:
+    """How many rows of a view there are."""
+    sql = f"SELECT count(*) FROM {of}"
+    return int(rows(here("query", sql, *arguments, "--format", "csv", "-q"))[0][0])
+
+
+# ---------------------------------------------------------------------- the answer
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        TRADES_SQL,
+        "SELECT * FROM mbo ORDER BY ALL",
+        "SELECT symbol, date, count(*), sum(size) FROM trades GROUP BY ALL ORDER BY ALL",
+        (
+            "SELECT time_bucket(INTERVAL 1 MINUTE, ts_recv::TIMESTAMP) t, max(price), min(price)"
+            " FROM trades GROUP BY ALL ORDER BY ALL"
+        ),
+        (
+            "SELECT t.symbol, t.price, m.bid FROM trades t ASOF JOIN (SELECT symbol, ts_recv,"
+            " max(bid_px_00) AS bid FROM mbp_1 GROUP BY ALL) m ON t.symbol = m.symbol"
+            " AND t.ts_recv >= m.ts_recv ORDER BY ALL LIMIT 500"
+        ),
+        (
+            "WITH c AS (SELECT *, row_number() OVER (PARTITION BY symbol ORDER BY ts_recv,"
+            " price) n FROM trades) SELECT symbol, price, n FROM c WHERE n <= 3 ORDER BY ALL"
+        ),
+        "SELECT * FROM ohlcv_1m WHERE symbol = 'SIM1' ORDER BY ALL",
+        "SELECT symbol FROM trades EXCEPT SELECT symbol FROM mbo",
+        "SELECT 1 AS one, 'two' AS two, 3.5 AS three, NULL AS four",
+        "SELECT '--' AS x, count(*) AS n FROM trades",
+        "SELECT '/*' AS x, count(*) AS n FROM trades WHERE symbol <> '*/'",
+        'SELECT count(*) AS "--" FROM trades',
+        "SELECT $$it's --$$ AS x, count(*) AS n FROM trades",
+        "SELECT count(*) AS n /* of ' \n */ FROM -- it's\nTRADES",
+    ],
+)
+def test_an_answer_is_that_of_duckdb_on_the_files(sql: str, sample_lake: Path) -> None:
+    assert_frame_equal(answered(sql, "--lake", sample_lake), asked(sample_lake, sql))
+
+
+@pytest.mark.parametrize("name", ["clx5/CLX5_mbo.dbn", "dbeq/dbeq-20240131.mbo.dbn"])
+def test_real_files_answer_without_a_lake_as_their_lake_does(
+    name: str, test_data: Path, tmp_path: Path
+) -> None:
+    sql = "SELECT symbol, action, side, count(*) n, sum(size) s FROM mbo GROUP BY ALL ORDER BY ALL"
+    load(tmp_path / "lake", test_data / name, schemas=("mbo",))
+    expected = asked(tmp_path / "lake", sql)
+    assert expected.height > 1
+    assert_frame_equal(answered(sql, "--lake", tmp_path / "lake"), expected)
+    assert_frame_equal(answered(sql, "--from", test_data / name), expected)
+
+
+def test_files_are_one_stream_and_need_no_lake(files: list[Path], tmp_path: Path) -> None:
+    options = [option for file in files for option in ("--from", file)]
+    sql = "SELECT * EXCLUDE (date) FROM mbp_1 ORDER BY ts_recv, symbol, sequence"
+    found = answered(sql, *options)
+    # Enums are text in SQL.
+    expected = derived(files, "mbp-1").select(found.columns).cast({pl.Enum: pl.String})
+    assert_frame_equal(found.sort(found.columns), expected.sort(found.columns))
+    # The order of the first file is in the book of the second.
+    assert count("--from", files[1], of="trades") == 8
+    assert count(*options, of="orders") == 2
+    assert names(tmp_path) == []
+
+
+def test_what_is_named_is_made_whatever_its_depth(files: list[Path]) -> None:
+    sql = "SELECT (SELECT count(*) FROM MBP_3), (SELECT max(bid_px_04) FROM depth_1h)"
+    assert answered(sql, "--from", files[0]).row(0)[0] > 0
+
+
+def test_the_lake_may_come_from_the_environment(
+    lake: Path, files: list[Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("BATONICS_LAKE", str(lake))
+    assert count() == 16
+    # What is said is meant: files go before what was set once.
+    assert count("--from", files[0]) == 8
+    monkeypatch.setenv("BATONICS_LAKE", str(tmp_path / "none"))
+    assert count("--lake", lake) == 16
+    assert "none: is no lake" in complaint(here("query", "SELECT 1"), 6)
+
+
+# ---------------------------------------------------------------------- which rows
+
+
+@pytest.mark.parametrize(
+    ("options", "where"),
+    [
+        (("--symbol", "AAA"), "symbol = 'AAA'"),
+        (("--symbol", "BBB,AAA"), "symbol IS NOT NULL"),
+        (("--date", "2024-10-05"), "date = '2024-10-05'"),
+        (("--start", "2024-10-04T00:00:00.000000004Z"), ("epoch_ns(ts_recv) % 10000000000 >= 4"
+         " OR date > '2024-10-04'")),
+        (("--end", str(DAY_NS + 4)), "date = '2024-10-04' AND price < 14000000000"),
+        (("--start", "2024-10-04", "--end", "2024-10-05"), "date = '2024-10-04'"),
+        (("--symbol", "AAA", "--date", "2024-10-04"), "symbol = 'AAA' AND date = '2024-10-04'"),
+        (("--date", "2024-10-06"), "false"),
+    ],
+)  # fmt: skip
+def test_options_choose_rows(options: tuple[str, ...], where: str, lake: Path) -> None:
+    sql = "SELECT * FROM trades {} ORDER BY ALL"
+    expected = asked(lake, sql.format(f"WHERE {where}"))
+    assert_frame_equal(answered(sql.format(""), "--lake", lake, *options), expected)
+    assert expected.height == count("--lake", lake, *options)
+
+
+def test_options_choose_rows_of_files_too(files: list[Path]) -> None:
+    options = [option for file in files for option in ("--from", file)]
+    assert count(*options, "--symbol", "AAA") == 6
+    assert count(*options, "--date", "2024-10-05", "--symbol", "AAA,BBB") == 6
+
+
+@pytest.mark.parametrize("date", ["2024-10-04", "2024-10-05"])
+def test_orders_of_a_day_are_those_that_are_alive_too(date: str, lake: Path) -> None:
+    expected = asked(lake, f"SELECT count(*) n FROM orders WHERE date = '{date}'")["n"][0]
+    assert expected == 1
+    assert count("--lake", lake, "--date", date, of="orders") == expected
+
+
+@pytest.mark.parametrize("view", ["trades", "orders", "mbo"])
+def test_views_have_the_rows_that_a_scan_has(view: str, lake: Path) -> None:
+    from batonics.lake.lake import Lake
+
+    wanted = {"start": "2024-10-04T00:00:00.000000003Z", "end": "2024-10-05T00:00:00.000000003Z"}
+    scanned = Lake(lake).scan(view, **wanted).collect().height
+    options = [text for name, value in wanted.items() for text in (f"--{name}", value)]
+    assert count("--lake", lake, *options, of=view) == scanned
+
+
+def test_a_symbol_that_is_not_there_is_refused(lake: Path, files: list[Path]) -> None:
+    for where in (("--lake", lake), ("--from", files[0])):
+        done = here("query", TRADES_SQL, *where, "--symbol", "AAA,NONE", "-q")
+        assert "NONE" in complaint(done, 2)
+
+
+# ---------------------------------------------------------------------- parameters
+
+
+def test_a_file_has_parameters_with_types(lake: Path, tmp_path: Path) -> None:
+    file = tmp_path / "large.sql"
+    file.write_text(HEADED)
+
+    def expected(**values: int) -> pl.DataFrame:
+        every = {"least": 2, "since": 0, "within": DAY_LONG_NS, **values}
+        return asked(lake, HEADED, every)
+
+    options = ("--lake", lake, "-p", "limit_price=15.5")
+    assert_frame_equal(answered(file, *options), expected(limit_price=15_500_000_000))
+    assert_frame_equal(
+        answered(file, *options, "--param", "least=4", "-p", f"since={DAY_NS + 4}"),
+        expected(limit_price=15_500_000_000, least=4, since=DAY_NS + 4),
+    )
+    assert_frame_equal(
+        answered(file, *options, "-p", "since=2024-10-05T00:00:00Z", "-p", "within=2d"),
+        expected(limit_price=15_500_000_000, since=DAY_NS + DAY_LONG_NS, within=2 * DAY_LONG_NS),
+    )
+    # It is a query like any other: it may be given as text, and asked of files.
+    assert_frame_equal(answered(*options, "--", HEADED), expected(limit_price=15_500_000_000))
+    from_file = ("--from", write(tmp_path / "a.dbn"), "-p", "limit_price=15.5")
+    assert answered(file, *from_file).height == answered(file, *options).height
+
+
+def test_without_a_header_values_are_text(lake: Path) -> None:
+    sql = "SELECT count(*) n FROM trades WHERE symbol = $name AND date = $day"
+    values = ("-p", "name=AAA", "-p", "day=2024-10-05")
+    assert answered(sql, "--lake", lake, *values).row(0) == (3,)
+    odd = answered("SELECT $x AS x", "--lake", lake, "-p", "x=a='b'; DROP TABLE x")
+    assert odd.row(0) == ("a='b'; DROP TABLE x",)
+
+
+def test_a_parameter_that_is_given_twice_is_refused(lake: Path) -> None:
+    done = here("query", "SELECT $x", "--lake", lake, "-p", "x=1", "-p", "x=2")
+    assert "x is given" in complaint(done, 2)
+
+
+# ---------------------------------------------------------------------- forms
+
+READERS: dict[str, Callable[[bytes], pl.DataFrame]] = {
+    "parquet": pl.read_parquet,
+    "arrow": pl.read_ipc,
+}
+
+
+@pytest.mark.parametrize("form", ["parquet", "arrow"])
+@pytest.mark.parametrize("to_file", [True, False])
+def test_columnar_forms_have_the_types(
+    form: str, to_file: bool, lake: Path, tmp_path: Path
+) -> None:
+    if to_file:
+        done = here("query", TRADES_SQL, "--lake", lake, "--out", tmp_path / f"a.{form}")
+        data = (tmp_path / f"a.{form}").read_bytes()
+    else:
+        done = here("query", TRADES_SQL, "--lake", lake, "--out", "-", "--format", form)
+        data = done.out
+    assert (done.code, done.err) == (0, "")
+    assert_frame_equal(READERS[form](data), asked(lake, TRADES_SQL))
+
+
+@pytest.mark.parametrize("to_file", [True, False])
+def test_text_forms_have_exact_times_and_prices(to_file: bool, lake: Path, tmp_path: Path) -> None:
+    found = {}
+    for form in ("csv", "ndjson", "json"):
+        path = tmp_path / f"a.{form}"
+        how = ("--out", path) if to_file else ("--format", form)
+        done = here("query", TRADES_SQL, "--lake", lake, *how)
+        assert (done.code, done.err) == (0, "")
+        found[form] = (path.read_bytes() if to_file else done.out).decode()
+    expected = asked(lake, TRADES_SQL)
+    times = expected["ts_recv"].dt.strftime("%Y-%m-%dT%H:%M:%S%.9fZ").to_list()
+    array = json.loads(found["json"])
+    assert array == [json.loads(line) for line in found["ndjson"].splitlines()]
+    assert array == expected.with_columns(ts_recv=pl.Series(times)).to_dicts()
+    table = list(csv.DictReader(io.StringIO(found["csv"])))
+    assert [row["ts_recv"] for row in table] == times
+    assert [row["price"] for row in table] == [
+        f"{price // 10**9}.{price % 10**9:09}" for price in expected["price"]
+    ]
+    assert [row["symbol"] or None for row in table] == expected["symbol"].to_list()
+
+
+def test_without_rows_a_form_is_whole(lake: Path) -> None:
+    sql = "SELECT symbol, price FROM trades WHERE symbol = 'none'"
+    outs = {
+        form: here("query", sql, "--lake", lake, "--format", form).out
+        for form in ("table", "csv", "json", "ndjson", "parquet", "arrow")
+    }
+    assert outs["csv"] == b"symbol,price\n"
+    assert outs["json"] == b"[]\n"
+    assert outs["ndjson"] == b""
+    assert outs["table"].split() == [b"symbol", b"price"]
+    columns = pl.Schema({"symbol": pl.String(), "price": pl.Int64()})
+    assert pl.read_parquet(outs["parquet"]).schema == columns
+    assert pl.read_ipc(outs["arrow"]).schema == columns
+
+
+def test_a_table_shows_some_rows_and_says_how_many_more(lake: Path) -> None:
+    done = here("query", TRADES_SQL, "--lake", lake, "--rows", "2")
+    lines = done.out.decode().splitlines()
+    assert [line.split() for line in lines[:3]] == [
+        ["symbol", "price", "size", "ts_recv"],
+        ["AAA", "10.000000000", "1", "2024-10-04T00:00:00.000000000Z"],
+        ["BBB", "11.000000000", "2", "2024-10-04T00:00:00.000000001Z"],
+    ]
+    assert lines[3:] == ["and 14 more rows; --rows shows more"]
+    assert len(here("query", TRADES_SQL, "--lake", lake).out.splitlines()) == 17
+
+
+def test_a_plot_is_drawn(lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    sql = "SELECT ts_recv, price FROM trades ORDER BY 1"
+    done = here("query", sql, "--lake", lake, "--format", "plot")
+    assert (done.code, done.err) == (0, "")
+    lines = done.out.decode().splitlines()
+    assert lines[0] == "price"
+    assert (lines[1].split()[0], lines[-2].split()[0]) == ("17", "10")
+    sql = "SELECT symbol, avg(size) AS mean FROM trades GROUP BY 1 ORDER BY 1"
+    bars = here("query", sql, "--lake", lake, "--format", "plot").out.decode().splitlines()
+    assert [line.split()[:2] for line in bars[1:3]] == [["AAA", "4"], ["BBB", "5"]]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("sum(size)", 72),
+        ("sum(size)::DECIMAL(18, 2)", "72.00"),
+        ("max(1::HUGEINT)", 1),
+        ("count(*) > 3", True),
+        ("max(date)", "2024-10-05"),
+        ("max(TIMESTAMP '2024-10-05 01:02:03.5')", "2024-10-05T01:02:03.500000000Z"),
+        ("max(TIMESTAMP_S '2024-10-05 01:02:03')", "2024-10-05T01:02:03.000000000Z"),
+        ("[min(size), max(size)]", [1, 8]),
+        ("{'a': count(*)}", {"a": 16}),
+        ("any_value('a'::ENUM ('a', 'b'))", "a"),
+        ("any_value('47f6c8c7-f6f6-40c8-a5db-02e531decc44'::UUID)",
+         "47f6c8c7-f6f6-40c8-a5db-02e531decc44"),
+        ("any_value(TIME '10:00:00.5')", "10:00:00.500"),
+        ("NULL", None),
+    ],
+)  # fmt: skip
+def test_any_type_of_duckdb_has_a_form(value: str, shown: object, lake: Path) -> None:
+    sql = f"SELECT {value} AS x FROM trades"
+    if value == "NULL":
+        sql += " LIMIT 1"
+    done = here("query", sql, "--lake", lake, "--format", "json")
+    assert (done.code, done.err) == (0, "")
+    assert json.loads(done.out) == [{"x": shown}]
+    for form in ("table", "parquet", "arrow", "ndjson"):
+        assert here("query", sql, "--lake", lake, "--format", form).code == 0
+
+
+# ---------------------------------------------------------------------- the shell
+
+
+def shell(text: str, *arguments: str | Path) -> Done:
+    return batonics("query", "--shell", *arguments, stdin=text.encode())
+
+
+def test_the_shell_answers_one_query_after_the_other(lake: Path) -> None:
+    done = shell(
+        "SELECT count(*) AS n\nFROM trades;\nSELECT nonsense FROM trades;\n\n"
+        "SELECT symbol FROM mbo WHERE price = 10000000000 AND date = '2024-10-04';  \n;\n"
+        "SELECT 1; SELECT 2;\nDROP TABLE trades;\nSELECT max(size) AS m FROM mbp_1;\n",
+        "--lake",
+        lake,
+    )
+    assert done.code == 0
+    assert done.out.decode().split() == ["n", "16", "symbol", "AAA", "m", "8"]
+    lines = done.err.splitlines()
+    assert [line.startswith("batonics: ") for line in lines] == [True] * 4
+    assert 'Referenced column "nonsense" not found' in lines[0]
+    assert all("one SELECT is expected" in line for line in lines[1:])
+
+
+def test_the_shell_answers_the_last_query_too(lake: Path) -> None:
+    done = shell("SELECT 1 AS a;\nSELECT count(*) AS n FROM trades\n", "--lake", lake)
+    assert done.out.decode().split() == ["a", "1", "n", "16"]
+    assert shell("", "--lake", lake) == shell("\n\n", "--lake", lake) == (0, b"", "")
+
+
+def test_the_shell_asks_files(files: list[Path]) -> None:
+    done = shell(
+        "SELECT count(*) AS n FROM trades;\nSELECT * FROM mbp_7;", "--from", files[0], "-q"
+    )
+    assert done.out.decode().split() == ["n", "8"]
+    assert "there is no mbp_7 here" in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_the_shell_shows_as_many_rows_as_it_is_told(lake: Path) -> None:
+    done = shell("SELECT size FROM trades;", "--lake", lake, "--rows", "3")
+    assert len(done.out.decode().splitlines()) == 5
+    assert "and 13 more rows" in done.out.decode()
+
+
+# ---------------------------------------------------------------------- errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        ((), 2, "a query is expected, or --shell"),
+        (("SELECT 1", "--shell"), 2, "a query is expected, or --shell"),
+        (("",), 2, "there is no statement"),
+        ((";",), 2, "there is no statement"),
+        (("SELEC",), 2, 'the query: Parser Error: syntax error at or near "SELEC"'),
+        (("SELECT 1; SELECT 2",), 2, "one SELECT is expected"),
+        (("DROP TABLE x",), 2, "one SELECT is expected"),
+        (("CREATE TABLE x (a INT)",), 2, "one SELECT is expected"),
+        (("COPY (SELECT 1) TO 'out.csv'",), 2, "one SELECT is expected"),
+        (("ATTACH 'x.db'",), 2, "one SELECT is expected"),
+        (("EXPLAIN SELECT 1",), 2, "one SELECT is expected"),
+        (("SET threads = 1",), 2, "one SELECT is expected"),
+        (("SELECT nothing FROM trades",), 2, 'column "nothing" not found'),
+        (("SELECT * FROM nothing",), 2, "Table with name nothing does not exist"),
+        (("SELECT * FROM mbp_5",), 2, "no mbp_5 here; `batonics lake load FILES --schemas mbp-5`"),
+        (("SELECT * FROM bbo_1s",), 2, "no bbo_1s here; `batonics lake load FILES --sch"),
+        (("SELECT $x",), 2, "Values were not provided for the following parameters: x"),
+        (("SELECT 1", "-p", "x=1"), 2, "x"),
+        (("SELECT 1", "-p", "x"), 2, "--param x: expected NAME=VALUE"),
+        (("SELECT 1", "-p", "=1"), 2, "--param =1: expected NAME=VALUE"),
+        (("--", HAS_N), 2, "query needs n (BIGINT), how many"),
+        (("-p", "n=x", "--", HAS_N), 2, "n is 'x', expected BIGINT"),
+        (("-p", "m=1", "--", HAS_N), 2, "has no parameter 'm'; it has n"),
+        (("--", "-- titel: x\nSELECT 1"), 2, "no key 'titel'"),
+        (("none.sql",), 3, "none.sql: cannot be read: No such file"),
+        (("SELECT 1", "--date", "2024-10"), 2, "not a time"),
+        (("SELECT 1", "--date", "2024-10-04T10:00"), 2, "a day is expected"),
+        (("SELECT 1", "--date", "2024-10-04", "--end", "2024-10-05"), 2, "--date is a whole day"),
+        (("SELECT 1", "--start", "2024-10-05", "--end", "2024-10-05"), 2, "is not before the end"),
+        (("SELECT 1", "--rows", "0"), 2, "rows"),
+        (("SELECT 1", "--out", "a.txt"), 2, "a.txt: the name must end in"),
+        (("SELECT 1", "--out", "-"), 2, "standard output has no name"),
+        (("SELECT 1", "--format", "xml"), 2, "there is no form 'xml'"),
+        (("SELECT 1", "--format", "dbn"), 2, "DBN holds the vendor's records"),
+        (("SELECT 1", "--format", "plot"), 2, "a plot needs rows, and numbers"),
+        (("SELECT 1", "--format", "plot", "--out", "a.csv"), 2, "a plot is for the terminal"),
+        (("SELECT 1", "--format", "table", "--out", "a.csv"), 2, "a table is for the terminal"),
+        (("SELECT [1]", "--format", "csv"), 2, "which csv cannot hold"),
+        (("SELECT 1 AS x", "--out", "none/a.csv"), 4, "none/a.csv"),
+        (("SELECT INTERVAL 1 DAY AS x",), 2, "column x is an INTERVAL"),
+        (("SELECT [INTERVAL 1 DAY] AS x",), 2, "column x"),
+        (("SELECT {'a': INTERVAL 1 DAY} AS x",), 2, "column x"),
+        (("SELECT union_value(a := 1) AS x",), 2, "column x"),
+        (("SELECT 1 AS x, 2 AS x",), 2, "x"),
+        (("SELECT * FROM trades a JOIN trades b USING (sequence)",), 2, "ts_recv"),
+        (("SELECT TIMESTAMP '9999-01-01' AS x",), 2, "x"),
+        (("SELECT TIMESTAMP 'infinity' AS x",), 2, "x"),
+        (("SELECT 'a'::BLOB AS x", "--format", "csv"), 2, "column x"),
+        (("SELECT 'a'::BLOB AS x", "--format", "json"), 2, "column x"),
+        (("SELECT 'a'::BLOB AS x", "--format", "ndjson"), 2, "column x"),
+        (("SELECT 1::BIGNUM AS x", "--format", "csv"), 2, "column x"),
+        (("SELECT error('at once') FROM trades",), 2, "the query: Invalid Input Error: at once"),
+    ],
+)
+def test_an_error_is_one_line_and_leaves_nothing(
+    arguments: tuple[str, ...],
+    code: int,
+    words: str,
+    lake: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    try:
+        done = here("query", "--lake", lake, *arguments)
+    except BaseException as error:  # noqa: BLE001 - a panic of Polars is no Exception
+        pytest.fail(f"{type(error).__name__}: {error}")
+    line = complaint(done, code)
+    assert words in line
+    assert "a bug in batonics" not in line
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        (
+            "SELECT CASE WHEN i = 900000 THEN error('too late') ELSE i END AS x"
+            " FROM range(1000000) t(i)"
+        ),
+        (
+            "SELECT (CASE WHEN i = 900000 THEN 'too late' ELSE '1' END)::INT AS x"
+            " FROM range(1000000) t(i)"
+        ),
+        (
+            "SELECT CASE WHEN i = 900000 THEN 'infinity'::TIMESTAMP"
+            " ELSE '2024-10-04'::TIMESTAMP END AS x FROM range(1000000) t(i)"
+        ),
+    ],
+)
+@pytest.mark.parametrize("form", ["parquet", "csv", "json"])
+def test_a_query_that_fails_midway_leaves_nothing(
+    sql: str, form: str, lake: Path, tmp_path: Path
+) -> None:
+    old = tmp_path / f"old.{form}"
+    old.write_bytes(b"what was there")
+    for path in (old, tmp_path / f"new.{form}"):
+        try:
+            done = here("query", sql, "--lake", lake, "--out", path)
+        except BaseException as error:  # noqa: BLE001 - a panic of Polars is no Exception
+            pytest.fail(f"{type(error).__name__}: {error}")
+        assert complaint(done, 2).startswith("the query: ")
+    assert names(tmp_path) == [old.name]
+    assert old.read_bytes() == b"what was there"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("SELECT 1",), 2, "the query names none of the views"),
+        (("SELECT * FROM nothing",), 2, "the query names none of the views"),
+        (("SELECT * FROM mbp_0, trades",), 2, "mbp_0"),
+        (("SELECT * FROM depth_soon",), 2, "the query names none of the views"),
+        (("SELECT count(*) FROM trades", "--out", "in.dbn"), 2, "in.dbn is an input"),
+    ],
+)
+def test_an_error_of_files_is_one_line_too(
+    arguments: tuple[str, ...],
+    code: int,
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = write(tmp_path / "in.dbn")
+    before = file.read_bytes()
+    assert words in complaint(here("query", *arguments, "--from", file, "-q"), code)
+    assert names(tmp_path) == ["in.dbn"]
+    assert file.read_bytes() == before
+
+
+def test_a_damaged_file_is_refused_with_one_line_however_long_it_is(tmp_path: Path) -> None:
+    sql = "SELECT count(*) FROM mbo"
+    for count_ in (20, 100_000):
+        file = tmp_path / "bad.dbn"
+        file.write_bytes(metadata() + encode(adds(count_))[:-5])
+        done = batonics("query", sql, "--from", file, "-q")
+        assert f"record {count_ - 1}: the stream ends" in complaint(done, 3)
+    for file_name in ("none.dbn", "-"):
+        assert here("query", sql, "--from", tmp_path / file_name, "-q").code == 3
+    assert "no name to be loaded under" in complaint(here("query", sql, "--from", "-"), 2)
+
+
+@pytest.mark.parametrize("view", [name.replace("-", "_") for name in (*SCHEMAS, *OWN)])
+def test_a_file_without_rows_answers_with_none(view: str, tmp_path: Path) -> None:
+    file = tmp_path / "empty.dbn"
+    for records in ([], [record(Action.CLEAR)]):
+        file.write_bytes(metadata() + encode(records) if records else metadata())
+        assert count("--from", file, of=view) <= len(records)

@@ -1,0 +1,393 @@
+"""What a catalog holds after any changes: what was committed, once, in its order.
+
+The rule here: the model is a dict; a lake must hold what it says, whatever came before.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import polars as pl
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from batonics.lake import parts
+from batonics.lake.catalog import (
+    FileCatalog,
+    Loaded,
+    Part,
+    Source,
+    Wanted,
+    all_parts,
+    append_parts,
+    commit_load,
+    forget,
+    known_paths,
+    parts_of,
+    removed_before,
+    replace_parts,
+    schemas,
+    source_named,
+    source_of_bytes,
+)
+from batonics.lake.compact import compact
+from batonics.lake.lake import Lake
+from batonics.lake.parts import PartsWriter
+from batonics.model.errors import LakeError
+from batonics.model.mbo import Action
+from tests.integration.files import DAY_NS, encode, metadata, record
+from tests.integration.lakes import files_of, load
+
+VERSION = "1"
+LATER = 2**62
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> FileCatalog:
+    FileCatalog.make(tmp_path / "catalog.sqlite")
+    return FileCatalog(tmp_path / "catalog.sqlite")
+
+
+def part(path: str, *, schema: str = "mbo", symbol: str | None = "A", at: int = 0) -> Part:
+    """A part of ten rows from `at` on."""
+    return Part(path, schema, "2024-10-04", symbol, f"digest of {path}", 100, 10, at, at + 9)
+
+
+def loaded(*paths: str, schema: str = "mbo") -> Loaded:
+    return Loaded(schema, [part(path, schema=schema) for path in paths])
+
+
+def source(name: str, digest: str | None = None) -> Source:
+    return Source(name, digest, f"stat of {digest}")
+
+
+def paths(held: FileCatalog, schema: str | None = None) -> list[str]:
+    """Of live parts, in the order in which they are read."""
+    change = all_parts if schema is None else parts_of(schema)
+    return [found.path for found in held.read(change)]
+
+
+def put(held: FileCatalog, name: str, digest: str, *loads: Loaded, again: bool = False) -> bool:
+    return held.commit(commit_load(source(name, digest), loads, VERSION, again=again))
+
+
+def removed(held: FileCatalog) -> list[str]:
+    return held.read(removed_before(LATER))
+
+
+# ---------------------------------------------------------------------- loads
+
+
+def test_a_part_comes_back_as_it_was_put_in(held: FileCatalog) -> None:
+    bare = Part("x", "mbo", None, None, "d", 2**40, 0, None, None)
+    assert put(held, "a", "1", Loaded("mbo", [bare, part("y")]))
+    assert held.read(all_parts) == [bare, part("y")]
+    assert held.read(schemas) == ["mbo"]
+
+
+def test_the_same_bytes_are_put_in_once_whatever_they_are_called(held: FileCatalog) -> None:
+    assert put(held, "a", "1", loaded("p"))
+    assert not put(held, "a", "1", loaded("q"))
+    assert not put(held, "b", "1", loaded("r"))
+    assert paths(held) == ["p"]
+    assert removed(held) == []
+    known = held.read(lambda connection: source_of_bytes(connection, "1"))
+    assert known is not None
+    assert known.source == source("a", "1")
+    assert held.read(lambda connection: source_named(connection, "b")) is None
+
+
+def test_only_schemas_that_are_new_are_taken(held: FileCatalog) -> None:
+    put(held, "a", "1", loaded("p"))
+    assert put(held, "b", "1", loaded("q"), loaded("t", schema="trades"))
+    assert paths(held) == ["p", "t"]
+    known = held.read(lambda connection: source_named(connection, "a"))
+    assert known is not None
+    assert known.schemas == {"mbo", "trades"}
+
+
+def test_again_replaces_what_was_made_of_the_same_bytes_and_no_other_schema(
+    held: FileCatalog,
+) -> None:
+    put(held, "a", "1", loaded("p"), loaded("t", schema="trades"))
+    assert put(held, "b", "1", loaded("q"), again=True)
+    assert paths(held) == ["q", "t"]
+    assert removed(held) == ["p"]
+
+
+def test_other_bytes_of_a_name_replace_all_that_it_had(held: FileCatalog) -> None:
+    put(held, "a", "1", loaded("p"), loaded("t", schema="trades"))
+    put(held, "c", "3", loaded("s"))
+    assert put(held, "a", "2", loaded("q"))
+    assert paths(held) == ["s", "q"]
+    assert sorted(removed(held)) == ["p", "t"]
+    assert held.read(lambda connection: source_of_bytes(connection, "1")) is None
+
+
+def test_a_name_that_gets_anothers_bytes_has_nothing_of_its_own(held: FileCatalog) -> None:
+    put(held, "a", "1", loaded("p"))
+    put(held, "b", "2", loaded("q"))
+    assert not put(held, "a", "2")
+    assert paths(held) == ["q"]
+    assert held.read(lambda connection: source_named(connection, "a")) is None
+
+
+def test_a_load_without_rows_is_a_load(held: FileCatalog) -> None:
+    assert put(held, "a", "1", loaded(schema="trades"))
+    assert not put(held, "a", "1", loaded("t", schema="trades"))
+    assert paths(held) == []
+    assert held.read(schemas) == ["trades"]
+
+
+def test_what_is_known_of_a_file_that_was_only_touched_is_new(held: FileCatalog) -> None:
+    put(held, "a", "1", loaded("p"))
+    held.commit(commit_load(Source("a", "1", "touched"), [], VERSION))
+    known = held.read(lambda connection: source_named(connection, "a"))
+    assert known is not None
+    assert known.source.stat == "touched"
+    assert paths(held) == ["p"]
+
+
+def test_a_change_that_fails_leaves_everything_as_it_was(held: FileCatalog) -> None:
+    put(held, "a", "1", loaded("p"))
+    with pytest.raises(LakeError, match=r"catalog\.sqlite: cannot be used: UNIQUE"):
+        put(held, "a", "2", loaded("q"), loaded("q", schema="trades"))
+    assert paths(held) == ["p"]
+    assert removed(held) == []
+
+    def stop(connection: sqlite3.Connection) -> None:
+        commit_load(source("a", "2"), [loaded("q")], VERSION)(connection)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        held.commit(stop)
+    assert paths(held) == ["p"]
+
+
+def test_rows_that_are_wanted_choose_the_parts(held: FileCatalog) -> None:
+    made = [part(f"{symbol}{at}", symbol=symbol, at=at) for symbol in "AB" for at in (0, 10, 20)]
+    no_time = Part("none", "mbo", None, "A", "d", 1, 1, None, None)
+    put(held, "a", "1", Loaded("mbo", [*made, no_time]))
+
+    def chosen(*symbols: str, start_ns: int | None = None, end_ns: int | None = None) -> str:
+        wanted = Wanted(symbols, start_ns, end_ns)
+        return " ".join(found.path for found in held.read(parts_of("mbo", wanted)))
+
+    assert chosen() == "none A0 A10 A20 B0 B10 B20"
+    assert chosen("B") == "B0 B10 B20"
+    assert chosen("A", "B", "C", start_ns=19) == "A10 A20 B10 B20"
+    assert chosen("A", end_ns=10) == "A0"
+    assert chosen("A", end_ns=11) == "A0 A10"
+    assert chosen("A", start_ns=9, end_ns=10) == "A0"
+    assert chosen("A", start_ns=30) == ""
+    assert chosen("A", start_ns=2**64 - 2) == ""
+    assert chosen("A", end_ns=2**64 - 2) == "A0 A10 A20"
+    assert chosen("'; DROP TABLE part") == ""
+
+
+# ---------------------------------------------------------------------- feeds, compaction, vacuum
+
+
+def test_a_feed_adds_to_what_it_has(held: FileCatalog) -> None:
+    for name in ("p", "q"):
+        held.commit(append_parts(source("feed"), [loaded(name)], VERSION))
+    held.commit(append_parts(source("other"), [loaded("s")], VERSION))
+    held.commit(append_parts(source("feed"), [loaded("t", schema="trades")], VERSION))
+    assert paths(held) == ["p", "q", "s", "t"]
+    rows = held.read(
+        lambda connection: connection.execute("SELECT rows FROM load ORDER BY id").fetchall()
+    )
+    assert rows == [(20,), (10,), (10,)]
+
+
+def test_parts_are_replaced_all_or_not_at_all(held: FileCatalog) -> None:
+    put(held, "a", "1", loaded("p", "q", "r"))
+    assert not held.commit(replace_parts(["p", "gone"], [part("s")]))
+    assert paths(held) == ["p", "q", "r"]
+    assert held.commit(replace_parts(["p", "q"], [part("s")]))
+    assert not held.commit(replace_parts(["p", "q"], [part("t")]))
+    assert sorted(paths(held)) == ["r", "s"]
+    assert sorted(removed(held)) == ["p", "q"]
+    # What was put together is still of its load.
+    assert put(held, "a", "2", loaded("u"))
+    assert paths(held) == ["u"]
+
+
+def test_what_is_put_together_stands_where_it_stood_among_loads(held: FileCatalog) -> None:
+    put(held, "a", "1", loaded("p", "q"))
+    put(held, "b", "2", loaded("r"))
+    held.commit(replace_parts(["p", "q"], [part("s")]))
+    assert paths(held) == paths(held, "mbo") == ["s", "r"]
+
+
+def test_what_is_put_together_stands_where_it_stood_in_its_load(held: FileCatalog) -> None:
+    put(held, "a", "1", loaded("p", "q", "r"))
+    held.commit(replace_parts(["p", "q"], [part("s")]))
+    assert paths(held) == paths(held, "mbo") == ["s", "r"]
+
+
+def test_what_a_feed_adds_meanwhile_stays_behind(held: FileCatalog) -> None:
+    held.commit(append_parts(source("feed"), [loaded("p", "q")], VERSION))
+    held.commit(append_parts(source("other"), [loaded("x")], VERSION))
+    held.commit(append_parts(source("feed"), [loaded("r")], VERSION))
+    held.commit(replace_parts(["p", "q"], [part("s")]))
+    held.commit(append_parts(source("feed"), [loaded("t")], VERSION))
+    found = paths(held)
+    assert [path for path in found if path != "x"] == ["s", "r", "t"]
+
+
+def test_only_what_was_taken_out_is_forgotten(held: FileCatalog) -> None:
+    put(held, "a", "1", loaded("p"))
+    put(held, "a", "2", loaded("q"))
+    assert held.read(known_paths) == {"p", "q"}
+    assert held.read(removed_before(0)) == []
+    held.commit(forget(["p", "q", "x"]))
+    assert held.read(known_paths) == {"q"}
+    assert paths(held) == ["q"]
+    assert removed(held) == []
+
+
+def test_an_older_reader_and_a_newer_format_are_refused(held: FileCatalog, tmp_path: Path) -> None:
+    held.commit(lambda connection: connection.execute("PRAGMA user_version = 9").fetchall())
+    with pytest.raises(LakeError, match=r"catalog of format 9, this batonics knows 1"):
+        FileCatalog(tmp_path / "catalog.sqlite")
+    (tmp_path / "text").write_text("no database, " * 100)
+    with pytest.raises(LakeError, match="cannot be used: file is not a database"):
+        FileCatalog(tmp_path / "text")
+
+
+# ---------------------------------------------------------------------- any history
+
+
+NAMES, CONTENTS = ("a", "b", "c"), (1, 2, 3)
+SCHEMAS = ("mbo", "trades")
+
+
+def content(number: int) -> bytes:
+    """A file of two symbols and two days, told by its sizes."""
+    rows = [
+        record(
+            Action.TRADE,
+            instrument_id=1 + at // 2 % 2,
+            size=number,
+            price=at + 1,
+            ts_recv=DAY_NS + at // 6 * 86_400_000_000_000 + at,
+        )
+        for at in range(12)
+    ]
+    return metadata() + encode(rows)
+
+
+@contextmanager
+def many_parts() -> Iterator[None]:
+    """Within the block, loads make several parts of a date and symbol."""
+    write, limit = PartsWriter.write, parts.OPEN_MAX
+
+    def write_twos(self: PartsWriter, frame: pl.DataFrame) -> None:
+        for piece in frame.iter_slices(2):
+            write(self, piece)
+
+    PartsWriter.write, parts.OPEN_MAX = write_twos, 1  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        PartsWriter.write, parts.OPEN_MAX = write, limit  # type: ignore[method-assign]
+
+
+class AnyHistory(RuleBasedStateMachine):
+    """Loads and upkeep of a lake, beside a dict: by file, its content and the schemas of it."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.directory = TemporaryDirectory()
+        self.root = Path(self.directory.name)
+        self.lake = self.root / "lake"
+        self.disk: dict[str, int] = {}
+        self.held: dict[str, tuple[int, set[str]]] = {}
+        self.write("a", 1)
+        self.load(["a"], ["trades"], again=False, one_open=True)
+
+    def teardown(self) -> None:
+        if hasattr(self, "directory"):
+            self.directory.cleanup()
+
+    @rule(name=st.sampled_from(NAMES), number=st.sampled_from(CONTENTS))
+    def write(self, name: str, number: int) -> None:
+        # Another name in between: a file of the same inode and time would be the same.
+        other = self.root / "new"
+        other.write_bytes(content(number))
+        other.replace(self.root / name)
+        self.disk[name] = number
+
+    @rule(
+        names=st.lists(st.sampled_from(NAMES), min_size=1, max_size=3),
+        schemas=st.lists(st.sampled_from(SCHEMAS), min_size=1, max_size=2),
+        again=st.booleans(),
+        one_open=st.booleans(),
+    )
+    def load(self, names: list[str], schemas: list[str], *, again: bool, one_open: bool) -> None:
+        there = [name for name in names if name in self.disk]
+        if not there:
+            return
+        files = [self.root / name for name in there]
+        if one_open:
+            with many_parts():
+                load(self.lake, *files, schemas=schemas, again=again)
+        else:
+            load(self.lake, *files, schemas=schemas, again=again)
+        for name in there:
+            self.model_load(name, set(schemas))
+
+    def model_load(self, name: str, schemas: set[str]) -> None:
+        number = self.disk[name]
+        before = self.held.get(name)
+        if before is not None and before[0] != number:
+            schemas |= before[1]
+            del self.held[name]
+        holder = next((other for other, (has, _) in self.held.items() if has == number), None)
+        if holder is None:
+            self.held[name] = number, schemas
+        else:
+            self.held[holder][1].update(schemas)
+
+    @rule()
+    def compact(self) -> None:
+        rows = [Lake(self.lake).scan(schema).collect() for schema in Lake(self.lake).schemas()]
+        before, after = compact(self.lake)
+        assert before >= 2 * after
+        assert compact(self.lake) == (0, 0)
+        again = [Lake(self.lake).scan(schema).collect() for schema in Lake(self.lake).schemas()]
+        assert all(one.equals(other) for one, other in zip(rows, again, strict=True))
+
+    @rule(seconds=st.sampled_from([0.0, 3_600.0]))
+    def vacuum(self, seconds: float) -> None:
+        lake = Lake(self.lake)
+        lake.vacuum(seconds)
+        if not seconds:
+            assert files_of(self.lake) == set(lake.parts()["path"])
+
+    @invariant()
+    def it_holds_what_the_dict_says(self) -> None:
+        lake = Lake(self.lake)
+        assert lake.check() == []
+        for schema in SCHEMAS:
+            expected = sorted(
+                number for number, made in self.held.values() if schema in made for _ in range(12)
+            )
+            if schema in lake.schemas():
+                found = lake.scan(schema).collect()
+                assert sorted(found["size"].to_list()) == expected
+                of_one = found.group_by("date", "symbol", "size", maintain_order=True)
+                assert all(rows["price"].is_sorted() for _, rows in of_one)
+            else:
+                assert expected == []
+
+
+TestAnyHistory = AnyHistory.TestCase
+TestAnyHistory.settings = settings(max_examples=12, stateful_step_count=12, deadline=None)

@@ -1,0 +1,466 @@
+"""Which files a query reads: never too few, whatever the query is.
+
+The rule here: the witness is DuckDB on tables of all rows, which know nothing of files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batonics.lake.digest import Verifier
+from batonics.lake.plan import conditions
+from batonics.lake.sql import LakeSql
+from batonics.lake.store import DirectoryStore
+from batonics.model.errors import LakeError
+from batonics.model.mbo import Action
+from batonics.model.times import NS_PER_DAY
+from tests.integration.files import DAY_NS, encode, metadata, record
+from tests.integration.lakes import load
+
+SYMBOLS = {"AAA": 1, "it's (x": 2, "NULL": 3, "100%": 4, "a/b=c\\": 5}
+UNNAMED = 9
+SCHEMAS = ("mbo", "trades")
+DAYS = [date(2024, 10, 4 + day) for day in range(3)]
+
+
+def text(value: str | date) -> str:
+    """A value as SQL writes it."""
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def make_lake(root: Path) -> Path:
+    """A lake of 36 parts: two schemas, three days, five names and none."""
+    for day in range(len(DAYS)):
+        rows = [
+            record(
+                Action.TRADE if number % 2 else Action.ADD,
+                instrument_id=instrument_id,
+                price=1_000 * day + 10 * instrument_id + number,
+                ts_recv=DAY_NS + day * NS_PER_DAY + 1_000 * instrument_id + number,
+            )
+            for instrument_id in (*SYMBOLS.values(), UNNAMED)
+            for number in range(4)
+        ]
+        file = root / f"{day}.dbn"
+        file.write_bytes(metadata(SYMBOLS) + encode(rows))
+        load(root / "lake", file, schemas=SCHEMAS)
+    return root / "lake"
+
+
+def tables_of(lake: Path) -> duckdb.DuckDBPyConnection:
+    """The witness: a table of all rows of each schema, as any reader of hive-named files has it."""
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    for schema in SCHEMAS:
+        files = f"{lake}/{schema}/*/*/*.parquet"
+        connection.execute(
+            f"CREATE TABLE {schema} AS SELECT * REPLACE (ts_recv::TIMESTAMP_NS AS ts_recv,"
+            f" ts_event::TIMESTAMP_NS AS ts_event) FROM read_parquet({text(files)},"
+            " hive_partitioning = true, hive_types = {'date': DATE, 'symbol': VARCHAR})"
+        )
+    return connection
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_lake(tmp_path_factory.mktemp("plan"))
+
+
+@pytest.fixture(scope="module")
+def opened(lake: Path) -> LakeSql:
+    return LakeSql(DirectoryStore(lake), Verifier())
+
+
+@pytest.fixture(scope="module")
+def witness(lake: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    with tables_of(lake) as connection:
+        yield connection
+
+
+# ---------------------------------------------------------------------- the text of a plan
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", []),
+        ("(a = 1)", ["(a = 1)"]),
+        ("(a = 1)(b = 2)", ["(a = 1)", "(b = 2)"]),
+        ("prefix(a, 'x')(b = 2)", ["prefix(a, 'x')", "(b = 2)"]),
+        (
+            "(a = 1)prefix(b, 'x')contains(b, 'y')",
+            ["(a = 1)", "prefix(b, 'x')", "contains(b, 'y')"],
+        ),
+        ("(f(g(a), (b)) = 1)(c)", ["(f(g(a), (b)) = 1)", "(c)"]),
+        ("(a = ')(')(b = '((')", ["(a = ')(')", "(b = '((')"]),
+        ("(a = 'it''s )')(b)", ["(a = 'it''s )')", "(b)"]),
+        ("(a = '\"(')(\"b'(\" = 1)", ["(a = '\"(')", '("b\'(" = 1)']),
+        ('("row"(a, b) IN ((1, 2), (3, 4)))(c)', ['("row"(a, b) IN ((1, 2), (3, 4)))', "(c)"]),
+        ("(a = 1) (b = 2)", ["(a = 1)", " (b = 2)"]),
+        ("(a = 1)b", ["(a = 1)", "b"]),
+    ],
+)
+def test_conditions_are_split_where_they_end(text: str, found: list[str]) -> None:
+    assert conditions(text) == found
+
+
+def sql_atoms() -> st.SearchStrategy[str]:
+    """A condition in brackets as a plan writes it, with any text within."""
+    string = st.text("ab()'\" \\%\n", max_size=6).map(text)
+    name = st.text("ab()' ", min_size=1, max_size=4).map(lambda letters: f'"{letters}"')
+    leaf = st.one_of(st.sampled_from(["a", "1"]), string, name)
+    inner = st.recursive(
+        leaf,
+        lambda part: st.one_of(
+            st.tuples(part, part).map(lambda two: f"({two[0]} = {two[1]})"),
+            st.lists(part, max_size=3).map(lambda many: f"f({', '.join(many)})"),
+        ),
+        max_leaves=5,
+    )
+    return st.one_of(
+        st.tuples(inner, inner).map(lambda two: f"({two[0]} = {two[1]})"),
+        st.lists(inner, max_size=3).map(lambda many: f"prefix({', '.join(many)})"),
+    )
+
+
+@given(st.lists(sql_atoms(), max_size=5))
+def test_whatever_stands_in_conditions_they_are_found_again(atoms: list[str]) -> None:
+    assert conditions("".join(atoms)) == atoms
+
+
+# ---------------------------------------------------------------------- random queries
+
+
+NAMES = (*SYMBOLS, "zzz", "")
+literals = st.sampled_from(NAMES).map(text)
+dates = st.sampled_from([*DAYS, date(2024, 10, 9)]).map(lambda day: f"DATE {text(day)}")
+tests_ = st.sampled_from(["=", "<>", "<", "<=", ">", ">=", "IS DISTINCT FROM"])
+patterns = st.sampled_from(["A%", "%'%", "%(%", "_AA", "%", "100\\%", "%\\\\", "nu%", "%L"])
+
+
+def _of(form: str, *parts: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    return st.tuples(*parts).map(lambda filled: form.format(*filled))
+
+
+ATOMS = st.one_of(
+    _of("@.symbol {} {}", tests_, literals),
+    _of("@.date {} {}", tests_, dates),
+    _of("{} {} @.symbol", literals, tests_),
+    _of("@.symbol IN ({}, {})", literals, literals),
+    _of("@.symbol NOT IN ({}, {})", literals, literals),
+    _of("@.date IN ({}, {})", dates, dates),
+    _of("@.date BETWEEN {} AND {}", dates, dates),
+    _of("@.symbol NOT BETWEEN {} AND {}", literals, literals),
+    _of("@.symbol LIKE {} ESCAPE '\\'", patterns.map(text)),
+    _of("@.symbol NOT LIKE {}", patterns.map(text)),
+    _of("@.symbol ILIKE {}", patterns.map(text)),
+    _of("@.symbol COLLATE NOCASE = {}", literals),
+    _of("starts_with(@.symbol, {})", st.sampled_from(["A", "it'", "1", ""]).map(text)),
+    _of("contains(@.symbol, {})", st.sampled_from(["(", "''", "%", "A", "\\"]).map(text)),
+    _of("regexp_matches(@.symbol, {})", st.sampled_from(["^A", "[(]x", "%$", "\\\\"]).map(text)),
+    _of("coalesce(@.symbol, {}) = {}", literals, literals),
+    _of("nullif(@.symbol, {}) IS NULL", literals),
+    _of("@.symbol || @.date::VARCHAR > {}", literals),
+    _of("CASE WHEN @.symbol = {} THEN @.date ELSE {} END = @.date", literals, dates),
+    _of("(@.symbol, @.date) IN (({}, {}), ({}, {}))", literals, dates, literals, dates),
+    _of("@.date - {} {} 1", dates, st.sampled_from(["=", "<", "<>"])),
+    _of("@.date + INTERVAL 1 DAY > {}", dates),
+    _of("@.date::TIMESTAMP + INTERVAL 5 HOUR > {}", dates),
+    _of("(@.symbol IS NULL) <> (@.date = {})", dates),
+    _of("@.price % 2 = {}", st.sampled_from(["0", "1"])),
+    _of("@.price {} {}", tests_, st.sampled_from(["1011000000000", "2040000000000", "0"])),
+    _of("@.ts_recv >= {}::TIMESTAMP_NS", dates),
+    _of("@.date = @.ts_recv::DATE AND @.symbol <> {}", literals),
+    st.sampled_from(
+        [
+            "@.symbol IS NULL",
+            "@.symbol IS NOT NULL",
+            "@.date IS NULL",
+            "@.symbol = $name",
+            "@.date >= $day",
+            "@.date::VARCHAR = $text",
+            "@.symbol > @.date::VARCHAR",
+            "length(@.symbol) > 3.5",
+            "lower(@.symbol) = 'aaa'",
+            "hash(@.symbol) % 3 = 0",
+            "dayofyear(@.date) % 2 = 0",
+            "strftime(@.date, '%d') = '05'",
+            "year(@.date) = 2024",
+            "month(@.date) = 11",
+            "array_length(list_filter(['AAA', 'NULL'], lambda x: x = @.symbol)) = 1",
+            "date_trunc('month', @.date) = DATE '2024-10-01'",
+            "true",
+            "false",
+            "NULL",
+        ]
+    ),
+)
+WHERE = st.recursive(
+    ATOMS,
+    lambda part: st.one_of(
+        st.lists(part, min_size=2, max_size=3).map(lambda all_: f"({' AND '.join(all_)})"),
+        st.lists(part, min_size=2, max_size=3).map(lambda any_: f"({' OR '.join(any_)})"),
+        part.map(lambda one: f"(NOT ({one}))"),
+    ),
+    max_leaves=4,
+)
+QUERIES = st.sampled_from(
+    [
+        "SELECT count(*), sum(a.price) FROM {x} a WHERE {a}",
+        "SELECT count(*) FROM {x} a WHERE {a}",
+        "SELECT min(a.date), max(a.symbol), count(DISTINCT a.price) FROM {x} a WHERE {a}",
+        "SELECT a.price, a.date, a.symbol, a.ts_recv FROM {x} a WHERE {a}",
+        "SELECT * FROM {x} a WHERE {a} ORDER BY a.price DESC LIMIT 3",
+        "SELECT a.price FROM {x} a WHERE {a} ORDER BY a.price LIMIT 4 OFFSET 2",
+        "SELECT a.symbol, count(*) FROM {x} a WHERE {a} GROUP BY a.symbol HAVING count(*) > 2",
+        (
+            "SELECT a.symbol, a.date, count(*) FROM {x} a WHERE {a}"
+            " GROUP BY GROUPING SETS ((a.symbol), (a.date), ())"
+        ),
+        "SELECT DISTINCT a.symbol, a.date FROM {x} a WHERE {a}",
+        (
+            "SELECT count(*), sum(b.price) FROM {x} a JOIN {y} b ON a.symbol = b.symbol"
+            " AND a.date = b.date WHERE {a} AND {b}"
+        ),
+        (
+            "SELECT count(*), sum(b.price) FROM {x} a LEFT JOIN {y} b ON a.price = b.price"
+            " AND ({b}) WHERE {a}"
+        ),
+        "SELECT count(*), sum(b.price) FROM {x} a LEFT JOIN {y} b ON a.symbol = b.symbol WHERE {b}",
+        (
+            "SELECT count(*), count(a.price), count(b.price) FROM (FROM {x} a WHERE {a}) a"
+            " FULL JOIN (FROM {y} b WHERE {b}) b ON a.symbol = b.symbol AND a.date = b.date"
+        ),
+        "SELECT count(*) FROM {x} a, {y} b WHERE {a} AND {b} AND a.date < b.date",
+        (
+            "SELECT count(*), sum(b.price) FROM {x} a ASOF JOIN {y} b ON a.symbol = b.symbol"
+            " AND a.ts_recv >= b.ts_recv WHERE {a} AND {b}"
+        ),
+        (
+            "SELECT count(*), sum(b.price) FROM {x} a ASOF LEFT JOIN (FROM {y} b WHERE {b}) b"
+            " ON a.symbol = b.symbol AND a.ts_recv >= b.ts_recv WHERE {a}"
+        ),
+        "SELECT sum(a.price) FROM {x} a SEMI JOIN {y} b ON a.symbol = b.symbol AND ({b}) WHERE {a}",
+        "SELECT sum(a.price) FROM {x} a ANTI JOIN {y} b ON a.symbol = b.symbol AND ({b}) WHERE {a}",
+        (
+            "SELECT sum(a.price) FROM {x} a WHERE {a} AND a.symbol IN"
+            " (SELECT b.symbol FROM {y} b WHERE {b})"
+        ),
+        (
+            "SELECT sum(a.price) FROM {x} a WHERE {a} AND a.date >="
+            " (SELECT max(b.date) FROM {y} b WHERE {b})"
+        ),
+        (
+            "SELECT sum(a.price) FROM {x} a WHERE {a} AND EXISTS"
+            " (SELECT 1 FROM {y} b WHERE b.symbol = a.symbol AND b.price > a.price AND {b})"
+        ),
+        (
+            "SELECT sum(a.price) FROM {x} a WHERE NOT EXISTS"
+            " (SELECT 1 FROM {y} b WHERE b.date = a.date AND {b} AND {a})"
+        ),
+        (
+            "SELECT a.price, (SELECT count(*) FROM {y} b WHERE b.symbol = a.symbol AND {b})"
+            " FROM {x} a WHERE {a}"
+        ),
+        (
+            "SELECT count(*), sum(l.price) FROM {x} a, LATERAL (SELECT b.price FROM {y} b"
+            " WHERE b.symbol = a.symbol AND b.date = a.date AND {b}) l WHERE {a}"
+        ),
+        "WITH c AS (SELECT * FROM {x} a WHERE {a}) SELECT count(*), sum(c.price) FROM c",
+        (
+            "WITH c AS MATERIALIZED (FROM {x} a WHERE {a}), d AS (FROM {y} b WHERE {b})"
+            " SELECT count(*) FROM c JOIN d USING (symbol, date) JOIN c e USING (symbol)"
+        ),
+        (
+            "WITH c AS (FROM {x}) SELECT (SELECT count(*) FROM c a WHERE {a}),"
+            " (SELECT count(*) FROM c b WHERE {b})"
+        ),
+        (
+            "WITH RECURSIVE r AS (SELECT 0 n, a.date, a.symbol FROM {x} a WHERE {a} UNION"
+            " SELECT n + 1, b.date, r.symbol FROM r JOIN {y} b ON b.symbol = r.symbol"
+            " WHERE n < 2 AND {b}) SELECT n, count(*) FROM r GROUP BY n"
+        ),
+        (
+            "SELECT a.symbol, a.date FROM {x} a WHERE {a} UNION SELECT b.symbol, b.date FROM {y} b"
+            " WHERE {b}"
+        ),
+        (
+            "SELECT a.symbol, a.date FROM {x} a WHERE {a} UNION ALL SELECT b.symbol, b.date"
+            " FROM {x} b WHERE {b}"
+        ),
+        (
+            "SELECT a.symbol, a.date FROM {x} a WHERE {a} EXCEPT SELECT b.symbol, b.date FROM {y} b"
+            " WHERE {b}"
+        ),
+        "SELECT a.symbol FROM {x} a WHERE {a} INTERSECT SELECT b.symbol FROM {y} b WHERE {b}",
+        (
+            "SELECT * FROM (SELECT a.symbol, a.date, a.price, a.ts_recv, row_number() OVER"
+            " (PARTITION BY a.symbol ORDER BY a.ts_recv) n FROM {x} a) a WHERE {a}"
+        ),
+        (
+            "SELECT a.price, sum(a.price) OVER (PARTITION BY a.symbol, a.date) FROM {x} a"
+            " WHERE {a} QUALIFY row_number() OVER (PARTITION BY a.date ORDER BY a.price) <= 2"
+        ),
+        "SELECT count(*) FILTER (WHERE {a}), sum(a.price) FROM {x} a",
+        "SELECT CASE WHEN {a} THEN 1 END, a.price FROM {x} a",
+        "FROM {x} a SELECT a.price WHERE ({a}) IS NOT TRUE",
+        "SELECT count(*) FROM query_table('{x}') a WHERE {a}",
+    ]
+)
+VALUES: dict[str, Any] = {"name": "it's (x", "day": date(2024, 10, 5), "text": "2024-10-06"}
+
+
+@st.composite
+def queries(draw: st.DrawFn) -> str:
+    """A query over one or two views, each with conditions of its own."""
+    form = draw(QUERIES)
+    x, y = draw(st.permutations(SCHEMAS))
+    a, b = (draw(WHERE).replace("@.", f"{alias}.") for alias in "ab")
+    return form.format(x=x, y=y, a=f"({a})", b=f"({b})")
+
+
+def rows_of(frame: pl.DataFrame) -> list[str]:
+    return sorted(map(str, frame.rows()))
+
+
+def values_in(sql: str) -> dict[str, Any]:
+    return {name: value for name, value in VALUES.items() if f"${name}" in sql}
+
+
+def asked_of_all(witness: duckdb.DuckDBPyConnection, sql: str) -> pl.DataFrame:
+    """The witness's answer, times as a lake gives them."""
+    answer = pl.DataFrame(witness.sql(sql, params=values_in(sql) or None).to_arrow_table())
+    return answer.with_columns(
+        pl.selectors.datetime().cast(pl.Datetime("ns")).dt.replace_time_zone("UTC")
+    )
+
+
+@settings(max_examples=200)
+@given(sql=queries())
+def test_an_answer_is_that_of_all_files(
+    sql: str, opened: LakeSql, witness: duckdb.DuckDBPyConnection
+) -> None:
+    found = opened.query(sql, values_in(sql)).frame()
+    expected = asked_of_all(witness, sql)
+    assert found.columns == expected.columns
+    assert rows_of(found) == rows_of(expected)
+
+
+@settings(max_examples=100)
+@given(where=WHERE)
+def test_no_file_with_rows_is_left_out(
+    where: str, opened: LakeSql, witness: duckdb.DuckDBPyConnection
+) -> None:
+    where = where.replace("@.", "mbo.")
+    sql = f"SELECT DISTINCT date, symbol FROM mbo WHERE {where}"
+    needed = asked_of_all(witness, sql).height
+    assert rows_of(opened.query(sql, values_in(sql)).frame()) == rows_of(asked_of_all(witness, sql))
+    assert needed <= opened.files_read[0] <= opened.files_read[1] == 18
+
+
+# ---------------------------------------------------------------------- what is spared
+
+
+@pytest.mark.parametrize(
+    ("sql", "read"),
+    [
+        ("SELECT count(*) FROM mbo", 18),
+        ("SELECT count(*) FROM mbo WHERE symbol = 'AAA'", 3),
+        ("SELECT count(*) FROM mbo WHERE symbol = 'it''s (x' AND date = '2024-10-05'", 1),
+        ("SELECT count(*) FROM mbo WHERE symbol = 'a/b=c\\' OR symbol = '100%'", 6),
+        ("SELECT count(*) FROM mbo WHERE symbol IS NULL", 3),
+        ("SELECT count(*) FROM mbo WHERE symbol = 'NULL'", 3),
+        ("SELECT count(*) FROM mbo WHERE symbol LIKE 'A%' AND date <> '2024-10-04'", 2),
+        ("SELECT count(*) FROM mbo WHERE date BETWEEN '2024-10-04' AND '2024-10-05'", 12),
+        ("SELECT count(*) FROM mbo WHERE NOT (symbol = 'AAA' OR date > '2024-10-04')", 4),
+        ("SELECT count(*) FROM mbo WHERE symbol = 'BBB'", 0),
+        ("SELECT 1 FROM mbo WHERE false", 0),
+        ("SELECT price FROM mbo WHERE symbol = 'AAA' ORDER BY price LIMIT 2", 3),
+        ("SELECT count(*) FROM mbo WHERE symbol = $name AND date = $day", 1),
+        ("WITH c AS (FROM mbo) SELECT count(*) FROM c WHERE symbol = 'AAA'", 3),
+        ("SELECT count(*) FROM mbo JOIN trades USING (symbol) WHERE symbol = 'AAA'", 6),
+        ("SELECT count(*) FROM mbo a, mbo b WHERE a.symbol = 'AAA' AND b.symbol = '100%'", 6),
+        (
+            (
+                "SELECT count(*) FROM mbo a ASOF JOIN trades b ON a.symbol = b.symbol"
+                " AND a.ts_recv >= b.ts_recv WHERE a.symbol = 'AAA'"
+            ),
+            6,
+        ),
+        ("SELECT count(*) FROM (FROM mbo UNION ALL FROM mbo) WHERE date = '2024-10-06'", 6),
+        ("SELECT 'mbo' AS trades", 0),
+    ],
+)
+def test_a_query_reads_no_more_than_it_names(
+    sql: str, read: int, opened: LakeSql, witness: duckdb.DuckDBPyConnection
+) -> None:
+    found = opened.query(sql, values_in(sql)).frame()
+    assert rows_of(found) == rows_of(asked_of_all(witness, sql))
+    assert opened.files_read[0] == read
+
+
+# ---------------------------------------------------------------------- what is damaged
+
+
+@pytest.fixture(scope="module")
+def damaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake in which the middle day of AAA is damaged, of mbo and of trades."""
+    lake = make_lake(tmp_path_factory.mktemp("damaged"))
+    for schema in SCHEMAS:
+        (path,) = lake.glob(f"{schema}/date=2024-10-05/symbol=AAA/*.parquet")
+        data = bytearray(path.read_bytes())
+        data[len(data) // 3] ^= 1
+        path.write_bytes(data)
+    return lake
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "SELECT count(*) FROM mbo WHERE {0}",
+        "SELECT count(*) FROM mbo a JOIN trades b USING (symbol, date) WHERE {0}",
+        "SELECT count(*) FROM trades WHERE {0} AND price > (SELECT min(price) FROM mbo WHERE {0})",
+        "SELECT count(*) FROM trades WHERE {0} AND date IN (SELECT date FROM mbo WHERE {0})",
+        (
+            "SELECT count(*) FROM (FROM mbo WHERE {0}) a WHERE EXISTS"
+            " (SELECT 1 FROM trades b WHERE {0} AND b.price = a.price)"
+        ),
+        (
+            "SELECT count(*) FROM (FROM mbo WHERE {0}) a ASOF JOIN (FROM trades WHERE {0}) b"
+            " ON a.symbol = b.symbol AND a.ts_recv >= b.ts_recv"
+        ),
+        (
+            "WITH c AS (FROM mbo), d AS (FROM trades) SELECT count(*) FROM c JOIN d"
+            " USING (symbol, date) WHERE {0}"
+        ),
+        "WITH c AS MATERIALIZED (FROM mbo WHERE {0}) SELECT (SELECT count(*) FROM c), * FROM c",
+        "SELECT symbol FROM mbo WHERE {0} UNION SELECT symbol FROM trades WHERE {0}",
+        "SELECT price, sum(price) OVER (PARTITION BY symbol) FROM mbo WHERE {0} ORDER BY 1 LIMIT 5",
+        "SELECT max(ts_recv) FROM mbo WHERE {0} GROUP BY symbol ORDER BY 1",
+        "SELECT * FROM mbo WHERE {0} ORDER BY ts_recv DESC LIMIT 1",
+        "SELECT 1 FROM trades WHERE {0} AND price < 0",
+    ],
+)
+def test_a_damaged_file_is_refused_where_it_is_needed_and_else_left_alone(
+    form: str, damaged: Path, witness: duckdb.DuckDBPyConnection
+) -> None:
+    lake = LakeSql(DirectoryStore(damaged), Verifier())
+    for spared in (
+        "symbol = 'AAA' AND date <> '2024-10-05'",
+        "symbol = '100%'",
+        "symbol = 'a/b=c\\' AND date = '2024-10-05'",
+    ):
+        sql = form.format(spared)
+        assert rows_of(lake.query(sql).frame()) == rows_of(asked_of_all(witness, sql))
+    for needed in ("symbol = 'AAA'", "date = '2024-10-05'", "symbol LIKE '_AA' AND year(date) > 0"):
+        with pytest.raises(LakeError, match=r"date=2024-10-05/symbol=AAA/.*: damaged: "):
+            lake.query(form.format(needed))

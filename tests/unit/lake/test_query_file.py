@@ -1,0 +1,269 @@
+"""The header of a query: what it says is what is checked, and an error says what is wrong."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batonics.lake.query_file import Column, Param, parse_query
+from batonics.lake.sql import read_query
+from batonics.model.errors import InputError, UsageError
+from batonics.model.prices import format_price
+
+WHOLE = """\
+-- title: Spread by hour
+-- question: How wide is the spread
+--   over the day?
+-- reads: mbp_1, trades
+-- param: tau DURATION = 5s  how long after
+--   each trade
+-- param: symbol VARCHAR  whose
+-- column: hour BIGINT  hour of the day,
+--           UTC
+-- column: mean DECIMAL(38, 9)  the mean
+-- source: a book: page 5
+-- a remark
+SELECT hour, $tau -- param: x BIGINT
+FROM mbp_1;
+"""
+
+
+def test_a_header_says_what_it_says() -> None:
+    query = parse_query(WHOLE, "spread")
+    assert query.declared
+    assert (query.name, query.title) == ("spread", "Spread by hour")
+    assert query.question == "How wide is the spread over the day?"
+    assert query.reads == ("mbp_1", "trades")
+    assert query.params == (
+        Param("tau", "DURATION", "5s", "how long after each trade"),
+        Param("symbol", "VARCHAR", None, "whose"),
+    )
+    assert query.columns == (
+        Column("hour", "BIGINT", "hour of the day, UTC"),
+        Column("mean", "DECIMAL(38, 9)", "the mean"),
+    )
+    assert query.source == "a book: page 5"
+    assert query.sql == "-- a remark\nSELECT hour, $tau -- param: x BIGINT\nFROM mbp_1"
+
+
+@pytest.mark.parametrize(
+    ("text", "sql"),
+    [
+        ("SELECT 1", "SELECT 1"),
+        ("  SELECT 1 ;\n", "SELECT 1"),
+        ("-- a remark\nSELECT 1", "-- a remark\nSELECT 1"),
+        ("SELECT 1 -- title: none", "SELECT 1 -- title: none"),
+        ("\n-- title: too late\nSELECT 1", "-- title: too late\nSELECT 1"),
+        ("--   no header goes on\nSELECT 1", "--   no header goes on\nSELECT 1"),
+    ],
+)
+def test_a_text_without_a_header_is_a_query_too(text: str, sql: str) -> None:
+    query = parse_query(text, "query")
+    assert not query.declared
+    assert query.sql == sql
+    assert query.values({"a": "1"}) == {"a": "1"}
+    assert query.values({}) == {}
+
+
+@pytest.mark.parametrize(
+    ("given_as", "type_", "value"),
+    [
+        ("5", "BIGINT", 5),
+        ("-1_000", "BIGINT", -1_000),
+        (str(2**63 - 1), "BIGINT", 2**63 - 1),
+        (str(-(2**63)), "BIGINT", -(2**63)),
+        ("0.5", "DOUBLE", 0.5),
+        ("-1e3", "DOUBLE", -1000.0),
+        ("true", "BOOLEAN", True),
+        ("FALSE", "BOOLEAN", False),
+        ("a 'b'", "VARCHAR", "a 'b'"),
+        ("", "VARCHAR", ""),
+        ("2025-09-24", "DATE", date(2025, 9, 24)),
+        ("1970-01-01T00:00:01.5Z", "TIMESTAMP", 1_500_000_000),
+        ("1970-01-01T01:00:00+01:00", "TIMESTAMP", 0),
+        ("12", "TIMESTAMP", 12),
+        ("100ms", "DURATION", 100_000_000),
+        ("64.80", "PRICE", 64_800_000_000),
+        ("-0.000000001", "PRICE", -1),
+    ],
+)
+def test_a_value_is_of_its_type(given_as: str, type_: str, value: object) -> None:
+    query = parse_query(f"-- param: x {type_}  what\nSELECT $x", "query")
+    found = query.values({"x": given_as})["x"]
+    assert found == value
+    assert type(found) is type(value)
+    # A default is what would be given.
+    if given_as and "'" not in given_as:
+        quoted = f"'{given_as}'" if " " in given_as else given_as
+        default = parse_query(f"-- param: x {type_} = {quoted}  what\nSELECT $x", "query")
+        assert default.values({}) == {"x": value}
+
+
+@pytest.mark.parametrize(
+    ("given_as", "type_", "words"),
+    [
+        ("5.0", "BIGINT", "expected BIGINT"),
+        ("", "BIGINT", "expected BIGINT"),
+        ("__", "BIGINT", "expected BIGINT"),
+        (str(2**63), "BIGINT", "expected BIGINT"),
+        (str(-(2**63) - 1), "BIGINT", "expected BIGINT"),
+        ("9" * 5_000, "BIGINT", "expected BIGINT"),
+        ("x", "DOUBLE", "expected DOUBLE"),
+        ("1", "BOOLEAN", "expected BOOLEAN"),
+        ("yes", "BOOLEAN", "expected BOOLEAN"),
+        ("2025-09-31", "DATE", "expected DATE"),
+        ("24.9.2025", "DATE", "expected DATE"),
+        ("soon", "TIMESTAMP", "expected TIMESTAMP: not a time: 'soon'"),
+        ("5", "DURATION", "expected DURATION: not a duration: '5'"),
+        ("0s", "DURATION", "expected DURATION: not a duration: '0s'"),
+        ("300000d", "DURATION", "expected DURATION: a duration of 300000d"),
+        ("1.0000000001", "PRICE", "expected PRICE: not a price"),
+        ("1e3", "PRICE", "expected PRICE: not a price"),
+        ("9223372036.854775807", "PRICE", "expected PRICE: price '9223372036.854775807' does"),
+    ],
+)
+def test_what_is_not_of_its_type_is_refused(given_as: str, type_: str, words: str) -> None:
+    query = parse_query(f"-- param: x {type_}  what\nSELECT $x", "spread")
+    with pytest.raises(UsageError) as error:
+        query.values({"x": given_as})
+    assert str(error.value).startswith(f"spread: parameter x is {given_as!r}, ")
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize("given_as", ["1e400", "inf", "-Infinity", "nan"])
+def test_a_double_is_a_number(given_as: str) -> None:
+    query = parse_query("-- param: x DOUBLE  what\nSELECT $x", "query")
+    with pytest.raises(UsageError, match="expected DOUBLE"):
+        query.values({"x": given_as})
+
+
+@pytest.mark.parametrize("given_as", ["20250924", "2025-W39-3", " 2025-09-24"])
+def test_a_date_is_given_in_one_way(given_as: str) -> None:
+    query = parse_query("-- param: x DATE  what\nSELECT $x", "query")
+    with pytest.raises(UsageError, match="expected DATE"):
+        query.values({"x": given_as})
+
+
+@given(st.integers(-(2**63), 2**63 - 1))
+def test_every_bigint_and_price_comes_through(value: int) -> None:
+    query = parse_query("-- param: n BIGINT  n\n-- param: p PRICE  p\nSELECT 1", "query")
+    price = value % (2**63 - 1)
+    found = query.values({"n": str(value), "p": format_price(price) or ""})
+    assert found == {"n": value, "p": price}
+
+
+@given(st.text())
+def test_text_is_itself(value: str) -> None:
+    query = parse_query("-- param: x VARCHAR  what\nSELECT $x", "query")
+    assert query.values({"x": value}) == {"x": value}
+
+
+@pytest.mark.parametrize(
+    ("default", "value"),
+    [("'a b'", "a b"), ("''", ""), ("a", "a"), ("'it''s'", "it's"), ("'=  x'", "=  x")],
+)
+def test_a_quoted_default_is_what_is_quoted(default: str, value: str) -> None:
+    query = parse_query(f"-- param: x VARCHAR = {default}  what it is\nSELECT $x", "query")
+    assert query.values({}) == {"x": value}
+    assert query.params[0].about == "what it is"
+
+
+def test_a_query_knows_its_parameters() -> None:
+    query = parse_query(WHOLE, "spread")
+    assert query.values({"symbol": "A"}) == {"tau": 5_000_000_000, "symbol": "A"}
+    with pytest.raises(UsageError) as error:
+        query.values({"symbols": "A"})
+    assert str(error.value) == "spread has no parameter 'symbols'; did you mean symbol?"
+    with pytest.raises(UsageError) as error:
+        query.values({"xyz": "A"})
+    assert str(error.value) == "spread has no parameter 'xyz'; it has tau, symbol"
+    with pytest.raises(UsageError) as error:
+        query.values({"tau": "1s"})
+    assert str(error.value) == "spread needs symbol (VARCHAR), whose: --param symbol=VALUE"
+    with pytest.raises(UsageError, match="no parameter 'x'; it has none"):
+        parse_query("-- title: a\nSELECT 1", "query").values({"x": ""})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "q: there is no statement"),
+        (" ; \n", "q: there is no statement"),
+        ("-- title: a\n", "q: there is no statement"),
+        (
+            "-- titel: a\nSELECT 1",
+            (
+                "q: no key 'titel' in a header;"
+                " there are title, question, reads, param, column, source"
+            ),
+        ),
+        ("-- title: a\n-- title: b\nSELECT 1", "q: title is given 2 times"),
+        ("-- reads: a\n-- reads: b\nSELECT 1", "q: reads is given 2 times"),
+        (
+            "-- param: a INTEGER\nSELECT 1",
+            (
+                "q: parameter 'a INTEGER', expected NAME TYPE = DEFAULT  what it is, with one of"
+                " BIGINT, DOUBLE, BOOLEAN, VARCHAR, DATE, TIMESTAMP, DURATION, PRICE"
+            ),
+        ),
+        ("-- column: a\nSELECT 1", "q: column 'a', expected NAME TYPE  what it is"),
+        ("-- column: a BIGINT\nSELECT 1", "q: column 'a BIGINT', expected NAME TYPE  what it is"),
+        ("-- param: a BIGINT  x\n-- param: a DATE  y\nSELECT 1", "q: param a is given 2 times"),
+        ("-- column: a BIGINT  x\n-- column: a DATE  y\nSELECT 1", "q: column a is given 2 times"),
+    ],
+)
+def test_a_wrong_header_is_refused(text: str, message: str) -> None:
+    with pytest.raises(UsageError) as error:
+        parse_query(text, "q")
+    assert str(error.value).startswith(message)
+
+
+def test_a_wrong_default_is_refused_before_it_is_needed() -> None:
+    with pytest.raises(UsageError, match=r"q: parameter x is 'x', expected BIGINT"):
+        parse_query("-- param: x BIGINT = x  what\nSELECT $x", "q")
+
+
+@given(st.text(st.characters(codec="utf-8")))
+def test_any_text_is_a_query_or_refused_in_our_words(text: str) -> None:
+    try:
+        assert parse_query(text, "q").sql.strip()
+    except UsageError as error:
+        (message,) = error.args
+        if not message.startswith("q: "):
+            raise
+
+
+def test_a_file_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "spread.sql"
+    file.write_text(WHOLE)
+    assert read_query(str(file)) == parse_query(WHOLE, "spread")
+    assert read_query("SELECT 'a.sql' AS x").sql == "SELECT 'a.sql' AS x"
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none\.sql: cannot be read: No such file"):
+        read_query(str(tmp_path / "none.sql"))
+    file = tmp_path / "bytes.sql"
+    file.write_bytes(b"SELECT '\xff'")
+    with pytest.raises(InputError, match=r"bytes\.sql: cannot be read: it is not UTF-8"):
+        read_query(str(file))
+
+
+def test_a_file_with_a_byte_order_mark_has_a_header(tmp_path: Path) -> None:
+    file = tmp_path / "spread.sql"
+    file.write_text(WHOLE, encoding="utf-8-sig")
+    assert read_query(str(file)).title == "Spread by hour"
+
+
+def test_lines_may_end_as_they_do_elsewhere() -> None:
+    assert parse_query(WHOLE.replace("\n", "\r\n"), "spread").title == "Spread by hour"
+
+
+@pytest.mark.parametrize("text", ["SELECT 'a\u2028b\x0cc\x85d'", "SELECT 'a\r\nb'", "SELECT\r1"])
+def test_a_statement_is_not_changed(text: str) -> None:
+    assert parse_query(text, "query").sql == text
+    assert parse_query(f"-- title: a\n{text}", "query").sql == text
