@@ -23,7 +23,9 @@ SkipBad = Annotated[
 ]
 LakeDirectory = Annotated[
     str,
-    typer.Option("--lake", envvar="BATONICS_LAKE", help="The lake's directory."),
+    typer.Option(
+        "--lake", envvar="BATONICS_LAKE", help="The lake's directory, or s3://BUCKET/PREFIX."
+    ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
 

@@ -25,7 +25,10 @@ def command(
         str | None, typer.Argument(help="One SELECT, or a file of it: NAME.sql.")
     ] = None,
     lake: Annotated[
-        str | None, typer.Option("--lake", envvar="BATONICS_LAKE", help="The lake's directory.")
+        str | None,
+        typer.Option(
+            "--lake", envvar="BATONICS_LAKE", help="The lake's directory, or s3://BUCKET/PREFIX."
+        ),
     ] = None,
     files: Annotated[
         list[str] | None,

@@ -29,7 +29,7 @@ from batonics.lake.catalog import Known, Loaded, Source
 from batonics.lake.digest import file_digest, file_stat
 from batonics.lake.lake import Lake
 from batonics.lake.parts import TIME, PartsWriter
-from batonics.lake.store import DirectoryStore, Loading
+from batonics.lake.where import Loading, Store, open_store
 from batonics.model.errors import InputError, UsageError
 from batonics.model.mbo import MboBatch
 from batonics.sinks.behind import work_behind
@@ -50,7 +50,7 @@ class Request:
 
     Attributes:
         paths: files; each is a source of its own.
-        lake: the lake's directory; made if it is not there.
+        lake: the lake's directory, or `s3://BUCKET/PREFIX`; made if it is not there.
         schemas: names of `frames/products.py`.
         one_stream: the files are one stream in the order of their time, and one source.
         again: make anew what is loaded already.
@@ -92,7 +92,7 @@ def load_lake(  # noqa: PLR0913 - settings, by keyword
     Args:
         paths: one file or several. What is in the lake already stays as it is; what was made of a
             file that has changed is replaced.
-        lake: its directory; made if it is not there.
+        lake: its directory, or `s3://BUCKET/PREFIX`; made if it is not there.
         schemas: what to make of the files: names of the vendor's schemas, mbp-N, depth-EVERY,
             orders, bbo, deltas.
         one_stream: the files are one stream, in the order of their time. Else books begin anew
@@ -164,11 +164,11 @@ class LakeLoad:
         """
         request = self._request
         self.source_bytes()
-        store = DirectoryStore(request.lake, make=True)
+        store = open_store(request.lake, make=True)
         for paths in request.sources:
             yield Outcome(paths, self._load(store, paths))
 
-    def _load(self, store: DirectoryStore, paths: tuple[str, ...]) -> list[Loaded]:
+    def _load(self, store: Store, paths: tuple[str, ...]) -> list[Loaded]:
         request = self._request
         source, missing, is_known = self._missing(store, paths)
         if not missing:
@@ -189,9 +189,7 @@ class LakeLoad:
             change = catalog.commit_load(source, loaded, version("batonics"), again=request.again)
             return loaded if store.catalog.commit(change) else []
 
-    def _missing(
-        self, store: DirectoryStore, paths: tuple[str, ...]
-    ) -> tuple[Source, list[str], bool]:
+    def _missing(self, store: Store, paths: tuple[str, ...]) -> tuple[Source, list[str], bool]:
         """The source as it is now, the schemas to be made of it, and whether it is as it was."""
         name = "\n".join(os.path.abspath(path) for path in paths)  # noqa: PTH100 - links stay
         stat = _stat(paths)

@@ -31,7 +31,7 @@ from batonics.frames.symbols import FrameNames
 from batonics.jobs.lake import DEFAULT_SCHEMAS, RowKeys
 from batonics.lake.catalog import Loaded, Part, Source, append_parts
 from batonics.lake.parts import PartsWriter
-from batonics.lake.store import DirectoryStore
+from batonics.lake.where import Store, open_store
 from batonics.model.errors import UsageError
 from batonics.model.mbo import MboBatch, copy_batch
 from batonics.model.symbols import SymbolMap
@@ -90,7 +90,7 @@ class LakeAppend:
             OutputError: the lake cannot be written to; what was committed stays.
         """
         request = self._request
-        store = DirectoryStore(request.lake, make=True)
+        store = open_store(request.lake, make=True)
         products = [product_of(name) for name in dict.fromkeys(request.schemas)]
         followers = [_Follower(product) for product in products]
         reader = _Reader(self._stream)
@@ -104,7 +104,7 @@ class LakeAppend:
         if reader.error is not None:
             raise reader.error
 
-    def _interval(self, store: DirectoryStore, reader: _Reader, followers: list[_Follower]) -> None:
+    def _interval(self, store: Store, reader: _Reader, followers: list[_Follower]) -> None:
         """Take what comes until a commit is due, and commit it."""
         with store.loading() as loading:
             for follower in followers:

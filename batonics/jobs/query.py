@@ -20,7 +20,7 @@ from batonics.lake import catalog
 from batonics.lake.catalog import Wanted
 from batonics.lake.digest import Verifier
 from batonics.lake.sql import LakeSql, named_schemas
-from batonics.lake.store import DirectoryStore
+from batonics.lake.where import open_store
 from batonics.model.errors import UsageError
 
 FOR_SHELL = ("trades", "tbbo", "mbp-1", "mbp-10", "bbo-1s", "ohlcv-1m", "orders")
@@ -33,7 +33,7 @@ class Request:
     """Where to ask, and of which rows.
 
     Attributes:
-        lake: a lake's directory; or
+        lake: a lake's directory, or `s3://BUCKET/PREFIX`; or
         files: MBO files, one stream in the order of their time.
         wanted: only rows of these symbols and times.
         skip_bad: of files, count and skip bad records where the framing survives.
@@ -80,7 +80,7 @@ def opened(
 
 
 def _asked(lake: str, wanted: Wanted) -> LakeSql:
-    store = DirectoryStore(lake)
+    store = open_store(lake)
     if wanted.symbols:
         known = store.catalog.read(catalog.symbols)
         for name in wanted.symbols:

@@ -18,7 +18,7 @@ from batonics.codec.gateway import ALL_SYMBOLS
 from batonics.gateway.snapshot import snapshot_of
 from batonics.jobs import lake_append
 from batonics.jobs.lake import DEFAULT_SCHEMAS
-from batonics.lake.store import DirectoryStore
+from batonics.lake.where import open_store
 from batonics.live.feeds import GatewayFeed, PlainFeed, Subscription
 from batonics.live.ingest import Ingest, Source
 from batonics.live.lake_feed import LakeFeed
@@ -131,7 +131,7 @@ class Stream:
         """A process that appends to the lake, told of the books that there are already."""
         request, machine = self._request, self.machine
         append = lake_append.Request(lake, "", schemas=request.lake_schemas)  # refused now, if so
-        DirectoryStore(lake, make=True)
+        open_store(lake, make=True)
         started = format_time(time.time_ns())
         arguments = ["--lake", lake, "--name", f"{self._source}, from {started}"]
         arguments += ["--schemas", ",".join(append.schemas)]

@@ -11,7 +11,7 @@ which files to read. So nobody ever sees half of a load, whatever was killed whe
 | part   | a Parquet file of one load, date and symbol; `removed_ns` once another took its place  |
 
 The catalog is SQLite with a write-ahead log and synchronous=FULL: a commit has reached the disk
-when it returns. Where a lake is in a bucket, the same database is an object (`bucket.py`).
+when it returns. Where a lake is in a bucket, the same database is an object (`object_catalog.py`).
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from batonics.frames.products import product_of
 from batonics.lake.catalog import Part, replace_parts
 from batonics.lake.digest import Verifier
 from batonics.lake.parts import ROWS_MAX, Key, PartFile, day_of
-from batonics.lake.store import DirectoryStore
+from batonics.lake.where import Store, open_store
 
 _QUESTION = (
     "SELECT load, path, schema, date, symbol, digest, bytes, rows, ts_min, ts_max"
@@ -34,10 +34,10 @@ def compact(lake: str | Path) -> tuple[int, int]:
     Raises:
         LakeError: there is no lake, or a part is damaged; OutputError: it cannot be written to.
     """
-    store, verifier = DirectoryStore(lake), Verifier()
+    store, verifier = open_store(lake), Verifier()
     before = after = 0
     for parts in store.catalog.read(_runs):
-        verifier.check([(store.path(part), part) for part in parts])
+        store.fetch(parts, verifier)
         with store.loading() as loading:
             made = _together(store, parts, loading.directory, loading.id)
             loading.publish([(made[0], made[1].path)])
@@ -69,7 +69,7 @@ def _cut(parts: Sequence[Part]) -> Iterator[list[Part]]:
 
 
 def _together(
-    store: DirectoryStore, parts: Sequence[Part], directory: Path, prefix: str
+    store: Store, parts: Sequence[Part], directory: Path, prefix: str
 ) -> tuple[Path, Part]:
     product = product_of(parts[0].schema)
     key = Key(day_of(parts[0].date), parts[0].symbol)

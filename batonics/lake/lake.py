@@ -17,7 +17,7 @@ from batonics.frames.products import product_of
 from batonics.lake import catalog
 from batonics.lake.catalog import Part, Wanted
 from batonics.lake.digest import Verifier
-from batonics.lake.store import DirectoryStore
+from batonics.lake.where import open_store
 from batonics.model.errors import LakeError, UsageError
 from batonics.model.times import NS_PER_S, parse_time
 
@@ -29,14 +29,14 @@ class Lake:
     """An existing lake.
 
     Args:
-        root: its directory.
+        root: its directory, or `s3://BUCKET/PREFIX`.
 
     Raises:
         LakeError: there is none, or its catalog is not one we know.
     """
 
     def __init__(self, root: str | Path) -> None:
-        self.store = DirectoryStore(root)
+        self.store = open_store(root)
         self.verifier = Verifier()
 
     def __repr__(self) -> str:
@@ -191,7 +191,7 @@ class Lake:
         wrong = []
         for part in self.store.catalog.read(catalog.all_parts):
             try:
-                Verifier().check([(self.store.path(part), part)])
+                self.store.verify(part)
             except LakeError as error:
                 wrong.append(str(error))
             if progress is not None:
@@ -205,7 +205,7 @@ class Lake:
 
         Args:
             older_than_seconds: parts that were replaced so long ago, or longer. Files of loads
-                that were killed go at once.
+                that were killed go at once; from a bucket, after a day.
         """
         self.store.sweep()
         before_ns = time.time_ns() - int(older_than_seconds * NS_PER_S)
@@ -217,9 +217,8 @@ class Lake:
 
     def _verified(self, schema: str, wanted: Wanted) -> list[Path]:
         parts = self.store.catalog.read(catalog.parts_of(schema, wanted))
-        files = [(self.store.path(part), part) for part in parts]
-        self.verifier.check(files)
-        return [path for path, _ in files]
+        self.store.fetch(parts, self.verifier)
+        return [self.store.path(part) for part in parts]
 
     def _check_schema(self, schema: str) -> None:
         known = self.schemas()

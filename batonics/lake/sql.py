@@ -28,8 +28,8 @@ from batonics.lake.catalog import Part, Wanted
 from batonics.lake.digest import Verifier
 from batonics.lake.plan import Planner
 from batonics.lake.query_file import QueryFile, parse_query
-from batonics.lake.store import DirectoryStore
 from batonics.lake.views import NO_LIMITS, view_of, view_text
+from batonics.lake.where import Store
 from batonics.model.errors import InputError, UsageError
 
 _TOKEN = re.compile(
@@ -147,9 +147,7 @@ class LakeSql:
         files_read: how many parts the last query was given, and of how many.
     """
 
-    def __init__(
-        self, store: DirectoryStore, verifier: Verifier, wanted: Wanted = NO_LIMITS
-    ) -> None:
+    def __init__(self, store: Store, verifier: Verifier, wanted: Wanted = NO_LIMITS) -> None:
         self.files_read = (0, 0)
         self._store, self._verifier, self._wanted = store, verifier, wanted
         self._connection = connect()
@@ -197,7 +195,7 @@ class LakeSql:
             return parts
         # The planner reads the first file of each view, for its columns.
         self._verify({schema: of_schema[:1] for schema, of_schema in parts.items()})
-        paths = {schema: self._paths(of_schema) for schema, of_schema in parts.items()}
+        paths = {schema: self._store.planned(of_schema) for schema, of_schema in parts.items()}
         read = self._planner.files_read(sql, parameters, paths)
         return {
             schema: [
@@ -212,9 +210,8 @@ class LakeSql:
         return [str(self._store.path(part)) for part in parts]
 
     def _verify(self, parts: Parts) -> None:
-        self._verifier.check(
-            [(self._store.path(part), part) for of_schema in parts.values() for part in of_schema]
-        )
+        chosen = [part for of_schema in parts.values() for part in of_schema]
+        self._store.fetch(chosen, self._verifier)
 
 
 def read_query(text: str) -> QueryFile:

@@ -23,6 +23,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from batonics.lake.catalog import FileCatalog, Part, known_paths
+from batonics.lake.digest import Verifier
 from batonics.model.errors import LakeError, OutputError
 from batonics.sinks.atomic import sync_directory
 
@@ -101,6 +102,18 @@ class DirectoryStore:
     def path(self, part: Part) -> Path:
         """Where a part can be read."""
         return Path(f"{self._prefix}{part.path}")
+
+    def fetch(self, parts: Sequence[Part], verifier: Verifier) -> None:
+        """As `Store`: they are here."""
+        verifier.check([(self.path(part), part) for part in parts])
+
+    def planned(self, parts: Sequence[Part]) -> list[str]:
+        """As `Store`: they are here."""
+        return [str(self.path(part)) for part in parts]
+
+    def verify(self, part: Part) -> None:
+        """As `Store`."""
+        Verifier().check([(self.path(part), part)])
 
     @contextmanager
     def loading(self) -> Iterator[Loading]:
