@@ -91,7 +91,10 @@ class FrameNames:
 
 def times_of(frame: pl.DataFrame, time: str) -> NDArray[np.uint64]:
     """A column of times, in nanoseconds since the epoch; null is the epoch."""
-    return frame[time].cast(pl.Int64).fill_null(0).cast(pl.UInt64).to_numpy()
+    physical = frame[time].to_physical()
+    known = physical.fill_null(0) if physical.null_count() else physical
+    ts_ns: NDArray[np.uint64] = known.to_numpy().view(np.uint64)  # as it is, not converted
+    return ts_ns
 
 
 def named(rows: pl.LazyFrame, names: SymbolMap, *, time: str | None = None) -> pl.LazyFrame:

@@ -143,12 +143,14 @@ class PartsWriter:
         self._product, self._directory, self._prefix = product, directory, prefix
         self._open: dict[Key, PartFile] = {}  # the one written to last comes last
         self._begun = 0
+        self._latest_day = -1
 
     def write(self, frame: pl.DataFrame) -> None:
         """Take rows: the product's columns, `_time` and `symbol`.
 
         `_time` is when they were, or when the row before them was; null if that is not known.
         """
+        self._end_before(_integer(frame[TIME].to_physical().min()))
         for key, rows in self._by_key(frame):
             part = self._part(key)
             times = rows[TIME].to_physical()
@@ -184,6 +186,18 @@ class PartsWriter:
         groups = keyed.partition_by(DAY, SYMBOL, maintain_order=True, as_dict=True)
         for (day, symbol), rows in groups.items():
             yield Key(day, symbol), rows
+
+    def _end_before(self, ts_ns: int | None) -> None:
+        """End the parts of days before that of the earliest row that has come now.
+
+        Few rows come so late; and what waits in those parts would all be written at the end.
+        """
+        day = -1 if ts_ns is None else ts_ns // NS_PER_DAY
+        if day <= self._latest_day:
+            return
+        for part in [part for part in self._open.values() if (part.key.day or day) < day]:
+            self._end(part)
+        self._latest_day = day
 
     def _part(self, key: Key) -> PartFile:
         part = self._open.pop(key, None)

@@ -45,7 +45,7 @@ SPREAD = (
 )
 ASOF = (
     "SELECT count(*), avg(abs(t.price - (q.bid_px_00 + q.ask_px_00) / 2)) FROM {} t"
-    " ASOF JOIN {} q ON t.symbol = q.symbol AND t.ts_recv > q.ts_recv"
+    " ASOF JOIN {} q ON t.symbol = q.symbol AND t.date = q.date AND t.ts_recv > q.ts_recv"
 )
 
 
