@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from queue import Empty, Queue
+from queue import Empty, Full, Queue
 from threading import Thread
 from typing import NamedTuple
 
@@ -39,6 +39,8 @@ from batonics.sources.stream import MboStream
 
 BATCHES_MAX = 8
 """Batches that wait for a schema: then the reader waits too."""
+WAIT_SECONDS = 0.05
+"""Between two looks whether a thread still runs."""
 
 Written = list[tuple[Path, Part]]
 
@@ -180,8 +182,10 @@ class _Reader:
     def leave(self) -> None:
         """Want no more of it."""
         self._left = True
-        while self._thread.is_alive() and not self.ended:
-            self.get(0.05)
+        # Room for what it is about to give; it may wait for its input for ever, and is left there.
+        with suppress(Empty):
+            while True:
+                self._queue.get_nowait()
 
     def _run(self) -> None:
         try:
@@ -224,11 +228,11 @@ class _Follower:
 
     def begin(self, directory: Path, prefix: str) -> None:
         """What comes from now on is of another commit, whose files are written there."""
-        self._queue.put(PartsWriter(self.product, directory, prefix))
+        self._put(PartsWriter(self.product, directory, prefix))
 
     def take(self, item: _Item) -> None:
         """Take a batch."""
-        self._queue.put(item)
+        self._put(item)
 
     def end(self, *, ended: bool) -> Written:
         """End the commit's parts, once all that was taken is written; they are on the disk.
@@ -239,7 +243,7 @@ class _Follower:
         Raises:
             BaseException: what went wrong in the thread.
         """
-        self._queue.put(_Mark.END if ended else _Mark.CUT)
+        self._put(_Mark.END if ended else _Mark.CUT)
         written = self._written.get()
         if isinstance(written, BaseException):
             raise written
@@ -248,8 +252,15 @@ class _Follower:
     def leave(self) -> None:
         """End the thread, if it has not ended."""
         while self._thread.is_alive():
-            self._queue.put(_Mark.END)
-            self._thread.join(0.05)
+            self._put(_Mark.END)
+            self._thread.join(WAIT_SECONDS)
+
+    def _put(self, item: _Item | PartsWriter | _Mark) -> None:
+        """Give the thread something; of one that has failed, `end` says why."""
+        while self._thread.is_alive():
+            with suppress(Full):
+                self._queue.put(item, timeout=WAIT_SECONDS)
+                return
 
     def _run(self) -> None:
         try:

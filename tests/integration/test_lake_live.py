@@ -5,6 +5,7 @@ The rule: real processes and sockets; a commit is as often as it takes to have m
 
 from __future__ import annotations
 
+import errno
 import signal
 import subprocess
 import time
@@ -14,10 +15,12 @@ import numpy as np
 import pytest
 
 from batonics.book.engine import BookEngine
+from batonics.jobs import lake_append
 from batonics.jobs.lake_append import LakeAppend, Request
 from batonics.lake.lake import Lake
+from batonics.lake.parts import PartsWriter
 from batonics.live.lake_feed import LakeFeed
-from batonics.model.errors import InputError
+from batonics.model.errors import InputError, OutputError
 from batonics.model.mbo import Action, Flag, MboBatch
 from tests.integration.command import SAMPLE, SCRIPT, complaint, environment, here
 from tests.integration.files import DAY_NS, adds, encode, metadata, record
@@ -196,6 +199,20 @@ def test_a_lake_that_cannot_be_written_to_stops_no_book(tmp_path: Path) -> None:
         time.sleep(0.01)
     feed.close()
     assert feed.failure == "the process that appends to the lake has gone"
+
+
+def test_a_schema_that_fails_ends_the_append(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(PartsWriter, "write", full)
+    # More batches come than wait for a schema.
+    monkeypatch.setattr(lake_append, "BATCHES_MAX", 1)
+    with pytest.raises(OutputError, match="No space left on device"):
+        append(tmp_path / "lake", SAMPLE)
+    assert Lake(tmp_path / "lake").check() == []
 
 
 # ---------------------------------------------------------------------- gaps
