@@ -201,10 +201,7 @@ class _Reader:
     def _known(self) -> SymbolMap:
         """The names so far; a new map when there are new ones, for threads that look names up."""
         if len(self._stream.symbols) != len(self._names):
-            names = SymbolMap()
-            for interval in self._stream.symbols.intervals():
-                names.add(interval)
-            self._names = names
+            self._names = self._stream.symbols.copy()
         return self._names
 
 

@@ -63,8 +63,5 @@ class _Files:
     def symbols(self) -> SymbolMap:
         """The names so far; a new map when there are new ones."""
         if self._stream is not None and len(self._stream.symbols) != len(self._names):
-            names = SymbolMap()
-            for interval in self._stream.symbols.intervals():
-                names.add(interval)
-            self._names = names
+            self._names = self._stream.symbols.copy()
         return self._names

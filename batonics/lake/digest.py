@@ -32,6 +32,14 @@ def file_stat(path: str | Path) -> str:
     return f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}"
 
 
+def damaged(name: str, part: Part) -> LakeError:
+    """The error of a part that is not what was committed, wherever it lies."""
+    return LakeError(
+        f"{name}: damaged: its {part.bytes:,} bytes are not those that were committed"
+        " (SHA-256 differs); load its source again with --again"
+    )
+
+
 class Verifier:
     """Which files have been found to be what was committed, in this process."""
 
@@ -65,9 +73,6 @@ class Verifier:
         except OSError as error:
             raise LakeError(f"{path}: cannot be read: {error.strerror}") from None
         if found != part.digest:
-            raise LakeError(
-                f"{path}: damaged: its {part.bytes:,} bytes are not those that were committed"
-                " (SHA-256 differs); load its source again with --again"
-            )
+            raise damaged(str(path), part)
         with self._lock:
             self._seen[path] = part.digest, stat

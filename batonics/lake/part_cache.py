@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from batonics.lake.catalog import Part
-from batonics.lake.digest import Verifier
+from batonics.lake.digest import Verifier, damaged
 from batonics.lake.objects import MissingError, Objects
 from batonics.model.errors import LakeError, OutputError, UsageError
 
@@ -136,10 +136,7 @@ class PartCache:
         except MissingError:
             raise LakeError(f"{name}: is missing; load its source again with --again") from None
         if digest.hexdigest() != part.digest:
-            raise LakeError(
-                f"{name}: damaged: its {part.bytes:,} bytes are not those that were committed"
-                " (SHA-256 differs); load its source again with --again"
-            )
+            raise damaged(name, part)
 
 
 def cache_directory() -> Path:

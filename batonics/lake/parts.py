@@ -11,7 +11,6 @@ row before it.
 from __future__ import annotations
 
 import datetime as dt
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +24,7 @@ from batonics.frames.scan import SYMBOL
 from batonics.lake.catalog import Part
 from batonics.lake.digest import file_digest
 from batonics.model.times import NS_PER_DAY
+from batonics.sinks.atomic import sync_path
 from batonics.sinks.columnar import ParquetWriter
 
 ROWS_MAX = 16 << 20
@@ -102,11 +102,7 @@ class PartFile:
         """
         self._writer.close()
         self._sink.close()
-        handle = os.open(self.file, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        sync_path(self.file)
         part = Part(
             path=f"{directory_of(self._product.name, self.key)}/{name}.parquet",
             schema=self._product.name,

@@ -25,7 +25,7 @@ from pathlib import Path
 from batonics.lake.catalog import FileCatalog, Part, known_paths
 from batonics.lake.digest import Verifier
 from batonics.model.errors import LakeError, OutputError
-from batonics.sinks.atomic import sync_directory
+from batonics.sinks.atomic import sync_path
 
 CATALOG = "catalog.sqlite"
 LOADING = ".loading"
@@ -59,7 +59,7 @@ class Loading:
             file.writelines(f"{path}\n" for _, path in files)
             file.flush()
             os.fsync(file.fileno())
-        sync_directory(self.directory)
+        sync_path(self.directory)
         root = self._store.root
         directories = sorted({(root / path).parent for _, path in files})
         # Nobody else removes a directory that has just been made.
@@ -69,7 +69,7 @@ class Loading:
             for source, path in files:
                 source.rename(root / path)
             for directory in directories:
-                sync_directory(directory)
+                sync_path(directory)
 
 
 class DirectoryStore:
@@ -166,7 +166,7 @@ class DirectoryStore:
         with self.locked():
             FileCatalog.make(self.root / CATALOG)
         for directory in (self.root / LOADING, self.root, self.root.absolute().parent):
-            sync_directory(directory)
+            sync_path(directory)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -234,7 +234,7 @@ def _make_directories(directory: Path, root: Path) -> None:
     _make_directories(directory.parent, root)
     with suppress(FileExistsError):
         directory.mkdir()
-    sync_directory(directory.parent)
+    sync_path(directory.parent)
 
 
 @contextmanager

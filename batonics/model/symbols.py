@@ -90,6 +90,13 @@ class IntervalMap(Generic[TInterval]):
 class SymbolMap(IntervalMap[MappingInterval]):
     """Dated names of instruments, from any number of files and mapping records."""
 
+    def copy(self) -> SymbolMap:
+        """The names as they are now, for whoever looks them up while this map grows."""
+        names = SymbolMap()
+        for interval in self.intervals():
+            names.add(interval)
+        return names
+
     def symbol(self, instrument_id: int, ts_ns: int) -> str | None:
         """The name of an instrument at an instant, or None where nothing names it."""
         interval = self.at(instrument_id, ts_ns)

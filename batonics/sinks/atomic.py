@@ -69,7 +69,7 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
         with suppress(FileNotFoundError):
             Path(temporary).unlink()
         raise
-    sync_directory(path.parent)
+    sync_path(path.parent)
 
 
 def _is_special(path: Path) -> bool:
@@ -89,9 +89,9 @@ def _mode(path: Path) -> int:
     return 0o666 & ~umask
 
 
-def sync_directory(path: Path) -> None:
-    """Have the names in a directory on the disk."""
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+def sync_path(path: Path) -> None:
+    """Have the bytes of a file, or the names in a directory, on the disk."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
