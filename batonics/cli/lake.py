@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from batonics.cli.options import Files, LakeDirectory, Quiet, SkipBad, names
+from batonics.cli.options import LAKE_SCHEMAS, Files, LakeDirectory, Quiet, SkipBad, names
 from batonics.cli.text import printable
 
 if TYPE_CHECKING:
     from batonics.jobs.lake import Outcome
 
 ALL_ROWS = 2**62
-DEFAULT = "mbp-10,trades,bbo-1s"
 Schemas = Annotated[
     str,
     typer.Option(
@@ -32,7 +31,7 @@ app = typer.Typer(
 def load(
     files: Files,
     lake: LakeDirectory,
-    schemas: Schemas = DEFAULT,
+    schemas: Schemas = LAKE_SCHEMAS,
     every: Annotated[
         str | None,
         typer.Option(help="Depth snapshots of such windows too: 1s makes depth-1s."),
@@ -59,7 +58,7 @@ def load(
         tuple(files), lake, tuple(wanted), one_stream=one_stream, again=again, skip_bad=skip_bad
     )
     run = LakeLoad(request)
-    with reading_sources("load", run.source_bytes(), quiet=quiet) as progress:
+    with reading_sources("load", run.source_bytes, quiet=quiet) as progress:
         run.progress = progress
         for outcome in run.run():
             progress.next(None if quiet else _told(outcome))
@@ -77,7 +76,7 @@ def append(
     name: Annotated[
         str, typer.Option(help="Of the source: what is appended goes behind what it has.")
     ],
-    schemas: Schemas = DEFAULT,
+    schemas: Schemas = LAKE_SCHEMAS,
     commit_every: Annotated[str, typer.Option(help="How often what has come is committed.")] = "1m",
     skip_bad: SkipBad = False,
     quiet: Quiet = False,

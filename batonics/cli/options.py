@@ -21,12 +21,13 @@ Symbols = Annotated[str | None, typer.Option(help="Only these symbols (or instru
 SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Count and skip bad records where framing survives.")
 ]
-LakeDirectory = Annotated[
-    str,
-    typer.Option(
-        "--lake", envvar="BATONICS_LAKE", help="The lake's directory, or s3://BUCKET/PREFIX."
-    ),
-]
+LAKE = typer.Option(
+    "--lake", envvar="BATONICS_LAKE", help="The lake's directory, or s3://BUCKET/PREFIX."
+)
+LakeDirectory = Annotated[str, LAKE]
+LAKE_SCHEMAS = "mbp-10,trades,bbo-1s"
+"""What a lake gets of a feed or a file, if nothing else is asked for: `jobs.lake.DEFAULT_SCHEMAS`,
+which is not imported for it."""
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
 
 

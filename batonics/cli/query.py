@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from batonics.cli.options import Quiet, SkipBad, Symbols, keep_inputs, names
+from batonics.cli.options import LAKE, Quiet, SkipBad, Symbols, keep_inputs, names
 from batonics.cli.text import printable
 
 if TYPE_CHECKING:
@@ -24,12 +24,7 @@ def command(
     query: Annotated[
         str | None, typer.Argument(help="One SELECT, or a file of it: NAME.sql.")
     ] = None,
-    lake: Annotated[
-        str | None,
-        typer.Option(
-            "--lake", envvar="BATONICS_LAKE", help="The lake's directory, or s3://BUCKET/PREFIX."
-        ),
-    ] = None,
+    lake: Annotated[str | None, LAKE] = None,
     files: Annotated[
         list[str] | None,
         typer.Option("--from", help="An MBO file to ask without a lake. May be given again."),

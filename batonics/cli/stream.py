@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from batonics.cli.options import Quiet, SkipBad, names
+from batonics.cli.options import LAKE_SCHEMAS, Quiet, SkipBad, names
 from batonics.cli.reconstruct import BookFormat
 
 
@@ -70,7 +70,7 @@ def command(
     ] = None,
     lake_schemas: Annotated[
         str, typer.Option(help="What is made of it there, as of `batonics lake load`.")
-    ] = "mbp-10,trades,bbo-1s",
+    ] = LAKE_SCHEMAS,
     lake_every: Annotated[
         str, typer.Option(help="How often that is committed, by the clock.")
     ] = "1m",

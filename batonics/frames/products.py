@@ -15,7 +15,7 @@ every lake, and two lakes can be compared.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import polars as pl
@@ -91,6 +91,17 @@ def product_of(name: str) -> Product:
         return _depth(name, found[1])
     known = ", ".join((*SCHEMAS, *OWN))
     raise UsageError(f"no schema {name!r}; there are {known}, any mbp-N and depth-EVERY")
+
+
+def products_of(names: Sequence[str], use: str) -> list[Product]:
+    """The products of these names, each once.
+
+    Raises:
+        UsageError: there is no such product, or no name: nothing to `use`, a verb.
+    """
+    if not names:
+        raise UsageError(f"no schemas to {use}; name some, such as mbp-10,trades")
+    return [product_of(name) for name in dict.fromkeys(names)]
 
 
 def _depth(name: str, every: str) -> Product:

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from batonics.frames.products import Product, product_of
+from batonics.frames.products import Product, product_of, products_of
 from batonics.frames.scan import SYMBOL, scan_batches
 from batonics.frames.source import pulled
 from batonics.frames.symbols import FrameNames
@@ -67,10 +67,7 @@ class Request:
     def __post_init__(self) -> None:
         if STDIN in self.paths:
             raise UsageError("standard input has no name to be loaded under; write it to a file")
-        if not self.schemas:
-            raise UsageError("no schemas to load; name some, such as mbp-10,trades")
-        for name in self.schemas:
-            product_of(name)
+        products_of(self.schemas, "load")
 
     @property
     def sources(self) -> list[tuple[str, ...]]:
@@ -139,21 +136,20 @@ class LakeLoad:
 
     Attributes:
         progress: called after each batch with the streams that are being read.
+        source_bytes: how many each source has.
+
+    Raises:
+        InputError: a file is not there, or cannot be read.
     """
 
     def __init__(self, request: Request) -> None:
         self.progress: Progress | None = None
         self._request = request
-
-    def source_bytes(self) -> list[int]:
-        """How many bytes each source has.
-
-        Raises:
-            InputError: a file is not there, or cannot be read.
-        """
-        for path in self._request.paths:
+        for path in request.paths:
             MboStream((path,)).close()  # what cannot be opened is refused before anything is done
-        return [sum(os.path.getsize(path) for path in paths) for paths in self._request.sources]  # noqa: PTH202
+        self.source_bytes = [
+            sum(Path(path).stat().st_size for path in paths) for paths in request.sources
+        ]
 
     def run(self) -> Iterator[Outcome]:
         """Load one source after the other; each is committed when it is given.
@@ -163,7 +159,6 @@ class LakeLoad:
             OutputError: the lake cannot be written to. LakeError: it is not one we know.
         """
         request = self._request
-        self.source_bytes()
         store = open_store(request.lake, make=True)
         for paths in request.sources:
             yield Outcome(paths, self._load(store, paths))

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from batonics.frames.products import Product, product_of
+from batonics.frames.products import Product, products_of
 from batonics.frames.scan import scan_batches
 from batonics.frames.source import pulled
 from batonics.frames.symbols import FrameNames
@@ -32,7 +32,6 @@ from batonics.jobs.lake import DEFAULT_SCHEMAS, RowKeys
 from batonics.lake.catalog import Loaded, Part, Source, append_parts
 from batonics.lake.parts import PartsWriter
 from batonics.lake.where import Store, open_store
-from batonics.model.errors import UsageError
 from batonics.model.mbo import MboBatch, copy_batch
 from batonics.model.symbols import SymbolMap
 from batonics.sources.stream import MboStream
@@ -66,10 +65,7 @@ class Request:
     skip_bad: bool = False
 
     def __post_init__(self) -> None:
-        if not self.schemas:
-            raise UsageError("no schemas to append; name some, such as mbp-10,trades")
-        for name in self.schemas:
-            product_of(name)
+        products_of(self.schemas, "append")
 
 
 class LakeAppend:
@@ -93,8 +89,7 @@ class LakeAppend:
         """
         request = self._request
         store = open_store(request.lake, make=True)
-        products = [product_of(name) for name in dict.fromkeys(request.schemas)]
-        followers = [_Follower(product) for product in products]
+        followers = [_Follower(product) for product in products_of(request.schemas, "append")]
         reader = _Reader(self._stream)
         try:
             while not reader.ended:

@@ -20,6 +20,7 @@ from batonics.lake import catalog
 from batonics.lake.catalog import Wanted
 from batonics.lake.digest import Verifier
 from batonics.lake.sql import LakeSql, named_schemas
+from batonics.lake.views import schema_of
 from batonics.lake.where import open_store
 from batonics.model.errors import UsageError
 
@@ -93,7 +94,7 @@ def _asked(lake: str, wanted: Wanted) -> LakeSql:
 def _schemas_in(text: str) -> tuple[str, ...]:
     """The schemas that a query over files names."""
     known = {*SCHEMAS, *OWN}
-    known |= {name.replace("_", "-", 1) for name in re.findall(_MORE_SCHEMAS, text.lower())}
+    known |= {schema_of(name) for name in re.findall(_MORE_SCHEMAS, text.lower())}
     found = []
     for name in named_schemas(text, known):
         try:

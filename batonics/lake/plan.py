@@ -39,8 +39,7 @@ class Planner:
 
     def __init__(self) -> None:
         self._views: dict[str, list[str]] = {}
-        self._connection = duckdb.connect()
-        self._connection.execute("SET TimeZone = 'UTC'")
+        self._connection = connect()
         # It reads rows of a scan again by their number: the second scan has no conditions.
         self._connection.execute("SET disabled_optimizers = 'late_materialization'")
 
@@ -77,6 +76,16 @@ class Planner:
             )
             for schema, paths in files.items()
         }
+
+
+def connect() -> duckdb.DuckDBPyConnection:
+    """A DuckDB in memory, with its time in UTC and no reading of Python's variables."""
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET python_enable_replacements = false")
+    # DuckDB takes few books for few rows, and would look for each trade in all quotes.
+    connection.execute("SET asof_loop_join_threshold = 0")
+    return connection
 
 
 def _marker(schema: str) -> str:

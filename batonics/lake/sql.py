@@ -26,9 +26,9 @@ from batonics.frames.products import product_of
 from batonics.lake import catalog
 from batonics.lake.catalog import Part, Wanted
 from batonics.lake.digest import Verifier
-from batonics.lake.plan import Planner
+from batonics.lake.plan import Planner, connect
 from batonics.lake.query_file import QueryFile, parse_query
-from batonics.lake.views import NO_LIMITS, view_of, view_text
+from batonics.lake.views import NO_LIMITS, schema_of, view_of, view_text
 from batonics.lake.where import Store
 from batonics.model.errors import InputError, UsageError
 
@@ -230,16 +230,6 @@ def read_query(text: str) -> QueryFile:
         raise InputError(f"{text}: cannot be read: {reason}") from None
 
 
-def connect() -> duckdb.DuckDBPyConnection:
-    """A DuckDB in memory, with its time in UTC and no reading of Python's variables."""
-    connection = duckdb.connect()
-    connection.execute("SET TimeZone = 'UTC'")
-    connection.execute("SET python_enable_replacements = false")
-    # DuckDB takes few books for few rows, and would look for each trade in all quotes.
-    connection.execute("SET asof_loop_join_threshold = 0")
-    return connection
-
-
 def named_schemas(sql: str, schemas: Iterable[str]) -> list[str]:
     """Those schemas whose views a text may name: as a word, whatever it stands for there."""
     words = set(re.findall(r"\w+", _TOKEN.sub(lambda token: token["kept"] or " ", sql).lower()))
@@ -258,9 +248,8 @@ def _missing_view(message: str) -> tuple[str, str] | None:
     found = re.search(r"Table with name (\w+) does not exist", message)
     if found is None:
         return None
-    schema = found[1].lower().replace("_", "-")
     try:
-        return found[1], product_of(schema).name
+        return found[1], product_of(schema_of(found[1])).name
     except UsageError:
         return None
 

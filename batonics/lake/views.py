@@ -22,6 +22,11 @@ def view_of(schema: str) -> str:
     return schema.replace("-", "_")
 
 
+def schema_of(view: str) -> str:
+    """The name of the schema that a view of that name is of: the inverse of `view_of`."""
+    return view.lower().replace("_", "-")
+
+
 def view_text(
     product: Product, paths: Sequence[str], wanted: Wanted = NO_LIMITS, *, scan: str | None = None
 ) -> str:

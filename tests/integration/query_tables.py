@@ -15,8 +15,9 @@ import polars as pl
 
 from batonics.frames.products import Product, product_of
 from batonics.jobs.query import Request, opened
+from batonics.lake.plan import connect
 from batonics.lake.query_file import QueryFile, parse_query
-from batonics.lake.sql import check_select, connect
+from batonics.lake.sql import check_select
 from batonics.lake.views import view_of, view_text
 
 QUERIES = Path(__file__).parents[2] / "queries"

@@ -8,6 +8,8 @@ import sys
 import pytest
 
 import batonics
+from batonics.cli.options import LAKE_SCHEMAS, names
+from batonics.jobs.lake import DEFAULT_SCHEMAS
 from tests.integration.command import environment, here
 
 PUBLIC = [
@@ -82,3 +84,7 @@ def test_each_command_has_help(command: str) -> None:
     assert done.code == 0
     assert b"--help" in done.out
     assert done.err == ""
+
+
+def test_the_commands_put_into_a_lake_what_the_job_does() -> None:
+    assert names(LAKE_SCHEMAS) == DEFAULT_SCHEMAS
