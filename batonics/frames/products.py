@@ -79,7 +79,7 @@ def product_of(name: str) -> Product:
             lambda records: derive(records, name),
             pl.col(INDEX[name]),
             vendor=name,
-            of_records=name in {"mbo", "trades"},
+            of_records=name == "mbo",
         )
     if name in _OURS:
         return _OURS[name]

@@ -51,6 +51,11 @@ def scan_batches(
 _BATCHES = "_batonics_batches"
 
 
+def has_batches(records: pl.LazyFrame) -> bool:
+    """Whether `batches_of` gives the batches that the frame was made of."""
+    return hasattr(records, _BATCHES)
+
+
 def batches_of(records: pl.LazyFrame, books: pl.Expr | None = None) -> Iterator[MboBatch]:
     """The batches of a frame of MBO records, in order; `channel_id` is not asked for.
 

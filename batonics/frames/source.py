@@ -76,7 +76,7 @@ def pulled(
     names = list(columns)
     if frames_of is not None:
         for frame in frames_of(Wanted(names, None)):
-            yield frame.select(names)
+            yield frame if frame.columns == names else frame[names]
         return
     yield from rows.select(names).collect_batches(
         chunk_size=chunk_size, lazy=True, maintain_order=True

@@ -44,6 +44,8 @@ class IntervalTable(Generic[TInterval]):
         self, instrument_id: NDArray[np.uint32], ts_ns: NDArray[np.uint64]
     ) -> NDArray[np.intp]:
         """The entry of each row's instrument at its time."""
+        if len(ts_ns) > 1 and self._are_alike(instrument_id, ts_ns):
+            return self.entries(instrument_id[:1], ts_ns[:1]).repeat(len(ts_ns))
         entry = np.searchsorted(self._changes, self._places(instrument_id, ts_ns), side="right")
         at = np.searchsorted(self._ids, instrument_id)
         # The entry before a row's place is of another instrument if its own has none yet.
@@ -51,6 +53,12 @@ class IntervalTable(Generic[TInterval]):
         known = (at < len(self._ids)) & (entry > own)
         known &= self._ids.take(at, mode="clip") == instrument_id if len(self._ids) else False
         return np.where(known, entry, 0)
+
+    def _are_alike(self, instrument_id: NDArray[np.uint32], ts_ns: NDArray[np.uint64]) -> bool:
+        """Whether all rows are of one instrument, and no edge lies between their times."""
+        ends = np.array([ts_ns.min(), ts_ns.max()])
+        first, last = np.searchsorted(self._edges_ns, ends, side="right")
+        return bool(first == last and instrument_id.min() == instrument_id.max())
 
     def _places(
         self, instrument_id: NDArray[np.uint32], ts_ns: NDArray[np.uint64]
@@ -71,7 +79,7 @@ class SymbolTable:
 
     def names(self, instrument_id: NDArray[np.uint32], ts_recv: NDArray[np.uint64]) -> pl.Series:
         """The name of each row (String), null where nothing names it."""
-        return self._names.gather(self._table.entries(instrument_id, ts_recv))
+        return self._names[self._table.entries(instrument_id, ts_recv)]
 
 
 class FrameNames:
@@ -91,7 +99,7 @@ class FrameNames:
 
 def times_of(frame: pl.DataFrame, time: str) -> NDArray[np.uint64]:
     """A column of times, in nanoseconds since the epoch; null is the epoch."""
-    physical = frame[time].to_physical()
+    physical = frame[time].cast(pl.Int64)
     known = physical.fill_null(0) if physical.null_count() else physical
     ts_ns: NDArray[np.uint64] = known.to_numpy().view(np.uint64)  # as it is, not converted
     return ts_ns

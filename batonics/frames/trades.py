@@ -6,10 +6,16 @@ side, so counting both would count volume twice (rules 6 and 12).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import numpy as np
 import polars as pl
 
-from batonics.frames.schema import NEUTRAL, check_columns
+from batonics.frames.scan import batches_of, has_batches
+from batonics.frames.schema import NEUTRAL, check_columns, to_frame
+from batonics.frames.source import Wanted, frame_source
 from batonics.frames.vendor import RTYPES, TRADES_SCHEMA
+from batonics.model.mbo import Action, take_batch
 
 _ADDED = {"rtype": RTYPES["trades"], "depth": 0}
 """What MBO records lack."""
@@ -21,13 +27,16 @@ def trades_source(records: pl.LazyFrame) -> pl.LazyFrame:
 
     `rtype` and `depth` are 0, the other columns the record's own, as in the vendor's files: where
     those have the same trades as MBO and as `trades`, the two are equal in every field.
-    These are plain expressions: it streams where `records` streams, and columns, predicates and
-    row limits reach `records` as far as Polars can push them.
+    Of a frame that `scan_batches` made they are taken from its batches. Else these are plain
+    expressions: it streams where `records` streams, and columns, predicates and row limits reach
+    `records` as far as Polars can push them.
 
     Raises:
         UsageError: a column is missing or has another dtype; `ts_in_delta` may be missing, and is
             then 0.
     """
+    if has_batches(records):
+        return frame_source("MBO TRADES", TRADES_SCHEMA, lambda wanted: _frames(records, wanted))
     schema = records.collect_schema()
     check_columns(schema, [*_NEEDED, *(name for name in NEUTRAL if name in schema)])
     added = _ADDED | {name: value for name, value in NEUTRAL.items() if name not in schema}
@@ -35,3 +44,13 @@ def trades_source(records: pl.LazyFrame) -> pl.LazyFrame:
         pl.lit(added[name], dtype).alias(name) if name in added else pl.col(name)
         for name, dtype in TRADES_SCHEMA.items()
     )
+
+
+def _frames(records: pl.LazyFrame, wanted: Wanted) -> Iterator[pl.DataFrame]:
+    added = [pl.lit(value, TRADES_SCHEMA[name]).alias(name) for name, value in _ADDED.items()]
+    own = [name for name in TRADES_SCHEMA if name not in _ADDED]
+    for batch in batches_of(records, wanted.books):
+        rows = np.flatnonzero(batch.action == Action.TRADE)
+        if len(rows):
+            found = to_frame(take_batch(batch, rows), own).with_columns(added)
+            yield found[list(TRADES_SCHEMA)]

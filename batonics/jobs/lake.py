@@ -164,15 +164,35 @@ class LakeLoad:
             yield Outcome(paths, self._load(store, paths))
 
     def _load(self, store: Store, paths: tuple[str, ...]) -> list[Loaded]:
+        name, stat = _name(paths), _stat(paths)
+        if not store.catalog.read(catalog.may_know(name, stat)):
+            # Files of such a size are new to the lake: they are read while their digest is made.
+            schemas = list(dict.fromkeys(self._request.schemas))
+            with ThreadPoolExecutor(1, "batonics-digest") as thread:
+                digest = thread.submit(_digest, paths)
+                return self._make(
+                    store, paths, schemas, lambda: Source(name, digest.result(), stat)
+                )
+        source, missing, is_known = self._missing(store, paths, name, stat)
+        if missing:
+            return self._make(store, paths, missing, lambda: source)
+        if not is_known:
+            # What had its name before goes, or its times are others now.
+            store.catalog.commit(catalog.commit_load(source, [], version("batonics")))
+        return []
+
+    def _make(
+        self,
+        store: Store,
+        paths: tuple[str, ...],
+        missing: list[str],
+        source_of: Callable[[], Source],
+    ) -> list[Loaded]:
+        """Put these schemas of a source into the lake; what was put."""
         request = self._request
-        source, missing, is_known = self._missing(store, paths)
-        if not missing:
-            if not is_known:
-                # What had its name before goes, or its times are others now.
-                store.catalog.commit(catalog.commit_load(source, [], version("batonics")))
-            return []
         with store.loading() as loading:
             writers = self._derived(loading, paths, [product_of(name) for name in missing])
+            source = source_of()
             if _stat(paths) != source.stat:
                 raise InputError(f"{paths[0]}: has changed while it was read; load it again")
             files = [file for writer in writers for file in writer.written]
@@ -184,10 +204,10 @@ class LakeLoad:
             change = catalog.commit_load(source, loaded, version("batonics"), again=request.again)
             return loaded if store.catalog.commit(change) else []
 
-    def _missing(self, store: Store, paths: tuple[str, ...]) -> tuple[Source, list[str], bool]:
+    def _missing(
+        self, store: Store, paths: tuple[str, ...], name: str, stat: str
+    ) -> tuple[Source, list[str], bool]:
         """The source as it is now, the schemas to be made of it, and whether it is as it was."""
-        name = "\n".join(os.path.abspath(path) for path in paths)  # noqa: PTH100 - links stay
-        stat = _stat(paths)
         named = store.catalog.read(lambda connection: catalog.source_named(connection, name))
         # The digest of what has not been written to since is known.
         is_same = named is not None and named.source.stat == stat
@@ -281,20 +301,24 @@ class RowKeys:
     """
 
     def __init__(self, product: Product) -> None:
-        self._time = product.time.alias(TIME)
-        self._latest: object = None
+        self._time = product.time.to_physical().alias(TIME)
+        self._latest: int | None = None
 
     def add_to(self, frame: pl.DataFrame, names: FrameNames) -> pl.DataFrame:
-        """The frame with `_time` and `symbol`."""
-        timed = frame.with_columns(self._time)
-        if timed[TIME].null_count():
-            filled = timed[TIME].forward_fill()
+        """The frame with `_time` (Int64, nanoseconds since the epoch) and `symbol`."""
+        time = frame.select_seq(self._time).to_series()
+        if time.null_count():
+            time = time.forward_fill()
             if self._latest is not None:
-                filled = filled.fill_null(self._latest)
-            timed = timed.with_columns(filled)
-        if timed.height:
-            self._latest = timed[TIME][-1]
-        return timed.with_columns(names.of(timed, TIME).alias(SYMBOL))
+                time = time.fill_null(self._latest)
+        if frame.height:
+            self._latest = time[-1]
+        timed = frame.hstack([time])
+        return timed.hstack([names.of(timed, TIME).alias(SYMBOL)])
+
+
+def _name(paths: Sequence[str]) -> str:
+    return "\n".join(os.path.abspath(path) for path in paths)  # noqa: PTH100 - links stay
 
 
 def _stat(paths: Sequence[str]) -> str:

@@ -313,6 +313,19 @@ def source_of_bytes(connection: sqlite3.Connection, digest: str) -> Known | None
     return _known(connection, "digest = ?", digest)
 
 
+def may_know(name: str, stat: str) -> Change[bool]:
+    """Whether there may be a source of that name, or of the same bytes as one of that stat."""
+    size, _, _ = stat.partition(" ")
+
+    def ask(connection: sqlite3.Connection) -> bool:
+        found = connection.execute(
+            "SELECT 1 FROM source WHERE name = ? OR stat LIKE ? || ' %'", (name, size)
+        )
+        return found.fetchone() is not None
+
+    return ask
+
+
 def _known(connection: sqlite3.Connection, where: str, value: str) -> Known | None:
     found = connection.execute(
         f"SELECT id, name, digest, stat FROM source WHERE {where}",  # noqa: S608 - ours

@@ -144,14 +144,14 @@ class PartsWriter:
     def write(self, frame: pl.DataFrame) -> None:
         """Take rows: the product's columns, `_time` and `symbol`.
 
-        `_time` is when they were, or when the row before them was; null if that is not known.
+        `_time` (Int64, nanoseconds since the epoch) is when they were, or when the row before them
+        was; null if that is not known.
         """
-        self._end_before(_integer(frame[TIME].to_physical().min()))
+        self._end_before(_integer(frame[TIME].min()))
         for key, rows in self._by_key(frame):
             part = self._part(key)
-            times = rows[TIME].to_physical()
-            part.span(_integer(times.min()), _integer(times.max()))
-            part.write(rows.select(list(self._product.columns)))
+            part.span(_integer(rows[TIME].min()), _integer(rows[TIME].max()))
+            part.write(rows[list(self._product.columns)])
         while sum(part.bytes_gathered for part in self._open.values()) > GATHERED_BYTES_MAX:
             max(self._open.values(), key=lambda part: part.bytes_gathered).write_gathered()
         for part in [part for part in self._open.values() if part.rows >= ROWS_MAX]:
@@ -170,15 +170,14 @@ class PartsWriter:
 
     def _by_key(self, frame: pl.DataFrame) -> Iterator[tuple[Key, pl.DataFrame]]:
         """The frame's rows by date and symbol, each in their order."""
-        days = frame[TIME].to_physical() // NS_PER_DAY
-        symbols = frame[SYMBOL]
-        is_one = days.min() == days.max() and not days.null_count()
-        ids = frame["instrument_id"]
+        times, symbols, ids = frame[TIME], frame[SYMBOL], frame["instrument_id"]
+        first, last = _day(times.min()), _day(times.max())
+        is_one = first == last and not times.null_count()
         # One instrument changes its name only from one day to another.
         if is_one and ids.min() == ids.max() and symbols[0] == symbols[-1]:
-            yield Key(days[0], symbols[0]), frame
+            yield Key(first, symbols[0]), frame
             return
-        keyed = frame.with_columns(days.alias(DAY))
+        keyed = frame.hstack([(times // NS_PER_DAY).alias(DAY)])
         groups = keyed.partition_by(DAY, SYMBOL, maintain_order=True, as_dict=True)
         for (day, symbol), rows in groups.items():
             yield Key(day, symbol), rows
@@ -209,6 +208,10 @@ class PartsWriter:
     def _end(self, part: PartFile) -> None:
         self.written.append(part.close(f"{self._prefix}-{len(self.written):04}"))
         del self._open[part.key]
+
+
+def _day(ts_ns: object) -> int | None:
+    return ts_ns // NS_PER_DAY if isinstance(ts_ns, int) else None
 
 
 def _integer(value: object) -> int | None:

@@ -18,6 +18,7 @@ How Parquet is written was measured on mbp-10, whose 73 columns decide what a fi
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import cache
 from typing import Any
 
 import polars as pl
@@ -145,8 +146,13 @@ def buffered(outlet: Outlet) -> Any:
 
 def arrow_schema(columns: pl.Schema, *, is_vendor: bool) -> pa.Schema:
     """The columns as Arrow has them: an Enum is a dictionary, and prices say their unit."""
+    return _arrow_schema(tuple(columns.items()), is_vendor)
+
+
+@cache  # a lake has a file for each day and symbol
+def _arrow_schema(columns: tuple[tuple[str, pl.DataType], ...], is_vendor: bool) -> pa.Schema:  # noqa: FBT001
     found = pl.DataFrame(schema=columns).to_arrow().schema
-    for at, (name, dtype) in enumerate(columns.items()):
+    for at, (name, dtype) in enumerate(columns):
         has_nulls = not is_vendor or name in UNDEFINED or name == SYMBOL
         field = found.field(at).with_nullable(has_nulls)
         found = found.set(at, field.with_metadata(_PRICE_NOTE) if is_price(name, dtype) else field)

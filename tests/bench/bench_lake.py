@@ -84,7 +84,9 @@ def filled(root: Path, name: str, frames: Iterator[tuple[str, int, pl.DataFrame]
             later = pl.duration(nanoseconds=days * NS_PER_DAY)
             moved = frame.with_columns(pl.col("ts_recv") + later, pl.col("ts_event") + later)
             writer.write(
-                moved.with_columns(product.time.alias(TIME), pl.lit(symbol).alias("symbol"))
+                moved.with_columns(
+                    product.time.to_physical().alias(TIME), pl.lit(symbol).alias("symbol")
+                )
             )
         writer.close()
         loading.publish([(path, part.path) for path, part in writer.written])

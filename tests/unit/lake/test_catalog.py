@@ -29,6 +29,7 @@ from batonics.lake.catalog import (
     commit_load,
     forget,
     known_paths,
+    may_know,
     parts_of,
     removed_before,
     replace_parts,
@@ -101,6 +102,18 @@ def test_the_same_bytes_are_put_in_once_whatever_they_are_called(held: FileCatal
     assert known is not None
     assert known.source == source("a", "1")
     assert held.read(lambda connection: source_named(connection, "b")) is None
+
+
+def test_a_file_of_another_size_and_name_cannot_be_known(held: FileCatalog) -> None:
+    held.commit(commit_load(Source("a", "1", "120 7 7 7\n90 1 1 1"), [loaded("x")], VERSION))
+    for name, stat, expected in (
+        ("a", "5 1 1 1", True),
+        ("b", "120 9 9 9\n90 2 2 2", True),
+        ("b", "12 9 9 9", False),
+        ("b", "1200 9 9 9", False),
+        ("b", "90 1 1 1", False),
+    ):
+        assert held.read(may_know(name, stat)) is expected, (name, stat)
 
 
 def test_only_schemas_that_are_new_are_taken(held: FileCatalog) -> None:
