@@ -10,29 +10,25 @@ which files to read. So nobody ever sees half of a load, whatever was killed whe
 | load   | one schema of a source, and the version of batonics that derived it                    |
 | part   | a Parquet file of one load, date and symbol; `removed_ns` once another took its place  |
 
-The catalog is SQLite with a write-ahead log and synchronous=FULL: a commit has reached the disk
-when it returns. Where a lake is in a bucket, the same database is an object (`object_catalog.py`).
+The catalog is an SQLite database: in a directory a file (`file_catalog.py`), in a bucket an object
+(`object_catalog.py`).
 """
 
 from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from itertools import repeat
-from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
-from batonics.model.errors import LakeError, OutputError
+from batonics.model.errors import LakeError
 
 T = TypeVar("T")
 Change = Callable[[sqlite3.Connection], T]
 """What is to be done within a transaction. It may be called again where another came between."""
 
 FORMAT = 1
-BUSY_SECONDS = 60.0
-"""So long a commit waits for another: they take milliseconds."""
 
 _TABLES = (
     """CREATE TABLE source (
@@ -147,50 +143,6 @@ class Catalog(Protocol):
         """Ask something of one state of the catalog."""
 
 
-class FileCatalog:
-    """A catalog in a file.
-
-    Raises:
-        LakeError: it is not there, or is no catalog that we know.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        if not path.exists():
-            raise LakeError(f"{path.parent}: is no lake; `batonics lake load` makes one")
-        self.read(lambda connection: check_format(connection, str(path)))
-
-    @classmethod
-    def make(cls, path: Path) -> None:
-        """Make an empty catalog, unless there is one. Only one process may be at it."""
-        with closing(cls._connect(path, "rwc")) as connection, _named(path):
-            connection.execute("PRAGMA journal_mode = WAL")
-            _in_transaction(connection, make_tables)
-
-    def commit(self, change: Change[T]) -> T:
-        """As `Catalog`."""
-        with closing(self._connect(self._path, "rw")) as connection, _named(self._path):
-            return _in_transaction(connection, change)
-
-    def read(self, question: Change[T]) -> T:
-        """As `Catalog`."""
-        with closing(self._connect(self._path, "ro")) as connection, _named(self._path):
-            connection.execute("BEGIN")
-            return question(connection)
-
-    @staticmethod
-    def _connect(path: Path, mode: str) -> sqlite3.Connection:
-        with _named(path):
-            connection = sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode={mode}",
-                uri=True,
-                timeout=BUSY_SECONDS,
-                isolation_level=None,  # transactions are begun and ended by name
-            )
-            connection.execute("PRAGMA synchronous = FULL")
-        return connection
-
-
 def make_tables(connection: sqlite3.Connection) -> None:
     """Make an empty catalog, unless there is one."""
     if connection.execute("PRAGMA user_version").fetchone()[0]:
@@ -205,38 +157,6 @@ def check_format(connection: sqlite3.Connection, name: str) -> None:
     (found,) = connection.execute("PRAGMA user_version").fetchone()
     if found != FORMAT:
         raise LakeError(f"{name}: catalog of format {found}, this batonics knows {FORMAT}")
-
-
-def _in_transaction(connection: sqlite3.Connection, change: Change[T]) -> T:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        made = change(connection)
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-    return made
-
-
-_NOT_WRITABLE = {
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_CANTOPEN,
-}
-
-
-@contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Within the block the database's errors are ours, and name it."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in _NOT_WRITABLE:
-            raise OutputError(f"{path}: cannot be written: {error}") from None
-        raise LakeError(f"{path}: cannot be used: {error}") from None
 
 
 # ---------------------------------------------------------------------- questions

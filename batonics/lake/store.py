@@ -22,8 +22,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from batonics.lake.catalog import FileCatalog, Part, known_paths
+from batonics.lake.catalog import Part, known_paths
 from batonics.lake.digest import Verifier
+from batonics.lake.file_catalog import FileCatalog
 from batonics.model.errors import LakeError, OutputError
 from batonics.sinks.atomic import sync_path
 
@@ -146,13 +147,13 @@ class DirectoryStore:
 
     def strays(self) -> list[str]:
         """Paths of Parquet files that neither the catalog nor a load under way knows."""
-        with _written(self.root), self.locked():
+        with _read(self.root), self._watched():
             found = {
                 path.relative_to(self.root).as_posix()
                 for path in self.root.glob("*/date=*/symbol=*/*.parquet")
             }
-            for directory in (self.root / LOADING).iterdir():
-                found -= set(_moves(directory))
+            for moves in (self.root / LOADING).glob(f"*/{MOVES}"):
+                found -= set(_moves(moves.parent))
             return sorted(found - self.catalog.read(known_paths))
 
     def _make(self) -> None:
@@ -174,6 +175,18 @@ class DirectoryStore:
         (self.root / LOADING).mkdir(exist_ok=True)
         with (self.root / LOADING / LOCK).open("wb") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Within the block nobody begins or ends a load; it needs no right to write."""
+        try:
+            file = (self.root / LOADING / LOCK).open("rb")
+        except FileNotFoundError:
+            yield  # no load has ever begun here: the lake was copied
+            return
+        with file:
+            fcntl.flock(file, fcntl.LOCK_SH)
             yield
 
     def _begin(self) -> tuple[Path, int]:
@@ -247,3 +260,13 @@ def _written(root: Path) -> Iterator[None]:
     except OSError as error:
         where = error.filename or root
         raise OutputError(f"{where}: cannot be written: {error.strerror or error}") from None
+
+
+@contextmanager
+def _read(root: Path) -> Iterator[None]:
+    """As `_written`, of what only reads."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or root
+        raise LakeError(f"{where}: cannot be read: {error.strerror or error}") from None

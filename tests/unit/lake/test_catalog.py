@@ -19,7 +19,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from batonics.lake import parts
 from batonics.lake.catalog import (
-    FileCatalog,
     Loaded,
     Part,
     Source,
@@ -38,6 +37,7 @@ from batonics.lake.catalog import (
     source_of_bytes,
 )
 from batonics.lake.compact import compact
+from batonics.lake.file_catalog import FileCatalog
 from batonics.lake.lake import Lake
 from batonics.lake.parts import PartsWriter
 from batonics.model.errors import LakeError

@@ -13,7 +13,6 @@ from obstore.store import MemoryStore
 
 from batonics.lake import object_catalog
 from batonics.lake.catalog import (
-    FileCatalog,
     Loaded,
     Part,
     Source,
@@ -21,6 +20,7 @@ from batonics.lake.catalog import (
     append_parts,
     commit_load,
 )
+from batonics.lake.file_catalog import FileCatalog
 from batonics.lake.object_catalog import CATALOG, ObjectCatalog
 from batonics.lake.objects import Blob, ConflictError, Objects
 from batonics.model.errors import LakeError, OutputError
