@@ -11,12 +11,16 @@ INSTALL_SELF := $(INSTALL) --no-deps --no-build-isolation --editable .
 LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes \
 	--no-config --custom-compile-command "make lock" $(UPGRADE)
 
+# How much of the large tier `make soak` runs, and from which seed.
+SCALE ?= 1
+SEED ?= 1
+
 # Stamps: an environment is made anew when its lock or pyproject.toml is newer than it.
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test notebooks docs lint format types layers containers check bench lock clean
+.PHONY: help demo test notebooks docs lint format types layers containers check soak bench lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -52,6 +56,9 @@ containers: $(DEV) ## Dockerfile and docker-compose.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 
 check: lint types layers containers notebooks test ## all of the above
+
+soak: $(DEV) ## the large tier of the tests, for hours; SCALE=0.001 is a few minutes
+	$(BIN)/python -m tests.soak --scale $(SCALE) --seed $(SEED)
 
 bench: $(RUN) ## the figures of the README
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash benchmark.sh

@@ -69,6 +69,7 @@ class Fates:
         number: int = 0,
         name: str = "",
         error: int = errno.EIO,
+        stdin: str | Path = os.devnull,
     ) -> Ended:
         """Run `batonics ARGUMENTS`.
 
@@ -78,6 +79,7 @@ class Fates:
             number: of the call.
             name: count only calls of this name; empty: of all names.
             error: what a call that fails gives.
+            stdin: a file that is its standard input.
         """
         err, log = self._scratch / "err", self._scratch / "log"
         asked = {
@@ -85,6 +87,7 @@ class Fates:
             "directory": str(self._directory),
             "err": str(err),
             "log": str(log),
+            "stdin": str(stdin),
             "fate": [name, number, fate, error],
         }
         assert self._process.stdin is not None
@@ -151,7 +154,7 @@ def _become(
 
     name, number, fate, error = asked["fate"]
     os.dup2(err.fileno(), 2)
-    os.dup2(os.open(os.devnull, os.O_RDWR), 0)
+    os.dup2(os.open(asked["stdin"], os.O_RDONLY), 0)
     os.dup2(os.open(os.devnull, os.O_RDWR), 1)
     sys.argv = asked["arguments"]
     before = set(sys.modules)

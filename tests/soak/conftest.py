@@ -1,7 +1,7 @@
 """The marker of the tests that take mutants of the engine.
 
 The rule: what takes long is in files named soak_*.py, which are run only where they are named
-(`python -m pytest tests/soak/soak_*.py`): nothing here is ever skipped.
+(`make soak`, or `python -m pytest tests/soak/soak_engine.py`): nothing here is ever skipped.
 """
 
 from __future__ import annotations

@@ -28,8 +28,8 @@ from typing import NamedTuple
 
 from tests.soak import kill_suite
 from tests.soak.mutate import count_mutants, mutant
+from tests.soak.revision import ROOT, revision
 
-ROOT = Path(__file__).parents[2]
 KERNELS = sorted((ROOT / "batonics" / "book").glob("*kernels.py"))
 CPU_S = 100
 """Three times what the suite takes, compilation included: some mutants loop for ever. It is the
@@ -127,6 +127,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=40, help="0: all")
     parser.add_argument("--only", metavar="FILE:NUMBER")
+    parser.add_argument("--least", type=float, default=0.0, help="fail if fewer were killed")
     options = parser.parse_args()
     chosen = [_named(options.only)] if options.only else sample(options.seed, options.count)
     results = judge_all(chosen)
@@ -135,8 +136,12 @@ def main() -> int:
         if result.words:
             print(f"    {result.words}", flush=True)
     counts = Counter(str(result.verdict) for result in results)
-    print(f"seed {options.seed}: {dict(counts)}, {rate(results):.1%} of those born were killed")
-    return 0
+    killed = rate(results)
+    print(
+        f"{dict(counts)}, {killed:.1%} of those born were killed;"
+        f" seed {options.seed}, commit {revision()}"
+    )
+    return int(killed < options.least)
 
 
 if __name__ == "__main__":
