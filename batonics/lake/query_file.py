@@ -13,7 +13,9 @@ reaches DuckDB as a value, never as text of the statement.
 
 A line that begins with `--` and three spaces goes on with the one before. `title`, `question`,
 `reads` and `source` come once, `param` and `column` once for each. A parameter without a default
-must be given.
+must be given. Blank lines, remarks and `#!` may stand before the header and within it; a line of it
+that comes after the statement has begun, or has a key that is nearly one, is refused: what looks
+like a header is one or an error, never a remark.
 
 | type                          | is given as                  | reaches DuckDB as                |
 |-------------------------------|------------------------------|----------------------------------|
@@ -41,8 +43,14 @@ from batonics.model.errors import UsageError
 from batonics.model.prices import parse_price
 from batonics.model.times import duration_ns, parse_time
 
-_LINE = re.compile(r"--\s*(\w+):\s*(.*)")
-_MORE = re.compile(r"--   \s*(\S.*)")
+_LINE = re.compile(r"\s*--\s*(\w+):\s*(.*)")
+_MORE = re.compile(r"\s*--   \s*(\S.*)")
+_REMARK = re.compile(r"\s*(?:--.*)?")
+_TOKEN = re.compile(
+    r"""'(?:''|[^'])*'|"(?:""|[^"])*"|\$(\w*)\$.*?\$\1\$|/\*.*?\*/|(?P<remark>--[^\n]*)""",
+    re.DOTALL,
+)
+"""Text and quoted names, in which nothing is a remark; and remarks."""
 _PARAM = re.compile(r"(\w+)\s+([A-Z]+)(?:\s*=\s*('(?:[^']|'')*'|\S+))?(?:\s+(.*))?", re.DOTALL)
 _COLUMN = re.compile(r"(\w+)\s+([A-Z_]+(?:\([\d, ]+\))?)\s+(.*)", re.DOTALL)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -130,11 +138,9 @@ def parse_query(text: str, name: str) -> QueryFile:
     Raises:
         UsageError: its header is none, or there is no statement.
     """
-    header, sql = _split(text)
+    header, sql = _split(text, name)
     found: dict[str, list[str]] = {key: [] for key in _KEYS}
     for key, value in header:
-        if key not in found:
-            raise UsageError(f"{name}: no key {key!r} in a header; there are {', '.join(_KEYS)}")
         found[key].append(value)
     params = tuple(_param(value, name) for value in found["param"])
     columns = tuple(_column(value, name) for value in found["column"])
@@ -162,21 +168,80 @@ def parse_query(text: str, name: str) -> QueryFile:
     )
 
 
-def _split(text: str) -> tuple[list[tuple[str, str]], str]:
-    """The keys and values of the header, and the rest."""
+def _split(text: str, name: str) -> tuple[list[tuple[str, str]], str]:
+    """The keys and values of the header, and the rest.
+
+    Raises:
+        UsageError: a line is nearly one of a header, or is one behind its place.
+    """
     header: list[tuple[str, str]] = []
     # Not `splitlines`: what follows is the statement's, letter for letter.
     lines = text.removeprefix("\ufeff").split("\n")
-    for at, ended in enumerate(lines):
-        line = ended.removesuffix("\r")
-        if header and (more := _MORE.fullmatch(line)):
+    if lines[0].startswith("#!"):
+        lines[0] = ""
+    rest: list[str] = []
+    at = was_header = 0  # was_header: of the line after the header's last one
+    while at < len(lines):
+        line = lines[at].removesuffix("\r")
+        if header and at == was_header and (more := _MORE.fullmatch(line)):
             key, value = header[-1]
             header[-1] = key, f"{value} {more[1]}"
-        elif found := _LINE.fullmatch(line):
+            was_header = at + 1
+        elif (found := _LINE.fullmatch(line)) and _is_of_header(
+            found[1].lower(), f"{name}: line {at + 1}", goes_on=bool(header) and at == was_header
+        ):
             header.append((found[1].lower(), found[2].strip()))
+            was_header = at + 1
+        elif _REMARK.fullmatch(line):
+            rest.append(lines[at])
+        elif ends := _end_of_block(lines, at):
+            rest += lines[at:ends]
+            at = ends - 1
         else:
-            return header, "\n".join(lines[at:])
-    return header, ""
+            break
+        at += 1
+    statement = "\n".join(lines[at:])
+    _check_statement(statement, at, name)
+    return header, "\n".join([*rest, statement])
+
+
+def _is_of_header(key: str, where: str, *, goes_on: bool) -> bool:
+    """Whether a line with that key is one of a header, and not a remark with a colon.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if key in _KEYS:
+        return True
+    if goes_on or difflib.get_close_matches(key, _KEYS, n=1, cutoff=0.75):
+        raise UsageError(f"{where}: no key {key!r} in a header; there are {', '.join(_KEYS)}")
+    return False
+
+
+def _end_of_block(lines: Sequence[str], at: int) -> int:
+    """The line behind a remark of several lines that begins on this one; 0: none does."""
+    if not lines[at].lstrip().startswith("/*"):
+        return 0
+    for end in range(at, len(lines)):
+        _, closed, behind = lines[end].rpartition("*/")
+        if closed:
+            return 0 if behind.strip() else end + 1
+    return 0
+
+
+def _check_statement(statement: str, lines_before: int, name: str) -> None:
+    """UsageError for a line of a header within the statement."""
+    for token in _TOKEN.finditer(statement):
+        start = statement.rfind("\n", 0, token.start()) + 1
+        if token["remark"] is None or statement[start : token.start()].strip():
+            continue
+        found = _LINE.match(token["remark"])
+        if found and found[1].lower() in _KEYS:
+            line = lines_before + statement.count("\n", 0, start) + 1
+            raise UsageError(
+                f"{name}: line {line}: '{found[1]}:' is of the header, which comes before the"
+                " statement; move the line there, or write the remark without the colon"
+            )
 
 
 def _param(text: str, name: str) -> Param:

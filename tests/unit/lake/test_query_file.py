@@ -57,7 +57,8 @@ def test_a_header_says_what_it_says() -> None:
         ("  SELECT 1 ;\n", "SELECT 1"),
         ("-- a remark\nSELECT 1", "-- a remark\nSELECT 1"),
         ("SELECT 1 -- title: none", "SELECT 1 -- title: none"),
-        ("\n-- title: too late\nSELECT 1", "-- title: too late\nSELECT 1"),
+        ("-- see: a book\nSELECT 1", "-- see: a book\nSELECT 1"),
+        ("-- http://x\nSELECT 1", "-- http://x\nSELECT 1"),
         ("--   no header goes on\nSELECT 1", "--   no header goes on\nSELECT 1"),
     ],
 )
@@ -67,6 +68,90 @@ def test_a_text_without_a_header_is_a_query_too(text: str, sql: str) -> None:
     assert query.sql == sql
     assert query.values({"a": "1"}) == {"a": "1"}
     assert query.values({}) == {}
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "\n",
+        "\r\n  \r\n",
+        "#!/usr/bin/env -S batonics query\n",
+        "-- Copyright 2025 somebody\n-- SPDX-License-Identifier: Apache-2.0\n\n",
+        "-- Copyright: somebody\n",
+        "/* Copyright: somebody\n-- param: x DATE\n*/\n",
+        "/* one line */\n",
+    ],
+)
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_a_header_may_come_after_what_says_nothing(before: str, ending: str) -> None:
+    whole = parse_query(WHOLE, "spread")
+    query = parse_query(before + WHOLE.replace("\n", ending), "spread")
+    assert query._replace(sql="") == whole._replace(sql="")
+    assert query.sql.replace("\r", "").endswith(whole.sql)
+    assert "#!" not in query.sql
+
+
+@pytest.mark.parametrize("between", ["\n", "--\n", "-- and now\n", "/* x */\n", "  "])
+def test_a_header_may_have_gaps(between: str) -> None:
+    text = f"-- title: a\n{between}-- param: x BIGINT = 5  what\n{between}SELECT $x"
+    query = parse_query(text, "q")
+    assert query.title == "a"
+    assert query.values({}) == {"x": 5}
+
+
+def test_a_remark_is_not_gone_on_with() -> None:
+    query = parse_query("-- title: a\n-- a remark\n--   of two lines\nSELECT 1", "q")
+    assert query.title == "a"
+    assert query.sql == "-- a remark\n--   of two lines\nSELECT 1"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "key"),
+    [
+        ("SELECT $x\n-- param: x BIGINT  what", 2, "param"),
+        ("SELECT\n  -- Title: a\n1", 2, "Title"),
+        ("\n-- title: a\nSELECT 'it''s',\n\n--reads: a\n1", 5, "reads"),
+        ("/* x */ SELECT\n-- column: a BIGINT  x\n1", 2, "column"),
+    ],
+)
+def test_a_header_within_the_statement_is_refused(text: str, line: int, key: str) -> None:
+    with pytest.raises(UsageError) as error:
+        parse_query(text, "q")
+    assert str(error.value) == (
+        f"q: line {line}: '{key}:' is of the header, which comes before the statement; move the"
+        " line there, or write the remark without the colon"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT '\n-- title: a\n'",
+        'SELECT 1 AS "\n-- title: a\n"',
+        "SELECT $$\n-- title: a\n$$",
+        "SELECT $a$\n-- title: a\n$a$",
+        "SELECT /*\n-- title: a\n*/ 1",
+        "SELECT 1 -- title: a",
+        "SELECT\n-- note: a\n1",
+    ],
+)
+def test_what_only_looks_like_a_header_is_let_be(text: str) -> None:
+    query = parse_query(text, "q")
+    assert not query.declared
+    assert query.sql == text
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("\n-- params: x BIGINT\nSELECT $x", 2),
+        ("-- title: a\n-- note: b\nSELECT 1", 2),
+        ("-- title: a\n\n-- colum: b\nSELECT 1", 3),
+    ],
+)
+def test_what_is_nearly_a_header_is_refused(text: str, line: int) -> None:
+    with pytest.raises(UsageError, match=rf"q: line {line}: no key "):
+        parse_query(text, "q")
 
 
 @pytest.mark.parametrize(
@@ -197,7 +282,7 @@ def test_a_query_knows_its_parameters() -> None:
         (
             "-- titel: a\nSELECT 1",
             (
-                "q: no key 'titel' in a header;"
+                "q: line 1: no key 'titel' in a header;"
                 " there are title, question, reads, param, column, source"
             ),
         ),
