@@ -41,7 +41,7 @@ from typing import NamedTuple
 
 from batonics.model.errors import UsageError
 from batonics.model.prices import parse_price
-from batonics.model.times import duration_ns, parse_time
+from batonics.model.times import duration_ns, format_time, parse_time
 
 _LINE = re.compile(r"\s*--\s*(\w+):\s*(.*)")
 _MORE = re.compile(r"\s*--   \s*(\S.*)")
@@ -308,13 +308,22 @@ def _integer(text: str) -> int:
     return value
 
 
+def _timestamp(text: str) -> int:
+    time_ns = parse_time(text)
+    if time_ns >= 2**63:
+        raise UsageError(
+            f"{text!r} is after {format_time(2**63 - 1)}, the last time a row can have"
+        )
+    return time_ns
+
+
 _TYPES: dict[str, Callable[[str], object]] = {
     "BIGINT": _integer,
     "DOUBLE": _number,
     "BOOLEAN": _boolean,
     "VARCHAR": str,
     "DATE": _date,
-    "TIMESTAMP": parse_time,
+    "TIMESTAMP": _timestamp,
     "DURATION": duration_ns,
     "PRICE": parse_price,
 }

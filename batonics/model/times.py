@@ -15,6 +15,7 @@ _ISO = re.compile(
     r"(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2}(?::\d{2})?)(?:\.(\d{1,9}))?)?"
     r"(Z|[+-]\d{2}:?\d{2})?"
 )
+_DIGITS_MAX = 100
 _DURATION = re.compile(r"([0-9]+)(ns|us|ms|s|m|h|d)")
 _UNIT_NS = {
     "ns": 1,
@@ -41,7 +42,8 @@ def parse_time(text: str) -> int:
     """Nanoseconds since the epoch, from ISO 8601 text (UTC unless it says so) or an integer."""
     text = text.strip()
     if text.isdecimal():
-        ts_ns = int(text)
+        # Python reads no number of thousands of digits.
+        ts_ns = int(text) if len(text) <= _DIGITS_MAX else UNDEF_TIMESTAMP
     else:
         ts_ns = _parse_iso(text)
     if not 0 <= ts_ns < UNDEF_TIMESTAMP:
