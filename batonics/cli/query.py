@@ -21,6 +21,7 @@ PROMPT, MORE = "batonics> ", "      ...> "
 
 
 def command(
+    context: typer.Context,
     query: Annotated[
         str | None, typer.Argument(help="One SELECT, or a file of it: NAME.sql.")
     ] = None,
@@ -61,6 +62,8 @@ def command(
 
     if (query is None) != shell:
         raise UsageError("a query is expected, or --shell to ask several")
+    if files and _is_said(context, "lake"):
+        raise UsageError("one of --lake and --from says what is asked, not both")
     keep_inputs(list(files or ()), out)
     request = Request(
         lake=None if files else lake,
@@ -76,6 +79,12 @@ def command(
     values = asked.values(_parameters(param or []))
     with _opened(request, " ".join(asked.reads) or asked.sql, quiet=quiet) as sql:
         _give(sql.query(asked.sql, values), out, form, rows)
+
+
+def _is_said(context: typer.Context, name: str) -> bool:
+    """Whether an option is on the command line, and not from the environment only."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 @contextmanager

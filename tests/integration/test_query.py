@@ -27,6 +27,7 @@ from tests.integration.lakes import derived, load
 DAY_LONG_NS = 86_400_000_000_000
 TRADES_SQL = "SELECT symbol, price, size, ts_recv FROM trades ORDER BY ts_recv, price"
 HAS_N = "-- param: n BIGINT  how many\nSELECT $n"
+HAS_TIME = "-- param: t TIMESTAMP  from when on\nSELECT make_timestamp_ns($t)"
 HEADED = """\
 -- title: Trades at least so large
 -- param: least BIGINT = 2  of which size
@@ -201,6 +202,8 @@ def test_the_lake_may_come_from_the_environment(
     monkeypatch.setenv("BATONICS_LAKE", str(tmp_path / "none"))
     assert count("--lake", lake) == 16
     assert "none: is no lake" in complaint(here("query", "SELECT 1"), 6)
+    both = here("query", "SELECT 1", "--lake", lake, "--from", files[0])
+    assert complaint(both, 2) == "one of --lake and --from says what is asked, not both"
 
 
 # ---------------------------------------------------------------------- which rows
@@ -209,6 +212,8 @@ def test_the_lake_may_come_from_the_environment(
 @pytest.mark.parametrize(
     ("options", "where"),
     [
+        (("--start", "2300-01-01"), "false"),
+        (("--date", "2500-01-01"), "false"),
         (("--symbol", "AAA"), "symbol = 'AAA'"),
         (("--symbol", "BBB,AAA"), "symbol IS NOT NULL"),
         (("--date", "2024-10-05"), "date = '2024-10-05'"),
@@ -483,10 +488,14 @@ def test_the_shell_shows_as_many_rows_as_it_is_told(lake: Path) -> None:
         (("SELECT 1", "-p", "=1"), 2, "--param =1: expected NAME=VALUE"),
         (("--", HAS_N), 2, "query needs n (BIGINT), how many"),
         (("-p", "n=x", "--", HAS_N), 2, "n is 'x', expected BIGINT"),
+        (("-p", "t=2300-01-01", "--", HAS_TIME), 2, "is after 2262-04-11T23:47:16.854775807Z"),
+        (("-p", f"t={2**64 - 1}", "--", HAS_TIME), 2, "outside the range of DBN timestamps"),
         (("-p", "m=1", "--", HAS_N), 2, "has no parameter 'm'; it has n"),
         (("--", "-- titel: x\nSELECT 1"), 2, "no key 'titel'"),
         (("none.sql",), 3, "none.sql: cannot be read: No such file"),
         (("SELECT 1", "--date", "2024-10"), 2, "not a time"),
+        (("SELECT 1", "--start", "9" * 5_000), 2, "outside the range of DBN timestamps"),
+        (("SELECT 1", "--end", str(2**64 - 1)), 2, "outside the range of DBN timestamps"),
         (("SELECT 1", "--date", "2024-10-04T10:00"), 2, "a day is expected"),
         (("SELECT 1", "--date", "2024-10-04", "--end", "2024-10-05"), 2, "--date is a whole day"),
         (("SELECT 1", "--start", "2024-10-05", "--end", "2024-10-05"), 2, "is not before the end"),
