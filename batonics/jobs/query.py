@@ -9,16 +9,16 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from tempfile import TemporaryDirectory
 
 from batonics.frames.derive import SCHEMAS
 from batonics.frames.products import OWN, product_of
 from batonics.jobs import lake as lakes
-from batonics.lake import catalog
 from batonics.lake.catalog import Wanted
 from batonics.lake.digest import Verifier
+from batonics.lake.lake import check_symbols
 from batonics.lake.sql import LakeSql, named_schemas
 from batonics.lake.views import schema_of
 from batonics.lake.where import open_store
@@ -62,7 +62,8 @@ def opened(
         progress: of making them.
     """
     if request.lake is not None:
-        yield _asked(request.lake, request.wanted)
+        with closing(_asked(request.lake, request.wanted)) as asked:
+            yield asked
         return
     with TemporaryDirectory(prefix="batonics-query-") as directory:
         lake = os.path.join(directory, "lake")  # noqa: PTH118 - text
@@ -77,17 +78,13 @@ def opened(
         )
         load.progress = progress
         list(load.run())
-        yield _asked(lake, request.wanted)
+        with closing(_asked(lake, request.wanted)) as asked:
+            yield asked
 
 
 def _asked(lake: str, wanted: Wanted) -> LakeSql:
     store = open_store(lake)
-    if wanted.symbols:
-        known = store.catalog.read(catalog.symbols)
-        for name in wanted.symbols:
-            if name not in known:
-                there_are = f"there are {', '.join(known)}" if known else "there are none"
-                raise UsageError(f"no symbol {name!r} in {store.name}; {there_are}")
+    check_symbols(store, wanted.symbols)
     return LakeSql(store, Verifier(), wanted)
 
 

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import polars as pl
 
 from batonics.frames.html import table
-from batonics.frames.products import product_of
+from batonics.frames.products import Product, product_of
+from batonics.frames.source import BOOK_KEY
 from batonics.lake import catalog
 from batonics.lake.catalog import Part, Wanted
 from batonics.lake.digest import Verifier
-from batonics.lake.where import open_store
+from batonics.lake.where import Store, open_store
 from batonics.model.errors import LakeError, UsageError
 from batonics.model.times import NS_PER_S, parse_time
 
@@ -115,7 +117,7 @@ class Lake:
         Raises:
             UsageError: the lake has no such schema; LakeError: a file is damaged or missing.
         """
-        self._check_schema(schema)
+        check_schema(self.store, schema)
         return self._verified(schema, wanted_of(symbols, start, end))
 
     def scan(
@@ -138,7 +140,7 @@ class Lake:
             UsageError: the lake has no such schema; LakeError: a file is damaged or missing.
         """
         wanted = wanted_of(symbols, start, end)
-        self._check_schema(schema)
+        check_schema(self.store, schema)
         product = product_of(schema)
         hive = {"date": pl.Date(), "symbol": pl.String()}
         columns = pl.Schema({**product.columns, **hive})
@@ -152,14 +154,51 @@ class Lake:
             hive_schema=hive,
             glob=False,
         ).select(list(columns))
-        for bound, keeps in (
-            (wanted.start_ns, product.time.ge),
-            (wanted.end_ns, product.time.lt),
-        ):
-            if bound is not None:
-                bound_ns = pl.lit(min(bound, 2**63 - 1)).cast(pl.Datetime("ns", "UTC"))
-                rows = rows.filter(keeps(bound_ns))
-        return rows
+        return rows_within(rows, product, wanted)
+
+    def join_asof(  # noqa: PLR0913 - as Polars has it, and `scan`
+        self,
+        left: str,
+        right: str,
+        *,
+        columns: Sequence[str] | None = None,
+        allow_exact_matches: bool = False,
+        suffix: str = "_right",
+        symbols: str | Sequence[str] = (),
+        start: str | int | None = None,
+        end: str | int | None = None,
+    ) -> pl.LazyFrame:
+        """Rows of a schema, each with the last row of another before it: trades with their quotes.
+
+        A row is before another if it is of the same book (publisher_id and instrument_id), symbol
+        and date (UTC), and of an earlier time; of several with that time the last is taken. Null
+        where there is none. It is a merge, part by part: several times as fast as ASOF JOIN in SQL,
+        which takes any of several rows with the same time.
+
+        Args:
+            left: a schema; all its rows come, in the order of `scan`.
+            right: a schema, of which each of them gets the columns.
+            columns: of `right`; None: all but publisher_id and instrument_id.
+            allow_exact_matches: a row of the same time is before it too.
+            suffix: of the names of those columns that `left` has too.
+            symbols: only rows of these.
+            start: of `left`, only of times from this on: ISO 8601 (UTC) or nanoseconds.
+            end: of `left`, only of times before this.
+
+        Raises:
+            UsageError: there is no such schema or column; LakeError: a file is damaged or missing.
+        """
+        from batonics.lake.asof import AsofJoin, sides
+
+        wanted = wanted_of(symbols, start, end)
+        for schema in (left, right):
+            check_schema(self.store, schema)
+        products = product_of(left), product_of(right)
+        if columns is None:
+            columns = [name for name in products[1].columns if name not in BOOK_KEY]
+        sides_of = sides(self.store, self.verifier, products, wanted)
+        join = AsofJoin(*sides_of, columns, allow_exact_matches=allow_exact_matches, suffix=suffix)
+        return rows_within(join.rows(), products[0], wanted)
 
     def sql(self, query: str, **parameters: object) -> pl.DataFrame:
         """The answer to one SELECT over views named after the schemas (`lake/sql.py`).
@@ -180,7 +219,8 @@ class Lake:
         values = parameters
         if asked.declared:
             values = asked.values({name: str(value) for name, value in parameters.items()})
-        return LakeSql(self.store, self.verifier).query(asked.sql, values).frame()
+        with closing(LakeSql(self.store, self.verifier)) as views:
+            return views.query(asked.sql, values).frame()
 
     def check(self, progress: Callable[[int], None] | None = None) -> list[str]:
         """Read every part, and say what is wrong: a line each, none if all is well.
@@ -220,12 +260,22 @@ class Lake:
         self.store.fetch(parts, self.verifier)
         return [self.store.path(part) for part in parts]
 
-    def _check_schema(self, schema: str) -> None:
-        known = self.schemas()
-        if schema not in known:
-            raise UsageError(
-                f"{self.store.name}: no schema {schema!r}; there are {', '.join(known) or 'none'}"
-            )
+
+def check_schema(store: Store, schema: str) -> None:
+    """UsageError unless a schema has been loaded into a lake."""
+    known = store.catalog.read(catalog.schemas)
+    if schema not in known:
+        there_are = ", ".join(known) or "none"
+        raise UsageError(f"{store.name}: no schema {schema!r}; there are {there_are}")
+
+
+def check_symbols(store: Store, names: Sequence[str]) -> None:
+    """UsageError unless a lake has rows of all these symbols."""
+    known = store.catalog.read(catalog.symbols) if names else []
+    for name in names:
+        if name not in known:
+            there_are = f"there are {', '.join(known)}" if known else "there are none"
+            raise UsageError(f"no symbol {name!r} in {store.name}; {there_are}")
 
 
 def wanted_of(
@@ -242,6 +292,15 @@ def wanted_of(
     if start_ns is not None and end_ns is not None and start_ns >= end_ns:
         raise UsageError(f"the start, {start}, is not before the end, {end}")
     return Wanted(names, start_ns, end_ns)
+
+
+def rows_within(rows: pl.LazyFrame, product: Product, wanted: Wanted) -> pl.LazyFrame:
+    """The rows whose times are wanted; where there is a bound, one without a time is not."""
+    for bound, keeps in ((wanted.start_ns, product.time.ge), (wanted.end_ns, product.time.lt)):
+        if bound is not None:
+            bound_ns = pl.lit(min(bound, 2**63 - 1)).cast(pl.Datetime("ns", "UTC"))
+            rows = rows.filter(keeps(bound_ns))
+    return rows
 
 
 _SOURCES_SCHEMA = pl.Schema(

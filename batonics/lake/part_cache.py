@@ -6,7 +6,7 @@ damaged object is the lake's damage.
 
 A lake's directory in the cache looks as the lake would in a directory. What it holds can be
 removed at any time. Beside it lie empty files of all parts that queries were planned on: DuckDB
-plans on names, and reads one file for its columns, but all must be there.
+plans on names, but the files must be there.
 """
 
 from __future__ import annotations
@@ -72,21 +72,19 @@ class PartCache:
             pass
 
     def planned(self, parts: Sequence[Part]) -> list[str]:
-        """Paths of files that are there, hive-named; the first is the part's own.
+        """Paths of files that are there, hive-named; empty ones.
 
         Raises:
             OutputError: there is no room here.
         """
-        for part in parts[1:]:
+        for part in parts:
             if part.path not in self._named:
                 name = self._names / part.path
                 with _room_for(name):
                     name.parent.mkdir(parents=True, exist_ok=True)
                     name.touch()
                 self._named.add(part.path)
-        return [
-            str((self._names if at else self._directory) / p.path) for at, p in enumerate(parts)
-        ]
+        return [str(self._names / part.path) for part in parts]
 
     def remove(self, paths: Sequence[str]) -> None:
         """Remove the files of parts, if they are here."""

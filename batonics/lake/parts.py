@@ -39,6 +39,8 @@ OPEN_MAX = 128
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 """What hive-named directories have in the place of null."""
 EPOCH = dt.date(1970, 1, 1)
+HIVE_SCHEMA = pl.Schema({"date": pl.Date(), SYMBOL: pl.String()})
+"""What the directories say of a part's rows."""
 TIME = "_time"
 DAY = "_day"
 

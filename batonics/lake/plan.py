@@ -4,27 +4,34 @@ The rule here: what is told may be too much, never too little.
 
 The query is planned, not run, on views over all files. A plan tells of each scan the conditions on
 date and symbol that pruned its files, and how many were left, but not of which view it is. So each
-planned view has one file more, its first under another spelling, and a condition that leaves it
-out by a column of the view's own: that is among the conditions of each of its scans. They are then
-applied to the list of files by DuckDB itself. What does not give the number that the plan says is
-no answer: then all files are read.
+planned view has one file more, and a condition that leaves it out by a column of the view's own:
+that is among the conditions of each of its scans. They are then applied to the list of files by
+DuckDB itself. What does not give the number that the plan says is no answer: then all files are
+read.
+
+That file comes first and has no rows, for the first is what DuckDB reads to know the columns: no
+part of the lake is opened, be it damaged or not here.
 """
 
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import duckdb
+import pyarrow.parquet as pq
 
 from batonics.frames.products import product_of
 from batonics.lake.parts import NO_VALUE
 from batonics.lake.views import HIVE, files_text, text_of, view_of, view_text
-
-_SPELLING = "/./"
+from batonics.model.errors import OutputError
+from batonics.sinks.columnar import arrow_schema
 
 
 class _Scan(NamedTuple):
@@ -35,10 +42,19 @@ class _Scan(NamedTuple):
 
 
 class Planner:
-    """A DuckDB that plans queries and never runs them."""
+    """A DuckDB that plans queries and never runs them.
+
+    Attributes:
+        close: removes its files; called at the latest when it is collected.
+    """
 
     def __init__(self) -> None:
         self._views: dict[str, list[str]] = {}
+        try:
+            self._directory = Path(mkdtemp(prefix="batonics-plan-"))
+        except OSError as error:
+            raise OutputError(f"no directory for temporary files: {error}") from None
+        self.close = weakref.finalize(self, rmtree, self._directory, ignore_errors=True)
         self._connection = connect()
         # It reads rows of a scan again by their number: the second scan has no conditions.
         self._connection.execute("SET disabled_optimizers = 'late_materialization'")
@@ -51,16 +67,16 @@ class Planner:
         Args:
             sql: one SELECT.
             parameters: of it.
-            files: by schema that it names, all its files, hive-named; the first is readable.
+            files: by schema that it names, all its files, hive-named.
 
         Raises:
-            duckdb.Error: the query cannot be planned.
+            duckdb.Error: the query cannot be planned. OutputError: there is no room for its files.
         """
         cursor = self._connection
         for schema, paths in files.items():
             # To make a view of a thousand files takes as long as to plan a query on it.
             if self._views.get(schema) != paths:
-                cursor.execute(_view_with_marker(schema, paths))
+                cursor.execute(self._view(schema, paths))
                 self._views[schema] = list(paths)
         plan = cursor.execute(f"EXPLAIN (FORMAT json) {sql}", parameters or None).fetchall()
         scans = list(_scans(json.loads(plan[0][1])))
@@ -77,6 +93,23 @@ class Planner:
             for schema, paths in files.items()
         }
 
+    def _view(self, schema: str, paths: Sequence[str]) -> str:
+        product = product_of(schema)
+        if not paths:
+            return view_text(product, paths)
+        empty = self._directory / schema / f"date={NO_VALUE}" / f"symbol={NO_VALUE}" / "0"
+        if not empty.exists():
+            columns = arrow_schema(product.columns, is_vendor=product.vendor is not None)
+            try:
+                empty.parent.mkdir(parents=True)
+                pq.write_table(columns.empty_table(), empty)
+            except OSError as error:
+                raise OutputError(f"{empty}: cannot be written: {error}") from None
+        marker = _marker(schema)
+        files = files_text([str(empty), *paths], f"filename = '{marker}', {HIVE}")
+        scan = f"(FROM {files} WHERE {marker} <> {text_of(str(empty))})"
+        return view_text(product, paths, scan=scan)
+
 
 def connect() -> duckdb.DuckDBPyConnection:
     """A DuckDB in memory, with its time in UTC and no reading of Python's variables."""
@@ -90,18 +123,6 @@ def connect() -> duckdb.DuckDBPyConnection:
 
 def _marker(schema: str) -> str:
     return f"batonics_file_of_{view_of(schema)}_"
-
-
-def _view_with_marker(schema: str, paths: Sequence[str]) -> str:
-    product = product_of(schema)
-    if not paths:
-        return view_text(product, paths)
-    first = PurePosixPath(paths[0])
-    other = f"{first.parent}{_SPELLING}{first.name}"
-    marker = _marker(schema)
-    files = files_text([*paths, other], f"filename = '{marker}', {HIVE}")
-    scan = f"(FROM {files} WHERE {marker} <> {text_of(other)})"
-    return view_text(product, paths, scan=scan)
 
 
 def _scans(plan: Any) -> Iterator[_Scan]:

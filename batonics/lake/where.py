@@ -59,10 +59,7 @@ class Store(Protocol):
         """
 
     def planned(self, parts: Sequence[Part]) -> list[str]:
-        """Paths that a query can be planned on: of files that are there, named as the parts are.
-
-        Only the first is sure to be the part itself, once it has been fetched.
-        """
+        """Paths that a query can be planned on: of files that are there, named as the parts are."""
 
     def verify(self, part: Part) -> None:
         """Read a part where the lake has it, whatever has been read before.

@@ -5,6 +5,7 @@ The rule here: the witness is DuckDB on tables of all rows, which know nothing o
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -20,7 +21,7 @@ from batonics.lake.digest import Verifier
 from batonics.lake.plan import conditions
 from batonics.lake.sql import LakeSql
 from batonics.lake.store import DirectoryStore
-from batonics.model.errors import LakeError
+from batonics.model.errors import LakeError, OutputError
 from batonics.model.mbo import Action
 from batonics.model.times import NS_PER_DAY
 from tests.integration.files import DAY_NS, encode, metadata, record
@@ -464,3 +465,40 @@ def test_a_damaged_file_is_refused_where_it_is_needed_and_else_left_alone(
     for needed in ("symbol = 'AAA'", "date = '2024-10-05'", "symbol LIKE '_AA' AND year(date) > 0"):
         with pytest.raises(LakeError, match=r"date=2024-10-05/symbol=AAA/.*: damaged: "):
             lake.query(form.format(needed))
+
+
+def test_a_query_that_needs_no_damaged_file_is_answered_whichever_are_damaged(
+    tmp_path: Path, witness: duckdb.DuckDBPyConnection
+) -> None:
+    lake = make_lake(tmp_path)
+    spared = "date=2024-10-06/symbol=100%25"
+    for path in lake.glob("*/*/*/*.parquet"):
+        if spared not in str(path):
+            path.write_bytes(b"not Parquet")
+    opened = LakeSql(DirectoryStore(lake), Verifier())
+    where = "WHERE date = '2024-10-06' AND symbol = '100%'"
+    for sql in (
+        f"SELECT * FROM mbo {where}",
+        f"SELECT count(*) FROM mbo JOIN trades USING (price, date, symbol) {where}",
+    ):
+        assert rows_of(opened.query(sql).frame()) == rows_of(asked_of_all(witness, sql))
+        assert opened.files_read[0] in {1, 2}
+    with pytest.raises(LakeError, match=r"damaged: "):
+        opened.query("SELECT * FROM mbo")
+
+
+def test_what_planning_needs_goes_with_the_views(
+    lake: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    opened = LakeSql(DirectoryStore(lake), Verifier())
+    opened.query("SELECT * FROM mbo").frame()
+    assert len(list(tmp_path.iterdir())) == 1
+    opened.close()
+    assert list(tmp_path.iterdir()) == []
+    opened.query("SELECT * FROM mbo").frame()
+    del opened
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(OutputError, match="no directory for temporary files"):
+        LakeSql(DirectoryStore(lake), Verifier()).query("SELECT * FROM mbo")

@@ -1,0 +1,181 @@
+"""Rows of a schema beside the last rows of another before them: a merge, part by part.
+
+The rule here: what a row gets depends on the rows and their order in the lake, not on how they lie
+in files. DuckDB's ASOF JOIN sorts all rows of both sides, though a lake has them in order, and of
+rows with the same time takes any; here the last in the lake's order is taken.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import polars as pl
+
+from batonics.frames import source
+from batonics.frames.products import Product
+from batonics.frames.source import BOOK_KEY, frame_source
+from batonics.lake.catalog import Part, Wanted, parts_of
+from batonics.lake.digest import Verifier
+from batonics.lake.parts import HIVE_SCHEMA
+from batonics.lake.where import Store
+from batonics.model.errors import UsageError
+
+T = TypeVar("T")
+Key = tuple[str | None, str | None]
+"""Date and symbol."""
+Files = Mapping[Key, list[Path]]
+_TIME, _ROW = "\0time", "\0row"
+
+
+class Side(NamedTuple):
+    """A schema, and its files by date and symbol."""
+
+    product: Product
+    files: Files
+
+
+def sides(
+    store: Store, verifier: Verifier, products: tuple[Product, Product], wanted: Wanted
+) -> tuple[Side, Side]:
+    """The files of the left schema that may hold rows that are wanted, and what they are joined to.
+
+    Raises:
+        LakeError: a file is damaged or missing.
+    """
+    of_symbols = wanted._replace(start_ns=None, end_ns=None)
+
+    def ask(connection: sqlite3.Connection) -> tuple[list[Part], list[Part]]:
+        left, right = (product.name for product in products)
+        return parts_of(left, wanted)(connection), parts_of(right, of_symbols)(connection)
+
+    left, right = store.catalog.read(ask)
+    keys = {(part.date, part.symbol) for part in left}
+    right = [part for part in right if (part.date, part.symbol) in keys]
+    store.fetch([*left, *right], verifier)
+    found = []
+    for product, parts in zip(products, (left, right), strict=True):
+        files: dict[Key, list[Path]] = {}
+        for part in parts:
+            files.setdefault((part.date, part.symbol), []).append(store.path(part))
+        found.append(Side(product, files))
+    return found[0], found[1]
+
+
+@dataclass(frozen=True)
+class AsofJoin:
+    """A join of two schemas by book, date and time.
+
+    Attributes:
+        left: each of its rows is in the answer, in the lake's order.
+        right: of which each gets the last row before it.
+        columns: of `right`, those that are wanted.
+        allow_exact_matches: a row of the same time is before it too.
+        suffix: of those columns' names where `left` has such a column.
+
+    Raises:
+        UsageError: `right` has no such column, or two have one name.
+    """
+
+    left: Side
+    right: Side
+    columns: Sequence[str]
+    allow_exact_matches: bool
+    suffix: str
+
+    def __post_init__(self) -> None:
+        name, known = self.right.product.name, self.right.product.columns
+        for column in self.columns:
+            if column in BOOK_KEY:
+                raise UsageError(f"{column} is the same in both: leave it out")
+            if column not in known:
+                raise UsageError(f"{name} has no column {column!r}; there are {', '.join(known)}")
+        names = [*self.left.product.columns, *(self.names[name] for name in self.columns)]
+        for column in sorted({column for column in names if names.count(column) > 1}):
+            raise UsageError(f"two columns would be called {column}; choose another suffix")
+
+    @property
+    def names(self) -> dict[str, str]:
+        """What the columns of `right` are called in the answer."""
+        own = self.left.product.columns
+        return {name: name + self.suffix if name in own else name for name in self.columns}
+
+    @property
+    def schema(self) -> pl.Schema:
+        """Of the answer."""
+        columns = self.right.product.columns
+        added = {new: columns[name] for name, new in self.names.items()}
+        return pl.Schema({**self.left.product.columns, **added, **HIVE_SCHEMA})
+
+    def rows(self) -> pl.LazyFrame:
+        """The answer; what is not asked for of it is not read."""
+        return frame_source("LAKE ASOF", self.schema, self._frames)
+
+    def _frames(self, wanted: source.Wanted) -> Iterator[pl.DataFrame]:
+        def read(key: Key) -> tuple[pl.DataFrame, pl.DataFrame]:
+            left = _read(self.left, key, self.left.product.columns, wanted.columns)
+            new = {name: new for name, new in self.names.items() if new in wanted.columns}
+            return left, _read(self.right, key, new, new).rename(new)
+
+        for (date, symbol), (left, right) in _ahead(read, self.left.files):
+            yield self._joined(left, right).with_columns(
+                pl.lit(date, pl.String).str.to_date().alias("date"),
+                pl.lit(symbol, pl.String).alias("symbol"),
+            )
+
+    def _joined(self, left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
+        """A part of `left` with what its rows get."""
+        is_sorted = left[_TIME].is_sorted() and not left[_TIME].null_count()
+        rows = left if is_sorted else left.with_row_index(_ROW).sort(_TIME, maintain_order=True)
+        known = right.drop_nulls(_TIME)
+        if not known[_TIME].is_sorted():
+            known = known.sort(_TIME, maintain_order=True)
+        by = _books(rows, known)
+        joined = rows.join_asof(
+            known.drop(name for name in BOOK_KEY if name not in by),
+            on=_TIME,
+            by=by or None,
+            allow_exact_matches=self.allow_exact_matches,
+            check_sortedness=False,
+        )
+        return joined if is_sorted else joined.sort(_ROW)
+
+
+def _ahead(read: Callable[[Key], T], keys: Iterable[Key]) -> Iterator[tuple[Key, T]]:
+    """What is read of each key; the next is read while one is worked on."""
+    with ThreadPoolExecutor(1, "batonics-asof") as thread:
+        waiting: deque[tuple[Key, Future[T]]] = deque()
+        for key in keys:
+            waiting.append((key, thread.submit(read, key)))
+            if len(waiting) > 1:
+                ready, found = waiting.popleft()
+                yield ready, found.result()
+        for ready, found in waiting:
+            yield ready, found.result()
+
+
+def _read(side: Side, key: Key, columns: Collection[str], wanted: Collection[str]) -> pl.DataFrame:
+    """A part's rows: the columns that are wanted, their books and times (Int64)."""
+    names = dict.fromkeys((*(name for name in columns if name in wanted), *BOOK_KEY))
+    time = side.product.time.to_physical().alias(_TIME)
+    files = side.files.get(key)
+    if not files:
+        schema = pl.Schema({name: side.product.columns[name] for name in names})
+        return pl.DataFrame(schema=pl.Schema({**schema, _TIME: pl.Int64()}))
+    scan = pl.scan_parquet(files, schema=side.product.columns, hive_partitioning=False, glob=False)
+    return scan.select(*names, time).collect()
+
+
+def _books(left: pl.DataFrame, right: pl.DataFrame) -> list[str]:
+    """By which columns rows belong together: none if all are of one book."""
+    both = [frame.select(*BOOK_KEY) for frame in (left, right) if frame.height]
+    return [
+        name
+        for name in BOOK_KEY
+        if len({limit for frame in both for limit in (frame[name].min(), frame[name].max())}) > 1
+    ]
