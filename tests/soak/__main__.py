@@ -56,7 +56,8 @@ def soaks(scale: float, seed: int) -> list[Soak]:
             "engine",
             f"the engine against the oracle: {records:,} random records and the real files;"
             f" a restart at every {'' if every == 1 else f'{every:,}th '}record of CLX5",
-            ("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/soak/soak_engine.py"),
+            # In the suite a test that takes minutes is one that hangs.
+            ("-m", "pytest", "-q", "-o", "faulthandler_timeout=0", "tests/soak/soak_engine.py"),
             {
                 "BATONICS_SOAK_ROWS": str(rows),
                 "BATONICS_SOAK_SEED": str(seed),
