@@ -6,11 +6,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from batonics.cli.options import LAKE_SCHEMAS, Files, LakeDirectory, Quiet, SkipBad, names
+from batonics.cli.options import (
+    LAKE_SCHEMAS,
+    Date,
+    End,
+    Files,
+    LakeDirectory,
+    Quiet,
+    SkipBad,
+    Start,
+    Symbols,
+    names,
+    wanted_rows,
+)
 from batonics.cli.text import printable
 
 if TYPE_CHECKING:
     from batonics.jobs.lake import Outcome
+    from batonics.jobs.lake_export import Outcome as Exported
 
 ALL_ROWS = 2**62
 Schemas = Annotated[
@@ -121,6 +134,42 @@ def ls(
     else:
         shown = opened.sources() if sources else opened.contents()
     print_frame(shown, rows_max=ALL_ROWS)
+
+
+@app.command("export")
+def export(
+    directory: Annotated[str, typer.Argument(help="Where the tables go: DIRECTORY/SCHEMA.")],
+    lake: LakeDirectory,
+    form: Annotated[str, typer.Option("--format", help="Of the tables: delta.")] = "delta",
+    schemas: Annotated[
+        str | None, typer.Option(help="Only these schemas, A,B,C; else all of the lake.")
+    ] = None,
+    symbol: Symbols = None,
+    date: Date = None,
+    start: Start = None,
+    end: End = None,
+    quiet: Quiet = False,
+) -> None:
+    """Write rows of a lake as Delta tables, by date and symbol; what a table has stays as it is."""
+    from batonics.cli.progress import advancing
+    from batonics.jobs.lake_export import LakeExport, Request
+
+    wanted = wanted_rows(symbol, date, start, end)
+    run = LakeExport(Request(lake, directory, names(schemas), wanted, form))
+    with advancing("export", run.bytes_total, quiet=quiet) as run.progress:
+        for outcome in run.run():
+            if not quiet:
+                typer.echo(_exported(outcome), err=True)
+
+
+def _exported(outcome: Exported) -> str:
+    if outcome.committed is None:
+        return f"{outcome.schema}: is exported already"
+    made = outcome.committed
+    return (
+        f"{outcome.schema}: version {made.version}: {outcome.rows:,} rows in {made.new:,} files"
+        f" written, {made.kept:,} files kept, {made.removed:,} removed"
+    )
 
 
 @app.command("check")

@@ -6,9 +6,12 @@ The rule here: an option means the same in every command that has it.
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from batonics.lake.catalog import Wanted
 
 Files = Annotated[
     list[str],
@@ -18,6 +21,11 @@ Files = Annotated[
     ),
 ]
 Symbols = Annotated[str | None, typer.Option(help="Only these symbols (or instrument ids), A,B,C.")]
+Date = Annotated[str | None, typer.Option(help="Only rows of this day: 2025-09-24.")]
+Start = Annotated[
+    str | None, typer.Option(help="Only rows from this time on: ISO 8601 (UTC) or nanoseconds.")
+]
+End = Annotated[str | None, typer.Option(help="Only rows before this time.")]
 SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Count and skip bad records where framing survives.")
 ]
@@ -34,6 +42,26 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but erro
 def names(symbols: str | None) -> tuple[str, ...]:
     """The names of `--symbols`."""
     return tuple(name.strip() for name in symbols.split(",")) if symbols else ()
+
+
+def wanted_rows(symbol: str | None, date: str | None, start: str | None, end: str | None) -> Wanted:
+    """The rows of a lake that `--symbol`, `--date`, `--start` and `--end` ask for.
+
+    Raises:
+        UsageError: a time is none, or they do not go together.
+    """
+    from batonics.lake.lake import wanted_of
+    from batonics.model.errors import UsageError
+    from batonics.model.times import NS_PER_DAY, parse_time
+
+    if date is not None:
+        if start is not None or end is not None:
+            raise UsageError("--date is a whole day: it does not go with --start and --end")
+        day_ns = parse_time(date)
+        if day_ns % NS_PER_DAY:
+            raise UsageError(f"--date {date}: a day is expected, such as 2025-09-24")
+        start, end = str(day_ns), str(day_ns + NS_PER_DAY)
+    return wanted_of(names(symbol), start, end)
 
 
 def keep_inputs(files: list[str], *outputs: str | None) -> None:

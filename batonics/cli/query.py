@@ -8,12 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from batonics.cli.options import LAKE, Quiet, SkipBad, Symbols, keep_inputs, names
+from batonics.cli.options import (
+    LAKE,
+    Date,
+    End,
+    Quiet,
+    SkipBad,
+    Start,
+    Symbols,
+    keep_inputs,
+    wanted_rows,
+)
 from batonics.cli.text import printable
 
 if TYPE_CHECKING:
     from batonics.jobs.query import Request
-    from batonics.lake.catalog import Wanted
     from batonics.lake.sql import Answer, LakeSql
 
 TABLE, PLOT = "table", "plot"
@@ -31,11 +40,9 @@ def command(
         typer.Option("--from", help="An MBO file to ask without a lake. May be given again."),
     ] = None,
     symbol: Symbols = None,
-    date: Annotated[str | None, typer.Option(help="Only rows of this day: 2025-09-24.")] = None,
-    start: Annotated[
-        str | None, typer.Option(help="Only rows from this time on: ISO 8601 (UTC) or nanoseconds.")
-    ] = None,
-    end: Annotated[str | None, typer.Option(help="Only rows before this time.")] = None,
+    date: Date = None,
+    start: Start = None,
+    end: End = None,
     param: Annotated[
         list[str] | None,
         typer.Option("--param", "-p", help="NAME=VALUE, for $NAME in the query. May be repeated."),
@@ -68,7 +75,7 @@ def command(
     request = Request(
         lake=None if files else lake,
         files=tuple(files or ()),
-        wanted=_wanted(names(symbol), date, start, end),
+        wanted=wanted_rows(symbol, date, start, end),
         skip_bad=skip_bad,
     )
     if query is None:
@@ -104,23 +111,6 @@ def _opened(request: Request, named_in: str, *, quiet: bool) -> Iterator[LakeSql
                 opened(request, named_in, lambda streams: progress(streams[0]))
             )
         yield sql
-
-
-def _wanted(
-    symbols: tuple[str, ...], date: str | None, start: str | None, end: str | None
-) -> Wanted:
-    from batonics.lake.lake import wanted_of
-    from batonics.model.errors import UsageError
-    from batonics.model.times import NS_PER_DAY, parse_time
-
-    if date is not None:
-        if start is not None or end is not None:
-            raise UsageError("--date is a whole day: it does not go with --start and --end")
-        day_ns = parse_time(date)
-        if day_ns % NS_PER_DAY:
-            raise UsageError(f"--date {date}: a day is expected, such as 2025-09-24")
-        start, end = str(day_ns), str(day_ns + NS_PER_DAY)
-    return wanted_of(symbols, start, end)
 
 
 def _parameters(given: list[str]) -> dict[str, str]:

@@ -96,3 +96,24 @@ def sync_path(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def make_directories(path: Path) -> None:
+    """Make a directory, and those above it that are missing, with each name on the disk."""
+    if path.is_dir():
+        return
+    make_directories(path.parent)
+    with suppress(FileExistsError):
+        path.mkdir()
+    sync_path(path.parent)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Within the block errors of the file system are OutputErrors, of this path if of no other."""
+    try:
+        yield
+    except OSError as error:
+        # Arrow's words are its own; the number is the system's.
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise OutputError(f"{error.filename or path}: cannot be written: {reason}") from None
