@@ -10,12 +10,14 @@ DuckDB itself. What does not give the number that the plan says is no answer: th
 read.
 
 That file comes first and has no rows, for the first is what DuckDB reads to know the columns: no
-part of the lake is opened, be it damaged or not here.
+part of the lake is opened, be it damaged or not here. Its times are TIMESTAMP_NS, so conditions on
+them stand in the plan too, and leave out files by what the catalog says of their rows' times.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +27,8 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import duckdb
+import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batonics.frames.products import product_of
@@ -34,11 +38,20 @@ from batonics.model.errors import OutputError
 from batonics.sinks.columnar import arrow_schema
 
 
+class PlannedFile(NamedTuple):
+    """A file of a lake: its path, hive-named, and the least and greatest time of its rows."""
+
+    path: str
+    ts_min: int | None
+    ts_max: int | None
+
+
 class _Scan(NamedTuple):
     """What a plan says of a scan of Parquet files."""
 
     conditions: str
     files: int
+    of_rows: list[str]  # conditions on columns
 
 
 class Planner:
@@ -60,37 +73,38 @@ class Planner:
         self._connection.execute("SET disabled_optimizers = 'late_materialization'")
 
     def files_read(
-        self, sql: str, parameters: dict[str, object], files: Mapping[str, Sequence[str]]
+        self, sql: str, parameters: dict[str, object], files: Mapping[str, Sequence[PlannedFile]]
     ) -> dict[str, set[str]]:
-        """By schema, the files that the query reads.
+        """By schema, the paths of files that the query reads.
 
         Args:
             sql: one SELECT.
             parameters: of it.
-            files: by schema that it names, all its files, hive-named.
+            files: by schema that it names, all its files.
 
         Raises:
             duckdb.Error: the query cannot be planned. OutputError: there is no room for its files.
         """
         cursor = self._connection
-        for schema, paths in files.items():
+        for schema, of_schema in files.items():
+            paths = [file.path for file in of_schema]
             # To make a view of a thousand files takes as long as to plan a query on it.
             if self._views.get(schema) != paths:
                 cursor.execute(self._view(schema, paths))
-                self._views[schema] = list(paths)
+                self._views[schema] = paths
         plan = cursor.execute(f"EXPLAIN (FORMAT json) {sql}", parameters or None).fetchall()
         scans = list(_scans(json.loads(plan[0][1])))
         markers = {schema: _marker(schema) for schema in files}
         if any(not any(marker in scan.conditions for marker in markers.values()) for scan in scans):
-            return {schema: set(paths) for schema, paths in files.items()}
+            return {schema: {file.path for file in files[schema]} for schema in files}
         return {
             schema: _read(
                 cursor,
                 schema,
-                paths,
+                of_schema,
                 [scan for scan in scans if markers[schema] in scan.conditions],
             )
-            for schema, paths in files.items()
+            for schema, of_schema in files.items()
         }
 
     def _view(self, schema: str, paths: Sequence[str]) -> str:
@@ -99,16 +113,23 @@ class Planner:
             return view_text(product, paths)
         empty = self._directory / schema / f"date={NO_VALUE}" / f"symbol={NO_VALUE}" / "0"
         if not empty.exists():
-            columns = arrow_schema(product.columns, is_vendor=product.vendor is not None)
             try:
                 empty.parent.mkdir(parents=True)
-                pq.write_table(columns.empty_table(), empty)
+                pq.write_table(_without_zone(product.columns).empty_table(), empty)
             except OSError as error:
                 raise OutputError(f"{empty}: cannot be written: {error}") from None
         marker = _marker(schema)
         files = files_text([str(empty), *paths], f"filename = '{marker}', {HIVE}")
         scan = f"(FROM {files} WHERE {marker} <> {text_of(str(empty))})"
         return view_text(product, paths, scan=scan)
+
+
+def _without_zone(columns: pl.Schema) -> pa.Schema:
+    found = arrow_schema(columns, is_vendor=False)
+    return pa.schema(
+        field.with_type(pa.timestamp("ns")) if pa.types.is_timestamp(field.type) else field
+        for field in found
+    )
 
 
 def connect() -> duckdb.DuckDBPyConnection:
@@ -130,40 +151,85 @@ def _scans(plan: Any) -> Iterator[_Scan]:
         facts = node.get("extra_info", {})
         if facts.get("Function") == "READ_PARQUET":
             left = str(facts.get("Scanning Files", "")).partition("/")[0]
-            yield _Scan(str(facts.get("File Filters", "")), int(left) if left.isdecimal() else -1)
+            of_rows = facts.get("Filters", [])
+            yield _Scan(
+                str(facts.get("File Filters", "")),
+                int(left) if left.isdecimal() else -1,
+                [of_rows] if isinstance(of_rows, str) else list(of_rows),
+            )
         yield from _scans(node.get("children", []))
 
 
 def _read(
-    cursor: duckdb.DuckDBPyConnection, schema: str, paths: Sequence[str], scans: Sequence[_Scan]
+    cursor: duckdb.DuckDBPyConnection,
+    schema: str,
+    files: Sequence[PlannedFile],
+    scans: Sequence[_Scan],
 ) -> set[str]:
-    """The files of a schema that its scans read."""
+    """The paths of a schema's files that its scans read."""
     read: set[str] = set()
-    if not scans or not paths:
+    if not scans or not files:
         return read  # the planner has found that no row of them can be in the answer
     marker = _marker(schema)
     # As three lists: a thousand rows that are inserted one by one take a third of a second.
-    listed = dict(
-        zip(
-            ("paths", "dates", "symbols"),
-            map(list, zip(*map(_hive, paths), strict=True)),
-            strict=True,
-        )
-    )
-    files = (
+    of_paths = zip(*(_hive(file.path) for file in files), strict=True)
+    listed = dict(zip(("paths", "dates", "symbols"), map(list, of_paths), strict=True))
+    source = (
         f"(SELECT unnest($paths) AS {marker}, unnest($dates::DATE[]) AS date,"
         " unnest($symbols::VARCHAR[]) AS symbol)"
     )
     for scan in scans:
         where = " AND ".join(conditions(scan.conditions))
         try:
-            found = cursor.execute(f"FROM {files} SELECT {marker} WHERE {where}", listed).fetchall()
+            found = cursor.execute(f"FROM {source} SELECT {marker} WHERE {where}", listed)
+            named = {path for (path,) in found.fetchall()}
         except duckdb.Error:
-            return set(paths)  # not all that a plan says is SQL
-        if len(found) != scan.files:
-            return set(paths)
-        read.update(path for (path,) in found)
+            named = set()  # not all that a plan says is SQL
+        if len(named) != scan.files:
+            return {file.path for file in files}
+        low, high = _span(cursor, schema, scan.of_rows)
+        read.update(
+            file.path
+            for file in files
+            if file.path in named
+            and (file.ts_min is None or file.ts_min <= high)
+            and (file.ts_max is None or file.ts_max >= low)
+        )
     return read
+
+
+_ALWAYS = -(2**63), 2**63 - 1
+
+
+def _span(
+    cursor: duckdb.DuckDBPyConnection, schema: str, of_rows: Sequence[str]
+) -> tuple[int, int]:
+    """The first and last time, in nanoseconds, that rows may have under such conditions."""
+    low, high = _ALWAYS
+    names = product_of(schema).time.meta.root_names()
+    if len(names) > 1:
+        return low, high
+    test = re.compile(rf"{names[0]} (?:IS NOT NULL|(<=|>=|<|>|=) ('[^']+'::TIMESTAMP_NS))")
+    for condition in of_rows:
+        tests = [test.fullmatch(each) for each in re.sub(r"[()]", "", condition).split(" AND ")]
+        # A plan has one condition a column; one that is not just comparisons and AND says nothing.
+        for found in filter(None, tests) if all(tests) else ():
+            if found[1] is None:
+                continue
+            ts_ns = _ts_ns(cursor, found[2])
+            if found[1] in {">", ">=", "="}:
+                low = max(low, _ALWAYS[0] if ts_ns is None else ts_ns)
+            if found[1] in {"<", "<=", "="}:
+                high = min(high, _ALWAYS[1] if ts_ns is None else ts_ns)
+    return low, high
+
+
+def _ts_ns(cursor: duckdb.DuckDBPyConnection, literal: str) -> int | None:
+    try:
+        found = cursor.execute(f"SELECT epoch_ns({literal})").fetchone()
+    except duckdb.Error:
+        return None  # infinity
+    return found[0] if found else None
 
 
 def _hive(path: str) -> tuple[str, str | None, str | None]:

@@ -27,7 +27,7 @@ from batonics.frames.products import product_of
 from batonics.lake import catalog
 from batonics.lake.catalog import Part, Wanted
 from batonics.lake.digest import Verifier
-from batonics.lake.plan import Planner, connect
+from batonics.lake.plan import PlannedFile, Planner, connect
 from batonics.lake.query_file import QueryFile, parse_query
 from batonics.lake.views import NO_LIMITS, schema_of, view_of, view_text
 from batonics.lake.where import Store
@@ -217,14 +217,20 @@ class LakeSql:
         """The parts that the query's plan reads."""
         if all(len(of_schema) <= 1 for of_schema in parts.values()):
             return parts
-        paths = {schema: self._store.planned(of_schema) for schema, of_schema in parts.items()}
+        files = {
+            schema: [
+                PlannedFile(path, part.ts_min, part.ts_max)
+                for path, part in zip(self._store.planned(of_schema), of_schema, strict=True)
+            ]
+            for schema, of_schema in parts.items()
+        }
         self._planner = self._planner or Planner()
-        read = self._planner.files_read(sql, parameters, paths)
+        read = self._planner.files_read(sql, parameters, files)
         return {
             schema: [
                 part
-                for part, path in zip(of_schema, paths[schema], strict=True)
-                if path in read[schema]
+                for part, file in zip(of_schema, files[schema], strict=True)
+                if file.path in read[schema]
             ]
             for schema, of_schema in parts.items()
         }

@@ -41,13 +41,13 @@ def view_text(
         product: the schema.
         paths: of its files, hive-named.
         wanted: only rows of these times.
-        scan: what stands behind FROM in the place of those files.
+        scan: what stands behind FROM in the place of those files; its times are TIMESTAMP_NS.
         symbols: all that there are: then `symbol` is an ENUM of them, not VARCHAR.
     """
     columns = ", ".join(
         # Not a cast, which would ask a calendar about each row: four times the time of a scan.
         f'make_timestamp_ns(epoch_ns("{name}")) AS "{name}"'
-        if isinstance(dtype, pl.Datetime)
+        if isinstance(dtype, pl.Datetime) and scan is None
         else f'"{name}"'
         for name, dtype in product.columns.items()
     )
@@ -55,9 +55,8 @@ def view_text(
     head = (
         f'CREATE OR REPLACE TEMP VIEW "{view_of(product.name)}" AS SELECT {columns}, date, {symbol}'
     )
-    if scan is None:
-        scan = files_text(paths) if paths else f"({_empty(product)})"
-    return f"{head} FROM {scan}{_where(product, wanted)}"
+    files = files_text(paths) if paths else f"({_empty(product)})"
+    return f"{head} FROM {scan or files}{_where(product, wanted)}"
 
 
 def files_text(paths: Sequence[str], options: str = HIVE) -> str:

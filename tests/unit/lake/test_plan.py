@@ -144,6 +144,15 @@ def test_whatever_stands_in_conditions_they_are_found_again(atoms: list[str]) ->
 NAMES = (*SYMBOLS, "zzz", "")
 literals = st.sampled_from(NAMES).map(text)
 dates = st.sampled_from([*DAYS, date(2024, 10, 9)]).map(lambda day: f"DATE {text(day)}")
+times = st.builds(
+    lambda day, instrument_id, number, form: form.format(
+        day * NS_PER_DAY + DAY_NS + 1_000 * instrument_id + number
+    ),
+    st.integers(0, 2),
+    st.sampled_from([0, 1, 3, UNNAMED, 86_399_999_999]),
+    st.integers(-1, 4),
+    st.sampled_from(["make_timestamp_ns({})", "make_timestamp_ns({})::VARCHAR::TIMESTAMP_NS"]),
+)
 tests_ = st.sampled_from(["=", "<>", "<", "<=", ">", ">=", "IS DISTINCT FROM"])
 patterns = st.sampled_from(["A%", "%'%", "%(%", "_AA", "%", "100\\%", "%\\\\", "nu%", "%L"])
 
@@ -180,10 +189,26 @@ ATOMS = st.one_of(
     _of("@.price % 2 = {}", st.sampled_from(["0", "1"])),
     _of("@.price {} {}", tests_, st.sampled_from(["1011000000000", "2040000000000", "0"])),
     _of("@.ts_recv >= {}::TIMESTAMP_NS", dates),
+    _of("@.ts_recv {} {}", tests_, times),
+    _of("{} {} @.ts_recv", times, tests_),
+    _of("@.ts_recv BETWEEN {} AND {}", times, times),
+    _of("@.ts_recv > {} AND @.ts_recv <= {}", times, times),
+    _of("@.ts_recv NOT BETWEEN {} AND {}", times, times),
+    _of("@.ts_recv IN ({}, {})", times, times),
+    _of("@.ts_recv = {} OR @.ts_recv >= {}", times, times),
+    _of("coalesce(@.ts_recv, {}) < {}", times, times),
+    _of("epoch_ns(@.ts_recv) > epoch_ns({})", times),
+    _of("@.ts_recv::TIMESTAMP {} {}::TIMESTAMP", tests_, times),
+    _of("@.symbol <> {}", st.just(text("x AND ts_recv > '2030-01-01'::TIMESTAMP_NS"))),
     _of("@.date = @.ts_recv::DATE AND @.symbol <> {}", literals),
     st.sampled_from(
         [
             "@.symbol IS NULL",
+            "@.ts_recv IS NOT NULL",
+            "@.ts_recv IS NULL",
+            "@.ts_recv < $time::TIMESTAMP_NS",
+            "@.ts_recv < 'infinity'::TIMESTAMP_NS",
+            "@.ts_recv > '-infinity'::TIMESTAMP_NS",
             "@.symbol IS NOT NULL",
             "@.date IS NULL",
             "@.symbol = $name",
@@ -317,7 +342,12 @@ QUERIES = st.sampled_from(
         "SELECT count(*) FROM query_table('{x}') a WHERE {a}",
     ]
 )
-VALUES: dict[str, Any] = {"name": "it's (x", "day": date(2024, 10, 5), "text": "2024-10-06"}
+VALUES: dict[str, Any] = {
+    "time": "2024-10-05 00:00:00.000002001",
+    "name": "it's (x",
+    "day": date(2024, 10, 5),
+    "text": "2024-10-06",
+}
 
 
 @st.composite
@@ -399,6 +429,20 @@ def test_no_file_with_rows_is_left_out(
         ),
         ("SELECT count(*) FROM (FROM mbo UNION ALL FROM mbo) WHERE date = '2024-10-06'", 6),
         ("SELECT 'mbo' AS trades", 0),
+        ("SELECT count(*) FROM mbo WHERE ts_recv < '2024-10-05'", 6),
+        ("SELECT count(*) FROM mbo WHERE ts_recv >= '2024-10-05 00:00:00.000003003'", 10),
+        ("SELECT count(*) FROM mbo WHERE ts_recv > '2024-10-05 00:00:00.000003003'", 10),
+        ("SELECT count(*) FROM mbo WHERE ts_recv = make_timestamp_ns(1728000000000002002)", 1),
+        ("SELECT count(*) FROM mbo WHERE ts_recv = $time::TIMESTAMP_NS AND ts_recv IS NOT NULL", 1),
+        ("SELECT count(*) FROM mbo WHERE ts_recv > '2030-01-01' OR price < 0", 18),
+        ("SELECT count(*) FROM mbo WHERE NOT ts_recv >= '2024-10-05'", 6),
+        (
+            (
+                "SELECT count(*) FROM mbo m JOIN trades t USING (date, symbol) WHERE"
+                " m.ts_recv BETWEEN '2024-10-06' AND '2024-10-07' AND t.ts_recv < '2024-10-05'"
+            ),
+            12,
+        ),
     ],
 )
 def test_a_query_reads_no_more_than_it_names(
