@@ -34,6 +34,8 @@ from batonics.model.errors import OutputError
 from batonics.model.mbo import UNDEF_ORDER_SIZE, UNDEF_PRICE, UNDEF_TIMESTAMP, Action, Side
 from batonics.sinks.delta import LOCK
 from batonics.sinks.delta_types import delta_columns
+from tests.integration.bucket_server import lake as bucket
+from tests.integration.bucket_server import server
 from tests.integration.command import (
     SAMPLE,
     SCRIPT,
@@ -46,6 +48,8 @@ from tests.integration.fated import FAIL, KILL, SHORT, Call, Fates, fates
 from tests.integration.files import DAY_NS, encode, metadata, record
 from tests.integration.lakes import by_part, held, load
 from tests.oracle import Record
+
+__all__ = ["bucket", "server"]  # fixtures
 
 ALL = (*SCHEMAS, "mbp-3", *OWN)
 """Schemas of every kind."""
@@ -502,6 +506,14 @@ def test_errors_are_one_line_and_leave_nothing(
     done = here("lake", "export", tmp_path / "tables", "--lake", small, *arguments)
     assert words in complaint(done, code)
     assert not (tmp_path / "tables").exists()
+
+
+def test_a_lake_in_a_bucket_is_exported_to_a_directory(bucket: str, tmp_path: Path) -> None:
+    load(Path(bucket), write(tmp_path / "1.dbn"), schemas=("mbo", "trades"))
+    tables = tmp_path / "tables"
+    assert here("lake", "export", tables, "--lake", bucket).code == 0
+    check_equal(Path(bucket), tables, "mbo", "trades")
+    assert "mbo: is exported already" in here("lake", "export", tables, "--lake", bucket).err
 
 
 def test_a_bucket_is_no_directory(small: Path) -> None:
