@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from batonics.frames.books import Books
     from batonics.jobs.definitions import with_definitions
     from batonics.jobs.lake import load_lake
+    from batonics.jobs.lake_export import export_lake
     from batonics.jobs.reconstruct import reconstruct
     from batonics.jobs.scan import scan_mbo
     from batonics.jobs.symbols import with_symbols
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Books": "batonics.frames.books",
     "Lake": "batonics.lake.lake",
+    "export_lake": "batonics.jobs.lake_export",
     "load_lake": "batonics.jobs.lake",
     "reconstruct": "batonics.jobs.reconstruct",
     "scan_mbo": "batonics.jobs.scan",
@@ -59,6 +61,7 @@ __all__ = [
     "LakeError",
     "OutputError",
     "UsageError",
+    "export_lake",
     "load_lake",
     "reconstruct",
     "scan_mbo",

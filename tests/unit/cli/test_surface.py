@@ -22,6 +22,7 @@ PUBLIC = [
     "LakeError",
     "OutputError",
     "UsageError",
+    "export_lake",
     "load_lake",
     "reconstruct",
     "scan_mbo",
