@@ -47,10 +47,13 @@ def trades_source(records: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def _frames(records: pl.LazyFrame, wanted: Wanted) -> Iterator[pl.DataFrame]:
-    added = [pl.lit(value, TRADES_SCHEMA[name]).alias(name) for name, value in _ADDED.items()]
     own = [name for name in TRADES_SCHEMA if name not in _ADDED]
     for batch in batches_of(records, wanted.books):
         rows = np.flatnonzero(batch.action == Action.TRADE)
         if len(rows):
-            found = to_frame(take_batch(batch, rows), own).with_columns(added)
-            yield found[list(TRADES_SCHEMA)]
+            found = to_frame(take_batch(batch, rows), own)
+            added = [
+                pl.Series(name, np.full(len(rows), value), TRADES_SCHEMA[name])
+                for name, value in _ADDED.items()
+            ]
+            yield found.hstack(added)[list(TRADES_SCHEMA)]
