@@ -31,7 +31,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from batonics.lake.catalog import Change, T, check_format, make_tables
+from batonics.lake.catalog import Change, T, check_catalog, make_tables, one_line
 from batonics.model.errors import LakeError, OutputError
 
 BUSY_SECONDS = 60.0
@@ -56,7 +56,7 @@ class FileCatalog:
         self._beside = _wal(path), _shm(path)
         if _stat(path) is None:
             raise LakeError(f"{path.parent}: is no lake; `batonics lake load` makes one")
-        self.read(lambda connection: check_format(connection, str(path)))
+        self.read(lambda connection: check_catalog(connection, str(path)))
 
     @classmethod
     def make(cls, path: Path) -> None:
@@ -185,8 +185,10 @@ def _written(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         if _code(error) in _NOT_WRITABLE:
-            raise OutputError(f"{path}: cannot be written: {error}") from None
-        raise LakeError(f"{path}: cannot be used: {error}") from None
+            raise OutputError(f"{path}: cannot be written: {one_line(error)}") from None
+        raise LakeError(f"{path}: cannot be used: {one_line(error)}") from None
+    except UnicodeDecodeError as error:  # in what SQLite says
+        raise LakeError(f"{path}: damaged: {error}") from None
 
 
 @contextmanager
@@ -199,8 +201,10 @@ def _read(path: Path) -> Iterator[None]:
             if not os.access(file, os.R_OK) and _stat(file) is not None:
                 raise LakeError(f"{file}: cannot be read: {os.strerror(errno.EACCES)}") from None
         if _code(error) in _UNSETTLED:
-            raise _UnsettledError(str(error)) from None
-        raise LakeError(f"{path}: cannot be used: {error}") from None
+            raise _UnsettledError(one_line(error)) from None
+        raise LakeError(f"{path}: cannot be used: {one_line(error)}") from None
+    except UnicodeDecodeError as error:  # in what SQLite says
+        raise LakeError(f"{path}: damaged: {error}") from None
     except OSError as error:
         where = error.filename or path
         raise LakeError(f"{where}: cannot be read: {error.strerror or error}") from None

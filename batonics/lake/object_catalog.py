@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from time import sleep
 
-from batonics.lake.catalog import Change, T, check_format, make_tables
+from batonics.lake.catalog import Change, T, check_catalog, make_tables, one_line
 from batonics.lake.objects import Blob, ConflictError, MissingError, Objects
 from batonics.model.errors import LakeError, OutputError
 
@@ -49,7 +49,7 @@ class ObjectCatalog:
         self._objects = objects
         self._name = objects.named(CATALOG)
         self._held: Blob | None = None  # as it was seen last
-        self.read(lambda connection: check_format(connection, self._name))
+        self.read(lambda connection: check_catalog(connection, self._name))
 
     @classmethod
     def make(cls, objects: Objects) -> bool:
@@ -138,7 +138,9 @@ class ObjectCatalog:
                 connection.deserialize(blob.data)
                 yield connection
         except sqlite3.Error as error:
-            raise LakeError(f"{self._name}: cannot be used: {error}") from None
+            raise LakeError(f"{self._name}: cannot be used: {one_line(error)}") from None
+        except UnicodeDecodeError as error:  # in what SQLite says
+            raise LakeError(f"{self._name}: damaged: {error}") from None
 
 
 def _empty() -> sqlite3.Connection:

@@ -165,9 +165,19 @@ class DirectoryStore:
             raise OutputError(f"{root}: is neither empty nor a lake; name another directory")
         (self.root / LOADING).mkdir(parents=True, exist_ok=True)
         with self.locked():
+            self._check_not_lost()
             FileCatalog.make(self.root / CATALOG)
         for directory in (self.root / LOADING, self.root, self.root.absolute().parent):
             sync_path(directory)
+
+    def _check_not_lost(self) -> None:
+        """LakeError where parts lie that a new catalog would not know: they were the lake."""
+        catalog = self.root / CATALOG
+        has_catalog = catalog.is_file() and catalog.stat().st_size > 0
+        if not has_catalog and next(self.root.glob("*/date=*"), None) is not None:
+            raise LakeError(
+                f"{self.root}: has parts, but no catalog; put {CATALOG} back, or move them away"
+            )
 
     @contextmanager
     def locked(self) -> Iterator[None]:
