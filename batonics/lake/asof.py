@@ -30,6 +30,8 @@ T = TypeVar("T")
 Key = tuple[str | None, str | None]
 """Date and symbol."""
 Files = Mapping[Key, list[Path]]
+AHEAD = 2
+"""Parts that are read and joined at once."""
 _TIME, _ROW = "\0time", "\0row"
 
 
@@ -117,16 +119,18 @@ class AsofJoin:
         return frame_source("LAKE ASOF", self.schema, self._frames)
 
     def _frames(self, wanted: source.Wanted) -> Iterator[pl.DataFrame]:
-        def read(key: Key) -> tuple[pl.DataFrame, pl.DataFrame]:
-            left = _read(self.left, key, self.left.product.columns, wanted.columns)
-            new = {name: new for name, new in self.names.items() if new in wanted.columns}
-            return left, _read(self.right, key, new, new).rename(new)
+        new = {name: new for name, new in self.names.items() if new in wanted.columns}
 
-        for (date, symbol), (left, right) in _ahead(read, self.left.files):
-            yield self._joined(left, right).with_columns(
+        def part(key: Key) -> pl.DataFrame:
+            date, symbol = key
+            left = _read(self.left, key, self.left.product.columns, wanted.columns)
+            right = _read(self.right, key, new, new).rename(new)
+            return self._joined(left, right).with_columns(
                 pl.lit(date, pl.String).str.to_date().alias("date"),
                 pl.lit(symbol, pl.String).alias("symbol"),
             )
+
+        yield from _ahead(part, self.left.files)
 
     def _joined(self, left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
         """A part of `left` with what its rows get."""
@@ -146,17 +150,16 @@ class AsofJoin:
         return joined if is_sorted else joined.sort(_ROW)
 
 
-def _ahead(read: Callable[[Key], T], keys: Iterable[Key]) -> Iterator[tuple[Key, T]]:
-    """What is read of each key; the next is read while one is worked on."""
-    with ThreadPoolExecutor(1, "batonics-asof") as thread:
-        waiting: deque[tuple[Key, Future[T]]] = deque()
+def _ahead(make: Callable[[Key], T], keys: Iterable[Key]) -> Iterator[T]:
+    """What is made of each key, in order; the next ones are made while one is worked on."""
+    with ThreadPoolExecutor(AHEAD, "batonics-asof") as threads:
+        waiting: deque[Future[T]] = deque()
         for key in keys:
-            waiting.append((key, thread.submit(read, key)))
-            if len(waiting) > 1:
-                ready, found = waiting.popleft()
-                yield ready, found.result()
-        for ready, found in waiting:
-            yield ready, found.result()
+            waiting.append(threads.submit(make, key))
+            if len(waiting) > AHEAD:
+                yield waiting.popleft().result()
+        for made in waiting:
+            yield made.result()
 
 
 def _read(side: Side, key: Key, columns: Collection[str], wanted: Collection[str]) -> pl.DataFrame:

@@ -7,7 +7,7 @@ found to be what was committed.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from batonics.frames.source import BOOK_KEY
 from batonics.lake import catalog
 from batonics.lake.catalog import Part, Wanted
 from batonics.lake.digest import Verifier
+from batonics.lake.parts import HIVE_SCHEMA
 from batonics.lake.where import Store, open_store
 from batonics.model.errors import LakeError, UsageError
 from batonics.model.times import NS_PER_S, parse_time
@@ -142,8 +143,7 @@ class Lake:
         wanted = wanted_of(symbols, start, end)
         check_schema(self.store, schema)
         product = product_of(schema)
-        hive = {"date": pl.Date(), "symbol": pl.String()}
-        columns = pl.Schema({**product.columns, **hive})
+        columns = pl.Schema({**product.columns, **HIVE_SCHEMA})
         files = self._verified(schema, wanted)
         if not files:
             return pl.LazyFrame(schema=columns)
@@ -151,10 +151,10 @@ class Lake:
             files,
             schema=product.columns,
             hive_partitioning=True,
-            hive_schema=hive,
+            hive_schema=HIVE_SCHEMA,
             glob=False,
         ).select(list(columns))
-        return rows_within(rows, product, wanted)
+        return rows_within(rows, product, wanted, HIVE_SCHEMA)
 
     def join_asof(  # noqa: PLR0913 - as Polars has it, and `scan`
         self,
@@ -198,7 +198,7 @@ class Lake:
             columns = [name for name in products[1].columns if name not in BOOK_KEY]
         sides_of = sides(self.store, self.verifier, products, wanted)
         join = AsofJoin(*sides_of, columns, allow_exact_matches=allow_exact_matches, suffix=suffix)
-        return rows_within(join.rows(), products[0], wanted)
+        return rows_within(join.rows(), products[0], wanted, HIVE_SCHEMA)
 
     def sql(self, query: str, **parameters: object) -> pl.DataFrame:
         """The answer to one SELECT over views named after the schemas (`lake/sql.py`).
@@ -294,9 +294,20 @@ def wanted_of(
     return Wanted(names, start_ns, end_ns)
 
 
-def rows_within(rows: pl.LazyFrame, product: Product, wanted: Wanted) -> pl.LazyFrame:
-    """The rows whose times are wanted; where there is a bound, one without a time is not."""
-    for bound, keeps in ((wanted.start_ns, product.time.ge), (wanted.end_ns, product.time.lt)):
+def rows_within(
+    rows: pl.LazyFrame, product: Product, wanted: Wanted, parts_by: Iterable[str] = ()
+) -> pl.LazyFrame:
+    """The rows whose times are wanted; where there is a bound, one without a time is not.
+
+    Args:
+        rows: of `product`.
+        product: the schema.
+        wanted: the bounds.
+        parts_by: what tells parts apart, if there are several: a living order's time is its part's.
+    """
+    keys = list(parts_by) if len(product.time.meta.root_names()) > 1 else []
+    time = product.time.over(keys) if keys else product.time
+    for bound, keeps in ((wanted.start_ns, time.ge), (wanted.end_ns, time.lt)):
         if bound is not None:
             bound_ns = pl.lit(min(bound, 2**63 - 1)).cast(pl.Datetime("ns", "UTC"))
             rows = rows.filter(keeps(bound_ns))

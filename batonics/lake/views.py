@@ -75,7 +75,8 @@ def _where(product: Product, wanted: Wanted) -> str:
         # As `frames/products.py`: orders that are alive are of the time their stream ended.
         time = f"coalesce({time}, max({later[0]}) OVER (PARTITION BY date, symbol))"
     bounds = [
-        f"{time} {test} make_timestamp_ns({min(bound, 2**63 - 1)})::TIMESTAMPTZ_NS"
+        # The last time of all is infinity to DuckDB.
+        f"{time} {test} make_timestamp_ns({min(bound, 2**63 - 2)})::TIMESTAMPTZ_NS"
         for test, bound in ((">=", wanted.start_ns), ("<", wanted.end_ns))
         if bound is not None
     ]

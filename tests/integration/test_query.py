@@ -246,10 +246,19 @@ def test_orders_of_a_day_are_those_that_are_alive_too(date: str, lake: Path) -> 
 
 
 @pytest.mark.parametrize("view", ["trades", "orders", "mbo"])
-def test_views_have_the_rows_that_a_scan_has(view: str, lake: Path) -> None:
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        ("2024-10-04T00:00:00.000000003Z", "2024-10-05T00:00:00.000000003Z"),
+        ("2024-10-04", "2024-10-05"),
+        ("2024-10-05", "2300-01-01"),
+        ("2300-01-01", "2301-01-01"),
+    ],
+)
+def test_views_have_the_rows_that_a_scan_has(view: str, start: str, end: str, lake: Path) -> None:
     from batonics.lake.lake import Lake
 
-    wanted = {"start": "2024-10-04T00:00:00.000000003Z", "end": "2024-10-05T00:00:00.000000003Z"}
+    wanted = {"start": start, "end": end}
     scanned = Lake(lake).scan(view, **wanted).collect().height
     options = [text for name, value in wanted.items() for text in (f"--{name}", value)]
     assert count("--lake", lake, *options, of=view) == scanned
