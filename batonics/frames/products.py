@@ -34,7 +34,7 @@ from batonics.frames.stream import (
 from batonics.frames.vendor import mbp_schema
 from batonics.frames.windows import TimeWindows
 from batonics.model.errors import UsageError
-from batonics.model.times import duration_ns
+from batonics.model.times import NS_PER_DAY, duration_ns
 
 DEPTH_LEVELS = 10
 """Of each side in a row of depth-EVERY."""
@@ -56,6 +56,7 @@ class Product(NamedTuple):
         vendor: the vendor's schema that its rows are of, if they are.
         of_records: each row is made of one record alone. Else `rows` gives a `frame_source`, which
             asks for the next batch when it has given all that it makes of those before.
+        is_interval: a row's time is the end of an interval that it is of.
     """
 
     name: str
@@ -64,6 +65,18 @@ class Product(NamedTuple):
     time: pl.Expr
     vendor: str | None = None
     of_records: bool = False
+    is_interval: bool = False
+
+    def time_on(self, date: pl.Expr) -> pl.Expr:
+        """`time` of rows that are known to fall on that date, of each by itself."""
+        name, *others = self.time.meta.root_names()
+        return pl.coalesce(name, _day_end(date)) if others else self.time
+
+
+def _day_end(date: pl.Expr) -> pl.Expr:
+    """The last nanosecond of a date, UTC."""
+    # In integers: a sum with a span of time is in microseconds.
+    return ((date.cast(pl.Int64) + 1) * NS_PER_DAY - 1).cast(pl.Datetime("ns", "UTC"))
 
 
 def product_of(name: str) -> Product:
@@ -80,6 +93,7 @@ def product_of(name: str) -> Product:
             pl.col(INDEX[name]),
             vendor=name,
             of_records=name == "mbo",
+            is_interval=name.startswith("bbo-"),
         )
     if name in _OURS:
         return _OURS[name]
@@ -111,6 +125,7 @@ def _depth(name: str, every: str) -> Product:
         depth_schema(DEPTH_LEVELS),
         lambda records: depth_source(records, windows, DEPTH_LEVELS, fill=False),
         pl.col("ts"),
+        is_interval=True,
     )
 
 
@@ -119,8 +134,9 @@ _OURS = {
         "orders",
         ORDERS_SCHEMA,
         orders_source,
-        # Orders that are alive come last, and together: they are of the day their stream ended.
-        pl.coalesce("ts_recv_end", pl.col("ts_recv_start").max()),
+        # Orders that are alive come last, and together: they are of the end of the day of the last
+        # that came, so that a row's time is known from the row and its date.
+        pl.coalesce("ts_recv_end", _day_end(pl.col("ts_recv_start").max().dt.date())),
     ),
     "bbo": Product("bbo", BBO_SCHEMA, bbo_source, pl.col("ts_recv")),
     "deltas": Product("deltas", DELTA_SCHEMA, delta_source, pl.col("ts_recv")),

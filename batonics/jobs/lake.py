@@ -168,11 +168,15 @@ class LakeLoad:
         if not store.catalog.read(catalog.may_know(name, stat)):
             # Files of such a size are new to the lake: they are read while their digest is made.
             schemas = list(dict.fromkeys(self._request.schemas))
+            left = Event()
             with ThreadPoolExecutor(1, "batonics-digest") as thread:
-                digest = thread.submit(_digest, paths)
-                return self._make(
-                    store, paths, schemas, lambda: Source(name, digest.result(), stat)
-                )
+                digest = thread.submit(_digest, paths, left)
+                try:
+                    return self._make(
+                        store, paths, schemas, lambda: Source(name, digest.result(), stat)
+                    )
+                finally:
+                    left.set()
         source, missing, is_known = self._missing(store, paths, name, stat)
         if missing:
             return self._make(store, paths, missing, lambda: source)
@@ -297,11 +301,13 @@ class _Reader:
 class RowKeys:
     """Tells by which time and symbol each row of a product is kept, from frame to frame.
 
-    A row without a time has that of the row before; the symbol is that of its instrument then.
+    A row without a time has that of the row before; the symbol is that of its instrument then, or
+    if there is none and the row is of an interval, before it ended.
     """
 
     def __init__(self, product: Product) -> None:
         self._time = product.time.to_physical().alias(TIME)
+        self._is_interval = product.is_interval
         self._latest: int | None = None
 
     def add_to(self, frame: pl.DataFrame, names: FrameNames) -> pl.DataFrame:
@@ -314,7 +320,12 @@ class RowKeys:
         if frame.height:
             self._latest = time[-1]
         timed = frame.hstack([time])
-        return timed.hstack([names.of(timed, TIME).alias(SYMBOL)])
+        symbol = names.of(timed, TIME)
+        if self._is_interval and symbol.null_count():
+            # A name that ends with the interval held in it.
+            before = timed.select("instrument_id", pl.col(TIME) - 1)
+            symbol = symbol.fill_null(names.of(before, TIME))
+        return timed.hstack([symbol.alias(SYMBOL)])
 
 
 def _name(paths: Sequence[str]) -> str:
@@ -328,9 +339,10 @@ def _stat(paths: Sequence[str]) -> str:
         raise InputError(f"{error.filename}: cannot be opened: {error.strerror}") from None
 
 
-def _digest(paths: Sequence[str]) -> str:
+def _digest(paths: Sequence[str], left: Event | None = None) -> str:
+    """Of the bytes of these files; of none that matter once `left` is set."""
     try:
-        digests = [file_digest(Path(path)) for path in paths]
+        digests = [file_digest(Path(path), left) for path in paths]
     except OSError as error:
         raise InputError(f"{error.filename}: cannot be read: {error.strerror}") from None
     return (

@@ -157,7 +157,8 @@ class LakeExport:
             glob=False,
         )
         try:
-            wanted = rows_within(rows, product, self._wanted)
+            date = pl.lit(parts[0].date, pl.String).str.to_date()
+            wanted = rows_within(rows, product, self._wanted, date)
             yield from wanted.collect_batches(lazy=True, maintain_order=True)
         except OSError as error:
             raise LakeError(f"{store.path(parts[0])}: cannot be read: {error}") from None

@@ -165,7 +165,8 @@ def _ahead(make: Callable[[Key], T], keys: Iterable[Key]) -> Iterator[T]:
 def _read(side: Side, key: Key, columns: Collection[str], wanted: Collection[str]) -> pl.DataFrame:
     """A part's rows: the columns that are wanted, their books and times (Int64)."""
     names = dict.fromkeys((*(name for name in columns if name in wanted), *BOOK_KEY))
-    time = side.product.time.to_physical().alias(_TIME)
+    date = pl.lit(key[0], pl.String).str.to_date()
+    time = side.product.time_on(date).to_physical().alias(_TIME)
     files = side.files.get(key)
     if not files:
         schema = pl.Schema({name: side.product.columns[name] for name in names})

@@ -12,18 +12,28 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 
 from batonics.lake.catalog import Part
 from batonics.model.errors import LakeError
 
 THREADS = 2
+CHUNK_BYTES = 1 << 18
 
 
-def file_digest(path: str | Path) -> str:
-    """SHA-256 of a file, in hex: what `sha256sum` prints."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def file_digest(path: str | Path, left: Event | None = None) -> str:
+    """SHA-256 of a file, in hex: what `sha256sum` prints.
+
+    Args:
+        path: of the file.
+        left: once it is set nobody waits for the digest, and what is given is none.
+    """
+    digest = hashlib.sha256()
+    with Path(path).open("rb", buffering=0) as file:
+        chunk = memoryview(bytearray(CHUNK_BYTES))
+        while (count := file.readinto(chunk)) and not (left is not None and left.is_set()):
+            digest.update(chunk[:count])
+    return digest.hexdigest()
 
 
 def file_stat(path: str | Path) -> str:

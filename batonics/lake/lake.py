@@ -7,7 +7,7 @@ found to be what was committed.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -138,7 +138,8 @@ class Lake:
         Args: as `files`.
 
         Raises:
-            UsageError: the lake has no such schema; LakeError: a file is damaged or missing.
+            UsageError: the lake has no such schema, or its path a directory NAME=VALUE; LakeError:
+            a file is damaged or missing.
         """
         wanted = wanted_of(symbols, start, end)
         check_schema(self.store, schema)
@@ -147,6 +148,12 @@ class Lake:
         files = self._verified(schema, wanted)
         if not files:
             return pl.LazyFrame(schema=columns)
+        root = files[0].parents[3]
+        if "=" in str(root):
+            raise UsageError(
+                f"{root}: Polars takes each NAME=VALUE in a path for a column; name the lake by a"
+                " link whose path has none"
+            )
         rows = pl.scan_parquet(
             files,
             schema=product.columns,
@@ -154,14 +161,14 @@ class Lake:
             hive_schema=HIVE_SCHEMA,
             glob=False,
         ).select(list(columns))
-        return rows_within(rows, product, wanted, HIVE_SCHEMA)
+        return rows_within(rows, product, wanted)
 
     def join_asof(  # noqa: PLR0913 - as Polars has it, and `scan`
         self,
         left: str,
         right: str,
         *,
-        columns: Sequence[str] | None = None,
+        columns: str | Sequence[str] | None = None,
         allow_exact_matches: bool = False,
         suffix: str = "_right",
         symbols: str | Sequence[str] = (),
@@ -184,6 +191,7 @@ class Lake:
             symbols: only rows of these.
             start: of `left`, only of times from this on: ISO 8601 (UTC) or nanoseconds.
             end: of `left`, only of times before this.
+                These three choose the files; a filter on the answer leaves none out.
 
         Raises:
             UsageError: there is no such schema or column; LakeError: a file is damaged or missing.
@@ -194,11 +202,13 @@ class Lake:
         for schema in (left, right):
             check_schema(self.store, schema)
         products = product_of(left), product_of(right)
-        if columns is None:
+        if isinstance(columns, str):
+            columns = [columns]
+        elif columns is None:
             columns = [name for name in products[1].columns if name not in BOOK_KEY]
         sides_of = sides(self.store, self.verifier, products, wanted)
         join = AsofJoin(*sides_of, columns, allow_exact_matches=allow_exact_matches, suffix=suffix)
-        return rows_within(join.rows(), products[0], wanted, HIVE_SCHEMA)
+        return rows_within(join.rows(), products[0], wanted)
 
     def sql(self, query: str, **parameters: object) -> pl.DataFrame:
         """The answer to one SELECT over views named after the schemas (`lake/sql.py`).
@@ -295,7 +305,7 @@ def wanted_of(
 
 
 def rows_within(
-    rows: pl.LazyFrame, product: Product, wanted: Wanted, parts_by: Iterable[str] = ()
+    rows: pl.LazyFrame, product: Product, wanted: Wanted, date: pl.Expr | None = None
 ) -> pl.LazyFrame:
     """The rows whose times are wanted; where there is a bound, one without a time is not.
 
@@ -303,10 +313,9 @@ def rows_within(
         rows: of `product`.
         product: the schema.
         wanted: the bounds.
-        parts_by: what tells parts apart, if there are several: a living order's time is its part's.
+        date: of the rows; None: their column `date`.
     """
-    keys = list(parts_by) if len(product.time.meta.root_names()) > 1 else []
-    time = product.time.over(keys) if keys else product.time
+    time = product.time_on(pl.col("date") if date is None else date)
     for bound, keeps in ((wanted.start_ns, time.ge), (wanted.end_ns, time.lt)):
         if bound is not None:
             bound_ns = pl.lit(min(bound, 2**63 - 1)).cast(pl.Datetime("ns", "UTC"))

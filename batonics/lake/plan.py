@@ -18,11 +18,8 @@ from __future__ import annotations
 
 import json
 import re
-import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from shutil import rmtree
-from tempfile import mkdtemp
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
@@ -57,17 +54,14 @@ class _Scan(NamedTuple):
 class Planner:
     """A DuckDB that plans queries and never runs them.
 
-    Attributes:
-        close: removes its files; called at the latest when it is collected.
+    Args:
+        directory: for empty files. The files of lakes must lie below it too, by way of links:
+            DuckDB wants the same NAME=VALUE in all paths of a view.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, directory: Path) -> None:
         self._views: dict[str, list[str]] = {}
-        try:
-            self._directory = Path(mkdtemp(prefix="batonics-plan-"))
-        except OSError as error:
-            raise OutputError(f"no directory for temporary files: {error}") from None
-        self.close = weakref.finalize(self, rmtree, self._directory, ignore_errors=True)
+        self._directory = directory
         self._connection = connect()
         # It reads rows of a scan again by their number: the second scan has no conditions.
         self._connection.execute("SET disabled_optimizers = 'late_materialization'")

@@ -27,6 +27,7 @@ from batonics.frames.products import product_of
 from batonics.lake import catalog
 from batonics.lake.catalog import Part, Wanted
 from batonics.lake.digest import Verifier
+from batonics.lake.links import Links
 from batonics.lake.plan import PlannedFile, Planner, connect
 from batonics.lake.query_file import QueryFile, parse_query
 from batonics.lake.views import NO_LIMITS, schema_of, view_of, view_text
@@ -38,8 +39,10 @@ _TOKEN = re.compile(
 )
 """Text and quoted names, in which nothing is a comment; and comments."""
 _ASOF = re.compile(r"\basof\b", re.IGNORECASE)
-"""A join for which symbols become an ENUM. DuckDB 2.0 loses rows of an ASOF join with > or < by the
+"""A join for which symbols become an ENUM. DuckDB 2.0 loses rows of an ASOF join by the
 columns of the path alone, date and symbol, if one is VARCHAR; by ENUM it has all, in less time."""
+_ENUM = re.compile(r"ENUM\((?:'(?:''|[^'])*'(?:, )?)+\)")
+"""As DuckDB writes it, with all its values."""
 QUERY_ENDING = ".sql"
 ROWS_AT_ONCE = 65_536
 Parts = Mapping[str, Sequence[Part]]
@@ -167,6 +170,7 @@ class LakeSql:
         self.files_read = (0, 0)
         self._store, self._verifier, self._wanted = store, verifier, wanted
         self._connection = connect()
+        self._links: Links | None = None
         self._planner: Planner | None = None
 
     def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> Answer:
@@ -187,7 +191,7 @@ class LakeSql:
             parts = self._parts(sql)
             chosen = self._chosen(sql, dict(parameters or {}), parts)
             self._verify(chosen)
-            symbols = _symbols(chosen) if _ASOF.search(sql) else []
+            symbols = _symbols(chosen) if _ASOF.search(_TOKEN.sub(" ", sql)) else []
             for schema, of_schema in chosen.items():
                 paths = self._paths(of_schema)
                 cursor.execute(view_text(product_of(schema), paths, self._wanted, symbols=symbols))
@@ -195,10 +199,10 @@ class LakeSql:
             return Answer(cursor.sql(sql, params=parameters or None))
 
     def close(self) -> None:
-        """Remove what was needed for planning."""
-        if self._planner is not None:
-            self._planner.close()
-            self._planner = None
+        """Remove the files that queries needed; a further query makes them again."""
+        if self._links is not None:
+            self._links.close()
+        self._links = self._planner = None
 
     def views(self) -> list[str]:
         """The names of the views that there are."""
@@ -217,14 +221,15 @@ class LakeSql:
         """The parts that the query's plan reads."""
         if all(len(of_schema) <= 1 for of_schema in parts.values()):
             return parts
+        links = self._linked()
         files = {
             schema: [
-                PlannedFile(path, part.ts_min, part.ts_max)
+                PlannedFile(links.path(path, part.path), part.ts_min, part.ts_max)
                 for path, part in zip(self._store.planned(of_schema), of_schema, strict=True)
             ]
             for schema, of_schema in parts.items()
         }
-        self._planner = self._planner or Planner()
+        self._planner = self._planner or Planner(links.directory)
         read = self._planner.files_read(sql, parameters, files)
         return {
             schema: [
@@ -236,7 +241,12 @@ class LakeSql:
         }
 
     def _paths(self, parts: Sequence[Part]) -> list[str]:
-        return [str(self._store.path(part)) for part in parts]
+        links = self._linked()
+        return [links.path(self._store.path(part), part.path) for part in parts]
+
+    def _linked(self) -> Links:
+        self._links = self._links or Links()
+        return self._links
 
     def _verify(self, parts: Parts) -> None:
         chosen = [part for of_schema in parts.values() for part in of_schema]
@@ -295,8 +305,8 @@ def sql_errors() -> Iterator[None]:
                 f" {missing[1]}` puts it into a lake"
             ) from None
         lines = [line.strip() for line in str(error).splitlines()]
-        words = [line for line in lines if line and not line.startswith(("LINE ", "^"))]
-        raise UsageError(f"the query: {' '.join(words)}") from None
+        words = " ".join(line for line in lines if line and not line.startswith(("LINE ", "^")))
+        raise UsageError(f"the query: {_ENUM.sub('ENUM(...)', words)}") from None
 
 
 def _symbols(parts: Parts) -> list[str]:

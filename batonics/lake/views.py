@@ -70,17 +70,18 @@ def text_of(value: str) -> str:
 
 
 def _where(product: Product, wanted: Wanted) -> str:
-    time, *later = (f'"{name}"' for name in product.time.meta.root_names())
-    if later:
-        # As `frames/products.py`: orders that are alive are of the time their stream ended.
-        time = f"coalesce({time}, max({later[0]}) OVER (PARTITION BY date, symbol))"
+    time, *others = (f'"{name}"' for name in product.time.meta.root_names())
+    if others:
+        # As `Product.time_on`.
+        day_end = "make_timestamp_ns(epoch_ns((date + 1)::TIMESTAMP) - 1)::TIMESTAMPTZ_NS"
+        time = f"coalesce({time}, {day_end})"
     bounds = [
         # The last time of all is infinity to DuckDB.
         f"{time} {test} make_timestamp_ns({min(bound, 2**63 - 2)})::TIMESTAMPTZ_NS"
         for test, bound in ((">=", wanted.start_ns), ("<", wanted.end_ns))
         if bound is not None
     ]
-    return f" {'QUALIFY' if later else 'WHERE'} {' AND '.join(bounds)}" if bounds else ""
+    return f" WHERE {' AND '.join(bounds)}" if bounds else ""
 
 
 def _empty(product: Product) -> str:

@@ -189,11 +189,8 @@ def open_delta(directory: Path, columns: pl.Schema) -> Iterator[DeltaOutput]:
         UsageError: deltalake is not installed, or a type is none that Delta can hold.
     """
     check_free(directory)
-    with writing(directory):
-        make_directories(directory)
-        lock = os.open(directory / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
+    lock = _locked(directory)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
         output = DeltaOutput(directory, columns, lock)
         try:
             yield output
@@ -203,6 +200,28 @@ def open_delta(directory: Path, columns: pl.Schema) -> Iterator[DeltaOutput]:
                 output.leave()
             raise
     finally:
+        os.close(lock)
+
+
+def _locked(directory: Path) -> int:
+    """The lock of a table's directory, made if it is not there; held until it is closed."""
+    while True:
+        with writing(directory):
+            make_directories(directory)
+            try:
+                lock = os.open(directory / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
+            except FileNotFoundError:
+                continue  # removed meanwhile, as below
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if os.path.samestat(os.fstat(lock), (directory / LOCK).stat()):
+                return lock
+        except FileNotFoundError:
+            pass
+        except BaseException:
+            os.close(lock)
+            raise
+        # Who had it before has failed, and removed what he had made.
         os.close(lock)
 
 

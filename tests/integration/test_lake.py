@@ -15,6 +15,7 @@ import pyarrow.dataset as ds
 import pytest
 from polars.testing import assert_frame_equal
 
+from batonics.codec.metadata import DatedSymbol, Metadata, SymbolMapping, encode_metadata
 from batonics.frames.derive import SCHEMAS
 from batonics.frames.products import OWN, product_of
 from batonics.lake import parts
@@ -23,6 +24,7 @@ from batonics.lake.digest import Verifier
 from batonics.lake.lake import Lake
 from batonics.model.errors import LakeError, UsageError
 from batonics.model.mbo import Action
+from batonics.model.times import NS_PER_DAY, NS_PER_S
 from tests.integration.command import SAMPLE, SCRIPT, complaint, environment, here
 from tests.integration.files import DAY_NS, adds, encode, metadata, record
 from tests.integration.lakes import by_part, derived, digest_of, files_of, held, load
@@ -424,3 +426,17 @@ def test_another_directory_is_left_alone(tmp_path: Path) -> None:
     done = here("lake", "load", SAMPLE, "--lake", tmp_path)
     assert "is neither empty nor a lake" in complaint(done, 4)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_an_interval_that_ends_with_a_name_has_it(tmp_path: Path) -> None:
+    of_a_day = SymbolMapping("AAA", (DatedSymbol(20241004, 20241005, "1"),))
+    head = encode_metadata(Metadata(schema=0, symbols=("AAA",), mappings=(of_a_day,)))
+    file = tmp_path / "a.dbn"
+    late = DAY_NS + NS_PER_DAY - NS_PER_S // 2
+    file.write_bytes(head + encode([record(Action.ADD, order_id=1, ts_recv=late)]))
+    load(tmp_path / "lake", file, schemas=("bbo-1s", "mbo", "depth-1s"))
+    for schema, time in (("bbo-1s", "ts_recv"), ("mbo", "ts_recv"), ("depth-1s", "ts")):
+        rows = Lake(tmp_path / "lake").scan(schema).collect()
+        assert rows["symbol"].to_list() == ["AAA"], schema
+        end = late if schema == "mbo" else DAY_NS + NS_PER_DAY
+        assert rows[time].to_physical().to_list() == [end]

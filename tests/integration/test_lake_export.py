@@ -7,6 +7,7 @@ to the lake's types before it is compared with the lake.
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import resource
@@ -15,7 +16,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from threading import Event
 from urllib.parse import unquote
 
 import polars as pl
@@ -32,7 +36,7 @@ from batonics.lake.compact import compact
 from batonics.lake.lake import Lake
 from batonics.model.errors import OutputError
 from batonics.model.mbo import UNDEF_ORDER_SIZE, UNDEF_PRICE, UNDEF_TIMESTAMP, Action, Side
-from batonics.sinks.delta import LOCK
+from batonics.sinks.delta import LOCK, open_delta
 from batonics.sinks.delta_types import delta_columns
 from tests.integration.bucket_server import lake as bucket
 from tests.integration.bucket_server import server
@@ -304,15 +308,15 @@ def test_a_day_is_that_day(small: Path, tmp_path: Path) -> None:
     assert found.height == 4
 
 
-def test_orders_that_are_alive_are_of_the_time_their_stream_ended(tmp_path: Path) -> None:
+def test_orders_that_are_alive_are_of_the_end_of_the_day(tmp_path: Path) -> None:
     file = tmp_path / "a.dbn"
     rows = [record(Action.ADD, order_id=at, ts_recv=DAY_NS + at) for at in range(4)]
     file.write_bytes(metadata() + encode([*rows, record(Action.CANCEL, ts_recv=DAY_NS + 9)]))
     lake = tmp_path / "lake"
     load(lake, file, schemas=("orders",))
     for name, bounds, left in (
-        ("a", {"start": "2024-10-04T00:00:00.000000005Z"}, {1}),
-        ("b", {"end": "2024-10-04T00:00:00.000000005Z"}, {0, 2, 3}),
+        ("a", {"start": "2024-10-04T00:00:00.000000010Z"}, {0, 2, 3}),
+        ("b", {"end": "2024-10-04T23:59:59.999999999Z"}, {1}),
     ):
         export_lake(lake, tmp_path / name, **bounds)
         found = through_files(tmp_path / name / "orders")
@@ -770,3 +774,33 @@ def test_two_exports_at_once_are_one_version(small: Path, tmp_path: Path) -> Non
     assert version(tmp_path / "tables/trades") == 0
     assert sum("is exported already" in text for text in said) == 2
     check_equal(small, tmp_path / "tables", "trades")
+
+
+def test_who_waits_for_a_run_that_fails_has_a_lock_that_others_see(tmp_path: Path) -> None:
+    columns, table = product_of("trades").columns, tmp_path / "trades"
+    inside, go = Event(), Event()
+
+    def wait() -> bool:
+        with open_delta(table, columns):
+            inside.set()
+            go.wait(30)
+            mine, seen = (table / LOCK).stat(), table / LOCK
+            lock = os.open(seen, os.O_RDWR)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return mine.st_nlink == 1
+            finally:
+                os.close(lock)
+        return False
+
+    with ThreadPoolExecutor(1) as thread:
+        waiting: Future[bool] | None = None
+        with suppress(RuntimeError), open_delta(table, columns):
+            waiting = thread.submit(wait)
+            assert not inside.wait(0.3)
+            raise RuntimeError("fails")
+        assert inside.wait(30)
+        go.set()
+        assert waiting is not None
+        assert waiting.result()

@@ -245,6 +245,33 @@ def test_orders_of_a_day_are_those_that_are_alive_too(date: str, lake: Path) -> 
     assert count("--lake", lake, "--date", date, of="orders") == expected
 
 
+def test_an_order_that_is_alive_is_in_the_window_of_its_date_whatever_others_did(
+    tmp_path: Path,
+) -> None:
+    # AAA is silent on the last day, on which BBB still trades: both are alive at its end.
+    rows = [
+        record(Action.ADD, instrument_id=1 + at, order_id=at, ts_recv=DAY_NS + at * DAY_LONG_NS + 5)
+        for at in range(2)
+    ]
+    file = tmp_path / "a.dbn"
+    file.write_bytes(metadata() + encode(rows))
+    load(tmp_path / "lake", file, schemas=("orders",))
+    from batonics.lake.lake import Lake
+
+    lake = Lake(tmp_path / "lake")
+    for start, end, expected in (
+        ("2024-10-04", "2024-10-05", 0),
+        ("2024-10-05", "2024-10-06", 2),
+        ("2024-10-05T00:00:00.000000009Z", "2024-10-06", 2),
+        ("2024-10-05", "2024-10-05T23:59:59.999999999Z", 0),
+    ):
+        options = ("--start", start, "--end", end)
+        assert count("--lake", tmp_path / "lake", *options, of="orders") == expected
+        assert lake.scan("orders", start=start, end=end).collect().height == expected
+        joined = lake.join_asof("orders", "orders", start=start, end=end, columns=["order_id"])
+        assert joined.collect().height == expected
+
+
 @pytest.mark.parametrize("view", ["trades", "orders", "mbo"])
 @pytest.mark.parametrize(
     ("start", "end"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
@@ -12,6 +14,7 @@ from batonics.frames.namespace import MboNamespace
 from batonics.frames.products import OWN, product_of
 from batonics.frames.source import pulled
 from batonics.model.errors import UsageError
+from batonics.model.times import NS_PER_DAY
 from tests.integration.command import SAMPLE
 
 NAMES = (*SCHEMAS, *OWN, "mbp-2", "mbp-255", "depth-100ms", "depth-1h")
@@ -55,13 +58,18 @@ def test_a_depth_is_what_the_frames_give() -> None:
     )
 
 
-def test_orders_that_are_alive_are_of_the_time_their_stream_ended() -> None:
+def test_orders_that_are_alive_are_of_the_end_of_the_day_their_stream_ended() -> None:
     orders = product_of("orders")
     rows = orders.rows(batonics.scan_mbo(SAMPLE)).collect()
     alive = rows["ts_recv_end"].is_null()
     assert 0 < alive.sum() < rows.height
     times = rows.select(orders.time.alias("time"))["time"]
-    assert times.filter(alive).unique().to_list() == [rows["ts_recv_start"].max()]
+    latest = rows["ts_recv_start"].max()
+    assert isinstance(latest, dt.datetime)
+    end_ns = (latest.toordinal() - dt.date(1970, 1, 1).toordinal() + 1) * NS_PER_DAY - 1
+    assert times.filter(alive).to_physical().unique().to_list() == [end_ns]
+    on = orders.time_on(pl.lit(latest.date()))
+    assert rows.select(on.alias("time"))["time"].equals(times)
     assert times.filter(~alive).equals(rows["ts_recv_end"].filter(~alive))
 
 

@@ -18,10 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batonics.lake.digest import Verifier
+from batonics.lake.lake import Lake
 from batonics.lake.plan import conditions
 from batonics.lake.sql import LakeSql
 from batonics.lake.store import DirectoryStore
-from batonics.model.errors import LakeError, OutputError
+from batonics.model.errors import LakeError, OutputError, UsageError
 from batonics.model.mbo import Action
 from batonics.model.times import NS_PER_DAY
 from tests.integration.files import DAY_NS, encode, metadata, record
@@ -546,3 +547,36 @@ def test_what_planning_needs_goes_with_the_views(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
     with pytest.raises(OutputError, match="no directory for temporary files"):
         LakeSql(DirectoryStore(lake), Verifier()).query("SELECT * FROM mbo")
+
+
+def test_directories_above_a_lake_are_no_columns(tmp_path: Path) -> None:
+    above = tmp_path / "symbol=AAA" / "venue=X"
+    above.mkdir(parents=True)
+    lake = make_lake(above)
+    opened = LakeSql(DirectoryStore(lake), Verifier())
+    for sql, rows in (
+        ("SELECT count(*) FROM mbo WHERE symbol = '100%'", 12),
+        (
+            (
+                "SELECT count(*) FROM mbo a ASOF JOIN mbo b ON a.symbol = b.symbol"
+                " AND a.date = b.date AND a.ts_recv >= b.ts_recv WHERE a.symbol = '100%'"
+            ),
+            12,
+        ),
+    ):
+        assert opened.query(sql).frame().item() == rows
+    with pytest.raises(UsageError, match="NAME=VALUE"):
+        Lake(lake).scan("mbo")
+    (tmp_path / "link").symlink_to(lake)
+    assert Lake(tmp_path / "link").scan("mbo", symbols="100%").collect().height == 12
+
+
+def test_an_enum_is_not_listed_in_errors_and_comments_make_none(lake: Path) -> None:
+    opened = LakeSql(DirectoryStore(lake), Verifier())
+    plain = "SELECT lag(symbol, 1, 'asof') OVER (ORDER BY price) FROM mbo -- ASOF"
+    assert opened.query(plain).frame().height == 72
+    with pytest.raises(UsageError, match=r"ENUM\(\.\.\.\)$"):
+        opened.query(
+            "SELECT lag(a.symbol, 1, 'none') OVER (ORDER BY a.price)"
+            " FROM mbo a ASOF JOIN trades b ON a.date = b.date AND a.ts_recv >= b.ts_recv"
+        )
