@@ -31,6 +31,10 @@ Fault = Callable[[str, str], int | None]
 """What becomes of a call, of its method and path: a status, `LOST`, or None: it is done."""
 
 
+_numbers = count(1)
+"""Of lakes: all servers of a process have the same buckets."""
+
+
 class BucketServer:
     """The server.
 
@@ -46,7 +50,7 @@ class BucketServer:
         self.fault: Fault = _no_fault
         self.wait_seconds = 0.0
         self._moto = create_backend_app("s3")
-        self._puts, self._counts, self._numbers = Lock(), Lock(), count(1)
+        self._puts, self._counts = Lock(), Lock()
         self._server = make_server("127.0.0.1", 0, self, threaded=True, request_handler=_Quiet)
         self.endpoint = f"http://127.0.0.1:{self._server.port}"
         Thread(target=self._server.serve_forever, daemon=True).start()
@@ -59,7 +63,7 @@ class BucketServer:
 
     def new_lake(self) -> str:
         """The URL of a lake that is not there yet."""
-        return f"s3://{BUCKET}/some/lake-{next(self._numbers)}"
+        return f"s3://{BUCKET}/some/lake-{next(_numbers)}"
 
     @contextmanager
     def faulty(self, fault: Fault) -> Iterator[None]:
