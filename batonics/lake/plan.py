@@ -115,7 +115,7 @@ class Planner:
         marker = _marker(schema)
         files = files_text([str(empty), *paths], f"filename = '{marker}', {HIVE}")
         scan = f"(FROM {files} WHERE {marker} <> {text_of(str(empty))})"
-        return view_text(product, paths, scan=scan)
+        return view_text(product, paths, scan=scan, has_zone=False)
 
 
 def _without_zone(columns: pl.Schema) -> pa.Schema:

@@ -27,12 +27,13 @@ def schema_of(view: str) -> str:
     return view.lower().replace("_", "-")
 
 
-def view_text(
+def view_text(  # noqa: PLR0913 - settings, by keyword
     product: Product,
     paths: Sequence[str],
     wanted: Wanted = NO_LIMITS,
     *,
     scan: str | None = None,
+    has_zone: bool = True,
     symbols: Sequence[str] = (),
 ) -> str:
     """The statement that makes the view of a schema.
@@ -41,13 +42,14 @@ def view_text(
         product: the schema.
         paths: of its files, hive-named.
         wanted: only rows of these times.
-        scan: what stands behind FROM in the place of those files; its times are TIMESTAMP_NS.
+        scan: what stands behind FROM in the place of those files.
+        has_zone: their times are TIMESTAMPTZ_NS; else they are TIMESTAMP_NS, as those of the view.
         symbols: all that there are: then `symbol` is an ENUM of them, not VARCHAR.
     """
     columns = ", ".join(
         # Not a cast, which would ask a calendar about each row: four times the time of a scan.
         f'make_timestamp_ns(epoch_ns("{name}")) AS "{name}"'
-        if isinstance(dtype, pl.Datetime) and scan is None
+        if isinstance(dtype, pl.Datetime) and has_zone
         else f'"{name}"'
         for name, dtype in product.columns.items()
     )
