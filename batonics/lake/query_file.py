@@ -46,11 +46,12 @@ from batonics.model.times import duration_ns, format_time, parse_time
 _LINE = re.compile(r"\s*--\s*(\w+):\s*(.*)")
 _MORE = re.compile(r"\s*--   \s*(\S.*)")
 _REMARK = re.compile(r"\s*(?:--.*)?")
-_TOKEN = re.compile(
-    r"""'(?:''|[^'])*'|"(?:""|[^"])*"|\$(\w*)\$.*?\$\1\$|/\*.*?\*/|(?P<remark>--[^\n]*)""",
+TOKEN = re.compile(
+    r"""(?P<kept>'(?:''|[^'])*'|"(?:""|[^"])*"|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)"""
+    r"""|/\*.*?\*/|(?P<remark>--[^\n]*)""",
     re.DOTALL,
 )
-"""Text and quoted names, in which nothing is a remark; and remarks."""
+"""Of SQL: text and quoted names, in which nothing is a remark; and remarks."""
 _PARAM = re.compile(r"(\w+)\s+([A-Z]+)(?:\s*=\s*('(?:[^']|'')*'|\S+))?(?:\s+(.*))?", re.DOTALL)
 _COLUMN = re.compile(r"(\w+)\s+([A-Z_]+(?:\([\d, ]+\))?)\s+(.*)", re.DOTALL)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -231,7 +232,7 @@ def _end_of_block(lines: Sequence[str], at: int) -> int:
 
 def _check_statement(statement: str, lines_before: int, name: str) -> None:
     """UsageError for a line of a header within the statement."""
-    for token in _TOKEN.finditer(statement):
+    for token in TOKEN.finditer(statement):
         start = statement.rfind("\n", 0, token.start()) + 1
         if token["remark"] is None or statement[start : token.start()].strip():
             continue

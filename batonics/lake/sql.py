@@ -29,15 +29,11 @@ from batonics.lake.catalog import Part, Wanted
 from batonics.lake.digest import Verifier
 from batonics.lake.links import Links
 from batonics.lake.plan import PlannedFile, Planner, connect
-from batonics.lake.query_file import QueryFile, parse_query
+from batonics.lake.query_file import TOKEN, QueryFile, parse_query
 from batonics.lake.views import NO_LIMITS, schema_of, view_of, view_text
 from batonics.lake.where import Store
 from batonics.model.errors import InputError, UsageError
 
-_TOKEN = re.compile(
-    r"""(?P<kept>'(?:''|[^'])*'|"(?:""|[^"])*"|\$\$.*?\$\$)|--[^\n]*|/\*.*?\*/""", re.DOTALL
-)
-"""Text and quoted names, in which nothing is a comment; and comments."""
 _ASOF = re.compile(r"\basof\b", re.IGNORECASE)
 """A join for which symbols become an ENUM. DuckDB 2.0 loses rows of an ASOF join by the
 columns of the path alone, date and symbol, if one is VARCHAR; by ENUM it has all, in less time."""
@@ -143,7 +139,9 @@ def _text(dtype: PolarsDataType) -> PolarsDataType:
 
 def _frame(table: pa.Table) -> pl.DataFrame:
     frame = pl.DataFrame(table)
-    frame = frame.cast({name: _text(dtype) for name, dtype in frame.schema.items()})  # enums
+    types = ((name, dtype, _text(dtype)) for name, dtype in frame.schema.items())
+    enums = [pl.col(name).cast(text) for name, dtype, text in types if text != dtype]
+    frame = frame.with_columns(enums) if enums else frame
     _check_times(frame)
     return frame.with_columns(
         pl.col(name).cast(pl.Datetime("ns")).dt.replace_time_zone("UTC")
@@ -191,7 +189,7 @@ class LakeSql:
             parts = self._parts(sql)
             chosen = self._chosen(sql, dict(parameters or {}), parts)
             self._verify(chosen)
-            symbols = _symbols(chosen) if _ASOF.search(_TOKEN.sub(" ", sql)) else []
+            symbols = _symbols(chosen) if _ASOF.search(TOKEN.sub(" ", sql)) else []
             for schema, of_schema in chosen.items():
                 paths = self._paths(of_schema)
                 cursor.execute(view_text(product_of(schema), paths, self._wanted, symbols=symbols))
@@ -224,7 +222,9 @@ class LakeSql:
         links = self._linked()
         files = {
             schema: [
-                PlannedFile(links.path(path, part.path), part.ts_min, part.ts_max)
+                PlannedFile(
+                    links.path(path, part.path), part.date, part.symbol, part.ts_min, part.ts_max
+                )
                 for path, part in zip(self._store.planned(of_schema), of_schema, strict=True)
             ]
             for schema, of_schema in parts.items()
@@ -271,7 +271,7 @@ def read_query(text: str) -> QueryFile:
 
 def named_schemas(sql: str, schemas: Iterable[str]) -> list[str]:
     """Those schemas whose views a text may name: as a word, whatever it stands for there."""
-    words = set(re.findall(r"\w+", _TOKEN.sub(lambda token: token["kept"] or " ", sql).lower()))
+    words = set(re.findall(r"\w+", TOKEN.sub(lambda token: token["kept"] or " ", sql).lower()))
     return sorted(schema for schema in schemas if view_of(schema) in words)
 
 
