@@ -20,19 +20,17 @@ import polars as pl
 import batonics
 from batonics.frames.products import product_of
 from batonics.jobs.lake import LakeLoad, Request
-from batonics.lake import catalog
-from batonics.lake.catalog import Loaded, Source
 from batonics.lake.digest import Verifier
 from batonics.lake.lake import Lake
-from batonics.lake.parts import TIME, PartsWriter
+from batonics.lake.parts import TIME
 from batonics.lake.sql import LakeSql
-from batonics.lake.store import DirectoryStore
 from batonics.model.times import NS_PER_DAY
 from batonics.sinks.tables import open_table
 from tests.bench.bench_convert import TILES, write
 from tests.bench.bench_fold import day
 from tests.bench.harness import figure, heading, median_seconds, paired_ratio, print_machine, rate
 from tests.bench.streams import tile
+from tests.integration.lakes import put
 
 ROUNDS = 5
 PARTITIONS = 1_000
@@ -76,22 +74,15 @@ def bench_load(source: Path, rows: int, directory: Path) -> None:
 
 def filled(root: Path, name: str, frames: Iterator[tuple[str, int, pl.DataFrame]]) -> None:
     """Put frames of a symbol, as of so many days later, into a lake: a load of its own."""
-    product = product_of(name)
-    store = DirectoryStore(root, make=True)
-    with store.loading() as loading:
-        writer = PartsWriter(product, loading.directory, loading.id)
+    time = product_of(name).time.to_physical().alias(TIME)
+
+    def moved() -> Iterator[pl.DataFrame]:
         for symbol, days, frame in frames:
             later = pl.duration(nanoseconds=days * NS_PER_DAY)
-            moved = frame.with_columns(pl.col("ts_recv") + later, pl.col("ts_event") + later)
-            writer.write(
-                moved.with_columns(
-                    product.time.to_physical().alias(TIME), pl.lit(symbol).alias("symbol")
-                )
-            )
-        writer.close()
-        loading.publish([(path, part.path) for path, part in writer.written])
-        load = Loaded(name, [part for _, part in writer.written])
-        store.catalog.commit(catalog.commit_load(Source(name, name, ""), [load], "bench"))
+            rows = frame.with_columns(pl.col("ts_recv") + later, pl.col("ts_event") + later)
+            yield rows.with_columns(time, pl.lit(symbol).alias("symbol"))
+
+    put(root, name, name, moved())
 
 
 def bench_partition(frame: pl.DataFrame, directory: Path) -> None:

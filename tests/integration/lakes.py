@@ -5,7 +5,7 @@ The rule here: what a lake must hold is derived anew from the files, without the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -13,7 +13,10 @@ import polars as pl
 import batonics
 from batonics.frames.products import product_of
 from batonics.jobs.lake import LakeLoad, Outcome, Request
+from batonics.lake.catalog import Loaded, Source, commit_load
 from batonics.lake.lake import Lake
+from batonics.lake.parts import PartsWriter
+from batonics.lake.store import DirectoryStore
 
 
 def load(
@@ -59,3 +62,16 @@ def digest_of(lake: Path) -> tuple[tuple[str, int, int], ...]:
         hashes = rows.hash_rows(seed=1).sort() if rows.width and rows.height else pl.Series([0])
         found.append((schema, rows.height, hash(tuple(hashes.to_list()))))
     return tuple(found)
+
+
+def put(root: Path, schema: str, source: str, frames: Iterable[pl.DataFrame]) -> None:
+    """Frames, with `_time` and `symbol`, into a lake, as a load of a source of that name."""
+    store = DirectoryStore(root, make=True)
+    with store.loading() as loading:
+        writer = PartsWriter(product_of(schema), loading.directory, loading.id)
+        for frame in frames:
+            writer.write(frame)
+        writer.close()
+        loading.publish([(path, part.path) for path, part in writer.written])
+        load = Loaded(schema, [part for _, part in writer.written])
+        store.catalog.commit(commit_load(Source(source, source, ""), [load], "test"))

@@ -15,12 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batonics.frames.products import product_of
-from batonics.lake.catalog import Loaded, Source, commit_load
 from batonics.lake.lake import Lake
-from batonics.lake.parts import TIME, PartsWriter
-from batonics.lake.store import DirectoryStore
+from batonics.lake.parts import TIME
 from batonics.model.errors import UsageError
 from batonics.model.times import NS_PER_DAY
+from tests.integration import lakes
 
 SYMBOLS = ("A", "CLX5 C72", None)
 FIRST_NS = 20_000 * NS_PER_DAY
@@ -67,17 +66,9 @@ def frame_of(schema: str, rows: Sequence[Row], first: int) -> pl.DataFrame:
 
 def put(root: Path, schema: str, loads: Sequence[Sequence[Row]]) -> None:
     """Rows into a lake, a load after the other."""
-    store = DirectoryStore(root, make=True)
     first = 0
     for number, rows in enumerate(loads):
-        with store.loading() as loading:
-            writer = PartsWriter(product_of(schema), loading.directory, loading.id)
-            writer.write(frame_of(schema, rows, first))
-            writer.close()
-            loading.publish([(path, part.path) for path, part in writer.written])
-            load = Loaded(schema, [part for _, part in writer.written])
-            name = f"{schema} {number}"
-            store.catalog.commit(commit_load(Source(name, name, ""), [load], "test"))
+        lakes.put(root, schema, f"{schema} {number}", [frame_of(schema, rows, first)])
         first += len(rows)
 
 
