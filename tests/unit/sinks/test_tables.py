@@ -440,7 +440,7 @@ import sys
 from batonics.model.errors import BatonicsError
 from batonics.sinks import columnar
 from batonics.sinks.tables import open_table
-from tests.unit.sinks.vendor_frames import random_frame
+from tests.support.vendor_frames import random_frame
 
 columnar.GROUP_ROWS = 50
 frame = random_frame("trades", 220)
