@@ -21,9 +21,9 @@ import pyarrow.parquet as pq
 import pytest
 from backports import zstd
 
+from batonics.frames.columns.levels import level_column_names
 from batonics.frames.columns.mbo_frame import SIDE_TYPE, TIME_TYPE
 from batonics.frames.columns.vendor import VENDOR_SCHEMAS
-from batonics.frames.depth.best_levels import level_column_names
 from batonics.model.errors import OutputError, UsageError
 from batonics.model.times import format_time
 from batonics.sinks import columnar, text
