@@ -1,4 +1,4 @@
-"""docs/frames.md from the docstrings of `.mbo`: `python docs/make_frames.py` writes it anew."""
+"""`python docs/make_frames.py` generates docs/frames.md from the docstrings of `.mbo`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from batonics.frames import fills, measure_windows, measures, orders, trade_meas
 from batonics.frames.namespace import MboNamespace
 
 TARGET = Path(__file__).with_name("frames.md")
-# What a method's docstring says less of than the place where it is defined.
+# Frames whose definitions stand in another docstring, which follows that of the method.
 DEFINED_IN = {
     "orders": orders.orders_source,
     "queue": orders.queue_source,
@@ -20,11 +20,12 @@ DEFINED_IN = {
 
 
 def render() -> str:
-    """The reference of all frames, as Markdown."""
+    """The reference of all frames as Markdown."""
     parts = [
         "# The frames of `.mbo`\n",
-        "Made from the docstrings by `docs/make_frames.py`; a test holds it to them. Of each frame",
-        "the columns with dtypes and units, and definitions with their sources.\n",
+        "`docs/make_frames.py` generates this page from docstrings, and a test checks that it is up to",
+        "date. The page lists the columns of each frame with dtypes and units, and the definitions of",
+        "measures with their sources.\n",
     ]
     for name, method in vars(MboNamespace).items():
         if not name.startswith("_"):
