@@ -86,6 +86,6 @@ def test_a_missing_path_is_found() -> None:
 
 
 def test_a_name_that_is_not_in_its_file_is_found() -> None:
-    assert missing_names("`model/errors.py` (`UsageError`, `NoError`), `model/mbo.py` (rule 3)") == [
-        "model/errors.py: NoError"
-    ]
+    assert missing_names(
+        "`model/errors.py` (`UsageError`, `NoError`), `model/mbo.py` (rule 3)"
+    ) == ["model/errors.py: NoError"]
