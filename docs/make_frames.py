@@ -23,9 +23,9 @@ def render() -> str:
     """The reference of all frames as Markdown."""
     parts = [
         "# The frames of `.mbo`\n",
-        "`docs/make_frames.py` generates this page from docstrings, and a test checks that it is up to",
-        "date. The page lists the columns of each frame with dtypes and units, and the definitions of",
-        "measures with their sources.\n",
+        "`docs/make_frames.py` generates this page from docstrings, and a test checks that it is",
+        "up to date. The page lists the columns of each frame with dtypes and units, and the",
+        "definitions of measures with their sources.\n",
     ]
     for name, method in vars(MboNamespace).items():
         if not name.startswith("_"):

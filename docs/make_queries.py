@@ -17,8 +17,8 @@ def render() -> str:
         "# Queries\n",
         "`docs/make_queries.py` generates this page from the headers of the files in",
         "[queries/](../queries), and a test checks that it is up to date. To run a query, use",
-        "`batonics query queries/NAME.sql` with a lake or with a file (`--from`). `-p NAME=VALUE` sets",
-        "a parameter.\n",
+        "`batonics query queries/NAME.sql` with a lake or with a file (`--from`). The option",
+        "`-p NAME=VALUE` sets a parameter.\n",
     ]
     parts += [_section(query) for query in found]
     return "\n".join(parts)

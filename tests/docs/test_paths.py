@@ -45,12 +45,11 @@ def missing_paths(text: str) -> list[str]:
 
 def missing_names(text: str) -> list[str]:
     """`path: name` of each name in parentheses after a path that the file does not contain."""
-    missing = []
+    missing: list[str] = []
     for path, names in _NAMES_IN_FILE.findall(text):
         files = [ROOT / one[1:] for one in project_paths() if one.endswith(f"/{path}")]
-        for found in _SPAN.findall(names):
-            if not any(re.search(rf"\b{re.escape(found)}\b", file.read_text()) for file in files):
-                missing.append(f"{path}: {found}")
+        words = {word for file in files for word in re.findall(r"\w+", file.read_text())}
+        missing += [f"{path}: {one}" for one in _SPAN.findall(names) if one not in words]
     return missing
 
 
