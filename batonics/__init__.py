@@ -15,13 +15,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from batonics.frames.books import Books
-    from batonics.jobs.definitions import with_definitions
-    from batonics.jobs.lake import load_lake
+    from batonics.frames.depth.books import Books
     from batonics.jobs.lake_export import export_lake
+    from batonics.jobs.lake_load import load_lake
     from batonics.jobs.reconstruct import reconstruct
-    from batonics.jobs.scan import scan_mbo
-    from batonics.jobs.symbols import with_symbols
     from batonics.lake.lake import Lake
     from batonics.model.errors import (
         BatonicsError,
@@ -32,16 +29,19 @@ if TYPE_CHECKING:
         OutputError,
         UsageError,
     )
+    from batonics.public.definitions import with_definitions
+    from batonics.public.scan import scan_mbo
+    from batonics.public.symbols import with_symbols
 
 _HOMES = {
-    "Books": "batonics.frames.books",
+    "Books": "batonics.frames.depth.books",
     "Lake": "batonics.lake.lake",
     "export_lake": "batonics.jobs.lake_export",
-    "load_lake": "batonics.jobs.lake",
+    "load_lake": "batonics.jobs.lake_load",
     "reconstruct": "batonics.jobs.reconstruct",
-    "scan_mbo": "batonics.jobs.scan",
-    "with_definitions": "batonics.jobs.definitions",
-    "with_symbols": "batonics.jobs.symbols",
+    "scan_mbo": "batonics.public.scan",
+    "with_definitions": "batonics.public.definitions",
+    "with_symbols": "batonics.public.symbols",
     "BatonicsError": "batonics.model.errors",
     "CheckpointError": "batonics.model.errors",
     "DamagedInputError": "batonics.model.errors",

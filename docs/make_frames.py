@@ -5,17 +5,18 @@ from __future__ import annotations
 from inspect import getdoc
 from pathlib import Path
 
-from batonics.frames import fills, measure_windows, measures, orders, trade_measures
+from batonics.frames.measures import book_measures, trade_measures, window_measures
 from batonics.frames.namespace import MboNamespace
+from batonics.frames.orders import fill_simulation, order_lives
 
 TARGET = Path(__file__).with_name("frames.md")
 # Frames whose definitions stand in another docstring, which follows that of the method.
 DEFINED_IN = {
-    "orders": orders.orders_source,
-    "queue": orders.queue_source,
-    "measures": measures,
+    "orders": order_lives.orders_source,
+    "queue": order_lives.queue_source,
+    "measures": book_measures,
     "trade_measures": trade_measures,
-    "window_measures": measure_windows,
+    "window_measures": window_measures,
 }
 
 
@@ -32,7 +33,7 @@ def render() -> str:
             parts.append(_section(f".mbo.{name}()", getdoc(method) or ""))
             if name in DEFINED_IN:
                 parts.append(_block(getdoc(DEFINED_IN[name]) or ""))
-    parts.append(_section("batonics fill", getdoc(fills) or ""))
+    parts.append(_section("batonics fill", getdoc(fill_simulation) or ""))
     return "\n".join(parts)
 
 

@@ -21,10 +21,10 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from batonics.book.engine import BookEngine, RowsWanted
+from batonics.book.engine import BookEngine, PublishSpec
 from batonics.book.state import (
-    ROW,
-    SLOT,
+    BOOK_WORDS,
+    SLOT_WORDS,
     Anomaly,
     State,
     Total,
@@ -35,12 +35,12 @@ from batonics.model.errors import CheckpointError
 
 JSON: TypeAlias = "dict[str, JSON] | list[JSON] | str | int | float | bool | None"
 
-MAGIC = b"BATONCP1"
+CHECKPOINT_MAGIC = b"BATONCP1"
 VERSION = 3
 """Of the header and of what the arrays mean."""
 
 _LENGTH = struct.Struct("<I")
-_PREFIX_BYTES = len(MAGIC) + _LENGTH.size
+_PREFIX_BYTES = len(CHECKPOINT_MAGIC) + _LENGTH.size
 _DIGEST_BYTES = hashlib.sha256().digest_size
 _INDEX_WORDS = 8
 """Words of the books' index for each row of the books, as `new_state` has it."""
@@ -73,10 +73,10 @@ def save(engine: BookEngine, extra: Mapping[str, JSON]) -> bytes:
 
     Room that is not used is left out; what the last batch came to (`Folded`) is too.
     """
-    return sealed(captured(engine, extra))
+    return seal(capture(engine, extra))
 
 
-def captured(engine: BookEngine, extra: Mapping[str, JSON]) -> list[bytes]:
+def capture(engine: BookEngine, extra: Mapping[str, JSON]) -> list[bytes]:
     """What `save` gives but for the digest, in parts: copies, so that the engine may go on."""
     arrays = _used(engine)
     header = orjson.dumps(
@@ -89,18 +89,18 @@ def captured(engine: BookEngine, extra: Mapping[str, JSON]) -> list[bytes]:
             "extra": extra,
         }
     )
-    parts = [MAGIC, _LENGTH.pack(len(header)), header]
+    parts = [CHECKPOINT_MAGIC, _LENGTH.pack(len(header)), header]
     parts += [array.astype(_DTYPES[name], copy=False).tobytes() for name, array in arrays.items()]
     return parts
 
 
-def sealed(parts: list[bytes]) -> bytes:
+def seal(parts: list[bytes]) -> bytes:
     """The checkpoint of what was captured: most of the work, for another thread."""
     body = b"".join(parts)
     return body + hashlib.sha256(body).digest()
 
 
-def load(data: bytes, *, tops: RowsWanted | None = None) -> tuple[BookEngine, dict[str, JSON]]:
+def load(data: bytes, *, tops: PublishSpec | None = None) -> tuple[BookEngine, dict[str, JSON]]:
     """The engine as it was saved, which goes on as if it had never stopped, and the `extra`.
 
     Args:
@@ -125,7 +125,7 @@ def _used(engine: BookEngine) -> dict[str, NDArray[Any]]:
     state, books = engine.state, engine.book_count
     pool = int(state.totals[Total.POOL])
     used = state._replace(
-        books=state.books[: books * ROW],
+        books=state.books[: books * BOOK_WORDS],
         run_keys=state.run_keys[:pool],
         run_slots=state.run_slots[:pool],
         anomalies=state.anomalies[: books * len(Anomaly)],
@@ -135,10 +135,10 @@ def _used(engine: BookEngine) -> dict[str, NDArray[Any]]:
 
 def _undamaged(data: bytes) -> memoryview:
     """All but the digest, which is right."""
-    if not data.startswith(MAGIC):
+    if not data.startswith(CHECKPOINT_MAGIC):
         raise CheckpointError(
             f"not a checkpoint: starts with {data[:8].hex(' ') or 'nothing'},"
-            f" expected {MAGIC.decode()}"
+            f" expected {CHECKPOINT_MAGIC.decode()}"
         )
     body = memoryview(data)[:-_DIGEST_BYTES]
     if len(body) < _PREFIX_BYTES or hashlib.sha256(body).digest() != data[-_DIGEST_BYTES:]:
@@ -151,7 +151,7 @@ def _undamaged(data: bytes) -> memoryview:
 
 def _read_header(body: memoryview) -> tuple[_Header, int]:
     """The header, and where the arrays start."""
-    (header_bytes,) = _LENGTH.unpack_from(body, len(MAGIC))
+    (header_bytes,) = _LENGTH.unpack_from(body, len(CHECKPOINT_MAGIC))
     arrays_at = _PREFIX_BYTES + header_bytes
     try:
         header = orjson.loads(body[_PREFIX_BYTES:arrays_at])
@@ -194,7 +194,7 @@ def _check_lengths(arrays: dict[str, NDArray[Any]]) -> None:
         raise CheckpointError(f"the checkpoint has {len(arrays['totals'])} totals")
     books, pool = (int(arrays["totals"][total]) for total in (Total.BOOKS, Total.POOL))
     expected = {
-        "books": books * ROW,
+        "books": books * BOOK_WORDS,
         "anomalies": books * len(Anomaly),
         "run_keys": pool,
         "run_slots": pool,
@@ -202,8 +202,8 @@ def _check_lengths(arrays: dict[str, NDArray[Any]]) -> None:
     }
     wrong = [name for name, length in expected.items() if len(arrays[name]) != length]
     for name, words, fewest in (
-        ("orders", SLOT, 1),
-        ("levels", SLOT, 2),
+        ("orders", SLOT_WORDS, 1),
+        ("levels", SLOT_WORDS, 2),
         ("book_index", 2, 4 * books),
     ):
         places, rest = divmod(len(arrays[name]), words)
@@ -220,7 +220,7 @@ def _with_room(arrays: dict[str, NDArray[Any]]) -> State:
     return State(
         orders=_aligned(arrays["orders"], len(arrays["orders"])),
         levels=_aligned(arrays["levels"], len(arrays["levels"])),
-        books=_aligned(arrays["books"], rows * ROW),
+        books=_aligned(arrays["books"], rows * BOOK_WORDS),
         book_index=arrays["book_index"],
         run_keys=_padded(arrays["run_keys"], pool),
         run_slots=_padded(arrays["run_slots"], pool),

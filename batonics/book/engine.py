@@ -11,31 +11,25 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from batonics.book import (
-    kernels,
-    publish_kernels,
-    table_kernels,
-    top_kernels,
-    window_kernels,
-)
+from batonics.book import fold_kernels, publish_kernels, table_kernels, top_kernels, window_kernels
 from batonics.book.state import (
-    ASK,
-    BID,
-    ROW,
-    SLOT,
-    TOP_LEVEL,
+    ASK_LADDER,
+    BID_LADDER,
+    BOOK_WORDS,
+    SLOT_WORDS,
+    TOP_LEVEL_WORDS,
     WORST_KEY,
     Anomaly,
     Bbo,
     Book,
-    Closing,
     Delta,
+    EventEnd,
     Events,
+    FoldStop,
     Ladder,
     Level,
     Order,
     Outputs,
-    Room,
     Status,
     Top,
     Total,
@@ -50,22 +44,22 @@ from batonics.model.mbo import UNDEF_TIMESTAMP, DayStart, MboBatch, empty_batch,
 _SEEN = ("ts_event", "ts_recv", "sequence")
 """The columns of `BookEngine.last_seen`."""
 # An enum's length takes as long as a small kernel.
-_BBO, _DELTA, _CLOSING = len(Bbo), len(Delta), len(Closing)
+_BBO, _DELTA, _CLOSING = len(Bbo), len(Delta), len(EventEnd)
 NOTED = -1
 """In place of a row: what was noted in an earlier batch."""
 
 
-class Folded(NamedTuple):
+class FoldResult(NamedTuple):
     """What one batch came to. The arrays are views into buffers that the next batch overwrites."""
 
     bbo: NDArray[np.int64]  # (rows, len(Bbo)): after each record
     deltas: NDArray[np.int64]  # (deltas, len(Delta))
-    closings: NDArray[np.int64]  # (ends of events, len(Closing))
+    event_ends: NDArray[np.int64]  # (ends of events, len(Closing))
     tops: NDArray[np.int64]  # (tops, len(Top) + TOP_LEVEL * depth)
-    described: Described  # a record a top (`Top.ROW`)
+    top_records: TopRecords  # a record a top (`Top.ROW`)
 
 
-class Described(NamedTuple):
+class TopRecords(NamedTuple):
     """The records that describe tops, looked up as they are asked for, until the next fold.
 
     Of windows only ts_event, ts_recv and sequence are always true.
@@ -99,7 +93,7 @@ class Described(NamedTuple):
         return columns
 
 
-class TopsWanted(NamedTuple):
+class TopsSpec(NamedTuple):
     """Which tops are to be kept (`Folded.tops`)."""
 
     depth: int  # levels of each side
@@ -107,14 +101,14 @@ class TopsWanted(NamedTuple):
     trades: bool = False  # at a trade, as they are before it
 
 
-class WindowsWanted(NamedTuple):
+class WindowsSpec(NamedTuple):
     """Windows at whose ends the best levels are to be kept (`Folded.tops`), in place of tops."""
 
     depth: int  # levels of each side
     every: int = 0  # events of a book; 0: up to the bounds that `fold` is given
 
 
-class RowsWanted(NamedTuple):
+class PublishSpec(NamedTuple):
     """Rows of the books that changed in a batch are to be had of `publish`."""
 
     depth: int  # levels of each side
@@ -156,27 +150,30 @@ class BookEngine:
         *,
         bbo: bool = False,
         deltas: bool = False,
-        tops: TopsWanted | WindowsWanted | RowsWanted | None = None,
+        tops: TopsSpec | WindowsSpec | PublishSpec | None = None,
     ) -> None:
         self.state = new_state()
         self.records = 0
         self._want_bbo, self._want_deltas, self._wanted = bbo, deltas, tops
-        self._tops = None if isinstance(tops, RowsWanted) else tops
+        self._tops = None if isinstance(tops, PublishSpec) else tops
         nothing = np.empty(0, np.int64)
         self._out = Outputs(
             bbo=nothing,
             deltas=nothing,
-            closings=nothing,
+            event_ends=nothing,
             tops=nothing,
             shown=nothing,
             depth=tops.depth if tops else 0,
-            trades=isinstance(tops, TopsWanted) and tops.trades,
+            trades=isinstance(tops, TopsSpec) and tops.trades,
             bounds=nothing,
             dirty=nothing,
             before=nothing,
-            every=tops.every if isinstance(tops, WindowsWanted) else 0,
+            every=tops.every if isinstance(tops, WindowsSpec) else 0,
         )
-        self._scratch = np.empty(kernels.BLOCK, np.int64), np.empty(kernels.BLOCK, np.int64)
+        self._scratch = (
+            np.empty(fold_kernels.BLOCK, np.int64),
+            np.empty(fold_kernels.BLOCK, np.int64),
+        )
         self._seen = np.empty((0, 3), np.uint64)  # last ts_event, ts_recv, sequence of each book
         self._noted = empty_batch(0)  # by book: what describes a top that is still to come
         self._no_tops = np.empty((0, self._top_words), np.int64)
@@ -185,7 +182,7 @@ class BookEngine:
 
     # ------------------------------------------------------------------ folding
 
-    def fold(self, batch: MboBatch, bounds: NDArray[np.int64] | None = None) -> Folded:
+    def fold(self, batch: MboBatch, bounds: NDArray[np.int64] | None = None) -> FoldResult:
         """Apply a batch of records in order.
 
         Args:
@@ -201,7 +198,7 @@ class BookEngine:
         if self._tops is not None:
             self._keep_noted(batch)
         seen = (read_only(getattr(batch, name)) for name in _SEEN)
-        publish_kernels.note_seen(self.state, self._seen.reshape(-1), *seen)
+        publish_kernels.update_last_seen(self.state, self._seen.reshape(-1), *seen)
         return folded
 
     def _apply(self, batch: MboBatch, bounds: NDArray[np.int64] | None = None) -> None:
@@ -218,13 +215,13 @@ class BookEngine:
             self._interrupt(Status.COLD)
         row = 0
         while True:
-            row, lacking = kernels.fold(events, row, self.state, self._out, *self._scratch)
-            if lacking == Room.DONE:
+            row, lacking = fold_kernels.fold(events, row, self.state, self._out, *self._scratch)
+            if lacking == FoldStop.DONE:
                 break
             self._make_room(lacking)
         self.records += rows
 
-    def end_windows(self) -> Folded:
+    def end_windows(self) -> FoldResult:
         """The stream has ended: the window that is open, in which it ends."""
         totals = self.state.totals
         totals[Total.DELTAS] = totals[Total.TOPS] = totals[Total.BOUND] = 0
@@ -232,7 +229,7 @@ class BookEngine:
         self._note()
         self._fit_outputs(0)
         while not window_kernels.end_last_window(self.state, self._out):
-            self._make_room(Room.TOPS)
+            self._make_room(FoldStop.TOPS)
         return self._folded(empty_batch(1))
 
     def mark_stale(self) -> None:
@@ -249,8 +246,8 @@ class BookEngine:
         """End open snapshots, told with the batch; give every book a status."""
         top_words = self._top_words * self._open_snapshots()
         while self._wanted is not None and len(self._out.tops) < top_words:
-            self._make_room(Room.TOPS)
-        kernels.interrupt(self.state, self._out, int(status))
+            self._make_room(FoldStop.TOPS)
+        fold_kernels.set_all_statuses(self.state, self._out, int(status))
 
     def _open_snapshots(self) -> int:
         return int(np.count_nonzero(self._rows()[:, Book.SNAPSHOT_OPEN]))
@@ -292,59 +289,59 @@ class BookEngine:
         self._rebuild_levels()
 
     def _fit_outputs(self, rows: int, open_snapshots: int = 0) -> None:
-        bbo, deltas, closings, tops = self._out[:4]
+        bbo, deltas, event_ends, tops = self._out[:4]
         # A record may end two events: an open snapshot before it, and its own.
         ends_max = 2 * rows + 2 + open_snapshots
         lacks_bbo = self._want_bbo and len(bbo) < rows * _BBO
-        lacks_closings = self._want_deltas and len(closings) < ends_max * _CLOSING
+        lacks_closings = self._want_deltas and len(event_ends) < ends_max * _CLOSING
         lacks_tops = self._wanted is not None and len(tops) == 0
         if not (lacks_bbo or lacks_closings or lacks_tops):
             return
         if lacks_bbo:
             bbo = np.empty(rows * _BBO, np.int64)
         if lacks_closings:
-            closings = np.empty(ends_max * _CLOSING, np.int64)
+            event_ends = np.empty(ends_max * _CLOSING, np.int64)
             if len(deltas) == 0:
-                deltas = np.empty(4 * kernels.BLOCK * _DELTA, np.int64)
+                deltas = np.empty(4 * fold_kernels.BLOCK * _DELTA, np.int64)
         if lacks_tops:
-            tops = np.empty(4 * kernels.BLOCK * self._top_words, np.int64)
+            tops = np.empty(4 * fold_kernels.BLOCK * self._top_words, np.int64)
             self._fit_books()
-        self._out = self._out._replace(bbo=bbo, deltas=deltas, closings=closings, tops=tops)
+        self._out = self._out._replace(bbo=bbo, deltas=deltas, event_ends=event_ends, tops=tops)
 
     @property
     def _top_words(self) -> int:
-        return len(Top) + TOP_LEVEL * self._out.depth
+        return len(Top) + TOP_LEVEL_WORDS * self._out.depth
 
     def _fit_books(self) -> None:
         """Make what is kept by book as long as there may be books."""
-        books, out = len(self.state.books) // ROW, self._out
-        words = TOP_LEVEL * out.depth
-        if isinstance(self._wanted, (WindowsWanted, RowsWanted)):
+        books, out = len(self.state.books) // BOOK_WORDS, self._out
+        words = TOP_LEVEL_WORDS * out.depth
+        if isinstance(self._wanted, (WindowsSpec, PublishSpec)):
             dirty, before = (
                 _grown(out.dirty, books, 0),
                 _grown(out.before, books * words, 0),
             )
             self._out = out._replace(dirty=dirty, before=before)
-        elif isinstance(self._wanted, TopsWanted) and self._wanted.changes:
+        elif isinstance(self._wanted, TopsSpec) and self._wanted.changes:
             # Of a new book nothing was shown, so that all differs.
             shown = _grown(out.shown, books * (top_kernels.WORSTS + words), WORST_KEY)
             self._out = out._replace(shown=shown)
 
     def _make_room(self, lacking: int) -> None:
         state = self.state
-        if lacking == Room.ORDERS:
+        if lacking == FoldStop.ORDERS:
             self._rebuild_orders()
-        elif lacking == Room.LEVELS:
+        elif lacking == FoldStop.LEVELS:
             self._rebuild_levels()
-        elif lacking == Room.BOOKS:
+        elif lacking == FoldStop.BOOKS:
             self._double_books()
-        elif lacking == Room.POOL:
+        elif lacking == FoldStop.POOL:
             self.state = state._replace(
                 run_keys=_doubled(state.run_keys), run_slots=_doubled(state.run_slots)
             )
-        elif lacking == Room.DELTAS:
+        elif lacking == FoldStop.DELTAS:
             self._out = self._out._replace(deltas=_doubled(self._out.deltas))
-        elif lacking == Room.TOPS:
+        elif lacking == FoldStop.TOPS:
             self._out = self._out._replace(tops=_doubled(self._out.tops))
         else:
             raise AssertionError(f"the fold stopped for an unknown reason: {lacking}")
@@ -352,7 +349,7 @@ class BookEngine:
     def _rebuild_orders(self) -> None:
         state = self.state
         alive = len(self._live_slots())
-        slots = _power_of_two(4 * (alive + kernels.BLOCK))
+        slots = _power_of_two(4 * (alive + fold_kernels.BLOCK))
         orders = empty_orders(slots)
         taken = table_kernels.rebuild_orders(
             state.orders, orders, slots - 1, _shift(slots), state.books
@@ -362,8 +359,8 @@ class BookEngine:
 
     def _rebuild_levels(self) -> None:
         state = self.state
-        in_runs = int(np.count_nonzero(state.levels[Level.OWNER :: SLOT] & 1))
-        slots = _power_of_two(4 * (in_runs + kernels.BLOCK))
+        in_runs = int(np.count_nonzero(state.levels[Level.OWNER :: SLOT_WORDS] & 1))
+        slots = _power_of_two(4 * (in_runs + fold_kernels.BLOCK))
         levels = empty_levels(slots)
         state.totals[Total.LEVELS] = table_kernels.rebuild_levels(
             state.levels,
@@ -374,7 +371,7 @@ class BookEngine:
             state.books,
             self.book_count,
             state.run_slots,
-            np.zeros(len(state.levels) // SLOT, np.int64),
+            np.zeros(len(state.levels) // SLOT_WORDS, np.int64),
         )
         self.state = state._replace(levels=levels)
 
@@ -417,7 +414,7 @@ class BookEngine:
         for name, column in zip(_SEEN, seen.T, strict=True):
             getattr(self._noted, name)[last] = column
 
-    def _folded(self, batch: MboBatch) -> Folded:
+    def _folded(self, batch: MboBatch) -> FoldResult:
         totals = self.state.totals
         bbo_rows = len(batch.action) if self._want_bbo else 0
         tops, seen = self._no_tops, self._seen
@@ -427,12 +424,12 @@ class BookEngine:
             # What was seen last is about to become what this batch shows.
             if (tops[:, Top.ROW] == window_kernels.SEEN).any():
                 seen = seen.copy()
-        return Folded(
+        return FoldResult(
             self._out.bbo[: bbo_rows * _BBO].reshape(-1, _BBO),
             self._out.deltas[: totals[Total.DELTAS] * _DELTA].reshape(-1, _DELTA),
-            self._out.closings[: totals[Total.CLOSINGS] * _CLOSING].reshape(-1, _CLOSING),
+            self._out.event_ends[: totals[Total.CLOSINGS] * _CLOSING].reshape(-1, _CLOSING),
             tops,
-            Described(tops, batch, self._noted, seen),
+            TopRecords(tops, batch, self._noted, seen),
         )
 
     # ------------------------------------------------------------------ reading
@@ -443,7 +440,7 @@ class BookEngine:
         return int(self.state.totals[Total.BOOKS])
 
     def _rows(self) -> NDArray[np.int64]:
-        return self.state.books[: self.book_count * ROW].reshape(-1, ROW)
+        return self.state.books[: self.book_count * BOOK_WORDS].reshape(-1, BOOK_WORDS)
 
     def keys(self) -> list[tuple[int, int]]:
         """`(publisher_id, instrument_id)` of each book (rule 1)."""
@@ -475,13 +472,13 @@ class BookEngine:
     def levels(self, book: int | None = None) -> Levels:
         """Every level of every book, or of one."""
         books = np.arange(self.book_count) if book is None else np.array([book])
-        ladders = (books[:, None] * ROW + np.array([BID, ASK])).ravel()
+        ladders = (books[:, None] * BOOK_WORDS + np.array([BID_LADDER, ASK_LADDER])).ravel()
         lengths = self.state.books[ladders + Ladder.LENGTH]
         ends = self.state.books[ladders + Ladder.START] + lengths
         # The best stands last in its run: read each run from its end.
         offsets = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         places = np.repeat(ends, lengths) - 1 - offsets
-        slots = self.state.run_slots[places].astype(np.int64) * SLOT
+        slots = self.state.run_slots[places].astype(np.int64) * SLOT_WORDS
         side = np.repeat(np.tile([0, 1], len(books)), lengths)
         size = self.state.levels[slots + Level.SIZE]
         levels = Levels(
@@ -501,7 +498,7 @@ class BookEngine:
         if book is not None:
             slots = slots[words[slots + Order.OWNER] >> 1 == book]
         owner, packed = words[slots + Order.OWNER], words[slots + Order.PACKED]
-        key = self.state.levels[(packed >> 32) * SLOT + Level.KEY]
+        key = self.state.levels[(packed >> 32) * SLOT_WORDS + Level.KEY]
         priority = words[slots + Order.PRIORITY]
         # ~key sorts the best level first without overflow.
         by = np.lexsort((priority, ~key, owner))
@@ -518,9 +515,9 @@ class BookEngine:
     def _live_slots(self) -> NDArray[np.int64]:
         """Words where live orders stand: taken, and not below their side's floor."""
         words = self.state.orders
-        slots = np.flatnonzero(words[Order.OWNER :: SLOT] >= 0) * SLOT
+        slots = np.flatnonzero(words[Order.OWNER :: SLOT_WORDS] >= 0) * SLOT_WORDS
         owner = words[slots + Order.OWNER]
-        ladders = (owner >> 1) * ROW + BID + (ASK - BID) * (owner & 1)
+        ladders = (owner >> 1) * BOOK_WORDS + BID_LADDER + (ASK_LADDER - BID_LADDER) * (owner & 1)
         floors = self.state.books[ladders + Ladder.FLOOR]
         alive: NDArray[np.int64] = slots[words[slots + Order.PRIORITY] >= floors]
         return alive

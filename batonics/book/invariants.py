@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batonics.book.state import (
-    ASK,
-    BID,
+    ASK_LADDER,
+    BID_LADDER,
+    BOOK_WORDS,
     NO_ASK,
     NO_BID,
-    ROW,
-    SLOT,
+    SLOT_WORDS,
     Ladder,
     Level,
     Order,
@@ -30,7 +30,7 @@ from batonics.book.state import (
 Words = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
-MEANINGS = {
+INVARIANTS = {
     "level_size": "a level has the size of its orders, and of a top-of-book record",
     "level_count": "a level counts its orders",
     "sizes": "every order has size, no level less than none",
@@ -77,7 +77,7 @@ class _View(NamedTuple):
         return int(self.levels[slot, Level.KEY]) ^ -self.book_side(slot)[1]
 
 
-def violations(state: State, top_of_book: Mask | None = None) -> list[Violation]:
+def find_violations(state: State, top_of_book: Mask | None = None) -> list[Violation]:
     """Every invariant that does not hold, with its first place; an empty list if all do.
 
     Args:
@@ -100,11 +100,14 @@ def violations(state: State, top_of_book: Mask | None = None) -> list[Violation]
 
 
 def _view(state: State) -> _View:
-    books = state.books[: state.totals[Total.BOOKS] * ROW].reshape(-1, ROW)
+    books = state.books[: state.totals[Total.BOOKS] * BOOK_WORDS].reshape(-1, BOOK_WORDS)
     width = len(Ladder)
-    lines = np.stack([books[:, BID : BID + width], books[:, ASK : ASK + width]], axis=1)
+    lines = np.stack(
+        [books[:, BID_LADDER : BID_LADDER + width], books[:, ASK_LADDER : ASK_LADDER + width]],
+        axis=1,
+    )
     lines = lines.reshape(-1, width)
-    levels, orders = state.levels.reshape(-1, SLOT), state.orders.reshape(-1, SLOT)
+    levels, orders = state.levels.reshape(-1, SLOT_WORDS), state.orders.reshape(-1, SLOT_WORDS)
     orders = orders[(orders[:, Order.OWNER] >= 0) & (orders[:, Order.OWNER] < len(lines))]
     floors = lines[orders[:, Order.OWNER], Ladder.FLOOR]
     length = lines[:, Ladder.LENGTH]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from batonics.book.state import SLOT, Ladder, State, Total
+from batonics.book.state import SLOT_WORDS, Ladder, State, Total
 from batonics.book.table_kernels import L_KEY, L_OWNER, L_SIZE
 from batonics.native import as_word, at, inlined, outlined
 
@@ -24,7 +24,7 @@ T_POOL, T_WIDEST = int(Total.POOL), int(Total.WIDEST)
 
 
 @outlined
-def insert(
+def insert_level(
     run_keys: NDArray[np.int64],
     run_slots: NDArray[np.int32],
     start: int,
@@ -52,7 +52,7 @@ def insert(
 
 
 @outlined
-def compact(
+def compact_run(
     run_keys: NDArray[np.int64],
     run_slots: NDArray[np.int32],
     levels: NDArray[np.int64],
@@ -62,7 +62,7 @@ def compact(
     """Drop the empty levels of a run; its new length."""
     kept = start
     for i in range(start, start + length):
-        slot = as_word(run_slots[at(i)]) * SLOT
+        slot = as_word(run_slots[at(i)]) * SLOT_WORDS
         if levels[at(slot + L_SIZE)] > 0:
             run_keys[at(kept)] = run_keys[at(i)]
             run_slots[at(kept)] = run_slots[at(i)]
@@ -96,7 +96,7 @@ def widen_run(
 def raise_level(state: State, ladder: int, place: int) -> None:
     """A level that was empty has got size: see that it is in the run."""
     books, levels = state.books, state.levels
-    slot = place * SLOT
+    slot = place * SLOT_WORDS
     if levels[at(slot + L_OWNER)] & IN_RUN:
         books[at(ladder + EMPTIES)] -= 1
         return
@@ -112,7 +112,7 @@ def raise_level(state: State, ladder: int, place: int) -> None:
         state.run_slots[at(end)] = place
         books[at(ladder + BEST)] = place
     else:
-        insert(state.run_keys, state.run_slots, start, length, key, place)
+        insert_level(state.run_keys, state.run_slots, start, length, key, place)
 
 
 @inlined
@@ -127,13 +127,13 @@ def drop_level(state: State, ladder: int, place: int, none: int) -> None:
         i = start + length
         best = as_word(place)
         while True:
-            levels[at(best * SLOT + L_OWNER)] &= ~IN_RUN
+            levels[at(best * SLOT_WORDS + L_OWNER)] &= ~IN_RUN
             i -= 1
             if i == start:
                 best = as_word(none)
                 break
             best = as_word(state.run_slots[at(i - 1)])
-            if levels[at(best * SLOT + L_SIZE)] > 0:
+            if levels[at(best * SLOT_WORDS + L_SIZE)] > 0:
                 break
             books[at(ladder + EMPTIES)] -= 1
         books[at(ladder + LENGTH)] = i - start
@@ -141,7 +141,7 @@ def drop_level(state: State, ladder: int, place: int, none: int) -> None:
     else:
         empties = books[at(ladder + EMPTIES)] + 1
         if empties > EMPTIES_MIN + (length >> 1):
-            books[at(ladder + LENGTH)] = compact(
+            books[at(ladder + LENGTH)] = compact_run(
                 state.run_keys, state.run_slots, levels, start, length
             )
             empties = 0

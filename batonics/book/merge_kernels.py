@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from batonics.book.state import TOP_LEVEL, Top
+from batonics.book.state import TOP_LEVEL_WORDS, Top
 from batonics.book.top_kernels import FIRST_LEVEL, better_levels
 from batonics.model import mbo
 from batonics.model.mbo import Action, Side
@@ -25,7 +25,7 @@ ABSENT = 2
 """Of the words of a level the one, a size, that is 0 where there is none."""
 
 
-class Groups(NamedTuple):
+class InstrumentGroups(NamedTuple):
     """Which books are of one instrument, and what was last known of them."""
 
     group_of: NDArray[np.int64]  # by book: its instrument's number
@@ -44,7 +44,7 @@ def merge_tops(
     action: NDArray[np.uint8],
     side: NDArray[np.uint8],
     price: NDArray[np.int64],
-    groups: Groups,
+    groups: InstrumentGroups,
     kept: NDArray[np.bool_],
 ) -> None:
     """Replace the levels of each top by those of its instrument; say which tops to keep.
@@ -61,7 +61,7 @@ def merge_tops(
         groups: of all books; brought up to date.
         kept: (rows,), to be filled.
     """
-    words = TOP_LEVEL * depth
+    words = TOP_LEVEL_WORDS * depth
     for i in range(rows):
         first = i * (FIRST_LEVEL + words) + FIRST_LEVEL
         book = tops[first - FIRST_LEVEL + T_BOOK]
@@ -88,10 +88,10 @@ def merge_tops(
 
 @outlined
 def merge_side(
-    tops: NDArray[np.int64], first: int, depth: int, groups: Groups, group: int, side: int
+    tops: NDArray[np.int64], first: int, depth: int, groups: InstrumentGroups, group: int, side: int
 ) -> None:
     """Write the best levels of a side of an instrument from word `first` on."""
-    words = TOP_LEVEL * depth
+    words = TOP_LEVEL_WORDS * depth
     begin, end = groups.first[group], groups.first[group + 1]
     for place in range(begin, end):
         groups.places[place] = 0
@@ -100,7 +100,7 @@ def merge_side(
         for place in range(begin, end):
             used = groups.places[place]
             if used < depth:
-                at_level = groups.books[place] * words + TOP_LEVEL * used + side
+                at_level = groups.books[place] * words + TOP_LEVEL_WORDS * used + side
                 if groups.latest[at(at_level + ABSENT)] == 0:
                     continue
                 price = groups.latest[at(at_level)]
@@ -109,13 +109,13 @@ def merge_side(
                 if price == best:
                     size += groups.latest[at(at_level + 2)]
                     count += groups.latest[at(at_level + 4)]
-        to = first + TOP_LEVEL * level + side
+        to = first + TOP_LEVEL_WORDS * level + side
         tops[to], tops[to + 2], tops[to + 4] = best, size, count
         if size == 0:
             continue
         for place in range(begin, end):
             used = groups.places[place]
             if used < depth:
-                at_level = groups.books[place] * words + TOP_LEVEL * used + side
+                at_level = groups.books[place] * words + TOP_LEVEL_WORDS * used + side
                 if groups.latest[at(at_level)] == best and groups.latest[at(at_level + 2)] > 0:
                     groups.places[place] = used + 1

@@ -14,12 +14,12 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from batonics.book.state import ROW, TOP_LEVEL, Book, Outputs, State, Status, Total
+from batonics.book.state import BOOK_WORDS, TOP_LEVEL_WORDS, Book, Outputs, State, Status, Total
 from batonics.book.top_kernels import write_side
 from batonics.native import as_word, kernel
 
 
-class Row(IntEnum):
+class PublishedRow(IntEnum):
     """Words of a row before its levels."""
 
     BOOK = 0  # its number; the status in the upper half
@@ -30,7 +30,7 @@ class Row(IntEnum):
     SEQUENCE = 5
 
 
-ROW_HEAD = len(Row)
+ROW_HEAD = len(PublishedRow)
 LEVEL_WORDS = 3
 
 EVENTS, EVENTS_IN = int(Book.EVENTS), int(Book.EVENTS_IN)
@@ -41,7 +41,7 @@ COLD, SYNCED = int(Status.COLD), int(Status.SYNCED)
 
 
 @kernel
-def note_seen(
+def update_last_seen(
     state: State,
     seen: NDArray[np.uint64],
     ts_event: NDArray[np.uint64],
@@ -50,11 +50,11 @@ def note_seen(
 ) -> None:
     """Note what each book last saw in the batch of these columns, and forget its row there."""
     for book in range(state.totals[T_BOOKS]):
-        i = state.books[book * ROW + LAST_ROW]
+        i = state.books[book * BOOK_WORDS + LAST_ROW]
         if i >= 0:
             seen[3 * book], seen[3 * book + 1] = ts_event[i], ts_recv[i]
             seen[3 * book + 2] = sequence[i]
-            state.books[book * ROW + LAST_ROW] = -1
+            state.books[book * BOOK_WORDS + LAST_ROW] = -1
 
 
 @kernel
@@ -86,7 +86,7 @@ def publish(
     words = ROW_HEAD + 2 * LEVEL_WORDS * depth
     for place in range(state.totals[T_DIRTY]):
         book = out.dirty[place]
-        row, to = book * ROW, book * words
+        row, to = book * BOOK_WORDS, book * words
         amid = books[row + EVENTS] & 1 != 0
         status, told = books[row + STATUS], rows[to] >> 32
         if amid and (status == SYNCED or (status == COLD and told != SYNCED)):
@@ -101,7 +101,7 @@ def publish(
         else:
             for word in range(3):
                 rows[to + 3 + word] = as_word(seen[3 * book + word])
-        levels, first = out.before, book * TOP_LEVEL * depth
+        levels, first = out.before, book * TOP_LEVEL_WORDS * depth
         if not amid:
             levels, first = out.tops, 0
             for side in range(2):
@@ -110,11 +110,11 @@ def publish(
             at = to + ROW_HEAD + side * LEVEL_WORDS * depth
             for level in range(depth):
                 for value in range(LEVEL_WORDS):
-                    source = first + TOP_LEVEL * level + 2 * value + side
+                    source = first + TOP_LEVEL_WORDS * level + 2 * value + side
                     rows[at + LEVEL_WORDS * level + value] = levels[source]
         ended += books[row + EVENTS_IN]
         books[row + EVENTS_IN] = 0
         books[row + NOTED_ROW] = -1
         changed[place] = book
-    note_seen(state, seen, ts_event, ts_recv, sequence)
+    update_last_seen(state, seen, ts_event, ts_recv, sequence)
     return ended

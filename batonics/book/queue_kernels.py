@@ -41,7 +41,7 @@ from batonics.model.mbo import Action, Flag, Side
 from batonics.native import as_word, at, inlined, kernel, outlined
 
 
-class Life(IntEnum):
+class LifeRow(IntEnum):
     """Words of a node, and of the row that is written when the order's life ends."""
 
     BOOK = 0
@@ -72,7 +72,7 @@ class Life(IntEnum):
     LEFT_CENSORED = 25
 
 
-class End(IntEnum):
+class LifeEnd(IntEnum):
     """How a life ended."""
 
     FILLED = 0
@@ -126,7 +126,7 @@ class QueueTotal(IntEnum):
     CHANGES = 8
 
 
-class Position(IntEnum):
+class QueuePosition(IntEnum):
     """Words of a position: where the watched order stood at the end of an event."""
 
     BOOK = 0
@@ -142,7 +142,7 @@ class Position(IntEnum):
     BEHIND_SIZE = 10
 
 
-class Change(IntEnum):
+class QueueChange(IntEnum):
     """Words of a change: what left a place in a queue."""
 
     ROW = 0  # of the batch
@@ -154,7 +154,7 @@ class Change(IntEnum):
     PRIORITY = 6  # of the order; BEHIND_ALL for what a fill took beyond what the order showed
 
 
-class Left(IntEnum):
+class ChangeKind(IntEnum):
     """Why size left its place."""
 
     FILLED = 0  # while it rested
@@ -173,7 +173,7 @@ class Queues(NamedTuple):
     totals: NDArray[np.int64]
 
 
-class Rows(NamedTuple):
+class QueueOutputs(NamedTuple):
     """Buffers of rows that the kernel writes; of length 0 where they are not wanted."""
 
     lives: NDArray[np.int64]  # NODE words a row
@@ -200,29 +200,37 @@ class QueueEvents(NamedTuple):
     book_index: NDArray[np.int64]  # the fold's
 
 
-NODE, QUEUE_LEVEL, QUEUE_BOOK = 32, 8, 16
+NODE_WORDS, QUEUE_LEVEL_WORDS, QUEUE_BOOK_WORDS = 32, 8, 16
 NOBODY = 0
-BOTH = 2
+BOTH_SIDES = 2
 BEHIND_ALL = 2**62
 NOTHING, ONE_SIDE, ALL = 0, 1, 2
 
 # numba folds plain integers, not enum members, into the machine code.
 BOOK, ORDER_ID, SIDE, PRICE, SIZE, PENDING, LEVEL, AHEAD, BEHIND, PRIORITY, BORN = range(11)
-FIRST_PRICE, FIRST_SIZE, ADDED = Life.FIRST_PRICE + 0, Life.FIRST_SIZE + 0, Life.ADDED + 0
-FILLED, CANCELLED, MODIFIES = Life.FILLED + 0, Life.CANCELLED + 0, Life.MODIFIES + 0
-REQUEUES, AHEAD_ORDERS, AHEAD_SIZE = Life.REQUEUES + 0, Life.AHEAD_ORDERS + 0, Life.AHEAD_SIZE + 0
-TS_EVENT, TS_RECV, FILL_TS_EVENT = Life.TS_EVENT + 0, Life.TS_RECV + 0, Life.FILL_TS_EVENT + 0
-FILL_AHEAD_ORDERS, FILL_AHEAD_SIZE = Life.FILL_AHEAD_ORDERS + 0, Life.FILL_AHEAD_SIZE + 0
-LEFT_CENSORED = int(Life.LEFT_CENSORED)
+FIRST_PRICE, FIRST_SIZE, ADDED = LifeRow.FIRST_PRICE + 0, LifeRow.FIRST_SIZE + 0, LifeRow.ADDED + 0
+FILLED, CANCELLED, MODIFIES = LifeRow.FILLED + 0, LifeRow.CANCELLED + 0, LifeRow.MODIFIES + 0
+REQUEUES, AHEAD_ORDERS, AHEAD_SIZE = (
+    LifeRow.REQUEUES + 0,
+    LifeRow.AHEAD_ORDERS + 0,
+    LifeRow.AHEAD_SIZE + 0,
+)
+TS_EVENT, TS_RECV, FILL_TS_EVENT = (
+    LifeRow.TS_EVENT + 0,
+    LifeRow.TS_RECV + 0,
+    LifeRow.FILL_TS_EVENT + 0,
+)
+FILL_AHEAD_ORDERS, FILL_AHEAD_SIZE = LifeRow.FILL_AHEAD_ORDERS + 0, LifeRow.FILL_AHEAD_SIZE + 0
+LEFT_CENSORED = int(LifeRow.LEFT_CENSORED)
 END, END_TS_EVENT, END_TS_RECV = LEVEL, AHEAD, BEHIND
 L_PRICE, L_OWNER, L_FIRST, L_LAST, L_ORDERS, L_SIZE = (int(word) for word in QueueLevel)
 B_SNAPSHOT_OPEN, B_AGGRESSOR, B_WATCHED = 0, 1, 2
 B_ENDED, B_TS_EVENT, B_TS_RECV, B_SEQUENCE, B_POSITION, B_SIDE = 3, 4, 5, 6, 7, 13
 T_FREE, T_FRESH, T_LIVE, T_LEVELS, T_PRIORITY, T_BORN, T_LIVES, T_POSITIONS, T_CHANGES = range(9)
-END_FILLED, END_CANCELLED = int(End.FILLED), int(End.CANCELLED)
-END_CLEARED, END_REPLACED = int(End.CLEARED), int(End.REPLACED)
-LEFT_FILLED, LEFT_TRADED = int(Left.FILLED), int(Left.TRADED)
-LEFT_REMOVED, LEFT_CLEARED = int(Left.REMOVED), int(Left.CLEARED)
+END_FILLED, END_CANCELLED = int(LifeEnd.FILLED), int(LifeEnd.CANCELLED)
+END_CLEARED, END_REPLACED = int(LifeEnd.CLEARED), int(LifeEnd.REPLACED)
+LEFT_FILLED, LEFT_TRADED = int(ChangeKind.FILLED), int(ChangeKind.TRADED)
+LEFT_REMOVED, LEFT_CLEARED = int(ChangeKind.REMOVED), int(ChangeKind.CLEARED)
 ADD, CANCEL, MODIFY = int(Action.ADD), int(Action.CANCEL), int(Action.MODIFY)
 MODIFY_PARTIAL, CLEAR = int(Action.MODIFY_PARTIAL), int(Action.CLEAR)
 TRADE, FILL = int(Action.TRADE), int(Action.FILL)
@@ -230,7 +238,7 @@ SIDE_BID, SIDE_ASK = int(Side.BID), int(Side.ASK)
 F_LAST, F_TOB = int(Flag.LAST), int(Flag.TOB)
 F_SNAPSHOT, F_MBP = int(Flag.SNAPSHOT), int(Flag.MBP)
 UNDEF_PRICE, UNDEF_SIZE = mbo.UNDEF_PRICE, mbo.UNDEF_ORDER_SIZE
-DELTA_WORDS, POSITION_WORDS, CHANGE_WORDS = len(Delta), len(Position), len(Change)
+DELTA_WORDS, POSITION_WORDS, CHANGE_WORDS = len(Delta), len(QueuePosition), len(QueueChange)
 D_SIDE, D_PRICE, D_SIZE, D_COUNT = (
     int(word) for word in (Delta.SIDE, Delta.PRICE, Delta.SIZE, Delta.COUNT)
 )
@@ -239,14 +247,17 @@ D_SIDE, D_PRICE, D_SIZE, D_COUNT = (
 @inlined
 def shown_by(nodes: NDArray[np.int64], node: int) -> int:
     """What an order shows: its size less what fills have taken of it already."""
-    left = nodes[at(node * NODE + SIZE)] - nodes[at(node * NODE + PENDING)]
+    left = nodes[at(node * NODE_WORDS + SIZE)] - nodes[at(node * NODE_WORDS + PENDING)]
     return as_word(max(left, 0))
 
 
 @inlined
-def weigh(queues: Queues, node: int, sign: int) -> None:
+def add_to_sums(queues: Queues, node: int, sign: int) -> None:
     """Add what an order shows to its level's sums, or with -1 take it from them."""
-    level, size = queues.nodes[at(node * NODE + LEVEL)] * QUEUE_LEVEL, shown_by(queues.nodes, node)
+    level, size = (
+        queues.nodes[at(node * NODE_WORDS + LEVEL)] * QUEUE_LEVEL_WORDS,
+        shown_by(queues.nodes, node),
+    )
     queues.levels[at(level + L_SIZE)] += sign * size
     queues.levels[at(level + L_ORDERS)] += sign * as_word(size > 0)
 
@@ -254,14 +265,14 @@ def weigh(queues: Queues, node: int, sign: int) -> None:
 @inlined
 def link(queues: Queues, node: int) -> None:
     """Put a node at the back of its level (rule 10)."""
-    nodes, levels, word = queues.nodes, queues.levels, node * NODE
-    level = nodes[at(word + LEVEL)] * QUEUE_LEVEL
+    nodes, levels, word = queues.nodes, queues.levels, node * NODE_WORDS
+    level = nodes[at(word + LEVEL)] * QUEUE_LEVEL_WORDS
     last = levels[at(level + L_LAST)]
     nodes[at(word + AHEAD)], nodes[at(word + BEHIND)] = last, NOBODY
     if last == NOBODY:
         levels[at(level + L_FIRST)] = node
     else:
-        nodes[at(last * NODE + BEHIND)] = node
+        nodes[at(last * NODE_WORDS + BEHIND)] = node
     levels[at(level + L_LAST)] = node
     priority = queues.totals[T_PRIORITY] + 1
     queues.totals[T_PRIORITY] = nodes[at(word + PRIORITY)] = priority
@@ -270,17 +281,17 @@ def link(queues: Queues, node: int) -> None:
 @inlined
 def unlink(queues: Queues, node: int) -> None:
     """Take a node out of its level."""
-    nodes, levels, word = queues.nodes, queues.levels, node * NODE
-    level = nodes[at(word + LEVEL)] * QUEUE_LEVEL
+    nodes, levels, word = queues.nodes, queues.levels, node * NODE_WORDS
+    level = nodes[at(word + LEVEL)] * QUEUE_LEVEL_WORDS
     ahead, behind = nodes[at(word + AHEAD)], nodes[at(word + BEHIND)]
     if ahead == NOBODY:
         levels[at(level + L_FIRST)] = behind
     else:
-        nodes[at(ahead * NODE + BEHIND)] = behind
+        nodes[at(ahead * NODE_WORDS + BEHIND)] = behind
     if behind == NOBODY:
         levels[at(level + L_LAST)] = ahead
     else:
-        nodes[at(behind * NODE + AHEAD)] = ahead
+        nodes[at(behind * NODE_WORDS + AHEAD)] = ahead
 
 
 @inlined
@@ -314,15 +325,17 @@ def erase_id(ids: NDArray[np.int64], shift: int, order_id: int, book: int) -> No
 
 
 @outlined
-def place_of(levels: NDArray[np.int64], totals: NDArray[np.int64], price: int, owner: int) -> int:
+def find_queue_level(
+    levels: NDArray[np.int64], totals: NDArray[np.int64], price: int, owner: int
+) -> int:
     """The place of a level, taken now if it was not there yet."""
-    mask = len(levels) // QUEUE_LEVEL - 1
+    mask = len(levels) // QUEUE_LEVEL_WORDS - 1
     # As `level_home`, masked instead of shifted: the upper bits of the product are the good ones.
     mixed = np.uint64(price) + np.uint64(owner) * MIX_OWNER
     mixed = (mixed ^ mixed >> np.uint64(32)) * MIX_ID
     place = as_word(mixed >> np.uint64(32)) & mask
     while True:
-        word = place * QUEUE_LEVEL
+        word = place * QUEUE_LEVEL_WORDS
         stored = levels[at(word + L_OWNER)]
         if stored == 0:
             levels[at(word + L_PRICE)], levels[at(word + L_OWNER)] = price, owner
@@ -334,25 +347,25 @@ def place_of(levels: NDArray[np.int64], totals: NDArray[np.int64], price: int, o
 
 
 @outlined
-def ahead_of(queues: Queues, node: int) -> tuple[int, int]:
+def sum_ahead(queues: Queues, node: int) -> tuple[int, int]:
     """Orders and size shown ahead of an order at its level.
 
     It walks to both ends at once, so that it costs twice the way to the nearer one.
     """
-    nodes, level = queues.nodes, queues.nodes[node * NODE + LEVEL] * QUEUE_LEVEL
+    nodes, level = queues.nodes, queues.nodes[node * NODE_WORDS + LEVEL] * QUEUE_LEVEL_WORDS
     own = shown_by(nodes, node)
     ahead_orders, ahead_size = as_word(0), as_word(0)
     other_orders = queues.levels[level + L_ORDERS] - as_word(own > 0)
     other_size = queues.levels[level + L_SIZE] - own
     ahead = behind = as_word(node)
     while True:
-        ahead = nodes[at(ahead * NODE + AHEAD)]
+        ahead = nodes[at(ahead * NODE_WORDS + AHEAD)]
         if ahead == NOBODY:
             return ahead_orders, ahead_size
         size = shown_by(nodes, ahead)
         ahead_orders += as_word(size > 0)
         ahead_size += size
-        behind = nodes[at(behind * NODE + BEHIND)]
+        behind = nodes[at(behind * NODE_WORDS + BEHIND)]
         if behind == NOBODY:
             return other_orders, other_size
         size = shown_by(nodes, behind)
@@ -361,9 +374,11 @@ def ahead_of(queues: Queues, node: int) -> tuple[int, int]:
 
 
 @outlined
-def note_left(queues: Queues, rows: Rows, i: int, node: int, kind: int, size: int) -> None:
+def write_change(
+    queues: Queues, rows: QueueOutputs, i: int, node: int, kind: int, size: int
+) -> None:
     """Write that so much size has left an order's place in its queue."""
-    n, word = queues.totals[T_CHANGES] * CHANGE_WORDS, node * NODE
+    n, word = queues.totals[T_CHANGES] * CHANGE_WORDS, node * NODE_WORDS
     rows.changes[n], rows.changes[n + 1], rows.changes[n + 2] = i, queues.nodes[word + BOOK], kind
     rows.changes[n + 3], rows.changes[n + 4] = queues.nodes[word + SIDE], queues.nodes[word + PRICE]
     rows.changes[n + 5], rows.changes[n + 6] = size, queues.nodes[word + PRIORITY]
@@ -371,7 +386,9 @@ def note_left(queues: Queues, rows: Rows, i: int, node: int, kind: int, size: in
 
 
 @outlined
-def note_clear(totals: NDArray[np.int64], rows: Rows, i: int, book: int, side: int) -> None:
+def write_clear(
+    totals: NDArray[np.int64], rows: QueueOutputs, i: int, book: int, side: int
+) -> None:
     """Write that a side of a book, or both, was cleared."""
     n = totals[T_CHANGES] * CHANGE_WORDS
     for field in range(CHANGE_WORDS):
@@ -382,9 +399,9 @@ def note_clear(totals: NDArray[np.int64], rows: Rows, i: int, book: int, side: i
 
 
 @inlined
-def bear(
+def add_node(
     queues: Queues,
-    rows: Rows,
+    rows: QueueOutputs,
     shift: int,
     book: int,
     side: int,
@@ -402,18 +419,18 @@ def bear(
         node = totals[T_FRESH]
         totals[T_FRESH] += 1
     else:
-        totals[T_FREE] = nodes[node * NODE + BEHIND]
-    word = node * NODE
-    for field in range(NODE):
+        totals[T_FREE] = nodes[node * NODE_WORDS + BEHIND]
+    word = node * NODE_WORDS
+    for field in range(NODE_WORDS):
         nodes[at(word + field)] = 0
-    place = place_of(queues.levels, totals, price, (book << 1 | side) + 1)
+    place = find_queue_level(queues.levels, totals, price, (book << 1 | side) + 1)
     nodes[word + BOOK], nodes[word + ORDER_ID], nodes[word + SIDE] = book, order_id, side
     nodes[word + PRICE] = nodes[word + FIRST_PRICE] = price
     nodes[word + SIZE] = nodes[word + FIRST_SIZE] = nodes[word + ADDED] = size
     nodes[word + LEVEL] = place
     nodes[word + TS_EVENT], nodes[word + TS_RECV] = ts_event, ts_recv
-    nodes[word + AHEAD_ORDERS] = queues.levels[place * QUEUE_LEVEL + L_ORDERS]
-    nodes[word + AHEAD_SIZE] = queues.levels[place * QUEUE_LEVEL + L_SIZE]
+    nodes[word + AHEAD_ORDERS] = queues.levels[place * QUEUE_LEVEL_WORDS + L_ORDERS]
+    nodes[word + AHEAD_SIZE] = queues.levels[place * QUEUE_LEVEL_WORDS + L_SIZE]
     nodes[word + FILL_TS_EVENT] = nodes[word + FILL_AHEAD_ORDERS] = -1
     nodes[word + FILL_AHEAD_SIZE] = -1
     nodes[word + LEFT_CENSORED] = censored
@@ -421,21 +438,21 @@ def bear(
     totals[T_LIVE] += 1
     nodes[word + BORN] = totals[T_BORN]
     link(queues, node)
-    weigh(queues, node, as_word(1))
+    add_to_sums(queues, node, as_word(1))
     pair = ~find_id(queues.ids, shift, order_id, book)
     queues.ids[2 * pair], queues.ids[2 * pair + 1] = order_id, book << 32 | node
     if len(rows.positions) > 0 and order_id == rows.watched_id:
-        queues.books[book * QUEUE_BOOK + B_WATCHED] = node
+        queues.books[book * QUEUE_BOOK_WORDS + B_WATCHED] = node
 
 
 @outlined
 def end_life(
-    queues: Queues, rows: Rows, shift: int, node: int, end: int, ts_event: int, ts_recv: int
+    queues: Queues, rows: QueueOutputs, shift: int, node: int, end: int, ts_event: int, ts_recv: int
 ) -> None:
     """An order's life ends: its row is written and its node freed. Its level still counts it."""
-    nodes, totals, word = queues.nodes, queues.totals, node * NODE
+    nodes, totals, word = queues.nodes, queues.totals, node * NODE_WORDS
     book = nodes[word + BOOK]
-    weigh(queues, node, as_word(-1))
+    add_to_sums(queues, node, as_word(-1))
     unlink(queues, node)
     erase_id(queues.ids, shift, nodes[word + ORDER_ID], book)
     # Filled for more than it ever showed: that size was added too, but hidden.
@@ -444,15 +461,15 @@ def end_life(
     nodes[word + END] = end
     nodes[word + END_TS_EVENT], nodes[word + END_TS_RECV] = ts_event, ts_recv
     if len(rows.lives) > 0:
-        to = totals[T_LIVES] * NODE
-        for field in range(NODE):
+        to = totals[T_LIVES] * NODE_WORDS
+        for field in range(NODE_WORDS):
             rows.lives[at(to + field)] = nodes[at(word + field)]
         totals[T_LIVES] += 1
-    if queues.books[book * QUEUE_BOOK + B_WATCHED] == node:
-        queues.books[book * QUEUE_BOOK + B_WATCHED] = NOBODY
-        queues.books[book * QUEUE_BOOK + B_ENDED] = 1
-        queues.books[book * QUEUE_BOOK + B_SIDE] = nodes[word + SIDE]
-        queues.books[book * QUEUE_BOOK + B_POSITION] = nodes[word + PRICE]
+    if queues.books[book * QUEUE_BOOK_WORDS + B_WATCHED] == node:
+        queues.books[book * QUEUE_BOOK_WORDS + B_WATCHED] = NOBODY
+        queues.books[book * QUEUE_BOOK_WORDS + B_ENDED] = 1
+        queues.books[book * QUEUE_BOOK_WORDS + B_SIDE] = nodes[word + SIDE]
+        queues.books[book * QUEUE_BOOK_WORDS + B_POSITION] = nodes[word + PRICE]
     nodes[word + BEHIND] = totals[T_FREE]
     # Whoever reads the live nodes finds them by this word.
     nodes[word + BORN] = 0
@@ -463,7 +480,7 @@ def end_life(
 @outlined
 def end_level(
     queues: Queues,
-    rows: Rows,
+    rows: QueueOutputs,
     shift: int,
     price: int,
     owner: int,
@@ -471,7 +488,7 @@ def end_level(
     ts_recv: int,
 ) -> None:
     """A level is cleared: the lives of all its orders end."""
-    word = place_of(queues.levels, queues.totals, price, owner) * QUEUE_LEVEL
+    word = find_queue_level(queues.levels, queues.totals, price, owner) * QUEUE_LEVEL_WORDS
     while queues.levels[word + L_FIRST] != NOBODY:
         node = queues.levels[word + L_FIRST]
         end_life(queues, rows, shift, node, as_word(END_CLEARED), ts_event, ts_recv)
@@ -479,31 +496,31 @@ def end_level(
 
 @inlined
 def fill_order(
-    queues: Queues, rows: Rows, i: int, node: int, size: int, ts_event: int, aggressor: bool
+    queues: Queues, rows: QueueOutputs, i: int, node: int, size: int, ts_event: int, aggressor: bool
 ) -> None:
     """An F: so much of an order is taken; the record that removes it is still to come (rule 6)."""
-    nodes, word = queues.nodes, node * NODE
+    nodes, word = queues.nodes, node * NODE_WORDS
     if nodes[word + FILL_AHEAD_ORDERS] < 0:
         nodes[word + FILL_TS_EVENT] = ts_event
-        orders_ahead, size_ahead = ahead_of(queues, node)
+        orders_ahead, size_ahead = sum_ahead(queues, node)
         nodes[word + FILL_AHEAD_ORDERS], nodes[word + FILL_AHEAD_SIZE] = orders_ahead, size_ahead
-    weigh(queues, node, as_word(-1))
+    add_to_sums(queues, node, as_word(-1))
     if len(rows.changes) > 0:
         kind = as_word(LEFT_TRADED if aggressor else LEFT_FILLED)
         shown = shown_by(nodes, node)
-        note_left(queues, rows, i, node, kind, min(size, shown))
+        write_change(queues, rows, i, node, kind, min(size, shown))
         if size > shown:
-            note_left(queues, rows, i, node, kind, size - shown)
+            write_change(queues, rows, i, node, kind, size - shown)
             rows.changes[queues.totals[T_CHANGES] * CHANGE_WORDS - 1] = BEHIND_ALL
     nodes[word + FILLED] += size
     nodes[word + PENDING] += size
-    weigh(queues, node, as_word(1))
+    add_to_sums(queues, node, as_word(1))
 
 
 @inlined
 def cancel_order(
     queues: Queues,
-    rows: Rows,
+    rows: QueueOutputs,
     shift: int,
     i: int,
     node: int,
@@ -513,16 +530,16 @@ def cancel_order(
     ts_recv: int,
 ) -> None:
     """A C: what fills have taken already is removed first; only the rest is cancelled."""
-    nodes, word = queues.nodes, node * NODE
+    nodes, word = queues.nodes, node * NODE_WORDS
     shown, filled = shown_by(nodes, node), min(nodes[word + PENDING], taken)
-    weigh(queues, node, as_word(-1))
+    add_to_sums(queues, node, as_word(-1))
     nodes[word + SIZE] -= taken
     nodes[word + PENDING] -= filled
     nodes[word + CANCELLED] += taken - filled
-    weigh(queues, node, as_word(1))
+    add_to_sums(queues, node, as_word(1))
     lost = shown - shown_by(nodes, node)
     if len(rows.changes) > 0 and lost != 0:
-        note_left(queues, rows, i, node, as_word(LEFT_REMOVED), lost)
+        write_change(queues, rows, i, node, as_word(LEFT_REMOVED), lost)
     if leaves:
         end = as_word(END_FILLED if filled == taken else END_CANCELLED)
         end_life(queues, rows, shift, node, end, ts_event, ts_recv)
@@ -531,7 +548,7 @@ def cancel_order(
 @inlined
 def modify_order(
     queues: Queues,
-    rows: Rows,
+    rows: QueueOutputs,
     shift: int,
     i: int,
     node: int,
@@ -541,13 +558,13 @@ def modify_order(
     ts_recv: int,
 ) -> None:
     """An M: the size it gives is what is left after the fills before it; 0: the order leaves."""
-    nodes, word = queues.nodes, node * NODE
+    nodes, word = queues.nodes, node * NODE_WORDS
     old, pending, shown = nodes[word + SIZE], nodes[word + PENDING], shown_by(nodes, node)
     moves = size > 0 and (price != nodes[word + PRICE] or size > old)
-    weigh(queues, node, as_word(-1))
+    add_to_sums(queues, node, as_word(-1))
     lost = shown if moves else shown - size
     if len(rows.changes) > 0 and lost != 0:
-        note_left(queues, rows, i, node, as_word(LEFT_REMOVED), lost)
+        write_change(queues, rows, i, node, as_word(LEFT_REMOVED), lost)
     nodes[word + ADDED] += max(pending - old, 0) + max(size - shown, 0)
     nodes[word + CANCELLED] += max(shown - size, 0)
     nodes[word + SIZE], nodes[word + PENDING] = size, 0
@@ -557,19 +574,19 @@ def modify_order(
         if price != nodes[word + PRICE]:
             nodes[word + PRICE] = price
             owner = (nodes[word + BOOK] << 1 | nodes[word + SIDE]) + 1
-            nodes[word + LEVEL] = place_of(queues.levels, queues.totals, price, owner)
+            nodes[word + LEVEL] = find_queue_level(queues.levels, queues.totals, price, owner)
         link(queues, node)
         nodes[word + REQUEUES] += 1
-    weigh(queues, node, as_word(1))
+    add_to_sums(queues, node, as_word(1))
     if size == 0:
         end = as_word(END_FILLED if shown == 0 else END_CANCELLED)
         end_life(queues, rows, shift, node, end, ts_event, ts_recv)
 
 
 @outlined
-def tell_position(queues: Queues, rows: Rows, book: int) -> None:
+def write_position(queues: Queues, rows: QueueOutputs, book: int) -> None:
     """An event of the book has ended: write where its watched order stands, if that is new."""
-    books, row = queues.books, book * QUEUE_BOOK
+    books, row = queues.books, book * QUEUE_BOOK_WORDS
     node, ended = books[row + B_WATCHED], books[row + B_ENDED]
     books[row + B_ENDED] = 0
     if node == NOBODY and ended == 0:
@@ -585,9 +602,9 @@ def tell_position(queues: Queues, rows: Rows, book: int) -> None:
         for field in range(7, POSITION_WORDS):
             to[n + field] = -1
     else:
-        word = node * NODE
-        level, own = queues.nodes[word + LEVEL] * QUEUE_LEVEL, shown_by(queues.nodes, node)
-        orders_ahead, size_ahead = ahead_of(queues, node)
+        word = node * NODE_WORDS
+        level, own = queues.nodes[word + LEVEL] * QUEUE_LEVEL_WORDS, shown_by(queues.nodes, node)
+        orders_ahead, size_ahead = sum_ahead(queues, node)
         to[n + 4], to[n + 5] = queues.nodes[word + SIDE], queues.nodes[word + PRICE]
         to[n + 6], to[n + 7], to[n + 8] = own, orders_ahead, size_ahead
         to[n + 9] = queues.levels[level + L_ORDERS] - as_word(own > 0) - orders_ahead
@@ -601,26 +618,28 @@ def tell_position(queues: Queues, rows: Rows, book: int) -> None:
 
 
 @kernel
-def start_queues_day(queues: Queues, rows: Rows, book_count: int) -> None:
+def start_queues_day(queues: Queues, rows: QueueOutputs, book_count: int) -> None:
     """Rule 21: an open snapshot ends, and with it an event; there is room for its position."""
     for book in range(book_count):
-        if queues.books[book * QUEUE_BOOK + B_SNAPSHOT_OPEN] != 0:
-            queues.books[book * QUEUE_BOOK + B_SNAPSHOT_OPEN] = 0
+        if queues.books[book * QUEUE_BOOK_WORDS + B_SNAPSHOT_OPEN] != 0:
+            queues.books[book * QUEUE_BOOK_WORDS + B_SNAPSHOT_OPEN] = 0
             if len(rows.positions) > 0:
-                tell_position(queues, rows, book)
+                write_position(queues, rows, book)
 
 
 @inlined
-def read_flags(queues: Queues, rows: Rows, book: int, action: int, flags: int) -> tuple[int, bool]:
+def read_flags(
+    queues: Queues, rows: QueueOutputs, book: int, action: int, flags: int
+) -> tuple[int, bool]:
     """What a record clears, and whether it may change an order (rules 11 to 15)."""
-    books, row = queues.books, book * QUEUE_BOOK
+    books, row = queues.books, book * QUEUE_BOOK_WORDS
     is_open = books[at(row + B_SNAPSHOT_OPEN)]
     adds = action == ADD or action == MODIFY or action == MODIFY_PARTIAL
     opens = False
     if is_open != 0 and flags & F_SNAPSHOT == 0:  # rule 14: which ends an event too
         books[at(row + B_SNAPSHOT_OPEN)] = 0
         if len(rows.positions) > 0:
-            tell_position(queues, rows, book)
+            write_position(queues, rows, book)
     elif flags & F_SNAPSHOT:
         opens = is_open == 0 and (action == ADD or action == CLEAR)
         stays_open = (is_open != 0 or opens) and flags & F_LAST == 0
@@ -638,7 +657,7 @@ def changes_nothing(
     events: QueueEvents, i: int, nodes: NDArray[np.int64], node: int, action: int
 ) -> bool:
     """Whether an A or M gives a live order what it has; if not, one without deltas is at fault."""
-    word, price, size = node * NODE, events.price[at(i)], as_word(events.size[at(i)])
+    word, price, size = node * NODE_WORDS, events.price[at(i)], as_word(events.size[at(i)])
     side_code = as_word(events.side[at(i)])
     partial = action == MODIFY_PARTIAL
     same_price = price == nodes[at(word + PRICE)] or (partial and price == UNDEF_PRICE)
@@ -647,7 +666,7 @@ def changes_nothing(
 
 
 @kernel
-def fold_queues(events: QueueEvents, queues: Queues, rows: Rows) -> None:
+def fold_queues(events: QueueEvents, queues: Queues, rows: QueueOutputs) -> None:
     """Apply a batch, which the fold has answered with deltas, to the queues.
 
     There must be room for a birth in each record, and for the rows: of lives as many as live and
@@ -667,7 +686,7 @@ def fold_queues(events: QueueEvents, queues: Queues, rows: Rows) -> None:
             last_key = key
             place = find_book(events.book_index, index_mask, key)
             book = events.book_index[at(2 * place + 1)] - 1
-        row = book * QUEUE_BOOK
+        row = book * QUEUE_BOOK_WORDS
         action, flags = as_word(events.action[at(i)]), as_word(events.flags[at(i)])
         ts_event, ts_recv = events.ts_event[at(i)], events.ts_recv[at(i)]
         order_id, size = as_word(events.order_id[at(i)]), as_word(events.size[at(i)])
@@ -675,8 +694,8 @@ def fold_queues(events: QueueEvents, queues: Queues, rows: Rows) -> None:
         if clears != NOTHING and len(rows.changes) > 0:
             changed = delta < delta_end and deltas[at(delta)] == i
             if clears == ALL or changed:  # a top-of-book record may be at fault
-                side = as_word(BOTH if clears == ALL else events.side[at(i)] == SIDE_ASK)
-                note_clear(totals, rows, i, book, side)
+                side = as_word(BOTH_SIDES if clears == ALL else events.side[at(i)] == SIDE_ASK)
+                write_clear(totals, rows, i, book, side)
         # The record's deltas: those of levels that it clears, and at the end its order's own.
         while clears != NOTHING and delta < delta_end and deltas[at(delta)] == i:
             if deltas[at(delta + D_SIZE)] > 0:
@@ -714,8 +733,11 @@ def fold_queues(events: QueueEvents, queues: Queues, rows: Rows) -> None:
                 node != NOBODY and changes_nothing(events, i, nodes, node, action)
             ):
                 # What the order comes to: its level's last delta, and what it had before that.
-                side, price = nodes[at(node * NODE + SIDE)], nodes[at(node * NODE + PRICE)]
-                size = nodes[at(node * NODE + SIZE)]
+                side, price = (
+                    nodes[at(node * NODE_WORDS + SIDE)],
+                    nodes[at(node * NODE_WORDS + PRICE)],
+                )
+                size = nodes[at(node * NODE_WORDS + SIZE)]
                 if own < delta:
                     to = delta - DELTA_WORDS
                     side, price = deltas[at(to + D_SIDE)], deltas[at(to + D_PRICE)]
@@ -727,12 +749,12 @@ def fold_queues(events: QueueEvents, queues: Queues, rows: Rows) -> None:
                     if node != NOBODY:
                         if len(rows.changes) > 0:
                             left = shown_by(nodes, node)
-                            note_left(queues, rows, i, node, as_word(LEFT_REMOVED), left)
+                            write_change(queues, rows, i, node, as_word(LEFT_REMOVED), left)
                         end_life(
                             queues, rows, shift, node, as_word(END_REPLACED), ts_event, ts_recv
                         )
                     censored = as_word(action != ADD or flags & F_SNAPSHOT != 0)
-                    bear(
+                    add_node(
                         queues, rows, shift, book, side, price, size, order_id, censored,
                         ts_event, ts_recv,
                     )  # fmt: skip
@@ -740,7 +762,7 @@ def fold_queues(events: QueueEvents, queues: Queues, rows: Rows) -> None:
             books[at(row + B_TS_EVENT)], books[at(row + B_TS_RECV)] = ts_event, ts_recv
             books[at(row + B_SEQUENCE)] = as_word(events.sequence[at(i)])
             if flags & F_LAST:
-                tell_position(queues, rows, book)
+                write_position(queues, rows, book)
 
 
 @kernel
@@ -751,7 +773,7 @@ def rebuild_ids(nodes: NDArray[np.int64], fresh: int, ids: NDArray[np.int64]) ->
         pairs >>= 1
         shift -= 1
     for node in range(1, fresh):
-        word = node * NODE
+        word = node * NODE_WORDS
         if nodes[word + BORN] > 0:
             order_id, book = nodes[word + ORDER_ID], nodes[word + BOOK]
             pair = ~find_id(ids, shift, order_id, book)
@@ -767,13 +789,13 @@ def rebuild_queue_levels(
 ) -> None:
     """Copy the levels that have orders to a new table, and tell these orders where they are."""
     totals[T_LEVELS] = 0
-    for word in range(0, len(old), QUEUE_LEVEL):
+    for word in range(0, len(old), QUEUE_LEVEL_WORDS):
         node = old[word + L_FIRST]
         if node == NOBODY:
             continue
-        place = place_of(new, totals, old[word + L_PRICE], old[word + L_OWNER])
-        for field in range(QUEUE_LEVEL):
-            new[place * QUEUE_LEVEL + field] = old[word + field]
+        place = find_queue_level(new, totals, old[word + L_PRICE], old[word + L_OWNER])
+        for field in range(QUEUE_LEVEL_WORDS):
+            new[place * QUEUE_LEVEL_WORDS + field] = old[word + field]
         while node != NOBODY:
-            nodes[node * NODE + LEVEL] = place
-            node = nodes[node * NODE + BEHIND]
+            nodes[node * NODE_WORDS + LEVEL] = place
+            node = nodes[node * NODE_WORDS + BEHIND]

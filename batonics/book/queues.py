@@ -13,23 +13,23 @@ from numpy.typing import NDArray
 from batonics.book import queue_kernels
 from batonics.book.engine import BookEngine
 from batonics.book.queue_kernels import (
-    NODE,
-    QUEUE_BOOK,
-    QUEUE_LEVEL,
-    Change,
-    End,
-    Life,
-    Position,
+    NODE_WORDS,
+    QUEUE_BOOK_WORDS,
+    QUEUE_LEVEL_WORDS,
+    LifeEnd,
+    LifeRow,
+    QueueChange,
     QueueEvents,
+    QueueOutputs,
+    QueuePosition,
     Queues,
     QueueTotal,
-    Rows,
 )
 from batonics.book.state import aligned_zeros, read_only
 from batonics.model.mbo import DayStart, MboBatch
 
 
-class QueueRows(NamedTuple):
+class QueueResult(NamedTuple):
     """What one batch came to. Views into buffers that the next batch overwrites."""
 
     lives: NDArray[np.int64]  # (lives that ended, NODE), in order of their ends
@@ -52,14 +52,14 @@ class OrderQueues:
         self._wants = lives, watched_id is not None, changes
         nothing = np.empty(0, np.int64)
         watched = np.uint64(watched_id or 0).astype(np.int64)
-        self._rows = Rows(nothing, nothing, nothing, int(watched))
+        self._rows = QueueOutputs(nothing, nothing, nothing, int(watched))
         totals = np.zeros(len(QueueTotal), np.int64)
         totals[QueueTotal.FRESH] = 1  # node 0 is nobody
         self._queues = Queues(
-            nodes=aligned_zeros(NODE << 8),
+            nodes=aligned_zeros(NODE_WORDS << 8),
             ids=np.zeros(2 << 9, np.int64),
-            levels=aligned_zeros(QUEUE_LEVEL << 9),
-            books=aligned_zeros(QUEUE_BOOK << 6),
+            levels=aligned_zeros(QUEUE_LEVEL_WORDS << 9),
+            books=aligned_zeros(QUEUE_BOOK_WORDS << 6),
             totals=totals,
         )
 
@@ -68,7 +68,7 @@ class OrderQueues:
         """The last priority given out: whoever joins a queue later has a greater one."""
         return int(self._queues.totals[QueueTotal.PRIORITY])
 
-    def fold(self, batch: MboBatch, deltas: NDArray[np.int64], engine: BookEngine) -> QueueRows:
+    def fold(self, batch: MboBatch, deltas: NDArray[np.int64], engine: BookEngine) -> QueueResult:
         """Apply a batch that the engine has just folded.
 
         Args:
@@ -92,47 +92,51 @@ class OrderQueues:
         )
         queue_kernels.fold_queues(events, self._queues, self._rows)
         rows = self._rows
-        return QueueRows(
-            lives=_taken(rows.lives, NODE, totals[QueueTotal.LIVES]),
-            positions=_taken(rows.positions, len(Position), totals[QueueTotal.POSITIONS]),
-            changes=_taken(rows.changes, len(Change), totals[QueueTotal.CHANGES]),
+        return QueueResult(
+            lives=_taken(rows.lives, NODE_WORDS, totals[QueueTotal.LIVES]),
+            positions=_taken(rows.positions, len(QueuePosition), totals[QueueTotal.POSITIONS]),
+            changes=_taken(rows.changes, len(QueueChange), totals[QueueTotal.CHANGES]),
         )
 
     def alive(self) -> NDArray[np.int64]:
         """The lives that have not ended, as rows (lives, NODE), in order of their births."""
-        nodes = self._queues.nodes.reshape(-1, NODE)
-        rows = nodes[np.flatnonzero(nodes[:, Life.BORN])]
-        rows = rows[np.argsort(rows[:, Life.BORN])]
-        unseen = rows[:, Life.PENDING] - rows[:, Life.SIZE]
-        rows[:, Life.ADDED] += np.maximum(unseen, 0)
-        rows[:, Life.SIZE] = np.maximum(-unseen, 0)
-        rows[:, Life.LEVEL] = End.ALIVE
-        rows[:, [Life.AHEAD, Life.BEHIND]] = -1  # no end, and so no time of it
+        nodes = self._queues.nodes.reshape(-1, NODE_WORDS)
+        rows = nodes[np.flatnonzero(nodes[:, LifeRow.BORN])]
+        rows = rows[np.argsort(rows[:, LifeRow.BORN])]
+        unseen = rows[:, LifeRow.PENDING] - rows[:, LifeRow.SIZE]
+        rows[:, LifeRow.ADDED] += np.maximum(unseen, 0)
+        rows[:, LifeRow.SIZE] = np.maximum(-unseen, 0)
+        rows[:, LifeRow.LEVEL] = LifeEnd.ALIVE
+        rows[:, [LifeRow.AHEAD, LifeRow.BEHIND]] = -1  # no end, and so no time of it
         return rows
 
     def _make_room(self, records: int, book_count: int) -> None:
         """For as many births, levels and rows as `records` records may bring."""
         queues, totals = self._queues, self._queues.totals
         nodes, ids, levels, books = queues.nodes, queues.ids, queues.levels, queues.books
-        if (totals[QueueTotal.FRESH] + records) * NODE > len(nodes):
-            nodes = _grown(nodes, 2 * (int(totals[QueueTotal.FRESH]) + records) * NODE)
+        if (totals[QueueTotal.FRESH] + records) * NODE_WORDS > len(nodes):
+            nodes = _grown(nodes, 2 * (int(totals[QueueTotal.FRESH]) + records) * NODE_WORDS)
         live = int(totals[QueueTotal.LIVE]) + records
         if 4 * live > len(ids):
             ids = np.zeros(2 * _power_of_two(4 * live), np.int64)
             queue_kernels.rebuild_ids(nodes, int(totals[QueueTotal.FRESH]), ids)
         # A record may bring a level; one that clears names levels that are there.
-        if 2 * (totals[QueueTotal.LEVELS] + records) * QUEUE_LEVEL > len(levels):
-            taken = np.count_nonzero(levels[queue_kernels.L_FIRST :: QUEUE_LEVEL])
-            new = aligned_zeros(_power_of_two(4 * (int(taken) + records)) * QUEUE_LEVEL)
+        if 2 * (totals[QueueTotal.LEVELS] + records) * QUEUE_LEVEL_WORDS > len(levels):
+            taken = np.count_nonzero(levels[queue_kernels.L_FIRST :: QUEUE_LEVEL_WORDS])
+            new = aligned_zeros(_power_of_two(4 * (int(taken) + records)) * QUEUE_LEVEL_WORDS)
             queue_kernels.rebuild_queue_levels(levels, new, totals, nodes)
             levels = new
-        if book_count * QUEUE_BOOK > len(books):
-            books = _grown(books, 2 * book_count * QUEUE_BOOK)
+        if book_count * QUEUE_BOOK_WORDS > len(books):
+            books = _grown(books, 2 * book_count * QUEUE_BOOK_WORDS)
         self._queues = queues._replace(nodes=nodes, ids=ids, levels=levels, books=books)
         self._fit_rows(records, live)
 
     def _fit_rows(self, records: int, live: int) -> None:
-        rows_max = (live * NODE, 2 * records * len(Position), 3 * records * len(Change))
+        rows_max = (
+            live * NODE_WORDS,
+            2 * records * len(QueuePosition),
+            3 * records * len(QueueChange),
+        )
         lives, positions, changes = (
             # One that is wanted is never of length 0.
             np.empty(2 * words + 1, np.int64) if wanted and len(buffer) <= words else buffer

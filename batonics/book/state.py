@@ -31,9 +31,9 @@ from numpy.typing import NDArray
 
 from batonics.model.mbo import UNDEF_PRICE
 
-SLOT = 4
+SLOT_WORDS = 4
 """Words of an order slot and of a level slot."""
-ROW = 32
+BOOK_WORDS = 32
 """Words of a book's row: four cache lines, the second the bid's, the third the ask's, and the last
 of use only where windows are wanted."""
 
@@ -89,7 +89,7 @@ class Ladder(IntEnum):
 WORST_KEY, BEST_KEY = -(2**63), 2**63 - 1
 """No level's key is worse; none is better."""
 
-BID, ASK = 8, 16
+BID_LADDER, ASK_LADDER = 8, 16
 NO_BID, NO_ASK = 0, 1
 """Level slots of an empty side; their price reads UNDEF_PRICE, their size and count 0."""
 
@@ -135,7 +135,7 @@ class Anomaly(IntEnum):
     SNAPSHOT_REPLACED = 11
 
 
-class Room(IntEnum):
+class FoldStop(IntEnum):
     """Why the fold stopped: all done, or what it lacks room in."""
 
     DONE = 0
@@ -183,7 +183,7 @@ class Delta(IntEnum):
     COUNT = 6
 
 
-class Closing(IntEnum):
+class EventEnd(IntEnum):
     """Words of an event's end (rule 5): the only moments at which a book may be read."""
 
     ROW = 0  # of the batch; -1: the book's last record before the batch
@@ -206,7 +206,7 @@ class Top(IntEnum):
     DEPTH = 3  # how many of its levels are better than the record's price; of a window: its bound
 
 
-TOP_LEVEL = 6
+TOP_LEVEL_WORDS = 6
 
 
 class Events(NamedTuple):
@@ -227,7 +227,7 @@ class Outputs(NamedTuple):
 
     bbo: NDArray[np.int64]  # len(Bbo) words a record
     deltas: NDArray[np.int64]  # len(Delta) words a delta
-    closings: NDArray[np.int64]  # len(Closing) words an event's end
+    event_ends: NDArray[np.int64]  # len(Closing) words an event's end
     tops: NDArray[np.int64]  # len(Top) + TOP_LEVEL * depth words a top
     # By book: the worst key shown of each side, and the levels of its last top. Length 0: tops at
     # the ends of events are not wanted.
@@ -263,17 +263,17 @@ def read_only(column: NDArray[Any]) -> NDArray[Any]:
 
 def empty_orders(slots: int) -> NDArray[np.int64]:
     """A table of free order slots."""
-    orders = aligned_zeros(slots * SLOT)
-    orders[Order.OWNER :: SLOT] = -1
+    orders = aligned_zeros(slots * SLOT_WORDS)
+    orders[Order.OWNER :: SLOT_WORDS] = -1
     return orders
 
 
 def empty_levels(slots: int) -> NDArray[np.int64]:
     """A table of free level slots, but for the two that stand for an empty side."""
-    levels = aligned_zeros(slots * SLOT)
-    levels[NO_BID * SLOT + Level.KEY] = UNDEF_PRICE
-    levels[NO_ASK * SLOT + Level.KEY] = ~UNDEF_PRICE
-    levels[NO_BID * SLOT + Level.OWNER] = levels[NO_ASK * SLOT + Level.OWNER] = -1
+    levels = aligned_zeros(slots * SLOT_WORDS)
+    levels[NO_BID * SLOT_WORDS + Level.KEY] = UNDEF_PRICE
+    levels[NO_ASK * SLOT_WORDS + Level.KEY] = ~UNDEF_PRICE
+    levels[NO_BID * SLOT_WORDS + Level.OWNER] = levels[NO_ASK * SLOT_WORDS + Level.OWNER] = -1
     return levels
 
 
@@ -284,7 +284,7 @@ def new_state() -> State:
     return State(
         orders=empty_orders(1 << 12),
         levels=empty_levels(1 << 10),
-        books=aligned_zeros(64 * ROW),
+        books=aligned_zeros(64 * BOOK_WORDS),
         book_index=np.zeros(2 * 256, np.int64),
         run_keys=np.zeros(1 << 12, np.int64),
         run_slots=np.zeros(1 << 12, np.int32),

@@ -10,7 +10,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from batonics.book.state import ASK, BID, NO_ASK, ROW, SLOT, Book, Ladder, Level, Order
+from batonics.book.state import (
+    ASK_LADDER,
+    BID_LADDER,
+    BOOK_WORDS,
+    NO_ASK,
+    SLOT_WORDS,
+    Book,
+    Ladder,
+    Level,
+    Order,
+)
 from batonics.native import as_word, at, inlined, kernel
 
 O_ID, O_OWNER = int(Order.ORDER_ID), int(Order.OWNER)
@@ -45,7 +55,7 @@ def find_order(orders: NDArray[np.int64], mask: int, home: int, order_id: int, b
     """The order's slot in words, or ~slot of the free one where it would go."""
     place = home
     while True:
-        slot = place * SLOT
+        slot = place * SLOT_WORDS
         owner = orders[at(slot + O_OWNER)]
         if orders[at(slot + O_ID)] == order_id and (owner >> 1) == book:
             return slot
@@ -57,20 +67,20 @@ def find_order(orders: NDArray[np.int64], mask: int, home: int, order_id: int, b
 @inlined
 def erase_order(orders: NDArray[np.int64], mask: int, shift: int, slot: int) -> None:
     """Free a slot, and shift back the slots after it that would no longer be found."""
-    hole = slot // SLOT
+    hole = slot // SLOT_WORDS
     place = hole
     while True:
         place = (place + 1) & mask
-        word = place * SLOT
+        word = place * SLOT_WORDS
         owner = orders[at(word + O_OWNER)]
         if owner < 0:
             break
         home = order_home(orders[at(word + O_ID)], owner >> 1, shift)
         if ((place - home) & mask) >= ((place - hole) & mask):
-            for field in range(SLOT):
-                orders[at(hole * SLOT + field)] = orders[at(word + field)]
+            for field in range(SLOT_WORDS):
+                orders[at(hole * SLOT_WORDS + field)] = orders[at(word + field)]
             hole = place
-    orders[at(hole * SLOT + O_OWNER)] = -1
+    orders[at(hole * SLOT_WORDS + O_OWNER)] = -1
 
 
 @inlined
@@ -78,7 +88,7 @@ def find_level(levels: NDArray[np.int64], mask: int, shift: int, key: int, owner
     """The level's slot, taken now if it was not there yet (its OWNER word then has no size)."""
     place = level_home(key, owner, shift)
     while True:
-        slot = place * SLOT
+        slot = place * SLOT_WORDS
         stored = levels[at(slot + L_OWNER)]
         if levels[at(slot + L_KEY)] == key and (stored >> 1) == owner:
             return place
@@ -108,17 +118,17 @@ def rebuild_orders(
 ) -> int:
     """Copy the live orders to a new table; how many they are."""
     alive = 0
-    for slot in range(0, len(old), SLOT):
+    for slot in range(0, len(old), SLOT_WORDS):
         owner = old[slot + O_OWNER]
         if owner < 0:
             continue
-        side = BID + (ASK - BID) * (owner & 1)
-        if old[slot + O_PRIORITY] < books[(owner >> 1) * ROW + side + FLOOR]:
+        side = BID_LADDER + (ASK_LADDER - BID_LADDER) * (owner & 1)
+        if old[slot + O_PRIORITY] < books[(owner >> 1) * BOOK_WORDS + side + FLOOR]:
             continue
         order_id = old[slot + O_ID]
         home = order_home(order_id, owner >> 1, shift)
         to = ~find_order(new, mask, home, order_id, owner >> 1)
-        for field in range(SLOT):
+        for field in range(SLOT_WORDS):
             new[to + field] = old[slot + field]
         alive += 1
     return alive
@@ -142,21 +152,21 @@ def rebuild_levels(
     """
     moved[NO_ASK] = NO_ASK
     taken = FIRST_LEVEL
-    for place in range(FIRST_LEVEL, len(old) // SLOT):
-        owner = old[place * SLOT + L_OWNER]
+    for place in range(FIRST_LEVEL, len(old) // SLOT_WORDS):
+        owner = old[place * SLOT_WORDS + L_OWNER]
         if owner & 1 == 0 or owner < 0:
             continue
-        to = ~find_level(new, mask, shift, old[place * SLOT + L_KEY], owner >> 1)
-        for field in range(SLOT):
-            new[to * SLOT + field] = old[place * SLOT + field]
+        to = ~find_level(new, mask, shift, old[place * SLOT_WORDS + L_KEY], owner >> 1)
+        for field in range(SLOT_WORDS):
+            new[to * SLOT_WORDS + field] = old[place * SLOT_WORDS + field]
         moved[place] = to
         taken += 1
-    for slot in range(0, len(orders), SLOT):
+    for slot in range(0, len(orders), SLOT_WORDS):
         packed = orders[slot + O_PACKED]
         orders[slot + O_PACKED] = moved[packed >> 32] << 32 | packed & 0xFFFFFFFF
     for book in range(book_count):
-        for side in (BID, ASK):
-            ladder = book * ROW + side
+        for side in (BID_LADDER, ASK_LADDER):
+            ladder = book * BOOK_WORDS + side
             books[ladder + BEST] = moved[books[ladder + BEST]]
             start = books[ladder + START]
             for place in range(start, start + books[ladder + LENGTH]):
@@ -169,6 +179,6 @@ def rebuild_index(index: NDArray[np.int64], books: NDArray[np.int64], book_count
     """Fill an empty index with the books' keys."""
     mask = len(index) // 2 - 1
     for book in range(book_count):
-        place = ~find_book(index, mask, books[book * ROW + B_KEY])
-        index[2 * place] = books[book * ROW + B_KEY]
+        place = ~find_book(index, mask, books[book * BOOK_WORDS + B_KEY])
+        index[2 * place] = books[book * BOOK_WORDS + B_KEY]
         index[2 * place + 1] = book + 1

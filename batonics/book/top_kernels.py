@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from batonics.book.ladder_kernels import LENGTH, START
 from batonics.book.state import (
-    ASK,
+    ASK_LADDER,
     BEST_KEY,
-    BID,
-    ROW,
-    SLOT,
-    TOP_LEVEL,
+    BID_LADDER,
+    BOOK_WORDS,
+    SLOT_WORDS,
+    TOP_LEVEL_WORDS,
     WORST_KEY,
     Book,
     Outputs,
@@ -49,18 +49,18 @@ TURNED_ROWS = 128
 
 
 @inlined
-def touch(state: State, out: Outputs, book: int, side: int, key: int) -> None:
+def mark_changed(state: State, out: Outputs, book: int, side: int, key: int) -> None:
     """A level changes: note whether that may show."""
     if len(out.shown) > 0:
-        shown = book * (WORSTS + TOP_LEVEL * out.depth)
+        shown = book * (WORSTS + TOP_LEVEL_WORDS * out.depth)
         if key >= out.shown[at(shown + side)]:
-            state.books[at(book * ROW + TOUCHED)] |= 1 << side
+            state.books[at(book * BOOK_WORDS + TOUCHED)] |= 1 << side
 
 
 @inlined
-def note(state: State, book: int, i: int, side: int, price: int) -> None:
+def note_record(state: State, book: int, i: int, side: int, price: int) -> None:
     """The record at row `i` describes its event, unless a later one does."""
-    books, row = state.books, book * ROW
+    books, row = state.books, book * BOOK_WORDS
     key = price ^ -side
     if price == UNDEF_PRICE:
         key = BEST_KEY
@@ -70,26 +70,26 @@ def note(state: State, book: int, i: int, side: int, price: int) -> None:
 
 
 @outlined
-def show_trade(state: State, out: Outputs, book: int, i: int) -> None:
+def write_trade_top(state: State, out: Outputs, book: int, i: int) -> None:
     """Write the book as it stands at the trade of row `i`."""
     n = state.totals[T_TOPS]
-    head(out, n, i, book, state.books[book * ROW + EVENTS] >> 1, 0)
+    write_top_head(out, n, i, book, state.books[book * BOOK_WORDS + EVENTS] >> 1, 0)
     for side in range(2):
         write_side(state, out.tops, first_level(out, n), out.depth, book, side)
     state.totals[T_TOPS] = n + 1
 
 
 @outlined
-def show_change(state: State, out: Outputs, book: int) -> None:
+def write_changed_top(state: State, out: Outputs, book: int) -> None:
     """An event has ended: write the book where it differs from what was shown last."""
-    books, row = state.books, book * ROW
+    books, row = state.books, book * BOOK_WORDS
     touched = books[row + TOUCHED]
     books[row + TOUCHED] = 0
     noted_row, noted_key = books[row + NOTED_ROW], books[row + NOTED_KEY]
     books[row + NOTED_ROW] = -1
     if touched & BOTH_SIDES == 0:
         return
-    n, words = state.totals[T_TOPS], TOP_LEVEL * out.depth
+    n, words = state.totals[T_TOPS], TOP_LEVEL_WORDS * out.depth
     shown = book * (WORSTS + words)
     if out.shown[shown + WORSTS + NEVER_WORST] == WORST_KEY:  # nothing was ever shown
         touched |= BOTH_SIDES
@@ -104,14 +104,14 @@ def show_change(state: State, out: Outputs, book: int) -> None:
             differs |= keep_shown(out, n, book, side)
     if differs:
         depth = better_levels(out.tops, to, out.depth, side_noted, noted_key)
-        head(out, n, noted_row, book, books[row + EVENTS] >> 1, depth)
+        write_top_head(out, n, noted_row, book, books[row + EVENTS] >> 1, depth)
         state.totals[T_TOPS] = n + 1
 
 
 @inlined
-def head(out: Outputs, n: int, i: int, book: int, event: int, depth: int) -> None:
+def write_top_head(out: Outputs, n: int, i: int, book: int, event: int, depth: int) -> None:
     """The words of a top before its levels."""
-    word = n * (FIRST_LEVEL + TOP_LEVEL * out.depth)
+    word = n * (FIRST_LEVEL + TOP_LEVEL_WORDS * out.depth)
     out.tops[word + T_ROW] = i
     out.tops[word + T_BOOK] = book
     out.tops[word + T_EVENT] = event
@@ -123,38 +123,38 @@ def write_side(
     state: State, target: NDArray[np.int64], first: int, depth: int, book: int, side: int
 ) -> None:
     """Write the best levels of a side of a book, as it stands now, to words from `first` on."""
-    ladder = book * ROW + BID + (ASK - BID) * side
+    ladder = book * BOOK_WORDS + BID_LADDER + (ASK_LADDER - BID_LADDER) * side
     start = state.books[ladder + START]
     i = start + state.books[ladder + LENGTH] - 1
     to = first + side
-    end = to + TOP_LEVEL * depth
+    end = to + TOP_LEVEL_WORDS * depth
     while to < end and i >= start:
-        slot = as_word(state.run_slots[at(i)]) * SLOT
+        slot = as_word(state.run_slots[at(i)]) * SLOT_WORDS
         size = state.levels[at(slot + L_SIZE)]
         if size > 0:
             target[at(to)] = state.run_keys[at(i)] ^ -side
             target[at(to + 2)] = size
             target[at(to + 4)] = state.levels[at(slot + L_COUNT)]
-            to += TOP_LEVEL
+            to += TOP_LEVEL_WORDS
         i -= 1
     while to < end:
         target[at(to)] = UNDEF_PRICE
         target[at(to + 2)] = 0
         target[at(to + 4)] = 0
-        to += TOP_LEVEL
+        to += TOP_LEVEL_WORDS
 
 
 @inlined
 def first_level(out: Outputs, n: int) -> int:
     """The word at which the levels of a top begin."""
-    words: int = FIRST_LEVEL + TOP_LEVEL * out.depth
+    words: int = FIRST_LEVEL + TOP_LEVEL_WORDS * out.depth
     return n * words + FIRST_LEVEL
 
 
 @outlined
 def keep_shown(out: Outputs, n: int, book: int, side: int) -> bool:
     """Keep a side of a top as what was shown last; whether it differs from that."""
-    words = TOP_LEVEL * out.depth
+    words = TOP_LEVEL_WORDS * out.depth
     shown = book * (WORSTS + words)
     first = first_level(out, n)
     differs = False
@@ -162,7 +162,7 @@ def keep_shown(out: Outputs, n: int, book: int, side: int) -> bool:
         value = out.tops[at(first + word)]
         differs |= value != out.shown[at(shown + WORSTS + word)]
         out.shown[at(shown + WORSTS + word)] = value
-    worst = out.tops[first + words - TOP_LEVEL + side]
+    worst = out.tops[first + words - TOP_LEVEL_WORDS + side]
     out.shown[shown + side] = WORST_KEY if worst == UNDEF_PRICE else worst ^ -side
     return differs
 
@@ -172,7 +172,7 @@ def better_levels(tops: NDArray[np.int64], first: int, depth: int, side: int, ke
     """How many levels of a side are better than a key; those of the top begin at word `first`."""
     better = 0
     while better < depth:
-        price = tops[at(first + side + TOP_LEVEL * better)]
+        price = tops[at(first + side + TOP_LEVEL_WORDS * better)]
         if price == UNDEF_PRICE or (price ^ -side) <= key:
             break
         better += 1
@@ -180,7 +180,7 @@ def better_levels(tops: NDArray[np.int64], first: int, depth: int, side: int, ke
 
 
 @kernel
-def level_columns(
+def transpose_levels(
     tops: NDArray[np.int64],
     rows: int,
     depth: int,
@@ -199,11 +199,11 @@ def level_columns(
             bid count and ask count.
         size_max: what is greater becomes it.
     """
-    words = FIRST_LEVEL + TOP_LEVEL * depth
+    words = FIRST_LEVEL + TOP_LEVEL_WORDS * depth
     for first in range(0, rows, TURNED_ROWS):
         last = min(first + TURNED_ROWS, rows)
         for level in range(depth):
-            word = FIRST_LEVEL + TOP_LEVEL * level
+            word = FIRST_LEVEL + TOP_LEVEL_WORDS * level
             for side in range(2):
                 to = (2 * level + side) * rows
                 for i in range(first, last):

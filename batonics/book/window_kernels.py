@@ -11,8 +11,8 @@ is in the middle of one; so where an event has more than one record, the levels 
 
 from __future__ import annotations
 
-from batonics.book.state import ROW, TOP_LEVEL, Book, Outputs, State, Total
-from batonics.book.top_kernels import FIRST_LEVEL, T_TOPS, first_level, head, write_side
+from batonics.book.state import BOOK_WORDS, TOP_LEVEL_WORDS, Book, Outputs, State, Total
+from batonics.book.top_kernels import FIRST_LEVEL, T_TOPS, first_level, write_side, write_top_head
 from batonics.model.mbo import Flag
 from batonics.native import at, inlined, kernel, outlined
 
@@ -26,16 +26,16 @@ SEEN = -2
 @inlined
 def keep_before(state: State, out: Outputs, book: int, flags: int) -> None:
     """Keep the levels of a book of which an event of several records begins."""
-    if not flags & F_LAST and not state.books[at(book * ROW + EVENTS)] & 1:
+    if not flags & F_LAST and not state.books[at(book * BOOK_WORDS + EVENTS)] & 1:
         for side in range(2):
-            first = book * TOP_LEVEL * out.depth
+            first = book * TOP_LEVEL_WORDS * out.depth
             write_side(state, out.before, first, out.depth, book, side)
 
 
 @outlined
 def count_end(state: State, out: Outputs, book: int, i: int) -> None:
     """An event of the book has ended with row `i`; with its last of an earlier batch: -1."""
-    books, totals, row = state.books, state.totals, book * ROW
+    books, totals, row = state.books, state.totals, book * BOOK_WORDS
     events = books[row + EVENTS_IN] + 1
     books[row + EVENTS_IN] = events
     books[row + NOTED_ROW] = i if i >= 0 else SEEN
@@ -44,19 +44,19 @@ def count_end(state: State, out: Outputs, book: int, i: int) -> None:
             out.dirty[totals[T_DIRTY]] = book
             totals[T_DIRTY] += 1
     elif events == out.every:
-        give(state, out, book, False)
+        write_window_top(state, out, book, False)
 
 
 @outlined
-def give(state: State, out: Outputs, book: int, amid: bool) -> None:
+def write_window_top(state: State, out: Outputs, book: int, amid: bool) -> None:
     """Write a book at the end of a window; `amid` an event, as it was before that."""
-    books, totals, row = state.books, state.totals, book * ROW
+    books, totals, row = state.books, state.totals, book * BOOK_WORDS
     n = totals[T_TOPS]
-    head(out, n, books[row + NOTED_ROW], book, books[row + EVENTS_IN], totals[T_BOUND])
+    write_top_head(out, n, books[row + NOTED_ROW], book, books[row + EVENTS_IN], totals[T_BOUND])
     to = first_level(out, n)
     if amid:
-        kept = book * TOP_LEVEL * out.depth
-        for word in range(TOP_LEVEL * out.depth):
+        kept = book * TOP_LEVEL_WORDS * out.depth
+        for word in range(TOP_LEVEL_WORDS * out.depth):
             out.tops[to + word] = out.before[kept + word]
     else:
         for side in range(2):
@@ -68,7 +68,7 @@ def give(state: State, out: Outputs, book: int, amid: bool) -> None:
 @inlined
 def has_room_to_end(state: State, out: Outputs) -> bool:
     """Whether all books of a window have room."""
-    words: int = FIRST_LEVEL + TOP_LEVEL * out.depth
+    words: int = FIRST_LEVEL + TOP_LEVEL_WORDS * out.depth
     wanted: int = (state.totals[T_TOPS] + state.totals[T_DIRTY]) * words
     return wanted <= len(out.tops)
 
@@ -78,7 +78,7 @@ def end_window(state: State, out: Outputs) -> None:
     """Write every book in which an event ended in the window; there is room."""
     for place in range(state.totals[T_DIRTY]):
         book = out.dirty[place]
-        give(state, out, book, state.books[book * ROW + EVENTS] & 1 != 0)
+        write_window_top(state, out, book, state.books[book * BOOK_WORDS + EVENTS] & 1 != 0)
     state.totals[T_DIRTY] = 0
     state.totals[T_BOUND] += 1
 

@@ -6,14 +6,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from batonics.cli.options import Files, Quiet, SkipBad, Symbols, keep_inputs, names
+from batonics.cli.options import (
+    FilesArgument,
+    QuietOption,
+    SkipBadOption,
+    SymbolsOption,
+    refuse_input_as_output,
+    split_names,
+)
 
 if TYPE_CHECKING:
-    from batonics.jobs.convert import Request
+    from batonics.jobs.convert import ConvertRequest
 
 
 def command(
-    files: Files,
+    files: FilesArgument,
     schema: Annotated[
         str,
         typer.Option(
@@ -40,7 +47,7 @@ def command(
             "--consolidated", help="Levels of tbbo and mbp over all publishers of an instrument."
         ),
     ] = False,
-    symbols: Symbols = None,
+    symbols: SymbolsOption = None,
     start: Annotated[
         str | None,
         typer.Option(help="Rows from this time on: ISO 8601 (UTC) or nanoseconds since the epoch."),
@@ -60,18 +67,18 @@ def command(
     decimal: Annotated[
         bool, typer.Option("--decimal", help="Prices in NDJSON as decimal text, as in CSV.")
     ] = False,
-    skip_bad: SkipBad = False,
-    quiet: Quiet = False,
+    skip_bad: SkipBadOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Derive a schema from the MBO records of FILES: columns and order are the vendor's."""
-    from batonics.jobs.convert import Request
+    from batonics.jobs.convert import ConvertRequest
     from batonics.model.times import parse_time
 
-    request = Request(
+    request = ConvertRequest(
         paths=tuple(files),
         schema=schema,
         depth=depth,
-        symbols=names(symbols),
+        symbols=split_names(symbols),
         start_ns=None if start is None else parse_time(start),
         end_ns=None if end is None else parse_time(end),
         skip_bad=skip_bad,
@@ -80,45 +87,45 @@ def command(
         ticks=ticks or definitions is not None,
         definitions=tuple(definitions or ()),
     )
-    keep_inputs([*files, *request.definitions], out)
+    refuse_input_as_output([*files, *request.definitions], out)
     rows = _convert(request, out, form, decimal_prices=decimal, quiet=quiet)
     if not quiet:
         typer.echo(f"wrote {rows:,} rows to {out}", err=True)
 
 
-def _is_vendors(request: Request) -> bool:
+def _is_vendors(request: ConvertRequest) -> bool:
     """Whether the rows are what the vendor has: of no other depth or time zone, without ticks."""
     return request.depth is None and request.tz == "UTC" and not request.ticks
 
 
 def _convert(
-    request: Request, out: str, form: str | None, *, decimal_prices: bool, quiet: bool
+    request: ConvertRequest, out: str, form: str | None, *, decimal_prices: bool, quiet: bool
 ) -> int:
     """Run the job; how many rows were written."""
     from contextlib import closing
 
-    from batonics.cli.progress import reading
-    from batonics.jobs.convert import UTC, Conversion, Form, columns, metadata
+    from batonics.cli.progress import read_progress
+    from batonics.jobs.convert import UTC, Conversion, RowOptions, output_columns, output_metadata
     from batonics.model.errors import UsageError
-    from batonics.sinks.tables import form_of, open_table
+    from batonics.sinks.tables import find_format, open_table
 
-    form = form or form_of(out)
+    form = form or find_format(out)
     is_dbn = form.startswith("dbn")
     if is_dbn and request.tz != UTC:
         raise UsageError("times in DBN are of UTC: --tz goes with the other forms")
     if is_dbn and request.ticks:
         raise UsageError("DBN has no room for ticks: --definitions goes with the other forms")
     in_text = form.startswith("csv") or (form.startswith("ndjson") and decimal_prices)
-    rows_form = Form(symbol=not is_dbn, displayed=in_text)
+    rows_form = RowOptions(symbol=not is_dbn, displayed=in_text)
     table = open_table(
         out,
-        columns(request, rows_form),
+        output_columns(request, rows_form),
         form=form,
         schema=request.schema if _is_vendors(request) else None,
-        metadata=metadata(request) if is_dbn else None,
+        metadata=output_metadata(request) if is_dbn else None,
         decimal_prices=decimal_prices,
     )
-    with table as rows, reading("convert", quiet=quiet) as progress:
+    with table as rows, read_progress("convert", quiet=quiet) as progress:
         run = Conversion(request)
         run.progress = progress
         # Closed here and now, whatever happens: its files and its thread with it.

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from batonics.cli.options import Files, Quiet, SkipBad
-from batonics.cli.text import plain_console, printable
+from batonics.cli.console import escape_unprintable, plain_console
+from batonics.cli.options import FilesArgument, QuietOption, SkipBadOption
 
-FILLS_MAX = 20
+FILL_ROWS_MAX = 20
 """Fills shown; the rest is counted."""
 
 
@@ -22,7 +22,7 @@ class OrderSide(StrEnum):
 
 
 def command(
-    files: Files,
+    files: FilesArgument,
     side: Annotated[OrderSide, typer.Option(help="What the order does.")],
     price: Annotated[str, typer.Option(help="Its limit, as decimal text.")],
     size: Annotated[int, typer.Option(min=1, help="How much.")],
@@ -40,8 +40,8 @@ def command(
         int | None, typer.Option(help="Its publisher id, if several have the symbol.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="The whole report as JSON.")] = False,
-    skip_bad: SkipBad = False,
-    quiet: Quiet = False,
+    skip_bad: SkipBadOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Simulate one limit order among the recorded orders of FILES.
 
@@ -50,12 +50,12 @@ def command(
     impact), matching is by price, then time: fills of orders behind it, at its price or through it,
     would have been its own first. Implied and hidden volume does not fill it; a clear ends it.
     """
-    from batonics.cli.progress import reading
-    from batonics.jobs.fill import FillSimulation, Request
+    from batonics.cli.progress import read_progress
+    from batonics.jobs.fill import FillRequest, FillSimulation
     from batonics.model.prices import parse_price
     from batonics.model.times import parse_time
 
-    request = Request(
+    request = FillRequest(
         paths=tuple(files),
         side="B" if side is OrderSide.BUY else "A",
         price_1e9=parse_price(price),
@@ -66,7 +66,7 @@ def command(
         skip_bad=skip_bad,
     )
     simulation = FillSimulation(request)
-    with reading("fill", quiet=quiet) as progress:
+    with read_progress("fill", quiet=quiet) as progress:
         simulation.progress = progress
         report = simulation.run()
     if json:
@@ -81,7 +81,7 @@ def _print(report: dict[str, Any], side: OrderSide) -> None:
     from rich.table import Table
 
     console = plain_console()
-    name = printable(report["symbol"] or f"#{report['instrument_id']}")
+    name = escape_unprintable(report["symbol"] or f"#{report['instrument_id']}")
     console.print(
         f"{side.value} {report['size']:,} {name} at {report['price']}, publisher"
         f" {report['publisher_id']}, entering at {report['at']}",
@@ -100,8 +100,10 @@ def _print(report: dict[str, Any], side: OrderSide) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("ts_event", "size", "price", "by"):
         table.add_column(column, justify="right" if column in ("size", "price") else "left")
-    for fill in report["fills"][:FILLS_MAX]:
+    for fill in report["fills"][:FILL_ROWS_MAX]:
         table.add_row(fill["ts_event"] or "?", f"{fill['size']:,}", fill["price"], fill["by"])
     console.print(table)
-    if len(report["fills"]) > FILLS_MAX:
-        console.print(f"and {len(report['fills']) - FILLS_MAX} more fills (--json has them all)")
+    if len(report["fills"]) > FILL_ROWS_MAX:
+        console.print(
+            f"and {len(report['fills']) - FILL_ROWS_MAX} more fills (--json has them all)"
+        )

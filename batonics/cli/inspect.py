@@ -6,24 +6,24 @@ from typing import Annotated, Any
 
 import typer
 
-from batonics.cli.options import Files, Quiet, SkipBad
-from batonics.cli.text import plain_console, printable
+from batonics.cli.console import escape_unprintable, plain_console
+from batonics.cli.options import FilesArgument, QuietOption, SkipBadOption
 
 BOOKS_MAX = 30
 
 
 def command(
-    files: Files,
+    files: FilesArgument,
     json: Annotated[bool, typer.Option("--json", help="The whole report as JSON.")] = False,
-    skip_bad: SkipBad = False,
-    quiet: Quiet = False,
+    skip_bad: SkipBadOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Say what FILES hold: metadata, symbols, counts, time span, silences, anomalies."""
-    from batonics.cli.progress import reading
+    from batonics.cli.progress import read_progress
     from batonics.jobs.inspect import Inspection
 
     inspection = Inspection(files, skip_bad=skip_bad)
-    with reading("inspect", quiet=quiet) as progress:
+    with read_progress("inspect", quiet=quiet) as progress:
         inspection.progress = progress
         report = inspection.run()
     if json:
@@ -56,7 +56,7 @@ def _print(report: dict[str, Any]) -> None:
     for book in report["books"][:BOOKS_MAX]:
         anomalies = ", ".join(f"{key} {count:,}" for key, count in book["anomalies"].items())
         table.add_row(
-            printable(book["symbol"] or "?"),
+            escape_unprintable(book["symbol"] or "?"),
             str(book["publisher_id"]),
             str(book["instrument_id"]),
             f"{book['records']:,}",
@@ -70,21 +70,21 @@ def _print(report: dict[str, Any]) -> None:
 
 def _print_file(console: Any, file: dict[str, Any]) -> None:
     size = f"{file['bytes']:,} bytes, " if file["bytes"] is not None else ""
-    console.print(f"{printable(file['name'])}: {size}{file['form']}", style="bold")
+    console.print(f"{escape_unprintable(file['name'])}: {size}{file['form']}", style="bold")
     metadata = file.get("metadata")
     if metadata is not None:
         console.print(
             f"  DBN version {metadata['dbn_version']},"
-            f" dataset {printable(metadata['dataset'] or '?')},"
+            f" dataset {escape_unprintable(metadata['dataset'] or '?')},"
             f" schema {metadata['schema'] or 'mixed'}, from {metadata['start']}"
             f" to {metadata['end'] or 'open'}"
         )
         shown = metadata["symbols"][:10]
         more = f" and {len(metadata['symbols']) - 10} more" if len(metadata["symbols"]) > 10 else ""
-        console.print(f"  symbols: {printable(', '.join(shown)) or 'none named'}{more}")
+        console.print(f"  symbols: {escape_unprintable(', '.join(shown)) or 'none named'}{more}")
         for name in ("partial", "not_found"):
             if metadata[name]:
-                console.print(f"  {name}: {printable(', '.join(metadata[name][:10]))}")
+                console.print(f"  {name}: {escape_unprintable(', '.join(metadata[name][:10]))}")
     if file["skipped"]:
         console.print(f"  {file['skipped']:,} bad records skipped")
     if file["other_records"]:

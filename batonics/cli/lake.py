@@ -6,24 +6,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from batonics.cli.console import escape_unprintable
 from batonics.cli.options import (
-    LAKE_SCHEMAS,
-    Date,
-    End,
-    Files,
-    LakeDirectory,
-    Quiet,
-    SkipBad,
-    Start,
-    Symbols,
-    names,
-    wanted_rows,
+    DEFAULT_LAKE_SCHEMAS,
+    DateOption,
+    EndOption,
+    FilesArgument,
+    LakeOption,
+    QuietOption,
+    SkipBadOption,
+    StartOption,
+    SymbolsOption,
+    parse_row_filter,
+    split_names,
 )
-from batonics.cli.text import printable
 
 if TYPE_CHECKING:
-    from batonics.jobs.lake import Outcome
-    from batonics.jobs.lake_export import Outcome as Exported
+    from batonics.jobs.lake_export import ExportResult as Exported
+    from batonics.jobs.lake_load import LoadResult
 
 ALL_ROWS = 2**62
 Schemas = Annotated[
@@ -42,9 +42,9 @@ app = typer.Typer(
 
 @app.command("load")
 def load(
-    files: Files,
-    lake: LakeDirectory,
-    schemas: Schemas = LAKE_SCHEMAS,
+    files: FilesArgument,
+    lake: LakeOption,
+    schemas: Schemas = DEFAULT_LAKE_SCHEMAS,
     every: Annotated[
         str | None,
         typer.Option(help="Depth snapshots of such windows too: 1s makes depth-1s."),
@@ -59,53 +59,53 @@ def load(
     again: Annotated[
         bool, typer.Option("--again", help="Make anew what is in the lake already.")
     ] = False,
-    skip_bad: SkipBad = False,
-    quiet: Quiet = False,
+    skip_bad: SkipBadOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Put FILES into a lake, by schema, date and symbol; what is there already stays as it is."""
-    from batonics.cli.progress import reading_sources
-    from batonics.jobs.lake import LakeLoad, Request
+    from batonics.cli.progress import load_progress
+    from batonics.jobs.lake_load import LakeLoad, LoadRequest
 
-    wanted = [*names(schemas), *([f"depth-{every}"] if every else [])]
-    request = Request(
+    wanted = [*split_names(schemas), *([f"depth-{every}"] if every else [])]
+    request = LoadRequest(
         tuple(files), lake, tuple(wanted), one_stream=one_stream, again=again, skip_bad=skip_bad
     )
     run = LakeLoad(request)
-    with reading_sources("load", run.source_bytes, quiet=quiet) as progress:
+    with load_progress("load", run.source_bytes, quiet=quiet) as progress:
         run.progress = progress
         for outcome in run.run():
             progress.next(None if quiet else _told(outcome))
 
 
-def _told(outcome: Outcome) -> str:
+def _told(outcome: LoadResult) -> str:
     name = outcome.paths[0] + (f" and {len(outcome.paths) - 1} more" if outcome.paths[1:] else "")
     made = ", ".join(f"{load.rows:,} {load.schema}" for load in outcome.loaded)
-    return printable(f"{name}: {made or 'is in the lake already'}")
+    return escape_unprintable(f"{name}: {made or 'is in the lake already'}")
 
 
 @app.command("append")
 def append(
-    lake: LakeDirectory,
+    lake: LakeOption,
     name: Annotated[
         str, typer.Option(help="Of the source: what is appended goes behind what it has.")
     ],
-    schemas: Schemas = LAKE_SCHEMAS,
+    schemas: Schemas = DEFAULT_LAKE_SCHEMAS,
     commit_every: Annotated[str, typer.Option(help="How often what has come is committed.")] = "1m",
-    skip_bad: SkipBad = False,
-    quiet: Quiet = False,
+    skip_bad: SkipBadOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Put a stream from standard input into a lake as it comes, until it ends."""
-    from batonics.jobs.lake_append import LakeAppend, Request
+    from batonics.jobs.lake_append import AppendRequest, LakeAppend
     from batonics.model.times import NS_PER_S, duration_ns
     from batonics.sinks.logs import configure, logger
 
     configure(level="error" if quiet else "info")
     log = logger("lake")
     run = LakeAppend(
-        Request(
+        AppendRequest(
             lake,
             name,
-            schemas=names(schemas),
+            schemas=split_names(schemas),
             commit_seconds=duration_ns(commit_every) / NS_PER_S,
             skip_bad=skip_bad,
         )
@@ -118,14 +118,14 @@ def append(
 
 @app.command("ls")
 def ls(
-    lake: LakeDirectory,
+    lake: LakeOption,
     parts: Annotated[bool, typer.Option("--parts", help="A line for each file.")] = False,
     sources: Annotated[
         bool, typer.Option("--sources", help="A line for each schema of each source.")
     ] = False,
 ) -> None:
     """What a lake holds: a line for each schema."""
-    from batonics.cli.frames import print_frame
+    from batonics.cli.frame_table import print_frame
     from batonics.lake.lake import Lake
 
     opened = Lake(lake)
@@ -139,24 +139,24 @@ def ls(
 @app.command("export")
 def export(
     directory: Annotated[str, typer.Argument(help="Where the tables go: DIRECTORY/SCHEMA.")],
-    lake: LakeDirectory,
+    lake: LakeOption,
     form: Annotated[str, typer.Option("--format", help="Of the tables: delta.")] = "delta",
     schemas: Annotated[
         str | None, typer.Option(help="Only these schemas, A,B,C; else all of the lake.")
     ] = None,
-    symbol: Symbols = None,
-    date: Date = None,
-    start: Start = None,
-    end: End = None,
-    quiet: Quiet = False,
+    symbol: SymbolsOption = None,
+    date: DateOption = None,
+    start: StartOption = None,
+    end: EndOption = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Write rows of a lake as Delta tables, by date and symbol; what a table has stays as it is."""
-    from batonics.cli.progress import advancing
-    from batonics.jobs.lake_export import LakeExport, Request
+    from batonics.cli.progress import byte_progress
+    from batonics.jobs.lake_export import ExportRequest, LakeExport
 
-    wanted = wanted_rows(symbol, date, start, end)
-    run = LakeExport(Request(lake, directory, names(schemas), wanted, form))
-    with advancing("export", run.bytes_total, quiet=quiet) as run.progress:
+    wanted = parse_row_filter(symbol, date, start, end)
+    run = LakeExport(ExportRequest(lake, directory, split_names(schemas), wanted, form))
+    with byte_progress("export", run.bytes_total, quiet=quiet) as run.progress:
         for outcome in run.run():
             if not quiet:
                 typer.echo(_exported(outcome), err=True)
@@ -173,15 +173,15 @@ def _exported(outcome: Exported) -> str:
 
 
 @app.command("check")
-def check(lake: LakeDirectory, quiet: Quiet = False) -> None:
+def check(lake: LakeOption, quiet: QuietOption = False) -> None:
     """Read every file of a lake, and say which are not what was committed; exit code 6 if any."""
-    from batonics.cli.progress import advancing
+    from batonics.cli.progress import byte_progress
     from batonics.lake.lake import Lake
     from batonics.model.errors import LakeError
 
     opened = Lake(lake)
     held = opened.parts()
-    with advancing("check", int(held["bytes"].sum()), quiet=quiet) as advance:
+    with byte_progress("check", int(held["bytes"].sum()), quiet=quiet) as advance:
         wrong = opened.check(advance)
     for line in wrong:
         typer.echo(line)
@@ -192,9 +192,9 @@ def check(lake: LakeDirectory, quiet: Quiet = False) -> None:
 
 
 @app.command("compact")
-def compact(lake: LakeDirectory, quiet: Quiet = False) -> None:
+def compact(lake: LakeOption, quiet: QuietOption = False) -> None:
     """Put small files of the same source, date and symbol together."""
-    from batonics.lake.compact import compact as run
+    from batonics.jobs.lake_compact import compact_lake as run
 
     before, after = run(lake)
     if not quiet:
@@ -203,11 +203,11 @@ def compact(lake: LakeDirectory, quiet: Quiet = False) -> None:
 
 @app.command("vacuum")
 def vacuum(
-    lake: LakeDirectory,
+    lake: LakeOption,
     older_than: Annotated[
         str, typer.Option(help="Keep replaced files that readers may still have for so long.")
     ] = "1d",
-    quiet: Quiet = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Remove files that have been replaced, and what killed loads have left behind."""
     from batonics.lake.lake import Lake

@@ -28,7 +28,7 @@ from batonics.cli import (  # noqa: E402
     stream,
     verify,
 )
-from batonics.cli.text import printable  # noqa: E402
+from batonics.cli.console import escape_unprintable  # noqa: E402
 from batonics.model.errors import BatonicsError, OutputError  # noqa: E402
 
 INTERRUPTED = 130
@@ -111,5 +111,5 @@ def run() -> int:  # noqa: PLR0911 - a return for each way to end
 
 def _fail(message: str, code: int) -> int:
     if sys.stderr is not None:
-        sys.stderr.write(f"batonics: {printable(message)}\n")
+        sys.stderr.write(f"batonics: {escape_unprintable(message)}\n")
     return code

@@ -11,46 +11,50 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from batonics.lake.catalog import Wanted
+    from batonics.lake.catalog import RowFilter
 
-Files = Annotated[
+FilesArgument = Annotated[
     list[str],
     typer.Argument(
         help="DBN (plain, zstd, fragments) or NDJSON files in the order of their time;"
         " - is standard input."
     ),
 ]
-Symbols = Annotated[str | None, typer.Option(help="Only these symbols (or instrument ids), A,B,C.")]
-Date = Annotated[str | None, typer.Option(help="Only rows of this day: 2025-09-24.")]
-Start = Annotated[
+SymbolsOption = Annotated[
+    str | None, typer.Option(help="Only these symbols (or instrument ids), A,B,C.")
+]
+DateOption = Annotated[str | None, typer.Option(help="Only rows of this day: 2025-09-24.")]
+StartOption = Annotated[
     str | None, typer.Option(help="Only rows from this time on: ISO 8601 (UTC) or nanoseconds.")
 ]
-End = Annotated[str | None, typer.Option(help="Only rows before this time.")]
-SkipBad = Annotated[
+EndOption = Annotated[str | None, typer.Option(help="Only rows before this time.")]
+SkipBadOption = Annotated[
     bool, typer.Option("--skip-bad", help="Count and skip bad records where framing survives.")
 ]
-LAKE = typer.Option(
+LAKE_OPTION = typer.Option(
     "--lake", envvar="BATONICS_LAKE", help="The lake's directory, or s3://BUCKET/PREFIX."
 )
-LakeDirectory = Annotated[str, LAKE]
-LAKE_SCHEMAS = "mbp-10,trades,bbo-1s"
+LakeOption = Annotated[str, LAKE_OPTION]
+DEFAULT_LAKE_SCHEMAS = "mbp-10,trades,bbo-1s"
 """What a lake gets of a feed or a file, if nothing else is asked for: `jobs.lake.DEFAULT_SCHEMAS`,
 which is not imported for it."""
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
 
 
-def names(symbols: str | None) -> tuple[str, ...]:
+def split_names(symbols: str | None) -> tuple[str, ...]:
     """The names of `--symbols`."""
     return tuple(name.strip() for name in symbols.split(",")) if symbols else ()
 
 
-def wanted_rows(symbol: str | None, date: str | None, start: str | None, end: str | None) -> Wanted:
+def parse_row_filter(
+    symbol: str | None, date: str | None, start: str | None, end: str | None
+) -> RowFilter:
     """The rows of a lake that `--symbol`, `--date`, `--start` and `--end` ask for.
 
     Raises:
         UsageError: a time is none, or they do not go together.
     """
-    from batonics.lake.lake import wanted_of
+    from batonics.lake.lake import parse_row_filter
     from batonics.model.errors import UsageError
     from batonics.model.times import NS_PER_DAY, parse_time
 
@@ -61,10 +65,10 @@ def wanted_rows(symbol: str | None, date: str | None, start: str | None, end: st
         if day_ns % NS_PER_DAY:
             raise UsageError(f"--date {date}: a day is expected, such as 2025-09-24")
         start, end = str(day_ns), str(day_ns + NS_PER_DAY)
-    return wanted_of(names(symbol), start, end)
+    return parse_row_filter(split_names(symbol), start, end)
 
 
-def keep_inputs(files: list[str], *outputs: str | None) -> None:
+def refuse_input_as_output(files: list[str], *outputs: str | None) -> None:
     """Refuse an output that would take an input's place.
 
     Raises:

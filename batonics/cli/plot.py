@@ -9,19 +9,19 @@ import shutil
 from math import isfinite, isnan
 from typing import TYPE_CHECKING
 
-from batonics.cli.frames import WIDTH_MAX, cell, exact
-from batonics.cli.text import plain_console, printable
+from batonics.cli.console import escape_unprintable, plain_console
+from batonics.cli.frame_table import WIDTH_MAX, exact_values, format_cell
 
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
     from numpy.typing import NDArray
 
-HEIGHT = 12
+PLOT_HEIGHT = 12
 """Lines of a plot."""
-LABEL = 14
+LABEL_WIDTH = 14
 """Letters for the numbers at its left."""
-WIDTH_MIN = 10
+PLOT_WIDTH_MIN = 10
 """Letters of a plot, however narrow the terminal is."""
 BAR = "█"
 _BRAILLE = 0x2800
@@ -51,7 +51,7 @@ def print_plot(frame: pl.DataFrame) -> None:
     console = plain_console()
     console.width = WIDTH_MAX
     for name in numbers:
-        console.print(printable(name))
+        console.print(escape_unprintable(name))
         for line in _line_plot(frame, across, name) if has_order else _bar_plot(frame, name):
             console.print(line)
 
@@ -59,17 +59,17 @@ def print_plot(frame: pl.DataFrame) -> None:
 def _line_plot(frame: pl.DataFrame, across: str, name: str) -> list[str]:
     import numpy as np
 
-    width = max(WIDTH_MIN, _width() - LABEL - 2)
+    width = max(PLOT_WIDTH_MIN, _width() - LABEL_WIDTH - 2)
     x, y = _positions(frame[across]), _numbers(frame[name])
     known = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
     if not len(known):
         return ["no numbers"]
     x, y = x[known], y[known]
     ends = frame[across][[int(known[x.argmin()]), int(known[x.argmax()])]].to_frame()
-    first, last = (cell(value) for (value,) in exact(ends).iter_rows())
+    first, last = (format_cell(value) for (value,) in exact_values(ends).iter_rows())
     return [
         *_drawn(x, y, width),
-        f"{'':{LABEL + 2}}{first} {last:>{max(0, width - len(first) - 1)}}",
+        f"{'':{LABEL_WIDTH + 2}}{first} {last:>{max(0, width - len(first) - 1)}}",
     ]
 
 
@@ -77,13 +77,13 @@ def _bar_plot(frame: pl.DataFrame, name: str) -> list[str]:
     import polars as pl
 
     end = next(at for at, dtype in enumerate(frame.dtypes) if dtype == pl.Float64)
-    labels = [" ".join(map(cell, row)) for row in exact(frame[:, :end]).iter_rows()]
+    labels = [" ".join(map(format_cell, row)) for row in exact_values(frame[:, :end]).iter_rows()]
     values = _numbers(frame[name])
     longest = max(map(len, labels))
-    width = max(WIDTH_MIN, _width() - longest - LABEL - 2)
+    width = max(PLOT_WIDTH_MIN, _width() - longest - LABEL_WIDTH - 2)
     scale = max((abs(value) for value in values if isfinite(value)), default=0.0) or 1.0
     return [
-        f"{label:<{longest}} {_amount(value):>{LABEL}} {BAR * _length(value, scale, width)}"
+        f"{label:<{longest}} {_amount(value):>{LABEL_WIDTH}} {BAR * _length(value, scale, width)}"
         for label, value in zip(labels, values.tolist(), strict=True)
     ]
 
@@ -123,13 +123,13 @@ def _drawn(x: NDArray[np.float64], y: NDArray[np.float64], width: int) -> list[s
 
     low, high = float(y.min()), float(y.max())
     columns = _scaled(x, 2 * width)
-    rows = 4 * HEIGHT - 1 - _scaled(y, 4 * HEIGHT)
-    letters = np.zeros((HEIGHT, width), np.int64)
+    rows = 4 * PLOT_HEIGHT - 1 - _scaled(y, 4 * PLOT_HEIGHT)
+    letters = np.zeros((PLOT_HEIGHT, width), np.int64)
     bits = np.array(_DOTS)[rows % 4, columns % 2]
     np.bitwise_or.at(letters, (rows // 4, columns // 2), bits)
     lines = ["".join(chr(_BRAILLE + int(letter)) for letter in row) for row in letters]
-    labels = {0: f"{high:.6g}", HEIGHT - 1: f"{low:.6g}"}
-    return [f"{labels.get(at, ''):>{LABEL}} |{line}" for at, line in enumerate(lines)]
+    labels = {0: f"{high:.6g}", PLOT_HEIGHT - 1: f"{low:.6g}"}
+    return [f"{labels.get(at, ''):>{LABEL_WIDTH}} |{line}" for at, line in enumerate(lines)]
 
 
 def _scaled(values: NDArray[np.float64], steps: int) -> NDArray[np.int64]:

@@ -22,18 +22,18 @@ from rich.progress import (
 
 from batonics.sources.stream import MboStream
 
-REDRAW_S = 0.1
+PROGRESS_REDRAW_S = 0.1
 
 
 @contextmanager
-def reading(stream_name: str, *, quiet: bool) -> Iterator[Callable[[MboStream], None]]:
+def read_progress(stream_name: str, *, quiet: bool) -> Iterator[Callable[[MboStream], None]]:
     """A bar of bytes, records a second and what is left; feed it the stream after each batch."""
     with _byte_bar(stream_name, quiet=quiet) as bar:
         yield lambda stream: bar.update([stream])
 
 
 @contextmanager
-def reading_sources(name: str, sizes: Sequence[int], *, quiet: bool) -> Iterator[SourcesBar]:
+def load_progress(name: str, sizes: Sequence[int], *, quiet: bool) -> Iterator[SourcesBar]:
     """A bar of bytes over several sources, each of which is read several times at once.
 
     Args:
@@ -46,7 +46,7 @@ def reading_sources(name: str, sizes: Sequence[int], *, quiet: bool) -> Iterator
 
 
 @contextmanager
-def advancing(name: str, size: int, *, quiet: bool) -> Iterator[Callable[[int], None]]:
+def byte_progress(name: str, size: int, *, quiet: bool) -> Iterator[Callable[[int], None]]:
     """A bar of so many bytes; call what it gives with those that are done."""
     with _byte_bar(name, quiet=quiet, total=size) as bar:
         yield bar.advance
@@ -64,7 +64,7 @@ class _Bar:
     ) -> None:
         """Draw it anew, seldom: streams of the same input, of which the slowest tells how far."""
         now = time.monotonic()
-        if self._hidden or now - self._drawn < REDRAW_S:
+        if self._hidden or now - self._drawn < PROGRESS_REDRAW_S:
             return
         self._drawn = now
         stream = min(streams, key=lambda stream: stream.bytes_read)

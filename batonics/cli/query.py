@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from batonics.cli.console import escape_unprintable
 from batonics.cli.options import (
-    LAKE,
-    Date,
-    End,
-    Quiet,
-    SkipBad,
-    Start,
-    Symbols,
-    keep_inputs,
-    wanted_rows,
+    LAKE_OPTION,
+    DateOption,
+    EndOption,
+    QuietOption,
+    SkipBadOption,
+    StartOption,
+    SymbolsOption,
+    parse_row_filter,
+    refuse_input_as_output,
 )
-from batonics.cli.text import printable
 
 if TYPE_CHECKING:
-    from batonics.jobs.query import Request
-    from batonics.lake.sql import Answer, LakeSql
+    from batonics.jobs.query import QueryRequest
+    from batonics.lake.sql import LakeDatabase, QueryResult
 
 TABLE, PLOT = "table", "plot"
 PROMPT, MORE = "batonics> ", "      ...> "
@@ -34,15 +34,15 @@ def command(
     query: Annotated[
         str | None, typer.Argument(help="One SELECT, or a file of it: NAME.sql.")
     ] = None,
-    lake: Annotated[str | None, LAKE] = None,
+    lake: Annotated[str | None, LAKE_OPTION] = None,
     files: Annotated[
         list[str] | None,
         typer.Option("--from", help="An MBO file to ask without a lake. May be given again."),
     ] = None,
-    symbol: Symbols = None,
-    date: Date = None,
-    start: Start = None,
-    end: End = None,
+    symbol: SymbolsOption = None,
+    date: DateOption = None,
+    start: StartOption = None,
+    end: EndOption = None,
     param: Annotated[
         list[str] | None,
         typer.Option("--param", "-p", help="NAME=VALUE, for $NAME in the query. May be repeated."),
@@ -59,11 +59,11 @@ def command(
     ] = None,
     rows: Annotated[int, typer.Option(min=1, help="How many rows a table shows.")] = 100,
     shell: Annotated[bool, typer.Option("--shell", help="Ask one query after the other.")] = False,
-    skip_bad: SkipBad = False,
-    quiet: Quiet = False,
+    skip_bad: SkipBadOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Ask in SQL: each schema is a view, mbp-10 as mbp_10, with the columns date and symbol."""
-    from batonics.jobs.query import Request
+    from batonics.jobs.query import QueryRequest
     from batonics.lake.sql import read_query
     from batonics.model.errors import UsageError
 
@@ -71,11 +71,11 @@ def command(
         raise UsageError("a query is expected, or --shell to ask several")
     if files and _is_said(context, "lake"):
         raise UsageError("one of --lake and --from says what is asked, not both")
-    keep_inputs(list(files or ()), out)
-    request = Request(
+    refuse_input_as_output(list(files or ()), out)
+    request = QueryRequest(
         lake=None if files else lake,
         files=tuple(files or ()),
-        wanted=wanted_rows(symbol, date, start, end),
+        wanted=parse_row_filter(symbol, date, start, end),
         skip_bad=skip_bad,
     )
     if query is None:
@@ -95,20 +95,20 @@ def _is_said(context: typer.Context, name: str) -> bool:
 
 
 @contextmanager
-def _opened(request: Request, named_in: str, *, quiet: bool) -> Iterator[LakeSql]:
+def _opened(request: QueryRequest, named_in: str, *, quiet: bool) -> Iterator[LakeDatabase]:
     """Where the request asks; of files, with a bar while they are read."""
-    from batonics.cli.progress import reading
-    from batonics.jobs.query import opened
+    from batonics.cli.progress import read_progress
+    from batonics.jobs.query import open_database
 
     if not request.files:
-        with opened(request) as sql:
+        with open_database(request) as sql:
             yield sql
         return
     with ExitStack() as stack:
         # The bar is gone before the answer comes.
-        with reading("read", quiet=quiet) as progress:
+        with read_progress("read", quiet=quiet) as progress:
             sql = stack.enter_context(
-                opened(request, named_in, lambda streams: progress(streams[0]))
+                open_database(request, named_in, lambda streams: progress(streams[0]))
             )
         yield sql
 
@@ -128,9 +128,9 @@ def _parameters(given: list[str]) -> dict[str, str]:
     return values
 
 
-def _give(answer: Answer, out: str | None, form: str | None, rows: int) -> None:
+def _give(answer: QueryResult, out: str | None, form: str | None, rows: int) -> None:
     """Print the answer, or write it."""
-    from batonics.cli.frames import print_frame
+    from batonics.cli.frame_table import print_frame
     from batonics.cli.plot import print_plot
     from batonics.model.errors import UsageError
     from batonics.sinks.tables import open_table
@@ -149,11 +149,11 @@ def _give(answer: Answer, out: str | None, form: str | None, rows: int) -> None:
             table.write(frame)
 
 
-def ask_on(sql: LakeSql, rows: int) -> None:
+def ask_on(sql: LakeDatabase, rows: int) -> None:
     """Ask one query after the other, each ended by a semicolon, until the input ends."""
     import sys
 
-    from batonics.cli.frames import print_frame
+    from batonics.cli.frame_table import print_frame
     from batonics.model.errors import BatonicsError
 
     if sys.stdin.isatty():
@@ -174,5 +174,5 @@ def ask_on(sql: LakeSql, rows: int) -> None:
                 print_frame(sql.query(text.rstrip().rstrip(";")).frame(), rows_max=rows)
             except BatonicsError as error:
                 # The next one may be right.
-                typer.echo(f"batonics: {printable(str(error))}", err=True)
+                typer.echo(f"batonics: {escape_unprintable(str(error))}", err=True)
             text = ""

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from batonics.cli.options import Files, Quiet, SkipBad, Symbols, keep_inputs, names
+from batonics.cli.options import (
+    FilesArgument,
+    QuietOption,
+    SkipBadOption,
+    SymbolsOption,
+    refuse_input_as_output,
+    split_names,
+)
 
 if TYPE_CHECKING:
     from batonics.jobs.reconstruct import Reconstruction
@@ -21,7 +28,7 @@ class BookFormat(StrEnum):
 
 
 def command(
-    files: Files,
+    files: FilesArgument,
     out: Annotated[
         str | None, typer.Option(help="Where the books go; - is standard output.")
     ] = None,
@@ -32,7 +39,7 @@ def command(
         int | None, typer.Option(min=1, help="Levels of each side at the most.")
     ] = None,
     orders: Annotated[bool, typer.Option("--orders", help="Add each level's queue.")] = False,
-    symbols: Symbols = None,
+    symbols: SymbolsOption = None,
     at: Annotated[
         str | None,
         typer.Option(help="As of this time: ISO 8601 (UTC) or nanoseconds since the epoch."),
@@ -45,19 +52,19 @@ def command(
         str | None,
         typer.Option(help="When a snapshot is taken: event, a count of events, 100ms, 1s, 1m."),
     ] = None,
-    skip_bad: SkipBad = False,
+    skip_bad: SkipBadOption = False,
     checkpoint: Annotated[
         str | None,
         typer.Option(help="Save progress to this file, and go on from it if it is there."),
     ] = None,
-    quiet: Quiet = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Rebuild the books of FILES."""
     from contextlib import ExitStack
     from functools import partial
 
-    from batonics.cli.progress import reading
-    from batonics.jobs.reconstruct import Reconstruction, Request
+    from batonics.cli.progress import read_progress
+    from batonics.jobs.reconstruct import Reconstruction, ReconstructRequest
     from batonics.model.errors import UsageError
     from batonics.model.times import parse_time
     from batonics.sinks.atomic import STDOUT, open_atomic
@@ -67,14 +74,14 @@ def command(
         raise UsageError("--snapshots and --every go together")
     if out == STDOUT and snapshots == STDOUT:
         raise UsageError("only one of --out and --snapshots can be -")
-    request = Request(
+    request = ReconstructRequest(
         paths=tuple(files),
-        symbols=names(symbols),
+        symbols=split_names(symbols),
         at_ns=None if at is None else parse_time(at),
         skip_bad=skip_bad,
         checkpoint=checkpoint,
     )
-    keep_inputs(files, out, snapshots)
+    refuse_input_as_output(files, out, snapshots)
     with ExitStack() as stack:
         # Outputs are opened first: an unwritable one is found before the work, not after it.
         book_file = stack.enter_context(open_atomic(out)) if out is not None else None
@@ -86,7 +93,7 @@ def command(
             check_snapshots(snapshots, every)
             file = stack.enter_context(open_atomic(snapshots))
             work = partial(write_snapshots, run, snapshots, file, every=every, depth=depth or 10)
-        with reading("reconstruct", quiet=quiet) as progress:
+        with read_progress("reconstruct", quiet=quiet) as progress:
             run.progress = progress
             work()
         if book_file is not None:
@@ -99,7 +106,7 @@ def command(
 
 def _show(run: Reconstruction, out: str | None) -> None:
     """The top of each book as a table, and a line of what was read, on standard error."""
-    from batonics.cli.tables import print_books
+    from batonics.cli.book_table import print_books
 
     print_books(run)
     if out not in (None, "-"):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from batonics.cli.options import Quiet
+from batonics.cli.options import QuietOption
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -53,14 +53,14 @@ def command(
     once: Annotated[
         bool, typer.Option("--once", help="End after the first client that was sent everything.")
     ] = False,
-    quiet: Quiet = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Serve FILES as a live feed: each client gets all of it, from the beginning, at the pace."""
     from rich.console import Console
 
     from batonics import native
     from batonics.gateway.faults import parse_faults
-    from batonics.jobs.replay import Replay, Request
+    from batonics.jobs.replay import Replay, ReplayRequest
     from batonics.model.times import parse_time
     from batonics.sinks import logs
 
@@ -69,7 +69,7 @@ def command(
     logs.configure(level="error" if quiet or drawn else "info")
     # Not to be taken for a feed that stands still: the first client waits for it.
     native.on_compile(lambda name: logs.logger("replay").info("kernel_compiles", kernel=name))
-    request = Request(
+    request = ReplayRequest(
         paths=tuple(files),
         bind=bind,
         protocol=protocol,
@@ -119,8 +119,8 @@ def _run(replay: Replay, console: Console | None) -> None:
         if console is None:
             replay.done.wait()
         else:
-            from batonics.cli.replay_screen import run_on_screen
+            from batonics.cli.replay_screen import show_replay
 
-            run_on_screen(replay, console)
+            show_replay(replay, console)
     finally:
         replay.close()

@@ -25,20 +25,20 @@ from rich.text import Text
 from batonics.model.times import NS_PER_S, format_time
 
 if TYPE_CHECKING:
-    from batonics.gateway.player import Client
+    from batonics.gateway.client_sender import ReplayClient
     from batonics.jobs.replay import Replay
 
-REDRAW_S = 0.25
-CLIENTS_SHOWN = 20
+SCREEN_REDRAW_S = 0.25
+CLIENT_ROWS_MAX = 20
 _JUMPS_S = {b"\x1b[C": 10, b"\x1b[D": -10, b"\x1b[A": 60, b"\x1b[B": -60}
 _KEYS = "p or space: pause   left, right: 10 s   down, up: 60 s   q: end"
 
 
-def run_on_screen(replay: Replay, console: Console) -> None:
+def show_replay(replay: Replay, console: Console) -> None:
     """Draw the replay until it is done; keys steer it if standard input is a terminal."""
     screen = _Screen(replay)
     with _keys(replay) as keys, Live(console=console, auto_refresh=False, transient=True) as live:
-        while not replay.done.wait(REDRAW_S):
+        while not replay.done.wait(SCREEN_REDRAW_S):
             live.update(screen.drawn(_KEYS if keys else ""), refresh=True)
 
 
@@ -63,18 +63,18 @@ class _Screen:
             table.add_column(
                 name, justify="right" if name not in ("client", "position") else "left"
             )
-        for client in clients[:CLIENTS_SHOWN]:
+        for client in clients[:CLIENT_ROWS_MAX]:
             table.add_row(*self._row(client, passed))
-        left_out = len(clients) - CLIENTS_SHOWN
+        left_out = len(clients) - CLIENT_ROWS_MAX
         if left_out > 0:
             table.add_row(Text(f"and {left_out} more"))
         if not clients:
-            served = len(self._replay.departed)
+            served = len(self._replay.past_clients)
             table.add_row(Text(f"no client; {served} served" if served else "no client yet"))
         self._before = {id(client): (client.units, client.bytes) for client in clients}
         return table
 
-    def _row(self, client: Client, passed: float) -> tuple[str, ...]:
+    def _row(self, client: ReplayClient, passed: float) -> tuple[str, ...]:
         units, size = self._before.get(id(client), (client.units, client.bytes))
         position = "" if client.due_ns is None else format_time(client.due_ns) or ""
         return (
@@ -109,11 +109,11 @@ def _keys(replay: Replay) -> Iterator[bool]:
 
 def _heed(terminal: int, replay: Replay, ended: threading.Event) -> None:
     while not ended.is_set():
-        if select.select([terminal], [], [], REDRAW_S)[0]:
-            heed(os.read(terminal, 16), replay)
+        if select.select([terminal], [], [], SCREEN_REDRAW_S)[0]:
+            handle_key(os.read(terminal, 16), replay)
 
 
-def heed(key: bytes, replay: Replay) -> None:
+def handle_key(key: bytes, replay: Replay) -> None:
     """Do what a key says; others say nothing."""
     if key in (b"p", b" "):
         replay.control.toggle()

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from batonics.cli.options import LAKE_SCHEMAS, Quiet, SkipBad, names
+from batonics.cli.options import DEFAULT_LAKE_SCHEMAS, QuietOption, SkipBadOption, split_names
 from batonics.cli.reconstruct import BookFormat
 
 
@@ -70,7 +70,7 @@ def command(
     ] = None,
     lake_schemas: Annotated[
         str, typer.Option(help="What is made of it there, as of `batonics lake load`.")
-    ] = LAKE_SCHEMAS,
+    ] = DEFAULT_LAKE_SCHEMAS,
     lake_every: Annotated[
         str, typer.Option(help="How often that is committed, by the clock.")
     ] = "1m",
@@ -96,14 +96,14 @@ def command(
             "--realtime", help="Ingest comes before all other work of the machine (SCHED_FIFO)."
         ),
     ] = False,
-    skip_bad: SkipBad = False,
-    quiet: Quiet = False,
+    skip_bad: SkipBadOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Follow a live feed; SIGTERM and ^C take what has arrived, write --out and end."""
     import sys
     from contextlib import ExitStack
 
-    from batonics.jobs.stream import Request, Stream, feed_of
+    from batonics.jobs.stream import Stream, StreamRequest, build_feed
     from batonics.model.errors import OutputError
     from batonics.model.times import NS_PER_S, duration_ns
     from batonics.server.config import ServerConfig
@@ -115,11 +115,11 @@ def command(
     # What is logged would tear the screen: that has the feed's state too.
     level = "critical" if shows else "error" if quiet else "info"
     configure(as_json=log_json or None, level=level)
-    request = Request(
-        feed=feed_of(
+    request = StreamRequest(
+        feed=build_feed(
             connect,
             gateway,
-            hung_seconds=hung,
+            idle_timeout_seconds=hung,
             dataset=dataset,
             schema=schema,
             symbols=symbols,
@@ -134,7 +134,7 @@ def command(
         snapshots=snapshots,
         every=every,
         lake=lake,
-        lake_schemas=names(lake_schemas),
+        lake_schemas=split_names(lake_schemas),
         lake_seconds=duration_ns(lake_every) / NS_PER_S,
         skip_bad=skip_bad,
         realtime=realtime,
@@ -152,10 +152,10 @@ def command(
         run = Stream(request)
         run.run()
         if file is not None:
-            machine = run.machine
-            write_books(file, machine.engine, machine.symbols, form=form.value, orders=orders)
+            handler = run.handler
+            write_books(file, handler.engine, handler.symbols, form=form.value, orders=orders)
     if run.failure is not None:  # the books are written all the same
         raise OutputError(run.failure)
     if not quiet:
-        stats = run.machine.stats
+        stats = run.handler.stats
         typer.echo(f"took {stats.records:,} records into {stats.books:,} books", err=True)

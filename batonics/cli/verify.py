@@ -7,9 +7,16 @@ from typing import Annotated, Any
 
 import typer
 
-from batonics.cli.against import Other, print_comparison, refuse_difference
-from batonics.cli.options import Files, Quiet, SkipBad, Symbols, keep_inputs, names
-from batonics.cli.text import plain_console, printable
+from batonics.cli.comparison import OtherFile, print_comparison, refuse_difference
+from batonics.cli.console import escape_unprintable, plain_console
+from batonics.cli.options import (
+    FilesArgument,
+    QuietOption,
+    SkipBadOption,
+    SymbolsOption,
+    refuse_input_as_output,
+    split_names,
+)
 
 BOOKS_MAX = 30
 FOUND_MAX = 5
@@ -17,7 +24,7 @@ FOUND_MAX = 5
 
 
 def command(
-    files: Files,
+    files: FilesArgument,
     every: Annotated[
         str, typer.Option(help="How often books are compared: N records, or 'N events'.")
     ] = "100000",
@@ -28,40 +35,40 @@ def command(
     schema: Annotated[
         str | None, typer.Option(help="Its schema, where neither metadata nor columns tell it.")
     ] = None,
-    symbols: Symbols = None,
+    symbols: SymbolsOption = None,
     out: Annotated[
         str | None, typer.Option(help="Where the report goes, as JSON; - is standard output.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="The same as --out -.")] = False,
-    skip_bad: SkipBad = False,
-    quiet: Quiet = False,
+    skip_bad: SkipBadOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Prove the books of FILES: invariants, and a second derivation; exit code 1 if they differ."""
     from contextlib import ExitStack
 
-    from batonics.cli.progress import reading
-    from batonics.jobs.record_windows import Every
-    from batonics.jobs.verify import Request, Verification
+    from batonics.cli.progress import read_progress
+    from batonics.jobs.record_windows import WindowLength
+    from batonics.jobs.verify import Verification, VerifyRequest
     from batonics.model.errors import UsageError
     from batonics.sinks.atomic import STDOUT, open_atomic
 
     if json and out not in (None, STDOUT):
         raise UsageError("--json writes to standard output: give it or --out, not both")
     target = STDOUT if json else out
-    request = Request(
+    request = VerifyRequest(
         paths=tuple(files),
-        every=Every.parse(every),
-        symbols=names(symbols),
+        every=WindowLength.parse(every),
+        symbols=split_names(symbols),
         skip_bad=skip_bad,
     )
-    keep_inputs(files, target)
-    other = Other.named(against, schema, request)
+    refuse_input_as_output(files, target)
+    other = OtherFile.named(against, schema, request)
     with ExitStack() as stack:
         # Opened first: an unwritable one is found before the work, not after it.
         file = stack.enter_context(open_atomic(target)) if target is not None else None
         verification = Verification(request)
         begun = time.monotonic()
-        with reading("verify", quiet=quiet) as progress:
+        with read_progress("verify", quiet=quiet) as progress:
             verification.progress = progress
             report = verification.run()
         seconds = time.monotonic() - begun
@@ -138,7 +145,7 @@ def _print(report: dict[str, Any], seconds: float) -> None:
     _print_books(console, report["books"])
     for found in ("violations", "differences"):
         for row in report[found]["first"][:FOUND_MAX]:
-            console.print(printable(_described(row)), style="red")
+            console.print(escape_unprintable(_described(row)), style="red")
     _print_summary(console, report, seconds)
 
 
@@ -162,7 +169,7 @@ def _print_books(console: Any, books: list[dict[str, Any]]) -> None:
     table = _table("symbol", "publisher", "status", "records", "events", "crossed", "locked")
     for book in books[:BOOKS_MAX]:
         table.add_row(
-            printable(book["symbol"] or f"#{book['instrument_id']}"),
+            escape_unprintable(book["symbol"] or f"#{book['instrument_id']}"),
             str(book["publisher_id"]),
             book["status"] + (", event open" if book["event_open"] else ""),
             *(f"{book[name]:,}" for name in _COUNTS),
@@ -172,7 +179,7 @@ def _print_books(console: Any, books: list[dict[str, Any]]) -> None:
         console.print(f"and {len(books) - BOOKS_MAX} more books (--json has them all)")
     console.print()
     for book in books[:BOOKS_MAX]:
-        console.print(f"{printable(_name(book))}: {book['reason']}")
+        console.print(f"{escape_unprintable(_name(book))}: {book['reason']}")
         for anomaly in book["anomalies"]:
             verdict = "to be expected" if anomaly["expected"] else "odd"
             console.print(

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from batonics.codec import faults, kernels
+from batonics.codec import record_errors, record_kernels
 from batonics.codec.messages import OtherRecord, record_words
 from batonics.codec.metadata import (
+    DBN_MAGIC,
     LATEST_VERSION,
-    MAGIC,
     PREFIX_BYTES,
     SCHEMA_MBO,
     Metadata,
@@ -98,7 +98,7 @@ class DbnDecoder:
         self.rows = 0
         self.byte_offset = 0
         self.skipped = 0
-        self.others: list[OtherRecord] = []
+        self.other_records: list[OtherRecord] = []
         self._skip_bad = skip_bad
         self._source = source
         self._max_metadata_bytes = max_metadata_bytes
@@ -179,7 +179,7 @@ class DbnDecoder:
         """Read the stream's beginning; returns how many bytes of the chunk were taken."""
         head = self._head
         taken = self._take(chunk, 0, PREFIX_BYTES)
-        if not MAGIC.startswith(head[: len(MAGIC)]):
+        if not DBN_MAGIC.startswith(head[: len(DBN_MAGIC)]):
             self._begin_fragment()
         elif len(head) >= PREFIX_BYTES:
             metadata_bytes = parse_prefix(bytes(head[:PREFIX_BYTES]), self._source)
@@ -200,9 +200,11 @@ class DbnDecoder:
         if not expected.startswith(self._head[:2]):
             # No more of the beginning than it takes to tell, however much a chunk brought.
             openings = (bytes(self._head[:size]) for size in range(1, len(self._head) + 1))
-            found = next(o for o in openings if not (MAGIC.startswith(o) or expected.startswith(o)))
+            found = next(
+                o for o in openings if not (DBN_MAGIC.startswith(o) or expected.startswith(o))
+            )
             raise self._refusal(
-                f"not DBN: starts with {found.hex(' ')}, expected {MAGIC.hex(' ')} (DBN)"
+                f"not DBN: starts with {found.hex(' ')}, expected {DBN_MAGIC.hex(' ')} (DBN)"
                 f" or {expected.hex(' ')} (an MBO record)"
             )
         self._in_records = len(self._head) >= len(expected)
@@ -244,36 +246,42 @@ class DbnDecoder:
         """Decode the whole records of `data` from `position` on; returns where they end."""
         while True:
             start, first_row = position, self._row
-            position, self._row, others, reason = kernels.decode_records(
+            position, self._row, other_records, reason = record_kernels.decode_records(
                 data,
                 position,
                 len(data),
                 self._frame_bytes,
                 self._words,
-                faults.LETTERS,
+                record_errors.CODE_MASKS,
                 *self._columns,
                 self._row,
                 self._other_position,
                 self._other_row,
             )
-            if others:
-                self._keep_others(data, start, first_row, others)
+            if other_records:
+                self._keep_others(data, start, first_row, other_records)
             new_rows = self._row - first_row
             self.rows += new_rows
-            self.records += new_rows + others
+            self.records += new_rows + other_records
             self.byte_offset += position - start
-            if reason == kernels.INPUT_END:
+            if reason == record_kernels.INPUT_END:
                 return position
-            if reason in (kernels.ROWS_FULL, kernels.OTHERS_FULL):
+            if reason in (record_kernels.ROWS_FULL, record_kernels.OTHERS_FULL):
                 yield self._take_batch()
                 continue
             frame = self._frame_bytes
-            skip_bytes = faults.skip_bytes(data[position:], frame, reason) if self._skip_bad else 0
+            skip_bytes = (
+                record_errors.skippable_bytes(data[position:], frame, reason)
+                if self._skip_bad
+                else 0
+            )
             if not skip_bytes:
                 if self._row:
                     yield self._take_batch()
                 raise self._damage(
-                    faults.describe(data[position:], frame, reason, self._words, self.version)
+                    record_errors.describe_bad_record(
+                        data[position:], frame, reason, self._words, self.version
+                    )
                 )
             if position + skip_bytes > len(data):
                 return position
@@ -283,12 +291,12 @@ class DbnDecoder:
             self.skipped += 1
 
     def _keep_others(
-        self, data: NDArray[np.uint8], start: int, first_row: int, others: int
+        self, data: NDArray[np.uint8], start: int, first_row: int, other_records: int
     ) -> None:
-        for index in range(others):
+        for index in range(other_records):
             at = int(self._other_position[index]) + self._frame_bytes
             new_rows = int(self._other_row[index]) - first_row
-            self.others.append(
+            self.other_records.append(
                 OtherRecord(
                     rtype=int(data[at + 1]),
                     byte_offset=self.byte_offset + at - start,

@@ -16,7 +16,7 @@ from batonics.model.symbols import MappingInterval
 Decoder = DbnDecoder | NdjsonDecoder
 
 
-class Decoders:
+class DecoderFactory:
     """Gives a decoder for each input, in their order.
 
     Args:
@@ -52,7 +52,7 @@ class Decoders:
             source=source,
         )
 
-    def new_names(self, decoder: Decoder, source: str | None) -> list[MappingInterval]:
+    def new_mappings(self, decoder: Decoder, source: str | None) -> list[MappingInterval]:
         """The names that the decoder has come upon since the last time; its `others` are read."""
         if isinstance(decoder, NdjsonDecoder):
             if len(decoder.symbols) == self._symbols_told:
@@ -65,6 +65,6 @@ class Decoders:
             names = list(symbol_intervals(decoder.metadata))
         return names + [
             parse_symbol_mapping(record, decoder.version, source)
-            for record in decoder.others
+            for record in decoder.other_records
             if record.rtype == RTYPE_SYMBOL_MAPPING
         ]

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from batonics.codec.dbn import DbnDecoder
 from batonics.codec.messages import record_words
-from batonics.codec.metadata import LATEST_VERSION, MAGIC
+from batonics.codec.metadata import DBN_MAGIC, LATEST_VERSION
 from batonics.model.errors import InputError
 from batonics.model.mbo import MBO_DTYPE, RTYPE_MBO
 
@@ -55,10 +55,12 @@ class Framing(Enum):
     ZSTD = "zstd"
 
 
-_OPENINGS = {MAGIC: Framing.DBN, _MBO_HEADER: Framing.FRAGMENT, _ZSTD: Framing.ZSTD}
+_OPENINGS = {DBN_MAGIC: Framing.DBN, _MBO_HEADER: Framing.FRAGMENT, _ZSTD: Framing.ZSTD}
 
 
-def detect(first: bytes, *, complete: bool = False, source: str | None = None) -> Framing | None:
+def detect_framing(
+    first: bytes, *, complete: bool = False, source: str | None = None
+) -> Framing | None:
     """The form of the stream that starts with `first`; None if it takes more bytes to tell.
 
     With `complete` there are no more bytes, and the answer is never None.

@@ -58,7 +58,7 @@ class Authentication(NamedTuple):
     client: str = ""
 
 
-class Subscription(NamedTuple):
+class SubscriptionRequest(NamedTuple):
     """One line of a subscription; a larger one is several, the last with `is_last`.
 
     Attributes:
@@ -232,7 +232,7 @@ def parse_authentication(line: bytes) -> Authentication:
     )
 
 
-def parse_subscription(line: bytes) -> Subscription:
+def parse_subscription(line: bytes) -> SubscriptionRequest:
     """One line of a subscription.
 
     Raises:
@@ -252,7 +252,7 @@ def parse_subscription(line: bytes) -> Subscription:
         start_ns = parse_time(start) if start else None
     except UsageError as error:
         raise InputError(f"gateway: start: {error}") from None
-    return Subscription(
+    return SubscriptionRequest(
         schema=fields["schema"],
         symbols=symbols,
         stype_in=fields.get("stype_in") or "raw_symbol",

@@ -37,7 +37,7 @@ from batonics.model.errors import DamagedInputError, UsageError
 from batonics.model.mbo import UNDEF_TIMESTAMP
 from batonics.model.symbols import MappingInterval, day_start_ns
 
-MAGIC = b"DBN"
+DBN_MAGIC = b"DBN"
 PREFIX_BYTES = 8
 LATEST_VERSION = 3
 SCHEMA_MBO = 0
@@ -117,9 +117,9 @@ def schema_name(schema: int | None) -> str:
 
 def parse_prefix(prefix: bytes, source: str | None = None) -> int:
     """The length of the metadata, its 8-byte prefix included; DamagedInputError if it cannot be."""
-    if prefix[:3] != MAGIC:
+    if prefix[:3] != DBN_MAGIC:
         raise DamagedInputError(
-            f"found {prefix[:3]!r}, expected {MAGIC!r}", byte_offset=0, source=source
+            f"found {prefix[:3]!r}, expected {DBN_MAGIC!r}", byte_offset=0, source=source
         )
     if not 1 <= prefix[3] <= LATEST_VERSION:
         raise DamagedInputError(
@@ -267,7 +267,7 @@ def encode_metadata(metadata: Metadata) -> bytes:
     body = b"".join(parts)
     if version >= 3:
         body += bytes(-len(body) % 8)
-    return MAGIC + bytes([version]) + struct.pack("<I", len(body)) + body
+    return DBN_MAGIC + bytes([version]) + struct.pack("<I", len(body)) + body
 
 
 def _encode_text(text: str, width: int) -> bytes:

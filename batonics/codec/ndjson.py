@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from batonics.codec import ndjson_kernels as kernels
 from batonics.codec.messages import OtherRecord
-from batonics.codec.ndjson_ops import rewrite
+from batonics.codec.ndjson_ops import normalize_op
 from batonics.model.errors import BatonicsError, DamagedInputError, InputError, UsageError
 from batonics.model.mbo import (
     UNDEF_TIMESTAMP,
@@ -77,7 +77,7 @@ class NdjsonDecoder:
         self.byte_offset = 0
         self.skipped = 0
         self.symbols: list[str] = []
-        self.others: list[OtherRecord] = []
+        self.other_records: list[OtherRecord] = []
         self.metadata: None = None
         self._skip_bad = skip_bad
         self._source = source
@@ -184,7 +184,7 @@ class NdjsonDecoder:
         reason = self._too_long() if len(line) > self._line_bytes_max else ""
         if not reason:
             try:
-                usual = rewrite(line)
+                usual = normalize_op(line)
             except ValueError as error:
                 if self._skip_bad:
                     self.records += 1

@@ -27,7 +27,7 @@ _INTEGERS = {
 _FIELDS = ("type", "symbol", "side", *_INTEGERS)
 
 
-def rewrite(line: bytes) -> bytes:
+def normalize_op(line: bytes) -> bytes:
     """The op of a line, checked, in the form that the compiled pass reads.
 
     Raises:

@@ -11,18 +11,18 @@ from collections.abc import Sequence
 import polars as pl
 
 from batonics.book.engine import BookEngine
-from batonics.frames.folding import book_keys
-from batonics.frames.witness import Witness
+from batonics.frames.scan.folding import book_keys
+from batonics.reference.books import DerivedBooks
 
-LEVEL, LEVEL_VALUES = ["key", "side", "price"], ["size", "count"]
-ORDER, ORDER_VALUES = ["key", "order_id"], ["side", "price", "size", "position"]
-BOOK, BOOK_VALUES = ["key"], ["status"]
+LEVEL_KEYS, LEVEL_VALUES = ["key", "side", "price"], ["size", "count"]
+ORDER_KEYS, ORDER_VALUES = ["key", "order_id"], ["side", "price", "size", "position"]
+BOOK_KEYS, BOOK_VALUES = ["key"], ["status"]
 
-OTHER = "_witness"
+REFERENCE_SUFFIX = "_witness"
 """The end of a column's name where it has what the witness says."""
 
 
-def differences(
+def find_differences(
     engine: pl.DataFrame, witness: pl.DataFrame, names: Sequence[str], values: Sequence[str]
 ) -> pl.DataFrame:
     """The rows that differ, sorted by `names`.
@@ -37,7 +37,7 @@ def differences(
         names; values, null where the engine has no such row; and values with the end `OTHER`, null
         where the witness has none.
     """
-    theirs = [f"{name}{OTHER}" for name in values]
+    theirs = [f"{name}{REFERENCE_SUFFIX}" for name in values]
     differs = pl.any_horizontal(
         pl.col(ours).ne_missing(pl.col(other)) for ours, other in zip(values, theirs, strict=True)
     )
@@ -49,7 +49,7 @@ def differences(
             on=names,
             how="full",
             coalesce=True,
-            suffix=OTHER,
+            suffix=REFERENCE_SUFFIX,
         )
         .filter(differs)
         .sort(names)
@@ -60,7 +60,7 @@ def differences(
 def engine_levels(engine: BookEngine) -> pl.DataFrame:
     """A row a level: key, side, price, size, count."""
     book, *columns = engine.levels()
-    return pl.DataFrame([book_keys(engine)[book], *columns], [*LEVEL, *LEVEL_VALUES])
+    return pl.DataFrame([book_keys(engine)[book], *columns], [*LEVEL_KEYS, *LEVEL_VALUES])
 
 
 def engine_orders(engine: BookEngine) -> pl.DataFrame:
@@ -78,7 +78,7 @@ def engine_books(engine: BookEngine) -> pl.DataFrame:
     return pl.DataFrame({"key": book_keys(engine).copy(), "status": statuses}, strict=False)
 
 
-def witness_orders(witness: Witness) -> pl.DataFrame:
+def reference_orders(witness: DerivedBooks) -> pl.DataFrame:
     """A row a live order, as `engine_orders`."""
     orders = witness.orders().sort("key", "side", "price", "queued")
     return orders.drop("queued").with_columns(_position(orders))

@@ -14,18 +14,18 @@ import polars as pl
 
 from batonics.model.prices import format_price
 
-ROWS_SHOWN = 20
+HTML_ROWS_MAX = 20
 """A notebook shows a summary; who wants every row asks for the frame."""
 
 _RIGHT = ' style="text-align:right"'
 
 
-def table(
+def html_table(
     frame: pl.DataFrame,
     caption: str,
     *,
     prices: Collection[str] = (),
-    rows_max: int = ROWS_SHOWN,
+    rows_max: int = HTML_ROWS_MAX,
 ) -> str:
     """A table of HTML, with a caption above and, where rows are left out, how many below.
 

@@ -12,11 +12,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from batonics.frames.bars import bars_source, ohlcv_source
-from batonics.frames.measure_windows import vpin_source, windowed_measures_source
-from batonics.frames.measures import measures_source
-from batonics.frames.orders import orders_source, queue_source
-from batonics.frames.stream import (
+from batonics.frames.depth.book_sources import (
     bbo_interval_source,
     bbo_source,
     book_source,
@@ -25,13 +21,17 @@ from batonics.frames.stream import (
     depth_source,
     mbp_source,
 )
-from batonics.frames.trade_measures import trade_measures_source
-from batonics.frames.trades import trades_source
-from batonics.frames.windows import EventWindows, TimeWindows, Windows
+from batonics.frames.depth.windows import EventWindows, TimeWindows, Windows
+from batonics.frames.measures.bars import bars_source, ohlcv_source
+from batonics.frames.measures.book_measures import measures_source
+from batonics.frames.measures.trade_measures import trade_measures_source
+from batonics.frames.measures.window_measures import vpin_source, window_measures_source
+from batonics.frames.orders.order_lives import orders_source, queue_source
+from batonics.frames.schemas.trades import trades_source
 from batonics.model.errors import UsageError
 from batonics.model.times import duration_ns, parse_time
 
-DEPTH_MAX = 255
+MBP_DEPTH_MAX = 255
 """What `depth`, a byte, can tell."""
 
 
@@ -55,7 +55,7 @@ class MboNamespace:
         Args:
             every: a duration such as "1s": the vendor's bbo-1s, and bbo-1m for "1m", in its
                 columns (`BBO_INTERVAL_SCHEMA`). A book has a row for each interval in which it
-                traded or its best bid or ask changed; see `frames/intervals.py`.
+                traded or its best bid or ask changed; see `frames/schemas/bbo_intervals.py`.
 
         Columns, without `every`:
             ts_event, ts_recv (Datetime ns UTC), sequence (UInt32): of the closing record.
@@ -72,7 +72,7 @@ class MboNamespace:
         """The vendor's MBP of any depth: mbp-1, mbp-10, or between and beyond.
 
         A row for each trade, with the book before it takes effect, and for each event that changed
-        the best `n` levels, with the book after it; see `frames/mbp.py` for what describes it.
+        the best `n` levels, with the book after it; see `frames/schemas/mbp.py`.
 
         Args:
             n: levels of each side.
@@ -90,8 +90,8 @@ class MboNamespace:
         Raises:
             UsageError: `n` is not from 1 to 255.
         """
-        if not 1 <= n <= DEPTH_MAX:
-            raise UsageError(f"depth of {n} levels, expected 1 to {DEPTH_MAX}")
+        if not 1 <= n <= MBP_DEPTH_MAX:
+            raise UsageError(f"depth of {n} levels, expected 1 to {MBP_DEPTH_MAX}")
         return mbp_source(self._records, n, consolidated=consolidated)
 
     def tbbo(self, *, consolidated: bool = False) -> pl.LazyFrame:
@@ -153,7 +153,7 @@ class MboNamespace:
 
         When it came and went, what was added, filled and cancelled, how it ended, and what was
         ahead of it at its entry and at its first fill. Columns and their definitions are in
-        `frames/orders.py`; the last three here are made of them:
+        `frames/orders/order_lives.py`; the last three here are made of them:
             lifetime (Duration of ns): ts_end - ts_start, null while it is alive. Where
             `left_censored` is true it is a lower bound: its true start is not known.
             fill_ratio, cancel_ratio (Float64): filled and cancelled by added.
@@ -173,7 +173,7 @@ class MboNamespace:
     ) -> pl.LazyFrame:
         """One order's place in its queue: a row after each event that changed it.
 
-        An id may recur in other books; name the one that is meant. See `frames/orders.py`.
+        An id may recur in other books; name the book. See `frames/orders/order_lives.py`.
         """
         return queue_source(
             self._records, order_id, publisher_id=publisher_id, instrument_id=instrument_id
@@ -184,7 +184,7 @@ class MboNamespace:
 
         Args:
             names: mid, spread, weighted_mid, depth(k), imbalance(k), ofi, ofi(k): definitions,
-                units and sources are in `frames/measures.py`.
+                units and sources are in `frames/measures/book_measures.py`.
             depth: how many levels may change without a row; k is at most this.
 
         Columns: ts_event, ts_recv, sequence, publisher_id, instrument_id; then of each measure.
@@ -198,13 +198,13 @@ class MboNamespace:
         """Measures of every trade: its sign, the mid before it, the spreads it paid.
 
         With `tau`, a duration, the realised spread too. Definitions, units and sources are in
-        `frames/trade_measures.py`.
+        `frames/measures/trade_measures.py`.
         """
         return trade_measures_source(self.mbp(1), tau=tau)
 
     def window_measures(self, every: str) -> pl.LazyFrame:
         """OFI, signed volume, change of mid and Kyle's lambda by window (`measure_windows.py`)."""
-        return windowed_measures_source(self.mbp(1), every)
+        return window_measures_source(self.mbp(1), every)
 
     def vpin(self, *, bucket_volume: int, n: int = 50) -> pl.LazyFrame:
         """VPIN over the last `n` buckets of equal volume: a row a bucket (`measure_windows.py`)."""
@@ -260,7 +260,7 @@ class MboNamespace:
                 each N-th event of its book, and what remains at the end of the stream makes no row.
                 "event": 1. A
                 duration such as "100ms": a window is `(T - every, T]`, T a multiple of `every`
-                since the epoch, by the stream's time (`frames/clock.py`) at the end of an event;
+                since the epoch, by the stream's time (`frames/scan/clock.py`) at an event's end;
                 rows come by T, publisher and instrument, and the last window is given too.
             events: `events=N` is `every=N`.
             on_change: a row only where an event changed the best `n` levels, in place of windows;

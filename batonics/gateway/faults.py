@@ -29,8 +29,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from batonics.codec.metadata import MAGIC, parse_prefix
-from batonics.gateway.tape import Piece, RecordIndex, cut_piece, record_headers
+from batonics.codec.metadata import DBN_MAGIC, parse_prefix
+from batonics.gateway.dbn_feed import FeedPiece, RecordIndex, cut_piece, record_headers
 from batonics.model.errors import UsageError
 from batonics.model.mbo import MBO_DTYPE, RTYPE_MBO, Flag
 from batonics.model.times import parse_duration
@@ -40,7 +40,7 @@ DUP_NS_MAX = 1_000_000_000
 """Of a feed's own time: how much earlier, where a client asked for a time."""
 STALL_MS = 15_000
 """Longer than the official client waits with the shortest heartbeat (5 s and 10 s more)."""
-MOST_ENDS = 0.5
+ENDS_SHARE_MAX = 0.5
 """The greatest share of records that may end a connection."""
 NS_PER_MS = 1_000_000
 _FLAGS_AT = int(MBO_DTYPE.fields["flags"][1])  # type: ignore[index]
@@ -90,7 +90,7 @@ class Faults:
                 "drop and dup exclude each other: no feed says again what it has lost, and loses"
                 " something else"
             )
-        if ends > MOST_ENDS or ends * taken_back > 1:
+        if ends > ENDS_SHARE_MAX or ends * taken_back > 1:
             raise UsageError(
                 f"a connection would bring {1 / ends:.0f} records and the next one go back"
                 f" {taken_back / 2:.0f}: nobody would ever see the feed's end"
@@ -134,7 +134,7 @@ def _share(kind: str, text: str) -> float:
 
 
 @dataclass
-class Ledger:
+class FaultCounts:
     """What has happened, counted where it happens.
 
     Attributes:
@@ -153,13 +153,13 @@ class Ledger:
     flagged: int = 0
     repeated: int = 0
 
-    def add(self, other: Ledger) -> None:
+    def add(self, other: FaultCounts) -> None:
         """Count what another has counted."""
         for name, count in asdict(other).items():
             setattr(self, name, getattr(self, name) + count)
 
 
-class Place(NamedTuple):
+class ReplayPosition(NamedTuple):
     """Where a connection ended, for the next to go on.
 
     Attributes:
@@ -174,10 +174,10 @@ class Place(NamedTuple):
     suspects: frozenset[int] = frozenset()
 
 
-BEGINNING = Place()
+REPLAY_START = ReplayPosition()
 
 
-class Step(NamedTuple):
+class SendStep(NamedTuple):
     """What is sent, and what happens then.
 
     Attributes:
@@ -185,11 +185,11 @@ class Step(NamedTuple):
         then: None, STALL (go on after it), or how the connection ends: RST or CUT.
     """
 
-    piece: Piece
-    then: Fault | None = None
+    piece: FeedPiece
+    fault: Fault | None = None
 
 
-class Injector:
+class FaultInjector:
     """The faults of one connection.
 
     Args:
@@ -205,69 +205,76 @@ class Injector:
     """
 
     def __init__(
-        self, faults: Faults, number: int, place: Place = BEGINNING, *, records: bool = True
+        self,
+        faults: Faults,
+        number: int,
+        position: ReplayPosition = REPLAY_START,
+        *,
+        records: bool = True,
     ) -> None:
         self._faults, self._records = faults, records
         self._random = {
             kind: np.random.default_rng((faults.seed, number, index))
             for index, kind in enumerate(Fault)
         }
-        self.ledger = Ledger(connections=1)
-        self.first_unit = place.units - self._repeated(place)
-        self.place = place._replace(units=self.first_unit)
+        self.fault_counts = FaultCounts(connections=1)
+        self.first_unit = position.units - self._repeated(position)
+        self.position = position._replace(units=self.first_unit)
         self._next = dict.fromkeys((*_AFTER_UNIT, Fault.DROP), self.first_unit - 1)
         for kind in self._next:
             self._draw(kind)
 
-    def steps(self, piece: Piece) -> Iterator[Step]:
+    def steps(self, piece: FeedPiece) -> Iterator[SendStep]:
         """What becomes of the feed's next piece, which has been looked at.
 
         After a step that ends the connection no more are asked for.
         """
         if piece.due_ns is None:
             raise AssertionError("a piece that has not been looked at")
-        units, first, begun = len(piece.due_ns), 0, self.place.units
+        units, first, begun = len(piece.due_ns), 0, self.position.units
         while first < units:
             at, kind = min((self._next[kind] - begun, kind.value) for kind in _AFTER_UNIT)
-            then = Fault(kind) if at < units else None
-            whole = units if then is None else at + (then is not Fault.CUT)
+            fault = Fault(kind) if at < units else None
+            whole = units if fault is None else at + (fault is not Fault.CUT)
             sent = self._lossy(cut_piece(piece, first, whole))
-            if then is Fault.CUT:
+            if fault is Fault.CUT:
                 sent = _with_part(sent, cut_piece(piece, at, at + 1))
             first = whole
-            if then is not None:
-                self._count(then)
-                self._draw(then)
-            yield Step(sent, then)
+            if fault is not None:
+                self._count(fault)
+                self._draw(fault)
+            yield SendStep(sent, fault)
 
     def earlier_ns(self) -> int:
         """How much earlier than a time that was asked for it begins, up to DUP_NS_MAX."""
         random = self._random[Fault.DUP]
         if random.random() >= self._faults.share(Fault.DUP):
             return 0
-        self.ledger.dup += 1
+        self.fault_counts.dup += 1
         return int(random.integers(1, DUP_NS_MAX + 1))
 
-    def _lossy(self, piece: Piece) -> Piece:
+    def _lossy(self, piece: FeedPiece) -> FeedPiece:
         """The piece without what is lost, its first record of a suspect book flagged."""
         if piece.ends is None or piece.due_ns is None:
             raise AssertionError("a piece that has not been looked at")
-        begun, units = self.place.units, len(piece.due_ns)
+        begun, units = self.position.units, len(piece.due_ns)
         lost = []
         while self._next[Fault.DROP] < begun + units:
             lost.append(self._next[Fault.DROP] - begun)
             self._draw(Fault.DROP)
-        suspects = set(self.place.suspects)
+        suspects = set(self.position.suspects)
         if self._records and (lost or suspects):
             piece = self._flagged(piece, lost, suspects)
         elif lost:
-            self.ledger.drop += len(lost)
+            self.fault_counts.drop += len(lost)
             piece = _without(piece, lost)
         due_ns = int(piece.due_ns[-1]) if piece.due_ns is not None and len(piece.due_ns) else 0
-        self.place = Place(begun + units, max(due_ns, self.place.due_ns), frozenset(suspects))
+        self.position = ReplayPosition(
+            begun + units, max(due_ns, self.position.due_ns), frozenset(suspects)
+        )
         return piece
 
-    def _flagged(self, piece: Piece, lost: list[int], suspects: set[int]) -> Piece:
+    def _flagged(self, piece: FeedPiece, lost: list[int], suspects: set[int]) -> FeedPiece:
         """Lose MBO records and flag those that follow; `suspects` are changed."""
         headers = record_headers(piece)
         is_mbo = (headers >> np.uint64(8)) & np.uint64(0xFF) == RTYPE_MBO
@@ -287,8 +294,8 @@ class Injector:
                 suspects.discard(key)
             else:
                 suspects.add(key)
-        self.ledger.drop += len(lost)
-        self.ledger.flagged += len(flagged)
+        self.fault_counts.drop += len(lost)
+        self.fault_counts.flagged += len(flagged)
         if flagged:
             data = bytearray(piece.data)
             for at in flagged:
@@ -297,14 +304,14 @@ class Injector:
             piece = piece._replace(data=bytes(data))
         return _without(piece, lost)
 
-    def _repeated(self, place: Place) -> int:
+    def _repeated(self, position: ReplayPosition) -> int:
         """How many records the connection begins earlier than it should."""
         random = self._random[Fault.DUP]
-        if place.units == 0 or random.random() >= self._faults.share(Fault.DUP):
+        if position.units == 0 or random.random() >= self._faults.share(Fault.DUP):
             return 0
-        units = min(int(random.integers(1, DUP_UNITS_MAX + 1)), place.units)
-        self.ledger.dup += 1
-        self.ledger.repeated += units
+        units = min(int(random.integers(1, DUP_UNITS_MAX + 1)), position.units)
+        self.fault_counts.dup += 1
+        self.fault_counts.repeated += units
         return units
 
     def _draw(self, kind: Fault) -> None:
@@ -314,10 +321,10 @@ class Injector:
         self._next[kind] = min(self._next[kind] + gap, _NEVER)
 
     def _count(self, kind: Fault) -> None:
-        setattr(self.ledger, kind.value, getattr(self.ledger, kind.value) + 1)
+        setattr(self.fault_counts, kind.value, getattr(self.fault_counts, kind.value) + 1)
 
 
-def _without(piece: Piece, lost: list[int]) -> Piece:
+def _without(piece: FeedPiece, lost: list[int]) -> FeedPiece:
     """The piece without some of its units."""
     if not lost:
         return piece
@@ -330,15 +337,15 @@ def _without(piece: Piece, lost: list[int]) -> Piece:
         kept.append(piece.data[at : int(starts[index])])
         at = int(piece.ends[index])
     kept.append(piece.data[at:])
-    return Piece(b"".join(kept), np.cumsum(sizes), np.delete(piece.due_ns, lost))
+    return FeedPiece(b"".join(kept), np.cumsum(sizes), np.delete(piece.due_ns, lost))
 
 
-def _with_part(piece: Piece, unit: Piece) -> Piece:
+def _with_part(piece: FeedPiece, unit: FeedPiece) -> FeedPiece:
     """The piece, and half of the unit that follows it."""
     return piece._replace(data=bytes(piece.data) + bytes(unit.data[: len(unit.data) // 2]))
 
 
-class Connection(NamedTuple):
+class FaultyConnection(NamedTuple):
     """One connection, as a client sees it.
 
     Attributes:
@@ -350,28 +357,30 @@ class Connection(NamedTuple):
     end: Fault | None
 
 
-def connections(feed: bytes, faults: Faults) -> tuple[list[Connection], Ledger]:
+def simulate_connections(feed: bytes, faults: Faults) -> tuple[list[FaultyConnection], FaultCounts]:
     """What a client gets that connects again whenever a fault has ended a connection.
 
     Args:
         feed: a DBN stream: metadata, or none, and whole records.
         faults: what happens, and its seed.
     """
-    opening = parse_prefix(feed[:8]) if feed.startswith(MAGIC) else 0
+    opening = parse_prefix(feed[:8]) if feed.startswith(DBN_MAGIC) else 0
     index = RecordIndex()
     pieces = list(index.feed(feed[opening:]))
     index.close()
-    place, ledger = BEGINNING, Ledger()
-    made: list[Connection] = []
+    position, fault_counts = REPLAY_START, FaultCounts()
+    made: list[FaultyConnection] = []
     while not made or made[-1].end is not None:
-        injector = Injector(faults, len(made), place)
+        injector = FaultInjector(faults, len(made), position)
         made.append(_connection(injector, feed[:opening], pieces))
-        place = injector.place
-        ledger.add(injector.ledger)
-    return made, ledger
+        position = injector.position
+        fault_counts.add(injector.fault_counts)
+    return made, fault_counts
 
 
-def _connection(injector: Injector, opening: bytes, pieces: list[Piece]) -> Connection:
+def _connection(
+    injector: FaultInjector, opening: bytes, pieces: list[FeedPiece]
+) -> FaultyConnection:
     chunks, chunk, to_skip = [], [opening], injector.first_unit
     for piece in pieces:
         units = 0 if piece.ends is None else len(piece.ends)
@@ -380,10 +389,10 @@ def _connection(injector: Injector, opening: bytes, pieces: list[Piece]) -> Conn
             continue
         for step in injector.steps(cut_piece(piece, to_skip, units)):
             chunk.append(bytes(step.piece.data))
-            if step.then is Fault.STALL:
+            if step.fault is Fault.STALL:
                 chunks.append(b"".join(chunk))
                 chunk = []
-            elif step.then is not None:
-                return Connection((*chunks, b"".join(chunk)), step.then)
+            elif step.fault is not None:
+                return FaultyConnection((*chunks, b"".join(chunk)), step.fault)
         to_skip = 0
-    return Connection((*chunks, b"".join(chunk)), None)
+    return FaultyConnection((*chunks, b"".join(chunk)), None)

@@ -12,11 +12,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from batonics.gateway import tape_kernels as kernels
-from batonics.gateway.tape import Piece, cut_piece
+from batonics.gateway import record_bytes_kernels as kernels
+from batonics.gateway.dbn_feed import FeedPiece, cut_piece
 
 
-def merged(streams: Sequence[Iterator[Piece]]) -> Generator[Piece, None, None]:
+def merge_by_time(streams: Sequence[Iterator[FeedPiece]]) -> Generator[FeedPiece, None, None]:
     """The units of all streams, sorted by `due_ns`; all have been looked at."""
     heads = {number: piece for number, stream in enumerate(streams) if (piece := _next(stream))}
     while len(heads) > 1:
@@ -35,13 +35,13 @@ def merged(streams: Sequence[Iterator[Piece]]) -> Generator[Piece, None, None]:
                 heads[number] = following
             else:
                 del heads[number]
-        yield interleaved(ready)
+        yield interleave(ready)
     for number, piece in heads.items():
         yield piece
         yield from streams[number]
 
 
-def interleaved(pieces: Sequence[Piece]) -> Piece:
+def interleave(pieces: Sequence[FeedPiece]) -> FeedPiece:
     """The units of several pieces as one piece, sorted by `due_ns`, earlier pieces first."""
     if len(pieces) == 1:
         return pieces[0]
@@ -58,10 +58,10 @@ def interleaved(pieces: Sequence[Piece]) -> Piece:
     data = np.frombuffer(b"".join(piece.data for piece in pieces), np.uint8)
     out = np.empty(offset, np.uint8)
     kernels.gather_records(data, np.concatenate(starts)[order], sorted_sizes, out)
-    return Piece(out.data, np.cumsum(sorted_sizes), due_ns[order])
+    return FeedPiece(out.data, np.cumsum(sorted_sizes), due_ns[order])
 
 
-def _next(stream: Iterator[Piece]) -> Piece | None:
+def _next(stream: Iterator[FeedPiece]) -> FeedPiece | None:
     """The next piece that has a unit."""
     for piece in stream:
         if len(_due(piece)):
@@ -69,13 +69,13 @@ def _next(stream: Iterator[Piece]) -> Piece | None:
     return None
 
 
-def _due(piece: Piece) -> NDArray[np.int64]:
+def _due(piece: FeedPiece) -> NDArray[np.int64]:
     if piece.due_ns is None:
         raise AssertionError("a piece that has not been looked at")
     return piece.due_ns
 
 
-def _ends(piece: Piece) -> NDArray[np.int64]:
+def _ends(piece: FeedPiece) -> NDArray[np.int64]:
     if piece.ends is None:
         raise AssertionError("a piece that has not been looked at")
     return piece.ends

@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-GRAIN_NS = 100_000
+WAKE_INTERVAL_NS = 100_000
 """Between two wake-ups at least: less is a busy loop, as a system wakes us up 60 late anyway."""
 SLEEP_NS_MAX = 50_000_000
 """The longest sleep in one: how soon a pause, a jump or the end is noticed."""
@@ -24,7 +24,7 @@ SLEEP_NS_MAX = 50_000_000
 NS_PER_S = 1_000_000_000
 
 
-class Clock(Protocol):
+class PacingClock(Protocol):
     """Where time comes from; a fake one in tests."""
 
     def now_ns(self) -> int:
@@ -79,12 +79,14 @@ class Pacer:
         live_ns: pieces that end at this time of the feed or before are not waited for.
     """
 
-    def __init__(self, pace: Pace, clock: Clock, tick: Callable[[int], int] = lambda _: 0) -> None:
+    def __init__(
+        self, pace: Pace, clock: PacingClock, tick: Callable[[int], int] = lambda _: 0
+    ) -> None:
         self._pace, self._clock, self._tick = pace, clock, tick
         self._anchor_ns: int | None = None
         self._anchor_due_ns = 0
         self._units = 0
-        self._woken_ns = clock.now_ns() - GRAIN_NS
+        self._woken_ns = clock.now_ns() - WAKE_INTERVAL_NS
         self.live_ns = -1
 
     @property
@@ -95,7 +97,7 @@ class Pacer:
     def restart(self) -> None:
         """The next unit is due at once, and all others follow from it."""
         self._anchor_ns = None
-        self._woken_ns = self._clock.now_ns() - GRAIN_NS
+        self._woken_ns = self._clock.now_ns() - WAKE_INTERVAL_NS
 
     def groups(self, due_ns: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
         """Units `[first, last)`, as they come due, of units with these times in the feed."""
@@ -133,7 +135,7 @@ class Pacer:
                 self._anchor_ns = (self._anchor_ns or 0) + paused_ns
                 continue
             anchor_ns = self._anchor_ns or 0
-            left = max(anchor_ns + offset_ns, self._woken_ns + GRAIN_NS) - now
+            left = max(anchor_ns + offset_ns, self._woken_ns + WAKE_INTERVAL_NS) - now
             if left <= 0:
                 self._woken_ns = now
                 return now - anchor_ns

@@ -20,8 +20,8 @@ from batonics.codec.messages import (
     write_error_message,
     write_system_message,
 )
-from batonics.gateway.library import Library
-from batonics.gateway.tape import Bytes
+from batonics.gateway.dbn_feed import BytesLike
+from batonics.gateway.replay_files import ReplayFiles
 from batonics.model.errors import InputError, UsageError
 from batonics.sources.tcp import LineReader
 
@@ -51,16 +51,16 @@ class Login(NamedTuple):
     """
 
     who: lines.Authentication
-    subscriptions: list[lines.Subscription | str]
+    subscriptions: list[lines.SubscriptionRequest | str]
     rest: bytes
 
 
-def log_in(sock: socket.socket, library: Library, key: str | None) -> Login:
+def log_in(sock: socket.socket, replay_files: ReplayFiles, key: str | None) -> Login:
     """Speak the protocol up to the start of the session.
 
     Args:
         sock: connected.
-        library: what is offered.
+        replay_files: what is offered.
         key: the one that is accepted; None: any.
 
     Raises:
@@ -74,12 +74,12 @@ def log_in(sock: socket.socket, library: Library, key: str | None) -> Login:
     sock.sendall(lines.greeting_line(LSG_VERSION) + lines.challenge_line(challenge))
     try:
         who = lines.parse_authentication(reader.line())
-        _check(who, challenge, library, key)
+        _check(who, challenge, replay_files, key)
     except (InputError, UsageError) as error:
         sock.sendall(lines.refusal_line(str(error)))
         raise RefusedError(str(error)) from None
     sock.sendall(lines.welcome_line(str(time.time_ns())))
-    subscriptions: list[lines.Subscription | str] = []
+    subscriptions: list[lines.SubscriptionRequest | str] = []
     while not _is_start(line := reader.line()):
         if len(subscriptions) == SUBSCRIPTIONS_MAX:
             raise RefusedError("too many subscriptions")
@@ -91,13 +91,15 @@ def log_in(sock: socket.socket, library: Library, key: str | None) -> Login:
     return Login(who, subscriptions, reader.rest)
 
 
-def _check(who: lines.Authentication, challenge: str, library: Library, key: str | None) -> None:
+def _check(
+    who: lines.Authentication, challenge: str, replay_files: ReplayFiles, key: str | None
+) -> None:
     if not lines.is_well_formed(who.auth) or (
         key is not None and not lines.is_proof(who.auth, challenge, key)
     ):
         raise UsageError("authentication failed")
-    if library.dataset and who.dataset != library.dataset:
-        raise UsageError(f"no dataset {who.dataset[:40]!r}; this replay has {library.dataset}")
+    if replay_files.dataset and who.dataset != replay_files.dataset:
+        raise UsageError(f"no dataset {who.dataset[:40]!r}; this replay has {replay_files.dataset}")
     if who.encoding != "dbn":
         raise UsageError(f"encoding {who.encoding[:40]!r} is not offered; there is dbn")
     if who.compression not in ("none", "zstd"):
@@ -118,7 +120,9 @@ def heartbeat(ts_event: int) -> bytes:
     return write_system_message(SYSTEM_HEARTBEAT, "Heartbeat", ts_event)
 
 
-def late_words(sock: socket.socket, rest: bytes, now_ns: Callable[[], int]) -> Callable[[], bytes]:
+def late_line_replies(
+    sock: socket.socket, rest: bytes, now_ns: Callable[[], int]
+) -> Callable[[], bytes]:
     """What answers a client that says anything once its session has started, first `rest`."""
 
     def answer() -> bytes:
@@ -137,14 +141,14 @@ def late_words(sock: socket.socket, rest: bytes, now_ns: Callable[[], int]) -> C
     return answer
 
 
-class Packer:
+class ZstdSender:
     """Packs what is sent with zstd: one stream, and after each part all of it can be unpacked."""
 
-    def __init__(self, send: Callable[[Bytes], object]) -> None:
+    def __init__(self, send: Callable[[BytesLike], object]) -> None:
         self._send = send
         self._packer = zstd.ZstdCompressor()
 
-    def __call__(self, data: Bytes) -> None:
+    def __call__(self, data: BytesLike) -> None:
         """Send bytes."""
         packer = self._packer
         self._send(packer.compress(data) + packer.flush(mode=packer.FLUSH_BLOCK))

@@ -22,10 +22,10 @@ from batonics.codec.messages import (
     write_system_message,
 )
 from batonics.codec.metadata import Metadata, encode_metadata
-from batonics.gateway.library import STYPES, Library
-from batonics.gateway.merge import merged
-from batonics.gateway.schemas import Wanted, record_pieces
-from batonics.gateway.tape import Bytes, Piece, cut_piece
+from batonics.gateway.dbn_feed import BytesLike, FeedPiece, cut_piece
+from batonics.gateway.merge import merge_by_time
+from batonics.gateway.replay_files import STYPES, ReplayFiles
+from batonics.gateway.schema_records import SessionRequest, record_pieces
 from batonics.model.errors import UsageError
 from batonics.model.symbols import MappingInterval
 
@@ -49,30 +49,30 @@ class SessionFeed:
 
     def __init__(
         self,
-        library: Library,
-        subscriptions: Sequence[lines.Subscription | str],
+        replay_files: ReplayFiles,
+        subscriptions: Sequence[lines.SubscriptionRequest | str],
         place_ns: int | None,
         reached_ns: int | None,
     ) -> None:
-        self._library, self._reached_ns = library, reached_ns
-        self._wanted: list[Wanted] = []
+        self._library, self._reached_ns = replay_files, reached_ns
+        self._wanted: list[SessionRequest] = []
         self._names: dict[tuple[str, MappingInterval], bytes] = {}
         self._answers: list[bytes] = []
         self._stypes: set[str] = set()
-        starts = [place_ns or library.first_ns]
+        starts = [place_ns or replay_files.first_ns]
         for subscription in subscriptions:
             if isinstance(subscription, str):
                 self._refuse(ERROR_SUBSCRIPTION, subscription)
             else:
                 self._add(subscription)
-                starts.append(max(subscription.start_ns or starts[0], library.first_ns))
+                starts.append(max(subscription.start_ns or starts[0], replay_files.first_ns))
         self.now_ns = min(starts)
-        self.asks_for_time = any(wanted.start_ns is not None for wanted in self._wanted)
-        self.asks_for_books = any(wanted.snapshot for wanted in self._wanted)
-        self.live_ns = -1 if reached_ns is None or not self.asks_for_time else reached_ns
-        self.opening: Bytes = b"".join([self._metadata(), *self._first_names(), *self._answers])
+        self.has_start = any(wanted.start_ns is not None for wanted in self._wanted)
+        self.has_snapshot = any(wanted.snapshot for wanted in self._wanted)
+        self.live_ns = -1 if reached_ns is None or not self.has_start else reached_ns
+        self.opening: BytesLike = b"".join([self._metadata(), *self._first_names(), *self._answers])
 
-    def begin_earlier(self, by_ns: int) -> None:
+    def rewind(self, by_ns: int) -> None:
         """Begin so much before the times that are asked for."""
         for wanted in self._wanted:
             if wanted.start_ns is not None:
@@ -83,10 +83,10 @@ class SessionFeed:
         start_ns: int | None,
         *,
         indexed: bool,  # noqa: ARG002 - they always are
-    ) -> Generator[Piece, None, None]:
+    ) -> Generator[FeedPiece, None, None]:
         """The records of all subscriptions by their time; of those without a start from one on."""
         with ExitStack() as stack:
-            streams: list[Iterator[Piece]] = [
+            streams: list[Iterator[FeedPiece]] = [
                 stack.enter_context(
                     closing(record_pieces(self._library.paths, self._placed(wanted, start_ns)))
                 )
@@ -95,16 +95,16 @@ class SessionFeed:
             later = self._later_names()
             if later is not None:
                 streams.insert(0, iter([later]))
-            pieces: Iterator[Piece] = merged(streams)
+            pieces: Iterator[FeedPiece] = merge_by_time(streams)
             schemas = [wanted.schema for wanted in self._wanted if wanted.start_ns is not None]
             if schemas:
                 pieces = _with_completion(pieces, self._reached_ns, schemas)
             yield from pieces
 
-    def _placed(self, wanted: Wanted, start_ns: int | None) -> Wanted:
+    def _placed(self, wanted: SessionRequest, start_ns: int | None) -> SessionRequest:
         return wanted if wanted.start_ns is not None else replace(wanted, start_ns=start_ns)
 
-    def _add(self, subscription: lines.Subscription) -> None:
+    def _add(self, subscription: lines.SubscriptionRequest) -> None:
         """Take a line of a subscription, or tell the client what is wrong with it."""
         try:
             found = self._library.find(subscription)
@@ -127,9 +127,9 @@ class SessionFeed:
             text = f"Subscription request{number} for {subscription.schema} data succeeded"
             self._answer(SYSTEM_SUBSCRIPTION_ACK, text)
 
-    def _want(self, subscription: lines.Subscription, ids: set[int] | None) -> None:
+    def _want(self, subscription: lines.SubscriptionRequest, ids: set[int] | None) -> None:
         """Join what is wanted of one schema and start: a line holds a part of the symbols only."""
-        new = Wanted(subscription.schema, ids, subscription.start_ns, subscription.snapshot)
+        new = SessionRequest(subscription.schema, ids, subscription.start_ns, subscription.snapshot)
         for wanted in self._wanted:
             if replace(wanted, instrument_ids=ids) == new:
                 every = wanted.instrument_ids is None or ids is None
@@ -167,7 +167,7 @@ class SessionFeed:
         ]
         return list(dict.fromkeys(holding))
 
-    def _later_names(self) -> Piece | None:
+    def _later_names(self) -> FeedPiece | None:
         """The names that come to hold as the feed goes on, at their times."""
         later = sorted(
             (interval.start_ns, record)
@@ -178,12 +178,12 @@ class SessionFeed:
             return None
         data = b"".join(record for _, record in later)
         ends = np.arange(1, len(later) + 1, dtype=np.int64) * (len(data) // len(later))
-        return Piece(data, ends, np.array([start_ns for start_ns, _ in later], np.int64))
+        return FeedPiece(data, ends, np.array([start_ns for start_ns, _ in later], np.int64))
 
 
 def _with_completion(
-    pieces: Iterator[Piece], reached_ns: int | None, schemas: list[str]
-) -> Iterator[Piece]:
+    pieces: Iterator[FeedPiece], reached_ns: int | None, schemas: list[str]
+) -> Iterator[FeedPiece]:
     """The pieces, and where they get to what has been live already, or to the end, a word on it."""
     due_ns, told = 0, False
     for piece in pieces:
@@ -201,10 +201,10 @@ def _with_completion(
         yield _completion(due_ns, schemas)
 
 
-def _completion(due_ns: int, schemas: list[str]) -> Piece:
+def _completion(due_ns: int, schemas: list[str]) -> FeedPiece:
     records = [
         write_system_message(SYSTEM_REPLAY_COMPLETED, f"Finished {schema} replay", due_ns)
         for schema in schemas
     ]
     ends = np.cumsum([len(record) for record in records], dtype=np.int64)
-    return Piece(b"".join(records), ends, np.full(len(records), due_ns, np.int64))
+    return FeedPiece(b"".join(records), ends, np.full(len(records), due_ns, np.int64))

@@ -12,16 +12,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from batonics.codec.metadata import SCHEMA_NAMES, Metadata, SymbolMapping
-from batonics.frames.definitions import TICK, FrameDefinitions, defined_columns
-from batonics.frames.derive import INDEX, check_schema, columns_of, derive
-from batonics.frames.scan import SYMBOL, scan_batches
-from batonics.frames.source import pulled
-from batonics.frames.symbols import FrameNames
-from batonics.jobs.selection import Selection
+from batonics.frames.scan.definitions import TICK, FrameDefinitions, definition_columns
+from batonics.frames.scan.mbo_scan import SYMBOL, scan_batches
+from batonics.frames.scan.sources import pull_frames
+from batonics.frames.scan.symbols import FrameSymbols
+from batonics.frames.schemas.derive import INDEX, check_schema, columns_of, derive
+from batonics.jobs.symbol_selection import SymbolSelection
 from batonics.model.errors import UsageError
 from batonics.model.mbo import MboBatch, is_untimed
 from batonics.model.times import NS_PER_DAY, format_time
-from batonics.sinks.text import displayed_texts, is_price
+from batonics.sinks.text import format_display_prices, is_price
 from batonics.sources.definitions import read_definitions
 from batonics.sources.stream import MboStream, read_metadata
 
@@ -32,7 +32,7 @@ Progress = Callable[[MboStream], None]
 UTC = "UTC"
 
 
-class Form(NamedTuple):
+class RowOptions(NamedTuple):
     """What the form of the output asks of its rows.
 
     Attributes:
@@ -45,7 +45,7 @@ class Form(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Request:
+class ConvertRequest:
     """What is to be converted.
 
     Attributes:
@@ -58,7 +58,7 @@ class Request:
         skip_bad: count and skip bad records where the framing survives.
         consolidated: the levels are an instrument's over all its publishers.
         tz: the time zone of times, such as America/Chicago.
-        ticks: add what definitions say (`frames/definitions.py`): those of the stream itself, and
+        ticks: add what definitions (`frames/scan/definitions.py`) say: those of the stream, and
         definitions: of these files.
     """
 
@@ -84,7 +84,7 @@ class Request:
         _check_time_zone(self.tz)
 
 
-def columns(request: Request, form: Form) -> pl.Schema:
+def output_columns(request: ConvertRequest, form: RowOptions) -> pl.Schema:
     """The columns of the frames of a form."""
     import polars as pl
 
@@ -96,13 +96,13 @@ def columns(request: Request, form: Form) -> pl.Schema:
     if form.symbol:
         columns[SYMBOL] = pl.String()
     if request.ticks:
-        columns |= defined_columns(of_schema)
+        columns |= definition_columns(of_schema)
     if request.ticks and form.displayed:
         columns |= {name: pl.String() for name in columns if is_price(name, columns[name])}
     return pl.Schema(columns)
 
 
-def metadata(request: Request) -> Metadata:
+def output_metadata(request: ConvertRequest) -> Metadata:
     """What a DBN file of the result says of itself, from what the input's files say.
 
     Raises:
@@ -135,20 +135,20 @@ class Conversion:
         seen: called with each batch of records before it is folded; set it before `frames`.
     """
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: ConvertRequest) -> None:
         definitions = read_definitions(request.definitions).intervals()
         self.request = request
         self.stream = MboStream(request.paths, skip_bad=request.skip_bad)
         self.rows = 0
         self.progress: Progress | None = None
         self.seen: Callable[[MboBatch], None] | None = None
-        self._selection = Selection(self.stream, request.symbols)
-        self._names = FrameNames(self.stream.symbols)
+        self._selection = SymbolSelection(self.stream, request.symbols)
+        self._names = FrameSymbols(self.stream.symbols)
         self._definitions = FrameDefinitions(self.stream.definitions)
         for definition in definitions:
             self.stream.definitions.add(definition)
 
-    def frames(self, form: Form) -> Generator[pl.DataFrame, None, None]:
+    def frames(self, form: RowOptions) -> Generator[pl.DataFrame, None, None]:
         """The rows, in order, with `columns` of the form."""
         import polars as pl
         import polars.selectors as cs
@@ -162,7 +162,7 @@ class Conversion:
                 # Frames' times end there.
                 bound_ns = min(bound, 2**63 - 1)
                 rows = rows.filter(keeps(pl.lit(bound_ns).cast(pl.Datetime("ns", "UTC"))))
-        for frame in pulled(rows, columns_of(request.schema, request.depth)):
+        for frame in pull_frames(rows, columns_of(request.schema, request.depth)):
             self.rows += frame.height
             full = self._completed(frame, form)
             yield (
@@ -193,7 +193,7 @@ class Conversion:
         times = batch.ts_recv[~is_untimed(batch.flags)]
         return len(times) > 0 and int(times.min()) >= end_ns + 2 * NS_PER_DAY
 
-    def _completed(self, frame: pl.DataFrame, form: Form) -> pl.DataFrame:
+    def _completed(self, frame: pl.DataFrame, form: RowOptions) -> pl.DataFrame:
         """The frame with what is known of its instruments."""
         time = INDEX[self.request.schema]
         if form.symbol:
@@ -205,7 +205,7 @@ class Conversion:
             return frame
         prices = [name for name, dtype in frame.schema.items() if is_price(name, dtype)]
         ticks = frame[TICK]
-        return frame.with_columns(displayed_texts(frame[name], ticks) for name in prices)
+        return frame.with_columns(format_display_prices(frame[name], ticks) for name in prices)
 
 
 def _check_time_zone(tz: str) -> None:

@@ -1,6 +1,7 @@
 """One hypothetical limit order in the books of files: whether and when it would have been filled.
 
-The rule: the simulation is `frames/fills.py`; here files are opened, names become instruments, and
+The rule: the simulation is `frames/orders/fill_simulation.py`; here files are
+opened, names become instruments, and
 the result takes the form that JSON has.
 """
 
@@ -10,9 +11,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from batonics.frames.fills import FillResult, would_fill
-from batonics.frames.scan import scan_batches
-from batonics.jobs.selection import Selection
+from batonics.frames.orders.fill_simulation import FillResult, would_fill
+from batonics.frames.scan.mbo_scan import scan_batches
+from batonics.jobs.symbol_selection import SymbolSelection
 from batonics.model.mbo import MboBatch
 from batonics.model.prices import format_price
 from batonics.model.times import format_time
@@ -22,7 +23,7 @@ Progress = Callable[[MboStream], None]
 
 
 @dataclass(frozen=True)
-class Request:
+class FillRequest:
     """The order, and where its book is.
 
     Attributes:
@@ -54,12 +55,12 @@ class FillSimulation:
         progress: called after each batch with the stream; set it before `run`.
     """
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: FillRequest) -> None:
         self.request = request
         self.stream = MboStream(request.paths, skip_bad=request.skip_bad)
         self.progress: Progress | None = None
         names = [request.symbol] if request.symbol is not None else []
-        self._selection = Selection(self.stream, names)
+        self._selection = SymbolSelection(self.stream, names)
 
     def run(self) -> dict[str, Any]:
         """Read the input up to the order's end; the report, as JSON has it.
@@ -78,7 +79,7 @@ class FillSimulation:
             publisher_id=request.publisher_id,
         )
         symbol = self.stream.symbols.symbol(result.instrument_id, result.at_ns)
-        return report(result, symbol)
+        return fill_report(result, symbol)
 
     def _batches(self) -> Iterator[MboBatch]:
         for batch in self.stream.batches():
@@ -89,7 +90,7 @@ class FillSimulation:
         self._selection.check(ended=True)
 
 
-def report(result: FillResult, symbol: str | None) -> dict[str, Any]:
+def fill_report(result: FillResult, symbol: str | None) -> dict[str, Any]:
     """The result as JSON has it: prices as decimal text, times as ISO 8601 text."""
     fills = zip(
         *(result.fills[name].to_physical().to_list() for name in ("ts_event", "ts_recv")),

@@ -19,7 +19,7 @@ from batonics.model.symbols import SymbolMap
 from batonics.model.times import NS_PER_S, format_time
 from batonics.sources.stream import FileReport, MboStream
 
-GAPS_SHOWN = 5
+SILENCES_MAX = 5
 Progress = Callable[[MboStream], None]
 
 
@@ -129,9 +129,9 @@ class _Silence:
         later, earlier = times[1:], times[:-1]
         self.backwards += int(np.count_nonzero(later < earlier))
         steps = np.where(later > earlier, later - earlier, np.uint64(0))
-        longest = np.argsort(steps, kind="stable")[-GAPS_SHOWN:]
+        longest = np.argsort(steps, kind="stable")[-SILENCES_MAX:]
         candidates = [(int(steps[i]), int(earlier[i])) for i in longest if steps[i]]
-        self._longest = sorted(self._longest + candidates, reverse=True)[:GAPS_SHOWN]
+        self._longest = sorted(self._longest + candidates, reverse=True)[:SILENCES_MAX]
 
     def report(self) -> list[dict[str, Any]]:
         return [
@@ -148,7 +148,7 @@ def _file(report: FileReport) -> dict[str, Any]:
         "records": report.records,
         "mbo_records": report.rows,
         "skipped": report.skipped,
-        "other_records": {f"0x{rtype:02x}": n for rtype, n in sorted(report.others.items())},
+        "other_records": {f"0x{rtype:02x}": n for rtype, n in sorted(report.other_records.items())},
     }
     metadata = report.metadata
     if metadata is not None:

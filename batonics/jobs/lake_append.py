@@ -24,35 +24,35 @@ from typing import NamedTuple
 
 import polars as pl
 
-from batonics.frames.products import Product, products_of
-from batonics.frames.scan import scan_batches
-from batonics.frames.source import pulled
-from batonics.frames.symbols import FrameNames
-from batonics.jobs.lake import DEFAULT_SCHEMAS, RowKeys
-from batonics.lake.catalog import Loaded, Part, Source, append_parts
+from batonics.frames.scan.mbo_scan import scan_batches
+from batonics.frames.scan.sources import pull_frames
+from batonics.frames.scan.symbols import FrameSymbols
+from batonics.frames.schemas.table import Product, products_of
+from batonics.jobs.lake_load import DEFAULT_SCHEMAS, RowKeys
+from batonics.lake.catalog import LoadedSource, Part, SchemaLoad, append_parts
 from batonics.lake.parts import PartsWriter
-from batonics.lake.where import Store, open_store
+from batonics.lake.storage import Store, open_store
 from batonics.model.mbo import MboBatch, copy_batch
 from batonics.model.symbols import SymbolMap
 from batonics.sources.stream import MboStream
 
-BATCHES_MAX = 8
+BATCHES_QUEUED_MAX = 8
 """Batches that wait for a schema: then the reader waits too."""
-WAIT_SECONDS = 0.05
+THREAD_POLL_SECONDS = 0.05
 """Between two looks whether a thread still runs."""
 
-Written = list[tuple[Path, Part]]
+PartFiles = list[tuple[Path, Part]]
 
 
 @dataclass(frozen=True)
-class Request:
+class AppendRequest:
     """What is to be appended.
 
     Attributes:
         lake: the lake's directory; made if it is not there.
         name: of the source: what is appended under it goes behind what it has.
         path: of the stream; `-` is standard input.
-        schemas: names of `frames/products.py`.
+        schemas: names of `frames/schemas/table.py`.
         commit_seconds: between two commits.
         skip_bad: count and skip bad records where the framing survives.
     """
@@ -75,8 +75,8 @@ class LakeAppend:
         committed: called after each commit with its loads.
     """
 
-    def __init__(self, request: Request) -> None:
-        self.committed: Callable[[list[Loaded]], None] | None = None
+    def __init__(self, request: AppendRequest) -> None:
+        self.committed: Callable[[list[SchemaLoad]], None] | None = None
         self._request = request
         self._stream = MboStream((request.path,), skip_bad=request.skip_bad)
 
@@ -89,8 +89,8 @@ class LakeAppend:
         """
         request = self._request
         store = open_store(request.lake, make=True)
-        followers = [_Follower(product) for product in products_of(request.schemas, "append")]
-        reader = _Reader(self._stream)
+        followers = [_SchemaWriter(product) for product in products_of(request.schemas, "append")]
+        reader = _StreamReader(self._stream)
         try:
             while not reader.ended:
                 self._interval(store, reader, followers)
@@ -101,7 +101,9 @@ class LakeAppend:
         if reader.error is not None:
             raise reader.error
 
-    def _interval(self, store: Store, reader: _Reader, followers: list[_Follower]) -> None:
+    def _interval(
+        self, store: Store, reader: _StreamReader, followers: list[_SchemaWriter]
+    ) -> None:
         """Take what comes until a commit is due, and commit it."""
         with store.loading() as loading:
             for follower in followers:
@@ -114,18 +116,18 @@ class LakeAppend:
                     follower.leave()  # nobody writes to a directory that is about to go
                 raise
             loads = [
-                Loaded(follower.product.name, [part for _, part in files])
+                SchemaLoad(follower.product.name, [part for _, part in files])
                 for follower, files in zip(followers, written, strict=True)
             ]
             if not any(load.parts for load in loads):
                 return
             loading.publish([(path, part.path) for files in written for path, part in files])
-            source = Source(self._request.name, None, "")
+            source = LoadedSource(self._request.name, None, "")
             store.catalog.commit(append_parts(source, loads, version("batonics")))
         if self.committed is not None:
             self.committed(loads)
 
-    def _take(self, reader: _Reader, followers: list[_Follower]) -> None:
+    def _take(self, reader: _StreamReader, followers: list[_SchemaWriter]) -> None:
         """Hand on what comes until a commit is due, or all has come."""
         due = time.monotonic() + self._request.commit_seconds
         while (left := due - time.monotonic()) > 0 and not reader.ended:
@@ -148,7 +150,7 @@ class _Mark(Enum):
     END = auto()
 
 
-class _Reader:
+class _StreamReader:
     """Reads a stream in a thread, so that a commit need not wait for what comes next.
 
     Attributes:
@@ -160,7 +162,7 @@ class _Reader:
         self.ended = False
         self.error: BaseException | None = None
         self._stream, self._names = stream, SymbolMap()
-        self._queue: Queue[_Item | None] = Queue(BATCHES_MAX)
+        self._queue: Queue[_Item | None] = Queue(BATCHES_QUEUED_MAX)
         self._left = False
         self._thread = Thread(target=self._run, name="batonics-append-reader", daemon=True)
         self._thread.start()
@@ -200,7 +202,7 @@ class _Reader:
         return self._names
 
 
-class _Follower:
+class _SchemaWriter:
     """Folds the stream for one schema, in a thread, into the parts of one commit after the other.
 
     Attributes:
@@ -209,12 +211,12 @@ class _Follower:
 
     def __init__(self, product: Product) -> None:
         self.product = product
-        self._queue: Queue[_Item | PartsWriter | _Mark] = Queue(BATCHES_MAX)
-        self._written: Queue[Written | BaseException] = Queue()
+        self._queue: Queue[_Item | PartsWriter | _Mark] = Queue(BATCHES_QUEUED_MAX)
+        self._written: Queue[PartFiles | BaseException] = Queue()
         self._keys = RowKeys(product)
         self._writer: PartsWriter | None = None
         self._known = SymbolMap()
-        self._names = FrameNames(self._known)
+        self._names = FrameSymbols(self._known)
         self._thread = Thread(target=self._run, name=f"batonics-append-{product.name}", daemon=True)
         self._thread.start()
 
@@ -226,7 +228,7 @@ class _Follower:
         """Take a batch."""
         self._put(item)
 
-    def end(self, *, ended: bool) -> Written:
+    def end(self, *, ended: bool) -> PartFiles:
         """End the commit's parts, once all that was taken is written; they are on the disk.
 
         Args:
@@ -245,13 +247,13 @@ class _Follower:
         """End the thread, if it has not ended."""
         while self._thread.is_alive():
             self._put(_Mark.END)
-            self._thread.join(WAIT_SECONDS)
+            self._thread.join(THREAD_POLL_SECONDS)
 
     def _put(self, item: _Item | PartsWriter | _Mark) -> None:
         """Give the thread something; of one that has failed, `end` says why."""
         while self._thread.is_alive():
             with suppress(Full):
-                self._queue.put(item, timeout=WAIT_SECONDS)
+                self._queue.put(item, timeout=THREAD_POLL_SECONDS)
                 return
 
     def _run(self) -> None:
@@ -267,7 +269,9 @@ class _Follower:
     def _frames(self) -> Iterator[pl.DataFrame]:
         """All rows, those of a batch before the next batch is asked for."""
         if not self.product.of_records:
-            yield from pulled(self.product.rows(scan_batches(self._batches)), self.product.columns)
+            yield from pull_frames(
+                self.product.rows(scan_batches(self._batches)), self.product.columns
+            )
             return
         # A query engine would read ahead, past the end of a commit.
         for batch in self._batches():
@@ -288,7 +292,7 @@ class _Follower:
                 return
             else:
                 if item.names is not self._known:
-                    self._known, self._names = item.names, FrameNames(item.names)
+                    self._known, self._names = item.names, FrameSymbols(item.names)
                 yield item.batch
 
     def _open(self) -> PartsWriter:

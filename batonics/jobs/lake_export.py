@@ -19,23 +19,29 @@ from typing import NamedTuple
 
 import polars as pl
 
-from batonics.frames.products import Product, product_of
+from batonics.frames.schemas.table import Product, product_of
 from batonics.lake import catalog
-from batonics.lake.catalog import Part, Wanted
-from batonics.lake.lake import Lake, check_schema, check_symbols, rows_within, wanted_of
-from batonics.lake.store import CATALOG
+from batonics.lake.catalog import Part, RowFilter
+from batonics.lake.directory_store import CATALOG_FILE
+from batonics.lake.lake import Lake, check_schema, check_symbols, filter_rows, parse_row_filter
 from batonics.model.errors import LakeError, OutputError, UsageError
-from batonics.sinks.delta import Committed, DeltaOutput, Place, check_free, open_delta
+from batonics.sinks.delta import (
+    DeltaCommit,
+    DeltaOutput,
+    DeltaPartition,
+    check_delta_target,
+    open_delta,
+)
 
 DELTA = "delta"
-FORMAT = 1
+EXPORT_FORMAT = 1
 """Of what is written for the same rows: types, names, partitions."""
 _URL = re.compile("^[a-z0-9]+:/")
 """A `Path` that was made of one has one slash only."""
 
 
 @dataclass(frozen=True)
-class Request:
+class ExportRequest:
     """What is to be exported.
 
     Attributes:
@@ -49,7 +55,7 @@ class Request:
     lake: str
     directory: str
     schemas: tuple[str, ...] = ()
-    wanted: Wanted = field(default_factory=Wanted)
+    wanted: RowFilter = field(default_factory=RowFilter)
     form: str = DELTA
 
     def __post_init__(self) -> None:
@@ -57,11 +63,11 @@ class Request:
             raise UsageError(f"there is no format {self.form!r} of tables; there is {DELTA}")
         if _URL.match(self.directory):
             raise UsageError(f"{self.directory}: an export goes to a directory of this machine")
-        if (Path(self.directory) / CATALOG).exists():
+        if (Path(self.directory) / CATALOG_FILE).exists():
             raise OutputError(f"{self.directory}: is a lake; name another directory")
 
 
-class Outcome(NamedTuple):
+class ExportResult(NamedTuple):
     """What became of a schema.
 
     Attributes:
@@ -72,13 +78,13 @@ class Outcome(NamedTuple):
 
     schema: str
     rows: int = 0
-    committed: Committed | None = None
+    committed: DeltaCommit | None = None
 
 
-class Unit(NamedTuple):
+class PartitionExport(NamedTuple):
     """The parts of a schema that are of one date and symbol, and where their rows go."""
 
-    place: Place
+    place: DeltaPartition
     parts: list[Part]
 
 
@@ -95,7 +101,7 @@ class LakeExport:
         OutputError: where a table is to be, there is something else.
     """
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: ExportRequest) -> None:
         self.progress: Callable[[int], None] | None = None
         self._directory, self._wanted = Path(request.directory), request.wanted
         self._lake = Lake(request.lake)
@@ -104,17 +110,17 @@ class LakeExport:
         check_symbols(self._lake.store, request.wanted.symbols)
         self._parts = self._lake.store.catalog.read(
             lambda connection: {
-                schema: catalog.parts_of(schema, request.wanted)(connection)
+                schema: catalog.find_parts(schema, request.wanted)(connection)
                 for schema in request.schemas or catalog.schemas(connection)
             }
         )
         if not self._parts:
             raise UsageError(f"{self._lake.store.name}: has no schemas to export")
         for schema in self._parts:
-            check_free(self._directory / schema)
+            check_delta_target(self._directory / schema)
         self.bytes_total = sum(part.bytes for parts in self._parts.values() for part in parts)
 
-    def run(self) -> Iterator[Outcome]:
+    def run(self) -> Iterator[ExportResult]:
         """Export schema after schema; what became of each.
 
         Raises:
@@ -124,23 +130,23 @@ class LakeExport:
         for schema, parts in self._parts.items():
             yield self._exported(product_of(schema), parts)
 
-    def _exported(self, product: Product, parts: Sequence[Part]) -> Outcome:
+    def _exported(self, product: Product, parts: Sequence[Part]) -> ExportResult:
         units = list(_units(parts, self._wanted))
-        digest = _digest([FORMAT, str(product.columns), *(unit.place.key for unit in units)])
+        digest = _digest([EXPORT_FORMAT, str(product.columns), *(unit.place.key for unit in units)])
         with open_delta(self._directory / product.name, product.columns) as output:
             if output.digest == digest:
                 output.sync()
                 self._advance(parts)
-                return Outcome(product.name)
+                return ExportResult(product.name)
             kept = [unit.place.key for unit in units if unit.place.key in output.kept]
             rows = 0
             for unit in units:
                 if unit.place.key not in output.kept:
                     rows += self._write(output, product, unit)
                 self._advance(unit.parts)
-            return Outcome(product.name, rows, output.commit(kept, digest))
+            return ExportResult(product.name, rows, output.commit(kept, digest))
 
-    def _write(self, output: DeltaOutput, product: Product, unit: Unit) -> int:
+    def _write(self, output: DeltaOutput, product: Product, unit: PartitionExport) -> int:
         with output.file(unit.place) as file:
             for frame in self._frames(product, unit.parts):
                 file.write(frame)
@@ -158,7 +164,7 @@ class LakeExport:
         )
         try:
             date = pl.lit(parts[0].date, pl.String).str.to_date()
-            wanted = rows_within(rows, product, self._wanted, date)
+            wanted = filter_rows(rows, product, self._wanted, date)
             yield from wanted.collect_batches(lazy=True, maintain_order=True)
         except OSError as error:
             raise LakeError(f"{store.path(parts[0])}: cannot be read: {error}") from None
@@ -176,7 +182,7 @@ def export_lake(  # noqa: PLR0913 - settings, by keyword
     symbols: str | Sequence[str] = (),
     start: str | int | None = None,
     end: str | int | None = None,
-) -> list[Outcome]:
+) -> list[ExportResult]:
     """Write rows of a lake as Delta tables, as `batonics lake export` does.
 
     Args:
@@ -193,19 +199,19 @@ def export_lake(  # noqa: PLR0913 - settings, by keyword
         LakeError: there is no lake, or a part is damaged. OutputError: a table cannot be written,
         or there is something else in its place.
     """
-    wanted = wanted_of(symbols, start, end)
-    return list(LakeExport(Request(str(lake), str(directory), tuple(schemas), wanted)).run())
+    wanted = parse_row_filter(symbols, start, end)
+    return list(LakeExport(ExportRequest(str(lake), str(directory), tuple(schemas), wanted)).run())
 
 
-def _units(parts: Sequence[Part], wanted: Wanted) -> Iterator[Unit]:
+def _units(parts: Sequence[Part], wanted: RowFilter) -> Iterator[PartitionExport]:
     """Parts, in the lake's order, by date and symbol."""
     bounds = [wanted.start_ns, wanted.end_ns]
     for (date, symbol), group in groupby(parts, key=lambda part: (part.date, part.symbol)):
         held = list(group)
-        key = _digest([FORMAT, date, symbol, *bounds, *(part.digest for part in held)])
+        key = _digest([EXPORT_FORMAT, date, symbol, *bounds, *(part.digest for part in held)])
         # The directory is named as in the lake.
         directory = held[0].path.partition("/")[2].rpartition("/")[0]
-        yield Unit(Place(key, directory, date, symbol), held)
+        yield PartitionExport(DeltaPartition(key, directory, date, symbol), held)
 
 
 def _digest(of: Sequence[object]) -> str:

@@ -13,24 +13,24 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from tempfile import TemporaryDirectory
 
-from batonics.frames.derive import SCHEMAS
-from batonics.frames.products import OWN, product_of
-from batonics.jobs import lake as lakes
-from batonics.lake.catalog import Wanted
+from batonics.frames.schemas.derive import SCHEMAS
+from batonics.frames.schemas.table import OWN, product_of
+from batonics.jobs import lake_load as lakes
+from batonics.lake.catalog import RowFilter
 from batonics.lake.digest import Verifier
 from batonics.lake.lake import check_symbols
-from batonics.lake.sql import LakeSql, named_schemas
-from batonics.lake.views import schema_of
-from batonics.lake.where import open_store
+from batonics.lake.sql import LakeDatabase, find_named_schemas
+from batonics.lake.storage import open_store
+from batonics.lake.views import view_schema
 from batonics.model.errors import UsageError
 
-FOR_SHELL = ("trades", "tbbo", "mbp-1", "mbp-10", "bbo-1s", "ohlcv-1m", "orders")
+SHELL_SCHEMAS = ("trades", "tbbo", "mbp-1", "mbp-10", "bbo-1s", "ohlcv-1m", "orders")
 """What is made of files before it is known what will be asked."""
 _MORE_SCHEMAS = r"\b(mbp_\d+|depth_\w+)\b"
 
 
 @dataclass(frozen=True)
-class Request:
+class QueryRequest:
     """Where to ask, and of which rows.
 
     Attributes:
@@ -42,7 +42,7 @@ class Request:
 
     lake: str | None = None
     files: tuple[str, ...] = ()
-    wanted: Wanted = field(default_factory=Wanted)
+    wanted: RowFilter = field(default_factory=RowFilter)
     skip_bad: bool = False
 
     def __post_init__(self) -> None:
@@ -51,9 +51,9 @@ class Request:
 
 
 @contextmanager
-def opened(
-    request: Request, named_in: str = "", progress: lakes.Progress | None = None
-) -> Iterator[LakeSql]:
+def open_database(
+    request: QueryRequest, named_in: str = "", progress: lakes.LoadProgress | None = None
+) -> Iterator[LakeDatabase]:
     """Where questions are asked, until the block ends.
 
     Args:
@@ -68,10 +68,10 @@ def opened(
     with TemporaryDirectory(prefix="batonics-query-") as directory:
         lake = os.path.join(directory, "lake")  # noqa: PTH118 - text
         load = lakes.LakeLoad(
-            lakes.Request(
+            lakes.LoadRequest(
                 request.files,
                 lake,
-                schemas=_schemas_in(named_in) if named_in else FOR_SHELL,
+                schemas=_schemas_in(named_in) if named_in else SHELL_SCHEMAS,
                 one_stream=True,
                 skip_bad=request.skip_bad,
             )
@@ -82,18 +82,18 @@ def opened(
             yield asked
 
 
-def _asked(lake: str, wanted: Wanted) -> LakeSql:
+def _asked(lake: str, wanted: RowFilter) -> LakeDatabase:
     store = open_store(lake)
     check_symbols(store, wanted.symbols)
-    return LakeSql(store, Verifier(), wanted)
+    return LakeDatabase(store, Verifier(), wanted)
 
 
 def _schemas_in(text: str) -> tuple[str, ...]:
     """The schemas that a query over files names."""
     known = {*SCHEMAS, *OWN}
-    known |= {schema_of(name) for name in re.findall(_MORE_SCHEMAS, text.lower())}
+    known |= {view_schema(name) for name in re.findall(_MORE_SCHEMAS, text.lower())}
     found = []
-    for name in named_schemas(text, known):
+    for name in find_named_schemas(text, known):
         try:
             found.append(product_of(name).name)
         except UsageError:

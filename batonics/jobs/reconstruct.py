@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from batonics.book import checkpoint
 from batonics.book.engine import BookEngine
-from batonics.book.until import CompleteUntil
-from batonics.jobs.selection import Selection
+from batonics.book.event_cutoff import EventCutoff
+from batonics.jobs.symbol_selection import SymbolSelection
 from batonics.model.errors import CheckpointError, UsageError
 from batonics.model.mbo import MboBatch, slice_batch
 from batonics.model.symbols import MappingInterval, SymbolMap
@@ -24,7 +24,7 @@ from batonics.sources.chunks import STDIN, path_list
 from batonics.sources.stream import MboStream
 
 if TYPE_CHECKING:
-    from batonics.frames.books import Books
+    from batonics.frames.depth.books import Books
 
 Progress = Callable[[MboStream], None]
 CHECKPOINT_RECORDS = 50_000_000
@@ -32,7 +32,7 @@ CHECKPOINT_RECORDS = 50_000_000
 
 
 @dataclass(frozen=True)
-class Request:
+class ReconstructRequest:
     """What is to be rebuilt.
 
     Attributes:
@@ -63,15 +63,15 @@ class Reconstruction:
         progress: called after each batch with the stream; set it before `run`.
     """
 
-    def __init__(self, request: Request, *, deltas: bool = False) -> None:
+    def __init__(self, request: ReconstructRequest, *, deltas: bool = False) -> None:
         self.request = request
         self.stream = MboStream(request.paths, skip_bad=request.skip_bad)
         self.engine = BookEngine(deltas=deltas)
         self.symbols: SymbolMap = self.stream.symbols
         self.progress: Progress | None = None
         self._deltas = deltas
-        self._until = CompleteUntil(request.at_ns) if request.at_ns is not None else None
-        self._selection = Selection(self.stream, request.symbols)
+        self._until = EventCutoff(request.at_ns) if request.at_ns is not None else None
+        self._selection = SymbolSelection(self.stream, request.symbols)
         try:
             self._saved_rows = self._resume()
         except BaseException:
@@ -179,10 +179,10 @@ def reconstruct(
         InputError: a file cannot be read, or is damaged (DamagedInputError: where).
         UsageError: an unknown symbol, or no time.
     """
-    from batonics.frames.books import Books
+    from batonics.frames.depth.books import Books
 
     symbols = [symbols] if isinstance(symbols, str) else symbols
-    request = Request(
+    request = ReconstructRequest(
         paths=tuple(path_list(paths)),
         symbols=tuple(symbols),
         at_ns=None if at is None else parse_time(str(at)),

@@ -18,14 +18,14 @@ from batonics.model.mbo import Flag, MboBatch, slice_batch
 _EVERY = re.compile(r"([1-9][0-9]{0,17}) *(records|events)?")
 
 
-class Every(NamedTuple):
+class WindowLength(NamedTuple):
     """How long a window is: so many records, or events, of all books together."""
 
     length: int
     events: bool
 
     @classmethod
-    def parse(cls, text: str) -> Every:
+    def parse(cls, text: str) -> WindowLength:
         """`100000`, `100000 records` or `5000 events`; UsageError if it is none of these."""
         found = _EVERY.fullmatch(text.strip())
         if found is None:
@@ -40,7 +40,7 @@ class RecordWindows:
         closed: how many have been.
     """
 
-    def __init__(self, every: Every) -> None:
+    def __init__(self, every: WindowLength) -> None:
         self._every = every
         self._left = every.length  # to be counted in the window that is being cut
         self._cut_rows = 0

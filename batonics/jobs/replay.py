@@ -12,36 +12,42 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from batonics.gateway.faults import BEGINNING, Fault, Faults, Injector, Place
-from batonics.gateway.library import Library
-from batonics.gateway.ops_feed import OpsFeed
+from batonics.gateway.client_sender import (
+    ClientSender,
+    FaultError,
+    ReplayClient,
+    ReplayControl,
+    StoppedError,
+)
+from batonics.gateway.dbn_feed import BytesLike, DbnFeed, LengthPrefixedFeed, ReplayFeed
+from batonics.gateway.faults import REPLAY_START, Fault, FaultInjector, Faults, ReplayPosition
+from batonics.gateway.ndjson_feed import NdjsonFeed
 from batonics.gateway.pacing import FLAT_OUT, Pace, SystemClock
-from batonics.gateway.places import Places
-from batonics.gateway.player import Client, Control, FaultError, Player, StoppedError
-from batonics.gateway.server import Server, reset, say_farewell
+from batonics.gateway.replay_files import ReplayFiles
+from batonics.gateway.replay_positions import ReplayPositions
 from batonics.gateway.session import (
     Login,
-    Packer,
     RefusedError,
+    ZstdSender,
     heartbeat,
-    late_words,
+    late_line_replies,
     log_in,
 )
 from batonics.gateway.session_feed import SessionFeed
-from batonics.gateway.tape import Bytes, DbnFeed, Feed, PrefixedFeed
+from batonics.gateway.tcp_server import TcpServer, close_gracefully, reset_connection
 from batonics.jobs import convert
 from batonics.model.errors import BatonicsError, UsageError
 from batonics.sinks.logs import logger
-from batonics.sources.tcp import Address
+from batonics.sources.tcp import TcpAddress
 
 PROTOCOLS = ("dbn", "gateway", "ndjson", "length-prefixed")
 KEY_VARIABLE = "BATONICS_GATEWAY_KEY"
-DEPARTED_KEPT = 1000
+PAST_CLIENTS_MAX = 1000
 """Clients that have left, kept for who asks."""
 
 
 @dataclass(frozen=True)
-class Request:
+class ReplayRequest:
     """What is to be replayed, and how.
 
     Attributes:
@@ -69,7 +75,7 @@ class Request:
     def __post_init__(self) -> None:
         if self.protocol not in PROTOCOLS:
             raise UsageError(f"no protocol {self.protocol!r}; there are {', '.join(PROTOCOLS)}")
-        Address.parse(self.bind)
+        TcpAddress.parse(self.bind)
 
 
 class Replay:
@@ -87,18 +93,18 @@ class Replay:
         BatonicsError: the files cannot be replayed, or the address cannot be listened on.
     """
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: ReplayRequest) -> None:
         self.request = request
-        self.control = Control()
-        self.clients: list[Client] = []
-        self.departed: deque[Client] = deque(maxlen=DEPARTED_KEPT)
+        self.control = ReplayControl()
+        self.clients: list[ReplayClient] = []
+        self.past_clients: deque[ReplayClient] = deque(maxlen=PAST_CLIENTS_MAX)
         self.done = threading.Event()
         self._clock = SystemClock()
         self._log = logger("replay")
-        self.places = Places()
+        self.positions = ReplayPositions()
         self._reached_ns: int | None = None
         self._play = self._player_of(request)
-        self._server = Server(Address.parse(request.bind), self._serve)
+        self._server = TcpServer(TcpAddress.parse(request.bind), self._serve)
         self.address = self._server.address
 
     def close(self) -> None:
@@ -106,40 +112,42 @@ class Replay:
         self.control.stop()
         self._server.close()
 
-    def _player_of(self, request: Request) -> Callable[[socket.socket, Client], None]:
+    def _player_of(self, request: ReplayRequest) -> Callable[[socket.socket, ReplayClient], None]:
         """What serves a client in the protocol that is asked for."""
         paths = request.paths
         if request.protocol == "gateway":
-            return _Gateway(self, Library(paths)).play
-        feed: Feed
+            return _Gateway(self, ReplayFiles(paths)).play
+        feed: ReplayFeed
         if request.protocol == "ndjson":
-            feed = OpsFeed(paths)
+            feed = NdjsonFeed(paths)
         elif request.protocol == "length-prefixed":
-            feed = PrefixedFeed(paths)
+            feed = LengthPrefixedFeed(paths)
         else:
             several = len(paths) > 1
             feed = DbnFeed(
                 paths,
-                convert.metadata(convert.Request(paths, "mbo")).mappings if several else None,
+                convert.output_metadata(convert.ConvertRequest(paths, "mbo")).mappings
+                if several
+                else None,
             )
         return lambda sock, client: self._play_plain(sock, client, feed)
 
     def _serve(self, sock: socket.socket, name: str) -> None:
-        client = Client(name)
+        client = ReplayClient(name)
         self.clients.append(client)
         self._log.info("client_connected", client=name)
         ended = "served"
         try:
             self._play(sock, client)
-            say_farewell(sock)
+            close_gracefully(sock)
         except StoppedError:
             ended = "stopped"
         except FaultError as error:
             ended = error.fault.value
             if error.fault is Fault.RST:
-                reset(sock)
+                reset_connection(sock)
             else:
-                say_farewell(sock)
+                close_gracefully(sock)
         except RefusedError as error:
             ended = f"refused: {error}"
         except OSError as error:
@@ -147,10 +155,10 @@ class Replay:
         except BatonicsError as error:
             ended = str(error)
             self._log.error("input_failed", client=name, error=ended)
-            reset(sock)
+            reset_connection(sock)
         finally:
             self.clients.remove(client)
-            self.departed.append(client)
+            self.past_clients.append(client)
             if client.due_ns is not None:
                 self._reached_ns = max(client.due_ns, self._reached_ns or 0)
         self._log.info(
@@ -173,30 +181,32 @@ class Replay:
             return max(reached)
         return None if self.request.pace.flat_out else self.request.start_ns or 0
 
-    def _play_plain(self, sock: socket.socket, client: Client, feed: Feed) -> None:
+    def _play_plain(self, sock: socket.socket, client: ReplayClient, feed: ReplayFeed) -> None:
         records = self.request.protocol == "dbn"
-        number, place = self.places.take()
-        injector = self.injector(number, place, records=records)
+        number, position = self.positions.take()
+        injector = self.injector(number, position, records=records)
         self.play(sock.sendall, client, feed, self.request.start_ns, injector)
 
-    def injector(self, number: int, place: Place, *, records: bool = True) -> Injector | None:
+    def injector(
+        self, number: int, position: ReplayPosition, *, records: bool = True
+    ) -> FaultInjector | None:
         """The faults of a connection, if there are to be any."""
         faults = self.request.faults
-        return None if faults is None else Injector(faults, number, place, records=records)
+        return None if faults is None else FaultInjector(faults, number, position, records=records)
 
     def play(  # noqa: PLR0913, PLR0917 - what a connection is made of
         self,
-        send: Callable[[Bytes], object],
-        client: Client,
-        feed: Feed,
+        send: Callable[[BytesLike], object],
+        client: ReplayClient,
+        feed: ReplayFeed,
         start_ns: int | None,
-        injector: Injector | None,
+        injector: FaultInjector | None,
         heartbeat: tuple[float, Callable[[], bytes]] | None = None,
         listen: Callable[[], bytes] = bytes,
     ) -> None:
         """Send a feed to a client, with the faults asked for."""
         request = self.request
-        player = Player(
+        player = ClientSender(
             send,
             client,
             self.control,
@@ -216,40 +226,40 @@ class Replay:
             raise
         finally:
             if injector is not None:
-                self.places.leave(injector, fault)
+                self.positions.leave(injector, fault)
 
 
 class _Gateway:
     """Serves clients in the vendor's live protocol."""
 
-    def __init__(self, replay: Replay, library: Library) -> None:
-        self._replay, self._library = replay, library
+    def __init__(self, replay: Replay, replay_files: ReplayFiles) -> None:
+        self._replay, self._library = replay, replay_files
 
-    def play(self, sock: socket.socket, client: Client) -> None:
+    def play(self, sock: socket.socket, client: ReplayClient) -> None:
         """One session."""
         login = log_in(sock, self._library, os.environ.get(KEY_VARIABLE) or None)
         replay = self._replay
-        number, place = replay.places.take()
+        number, position = replay.positions.take()
         start_ns = replay.request.start_ns
         feed = self._feed(login, start_ns)
-        if feed.asks_for_books and place.units:
+        if feed.has_snapshot and position.units:
             # The books tell all that was before: the session goes on behind it.
-            start_ns, place = place.due_ns + 1, BEGINNING
+            start_ns, position = position.due_ns + 1, REPLAY_START
             feed = self._feed(login, start_ns)
-        if feed.asks_for_time:
-            place = Place(suspects=place.suspects)
-        injector = replay.injector(number, place)
-        if injector is not None and feed.asks_for_time:
-            feed.begin_earlier(injector.earlier_ns())
-        send: Callable[[Bytes], object] = sock.sendall
+        if feed.has_start:
+            position = ReplayPosition(suspects=position.suspects)
+        injector = replay.injector(number, position)
+        if injector is not None and feed.has_start:
+            feed.rewind(injector.earlier_ns())
+        send: Callable[[BytesLike], object] = sock.sendall
         if login.who.compression == "zstd":
-            send = Packer(sock.sendall)
+            send = ZstdSender(sock.sendall)
 
         def now_ns() -> int:
             return client.due_ns or feed.now_ns
 
         beat = float(login.who.heartbeat_interval_s), lambda: heartbeat(now_ns())
-        listen = late_words(sock, login.rest, now_ns)
+        listen = late_line_replies(sock, login.rest, now_ns)
         replay.play(send, client, feed, start_ns, injector, beat, listen)
 
     def _feed(self, login: Login, start_ns: int | None) -> SessionFeed:

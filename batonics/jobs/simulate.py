@@ -24,9 +24,9 @@ else:
     from backports import zstd
 
 DATASET = "SIM.BATONICS"
-START_NS = 1_767_623_400 * NS_PER_S  # 2026-01-05T14:30:00Z, a Monday
+MARKET_START_NS = 1_767_623_400 * NS_PER_S  # 2026-01-05T14:30:00Z, a Monday
 START_DATE, END_DATE = 20260105, 20260106
-ZSTD_LEVEL = 12
+SIMULATED_ZSTD_LEVEL = 12
 
 
 def simulate(  # noqa: PLR0913 - settings, by keyword
@@ -49,7 +49,7 @@ def simulate(  # noqa: PLR0913 - settings, by keyword
         truth: where to write the exchange's own books, in the form of `book.json`'s sides.
     """
     try:
-        market = Market(seed, instruments, target_live_orders=live_orders, start_ns=START_NS)
+        market = Market(seed, instruments, target_live_orders=live_orders, start_ns=MARKET_START_NS)
     except ValueError as error:
         raise UsageError(str(error)) from None
     written = 0
@@ -57,7 +57,7 @@ def simulate(  # noqa: PLR0913 - settings, by keyword
         file = stack.enter_context(open_atomic(out))
         truth_file = stack.enter_context(open_atomic(truth)) if truth is not None else None
         write: Callable[[bytes], object] = file.write
-        packer = zstd.ZstdCompressor(level=ZSTD_LEVEL) if out.endswith(".zst") else None
+        packer = zstd.ZstdCompressor(level=SIMULATED_ZSTD_LEVEL) if out.endswith(".zst") else None
         if packer is not None:
             write = lambda data: file.write(packer.compress(data))  # noqa: E731
         write(encode_metadata(_metadata(market)))
@@ -79,7 +79,7 @@ def _metadata(market: Market) -> Metadata:
         )
     )
     return Metadata(
-        dataset=DATASET, start=START_NS, symbols=tuple(market.symbols), mappings=mappings
+        dataset=DATASET, start=MARKET_START_NS, symbols=tuple(market.symbols), mappings=mappings
     )
 
 

@@ -12,18 +12,18 @@ from typing import BinaryIO
 import polars as pl
 import pyarrow.parquet as pq
 
-from batonics.frames.folding import fold_pieces
+from batonics.frames.depth.snapshots import depth_frames, depth_schema
+from batonics.frames.depth.windows import Windows
 from batonics.frames.namespace import parse_windows
-from batonics.frames.snapshots import depth_frames, depth_schema
-from batonics.frames.symbols import FrameNames
-from batonics.frames.windows import Windows
+from batonics.frames.scan.folding import fold_pieces
+from batonics.frames.scan.symbols import FrameSymbols
 from batonics.jobs.reconstruct import Reconstruction
 from batonics.model.errors import UsageError
 from batonics.model.symbols import SymbolMap
 from batonics.sinks.atomic import STDOUT
 
-FORMS = (".parquet", ".ndjson")
-TIMES = ("ts", "ts_event", "ts_recv")
+SNAPSHOT_SUFFIXES = (".parquet", ".ndjson")
+TIME_COLUMNS = ("ts", "ts_event", "ts_recv")
 
 
 def check_snapshots(path: str, every: str) -> None:
@@ -32,8 +32,10 @@ def check_snapshots(path: str, every: str) -> None:
     Raises:
         UsageError: the name tells no form, or `every` is no window.
     """
-    if path != STDOUT and not path.endswith(FORMS):
-        raise UsageError(f"--snapshots {path}: the name must end in {' or '.join(FORMS)}")
+    if path != STDOUT and not path.endswith(SNAPSHOT_SUFFIXES):
+        raise UsageError(
+            f"--snapshots {path}: the name must end in {' or '.join(SNAPSHOT_SUFFIXES)}"
+        )
     _windows(every)
 
 
@@ -51,7 +53,7 @@ def write_snapshots(
     """
     pieces = fold_pieces(run.batches(), deltas=True, engine=run.engine)
     frames = depth_frames(pieces, _windows(every), depth, fill=False)
-    names = FrameNames(run.symbols)
+    names = FrameSymbols(run.symbols)
     named = (_named(frame, names) for frame in frames)
     if path.endswith(".parquet"):
         _write_parquet(named, out, depth)
@@ -63,7 +65,7 @@ def _windows(every: str) -> Windows:
     return parse_windows(int(every) if every.isdecimal() else every)
 
 
-def _named(frame: pl.DataFrame, names: FrameNames) -> pl.DataFrame:
+def _named(frame: pl.DataFrame, names: FrameSymbols) -> pl.DataFrame:
     """The frame with a column `symbol` after `instrument_id`."""
     symbol = names.of(frame, "ts_recv").alias("symbol")
     return frame.insert_column(frame.columns.index("instrument_id") + 1, symbol)
@@ -71,7 +73,7 @@ def _named(frame: pl.DataFrame, names: FrameNames) -> pl.DataFrame:
 
 def _write_parquet(frames: Iterator[pl.DataFrame], out: BinaryIO, depth: int) -> None:
     empty = pl.DataFrame(schema=depth_schema(depth))
-    schema = _named(empty, FrameNames(SymbolMap())).to_arrow().schema
+    schema = _named(empty, FrameSymbols(SymbolMap())).to_arrow().schema
     with pq.ParquetWriter(out, schema, compression="zstd") as writer:
         for frame in frames:
             if frame.height:
@@ -80,5 +82,5 @@ def _write_parquet(frames: Iterator[pl.DataFrame], out: BinaryIO, depth: int) ->
 
 def _write_ndjson(frames: Iterator[pl.DataFrame], out: BinaryIO) -> None:
     for frame in frames:
-        times = (pl.col(name).dt.strftime("%Y-%m-%dT%H:%M:%S%.9fZ") for name in TIMES)
+        times = (pl.col(name).dt.strftime("%Y-%m-%dT%H:%M:%S%.9fZ") for name in TIME_COLUMNS)
         out.write(frame.with_columns(times).write_ndjson().encode())

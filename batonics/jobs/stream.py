@@ -14,30 +14,30 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
+from batonics.book.snapshot import snapshot_records
 from batonics.codec.gateway import ALL_SYMBOLS
-from batonics.gateway.snapshot import snapshot_of
 from batonics.jobs import lake_append
-from batonics.jobs.lake import DEFAULT_SCHEMAS
-from batonics.lake.where import open_store
-from batonics.live.feeds import GatewayFeed, PlainFeed, Subscription
-from batonics.live.ingest import Ingest, Source
-from batonics.live.lake_feed import LakeFeed
-from batonics.live.link import ServerLink
-from batonics.live.machine import FeedMachine
+from batonics.jobs.lake_load import DEFAULT_SCHEMAS
+from batonics.lake.storage import open_store
+from batonics.live.depth_snapshots import DepthSnapshotWriter
+from batonics.live.feed_handler import FeedHandler
+from batonics.live.feeds import GatewayFeed, GatewaySubscription, PlainFeed
+from batonics.live.ingest import FeedSource, IngestLoop
+from batonics.live.lake_output import LakeOutput
+from batonics.live.protocol import MessageKind
 from batonics.live.recorder import FeedRecorder, recover
-from batonics.live.windows import SnapshotFiles
-from batonics.live.wire import Kind
+from batonics.live.server_link import ServerLink
 from batonics.model.errors import UsageError
 from batonics.model.times import duration_ns, format_time, parse_time
 from batonics.server.config import ServerConfig
 from batonics.server.launch import ServerProcess, start_server
-from batonics.sources.tcp import Address
+from batonics.sources.tcp import TcpAddress
 
 KEY_VARIABLES = ("BATONICS_GATEWAY_KEY", "DATABENTO_API_KEY")
 
 
 @dataclass(frozen=True)
-class Request:
+class StreamRequest:
     """What is to be streamed, and for whom.
 
     Attributes:
@@ -55,7 +55,7 @@ class Request:
         server: how it is served; its `http` and `view` may both say: not at all.
     """
 
-    feed: Source
+    feed: FeedSource
     depth: int = 10
     once: bool = False
     record: str | None = None
@@ -77,7 +77,7 @@ class Stream:
         failure: why not all was recorded, if that is so: the books have gone on.
     """
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: StreamRequest) -> None:
         if request.depth < 1:
             raise UsageError(f"depth of {request.depth} levels, expected 1 or more")
         if (request.snapshots is None) != (request.every is None):
@@ -85,7 +85,7 @@ class Stream:
         self.failure: str | None = None
         self._request = request
         self._source = request.feed
-        self.machine = FeedMachine(
+        self.handler = FeedHandler(
             depth=request.depth, skip_bad=request.skip_bad, source=str(request.feed)
         )
 
@@ -100,22 +100,22 @@ class Stream:
         request, recorder, files = self._request, None, None
         if request.record is not None:
             recorder = FeedRecorder(request.record)
-            recorder.follow(recover(self.machine, request.record))
+            recorder.follow(recover(self.handler, request.record))
         with ExitStack() as stack:
             if request.snapshots is not None and request.every is not None:
-                files = SnapshotFiles(request.snapshots, request.depth)
+                files = DepthSnapshotWriter(request.snapshots, request.depth)
                 stack.callback(files.close)
-                self.machine.snapshot_every(duration_ns(request.every, "intervals"), files)
+                self.handler.write_depth_snapshots(duration_ns(request.every, "intervals"), files)
             if request.lake is not None:
                 feed = self._lake_feed(request.lake)
                 stack.callback(self._end_lake, feed)
-            serving = Serving(request.server, request.depth, str(self._source))
+            serving = ServerRunner(request.server, request.depth, str(self._source))
             stack.callback(serving.close)
-            ingest = Ingest(
-                self.machine,
+            ingest = IngestLoop(
+                self.handler,
                 self._source,
                 link=serving.start() if serving.is_wanted else None,
-                relink=serving.start if serving.is_wanted else None,
+                restart_server=serving.start if serving.is_wanted else None,
                 recorder=recorder,
                 once=request.once,
             )
@@ -127,28 +127,30 @@ class Stream:
         failures = [writer.failure for writer in writers if writer.failure]
         self.failure = next(iter(failures), self.failure)
 
-    def _lake_feed(self, lake: str) -> LakeFeed:
+    def _lake_feed(self, lake: str) -> LakeOutput:
         """A process that appends to the lake, told of the books that there are already."""
-        request, machine = self._request, self.machine
-        append = lake_append.Request(lake, "", schemas=request.lake_schemas)  # refused now, if so
+        request, handler = self._request, self.handler
+        append = lake_append.AppendRequest(
+            lake, "", schemas=request.lake_schemas
+        )  # refused now, if so
         open_store(lake, make=True)
         started = format_time(time.time_ns())
         arguments = ["--lake", lake, "--name", f"{self._source}, from {started}"]
         arguments += ["--schemas", ",".join(append.schemas)]
         arguments += ["--commit-every", f"{int(request.lake_seconds * 1_000)}ms"]
         quiet = ["--quiet"] if request.server.view else []
-        feed = LakeFeed([sys.executable, "-m", "batonics", "lake", "append", *arguments, *quiet])
-        feed.name(machine.symbols.intervals())
-        feed.take(snapshot_of(machine.engine, max(machine.place.ts_recv, 0)))
-        machine.tap = feed
+        feed = LakeOutput([sys.executable, "-m", "batonics", "lake", "append", *arguments, *quiet])
+        feed.name(handler.symbols.intervals())
+        feed.take(snapshot_records(handler.engine, max(handler.position.ts_recv, 0)))
+        handler.output = feed
         return feed
 
-    def _end_lake(self, feed: LakeFeed) -> None:
+    def _end_lake(self, feed: LakeOutput) -> None:
         feed.close()
         self.failure = self.failure or feed.failure
 
 
-class Serving:
+class ServerRunner:
     """The serving process, one after the other if need be.
 
     Args:
@@ -172,7 +174,7 @@ class Serving:
         self.close()
         self._server = start_server(self._config)
         link = ServerLink(self._server.socket)
-        link.tell(Kind.HELLO, self._hello)
+        link.tell(MessageKind.HELLO, self._hello)
         return link
 
     def close(self) -> None:
@@ -181,11 +183,11 @@ class Serving:
             self._server.close()
 
 
-def feed_of(  # noqa: PLR0913 - settings, by keyword
+def build_feed(  # noqa: PLR0913 - settings, by keyword
     connect: str | None,
     gateway: str | None,
     *,
-    hung_seconds: float | None = None,
+    idle_timeout_seconds: float | None = None,
     dataset: str | None = None,
     schema: str = "mbo",
     symbols: str = ALL_SYMBOLS,
@@ -193,7 +195,7 @@ def feed_of(  # noqa: PLR0913 - settings, by keyword
     snapshot: bool = False,
     start: str | None = None,
     heartbeat_s: int = 10,
-) -> Source:
+) -> FeedSource:
     """The feed that was asked for: plain, from HOST:PORT of `connect`, or a gateway's.
 
     Raises:
@@ -204,12 +206,12 @@ def feed_of(  # noqa: PLR0913 - settings, by keyword
     if connect is not None:
         if dataset is not None or snapshot or start is not None:
             raise UsageError("--dataset, --snapshot and --start go with --gateway")
-        return PlainFeed(Address.parse(connect), hung_seconds=hung_seconds)
+        return PlainFeed(TcpAddress.parse(connect), idle_timeout_seconds=idle_timeout_seconds)
     if schema != "mbo":
         raise UsageError(f"books are built from schema mbo, not from {schema}")
     if dataset is None:
         raise UsageError("--gateway needs --dataset, such as GLBX.MDP3")
-    subscription = Subscription(
+    subscription = GatewaySubscription(
         dataset=dataset,
         symbols=tuple(name.strip() for name in symbols.split(",") if name.strip()),
         stype_in=stype_in,
@@ -217,7 +219,7 @@ def feed_of(  # noqa: PLR0913 - settings, by keyword
         snapshot=snapshot,
         heartbeat_interval_s=heartbeat_s,
     )
-    return GatewayFeed(Address.parse(gateway or ""), _key(), subscription)
+    return GatewayFeed(TcpAddress.parse(gateway or ""), _key(), subscription)
 
 
 def _key() -> str:
@@ -250,7 +252,7 @@ def real_time() -> Iterator[None]:
 
 
 @contextmanager
-def _stopped_by_signals(ingest: Ingest) -> Iterator[None]:
+def _stopped_by_signals(ingest: IngestLoop) -> Iterator[None]:
     """Within the block SIGTERM and SIGINT ask for a clean end."""
     before = {
         number: signal.signal(number, lambda *_: ingest.stop())

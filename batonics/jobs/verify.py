@@ -1,7 +1,7 @@
 """A proof of the books on the user's own data.
 
 What the fold has made is held against what every book must satisfy (`book/invariants.py`), and
-against a second derivation from the records alone (`frames/witness.py`).
+against a second derivation from the records alone (`reference/books.py`).
 
 The rule: one pass, constant memory. Books are compared at the ends of windows, those in the middle
 of an event left out (rule 5); at the end of the input all of them, as `reconstruct` writes them.
@@ -24,39 +24,39 @@ from batonics.book import invariants
 from batonics.book.engine import BookEngine
 from batonics.book.state import Anomaly, Bbo
 from batonics.frames.differences import (
-    BOOK,
+    BOOK_KEYS,
     BOOK_VALUES,
-    LEVEL,
+    LEVEL_KEYS,
     LEVEL_VALUES,
-    ORDER,
+    ORDER_KEYS,
     ORDER_VALUES,
-    OTHER,
-    differences,
+    REFERENCE_SUFFIX,
     engine_books,
     engine_levels,
     engine_orders,
-    witness_orders,
+    find_differences,
+    reference_orders,
 )
-from batonics.frames.folding import Piece, book_keys, fold_pieces
-from batonics.frames.witness import Witness
-from batonics.jobs.reasons import explained, status_reason
-from batonics.jobs.record_windows import Every, RecordWindows
-from batonics.jobs.selection import Selection
+from batonics.frames.scan.folding import FoldedPiece, book_keys, fold_pieces
+from batonics.jobs.explanations import explain_anomaly, explain_status
+from batonics.jobs.record_windows import RecordWindows, WindowLength
+from batonics.jobs.symbol_selection import SymbolSelection
 from batonics.model.mbo import UNDEF_TIMESTAMP, Flag, MboBatch, record_keys
 from batonics.model.prices import format_price
+from batonics.reference.books import DerivedBooks
 from batonics.sources.stream import MboStream
 
-SCHEMA = "batonics.verify/1"
-SHOWN_MAX = 20
+REPORT_SCHEMA = "batonics.verify/1"
+FINDINGS_MAX = 20
 """Differences, and broken invariants, that the report lists; the rest is counted."""
 
 Progress = Callable[[MboStream], None]
 
-EVERY = Every(100_000, events=False)
+WINDOW_DEFAULT = WindowLength(100_000, events=False)
 
 
 @dataclass(frozen=True)
-class Request:
+class VerifyRequest:
     """What is to be verified.
 
     Attributes:
@@ -67,7 +67,7 @@ class Request:
     """
 
     paths: tuple[str, ...]
-    every: Every = EVERY
+    every: WindowLength = WINDOW_DEFAULT
     symbols: tuple[str, ...] = ()
     skip_bad: bool = False
 
@@ -82,7 +82,7 @@ class _Findings:
     def add(self, count: int, found: Iterator[dict[str, Any]]) -> None:
         self.count += count
         # Only what is shown is made.
-        self.first += islice(found, SHOWN_MAX - len(self.first))
+        self.first += islice(found, FINDINGS_MAX - len(self.first))
 
 
 class Verification:
@@ -94,13 +94,13 @@ class Verification:
         progress: called after each batch with the stream; set it before `run`.
     """
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: VerifyRequest) -> None:
         self.stream = MboStream(request.paths, skip_bad=request.skip_bad)
         self.engine = BookEngine(bbo=True, deltas=True)
         self.progress: Progress | None = None
         self._request = request
-        self._selection = Selection(self.stream, request.symbols)
-        self._witness = Witness()
+        self._selection = SymbolSelection(self.stream, request.symbols)
+        self._witness = DerivedBooks()
         self._windows = RecordWindows(request.every)
         self._tallies = _Tallies()
         self._compared = Counter[str]()
@@ -136,13 +136,13 @@ class Verification:
         wanted = ~pl.col("key").is_in(pl.Series(left_out).implode())
         engine, witness = self.engine, self._witness
         for what, ours, theirs, names, values in (
-            ("books", engine_books(engine), witness.books(), BOOK, BOOK_VALUES),
-            ("levels", engine_levels(engine), witness.levels(), LEVEL, LEVEL_VALUES),
-            ("orders", engine_orders(engine), witness_orders(witness), ORDER, ORDER_VALUES),
+            ("books", engine_books(engine), witness.books(), BOOK_KEYS, BOOK_VALUES),
+            ("levels", engine_levels(engine), witness.levels(), LEVEL_KEYS, LEVEL_VALUES),
+            ("orders", engine_orders(engine), reference_orders(witness), ORDER_KEYS, ORDER_VALUES),
         ):
             ours_wanted = ours.filter(wanted)
             self._compared[what] += ours_wanted.height
-            differ = differences(ours_wanted, theirs.filter(wanted), names, values)
+            differ = find_differences(ours_wanted, theirs.filter(wanted), names, values)
             rows = (
                 {"of": what.removesuffix("s"), **window, **self._difference(row, values)}
                 for row in differ.iter_rows(named=True)
@@ -155,7 +155,7 @@ class Verification:
         place: dict[str, Any] = {name: row[name] for name in names if name not in values}
         found = {
             name: {value: row[f"{value}{end}"] for value in values}
-            for name, end in (("engine", ""), ("witness", OTHER))
+            for name, end in (("engine", ""), ("witness", REFERENCE_SUFFIX))
         }
         return {
             **self._book(row["key"]),
@@ -169,7 +169,7 @@ class Verification:
 
     def _check_invariants(self, window: dict[str, int]) -> None:
         has_tops = np.isin(book_keys(self.engine), self._tallies.top_of_book)
-        broken = invariants.violations(self.engine.state, has_tops)
+        broken = invariants.find_violations(self.engine.state, has_tops)
         keys = book_keys(self.engine).tolist()
         for violation in broken:
             self._broken[violation.invariant] += violation.times
@@ -197,7 +197,7 @@ class Verification:
     def _report(self) -> dict[str, Any]:
         length, events = self._request.every
         return {
-            "schema": SCHEMA,
+            "schema": REPORT_SCHEMA,
             "proved": self._differences.count == 0 and self._violations.count == 0,
             "files": [
                 {"name": file.name, "records": file.records, "skipped": file.skipped}
@@ -212,7 +212,7 @@ class Verification:
             "violations": {"count": self._violations.count, "first": self._violations.first},
             "invariants": [
                 {"name": name, "meaning": meaning, "violations": self._broken[name]}
-                for name, meaning in invariants.MEANINGS.items()
+                for name, meaning in invariants.INVARIANTS.items()
             ],
             "books": list(self._books()),
         }
@@ -229,14 +229,14 @@ class Verification:
             yield {
                 **self._book(keys[book]),
                 "status": statuses[book].name.lower(),
-                "reason": status_reason(statuses[book], seen["since"]),
+                "reason": explain_status(statuses[book], seen["since"]),
                 "records": tallies.records_of[keys[book]],
                 "events": int(events[book]),
                 "event_open": bool(is_open[book]),
                 "crossed_events": int(tallies.crossed[book]),
                 "locked_events": int(tallies.locked[book]),
                 "anomalies": [
-                    explained(anomaly, int(anomalies[book, anomaly]), incomplete=incomplete)
+                    explain_anomaly(anomaly, int(anomalies[book, anomaly]), incomplete=incomplete)
                     for anomaly in Anomaly
                     if anomalies[book, anomaly]
                 ],
@@ -274,7 +274,7 @@ class _Tallies:
         self.top_of_book = np.empty(0, np.int64)
         self.crossed = self.locked = np.zeros(0, np.int64)
 
-    def add(self, piece: Piece) -> None:
+    def add(self, piece: FoldedPiece) -> None:
         batch = piece.batch
         self.records += len(batch.action)
         keys = record_keys(batch)
@@ -291,7 +291,7 @@ class _Tallies:
             self.top_of_book = np.union1d(self.top_of_book, tops)
         self._add_ends(piece)
 
-    def _add_ends(self, piece: Piece) -> None:
+    def _add_ends(self, piece: FoldedPiece) -> None:
         """Count the states in which events have left their books."""
         ends = piece.ends()
         bbo = ends.bbo

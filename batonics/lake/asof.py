@@ -17,34 +17,34 @@ from typing import NamedTuple, TypeVar
 
 import polars as pl
 
-from batonics.frames import source
-from batonics.frames.products import Product
-from batonics.frames.source import BOOK_KEY, frame_source
-from batonics.lake.catalog import Part, Wanted, parts_of
+from batonics.frames.scan import sources
+from batonics.frames.scan.sources import BOOK_KEY, frame_source
+from batonics.frames.schemas.table import Product
+from batonics.lake.catalog import Part, RowFilter, find_parts
 from batonics.lake.digest import Verifier
 from batonics.lake.parts import HIVE_SCHEMA
-from batonics.lake.where import Store
+from batonics.lake.storage import Store
 from batonics.model.errors import UsageError
 
 T = TypeVar("T")
-Key = tuple[str | None, str | None]
+DateSymbol = tuple[str | None, str | None]
 """Date and symbol."""
-Files = Mapping[Key, list[Path]]
-AHEAD = 2
+FilesByKey = Mapping[DateSymbol, list[Path]]
+JOIN_THREADS = 2
 """Parts that are read and joined at once."""
 _TIME, _ROW = "\0time", "\0row"
 
 
-class Side(NamedTuple):
+class JoinSide(NamedTuple):
     """A schema, and its files by date and symbol."""
 
     product: Product
-    files: Files
+    files: FilesByKey
 
 
-def sides(
-    store: Store, verifier: Verifier, products: tuple[Product, Product], wanted: Wanted
-) -> tuple[Side, Side]:
+def find_join_sides(
+    store: Store, verifier: Verifier, products: tuple[Product, Product], wanted: RowFilter
+) -> tuple[JoinSide, JoinSide]:
     """The files of the left schema that may hold rows that are wanted, and what they are joined to.
 
     Raises:
@@ -54,7 +54,7 @@ def sides(
 
     def ask(connection: sqlite3.Connection) -> tuple[list[Part], list[Part]]:
         left, right = (product.name for product in products)
-        return parts_of(left, wanted)(connection), parts_of(right, of_symbols)(connection)
+        return find_parts(left, wanted)(connection), find_parts(right, of_symbols)(connection)
 
     left, right = store.catalog.read(ask)
     keys = {(part.date, part.symbol) for part in left}
@@ -62,10 +62,10 @@ def sides(
     store.fetch([*left, *right], verifier)
     found = []
     for product, parts in zip(products, (left, right), strict=True):
-        files: dict[Key, list[Path]] = {}
+        files: dict[DateSymbol, list[Path]] = {}
         for part in parts:
             files.setdefault((part.date, part.symbol), []).append(store.path(part))
-        found.append(Side(product, files))
+        found.append(JoinSide(product, files))
     return found[0], found[1]
 
 
@@ -84,8 +84,8 @@ class AsofJoin:
         UsageError: `right` has no such column, or two have one name.
     """
 
-    left: Side
-    right: Side
+    left: JoinSide
+    right: JoinSide
     columns: Sequence[str]
     allow_exact_matches: bool
     suffix: str
@@ -118,10 +118,10 @@ class AsofJoin:
         """The answer; what is not asked for of it is not read."""
         return frame_source("LAKE ASOF", self.schema, self._frames)
 
-    def _frames(self, wanted: source.Wanted) -> Iterator[pl.DataFrame]:
+    def _frames(self, wanted: sources.Projection) -> Iterator[pl.DataFrame]:
         new = {name: new for name, new in self.names.items() if new in wanted.columns}
 
-        def part(key: Key) -> pl.DataFrame:
+        def part(key: DateSymbol) -> pl.DataFrame:
             date, symbol = key
             left = _read(self.left, key, self.left.product.columns, wanted.columns)
             right = _read(self.right, key, new, new).rename(new)
@@ -150,19 +150,21 @@ class AsofJoin:
         return joined if is_sorted else joined.sort(_ROW)
 
 
-def _ahead(make: Callable[[Key], T], keys: Iterable[Key]) -> Iterator[T]:
+def _ahead(make: Callable[[DateSymbol], T], keys: Iterable[DateSymbol]) -> Iterator[T]:
     """What is made of each key, in order; the next ones are made while one is worked on."""
-    with ThreadPoolExecutor(AHEAD, "batonics-asof") as threads:
+    with ThreadPoolExecutor(JOIN_THREADS, "batonics-asof") as threads:
         waiting: deque[Future[T]] = deque()
         for key in keys:
             waiting.append(threads.submit(make, key))
-            if len(waiting) > AHEAD:
+            if len(waiting) > JOIN_THREADS:
                 yield waiting.popleft().result()
         for made in waiting:
             yield made.result()
 
 
-def _read(side: Side, key: Key, columns: Collection[str], wanted: Collection[str]) -> pl.DataFrame:
+def _read(
+    side: JoinSide, key: DateSymbol, columns: Collection[str], wanted: Collection[str]
+) -> pl.DataFrame:
     """A part's rows: the columns that are wanted, their books and times (Int64)."""
     names = dict.fromkeys((*(name for name in columns if name in wanted), *BOOK_KEY))
     date = pl.lit(key[0], pl.String).str.to_date()

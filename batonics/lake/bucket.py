@@ -25,19 +25,19 @@ from tempfile import TemporaryDirectory
 
 from batonics.lake.catalog import Part, known_paths
 from batonics.lake.digest import Verifier
-from batonics.lake.object_catalog import CATALOG, ObjectCatalog
-from batonics.lake.objects import Objects
+from batonics.lake.object_catalog import CATALOG_FILE, ObjectCatalog
+from batonics.lake.objects import BucketClient
 from batonics.lake.part_cache import PartCache
 from batonics.model.errors import LakeError, OutputError
 
-THREADS = 4
+UPLOAD_THREADS = 4
 """Files that are sent at once."""
-STRAY_SECONDS = 24 * 3_600
+ORPHAN_SECONDS = 24 * 3_600
 """No load takes so long from its first object to its commit."""
 _PART = re.compile(r"[^/]+/date=[^/]+/symbol=[^/]+/[^/]+\.parquet")
 
 
-class BucketLoading:
+class BucketStaging:
     """A load under way: a directory on this machine for what it writes.
 
     Attributes:
@@ -46,7 +46,7 @@ class BucketLoading:
         published: the paths of those that are in the bucket.
     """
 
-    def __init__(self, objects: Objects, directory: Path) -> None:
+    def __init__(self, objects: BucketClient, directory: Path) -> None:
         self.directory = directory
         self.id = secrets.token_hex(16)
         self.published: list[str] = []
@@ -62,7 +62,7 @@ class BucketLoading:
             OutputError: one cannot be put. Then none stays.
         """
         try:
-            with ThreadPoolExecutor(THREADS, "batonics-upload") as threads:
+            with ThreadPoolExecutor(UPLOAD_THREADS, "batonics-upload") as threads:
                 for _ in threads.map(lambda item: self._objects.upload(*item), files):
                     pass
         except BaseException:
@@ -86,7 +86,7 @@ class BucketStore:
         LakeError: there is none; OutputError: it cannot be made.
     """
 
-    def __init__(self, objects: Objects, *, make: bool = False) -> None:
+    def __init__(self, objects: BucketClient, *, make: bool = False) -> None:
         self._objects = objects
         if make:
             self._make()
@@ -115,14 +115,14 @@ class BucketStore:
         self._cache.verify(part)
 
     @contextmanager
-    def loading(self) -> Iterator[BucketLoading]:
+    def loading(self) -> Iterator[BucketStaging]:
         """A load: its directory is there until the block ends.
 
         Raises:
             OutputError: there is no room for its files, or they cannot be put.
         """
         with _local_files(), TemporaryDirectory(prefix="batonics-load-") as directory:
-            loading = BucketLoading(self._objects, Path(directory))
+            loading = BucketStaging(self._objects, Path(directory))
             yield loading
             # Another load of the same may have come first.
             if loading.published:
@@ -143,7 +143,7 @@ class BucketStore:
 
     def strays(self) -> list[str]:
         """Paths of parts that the catalog does not know, and no load under way can have put."""
-        before = time.time() - STRAY_SECONDS
+        before = time.time() - ORPHAN_SECONDS
         found = {
             key
             for key, listed in self._objects.listed()
@@ -153,14 +153,14 @@ class BucketStore:
 
     def _make(self) -> None:
         """Make the lake, if nothing else is there."""
-        if self._objects.exists(CATALOG):
+        if self._objects.exists(CATALOG_FILE):
             return
         try:
             first = next(self._objects.listed(), None)
         except LakeError as error:
             raise OutputError(str(error)) from None
         # Of several that make it at once one does, and the others may see its first objects.
-        if first is not None and not self._objects.exists(CATALOG):
+        if first is not None and not self._objects.exists(CATALOG_FILE):
             raise OutputError(f"{self.name}: is neither empty nor a lake; name another prefix")
         ObjectCatalog.make(self._objects)
 

@@ -25,10 +25,10 @@ from typing import NamedTuple, Protocol, TypeVar
 from batonics.model.errors import LakeError
 
 T = TypeVar("T")
-Change = Callable[[sqlite3.Connection], T]
+Transaction = Callable[[sqlite3.Connection], T]
 """What is to be done within a transaction. It may be called again where another came between."""
 
-FORMAT = 1
+CATALOG_FORMAT = 1
 
 _TABLES = (
     # STRICT, so that a value of another type is damage that is seen.
@@ -73,7 +73,7 @@ class Part(NamedTuple):
 
     Attributes:
         path: from the lake's root: `mbp-10/date=2025-09-24/symbol=CLX5/1f03...-0000.parquet`.
-        schema: a name of `frames/products.py`.
+        schema: a name of `frames/schemas/table.py`.
         date: ISO, UTC; None where no row has a time.
         symbol: None where nothing names the instruments.
         digest: SHA-256 of the file, in hex.
@@ -92,7 +92,7 @@ class Part(NamedTuple):
     ts_max: int | None
 
 
-class Source(NamedTuple):
+class LoadedSource(NamedTuple):
     """What was loaded, as it was then.
 
     Attributes:
@@ -106,11 +106,11 @@ class Source(NamedTuple):
     stat: str
 
 
-class Loaded(NamedTuple):
+class SchemaLoad(NamedTuple):
     """What a load has written and is to be committed.
 
     Attributes:
-        schema: a name of `frames/products.py`.
+        schema: a name of `frames/schemas/table.py`.
         parts: its files, in the order of their rows.
     """
 
@@ -123,7 +123,7 @@ class Loaded(NamedTuple):
         return sum(part.rows for part in self.parts)
 
 
-class Wanted(NamedTuple):
+class RowFilter(NamedTuple):
     """Which rows a reader wants; None and empty: all.
 
     Attributes:
@@ -139,10 +139,10 @@ class Wanted(NamedTuple):
 class Catalog(Protocol):
     """Where the database lies, and how it is committed."""
 
-    def commit(self, change: Change[T]) -> T:
+    def commit(self, change: Transaction[T]) -> T:
         """Do the change in a transaction of its own, and return when it is on the disk."""
 
-    def read(self, question: Change[T]) -> T:
+    def read(self, question: Transaction[T]) -> T:
         """Ask something of one state of the catalog."""
 
 
@@ -152,7 +152,7 @@ def make_tables(connection: sqlite3.Connection) -> None:
         return
     for statement in _TABLES:
         connection.execute(statement)
-    connection.execute(f"PRAGMA user_version = {FORMAT}")
+    connection.execute(f"PRAGMA user_version = {CATALOG_FORMAT}")
 
 
 def one_line(words: object) -> str:
@@ -168,8 +168,8 @@ def check_catalog(connection: sqlite3.Connection, name: str) -> None:
     them. It takes 2 ms of 1,000 parts, 0.5 s of 100,000.
     """
     (found,) = connection.execute("PRAGMA user_version").fetchone()
-    if found != FORMAT:
-        raise LakeError(f"{name}: catalog of format {found}, this batonics knows {FORMAT}")
+    if found != CATALOG_FORMAT:
+        raise LakeError(f"{name}: catalog of format {found}, this batonics knows {CATALOG_FORMAT}")
     (wrong,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     if wrong != "ok":
         raise LakeError(
@@ -183,7 +183,7 @@ def check_catalog(connection: sqlite3.Connection, name: str) -> None:
 _PART_COLUMNS = ", ".join(Part._fields)
 
 
-def parts_of(schema: str, wanted: Wanted = Wanted()) -> Change[list[Part]]:  # noqa: B008 - immutable
+def find_parts(schema: str, wanted: RowFilter = RowFilter()) -> Transaction[list[Part]]:  # noqa: B008 - immutable
     """The parts of a schema that may hold rows that are wanted, by date, symbol and load."""
     where, values = ["removed_ns IS NULL", "schema = ?"], [schema]
     if wanted.symbols:
@@ -233,25 +233,25 @@ def symbols(connection: sqlite3.Connection) -> list[str]:
     return [name for (name,) in rows]
 
 
-class Known(NamedTuple):
+class SourceRecord(NamedTuple):
     """A source that is in the lake, and the schemas that were loaded from it."""
 
     id: int
-    source: Source
+    source: LoadedSource
     schemas: frozenset[str]
 
 
-def source_named(connection: sqlite3.Connection, name: str) -> Known | None:
+def find_source_by_name(connection: sqlite3.Connection, name: str) -> SourceRecord | None:
     """The source of that name."""
     return _known(connection, "name = ?", name)
 
 
-def source_of_bytes(connection: sqlite3.Connection, digest: str) -> Known | None:
+def find_source_by_digest(connection: sqlite3.Connection, digest: str) -> SourceRecord | None:
     """The source of that digest."""
     return _known(connection, "digest = ?", digest)
 
 
-def may_know(name: str, stat: str) -> Change[bool]:
+def may_have_source(name: str, stat: str) -> Transaction[bool]:
     """Whether there may be a source of that name, or of the same bytes as one of that stat."""
     size, _, _ = stat.partition(" ")
 
@@ -264,7 +264,7 @@ def may_know(name: str, stat: str) -> Change[bool]:
     return ask
 
 
-def _known(connection: sqlite3.Connection, where: str, value: str) -> Known | None:
+def _known(connection: sqlite3.Connection, where: str, value: str) -> SourceRecord | None:
     found = connection.execute(
         f"SELECT id, name, digest, stat FROM source WHERE {where}",  # noqa: S608 - ours
         [value],
@@ -272,7 +272,9 @@ def _known(connection: sqlite3.Connection, where: str, value: str) -> Known | No
     if found is None:
         return None
     loaded = connection.execute("SELECT schema FROM load WHERE source = ?", [found[0]])
-    return Known(found[0], Source(*found[1:]), frozenset(schema for (schema,) in loaded))
+    return SourceRecord(
+        found[0], LoadedSource(*found[1:]), frozenset(schema for (schema,) in loaded)
+    )
 
 
 def known_paths(connection: sqlite3.Connection) -> set[str]:
@@ -284,8 +286,8 @@ def known_paths(connection: sqlite3.Connection) -> set[str]:
 
 
 def commit_load(
-    source: Source, loads: Sequence[Loaded], version: str, *, again: bool = False
-) -> Change[bool]:
+    source: LoadedSource, loads: Sequence[SchemaLoad], version: str, *, again: bool = False
+) -> Transaction[bool]:
     """Put a load into the lake.
 
     What was made of other bytes of the same name goes. Bytes are in a lake once, whatever their
@@ -302,8 +304,8 @@ def commit_load(
     """
 
     def change(connection: sqlite3.Connection) -> bool:
-        named = source_named(connection, source.name)
-        same = source_of_bytes(connection, source.digest) if source.digest else None
+        named = find_source_by_name(connection, source.name)
+        same = find_source_by_digest(connection, source.digest) if source.digest else None
         if named is not None and named.source.digest != source.digest:
             _drop_source(connection, named.id)
         if same is None:
@@ -323,7 +325,7 @@ def commit_load(
     return change
 
 
-def _insert_source(connection: sqlite3.Connection, source: Source) -> int:
+def _insert_source(connection: sqlite3.Connection, source: LoadedSource) -> int:
     cursor = connection.execute("INSERT INTO source (name, digest, stat) VALUES (?, ?, ?)", source)
     return cursor.lastrowid or 0
 
@@ -335,7 +337,7 @@ def _drop_source(connection: sqlite3.Connection, source_id: int) -> None:
 
 
 def _insert_load(
-    connection: sqlite3.Connection, source_id: int, load: Loaded, version: str, now_ns: int
+    connection: sqlite3.Connection, source_id: int, load: SchemaLoad, version: str, now_ns: int
 ) -> None:
     of_load = "load = (SELECT id FROM load WHERE source = ? AND schema = ?)"
     _remove(connection, of_load, [source_id, load.schema])
@@ -347,7 +349,9 @@ def _insert_load(
     _insert_parts(connection, cursor.lastrowid or 0, load.parts)
 
 
-def append_parts(source: Source, loads: Sequence[Loaded], version: str) -> Change[None]:
+def append_parts(
+    source: LoadedSource, loads: Sequence[SchemaLoad], version: str
+) -> Transaction[None]:
     """Add parts behind those that the source has already, as a live feed does."""
 
     def change(connection: sqlite3.Connection) -> None:
@@ -372,7 +376,7 @@ def append_parts(source: Source, loads: Sequence[Loaded], version: str) -> Chang
     return change
 
 
-def replace_parts(old: Sequence[str], new: Sequence[Part]) -> Change[bool]:
+def replace_parts(old: Sequence[str], new: Sequence[Part]) -> Transaction[bool]:
     """Put `new`, of one load, in the place of the parts of these paths, if all are there still.
 
     They are not more than those, and get their ids: parts of a load are in the order of ids.
@@ -417,7 +421,7 @@ def _remove(connection: sqlite3.Connection, where: str, values: Sequence[object]
     )
 
 
-def removed_before(before_ns: int) -> Change[list[str]]:
+def find_removed_parts(before_ns: int) -> Transaction[list[str]]:
     """The paths of parts that were taken out before some time."""
 
     def ask(connection: sqlite3.Connection) -> list[str]:
@@ -427,7 +431,7 @@ def removed_before(before_ns: int) -> Change[list[str]]:
     return ask
 
 
-def forget(paths: Sequence[str]) -> Change[None]:
+def forget_parts(paths: Sequence[str]) -> Transaction[None]:
     """Drop all that is known of parts that were taken out and whose files are gone."""
 
     def change(connection: sqlite3.Connection) -> None:

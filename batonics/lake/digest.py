@@ -17,8 +17,8 @@ from threading import Event, Lock
 from batonics.lake.catalog import Part
 from batonics.model.errors import LakeError
 
-THREADS = 2
-CHUNK_BYTES = 1 << 18
+DIGEST_THREADS = 2
+DIGEST_CHUNK_BYTES = 1 << 18
 
 
 def file_digest(path: str | Path, left: Event | None = None) -> str:
@@ -30,7 +30,7 @@ def file_digest(path: str | Path, left: Event | None = None) -> str:
     """
     digest = hashlib.sha256()
     with Path(path).open("rb", buffering=0) as file:
-        chunk = memoryview(bytearray(CHUNK_BYTES))
+        chunk = memoryview(bytearray(DIGEST_CHUNK_BYTES))
         while (count := file.readinto(chunk)) and not (left is not None and left.is_set()):
             digest.update(chunk[:count])
     return digest.hexdigest()
@@ -42,7 +42,7 @@ def file_stat(path: str | Path) -> str:
     return f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}"
 
 
-def damaged(name: str, part: Part) -> LakeError:
+def damaged_part(name: str, part: Part) -> LakeError:
     """The error of a part that is not what was committed, wherever it lies."""
     return LakeError(
         f"{name}: damaged: its {part.bytes:,} bytes are not those that were committed"
@@ -67,7 +67,7 @@ class Verifier:
         if len(unknown) == 1:
             self._verify(*unknown[0])
         elif unknown:
-            with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as threads:
+            with ThreadPoolExecutor(min(DIGEST_THREADS, os.cpu_count() or 1)) as threads:
                 list(threads.map(lambda item: self._verify(*item), unknown))
 
     def _is_known(self, path: Path, part: Part) -> bool:
@@ -83,6 +83,6 @@ class Verifier:
         except OSError as error:
             raise LakeError(f"{path}: cannot be read: {error.strerror}") from None
         if found != part.digest:
-            raise damaged(str(path), part)
+            raise damaged_part(str(path), part)
         with self._lock:
             self._seen[path] = part.digest, stat

@@ -31,17 +31,17 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from batonics.lake.catalog import Change, T, check_catalog, make_tables, one_line
+from batonics.lake.catalog import T, Transaction, check_catalog, make_tables, one_line
 from batonics.model.errors import LakeError, OutputError
 
 BUSY_SECONDS = 60.0
 """So long a commit waits for another: they take milliseconds."""
 UNSETTLED_SECONDS = 5.0
 """So long a reader tries again where others make the files or bring them in order."""
-WAIT_SECONDS = 0.005
+RETRY_SECONDS = 0.005
 """Between two tries."""
 
-Stats = tuple[tuple[int, int, int] | None, ...]
+FileStats = tuple[tuple[int, int, int] | None, ...]
 
 
 class FileCatalog:
@@ -64,12 +64,12 @@ class FileCatalog:
         with _writing(path, "rwc") as connection:
             _in_transaction(connection, make_tables)
 
-    def commit(self, change: Change[T]) -> T:
+    def commit(self, change: Transaction[T]) -> T:
         """As `Catalog`."""
         with _writing(self._path, "rw") as connection:
             return _in_transaction(connection, change)
 
-    def read(self, question: Change[T]) -> T:
+    def read(self, question: Transaction[T]) -> T:
         """As `Catalog`."""
         until = time.monotonic() + UNSETTLED_SECONDS
         while True:
@@ -80,7 +80,7 @@ class FileCatalog:
             except _UnsettledError as error:
                 if time.monotonic() > until:
                     raise LakeError(f"{self._path}: cannot be read: {error}") from None
-                time.sleep(WAIT_SECONDS)
+                time.sleep(RETRY_SECONDS)
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
@@ -102,7 +102,7 @@ class FileCatalog:
         if self._stats() != before or None not in map(_stat, self._beside):
             raise _UnsettledError("it changes while it is copied")
 
-    def _stats(self) -> Stats:
+    def _stats(self) -> FileStats:
         return tuple(map(_stat, (self._path, *self._beside)))
 
 
@@ -156,7 +156,7 @@ def _writing(path: Path, mode: str) -> Iterator[sqlite3.Connection]:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def _in_transaction(connection: sqlite3.Connection, change: Change[T]) -> T:
+def _in_transaction(connection: sqlite3.Connection, change: Transaction[T]) -> T:
     connection.execute("BEGIN IMMEDIATE")
     try:
         made = change(connection)

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import polars as pl
 
-from batonics.frames.html import table
-from batonics.frames.products import Product, product_of
-from batonics.frames.source import BOOK_KEY
+from batonics.frames.html import html_table
+from batonics.frames.scan.sources import BOOK_KEY
+from batonics.frames.schemas.table import Product, product_of
 from batonics.lake import catalog
-from batonics.lake.catalog import Part, Wanted
+from batonics.lake.catalog import Part, RowFilter
 from batonics.lake.digest import Verifier
 from batonics.lake.parts import HIVE_SCHEMA
-from batonics.lake.where import Store, open_store
+from batonics.lake.storage import Store, open_store
 from batonics.model.errors import LakeError, UsageError
 from batonics.model.times import NS_PER_S, parse_time
 
@@ -48,7 +48,7 @@ class Lake:
     def _repr_html_(self) -> str:
         """A row a schema, for notebooks: how much there is of it, and from when to when."""
         rows = self.contents().rename({"first": "first (UTC)", "last": "last (UTC)"})
-        return table(rows, self.store.name)
+        return html_table(rows, self.store.name)
 
     def contents(self) -> pl.DataFrame:
         """A row a schema.
@@ -119,7 +119,7 @@ class Lake:
             UsageError: the lake has no such schema; LakeError: a file is damaged or missing.
         """
         check_schema(self.store, schema)
-        return self._verified(schema, wanted_of(symbols, start, end))
+        return self._verified(schema, parse_row_filter(symbols, start, end))
 
     def scan(
         self,
@@ -141,7 +141,7 @@ class Lake:
             UsageError: the lake has no such schema, or its path a directory NAME=VALUE; LakeError:
             a file is damaged or missing.
         """
-        wanted = wanted_of(symbols, start, end)
+        wanted = parse_row_filter(symbols, start, end)
         check_schema(self.store, schema)
         product = product_of(schema)
         columns = pl.Schema({**product.columns, **HIVE_SCHEMA})
@@ -161,7 +161,7 @@ class Lake:
             hive_schema=HIVE_SCHEMA,
             glob=False,
         ).select(list(columns))
-        return rows_within(rows, product, wanted)
+        return filter_rows(rows, product, wanted)
 
     def join_asof(  # noqa: PLR0913 - as Polars has it, and `scan`
         self,
@@ -196,9 +196,9 @@ class Lake:
         Raises:
             UsageError: there is no such schema or column; LakeError: a file is damaged or missing.
         """
-        from batonics.lake.asof import AsofJoin, sides
+        from batonics.lake.asof import AsofJoin, find_join_sides
 
-        wanted = wanted_of(symbols, start, end)
+        wanted = parse_row_filter(symbols, start, end)
         for schema in (left, right):
             check_schema(self.store, schema)
         products = product_of(left), product_of(right)
@@ -206,9 +206,9 @@ class Lake:
             columns = [columns]
         elif columns is None:
             columns = [name for name in products[1].columns if name not in BOOK_KEY]
-        sides_of = sides(self.store, self.verifier, products, wanted)
+        sides_of = find_join_sides(self.store, self.verifier, products, wanted)
         join = AsofJoin(*sides_of, columns, allow_exact_matches=allow_exact_matches, suffix=suffix)
-        return rows_within(join.rows(), products[0], wanted)
+        return filter_rows(join.rows(), products[0], wanted)
 
     def sql(self, query: str, **parameters: object) -> pl.DataFrame:
         """The answer to one SELECT over views named after the schemas (`lake/sql.py`).
@@ -223,13 +223,13 @@ class Lake:
         Raises:
             UsageError: what DuckDB says; LakeError: a file is damaged or missing.
         """
-        from batonics.lake.sql import LakeSql, read_query
+        from batonics.lake.sql import LakeDatabase, read_query
 
         asked = read_query(query)
         values = parameters
         if asked.declared:
             values = asked.values({name: str(value) for name, value in parameters.items()})
-        with closing(LakeSql(self.store, self.verifier)) as views:
+        with closing(LakeDatabase(self.store, self.verifier)) as views:
             return views.query(asked.sql, values).frame()
 
     def check(self, progress: Callable[[int], None] | None = None) -> list[str]:
@@ -259,14 +259,14 @@ class Lake:
         """
         self.store.sweep()
         before_ns = time.time_ns() - int(older_than_seconds * NS_PER_S)
-        removed = self.store.catalog.read(catalog.removed_before(before_ns))
+        removed = self.store.catalog.read(catalog.find_removed_parts(before_ns))
         strays = self.store.strays()
         freed = self.store.remove([*removed, *strays])
-        self.store.catalog.commit(catalog.forget(removed))
+        self.store.catalog.commit(catalog.forget_parts(removed))
         return len(removed) + len(strays), freed
 
-    def _verified(self, schema: str, wanted: Wanted) -> list[Path]:
-        parts = self.store.catalog.read(catalog.parts_of(schema, wanted))
+    def _verified(self, schema: str, wanted: RowFilter) -> list[Path]:
+        parts = self.store.catalog.read(catalog.find_parts(schema, wanted))
         self.store.fetch(parts, self.verifier)
         return [self.store.path(part) for part in parts]
 
@@ -288,9 +288,9 @@ def check_symbols(store: Store, names: Sequence[str]) -> None:
             raise UsageError(f"no symbol {name!r} in {store.name}; {there_are}")
 
 
-def wanted_of(
+def parse_row_filter(
     symbols: str | Sequence[str], start: str | int | None, end: str | int | None
-) -> Wanted:
+) -> RowFilter:
     """What a reader wants, from what a user says.
 
     Raises:
@@ -301,11 +301,11 @@ def wanted_of(
     end_ns = None if end is None else parse_time(str(end))
     if start_ns is not None and end_ns is not None and start_ns >= end_ns:
         raise UsageError(f"the start, {start}, is not before the end, {end}")
-    return Wanted(names, start_ns, end_ns)
+    return RowFilter(names, start_ns, end_ns)
 
 
-def rows_within(
-    rows: pl.LazyFrame, product: Product, wanted: Wanted, date: pl.Expr | None = None
+def filter_rows(
+    rows: pl.LazyFrame, product: Product, wanted: RowFilter, date: pl.Expr | None = None
 ) -> pl.LazyFrame:
     """The rows whose times are wanted; where there is a bound, one without a time is not.
 

@@ -17,11 +17,11 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from time import sleep
 
-from batonics.lake.catalog import Change, T, check_catalog, make_tables, one_line
-from batonics.lake.objects import Blob, ConflictError, MissingError, Objects
+from batonics.lake.catalog import T, Transaction, check_catalog, make_tables, one_line
+from batonics.lake.objects import BucketClient, ConflictError, MissingError, ObjectVersion
 from batonics.model.errors import LakeError, OutputError
 
-CATALOG = "catalog.sqlite"
+CATALOG_FILE = "catalog.sqlite"
 TRIES_MAX = 60
 """Of one commit, where others always come first: about a minute."""
 WAIT_SECONDS, WAIT_SECONDS_MAX = 0.02, 2.0
@@ -45,25 +45,25 @@ class ObjectCatalog:
         LakeError: it is not there, or is no catalog that we know.
     """
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: BucketClient) -> None:
         self._objects = objects
-        self._name = objects.named(CATALOG)
-        self._held: Blob | None = None  # as it was seen last
+        self._name = objects.named(CATALOG_FILE)
+        self._held: ObjectVersion | None = None  # as it was seen last
         self.read(lambda connection: check_catalog(connection, self._name))
 
     @classmethod
-    def make(cls, objects: Objects) -> bool:
+    def make(cls, objects: BucketClient) -> bool:
         """Make an empty catalog; False if there is one already."""
         with closing(_empty()) as connection:
             make_tables(connection)
             connection.execute(_MARKS)
             try:
-                objects.put(CATALOG, connection.serialize(), None)
+                objects.put(CATALOG_FILE, connection.serialize(), None)
             except ConflictError:
                 return False
         return True
 
-    def commit(self, change: Change[T]) -> T:
+    def commit(self, change: Transaction[T]) -> T:
         """As `Catalog`.
 
         Raises:
@@ -81,13 +81,13 @@ class ObjectCatalog:
             f"{self._name}: other loads came first {TRIES_MAX} times; give the same command again"
         )
 
-    def read(self, question: Change[T]) -> T:
+    def read(self, question: Transaction[T]) -> T:
         """As `Catalog`."""
         with self._opened(self._newest()) as connection:
             connection.execute("PRAGMA query_only = TRUE")
             return question(connection)
 
-    def _try(self, change: Change[T], mark: bytes, made: list[T]) -> T:
+    def _try(self, change: Transaction[T], mark: bytes, made: list[T]) -> T:
         before = self._newest()
         with self._opened(before) as connection:
             if made and _is_marked(connection, mark):
@@ -96,13 +96,13 @@ class ObjectCatalog:
             _mark(connection, mark)
             data = connection.serialize()
         try:
-            tag = self._objects.put(CATALOG, data, before.tag)
+            tag = self._objects.put(CATALOG_FILE, data, before.tag)
         except OutputError:
             # It may have been done all the same; and if it was not, the error is what there is.
             if not self._is_done(mark):
                 raise
         else:
-            self._held = None if tag is None else Blob(data, tag)
+            self._held = None if tag is None else ObjectVersion(data, tag)
         return made[-1]
 
     def _is_done(self, mark: bytes) -> bool:
@@ -111,11 +111,11 @@ class ObjectCatalog:
         except LakeError:
             return False
 
-    def _newest(self) -> Blob:
+    def _newest(self) -> ObjectVersion:
         """The object as it is now; it is only fetched if it has changed."""
         held = self._held
         try:
-            blob = self._objects.get(CATALOG, None if held is None else held.tag)
+            blob = self._objects.get(CATALOG_FILE, None if held is None else held.tag)
         except MissingError:
             raise LakeError(
                 f"{self._objects.name}: is no lake; `batonics lake load` makes one"
@@ -127,7 +127,7 @@ class ObjectCatalog:
         return blob
 
     @contextmanager
-    def _opened(self, blob: Blob) -> Iterator[sqlite3.Connection]:
+    def _opened(self, blob: ObjectVersion) -> Iterator[sqlite3.Connection]:
         """A database of one's own with these contents. Its errors are ours, and name it."""
         if not blob.data.startswith(_MAGIC):
             raise LakeError(f"{self._name}: is no SQLite database")

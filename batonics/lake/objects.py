@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from obstore import GetOptions, PutMode
     from obstore.store import ObjectStore
 
-SCHEME = "s3://"
+S3_SCHEME = "s3://"
 ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 RETRIES_MAX = 5
 """Of a call that the server fails or does not answer, about three seconds in all."""
@@ -32,7 +32,7 @@ SILENCE_SECONDS = 60
 """So long a server may say nothing. How long a call takes has no other limit: parts are large."""
 _ROLES = "//169.254.169.254/"
 """Where a machine's role is asked for, if the environment has no credentials."""
-CHUNK_BYTES = 8 << 20
+TRANSFER_CHUNK_BYTES = 8 << 20
 CHUNKS_MAX = 4
 """Of one file, sent at once."""
 
@@ -45,21 +45,21 @@ class MissingError(Exception):
     """There is no such object."""
 
 
-class Blob(NamedTuple):
+class ObjectVersion(NamedTuple):
     """A whole object, and the tag by which the server knows this version of it."""
 
     data: bytes
     tag: str
 
 
-class Listed(NamedTuple):
+class ObjectInfo(NamedTuple):
     """What a listing says of an object; the time is the server's, in seconds since the epoch."""
 
     bytes: int
     modified: float
 
 
-class Objects:
+class BucketClient:
     """The objects of a lake, by their paths from its root.
 
     Args:
@@ -76,7 +76,7 @@ class Objects:
         """An object's name, for people."""
         return f"{self.name}/{key}"
 
-    def get(self, key: str, unless: str | None = None) -> Blob | None:
+    def get(self, key: str, unless: str | None = None) -> ObjectVersion | None:
         """A whole object; None if it is still the version of the tag `unless`.
 
         Raises:
@@ -95,7 +95,7 @@ class Objects:
                 return None
         if tag is None:
             raise LakeError(f"{self.named(key)}: has no ETag; a lake needs a store that gives one")
-        return Blob(data, tag)
+        return ObjectVersion(data, tag)
 
     def exists(self, key: str) -> bool:
         """Whether there is such an object."""
@@ -132,7 +132,9 @@ class Objects:
         import obstore
 
         with _ours(OutputError, f"{self.named(key)}: cannot be written"):
-            obstore.put(self._client, key, file, chunk_size=CHUNK_BYTES, max_concurrency=CHUNKS_MAX)
+            obstore.put(
+                self._client, key, file, chunk_size=TRANSFER_CHUNK_BYTES, max_concurrency=CHUNKS_MAX
+            )
 
     def chunks(self, key: str) -> Iterator[bytes]:
         """The bytes of an object, as they come.
@@ -143,17 +145,17 @@ class Objects:
         import obstore
 
         with _ours(LakeError, f"{self.named(key)}: cannot be read"):
-            for chunk in obstore.get(self._client, key).stream(CHUNK_BYTES):
+            for chunk in obstore.get(self._client, key).stream(TRANSFER_CHUNK_BYTES):
                 yield bytes(chunk)
 
-    def listed(self) -> Iterator[tuple[str, Listed]]:
+    def listed(self) -> Iterator[tuple[str, ObjectInfo]]:
         """All objects of the lake."""
         import obstore
 
         with _ours(LakeError, f"{self.name}: cannot be listed"):
             for found in obstore.list(self._client, chunk_size=1_000):
                 for meta in found:
-                    yield meta["path"], Listed(meta["size"], meta["last_modified"].timestamp())
+                    yield meta["path"], ObjectInfo(meta["size"], meta["last_modified"].timestamp())
 
     def delete(self, keys: Sequence[str]) -> None:
         """Remove objects, whether they are there or not."""
@@ -164,13 +166,13 @@ class Objects:
                 obstore.delete(self._client, list(keys))
 
 
-def open_objects(url: str) -> Objects:
+def open_bucket(url: str) -> BucketClient:
     """The objects below `s3://BUCKET/PREFIX`; the server is asked nothing yet.
 
     Raises:
         UsageError: it is no such URL, the endpoint is none, or obstore is not installed.
     """
-    bucket, _, prefix = url.removeprefix(SCHEME).rstrip("/").partition("/")
+    bucket, _, prefix = url.removeprefix(S3_SCHEME).rstrip("/").partition("/")
     if not bucket or not {"", ".", ".."}.isdisjoint(prefix.split("/") if prefix else ()):
         raise UsageError(f"{url}: expected s3://BUCKET/PREFIX")
     try:
@@ -180,7 +182,7 @@ def open_objects(url: str) -> Objects:
     endpoint = next((os.environ[name] for name in ENDPOINTS if os.environ.get(name)), "")
     if endpoint and not re.match(r"https?://[^/]", endpoint):
         raise UsageError(f"endpoint {endpoint!r}: expected http://HOST or https://HOST")
-    name = f"{SCHEME}{bucket}/{prefix}".rstrip("/")
+    name = f"{S3_SCHEME}{bucket}/{prefix}".rstrip("/")
     with _ours(UsageError, f"{name}: cannot be used"):
         client = S3Store(
             bucket,
@@ -193,7 +195,7 @@ def open_objects(url: str) -> Objects:
             },
             retry_config={"max_retries": RETRIES_MAX},
         )
-    return Objects(client, name, endpoint)
+    return BucketClient(client, name, endpoint)
 
 
 @contextmanager

@@ -21,16 +21,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from batonics.lake.catalog import Part
-from batonics.lake.digest import Verifier, damaged
-from batonics.lake.objects import MissingError, Objects
+from batonics.lake.digest import Verifier, damaged_part
+from batonics.lake.objects import BucketClient, MissingError
 from batonics.model.errors import LakeError, OutputError, UsageError
 
-THREADS = 8
+DOWNLOAD_THREADS = 8
 """Parts that are fetched at once."""
 DEAD_SECONDS = 24 * 3_600
 """A file that has had no name for so long is nobody's."""
 UNNAMED = ".part"
-NAMES = ".names"
+PLAN_DIRECTORY = ".names"
 """The directory of empty files."""
 _FILES = "*/date=*/symbol=*/*"
 
@@ -42,10 +42,10 @@ class PartCache:
         objects: the lake's.
     """
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: BucketClient) -> None:
         self._objects = objects
         self._directory = cache_directory() / _directory_name(objects)
-        self._names = self._directory / NAMES
+        self._names = self._directory / PLAN_DIRECTORY
         self._named: set[str] = set()  # in this process
 
     def path(self, part: Part) -> Path:
@@ -58,7 +58,7 @@ class PartCache:
         Raises:
             LakeError: an object is missing or damaged; OutputError: there is no room here.
         """
-        with ThreadPoolExecutor(THREADS, "batonics-fetch") as threads:
+        with ThreadPoolExecutor(DOWNLOAD_THREADS, "batonics-fetch") as threads:
             for _ in threads.map(lambda part: self._fetch(part, verifier), parts):
                 pass
 
@@ -134,7 +134,7 @@ class PartCache:
         except MissingError:
             raise LakeError(f"{name}: is missing; load its source again with --again") from None
         if digest.hexdigest() != part.digest:
-            raise damaged(name, part)
+            raise damaged_part(name, part)
 
 
 def cache_directory() -> Path:
@@ -153,7 +153,7 @@ def cache_directory() -> Path:
     return home.absolute() / "batonics" / "lakes"
 
 
-def _directory_name(objects: Objects) -> str:
+def _directory_name(objects: BucketClient) -> str:
     """One for each lake: buckets of one name may be at several servers."""
     whole = hashlib.sha256(f"{objects.endpoint}\n{objects.name}".encode()).hexdigest()
     return f"{objects.name.rpartition('/')[2]}-{whole[:16]}"

@@ -19,33 +19,33 @@ from urllib.parse import quote
 import polars as pl
 import pyarrow as pa
 
-from batonics.frames.products import Product
-from batonics.frames.scan import SYMBOL
+from batonics.frames.scan.mbo_scan import SYMBOL
+from batonics.frames.schemas.table import Product
 from batonics.lake.catalog import Part
 from batonics.lake.digest import file_digest
 from batonics.model.times import NS_PER_DAY
 from batonics.sinks.atomic import sync_path
 from batonics.sinks.columnar import ParquetWriter
 
-ROWS_MAX = 16 << 20
+PART_ROWS_MAX = 16 << 20
 """Of a part: then another begins. Of mbp-10, half a gigabyte."""
 GATHERED_BYTES_MAX = 512 << 20
 """Of rows that wait for their row group to be full."""
-BUFFER_BYTES = 1 << 20
+FILE_BUFFER_BYTES = 1 << 20
 """Of each open part: column chunks are small, and each would be two writes."""
-OPEN_MAX = 128
+OPEN_PARTS_MAX = 128
 """Files that are open at once."""
 
-NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 """What hive-named directories have in the place of null."""
 EPOCH = dt.date(1970, 1, 1)
 HIVE_SCHEMA = pl.Schema({"date": pl.Date(), SYMBOL: pl.String()})
 """What the directories say of a part's rows."""
-TIME = "_time"
-DAY = "_day"
+ROW_TIME = "_time"
+ROW_DAY = "_day"
 
 
-class Key(NamedTuple):
+class PartKey(NamedTuple):
     """What a part's rows have in common: days since the epoch, and the symbol."""
 
     day: int | None
@@ -66,14 +66,14 @@ class PartFile:
         ts_min, ts_max: of its rows' times, nanoseconds since the epoch.
     """
 
-    def __init__(self, file: Path, product: Product, key: Key) -> None:
+    def __init__(self, file: Path, product: Product, key: PartKey) -> None:
         self.file, self.key = file, key
         self.rows = 0
         self.bytes_gathered = 0
         self.ts_min: int | None = None
         self.ts_max: int | None = None
         self._product = product
-        self._sink = pa.BufferedOutputStream(pa.OSFile(str(file), "wb"), BUFFER_BYTES)
+        self._sink = pa.BufferedOutputStream(pa.OSFile(str(file), "wb"), FILE_BUFFER_BYTES)
         self._writer = ParquetWriter(
             self._sink, product.columns, is_vendor=product.vendor is not None
         )
@@ -106,9 +106,9 @@ class PartFile:
         self._sink.close()
         sync_path(self.file)
         part = Part(
-            path=f"{directory_of(self._product.name, self.key)}/{name}.parquet",
+            path=f"{part_directory(self._product.name, self.key)}/{name}.parquet",
             schema=self._product.name,
-            date=date_of(self.key.day),
+            date=day_to_date(self.key.day),
             symbol=self.key.symbol,
             digest=file_digest(self.file),
             bytes=self.file.stat().st_size,
@@ -139,7 +139,7 @@ class PartsWriter:
     def __init__(self, product: Product, directory: Path, prefix: str) -> None:
         self.written: list[tuple[Path, Part]] = []
         self._product, self._directory, self._prefix = product, directory, prefix
-        self._open: dict[Key, PartFile] = {}  # the one written to last comes last
+        self._open: dict[PartKey, PartFile] = {}  # the one written to last comes last
         self._begun = 0
         self._latest_day = -1
 
@@ -149,14 +149,14 @@ class PartsWriter:
         `_time` (Int64, nanoseconds since the epoch) is when they were, or when the row before them
         was; null if that is not known.
         """
-        self._end_before(_integer(frame[TIME].min()))
+        self._end_before(_integer(frame[ROW_TIME].min()))
         for key, rows in self._by_key(frame):
             part = self._part(key)
-            part.span(_integer(rows[TIME].min()), _integer(rows[TIME].max()))
+            part.span(_integer(rows[ROW_TIME].min()), _integer(rows[ROW_TIME].max()))
             part.write(rows[list(self._product.columns)])
         while sum(part.bytes_gathered for part in self._open.values()) > GATHERED_BYTES_MAX:
             max(self._open.values(), key=lambda part: part.bytes_gathered).write_gathered()
-        for part in [part for part in self._open.values() if part.rows >= ROWS_MAX]:
+        for part in [part for part in self._open.values() if part.rows >= PART_ROWS_MAX]:
             self._end(part)
 
     def close(self) -> None:
@@ -170,19 +170,19 @@ class PartsWriter:
             part.abandon()
         self._open.clear()
 
-    def _by_key(self, frame: pl.DataFrame) -> Iterator[tuple[Key, pl.DataFrame]]:
+    def _by_key(self, frame: pl.DataFrame) -> Iterator[tuple[PartKey, pl.DataFrame]]:
         """The frame's rows by date and symbol, each in their order."""
-        times, symbols, ids = frame[TIME], frame[SYMBOL], frame["instrument_id"]
+        times, symbols, ids = frame[ROW_TIME], frame[SYMBOL], frame["instrument_id"]
         first, last = _day(times.min()), _day(times.max())
         is_one = first == last and not times.null_count()
         # One instrument changes its name only from one day to another.
         if is_one and ids.min() == ids.max() and symbols[0] == symbols[-1]:
-            yield Key(first, symbols[0]), frame
+            yield PartKey(first, symbols[0]), frame
             return
-        keyed = frame.hstack([(times // NS_PER_DAY).alias(DAY)])
-        groups = keyed.partition_by(DAY, SYMBOL, maintain_order=True, as_dict=True)
+        keyed = frame.hstack([(times // NS_PER_DAY).alias(ROW_DAY)])
+        groups = keyed.partition_by(ROW_DAY, SYMBOL, maintain_order=True, as_dict=True)
         for (day, symbol), rows in groups.items():
-            yield Key(day, symbol), rows
+            yield PartKey(day, symbol), rows
 
     def _end_before(self, ts_ns: int | None) -> None:
         """End the parts of days before that of the earliest row that has come now.
@@ -196,10 +196,10 @@ class PartsWriter:
             self._end(part)
         self._latest_day = day
 
-    def _part(self, key: Key) -> PartFile:
+    def _part(self, key: PartKey) -> PartFile:
         part = self._open.pop(key, None)
         if part is None:
-            if len(self._open) >= OPEN_MAX:
+            if len(self._open) >= OPEN_PARTS_MAX:
                 self._end(next(iter(self._open.values())))
             file = self._directory / f"{self._product.name}-{self._begun:04}.parquet"
             part = PartFile(file, self._product, key)
@@ -220,18 +220,18 @@ def _integer(value: object) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def directory_of(schema: str, key: Key) -> str:
+def part_directory(schema: str, key: PartKey) -> str:
     """Where parts of a date and symbol lie, from the lake's root, as hive names them."""
-    date = date_of(key.day) or NO_VALUE
-    symbol = NO_VALUE if key.symbol is None else quote(key.symbol, safe="")
+    date = day_to_date(key.day) or HIVE_NULL
+    symbol = HIVE_NULL if key.symbol is None else quote(key.symbol, safe="")
     return f"{schema}/date={date}/symbol={symbol}"
 
 
-def date_of(day: int | None) -> str | None:
+def day_to_date(day: int | None) -> str | None:
     """ISO text of a number of days since the epoch."""
     return None if day is None else str(EPOCH + dt.timedelta(days=day))
 
 
-def day_of(date: str | None) -> int | None:
+def date_to_day(date: str | None) -> int | None:
     """The number of days since the epoch of ISO text: the inverse of `date_of`."""
     return None if date is None else (dt.date.fromisoformat(date) - EPOCH).days

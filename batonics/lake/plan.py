@@ -27,9 +27,15 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from batonics.frames.products import product_of
-from batonics.lake.parts import NO_VALUE
-from batonics.lake.views import HIVE, files_text, text_of, view_of, view_text
+from batonics.frames.schemas.table import product_of
+from batonics.lake.parts import HIVE_NULL
+from batonics.lake.views import (
+    HIVE_OPTIONS,
+    read_parquet_call,
+    sql_literal,
+    view_name,
+    view_statement,
+)
 from batonics.model.errors import OutputError
 from batonics.sinks.columnar import arrow_schema
 
@@ -63,7 +69,7 @@ class Planner:
     def __init__(self, directory: Path) -> None:
         self._views: dict[str, list[str]] = {}
         self._directory = directory
-        self._connection = connect()
+        self._connection = connect_duckdb()
         # It reads rows of a scan again by their number: the second scan has no conditions.
         self._connection.execute("SET disabled_optimizers = 'late_materialization'")
 
@@ -105,8 +111,8 @@ class Planner:
     def _view(self, schema: str, paths: Sequence[str]) -> str:
         product = product_of(schema)
         if not paths:
-            return view_text(product, paths)
-        empty = self._directory / schema / f"date={NO_VALUE}" / f"symbol={NO_VALUE}" / "0"
+            return view_statement(product, paths)
+        empty = self._directory / schema / f"date={HIVE_NULL}" / f"symbol={HIVE_NULL}" / "0"
         if not empty.exists():
             try:
                 empty.parent.mkdir(parents=True)
@@ -114,9 +120,9 @@ class Planner:
             except OSError as error:
                 raise OutputError(f"{empty}: cannot be written: {error}") from None
         marker = _marker(schema)
-        files = files_text([str(empty), *paths], f"filename = '{marker}', {HIVE}")
-        scan = f"(FROM {files} WHERE {marker} <> {text_of(str(empty))})"
-        return view_text(product, paths, scan=scan, has_zone=False)
+        files = read_parquet_call([str(empty), *paths], f"filename = '{marker}', {HIVE_OPTIONS}")
+        scan = f"(FROM {files} WHERE {marker} <> {sql_literal(str(empty))})"
+        return view_statement(product, paths, scan=scan, has_zone=False)
 
 
 def _without_zone(columns: pl.Schema) -> pa.Schema:
@@ -127,7 +133,7 @@ def _without_zone(columns: pl.Schema) -> pa.Schema:
     )
 
 
-def connect() -> duckdb.DuckDBPyConnection:
+def connect_duckdb() -> duckdb.DuckDBPyConnection:
     """A DuckDB in memory, with its time in UTC and no reading of Python's variables."""
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
@@ -138,7 +144,7 @@ def connect() -> duckdb.DuckDBPyConnection:
 
 
 def _marker(schema: str) -> str:
-    return f"batonics_file_of_{view_of(schema)}_"
+    return f"batonics_file_of_{view_name(schema)}_"
 
 
 def _scans(plan: Any) -> Iterator[_Scan]:

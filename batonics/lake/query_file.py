@@ -46,7 +46,7 @@ from batonics.model.times import duration_ns, format_time, parse_time
 _LINE = re.compile(r"\s*--\s*(\w+):\s*(.*)")
 _MORE = re.compile(r"\s*--   \s*(\S.*)")
 _REMARK = re.compile(r"\s*(?:--.*)?")
-TOKEN = re.compile(
+SQL_TOKEN = re.compile(
     r"""(?P<kept>'(?:''|[^'])*'|"(?:""|[^"])*"|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)"""
     r"""|/\*.*?\*/|(?P<remark>--[^\n]*)""",
     re.DOTALL,
@@ -58,7 +58,7 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _KEYS = ("title", "question", "reads", "param", "column", "source")
 
 
-class Param(NamedTuple):
+class QueryParameter(NamedTuple):
     """A parameter: `$name` in the query.
 
     Attributes:
@@ -74,7 +74,7 @@ class Param(NamedTuple):
     about: str
 
 
-class Column(NamedTuple):
+class ResultColumn(NamedTuple):
     """A column of the answer: its name, its type in DuckDB, what it is and in which unit."""
 
     name: str
@@ -101,8 +101,8 @@ class QueryFile(NamedTuple):
     title: str
     question: str
     reads: tuple[str, ...]
-    params: tuple[Param, ...]
-    columns: tuple[Column, ...]
+    params: tuple[QueryParameter, ...]
+    columns: tuple[ResultColumn, ...]
     source: str
     sql: str
     declared: bool
@@ -123,7 +123,7 @@ class QueryFile(NamedTuple):
                 raise UsageError(f"{self.name} has no parameter {name!r}; {there_are}")
         return {name: self._value(param, given) for name, param in known.items()}
 
-    def _value(self, param: Param, given: Mapping[str, str]) -> object:
+    def _value(self, param: QueryParameter, given: Mapping[str, str]) -> object:
         text = given.get(param.name, param.default)
         if text is None:
             raise UsageError(
@@ -232,7 +232,7 @@ def _end_of_block(lines: Sequence[str], at: int) -> int:
 
 def _check_statement(statement: str, lines_before: int, name: str) -> None:
     """UsageError for a line of a header within the statement."""
-    for token in TOKEN.finditer(statement):
+    for token in SQL_TOKEN.finditer(statement):
         start = statement.rfind("\n", 0, token.start()) + 1
         if token["remark"] is None or statement[start : token.start()].strip():
             continue
@@ -245,7 +245,7 @@ def _check_statement(statement: str, lines_before: int, name: str) -> None:
             )
 
 
-def _param(text: str, name: str) -> Param:
+def _param(text: str, name: str) -> QueryParameter:
     found = _PARAM.fullmatch(text)
     if found is None or found[2] not in _TYPES:
         expected = f"NAME TYPE = DEFAULT  what it is, with one of {', '.join(_TYPES)}"
@@ -253,13 +253,13 @@ def _param(text: str, name: str) -> Param:
     default = found[3]
     if default is not None and re.fullmatch(r"'.*'", default, re.DOTALL):
         default = default[1:-1].replace("''", "'")
-    param = Param(found[1], found[2], default, (found[4] or "").strip())
+    param = QueryParameter(found[1], found[2], default, (found[4] or "").strip())
     if default is not None:
         _typed(param, default, name)  # a wrong one is refused even where it is not needed
     return param
 
 
-def _typed(param: Param, text: str, name: str) -> object:
+def _typed(param: QueryParameter, text: str, name: str) -> object:
     """What a parameter of the query of that name is, of the text that is given for it."""
     try:
         return _TYPES[param.type](text)
@@ -276,11 +276,11 @@ def _check_once(keys: Sequence[str], name: str) -> None:
             raise UsageError(f"{name}: {key} is given {times} times")
 
 
-def _column(text: str, name: str) -> Column:
+def _column(text: str, name: str) -> ResultColumn:
     found = _COLUMN.fullmatch(text)
     if found is None:
         raise UsageError(f"{name}: column {text!r}, expected NAME TYPE  what it is")
-    return Column(found[1], found[2], found[3].strip())
+    return ResultColumn(found[1], found[2], found[3].strip())
 
 
 def _boolean(text: str) -> bool:
@@ -330,5 +330,5 @@ _TYPES: dict[str, Callable[[str], object]] = {
 }
 
 
-def _names(known: Mapping[str, Param]) -> str:
+def _names(known: Mapping[str, QueryParameter]) -> str:
     return ", ".join(known) or "none"

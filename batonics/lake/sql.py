@@ -23,15 +23,15 @@ import polars as pl
 import pyarrow as pa
 from polars._typing import PolarsDataType
 
-from batonics.frames.products import product_of
+from batonics.frames.schemas.table import product_of
 from batonics.lake import catalog
-from batonics.lake.catalog import Part, Wanted
+from batonics.lake.catalog import Part, RowFilter
 from batonics.lake.digest import Verifier
-from batonics.lake.links import Links
-from batonics.lake.plan import PlannedFile, Planner, connect
-from batonics.lake.query_file import TOKEN, QueryFile, parse_query
-from batonics.lake.views import NO_LIMITS, schema_of, view_of, view_text
-from batonics.lake.where import Store
+from batonics.lake.plan import PlannedFile, Planner, connect_duckdb
+from batonics.lake.query_file import SQL_TOKEN, QueryFile, parse_query
+from batonics.lake.storage import Store
+from batonics.lake.symlinks import SymlinkDirectory
+from batonics.lake.views import NO_FILTER, view_name, view_schema, view_statement
 from batonics.model.errors import InputError, UsageError
 
 _ASOF = re.compile(r"\basof\b", re.IGNORECASE)
@@ -39,13 +39,13 @@ _ASOF = re.compile(r"\basof\b", re.IGNORECASE)
 columns of the path alone, date and symbol, if one is VARCHAR; by ENUM it has all, in less time."""
 _ENUM = re.compile(r"ENUM\((?:'(?:''|[^'])*'(?:, )?)+\)")
 """As DuckDB writes it, with all its values."""
-QUERY_ENDING = ".sql"
-ROWS_AT_ONCE = 65_536
-Parts = Mapping[str, Sequence[Part]]
+SQL_SUFFIX = ".sql"
+RESULT_BATCH_ROWS = 65_536
+PartsBySchema = Mapping[str, Sequence[Part]]
 """By schema."""
 
 
-class Answer:
+class QueryResult:
     """The rows of an answer, in frames.
 
     Times are Datetime of nanoseconds in UTC, whichever of DuckDB's timestamps they were.
@@ -56,7 +56,7 @@ class Answer:
 
     def __init__(self, relation: duckdb.DuckDBPyRelation) -> None:
         with sql_errors():
-            self._reader = relation.to_arrow_reader(ROWS_AT_ONCE)
+            self._reader = relation.to_arrow_reader(RESULT_BATCH_ROWS)
         _check(self._reader.schema)
         self.columns = _frame(self._reader.schema.empty_table()).schema
 
@@ -152,7 +152,7 @@ def _frame(table: pa.Table) -> pl.DataFrame:
     )
 
 
-class LakeSql:
+class LakeDatabase:
     """A DuckDB in which the schemas of a lake are views.
 
     Args:
@@ -164,14 +164,14 @@ class LakeSql:
         files_read: how many parts the last query was given, and of how many.
     """
 
-    def __init__(self, store: Store, verifier: Verifier, wanted: Wanted = NO_LIMITS) -> None:
+    def __init__(self, store: Store, verifier: Verifier, wanted: RowFilter = NO_FILTER) -> None:
         self.files_read = (0, 0)
         self._store, self._verifier, self._wanted = store, verifier, wanted
-        self._connection = connect()
-        self._links: Links | None = None
+        self._connection = connect_duckdb()
+        self._links: SymlinkDirectory | None = None
         self._planner: Planner | None = None
 
-    def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> Answer:
+    def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> QueryResult:
         """The answer to one SELECT.
 
         Args:
@@ -189,12 +189,14 @@ class LakeSql:
             parts = self._parts(sql)
             chosen = self._chosen(sql, dict(parameters or {}), parts)
             self._verify(chosen)
-            symbols = _symbols(chosen) if _ASOF.search(TOKEN.sub(" ", sql)) else []
+            symbols = _symbols(chosen) if _ASOF.search(SQL_TOKEN.sub(" ", sql)) else []
             for schema, of_schema in chosen.items():
                 paths = self._paths(of_schema)
-                cursor.execute(view_text(product_of(schema), paths, self._wanted, symbols=symbols))
+                cursor.execute(
+                    view_statement(product_of(schema), paths, self._wanted, symbols=symbols)
+                )
             self.files_read = (_count(chosen), _count(parts))
-            return Answer(cursor.sql(sql, params=parameters or None))
+            return QueryResult(cursor.sql(sql, params=parameters or None))
 
     def close(self) -> None:
         """Remove the files that queries needed; a further query makes them again."""
@@ -204,18 +206,22 @@ class LakeSql:
 
     def views(self) -> list[str]:
         """The names of the views that there are."""
-        return [view_of(schema) for schema in self._store.catalog.read(catalog.schemas)]
+        return [view_name(schema) for schema in self._store.catalog.read(catalog.schemas)]
 
-    def _parts(self, sql: str) -> Parts:
+    def _parts(self, sql: str) -> PartsBySchema:
         """By schema that the query names, all its parts."""
 
-        def ask(connection: sqlite3.Connection) -> Parts:
-            asked = named_schemas(sql, catalog.schemas(connection))
-            return {schema: catalog.parts_of(schema, self._wanted)(connection) for schema in asked}
+        def ask(connection: sqlite3.Connection) -> PartsBySchema:
+            asked = find_named_schemas(sql, catalog.schemas(connection))
+            return {
+                schema: catalog.find_parts(schema, self._wanted)(connection) for schema in asked
+            }
 
         return self._store.catalog.read(ask)
 
-    def _chosen(self, sql: str, parameters: dict[str, object], parts: Parts) -> Parts:
+    def _chosen(
+        self, sql: str, parameters: dict[str, object], parts: PartsBySchema
+    ) -> PartsBySchema:
         """The parts that the query's plan reads."""
         if all(len(of_schema) <= 1 for of_schema in parts.values()):
             return parts
@@ -244,11 +250,11 @@ class LakeSql:
         links = self._linked()
         return [links.path(self._store.path(part), part.path) for part in parts]
 
-    def _linked(self) -> Links:
-        self._links = self._links or Links()
+    def _linked(self) -> SymlinkDirectory:
+        self._links = self._links or SymlinkDirectory()
         return self._links
 
-    def _verify(self, parts: Parts) -> None:
+    def _verify(self, parts: PartsBySchema) -> None:
         chosen = [part for of_schema in parts.values() for part in of_schema]
         self._store.fetch(chosen, self._verifier)
 
@@ -259,7 +265,7 @@ def read_query(text: str) -> QueryFile:
     Raises:
         InputError: the file cannot be read; UsageError: its header is none.
     """
-    if not text.strip().endswith(QUERY_ENDING):
+    if not text.strip().endswith(SQL_SUFFIX):
         return parse_query(text, "query")
     path = Path(text.strip())
     try:
@@ -269,10 +275,10 @@ def read_query(text: str) -> QueryFile:
         raise InputError(f"{text}: cannot be read: {reason}") from None
 
 
-def named_schemas(sql: str, schemas: Iterable[str]) -> list[str]:
+def find_named_schemas(sql: str, schemas: Iterable[str]) -> list[str]:
     """Those schemas whose views a text may name: as a word, whatever it stands for there."""
-    words = set(re.findall(r"\w+", TOKEN.sub(lambda token: token["kept"] or " ", sql).lower()))
-    return sorted(schema for schema in schemas if view_of(schema) in words)
+    words = set(re.findall(r"\w+", SQL_TOKEN.sub(lambda token: token["kept"] or " ", sql).lower()))
+    return sorted(schema for schema in schemas if view_name(schema) in words)
 
 
 def check_select(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
@@ -288,7 +294,7 @@ def _missing_view(message: str) -> tuple[str, str] | None:
     if found is None:
         return None
     try:
-        return found[1], product_of(schema_of(found[1])).name
+        return found[1], product_of(view_schema(found[1])).name
     except UsageError:
         return None
 
@@ -309,11 +315,11 @@ def sql_errors() -> Iterator[None]:
         raise UsageError(f"the query: {_ENUM.sub('ENUM(...)', words)}") from None
 
 
-def _symbols(parts: Parts) -> list[str]:
+def _symbols(parts: PartsBySchema) -> list[str]:
     """All symbols, in order: an ENUM is sorted by its place there."""
     found = {part.symbol for of_schema in parts.values() for part in of_schema}
     return sorted(symbol for symbol in found if symbol is not None)
 
 
-def _count(parts: Parts) -> int:
+def _count(parts: PartsBySchema) -> int:
     return sum(len(of_schema) for of_schema in parts.values())

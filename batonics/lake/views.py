@@ -10,27 +10,27 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from batonics.frames.products import Product
-from batonics.lake.catalog import Wanted
+from batonics.frames.schemas.table import Product
+from batonics.lake.catalog import RowFilter
 
-NO_LIMITS = Wanted()
-HIVE = "hive_partitioning = true, hive_types = {'date': DATE, 'symbol': VARCHAR}"
+NO_FILTER = RowFilter()
+HIVE_OPTIONS = "hive_partitioning = true, hive_types = {'date': DATE, 'symbol': VARCHAR}"
 
 
-def view_of(schema: str) -> str:
+def view_name(schema: str) -> str:
     """The name of a schema's view: `mbp_10`."""
     return schema.replace("-", "_")
 
 
-def schema_of(view: str) -> str:
+def view_schema(view: str) -> str:
     """The name of the schema that a view of that name is of: the inverse of `view_of`."""
     return view.lower().replace("_", "-")
 
 
-def view_text(  # noqa: PLR0913 - settings, by keyword
+def view_statement(  # noqa: PLR0913 - settings, by keyword
     product: Product,
     paths: Sequence[str],
-    wanted: Wanted = NO_LIMITS,
+    wanted: RowFilter = NO_FILTER,
     *,
     scan: str | None = None,
     has_zone: bool = True,
@@ -53,25 +53,26 @@ def view_text(  # noqa: PLR0913 - settings, by keyword
         else f'"{name}"'
         for name, dtype in product.columns.items()
     )
-    symbol = f"symbol::ENUM({', '.join(map(text_of, symbols))}) AS symbol" if symbols else "symbol"
-    head = (
-        f'CREATE OR REPLACE TEMP VIEW "{view_of(product.name)}" AS SELECT {columns}, date, {symbol}'
+    symbol = (
+        f"symbol::ENUM({', '.join(map(sql_literal, symbols))}) AS symbol" if symbols else "symbol"
     )
-    files = files_text(paths) if paths else f"({_empty(product)})"
+    view = view_name(product.name)
+    head = f'CREATE OR REPLACE TEMP VIEW "{view}" AS SELECT {columns}, date, {symbol}'
+    files = read_parquet_call(paths) if paths else f"({_empty(product)})"
     return f"{head} FROM {scan or files}{_where(product, wanted)}"
 
 
-def files_text(paths: Sequence[str], options: str = HIVE) -> str:
+def read_parquet_call(paths: Sequence[str], options: str = HIVE_OPTIONS) -> str:
     """The table function that reads these files."""
-    return f"read_parquet([{', '.join(map(text_of, paths))}], {options})"
+    return f"read_parquet([{', '.join(map(sql_literal, paths))}], {options})"
 
 
-def text_of(value: str) -> str:
+def sql_literal(value: str) -> str:
     """A value as SQL writes it."""
     return "'" + value.replace("'", "''") + "'"
 
 
-def _where(product: Product, wanted: Wanted) -> str:
+def _where(product: Product, wanted: RowFilter) -> str:
     time, *others = (f'"{name}"' for name in product.time.meta.root_names())
     if others:
         # As `Product.time_on`.

@@ -18,14 +18,14 @@ from batonics.codec.gateway import (
     parse_line,
     subscription_line,
 )
-from batonics.live.machine import FeedMachine
-from batonics.live.resume import START
+from batonics.live.feed_handler import FeedHandler
+from batonics.live.resume import FEED_START
 from batonics.model.errors import InputError, UsageError
-from batonics.sources.tcp import CONNECT_SECONDS, Address, LineReader, connect
+from batonics.sources.tcp import CONNECT_SECONDS, LineReader, TcpAddress, connect
 
-HUNG_AFTER_SECONDS = 10
+HEARTBEAT_GRACE_SECONDS = 10
 """Beyond the heartbeat's interval, as the vendor's client has it."""
-GO_BACK_NS = 5_000_000_000
+REWIND_NS = 5_000_000_000
 """A gateway's `start` is of ts_event, which may run backwards, and lies before ts_recv."""
 
 
@@ -37,25 +37,25 @@ class PlainFeed:
         hung_seconds: without a byte for so long the connection is given up; None: never.
     """
 
-    def __init__(self, address: Address, *, hung_seconds: float | None = None) -> None:
-        self.hung_seconds = hung_seconds
+    def __init__(self, address: TcpAddress, *, idle_timeout_seconds: float | None = None) -> None:
+        self.idle_timeout_seconds = idle_timeout_seconds
         self.snapshot = False
         self._address = address
 
     def __str__(self) -> str:
         return str(self._address)
 
-    def must_rejoin(self, machine: FeedMachine) -> bool:  # noqa: ARG002 - it cannot be asked
+    def must_reconnect(self, handler: FeedHandler) -> bool:  # noqa: ARG002 - it cannot be asked
         """Whether another connection can fill a gap: no, it begins where it does."""
         return False
 
-    def connect(self, machine: FeedMachine) -> tuple[socket.socket, bytes]:  # noqa: ARG002 - ditto
+    def connect(self, handler: FeedHandler) -> tuple[socket.socket, bytes]:  # noqa: ARG002 - ditto
         """A connected socket; OSError if there is none to be had."""
         return connect(self._address), b""
 
 
 @dataclass(frozen=True)
-class Subscription:
+class GatewaySubscription:
     """What a gateway is asked for.
 
     Attributes:
@@ -91,10 +91,12 @@ class GatewayFeed:
         UsageError: `start_ns` and `snapshot` exclude each other.
     """
 
-    def __init__(self, address: Address, key: str, subscription: Subscription) -> None:
+    def __init__(self, address: TcpAddress, key: str, subscription: GatewaySubscription) -> None:
         if subscription.snapshot and subscription.start_ns is not None:
             raise UsageError("a snapshot and a start exclude each other")
-        self.hung_seconds: float | None = subscription.heartbeat_interval_s + HUNG_AFTER_SECONDS
+        self.idle_timeout_seconds: float | None = (
+            subscription.heartbeat_interval_s + HEARTBEAT_GRACE_SECONDS
+        )
         self.snapshot = False
         self._address, self._key, self._wanted = address, key, subscription
         self._gaps = 0
@@ -102,13 +104,13 @@ class GatewayFeed:
     def __str__(self) -> str:
         return str(self._address)
 
-    def must_rejoin(self, machine: FeedMachine) -> bool:
+    def must_reconnect(self, handler: FeedHandler) -> bool:
         """Whether this connection has left a gap that another, with snapshots, can fill."""
-        return not self.snapshot and machine.stats.gaps > self._gaps
+        return not self.snapshot and handler.stats.gaps > self._gaps
 
-    def connect(self, machine: FeedMachine) -> tuple[socket.socket, bytes]:
+    def connect(self, handler: FeedHandler) -> tuple[socket.socket, bytes]:
         """A socket from which records come; OSError if there is none, InputError if refused."""
-        start_ns, snapshot = self._where(machine)
+        start_ns, snapshot = self._where(handler)
         sock = connect(self._address)
         try:
             sock.settimeout(CONNECT_SECONDS)
@@ -117,7 +119,7 @@ class GatewayFeed:
         except BaseException:
             sock.close()
             raise
-        self.snapshot, self._gaps = snapshot, machine.stats.gaps
+        self.snapshot, self._gaps = snapshot, handler.stats.gaps
         return sock, rest
 
     def _handshake(self, sock: socket.socket, start_ns: int | None, *, snapshot: bool) -> bytes:
@@ -137,14 +139,14 @@ class GatewayFeed:
         sock.sendall(self._subscription(start_ns, snapshot=snapshot))
         return lines.rest
 
-    def _where(self, machine: FeedMachine) -> tuple[int | None, bool]:
+    def _where(self, handler: FeedHandler) -> tuple[int | None, bool]:
         """From when on this connection is to bring records, or whether with snapshots."""
-        if machine.place == START:
+        if handler.position == FEED_START:
             return self._wanted.start_ns, self._wanted.snapshot
         # As long as a book is stale, be it that an earlier snapshot was cut short.
-        if Status.STALE in machine.engine.statuses():
+        if Status.STALE in handler.engine.statuses():
             return None, True
-        return max(machine.place.ts_event - GO_BACK_NS, 0), False
+        return max(handler.position.ts_event - REWIND_NS, 0), False
 
     def _subscription(self, start_ns: int | None, *, snapshot: bool) -> bytes:
         wanted = self._wanted

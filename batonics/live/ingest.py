@@ -21,28 +21,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batonics.live.backoff import Backoff
-from batonics.live.books import answer
-from batonics.live.link import Relinker, ServerLink
-from batonics.live.machine import FeedMachine
+from batonics.live.feed_handler import FeedHandler
+from batonics.live.protocol import MessageKind
+from batonics.live.published_books import book_document
 from batonics.live.recorder import FeedRecorder
+from batonics.live.server_link import ServerLink, ServerRestarter
 from batonics.live.stats import LATENCY_BOUNDS_US
-from batonics.live.wire import Kind
 from batonics.model.errors import BatonicsError, DamagedInputError, InputError
 from batonics.model.mbo import MBO_DTYPE, RTYPE_MBO, Action, Flag, Side
 from batonics.sinks.logs import logger
 from batonics.sources.chunks import READ_BYTES
 
-TICK_SECONDS = 0.25
+STATS_INTERVAL_SECONDS = 0.25
 """Between two tellings of counts."""
 DRAIN_SECONDS = 2.0
 """So long what has arrived is still taken once the end is asked for."""
 
-NO_FEED = -1
+NO_DESCRIPTOR = -1
 """In place of a file descriptor."""
 _LATENCY_BOUNDS_NS = [1_000 * bound for bound in LATENCY_BOUNDS_US]
 
 
-class Source(Protocol):
+class FeedSource(Protocol):
     """Where a feed comes from.
 
     Attributes:
@@ -50,13 +50,13 @@ class Source(Protocol):
         snapshot: connections begin with a snapshot of each book.
     """
 
-    hung_seconds: float | None
+    idle_timeout_seconds: float | None
     snapshot: bool
 
-    def must_rejoin(self, machine: FeedMachine) -> bool:
+    def must_reconnect(self, handler: FeedHandler) -> bool:
         """Whether the connection is to be given up, as another will fill its gap."""
 
-    def connect(self, machine: FeedMachine) -> tuple[socket.socket, bytes]:
+    def connect(self, handler: FeedHandler) -> tuple[socket.socket, bytes]:
         """A connected socket, and bytes of the feed that have been read already.
 
         Raises:
@@ -65,32 +65,32 @@ class Source(Protocol):
         """
 
 
-def warm() -> None:
+def warm_up() -> None:
     """Load, or compile, what a feed needs before it comes: else it would wait for that.
 
     What there is by then is also left out of the garbage collector's rounds.
     """
-    machine = FeedMachine(source="warm")
-    machine.connected()
+    handler = FeedHandler(source="warm")
+    handler.connected()
     record = np.zeros(1, MBO_DTYPE)
     record["length"], record["rtype"] = MBO_DTYPE.itemsize // 4, RTYPE_MBO
     record["action"], record["side"] = Action.CLEAR, Side.NONE
     record["flags"] = Flag.LAST
-    machine.take(record.tobytes())
-    for machine.snapshot in (False, True):
-        machine.lost()
-        machine.connected()
-        machine.take(record.tobytes())
+    handler.take(record.tobytes())
+    for handler.snapshot in (False, True):
+        handler.lost()
+        handler.connected()
+        handler.take(record.tobytes())
     gc.collect()
     gc.freeze()
 
 
-Watcher = Callable[[FeedMachine, int, int], None]
+BatchObserver = Callable[[FeedHandler, int, int], None]
 """Called after each batch with the machine, and when the batch was received and published, in ns of
 the monotonic clock."""
 
 
-class Ingest:
+class IngestLoop:
     """One run.
 
     Args:
@@ -108,23 +108,25 @@ class Ingest:
 
     def __init__(  # noqa: PLR0913 - settings, by keyword
         self,
-        machine: FeedMachine,
-        source: Source,
+        handler: FeedHandler,
+        source: FeedSource,
         *,
         link: ServerLink | None = None,
-        relink: Callable[[], ServerLink] | None = None,
+        restart_server: Callable[[], ServerLink] | None = None,
         recorder: FeedRecorder | None = None,
         once: bool = False,
-        watch: Watcher | None = None,
+        on_batch: BatchObserver | None = None,
     ) -> None:
-        self._machine, self._source, self._link = machine, source, link
-        self._recorder, self._once, self._watch = recorder, once, watch
+        self._machine, self._source, self._link = handler, source, link
+        self._recorder, self._once, self._watch = recorder, once, on_batch
         self._stopping = False
         self._log = logger("live")
         self._buffer = bytearray(READ_BYTES)
         self._next_tick = 0.0
         self._names_told = (-1, -1)
-        self._relinker = None if relink is None else Relinker(relink, self._not_relinked)
+        self._relinker = (
+            None if restart_server is None else ServerRestarter(restart_server, self._not_relinked)
+        )
         self._asks: list[dict[str, Any]] = []
         # Whether it is waited for the link at all, and until it can be written to.
         self._is_polled = self._is_writing = False
@@ -145,7 +147,7 @@ class Ingest:
             InputError: with `once`, the feed could not be had, or was lost.
         """
         backoff = Backoff()
-        warm()
+        warm_up()
         try:
             while not self._stopping:
                 if self._connection(backoff) and self._once:
@@ -168,11 +170,11 @@ class Ingest:
 
     def _connection(self, backoff: Backoff) -> bool:
         """One connection, whatever becomes of it; whether the feed ended by itself."""
-        machine = self._machine
+        handler = self._machine
         try:
-            sock, head = self._source.connect(machine)
+            sock, head = self._source.connect(handler)
         except InputError as error:
-            if self._once or machine.stats.connects == 0:
+            if self._once or handler.stats.connects == 0:
                 raise
             self._log.warning("refused", source=str(self._source), reason=str(error))
             return False
@@ -182,37 +184,37 @@ class Ingest:
                 raise InputError(f"{self._source}: cannot connect: {reason}") from None
             self._log.warning("cannot_connect", source=str(self._source), reason=reason)
             return False
-        machine.snapshot = self._source.snapshot
+        handler.snapshot = self._source.snapshot
         with sock:
             self._log.info("connected", source=str(self._source))
             if self._recorder is not None:
                 self._recorder.begin(snapshot=self._source.snapshot)
-            self._changed(machine.connected())
-            before = machine.stats.records
+            self._changed(handler.connected())
+            before = handler.stats.records
             try:
                 self._take_all(sock, head)
-                machine.check_end()
-                self._changed(machine.changes())
+                handler.check_end()
+                self._changed(handler.changes())
             except (OSError, DamagedInputError, InputError) as error:
                 self._lost(error)
                 return False
             finally:
-                if machine.stats.records > before:
+                if handler.stats.records > before:
                     backoff.succeeded()
         if not self._stopping and not self._once:
             self._lost(None)
         return True
 
     def _lost(self, error: Exception | None) -> None:
-        machine = self._machine
-        machine.lost()
+        handler = self._machine
+        handler.lost()
         reason = "the other side ended it" if error is None else str(error)
         # Who asks for the end may do so in the middle of a record.
         if self._once and error is not None and not self._stopping:
             if isinstance(error, BatonicsError):
                 raise error
             raise InputError(f"{self._source}: the connection was lost: {reason}") from None
-        self._log.warning("disconnected", reason=reason, records=machine.stats.records)
+        self._log.warning("disconnected", reason=reason, records=handler.stats.records)
         self._tick()
 
     def _take_all(self, sock: socket.socket, head: bytes) -> None:
@@ -241,13 +243,13 @@ class Ingest:
                 return
             heard = received_ns / 1e9
             self._take(view[:size], received_ns)
-            if self._source.must_rejoin(self._machine):
+            if self._source.must_reconnect(self._machine):
                 raise ConnectionError("records are missing: joined again by snapshots")
             if self._stopping and self._is_drained(received_ns):
                 return
 
     def _check_hung(self, silent_seconds: float) -> None:
-        limit = self._source.hung_seconds
+        limit = self._source.idle_timeout_seconds
         if limit is not None and silent_seconds > limit:
             raise TimeoutError(f"silent for {silent_seconds:.0f} s")
 
@@ -260,17 +262,17 @@ class Ingest:
     _drain_until_ns: int | None = None
 
     def _take(self, data: memoryview, received_ns: int) -> None:
-        machine = self._machine
+        handler = self._machine
         try:
-            changed = machine.take(data)
+            changed = handler.take(data)
         finally:
             if self._recorder is not None:
-                self._recorder.write(data, machine)
+                self._recorder.write(data, handler)
         self._changed(changed)
         published_ns = time.monotonic_ns()
         self._count_latency(published_ns - received_ns)
         if self._watch is not None:
-            self._watch(machine, received_ns, published_ns)
+            self._watch(handler, received_ns, published_ns)
         if published_ns > self._next_tick * 1e9:
             self._tick()
 
@@ -282,35 +284,35 @@ class Ingest:
     # ------------------------------------------------------------------ whoever is told
 
     def _changed(self, books: NDArray[np.int64]) -> None:
-        machine, link = self._machine, self._link
+        handler, link = self._machine, self._link
         if link is None or not link.is_open:
             return
         self._tell_names()
-        link.books_changed(books, len(machine.published.rows))
-        link.flush(machine.published.rows)
+        link.mark_changed(books, len(handler.published.rows))
+        link.flush(handler.published.rows)
         if self._asks:
             self._answer()
 
     def _tell_names(self) -> None:
         """Tell the names of books, where there are new ones."""
-        machine = self._machine
-        names_known = (machine.engine.book_count, len(machine.symbols))
+        handler = self._machine
+        names_known = (handler.engine.book_count, len(handler.symbols))
         if self._link is not None and names_known != self._names_told:
             self._names_told = names_known
-            self._link.tell(Kind.SYMBOLS, machine.names())
+            self._link.tell(MessageKind.SYMBOLS, handler.names())
 
     def _answer(self) -> None:
         """Answer what was asked, but for books that are within an event: those, later."""
-        machine, waiting = self._machine, []
+        handler, waiting = self._machine, []
         for ask in self._asks:
             book = ask["book"]
-            if not 0 <= book < len(machine.published.rows):
+            if not 0 <= book < len(handler.published.rows):
                 self._tell_answer({"id": ask["id"], "error": f"there is no book {book}"})
-            elif machine.is_amid(book):
+            elif handler.is_amid(book):
                 waiting.append(ask)
             else:
-                found = answer(machine.engine, book, ask["depth"], orders=ask["orders"])
-                seq = int(machine.published.rows["seq"][book])
+                found = book_document(handler.engine, book, ask["depth"], orders=ask["orders"])
+                seq = int(handler.published.rows["seq"][book])
                 self._tell_answer({"id": ask["id"], "seq": seq, **found})
         self._asks = waiting
 
@@ -321,19 +323,19 @@ class Ingest:
 
     def _tick(self) -> None:
         """Tell counts, and let the recorder do what is due."""
-        self._next_tick = time.monotonic() + TICK_SECONDS
-        machine = self._machine
-        machine.count_books()
-        stats = machine.stats
+        self._next_tick = time.monotonic() + STATS_INTERVAL_SECONDS
+        handler = self._machine
+        handler.count_books()
+        stats = handler.stats
         if stats.ts_recv is not None:
             stats.lag_ns = time.time_ns() - stats.ts_recv
         if self._recorder is not None:
-            self._recorder.tick(machine)
+            self._recorder.tick(handler)
         link = self._relinked()
         if link is not None and link.is_open:
-            stats.told_late = link.told_late
-            link.tell(Kind.STATS, stats.as_json())
-            link.flush(machine.published.rows)
+            stats.deferred_messages = link.deferred_messages
+            link.tell(MessageKind.STATS, stats.as_json())
+            link.flush(handler.published.rows)
             # A feed that never pauses is never waited for: what is asked is seen here.
             self._asks += link.asked()
             self._answer()
@@ -350,7 +352,7 @@ class Ingest:
         self._is_writing, self._is_polled = False, False
         rows = self._machine.published.rows
         self._tell_names()
-        link.books_changed(np.arange(len(rows)), len(rows))
+        link.mark_changed(np.arange(len(rows)), len(rows))
         return link
 
     def _not_relinked(self, error: BatonicsError) -> None:
@@ -360,12 +362,12 @@ class Ingest:
         if self._link is None:
             return
         self._tick()
-        self._link.tell(Kind.BYE, {"reason": "the feed has ended"})
+        self._link.tell(MessageKind.BYE, {"reason": "the feed has ended"})
         deadline = time.monotonic() + DRAIN_SECONDS
         poll = select.poll()
         if self._link.is_open:
             poll.register(self._link, select.POLLOUT)
-        while self._link.wants_to_write and time.monotonic() < deadline:
+        while self._link.has_pending and time.monotonic() < deadline:
             poll.poll(50)
             self._link.flush(self._machine.published.rows)
 
@@ -389,8 +391,8 @@ class Ingest:
         if link is not None and link.is_open and not self._is_polled:
             self._is_polled = True
             poll.register(link, select.POLLIN)
-        if link is not None and link.is_open and link.wants_to_write != self._is_writing:
-            self._is_writing = link.wants_to_write
+        if link is not None and link.is_open and link.has_pending != self._is_writing:
+            self._is_writing = link.has_pending
             poll.modify(link, select.POLLIN | (select.POLLOUT if self._is_writing else 0))
         wait_ms = 0.0 if self._stopping else max(self._next_tick - now, 0) * 1e3
         has_arrived = False
@@ -420,4 +422,4 @@ class Ingest:
         until = time.monotonic() + seconds
         while not self._stopping and (now := time.monotonic()) < until:
             self._next_tick = min(self._next_tick, until)
-            self._wait(poll, now, NO_FEED)
+            self._wait(poll, now, NO_DESCRIPTOR)

@@ -30,19 +30,19 @@ from typing import Any, NamedTuple
 from batonics.book import checkpoint
 from batonics.codec.framing import Framing
 from batonics.codec.metadata import encode_metadata
-from batonics.live.machine import FeedMachine
-from batonics.live.resume import Place
-from batonics.live.wire import Feed
+from batonics.live.feed_handler import FeedHandler
+from batonics.live.protocol import FeedState
+from batonics.live.resume import FeedPosition
 from batonics.model.errors import BatonicsError, CheckpointError, InputError, OutputError
 from batonics.model.symbols import MappingInterval
 from batonics.sinks.atomic import open_atomic
 from batonics.sinks.logs import logger
 from batonics.sources.chunks import READ_BYTES
 
-PART_BYTES = 256 << 20
-SYNC_SECONDS = 0.2
-CHECKPOINT_SECONDS = 30.0
-CHECKPOINT = "checkpoint.bin"
+FILE_BYTES_MAX = 256 << 20
+SYNC_INTERVAL_SECONDS = 0.2
+CHECKPOINT_INTERVAL_SECONDS = 30.0
+CHECKPOINT_NAME = "checkpoint.bin"
 _NAME = re.compile(r"feed-(\d{6,})(s?)-(\d{3,})\.([\w.]+)")
 _ENDINGS = {
     Framing.DBN: "dbn",
@@ -53,7 +53,7 @@ _ENDINGS = {
 }
 
 
-class Part(NamedTuple):
+class RecordingFile(NamedTuple):
     """A file of a recording."""
 
     connection: int
@@ -62,13 +62,13 @@ class Part(NamedTuple):
     path: Path
 
 
-def parts_of(directory: Path) -> list[Part]:
+def list_recording_files(directory: Path) -> list[RecordingFile]:
     """The files of a recording, in order."""
     found = []
     for path in directory.iterdir():
         match = _NAME.fullmatch(path.name)
         if match:
-            found.append(Part(int(match[1]), bool(match[2]), int(match[3]), path))
+            found.append(RecordingFile(int(match[1]), bool(match[2]), int(match[3]), path))
     return sorted(found)
 
 
@@ -91,15 +91,15 @@ class FeedRecorder:
         self,
         directory: str | Path,
         *,
-        part_bytes: int = PART_BYTES,
-        checkpoint_seconds: float = CHECKPOINT_SECONDS,
+        part_bytes: int = FILE_BYTES_MAX,
+        checkpoint_seconds: float = CHECKPOINT_INTERVAL_SECONDS,
     ) -> None:
         self.failure: str | None = None
         self._directory = Path(directory)
         self._part_bytes, self._checkpoint_seconds = part_bytes, checkpoint_seconds
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
-            parts = parts_of(self._directory)
+            parts = list_recording_files(self._directory)
         except OSError as error:
             raise OutputError(f"{directory}: cannot be used: {error.strerror}") from None
         self._connection = parts[-1].connection if parts else 0
@@ -123,14 +123,14 @@ class FeedRecorder:
         self._connection += 1
         self._number, self._snapshot = 0, snapshot
 
-    def write(self, data: memoryview, machine: FeedMachine) -> None:
+    def write(self, data: memoryview, handler: FeedHandler) -> None:
         """Keep bytes that the machine has just taken."""
         if self.failure is not None:
             return
         try:
             if self._file is None:
-                self._open(machine)
-            pending = machine.pending_bytes
+                self._open(handler)
+            pending = handler.pending_bytes
             if self._bytes > self._part_bytes and pending is not None and pending <= len(data):
                 whole = len(data) - pending
                 self._write(data[:whole])
@@ -139,19 +139,19 @@ class FeedRecorder:
                 data = data[whole:]
                 if not pending:
                     return
-                self._open(machine)
+                self._open(handler)
             self._write(data)
         except OSError as error:
             self._fail(error)
 
-    def tick(self, machine: FeedMachine) -> None:
+    def tick(self, handler: FeedHandler) -> None:
         """Sync, and write a checkpoint, if it is time and the last one is done."""
         now = time.monotonic()
         if self._sync is not None and self._sync.done():
             self._take_result(self._sync)
             self._sync = None
         if self._sync is None and self._file is not None and now >= self._next_sync:
-            self._next_sync = now + SYNC_SECONDS
+            self._next_sync = now + SYNC_INTERVAL_SECONDS
             try:
                 self._sync = self._thread.submit(_synced, os.dup(self._file), self._written)
             except OSError as error:
@@ -160,28 +160,28 @@ class FeedRecorder:
             self._take_result(self._save)
             self._save = None
         if self._save is None and now >= self._next_save:
-            if self._next_save and _has_checkpoints(machine):
-                self._save = self._thread.submit(_write_checkpoint, *self._captured(machine))
+            if self._next_save and _has_checkpoints(handler):
+                self._save = self._thread.submit(_write_checkpoint, *self._captured(handler))
             self._next_save = now + self._checkpoint_seconds
         while self._ends and self._ends[0].done():
             self._take_result(self._ends.pop(0))
-        machine.stats.recorded_bytes = self._synced
+        handler.stats.recorded_bytes = self._synced
 
-    def close(self, machine: FeedMachine) -> None:
+    def close(self, handler: FeedHandler) -> None:
         """Keep the rest, synced, and a checkpoint of the end."""
         self._end_part()
         self._thread.shutdown(wait=True)
         for done in (self._sync, self._save, *self._ends):
             if done is not None:
                 self._take_result(done)
-        if self.failure is None and _has_checkpoints(machine):
+        if self.failure is None and _has_checkpoints(handler):
             try:
-                _write_checkpoint(*self._captured(machine))
+                _write_checkpoint(*self._captured(handler))
             except (OSError, BatonicsError) as error:
                 self._fail(error)
         if self.failure is None:
             self._synced = self._written
-        machine.stats.recorded_bytes = self._synced
+        handler.stats.recorded_bytes = self._synced
 
     def follow(self, connection: int) -> None:
         """Number connections from this one on: a checkpoint knows of it, though no file does."""
@@ -189,14 +189,14 @@ class FeedRecorder:
 
     # ------------------------------------------------------------------ files
 
-    def _open(self, machine: FeedMachine) -> None:
-        ending = "dbn.zst" if machine.is_packed else _ENDINGS[machine.framing]
+    def _open(self, handler: FeedHandler) -> None:
+        ending = "dbn.zst" if handler.is_packed else _ENDINGS[handler.framing]
         mark = "s" if self._snapshot else ""
         name = f"feed-{self._connection:06}{mark}-{self._number:03}.{ending}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         self._file, self._bytes = os.open(self._directory / name, flags, 0o644), 0
-        if self._number and machine.metadata is not None:
-            self._write(memoryview(encode_metadata(machine.metadata)))
+        if self._number and handler.metadata is not None:
+            self._write(memoryview(encode_metadata(handler.metadata)))
 
     def _write(self, data: memoryview) -> None:
         if self._file is None:
@@ -227,19 +227,19 @@ class FeedRecorder:
             self.failure = f"{self._directory}: cannot be recorded any more: {error}"
             self._log.error("recording_failed", reason=str(error), directory=str(self._directory))
 
-    def _captured(self, machine: FeedMachine) -> tuple[Path, list[bytes]]:
+    def _captured(self, handler: FeedHandler) -> tuple[Path, list[bytes]]:
         extra: dict[str, Any] = {
             "connection": self._connection,
-            "place": list(machine.place),
-            "records": machine.stats.records,
-            "symbols": [list(interval) for interval in machine.symbols.intervals()],
+            "place": list(handler.position),
+            "records": handler.stats.records,
+            "symbols": [list(interval) for interval in handler.symbols.intervals()],
         }
-        return self._directory / CHECKPOINT, checkpoint.captured(machine.engine, extra)
+        return self._directory / CHECKPOINT_NAME, checkpoint.capture(handler.engine, extra)
 
 
-def _has_checkpoints(machine: FeedMachine) -> bool:
+def _has_checkpoints(handler: FeedHandler) -> bool:
     """Whether a checkpoint can be gone on from: NDJSON numbers its symbols from the start on."""
-    return not machine.numbers_symbols
+    return not handler.numbers_symbols
 
 
 def _synced(file: int, written: int) -> int:
@@ -253,13 +253,13 @@ def _synced(file: int, written: int) -> int:
 
 def _write_checkpoint(path: Path, parts: list[bytes]) -> None:
     with open_atomic(path) as file:
-        file.write(checkpoint.sealed(parts))
+        file.write(checkpoint.seal(parts))
 
 
 # ---------------------------------------------------------------------- going on
 
 
-def recover(machine: FeedMachine, directory: str | Path) -> int:
+def recover(handler: FeedHandler, directory: str | Path) -> int:
     """Bring a new machine to where a recording ends; the connection within which its checkpoint is.
 
     Raises:
@@ -269,27 +269,27 @@ def recover(machine: FeedMachine, directory: str | Path) -> int:
     path = Path(directory)
     if not path.is_dir():
         return 0
-    connection = _load(machine, path / CHECKPOINT)
+    connection = _load(handler, path / CHECKPOINT_NAME)
     for number, parts in _by_connection(path):
         if number < connection:
             continue
-        machine.snapshot = parts[0].snapshot
+        handler.snapshot = parts[0].snapshot
         # What the checkpoint has of this connection was joined when it came.
-        if number == connection and machine.snapshot:
-            machine.snapshot = False
-        machine.connected()
+        if number == connection and handler.snapshot:
+            handler.snapshot = False
+        handler.connected()
         for part in parts:
-            if not _take_part(machine, part.path):
+            if not _take_part(handler, part.path):
                 break
-            machine.continued()
-        machine.lost()
-    stats = machine.stats
+            handler.continued()
+        handler.lost()
+    stats = handler.stats
     stats.connects = stats.disconnects = stats.duplicates = stats.gaps = stats.bytes = 0
-    stats.feed = Feed.CONNECTING
+    stats.feed = FeedState.CONNECTING
     return connection
 
 
-def _load(machine: FeedMachine, path: Path) -> int:
+def _load(handler: FeedHandler, path: Path) -> int:
     """Take the checkpoint, if there is one; the connection within which it stands."""
     try:
         data = path.read_bytes()
@@ -298,24 +298,24 @@ def _load(machine: FeedMachine, path: Path) -> int:
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from None
     try:
-        engine, loaded = checkpoint.load(data, tops=machine.published.wanted())
+        engine, loaded = checkpoint.load(data, tops=handler.published.wanted())
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}; remove it to begin anew") from None
     extra: dict[str, Any] = dict(loaded)
-    machine.restore(engine, Place(*extra["place"]), extra["records"])
+    handler.restore(engine, FeedPosition(*extra["place"]), extra["records"])
     for interval in extra["symbols"]:
-        machine.symbols.add(MappingInterval(*interval))
+        handler.symbols.add(MappingInterval(*interval))
     return int(extra["connection"])
 
 
-def _by_connection(directory: Path) -> Iterator[tuple[int, list[Part]]]:
-    connections: dict[int, list[Part]] = {}
-    for part in parts_of(directory):
+def _by_connection(directory: Path) -> Iterator[tuple[int, list[RecordingFile]]]:
+    connections: dict[int, list[RecordingFile]] = {}
+    for part in list_recording_files(directory):
         connections.setdefault(part.connection, []).append(part)
     yield from connections.items()
 
 
-def _take_part(machine: FeedMachine, path: Path) -> bool:
+def _take_part(handler: FeedHandler, path: Path) -> bool:
     """Take a file; False if it makes no sense from somewhere on, which ended the connection then.
 
     A kill may have cut its last record.
@@ -327,11 +327,11 @@ def _take_part(machine: FeedMachine, path: Path) -> bool:
     with file:
         for data in _chunks(file, path):
             try:
-                machine.take(data)
+                handler.take(data)
             except InputError:
                 return False
     with suppress(InputError):
-        machine.check_end()
+        handler.check_end()
     return True
 
 

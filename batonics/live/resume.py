@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from batonics.live.resume_columns import columns_of
-from batonics.live.resume_kernels import Word, advance, seek
+from batonics.live.resume_columns import identity_columns
+from batonics.live.resume_kernels import PositionWord, advance_position, seek_position
 from batonics.model.mbo import (
     Action,
     Flag,
@@ -24,7 +24,7 @@ from batonics.model.mbo import (
 )
 
 
-class Place(NamedTuple):
+class FeedPosition(NamedTuple):
     """Behind which record a feed was left.
 
     Attributes:
@@ -42,20 +42,20 @@ class Place(NamedTuple):
     ts_event: int
 
 
-START = Place(-1, 0, 0, 0, 0)
+FEED_START = FeedPosition(-1, 0, 0, 0, 0)
 """Before the first record."""
 
 
-def advanced(place: Place, batch: MboBatch) -> Place:
+def position_after(position: FeedPosition, batch: MboBatch) -> FeedPosition:
     """The place behind a batch that was taken at a place."""
     if len(batch.action) == 0:
-        return place
-    words = np.array(place, np.int64)
-    advance(columns_of(batch), words)
-    return Place._make(words.tolist())
+        return position
+    words = np.array(position, np.int64)
+    advance_position(identity_columns(batch), words)
+    return FeedPosition._make(words.tolist())
 
 
-class AfterGap:
+class TruncatedSnapshotMarker:
     """Doubts snapshots whose beginning a gap may have swallowed.
 
     A snapshot may begin without R (rule 14), so the rest of one looks like a whole one. Where the
@@ -90,15 +90,15 @@ class AfterGap:
         return batch._replace(flags=flags)
 
 
-class Join(Enum):
+class ResumeState(Enum):
     """How far the joining of a feed has come."""
 
     SEEKING = 0  # the place has not come yet
-    JOINED = 1  # just behind it: nothing was lost
+    RESUMED = 1  # just behind it: nothing was lost
     GAP = 2  # the feed began behind it, or says something else
 
 
-class Joiner:
+class Resumer:
     """Leaves out of a feed what was taken before it was lost.
 
     Attributes:
@@ -106,17 +106,17 @@ class Joiner:
         left_out: records that were.
     """
 
-    def __init__(self, place: Place) -> None:
-        self.state = Join.JOINED if place == START else Join.SEEKING
+    def __init__(self, position: FeedPosition) -> None:
+        self.state = ResumeState.RESUMED if position == FEED_START else ResumeState.SEEKING
         self.left_out = 0
-        self._words = np.zeros(len(Word), np.int64)
-        self._words[: len(place)] = np.array(place, np.int64)
+        self._words = np.zeros(len(PositionWord), np.int64)
+        self._words[: len(position)] = np.array(position, np.int64)
 
     def take(self, batch: MboBatch) -> MboBatch:
         """The records of the feed's next batch that are new."""
-        if self.state is not Join.SEEKING:
+        if self.state is not ResumeState.SEEKING:
             return batch
-        new = int(seek(columns_of(batch), self._words))
-        self.state = Join(int(self._words[Word.STATE]))
+        new = int(seek_position(identity_columns(batch), self._words))
+        self.state = ResumeState(int(self._words[PositionWord.STATE]))
         self.left_out += new
         return slice_batch(batch, new, len(batch.action))

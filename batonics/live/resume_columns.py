@@ -11,7 +11,7 @@ from batonics.book.state import read_only
 from batonics.model.mbo import MboBatch
 
 
-class Columns(NamedTuple):
+class IdentityColumns(NamedTuple):
     """Of a batch; all of one length."""
 
     ts_recv: NDArray[np.uint64]
@@ -25,6 +25,8 @@ class Columns(NamedTuple):
     instrument_id: NDArray[np.uint32]
 
 
-def columns_of(batch: MboBatch) -> Columns:
+def identity_columns(batch: MboBatch) -> IdentityColumns:
     """Those of a batch, as views that kernels take."""
-    return Columns._make([read_only(getattr(batch, name)) for name in Columns._fields])
+    return IdentityColumns._make(
+        [read_only(getattr(batch, name)) for name in IdentityColumns._fields]
+    )

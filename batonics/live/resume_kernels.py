@@ -11,12 +11,12 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from batonics.live.resume_columns import Columns
+from batonics.live.resume_columns import IdentityColumns
 from batonics.model.mbo import UNDEF_TIMESTAMP, Flag
 from batonics.native import as_word, inlined, kernel
 
 
-class Word(IntEnum):
+class PositionWord(IntEnum):
     """Words of a place, and of the search for one."""
 
     TS_RECV = 0
@@ -30,18 +30,18 @@ class Word(IntEnum):
     STATE = 8
 
 
-SEEKING, JOINED, GAP = 0, 1, 2
-TS_RECV, COUNT, AFTER, DIGEST = (int(word) for word in list(Word)[:4])
-TS_EVENT = int(Word.TS_EVENT)
-SEEN_COUNT, SEEN_AFTER = int(Word.SEEN_COUNT), int(Word.SEEN_AFTER)
-SEEN_DIGEST, STATE = int(Word.SEEN_DIGEST), int(Word.STATE)
+SEEKING, RESUMED, GAP = 0, 1, 2
+TS_RECV, COUNT, AFTER, DIGEST = (int(word) for word in list(PositionWord)[:4])
+TS_EVENT = int(PositionWord.TS_EVENT)
+SEEN_COUNT, SEEN_AFTER = int(PositionWord.SEEN_COUNT), int(PositionWord.SEEN_AFTER)
+SEEN_DIGEST, STATE = int(PositionWord.SEEN_DIGEST), int(PositionWord.STATE)
 BAD, DOUBTFUL = int(Flag.BAD_TS_RECV), int(Flag.BAD_TS_RECV | Flag.SNAPSHOT)
 UNDEF = UNDEF_TIMESTAMP
 _FACTOR = 0x5851_F42D_4C95_7F2D  # of Knuth's MMIX generator: odd, and its bits are well mixed
 
 
 @inlined
-def is_trusted(columns: Columns, i: int) -> bool:
+def is_trusted(columns: IdentityColumns, i: int) -> bool:
     """Whether a record has a time that orders it (rule 16); a snapshot's is the snapshot's."""
     flags = columns.flags[i]
     trusted: bool = (flags & DOUBTFUL) != BAD and columns.ts_recv[i] != np.uint64(UNDEF)
@@ -49,7 +49,7 @@ def is_trusted(columns: Columns, i: int) -> bool:
 
 
 @inlined
-def added(digest: int, columns: Columns, i: int) -> int:
+def extend_digest(digest: int, columns: IdentityColumns, i: int) -> int:
     """A digest with one more record in it."""
     for word in (
         as_word(columns.order_id[i]),
@@ -64,7 +64,7 @@ def added(digest: int, columns: Columns, i: int) -> int:
 
 
 @kernel
-def advance(columns: Columns, place: NDArray[np.int64]) -> None:
+def advance_position(columns: IdentityColumns, position: NDArray[np.int64]) -> None:
     """Move a place behind a batch of records, of which there are some."""
     rows = len(columns.flags)
     last = rows - 1
@@ -79,22 +79,22 @@ def advance(columns: Columns, place: NDArray[np.int64]) -> None:
             first = j
         j -= 1
     digest = as_word(0)
-    if last < 0 or (j < 0 and as_word(columns.ts_recv[last]) == place[TS_RECV]):
-        first, digest = as_word(0), place[DIGEST]
-        count += place[COUNT]
-    place[AFTER] = rows - 1 - last if last >= 0 else place[AFTER] + rows
+    if last < 0 or (j < 0 and as_word(columns.ts_recv[last]) == position[TS_RECV]):
+        first, digest = as_word(0), position[DIGEST]
+        count += position[COUNT]
+    position[AFTER] = rows - 1 - last if last >= 0 else position[AFTER] + rows
     if last >= 0:
-        place[TS_RECV] = as_word(columns.ts_recv[last])
-    place[COUNT] = count
+        position[TS_RECV] = as_word(columns.ts_recv[last])
+    position[COUNT] = count
     for i in range(first, rows):
-        digest = added(digest, columns, i)
-    place[DIGEST] = digest
+        digest = extend_digest(digest, columns, i)
+    position[DIGEST] = digest
     if columns.ts_event[rows - 1] != np.uint64(UNDEF):
-        place[TS_EVENT] = as_word(columns.ts_event[rows - 1])
+        position[TS_EVENT] = as_word(columns.ts_event[rows - 1])
 
 
 @kernel
-def seek(columns: Columns, words: NDArray[np.int64]) -> int:
+def seek_position(columns: IdentityColumns, words: NDArray[np.int64]) -> int:
     """Look for a place in the next batch of a feed; the first record that is new.
 
     `words` are those of `Word`; STATE is SEEKING before, and what has become of it afterwards.
@@ -116,10 +116,10 @@ def seek(columns: Columns, words: NDArray[np.int64]) -> int:
             words[SEEN_AFTER] += 1
         if tie < 0:
             tie = as_word(i)
-        words[SEEN_DIGEST] = added(words[SEEN_DIGEST], columns, i)
+        words[SEEN_DIGEST] = extend_digest(words[SEEN_DIGEST], columns, i)
         if words[SEEN_COUNT] == words[COUNT] and words[SEEN_AFTER] == words[AFTER]:
             if words[SEEN_DIGEST] == words[DIGEST]:
-                words[STATE] = JOINED
+                words[STATE] = RESUMED
                 return as_word(i + 1)
             # It has this time too, but says something else: what it says is new.
             words[STATE] = GAP

@@ -15,7 +15,7 @@ LATENCY_BOUNDS_US = (
 
 
 @dataclass
-class Stats:
+class FeedStats:
     """The counts of one run of ingest.
 
     Attributes:
@@ -58,7 +58,7 @@ class Stats:
     latency_us: list[int] = field(default_factory=lambda: [0] * (len(LATENCY_BOUNDS_US) + 1))
     latency_sum_us: float = 0.0
     recorded_bytes: int = 0
-    told_late: int = 0
+    deferred_messages: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """The counts by name."""

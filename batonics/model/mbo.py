@@ -140,7 +140,7 @@ def is_untimed(flags: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return untimed
 
 
-def pieces_of(batches: Iterable[MboBatch], rows_max: int) -> Iterator[MboBatch]:
+def split_batches(batches: Iterable[MboBatch], rows_max: int) -> Iterator[MboBatch]:
     """Batches of any size in order, cut to at most `rows_max` rows, as views.
 
     None is empty: where a `DayStart` is, the day starts with the next that is not.

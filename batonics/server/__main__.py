@@ -14,7 +14,13 @@ import socket
 import sys
 
 from batonics.model.errors import BatonicsError, OutputError
-from batonics.server.config import TOKEN_VARIABLE, Address, ServerConfig, check, token_of
+from batonics.server.config import (
+    TOKEN_VARIABLE,
+    ListenAddress,
+    ServerConfig,
+    check_config,
+    read_token,
+)
 
 _BACKLOG = 512
 _OTHER_FILES = 64
@@ -25,9 +31,9 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     config = ServerConfig.from_json(json.loads(sys.argv[1]))
     try:
-        token = token_of()
+        token = read_token()
         os.environ.pop(TOKEN_VARIABLE, None)  # nothing below has a use for it
-        check(config, token)
+        check_config(config, token)
         listener = _listen(config)
         _allow_files(config.limits.connections)
     except BatonicsError as error:
@@ -35,7 +41,7 @@ def main() -> None:
         sys.exit(error.exit_code)
     from batonics.server.serving import serve  # heavy: after what can go wrong at once
 
-    def ready(address: Address | None) -> None:
+    def ready(address: ListenAddress | None) -> None:
         _say(config.ready_fd, {"http": None if address is None else str(address)})
 
     asyncio.run(serve(config, token, listener, ready))

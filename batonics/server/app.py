@@ -13,8 +13,8 @@ from typing import Any
 from aiohttp import hdrs, web
 
 from batonics.server import payloads
-from batonics.server.asked import ProblemError
-from batonics.server.guard import Asked, Refusal, Rules, listed_origin, refusal
+from batonics.server.guard import Refusal, RequestFacts, Rules, check_request, is_listed_origin
+from batonics.server.query_params import ProblemError
 from batonics.server.routes import Handler, routes
 from batonics.server.service import Service
 
@@ -30,7 +30,7 @@ _PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, HEAD",
     "Access-Control-Max-Age": "600",
 }
-LOG_EVERY_S = 60.0
+REFUSAL_LOG_INTERVAL_S = 60.0
 """Between two lines on refusals of one kind, for a log is not to be filled; metrics count all."""
 _TITLES = {
     400: "Bad request",
@@ -43,7 +43,7 @@ _TITLES = {
 }
 
 
-class Seldom:
+class LogThrottle:
     """Says when something that may happen a thousand times a second is due to be said again."""
 
     def __init__(self, every_s: float) -> None:
@@ -58,13 +58,13 @@ class Seldom:
         return True
 
 
-def build(service: Service, more: Sequence[web.RouteDef] = ()) -> web.Application:
+def build_app(service: Service, more: Sequence[web.RouteDef] = ()) -> web.Application:
     """The application; `more` are routes besides the short paths."""
     config = service.config
     rules = Rules(service.token, config.allowed_hosts, config.allowed_origins)
-    app = web.Application(middlewares=[_outermost(service, rules)], client_max_size=1)
+    app = web.Application(middlewares=[_guard_and_count(service, rules)], client_max_size=1)
     app.add_routes([*routes(service), *more])
-    app.on_response_prepare.append(_dress(rules))
+    app.on_response_prepare.append(_add_headers(rules))
     return app
 
 
@@ -80,15 +80,15 @@ def problem_response(
     )
 
 
-def _outermost(service: Service, rules: Rules) -> Any:
+def _guard_and_count(service: Service, rules: Rules) -> Any:
     """Guard, count, time; and make a problem of what goes wrong."""
-    counts, seldom = service.metrics, Seldom(LOG_EVERY_S)
+    counts, seldom = service.metrics, LogThrottle(REFUSAL_LOG_INTERVAL_S)
 
     @web.middleware
     async def outermost(request: web.Request, handler: Handler) -> web.StreamResponse:
         started = asyncio.get_running_loop().time()
-        asked = _asked(request)
-        refused = refusal(asked, rules)
+        asked = _request_facts(request)
+        refused = check_request(asked, rules)
         response: web.StreamResponse
         if refused is not None:
             counts.refused.labels(refused.reason).inc()
@@ -125,10 +125,10 @@ async def _answer(request: web.Request, handler: Handler, service: Service) -> w
         return problem_response(500, "a bug in batonics; its log has more", title="Bug")
 
 
-def _asked(request: web.Request) -> Asked:
+def _request_facts(request: web.Request) -> RequestFacts:
     headers = request.headers
     name = request.get_extra_info("sockname") or ("", 0)
-    return Asked(
+    return RequestFacts(
         target=request.raw_path,
         parameters=tuple(request.query),
         hosts=headers.getall(hdrs.HOST, []),
@@ -155,12 +155,12 @@ def _route(request: web.Request) -> str:
     return resource.canonical if resource is not None else "other"
 
 
-def _dress(rules: Rules) -> Any:
+def _add_headers(rules: Rules) -> Any:
     async def dress(request: web.Request, response: web.StreamResponse) -> None:
         response.headers.update(_HEADERS)
         response.headers.popall(hdrs.SERVER, None)
         origin = request.headers.get(hdrs.ORIGIN)
-        if origin is not None and listed_origin(origin, rules):
+        if origin is not None and is_listed_origin(origin, rules):
             response.headers["Access-Control-Allow-Origin"] = origin
             response.headers["Vary"] = "Origin"
 

@@ -24,7 +24,7 @@ _DISTINCT_MIN = 8  # a random token of 32 digits has fewer once in ten million
 _LISTEN = re.compile(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^\[\]:]+)):([0-9]{1,5})")
 
 
-class Address(NamedTuple):
+class ListenAddress(NamedTuple):
     """Where to listen: an IP address and a port; port 0 takes any free one."""
 
     host: str
@@ -39,7 +39,7 @@ class Address(NamedTuple):
         return ipaddress.ip_address(self.host).is_loopback
 
     @classmethod
-    def parse(cls, text: str) -> Address:
+    def parse(cls, text: str) -> ListenAddress:
         """HOST:PORT, [HOST]:PORT for IPv6; `localhost` is 127.0.0.1.
 
         Raises:
@@ -62,7 +62,7 @@ class Address(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Limits:
+class ServerLimits:
     """What strangers may take of the server.
 
     Attributes:
@@ -114,7 +114,7 @@ class ServerConfig:
     log_json: bool | None = None
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
-    limits: Limits = field(default_factory=Limits)
+    limits: ServerLimits = field(default_factory=ServerLimits)
     fd: int = -1
     ready_fd: int = -1
 
@@ -126,14 +126,14 @@ class ServerConfig:
     def from_json(cls, fields: dict[str, Any]) -> ServerConfig:
         """From `as_json`, possibly by way of JSON."""
         lists = {key: tuple(fields.get(key, ())) for key in ("allowed_hosts", "allowed_origins")}
-        return cls(**{**fields, **lists, "limits": Limits(**fields.get("limits", {}))})
+        return cls(**{**fields, **lists, "limits": ServerLimits(**fields.get("limits", {}))})
 
-    def address(self) -> Address | None:
+    def address(self) -> ListenAddress | None:
         """Where to listen; UsageError if `http` is no address."""
-        return None if self.http is None else Address.parse(self.http)
+        return None if self.http is None else ListenAddress.parse(self.http)
 
 
-def token_of(environment: Mapping[str, str] = os.environ) -> str | None:
+def read_token(environment: Mapping[str, str] = os.environ) -> str | None:
     """The token; None if there is none. UsageError if it could be guessed or cannot be sent."""
     token = environment.get(TOKEN_VARIABLE, "")
     if not token:
@@ -147,7 +147,7 @@ def token_of(environment: Mapping[str, str] = os.environ) -> str | None:
     return token
 
 
-def check(config: ServerConfig, token: str | None) -> None:
+def check_config(config: ServerConfig, token: str | None) -> None:
     """UsageError if this must not be served."""
     address = config.address()
     if address is not None and token is None and not address.loopback:

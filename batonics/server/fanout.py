@@ -17,33 +17,33 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from batonics.server import payloads
-from batonics.server.config import Limits
+from batonics.server.config import ServerLimits
 from batonics.server.metrics import Metrics
-from batonics.server.mirror import Mirror
-from batonics.server.payloads import Seen
+from batonics.server.payloads import DisplayedBook
+from batonics.server.replica import BookReplica
 
 CHANNELS = ("bbo", "snapshot")
-OTHER = "control"
+CONTROL = "control"
 """In place of a channel, for messages of none."""
-BEAT_PARTS, PING_BEATS = 10, 5
+HEARTBEAT_GROUPS, HEARTBEATS_PER_PING = 10, 5
 """Parts of the clients that have heartbeats in turn: not all at once; heartbeats between pings."""
-WAITED_S = 0.01
+SLOW_SEND_S = 0.01
 """A send that took so long has waited for a client to read: it is there, and only far behind."""
-NOTES_MAX = 64
+CONTROL_MESSAGES_MAX = 64
 """Answers and errors that may wait for a client; whoever asks on without reading is cut."""
 
 
 @dataclass(eq=False)
-class Subscription:
+class ClientSubscription:
     """A book on a channel, for one client; `sent` is the book as the client has it."""
 
     channel: str
     book: int
     depth: int
-    sent: Seen | None = None
+    sent: DisplayedBook | None = None
 
 
-class Cut(NamedTuple):
+class CloseReason(NamedTuple):
     """Why a client is cut: WebSocket close code, a word for metrics, a sentence for the client."""
 
     code: int
@@ -51,12 +51,12 @@ class Cut(NamedTuple):
     text: str
 
 
-FLOOD = Cut(1008, "flood", "asks on without reading the answers")
-LOST = Cut(1011, "lost", "cannot be written to")
+FLOOD = CloseReason(1008, "flood", "asks on without reading the answers")
+LOST = CloseReason(1011, "lost", "cannot be written to")
 
 
 @dataclass(eq=False)
-class Client:
+class WebSocketClient:
     """Somebody who listens.
 
     Attributes:
@@ -75,11 +75,11 @@ class Client:
 
     remote: str
     channel: str
-    close: Callable[[Cut], None]
-    subscriptions: dict[tuple[str, int], Subscription] = field(default_factory=dict)
-    pending: dict[Subscription, None] = field(default_factory=dict)
+    close: Callable[[CloseReason], None]
+    subscriptions: dict[tuple[str, int], ClientSubscription] = field(default_factory=dict)
+    pending: dict[ClientSubscription, None] = field(default_factory=dict)
     notes: deque[bytes] = field(default_factory=deque)
-    beat_due: bool = False
+    heartbeat_due: bool = False
     ping_due: bool = False
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     part: int = 0
@@ -92,26 +92,26 @@ class Client:
         self.wake.set()
 
 
-class Made(NamedTuple):
+class CachedMessages(NamedTuple):
     """A book as it is now, and the messages that lead there: by channel, depth and start."""
 
-    now: Seen
+    now: DisplayedBook
     messages: dict[tuple[Any, ...], list[bytes]]
 
 
 class Fanout:
     """Every client, and who listens to which book."""
 
-    def __init__(self, mirror: Mirror, metrics: Metrics, limits: Limits) -> None:
-        self._mirror, self._metrics, self._limits = mirror, metrics, limits
-        self.clients: dict[Client, None] = {}
+    def __init__(self, replica: BookReplica, metrics: Metrics, limits: ServerLimits) -> None:
+        self._mirror, self._metrics, self._limits = replica, metrics, limits
+        self.clients: dict[WebSocketClient, None] = {}
         self._per_address: Counter[str] = Counter()
-        self._listeners: dict[int, dict[Subscription, Client]] = {}
-        self._made: dict[int, Made] = {}
+        self._listeners: dict[int, dict[ClientSubscription, WebSocketClient]] = {}
+        self._made: dict[int, CachedMessages] = {}
         self._parts = itertools.count()
-        self._stall = Cut(1013, "stalled", f"took nothing for {limits.stall_s:g} s")
+        self._stall = CloseReason(1013, "stalled", f"took nothing for {limits.stall_s:g} s")
         self._conflated = {name: metrics.conflated.labels(name) for name in CHANNELS}
-        self.sent = {name: metrics.sent.labels(name) for name in (*CHANNELS, OTHER)}
+        self.sent = {name: metrics.sent.labels(name) for name in (*CHANNELS, CONTROL)}
 
     def full(self, remote: str) -> str | None:
         """Why one more client of this address cannot be taken: `clients`, `address` or None."""
@@ -121,14 +121,14 @@ class Fanout:
             return "address"
         return None
 
-    def add(self, client: Client) -> None:
+    def add(self, client: WebSocketClient) -> None:
         """A client has come."""
-        client.part = next(self._parts) % BEAT_PARTS
+        client.part = next(self._parts) % HEARTBEAT_GROUPS
         self.clients[client] = None
         self._per_address[client.remote] += 1
         self._metrics.clients.labels(client.channel).inc()
 
-    def remove(self, client: Client) -> None:
+    def remove(self, client: WebSocketClient) -> None:
         """A client has gone; harmless if it had."""
         if client not in self.clients:
             return
@@ -140,15 +140,15 @@ class Fanout:
         for key in list(client.subscriptions):
             self.unsubscribe(client, *key)
 
-    def subscribe(self, client: Client, channel: str, book: int, depth: int) -> None:
+    def subscribe(self, client: WebSocketClient, channel: str, book: int, depth: int) -> None:
         """Show a book to a client from now on, beginning with a snapshot of it."""
         self.unsubscribe(client, channel, book)
-        subscription = Subscription(channel, book, depth)
+        subscription = ClientSubscription(channel, book, depth)
         client.subscriptions[channel, book] = subscription
         self._listeners.setdefault(book, {})[subscription] = client
         self._mark(client, subscription)
 
-    def unsubscribe(self, client: Client, channel: str, book: int) -> None:
+    def unsubscribe(self, client: WebSocketClient, channel: str, book: int) -> None:
         """Show it no more; harmless if it was not shown."""
         subscription = client.subscriptions.pop((channel, book), None)
         if subscription is None:
@@ -158,7 +158,7 @@ class Fanout:
         if not self._listeners[book]:
             del self._listeners[book]
 
-    def resync(self, client: Client, subscriptions: Iterable[Subscription]) -> None:
+    def resync(self, client: WebSocketClient, subscriptions: Iterable[ClientSubscription]) -> None:
         """Begin these again with a snapshot: the client has lost its own."""
         for subscription in subscriptions:
             subscription.sent = None
@@ -189,51 +189,51 @@ class Fanout:
             tick: rises by one; each client has its turn once in BEAT_PARTS ticks, and once in
                 PING_BEATS turns is asked whether it is there.
         """
-        turn, part = divmod(tick, BEAT_PARTS)
+        turn, part = divmod(tick, HEARTBEAT_GROUPS)
         for client in list(self.clients):
             if client.part != part:
                 continue
             if self._stalled(client, now):
                 self.cut(client, self._stall)
                 continue
-            client.beat_due = True
-            client.ping_due = client.ping_due or turn % PING_BEATS == 0
+            client.heartbeat_due = True
+            client.ping_due = client.ping_due or turn % HEARTBEATS_PER_PING == 0
             client.wake.set()
 
-    def cut(self, client: Client, cut: Cut) -> None:
+    def cut(self, client: WebSocketClient, cut: CloseReason) -> None:
         """End a client's connection; harmless if it has ended."""
         if client in self.clients:
             self.remove(client)
             self._metrics.cuts.labels(cut.reason).inc()
             client.close(cut)
 
-    def _stalled(self, client: Client, now: float) -> bool:
+    def _stalled(self, client: WebSocketClient, now: float) -> bool:
         return any(
             since is not None and now - since > self._limits.stall_s
             for since in (client.sending_since, client.unanswered_since)
         )
 
-    def next(self, client: Client) -> tuple[str, list[bytes]] | None:
+    def next(self, client: WebSocketClient) -> tuple[str, list[bytes]] | None:
         """What to send to a client next, with its channel; None if there is nothing.
 
         The list is empty where a book has changed, but not in what this client is shown.
         """
         if client.notes:
-            return OTHER, [client.notes.popleft()]
+            return CONTROL, [client.notes.popleft()]
         if client.pending:
             subscription = next(iter(client.pending))
             del client.pending[subscription]
             return subscription.channel, self._messages(subscription)
-        if client.beat_due:
-            client.beat_due = False
-            return OTHER, [self._heartbeat(client)]
+        if client.heartbeat_due:
+            client.heartbeat_due = False
+            return CONTROL, [self._heartbeat(client)]
         return None
 
-    def _messages(self, subscription: Subscription) -> list[bytes]:
+    def _messages(self, subscription: ClientSubscription) -> list[bytes]:
         book, before = subscription.book, subscription.sent
         made = self._made.get(book)
         if made is None:
-            made = self._made[book] = Made(payloads.now_of(self._mirror, book), {})
+            made = self._made[book] = CachedMessages(payloads.display_book(self._mirror, book), {})
         start = before and (before.shown.seq, before.status, before.feed)
         key = (subscription.channel, subscription.depth, start)
         messages = made.messages.get(key)
@@ -245,7 +245,7 @@ class Fanout:
         return messages
 
     def _documents(
-        self, subscription: Subscription, now: Seen, before: Seen | None
+        self, subscription: ClientSubscription, now: DisplayedBook, before: DisplayedBook | None
     ) -> list[dict[str, Any]]:
         """The messages that lead from what was sent to what is so; none if that looks the same."""
         name = self._mirror.names[subscription.book]
@@ -257,7 +257,7 @@ class Fanout:
         found = []
         if (before.status, before.feed) != (now.status, now.feed):
             found.append(payloads.status_message(subscription.channel, name, now, before))
-        if payloads.differ(before.shown, now.shown, depth):
+        if payloads.levels_differ(before.shown, now.shown, depth):
             found.append(
                 payloads.bbo_message(name, now, before)
                 if bbo
@@ -265,7 +265,7 @@ class Fanout:
             )
         return found
 
-    def _heartbeat(self, client: Client) -> bytes:
+    def _heartbeat(self, client: WebSocketClient) -> bytes:
         sent = (
             (one.channel, self._mirror.names[one.book], one.sent)
             for one in client.subscriptions.values()
@@ -273,7 +273,7 @@ class Fanout:
         )
         return payloads.dumps(payloads.heartbeat_message(self._mirror, sent))
 
-    def _mark(self, client: Client, subscription: Subscription) -> None:
+    def _mark(self, client: WebSocketClient, subscription: ClientSubscription) -> None:
         client.pending[subscription] = None
         client.wake.set()
 
@@ -281,8 +281,8 @@ class Fanout:
 Send = Callable[[bytes], Awaitable[None]]
 
 
-async def write(
-    fanout: Fanout, client: Client, send: Send, ping: Callable[[], Awaitable[None]]
+async def write_messages(
+    fanout: Fanout, client: WebSocketClient, send: Send, ping: Callable[[], Awaitable[None]]
 ) -> None:
     """Send a client what there is for it, for ever: its own task, which alone waits for it."""
     loop, counts = asyncio.get_running_loop(), fanout.sent
@@ -295,7 +295,7 @@ async def write(
             for message in messages:
                 await send(message)
             client.sending_since = None
-            if client.unanswered_since is not None and loop.time() - started > WAITED_S:
+            if client.unanswered_since is not None and loop.time() - started > SLOW_SEND_S:
                 client.unanswered_since = loop.time()
             counts[channel].inc(len(messages))
         if client.ping_due:

@@ -19,7 +19,7 @@ _ORIGIN = re.compile(r"https?://(.+)")
 _OURS = ("localhost", "127.0.0.1", "[::1]")
 _URL_TOKENS = ("token", "access_token", "bearer", "api_key", "key")
 _BEARER = "bearer "
-PROTOCOL = "batonics"
+WEBSOCKET_PROTOCOL = "batonics"
 """The WebSocket protocol that a browser asks for, beside `bearer.TOKEN`, for it must get one."""
 _PROTOCOL_BEARER = "bearer."
 
@@ -33,7 +33,7 @@ class Refusal(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Asked:
+class RequestFacts:
     """What of a request decides; every header as often as it came.
 
     Attributes:
@@ -67,7 +67,7 @@ class Rules:
     allowed_origins: tuple[str, ...] = ()
 
 
-def refusal(asked: Asked, rules: Rules) -> Refusal | None:
+def check_request(asked: RequestFacts, rules: Rules) -> Refusal | None:
     """Why a request is refused; None if it is not."""
     return (
         _wrong_place(asked, rules)
@@ -76,21 +76,21 @@ def refusal(asked: Asked, rules: Rules) -> Refusal | None:
     )
 
 
-def _wrong_place(asked: Asked, rules: Rules) -> Refusal | None:
+def _wrong_place(asked: RequestFacts, rules: Rules) -> Refusal | None:
     if not asked.target.startswith("/"):
         return Refusal(400, "target", "a request's target is a path")
     if len(asked.hosts) != 1:
         return Refusal(400, "host", "a request has one Host header")
-    if not host_allowed(asked.hosts[0], asked.local, rules.allowed_hosts):
+    if not is_allowed_host(asked.hosts[0], asked.local, rules.allowed_hosts):
         return Refusal(403, "host", "this Host is not one of ours; see --allow-host")
     if len(asked.origins) > 1:
         return Refusal(400, "origin", "a request has one Origin header at the most")
-    if asked.origins and not origin_allowed(asked.origins[0], asked.hosts[0], rules):
+    if asked.origins and not is_allowed_origin(asked.origins[0], asked.hosts[0], rules):
         return Refusal(403, "origin", "pages of this Origin may not ask; see --allow-origin")
     return None
 
 
-def _wrong_load(asked: Asked) -> Refusal | None:
+def _wrong_load(asked: RequestFacts) -> Refusal | None:
     if asked.encodings:
         return Refusal(415, "content_encoding", "no encoded bodies are taken")
     if asked.has_body:
@@ -100,16 +100,16 @@ def _wrong_load(asked: Asked) -> Refusal | None:
     return None
 
 
-def _wrong_token(asked: Asked, token: str) -> Refusal | None:
-    given = tokens_given(asked.authorizations, asked.protocols)
+def _wrong_token(asked: RequestFacts, token: str) -> Refusal | None:
+    given = read_tokens(asked.authorizations, asked.protocols)
     if not given:
         return Refusal(401, "no_token", "this needs the header Authorization: Bearer TOKEN")
-    if len(given) > 1 or not same(given[0], token):
+    if len(given) > 1 or not tokens_equal(given[0], token):
         return Refusal(401, "wrong_token", "this is not the token")
     return None
 
 
-def host_allowed(host: str, local: tuple[str, int], allowed: Sequence[str]) -> bool:
+def is_allowed_host(host: str, local: tuple[str, int], allowed: Sequence[str]) -> bool:
     """Whether a Host header names us: the address it came to, this machine, or one of `allowed`.
 
     Args:
@@ -126,20 +126,20 @@ def host_allowed(host: str, local: tuple[str, int], allowed: Sequence[str]) -> b
     return port == local[1] and name in (*_OURS, _as_host(local[0]))
 
 
-def origin_allowed(origin: str, host: str, rules: Rules) -> bool:
+def is_allowed_origin(origin: str, host: str, rules: Rules) -> bool:
     """Whether pages of an Origin may ask: those that came from `host`, or are listed."""
-    if listed_origin(origin, rules):
+    if is_listed_origin(origin, rules):
         return True
     match = _ORIGIN.fullmatch(origin.lower())
     return match is not None and match[1] == host.lower()
 
 
-def listed_origin(origin: str, rules: Rules) -> bool:
+def is_listed_origin(origin: str, rules: Rules) -> bool:
     """Whether an Origin is on the list, so that a browser is told that its pages may read."""
     return origin.lower() in {one.lower() for one in rules.allowed_origins}
 
 
-def tokens_given(authorizations: Sequence[str], protocols: Sequence[str]) -> list[str]:
+def read_tokens(authorizations: Sequence[str], protocols: Sequence[str]) -> list[str]:
     """The tokens that a request shows.
 
     In `Authorization: Bearer TOKEN`, or, since a browser's WebSocket has no headers of its own, as
@@ -156,7 +156,7 @@ def tokens_given(authorizations: Sequence[str], protocols: Sequence[str]) -> lis
     ]
 
 
-def same(given: str, token: str) -> bool:
+def tokens_equal(given: str, token: str) -> bool:
     """Whether two tokens are one, in a time that does not tell where they differ."""
     return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), token.encode())
 

@@ -18,14 +18,14 @@ import time
 from dataclasses import dataclass, replace
 
 from batonics.model.errors import BatonicsError, OutputError, UsageError
-from batonics.server.config import ServerConfig, check, token_of
+from batonics.server.config import ServerConfig, check_config, read_token
 
-READY_S = 60.0
+READY_TIMEOUT_S = 60.0
 """For a start, imports included, on a machine that is busy."""
 _READY_BYTES_MAX = 1 << 16
 NICENESS = 10
 """Of the serving process."""
-RESTORE = "\x1b[?1049l\x1b[?25h"
+RESTORE_TERMINAL = "\x1b[?1049l\x1b[?25h"
 """What brings a terminal's screen and cursor back."""
 
 
@@ -60,7 +60,7 @@ class ServerProcess:
             raise TimeoutError(f"the server still runs after {timeout} s") from None
         if code < 0 and self._view and sys.stdout.isatty():
             self._view = False
-            sys.stdout.write(RESTORE)  # it was killed, and could not do it itself
+            sys.stdout.write(RESTORE_TERMINAL)  # it was killed, and could not do it itself
             sys.stdout.flush()
         return code
 
@@ -78,14 +78,14 @@ class ServerProcess:
             return self.wait()
 
 
-def start_server(config: ServerConfig, *, ready_s: float = READY_S) -> ServerProcess:
+def start_server(config: ServerConfig, *, ready_s: float = READY_TIMEOUT_S) -> ServerProcess:
     """Start it and wait until it listens.
 
     Raises:
         UsageError: what it shall serve is not safe, or makes no sense.
         OutputError: it cannot listen, or did not start.
     """
-    check(config, token_of())
+    check_config(config, read_token())
     with contextlib.ExitStack() as stack:
         ours, theirs = socket.socketpair()
         stack.callback(theirs.close)

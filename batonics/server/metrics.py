@@ -26,8 +26,8 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from batonics.live.stats import LATENCY_BOUNDS_US, Stats
-from batonics.live.wire import STATUSES, Feed
+from batonics.live.protocol import STATUSES, FeedState
+from batonics.live.stats import LATENCY_BOUNDS_US, FeedStats
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _COUNTERS = {
@@ -47,10 +47,10 @@ _COUNTERS = {
 _REQUEST_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 
-class Ingest(Collector):
+class IngestCollector(Collector):
     """`Stats` as Prometheus has it."""
 
-    def __init__(self, stats: Callable[[], Stats]) -> None:
+    def __init__(self, stats: Callable[[], FeedStats]) -> None:
         self._stats = stats
 
     def collect(self) -> Iterator[Metric]:
@@ -67,7 +67,7 @@ class Ingest(Collector):
         feed = GaugeMetricFamily(
             "batonics_feed_state", "1 for the state that the feed is in.", labels=["state"]
         )
-        for state in Feed:
+        for state in FeedState:
             feed.add_metric([state.name.lower()], int(stats.feed == state))
         yield feed
         if stats.lag_ns is not None:
@@ -86,7 +86,7 @@ def _labelled(name: str, text: str, label: str, counts: dict[str, int]) -> Metri
     return family
 
 
-def _latency(stats: Stats) -> Metric:
+def _latency(stats: FeedStats) -> Metric:
     bounds = [*(str(bound_us / 1e6) for bound_us in LATENCY_BOUNDS_US), "+Inf"]
     return HistogramMetricFamily(
         "batonics_received_to_published_seconds",
@@ -99,10 +99,10 @@ def _latency(stats: Stats) -> Metric:
 class Metrics:
     """The metrics of this process, in a registry of their own."""
 
-    def __init__(self, stats: Callable[[], Stats]) -> None:
+    def __init__(self, stats: Callable[[], FeedStats]) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry = CollectorRegistry()
-        registry.register(Ingest(stats))
+        registry.register(IngestCollector(stats))
         ProcessCollector(registry=registry)
         self.clients = Gauge(
             "batonics_ws_clients", "WebSocket clients, by channel.", ["channel"], registry=registry

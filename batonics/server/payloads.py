@@ -16,26 +16,26 @@ import orjson
 from batonics.model.mbo import UNDEF_TIMESTAMP
 from batonics.model.prices import format_price
 from batonics.model.times import format_time
-from batonics.server.mirror import Level, Mirror, Name, Shown
+from batonics.server.replica import BookName, BookReplica, BookState, PriceLevel
 
 CHECKSUM_LEVELS = 10
 """The best levels of each side that a checksum covers."""
-Change = tuple[str, str | None, int, int]
+LevelChange = tuple[str, str | None, int, int]
 """Side (`bid`, `ask`), price, size and count; size 0 where the level has gone."""
 
 
-class Seen(NamedTuple):
+class DisplayedBook(NamedTuple):
     """A book as somebody was shown it: what an update starts from."""
 
-    shown: Shown
+    shown: BookState
     status: str
     feed: str
 
 
-def now_of(mirror: Mirror, book: int) -> Seen:
+def display_book(replica: BookReplica, book: int) -> DisplayedBook:
     """A book as it is to be shown now."""
-    shown = mirror.shown(book)
-    return Seen(shown, mirror.status(shown), mirror.feed)
+    shown = replica.shown(book)
+    return DisplayedBook(shown, replica.status(shown), replica.feed)
 
 
 def dumps(document: Any) -> bytes:
@@ -43,7 +43,7 @@ def dumps(document: Any) -> bytes:
     return orjson.dumps(document)
 
 
-def book_document(name: Name, seen: Seen, depth: int) -> dict[str, Any]:
+def book_document(name: BookName, seen: DisplayedBook, depth: int) -> dict[str, Any]:
     """What /book says from the mirror; `depth` levels of each side."""
     return {
         **_head(name, seen),
@@ -54,13 +54,13 @@ def book_document(name: Name, seen: Seen, depth: int) -> dict[str, Any]:
 
 
 def answer_document(
-    name: Name, answer: dict[str, Any], depth: int | None, mirror: Mirror
+    name: BookName, answer: dict[str, Any], depth: int | None, replica: BookReplica
 ) -> dict[str, Any]:
     """The same from an ANSWER of ingest; `depth` None: every level there is."""
     return {
         **name_document(name),
-        "status": answer["status"] if mirror.live else "stale",
-        "feed": mirror.feed,
+        "status": answer["status"] if replica.live else "stale",
+        "feed": replica.feed,
         "seq": answer["seq"],
         "events": answer["events"],
         "ts_event": _time(answer["ts_event"]),
@@ -71,16 +71,18 @@ def answer_document(
     }
 
 
-def symbols_document(mirror: Mirror) -> list[dict[str, Any]]:
+def symbols_document(replica: BookReplica) -> list[dict[str, Any]]:
     """What /symbols says: a row a book, by publisher and instrument."""
     rows = []
-    for book, shown in mirror.heads():
-        head = _head(mirror.names[book], Seen(shown, mirror.status(shown), mirror.feed))
+    for book, shown in replica.heads():
+        head = _head(replica.names[book], DisplayedBook(shown, replica.status(shown), replica.feed))
         rows.append({key: value for key, value in head.items() if key != "feed"})
     return rows
 
 
-def bbo_message(name: Name, seen: Seen, before: Seen | None) -> dict[str, Any]:
+def bbo_message(
+    name: BookName, seen: DisplayedBook, before: DisplayedBook | None
+) -> dict[str, Any]:
     """The best levels of a book, after `before`."""
     bids, asks = seen.shown.bids, seen.shown.asks
     return {
@@ -90,36 +92,42 @@ def bbo_message(name: Name, seen: Seen, before: Seen | None) -> dict[str, Any]:
     }
 
 
-def snapshot_message(name: Name, seen: Seen, depth: int) -> dict[str, Any]:
+def snapshot_message(name: BookName, seen: DisplayedBook, depth: int) -> dict[str, Any]:
     """All that a client needs to begin, or to begin again."""
     return {
         **_message("snapshot", "snapshot", name, seen, None),
         "depth": depth,
         "bids": [_row(level) for level in seen.shown.bids[:depth]],
         "asks": [_row(level) for level in seen.shown.asks[:depth]],
-        "checksum": checksum(seen.shown, depth),
+        "checksum": levels_checksum(seen.shown, depth),
     }
 
 
-def update_message(name: Name, seen: Seen, before: Seen, depth: int) -> dict[str, Any]:
+def update_message(
+    name: BookName, seen: DisplayedBook, before: DisplayedBook, depth: int
+) -> dict[str, Any]:
     """What makes a client's book of `before` the book of now."""
     return {
         **_message("snapshot", "update", name, seen, before),
-        "changes": changes(before.shown, seen.shown, depth),
-        "checksum": checksum(seen.shown, depth),
+        "changes": find_changes(before.shown, seen.shown, depth),
+        "checksum": levels_checksum(seen.shown, depth),
     }
 
 
-def status_message(channel: str, name: Name, seen: Seen, before: Seen) -> dict[str, Any]:
+def status_message(
+    channel: str, name: BookName, seen: DisplayedBook, before: DisplayedBook
+) -> dict[str, Any]:
     """That a book counts for less, or for more, than it did; its levels are those of `before`."""
     return _message(channel, "status", name, seen._replace(shown=before.shown), before)
 
 
-def heartbeat_message(mirror: Mirror, sent: Iterable[tuple[str, Name, Seen]]) -> dict[str, Any]:
+def heartbeat_message(
+    replica: BookReplica, sent: Iterable[tuple[str, BookName, DisplayedBook]]
+) -> dict[str, Any]:
     """That the server lives; and up to which `seq` this client has been told of each book."""
     return {
         "type": "heartbeat",
-        "feed": mirror.feed,
+        "feed": replica.feed,
         "books": [
             {
                 "channel": channel,
@@ -132,13 +140,13 @@ def heartbeat_message(mirror: Mirror, sent: Iterable[tuple[str, Name, Seen]]) ->
     }
 
 
-def changes(before: Shown, after: Shown, depth: int) -> list[Change]:
+def find_changes(before: BookState, after: BookState, depth: int) -> list[LevelChange]:
     """The levels in which two books differ within `depth` levels; bids first, best first.
 
     A level that has left the best `depth` has gone, for whoever is shown no more than these.
     """
-    found: list[Change] = []
-    sides: Sequence[tuple[str, tuple[Level, ...], tuple[Level, ...], bool]] = (
+    found: list[LevelChange] = []
+    sides: Sequence[tuple[str, tuple[PriceLevel, ...], tuple[PriceLevel, ...], bool]] = (
         ("bid", before.bids, after.bids, True),
         ("ask", before.asks, after.asks, False),
     )
@@ -154,12 +162,12 @@ def changes(before: Shown, after: Shown, depth: int) -> list[Change]:
     return found
 
 
-def differ(before: Shown, after: Shown, depth: int) -> bool:
+def levels_differ(before: BookState, after: BookState, depth: int) -> bool:
     """Whether two books differ within `depth` levels."""
     return before.bids[:depth] != after.bids[:depth] or before.asks[:depth] != after.asks[:depth]
 
 
-def checksum(shown: Shown, depth: int) -> int:
+def levels_checksum(shown: BookState, depth: int) -> int:
     """CRC32 over the best levels that are shown, at most 10 of each side.
 
     Of the ASCII text of the bids, best first, then the asks, each level `price:size:count;`.
@@ -177,7 +185,7 @@ def problem(status: int, title: str, detail: str, **facts: Any) -> bytes:
     )
 
 
-def name_document(name: Name) -> dict[str, Any]:
+def name_document(name: BookName) -> dict[str, Any]:
     """What a book is called."""
     return {
         "symbol": name.symbol,
@@ -186,7 +194,7 @@ def name_document(name: Name) -> dict[str, Any]:
     }
 
 
-def _head(name: Name, seen: Seen) -> dict[str, Any]:
+def _head(name: BookName, seen: DisplayedBook) -> dict[str, Any]:
     return {
         **name_document(name),
         "status": seen.status,
@@ -200,7 +208,7 @@ def _head(name: Name, seen: Seen) -> dict[str, Any]:
 
 
 def _message(
-    channel: str, kind: str, name: Name, seen: Seen, before: Seen | None
+    channel: str, kind: str, name: BookName, seen: DisplayedBook, before: DisplayedBook | None
 ) -> dict[str, Any]:
     return {
         "channel": channel,
@@ -216,12 +224,12 @@ def _message(
     }
 
 
-def _level(level: Level) -> dict[str, Any]:
+def _level(level: PriceLevel) -> dict[str, Any]:
     price, size, count = level
     return {"price": format_price(price), "price_1e9": price, "size": size, "count": count}
 
 
-def _row(level: Level) -> list[Any]:
+def _row(level: PriceLevel) -> list[Any]:
     return [format_price(level[0]), *level[1:]]
 
 

@@ -11,19 +11,19 @@ from typing import Any
 
 from aiohttp import web
 
-from batonics.live.wire import STATUSES, Feed
+from batonics.live.protocol import STATUSES, FeedState
 from batonics.server import metrics, payloads
-from batonics.server.asked import (
+from batonics.server.ingest_link import BusyError
+from batonics.server.query_params import (
     BOOKS_NAMED_MAX,
     DEPTH_DEFAULT,
     ProblemError,
-    depth_of,
-    flag,
-    parameters,
-    the_book,
+    find_book,
+    parse_depth,
+    parse_flag,
+    parse_query,
 )
-from batonics.server.link import BusyError
-from batonics.server.mirror import Mirror
+from batonics.server.replica import BookReplica
 from batonics.server.service import Service
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -59,22 +59,22 @@ def json_response(document: Any, status: int = 200) -> web.Response:
 
 async def book(service: Service, request: web.Request) -> web.Response:
     """One book: `symbol=`, `publisher_id=`, `instrument_id=`; `depth=` N or all; `orders=true`."""
-    known = parameters(
+    known = parse_query(
         request.query.items(), ("symbol", "publisher_id", "instrument_id", "depth", "orders")
     )
-    mirror = service.mirror
-    number = the_book(mirror, known)
-    depth = depth_of(known.get("depth"), min(DEPTH_DEFAULT, mirror.depth))
-    orders = flag(known, "orders")
-    name = mirror.names[number]
-    if depth is not None and depth <= mirror.depth and not orders:
-        seen = payloads.now_of(mirror, number)
+    replica = service.replica
+    number = find_book(replica, known)
+    depth = parse_depth(known.get("depth"), min(DEPTH_DEFAULT, replica.depth))
+    orders = parse_flag(known, "orders")
+    name = replica.names[number]
+    if depth is not None and depth <= replica.depth and not orders:
+        seen = payloads.display_book(replica, number)
         return json_response(payloads.book_document(name, seen, depth))
-    answer = await asked(service, number, depth, orders=orders)
-    return json_response(payloads.answer_document(name, answer, depth, mirror))
+    answer = await ask_ingest(service, number, depth, orders=orders)
+    return json_response(payloads.answer_document(name, answer, depth, replica))
 
 
-async def asked(
+async def ask_ingest(
     service: Service, number: int, depth: int | None, *, orders: bool
 ) -> dict[str, Any]:
     """What ingest answers about a book, in time or not at all."""
@@ -97,25 +97,25 @@ async def asked(
 
 async def symbols(service: Service, request: web.Request) -> web.Response:
     """Every book, a row each."""
-    parameters(request.query.items(), ())
-    return json_response(payloads.symbols_document(service.mirror))
+    parse_query(request.query.items(), ())
+    return json_response(payloads.symbols_document(service.replica))
 
 
 async def healthz(service: Service, request: web.Request) -> web.Response:
     """Whether ingest lives: it says something several times a second."""
-    parameters(request.query.items(), ())
-    alive = not service.mirror.silent
-    document = {"status": "ok" if alive else "failing", "feed": service.mirror.feed}
+    parse_query(request.query.items(), ())
+    alive = not service.replica.silent
+    document = {"status": "ok" if alive else "failing", "feed": service.replica.feed}
     return json_response(document, 200 if alive else 503)
 
 
 async def readyz(service: Service, request: web.Request) -> web.Response:
     """Whether books may be relied on, and if not, why."""
-    parameters(request.query.items(), ())
-    reasons, cold = readiness(service.mirror)
+    parse_query(request.query.items(), ())
+    reasons, cold = readiness(service.replica)
     document = {
         "status": "not ready" if reasons else "ready",
-        "feed": service.mirror.feed,
+        "feed": service.replica.feed,
         "reasons": reasons,
         "cold": cold,
     }
@@ -124,27 +124,27 @@ async def readyz(service: Service, request: web.Request) -> web.Response:
 
 async def metrics_text(service: Service, request: web.Request) -> web.Response:
     """For Prometheus."""
-    parameters(request.query.items(), ())
+    parse_query(request.query.items(), ())
     body = service.metrics.text()
     return web.Response(body=body, headers={"Content-Type": metrics.CONTENT_TYPE})
 
 
-def readiness(mirror: Mirror) -> tuple[list[str], list[str]]:
+def readiness(replica: BookReplica) -> tuple[list[str], list[str]]:
     """Why we are not ready, and which books are cold, which is no reason (rule 21).
 
     A cold book is a lower bound until its venue clears it, which may be never: it is named, at most
     BOOKS_NAMED_MAX of them. A stale book is known to be wrong: no book may be.
     """
     reasons = []
-    if mirror.silent:
+    if replica.silent:
         reasons.append("ingest is silent")
-    if mirror.stats.feed != Feed.LIVE:
-        reasons.append(f"the feed is {Feed(mirror.stats.feed).name.lower()}")
+    if replica.stats.feed != FeedState.LIVE:
+        reasons.append(f"the feed is {FeedState(replica.stats.feed).name.lower()}")
     books: dict[str, list[int]] = {status: [] for status in STATUSES}
-    for number, shown in mirror.heads():
+    for number, shown in replica.heads():
         books[shown.status].append(number)
     cold, stale = (
-        [book_name(mirror, number) for number in books[status][:BOOKS_NAMED_MAX]]
+        [book_name(replica, number) for number in books[status][:BOOKS_NAMED_MAX]]
         for status in ("cold", "stale")
     )
     if not any(books.values()):
@@ -156,7 +156,7 @@ def readiness(mirror: Mirror) -> tuple[list[str], list[str]]:
     return reasons, cold
 
 
-def book_name(mirror: Mirror, number: int) -> str:
+def book_name(replica: BookReplica, number: int) -> str:
     """A book in a sentence."""
-    name = mirror.names[number]
+    name = replica.names[number]
     return f"{name.symbol or name.instrument_id} ({name.publisher_id})"

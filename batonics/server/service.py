@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from batonics.server.config import Address, ServerConfig
-from batonics.server.link import Link
+from batonics.server.config import ListenAddress, ServerConfig
+from batonics.server.ingest_link import IngestLink
 from batonics.server.metrics import Metrics
-from batonics.server.mirror import Mirror
+from batonics.server.replica import BookReplica
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -30,8 +30,8 @@ class Service:
 
     config: ServerConfig
     token: str | None
-    address: Address | None
-    mirror: Mirror
-    link: Link
+    address: ListenAddress | None
+    replica: BookReplica
+    link: IngestLink
     metrics: Metrics
     log: FilteringBoundLogger

@@ -16,15 +16,15 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from batonics.server.app import build
-from batonics.server.config import Address, ServerConfig
-from batonics.server.door import Door
-from batonics.server.fanout import BEAT_PARTS, Cut, Fanout
-from batonics.server.link import Link
+from batonics.server.app import build_app
+from batonics.server.config import ListenAddress, ServerConfig
+from batonics.server.connection_limit import ConnectionLimit
+from batonics.server.fanout import HEARTBEAT_GROUPS, CloseReason, Fanout
+from batonics.server.ingest_link import IngestLink
 from batonics.server.metrics import Metrics
-from batonics.server.mirror import Mirror
+from batonics.server.replica import BookReplica
 from batonics.server.service import Service
-from batonics.server.sockets import Sockets
+from batonics.server.websockets import WebSocketHandler
 from batonics.sinks import logs
 
 WATCH_S = 0.5
@@ -38,7 +38,7 @@ async def serve(
     config: ServerConfig,
     token: str | None,
     listener: socket.socket | None,
-    ready: Callable[[Address | None], None],
+    ready: Callable[[ListenAddress | None], None],
 ) -> None:
     """Serve until ingest ends or SIGTERM comes.
 
@@ -52,33 +52,33 @@ async def serve(
     level = "critical" if config.view and sys.stderr.isatty() else "info"
     logs.configure(as_json=config.log_json, level=level)
     logging.getLogger("aiohttp").setLevel(logging.CRITICAL)  # its words are not structured
-    mirror = Mirror()
-    metrics = Metrics(lambda: mirror.stats)
-    fanout = Fanout(mirror, metrics, config.limits)
-    link = await Link.open(
+    replica = BookReplica()
+    metrics = Metrics(lambda: replica.stats)
+    fanout = Fanout(replica, metrics, config.limits)
+    link = await IngestLink.open(
         socket.socket(fileno=config.fd),
-        lambda: Link(
-            mirror,
+        lambda: IngestLink(
+            replica,
             changed=fanout.changed,
             feed_changed=fanout.feed_changed,
             asks_max=config.limits.asks,
         ),
     )
-    address = None if listener is None else Address(*listener.getsockname()[:2])
-    service = Service(config, token, address, mirror, link, metrics, logs.logger("server"))
-    sockets = Sockets(service, fanout)
+    address = None if listener is None else ListenAddress(*listener.getsockname()[:2])
+    service = Service(config, token, address, replica, link, metrics, logs.logger("server"))
+    sockets = WebSocketHandler(service, fanout)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with contextlib.AsyncExitStack() as stack:
         if listener is not None:
-            await _start_http(stack, service, build(service, sockets.routes()), listener)
+            await _start_http(stack, service, build_app(service, sockets.routes()), listener)
         beating = asyncio.create_task(_beat(fanout))
         stack.callback(beating.cancel)
         if config.view and sys.stdout.isatty():
-            from batonics.server import view
+            from batonics.server import terminal_view
 
-            painting = asyncio.create_task(view.paint(service, fanout))
-            stack.push_async_callback(view.end, painting)
+            painting = asyncio.create_task(terminal_view.show_books(service, fanout))
+            stack.push_async_callback(terminal_view.stop_showing, painting)
         ready(address)
         service.log.info("server_started", http=address and str(address))
         end = await _until_end(service, fanout, stop)
@@ -105,7 +105,7 @@ async def _start_http(
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     assert runner.server is not None  # noqa: S101 - for mypy: that is what setup does
-    door = Door(runner.server, limits, service.metrics.refused)
+    door = ConnectionLimit(runner.server, limits, service.metrics.refused)
     accepting = await asyncio.get_running_loop().create_server(door.open, sock=listener)
     stack.callback(accepting.close)
 
@@ -113,26 +113,26 @@ async def _start_http(
 async def _beat(fanout: Fanout) -> None:
     """A heartbeat a second for everybody."""
     for tick in itertools.count():
-        await asyncio.sleep(BEAT_S / BEAT_PARTS)
+        await asyncio.sleep(BEAT_S / HEARTBEAT_GROUPS)
         fanout.beat(asyncio.get_running_loop().time(), tick)
 
 
-async def _until_end(service: Service, fanout: Fanout, stop: asyncio.Event) -> Cut:
+async def _until_end(service: Service, fanout: Fanout, stop: asyncio.Event) -> CloseReason:
     """Watch over ingest until there is a reason to end; what clients are told of it."""
     loop = asyncio.get_running_loop()
     stopping = asyncio.ensure_future(stop.wait())
-    link, mirror = service.link, service.mirror
+    link, replica = service.link, service.replica
     while not (link.ended.done() or stopping.done()):
         await asyncio.wait(
             (link.ended, stopping), timeout=WATCH_S, return_when=asyncio.FIRST_COMPLETED
         )
-        silent = loop.time() - link.heard_at > service.config.limits.silent_s
-        if silent != mirror.silent:
-            mirror.silent = silent
+        silent = loop.time() - link.last_message_at > service.config.limits.silent_s
+        if silent != replica.silent:
+            replica.silent = silent
             fanout.feed_changed()
     if not link.ended.done():
-        return Cut(GOING_AWAY, "ended", "the server was asked to end")
+        return CloseReason(GOING_AWAY, "ended", "the server was asked to end")
     stopping.cancel()
     if reason := link.ended.result():
-        return Cut(GOING_AWAY, "ended", reason)
-    return Cut(BROKEN, "ended", link.fault or "ingest has ended without a word")
+        return CloseReason(GOING_AWAY, "ended", reason)
+    return CloseReason(BROKEN, "ended", link.fault or "ingest has ended without a word")

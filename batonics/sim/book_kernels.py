@@ -56,15 +56,15 @@ PLACE = 7
 
 
 @kernel
-def places(slots: Word) -> Word:
+def places_start(slots: Word) -> Word:
     """The word at which the places of a book with room for `slots` orders start."""
     return ORDERS + ORDER_WORDS * slots
 
 
 @kernel
-def lineup(slots: Word) -> Word:
+def listing_start(slots: Word) -> Word:
     """The word at which the lineup of a book with room for `slots` orders starts."""
-    return places(slots) + slots
+    return places_start(slots) + slots
 
 
 @kernel
@@ -133,7 +133,7 @@ def add_order(
     book: Words, order_id: Word, time_ns: Word, side: Word, offset: Word, size: Word
 ) -> Word:
     """Rest a new order at the back of its level; returns it. There must be a free slot."""
-    place = places(book[SLOTS]) + book[LIVE]
+    place = places_start(book[SLOTS]) + book[LIVE]
     book[LIVE] += 1
     order: Word = book[place]
     book[order + ORDER_ID] = order_id
@@ -151,7 +151,7 @@ def remove_order(book: Words, order: Word) -> None:
     """Take an order out of its book; its slot is free."""
     leave_queue(book, order)
     book[LIVE] -= 1
-    last_place = places(book[SLOTS]) + book[LIVE]
+    last_place = places_start(book[SLOTS]) + book[LIVE]
     last_order = book[last_place]
     place = book[order + PLACE]
     book[place] = last_order
@@ -160,12 +160,12 @@ def remove_order(book: Words, order: Word) -> None:
 
 
 @kernel
-def line_up(book: Words) -> Word:
+def list_orders(book: Words) -> Word:
     """Write the live orders to the lineup, every level's in order of priority; returns how many.
 
     Bids from the best, bids outside the window in order of arrival, then asks likewise.
     """
-    start = lineup(book[SLOTS])
+    start = listing_start(book[SLOTS])
     end = start
     for side in (BID, ASK):
         offset = book[BEST_BID + side]

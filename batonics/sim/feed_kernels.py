@@ -29,8 +29,8 @@ from batonics.sim.book_kernels import (
     TIME_NS,
     Word,
     Words,
-    line_up,
-    lineup,
+    list_orders,
+    listing_start,
 )
 
 Records = NDArray[np.void]
@@ -88,7 +88,7 @@ _32 = np.uint64(32)
 
 
 @kernel
-def throw(market: Words) -> Word:
+def draw_bits(market: Words) -> Word:
     """32 random bits (the upper half of splitmix64)."""
     bits = np.uint64(market[DICE]) + _STEP
     market[DICE] = Word(bits)
@@ -98,15 +98,15 @@ def throw(market: Words) -> Word:
 
 
 @kernel
-def below(market: Words, end: Word) -> Word:
+def draw_below(market: Words, end: Word) -> Word:
     """A random number in `[0, end)`; `end` is less than 2**31."""
-    return (throw(market) * end) >> 32
+    return (draw_bits(market) * end) >> 32
 
 
 @kernel
 def new_order_id(market: Words) -> Word:
     """The next order id: they run, with a gap here and there, through all instruments."""
-    bits = throw(market)
+    bits = draw_bits(market)
     order_id: Word = market[LAST_ORDER_ID] + (1 if bits & 1 else 1 + (bits >> 1 & 31))
     market[LAST_ORDER_ID] = order_id
     return order_id
@@ -115,7 +115,7 @@ def new_order_id(market: Words) -> Word:
 @kernel
 def new_packet(market: Words, earliest_recv_ns: Word) -> None:
     """The venue sends a packet, received no earlier than so and never before the last one."""
-    bits = throw(market)
+    bits = draw_bits(market)
     market[IN_DELTA_NS] = 9_000 + (bits & 0x1FFF)
     market[RECV_NS] = max(market[RECV_NS] + ((bits >> 13) & 0x7F), earliest_recv_ns)
 
@@ -125,20 +125,20 @@ def new_event(market: Words) -> Word:
     """Move the clock to the next event; returns the row of its book. Events come in bursts."""
     if market[BURST_LEFT] > 0:
         market[BURST_LEFT] -= 1
-        market[NOW_NS] += 1 + (throw(market) & 0xFFF)
+        market[NOW_NS] += 1 + (draw_bits(market) & 0xFFF)
     else:
-        market[BURST_LEFT] = throw(market) & (BURST_EVENTS_MAX - 1)
-        market[BURST_BOOK] = market[ACTIVITY + below(market, Word(len(market) - ACTIVITY))]
+        market[BURST_LEFT] = draw_bits(market) & (BURST_EVENTS_MAX - 1)
+        market[BURST_BOOK] = market[ACTIVITY + draw_below(market, Word(len(market) - ACTIVITY))]
         # The product of two uniform draws has a mean of 1/4: many short pauses, a few long ones.
-        bits = throw(market)
+        bits = draw_bits(market)
         share = ((bits & 0xFFFF) * (bits >> 16)) >> 16
         market[NOW_NS] += 1 + ((4 * market[PAUSE_NS] * share) >> 16)
-    bits = throw(market)
+    bits = draw_bits(market)
     latency_ns = 75_000 + (bits & 0x1FFFF)
     if bits >> 24 == 0:
         latency_ns += bits
     new_packet(market, market[NOW_NS] + latency_ns)
-    market[SEQUENCE] += throw(market) & 3
+    market[SEQUENCE] += draw_bits(market) & 3
     book_row: Word = market[BURST_BOOK]
     return book_row
 
@@ -188,7 +188,7 @@ def write_order(
 def begin_snapshot(market: Words, books: NDArray[np.int64], book_row: Word) -> None:
     """Line up R and the book as it is now (rule 14)."""
     market[SNAPSHOT_BOOK] = book_row
-    market[SNAPSHOT_ROWS] = 1 + line_up(books[book_row])
+    market[SNAPSHOT_ROWS] = 1 + list_orders(books[book_row])
     market[SNAPSHOT_SENT] = 0
 
 
@@ -202,7 +202,7 @@ def send_snapshot(market: Words, book: Words, out: Records, row: Word) -> Word:
             out[row - 1]["side"] = _SIDE_NONE
             out[row - 1]["price"] = UNDEF_PRICE
         else:
-            order = book[lineup(book[SLOTS]) + sent - 1]
+            order = book[listing_start(book[SLOTS]) + sent - 1]
             row = write_order(market, book, out, row, ADD, order, book[order + SIZE])
             out[row - 1]["ts_event"] = book[order + TIME_NS]
         market[SNAPSHOT_SENT] = sent + 1

@@ -39,9 +39,9 @@ from batonics.sim.feed_kernels import (
     TARGET_LIVE,
     Records,
     begin_snapshot,
+    draw_bits,
     new_event,
     send_snapshot,
-    throw,
     write_order,
 )
 from batonics.sim.trader_kernels import EVENT_RECORDS_MAX, cancel, modify, place_order, trade
@@ -57,7 +57,7 @@ SWAY_MAX = 300  # how far adds and cancels give way to each other, to keep the p
 @kernel
 def drift(market: Words, book: Words) -> None:
     """Now and then the fair price moves by a tick, once the book has followed it so far."""
-    bits = throw(market)
+    bits = draw_bits(market)
     if bits & 0x1FF == 0 and book[BEST_BID] <= book[FAIR] < book[BEST_ASK]:
         fair = book[FAIR] + (1 if bits & 0x200 else -1)
         # A quarter of the window away from its ends, so that both sides have room.
@@ -71,7 +71,7 @@ def choose_share(market: Words, book: Words) -> Word:
         return NOTHING
     if book[LIVE] == book[SLOTS]:
         return ADDS
-    share = throw(market) & 1023
+    share = draw_bits(market) & 1023
     if share >= ADDS + CANCELS:
         return share
     # More cancels where there are too many orders, more adds where there are too few.
@@ -81,12 +81,12 @@ def choose_share(market: Words, book: Words) -> Word:
 
 
 @kernel
-def happen(market: Words, book: Words, out: Records, row: Word) -> Word:
+def write_event(market: Words, book: Words, out: Records, row: Word) -> Word:
     """The next event of a book; returns the next row."""
     drift(market, book)
     share = choose_share(market, book)
     # An aggressor takes what rests at a price better than fair, or else either side.
-    side = throw(market) & 1
+    side = draw_bits(market) & 1
     if book[BEST_ASK] <= book[FAIR]:
         side = ASK
     elif book[BEST_BID] > book[FAIR]:
@@ -135,8 +135,8 @@ def run_market(market: Words, books: NDArray[np.int64], out: Records, rows: Word
             break
         else:
             book_row = new_event(market)
-            if throw(market) < market[RECOVERY_ODDS]:
+            if draw_bits(market) < market[RECOVERY_ODDS]:
                 begin_snapshot(market, books, book_row)
             else:
-                row = happen(market, books[book_row], out, row)
+                row = write_event(market, books[book_row], out, row)
     return row

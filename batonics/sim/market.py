@@ -16,7 +16,15 @@ from batonics.model.mbo import MBO_DTYPE, MboBatch
 from batonics.sim import book_kernels as of_book
 from batonics.sim import feed_kernels as of_market
 from batonics.sim import tables
-from batonics.sim.book_kernels import BID, WINDOW_TICKS, Word, Words, line_up, lineup, places
+from batonics.sim.book_kernels import (
+    BID,
+    WINDOW_TICKS,
+    Word,
+    Words,
+    list_orders,
+    listing_start,
+    places_start,
+)
 from batonics.sim.flow_kernels import open_market, run_market
 from batonics.sim.trader_kernels import EVENT_RECORDS_MAX
 
@@ -133,8 +141,8 @@ class Market:
             return {"bids": [], "asks": []}
         # A copy, since a snapshot may be half sent from the lineup.
         book = self._books[row].copy()
-        start = lineup(book[of_book.SLOTS])
-        orders = book[start : start + line_up(book)]
+        start = listing_start(book[of_book.SLOTS])
+        orders = book[start : start + list_orders(book)]
         queues: dict[tuple[int, int], list[tuple[int, int]]] = {}
         for order in orders.tolist():
             side, offset, order_id, size = (
@@ -158,7 +166,7 @@ def _empty_books(instruments: int, target_live: int) -> NDArray[np.int64]:
     slots = Word(target_live * 3 // 2 + 64)
     numbers = np.arange(instruments, dtype=np.int64)
     # Whole cache lines; what is never touched costs nothing.
-    books = np.zeros((instruments, (lineup(slots) + slots + 7) // 8 * 8), np.int64)
+    books = np.zeros((instruments, (listing_start(slots) + slots + 7) // 8 * 8), np.int64)
     books[:, of_book.INSTRUMENT_ID] = 100_003 + 37 * numbers
     books[:, of_book.TICK_1E9] = np.resize(np.array(TICK_SIZES_1E9, np.int64), instruments)
     books[:, of_book.LOW_TICKS] = 4_000 + numbers * 7_919 % 20_000 - WINDOW_TICKS // 2
@@ -166,7 +174,7 @@ def _empty_books(instruments: int, target_live: int) -> NDArray[np.int64]:
     books[:, of_book.BEST_BID] = -1
     books[:, of_book.BEST_ASK] = WINDOW_TICKS
     books[:, of_book.SLOTS] = slots
-    first = places(slots)
+    first = places_start(slots)
     books[:, first : first + slots] = of_book.ORDERS + of_book.ORDER_WORDS * np.arange(slots)
     return books
 

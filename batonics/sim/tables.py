@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from batonics.sim.feed_kernels import TABLE_ROWS
 
 
-def spread(shares: dict[int, int], rows: int) -> NDArray[np.int64]:
+def spread_shares(shares: dict[int, int], rows: int) -> NDArray[np.int64]:
     """A table of `rows` int64 in which each value of `shares` stands in proportion to its share."""
     values = np.array(list(shares), np.int64)
     ends = np.cumsum(np.array(list(shares.values()), np.int64))
@@ -26,20 +26,20 @@ def distances_ticks() -> NDArray[np.int64]:
     near = {ticks: 720 * 83**ticks // 100**ticks for ticks in range(10)}
     middle = dict.fromkeys(range(10, 100), 6)
     far = dict.fromkeys(range(100, 600, 5), 1)
-    return spread(near | middle | far, TABLE_ROWS)
+    return spread_shares(near | middle | far, TABLE_ROWS)
 
 
 def sizes() -> NDArray[np.int64]:
     """The size of a new order, in lots."""
     few = {1: 1020, 2: 480, 3: 110, 4: 100, 5: 60, 6: 25, 8: 20, 9: 90, 10: 50}
     many = {15: 10, 20: 12, 25: 6, 40: 3, 50: 4, 100: 2, 125: 1}
-    return spread(few | many, TABLE_ROWS)
+    return spread_shares(few | many, TABLE_ROWS)
 
 
 def fills() -> NDArray[np.int64]:
     """How many resting orders an aggressor meets; the most is `trader_kernels.FILLS_MAX`."""
     shares = {1: 1158, 2: 192, 3: 75, 4: 45, 5: 26, 6: 12, 7: 14, 8: 5, 9: 7, 10: 3}
-    return spread(shares | {11: 6, 12: 4, 13: 2, 14: 2, 15: 2, 17: 2}, TABLE_ROWS)
+    return spread_shares(shares | {11: 6, 12: 4, 13: 2, 14: 2, 15: 2, 17: 2}, TABLE_ROWS)
 
 
 def activity(instruments: int, law: str) -> NDArray[np.int64]:
@@ -53,5 +53,5 @@ def activity(instruments: int, law: str) -> NDArray[np.int64]:
     if law == "zipf":
         shares = {rank: (1 << 32) // (rank + 1) for rank in range(instruments)}
         # Shares sum to less than 16 times the first's: the last has a row of its own.
-        return spread(shares, 16 * instruments)
+        return spread_shares(shares, 16 * instruments)
     raise ValueError(f"no such law of activity: {law!r} (expected zipf or uniform)")

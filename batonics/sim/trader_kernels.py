@@ -30,7 +30,7 @@ from batonics.sim.book_kernels import (
     join_queue,
     leave_queue,
     next_level,
-    places,
+    places_start,
     queue_of,
     remove_order,
 )
@@ -48,16 +48,16 @@ from batonics.sim.feed_kernels import (
     SIZES,
     TRADE,
     Records,
-    below,
+    draw_below,
+    draw_bits,
     new_order_id,
     new_packet,
-    throw,
     write_order,
     write_record,
 )
 
-FILLS_MAX = 17
-EVENT_RECORDS_MAX = 3 * FILLS_MAX
+TRADE_FILLS_MAX = 17
+EVENT_RECORDS_MAX = 3 * TRADE_FILLS_MAX
 """T, F and C for each order met: the most an event other than a snapshot has."""
 
 # Shares of modifies, of 128: first these, then changes of price.
@@ -72,7 +72,7 @@ STUB_HIGH_1E9 = 200_000_000_000_000
 @kernel
 def choose_offset(market: Words, book: Words, side: Word) -> Word:
     """Where an order that does not trade at once is placed: never through the other side."""
-    distance_ticks: Word = market[DISTANCES_TICKS + (throw(market) & ANY_ROW)]
+    distance_ticks: Word = market[DISTANCES_TICKS + (draw_bits(market) & ANY_ROW)]
     nearest: Word = max(book[FAIR], book[BEST_BID]) + 1
     if side == BID:
         nearest = min(book[FAIR], book[BEST_ASK] - 1)
@@ -83,11 +83,11 @@ def choose_offset(market: Words, book: Words, side: Word) -> Word:
 def choose_order(market: Words, book: Words) -> Word:
     """A live order: one of the recent, three times in four."""
     live = book[LIVE]
-    if throw(market) & 3:
-        place = live - 1 - below(market, min(live, RECENT_ORDERS))
+    if draw_bits(market) & 3:
+        place = live - 1 - draw_below(market, min(live, RECENT_ORDERS))
     else:
-        place = below(market, live)
-    order: Word = book[places(book[SLOTS]) + place]
+        place = draw_below(market, live)
+    order: Word = book[places_start(book[SLOTS]) + place]
     return order
 
 
@@ -104,12 +104,12 @@ def stub_offset(book: Words, side: Word) -> Word:
 @kernel
 def place_order(market: Words, book: Words) -> Word:
     """A new order comes to rest; returns it."""
-    bits = throw(market)
+    bits = draw_bits(market)
     side = bits & 1
     offset = choose_offset(market, book, side)
     if (bits >> 1) & 0x7FF == 0:
         offset = stub_offset(book, side)
-    size = market[SIZES + (throw(market) & ANY_ROW)]
+    size = market[SIZES + (draw_bits(market) & ANY_ROW)]
     return add_order(book, new_order_id(market), market[NOW_NS], side, offset, size)
 
 
@@ -119,7 +119,7 @@ def cancel(market: Words, book: Words, out: Records, row: Word, partial: np.bool
     order = choose_order(market, book)
     taken = book[order + SIZE]
     if partial and taken > 1:
-        taken = 1 + below(market, taken - 1)
+        taken = 1 + draw_below(market, taken - 1)
     row = write_order(market, book, out, row, CANCEL, order, taken)
     book[order + SIZE] -= taken
     if book[order + SIZE] == 0:
@@ -131,13 +131,13 @@ def cancel(market: Words, book: Words, out: Records, row: Word, partial: np.bool
 def modify(market: Words, book: Words, out: Records, row: Word) -> Word:
     """An order changes its price, or its size up or down, and its priority as rule 10 says."""
     order = choose_order(market, book)
-    share = throw(market) & 127
+    share = draw_bits(market) & 127
     if share < MODIFIES_DOWN and book[order + SIZE] > 1:
-        book[order + SIZE] -= 1 + below(market, book[order + SIZE] - 1)
+        book[order + SIZE] -= 1 + draw_below(market, book[order + SIZE] - 1)
         return write_order(market, book, out, row, MODIFY, order, book[order + SIZE])
     leave_queue(book, order)
     if share < MODIFIES_DOWN + MODIFIES_UP:
-        book[order + SIZE] += 1 + (throw(market) & 3)
+        book[order + SIZE] += 1 + (draw_bits(market) & 3)
     else:
         side = book[order + SIDE]
         offset = choose_offset(market, book, side)
@@ -158,7 +158,7 @@ def trade(market: Words, book: Words, out: Records, row: Word, side: Word) -> Wo
     """
     first_row = row
     offset = book[BEST_BID + side]
-    left = market[FILLS + (throw(market) & ANY_ROW)]
+    left = market[FILLS + (draw_bits(market) & ANY_ROW)]
     while left > 0 and 0 <= offset < WINDOW_TICKS:
         trade_row = row
         traded = 0
@@ -167,8 +167,8 @@ def trade(market: Words, book: Words, out: Records, row: Word, side: Word) -> Wo
         while left > 0 and order != NOBODY:
             left -= 1
             filled = book[order + SIZE]
-            if left == 0 and filled > 1 and throw(market) & 3:
-                filled = 1 + below(market, filled - 1)
+            if left == 0 and filled > 1 and draw_bits(market) & 3:
+                filled = 1 + draw_below(market, filled - 1)
             row = write_order(market, book, out, row, FILL, order, filled)
             traded += filled
             order = book[order + BEHIND]

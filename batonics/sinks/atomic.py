@@ -109,7 +109,7 @@ def make_directories(path: Path) -> None:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def output_errors(path: Path) -> Iterator[None]:
     """Within the block errors of the file system are OutputErrors, of this path if of no other."""
     try:
         yield

@@ -20,8 +20,8 @@ from batonics.model.prices import format_price
 from batonics.model.symbols import SymbolMap
 from batonics.model.times import format_time
 
-SCHEMA = "batonics.book/1"
-Format = Literal["json", "ndjson"]
+BOOK_JSON_SCHEMA = "batonics.book/1"
+BookFormat = Literal["json", "ndjson"]
 
 
 def write_books(  # noqa: PLR0913 - options, by keyword
@@ -29,7 +29,7 @@ def write_books(  # noqa: PLR0913 - options, by keyword
     engine: BookEngine,
     symbols: SymbolMap,
     *,
-    form: Format = "json",
+    form: BookFormat = "json",
     depth: int | None = None,
     orders: bool = False,
     only: set[tuple[int, int]] | None = None,
@@ -47,10 +47,12 @@ def write_books(  # noqa: PLR0913 - options, by keyword
     """
     written = 0
     if form == "json":
-        out.write(b'{"schema":"%s","books":[' % SCHEMA.encode())
+        out.write(b'{"schema":"%s","books":[' % BOOK_JSON_SCHEMA.encode())
     for book in book_documents(engine, symbols, depth=depth, orders=orders, only=only):
         if form == "ndjson":
-            out.write(orjson.dumps({"schema": SCHEMA, **book}, option=orjson.OPT_APPEND_NEWLINE))
+            out.write(
+                orjson.dumps({"schema": BOOK_JSON_SCHEMA, **book}, option=orjson.OPT_APPEND_NEWLINE)
+            )
         else:
             out.write(b"\n" if written == 0 else b",\n")
             out.write(orjson.dumps(book))

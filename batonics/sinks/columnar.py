@@ -26,14 +26,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batonics.codec.records import UNDEFINED
-from batonics.frames.scan import SYMBOL
-from batonics.sinks.outlet import Outlet
+from batonics.frames.scan.mbo_scan import SYMBOL
+from batonics.sinks.output_stream import OutputStream
 from batonics.sinks.text import is_price
 
 GROUP_ROWS = 65_536
 """Rows of a row group or record batch: 24 MiB of mbp-10. Twice as many are 3 % faster."""
 
-BUFFER_BYTES = 4 << 20
+STREAM_BUFFER_BYTES = 4 << 20
 """So much is gathered before Python is asked to write it. Each time the writer would wait for the
 interpreter, which whoever makes the next frame holds: a pair of them took a third longer."""
 
@@ -128,7 +128,7 @@ class ParquetWriter(_GroupWriter):
 class ArrowWriter(_GroupWriter):
     """Writes an Arrow IPC file (Feather, version 2), a record batch at a time, to an outlet."""
 
-    def __init__(self, outlet: Outlet, columns: pl.Schema, *, is_vendor: bool) -> None:
+    def __init__(self, outlet: OutputStream, columns: pl.Schema, *, is_vendor: bool) -> None:
         super().__init__(columns, is_vendor=is_vendor)
         options = pa.ipc.IpcWriteOptions(compression="lz4")
         self._writer = pa.ipc.new_file(outlet, self._schema, options=options)
@@ -139,9 +139,9 @@ class ArrowWriter(_GroupWriter):
         self._writer.write_table(pa.table(columns, schema=self._schema))
 
 
-def buffered(outlet: Outlet) -> Any:
+def buffer_stream(outlet: OutputStream) -> Any:
     """An outlet as an Arrow stream, which seldom asks Python to write."""
-    return pa.BufferedOutputStream(pa.PythonFile(outlet, "w"), BUFFER_BYTES)
+    return pa.BufferedOutputStream(pa.PythonFile(outlet, "w"), STREAM_BUFFER_BYTES)
 
 
 def arrow_schema(columns: pl.Schema, *, is_vendor: bool) -> pa.Schema:

@@ -16,21 +16,21 @@ from numpy.typing import NDArray
 
 from batonics.codec.metadata import SCHEMA_NAMES, Metadata, encode_metadata
 from batonics.codec.records import RECORD_DTYPES, UNDEFINED
-from batonics.frames.scan import SYMBOL
-from batonics.frames.schema import LETTERS, TIME
-from batonics.frames.vendor import RTYPES, VENDOR_SCHEMAS
+from batonics.frames.columns.mbo_frame import LETTERS, TIME_TYPE
+from batonics.frames.columns.vendor import RTYPES, VENDOR_SCHEMAS
+from batonics.frames.scan.mbo_scan import SYMBOL
 from batonics.model.errors import UsageError
 from batonics.model.mbo import Action
-from batonics.sinks.outlet import Outlet
+from batonics.sinks.output_stream import OutputStream
 
-PIECE_ROWS = 32_768
+DBN_SLICE_ROWS = 32_768
 """So many rows are made into records at once: 12 MiB of mbp-10."""
 BLOCK_ROWS = 2_048
 """So many records are filled at once: as many of mbp-10 as a cache holds. Filled column by column
 over all its rows, a frame would be fetched from memory once a column."""
 
 
-def check_columns(schema: str, columns: pl.Schema) -> None:
+def check_vendor_columns(schema: str, columns: pl.Schema) -> None:
     """Check that these are the columns of a vendor schema, in its order; `symbol` may follow.
 
     Raises:
@@ -51,7 +51,7 @@ def check_columns(schema: str, columns: pl.Schema) -> None:
         raise UsageError(f"column {found[len(expected)][0]} is none of schema {schema}")
 
 
-def check_nulls(frame: pl.DataFrame) -> None:
+def check_vendor_nulls(frame: pl.DataFrame) -> None:
     """Check that a frame of a vendor schema has nulls only where there is a sentinel for them.
 
     Raises:
@@ -71,8 +71,8 @@ def to_records(frame: pl.DataFrame, schema: str) -> NDArray[np.void]:
         UsageError: the columns are not the schema's, or a row is none of its records: nulls that
             mean nothing, another rtype, a modify that leaves fields out.
     """
-    check_columns(schema, frame.schema)
-    check_nulls(frame)
+    check_vendor_columns(schema, frame.schema)
+    check_vendor_nulls(frame)
     columns = _wire_columns(frame, schema)
     _check_rows(columns, schema)
     dtype = RECORD_DTYPES[schema]
@@ -100,7 +100,7 @@ def _physical(name: str, dtype: pl.DataType) -> pl.Expr:
     column = pl.col(name)
     if isinstance(dtype, pl.Enum):
         return column.to_physical()
-    if dtype == TIME:
+    if dtype == TIME_TYPE:
         # As a signed word UNDEF_TIMESTAMP reads -1; every other time is the same in both.
         return column.to_physical().fill_null(-1).reinterpret(signed=False)
     return column.fill_null(UNDEFINED[name]) if name in UNDEFINED else column
@@ -125,14 +125,14 @@ class DbnWriter:
             record carries the time it was sent.
     """
 
-    def __init__(self, outlet: Outlet, schema: str, metadata: Metadata) -> None:
+    def __init__(self, outlet: OutputStream, schema: str, metadata: Metadata) -> None:
         self._outlet, self._schema = outlet, schema
         number = SCHEMA_NAMES.index(schema)
         outlet.write(encode_metadata(replace(metadata, schema=number, ts_out=False)))
 
     def write(self, frame: pl.DataFrame) -> None:
         """Write the frame's records; UsageError as `to_records` has it."""
-        for piece in frame.iter_slices(PIECE_ROWS):
+        for piece in frame.iter_slices(DBN_SLICE_ROWS):
             self._outlet.write(to_records(piece, self._schema).view(np.uint8).data)
 
     def close(self) -> None:

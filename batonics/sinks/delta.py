@@ -24,15 +24,15 @@ from typing import NamedTuple
 import polars as pl
 
 from batonics.model.errors import OutputError
-from batonics.sinks.atomic import make_directories, sync_path, writing
+from batonics.sinks.atomic import make_directories, output_errors, sync_path
 from batonics.sinks.delta_file import DataFile
-from batonics.sinks.delta_log import LOG, DeltaLog, LoggedFile, version_of
+from batonics.sinks.delta_log import LOG_DIRECTORY, DeltaLog, LoggedFile, find_version
 
-LOCK = ".batonics-export"
+TABLE_LOCK_FILE = ".batonics-export"
 RUN_BYTES = 8
 
 
-class Place(NamedTuple):
+class DeltaPartition(NamedTuple):
     """Where a data file belongs.
 
     Attributes:
@@ -47,7 +47,7 @@ class Place(NamedTuple):
     symbol: str | None
 
 
-class Committed(NamedTuple):
+class DeltaCommit(NamedTuple):
     """What a commit has done.
 
     Attributes:
@@ -81,7 +81,7 @@ class DeltaOutput:
         self.kept = frozenset(_key(file) for file in self._log.files if is_known)
 
     @contextmanager
-    def file(self, place: Place) -> Iterator[DataFile]:
+    def file(self, place: DeltaPartition) -> Iterator[DataFile]:
         """A data file to write frames of the columns to; on the disk when the block ends.
 
         Raises:
@@ -90,7 +90,7 @@ class DeltaOutput:
         if place.symbol == "":
             raise OutputError(f"{self._directory}: Delta takes a symbol without letters for null")
         path = f"{place.directory}/{place.key}-{self._begun()}.parquet"
-        with writing(self._directory):
+        with output_errors(self._directory):
             make_directories((self._directory / path).parent)
         file = DataFile(self._directory / path, self._columns)
         try:
@@ -102,7 +102,7 @@ class DeltaOutput:
         size = file.path.stat().st_size
         self._added.append(LoggedFile(path, size, place.date, place.symbol, told))
 
-    def commit(self, keep: Collection[str], digest: str) -> Committed:
+    def commit(self, keep: Collection[str], digest: str) -> DeltaCommit:
         """Have the table hold the files that were written, and of those before only `keep`.
 
         Args:
@@ -112,14 +112,14 @@ class DeltaOutput:
         Raises:
             OutputError: it cannot be written, or another has written to it meanwhile.
         """
-        with writing(self._directory):
+        with output_errors(self._directory):
             for parent in {(self._directory / file.path).parent for file in self._added}:
                 sync_path(parent)
         gone = [file for file in self._log.files if _key(file) not in keep]
         number = self._log.commit(self._added, gone, digest)
-        with writing(self._directory):
+        with output_errors(self._directory):
             os.ftruncate(self._lock, 0)
-        return Committed(number, len(self._added), len(self._log.files) - len(gone), len(gone))
+        return DeltaCommit(number, len(self._added), len(self._log.files) - len(gone), len(gone))
 
     def sync(self) -> None:
         """Have what it holds on the disk, though the run was killed that has committed it."""
@@ -132,22 +132,22 @@ class DeltaOutput:
         if self._log.version is None:
             # As it was before, unless deltalake has left something.
             with suppress(FileNotFoundError):
-                (self._directory / LOG).rmdir()
-            (self._directory / LOCK).unlink()
+                (self._directory / LOG_DIRECTORY).rmdir()
+            (self._directory / TABLE_LOCK_FILE).unlink()
             self._directory.rmdir()
 
     def _begun(self) -> str:
         """The name of this run, which is on the disk before the first file has it."""
         if not self._run:
             self._run = secrets.token_hex(RUN_BYTES)
-            with writing(self._directory):
+            with output_errors(self._directory):
                 os.pwrite(self._lock, self._run.encode(), 0)
                 os.fsync(self._lock)
         return self._run
 
     def _sweep(self) -> None:
         """Remove the files of a run that was not committed."""
-        with writing(self._directory):
+        with output_errors(self._directory):
             run = os.pread(self._lock, 2 * RUN_BYTES, 0).decode()
             ending = f"-{run}.parquet"
             if run and not any(file.path.endswith(ending) for file in self._log.files):
@@ -159,18 +159,18 @@ class DeltaOutput:
             os.ftruncate(self._lock, 0)
 
 
-def check_free(directory: Path) -> None:
+def check_delta_target(directory: Path) -> None:
     """See that a directory is not there, or empty, or a table of ours.
 
     Raises:
         OutputError: it is something else; UsageError: deltalake is not installed.
     """
-    with writing(directory):
+    with output_errors(directory):
         if directory.exists() and not directory.is_dir():
             raise OutputError(f"{directory}: is a file; a Delta table is a directory")
         held = {path.name for path in directory.iterdir()} if directory.exists() else set()
     # One of no version is what a run has left that was killed before its first commit.
-    if version_of(directory) is None and held and LOCK not in held:
+    if find_version(directory) is None and held and TABLE_LOCK_FILE not in held:
         raise OutputError(f"{directory}: is neither empty nor a Delta table; name another one")
 
 
@@ -188,7 +188,7 @@ def open_delta(directory: Path, columns: pl.Schema) -> Iterator[DeltaOutput]:
         OutputError: it cannot be written, or holds something else.
         UsageError: deltalake is not installed, or a type is none that Delta can hold.
     """
-    check_free(directory)
+    check_delta_target(directory)
     lock = _locked(directory)
     try:
         output = DeltaOutput(directory, columns, lock)
@@ -206,15 +206,17 @@ def open_delta(directory: Path, columns: pl.Schema) -> Iterator[DeltaOutput]:
 def _locked(directory: Path) -> int:
     """The lock of a table's directory, made if it is not there; held until it is closed."""
     while True:
-        with writing(directory):
+        with output_errors(directory):
             make_directories(directory)
             try:
-                lock = os.open(directory / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
+                lock = os.open(
+                    directory / TABLE_LOCK_FILE, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666
+                )
             except FileNotFoundError:
                 continue  # removed meanwhile, as below
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if os.path.samestat(os.fstat(lock), (directory / LOCK).stat()):
+            if os.path.samestat(os.fstat(lock), (directory / TABLE_LOCK_FILE).stat()):
                 return lock
         except FileNotFoundError:
             pass

@@ -12,11 +12,11 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 
-from batonics.sinks.atomic import sync_path, writing
+from batonics.sinks.atomic import output_errors, sync_path
 from batonics.sinks.columnar import ParquetWriter
-from batonics.sinks.delta_types import delta_columns, delta_rows, times_of
+from batonics.sinks.delta_types import delta_columns, delta_rows, time_columns
 
-BUFFER_BYTES = 1 << 20
+FILE_BUFFER_BYTES = 1 << 20
 """Column chunks are small, and each would be two writes."""
 
 
@@ -38,10 +38,10 @@ class DataFile:
         self.path, self.rows = path, 0
         # Lowest and highest value, how many are null.
         self._spans: dict[str, tuple[int | None, int | None, int]] = dict.fromkeys(
-            times_of(columns), (None, None, 0)
+            time_columns(columns), (None, None, 0)
         )
-        with writing(path):
-            self._sink = pa.BufferedOutputStream(pa.OSFile(str(path), "wb"), BUFFER_BYTES)
+        with output_errors(path):
+            self._sink = pa.BufferedOutputStream(pa.OSFile(str(path), "wb"), FILE_BUFFER_BYTES)
         self._writer = ParquetWriter(self._sink, delta_columns(columns), is_vendor=False)
 
     def write(self, frame: pl.DataFrame) -> None:
@@ -54,7 +54,7 @@ class DataFile:
         for name, span in self._spans.items():
             self._spans[name] = _wider(span, rows[name])
         self.rows += rows.height
-        with writing(self.path):
+        with output_errors(self.path):
             self._writer.write(rows)
 
     def close(self) -> str:
@@ -63,7 +63,7 @@ class DataFile:
         That is how many there are, and of times the lowest, the highest and how many are null: by
         these a reader knows which files it need not open.
         """
-        with writing(self.path):
+        with output_errors(self.path):
             self._writer.close()
             self._sink.close()
             sync_path(self.path)

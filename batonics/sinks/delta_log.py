@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
     from deltalake.transaction import RemoveAction
 
-LOG = "_delta_log"
-MARK = "Made by batonics; its next export replaces whatever the table holds."
+LOG_DIRECTORY = "_delta_log"
+TABLE_DESCRIPTION = "Made by batonics; its next export replaces whatever the table holds."
 """The description of our tables, by which they are known."""
-DIGEST = "batonicsDigest"
+DIGEST_KEY = "batonicsDigest"
 """Where a commit of ours says what the table holds since."""
 _SYSTEM = re.compile(r"\bos error (\d+)\)|\bOs \{ code: (\d+)")
 
@@ -111,7 +111,7 @@ class DeltaLog:
         ]
         schema = Schema.from_arrow(self._schema)
         properties = CommitProperties(
-            custom_metadata={DIGEST: digest, "batonicsVersion": version("batonics")},
+            custom_metadata={DIGEST_KEY: digest, "batonicsVersion": version("batonics")},
             # Nothing may come between what we have seen and what we say.
             max_commit_retries=0,
         )
@@ -123,7 +123,7 @@ class DeltaLog:
                     actions,
                     partition_by=list(PARTITIONS),
                     name=self._directory.name,
-                    description=MARK,
+                    description=TABLE_DESCRIPTION,
                     commit_properties=properties,
                 )
             else:
@@ -140,8 +140,8 @@ class DeltaLog:
 
     def sync(self) -> int:
         """Have the newest version of the log on the disk, whoever has written it; its number."""
-        number = version_of(self._directory) or 0
-        log = self._directory / LOG
+        number = find_version(self._directory) or 0
+        log = self._directory / LOG_DIRECTORY
         with _ours(self._directory):
             for path in log.iterdir():
                 # Of some versions there is a checkpoint too, and what points to it.
@@ -152,7 +152,7 @@ class DeltaLog:
         return number
 
 
-def version_of(directory: Path) -> int | None:
+def find_version(directory: Path) -> int | None:
     """The newest version of the table in a directory, from 0; None: there is no table.
 
     Raises:
@@ -175,7 +175,7 @@ def _opened(directory: Path) -> DeltaTable | None:
         if not DeltaTable.is_deltatable(str(directory)):
             return None
         table = DeltaTable(str(directory))
-        is_ours = table.metadata().description == MARK
+        is_ours = table.metadata().description == TABLE_DESCRIPTION
     if not is_ours:
         raise OutputError(
             f"{directory}: is a Delta table that batonics has not made; name another directory"
@@ -199,11 +199,11 @@ def _digest(directory: Path, number: int) -> str | None:
     deltalake's history passes over versions that say nothing of themselves.
     """
     try:
-        with (directory / LOG / f"{number:020}.json").open(encoding="utf-8") as file:
+        with (directory / LOG_DIRECTORY / f"{number:020}.json").open(encoding="utf-8") as file:
             said = [json.loads(line).get("commitInfo") for line in file]
     except (FileNotFoundError, ValueError):
         return None
-    found = [info[DIGEST] for info in said if info is not None and DIGEST in info]
+    found = [info[DIGEST_KEY] for info in said if info is not None and DIGEST_KEY in info]
     return str(found[0]) if found else None
 
 

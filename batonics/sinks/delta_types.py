@@ -71,7 +71,7 @@ def delta_schema(columns: pl.Schema) -> pa.Schema:
     return pa.schema([*fields, *(pa.field(*item) for item in PARTITIONS.items())])
 
 
-def times_of(columns: pl.Schema) -> list[str]:
+def time_columns(columns: pl.Schema) -> list[str]:
     """The names of the columns that are times with us."""
     return [name for name, dtype in columns.items() if dtype == _TIME]
 

@@ -27,17 +27,17 @@ import polars as pl
 from batonics.codec.metadata import Metadata
 from batonics.model.errors import UsageError
 from batonics.sinks.atomic import STDOUT, open_atomic
-from batonics.sinks.behind import work_behind
-from batonics.sinks.columnar import ArrowWriter, ParquetWriter, buffered
-from batonics.sinks.dbn import DbnWriter, check_columns, check_nulls
-from batonics.sinks.outlet import Outlet
+from batonics.sinks.background_write import write_in_background
+from batonics.sinks.columnar import ArrowWriter, ParquetWriter, buffer_stream
+from batonics.sinks.dbn import DbnWriter, check_vendor_columns, check_vendor_nulls
+from batonics.sinks.output_stream import OutputStream
 from batonics.sinks.text import CsvWriter, JsonWriter, NdjsonWriter
 
-FRAMES_BEHIND_MAX = 2
+FRAMES_QUEUED_MAX = 2
 """Frames that wait to be written: of mbp-10, 12 MiB each as the fold makes them."""
 
-PACKED = ".zst"
-FORMS = (
+ZSTD_SUFFIX = ".zst"
+TABLE_FORMATS = (
     "parquet",
     "arrow",
     "csv",
@@ -49,7 +49,7 @@ FORMS = (
     "dbn",
     "dbn.zst",
 )
-_SUFFIXES = {**{f".{form}": form for form in FORMS}, ".feather": "arrow"}
+_SUFFIXES = {**{f".{form}": form for form in TABLE_FORMATS}, ".feather": "arrow"}
 
 
 class _Writer(Protocol):
@@ -57,21 +57,23 @@ class _Writer(Protocol):
     def close(self) -> None: ...
 
 
-def form_of(path: str | Path) -> str:
+def find_format(path: str | Path) -> str:
     """The form that a name tells: one of `FORMS`.
 
     Raises:
         UsageError: it tells none, as standard output never does.
     """
     if str(path) == STDOUT:
-        raise UsageError(f"standard output has no name to tell the form: {', '.join(FORMS)}")
+        raise UsageError(
+            f"standard output has no name to tell the form: {', '.join(TABLE_FORMATS)}"
+        )
     for suffix, form in _SUFFIXES.items():
         if Path(path).name.endswith(suffix):
             return form
     raise UsageError(f"{path}: the name must end in one of {' '.join(_SUFFIXES)}")
 
 
-class Table:
+class TableWriter:
     """A table that is being written.
 
     Attributes:
@@ -96,7 +98,7 @@ class Table:
         if frame.schema != self._columns:
             raise UsageError(_difference(self._columns, frame.schema))
         if self._is_vendor:
-            check_nulls(frame)
+            check_vendor_nulls(frame)
         if frame.height:
             self._give(frame)
         self.rows += frame.height
@@ -111,7 +113,7 @@ def open_table(  # noqa: PLR0913 - settings, by keyword
     schema: str | None = None,
     metadata: Metadata | None = None,
     decimal_prices: bool = False,
-) -> Iterator[Table]:
+) -> Iterator[TableWriter]:
     """A table to write frames to; it takes its name when the block ends without an error.
 
     Args:
@@ -127,16 +129,16 @@ def open_table(  # noqa: PLR0913 - settings, by keyword
         UsageError: the name tells no form, or the form cannot hold these columns.
         OutputError: it cannot be written. Nothing is left behind.
     """
-    form = form_of(path) if form is None else form
+    form = find_format(path) if form is None else form
     _check(path, form, columns, schema)
     is_vendor = schema is not None
     with open_atomic(path) as file:
-        outlet = Outlet(file, packed=form.endswith(PACKED))
+        outlet = OutputStream(file, packed=form.endswith(ZSTD_SUFFIX))
         try:
             writer: _Writer
-            match form.removesuffix(PACKED):
+            match form.removesuffix(ZSTD_SUFFIX):
                 case "parquet":
-                    writer = ParquetWriter(buffered(outlet), columns, is_vendor=is_vendor)
+                    writer = ParquetWriter(buffer_stream(outlet), columns, is_vendor=is_vendor)
                 case "arrow":
                     writer = ArrowWriter(outlet, columns, is_vendor=is_vendor)
                 case "csv":
@@ -147,8 +149,8 @@ def open_table(  # noqa: PLR0913 - settings, by keyword
                     writer = JsonWriter(outlet, decimal_prices=decimal_prices)
                 case _:
                     writer = DbnWriter(outlet, schema or "", metadata or Metadata())
-            with work_behind(writer.write, FRAMES_BEHIND_MAX) as give:
-                yield Table(columns, give, is_vendor=is_vendor)
+            with write_in_background(writer.write, FRAMES_QUEUED_MAX) as give:
+                yield TableWriter(columns, give, is_vendor=is_vendor)
             writer.close()
             outlet.finish()
         except BaseException:
@@ -157,10 +159,10 @@ def open_table(  # noqa: PLR0913 - settings, by keyword
 
 
 def _check(path: str | Path, form: str, columns: pl.Schema, schema: str | None) -> None:
-    if form not in FORMS:
-        raise UsageError(f"there is no form {form!r}; there are {', '.join(FORMS)}")
+    if form not in TABLE_FORMATS:
+        raise UsageError(f"there is no form {form!r}; there are {', '.join(TABLE_FORMATS)}")
     if schema is not None:
-        check_columns(schema, columns)
+        check_vendor_columns(schema, columns)
     elif form.startswith("dbn"):
         raise UsageError(f"{path}: DBN holds the vendor's records; these columns are none of them")
     for name, dtype in columns.items():

@@ -20,10 +20,10 @@ import polars as pl
 import pyarrow as pa
 
 from batonics.codec.records import PRICE_FIELDS
-from batonics.frames.schema import TIME
-from batonics.sinks.outlet import Outlet
+from batonics.frames.columns.mbo_frame import TIME_TYPE
+from batonics.sinks.output_stream import OutputStream
 
-PIECE_ROWS = 32_768
+TEXT_SLICE_ROWS = 32_768
 """So many rows are made into text at once: of mbp-10, 16 MiB of CSV or 43 MiB of NDJSON."""
 
 _ISO = "%Y-%m-%dT%H:%M:%S%.9f"
@@ -34,15 +34,15 @@ _PRICE_ENDS = ("_price", "spread", "_increment")
 class CsvWriter:
     """Writes CSV: the header at once, then the rows of each frame."""
 
-    def __init__(self, outlet: Outlet, columns: pl.Schema) -> None:
+    def __init__(self, outlet: OutputStream, columns: pl.Schema) -> None:
         self._outlet = outlet
         outlet.write(pl.DataFrame(schema=columns).write_csv().encode())
 
     def write(self, frame: pl.DataFrame) -> None:
         """Write the frame's rows."""
-        for piece in frame.iter_slices(PIECE_ROWS):
+        for piece in frame.iter_slices(TEXT_SLICE_ROWS):
             text = BytesIO()
-            readable(piece, decimal_prices=True).write_csv(text, include_header=False)
+            format_columns(piece, decimal_prices=True).write_csv(text, include_header=False)
             self._outlet.write(text.getbuffer())
 
     def close(self) -> None:
@@ -57,14 +57,14 @@ class NdjsonWriter:
         decimal_prices: prices are decimal text, not integers of 1e-9.
     """
 
-    def __init__(self, outlet: Outlet, *, decimal_prices: bool) -> None:
+    def __init__(self, outlet: OutputStream, *, decimal_prices: bool) -> None:
         self._outlet, self._decimal_prices = outlet, decimal_prices
 
     def write(self, frame: pl.DataFrame) -> None:
         """Write the frame's rows."""
-        for piece in frame.iter_slices(PIECE_ROWS):
+        for piece in frame.iter_slices(TEXT_SLICE_ROWS):
             text = BytesIO()
-            readable(piece, decimal_prices=self._decimal_prices).write_ndjson(text)
+            format_columns(piece, decimal_prices=self._decimal_prices).write_ndjson(text)
             self._outlet.write(text.getbuffer())
 
     def close(self) -> None:
@@ -77,14 +77,14 @@ class JsonWriter:
     Args: as `NdjsonWriter`.
     """
 
-    def __init__(self, outlet: Outlet, *, decimal_prices: bool) -> None:
+    def __init__(self, outlet: OutputStream, *, decimal_prices: bool) -> None:
         self._outlet, self._decimal_prices = outlet, decimal_prices
         self._before = b"[\n"
 
     def write(self, frame: pl.DataFrame) -> None:
         """Write the frame's rows."""
-        for piece in frame.iter_slices(PIECE_ROWS):
-            text = readable(piece, decimal_prices=self._decimal_prices).write_ndjson()
+        for piece in frame.iter_slices(TEXT_SLICE_ROWS):
+            text = format_columns(piece, decimal_prices=self._decimal_prices).write_ndjson()
             if lines := text.rstrip("\n"):
                 self._outlet.write(self._before + lines.replace("\n", ",\n").encode())
                 self._before = b",\n"
@@ -103,11 +103,11 @@ def is_price(name: str, dtype: pl.DataType) -> bool:
     return named and dtype == pl.Int64
 
 
-def readable(frame: pl.DataFrame, *, decimal_prices: bool) -> pl.DataFrame:
+def format_columns(frame: pl.DataFrame, *, decimal_prices: bool) -> pl.DataFrame:
     """The frame with times as text, and prices too if that is wanted."""
     schema = frame.schema
     times = [
-        pl.col(name).dt.strftime(_ISO + ("Z" if dtype == TIME else "%:z"))
+        pl.col(name).dt.strftime(_ISO + ("Z" if dtype == TIME_TYPE else "%:z"))
         for name, dtype in schema.items()
         if isinstance(dtype, pl.Datetime)
     ]
@@ -119,16 +119,16 @@ def readable(frame: pl.DataFrame, *, decimal_prices: bool) -> pl.DataFrame:
     ]
     prices = [name for name, dtype in schema.items() if decimal_prices and is_price(name, dtype)]
     return frame.with_columns(
-        *times, *whole, *(price_texts(frame.get_column(name)) for name in prices)
+        *times, *whole, *(format_prices(frame.get_column(name)) for name in prices)
     )
 
 
-def displayed_texts(prices: pl.Series, ticks: pl.Series) -> pl.Series:
+def format_display_prices(prices: pl.Series, ticks: pl.Series) -> pl.Series:
     """The exact decimal text of prices of 1e-9, with as many decimals as their ticks have.
 
     With more where a price has more, and with nine where the tick is null.
     """
-    texts = price_texts(prices).alias("text")
+    texts = format_prices(prices).alias("text")
     shown = pl.DataFrame([texts, ticks.alias("tick"), prices.alias("price")])
     text = pl.col("text")
     for decimals in range(8, -1, -1):
@@ -140,7 +140,7 @@ def displayed_texts(prices: pl.Series, ticks: pl.Series) -> pl.Series:
     return shown.select(text.alias(prices.name)).to_series()
 
 
-def price_texts(prices: pl.Series) -> pl.Series:
+def format_prices(prices: pl.Series) -> pl.Series:
     """The exact decimal text of prices of 1e-9, with nine decimals; null where they are null.
 
     An int64 of 1e-9 is a decimal of nine decimals as it stands: only the word has to be widened.

@@ -14,10 +14,10 @@ from pathlib import Path
 from threading import Event
 from typing import BinaryIO
 
-from batonics.codec.framing import DETECT_BYTES, Framing, detect
+from batonics.codec.framing import DETECT_BYTES, Framing, detect_framing
 from batonics.codec.inflate import ZstdInflater
 from batonics.model.errors import BatonicsError, InputError
-from batonics.sources.ahead import WAIT_MS
+from batonics.sources.read_ahead import WAIT_MS
 
 STDIN = "-"
 READ_BYTES = 1792 << 10
@@ -134,12 +134,12 @@ def _head(pieces: Iterator[bytes], name: str) -> tuple[bytes, Framing]:
     head = b""
     for piece in pieces:
         head += piece
-        form = detect(head, source=name)
+        form = detect_framing(head, source=name)
         if form is not None:
             return head, form
         if len(head) > READ_BYTES + DETECT_BYTES:
             break
-    form = detect(head, complete=True, source=name)
+    form = detect_framing(head, complete=True, source=name)
     if form is None:
         raise BatonicsError(f"{name}: its form could not be told")
     return head, form

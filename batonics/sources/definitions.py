@@ -56,7 +56,7 @@ def _of_file(path: str | Path) -> Iterator[Definition]:
 
 
 def _drained(decoder: DbnDecoder, source: str) -> Iterator[Definition]:
-    for record in decoder.others:
+    for record in decoder.other_records:
         if record.rtype == RTYPE_DEFINITION:
             yield parse_definition(record, decoder.version, source)
-    decoder.others.clear()
+    decoder.other_records.clear()

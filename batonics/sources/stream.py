@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from batonics.codec.dbn import METADATA_BYTES_MAX
-from batonics.codec.decoders import Decoder, Decoders
+from batonics.codec.decoders import Decoder, DecoderFactory
 from batonics.codec.framing import Framing
 from batonics.codec.messages import (
     RTYPE_DEFINITION,
@@ -32,8 +32,8 @@ from batonics.model.errors import UsageError
 from batonics.model.mbo import UNDEF_TIMESTAMP, DayStart, MboBatch, copy_batch, empty_batch
 from batonics.model.symbols import MappingInterval, SymbolMap
 from batonics.model.times import NS_PER_DAY
-from batonics.sources.ahead import read_ahead
 from batonics.sources.chunks import CHUNKS_AHEAD_MAX, STDIN, ChunkReader
+from batonics.sources.read_ahead import read_ahead
 
 BATCH_ROWS = 32_768
 """Rows of a batch: its columns and the fold's outputs stay in the second-level cache."""
@@ -48,7 +48,7 @@ class _Decoded(NamedTuple):
     batch: MboBatch
     names: list[MappingInterval]
     definitions: list[Definition]
-    others: Counter[int]
+    other_records: Counter[int]
     framing: Framing | None
     metadata: Metadata | None
     records: int
@@ -67,7 +67,7 @@ class FileReport:
     records: int = 0
     rows: int = 0
     skipped: int = 0
-    others: Counter[int] = field(default_factory=Counter)  # records of other rtypes
+    other_records: Counter[int] = field(default_factory=Counter)  # records of other rtypes
 
 
 class MboStream:
@@ -98,7 +98,7 @@ class MboStream:
         self.symbols = SymbolMap()
         self.definitions = DefinitionMap()
         self.files: list[FileReport] = []
-        self._decoders = Decoders(
+        self._decoders = DecoderFactory(
             batch_rows=batch_rows, buffers=BATCHES_AHEAD_MAX + 3, skip_bad=skip_bad
         )
         self._reader: ChunkReader | None = None
@@ -185,23 +185,23 @@ class MboStream:
         return self._decoders.begin(reader.framing, reader.name)
 
     def _decoded(self, decoder: Decoder, reader: ChunkReader, batch: MboBatch) -> _Decoded:
-        names = self._decoders.new_names(decoder, reader.name)
-        others = Counter(record.rtype for record in decoder.others)
+        names = self._decoders.new_mappings(decoder, reader.name)
+        other_records = Counter(record.rtype for record in decoder.other_records)
         definitions = []
         if isinstance(decoder, NdjsonDecoder):
             batch = copy_batch(batch)
         else:
             definitions = [
                 parse_definition(record, decoder.version, reader.name)
-                for record in decoder.others
+                for record in decoder.other_records
                 if record.rtype == RTYPE_DEFINITION
             ]
-        decoder.others.clear()
+        decoder.other_records.clear()
         return _Decoded(
             batch,
             names,
             definitions,
-            others,
+            other_records,
             reader.framing,
             decoder.metadata,
             decoder.records,
@@ -216,7 +216,7 @@ class MboStream:
         for definition in decoded.definitions:
             is_first = definition.instrument_id not in self.definitions
             self.definitions.add(definition._replace(start_ns=0) if is_first else definition)
-        report.others.update(decoded.others)
+        report.other_records.update(decoded.other_records)
         report.framing, report.metadata = decoded.framing, decoded.metadata
         report.records, report.rows = decoded.records, decoded.rows
         report.skipped = decoded.skipped

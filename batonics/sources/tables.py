@@ -1,7 +1,7 @@
 """Tables of a vendor schema from files: DBN, Parquet, Arrow, CSV; a frame at a time.
 
-The rule: whatever the form, the frames have our columns (`frames/records.py`), as far as the file
-has them, and its order of rows.
+The rule: whatever the form, the frames have our columns (`frames/schemas/vendor_tables.py`), as far
+as the file has them, and its order of rows.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import polars as pl
 
 from batonics.codec.metadata import parse_metadata, parse_prefix, schema_name
 from batonics.codec.records import RECORD_DTYPES
-from batonics.frames.records import from_records, normalised
-from batonics.frames.vendor import RTYPES, VENDOR_SCHEMAS
+from batonics.frames.columns.vendor import RTYPES, VENDOR_SCHEMAS
+from batonics.frames.schemas.vendor_tables import from_records, normalise_columns
 from batonics.model.errors import DamagedInputError, InputError
 from batonics.sources.chunks import ChunkReader
 from batonics.sources.stream import read_metadata
 
-FRAME_ROWS = 65_536
+TABLE_FRAME_ROWS = 65_536
 SUFFIXES = (".dbn", ".dbn.zst", ".parquet", ".arrow", ".feather", ".csv")
 
 
@@ -38,7 +38,7 @@ def read_table(path: str | Path, schema: str) -> Generator[pl.DataFrame, None, N
         rows = _lazy(name)
         _check_key(rows.collect_schema(), schema)
         for frame in rows.collect_batches(lazy=True, maintain_order=True):
-            yield normalised(frame, schema)
+            yield normalise_columns(frame, schema)
     except InputError as error:
         named = str(error).startswith(name)
         raise error if named else InputError(f"{name}: {error}") from None
@@ -46,7 +46,7 @@ def read_table(path: str | Path, schema: str) -> Generator[pl.DataFrame, None, N
         raise InputError(f"{name}: cannot be read: {str(error).splitlines()[0]}") from None
 
 
-def schema_of(path: str | Path) -> str:
+def detect_schema(path: str | Path) -> str:
     """The schema of a file, from its metadata, or told from its columns.
 
     Raises:
@@ -134,9 +134,9 @@ def _read_dbn(path: str | Path, schema: str) -> Generator[pl.DataFrame, None, No
                     record_index=records_seen + at,
                     source=reader.name,
                 )
-            for start in range(0, whole, FRAME_ROWS):
+            for start in range(0, whole, TABLE_FRAME_ROWS):
                 try:
-                    frame = from_records(records[start : start + FRAME_ROWS], schema)
+                    frame = from_records(records[start : start + TABLE_FRAME_ROWS], schema)
                 except InputError as error:
                     raise InputError(f"{reader.name}: {error}") from None
                 yield frame

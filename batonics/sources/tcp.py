@@ -15,7 +15,7 @@ CONNECT_SECONDS = 10.0
 _KEEPALIVE = {socket.TCP_KEEPIDLE: 30, socket.TCP_KEEPINTVL: 10, socket.TCP_KEEPCNT: 3}
 
 
-class Address(NamedTuple):
+class TcpAddress(NamedTuple):
     """Where something listens."""
 
     host: str
@@ -26,7 +26,7 @@ class Address(NamedTuple):
         return f"{host}:{self.port}"
 
     @classmethod
-    def parse(cls, text: str) -> Address:
+    def parse(cls, text: str) -> TcpAddress:
         """`HOST:PORT` or `[V6]:PORT`; UsageError if it is neither."""
         host, _, port = text.rpartition(":")
         host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
@@ -37,7 +37,7 @@ class Address(NamedTuple):
         return cls(host, int(port))
 
 
-def connect(address: Address, *, seconds: float = CONNECT_SECONDS) -> socket.socket:
+def connect(address: TcpAddress, *, seconds: float = CONNECT_SECONDS) -> socket.socket:
     """A connected, blocking socket.
 
     Raises:

@@ -75,7 +75,7 @@ def decode(decoder: DbnDecoder | NdjsonDecoder, data: memoryview) -> None:
     """All of `data` through a decoder, in chunks."""
     for start in range(0, len(data), CHUNK_BYTES):
         for _ in decoder.feed(data[start : start + CHUNK_BYTES]):
-            decoder.others.clear()
+            decoder.other_records.clear()
 
 
 def inflate(data: bytes) -> None:

@@ -15,14 +15,14 @@ import polars as pl
 
 from batonics.codec.dbn import encode_records
 from batonics.codec.metadata import Metadata, encode_metadata
+from batonics.frames.depth.sampling import sampled_depth_frames
 from batonics.frames.namespace import parse_windows
-from batonics.frames.sampling import sampled_frames
-from batonics.jobs.convert import Conversion, Form, Request, columns
+from batonics.jobs.convert import Conversion, ConvertRequest, RowOptions, output_columns
 from batonics.model.mbo import MboBatch
 from batonics.sinks.tables import open_table
 from tests.bench.bench_fold import cut, day
 from tests.bench.harness import figure, heading, median_seconds, print_machine, rate, run_process
-from tests.bench.streams import simulated, tile
+from tests.support.market_streams import simulated, tile
 
 TILES = 50
 ROUNDS = 3
@@ -42,9 +42,9 @@ def write(path: Path, batch: MboBatch) -> Path:
 
 def convert(source: Path, schema: str, out: Path) -> None:
     """The job, in this process, as the command does it."""
-    request = Request((str(source),), schema)
-    with open_table(out, columns(request, Form(symbol=True)), schema=schema) as table:
-        for frame in Conversion(request).frames(Form(symbol=True)):
+    request = ConvertRequest((str(source),), schema)
+    with open_table(out, output_columns(request, RowOptions(symbol=True)), schema=schema) as table:
+        for frame in Conversion(request).frames(RowOptions(symbol=True)):
             table.write(frame)
 
 
@@ -60,7 +60,9 @@ def bench_schemas(source: Path, rows: int, directory: Path) -> None:
     for schema in SCHEMAS:
         out = directory / "out.parquet"
         taken = median_seconds(lambda s=schema, o=out: convert(source, s, o), ROUNDS)  # type: ignore[misc]
-        frames = list(Conversion(Request((str(source),), schema)).frames(Form(symbol=True)))
+        frames = list(
+            Conversion(ConvertRequest((str(source),), schema)).frames(RowOptions(symbol=True))
+        )
         bare = median_seconds(lambda f=frames, s=schema, o=out: rewrite(f, s, o), ROUNDS)  # type: ignore[misc]
         made = sum(frame.height for frame in frames)
         rate(f"{schema} to Parquet, {made:,} rows", rows, taken, note=FLOORS.get(schema, ""))
@@ -73,7 +75,7 @@ def bench_depth(batch: MboBatch) -> None:
 
     def depth(every: int | str) -> Callable[[], int]:
         return lambda: sum(
-            frame.height for frame in sampled_frames(batches, parse_windows(every), 10)
+            frame.height for frame in sampled_depth_frames(batches, parse_windows(every), 10)
         )
 
     for every, note in ((1_000, ""), ("100ms", "floor 8"), ("1s", "")):

@@ -21,7 +21,7 @@ from batonics.book.engine import BookEngine
 from batonics.codec.dbn import DbnDecoder, encode_records
 from batonics.codec.inflate import ZstdInflater
 from batonics.codec.metadata import Metadata, encode_metadata
-from batonics.jobs.reconstruct import Reconstruction, Request
+from batonics.jobs.reconstruct import Reconstruction, ReconstructRequest
 from batonics.model.mbo import MboBatch, concat_batches, copy_batch, slice_batch
 from batonics.sinks.atomic import open_atomic
 from batonics.sinks.book_json import write_books
@@ -34,7 +34,7 @@ from tests.bench.harness import (
     print_machine,
     rate,
 )
-from tests.bench.streams import simulated, tile
+from tests.support.market_streams import simulated, tile
 
 ROOT = Path(__file__).resolve().parents[2]
 TILES = 50
@@ -155,7 +155,7 @@ def inflated(data: bytes) -> int:
 def to_json(path: Path, directory: Path) -> None:
     """The main job, in this process."""
     with open_atomic(directory / "book.json") as out:
-        run = Reconstruction(Request((str(path),)))
+        run = Reconstruction(ReconstructRequest((str(path),)))
         run.run()
         write_books(out, run.engine, run.symbols)
 

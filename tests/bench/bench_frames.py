@@ -11,15 +11,15 @@ from collections.abc import Callable, Iterator
 
 import polars as pl
 
-from batonics.frames.folding import fold_pieces
+from batonics.frames.columns.mbo_frame import from_frame, to_frame
+from batonics.frames.depth.book_sources import bbo_frames, delta_frames
+from batonics.frames.depth.snapshots import depth_frames
 from batonics.frames.namespace import parse_windows
-from batonics.frames.scan import scan_batches
-from batonics.frames.schema import from_frame, to_frame
-from batonics.frames.snapshots import depth_frames
-from batonics.frames.stream import bbo_frames, delta_frames
+from batonics.frames.scan.folding import fold_pieces
+from batonics.frames.scan.mbo_scan import scan_batches
 from tests.bench.bench_fold import cut, day, folder
 from tests.bench.harness import heading, median_seconds, print_machine, rate
-from tests.bench.streams import tile
+from tests.support.market_streams import tile
 
 TILES = 50
 ROUNDS = 3

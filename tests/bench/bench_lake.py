@@ -18,19 +18,19 @@ import duckdb
 import polars as pl
 
 import batonics
-from batonics.frames.products import product_of
-from batonics.jobs.lake import LakeLoad, Request
+from batonics.frames.schemas.table import product_of
+from batonics.jobs.lake_load import LakeLoad, LoadRequest
 from batonics.lake.digest import Verifier
 from batonics.lake.lake import Lake
-from batonics.lake.parts import TIME
-from batonics.lake.sql import LakeSql
+from batonics.lake.parts import ROW_TIME
+from batonics.lake.sql import LakeDatabase
 from batonics.model.times import NS_PER_DAY
 from batonics.sinks.tables import open_table
 from tests.bench.bench_convert import TILES, write
 from tests.bench.bench_fold import day
 from tests.bench.harness import figure, heading, median_seconds, paired_ratio, print_machine, rate
-from tests.bench.streams import tile
-from tests.integration.lakes import put
+from tests.support.lakes import write_frames
+from tests.support.market_streams import tile
 
 ROUNDS = 5
 PARTITIONS = 1_000
@@ -54,7 +54,7 @@ def bench_load(source: Path, rows: int, directory: Path) -> None:
 
     def load() -> None:
         shutil.rmtree(lake, ignore_errors=True)
-        list(LakeLoad(Request((str(source),), str(lake))).run())
+        list(LakeLoad(LoadRequest((str(source),), str(lake))).run())
 
     schemas = ("mbp-10", "trades", "bbo-1s")
     records = batonics.scan_mbo(source)
@@ -68,13 +68,15 @@ def bench_load(source: Path, rows: int, directory: Path) -> None:
 
     rate("load", rows, median_seconds(load, ROUNDS), note="floor 1.5")
     figure("  ratio: bare write of the same rows / all", f"{paired_ratio(load, bare, ROUNDS):.2f}")
-    again = median_seconds(lambda: list(LakeLoad(Request((str(source),), str(lake))).run()), ROUNDS)
+    again = median_seconds(
+        lambda: list(LakeLoad(LoadRequest((str(source),), str(lake))).run()), ROUNDS
+    )
     figure("the same again: nothing changes", f"{again * 1e3:.1f} ms")
 
 
 def filled(root: Path, name: str, frames: Iterator[tuple[str, int, pl.DataFrame]]) -> None:
     """Put frames of a symbol, as of so many days later, into a lake: a load of its own."""
-    time = product_of(name).time.to_physical().alias(TIME)
+    time = product_of(name).time.to_physical().alias(ROW_TIME)
 
     def moved() -> Iterator[pl.DataFrame]:
         for symbol, days, frame in frames:
@@ -82,7 +84,7 @@ def filled(root: Path, name: str, frames: Iterator[tuple[str, int, pl.DataFrame]
             rows = frame.with_columns(pl.col("ts_recv") + later, pl.col("ts_event") + later)
             yield rows.with_columns(time, pl.lit(symbol).alias("symbol"))
 
-    put(root, name, name, moved())
+    write_frames(root, name, name, moved())
 
 
 def bench_partition(frame: pl.DataFrame, directory: Path) -> None:
@@ -100,14 +102,14 @@ def bench_partition(frame: pl.DataFrame, directory: Path) -> None:
     date = parts["date"][parts.height // 2]
     one = root / parts.filter((pl.col("symbol") == "S3") & (pl.col("date") == date))["path"][0]
     text = "SELECT count(*), avg(ask_px_00 - bid_px_00) FROM mbp_10 WHERE symbol = $s AND date = $d"
-    known = LakeSql(lake.store, lake.verifier)
+    known = LakeDatabase(lake.store, lake.verifier)
     values = {"s": "S3", "d": date}
     seconds = median_seconds(lambda: known.query(text, values).frame(), ROUNDS)
     assert known.files_read == (1, parts.height)
     figure("verified before in this process", f"{seconds * 1e3:.1f} ms", note="floor 50")
 
     def unknown() -> None:
-        LakeSql(lake.store, Verifier()).query(text, values).frame()
+        LakeDatabase(lake.store, Verifier()).query(text, values).frame()
 
     figure("not verified yet", f"{median_seconds(unknown, ROUNDS) * 1e3:.1f} ms")
     connection = duckdb.connect()
@@ -139,7 +141,7 @@ def bench_many_rows(
             f"COPY (FROM read_parquet({files}, hive_partitioning = true)) TO {one[name]}"
             " (FORMAT parquet, COMPRESSION zstd)"
         )
-    sql = LakeSql(lake.store, lake.verifier)
+    sql = LakeDatabase(lake.store, lake.verifier)
     bench_join_asof(lake, connection, ASOF.format(one["trades"], one["mbp-1"]))
     for what, text, views, floor in (
         ("mean spread by hour", SPREAD, ("mbp-1",), "floor 1"),

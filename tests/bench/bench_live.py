@@ -25,20 +25,20 @@ import orjson
 from batonics.codec.dbn import encode_records
 from batonics.codec.metadata import DatedSymbol, Metadata, SymbolMapping, encode_metadata
 from batonics.jobs.stream import real_time
+from batonics.live.feed_handler import FeedHandler
 from batonics.live.feeds import PlainFeed
-from batonics.live.ingest import Ingest
-from batonics.live.link import ServerLink
-from batonics.live.machine import FeedMachine
-from batonics.live.recorder import CHECKPOINT, FeedRecorder, recover
-from batonics.live.wire import Kind
+from batonics.live.ingest import IngestLoop
+from batonics.live.protocol import MessageKind
+from batonics.live.recorder import CHECKPOINT_NAME, FeedRecorder, recover
+from batonics.live.server_link import ServerLink
 from batonics.model.errors import UsageError
 from batonics.server.config import ServerConfig
 from batonics.server.launch import start_server
 from batonics.sinks.logs import configure
-from batonics.sources.tcp import Address
+from batonics.sources.tcp import TcpAddress
 from tests.bench.bench_fold import ROOT, day
 from tests.bench.harness import figure, heading, print_machine
-from tests.bench.streams import simulated, tile
+from tests.support.market_streams import simulated, tile
 
 FLAT_OUT_TILES, FLAT_OUT_LOOPS = 50, int(os.environ.get("LOOPS", "20"))
 STEADY_SECONDS = int(os.environ.get("STEADY_SECONDS", "30"))
@@ -50,7 +50,7 @@ SYMBOL = "BENCH"
 class Run(NamedTuple):
     """What one run came to."""
 
-    machine: FeedMachine
+    handler: FeedHandler
     seconds: float
     cpu_seconds: float
     batches: np.ndarray  # (n, 3): records so far, received ns, published ns
@@ -80,28 +80,28 @@ def replaying(source: Path, *arguments: str) -> Iterator[tuple[str, list[bytes]]
 
 def run(source: Path, *arguments: str, link: ServerLink | None = None) -> Run:
     """Follow a replay to its end."""
-    machine = FeedMachine(source="bench")
+    handler = FeedHandler(source="bench")
     with replaying(source, *arguments) as (address, logged):
         batches: list[tuple[int, int, int]] = []
 
-        def watch(machine: FeedMachine, received_ns: int, published_ns: int) -> None:
-            batches.append((machine.stats.records, received_ns, published_ns))
+        def on_batch(handler: FeedHandler, received_ns: int, published_ns: int) -> None:
+            batches.append((handler.stats.records, received_ns, published_ns))
 
-        feed = PlainFeed(Address.parse(address))
-        ingest = Ingest(machine, feed, once=True, link=link, watch=watch)
+        feed = PlainFeed(TcpAddress.parse(address))
+        ingest = IngestLoop(handler, feed, once=True, link=link, on_batch=on_batch)
         started, cpu = time.perf_counter(), time.process_time()
         ingest.run()
         seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
     events = [orjson.loads(line) for line in logged if line.startswith(b"{")]
     schedule = next(event["anchor_ns"] for event in events if "anchor_ns" in event) or 0
-    return Run(machine, seconds, cpu, np.array(batches), schedule)
+    return Run(handler, seconds, cpu, np.array(batches), schedule)
 
 
 def bench_flat_out(source: Path, rows: int) -> None:
     """As fast as it goes, every record folded and its best bid and offer kept."""
     run(source)  # what is compiled is so now
     whole = run(source, "--loop", str(FLAT_OUT_LOOPS))
-    taken = whole.machine.stats.records
+    taken = whole.handler.stats.records
     figure("flat out over TCP", f"{taken / whole.seconds / 1e6:.1f} M/s", note="floor 12")
     figure("  records lost", f"{FLAT_OUT_LOOPS * rows - taken:,}", note="ceiling 0")
     figure("  CPU of ingest a record", f"{whole.cpu_seconds / taken * 1e9:.0f} ns")
@@ -119,7 +119,7 @@ def bench_steady(
             file.write(one_day)
     server = start_server(ServerConfig(http="127.0.0.1:0", log_json=True))
     link = ServerLink(server.socket)
-    link.tell(Kind.HELLO, {"depth": 10, "source": "bench", "version": 1})
+    link.tell(MessageKind.HELLO, {"depth": 10, "source": "bench", "version": 1})
     load = subprocess.Popen(
         [
             # Whoever asks is elsewhere: what he costs is to take nothing from what is measured.
@@ -161,15 +161,15 @@ def _print_latencies(steady: Run, name: str, rate: int) -> None:
 def bench_restart(source: Path, rows: int, directory: Path) -> None:
     """From a recording back to its books: a checkpoint, and all that was recorded since."""
     record = directory / "recording"
-    machine = FeedMachine(source="bench")
+    handler = FeedHandler(source="bench")
     recorder = FeedRecorder(record)
     with replaying(source) as (address, _):
-        feed = PlainFeed(Address.parse(address))
-        Ingest(machine, feed, once=True, recorder=recorder).run()
-    for name, path in (("at its end", None), ("none", record / CHECKPOINT)):
+        feed = PlainFeed(TcpAddress.parse(address))
+        IngestLoop(handler, feed, once=True, recorder=recorder).run()
+    for name, path in (("at its end", None), ("none", record / CHECKPOINT_NAME)):
         if path is not None:
             path.unlink()
-        again = FeedMachine(source="again")
+        again = FeedHandler(source="again")
         started = time.perf_counter()
         recover(again, record)
         seconds = time.perf_counter() - started

@@ -10,7 +10,7 @@ import pytest
 import typer.main
 
 from batonics.cli.main import app
-from tests.docs.markdown import ROOT, commands, documents, name
+from tests.support.markdown import ROOT, commands, documents, name
 
 PARAMETERS = pytest.mark.parametrize("document", documents(), ids=name)
 

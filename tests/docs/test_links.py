@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from tests.docs.markdown import ROOT, anchors, documents, links, name
+from tests.support.markdown import ROOT, anchors, documents, links, name
 
 
 def broken_links(document: Path, root: Path) -> list[str]:

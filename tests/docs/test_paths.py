@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.markdown import ROOT, documents, lines, name
+from tests.support.markdown import ROOT, documents, lines, name
 
 _SPAN = re.compile(r"`([^`\s]+)`")
 _PATH = re.compile(r"(?:[\w.-]+/)*[a-z0-9_.-]+\.(?:py|sql|toml|sh|yml)|(?:[a-z_]+/)+")

@@ -11,10 +11,10 @@ import pytest
 from batonics.book.engine import BookEngine
 from batonics.book.state import Anomaly, Bbo, Status
 from batonics.model.mbo import UNDEF_PRICE, DayStart, Flag, MboBatch, slice_batch
-from tests.golden.files import CLX5, DBEQ, ESH4_DAYS, FILES, SMALL, read_mbo
-from tests.property.compare import Pair
-from tests.property.trace import every, trace
-from tests.streams import DAY_START
+from tests.support.compare_books import EnginePair
+from tests.support.real_files import CLX5, DBEQ, ESH4_DAYS, FILES, SMALL, read_mbo
+from tests.support.streams import DAY_START
+from tests.support.trace import every, trace
 
 FULL_EVERY = {CLX5: 50, DBEQ: 50, **dict.fromkeys(ESH4_DAYS, 1_000), **dict.fromkeys(SMALL, 1)}
 """Records between two full comparisons: they take 1 ms a book of CLX5, 40 ms one of ESH4."""
@@ -42,12 +42,12 @@ def l3(engine: BookEngine) -> list[list[int]]:
 
 @pytest.mark.parametrize("file", FILES)
 def test_the_engine_equals_the_oracle(test_data: Path, file: str) -> None:
-    pair = Pair(file, full_every=FULL_EVERY[file])
+    pair = EnginePair(file, full_every=FULL_EVERY[file])
     pair.feed_in_batches(read_mbo(test_data / file), 7)
 
 
 def test_two_days_are_one_stream(test_data: Path) -> None:
-    pair = Pair("ESH4, both days", full_every=2_000)
+    pair = EnginePair("ESH4, both days", full_every=2_000)
     for day in ESH4_DAYS:
         pair.start_day()
         pair.feed_in_batches(read_mbo(test_data / day), 64)

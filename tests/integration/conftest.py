@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from batonics.jobs.warm import warm
+from batonics.jobs.compile_kernels import compile_kernels
 
 
 @pytest.fixture(scope="session", autouse=True)
 def warm_kernels() -> None:
-    warm()
+    compile_kernels()

@@ -15,18 +15,18 @@ from pathlib import Path
 
 import pytest
 
-from batonics.jobs.reconstruct import Reconstruction, Request
+from batonics.jobs.reconstruct import Reconstruction, ReconstructRequest
 from batonics.model.errors import InputError
-from tests.integration.command import SCRIPT, batonics, complaint, environment, here
-from tests.integration.files import (
+from tests.support.command import SCRIPT, environment, error_line, run_command, run_in_process
+from tests.support.dbn_files import (
     RECORDS_AT,
     SMALL,
     adds,
     compress,
     damaged,
     encode,
+    list_names,
     metadata,
-    names,
 )
 
 AT_3 = f"byte {RECORDS_AT + 56 * 3}, record 3: "
@@ -70,7 +70,7 @@ def output(tmp_path: Path) -> Path:
 
 
 def assert_untouched(output: Path) -> None:
-    assert names(output.parent) == [output.name]
+    assert list_names(output.parent) == [output.name]
     assert output.read_bytes() == OLD
 
 
@@ -81,8 +81,8 @@ def test_bad_bytes_are_one_line_and_nothing_is_written(
     data, words = CASES[case]
     path = tmp_path / f"{case}.in"
     path.write_bytes(data)
-    done = batonics("reconstruct", path, "--out", output)
-    assert complaint(done, 3).startswith(f"{path}: ")
+    done = run_command("reconstruct", path, "--out", output)
+    assert error_line(done, 3).startswith(f"{path}: ")
     assert words in done.err
     assert_untouched(output)
 
@@ -126,8 +126,8 @@ def test_what_cannot_be_opened_is_named(
     make: Callable[[Path], Path], words: str, tmp_path: Path, output: Path
 ) -> None:
     path = make(tmp_path)
-    done = batonics("reconstruct", path, "--out", output)
-    assert complaint(done, 3) == f"{path}: {words}"
+    done = run_command("reconstruct", path, "--out", output)
+    assert error_line(done, 3) == f"{path}: {words}"
     assert_untouched(output)
 
 
@@ -153,7 +153,7 @@ def test_what_may_not_be_read_is_named(name: str, tmp_path: Path) -> None:
     secret.chmod(0)
     # In this process: an interpreter that begins as nobody might not find its own files.
     with nobody(), pytest.raises(InputError) as raised:
-        Reconstruction(Request((str(tmp_path / name),)))
+        Reconstruction(ReconstructRequest((str(tmp_path / name),)))
     secret.chmod(0o700)
     assert str(raised.value) == f"{tmp_path / name}: cannot be opened: Permission denied"
 
@@ -161,8 +161,8 @@ def test_what_may_not_be_read_is_named(name: str, tmp_path: Path) -> None:
 def test_the_second_of_two_files_is_named_before_any_work(tmp_path: Path, output: Path) -> None:
     good = tmp_path / "good.dbn"
     good.write_bytes(SMALL)
-    done = batonics("reconstruct", good, tmp_path / "none.dbn", "--out", output)
-    assert complaint(done, 3).startswith(f"{tmp_path}/none.dbn: cannot be opened")
+    done = run_command("reconstruct", good, tmp_path / "none.dbn", "--out", output)
+    assert error_line(done, 3).startswith(f"{tmp_path}/none.dbn: cannot be opened")
     assert_untouched(output)
 
 
@@ -170,8 +170,8 @@ def test_a_damaged_second_file_is_named_with_its_own_offsets(tmp_path: Path, out
     good, bad = tmp_path / "good.dbn", tmp_path / "bad.dbn"
     good.write_bytes(SMALL)
     bad.write_bytes(damaged(0, 1))
-    done = batonics("reconstruct", good, bad, "--out", output)
-    assert complaint(done, 3).startswith(f"{bad}: {AT_3}")
+    done = run_command("reconstruct", good, bad, "--out", output)
+    assert error_line(done, 3).startswith(f"{bad}: {AT_3}")
     assert_untouched(output)
 
 
@@ -192,8 +192,8 @@ def test_damage_on_standard_input_is_said_while_the_pipe_stays_open(output: Path
 
 
 def test_closed_standard_input_is_one_line(output: Path) -> None:
-    done = batonics("reconstruct", "-", "--out", output, before=lambda: os.close(0))
-    assert complaint(done, 3) == "<stdin>: is closed"
+    done = run_command("reconstruct", "-", "--out", output, before=lambda: os.close(0))
+    assert error_line(done, 3) == "<stdin>: is closed"
     assert_untouched(output)
 
 
@@ -205,7 +205,7 @@ def test_an_interrupt_ends_a_run_that_waits_for_a_silent_pipe(output: Path) -> N
         env=environment(),
     ) as process:
         # Once the temporary file is there, all is imported and the run waits for its input.
-        _await(lambda: len(names(output.parent)) == 2)
+        _await(lambda: len(list_names(output.parent)) == 2)
         time.sleep(0.2)
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 130
@@ -223,8 +223,8 @@ def _await(condition: Callable[[], bool], limit_s: float = 60) -> None:
 
 @pytest.mark.parametrize("name", ["a\nb.dbn", "a\x1b[31mb.dbn", os.fsdecode(b"a\xffb.dbn")])
 def test_a_name_cannot_break_the_line(name: str, tmp_path: Path) -> None:
-    done = here("inspect", tmp_path / name)
-    assert "cannot be opened" in complaint(done, 3)
+    done = run_in_process("inspect", tmp_path / name)
+    assert "cannot be opened" in error_line(done, 3)
     assert done.err.removesuffix("\n").isprintable()
 
 
@@ -233,7 +233,7 @@ def test_names_and_symbols_are_not_markup(tmp_path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(metadata({"[/bold]\x1b[2J": 1}) + encode(adds(3)))
     for command in ("inspect", "reconstruct"):
-        done = batonics(command, path)
+        done = run_command(command, path)
         assert done.code == 0, done.err
         assert "[/bold]\\x1b[2J" in done.out.decode() + done.err
         assert "\x1b" not in done.out.decode() + done.err
@@ -251,14 +251,14 @@ def test_names_and_symbols_are_not_markup(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_call_is_one_line(arguments: list[str], words: str) -> None:
-    assert words in complaint(here("reconstruct", *arguments), 2)
+    assert words in error_line(run_in_process("reconstruct", *arguments), 2)
 
 
 def test_skip_bad_counts_what_it_skips_and_refuses_what_cannot_be_skipped(tmp_path: Path) -> None:
     path = tmp_path / "bad.dbn"
     path.write_bytes(damaged(38, 0))
-    done = here("reconstruct", path, "--skip-bad")
+    done = run_in_process("reconstruct", path, "--skip-bad")
     assert done.code == 0
     assert "20 records, 2 books, 1 bad records skipped" in done.err
     path.write_bytes(damaged(0, 13))
-    assert AT_3 in complaint(here("reconstruct", path, "--skip-bad"), 3)
+    assert AT_3 in error_line(run_in_process("reconstruct", path, "--skip-bad"), 3)

@@ -17,11 +17,11 @@ import orjson
 import pytest
 
 from batonics.jobs.simulate import simulate
-from tests.golden.files import CLX5, DBEQ, ESH4_DAYS, read_mbo
-from tests.integration.command import ROOT, SAMPLE, SCRIPT, books, environment
-from tests.integration.expected import book_rows, oracle_books
-from tests.integration.files import compress, decompress
-from tests.oracle import Oracle, records
+from tests.support.book_json import book_rows, reference_book_rows
+from tests.support.command import ROOT, SAMPLE, SCRIPT, environment, reconstruct_books
+from tests.support.dbn_files import compress, decompress
+from tests.support.real_files import CLX5, DBEQ, ESH4_DAYS, read_mbo
+from tests.support.reference_books import ReferenceBooks, records
 
 SCHEMA = orjson.loads((ROOT / "batonics" / "sinks" / "book.schema.json").read_bytes())
 SAMPLE_SHA256 = "bba6c8b5b6d09a3d770195cd7224a8eeaec623ef36afa595700810ae0a9fb0dc"
@@ -33,17 +33,19 @@ REAL = {"clx5": CLX5, "dbeq": DBEQ, "esh4": ESH4_DAYS[1], "esh4-adds": ESH4_DAYS
 def sample() -> dict[str, bytes]:
     """The sample's books in every form."""
     return {
-        "plain": books(SAMPLE),
-        "orders": books(SAMPLE, "--orders"),
-        "depth": books(SAMPLE, "--orders", "--depth", "3"),
-        "ndjson": books(SAMPLE, "--orders", "--format", "ndjson"),
+        "plain": reconstruct_books(SAMPLE),
+        "orders": reconstruct_books(SAMPLE, "--orders"),
+        "depth": reconstruct_books(SAMPLE, "--orders", "--depth", "3"),
+        "ndjson": reconstruct_books(SAMPLE, "--orders", "--format", "ndjson"),
     }
 
 
 @pytest.fixture(scope="module")
 def real(test_data: Path) -> dict[str, dict[str, Any]]:
     """The books of the real files, with queues."""
-    return {name: orjson.loads(books(test_data / REAL[name], "--orders")) for name in REAL}
+    return {
+        name: orjson.loads(reconstruct_books(test_data / REAL[name], "--orders")) for name in REAL
+    }
 
 
 def assert_follows_schema(document: Any) -> None:
@@ -148,7 +150,7 @@ def test_clx5_is_the_final_book_that_others_have_found(
 def test_real_books_are_those_of_the_oracle(
     name: str, test_data: Path, real: dict[str, dict[str, Any]]
 ) -> None:
-    oracle = Oracle()
+    oracle = ReferenceBooks()
     for record in records(read_mbo(test_data / REAL[name])):
         oracle.apply(record)
     ours = {
@@ -163,7 +165,7 @@ def test_real_books_are_those_of_the_oracle(
         for book in real[name]["books"]
     }
     assert list(ours) == sorted(ours)
-    assert ours == oracle_books(oracle)
+    assert ours == reference_book_rows(oracle)
 
 
 def test_a_top_of_book_publisher_has_levels_without_orders(
@@ -192,10 +194,10 @@ def test_the_bytes_do_not_depend_on_how_the_input_is_packed(
     pieces = [unpacked[start:stop] for start, stop in pairwise(cuts)]
     skippable = b"\x53\x2a\x4d\x18\x05\0\0\0hello"
     frames.write_bytes(skippable + b"".join(map(compress, [*pieces, b""])) + skippable)
-    assert books(plain, "--orders") == sample["orders"]
-    assert books(frames, "--orders") == sample["orders"]
-    assert books("-", "--orders", stdin=plain.read_bytes()) == sample["orders"]
-    assert books("-", "--orders", stdin=frames.read_bytes()) == sample["orders"]
+    assert reconstruct_books(plain, "--orders") == sample["orders"]
+    assert reconstruct_books(frames, "--orders") == sample["orders"]
+    assert reconstruct_books("-", "--orders", stdin=plain.read_bytes()) == sample["orders"]
+    assert reconstruct_books("-", "--orders", stdin=frames.read_bytes()) == sample["orders"]
 
 
 def test_a_slow_pipe_gives_the_same_bytes(sample: dict[str, bytes]) -> None:

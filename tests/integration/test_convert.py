@@ -12,17 +12,19 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import batonics
-from batonics.frames.derive import SCHEMAS, derive
-from batonics.frames.vendor import VENDOR_SCHEMAS
-from tests.integration.command import SAMPLE, SCRIPT, complaint, environment, here
-from tests.integration.command import batonics as run
-from tests.integration.files import DAY_NS, SMALL, adds, encode, metadata, names
+from batonics.frames.columns.vendor import VENDOR_SCHEMAS
+from batonics.frames.schemas.derive import SCHEMAS, derive
+from tests.support.command import SAMPLE, SCRIPT, environment, error_line, run_in_process
+from tests.support.command import run_command as run
+from tests.support.dbn_files import DAY_NS, SMALL, adds, encode, list_names, metadata
 
 WINDOW = "2026-01-05T14:31:00Z", "2026-01-05T14:35:00Z"
 
 
 def convert(out: Path, schema: str, *arguments: str | Path, source: Path = SAMPLE) -> None:
-    done = here("convert", source, "--schema", schema, "--out", out, "--quiet", *arguments)
+    done = run_in_process(
+        "convert", source, "--schema", schema, "--out", out, "--quiet", *arguments
+    )
     assert done.code == 0, done.err
     assert done.err == ""
 
@@ -138,7 +140,7 @@ def test_standard_output_needs_a_form() -> None:
         "ts_recv,ts_event,rtype,publisher_id,instrument_id,action,side,price"
     )
     assert "100.000000000" in lines[1]
-    complaint(here("convert", SAMPLE, "--schema", "mbo", "--out", "-"), 2)
+    error_line(run_in_process("convert", SAMPLE, "--schema", "mbo", "--out", "-"), 2)
 
 
 @pytest.mark.parametrize(
@@ -161,8 +163,8 @@ def test_a_call_that_cannot_be_is_one_line_and_writes_nothing(
     arguments: list[str], code: int, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert words in complaint(here("convert", SAMPLE, *arguments), code)
-    assert names(tmp_path) == []
+    assert words in error_line(run_in_process("convert", SAMPLE, *arguments), code)
+    assert list_names(tmp_path) == []
 
 
 def test_damaged_input_leaves_nothing_half_written(tmp_path: Path) -> None:
@@ -170,9 +172,9 @@ def test_damaged_input_leaves_nothing_half_written(tmp_path: Path) -> None:
     source.write_bytes(SMALL[:-10])
     out.mkdir()
     for form in ("parquet", "csv", "dbn.zst"):
-        done = here("convert", source, "--schema", "mbp-10", "--out", out / f"x.{form}")
-        assert "within" in complaint(done, 3) or "ends after" in done.err
-        assert names(out) == []
+        done = run_in_process("convert", source, "--schema", "mbp-10", "--out", out / f"x.{form}")
+        assert "within" in error_line(done, 3) or "ends after" in done.err
+        assert list_names(out) == []
 
 
 def test_several_files_are_one_stream(tmp_path: Path) -> None:
@@ -181,7 +183,7 @@ def test_several_files_are_one_stream(tmp_path: Path) -> None:
     later = [row._replace(order_id=row.order_id + 100) for row in adds(4, ts_recv=DAY_NS + 10**9)]
     second.write_bytes(metadata() + encode(later))
     out = tmp_path / "x.parquet"
-    done = here("convert", first, second, "--schema", "mbp-1", "--out", out, "--quiet")
+    done = run_in_process("convert", first, second, "--schema", "mbp-1", "--out", out, "--quiet")
     assert done.code == 0, done.err
     found = pl.read_parquet(out)
     # The second file's orders stand with those of the first: 100 is the best price of both books.
@@ -223,6 +225,6 @@ def test_bounds_beyond_the_times_of_frames_are_taken(bound: str, tmp_path: Path)
 def test_an_input_is_not_replaced_by_the_output(command: tuple[str, ...], tmp_path: Path) -> None:
     source = tmp_path / "x.dbn"
     source.write_bytes(SMALL)
-    words = complaint(here(*command, source, source, "-q"), 2)
+    words = error_line(run_in_process(*command, source, source, "-q"), 2)
     assert "is an input" in words
     assert source.read_bytes() == SMALL

@@ -15,8 +15,8 @@ import batonics
 from batonics.codec.metadata import SCHEMA_NAMES
 from batonics.model.mbo import UNDEF_PRICE, Action, Side
 from batonics.model.times import NS_PER_DAY
-from tests.integration.command import complaint, here
-from tests.integration.files import DAY_NS, encode, metadata, record
+from tests.support.command import error_line, run_in_process
+from tests.support.dbn_files import DAY_NS, encode, metadata, record
 
 DEFINITION = SCHEMA_NAMES.index("definition")
 
@@ -129,11 +129,11 @@ def test_convert_writes_ticks_and_prices_as_displayed(source: Path, tmp_path: Pa
         tmp_path / "definitions.dbn", definition(1, 250_000_000), definition(2, 10_000_000)
     )
     arguments = ("--schema", "mbp-1", "--definitions", definitions, "--quiet")
-    assert here("convert", source, *arguments, "--out", tmp_path / "x.parquet").code == 0
+    assert run_in_process("convert", source, *arguments, "--out", tmp_path / "x.parquet").code == 0
     exact = pl.read_parquet(tmp_path / "x.parquet")
     assert exact.columns[-4:] == ["symbol", "min_price_increment", "display_factor", "spread_ticks"]
     assert exact["spread_ticks"].to_list()[:4] == [None, 2.0, None, 3.0]
-    assert here("convert", source, *arguments, "--out", tmp_path / "x.csv").code == 0
+    assert run_in_process("convert", source, *arguments, "--out", tmp_path / "x.csv").code == 0
     with (tmp_path / "x.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["bid_px_00"] for row in rows] == [
@@ -142,7 +142,7 @@ def test_convert_writes_ticks_and_prices_as_displayed(source: Path, tmp_path: Pa
     assert [row["ask_px_00"] for row in rows][1:4] == ["100.75", "", "64.83"]
     assert [row["min_price_increment"] for row in rows][:3] == ["0.25", "0.25", "0.01"]
     out = tmp_path / "x.ndjson"
-    assert here("convert", source, *arguments, "--decimal", "--out", out).code == 0
+    assert run_in_process("convert", source, *arguments, "--decimal", "--out", out).code == 0
     lines = [orjson.loads(line) for line in out.read_bytes().splitlines()]
     assert [line["ask_px_00"] for line in lines][:4] == [None, "100.75", None, "64.83"]
 
@@ -153,7 +153,7 @@ def test_definitions_may_be_in_the_stream_itself(tmp_path: Path) -> None:
     mixed = first + definition(1, 250_000_000) + second
     source.write_bytes(metadata(schema=0xFFFF) + mixed)
     out = tmp_path / "x.parquet"
-    done = here("convert", source, "--schema", "mbp-1", "--ticks", "--out", out)
+    done = run_in_process("convert", source, "--schema", "mbp-1", "--ticks", "--out", out)
     assert done.code == 0, done.err
     assert pl.read_parquet(out)["spread_ticks"].to_list() == [None, 2.0]
 
@@ -164,7 +164,7 @@ def test_prices_that_their_tick_cannot_tell_are_not_cut(tmp_path: Path) -> None:
     definitions = file_of(tmp_path / "definitions.dbn", definition(1, 10**9))
     out = tmp_path / "x.csv"
     arguments = ("--schema", "mbo", "--definitions", definitions, "--out", out)
-    assert here("convert", source, *arguments).code == 0
+    assert run_in_process("convert", source, *arguments).code == 0
     with out.open() as file:
         assert [row["price"] for row in csv.DictReader(file)] == ["-100.5", "7.000000001"]
 
@@ -184,16 +184,16 @@ def test_the_vendors_definitions(test_data: Path) -> None:
 def test_what_is_wrong_is_one_line(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "x.csv"
     arguments = ("convert", source, "--schema", "mbp-1", "--out", out, "--definitions")
-    assert "expected definition" in complaint(here(*arguments, source), 3)
-    assert "cannot be opened" in complaint(here(*arguments, tmp_path / "none"), 3)
+    assert "expected definition" in error_line(run_in_process(*arguments, source), 3)
+    assert "cannot be opened" in error_line(run_in_process(*arguments, tmp_path / "none"), 3)
     (tmp_path / "text").write_text('{"type":"clear","symbol":"X"}\n')
-    assert "not a DBN file" in complaint(here(*arguments, tmp_path / "text"), 3)
+    assert "not a DBN file" in error_line(run_in_process(*arguments, tmp_path / "text"), 3)
     definitions = file_of(tmp_path / "definitions.dbn", definition(1, 1))
-    words = complaint(here(*arguments, definitions, "--form", "dbn"), 2)
+    words = error_line(run_in_process(*arguments, definitions, "--form", "dbn"), 2)
     assert "no room for ticks" in words
     before = definitions.read_bytes()
     itself = ("--definitions", definitions, "--out", definitions, "--form", "csv")
-    words = complaint(here("convert", source, "--schema", "mbp-1", *itself), 2)
+    words = error_line(run_in_process("convert", source, "--schema", "mbp-1", *itself), 2)
     assert "is an input" in words
     assert definitions.read_bytes() == before
     with pytest.raises(batonics.UsageError, match="column instrument_id is missing"):

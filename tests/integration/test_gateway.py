@@ -45,11 +45,11 @@ from batonics.gateway.pacing import Pace
 from batonics.jobs.replay import KEY_VARIABLE, Replay
 from batonics.model.mbo import MBO_DTYPE, RTYPE_MBO, Flag, MboBatch, batch_from_records
 from batonics.model.times import NS_PER_DAY
-from tests.integration.command import here
-from tests.integration.files import DAY, DAY_NS, adds, encode, metadata
-from tests.integration.replays import KEY, connected, replaying, rest_of
-from tests.threads import ours
-from tests.unit.gateway.test_snapshot import orders_of
+from tests.support.command import run_in_process
+from tests.support.dbn_files import DAY, DAY_NS, adds, encode, metadata
+from tests.support.replays import KEY, connect_client, receive_rest, run_replay
+from tests.support.threads import package_threads
+from tests.unit.book.test_snapshot import orders_of
 
 GATEWAY = "gateway"
 CLX5_ID = 432669
@@ -87,7 +87,7 @@ def of_kind(records: Sequence[Any], kind: Any) -> bytes:
 @pytest.mark.parametrize("compression", ["none", "zstd"])
 def test_all_mbo_records_arrive_as_they_are(test_data: Path, compression: str) -> None:
     path = test_data / "clx5" / "CLX5_mbo.dbn"
-    with replaying(path, protocol=GATEWAY) as replay:
+    with run_replay(path, protocol=GATEWAY) as replay:
         client = live(replay, compression=databento_dbn.Compression(compression))
         client.subscribe("GLBX.MDP3", "mbo", "CLX5")
         records = all_records(client)
@@ -101,8 +101,8 @@ def test_all_mbo_records_arrive_as_they_are(test_data: Path, compression: str) -
 def test_derived_records_are_those_of_convert(test_data: Path, tmp_path: Path, schema: str) -> None:
     path = test_data / "clx5" / "CLX5_mbo.dbn"
     out = tmp_path / "out.dbn"
-    assert here("convert", path, "--schema", schema, "--out", out, "--quiet").code == 0
-    with replaying(path, protocol=GATEWAY) as replay:
+    assert run_in_process("convert", path, "--schema", schema, "--out", out, "--quiet").code == 0
+    with run_replay(path, protocol=GATEWAY) as replay:
         client = live(replay)
         client.subscribe("GLBX.MDP3", schema, [CLX5_ID], stype_in="instrument_id")
         records = all_records(client)
@@ -115,7 +115,7 @@ def test_derived_records_are_those_of_convert(test_data: Path, tmp_path: Path, s
 
 def test_several_schemas_come_by_time(test_data: Path) -> None:
     path = test_data / "clx5" / "CLX5_mbo.dbn"
-    with replaying(path, protocol=GATEWAY) as replay:
+    with run_replay(path, protocol=GATEWAY) as replay:
         client = live(replay)
         client.subscribe("GLBX.MDP3", "mbo", "ALL_SYMBOLS")
         client.subscribe("GLBX.MDP3", "trades", "CLX5")
@@ -134,10 +134,10 @@ def test_a_wrong_key_and_another_dataset_are_refused(
 ) -> None:
     monkeypatch.setenv(KEY_VARIABLE, "db-" + "x" * 29)
     refused = pytest.raises(databento.BentoError, match="authentication failed")
-    with replaying(feed, protocol=GATEWAY) as replay, refused:
+    with run_replay(feed, protocol=GATEWAY) as replay, refused:
         live(replay).subscribe("GLBX.MDP3", "mbo", "AAA")
     monkeypatch.setenv(KEY_VARIABLE, KEY)
-    with replaying(test_data / "clx5" / "CLX5_mbo.dbn", protocol=GATEWAY) as replay:
+    with run_replay(test_data / "clx5" / "CLX5_mbo.dbn", protocol=GATEWAY) as replay:
         with pytest.raises(databento.BentoError, match="no dataset 'XNAS"):
             live(replay).subscribe("XNAS.ITCH", "mbo", "AAA")
         client = live(replay)
@@ -147,11 +147,11 @@ def test_a_wrong_key_and_another_dataset_are_refused(
 
 def test_the_vendors_client_reconnects_and_misses_nothing(feed: Path) -> None:
     faults = Faults(rst=1, seed=2)
-    with replaying(feed, protocol=GATEWAY, faults=faults) as replay:
+    with run_replay(feed, protocol=GATEWAY, faults=faults) as replay:
         client = live(replay, reconnect_policy="reconnect")
         client.subscribe("GLBX.MDP3", "mbo", "ALL_SYMBOLS")
         records = all_records(client)
-        assert replay.places.ledger.rst > 1
+        assert replay.positions.fault_counts.rst > 1
     assert of_kind(records, databento.MBOMsg) == encode(adds(3_000))
 
 
@@ -215,7 +215,7 @@ class Records:
 
 @contextmanager
 def session(replay: Replay, **options: Any) -> Iterator[Session]:
-    with connected(replay) as sock:
+    with connect_client(replay) as sock:
         spoken = Session(sock, **options)
         with spoken.file:
             yield spoken
@@ -232,7 +232,7 @@ def subscribe(*symbols: str, **options: Any) -> bytes:
 
 
 def test_names_then_answers_then_records_in_both_symbologies(feed: Path) -> None:
-    with replaying(feed, protocol=GATEWAY) as replay:
+    with run_replay(feed, protocol=GATEWAY) as replay:
         by_name = brought(replay, subscribe("BBB", id=7))
         by_id = brought(replay, subscribe("2", stype_in="instrument_id"))
         of_all = brought(replay, subscribe("ALL_SYMBOLS"))
@@ -250,7 +250,7 @@ def test_names_then_answers_then_records_in_both_symbologies(feed: Path) -> None
 
 
 def test_lines_of_one_subscription_are_one(feed: Path) -> None:
-    with replaying(feed, protocol=GATEWAY) as replay:
+    with run_replay(feed, protocol=GATEWAY) as replay:
         both = brought(replay, subscribe("AAA", is_last=False), subscribe("BBB"))
     assert both.mbo == encode(adds(3_000))
     assert both.order.startswith("mms.")
@@ -264,7 +264,7 @@ def test_a_new_name_is_told_as_its_day_begins(tmp_path: Path) -> None:
         rows = adds(10, ts_recv=DAY_NS + number * NS_PER_DAY)
         paths.append(tmp_path / f"{number}.dbn")
         paths[-1].write_bytes(encode_metadata(Metadata(mappings=mappings)) + encode(rows))
-    with replaying(*paths, protocol=GATEWAY) as replay:
+    with run_replay(*paths, protocol=GATEWAY) as replay:
         both = brought(replay, subscribe("ALL_SYMBOLS"))
         second = brought(replay, subscribe("CCC"))
     assert both.order == "ms" + 10 * "." + "m" + 10 * "."
@@ -275,7 +275,7 @@ def test_a_new_name_is_told_as_its_day_begins(tmp_path: Path) -> None:
 def test_what_is_unknown_is_said_and_the_rest_is_sent(feed: Path) -> None:
     bars = lines.subscription_line("ohlcv-1w", ["AAA"])
     parent = subscribe("AAA.FUT", stype_in="parent")
-    with replaying(feed, protocol=GATEWAY) as replay:
+    with run_replay(feed, protocol=GATEWAY) as replay:
         some = brought(replay, subscribe("AAA", "CCC"), bars, parent, b"schema=mbo\n")
         none = brought(replay, subscribe("CCC"))
     codes = [code for code, _ in some.said()]
@@ -288,7 +288,7 @@ def test_what_is_unknown_is_said_and_the_rest_is_sent(feed: Path) -> None:
 
 def test_a_start_brings_what_was_since_then_and_says_when_that_is_over(feed: Path) -> None:
     start = adds(3_000)[1_000].ts_recv
-    with replaying(feed, protocol=GATEWAY) as replay:
+    with run_replay(feed, protocol=GATEWAY) as replay:
         past = brought(replay, subscribe("ALL_SYMBOLS", start_ns=start))
     assert past.mbo == encode(adds(3_000)[1_000:])
     assert past.said()[-1] == (SYSTEM_REPLAY_COMPLETED, "Finished mbo replay")
@@ -297,7 +297,7 @@ def test_a_start_brings_what_was_since_then_and_says_when_that_is_over(feed: Pat
 
 
 def test_what_has_been_live_already_comes_at_once(feed: Path) -> None:
-    paced = replaying(feed, protocol=GATEWAY, pace=Pace(rate=500))
+    paced = run_replay(feed, protocol=GATEWAY, pace=Pace(rate=500))
     with paced as replay, session(replay) as first, session(replay) as second:
         first.start(subscribe("ALL_SYMBOLS"))
         first.file.read(10_000)
@@ -319,7 +319,7 @@ def test_an_idle_session_has_a_heartbeat_and_a_busy_one_has_none(tmp_path: Path)
     late = [row._replace(ts_recv=row.ts_recv + 2_500_000_000) for row in adds(20)]
     path.write_bytes(metadata() + encode(adds(20)) + encode(late))
     with (
-        replaying(path, protocol=GATEWAY, pace=Pace(speed=1)) as replay,
+        run_replay(path, protocol=GATEWAY, pace=Pace(speed=1)) as replay,
         session(replay, heartbeat_interval_s=1) as spoken,
     ):
         spoken.start(subscribe("ALL_SYMBOLS"))
@@ -338,7 +338,7 @@ def test_a_snapshot_is_the_book_at_the_place_where_a_client_joins(
     decoder = DbnDecoder(batch_rows=1 << 16)
     (batch,) = decoder.feed(path.read_bytes())
     start = int(batch.ts_recv[records])
-    with replaying(path, protocol=GATEWAY, start_ns=start) as replay:
+    with run_replay(path, protocol=GATEWAY, start_ns=start) as replay:
         joined = brought(replay, subscribe("CLX5", snapshot=True))
     ours, theirs = BookEngine(), BookEngine()
     told = joined.batch()
@@ -354,15 +354,15 @@ def test_a_snapshot_is_the_book_at_the_place_where_a_client_joins(
 
 
 def test_both_sides_are_held_to_the_protocol(feed: Path) -> None:
-    with replaying(feed, protocol=GATEWAY) as replay:
-        with connected(replay) as sock:
+    with run_replay(feed, protocol=GATEWAY) as replay:
+        with connect_client(replay) as sock:
             sock.sendall(b"auth=nonsense|dataset=X\n")
-            assert b"success=0|error=authentication failed\n" in rest_of(sock)
+            assert b"success=0|error=authentication failed\n" in receive_rest(sock)
         for option in ("encoding=csv", "compression=gzip", "ts_out=1", "heartbeat_interval_s=x"):
-            with connected(replay) as sock:
+            with connect_client(replay) as sock:
                 auth = "0" * 64 + "-abcde"
                 sock.sendall(f"auth={auth}|dataset=X|{option}\n".encode())
-                assert b"success=0|error=" in rest_of(sock)
+                assert b"success=0|error=" in receive_rest(sock)
         with session(replay) as spoken:
             assert spoken.answer["success"] == "1"
             spoken.sock.sendall(subscribe("AAA") + b"start_session\n")
@@ -370,7 +370,7 @@ def test_both_sides_are_held_to_the_protocol(feed: Path) -> None:
 
 
 def test_a_subscription_after_the_start_is_answered(feed: Path) -> None:
-    paced = replaying(feed, protocol=GATEWAY, pace=Pace(rate=10_000))
+    paced = run_replay(feed, protocol=GATEWAY, pace=Pace(rate=10_000))
     with paced as replay, session(replay) as spoken:
         spoken.start(subscribe("AAA"))
         spoken.sock.sendall(subscribe("BBB"))
@@ -382,8 +382,8 @@ def test_a_subscription_after_the_start_is_answered(feed: Path) -> None:
 def test_a_client_that_leaves_leaves_nothing_behind(tmp_path: Path, schema: str) -> None:
     path = tmp_path / "long.dbn"
     path.write_bytes(metadata() + encode(adds(400_000)))
-    before = ours()
-    with replaying(path, protocol=GATEWAY, loops=0) as replay:
+    before = package_threads()
+    with run_replay(path, protocol=GATEWAY, loops=0) as replay:
         with session(replay) as spoken:
             spoken.start(lines.subscription_line(schema, ["ALL_SYMBOLS"]))
             spoken.file.read(100_000)
@@ -391,4 +391,4 @@ def test_a_client_that_leaves_leaves_nothing_behind(tmp_path: Path, schema: str)
             spoken.start(lines.subscription_line(schema, ["ALL_SYMBOLS"]))
             spoken.file.read(100_000)
             replay.close()
-    assert ours() == before
+    assert package_threads() == before

@@ -16,8 +16,8 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from batonics.codec.metadata import DatedSymbol, Metadata, SymbolMapping, encode_metadata
-from batonics.frames.derive import SCHEMAS
-from batonics.frames.products import OWN, product_of
+from batonics.frames.schemas.derive import SCHEMAS
+from batonics.frames.schemas.table import OWN, product_of
 from batonics.lake import parts
 from batonics.lake.catalog import all_parts
 from batonics.lake.digest import Verifier
@@ -25,9 +25,16 @@ from batonics.lake.lake import Lake
 from batonics.model.errors import LakeError, UsageError
 from batonics.model.mbo import Action
 from batonics.model.times import NS_PER_DAY, NS_PER_S
-from tests.integration.command import SAMPLE, SCRIPT, complaint, environment, here
-from tests.integration.files import DAY_NS, adds, encode, metadata, record
-from tests.integration.lakes import by_part, derived, digest_of, files_of, held, load
+from tests.support.command import SAMPLE, SCRIPT, environment, error_line, run_in_process
+from tests.support.dbn_files import DAY_NS, adds, encode, metadata, record
+from tests.support.lakes import (
+    lake_digest,
+    load,
+    parquet_files,
+    read_lake,
+    reference_rows,
+    sort_by_part,
+)
 
 ALL = (*SCHEMAS, "mbp-3", *OWN)
 """Schemas of every kind."""
@@ -58,11 +65,11 @@ def sample_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("schema", ALL)
 def test_a_lake_gives_the_rows_and_types_that_were_derived(schema: str, sample_lake: Path) -> None:
-    found = held(sample_lake, schema)
+    found = read_lake(sample_lake, schema)
     hive = {"date": pl.Date(), "symbol": pl.String()}
     assert found.schema == pl.Schema({**product_of(schema).columns, **hive})
     assert found.height > 0
-    assert_frame_equal(found, by_part(derived(SAMPLE, schema)))
+    assert_frame_equal(found, sort_by_part(reference_rows(SAMPLE, schema)))
 
 
 @pytest.mark.parametrize("name", ["clx5/CLX5_mbo.dbn", "dbeq/dbeq-20240131.mbo.dbn"])
@@ -71,12 +78,13 @@ def test_real_data_comes_back_exactly(name: str, test_data: Path, tmp_path: Path
     load(tmp_path / "lake", test_data / name, schemas=schemas)
     for schema in schemas:
         assert_frame_equal(
-            held(tmp_path / "lake", schema), by_part(derived(test_data / name, schema))
+            read_lake(tmp_path / "lake", schema),
+            sort_by_part(reference_rows(test_data / name, schema)),
         )
 
 
 def test_any_tool_reads_a_schemas_directory(sample_lake: Path) -> None:
-    rows = held(sample_lake, "trades").height
+    rows = read_lake(sample_lake, "trades").height
     assert ds.dataset(sample_lake / "trades", partitioning="hive").count_rows() == rows
     assert pl.scan_parquet(sample_lake / "trades").select(pl.len()).collect().item() == rows
     query = f"SELECT count(*), count(DISTINCT symbol) FROM '{sample_lake}/trades/*/*/*.parquet'"
@@ -86,21 +94,21 @@ def test_any_tool_reads_a_schemas_directory(sample_lake: Path) -> None:
 def test_the_same_file_twice_changes_nothing(tmp_path: Path) -> None:
     lake, file = tmp_path / "lake", write(tmp_path / "a.dbn")
     assert load(lake, file)[0].rows == 8
-    before = files_of(lake)
+    before = parquet_files(lake)
     assert load(lake, file)[0].loaded == []
     file.touch()  # written to, though nothing has changed
     assert load(lake, file)[0].loaded == []
     assert load(lake, write(tmp_path / "the-same-elsewhere.dbn"))[0].loaded == []
-    assert files_of(lake) == before
+    assert parquet_files(lake) == before
 
 
 def test_a_further_schema_leaves_the_others_alone(tmp_path: Path) -> None:
     lake, file = tmp_path / "lake", write(tmp_path / "a.dbn")
     load(lake, file)
-    before = files_of(lake)
+    before = parquet_files(lake)
     (outcome,) = load(lake, file, schemas=("trades", "ohlcv-1d"))
     assert [made.schema for made in outcome.loaded] == ["ohlcv-1d"]
-    assert before < files_of(lake)
+    assert before < parquet_files(lake)
 
 
 def test_a_changed_file_replaces_all_that_was_made_of_it(tmp_path: Path) -> None:
@@ -111,7 +119,7 @@ def test_a_changed_file_replaces_all_that_was_made_of_it(tmp_path: Path) -> None
     # Only one of them is asked for: the other would be of bytes that are gone.
     (outcome,) = load(lake, file, schemas=("mbo",))
     assert sorted(made.schema for made in outcome.loaded) == ["mbo", "trades"]
-    assert held(lake, "mbo")["order_id"].to_list() == [2] * 8 + [9] * 8
+    assert read_lake(lake, "mbo")["order_id"].to_list() == [2] * 8 + [9] * 8
     assert Lake(lake).check() == []
 
 
@@ -121,7 +129,7 @@ def test_a_file_overwritten_by_another_is_in_the_lake_once(tmp_path: Path) -> No
     load(lake, file, other, schemas=("mbo",))
     write(file, order_id=9)
     assert load(lake, file, schemas=("mbo",))[0].loaded == []
-    assert held(lake, "mbo")["order_id"].to_list() == [9] * 8
+    assert read_lake(lake, "mbo")["order_id"].to_list() == [9] * 8
 
 
 def test_again_makes_it_anew(tmp_path: Path) -> None:
@@ -143,8 +151,8 @@ def test_files_of_one_stream_go_on_from_each_other(tmp_path: Path) -> None:
     apart, together = tmp_path / "apart", tmp_path / "together"
     load(apart, first, second, schemas=("mbp-2",))
     load(together, first, second, schemas=("mbp-2",), one_stream=True)
-    assert held(apart, "mbp-2")["bid_px_00"].to_list() == [5 * 10**9, 4 * 10**9]
-    assert held(together, "mbp-2")["bid_px_00"].to_list() == [5 * 10**9] * 2
+    assert read_lake(apart, "mbp-2")["bid_px_00"].to_list() == [5 * 10**9, 4 * 10**9]
+    assert read_lake(together, "mbp-2")["bid_px_00"].to_list() == [5 * 10**9] * 2
     assert load(together, first, second, schemas=("mbp-2",), one_stream=True)[0].loaded == []
 
 
@@ -161,7 +169,7 @@ def test_rows_are_of_the_date_of_their_time(tmp_path: Path) -> None:
         (date(2024, 10, 4), 4),
         (date(2024, 10, 5), 1),
     ]
-    rows = held(tmp_path / "lake", "trades")
+    rows = read_lake(tmp_path / "lake", "trades")
     assert rows["date"].null_count() == 1
     assert rows["ts_recv"].null_count() == 2
 
@@ -172,7 +180,7 @@ def test_names_that_no_path_can_hold(tmp_path: Path) -> None:
     rows = [record(Action.TRADE, instrument_id=number) for number in (*names.values(), 6)]
     file.write_bytes(metadata(names) + encode(rows))
     load(tmp_path / "lake", file)
-    found = held(tmp_path / "lake", "trades").select("instrument_id", "symbol")
+    found = read_lake(tmp_path / "lake", "trades").select("instrument_id", "symbol")
     named = {name: number for number, name in found.rows()}
     assert named == dict([*names.items(), (None, 6)])
     lake = Lake(tmp_path / "lake")
@@ -189,7 +197,7 @@ def test_names_that_no_path_can_hold(tmp_path: Path) -> None:
 
 def test_scan_prunes_by_symbol_and_time(sample_lake: Path) -> None:
     lake = Lake(sample_lake)
-    whole = held(sample_lake, "trades")
+    whole = read_lake(sample_lake, "trades")
     assert len(lake.files("trades", symbols=["SIM1", "SIM3"])) == 2
     found = lake.scan("trades", symbols="SIM1", start="2026-01-05T14:31:00Z").collect()
     start = pl.datetime(2026, 1, 5, 14, 31, time_zone="UTC", time_unit="ns")
@@ -257,14 +265,14 @@ def test_check_tells_all_that_is_wrong(tmp_path: Path) -> None:
     lake = tmp_path / "lake"
     files = [write(tmp_path / f"{days}.dbn", days=days, order_id=days) for days in range(4)]
     load(lake, *files)
-    assert here("lake", "check", "--lake", lake).code == 0
+    assert run_in_process("lake", "check", "--lake", lake).code == 0
     first, second, third, last = (lake / path for path in Lake(lake).parts()["path"])
     damage(first, 1_000)
     second.unlink()
     third.write_bytes(third.read_bytes()[:-1])
     stray = last.with_name("stray.parquet")
     stray.write_bytes(last.read_bytes())
-    done = here("lake", "check", "--lake", lake)
+    done = run_in_process("lake", "check", "--lake", lake)
     assert done.code == 6
     lines = done.out.decode().splitlines()
     assert len(lines) == 4
@@ -283,17 +291,20 @@ def test_compaction_changes_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     lake = tmp_path / "lake"
     with monkeypatch.context() as patch:
         # With one file open at once, each batch's symbols make parts of their own.
-        patch.setattr(parts, "OPEN_MAX", 1)
+        patch.setattr(parts, "OPEN_PARTS_MAX", 1)
         load(lake, SAMPLE, schemas=("mbo", "orders"))
-    before, count = [held(lake, schema) for schema in ("mbo", "orders")], Lake(lake).parts().height
+    before, count = (
+        [read_lake(lake, schema) for schema in ("mbo", "orders")],
+        Lake(lake).parts().height,
+    )
     assert count > 20
-    done = here("lake", "compact", "--lake", lake)
+    done = run_in_process("lake", "compact", "--lake", lake)
     assert done.err == f"{count} files became 10\n"
-    after = [held(lake, schema) for schema in ("mbo", "orders")]
+    after = [read_lake(lake, schema) for schema in ("mbo", "orders")]
     for rows, once in zip(after, before, strict=True):
         assert_frame_equal(rows, once)
     assert Lake(lake).check() == []
-    assert here("lake", "compact", "--lake", lake).err == "0 files became 0\n"
+    assert run_in_process("lake", "compact", "--lake", lake).err == "0 files became 0\n"
     # What was put together is of the file that it was loaded from: the same again changes nothing.
     assert load(lake, SAMPLE, schemas=("mbo", "orders"))[0].loaded == []
 
@@ -304,13 +315,13 @@ def test_readers_keep_what_was_replaced_until_a_vacuum(tmp_path: Path) -> None:
     reader = Lake(lake).scan("mbo")
     write(file, order_id=2)
     load(lake, file, schemas=("mbo",))
-    assert here("lake", "vacuum", "--lake", lake, "-q").code == 0
+    assert run_in_process("lake", "vacuum", "--lake", lake, "-q").code == 0
     assert reader.collect()["order_id"].to_list() == [1] * 8
-    done = here("lake", "vacuum", "--lake", lake, "--older-than", "0")
+    done = run_in_process("lake", "vacuum", "--lake", lake, "--older-than", "0")
     assert done.code == 0
     assert done.err.startswith("removed 1 files, ")
-    assert files_of(lake) == set(Lake(lake).parts()["path"])
-    assert held(lake, "mbo")["order_id"].to_list() == [2] * 8
+    assert parquet_files(lake) == set(Lake(lake).parts()["path"])
+    assert read_lake(lake, "mbo")["order_id"].to_list() == [2] * 8
 
 
 # ---------------------------------------------------------------------- several at once
@@ -331,7 +342,7 @@ def test_two_loaders_of_the_same_files_double_nothing(tmp_path: Path) -> None:
         assert loader.returncode == 0
     alone = tmp_path / "alone"
     load(alone, *files, schemas=("mbo", "trades"))
-    assert digest_of(lake) == digest_of(alone)
+    assert lake_digest(lake) == lake_digest(alone)
     assert Lake(lake).check() == []
     assert not list((lake / ".loading").glob("*/"))
 
@@ -368,27 +379,29 @@ def test_a_reader_sees_whole_commits_only(tmp_path: Path) -> None:
 def test_the_command_says_what_it_did(tmp_path: Path) -> None:
     lake, file = tmp_path / "lake", write(tmp_path / "a.dbn")
     arguments = ("lake", "load", file, "--lake", lake, "--schemas", "trades,mbo", "--every", "1s")
-    done = here(*arguments)
+    done = run_in_process(*arguments)
     assert (done.code, done.out) == (0, b"")
     assert done.err == f"{file}: 8 trades, 8 mbo, 2 depth-1s\n"
-    assert here(*arguments).err == f"{file}: is in the lake already\n"
-    listed = here("lake", "ls", "--lake", lake).out.decode().split()
+    assert run_in_process(*arguments).err == f"{file}: is in the lake already\n"
+    listed = run_in_process("lake", "ls", "--lake", lake).out.decode().split()
     assert {"trades", "mbo", "depth-1s"} < set(listed)
-    assert here("lake", "ls", "--parts", "--lake", lake).out.decode().count(".parquet") == 3
+    assert (
+        run_in_process("lake", "ls", "--parts", "--lake", lake).out.decode().count(".parquet") == 3
+    )
     told = Lake(lake).sources()
     assert told["source"].to_list() == [str(file)] * 3
     assert told["schema"].to_list() == ["depth-1s", "mbo", "trades"]
     assert told["rows"].to_list() == [2, 8, 8]
     assert told["digest"].unique().to_list() == [hashlib.sha256(file.read_bytes()).hexdigest()]
-    assert str(file) in here("lake", "ls", "--sources", "--lake", lake).out.decode()
+    assert str(file) in run_in_process("lake", "ls", "--sources", "--lake", lake).out.decode()
 
 
 def test_the_lake_may_come_from_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BATONICS_LAKE", str(tmp_path / "lake"))
-    assert here("lake", "load", write(tmp_path / "a.dbn"), "-q").code == 0
-    assert here("lake", "check", "-q").code == 0
+    assert run_in_process("lake", "load", write(tmp_path / "a.dbn"), "-q").code == 0
+    assert run_in_process("lake", "check", "-q").code == 0
 
 
 @pytest.mark.parametrize(
@@ -406,25 +419,27 @@ def test_the_lake_may_come_from_the_environment(
 def test_errors_are_one_line_and_leave_nothing(
     arguments: tuple[str | Path, ...], code: int, words: str, tmp_path: Path
 ) -> None:
-    done = here("lake", *arguments, "--lake", tmp_path / "lake")
-    assert words in complaint(done, code)
+    done = run_in_process("lake", *arguments, "--lake", tmp_path / "lake")
+    assert words in error_line(done, code)
     assert not (tmp_path / "lake").exists()
 
 
 def test_a_damaged_file_loads_nothing_of_itself(tmp_path: Path) -> None:
     good, bad = write(tmp_path / "a.dbn"), tmp_path / "b.dbn"
     bad.write_bytes(metadata() + encode(adds(3))[:-5])
-    done = here("lake", "load", good, bad, "--lake", tmp_path / "lake", "--schemas", "mbo,trades")
+    done = run_in_process(
+        "lake", "load", good, bad, "--lake", tmp_path / "lake", "--schemas", "mbo,trades"
+    )
     assert done.code == 3
     assert "b.dbn: byte " in done.err
-    assert held(tmp_path / "lake", "trades").height == 8
-    assert files_of(tmp_path / "lake") == set(Lake(tmp_path / "lake").parts()["path"])
+    assert read_lake(tmp_path / "lake", "trades").height == 8
+    assert parquet_files(tmp_path / "lake") == set(Lake(tmp_path / "lake").parts()["path"])
 
 
 def test_another_directory_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
-    done = here("lake", "load", SAMPLE, "--lake", tmp_path)
-    assert "is neither empty nor a lake" in complaint(done, 4)
+    done = run_in_process("lake", "load", SAMPLE, "--lake", tmp_path)
+    assert "is neither empty nor a lake" in error_line(done, 4)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 

@@ -24,18 +24,18 @@ from batonics.lake.objects import ConflictError
 from batonics.lake.part_cache import cache_directory
 from batonics.model.errors import LakeError
 from batonics.model.mbo import Action
-from tests.integration.bucket_server import (
+from tests.support.bucket_server import (
     LOST,
     BucketServer,
-    keys_of,
     lake,
-    objects_of,
+    lake_objects,
+    object_keys,
     overwrite,
     server,
 )
-from tests.integration.command import SAMPLE, SCRIPT, complaint, environment, here
-from tests.integration.files import DAY_NS, encode, metadata, record
-from tests.integration.lakes import digest_of, files_of, load
+from tests.support.command import SAMPLE, SCRIPT, environment, error_line, run_in_process
+from tests.support.dbn_files import DAY_NS, encode, metadata, record
+from tests.support.lakes import lake_digest, load, parquet_files
 
 __all__ = ["lake", "server"]  # fixtures
 
@@ -57,7 +57,7 @@ def load_into(lake: str, *files: Path, schemas: Sequence[str] = SCHEMAS, **more:
 
 
 def digest(lake: str) -> object:
-    return digest_of(Path(lake))
+    return lake_digest(Path(lake))
 
 
 def cached() -> list[Path]:
@@ -77,7 +77,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_server_keeps_the_conditions_of_puts(lake: str) -> None:
-    made = objects_of(lake)
+    made = lake_objects(lake)
     first = made.put("x", b"1", None)
     with pytest.raises(ConflictError):
         made.put("x", b"2", None)
@@ -97,10 +97,10 @@ def test_a_bucket_holds_what_a_directory_does(lake: str, tmp_path: Path) -> None
     schemas = ("mbo", "mbp-10", "trades", "ohlcv-1m", "orders", "depth-1s")
     load_into(lake, SAMPLE, schemas=schemas)
     load(tmp_path / "lake", SAMPLE, schemas=schemas)
-    assert digest(lake) == digest_of(tmp_path / "lake")
+    assert digest(lake) == lake_digest(tmp_path / "lake")
     here_and_there = [
         {(path.rpartition("/")[0], path[-13:]) for path in paths}
-        for paths in (files_of(tmp_path / "lake"), keys_of(lake))
+        for paths in (parquet_files(tmp_path / "lake"), object_keys(lake))
     ]
     assert here_and_there[0] == here_and_there[1]
     question = (
@@ -137,11 +137,11 @@ def test_a_part_is_fetched_once_and_only_if_it_is_asked_for(
 def test_the_same_file_twice_changes_nothing(lake: str, tmp_path: Path) -> None:
     file = write(tmp_path / "a.dbn")
     assert load_into(lake, file) == 16
-    before = dict(objects_of(lake).listed())
+    before = dict(lake_objects(lake).listed())
     assert load_into(lake, file) == 0
-    assert dict(objects_of(lake).listed()) == before
+    assert dict(lake_objects(lake).listed()) == before
     assert load_into(lake, write(tmp_path / "elsewhere.dbn")) == 0
-    assert keys_of(lake) == before.keys() - {CATALOG}
+    assert object_keys(lake) == before.keys() - {CATALOG}
 
 
 def test_names_that_no_path_can_hold(lake: str, tmp_path: Path) -> None:
@@ -151,23 +151,23 @@ def test_names_that_no_path_can_hold(lake: str, tmp_path: Path) -> None:
     file.write_bytes(metadata(names) + encode(rows))
     load_into(lake, file)
     load(tmp_path / "lake", file, schemas=SCHEMAS)
-    assert {key.rpartition("/")[0] for key in keys_of(lake)} == {
-        path.rpartition("/")[0] for path in files_of(tmp_path / "lake")
+    assert {key.rpartition("/")[0] for key in object_keys(lake)} == {
+        path.rpartition("/")[0] for path in parquet_files(tmp_path / "lake")
     }
-    assert digest(lake) == digest_of(tmp_path / "lake")
+    assert digest(lake) == lake_digest(tmp_path / "lake")
     found = Lake(lake).scan("trades").select("symbol", "instrument_id").collect()
     assert dict(found.rows()) == names
 
 
 def test_compaction_changes_no_row(lake: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("batonics.lake.parts.OPEN_MAX", 1)
+        patch.setattr("batonics.lake.parts.OPEN_PARTS_MAX", 1)
         load_into(lake, SAMPLE, schemas=("mbo",))
-    before, count = digest(lake), len(keys_of(lake))
-    assert here("lake", "compact", "--lake", lake).err == f"{count} files became 5\n"
+    before, count = digest(lake), len(object_keys(lake))
+    assert run_in_process("lake", "compact", "--lake", lake).err == f"{count} files became 5\n"
     assert digest(lake) == before
-    assert here("lake", "vacuum", "--older-than", "0", "--lake", lake).code == 0
-    assert len(keys_of(lake)) == len(cached()) == 5
+    assert run_in_process("lake", "vacuum", "--older-than", "0", "--lake", lake).code == 0
+    assert len(object_keys(lake)) == len(cached()) == 5
     assert digest(lake) == before
 
 
@@ -178,11 +178,11 @@ def test_what_was_replaced_goes_with_a_vacuum(lake: str, tmp_path: Path) -> None
     write(file, order_id=2)
     load_into(lake, file, schemas=("mbo",))
     assert digest(lake) != before
-    assert here("lake", "vacuum", "-q", "--lake", lake).code == 0
-    assert len(keys_of(lake)) == 4
-    done = here("lake", "vacuum", "--older-than", "0", "--lake", lake)
+    assert run_in_process("lake", "vacuum", "-q", "--lake", lake).code == 0
+    assert len(object_keys(lake)) == 4
+    done = run_in_process("lake", "vacuum", "--older-than", "0", "--lake", lake)
     assert done.err.startswith("removed 2 files, ")
-    assert keys_of(lake) == set(Lake(lake).parts()["path"])
+    assert object_keys(lake) == set(Lake(lake).parts()["path"])
     # What was fetched of them is gone as well, and nothing else.
     assert cached() == sorted(Lake(lake).files("mbo") + Lake(lake).files("trades"))
     assert Lake(lake).scan("mbo").collect()["order_id"].to_list() == [2] * 8
@@ -196,7 +196,7 @@ def test_a_vacuum_clears_the_cache_of_what_no_lake_has(lake: str, tmp_path: Path
     for file in left:
         file.touch()
     os.utime(left[1], (0, 0))
-    assert here("lake", "vacuum", "-q", "--lake", lake).code == 0
+    assert run_in_process("lake", "vacuum", "-q", "--lake", lake).code == 0
     # The young one may be what somebody is fetching.
     assert [file.exists() for file in left] == [False, False, True]
     assert cached() == held
@@ -234,9 +234,9 @@ def test_loaders_at_once_lose_and_double_nothing(
     with server.counted() as calls:
         run_at_once(lake, *zip(shares, ("mbo,trades", "trades,mbo", "mbo,trades"), strict=True))
     load(tmp_path / "alone", *files, schemas=SCHEMAS)
-    assert digest(lake) == digest_of(tmp_path / "alone")
+    assert digest(lake) == lake_digest(tmp_path / "alone")
     assert Lake(lake).parts().height == 24
-    assert keys_of(lake) == set(Lake(lake).parts()["path"])
+    assert object_keys(lake) == set(Lake(lake).parts()["path"])
     assert Lake(lake).check() == []
     print(f"{calls['CAS', 200]} commits, {calls['CAS', 412]} refused and made again")
     assert calls["CAS", 412] > 0
@@ -267,7 +267,7 @@ def make_it_whole(lake: str, files: Sequence[Path], directory: Path) -> None:
     """The same load again; the lake is then as if nothing had been in the way."""
     load_into(lake, *files)
     load(directory, *files, schemas=SCHEMAS)
-    assert digest(lake) == digest_of(directory)
+    assert digest(lake) == lake_digest(directory)
 
 
 def test_a_kill_before_the_commit_leaves_the_lake_as_it_was(
@@ -278,7 +278,7 @@ def test_a_kill_before_the_commit_leaves_the_lake_as_it_was(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     load_into(lake, two[0])
-    before, keys = digest(lake), keys_of(lake)
+    before, keys = digest(lake), object_keys(lake)
     arguments = ("lake", "load", two[1], "-q", "--lake", lake, "--schemas", "mbo,trades")
     loader = subprocess.Popen([*SCRIPT, *map(str, arguments)], env=environment())
 
@@ -291,15 +291,15 @@ def test_a_kill_before_the_commit_leaves_the_lake_as_it_was(
     with server.faulty(kill):
         assert loader.wait(120) == -signal.SIGKILL
     assert digest(lake) == before
-    strays = keys_of(lake) - keys
+    strays = object_keys(lake) - keys
     assert len(strays) == 2
     # They might be of a load that lives.
     assert Lake(lake).check() == []
-    assert here("lake", "vacuum", "--lake", lake).err == "removed 0 files, 0 bytes\n"
-    monkeypatch.setattr(bucket, "STRAY_SECONDS", -60)
+    assert run_in_process("lake", "vacuum", "--lake", lake).err == "removed 0 files, 0 bytes\n"
+    monkeypatch.setattr(bucket, "ORPHAN_SECONDS", -60)
     assert len(Lake(lake).check()) == 2
-    assert here("lake", "vacuum", "--lake", lake).err.startswith("removed 2 files, ")
-    assert keys_of(lake) == keys
+    assert run_in_process("lake", "vacuum", "--lake", lake).err.startswith("removed 2 files, ")
+    assert object_keys(lake) == keys
     assert digest(lake) == before
     make_it_whole(lake, two, tmp_path / "lake")
 
@@ -313,17 +313,17 @@ def test_a_put_that_fails_leaves_the_lake_as_it_was(
     method: str, ending: str, status: int, lake: str, server: BucketServer, two: list[Path]
 ) -> None:
     load_into(lake, two[0])
-    before, keys = digest(lake), keys_of(lake)
+    before, keys = digest(lake), object_keys(lake)
     arguments = ("lake", "load", two[1], "--lake", lake, "--schemas", "mbo,trades")
     with server.failing(method, ending, status):
-        words = complaint(here(*arguments), 4)
+        words = error_line(run_in_process(*arguments), 4)
     assert words.startswith(f"{lake}/")
     assert "cannot be written: " in words
     assert str(status) in words
     assert digest(lake) == before
     # Once the commit was tried, it may be on its way still: then its parts are left to a vacuum.
-    assert len(keys_of(lake) - keys) == (2 if method == "CAS" else 0)
-    assert here(*arguments).err == f"{two[1]}: 8 mbo, 8 trades\n"
+    assert len(object_keys(lake) - keys) == (2 if method == "CAS" else 0)
+    assert run_in_process(*arguments).err == f"{two[1]}: 8 mbo, 8 trades\n"
 
 
 @pytest.mark.usefixtures("_quick")
@@ -333,18 +333,18 @@ def test_a_commit_whose_answer_is_lost_is_done_once(
 ) -> None:
     load_into(lake, two[0])
     with server.counted() as calls, server.failing("CAS", CATALOG, LOST, times):
-        done = here("lake", "load", two[1], "--lake", lake, "--schemas", "mbo,trades")
+        done = run_in_process("lake", "load", two[1], "--lake", lake, "--schemas", "mbo,trades")
     # The client has tried it again, and was refused by what it had put itself.
     assert (calls["CAS", 500], calls["CAS", 412]) == (times, 2 - times)
     assert (done.code, done.err) == (0, f"{two[1]}: 8 mbo, 8 trades\n")
-    assert keys_of(lake) == set(Lake(lake).parts()["path"])
+    assert object_keys(lake) == set(Lake(lake).parts()["path"])
     make_it_whole(lake, two, tmp_path / "lake")
 
 
 def test_a_damaged_object_is_never_read(lake: str, two: list[Path]) -> None:
     load_into(lake, *two)
     part = Lake(lake).store.catalog.read(all_parts)[0]
-    found = objects_of(lake).get(part.path)
+    found = lake_objects(lake).get(part.path)
     assert found is not None
     for damaged in (flip(found.data), found.data[:-1], found.data + b"0"):
         overwrite(lake, part.path, damaged)
@@ -364,12 +364,12 @@ def test_check_reads_the_objects_and_not_the_cache(lake: str, two: list[Path]) -
     load_into(lake, *two)
     before = digest(lake)
     first, second, *_ = Lake(lake).store.catalog.read(all_parts)
-    found = objects_of(lake).get(first.path)
+    found = lake_objects(lake).get(first.path)
     assert found is not None
     overwrite(lake, first.path, flip(found.data))
-    objects_of(lake).delete([second.path])
+    lake_objects(lake).delete([second.path])
     assert digest(lake) == before  # all was fetched already
-    done = here("lake", "check", "--lake", lake)
+    done = run_in_process("lake", "check", "--lake", lake)
     assert done.code == 6
     damaged, missing = done.out.decode().splitlines()
     assert damaged.startswith(f"{lake}/{first.path}: damaged: ")
@@ -403,8 +403,8 @@ def test_no_room_for_what_is_fetched_is_one_line(
     load_into(lake, *two)
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    done = here("query", "SELECT * FROM mbo", "--lake", lake)
-    assert "cannot be written: Not a directory" in complaint(done, 4)
+    done = run_in_process("query", "SELECT * FROM mbo", "--lake", lake)
+    assert "cannot be written: Not a directory" in error_line(done, 4)
 
 
 @pytest.mark.usefixtures("_quick", "lake")
@@ -422,20 +422,20 @@ def test_no_room_for_what_is_fetched_is_one_line(
 def test_errors_are_one_line(
     lake_url: str, arguments: tuple[str | Path, ...], code: int, words: str
 ) -> None:
-    assert words in complaint(here("lake", *arguments, "--lake", lake_url), code)
+    assert words in error_line(run_in_process("lake", *arguments, "--lake", lake_url), code)
 
 
 def test_what_is_no_lake_is_left_alone(lake: str, two: list[Path]) -> None:
-    objects_of(lake).put("mine.txt", b"mine", None)
-    done = here("lake", "load", two[0], "--lake", lake)
-    assert f"{lake}: is neither empty nor a lake; name another prefix" in complaint(done, 4)
-    assert keys_of(lake) == {"mine.txt"}
+    lake_objects(lake).put("mine.txt", b"mine", None)
+    done = run_in_process("lake", "load", two[0], "--lake", lake)
+    assert f"{lake}: is neither empty nor a lake; name another prefix" in error_line(done, 4)
+    assert object_keys(lake) == {"mine.txt"}
 
 
 @pytest.mark.usefixtures("_quick")
 def test_a_server_that_is_not_there_is_one_line(lake: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    words = complaint(here("lake", "check", "--lake", lake), 6)
+    words = error_line(run_in_process("lake", "check", "--lake", lake), 6)
     assert words.startswith(f"{lake}/{CATALOG}: cannot be read: ")
 
 
@@ -444,7 +444,7 @@ def test_an_endpoint_that_is_none_is_one_line(
     endpoint: str, lake: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
-    words = complaint(here("lake", "check", "--lake", lake), 2)
+    words = error_line(run_in_process("lake", "check", "--lake", lake), 2)
     assert words == f"endpoint {endpoint!r}: expected http://HOST or https://HOST"
 
 
@@ -452,5 +452,5 @@ def test_without_obstore_a_bucket_says_what_is_missing(
     lake: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "obstore.store", None)
-    done = here("lake", "check", "--lake", lake)
-    assert complaint(done, 2) == f"{lake}: obstore is missing; `pip install 'batonics[s3]'`"
+    done = run_in_process("lake", "check", "--lake", lake)
+    assert error_line(done, 2) == f"{lake}: obstore is missing; `pip install 'batonics[s3]'`"

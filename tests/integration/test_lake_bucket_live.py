@@ -18,12 +18,12 @@ import pytest
 from batonics.gateway.pacing import FLAT_OUT, Pace
 from batonics.lake import bucket
 from batonics.lake.lake import Lake
-from batonics.lake.where import open_store
-from tests.integration.bucket_server import LOST, BucketServer, keys_of, lake, server
-from tests.integration.command import SAMPLE, SCRIPT, complaint, environment, here
-from tests.integration.files import DAY_NS, adds, encode, metadata
-from tests.integration.lakes import digest_of, load
-from tests.integration.replays import replaying
+from batonics.lake.storage import open_store
+from tests.support.bucket_server import LOST, BucketServer, lake, object_keys, server
+from tests.support.command import SAMPLE, SCRIPT, environment, error_line, run_in_process
+from tests.support.dbn_files import DAY_NS, adds, encode, metadata
+from tests.support.lakes import lake_digest, load
+from tests.support.replays import run_replay
 
 __all__ = ["lake", "server"]  # fixtures
 
@@ -54,7 +54,7 @@ def follow(
     lake: str, file: Path, *more: str | Path, pace: Pace = FLAT_OUT
 ) -> tuple[int, list[dict[str, object]]]:
     """Follow a file's replay to its end; the exit code, and what was logged."""
-    with replaying(file, pace=pace) as replay:
+    with run_replay(file, pace=pace) as replay:
         done = subprocess.run(
             following(lake, replay.address, *more),
             env=environment(),
@@ -76,14 +76,14 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> object:
     """What a lake in a directory has of the sample."""
     alone = tmp_path_factory.mktemp("alone") / "lake"
     load(alone, SAMPLE, schemas=SCHEMAS)
-    return digest_of(alone)
+    return lake_digest(alone)
 
 
 def check_whole(lake: str, loaded: object) -> None:
     """All of the sample is in the lake, once, and nothing else lies there."""
-    assert digest_of(Path(lake)) == loaded
+    assert lake_digest(Path(lake)) == loaded
     assert Lake(lake).check() == []
-    assert keys_of(lake) == set(Lake(lake).parts()["path"])
+    assert object_keys(lake) == set(Lake(lake).parts()["path"])
 
 
 def test_a_followed_feed_is_in_the_bucket(lake: str, loaded: object) -> None:
@@ -92,8 +92,8 @@ def test_a_followed_feed_is_in_the_bucket(lake: str, loaded: object) -> None:
     assert len(events(log, "lake_committed")) > 1
     check_whole(lake, loaded)
     # Its commits make small parts, which become few.
-    assert here("lake", "compact", "--lake", lake, "-q").code == 0
-    assert digest_of(Path(lake)) == loaded
+    assert run_in_process("lake", "compact", "--lake", lake, "-q").code == 0
+    assert lake_digest(Path(lake)) == loaded
 
 
 def test_a_second_run_goes_into_the_same_bucket(lake: str, tmp_path: Path) -> None:
@@ -120,23 +120,23 @@ def test_a_bucket_that_stumbles_loses_and_doubles_nothing(
 
 
 def test_a_bucket_that_fails_stops_no_book(lake: str, server: BucketServer, tmp_path: Path) -> None:
-    made = here("lake", "load", SAMPLE, "--lake", lake, "--schemas", "trades", "-q")
+    made = run_in_process("lake", "load", SAMPLE, "--lake", lake, "--schemas", "trades", "-q")
     assert made.code == 0
-    before, book, alone = digest_of(Path(lake)), tmp_path / "book.json", tmp_path / "alone.json"
+    before, book, alone = lake_digest(Path(lake)), tmp_path / "book.json", tmp_path / "alone.json"
     with server.failing("CAS", CATALOG, 403):
         code, log = follow(lake, SAMPLE, "--out", book)
     assert code == 4
     assert [line["reason"] for line in events(log, "lake_failed")] != []
-    assert here("reconstruct", SAMPLE, "--out", alone, "-q").code == 0
+    assert run_in_process("reconstruct", SAMPLE, "--out", alone, "-q").code == 0
     ours, theirs = json.loads(book.read_text()), json.loads(alone.read_text())
     assert ours["books"] == theirs["books"]
-    assert digest_of(Path(lake)) == before
+    assert lake_digest(Path(lake)) == before
 
 
 def test_a_killed_stream_keeps_what_was_committed(
     lake: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with replaying(SAMPLE, pace=Pace(rate=8_000)) as replay:
+    with run_replay(SAMPLE, pace=Pace(rate=8_000)) as replay:
         process = subprocess.Popen(
             following(lake, replay.address),
             env=environment(),
@@ -163,9 +163,9 @@ def test_a_killed_stream_keeps_what_was_committed(
         expected = whole.filter(symbol=symbol[0])
         assert rows.equals(expected.head(rows.height))
     assert Lake(lake).check() == []
-    monkeypatch.setattr(bucket, "STRAY_SECONDS", -60)
-    assert here("lake", "vacuum", "--lake", lake, "-q").code == 0
-    assert keys_of(lake) == set(Lake(lake).parts()["path"])
+    monkeypatch.setattr(bucket, "ORPHAN_SECONDS", -60)
+    assert run_in_process("lake", "vacuum", "--lake", lake, "-q").code == 0
+    assert object_keys(lake) == set(Lake(lake).parts()["path"])
 
 
 def _wait_until_still(lake: str) -> None:
@@ -192,9 +192,13 @@ def test_an_append_into_a_bucket_is_what_a_load_gives(lake: str, loaded: object)
 
 def test_a_bucket_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch, lake: str) -> None:
     nowhere = "s3://no-such-bucket/lake"
-    words = complaint(here("stream", "--connect", "127.0.0.1:9", "--once", "--lake", nowhere), 4)
+    words = error_line(
+        run_in_process("stream", "--connect", "127.0.0.1:9", "--once", "--lake", nowhere), 4
+    )
     assert words.startswith(nowhere)
     assert "NoSuchBucket" in words
     monkeypatch.setenv("AWS_ENDPOINT_URL", "localhost")
-    words = complaint(here("stream", "--connect", "127.0.0.1:9", "--once", "--lake", lake), 2)
+    words = error_line(
+        run_in_process("stream", "--connect", "127.0.0.1:9", "--once", "--lake", lake), 2
+    )
     assert "endpoint 'localhost'" in words

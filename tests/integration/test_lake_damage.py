@@ -17,12 +17,12 @@ import polars as pl
 import pytest
 
 from batonics.lake.lake import Lake
-from batonics.lake.sql import LakeSql
+from batonics.lake.sql import LakeDatabase
 from batonics.model.errors import LakeError
 from batonics.model.mbo import Action
-from tests.integration.command import complaint, here
-from tests.integration.files import DAY_NS, encode, metadata, record
-from tests.integration.lakes import load
+from tests.support.command import error_line, run_in_process
+from tests.support.dbn_files import DAY_NS, encode, metadata, record
+from tests.support.lakes import load
 
 CATALOG = "catalog.sqlite"
 SCHEMAS = ("mbo", "trades")
@@ -225,8 +225,8 @@ def test_every_command_says_so_in_one_line(
     damage(lake / CATALOG)
     file = str(write(tmp_path / "new.dbn", days=9))
     before = sorted(lake.rglob("*.parquet"))
-    done = here(*(file if word == "FILE" else word for word in arguments), "--lake", lake)
-    said = complaint(done, 6)
+    done = run_in_process(*(file if word == "FILE" else word for word in arguments), "--lake", lake)
+    said = error_line(done, 6)
     assert said.startswith(str(lake))
     assert words in said
     assert sorted(lake.rglob("*.parquet")) == before
@@ -236,14 +236,14 @@ def test_a_lake_without_its_catalog_is_not_begun_anew(lake: Path, tmp_path: Path
     for path in lake.glob(f"{CATALOG}*"):
         path.unlink()
     file = write(tmp_path / "new.dbn", days=9)
-    said = complaint(here("lake", "load", file, "--lake", lake), 6)
+    said = error_line(run_in_process("lake", "load", file, "--lake", lake), 6)
     assert said.startswith(f"{lake}: has parts, but no catalog")
     assert not (lake / CATALOG).exists()
 
 
 def test_sql_is_refused_as_well(lake: Path) -> None:
     opened = Lake(lake)
-    assert LakeSql(opened.store, opened.verifier).query(SQL).frame().height == 18
+    assert LakeDatabase(opened.store, opened.verifier).query(SQL).frame().height == 18
     flipped(lake / CATALOG)
     with pytest.raises(LakeError, match="damaged: "):
         Lake(lake)

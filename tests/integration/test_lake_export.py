@@ -28,30 +28,30 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from polars.testing import assert_frame_equal
 
-from batonics.frames.derive import SCHEMAS
-from batonics.frames.products import OWN, product_of
+from batonics.frames.schemas.derive import SCHEMAS
+from batonics.frames.schemas.table import OWN, product_of
 from batonics.jobs import lake_export
+from batonics.jobs.lake_compact import compact_lake
 from batonics.jobs.lake_export import export_lake
-from batonics.lake.compact import compact
 from batonics.lake.lake import Lake
 from batonics.model.errors import OutputError
 from batonics.model.mbo import UNDEF_ORDER_SIZE, UNDEF_PRICE, UNDEF_TIMESTAMP, Action, Side
-from batonics.sinks.delta import LOCK, open_delta
+from batonics.sinks.delta import TABLE_LOCK_FILE, open_delta
 from batonics.sinks.delta_types import delta_columns
-from tests.integration.bucket_server import lake as bucket
-from tests.integration.bucket_server import server
-from tests.integration.command import (
+from tests.support.bucket_server import lake as bucket
+from tests.support.bucket_server import server
+from tests.support.command import (
     SAMPLE,
     SCRIPT,
-    batonics,
-    complaint,
     environment,
-    here,
+    error_line,
+    run_command,
+    run_in_process,
 )
-from tests.integration.fated import FAIL, KILL, SHORT, Call, Fates, fates
-from tests.integration.files import DAY_NS, encode, metadata, record
-from tests.integration.lakes import by_part, held, load
-from tests.oracle import Record
+from tests.support.dbn_files import DAY_NS, encode, metadata, record
+from tests.support.faults_syscalls import FAIL, KILL, SHORT, Call, FaultyCommands, faulty_commands
+from tests.support.lakes import load, read_lake, sort_by_part
+from tests.support.reference_books import Record
 
 __all__ = ["bucket", "server"]  # fixtures
 
@@ -100,14 +100,16 @@ def back(rows: pl.DataFrame, schema: str) -> pl.DataFrame:
     """Rows of a table in the lake's types and order."""
     columns = product_of(schema).columns
     assert rows.schema == pl.Schema({**delta_columns(columns), **HIVE})
-    return by_part(rows.cast(pl.Schema({**columns, **HIVE})))
+    return sort_by_part(rows.cast(pl.Schema({**columns, **HIVE})))
 
 
 def check_equal(lake: Path, exported: Path, *schemas: str, **wanted: str) -> None:
     """The tables hold what the lake has, whoever reads them."""
     for schema in schemas:
         for read in READERS:
-            assert_frame_equal(back(read(exported / schema), schema), held(lake, schema, **wanted))
+            assert_frame_equal(
+                back(read(exported / schema), schema), read_lake(lake, schema, **wanted)
+            )
 
 
 def version(table: Path) -> int:
@@ -129,7 +131,11 @@ def strays(table: Path) -> set[str]:
     for log in (table / "_delta_log").glob("*.json"):
         for line in log.read_text().splitlines():
             named |= {unquote(a["path"]) for k, a in json.loads(line).items() if k == "add"}
-    return {name for name in listing(table) if not name.startswith("_delta_log/")} - named - {LOCK}
+    return (
+        {name for name in listing(table) if not name.startswith("_delta_log/")}
+        - named
+        - {TABLE_LOCK_FILE}
+    )
 
 
 def write(path: Path, *, days: int = 0, count: int = 4, order_id: int = 1) -> Path:
@@ -158,7 +164,7 @@ def sample_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def sample_tables(sample_lake: Path) -> Path:
     tables = sample_lake.parent / "tables"
-    done = batonics("lake", "export", tables, "--lake", sample_lake)
+    done = run_command("lake", "export", tables, "--lake", sample_lake)
     assert (done.code, done.out) == (0, b"")
     lines = done.err.splitlines()
     assert [line.split(":")[0] for line in lines] == sorted(ALL)
@@ -180,7 +186,7 @@ def small(tmp_path: Path) -> Path:
 def test_every_column_of_every_schema_comes_back(
     schema: str, sample_lake: Path, sample_tables: Path
 ) -> None:
-    assert held(sample_lake, schema).height > 0
+    assert read_lake(sample_lake, schema).height > 0
     check_equal(sample_lake, sample_tables, schema)
 
 
@@ -210,7 +216,7 @@ def test_the_extremes_come_back(tmp_path: Path) -> None:
     file.write_bytes(metadata({"MAX": 4_294_967_295}) + encode(rows))
     lake, tables = tmp_path / "lake", tmp_path / "tables"
     load(lake, file, schemas=("mbo",))
-    assert here("lake", "export", tables, "--lake", lake).code == 0
+    assert run_in_process("lake", "export", tables, "--lake", lake).code == 0
     check_equal(lake, tables, "mbo")
     for read in READERS:
         found = read(tables / "mbo").sort("order_id", descending=True)
@@ -277,7 +283,9 @@ def test_a_schema_without_rows_is_a_table_without_rows(tmp_path: Path) -> None:
     load(lake, file)
     export_lake(lake, tmp_path / "tables")
     for read in (through_delta, through_polars):
-        assert_frame_equal(back(read(tmp_path / "tables/trades"), "trades"), held(lake, "trades"))
+        assert_frame_equal(
+            back(read(tmp_path / "tables/trades"), "trades"), read_lake(lake, "trades")
+        )
     assert export_lake(lake, tmp_path / "tables")[0].committed is None
 
 
@@ -288,11 +296,11 @@ def test_a_schema_without_rows_is_a_table_without_rows(tmp_path: Path) -> None:
 def test_a_selection_is_what_the_lake_gives_for_it(
     schema: str, sample_lake: Path, tmp_path: Path
 ) -> None:
-    day = held(sample_lake, schema)
+    day = read_lake(sample_lake, schema)
     start = str(day[product_of(schema).time.meta.root_names()[0]].sort()[day.height // 3])
     wanted = {"start": start.replace(" UTC", "Z").replace("+00:00", "Z")}
     arguments = ("--schemas", schema, "--symbol", "SIM1,SIM3", "--start", wanted["start"])
-    assert here("lake", "export", tmp_path, "--lake", sample_lake, *arguments).code == 0
+    assert run_in_process("lake", "export", tmp_path, "--lake", sample_lake, *arguments).code == 0
     assert [path.name for path in tmp_path.iterdir()] == [schema]
     expected = Lake(sample_lake).scan(schema, symbols=["SIM1", "SIM3"], **wanted).collect()
     assert 0 < expected.height < day.height
@@ -302,7 +310,7 @@ def test_a_selection_is_what_the_lake_gives_for_it(
 
 def test_a_day_is_that_day(small: Path, tmp_path: Path) -> None:
     arguments = ("lake", "export", tmp_path / "tables", "--lake", small, "-q")
-    assert here(*arguments, "--date", "2024-10-05") == (0, b"", "")
+    assert run_in_process(*arguments, "--date", "2024-10-05") == (0, b"", "")
     found = through_delta(tmp_path / "tables/trades")
     assert found["date"].cast(pl.String).unique().to_list() == ["2024-10-05"]
     assert found.height == 4
@@ -329,13 +337,13 @@ def test_orders_that_are_alive_are_of_the_end_of_the_day(tmp_path: Path) -> None
 
 def test_the_same_again_changes_nothing(small: Path, tmp_path: Path) -> None:
     arguments = ("lake", "export", tmp_path / "tables", "--lake", small)
-    said = here(*arguments).err
+    said = run_in_process(*arguments).err
     assert said == "trades: version 0: 8 rows in 4 files written, 0 files kept, 0 removed\n"
     before = listing(tmp_path / "tables")
-    assert here(*arguments).err == "trades: is exported already\n"
-    assert here(*arguments, "-q").err == ""
+    assert run_in_process(*arguments).err == "trades: is exported already\n"
+    assert run_in_process(*arguments, "-q").err == ""
     after = listing(tmp_path / "tables")
-    del before[f"trades/{LOCK}"], after[f"trades/{LOCK}"]
+    del before[f"trades/{TABLE_LOCK_FILE}"], after[f"trades/{TABLE_LOCK_FILE}"]
     assert after == before
 
 
@@ -344,7 +352,7 @@ def test_a_further_day_is_one_version_and_leaves_files_alone(small: Path, tmp_pa
     export_lake(small, tables)
     before = listing(tables)
     load(small, write(tmp_path / "3.dbn", days=2))
-    said = here("lake", "export", tables, "--lake", small).err
+    said = run_in_process("lake", "export", tables, "--lake", small).err
     assert said == "trades: version 1: 4 rows in 2 files written, 4 files kept, 0 removed\n"
     after = listing(tables)
     assert {
@@ -383,7 +391,7 @@ def test_compaction_exports_the_same_rows(small: Path, tmp_path: Path) -> None:
     tables = tmp_path / "tables"
     load(small, write(tmp_path / "more.dbn", order_id=5))
     export_lake(small, tables)
-    compact(small)
+    compact_lake(small)
     export_lake(small, tables)
     check_equal(small, tables, "trades")
 
@@ -397,7 +405,7 @@ def test_a_version_that_power_was_lost_on(left: int, small: Path, tmp_path: Path
     os.truncate(log, left)
     if left:
         # deltalake cannot read it either: whose log it is, nobody knows.
-        words = complaint(here("lake", "export", tables, "--lake", small), 4)
+        words = error_line(run_in_process("lake", "export", tables, "--lake", small), 4)
         assert words.startswith(f"{tables}/trades: cannot be used: ")
         log.unlink()
     export_lake(small, tables)
@@ -409,7 +417,7 @@ def test_a_newer_form_of_the_table_takes_its_place(
 ) -> None:
     tables = tmp_path / "tables"
     export_lake(small, tables)
-    monkeypatch.setattr(lake_export, "FORMAT", 2)
+    monkeypatch.setattr(lake_export, "EXPORT_FORMAT", 2)
     assert export_lake(small, tables)[0].committed == (1, 4, 0, 4)
     check_equal(small, tables, "trades")
 
@@ -438,9 +446,9 @@ def test_columns_that_are_others_replace_the_schema(small: Path, tmp_path: Path)
 def test_a_table_of_another_is_refused_and_left_alone(small: Path, tmp_path: Path) -> None:
     write_deltalake(str(tmp_path / "tables/trades"), pa.table({"x": [1]}))
     before = listing(tmp_path / "tables")
-    done = here("lake", "export", tmp_path / "tables", "--lake", small)
+    done = run_in_process("lake", "export", tmp_path / "tables", "--lake", small)
     words = f"{tmp_path}/tables/trades: is a Delta table that batonics has not made"
-    assert complaint(done, 4) == f"{words}; name another directory"
+    assert error_line(done, 4) == f"{words}; name another directory"
     assert listing(tmp_path / "tables") == before
 
 
@@ -451,9 +459,9 @@ def test_a_directory_of_something_else_is_refused_before_anything_is_written(
     load(lake, write(tmp_path / "1.dbn"), schemas=("mbo", "trades"))
     (tables / "trades").mkdir(parents=True)
     (tables / "trades" / "mine.txt").write_text("mine")
-    done = here("lake", "export", tables, "--lake", lake)
+    done = run_in_process("lake", "export", tables, "--lake", lake)
     words = "is neither empty nor a Delta table; name another one"
-    assert complaint(done, 4) == f"{tables}/trades: {words}"
+    assert error_line(done, 4) == f"{tables}/trades: {words}"
     assert list(listing(tables)) == ["trades/mine.txt"]
 
 
@@ -475,7 +483,7 @@ def test_one_who_commits_meanwhile_is_not_written_over(small: Path, tmp_path: Pa
     export_lake(small, tables)
     load(small, write(tmp_path / "3.dbn", days=2))
     rows = DeltaTable(str(tables / "trades")).to_pyarrow_table()
-    run = lake_export.LakeExport(lake_export.Request(str(small), str(tables)))
+    run = lake_export.LakeExport(lake_export.ExportRequest(str(small), str(tables)))
     run.progress = lambda _: write_deltalake(str(tables / "trades"), rows, mode="append")
     with pytest.raises(OutputError, match="another has written to the table meanwhile"):
         list(run.run())
@@ -486,7 +494,9 @@ def test_one_who_commits_meanwhile_is_not_written_over(small: Path, tmp_path: Pa
 
 def test_a_lakes_own_directory_is_no_place_for_tables(small: Path) -> None:
     before = listing(small)
-    assert "is a lake; name another" in complaint(here("lake", "export", small, "--lake", small), 4)
+    assert "is a lake; name another" in error_line(
+        run_in_process("lake", "export", small, "--lake", small), 4
+    )
     assert listing(small) == before
 
 
@@ -507,43 +517,45 @@ def test_a_lakes_own_directory_is_no_place_for_tables(small: Path) -> None:
 def test_errors_are_one_line_and_leave_nothing(
     arguments: tuple[str, ...], code: int, words: str, small: Path, tmp_path: Path
 ) -> None:
-    done = here("lake", "export", tmp_path / "tables", "--lake", small, *arguments)
-    assert words in complaint(done, code)
+    done = run_in_process("lake", "export", tmp_path / "tables", "--lake", small, *arguments)
+    assert words in error_line(done, code)
     assert not (tmp_path / "tables").exists()
 
 
 def test_a_lake_in_a_bucket_is_exported_to_a_directory(bucket: str, tmp_path: Path) -> None:
     load(Path(bucket), write(tmp_path / "1.dbn"), schemas=("mbo", "trades"))
     tables = tmp_path / "tables"
-    assert here("lake", "export", tables, "--lake", bucket).code == 0
+    assert run_in_process("lake", "export", tables, "--lake", bucket).code == 0
     check_equal(Path(bucket), tables, "mbo", "trades")
-    assert "mbo: is exported already" in here("lake", "export", tables, "--lake", bucket).err
+    assert (
+        "mbo: is exported already" in run_in_process("lake", "export", tables, "--lake", bucket).err
+    )
 
 
 def test_a_bucket_is_no_directory(small: Path) -> None:
-    done = here("lake", "export", "s3://bucket/tables", "--lake", small)
+    done = run_in_process("lake", "export", "s3://bucket/tables", "--lake", small)
     words = "s3://bucket/tables: an export goes to a directory of this machine"
-    assert complaint(done, 2) == words
+    assert error_line(done, 2) == words
 
 
 def test_an_empty_lake_has_nothing_to_export(tmp_path: Path) -> None:
     file = tmp_path / "bad.dbn"
     file.write_bytes(metadata()[:-1])
-    assert here("lake", "load", file, "--lake", tmp_path / "lake").code == 3
-    done = here("lake", "export", tmp_path / "tables", "--lake", tmp_path / "lake")
-    assert complaint(done, 2) == f"{tmp_path}/lake: has no schemas to export"
+    assert run_in_process("lake", "load", file, "--lake", tmp_path / "lake").code == 3
+    done = run_in_process("lake", "export", tmp_path / "tables", "--lake", tmp_path / "lake")
+    assert error_line(done, 2) == f"{tmp_path}/lake: has no schemas to export"
 
 
 def test_a_file_in_the_place_of_a_table_is_one_line(small: Path, tmp_path: Path) -> None:
     (tmp_path / "tables").write_text("mine")
-    done = here("lake", "export", tmp_path / "tables", "--lake", small)
-    assert complaint(done, 4) == f"{tmp_path}/tables/trades: cannot be written: Not a directory"
+    done = run_in_process("lake", "export", tmp_path / "tables", "--lake", small)
+    assert error_line(done, 4) == f"{tmp_path}/tables/trades: cannot be written: Not a directory"
     (tmp_path / "tables").unlink()
     (tmp_path / "tables").mkdir()
     (tmp_path / "tables/trades").write_text("mine")
-    done = here("lake", "export", tmp_path / "tables", "--lake", small)
+    done = run_in_process("lake", "export", tmp_path / "tables", "--lake", small)
     words = "is a file; a Delta table is a directory"
-    assert complaint(done, 4) == f"{tmp_path}/tables/trades: {words}"
+    assert error_line(done, 4) == f"{tmp_path}/tables/trades: {words}"
     assert (tmp_path / "tables/trades").read_text() == "mine"
 
 
@@ -551,9 +563,9 @@ def test_without_deltalake_it_says_what_is_missing(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "deltalake", None)
-    done = here("lake", "export", tmp_path / "tables", "--lake", small)
+    done = run_in_process("lake", "export", tmp_path / "tables", "--lake", small)
     words = "deltalake is missing; `pip install 'batonics[delta]'`"
-    assert complaint(done, 2) == f"{tmp_path}/tables/trades: {words}"
+    assert error_line(done, 2) == f"{tmp_path}/tables/trades: {words}"
     assert not (tmp_path / "tables").exists()
 
 
@@ -566,12 +578,12 @@ def test_a_damaged_part_is_exported_to_nobody(small: Path, tmp_path: Path) -> No
     data[40] ^= 1
     part.write_bytes(data)
     before = through_delta(tables / "trades")
-    words = complaint(here("lake", "export", tables, "--lake", small), 6)
+    words = error_line(run_in_process("lake", "export", tables, "--lake", small), 6)
     assert words.startswith(f"{part}: damaged")
     assert_frame_equal(through_delta(tables / "trades"), before)
     assert strays(tables / "trades") == set()
     # Where there was no table, there is none.
-    here("lake", "export", tmp_path / "anew", "--lake", small)
+    run_in_process("lake", "export", tmp_path / "anew", "--lake", small)
     assert list((tmp_path / "anew").iterdir()) == []
 
 
@@ -590,11 +602,11 @@ def test_a_full_disk_leaves_what_was_there(sample_lake: Path, tmp_path: Path) ->
     export_lake(sample_lake, tables, schemas=["mbo"], symbols="SIM0")
     before = through_delta(tables / "mbo")
     arguments = ("lake", "export", tables, "--lake", sample_lake, "--schemas", "mbo", "-q")
-    done = batonics(*arguments, before=small_disk)
-    assert complaint(done, 4).endswith(".parquet: cannot be written: File too large")
+    done = run_command(*arguments, before=small_disk)
+    assert error_line(done, 4).endswith(".parquet: cannot be written: File too large")
     assert_frame_equal(through_delta(tables / "mbo"), before)
     assert strays(tables / "mbo") == set()
-    assert batonics(*arguments).code == 0
+    assert run_command(*arguments).code == 0
     check_equal(sample_lake, tables, "mbo")
 
 
@@ -649,9 +661,11 @@ class Scene:
     def check_whole(self, *schemas: str) -> None:
         """The tables are as after the export, and nothing else lies in them."""
         for name in schemas or SCHEMAS_LOADED:
-            assert_frame_equal(back(through_delta(self.tables / name), name), held(self.lake, name))
+            assert_frame_equal(
+                back(through_delta(self.tables / name), name), read_lake(self.lake, name)
+            )
             assert strays(self.tables / name) == set()
-            assert (self.tables / name / LOCK).read_bytes() == b""
+            assert (self.tables / name / TABLE_LOCK_FILE).read_bytes() == b""
 
 
 @pytest.fixture(scope="module")
@@ -660,13 +674,13 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
 
 
 @pytest.fixture(scope="module")
-def commands(scene: Scene) -> Iterator[Fates]:
-    with fates(scene.tables, scene.directory) as running:
+def commands(scene: Scene) -> Iterator[FaultyCommands]:
+    with faulty_commands(scene.tables, scene.directory) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def calls(scene: Scene, commands: Fates) -> list[Call]:
+def calls(scene: Scene, commands: FaultyCommands) -> list[Call]:
     scene.renew()
     done = commands.run(*scene.arguments)
     assert done.status == 0, done
@@ -676,7 +690,7 @@ def calls(scene: Scene, commands: Fates) -> list[Call]:
 
 
 def test_a_kill_at_any_call_leaves_the_version_before_or_the_new_one(
-    scene: Scene, commands: Fates, calls: list[Call]
+    scene: Scene, commands: FaultyCommands, calls: list[Call]
 ) -> None:
     committed = 0
     for number in range(1, len(calls) + 1):
@@ -692,7 +706,7 @@ def test_a_kill_at_any_call_leaves_the_version_before_or_the_new_one(
 
 
 def test_a_kill_while_a_table_is_made_is_made_good_by_the_next_export(
-    scene: Scene, commands: Fates
+    scene: Scene, commands: FaultyCommands
 ) -> None:
     arguments = (*scene.arguments, "--schemas", "trades")
     shutil.rmtree(scene.tables, ignore_errors=True)
@@ -717,7 +731,7 @@ def test_a_kill_while_a_table_is_made_is_made_good_by_the_next_export(
     ],
 )
 def test_a_call_that_fails_is_one_line_and_leaves_a_whole_table(
-    name: str, error: int, scene: Scene, commands: Fates, calls: list[Call]
+    name: str, error: int, scene: Scene, commands: FaultyCommands, calls: list[Call]
 ) -> None:
     count = sum(call.name == name for call in calls)
     assert count > 0
@@ -738,7 +752,9 @@ def test_a_call_that_fails_is_one_line_and_leaves_a_whole_table(
     assert refused > 0
 
 
-def test_short_writes_are_gone_on_with(scene: Scene, commands: Fates, calls: list[Call]) -> None:
+def test_short_writes_are_gone_on_with(
+    scene: Scene, commands: FaultyCommands, calls: list[Call]
+) -> None:
     for number in range(1, sum(call.name == "write" for call in calls) + 1):
         scene.renew()
         done = commands.run(*scene.arguments, fate=SHORT, name="write", number=number)
@@ -784,7 +800,7 @@ def test_who_waits_for_a_run_that_fails_has_a_lock_that_others_see(tmp_path: Pat
         with open_delta(table, columns):
             inside.set()
             go.wait(30)
-            mine, seen = (table / LOCK).stat(), table / LOCK
+            mine, seen = (table / TABLE_LOCK_FILE).stat(), table / TABLE_LOCK_FILE
             lock = os.open(seen, os.O_RDWR)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -18,9 +18,17 @@ import pytest
 
 from batonics.lake.lake import Lake
 from batonics.model.mbo import Action
-from tests.integration.fated import FAIL, KILL, SHORT, Call, Ended, Fates, fates
-from tests.integration.files import DAY_NS, encode, metadata, record
-from tests.integration.lakes import digest_of, files_of, load
+from tests.support.dbn_files import DAY_NS, encode, metadata, record
+from tests.support.faults_syscalls import (
+    FAIL,
+    KILL,
+    SHORT,
+    Call,
+    FaultResult,
+    FaultyCommands,
+    faulty_commands,
+)
+from tests.support.lakes import lake_digest, load, parquet_files
 
 SCHEMAS = ("trades", "ohlcv-1d")
 ERRORS = {
@@ -50,10 +58,10 @@ class Scene:
             file.write_bytes(metadata() + encode(rows))
         self.original = directory / "original"
         load(self.original, self.files[0], schemas=SCHEMAS)
-        self.before = digest_of(self.original)
+        self.before = lake_digest(self.original)
         whole = directory / "whole"
         load(whole, *self.files, schemas=SCHEMAS)
-        self.after = digest_of(whole)
+        self.after = lake_digest(whole)
         self.lake = directory / "lake"
         self.arguments = self.loading(self.files[1])
 
@@ -68,7 +76,7 @@ class Scene:
 
     def check(self) -> bool:
         """The lake is as before or as after, and can be made whole; whether it is as after."""
-        found = digest_of(self.lake)
+        found = lake_digest(self.lake)
         assert found in (self.before, self.after)
         _all_can_be_read(self.lake)
         load(self.lake, self.files[1], schemas=SCHEMAS)
@@ -77,11 +85,11 @@ class Scene:
 
     def check_whole(self) -> None:
         """The lake is as after the load, and nothing else lies in it."""
-        assert digest_of(self.lake) == self.after
+        assert lake_digest(self.lake) == self.after
         lake = Lake(self.lake)
         lake.store.sweep()
         assert lake.check() == []
-        assert files_of(self.lake) == set(lake.parts()["path"])
+        assert parquet_files(self.lake) == set(lake.parts()["path"])
         assert [path.name for path in (self.lake / ".loading").iterdir()] == ["lock"]
 
 
@@ -98,13 +106,13 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
 
 
 @pytest.fixture(scope="module")
-def commands(scene: Scene) -> Iterator[Fates]:
-    with fates(scene.lake, scene.directory) as running:
+def commands(scene: Scene) -> Iterator[FaultyCommands]:
+    with faulty_commands(scene.lake, scene.directory) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def calls(scene: Scene, commands: Fates) -> list[Call]:
+def calls(scene: Scene, commands: FaultyCommands) -> list[Call]:
     scene.renew()
     done = commands.run(*scene.arguments)
     assert done.status == 0
@@ -113,7 +121,7 @@ def calls(scene: Scene, commands: Fates) -> list[Call]:
 
 
 def test_a_kill_at_any_call_loses_and_doubles_nothing(
-    scene: Scene, commands: Fates, calls: list[Call]
+    scene: Scene, commands: FaultyCommands, calls: list[Call]
 ) -> None:
     committed = 0
     for number in range(1, len(calls) + 1):
@@ -130,7 +138,7 @@ def test_a_kill_at_any_call_loses_and_doubles_nothing(
 
 
 def test_a_kill_while_a_lake_is_made_is_made_good_by_the_next_load(
-    scene: Scene, commands: Fates
+    scene: Scene, commands: FaultyCommands
 ) -> None:
     shutil.rmtree(scene.lake, ignore_errors=True)
     arguments = scene.loading(scene.files[0])
@@ -141,14 +149,14 @@ def test_a_kill_while_a_lake_is_made_is_made_good_by_the_next_load(
         shutil.rmtree(scene.lake, ignore_errors=True)
         assert commands.run(*arguments, fate=KILL, number=number).status == -signal.SIGKILL
         load(scene.lake, scene.files[0], schemas=SCHEMAS)
-        assert digest_of(scene.lake) == scene.before
+        assert lake_digest(scene.lake) == scene.before
         assert Lake(scene.lake).check() == []
     print(f"{len(numbers)} kills while a lake is made")
 
 
 @pytest.mark.parametrize(("name", "error"), [(n, e) for n, es in ERRORS.items() for e in es])
 def test_a_call_that_fails_leaves_the_lake_as_it_was(
-    name: str, error: int, scene: Scene, commands: Fates, calls: list[Call]
+    name: str, error: int, scene: Scene, commands: FaultyCommands, calls: list[Call]
 ) -> None:
     count = sum(call.name == name for call in calls)
     assert count > 0
@@ -168,7 +176,7 @@ def test_a_call_that_fails_leaves_the_lake_as_it_was(
     assert refused > 0
 
 
-def _is_one_line(done: Ended, where: object) -> None:
+def _is_one_line(done: FaultResult, where: object) -> None:
     lines = done.err.splitlines()
     # The load may have been said to be done before what came after it failed.
     assert len(lines) == 1, (where, done)
@@ -176,7 +184,9 @@ def _is_one_line(done: Ended, where: object) -> None:
     assert "a bug in batonics" not in lines[0], (where, done)
 
 
-def test_short_writes_are_gone_on_with(scene: Scene, commands: Fates, calls: list[Call]) -> None:
+def test_short_writes_are_gone_on_with(
+    scene: Scene, commands: FaultyCommands, calls: list[Call]
+) -> None:
     for number in range(1, sum(call.name == "write" for call in calls) + 1):
         scene.renew()
         done = commands.run(*scene.arguments, fate=SHORT, name="write", number=number)

@@ -16,24 +16,24 @@ import pytest
 
 from batonics.book.engine import BookEngine
 from batonics.jobs import lake_append
-from batonics.jobs.lake_append import LakeAppend, Request
+from batonics.jobs.lake_append import AppendRequest, LakeAppend
 from batonics.lake.lake import Lake
 from batonics.lake.parts import PartsWriter
-from batonics.live.lake_feed import LakeFeed
+from batonics.live.lake_output import LakeOutput
 from batonics.model.errors import InputError, OutputError
 from batonics.model.mbo import Action, Flag, MboBatch
-from tests.integration.command import SAMPLE, SCRIPT, complaint, environment, here
-from tests.integration.files import DAY_NS, adds, encode, metadata, record
-from tests.integration.lakes import digest_of, load
-from tests.integration.replays import replaying
-from tests.streams import batch_of
+from tests.support.command import SAMPLE, SCRIPT, environment, error_line, run_in_process
+from tests.support.dbn_files import DAY_NS, adds, encode, metadata, record
+from tests.support.lakes import lake_digest, load
+from tests.support.replays import run_replay
+from tests.support.streams import batch_of
 
 SCHEMAS = ("mbp-10", "trades", "orders", "bbo-1s", "depth-1s", "mbo")
 
 
 def append(lake: Path, path: Path, *, name: str = "feed", seconds: float = 60.0) -> int:
     """Append a file; how many commits there were."""
-    run = LakeAppend(Request(str(lake), name, str(path), SCHEMAS, seconds))
+    run = LakeAppend(AppendRequest(str(lake), name, str(path), SCHEMAS, seconds))
     commits: list[object] = []
     run.committed = commits.append
     run.run()
@@ -52,9 +52,9 @@ def test_what_is_appended_is_what_is_loaded(seconds: float, loaded: Path, tmp_pa
     lake = tmp_path / "lake"
     commits = append(lake, SAMPLE, seconds=seconds)
     assert commits == 1 if seconds == 60 else commits > 1
-    assert digest_of(lake) == digest_of(loaded)
-    assert here("lake", "compact", "--lake", lake, "-q").code == 0
-    assert digest_of(lake) == digest_of(loaded)
+    assert lake_digest(lake) == lake_digest(loaded)
+    assert run_in_process("lake", "compact", "--lake", lake, "-q").code == 0
+    assert lake_digest(lake) == lake_digest(loaded)
     assert Lake(lake).check() == []
 
 
@@ -78,8 +78,8 @@ def test_what_came_before_damage_is_in_the_lake(tmp_path: Path) -> None:
     with pytest.raises(InputError):
         append(lake, file)
     assert Lake(lake).scan("mbo").collect().height == 5
-    done = here("lake", "append", "--lake", lake, "--name", "x", "--schemas", "nope")
-    assert "no schema 'nope'" in complaint(done, 2)
+    done = run_in_process("lake", "append", "--lake", lake, "--name", "x", "--schemas", "nope")
+    assert "no schema 'nope'" in error_line(done, 2)
 
 
 def test_a_killed_stream_keeps_what_was_committed(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_killed_stream_keeps_what_was_committed(tmp_path: Path) -> None:
     process.communicate()
     held = Lake(lake).scan("mbo").collect().height
     assert held in (20, 39)
-    assert here("lake", "vacuum", "--lake", lake, "-q").code == 0
+    assert run_in_process("lake", "vacuum", "--lake", lake, "-q").code == 0
     assert Lake(lake).check() == []
     assert Lake(lake).scan("mbo").collect().height == held
 
@@ -123,7 +123,7 @@ def test_a_killed_stream_keeps_what_was_committed(tmp_path: Path) -> None:
 def test_a_followed_feed_is_in_the_lake(test_data: Path, tmp_path: Path) -> None:
     source, lake, alone = test_data / "clx5" / "CLX5_mbo.dbn", tmp_path / "lake", tmp_path / "alone"
     schemas = "mbp-10,trades,orders,bbo-1s"
-    with replaying(source) as replay:
+    with run_replay(source) as replay:
         host, port = replay.address
         process = subprocess.run(
             [
@@ -149,7 +149,7 @@ def test_a_followed_feed_is_in_the_lake(test_data: Path, tmp_path: Path) -> None
     assert process.returncode == 0, process.stderr
     assert b'"event":"lake_committed"' in process.stderr
     load(alone, source, schemas=schemas.split(","))
-    assert digest_of(lake) == digest_of(alone)
+    assert lake_digest(lake) == lake_digest(alone)
 
 
 def test_a_restart_goes_on_in_the_lake_with_the_books_it_has(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_a_restart_goes_on_in_the_lake_with_the_books_it_has(tmp_path: Path) -> 
     parts[0].write_bytes(metadata() + encode(first))
     parts[1].write_bytes(metadata() + encode([*first, *rest]))
     for part in parts:
-        with replaying(part) as replay:
+        with run_replay(part) as replay:
             host, port = replay.address
             done = subprocess.run(
                 [
@@ -189,9 +189,11 @@ def test_a_restart_goes_on_in_the_lake_with_the_books_it_has(tmp_path: Path) -> 
 
 def test_a_lake_that_cannot_be_written_to_stops_no_book(tmp_path: Path) -> None:
     (tmp_path / "lake").write_text("a file")
-    done = here("stream", "--connect", "127.0.0.1:9", "--once", "--lake", tmp_path / "lake")
-    assert "is a file; a lake is a directory" in complaint(done, 4)
-    feed = LakeFeed(["false"])
+    done = run_in_process(
+        "stream", "--connect", "127.0.0.1:9", "--once", "--lake", tmp_path / "lake"
+    )
+    assert "is a file; a lake is a directory" in error_line(done, 4)
+    feed = LakeOutput(["false"])
     for _ in range(200):
         feed.take(batch_of(adds(1_000)))
         if feed.failure:
@@ -209,7 +211,7 @@ def test_a_schema_that_fails_ends_the_append(
 
     monkeypatch.setattr(PartsWriter, "write", full)
     # More batches come than wait for a schema.
-    monkeypatch.setattr(lake_append, "BATCHES_MAX", 1)
+    monkeypatch.setattr(lake_append, "BATCHES_QUEUED_MAX", 1)
     with pytest.raises(OutputError, match="No space left on device"):
         append(tmp_path / "lake", SAMPLE)
     assert Lake(tmp_path / "lake").check() == []
@@ -218,7 +220,7 @@ def test_a_schema_that_fails_ends_the_append(
 # ---------------------------------------------------------------------- gaps
 
 
-class Told(LakeFeed):
+class Told(LakeOutput):
     """A feed to nobody: what would be handed on is kept."""
 
     def __init__(self) -> None:

@@ -21,9 +21,9 @@ from batonics.lake.file_catalog import FileCatalog
 from batonics.lake.lake import Lake
 from batonics.model.errors import LakeError
 from batonics.model.mbo import Action
-from tests.integration.command import SCRIPT, Done, complaint, environment
-from tests.integration.files import DAY_NS, encode, metadata, record
-from tests.integration.lakes import load
+from tests.support.command import SCRIPT, CommandResult, environment, error_line
+from tests.support.dbn_files import DAY_NS, encode, metadata, record
+from tests.support.lakes import load
 
 State = Callable[[Path], None]
 IS_ROOT = os.geteuid() == 0
@@ -53,7 +53,7 @@ def write(path: Path, *, size: int = 1, days: int = 0) -> Path:
     return path
 
 
-def reader(*arguments: str | Path) -> Done:
+def reader(*arguments: str | Path) -> CommandResult:
     """A command of someone without the right to write where permissions say so."""
     done = subprocess.run(
         [*RIGHTLESS, *SCRIPT, *map(str, arguments)],
@@ -62,7 +62,7 @@ def reader(*arguments: str | Path) -> Done:
         timeout=120,
         check=False,
     )
-    return Done(done.returncode, done.stdout, done.stderr.decode())
+    return CommandResult(done.returncode, done.stdout, done.stderr.decode())
 
 
 @contextmanager
@@ -204,7 +204,7 @@ def test_what_would_write_is_refused_in_one_line(
     before = seen(lake)
     with not_writable(lake):
         done = reader("lake", *(str(file) if a == "FILE" else a for a in arguments), "--lake", lake)
-    assert "cannot be written: " in complaint(done, 4)
+    assert "cannot be written: " in error_line(done, 4)
     assert seen(lake) == before
 
 
@@ -213,11 +213,11 @@ def test_a_catalog_that_may_not_be_read_is_named(lake: Path) -> None:
         (lake / name).chmod(0)
         done = reader("lake", "ls", "--lake", lake)
         (lake / name).chmod(0o644)
-        assert complaint(done, 6) == f"{lake / name}: cannot be read: Permission denied"
+        assert error_line(done, 6) == f"{lake / name}: cannot be read: Permission denied"
     lake.parent.joinpath("closed").mkdir(mode=0)
     done = reader("lake", "ls", "--lake", lake.parent / "closed")
     where = lake.parent / "closed" / "catalog.sqlite"
-    assert complaint(done, 6) == f"{where}: cannot be read: Permission denied"
+    assert error_line(done, 6) == f"{where}: cannot be read: Permission denied"
 
 
 @pytest.mark.parametrize("state", [as_left, bare])

@@ -17,8 +17,8 @@ from typing import IO, NamedTuple
 import pytest
 
 from batonics.model.mbo import Action, Side
-from tests.integration.command import SAMPLE, SCRIPT, environment
-from tests.integration.files import DAY_NS, adds, decompress, encode, metadata, record
+from tests.support.command import SAMPLE, SCRIPT, environment
+from tests.support.dbn_files import DAY_NS, adds, decompress, encode, metadata, record
 
 if sys.version_info >= (3, 14):
     from compression import zstd

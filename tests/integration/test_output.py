@@ -19,17 +19,17 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.integration.command import (
+from tests.support.command import (
     SAMPLE,
     SCRIPT,
-    Done,
-    batonics,
-    books,
-    complaint,
+    CommandResult,
     environment,
-    here,
+    error_line,
+    reconstruct_books,
+    run_command,
+    run_in_process,
 )
-from tests.integration.files import SMALL, names
+from tests.support.dbn_files import SMALL, list_names
 
 OLD = b'{"an older":"output"}\n'
 FULL_BYTES = 20_000
@@ -47,7 +47,7 @@ def output(tmp_path: Path) -> Path:
 
 
 def assert_untouched(output: Path) -> None:
-    assert names(output.parent) == [output.name]
+    assert list_names(output.parent) == [output.name]
     assert output.read_bytes() == OLD
 
 
@@ -67,8 +67,8 @@ def test_a_full_disk_leaves_what_was_there(command: str, output: Path) -> None:
     if command == "snapshots":
         output = output.rename(output.with_name("depth.ndjson"))
         arguments[command][3] = output
-    done = batonics(*arguments[command], before=small_disk)
-    assert complaint(done, 4) == f"{output}: cannot be written: File too large"
+    done = run_command(*arguments[command], before=small_disk)
+    assert error_line(done, 4) == f"{output}: cannot be written: File too large"
     assert_untouched(output)
 
 
@@ -85,18 +85,18 @@ def test_a_full_disk_leaves_what_was_there(command: str, output: Path) -> None:
 )
 def test_a_full_standard_output_is_one_line(arguments: list[str | Path]) -> None:
     with Path("/dev/full").open("wb") as full:
-        done = batonics(*arguments, stdout=full)
-    assert complaint(done, 4) == "<stdout>: cannot be written: No space left on device"
+        done = run_command(*arguments, stdout=full)
+    assert error_line(done, 4) == "<stdout>: cannot be written: No space left on device"
 
 
 def test_a_full_device_is_one_line() -> None:
-    done = batonics("reconstruct", SAMPLE, "--out", "/dev/full")
-    assert complaint(done, 4) == "/dev/full: cannot be written: No space left on device"
+    done = run_command("reconstruct", SAMPLE, "--out", "/dev/full")
+    assert error_line(done, 4) == "/dev/full: cannot be written: No space left on device"
 
 
 def test_closed_standard_output_is_one_line() -> None:
-    done = batonics("reconstruct", SAMPLE, "--out", "-", before=lambda: os.close(1))
-    assert complaint(done, 4) == "<stdout>: is closed"
+    done = run_command("reconstruct", SAMPLE, "--out", "-", before=lambda: os.close(1))
+    assert error_line(done, 4) == "<stdout>: is closed"
 
 
 def test_a_reader_that_goes_away_is_no_traceback() -> None:
@@ -110,7 +110,10 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
         assert process.stderr is not None
         process.stdout.close()
         said = process.stderr.read().decode()
-    assert complaint(Done(process.returncode, b"", said), 4) == "<stdout>: the reader has gone away"
+    assert (
+        error_line(CommandResult(process.returncode, b"", said), 4)
+        == "<stdout>: the reader has gone away"
+    )
 
 
 def _no_directory(output: Path) -> Path:
@@ -142,8 +145,8 @@ def test_an_output_that_cannot_be_made_is_found_before_the_input_is_read(
     make: Callable[[Path], Path], words: str, output: Path
 ) -> None:
     path = make(output)
-    done = batonics("reconstruct", "none.dbn", "--out", path)
-    assert complaint(done, 4) == f"{path}: {words}"
+    done = run_command("reconstruct", "none.dbn", "--out", path)
+    assert error_line(done, 4) == f"{path}: {words}"
     assert_untouched(output)
 
 
@@ -160,9 +163,9 @@ def test_a_call_that_fails_leaves_what_was_there(
     small = tmp_path / "small.dbn"
     small.write_bytes(SMALL)
     monkeypatch.setattr(os, call, fail)
-    done = here("reconstruct", "-q", small, "--out", output)
+    done = run_in_process("reconstruct", "-q", small, "--out", output)
     monkeypatch.undo()
-    assert complaint(done, 4) == f"{output}: cannot be written: Input/output error"
+    assert error_line(done, 4) == f"{output}: cannot be written: Input/output error"
     assert_untouched(output)
 
 
@@ -184,14 +187,14 @@ def test_the_file_is_synced_before_it_has_its_name_and_the_directory_after(
     small.write_bytes(SMALL)
     monkeypatch.setattr(os, "fsync", note_fsync)
     monkeypatch.setattr(os, "replace", note_replace)
-    assert here("reconstruct", "-q", small, "--out", output).code == 0
+    assert run_in_process("reconstruct", "-q", small, "--out", output).code == 0
     written = output.read_bytes()
     assert calls == [("fsync", OLD), ("replace", OLD), ("fsync", written)]
     assert written != OLD
 
 
 def test_a_killed_run_leaves_no_output_or_all_of_it(tmp_path: Path) -> None:
-    whole = books(SAMPLE, "--orders")
+    whole = reconstruct_books(SAMPLE, "--orders")
     command = [*SCRIPT, "reconstruct", "-q", "--orders", str(SAMPLE), "--out"]
     started = time.monotonic()
     subprocess.run([*command, tmp_path / "once"], check=True, env=environment())

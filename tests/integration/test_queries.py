@@ -16,8 +16,8 @@ from polars.testing import assert_frame_equal
 
 import batonics
 from batonics.frames.namespace import MboNamespace
-from batonics.frames.products import product_of
-from tests.integration.query_tables import all_queries, ask, ask_files, full, query_named
+from batonics.frames.schemas.table import product_of
+from tests.support.query_tables import full_rows, load_query, query_files, query_names, run_query
 
 BOOK = ["publisher_id", "instrument_id"]
 Tables = Callable[[str, str], dict[str, pl.DataFrame]]
@@ -44,11 +44,11 @@ def tables(test_data: Path) -> Tables:
         rows = product.rows(records).with_columns(product.time.dt.date().alias("date"))
         return rows.join(names, on="instrument_id", how="left", maintain_order="left").collect()
 
-    return lambda file, query: {name: view(file, name) for name in query_named(query).reads}
+    return lambda file, query: {name: view(file, name) for name in load_query(query).reads}
 
 
 @pytest.mark.parametrize("file", ["clx5", "dbeq"])
-@pytest.mark.parametrize("name", all_queries())
+@pytest.mark.parametrize("name", query_names())
 def test_the_order_of_a_views_rows_is_nothing_to_an_answer(
     name: str, file: str, tables: Tables
 ) -> None:
@@ -56,18 +56,18 @@ def test_the_order_of_a_views_rows_is_nothing_to_an_answer(
     shuffled = {
         view: frame.sample(fraction=1, shuffle=True, seed=1) for view, frame in rows.items()
     }
-    answer = ask(name, rows)
-    assert answer.equals(ask(name, shuffled))
+    answer = run_query(name, rows)
+    assert answer.equals(run_query(name, shuffled))
     assert answer.height or file == "dbeq"  # which has neither sweeps nor crossed books
 
 
 def plan(name: str, rows: dict[str, pl.DataFrame]) -> str:
     """How DuckDB, as it comes, would answer a query."""
-    query = query_named(name)
+    query = load_query(name)
     with duckdb.connect() as connection:
         for view, frame in rows.items():
             letters = [column for column, dtype in frame.schema.items() if dtype == pl.Enum]
-            table = full(view, frame).cast(dict.fromkeys(letters, pl.String()))
+            table = full_rows(view, frame).cast(dict.fromkeys(letters, pl.String()))
             times = [column for column, dtype in table.schema.items() if dtype == pl.Datetime]
             connection.register(f"rows_{view}", table.to_arrow())
             as_ns = ", ".join(f"{column}::TIMESTAMP_NS AS {column}" for column in times)
@@ -80,7 +80,7 @@ def plan(name: str, rows: dict[str, pl.DataFrame]) -> str:
 
 
 @pytest.mark.parametrize("file", ["clx5", "dbeq", "esh4"])
-@pytest.mark.parametrize("name", all_queries())
+@pytest.mark.parametrize("name", query_names())
 def test_no_query_compares_each_row_with_each_other(name: str, file: str, tables: Tables) -> None:
     steps = plan(name, tables(file, name)).lower().replace("_", " ")
     assert "scan" in steps
@@ -95,7 +95,7 @@ def test_windows_of_a_day_that_begins_with_a_snapshot_are_those_of_window_measur
     mbo = MboNamespace(batonics.scan_mbo(path))
     # The snapshot's time is midnight, and bad (F_BAD_TS_RECV): its row is in the first window of
     # the book, 22 hours later.
-    answer = ask_files("kyles_lambda", path, every=every)
+    answer = query_files("kyles_lambda", path, every=every)
     windows = mbo.window_measures(every).rename({"trades": "trade_count"}).collect()
     expected = windows.with_columns(symbol=pl.lit("ESH4")).select(answer.columns)
     assert_frame_equal(answer.drop("kyle_lambda"), expected.drop("kyle_lambda"), check_exact=True)
@@ -120,7 +120,7 @@ def test_returns_of_a_day_that_begins_with_a_snapshot_begin_after_it(test_data: 
     path = path_of(test_data, "esh4")
     windows = MboNamespace(batonics.scan_mbo(path)).window_measures("10s").collect()
     known = windows.drop_nulls(["ofi", "mid_change"])
-    assert ask_files("ofi_returns", path)["windows"].to_list() == [known.height]
+    assert query_files("ofi_returns", path)["windows"].to_list() == [known.height]
 
 
 @pytest.mark.parametrize(
@@ -144,4 +144,4 @@ def test_a_parameter_that_means_nothing_is_refused(
     name: str, given: dict[str, object], expected: str, tables: Tables
 ) -> None:
     with pytest.raises(duckdb.InvalidInputException, match=expected):
-        ask(name, tables("clx5", name), **given)
+        run_query(name, tables("clx5", name), **given)

@@ -16,7 +16,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import batonics
-from tests.integration.query_tables import MIDNIGHT_NS, NS_PER_S, ask, ask_files
+from tests.support.query_tables import MIDNIGHT_NS, NS_PER_S, query_files, run_query
 
 T = MIDNIGHT_NS
 HOUR_NS, DAY_NS = 3_600 * NS_PER_S, 86_400 * NS_PER_S
@@ -30,7 +30,7 @@ Row = dict[str, Any]
 
 def answer(name: str, tables: dict[str, list[Row]], *columns: str, **params: object) -> list[Any]:
     """These columns of an answer, a tuple a row; times are nanoseconds of the epoch."""
-    frame = ask(name, tables, **params).select(columns or pl.all())
+    frame = run_query(name, tables, **params).select(columns or pl.all())
     return frame.with_columns(pl.selectors.datetime().dt.epoch("ns")).rows()
 
 
@@ -429,7 +429,7 @@ def test_times_to_fill_are_those_of_the_lives_of_orders(real: Path) -> None:
         )
         .sort(*GROUP, "ahead_from")
     )
-    assert_answers(ask_files("queue_time_to_fill", real), expected)
+    assert_answers(query_files("queue_time_to_fill", real), expected)
 
 
 def test_orders_meet_the_best_after_the_last_event_before_them(real: Path) -> None:
@@ -476,7 +476,7 @@ def test_orders_meet_the_best_after_the_last_event_before_them(real: Path) -> No
         )
         .sort(*GROUP, "ticks", nulls_last=True)
     )
-    assert_answers(ask_files("cancel_to_fill", real), expected)
+    assert_answers(query_files("cancel_to_fill", real), expected)
 
 
 def test_lifetimes_are_those_of_the_lives_of_orders(real: Path) -> None:
@@ -496,7 +496,7 @@ def test_lifetimes_are_those_of_the_lives_of_orders(real: Path) -> None:
         )
         .sort(*GROUP, "ended")
     )
-    assert_answers(ask_files("order_lifetimes", real), expected)
+    assert_answers(query_files("order_lifetimes", real), expected)
 
 
 def runs(values: Sequence[tuple[int, Any]]) -> Iterator[tuple[Any, int, int]]:
@@ -532,7 +532,7 @@ def test_quotes_live_between_the_events_that_change_the_best_price(real: Path) -
         )
         .sort(*GROUP, "side", "hour")
     )
-    assert_answers(ask_files("quote_flicker", real), expected)
+    assert_answers(query_files("quote_flicker", real), expected)
 
 
 def test_spells_hold_every_event_after_which_a_book_was_crossed(real: Path) -> None:
@@ -546,7 +546,7 @@ def test_spells_hold_every_event_after_which_a_book_was_crossed(real: Path) -> N
             if crossed:
                 end = after and after[1]
                 expected.append((symbol, publisher, start, end, end and end - start))
-    found = ask_files("crossed_spells", real).with_columns(pl.selectors.datetime().dt.epoch("ns"))
+    found = query_files("crossed_spells", real).with_columns(pl.selectors.datetime().dt.epoch("ns"))
     columns = (*GROUP, "ts_start", "ts_end", "duration_ns")
     assert found.select(columns).rows() == sorted(expected)
     assert events["crossed"].sum() == (172 if "clx5" in str(real) else 0)
@@ -561,7 +561,7 @@ def test_silences_lie_between_the_records_of_a_book(real: Path) -> None:
             if ts - last > 60 * NS_PER_S:
                 others = of_publisher.is_between(last, ts, closed="none").sum()
                 expected.append((symbol, publisher, last, ts, ts - last, others))
-    found = ask_files("gaps", real).with_columns(pl.selectors.datetime().dt.epoch("ns"))
+    found = query_files("gaps", real).with_columns(pl.selectors.datetime().dt.epoch("ns"))
     assert found.rows() == sorted(expected)
     assert expected
 
@@ -580,7 +580,7 @@ def test_latencies_are_those_of_all_records_by_hour(real: Path) -> None:
         )
         .sort(*GROUP, "hour")
     )
-    assert_answers(ask_files("latency", real), expected)
+    assert_answers(query_files("latency", real), expected)
 
 
 def test_sweeps_are_found_by_a_walk_over_the_trades(real: Path) -> None:
@@ -604,7 +604,7 @@ def test_sweeps_are_found_by_a_walk_over_the_trades(real: Path) -> None:
                 length = sweep[-1]["ts_recv"] - start
                 ends = (len(sweep), len(prices), size, prices[0], prices[-1])
                 expected.append((symbol, publisher, sweep[0]["side"], start, length, *ends))
-    found = ask_files("sweeps", real).with_columns(pl.selectors.datetime().dt.epoch("ns"))
+    found = query_files("sweeps", real).with_columns(pl.selectors.datetime().dt.epoch("ns"))
     assert found.rows() == expected
     assert len(expected) == (13 if "clx5" in str(real) else 0)
 
@@ -630,7 +630,7 @@ def test_all_that_was_traded_is_bought_sold_or_unknown(real: Path) -> None:
         )
         .sort(*GROUP, "ts")
     )
-    assert_answers(ask_files("trade_signs", real), expected)
+    assert_answers(query_files("trade_signs", real), expected)
 
 
 def test_messages_per_trade_are_counts_of_records(real: Path) -> None:
@@ -655,7 +655,7 @@ def test_messages_per_trade_are_counts_of_records(real: Path) -> None:
         )
         .sort(*GROUP, "hour")
     )
-    assert_answers(ask_files("quote_to_trade", real), expected)
+    assert_answers(query_files("quote_to_trade", real), expected)
 
 
 def test_turnover_is_by_sizes_that_stood_at_the_best_by_a_walk_over_events(real: Path) -> None:
@@ -685,7 +685,7 @@ def test_turnover_is_by_sizes_that_stood_at_the_best_by_a_walk_over_events(real:
         means = (bid / ns, ask_size / ns) if ns else (None, None)
         turnover = traded.get(key, 0) * ns / (bid + ask_size) if ns else None
         expected.append((*key, traded.get(key, 0), *means, turnover, ns / 1e9))
-    found = ask_files("turnover", real)
+    found = query_files("turnover", real)
     assert_answers(found, pl.DataFrame(expected, schema=found.schema, orient="row"))
 
 
@@ -704,7 +704,7 @@ def test_every_record_is_counted_once_by_its_action(real: Path) -> None:
         )
         .sort(*GROUP, "hour")
     )
-    assert_answers(ask_files("book_events", real), expected)
+    assert_answers(query_files("book_events", real), expected)
 
 
 def test_candidates_for_icebergs_are_among_the_lives_of_orders(real: Path) -> None:
@@ -712,6 +712,6 @@ def test_candidates_for_icebergs_are_among_the_lives_of_orders(real: Path) -> No
     refilled = (pl.col("filled") > pl.col("size_start")) | (
         (pl.col("filled") == pl.col("size_start")) & (pl.col("added") > pl.col("filled"))
     )
-    found = ask_files("iceberg_candidates", real)
+    found = query_files("iceberg_candidates", real)
     assert sorted(found["order_id"]) == sorted(lives.filter(refilled)["order_id"])
     assert found["filled"].max() == (85 if "clx5" in str(real) else None)

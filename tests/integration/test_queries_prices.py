@@ -17,16 +17,16 @@ from polars.testing import assert_frame_equal
 
 import batonics
 from batonics.frames.namespace import MboNamespace
-from batonics.frames.products import product_of
-from tests.integration.lakes import load
-from tests.integration.query_tables import (
+from batonics.frames.schemas.table import product_of
+from tests.support.lakes import load
+from tests.support.query_tables import (
     MIDNIGHT_NS,
     NS_PER_S,
-    all_queries,
-    ask,
-    ask_lake,
+    load_query,
     no_rows,
-    query_named,
+    query_lake,
+    query_names,
+    run_query,
     types_of,
 )
 
@@ -93,9 +93,9 @@ def times(frame: pl.DataFrame, column: str = "ts") -> list[float]:
 # ------------------------------------------------------------------------ every query file
 
 
-@pytest.mark.parametrize("name", all_queries())
+@pytest.mark.parametrize("name", query_names())
 def test_a_header_is_complete(name: str) -> None:
-    query = query_named(name)
+    query = load_query(name)
     assert query.declared
     assert all((query.title, query.question, query.reads, query.columns, query.source))
     assert query.question.endswith("?")
@@ -105,14 +105,14 @@ def test_a_header_is_complete(name: str) -> None:
     assert all(f"${param.name}" in query.sql for param in query.params)
 
 
-@pytest.mark.parametrize("name", all_queries())
+@pytest.mark.parametrize("name", query_names())
 def test_a_query_over_no_rows_has_the_columns_of_its_header(name: str) -> None:
-    declared = {column.name: column.type for column in query_named(name).columns}
+    declared = {column.name: column.type for column in load_query(name).columns}
     assert list(types_of(name, no_rows(name)).items()) == list(declared.items())
-    assert list(ask(name, no_rows(name)).columns) == list(declared)
+    assert list(run_query(name, no_rows(name)).columns) == list(declared)
 
 
-@pytest.mark.parametrize("name", all_queries())
+@pytest.mark.parametrize("name", query_names())
 def test_a_query_reads_each_view_that_it_names(name: str) -> None:
     tables = no_rows(name)
     for view in tables:
@@ -124,7 +124,7 @@ def test_a_query_reads_each_view_that_it_names(name: str) -> None:
 @pytest.fixture(scope="module")
 def lakes(test_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A lake of each file, of all schemas that queries read."""
-    views = {view for name in all_queries() for view in query_named(name).reads}
+    views = {view for name in query_names() for view in load_query(name).reads}
     schemas = [product_of(view.replace("_", "-")).name for view in sorted(views)]
     directory = tmp_path_factory.mktemp("lakes")
     for name, path in files(test_data).items():
@@ -148,14 +148,14 @@ def data(
     return lakes[request.param], batonics.scan_mbo(files(test_data)[request.param])
 
 
-@pytest.mark.parametrize("name", all_queries())
+@pytest.mark.parametrize("name", query_names())
 def test_a_query_over_a_lake_has_the_columns_of_its_header_and_one_answer(
     name: str, data: tuple[Path, pl.LazyFrame]
 ) -> None:
-    answer = ask_lake(name, data[0])
-    expected = {column.name: DTYPES[column.type] for column in query_named(name).columns}
+    answer = query_lake(name, data[0])
+    expected = {column.name: DTYPES[column.type] for column in load_query(name).columns}
     assert list(answer.schema.items()) == list(expected.items())
-    assert answer.equals(ask_lake(name, data[0]))
+    assert answer.equals(query_lake(name, data[0]))
 
 
 # ------------------------------------------------------------------------ quotes
@@ -176,7 +176,7 @@ def test_spread_by_hour_weighs_each_spread_by_the_time_it_stood() -> None:
         quote(DAY_S, 100, 107, symbol="Y"),
         quote(DAY_S + 1, None, None, symbol="Y"),
     ]
-    assert ask("spread_by_hour", {"mbp_1": rows}).rows() == [
+    assert run_query("spread_by_hour", {"mbp_1": rows}).rows() == [
         ("X", 1, 10, pytest.approx(190 / 55), 2, 2, 6, 55.0),
         ("X", 1, 11, 6.0, 6, 6, 6, 15.0),
         ("Y", 1, 10, 6.0, 5, 5, 7, 2.0),
@@ -195,12 +195,12 @@ def test_depth_by_hour_adds_up_so_many_levels_of_each_side() -> None:
         {"ts": ns(0), "symbol": "Y", "publisher_id": 2, **asks, "ask_sz_00": 4_000_000_000},
         {"ts": ns(3600), "symbol": "Y", "publisher_id": 2},
     ]
-    answer = ask("depth_by_hour", {"mbp_10": rows}, levels=2)
+    answer = run_query("depth_by_hour", {"mbp_10": rows}, levels=2)
     assert answer.rows() == [
         ("X", 1, 10, (8 * 10 + 4 * 30) / 40, 2.0, 40.0, 40.0),
         ("Y", 2, 10, None, 4e9, 0.0, 3600.0),
     ]
-    all_levels = ask("depth_by_hour", {"mbp_10": rows})
+    all_levels = run_query("depth_by_hour", {"mbp_10": rows})
     assert all_levels["depth_bid"][0] == (17 * 10 + 4 * 30) / 40
 
 
@@ -216,7 +216,7 @@ def test_ofi_returns_is_the_line_through_windows() -> None:
         sized(1, (100, 5), (102, 5), symbol="Y"),
         sized(11, (100, 8), (102, 5), symbol="Y"),  # a line through one point is none
     ]
-    answer = ask("ofi_returns", {"mbp_1": rows}, every="10s")
+    answer = run_query("ofi_returns", {"mbp_1": rows}, every="10s")
     day = answer["date"][0]
     assert answer.rows() == [
         ("X", 1, day, 3, pytest.approx(1 / 28), pytest.approx(3 / 14), pytest.approx(1 / 28)),
@@ -236,7 +236,7 @@ def test_realised_variance_is_the_sum_of_squared_changes_of_the_logarithm() -> N
         quote(30, 100, 100, symbol="Y"),
         quote(DAY_S, 300, 300, symbol="Y"),  # a day of one mid has no change
     ]
-    answer = ask("realised_variance", {"bbo_1s": rows}, every="10s")
+    answer = run_query("realised_variance", {"bbo_1s": rows}, every="10s")
     assert answer.select("symbol", "publisher_id", "returns", "variance", "volatility").rows() == [
         ("X", 1, 2, pytest.approx(2 * math.log(2) ** 2), pytest.approx(2**0.5 * math.log(2))),
         ("Y", 1, 1, 0.0, 0.0),
@@ -255,7 +255,7 @@ TWO_PUBLISHERS = [
 
 
 def test_consolidated_bbo_has_the_best_over_publishers() -> None:
-    answer = ask("consolidated_bbo", {"mbp_1": TWO_PUBLISHERS})
+    answer = run_query("consolidated_bbo", {"mbp_1": TWO_PUBLISHERS})
     assert times(answer) == [0, 0, 1, 2, 2, 3]
     assert answer.drop("ts").rows() == [
         ("X", 100, 5, 1, 104, 1, 1),
@@ -268,7 +268,7 @@ def test_consolidated_bbo_has_the_best_over_publishers() -> None:
 
 
 def test_who_sets_bbo_shares_the_time_among_those_at_the_best() -> None:
-    answer = ask("who_sets_bbo", {"mbp_1": TWO_PUBLISHERS}).drop("date")
+    answer = run_query("who_sets_bbo", {"mbp_1": TWO_PUBLISHERS}).drop("date")
     assert answer.rows() == [
         ("X", 1, 0.75, 0.5, 0.5, 0.25, 0.25, 4.0, 4.0),
         ("X", 2, 0.5, 0.75, 0.25, 0.5, 0.5, 4.0, 4.0),
@@ -299,7 +299,7 @@ AFTER_TRADES = [
 
 
 def test_trade_impact_is_the_signed_move_of_the_mid_by_size() -> None:
-    assert ask("trade_impact", {"mbp_1": AFTER_TRADES}, horizon="1s").rows() == [
+    assert run_query("trade_impact", {"mbp_1": AFTER_TRADES}, horizon="1s").rows() == [
         ("X", 1, 1, 1, 1, 1, -2.0, pytest.approx(-2e4 / 101)),
         ("X", 1, 2, 3, 2, 5, 2.0, pytest.approx(2e4 / 101)),
         ("X", 1, 8, 15, 1, 8, -2.0, pytest.approx(-2e4 / 101)),
@@ -308,7 +308,7 @@ def test_trade_impact_is_the_signed_move_of_the_mid_by_size() -> None:
 
 def test_realised_spread_and_impact_add_up_to_the_effective_spread() -> None:
     rows = [row for row in AFTER_TRADES if row.get("side") != "N"]
-    assert ask("realised_spread", {"mbp_1": rows}, taus="1,2.0,2").rows() == [
+    assert run_query("realised_spread", {"mbp_1": rows}, taus="1,2.0,2").rows() == [
         # Bought 3 at 102, sold 1 at 100; the mid was 101 and then 103.
         ("X", 1, NS_PER_S, 2, 4, 2.0, (3 * -2 + 6) / 4, (3 * 4 - 4) / 4),
         ("X", 1, 2 * NS_PER_S, 2, 4, 2.0, 2.0, 0.0),
@@ -325,7 +325,7 @@ def test_vpin_divides_trades_at_the_ends_of_buckets() -> None:
         trade(1, "B", 102, 9, symbol="Y"),
         trade(1, "B", 102, 10, symbol="Y", publisher_id=2),
     ]
-    answer = ask("vpin", {"mbp_1": rows}, bucket_volume=10, n=2)
+    answer = run_query("vpin", {"mbp_1": rows}, bucket_volume=10, n=2)
     assert times(answer) == [2, 3, DAY_S, 1]
     assert answer.drop("ts").rows() == [
         ("X", 1, 0, 6, 4, None),
@@ -349,7 +349,7 @@ def test_kyles_lambda_is_the_slope_from_trade_to_trade() -> None:
         quote(11, 100, 102, symbol="Y"),
         trade(12, "B", None, 3, symbol="Y", **met(None, 102)),
     ]
-    answer = ask("kyles_lambda", {"mbp_1": rows}, every="10s")
+    answer = run_query("kyles_lambda", {"mbp_1": rows}, every="10s")
     assert times(answer) == [10, 10, 20, 20]
     assert answer.drop("ts").rows() == [
         ("X", 1, 3, 7, 5, None, 104.0, None, pytest.approx(15 / 19)),
@@ -371,13 +371,13 @@ def test_mid_at_trades_has_the_quote_strictly_before_each_trade() -> None:
         trade(1.000000001, "A", 101, 5),
         trade(1, "N", 2, 6, symbol="Y"),  # of another publisher
     ]
-    answer = ask("mid_at_trades", {"mbp_1": quotes, "trades": trades})
+    answer = run_query("mid_at_trades", {"mbp_1": quotes, "trades": trades})
     assert answer.drop("ts_recv", "sequence").rows() == [
         ("X", 1, "B", 102, 4, 100, 1, 102, 2, 101.0, NS_PER_S),
         ("Y", 1, "N", 2, 6, None, None, None, None, None, None),
         ("X", 1, "A", 101, 5, 101, 3, None, 0, None, 1),
     ]
-    older = ask("mid_at_trades", {"mbp_1": quotes, "trades": trades}, delay="1s")
+    older = run_query("mid_at_trades", {"mbp_1": quotes, "trades": trades}, delay="1s")
     assert older["mid"].to_list() == [101.0, None, 101.0]
 
 
@@ -394,7 +394,7 @@ TRADES = [
 
 
 def test_time_bars_are_of_intervals_with_trades() -> None:
-    answer = ask("time_bars", {"trades": TRADES})
+    answer = run_query("time_bars", {"trades": TRADES})
     assert times(answer) == [0, 60, 60]
     assert times(answer, "ts_open") == [0, 60, 60]
     assert times(answer, "ts_close") == [59, 60, 60]
@@ -409,7 +409,7 @@ def test_volume_bars_go_by_what_was_traded_before() -> None:
     sizes = [6, 6, 3, 20, 1]
     rows = [trade(at, "BA"[at % 2], 10 + at, size) for at, size in enumerate(sizes)]
     rows.append(trade(0, "N", 5, 9, symbol="Y"))  # not full
-    answer = ask("volume_bars", {"trades": rows}, bar_volume=10)
+    answer = run_query("volume_bars", {"trades": rows}, bar_volume=10)
     assert times(answer, "ts_close") == [1, 3]
     assert answer.drop("ts_open", "ts_close").rows() == [
         ("X", 1, 0, 10, 11, 10, 11, 12, 6, 6, 2, 10.5),
@@ -426,13 +426,13 @@ def test_volume_profile_counts_downwards_below_zero_too() -> None:
         trade(4, "N", None, 50),
         trade(0, "B", 12, 1, symbol="Y"),
     ]
-    answer = ask("volume_profile", {"trades": rows}, width="0.000000010")
+    answer = run_query("volume_profile", {"trades": rows}, width="0.000000010")
     assert answer.drop("date").rows() == [
         ("X", 1, -10, 7, 0, 0, 2, 0.7),
         ("X", 1, 10, 3, 1, 2, 2, 0.3),
         ("Y", 1, 10, 1, 1, 0, 1, 1.0),
     ]
-    each = ask("volume_profile", {"trades": rows})
+    each = run_query("volume_profile", {"trades": rows})
     assert each["price"].to_list() == [-10, -3, 12, 18, 12]
 
 
@@ -455,8 +455,8 @@ def test_an_instrument_without_a_symbol_goes_by_its_id(
         ]
         for view, rows in tables.items()
     }
-    named = ask(name, tables).with_columns(pl.col("symbol").replace({"X": "7", "Y": "8"}))
-    assert ask(name, unnamed).equals(named)
+    named = run_query(name, tables).with_columns(pl.col("symbol").replace({"X": "7", "Y": "8"}))
+    assert run_query(name, unnamed).equals(named)
 
 
 # ------------------------------------------------------------------------ equal to `.mbo`'s
@@ -472,7 +472,7 @@ def with_symbols(records: pl.LazyFrame, rows: pl.LazyFrame) -> pl.DataFrame:
 def test_kyles_lambda_equals_window_measures(data: tuple[Path, pl.LazyFrame], every: str) -> None:
     lake, records = data
     windows = with_symbols(records, MboNamespace(records).window_measures(every))
-    answer = ask_lake("kyles_lambda", lake, every=every)
+    answer = query_lake("kyles_lambda", lake, every=every)
     expected = windows.rename({"trades": "trade_count"}).select(answer.columns)
     assert_frame_equal(answer, expected.sort("ts", "symbol", "publisher_id"), check_exact=True)
 
@@ -480,7 +480,7 @@ def test_kyles_lambda_equals_window_measures(data: tuple[Path, pl.LazyFrame], ev
 def test_vpin_equals_vpin(data: tuple[Path, pl.LazyFrame]) -> None:
     lake, records = data
     buckets = with_symbols(records, MboNamespace(records).vpin(bucket_volume=37, n=3))
-    answer = ask_lake("vpin", lake, bucket_volume=37, n=3)
+    answer = query_lake("vpin", lake, bucket_volume=37, n=3)
     expected = buckets.rename({"ts_recv": "ts"}).select(answer.columns)
     # Polars divides by multiplying: the last bit may differ.
     assert_frame_equal(
@@ -493,7 +493,7 @@ def test_vpin_equals_vpin(data: tuple[Path, pl.LazyFrame]) -> None:
 def test_time_bars_equal_bars_of_a_time(data: tuple[Path, pl.LazyFrame], every: str) -> None:
     lake, records = data
     bars = with_symbols(records, MboNamespace(records).bars(time=every))
-    answer = ask_lake("time_bars", lake, every=every).drop("ts")
+    answer = query_lake("time_bars", lake, every=every).drop("ts")
     expected = bars.rename({"trades": "trade_count"}).select(answer.columns)
     order = ["ts_open", "symbol", "publisher_id"]
     assert_frame_equal(answer.sort(order), expected.sort(order), check_exact=True)
@@ -505,7 +505,7 @@ def test_volume_bars_equal_bars_of_a_volume_where_none_has_too_much(
     lake, records = data
     # Each trade is a bar: what it has too much ends no other.
     bars = with_symbols(records, MboNamespace(records).bars(volume=1))
-    answer = ask_lake("volume_bars", lake, bar_volume=1).drop("bar")
+    answer = query_lake("volume_bars", lake, bar_volume=1).drop("bar")
     expected = bars.rename({"trades": "trade_count"}).select(answer.columns)
     order = ["symbol", "publisher_id", "ts_open", "close", "volume"]
     assert_frame_equal(answer.sort(order), expected.sort(order), check_exact=True)
@@ -525,7 +525,7 @@ def test_realised_spread_equals_trade_measures(
     data: tuple[Path, pl.LazyFrame], tau_s: float
 ) -> None:
     lake, records = data
-    answer = ask_lake("realised_spread", lake, taus=tau_s)
+    answer = query_lake("realised_spread", lake, taus=tau_s)
 
     def mean(column: str) -> pl.Expr:
         return (pl.col(column).cast(pl.Int128) * pl.col("size")).sum() / pl.sum("size")
@@ -549,7 +549,7 @@ def test_realised_spread_equals_trade_measures(
 
 def test_trade_impact_equals_trade_measures(data: tuple[Path, pl.LazyFrame]) -> None:
     lake, records = data
-    answer = ask_lake("trade_impact", lake, horizon="1s")
+    answer = query_lake("trade_impact", lake, horizon="1s")
     expected = (
         measured(records, "1s")
         .with_columns(size_from=2 ** pl.col("size").log(2).floor().cast(pl.Int64))
@@ -571,7 +571,7 @@ def test_ofi_returns_equals_a_line_through_window_measures(
     lake, records = data
     windows = with_symbols(records, MboNamespace(records).window_measures("10s"))
     known = windows.drop_nulls(["ofi", "mid_change"])
-    answer = ask_lake("ofi_returns", lake, every="10s")
+    answer = query_lake("ofi_returns", lake, every="10s")
     by_book = known.partition_by("symbol", "publisher_id", as_dict=True)
     assert {row[:2] for row in answer.rows()} == set(by_book)
     for row in answer.iter_rows(named=True):
@@ -586,7 +586,7 @@ def test_ofi_returns_equals_a_line_through_window_measures(
 
 def test_consolidated_bbo_equals_the_consolidated_book(data: tuple[Path, pl.LazyFrame]) -> None:
     lake, records = data
-    answer = ask_lake("consolidated_bbo", lake)
+    answer = query_lake("consolidated_bbo", lake)
     rows = with_symbols(records, MboNamespace(records).mbp(1, consolidated=True))
     names = ["bid_price", "bid_size", "ask_price", "ask_size"]
     states = (
@@ -618,7 +618,7 @@ def test_mid_at_trades_equals_an_asof_join(data: tuple[Path, pl.LazyFrame]) -> N
         )
         .with_columns(mid=(pl.col("bid_px_00") + pl.col("ask_px_00")) / 2)
     )
-    answer = ask_lake("mid_at_trades", lake)
+    answer = query_lake("mid_at_trades", lake)
     order = ["ts_recv", "symbol", "publisher_id", "sequence"]
     assert_frame_equal(
         answer.select(*order, "mid").sort(order, maintain_order=True),
@@ -647,5 +647,5 @@ def test_spread_by_hour_adds_up_to_the_spread_of_all_states(
         .sort(book)
     )
     over_hours = (pl.col("spread") * pl.col("seconds")).sum() / pl.sum("seconds")
-    answer = ask_lake("spread_by_hour", lake).group_by(book).agg(over_hours, pl.sum("seconds"))
+    answer = query_lake("spread_by_hour", lake).group_by(book).agg(over_hours, pl.sum("seconds"))
     assert_frame_equal(answer.sort(book), expected)

@@ -17,12 +17,12 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from batonics.frames.derive import SCHEMAS
-from batonics.frames.products import OWN
+from batonics.frames.schemas.derive import SCHEMAS
+from batonics.frames.schemas.table import OWN
 from batonics.model.mbo import Action
-from tests.integration.command import SAMPLE, Done, batonics, complaint, here
-from tests.integration.files import DAY_NS, adds, encode, metadata, names, record
-from tests.integration.lakes import derived, load
+from tests.support.command import SAMPLE, CommandResult, error_line, run_command, run_in_process
+from tests.support.dbn_files import DAY_NS, adds, encode, list_names, metadata, record
+from tests.support.lakes import load, reference_rows
 
 DAY_LONG_NS = 86_400_000_000_000
 TRADES_SQL = "SELECT symbol, price, size, ts_recv FROM trades ORDER BY ts_recv, price"
@@ -109,12 +109,12 @@ def asked(lake: Path, sql: str, values: dict[str, Any] | None = None) -> pl.Data
 
 def answered(*arguments: str | Path) -> pl.DataFrame:
     """The answer of the command, through Parquet."""
-    done = here("query", "--format", "parquet", "-q", *arguments)
+    done = run_in_process("query", "--format", "parquet", "-q", *arguments)
     assert (done.code, done.err) == (0, "")
     return pl.read_parquet(done.out)
 
 
-def rows(done: Done) -> list[list[str]]:
+def rows(done: CommandResult) -> list[list[str]]:
     """What a command has printed as CSV, without the header."""
     assert (done.code, done.err) == (0, "")
     return list(csv.reader(io.StringIO(done.out.decode())))[1:]
@@ -123,7 +123,7 @@ def rows(done: Done) -> list[list[str]]:
 def count(*arguments: str | Path, of: str = "trades") -> int:
     """How many rows of a view there are."""
     sql = f"SELECT count(*) FROM {of}"
-    return int(rows(here("query", sql, *arguments, "--format", "csv", "-q"))[0][0])
+    return int(rows(run_in_process("query", sql, *arguments, "--format", "csv", "-q"))[0][0])
 
 
 # ---------------------------------------------------------------------- the answer
@@ -179,12 +179,12 @@ def test_files_are_one_stream_and_need_no_lake(files: list[Path], tmp_path: Path
     sql = "SELECT * EXCLUDE (date) FROM mbp_1 ORDER BY ts_recv, symbol, sequence"
     found = answered(sql, *options)
     # Enums are text in SQL.
-    expected = derived(files, "mbp-1").select(found.columns).cast({pl.Enum: pl.String})
+    expected = reference_rows(files, "mbp-1").select(found.columns).cast({pl.Enum: pl.String})
     assert_frame_equal(found.sort(found.columns), expected.sort(found.columns))
     # The order of the first file is in the book of the second.
     assert count("--from", files[1], of="trades") == 8
     assert count(*options, of="orders") == 2
-    assert names(tmp_path) == []
+    assert list_names(tmp_path) == []
 
 
 def test_what_is_named_is_made_whatever_its_depth(files: list[Path]) -> None:
@@ -201,9 +201,9 @@ def test_the_lake_may_come_from_the_environment(
     assert count("--from", files[0]) == 8
     monkeypatch.setenv("BATONICS_LAKE", str(tmp_path / "none"))
     assert count("--lake", lake) == 16
-    assert "none: is no lake" in complaint(here("query", "SELECT 1"), 6)
-    both = here("query", "SELECT 1", "--lake", lake, "--from", files[0])
-    assert complaint(both, 2) == "one of --lake and --from says what is asked, not both"
+    assert "none: is no lake" in error_line(run_in_process("query", "SELECT 1"), 6)
+    both = run_in_process("query", "SELECT 1", "--lake", lake, "--from", files[0])
+    assert error_line(both, 2) == "one of --lake and --from says what is asked, not both"
 
 
 # ---------------------------------------------------------------------- which rows
@@ -293,8 +293,8 @@ def test_views_have_the_rows_that_a_scan_has(view: str, start: str, end: str, la
 
 def test_a_symbol_that_is_not_there_is_refused(lake: Path, files: list[Path]) -> None:
     for where in (("--lake", lake), ("--from", files[0])):
-        done = here("query", TRADES_SQL, *where, "--symbol", "AAA,NONE", "-q")
-        assert "NONE" in complaint(done, 2)
+        done = run_in_process("query", TRADES_SQL, *where, "--symbol", "AAA,NONE", "-q")
+        assert "NONE" in error_line(done, 2)
 
 
 # ---------------------------------------------------------------------- parameters
@@ -333,8 +333,8 @@ def test_without_a_header_values_are_text(lake: Path) -> None:
 
 
 def test_a_parameter_that_is_given_twice_is_refused(lake: Path) -> None:
-    done = here("query", "SELECT $x", "--lake", lake, "-p", "x=1", "-p", "x=2")
-    assert "x is given" in complaint(done, 2)
+    done = run_in_process("query", "SELECT $x", "--lake", lake, "-p", "x=1", "-p", "x=2")
+    assert "x is given" in error_line(done, 2)
 
 
 # ---------------------------------------------------------------------- forms
@@ -351,10 +351,10 @@ def test_columnar_forms_have_the_types(
     form: str, to_file: bool, lake: Path, tmp_path: Path
 ) -> None:
     if to_file:
-        done = here("query", TRADES_SQL, "--lake", lake, "--out", tmp_path / f"a.{form}")
+        done = run_in_process("query", TRADES_SQL, "--lake", lake, "--out", tmp_path / f"a.{form}")
         data = (tmp_path / f"a.{form}").read_bytes()
     else:
-        done = here("query", TRADES_SQL, "--lake", lake, "--out", "-", "--format", form)
+        done = run_in_process("query", TRADES_SQL, "--lake", lake, "--out", "-", "--format", form)
         data = done.out
     assert (done.code, done.err) == (0, "")
     assert_frame_equal(READERS[form](data), asked(lake, TRADES_SQL))
@@ -366,7 +366,7 @@ def test_text_forms_have_exact_times_and_prices(to_file: bool, lake: Path, tmp_p
     for form in ("csv", "ndjson", "json"):
         path = tmp_path / f"a.{form}"
         how = ("--out", path) if to_file else ("--format", form)
-        done = here("query", TRADES_SQL, "--lake", lake, *how)
+        done = run_in_process("query", TRADES_SQL, "--lake", lake, *how)
         assert (done.code, done.err) == (0, "")
         found[form] = (path.read_bytes() if to_file else done.out).decode()
     expected = asked(lake, TRADES_SQL)
@@ -385,7 +385,7 @@ def test_text_forms_have_exact_times_and_prices(to_file: bool, lake: Path, tmp_p
 def test_without_rows_a_form_is_whole(lake: Path) -> None:
     sql = "SELECT symbol, price FROM trades WHERE symbol = 'none'"
     outs = {
-        form: here("query", sql, "--lake", lake, "--format", form).out
+        form: run_in_process("query", sql, "--lake", lake, "--format", form).out
         for form in ("table", "csv", "json", "ndjson", "parquet", "arrow")
     }
     assert outs["csv"] == b"symbol,price\n"
@@ -398,7 +398,7 @@ def test_without_rows_a_form_is_whole(lake: Path) -> None:
 
 
 def test_a_table_shows_some_rows_and_says_how_many_more(lake: Path) -> None:
-    done = here("query", TRADES_SQL, "--lake", lake, "--rows", "2")
+    done = run_in_process("query", TRADES_SQL, "--lake", lake, "--rows", "2")
     lines = done.out.decode().splitlines()
     assert [line.split() for line in lines[:3]] == [
         ["symbol", "price", "size", "ts_recv"],
@@ -406,19 +406,21 @@ def test_a_table_shows_some_rows_and_says_how_many_more(lake: Path) -> None:
         ["BBB", "11.000000000", "2", "2024-10-04T00:00:00.000000001Z"],
     ]
     assert lines[3:] == ["and 14 more rows; --rows shows more"]
-    assert len(here("query", TRADES_SQL, "--lake", lake).out.splitlines()) == 17
+    assert len(run_in_process("query", TRADES_SQL, "--lake", lake).out.splitlines()) == 17
 
 
 def test_a_plot_is_drawn(lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
     sql = "SELECT ts_recv, price FROM trades ORDER BY 1"
-    done = here("query", sql, "--lake", lake, "--format", "plot")
+    done = run_in_process("query", sql, "--lake", lake, "--format", "plot")
     assert (done.code, done.err) == (0, "")
     lines = done.out.decode().splitlines()
     assert lines[0] == "price"
     assert (lines[1].split()[0], lines[-2].split()[0]) == ("17", "10")
     sql = "SELECT symbol, avg(size) AS mean FROM trades GROUP BY 1 ORDER BY 1"
-    bars = here("query", sql, "--lake", lake, "--format", "plot").out.decode().splitlines()
+    bars = (
+        run_in_process("query", sql, "--lake", lake, "--format", "plot").out.decode().splitlines()
+    )
     assert [line.split()[:2] for line in bars[1:3]] == [["AAA", "4"], ["BBB", "5"]]
 
 
@@ -445,18 +447,18 @@ def test_any_type_of_duckdb_has_a_form(value: str, shown: object, lake: Path) ->
     sql = f"SELECT {value} AS x FROM trades"
     if value == "NULL":
         sql += " LIMIT 1"
-    done = here("query", sql, "--lake", lake, "--format", "json")
+    done = run_in_process("query", sql, "--lake", lake, "--format", "json")
     assert (done.code, done.err) == (0, "")
     assert json.loads(done.out) == [{"x": shown}]
     for form in ("table", "parquet", "arrow", "ndjson"):
-        assert here("query", sql, "--lake", lake, "--format", form).code == 0
+        assert run_in_process("query", sql, "--lake", lake, "--format", form).code == 0
 
 
 # ---------------------------------------------------------------------- the shell
 
 
-def shell(text: str, *arguments: str | Path) -> Done:
-    return batonics("query", "--shell", *arguments, stdin=text.encode())
+def shell(text: str, *arguments: str | Path) -> CommandResult:
+    return run_command("query", "--shell", *arguments, stdin=text.encode())
 
 
 def test_the_shell_answers_one_query_after_the_other(lake: Path) -> None:
@@ -570,13 +572,13 @@ def test_an_error_is_one_line_and_leaves_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     try:
-        done = here("query", "--lake", lake, *arguments)
+        done = run_in_process("query", "--lake", lake, *arguments)
     except BaseException as error:  # noqa: BLE001 - a panic of Polars is no Exception
         pytest.fail(f"{type(error).__name__}: {error}")
-    line = complaint(done, code)
+    line = error_line(done, code)
     assert words in line
     assert "a bug in batonics" not in line
-    assert names(tmp_path) == []
+    assert list_names(tmp_path) == []
 
 
 @pytest.mark.parametrize(
@@ -604,11 +606,11 @@ def test_a_query_that_fails_midway_leaves_nothing(
     old.write_bytes(b"what was there")
     for path in (old, tmp_path / f"new.{form}"):
         try:
-            done = here("query", sql, "--lake", lake, "--out", path)
+            done = run_in_process("query", sql, "--lake", lake, "--out", path)
         except BaseException as error:  # noqa: BLE001 - a panic of Polars is no Exception
             pytest.fail(f"{type(error).__name__}: {error}")
-        assert complaint(done, 2).startswith("the query: ")
-    assert names(tmp_path) == [old.name]
+        assert error_line(done, 2).startswith("the query: ")
+    assert list_names(tmp_path) == [old.name]
     assert old.read_bytes() == b"what was there"
 
 
@@ -632,8 +634,8 @@ def test_an_error_of_files_is_one_line_too(
     monkeypatch.chdir(tmp_path)
     file = write(tmp_path / "in.dbn")
     before = file.read_bytes()
-    assert words in complaint(here("query", *arguments, "--from", file, "-q"), code)
-    assert names(tmp_path) == ["in.dbn"]
+    assert words in error_line(run_in_process("query", *arguments, "--from", file, "-q"), code)
+    assert list_names(tmp_path) == ["in.dbn"]
     assert file.read_bytes() == before
 
 
@@ -642,11 +644,13 @@ def test_a_damaged_file_is_refused_with_one_line_however_long_it_is(tmp_path: Pa
     for count_ in (20, 100_000):
         file = tmp_path / "bad.dbn"
         file.write_bytes(metadata() + encode(adds(count_))[:-5])
-        done = batonics("query", sql, "--from", file, "-q")
-        assert f"record {count_ - 1}: the stream ends" in complaint(done, 3)
+        done = run_command("query", sql, "--from", file, "-q")
+        assert f"record {count_ - 1}: the stream ends" in error_line(done, 3)
     for file_name in ("none.dbn", "-"):
-        assert here("query", sql, "--from", tmp_path / file_name, "-q").code == 3
-    assert "no name to be loaded under" in complaint(here("query", sql, "--from", "-"), 2)
+        assert run_in_process("query", sql, "--from", tmp_path / file_name, "-q").code == 3
+    assert "no name to be loaded under" in error_line(
+        run_in_process("query", sql, "--from", "-"), 2
+    )
 
 
 @pytest.mark.parametrize("view", [name.replace("-", "_") for name in (*SCHEMAS, *OWN)])

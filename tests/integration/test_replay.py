@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from batonics.gateway.faults import Fault, Faults, Ledger, connections
+from batonics.gateway.faults import Fault, FaultCounts, Faults, simulate_connections
 from batonics.gateway.pacing import Pace
 from batonics.model.errors import OutputError
 from batonics.model.times import format_time
-from tests.integration.command import SCRIPT, books, complaint, environment, here
-from tests.integration.files import RECORDS_AT, adds, compress, encode, metadata
-from tests.integration.replays import connected, received, replaying, rest_of
+from tests.support.command import SCRIPT, environment, error_line, reconstruct_books, run_in_process
+from tests.support.dbn_files import RECORDS_AT, adds, compress, encode, metadata
+from tests.support.replays import connect_client, receive_all, receive_rest, run_replay
 
 FEED = metadata() + encode(adds(3_000))
 
@@ -39,52 +39,52 @@ def clx5(test_data: Path) -> Path:
 
 def test_flat_out_a_client_gets_the_files_bytes(test_data: Path) -> None:
     path = clx5(test_data)
-    with replaying(path) as replay:
-        assert received(replay) == path.read_bytes()
-    with replaying(path, indexed=True) as replay:
-        assert received(replay) == path.read_bytes()
-    assert replay.departed[0].units == 38_212
+    with run_replay(path) as replay:
+        assert receive_all(replay) == path.read_bytes()
+    with run_replay(path, indexed=True) as replay:
+        assert receive_all(replay) == path.read_bytes()
+    assert replay.past_clients[0].units == 38_212
 
 
 def test_compressed_input_is_sent_plain(tmp_path: Path) -> None:
     path = tmp_path / "feed.dbn.zst"
     path.write_bytes(compress(FEED))
-    with replaying(path) as replay:
-        assert received(replay) == FEED
+    with run_replay(path) as replay:
+        assert receive_all(replay) == FEED
 
 
 def test_each_of_several_clients_gets_all_of_it(feed: Path) -> None:
-    with replaying(feed, pace=Pace(rate=10_000)) as replay, ThreadPoolExecutor(8) as pool:
-        assert set(pool.map(lambda _: received(replay), range(8))) == {FEED}
+    with run_replay(feed, pace=Pace(rate=10_000)) as replay, ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(lambda _: receive_all(replay), range(8))) == {FEED}
 
 
 def test_a_start_and_loops(feed: Path) -> None:
     start = adds(3_000)[1_000].ts_recv
-    with replaying(feed, start_ns=start, loops=3) as replay:
-        assert received(replay) == metadata() + 3 * encode(adds(3_000)[1_000:])
-    with replaying(feed, loops=2) as replay:
-        assert received(replay) == FEED + FEED[RECORDS_AT:]
-    with replaying(feed, start_ns=2**62, loops=0) as replay:
-        assert received(replay) == metadata()
+    with run_replay(feed, start_ns=start, loops=3) as replay:
+        assert receive_all(replay) == metadata() + 3 * encode(adds(3_000)[1_000:])
+    with run_replay(feed, loops=2) as replay:
+        assert receive_all(replay) == FEED + FEED[RECORDS_AT:]
+    with run_replay(feed, start_ns=2**62, loops=0) as replay:
+        assert receive_all(replay) == metadata()
 
 
 @pytest.mark.parametrize("pace", [Pace(rate=6_000), Pace(speed=0.003 / 0.5)])
 def test_a_pace_is_kept(feed: Path, pace: Pace) -> None:
-    with replaying(feed, pace=pace) as replay:
+    with run_replay(feed, pace=pace) as replay:
         begun = time.monotonic()
-        assert received(replay) == FEED
+        assert receive_all(replay) == FEED
         took = time.monotonic() - begun
     assert 0.49 <= took <= 1.5
 
 
 def test_a_slow_client_holds_nobody_up(feed: Path) -> None:
-    with replaying(feed, loops=1_000) as replay, connected(replay) as slow:
-        assert len(received(replay)) == RECORDS_AT + 1_000 * (len(FEED) - RECORDS_AT)
+    with run_replay(feed, loops=1_000) as replay, connect_client(replay) as slow:
+        assert len(receive_all(replay)) == RECORDS_AT + 1_000 * (len(FEED) - RECORDS_AT)
         assert slow.recv(4) == FEED[:4]
 
 
 def test_a_pause_stops_everybody_and_a_jump_moves_them(feed: Path) -> None:
-    with replaying(feed, pace=Pace(rate=1_000)) as replay, connected(replay) as sock:
+    with run_replay(feed, pace=Pace(rate=1_000)) as replay, connect_client(replay) as sock:
         assert sock.recv(RECORDS_AT, socket.MSG_WAITALL) == FEED[:RECORDS_AT]
         assert len(sock.recv(56, socket.MSG_WAITALL)) == 56
         replay.control.toggle()
@@ -94,18 +94,18 @@ def test_a_pause_stops_everybody_and_a_jump_moves_them(feed: Path) -> None:
         assert replay.clients[0].bytes == before
         replay.control.move(2_900 * 1_000)
         replay.control.toggle()
-        data = rest_of(sock)
+        data = receive_rest(sock)
         assert data.endswith(encode(adds(3_000)[-20:]))
         assert len(data) < 56 * 1_000
 
 
 def test_the_books_of_ndjson_are_those_of_the_dbn(test_data: Path, tmp_path: Path) -> None:
     path = clx5(test_data)
-    with replaying(path, protocol="ndjson") as replay:
-        lines = received(replay)
+    with run_replay(path, protocol="ndjson") as replay:
+        lines = receive_all(replay)
     (tmp_path / "clx5.ndjson").write_bytes(lines)
-    ours = levels_of(books(tmp_path / "clx5.ndjson", "--orders"))
-    assert ours == levels_of(books(path, "--orders"))
+    ours = levels_of(reconstruct_books(tmp_path / "clx5.ndjson", "--orders"))
+    assert ours == levels_of(reconstruct_books(path, "--orders"))
     assert lines.startswith(b'{"type":"')
 
 
@@ -118,22 +118,24 @@ def levels_of(book_json: bytes) -> object:
 
 def test_length_prefixed_records_make_the_same_books(test_data: Path, tmp_path: Path) -> None:
     path = clx5(test_data)
-    with replaying(path, protocol="length-prefixed") as replay:
-        (tmp_path / "clx5.bin").write_bytes(received(replay))
-    assert levels_of(books(tmp_path / "clx5.bin")) == levels_of(books(path))
+    with run_replay(path, protocol="length-prefixed") as replay:
+        (tmp_path / "clx5.bin").write_bytes(receive_all(replay))
+    assert levels_of(reconstruct_books(tmp_path / "clx5.bin")) == levels_of(reconstruct_books(path))
 
 
 # ------------------------------------------------------------------ faults
 
 
-def connections_of(path: Path, faults: Faults) -> tuple[list[tuple[bytes, Fault | None]], Ledger]:
+def connections_of(
+    path: Path, faults: Faults
+) -> tuple[list[tuple[bytes, Fault | None]], FaultCounts]:
     """What a client gets that comes again until the feed has ended by itself."""
     got: list[tuple[bytes, Fault | None]] = []
-    with replaying(path, faults=faults) as replay:
+    with run_replay(path, faults=faults) as replay:
         while not got or got[-1][1] is not None:
             got.append(connection_of(replay.address))
-        ledger = Ledger(**asdict(replay.places.ledger))
-    return got, ledger
+        fault_counts = FaultCounts(**asdict(replay.positions.fault_counts))
+    return got, fault_counts
 
 
 def connection_of(address: tuple[str, int]) -> tuple[bytes, Fault | None]:
@@ -156,10 +158,10 @@ def connection_of(address: tuple[str, int]) -> tuple[bytes, Fault | None]:
 def test_faults_are_those_that_were_worked_out(feed: Path, seed: int, kind: str) -> None:
     also = {kind: {"drop": 5, "dup": 500}[kind]}
     faults = Faults(rst=1, cut=1, stall=0.5, stall_ms=20, seed=seed, **also)
-    made, ledger = connections(FEED, faults)
+    made, fault_counts = simulate_connections(FEED, faults)
     got, counted = connections_of(feed, faults)
     assert got == [(b"".join(connection.chunks), connection.end) for connection in made]
-    assert counted == ledger
+    assert counted == fault_counts
 
 
 # ------------------------------------------------------------------ the command
@@ -184,7 +186,7 @@ def process(*arguments: str | Path) -> Iterator[tuple[subprocess.Popen[str], tup
 def test_once_ends_after_the_first_client_that_got_everything(feed: Path) -> None:
     with process(feed, "--once") as (running, address):
         with socket.create_connection(address) as sock:
-            assert rest_of(sock) == FEED
+            assert receive_rest(sock) == FEED
         assert running.wait(30) == 0
         assert running.stderr is not None
         events = running.stderr.read()
@@ -209,7 +211,7 @@ def test_options_reach_the_replay(feed: Path) -> None:
         process(feed, *options) as (_, address),
         socket.create_connection(address) as sock,
     ):
-        assert rest_of(sock) == metadata() + 2 * encode(adds(3_000)[2_000:])
+        assert receive_rest(sock) == metadata() + 2 * encode(adds(3_000)[2_000:])
 
 
 @pytest.mark.parametrize(
@@ -227,19 +229,19 @@ def test_options_reach_the_replay(feed: Path) -> None:
 def test_what_cannot_be_is_one_line(
     feed: Path, arguments: list[str], code: int, words: str
 ) -> None:
-    assert words in complaint(here("replay", feed, *arguments), code)
+    assert words in error_line(run_in_process("replay", feed, *arguments), code)
 
 
 def test_an_address_that_is_taken_is_one_line(feed: Path) -> None:
-    with replaying(feed) as replay:
+    with run_replay(feed) as replay:
         taken = f"127.0.0.1:{replay.address[1]}"
-        assert "cannot be listened on" in complaint(
-            here("replay", feed, "--bind", taken), OutputError.exit_code
+        assert "cannot be listened on" in error_line(
+            run_in_process("replay", feed, "--bind", taken), OutputError.exit_code
         )
 
 
 def test_a_damaged_file_ends_the_client_by_a_reset(tmp_path: Path) -> None:
     path = tmp_path / "cut.dbn"
     path.write_bytes(FEED[:-1])
-    with replaying(path, pace=Pace(rate=1e6)) as replay, pytest.raises(ConnectionResetError):
-        received(replay)
+    with run_replay(path, pace=Pace(rate=1e6)) as replay, pytest.raises(ConnectionResetError):
+        receive_all(replay)

@@ -13,13 +13,20 @@ from pathlib import Path
 import pytest
 
 from batonics.jobs import reconstruct as job
-from batonics.jobs.reconstruct import Reconstruction, Request
+from batonics.jobs.reconstruct import Reconstruction, ReconstructRequest
 from batonics.model.errors import CheckpointError
 from batonics.sinks.book_json import write_books
 from batonics.sources.stream import MboStream
-from tests.golden.files import ESH4_DAYS
-from tests.integration.command import SAMPLE, batonics, books, complaint, environment, here
-from tests.integration.files import SMALL, adds, encode, metadata
+from tests.support.command import (
+    SAMPLE,
+    environment,
+    error_line,
+    reconstruct_books,
+    run_command,
+    run_in_process,
+)
+from tests.support.dbn_files import SMALL, adds, encode, metadata
+from tests.support.real_files import ESH4_DAYS
 
 EVERY = 4_000
 """Records: fewer than a batch of a compressed file has, so that each batch is saved."""
@@ -51,7 +58,7 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job, "CHECKPOINT_RECORDS", EVERY)
 
 
-def run_until(request: Request, batches: int | None) -> Reconstruction | None:
+def run_until(request: ReconstructRequest, batches: int | None) -> Reconstruction | None:
     """Run the job, or stop it after so many batches, as a crash would; None if it was stopped."""
     run = Reconstruction(request)
     seen = 0
@@ -79,26 +86,26 @@ def written(run: Reconstruction) -> bytes:
 @pytest.mark.parametrize("batches", [2, 3, 4])
 def test_a_stopped_run_goes_on_to_the_same_bytes(batches: int, tmp_path: Path) -> None:
     saved = tmp_path / "state"
-    request = Request((str(SAMPLE),), checkpoint=str(saved))
+    request = ReconstructRequest((str(SAMPLE),), checkpoint=str(saved))
     assert run_until(request, batches) is None
     assert saved.exists()
     resumed = Reconstruction(request)
     assert resumed.engine.records >= EVERY
     resumed.run()
-    assert written(resumed) == books(SAMPLE, "--orders")
+    assert written(resumed) == reconstruct_books(SAMPLE, "--orders")
 
 
 def test_stopped_at_every_batch_it_still_ends_with_the_same_bytes(
     test_data: Path, tmp_path: Path
 ) -> None:
     days = tuple(str(test_data / day) for day in ESH4_DAYS)
-    request = Request(days, checkpoint=str(tmp_path / "state"))
+    request = ReconstructRequest(days, checkpoint=str(tmp_path / "state"))
     stops = 0
     # Each attempt comes one batch further: what is done is read again, but not folded.
     while (run := run_until(request, stops + 1)) is None:
         stops += 1
     assert stops >= 3
-    assert written(run) == books(*days, "--orders")
+    assert written(run) == reconstruct_books(*days, "--orders")
     # It is done: once more folds nothing but what came after the last checkpoint.
     again = Reconstruction(request)
     before = again.engine.records
@@ -118,8 +125,8 @@ def test_killed_behind_a_checkpoint_the_command_goes_on(kill_at: int, tmp_path: 
     assert killed.returncode == -9
     assert saved.exists()
     assert not output.exists()
-    assert batonics("reconstruct", *options).code == 0
-    assert output.read_bytes() == books(SAMPLE, "--orders")
+    assert run_command("reconstruct", *options).code == 0
+    assert output.read_bytes() == reconstruct_books(SAMPLE, "--orders")
 
 
 @pytest.fixture
@@ -128,7 +135,9 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(job, "CHECKPOINT_RECORDS", 1)
     path = tmp_path / "small.dbn"
     path.write_bytes(SMALL)
-    assert run_until(Request((str(path),), checkpoint=str(tmp_path / "state")), 1) is None
+    assert (
+        run_until(ReconstructRequest((str(path),), checkpoint=str(tmp_path / "state")), 1) is None
+    )
     return path
 
 
@@ -136,9 +145,9 @@ def test_other_options_are_refused_with_advice(small: Path) -> None:
     saved = small.with_name("state")
     words = f"{saved}: is of other input or options; remove it to begin anew"
     for options in (["--symbols", "AAA"], ["--skip-bad"], [small]):
-        done = here("reconstruct", small, *options, "--checkpoint", saved)
-        assert complaint(done, 5) == words
-    assert here("reconstruct", small, "--checkpoint", saved).code == 0
+        done = run_in_process("reconstruct", small, *options, "--checkpoint", saved)
+        assert error_line(done, 5) == words
+    assert run_in_process("reconstruct", small, "--checkpoint", saved).code == 0
 
 
 @pytest.mark.parametrize(
@@ -147,7 +156,7 @@ def test_other_options_are_refused_with_advice(small: Path) -> None:
 def test_other_input_is_refused(data: bytes, small: Path) -> None:
     small.write_bytes(data)
     with pytest.raises(CheckpointError, match="is of other input or options"):
-        Reconstruction(Request((str(small),), checkpoint=str(small.with_name("state"))))
+        Reconstruction(ReconstructRequest((str(small),), checkpoint=str(small.with_name("state"))))
 
 
 @pytest.mark.parametrize("damage", ["cut", "bit", "foreign", "empty", "directory"])
@@ -164,7 +173,7 @@ def test_a_damaged_checkpoint_is_refused_with_advice(damage: str, small: Path) -
         saved.write_bytes(data)
     else:
         saved.write_bytes(b"" if damage == "empty" else SMALL)
-    line = complaint(here("reconstruct", small, "--checkpoint", saved), 5)
+    line = error_line(run_in_process("reconstruct", small, "--checkpoint", saved), 5)
     assert line.startswith(f"{saved}: ")
     assert line.endswith(
         "cannot be read: Is a directory" if damage == "directory" else "remove it to begin anew"
@@ -181,10 +190,10 @@ def test_what_cannot_be_gone_on_with_is_refused(
 ) -> None:
     monkeypatch.chdir(small.parent)
     filled = [argument.format(file=small) for argument in arguments]
-    done = batonics("reconstruct", *filled, "--checkpoint", "state")
-    assert complaint(done, 2).startswith("--checkpoint goes with files")
+    done = run_command("reconstruct", *filled, "--checkpoint", "state")
+    assert error_line(done, 2).startswith("--checkpoint goes with files")
 
 
 def test_a_checkpoint_that_cannot_be_looked_for_is_one_line(small: Path) -> None:
-    done = here("reconstruct", small, "--checkpoint", "x" * 300)
-    assert complaint(done, 5).endswith("cannot be read: File name too long")
+    done = run_in_process("reconstruct", small, "--checkpoint", "x" * 300)
+    assert error_line(done, 5).endswith("cannot be read: File name too long")

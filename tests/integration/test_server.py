@@ -24,13 +24,13 @@ from typing import Any
 import aiohttp
 import pytest
 
-from batonics.live.wire import Feed
+from batonics.live.protocol import FeedState
 from batonics.model.errors import OutputError, UsageError
-from batonics.server.config import Limits, ServerConfig
-from batonics.server.launch import RESTORE, start_server
-from tests.integration.server_books import STALE, START_NS
-from tests.integration.server_clients import Listener
-from tests.integration.server_ingest import FakeIngest, free_port, serving, wait_until
+from batonics.server.config import ServerConfig, ServerLimits
+from batonics.server.launch import RESTORE_TERMINAL, start_server
+from tests.support.server_books import STALE, START_NS
+from tests.support.server_clients import Listener
+from tests.support.server_ingest import FakeIngest, free_port, run_server, wait_until
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 HANDSHAKE = (
@@ -40,7 +40,7 @@ HANDSHAKE = (
 
 
 def config(**limits: Any) -> ServerConfig:
-    return ServerConfig(http="127.0.0.1:0", log_json=True, limits=Limits(**limits))
+    return ServerConfig(http="127.0.0.1:0", log_json=True, limits=ServerLimits(**limits))
 
 
 class Answer:
@@ -90,7 +90,7 @@ def metric(ingest: FakeIngest, sample: str) -> float:
 @pytest.fixture(scope="module")
 def ingest() -> Iterator[FakeIngest]:
     """A server for tests that change nothing about it."""
-    with serving() as ingest, ingest.answering():
+    with run_server() as ingest, ingest.answering():
         yield ingest
 
 
@@ -243,7 +243,7 @@ def test_our_own_page_and_listed_ones_may_ask() -> None:
         allowed_hosts=("books.example",),
         allowed_origins=("https://page.example",),
     )
-    with serving(allowed) as ingest:
+    with run_server(allowed) as ingest:
         own = f"http://{ingest.server.address}"
         assert get(ingest, "/healthz", f"Origin: {own}").status == 200
         assert get(ingest, "/healthz", host="books.example").status == 200
@@ -266,7 +266,7 @@ def test_a_listed_page_may_ask_with_a_token_and_no_other_learns_more_than_no(
             "Access-Control-Request-Method: GET\r\nConnection: close\r\n\r\n",
         )
 
-    with serving(listed) as ingest:
+    with run_server(listed) as ingest:
         answer = preflight(ingest, "https://page.example")
         assert (answer.status, answer.body) == (204, b"")
         assert answer.headers["access-control-allow-origin"] == "https://page.example"
@@ -283,7 +283,7 @@ def test_a_token_is_asked_for_everywhere_and_never_shown(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("BATONICS_TOKEN", TOKEN)
-    with serving(ServerConfig(http="0.0.0.0:0", log_json=True)) as ingest:
+    with run_server(ServerConfig(http="0.0.0.0:0", log_json=True)) as ingest:
         port = str(ingest.server.address).rsplit(":", 1)[1]
         ingest.server.address = f"127.0.0.1:{port}"
         for path in ("/book?symbol=CLX5", "/symbols", "/healthz", "/readyz", "/metrics", "/x"):
@@ -316,7 +316,7 @@ def test_a_token_is_asked_for_everywhere_and_never_shown(
 
 
 def test_a_silent_ingest_is_no_health_and_its_books_are_stale() -> None:
-    with serving(config(silent_s=0.5)) as ingest:
+    with run_server(config(silent_s=0.5)) as ingest:
         assert get(ingest, "/healthz").json == {"status": "ok", "feed": "live"}
         wait_until(lambda: get(ingest, "/healthz").status == 503, "silence is noticed")
         assert get(ingest, "/book?symbol=CLX5").json["status"] == "stale"
@@ -332,19 +332,19 @@ def test_ready_means_live_with_books_and_none_of_them_stale() -> None:
         assert answer.status == (503 if answer.json["reasons"] else 200)
         return answer.json["reasons"]
 
-    with serving() as ingest:
+    with run_server() as ingest:
         wait_until(lambda: ready(ingest) == [], "ready")
-        ingest.tell_stats(feed=Feed.LOST)
+        ingest.tell_stats(feed=FeedState.LOST)
         wait_until(lambda: ready(ingest) == ["the feed is lost"], "not live")
         ingest.rows["status"][1] = STALE
         ingest.tell()
-        ingest.tell_stats(feed=Feed.LIVE)
+        ingest.tell_stats(feed=FeedState.LIVE)
         wait_until(lambda: ready(ingest) == ["1 stale: CLZ5 (1)"], "a stale book")
         ingest.rows["status"] = 0
         ingest.tell()
         wait_until(lambda: ready(ingest) == [], "cold books are named, and no reason")
         assert get(ingest, "/readyz").json["cold"] == ["CLX5 (1)", "CLZ5 (1)"]
-    with serving(symbols=()) as ingest:
+    with run_server(symbols=()) as ingest:
         wait_until(lambda: ready(ingest) == ["no book yet"], "no book")
 
 
@@ -380,7 +380,7 @@ def test_a_client_rebuilds_the_book() -> None:
                 ingest.move(0)
                 ingest.tell([0])
                 await asyncio.sleep(0.001)
-            ingest.tell_stats(feed=Feed.RECOVERING)
+            ingest.tell_stats(feed=FeedState.RECOVERING)
             for one, told, channel in ((ws, listener, "snapshot"), (bbo, best, "bbo")):
                 await take_until(
                     one, told, lambda told=told, channel=channel: (  # type: ignore[misc]
@@ -398,7 +398,7 @@ def test_a_client_rebuilds_the_book() -> None:
             await ws.send_str('{"op":"resync","symbols":["CLX5"]}')
             await take_until(ws, listener, lambda: book.snapshots == 2)
 
-    with serving() as ingest:
+    with run_server() as ingest:
         talk(follow, ingest)
 
 
@@ -432,7 +432,7 @@ def test_there_are_so_many_clients_and_connections() -> None:
         for ws in sockets:
             await ws.close()
 
-    with serving(config(clients_per_address=3, connections=8)) as ingest:
+    with run_server(config(clients_per_address=3, connections=8)) as ingest:
         talk(crowd, ingest)
         idle = [connect(ingest) for _ in range(8)]
         try:
@@ -447,7 +447,7 @@ def test_there_are_so_many_clients_and_connections() -> None:
 
 
 def test_slow_requests_end_and_cost_nobody_else() -> None:
-    with serving(config(header_s=1.0)) as ingest:
+    with run_server(config(header_s=1.0)) as ingest:
         slow = [connect(ingest) for _ in range(300)]
         try:
             for at, connection in enumerate(slow):
@@ -479,7 +479,7 @@ def stalled_client(ingest: FakeIngest, path: str) -> socket.socket:
 
 
 def test_who_stalls_is_told_why_it_was_cut() -> None:
-    with serving(config(stall_s=1.0, linger_s=5, send_buffer_bytes=4096)) as ingest:
+    with run_server(config(stall_s=1.0, linger_s=5, send_buffer_bytes=4096)) as ingest:
         cut = 'batonics_ws_cuts_total{reason="stalled"}'
         with stalled_client(ingest, "/ws/snapshot?symbol=CLX5") as connection:
             wait_until(lambda: metric(ingest, 'batonics_ws_clients{channel="snapshot"}') == 1, "in")
@@ -564,7 +564,7 @@ def test_twenty_of_two_hundred_clients_stall_and_hurt_nobody() -> None:
             assert book.snapshots == 1
 
     try:
-        with serving(config(stall_s=1.0, send_buffer_bytes=4096)) as ingest:
+        with run_server(config(stall_s=1.0, send_buffer_bytes=4096)) as ingest:
             talk(follow, ingest)
     finally:
         for connection in stalled:
@@ -603,14 +603,14 @@ def test_clients_are_told_why_it_ends(how: str, reason: str, code: int) -> None:
             assert found[-1] == {"type": "bye", "reason": reason}
             assert closed_with == code
 
-    with serving() as ingest:
+    with run_server() as ingest:
         talk(listen, ingest)
         assert ingest.server.wait(5) == 0
 
 
 def test_an_end_waits_for_no_client() -> None:
     with (
-        serving(config(linger_s=0.5, send_buffer_bytes=4096)) as ingest,
+        run_server(config(linger_s=0.5, send_buffer_bytes=4096)) as ingest,
         stalled_client(ingest, "/ws/snapshot?symbol=CLX5"),
     ):
         wait_until(lambda: metric(ingest, 'batonics_ws_clients{channel="snapshot"}') == 1, "in")
@@ -671,7 +671,7 @@ def test_starting_it_imports_nothing_heavy() -> None:
 
 
 def test_without_http_there_is_nothing_to_connect_to() -> None:
-    with serving(ServerConfig()) as ingest:
+    with run_server(ServerConfig()) as ingest:
         assert ingest.server.address is None
         assert ingest.server.poll() is None
         ingest.bye()
@@ -716,7 +716,7 @@ def test_the_terminal_is_as_it_was(ending: str) -> None:
     last = max(shown.rfind(b"\x1b[?1049h"), shown.rfind(b"\x1b[?25l"))
     assert shown.find(b"\x1b[?1049l", last) > last >= 0
     assert shown.find(b"\x1b[?25h", last) > last
-    assert RESTORE.encode()
+    assert RESTORE_TERMINAL.encode()
 
 
 # Prometheus
@@ -796,7 +796,7 @@ def test_a_real_prometheus_scrapes_what_was_told(
             return float(found[0]["value"][1]) if found else None
 
     monkeypatch.setenv("BATONICS_TOKEN", TOKEN)
-    with serving() as ingest:
+    with run_server() as ingest:
         ingest.tell_stats(records=1_234_567, latency_us=[3] * 15)
         with prometheus(tmp_path, str(ingest.server.address)) as url:
 

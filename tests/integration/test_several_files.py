@@ -15,9 +15,9 @@ import pytest
 import batonics
 from batonics.model.mbo import Action, Flag, Side
 from batonics.model.times import NS_PER_DAY
-from tests.golden.files import ESH4_DAYS
-from tests.integration.command import books, complaint, here
-from tests.integration.files import DAY_NS, SMALL, adds, encode, metadata, record
+from tests.support.command import error_line, reconstruct_books, run_in_process
+from tests.support.dbn_files import DAY_NS, SMALL, adds, encode, metadata, record
+from tests.support.real_files import ESH4_DAYS
 
 NDJSON_1 = b"""\
 {"type":"add","symbol":"AAA","side":"bid","oid":1,"px":100000000000,"qty":10,"seq":1,"ts_ns":1}
@@ -34,7 +34,9 @@ NDJSON_2 = b"""\
 
 def load(*arguments: str | Path) -> list[dict[str, Any]]:
     """The books of a command, with queues."""
-    document: dict[str, list[dict[str, Any]]] = orjson.loads(books("--orders", *arguments))
+    document: dict[str, list[dict[str, Any]]] = orjson.loads(
+        reconstruct_books("--orders", *arguments)
+    )
     return document["books"]
 
 
@@ -64,10 +66,12 @@ def test_two_halves_of_a_day_are_the_day(tmp_path: Path) -> None:
         for number, half in enumerate((rows[:17], rows[17:]))
     ]
     whole = write(tmp_path / "whole.dbn", metadata() + encode(rows))
-    assert books(*halves, "--orders") == books(whole, "--orders")
+    assert reconstruct_books(*halves, "--orders") == reconstruct_books(whole, "--orders")
     # A fragment has no metadata: the names of the first file go on.
     fragment = write(tmp_path / "fragment.dbn", encode(rows[17:]))
-    assert books(halves[0], fragment, "--orders") == books(whole, "--orders")
+    assert reconstruct_books(halves[0], fragment, "--orders") == reconstruct_books(
+        whole, "--orders"
+    )
 
 
 def test_a_new_day_without_a_snapshot_is_cold(tmp_path: Path) -> None:
@@ -170,7 +174,7 @@ def test_names_are_those_of_the_day(tmp_path: Path) -> None:
 def test_two_ndjson_files_share_their_symbols(tmp_path: Path) -> None:
     first, second = write(tmp_path / "1", NDJSON_1), write(tmp_path / "2", NDJSON_2)
     whole = write(tmp_path / "whole", NDJSON_1 + NDJSON_2)
-    assert books(first, second, "--orders") == books(whole, "--orders")
+    assert reconstruct_books(first, second, "--orders") == reconstruct_books(whole, "--orders")
     found = {book["symbol"]: (book["bids"], book["asks"]) for book in load(first, second)}
     assert found == {
         "AAA": (
@@ -205,14 +209,14 @@ def test_two_ndjson_files_share_their_symbols(tmp_path: Path) -> None:
 def test_ndjson_and_dbn_do_not_mix(tmp_path: Path) -> None:
     ndjson, dbn = write(tmp_path / "1", NDJSON_1), write(tmp_path / "2", SMALL)
     for paths in ((ndjson, dbn), (dbn, ndjson)):
-        words = complaint(here("reconstruct", *paths), 2)
+        words = error_line(run_in_process("reconstruct", *paths), 2)
         assert words.startswith("NDJSON and DBN")
 
 
 @pytest.mark.parametrize("name", ["test_data.mbo.v1.dbn.zst", "test_data.mbo.v2.dbn.zst"])
 def test_older_versions_give_the_same_books(name: str, test_data: Path) -> None:
     directory = test_data / "dbn-versions"
-    assert books(directory / name, "--orders") == books(
+    assert reconstruct_books(directory / name, "--orders") == reconstruct_books(
         directory / "test_data.mbo.v3.dbn.zst", "--orders"
     )
 
@@ -221,6 +225,6 @@ def test_a_live_stream_of_mixed_records_is_named_by_its_mappings(test_data: Path
     path = test_data / "dbn-versions" / "live-mixed.v3.dbn.zst"
     (book,) = load(path)
     assert book["symbol"] == "ESZ4"
-    report = orjson.loads(here("inspect", "--json", path).out)
+    report = orjson.loads(run_in_process("inspect", "--json", path).out)
     assert report["files"][0]["other_records"]["0x16"] == 20
     assert report["files"][0]["mbo_records"] == report["records"] == 5

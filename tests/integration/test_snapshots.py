@@ -9,14 +9,14 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import batonics
-from tests.integration.command import SAMPLE, here
+from tests.support.command import SAMPLE, run_in_process
 
 
 @pytest.mark.parametrize("form", ["parquet", "ndjson"])
 @pytest.mark.parametrize("every", ["1s", "500"])
 def test_snapshots_are_the_depth_of_the_records(form: str, every: str, tmp_path: Path) -> None:
     out = tmp_path / f"x.{form}"
-    done = here(
+    done = run_in_process(
         "reconstruct", SAMPLE, "--snapshots", out, "--every", every, "--depth", "3", "--quiet"
     )
     assert done.code == 0, done.err

@@ -25,21 +25,28 @@ from batonics.codec.dbn import encode_records
 from batonics.codec.metadata import Metadata, encode_metadata
 from batonics.jobs.stream import real_time
 from batonics.live import ingest
+from batonics.live.depth_snapshots import DepthSnapshotWriter
+from batonics.live.feed_handler import FeedHandler
 from batonics.live.feeds import PlainFeed
-from batonics.live.ingest import Ingest
-from batonics.live.machine import FeedMachine
-from batonics.live.recorder import FeedRecorder, parts_of, recover
-from batonics.live.windows import SnapshotFiles
+from batonics.live.ingest import IngestLoop
+from batonics.live.recorder import FeedRecorder, list_recording_files, recover
 from batonics.model.errors import InputError
 from batonics.model.mbo import MboBatch, concat_batches, copy_batch, slice_batch
 from batonics.sources.stream import MboStream
-from batonics.sources.tcp import Address
-from tests.golden.files import CLX5
-from tests.integration.command import SAMPLE, SCRIPT, books, complaint, environment, here
-from tests.integration.files import SMALL, compress
-from tests.integration.live_feed import LiveFeed, Serving, follow
+from batonics.sources.tcp import TcpAddress
 from tests.integration.test_several_files import NDJSON_1, NDJSON_2
 from tests.integration.test_stream_server import FakeServer
+from tests.support.command import (
+    SAMPLE,
+    SCRIPT,
+    environment,
+    error_line,
+    reconstruct_books,
+    run_in_process,
+)
+from tests.support.dbn_files import SMALL, compress
+from tests.support.live_feed import LiveFeed, ServedConnection, ingest_records
+from tests.support.real_files import CLX5
 
 HEAD = encode_metadata(Metadata())
 DEADLINE_S = 30
@@ -64,16 +71,18 @@ def plain(path: Path, data: bytes) -> Path:
 
 def streamed(out: Path, address: str, *arguments: str | Path) -> bytes:
     """What `batonics stream --once` writes."""
-    done = here("stream", "--connect", address, "--once", "--quiet", "--out", out, *arguments)
+    done = run_in_process(
+        "stream", "--connect", address, "--once", "--quiet", "--out", out, *arguments
+    )
     assert done.code == 0, done.err
     return out.read_bytes()
 
 
 def test_the_books_are_those_of_the_file(tmp_path: Path, test_data: Path) -> None:
     data = (test_data / CLX5).read_bytes()
-    with LiveFeed([Serving(data, chunk=4_099)]) as feed:
+    with LiveFeed([ServedConnection(data, chunk=4_099)]) as feed:
         live = streamed(tmp_path / "live.json", feed.address, "--orders")
-    assert live == books("--orders", test_data / CLX5)
+    assert live == reconstruct_books("--orders", test_data / CLX5)
 
 
 @pytest.mark.parametrize("form", ["dbn", "zst", "fragment", "ndjson", "prefixed"])
@@ -88,8 +97,8 @@ def test_every_form_is_told_from_its_first_bytes(form: str, tmp_path: Path) -> N
             b"\x38\0\0\0" + fragment[at : at + 56] for at in range(0, len(fragment), 56)
         ),
     }[form]
-    expected = books("--orders", plain(tmp_path / "file", data))
-    with LiveFeed([Serving(data, chunk=7)]) as feed:
+    expected = reconstruct_books("--orders", plain(tmp_path / "file", data))
+    with LiveFeed([ServedConnection(data, chunk=7)]) as feed:
         assert streamed(tmp_path / "live.json", feed.address, "--orders") == expected
 
 
@@ -100,10 +109,10 @@ def small() -> MboBatch:
     return batch
 
 
-def run_until(machine: FeedMachine, feed: LiveFeed, records: int, **options: Any) -> None:
+def run_until(handler: FeedHandler, feed: LiveFeed, records: int, **options: Any) -> None:
     """Follow a feed until just so many records have been taken."""
-    follow(machine, PlainFeed(Address.parse(feed.address)), records, **options)
-    assert machine.stats.records == records
+    ingest_records(handler, PlainFeed(TcpAddress.parse(feed.address)), records, **options)
+    assert handler.stats.records == records
 
 
 def test_lost_connections_lose_and_double_nothing(
@@ -113,21 +122,21 @@ def test_lost_connections_lose_and_double_nothing(
     cuts = [rows // 5, rows // 3, rows // 2]
     connections = [
         *(
-            Serving(sample_bytes[: len(HEAD) + 56 * cut + number], reset=number % 2 == 0)
+            ServedConnection(sample_bytes[: len(HEAD) + 56 * cut + number], reset=number % 2 == 0)
             for number, cut in enumerate(cuts)
         ),
-        Serving(sample_bytes),
+        ServedConnection(sample_bytes),
     ]
-    machine = FeedMachine(source="feed")
+    handler = FeedHandler(source="feed")
     with LiveFeed(connections) as feed:
-        run_until(machine, feed, rows)
-    stats = machine.stats
+        run_until(handler, feed, rows)
+    stats = handler.stats
     assert (stats.connects, stats.disconnects, stats.gaps) == (4, 3, 0)
     # A reset may take back what had arrived: then less is left out, and none is lost.
     assert 0 < stats.duplicates <= sum(cuts)
     path = plain(tmp_path / "sample.dbn", sample_bytes)
     batch = batonics.reconstruct(path)
-    assert_frame_equal(batonics.Books(machine.engine, machine.symbols).orders(), batch.orders())
+    assert_frame_equal(batonics.Books(handler.engine, handler.symbols).orders(), batch.orders())
     assert stats.events == int(batch.summary()["events"].sum())
 
 
@@ -137,24 +146,26 @@ def test_a_restart_goes_on_where_the_recording_ends(
     rows, record = len(sample.action), tmp_path / "recording"
     taken = rows // 3
     hold = Event()
-    first = Serving(sample_bytes[: len(HEAD) + 56 * taken + 20], pause=hold)
-    with LiveFeed([first, Serving(sample_bytes)]) as feed:
+    first = ServedConnection(sample_bytes[: len(HEAD) + 56 * taken + 20], pause=hold)
+    with LiveFeed([first, ServedConnection(sample_bytes)]) as feed:
         command = [*SCRIPT, "stream", "--connect", feed.address, "--record", str(record), "--quiet"]
         process = subprocess.Popen(command, env=environment())
         wait_for(lambda: size_of(record) >= 56 * taken)
         process.kill()
         process.wait()
         hold.set()
-        done = here(
+        done = run_in_process(
             "stream", "--connect", feed.address, "--record", record, "--once", "--quiet",
             "--out", tmp_path / "live.json", "--orders",
         )  # fmt: skip
         assert done.code == 0, done.err
     path = plain(tmp_path / "sample.dbn", sample_bytes)
-    assert (tmp_path / "live.json").read_bytes() == books("--orders", path)
+    assert (tmp_path / "live.json").read_bytes() == reconstruct_books("--orders", path)
     # What was recorded is DBN, which any tool can read.
-    assert [part.connection for part in parts_of(record)] == [1, 2]
-    read = sum(len(batch.action) for batch in MboStream([parts_of(record)[1].path]).batches())
+    assert [part.connection for part in list_recording_files(record)] == [1, 2]
+    read = sum(
+        len(batch.action) for batch in MboStream([list_recording_files(record)[1].path]).batches()
+    )
     assert read == rows
 
 
@@ -167,35 +178,37 @@ def test_recovery_equals_never_having_stopped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     rows, record = len(sample.action), tmp_path / "recording"
-    machine = FeedMachine(source="feed")
+    handler = FeedHandler(source="feed")
     recorder = FeedRecorder(record, part_bytes=100_000, checkpoint_seconds=0.01)
     monkeypatch.setattr(ingest, "READ_BYTES", 1 << 17)
     connections = [
-        Serving(sample_bytes[: len(HEAD) + 56 * (rows // 2) + 3], reset=False, chunk=56 * 500),
-        Serving(sample_bytes, chunk=56 * 500),
+        ServedConnection(
+            sample_bytes[: len(HEAD) + 56 * (rows // 2) + 3], reset=False, chunk=56 * 500
+        ),
+        ServedConnection(sample_bytes, chunk=56 * 500),
     ]
     with LiveFeed(connections) as feed:
-        run_until(machine, feed, rows, recorder=recorder)
+        run_until(handler, feed, rows, recorder=recorder)
     assert recorder.failure is None
-    assert machine.stats.recorded_bytes > len(sample_bytes)
-    assert len(parts_of(record)) > 4
+    assert handler.stats.recorded_bytes > len(sample_bytes)
+    assert len(list_recording_files(record)) > 4
     if not checkpointed:
         (record / "checkpoint.bin").unlink()
-    again = FeedMachine(source="again")
+    again = FeedHandler(source="again")
     recover(again, record)
-    assert again.place == machine.place
+    assert again.position == handler.position
     assert again.stats.records == rows
-    whole = batonics.Books(machine.engine, machine.symbols)
+    whole = batonics.Books(handler.engine, handler.symbols)
     assert_frame_equal(batonics.Books(again.engine, again.symbols).orders(), whole.orders())
     assert_frame_equal(batonics.Books(again.engine, again.symbols).summary(), whole.summary())
     told = again.published.rows.copy()
-    told["seq"] = machine.published.rows["seq"]
-    assert np.array_equal(told, machine.published.rows)
+    told["seq"] = handler.published.rows["seq"]
+    assert np.array_equal(told, handler.published.rows)
 
 
 def test_sigterm_takes_what_has_arrived_and_writes(sample_bytes: bytes, tmp_path: Path) -> None:
     hold, out = Event(), tmp_path / "book.json"
-    with LiveFeed([Serving(sample_bytes, pause=hold)]) as feed:
+    with LiveFeed([ServedConnection(sample_bytes, pause=hold)]) as feed:
         record = tmp_path / "recording"
         command = [
             *SCRIPT, "stream", "--connect", feed.address, "--record", str(record),
@@ -207,14 +220,14 @@ def test_sigterm_takes_what_has_arrived_and_writes(sample_bytes: bytes, tmp_path
         _, said = process.communicate(timeout=DEADLINE_S)
         hold.set()
     assert process.returncode == 0, said
-    assert out.read_bytes() == books(plain(tmp_path / "sample.dbn", sample_bytes))
+    assert out.read_bytes() == reconstruct_books(plain(tmp_path / "sample.dbn", sample_bytes))
     lines = [orjson.loads(line) for line in said.splitlines() if line.startswith(b"{")]
     assert [line["event"] for line in lines] == ["connected"]
 
 
 def test_snapshots_are_those_of_the_frames(sample_bytes: bytes, tmp_path: Path) -> None:
     out = tmp_path / "depth"
-    with LiveFeed([Serving(sample_bytes, chunk=9_973)]) as feed:
+    with LiveFeed([ServedConnection(sample_bytes, chunk=9_973)]) as feed:
         streamed(
             tmp_path / "live.json",
             feed.address,
@@ -236,7 +249,7 @@ def test_http_tells_the_books_and_the_counts(sample: MboBatch, sample_bytes: byt
     import urllib.request
 
     hold = Event()
-    with LiveFeed([Serving(sample_bytes, pause=hold)]) as feed:
+    with LiveFeed([ServedConnection(sample_bytes, pause=hold)]) as feed:
         command = [
             *SCRIPT, "stream", "--connect", feed.address, "--http", "127.0.0.1:0", "--once",
         ]  # fmt: skip
@@ -290,16 +303,17 @@ def test_http_tells_the_books_and_the_counts(sample: MboBatch, sample_bytes: byt
     ],
 )
 def test_what_is_wrong_is_one_line(arguments: tuple[str, ...], code: int, words: str) -> None:
-    assert words in complaint(here("stream", "--quiet", *arguments), code)
+    assert words in error_line(run_in_process("stream", "--quiet", *arguments), code)
 
 
 def test_damage_in_a_feed_says_where(sample_bytes: bytes, tmp_path: Path) -> None:
     bad = bytearray(sample_bytes)
     bad[len(HEAD) + 56 * 1_000] = 0
     out = tmp_path / "book.json"
-    with LiveFeed([Serving(bytes(bad))]) as feed:
-        words = complaint(
-            here("stream", "--connect", feed.address, "--once", "--quiet", "--out", out), 3
+    with LiveFeed([ServedConnection(bytes(bad))]) as feed:
+        words = error_line(
+            run_in_process("stream", "--connect", feed.address, "--once", "--quiet", "--out", out),
+            3,
         )
     assert f"byte {len(HEAD) + 56_000}, record 1000" in words
     assert not out.exists()
@@ -317,7 +331,7 @@ def size_of(directory: Path) -> int:
     """Bytes of all feeds in a recording."""
     if not directory.is_dir():
         return 0
-    return sum(part.path.stat().st_size for part in parts_of(directory))
+    return sum(part.path.stat().st_size for part in list_recording_files(directory))
 
 
 def test_real_time_is_for_the_block_and_this_thread_alone() -> None:
@@ -347,27 +361,27 @@ def test_a_restart_of_ndjson_keeps_its_books_apart(tmp_path: Path) -> None:
         return f'{{"type":"add",{fields},"seq":{number},"ts_ns":{number}}}\n'.encode()
 
     a, b, c = add("A", 1), add("B", 2), add("C", 3)
-    machine = FeedMachine(source="feed")
+    handler = FeedHandler(source="feed")
     recorder = FeedRecorder(tmp_path / "recording")
     # The second connection names them in another order, and is joined.
-    with LiveFeed([Serving(a + b + c), Serving(b + a + c + add("A", 4))]) as feed:
-        run_until(machine, feed, 4, recorder=recorder)
-    again = FeedMachine(source="again")
+    with LiveFeed([ServedConnection(a + b + c), ServedConnection(b + a + c + add("A", 4))]) as feed:
+        run_until(handler, feed, 4, recorder=recorder)
+    again = FeedHandler(source="again")
     recover(again, tmp_path / "recording")
-    assert again.names() == machine.names()
-    whole = batonics.Books(machine.engine, machine.symbols)
+    assert again.names() == handler.names()
+    whole = batonics.Books(handler.engine, handler.symbols)
     assert_frame_equal(batonics.Books(again.engine, again.symbols).orders(), whole.orders())
 
 
 def test_a_recorder_that_is_closed_has_nothing_more_to_do(
     sample_bytes: bytes, tmp_path: Path
 ) -> None:
-    machine = FeedMachine(source="feed")
+    handler = FeedHandler(source="feed")
     recorder = FeedRecorder(tmp_path / "recording", checkpoint_seconds=0.0)
     server = FakeServer()
-    with LiveFeed([Serving(sample_bytes)]) as feed:
-        run = Ingest(
-            machine, PlainFeed(Address.parse(feed.address)), once=True, recorder=recorder,
+    with LiveFeed([ServedConnection(sample_bytes)]) as feed:
+        run = IngestLoop(
+            handler, PlainFeed(TcpAddress.parse(feed.address)), once=True, recorder=recorder,
             link=server.link,
         )  # fmt: skip
         run.run()
@@ -379,41 +393,41 @@ def test_a_recorder_that_is_closed_has_nothing_more_to_do(
 
 def test_connections_that_brought_nothing_have_their_numbers(tmp_path: Path) -> None:
     first = FeedRecorder(tmp_path)
-    machine = FeedMachine(source="feed")
+    handler = FeedHandler(source="feed")
     for _ in range(5):
         first.begin(snapshot=False)
-    machine.connected()
-    machine.take(HEAD)
-    first.write(memoryview(HEAD), machine)
+    handler.connected()
+    handler.take(HEAD)
+    first.write(memoryview(HEAD), handler)
     for _ in range(3):
         first.begin(snapshot=False)
-    first.close(machine)
+    first.close(handler)
     again = FeedRecorder(tmp_path)
-    again.follow(recover(FeedMachine(source="again"), tmp_path))
+    again.follow(recover(FeedHandler(source="again"), tmp_path))
     again.begin(snapshot=False)
-    again.write(memoryview(HEAD), machine)
-    again.close(machine)
-    assert [part.connection for part in parts_of(tmp_path)] == [5, 9]
+    again.write(memoryview(HEAD), handler)
+    again.close(handler)
+    assert [part.connection for part in list_recording_files(tmp_path)] == [5, 9]
 
 
 def test_a_recording_that_cannot_be_read_is_not_passed_over(tmp_path: Path) -> None:
-    recorder, machine = FeedRecorder(tmp_path), FeedMachine(source="feed")
+    recorder, handler = FeedRecorder(tmp_path), FeedHandler(source="feed")
     recorder.begin(snapshot=False)
-    machine.connected()
-    machine.take(HEAD)
-    recorder.write(memoryview(HEAD), machine)
-    recorder.close(machine)
-    (part,) = parts_of(tmp_path)
+    handler.connected()
+    handler.take(HEAD)
+    recorder.write(memoryview(HEAD), handler)
+    recorder.close(handler)
+    (part,) = list_recording_files(tmp_path)
     part.path.unlink()
     part.path.mkdir()
     with pytest.raises(InputError, match=f"{part.path.name}: cannot be opened: "):
-        recover(FeedMachine(source="again"), tmp_path)
+        recover(FeedHandler(source="again"), tmp_path)
 
 
 def test_the_end_may_be_asked_for_within_a_record(sample_bytes: bytes, tmp_path: Path) -> None:
     hold, out = Event(), tmp_path / "book.json"
     cut = len(HEAD) + 56 * 1_000 + 7
-    with LiveFeed([Serving(sample_bytes[:cut], pause=hold)]) as feed:
+    with LiveFeed([ServedConnection(sample_bytes[:cut], pause=hold)]) as feed:
         record = tmp_path / "recording"
         command = [
             *SCRIPT, "stream", "--connect", feed.address, "--record", str(record), "--once",
@@ -424,17 +438,17 @@ def test_the_end_may_be_asked_for_within_a_record(sample_bytes: bytes, tmp_path:
         process.send_signal(signal.SIGTERM)
         assert process.wait(DEADLINE_S) == 0
         hold.set()
-    assert out.read_bytes() == books(plain(tmp_path / "x.dbn", sample_bytes[: cut - 7]))
+    assert out.read_bytes() == reconstruct_books(plain(tmp_path / "x.dbn", sample_bytes[: cut - 7]))
 
 
 def test_snapshot_files_are_numbered_behind_the_last(tmp_path: Path) -> None:
     (tmp_path / "depth-000041.parquet").write_bytes(b"theirs")
-    files = SnapshotFiles(tmp_path, 1)
-    machine = FeedMachine(depth=1, source="feed")
-    machine.snapshot_every(1_000_000_000, files)
-    machine.connected()
-    machine.take(SMALL)
-    machine.ended()
+    files = DepthSnapshotWriter(tmp_path, 1)
+    handler = FeedHandler(depth=1, source="feed")
+    handler.write_depth_snapshots(1_000_000_000, files)
+    handler.connected()
+    handler.take(SMALL)
+    handler.ended()
     files.close()
     assert (tmp_path / "depth-000042.parquet").exists()
     assert (tmp_path / "depth-000041.parquet").read_bytes() == b"theirs"

@@ -13,16 +13,16 @@ import pytest
 
 from batonics.codec.dbn import encode_records
 from batonics.codec.metadata import Metadata, encode_metadata
+from batonics.live.feed_handler import FeedHandler
 from batonics.live.feeds import PlainFeed
-from batonics.live.ingest import Ingest
-from batonics.live.link import ServerLink
-from batonics.live.machine import FeedMachine
-from batonics.live.wire import Feed, Kind, Messages, book_dtype, message
+from batonics.live.ingest import IngestLoop
+from batonics.live.protocol import FeedState, MessageKind, MessageReader, book_dtype, encode_message
+from batonics.live.server_link import ServerLink
 from batonics.model.mbo import MboBatch, concat_batches, copy_batch
 from batonics.sources.stream import MboStream
-from batonics.sources.tcp import Address
-from tests.integration.command import SAMPLE
-from tests.integration.live_feed import LiveFeed, Serving
+from batonics.sources.tcp import TcpAddress
+from tests.support.command import SAMPLE
+from tests.support.live_feed import LiveFeed, ServedConnection
 
 HEAD = encode_metadata(Metadata())
 DTYPE = book_dtype(10)
@@ -54,32 +54,32 @@ class FakeServer:
         self.answers: dict[int, dict[str, Any]] = {}
         self.names: list[Any] = []
         self.bye: str | None = None
-        self._messages = Messages()
+        self._messages = MessageReader()
 
     def read(self) -> bool:
         """Take what has arrived; False at the end."""
         data = self.socket.recv(1 << 20)
         for kind, payload in self._messages.feed(data):
-            if kind is Kind.BOOKS:
+            if kind is MessageKind.BOOKS:
                 for row in np.frombuffer(payload, DTYPE):
                     before = self.rows.get(int(row["book"]))
                     assert before is None or row["seq"] > before["seq"]
                     self.rows[int(row["book"])] = row
-            elif kind is Kind.STATS:
+            elif kind is MessageKind.STATS:
                 self.feeds.append(orjson.loads(payload)["feed"])
-            elif kind is Kind.ANSWER:
+            elif kind is MessageKind.ANSWER:
                 said = orjson.loads(payload)
                 self.answers[said["id"]] = said
-            elif kind is Kind.SYMBOLS:
+            elif kind is MessageKind.SYMBOLS:
                 self.names = orjson.loads(payload)
-            elif kind is Kind.BYE:
+            elif kind is MessageKind.BYE:
                 self.bye = orjson.loads(payload)["reason"]
         return bool(data)
 
     def ask(self, number: int, book: int, depth: int | None, *, orders: bool = False) -> None:
         """Ask for a book."""
         question = {"id": number, "book": book, "depth": depth, "orders": orders}
-        self.socket.sendall(message(Kind.ASK, orjson.dumps(question)))
+        self.socket.sendall(encode_message(MessageKind.ASK, orjson.dumps(question)))
 
     def read_to_the_end(self) -> None:
         """Until the link is closed; then close this end."""
@@ -90,15 +90,15 @@ class FakeServer:
 
 def follow(
     server: FakeServer, feed: LiveFeed, next_server: FakeServer | None = None
-) -> tuple[FeedMachine, Thread]:
+) -> tuple[FeedHandler, Thread]:
     """Ingest of a feed to its end, in a thread, which closes the links behind it."""
-    machine = FeedMachine(source="feed")
-    run = Ingest(
-        machine,
-        PlainFeed(Address.parse(feed.address)),
+    handler = FeedHandler(source="feed")
+    run = IngestLoop(
+        handler,
+        PlainFeed(TcpAddress.parse(feed.address)),
         once=True,
         link=server.link,
-        relink=None if next_server is None else lambda: next_server.link,
+        restart_server=None if next_server is None else lambda: next_server.link,
     )
 
     def work() -> None:
@@ -108,30 +108,30 @@ def follow(
 
     thread = Thread(target=work)
     thread.start()
-    return machine, thread
+    return handler, thread
 
 
 def test_a_server_that_reads_late_has_the_last_of_everything(sample: MboBatch) -> None:
     server = FakeServer()
-    with LiveFeed([Serving(HEAD + encode_records(sample), chunk=5_000)]) as feed:
-        machine, thread = follow(server, feed)
+    with LiveFeed([ServedConnection(HEAD + encode_records(sample), chunk=5_000)]) as feed:
+        handler, thread = follow(server, feed)
         deadline = time.monotonic() + DEADLINE_S
-        while machine.stats.feed != Feed.ENDED and time.monotonic() < deadline:
+        while handler.stats.feed != FeedState.ENDED and time.monotonic() < deadline:
             time.sleep(0.01)  # nobody reads: ingest goes on to the end
         server.read_to_the_end()
         thread.join(DEADLINE_S)
-    assert machine.stats.records == len(sample.action)
+    assert handler.stats.records == len(sample.action)
     told = np.array([server.rows[book] for book in sorted(server.rows)], DTYPE)
-    assert np.array_equal(told, machine.published.rows)
+    assert np.array_equal(told, handler.published.rows)
     assert server.bye == "the feed has ended"
-    assert server.feeds[-1] == Feed.ENDED
+    assert server.feeds[-1] == FeedState.ENDED
     assert [name[0] for name in server.names] == list(range(5))
 
 
 def test_what_is_asked_is_answered_within_a_feed_that_never_pauses(sample: MboBatch) -> None:
     server, hold = FakeServer(), Event()
-    with LiveFeed([Serving(HEAD + encode_records(sample), pause=hold)]) as feed:
-        machine, thread = follow(server, feed)
+    with LiveFeed([ServedConnection(HEAD + encode_records(sample), pause=hold)]) as feed:
+        handler, thread = follow(server, feed)
         while not server.rows:
             server.read()
         server.ask(1, 0, None, orders=True)
@@ -151,18 +151,18 @@ def test_what_is_asked_is_answered_within_a_feed_that_never_pauses(sample: MboBa
     for level in whole["bids"] + whole["asks"]:
         assert level["size"] == sum(order["size"] for order in level["orders"])
         assert level["count"] == len(level["orders"])
-    assert machine.stats.records == len(sample.action)
+    assert handler.stats.records == len(sample.action)
 
 
 def test_a_server_that_dies_takes_nothing_along(sample: MboBatch) -> None:
     server, hold = FakeServer(), Event()
-    with LiveFeed([Serving(HEAD + encode_records(sample), pause=hold)]) as feed:
-        machine, thread = follow(server, feed)
+    with LiveFeed([ServedConnection(HEAD + encode_records(sample), pause=hold)]) as feed:
+        handler, thread = follow(server, feed)
         while not server.rows:
             server.read()
         server.socket.close()
         deadline = time.monotonic() + DEADLINE_S
-        while machine.stats.records < len(sample.action) and time.monotonic() < deadline:
+        while handler.stats.records < len(sample.action) and time.monotonic() < deadline:
             time.sleep(0.01)
         process = time.process_time()
         time.sleep(0.5)
@@ -170,14 +170,14 @@ def test_a_server_that_dies_takes_nothing_along(sample: MboBatch) -> None:
         assert time.process_time() - process < 0.3
         hold.set()
         thread.join(DEADLINE_S)
-    assert machine.stats.records == len(sample.action)
+    assert handler.stats.records == len(sample.action)
     assert not server.link.is_open
 
 
 def test_another_server_takes_the_place_of_one_that_died(sample: MboBatch) -> None:
     first, second, hold = FakeServer(), FakeServer(), Event()
-    with LiveFeed([Serving(HEAD + encode_records(sample), pause=hold)]) as feed:
-        machine, thread = follow(first, feed, second)
+    with LiveFeed([ServedConnection(HEAD + encode_records(sample), pause=hold)]) as feed:
+        handler, thread = follow(first, feed, second)
         while not first.rows:
             first.read()
         first.socket.close()
@@ -190,6 +190,6 @@ def test_another_server_takes_the_place_of_one_that_died(sample: MboBatch) -> No
         second.read_to_the_end()
         thread.join(DEADLINE_S)
     told = np.array([second.rows[book] for book in sorted(second.rows)], DTYPE)
-    assert np.array_equal(told, machine.published.rows)
+    assert np.array_equal(told, handler.published.rows)
     assert len(second.names) == 5
     assert second.bye == "the feed has ended"

@@ -14,25 +14,25 @@ import numpy as np
 import orjson
 import pytest
 
-from batonics.book.engine import BookEngine, Folded
-from batonics.book.state import BID, SLOT, Anomaly, Book, Ladder, Level, Order, State
-from batonics.jobs.reasons import MEANINGS, explained
-from batonics.jobs.record_windows import Every
-from batonics.jobs.verify import SHOWN_MAX, Request, Verification
+from batonics.book.engine import BookEngine, FoldResult
+from batonics.book.state import BID_LADDER, SLOT_WORDS, Anomaly, Book, Ladder, Level, Order, State
+from batonics.jobs.explanations import ANOMALY_MEANINGS, explain_anomaly
+from batonics.jobs.record_windows import WindowLength
+from batonics.jobs.verify import FINDINGS_MAX, Verification, VerifyRequest
 from batonics.model.mbo import Action, Flag, MboBatch, Side, take_batch
 from batonics.model.times import NS_PER_DAY
-from tests.golden.files import CLX5, ESH4_DAYS, FILES
-from tests.integration.command import Done, complaint, here
-from tests.integration.files import DAY_NS, SMALL, adds, damaged, encode, metadata, record
-from tests.oracle import Key, Oracle, records
-from tests.property.profiles import PROFILES
-from tests.streams import random_stream
+from tests.support.command import CommandResult, error_line, run_in_process
+from tests.support.dbn_files import DAY_NS, SMALL, adds, damaged, encode, metadata, record
+from tests.support.real_files import CLX5, ESH4_DAYS, FILES
+from tests.support.reference_books import Key, ReferenceBooks, records
+from tests.support.stream_profiles import PROFILES
+from tests.support.streams import random_stream
 
 Break = Callable[[State], None]
 
 
 def verify(*paths: Path, every: str = "100000") -> dict[str, Any]:
-    request = Request(tuple(map(str, paths)), every=Every.parse(every))
+    request = VerifyRequest(tuple(map(str, paths)), every=WindowLength.parse(every))
     return Verification(request).run()
 
 
@@ -114,7 +114,7 @@ def test_clx5_is_explained(test_data: Path) -> None:
 
 def test_crossed_and_locked_states_are_counted_after_events(tmp_path: Path) -> None:
     batch = random_stream(31, 5_000, partial_modifies=False)
-    oracle = Oracle()
+    oracle = ReferenceBooks()
     expected: dict[Key, list[int]] = {}
     for row in records(batch):
         key = row.publisher_id, row.instrument_id
@@ -172,13 +172,13 @@ def test_an_input_of_no_records_is_proved(tmp_path: Path) -> None:
 
 
 def level_of(state: State, order_id: int) -> int:
-    return int(state.orders[order_at(state, order_id) + Order.PACKED] >> 32) * SLOT
+    return int(state.orders[order_at(state, order_id) + Order.PACKED] >> 32) * SLOT_WORDS
 
 
 def order_at(state: State, order_id: int) -> int:
-    ids = state.orders[Order.ORDER_ID :: SLOT]
-    taken = state.orders[Order.OWNER :: SLOT] >= 0
-    return int(((ids == order_id) & taken).argmax()) * SLOT
+    ids = state.orders[Order.ORDER_ID :: SLOT_WORDS]
+    taken = state.orders[Order.OWNER :: SLOT_WORDS] >= 0
+    return int(((ids == order_id) & taken).argmax()) * SLOT_WORDS
 
 
 def grow_level(state: State) -> None:
@@ -203,11 +203,11 @@ def swap_priorities(state: State) -> None:
 
 def lose_level(state: State) -> None:
     """The best bid is popped, though it has orders."""
-    start, length = state.books[BID + Ladder.START], state.books[BID + Ladder.LENGTH]
-    best = int(state.run_slots[start + length - 1]) * SLOT
+    start, length = state.books[BID_LADDER + Ladder.START], state.books[BID_LADDER + Ladder.LENGTH]
+    best = int(state.run_slots[start + length - 1]) * SLOT_WORDS
     state.levels[best + Level.OWNER] &= ~1
-    state.books[BID + Ladder.LENGTH] -= 1
-    state.books[BID + Ladder.BEST] = state.run_slots[start + length - 2]
+    state.books[BID_LADDER + Ladder.LENGTH] -= 1
+    state.books[BID_LADDER + Ladder.BEST] = state.run_slots[start + length - 2]
 
 
 def lose_order(state: State) -> None:
@@ -226,7 +226,7 @@ def break_after_fold(monkeypatch: pytest.MonkeyPatch, change: Break) -> None:
     """Change the state once, after the first batch."""
     fold = BookEngine.fold
 
-    def broken_fold(self: BookEngine, batch: MboBatch) -> Folded:
+    def broken_fold(self: BookEngine, batch: MboBatch) -> FoldResult:
         before = self.records
         folded = fold(self, batch)
         if before == 0:
@@ -295,7 +295,7 @@ def test_a_book_that_the_engine_lacks_is_a_difference(
 ) -> None:
     fold = BookEngine.fold
 
-    def deaf_fold(self: BookEngine, batch: MboBatch) -> Folded:
+    def deaf_fold(self: BookEngine, batch: MboBatch) -> FoldResult:
         return fold(self, take_batch(batch, batch.instrument_id == 1))
 
     monkeypatch.setattr(BookEngine, "fold", deaf_fold)
@@ -319,23 +319,23 @@ def test_what_is_wrong_is_counted_but_only_the_first_is_listed(
 ) -> None:
     break_after_fold(monkeypatch, grow_level)
     report = verify(small, every="1")
-    assert report["differences"]["count"] < SHOWN_MAX
+    assert report["differences"]["count"] < FINDINGS_MAX
     fold = BookEngine.fold
 
-    def forgetful(self: BookEngine, batch: MboBatch) -> Folded:
+    def forgetful(self: BookEngine, batch: MboBatch) -> FoldResult:
         return fold(self, batch._replace(side=np.full_like(batch.side, Side.NONE)))
 
     monkeypatch.setattr(BookEngine, "fold", forgetful)
     report = verify(small, every="1")
-    assert report["differences"]["count"] > SHOWN_MAX
-    assert len(report["differences"]["first"]) == SHOWN_MAX
+    assert report["differences"]["count"] > FINDINGS_MAX
+    assert len(report["differences"]["first"]) == FINDINGS_MAX
 
 
 # ---------------------------------------------------------------------- the command
 
 
 def test_the_command_prints_a_table_and_a_summary(small: Path) -> None:
-    done = here("verify", small)
+    done = run_in_process("verify", small)
     assert done.code == 0, done.err
     said = done.out.decode()
     assert "a level counts its orders" in said
@@ -344,17 +344,17 @@ def test_the_command_prints_a_table_and_a_summary(small: Path) -> None:
 
 
 def test_the_report_is_the_same_each_time_and_in_a_file(small: Path, tmp_path: Path) -> None:
-    printed = here("verify", "--json", small)
-    assert here("verify", "-q", "--out", "-", small) == printed
+    printed = run_in_process("verify", "--json", small)
+    assert run_in_process("verify", "-q", "--out", "-", small) == printed
     out = tmp_path / "report.json"
-    done = here("verify", "-q", "--out", out, small)
-    assert done == Done(0, b"", "")
+    done = run_in_process("verify", "-q", "--out", out, small)
+    assert done == CommandResult(0, b"", "")
     assert out.read_bytes() == printed.out
     assert orjson.loads(printed.out)["schema"] == "batonics.verify/1"
 
 
 def test_symbols_are_selected(small: Path) -> None:
-    report = orjson.loads(here("verify", "--json", "--symbols", "BBB", small).out)
+    report = orjson.loads(run_in_process("verify", "--json", "--symbols", "BBB", small).out)
     assert [book["symbol"] for book in report["books"]] == ["BBB"]
     assert report["records"] == 10
 
@@ -364,56 +364,60 @@ def test_a_broken_engine_ends_the_command_with_1_and_one_line(
 ) -> None:
     break_after_fold(monkeypatch, grow_level)
     out = tmp_path / "report.json"
-    said = complaint(here("verify", "-q", "--out", out, small), 1)
+    said = error_line(run_in_process("verify", "-q", "--out", out, small), 1)
     assert said == (
         "not proved: 1 broken invariant (level_size) and 1 difference; the first: level_size: AAA"
         " of publisher 1 bid 98: its size is 3, that of its orders 2 (records 0 to 19)"
     )
     assert orjson.loads(out.read_bytes())["proved"] is False
-    table = here("verify", small)
+    table = run_in_process("verify", small)
     assert table.code == 1
     assert "not proved: 20 records" in table.out.decode()
 
 
 def test_a_difference_alone_is_described(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     break_after_fold(monkeypatch, trust_the_book)
-    assert complaint(here("verify", "-q", small), 1) == (
+    assert error_line(run_in_process("verify", "-q", small), 1) == (
         "not proved: 1 difference; the first: book: AAA of publisher 1: the engine has status"
         " synced, the records say status cold (records 0 to 19)"
     )
 
 
 def test_errors_are_as_elsewhere(small: Path, tmp_path: Path) -> None:
-    complaint(here("verify", tmp_path / "none.dbn"), 3)
+    error_line(run_in_process("verify", tmp_path / "none.dbn"), 3)
     bad = tmp_path / "bad.dbn"
     bad.write_bytes(damaged(0, 0))
-    assert "length byte is 0" in complaint(here("verify", "-q", "--out", tmp_path / "o", bad), 3)
+    assert "length byte is 0" in error_line(
+        run_in_process("verify", "-q", "--out", tmp_path / "o", bad), 3
+    )
     assert not (tmp_path / "o").exists()
     bad.write_bytes(damaged(38, 0))  # an action that is none
-    complaint(here("verify", bad), 3)
+    error_line(run_in_process("verify", bad), 3)
     assert b"19 records, 19 events, 2 books, 1 bad record skipped" in (
-        here("verify", "--skip-bad", bad).out
+        run_in_process("verify", "--skip-bad", bad).out
     )
     for every in ("0", "-1", "x", "10 orders", ""):
-        assert "--every" in complaint(here("verify", "--every", every, small), 2)
-    assert "not both" in complaint(here("verify", "--json", "--out", tmp_path / "o", small), 2)
-    assert "no symbol 'X'" in complaint(here("verify", "--symbols", "X", small), 2)
-    complaint(here("verify", "--out", tmp_path, small), 4)
+        assert "--every" in error_line(run_in_process("verify", "--every", every, small), 2)
+    assert "not both" in error_line(
+        run_in_process("verify", "--json", "--out", tmp_path / "o", small), 2
+    )
+    assert "no symbol 'X'" in error_line(run_in_process("verify", "--symbols", "X", small), 2)
+    error_line(run_in_process("verify", "--out", tmp_path, small), 4)
 
 
 # ---------------------------------------------------------------------- words
 
 
 def test_every_anomaly_has_a_meaning() -> None:
-    assert list(MEANINGS) == list(Anomaly)
+    assert list(ANOMALY_MEANINGS) == list(Anomaly)
 
 
 def test_an_unknown_order_is_to_be_expected_of_incomplete_books_alone() -> None:
     for incomplete in (True, False):
-        cancel = explained(Anomaly.UNKNOWN_CANCEL, 2, incomplete=incomplete)
+        cancel = explain_anomaly(Anomaly.UNKNOWN_CANCEL, 2, incomplete=incomplete)
         assert cancel["expected"] is incomplete
-        assert not explained(Anomaly.OVER_CANCEL, 2, incomplete=incomplete)["expected"]
-        assert explained(Anomaly.TOB_CANCEL, 2, incomplete=incomplete)["expected"]
+        assert not explain_anomaly(Anomaly.OVER_CANCEL, 2, incomplete=incomplete)["expected"]
+        assert explain_anomaly(Anomaly.TOB_CANCEL, 2, incomplete=incomplete)["expected"]
 
 
 def test_a_status_has_a_reason(tmp_path: Path) -> None:

@@ -16,14 +16,14 @@ import pytest
 
 from batonics.book import checkpoint
 from batonics.book.engine import BookEngine
-from batonics.book.state import ROW
+from batonics.book.state import BOOK_WORDS
 from batonics.model.errors import CheckpointError
 from batonics.model.mbo import MboBatch
-from tests.golden.files import CLX5, DBEQ, read_mbo
-from tests.property.compare import Pair, pieces
-from tests.property.profiles import PROFILES
-from tests.property.trace import books, every, restarted, trace
-from tests.streams import random_stream
+from tests.support.compare_books import EnginePair, pieces
+from tests.support.real_files import CLX5, DBEQ, read_mbo
+from tests.support.stream_profiles import PROFILES
+from tests.support.streams import random_stream
+from tests.support.trace import books, every, restarted, trace
 
 PLACES = 200
 DIGEST_BYTES = 32
@@ -67,7 +67,7 @@ def test_a_restart_before_a_new_day_tells_the_ends_of_its_snapshots() -> None:
 
 def test_a_restarted_engine_goes_on_as_the_oracle_does() -> None:
     batch = random_stream(19, 4_000)
-    pair = Pair("seed 19, restarted")
+    pair = EnginePair("seed 19, restarted")
     for piece in pieces(batch, 50):
         pair.feed(piece)
         pair.restart()
@@ -86,7 +86,7 @@ def test_the_engine_is_made_as_it_was(bbo: bool, deltas: bool) -> None:
     engine = restarted(BookEngine(bbo=bbo, deltas=deltas))
     folded = engine.fold(batch)
     assert len(folded.bbo) == (500 if bbo else 0)
-    assert (len(folded.deltas) > 0, len(folded.closings) > 0) == (deltas, deltas)
+    assert (len(folded.deltas) > 0, len(folded.event_ends) > 0) == (deltas, deltas)
 
 
 def test_what_the_caller_adds_comes_back() -> None:
@@ -111,7 +111,7 @@ def test_room_that_is_not_used_is_left_out() -> None:
     engine.fold(PROFILES["many_books"](1, 5_000))
     state = engine.state
     in_memory = sum(array.nbytes for array in state)
-    unused = state.books.nbytes - 8 * ROW * engine.book_count
+    unused = state.books.nbytes - 8 * BOOK_WORDS * engine.book_count
     assert unused > 0
     assert len(checkpoint.save(engine, {})) <= in_memory - unused
 
@@ -221,7 +221,7 @@ def test_a_claim_of_huge_arrays_allocates_nothing() -> None:
 
 
 def test_a_header_longer_than_the_data_is_refused() -> None:
-    body = checkpoint.MAGIC + (2**32 - 1).to_bytes(4, "little") + b"{}"
+    body = checkpoint.CHECKPOINT_MAGIC + (2**32 - 1).to_bytes(4, "little") + b"{}"
     assert "header makes no sense" in refusal(body + hashlib.sha256(body).digest())
 
 

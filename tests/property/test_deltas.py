@@ -13,11 +13,11 @@ import pytest
 from numpy.typing import NDArray
 
 from batonics.book.engine import BookEngine
-from batonics.book.state import ROW, Book, Closing, Delta
+from batonics.book.state import BOOK_WORDS, Book, Delta, EventEnd
 from batonics.model.mbo import slice_batch
-from tests.property.profiles import PROFILES
-from tests.property.trace import Trace, every, trace
-from tests.streams import random_stream
+from tests.support.stream_profiles import PROFILES
+from tests.support.streams import random_stream
+from tests.support.trace import Trace, every, trace
 
 ROWS = 8_000
 
@@ -66,16 +66,16 @@ def test_a_delta_changes_something_and_is_in_order(profile: str) -> None:
 def test_the_events_of_a_book_are_numbered_without_a_gap(profile: str) -> None:
     engine, whole = trace_of(profile)
     for book, events in enumerate(engine.events().tolist()):
-        of_book = whole.closings[whole.closings[:, Closing.BOOK] == book]
-        assert of_book[:, Closing.EVENT].tolist() == list(range(events))
-        assert (np.diff(of_book[:, Closing.ROW]) > 0).all()
+        of_book = whole.event_ends[whole.event_ends[:, EventEnd.BOOK] == book]
+        assert of_book[:, EventEnd.EVENT].tolist() == list(range(events))
+        assert (np.diff(of_book[:, EventEnd.ROW]) > 0).all()
 
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_a_delta_names_the_event_that_ends_next(profile: str) -> None:
     engine, whole = trace_of(profile)
     for book in range(engine.book_count):
-        ends = whole.closings[whole.closings[:, Closing.BOOK] == book, Closing.ROW]
+        ends = whole.event_ends[whole.event_ends[:, EventEnd.BOOK] == book, EventEnd.ROW]
         deltas = whole.deltas[whole.deltas[:, Delta.BOOK] == book]
         # The first end at or after the delta's row; none yet: the event that is still open.
         following = np.searchsorted(ends, deltas[:, Delta.ROW])
@@ -85,9 +85,9 @@ def test_a_delta_names_the_event_that_ends_next(profile: str) -> None:
 def test_a_new_day_leaves_no_gap_either() -> None:
     batch = PROFILES["snapshots"](24, ROWS)
     cut = trace(batch, every(97, batch), days=True)
-    closings = cut.closings[cut.closings[:, Closing.BOOK] == 0]
-    assert closings[:, Closing.EVENT].tolist() == list(range(len(closings)))
-    assert len(closings) > 300
+    event_ends = cut.event_ends[cut.event_ends[:, EventEnd.BOOK] == 0]
+    assert event_ends[:, EventEnd.EVENT].tolist() == list(range(len(event_ends)))
+    assert len(event_ends) > 300
 
 
 def test_only_a_snapshot_of_an_earlier_batch_ends_before_the_batch() -> None:
@@ -95,9 +95,9 @@ def test_only_a_snapshot_of_an_earlier_batch_ends_before_the_batch() -> None:
     engine = BookEngine(deltas=True)
     implicit = 0
     for row in range(ROWS):
-        was_open = engine.state.books[Book.SNAPSHOT_OPEN :: ROW].copy()
-        closings = engine.fold(slice_batch(batch, row, row + 1)).closings
-        for end_row, book, _ in closings.tolist():
+        was_open = engine.state.books[Book.SNAPSHOT_OPEN :: BOOK_WORDS].copy()
+        event_ends = engine.fold(slice_batch(batch, row, row + 1)).event_ends
+        for end_row, book, _ in event_ends.tolist():
             assert end_row in (-1, 0)
             if end_row == -1:
                 implicit += 1

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.property.profiles import PROFILES
-from tests.property.trace import every, rebuilt, trace
+from tests.support.stream_profiles import PROFILES
+from tests.support.trace import every, rebuilt, trace
 
 ROWS = 8_000
 

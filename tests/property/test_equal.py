@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from batonics.book.engine import BookEngine
-from tests.oracle import Oracle, records
-from tests.property.compare import Pair, assert_same, first_difference
-from tests.property.profiles import PROFILES
-from tests.streams import random_stream
+from tests.support.compare_books import EnginePair, assert_same, first_difference
+from tests.support.reference_books import ReferenceBooks, records
+from tests.support.stream_profiles import PROFILES
+from tests.support.streams import random_stream
 
 ROWS = {1: 3_000, 2: 6_000, 7: 16_000, 64: 36_000, 1_000_000: 52_000}
 """Rows to feed, by the size of the batches; the smaller they are, the longer it takes."""
@@ -19,7 +19,7 @@ FULL_EVERY = {"deep": 3_000, "many_books": 4_000, "sparse": 500}
 @pytest.mark.parametrize("profile", PROFILES)
 def test_the_engine_equals_the_oracle(profile: str, batch_rows: int) -> None:
     seed = 100 + batch_rows
-    pair = Pair(
+    pair = EnginePair(
         f"{profile}, seed {seed}, batches of {batch_rows}", full_every=FULL_EVERY.get(profile, 200)
     )
     pair.feed_in_batches(PROFILES[profile](seed, ROWS[batch_rows]), batch_rows)
@@ -31,14 +31,14 @@ def test_there_are_a_million_records() -> None:
 
 @pytest.mark.parametrize("profile", ["adversarial", "snapshots", "top_of_book", "partial"])
 def test_all_is_compared_after_every_record(profile: str) -> None:
-    pair = Pair(f"{profile}, seed 7, one by one", full_every=1)
+    pair = EnginePair(f"{profile}, seed 7, one by one", full_every=1)
     pair.feed_in_batches(PROFILES[profile](7, 1_000), 1)
 
 
 @pytest.mark.parametrize(("bbo", "deltas"), [(False, False), (True, False), (False, True)])
 def test_the_books_are_the_same_whatever_is_kept(bbo: bool, deltas: bool) -> None:
     batch = random_stream(9, 20_000)
-    engine, oracle = BookEngine(bbo=bbo, deltas=deltas), Oracle()
+    engine, oracle = BookEngine(bbo=bbo, deltas=deltas), ReferenceBooks()
     engine.fold(batch)
     for record in records(batch):
         oracle.apply(record)
@@ -50,7 +50,7 @@ def test_the_books_are_the_same_whatever_is_kept(bbo: bool, deltas: bool) -> Non
 
 def test_a_difference_is_found_and_named() -> None:
     batch = random_stream(1, 500, books=1, tob_books=0)
-    engine, oracle = BookEngine(), Oracle()
+    engine, oracle = BookEngine(), ReferenceBooks()
     engine.fold(batch)
     for record in list(records(batch))[:-1]:
         oracle.apply(record)

@@ -8,15 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batonics.book.engine import BookEngine
-from batonics.frames.folding import fold_pieces
-from batonics.frames.schema import from_frame, to_frame
-from batonics.frames.snapshots import depth_frames
-from batonics.frames.stream import DELTA_SCHEMA, bbo_frames, delta_frames
-from batonics.frames.windows import EventWindows, TimeWindows
+from batonics.frames.columns.mbo_frame import from_frame, to_frame
+from batonics.frames.depth.book_sources import DELTA_SCHEMA, bbo_frames, delta_frames
+from batonics.frames.depth.snapshots import depth_frames
+from batonics.frames.depth.windows import EventWindows, TimeWindows
+from batonics.frames.scan.folding import fold_pieces
 from batonics.model.mbo import MBO_COLUMN_DTYPES, MboBatch, slice_batch
-from tests.oracle import Record
-from tests.streams import batch_of, stream_strategy
-from tests.unit.frames.ladders import Row, event_depth, time_depth
+from tests.support.reference_books import Record
+from tests.support.reference_depth import Row, event_depth, time_depth
+from tests.support.streams import batch_of, stream_strategy
 
 DEPTH = 2
 

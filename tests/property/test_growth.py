@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from batonics.book.engine import BookEngine
-from batonics.book.state import SLOT, State
+from batonics.book.state import SLOT_WORDS, State
 from batonics.model.mbo import Action, MboBatch
-from tests.oracle import Oracle, records
-from tests.property.compare import Pair, assert_same, pieces
-from tests.property.growth import churn, clears, ends, wide
-from tests.property.profiles import many_books
-from tests.property.state_checks import check_state
+from tests.support.compare_books import EnginePair, assert_same, pieces
+from tests.support.growth_streams import churn, clears, ends, wide
+from tests.support.reference_books import ReferenceBooks, records
+from tests.support.state_checks import check_state
+from tests.support.stream_profiles import many_books
 
 
-def fold_both(engine: BookEngine, oracle: Oracle, batch: MboBatch) -> None:
+def fold_both(engine: BookEngine, oracle: ReferenceBooks, batch: MboBatch) -> None:
     engine.fold(batch)
     for record in records(batch):
         oracle.apply(record)
@@ -30,7 +30,7 @@ def lengths(state: State) -> dict[str, int]:
 
 
 def test_many_orders_at_many_levels() -> None:
-    engine, oracle = BookEngine(deltas=True), Oracle()
+    engine, oracle = BookEngine(deltas=True), ReferenceBooks()
     small = lengths(engine.state)
     for batch in pieces(wide(160_000, 6_000), 150_000):
         for piece in pieces(batch, 1_000):
@@ -47,7 +47,7 @@ def test_many_orders_at_many_levels() -> None:
 
 
 def test_wide_sides_are_cleared_with_all_their_deltas() -> None:
-    engine, oracle = BookEngine(deltas=True), Oracle()
+    engine, oracle = BookEngine(deltas=True), ReferenceBooks()
     fold_both(engine, oracle, wide(60_000, 6_000))
     standing = engine.levels()
     expected = np.stack([standing.price, -standing.size, -standing.count])
@@ -66,7 +66,7 @@ def test_wide_sides_are_cleared_with_all_their_deltas() -> None:
 
 @pytest.mark.parametrize("batch_rows", [64, 60_000])
 def test_many_books(batch_rows: int) -> None:
-    pair = Pair("many books, seed 8", full_every=10_000)
+    pair = EnginePair("many books, seed 8", full_every=10_000)
     small = lengths(pair.engine.state)
     pair.feed_in_batches(many_books(8, 30_000, books=500), batch_rows)
     assert pair.engine.book_count > 1_000
@@ -77,7 +77,7 @@ def test_many_books(batch_rows: int) -> None:
 
 
 def test_small_tables_are_rebuilt_while_orders_live() -> None:
-    pair = Pair("churn", full_every=500)
+    pair = EnginePair("churn", full_every=500)
     tables = set()
     for piece in pieces(churn(40_000), 250):
         pair.feed(piece)
@@ -96,7 +96,7 @@ def test_memory_stays_flat_over_millions_of_new_ids(stream: Callable[..., MboBat
         sizes.append([*lengths(engine.state).values()])
     # A table that is rebuilt when few orders live may be a small one for a while.
     assert (np.max(sizes[warm_up:], axis=0) <= np.max(sizes[:warm_up], axis=0)).all()
-    assert len(engine.state.orders) <= SLOT * 16 * 1_024
+    assert len(engine.state.orders) <= SLOT_WORDS * 16 * 1_024
     check_state(engine.state)
 
 

@@ -10,12 +10,12 @@ from collections.abc import Callable
 import pytest
 
 from batonics.book.engine import BookEngine
-from batonics.book.state import BID, SLOT, Book, Ladder, Level, Order, State, Total
+from batonics.book.state import BID_LADDER, SLOT_WORDS, Book, Ladder, Level, Order, State, Total
 from batonics.model.mbo import batch_from_records
-from tests.property.growth import plain, wide
-from tests.property.profiles import PROFILES
-from tests.property.state_checks import check_state
-from tests.streams import TICK_1E9
+from tests.support.growth_streams import plain, wide
+from tests.support.state_checks import check_state
+from tests.support.stream_profiles import PROFILES
+from tests.support.streams import TICK_1E9
 
 LEVELS = 20
 
@@ -48,22 +48,22 @@ def test_a_large_state_is_consistent_before_and_after_a_rebuild() -> None:
 
 def order(state: State) -> int:
     """The word where the slot of the order with id 5 begins."""
-    return int((state.orders[Order.ORDER_ID :: SLOT] == 5).argmax()) * SLOT
+    return int((state.orders[Order.ORDER_ID :: SLOT_WORDS] == 5).argmax()) * SLOT_WORDS
 
 
 def best(state: State) -> int:
     """The word where the slot of the best bid begins."""
-    return int(state.books[BID + Ladder.BEST]) * SLOT
+    return int(state.books[BID_LADDER + Ladder.BEST]) * SLOT_WORDS
 
 
 def run_end(state: State) -> int:
-    return int(state.books[BID + Ladder.START] + state.books[BID + Ladder.LENGTH])
+    return int(state.books[BID_LADDER + Ladder.START] + state.books[BID_LADDER + Ladder.LENGTH])
 
 
 def move_order(state: State) -> None:
     """To the free slot just before its own, where no probing begins for it."""
     at = order(state)
-    state.orders[at - SLOT : at] = state.orders[at : at + SLOT]
+    state.orders[at - SLOT_WORDS : at] = state.orders[at : at + SLOT_WORDS]
     state.orders[at + Order.OWNER] = -1
 
 
@@ -98,10 +98,10 @@ def add(array: str, place: Callable[[State], int] | int, amount: int) -> Callabl
         (add("orders", lambda s: order(s) + Order.OWNER, 2), "an order of no book"),
         (move_order, "order: probing does not find it"),
         (swap_keys, "run 0 is not sorted"),
-        (add("books", BID + Ladder.EMPTIES, 1), "miscounts its empty levels"),
-        (add("books", BID + Ladder.LENGTH, -1), "another best than its last"),
-        (add("books", BID + Ladder.CAPACITY, -30), "over its capacity"),
-        (add("books", BID + Ladder.START, 1), "a run beyond the pool's mark"),
+        (add("books", BID_LADDER + Ladder.EMPTIES, 1), "miscounts its empty levels"),
+        (add("books", BID_LADDER + Ladder.LENGTH, -1), "another best than its last"),
+        (add("books", BID_LADDER + Ladder.CAPACITY, -30), "over its capacity"),
+        (add("books", BID_LADDER + Ladder.START, 1), "a run beyond the pool's mark"),
         (add("books", Book.LAST_ROW, 4), "a row of a batch that is over"),
         (add("books", Book.KEY, 1), "keys in the index"),
         (add("totals", Total.ORDERS, 1), "order slots taken"),
@@ -121,9 +121,9 @@ def test_a_broken_state_is_noticed(change: Callable[[State], None], words: str) 
 def test_a_table_over_half_full_is_noticed() -> None:
     engine = engine_of_one_book()
     slots = 64
-    small = engine.state._replace(orders=engine.state.orders[: slots * SLOT].copy())
-    small.orders[Order.OWNER :: SLOT] = 0
-    small.orders[Order.ORDER_ID :: SLOT] = range(slots)
+    small = engine.state._replace(orders=engine.state.orders[: slots * SLOT_WORDS].copy())
+    small.orders[Order.OWNER :: SLOT_WORDS] = 0
+    small.orders[Order.ORDER_ID :: SLOT_WORDS] = range(slots)
     small.totals[Total.ORDERS] = slots
     with pytest.raises(AssertionError, match="order table over half full"):
         check_state(small)

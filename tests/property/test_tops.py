@@ -7,20 +7,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from batonics.book.engine import BookEngine, TopsWanted
+from batonics.book.engine import BookEngine, TopsSpec
 from batonics.book.state import Book, Top
 from batonics.model.mbo import Action, MboBatch, Side, concat_batches, slice_batch
-from tests.golden.files import CLX5, DBEQ, ESH4_DAYS, read_mbo
-from tests.property.compare import pieces
-from tests.property.profiles import PROFILES
-from tests.property.tops import NaiveTop, engine_tops, naive_tops
-from tests.streams import random_stream
+from tests.support.compare_books import pieces
+from tests.support.real_files import CLX5, DBEQ, ESH4_DAYS, read_mbo
+from tests.support.reference_tops import ReferenceTop, engine_tops, reference_tops
+from tests.support.stream_profiles import PROFILES
+from tests.support.streams import random_stream
 
 ROWS = 1_500
 BOTH = {"changes": True, "trades": True}
 
 
-def first_difference(ours: list[NaiveTop], theirs: list[NaiveTop]) -> str:
+def first_difference(ours: list[ReferenceTop], theirs: list[ReferenceTop]) -> str:
     for number, (one, other) in enumerate(zip(ours, theirs, strict=False)):
         if one != other:
             return f"top {number}: {one} != {other}"
@@ -31,17 +31,17 @@ def first_difference(ours: list[NaiveTop], theirs: list[NaiveTop]) -> str:
 @pytest.mark.parametrize("profile", PROFILES)
 def test_tops_equal_the_oracles(profile: str, depth: int) -> None:
     batch = PROFILES[profile](11, ROWS)
-    expected = naive_tops(batch, depth)
+    expected = reference_tops(batch, depth)
     assert expected
-    assert not first_difference(engine_tops([batch], TopsWanted(depth, **BOTH)), expected)
+    assert not first_difference(engine_tops([batch], TopsSpec(depth, **BOTH)), expected)
 
 
 @pytest.mark.parametrize("batch_rows", [1, 2, 7, 64])
 @pytest.mark.parametrize("profile", ["adversarial", "snapshots", "many_books", "partial"])
 def test_tops_do_not_depend_on_the_cut_into_batches(profile: str, batch_rows: int) -> None:
     batch = PROFILES[profile](12, ROWS)
-    whole = engine_tops([batch], TopsWanted(2, **BOTH))
-    cut = engine_tops(pieces(batch, batch_rows), TopsWanted(2, **BOTH))
+    whole = engine_tops([batch], TopsSpec(2, **BOTH))
+    cut = engine_tops(pieces(batch, batch_rows), TopsSpec(2, **BOTH))
     assert not first_difference(cut, whole)
 
 
@@ -51,15 +51,15 @@ def test_tops_of_real_days_equal_the_oracles(file: str, test_data: Path) -> None
     rows = min(len(batch.action), 20_000)
     batch = slice_batch(batch, len(batch.action) - rows, len(batch.action))
     for depth in (1, 10):
-        expected = naive_tops(batch, depth)
-        assert not first_difference(engine_tops([batch], TopsWanted(depth, **BOTH)), expected)
+        expected = reference_tops(batch, depth)
+        assert not first_difference(engine_tops([batch], TopsSpec(depth, **BOTH)), expected)
 
 
 def test_trades_alone_are_those_of_both() -> None:
     batch = random_stream(13, ROWS)
-    both = engine_tops([batch], TopsWanted(2, **BOTH))
-    trades = engine_tops([batch], TopsWanted(2, changes=False, trades=True))
-    changes = engine_tops([batch], TopsWanted(2))
+    both = engine_tops([batch], TopsSpec(2, **BOTH))
+    trades = engine_tops([batch], TopsSpec(2, changes=False, trades=True))
+    changes = engine_tops([batch], TopsSpec(2))
     assert trades == [top for top in both if top.record.action == Action.TRADE]
     assert changes == [top for top in both if top.record.action != Action.TRADE]
 
@@ -80,13 +80,13 @@ def test_tops_beyond_their_first_room_are_all_there() -> None:
     rows: list[MboBatch] = [
         add._replace(price=np.array([n]), order_id=np.array([n], np.uint64)) for n in range(5_000)
     ]
-    folded = BookEngine(tops=TopsWanted(10)).fold(concat_batches(rows))
+    folded = BookEngine(tops=TopsSpec(10)).fold(concat_batches(rows))
     assert folded.tops[:, Top.ROW].tolist() == list(range(5_000))
     assert folded.tops[:, len(Top)].tolist() == list(range(5_000))
 
 
 def test_no_row_of_a_batch_is_remembered_in_the_next() -> None:
-    engine = BookEngine(tops=TopsWanted(2))
+    engine = BookEngine(tops=TopsSpec(2))
     for piece in pieces(random_stream(16, 200), 3):
         engine.fold(piece)
         assert (engine._rows()[:, Book.NOTED_ROW] == -1).all()

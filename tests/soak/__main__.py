@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.conftest import DATA_VARIABLE
-from tests.property.profiles import PROFILES
 from tests.soak.mutants import sample
 from tests.soak.revision import ROOT, revision
+from tests.support.stream_profiles import PROFILES
 
 RECORDS = 100_000_000
 KILLS = 10_000

@@ -13,16 +13,18 @@ from pathlib import Path
 import numpy as np
 from numba.core.errors import NumbaError
 
-from batonics.book.engine import BookEngine, TopsWanted
+from batonics.book.engine import BookEngine, TopsSpec
 from batonics.model.mbo import MBO_DTYPE, MboBatch, Side, batch_from_records
-from tests.property.compare import Pair, engine_l3, pieces
-from tests.property.growth import churn, ends, one_sided, wide
-from tests.property.profiles import PROFILES
-from tests.property.tops import engine_tops, naive_tops
-from tests.property.trace import every, rebuilt, restarted, trace
-from tests.streams import random_stream
-from tests.unit.frames import test_consolidated, test_fills, test_orders, test_sampling
-from tests.unit.live import test_faults
+from tests.support.compare_books import EnginePair, engine_l3, pieces
+from tests.support.growth_streams import churn, ends, one_sided, wide
+from tests.support.reference_tops import engine_tops, reference_tops
+from tests.support.stream_profiles import PROFILES
+from tests.support.streams import random_stream
+from tests.support.trace import every, rebuilt, restarted, trace
+from tests.unit.frames.depth import test_sampling
+from tests.unit.frames.orders import test_fill_simulation, test_order_lives
+from tests.unit.frames.schemas import test_consolidated
+from tests.unit.live import test_faulty_feeds
 
 PASSED, STILLBORN, KILLED = 0, 3, 4
 PREFIX_BYTES = 8
@@ -31,7 +33,7 @@ SEED = 41
 
 def compile_all() -> None:
     """Compile every kernel, on streams too short for a mutant to matter."""
-    BookEngine(bbo=True, deltas=True, tops=TopsWanted(1)).fold(random_stream(SEED, 1))
+    BookEngine(bbo=True, deltas=True, tops=TopsSpec(1)).fold(random_stream(SEED, 1))
     engine = BookEngine()
     engine.rebuild()
     engine._double_books()
@@ -41,7 +43,7 @@ def run(clx5: Path | None) -> None:
     """AssertionError, or anything else, if the engine is wrong."""
     for name, profile in PROFILES.items():
         for seed, batch_rows in ((SEED, 3_000), (SEED + 1, 7)):
-            pair = Pair(f"{name}, seed {seed}", full_every=300)
+            pair = EnginePair(f"{name}, seed {seed}", full_every=300)
             pair.feed_in_batches(profile(seed, 3_000), batch_rows)
     _grow()
     _without_outputs()
@@ -60,24 +62,24 @@ def run(clx5: Path | None) -> None:
 def _live() -> None:
     """What is published of books, over days and over feeds that are lost and come back."""
     for name in ("snapshots", "adversarial"):
-        pair = Pair(f"{name}, by days", full_every=300)
+        pair = EnginePair(f"{name}, by days", full_every=300)
         for piece in pieces(PROFILES[name](SEED, 2_000), 61):
             pair.start_day()
             pair.feed(piece)
         pair.check()
-    for kind in test_faults.KINDS:
-        test_faults.hold(kind, 6)
+    for kind in test_faulty_feeds.KINDS:
+        test_faulty_feeds.hold(kind, 6)
 
 
 def _grow() -> None:
-    pair = Pair("churn", full_every=5_000)
+    pair = EnginePair("churn", full_every=5_000)
     pair.feed_in_batches(churn(20_000), 500)
-    pair = Pair("wide", full_every=4_000)
+    pair = EnginePair("wide", full_every=4_000)
     for piece in (*pieces(wide(8_000, 400), 2_000), ends(3)):
         pair.feed(piece)
     for side in (Side.BID, Side.ASK):
         # More levels in one clear than a new buffer of deltas has room for.
-        pair = Pair(f"one side, {side.name}", full_every=1_000)
+        pair = EnginePair(f"one side, {side.name}", full_every=1_000)
         for piece in pieces(one_sided(600, side), 40):
             pair.feed(piece)
         pair.check()
@@ -97,9 +99,9 @@ def _tops() -> None:
     for name in ("adversarial", "snapshots", "top_of_book", "partial"):
         batch = PROFILES[name](SEED, 1_500)
         for depth in (1, 3):
-            wanted = TopsWanted(depth, trades=True)
+            wanted = TopsSpec(depth, trades=True)
             ours = engine_tops(pieces(batch, 97), wanted)
-            assert ours == naive_tops(batch, depth), f"{name}: tops of depth {depth}"
+            assert ours == reference_tops(batch, depth), f"{name}: tops of depth {depth}"
 
 
 def _frames() -> None:
@@ -108,11 +110,11 @@ def _frames() -> None:
         test_sampling.test_intervals_equal_a_walk_with_the_oracle(profile, 300_000_007)
         test_sampling.test_windows_of_events_equal_a_walk_with_the_oracle(profile, 3)
     test_consolidated.test_levels_are_sums_over_all_publishers(1, 3)
-    test_orders.test_lives_are_the_naive_ones(SEED)
-    test_orders.test_lives_in_deep_queues_are_the_naive_ones(1)
-    test_orders.test_positions_are_the_naive_ones(SEED)
+    test_order_lives.test_lives_are_the_naive_ones(SEED)
+    test_order_lives.test_lives_in_deep_queues_are_the_naive_ones(1)
+    test_order_lives.test_positions_are_the_naive_ones(SEED)
     for seed in (1, 2):
-        test_fills.test_a_random_order_fares_as_the_naive_one_does(seed)
+        test_fill_simulation.test_a_random_order_fares_as_the_naive_one_does(seed)
 
 
 def _check_final_book(clx5: Path) -> None:

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from batonics.model.mbo import Flag, MboBatch
-from tests.golden.files import CLX5, DBEQ, ESH4_DAYS, read_mbo
-from tests.property.compare import Pair, cut_at
-from tests.property.profiles import PROFILES
-from tests.property.trace import restarted, trace
+from tests.support.compare_books import EnginePair, cut_at
+from tests.support.real_files import CLX5, DBEQ, ESH4_DAYS, read_mbo
+from tests.support.stream_profiles import PROFILES
+from tests.support.trace import restarted, trace
 
 ROWS = int(os.environ.get("BATONICS_SOAK_ROWS", "2_000_000"))
 FIRST_SEED = int(os.environ.get("BATONICS_SOAK_SEED", "1"))
@@ -34,7 +34,7 @@ def ends_of_events(batch: MboBatch) -> list[int]:
 @pytest.mark.parametrize("file", [CLX5, DBEQ, *ESH4_DAYS])
 def test_every_event_of_a_real_file(test_data: Path, file: str) -> None:
     batch = read_mbo(test_data / file)
-    pair = Pair(file, full_every=EVERY)
+    pair = EnginePair(file, full_every=EVERY)
     for piece in cut_at(batch, ends_of_events(batch)):
         pair.feed(piece)
 
@@ -44,7 +44,7 @@ def test_random_streams(profile: str) -> None:
     rng = np.random.default_rng(FIRST_SEED)
     for number in range(max(1, ROWS // ROWS_OF_A_SEED)):
         seed = FIRST_SEED * 1_000_000 + number
-        pair = Pair(f"{profile}, seed {seed}", full_every=1_000)
+        pair = EnginePair(f"{profile}, seed {seed}", full_every=1_000)
         batch = PROFILES[profile](seed, min(ROWS, ROWS_OF_A_SEED))
         mean_rows = int(rng.choice([2, 30, 1_000, 20_000]))
         cuts = rng.integers(0, len(batch.action), len(batch.action) // mean_rows)

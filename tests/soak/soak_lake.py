@@ -25,9 +25,9 @@ from typing import NamedTuple
 
 from batonics.lake.lake import Lake
 from batonics.model.mbo import Action
-from tests.integration.fated import KILL, TELL, Ended, Fates, fates
-from tests.integration.files import DAY_NS, encode, metadata, record
 from tests.soak.revision import revision
+from tests.support.dbn_files import DAY_NS, encode, metadata, record
+from tests.support.faults_syscalls import KILL, LIST, FaultResult, FaultyCommands, faulty_commands
 
 KILLS = 1_000
 KILLS_OF_A_WALK = 100
@@ -75,7 +75,11 @@ class Walk:
     """
 
     def __init__(
-        self, directory: Path, commands: Fates, seed: str, calls: dict[tuple[str, int], int]
+        self,
+        directory: Path,
+        commands: FaultyCommands,
+        seed: str,
+        calls: dict[tuple[str, int], int],
     ) -> None:
         self.kills = 0
         self._directory, self._commands, self._calls = directory, commands, calls
@@ -192,9 +196,9 @@ class Walk:
                 found[size if size > FEED else (size - 1) % FILES, schema] = size
         return found
 
-    def _run(self, work: Work, number: int = 0) -> Ended:
+    def _run(self, work: Work, number: int = 0) -> FaultResult:
         """The work, killed at the call of that number if there is one."""
-        fate = KILL if number else TELL
+        fate = KILL if number else LIST
         return self._commands.run(*work.arguments, fate=fate, number=number, stdin=work.stdin)
 
 
@@ -238,7 +242,7 @@ class Soak:
     def _work(self) -> None:
         with TemporaryDirectory(prefix="soak-lake-") as text:
             directory = Path(text)
-            with fates(directory / "lake", directory) as commands:
+            with faulty_commands(directory / "lake", directory) as commands:
                 while self.kills < self._wanted:
                     with self._lock:
                         number = next(self._numbers, None)
@@ -246,7 +250,7 @@ class Soak:
                         return
                     self._walk(directory, commands, number)
 
-    def _walk(self, directory: Path, commands: Fates, number: int) -> None:
+    def _walk(self, directory: Path, commands: FaultyCommands, number: int) -> None:
         try:
             walk = Walk(directory, commands, f"{self._seed}/{number}", self._calls)
             while walk.kills < min(KILLS_OF_A_WALK, self._wanted):

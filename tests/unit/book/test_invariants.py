@@ -8,13 +8,22 @@ import numpy as np
 import pytest
 
 from batonics.book.engine import BookEngine
-from batonics.book.invariants import MEANINGS, Violation, violations
-from batonics.book.state import ASK, BID, NO_BID, SLOT, Ladder, Level, Order, State
+from batonics.book.invariants import INVARIANTS, Violation, find_violations
+from batonics.book.state import (
+    ASK_LADDER,
+    BID_LADDER,
+    NO_BID,
+    SLOT_WORDS,
+    Ladder,
+    Level,
+    Order,
+    State,
+)
 from batonics.model.mbo import Action, Flag, Side
-from tests.integration.files import record
-from tests.property.growth import wide
-from tests.property.profiles import PROFILES
-from tests.streams import batch_of
+from tests.support.dbn_files import record
+from tests.support.growth_streams import wide
+from tests.support.stream_profiles import PROFILES
+from tests.support.streams import batch_of
 
 Change = Callable[[State], None]
 
@@ -24,19 +33,19 @@ def test_nothing_is_found_in_a_sound_state(profile: str) -> None:
     engine = BookEngine()
     batch = PROFILES[profile](21, 6_000)
     engine.fold(batch)
-    assert violations(engine.state) == []
+    assert find_violations(engine.state) == []
 
 
 def test_nothing_is_found_in_a_large_state_before_and_after_a_rebuild() -> None:
     engine = BookEngine()
     engine.fold(wide(60_000, 6_000))
-    assert violations(engine.state, np.zeros(engine.book_count, np.bool_)) == []
+    assert find_violations(engine.state, np.zeros(engine.book_count, np.bool_)) == []
     engine.rebuild()
-    assert violations(engine.state, np.zeros(engine.book_count, np.bool_)) == []
+    assert find_violations(engine.state, np.zeros(engine.book_count, np.bool_)) == []
 
 
 def test_nothing_is_found_where_there_are_no_books() -> None:
-    assert violations(BookEngine().state) == []
+    assert find_violations(BookEngine().state) == []
 
 
 def two_books() -> BookEngine:
@@ -57,21 +66,21 @@ def two_books() -> BookEngine:
 
 def order(state: State, order_id: int, book: int = 0) -> int:
     """The word where the slot of an order begins."""
-    slots = state.orders.reshape(-1, SLOT)
+    slots = state.orders.reshape(-1, SLOT_WORDS)
     is_it = (slots[:, Order.ORDER_ID] == order_id) & (slots[:, Order.OWNER] >> 1 == book)
-    return int(is_it.argmax()) * SLOT
+    return int(is_it.argmax()) * SLOT_WORDS
 
 
 def level(state: State, order_id: int) -> int:
     """The word where the slot of an order's level begins."""
-    return int(state.orders[order(state, order_id) + Order.PACKED] >> 32) * SLOT
+    return int(state.orders[order(state, order_id) + Order.PACKED] >> 32) * SLOT_WORDS
 
 
 def lose_the_best(state: State) -> None:
     """As if the best had been popped from its ladder."""
-    state.books[BID + Ladder.LENGTH] -= 1
-    end = state.books[BID + Ladder.START] + state.books[BID + Ladder.LENGTH]
-    state.books[BID + Ladder.BEST] = state.run_slots[end - 1]
+    state.books[BID_LADDER + Ladder.LENGTH] -= 1
+    end = state.books[BID_LADDER + Ladder.START] + state.books[BID_LADDER + Ladder.LENGTH]
+    state.books[BID_LADDER + Ladder.BEST] = state.run_slots[end - 1]
     state.levels[level(state, 5) + Level.OWNER] &= ~1
 
 
@@ -83,13 +92,13 @@ def empty_the_best(state: State) -> None:
 
 def borrow_a_level(state: State) -> None:
     """The first book's ladder has the second's level of the same price."""
-    place = int(state.books[BID + Ladder.START])
+    place = int(state.books[BID_LADDER + Ladder.START])
     there = order(state, 1, book=1)
     state.run_slots[place] = state.orders[there + Order.PACKED] >> 32
 
 
 def swap_levels(state: State) -> None:
-    start = int(state.books[BID + Ladder.START])
+    start = int(state.books[BID_LADDER + Ladder.START])
     state.run_keys[start : start + 2] = state.run_keys[start : start + 2][::-1].copy()
     state.run_slots[start : start + 2] = state.run_slots[start : start + 2][::-1].copy()
 
@@ -98,7 +107,7 @@ def share_a_level(state: State) -> None:
     """An order of the second book goes to the level of the first."""
     there = order(state, 1, book=1)
     size = state.orders[there + Order.PACKED] & 0xFFFFFFFF
-    state.orders[there + Order.PACKED] = (level(state, 1) // SLOT) << 32 | size
+    state.orders[there + Order.PACKED] = (level(state, 1) // SLOT_WORDS) << 32 | size
 
 
 def share_a_priority(state: State) -> None:
@@ -143,11 +152,11 @@ def point_nowhere(state: State) -> None:
 
 
 def leave_the_best(state: State) -> None:
-    state.books[BID + Ladder.BEST] = state.run_slots[state.books[BID + Ladder.START]]
+    state.books[BID_LADDER + Ladder.BEST] = state.run_slots[state.books[BID_LADDER + Ladder.START]]
 
 
 def empty_the_side(state: State) -> None:
-    state.books[ASK + Ladder.LENGTH] = 0
+    state.books[ASK_LADDER + Ladder.LENGTH] = 0
 
 
 @pytest.mark.parametrize(
@@ -176,17 +185,17 @@ def empty_the_side(state: State) -> None:
 def test_a_broken_state_is_found_and_named(change: Change, broken: set[str]) -> None:
     engine = two_books()
     no_tops = np.zeros(engine.book_count, np.bool_)
-    assert violations(engine.state, no_tops) == []
+    assert find_violations(engine.state, no_tops) == []
     change(engine.state)
-    found = {violation.invariant for violation in violations(engine.state, no_tops)}
+    found = {violation.invariant for violation in find_violations(engine.state, no_tops)}
     assert found == broken
-    assert found <= set(MEANINGS)
+    assert found <= set(INVARIANTS)
 
 
 def test_a_violation_says_where_and_what() -> None:
     state = two_books().state
     state.levels[level_size(state)] += 1
-    assert violations(state, np.zeros(2, np.bool_)) == [
+    assert find_violations(state, np.zeros(2, np.bool_)) == [
         Violation("level_size", 1, 0, 0, 102 * 10**9, "its size is 7, that of its orders 6")
     ]
 
@@ -194,17 +203,17 @@ def test_a_violation_says_where_and_what() -> None:
 def test_a_level_may_be_larger_than_its_orders_where_a_top_may_stand() -> None:
     engine = two_books()
     engine.fold(batch_of([record(Action.ADD, price=120, size=9, flags=Flag.TOB | Flag.LAST)]))
-    assert violations(engine.state, np.array([True, False])) == []
-    (found,) = violations(engine.state, np.array([False, False]))
+    assert find_violations(engine.state, np.array([True, False])) == []
+    (found,) = find_violations(engine.state, np.array([False, False]))
     assert (found.invariant, found.book, found.price) == ("level_size", 0, 120 * 10**9)
 
 
 def test_a_top_that_is_in_no_ladder_is_found() -> None:
     engine = two_books()
     engine.fold(batch_of([record(Action.ADD, price=120, size=9, flags=Flag.TOB | Flag.LAST)]))
-    engine.state.books[BID + Ladder.LENGTH] = 0
-    engine.state.books[BID + Ladder.BEST] = NO_BID
-    (found,) = violations(engine.state)
+    engine.state.books[BID_LADDER + Ladder.LENGTH] = 0
+    engine.state.books[BID_LADDER + Ladder.BEST] = NO_BID
+    (found,) = find_violations(engine.state)
     assert (found.invariant, found.price, found.found) == (
         "in_ladder",
         120 * 10**9,
@@ -216,5 +225,5 @@ def test_a_side_has_one_top_at_the_most() -> None:
     state = two_books().state
     for order_id in (2, 3):
         state.levels[level(state, order_id) + Level.SIZE] += 1
-    (found,) = violations(state)
+    (found,) = find_violations(state)
     assert (found.invariant, found.times) == ("level_size", 2)

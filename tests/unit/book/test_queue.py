@@ -6,28 +6,36 @@ import numpy as np
 import pytest
 
 from batonics.book.engine import BookEngine
-from batonics.book.queue_kernels import NODE, QUEUE_LEVEL, Life, QueueLevel, QueueTotal
+from batonics.book.queue_kernels import (
+    NODE_WORDS,
+    QUEUE_LEVEL_WORDS,
+    LifeRow,
+    QueueLevel,
+    QueueTotal,
+)
 from batonics.book.queues import OrderQueues
 from batonics.model.mbo import MboBatch, slice_batch
-from tests.streams import random_stream
+from tests.support.streams import random_stream
 
 
 def check_agreement(queues: OrderQueues, engine: BookEngine) -> None:
     """The same orders, of the same sizes, in the same order within each level."""
     rows, orders = queues.alive(), engine.orders()
-    key = rows[:, Life.PRICE] ^ -rows[:, Life.SIDE]
-    by = np.lexsort((rows[:, Life.PRIORITY], ~key, rows[:, Life.BOOK] << 1 | rows[:, Life.SIDE]))
+    key = rows[:, LifeRow.PRICE] ^ -rows[:, LifeRow.SIDE]
+    by = np.lexsort(
+        (rows[:, LifeRow.PRIORITY], ~key, rows[:, LifeRow.BOOK] << 1 | rows[:, LifeRow.SIDE])
+    )
     rows = rows[by]
-    assert rows[:, Life.ORDER_ID].view(np.uint64).tolist() == orders.order_id.tolist()
-    assert rows[:, Life.BOOK].tolist() == orders.book.tolist()
-    assert rows[:, Life.SIDE].tolist() == orders.side.tolist()
-    assert rows[:, Life.PRICE].tolist() == orders.price.tolist()
-    nodes = queues._queues.nodes.reshape(-1, NODE)
-    live = nodes[nodes[:, Life.BORN] > 0]
+    assert rows[:, LifeRow.ORDER_ID].view(np.uint64).tolist() == orders.order_id.tolist()
+    assert rows[:, LifeRow.BOOK].tolist() == orders.book.tolist()
+    assert rows[:, LifeRow.SIDE].tolist() == orders.side.tolist()
+    assert rows[:, LifeRow.PRICE].tolist() == orders.price.tolist()
+    nodes = queues._queues.nodes.reshape(-1, NODE_WORDS)
+    live = nodes[nodes[:, LifeRow.BORN] > 0]
     sizes = dict(
         zip(
-            zip(live[:, Life.BOOK].tolist(), live[:, Life.ORDER_ID].tolist(), strict=True),
-            live[:, Life.SIZE].tolist(),
+            zip(live[:, LifeRow.BOOK].tolist(), live[:, LifeRow.ORDER_ID].tolist(), strict=True),
+            live[:, LifeRow.SIZE].tolist(),
             strict=True,
         )
     )
@@ -39,18 +47,18 @@ def check_agreement(queues: OrderQueues, engine: BookEngine) -> None:
 def check_links(queues: OrderQueues) -> None:
     """Every level's list, forth and back, with its sums; every live node is in one."""
     state = queues._queues
-    nodes, levels = state.nodes.reshape(-1, NODE), state.levels.reshape(-1, QUEUE_LEVEL)
+    nodes, levels = state.nodes.reshape(-1, NODE_WORDS), state.levels.reshape(-1, QUEUE_LEVEL_WORDS)
     met = 0
     for place in np.flatnonzero(levels[:, QueueLevel.OWNER]).tolist():
         level, before, shown = levels[place], 0, []
         node = int(level[QueueLevel.FIRST])
         while node:
             row = nodes[node]
-            assert row[Life.LEVEL] == place
-            assert row[Life.AHEAD] == before
-            assert before == 0 or nodes[before, Life.PRIORITY] < row[Life.PRIORITY]
-            shown.append(max(int(row[Life.SIZE] - row[Life.PENDING]), 0))
-            before, node = node, int(row[Life.BEHIND])
+            assert row[LifeRow.LEVEL] == place
+            assert row[LifeRow.AHEAD] == before
+            assert before == 0 or nodes[before, LifeRow.PRIORITY] < row[LifeRow.PRIORITY]
+            shown.append(max(int(row[LifeRow.SIZE] - row[LifeRow.PENDING]), 0))
+            before, node = node, int(row[LifeRow.BEHIND])
         assert level[QueueLevel.LAST] == before
         assert level[QueueLevel.SIZE] == sum(shown)
         assert level[QueueLevel.ORDERS] == np.count_nonzero(shown)
@@ -81,7 +89,7 @@ def test_queues_hold_them_where_tables_are_rebuilt() -> None:
     )
     queues, _ = fold(batch, 1_500)
     assert len(queues._queues.ids) > 2 << 12
-    assert len(queues._queues.levels) > QUEUE_LEVEL << 12
+    assert len(queues._queues.levels) > QUEUE_LEVEL_WORDS << 12
 
 
 def test_nodes_of_the_dead_are_used_again() -> None:

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from batonics.cli import fill
 from batonics.codec.dbn import encode_records
-from tests.oracle import Record
-from tests.streams import START_NS, batch_of, in_time
+from tests.support.reference_books import Record
+from tests.support.streams import START_NS, batch_of, in_time
 
 FILLS = 25
 
@@ -54,7 +54,7 @@ def test_a_small_table_says_what_became_of_the_order(path: str) -> None:
     )
     assert lines[2].strip() == "filled 25 of 25: filled"
     assert lines[3].split() == ["ts_event", "size", "price", "by"]
-    assert len(lines) == 4 + fill.FILLS_MAX + 1
+    assert len(lines) == 4 + fill.FILL_ROWS_MAX + 1
     assert lines[-1] == "and 5 more fills (--json has them all)"
 
 

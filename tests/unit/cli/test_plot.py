@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from batonics.cli.plot import HEIGHT, LABEL, print_plot
+from batonics.cli.plot import LABEL_WIDTH, PLOT_HEIGHT, print_plot
 from batonics.model.errors import UsageError
 
 WIDTH = 80
@@ -37,7 +37,7 @@ def dots(lines: list[str]) -> set[tuple[int, int]]:
             bits = ord(letter) - 0x2800
             assert 0 <= bits < 256
             found |= {
-                (2 * column + right, 4 * HEIGHT - 1 - 4 * row - down)
+                (2 * column + right, 4 * PLOT_HEIGHT - 1 - 4 * row - down)
                 for bit, (down, right) in enumerate(DOTS)
                 if bits >> bit & 1
             }
@@ -47,9 +47,9 @@ def dots(lines: list[str]) -> set[tuple[int, int]]:
 def test_a_line_goes_from_corner_to_corner(capsys: pytest.CaptureFixture[str]) -> None:
     name, *lines, ends = plotted(capsys, {"n": range(1_000), "y": [x / 2 for x in range(1_000)]})
     assert name == "y"
-    assert len(lines) == HEIGHT
+    assert len(lines) == PLOT_HEIGHT
     assert {len(line) for line in (*lines, ends)} == {WIDTH}
-    across, up = 2 * (WIDTH - LABEL - 2), 4 * HEIGHT
+    across, up = 2 * (WIDTH - LABEL_WIDTH - 2), 4 * PLOT_HEIGHT
     assert dots(lines) == {
         (round(n / 999 * (across - 1)), round(n / 999 * (up - 1))) for n in range(1_000)
     }
@@ -73,7 +73,7 @@ def test_any_numbers_are_drawn_each_row_once(
     lines = capsys.readouterr().out.splitlines()
     drawn = [row for row in rows if None not in row and np.isfinite(np.array(row, float)).all()]
     if drawn:
-        assert len(lines) == HEIGHT + 2
+        assert len(lines) == PLOT_HEIGHT + 2
         assert 1 <= len(dots(lines[1:-1])) <= len(set(drawn))
     else:
         assert lines == ["y", "no numbers"]
@@ -81,7 +81,9 @@ def test_any_numbers_are_drawn_each_row_once(
 
 def test_what_is_one_value_is_in_the_middle(capsys: pytest.CaptureFixture[str]) -> None:
     _, *lines, _ = plotted(capsys, {"x": [3, 3], "y": [7, 7]})
-    assert dots(lines) == {(WIDTH - LABEL - 2, 4 * HEIGHT - 1 - (4 * HEIGHT - 1 - 2 * HEIGHT))}
+    assert dots(lines) == {
+        (WIDTH - LABEL_WIDTH - 2, 4 * PLOT_HEIGHT - 1 - (4 * PLOT_HEIGHT - 1 - 2 * PLOT_HEIGHT))
+    }
 
 
 def test_the_ends_are_those_of_the_plot_in_whatever_order_rows_come(
@@ -114,7 +116,7 @@ def test_whatever_has_an_order_may_be_across(
 ) -> None:
     name, *lines, _ = plotted(capsys, {"x": values, "y": [1, 2]})
     assert name == "y"
-    assert dots(lines) == {(0, 0), (2 * (WIDTH - LABEL - 2) - 1, 4 * HEIGHT - 1)}
+    assert dots(lines) == {(0, 0), (2 * (WIDTH - LABEL_WIDTH - 2) - 1, 4 * PLOT_HEIGHT - 1)}
 
 
 def test_prices_are_in_whole_units(capsys: pytest.CaptureFixture[str]) -> None:
@@ -131,8 +133,8 @@ def test_each_column_of_numbers_has_a_plot_and_others_none(
 ) -> None:
     columns = {"n": [1, 2], "a": [1, 2], "b": ["x", "y"], "c": [True, False], "d": [0.5, 1.5]}
     lines = plotted(capsys, columns)
-    assert len(lines) == 2 * (HEIGHT + 2)
-    assert (lines[0], lines[HEIGHT + 2]) == ("a", "d")
+    assert len(lines) == 2 * (PLOT_HEIGHT + 2)
+    assert (lines[0], lines[PLOT_HEIGHT + 2]) == ("a", "d")
 
 
 def test_bars_are_as_long_as_their_values(capsys: pytest.CaptureFixture[str]) -> None:
@@ -145,13 +147,13 @@ def test_bars_are_as_long_as_their_values(capsys: pytest.CaptureFixture[str]) ->
         },
     )
     assert name == "share"
-    width = WIDTH - 5 - LABEL - 2
+    width = WIDTH - 5 - LABEL_WIDTH - 2
     assert lines == [
-        f"AAA 1 {'1':>{LABEL}} {'█' * width}",
-        f"B 22  {'-0.5':>{LABEL}} {'█' * round(width / 2)}",
-        f" 3    {'':>{LABEL}} ",
-        f"D 4   {'0':>{LABEL}} ",
-        f"E 5   {'0.25':>{LABEL}} {'█' * round(width / 4)}",
+        f"AAA 1 {'1':>{LABEL_WIDTH}} {'█' * width}",
+        f"B 22  {'-0.5':>{LABEL_WIDTH}} {'█' * round(width / 2)}",
+        f" 3    {'':>{LABEL_WIDTH}} ",
+        f"D 4   {'0':>{LABEL_WIDTH}} ",
+        f"E 5   {'0.25':>{LABEL_WIDTH}} {'█' * round(width / 4)}",
     ]
 
 

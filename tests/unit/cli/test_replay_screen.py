@@ -9,10 +9,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from batonics.cli.replay_screen import _Screen, heed, run_on_screen
+from batonics.cli.replay_screen import _Screen, handle_key, show_replay
 from batonics.gateway.pacing import Pace
-from tests.integration.files import adds, encode, metadata
-from tests.integration.replays import connected, replaying
+from tests.support.dbn_files import adds, encode, metadata
+from tests.support.replays import connect_client, run_replay
 
 
 def test_clients_and_their_places_are_drawn(tmp_path: Path) -> None:
@@ -20,16 +20,16 @@ def test_clients_and_their_places_are_drawn(tmp_path: Path) -> None:
     path.write_bytes(metadata() + encode(adds(1_000)))
     out = io.StringIO()
     console = Console(file=out, width=120, force_terminal=False)
-    with replaying(path, pace=Pace(rate=100)) as replay:
+    with run_replay(path, pace=Pace(rate=100)) as replay:
         screen = _Screen(replay)
         console.print(screen.drawn(""))
-        with connected(replay) as sock:
+        with connect_client(replay) as sock:
             while not replay.clients or replay.clients[0].due_ns is None:
                 time.sleep(0.01)
             console.print(screen.drawn("keys"))
             name = "{}:{}".format(*sock.getsockname())
         threading.Timer(0.6, replay.done.set).start()
-        run_on_screen(replay, console)
+        show_replay(replay, console)
     drawn = out.getvalue()
     assert "no client yet" in drawn
     assert name in drawn
@@ -39,14 +39,14 @@ def test_clients_and_their_places_are_drawn(tmp_path: Path) -> None:
 def test_keys_steer(tmp_path: Path) -> None:
     path = tmp_path / "feed.dbn"
     path.write_bytes(metadata() + encode(adds(10)))
-    with replaying(path) as replay:
+    with run_replay(path) as replay:
         for key, paused in ((b"p", True), (b" ", False), (b"x", False)):
-            heed(key, replay)
+            handle_key(key, replay)
             assert replay.control.paused == paused
-        heed(b"\x1b[C", replay)
+        handle_key(b"\x1b[C", replay)
         assert replay.control.jump == (1, 10_000_000_000)
-        heed(b"\x1b[B", replay)
+        handle_key(b"\x1b[B", replay)
         assert replay.control.jump == (2, -60_000_000_000)
         assert not replay.done.is_set()
-        heed(b"q", replay)
+        handle_key(b"q", replay)
         assert replay.done.is_set()

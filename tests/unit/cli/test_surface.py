@@ -8,9 +8,9 @@ import sys
 import pytest
 
 import batonics
-from batonics.cli.options import LAKE_SCHEMAS, names
-from batonics.jobs.lake import DEFAULT_SCHEMAS
-from tests.integration.command import environment, here
+from batonics.cli.options import DEFAULT_LAKE_SCHEMAS, split_names
+from batonics.jobs.lake_load import DEFAULT_SCHEMAS
+from tests.support.command import environment, run_in_process
 
 PUBLIC = [
     "BatonicsError",
@@ -74,18 +74,18 @@ def test_nothing_heavy_is_imported_before_it_is_needed(code: str) -> None:
 
 
 def test_without_arguments_there_is_help() -> None:
-    assert here() == here("--help")
-    assert here().code == 0
-    assert b"reconstruct" in here().out
+    assert run_in_process() == run_in_process("--help")
+    assert run_in_process().code == 0
+    assert b"reconstruct" in run_in_process().out
 
 
 @pytest.mark.parametrize("command", ["reconstruct", "inspect", "simulate"])
 def test_each_command_has_help(command: str) -> None:
-    done = here(command, "--help")
+    done = run_in_process(command, "--help")
     assert done.code == 0
     assert b"--help" in done.out
     assert done.err == ""
 
 
 def test_the_commands_put_into_a_lake_what_the_job_does() -> None:
-    assert names(LAKE_SCHEMAS) == DEFAULT_SCHEMAS
+    assert split_names(DEFAULT_LAKE_SCHEMAS) == DEFAULT_SCHEMAS

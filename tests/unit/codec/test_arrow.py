@@ -8,7 +8,7 @@ import pytest
 from batonics.codec.arrow import from_arrow, mbo_schema, to_arrow
 from batonics.model.errors import InputError
 from batonics.model.mbo import MBO_COLUMN_DTYPES, MboBatch, empty_batch, slice_batch
-from tests.unit.codec.driving import mbo_rows
+from tests.support.decoder_runs import mbo_rows
 
 
 def columns(batch: MboBatch) -> list[list[int]]:

@@ -19,7 +19,7 @@ from batonics.codec.messages import parse_symbol_mapping
 from batonics.codec.metadata import Metadata, encode_metadata
 from batonics.model.errors import InputError, UsageError
 from batonics.model.mbo import MBO_DTYPE, Action, batch_from_records
-from tests.unit.codec.driving import METADATA, drive, drive_every_way, mbo_rows
+from tests.support.decoder_runs import METADATA, decode_every_way, decode_in_chunks, mbo_rows
 
 MAPPING = bytes(
     databento_dbn.SymbolMappingMsg(
@@ -66,18 +66,20 @@ def vendor_records(data: bytes) -> list[databento_dbn.DBNRecord]:
 def test_small_real_files_decode_as_the_vendor_decodes_them(test_data: Path, name: str) -> None:
     data = read(test_data / name)
     expected = vendor_records(data)
-    outcome = drive_every_way(DbnDecoder, data)
+    outcome = decode_every_way(DbnDecoder, data)
     mbo = [bytes(record) for record in expected if isinstance(record, databento_dbn.MBOMsg)]
-    others = [bytes(record) for record in expected if not isinstance(record, databento_dbn.MBOMsg)]
+    other_records = [
+        bytes(record) for record in expected if not isinstance(record, databento_dbn.MBOMsg)
+    ]
     assert outcome.error is None
     assert outcome.rows == b"".join(mbo)
-    assert [other.data for other in outcome.others] == others
-    assert [other.record_index for other in outcome.others] == [
+    assert [other.data for other in outcome.other_records] == other_records
+    assert [other.record_index for other in outcome.other_records] == [
         index
         for index, record in enumerate(expected)
         if not isinstance(record, databento_dbn.MBOMsg)
     ]
-    for other in outcome.others:
+    for other in outcome.other_records:
         assert data[other.byte_offset :].startswith(other.data)
         assert other.rtype == other.data[1]
     assert (outcome.records, outcome.byte_offset) == (len(expected), len(data))
@@ -95,7 +97,7 @@ def test_large_real_files_decode_as_the_vendor_decodes_them(test_data: Path, nam
     data = read(test_data / name)
     expected = b"".join(bytes(record) for record in vendor_records(data))
     for chunk_bytes in (len(data), 65_537, 1000):
-        outcome = drive(DbnDecoder(batch_rows=5000), data, chunk_bytes)
+        outcome = decode_in_chunks(DbnDecoder(batch_rows=5000), data, chunk_bytes)
         assert outcome.error is None
         assert outcome.rows == expected
         assert outcome.row_count == len(expected) // 56
@@ -103,8 +105,10 @@ def test_large_real_files_decode_as_the_vendor_decodes_them(test_data: Path, nam
 
 def test_live_mappings_name_instruments(test_data: Path) -> None:
     data = read(test_data / "dbn-versions" / "live-mixed.v3.dbn.zst")
-    outcome = drive(DbnDecoder(), data, len(data))
-    mappings = [parse_symbol_mapping(other, 3) for other in outcome.others if other.rtype == 0x16]
+    outcome = decode_in_chunks(DbnDecoder(), data, len(data))
+    mappings = [
+        parse_symbol_mapping(other, 3) for other in outcome.other_records if other.rtype == 0x16
+    ]
     assert len(mappings) == 20
     assert set(mappings) == {(0, 2**64 - 1, 183748, "ESZ4")}
 
@@ -112,7 +116,7 @@ def test_live_mappings_name_instruments(test_data: Path) -> None:
 @pytest.mark.parametrize("cut", range(1, 56))
 def test_a_stream_that_ends_within_a_record_is_refused_after_its_whole_rows(cut: int) -> None:
     data = METADATA + encode_records(mbo_rows(3))
-    outcome = drive_every_way(DbnDecoder, data[:-cut])
+    outcome = decode_every_way(DbnDecoder, data[:-cut])
     assert outcome.rows == encode_records(mbo_rows(2))
     assert str(outcome.error) == (
         f"byte {len(data) - 56}, record 2: the stream ends after {56 - cut} bytes of a record"
@@ -125,7 +129,7 @@ def test_a_cut_at_every_byte_of_a_real_file_is_seen_unless_between_records(
     data = read(test_data / "clx5" / "CLX5_mbo.dbn")
     metadata_bytes = 360
     for length in range(4096):
-        outcome = drive(DbnDecoder(), data[:length], 4096)
+        outcome = decode_in_chunks(DbnDecoder(), data[:length], 4096)
         whole_records = max(length - metadata_bytes, 0) // 56
         assert outcome.row_count == whole_records
         if length == 0:
@@ -141,9 +145,9 @@ def test_a_cut_at_every_byte_of_a_real_file_is_seen_unless_between_records(
 def test_a_fragment_is_decoded_without_metadata() -> None:
     decoder = DbnDecoder()
     rows = encode_records(mbo_rows(5))
-    assert drive(decoder, rows, 100).rows == rows
+    assert decode_in_chunks(decoder, rows, 100).rows == rows
     assert decoder.metadata is None
-    assert drive_every_way(DbnDecoder, rows).error is None
+    assert decode_every_way(DbnDecoder, rows).error is None
 
 
 def test_length_prefixed_records_are_decoded() -> None:
@@ -153,11 +157,11 @@ def test_length_prefixed_records_are_decoded() -> None:
         for record, body in [(56, rows[at : at + 56]) for at in range(0, len(rows), 56)]
     )
     prefixed_mapping = (176).to_bytes(4, "little") + MAPPING
-    outcome = drive_every_way(LengthPrefixedDecoder, prefixed_mapping + data + prefixed_mapping)
+    outcome = decode_every_way(LengthPrefixedDecoder, prefixed_mapping + data + prefixed_mapping)
     assert outcome.error is None
     assert outcome.rows == rows
-    assert [other.byte_offset for other in outcome.others] == [4, 180 + 3000 + 4]
-    assert [other.data for other in outcome.others] == [MAPPING, MAPPING]
+    assert [other.byte_offset for other in outcome.other_records] == [4, 180 + 3000 + 4]
+    assert [other.data for other in outcome.other_records] == [MAPPING, MAPPING]
 
 
 def test_ts_out_makes_every_record_longer() -> None:
@@ -165,16 +169,16 @@ def test_ts_out_makes_every_record_longer() -> None:
     sent = [b"\x10" + rows[at + 1 : at + 56] + bytes(range(8)) for at in range(0, len(rows), 56)]
     mapping = b"\x2e" + MAPPING[1:] + bytes(8)
     data = encode_metadata(Metadata(ts_out=True)) + mapping + b"".join(sent)
-    outcome = drive_every_way(DbnDecoder, data)
+    outcome = decode_every_way(DbnDecoder, data)
     assert outcome.error is None
     assert outcome.rows == rows
-    assert outcome.others[0].data == mapping
+    assert outcome.other_records[0].data == mapping
 
 
 def test_a_stream_of_another_schema_is_refused_by_name(test_data: Path) -> None:
     for path in sorted((test_data / "venues").iterdir()):
         schema = path.name.split(".")[2]
-        outcome = drive(DbnDecoder(source="x"), read(path), 1000)
+        outcome = decode_in_chunks(DbnDecoder(source="x"), read(path), 1000)
         if schema == "mbo":
             assert outcome.error is None
         else:
@@ -184,14 +188,18 @@ def test_a_stream_of_another_schema_is_refused_by_name(test_data: Path) -> None:
 
 
 def test_metadata_alone_is_an_empty_stream() -> None:
-    outcome = drive_every_way(DbnDecoder, METADATA)
+    outcome = decode_every_way(DbnDecoder, METADATA)
     assert (outcome.error, outcome.rows, outcome.byte_offset) == (None, b"", len(METADATA))
 
 
 def test_other_records_stand_where_they_stood() -> None:
     one = encode_records(mbo_rows(1))
-    outcome = drive_every_way(DbnDecoder, METADATA + one + MAPPING + MAPPING + one + one + MAPPING)
-    assert [(o.record_index, o.rows_before) for o in outcome.others] == [(1, 1), (2, 1), (5, 3)]
+    outcome = decode_every_way(DbnDecoder, METADATA + one + MAPPING + MAPPING + one + one + MAPPING)
+    assert [(o.record_index, o.rows_before) for o in outcome.other_records] == [
+        (1, 1),
+        (2, 1),
+        (5, 3),
+    ]
     assert (outcome.records, outcome.row_count) == (6, 3)
 
 
@@ -200,10 +208,10 @@ def test_a_flood_of_other_records_comes_in_bounded_parts() -> None:
     most = 0
     seen = 0
     for _ in decoder.feed(METADATA + MAPPING * (2 * OTHERS_MAX + 5)):
-        most = max(most, len(decoder.others))
-        seen += len(decoder.others)
-        decoder.others.clear()
-    assert (most, seen + len(decoder.others)) == (OTHERS_MAX, 2 * OTHERS_MAX + 5)
+        most = max(most, len(decoder.other_records))
+        seen += len(decoder.other_records)
+        decoder.other_records.clear()
+    assert (most, seen + len(decoder.other_records)) == (OTHERS_MAX, 2 * OTHERS_MAX + 5)
 
 
 def test_batches_are_views_of_at_most_batch_rows() -> None:
@@ -257,7 +265,9 @@ def test_whatever_rows_hold_they_come_back(
     records["action"] = np.frombuffer(b"ACMRTFN", np.uint8)[records["action"] % 7]
     records["side"] = np.frombuffer(b"ABN", np.uint8)[records["side"] % 3]
     assert encode_records(batch_from_records(records)) == records.tobytes()
-    outcome = drive(DbnDecoder(batch_rows=batch_rows), METADATA + records.tobytes(), chunk_bytes)
+    outcome = decode_in_chunks(
+        DbnDecoder(batch_rows=batch_rows), METADATA + records.tobytes(), chunk_bytes
+    )
     assert (outcome.error, outcome.rows) == (None, records.tobytes())
 
 

@@ -13,7 +13,7 @@ from batonics.codec.dbn import DbnDecoder, encode_records
 from batonics.codec.framing import LengthPrefixedDecoder
 from batonics.codec.metadata import Metadata, encode_metadata
 from batonics.model.errors import DamagedInputError, InputError
-from tests.unit.codec.driving import METADATA, drive, drive_every_way, mbo_rows
+from tests.support.decoder_runs import METADATA, decode_every_way, decode_in_chunks, mbo_rows
 
 ROWS = encode_records(mbo_rows(10))
 START = len(METADATA)
@@ -45,7 +45,7 @@ def test_a_bad_record_is_named_after_the_rows_before_it(
     record: int, byte: int, value: int, reason: str
 ) -> None:
     data = METADATA + damaged(record, byte, value)
-    outcome = drive_every_way(lambda: DbnDecoder(source="x.dbn"), data)
+    outcome = decode_every_way(lambda: DbnDecoder(source="x.dbn"), data)
     assert isinstance(outcome.error, DamagedInputError)
     assert outcome.error.reason == reason
     assert outcome.error.byte_offset == START + 56 * record
@@ -54,7 +54,7 @@ def test_a_bad_record_is_named_after_the_rows_before_it(
     assert outcome.rows == ROWS[: 56 * record]
     # The same damage in a fragment; a first header that is none is no fragment at all.
     if record > 0:
-        fragment = drive_every_way(DbnDecoder, data[START:])
+        fragment = decode_every_way(DbnDecoder, data[START:])
         assert isinstance(fragment.error, DamagedInputError)
         assert fragment.error.byte_offset == 56 * record
 
@@ -65,7 +65,7 @@ def test_a_bad_record_is_skipped_only_if_its_length_is_beyond_doubt(
     record: int, byte: int, value: int, reason: str, skippable: bool
 ) -> None:
     data = METADATA + damaged(record, byte, value)
-    outcome = drive_every_way(partial(DbnDecoder, skip_bad=True), data)
+    outcome = decode_every_way(partial(DbnDecoder, skip_bad=True), data)
     if skippable:
         assert outcome.error is None
         assert outcome.rows == ROWS[: 56 * record] + ROWS[56 * (record + 1) :]
@@ -79,7 +79,7 @@ def test_a_bad_record_is_skipped_only_if_its_length_is_beyond_doubt(
 def test_many_bad_records_are_each_counted() -> None:
     rows = bytearray(ROWS * 50)
     rows[38::112] = bytes(250)
-    outcome = drive_every_way(partial(DbnDecoder, skip_bad=True), METADATA + bytes(rows))
+    outcome = decode_every_way(partial(DbnDecoder, skip_bad=True), METADATA + bytes(rows))
     assert (outcome.error, outcome.skipped, outcome.row_count) == (None, 250, 250)
 
 
@@ -87,22 +87,22 @@ def test_many_bad_records_are_each_counted() -> None:
 def test_an_unknown_rtype_is_skipped_by_its_own_length(words: int) -> None:
     unknown = bytes([words, 0xEE]) + bytes(4 * words - 2)
     data = METADATA + ROWS[:56] + unknown + ROWS[56:]
-    outcome = drive_every_way(partial(DbnDecoder, skip_bad=True), data)
+    outcome = decode_every_way(partial(DbnDecoder, skip_bad=True), data)
     assert (outcome.error, outcome.rows, outcome.skipped) == (None, ROWS, 1)
 
 
 @pytest.mark.parametrize("words", [0, 1, 3])
 def test_an_unknown_rtype_shorter_than_a_header_is_refused(words: int) -> None:
     data = METADATA + bytes([words, 0xEE]) + ROWS
-    outcome = drive_every_way(partial(DbnDecoder, skip_bad=True), data)
+    outcome = decode_every_way(partial(DbnDecoder, skip_bad=True), data)
     assert isinstance(outcome.error, DamagedInputError)
 
 
 def test_lengths_are_those_of_the_streams_own_version() -> None:
     definition_v1 = bytes([90, 0x13]) + bytes(358)
     old = encode_metadata(Metadata(version=1, symbol_cstr_len=22))
-    assert drive_every_way(DbnDecoder, old + definition_v1).error is None
-    outcome = drive_every_way(DbnDecoder, METADATA + definition_v1)
+    assert decode_every_way(DbnDecoder, old + definition_v1).error is None
+    outcome = decode_every_way(DbnDecoder, METADATA + definition_v1)
     assert isinstance(outcome.error, DamagedInputError)
     assert outcome.error.reason == (
         "length byte is 90, expected 130 for rtype 0x13 in DBN version 3"
@@ -113,7 +113,7 @@ def test_a_length_prefix_that_contradicts_its_record_is_refused() -> None:
     good = (56).to_bytes(4, "little") + ROWS[:56]
     bad = (60).to_bytes(4, "little") + ROWS[56:112]
     for skip_bad in (False, True):
-        outcome = drive_every_way(
+        outcome = decode_every_way(
             partial(LengthPrefixedDecoder, skip_bad=skip_bad), good + bad + good
         )
         assert isinstance(outcome.error, DamagedInputError)
@@ -127,7 +127,7 @@ def test_a_bad_length_prefixed_record_is_skipped() -> None:
     bad = bytearray((56).to_bytes(4, "little") + ROWS[:56])
     bad[4 + 38] = 0
     good = (56).to_bytes(4, "little") + ROWS[:56]
-    outcome = drive_every_way(
+    outcome = decode_every_way(
         partial(LengthPrefixedDecoder, skip_bad=True), good + bytes(bad) + good
     )
     assert (outcome.error, outcome.skipped, outcome.rows) == (None, 1, ROWS[:56] * 2)
@@ -135,7 +135,7 @@ def test_a_bad_length_prefixed_record_is_skipped() -> None:
 
 def test_metadata_that_claims_too_much_is_refused_before_it_is_gathered() -> None:
     data = b"DBN\x03" + (2**32 - 1).to_bytes(4, "little") + bytes(100)
-    outcome = drive_every_way(DbnDecoder, data)
+    outcome = decode_every_way(DbnDecoder, data)
     assert str(outcome.error) == (
         "byte 4: metadata claims 4294967303 bytes, more than the 16777216 allowed"
     )
@@ -145,13 +145,13 @@ def test_metadata_that_claims_too_much_is_refused_before_it_is_gathered() -> Non
     "first", [b"x", b"DBX12345", b"\x0e", b"\x0e\xa1", b"PAR1", b"DB", b"\x00"]
 )
 def test_what_is_not_dbn_is_refused_in_words(first: bytes) -> None:
-    outcome = drive_every_way(DbnDecoder, first)
+    outcome = decode_every_way(DbnDecoder, first)
     assert isinstance(outcome.error, InputError)
     assert "\n" not in str(outcome.error)
 
 
 def test_nothing_at_all_is_refused() -> None:
-    outcome = drive_every_way(lambda: DbnDecoder(source="x.dbn"), b"")
+    outcome = decode_every_way(lambda: DbnDecoder(source="x.dbn"), b"")
     assert type(outcome.error) is InputError
     assert str(outcome.error) == "x.dbn: the input is empty"
 
@@ -167,9 +167,9 @@ def test_any_damage_is_an_error_in_words_or_a_count(
     data = bytearray(METADATA + ROWS + mapping + ROWS)
     for at, mask in damages:
         data[at % len(data)] ^= mask
-    outcome = drive_every_way(partial(DbnDecoder, skip_bad=skip_bad), bytes(data))
+    outcome = decode_every_way(partial(DbnDecoder, skip_bad=skip_bad), bytes(data))
     assert outcome.error is None or isinstance(outcome.error, InputError)
-    assert outcome.records == outcome.row_count + len(outcome.others) + outcome.skipped
+    assert outcome.records == outcome.row_count + len(outcome.other_records) + outcome.skipped
     assert len(outcome.rows) == 56 * outcome.row_count
     if outcome.error is None:
         assert outcome.byte_offset == len(data)
@@ -181,7 +181,7 @@ def test_every_flipped_header_byte_of_a_real_file_is_refused(test_data: Path) ->
         for byte in (0, 1, 38, 39):
             copy = bytearray(data)
             copy[offset + byte] ^= 0xFF
-            outcome = drive(DbnDecoder(), bytes(copy), 1000)
+            outcome = decode_in_chunks(DbnDecoder(), bytes(copy), 1000)
             assert isinstance(outcome.error, DamagedInputError)
             assert outcome.error.byte_offset == offset
             assert outcome.error.record_index == (offset - 360) // 56

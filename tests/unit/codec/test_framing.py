@@ -8,9 +8,9 @@ import pytest
 from backports import zstd
 
 from batonics.codec.dbn import encode_records
-from batonics.codec.framing import DETECT_BYTES, Framing, detect
+from batonics.codec.framing import DETECT_BYTES, Framing, detect_framing
 from batonics.model.errors import InputError
-from tests.unit.codec.driving import METADATA, mbo_rows
+from tests.support.decoder_runs import METADATA, mbo_rows
 
 RECORD = encode_records(mbo_rows(1))
 STREAMS = [
@@ -29,21 +29,21 @@ STREAMS = [
 @pytest.mark.parametrize(("stream", "framing"), STREAMS)
 def test_a_form_is_told_and_never_told_wrongly_from_less(stream: bytes, framing: Framing) -> None:
     for length in range(len(stream[: 2 * DETECT_BYTES])):
-        assert detect(stream[:length]) in (None, framing), length
-    assert detect(stream[:DETECT_BYTES]) is framing
-    assert detect(stream, complete=True) is framing
+        assert detect_framing(stream[:length]) in (None, framing), length
+    assert detect_framing(stream[:DETECT_BYTES]) is framing
+    assert detect_framing(stream, complete=True) is framing
 
 
 def test_real_files_are_told(test_data: Path) -> None:
     for path in sorted(test_data.rglob("*.dbn*")):
         expected = Framing.ZSTD if path.suffix == ".zst" else Framing.DBN
-        assert detect(path.read_bytes()[:DETECT_BYTES]) is expected, path.name
+        assert detect_framing(path.read_bytes()[:DETECT_BYTES]) is expected, path.name
 
 
 def test_the_format_before_dbn_is_refused_with_advice(test_data: Path) -> None:
     data = (test_data / "dbn-versions" / "test_data.mbo.dbz").read_bytes()
     with pytest.raises(InputError, match=r"^a\.dbz: DBZ, .* download it again as DBN$"):
-        detect(data[:DETECT_BYTES], source="a.dbz")
+        detect_framing(data[:DETECT_BYTES], source="a.dbz")
 
 
 @pytest.mark.parametrize(
@@ -64,5 +64,5 @@ def test_the_format_before_dbn_is_refused_with_advice(test_data: Path) -> None:
 )
 def test_anything_else_is_refused_in_words(first: bytes, words: str) -> None:
     with pytest.raises(InputError) as caught:
-        detect(first, complete=True, source="x")
+        detect_framing(first, complete=True, source="x")
     assert str(caught.value).startswith(f"x: {words}")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 from databento.common.cram import get_challenge_response
+from databento.live import gateway as vendor_gateway
 from databento.live.gateway import (
     AuthenticationRequest,
     AuthenticationResponse,
     ChallengeRequest,
     Greeting,
     SessionStart,
-    SubscriptionRequest,
     parse_gateway_message,
 )
 
@@ -18,7 +18,7 @@ from batonics.codec.gateway import (
     HEARTBEAT_S,
     START_SESSION,
     Authentication,
-    Subscription,
+    SubscriptionRequest,
     auth_line,
     challenge_line,
     challenge_reply,
@@ -69,8 +69,10 @@ def test_what_the_vendors_client_says_is_read() -> None:
     assert parse_authentication(bytes(request)) == Authentication(
         "x", "GLBX.MDP3", compression="zstd", heartbeat_interval_s=7, client="c"
     )
-    line = bytes(SubscriptionRequest("mbo", "raw_symbol", "A,B", start=5, id=3, is_last=0))
-    expected = Subscription("mbo", ("A", "B"), start_ns=5, id="3", is_last=False)
+    line = bytes(
+        vendor_gateway.SubscriptionRequest("mbo", "raw_symbol", "A,B", start=5, id=3, is_last=0)
+    )
+    expected = SubscriptionRequest("mbo", ("A", "B"), start_ns=5, id="3", is_last=False)
     assert parse_subscription(line) == expected
     assert is_start(bytes(SessionStart()))
 
@@ -80,8 +82,8 @@ def test_the_vendors_server_would_read_what_our_client_says() -> None:
     assert theirs.auth == get_challenge_response("abc", KEY)
     assert theirs.heartbeat_interval_s is None
     line = subscription_line("mbo", ["A", "B"], snapshot=True, id=4)
-    assert SubscriptionRequest.parse(line).symbols == "A,B"
-    assert parse_subscription(line) == Subscription("mbo", ("A", "B"), snapshot=True, id="4")
+    assert vendor_gateway.SubscriptionRequest.parse(line).symbols == "A,B"
+    assert parse_subscription(line) == SubscriptionRequest("mbo", ("A", "B"), snapshot=True, id="4")
     assert SessionStart.parse(START_SESSION) == SessionStart()
 
 
@@ -97,7 +99,7 @@ def test_lines_are_read_leniently() -> None:
     assert parse_authentication(line) == Authentication("x", "D")
     assert parse_authentication(line).heartbeat_interval_s == HEARTBEAT_S
     iso = b"schema=mbo|symbols= A , B,|start=1970-01-01T00:00:01Z\n"
-    assert parse_subscription(iso) == Subscription("mbo", ("A", "B"), start_ns=10**9)
+    assert parse_subscription(iso) == SubscriptionRequest("mbo", ("A", "B"), start_ns=10**9)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from batonics.model.mbo import (
     Side,
 )
 from batonics.model.symbols import MappingInterval
-from tests.unit.codec.driving import drive, drive_every_way
+from tests.support.decoder_runs import decode_every_way, decode_in_chunks
 
 Op = dict[str, Any]
 
@@ -154,7 +154,7 @@ def test_every_way_to_write_an_op_means_the_same(
     rows, names = expected(drawn)
     for size in (chunk_bytes, max(len(text), 1)):
         decoder = NdjsonDecoder(batch_rows=batch_rows)
-        outcome = drive(decoder, text, size)
+        outcome = decode_in_chunks(decoder, text, size)
         assert outcome.rows == rows
         assert decoder.symbols == names
         if drawn:
@@ -178,7 +178,7 @@ def test_usual_lines_never_reach_the_full_parser(
         {"type": "clear", "symbol": "X"},
     ]
     text = "".join(json.dumps(op, separators=separators) + "\n" for op in usual).encode()
-    outcome = drive(NdjsonDecoder(), text, len(text))
+    outcome = decode_in_chunks(NdjsonDecoder(), text, len(text))
     assert (outcome.error, outcome.rows) == (None, expected(usual)[0])
 
 
@@ -233,7 +233,7 @@ BAD_LINES = [
 def test_a_bad_line_is_named_after_the_rows_before_it(line: bytes, reason: str) -> None:
     first = lines(ADD, ADD)
     data = first + b"\n" + line.rstrip(b"\n") + b"\n" + lines(ADD)
-    outcome = drive_every_way(NdjsonDecoder, data)
+    outcome = decode_every_way(NdjsonDecoder, data)
     assert isinstance(outcome.error, DamagedInputError)
     assert outcome.error.reason.startswith(reason)
     # The blank line before it is none of its bytes, and no record.
@@ -241,7 +241,7 @@ def test_a_bad_line_is_named_after_the_rows_before_it(line: bytes, reason: str) 
     assert outcome.rows == expected([ADD, ADD])[0]
     assert "\n" not in str(outcome.error)
 
-    skipping = drive_every_way(partial(NdjsonDecoder, skip_bad=True), data)
+    skipping = decode_every_way(partial(NdjsonDecoder, skip_bad=True), data)
     assert (skipping.error, skipping.skipped, skipping.records) == (None, 1, 4)
     assert skipping.rows == expected([ADD] * 3)[0]
     assert skipping.byte_offset == len(data + NdjsonDecoder.TRAILER)
@@ -249,9 +249,9 @@ def test_a_bad_line_is_named_after_the_rows_before_it(line: bytes, reason: str) 
 
 def test_a_last_line_needs_no_newline_but_must_be_whole() -> None:
     data = lines(ADD, ADD)[:-1]
-    assert drive_every_way(NdjsonDecoder, data).rows == expected([ADD, ADD])[0]
+    assert decode_every_way(NdjsonDecoder, data).rows == expected([ADD, ADD])[0]
     for cut in range(1, len(lines(ADD)) - 1):
-        outcome = drive(NdjsonDecoder(), data[:-cut], 1000)
+        outcome = decode_in_chunks(NdjsonDecoder(), data[:-cut], 1000)
         assert isinstance(outcome.error, DamagedInputError)
         assert (outcome.error.byte_offset, outcome.error.record_index) == (len(lines(ADD)), 1)
 
@@ -269,7 +269,7 @@ def test_without_the_trailer_a_cut_line_is_seen_at_the_close() -> None:
 
 @pytest.mark.parametrize("data", [b"", b" \r\n\n\t"])
 def test_a_stream_without_ops_is_refused(data: bytes) -> None:
-    outcome = drive_every_way(NdjsonDecoder, data)
+    outcome = decode_every_way(NdjsonDecoder, data)
     assert type(outcome.error) is InputError
     assert str(outcome.error) == "the input is empty"
 
@@ -279,7 +279,7 @@ def test_a_line_too_long_is_refused_before_it_ends(filler: bytes) -> None:
     make = partial(NdjsonDecoder, line_bytes_max=200, skip_bad=True)
     for length, refused in ((200, False), (201, True)):
         long = lines(ADD)[:-1].ljust(length) if filler == b" " else filler * length
-        outcome = drive_every_way(make, lines(ADD) + long + b"\n" + lines(ADD))
+        outcome = decode_every_way(make, lines(ADD) + long + b"\n" + lines(ADD))
         if refused:
             assert isinstance(outcome.error, DamagedInputError)
             assert outcome.error.reason == "the line is longer than 200 bytes"
@@ -323,7 +323,7 @@ def test_any_damage_is_an_error_in_words_or_a_count(
     data = bytearray(lines(ADD, fill, {"type": "clear", "symbol": "X", "n": None}, ADD))
     for at, mask in damages:
         data[at % len(data)] ^= mask
-    outcome = drive_every_way(partial(NdjsonDecoder, skip_bad=skip_bad), bytes(data))
+    outcome = decode_every_way(partial(NdjsonDecoder, skip_bad=skip_bad), bytes(data))
     assert outcome.error is None or isinstance(outcome.error, InputError)
     assert len(outcome.rows) == 56 * outcome.row_count
     if outcome.error is None:

@@ -11,8 +11,8 @@ from backports import zstd
 
 from batonics.codec.metadata import PREFIX_BYTES, parse_metadata, parse_prefix, schema_name
 from batonics.codec.records import PRICE_FIELDS, RECORD_DTYPES, UNDEFINED
-from batonics.frames.vendor import RTYPES, VENDOR_SCHEMAS
-from tests.unit.sinks.vendor_frames import VENUE_FILES, vendor_store
+from batonics.frames.columns.vendor import RTYPES, VENDOR_SCHEMAS
+from tests.support.vendor_frames import VENUE_FILES, vendor_store
 
 MESSAGES = {
     "mbo": databento_dbn.MBOMsg,

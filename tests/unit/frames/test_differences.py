@@ -6,26 +6,26 @@ import polars as pl
 
 from batonics.book.engine import BookEngine
 from batonics.frames.differences import (
-    LEVEL,
+    LEVEL_KEYS,
     LEVEL_VALUES,
-    ORDER,
+    ORDER_KEYS,
     ORDER_VALUES,
-    differences,
     engine_books,
     engine_levels,
     engine_orders,
-    witness_orders,
+    find_differences,
+    reference_orders,
 )
-from batonics.frames.witness import Witness
 from batonics.model.mbo import Action
-from tests.integration.files import record
-from tests.streams import batch_of, random_stream
+from batonics.reference.books import DerivedBooks
+from tests.support.dbn_files import record
+from tests.support.streams import batch_of, random_stream
 
 LEVELS = pl.DataFrame({"key": 1, "side": [0, 0, 1], "price": [7, 6, 8], "size": 5, "count": 1})
 
 
 def test_equal_frames_have_none_whatever_their_order() -> None:
-    assert differences(LEVELS, LEVELS.reverse(), LEVEL, LEVEL_VALUES).is_empty()
+    assert find_differences(LEVELS, LEVELS.reverse(), LEVEL_KEYS, LEVEL_VALUES).is_empty()
 
 
 def test_a_row_of_one_alone_and_a_value_are_differences() -> None:
@@ -33,7 +33,7 @@ def test_a_row_of_one_alone_and_a_value_are_differences() -> None:
     witness = LEVELS.slice(0, 2).with_columns(
         size=pl.when(price=6).then(4).otherwise("size").cast(pl.Int64)
     )
-    assert differences(engine, witness, LEVEL, LEVEL_VALUES).rows() == [
+    assert find_differences(engine, witness, LEVEL_KEYS, LEVEL_VALUES).rows() == [
         (1, 0, 6, 5, 1, 4, 1),
         (1, 0, 7, None, None, 5, 1),
         (1, 1, 8, 5, 1, None, None),
@@ -41,15 +41,15 @@ def test_a_row_of_one_alone_and_a_value_are_differences() -> None:
 
 
 def test_the_frames_of_an_engine_and_a_witness_are_alike() -> None:
-    engine, witness = BookEngine(), Witness()
+    engine, witness = BookEngine(), DerivedBooks()
     batch = random_stream(1, 5_000, ids=200)
     engine.fold(batch)
     witness.add(batch)
     orders = engine_orders(engine)
-    assert differences(orders, witness_orders(witness), ORDER, ORDER_VALUES).is_empty()
+    assert find_differences(orders, reference_orders(witness), ORDER_KEYS, ORDER_VALUES).is_empty()
     assert orders["position"].n_unique() > 2
     levels = engine_levels(engine)
-    assert differences(levels, witness.levels(), LEVEL, LEVEL_VALUES).is_empty()
+    assert find_differences(levels, witness.levels(), LEVEL_KEYS, LEVEL_VALUES).is_empty()
     assert engine_books(engine)["status"].to_list() == [
         status.name.lower() for status in engine.statuses()
     ]
@@ -70,8 +70,8 @@ def test_a_position_is_that_in_the_queue_of_the_level() -> None:
 
 
 def test_an_engine_without_records_has_empty_frames() -> None:
-    engine, witness = BookEngine(), Witness()
+    engine, witness = BookEngine(), DerivedBooks()
     assert engine_levels(engine).is_empty()
     assert engine_books(engine).is_empty()
     orders = engine_orders(engine)
-    assert differences(orders, witness_orders(witness), ORDER, ORDER_VALUES).is_empty()
+    assert find_differences(orders, reference_orders(witness), ORDER_KEYS, ORDER_VALUES).is_empty()

@@ -8,11 +8,11 @@ from html.parser import HTMLParser
 import polars as pl
 
 from batonics.book.engine import BookEngine
-from batonics.frames.books import Books
-from batonics.frames.html import ROWS_SHOWN, table
+from batonics.frames.depth.books import Books
+from batonics.frames.html import HTML_ROWS_MAX, html_table
 from batonics.model.symbols import MappingInterval, SymbolMap
-from tests.oracle import Oracle, records
-from tests.streams import random_stream
+from tests.support.reference_books import ReferenceBooks, records
+from tests.support.streams import random_stream
 
 
 class Cells(HTMLParser):
@@ -47,9 +47,9 @@ class Cells(HTMLParser):
 TAGS = {"table", "caption", "thead", "tbody", "tr", "th", "td"}
 
 
-def random_books(seed: int, names: dict[int, str]) -> tuple[Books, Oracle]:
+def random_books(seed: int, names: dict[int, str]) -> tuple[Books, ReferenceBooks]:
     batch = random_stream(seed, 2_000)
-    engine, oracle, symbols = BookEngine(), Oracle(), SymbolMap()
+    engine, oracle, symbols = BookEngine(), ReferenceBooks(), SymbolMap()
     engine.fold(batch)
     for record in records(batch):
         oracle.apply(record)
@@ -60,7 +60,7 @@ def random_books(seed: int, names: dict[int, str]) -> tuple[Books, Oracle]:
 
 def test_a_price_is_exact_text_and_a_count_has_separators() -> None:
     frame = pl.DataFrame({"price": [40_090_000_000, -1, None], "size": [1_234_567, 0, None]})
-    assert Cells(table(frame, "", prices=["price"])).rows == [
+    assert Cells(html_table(frame, "", prices=["price"])).rows == [
         ["price", "size"],
         ["40.09", "1,234,567"],
         ["-0.000000001", "0"],
@@ -69,7 +69,7 @@ def test_a_price_is_exact_text_and_a_count_has_separators() -> None:
 
 
 def test_numbers_stand_right_and_words_left() -> None:
-    text = table(pl.DataFrame({"n": [1], "word": ["one"]}), "")
+    text = html_table(pl.DataFrame({"n": [1], "word": ["one"]}), "")
     assert '<td style="text-align:right">1</td><td>one</td>' in text
 
 
@@ -77,25 +77,25 @@ def test_a_time_is_utc_to_the_millisecond_and_a_flag_a_word() -> None:
     time = datetime(2026, 1, 5, 14, 30, 0, 123_456, tzinfo=UTC)
     frame = pl.DataFrame({"ts": [time, None], "open": [True, False]})
     frame = frame.with_columns(pl.col("ts").cast(pl.Datetime("ns", "UTC")))
-    assert Cells(table(frame, "")).rows[1:] == [["2026-01-05 14:30:00.123", "yes"], ["", "no"]]
+    assert Cells(html_table(frame, "")).rows[1:] == [["2026-01-05 14:30:00.123", "yes"], ["", "no"]]
 
 
 def test_names_and_values_are_never_markup() -> None:
     evil = "<script>alert('&')</script>"
-    text = table(pl.DataFrame({evil: [evil]}), evil)
+    text = html_table(pl.DataFrame({evil: [evil]}), evil)
     assert Cells(text).tags == TAGS
     assert Cells(text).rows == [[evil], [evil]]
 
 
 def test_rows_that_are_left_out_are_counted() -> None:
-    frame = pl.DataFrame({"n": range(ROWS_SHOWN + 1_000)})
-    text = table(frame, "many")
-    assert len(Cells(text).rows) == 1 + ROWS_SHOWN
+    frame = pl.DataFrame({"n": range(HTML_ROWS_MAX + 1_000)})
+    text = html_table(frame, "many")
+    assert len(Cells(text).rows) == 1 + HTML_ROWS_MAX
     assert text.endswith("<p>and 1,000 more</p>")
 
 
 def test_a_frame_without_rows_is_its_head() -> None:
-    assert Cells(table(pl.DataFrame(schema={"n": pl.Int64}), "")).rows == [["n"]]
+    assert Cells(html_table(pl.DataFrame(schema={"n": pl.Int64}), "")).rows == [["n"]]
 
 
 def test_books_show_their_best_bid_and_ask_by_publisher_and_instrument() -> None:

@@ -13,17 +13,17 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from batonics.book.engine import BookEngine
+from batonics.frames.columns.mbo_frame import from_frame, to_frame
+from batonics.frames.columns.vendor import BBO_INTERVAL_SCHEMA, mbp_schema
+from batonics.frames.depth.book_sources import BBO_SCHEMA, DELTA_SCHEMA, bbo_frames, delta_frames
+from batonics.frames.depth.snapshots import depth_schema
+from batonics.frames.depth.windows import EventWindows, TimeWindows
 from batonics.frames.namespace import MboNamespace, parse_windows
-from batonics.frames.scan import scan_batches
-from batonics.frames.schema import from_frame, to_frame
-from batonics.frames.snapshots import depth_schema
-from batonics.frames.stream import BBO_SCHEMA, DELTA_SCHEMA, bbo_frames, delta_frames
-from batonics.frames.vendor import BBO_INTERVAL_SCHEMA, mbp_schema
-from batonics.frames.windows import EventWindows, TimeWindows
+from batonics.frames.scan.mbo_scan import scan_batches
 from batonics.model.errors import DamagedInputError, UsageError
 from batonics.model.mbo import UNDEF_TIMESTAMP, MboBatch, slice_batch
-from tests.oracle import Oracle, records
-from tests.streams import random_stream
+from tests.support.reference_books import ReferenceBooks, records
+from tests.support.streams import random_stream
 
 BATCH_ROWS = 512
 
@@ -70,7 +70,7 @@ by_method = pytest.mark.parametrize("method", METHODS)
 
 def oracle_quotes(batch: MboBatch) -> list[tuple[object, ...]]:
     """A row for each end of an event, as the oracle sees it."""
-    oracle = Oracle()
+    oracle = ReferenceBooks()
     rows: list[tuple[object, ...]] = []
     last: dict[tuple[int, int], tuple[int, ...]] = {}
     for record in records(batch):
@@ -89,7 +89,7 @@ def oracle_quotes(batch: MboBatch) -> list[tuple[object, ...]]:
     return rows
 
 
-def quote(oracle: Oracle, key: tuple[int, int]) -> tuple[int | None, ...]:
+def quote(oracle: ReferenceBooks, key: tuple[int, int]) -> tuple[int | None, ...]:
     bid, ask = oracle.bbo(key)
     return *(bid or (None, 0, 0)), *(ask or (None, 0, 0))
 
@@ -194,7 +194,7 @@ class TestPushdown:
             seen.update(found.instrument_id.tolist())
             return found
 
-        monkeypatch.setattr("batonics.frames.scan.from_frame", spy)
+        monkeypatch.setattr("batonics.frames.scan.mbo_scan.from_frame", spy)
         METHODS[method](to_frame(batch).lazy()).filter(pl.col("instrument_id") == 101).collect()
         # Intervals are the stream's: its time is that of all records.
         assert (seen == {101}) == (not method.endswith("-1s"))

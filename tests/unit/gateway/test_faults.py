@@ -8,24 +8,24 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from batonics.gateway.dbn_feed import FeedPiece
 from batonics.gateway.faults import (
     DUP_UNITS_MAX,
     Fault,
+    FaultCounts,
+    FaultInjector,
     Faults,
-    Injector,
-    Ledger,
-    Place,
-    connections,
+    ReplayPosition,
     parse_faults,
+    simulate_connections,
 )
-from batonics.gateway.tape import Piece
 from batonics.model.errors import UsageError
 from batonics.model.mbo import MBO_DTYPE, Flag
-from tests.integration.files import RECORDS_AT, encode
-from tests.unit.gateway.feeds import SYSTEM, feed_of, pieces_of, rows
+from tests.support.dbn_files import RECORDS_AT, encode
+from tests.support.replay_feeds import SYSTEM, make_feed, rows, split_pieces
 
 RECORDS = 5_000
-FEED = feed_of(RECORDS)
+FEED = make_feed(RECORDS)
 ALL = Faults(drop=5, rst=1, stall=1, cut=1, seed=3)
 
 
@@ -36,41 +36,41 @@ def records_of(chunks: tuple[bytes, ...]) -> np.ndarray[tuple[int], np.dtype[np.
 
 
 def test_without_faults_there_is_one_connection_and_the_feed() -> None:
-    made, ledger = connections(FEED, Faults())
+    made, fault_counts = simulate_connections(FEED, Faults())
     assert [(b"".join(c.chunks), c.end) for c in made] == [(FEED, None)]
-    assert ledger == Ledger(connections=1)
+    assert fault_counts == FaultCounts(connections=1)
 
 
 def test_the_same_seed_makes_the_same_faults() -> None:
-    assert connections(FEED, ALL) == connections(FEED, ALL)
+    assert simulate_connections(FEED, ALL) == simulate_connections(FEED, ALL)
     other = Faults(drop=5, rst=1, stall=1, cut=1, seed=4)
-    assert connections(FEED, ALL)[0] != connections(FEED, other)[0]
+    assert simulate_connections(FEED, ALL)[0] != simulate_connections(FEED, other)[0]
 
 
 @pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize("kind", ["drop", "dup"])
 def test_the_ledger_is_exact(seed: int, kind: str) -> None:
     faults = Faults(rst=1, stall=1, cut=1, seed=seed, **{kind: {"drop": 5, "dup": 500}[kind]})
-    made, ledger = connections(FEED, faults)
+    made, fault_counts = simulate_connections(FEED, faults)
     ends = Counter(connection.end for connection in made)
-    assert (ledger.connections, ledger.rst, ledger.cut) == (
+    assert (fault_counts.connections, fault_counts.rst, fault_counts.cut) == (
         len(made), ends[Fault.RST], ends[Fault.CUT],
     )  # fmt: skip
     assert ends[None] == 1
     assert made[-1].end is None
-    assert sum(len(c.chunks) - 1 for c in made) == ledger.stall
+    assert sum(len(c.chunks) - 1 for c in made) == fault_counts.stall
     received = [records_of(c.chunks) for c in made]
-    assert sum(map(len, received)) == RECORDS - ledger.drop + ledger.repeated
+    assert sum(map(len, received)) == RECORDS - fault_counts.drop + fault_counts.repeated
     flagged = sum(int((r["flags"] & Flag.MAYBE_BAD_BOOK != 0).sum()) for r in received)
-    assert flagged == ledger.flagged
-    if ledger.repeated == 0:
+    assert flagged == fault_counts.flagged
+    if fault_counts.repeated == 0:
         ids = np.concatenate([r["order_id"] for r in received])
-        assert RECORDS - len(np.unique(ids)) == ledger.drop
+        assert RECORDS - len(np.unique(ids)) == fault_counts.drop
         assert (np.diff(ids.astype(np.int64)) > 0).all()
 
 
 def test_the_next_record_of_a_book_that_lost_one_is_flagged() -> None:
-    made, ledger = connections(FEED, Faults(drop=20, seed=1))
+    made, fault_counts = simulate_connections(FEED, Faults(drop=20, seed=1))
     (connection,) = made
     records = records_of(connection.chunks)
     got = set(records["order_id"].tolist())
@@ -84,20 +84,20 @@ def test_the_next_record_of_a_book_that_lost_one_is_flagged() -> None:
             expected.add(row.order_id)
     flagged = records[records["flags"] & Flag.MAYBE_BAD_BOOK != 0]["order_id"].tolist()
     assert set(flagged) == expected
-    assert ledger.drop == RECORDS - len(got) > 50
+    assert fault_counts.drop == RECORDS - len(got) > 50
 
 
 @pytest.mark.parametrize("chunk_bytes", [56, 560, 5_600, 1 << 20])
 def test_pieces_decide_nothing(chunk_bytes: int) -> None:
     data = FEED[RECORDS_AT:]
-    expected = connections(FEED, ALL)[0][0]
-    injector = Injector(ALL, 0)
+    expected = simulate_connections(FEED, ALL)[0][0]
+    injector = FaultInjector(ALL, 0)
     sent, end = b"", None
-    for piece in pieces_of(data, chunk_bytes):
+    for piece in split_pieces(data, chunk_bytes):
         for step in injector.steps(piece):
             sent += bytes(step.piece.data)
-            if step.then in (Fault.RST, Fault.CUT):
-                end = step.then
+            if step.fault in (Fault.RST, Fault.CUT):
+                end = step.fault
                 break
         if end:
             break
@@ -105,9 +105,9 @@ def test_pieces_decide_nothing(chunk_bytes: int) -> None:
 
 
 def test_a_connection_goes_on_behind_the_last_whole_record() -> None:
-    made, ledger = connections(FEED, Faults(rst=2, cut=2, seed=5))
-    assert ledger.rst > 1
-    assert ledger.cut > 1
+    made, fault_counts = simulate_connections(FEED, Faults(rst=2, cut=2, seed=5))
+    assert fault_counts.rst > 1
+    assert fault_counts.cut > 1
     whole = b"".join(records_of(c.chunks).tobytes() for c in made)
     assert whole == FEED[RECORDS_AT:]
     for connection in made:
@@ -117,33 +117,33 @@ def test_a_connection_goes_on_behind_the_last_whole_record() -> None:
 
 def test_dup_goes_back_a_little() -> None:
     faults = Faults(rst=2, dup=1000, seed=5)
-    made, ledger = connections(FEED, faults)
-    assert ledger.dup == len(made) - 1
+    made, fault_counts = simulate_connections(FEED, faults)
+    assert fault_counts.dup == len(made) - 1
     ids = [records_of(c.chunks)["order_id"] for c in made]
     back = [int(a[-1]) + 1 - int(b[0]) for a, b in pairwise(ids)]
     assert all(1 <= units <= DUP_UNITS_MAX for units in back)
-    assert sum(back) == ledger.repeated
+    assert sum(back) == fault_counts.repeated
 
 
 def test_only_mbo_records_are_lost() -> None:
     data = FEED[:RECORDS_AT] + SYSTEM * 200 + encode(rows(200))
-    ((connection,), ledger) = connections(data, Faults(drop=500, seed=1))
+    ((connection,), fault_counts) = simulate_connections(data, Faults(drop=500, seed=1))
     assert b"".join(connection.chunks)[RECORDS_AT:].startswith(SYSTEM * 200)
-    assert 50 < ledger.drop < 150
+    assert 50 < fault_counts.drop < 150
 
 
 def test_lines_are_lost_without_a_word() -> None:
     lines = [b"%d\n" % number for number in range(1000)]
     ends = np.cumsum([len(line) for line in lines])
-    piece = Piece(b"".join(lines), ends, np.zeros(1000, np.int64))
-    injector = Injector(Faults(drop=100, seed=1), 0, records=False)
+    piece = FeedPiece(b"".join(lines), ends, np.zeros(1000, np.int64))
+    injector = FaultInjector(Faults(drop=100, seed=1), 0, records=False)
     (step,) = injector.steps(piece)
     left = bytes(step.piece.data).splitlines(keepends=True)
     assert set(left) < set(lines)
-    assert len(left) == 1000 - injector.ledger.drop
-    assert injector.ledger.flagged == 0
+    assert len(left) == 1000 - injector.fault_counts.drop
+    assert injector.fault_counts.flagged == 0
     assert np.asarray(step.piece.ends).tolist() == np.cumsum([len(line) for line in left]).tolist()
-    assert injector.place == Place(1000, 0, frozenset())
+    assert injector.position == ReplayPosition(1000, 0, frozenset())
 
 
 def test_faults_are_read() -> None:

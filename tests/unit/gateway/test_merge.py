@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batonics.gateway.merge import merged
-from batonics.gateway.tape import Piece
+from batonics.gateway.dbn_feed import FeedPiece
+from batonics.gateway.merge import merge_by_time
 
 Stream = list[list[int]]
 
@@ -39,17 +39,17 @@ def named(streams: list[Stream]) -> list[list[list[tuple[int, bytes]]]]:
     return made
 
 
-def pieces_of(stream: list[list[tuple[int, bytes]]]) -> Iterator[Piece]:
+def pieces_of(stream: list[list[tuple[int, bytes]]]) -> Iterator[FeedPiece]:
     for units in stream:
         ends = np.cumsum([len(data) for _, data in units], dtype=np.int64)
         due = np.array([time for time, _ in units], np.int64)
-        yield Piece(b"".join(data for _, data in units), ends, due)
+        yield FeedPiece(b"".join(data for _, data in units), ends, due)
 
 
 @given(STREAMS)
 def test_merging_is_a_stable_sort(streams: list[Stream]) -> None:
     made = named(streams)
-    got = list(merged([pieces_of(stream) for stream in made]))
+    got = list(merge_by_time([pieces_of(stream) for stream in made]))
     units = sorted(
         ((time, number, data) for number, s in enumerate(made) for p in s for time, data in p),
         key=lambda unit: unit[:2],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from batonics.gateway.pacing import FLAT_OUT, GRAIN_NS, Pace, Pacer
+from batonics.gateway.pacing import FLAT_OUT, WAKE_INTERVAL_NS, Pace, Pacer
 
 NS_PER_S = 1_000_000_000
 
@@ -53,7 +53,7 @@ def test_units_are_sent_at_their_times_never_early_and_never_drifting(speed: flo
     assert [unit for _, unit in times] == due
     late = [at - (unit - due[0]) / speed for at, unit in times]
     assert min(late) >= -1
-    assert max(late) <= clock.late_ns + GRAIN_NS + 1
+    assert max(late) <= clock.late_ns + WAKE_INTERVAL_NS + 1
 
 
 def test_a_rate_is_exact_on_average_and_does_not_bunch() -> None:
@@ -71,7 +71,7 @@ def test_a_late_wake_up_is_caught_up_with() -> None:
     due = list(range(0, NS_PER_S, 1_000_000))
     times = sent(Pacer(Pace(speed=1.0), clock), clock, due)
     assert times[-1][0] - due[-1] <= 5_000_000
-    assert max(at - unit for at, unit in times) <= 5_100_000 + GRAIN_NS
+    assert max(at - unit for at, unit in times) <= 5_100_000 + WAKE_INTERVAL_NS
 
 
 def test_a_pause_moves_all_that_follows() -> None:

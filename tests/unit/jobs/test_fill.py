@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from batonics.codec.dbn import encode_records
-from batonics.jobs.fill import FillSimulation, Request
+from batonics.jobs.fill import FillRequest, FillSimulation
 from batonics.model.errors import UsageError
 from batonics.model.times import format_time
-from tests.oracle import Record
-from tests.streams import START_NS, batch_of, in_time
+from tests.support.reference_books import Record
+from tests.support.streams import START_NS, batch_of, in_time
 
 STEP_NS = 1_000
 PRICE_1E9 = 40_250_000_000
@@ -40,8 +40,8 @@ def path(tmp_path: Path) -> str:
     return str(file)
 
 
-def request_of(path: str, symbol: str | None = "100") -> Request:
-    return Request((path,), "B", PRICE_1E9, 3, START_NS + STEP_NS, symbol=symbol)
+def request_of(path: str, symbol: str | None = "100") -> FillRequest:
+    return FillRequest((path,), "B", PRICE_1E9, 3, START_NS + STEP_NS, symbol=symbol)
 
 
 def test_a_report_says_what_became_of_the_order(path: str) -> None:
@@ -85,6 +85,6 @@ def test_the_book_must_be_named_where_there_are_several(path: str) -> None:
 def test_a_real_order_has_the_symbols_name(test_data: Path) -> None:
     file = str(test_data / "clx5" / "CLX5_mbo.dbn")
     price_1e9, at_ns = 64_830_000_000, 1_758_742_205_000_000_000
-    report = FillSimulation(Request((file,), "B", price_1e9, 20, at_ns, symbol="CLX5")).run()
+    report = FillSimulation(FillRequest((file,), "B", price_1e9, 20, at_ns, symbol="CLX5")).run()
     assert (report["symbol"], report["end"], report["marketable"]) == ("CLX5", "filled", 5)
     assert sum(fill["size"] for fill in report["fills"]) == report["filled"] == 20

@@ -11,10 +11,10 @@ import pytest
 from batonics.jobs.inspect import Inspection
 from batonics.model.mbo import UNDEF_TIMESTAMP, Action, Flag
 from batonics.model.times import format_time
-from tests.golden.files import CLX5
-from tests.integration.files import encode, metadata
-from tests.oracle import Record, records
-from tests.streams import random_stream
+from tests.support.dbn_files import encode, metadata
+from tests.support.real_files import CLX5
+from tests.support.reference_books import Record, records
+from tests.support.streams import random_stream
 
 
 def longest_silences(rows: list[Record]) -> list[dict[str, object]]:

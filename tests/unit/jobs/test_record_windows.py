@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from batonics.jobs.record_windows import Every, RecordWindows
+from batonics.jobs.record_windows import RecordWindows, WindowLength
 from batonics.model.errors import UsageError
 from batonics.model.mbo import Flag, MboBatch
-from tests.property.compare import pieces
-from tests.streams import random_stream
+from tests.support.compare_books import pieces
+from tests.support.streams import random_stream
 
 ROWS = 500
 
 
-def counted_ends(batch: MboBatch, every: Every) -> list[int]:
+def counted_ends(batch: MboBatch, every: WindowLength) -> list[int]:
     """How many rows there are up to the end of each window."""
     ends, count = [], 0
     for row, flags in enumerate(batch.flags.tolist()):
@@ -30,7 +30,7 @@ def counted_ends(batch: MboBatch, every: Every) -> list[int]:
 def test_windows_end_where_plain_counting_ends_them(
     length: int, batch_rows: int, *, events: bool
 ) -> None:
-    batch, every = random_stream(1, ROWS), Every(length, events=events)
+    batch, every = random_stream(1, ROWS), WindowLength(length, events=events)
     windows, rows, ends = RecordWindows(every), 0, []
     for given in pieces(batch, batch_rows):
         for piece in windows.cut(given):
@@ -46,7 +46,7 @@ def test_windows_end_where_plain_counting_ends_them(
 
 
 def test_a_window_is_told_by_its_first_and_last_record() -> None:
-    windows = RecordWindows(Every(2, events=False))
+    windows = RecordWindows(WindowLength(2, events=False))
     assert windows.close(5) == {"first_record": 0, "last_record": 4}
     assert windows.close(7) == {"first_record": 5, "last_record": 6}
     # Looked at once more, with nothing new.
@@ -57,15 +57,15 @@ def test_a_window_is_told_by_its_first_and_last_record() -> None:
 @pytest.mark.parametrize(
     ("text", "every"),
     [
-        ("7", Every(7, events=False)),
-        ("7 records", Every(7, events=False)),
-        (" 12events ", Every(12, events=True)),
+        ("7", WindowLength(7, events=False)),
+        ("7 records", WindowLength(7, events=False)),
+        (" 12events ", WindowLength(12, events=True)),
     ],
 )
-def test_windows_are_counted_in_records_or_events(text: str, every: Every) -> None:
-    assert Every.parse(text) == every
+def test_windows_are_counted_in_records_or_events(text: str, every: WindowLength) -> None:
+    assert WindowLength.parse(text) == every
 
 
 def test_a_window_of_anything_else_is_refused() -> None:
     with pytest.raises(UsageError, match="--every 1s: expected a count"):
-        Every.parse("1s")
+        WindowLength.parse("1s")

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batonics.frames.products import product_of
+from batonics.frames.schemas.table import product_of
 from batonics.lake.lake import Lake
-from batonics.lake.parts import TIME
+from batonics.lake.parts import ROW_TIME
 from batonics.model.errors import UsageError
 from batonics.model.times import NS_PER_DAY
-from tests.integration import lakes
+from tests.support import lakes
 
 SYMBOLS = ("A", "CLX5 C72", None)
 FIRST_NS = 20_000 * NS_PER_DAY
@@ -59,7 +59,7 @@ def frame_of(schema: str, rows: Sequence[Row], first: int) -> pl.DataFrame:
         for name, dtype in product.columns.items()
     }
     return pl.DataFrame(columns).with_columns(
-        product.time.to_physical().alias(TIME),
+        product.time.to_physical().alias(ROW_TIME),
         pl.Series("symbol", [SYMBOLS[row.symbol] for row in rows], dtype=pl.String),
     )
 
@@ -68,7 +68,7 @@ def put(root: Path, schema: str, loads: Sequence[Sequence[Row]]) -> None:
     """Rows into a lake, a load after the other."""
     first = 0
     for number, rows in enumerate(loads):
-        lakes.put(root, schema, f"{schema} {number}", [frame_of(schema, rows, first)])
+        lakes.write_frames(root, schema, f"{schema} {number}", [frame_of(schema, rows, first)])
         first += len(rows)
 
 

@@ -17,33 +17,33 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from batonics.jobs.lake_compact import compact_lake
 from batonics.lake import parts
 from batonics.lake.catalog import (
-    Loaded,
+    LoadedSource,
     Part,
-    Source,
-    Wanted,
+    RowFilter,
+    SchemaLoad,
     all_parts,
     append_parts,
     commit_load,
-    forget,
+    find_parts,
+    find_removed_parts,
+    find_source_by_digest,
+    find_source_by_name,
+    forget_parts,
     known_paths,
-    may_know,
-    parts_of,
-    removed_before,
+    may_have_source,
     replace_parts,
     schemas,
-    source_named,
-    source_of_bytes,
 )
-from batonics.lake.compact import compact
 from batonics.lake.file_catalog import FileCatalog
 from batonics.lake.lake import Lake
 from batonics.lake.parts import PartsWriter
 from batonics.model.errors import LakeError
 from batonics.model.mbo import Action
-from tests.integration.files import DAY_NS, encode, metadata, record
-from tests.integration.lakes import files_of, load
+from tests.support.dbn_files import DAY_NS, encode, metadata, record
+from tests.support.lakes import load, parquet_files
 
 VERSION = "1"
 LATER = 2**62
@@ -60,26 +60,26 @@ def part(path: str, *, schema: str = "mbo", symbol: str | None = "A", at: int = 
     return Part(path, schema, "2024-10-04", symbol, f"digest of {path}", 100, 10, at, at + 9)
 
 
-def loaded(*paths: str, schema: str = "mbo") -> Loaded:
-    return Loaded(schema, [part(path, schema=schema) for path in paths])
+def loaded(*paths: str, schema: str = "mbo") -> SchemaLoad:
+    return SchemaLoad(schema, [part(path, schema=schema) for path in paths])
 
 
-def source(name: str, digest: str | None = None) -> Source:
-    return Source(name, digest, f"stat of {digest}")
+def source(name: str, digest: str | None = None) -> LoadedSource:
+    return LoadedSource(name, digest, f"stat of {digest}")
 
 
 def paths(held: FileCatalog, schema: str | None = None) -> list[str]:
     """Of live parts, in the order in which they are read."""
-    change = all_parts if schema is None else parts_of(schema)
+    change = all_parts if schema is None else find_parts(schema)
     return [found.path for found in held.read(change)]
 
 
-def put(held: FileCatalog, name: str, digest: str, *loads: Loaded, again: bool = False) -> bool:
+def put(held: FileCatalog, name: str, digest: str, *loads: SchemaLoad, again: bool = False) -> bool:
     return held.commit(commit_load(source(name, digest), loads, VERSION, again=again))
 
 
 def removed(held: FileCatalog) -> list[str]:
-    return held.read(removed_before(LATER))
+    return held.read(find_removed_parts(LATER))
 
 
 # ---------------------------------------------------------------------- loads
@@ -87,7 +87,7 @@ def removed(held: FileCatalog) -> list[str]:
 
 def test_a_part_comes_back_as_it_was_put_in(held: FileCatalog) -> None:
     bare = Part("x", "mbo", None, None, "d", 2**40, 0, None, None)
-    assert put(held, "a", "1", Loaded("mbo", [bare, part("y")]))
+    assert put(held, "a", "1", SchemaLoad("mbo", [bare, part("y")]))
     assert held.read(all_parts) == [bare, part("y")]
     assert held.read(schemas) == ["mbo"]
 
@@ -98,14 +98,14 @@ def test_the_same_bytes_are_put_in_once_whatever_they_are_called(held: FileCatal
     assert not put(held, "b", "1", loaded("r"))
     assert paths(held) == ["p"]
     assert removed(held) == []
-    known = held.read(lambda connection: source_of_bytes(connection, "1"))
+    known = held.read(lambda connection: find_source_by_digest(connection, "1"))
     assert known is not None
     assert known.source == source("a", "1")
-    assert held.read(lambda connection: source_named(connection, "b")) is None
+    assert held.read(lambda connection: find_source_by_name(connection, "b")) is None
 
 
 def test_a_file_of_another_size_and_name_cannot_be_known(held: FileCatalog) -> None:
-    held.commit(commit_load(Source("a", "1", "120 7 7 7\n90 1 1 1"), [loaded("x")], VERSION))
+    held.commit(commit_load(LoadedSource("a", "1", "120 7 7 7\n90 1 1 1"), [loaded("x")], VERSION))
     for name, stat, expected in (
         ("a", "5 1 1 1", True),
         ("b", "120 9 9 9\n90 2 2 2", True),
@@ -113,14 +113,14 @@ def test_a_file_of_another_size_and_name_cannot_be_known(held: FileCatalog) -> N
         ("b", "1200 9 9 9", False),
         ("b", "90 1 1 1", False),
     ):
-        assert held.read(may_know(name, stat)) is expected, (name, stat)
+        assert held.read(may_have_source(name, stat)) is expected, (name, stat)
 
 
 def test_only_schemas_that_are_new_are_taken(held: FileCatalog) -> None:
     put(held, "a", "1", loaded("p"))
     assert put(held, "b", "1", loaded("q"), loaded("t", schema="trades"))
     assert paths(held) == ["p", "t"]
-    known = held.read(lambda connection: source_named(connection, "a"))
+    known = held.read(lambda connection: find_source_by_name(connection, "a"))
     assert known is not None
     assert known.schemas == {"mbo", "trades"}
 
@@ -140,7 +140,7 @@ def test_other_bytes_of_a_name_replace_all_that_it_had(held: FileCatalog) -> Non
     assert put(held, "a", "2", loaded("q"))
     assert paths(held) == ["s", "q"]
     assert sorted(removed(held)) == ["p", "t"]
-    assert held.read(lambda connection: source_of_bytes(connection, "1")) is None
+    assert held.read(lambda connection: find_source_by_digest(connection, "1")) is None
 
 
 def test_a_name_that_gets_anothers_bytes_has_nothing_of_its_own(held: FileCatalog) -> None:
@@ -148,7 +148,7 @@ def test_a_name_that_gets_anothers_bytes_has_nothing_of_its_own(held: FileCatalo
     put(held, "b", "2", loaded("q"))
     assert not put(held, "a", "2")
     assert paths(held) == ["q"]
-    assert held.read(lambda connection: source_named(connection, "a")) is None
+    assert held.read(lambda connection: find_source_by_name(connection, "a")) is None
 
 
 def test_a_load_without_rows_is_a_load(held: FileCatalog) -> None:
@@ -160,8 +160,8 @@ def test_a_load_without_rows_is_a_load(held: FileCatalog) -> None:
 
 def test_what_is_known_of_a_file_that_was_only_touched_is_new(held: FileCatalog) -> None:
     put(held, "a", "1", loaded("p"))
-    held.commit(commit_load(Source("a", "1", "touched"), [], VERSION))
-    known = held.read(lambda connection: source_named(connection, "a"))
+    held.commit(commit_load(LoadedSource("a", "1", "touched"), [], VERSION))
+    known = held.read(lambda connection: find_source_by_name(connection, "a"))
     assert known is not None
     assert known.source.stat == "touched"
     assert paths(held) == ["p"]
@@ -186,11 +186,11 @@ def test_a_change_that_fails_leaves_everything_as_it_was(held: FileCatalog) -> N
 def test_rows_that_are_wanted_choose_the_parts(held: FileCatalog) -> None:
     made = [part(f"{symbol}{at}", symbol=symbol, at=at) for symbol in "AB" for at in (0, 10, 20)]
     no_time = Part("none", "mbo", None, "A", "d", 1, 1, None, None)
-    put(held, "a", "1", Loaded("mbo", [*made, no_time]))
+    put(held, "a", "1", SchemaLoad("mbo", [*made, no_time]))
 
     def chosen(*symbols: str, start_ns: int | None = None, end_ns: int | None = None) -> str:
-        wanted = Wanted(symbols, start_ns, end_ns)
-        return " ".join(found.path for found in held.read(parts_of("mbo", wanted)))
+        wanted = RowFilter(symbols, start_ns, end_ns)
+        return " ".join(found.path for found in held.read(find_parts("mbo", wanted)))
 
     assert chosen() == "none A0 A10 A20 B0 B10 B20"
     assert chosen("B") == "B0 B10 B20"
@@ -259,8 +259,8 @@ def test_only_what_was_taken_out_is_forgotten(held: FileCatalog) -> None:
     put(held, "a", "1", loaded("p"))
     put(held, "a", "2", loaded("q"))
     assert held.read(known_paths) == {"p", "q"}
-    assert held.read(removed_before(0)) == []
-    held.commit(forget(["p", "q", "x"]))
+    assert held.read(find_removed_parts(0)) == []
+    held.commit(forget_parts(["p", "q", "x"]))
     assert held.read(known_paths) == {"q"}
     assert paths(held) == ["q"]
     assert removed(held) == []
@@ -300,17 +300,17 @@ def content(number: int) -> bytes:
 @contextmanager
 def many_parts() -> Iterator[None]:
     """Within the block, loads make several parts of a date and symbol."""
-    write, limit = PartsWriter.write, parts.OPEN_MAX
+    write, limit = PartsWriter.write, parts.OPEN_PARTS_MAX
 
     def write_twos(self: PartsWriter, frame: pl.DataFrame) -> None:
         for piece in frame.iter_slices(2):
             write(self, piece)
 
-    PartsWriter.write, parts.OPEN_MAX = write_twos, 1  # type: ignore[method-assign]
+    PartsWriter.write, parts.OPEN_PARTS_MAX = write_twos, 1  # type: ignore[method-assign]
     try:
         yield
     finally:
-        PartsWriter.write, parts.OPEN_MAX = write, limit  # type: ignore[method-assign]
+        PartsWriter.write, parts.OPEN_PARTS_MAX = write, limit  # type: ignore[method-assign]
 
 
 class AnyHistory(RuleBasedStateMachine):
@@ -372,9 +372,9 @@ class AnyHistory(RuleBasedStateMachine):
     @rule()
     def compact(self) -> None:
         rows = [Lake(self.lake).scan(schema).collect() for schema in Lake(self.lake).schemas()]
-        before, after = compact(self.lake)
+        before, after = compact_lake(self.lake)
         assert before >= 2 * after
-        assert compact(self.lake) == (0, 0)
+        assert compact_lake(self.lake) == (0, 0)
         again = [Lake(self.lake).scan(schema).collect() for schema in Lake(self.lake).schemas()]
         assert all(one.equals(other) for one, other in zip(rows, again, strict=True))
 
@@ -383,7 +383,7 @@ class AnyHistory(RuleBasedStateMachine):
         lake = Lake(self.lake)
         lake.vacuum(seconds)
         if not seconds:
-            assert files_of(self.lake) == set(lake.parts()["path"])
+            assert parquet_files(self.lake) == set(lake.parts()["path"])
 
     @invariant()
     def it_holds_what_the_dict_says(self) -> None:

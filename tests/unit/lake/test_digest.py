@@ -8,10 +8,12 @@ from threading import Event
 
 import pytest
 
-from batonics.lake.digest import CHUNK_BYTES, file_digest
+from batonics.lake.digest import DIGEST_CHUNK_BYTES, file_digest
 
 
-@pytest.mark.parametrize("size", [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, 3 * CHUNK_BYTES + 7])
+@pytest.mark.parametrize(
+    "size", [0, 1, DIGEST_CHUNK_BYTES - 1, DIGEST_CHUNK_BYTES, 3 * DIGEST_CHUNK_BYTES + 7]
+)
 def test_a_digest_is_that_of_all_bytes(size: int, tmp_path: Path) -> None:
     data = bytes(at % 251 for at in range(size))
     (tmp_path / "file").write_bytes(data)

@@ -13,22 +13,22 @@ from obstore.store import MemoryStore
 
 from batonics.lake import object_catalog
 from batonics.lake.catalog import (
-    Loaded,
+    LoadedSource,
     Part,
-    Source,
+    SchemaLoad,
     all_parts,
     append_parts,
     commit_load,
 )
 from batonics.lake.file_catalog import FileCatalog
-from batonics.lake.object_catalog import CATALOG, ObjectCatalog
-from batonics.lake.objects import Blob, ConflictError, Objects
+from batonics.lake.object_catalog import CATALOG_FILE, ObjectCatalog
+from batonics.lake.objects import BucketClient, ConflictError, ObjectVersion
 from batonics.model.errors import LakeError, OutputError
 
 VERSION = "1"
 
 
-class Witness(Objects):
+class Witness(BucketClient):
     """Objects that count the calls, and do something once, before or after a put.
 
     Attributes:
@@ -44,7 +44,7 @@ class Witness(Objects):
         self.before: list[Callable[[], object]] = []
         self.after: list[Callable[[], object]] = []
 
-    def get(self, key: str, unless: str | None = None) -> Blob | None:
+    def get(self, key: str, unless: str | None = None) -> ObjectVersion | None:
         found = super().get(key, unless)
         self.gets[found is None] += 1
         return found
@@ -80,8 +80,8 @@ def part(name: str) -> Part:
 
 
 def put(catalog: ObjectCatalog, name: str) -> bool:
-    source = Source(name, f"digest of {name}", "")
-    return catalog.commit(commit_load(source, [Loaded("mbo", [part(name)])], VERSION))
+    source = LoadedSource(name, f"digest of {name}", "")
+    return catalog.commit(commit_load(source, [SchemaLoad("mbo", [part(name)])], VERSION))
 
 
 def names(catalog: ObjectCatalog) -> list[str]:
@@ -151,7 +151,7 @@ def test_a_commit_whose_answer_was_lost_is_done_once(objects: Witness, error: Ex
         raise error
 
     objects.after.append(lose)
-    added = append_parts(Source("live", None, ""), [Loaded("mbo", [part("a")])], VERSION)
+    added = append_parts(LoadedSource("live", None, ""), [SchemaLoad("mbo", [part("a")])], VERSION)
     catalog.commit(added)
     assert names(catalog) == ["a"]
     objects.after.append(lose)
@@ -210,7 +210,7 @@ def test_no_lake() -> None:
 
 def test_a_lake_that_goes_is_named(objects: Witness) -> None:
     catalog = ObjectCatalog(objects)
-    objects.before.append(lambda: objects.delete([CATALOG]))
+    objects.before.append(lambda: objects.delete([CATALOG_FILE]))
     with pytest.raises(LakeError, match="memory: is no lake"):
         put(catalog, "a")
 
@@ -224,9 +224,9 @@ def test_a_lake_that_goes_is_named(objects: Witness) -> None:
     ],
 )
 def test_what_is_no_catalog_is_refused(objects: Witness, data: bytes, words: str) -> None:
-    found = objects.get(CATALOG)
+    found = objects.get(CATALOG_FILE)
     assert found is not None
-    objects.put(CATALOG, data, found.tag)
+    objects.put(CATALOG_FILE, data, found.tag)
     with pytest.raises(LakeError, match=words):
         ObjectCatalog(objects)
 
@@ -243,8 +243,8 @@ def test_the_catalog_of_a_directory_is_refused(objects: Witness, tmp_path: Path)
     FileCatalog.make(path)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    found = objects.get(CATALOG)
+    found = objects.get(CATALOG_FILE)
     assert found is not None
-    objects.put(CATALOG, path.read_bytes(), found.tag)
+    objects.put(CATALOG_FILE, path.read_bytes(), found.tag)
     with pytest.raises(LakeError, match="of a lake in a directory, not of a bucket"):
         ObjectCatalog(objects)

@@ -13,17 +13,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batonics.frames.products import product_of
+from batonics.frames.schemas.table import product_of
 from batonics.lake import parts
 from batonics.lake.catalog import Part
 from batonics.lake.parts import (
-    TIME,
-    Key,
+    ROW_TIME,
     PartFile,
+    PartKey,
     PartsWriter,
-    date_of,
-    day_of,
-    directory_of,
+    date_to_day,
+    day_to_date,
+    part_directory,
 )
 from batonics.model.times import NS_PER_DAY
 
@@ -49,7 +49,7 @@ def frame(rows: list[Row], first: int = 0) -> pl.DataFrame:
         for name, dtype in PRODUCT.columns.items()
     }
     return pl.DataFrame(columns).with_columns(
-        pl.col("ts_recv").to_physical().alias(TIME),
+        pl.col("ts_recv").to_physical().alias(ROW_TIME),
         pl.Series("symbol", [row[1] for row in rows], dtype=pl.String),
     )
 
@@ -108,8 +108,8 @@ def test_rows_and_their_order_hold_whatever_the_limits(
         frames.append(frame(rows, first))
         first += len(rows)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parts, "OPEN_MAX", open_max)
-        patch.setattr(parts, "ROWS_MAX", rows_max)
+        patch.setattr(parts, "OPEN_PARTS_MAX", open_max)
+        patch.setattr(parts, "PART_ROWS_MAX", rows_max)
         patch.setattr(parts, "GATHERED_BYTES_MAX", bytes_max)
         files = written(directory, *frames)
     assert sequences(files) == expected(frames)
@@ -121,14 +121,14 @@ def test_rows_and_their_order_hold_whatever_the_limits(
         assert part.rows == rows_of.height <= max(rows_max - 1, 0) + max(map(len, chunks))
         assert part.bytes == path.stat().st_size
         assert part.digest == hashlib.sha256(path.read_bytes()).hexdigest()
-        times = whole.filter(pl.col("sequence").is_in(rows_of["sequence"].implode()))[TIME]
+        times = whole.filter(pl.col("sequence").is_in(rows_of["sequence"].implode()))[ROW_TIME]
         assert (part.ts_min, part.ts_max) == (times.min(), times.max())
 
 
 def test_no_more_files_are_open_than_may_be(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parts, "OPEN_MAX", 3)
+    monkeypatch.setattr(parts, "OPEN_PARTS_MAX", 3)
 
     def open_files() -> int:
         directory = str(tmp_path)
@@ -147,7 +147,7 @@ def test_no_more_files_are_open_than_may_be(
 def test_the_part_that_was_written_to_longest_ago_ends_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parts, "OPEN_MAX", 2)
+    monkeypatch.setattr(parts, "OPEN_PARTS_MAX", 2)
     symbols = ["A", "B", "A", "C", "A", "B"]
     files = written(
         tmp_path, *(frame([(0, name, ord(name))], at) for at, name in enumerate(symbols))
@@ -196,7 +196,7 @@ def test_what_is_abandoned_is_no_part(tmp_path: Path) -> None:
 
 
 def test_a_part_spans_what_it_was_told(tmp_path: Path) -> None:
-    part = PartFile(tmp_path / "part", PRODUCT, Key(0, "A"))
+    part = PartFile(tmp_path / "part", PRODUCT, PartKey(0, "A"))
     part.span(5, 7)
     part.span(None, None)
     part.span(6, 9)
@@ -218,10 +218,10 @@ def test_a_part_spans_what_it_was_told(tmp_path: Path) -> None:
     ],
 )
 def test_a_symbol_is_one_name_of_a_directory(symbol: str | None, name: str) -> None:
-    assert directory_of("mbo", Key(20_000, symbol)) == f"mbo/date=2024-10-04/symbol={name}"
+    assert part_directory("mbo", PartKey(20_000, symbol)) == f"mbo/date=2024-10-04/symbol={name}"
 
 
 @given(st.integers(-700_000, 2_900_000))
 def test_a_day_is_that_of_its_date(day: int) -> None:
-    assert day_of(date_of(day)) == day
-    assert day_of(date_of(None)) is None
+    assert date_to_day(day_to_date(day)) == day
+    assert date_to_day(day_to_date(None)) is None

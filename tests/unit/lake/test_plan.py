@@ -18,15 +18,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batonics.lake.digest import Verifier
+from batonics.lake.directory_store import DirectoryStore
 from batonics.lake.lake import Lake
 from batonics.lake.plan import conditions
-from batonics.lake.sql import LakeSql
-from batonics.lake.store import DirectoryStore
+from batonics.lake.sql import LakeDatabase
 from batonics.model.errors import LakeError, OutputError, UsageError
 from batonics.model.mbo import Action
 from batonics.model.times import NS_PER_DAY
-from tests.integration.files import DAY_NS, encode, metadata, record
-from tests.integration.lakes import load
+from tests.support.dbn_files import DAY_NS, encode, metadata, record
+from tests.support.lakes import load
 
 SYMBOLS = {"AAA": 1, "it's (x": 2, "NULL": 3, "100%": 4, "a/b=c\\": 5}
 UNNAMED = 9
@@ -78,8 +78,8 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def opened(lake: Path) -> LakeSql:
-    return LakeSql(DirectoryStore(lake), Verifier())
+def opened(lake: Path) -> LakeDatabase:
+    return LakeDatabase(DirectoryStore(lake), Verifier())
 
 
 @pytest.fixture(scope="module")
@@ -379,7 +379,7 @@ def asked_of_all(witness: duckdb.DuckDBPyConnection, sql: str) -> pl.DataFrame:
 @settings(max_examples=200)
 @given(sql=queries())
 def test_an_answer_is_that_of_all_files(
-    sql: str, opened: LakeSql, witness: duckdb.DuckDBPyConnection
+    sql: str, opened: LakeDatabase, witness: duckdb.DuckDBPyConnection
 ) -> None:
     found = opened.query(sql, values_in(sql)).frame()
     expected = asked_of_all(witness, sql)
@@ -390,7 +390,7 @@ def test_an_answer_is_that_of_all_files(
 @settings(max_examples=100)
 @given(where=WHERE)
 def test_no_file_with_rows_is_left_out(
-    where: str, opened: LakeSql, witness: duckdb.DuckDBPyConnection
+    where: str, opened: LakeDatabase, witness: duckdb.DuckDBPyConnection
 ) -> None:
     where = where.replace("@.", "mbo.")
     sql = f"SELECT DISTINCT date, symbol FROM mbo WHERE {where}"
@@ -447,7 +447,7 @@ def test_no_file_with_rows_is_left_out(
     ],
 )
 def test_a_query_reads_no_more_than_it_names(
-    sql: str, read: int, opened: LakeSql, witness: duckdb.DuckDBPyConnection
+    sql: str, read: int, opened: LakeDatabase, witness: duckdb.DuckDBPyConnection
 ) -> None:
     found = opened.query(sql, values_in(sql)).frame()
     assert rows_of(found) == rows_of(asked_of_all(witness, sql))
@@ -499,7 +499,7 @@ def damaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_damaged_file_is_refused_where_it_is_needed_and_else_left_alone(
     form: str, damaged: Path, witness: duckdb.DuckDBPyConnection
 ) -> None:
-    lake = LakeSql(DirectoryStore(damaged), Verifier())
+    lake = LakeDatabase(DirectoryStore(damaged), Verifier())
     for spared in (
         "symbol = 'AAA' AND date <> '2024-10-05'",
         "symbol = '100%'",
@@ -520,7 +520,7 @@ def test_a_query_that_needs_no_damaged_file_is_answered_whichever_are_damaged(
     for path in lake.glob("*/*/*/*.parquet"):
         if spared not in str(path):
             path.write_bytes(b"not Parquet")
-    opened = LakeSql(DirectoryStore(lake), Verifier())
+    opened = LakeDatabase(DirectoryStore(lake), Verifier())
     where = "WHERE date = '2024-10-06' AND symbol = '100%'"
     for sql in (
         f"SELECT * FROM mbo {where}",
@@ -536,7 +536,7 @@ def test_what_planning_needs_goes_with_the_views(
     lake: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    opened = LakeSql(DirectoryStore(lake), Verifier())
+    opened = LakeDatabase(DirectoryStore(lake), Verifier())
     opened.query("SELECT * FROM mbo").frame()
     assert len(list(tmp_path.iterdir())) == 1
     opened.close()
@@ -546,14 +546,14 @@ def test_what_planning_needs_goes_with_the_views(
     assert list(tmp_path.iterdir()) == []
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
     with pytest.raises(OutputError, match="no directory for temporary files"):
-        LakeSql(DirectoryStore(lake), Verifier()).query("SELECT * FROM mbo")
+        LakeDatabase(DirectoryStore(lake), Verifier()).query("SELECT * FROM mbo")
 
 
 def test_directories_above_a_lake_are_no_columns(tmp_path: Path) -> None:
     above = tmp_path / "symbol=AAA" / "venue=X"
     above.mkdir(parents=True)
     lake = make_lake(above)
-    opened = LakeSql(DirectoryStore(lake), Verifier())
+    opened = LakeDatabase(DirectoryStore(lake), Verifier())
     for sql, rows in (
         ("SELECT count(*) FROM mbo WHERE symbol = '100%'", 12),
         (
@@ -572,7 +572,7 @@ def test_directories_above_a_lake_are_no_columns(tmp_path: Path) -> None:
 
 
 def test_an_enum_is_not_listed_in_errors_and_comments_make_none(lake: Path) -> None:
-    opened = LakeSql(DirectoryStore(lake), Verifier())
+    opened = LakeDatabase(DirectoryStore(lake), Verifier())
     plain = "SELECT lag(symbol, 1, 'asof') OVER (ORDER BY price) FROM mbo -- ASOF"
     assert opened.query(plain).frame().height == 72
     with pytest.raises(UsageError, match=r"ENUM\(\.\.\.\)$"):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batonics.lake.query_file import Column, Param, parse_query
+from batonics.lake.query_file import QueryParameter, ResultColumn, parse_query
 from batonics.lake.sql import read_query
 from batonics.model.errors import InputError, UsageError
 from batonics.model.prices import format_price
@@ -39,12 +39,12 @@ def test_a_header_says_what_it_says() -> None:
     assert query.question == "How wide is the spread over the day?"
     assert query.reads == ("mbp_1", "trades")
     assert query.params == (
-        Param("tau", "DURATION", "5s", "how long after each trade"),
-        Param("symbol", "VARCHAR", None, "whose"),
+        QueryParameter("tau", "DURATION", "5s", "how long after each trade"),
+        QueryParameter("symbol", "VARCHAR", None, "whose"),
     )
     assert query.columns == (
-        Column("hour", "BIGINT", "hour of the day, UTC"),
-        Column("mean", "DECIMAL(38, 9)", "the mean"),
+        ResultColumn("hour", "BIGINT", "hour of the day, UTC"),
+        ResultColumn("mean", "DECIMAL(38, 9)", "the mean"),
     )
     assert query.source == "a book: page 5"
     assert query.sql == "-- a remark\nSELECT hour, $tau -- param: x BIGINT\nFROM mbp_1"

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batonics.live.resume import START, Join, Joiner, Place, advanced
+from batonics.live.resume import FEED_START, FeedPosition, Resumer, ResumeState, position_after
 from batonics.model.mbo import Action, Flag, MboBatch, concat_batches, empty_batch
-from tests.integration.files import record
-from tests.oracle import Record, records
-from tests.property.compare import pieces
-from tests.streams import batch_of
+from tests.support.compare_books import pieces
+from tests.support.dbn_files import record
+from tests.support.reference_books import Record, records
+from tests.support.streams import batch_of
 
 BAD = int(Flag.BAD_TS_RECV)
 
@@ -29,16 +29,16 @@ def feed(times: list[tuple[int, bool]]) -> list[Record]:
     return rows
 
 
-def place_after(rows: list[Record], cut: int) -> Place:
-    place = START
+def place_after(rows: list[Record], cut: int) -> FeedPosition:
+    position = FEED_START
     for piece in pieces(batch_of(rows), cut):
-        place = advanced(place, piece)
-    return place
+        position = position_after(position, piece)
+    return position
 
 
-def joined(rows: list[Record], place: Place, cut: int) -> tuple[list[int], Joiner]:
+def joined(rows: list[Record], position: FeedPosition, cut: int) -> tuple[list[int], Resumer]:
     """The numbers of the records that are new, however the feed is cut."""
-    joiner = Joiner(place)
+    joiner = Resumer(position)
     new = [joiner.take(piece) for piece in pieces(batch_of(rows), cut)]
     return concat_batches([empty_batch(0), *new]).order_id.tolist(), joiner
 
@@ -52,13 +52,13 @@ def test_a_feed_that_goes_back_is_joined_exactly(
 ) -> None:
     rows = feed([(1, False), *times])
     left = data.draw(st.integers(1, len(rows)))
-    place = place_after(rows[:left], cut)
+    position = place_after(rows[:left], cut)
     # Any beginning that still has the last trusted time from its first record on.
-    first = next(i for i, row in enumerate(rows) if row.ts_recv == place.ts_recv)
+    first = next(i for i, row in enumerate(rows) if row.ts_recv == position.ts_recv)
     begin = data.draw(st.integers(0, first))
-    new, joiner = joined(rows[begin:], place, second_cut)
+    new, joiner = joined(rows[begin:], position, second_cut)
     assert new == list(range(left, len(rows)))
-    assert joiner.state is Join.JOINED
+    assert joiner.state is ResumeState.RESUMED
     assert joiner.left_out == left - begin
 
 
@@ -68,33 +68,33 @@ def test_a_feed_that_does_not_go_back_has_a_gap(
 ) -> None:
     rows = feed([(1, False), *times, (1, False), (1, False)])
     left = data.draw(st.integers(1, len(rows) - 2))
-    place = place_after(rows[:left], cut)
-    later = next(i for i, row in enumerate(rows) if row.ts_recv > place.ts_recv and i >= left)
-    new, joiner = joined(rows[later:], place, cut)
-    assert joiner.state is Join.GAP
+    position = place_after(rows[:left], cut)
+    later = next(i for i, row in enumerate(rows) if row.ts_recv > position.ts_recv and i >= left)
+    new, joiner = joined(rows[later:], position, cut)
+    assert joiner.state is ResumeState.GAP
     assert new == list(range(later, len(rows)))
     assert joiner.left_out == 0
 
 
 def test_of_nothing_taken_all_is_new() -> None:
     rows = feed([(1, False), (0, True), (3, False)])
-    new, joiner = joined(rows, START, 2)
+    new, joiner = joined(rows, FEED_START, 2)
     assert new == [0, 1, 2]
-    assert joiner.state is Join.JOINED
+    assert joiner.state is ResumeState.RESUMED
 
 
 def test_fewer_records_of_the_last_time_are_a_gap() -> None:
     rows = feed([(1, False), (0, False), (0, False), (5, False)])
-    place = place_after(rows[:3], 3)
-    new, joiner = joined([rows[0], rows[1], rows[3]], place, 5)
-    assert (new, joiner.state) == ([3], Join.GAP)
+    position = place_after(rows[:3], 3)
+    new, joiner = joined([rows[0], rows[1], rows[3]], position, 5)
+    assert (new, joiner.state) == ([3], ResumeState.GAP)
 
 
 def test_a_feed_that_has_not_come_so_far_is_still_sought() -> None:
     rows = feed([(1, False), (1, False), (1, False)])
-    place = place_after(rows, 3)
-    new, joiner = joined(rows[:2], place, 1)
-    assert (new, joiner.state, joiner.left_out) == ([], Join.SEEKING, 2)
+    position = place_after(rows, 3)
+    new, joiner = joined(rows[:2], position, 1)
+    assert (new, joiner.state, joiner.left_out) == ([], ResumeState.SEEKING, 2)
 
 
 @pytest.mark.parametrize("cut", [1, 2, 5])
@@ -106,6 +106,6 @@ def test_a_place_does_not_depend_on_the_cut(cut: int) -> None:
 def test_the_time_of_a_snapshot_is_its_own() -> None:
     flags = int(Flag.SNAPSHOT | Flag.BAD_TS_RECV)
     batch: MboBatch = batch_of([record(Action.ADD, ts_recv=7, flags=flags)])
-    assert advanced(START, batch)[:3] == (7, 1, 0)
-    assert list(records(Joiner(START).take(batch))) == list(records(batch))
-    assert np.array_equal(Joiner(Place(6, 1, 0, 0, 0)).take(batch).order_id, batch.order_id)
+    assert position_after(FEED_START, batch)[:3] == (7, 1, 0)
+    assert list(records(Resumer(FEED_START).take(batch))) == list(records(batch))
+    assert np.array_equal(Resumer(FeedPosition(6, 1, 0, 0, 0)).take(batch).order_id, batch.order_id)

@@ -7,7 +7,13 @@ import json
 import pytest
 
 from batonics.model.errors import UsageError
-from batonics.server.config import Address, Limits, ServerConfig, check, token_of
+from batonics.server.config import (
+    ListenAddress,
+    ServerConfig,
+    ServerLimits,
+    check_config,
+    read_token,
+)
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 
@@ -15,17 +21,17 @@ TOKEN = "0123456789abcdef0123456789abcdef"
 @pytest.mark.parametrize(
     ("text", "address", "loopback"),
     [
-        ("127.0.0.1:8080", Address("127.0.0.1", 8080), True),
-        ("127.9.9.9:0", Address("127.9.9.9", 0), True),
-        ("localhost:80", Address("127.0.0.1", 80), True),
-        ("[::1]:65535", Address("::1", 65535), True),
-        ("0.0.0.0:8080", Address("0.0.0.0", 8080), False),
-        ("[::]:8080", Address("::", 8080), False),
-        ("10.1.2.3:1", Address("10.1.2.3", 1), False),
+        ("127.0.0.1:8080", ListenAddress("127.0.0.1", 8080), True),
+        ("127.9.9.9:0", ListenAddress("127.9.9.9", 0), True),
+        ("localhost:80", ListenAddress("127.0.0.1", 80), True),
+        ("[::1]:65535", ListenAddress("::1", 65535), True),
+        ("0.0.0.0:8080", ListenAddress("0.0.0.0", 8080), False),
+        ("[::]:8080", ListenAddress("::", 8080), False),
+        ("10.1.2.3:1", ListenAddress("10.1.2.3", 1), False),
     ],
 )
-def test_addresses(text: str, address: Address, loopback: bool) -> None:
-    assert Address.parse(text) == address
+def test_addresses(text: str, address: ListenAddress, loopback: bool) -> None:
+    assert ListenAddress.parse(text) == address
     assert address.loopback is loopback
     if "localhost" not in text:
         assert str(address) == text
@@ -39,12 +45,12 @@ def test_addresses(text: str, address: Address, loopback: bool) -> None:
 )  # fmt: skip
 def test_what_is_no_address(text: str) -> None:
     with pytest.raises(UsageError, match="not an address to listen on"):
-        Address.parse(text)
+        ListenAddress.parse(text)
 
 
 @pytest.mark.parametrize("token", [TOKEN, TOKEN.upper(), "AbCdEfGhIjKlMnOpQrStUv", "a-b_c.d~" * 3])
 def test_tokens(token: str) -> None:
-    assert token_of({"BATONICS_TOKEN": token}) == token
+    assert read_token({"BATONICS_TOKEN": token}) == token
 
 
 @pytest.mark.parametrize(
@@ -54,31 +60,31 @@ def test_tokens(token: str) -> None:
 )  # fmt: skip
 def test_what_could_be_guessed_or_not_sent_is_no_token(token: str) -> None:
     with pytest.raises(UsageError, match="128 random bits") as caught:
-        token_of({"BATONICS_TOKEN": token})
+        read_token({"BATONICS_TOKEN": token})
     assert token not in str(caught.value)
 
 
 def test_no_token() -> None:
-    assert token_of({}) is None
-    assert token_of({"BATONICS_TOKEN": ""}) is None
+    assert read_token({}) is None
+    assert read_token({"BATONICS_TOKEN": ""}) is None
 
 
 @pytest.mark.parametrize("http", ["0.0.0.0:1", "[::]:1", "192.168.0.1:1", "[fe80::1]:1"])
 def test_others_are_served_only_with_a_token(http: str) -> None:
     config = ServerConfig(http=http)
     with pytest.raises(UsageError, match="needs a token of 128 bits in BATONICS_TOKEN"):
-        check(config, None)
-    check(config, TOKEN)
+        check_config(config, None)
+    check_config(config, TOKEN)
 
 
 @pytest.mark.parametrize("http", [None, "127.0.0.1:1", "[::1]:1", "localhost:1"])
 def test_this_machine_is_served_without(http: str | None) -> None:
-    check(ServerConfig(http=http), None)
+    check_config(ServerConfig(http=http), None)
 
 
 def test_a_config_survives_json() -> None:
     config = ServerConfig(
-        "127.0.0.1:1", allowed_hosts=("a", "b:2"), limits=Limits(clients=3), log_json=True
+        "127.0.0.1:1", allowed_hosts=("a", "b:2"), limits=ServerLimits(clients=3), log_json=True
     )
     assert ServerConfig.from_json(json.loads(json.dumps(config.as_json()))) == config
     assert ServerConfig.from_json({"http": None}) == ServerConfig()

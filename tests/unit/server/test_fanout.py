@@ -8,44 +8,50 @@ from collections.abc import Callable
 
 import pytest
 
-from batonics.live.stats import Stats
-from batonics.live.wire import Feed
-from batonics.server.config import Limits
-from batonics.server.fanout import BEAT_PARTS, Client, Cut, Fanout, write
+from batonics.live.protocol import FeedState
+from batonics.live.stats import FeedStats
+from batonics.server.config import ServerLimits
+from batonics.server.fanout import (
+    HEARTBEAT_GROUPS,
+    CloseReason,
+    Fanout,
+    WebSocketClient,
+    write_messages,
+)
 from batonics.server.metrics import Metrics
-from batonics.server.mirror import Mirror
-from tests.integration.server_books import COLD, DEPTH, STALE, SYNCED, Told
-from tests.integration.server_clients import Listener
+from batonics.server.replica import BookReplica
+from tests.support.server_books import COLD, DEPTH, STALE, SYNCED, FakeBooks
+from tests.support.server_clients import Listener
 
 
 class Room:
     """A mirror, its fan-out, and the books that are told to it."""
 
-    def __init__(self, limits: Limits | None = None, seed: int = 7) -> None:
-        self.told = Told(("CLX5", "CLZ5", "CLF6"), seed)
-        self.mirror = Mirror()
-        self.mirror.take_hello(self.told.hello)
-        self.mirror.take_names(self.told.names)
-        self.mirror.take_books(self.told.payload())
-        self.mirror.take_stats(Stats(feed=Feed.LIVE).as_json())
-        self.metrics = Metrics(lambda: self.mirror.stats)
-        self.fanout = Fanout(self.mirror, self.metrics, limits or Limits())
-        self.cuts: list[tuple[Client, Cut]] = []
+    def __init__(self, limits: ServerLimits | None = None, seed: int = 7) -> None:
+        self.told = FakeBooks(("CLX5", "CLZ5", "CLF6"), seed)
+        self.replica = BookReplica()
+        self.replica.apply_hello(self.told.hello)
+        self.replica.apply_names(self.told.names)
+        self.replica.apply_books(self.told.payload())
+        self.replica.apply_stats(FeedStats(feed=FeedState.LIVE).as_json())
+        self.metrics = Metrics(lambda: self.replica.stats)
+        self.fanout = Fanout(self.replica, self.metrics, limits or ServerLimits())
+        self.cuts: list[tuple[WebSocketClient, CloseReason]] = []
 
-    def client(self, remote: str = "a") -> Client:
-        client = Client(remote, "snapshot", lambda cut: self.cuts.append((client, cut)))
+    def client(self, remote: str = "a") -> WebSocketClient:
+        client = WebSocketClient(remote, "snapshot", lambda cut: self.cuts.append((client, cut)))
         self.fanout.add(client)
         return client
 
     def move(self, book: int) -> None:
         self.told.move(book)
-        self.fanout.changed(self.mirror.take_books(self.told.payload([book])))
+        self.fanout.changed(self.replica.apply_books(self.told.payload([book])))
 
-    def feed(self, feed: Feed) -> None:
-        if self.mirror.take_stats(Stats(feed=feed).as_json()):
+    def feed(self, feed: FeedState) -> None:
+        if self.replica.apply_stats(FeedStats(feed=feed).as_json()):
             self.fanout.feed_changed()
 
-    def drain(self, client: Client, listener: Listener, most: int = 1000) -> int:
+    def drain(self, client: WebSocketClient, listener: Listener, most: int = 1000) -> int:
         """Send what there is, at most so many; how many messages."""
         sent = 0
         while sent < most and (found := self.fanout.next(client)) is not None:
@@ -79,7 +85,7 @@ def test_clients_of_any_pace_rebuild_the_books(seed: int) -> None:
     for _ in range(600):
         step = source.random()
         if step < 0.03:
-            room.feed(source.choice([Feed.LIVE, Feed.LOST, Feed.RECOVERING]))
+            room.feed(source.choice([FeedState.LIVE, FeedState.LOST, FeedState.RECOVERING]))
         elif step < 0.06:
             room.told.rows["status"][source.randrange(3)] = source.choice([COLD, SYNCED, STALE])
         room.move(source.randrange(3))
@@ -93,10 +99,10 @@ def test_clients_of_any_pace_rebuild_the_books(seed: int) -> None:
         check(room, listener, depth)
         for (_, symbol), rebuilt in listener.books.items():
             number = room.told.symbols.index(symbol)
-            shown = room.mirror.shown(number)
+            shown = room.replica.shown(number)
             top = (shown.bids[: rebuilt.depth], shown.asks[: rebuilt.depth])
             assert tuple(map(tuple, rebuilt.levels())) == top
-            assert (rebuilt.status, rebuilt.feed) == (room.mirror.status(shown), room.mirror.feed)
+            assert (rebuilt.status, rebuilt.feed) == (room.replica.status(shown), room.replica.feed)
             assert rebuilt.snapshots == 1
     fast, slow = (clients[at][1].books["snapshot", "CLX5"] for at in (0, 2))
     assert fast.updates > slow.updates
@@ -110,7 +116,7 @@ def test_what_a_client_cannot_see_is_no_message() -> None:
     assert room.drain(client, listener) == 1
     bids, asks = room.told.history[0, 1]
     room.told.set_levels(0, bids[:5], asks)
-    room.fanout.changed(room.mirror.take_books(room.told.payload([0])))
+    room.fanout.changed(room.replica.apply_books(room.told.payload([0])))
     assert room.drain(client, listener) == 0
     room.move(0)
     assert room.drain(client, listener) == 1
@@ -136,7 +142,7 @@ def test_a_new_name_is_in_the_next_message() -> None:
     found = room.fanout.next(client)
     assert found is not None
     assert b'"CLX5"' in found[1][0]
-    room.fanout.changed(room.mirror.take_names([[0, 1, 1000, "NEW"]]))
+    room.fanout.changed(room.replica.apply_names([[0, 1, 1000, "NEW"]]))
     room.fanout.resync(client, list(client.subscriptions.values()))
     found = room.fanout.next(client)
     assert found is not None
@@ -158,11 +164,11 @@ def test_a_change_of_status_is_a_message_by_itself() -> None:
     client, listener = room.client(), Listener()
     room.fanout.subscribe(client, "snapshot", 0, DEPTH)
     room.drain(client, listener)
-    room.feed(Feed.LOST)
+    room.feed(FeedState.LOST)
     assert room.drain(client, listener) == 1
     book = listener.books["snapshot", "CLX5"]
     assert (book.status, book.feed, book.statuses) == ("stale", "lost", 1)
-    room.feed(Feed.LIVE)
+    room.feed(FeedState.LIVE)
     room.move(0)
     assert room.drain(client, listener) == 2
     assert (book.status, book.statuses, book.updates) == ("synced", 2, 1)
@@ -193,7 +199,7 @@ def test_nothing_is_kept_of_who_has_gone() -> None:
 
 
 def test_there_is_room_for_so_many_clients() -> None:
-    room = Room(Limits(clients=3, clients_per_address=2))
+    room = Room(ServerLimits(clients=3, clients_per_address=2))
     for _ in range(2):
         assert room.fanout.full("a") is None
         room.client("a")
@@ -220,7 +226,7 @@ def test_who_takes_a_message_late_is_there_all_the_same(takes_s: float, counts: 
             pings.append(0.0)
             await asyncio.sleep(0)
 
-        writing = asyncio.create_task(write(room.fanout, client, send, ping))
+        writing = asyncio.create_task(write_messages(room.fanout, client, send, ping))
         room.fanout.subscribe(client, "snapshot", 0, DEPTH)
         client.ping_due = True
         for _ in range(200):
@@ -235,25 +241,25 @@ def test_who_takes_a_message_late_is_there_all_the_same(takes_s: float, counts: 
     asyncio.run(main())
 
 
-def sends_in_vain(client: Client) -> None:
+def sends_in_vain(client: WebSocketClient) -> None:
     client.sending_since = 100.0
 
 
-def answers_no_ping(client: Client) -> None:
+def answers_no_ping(client: WebSocketClient) -> None:
     client.unanswered_since = 100.0
 
 
 @pytest.mark.parametrize("stall", [sends_in_vain, answers_no_ping])
-def test_who_takes_nothing_is_cut(stall: Callable[[Client], None]) -> None:
-    room = Room(Limits(stall_s=10))
+def test_who_takes_nothing_is_cut(stall: Callable[[WebSocketClient], None]) -> None:
+    room = Room(ServerLimits(stall_s=10))
     healthy, stalled = room.client(), room.client()
     stall(stalled)
-    for tick in range(BEAT_PARTS):
+    for tick in range(HEARTBEAT_GROUPS):
         room.fanout.beat(110.0, tick)
     assert not room.cuts
-    for tick in range(BEAT_PARTS, 2 * BEAT_PARTS):
+    for tick in range(HEARTBEAT_GROUPS, 2 * HEARTBEAT_GROUPS):
         room.fanout.beat(110.5, tick)
-    assert room.cuts == [(stalled, Cut(1013, "stalled", "took nothing for 10 s"))]
+    assert room.cuts == [(stalled, CloseReason(1013, "stalled", "took nothing for 10 s"))]
     assert list(room.fanout.clients) == [healthy]
     assert healthy.ping_due
     assert room.fanout.next(healthy) == (

@@ -6,7 +6,14 @@ import itertools
 
 import pytest
 
-from batonics.server.guard import Asked, Rules, origin_allowed, refusal, same, tokens_given
+from batonics.server.guard import (
+    RequestFacts,
+    Rules,
+    check_request,
+    is_allowed_origin,
+    read_tokens,
+    tokens_equal,
+)
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 PORT = 8080
@@ -75,7 +82,7 @@ def asked(
     token: tuple[tuple[str, ...], tuple[str, ...]] = GOOD_TOKENS[0],
     local: str = "127.0.0.1",
     **more: object,
-) -> Asked:
+) -> RequestFacts:
     fields: dict[str, object] = {
         "target": "/book?symbol=X",
         "parameters": ("symbol",),
@@ -87,7 +94,7 @@ def asked(
         "has_body": False,
         "local": (local, PORT),
     }
-    return Asked(**{**fields, **more})  # type: ignore[arg-type]
+    return RequestFacts(**{**fields, **more})  # type: ignore[arg-type]
 
 
 def test_the_matrix_has_no_way_around() -> None:
@@ -108,7 +115,7 @@ def test_the_matrix_has_no_way_around() -> None:
             ]
             origins += [(o, False) for o in BAD_ORIGINS if not o.lower().endswith(f"//{host}")]
             for origin, good_origin in origins:
-                found = refusal(asked(host, origin, token, local), RULES)
+                found = check_request(asked(host, origin, token, local), RULES)
                 good = good_host and good_origin and good_token
                 assert (found is None) == good, (local, host, origin, token, found)
                 if found is not None:
@@ -122,7 +129,7 @@ def test_the_matrix_has_no_way_around() -> None:
 def test_without_a_token_none_is_asked_for(
     token: tuple[tuple[str, ...], tuple[str, ...]],
 ) -> None:
-    assert refusal(asked(token=token), Rules(None)) is None
+    assert check_request(asked(token=token), Rules(None)) is None
 
 
 @pytest.mark.parametrize(
@@ -144,14 +151,14 @@ def test_without_a_token_none_is_asked_for(
 )
 def test_what_a_request_may_not_be(change: dict[str, object], status: int, reason: str) -> None:
     for rules in (RULES, Rules(None)):
-        found = refusal(asked(**change), rules)  # type: ignore[arg-type]
+        found = check_request(asked(**change), rules)  # type: ignore[arg-type]
         assert found is not None
         assert (found.status, found.reason) == (status, reason)
 
 
 def test_a_token_says_whether_it_was_missing_or_wrong() -> None:
-    missing = refusal(asked(token=((), ())), RULES)
-    wrong = refusal(asked(token=(("Bearer x",), ())), RULES)
+    missing = check_request(asked(token=((), ())), RULES)
+    wrong = check_request(asked(token=(("Bearer x",), ())), RULES)
     assert missing is not None
     assert wrong is not None
     assert (missing.reason, wrong.reason) == ("no_token", "wrong_token")
@@ -159,9 +166,9 @@ def test_a_token_says_whether_it_was_missing_or_wrong() -> None:
 
 
 def test_pieces() -> None:
-    assert tokens_given(["Bearer a", "Basic b"], ["batonics, bearer.c"]) == ["a", "c"]
-    assert same("x", "x")
-    assert not same("x", "y")
-    assert not same("é", "y")
-    assert origin_allowed("http://books.example", "books.example", RULES)
-    assert not origin_allowed("http://books.example:80", "books.example", RULES)
+    assert read_tokens(["Bearer a", "Basic b"], ["batonics, bearer.c"]) == ["a", "c"]
+    assert tokens_equal("x", "x")
+    assert not tokens_equal("x", "y")
+    assert not tokens_equal("é", "y")
+    assert is_allowed_origin("http://books.example", "books.example", RULES)
+    assert not is_allowed_origin("http://books.example:80", "books.example", RULES)

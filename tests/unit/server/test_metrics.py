@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-from batonics.live.stats import LATENCY_BOUNDS_US, Stats
-from batonics.live.wire import Feed
+from batonics.live.protocol import FeedState
+from batonics.live.stats import LATENCY_BOUNDS_US, FeedStats
 from batonics.server.metrics import Metrics
 
-STATS = Stats(
-    feed=Feed.RECOVERING,
+STATS = FeedStats(
+    feed=FeedState.RECOVERING,
     records=1_000_001,
     bytes=56_000_056,
     batches=300,
@@ -29,7 +29,7 @@ STATS = Stats(
     latency_us=[1, 2, *[0] * (len(LATENCY_BOUNDS_US) - 2), 4],
     latency_sum_us=2_500_000.5,
     recorded_bytes=10**12,
-    told_late=9,
+    deferred_messages=9,
 )
 EXPECTED = """
 batonics_records_total 1.000001e+06
@@ -103,12 +103,12 @@ def test_each_metric_has_help_and_a_type() -> None:
 
 
 def test_a_lag_that_says_nothing_is_not_told() -> None:
-    text = Metrics(Stats).text()
+    text = Metrics(FeedStats).text()
     assert b"batonics_lag_seconds" not in text
     assert b'batonics_feed_state{state="connecting"} 1.0' in text
 
 
 def test_two_servers_share_no_numbers() -> None:
-    one, other = Metrics(Stats), Metrics(Stats)
+    one, other = Metrics(FeedStats), Metrics(FeedStats)
     one.sent.labels("bbo").inc()
     assert other.registry.get_sample_value("batonics_ws_messages_total", {"channel": "bbo"}) is None

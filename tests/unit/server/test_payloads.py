@@ -5,35 +5,35 @@ from __future__ import annotations
 import json
 from zlib import crc32
 
-from batonics.live.stats import Stats
-from batonics.live.wire import Feed
+from batonics.live.protocol import FeedState
+from batonics.live.stats import FeedStats
 from batonics.model.mbo import UNDEF_TIMESTAMP
 from batonics.server import payloads
-from batonics.server.mirror import Mirror, Name
-from tests.integration.server_books import START_NS, TICK, Told
+from batonics.server.replica import BookName, BookReplica
+from tests.support.server_books import START_NS, TICK, FakeBooks
 
-NAME = Name(1, 1000, "CLX5")
+NAME = BookName(1, 1000, "CLX5")
 BIDS = [(65_000_000_000, 5, 2), (64_990_000_000, 7, 3)]
 ASKS = [(65_010_000_000, 9, 1)]
 
 
-def mirror_of(told: Told) -> Mirror:
-    mirror = Mirror()
-    mirror.take_hello(told.hello)
-    mirror.take_names(told.names)
-    mirror.take_books(told.payload())
-    mirror.take_stats(Stats(feed=Feed.LIVE).as_json())
-    return mirror
+def replica_of(told: FakeBooks) -> BookReplica:
+    replica = BookReplica()
+    replica.apply_hello(told.hello)
+    replica.apply_names(told.names)
+    replica.apply_books(told.payload())
+    replica.apply_stats(FeedStats(feed=FeedState.LIVE).as_json())
+    return replica
 
 
-def two_states() -> tuple[payloads.Seen, payloads.Seen]:
-    told = Told()
+def two_states() -> tuple[payloads.DisplayedBook, payloads.DisplayedBook]:
+    told = FakeBooks()
     told.set_levels(0, BIDS, ASKS)
-    mirror = mirror_of(told)
-    before = payloads.now_of(mirror, 0)
+    replica = replica_of(told)
+    before = payloads.display_book(replica, 0)
     told.set_levels(0, [(65_000_000_000, 4, 2), (64_980_000_000, 1, 1)], [])
-    mirror.take_books(told.payload())
-    return before, payloads.now_of(mirror, 0)
+    replica.apply_books(told.payload())
+    return before, payloads.display_book(replica, 0)
 
 
 def test_a_book() -> None:
@@ -66,18 +66,18 @@ def test_a_snapshot_and_its_update() -> None:
 
 def test_within_one_level_only_one_level_changes() -> None:
     before, now = two_states()
-    assert payloads.changes(before.shown, now.shown, 1) == [
+    assert payloads.find_changes(before.shown, now.shown, 1) == [
         ("bid", "65", 4, 2),
         ("ask", "65.01", 0, 0),
     ]
-    assert not payloads.differ(now.shown, now.shown, 1)
+    assert not payloads.levels_differ(now.shown, now.shown, 1)
 
 
 def test_a_checksum_covers_ten_levels_at_the_most() -> None:
-    told = Told()
-    shown = mirror_of(told).shown(0)
-    assert payloads.checksum(shown, 10) == payloads.checksum(shown, 1000)
-    assert payloads.checksum(shown, 9) != payloads.checksum(shown, 10)
+    told = FakeBooks()
+    shown = replica_of(told).shown(0)
+    assert payloads.levels_checksum(shown, 10) == payloads.levels_checksum(shown, 1000)
+    assert payloads.levels_checksum(shown, 9) != payloads.levels_checksum(shown, 10)
 
 
 def test_the_best_levels_with_an_empty_side() -> None:
@@ -116,8 +116,8 @@ def test_an_answer_has_ids_as_text_and_undefined_times_as_null() -> None:
         ],
         "asks": [],
     }
-    mirror = mirror_of(Told())
-    document = json.loads(payloads.dumps(payloads.answer_document(NAME, answer, None, mirror)))
+    replica = replica_of(FakeBooks())
+    document = json.loads(payloads.dumps(payloads.answer_document(NAME, answer, None, replica)))
     assert document["ts_event"] is None
     assert document["ts_recv"] == "2025-09-24T07:46:40.000000000Z"
     assert document["depth"] == "all"
@@ -130,16 +130,16 @@ def test_an_answer_has_ids_as_text_and_undefined_times_as_null() -> None:
             "orders": [{"order_id": "18446744073709551615", "size": 3}],
         }
     ]
-    mirror.silent = True
-    assert payloads.answer_document(NAME, answer, 5, mirror)["status"] == "stale"
+    replica.silent = True
+    assert payloads.answer_document(NAME, answer, 5, replica)["status"] == "stale"
 
 
 def test_symbols_have_a_row_a_book_and_null_for_what_is_not_known() -> None:
-    told = Told()
+    told = FakeBooks()
     told.rows["ts_event"] = UNDEF_TIMESTAMP
-    mirror = mirror_of(told)
-    mirror.take_names([[1, 1, 999, None]])
-    rows = payloads.symbols_document(mirror)
+    replica = replica_of(told)
+    replica.apply_names([[1, 1, 999, None]])
+    rows = payloads.symbols_document(replica)
     assert [row["symbol"] for row in rows] == [None, "CLX5"]
     assert rows[0]["ts_event"] is None
     assert list(rows[0]) == [

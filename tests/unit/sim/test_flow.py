@@ -10,7 +10,7 @@ import pytest
 from batonics.model.mbo import UNDEF_PRICE, Flag, take_batch
 from batonics.sim.market import Market
 from batonics.sim.trader_kernels import EVENT_RECORDS_MAX
-from tests.unit.sim.replay import Replay, events, live_part, rows_of, stream
+from tests.support.reference_market import ReferenceMarketBook, events, live_part, rows_of, stream
 
 SEEDS = (0, 1, -7, 2**64 + 5)
 
@@ -60,13 +60,13 @@ def test_trades_fill_the_queue_from_its_front_and_then_take_the_fills_off() -> N
 
 
 def test_fills_come_in_order_of_priority() -> None:
-    books: dict[int, Replay] = {}
+    books: dict[int, ReferenceMarketBook] = {}
     met: dict[int, int] = {}
     for instrument_id, action, side, order_id, price, size, flags in rows_of(
         stream(Market(6, 3, target_live_orders=900), 30_000)
     ):
         if action == "R":
-            books[instrument_id] = Replay()
+            books[instrument_id] = ReferenceMarketBook()
         book = books[instrument_id]
         if action == "F":
             best = sorted(book.levels[side], reverse=side == "B")
@@ -103,7 +103,7 @@ def test_the_population_keeps_to_its_target() -> None:
 
 def test_most_orders_are_near_the_market_and_some_are_stubs() -> None:
     market = Market(21, 1, target_live_orders=500, recoveries_per_million=0)
-    replay_book = Replay()
+    replay_book = ReferenceMarketBook()
     distances: list[int] = []
     prices: set[int] = set()
     for _, action, side, order_id, price, size, _ in rows_of(stream(market, 60_000)):

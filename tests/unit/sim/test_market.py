@@ -18,7 +18,13 @@ from batonics.model.mbo import (
 )
 from batonics.sim.market import Market
 from batonics.sim.trader_kernels import EVENT_RECORDS_MAX
-from tests.unit.sim.replay import SNAPSHOT_FLAGS, Replay, events, replay, stream
+from tests.support.reference_market import (
+    SNAPSHOT_FLAGS,
+    ReferenceMarketBook,
+    events,
+    reference_market_books,
+    stream,
+)
 
 SEEDS = (0, 1, -7, 2**64 + 5)
 
@@ -27,7 +33,7 @@ SEEDS = (0, 1, -7, 2**64 + 5)
 def test_truth_is_what_the_records_say(seed: int) -> None:
     market = Market(seed, 4, target_live_orders=600, recoveries_per_million=500)
     batch = stream(market, 40_000)
-    books = replay(batch)
+    books = reference_market_books(batch)
     assert sorted(books) == sorted(market.instrument_ids.tolist())
     for instrument_id, book in books.items():
         assert market.truth(instrument_id) == book.book()
@@ -38,15 +44,15 @@ def test_truth_holds_wherever_the_stream_pauses() -> None:
     parts: list[MboBatch] = []
     for _ in range(150):
         parts += market.batches(1)
-        books = replay(concat_batches(parts))
+        books = reference_market_books(concat_batches(parts))
         for instrument_id in market.instrument_ids.tolist():
-            expected = books.get(instrument_id, Replay()).book()
+            expected = books.get(instrument_id, ReferenceMarketBook()).book()
             assert market.truth(instrument_id) == expected
 
 
 def test_a_market_of_one_order_a_book_stays_right() -> None:
     market = Market(11, 3, target_live_orders=3)
-    books = replay(stream(market, 20_000))
+    books = reference_market_books(stream(market, 20_000))
     for instrument_id, book in books.items():
         assert market.truth(instrument_id) == book.book()
 
@@ -108,7 +114,7 @@ def test_a_recovery_is_r_and_the_book_as_it_was() -> None:
         instrument_id = int(event.instrument_id[0])
         if event.action[0] == ord("R"):
             recoveries += 1
-            assert replay(event)[instrument_id].book() == before[instrument_id]
+            assert reference_market_books(event)[instrument_id].book() == before[instrument_id]
             assert market.truth(instrument_id) == before[instrument_id]
         before[instrument_id] = market.truth(instrument_id)
     assert recoveries >= 3

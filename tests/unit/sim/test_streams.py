@@ -14,8 +14,8 @@ from batonics.model.mbo import (
     slice_batch,
 )
 from batonics.sim.market import Market
-from tests.bench.streams import simulated, tile
-from tests.unit.sim.replay import events, replay, stream
+from tests.support.market_streams import simulated, tile
+from tests.support.reference_market import events, reference_market_books, stream
 
 TILES = 4
 
@@ -30,9 +30,9 @@ def test_every_tile_ends_with_the_book_of_the_day(day: MboBatch) -> None:
     rows = len(day.action)
     assert len(tiled.action) == TILES * (rows + 2) - 2
     id_shift = int(day.order_id.max() - day.order_id[day.order_id > 0].min()) + 1
-    expected = {key: book.book() for key, book in replay(day).items()}
+    expected = {key: book.book() for key, book in reference_market_books(day).items()}
     for number in range(TILES):
-        books = replay(slice_batch(tiled, 0, (number + 1) * (rows + 2) - 2))
+        books = reference_market_books(slice_batch(tiled, 0, (number + 1) * (rows + 2) - 2))
         for instrument_id, book in books.items():
             unshifted = {
                 side: [

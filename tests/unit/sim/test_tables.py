@@ -7,11 +7,11 @@ import pytest
 
 from batonics.sim import tables
 from batonics.sim.feed_kernels import TABLE_ROWS
-from batonics.sim.trader_kernels import FILLS_MAX
+from batonics.sim.trader_kernels import TRADE_FILLS_MAX
 
 
 def test_spread_gives_each_value_its_share() -> None:
-    assert tables.spread({7: 1, -2: 3}, 8).tolist() == [7, 7, -2, -2, -2, -2, -2, -2]
+    assert tables.spread_shares({7: 1, -2: 3}, 8).tolist() == [7, 7, -2, -2, -2, -2, -2, -2]
 
 
 def test_tables_of_habits_have_the_rows_that_the_kernels_draw_from() -> None:
@@ -22,7 +22,7 @@ def test_tables_of_habits_have_the_rows_that_the_kernels_draw_from() -> None:
 
 
 def test_an_aggressor_never_meets_more_orders_than_an_event_has_room_for() -> None:
-    assert 1 <= tables.fills().min() < tables.fills().max() == FILLS_MAX
+    assert 1 <= tables.fills().min() < tables.fills().max() == TRADE_FILLS_MAX
 
 
 @pytest.mark.parametrize("instruments", [1, 2, 5, 5_000])

@@ -10,7 +10,7 @@ import pytest
 
 from batonics.model.errors import InputError, OutputError
 from batonics.sinks.atomic import open_atomic
-from tests.integration.files import names
+from tests.support.dbn_files import list_names
 
 
 def mode(path: Path) -> int:
@@ -22,10 +22,10 @@ def test_nothing_has_the_name_before_the_block_ends(tmp_path: Path) -> None:
     with open_atomic(path) as file:
         file.write(b"whole")
         file.flush()
-        (temporary,) = names(tmp_path)
+        (temporary,) = list_names(tmp_path)
         assert temporary.startswith(".x.json.")
         assert temporary.endswith(".part")
-    assert names(tmp_path) == ["x.json"]
+    assert list_names(tmp_path) == ["x.json"]
     assert path.read_bytes() == b"whole"
 
 
@@ -43,7 +43,7 @@ def test_an_error_in_the_block_passes_and_leaves_what_was_there(
 
     with pytest.raises(kind, match="mine"):
         fail()
-    assert names(tmp_path) == ["x"]
+    assert list_names(tmp_path) == ["x"]
     assert path.read_bytes() == b"old"
 
 
@@ -74,7 +74,7 @@ def test_a_link_goes_on_pointing_to_what_is_replaced(tmp_path: Path) -> None:
         file.write(b"new")
     assert link.is_symlink()
     assert target.read_bytes() == b"new"
-    assert names(target.parent) == ["target"]
+    assert list_names(target.parent) == ["target"]
 
 
 def test_a_link_to_nothing_yet_makes_what_it_points_to(tmp_path: Path) -> None:
@@ -118,4 +118,4 @@ def test_what_cannot_be_written_is_named_at_once(name: str, words: str, tmp_path
     with pytest.raises(OutputError) as raised, open_atomic(path):
         pytest.fail("the block was entered")
     assert str(raised.value) == f"{path}: {words}"
-    assert names(tmp_path) == ["file"]
+    assert list_names(tmp_path) == ["file"]

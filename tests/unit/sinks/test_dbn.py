@@ -14,12 +14,12 @@ import pytest
 
 from batonics.codec.metadata import SCHEMA_NAMES, Metadata, encode_metadata
 from batonics.codec.records import RECORD_DTYPES, UNDEFINED
-from batonics.frames.vendor import VENDOR_SCHEMAS
+from batonics.frames.columns.vendor import VENDOR_SCHEMAS
 from batonics.model.errors import UsageError
 from batonics.sinks import dbn
-from batonics.sinks.dbn import DbnWriter, check_columns, to_records
-from batonics.sinks.outlet import Outlet
-from tests.unit.sinks.vendor_frames import (
+from batonics.sinks.dbn import DbnWriter, check_vendor_columns, to_records
+from batonics.sinks.output_stream import OutputStream
+from tests.support.vendor_frames import (
     METADATA,
     SYMBOLS,
     VENUE_FILES,
@@ -33,7 +33,7 @@ SCHEMAS = list(VENDOR_SCHEMAS)
 
 def written(schema: str, *frames: pl.DataFrame, metadata: Metadata = METADATA) -> bytes:
     out = BytesIO()
-    writer = DbnWriter(Outlet(out), schema, metadata)
+    writer = DbnWriter(OutputStream(out), schema, metadata)
     for frame in frames:
         writer.write(frame)
     writer.close()
@@ -94,7 +94,7 @@ def test_records_do_not_depend_on_how_rows_were_cut(
     frame = random_frame(schema, 200)
     whole = written(schema, frame)
     monkeypatch.setattr(dbn, "BLOCK_ROWS", 3)
-    monkeypatch.setattr(dbn, "PIECE_ROWS", 10)
+    monkeypatch.setattr(dbn, "DBN_SLICE_ROWS", 10)
     assert written(schema, *frame.iter_slices(rows)) == whole
     chunked = pl.concat(frame.iter_slices(rows), rechunk=False)
     assert written(schema, chunked) == whole
@@ -140,7 +140,7 @@ def test_columns_that_are_not_the_schemas_are_named(
     found = {**VENDOR_SCHEMAS["trades"], **columns}
     schema = pl.Schema({name: dtype for name, dtype in found.items() if dtype is not None})
     with pytest.raises(UsageError, match=words):
-        check_columns("trades", schema)
+        check_vendor_columns("trades", schema)
     with pytest.raises(UsageError, match=words):
         to_records(pl.DataFrame(schema=schema), "trades")
 
@@ -148,12 +148,12 @@ def test_columns_that_are_not_the_schemas_are_named(
 def test_columns_in_another_order_are_refused() -> None:
     frame = random_frame("trades", 1)
     with pytest.raises(UsageError, match=r"column ts_recv of schema trades .* in another place"):
-        check_columns("trades", frame.select(reversed(frame.columns)).schema)
+        check_vendor_columns("trades", frame.select(reversed(frame.columns)).schema)
 
 
 def test_a_schema_that_is_none_is_refused_with_those_there_are() -> None:
     with pytest.raises(UsageError, match="there is no schema 'mbp-2'; there are mbo, trades"):
-        check_columns("mbp-2", VENDOR_SCHEMAS["mbp-1"])
+        check_vendor_columns("mbp-2", VENDOR_SCHEMAS["mbp-1"])
 
 
 @pytest.mark.parametrize("name", ["sequence", "bid_sz_00", "side", "rtype"])

@@ -10,10 +10,10 @@ import pytest
 from deltalake import Schema
 from polars.testing import assert_frame_equal
 
-from batonics.frames.derive import SCHEMAS
-from batonics.frames.products import OWN, product_of
+from batonics.frames.schemas.derive import SCHEMAS
+from batonics.frames.schemas.table import OWN, product_of
 from batonics.model.errors import UsageError
-from batonics.sinks.delta_types import delta_columns, delta_rows, delta_schema, times_of
+from batonics.sinks.delta_types import delta_columns, delta_rows, delta_schema, time_columns
 
 TIME = pl.Datetime("ns", "UTC")
 CASES = [
@@ -50,10 +50,10 @@ def test_every_schema_of_a_lake_has_a_schema_of_deltas(name: str) -> None:
     assert schema.names == [*columns, "date", "symbol"]
     # What Delta makes of it is what was meant: nothing that it would cut or refuse.
     assert pa.schema(Schema.from_arrow(schema).to_arrow()).equals(schema)
-    assert set(times_of(columns)) == {name for name in columns if name.split("_")[0] == "ts"} - {
-        "ts_in_delta"
-    }
-    assert all(delta_columns(columns)[name] == pl.Int64() for name in times_of(columns))
+    assert set(time_columns(columns)) == {
+        name for name in columns if name.split("_")[0] == "ts"
+    } - {"ts_in_delta"}
+    assert all(delta_columns(columns)[name] == pl.Int64() for name in time_columns(columns))
 
 
 @pytest.mark.parametrize(

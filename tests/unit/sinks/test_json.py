@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from batonics.model.errors import UsageError
 from batonics.sinks import text
 from batonics.sinks.tables import open_table
-from tests.integration.files import names
+from tests.support.dbn_files import list_names
 
 COLUMNS = pl.Schema(
     {
@@ -62,7 +62,7 @@ def test_any_frames_are_one_array_of_the_lines_of_ndjson(
     directory = tmp_path_factory.mktemp("json")
     frames = [frame(rows) for rows in chunks]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(text, "PIECE_ROWS", piece_rows)
+        patch.setattr(text, "TEXT_SLICE_ROWS", piece_rows)
         array = json.loads(written(directory / "a.json", *frames))
         lines = written(directory / "a.ndjson", *frames).split("\n")
     assert lines.pop() == ""
@@ -113,7 +113,7 @@ def test_an_array_that_fails_midway_is_not_there(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         fail()
-    assert names(tmp_path) == []
+    assert list_names(tmp_path) == []
 
 
 @pytest.mark.parametrize("form", ["json", "ndjson", "csv"])
@@ -125,4 +125,4 @@ def test_bytes_are_refused_before_anything_is_written(
 ) -> None:
     with pytest.raises(UsageError, match=f"column x is .*, which {form} cannot hold"):
         open_table(tmp_path / f"a.{form}", pl.Schema({"x": dtype})).__enter__()
-    assert names(tmp_path) == []
+    assert list_names(tmp_path) == []

@@ -21,18 +21,18 @@ import pyarrow.parquet as pq
 import pytest
 from backports import zstd
 
-from batonics.frames.depth import wide_columns
-from batonics.frames.schema import SIDE, TIME
-from batonics.frames.vendor import VENDOR_SCHEMAS
+from batonics.frames.columns.mbo_frame import SIDE_TYPE, TIME_TYPE
+from batonics.frames.columns.vendor import VENDOR_SCHEMAS
+from batonics.frames.depth.best_levels import level_column_names
 from batonics.model.errors import OutputError, UsageError
 from batonics.model.times import format_time
 from batonics.sinks import columnar, text
 from batonics.sinks.atomic import STDOUT
-from batonics.sinks.tables import FORMS, form_of, open_table
-from batonics.sinks.text import is_price, price_texts
-from tests.integration.files import names
-from tests.threads import ours
-from tests.unit.sinks.vendor_frames import METADATA, frame_of, random_frame
+from batonics.sinks.tables import TABLE_FORMATS, find_format, open_table
+from batonics.sinks.text import format_prices, is_price
+from tests.support.dbn_files import list_names
+from tests.support.threads import package_threads
+from tests.support.vendor_frames import METADATA, frame_of, random_frame
 
 OLD = b"what was there"
 READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
@@ -43,9 +43,9 @@ READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
 
 @pytest.fixture(autouse=True)
 def no_thread_is_left() -> Iterator[None]:
-    before = ours()
+    before = package_threads()
     yield
-    assert set(ours()) <= set(before)
+    assert set(package_threads()) <= set(before)
 
 
 def write(path: Path | str, *frames: pl.DataFrame, **settings: Any) -> None:
@@ -70,25 +70,25 @@ def named(frame: pl.DataFrame) -> pl.DataFrame:
 # The name.
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", TABLE_FORMATS)
 def test_a_name_tells_its_form(form: str) -> None:
-    assert form_of(f"x.{form}") == form
-    assert form_of(Path("some.where") / f"x.y.{form}") == form
+    assert find_format(f"x.{form}") == form
+    assert find_format(Path("some.where") / f"x.y.{form}") == form
 
 
 def test_feather_is_arrow() -> None:
-    assert form_of("x.feather") == "arrow"
+    assert find_format("x.feather") == "arrow"
 
 
 @pytest.mark.parametrize("name", ["x", "x.zst", "x.parquet.zst", "x.CSV", "csv", "a.csv/x", ""])
 def test_a_name_that_tells_no_form_is_refused_with_those_that_do(name: str) -> None:
     with pytest.raises(UsageError, match=r"must end in one of \.parquet \.arrow \.csv"):
-        form_of(name)
+        find_format(name)
 
 
 def test_standard_output_tells_no_form() -> None:
     with pytest.raises(UsageError, match="standard output has no name to tell the form: parquet"):
-        form_of(STDOUT)
+        find_format(STDOUT)
 
 
 # What is read back.
@@ -150,7 +150,7 @@ def vendor_csv(content: str, schema: str) -> pl.DataFrame:
     columns = []
     for name, dtype in {**VENDOR_SCHEMAS[schema], "symbol": pl.String()}.items():
         values: list[Any] = [row[name] or None for row in rows]
-        if dtype == TIME:
+        if dtype == TIME_TYPE:
             columns.append(pl.Series(name, values).str.to_datetime(time_unit="ns", time_zone="UTC"))
             continue
         if dtype == pl.Int64:
@@ -190,8 +190,8 @@ def readable(frame: pl.DataFrame, *, decimal_prices: bool) -> list[list[Any]]:
     """The rows as people read them, value by value."""
     columns = []
     for column in frame.get_columns():
-        values = column.to_physical().to_list() if column.dtype == TIME else column.to_list()
-        if column.dtype == TIME:
+        values = column.to_physical().to_list() if column.dtype == TIME_TYPE else column.to_list()
+        if column.dtype == TIME_TYPE:
             values = [None if value is None else format_time(value) for value in values]
         if column.dtype == pl.Int64 and decimal_prices:
             values = [
@@ -207,7 +207,7 @@ def as_text(value: Any) -> str:
 
 def test_decimal_text_is_exact_over_the_whole_range() -> None:
     prices = [-(2**63), -(2**63) + 1, 2**63 - 1, 2**63 - 2, 2**53 + 1, -(10**9), -1, 0, 1, None]
-    found = price_texts(pl.Series("price", prices, pl.Int64))
+    found = format_prices(pl.Series("price", prices, pl.Int64))
     assert found.name == "price"
     assert found.to_list() == [
         "-9223372036.854775808",
@@ -224,7 +224,7 @@ def test_decimal_text_is_exact_over_the_whole_range() -> None:
 
 
 def test_prices_are_told_by_name_and_type() -> None:
-    prices = [name for name in wide_columns(12) if "_px_" in name]
+    prices = [name for name in level_column_names(12) if "_px_" in name]
     prices += ["price", "open", "high", "low", "close", "bid_price", "ask_price", "spread"]
     assert all(is_price(name, pl.Int64()) for name in prices)
     assert not any(is_price(name, pl.Float64()) for name in prices)
@@ -235,8 +235,8 @@ def test_prices_are_told_by_name_and_type() -> None:
 def test_frames_of_no_vendor_schema_have_their_types_too(tmp_path: Path) -> None:
     frame = pl.DataFrame(
         {
-            "ts": pl.Series([0, None, 1_700_000_000_000_000_001]).cast(TIME),
-            "side": pl.Series(["A", None, "B"], dtype=SIDE),
+            "ts": pl.Series([0, None, 1_700_000_000_000_000_001]).cast(TIME_TYPE),
+            "side": pl.Series(["A", None, "B"], dtype=SIDE_TYPE),
             "bid_price": pl.Series([-1, None, 65_400_000_000]),
             "vwap": [0.1, None, -2.5],
             "dollar": pl.Series([Decimal(1), None, Decimal(10**30)], dtype=pl.Decimal(38, 0)),
@@ -256,7 +256,7 @@ def test_frames_of_no_vendor_schema_have_their_types_too(tmp_path: Path) -> None
     ]
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", TABLE_FORMATS)
 def test_no_rows_are_a_table_too(form: str, tmp_path: Path) -> None:
     frame, path = random_frame("trades", 0), tmp_path / f"x.{form}"
     settings: dict[str, Any] = {"schema": "trades", "metadata": METADATA}
@@ -272,7 +272,7 @@ def test_no_rows_are_a_table_too(form: str, tmp_path: Path) -> None:
         assert plain(path) == b""
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", TABLE_FORMATS)
 @pytest.mark.parametrize("rows", [1, 7, 64])
 def test_the_bytes_do_not_depend_on_how_rows_were_cut(
     form: str, rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -281,7 +281,7 @@ def test_the_bytes_do_not_depend_on_how_rows_were_cut(
     frame = named(random_frame("mbp-1", 220))
     settings = {"schema": "mbp-1", "metadata": METADATA}
     write(tmp_path / f"whole.{form}", frame, **settings)
-    monkeypatch.setattr(text, "PIECE_ROWS", 10)
+    monkeypatch.setattr(text, "TEXT_SLICE_ROWS", 10)
     write(tmp_path / f"cut.{form}", *frame.iter_slices(rows), **settings)
     found, expected = ((tmp_path / f"{name}.{form}").read_bytes() for name in ("cut", "whole"))
     if form == "arrow":
@@ -352,7 +352,7 @@ def test_a_table_that_cannot_be_is_refused_before_anything_is_written(
     ):
         pytest.fail("the block was entered")
     assert "\n" not in str(raised.value)
-    assert names(tmp_path) == []
+    assert list_names(tmp_path) == []
 
 
 @pytest.mark.parametrize(
@@ -367,10 +367,10 @@ def test_a_type_that_a_form_cannot_hold_is_named(
         open_table(tmp_path / f"x.{form}", pl.Schema({"odd": dtype})),
     ):
         pytest.fail("the block was entered")
-    assert names(tmp_path) == []
+    assert list_names(tmp_path) == []
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", TABLE_FORMATS)
 def test_a_frame_of_other_columns_leaves_nothing(form: str, tmp_path: Path) -> None:
     frame, path = random_frame("trades", 10), tmp_path / f"x.{form}"
     for words, other in {
@@ -385,7 +385,7 @@ def test_a_frame_of_other_columns_leaves_nothing(form: str, tmp_path: Path) -> N
         path.write_bytes(OLD)
         with pytest.raises(UsageError, match=words):
             write(path, frame, other, schema="trades")
-        assert names(tmp_path) == [path.name]
+        assert list_names(tmp_path) == [path.name]
         assert path.read_bytes() == OLD
 
 
@@ -393,13 +393,13 @@ def test_a_row_that_is_no_record_is_refused_from_the_thread(tmp_path: Path) -> N
     frame = random_frame("bbo-1s", 10)
     with pytest.raises(UsageError, match="rtype is 195, expected 196"):
         write(tmp_path / "x.dbn", frame, schema="bbo-1m")
-    assert names(tmp_path) == []
+    assert list_names(tmp_path) == []
 
 
 # Whole or not at all.
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", TABLE_FORMATS)
 @pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt, OutputError])
 def test_an_error_in_the_block_passes_and_leaves_what_was_there(
     kind: type[BaseException], form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -415,11 +415,11 @@ def test_an_error_in_the_block_passes_and_leaves_what_was_there(
 
     with pytest.raises(kind, match="mine"):
         fail()
-    assert names(tmp_path) == [path.name]
+    assert list_names(tmp_path) == [path.name]
     assert path.read_bytes() == OLD
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", TABLE_FORMATS)
 def test_a_full_disk_is_one_line(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(columnar, "GROUP_ROWS", 50)
     frame = random_frame("mbp-10", 2_000)

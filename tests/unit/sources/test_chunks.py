@@ -12,7 +12,7 @@ import pytest
 from batonics.codec.framing import Framing
 from batonics.model.errors import DamagedInputError, InputError
 from batonics.sources.chunks import READ_BYTES, ChunkReader
-from tests.integration.files import RECORDS_AT, SMALL, compress, names
+from tests.support.dbn_files import RECORDS_AT, SMALL, compress, list_names
 
 NDJSON = b'{"type":"clear","symbol":"X"}\n'
 PREFIXED = bytes([56, 0, 0, 0, 14, 0xA0]) + bytes(54)
@@ -31,7 +31,7 @@ FORMS = {
 
 def open_files() -> list[str]:
     """Numbers of the open files, the one of the listing itself included."""
-    return names(Path("/proc/self/fd"))
+    return list_names(Path("/proc/self/fd"))
 
 
 def write(path: Path, data: bytes) -> Path:

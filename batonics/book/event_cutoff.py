@@ -1,0 +1,107 @@
+"""The records up to a moment, whole events only: what `--at` folds.
+
+The rule: a book at a time is the book after its last complete event at or before it (rule 5), so a
+record is let through only when the end of its event has been seen in time.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batonics.model.mbo import (
+    UNDEF_TIMESTAMP,
+    DayStart,
+    Flag,
+    MboBatch,
+    concat_batches,
+    empty_batch,
+    is_untimed,
+    record_keys,
+    slice_batch,
+    take_batch,
+)
+
+
+class EventCutoff:
+    """Lets through, batch by batch, the rows of events that are complete at `at_ns`.
+
+    Rows of events still open are held back until their end comes; rows of different books may
+    change places by it, which no book can tell.
+
+    Attributes:
+        done: a later record has been seen, nothing more will come.
+    """
+
+    def __init__(self, at_ns: int) -> None:
+        self.done = False
+        self._at_ns = np.uint64(at_ns)
+        self._now_ns = np.uint64(0)
+        self._held = empty_batch(0)
+
+    def take(self, batch: MboBatch) -> list[MboBatch]:
+        """The rows that are known to be complete in time, as copies; a day starts in time too."""
+        if self.done:
+            return []
+        times = self._times(batch)
+        in_time = int(np.searchsorted(times, self._at_ns, side="right"))
+        self._now_ns = times[-1] if len(times) else self._now_ns
+        self.done = in_time < len(times)
+        taken = []
+        day_starts = isinstance(batch, DayStart) and (in_time > 0 or not len(times))
+        if day_starts:  # which ends a snapshot that the day before left open
+            held = self._held
+            taken.append(self._complete(held, len(held.action), ended=True))
+        rows = concat_batches([self._held, batch])
+        complete = self._complete(rows, len(self._held.action) + in_time, ended=self.done)
+        taken.append(DayStart._make(complete) if day_starts else complete)
+        return [rows for rows in taken if len(rows.action) or isinstance(rows, DayStart)]
+
+    def finish(self) -> MboBatch:
+        """The stream has ended: what is left of an open snapshot, which may lack its end."""
+        if self.done:
+            return slice_batch(self._held, 0, 0)
+        self.done = True
+        return self._complete(self._held, len(self._held.action), ended=True)
+
+    def _times(self, batch: MboBatch) -> NDArray[np.uint64]:
+        """When each row was received; never running backwards, whatever single rows claim."""
+        # Rule 16: a flagged ts_recv orders nothing; a snapshot's is that of the snapshot, though.
+        doubtful = is_untimed(batch.flags) | (batch.ts_recv == UNDEF_TIMESTAMP)
+        times = np.where(doubtful, np.uint64(0), batch.ts_recv)
+        return np.maximum(np.maximum.accumulate(times), self._now_ns)
+
+    def _complete(self, rows: MboBatch, in_time: int, *, ended: bool) -> MboBatch:
+        """Split the rows into those let through and those held back."""
+        complete = complete_rows(rows, in_time, ended=ended)
+        held = ~complete
+        held[in_time:] = False
+        self._held = take_batch(rows, held)
+        return take_batch(rows, complete)
+
+
+def complete_rows(rows: MboBatch, in_time: int, *, ended: bool) -> NDArray[np.bool_]:
+    """Which of the first `in_time` rows belong to events that end among them.
+
+    With `ended`, a snapshot that nothing follows is complete too (rule 14: its last record may
+    lack F_LAST).
+    """
+    if len(rows.action) == 0:
+        return np.zeros(0, np.bool_)
+    key = record_keys(rows)
+    by_book = np.argsort(key, kind="stable")
+    key = key[by_book]
+    begins = np.flatnonzero(np.r_[True, key[1:] != key[:-1]])
+    ends_book = np.r_[key[1:] != key[:-1], True]
+    flags = rows.flags[by_book]
+    in_snapshot = flags & Flag.SNAPSHOT != 0
+    next_in_snapshot = np.r_[in_snapshot[1:], False]
+    ends_snapshot = in_snapshot & np.where(ends_book, ended, ~next_in_snapshot)
+    ends_event = (flags & Flag.LAST != 0) | ends_snapshot
+    places = np.arange(len(key))
+    last_end = np.where(ends_event & (by_book < in_time), places, -1)
+    last_end = np.maximum.reduceat(last_end, begins)
+    lengths = np.diff(np.r_[begins, len(key)])
+    complete = np.empty(len(key), np.bool_)
+    complete[by_book] = places <= np.repeat(last_end, lengths)
+    return complete

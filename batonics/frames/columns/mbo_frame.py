@@ -1,0 +1,195 @@
+"""MBO records as a Polars frame and back: the schema, and two conversions that lose nothing.
+
+The rule here: the sentinels of the wire are nulls in a frame, and nothing else is (rule 19). So
+both directions are exact, and a frame never shows a sentinel as a number.
+
+| column                        | dtype              | unit, null                                  |
+|-------------------------------|--------------------|---------------------------------------------|
+| ts_recv, ts_event             | Datetime(ns, UTC)  | null: UNDEF_TIMESTAMP                       |
+| publisher_id, instrument_id   | UInt16, UInt32     |                                             |
+| action, side                  | Enum               | the one-letter codes of `Action` and `Side` |
+| price                         | Int64              | 1e-9; null: UNDEF_PRICE                     |
+| size                          | UInt32             | null: UNDEF_ORDER_SIZE                      |
+| channel_id, order_id, flags   | UInt8, UInt64, UInt8 | channel_id 255: none                      |
+| ts_in_delta                   | Int32              | nanoseconds                                 |
+| sequence                      | UInt32             |                                             |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from polars._typing import PolarsDataType
+
+from batonics.model.errors import UsageError
+from batonics.model.mbo import (
+    MBO_COLUMN_DTYPES,
+    NO_CHANNEL,
+    UNDEF_ORDER_SIZE,
+    UNDEF_PRICE,
+    UNDEF_TIMESTAMP,
+    Action,
+    MboBatch,
+    Side,
+)
+
+TIME_TYPE = pl.Datetime("ns", "UTC")
+ACTION_TYPE = pl.Enum([chr(code) for code in Action])
+SIDE_TYPE = pl.Enum([chr(code) for code in Side])
+BOOK_SIDE_TYPE = pl.Enum(["B", "A"])
+"""The side of a level: never none."""
+
+_COLUMNS: dict[str, PolarsDataType] = {
+    "ts_recv": TIME_TYPE,
+    "ts_event": TIME_TYPE,
+    "publisher_id": pl.UInt16,
+    "instrument_id": pl.UInt32,
+    "action": ACTION_TYPE,
+    "side": SIDE_TYPE,
+    "price": pl.Int64,
+    "size": pl.UInt32,
+    "channel_id": pl.UInt8,
+    "order_id": pl.UInt64,
+    "flags": pl.UInt8,
+    "ts_in_delta": pl.Int32,
+    "sequence": pl.UInt32,
+}
+MBO_SCHEMA = pl.Schema(_COLUMNS)
+"""The columns of MBO records, in the vendor's order."""
+
+OPTIONAL_DEFAULTS = {"channel_id": NO_CHANNEL, "ts_in_delta": 0}
+"""Columns that no book depends on, and what stands for them where a frame lacks them."""
+
+BOOK_COLUMNS = [name for name in MBO_SCHEMA if name not in OPTIONAL_DEFAULTS]
+"""Columns a frame must have for books to be built from it."""
+
+_UNDEFINED = {
+    "ts_recv": UNDEF_TIMESTAMP,
+    "ts_event": UNDEF_TIMESTAMP,
+    "price": UNDEF_PRICE,
+    "size": UNDEF_ORDER_SIZE,
+}
+
+
+NO_CATEGORY = 255
+
+
+def _tables(codes: type[Action | Side]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """ASCII code to category and back; no code of another letter has a category."""
+    letters = np.array(list(codes), np.uint8)
+    categories = np.full(256, NO_CATEGORY, np.uint8)
+    categories[letters] = np.arange(len(letters))
+    return categories, letters
+
+
+_CODES = {"action": _tables(Action), "side": _tables(Side)}
+CATEGORIES = {name: categories for name, (categories, _) in _CODES.items()}
+"""By column, the category of each ASCII code; `NO_CATEGORY` where it is no letter of the column."""
+LETTERS = {name: letters for name, (_, letters) in _CODES.items()}
+"""By column, the ASCII code of each category."""
+
+
+def to_frame(batch: MboBatch, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    """The batch as a frame of `MBO_SCHEMA`, or of the columns asked for, in that order.
+
+    A column without an undefined value shares the batch's memory: the frame is valid as long as
+    the batch's arrays are left alone.
+    """
+    names = MBO_SCHEMA if columns is None else columns
+    return pl.DataFrame([_to_series(name, getattr(batch, name)) for name in names])
+
+
+def _to_series(name: str, column: NDArray[Any]) -> pl.Series:
+    if name in CATEGORIES:
+        return pl.Series(name, CATEGORIES[name].take(column)).cat.to(MBO_SCHEMA[name])
+    if MBO_SCHEMA[name] == TIME_TYPE:
+        return to_datetimes(column).alias(name)
+    if name in _UNDEFINED:
+        return null_where(column, column == _UNDEFINED[name]).alias(name)
+    return pl.Series(name, column)
+
+
+def to_datetimes(ts_ns: NDArray[np.uint64] | NDArray[np.int64]) -> pl.Series:
+    """Nanoseconds since the epoch as times; null where UNDEF_TIMESTAMP."""
+    # As a signed word UNDEF_TIMESTAMP reads -1.
+    signed = ts_ns.view(np.int64)
+    return null_where(signed, signed == -1).cast(TIME_TYPE)
+
+
+def null_where(column: NDArray[Any], undefined: NDArray[np.bool_]) -> pl.Series:
+    """The column, null where it is undefined; if it is nowhere, it may share the memory."""
+    series = pl.Series(column)
+    return series.set(pl.Series(undefined), None) if undefined.any() else series
+
+
+def from_frame(frame: pl.DataFrame) -> MboBatch:
+    """The batch of a frame: the exact inverse of `to_frame`.
+
+    Columns are found by name; further ones are left out. Columns that no book depends on may be
+    missing (`NEUTRAL`). The arrays may share the frame's memory and are not to be written to.
+
+    Raises:
+        UsageError: a column is missing, has another dtype, or holds nulls that mean nothing.
+    """
+    schema = frame.schema
+    names = [name for name in MBO_SCHEMA if name in schema or name not in OPTIONAL_DEFAULTS]
+    check_columns(schema, names)
+    # One call for all columns: each costs more than the work on a small frame.
+    physical = frame.select([_PHYSICAL[name] for name in names])
+    arrays = {name: _to_array(physical.get_column(name)) for name in names}
+    for name in MBO_SCHEMA:
+        if name not in arrays:
+            arrays[name] = np.full(frame.height, OPTIONAL_DEFAULTS[name], MBO_COLUMN_DTYPES[name])
+    return MboBatch(**arrays)
+
+
+def _physical(name: str) -> pl.Expr:
+    column = pl.col(name)
+    if name in LETTERS:
+        return column.to_physical()
+    if MBO_SCHEMA[name] == TIME_TYPE:
+        # As a signed word UNDEF_TIMESTAMP reads -1.
+        return column.to_physical().fill_null(-1)
+    return column.fill_null(_UNDEFINED[name]) if name in _UNDEFINED else column
+
+
+_PHYSICAL = {name: _physical(name) for name in MBO_SCHEMA}
+
+
+def _to_array(series: pl.Series) -> NDArray[Any]:
+    name = series.name
+    if series.null_count():
+        raise UsageError(f"column {name} holds {series.null_count()} nulls, which mean nothing")
+    array = series.to_numpy()
+    if name in LETTERS:
+        return LETTERS[name].take(array)
+    return array.view(MBO_COLUMN_DTYPES[name])
+
+
+def check_columns(
+    found: pl.Schema,
+    names: Iterable[str],
+    *,
+    expected: pl.Schema = MBO_SCHEMA,
+    use: str = "books are built from MBO records",
+) -> None:
+    """Check that a frame has columns of MBO records, or of other rows.
+
+    Args:
+        found: the frame's columns.
+        names: those that it must have.
+        expected: their dtypes.
+        use: what they are needed for, in words.
+
+    Raises:
+        UsageError: a column of `names` is missing, or has another dtype than expected.
+    """
+    for name in names:
+        if name not in found:
+            raise UsageError(f"column {name} is missing: {use}")
+        if found[name] != expected[name]:
+            raise UsageError(f"column {name} is {found[name]}, expected {expected[name]}")

@@ -1,0 +1,102 @@
+"""The vendor's schemas as frames: names, order and dtypes of the columns, and rtypes.
+
+The rule here: what a schema's file of the vendor has, a frame has, in the same order. Prices stay
+integers of 1e-9, null where undefined; times are Datetime of nanoseconds, UTC, null where
+undefined. From the dbn reference library (`record.rs`) and the vendor's own files.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import polars as pl
+from polars._typing import PolarsDataType
+
+from batonics.frames.columns.mbo_frame import ACTION_TYPE, MBO_SCHEMA, SIDE_TYPE, TIME_TYPE
+from batonics.frames.depth.best_levels import level_column_names
+
+RTYPES = {
+    "mbo": 0xA0,
+    "trades": 0x00,
+    "mbp-1": 0x01,
+    "tbbo": 0x01,
+    "mbp-10": 0x0A,
+    "bbo-1s": 0xC3,
+    "bbo-1m": 0xC4,
+    "ohlcv-1s": 0x20,
+    "ohlcv-1m": 0x21,
+    "ohlcv-1h": 0x22,
+    "ohlcv-1d": 0x23,
+}
+"""The schemas that can be derived from MBO, and the rtype of their records."""
+
+_KEY: dict[str, PolarsDataType] = {
+    "rtype": pl.UInt8,
+    "publisher_id": pl.UInt16,
+    "instrument_id": pl.UInt32,
+}
+_TIMES: dict[str, PolarsDataType] = {"ts_recv": TIME_TYPE, "ts_event": TIME_TYPE}
+_TRADE: dict[str, PolarsDataType] = {
+    **_TIMES,
+    **_KEY,
+    "action": ACTION_TYPE,
+    "side": SIDE_TYPE,
+    "depth": pl.UInt8,
+    "price": pl.Int64,
+    "size": pl.UInt32,
+    "flags": pl.UInt8,
+    "ts_in_delta": pl.Int32,
+    "sequence": pl.UInt32,
+}
+
+
+def level_columns(depth: int) -> dict[str, PolarsDataType]:
+    """The columns of the best `depth` levels: bid_px_00, ask_px_00, bid_sz_00 and so on."""
+    return {name: pl.Int64 if "_px_" in name else pl.UInt32 for name in level_column_names(depth)}
+
+
+@cache
+def mbp_schema(depth: int) -> pl.Schema:
+    """MBP of any depth: with 1 the vendor's mbp-1 and tbbo, with 10 mbp-10."""
+    return pl.Schema({**_TRADE, **level_columns(depth)})
+
+
+TRADES_SCHEMA = pl.Schema(_TRADE)
+MBO_FILE_SCHEMA = pl.Schema({**_TIMES, **_KEY, **MBO_SCHEMA})
+"""MBO as the vendor's files have it: `MBO_SCHEMA` and the rtype."""
+BBO_INTERVAL_SCHEMA = pl.Schema(
+    {
+        **_TIMES,
+        **_KEY,
+        "side": SIDE_TYPE,
+        "price": pl.Int64,
+        "size": pl.UInt32,
+        "flags": pl.UInt8,
+        "sequence": pl.UInt32,
+        **level_columns(1),
+    }
+)
+"""bbo-1s and bbo-1m: `price`, `size`, `side` and `ts_event` are those of the last trade."""
+OHLCV_SCHEMA = pl.Schema(
+    {
+        "ts_event": TIME_TYPE,
+        **_KEY,
+        "open": pl.Int64,
+        "high": pl.Int64,
+        "low": pl.Int64,
+        "close": pl.Int64,
+        "volume": pl.UInt64,
+    }
+)
+
+VENDOR_SCHEMAS: dict[str, pl.Schema] = {
+    "mbo": MBO_FILE_SCHEMA,
+    "trades": TRADES_SCHEMA,
+    "tbbo": mbp_schema(1),
+    "mbp-1": mbp_schema(1),
+    "mbp-10": mbp_schema(10),
+    "bbo-1s": BBO_INTERVAL_SCHEMA,
+    "bbo-1m": BBO_INTERVAL_SCHEMA,
+    **dict.fromkeys(("ohlcv-1s", "ohlcv-1m", "ohlcv-1h", "ohlcv-1d"), OHLCV_SCHEMA),
+}
+"""The columns of each schema's file; `symbol` (String) may follow them."""

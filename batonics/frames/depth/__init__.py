@@ -1,0 +1,1 @@
+"""Books as frames: levels, depth at the ends of windows, and whole books."""

@@ -1,0 +1,222 @@
+"""Derived frames as IO sources: they pull MBO records from a LazyFrame, in order, and fold them.
+
+The rule here: a source keeps no more than one fold's worth of records. It asks for the next only
+when its reader wants more, and no more once a row limit is reached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+import polars as pl
+
+from batonics.book.engine import BookEngine
+from batonics.book.event_cutoff import EventCutoff
+from batonics.book.state import Bbo, Delta
+from batonics.frames.columns.mbo_frame import (
+    BOOK_COLUMNS,
+    BOOK_SIDE_TYPE,
+    TIME_TYPE,
+    check_columns,
+    null_where,
+    to_datetimes,
+)
+from batonics.frames.columns.vendor import BBO_INTERVAL_SCHEMA, mbp_schema
+from batonics.frames.depth.sampling import changed_depth_frames, sampled_depth_frames
+from batonics.frames.depth.snapshots import depth_frames, depth_schema
+from batonics.frames.depth.windows import EventWindows, Windows
+from batonics.frames.scan.folding import book_keys, fold_pieces, key_columns
+from batonics.frames.scan.mbo_scan import batches_of
+from batonics.frames.scan.sources import BOOK_KEY, BOOK_KEY_SCHEMA, Projection, frame_source
+from batonics.frames.schemas.bbo_intervals import bbo_interval_frames
+from batonics.frames.schemas.consolidated import consolidated_frames
+from batonics.frames.schemas.mbp import mbp_frames
+from batonics.model.mbo import UNDEF_PRICE, MboBatch
+
+_MOMENT = {"ts_event": TIME_TYPE, "ts_recv": TIME_TYPE, "sequence": pl.UInt32()}
+
+BBO_SCHEMA = pl.Schema(
+    {
+        **_MOMENT,
+        **BOOK_KEY_SCHEMA,
+        **{word.name.lower(): pl.Int64() for word in Bbo},
+    }
+)
+DELTA_SCHEMA = pl.Schema(
+    {
+        **_MOMENT,
+        **BOOK_KEY_SCHEMA,
+        "event": pl.Int64(),
+        "side": BOOK_SIDE_TYPE,
+        "price": pl.Int64(),
+        "size": pl.Int64(),
+        "count": pl.Int64(),
+    }
+)
+
+BOOK_SCHEMA = pl.Schema(
+    {
+        **BOOK_KEY_SCHEMA,
+        "side": BOOK_SIDE_TYPE,
+        "level": pl.UInt32(),
+        "price": pl.Int64(),
+        "size": pl.Int64(),
+        "count": pl.Int64(),
+    }
+)
+
+Make = Callable[[Iterator[MboBatch]], Iterator[pl.DataFrame]]
+
+
+def bbo_source(records: pl.LazyFrame) -> pl.LazyFrame:
+    """A LazyFrame of `BBO_SCHEMA` over MBO records."""
+    return record_source("MBO BBO", records, BBO_SCHEMA, bbo_frames)
+
+
+def delta_source(records: pl.LazyFrame) -> pl.LazyFrame:
+    """A LazyFrame of `DELTA_SCHEMA` over MBO records."""
+    return record_source("MBO DELTAS", records, DELTA_SCHEMA, delta_frames)
+
+
+def depth_source(
+    records: pl.LazyFrame, windows: Windows, depth: int, *, fill: bool
+) -> pl.LazyFrame:
+    """A LazyFrame of `depth_schema(depth)` over MBO records."""
+
+    def make(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
+        if fill:
+            return depth_frames(fold_pieces(batches, deltas=True), windows, depth, fill=True)
+        return sampled_depth_frames(batches, windows, depth)
+
+    books_apart = fill or isinstance(windows, EventWindows)
+    return record_source(
+        f"MBO DEPTH {depth}", records, depth_schema(depth), make, books_apart=books_apart
+    )
+
+
+def changes_source(records: pl.LazyFrame, depth: int) -> pl.LazyFrame:
+    """A LazyFrame of `depth_schema(depth)` over MBO records: a row a change of the best levels."""
+
+    def make(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
+        return changed_depth_frames(batches, depth)
+
+    return record_source(f"MBO CHANGES {depth}", records, depth_schema(depth), make)
+
+
+def book_source(records: pl.LazyFrame, at_ns: int) -> pl.LazyFrame:
+    """A LazyFrame of `BOOK_SCHEMA` over MBO records: the levels at a moment."""
+
+    def make(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
+        return book_frames(batches, at_ns)
+
+    return record_source("MBO BOOK", records, BOOK_SCHEMA, make)
+
+
+def book_frames(batches: Iterable[MboBatch], at_ns: int) -> Iterator[pl.DataFrame]:
+    """One frame of `BOOK_SCHEMA`: the books after their last complete events up to a moment."""
+    engine, until = BookEngine(), EventCutoff(at_ns)
+    for batch in batches:
+        for rows in until.take(batch):
+            engine.fold(rows)
+        if until.done:
+            break
+    engine.fold(until.finish())
+    levels = engine.levels()
+    keys = book_keys(engine)[levels.book]
+    frame = pl.DataFrame(
+        {
+            **key_columns(keys),
+            "side": pl.Series(levels.side.astype(np.uint8)).cat.to(BOOK_SIDE_TYPE),
+            "price": levels.price,
+            "size": levels.size,
+            "count": levels.count,
+        }
+    )
+    level = pl.int_range(pl.len(), dtype=pl.UInt32).over(*BOOK_KEY, "side")
+    by_book = frame.with_columns(level=level).sort(*BOOK_KEY, "side", "level")
+    yield by_book.select(list(BOOK_SCHEMA))
+
+
+def mbp_source(
+    records: pl.LazyFrame, depth: int, *, changes: bool = True, consolidated: bool = False
+) -> pl.LazyFrame:
+    """A LazyFrame of `mbp_schema(depth)` over MBO records: of books, or of instruments."""
+
+    def make(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
+        frames = consolidated_frames if consolidated else mbp_frames
+        return frames(batches, depth, changes=changes)
+
+    books_apart = not consolidated
+    return record_source(
+        f"MBO MBP {depth}", records, mbp_schema(depth), make, books_apart=books_apart
+    )
+
+
+def bbo_interval_source(records: pl.LazyFrame, length_ns: int) -> pl.LazyFrame:
+    """A LazyFrame of `BBO_INTERVAL_SCHEMA` over MBO records."""
+
+    def make(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
+        return bbo_interval_frames(batches, length_ns)
+
+    return record_source("MBO BBO INTERVALS", records, BBO_INTERVAL_SCHEMA, make, books_apart=False)
+
+
+def bbo_frames(batches: Iterable[MboBatch]) -> Iterator[pl.DataFrame]:
+    """Frames of `BBO_SCHEMA`: a row an event's end."""
+    for piece in fold_pieces(batches, bbo=True):
+        ends = piece.ends()
+        levels = ends.bbo.T.copy()
+        yield pl.DataFrame(
+            {
+                "ts_event": to_datetimes(ends.ts_event),
+                "ts_recv": to_datetimes(ends.ts_recv),
+                "sequence": ends.sequence,
+                **key_columns(piece.keys[ends.book]),
+                **{
+                    name: null_where(column, column == UNDEF_PRICE) if word in _PRICES else column
+                    for word, name, column in zip(Bbo, _BBO_NAMES, levels, strict=True)
+                },
+            }
+        )
+
+
+def delta_frames(batches: Iterable[MboBatch]) -> Iterator[pl.DataFrame]:
+    """Frames of `DELTA_SCHEMA`: a row a level delta."""
+    for piece in fold_pieces(batches, deltas=True):
+        words = piece.deltas.T.copy()
+        row, batch = words[Delta.ROW], piece.batch
+        yield pl.DataFrame(
+            {
+                "ts_event": to_datetimes(batch.ts_event[row]),
+                "ts_recv": to_datetimes(batch.ts_recv[row]),
+                "sequence": batch.sequence[row],
+                **key_columns(piece.keys[words[Delta.BOOK]]),
+                "event": words[Delta.EVENT],
+                "side": pl.Series(words[Delta.SIDE].astype(np.uint8)).cat.to(BOOK_SIDE_TYPE),
+                "price": words[Delta.PRICE],
+                "size": words[Delta.SIZE],
+                "count": words[Delta.COUNT],
+            }
+        )
+
+
+_PRICES = (Bbo.BID_PRICE, Bbo.ASK_PRICE)
+_BBO_NAMES = [word.name.lower() for word in Bbo]
+
+
+def record_source(
+    name: str, records: pl.LazyFrame, schema: pl.Schema, make: Make, *, books_apart: bool = True
+) -> pl.LazyFrame:
+    """A source of what `make` makes of records.
+
+    `books_apart` says that a book's rows depend on its own records alone: those of books that are
+    not wanted are then not built.
+    """
+    # A wrong frame is refused where the mistake is made, not at its collection.
+    check_columns(records.collect_schema(), BOOK_COLUMNS)
+
+    def frames_of(wanted: Projection) -> Iterator[pl.DataFrame]:
+        return make(batches_of(records, wanted.books if books_apart else None))
+
+    return frame_source(name, schema, frames_of)

@@ -1,0 +1,195 @@
+"""Reconstructed books as Polars frames.
+
+The rule: prices stay integers of 1e-9; rows stand by book, bids before asks, best first, orders by
+priority.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from batonics.book.engine import BookEngine
+from batonics.book.state import Anomaly
+from batonics.frames.columns.mbo_frame import BOOK_SIDE_TYPE, to_datetimes
+from batonics.frames.html import html_table
+from batonics.model.errors import UsageError
+from batonics.model.mbo import UNDEF_TIMESTAMP
+from batonics.model.symbols import SymbolMap
+
+
+class Books:
+    """The books at the end of a stream: look at them as frames.
+
+    Attributes:
+        engine: the fold behind them.
+        symbols: names of the instruments.
+    """
+
+    def __init__(self, engine: BookEngine, symbols: SymbolMap) -> None:
+        self.engine = engine
+        self.symbols = symbols
+
+    def __len__(self) -> int:
+        return self.engine.book_count
+
+    def __repr__(self) -> str:
+        return f"<Books: {len(self)} books, {len(self.levels())} levels>"
+
+    def _repr_html_(self) -> str:
+        """A row a book, for notebooks: where it stands, its best bid and ask, what was odd."""
+        levels = self.levels()
+        rows = self.summary().with_columns(
+            pl.sum_horizontal(anomaly.name.lower() for anomaly in Anomaly).alias("odd")
+        )
+        for side, price, size in (("B", "bid", "bid size"), ("A", "ask", "ask size")):
+            best = levels.filter(side=side, level=0).select(
+                "publisher_id",
+                "instrument_id",
+                pl.col("price").alias(price),
+                pl.col("size").alias(size),
+            )
+            rows = rows.join(best, on=["publisher_id", "instrument_id"], how="left")
+        shown = rows.sort("publisher_id", "instrument_id").select(
+            "symbol",
+            pl.format("{}/{}", "publisher_id", "instrument_id").alias("book"),
+            "status",
+            "bid size",
+            "bid",
+            "ask",
+            "ask size",
+            "events",
+            "odd",
+            pl.col("ts_recv").alias("as of (UTC)"),
+        )
+        count = "1 book" if len(self) == 1 else f"{len(self):,} books"
+        return html_table(shown, f"{count}, {len(levels):,} levels", prices=("bid", "ask"))
+
+    def summary(self) -> pl.DataFrame:
+        """A row a book.
+
+        publisher_id u16, instrument_id u32, symbol, status, events i64, event_open bool, ts_event
+        and ts_recv (null where undefined), sequence u32, and a count i64 for each anomaly.
+        """
+        engine, seen = self.engine, self.engine.last_seen()
+        anomalies = engine.anomalies()
+        return (
+            self._keys()
+            .with_columns(
+                pl.Series("status", [s.name.lower() for s in engine.statuses()], pl.String),
+                pl.Series("events", engine.events()),
+                pl.Series("event_open", engine.events_open()),
+                to_datetimes(seen[:, 0]).alias("ts_event"),
+                to_datetimes(seen[:, 1]).alias("ts_recv"),
+                pl.Series("sequence", seen[:, 2].astype(np.uint32)),
+                *(
+                    pl.Series(a.name.lower(), np.ascontiguousarray(anomalies[:, a]))
+                    for a in Anomaly
+                ),
+            )
+            .sort("publisher_id", "instrument_id")
+        )
+
+    def levels(self, depth: int | None = None) -> pl.DataFrame:
+        """A row a level.
+
+        publisher_id, instrument_id, symbol, side (B or A), level (0 is the best), price i64 of
+        1e-9, size i64, count i64 (0 for a top-of-book publisher, rule 13).
+
+        Args:
+            depth: levels of each side at the most.
+        """
+        levels = self.engine.levels()
+        frame = pl.DataFrame(
+            {
+                "book": levels.book,
+                "side": levels.side,
+                "price": levels.price,
+                "size": levels.size,
+                "count": levels.count,
+            }
+        ).with_columns(level=pl.int_range(pl.len(), dtype=pl.UInt32).over("book", "side"))
+        if depth is not None:
+            frame = frame.filter(pl.col("level") < depth)
+        return self._named(frame).select(*_KEYS, _side(), "level", "price", "size", "count")
+
+    def orders(self) -> pl.DataFrame:
+        """A row a live order.
+
+        publisher_id, instrument_id, symbol, side, price i64 of 1e-9, position (0 is first in the
+        queue of its level), order_id u64, size i64.
+        """
+        orders = self.engine.orders()
+        frame = pl.DataFrame(
+            {
+                "book": orders.book,
+                "side": orders.side,
+                "price": orders.price,
+                "order_id": orders.order_id,
+                "size": orders.size,
+            }
+        ).with_columns(
+            position=pl.int_range(pl.len(), dtype=pl.UInt32).over("book", "side", "price")
+        )
+        return self._named(frame).select(*_KEYS, _side(), "price", "position", "order_id", "size")
+
+    def consolidated(self, depth: int | None = None) -> pl.DataFrame:
+        """A row a level of each instrument over all its publishers (rule 1).
+
+        instrument_id, symbol, side, level, price i64 of 1e-9, size and count i64 summed at equal
+        price, publishers u32 (how many stand at it).
+        """
+        merged = (
+            self.levels()
+            .group_by("instrument_id", "symbol", "side", "price")
+            .agg(pl.sum("size"), pl.sum("count"), pl.len().alias("publishers"))
+            .with_columns(
+                # Bids fall and asks rise from the best: one order for both, without overflow.
+                worse=pl.when(pl.col("side") == "B").then(-1 - pl.col("price")).otherwise("price")
+            )
+            .sort("instrument_id", "side", "worse")
+            .with_columns(
+                level=pl.int_range(pl.len(), dtype=pl.UInt32).over("instrument_id", "side")
+            )
+        )
+        if depth is not None:
+            merged = merged.filter(pl.col("level") < depth)
+        return merged.select(
+            "instrument_id", "symbol", "side", "level", "price", "size", "count", "publishers"
+        )
+
+    def of(self, symbol: str) -> pl.DataFrame:
+        """The levels of one symbol; UsageError if no book has that name."""
+        levels = self.levels().filter(pl.col("symbol") == symbol)
+        if levels.is_empty() and symbol not in self._keys()["symbol"].to_list():
+            raise UsageError(f"no book of symbol {symbol!r}")
+        return levels
+
+    def _keys(self) -> pl.DataFrame:
+        keys, seen = self.engine.keys(), self.engine.last_seen()
+        ts_recv_ns = seen[:, 1].tolist()
+        return pl.DataFrame(
+            {
+                "publisher_id": [publisher for publisher, _ in keys],
+                "instrument_id": [instrument for _, instrument in keys],
+                "symbol": [
+                    self.symbols.symbol(instrument, min(ts_recv, UNDEF_TIMESTAMP - 1))
+                    for (_, instrument), ts_recv in zip(keys, ts_recv_ns, strict=True)
+                ],
+            },
+            {"publisher_id": pl.UInt16, "instrument_id": pl.UInt32, "symbol": pl.String},
+        )
+
+    def _named(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The frame with its books' keys, books by publisher and instrument."""
+        keys = self._keys().with_row_index("book").with_columns(pl.col("book").cast(pl.Int64))
+        return frame.join(keys, on="book", maintain_order="left").sort(
+            "publisher_id", "instrument_id", maintain_order=True
+        )
+
+
+_KEYS = ("publisher_id", "instrument_id", "symbol")
+
+
+def _side() -> pl.Expr:
+    return pl.col("side").cast(pl.UInt8).cat.to(BOOK_SIDE_TYPE)

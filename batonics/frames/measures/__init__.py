@@ -1,0 +1,1 @@
+"""Measures of books and trades, and bars of trades."""

@@ -1,0 +1,1 @@
+"""The lives of orders, their places in queues, and simulated fills."""

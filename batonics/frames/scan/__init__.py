@@ -1,0 +1,1 @@
+"""MBO records as LazyFrames, and what every derived frame is built from."""

@@ -1,0 +1,94 @@
+"""What definitions say of the instruments of rows: ticks, display factors, spreads in ticks.
+
+The rule here: a row has what its instrument's definition says at its own time, and null where there
+is none; nothing is guessed from prices.
+
+| column              | dtype   | is                                                              |
+|---------------------|---------|-----------------------------------------------------------------|
+| min_price_increment | Int64   | the tick, of 1e-9; null if it is not constant                   |
+| display_factor      | Int64   | of 1e-9: the venue's own price times it is the price of records |
+| spread_ticks        | Float64 | ask minus bid in ticks, where the rows have both, or `spread`   |
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from batonics.frames.scan.symbols import AddColumns, IntervalTable, instrument_source, times_ns
+from batonics.model.definitions import DefinitionMap
+from batonics.model.mbo import UNDEF_PRICE
+
+TICK, FACTOR, SPREAD_TICKS = "min_price_increment", "display_factor", "spread_ticks"
+DEFINITION_SCHEMA = pl.Schema({TICK: pl.Int64(), FACTOR: pl.Int64()})
+_SPREADS = (("ask_px_00", "bid_px_00"), ("ask_price", "bid_price"), ("spread",))
+
+
+class FrameDefinitions:
+    """Columns from definitions for the frames of a stream, from a map that may grow."""
+
+    def __init__(self, definitions: DefinitionMap) -> None:
+        self._definitions = definitions
+        self._known = -1
+
+    def add_to(self, frame: pl.DataFrame, time: str) -> pl.DataFrame:
+        """The frame with the columns of `defined_columns`, of each row's time in that column."""
+        if len(self._definitions) != self._known:
+            self._known = len(self._definitions)
+            self._table = IntervalTable(self._definitions)
+            self._values = pl.DataFrame([self._column(name) for name in DEFINITION_SCHEMA])
+        entries = self._table.entries(frame["instrument_id"].to_numpy(), times_ns(frame, time))
+        defined = frame.hstack(self._values[entries])
+        spread = _spread(frame.schema)
+        return defined if spread is None else defined.with_columns(spread)
+
+    def _column(self, name: str) -> pl.Series:
+        values = [getattr(value, name, UNDEF_PRICE) for value in self._table.values]
+        column = pl.Series(name, values, pl.Int64)
+        return column.set((column == UNDEF_PRICE) | (column <= 0), None)
+
+
+def definition_columns(rows: pl.Schema) -> pl.Schema:
+    """The columns that definitions add to such rows."""
+    if _spread(rows) is None:
+        return DEFINITION_SCHEMA
+    return pl.Schema({**DEFINITION_SCHEMA, SPREAD_TICKS: pl.Float64()})
+
+
+def add_definitions(
+    rows: pl.LazyFrame, definitions: DefinitionMap, *, time: str | None = None
+) -> pl.LazyFrame:
+    """Rows of instruments, with the columns of this module after their own.
+
+    Args:
+        rows: have publisher_id, instrument_id and a time, as all frames of `.mbo` do.
+        definitions: of their instruments.
+        time: the column that tells a row's day; None: the first of `ROW_TIMES` that there is.
+
+    Raises:
+        UsageError: a column is missing.
+    """
+    schema = rows.collect_schema()
+    spread = _spread_columns(schema)
+
+    def make(time: str) -> AddColumns:
+        table = FrameDefinitions(definitions)
+        return lambda frame: table.add_to(frame, time)
+
+    return instrument_source(
+        "DEFINITIONS", rows, definition_columns(schema), make, spread, time=time
+    )
+
+
+def _spread_columns(rows: pl.Schema) -> tuple[str, ...]:
+    return next((names for names in _SPREADS if all(rows.get(n) == pl.Int64 for n in names)), ())
+
+
+def _spread(rows: pl.Schema) -> pl.Expr | None:
+    """The spread in ticks, if such rows have a spread."""
+    names = _spread_columns(rows)
+    if not names:
+        return None
+    # Prices may lie further apart than an int64 can tell.
+    ask, *bid = (pl.col(name).cast(pl.Int128) for name in names)
+    spread = ask - bid[0] if bid else ask
+    return (spread / pl.col(TICK)).alias(SPREAD_TICKS)

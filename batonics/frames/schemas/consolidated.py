@@ -1,0 +1,84 @@
+"""MBP of an instrument over all its publishers: the consolidated book.
+
+The rule here: rows are those of `mbp.py`, with the instrument's levels in place of the book's. A
+change has a row only if it shows in them; `publisher_id` says whose record made it. Of each book
+its last complete event counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from batonics.book.engine import BookEngine, TopsSpec
+from batonics.book.merge_kernels import InstrumentGroups, merge_tops
+from batonics.frames.scan.folding import book_keys
+from batonics.frames.schemas.mbp import fold_tops, tops_frame
+from batonics.model.mbo import UNDEF_PRICE, Action, MboBatch, take_batch
+
+
+def consolidated_frames(
+    batches: Iterable[MboBatch], depth: int, *, changes: bool = True
+) -> Iterator[pl.DataFrame]:
+    """Frames of `mbp_schema(depth)`, in stream order.
+
+    Args:
+        batches: the records.
+        depth: levels of each side.
+        changes: whether rows of changes are wanted; without them only trades have rows.
+    """
+    engine = BookEngine(tops=TopsSpec(depth, trades=True))
+    groups = _no_groups()
+    for folded in fold_tops(batches, engine):
+        if len(groups.group_of) < engine.book_count:
+            groups = _regrouped(groups, book_keys(engine) & 0xFFFFFFFF, depth)
+        tops, top_records = folded.tops.copy(), folded.top_records.take()
+        kept = np.empty(len(tops), np.bool_)
+        merge_tops(
+            tops.reshape(-1), len(tops), depth, top_records.action, top_records.side,
+            top_records.price, groups, kept,
+        )  # fmt: skip
+        if not changes:
+            kept &= top_records.action == Action.TRADE
+        rows = np.flatnonzero(kept)
+        if len(rows):
+            yield tops_frame(tops[rows], take_batch(top_records, rows), depth)
+
+
+def _no_groups() -> InstrumentGroups:
+    nothing = np.empty(0, np.int64)
+    return InstrumentGroups(nothing, np.zeros(1, np.int64), nothing, nothing, nothing, nothing)
+
+
+def _regrouped(
+    groups: InstrumentGroups, instruments: NDArray[np.int64], depth: int
+) -> InstrumentGroups:
+    """The groups of the books' instruments, numbered by their first books, with what was known."""
+    _, first_book, place = np.unique(instruments, return_index=True, return_inverse=True)
+    # A number once given stays: new instruments come after all before.
+    by_first = np.argsort(first_book)
+    number = np.empty(len(by_first), np.int64)
+    number[by_first] = np.arange(len(by_first))
+    group_of = number[place]
+    books = np.argsort(group_of, kind="stable")
+    first = np.searchsorted(group_of[books], np.arange(len(by_first) + 1))
+    return InstrumentGroups(
+        group_of=group_of,
+        first=first,
+        books=books,
+        latest=_grown(groups.latest, len(instruments), depth, 0),
+        # No size is negative: the first top of an instrument shows, be it empty.
+        shown=_grown(groups.shown, len(by_first), depth, -1),
+        places=np.empty(len(instruments), np.int64),
+    )
+
+
+def _grown(levels: NDArray[np.int64], count: int, depth: int, size: int) -> NDArray[np.int64]:
+    """Levels of `count` books or instruments, those that are new without a price, of that size."""
+    new = np.array([UNDEF_PRICE, UNDEF_PRICE, size, size, 0, 0], np.int64)
+    grown = np.tile(new, count * depth)
+    grown[: len(levels)] = levels
+    return grown

@@ -1,0 +1,105 @@
+"""Tables of a vendor schema as others write them, made into our columns.
+
+The rule here: only the form changes. Sentinels become null, letters Enums, nanoseconds Datetimes;
+prices stay integers of 1e-9, and text of decimal digits becomes one without going through a float.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from batonics.codec.records import PRICE_FIELDS, UNDEFINED
+from batonics.frames.columns.mbo_frame import CATEGORIES, NO_CATEGORY, TIME_TYPE
+from batonics.frames.columns.vendor import VENDOR_SCHEMAS
+from batonics.model.errors import InputError
+from batonics.model.mbo import PRICE_SCALE
+
+_DECIMALS = 9
+
+
+def from_records(records: NDArray[np.void], schema: str) -> pl.DataFrame:
+    """The frame of records of `codec.records.RECORD_DTYPES[schema]`.
+
+    Raises:
+        InputError: a field of letters holds another byte.
+    """
+    columns = {}
+    for name, dtype in VENDOR_SCHEMAS[schema].items():
+        values = np.ascontiguousarray(records[name])
+        if name in CATEGORIES:
+            categories = CATEGORIES[name].take(values)
+            strange = np.flatnonzero(categories == NO_CATEGORY)
+            if len(strange):
+                byte = int(values[strange[0]])
+                raise InputError(f"column {name} holds byte 0x{byte:02x}, which is no letter of it")
+            columns[name] = pl.Series(categories).cat.to(dtype)
+        elif dtype == TIME_TYPE:
+            columns[name] = pl.Series(values.view(np.int64))
+        else:
+            columns[name] = pl.Series(values)
+    return normalise_columns(pl.DataFrame(columns), schema)
+
+
+def normalise_columns(frame: pl.DataFrame, schema: str) -> pl.DataFrame:
+    """A frame whose columns have the schema's names, with its dtypes; others are left out.
+
+    Times may be Datetimes, nanoseconds or ISO 8601 text; prices integers of 1e-9 or decimal text;
+    letters text. What stands for "undefined" becomes null.
+
+    Raises:
+        InputError: a column cannot be what the schema says.
+    """
+    present = [name for name in VENDOR_SCHEMAS[schema] if name in frame.columns]
+    try:
+        return frame.select(
+            _normal(name, frame.schema[name], VENDOR_SCHEMAS[schema][name]) for name in present
+        )
+    except pl.exceptions.PolarsError as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"a column is not what schema {schema} has there: {reason}") from None
+
+
+def _normal(name: str, found: pl.DataType, wanted: pl.DataType) -> pl.Expr:
+    column = pl.col(name)
+    if found.is_float() and wanted.is_integer():
+        raise InputError(f"column {name} is of floats, which are not exact: write integers of 1e-9")
+    if wanted == TIME_TYPE:
+        return _time(column, found).alias(name)
+    if isinstance(wanted, pl.Enum):
+        return column.cast(wanted)
+    is_text = name in PRICE_FIELDS and found == pl.String()
+    value = (_price(column) if is_text else column).cast(wanted)
+    if name not in UNDEFINED:
+        return value.alias(name)
+    return pl.when(value != UNDEFINED[name]).then(value).alias(name)
+
+
+def _time(column: pl.Expr, found: pl.DataType) -> pl.Expr:
+    if isinstance(found, pl.Datetime):
+        exact = column.cast(pl.Datetime("ns", found.time_zone)).dt
+        zoned = found.time_zone is not None
+        return exact.convert_time_zone("UTC") if zoned else exact.replace_time_zone("UTC")
+    if found == pl.String():
+        is_number = column.str.contains("^[0-9]+$")
+        number = pl.when(is_number).then(column).cast(pl.UInt64)
+        text = pl.when(~is_number).then(column)
+        parsed = text.str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="ns", time_zone="UTC")
+        return pl.coalesce(_time(number, pl.UInt64()), parsed)
+    # As a signed word UNDEF_TIMESTAMP reads -1.
+    signed = column.reinterpret(signed=True) if found == pl.UInt64() else column.cast(pl.Int64)
+    return pl.when(signed != -1).then(signed).cast(TIME_TYPE)
+
+
+def _price(text: pl.Expr) -> pl.Expr:
+    """Decimal text, or an integer of 1e-9 where there is no point; what is neither is refused."""
+    is_decimal = text.str.contains(r"^-?\d+\.\d{1,9}0*$")
+    parts = pl.when(is_decimal).then(text).str.splitn(".", 2)
+    whole, fraction = (parts.struct[f"field_{place}"] for place in (0, 1))
+    # Wide enough for any ten digits: what does not fit at the end is refused by the last cast.
+    units = whole.cast(pl.Int64).cast(pl.Int128) * PRICE_SCALE
+    rest = fraction.str.slice(0, _DECIMALS).str.pad_end(_DECIMALS, "0").cast(pl.Int128)
+    sign = pl.when(whole.str.starts_with("-")).then(-1).otherwise(1)
+    integer = pl.when(~is_decimal).then(text).cast(pl.Int64)
+    return pl.coalesce(integer, (units + sign * rest).cast(pl.Int64))

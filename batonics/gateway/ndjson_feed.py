@@ -1,0 +1,231 @@
+"""MBO records as lines of NDJSON ops: the books that they make are those of the records.
+
+The rule here: a record has a line if it changes a book, and the line says what it changes. So T, F
+and N have none (a `fill` there does reduce an order; the C or M behind an F says it already), nor
+has an add or modify that changes nothing (rules 7, 15 and 19).
+
+| record              | line                                                                   |
+|---------------------|------------------------------------------------------------------------|
+| A                   | add; before one that opens a snapshot without an R, a clear (rule 14)  |
+| M                   | modify, of side, price and size                                        |
+| C                   | cancel of its size                                                     |
+| R                   | clear                                                                  |
+| A, M of F_TOB       | modify of the one order that stands for the side, or its cancel        |
+
+`ts_ns` is `ts_recv`. A book's symbol is its instrument's name, or its id where nothing names it; of
+a further publisher of the same name, `NAME@publisher_id`. What the form has no word for is lost:
+flags, so that books are `cold`, and that a top-of-book level has no orders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import closing
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from batonics.gateway.dbn_feed import BytesLike, FeedPiece, check_regular_files, cut_piece
+from batonics.gateway.schema_records import due_times
+from batonics.model.mbo import (
+    UNDEF_ORDER_SIZE,
+    UNDEF_PRICE,
+    Action,
+    Flag,
+    MboBatch,
+    Side,
+    record_keys,
+    slice_batch,
+)
+from batonics.model.symbols import SymbolMap
+from batonics.sources.stream import MboStream
+
+TOP_ORDER_IDS = {Side.BID: 2**64 - 2, Side.ASK: 2**64 - 1}
+"""Ids of the orders that stand for the sides of a top-of-book publisher."""
+LINES_PIECE_ROWS = 8_192
+"""Rows made into lines at once."""
+
+
+class NdjsonFeed:
+    """The MBO records of files as lines of ops.
+
+    Raises:
+        InputError: a file cannot be opened.
+        UsageError: an input can be read only once.
+    """
+
+    opening: BytesLike = b""
+    live_ns = -1
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        check_regular_files(paths)
+        self._paths = tuple(paths)
+        MboStream(paths).close()
+
+    def pieces(
+        self,
+        start_ns: int | None,
+        *,
+        indexed: bool,  # noqa: ARG002 - they always are
+    ) -> Generator[FeedPiece, None, None]:
+        """The lines of the records due at `start_ns` or later, or of all."""
+        stream = MboStream(self._paths)
+        names, openings, due_ns = BookSymbols(stream.symbols), SnapshotStarts(), 0
+        with closing(stream.batches()) as batches:
+            for batch in batches:
+                due = due_times(batch, due_ns)
+                due_ns = int(due[-1])
+                clears = openings.of(batch)
+                for start in range(0, len(due), LINES_PIECE_ROWS):
+                    rows = slice(start, start + LINES_PIECE_ROWS)
+                    part = slice_batch(batch, start, start + LINES_PIECE_ROWS)
+                    piece = encode_lines(part, names.of(part), clears[rows], due[rows])
+                    first = 0
+                    if start_ns is not None and piece.due_ns is not None:
+                        first = int(np.searchsorted(piece.due_ns, start_ns))
+                    units = 0 if piece.due_ns is None else len(piece.due_ns)
+                    if first < units:
+                        yield cut_piece(piece, first, units)
+
+
+class BookSymbols:
+    """Symbols for books, each given when the book is first seen."""
+
+    def __init__(self, symbols: SymbolMap) -> None:
+        self._symbols = symbols
+        self._names: dict[int, str] = {}
+        self._taken: set[str] = set()
+
+    def of(self, batch: MboBatch) -> pl.Series:
+        """The symbol of each row's book."""
+        keys = record_keys(batch)
+        books, first, which = np.unique(keys, return_index=True, return_inverse=True)
+        for key, row in sorted(
+            zip(books.tolist(), first.tolist(), strict=True), key=lambda b: b[1]
+        ):
+            if key not in self._names:
+                self._name(key, int(batch.ts_recv[row]))
+        return pl.Series([self._names[key] for key in books.tolist()], dtype=pl.String)[which]
+
+    def _name(self, key: int, ts_recv: int) -> None:
+        publisher_id, instrument_id = key >> 32, key & 0xFFFFFFFF
+        name = self._symbols.symbol(instrument_id, ts_recv) or str(instrument_id)
+        if name in self._taken:
+            name = f"{name}@{publisher_id}"
+        self._taken.add(name)
+        self._names[key] = name
+
+
+class SnapshotStarts:
+    """Finds the adds that open a snapshot, which clear what their book held (rule 14)."""
+
+    def __init__(self) -> None:
+        self._open: set[int] = set()
+
+    def of(self, batch: MboBatch) -> NDArray[np.bool_]:
+        """(rows,) Which rows are such adds."""
+        opens = np.zeros(len(batch.action), np.bool_)
+        if not self._open and not (batch.flags & Flag.SNAPSHOT).any():
+            return opens
+        rows = zip(
+            record_keys(batch).tolist(), batch.flags.tolist(), batch.action.tolist(), strict=True
+        )
+        for row, (key, flags, action) in enumerate(rows):
+            if flags & Flag.SNAPSHOT and key not in self._open:
+                opens[row] = action == Action.ADD
+                self._open.add(key)
+            if flags & Flag.LAST or not flags & Flag.SNAPSHOT:
+                self._open.discard(key)
+        return opens
+
+
+def encode_lines(
+    batch: MboBatch, symbols: pl.Series, clears: NDArray[np.bool_], due_ns: NDArray[np.int64]
+) -> FeedPiece:
+    """The lines of records; `clears` says before which add a clear is due."""
+    frame = pl.DataFrame(
+        {
+            "symbol": symbols.str.replace_all(r'[\x00-\x1f"\\]', "?"),
+            "price": batch.price,
+            "size": batch.size,
+            "order_id": batch.order_id,
+            "seq": batch.sequence,
+            "ts_ns": batch.ts_recv,
+            "side": pl.Series(batch.side == Side.ASK),
+            "kind": _kinds(batch),
+            "clear": clears,
+            "due_ns": due_ns,
+        }
+    ).filter(pl.col("kind") != "")
+    # The order that stands for the side of a top-of-book publisher.
+    tob = pl.when(pl.col("side")).then(TOP_ORDER_IDS[Side.ASK]).otherwise(TOP_ORDER_IDS[Side.BID])
+    order_id = pl.when(pl.col("kind").str.starts_with("tob")).then(tob).otherwise("order_id")
+    made = frame.with_columns(
+        order_id=order_id.cast(pl.UInt64),
+        side=pl.when("side").then(pl.lit("ask")).otherwise(pl.lit("bid")),
+    ).select("due_ns", line=_LINE)
+    sizes = made["line"].str.len_bytes().to_numpy().astype(np.int64)
+    data = "".join(made["line"].to_list()).encode()
+    return FeedPiece(data, np.cumsum(sizes), made["due_ns"].to_numpy())
+
+
+def _kinds(batch: MboBatch) -> pl.Series:
+    """What each row comes to: a word of `_LINE`, "" if it has no line."""
+    action, flags = batch.action, batch.flags
+    sided = (batch.side == Side.BID) | (batch.side == Side.ASK)
+    level = flags & Flag.MBP != 0
+    tob = (flags & Flag.TOB != 0) & ~level
+    priced, sized = batch.price != UNDEF_PRICE, batch.size != UNDEF_ORDER_SIZE
+    rests = (action == Action.ADD) | (action == Action.MODIFY)
+    cancels = (action == Action.CANCEL) & ~tob & ~level
+    ordinary = rests & ~tob & ~level & sided & priced & sized
+    top, empties = rests & tob & sided, ~priced | (batch.size == 0)
+    kinds = np.select(
+        [
+            action == Action.CLEAR,
+            ordinary & (action == Action.ADD) & (batch.size > 0),
+            ordinary & (action == Action.MODIFY),
+            cancels & sized,
+            cancels,
+            top & empties,
+            top & sized,
+        ],
+        ["clear", "add", "modify", "cancel", "cancel all", "tob cancel", "tob"],
+        default="",
+    )
+    return pl.Series(kinds)
+
+
+def _field(name: str, column: str) -> list[pl.Expr]:
+    return [pl.lit(f',"{name}":'), pl.col(column).cast(pl.String)]
+
+
+def _op(kind: str, *fields: str) -> pl.Expr:
+    """A line of an op, with a newline."""
+    parts = [pl.lit(f'{{"type":"{kind}","symbol":"'), pl.col("symbol"), pl.lit('"')]
+    columns = {"oid": "order_id", "px": "price", "qty": "size"}
+    for name in fields:
+        if name == "side":
+            parts += [pl.lit(',"side":"'), pl.col("side"), pl.lit('"')]
+        else:
+            parts += _field(name, columns[name])
+    parts += [*_field("seq", "seq"), *_field("ts_ns", "ts_ns"), pl.lit("}\n")]
+    return pl.concat_str(parts)
+
+
+_KIND = pl.col("kind")
+_PLACED = ("side", "oid", "px", "qty")
+_LINE = (
+    pl.when(_KIND == "clear")
+    .then(_op("clear"))
+    .when((_KIND == "add") & pl.col("clear"))
+    .then(pl.concat_str([_op("clear"), _op("add", *_PLACED)]))
+    .when(_KIND == "add")
+    .then(_op("add", *_PLACED))
+    .when(_KIND.is_in(["modify", "tob"]))
+    .then(_op("modify", *_PLACED))
+    .when(_KIND == "cancel")
+    .then(_op("cancel", "oid", "qty"))
+    .otherwise(_op("cancel", "oid"))
+)

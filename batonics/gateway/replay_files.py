@@ -1,0 +1,112 @@
+"""What the files of a replay say of themselves: dataset, names, and what a client may ask for.
+
+The rule here: a name is known before the first client comes, from metadata or from the mapping
+records that open a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from typing import NamedTuple
+
+from batonics.codec.gateway import ALL_SYMBOLS, SubscriptionRequest
+from batonics.codec.metadata import STYPE_INSTRUMENT_ID, STYPE_RAW_SYMBOL, symbol_intervals
+from batonics.frames.schemas.derive import SCHEMAS
+from batonics.gateway.dbn_feed import check_regular_files
+from batonics.model.errors import UsageError
+from batonics.model.mbo import UNDEF_TIMESTAMP
+from batonics.model.symbols import MappingInterval, SymbolMap
+from batonics.sources.stream import MboStream, read_metadata
+
+STYPES = {"raw_symbol": STYPE_RAW_SYMBOL, "instrument_id": STYPE_INSTRUMENT_ID}
+"""Symbologies that a client may ask in, and their numbers."""
+
+
+class ResolvedSymbols(NamedTuple):
+    """What the symbols of a subscription come to.
+
+    Attributes:
+        instrument_ids: whose they are; None: all.
+        mappings: the names to tell, in order of their beginnings; each with what was asked for.
+        unknown: symbols that there are not.
+    """
+
+    instrument_ids: set[int] | None
+    mappings: list[tuple[str, MappingInterval]]
+    unknown: list[str]
+
+
+class ReplayFiles:
+    """The files of a replay.
+
+    Attributes:
+        paths: in the order of their time.
+        dataset: the vendor's code; "" if the files do not say.
+        first_ns: the first record's ts_recv.
+        symbols: names of instruments.
+
+    Raises:
+        InputError: a file cannot be read, is damaged at its beginning, or holds no MBO.
+        UsageError: an input can be read only once.
+    """
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        check_regular_files(paths)
+        self.paths = tuple(paths)
+        self.symbols = SymbolMap()
+        self.dataset = ""
+        for path in paths:
+            metadata = read_metadata(path)
+            if metadata is not None:
+                self.dataset = self.dataset or metadata.dataset
+                for interval in symbol_intervals(metadata):
+                    self.symbols.add(interval)
+        stream = MboStream(paths)
+        with closing(stream.batches()) as batches:
+            first = next(batches, None)
+        for interval in stream.symbols.intervals():
+            self.symbols.add(interval)
+        self.first_ns = 0 if first is None else int(first.ts_recv[0])
+        if self.first_ns == UNDEF_TIMESTAMP:
+            self.first_ns = 0
+
+    def find(self, subscription: SubscriptionRequest) -> ResolvedSymbols:
+        """The instruments that a subscription is for.
+
+        Raises:
+            UsageError: there is no such schema, or its symbology is not resolved here.
+        """
+        if subscription.schema not in SCHEMAS:
+            raise UsageError(
+                f"schema {subscription.schema!r} is not offered; there are {', '.join(SCHEMAS)}"
+            )
+        if subscription.stype_in not in STYPES:
+            raise UsageError(
+                f"stype_in {subscription.stype_in!r} is not resolved by a replay;"
+                f" there are {', '.join(STYPES)}"
+            )
+        if subscription.snapshot and subscription.schema != "mbo":
+            raise UsageError(f"a snapshot goes with mbo, not with {subscription.schema}")
+        known = self.symbols.intervals()
+        if subscription.symbols == (ALL_SYMBOLS,):
+            every = [(interval.symbol, interval) for interval in known]
+            return ResolvedSymbols(None, sorted(every, key=_begins), [])
+        by_id = subscription.stype_in == "instrument_id"
+        wanted = set(subscription.symbols)
+        mappings = [
+            (str(interval.instrument_id) if by_id else interval.symbol, interval)
+            for interval in known
+            if (str(interval.instrument_id) if by_id else interval.symbol) in wanted
+        ]
+        ids = {interval.instrument_id for _, interval in mappings}
+        resolved = {name for name, _ in mappings}
+        unknown = [name for name in subscription.symbols if name not in resolved]
+        if by_id and not known:  # nothing is named at all, so that any id may be there
+            ids |= {int(name) for name in unknown if name.isdecimal() and int(name) < 2**32}
+            unknown = [name for name in unknown if not name.isdecimal()]
+        return ResolvedSymbols(ids, sorted(mappings, key=_begins), unknown)
+
+
+def _begins(mapping: tuple[str, MappingInterval]) -> int:
+    return mapping[1].start_ns

@@ -1,0 +1,137 @@
+"""What a subscription brings: the records of one schema, derived from MBO, in pieces.
+
+The rule here: rows are those of `batonics convert`: books are built from the files' beginning,
+whatever part of them is asked for. Each subscription reads the files for itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batonics.book.engine import BookEngine
+from batonics.book.snapshot import snapshot_records
+from batonics.codec.dbn import encode_records
+from batonics.frames.scan.mbo_scan import scan_batches
+from batonics.frames.scan.sources import pull_frames
+from batonics.frames.schemas.derive import INDEX, columns_of, derive
+from batonics.gateway.dbn_feed import FeedPiece
+from batonics.model.mbo import MBO_DTYPE, MboBatch, is_untimed, slice_batch, take_batch
+from batonics.model.times import NS_PER_DAY, NS_PER_S
+from batonics.sinks.dbn import to_records
+from batonics.sources.stream import MboStream
+
+_BAR_NS = {
+    "ohlcv-1s": NS_PER_S,
+    "ohlcv-1m": 60 * NS_PER_S,
+    "ohlcv-1h": 3600 * NS_PER_S,
+    "ohlcv-1d": NS_PER_DAY,
+}
+
+
+@dataclass
+class SessionRequest:
+    """What a session wants of one schema.
+
+    Attributes:
+        schema: one of `frames.derive.SCHEMAS`.
+        instrument_ids: of these; None: of all.
+        start_ns: records due at this time or later; None: all.
+        snapshot: of mbo: the books as they are at the start, first.
+    """
+
+    schema: str
+    instrument_ids: set[int] | None
+    start_ns: int | None = None
+    snapshot: bool = False
+
+
+def record_pieces(paths: Sequence[str], wanted: SessionRequest) -> Generator[FeedPiece, None, None]:
+    """The records that are wanted, from the files' beginning on or from a start."""
+    return _mbo_pieces(paths, wanted) if wanted.schema == "mbo" else _row_pieces(paths, wanted)
+
+
+def due_times(batch: MboBatch, due_ns: int) -> NDArray[np.int64]:
+    """(rows,) When each record is due: as `tape_kernels.index_records` has it."""
+    # As a signed word UNDEF_TIMESTAMP reads -1.
+    times = batch.ts_recv.view(np.int64).copy()
+    times[is_untimed(batch.flags)] = -1
+    if len(times):
+        times[0] = max(int(times[0]), due_ns)
+    risen: NDArray[np.int64] = np.maximum.accumulate(times)
+    return risen
+
+
+def _batches(paths: Sequence[str], wanted: SessionRequest) -> Generator[MboBatch, None, None]:
+    ids = wanted.instrument_ids
+    with closing(MboStream(paths).batches()) as batches:
+        for batch in batches:
+            if ids is None:
+                yield batch
+                continue
+            kept = np.isin(batch.instrument_id, np.fromiter(ids, np.uint32))
+            yield batch if kept.all() else take_batch(batch, kept)
+
+
+def _mbo_pieces(paths: Sequence[str], wanted: SessionRequest) -> Generator[FeedPiece, None, None]:
+    start_ns, due_ns = wanted.start_ns, 0
+    snapshot = _SnapshotAtStart(wanted)
+    with closing(_batches(paths, wanted)) as batches:
+        for batch in batches:
+            due = due_times(batch, due_ns)
+            due_ns = int(due[-1]) if len(due) else due_ns
+            first = 0 if start_ns is None else int(np.searchsorted(due, start_ns))
+            yield from snapshot.before(batch, first, due)
+            if first < len(due):
+                live = slice_batch(batch, first, len(due))
+                yield _piece(encode_records(live), MBO_DTYPE.itemsize, due[first:])
+
+
+class _SnapshotAtStart:
+    """The books until a snapshot subscription begins, and then, once, their snapshot."""
+
+    def __init__(self, wanted: SessionRequest) -> None:
+        self._engine = BookEngine() if wanted.snapshot and wanted.start_ns else None
+        self._due_ns = 0
+
+    def before(self, batch: MboBatch, first: int, due: NDArray[np.int64]) -> Iterator[FeedPiece]:
+        """Fold the rows before `first`; the snapshot if that is not all of them."""
+        if self._engine is None or len(due) == 0:
+            return
+        self._engine.fold(slice_batch(batch, 0, first))
+        self._due_ns = int(due[first - 1]) if first else self._due_ns
+        if first < len(due):
+            records = snapshot_records(self._engine, self._due_ns)
+            self._engine = None
+            if len(records.action):
+                due_ns = np.full(len(records.action), self._due_ns, np.int64)
+                yield _piece(encode_records(records), MBO_DTYPE.itemsize, due_ns)
+
+
+def _row_pieces(paths: Sequence[str], wanted: SessionRequest) -> Generator[FeedPiece, None, None]:
+    schema, due_ns = wanted.schema, 0
+    rows = derive(scan_batches(lambda: _batches(paths, wanted)), schema)
+    for frame in pull_frames(rows, columns_of(schema)):
+        records = to_records(frame, schema)
+        times = records[INDEX[schema]].view(np.int64)
+        if wanted.start_ns is not None:
+            kept = times >= wanted.start_ns
+            records, times = records[kept], times[kept]
+        if len(records) == 0:
+            continue
+        # A bar is known when it is over; the other rows are at their own time.
+        due = times + _BAR_NS.get(schema, 0)
+        due[0] = max(int(due[0]), due_ns)
+        due = np.maximum.accumulate(due)
+        due_ns = int(due[-1])
+        yield _piece(records.view(np.uint8).data, records.itemsize, due)
+
+
+def _piece(data: Any, record_bytes: int, due_ns: NDArray[np.int64]) -> FeedPiece:
+    ends = np.arange(1, len(due_ns) + 1, dtype=np.int64) * record_bytes
+    return FeedPiece(data, ends, due_ns)

@@ -1,0 +1,132 @@
+"""A listening socket, and a thread for each client that blocks on its own socket alone.
+
+The rule here: one client never waits for another, and closing the server ends every thread: what
+they wait for is their socket, and it is shut down.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import socket
+import struct
+import termios
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from batonics.model.errors import OutputError
+from batonics.sources.tcp import TcpAddress
+
+SEND_BUFFER_BYTES = 4 << 20
+"""Of a client's socket: the more the kernel holds, the fewer times a flat-out send waits."""
+CLOSE_TIMEOUT_S = 10.0
+"""How long a client that has been sent everything may take to read it and leave."""
+RESET_DRAIN_S = 5.0
+"""How long before a reset the client may take to take in what was sent."""
+RESET_AFTER_S = 0.01
+JOIN_S = 2.0
+"""How long the end of a thread is waited for."""
+ACCEPT_AGAIN_S = 0.05
+
+_RESET = struct.pack("ii", 1, 0)
+
+
+class TcpServer:
+    """Accepts clients until it is closed.
+
+    Args:
+        listen: where; port 0 lets the system choose.
+        serve: called with each client's socket and address, in a thread of its own; the socket is
+            closed when it returns.
+
+    Attributes:
+        address: it listens on.
+
+    Raises:
+        OutputError: the address cannot be listened on.
+    """
+
+    def __init__(self, listen: TcpAddress, serve: Callable[[socket.socket, str], None]) -> None:
+        self._serve = serve
+        family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+        try:
+            self._listener = socket.create_server(listen, family=family, backlog=128)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise OutputError(f"{listen}: cannot be listened on: {reason}") from None
+        self.address = TcpAddress(*self._listener.getsockname()[:2])
+        self._lock = threading.Lock()
+        self._clients: dict[threading.Thread, socket.socket] = {}
+        self._closed = threading.Event()
+        self._acceptor = threading.Thread(target=self._accept, name="batonics-accept", daemon=True)
+        self._acceptor.start()
+
+    def close(self) -> None:
+        """Listen no longer, and end every client."""
+        with self._lock:
+            self._closed.set()
+            clients = dict(self._clients)
+        # A thread that is in `accept` does not notice `close`.
+        for sock in (self._listener, *clients.values()):
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for thread in (self._acceptor, *clients):
+            thread.join(JOIN_S)
+
+    def _accept(self) -> None:
+        while not self._closed.is_set():
+            try:
+                sock, peer = self._listener.accept()
+            except OSError:
+                # Closed; or the client has gone already, or there are too many open files.
+                self._closed.wait(ACCEPT_AGAIN_S)
+                continue
+            name = f"{peer[0]}:{peer[1]}"
+            thread = threading.Thread(
+                target=self._run, args=(sock, name), name=f"batonics-client-{name}", daemon=True
+            )
+            with self._lock:
+                if self._closed.is_set():
+                    sock.close()
+                    return
+                self._clients[thread] = sock
+            thread.start()
+
+    def _run(self, sock: socket.socket, name: str) -> None:
+        try:
+            with sock:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self._serve(sock, name)
+        finally:
+            with self._lock:
+                self._clients.pop(threading.current_thread(), None)
+
+
+def close_gracefully(sock: socket.socket) -> None:
+    """End the stream, and wait until the client has read it and left, or for FAREWELL_S."""
+    with suppress(OSError):
+        sock.shutdown(socket.SHUT_WR)
+        sock.settimeout(CLOSE_TIMEOUT_S)
+        while sock.recv(1 << 16):
+            pass
+
+
+def reset_connection(sock: socket.socket) -> None:
+    """Close a connection by a reset, once all that was sent has arrived: an error, no end."""
+    with suppress(OSError):
+        given_up = time.monotonic() + RESET_DRAIN_S
+        while _bytes_on_the_way(sock) and time.monotonic() < given_up:
+            time.sleep(RESET_AFTER_S)
+        # Nor may it come before the client's `connect` has returned.
+        time.sleep(RESET_AFTER_S)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    sock.close()
+
+
+def _bytes_on_the_way(sock: socket.socket) -> int:
+    """Bytes sent that the client's machine has not acknowledged."""
+    (left,) = struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))
+    return int(left)

@@ -1,0 +1,75 @@
+"""Compile every kernel now, into the cache: for images and first runs.
+
+`python -m batonics.jobs.compile_kernels` does it and says where the kernels went.
+The rule: after it, no command compiles anything (a test runs them all).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import batonics.frames.namespace  # noqa: F401 - `.mbo`
+from batonics.book.engine import BookEngine
+from batonics.codec.dbn import DbnDecoder, encode_records
+from batonics.codec.metadata import Metadata, encode_metadata
+from batonics.codec.ndjson import NdjsonDecoder
+from batonics.frames.orders.fill_simulation import would_fill
+from batonics.frames.scan.mbo_scan import scan_batches
+from batonics.gateway.dbn_feed import DbnFeed, LengthPrefixedFeed
+from batonics.gateway.merge import interleave
+from batonics.live.ingest import warm_up as warm_live
+from batonics.model.mbo import DayStart, MboBatch, concat_batches, copy_batch
+from batonics.sim.market import Market
+
+RECORDS = 5_000
+"""Enough that every table must be made anew."""
+
+
+def compile_kernels() -> None:
+    """Run a simulated market through everything that is compiled."""
+    market = Market(1, 2, target_live_orders=1_000, start_ns=0)
+    batch = concat_batches([copy_batch(piece) for piece in market.batches(RECORDS)])
+    for decoded in DbnDecoder().feed(encode_records(batch)):
+        engine = BookEngine(bbo=True, deltas=True)
+        engine.fold(copy_batch(decoded))
+        engine.rebuild()
+    for _ in NdjsonDecoder().feed(b'{"type":"clear","symbol":"X"}\n'):
+        pass
+    _warm_frames(batch)
+    warm_live()
+    _warm_replay(batch)
+
+
+def _warm_replay(batch: MboBatch) -> None:
+    with TemporaryDirectory() as directory:
+        path = Path(directory) / "feed.dbn"
+        path.write_bytes(encode_metadata(Metadata()) + encode_records(batch))
+        for feed in (DbnFeed([str(path)]), LengthPrefixedFeed([str(path)])):
+            pieces = list(feed.pieces(int(batch.ts_recv[-1]) // 2, indexed=True))
+            interleave([*pieces, *pieces])
+
+
+def _warm_frames(batch: MboBatch) -> None:
+    records = scan_batches(lambda: iter([batch, DayStart._make(batch)]))
+    mbo = records.mbo  # type: ignore[attr-defined]  # a type checker does not see namespaces
+    for frame in (
+        mbo.mbp(1),
+        mbo.mbp(1, consolidated=True),
+        mbo.depth(1, every="1s"),
+        mbo.bars(ticks=1),
+        mbo.orders(),
+        mbo.queue(int(batch.order_id[-1])),
+    ):
+        frame.collect()
+    one_book = {"publisher_id": 1, "instrument_id": int(batch.instrument_id[0])}
+    would_fill(records, "B", 1, 1, int(batch.ts_recv[-1]) // 2, **one_book)
+
+
+if __name__ == "__main__":
+    from rich.console import Console
+
+    from batonics.native import cache_directories
+
+    compile_kernels()
+    Console().print("kernels compiled; looked for in", *cache_directories())

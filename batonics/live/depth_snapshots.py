@@ -1,0 +1,184 @@
+"""Depth snapshots of a live feed: each book as of T, where an event of it ended since the last T.
+
+The rule here: time is the feed's (`frames/scan/clock.py`), never the wall's. Batches are cut where
+an interval ends, so a row is what `.mbo.depth(n, every=...)` gives for the same records,
+whatever the batches were. Rows become files of `depth_schema` and a `symbol`; each appears whole
+or not at all.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from batonics.frames.columns.mbo_frame import null_where, to_datetimes
+from batonics.frames.depth.best_levels import level_column_names
+from batonics.frames.depth.snapshots import depth_schema
+from batonics.frames.scan.clock import UNKNOWN_TIME, StreamClock
+from batonics.frames.scan.folding import key_columns
+from batonics.frames.scan.symbols import FrameSymbols
+from batonics.model.errors import BatonicsError, OutputError
+from batonics.model.mbo import UNDEF_PRICE, MboBatch, slice_batch
+from batonics.sinks.logs import logger
+from batonics.sinks.tables import open_table
+
+FILE_SECONDS = 60.0
+FILE_ROWS_MAX = 1 << 18
+
+
+class SnapshotIntervals:
+    """Cuts batches where an interval ends, and keeps the rows of books until then.
+
+    Args:
+        length_ns: of an interval, `(T - length, T]`, T a multiple of the length since the epoch.
+        rows: the books as they are now.
+    """
+
+    def __init__(self, length_ns: int, rows: NDArray[np.void]) -> None:
+        self._clock = StreamClock(length_ns)
+        self._touched = np.zeros(len(rows), np.bool_)
+        self._events = rows["events"].copy()  # by book, as of the last T
+
+    def cut(self, batch: MboBatch) -> Iterator[tuple[MboBatch, int | None]]:
+        """The batch in pieces, and the T that the interval before a piece ended with, if it did."""
+        before = self._clock.latest_end_ns
+        ends = self._clock.ends(batch.ts_recv, batch.flags)
+        previous = np.concatenate([[before], ends[:-1]])
+        bounds = np.flatnonzero((ends != previous) & (previous != UNKNOWN_TIME)).tolist()
+        starts = bounds if bounds and bounds[0] == 0 else [0, *bounds]
+        for start, stop in zip(starts, [*starts[1:], len(ends)], strict=True):
+            ended = int(previous[start]) if start in bounds else None
+            yield slice_batch(batch, start, stop), ended
+
+    def touch(self, books: NDArray[np.int64], count: int) -> None:
+        """Note that events of these books ended, of so many that there are."""
+        missing = count - len(self._touched)
+        if missing > 0:
+            self._touched = np.concatenate([self._touched, np.zeros(missing, np.bool_)])
+            self._events = np.concatenate([self._events, np.zeros(missing, np.int64)])
+        self._touched[books] = True
+
+    def end(self, rows: NDArray[np.void]) -> tuple[NDArray[np.void], NDArray[np.int64]]:
+        """End the interval: the rows of books touched in it, as copies, and their events in it."""
+        books = np.flatnonzero(self._touched)
+        ended = rows[books]
+        events = ended["events"] - self._events[books]
+        self._events[books] = ended["events"]
+        self._touched[books] = False
+        return ended, events
+
+    @property
+    def latest_end_ns(self) -> int:
+        """T of the interval that is open."""
+        return self._clock.latest_end_ns
+
+
+def depth_frame(
+    rows: NDArray[np.void],
+    events: NDArray[np.int64],
+    end_ns: int,
+    keys: NDArray[np.int64],
+    symbols: FrameSymbols,
+) -> pl.DataFrame:
+    """The frame of `depth_schema` and `symbol` of rows of books, by publisher and instrument.
+
+    Args:
+        rows: (n,) of `wire.book_dtype(depth)`.
+        events: (n,) how many ended in the interval.
+        end_ns: T.
+        keys: (books,) of all books.
+        symbols: names of instruments.
+    """
+    key = keys[rows["book"]]
+    order = np.argsort(key)
+    rows, events, key = rows[order], events[order], key[order]
+    depth = rows["bids"].shape[1]
+    columns = {
+        "ts": to_datetimes(np.full(len(rows), end_ns, np.int64)),
+        "ts_event": to_datetimes(rows["ts_event"].copy()),
+        "ts_recv": to_datetimes(rows["ts_recv"].copy()),
+        "sequence": rows["sequence"].copy(),
+        **key_columns(key),
+        "events": events,
+    }
+    names = iter(level_column_names(depth))
+    for level in range(depth):
+        for field in ("price", "size", "count"):
+            for side in ("bids", "asks"):
+                values = np.ascontiguousarray(rows[side][field][:, level])
+                columns[next(names)] = null_where(values, values == UNDEF_PRICE)
+    frame = pl.DataFrame(columns).select(list(depth_schema(depth)))
+    return frame.with_columns(symbols.of(frame, "ts"))
+
+
+class DepthSnapshotWriter:
+    """Parquet files of snapshots in a directory: depth-000001.parquet and so on.
+
+    A file holds the rows of PART_SECONDS, or PART_ROWS of them; a thread writes it.
+
+    Args:
+        directory: where; made if it is not there.
+        depth: levels of each side.
+
+    Attributes:
+        failure: why nothing more is written, if that is so.
+    """
+
+    def __init__(self, directory: str | Path, depth: int) -> None:
+        self.failure: str | None = None
+        self._directory = Path(directory)
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            names = (path.stem.removeprefix("depth-") for path in self._directory.iterdir())
+            self._number = max((int(name) for name in names if name.isdecimal()), default=0)
+        except OSError as error:
+            raise OutputError(f"{directory}: cannot be used: {error.strerror}") from None
+        self._columns = pl.Schema({**depth_schema(depth), "symbol": pl.String()})
+        self._frames: list[pl.DataFrame] = []
+        self._rows = 0
+        self._due = time.monotonic() + FILE_SECONDS
+        self._thread = ThreadPoolExecutor(1, "batonics-snapshots")
+        self._writing: list[Future[None]] = []
+
+    def add(self, frame: pl.DataFrame) -> None:
+        """Take rows."""
+        self._frames.append(frame)
+        self._rows += frame.height
+        if self._rows >= FILE_ROWS_MAX or time.monotonic() >= self._due:
+            self._end_part()
+
+    def close(self) -> None:
+        """Write the rest."""
+        self._end_part()
+        self._thread.shutdown(wait=True)
+        self._check(self._writing)
+
+    def _end_part(self) -> None:
+        self._due = time.monotonic() + FILE_SECONDS
+        done = [future for future in self._writing if future.done()]
+        self._writing = [future for future in self._writing if not future.done()]
+        self._check(done)
+        if self._rows and self.failure is None:
+            self._number += 1
+            path = self._directory / f"depth-{self._number:06}.parquet"
+            self._writing.append(self._thread.submit(self._write, path, self._frames))
+        self._frames, self._rows = [], 0
+
+    def _write(self, path: Path, frames: list[pl.DataFrame]) -> None:
+        with open_table(path, self._columns, form="parquet") as table:
+            for frame in frames:
+                table.write(frame)
+
+    def _check(self, done: list[Future[None]]) -> None:
+        for future in done:
+            try:
+                future.result()
+            except (OSError, BatonicsError) as error:
+                self.failure = self.failure or str(error)
+                logger("live").error("snapshots_failed", reason=str(error))

@@ -1,0 +1,1 @@
+"""The Python interface: what `import batonics` offers and no other room defines."""

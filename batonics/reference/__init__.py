@@ -1,0 +1,1 @@
+"""Books and orders derived a second time, without the engine, for `batonics verify`."""

@@ -1,0 +1,145 @@
+"""`--at`: the books after the last complete event at or before a moment.
+
+The rule: what is expected comes from feeding the oracle, record by record, with each book's
+records up to its last event that is complete by then.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import orjson
+import pytest
+
+from batonics import reconstruct
+from batonics.model.mbo import UNDEF_TIMESTAMP, Flag
+from batonics.model.times import format_time
+from tests.support.command import SAMPLE, error_line, reconstruct_books, run_in_process
+from tests.support.compare_books import engine_l3, first_difference, reference_l3
+from tests.support.real_files import CLX5, DBEQ, ESH4_DAYS, read_mbo
+from tests.support.reference_books import Key, Record, ReferenceBooks, records
+
+SEED = 7
+TIMES = 24
+REAL = {"clx5": CLX5, "dbeq": DBEQ, "esh4": ESH4_DAYS[1], "esh4-adds": ESH4_DAYS[0]}
+
+
+def received(rows: Sequence[Record]) -> Iterator[int]:
+    """When each record was received, as far as it can be told: never running backwards."""
+    now_ns = 0
+    for row in rows:
+        trusted = row.flags & Flag.SNAPSHOT or not row.flags & Flag.BAD_TS_RECV
+        if trusted and row.ts_recv != UNDEF_TIMESTAMP:
+            now_ns = max(now_ns, row.ts_recv)
+        yield now_ns
+
+
+def event_ends(rows: Sequence[Record]) -> list[bool]:
+    """Which records end an event of their book; a snapshot ends with its last record."""
+    ends = [bool(row.flags & Flag.LAST) for row in rows]
+    follows: dict[Key, bool] = {}  # whether the book's next record is of a snapshot
+    for index in range(len(rows) - 1, -1, -1):
+        row = rows[index]
+        key = (row.publisher_id, row.instrument_id)
+        of_snapshot = bool(row.flags & Flag.SNAPSHOT)
+        if of_snapshot and not follows.get(key, False):
+            ends[index] = True
+        follows[key] = of_snapshot
+    return ends
+
+
+def moments(times: Sequence[int]) -> list[int]:
+    """Moments to ask for: at, just before and just after records, the ends, and outside."""
+    chance = random.Random(SEED)
+    near = {chance.choice(times) + chance.choice((-1, 0, 0, 1)) for _ in range(TIMES)}
+    return sorted({*near, times[0] - 1, times[0], times[-1], times[-1] + 10**12})
+
+
+@pytest.mark.parametrize("name", [*REAL, "sample"])
+def test_the_books_at_a_moment_are_those_of_whole_events(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    path = SAMPLE
+    if name in REAL:
+        directory: Path = request.getfixturevalue("test_data")
+        path = directory / REAL[name]
+    rows = list(records(read_mbo(path)))
+    times, ends = list(received(rows)), event_ends(rows)
+    oracle = ReferenceBooks()
+    begun: dict[Key, list[Record]] = defaultdict(list)
+    reached = seen_books = 0
+    for at_ns in moments(times):
+        while reached < len(rows) and times[reached] <= at_ns:
+            row = rows[reached]
+            waiting = begun[row.publisher_id, row.instrument_id]
+            waiting.append(row)
+            if ends[reached]:
+                for complete in waiting:
+                    oracle.apply(complete)
+                waiting.clear()
+            reached += 1
+        expected = reference_l3(oracle)
+        found = engine_l3(reconstruct(path, at=at_ns).engine)
+        # A book whose records waited for their end appears in its turn, which nothing depends on.
+        found = {key: found[key] for key in [*expected, *found] if key in found}
+        assert first_difference(found, expected) == "", f"at {at_ns}, {format_time(at_ns)}"
+        seen_books += len(found)
+    assert reached == len(rows)
+    assert seen_books > len(moments(times)) // 2
+
+
+def test_a_moment_may_be_written_in_every_way() -> None:
+    text, at_ns = "2026-01-05T14:30:30Z", 1_767_623_430_000_000_000
+    forms = [text, str(at_ns), "2026-01-05 14:30:30", "2026-01-05T15:30:30.000000000+01:00"]
+    found = [reconstruct_books(SAMPLE, "--at", form) for form in forms]
+    assert len(set(found)) == 1
+    assert found[0] != reconstruct_books(SAMPLE)
+    assert all(
+        book["ts_recv"] <= "2026-01-05T14:30:30.000000000Z"
+        for book in orjson.loads(found[0])["books"]
+    )
+
+
+def test_before_the_first_record_there_are_no_books() -> None:
+    assert orjson.loads(reconstruct_books(SAMPLE, "--at", "2026-01-05T14:29:59Z"))["books"] == []
+
+
+def test_the_day_before_is_not_made_cold_by_a_file_of_the_day_after(test_data: Path) -> None:
+    days = [test_data / day for day in ESH4_DAYS]
+    at = "2023-12-24T23:59:59Z"
+    assert reconstruct_books(*days, "--at", at, "--orders") == reconstruct_books(
+        days[0], "--orders"
+    )
+    assert orjson.loads(reconstruct_books(*days, "--at", at))["books"][0]["status"] == "synced"
+
+
+def test_symbols_are_chosen_by_name_and_by_number() -> None:
+    whole = {
+        book["symbol"]: book
+        for book in orjson.loads(reconstruct_books(SAMPLE, "--orders"))["books"]
+    }
+    number = whole["SIM3"]["instrument_id"]
+    both = [whole["SIM1"], whole["SIM3"]]
+    for names in ("SIM1,SIM3", f"SIM3, SIM1,{number}", f"SIM1,{number}"):
+        found = orjson.loads(reconstruct_books(SAMPLE, "--orders", "--symbols", names))["books"]
+        assert found == sorted(both, key=lambda book: book["instrument_id"])
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("SIM33", "no symbol 'SIM33' in the input; did you mean SIM3"),
+        ("sim1", "no symbol 'sim1' in the input; it has SIM0, SIM1, SIM2, SIM3, SIM4"),
+        ("4000000000", "no symbol '4000000000' in the input; it has SIM0"),
+        ("9" * 5000, "in the input; it has SIM0"),
+        ("", "no symbol '' in the input"),
+    ],
+    ids=["near", "far", "number", "long", "empty"],
+)
+def test_an_unknown_symbol_is_answered_with_those_there_are(name: str, words: str) -> None:
+    assert words in error_line(
+        run_in_process("reconstruct", SAMPLE, "--symbols", f"SIM1,{name}"), 2
+    )

@@ -1,0 +1,166 @@
+"""Commands whose calls of the kernel meet a fate: a kill, an error, a short write.
+
+The rule here: a call is named by its number among those that touch a directory, so the same
+command meets the same fate again. Commands run as children of one process that has imported what
+the first of them needed: a kill then costs a tenth of a second.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from pathlib import Path
+from typing import IO, Any, NamedTuple, NoReturn
+
+import pytest
+
+from tests.support.command import environment
+
+SOURCE = Path(__file__).with_name("faults.c")
+LIST, KILL, FAIL, SHORT = range(4)
+
+
+class Call(NamedTuple):
+    """A call below the directory: its name, and the path; of a rename, `from -> to`."""
+
+    name: str
+    path: str
+
+
+class FaultResult(NamedTuple):
+    """A command that has ended.
+
+    Attributes:
+        status: its exit code, or the negative number of the signal that ended it.
+        err: what it said on standard error.
+        calls: those it made, if it was only told of.
+    """
+
+    status: int
+    err: str
+    calls: list[Call]
+
+
+class FaultyCommands:
+    """Runs commands, each in a child of its own.
+
+    Args:
+        process: a server of `serve`.
+        directory: only calls below it count.
+        scratch: for what the commands say.
+    """
+
+    def __init__(self, process: subprocess.Popen[str], directory: Path, scratch: Path) -> None:
+        self._process, self._directory, self._scratch = process, directory, scratch
+
+    def run(
+        self,
+        *arguments: str | Path,
+        fate: int = LIST,
+        number: int = 0,
+        name: str = "",
+        error: int = errno.EIO,
+        stdin: str | Path = os.devnull,
+    ) -> FaultResult:
+        """Run `batonics ARGUMENTS`.
+
+        Args:
+            arguments: of the command.
+            fate: of the call of that number, from 1; TELL: none.
+            number: of the call.
+            name: count only calls of this name; empty: of all names.
+            error: what a call that fails gives.
+            stdin: a file that is its standard input.
+        """
+        err, log = self._scratch / "err", self._scratch / "log"
+        asked = {
+            "arguments": ["batonics", *map(str, arguments)],
+            "directory": str(self._directory),
+            "err": str(err),
+            "log": str(log),
+            "stdin": str(stdin),
+            "fate": [name, number, fate, error],
+        }
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(asked) + "\n")
+        self._process.stdin.flush()
+        status = int(self._process.stdout.readline())
+        lines = log.read_text().splitlines()
+        return FaultResult(status, err.read_text(), [Call(*line.split(" ", 1)) for line in lines])
+
+
+@contextmanager
+def faulty_commands(directory: Path, scratch: Path) -> Iterator[FaultyCommands]:
+    """A server of commands whose calls below a directory count; skips where nothing compiles C."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("there is no C compiler")
+    library = scratch / f"faults{sysconfig.get_config_var('SHLIB_SUFFIX')}"
+    command = [compiler, "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", str(library)]
+    subprocess.run([*command, str(SOURCE), "-ldl"], check=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from tests.support.faults_syscalls import serve; serve()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(LD_PRELOAD=str(library)),
+    )
+    try:
+        yield FaultyCommands(process, directory, scratch)
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.wait(timeout=60) == 0
+
+
+def serve() -> None:
+    """Run what is asked for on standard input, a line of JSON each, and answer with its status."""
+    library = ctypes.CDLL(None)
+    for line in sys.stdin:
+        asked = json.loads(line)
+        reader, writer = os.pipe()
+        with Path(asked["log"]).open("wb") as log, Path(asked["err"]).open("wb") as err:
+            child = os.fork()
+            if child == 0:
+                _become(asked, library, log, err, writer)
+        os.close(writer)
+        with os.fdopen(reader) as told:
+            modules = told.read().split()
+        _, status = os.waitpid(child, 0)
+        # The next child finds here what this one had to import.
+        for module in modules:
+            with suppress(ImportError):
+                import_module(module)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+def _become(
+    asked: dict[str, Any], library: ctypes.CDLL, log: IO[bytes], err: IO[bytes], told: int
+) -> NoReturn:
+    """Run the command in this process, and end it as the command does."""
+    from batonics.cli.main import run
+
+    name, number, fate, error = asked["fate"]
+    os.dup2(err.fileno(), 2)
+    os.dup2(os.open(asked["stdin"], os.O_RDONLY), 0)
+    os.dup2(os.open(os.devnull, os.O_RDWR), 1)
+    sys.argv = asked["arguments"]
+    before = set(sys.modules)
+    library.arm(asked["directory"].encode(), log.fileno(), name.encode(), number, fate, error)
+    code = run()
+    sys.stderr.flush()
+    if fate == LIST:
+        os.write(told, " ".join(set(sys.modules) - before).encode())
+    os._exit(code)

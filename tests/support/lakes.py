@@ -1,0 +1,79 @@
+"""Lakes in tests: how one is made, and what it must hold.
+
+The rule here: what a lake must hold is derived anew from the files, without the lake's code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import polars as pl
+
+import batonics
+from batonics.frames.schemas.table import product_of
+from batonics.jobs.lake_load import LakeLoad, LoadRequest, LoadResult
+from batonics.lake.catalog import LoadedSource, SchemaLoad, commit_load
+from batonics.lake.directory_store import DirectoryStore
+from batonics.lake.lake import Lake
+from batonics.lake.parts import PartsWriter
+
+
+def load(
+    lake: Path, *files: Path, schemas: Sequence[str] = ("trades",), **more: bool
+) -> list[LoadResult]:
+    """Load files as the command does."""
+    return list(
+        LakeLoad(LoadRequest(tuple(map(str, files)), str(lake), tuple(schemas), **more)).run()
+    )
+
+
+def reference_rows(files: Path | Sequence[Path], schema: str) -> pl.DataFrame:
+    """The rows that a lake must hold of files that are one stream: with `date` and `symbol`."""
+    product = product_of(schema)
+    records = batonics.scan_mbo(files)
+    rows = product.rows(records).collect()
+    names = records.select("instrument_id", "symbol").unique().collect()
+    assert names["instrument_id"].is_unique().all()
+    return rows.with_columns(
+        product.time.forward_fill().dt.date().alias("date"),
+    ).join(names, on="instrument_id", how="left", maintain_order="left")
+
+
+def read_lake(lake: Path, schema: str, **wanted: str) -> pl.DataFrame:
+    """All rows of a schema, through the lake."""
+    return Lake(lake).scan(schema, **wanted).collect()
+
+
+def sort_by_part(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows in the order in which a lake of one load gives them: by date and symbol."""
+    return rows.sort("date", "symbol", maintain_order=True)
+
+
+def parquet_files(lake: Path) -> set[str]:
+    """Every Parquet file that lies in a lake's directory, hidden ones included."""
+    return {path.relative_to(lake).as_posix() for path in lake.rglob("*.parquet")}
+
+
+def lake_digest(lake: Path) -> tuple[tuple[str, int, int], ...]:
+    """What a lake holds, whatever its files are called: rows of each schema, and a hash of them."""
+    opened = Lake(lake)
+    found = []
+    for schema in opened.schemas():
+        rows = opened.scan(schema).collect()
+        hashes = rows.hash_rows(seed=1).sort() if rows.width and rows.height else pl.Series([0])
+        found.append((schema, rows.height, hash(tuple(hashes.to_list()))))
+    return tuple(found)
+
+
+def write_frames(root: Path, schema: str, source: str, frames: Iterable[pl.DataFrame]) -> None:
+    """Frames, with `_time` and `symbol`, into a lake, as a load of a source of that name."""
+    store = DirectoryStore(root, make=True)
+    with store.loading() as loading:
+        writer = PartsWriter(product_of(schema), loading.directory, loading.id)
+        for frame in frames:
+            writer.write(frame)
+        writer.close()
+        loading.publish([(path, part.path) for path, part in writer.written])
+        load = SchemaLoad(schema, [part for _, part in writer.written])
+        store.catalog.commit(commit_load(LoadedSource(source, source, ""), [load], "test"))

@@ -1,0 +1,165 @@
+"""Asking the query files of `queries/`: of rows made by hand, and of MBO files.
+
+The rule here: a query sees rows made by hand as it sees those of a lake: through the same text of
+the view, with the same types, every column there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from batonics.frames.schemas.table import Product, product_of
+from batonics.jobs.query import QueryRequest, open_database
+from batonics.lake.plan import connect_duckdb
+from batonics.lake.query_file import QueryFile, parse_query
+from batonics.lake.sql import check_select
+from batonics.lake.views import view_name, view_statement
+
+QUERIES = Path(__file__).parents[2] / "queries"
+NS_PER_S = 1_000_000_000
+MIDNIGHT_NS = 1_700_006_400 * NS_PER_S
+"""2023-11-15T00:00:00Z, from which rows made by hand may count their times."""
+
+Rows = pl.DataFrame | Sequence[Mapping[str, Any]]
+Tables = Mapping[str, Rows]
+"""By view (`mbp_1`) or schema (`mbp-1`)."""
+
+_USUAL: dict[str, Any] = {
+    "publisher_id": 1,
+    "rtype": 0,
+    "action": "A",
+    "side": "N",
+    "depth": 0,
+    "size": 0,
+    "flags": 128,
+    "ts_in_delta": 0,
+}
+"""What a row has that does not say; other columns are null, and sizes and counts of levels 0."""
+
+
+def query_names() -> list[str]:
+    """The names of all query files."""
+    return sorted(path.stem for path in QUERIES.glob("*.sql"))
+
+
+def load_query(name: str) -> QueryFile:
+    """A query file, read."""
+    return parse_query((QUERIES / f"{name}.sql").read_text(encoding="utf-8"), name)
+
+
+def run_query(name: str, tables: Tables, **params: object) -> pl.DataFrame:
+    """The answer of a query file to rows made by hand.
+
+    Args:
+        name: of the file, without `.sql`.
+        tables: rows of each view that it reads: frames, or dicts of what is not usual (`full`).
+        params: of the query, as a user would give them; numbers may be numbers.
+    """
+    query = load_query(name)
+    with connect_duckdb() as connection:
+        relation = _related(connection, query, tables, params)
+        return pl.DataFrame(relation.to_arrow_table())
+
+
+def types_of(name: str, tables: Tables, **params: object) -> dict[str, str]:
+    """The columns of an answer, with DuckDB's types."""
+    query = load_query(name)
+    with connect_duckdb() as connection:
+        relation = _related(connection, query, tables, params)
+        return dict(zip(relation.columns, map(str, relation.types), strict=True))
+
+
+def query_files(name: str, *paths: Path, **params: object) -> pl.DataFrame:
+    """The answer of a query file to MBO files, as `batonics query --from` gives it."""
+    query = load_query(name)
+    with open_database(QueryRequest(files=tuple(map(str, paths))), named_in=query.sql) as lake:
+        return lake.query(query.sql, query.values(_texts(params))).frame()
+
+
+def query_lake(name: str, lake: Path, **params: object) -> pl.DataFrame:
+    """The answer of a query file to a lake."""
+    query = load_query(name)
+    with open_database(QueryRequest(lake=str(lake))) as opened_lake:
+        return opened_lake.query(query.sql, query.values(_texts(params))).frame()
+
+
+def no_rows(name: str) -> dict[str, Rows]:
+    """Tables without rows, of all views that a query file reads."""
+    return {view: [] for view in load_query(name).reads}
+
+
+def full_rows(view: str, rows: Rows) -> pl.DataFrame:
+    """Rows with every column of a view.
+
+    Of a dict, `ts` stands for all its times that it does not name; times are nanoseconds of the
+    epoch. A row that does not say is of symbol X and publisher 1; `instrument_id` is made from the
+    symbol, `sequence` from the row's place, and `date` from its time.
+    """
+    product = _product(view)
+    columns = pl.Schema({**product.columns, "date": pl.Date(), "symbol": pl.String()})
+    if isinstance(rows, pl.DataFrame):
+        return rows.select(columns.names()).cast(columns)
+    unknown = {name for row in rows for name in row} - {*columns, "ts"}
+    assert not unknown, f"{view} has no columns {unknown}"
+    frame = pl.DataFrame(
+        [_full_row(row, at, columns) for at, row in enumerate(rows)],
+        schema={
+            name: pl.Int64() if isinstance(dtype, pl.Datetime) else dtype
+            for name, dtype in columns.items()
+        },
+    )
+    return frame.cast(
+        {name: dtype for name, dtype in columns.items() if isinstance(dtype, pl.Datetime)}
+    ).with_columns(pl.coalesce("date", product.time.dt.date()).alias("date"))
+
+
+def _full_row(row: Mapping[str, Any], at: int, columns: pl.Schema) -> dict[str, Any]:
+    symbol = row.get("symbol", "X")
+    usual = {
+        **_USUAL,
+        "symbol": symbol,
+        "sequence": at,
+        "instrument_id": sum(map(ord, symbol or "")),
+    }
+    full_row: dict[str, Any] = {}
+    for name, dtype in columns.items():
+        if name in row:
+            full_row[name] = row[name]
+        elif isinstance(dtype, pl.Datetime):
+            full_row[name] = row.get("ts")
+        elif "_sz_" in name or "_ct_" in name:
+            full_row[name] = 0
+        else:
+            full_row[name] = usual.get(name)
+    return full_row
+
+
+def _product(view: str) -> Product:
+    return product_of(view.replace("_", "-"))
+
+
+def _related(
+    connection: duckdb.DuckDBPyConnection,
+    query: QueryFile,
+    tables: Tables,
+    params: Mapping[str, object],
+) -> duckdb.DuckDBPyRelation:
+    check_select(connection, query.sql)
+    for view, rows in tables.items():
+        product = _product(view)
+        frame = full_rows(view, rows)
+        # Enums come out of a lake as text.
+        letters = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.Enum)]
+        scan = f"rows_of_{view_name(product.name)}"
+        connection.register(scan, frame.cast(dict.fromkeys(letters, pl.String())).to_arrow())
+        connection.execute(view_statement(product, [], scan=scan))
+    return connection.sql(query.sql, params=query.values(_texts(params)) or None)
+
+
+def _texts(params: Mapping[str, object]) -> dict[str, str]:
+    return {name: str(value) for name, value in params.items()}

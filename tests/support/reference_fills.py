@@ -1,0 +1,139 @@
+"""One hypothetical order, naively: the orders ahead are a list of objects that is looked at anew.
+
+Written from the rules in `frames/orders/fill_simulation.py`'s docstring; shares no code with it.
+The queues are the naive ones of lives, the displayed levels those of the naive book.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from batonics.model.mbo import UNDEF_ORDER_SIZE, UNDEF_TIMESTAMP, Action, Flag, Side
+from tests.support.reference_books import Key, Record, ReferenceBooks
+from tests.support.reference_orders import ADDS, Book, Order, time
+
+Fill = tuple[int | None, int | None, int, int, str]
+"""ts_event, ts_recv, price, size, by what."""
+
+
+def entry_row(stream: Sequence[Record], at_ns: int) -> int:
+    """How many records of one book come before the order."""
+    now, complete = 0, 0
+    for number, record in enumerate(stream):
+        doubtful = record.flags & Flag.BAD_TS_RECV and not record.flags & Flag.SNAPSHOT
+        if not doubtful and record.ts_recv != UNDEF_TIMESTAMP:
+            now = max(now, record.ts_recv)
+        if now > at_ns:
+            break
+        following = stream[number + 1 : number + 2]
+        next_in_snapshot = bool(following) and bool(following[0].flags & Flag.SNAPSHOT)
+        if record.flags & Flag.LAST or (record.flags & Flag.SNAPSHOT and not next_in_snapshot):
+            complete = number + 1
+    return complete
+
+
+@dataclass
+class ReferenceFill:
+    """The order in its book."""
+
+    key: Key
+    side: int
+    price: int
+    size: int
+    at_ns: int
+    fills: list[Fill] = field(default_factory=list)
+    ahead: list[Order] = field(default_factory=list)
+    ahead_orders: int = 0
+    ahead_size: int = 0
+    ahead_filled: int = 0
+    ahead_cancelled: int = 0
+    end: str = "open"
+
+    def left(self) -> int:
+        return self.size - sum(fill[3] for fill in self.fills)
+
+    def run(self, stream: Sequence[Record]) -> None:
+        """The order's life among the records of its book."""
+        book, oracle = Book(self.key), ReferenceBooks()
+        entry, aggressor = entry_row(stream, self.at_ns), 0
+        for number, record in enumerate(stream):
+            if number == entry:
+                self.enter(book, oracle)
+            if record.action == Action.TRADE:
+                aggressor = record.order_id
+            if number < entry:
+                book.apply(record)
+                oracle.apply(record)
+            elif self.end == "open":
+                self.live_through(record, book, oracle, aggressor)
+        if entry == len(stream):
+            self.enter(book, oracle)
+
+    def enter(self, book: Book, oracle: ReferenceBooks) -> None:
+        opposite = Side.ASK if self.side == Side.BID else Side.BID
+        for price, size, _, _ in oracle.levels(self.key, opposite):
+            if price == self.price or (price < self.price) == (self.side == Side.BID):
+                taken = min(size, self.left())
+                if taken:
+                    self.fills.append((self.at_ns, self.at_ns, price, taken, "marketable"))
+        if not self.left():
+            self.end = "filled"
+            return
+        level = book.levels.get((self.side, self.price), [])
+        self.ahead = [order for order in level if order.shows()]
+        self.ahead_orders = len(self.ahead)
+        self.ahead_size = sum(order.shows() for order in self.ahead)
+
+    def live_through(
+        self, record: Record, book: Book, oracle: ReferenceBooks, aggressor: int
+    ) -> None:
+        before = [(order, order.shows(), order.requeues) for order in self.ahead]
+        had_levels = bool(oracle.levels(self.key, self.side))
+        opens = (
+            record.flags & Flag.SNAPSHOT
+            and not book.snapshot_open
+            and record.action in (Action.ADD, Action.CLEAR)
+        )
+        if counts(record):
+            self.fill(record, book, own_trade=record.order_id == aggressor != 0)
+        book.apply(record)
+        oracle.apply(record)
+        top = record.flags & Flag.TOB and not record.flags & Flag.MBP and record.action in ADDS
+        is_of_side = record.side == self.side
+        has_levels = bool(oracle.levels(self.key, self.side))
+        undef = record.size == UNDEF_ORDER_SIZE and record.price != 2**63 - 1
+        tops = top and is_of_side and not undef and (had_levels or has_levels)
+        if record.action == Action.CLEAR or opens or tops:
+            self.end = "cleared"
+            return
+        for order, showed, requeues in before:
+            stands = order in book.queue(order) and order.requeues == requeues
+            lost = showed - order.shows() if stands else showed
+            if record.action == Action.FILL:
+                self.ahead_filled += lost
+            else:
+                self.ahead_cancelled += lost
+            if not stands:
+                self.ahead.remove(order)
+        if not self.left():
+            self.end = "filled"
+
+    def fill(self, record: Record, book: Book, *, own_trade: bool) -> None:
+        order = book.order(record.order_id)
+        if order is None or order.side != self.side or own_trade:
+            return
+        volume = record.size
+        if order in self.ahead:
+            volume = max(record.size - order.shows(), 0)
+        elif order.price != self.price and (order.price < self.price) != (self.side == Side.BID):
+            return
+        if own := min(volume, self.left()):
+            by = "queue" if order.price == self.price else "through"
+            self.fills.append((time(record.ts_event), time(record.ts_recv), self.price, own, by))
+
+
+def counts(record: Record) -> bool:
+    """Whether a record is a fill of an order."""
+    is_fill = record.action == Action.FILL and 0 < record.size < UNDEF_ORDER_SIZE
+    return is_fill and not record.flags & (Flag.TOB | Flag.MBP)

@@ -1,0 +1,300 @@
+"""The life of each order, naively: a level is a list, and a place in it is found by looking.
+
+Written from the definitions alone; shares no code with the kernels. What a record does to the book
+is decided here anew, by the rules, and not read from level deltas. The sums ahead are added up
+whenever they are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+
+from batonics.model.mbo import UNDEF_ORDER_SIZE, UNDEF_PRICE, UNDEF_TIMESTAMP, Action, Flag, Side
+from tests.support.reference_books import Key, Record
+
+SIDES = (int(Side.BID), int(Side.ASK))
+ADDS = (Action.ADD, Action.MODIFY, Action.MODIFY_PARTIAL)
+
+Sums = tuple[int, int]
+"""Orders and size."""
+Row = tuple[object, ...]
+BIRTHS = count()
+
+
+@dataclass(eq=False)
+class Order:
+    """An order as it stands, and its life so far."""
+
+    key: Key
+    order_id: int
+    side: int
+    price: int
+    size: int
+    first: Record
+    ahead: Sums
+    left_censored: bool
+    size_start: int
+    pending: int = 0
+    added: int = 0
+    filled: int = 0
+    cancelled: int = 0
+    modifies: int = 0
+    requeues: int = 0
+    first_fill: tuple[Record, Sums] | None = None
+    price_start: int = 0
+    number: int = field(default_factory=BIRTHS.__next__)
+
+    def shows(self) -> int:
+        return max(self.size - self.pending, 0)
+
+    def row(self, end: str, last: Record | None) -> Row:
+        """As `ORDERS_SCHEMA` has it, times as integers."""
+        hidden = max(self.pending - self.size, 0)
+        fill, fill_ahead = self.first_fill or (None, (None, None))
+        return (
+            *self.key,
+            self.order_id,
+            chr(self.side),
+            time(self.first.ts_event),
+            time(last.ts_event) if last else None,
+            time(self.first.ts_recv),
+            time(last.ts_recv) if last else None,
+            self.price_start,
+            self.price,
+            self.size_start,
+            self.added + hidden,
+            self.filled,
+            self.cancelled,
+            self.shows(),
+            self.modifies,
+            self.requeues,
+            *self.ahead,
+            time(fill.ts_event) if fill else None,
+            *fill_ahead,
+            end,
+            self.left_censored,
+            end in ("alive", "cleared"),
+        )
+
+
+def time(ts_ns: int) -> int | None:
+    return None if ts_ns == UNDEF_TIMESTAMP else ts_ns
+
+
+def sums(orders: Iterable[Order]) -> Sums:
+    shown = [order.shows() for order in orders]
+    return sum(size > 0 for size in shown), sum(shown)
+
+
+@dataclass
+class Book:
+    """One book: a list of orders for each level, first in priority first."""
+
+    key: Key
+    levels: dict[tuple[int, int], list[Order]] = field(default_factory=dict)
+    live: dict[int, Order] = field(default_factory=dict)
+    snapshot_open: bool = False
+    rows: list[Row] = field(default_factory=list)
+    last: Record | None = None  # its last record
+    ended: list[Order] = field(default_factory=list)  # in the open event
+
+    def order(self, order_id: int) -> Order | None:
+        return self.live.get(order_id)
+
+    def queue(self, order: Order) -> list[Order]:
+        return self.levels.setdefault((order.side, order.price), [])
+
+    def ahead(self, order: Order) -> list[Order]:
+        queue = self.queue(order)
+        return queue[: queue.index(order)]
+
+    def behind(self, order: Order) -> list[Order]:
+        queue = self.queue(order)
+        return queue[queue.index(order) + 1 :]
+
+    # ------------------------------------------------------------------ records
+
+    def closes_snapshot(self, record: Record) -> bool:
+        """Whether a record ends an open snapshot, and its event, before it does anything."""
+        return self.snapshot_open and not record.flags & Flag.SNAPSHOT
+
+    def apply(self, record: Record) -> None:
+        action, flags = record.action, record.flags
+        if self.closes_snapshot(record):
+            self.snapshot_open = False
+        if action == Action.CLEAR:
+            self.clear(record, SIDES)
+        if flags & Flag.SNAPSHOT and not self.snapshot_open:
+            self.snapshot_open = action in (Action.ADD, Action.CLEAR)
+            if action == Action.ADD:
+                self.clear(record, SIDES)
+        if flags & Flag.LAST:
+            self.snapshot_open = False
+        if flags & Flag.MBP:
+            return
+        if flags & Flag.TOB:
+            empties = record.price == UNDEF_PRICE or record.size == 0
+            sound = empties or record.size != UNDEF_ORDER_SIZE
+            if action in ADDS and record.side in SIDES and sound:
+                self.clear(record, (record.side,))
+            return
+        self.apply_to_order(record)
+
+    def apply_to_order(self, record: Record) -> None:
+        order = self.order(record.order_id)
+        if record.action == Action.FILL and order and record.size != UNDEF_ORDER_SIZE:
+            self.fill(order, record)
+        elif record.action == Action.CANCEL and order:
+            self.cancel(order, record)
+        elif record.action in ADDS:
+            if record.action == Action.MODIFY_PARTIAL and order:
+                record = record._replace(
+                    price=order.price if record.price == UNDEF_PRICE else record.price,
+                    size=order.size if record.size == UNDEF_ORDER_SIZE else record.size,
+                    side=order.side if record.side not in SIDES else record.side,
+                )
+            undefined = record.price == UNDEF_PRICE or record.size == UNDEF_ORDER_SIZE
+            if undefined or record.side not in SIDES:
+                return
+            if record.action == Action.ADD:
+                self.add(order, record)
+            elif order:
+                self.modify(order, record)
+            elif record.size > 0:
+                self.insert(record, left_censored=True)
+
+    def clear(self, record: Record, sides: tuple[int, ...]) -> None:
+        for (side, _), level in self.levels.items():
+            if side in sides:
+                for order in list(level):
+                    self.end(order, "cleared", record)
+
+    def end(self, order: Order, how: str, record: Record) -> None:
+        self.rows.append(order.row(how, record))
+        self.queue(order).remove(order)
+        del self.live[order.order_id]
+        self.ended.append(order)
+
+    def insert(self, record: Record, *, left_censored: bool) -> None:
+        order = Order(
+            self.key,
+            record.order_id,
+            record.side,
+            record.price,
+            record.size,
+            record,
+            (0, 0),
+            left_censored,
+            record.size,
+            added=record.size,
+            price_start=record.price,
+        )
+        queue = self.queue(order)
+        order.ahead = sums(queue)
+        queue.append(order)
+        self.live[order.order_id] = order
+
+    def add(self, order: Order | None, record: Record) -> None:
+        if record.size == 0:
+            return
+        if order:
+            self.end(order, "replaced", record)
+        self.insert(record, left_censored=bool(record.flags & Flag.SNAPSHOT))
+
+    def fill(self, order: Order, record: Record) -> None:
+        if record.size == 0:
+            return
+        if order.first_fill is None:
+            order.first_fill = record, sums(self.ahead(order))
+        order.filled += record.size
+        order.pending += record.size
+
+    def cancel(self, order: Order, record: Record) -> None:
+        removed = min(record.size, order.size)
+        of_fills = min(removed, order.pending)
+        order.pending -= of_fills
+        order.cancelled += removed - of_fills
+        leaves = removed == order.size
+        order.size -= removed
+        if leaves:
+            self.end(order, "filled" if of_fills == removed else "cancelled", record)
+
+    def modify(self, order: Order, record: Record) -> None:
+        shown = order.shows()
+        back = record.price != order.price or record.size > order.size
+        order.added += max(order.pending - order.size, 0)
+        order.added += max(record.size - shown, 0)
+        order.cancelled += max(shown - record.size, 0)
+        order.modifies += 1
+        if record.size == 0:
+            order.size = order.pending = 0
+            self.end(order, "filled" if shown == 0 else "cancelled", record)
+            return
+        if back:
+            order.requeues += 1
+            self.queue(order).remove(order)
+            order.price = record.price
+            self.queue(order).append(order)
+        order.size, order.pending = record.size, 0
+
+
+class ReferenceQueues:
+    """Every book of a stream."""
+
+    def __init__(self) -> None:
+        self.books: dict[Key, Book] = {}
+
+    def book(self, record: Record) -> Book:
+        key = (record.publisher_id, record.instrument_id)
+        return self.books.setdefault(key, Book(key))
+
+    def apply(self, record: Record) -> Book:
+        book = self.book(record)
+        book.apply(record)
+        book.last = record
+        return book
+
+
+def reference_lives(stream: Iterable[Record]) -> list[Row]:
+    """Rows of `orders_source`: lives as they end, then those of the living as they began."""
+    queues, rows = ReferenceQueues(), []
+    for record in stream:
+        book = queues.apply(record)
+        rows += book.rows
+        book.rows.clear()
+    alive = [order for book in queues.books.values() for order in book.live.values()]
+    alive.sort(key=lambda order: order.number)
+    return rows + [order.row("alive", None) for order in alive]
+
+
+def reference_positions(stream: Iterable[Record], order_id: int) -> Iterator[Row]:
+    """Rows of `queue_source`, times as integers."""
+    queues = ReferenceQueues()
+    told: dict[Key, Row] = {}
+    for record in stream:
+        book = queues.book(record)
+        if book.closes_snapshot(record):
+            yield from changed_rows(book, order_id, told)
+        queues.apply(record)
+        if record.flags & Flag.LAST:
+            yield from changed_rows(book, order_id, told)
+
+
+def changed_rows(book: Book, order_id: int, told: dict[Key, Row]) -> Iterator[Row]:
+    """The row of an event's end, if there is one."""
+    gone = [order for order in book.ended if order.order_id == order_id]
+    book.ended.clear()
+    order, last = book.order(order_id), book.last
+    assert last is not None
+    if order:
+        queue = (*sums(book.ahead(order)), *sums(book.behind(order)))
+        position: Row = (chr(order.side), order.price, order.shows(), *queue)
+    elif gone:
+        position = (chr(gone[-1].side), gone[-1].price, 0, None, None, None, None)
+    else:
+        return
+    if gone or told.get(book.key) != position:
+        told[book.key] = position
+        yield (time(last.ts_event), time(last.ts_recv), last.sequence, *book.key, *position)

@@ -1,0 +1,50 @@
+"""A replay within this process, and clients of it over real sockets.
+
+The rule: whatever a test does, its replay ends with it.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from batonics.jobs.replay import Replay, ReplayRequest
+from batonics.sinks import logs
+
+KEY = "db-" + "k" * 29
+TIMEOUT_S = 30.0
+
+
+@contextmanager
+def run_replay(*paths: str | Path, **options: Any) -> Iterator[Replay]:
+    """A replay of files on a port of its own."""
+    logs.configure(as_json=True, level="critical")
+    replay = Replay(ReplayRequest(tuple(map(str, paths)), "127.0.0.1:0", **options))
+    try:
+        yield replay
+    finally:
+        replay.close()
+
+
+def connect_client(replay: Replay) -> socket.socket:
+    """A client."""
+    sock = socket.create_connection(replay.address, TIMEOUT_S)
+    sock.settimeout(TIMEOUT_S)
+    return sock
+
+
+def receive_all(replay: Replay) -> bytes:
+    """All that one connection brings."""
+    with connect_client(replay) as sock:
+        return receive_rest(sock)
+
+
+def receive_rest(sock: socket.socket) -> bytes:
+    """All that a connection still brings; OSError if it is reset."""
+    parts = []
+    while data := sock.recv(1 << 20):
+        parts.append(data)
+    return b"".join(parts)

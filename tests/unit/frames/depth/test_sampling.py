@@ -1,0 +1,205 @@
+"""Depth at the ends of windows off the ladder: against the oracle, and against the deltas' way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from batonics.book.engine import BookEngine
+from batonics.book.event_cutoff import EventCutoff
+from batonics.frames.columns.mbo_frame import to_frame
+from batonics.frames.depth.books import Books
+from batonics.frames.depth.sampling import changed_depth_frames, sampled_depth_frames
+from batonics.frames.depth.snapshots import depth_frames, depth_schema
+from batonics.frames.depth.windows import EventWindows, TimeWindows, Windows
+from batonics.frames.namespace import MboNamespace
+from batonics.frames.scan.folding import fold_pieces
+from batonics.frames.schemas.mbp import mbp_frames
+from batonics.model.errors import UsageError
+from batonics.model.mbo import UNDEF_TIMESTAMP, Flag, MboBatch, slice_batch
+from batonics.model.symbols import SymbolMap
+from tests.support.real_files import CLX5, ESH4_DAYS, read_mbo
+from tests.support.reference_books import Key, Record, ReferenceBooks, records
+from tests.support.reference_tops import ReferenceTops
+from tests.support.stream_profiles import PROFILES
+from tests.support.streams import batch_of, random_stream
+
+DEPTH = 3
+LENGTHS_NS = [1_000, 300_000_007, 1_000_000_000]
+
+
+def sampled(batches: Iterable[MboBatch], windows: Windows, depth: int = DEPTH) -> pl.DataFrame:
+    empty = pl.DataFrame(schema=depth_schema(depth))
+    return pl.concat([empty, *sampled_depth_frames(batches, windows, depth)])
+
+
+def plain_rows(frame: pl.DataFrame) -> list[tuple[object, ...]]:
+    return frame.with_columns(pl.col("ts", "ts_event", "ts_recv").cast(pl.Int64)).rows()
+
+
+class Walk:
+    """The same, record by record, on the oracle."""
+
+    def __init__(self, batch: MboBatch, *, every: int = 0, length_ns: int = 0) -> None:
+        self.rows: list[tuple[object, ...]] = []
+        self._every, self._length_ns = every, length_ns
+        self._tops = ReferenceTops(DEPTH)
+        self._oracle: ReferenceBooks = self._tops._oracle
+        self._ended: dict[Key, tuple[int, Record, list[int]]] = {}
+        self._last: dict[Key, Record] = {}
+        self._now = self._end = 0
+        for record in records(batch):
+            self._apply(record)
+        self._end_window()
+
+    def _apply(self, record: Record) -> None:
+        doubtful = record.flags & (Flag.BAD_TS_RECV | Flag.SNAPSHOT) == Flag.BAD_TS_RECV
+        if self._length_ns and not doubtful and record.ts_recv < 2**63:
+            self._now = max(self._now, record.ts_recv)
+            end = -(-self._now // self._length_ns) * self._length_ns
+            if end != self._end and self._end:
+                self._end_window()
+            self._end = end
+        key = (record.publisher_id, record.instrument_id)
+        known = key in self._last
+        before = self._oracle.events(key) if known else 0
+        left = self._tops._levels(key) if known else []
+        self._oracle.apply(record)
+        last = bool(record.flags & Flag.LAST)
+        if self._oracle.events(key) - before > last:
+            self._count(key, self._last[key], left)
+        if last:
+            self._count(key, record, self._tops._levels(key))
+        self._last[key] = record
+
+    def _count(self, key: Key, record: Record, levels: list[int]) -> None:
+        events = self._ended.get(key, (0, record, levels))[0] + 1
+        self._ended[key] = events, record, levels
+        if events == self._every:
+            self._give(key, _time(record.ts_recv))
+
+    def _end_window(self) -> None:
+        if self._length_ns:
+            for key in sorted(self._ended):
+                self._give(key, self._end or None)
+
+    def _give(self, key: Key, label: int | None) -> None:
+        events, record, levels = self._ended.pop(key)
+        shown = [None if i % 6 < 2 and v == 2**63 - 1 else v for i, v in enumerate(levels)]
+        moment = _time(record.ts_event), _time(record.ts_recv), record.sequence
+        self.rows.append((label, *moment, *key, events, *shown))
+
+
+def _time(ts_ns: int) -> int | None:
+    return None if ts_ns == UNDEF_TIMESTAMP else ts_ns
+
+
+@pytest.mark.parametrize("length_ns", LENGTHS_NS)
+@pytest.mark.parametrize("profile", ["adversarial", "many_books", "top_of_book", "snapshots"])
+def test_intervals_equal_a_walk_with_the_oracle(profile: str, length_ns: int) -> None:
+    batch = PROFILES[profile](41, 1_500)
+    ours = plain_rows(sampled([batch], TimeWindows(length_ns)))
+    assert ours == Walk(batch, length_ns=length_ns).rows
+
+
+@pytest.mark.parametrize("every", [1, 3, 50])
+@pytest.mark.parametrize("profile", ["adversarial", "many_books", "top_of_book", "snapshots"])
+def test_windows_of_events_equal_a_walk_with_the_oracle(profile: str, every: int) -> None:
+    batch = PROFILES[profile](42, 1_500)
+    assert plain_rows(sampled([batch], EventWindows(every))) == Walk(batch, every=every).rows
+
+
+@pytest.mark.parametrize("windows", [EventWindows(4), *map(TimeWindows, LENGTHS_NS)])
+@pytest.mark.parametrize("batch_rows", [1, 2, 7, 64])
+def test_rows_do_not_depend_on_the_cut_into_batches(batch_rows: int, windows: Windows) -> None:
+    batch = random_stream(43, 1_500)
+    pieces = [slice_batch(batch, at, at + batch_rows) for at in range(0, 1_500, batch_rows)]
+    assert_frame_equal(sampled(pieces, windows), sampled([batch], windows))
+
+
+@pytest.mark.parametrize("file", [CLX5, ESH4_DAYS[1]])
+@pytest.mark.parametrize("length_ns", [10**7, 10**9])
+def test_the_ladder_and_the_deltas_agree_on_real_days(
+    file: str, length_ns: int, test_data: Path
+) -> None:
+    batch = read_mbo(test_data / file)
+    pieces = fold_pieces([batch], deltas=True)
+    by_deltas = pl.concat(depth_frames(pieces, TimeWindows(length_ns), 10, fill=False))
+    ours = sampled([batch], TimeWindows(length_ns), 10)
+    assert ours["ts"].is_sorted()
+    assert_frame_equal(ours, by_deltas.sort("ts", "publisher_id", "instrument_id"))
+
+
+def test_an_event_over_a_bound_is_in_the_window_of_its_end() -> None:
+    base = next(records(random_stream(1, 1)))._replace(
+        action=ord("A"), side=ord("B"), size=1, price=5, publisher_id=1, instrument_id=1
+    )
+    rows = [
+        base._replace(order_id=1, ts_recv=5, flags=128),
+        base._replace(order_id=2, ts_recv=9, flags=0),
+        base._replace(order_id=3, ts_recv=12, flags=128),
+    ]
+    found = sampled([batch_of(rows)], TimeWindows(10), 1).select("ts", "events", "bid_sz_00")
+    assert found.cast(pl.Int64).rows() == [(10, 1, 1), (20, 1, 3)]
+
+
+@pytest.mark.parametrize("batch_rows", [1, 7, 1_500])
+@pytest.mark.parametrize("profile", ["adversarial", "many_books", "top_of_book"])
+def test_changes_are_those_of_mbp_with_the_events_between_them(
+    profile: str, batch_rows: int
+) -> None:
+    batch = PROFILES[profile](44, 1_500)
+    pieces = [slice_batch(batch, at, at + batch_rows) for at in range(0, 1_500, batch_rows)]
+    found = pl.concat(changed_depth_frames(pieces, DEPTH))
+    mbp = pl.concat(mbp_frames([batch], DEPTH)).filter(pl.col("action") != "T")
+    names = ["ts_event", "ts_recv", "sequence", "publisher_id", "instrument_id", "bid_px_00"]
+    assert_frame_equal(found.select(names), mbp.select(names))
+    events = BookEngine()
+    events.fold(batch)
+    total = found.group_by("publisher_id", "instrument_id").agg(pl.sum("events"))
+    for publisher, instrument, counted in total.rows():
+        book = events.keys().index((publisher, instrument))
+        assert 0 < counted <= events.events()[book]
+    assert found["events"].min() == 1
+
+
+def test_a_book_at_a_time_is_that_of_the_records_until_then() -> None:
+    batch = random_stream(45, 1_500)
+    frame = to_frame(batch).lazy()
+    at_ns = int(batch.ts_recv[900])
+    until = EventCutoff(at_ns)
+    engine = BookEngine()
+    for rows in until.take(batch):
+        engine.fold(rows)
+    expected = Books(engine, SymbolMap()).levels().drop("symbol")
+    found = MboNamespace(frame).book_at(at_ns).collect()
+    assert found.height > 0
+    assert_frame_equal(found, expected)
+    with pytest.raises(UsageError, match="not a time"):
+        MboNamespace(frame).book_at("noon")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"every": "1s", "on_change": True}, "only one of"),
+        ({"every": 5, "events": 5}, "only one of"),
+        ({"fill": True, "on_change": True}, "no windows to fill"),
+    ],
+)
+def test_windows_are_asked_for_in_one_way(arguments: dict[str, Any], words: str) -> None:
+    namespace = MboNamespace(to_frame(random_stream(46, 10)).lazy())
+    with pytest.raises(UsageError, match=words):
+        namespace.depth(1, **arguments)
+
+
+def test_a_number_of_events_may_be_given_by_either_name() -> None:
+    namespace = MboNamespace(to_frame(random_stream(47, 500)).lazy())
+    by_events = namespace.depth(1, events=7).collect()
+    assert by_events.height > 0
+    assert_frame_equal(by_events, namespace.depth(1, every=7).collect())

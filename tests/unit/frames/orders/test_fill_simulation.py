@@ -1,0 +1,344 @@
+"""Hypothetical orders: when they would have been filled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from batonics.frames.columns.mbo_frame import to_frame
+from batonics.frames.orders.fill_simulation import FILLS_SCHEMA, FillResult, would_fill
+from batonics.frames.orders.order_lives import orders_source
+from batonics.frames.scan.mbo_scan import scan_batches
+from batonics.model.errors import UsageError
+from batonics.model.mbo import UNDEF_ORDER_SIZE, UNDEF_PRICE, MboBatch, slice_batch
+from tests.support.reference_books import Key, Record, records
+from tests.support.reference_fills import Fill, ReferenceFill
+from tests.support.streams import KEYS, START_NS, TICK_1E9, batch_of, in_time, random_stream
+
+BOOK = (1, 100)
+LAST, TOB, SNAPSHOT = 128, 64, 32
+STEP_NS = 1_000
+
+
+def scan(batch: MboBatch, rows: int = 0) -> pl.LazyFrame:
+    """Records in batches of so many rows; 0: whole."""
+    step = rows or max(len(batch.action), 1)
+
+    def batches() -> Iterator[MboBatch]:
+        for start in range(0, len(batch.action), step):
+            yield slice_batch(batch, start, start + step)
+
+    return scan_batches(batches)
+
+
+def of_book(batch: MboBatch, key: Key) -> list[Record]:
+    return [row for row in records(batch) if (row.publisher_id, row.instrument_id) == key]
+
+
+def fills_of(result: FillResult) -> list[Fill]:
+    frame = result.fills.with_columns(
+        pl.col("ts_event", "ts_recv").to_physical(), pl.col("by").cast(str)
+    )
+    return frame.rows()
+
+
+def summary(result: FillResult | ReferenceFill) -> dict[str, Any]:
+    names = ("ahead_orders", "ahead_size", "ahead_filled", "ahead_cancelled", "end")
+    return {name: getattr(result, name) for name in names}
+
+
+# ---------------------------------------------------------------------- against the naive one
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_random_order_fares_as_the_naive_one_does(seed: int) -> None:
+    batch = random_stream(
+        seed, 1_200, books=3, tob_books=seed % 2, clear_share=0.001, snapshot_share=0.002
+    )
+    rng = np.random.default_rng(seed)
+    for _ in range(6):
+        side, key = "BA"[rng.integers(2)], KEYS[rng.integers(3)]
+        price = int(rng.integers(-2, 4)) * TICK_1E9
+        size, row = int(rng.integers(1, 12)), rng.integers(200, 900)
+        at_ns = int(batch.ts_recv[row])
+        naive = ReferenceFill(key, ord(side), price, size, at_ns)
+        naive.run(of_book(batch, key))
+        publisher_id, instrument_id = key
+        for rows in (0, 7, 64):
+            result = would_fill(
+                scan(batch, rows),
+                side,
+                price,
+                size,
+                at_ns,
+                publisher_id=publisher_id,
+                instrument_id=instrument_id,
+            )
+            assert summary(result) == summary(naive)
+            assert fills_of(result) == naive.fills
+            assert result.filled == size - naive.left()
+
+
+@pytest.mark.parametrize("day", ["clx5", "esh4"])
+def test_an_order_on_a_real_day_fares_as_the_naive_one_does(
+    day: str, request: pytest.FixtureRequest
+) -> None:
+    batch = slice_batch(request.getfixturevalue(day), 0, 6_000)
+    stream = list(records(batch))
+    key = (stream[0].publisher_id, stream[0].instrument_id)
+    births = [row for row in stream[1_000:4_000] if row.action == ord("A")][::300]
+    for row in births:
+        naive = ReferenceFill(key, row.side, row.price, 3 * row.size, row.ts_recv)
+        naive.run(of_book(batch, key))
+        side = chr(row.side)
+        one_book = {"publisher_id": key[0], "instrument_id": key[1]}
+        result = would_fill(scan(batch), side, row.price, 3 * row.size, row.ts_recv, **one_book)
+        assert summary(result) == summary(naive)
+        assert fills_of(result) == naive.fills
+
+
+def test_who_stands_right_ahead_of_a_real_order_is_filled_no_later_than_it(clx5: MboBatch) -> None:
+    lives = orders_source(scan(clx5)).filter(
+        pl.col("end").cast(str) == "filled",
+        pl.col("modifies") == 0,
+        ~pl.col("left_censored"),
+        pl.col("ahead_orders") > 0,
+        pl.col("cancelled") == 0,
+    )
+    # Some fill as the aggressor, by a modify that the feed shows as a trade at another price alone.
+    own_price = to_frame(clx5).filter(pl.col("action") == "F").group_by("order_id")
+    passive = own_price.agg(pl.col("price").max(), pl.col("price").min().alias("least")).lazy()
+    lives = lives.join(passive, on="order_id").filter(
+        pl.col("price") == pl.col("price_start"), pl.col("least") == pl.col("price_start")
+    )
+    checked = 0
+    for life in lives.sort("ts_recv_start", "order_id").collect().gather_every(40).rows(named=True):
+        born = np.flatnonzero((clx5.order_id == life["order_id"]) & (clx5.action == ord("A")))[0]
+        at_ns = int(clx5.ts_recv[born - 1])
+        if clx5.ts_recv[born] == at_ns or not clx5.flags[born - 1] & LAST:
+            continue
+        checked += 1
+        price, size = life["price_start"], life["size_start"]
+        result = would_fill(scan(clx5), life["side"], price, size, at_ns)
+        assert result.marketable == 0
+        assert (result.ahead_orders, result.ahead_size) == (
+            life["ahead_orders"],
+            life["ahead_size"],
+        )
+        assert result.end == "filled"
+        assert result.fills["ts_recv"].max() <= life["ts_recv_end"]
+    assert checked > 5
+
+
+# ---------------------------------------------------------------------- by hand
+
+
+def rec(
+    action: str,
+    order_id: int,
+    price: int = 10,
+    size: int = 5,
+    *,
+    side: str = "B",
+    flags: int = LAST,
+    key: Key = BOOK,
+) -> Record:
+    side_code = ord("N") if action == "R" else ord(side)
+    return Record(STEP_NS, 0, *key, ord(action), side_code, price, size, 0, order_id, flags, 0, 0)
+
+
+def run(
+    *rows: Record, side: str = "B", price: int = 10, size: int = 4, after: int = 2
+) -> FillResult:
+    """An order that enters right after the first so many records."""
+    at_ns = START_NS + after * STEP_NS
+    return would_fill(scan(batch_of(in_time(rows))), side, price, size, at_ns)
+
+
+TWO = (rec("A", 1, 10, 5), rec("A", 2, 10, 3))
+"""Two bids at 10: 8 in all."""
+
+
+def traded(order_id: int, size: int, *, price: int = 10) -> tuple[Record, ...]:
+    """A sell that trades with a resting bid, and the removal of it."""
+    return (
+        rec("T", 0, price, size, side="A", flags=0),
+        rec("F", order_id, price, size, flags=0),
+        rec("C", order_id, price, size),
+    )
+
+
+def test_an_order_waits_behind_those_that_were_there() -> None:
+    result = run(*TWO, *traded(1, 5), *traded(2, 2))
+    assert (result.ahead_orders, result.ahead_size) == (2, 8)
+    assert (result.ahead_filled, result.ahead_cancelled, result.ahead_left) == (7, 0, 1)
+    assert (result.filled, result.end) == (0, "open")
+
+
+def test_trades_that_reach_it_fill_it_in_parts() -> None:
+    rows = (*TWO, rec("A", 3, 10, 9), *traded(1, 5), *traded(2, 3), *traded(3, 1), *traded(3, 7))
+    result = run(*rows)
+    assert (result.filled, result.end, result.ahead_left) == (4, "filled", 0)
+    assert [(fill[2:]) for fill in fills_of(result)] == [(10, 1, "queue"), (10, 3, "queue")]
+    stamps = in_time(rows)
+    assert result.fills["ts_recv"].to_physical().to_list() == [
+        stamps[10].ts_recv,
+        stamps[13].ts_recv,
+    ]
+
+
+def test_cancels_ahead_move_it_up_and_those_behind_do_not() -> None:
+    result = run(*TWO, rec("A", 3), rec("C", 3), rec("C", 1, 10, 2), rec("M", 2, 10, 1))
+    assert (result.ahead_filled, result.ahead_cancelled, result.ahead_left) == (0, 4, 4)
+
+
+def test_an_order_ahead_that_grows_or_moves_is_behind_from_then_on() -> None:
+    result = run(*TWO, rec("M", 1, 10, 6), rec("M", 2, 20, 3), rec("M", 2, 10, 3), *traded(1, 1))
+    assert (result.ahead_cancelled, result.ahead_left) == (8, 0)
+    assert (result.filled, result.end) == (1, "open")
+
+
+def test_a_trade_through_its_price_fills_it() -> None:
+    result = run(*TWO, rec("A", 3, 9, 6), rec("C", 1), rec("C", 2), *traded(3, 6, price=9))
+    assert [(fill[2:]) for fill in fills_of(result)] == [(10, 4, "through")]
+
+
+def test_a_better_price_than_any_is_the_first_to_be_filled() -> None:
+    result = run(*TWO, *traded(1, 3), price=11)
+    assert (result.ahead_orders, result.filled, result.end) == (0, 3, "open")
+    worse = run(*TWO, *traded(1, 3), price=9)
+    assert worse.filled == 0
+
+
+def test_what_an_iceberg_hides_stood_behind() -> None:
+    result = run(*TWO, *traded(1, 7))
+    assert (result.ahead_filled, result.filled) == (5, 2)
+
+
+def test_an_aggressor_of_its_own_side_does_not_fill_it() -> None:
+    aggressive = (
+        rec("T", 3, 12, 2, flags=0),
+        rec("F", 3, 12, 2, flags=0),
+        rec("C", 3, 8, 2),
+    )
+    assert run(*TWO, rec("A", 3, 8, 2), *aggressive).filled == 0
+
+
+def test_what_crosses_takes_the_displayed_levels_and_the_rest_joins_its_own() -> None:
+    asks = (rec("A", 1, 9, 2, side="A"), rec("A", 2, 10, 1, side="A"), rec("A", 3, 11, 7, side="A"))
+    result = run(*asks, rec("A", 4, 10, 6), after=4)
+    assert (result.marketable, result.ahead_size, result.end) == (3, 6, "open")
+    assert [fill[2:] for fill in fills_of(result)] == [(9, 2, "marketable"), (10, 1, "marketable")]
+    assert result.fills["ts_recv"].to_physical().to_list() == [result.at_ns] * 2
+    whole = run(*asks, rec("A", 4, 10, 6), after=4, size=3)
+    assert (whole.filled, whole.ahead_size, whole.end) == (3, 0, "filled")
+
+
+def test_a_sell_is_the_mirror_of_a_buy() -> None:
+    rows = (
+        rec("A", 1, 10, 5, side="A"),
+        rec("A", 2, 12, 3, side="A"),
+        rec("F", 1, 10, 5, flags=0),
+        rec("C", 1, 10, 5),
+        rec("F", 2, 12, 3, flags=0),
+        rec("C", 2, 12, 3),
+    )
+    result = run(*rows, side="A", price=11)
+    assert [fill[2:] for fill in fills_of(result)] == [(11, 3, "through")]
+
+
+def test_an_order_enters_after_a_whole_event_only() -> None:
+    rows = (rec("A", 1), rec("A", 2, flags=0), rec("A", 3))
+    assert run(*rows, after=1).ahead_orders == 1
+    assert run(*rows, after=2).ahead_orders == 1
+    assert run(*rows, after=3).ahead_orders == 3
+
+
+@pytest.mark.parametrize(
+    "clear",
+    [
+        rec("R", 0, UNDEF_PRICE, 0),
+        rec("A", 9, flags=SNAPSHOT),
+        rec("A", 9, flags=TOB | LAST),
+    ],
+    ids=["clear", "snapshot", "top-of-book"],
+)
+def test_a_clear_ends_it(clear: Record) -> None:
+    result = run(*TWO, *traded(1, 1), clear, rec("A", 3), *traded(3, 5))
+    assert (result.end, result.filled, result.ahead_filled) == ("cleared", 0, 1)
+
+
+def test_a_top_of_book_record_that_changes_nothing_does_not_end_it() -> None:
+    faulty = rec("A", 9, 10, UNDEF_ORDER_SIZE, flags=TOB | LAST)
+    assert run(*TWO, faulty, rec("A", 3), *traded(3, 2)).filled == 2
+
+
+def test_an_unnamed_aggressor_is_not_the_order_of_id_0() -> None:
+    assert run(*TWO, rec("A", 0), *traded(0, 2)).filled == 2
+
+
+def test_a_clear_of_the_other_side_does_not() -> None:
+    other = rec("A", 9, 20, side="A", flags=TOB | LAST)
+    assert run(*TWO, other, rec("A", 3), *traded(3, 2)).filled == 2
+
+
+def test_nothing_is_read_after_its_end() -> None:
+    rows = batch_of(in_time([*TWO, *traded(1, 5), *traded(2, 3)]))
+
+    def batches() -> Iterator[MboBatch]:
+        yield rows
+        raise AssertionError("read on")
+
+    asks = would_fill(scan_batches(batches), "A", 10, 2, START_NS + 2 * STEP_NS)
+    assert (asks.end, asks.marketable) == ("filled", 2)
+
+
+def test_a_result_has_fills_of_the_schema_and_its_book() -> None:
+    result = run(*TWO)
+    assert result.fills.schema == FILLS_SCHEMA
+    assert result.fills.is_empty()
+    assert (result.publisher_id, result.instrument_id) == BOOK
+    assert asdict(result)["price"] == 10
+
+
+# ---------------------------------------------------------------------- what cannot be
+
+
+def test_several_books_must_be_told_apart() -> None:
+    batch = batch_of(in_time([rec("A", 1), rec("A", 1, key=(2, 100))]))
+    with pytest.raises(UsageError, match=r"several books match .*1/100, 2/100"):
+        would_fill(scan(batch), "B", 10, 1, START_NS + 9_000)
+    assert would_fill(scan(batch), "B", 10, 1, START_NS + 9_000, publisher_id=2).ahead_orders == 1
+    with pytest.raises(UsageError, match="no records of such a book"):
+        would_fill(scan(batch), "B", 10, 1, START_NS + 9_000, instrument_id=5)
+
+
+def test_before_the_first_whole_event_there_is_no_book_to_enter() -> None:
+    with pytest.raises(UsageError, match="no event of the book is complete at 2025-09-24"):
+        run(rec("A", 1, flags=0), rec("A", 2), after=1)
+
+
+@pytest.mark.parametrize(
+    ("order", "why"),
+    [
+        (("X", 10, 1, 5), "side 'X', expected B or A"),
+        (("B", 10, 0, 5), "size 0, expected 1 or more"),
+        (("B", UNDEF_PRICE, 1, 5), "does not fit an int64"),
+        (("B", 10, 1, -1), "outside the range"),
+    ],
+    ids=["side", "size", "price", "time"],
+)
+def test_an_order_that_cannot_be_is_refused(order: tuple[str, int, int, int], why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        would_fill(scan(batch_of(in_time(TWO))), *order)
+
+
+def test_a_frame_that_is_no_mbo_is_refused() -> None:
+    frame = to_frame(batch_of(in_time(TWO))).lazy().drop("flags")
+    with pytest.raises(UsageError, match="column flags is missing"):
+        would_fill(frame, "B", 10, 1, START_NS)

@@ -1,0 +1,123 @@
+"""bbo-1s and its like: against a plain walk over mbp-1, and the edges of intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from batonics.frames.columns.vendor import BBO_INTERVAL_SCHEMA
+from batonics.frames.schemas import bbo_intervals
+from batonics.frames.schemas.bbo_intervals import bbo_interval_frames
+from batonics.frames.schemas.mbp import mbp_frames
+from batonics.model.mbo import UNDEF_TIMESTAMP, Action, Flag, MboBatch, Side, slice_batch
+from tests.support.real_files import CLX5, read_mbo
+from tests.support.reference_books import Record
+from tests.support.stream_profiles import PROFILES
+from tests.support.streams import batch_of, random_stream
+
+LAST = int(Flag.LAST)
+BASE = Record(10, 9, 1, 7, Action.ADD, Side.BID, 100, 5, 0, 1, LAST, 3, 1)
+LENGTHS_NS = [1_000, 300_000_007, 1_000_000_000]
+
+
+def sampled(batches: Iterable[MboBatch], length_ns: int) -> pl.DataFrame:
+    frame = pl.concat(bbo_interval_frames(batches, length_ns))
+    return frame.cast({"ts_recv": pl.Int64, "ts_event": pl.Int64})
+
+
+def walked(batch: MboBatch, length_ns: int) -> list[dict[str, object]]:
+    """The same, row by row."""
+    rows = pl.concat(mbp_frames([batch], 1)).cast({"ts_recv": pl.Int64, "ts_event": pl.Int64})
+    now = 0
+    trades: dict[tuple[int, int], dict[str, object]] = {}
+    found: dict[tuple[int, int, int], dict[str, object]] = {}
+    for row in rows.iter_rows(named=True):
+        doubtful = row["flags"] & (Flag.BAD_TS_RECV | Flag.SNAPSHOT) == Flag.BAD_TS_RECV
+        if not doubtful and row["ts_recv"] is not None:
+            now = max(now, row["ts_recv"])
+        end = -(-now // length_ns) * length_ns
+        book = row["publisher_id"], row["instrument_id"]
+        if row["action"] == "T":
+            trades[book] = {name: row[name] for name in ("ts_event", "price", "side", "size")}
+        none = {"ts_event": None, "price": None, "side": "N", "size": 0}
+        key = (end, *book)
+        found.pop(key, None)  # so that the dict is in the order of last rows
+        found[key] = {**row, **none, **trades.get(book, {}), "ts_recv": end}
+    names = [name for name in BBO_INTERVAL_SCHEMA if name != "rtype"]
+    ordered = sorted(found.items(), key=lambda item: item[0][0])
+    return [{name: row[name] for name in names} for _, row in ordered]
+
+
+@pytest.mark.parametrize("length_ns", LENGTHS_NS)
+@pytest.mark.parametrize("profile", ["adversarial", "many_books", "top_of_book", "snapshots"])
+def test_intervals_equal_a_walk_over_mbp_1(profile: str, length_ns: int) -> None:
+    batch = PROFILES[profile](21, 3_000)
+    ours = sampled([batch], length_ns).drop("rtype").rows(named=True)
+    # A trade with an undefined size has none here.
+    theirs = [{**row, "size": row["size"] or 0} for row in walked(batch, length_ns)]
+    assert ours == theirs
+
+
+def test_intervals_of_a_real_day_equal_a_walk_over_mbp_1(test_data: Path) -> None:
+    batch = read_mbo(test_data / CLX5)
+    ours = sampled([batch], 10**9)
+    assert ours.drop("rtype").rows(named=True) == walked(batch, 10**9)
+    assert ours["rtype"].unique().to_list() == [0xC3]
+
+
+@pytest.mark.parametrize("batch_rows", [1, 7, 64])
+def test_intervals_do_not_depend_on_the_cut_into_batches(
+    batch_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = random_stream(22, 1_000)
+    whole = sampled([batch], LENGTHS_NS[1])
+    monkeypatch.setattr(bbo_intervals, "INTERVAL_FLUSH_ROWS", 5)
+    pieces = [slice_batch(batch, at, at + batch_rows) for at in range(0, 1_000, batch_rows)]
+    assert_frame_equal(sampled(pieces, LENGTHS_NS[1]), whole)
+
+
+def ends(*times: int, length_ns: int = 10) -> list[int]:
+    """The ends of the intervals of adds at these times."""
+    rows = [
+        BASE._replace(ts_recv=time, order_id=number, price=number)
+        for number, time in enumerate(times)
+    ]
+    return sampled([batch_of(rows)], length_ns)["ts_recv"].to_list()
+
+
+def test_an_interval_holds_its_end_and_not_its_beginning() -> None:
+    assert ends(10, 11, 20, 21) == [10, 20, 30]
+
+
+def test_an_interval_in_which_nothing_happened_has_no_row() -> None:
+    assert ends(5, 95) == [10, 100]
+
+
+def test_time_never_runs_backwards() -> None:
+    assert ends(25, 5, UNDEF_TIMESTAMP) == [30]
+
+
+def test_a_book_without_a_trade_has_none_and_later_ones_are_carried_on() -> None:
+    trade = BASE._replace(action=Action.TRADE, side=Side.ASK, size=3, ts_recv=15, ts_event=14)
+    rows = [BASE, trade, BASE._replace(ts_recv=35, price=101, order_id=2)]
+    frame = sampled([batch_of(rows)], 10).select("ts_recv", "ts_event", "side", "price", "size")
+    assert frame.rows() == [
+        (10, None, "N", None, 0),
+        (20, 14, "A", 100, 3),
+        (40, 14, "A", 100, 3),
+    ]
+
+
+def test_only_lengths_of_the_vendor_have_an_rtype() -> None:
+    for length_ns, rtype in ((10**9, 0xC3), (60 * 10**9, 0xC4), (10**8, None)):
+        assert sampled([batch_of([BASE])], length_ns)["rtype"].to_list() == [rtype]
+
+
+def test_no_rows_are_an_empty_frame() -> None:
+    frame = pl.concat(bbo_interval_frames([], 10))
+    assert frame.schema == BBO_INTERVAL_SCHEMA
+    assert frame.height == 0

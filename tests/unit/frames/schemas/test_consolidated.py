@@ -1,0 +1,153 @@
+"""The consolidated book: against sums over the oracle's full ladders, and by hand."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from batonics.frames.columns.vendor import mbp_schema
+from batonics.frames.schemas.consolidated import consolidated_frames
+from batonics.frames.schemas.mbp import mbp_frames
+from batonics.model.mbo import UNDEF_PRICE, Action, Flag, MboBatch, Side, slice_batch
+from tests.support.real_files import DBEQ, read_mbo
+from tests.support.reference_books import Key, Record, records
+from tests.support.reference_tops import ReferenceTops
+from tests.support.stream_profiles import PROFILES
+from tests.support.streams import batch_of, random_stream
+
+SIDES = (Side.BID, Side.ASK)
+LAST = int(Flag.LAST)
+BASE = Record(10, 9, 1, 7, Action.ADD, Side.BID, 100, 5, 0, 1, LAST, 3, 1)
+
+
+def consolidated(batch: MboBatch, depth: int = 2, **wanted: bool) -> pl.DataFrame:
+    empty = pl.DataFrame(schema=mbp_schema(depth))
+    return pl.concat([empty, *consolidated_frames([batch], depth, **wanted)])
+
+
+class Ladders:
+    """The ladder of each book as its last shown top had it, but whole."""
+
+    def __init__(self, depth: int) -> None:
+        self.rows: list[tuple[object, ...]] = []
+        self._depth = depth
+        self._tops = ReferenceTops(depth)
+        self._ladders: dict[Key, list[list[tuple[int, int, int]]]] = {}
+        self._shown: dict[int, list[int]] = {}
+
+    def apply(self, record: Record) -> None:
+        count = len(self._tops.tops)
+        self._tops.apply(record)
+        new = zip(self._tops.tops[count:], self._tops.ladders[count:], strict=True)
+        for top, ladders in new:
+            is_trade = top.record.action == Action.TRADE
+            if not is_trade:
+                self._ladders[record.publisher_id, record.instrument_id] = ladders
+            self._show(top.record, record.instrument_id, is_trade=is_trade)
+
+    def _show(self, record: Record, instrument_id: int, *, is_trade: bool) -> None:
+        words: list[int] = []
+        sides = [self._summed(instrument_id, side) for side in (0, 1)]
+        for level in range(self._depth):
+            pair = [s[level] if level < len(s) else (UNDEF_PRICE, 0, 0) for s in sides]
+            words += [word for both in zip(*pair, strict=True) for word in both]
+        if not is_trade and self._shown.get(instrument_id) == words:
+            return
+        if not is_trade:
+            self._shown[instrument_id] = words
+        self.rows.append((record.publisher_id, instrument_id, chr(record.action), *words))
+
+    def _summed(self, instrument_id: int, side: int) -> list[tuple[int, int, int]]:
+        sizes: Counter[int] = Counter()
+        counts: Counter[int] = Counter()
+        for key, ladders in self._ladders.items():
+            if key[1] == instrument_id:
+                for price, size, count in ladders[side]:
+                    sizes[price] += size
+                    counts[price] += count
+        return [(p, sizes[p], counts[p]) for p in sorted(sizes, reverse=side == 0)]
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_levels_are_sums_over_all_publishers(seed: int, depth: int) -> None:
+    batch = random_stream(seed, 1_500)
+    naive = Ladders(depth)
+    for record in records(batch):
+        naive.apply(record)
+    frame = consolidated(batch, depth)
+    found = frame.select("publisher_id", "instrument_id", "action", pl.col("^(bid|ask)_.*$"))
+    shown = found.with_columns(pl.col("^.*_px_.*$").fill_null(UNDEF_PRICE)).rows()
+    assert shown == [_clipped(row) for row in naive.rows]
+
+
+def _clipped(row: tuple[object, ...]) -> tuple[object, ...]:
+    """The row with what does not fit 32 bits as the greatest that does."""
+    head, levels = row[:3], row[3:]
+    sizes = (
+        v if i % 6 < 2 or not isinstance(v, int) else min(v, 2**32 - 1)
+        for i, v in enumerate(levels)
+    )
+    return (*head, *sizes)
+
+
+@pytest.mark.parametrize("batch_rows", [1, 7, 64])
+def test_rows_do_not_depend_on_the_cut_into_batches(batch_rows: int) -> None:
+    batch = PROFILES["top_of_book"](5, 1_500)
+    pieces = [slice_batch(batch, at, at + batch_rows) for at in range(0, 1_500, batch_rows)]
+    assert_frame_equal(pl.concat(consolidated_frames(pieces, 2)), consolidated(batch))
+
+
+def test_one_publisher_is_its_own_consolidated_book() -> None:
+    batch = random_stream(6, 2_000)
+    batch.publisher_id[:] = 1
+    changed = pl.concat(mbp_frames([batch], 2))
+    # Trades amid an event apart, of which the single book shows the middle.
+    not_trade = pl.col("action") != "T"
+    assert_frame_equal(consolidated(batch).filter(not_trade), changed.filter(not_trade))
+
+
+def test_equal_prices_add_up_and_the_publisher_is_whose_record_it_was() -> None:
+    rows = [
+        BASE,
+        BASE._replace(publisher_id=2, size=3),
+        BASE._replace(publisher_id=2, order_id=2, price=101, size=1),
+        BASE._replace(publisher_id=1, order_id=2, price=90, size=1),
+    ]
+    frame = consolidated(batch_of(rows), 1)
+    found = frame.select("publisher_id", "bid_px_00", "bid_sz_00", "bid_ct_00", "depth").rows()
+    assert found == [(1, 100, 5, 1, 0), (2, 100, 8, 2, 0), (2, 101, 1, 1, 0)]
+
+
+def test_trades_alone_have_the_consolidated_book_before_them() -> None:
+    rows = [
+        BASE,
+        BASE._replace(publisher_id=2, side=Side.ASK, price=103),
+        BASE._replace(publisher_id=2, action=Action.TRADE, size=1),
+    ]
+    frame = consolidated(batch_of(rows), 1, changes=False)
+    assert frame.select("action", "bid_px_00", "ask_px_00").rows() == [("T", 100, 103)]
+
+
+def test_the_real_publishers_best_prices_are_those_of_the_best_of_them(test_data: Path) -> None:
+    batch = read_mbo(test_data / DBEQ)
+    single = pl.concat(mbp_frames([batch], 1))
+    merged = consolidated(batch, 1)
+    best: dict[tuple[int, int], tuple[int | None, int | None]] = {}
+    expected: dict[int, tuple[int | None, int | None]] = {}
+    for row in single.iter_rows(named=True):
+        best[row["publisher_id"], row["instrument_id"]] = row["bid_px_00"], row["ask_px_00"]
+    for (_, instrument), (bid, ask) in best.items():
+        old = expected.get(instrument, (None, None))
+        bids = [p for p in (bid, old[0]) if p is not None]
+        asks = [p for p in (ask, old[1]) if p is not None]
+        expected[instrument] = max(bids, default=None), min(asks, default=None)
+    last = merged.group_by("instrument_id").last()
+    found = {
+        row[0]: row[1:] for row in last.select("instrument_id", "bid_px_00", "ask_px_00").rows()
+    }
+    assert found == expected

@@ -1,0 +1,74 @@
+"""Tables of others in our columns: text, integers and zones, exact or refused."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+import polars as pl
+import pytest
+
+from batonics.codec.records import RECORD_DTYPES
+from batonics.frames.columns.mbo_frame import TIME_TYPE
+from batonics.frames.schemas.vendor_tables import from_records, normalise_columns
+from batonics.model.errors import InputError
+
+NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
+NOON_NS = int(NOON.timestamp()) * 10**9
+
+
+def price(text: str) -> int | None:
+    frame = normalise_columns(pl.DataFrame({"price": [text]}), "trades")
+    assert frame.schema["price"] == pl.Int64
+    value: int | None = frame["price"][0]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("text", "price_1e9"),
+    [
+        ("101.250000000", 101_250_000_000),
+        ("101.2500000000", 101_250_000_000),
+        ("-0.5", -500_000_000),
+        ("-3.000000001", -3_000_000_001),
+        ("101250000000", 101_250_000_000),
+        ("9223372036.854775806", 2**63 - 2),
+        ("9223372036854775807", None),
+    ],
+)
+def test_a_price_is_exact(text: str, price_1e9: int | None) -> None:
+    assert price(text) == price_1e9
+
+
+@pytest.mark.parametrize("text", ["101.2500000001", "99999999999.0", "9223372036.9", "1e3", "x"])
+def test_a_price_that_does_not_fit_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="not what schema trades has there"):
+        price(text)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pl.Series([NOON_NS]),
+        pl.Series([NOON_NS], dtype=pl.UInt64),
+        pl.Series([str(NOON_NS)]),
+        pl.Series(["2026-01-05T12:00:00.000000000Z"]),
+        pl.Series([NOON_NS]).cast(TIME_TYPE),
+        pl.Series([NOON_NS]).cast(TIME_TYPE).dt.convert_time_zone("America/Chicago"),
+        pl.Series([NOON_NS]).cast(pl.Datetime("ns")),
+        pl.Series([NOON_NS // 1_000]).cast(pl.Datetime("us", "UTC")),
+    ],
+    ids=["int", "uint", "digits", "iso", "utc", "zone", "naive", "us"],
+)
+def test_a_time_is_the_same_however_it_is_written(column: pl.Series) -> None:
+    frame = normalise_columns(pl.DataFrame({"ts_recv": column}), "trades")
+    assert frame.schema["ts_recv"] == TIME_TYPE
+    assert frame["ts_recv"].cast(pl.Int64).to_list() == [NOON_NS]
+
+
+def test_a_byte_that_is_no_letter_of_its_field_is_refused() -> None:
+    records = np.zeros(2, RECORD_DTYPES["trades"])
+    records["action"], records["side"] = ord("T"), [ord("B"), ord("Q")]
+    assert from_records(records[:1], "trades")["side"].to_list() == ["B"]
+    with pytest.raises(InputError, match="column side holds byte 0x51, which is no letter of it"):
+        from_records(records, "trades")

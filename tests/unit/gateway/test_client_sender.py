@@ -1,0 +1,103 @@
+"""What one client is sent: loops, places, pauses, heartbeats, the end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+
+import pytest
+
+from batonics.gateway.client_sender import (
+    ClientSender,
+    FaultError,
+    ReplayClient,
+    ReplayControl,
+    StoppedError,
+)
+from batonics.gateway.dbn_feed import BytesLike, FeedPiece
+from batonics.gateway.faults import Fault, FaultInjector, Faults, ReplayPosition
+from batonics.gateway.pacing import FLAT_OUT, Pace, SystemClock
+from tests.support.dbn_files import encode
+from tests.support.replay_feeds import rows, split_pieces
+from tests.unit.gateway.test_pacing import FakeClock
+
+RECORDS = encode(rows(100))
+
+
+class ShortFeed:
+    """An opening and 100 records, in pieces of 10."""
+
+    opening: BytesLike = b"DBN"
+    live_ns = -1
+
+    def pieces(self, start_ns: int | None, *, indexed: bool) -> Generator[FeedPiece, None, None]:
+        assert start_ns is None
+        yield from split_pieces(RECORDS, 560) if indexed else [FeedPiece(RECORDS)]
+
+
+class EmptyFeed(ShortFeed):
+    """An opening and nothing."""
+
+    def pieces(self, start_ns: int | None, *, indexed: bool) -> Generator[FeedPiece, None, None]:
+        assert (start_ns, indexed) == (None, False)
+        yield from ()
+
+
+def sent_by(feed: ShortFeed, loops: int, injector: FaultInjector | None = None) -> bytes:
+    sent = bytearray()
+    player = ClientSender(
+        sent.extend, ReplayClient("x"), ReplayControl(), FLAT_OUT, FakeClock(), injector=injector
+    )
+    player.play(feed, None, loops)
+    return bytes(sent)
+
+
+@pytest.mark.parametrize("units", [0, 1, 99, 100, 101, 250, 300])
+def test_a_place_may_be_in_any_loop(units: int) -> None:
+    injector = FaultInjector(Faults(), 0, ReplayPosition(units))
+    assert sent_by(ShortFeed(), 3, injector) == b"DBN" + (3 * RECORDS)[56 * units :]
+
+
+def test_loops_end_where_there_is_nothing() -> None:
+    assert sent_by(EmptyFeed(), 0) == b"DBN"
+    assert sent_by(ShortFeed(), 2) == b"DBN" + 2 * RECORDS
+
+
+def test_a_fault_ends_it() -> None:
+    injector = FaultInjector(Faults(cut=500, seed=1), 0)
+    with pytest.raises(FaultError) as caught:
+        sent_by(ShortFeed(), 1, injector)
+    assert caught.value.fault is Fault.CUT
+
+
+def test_an_idle_client_hears_a_heart_and_a_stop_ends_it() -> None:
+    control, clock, beats = ReplayControl(), FakeClock(), 0
+
+    def beat() -> bytes:
+        nonlocal beats
+        beats += 1
+        if beats == 3:
+            control.stop()
+        return b"beat"
+
+    sent = bytearray()
+    pace = Pace(rate=0.01)
+    player = ClientSender(sent.extend, ReplayClient("x"), control, pace, clock, heartbeat=(5, beat))
+    with pytest.raises(StoppedError):
+        player.play(ShortFeed(), None, 1)
+    assert sent == b"DBN" + RECORDS[:56] + 3 * b"beat"
+    assert 15 * 10**9 <= clock.now <= 16 * 10**9
+
+
+def test_a_paused_client_hears_a_heart_too() -> None:
+    control, sent = ReplayControl(), bytearray()
+    control.toggle()
+    threading.Timer(0.5, control.toggle).start()
+    clock, heartbeat = SystemClock(), (0.1, lambda: b"beat")
+    player = ClientSender(
+        sent.extend, ReplayClient("x"), control, FLAT_OUT, clock, heartbeat=heartbeat
+    )
+    player.play(ShortFeed(), None, 1)
+    beats = sent.count(b"beat")
+    assert bytes(sent) == b"DBN" + beats * b"beat" + RECORDS
+    assert 2 <= beats <= 5

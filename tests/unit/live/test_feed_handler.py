@@ -1,0 +1,219 @@
+"""A feed that is cut, comes back, says things twice or leaves things out: no wrong book unmarked.
+
+The truth is an oracle that gets every record of the feed. What the machine tells as synced, while
+its feed is live, must be the book of the oracle at the end of its last event so far.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+from typing import NamedTuple
+
+import pytest
+
+from batonics.codec.dbn import encode_records
+from batonics.codec.metadata import Metadata, encode_metadata
+from batonics.live.feed_handler import FeedHandler
+from batonics.live.protocol import STATUSES, FeedState
+from batonics.model.errors import InputError
+from batonics.model.mbo import UNDEF_PRICE, Flag
+from tests.support.reference_books import Key, Record, ReferenceBooks, records
+from tests.support.streams import START_NS, batch_of, random_stream
+
+DEPTH = 4
+HEAD = encode_metadata(Metadata())
+Levels = list[tuple[int, int, int]]
+RECORDS = 160
+RUNS = 1_000
+
+
+class Truth:
+    """What each book was at the end of its last event, after so many records."""
+
+    def __init__(self, rows: Sequence[Record]) -> None:
+        self._oracle, self._rows, self._done = ReferenceBooks(), rows, 0
+        self._told: dict[Key, tuple[Levels, Levels]] = {}
+
+    def book(self, key: Key, done: int) -> tuple[Levels, Levels]:
+        """The best levels; `done` never falls."""
+        while self._done < done:
+            row = self._rows[self._done]
+            of = row.publisher_id, row.instrument_id
+            before = self._oracle.events(of) if of in self._oracle.books() else 0
+            was = self._levels(of) if of in self._oracle.books() else ([], [])
+            self._oracle.apply(row)
+            self._done += 1
+            own = bool(row.flags & Flag.LAST)
+            # A record may end a snapshot before it: that is the book before the record.
+            if self._oracle.events(of) - own > before:
+                self._told[of] = was
+            if own:
+                self._told[of] = self._levels(of)
+        return self._told.get(key, ([], []))
+
+    def _levels(self, key: Key) -> tuple[Levels, Levels]:
+        bids, asks = (
+            [(price, size, count) for price, size, count, _ in self._oracle.levels(key, side)]
+            for side in (ord("B"), ord("A"))
+        )
+        return bids[:DEPTH], asks[:DEPTH]
+
+
+class Connection(NamedTuple):
+    """Records that a connection brings, as bytes, and how it ends."""
+
+    begin: int
+    data: bytes
+    cuts: list[int]
+
+
+def told(handler: FeedHandler, book: int, side: str) -> Levels:
+    """The levels of a row, as tuples."""
+    return [
+        (int(price), int(size), int(count))
+        for price, size, count in handler.published.rows[side][book].tolist()
+        if price != UNDEF_PRICE
+    ]
+
+
+def check(handler: FeedHandler, truth: Truth, done: int) -> int:
+    """Hold every book that is told as synced against the truth; how many there were."""
+    keys = handler.engine.keys()
+    synced = 0
+    for number in range(len(handler.published.rows)):
+        status = STATUSES[handler.published.rows["status"][number]]
+        if handler.stats.feed != FeedState.LIVE or status != "synced":
+            continue
+        synced += 1
+        bids, asks = truth.book(keys[number], done)
+        assert (told(handler, number, "bids"), told(handler, number, "asks")) == (bids, asks), (
+            f"book {keys[number]} after {done} records"
+        )
+    return synced
+
+
+def connections(rows: list[Record], random: Random, *, gaps: bool) -> list[Connection]:
+    """A feed in pieces: each begins some records back, or, with `gaps`, too late."""
+    found: list[Connection] = []
+    at = 0
+    while at < len(rows):
+        back = random.choice((0, 1, 3, 20))
+        begin = max(0, at - back) if found else 0
+        if gaps and found and random.random() < 0.4:
+            begin = min(at + random.randint(1, 12), len(rows))
+        end = min(len(rows), max(at, begin) + random.randint(1, 60))
+        data = HEAD + encode_records(batch_of(rows[begin:end]))
+        if end < len(rows):  # cut anywhere within the next record, or not
+            data += encode_records(batch_of(rows[end : end + 1]))[: random.choice((0, 1, 30, 55))]
+        cuts = sorted(random.randint(0, len(data)) for _ in range(random.randint(0, 6)))
+        found.append(Connection(begin, data, cuts))
+        at = end
+    return found
+
+
+def drive(handler: FeedHandler, rows: list[Record], feed: list[Connection], *, exact: bool) -> int:
+    """Give a machine all connections, and check after every chunk; synced books that were."""
+    truth, done, synced = Truth(rows), 0, 0
+    for connection in feed:
+        handler.connected()
+        at = 0
+        for cut in (*connection.cuts, len(connection.data)):
+            handler.take(connection.data[at:cut])
+            at = cut
+            whole = max(at - len(HEAD), 0) // 56
+            done = max(done, connection.begin + whole)
+            synced += check(handler, truth, done)
+        if exact:
+            assert handler.stats.records == done
+        handler.lost()
+        assert not check(handler, truth, done)
+    return synced
+
+
+@pytest.mark.parametrize("profile", ["none", "snapshots"])
+def test_a_feed_that_always_goes_back_far_enough_loses_and_doubles_nothing(profile: str) -> None:
+    synced = 0
+    for seed in range(RUNS // 4):
+        random = Random(seed)
+        rows = stream(profile, seed)
+        feed = connections(rows, random, gaps=False)
+        # A place is told by its time: the feed goes back to the first record that has it.
+        feed = [_back_to_time(c, rows) for c in feed]
+        handler = FeedHandler(depth=DEPTH, source=f"seed {seed}")
+        synced += drive(handler, rows, feed, exact=True)
+        assert handler.stats.gaps == 0, f"seed {seed}"
+        oracle = ReferenceBooks()
+        for row in rows:
+            oracle.apply(row)
+        assert handler.stats.records == len(rows), f"seed {seed}"
+        assert handler.engine.events().sum() == sum(oracle.events(k) for k in oracle.books())
+    assert synced > 1_000
+
+
+@pytest.mark.parametrize("profile", ["none", "snapshots"])
+def test_a_feed_with_gaps_never_shows_a_wrong_book_as_synced(profile: str) -> None:
+    synced = gaps = 0
+    for seed in range(RUNS // 4):
+        random = Random(seed)
+        rows = stream(profile, seed)
+        handler = FeedHandler(depth=DEPTH, source=f"seed {seed}")
+        synced += drive(handler, rows, connections(rows, random, gaps=True), exact=False)
+        gaps += handler.stats.gaps
+    assert synced > 500
+    assert gaps > RUNS // 8
+
+
+def test_a_feed_cut_at_every_byte_goes_on_exactly() -> None:
+    rows = stream("none", 5)[:12]
+    data = HEAD + encode_records(batch_of(rows))
+    for cut in range(len(data) + 1):
+        handler = FeedHandler(depth=DEPTH, source=f"cut {cut}")
+        handler.connected()
+        handler.take(data[:cut])
+        handler.lost()
+        handler.connected()
+        handler.take(data)
+        assert handler.stats.records == len(rows), f"cut at byte {cut}"
+        assert handler.stats.gaps == 0
+        assert handler.stats.feed == FeedState.LIVE
+
+
+def test_what_makes_no_sense_ends_a_connection_and_no_more() -> None:
+    rows = stream("none", 6)
+    data = HEAD + encode_records(batch_of(rows))
+    bad = bytearray(data)
+    bad[len(HEAD) + 56 * 100] = 0
+    handler = FeedHandler(depth=DEPTH, source="feed")
+    handler.connected()
+    with pytest.raises(InputError, match="record 100"):
+        handler.take(bytes(bad))
+    assert handler.stats.records == 100
+    handler.lost()
+    handler.connected()
+    handler.take(data)
+    assert (handler.stats.records, handler.stats.duplicates) == (len(rows), 100)
+
+
+def stream(profile: str, seed: int) -> list[Record]:
+    """Records whose times never fall, as a feed's; several may have one time."""
+    share = 0.03 if profile == "snapshots" else 0.0
+    batch = random_stream(seed, RECORDS, snapshot_share=share, partial_modifies=False)
+    random, now, rows = Random(seed), START_NS, []
+    for row in records(batch):
+        now += random.choice((0, 1, 1, 1_000))
+        flags = row.flags & ~int(Flag.BAD_TS_RECV)
+        rows.append(row._replace(ts_recv=now, ts_event=now - 5, flags=flags))
+    return rows
+
+
+def _back_to_time(connection: Connection, rows: list[Record]) -> Connection:
+    begin = connection.begin
+    while 0 < begin < len(rows) and rows[begin - 1].ts_recv == rows[begin].ts_recv:
+        begin -= 1
+    begin = max(begin - 1, 0)
+    while begin > 0 and rows[begin - 1].ts_recv == rows[begin].ts_recv:
+        begin -= 1
+    more = encode_records(batch_of(rows[begin : connection.begin]))
+    data = HEAD + more + connection.data[len(HEAD) :]
+    return Connection(begin, data, connection.cuts)
