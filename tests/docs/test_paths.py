@@ -61,17 +61,18 @@ def python_sources() -> list[Path]:
 @pytest.mark.parametrize("document", documents(), ids=name)
 def test_paths_in_a_document_exist(document: Path) -> None:
     text = "\n".join(line.text for line in lines(document.read_text()))
-    assert missing_paths(text) == []
-    assert missing_names(text) == []
+    missing = missing_paths(text) + missing_names(text)
+    assert not missing, "\n".join(missing)
 
 
 def test_paths_in_the_sources_exist() -> None:
-    missing = {
-        name(source): found
+    missing = [
+        f"{name(source)}: {path}"
         for source in python_sources()
-        if source != Path(__file__) and (found := missing_paths(source.read_text()))
-    }
-    assert not missing
+        if source != Path(__file__)
+        for path in missing_paths(source.read_text())
+    ]
+    assert not missing, "\n".join(missing)
 
 
 def test_a_missing_path_is_found() -> None:
