@@ -25,7 +25,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from batonics.book import top_kernels
-from batonics.book.engine import BookEngine, FoldResult, TopsSpec
+from batonics.book.engine import BookEngine
+from batonics.book.results import FoldResult, TopsSpec
 from batonics.book.state import Top
 from batonics.frames.columns.mbo_frame import to_frame
 from batonics.frames.columns.vendor import RTYPES, mbp_schema
