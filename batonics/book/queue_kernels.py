@@ -28,8 +28,8 @@ from batonics.book.queue_order_kernels import (
     QueueRecord,
     add_node,
     cancel_order,
-    end_life,
     end_level,
+    end_life,
     fill_order,
     find_id,
     find_queue_level,
@@ -130,7 +130,10 @@ def write_position(queues: Queues, out: QueueOutputs, book: int) -> None:
     to[n + POSITION_TS_RECV] = books[base + QB_TS_RECV]
     to[n + POSITION_SEQUENCE] = books[base + QB_SEQUENCE]
     if node == NO_NODE:
-        to[n + POSITION_SIDE], to[n + POSITION_PRICE] = books[base + QB_SIDE], books[base + QB_PRICE]
+        to[n + POSITION_SIDE], to[n + POSITION_PRICE] = (
+            books[base + QB_SIDE],
+            books[base + QB_PRICE],
+        )
         to[n + POSITION_SIZE] = 0
         for word in range(POSITION_AHEAD_ORDERS, POSITION_WORDS):
             to[n + word] = -1
@@ -187,7 +190,9 @@ def apply_clear(
     if len(out.changes) > 0:
         has_deltas = delta < len(deltas) and deltas[at(delta)] == row
         if effects & CLEARS_BOOK or has_deltas:  # a top-of-book record may be at fault
-            side = as_word(BOTH_SIDES if effects & CLEARS_BOOK else events.side[at(row)] == SIDE_ASK)
+            side = as_word(
+                BOTH_SIDES if effects & CLEARS_BOOK else events.side[at(row)] == SIDE_ASK
+            )
             write_clear(queues.totals, out, row, record.book, side)
     while delta < len(deltas) and deltas[at(delta)] == row and deltas[at(delta + DELTA_SIZE)] <= 0:
         if deltas[at(delta + DELTA_COUNT)] < 0:  # a top-of-book level has no orders
@@ -198,7 +203,9 @@ def apply_clear(
 
 
 @inlined
-def is_restated(events: QueueEvents, nodes: NDArray[np.int64], node: int, record: QueueRecord) -> bool:
+def is_restated(
+    events: QueueEvents, nodes: NDArray[np.int64], node: int, record: QueueRecord
+) -> bool:
     """Whether an A or M gives a live order the price and size it has.
 
     An A or M without deltas is either that or at fault.
@@ -226,7 +233,11 @@ def apply_add_or_modify(
 ) -> None:
     """A and M: the order is added, modified or replaced; its deltas are the words [own, end)."""
     nodes, deltas, word = queues.nodes, events.deltas, node * NODE_WORDS
-    side, price, size = nodes[at(word + N_SIDE)], nodes[at(word + N_PRICE)], nodes[at(word + N_SIZE)]
+    side, price, size = (
+        nodes[at(word + N_SIDE)],
+        nodes[at(word + N_PRICE)],
+        nodes[at(word + N_SIZE)],
+    )
     if own < end:
         # The last delta is that of the level where the order is now.
         last = end - DELTA_WORDS

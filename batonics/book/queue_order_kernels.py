@@ -321,7 +321,7 @@ def add_node(
 def end_life(
     queues: Queues, out: QueueOutputs, id_shift: int, node: int, end: int, record: QueueRecord
 ) -> None:
-    """End the life of an order by a record: take it from its level, write its row, free its node."""
+    """End the life of an order by a record: leave the level, write the row, free the node."""
     nodes, totals, word = queues.nodes, queues.totals, node * NODE_WORDS
     book = nodes[word + N_BOOK]
     add_to_sums(queues, node, as_word(-1))

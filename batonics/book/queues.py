@@ -67,7 +67,7 @@ class OrderQueues:
 
     @property
     def priority(self) -> int:
-        """The greatest priority given so far; an order that joins a queue later has a greater one."""
+        """The greatest priority given so far; orders that join a queue later have greater ones."""
         return int(self._queues.totals[QueueTotal.PRIORITY])
 
     def fold(self, batch: MboBatch, deltas: NDArray[np.int64], engine: BookEngine) -> QueueResult:
@@ -101,7 +101,7 @@ class OrderQueues:
         )
 
     def alive(self) -> NDArray[np.int64]:
-        """The lives that have not ended, (lives, NODE_WORDS) as `LifeRow`, in the order they began."""
+        """The lives that have not ended, (lives, NODE_WORDS) as `LifeRow`, oldest first."""
         nodes = self._queues.nodes.reshape(-1, NODE_WORDS)
         rows = nodes[np.flatnonzero(nodes[:, Node.SERIAL])]
         rows = rows[np.argsort(rows[:, Node.SERIAL])]

@@ -13,13 +13,11 @@ from __future__ import annotations
 import polars as pl
 
 from batonics.frames.depth.book_sources import (
-    bbo_interval_source,
     bbo_source,
     book_source,
     changes_source,
     delta_source,
     depth_source,
-    mbp_source,
 )
 from batonics.frames.depth.windows import EventWindows, TimeWindows, Windows
 from batonics.frames.measures.bars import bars_source, ohlcv_source
@@ -27,6 +25,7 @@ from batonics.frames.measures.book_measures import measures_source
 from batonics.frames.measures.trade_measures import trade_measures_source
 from batonics.frames.measures.window_measures import vpin_source, window_measures_source
 from batonics.frames.orders.order_lives import orders_source, queue_source
+from batonics.frames.schemas.mbp_sources import bbo_interval_source, mbp_source
 from batonics.frames.schemas.trades import trades_source
 from batonics.model.errors import UsageError
 from batonics.model.times import duration_ns, parse_time

@@ -12,8 +12,8 @@ from functools import cache
 import polars as pl
 from polars._typing import PolarsDataType
 
+from batonics.frames.columns.levels import level_column_names
 from batonics.frames.columns.mbo_frame import ACTION_TYPE, MBO_SCHEMA, SIDE_TYPE, TIME_TYPE
-from batonics.frames.depth.best_levels import level_column_names
 
 RTYPES = {
     "mbo": 0xA0,

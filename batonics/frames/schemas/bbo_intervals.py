@@ -32,8 +32,9 @@ from batonics.book.state import TOP_LEVEL_WORDS, TOP_WORDS, Top
 from batonics.frames.columns.mbo_frame import TIME_TYPE, to_frame
 from batonics.frames.columns.vendor import BBO_INTERVAL_SCHEMA, RTYPES
 from batonics.frames.scan.clock import StreamClock
+from batonics.frames.scan.folding import fold_tops
 from batonics.frames.scan.sources import BOOK_KEY
-from batonics.frames.schemas.mbp import fold_tops, tops_frame
+from batonics.frames.schemas.mbp import tops_frame
 from batonics.model.mbo import (
     UNDEF_ORDER_SIZE,
     UNDEF_PRICE,

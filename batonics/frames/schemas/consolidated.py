@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from batonics.book.engine import BookEngine
 from batonics.book.merge_kernels import InstrumentGroups, merge_tops
 from batonics.book.results import TopsSpec
-from batonics.frames.scan.folding import book_keys
-from batonics.frames.schemas.mbp import fold_tops, tops_frame
+from batonics.frames.scan.folding import book_keys, fold_tops
+from batonics.frames.schemas.mbp import tops_frame
 from batonics.model.mbo import UNDEF_PRICE, Action, MboBatch, take_batch
 
 

@@ -11,8 +11,8 @@ import polars as pl
 
 from batonics.frames.columns.mbo_frame import MBO_SCHEMA
 from batonics.frames.columns.vendor import MBO_FILE_SCHEMA, RTYPES, VENDOR_SCHEMAS, mbp_schema
-from batonics.frames.depth.book_sources import bbo_interval_source, mbp_source
 from batonics.frames.measures.bars import ohlcv_source
+from batonics.frames.schemas.mbp_sources import bbo_interval_source, mbp_source
 from batonics.frames.schemas.trades import trades_source
 from batonics.model.errors import UsageError
 from batonics.model.times import NS_PER_S

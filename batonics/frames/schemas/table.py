@@ -27,12 +27,12 @@ from batonics.frames.depth.book_sources import (
     bbo_source,
     delta_source,
     depth_source,
-    mbp_source,
 )
 from batonics.frames.depth.snapshots import depth_schema
 from batonics.frames.depth.windows import TimeWindows
 from batonics.frames.orders.order_lives import ORDERS_SCHEMA, orders_source
 from batonics.frames.schemas.derive import INDEX, SCHEMAS, columns_of, derive
+from batonics.frames.schemas.mbp_sources import mbp_source
 from batonics.model.errors import UsageError
 from batonics.model.times import NS_PER_DAY, duration_ns
 

@@ -21,9 +21,9 @@ import pyarrow.parquet as pq
 import pytest
 from backports import zstd
 
+from batonics.frames.columns.levels import level_column_names
 from batonics.frames.columns.mbo_frame import SIDE_TYPE, TIME_TYPE
 from batonics.frames.columns.vendor import VENDOR_SCHEMAS
-from batonics.frames.depth.best_levels import level_column_names
 from batonics.model.errors import OutputError, UsageError
 from batonics.model.times import format_time
 from batonics.sinks import columnar, text
@@ -440,7 +440,7 @@ import sys
 from batonics.model.errors import BatonicsError
 from batonics.sinks import columnar
 from batonics.sinks.tables import open_table
-from tests.unit.sinks.vendor_frames import random_frame
+from tests.support.vendor_frames import random_frame
 
 columnar.GROUP_ROWS = 50
 frame = random_frame("trades", 220)

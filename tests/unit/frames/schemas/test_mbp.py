@@ -13,8 +13,8 @@ from polars.testing import assert_frame_equal
 
 from batonics.frames.columns.mbo_frame import to_frame
 from batonics.frames.columns.vendor import mbp_schema
-from batonics.frames.depth.book_sources import mbp_source
 from batonics.frames.schemas.mbp import mbp_frames
+from batonics.frames.schemas.mbp_sources import mbp_source
 from batonics.model.mbo import UNDEF_PRICE, Action, Flag, MboBatch, Side, slice_batch
 from batonics.model.prices import parse_price
 from tests.support.real_files import DBEQ, read_mbo
