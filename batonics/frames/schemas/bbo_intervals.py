@@ -26,8 +26,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from batonics.book.engine import BookEngine, FoldResult, TopsSpec
-from batonics.book.state import TOP_LEVEL_WORDS, Top
+from batonics.book.engine import BookEngine
+from batonics.book.results import FoldResult, TopsSpec
+from batonics.book.state import TOP_LEVEL_WORDS, TOP_WORDS, Top
 from batonics.frames.columns.mbo_frame import TIME_TYPE, to_frame
 from batonics.frames.columns.vendor import BBO_INTERVAL_SCHEMA
 from batonics.frames.scan.clock import StreamClock
@@ -94,7 +95,7 @@ class _Rows(NamedTuple):
 
 
 _NO_ROWS = _Rows(
-    np.empty((0, len(Top) + TOP_LEVEL_WORDS), np.int64), empty_batch(0), np.empty(0, np.int64)
+    np.empty((0, TOP_WORDS + TOP_LEVEL_WORDS), np.int64), empty_batch(0), np.empty(0, np.int64)
 )
 _PAST, _NEVER = -1, np.iinfo(np.int64).max
 """Ends of no interval: of trades that were, and of one that has not begun."""

@@ -13,8 +13,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from batonics.book.engine import BookEngine, TopsSpec
+from batonics.book.engine import BookEngine
 from batonics.book.merge_kernels import InstrumentGroups, merge_tops
+from batonics.book.results import TopsSpec
 from batonics.frames.scan.folding import book_keys, fold_tops
 from batonics.frames.schemas.mbp import tops_frame
 from batonics.model.mbo import UNDEF_PRICE, Action, MboBatch, take_batch
@@ -70,10 +71,10 @@ def _regrouped(
         group_of=group_of,
         first=first,
         books=books,
-        latest=_grown(groups.latest, len(instruments), depth, 0),
+        book_tops=_grown(groups.book_tops, len(instruments), depth, 0),
         # No size is negative: the first top of an instrument shows, be it empty.
-        shown=_grown(groups.shown, len(by_first), depth, -1),
-        places=np.empty(len(instruments), np.int64),
+        group_tops=_grown(groups.group_tops, len(by_first), depth, -1),
+        used=np.empty(len(instruments), np.int64),
     )
 
 

@@ -23,7 +23,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from batonics.book.engine import BookEngine, TopsSpec
+from batonics.book.engine import BookEngine
+from batonics.book.results import TopsSpec
 from batonics.book.state import Top
 from batonics.frames.columns.levels import level_series
 from batonics.frames.columns.mbo_frame import to_frame
