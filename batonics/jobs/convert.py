@@ -197,7 +197,7 @@ class Conversion:
         """The frame with what is known of its instruments."""
         time = INDEX[self.request.schema]
         if form.symbol:
-            frame = frame.with_columns(self._names.of(frame, time).alias(SYMBOL))
+            frame = frame.with_columns(self._names.find_symbols(frame, time).alias(SYMBOL))
         if not self.request.ticks:
             return frame
         frame = self._definitions.add_to(frame, time)

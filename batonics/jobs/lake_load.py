@@ -320,11 +320,11 @@ class RowKeys:
         if frame.height:
             self._latest = time[-1]
         timed = frame.hstack([time])
-        symbol = names.of(timed, ROW_TIME)
+        symbol = names.find_symbols(timed, ROW_TIME)
         if self._is_interval and symbol.null_count():
             # A name that ends with the interval held in it.
             before = timed.select("instrument_id", pl.col(ROW_TIME) - 1)
-            symbol = symbol.fill_null(names.of(before, ROW_TIME))
+            symbol = symbol.fill_null(names.find_symbols(before, ROW_TIME))
         return timed.hstack([symbol.alias(SYMBOL)])
 
 
