@@ -1,4 +1,4 @@
-"""docs/frames.md from the docstrings of `.mbo`: `python docs/make_frames.py` writes it anew."""
+"""Writes docs/frames.md from the docstrings of `.mbo`: `python docs/make_frames.py`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from batonics.frames.namespace import MboNamespace
 from batonics.frames.orders import fill_simulation, order_lives
 
 TARGET = Path(__file__).with_name("frames.md")
-# What a method's docstring says less of than the place where it is defined.
+# The objects that define columns in more detail than the method's own docstring.
 DEFINED_IN = {
     "orders": order_lives.orders_source,
     "queue": order_lives.queue_source,
@@ -24,8 +24,8 @@ def render() -> str:
     """The reference of all frames, as Markdown."""
     parts = [
         "# The frames of `.mbo`\n",
-        "Made from the docstrings by `docs/make_frames.py`; a test holds it to them. Of each frame",
-        "the columns with dtypes and units, and definitions with their sources.\n",
+        "Made from the docstrings by `docs/make_frames.py`; a test checks that the two agree. For",
+        "each frame: its columns with dtypes and units, and definitions with their sources.\n",
     ]
     for name, method in vars(MboNamespace).items():
         if not name.startswith("_"):
