@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from batonics.model.mbo import UNDEF_PRICE, Flag, Side
+from batonics.model.mbo import F_BAD_TS_RECV, SIDE_ASK, SIDE_BID, UNDEF_PRICE
 from batonics.native import as_word, at, inlined, kernel, outlined
 
 
@@ -104,8 +104,6 @@ DOLLAR_HIGH, DOLLAR_LOW = int(Bar.DOLLAR_HIGH), int(Bar.DOLLAR_LOW)
 CLOCK_NOW, CLOCK_START = int(BarClock.NOW), int(BarClock.START)
 BY_TIME, BY_TICKS = int(BarKind.TIME), int(BarKind.TICKS)
 BY_VOLUME = int(BarKind.VOLUME)
-F_BAD_TS_RECV = int(Flag.BAD_TS_RECV)
-SIDE_BID, SIDE_ASK = int(Side.BID), int(Side.ASK)
 LOW_HALF = 0xFFFFFFFF
 
 

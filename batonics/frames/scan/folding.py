@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from batonics.book.engine import BookEngine, FoldResult
+from batonics.book.engine import BookEngine
+from batonics.book.results import FoldResult
 from batonics.book.state import BOOK_WORDS, Bbo, Book
 from batonics.model.mbo import MboBatch, record_keys, split_batches
 

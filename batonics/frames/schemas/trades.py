@@ -7,44 +7,48 @@ order, so counting both would count the volume twice (rules 6 and 12).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 
 import numpy as np
 import polars as pl
 
 from batonics.frames.columns.mbo_frame import OPTIONAL_DEFAULTS, check_columns, to_frame
-from batonics.frames.columns.vendor import RTYPES, TRADES_SCHEMA
+from batonics.frames.columns.vendor import TRADES_SCHEMA, rtype_series
 from batonics.frames.scan.mbo_scan import batches_of, has_batches
 from batonics.frames.scan.sources import Projection, frame_source
 from batonics.model.mbo import Action, take_batch
 
-_ADDED = {"rtype": RTYPES["trades"], "depth": 0}
-"""Columns that MBO records lack, and their values."""
+_ADDED = ("rtype", "depth")
+"""Columns that MBO records lack."""
 _NEEDED = [name for name in TRADES_SCHEMA if name not in _ADDED and name not in OPTIONAL_DEFAULTS]
 
 
-def trades_source(records: pl.LazyFrame) -> pl.LazyFrame:
+def trades_source(records: pl.LazyFrame, rtype: int | None = None) -> pl.LazyFrame:
     """A LazyFrame of `TRADES_SCHEMA` over MBO records: one row for each T, in their order.
 
-    `rtype` and `depth` are 0. The other columns are those of the record, as in the vendor's files:
-    files of the schemas mbo and trades that have the same trades agree in every field.
+    `depth` is 0. The other columns are those of the record, as in the vendor's files: files of the
+    schemas mbo and trades that have the same trades agree in every field.
 
     An unchanged frame of `scan_batches` gives the trades of its batches. On any other frame, plain
     expressions make them: the result streams if `records` streams, and Polars pushes columns,
     predicates and row limits into `records` as far as it can.
 
     Args:
-        records: MBO records. Without `ts_in_delta`, that column is 0.
+        records: MBO records, in their order. `ts_in_delta` may be missing, and is then 0.
+        rtype: the value of the column `rtype`; None: null.
 
     Raises:
         UsageError: a column is missing or has another dtype.
     """
     if has_batches(records):
-        return frame_source("MBO TRADES", TRADES_SCHEMA, partial(_frames, records))
+        return frame_source(
+            "MBO TRADES", TRADES_SCHEMA, lambda projection: _frames(records, projection, rtype)
+        )
     schema = records.collect_schema()
     check_columns(schema, [*_NEEDED, *(name for name in OPTIONAL_DEFAULTS if name in schema)])
-    added = _ADDED | {
-        name: value for name, value in OPTIONAL_DEFAULTS.items() if name not in schema
+    added: dict[str, int | None] = {
+        "rtype": rtype,
+        "depth": 0,
+        **{name: value for name, value in OPTIONAL_DEFAULTS.items() if name not in schema},
     }
     return records.filter(pl.col("action") == "T").select(
         pl.lit(added[name], dtype).alias(name) if name in added else pl.col(name)
@@ -52,14 +56,14 @@ def trades_source(records: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def _frames(records: pl.LazyFrame, projection: Projection) -> Iterator[pl.DataFrame]:
+def _frames(
+    records: pl.LazyFrame, projection: Projection, rtype: int | None
+) -> Iterator[pl.DataFrame]:
     own = [name for name in TRADES_SCHEMA if name not in _ADDED]
     for batch in batches_of(records, projection.book_filter):
         rows = np.flatnonzero(batch.action == Action.TRADE)
         if len(rows):
             found = to_frame(take_batch(batch, rows), own)
-            added = [
-                pl.Series(name, np.full(len(rows), value), TRADES_SCHEMA[name])
-                for name, value in _ADDED.items()
-            ]
+            depth = pl.Series("depth", np.zeros(len(rows), np.uint8))
+            added = [rtype_series(rtype, len(rows)), depth]
             yield found.hstack(added)[list(TRADES_SCHEMA)]
