@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from batonics.book.engine import BookEngine, PublishSpec
+from batonics.book.engine import BookEngine
+from batonics.book.results import PublishSpec
 from batonics.book.state import BOOK_WORDS, Book, Status
 from batonics.live.protocol import book_dtype
 from batonics.model.mbo import UNDEF_PRICE, UNDEF_TIMESTAMP, MboBatch
