@@ -72,7 +72,7 @@ def command(
     console = Console(stderr=True)
     drawn = console.is_terminal and not quiet
     logs.configure(level="error" if quiet or drawn else "info")
-    # The first client waits for compilation: say so, or the feed seems to stand still.
+    # Not to be taken for a feed that stands still: the first client waits for it.
     native.on_compile(lambda name: logs.logger("replay").info("kernel_compiles", kernel=name))
     request = ReplayRequest(
         paths=tuple(files),
@@ -108,7 +108,7 @@ def _pace(speed: str, rate: float | None) -> Pace:
 
 
 def _run(replay: Replay, console: Console | None) -> None:
-    """Wait until the replay is done or a signal arrives; then close it."""
+    """Until it is done, or a signal comes."""
     import signal
     from types import FrameType
 
@@ -116,7 +116,7 @@ def _run(replay: Replay, console: Console | None) -> None:
         replay.done.set()
 
     signal.signal(signal.SIGTERM, end)
-    # A shell ignores SIGINT for what it runs in the background.
+    # A shell may have had it ignored, as it does for what it runs in the background.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     host, port = replay.address
     typer.echo(f"listening on {host}:{port}", err=True)
