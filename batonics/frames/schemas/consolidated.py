@@ -22,13 +22,14 @@ from batonics.model.mbo import UNDEF_PRICE, Action, MboBatch, take_batch
 
 
 def consolidated_frames(
-    batches: Iterable[MboBatch], depth: int, *, changes: bool = True
+    batches: Iterable[MboBatch], depth: int, *, rtype: int | None = None, changes: bool = True
 ) -> Iterator[pl.DataFrame]:
     """Frames of `mbp_schema(depth)`, in stream order.
 
     Args:
         batches: the records.
         depth: levels of each side.
+        rtype: the value of the column `rtype`; None: null.
         changes: whether rows of changes are wanted; without them only trades have rows.
     """
     engine = BookEngine(tops=TopsSpec(depth, trades=True))
@@ -46,7 +47,7 @@ def consolidated_frames(
             kept &= top_records.action == Action.TRADE
         rows = np.flatnonzero(kept)
         if len(rows):
-            yield tops_frame(tops[rows], take_batch(top_records, rows), depth)
+            yield tops_frame(tops[rows], take_batch(top_records, rows), depth, rtype)
 
 
 def _no_groups() -> InstrumentGroups:

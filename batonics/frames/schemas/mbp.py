@@ -28,7 +28,7 @@ from batonics.book.results import TopsSpec
 from batonics.book.state import Top
 from batonics.frames.columns.levels import level_series
 from batonics.frames.columns.mbo_frame import to_frame
-from batonics.frames.columns.vendor import RTYPES, mbp_schema
+from batonics.frames.columns.vendor import mbp_schema, rtype_series
 from batonics.frames.scan.folding import fold_tops
 from batonics.model.mbo import Action, Flag, MboBatch, Side
 
@@ -40,27 +40,28 @@ _DESCRIBED = [name for name in mbp_schema(1) if name in MboBatch._fields]
 
 
 def mbp_frames(
-    batches: Iterable[MboBatch], depth: int, *, changes: bool = True
+    batches: Iterable[MboBatch], depth: int, *, rtype: int | None = None, changes: bool = True
 ) -> Iterator[pl.DataFrame]:
     """Frames of `mbp_schema(depth)`, in stream order.
 
     Args:
         batches: the records.
         depth: levels of each side.
+        rtype: the value of the column `rtype`; None: null.
         changes: whether rows of changes are wanted; without them and with a depth of 1 it is tbbo.
     """
     engine = BookEngine(tops=TopsSpec(depth, changes=changes, trades=True))
     for folded in fold_tops(batches, engine):
-        yield tops_frame(folded.tops, folded.top_records.take(), depth)
+        yield tops_frame(folded.tops, folded.top_records.take(), depth, rtype)
 
 
-def tops_frame(tops: NDArray[np.int64], top_records: MboBatch, depth: int) -> pl.DataFrame:
+def tops_frame(
+    tops: NDArray[np.int64], top_records: MboBatch, depth: int, rtype: int | None
+) -> pl.DataFrame:
     """The frame of `mbp_schema(depth)` of tops and the records that describe them."""
     head = to_frame(top_records._replace(side=_sides(top_records)), _DESCRIBED)
     columns = {series.name: series for series in head.get_columns()}
-    # Of other depths the vendor has none: theirs is that of mbp-10.
-    rtype = RTYPES["mbp-1" if depth == 1 else "mbp-10"]
-    columns["rtype"] = pl.Series(np.full(head.height, rtype, np.uint8))
+    columns["rtype"] = rtype_series(rtype, head.height)
     columns["depth"] = pl.Series(tops[:, Top.DEPTH].astype(np.uint8))
     columns |= level_series(tops, depth)
     return pl.DataFrame({name: columns[name] for name in mbp_schema(depth)})

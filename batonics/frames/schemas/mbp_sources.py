@@ -15,13 +15,18 @@ from batonics.model.mbo import MboBatch
 
 
 def mbp_source(
-    records: pl.LazyFrame, depth: int, *, changes: bool = True, consolidated: bool = False
+    records: pl.LazyFrame,
+    depth: int,
+    *,
+    rtype: int | None = None,
+    changes: bool = True,
+    consolidated: bool = False,
 ) -> pl.LazyFrame:
     """A LazyFrame of `mbp_schema(depth)` over MBO records: of books, or of instruments."""
 
     def make(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
         frames = consolidated_frames if consolidated else mbp_frames
-        return frames(batches, depth, changes=changes)
+        return frames(batches, depth, rtype=rtype, changes=changes)
 
     books_apart = not consolidated
     return record_source(
@@ -29,10 +34,12 @@ def mbp_source(
     )
 
 
-def bbo_interval_source(records: pl.LazyFrame, length_ns: int) -> pl.LazyFrame:
+def bbo_interval_source(
+    records: pl.LazyFrame, length_ns: int, rtype: int | None = None
+) -> pl.LazyFrame:
     """A LazyFrame of `BBO_INTERVAL_SCHEMA` over MBO records."""
 
     def make(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
-        return bbo_interval_frames(batches, length_ns)
+        return bbo_interval_frames(batches, length_ns, rtype)
 
     return record_source("MBO BBO INTERVALS", records, BBO_INTERVAL_SCHEMA, make, books_apart=False)
