@@ -257,7 +257,7 @@ def test_bars_of_a_real_day_are_those_of_the_reference(clx5: MboBatch, given: Gi
     assert found == [bar_row(bar) for bar in reference_bars(clx5, given, partial=True)]
 
 
-# ----------------------------------------------------------------- other implementations
+# ---------------------------------------------------------------------- other implementations
 
 
 def grouped(batch: MboBatch, length: str) -> pl.DataFrame:
