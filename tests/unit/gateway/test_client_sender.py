@@ -14,12 +14,13 @@ from batonics.gateway.client_sender import (
     Heartbeat,
     ReplayClient,
     ReplayControl,
+    SenderSettings,
     StoppedError,
 )
 from batonics.gateway.fault_injector import FaultInjector, ReplayPosition
 from batonics.gateway.faults import Fault, Faults
 from batonics.gateway.feed_pieces import BytesLike, FeedPiece
-from batonics.gateway.pacing import FULL_SPEED, Pace
+from batonics.gateway.pacing import Pace
 from tests.support.dbn_files import encode
 from tests.support.replay_feeds import rows, split_pieces
 from tests.unit.gateway.test_pacing import FakeClock
@@ -48,14 +49,8 @@ class EmptyFeed(ShortFeed):
 
 def send(feed: ShortFeed, loops: int, injector: FaultInjector | None = None) -> bytes:
     sent = bytearray()
-    sender = ClientSender(
-        ClientChannel(sent.extend),
-        ReplayClient("x"),
-        ReplayControl(),
-        FULL_SPEED,
-        clock=FakeClock(),
-        injector=injector,
-    )
+    settings = SenderSettings(ReplayControl(), clock=FakeClock())
+    sender = ClientSender(settings, ClientChannel(sent.extend), ReplayClient("x"), injector)
     sender.send_feed(feed, None, loops)
     return bytes(sent)
 
@@ -89,9 +84,9 @@ def test_an_idle_client_is_sent_heartbeats_until_a_stop() -> None:
         return b"beat"
 
     sent = bytearray()
-    pace = Pace(rate=0.01)
     channel = ClientChannel(sent.extend, Heartbeat(5, beat))
-    sender = ClientSender(channel, ReplayClient("x"), control, pace, clock=clock)
+    settings = SenderSettings(control, Pace(rate=0.01), clock=clock)
+    sender = ClientSender(settings, channel, ReplayClient("x"))
     with pytest.raises(StoppedError):
         sender.send_feed(ShortFeed(), None, 1)
     assert sent == b"DBN" + RECORDS[:56] + 3 * b"beat"
@@ -103,7 +98,7 @@ def test_a_paused_client_is_sent_heartbeats_too() -> None:
     control.toggle_pause()
     threading.Timer(0.5, control.toggle_pause).start()
     channel = ClientChannel(sent.extend, Heartbeat(0.1, lambda: b"beat"))
-    sender = ClientSender(channel, ReplayClient("x"), control, FULL_SPEED)
+    sender = ClientSender(SenderSettings(control), channel, ReplayClient("x"))
     sender.send_feed(ShortFeed(), None, 1)
     beats = sent.count(b"beat")
     assert bytes(sent) == b"DBN" + beats * b"beat" + RECORDS
