@@ -14,7 +14,8 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from typer.models import OptionInfo
 
-from batonics.settings.table import SETTINGS
+from batonics.settings.resolve import Flags
+from batonics.settings.table import SETTINGS, Settings
 
 
 class SettingOption(OptionInfo):
@@ -30,14 +31,12 @@ class SettingOption(OptionInfo):
     def __init__(self, setting: str, flag: str, text: str | None = None, **optional: Any) -> None:
         row = SETTINGS[setting]
         shown = ",".join(row.default) if row.type is tuple else row.default
-        default = False if shown in (None, "", False) else str(shown)
-        bounds = {"min": row.minimum, "max": row.maximum} if row.type in (int, float) else {}
         super().__init__(
             default=...,
             param_decls=(flag,),
-            help=text or row.help,
-            show_default=default,
-            **{**bounds, **optional},
+            help=f"{text or row.help} Setting: {setting}.",
+            show_default=False if shown in (None, "", False) else str(shown),
+            **optional,
         )
         self.setting, self.flag = setting, flag
 
@@ -71,6 +70,28 @@ def expand_options(command: Callable[..., None]) -> Callable[..., None]:
     expanded.__annotations__ = {one.name: one.annotation for one in parameters}
     del expanded.__wrapped__
     return expanded
+
+
+def load_settings(flags: Flags) -> Settings:
+    """The settings with a command's flags; an interval may be text such as `1m`, a list `A,B,C`.
+
+    Raises:
+        UsageError: the first value or key that is wrong, and where it stands.
+    """
+    from batonics.settings.loader import load
+
+    parsed = {name: (flag, _parse(name, value)) for name, (flag, value) in flags.items()}
+    return load(parsed).settings
+
+
+def _parse(name: str, value: Any) -> Any:
+    if isinstance(value, str) and SETTINGS[name].type is tuple:
+        return tuple(one.strip() for one in value.split(",") if one.strip())
+    if isinstance(value, str) and SETTINGS[name].type is float:
+        from batonics.model.times import NS_PER_S, duration_ns
+
+        return duration_ns(value) / NS_PER_S
+    return value
 
 
 def read_flags(*groups: Any) -> dict[str, tuple[str, Any]]:

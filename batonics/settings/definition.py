@@ -15,7 +15,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 PREFIX = "BATONICS_"
 """Every environment variable of a setting begins with it, unless the setting names others."""
 _FACTS = "setting"
-type_names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+_TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Setting:
         """Which values it takes, for an error: `a whole number of 1 or more`."""
         if self.type is tuple:
             return "a list of texts"
-        what = type_names[self.type]
+        what = _TYPE_NAMES[self.type]
         if self.minimum is not None and self.maximum is not None:
             return f"{what} from {self.minimum:g} to {self.maximum:g}"
         return what if self.minimum is None else f"{what} of {self.minimum:g} or more"
@@ -66,9 +66,9 @@ class Setting:
             right = type(value) is self.type
         if not right or self.type in (bool, str):
             return right
-        return (self.minimum is None or value >= self.minimum) and (
-            value <= (float("inf") if self.maximum is None else self.maximum)
-        )
+        least = float("-inf") if self.minimum is None else self.minimum
+        most = float("inf") if self.maximum is None else self.maximum
+        return bool(least <= value <= most)  # no NaN
 
     def convert(self, value: Any) -> Any:
         """An accepted value in the setting's own type: a list becomes a tuple, 1 becomes 1.0."""
@@ -94,7 +94,7 @@ def setting(  # noqa: PLR0913 - the columns of the table
         "secret": secret,
         "is_trusted": is_trusted,
     }
-    return field(default=default, metadata={_FACTS: facts})
+    return field(default=default, repr=not secret, metadata={_FACTS: facts})
 
 
 def read_table(root: type) -> dict[str, Setting]:
@@ -132,6 +132,18 @@ def flatten(settings: Any, prefix: str = "") -> dict[str, Any]:
     for one in fields(settings):
         value, name = getattr(settings, one.name), f"{prefix}{one.name}"
         found |= flatten(value, f"{name}.") if is_dataclass(value) else {name: value}
+    return found
+
+
+def flatten_document(document: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The values of a nested document of settings by dotted name; a list becomes a tuple."""
+    found: dict[str, Any] = {}
+    for key, value in document.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict):
+            found |= flatten_document(value, f"{name}.")
+        else:
+            found[name] = tuple(value) if isinstance(value, list) else value
     return found
 
 

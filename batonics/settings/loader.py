@@ -47,6 +47,12 @@ def load(flags: Flags | None = None, environment: Mapping[str, str] = os.environ
     return resolve(find_file(environment), environment, flags)
 
 
+def select_file(path: str) -> None:
+    """Let this process and those that it starts read this file; UsageError if it cannot be read."""
+    os.environ[CONFIG_VARIABLE] = str(Path(path).absolute())
+    find_file()
+
+
 def find_file(environment: Mapping[str, str] = os.environ) -> ConfigFile | None:
     """The file of settings; None if there is none.
 
@@ -57,12 +63,22 @@ def find_file(environment: Mapping[str, str] = os.environ) -> ConfigFile | None:
         return read(named)
     if Path(LOCAL_NAME).is_file():
         return read(LOCAL_NAME, is_trusted=False)
+    home = user_directory("XDG_CONFIG_HOME", "~/.config", environment)
+    path = None if home is None else home / "batonics" / "config.toml"
+    return read(str(path)) if path is not None and path.is_file() else None
+
+
+def user_cache() -> Path | None:
+    """The directory of the user's caches; None for a user without a home, as in a container."""
+    return user_directory("XDG_CACHE_HOME", "~/.cache", os.environ)
+
+
+def user_directory(variable: str, default: str, environment: Mapping[str, str]) -> Path | None:
+    """A directory of the user's, named by a variable; None for a user without a home."""
     try:
-        home = Path(environment.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
-    except RuntimeError:  # a user without a home, as in a container
+        return Path(environment.get(variable) or default).expanduser()
+    except RuntimeError:
         return None
-    path = home / "batonics" / "config.toml"
-    return read(str(path)) if path.is_file() else None
 
 
 def read(path: str, *, is_trusted: bool = True) -> ConfigFile:

@@ -19,9 +19,9 @@ def config(text: str, *, is_trusted: bool = True) -> ConfigFile:
     return ConfigFile("x.toml", text, is_trusted)
 
 
-def fault(text: str = "", *, is_trusted: bool = True, **environment: str) -> str:
+def fault(text: str, *, is_trusted: bool = True) -> str:
     with pytest.raises(UsageError) as caught:
-        resolve(config(text, is_trusted=is_trusted), environment)
+        resolve(config(text, is_trusted=is_trusted))
     return str(caught.value)
 
 
@@ -115,7 +115,9 @@ def test_what_is_wrong_in_a_file_is_one_line_with_the_file_and_the_key(
 def test_what_is_wrong_in_the_environment_is_one_line_with_the_variable(
     variable: str, text: str, expected: str
 ) -> None:
-    assert fault(**{variable: text}) == f"{variable}: expected {expected}"
+    with pytest.raises(UsageError) as caught:
+        resolve(None, {variable: text})
+    assert str(caught.value) == f"{variable}: expected {expected}"
 
 
 def test_what_is_wrong_on_the_command_line_is_one_line_with_the_flag() -> None:
