@@ -82,7 +82,7 @@ class IngestLink(asyncio.Protocol):
         self._answers[number] = answer
         query = {"id": number, "book": book, "depth": depth, "orders": orders}
         try:
-            self._transport.write(encode_message(MessageKind.ASK, orjson.dumps(query)))
+            self._transport.write(encode_message(MessageKind.REQUEST, orjson.dumps(query)))
             return await answer
         finally:
             del self._answers[number]
@@ -121,7 +121,7 @@ class IngestLink(asyncio.Protocol):
         elif kind is MessageKind.STATS:
             if self._replica.apply_stats(parse_json(payload)):
                 self._feed_changed()
-        elif kind is MessageKind.ANSWER:
+        elif kind is MessageKind.RESPONSE:
             document = parse_json(payload)
             answer = self._answers.get(document["id"])
             if answer is not None and not answer.done():

@@ -1,12 +1,12 @@
-"""Derived frames as IO sources: they pull MBO records from a LazyFrame, in order, and fold them.
+"""Books as frames over MBO records: best bid and offer, level deltas, depth, whole books.
 
-The rule here: a source keeps no more than one fold's worth of records. It asks for the next only
-when its reader wants more, and no more once a row limit is reached.
+The rule here: a function `*_frames` folds batches and gives frames; a function `*_source` gives the
+same frames as a LazyFrame over records.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import polars as pl
@@ -15,37 +15,31 @@ from batonics.book.engine import BookEngine
 from batonics.book.event_cutoff import EventCutoff
 from batonics.book.state import Bbo, Delta
 from batonics.frames.columns.mbo_frame import (
-    BOOK_COLUMNS,
     BOOK_SIDE_TYPE,
     TIME_TYPE,
-    check_columns,
     null_where,
     to_datetimes,
 )
-from batonics.frames.columns.vendor import BBO_INTERVAL_SCHEMA, mbp_schema
 from batonics.frames.depth.sampling import changed_depth_frames, sampled_depth_frames
 from batonics.frames.depth.snapshots import depth_frames, depth_schema
 from batonics.frames.depth.windows import EventWindows, Windows
 from batonics.frames.scan.folding import book_keys, fold_pieces, key_columns
-from batonics.frames.scan.mbo_scan import batches_of
-from batonics.frames.scan.sources import BOOK_KEY, BOOK_KEY_SCHEMA, Projection, frame_source
-from batonics.frames.schemas.bbo_intervals import bbo_interval_frames
-from batonics.frames.schemas.consolidated import consolidated_frames
-from batonics.frames.schemas.mbp import mbp_frames
+from batonics.frames.scan.record_source import record_source
+from batonics.frames.scan.sources import BOOK_KEY, BOOK_KEY_SCHEMA
 from batonics.model.mbo import UNDEF_PRICE, MboBatch
 
-_MOMENT = {"ts_event": TIME_TYPE, "ts_recv": TIME_TYPE, "sequence": pl.UInt32()}
+_END_COLUMNS = {"ts_event": TIME_TYPE, "ts_recv": TIME_TYPE, "sequence": pl.UInt32()}
 
 BBO_SCHEMA = pl.Schema(
     {
-        **_MOMENT,
+        **_END_COLUMNS,
         **BOOK_KEY_SCHEMA,
         **{word.name.lower(): pl.Int64() for word in Bbo},
     }
 )
 DELTA_SCHEMA = pl.Schema(
     {
-        **_MOMENT,
+        **_END_COLUMNS,
         **BOOK_KEY_SCHEMA,
         "event": pl.Int64(),
         "side": BOOK_SIDE_TYPE,
@@ -66,8 +60,6 @@ BOOK_SCHEMA = pl.Schema(
     }
 )
 
-Make = Callable[[Iterator[MboBatch]], Iterator[pl.DataFrame]]
-
 
 def bbo_source(records: pl.LazyFrame) -> pl.LazyFrame:
     """A LazyFrame of `BBO_SCHEMA` over MBO records."""
@@ -84,44 +76,48 @@ def depth_source(
 ) -> pl.LazyFrame:
     """A LazyFrame of `depth_schema(depth)` over MBO records."""
 
-    def make(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
+    def derive(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
         if fill:
             return depth_frames(fold_pieces(batches, deltas=True), windows, depth, fill=True)
         return sampled_depth_frames(batches, windows, depth)
 
-    books_apart = fill or isinstance(windows, EventWindows)
+    books_independent = fill or isinstance(windows, EventWindows)
     return record_source(
-        f"MBO DEPTH {depth}", records, depth_schema(depth), make, books_apart=books_apart
+        f"MBO DEPTH {depth}",
+        records,
+        depth_schema(depth),
+        derive,
+        books_independent=books_independent,
     )
 
 
 def changes_source(records: pl.LazyFrame, depth: int) -> pl.LazyFrame:
-    """A LazyFrame of `depth_schema(depth)` over MBO records: a row a change of the best levels."""
+    """A LazyFrame of `depth_schema(depth)` over MBO records: a row for each change of levels."""
 
-    def make(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
+    def derive(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
         return changed_depth_frames(batches, depth)
 
-    return record_source(f"MBO CHANGES {depth}", records, depth_schema(depth), make)
+    return record_source(f"MBO CHANGES {depth}", records, depth_schema(depth), derive)
 
 
 def book_source(records: pl.LazyFrame, at_ns: int) -> pl.LazyFrame:
-    """A LazyFrame of `BOOK_SCHEMA` over MBO records: the levels at a moment."""
+    """A LazyFrame of `BOOK_SCHEMA` over MBO records: all levels at a moment."""
 
-    def make(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
+    def derive(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
         return book_frames(batches, at_ns)
 
-    return record_source("MBO BOOK", records, BOOK_SCHEMA, make)
+    return record_source("MBO BOOK", records, BOOK_SCHEMA, derive)
 
 
 def book_frames(batches: Iterable[MboBatch], at_ns: int) -> Iterator[pl.DataFrame]:
-    """One frame of `BOOK_SCHEMA`: the books after their last complete events up to a moment."""
-    engine, until = BookEngine(), EventCutoff(at_ns)
+    """One frame of `BOOK_SCHEMA`: each book after its last complete event up to a moment."""
+    engine, cutoff = BookEngine(), EventCutoff(at_ns)
     for batch in batches:
-        for rows in until.take(batch):
+        for rows in cutoff.take(batch):
             engine.fold(rows)
-        if until.done:
+        if cutoff.done:
             break
-    engine.fold(until.finish())
+    engine.fold(cutoff.finish())
     levels = engine.levels()
     keys = book_keys(engine)[levels.book]
     frame = pl.DataFrame(
@@ -138,34 +134,10 @@ def book_frames(batches: Iterable[MboBatch], at_ns: int) -> Iterator[pl.DataFram
     yield by_book.select(list(BOOK_SCHEMA))
 
 
-def mbp_source(
-    records: pl.LazyFrame, depth: int, *, changes: bool = True, consolidated: bool = False
-) -> pl.LazyFrame:
-    """A LazyFrame of `mbp_schema(depth)` over MBO records: of books, or of instruments."""
-
-    def make(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
-        frames = consolidated_frames if consolidated else mbp_frames
-        return frames(batches, depth, changes=changes)
-
-    books_apart = not consolidated
-    return record_source(
-        f"MBO MBP {depth}", records, mbp_schema(depth), make, books_apart=books_apart
-    )
-
-
-def bbo_interval_source(records: pl.LazyFrame, length_ns: int) -> pl.LazyFrame:
-    """A LazyFrame of `BBO_INTERVAL_SCHEMA` over MBO records."""
-
-    def make(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
-        return bbo_interval_frames(batches, length_ns)
-
-    return record_source("MBO BBO INTERVALS", records, BBO_INTERVAL_SCHEMA, make, books_apart=False)
-
-
 def bbo_frames(batches: Iterable[MboBatch]) -> Iterator[pl.DataFrame]:
-    """Frames of `BBO_SCHEMA`: a row an event's end."""
+    """Frames of `BBO_SCHEMA`: a row for each end of an event."""
     for piece in fold_pieces(batches, bbo=True):
-        ends = piece.ends()
+        ends = piece.copy_event_ends()
         levels = ends.bbo.T.copy()
         yield pl.DataFrame(
             {
@@ -182,7 +154,7 @@ def bbo_frames(batches: Iterable[MboBatch]) -> Iterator[pl.DataFrame]:
 
 
 def delta_frames(batches: Iterable[MboBatch]) -> Iterator[pl.DataFrame]:
-    """Frames of `DELTA_SCHEMA`: a row a level delta."""
+    """Frames of `DELTA_SCHEMA`: a row for each level delta."""
     for piece in fold_pieces(batches, deltas=True):
         words = piece.deltas.T.copy()
         row, batch = words[Delta.ROW], piece.batch
@@ -203,20 +175,3 @@ def delta_frames(batches: Iterable[MboBatch]) -> Iterator[pl.DataFrame]:
 
 _PRICES = (Bbo.BID_PRICE, Bbo.ASK_PRICE)
 _BBO_NAMES = [word.name.lower() for word in Bbo]
-
-
-def record_source(
-    name: str, records: pl.LazyFrame, schema: pl.Schema, make: Make, *, books_apart: bool = True
-) -> pl.LazyFrame:
-    """A source of what `make` makes of records.
-
-    `books_apart` says that a book's rows depend on its own records alone: those of books that are
-    not wanted are then not built.
-    """
-    # A wrong frame is refused where the mistake is made, not at its collection.
-    check_columns(records.collect_schema(), BOOK_COLUMNS)
-
-    def frames_of(wanted: Projection) -> Iterator[pl.DataFrame]:
-        return make(batches_of(records, wanted.books if books_apart else None))
-
-    return frame_source(name, schema, frames_of)

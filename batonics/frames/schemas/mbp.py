@@ -1,116 +1,76 @@
 """MBP of any depth, and tbbo, as the vendor derives them from MBO.
 
-The rule here: a row is an event of one book, or a trade, never just a record. The fold says which
-have a row and what the book was; here they get the vendor's columns.
+The rule here: a row is an event of one book or a trade, never a mere record. The fold decides which
+of them have rows, and gives the book; this module makes the vendor's columns.
 
-| rows   | when                                               | the book is as it stands      |
+| rows   | when                                               | the row has the book          |
 |--------|----------------------------------------------------|-------------------------------|
-| trade  | at each T, in its place among the rows             | before the trade takes effect |
+| trade  | at each T, in the order of the records             | before the trade takes effect |
 | change | at an event's end, if the best levels differ from  | after the event               |
 |        | the book's last change; always the first time      |                               |
 
-A change is described by the last A, C, M or R of its event: action, price, size, flags, times and
-sequence are that record's, `depth` is how many levels of its side are better than its price.
-`side` is that record's own where the publisher is in `SIDE_PUBLISHERS`, and N elsewhere, and for
-the row that closes a snapshot. Fills have no row.
+The last A, C, M or R of its event describes a change: the row has its action, price, size, flags,
+times and sequence. `depth` is the number of levels of its side that are better than its price.
+`side` is the side of that record if the publisher is in `SIDE_PUBLISHERS`. For other publishers,
+and for the row that closes a snapshot, it is N. Fills have no row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from batonics.book import top_kernels
-from batonics.book.engine import BookEngine, FoldResult, TopsSpec
+from batonics.book.engine import BookEngine
+from batonics.book.results import TopsSpec
 from batonics.book.state import Top
+from batonics.frames.columns.levels import level_series
 from batonics.frames.columns.mbo_frame import to_frame
-from batonics.frames.columns.vendor import RTYPES, mbp_schema
-from batonics.frames.depth.best_levels import level_column_names
-from batonics.model.mbo import UNDEF_PRICE, Action, Flag, MboBatch, Side, split_batches
-
-TOPS_FOLD_ROWS = 32_768
-"""So many records are folded at once: a row of ten levels is eight cache lines."""
+from batonics.frames.columns.vendor import mbp_schema, rtype_series
+from batonics.frames.scan.folding import fold_tops
+from batonics.model.mbo import Action, Flag, MboBatch, Side
 
 SIDE_PUBLISHERS = (1,)
-"""GLBX.MDP3: the vendor's MBP has the side of A, C and M there, and N with XNAS.ITCH, DBEQ.BASIC,
-IFEU.IMPACT and NDEX.IMPACT, as its files show."""
+"""Publishers whose changes have a side in the vendor's MBP files: GLBX.MDP3.
 
-_DESCRIBED = [name for name in mbp_schema(1) if name in MboBatch._fields]
+Files of XNAS.ITCH, DBEQ.BASIC, IFEU.IMPACT and NDEX.IMPACT have N instead."""
+
+_RECORD_COLUMNS = [name for name in mbp_schema(1) if name in MboBatch._fields]
 
 
 def mbp_frames(
-    batches: Iterable[MboBatch], depth: int, *, changes: bool = True
+    batches: Iterable[MboBatch], depth: int, *, rtype: int | None = None, changes: bool = True
 ) -> Iterator[pl.DataFrame]:
     """Frames of `mbp_schema(depth)`, in stream order.
 
     Args:
-        batches: the records.
+        batches: MBO records, in their order.
         depth: levels of each side.
-        changes: whether rows of changes are wanted; without them and with a depth of 1 it is tbbo.
+        rtype: the value of the column `rtype`; None: null.
+        changes: whether changes have rows. Without them, a depth of 1 gives tbbo.
     """
     engine = BookEngine(tops=TopsSpec(depth, changes=changes, trades=True))
     for folded in fold_tops(batches, engine):
-        yield tops_frame(folded.tops, folded.top_records.take(), depth)
+        yield tops_frame(folded.tops, folded.top_records.take(), depth, rtype)
 
 
-def fold_tops(batches: Iterable[MboBatch], engine: BookEngine) -> Iterator[FoldResult]:
-    """Fold batches of any size in order; each time there are tops, what came of it."""
-    for piece in split_batches(batches, TOPS_FOLD_ROWS):
-        folded = engine.fold(piece)
-        if len(folded.tops):
-            yield folded
-
-
-def tops_frame(tops: NDArray[np.int64], top_records: MboBatch, depth: int) -> pl.DataFrame:
-    """The frame of `mbp_schema(depth)` of tops and the records that describe them."""
-    head = to_frame(top_records._replace(side=_sides(top_records)), _DESCRIBED)
+def tops_frame(
+    tops: NDArray[np.int64], top_records: MboBatch, depth: int, rtype: int | None
+) -> pl.DataFrame:
+    """A frame of `mbp_schema(depth)` from tops and the records that describe them."""
+    head = to_frame(top_records._replace(side=_sides(top_records)), _RECORD_COLUMNS)
     columns = {series.name: series for series in head.get_columns()}
-    # Of other depths the vendor has none: theirs is that of mbp-10.
-    rtype = RTYPES["mbp-1" if depth == 1 else "mbp-10"]
-    columns["rtype"] = pl.Series(np.full(head.height, rtype, np.uint8))
+    columns["rtype"] = rtype_series(rtype, head.height)
     columns["depth"] = pl.Series(tops[:, Top.DEPTH].astype(np.uint8))
     columns |= level_series(tops, depth)
     return pl.DataFrame({name: columns[name] for name in mbp_schema(depth)})
 
 
 def _sides(top_records: MboBatch) -> NDArray[np.uint8]:
-    """The sides as the vendor gives them."""
+    """The sides in the vendor's rows."""
     has_side = np.isin(top_records.publisher_id, SIDE_PUBLISHERS)
     has_side &= top_records.flags & Flag.SNAPSHOT == 0
     has_side |= top_records.action == Action.TRADE
     return np.where(has_side, top_records.side, np.uint8(Side.NONE))
-
-
-def level_series(
-    tops: NDArray[np.int64], depth: int, sizes_as: type[np.uint32 | np.int64] = np.uint32
-) -> dict[str, pl.Series]:
-    """The columns of `level_columns(depth)` of tops, sizes and counts as wanted.
-
-    What does not fit is the greatest that does.
-    """
-    prices = np.empty((2 * depth, len(tops)), np.int64)
-    sizes: NDArray[Any] = np.empty((4 * depth, len(tops)), sizes_as)
-    words = np.ascontiguousarray(tops).reshape(-1)
-    size_max = int(np.iinfo(sizes_as).max)
-    top_kernels.transpose_levels(
-        words, len(tops), depth, prices.reshape(-1), sizes.reshape(-1), size_max
-    )
-    absent = (prices == UNDEF_PRICE).any(axis=1)
-    rows: dict[str, pl.Series] = {}
-    names = iter(level_column_names(depth))
-    for level in range(depth):
-        for side in range(2):
-            row = 2 * level + side
-            rows[next(names)] = _price_series(prices[row], has_absent=bool(absent[row]))
-        for value in range(4):
-            rows[next(names)] = pl.Series(sizes[4 * level + value])
-    return rows
-
-
-def _price_series(prices: NDArray[Any], *, has_absent: bool) -> pl.Series:
-    series = pl.Series(prices)
-    return series.set(series == UNDEF_PRICE, None) if has_absent else series
