@@ -16,8 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from batonics.model import mbo
-from batonics.model.mbo import Flag, Side
+from batonics.model.mbo import F_BAD_TS_RECV, SIDE_ASK, SIDE_BID, UNDEF_PRICE
 from batonics.native import as_word, at, inlined, kernel, outlined
 
 
@@ -88,9 +87,6 @@ TRADES, PRICED_VOLUME = int(Bar.TRADES), int(Bar.PRICED_VOLUME)
 DOLLAR_HIGH, DOLLAR_LOW = int(Bar.DOLLAR_HIGH), int(Bar.DOLLAR_LOW)
 C_NOW, C_START = int(BarClock.NOW), int(BarClock.START)
 BY_TIME, BY_TICKS, BY_VOLUME = int(BarKind.TIME), int(BarKind.TICKS), int(BarKind.VOLUME)
-F_BAD_TS_RECV = int(Flag.BAD_TS_RECV)
-SIDE_BID, SIDE_ASK = int(Side.BID), int(Side.ASK)
-UNDEF_PRICE = mbo.UNDEF_PRICE
 LOW_HALF = 0xFFFFFFFF
 
 
