@@ -153,7 +153,9 @@ def command(
         run.run()
         if file is not None:
             handler = run.handler
-            write_books(file, handler.engine, handler.symbols, form=form.value, orders=orders)
+            write_books(
+                file, handler.engine, handler.symbols, book_format=form.value, orders=orders
+            )
     if run.failure is not None:  # the books are written all the same
         raise OutputError(run.failure)
     if not quiet:

@@ -69,11 +69,11 @@ def lake_digest(lake: Path) -> tuple[tuple[str, int, int], ...]:
 def write_frames(root: Path, schema: str, source: str, frames: Iterable[pl.DataFrame]) -> None:
     """Frames, with `_time` and `symbol`, into a lake, as a load of a source of that name."""
     store = DirectoryStore(root, make=True)
-    with store.loading() as loading:
-        writer = PartsWriter(product_of(schema), loading.directory, loading.id)
+    with store.stage() as staging:
+        writer = PartsWriter(product_of(schema), staging.directory, staging.id)
         for frame in frames:
             writer.write(frame)
         writer.close()
-        loading.publish([(path, part.path) for path, part in writer.written])
+        staging.publish([(path, part.path) for path, part in writer.written])
         load = SchemaLoad(schema, [part for _, part in writer.written])
         store.catalog.commit(commit_load(LoadedSource(source, source, ""), [load], "test"))

@@ -12,7 +12,9 @@ import pytest
 from obstore.store import MemoryStore
 
 from batonics.lake import object_catalog
+from batonics.lake.bucket_client import BucketClient, ConflictError, ObjectVersion
 from batonics.lake.catalog import (
+    CATALOG_FILE,
     LoadedSource,
     Part,
     SchemaLoad,
@@ -21,8 +23,7 @@ from batonics.lake.catalog import (
     commit_load,
 )
 from batonics.lake.file_catalog import FileCatalog
-from batonics.lake.object_catalog import CATALOG_FILE, ObjectCatalog
-from batonics.lake.objects import BucketClient, ConflictError, ObjectVersion
+from batonics.lake.object_catalog import ObjectCatalog
 from batonics.model.errors import LakeError, OutputError
 
 VERSION = "1"
@@ -72,7 +73,7 @@ def objects() -> Witness:
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(object_catalog, "WAIT_SECONDS", 0.0005)
+    monkeypatch.setattr(object_catalog, "BACKOFF_SECONDS", 0.0005)
 
 
 def part(name: str) -> Part:

@@ -87,7 +87,9 @@ def test_a_name_that_tells_no_form_is_refused_with_those_that_do(name: str) -> N
 
 
 def test_standard_output_tells_no_form() -> None:
-    with pytest.raises(UsageError, match="standard output has no name to tell the form: parquet"):
+    with pytest.raises(
+        UsageError, match="standard output has no name that tells the format: parquet"
+    ):
         find_format(STDOUT)
 
 
@@ -339,7 +341,11 @@ def test_rows_are_counted(tmp_path: Path) -> None:
         ("x.parquet", {"schema": "mbo"}, "of schema mbo is missing or in another place"),
         ("x.csv", {"schema": "mbp-3"}, "there is no schema 'mbp-3'"),
         ("x.txt", {}, "the name must end in one of"),
-        ("x.csv", {"form": "xml"}, "there is no form 'xml'; there are parquet, arrow, csv"),
+        (
+            "x.csv",
+            {"file_format": "xml"},
+            "there is no format 'xml'; there are parquet, arrow",
+        ),
     ],
 )
 def test_a_table_that_cannot_be_is_refused_before_anything_is_written(
@@ -424,7 +430,7 @@ def test_a_full_disk_is_one_line(form: str, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(columnar, "GROUP_ROWS", 50)
     frame = random_frame("mbp-10", 2_000)
     with pytest.raises(OutputError) as raised:
-        write("/dev/full", *[frame] * 3, form=form, schema="mbp-10")
+        write("/dev/full", *[frame] * 3, file_format=form, schema="mbp-10")
     assert str(raised.value) == "/dev/full: cannot be written: No space left on device"
 
 
@@ -445,7 +451,7 @@ from tests.unit.sinks.vendor_frames import random_frame
 columnar.GROUP_ROWS = 50
 frame = random_frame("trades", 220)
 try:
-    with open_table("-", frame.schema, form=sys.argv[1], schema="trades") as table:
+    with open_table("-", frame.schema, file_format=sys.argv[1], schema="trades") as table:
         for _ in range(int(sys.argv[2])):
             table.write(frame)
         if sys.argv[3] == "fail":
