@@ -9,6 +9,7 @@ import typer
 from batonics.cli.console import escape_unprintable
 from batonics.cli.options import (
     DEFAULT_LAKE_SCHEMAS,
+    SCHEMA_FORMS,
     DateOption,
     EndOption,
     FilesArgument,
@@ -28,10 +29,7 @@ if TYPE_CHECKING:
 ALL_ROWS = 2**62
 SchemasOption = Annotated[
     str,
-    typer.Option(
-        help="Schemas to derive, A,B,C: any schema of `batonics convert`, mbp-N, depth-INTERVAL,"
-        " orders, bbo, deltas."
-    ),
+    typer.Option(help=f"Schemas to derive, A,B,C: {SCHEMA_FORMS}."),
 ]
 
 app = typer.Typer(

@@ -27,8 +27,9 @@ import polars as pl
 from batonics.frames.scan.mbo_scan import scan_batches
 from batonics.frames.scan.sources import pull_frames
 from batonics.frames.scan.symbols import FrameSymbols
-from batonics.frames.schemas.table import Product, products_of
-from batonics.jobs.lake_load import DEFAULT_SCHEMAS, RowKeys
+from batonics.frames.schemas.row_keys import RowKeys
+from batonics.frames.schemas.table import Schema, find_schemas
+from batonics.jobs.lake_load import DEFAULT_SCHEMAS
 from batonics.lake.catalog import LoadedSource, Part, SchemaLoad, append_parts
 from batonics.lake.parts import PartsWriter
 from batonics.lake.storage import Store, open_store
@@ -65,7 +66,7 @@ class AppendRequest:
     skip_bad: bool = False
 
     def __post_init__(self) -> None:
-        products_of(self.schemas, "append")
+        find_schemas(self.schemas, "append")
 
 
 class LakeAppend:
@@ -89,7 +90,7 @@ class LakeAppend:
         """
         request = self._request
         store = open_store(request.lake, make=True)
-        writers = [_SchemaWriter(product) for product in products_of(request.schemas, "append")]
+        writers = [_SchemaWriter(schema) for schema in find_schemas(request.schemas, "append")]
         reader = _StreamReader(self._stream)
         try:
             while not reader.ended:
@@ -116,7 +117,7 @@ class LakeAppend:
                     writer.cancel()  # the directory is about to be removed
                 raise
             loads = [
-                SchemaLoad(writer.product.name, [part for _, part in files])
+                SchemaLoad(writer.schema.name, [part for _, part in files])
                 for writer, files in zip(writers, written, strict=True)
             ]
             if not any(load.parts for load in loads):
@@ -206,23 +207,23 @@ class _SchemaWriter:
     """Derives one schema of the stream in a thread, and writes the parts of each commit.
 
     Attributes:
-        product: the schema.
+        schema: the schema.
     """
 
-    def __init__(self, product: Product) -> None:
-        self.product = product
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema
         self._queue: Queue[_SymbolBatch | PartsWriter | _Signal] = Queue(BATCHES_QUEUED_MAX)
         self._written: Queue[WrittenParts | BaseException] = Queue()
-        self._keys = RowKeys(product)
+        self._keys = RowKeys(schema)
         self._writer: PartsWriter | None = None
         self._known_symbols = SymbolMap()
         self._symbols = FrameSymbols(self._known_symbols)
-        self._thread = Thread(target=self._run, name=f"batonics-append-{product.name}", daemon=True)
+        self._thread = Thread(target=self._run, name=f"batonics-append-{schema.name}", daemon=True)
         self._thread.start()
 
     def begin(self, directory: Path, prefix: str) -> None:
         """Begin a commit, whose files are written to a directory."""
-        self._put(PartsWriter(self.product, directory, prefix))
+        self._put(PartsWriter(self.schema, directory, prefix))
 
     def write(self, item: _SymbolBatch) -> None:
         """Write the rows of a batch."""
@@ -268,14 +269,14 @@ class _SchemaWriter:
 
     def _frames(self) -> Iterator[pl.DataFrame]:
         """All rows; those of a batch come before the next batch is read."""
-        if not self.product.of_records:
+        if not self.schema.is_row_per_record:
             yield from pull_frames(
-                self.product.rows(scan_batches(self._batches)), self.product.columns
+                self.schema.rows(scan_batches(self._batches)), self.schema.columns
             )
             return
         # Polars would read ahead, past the end of a commit.
         for batch in self._batches():
-            yield self.product.rows(scan_batches(partial(iter, [batch]))).collect()
+            yield self.schema.rows(scan_batches(partial(iter, [batch]))).collect()
 
     def _batches(self) -> Iterator[MboBatch]:
         """The batches; at the end of a commit its parts are completed.

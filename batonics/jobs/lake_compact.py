@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from batonics.frames.schemas.table import product_of
+from batonics.frames.schemas.table import find_schema
 from batonics.lake.catalog import Part, replace_parts
 from batonics.lake.digest import Verifier
 from batonics.lake.parts import PART_ROWS_MAX, PartFile, PartKey, date_to_day
@@ -83,12 +83,12 @@ def _split_runs(parts: Sequence[Part]) -> Iterator[list[Part]]:
 
 
 def _merge(store: Store, parts: Sequence[Part], directory: Path, prefix: str) -> tuple[Path, Part]:
-    product = product_of(parts[0].schema)
+    schema = find_schema(parts[0].schema)
     key = PartKey(date_to_day(parts[0].date), parts[0].symbol)
-    merged = PartFile(directory / "part.parquet", product, key)
+    merged = PartFile(directory / "part.parquet", schema, key)
     try:
         for part in parts:
-            rows = pl.scan_parquet(store.local_path(part), schema=product.columns, glob=False)
+            rows = pl.scan_parquet(store.local_path(part), schema=schema.columns, glob=False)
             for frame in rows.collect_batches(lazy=True, maintain_order=True):
                 merged.write(frame)
             merged.extend_times(part.ts_min, part.ts_max)

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from batonics.frames.schemas.table import Product, product_of
+from batonics.frames.schemas.table import Schema, find_schema
 from batonics.lake import catalog
 from batonics.lake.catalog import CATALOG_FILE, NO_FILTER, Part, RowFilter
 from batonics.lake.lake import Lake, check_schema, check_symbols, filter_rows, parse_row_filter
@@ -134,18 +134,18 @@ class LakeExport:
             table of that schema is unchanged; those before it are committed.
         """
         for schema, parts in self._parts.items():
-            yield self._export_schema(product_of(schema), parts)
+            yield self._export_schema(find_schema(schema), parts)
 
-    def _export_schema(self, product: Product, parts: Sequence[Part]) -> ExportResult:
+    def _export_schema(self, schema: Schema, parts: Sequence[Part]) -> ExportResult:
         partitions = list(_partition_exports(parts, self._row_filter))
         digest = _digest(
-            [EXPORT_FORMAT, str(product.columns), *(export.partition.key for export in partitions)]
+            [EXPORT_FORMAT, str(schema.columns), *(export.partition.key for export in partitions)]
         )
-        with open_delta(self._directory / product.name, product.columns) as output:
+        with open_delta(self._directory / schema.name, schema.columns) as output:
             if output.digest == digest:
                 output.sync()
                 self._advance(parts)
-                return ExportResult(product.name)
+                return ExportResult(schema.name)
             kept_keys = [
                 export.partition.key
                 for export in partitions
@@ -154,29 +154,29 @@ class LakeExport:
             rows = 0
             for export in partitions:
                 if export.partition.key not in output.reusable_keys:
-                    rows += self._write(output, product, export)
+                    rows += self._write(output, schema, export)
                 self._advance(export.parts)
-            return ExportResult(product.name, rows, output.commit(kept_keys, digest))
+            return ExportResult(schema.name, rows, output.commit(kept_keys, digest))
 
-    def _write(self, output: DeltaOutput, product: Product, export: PartitionExport) -> int:
+    def _write(self, output: DeltaOutput, schema: Schema, export: PartitionExport) -> int:
         with output.file(export.partition) as file:
-            for frame in self._frames(product, export.parts):
+            for frame in self._frames(schema, export.parts):
                 file.write(frame)
         return file.rows
 
-    def _frames(self, product: Product, parts: Sequence[Part]) -> Iterator[pl.DataFrame]:
+    def _frames(self, schema: Schema, parts: Sequence[Part]) -> Iterator[pl.DataFrame]:
         """The rows of a date and symbol within the filter, in frames."""
         store = self._lake.store
         store.fetch(parts, self._lake.verifier)
         rows = pl.scan_parquet(
             [store.local_path(part) for part in parts],
-            schema=product.columns,
+            schema=schema.columns,
             hive_partitioning=False,
             glob=False,
         )
         try:
             date = pl.lit(parts[0].date, pl.String).str.to_date()
-            filtered = filter_rows(rows, product, self._row_filter, date)
+            filtered = filter_rows(rows, schema, self._row_filter, date)
             yield from filtered.collect_batches(lazy=True, maintain_order=True)
         except OSError as error:
             raise LakeError(f"{store.local_path(parts[0])}: cannot be read: {error}") from None

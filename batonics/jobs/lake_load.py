@@ -20,15 +20,16 @@ from typing import NamedTuple
 
 import polars as pl
 
-from batonics.frames.scan.mbo_scan import SYMBOL, scan_batches
+from batonics.frames.scan.mbo_scan import scan_batches
 from batonics.frames.scan.sources import pull_frames
 from batonics.frames.scan.symbols import FrameSymbols
-from batonics.frames.schemas.table import Product, product_of, products_of
+from batonics.frames.schemas.row_keys import RowKeys
+from batonics.frames.schemas.table import Schema, find_schema, find_schemas
 from batonics.lake import catalog
 from batonics.lake.catalog import LoadedSource, SchemaLoad, SourceRecord
 from batonics.lake.digest import file_digest, file_stat
 from batonics.lake.lake import Lake
-from batonics.lake.parts import ROW_TIME, PartsWriter
+from batonics.lake.parts import PartsWriter
 from batonics.lake.storage import StagingArea, Store, open_store
 from batonics.model.errors import InputError, UsageError
 from batonics.model.mbo import MboBatch
@@ -68,7 +69,7 @@ class LoadRequest:
     def __post_init__(self) -> None:
         if STDIN in self.paths:
             raise UsageError("standard input has no name to be loaded under; write it to a file")
-        products_of(self.schemas, "load")
+        find_schemas(self.schemas, "load")
 
     @property
     def sources(self) -> list[tuple[str, ...]]:
@@ -203,7 +204,7 @@ class LakeLoad:
         """
         request = self._request
         with store.stage() as staging:
-            writers = self._derive(staging, paths, [product_of(name) for name in schemas])
+            writers = self._derive(staging, paths, [find_schema(name) for name in schemas])
             source = find_source()
             if _source_stat(paths) != source.stat:
                 raise InputError(f"{paths[0]}: has changed while it was read; load it again")
@@ -243,10 +244,10 @@ class LakeLoad:
         return record is None or self._request.again or schema not in record.schemas
 
     def _derive(
-        self, staging: StagingArea, paths: tuple[str, ...], products: Sequence[Product]
+        self, staging: StagingArea, paths: tuple[str, ...], schemas: Sequence[Schema]
     ) -> list[PartsWriter]:
         """Write the parts of each schema to the staging area."""
-        readers = [_SourceReader(paths, skip_bad=self._request.skip_bad) for _ in products]
+        readers = [_SourceReader(paths, skip_bad=self._request.skip_bad) for _ in schemas]
         stop = Event()
 
         def progress() -> None:
@@ -255,11 +256,11 @@ class LakeLoad:
             if self.progress is not None:
                 self.progress([reader.stream for reader in readers])
 
-        def derive(product: Product, reader: _SourceReader) -> PartsWriter:
-            writer = PartsWriter(product, staging.directory, staging.id)
+        def derive(schema: Schema, reader: _SourceReader) -> PartsWriter:
+            writer = PartsWriter(schema, staging.directory, staging.id)
             try:
                 with write_in_background(writer.write, FRAMES_QUEUED_MAX) as enqueue:
-                    for frame in reader.frames(product, progress):
+                    for frame in reader.frames(schema, progress):
                         enqueue(frame)
                 writer.close()
             except BaseException:
@@ -270,8 +271,8 @@ class LakeLoad:
 
         with ThreadPoolExecutor(DERIVE_THREADS, "batonics-load") as threads:
             futures = [
-                threads.submit(derive, product, reader)
-                for product, reader in zip(products, readers, strict=True)
+                threads.submit(derive, schema, reader)
+                for schema, reader in zip(schemas, readers, strict=True)
             ]
         errors = [error for future in futures if (error := future.exception()) is not None]
         # The errors of schemas that were cancelled come last.
@@ -295,7 +296,7 @@ class _SourceReader:
         self.stream = MboStream(paths, skip_bad=skip_bad)
         self._symbols = FrameSymbols(self.stream.symbols)
 
-    def frames(self, product: Product, progress: Callable[[], None]) -> Iterator[pl.DataFrame]:
+    def frames(self, schema: Schema, progress: Callable[[], None]) -> Iterator[pl.DataFrame]:
         """The rows of a schema, with their times and symbols."""
 
         def batches() -> Iterator[MboBatch]:
@@ -304,41 +305,10 @@ class _SourceReader:
                     yield batch
                     progress()
 
-        keys = RowKeys(product)
-        for frame in pull_frames(product.rows(scan_batches(batches)), product.columns):
+        keys = RowKeys(schema)
+        for frame in pull_frames(schema.rows(scan_batches(batches)), schema.columns):
             if frame.height:
                 yield keys.add_to(frame, self._symbols)
-
-
-class RowKeys:
-    """Adds the time and symbol by which rows of a schema are divided into parts.
-
-    A row without a time gets that of the row before it, across frames too. The symbol is the one
-    that the instrument has at that time; a row of an interval that ends when the symbol does gets
-    that symbol.
-    """
-
-    def __init__(self, product: Product) -> None:
-        self._time = product.time.to_physical().alias(ROW_TIME)
-        self._is_interval = product.is_interval
-        self._latest: int | None = None
-
-    def add_to(self, frame: pl.DataFrame, symbols: FrameSymbols) -> pl.DataFrame:
-        """The frame with `_time` (Int64, nanoseconds since the epoch) and `symbol`."""
-        time = frame.select_seq(self._time).to_series()
-        if time.null_count():
-            time = time.forward_fill()
-            if self._latest is not None:
-                time = time.fill_null(self._latest)
-        if frame.height:
-            self._latest = time[-1]
-        timed = frame.hstack([time])
-        symbol = symbols.of(timed, ROW_TIME)
-        if self._is_interval and symbol.null_count():
-            # A symbol that ends with the interval was the instrument's within it.
-            before = timed.select("instrument_id", pl.col(ROW_TIME) - 1)
-            symbol = symbol.fill_null(symbols.of(before, ROW_TIME))
-        return timed.hstack([symbol.alias(SYMBOL)])
 
 
 def _source_name(paths: Sequence[str]) -> str:

@@ -14,8 +14,7 @@ from tempfile import TemporaryDirectory
 
 import polars as pl
 
-from batonics.frames.schemas.derive import SCHEMAS
-from batonics.frames.schemas.table import OWN, product_of
+from batonics.frames.schemas.table import FAMILIES, SCHEMAS, dbn_schemas, find_schema
 from batonics.jobs.lake_load import LakeLoad, LoadRequest
 from batonics.lake.catalog import NO_FILTER, RowFilter
 from batonics.lake.digest import Verifier
@@ -31,8 +30,8 @@ from batonics.sources.stream import MboStream
 
 SHELL_SCHEMAS = ("trades", "tbbo", "mbp-1", "mbp-10", "bbo-1s", "ohlcv-1m", "orders")
 """Schemas that are made from files for a shell, whose queries are not known yet."""
-_VIEW_PATTERN = r"\b(mbp_\d+|depth_\w+)\b"
-"""Views whose names have a number or an interval."""
+_FAMILY_VIEW = rf"\b(?:{'|'.join(FAMILIES)})_\w+"
+"""A word that may be the view of a schema whose name has a parameter."""
 
 ReadProgress = AbstractContextManager[Callable[[MboStream], None]]
 """A block around the loading of files, and what to call after each batch."""
@@ -166,12 +165,12 @@ def _load_files(
 def _find_schemas(query: QueryFile) -> tuple[str, ...]:
     """The schemas that a query reads, by its header or else by the names in its statement."""
     text = " ".join(query.reads) or query.sql
-    known = {*SCHEMAS, *OWN}
-    known |= {view_schema(name) for name in re.findall(_VIEW_PATTERN, text.lower())}
+    known = {*SCHEMAS, *dbn_schemas()}
+    known |= {view_schema(name) for name in re.findall(_FAMILY_VIEW, text.lower())}
     schemas = []
     for name in find_named_schemas(text, known):
         try:
-            schemas.append(product_of(name).name)
+            schemas.append(find_schema(name).name)
         except UsageError:
             continue  # a word that only looks like a schema
     if not schemas:

@@ -19,7 +19,7 @@ from typing import NamedTuple, TypeVar
 import polars as pl
 
 from batonics.frames.scan.sources import BOOK_KEY, Projection, frame_source
-from batonics.frames.schemas.table import Product
+from batonics.frames.schemas.table import Schema
 from batonics.lake.catalog import Part, RowFilter, find_parts
 from batonics.lake.digest import Verifier
 from batonics.lake.parts import HIVE_SCHEMA
@@ -39,16 +39,16 @@ class JoinSide(NamedTuple):
     """One side of a join.
 
     Attributes:
-        product: the schema.
+        schema: the schema.
         files: paths of its files, by date and symbol.
     """
 
-    product: Product
+    schema: Schema
     files: FilesByKey
 
 
 def find_join_sides(
-    store: Store, verifier: Verifier, products: tuple[Product, Product], row_filter: RowFilter
+    store: Store, verifier: Verifier, schemas: tuple[Schema, Schema], row_filter: RowFilter
 ) -> tuple[JoinSide, JoinSide]:
     """The files of the left schema that may have rows of the filter, and the files to join to them.
 
@@ -58,7 +58,7 @@ def find_join_sides(
     all_times = row_filter._replace(start_ns=None, end_ns=None)
 
     def run(connection: sqlite3.Connection) -> tuple[list[Part], list[Part]]:
-        left, right = (product.name for product in products)
+        left, right = (schema.name for schema in schemas)
         return find_parts(left, row_filter)(connection), find_parts(right, all_times)(connection)
 
     left, right = store.catalog.read(run)
@@ -66,11 +66,11 @@ def find_join_sides(
     right = [part for part in right if (part.date, part.symbol) in keys]
     store.fetch([*left, *right], verifier)
     sides = []
-    for product, parts in zip(products, (left, right), strict=True):
+    for schema, parts in zip(schemas, (left, right), strict=True):
         files: dict[DateSymbol, list[Path]] = {}
         for part in parts:
             files.setdefault((part.date, part.symbol), []).append(store.local_path(part))
-        sides.append(JoinSide(product, files))
+        sides.append(JoinSide(schema, files))
     return sides[0], sides[1]
 
 
@@ -96,28 +96,28 @@ class AsofJoin:
     suffix: str
 
     def __post_init__(self) -> None:
-        name, known = self.right.product.name, self.right.product.columns
+        name, known = self.right.schema.name, self.right.schema.columns
         for column in self.columns:
             if column in BOOK_KEY:
                 raise UsageError(f"{column} is the same in both: leave it out")
             if column not in known:
                 raise UsageError(f"{name} has no column {column!r}; there are {', '.join(known)}")
-        names = [*self.left.product.columns, *(self.names[name] for name in self.columns)]
+        names = [*self.left.schema.columns, *(self.names[name] for name in self.columns)]
         for column in sorted({column for column in names if names.count(column) > 1}):
             raise UsageError(f"two columns would be called {column}; choose another suffix")
 
     @property
     def names(self) -> dict[str, str]:
         """The name in the result of each column of `right`."""
-        own = self.left.product.columns
+        own = self.left.schema.columns
         return {name: name + self.suffix if name in own else name for name in self.columns}
 
     @property
     def schema(self) -> pl.Schema:
         """The schema of the result."""
-        columns = self.right.product.columns
+        columns = self.right.schema.columns
         added = {new: columns[name] for name, new in self.names.items()}
-        return pl.Schema({**self.left.product.columns, **added, **HIVE_SCHEMA})
+        return pl.Schema({**self.left.schema.columns, **added, **HIVE_SCHEMA})
 
     def rows(self) -> pl.LazyFrame:
         """The result; columns that are not selected are not read."""
@@ -125,7 +125,7 @@ class AsofJoin:
 
     def _frames(self, projection: Projection) -> Iterator[pl.DataFrame]:
         names = {name: new for name, new in self.names.items() if new in projection.columns}
-        left_names = [name for name in self.left.product.columns if name in projection.columns]
+        left_names = [name for name in self.left.schema.columns if name in projection.columns]
 
         def join_parts(key: DateSymbol) -> pl.DataFrame:
             date, symbol = key
@@ -172,12 +172,12 @@ def _read_rows(side: JoinSide, key: DateSymbol, columns: Sequence[str]) -> pl.Da
     """The rows of a date and symbol: these columns, the key of the book, and the time (Int64)."""
     names = dict.fromkeys((*columns, *BOOK_KEY))
     date = pl.lit(key[0], pl.String).str.to_date()
-    time = side.product.time_on(date).to_physical().alias(_TIME)
+    time = side.schema.time_on(date).to_physical().alias(_TIME)
     files = side.files.get(key)
     if not files:
-        schema = pl.Schema({name: side.product.columns[name] for name in names})
+        schema = pl.Schema({name: side.schema.columns[name] for name in names})
         return pl.DataFrame(schema=pl.Schema({**schema, _TIME: pl.Int64()}))
-    scan = pl.scan_parquet(files, schema=side.product.columns, hive_partitioning=False, glob=False)
+    scan = pl.scan_parquet(files, schema=side.schema.columns, hive_partitioning=False, glob=False)
     return scan.select(*names, time).collect()
 
 

@@ -76,7 +76,7 @@ class Part(NamedTuple):
 
     Attributes:
         path: path from the lake's root: `mbp-10/date=2025-09-24/symbol=CLX5/1f03...-0000.parquet`.
-        schema: name of the schema of its rows.
+        schema: name of its rows' schema (`frames/schemas/table.py`).
         date: ISO date of its rows, UTC; None if no row has a time.
         symbol: symbol of its rows; None if nothing names their instruments.
         digest: SHA-256 of the file, in hex.

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import duckdb
 
-from batonics.frames.schemas.table import product_of
+from batonics.frames.schemas.table import find_schema
 from batonics.lake.views import view_schema
 from batonics.model.errors import UsageError
 
@@ -59,6 +59,6 @@ def _missing_view(message: str) -> tuple[str, str] | None:
     if found is None:
         return None
     try:
-        return found[1], product_of(view_schema(found[1])).name
+        return found[1], find_schema(view_schema(found[1])).name
     except UsageError:
         return None

@@ -14,7 +14,7 @@ import polars as pl
 
 from batonics.frames.html import html_table
 from batonics.frames.scan.sources import BOOK_KEY
-from batonics.frames.schemas.table import Product, product_of
+from batonics.frames.schemas.table import Schema, find_schema
 from batonics.lake import catalog
 from batonics.lake.catalog import Part, RowFilter
 from batonics.lake.digest import Verifier
@@ -147,8 +147,8 @@ class Lake:
         """
         row_filter = parse_row_filter(symbols, start, end)
         check_schema(self.store, schema)
-        product = product_of(schema)
-        columns = pl.Schema({**product.columns, **HIVE_SCHEMA})
+        found = find_schema(schema)
+        columns = pl.Schema({**found.columns, **HIVE_SCHEMA})
         files = self._fetch(schema, row_filter)
         if not files:
             return pl.LazyFrame(schema=columns)
@@ -160,12 +160,12 @@ class Lake:
             )
         rows = pl.scan_parquet(
             files,
-            schema=product.columns,
+            schema=found.columns,
             hive_partitioning=True,
             hive_schema=HIVE_SCHEMA,
             glob=False,
         ).select(list(columns))
-        return filter_rows(rows, product, row_filter)
+        return filter_rows(rows, found, row_filter)
 
     def join_asof(  # noqa: PLR0913 - the arguments of Polars and of `scan`
         self,
@@ -205,14 +205,14 @@ class Lake:
         row_filter = parse_row_filter(symbols, start, end)
         for schema in (left, right):
             check_schema(self.store, schema)
-        products = product_of(left), product_of(right)
+        schemas = find_schema(left), find_schema(right)
         if isinstance(columns, str):
             columns = [columns]
         elif columns is None:
-            columns = [name for name in products[1].columns if name not in BOOK_KEY]
-        sides = find_join_sides(self.store, self.verifier, products, row_filter)
+            columns = [name for name in schemas[1].columns if name not in BOOK_KEY]
+        sides = find_join_sides(self.store, self.verifier, schemas, row_filter)
         join = AsofJoin(*sides, columns, allow_exact_matches=allow_exact_matches, suffix=suffix)
-        return filter_rows(join.rows(), products[0], row_filter)
+        return filter_rows(join.rows(), schemas[0], row_filter)
 
     def sql(self, query: str, **parameters: object) -> pl.DataFrame:
         """The result of one SELECT over views named after the schemas (`lake/sql.py`).
@@ -317,7 +317,7 @@ def parse_row_filter(
 
 def filter_rows(
     rows: pl.LazyFrame,
-    product: Product,
+    schema: Schema,
     row_filter: RowFilter,
     date: pl.Expr | None = None,
 ) -> pl.LazyFrame:
@@ -325,11 +325,11 @@ def filter_rows(
 
     Args:
         rows: rows of the schema.
-        product: the schema.
+        schema: the schema.
         row_filter: the filter; its symbols are ignored.
         date: date of the rows; None: their column `date`.
     """
-    time = product.time_on(pl.col("date") if date is None else date)
+    time = schema.time_on(pl.col("date") if date is None else date)
     for bound, keeps in ((row_filter.start_ns, time.ge), (row_filter.end_ns, time.lt)):
         if bound is not None:
             bound_ns = pl.lit(min(bound, 2**63 - 1)).cast(pl.Datetime("ns", "UTC"))

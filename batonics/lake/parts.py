@@ -5,7 +5,7 @@ and its digest is that of the bytes on the disk. Memory and open files are limit
 symbols there are: beyond the limit the largest group of rows is written early, or a part ends
 early.
 
-The date of a row is that of its time (`Product.time`), UTC; a row without a time has the time of
+The date of a row is that of its time (`Schema.time`), UTC; a row without a time has the time of
 the row before it.
 """
 
@@ -20,7 +20,8 @@ from urllib.parse import quote
 import polars as pl
 
 from batonics.frames.scan.mbo_scan import SYMBOL
-from batonics.frames.schemas.table import Product
+from batonics.frames.schemas.row_keys import ROW_TIME
+from batonics.frames.schemas.table import Schema
 from batonics.lake.catalog import Part
 from batonics.lake.digest import file_digest
 from batonics.model.times import NS_PER_DAY
@@ -39,7 +40,6 @@ HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 EPOCH = dt.date(1970, 1, 1)
 HIVE_SCHEMA = pl.Schema({"date": pl.Date(), SYMBOL: pl.String()})
 """Columns whose values are in the names of a part's directories."""
-ROW_TIME = "_time"
 ROW_DAY = "_day"
 
 
@@ -60,7 +60,7 @@ class PartFile:
 
     Args:
         file: path of the file, until it is moved into the lake.
-        product: schema of its rows.
+        schema: schema of its rows.
         key: day and symbol of its rows.
 
     Attributes:
@@ -70,16 +70,16 @@ class PartFile:
         ts_max: greatest time of its rows, likewise.
     """
 
-    def __init__(self, file: Path, product: Product, key: PartKey) -> None:
+    def __init__(self, file: Path, schema: Schema, key: PartKey) -> None:
         self.file, self.key = file, key
         self.rows = 0
         self.bytes_gathered = 0
         self.ts_min: int | None = None
         self.ts_max: int | None = None
-        self._product = product
+        self._schema = schema
         self._stream = open_file_stream(file)
         self._writer = ParquetWriter(
-            self._stream, product.columns, is_vendor=product.vendor is not None
+            self._stream, schema.columns, is_vendor=schema.rtype is not None
         )
 
     def write(self, frame: pl.DataFrame) -> None:
@@ -113,8 +113,8 @@ class PartFile:
         self._stream.close()
         sync_path(self.file)
         part = Part(
-            path=f"{part_directory(self._product.name, self.key)}/{name}.parquet",
-            schema=self._product.name,
+            path=f"{part_directory(self._schema.name, self.key)}/{name}.parquet",
+            schema=self._schema.name,
             date=day_to_date(self.key.day),
             symbol=self.key.symbol,
             digest=file_digest(self.file),
@@ -135,7 +135,7 @@ class PartsWriter:
     """Writes the parts of one load and schema.
 
     Args:
-        product: schema of the rows.
+        schema: schema of the rows.
         directory: directory for the files, until they are moved into the lake.
         prefix: beginning of the names of the parts, unique in the lake.
 
@@ -143,9 +143,9 @@ class PartsWriter:
         written: path of each complete file and the part that it becomes, in order.
     """
 
-    def __init__(self, product: Product, directory: Path, prefix: str) -> None:
+    def __init__(self, schema: Schema, directory: Path, prefix: str) -> None:
         self.written: list[tuple[Path, Part]] = []
-        self._product, self._directory, self._prefix = product, directory, prefix
+        self._schema, self._directory, self._prefix = schema, directory, prefix
         self._open: dict[PartKey, PartFile] = {}  # in the order of the last write
         self._files_made = 0
         self._latest_day = -1
@@ -160,7 +160,7 @@ class PartsWriter:
         for key, rows in self._by_key(frame):
             part = self._part(key)
             part.extend_times(_integer(rows[ROW_TIME].min()), _integer(rows[ROW_TIME].max()))
-            part.write(rows[list(self._product.columns)])
+            part.write(rows[list(self._schema.columns)])
         while sum(part.bytes_gathered for part in self._open.values()) > GATHERED_BYTES_MAX:
             max(self._open.values(), key=lambda part: part.bytes_gathered).write_gathered()
         for part in [part for part in self._open.values() if part.rows >= PART_ROWS_MAX]:
@@ -209,8 +209,8 @@ class PartsWriter:
         if part is None:
             if len(self._open) >= OPEN_PARTS_MAX:
                 self._end(next(iter(self._open.values())))
-            file = self._directory / f"{self._product.name}-{self._files_made:04}.parquet"
-            part = PartFile(file, self._product, key)
+            file = self._directory / f"{self._schema.name}-{self._files_made:04}.parquet"
+            part = PartFile(file, self._schema, key)
             self._files_made += 1
         self._open[key] = part
         return part

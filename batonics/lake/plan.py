@@ -27,7 +27,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from batonics.frames.schemas.table import product_of
+from batonics.frames.schemas.table import find_schema
 from batonics.lake.connection import connect_duckdb
 from batonics.lake.parts import HIVE_NULL
 from batonics.lake.views import (
@@ -124,20 +124,20 @@ class Planner:
             self._views[schema] = paths
 
     def _view_statement(self, schema: str, paths: Sequence[str]) -> str:
-        product = product_of(schema)
+        found = find_schema(schema)
         if not paths:
-            return view_statement(product, paths)
+            return view_statement(found, paths)
         empty = self._directory / schema / f"date={HIVE_NULL}" / f"symbol={HIVE_NULL}" / "0"
         if not empty.exists():
             try:
                 empty.parent.mkdir(parents=True)
-                pq.write_table(_schema_without_zone(product.columns).empty_table(), empty)
+                pq.write_table(_schema_without_zone(found.columns).empty_table(), empty)
             except OSError as error:
                 raise OutputError(f"{empty}: cannot be written: {error}") from None
         marker = _marker(schema)
         files = read_parquet_call([str(empty), *paths], f"filename = '{marker}', {HIVE_OPTIONS}")
         scan = f"(FROM {files} WHERE {marker} <> {sql_literal(str(empty))})"
-        return view_statement(product, paths, scan=scan, has_zone=False)
+        return view_statement(found, paths, scan=scan, has_zone=False)
 
     def _plan(self, sql: str, parameters: dict[str, object]) -> list[_Scan]:
         plan = self._connection.execute(f"EXPLAIN (FORMAT json) {sql}", parameters or None)
@@ -189,7 +189,7 @@ class Planner:
     def _time_span(self, schema: str, row_conditions: Sequence[str]) -> tuple[int, int]:
         """The first and last time, in nanoseconds, that rows may have under conditions."""
         low, high = _ALL_TIMES
-        names = product_of(schema).time.meta.root_names()
+        names = find_schema(schema).time.meta.root_names()
         if len(names) > 1:
             return low, high
         test = re.compile(rf"{names[0]} (?:IS NOT NULL|(<=|>=|<|>|=) ('[^']+'::TIMESTAMP_NS))")

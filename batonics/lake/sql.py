@@ -18,7 +18,7 @@ import re
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 
-from batonics.frames.schemas.table import product_of
+from batonics.frames.schemas.table import find_schema
 from batonics.lake.catalog import NO_FILTER, Part, RowFilter, find_parts, loaded_schemas
 from batonics.lake.connection import check_select, connect_duckdb, sql_errors
 from batonics.lake.digest import Verifier
@@ -76,7 +76,7 @@ class LakeDatabase:
             for schema, schema_parts in parts.items():
                 paths = self._view_paths(schema_parts)
                 cursor.execute(
-                    view_statement(product_of(schema), paths, self._row_filter, symbols=symbols)
+                    view_statement(find_schema(schema), paths, self._row_filter, symbols=symbols)
                 )
             self.files_read = (len(_flatten(parts)), len(_flatten(all_parts)))
             return QueryResult(cursor.sql(sql, params=parameters or None))

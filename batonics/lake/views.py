@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from batonics.frames.schemas.table import Product
+from batonics.frames.schemas.table import Schema
 from batonics.lake.catalog import NO_FILTER, RowFilter
 
 HIVE_OPTIONS = "hive_partitioning = true, hive_types = {'date': DATE, 'symbol': VARCHAR}"
@@ -26,7 +26,7 @@ def view_schema(view: str) -> str:
 
 
 def view_statement(  # noqa: PLR0913 - settings, by keyword
-    product: Product,
+    schema: Schema,
     paths: Sequence[str],
     row_filter: RowFilter = NO_FILTER,
     *,
@@ -37,7 +37,7 @@ def view_statement(  # noqa: PLR0913 - settings, by keyword
     """The statement that makes the view of a schema.
 
     Args:
-        product: the schema.
+        schema: the schema.
         paths: paths of its files, hive-named.
         row_filter: only rows of these times.
         scan: the text after FROM; None: those files.
@@ -49,15 +49,15 @@ def view_statement(  # noqa: PLR0913 - settings, by keyword
         f'make_timestamp_ns(epoch_ns("{name}")) AS "{name}"'
         if isinstance(dtype, pl.Datetime) and has_zone
         else f'"{name}"'
-        for name, dtype in product.columns.items()
+        for name, dtype in schema.columns.items()
     )
     symbol = (
         f"symbol::ENUM({', '.join(map(sql_literal, symbols))}) AS symbol" if symbols else "symbol"
     )
-    view = view_name(product.name)
+    view = view_name(schema.name)
     head = f'CREATE OR REPLACE TEMP VIEW "{view}" AS SELECT {columns}, date, {symbol}'
-    files = read_parquet_call(paths) if paths else f"({_empty_select(product)})"
-    return f"{head} FROM {scan or files}{_where(product, row_filter)}"
+    files = read_parquet_call(paths) if paths else f"({_empty_select(schema)})"
+    return f"{head} FROM {scan or files}{_where(schema, row_filter)}"
 
 
 def read_parquet_call(paths: Sequence[str], options: str = HIVE_OPTIONS) -> str:
@@ -70,10 +70,10 @@ def sql_literal(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def _where(product: Product, row_filter: RowFilter) -> str:
-    time, *others = (f'"{name}"' for name in product.time.meta.root_names())
+def _where(schema: Schema, row_filter: RowFilter) -> str:
+    time, *others = (f'"{name}"' for name in schema.time.meta.root_names())
     if others:
-        # The same as `Product.time_on`.
+        # The same as `Schema.time_on`.
         day_end = "make_timestamp_ns(epoch_ns((date + 1)::TIMESTAMP) - 1)::TIMESTAMPTZ_NS"
         time = f"coalesce({time}, {day_end})"
     bounds = [
@@ -85,9 +85,9 @@ def _where(product: Product, row_filter: RowFilter) -> str:
     return f" WHERE {' AND '.join(bounds)}" if bounds else ""
 
 
-def _empty_select(product: Product) -> str:
+def _empty_select(schema: Schema) -> str:
     """A SELECT without rows, with the column types of a part."""
-    nulls = [f'NULL::{_sql_type(dtype)} AS "{name}"' for name, dtype in product.columns.items()]
+    nulls = [f'NULL::{_sql_type(dtype)} AS "{name}"' for name, dtype in schema.columns.items()]
     return f"SELECT {', '.join(nulls)}, NULL::DATE AS date, NULL::VARCHAR AS symbol LIMIT 0"
 
 

@@ -25,6 +25,7 @@ from typing import Any, Protocol
 import polars as pl
 
 from batonics.codec.metadata import Metadata
+from batonics.frames.schemas.table import find_schema
 from batonics.model.errors import UsageError
 from batonics.sinks.atomic import STDOUT, open_atomic
 from batonics.sinks.background_write import write_in_background
@@ -120,8 +121,9 @@ def open_table(  # noqa: PLR0913 - settings, by keyword
         path: path of the file; `-` is standard output, and a device or a pipe is written directly.
         columns: columns of every frame, in their order.
         file_format: one of `TABLE_FORMATS`; None: by the name's ending.
-        schema: the vendor schema of the columns, which `symbol` may follow; nulls are then allowed
-            only where a record has a sentinel. None: any columns, which cannot be written as DBN.
+        schema: name of the schema with these columns, which `symbol` may follow. If DBN has a
+            record of it, nulls are allowed only where the record has a sentinel. None: any columns,
+            which cannot be written as DBN.
         metadata: metadata for DBN; its schema is set to `schema`. None: without a dataset and span.
         decimal_prices: in NDJSON, prices are decimal text with nine decimals.
 
@@ -131,7 +133,7 @@ def open_table(  # noqa: PLR0913 - settings, by keyword
     """
     file_format = find_format(path) if file_format is None else file_format
     _check_format(path, file_format, columns, schema)
-    is_vendor = schema is not None
+    is_vendor = schema is not None and find_schema(schema).rtype is not None
     with open_atomic(path) as file:
         output = OutputStream(file, compressed=file_format.endswith(ZSTD_SUFFIX))
         try:
@@ -167,6 +169,8 @@ def _check_format(
         )
     if schema is not None:
         check_vendor_columns(schema, columns)
+        if file_format.startswith("dbn"):
+            _ = find_schema(schema).record_dtype
     elif file_format.startswith("dbn"):
         raise UsageError(f"{path}: DBN holds the vendor's records; these columns are none of them")
     for name, dtype in columns.items():

@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 
 from batonics.book.engine import BookEngine, FoldResult, TopsSpec, WindowsSpec
 from batonics.book.state import Top
+from batonics.frames.columns.levels import level_series
 from batonics.frames.columns.mbo_frame import TIME_TYPE, null_where, to_frame
 from batonics.frames.depth.windows import EventWindows, Windows
 from batonics.frames.scan.clock import UNKNOWN_TIME, StreamClock
-from batonics.frames.scan.folding import book_keys, key_columns
-from batonics.frames.schemas.mbp import TOPS_FOLD_ROWS, fold_tops, level_series
+from batonics.frames.scan.folding import TOPS_FOLD_ROWS, book_keys, fold_tops, key_columns
 from batonics.model.mbo import MboBatch, concat_batches, split_batches
 
 DEPTH_FLUSH_ROWS = 1 << 14

@@ -26,8 +26,8 @@ from batonics.book.engine import BookEngine
 from batonics.book.queue_kernels import LifeEnd, LifeRow, QueuePosition
 from batonics.book.queues import OrderQueues, QueueResult
 from batonics.frames.columns.mbo_frame import BOOK_SIDE_TYPE, TIME_TYPE, null_where, to_datetimes
-from batonics.frames.depth.book_sources import record_source
 from batonics.frames.scan.folding import book_keys, fold_pieces, key_columns
+from batonics.frames.scan.record_source import record_source
 from batonics.frames.scan.sources import BOOK_KEY_SCHEMA
 from batonics.model.errors import UsageError
 from batonics.model.mbo import MboBatch

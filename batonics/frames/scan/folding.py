@@ -21,6 +21,10 @@ FOLD_ROWS = 65_536
 """So many records are folded at once, however large the batches: the fold's buffers stay small."""
 
 
+TOPS_FOLD_ROWS = 32_768
+"""So many records are folded at once: a row of ten levels is eight cache lines."""
+
+
 class EventEndColumns(NamedTuple):
     """Ends of events, in the order of the fold; all of one length."""
 
@@ -97,6 +101,14 @@ def fold_pieces(
             earlier=earlier,
         )
         earlier = _last_rows(earlier, rows, folded, engine)
+
+
+def fold_tops(batches: Iterable[MboBatch], engine: BookEngine) -> Iterator[FoldResult]:
+    """Fold batches of any size in order; each time there are tops, what came of it."""
+    for piece in split_batches(batches, TOPS_FOLD_ROWS):
+        folded = engine.fold(piece)
+        if len(folded.tops):
+            yield folded
 
 
 def book_keys(engine: BookEngine) -> NDArray[np.int64]:
