@@ -182,9 +182,9 @@ def check(lake: LakeOption, quiet: QuietOption = False) -> None:
     for line in problems:
         typer.echo(line)
     if problems:
-        raise LakeError(f"{lake}: {len(problems)} of its files are not as they should be")
+        raise LakeError(f"{lake}: {len(problems)} problems found")
     if not quiet:
-        typer.echo(f"{run.parts_total:,} files are as they were committed", err=True)
+        typer.echo(f"{run.parts_total:,} files verified", err=True)
 
 
 @app.command("compact")

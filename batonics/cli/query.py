@@ -69,7 +69,7 @@ def command(
     from batonics.model.errors import UsageError
 
     if (query is None) != shell:
-        raise UsageError("a query is expected, or --shell for several")
+        raise UsageError("give a query, or --shell")
     if files and _is_on_command_line(context, "lake"):
         raise UsageError("give one of --lake and --from, not both")
     refuse_input_as_output(list(files or ()), out)

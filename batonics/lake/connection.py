@@ -34,7 +34,7 @@ def check_select(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
     """Raise UsageError unless the text is one SELECT, which changes nothing."""
     statements = connection.extract_statements(sql)
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-        raise UsageError("one SELECT is expected: no other statement, and not several")
+        raise UsageError("expected one SELECT statement")
 
 
 @contextmanager

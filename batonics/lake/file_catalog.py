@@ -55,7 +55,7 @@ class FileCatalog:
         self._path = path
         self._log_files = _wal(path), _shm(path)
         if _stat(path) is None:
-            raise LakeError(f"{path.parent}: is no lake; `batonics lake load` makes one")
+            raise LakeError(f"{path.parent}: is not a lake; `batonics lake load` makes one")
         self.read(lambda connection: check_catalog(connection, str(path)))
 
     @classmethod

@@ -128,7 +128,7 @@ class ObjectCatalog:
             newest = self._client.get(CATALOG_FILE, None if last_seen is None else last_seen.tag)
         except MissingError:
             raise LakeError(
-                f"{self._client.name}: is no lake; `batonics lake load` makes one"
+                f"{self._client.name}: is not a lake; `batonics lake load` makes one"
             ) from None
         if newest is None:
             assert last_seen is not None  # noqa: S101 - only a known tag is ever "not modified"
@@ -140,7 +140,7 @@ class ObjectCatalog:
     def _opened(self, version: ObjectVersion) -> Iterator[sqlite3.Connection]:
         """A database in memory with these contents; its errors are raised as LakeError."""
         if not version.data.startswith(_MAGIC):
-            raise LakeError(f"{self._name}: is no SQLite database")
+            raise LakeError(f"{self._name}: is not an SQLite database")
         if version.data[18:20] == _WAL_MODE:
             raise LakeError(f"{self._name}: is the file of a lake in a directory, not of a bucket")
         try:

@@ -46,7 +46,7 @@ def check_vendor_columns(schema: str, columns: pl.Schema) -> None:
         if found[at][1] != dtype:
             raise UsageError(f"column {name} is {found[at][1]}, expected {dtype} (schema {schema})")
     if len(found) > len(expected):
-        raise UsageError(f"column {found[len(expected)][0]} is none of schema {schema}")
+        raise UsageError(f"column {found[len(expected)][0]} is not in schema {schema}")
 
 
 def check_vendor_nulls(frame: pl.DataFrame) -> None:
@@ -58,7 +58,7 @@ def check_vendor_nulls(frame: pl.DataFrame) -> None:
     for column in frame.get_columns():
         if column.name not in UNDEFINED and column.name != SYMBOL and column.null_count():
             raise UsageError(
-                f"column {column.name} holds {column.null_count()} nulls, which mean nothing"
+                f"column {column.name} has {column.null_count()} nulls; the schema allows none"
             )
 
 

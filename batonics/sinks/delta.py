@@ -91,7 +91,7 @@ class DeltaOutput:
             OutputError: it cannot be written.
         """
         if partition.symbol == "":
-            raise OutputError(f"{self._directory}: Delta takes a symbol without letters for null")
+            raise OutputError(f"{self._directory}: Delta reads an empty symbol as null")
         path = f"{partition.directory}/{partition.key}-{self._start_run()}.parquet"
         with output_errors(self._directory):
             make_directories((self._directory / path).parent)

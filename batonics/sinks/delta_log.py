@@ -239,7 +239,7 @@ def _delta_errors(directory: Path) -> Iterator[None]:
         yield
     except CommitFailedError:
         raise OutputError(
-            f"{directory}: another has written to the table meanwhile; export again"
+            f"{directory}: another program has written to the table meanwhile; export again"
         ) from None
     except (DeltaError, OSError) as error:
         kind = "written" if isinstance(error, OSError) else "used"

@@ -172,7 +172,7 @@ def _check_format(
         if file_format.startswith("dbn"):
             _ = find_schema(schema).record_dtype
     elif file_format.startswith("dbn"):
-        raise UsageError(f"{path}: DBN holds the vendor's records; these columns are none of them")
+        raise UsageError(f"{path}: DBN holds the vendor's records; these columns are not one")
     for name, dtype in columns.items():
         if not _can_hold(file_format, dtype):
             raise UsageError(f"{path}: column {name} is {dtype}, which {file_format} cannot hold")

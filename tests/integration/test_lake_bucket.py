@@ -411,7 +411,7 @@ def test_no_room_for_what_is_fetched_is_one_line(
 @pytest.mark.parametrize(
     ("lake_url", "arguments", "code", "words"),
     [
-        ("s3://lakes/none", ("check",), 6, "s3://lakes/none: is no lake; `batonics lake load`"),
+        ("s3://lakes/none", ("check",), 6, "s3://lakes/none: is not a lake; `batonics lake load`"),
         ("s3://no-bucket/x", ("check",), 6, "bucket does not exist (NoSuchBucket)"),
         ("s3://no-bucket/x", ("load", SAMPLE), 4, "bucket does not exist (NoSuchBucket)"),
         ("s3://", ("load", SAMPLE), 2, "s3://: expected s3://BUCKET/PREFIX"),

@@ -484,7 +484,7 @@ def test_one_who_commits_meanwhile_is_not_written_over(small: Path, tmp_path: Pa
     rows = DeltaTable(str(tables / "trades")).to_pyarrow_table()
     run = lake_export.LakeExport(lake_export.ExportRequest(str(small), str(tables)))
     run.progress = lambda _: write_deltalake(str(tables / "trades"), rows, mode="append")
-    with pytest.raises(OutputError, match="another has written to the table meanwhile"):
+    with pytest.raises(OutputError, match="another program has written to the table meanwhile"):
         list(run.run())
     assert strays(tables / "trades") == set()
     export_lake(small, tables)
@@ -510,7 +510,7 @@ def test_a_lakes_own_directory_is_no_place_for_tables(small: Path) -> None:
         (("--format", "iceberg"), 2, "there is no format 'iceberg' of tables; there is delta"),
         (("--start", "soon"), 2, "soon"),
         (("--date", "2024-10-04", "--end", "1"), 2, "--date is a whole day"),
-        (("--lake", "nothing"), 6, "nothing: is no lake"),
+        (("--lake", "nothing"), 6, "nothing: is not a lake"),
     ],
 )
 def test_errors_are_one_line_and_leave_nothing(

@@ -205,22 +205,22 @@ def test_a_question_changes_nothing(objects: Witness) -> None:
 
 
 def test_no_lake() -> None:
-    with pytest.raises(LakeError, match="memory: is no lake; `batonics lake load` makes one"):
+    with pytest.raises(LakeError, match="memory: is not a lake; `batonics lake load` makes one"):
         ObjectCatalog(Witness())
 
 
 def test_a_lake_that_goes_is_named(objects: Witness) -> None:
     catalog = ObjectCatalog(objects)
     objects.before.append(lambda: objects.delete([CATALOG_FILE]))
-    with pytest.raises(LakeError, match="memory: is no lake"):
+    with pytest.raises(LakeError, match="memory: is not a lake"):
         put(catalog, "a")
 
 
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"", "is no SQLite database"),
-        (b"PAR1" * 1_000, "is no SQLite database"),
+        (b"", "is not an SQLite database"),
+        (b"PAR1" * 1_000, "is not an SQLite database"),
         (b"SQLite format 3\0" + bytes(4_080), "cannot be used: "),
     ],
 )

@@ -336,7 +336,7 @@ def test_rows_are_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "settings", "words"),
     [
-        ("x.dbn", {}, "x.dbn: DBN holds the vendor's records; these columns are none of them"),
+        ("x.dbn", {}, "x.dbn: DBN holds the vendor's records; these columns are not one"),
         ("x.dbn", {"schema": "mbp-1"}, "column bid_px_00 of schema mbp-1 is missing"),
         ("x.parquet", {"schema": "mbo"}, "of schema mbo is missing or in another place"),
         ("x.csv", {"schema": "mbp-0"}, "no schema 'mbp-0'"),
@@ -385,7 +385,7 @@ def test_a_frame_of_other_columns_leaves_nothing(form: str, tmp_path: Path) -> N
         "column price is Float64, expected Int64": frame.cast({"price": pl.Float64}),
         "columns are .*, expected ts_recv, ts_event": frame.select(reversed(frame.columns)),
         "columns are .*, symbol, expected ts_recv": named(frame),
-        "column sequence holds 10 nulls, which mean nothing": frame.with_columns(
+        "column sequence has 10 nulls; the schema allows none": frame.with_columns(
             pl.lit(None, pl.UInt32).alias("sequence")
         ),
     }.items():
