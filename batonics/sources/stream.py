@@ -169,7 +169,7 @@ class MboStream:
         the rest. On two cores a third thread would only take turns with them.
         """
         reader.begin()
-        if reader.packed:
+        if reader.is_compressed:
             return self._decode(read_ahead(reader.chunks(), CHUNKS_AHEAD_MAX, reader.leave), reader)
         return read_ahead(self._decode(reader.chunks(), reader), BATCHES_AHEAD_MAX, reader.leave)
 
