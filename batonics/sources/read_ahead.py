@@ -12,7 +12,7 @@ from queue import Full, Queue
 from threading import Event, Thread
 from typing import NamedTuple, TypeVar
 
-WAIT_MS = 100
+POLL_MS = 100
 """Time after which a waiting thread checks whether it is cancelled."""
 
 T = TypeVar("T")
@@ -47,7 +47,7 @@ def read_ahead(
         is_waiting = True
         while is_waiting and not cancelled.is_set():
             with suppress(Full):
-                queue.put(item, timeout=WAIT_MS / 1000)
+                queue.put(item, timeout=POLL_MS / 1000)
                 is_waiting = False
 
     def work() -> None:

@@ -168,10 +168,11 @@ class MboStream:
         The thread decompresses a compressed input, or decodes a plain one; the caller's thread does
         the rest. On two cores a third thread would only take turns with them.
         """
-        reader.begin()
+        reader.detect()
         if reader.is_compressed:
-            return self._decode(read_ahead(reader.chunks(), CHUNKS_AHEAD_MAX, reader.leave), reader)
-        return read_ahead(self._decode(reader.chunks(), reader), BATCHES_AHEAD_MAX, reader.leave)
+            chunks = read_ahead(reader.chunks(), CHUNKS_AHEAD_MAX, reader.cancel)
+            return self._decode(chunks, reader)
+        return read_ahead(self._decode(reader.chunks(), reader), BATCHES_AHEAD_MAX, reader.cancel)
 
     def _decode(
         self, chunks: Iterator[bytes], reader: ChunkReader
