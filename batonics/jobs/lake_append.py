@@ -30,7 +30,8 @@ from batonics.frames.scan.symbols import FrameSymbols
 from batonics.frames.schemas.row_keys import RowKeys
 from batonics.frames.schemas.table import Schema, find_schemas
 from batonics.jobs.lake_load import DEFAULT_SCHEMAS
-from batonics.lake.catalog import LoadedSource, Part, SchemaLoad, append_parts
+from batonics.lake.catalog import LoadedSource, Part, SchemaLoad
+from batonics.lake.commits import append_parts
 from batonics.lake.parts import PartsWriter
 from batonics.lake.storage import Store, open_store
 from batonics.model.mbo import MboBatch, copy_batch

@@ -15,7 +15,8 @@ from typing import NamedTuple
 import polars as pl
 
 from batonics.frames.schemas.table import find_schema
-from batonics.lake.catalog import Part, replace_parts
+from batonics.lake.catalog import Part
+from batonics.lake.commits import replace_parts
 from batonics.lake.digest import Verifier
 from batonics.lake.parts import PART_ROWS_MAX, PartFile, PartKey, date_to_day
 from batonics.lake.storage import Store, open_store

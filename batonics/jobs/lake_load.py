@@ -27,6 +27,7 @@ from batonics.frames.schemas.row_keys import RowKeys
 from batonics.frames.schemas.table import Schema, find_schema, find_schemas
 from batonics.lake import catalog
 from batonics.lake.catalog import LoadedSource, SchemaLoad, SourceRecord
+from batonics.lake.commits import commit_load
 from batonics.lake.digest import file_digest, file_stat
 from batonics.lake.lake import Lake
 from batonics.lake.parts import PartsWriter
@@ -184,7 +185,7 @@ class LakeLoad:
             return self._load_schemas(store, paths, missing, lambda: source)
         if not is_unchanged:
             # The bytes are known under another name or with other times: the catalog notes that.
-            store.catalog.commit(catalog.commit_load(source, [], version("batonics")))
+            store.catalog.commit(commit_load(source, [], version("batonics")))
         return []
 
     def _load_schemas(
@@ -214,8 +215,8 @@ class LakeLoad:
                 for name, writer in zip(schemas, writers, strict=True)
             ]
             staging.publish([(path, part.path) for path, part in files])
-            change = catalog.commit_load(source, loaded, version("batonics"), again=request.again)
-            return loaded if store.catalog.commit(change) else []
+            transaction = commit_load(source, loaded, version("batonics"), again=request.again)
+            return loaded if store.catalog.commit(transaction) else []
 
     def _find_missing(
         self, store: Store, paths: tuple[str, ...], name: str, stat: str

@@ -17,6 +17,7 @@ from batonics.frames.scan.sources import BOOK_KEY
 from batonics.frames.schemas.table import Schema, find_schema
 from batonics.lake import catalog
 from batonics.lake.catalog import Part, RowFilter
+from batonics.lake.commits import forget_parts
 from batonics.lake.digest import Verifier
 from batonics.lake.parts import HIVE_SCHEMA
 from batonics.lake.storage import Store, open_store
@@ -267,7 +268,7 @@ class Lake:
         removed = self.store.catalog.read(catalog.find_removed_parts(before_ns))
         orphans = self.store.find_orphans()
         bytes_removed = self.store.remove([*removed, *orphans])
-        self.store.catalog.commit(catalog.forget_parts(removed))
+        self.store.catalog.commit(forget_parts(removed))
         return len(removed) + len(orphans), bytes_removed
 
     def _fetch(self, schema: str, row_filter: RowFilter) -> list[Path]:

@@ -13,7 +13,8 @@ import polars as pl
 import batonics
 from batonics.frames.schemas.table import find_schema
 from batonics.jobs.lake_load import LakeLoad, LoadRequest, LoadResult
-from batonics.lake.catalog import LoadedSource, SchemaLoad, commit_load
+from batonics.lake.catalog import LoadedSource, SchemaLoad
+from batonics.lake.commits import commit_load
 from batonics.lake.directory_store import DirectoryStore
 from batonics.lake.lake import Lake
 from batonics.lake.parts import PartsWriter

@@ -25,18 +25,15 @@ from batonics.lake.catalog import (
     RowFilter,
     SchemaLoad,
     all_parts,
-    append_parts,
-    commit_load,
     find_parts,
     find_removed_parts,
     find_source_by_digest,
     find_source_by_name,
-    forget_parts,
     known_paths,
     loaded_schemas,
     may_have_source,
-    replace_parts,
 )
+from batonics.lake.commits import append_parts, commit_load, forget_parts, replace_parts
 from batonics.lake.file_catalog import FileCatalog
 from batonics.lake.lake import Lake
 from batonics.lake.parts import PartsWriter

@@ -13,15 +13,8 @@ from obstore.store import MemoryStore
 
 from batonics.lake import object_catalog
 from batonics.lake.bucket_client import BucketClient, ConflictError, ObjectVersion
-from batonics.lake.catalog import (
-    CATALOG_FILE,
-    LoadedSource,
-    Part,
-    SchemaLoad,
-    all_parts,
-    append_parts,
-    commit_load,
-)
+from batonics.lake.catalog import CATALOG_FILE, LoadedSource, Part, SchemaLoad, all_parts
+from batonics.lake.commits import append_parts, commit_load
 from batonics.lake.file_catalog import FileCatalog
 from batonics.lake.object_catalog import ObjectCatalog
 from batonics.model.errors import LakeError, OutputError
