@@ -36,7 +36,8 @@ def _section(query: QueryFile) -> str:
         lines.append("")
     lines.append("| column | type | |\n|---|---|---|")
     lines += [
-        f"| `{column.name}` | {column.type} | {_cell(column.description)} |" for column in query.columns
+        f"| `{column.name}` | {column.type} | {_cell(column.description)} |"
+        for column in query.columns
     ]
     lines.append(f"\nSource: {query.source.rstrip('.')}.\n")
     return "\n".join(lines)
