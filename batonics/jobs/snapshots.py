@@ -13,8 +13,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from batonics.frames.depth.snapshots import depth_frames, depth_schema
-from batonics.frames.depth.windows import Windows
-from batonics.frames.namespace import parse_windows
+from batonics.frames.depth.windows import Windows, parse_windows
 from batonics.frames.scan.folding import fold_pieces
 from batonics.frames.scan.symbols import FrameSymbols
 from batonics.jobs.reconstruct import Reconstruction

@@ -1,4 +1,4 @@
-"""The consolidated book: against sums over the oracle's full ladders, and by hand."""
+"""The consolidated book: against sums over the full ladders of the reference, and by hand."""
 
 from __future__ import annotations
 
