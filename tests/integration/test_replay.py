@@ -226,7 +226,7 @@ def test_options_reach_the_replay(feed: Path) -> None:
         (["--bind", "127.0.0.1:0", "--rate", "inf"], 2, "not a rate: inf"),
         (["--bind", "127.0.0.1:0", "--speed", "2x", "--rate", "5"], 2, "exclude each other"),
         (["--bind", "127.0.0.1:0", "--fault", "lose=1"], 2, "no fault 'lose'"),
-        (["--bind", "127.0.0.1:0", "--fault", "rst=900"], 2, "nobody would ever see"),
+        (["--bind", "127.0.0.1:0", "--fault", "rst=900"], 2, "no client would ever reach"),
     ],
 )
 def test_a_wrong_option_is_one_line(
