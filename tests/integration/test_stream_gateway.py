@@ -21,6 +21,7 @@ from batonics.live.ingest import IngestLoop
 from batonics.live.protocol import FeedState
 from batonics.model.errors import InputError
 from batonics.model.times import parse_time
+from batonics.settings.table import LiveSettings
 from batonics.sources.tcp import TcpAddress
 from tests.support.command import SAMPLE
 from tests.support.live_feed import ingest_records, ingest_until
@@ -53,17 +54,14 @@ def feed_of(
 def followed(feed: GatewayFeed, records: int) -> FeedHandler:
     """What a feed comes to once so many records have been taken."""
     handler = FeedHandler(source="gateway")
-    ingest_records(handler, feed, records)
+    ingest_records(handler, feed, records, settings=QUICK)
     return handler
 
 
-@pytest.fixture
-def quiet_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many faults in a short time: nobody waits long for the next try."""
-    monkeypatch.setattr("batonics.live.backoff.SECONDS_MAX", 0.05)
+QUICK = LiveSettings(reconnect_wait_s_max=0.05)
+"""Many faults in a short time: nobody waits long for the next try."""
 
 
-@pytest.mark.usefixtures("quiet_backoff")
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_faulty_gateway_loses_and_doubles_nothing(clx5: Path, seed: int) -> None:
     faults = Faults(rst=0.4, cut=0.4, dup=500.0, seed=seed)
@@ -90,7 +88,6 @@ def test_a_snapshot_makes_books_exact_at_once() -> None:
 def test_a_gap_is_filled_by_snapshots(monkeypatch: pytest.MonkeyPatch) -> None:
     # The gateway is asked for less than what was missed, so that the places cannot meet.
     monkeypatch.setattr("batonics.live.feeds.REWIND_NS", -1_000_000_000)
-    monkeypatch.setattr("batonics.live.backoff.SECONDS_MAX", 0.05)
     faults = Faults(cut=0.1, seed=4)
     with run_replay(SAMPLE, protocol="gateway", faults=faults, pace=Pace(rate=50_000)) as replay:
         handler = FeedHandler(source="gateway")
@@ -99,12 +96,11 @@ def test_a_gap_is_filled_by_snapshots(monkeypatch: pytest.MonkeyPatch) -> None:
             synced = handler.published_books.rows["status"].tolist() == 5 * [1]
             return handler.stats.gaps > 0 and handler.stats.feed == FeedState.LIVE and synced
 
-        ingest_until(handler, feed_of(replay, sample=True), is_exact)
+        ingest_until(handler, feed_of(replay, sample=True), is_exact, settings=QUICK)
     assert handler.stats.gaps > 0
     assert handler.stats.synced == 5
 
 
-@pytest.mark.usefixtures("quiet_backoff")
 def test_a_silent_gateway_counts_as_hung_and_is_left(clx5: Path) -> None:
     faults = Faults(stall=0.1, stall_ms=20_000, seed=2)
     with run_replay(clx5, protocol="gateway", faults=faults, pace=Pace(rate=40_000)) as replay:
