@@ -94,11 +94,11 @@ class Stream:
         request, live = self._request, self._request.settings.live
         recorder, files = None, None
         if request.record is not None:
-            recorder = FeedRecorder(request.record)
+            recorder = FeedRecorder(request.record, live)
             recorder.continue_from(recover(self.handler, request.record))
         with ExitStack() as stack:
             if request.snapshots is not None and request.every is not None:
-                files = DepthSnapshotWriter(request.snapshots, live.depth)
+                files = DepthSnapshotWriter(request.snapshots, live.depth, live)
                 stack.callback(files.close)
                 self.handler.write_depth_snapshots(duration_ns(request.every, "intervals"), files)
             if request.lake is not None:
@@ -113,6 +113,7 @@ class Stream:
                 restart_server=server.start if server.is_needed else None,
                 recorder=recorder,
                 once=request.once,
+                settings=live,
             )
             if live.realtime:
                 stack.enter_context(real_time())
@@ -137,9 +138,8 @@ class Stream:
         arguments += ["--schemas", ",".join(append.schemas)]
         arguments += ["--commit-every", f"{int(settings.commit_interval_s * 1_000)}ms"]
         quiet = ["--quiet"] if request.view else []
-        output = LakeOutput(
-            [sys.executable, "-m", "batonics", "lake", "append", *arguments, *quiet]
-        )
+        command = [sys.executable, "-m", "batonics", "lake", "append", *arguments, *quiet]
+        output = LakeOutput(command, request.settings.live)
         output.write_symbols(handler.symbols.intervals())
         output.write(snapshot_records(handler.engine, max(handler.position.ts_recv, 0)))
         handler.output = output
@@ -223,9 +223,7 @@ def connect_feed(address: FeedAddress, settings: LiveSettings) -> FeedSource:
     if address.connect is not None:
         if address.dataset is not None or address.snapshot or address.start is not None:
             raise UsageError("--dataset, --snapshot and --start go with --gateway")
-        return PlainFeed(
-            TcpAddress.parse(address.connect), idle_timeout_seconds=settings.idle_timeout_s
-        )
+        return PlainFeed(TcpAddress.parse(address.connect), settings)
     if address.schema != "mbo":
         raise UsageError(f"books are built from schema mbo, not from {address.schema}")
     if address.dataset is None:
@@ -242,7 +240,7 @@ def connect_feed(address: FeedAddress, settings: LiveSettings) -> FeedSource:
         snapshot=address.snapshot,
         heartbeat_interval_s=settings.gateway_heartbeat_interval_s,
     )
-    return GatewayFeed(TcpAddress.parse(address.gateway or ""), key, subscription)
+    return GatewayFeed(TcpAddress.parse(address.gateway or ""), key, subscription, settings)
 
 
 @contextmanager
