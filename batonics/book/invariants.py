@@ -31,15 +31,15 @@ Words = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 INVARIANTS = {
-    "level_size": "a level has the size of its orders, and of a top-of-book record",
-    "level_count": "a level counts its orders",
-    "sizes": "every order has size, no level less than none",
-    "in_ladder": "every level that has size or orders stands in its ladder",
-    "ladder": "ladders are sorted strictly, the best first, by the prices of their levels",
-    "best": "the best level that a side keeps is the best of its ladder, and has size",
-    "queue": "no two orders have one priority, and none was never given out",
-    "owner": "what stands in a book is of that book and side",
-    "order_id": "an order stands once in its book",
+    "level_size": "a level has the size of its orders and of a top-of-book record",
+    "level_count": "the count of a level is the number of its orders",
+    "sizes": "every order has a size above 0, and no level has a size below 0",
+    "in_ladder": "every level with a size or with orders is in its ladder",
+    "ladder": "ladders are strictly sorted by the prices of their levels, best first",
+    "best": "the best level of a side is the best of its ladder, and has a size",
+    "queue": "no two orders have the same priority, and each priority was given",
+    "owner": "the orders and levels of a side name that side and its book",
+    "order_id": "an order is in its book once",
 }
 """The checks, by name."""
 
