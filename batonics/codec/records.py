@@ -1,8 +1,8 @@
 """The records of the schemas that can be derived from MBO: their bytes, field by field.
 
-The rule here: every byte of a record belongs to a field, in the vendor's order and with the names
-of the vendor; a reserved one is written as 0. Source: the dbn reference library (`record.rs`), where these
-records are the same in versions 1, 2 and 3. The MBO record is in `model/mbo.py`.
+The rule here: every byte of a record belongs to a field, with the vendor's order and names; a
+reserved one is written as 0. Source: the dbn reference library (`record.rs`), where these records
+are the same in versions 1, 2 and 3. The MBO record is in `model/mbo.py`.
 
 | layout: schemas    | bytes | after the header                                                   |
 |--------------------|-------|--------------------------------------------------------------------|
