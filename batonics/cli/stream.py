@@ -185,7 +185,7 @@ def command(
         run.run()
         if file is not None:
             engine, symbols = run.handler.engine, run.handler.symbols
-            write_books(file, engine, symbols, form=books.form.value, orders=books.orders)
+            write_books(file, engine, symbols, book_format=books.form.value, orders=books.orders)
     if run.failure is not None:  # the books are written all the same
         raise OutputError(run.failure)
     if not quiet:
