@@ -216,7 +216,7 @@ def unlink(queues: Queues, node: int) -> None:
 
 @outlined
 def sum_ahead(queues: Queues, node: int) -> tuple[int, int]:
-    """Number and shown size of the orders ahead of an order at its level.
+    """Number and displayed size of the orders ahead of an order at its level.
 
     The walk goes to both ends at once, so it costs twice the way to the nearer one.
     """
@@ -384,7 +384,7 @@ def fill_order(
         kind = as_word(KIND_TRADED if is_aggressor else KIND_FILLED)
         display_size = display_size_of(nodes, node)
         write_change(queues, out, record.row, node, kind, min(size, display_size))
-        if size > shown:
+        if size > display_size:
             n = queues.totals[QT_CHANGES] * CHANGE_WORDS
             write_change(queues, out, record.row, node, kind, size - display_size)
             out.changes[n + CHANGE_PRIORITY] = BEHIND_ALL
