@@ -1,7 +1,7 @@
 """Do the tests notice? Mutants of the engine's kernels, each against the quick kill suite.
 
     python -m tests.soak.mutants --seed 1 --count 40          (--count 0: all of them)
-    python -m tests.soak.mutants --only kernels.py:17         (one that survived, again)
+    python -m tests.soak.mutants --only fold_kernels.py:17    (one that survived, again)
 
 The rule: a mutant runs in a process of its own, on a copy of the package, with a kernel cache of
 its own, under a limit of time and of memory; whatever it does, it does to itself.

@@ -40,8 +40,8 @@ def test_a_snapshot_is_the_books(seed: int) -> None:
     assert other.anomalies().sum() == 0
     assert not other.events_open().any()
     status = dict(zip(engine.keys(), engine.statuses(), strict=True))
-    for key, told in zip(other.keys(), other.statuses(), strict=True):
-        assert told is (Status.SYNCED if status[key] is Status.SYNCED else Status.STALE)
+    for key, received in zip(other.keys(), other.statuses(), strict=True):
+        assert received is (Status.SYNCED if status[key] is Status.SYNCED else Status.STALE)
     assert set(records.ts_recv.tolist()) == {5}
     first = np.flatnonzero(records.action == Action.CLEAR)
     last = np.flatnonzero(records.flags & Flag.LAST)
@@ -49,7 +49,7 @@ def test_a_snapshot_is_the_books(seed: int) -> None:
     assert (records.flags & Flag.SNAPSHOT != 0).all()
 
 
-def test_priority_is_told_across_levels() -> None:
+def test_priority_is_kept_across_levels() -> None:
     engine, other = BookEngine(), BookEngine()
     stream = random_stream(1, 2_000, books=1, tob_books=0, ids=400, clear_share=0, snapshot_share=0)
     engine.fold(stream)
