@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from batonics.cli.console import escape_unprintable
+from batonics.cli.option_groups import SettingOption, load_settings
 from batonics.cli.options import (
-    DEFAULT_LAKE_SCHEMAS,
     SCHEMA_FORMS,
     DateOption,
     EndOption,
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 ALL_ROWS = 2**62
 SchemasOption = Annotated[
-    str,
-    typer.Option(help=f"Schemas to derive, A,B,C: {SCHEMA_FORMS}."),
+    str | None,
+    SettingOption("lake.schemas", "--schemas", f"The schemas to derive: {SCHEMA_FORMS}."),
 ]
 
 app = typer.Typer(
@@ -42,7 +42,7 @@ app = typer.Typer(
 def load(
     files: FilesArgument,
     lake: LakeOption,
-    schemas: SchemasOption = DEFAULT_LAKE_SCHEMAS,
+    schemas: SchemasOption = None,
     every: Annotated[
         str | None,
         typer.Option(help="Add depth snapshots at this interval: 1s adds depth-1s."),
@@ -65,7 +65,8 @@ def load(
     from batonics.cli.progress import load_progress
     from batonics.jobs.lake_load import LakeLoad, LoadRequest
 
-    names = [*split_names(schemas), *([f"depth-{every}"] if every else [])]
+    settings = load_settings({"lake.schemas": ("--schemas", schemas)}).lake
+    names = [*settings.schemas, *([f"depth-{every}"] if every else [])]
     request = LoadRequest(
         tuple(files), lake, tuple(names), one_stream=one_stream, again=again, skip_bad=skip_bad
     )
@@ -88,24 +89,34 @@ def append(
     name: Annotated[
         str, typer.Option(help="Name of the source; rows are appended to those that it has.")
     ],
-    schemas: SchemasOption = DEFAULT_LAKE_SCHEMAS,
-    commit_every: Annotated[str, typer.Option(help="Interval between two commits.")] = "1m",
+    schemas: SchemasOption = None,
+    commit_every: Annotated[
+        str | None,
+        SettingOption(
+            "lake.commit_interval_s", "--commit-every", "How often what has come is committed: 1m."
+        ),
+    ] = None,
     skip_bad: SkipBadOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Append a stream from standard input to a lake, until it ends."""
     from batonics.jobs.lake_append import AppendRequest, LakeAppend
-    from batonics.model.times import NS_PER_S, duration_ns
     from batonics.sinks.logs import configure, logger
 
     configure(level="error" if quiet else "info")
     log = logger("lake")
+    settings = load_settings(
+        {
+            "lake.schemas": ("--schemas", schemas),
+            "lake.commit_interval_s": ("--commit-every", commit_every),
+        }
+    ).lake
     run = LakeAppend(
         AppendRequest(
             lake,
             name,
-            schemas=split_names(schemas),
-            commit_seconds=duration_ns(commit_every) / NS_PER_S,
+            schemas=settings.schemas,
+            commit_seconds=settings.commit_interval_s,
             skip_bad=skip_bad,
         )
     )

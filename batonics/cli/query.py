@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from batonics.cli.console import escape_unprintable
+from batonics.cli.option_groups import SettingOption
 from batonics.cli.options import (
-    LAKE_OPTION,
     DateOption,
     EndOption,
     QuietOption,
@@ -27,11 +27,10 @@ PROMPT, CONTINUATION_PROMPT = "batonics> ", "      ...> "
 
 
 def command(
-    context: typer.Context,
     query: Annotated[
         str | None, typer.Argument(help="One SELECT, or a file with one: NAME.sql.")
     ] = None,
-    lake: Annotated[str | None, LAKE_OPTION] = None,
+    lake: Annotated[str | None, SettingOption("lake.path", "--lake")] = None,
     files: Annotated[
         list[str] | None,
         typer.Option("--from", help="An MBO file to query without a lake. May be repeated."),
@@ -67,16 +66,17 @@ def command(
     from batonics.cli.progress import read_progress
     from batonics.jobs.query import QueryRequest, open_database, query_frame, write_query
     from batonics.model.errors import UsageError
+    from batonics.settings.loader import current
 
     if (query is None) != shell:
         raise UsageError("give a query, or --shell")
-    if files and _is_on_command_line(context, "lake"):
+    if files and lake is not None:
         raise UsageError("give one of --lake and --from, not both")
     refuse_input_as_output(list(files or ()), out)
     request = QueryRequest(
         query=query or "",
         parameters=_parse_parameters(param or []),
-        lake=None if files else lake,
+        lake=None if files else lake or current().lake.path,
         files=tuple(files or ()),
         row_filter=parse_row_filter(symbols, date, start, end),
         skip_bad=skip_bad,
@@ -97,12 +97,6 @@ def command(
         print_plot(result)
     else:
         print_frame(result, rows_max=rows, more="; --rows shows more")
-
-
-def _is_on_command_line(context: typer.Context, name: str) -> bool:
-    """Whether an option is on the command line, and not from the environment only."""
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
 
 
 def _parse_parameters(texts: list[str]) -> dict[str, str]:

@@ -10,7 +10,6 @@ If-None-Match is refused if another put came first.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,17 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from batonics.model.errors import BatonicsError, LakeError, OutputError, UsageError
+from batonics.settings.loader import current
 
 if TYPE_CHECKING:
     from obstore import GetOptions, PutMode
     from obstore.store import ObjectStore
 
 S3_SCHEME = "s3://"
-ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
-RETRIES_MAX = 5
-"""Retries of a call that fails at the server or is not answered: about three seconds in all."""
-READ_TIMEOUT_SECONDS = 60
-"""Longest silence of a server within a call."""
 CALL_TIMEOUT = timedelta(hours=12)
 """Longest call: parts are large, so that only silence ends one."""
 TRANSFER_CHUNK_BYTES = 8 << 20
@@ -210,7 +205,8 @@ def open_bucket(url: str) -> BucketClient:
         from obstore.store import S3Store
     except ImportError:
         raise UsageError(f"{url}: obstore is missing; `pip install 'batonics[s3]'`") from None
-    endpoint = next((os.environ[name] for name in ENDPOINT_VARIABLES if os.environ.get(name)), "")
+    settings = current().lake
+    endpoint = settings.endpoint_url or ""
     if endpoint and not re.match(r"https?://[^/]", endpoint):
         raise UsageError(f"endpoint {endpoint!r}: expected http://HOST or https://HOST")
     name = f"{S3_SCHEME}{bucket}/{prefix}".rstrip("/")
@@ -218,13 +214,14 @@ def open_bucket(url: str) -> BucketClient:
         store = S3Store(
             bucket,
             prefix=prefix or None,
+            endpoint=settings.endpoint_url,
             client_options={
                 # A user who names an endpoint without TLS wants that one.
                 "allow_http": endpoint.startswith("http://"),
                 "timeout": CALL_TIMEOUT,
-                "read_timeout": timedelta(seconds=READ_TIMEOUT_SECONDS),
+                "read_timeout": timedelta(seconds=settings.read_timeout_s),
             },
-            retry_config={"max_retries": RETRIES_MAX},
+            retry_config={"max_retries": settings.retries_max},
         )
     return BucketClient(store, name, endpoint)
 
