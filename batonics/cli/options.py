@@ -70,7 +70,7 @@ def parse_row_filter(
     Raises:
         UsageError: a time is none, or they do not go together.
     """
-    from batonics.lake.lake import parse_row_filter
+    from batonics.lake.row_filters import parse_row_filter
     from batonics.model.errors import UsageError
     from batonics.model.times import NS_PER_DAY, parse_time
 

@@ -22,7 +22,13 @@ import polars as pl
 from batonics.frames.schemas.table import Schema, find_schema
 from batonics.lake import catalog
 from batonics.lake.catalog import CATALOG_FILE, NO_FILTER, Part, RowFilter
-from batonics.lake.lake import Lake, check_schema, check_symbols, filter_rows, parse_row_filter
+from batonics.lake.lake import Lake
+from batonics.lake.row_filters import (
+    check_schema,
+    check_symbols,
+    filter_rows,
+    parse_row_filter,
+)
 from batonics.model.errors import LakeError, OutputError, UsageError
 from batonics.sinks.delta import (
     DeltaCommit,
