@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.markdown import ROOT
+from tests.support.paths import ROOT
 
 SUITE = """
 import pytest

@@ -16,15 +16,23 @@ from numba.core.errors import NumbaError
 from batonics.book.engine import BookEngine, TopsSpec
 from batonics.model.mbo import MBO_DTYPE, MboBatch, Side, batch_from_records
 from tests.support.compare_books import EnginePair, engine_l3, pieces
+from tests.support.faults_feeds import KINDS, check_faulty_feeds
+from tests.support.fill_checks import check_fill_simulation
+from tests.support.frame_checks import (
+    check_consolidated,
+    check_sampled_event_windows,
+    check_sampled_intervals,
+)
 from tests.support.growth_streams import churn, ends, one_sided, wide
+from tests.support.order_checks import (
+    check_deep_order_lives,
+    check_order_lives,
+    check_queue_positions,
+)
 from tests.support.reference_tops import engine_tops, reference_tops
 from tests.support.stream_profiles import PROFILES
 from tests.support.streams import random_stream
 from tests.support.trace import every, rebuilt, restarted, trace
-from tests.unit.frames.depth import test_sampling
-from tests.unit.frames.orders import test_fill_simulation, test_order_lives
-from tests.unit.frames.schemas import test_consolidated
-from tests.unit.live import test_faulty_feeds
 
 PASSED, STILLBORN, KILLED = 0, 3, 4
 PREFIX_BYTES = 8
@@ -67,8 +75,8 @@ def _live() -> None:
             pair.start_day()
             pair.feed(piece)
         pair.check()
-    for kind in test_faulty_feeds.KINDS:
-        test_faulty_feeds.hold(kind, 6)
+    for kind in KINDS:
+        check_faulty_feeds(kind, 6)
 
 
 def _grow() -> None:
@@ -105,16 +113,16 @@ def _tops() -> None:
 
 
 def _frames() -> None:
-    """Tests of what is made of the other kernels, one of each kind."""
+    """Frames that other kernels make, one of each kind."""
     for profile in ("adversarial", "snapshots"):
-        test_sampling.test_intervals_equal_a_walk_with_the_oracle(profile, 300_000_007)
-        test_sampling.test_windows_of_events_equal_a_walk_with_the_oracle(profile, 3)
-    test_consolidated.test_levels_are_sums_over_all_publishers(1, 3)
-    test_order_lives.test_lives_are_the_naive_ones(SEED)
-    test_order_lives.test_lives_in_deep_queues_are_the_naive_ones(1)
-    test_order_lives.test_positions_are_the_naive_ones(SEED)
+        check_sampled_intervals(profile, 300_000_007)
+        check_sampled_event_windows(profile, 3)
+    check_consolidated(1, 3)
+    check_order_lives(SEED)
+    check_deep_order_lives(1)
+    check_queue_positions(SEED)
     for seed in (1, 2):
-        test_fill_simulation.test_a_random_order_fares_as_the_naive_one_does(seed)
+        check_fill_simulation(seed)
 
 
 def _check_final_book(clx5: Path) -> None:

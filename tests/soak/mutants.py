@@ -28,7 +28,8 @@ from typing import NamedTuple
 
 from tests.soak import kill_suite
 from tests.soak.mutate import count_mutants, mutant
-from tests.soak.revision import ROOT, revision
+from tests.soak.revision import revision
+from tests.support.paths import ROOT
 
 KERNELS = sorted((ROOT / "batonics" / "book").glob("*kernels.py"))
 CPU_S = 100
