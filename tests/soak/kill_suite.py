@@ -1,4 +1,4 @@
-"""A quick suite against a mutant of the engine, in a process of its own: `python -m ... [CLX5]`.
+"""A quick suite against a mutant of the engine, in a process of its own.
 
 The rule: it exits with PASSED only if it saw nothing wrong; with STILLBORN if the kernels do not
 compile, which no test can be credited with; anything else, a crash of the process too, is a kill.
@@ -6,8 +6,11 @@ compile, which no test can be credited with; anything else, a crash of the proce
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -47,24 +50,35 @@ def compile_all() -> None:
     engine._double_books()
 
 
-def run(clx5: Path | None) -> None:
-    """AssertionError, or anything else, if the engine is wrong."""
+def run(clx5: Path | None, changed: str = "") -> None:
+    """AssertionError, or anything else, if the engine is wrong.
+
+    Args:
+        clx5: the file of a real day.
+        changed: the kernel module with the mistake; the checks of what it does come first.
+    """
+    steps = [_engine, _grow, _without_outputs, _tops, _windows, _consolidated, _orders, _live]
+    steps += [_restarts, partial(_check_final_book, clx5)]
+    first = _FIRST.get(changed.rpartition(".")[2], ())
+    for step in (*first, *(step for step in steps if step not in first)):
+        step()
+
+
+def _engine() -> None:
+    """Books, quotes and deltas of every kind of stream."""
     for name, profile in PROFILES.items():
         for seed, batch_rows in ((SEED, 3_000), (SEED + 1, 7)):
             pair = EnginePair(f"{name}, seed {seed}", full_every=300)
             pair.feed_in_batches(profile(seed, 3_000), batch_rows)
-    _grow()
-    _without_outputs()
-    _tops()
-    _frames()
-    _live()
+
+
+def _restarts() -> None:
+    """Checkpoints and rebuilt tables leave no trace."""
     for name in ("snapshots", "top_of_book", "many_books"):
         batch = PROFILES[name](SEED, 2_000)
         whole = trace(batch, []).digest()
         assert trace(batch, every(9, batch), between=restarted).digest() == whole, name
         assert trace(batch, every(9, batch), between=rebuilt).digest() == whole, name
-    if clx5 is not None:
-        _check_final_book(clx5)
 
 
 def _live() -> None:
@@ -112,12 +126,19 @@ def _tops() -> None:
             assert ours == reference_tops(batch, depth), f"{name}: tops of depth {depth}"
 
 
-def _frames() -> None:
-    """Frames that other kernels make, one of each kind."""
+def _windows() -> None:
+    """Depth at the ends of windows."""
     for profile in ("adversarial", "snapshots"):
         check_sampled_intervals(profile, 300_000_007)
         check_sampled_event_windows(profile, 3)
+
+
+def _consolidated() -> None:
     check_consolidated(1, 3)
+
+
+def _orders() -> None:
+    """Lives of orders, places in queues, simulated fills."""
     check_order_lives(SEED)
     check_deep_order_lives(1)
     check_queue_positions(SEED)
@@ -125,7 +146,9 @@ def _frames() -> None:
         check_fill_simulation(seed)
 
 
-def _check_final_book(clx5: Path) -> None:
+def _check_final_book(clx5: Path | None) -> None:
+    if clx5 is None:
+        return
     engine = BookEngine()
     engine.fold(_read_plain(clx5))
     levels = engine.levels()
@@ -142,14 +165,28 @@ def _read_plain(path: Path) -> MboBatch:
     return batch_from_records(np.frombuffer(data[PREFIX_BYTES + metadata_bytes :], MBO_DTYPE))
 
 
-def main() -> int:
+_FIRST: dict[str, tuple[Callable[[], None], ...]] = {
+    "queue_kernels": (_orders,),
+    "window_kernels": (_windows,),
+    "top_kernels": (_tops, _windows),
+    "merge_kernels": (_consolidated,),
+    "publish_kernels": (_live,),
+}
+"""What finds a mistake soonest, by the module that has it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--clx5", type=Path, help="the file of a real day")
+    parser.add_argument("--changed", default="", help="the kernel module with the mistake")
+    options = parser.parse_args(arguments)
     try:
         compile_all()
     except (NumbaError, NameError, AttributeError, UnboundLocalError) as error:
         sys.stdout.write(f"{type(error).__name__}\n")
         return STILLBORN
     try:
-        run(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
+        run(options.clx5, options.changed)
     except Exception as error:  # noqa: BLE001  # whatever a mutant does wrong
         message = str(error).splitlines() or [""]
         sys.stdout.write(f"{type(error).__name__}: {message[0][:150]}\n")
