@@ -50,8 +50,10 @@ def class_names(source: str) -> Iterator[str]:
 
 
 def constant_names(source: str) -> Iterator[str]:
-    """Every public constant that a module defines: upper case, without a leading underscore."""
+    """Every public constant that a module defines: upper case, and no type variable."""
     for node in ast.parse(source).body:
+        if _is_type_variable(node):
+            continue
         if isinstance(node, ast.Assign):
             targets = [name for target in node.targets for name in ast.walk(target)]
         elif isinstance(node, ast.AnnAssign):
@@ -63,8 +65,17 @@ def constant_names(source: str) -> Iterator[str]:
                 yield target.id
 
 
+def _is_type_variable(node: ast.stmt) -> bool:
+    value = node.value if isinstance(node, ast.Assign) else None
+    return (
+        isinstance(value, ast.Call)
+        and isinstance(value.func, ast.Name)
+        and value.func.id in ("ParamSpec", "TypeVar")
+    )
+
+
 def defined_twice(names: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    """The modules of each name that more than one module defines; type variables do not count."""
+    """The modules of each name that more than one module defines."""
     modules: dict[str, set[str]] = defaultdict(set)
     for name, module in names:
         modules[name].add(module)
@@ -86,5 +97,42 @@ def test_support_holds_no_tests() -> None:
 
 
 def test_unit_tests_stand_under_the_name_of_their_room() -> None:
-    rooms = {path.name for path in (ROOT / "batonics").iterdir() if path.is_dir()}
-    places = {path.parent.relative_to(ROOT / "tests" / "unit") for path in TESTS}
+    rooms = {path.stem for path in (ROOT / "batonics").iterdir()}
+    for path in sorted((ROOT / "tests" / "unit").iterdir()):
+        room = path.stem.removeprefix("test_")
+        assert room in {*rooms, "support", "__pycache__"}, path.name
+
+
+def test_no_class_name_is_defined_in_two_modules() -> None:
+    found = [(name, relative(path)) for path in PACKAGE for name in class_names(path.read_text())]
+    assert found
+    assert defined_twice(found) == {}
+
+
+def test_no_public_constant_is_defined_in_two_modules() -> None:
+    found = [
+        (name, relative(path)) for path in PACKAGE for name in constant_names(path.read_text())
+    ]
+    assert found
+    assert defined_twice(found) == {}
+
+
+def test_what_is_not_allowed_is_found() -> None:
+    source = """
+from tests.support.lakes import load
+from tests.integration.command import run
+from tests.unit import test_native
+import tests.soak.mutants
+"""
+    assert wrong_imports("tests.soak", source) == [
+        "tests.integration.command",
+        "tests.integration.command.run",
+        "tests.unit",
+        "tests.unit.test_native",
+    ]
+    assert "tests.soak.mutants" in wrong_imports("tests.unit.book", source)
+    assert wrong_imports("tests.soak", "from tests.soak.test_mutants import SOURCE") != []
+    names = "class A: pass\nLIMIT, rest = 1, 2\n_OWN: int = 3\nT = TypeVar('T')\nSIZE: int = 4\n"
+    assert list(class_names(names)) == ["A"]
+    assert list(constant_names(names)) == ["LIMIT", "SIZE"]
+    assert defined_twice([("A", "x"), ("A", "x"), ("B", "x"), ("B", "y")]) == {"B": ["x", "y"]}

@@ -18,8 +18,8 @@ from batonics.gateway.dbn_feed import BytesLike, FeedPiece
 from batonics.gateway.faults import Fault, FaultInjector, Faults, ReplayPosition
 from batonics.gateway.pacing import FLAT_OUT, Pace, SystemClock
 from tests.support.dbn_files import encode
+from tests.support.fake_clock import FakeClock
 from tests.support.replay_feeds import rows, split_pieces
-from tests.unit.gateway.test_pacing import FakeClock
 
 RECORDS = encode(rows(100))
 

@@ -9,59 +9,19 @@ from collections.abc import Callable
 import pytest
 
 from batonics.live.protocol import FeedState
-from batonics.live.stats import FeedStats
 from batonics.server.config import ServerLimits
 from batonics.server.fanout import (
     HEARTBEAT_GROUPS,
     CloseReason,
-    Fanout,
     WebSocketClient,
     write_messages,
 )
-from batonics.server.metrics import Metrics
-from batonics.server.replica import BookReplica
-from tests.support.server_books import COLD, DEPTH, STALE, SYNCED, FakeBooks
+from tests.support.fanout_harness import FanoutHarness
+from tests.support.server_books import COLD, DEPTH, STALE, SYNCED
 from tests.support.server_clients import Listener
 
 
-class Room:
-    """A mirror, its fan-out, and the books that are told to it."""
-
-    def __init__(self, limits: ServerLimits | None = None, seed: int = 7) -> None:
-        self.told = FakeBooks(("CLX5", "CLZ5", "CLF6"), seed)
-        self.replica = BookReplica()
-        self.replica.apply_hello(self.told.hello)
-        self.replica.apply_names(self.told.names)
-        self.replica.apply_books(self.told.payload())
-        self.replica.apply_stats(FeedStats(feed=FeedState.LIVE).as_json())
-        self.metrics = Metrics(lambda: self.replica.stats)
-        self.fanout = Fanout(self.replica, self.metrics, limits or ServerLimits())
-        self.cuts: list[tuple[WebSocketClient, CloseReason]] = []
-
-    def client(self, remote: str = "a") -> WebSocketClient:
-        client = WebSocketClient(remote, "snapshot", lambda cut: self.cuts.append((client, cut)))
-        self.fanout.add(client)
-        return client
-
-    def move(self, book: int) -> None:
-        self.told.move(book)
-        self.fanout.changed(self.replica.apply_books(self.told.payload([book])))
-
-    def feed(self, feed: FeedState) -> None:
-        if self.replica.apply_stats(FeedStats(feed=feed).as_json()):
-            self.fanout.feed_changed()
-
-    def drain(self, client: WebSocketClient, listener: Listener, most: int = 1000) -> int:
-        """Send what there is, at most so many; how many messages."""
-        sent = 0
-        while sent < most and (found := self.fanout.next(client)) is not None:
-            for message in found[1]:
-                listener.take(message)
-                sent += 1
-        return sent
-
-
-def check(room: Room, listener: Listener, depth: int) -> None:
+def check(room: FanoutHarness, listener: Listener, depth: int) -> None:
     """What a client has is what was told, up to what it was shown."""
     for (channel, symbol), book in listener.books.items():
         number = room.told.symbols.index(symbol)
@@ -74,7 +34,7 @@ def check(room: Room, listener: Listener, depth: int) -> None:
 @pytest.mark.parametrize("seed", range(10))
 def test_clients_of_any_pace_rebuild_the_books(seed: int) -> None:
     source = random.Random(seed)
-    room = Room(seed=seed)
+    room = FanoutHarness(seed=seed)
     paces = [1.0, 0.3, 0.02]
     depths = [DEPTH, 3, 1]
     clients = [(room.client(), Listener(depth)) for depth in depths]
@@ -110,7 +70,7 @@ def test_clients_of_any_pace_rebuild_the_books(seed: int) -> None:
 
 
 def test_what_a_client_cannot_see_is_no_message() -> None:
-    room = Room()
+    room = FanoutHarness()
     client, listener = room.client(), Listener(1)
     room.fanout.subscribe(client, "bbo", 0, 1)
     assert room.drain(client, listener) == 1
@@ -124,7 +84,7 @@ def test_what_a_client_cannot_see_is_no_message() -> None:
 
 
 def test_a_message_for_many_is_made_once() -> None:
-    room = Room()
+    room = FanoutHarness()
     clients = [room.client() for _ in range(3)]
     for client in clients:
         room.fanout.subscribe(client, "snapshot", 0, 5)
@@ -136,7 +96,7 @@ def test_a_message_for_many_is_made_once() -> None:
 
 
 def test_a_new_name_is_in_the_next_message() -> None:
-    room = Room()
+    room = FanoutHarness()
     client = room.client()
     room.fanout.subscribe(client, "bbo", 0, 1)
     found = room.fanout.next(client)
@@ -150,7 +110,7 @@ def test_a_new_name_is_in_the_next_message() -> None:
 
 
 def test_states_that_were_skipped_are_counted() -> None:
-    room = Room()
+    room = FanoutHarness()
     client = room.client()
     room.fanout.subscribe(client, "snapshot", 0, 5)
     for _ in range(4):
@@ -160,7 +120,7 @@ def test_states_that_were_skipped_are_counted() -> None:
 
 
 def test_a_change_of_status_is_a_message_by_itself() -> None:
-    room = Room()
+    room = FanoutHarness()
     client, listener = room.client(), Listener()
     room.fanout.subscribe(client, "snapshot", 0, DEPTH)
     room.drain(client, listener)
@@ -175,7 +135,7 @@ def test_a_change_of_status_is_a_message_by_itself() -> None:
 
 
 def test_who_has_lost_a_book_gets_it_again() -> None:
-    room = Room()
+    room = FanoutHarness()
     client, listener = room.client(), Listener()
     room.fanout.subscribe(client, "snapshot", 0, DEPTH)
     room.drain(client, listener)
@@ -185,7 +145,7 @@ def test_who_has_lost_a_book_gets_it_again() -> None:
 
 
 def test_nothing_is_kept_of_who_has_gone() -> None:
-    room = Room()
+    room = FanoutHarness()
     client = room.client()
     room.fanout.subscribe(client, "snapshot", 0, DEPTH)
     room.fanout.subscribe(client, "snapshot", 0, 3)
@@ -199,7 +159,7 @@ def test_nothing_is_kept_of_who_has_gone() -> None:
 
 
 def test_there_is_room_for_so_many_clients() -> None:
-    room = Room(ServerLimits(clients=3, clients_per_address=2))
+    room = FanoutHarness(ServerLimits(clients=3, clients_per_address=2))
     for _ in range(2):
         assert room.fanout.full("a") is None
         room.client("a")
@@ -214,7 +174,7 @@ def test_there_is_room_for_so_many_clients() -> None:
 @pytest.mark.parametrize(("takes_s", "counts"), [(0.0, False), (0.03, True)])
 def test_who_takes_a_message_late_is_there_all_the_same(takes_s: float, counts: bool) -> None:
     async def main() -> None:
-        room = Room()
+        room = FanoutHarness()
         client, sent, pings = room.client(), list[bytes](), list[float]()
         client.unanswered_since = 0.0
 
@@ -251,7 +211,7 @@ def answers_no_ping(client: WebSocketClient) -> None:
 
 @pytest.mark.parametrize("stall", [sends_in_vain, answers_no_ping])
 def test_who_takes_nothing_is_cut(stall: Callable[[WebSocketClient], None]) -> None:
-    room = Room(ServerLimits(stall_s=10))
+    room = FanoutHarness(ServerLimits(stall_s=10))
     healthy, stalled = room.client(), room.client()
     stall(stalled)
     for tick in range(HEARTBEAT_GROUPS):

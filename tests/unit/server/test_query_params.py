@@ -19,8 +19,8 @@ from batonics.server.query_params import (
     parse_uint,
 )
 from batonics.server.subscription_requests import SubscriptionHandler
+from tests.support.fanout_harness import FanoutHarness
 from tests.support.server_clients import Listener
-from tests.unit.server.test_fanout import Room
 
 
 def test_parameters() -> None:
@@ -56,7 +56,7 @@ def test_numbers_flags_and_depths() -> None:
 
 
 def test_a_book_is_named_without_doubt() -> None:
-    room = Room()
+    room = FanoutHarness()
     room.replica.apply_names([[1, 2, 1000, "CLX5"]])
     assert find_book(room.replica, {"symbol": "CLX5", "publisher_id": "2"}) == 1
     assert find_book(room.replica, {"instrument_id": "1002"}) == 2
@@ -75,7 +75,7 @@ class Talk:
     """A client that asks."""
 
     def __init__(self, limits: ServerLimits | None = None) -> None:
-        self.room = Room(limits)
+        self.room = FanoutHarness(limits)
         self.wishes = SubscriptionHandler(
             self.room.replica, self.room.fanout, limits or ServerLimits()
         )

@@ -13,7 +13,7 @@ from rich.console import Console
 from batonics.live.protocol import FeedState
 from batonics.live.stats import LATENCY_BOUNDS_US, FeedStats
 from batonics.server.terminal_view import Rates, _duration, _ScreenWriter, quantile, render_screen
-from tests.unit.server.test_fanout import Room
+from tests.support.fanout_harness import FanoutHarness
 
 NONE = [0] * (len(LATENCY_BOUNDS_US) + 1)
 
@@ -40,7 +40,7 @@ def test_rates_are_of_the_last_moments() -> None:
     assert rates.per_second() == (1800.0, 56.0)
 
 
-def shown(room: Room, rows: int) -> list[str]:
+def shown(room: FanoutHarness, rows: int) -> list[str]:
     out = io.StringIO()
     console = Console(file=out, width=100, markup=False)
     rates = Rates()
@@ -50,7 +50,7 @@ def shown(room: Room, rows: int) -> list[str]:
 
 
 def test_a_picture() -> None:
-    room = Room()
+    room = FanoutHarness()
     room.replica.apply_names([[2, 1, 1002, "\x1b[31mX"]])
     lines = shown(room, 5)
     assert lines[0] == "a test  feed live  lag -  clients 4  gaps 0"
