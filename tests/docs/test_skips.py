@@ -26,6 +26,7 @@ def test_known():
 def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """A small test-suite under our own conftest, without the real data."""
     monkeypatch.delenv("BATONICS_TEST_DATA", raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     pytester.makeconftest((ROOT / "tests" / "conftest.py").read_text())
     pytester.makepyfile(SUITE)
     return pytester
