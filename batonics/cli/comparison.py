@@ -44,7 +44,7 @@ class OtherFile:
             UsageError: the records cannot be read twice, or there is no such schema.
             InputError: the file cannot be read, or does not tell its schema.
         """
-        from batonics.frames.schemas.derive import check_schema
+        from batonics.frames.schemas.table import find_schema
         from batonics.model.errors import UsageError
         from batonics.sources.chunks import STDIN
         from batonics.sources.tables import detect_schema
@@ -56,7 +56,7 @@ class OtherFile:
         if STDIN in request.paths:
             raise UsageError("--against reads the records a second time: give files, not -")
         if schema is not None:
-            check_schema(schema)
+            find_schema(schema)
         return cls(path, schema or detect_schema(path), request)
 
     def compare(self, *, quiet: bool) -> dict[str, Any]:

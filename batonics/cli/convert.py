@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from batonics.cli.options import (
+    SCHEMA_FORMS,
     FilesArgument,
     QuietOption,
     SkipBadOption,
@@ -23,10 +24,7 @@ def command(
     files: FilesArgument,
     schema: Annotated[
         str,
-        typer.Option(
-            help="mbo, trades, tbbo, mbp-1, mbp-10, bbo-1s, bbo-1m, ohlcv-1s, ohlcv-1m, ohlcv-1h"
-            " or ohlcv-1d."
-        ),
+        typer.Option(help=f"{SCHEMA_FORMS}. N is 1 to 255; INTERVAL is such as 1s, 5m, 1d."),
     ],
     out: Annotated[
         str,
@@ -37,9 +35,6 @@ def command(
     ],
     form: Annotated[
         str | None, typer.Option(help="The form, where the name does not tell it: csv, dbn.zst.")
-    ] = None,
-    depth: Annotated[
-        int | None, typer.Option(min=1, max=255, help="Levels of each side of mbp-10, if not 10.")
     ] = None,
     consolidated: Annotated[
         bool,
@@ -77,7 +72,6 @@ def command(
     request = ConvertRequest(
         paths=tuple(files),
         schema=schema,
-        depth=depth,
         symbols=split_names(symbols),
         start_ns=None if start is None else parse_time(start),
         end_ns=None if end is None else parse_time(end),
@@ -94,8 +88,8 @@ def command(
 
 
 def _is_vendors(request: ConvertRequest) -> bool:
-    """Whether the rows are what the vendor has: of no other depth or time zone, without ticks."""
-    return request.depth is None and request.tz == "UTC" and not request.ticks
+    """Whether the rows are what the vendor has: of no other time zone, without ticks."""
+    return request.tz == "UTC" and not request.ticks
 
 
 def _convert(

@@ -9,6 +9,7 @@ import typer
 from batonics.cli.console import escape_unprintable
 from batonics.cli.options import (
     DEFAULT_LAKE_SCHEMAS,
+    SCHEMA_FORMS,
     DateOption,
     EndOption,
     FilesArgument,
@@ -28,10 +29,7 @@ if TYPE_CHECKING:
 ALL_ROWS = 2**62
 Schemas = Annotated[
     str,
-    typer.Option(
-        help="What to make of it: any schema of `batonics convert`, mbp-N, depth-EVERY, orders,"
-        " bbo, deltas."
-    ),
+    typer.Option(help=f"The schemas to derive: {SCHEMA_FORMS}."),
 ]
 
 app = typer.Typer(

@@ -31,6 +31,10 @@ EndOption = Annotated[str | None, typer.Option(help="Only rows before this time.
 SkipBadOption = Annotated[
     bool, typer.Option("--skip-bad", help="Count and skip bad records where framing survives.")
 ]
+SCHEMA_FORMS = (
+    "mbo, trades, tbbo, bbo, deltas, orders, mbp-N, bbo-INTERVAL, ohlcv-INTERVAL, depth-INTERVAL"
+)
+"""What `frames.schemas.table.schema_forms` gives. The table is not imported for a help text."""
 LAKE_OPTION = typer.Option(
     "--lake", envvar="BATONICS_LAKE", help="The lake's directory, or s3://BUCKET/PREFIX."
 )

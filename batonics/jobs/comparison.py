@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from batonics.frames.columns.mbo_frame import TIME_TYPE
 from batonics.frames.scan.sources import BOOK_KEY
-from batonics.frames.schemas.derive import INDEX
+from batonics.frames.schemas.table import find_schema
 from batonics.jobs.convert import Conversion, RowOptions
 from batonics.model.mbo import Action, Flag, MboBatch, record_keys
 from batonics.model.times import format_time
@@ -97,13 +97,14 @@ def compare(conversion: Conversion, path: str) -> Comparison:
     books = _Books()
     conversion.seen = books.see
     schema = conversion.request.schema
+    index = find_schema(schema).time_column
     result = Comparison(schema)
     differ = _Differ(result, books)
     with (
         closing(conversion.frames(RowOptions(symbol=False))) as our_frames,
         closing(read_table(path, schema)) as their_frames,
     ):
-        ours, theirs = (_Side(frames, INDEX[schema]) for frames in (our_frames, their_frames))
+        ours, theirs = (_Side(frames, index) for frames in (our_frames, their_frames))
         while ours.has_more or theirs.has_more:
             ours.fill()
             theirs.fill()
@@ -202,7 +203,7 @@ class _Differ:
 
     def __init__(self, result: Comparison, books: _Books) -> None:
         self._result, self._books = result, books
-        self._index = INDEX[result.schema]
+        self._index = find_schema(result.schema).time_column
 
     def compare(self, ours: pl.DataFrame, theirs: pl.DataFrame, sides: tuple[_Side, _Side]) -> None:
         result = self._result

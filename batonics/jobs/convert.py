@@ -11,12 +11,13 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from batonics.codec.metadata import SCHEMA_NAMES, Metadata, SymbolMapping
+from batonics.codec.metadata import Metadata, SymbolMapping
 from batonics.frames.scan.definitions import TICK, FrameDefinitions, definition_columns
 from batonics.frames.scan.mbo_scan import SYMBOL, scan_batches
 from batonics.frames.scan.sources import pull_frames
 from batonics.frames.scan.symbols import FrameSymbols
-from batonics.frames.schemas.derive import INDEX, check_schema, columns_of, derive
+from batonics.frames.schemas.row_keys import ROW_TIME, RowKeys
+from batonics.frames.schemas.table import find_schema
 from batonics.jobs.symbol_selection import SymbolSelection
 from batonics.model.errors import UsageError
 from batonics.model.mbo import MboBatch, is_untimed
@@ -50,8 +51,7 @@ class ConvertRequest:
 
     Attributes:
         paths: files in the order of their time; `-` is standard input.
-        schema: one of `frames.derive.SCHEMAS`.
-        depth: levels of each side of mbp-10, if not 10.
+        schema: the name of a schema (`frames/schemas/table.py`).
         symbols: only these names (or instrument ids); empty: all.
         start_ns, end_ns: only rows whose index timestamp is in `[start_ns, end_ns)`. Books and
             intervals are those of all records, before and after.
@@ -64,7 +64,6 @@ class ConvertRequest:
 
     paths: tuple[str, ...]
     schema: str
-    depth: int | None = None
     symbols: tuple[str, ...] = ()
     start_ns: int | None = None
     end_ns: int | None = None
@@ -75,7 +74,9 @@ class ConvertRequest:
     definitions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        check_schema(self.schema, self.depth, consolidated=self.consolidated)
+        schema = find_schema(self.schema)
+        if self.consolidated:
+            schema.check_consolidated()
         start_ns, end_ns = self.start_ns, self.end_ns
         if start_ns is not None and end_ns is not None and start_ns >= end_ns:
             raise UsageError(
@@ -89,7 +90,7 @@ def output_columns(request: ConvertRequest, form: RowOptions) -> pl.Schema:
     import polars as pl
 
     time = pl.Datetime("ns", request.tz)
-    of_schema = columns_of(request.schema, request.depth)
+    of_schema = find_schema(request.schema).columns
     columns: dict[str, pl.DataType] = {
         name: time if isinstance(dtype, pl.Datetime) else dtype for name, dtype in of_schema.items()
     }
@@ -115,7 +116,7 @@ def output_metadata(request: ConvertRequest) -> Metadata:
     return replace(
         Metadata(),
         dataset=first.dataset,
-        schema=SCHEMA_NAMES.index(request.schema),
+        schema=find_schema(request.schema).number,
         start=first.start if request.start_ns is None else request.start_ns,
         end=last.end if request.end_ns is None else request.end_ns,
         stype_in=first.stype_in,
@@ -143,6 +144,8 @@ class Conversion:
         self.progress: Progress | None = None
         self.seen: Callable[[MboBatch], None] | None = None
         self._selection = SymbolSelection(self.stream, request.symbols)
+        self._schema = find_schema(request.schema)
+        self._keys = RowKeys(self._schema)
         self._names = FrameSymbols(self.stream.symbols)
         self._definitions = FrameDefinitions(self.stream.definitions)
         for definition in definitions:
@@ -150,26 +153,30 @@ class Conversion:
 
     def frames(self, form: RowOptions) -> Generator[pl.DataFrame, None, None]:
         """The rows, in order, with `columns` of the form."""
-        import polars as pl
         import polars.selectors as cs
 
-        request = self.request
-        records = scan_batches(self._batches)
-        rows = derive(records, request.schema, request.depth, consolidated=request.consolidated)
-        index = pl.col(INDEX[request.schema])
-        for bound, keeps in ((request.start_ns, index.ge), (request.end_ns, index.lt)):
-            if bound is not None:
-                # Frames' times end there.
-                bound_ns = min(bound, 2**63 - 1)
-                rows = rows.filter(keeps(pl.lit(bound_ns).cast(pl.Datetime("ns", "UTC"))))
-        for frame in pull_frames(rows, columns_of(request.schema, request.depth)):
-            self.rows += frame.height
-            full = self._completed(frame, form)
+        request, schema = self.request, self._schema
+        rows = schema.rows(scan_batches(self._batches), consolidated=request.consolidated)
+        for frame in pull_frames(rows, schema.columns):
+            selected = self._selected(self._keys.add_time(frame))
+            self.rows += selected.height
+            full = self._completed(selected, form).drop(ROW_TIME)
             yield (
                 full
                 if request.tz == UTC
                 else full.with_columns(cs.datetime().dt.convert_time_zone(request.tz))
             )
+
+    def _selected(self, timed: pl.DataFrame) -> pl.DataFrame:
+        """The rows whose times are within the request's."""
+        import polars as pl
+
+        start_ns, end_ns = self.request.start_ns, self.request.end_ns
+        time = pl.col(ROW_TIME)
+        # Frames' times end at 2^63.
+        if start_ns is not None:
+            timed = timed.filter(time >= min(start_ns, 2**63 - 1))
+        return timed if end_ns is None else timed.filter(time < min(end_ns, 2**63 - 1))
 
     def _batches(self) -> Iterator[MboBatch]:
         with closing(self.stream.batches()) as batches:
@@ -188,19 +195,19 @@ class Conversion:
     def _is_past_end(self, batch: MboBatch) -> bool:
         """Whether no row before the end can come any more: the longest interval is over."""
         end_ns = self.request.end_ns
-        if end_ns is None:
+        if end_ns is None or self._schema.time_depends_on_end:
             return False
+        longest_ns = max(self._schema.interval_ns or 0, NS_PER_DAY)
         times = batch.ts_recv[~is_untimed(batch.flags)]
-        return len(times) > 0 and int(times.min()) >= end_ns + 2 * NS_PER_DAY
+        return len(times) > 0 and int(times.min()) >= end_ns + 2 * longest_ns
 
     def _completed(self, frame: pl.DataFrame, form: RowOptions) -> pl.DataFrame:
         """The frame with what is known of its instruments."""
-        time = INDEX[self.request.schema]
         if form.symbol:
-            frame = frame.with_columns(self._names.of(frame, time).alias(SYMBOL))
+            frame = self._keys.add_symbol(frame, self._names)
         if not self.request.ticks:
             return frame
-        frame = self._definitions.add_to(frame, time)
+        frame = self._definitions.add_to(frame, ROW_TIME)
         if not form.displayed:
             return frame
         prices = [name for name, dtype in frame.schema.items() if is_price(name, dtype)]

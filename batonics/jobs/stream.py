@@ -21,8 +21,8 @@ from batonics.jobs.lake_load import DEFAULT_SCHEMAS
 from batonics.lake.storage import open_store
 from batonics.live.depth_snapshots import DepthSnapshotWriter
 from batonics.live.feed_handler import FeedHandler
-from batonics.live.feeds import GatewayFeed, GatewaySubscription, PlainFeed
-from batonics.live.ingest import FeedSource, IngestLoop
+from batonics.live.feeds import FeedSource, GatewayFeed, GatewaySubscription, PlainFeed
+from batonics.live.ingest import IngestLoop
 from batonics.live.lake_output import LakeOutput
 from batonics.live.protocol import MessageKind
 from batonics.live.recorder import FeedRecorder, recover
@@ -100,7 +100,7 @@ class Stream:
         request, recorder, files = self._request, None, None
         if request.record is not None:
             recorder = FeedRecorder(request.record)
-            recorder.follow(recover(self.handler, request.record))
+            recorder.continue_from(recover(self.handler, request.record))
         with ExitStack() as stack:
             if request.snapshots is not None and request.every is not None:
                 files = DepthSnapshotWriter(request.snapshots, request.depth)
@@ -140,8 +140,8 @@ class Stream:
         arguments += ["--commit-every", f"{int(request.lake_seconds * 1_000)}ms"]
         quiet = ["--quiet"] if request.server.view else []
         feed = LakeOutput([sys.executable, "-m", "batonics", "lake", "append", *arguments, *quiet])
-        feed.name(handler.symbols.intervals())
-        feed.take(snapshot_records(handler.engine, max(handler.position.ts_recv, 0)))
+        feed.write_symbols(handler.symbols.intervals())
+        feed.write(snapshot_records(handler.engine, max(handler.position.ts_recv, 0)))
         handler.output = feed
         return feed
 
@@ -174,7 +174,7 @@ class ServerRunner:
         self.close()
         self._server = start_server(self._config)
         link = ServerLink(self._server.socket)
-        link.tell(MessageKind.HELLO, self._hello)
+        link.queue(MessageKind.HELLO, self._hello)
         return link
 
     def close(self) -> None:

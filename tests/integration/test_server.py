@@ -683,8 +683,8 @@ def test_without_http_there_is_nothing_to_connect_to() -> None:
 VIEW = """
 import sys, time
 from batonics.server.config import ServerConfig
-from tests.integration.server_ingest import serving
-with serving(ServerConfig(view=True)) as ingest:
+from tests.support.server_ingest import run_server
+with run_server(ServerConfig(view=True)) as ingest:
     time.sleep(1.0)
     {ending}
     ingest.server.close()

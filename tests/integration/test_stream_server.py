@@ -66,7 +66,7 @@ def test_a_server_that_reads_late_has_the_last_of_everything(sample: MboBatch) -
         thread.join(DEADLINE_S)
     assert handler.stats.records == len(sample.action)
     told = np.array([server.rows[book] for book in sorted(server.rows)], DTYPE)
-    assert np.array_equal(told, handler.published.rows)
+    assert np.array_equal(told, handler.published_books.rows)
     assert server.bye == "the feed has ended"
     assert server.feeds[-1] == FeedState.ENDED
     assert [name[0] for name in server.names] == list(range(5))
@@ -134,6 +134,6 @@ def test_another_server_takes_the_place_of_one_that_died(sample: MboBatch) -> No
         second.read_to_the_end()
         thread.join(DEADLINE_S)
     told = np.array([second.rows[book] for book in sorted(second.rows)], DTYPE)
-    assert np.array_equal(told, handler.published.rows)
+    assert np.array_equal(told, handler.published_books.rows)
     assert len(second.names) == 5
     assert second.bye == "the feed has ended"

@@ -46,7 +46,7 @@ class FakeServer:
                     self.rows[int(row["book"])] = row
             elif kind is MessageKind.STATS:
                 self.feeds.append(orjson.loads(payload)["feed"])
-            elif kind is MessageKind.ANSWER:
+            elif kind is MessageKind.RESPONSE:
                 said = orjson.loads(payload)
                 self.answers[said["id"]] = said
             elif kind is MessageKind.SYMBOLS:
@@ -58,7 +58,7 @@ class FakeServer:
     def ask(self, number: int, book: int, depth: int | None, *, orders: bool = False) -> None:
         """Ask for a book."""
         question = {"id": number, "book": book, "depth": depth, "orders": orders}
-        self.socket.sendall(encode_message(MessageKind.ASK, orjson.dumps(question)))
+        self.socket.sendall(encode_message(MessageKind.REQUEST, orjson.dumps(question)))
 
     def read_to_the_end(self) -> None:
         """Until the link is closed; then close this end."""

@@ -49,21 +49,18 @@ def stream(seed: int) -> list[Record]:
 
 def truths(rows: Sequence[Record]) -> list[Levels]:
     """The best levels of each record's book, after it."""
-    oracle, found = ReferenceBooks(), []
+    books, found = ReferenceBooks(), []
     for row in rows:
-        oracle.apply(row)
+        books.apply(row)
         key = row.publisher_id, row.instrument_id
-        bids, asks = (
-            [(price, size, count) for price, size, count, _ in oracle.levels(key, side)][:DEPTH]
-            for side in (ord("B"), ord("A"))
-        )
+        bids, asks = (books.quotes(key, side)[:DEPTH] for side in (ord("B"), ord("A")))
         found.append((bids, asks))
     return found
 
 
 def check(handler: FeedHandler, truth: list[Levels]) -> int:
     """Hold each book that is told as synced against the truth; how many there were."""
-    rows = handler.published.rows
+    rows = handler.published_books.rows
     if handler.stats.feed != FeedState.LIVE:
         return 0
     synced = 0
@@ -112,12 +109,12 @@ def check_faulty_feeds(kind: str, runs: int) -> Counter[str]:
         made, fault_counts = simulate_connections(HEAD + encode_records(batch_of(rows)), faults)
         handler = FeedHandler(depth=DEPTH, source=f"seed {seed}")
         for connection in made:
-            handler.connected()
+            handler.begin_connection()
             for chunk in connection.chunks:
                 for at in range(0, len(chunk), 1 + seed % 700):
-                    handler.take(chunk[at : at + 1 + seed % 700])
+                    handler.process(chunk[at : at + 1 + seed % 700])
                     seen["synced"] += check(handler, truth)
-            handler.lost()
+            handler.end_connection()
         stats = handler.stats
         where = f"{kind}, seed {seed}"
         assert stats.connects == stats.disconnects == fault_counts.connections == len(made), where
