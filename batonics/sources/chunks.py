@@ -14,9 +14,9 @@ from pathlib import Path
 from threading import Event
 from typing import BinaryIO
 
-from batonics.codec.framing import DETECT_BYTES, Framing, detect_framing
-from batonics.codec.inflate import ZstdInflater
-from batonics.model.errors import BatonicsError, InputError
+from batonics.codec.framing import Framing
+from batonics.codec.unpacking import Unpacker
+from batonics.model.errors import InputError
 from batonics.sources.read_ahead import WAIT_MS
 
 STDIN = "-"
@@ -38,16 +38,13 @@ class ChunkReader:
         name: for people: the path, or `<stdin>`.
         size: bytes of the file as it lies on disk; None for a pipe.
         position: bytes of it read so far.
-        packed: whether it is compressed, once `begin` has been called.
-        framing: the form of the plain bytes, once the first chunk is out.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.name = "<stdin>" if str(path) == STDIN else _shown(path)
         self.position = 0
-        self.packed = False
-        self.framing: Framing | None = None
-        self._head = b""
+        self._unpacker = Unpacker(self.name)
+        self._first: Iterator[bytes] | None = None  # of the chunks, once begun
         self._left = Event()
         self._file = _open(path, self.name)
         self.size = _regular_size(self._file)
@@ -60,24 +57,33 @@ class ChunkReader:
         """Say, from any thread, that nobody wants the rest: the chunks end soon."""
         self._left.set()
 
+    @property
+    def is_compressed(self) -> bool:
+        """Whether the input is zstd; known after `begin`."""
+        return self._unpacker.is_compressed is True
+
+    @property
+    def framing(self) -> Framing | None:
+        """The form of the plain bytes; None before the first chunk."""
+        return self._unpacker.framing
+
     def begin(self) -> None:
         """Read as much as tells whether the input is compressed."""
-        self._head, self.framing = _head(self._read(), self.name)
-        self.packed = self.framing is Framing.ZSTD
+        for data in self._read():
+            self._first = self._unpacker.feed(data)
+            if self._unpacker.is_compressed is not None:
+                return
+        self._unpacker.close()
 
     def chunks(self) -> Generator[bytes, None, None]:
         """The plain bytes, in order. The first chunk is long enough to tell their form."""
         with self._file:
-            if not self._head:
+            if self._first is None:
                 self.begin()
-            head, pieces = self._head, self._read()
-            if self.packed:
-                pieces = self._inflate(head)
-                head, self.framing = _head(pieces, self.name)
-                if self.framing is Framing.ZSTD:
-                    raise InputError(f"{self.name}: zstd within zstd; unpack it first")
-            yield head
-            yield from pieces
+            yield from self._first or ()
+            for data in self._read():
+                yield from self._unpacker.feed(data)
+            self._unpacker.close()
 
     def _read(self) -> Iterator[bytes]:
         ready = select.poll()
@@ -95,13 +101,6 @@ class ChunkReader:
                 return
             self.position += len(data)
             yield data
-
-    def _inflate(self, head: bytes) -> Iterator[bytes]:
-        inflater = ZstdInflater(source=self.name)
-        yield from inflater.feed(head)
-        for data in self._read():
-            yield from inflater.feed(data)
-        inflater.close()
 
 
 def _open(path: str | Path, name: str) -> BinaryIO:
@@ -127,19 +126,3 @@ def _shown(path: str | Path) -> str:
 def _regular_size(file: BinaryIO) -> int | None:
     status = os.fstat(file.fileno())
     return status.st_size if status.st_size > 0 else None
-
-
-def _head(pieces: Iterator[bytes], name: str) -> tuple[bytes, Framing]:
-    """Enough of the beginning to tell the form, and the form."""
-    head = b""
-    for piece in pieces:
-        head += piece
-        form = detect_framing(head, source=name)
-        if form is not None:
-            return head, form
-        if len(head) > READ_BYTES + DETECT_BYTES:
-            break
-    form = detect_framing(head, complete=True, source=name)
-    if form is None:
-        raise BatonicsError(f"{name}: its form could not be told")
-    return head, form

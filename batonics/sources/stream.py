@@ -156,7 +156,7 @@ class MboStream:
         plain one it decodes. A third thread would only take turns with them.
         """
         reader.begin()
-        if reader.packed:
+        if reader.is_compressed:
             return self._decode(read_ahead(reader.chunks(), CHUNKS_AHEAD_MAX, reader.leave), reader)
         return read_ahead(self._decode(reader.chunks(), reader), BATCHES_AHEAD_MAX, reader.leave)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from batonics.gateway.pacing import FLAT_OUT, Pace
+from batonics.gateway.pacing import FULL_SPEED, Pace
 from batonics.lake import bucket
 from batonics.lake.lake import Lake
 from batonics.lake.storage import open_store
@@ -51,7 +51,7 @@ def following(lake: str, address: tuple[str, int], *more: str | Path) -> list[st
 
 
 def follow(
-    lake: str, file: Path, *more: str | Path, pace: Pace = FLAT_OUT
+    lake: str, file: Path, *more: str | Path, pace: Pace = FULL_SPEED
 ) -> tuple[int, list[dict[str, object]]]:
     """Follow a file's replay to its end; the exit code, and what was logged."""
     with run_replay(file, pace=pace) as replay:

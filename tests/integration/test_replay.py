@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from batonics.gateway.faults import Fault, FaultCounts, Faults, simulate_connections
+from batonics.gateway.fault_simulation import simulate_connections
+from batonics.gateway.faults import Fault, FaultCounts, Faults
 from batonics.gateway.pacing import Pace
 from batonics.model.errors import OutputError
 from batonics.model.times import format_time
@@ -37,7 +38,7 @@ def clx5(test_data: Path) -> Path:
     return test_data / "clx5" / "CLX5_mbo.dbn"
 
 
-def test_flat_out_a_client_gets_the_files_bytes(test_data: Path) -> None:
+def test_at_full_speed_a_client_gets_the_files_bytes(test_data: Path) -> None:
     path = clx5(test_data)
     with run_replay(path) as replay:
         assert receive_all(replay) == path.read_bytes()
@@ -87,13 +88,13 @@ def test_a_pause_stops_everybody_and_a_jump_moves_them(feed: Path) -> None:
     with run_replay(feed, pace=Pace(rate=1_000)) as replay, connect_client(replay) as sock:
         assert sock.recv(RECORDS_AT, socket.MSG_WAITALL) == FEED[:RECORDS_AT]
         assert len(sock.recv(56, socket.MSG_WAITALL)) == 56
-        replay.control.toggle()
+        replay.control.toggle_pause()
         time.sleep(0.1)
         before = replay.clients[0].bytes
         time.sleep(0.2)
         assert replay.clients[0].bytes == before
-        replay.control.move(2_900 * 1_000)
-        replay.control.toggle()
+        replay.control.jump_by(2_900 * 1_000)
+        replay.control.toggle_pause()
         data = receive_rest(sock)
         assert data.endswith(encode(adds(3_000)[-20:]))
         assert len(data) < 56 * 1_000

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from batonics.codec.messages import write_system_message
-from batonics.gateway.dbn_feed import FeedPiece, RecordIndex
+from batonics.gateway.feed_pieces import FeedPiece
+from batonics.gateway.record_index import RecordIndex
 from tests.support.dbn_files import DAY_NS, adds, encode, metadata
 from tests.support.reference_books import Record
 

@@ -24,13 +24,13 @@ def mbp_source(
 ) -> pl.LazyFrame:
     """A LazyFrame of `mbp_schema(depth)` over MBO records: of books, or of instruments."""
 
-    def make(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
+    def derive(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
         frames = consolidated_frames if consolidated else mbp_frames
         return frames(batches, depth, rtype=rtype, changes=changes)
 
-    books_apart = not consolidated
+    books_independent = not consolidated
     return record_source(
-        f"MBO MBP {depth}", records, mbp_schema(depth), make, books_apart=books_apart
+        f"MBO MBP {depth}", records, mbp_schema(depth), derive, books_independent=books_independent
     )
 
 
@@ -39,7 +39,9 @@ def bbo_interval_source(
 ) -> pl.LazyFrame:
     """A LazyFrame of `BBO_INTERVAL_SCHEMA` over MBO records."""
 
-    def make(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
+    def derive(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
         return bbo_interval_frames(batches, length_ns, rtype)
 
-    return record_source("MBO BBO INTERVALS", records, BBO_INTERVAL_SCHEMA, make, books_apart=False)
+    return record_source(
+        "MBO BBO INTERVALS", records, BBO_INTERVAL_SCHEMA, derive, books_independent=False
+    )

@@ -8,15 +8,18 @@ from collections.abc import Generator
 import pytest
 
 from batonics.gateway.client_sender import (
+    ClientChannel,
     ClientSender,
     FaultError,
+    Heartbeat,
     ReplayClient,
     ReplayControl,
     StoppedError,
 )
-from batonics.gateway.dbn_feed import BytesLike, FeedPiece
-from batonics.gateway.faults import Fault, FaultInjector, Faults, ReplayPosition
-from batonics.gateway.pacing import FLAT_OUT, Pace, SystemClock
+from batonics.gateway.fault_injector import FaultInjector, ReplayPosition
+from batonics.gateway.faults import Fault, Faults
+from batonics.gateway.feed_pieces import BytesLike, FeedPiece
+from batonics.gateway.pacing import FULL_SPEED, Pace
 from tests.support.dbn_files import encode
 from tests.support.fake_clock import FakeClock
 from tests.support.replay_feeds import rows, split_pieces
@@ -25,10 +28,10 @@ RECORDS = encode(rows(100))
 
 
 class ShortFeed:
-    """An opening and 100 records, in pieces of 10."""
+    """A header and 100 records, in pieces of 10."""
 
-    opening: BytesLike = b"DBN"
-    live_ns = -1
+    header: BytesLike = b"DBN"
+    unpaced_until_ns = -1
 
     def pieces(self, start_ns: int | None, *, indexed: bool) -> Generator[FeedPiece, None, None]:
         assert start_ns is None
@@ -36,7 +39,7 @@ class ShortFeed:
 
 
 class EmptyFeed(ShortFeed):
-    """An opening and nothing."""
+    """A header and nothing."""
 
     def pieces(self, start_ns: int | None, *, indexed: bool) -> Generator[FeedPiece, None, None]:
         assert (start_ns, indexed) == (None, False)
@@ -45,10 +48,15 @@ class EmptyFeed(ShortFeed):
 
 def sent_by(feed: ShortFeed, loops: int, injector: FaultInjector | None = None) -> bytes:
     sent = bytearray()
-    player = ClientSender(
-        sent.extend, ReplayClient("x"), ReplayControl(), FLAT_OUT, FakeClock(), injector=injector
+    sender = ClientSender(
+        ClientChannel(sent.extend),
+        ReplayClient("x"),
+        ReplayControl(),
+        FULL_SPEED,
+        clock=FakeClock(),
+        injector=injector,
     )
-    player.play(feed, None, loops)
+    sender.send_feed(feed, None, loops)
     return bytes(sent)
 
 
@@ -82,22 +90,21 @@ def test_an_idle_client_hears_a_heart_and_a_stop_ends_it() -> None:
 
     sent = bytearray()
     pace = Pace(rate=0.01)
-    player = ClientSender(sent.extend, ReplayClient("x"), control, pace, clock, heartbeat=(5, beat))
+    channel = ClientChannel(sent.extend, Heartbeat(5, beat))
+    sender = ClientSender(channel, ReplayClient("x"), control, pace, clock=clock)
     with pytest.raises(StoppedError):
-        player.play(ShortFeed(), None, 1)
+        sender.send_feed(ShortFeed(), None, 1)
     assert sent == b"DBN" + RECORDS[:56] + 3 * b"beat"
     assert 15 * 10**9 <= clock.now <= 16 * 10**9
 
 
 def test_a_paused_client_hears_a_heart_too() -> None:
     control, sent = ReplayControl(), bytearray()
-    control.toggle()
-    threading.Timer(0.5, control.toggle).start()
-    clock, heartbeat = SystemClock(), (0.1, lambda: b"beat")
-    player = ClientSender(
-        sent.extend, ReplayClient("x"), control, FLAT_OUT, clock, heartbeat=heartbeat
-    )
-    player.play(ShortFeed(), None, 1)
+    control.toggle_pause()
+    threading.Timer(0.5, control.toggle_pause).start()
+    channel = ClientChannel(sent.extend, Heartbeat(0.1, lambda: b"beat"))
+    sender = ClientSender(channel, ReplayClient("x"), control, FULL_SPEED)
+    sender.send_feed(ShortFeed(), None, 1)
     beats = sent.count(b"beat")
     assert bytes(sent) == b"DBN" + beats * b"beat" + RECORDS
     assert 2 <= beats <= 5

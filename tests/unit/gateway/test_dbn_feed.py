@@ -9,7 +9,9 @@ import pytest
 
 from batonics.codec.framing import LengthPrefixedDecoder
 from batonics.codec.metadata import Metadata, encode_metadata, parse_metadata
-from batonics.gateway.dbn_feed import DbnFeed, LengthPrefixedFeed, RecordIndex, cut_piece
+from batonics.gateway.dbn_feed import DbnFeed, LengthPrefixedFeed
+from batonics.gateway.feed_pieces import cut_piece
+from batonics.gateway.record_index import RecordIndex
 from batonics.model.errors import DamagedInputError, InputError, UsageError
 from batonics.model.mbo import UNDEF_TIMESTAMP, Action, Flag, concat_batches, copy_batch
 from tests.support.dbn_files import compress, encode, metadata, record
@@ -80,15 +82,15 @@ def test_a_feed_is_the_files_bytes(tmp_path: Path, indexed: bool) -> None:
         feed = DbnFeed(written(tmp_path, content))
         plain = encode(rows(50)) if content[:1] == b"\x0e" else data
         pieces = list(feed.pieces(None, indexed=indexed))
-        assert bytes(feed.opening) + join_bytes(pieces) == plain
+        assert bytes(feed.header) + join_bytes(pieces) == plain
 
 
-def test_several_files_have_one_opening(tmp_path: Path) -> None:
+def test_several_files_have_one_header(tmp_path: Path) -> None:
     feed = DbnFeed(written(tmp_path, make_feed(5), make_feed(7)))
-    assert bytes(feed.opening) == metadata()
+    assert bytes(feed.header) == metadata()
     assert join_bytes(list(feed.pieces(None, indexed=False))) == encode(rows(5)) + encode(rows(7))
     with_names = DbnFeed(written(tmp_path, make_feed(5), make_feed(7)), ())
-    assert parse_metadata(bytes(with_names.opening)).mappings == ()
+    assert parse_metadata(bytes(with_names.header)).mappings == ()
 
 
 def test_files_that_cannot_be_one_stream_are_refused(tmp_path: Path) -> None:

@@ -8,17 +8,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from batonics.gateway.dbn_feed import FeedPiece
-from batonics.gateway.faults import (
-    DUP_UNITS_MAX,
-    Fault,
-    FaultCounts,
-    FaultInjector,
-    Faults,
-    ReplayPosition,
-    parse_faults,
-    simulate_connections,
-)
+from batonics.gateway.fault_injector import FaultInjector, ReplayPosition
+from batonics.gateway.fault_simulation import simulate_connections
+from batonics.gateway.faults import DUP_UNITS_MAX, Fault, FaultCounts, Faults, parse_faults
+from batonics.gateway.feed_pieces import FeedPiece
 from batonics.model.errors import UsageError
 from batonics.model.mbo import MBO_DTYPE, Flag
 from tests.support.dbn_files import RECORDS_AT, encode

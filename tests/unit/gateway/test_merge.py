@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batonics.gateway.dbn_feed import FeedPiece
+from batonics.gateway.feed_pieces import FeedPiece
 from batonics.gateway.merge import merge_by_time
 
 Stream = list[list[int]]

@@ -10,7 +10,7 @@ import pytest
 from batonics.book.engine import BookEngine
 from batonics.codec.dbn import encode_records
 from batonics.codec.ndjson import NdjsonDecoder
-from batonics.gateway.dbn_feed import FeedPiece
+from batonics.gateway.feed_pieces import FeedPiece
 from batonics.gateway.ndjson_feed import NdjsonFeed
 from batonics.model.mbo import Action, Flag, MboBatch, Side
 from tests.support.dbn_files import encode, metadata, record

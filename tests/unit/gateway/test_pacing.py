@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from batonics.gateway.pacing import FLAT_OUT, WAKE_INTERVAL_NS, Pace, Pacer
+from batonics.gateway.pacing import FULL_SPEED, WAKE_INTERVAL_NS, Pace, Pacer
+from batonics.model.times import NS_PER_S
 from tests.support.fake_clock import FakeClock
-
-NS_PER_S = 1_000_000_000
 
 
 def sent(pacer: Pacer, clock: FakeClock, *pieces: list[int]) -> list[tuple[int, int]]:
@@ -21,9 +20,9 @@ def sent(pacer: Pacer, clock: FakeClock, *pieces: list[int]) -> list[tuple[int, 
     return result
 
 
-def test_flat_out_waits_for_nothing() -> None:
+def test_full_speed_waits_for_nothing() -> None:
     clock = FakeClock()
-    pacer = Pacer(FLAT_OUT, clock)
+    pacer = Pacer(FULL_SPEED, clock)
     assert sent(pacer, clock, [5, 10**18]) == [(0, 5), (0, 10**18)]
     assert clock.sleeps == 0
 
@@ -61,19 +60,19 @@ def test_a_late_wake_up_is_caught_up_with() -> None:
 def test_a_pause_moves_all_that_follows() -> None:
     clock, pauses = FakeClock(late_ns=0), [0, 7_000_000]
 
-    def tick(_: int) -> int:
+    def pause(_: int) -> int:
         paused = pauses.pop() if pauses else 0
         clock.now += paused
         return paused
 
-    times = sent(Pacer(Pace(speed=1.0), clock, tick), clock, [0, 10_000_000])
+    times = sent(Pacer(Pace(speed=1.0), clock, pause), clock, [0, 10_000_000])
     assert times == [(7_000_000, 0), (17_000_000, 10_000_000)]
 
 
 def test_what_has_been_live_already_is_not_waited_for() -> None:
     clock = FakeClock(late_ns=0)
     pacer = Pacer(Pace(speed=1.0), clock)
-    pacer.live_ns = 10_000_000
+    pacer.unpaced_until_ns = 10_000_000
     times = sent(pacer, clock, [0, 10_000_000], [11_000_000, 12_000_000])
     assert [at for at, _ in times] == [0, 0, 0, 1_000_000]
 
