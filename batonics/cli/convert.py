@@ -114,7 +114,7 @@ def _convert(
     table = open_table(
         out,
         output_columns(request, rows_form),
-        form=form,
+        file_format=form,
         schema=request.schema if _is_vendors(request) else None,
         metadata=output_metadata(request) if is_dbn else None,
         decimal_prices=decimal_prices,

@@ -17,6 +17,7 @@ gc.set_threshold(200_000, 20, 100)
 import typer  # noqa: E402
 
 from batonics.cli import (  # noqa: E402
+    config,
     convert,
     fill,
     inspect,
@@ -30,6 +31,7 @@ from batonics.cli import (  # noqa: E402
 )
 from batonics.cli.console import escape_unprintable  # noqa: E402
 from batonics.model.errors import BatonicsError, OutputError  # noqa: E402
+from batonics.settings.loader import current, select_file  # noqa: E402
 
 INTERRUPTED = 130
 """What typer makes of a KeyboardInterrupt: 128 and the number of SIGINT."""
@@ -51,6 +53,7 @@ app.command("stream")(stream.command)
 app.command("simulate")(simulate.command)
 app.add_typer(lake.app, name="lake")
 app.command("query")(query.command)
+app.add_typer(config.app, name="config")
 
 
 def _show_version(wanted: bool) -> None:
@@ -63,11 +66,19 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def options(
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 - its callback acts
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
     ] = False,
+    config_file: Annotated[
+        str | None,
+        typer.Option(
+            "--config", help="A file of settings in TOML; see `batonics config`.", metavar="FILE"
+        ),
+    ] = None,
 ) -> None:
     """Options before the command."""
+    if config_file is not None:
+        select_file(config_file)
 
 
 def main() -> None:
@@ -100,13 +111,20 @@ def run() -> int:  # noqa: PLR0911 - a return for each way to end
     except MemoryError:
         return _fail("out of memory", 1)
     except Exception as error:  # a bug of ours: its traceback is for us
-        if os.environ.get("BATONICS_DEBUG"):
+        if _wants_tracebacks():
             raise
         what = f"{type(error).__name__}: {error}"
         return _fail(f"a bug in batonics ({what}); BATONICS_DEBUG=1 shows where, please report", 1)
     if code == INTERRUPTED:
         return _fail("interrupted; nothing was written", code)
     return code if isinstance(code, int) else 0
+
+
+def _wants_tracebacks() -> bool:
+    try:
+        return current().log.tracebacks
+    except BatonicsError:  # the settings are wrong, which is not what has gone wrong here
+        return False
 
 
 def _fail(message: str, code: int) -> int:

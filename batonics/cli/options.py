@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from batonics.cli.option_groups import SettingOption
+
 if TYPE_CHECKING:
     from batonics.lake.catalog import RowFilter
 
@@ -35,13 +37,23 @@ SCHEMA_FORMS = (
     "mbo, trades, tbbo, bbo, deltas, orders, mbp-N, bbo-INTERVAL, ohlcv-INTERVAL, depth-INTERVAL"
 )
 """What `frames.schemas.table.schema_forms` gives. The table is not imported for a help text."""
-LAKE_OPTION = typer.Option(
-    "--lake", envvar="BATONICS_LAKE", help="The lake's directory, or s3://BUCKET/PREFIX."
-)
-LakeOption = Annotated[str, LAKE_OPTION]
-DEFAULT_LAKE_SCHEMAS = "mbp-10,trades,bbo-1s"
-"""What a lake gets of a feed or a file, if nothing else is asked for: `jobs.lake.DEFAULT_SCHEMAS`,
-which is not imported for it."""
+
+
+def find_lake() -> str:
+    """The lake that the settings name; UsageError if they name none."""
+    from batonics.model.errors import UsageError
+    from batonics.settings.loader import current
+
+    lake = current().lake.path
+    if lake is None:
+        raise UsageError("--lake names the lake; so do BATONICS_LAKE and the setting lake.path")
+    return lake
+
+
+LakeOption = Annotated[
+    str,
+    SettingOption("lake.path", "--lake", default_factory=find_lake),
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
 
 

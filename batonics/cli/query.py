@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from batonics.cli.console import escape_unprintable
+from batonics.cli.option_groups import SettingOption
 from batonics.cli.options import (
-    LAKE_OPTION,
     DateOption,
     EndOption,
     QuietOption,
@@ -22,24 +20,22 @@ from batonics.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from batonics.jobs.query import QueryRequest
-    from batonics.lake.sql import LakeDatabase, QueryResult
+    from batonics.lake.sql import LakeDatabase
 
 TABLE, PLOT = "table", "plot"
-PROMPT, MORE = "batonics> ", "      ...> "
+PROMPT, CONTINUATION_PROMPT = "batonics> ", "      ...> "
 
 
 def command(
-    context: typer.Context,
     query: Annotated[
-        str | None, typer.Argument(help="One SELECT, or a file of it: NAME.sql.")
+        str | None, typer.Argument(help="One SELECT, or a file with one: NAME.sql.")
     ] = None,
-    lake: Annotated[str | None, LAKE_OPTION] = None,
+    lake: Annotated[str | None, SettingOption("lake.path", "--lake")] = None,
     files: Annotated[
         list[str] | None,
-        typer.Option("--from", help="An MBO file to ask without a lake. May be given again."),
+        typer.Option("--from", help="An MBO file to query without a lake. May be repeated."),
     ] = None,
-    symbol: SymbolsOption = None,
+    symbols: SymbolsOption = None,
     date: DateOption = None,
     start: StartOption = None,
     end: EndOption = None,
@@ -51,74 +47,64 @@ def command(
         str | None,
         typer.Option(help="NAME.parquet, .arrow, .csv, .ndjson or .json; - is standard output."),
     ] = None,
-    form: Annotated[
+    file_format: Annotated[
         str | None,
         typer.Option(
-            "--format", help="The form, where no name tells it: table, plot, csv, json, parquet."
+            "--format", help="Format of the result: table, plot, csv, json, parquet, arrow, ndjson."
         ),
     ] = None,
-    rows: Annotated[int, typer.Option(min=1, help="How many rows a table shows.")] = 100,
-    shell: Annotated[bool, typer.Option("--shell", help="Ask one query after the other.")] = False,
+    rows: Annotated[int, typer.Option(min=1, help="Number of rows that a table shows.")] = 100,
+    shell: Annotated[
+        bool, typer.Option("--shell", help="Read queries from standard input, each ended by ;.")
+    ] = False,
     skip_bad: SkipBadOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Ask in SQL: each schema is a view, mbp-10 as mbp_10, with the columns date and symbol."""
-    from batonics.jobs.query import QueryRequest
-    from batonics.lake.sql import read_query
+    """Run a SQL query: each schema is a view, mbp-10 as mbp_10."""
+    from batonics.cli.frame_table import print_frame
+    from batonics.cli.plot import print_plot
+    from batonics.cli.progress import read_progress
+    from batonics.jobs.query import QueryRequest, open_database, query_frame, write_query
     from batonics.model.errors import UsageError
+    from batonics.settings.loader import current
 
     if (query is None) != shell:
-        raise UsageError("a query is expected, or --shell to ask several")
-    if files and _is_said(context, "lake"):
-        raise UsageError("one of --lake and --from says what is asked, not both")
+        raise UsageError("give a query, or --shell")
+    if files and lake is not None:
+        raise UsageError("give one of --lake and --from, not both")
     refuse_input_as_output(list(files or ()), out)
     request = QueryRequest(
-        lake=None if files else lake,
+        query=query or "",
+        parameters=_parse_parameters(param or []),
+        lake=None if files else lake or current().lake.path,
         files=tuple(files or ()),
-        wanted=parse_row_filter(symbol, date, start, end),
+        row_filter=parse_row_filter(symbols, date, start, end),
         skip_bad=skip_bad,
     )
-    if query is None:
-        with _opened(request, "", quiet=quiet) as sql:
-            ask_on(sql, rows)
+    progress = read_progress("read", quiet=quiet)
+    if shell:
+        with open_database(request, progress) as database:
+            run_shell(database, rows)
         return
-    asked = read_query(query)
-    values = asked.values(_parameters(param or []))
-    with _opened(request, " ".join(asked.reads) or asked.sql, quiet=quiet) as sql:
-        _give(sql.query(asked.sql, values), out, form, rows)
-
-
-def _is_said(context: typer.Context, name: str) -> bool:
-    """Whether an option is on the command line, and not from the environment only."""
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
-
-
-@contextmanager
-def _opened(request: QueryRequest, named_in: str, *, quiet: bool) -> Iterator[LakeDatabase]:
-    """Where the request asks; of files, with a bar while they are read."""
-    from batonics.cli.progress import read_progress
-    from batonics.jobs.query import open_database
-
-    if not request.files:
-        with open_database(request) as sql:
-            yield sql
+    file_format = file_format or (TABLE if out is None else None)
+    if file_format not in (TABLE, PLOT):
+        write_query(request, out or "-", file_format, progress)
         return
-    with ExitStack() as stack:
-        # The bar is gone before the answer comes.
-        with read_progress("read", quiet=quiet) as progress:
-            sql = stack.enter_context(
-                open_database(request, named_in, lambda streams: progress(streams[0]))
-            )
-        yield sql
+    if out is not None:
+        raise UsageError(f"a {file_format} is for the terminal: it does not go with --out")
+    result = query_frame(request, progress)
+    if file_format == PLOT:
+        print_plot(result)
+    else:
+        print_frame(result, rows_max=rows, more="; --rows shows more")
 
 
-def _parameters(given: list[str]) -> dict[str, str]:
-    """NAME=VALUE texts as a mapping."""
+def _parse_parameters(texts: list[str]) -> dict[str, str]:
+    """The values of NAME=VALUE texts, by name."""
     from batonics.model.errors import UsageError
 
     values = {}
-    for text in given:
+    for text in texts:
         name, separator, value = text.partition("=")
         if not separator or not name:
             raise UsageError(f"--param {text}: expected NAME=VALUE")
@@ -128,51 +114,32 @@ def _parameters(given: list[str]) -> dict[str, str]:
     return values
 
 
-def _give(answer: QueryResult, out: str | None, form: str | None, rows: int) -> None:
-    """Print the answer, or write it."""
-    from batonics.cli.frame_table import print_frame
-    from batonics.cli.plot import print_plot
-    from batonics.model.errors import UsageError
-    from batonics.sinks.tables import open_table
-
-    form = form or (TABLE if out is None else None)
-    if form in (TABLE, PLOT):
-        if out is not None:
-            raise UsageError(f"a {form} is for the terminal: it does not go with --out")
-        if form == PLOT:
-            print_plot(answer.frame())
-        else:
-            print_frame(answer.frame(), rows_max=rows, more="; --rows shows more")
-        return
-    with open_table(out or "-", answer.columns, form=form) as table:
-        for frame in answer.frames():
-            table.write(frame)
-
-
-def ask_on(sql: LakeDatabase, rows: int) -> None:
-    """Ask one query after the other, each ended by a semicolon, until the input ends."""
+def run_shell(database: LakeDatabase, rows: int) -> None:
+    """Read queries from standard input, each ended by a semicolon, and print their results."""
     import sys
 
     from batonics.cli.frame_table import print_frame
     from batonics.model.errors import BatonicsError
 
-    if sys.stdin.isatty():
-        import readline  # noqa: F401 - `input` has a history with it
+    is_terminal = sys.stdin.isatty()
+    if is_terminal:
+        import readline  # noqa: F401 - gives `input` a history
 
-        typer.echo(f"views: {', '.join(sql.views())}; end a query with ;  and the shell with ^D")
+        views = ", ".join(database.views())
+        typer.echo(f"views: {views}; end a query with ;  and the shell with ^D")
     text = ""
     while True:
         try:
-            line = input(MORE if text else PROMPT) if sys.stdin.isatty() else input()
+            line = input(CONTINUATION_PROMPT if text else PROMPT) if is_terminal else input()
         except EOFError:
             if not text.strip():
                 return
-            line = ";"  # the input's end is one of the query too
+            line = ";"  # the end of the input ends the last query too
         text = f"{text}\n{line}" if text else line
         if text.rstrip().endswith(";"):
             try:
-                print_frame(sql.query(text.rstrip().rstrip(";")).frame(), rows_max=rows)
+                print_frame(database.query(text.rstrip().rstrip(";")).frame(), rows_max=rows)
             except BatonicsError as error:
-                # The next one may be right.
+                # The shell continues with the next query.
                 typer.echo(f"batonics: {escape_unprintable(str(error))}", err=True)
             text = ""

@@ -98,7 +98,12 @@ def command(
             work()
         if book_file is not None:
             write_books(
-                book_file, run.engine, run.symbols, form=form.value, depth=depth, orders=orders
+                book_file,
+                run.engine,
+                run.symbols,
+                book_format=form.value,
+                depth=depth,
+                orders=orders,
             )
     if not quiet:
         _show(run, out)

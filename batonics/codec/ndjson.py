@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from batonics.codec import ndjson_kernels as kernels
 from batonics.codec.messages import OtherRecord
-from batonics.codec.ndjson_kernels import Limits, SymbolTable
+from batonics.codec.ndjson_kernels import Limits, SymbolHash
 from batonics.codec.ndjson_ops import normalize_op
 from batonics.model.errors import BatonicsError, DamagedInputError, InputError, UsageError
 from batonics.model.mbo import (
@@ -88,7 +88,7 @@ class NdjsonDecoder:
         self._head = bytearray()
         self._fed = False
         self._failure: BatonicsError | None = None
-        self._table = SymbolTable(
+        self._table = SymbolHash(
             slots=np.zeros(64, np.int64), stop=np.zeros(33, np.int64), text=np.zeros(1024, np.uint8)
         )
         self._fields = np.zeros(kernels.FIELDS, np.int64)
@@ -168,11 +168,11 @@ class NdjsonDecoder:
             start = position
             position, reason, symbol = self._parse(array, position, stop, 127)
             self.byte_offset += position - start
-            if reason == kernels.ROWS_FULL:
+            if reason == kernels.LINES_ROWS_FULL:
                 yield self._take_batch()
-            elif reason == kernels.NEW_SYMBOL:
+            elif reason == kernels.LINES_NEW_SYMBOL:
                 self._intern(symbol)
-            elif reason == kernels.DOUBTFUL:
+            elif reason == kernels.LINES_DOUBTFUL:
                 if self._row + 2 > len(self._columns.action):
                     yield self._take_batch()
                 line_end = data.index(b"\n", position)
@@ -198,10 +198,10 @@ class NdjsonDecoder:
             raise self._damage(reason)
         array = np.frombuffer(usual, np.uint8)
         _, stopped, symbol = self._parse(array, 0, len(usual), 255)
-        if stopped == kernels.NEW_SYMBOL:
+        if stopped == kernels.LINES_NEW_SYMBOL:
             self._intern(symbol)
             _, stopped, _ = self._parse(array, 0, len(usual), 255)
-        if stopped != kernels.INPUT_END:
+        if stopped != kernels.LINES_INPUT_END:
             raise AssertionError(f"an op that was checked is not understood: {usual!r}")
 
     def _parse(
@@ -239,7 +239,7 @@ class NdjsonDecoder:
         if 2 * number > len(slots):
             slots = np.zeros(2 * len(slots), np.int64)
             unplaced = list(range(1, number + 1))
-        self._table = SymbolTable(slots, stop, text)
+        self._table = SymbolHash(slots, stop, text)
         # Read-only, as lines are, so that the kernel is compiled for one type.
         symbol_texts = text.view()
         symbol_texts.flags.writeable = False

@@ -1,8 +1,8 @@
 """The compiled pass over lines of NDJSON ops: flat JSON objects into MBO rows.
 
-The rule here: a line is either understood beyond doubt or left alone. Whatever is unusual (escapes,
-nesting, fractions, bytes outside ASCII, a field of a wrong type or missing) is DOUBTFUL. Such a
-line goes to a full JSON parser (`ndjson_ops.py`), which rewrites it or has the words for the error.
+The rule here: a line is either understood beyond doubt or left alone. An unusual line (escapes,
+nesting, fractions, bytes outside ASCII, a field of a wrong type or missing) is doubtful. It goes to
+a full JSON parser (`ndjson_ops.py`), which rewrites it or has the words for the error.
 
 Every line ends with a newline, and no scan passes one, since it is no white space here, no part of
 a text and no digit. So scans need no bound.
@@ -36,10 +36,10 @@ from batonics.model.mbo import (
 from batonics.native import as_word, inlined, kernel, outlined
 
 # Why a pass stopped.
-INPUT_END = 0
-ROWS_FULL = 1
-NEW_SYMBOL = 2
-DOUBTFUL = 3
+LINES_INPUT_END = 0
+LINES_ROWS_FULL = 1
+LINES_NEW_SYMBOL = 2
+LINES_DOUBTFUL = 3
 
 # Bytes.
 NEWLINE, SPACE, TAB, RETURN = ord("\n"), ord(" "), ord("\t"), ord("\r")
@@ -48,9 +48,11 @@ OPEN_BRACE, CLOSE_BRACE, MINUS = ord("{"), ord("}"), ord("-")
 LETTER_N, LETTER_U, LETTER_L, DIGIT_0, DIGIT_9 = ord("n"), ord("u"), ord("l"), ord("0"), ord("9")
 
 # Places in `fields`, and the bits 1 << place of the fields that a line has.
-TYPE, SYMBOL, SIDE, OID, PX, QTY, SEQ, TS_NS = range(8)
-SYMBOL_STOP = 8
-"""Place in `fields` of the end of the symbol; `SYMBOL` is that of its start."""
+FIELD_TYPE, FIELD_SYMBOL, FIELD_SIDE, FIELD_OID, FIELD_PX, FIELD_QTY, FIELD_SEQ, FIELD_TS_NS = (
+    range(8)
+)
+FIELD_SYMBOL_STOP = 8
+"""Place in `fields` of the end of the symbol; `FIELD_SYMBOL` is that of its start."""
 FIELDS = 9
 
 # A short text as an integer, its bytes little-endian: one compare tells a name or a kind.
@@ -62,16 +64,16 @@ _NAME_TYPE, _NAME_SYMBOL, _NAME_SIDE, _NAME_OID, _NAME_PX, _NAME_QTY, _NAME_SEQ,
     int.from_bytes(text, "little")
     for text in (b"type", b"symbol", b"side", b"oid", b"px", b"qty", b"seq", b"ts_ns")
 )
-_NEEDS_CLEAR = 1 << SYMBOL
-_NEEDS_MODIFY = 1 << SYMBOL | 1 << OID
-_NEEDS_FILL = _NEEDS_MODIFY | 1 << QTY
-_NEEDS_ADD = _NEEDS_FILL | 1 << SIDE | 1 << PX
+_NEEDS_CLEAR = 1 << FIELD_SYMBOL
+_NEEDS_MODIFY = 1 << FIELD_SYMBOL | 1 << FIELD_OID
+_NEEDS_FILL = _NEEDS_MODIFY | 1 << FIELD_QTY
+_NEEDS_ADD = _NEEDS_FILL | 1 << FIELD_SIDE | 1 << FIELD_PX
 
 # Kinds of values.
 UNUSUAL, TEXT, NUMBER, NULL = range(4)
 
 
-class SymbolTable(NamedTuple):
+class SymbolHash(NamedTuple):
     """Symbols by number, from 1 on, and a hash table that finds them.
 
     Symbol n is `text[stop[n - 1]:stop[n]]`.
@@ -106,8 +108,8 @@ class ParseStop(NamedTuple):
     position: int  # of the first line not consumed
     row: int  # the next row
     ops: int  # ops parsed
-    reason: int  # NEW_SYMBOL and DOUBTFUL are about the line at `position`
-    symbol_start: int  # of a NEW_SYMBOL in the data, else 0
+    reason: int  # LINES_NEW_SYMBOL and LINES_DOUBTFUL are about the line at `position`
+    symbol_start: int  # of a LINES_NEW_SYMBOL in the data, else 0
     symbol_stop: int
 
 
@@ -187,30 +189,30 @@ def store_field(data: NDArray[np.uint8], name: int, value: Value, fields: NDArra
     """Store a member's value; the bit of its field, 0 for a field of no meaning, -1 if UNUSUAL."""
     is_text, is_number = value.kind == TEXT, value.kind == NUMBER
     is_natural, number = is_number and not value.is_negative, value.number
-    place, fits, word = TYPE, True, as_word(number)
+    place, fits, word = FIELD_TYPE, True, as_word(number)
     if name == _NAME_TYPE:
         fits, word = is_text, as_word(pack(data, value.start, value.stop))
     elif name == _NAME_SYMBOL:
-        place, fits, word = SYMBOL, is_text and value.stop > value.start, as_word(value.start)
-        fields[SYMBOL_STOP] = value.stop
+        place, fits, word = FIELD_SYMBOL, is_text and value.stop > value.start, as_word(value.start)
+        fields[FIELD_SYMBOL_STOP] = value.stop
     elif name == _NAME_SIDE:
-        place, word = SIDE, as_word(pack(data, value.start, value.stop))
+        place, word = FIELD_SIDE, as_word(pack(data, value.start, value.stop))
         fits = is_text and (word == _BID or word == _ASK)
     elif name == _NAME_OID:
-        place, fits = OID, is_natural
+        place, fits = FIELD_OID, is_natural
     elif name == _NAME_PX:
-        place = PX
+        place = FIELD_PX
         if value.is_negative:
             fits = is_number and bool(number <= np.uint64(1 << 63))
             word = as_word(np.uint64(0) - number)
         else:
             fits = is_number and bool(number < np.uint64(UNDEF_PRICE))
     elif name == _NAME_QTY:
-        place, fits = QTY, is_natural and bool(number < np.uint64(UNDEF_ORDER_SIZE))
+        place, fits = FIELD_QTY, is_natural and bool(number < np.uint64(UNDEF_ORDER_SIZE))
     elif name == _NAME_SEQ:
-        place, fits = SEQ, is_natural and bool(number <= np.uint64(0xFFFFFFFF))
+        place, fits = FIELD_SEQ, is_natural and bool(number <= np.uint64(0xFFFFFFFF))
     elif name == _NAME_TS_NS:
-        place, fits = TS_NS, is_natural
+        place, fits = FIELD_TS_NS, is_natural
     else:
         return 0
     fields[place] = word
@@ -274,9 +276,9 @@ def is_complete(kind: int, has: int) -> bool:
 @inlined
 def reset_fields(fields: NDArray[np.int64]) -> None:
     """What fields have that a line leaves out."""
-    fields[TYPE] = fields[SYMBOL] = fields[SYMBOL_STOP] = fields[SIDE] = 0
-    fields[OID] = fields[SEQ] = 0
-    fields[PX], fields[QTY], fields[TS_NS] = UNDEF_PRICE, UNDEF_ORDER_SIZE, -1
+    fields[FIELD_TYPE] = fields[FIELD_SYMBOL] = fields[FIELD_SYMBOL_STOP] = fields[FIELD_SIDE] = 0
+    fields[FIELD_OID] = fields[FIELD_SEQ] = 0
+    fields[FIELD_PX], fields[FIELD_QTY], fields[FIELD_TS_NS] = UNDEF_PRICE, UNDEF_ORDER_SIZE, -1
 
 
 @inlined
@@ -284,39 +286,44 @@ def write_op(
     columns: MboBatch, row: int, fields: NDArray[np.int64], has: int, instrument_id: int
 ) -> int:
     """Write the rows of an op, two for a fill and one for any other kind; the next row."""
-    kind, action, side = fields[TYPE], ACTION_ADD, SIDE_NONE
+    kind, action, side = fields[FIELD_TYPE], ACTION_ADD, SIDE_NONE
     if kind == _MODIFY:
         action = ACTION_MODIFY_PARTIAL
-    elif kind == _CANCEL and has & (1 << QTY):
+    elif kind == _CANCEL and has & (1 << FIELD_QTY):
         action = ACTION_CANCEL
     elif kind == _CANCEL:
         # The whole order, whatever its size: a modify to size 0 (rule 9).
         action = ACTION_MODIFY_PARTIAL
-        fields[QTY], fields[PX], fields[SIDE] = 0, UNDEF_PRICE, 0
+        fields[FIELD_QTY], fields[FIELD_PX], fields[FIELD_SIDE] = 0, UNDEF_PRICE, 0
     elif kind == _FILL:
         action = ACTION_FILL
     elif kind == _CLEAR:
         action = ACTION_CLEAR
-        fields[QTY], fields[PX], fields[SIDE], fields[OID] = 0, UNDEF_PRICE, 0, 0
-    if fields[SIDE] == _BID:
+        fields[FIELD_QTY], fields[FIELD_PX], fields[FIELD_SIDE], fields[FIELD_OID] = (
+            0,
+            UNDEF_PRICE,
+            0,
+            0,
+        )
+    if fields[FIELD_SIDE] == _BID:
         side = SIDE_BID
-    elif fields[SIDE] == _ASK:
+    elif fields[FIELD_SIDE] == _ASK:
         side = SIDE_ASK
     last_row = row + 1 if kind == _FILL else row
     while row <= last_row:
-        columns.ts_recv[row] = np.uint64(fields[TS_NS])
-        columns.ts_event[row] = np.uint64(fields[TS_NS])
+        columns.ts_recv[row] = np.uint64(fields[FIELD_TS_NS])
+        columns.ts_event[row] = np.uint64(fields[FIELD_TS_NS])
         columns.publisher_id[row] = 0
         columns.instrument_id[row] = instrument_id
         columns.action[row] = action
         columns.side[row] = side
-        columns.price[row] = fields[PX]
-        columns.size[row] = fields[QTY]
+        columns.price[row] = fields[FIELD_PX]
+        columns.size[row] = fields[FIELD_QTY]
         columns.channel_id[row] = NO_CHANNEL
-        columns.order_id[row] = np.uint64(fields[OID])
+        columns.order_id[row] = np.uint64(fields[FIELD_OID])
         columns.flags[row] = F_LAST if row == last_row else 0
         columns.ts_in_delta[row] = 0
-        columns.sequence[row] = fields[SEQ]
+        columns.sequence[row] = fields[FIELD_SEQ]
         row += 1
         # In this form a fill does reduce the order: a C follows the F (rule 6).
         action = ACTION_CANCEL
@@ -327,7 +334,7 @@ def write_op(
 
 
 @kernel
-def find_symbol(data: NDArray[np.uint8], start: int, stop: int, symbols: SymbolTable) -> int:
+def find_symbol(data: NDArray[np.uint8], start: int, stop: int, symbols: SymbolHash) -> int:
     """The slot of the symbol `data[start:stop]`; where it is missing, the free one for it."""
     slots = symbols.slots
     digest = np.uint64(14695981039346656037)
@@ -352,7 +359,7 @@ def parse_lines(
     start: int,
     stop: int,
     limits: Limits,
-    symbols: SymbolTable,
+    symbols: SymbolHash,
     fields: NDArray[np.int64],
     columns: MboBatch,
     row: int,
@@ -368,17 +375,17 @@ def parse_lines(
             position = at + 1
             continue
         if row + 2 > len(columns.action):
-            return ParseStop(position, row, ops, ROWS_FULL, 0, 0)
+            return ParseStop(position, row, ops, LINES_ROWS_FULL, 0, 0)
         reset_fields(fields)
         at, has = parse_op(data, at, limits.byte_max, fields)
-        is_usual = has >= 0 and is_complete(fields[TYPE], has)
+        is_usual = has >= 0 and is_complete(fields[FIELD_TYPE], has)
         if not is_usual or at - position > limits.line_bytes_max:
-            return ParseStop(position, row, ops, DOUBTFUL, 0, 0)
-        first, last = fields[SYMBOL], fields[SYMBOL_STOP]
+            return ParseStop(position, row, ops, LINES_DOUBTFUL, 0, 0)
+        first, last = fields[FIELD_SYMBOL], fields[FIELD_SYMBOL_STOP]
         instrument_id = symbols.slots[find_symbol(data, first, last, symbols)]
         if instrument_id == 0:
-            return ParseStop(position, row, ops, NEW_SYMBOL, first, last)
+            return ParseStop(position, row, ops, LINES_NEW_SYMBOL, first, last)
         row = write_op(columns, row, fields, has, instrument_id)
         ops += 1
         position = at + 1
-    return ParseStop(position, row, ops, INPUT_END, 0, 0)
+    return ParseStop(position, row, ops, LINES_INPUT_END, 0, 0)

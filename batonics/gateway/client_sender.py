@@ -16,7 +16,14 @@ from typing import NamedTuple
 from batonics.gateway.fault_injector import FaultInjector
 from batonics.gateway.faults import Fault
 from batonics.gateway.feed_pieces import BytesLike, FeedPiece, ReplayFeed, cut_piece
-from batonics.gateway.pacing import SLEEP_NS_MAX, Pace, Pacer, PacingClock, SystemClock
+from batonics.gateway.pacing import (
+    FULL_SPEED,
+    SLEEP_NS_MAX,
+    Pace,
+    Pacer,
+    PacingClock,
+    SystemClock,
+)
 from batonics.model.times import NS_PER_S
 
 
@@ -146,38 +153,47 @@ class ClientChannel:
     replies: Callable[[], bytes] = bytes
 
 
+@dataclass(frozen=True)
+class SenderSettings:
+    """What all clients of a replay have in common.
+
+    Attributes:
+        control: what the user asks for.
+        pace: how fast the feed is sent.
+        indexed: whether units are counted even if neither the pace nor faults need it.
+        clock: the source of time.
+    """
+
+    control: ReplayControl
+    pace: Pace = FULL_SPEED
+    indexed: bool = False
+    clock: PacingClock = field(default_factory=SystemClock)
+
+
 class ClientSender:
     """Sends a feed to one client.
 
     Args:
+        settings: what all clients have in common.
         channel: the connection to the client.
         client: the progress of the client; the sender updates it.
-        control: what the user asks for.
-        pace: how fast the feed is sent.
-        clock: the source of time; None: the system's.
-        indexed: whether units are counted even if neither the pace nor faults need it.
         injector: the faults of the connection; None: there are none.
     """
 
-    def __init__(  # noqa: PLR0913 - what a sender consists of
+    def __init__(
         self,
+        settings: SenderSettings,
         channel: ClientChannel,
         client: ReplayClient,
-        control: ReplayControl,
-        pace: Pace,
-        *,
-        clock: PacingClock | None = None,
-        indexed: bool = False,
         injector: FaultInjector | None = None,
     ) -> None:
-        self._channel, self._client, self._control = channel, client, control
-        self._clock = SystemClock() if clock is None else clock
-        self._injector = injector
-        self._indexed = indexed or injector is not None or not pace.is_full_speed
+        self._control, self._clock = settings.control, settings.clock
+        self._channel, self._client, self._injector = channel, client, injector
+        self._indexed = settings.indexed or injector is not None or not settings.pace.is_full_speed
         self._units_to_skip = 0 if injector is None else injector.first_unit
-        self._pacer = Pacer(pace, self._clock, self._on_wait)
+        self._pacer = Pacer(settings.pace, self._clock, self._on_wait)
         self._last_sent_ns = self._clock.now_ns()
-        self._jump = control.jump
+        self._jump = self._control.jump
 
     def send_feed(self, feed: ReplayFeed, start_ns: int | None, loops: int) -> None:
         """Send the feed's header, then its units.

@@ -20,6 +20,7 @@ from batonics.gateway.client_sender import (
     Heartbeat,
     ReplayClient,
     ReplayControl,
+    SenderSettings,
     StoppedError,
 )
 from batonics.gateway.dbn_feed import DbnFeed, LengthPrefixedFeed
@@ -107,6 +108,7 @@ class Replay:
         self.positions = ReplayPositions()
         self.done = threading.Event()
         self._log = logger("replay")
+        self._settings = SenderSettings(self.control, request.pace, request.indexed)
         self._last_due_ns: int | None = None  # of all past clients
         self._send_all = self._choose_protocol(request)
         self._server = TcpServer(TcpAddress.parse(request.bind), self._serve)
@@ -201,17 +203,9 @@ class Replay:
         injector: FaultInjector | None,
     ) -> None:
         """Send a feed to a client, with the faults of its connection."""
-        request, fault = self.request, None
-        sender = ClientSender(
-            channel,
-            client,
-            self.control,
-            request.pace,
-            indexed=request.indexed,
-            injector=injector,
-        )
+        sender, fault = ClientSender(self._settings, channel, client, injector), None
         try:
-            sender.send_feed(feed, start_ns, request.loops)
+            sender.send_feed(feed, start_ns, self.request.loops)
         except FaultError as error:
             fault = error.fault
             raise

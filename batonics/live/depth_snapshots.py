@@ -172,7 +172,7 @@ class DepthSnapshotWriter:
         self._frames, self._rows = [], 0
 
     def _write(self, path: Path, frames: list[pl.DataFrame]) -> None:
-        with open_table(path, self._columns, form="parquet") as table:
+        with open_table(path, self._columns, file_format="parquet") as table:
             for frame in frames:
                 table.write(frame)
 

@@ -1,6 +1,6 @@
-"""Structured logs: a line of JSON an event, or readable text on a terminal, on standard error.
+"""Structured logs on standard error: one line of JSON an event, or text on a terminal.
 
-The rule: an event has a name in snake_case and its facts as fields; no fact is only in prose, and
+The rule: an event has a name in snake_case and its facts as fields; no fact is in prose only, and
 no key or token is ever a field.
 """
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def configure(*, as_json: bool | None = None, level: str = "info") -> None:
-    """Say once how logs are written; by default as text if standard error is a terminal."""
+    """Configure logging, once in a process; text is the default if standard error is a terminal."""
     import structlog
 
     as_json = not sys.stderr.isatty() if as_json is None else as_json
@@ -38,7 +38,7 @@ def configure(*, as_json: bool | None = None, level: str = "info") -> None:
 
 
 def logger(room: str) -> FilteringBoundLogger:
-    """The logger of a room, such as `server`."""
+    """The logger of a package, such as `server`."""
     import structlog
 
     log: FilteringBoundLogger = structlog.get_logger(room=room)

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from batonics.gateway.pacing import FULL_SPEED, Pace
-from batonics.lake import bucket
+from batonics.lake import bucket_store
 from batonics.lake.lake import Lake
 from batonics.lake.storage import open_store
 from tests.support.bucket_server import LOST, BucketServer, lake, object_keys, server
@@ -163,7 +163,7 @@ def test_a_killed_stream_keeps_what_was_committed(
         expected = whole.filter(symbol=symbol[0])
         assert rows.equals(expected.head(rows.height))
     assert Lake(lake).check() == []
-    monkeypatch.setattr(bucket, "ORPHAN_SECONDS", -60)
+    monkeypatch.setattr(bucket_store, "ORPHAN_SECONDS", -60)
     assert run_in_process("lake", "vacuum", "--lake", lake, "-q").code == 0
     assert object_keys(lake) == set(Lake(lake).parts()["path"])
 

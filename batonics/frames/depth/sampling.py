@@ -6,10 +6,10 @@ book's own time, and is several times slower. If `ts_recv` never decreases and s
 F_LAST, the rows are equal. Here, an event that only its successor ends (rule 14) is in the window
 of the successor.
 
-| windows       | end                                 | order of rows                          |
-|---------------|-------------------------------------|----------------------------------------|
-| of N events   | with each N-th event of a book      | as the windows end                     |
-| of a duration | by the stream's time (`StreamClock`) | by T, then publisher and instrument   |
+| windows       | end                                  | order of rows                       |
+|---------------|--------------------------------------|-------------------------------------|
+| of N events   | with each N-th event of a book       | as the windows end                  |
+| of a duration | by the stream's time (`StreamClock`) | by T, then publisher and instrument |
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ class _TopGatherer:
         self.rows = 0
         self._depth = depth
         self._tops: list[NDArray[np.int64]] = []
-        self._described: list[MboBatch] = []
+        self._top_records: list[MboBatch] = []
         self._labels_ns: list[NDArray[np.int64]] = []
 
     def add(self, folded: FoldResult, ends: NDArray[np.int64]) -> None:
@@ -141,15 +141,15 @@ class _TopGatherer:
             return
         self.rows += len(folded.tops)
         self._tops.append(folded.tops.copy())
-        self._described.append(folded.top_records.take())
+        self._top_records.append(folded.top_records.take())
         self._labels_ns.append(ends[folded.tops[:, WindowTop.WINDOW]] if len(ends) else ends)
 
     def frame(self, keys: NDArray[np.int64]) -> pl.DataFrame:
         """All gathered rows as a frame, which is not empty; `keys` are the keys of the books."""
         tops = np.concatenate(self._tops)
-        moment = to_frame(concat_batches(self._described), _END_COLUMNS)
+        moment = to_frame(concat_batches(self._top_records), _END_COLUMNS)
         label_ns = np.concatenate(self._labels_ns)
-        self._tops, self._described, self._labels_ns, self.rows = [], [], [], 0
+        self._tops, self._top_records, self._labels_ns, self.rows = [], [], [], 0
         key = keys[tops[:, Top.BOOK]]
         if len(label_ns):
             order = np.lexsort((key, label_ns))

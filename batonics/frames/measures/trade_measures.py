@@ -178,7 +178,7 @@ def _add_signs(rows: pl.DataFrame) -> pl.DataFrame:
 def _join_later_mids(annotated: Iterable[pl.DataFrame], tau_ns: int) -> Iterator[pl.DataFrame]:
     """Trades with `twice_mid_later`, twice the mid at t + tau, each when it is known."""
     waiting = states = None
-    # Before a book's first known time, any time is earlier.
+    # Rows before a book's first known time are earlier than any time.
     clock_ns = pl.col("clock_ns").fill_null(-1)
     # A moment beyond int64 never comes.
     due_ns = pl.when(pl.col("clock_ns") < 2**63 - tau_ns).then(pl.col("clock_ns") + tau_ns)

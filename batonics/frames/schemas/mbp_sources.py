@@ -22,7 +22,15 @@ def mbp_source(
     changes: bool = True,
     consolidated: bool = False,
 ) -> pl.LazyFrame:
-    """A LazyFrame of `mbp_schema(depth)` over MBO records: of books, or of instruments."""
+    """A LazyFrame of `mbp_schema(depth)` over MBO records.
+
+    Args:
+        records: MBO records, in their order.
+        depth: levels of each side.
+        rtype: the value of the column `rtype`; None: null.
+        changes: whether changes have rows. Without them, a depth of 1 gives tbbo.
+        consolidated: whether the levels are those of an instrument over all its publishers.
+    """
 
     def derive(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
         frames = consolidated_frames if consolidated else mbp_frames
@@ -37,7 +45,13 @@ def mbp_source(
 def bbo_interval_source(
     records: pl.LazyFrame, length_ns: int, rtype: int | None = None
 ) -> pl.LazyFrame:
-    """A LazyFrame of `BBO_INTERVAL_SCHEMA` over MBO records."""
+    """A LazyFrame of `BBO_INTERVAL_SCHEMA` over MBO records.
+
+    Args:
+        records: MBO records, in their order.
+        length_ns: the length of an interval in nanoseconds.
+        rtype: the value of the column `rtype`; None: null.
+    """
 
     def derive(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
         return bbo_interval_frames(batches, length_ns, rtype)
