@@ -10,7 +10,8 @@ import pytest
 import typer.main
 
 from batonics.cli.main import app
-from tests.support.markdown import ROOT, commands, documents, name
+from tests.support.markdown import commands, documents, name
+from tests.support.paths import ROOT
 
 PARAMETERS = pytest.mark.parametrize("document", documents(), ids=name)
 

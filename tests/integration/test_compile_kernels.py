@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -29,11 +30,14 @@ COMMANDS = {
 
 
 @pytest.fixture(scope="module")
-def warmed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def warmed(tmp_path_factory: pytest.TempPathFactory, compiled_kernels: Path | None) -> Path:
     directory = tmp_path_factory.mktemp("kernels")
-    env = environment(BATONICS_CACHE_DIR=str(directory))
-    command = [sys.executable, "-m", "batonics.jobs.compile_kernels"]
-    subprocess.run(command, env=env, check=True, capture_output=True)
+    if compiled_kernels is not None:
+        shutil.copytree(compiled_kernels, directory, dirs_exist_ok=True)
+    else:
+        env = environment(BATONICS_CACHE_DIR=str(directory))
+        command = [sys.executable, "-m", "batonics.jobs.compile_kernels"]
+        subprocess.run(command, env=env, check=True, capture_output=True)
     directory.chmod(0o500)
     return directory
 

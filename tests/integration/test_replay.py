@@ -69,6 +69,7 @@ def test_a_start_and_loops(feed: Path) -> None:
         assert receive_all(replay) == metadata()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("pace", [Pace(rate=6_000), Pace(speed=0.003 / 0.5)])
 def test_a_pace_is_kept(feed: Path, pace: Pace) -> None:
     with run_replay(feed, pace=pace) as replay:
