@@ -1,7 +1,7 @@
-"""MBO in, any schema that can be derived from it out.
+"""Derives rows of a schema from MBO records, and writes them to a file.
 
-The rule: books are built from the input's beginning, whatever part of it is asked for; only rows
-are selected by time. One pass, constant memory.
+The rule: books are built from the beginning of the input; `start` and `end` select rows only. One
+pass, constant memory.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from batonics.frames.scan.mbo_scan import SYMBOL, scan_batches
 from batonics.frames.scan.sources import pull_frames
 from batonics.frames.scan.symbols import FrameSymbols
 from batonics.frames.schemas.derive import INDEX, check_schema, columns_of, derive
+from batonics.jobs.progress import ReadProgress
 from batonics.jobs.symbol_selection import SymbolSelection
 from batonics.model.errors import UsageError
 from batonics.model.mbo import MboBatch, is_untimed
 from batonics.model.times import NS_PER_DAY, format_time
+from batonics.sinks.tables import find_format, open_table
 from batonics.sinks.text import format_display_prices, is_price
 from batonics.sources.definitions import read_definitions
 from batonics.sources.stream import MboStream, read_metadata
@@ -28,16 +30,15 @@ from batonics.sources.stream import MboStream, read_metadata
 if TYPE_CHECKING:
     import polars as pl
 
-Progress = Callable[[MboStream], None]
 UTC = "UTC"
 
 
 class RowOptions(NamedTuple):
-    """What the form of the output asks of its rows.
+    """The columns that rows have for a file format.
 
     Attributes:
-        symbol: each has its instrument's name, after the schema's columns.
-        displayed: with ticks, prices are text with as many decimals as their tick has.
+        symbol: rows have a column `symbol` after the columns of the schema.
+        displayed: with `ticks`, prices are text with as many decimals as the tick.
     """
 
     symbol: bool
@@ -46,20 +47,21 @@ class RowOptions(NamedTuple):
 
 @dataclass(frozen=True)
 class ConvertRequest:
-    """What is to be converted.
+    """The records to convert, and the schema to derive.
 
     Attributes:
-        paths: files in the order of their time; `-` is standard input.
-        schema: one of `frames.derive.SCHEMAS`.
-        depth: levels of each side of mbp-10, if not 10.
-        symbols: only these names (or instrument ids); empty: all.
-        start_ns, end_ns: only rows whose index timestamp is in `[start_ns, end_ns)`. Books and
-            intervals are those of all records, before and after.
+        paths: input files in the order of their time; `-` is standard input.
+        schema: one of `SCHEMAS`.
+        depth: the number of levels of each side of mbp-10; None: 10.
+        symbols: symbols or instrument ids to keep; empty: all.
+        start_ns: the first index timestamp of rows to keep; None: no bound. Books and intervals
+            are built from all records.
+        end_ns: the index timestamp before which rows to keep end; None: no bound.
         skip_bad: count and skip bad records where the framing survives.
-        consolidated: the levels are an instrument's over all its publishers.
+        consolidated: levels are sums over all publishers of an instrument.
         tz: the time zone of times, such as America/Chicago.
-        ticks: add what definitions (`frames/scan/definitions.py`) say: those of the stream, and
-        definitions: of these files.
+        ticks: add columns from instrument definitions, those of the input and of `definitions`.
+        definitions: files of the schema definition.
     """
 
     paths: tuple[str, ...]
@@ -84,8 +86,70 @@ class ConvertRequest:
         _check_time_zone(self.tz)
 
 
-def output_columns(request: ConvertRequest, form: RowOptions) -> pl.Schema:
-    """The columns of the frames of a form."""
+class TableOutput(NamedTuple):
+    """The file that rows are written to.
+
+    Attributes:
+        path: the file's name; `-` is standard output.
+        file_format: one of `TABLE_FORMATS`; None: the name's ending says it.
+        decimal_prices: prices in NDJSON are decimal text.
+    """
+
+    path: str
+    file_format: str | None = None
+    decimal_prices: bool = False
+
+
+def convert(
+    request: ConvertRequest, output: TableOutput, progress: ReadProgress | None = None
+) -> int:
+    """Write the rows of a conversion to a file; the number of rows.
+
+    Args:
+        request: the conversion.
+        output: the file. It takes its name when all rows are written.
+        progress: called with the input after each batch.
+
+    Raises:
+        UsageError: the format cannot hold these rows, or the file's name says another format.
+        InputError: a file cannot be read, or is damaged.
+        OutputError: the file cannot be written.
+    """
+    file_format = output.file_format or find_format(output.path)
+    is_dbn = file_format.startswith("dbn")
+    if is_dbn and request.tz != UTC:
+        raise UsageError("times in DBN are UTC: --tz goes with the other formats")
+    if is_dbn and request.ticks:
+        raise UsageError("DBN has no columns for ticks: --definitions goes with the other formats")
+    is_text = file_format.startswith("csv") or (
+        file_format.startswith("ndjson") and output.decimal_prices
+    )
+    options = RowOptions(symbol=not is_dbn, displayed=is_text)
+    table = open_table(
+        output.path,
+        output_columns(request, options),
+        form=file_format,
+        schema=request.schema if _has_vendor_columns(request) else None,
+        metadata=output_metadata(request) if is_dbn else None,
+        decimal_prices=output.decimal_prices,
+    )
+    with table as rows:
+        run = Conversion(request)
+        run.progress = progress
+        # Closing the generator closes its files and ends its thread, whatever happens.
+        with closing(run.frames(options)) as frames:
+            for frame in frames:
+                rows.write(frame)
+    return run.rows
+
+
+def _has_vendor_columns(request: ConvertRequest) -> bool:
+    """Whether the rows have exactly the columns and types of the vendor's schema."""
+    return request.depth is None and request.tz == UTC and not request.ticks
+
+
+def output_columns(request: ConvertRequest, options: RowOptions) -> pl.Schema:
+    """The columns of the frames that a conversion yields."""
     import polars as pl
 
     time = pl.Datetime("ns", request.tz)
@@ -93,17 +157,17 @@ def output_columns(request: ConvertRequest, form: RowOptions) -> pl.Schema:
     columns: dict[str, pl.DataType] = {
         name: time if isinstance(dtype, pl.Datetime) else dtype for name, dtype in of_schema.items()
     }
-    if form.symbol:
+    if options.symbol:
         columns[SYMBOL] = pl.String()
     if request.ticks:
         columns |= definition_columns(of_schema)
-    if request.ticks and form.displayed:
+    if request.ticks and options.displayed:
         columns |= {name: pl.String() for name in columns if is_price(name, columns[name])}
     return pl.Schema(columns)
 
 
 def output_metadata(request: ConvertRequest) -> Metadata:
-    """What a DBN file of the result says of itself, from what the input's files say.
+    """The metadata of a DBN file of the rows, made from the metadata of the input files.
 
     Raises:
         InputError: a file cannot be read, or is damaged.
@@ -111,7 +175,7 @@ def output_metadata(request: ConvertRequest) -> Metadata:
     found = [read_metadata(path) for path in request.paths]
     known = [metadata for metadata in found if metadata is not None]
     first, last = (known[0], known[-1]) if known else (Metadata(), Metadata())
-    mappings = _merged(known, request.symbols)
+    mappings = _merge_mappings(known, request.symbols)
     return replace(
         Metadata(),
         dataset=first.dataset,
@@ -126,13 +190,13 @@ def output_metadata(request: ConvertRequest) -> Metadata:
 
 
 class Conversion:
-    """One run of the job. Its files are open until `frames` ends.
+    """A conversion that runs once. Its files are open until `frames` ends.
 
     Attributes:
         stream: the input.
-        rows: how many rows have been given.
-        progress: called after each batch with the stream; set it before `frames`.
-        seen: called with each batch of records before it is folded; set it before `frames`.
+        rows: the number of rows that `frames` has yielded.
+        progress: called with the stream after each batch; set it before `frames`.
+        on_batch: called with each batch of records before it is folded; set it before `frames`.
     """
 
     def __init__(self, request: ConvertRequest) -> None:
@@ -140,16 +204,16 @@ class Conversion:
         self.request = request
         self.stream = MboStream(request.paths, skip_bad=request.skip_bad)
         self.rows = 0
-        self.progress: Progress | None = None
-        self.seen: Callable[[MboBatch], None] | None = None
+        self.progress: ReadProgress | None = None
+        self.on_batch: Callable[[MboBatch], None] | None = None
         self._selection = SymbolSelection(self.stream, request.symbols)
         self._names = FrameSymbols(self.stream.symbols)
         self._definitions = FrameDefinitions(self.stream.definitions)
         for definition in definitions:
             self.stream.definitions.add(definition)
 
-    def frames(self, form: RowOptions) -> Generator[pl.DataFrame, None, None]:
-        """The rows, in order, with `columns` of the form."""
+    def frames(self, options: RowOptions) -> Generator[pl.DataFrame, None, None]:
+        """The rows, in order, with the columns that `output_columns` returns."""
         import polars as pl
         import polars.selectors as cs
 
@@ -159,16 +223,16 @@ class Conversion:
         index = pl.col(INDEX[request.schema])
         for bound, keeps in ((request.start_ns, index.ge), (request.end_ns, index.lt)):
             if bound is not None:
-                # Frames' times end there.
+                # Datetimes of frames end at 2**63 - 1.
                 bound_ns = min(bound, 2**63 - 1)
                 rows = rows.filter(keeps(pl.lit(bound_ns).cast(pl.Datetime("ns", "UTC"))))
         for frame in pull_frames(rows, columns_of(request.schema, request.depth)):
             self.rows += frame.height
-            full = self._completed(frame, form)
+            complete = self._add_columns(frame, options)
             yield (
-                full
+                complete
                 if request.tz == UTC
-                else full.with_columns(cs.datetime().dt.convert_time_zone(request.tz))
+                else complete.with_columns(cs.datetime().dt.convert_time_zone(request.tz))
             )
 
     def _batches(self) -> Iterator[MboBatch]:
@@ -176,8 +240,8 @@ class Conversion:
             for batch in batches:
                 self._selection.check()
                 rows = self._selection.rows(batch)
-                if self.seen is not None and len(rows.action):
-                    self.seen(rows)
+                if self.on_batch is not None and len(rows.action):
+                    self.on_batch(rows)
                 yield rows
                 if self.progress is not None:
                     self.progress(self.stream)
@@ -186,22 +250,22 @@ class Conversion:
         self._selection.check(ended=True)
 
     def _is_past_end(self, batch: MboBatch) -> bool:
-        """Whether no row before the end can come any more: the longest interval is over."""
+        """Whether all rows before `end_ns` have come: the longest interval after it is over."""
         end_ns = self.request.end_ns
         if end_ns is None:
             return False
         times = batch.ts_recv[~is_untimed(batch.flags)]
         return len(times) > 0 and int(times.min()) >= end_ns + 2 * NS_PER_DAY
 
-    def _completed(self, frame: pl.DataFrame, form: RowOptions) -> pl.DataFrame:
-        """The frame with what is known of its instruments."""
+    def _add_columns(self, frame: pl.DataFrame, options: RowOptions) -> pl.DataFrame:
+        """The frame with the symbols and the definitions of its instruments."""
         time = INDEX[self.request.schema]
-        if form.symbol:
+        if options.symbol:
             frame = frame.with_columns(self._names.of(frame, time).alias(SYMBOL))
         if not self.request.ticks:
             return frame
         frame = self._definitions.add_to(frame, time)
-        if not form.displayed:
+        if not options.displayed:
             return frame
         prices = [name for name, dtype in frame.schema.items() if is_price(name, dtype)]
         ticks = frame[TICK]
@@ -209,10 +273,10 @@ class Conversion:
 
 
 def _check_time_zone(tz: str) -> None:
-    """UsageError if there is no such time zone."""
+    """Raise UsageError unless the time zone exists."""
     import polars as pl
 
-    if tz in ("", "*"):  # which Polars takes for something else
+    if tz in ("", "*"):  # Polars takes these for something else
         raise UsageError(f"no time zone {tz!r} (expected such as America/Chicago)")
     try:
         pl.Series([0]).cast(pl.Datetime("ns", UTC)).dt.convert_time_zone(tz)
@@ -220,13 +284,13 @@ def _check_time_zone(tz: str) -> None:
         raise UsageError(f"no time zone {tz!r} (expected such as America/Chicago)") from None
 
 
-def _merged(found: Sequence[Metadata], wanted: Sequence[str]) -> tuple[SymbolMapping, ...]:
-    """The mappings of several files: of each symbol the intervals of all, once each."""
+def _merge_mappings(files: Sequence[Metadata], symbols: Sequence[str]) -> tuple[SymbolMapping, ...]:
+    """The mappings of several files: each symbol once, with the intervals of all files."""
     merged: dict[str, SymbolMapping] = {}
-    for metadata in found:
+    for metadata in files:
         for mapping in metadata.mappings:
             ids = {interval.symbol for interval in mapping.intervals}
-            if wanted and mapping.raw_symbol not in wanted and not ids.intersection(wanted):
+            if symbols and mapping.raw_symbol not in symbols and not ids.intersection(symbols):
                 continue
             known = merged.get(mapping.raw_symbol, mapping._replace(intervals=()))
             intervals = dict.fromkeys((*known.intervals, *mapping.intervals))

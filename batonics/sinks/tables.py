@@ -30,6 +30,7 @@ from batonics.sinks.atomic import STDOUT, open_atomic
 from batonics.sinks.background_write import write_in_background
 from batonics.sinks.columnar import ArrowWriter, ParquetWriter, buffer_stream
 from batonics.sinks.dbn import DbnWriter, check_vendor_columns, check_vendor_nulls
+from batonics.sinks.file_names import check_file_name
 from batonics.sinks.output_stream import OutputStream
 from batonics.sinks.text import CsvWriter, JsonWriter, NdjsonWriter
 
@@ -126,11 +127,12 @@ def open_table(  # noqa: PLR0913 - settings, by keyword
         decimal_prices: in NDJSON, prices are decimal text with nine decimals.
 
     Raises:
-        UsageError: the name tells no form, or the form cannot hold these columns.
+        UsageError: the name tells no form, or another one, or the form cannot hold these columns.
         OutputError: it cannot be written. Nothing is left behind.
     """
     form = find_format(path) if form is None else form
     _check(path, form, columns, schema)
+    check_file_name(path, form)
     is_vendor = schema is not None
     with open_atomic(path) as file:
         outlet = OutputStream(file, packed=form.endswith(ZSTD_SUFFIX))
