@@ -13,7 +13,6 @@ trusted with money, for three reasons, each mended here:
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
@@ -26,6 +25,8 @@ from llvmlite import ir
 from numba import types
 from numba.core import caching
 from numba.extending import intrinsic
+
+from batonics.settings.loader import current, user_cache
 
 PACKAGE = Path(__file__).parent
 KERNEL_FILES = "*kernels.py"
@@ -103,15 +104,10 @@ def as_word(value: Any) -> int:
 
 def cache_directories() -> list[Path]:
     """Where compiled kernels may be, in the order they are looked for."""
-    named = os.environ.get("BATONICS_CACHE_DIR")
-    if named:
+    if named := current().cache.directory:
         return [Path(named)]
-    beside = PACKAGE / "__pycache__" / "kernels"
-    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    try:
-        return [beside, Path(home).expanduser() / "batonics" / "kernels"]
-    except RuntimeError:  # a user without a home, as in a container
-        return [beside]
+    beside, home = PACKAGE / "__pycache__" / "kernels", user_cache()
+    return [beside] if home is None else [beside, home / "batonics" / "kernels"]
 
 
 @cache

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from batonics.cli.console import escape_unprintable
+from batonics.cli.option_groups import SettingOption, load_settings
 from batonics.cli.options import (
-    DEFAULT_LAKE_SCHEMAS,
     DateOption,
     EndOption,
     FilesArgument,
@@ -27,10 +27,12 @@ if TYPE_CHECKING:
 
 ALL_ROWS = 2**62
 Schemas = Annotated[
-    str,
-    typer.Option(
-        help="What to make of it: any schema of `batonics convert`, mbp-N, depth-EVERY, orders,"
-        " bbo, deltas."
+    str | None,
+    SettingOption(
+        "lake.schemas",
+        "--schemas",
+        "What to make of it: any schema of `batonics convert`, mbp-N, depth-EVERY, orders, bbo,"
+        " deltas.",
     ),
 ]
 
@@ -44,7 +46,7 @@ app = typer.Typer(
 def load(
     files: FilesArgument,
     lake: LakeOption,
-    schemas: Schemas = DEFAULT_LAKE_SCHEMAS,
+    schemas: Schemas = None,
     every: Annotated[
         str | None,
         typer.Option(help="Depth snapshots of such windows too: 1s makes depth-1s."),
@@ -66,7 +68,8 @@ def load(
     from batonics.cli.progress import load_progress
     from batonics.jobs.lake_load import LakeLoad, LoadRequest
 
-    wanted = [*split_names(schemas), *([f"depth-{every}"] if every else [])]
+    settings = load_settings({"lake.schemas": ("--schemas", schemas)}).lake
+    wanted = [*settings.schemas, *([f"depth-{every}"] if every else [])]
     request = LoadRequest(
         tuple(files), lake, tuple(wanted), one_stream=one_stream, again=again, skip_bad=skip_bad
     )
@@ -89,24 +92,34 @@ def append(
     name: Annotated[
         str, typer.Option(help="Of the source: what is appended goes behind what it has.")
     ],
-    schemas: Schemas = DEFAULT_LAKE_SCHEMAS,
-    commit_every: Annotated[str, typer.Option(help="How often what has come is committed.")] = "1m",
+    schemas: Schemas = None,
+    commit_every: Annotated[
+        str | None,
+        SettingOption(
+            "lake.commit_interval_s", "--commit-every", "How often what has come is committed: 1m."
+        ),
+    ] = None,
     skip_bad: SkipBadOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Put a stream from standard input into a lake as it comes, until it ends."""
     from batonics.jobs.lake_append import AppendRequest, LakeAppend
-    from batonics.model.times import NS_PER_S, duration_ns
     from batonics.sinks.logs import configure, logger
 
     configure(level="error" if quiet else "info")
     log = logger("lake")
+    settings = load_settings(
+        {
+            "lake.schemas": ("--schemas", schemas),
+            "lake.commit_interval_s": ("--commit-every", commit_every),
+        }
+    ).lake
     run = LakeAppend(
         AppendRequest(
             lake,
             name,
-            schemas=split_names(schemas),
-            commit_seconds=duration_ns(commit_every) / NS_PER_S,
+            schemas=settings.schemas,
+            commit_seconds=settings.commit_interval_s,
             skip_bad=skip_bad,
         )
     )

@@ -17,6 +17,7 @@ gc.set_threshold(200_000, 20, 100)
 import typer  # noqa: E402
 
 from batonics.cli import (  # noqa: E402
+    config,
     convert,
     fill,
     inspect,
@@ -30,6 +31,7 @@ from batonics.cli import (  # noqa: E402
 )
 from batonics.cli.console import escape_unprintable  # noqa: E402
 from batonics.model.errors import BatonicsError, OutputError  # noqa: E402
+from batonics.settings.loader import current, select_file  # noqa: E402
 from batonics.sinks.atomic import OutputRecord, record_outputs  # noqa: E402
 from batonics.sinks.logs import error_as_json  # noqa: E402
 
@@ -53,6 +55,7 @@ app.command("stream")(stream.command)
 app.command("simulate")(simulate.command)
 app.add_typer(lake.app, name="lake")
 app.command("query")(query.command)
+app.add_typer(config.app, name="config")
 
 
 def _show_version(wanted: bool) -> None:
@@ -65,12 +68,20 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def options(
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 - its callback acts
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
     ] = False,
+    config_file: Annotated[
+        str | None,
+        typer.Option(
+            "--config", help="A file of settings in TOML; see `batonics config`.", metavar="FILE"
+        ),
+    ] = None,
 ) -> None:
     """Options before the command."""
+    if config_file is not None:
+        select_file(config_file)
 
 
 def main() -> None:
@@ -112,13 +123,20 @@ def _run_command(outputs: list[OutputRecord]) -> tuple[str | None, int]:  # noqa
     except MemoryError:
         return "out of memory", 1
     except Exception as error:
-        if os.environ.get("BATONICS_DEBUG"):
+        if _wants_tracebacks():
             raise
         what = f"{type(error).__name__}: {error}"
         return f"a bug in batonics ({what}); BATONICS_DEBUG=1 shows where, please report", 1
     if code == INTERRUPTED:
         return f"interrupted; {_describe_outputs(outputs)}", code
     return None, code if isinstance(code, int) else 0
+
+
+def _wants_tracebacks() -> bool:
+    try:
+        return current().log.tracebacks
+    except BatonicsError:  # the settings are wrong, which is not what has gone wrong here
+        return False
 
 
 def _describe_outputs(outputs: list[OutputRecord]) -> str:
@@ -134,6 +152,13 @@ def _print_error(message: str, code: int) -> None:
     if sys.stderr is None:
         return
     line = f"batonics: {escape_unprintable(message)}"
-    if "--log-json" in sys.argv:
+    if _wants_json():
         line = error_as_json(message, code)
     sys.stderr.write(f"{line}\n")
+
+
+def _wants_json() -> bool:
+    try:
+        return "--log-json" in sys.argv or current().log.json is True
+    except BatonicsError:  # the settings are wrong; the message is about something else
+        return False

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from batonics.cli.option_groups import SettingOption
+
 if TYPE_CHECKING:
     from batonics.lake.catalog import RowFilter
 
@@ -42,19 +44,27 @@ SkipBadOption = Annotated[
     bool,
     typer.Option("--skip-bad", help="Count and skip bad records where the framing survives."),
 ]
-LAKE_OPTION = typer.Option(
-    "--lake", envvar="BATONICS_LAKE", help="The directory of the lake, or s3://BUCKET/PREFIX."
-)
-LakeOption = Annotated[str, LAKE_OPTION]
-DEFAULT_LAKE_SCHEMAS = "mbp-10,trades,bbo-1s"
-"""The schemas that a lake gets by default: `jobs.lake_load.DEFAULT_SCHEMAS`, without its import."""
+
+
+def find_lake() -> str:
+    """The lake that the settings name; UsageError if they name none."""
+    from batonics.model.errors import UsageError
+    from batonics.settings.loader import current
+
+    lake = current().lake.path
+    if lake is None:
+        raise UsageError("--lake names the lake; so do BATONICS_LAKE and the setting lake.path")
+    return lake
+
+
+LakeOption = Annotated[
+    str,
+    SettingOption("lake.path", "--lake", default_factory=find_lake),
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the whole report as JSON.")]
 WideOption = Annotated[
     bool, typer.Option("--wide", help="Print all columns, whatever the width of the terminal.")
-]
-LogJsonOption = Annotated[
-    bool, typer.Option("--log-json", help="Write standard error as lines of JSON.")
 ]
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from batonics.cli.console import escape_unprintable
+from batonics.cli.option_groups import SettingOption
 from batonics.cli.options import (
-    LAKE_OPTION,
     DateOption,
     EndOption,
     QuietOption,
@@ -30,11 +30,10 @@ PROMPT, MORE = "batonics> ", "      ...> "
 
 
 def command(
-    context: typer.Context,
     query: Annotated[
         str | None, typer.Argument(help="One SELECT, or a file of it: NAME.sql.")
     ] = None,
-    lake: Annotated[str | None, LAKE_OPTION] = None,
+    lake: Annotated[str | None, SettingOption("lake.path", "--lake")] = None,
     files: Annotated[
         list[str] | None,
         typer.Option("--from", help="An MBO file to ask without a lake. May be given again."),
@@ -66,14 +65,15 @@ def command(
     from batonics.jobs.query import QueryRequest
     from batonics.lake.sql import read_query
     from batonics.model.errors import UsageError
+    from batonics.settings.loader import current
 
     if (query is None) != shell:
         raise UsageError("a query is expected, or --shell to ask several")
-    if files and _is_said(context, "lake"):
+    if files and lake is not None:
         raise UsageError("one of --lake and --from says what is asked, not both")
     refuse_input_as_output(list(files or ()), out)
     request = QueryRequest(
-        lake=None if files else lake,
+        lake=None if files else lake or current().lake.path,
         files=tuple(files or ()),
         wanted=parse_row_filter(symbol, date, start, end),
         skip_bad=skip_bad,
@@ -86,12 +86,6 @@ def command(
     values = asked.values(_parameters(param or []))
     with _opened(request, " ".join(asked.reads) or asked.sql, quiet=quiet) as sql:
         _give(sql.query(asked.sql, values), out, form, rows)
-
-
-def _is_said(context: typer.Context, name: str) -> bool:
-    """Whether an option is on the command line, and not from the environment only."""
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
 
 
 @contextmanager

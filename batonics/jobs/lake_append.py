@@ -34,6 +34,7 @@ from batonics.lake.parts import PartsWriter
 from batonics.lake.storage import Store, open_store
 from batonics.model.mbo import MboBatch, copy_batch
 from batonics.model.symbols import SymbolMap
+from batonics.settings.table import LakeSettings
 from batonics.sources.stream import MboStream
 
 BATCHES_QUEUED_MAX = 8
@@ -61,7 +62,7 @@ class AppendRequest:
     name: str
     path: str = "-"
     schemas: tuple[str, ...] = DEFAULT_SCHEMAS
-    commit_seconds: float = 60.0
+    commit_seconds: float = LakeSettings().commit_interval_s
     skip_bad: bool = False
 
     def __post_init__(self) -> None:

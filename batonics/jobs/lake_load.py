@@ -32,12 +32,14 @@ from batonics.lake.parts import ROW_TIME, PartsWriter
 from batonics.lake.storage import StagingArea, Store, open_store
 from batonics.model.errors import InputError, UsageError
 from batonics.model.mbo import MboBatch
+from batonics.settings.loader import current
+from batonics.settings.table import LakeSettings
 from batonics.sinks.background_write import write_in_background
 from batonics.sinks.tables import FRAMES_QUEUED_MAX
 from batonics.sources.chunks import STDIN, path_list
 from batonics.sources.stream import MboStream
 
-DEFAULT_SCHEMAS = ("mbp-10", "trades", "bbo-1s")
+DEFAULT_SCHEMAS = LakeSettings().schemas
 DERIVE_THREADS = 2
 """Schemas that are derived at once: each folds the records for itself."""
 
@@ -79,7 +81,7 @@ def load_lake(  # noqa: PLR0913 - settings, by keyword
     paths: str | Path | Sequence[str | Path],
     lake: str | Path,
     *,
-    schemas: Sequence[str] = DEFAULT_SCHEMAS,
+    schemas: Sequence[str] | None = None,
     one_stream: bool = False,
     again: bool = False,
     skip_bad: bool = False,
@@ -91,7 +93,7 @@ def load_lake(  # noqa: PLR0913 - settings, by keyword
             file that has changed is replaced.
         lake: its directory, or `s3://BUCKET/PREFIX`; made if it is not there.
         schemas: what to make of the files: names of the vendor's schemas, mbp-N, depth-EVERY,
-            orders, bbo, deltas.
+            orders, bbo, deltas. None: those of the setting `lake.schemas`.
         one_stream: the files are one stream, in the order of their time. Else books begin anew
             with each.
         again: make anew what is in the lake already.
@@ -104,7 +106,7 @@ def load_lake(  # noqa: PLR0913 - settings, by keyword
     request = LoadRequest(
         tuple(path_list(paths)),
         str(lake),
-        tuple(schemas),
+        current().lake.schemas if schemas is None else tuple(schemas),
         one_stream=one_stream,
         again=again,
         skip_bad=skip_bad,

@@ -1,7 +1,7 @@
 """A live feed in, exact books out, for as long as it lasts.
 
-The rule: ingest is a process of its own that serves nobody; who is served (HTTP, WebSocket, this
-terminal) is so by another, which it starts and never waits for.
+The rule: this process ingests and answers nobody. Another process, which this one starts and never
+waits for, serves HTTP, WebSockets and the terminal.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from batonics.book.snapshot import snapshot_records
 from batonics.codec.gateway import ALL_SYMBOLS
 from batonics.jobs import lake_append
-from batonics.jobs.lake_load import DEFAULT_SCHEMAS
 from batonics.lake.storage import open_store
 from batonics.live.depth_snapshots import DepthSnapshotWriter
 from batonics.live.feed_handler import FeedHandler
@@ -31,95 +30,91 @@ from batonics.model.errors import UsageError
 from batonics.model.times import duration_ns, format_time, parse_time
 from batonics.server.config import ServerConfig
 from batonics.server.launch import ServerProcess, start_server
+from batonics.settings.loader import current
+from batonics.settings.table import SETTINGS, LiveSettings, Settings
 from batonics.sources.tcp import TcpAddress
-
-KEY_VARIABLES = ("BATONICS_GATEWAY_KEY", "DATABENTO_API_KEY")
 
 
 @dataclass(frozen=True)
 class StreamRequest:
-    """What is to be streamed, and for whom.
+    """A live feed, and what is made of it.
 
     Attributes:
-        feed: where it comes from.
-        depth: levels of each side that are published.
-        once: the feed's end is the end; else it is connected to again and again.
-        record: a directory for the raw feed and checkpoints, gone on from if it holds some.
-        snapshots: a directory for depth snapshots, of each
-        every: such interval of the feed's time (1s, 100ms).
-        lake: a lake that what is taken is appended to, of
-        lake_schemas: these schemas, committed each
-        lake_seconds: so often.
-        skip_bad: count and skip bad records where the framing survives.
-        realtime: ingest runs before all that has no real-time priority.
-        server: how it is served; its `http` and `view` may both say: not at all.
+        feed: the source of the feed.
+        once: the job ends with the feed's connection. Else it reconnects again and again.
+        record: a directory for the raw feed and checkpoints. A recording that is there continues.
+        snapshots: a directory for depth snapshots. It needs `every`.
+        every: the interval of depth snapshots in the feed's time, such as `1s` or `100ms`.
+        lake: a lake that the feed's rows are appended to.
+        skip_bad: bad records are counted and skipped where the framing survives.
+        view: this terminal shows the books.
+        settings: limits and paces; the sections `lake`, `live`, `log` and `server` count.
     """
 
     feed: FeedSource
-    depth: int = 10
     once: bool = False
     record: str | None = None
     snapshots: str | None = None
     every: str | None = None
     lake: str | None = None
-    lake_schemas: tuple[str, ...] = DEFAULT_SCHEMAS
-    lake_seconds: float = 60.0
     skip_bad: bool = False
-    realtime: bool = False
-    server: ServerConfig = field(default_factory=ServerConfig)
+    view: bool = False
+    settings: Settings = field(default_factory=current)
 
 
 class Stream:
     """One run of the job.
 
     Attributes:
-        machine: the books so far, and all that was counted.
-        failure: why not all was recorded, if that is so: the books have gone on.
+        handler: the books so far, and all counts.
+        failure: why the recording or the lake is incomplete, None if it is complete. Books are
+            complete in any case.
     """
 
     def __init__(self, request: StreamRequest) -> None:
-        if request.depth < 1:
-            raise UsageError(f"depth of {request.depth} levels, expected 1 or more")
         if (request.snapshots is None) != (request.every is None):
             raise UsageError("--snapshots and --every go together")
         self.failure: str | None = None
         self._request = request
         self._source = request.feed
         self.handler = FeedHandler(
-            depth=request.depth, skip_bad=request.skip_bad, source=str(request.feed)
+            depth=request.settings.live.depth,
+            skip_bad=request.skip_bad,
+            source=str(request.feed),
         )
 
     def run(self) -> None:
-        """Take the feed until it ends, or SIGTERM or SIGINT asks for the end.
+        """Follow the feed until it ends, or until SIGTERM or SIGINT.
 
         Raises:
-            InputError: with `once`, the feed could not be had or was lost.
-            CheckpointError: what was recorded cannot be gone on from.
-            OutputError: it cannot be served, or not be recorded at all.
+            InputError: with `once`, the connection cannot be made or is lost.
+            CheckpointError: the recording's checkpoint cannot be used.
+            OutputError: the server cannot start, or the recording cannot be written.
         """
-        request, recorder, files = self._request, None, None
+        request, live = self._request, self._request.settings.live
+        recorder, files = None, None
         if request.record is not None:
             recorder = FeedRecorder(request.record)
             recorder.follow(recover(self.handler, request.record))
         with ExitStack() as stack:
             if request.snapshots is not None and request.every is not None:
-                files = DepthSnapshotWriter(request.snapshots, request.depth)
+                files = DepthSnapshotWriter(request.snapshots, live.depth)
                 stack.callback(files.close)
                 self.handler.write_depth_snapshots(duration_ns(request.every, "intervals"), files)
             if request.lake is not None:
-                feed = self._lake_feed(request.lake)
-                stack.callback(self._end_lake, feed)
-            serving = ServerRunner(request.server, request.depth, str(self._source))
-            stack.callback(serving.close)
+                output = self._open_lake(request.lake)
+                stack.callback(self._close_lake, output)
+            server = ServerRunner(self._server_config(), live.depth, str(self._source))
+            stack.callback(server.close)
             ingest = IngestLoop(
                 self.handler,
                 self._source,
-                link=serving.start() if serving.is_wanted else None,
-                restart_server=serving.start if serving.is_wanted else None,
+                link=server.start() if server.is_needed else None,
+                restart_server=server.start if server.is_needed else None,
                 recorder=recorder,
                 once=request.once,
             )
-            if request.realtime:
+            if live.realtime:
                 stack.enter_context(real_time())
             with _stopped_by_signals(ingest):
                 ingest.run()
@@ -127,49 +122,58 @@ class Stream:
         failures = [writer.failure for writer in writers if writer.failure]
         self.failure = next(iter(failures), self.failure)
 
-    def _lake_feed(self, lake: str) -> LakeOutput:
-        """A process that appends to the lake, told of the books that there are already."""
-        request, handler = self._request, self.handler
-        append = lake_append.AppendRequest(
-            lake, "", schemas=request.lake_schemas
-        )  # refused now, if so
+    def _server_config(self) -> ServerConfig:
+        settings = self._request.settings
+        return ServerConfig(settings.server, self._request.view, settings.log.json)
+
+    def _open_lake(self, lake: str) -> LakeOutput:
+        """A process that appends to the lake; it begins with the books as they are."""
+        request, handler, settings = self._request, self.handler, self._request.settings.lake
+        # A schema that cannot be appended is refused here, not by the process.
+        append = lake_append.AppendRequest(lake, "", schemas=settings.schemas)
         open_store(lake, make=True)
         started = format_time(time.time_ns())
         arguments = ["--lake", lake, "--name", f"{self._source}, from {started}"]
         arguments += ["--schemas", ",".join(append.schemas)]
-        arguments += ["--commit-every", f"{int(request.lake_seconds * 1_000)}ms"]
-        quiet = ["--quiet"] if request.server.view else []
-        feed = LakeOutput([sys.executable, "-m", "batonics", "lake", "append", *arguments, *quiet])
-        feed.name(handler.symbols.intervals())
-        feed.take(snapshot_records(handler.engine, max(handler.position.ts_recv, 0)))
-        handler.output = feed
-        return feed
+        arguments += ["--commit-every", f"{int(settings.commit_interval_s * 1_000)}ms"]
+        quiet = ["--quiet"] if request.view else []
+        output = LakeOutput(
+            [sys.executable, "-m", "batonics", "lake", "append", *arguments, *quiet]
+        )
+        output.name(handler.symbols.intervals())
+        output.take(snapshot_records(handler.engine, max(handler.position.ts_recv, 0)))
+        handler.output = output
+        return output
 
-    def _end_lake(self, feed: LakeOutput) -> None:
-        feed.close()
-        self.failure = self.failure or feed.failure
+    def _close_lake(self, output: LakeOutput) -> None:
+        output.close()
+        self.failure = self.failure or output.failure
 
 
 class ServerRunner:
-    """The serving process, one after the other if need be.
+    """Runs the serving process, and another one where it has died.
 
     Args:
-        config: how it is served; its `http` and `view` may both say: not at all.
+        config: what is served.
         depth: levels of each side that are published.
-        source: where the feed comes from, for people.
+        source: the feed's name for people.
+
+    Attributes:
+        is_needed: there is something to serve: HTTP or the terminal.
     """
 
     def __init__(self, config: ServerConfig, depth: int, source: str) -> None:
-        self.is_wanted = config.http is not None or config.view
+        self.is_needed = config.settings.http is not None or config.view
         self._config = config
         self._hello = {"depth": depth, "source": source, "version": 1}
         self._server: ServerProcess | None = None
 
     def start(self) -> ServerLink:
-        """Start one, in the place of one that has gone.
+        """Start a server, after closing the one before it.
 
         Raises:
-            UsageError: what it shall serve is not safe; OutputError: it cannot listen, or start.
+            UsageError: the settings are not safe to serve with.
+            OutputError: the server cannot listen, or does not start.
         """
         self.close()
         self._server = start_server(self._config)
@@ -178,65 +182,77 @@ class ServerRunner:
         return link
 
     def close(self) -> None:
-        """End it; harmless if it has ended."""
+        """End the server; harmless if it has ended."""
         if self._server is not None:
             self._server.close()
 
 
-def build_feed(  # noqa: PLR0913 - settings, by keyword
-    connect: str | None,
-    gateway: str | None,
-    *,
-    idle_timeout_seconds: float | None = None,
-    dataset: str | None = None,
-    schema: str = "mbo",
-    symbols: str = ALL_SYMBOLS,
-    stype_in: str = "raw_symbol",
-    snapshot: bool = False,
-    start: str | None = None,
-    heartbeat_s: int = 10,
-) -> FeedSource:
-    """The feed that was asked for: plain, from HOST:PORT of `connect`, or a gateway's.
+@dataclass(frozen=True)
+class FeedAddress:
+    """Where a feed is, and what a gateway is asked for.
+
+    Attributes:
+        connect: HOST:PORT of a plain feed.
+        gateway: HOST:PORT of a gateway that speaks the vendor's live protocol.
+        dataset: the gateway's dataset, such as `GLBX.MDP3`.
+        schema: the gateway's schema; books derive from `mbo` alone.
+        symbols: names, `A,B,C`, or ALL_SYMBOLS.
+        stype_in: the type of these names.
+        snapshot: the gateway begins with a snapshot of the books.
+        start: the time of the first record that the gateway sends.
+    """
+
+    connect: str | None = None
+    gateway: str | None = None
+    dataset: str | None = None
+    schema: str = "mbo"
+    symbols: str = ALL_SYMBOLS
+    stype_in: str = "raw_symbol"
+    snapshot: bool = False
+    start: str | None = None
+
+
+def connect_feed(address: FeedAddress, settings: LiveSettings) -> FeedSource:
+    """The feed at an address: a plain one, or a gateway's. The connection is not made yet.
 
     Raises:
-        UsageError: not exactly one is named, or what a gateway needs is missing.
+        UsageError: the address names no feed or two, or a gateway needs more.
     """
-    if (connect is None) == (gateway is None):
+    if (address.connect is None) == (address.gateway is None):
         raise UsageError("one of --connect and --gateway says where the feed is")
-    if connect is not None:
-        if dataset is not None or snapshot or start is not None:
+    if address.connect is not None:
+        if address.dataset is not None or address.snapshot or address.start is not None:
             raise UsageError("--dataset, --snapshot and --start go with --gateway")
-        return PlainFeed(TcpAddress.parse(connect), idle_timeout_seconds=idle_timeout_seconds)
-    if schema != "mbo":
-        raise UsageError(f"books are built from schema mbo, not from {schema}")
-    if dataset is None:
+        return PlainFeed(
+            TcpAddress.parse(address.connect), idle_timeout_seconds=settings.idle_timeout_s
+        )
+    if address.schema != "mbo":
+        raise UsageError(f"books are built from schema mbo, not from {address.schema}")
+    if address.dataset is None:
         raise UsageError("--gateway needs --dataset, such as GLBX.MDP3")
+    key = (settings.gateway_key or "").strip()
+    if not key:
+        variables = SETTINGS["live.gateway_key"].variables
+        raise UsageError(f"--gateway needs a key in {' or '.join(variables)}")
     subscription = GatewaySubscription(
-        dataset=dataset,
-        symbols=tuple(name.strip() for name in symbols.split(",") if name.strip()),
-        stype_in=stype_in,
-        start_ns=None if start is None else parse_time(start),
-        snapshot=snapshot,
-        heartbeat_interval_s=heartbeat_s,
+        dataset=address.dataset,
+        symbols=tuple(name.strip() for name in address.symbols.split(",") if name.strip()),
+        stype_in=address.stype_in,
+        start_ns=None if address.start is None else parse_time(address.start),
+        snapshot=address.snapshot,
+        heartbeat_interval_s=settings.gateway_heartbeat_interval_s,
     )
-    return GatewayFeed(TcpAddress.parse(gateway or ""), _key(), subscription)
-
-
-def _key() -> str:
-    for name in KEY_VARIABLES:
-        if key := os.environ.get(name, "").strip():
-            return key
-    raise UsageError(f"--gateway needs a key in {' or '.join(KEY_VARIABLES)}")
+    return GatewayFeed(TcpAddress.parse(address.gateway or ""), key, subscription)
 
 
 @contextmanager
 def real_time() -> Iterator[None]:
-    """Within the block this thread runs before all others that are not as it is.
+    """Within the block this thread has real-time priority (SCHED_FIFO).
 
-    Threads and processes that it starts are ordinary ones.
+    Threads and processes that it starts have ordinary priority.
 
     Raises:
-        UsageError: the machine does not let us.
+        UsageError: the system refuses.
     """
     before = os.sched_getscheduler(0), os.sched_getparam(0)
     try:

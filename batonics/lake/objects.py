@@ -10,7 +10,6 @@ If-Match or If-None-Match is refused if another came first.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,17 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from batonics.model.errors import BatonicsError, LakeError, OutputError, UsageError
+from batonics.settings.loader import current
 
 if TYPE_CHECKING:
     from obstore import GetOptions, PutMode
     from obstore.store import ObjectStore
 
 S3_SCHEME = "s3://"
-ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
-RETRIES_MAX = 5
-"""Of a call that the server fails or does not answer, about three seconds in all."""
-SILENCE_SECONDS = 60
-"""So long a server may say nothing. How long a call takes has no other limit: parts are large."""
 _ROLES = "//169.254.169.254/"
 """Where a machine's role is asked for, if the environment has no credentials."""
 TRANSFER_CHUNK_BYTES = 8 << 20
@@ -179,7 +174,8 @@ def open_bucket(url: str) -> BucketClient:
         from obstore.store import S3Store
     except ImportError:
         raise UsageError(f"{url}: obstore is missing; `pip install 'batonics[s3]'`") from None
-    endpoint = next((os.environ[name] for name in ENDPOINTS if os.environ.get(name)), "")
+    settings = current().lake
+    endpoint = settings.endpoint_url or ""
     if endpoint and not re.match(r"https?://[^/]", endpoint):
         raise UsageError(f"endpoint {endpoint!r}: expected http://HOST or https://HOST")
     name = f"{S3_SCHEME}{bucket}/{prefix}".rstrip("/")
@@ -187,13 +183,15 @@ def open_bucket(url: str) -> BucketClient:
         client = S3Store(
             bucket,
             prefix=prefix or None,
+            endpoint=settings.endpoint_url,
             client_options={
                 # Whoever names such an endpoint means it.
                 "allow_http": endpoint.startswith("http://"),
+                # A call may take as long as a large part does; only silence ends it.
                 "timeout": timedelta(hours=12),
-                "read_timeout": timedelta(seconds=SILENCE_SECONDS),
+                "read_timeout": timedelta(seconds=settings.read_timeout_s),
             },
-            retry_config={"max_retries": RETRIES_MAX},
+            retry_config={"max_retries": settings.retries_max},
         )
     return BucketClient(client, name, endpoint)
 

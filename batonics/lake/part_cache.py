@@ -24,6 +24,7 @@ from batonics.lake.catalog import Part
 from batonics.lake.digest import Verifier, damaged_part
 from batonics.lake.objects import BucketClient, MissingError
 from batonics.model.errors import LakeError, OutputError, UsageError
+from batonics.settings.loader import current, user_cache
 
 DOWNLOAD_THREADS = 8
 """Parts that are fetched at once."""
@@ -143,13 +144,11 @@ def cache_directory() -> Path:
     Raises:
         UsageError: nothing says where.
     """
-    named = os.environ.get("BATONICS_CACHE_DIR")
-    if named:
+    if named := current().cache.directory:
         return Path(named).absolute() / "lakes"
-    try:
-        home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    except RuntimeError:  # a user without a home, as in a container
-        raise UsageError("parts need a cache: name its directory in BATONICS_CACHE_DIR") from None
+    home = user_cache()
+    if home is None:
+        raise UsageError("parts need a cache: name its directory in BATONICS_CACHE_DIR")
     return home.absolute() / "batonics" / "lakes"
 
 

@@ -30,8 +30,6 @@ _PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, HEAD",
     "Access-Control-Max-Age": "600",
 }
-REFUSAL_LOG_INTERVAL_S = 60.0
-"""Between two lines on refusals of one kind, for a log is not to be filled; metrics count all."""
 _TITLES = {
     400: "Bad request",
     401: "Unauthorized",
@@ -46,22 +44,22 @@ _TITLES = {
 class LogThrottle:
     """Says when something that may happen a thousand times a second is due to be said again."""
 
-    def __init__(self, every_s: float) -> None:
-        self._every_s = every_s
-        self._said: dict[str, float] = {}
+    def __init__(self, interval_s: float) -> None:
+        self._interval_s = interval_s
+        self._logged_at: dict[str, float] = {}
 
-    def due(self, what: str, now: float) -> bool:
+    def is_due(self, event: str, now: float) -> bool:
         """Whether it has not been said for so long; then it counts as said."""
-        if now - self._said.get(what, -self._every_s) < self._every_s:
+        if now - self._logged_at.get(event, -self._interval_s) < self._interval_s:
             return False
-        self._said[what] = now
+        self._logged_at[event] = now
         return True
 
 
 def build_app(service: Service, more: Sequence[web.RouteDef] = ()) -> web.Application:
     """The application; `more` are routes besides the short paths."""
-    config = service.config
-    rules = Rules(service.token, config.allowed_hosts, config.allowed_origins)
+    settings = service.config.settings
+    rules = Rules(settings.token, settings.allowed_hosts, settings.allowed_origins)
     app = web.Application(middlewares=[_guard_and_count(service, rules)], client_max_size=1)
     app.add_routes([*routes(service), *more])
     app.on_response_prepare.append(_add_headers(rules))
@@ -82,7 +80,8 @@ def problem_response(
 
 def _guard_and_count(service: Service, rules: Rules) -> Any:
     """Guard, count, time; and make a problem of what goes wrong."""
-    counts, seldom = service.metrics, LogThrottle(REFUSAL_LOG_INTERVAL_S)
+    counts = service.metrics
+    throttle = LogThrottle(service.config.settings.refusal_log_interval_s)
 
     @web.middleware
     async def outermost(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -92,7 +91,7 @@ def _guard_and_count(service: Service, rules: Rules) -> Any:
         response: web.StreamResponse
         if refused is not None:
             counts.refused.labels(refused.reason).inc()
-            if seldom.due(refused.reason, started):
+            if throttle.is_due(refused.reason, started):
                 reason, remote = refused.reason, request.remote
                 service.log.info("request_refused", reason=reason, remote=remote)
             response = _refuse(refused)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import prometheus_client
 
-from batonics.server.config import ServerLimits
+from batonics.settings.table import ServerLimits
 
 _FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Length: 0\r\n"
@@ -39,8 +39,8 @@ class ConnectionLimit:
         """Count a connection; False if there is no room for it."""
         limits = self._limits
         if (
-            self._there.total() >= limits.connections
-            or self._there[address] >= limits.connections_per_address
+            self._there.total() >= limits.connections_max
+            or self._there[address] >= limits.connections_per_address_max
         ):
             self._refused.labels("connections").inc()
             return False

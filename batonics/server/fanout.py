@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from batonics.server import payloads
-from batonics.server.config import ServerLimits
 from batonics.server.metrics import Metrics
 from batonics.server.payloads import DisplayedBook
 from batonics.server.replica import BookReplica
+from batonics.settings.table import ServerLimits
 
 CHANNELS = ("bbo", "snapshot")
 CONTROL = "control"
@@ -29,8 +29,6 @@ HEARTBEAT_GROUPS, HEARTBEATS_PER_PING = 10, 5
 """Parts of the clients that have heartbeats in turn: not all at once; heartbeats between pings."""
 SLOW_SEND_S = 0.01
 """A send that took so long has waited for a client to read: it is there, and only far behind."""
-CONTROL_MESSAGES_MAX = 64
-"""Answers and errors that may wait for a client; whoever asks on without reading is cut."""
 
 
 @dataclass(eq=False)
@@ -109,15 +107,15 @@ class Fanout:
         self._listeners: dict[int, dict[ClientSubscription, WebSocketClient]] = {}
         self._made: dict[int, CachedMessages] = {}
         self._parts = itertools.count()
-        self._stall = CloseReason(1013, "stalled", f"took nothing for {limits.stall_s:g} s")
+        self._stall = CloseReason(1013, "stalled", f"took nothing for {limits.stall_timeout_s:g} s")
         self._conflated = {name: metrics.conflated.labels(name) for name in CHANNELS}
         self.sent = {name: metrics.sent.labels(name) for name in (*CHANNELS, CONTROL)}
 
     def full(self, remote: str) -> str | None:
         """Why one more client of this address cannot be taken: `clients`, `address` or None."""
-        if len(self.clients) >= self._limits.clients:
+        if len(self.clients) >= self._limits.clients_max:
             return "clients"
-        if self._per_address[remote] >= self._limits.clients_per_address:
+        if self._per_address[remote] >= self._limits.clients_per_address_max:
             return "address"
         return None
 
@@ -181,7 +179,7 @@ class Fanout:
             for subscription, client in listeners.items():
                 self._mark(client, subscription)
 
-    def beat(self, now: float, tick: int) -> None:
+    def send_heartbeats(self, now: float, tick: int) -> None:
         """Have a part of the clients sent a heartbeat, and cut who takes nothing.
 
         Args:
@@ -209,7 +207,7 @@ class Fanout:
 
     def _stalled(self, client: WebSocketClient, now: float) -> bool:
         return any(
-            since is not None and now - since > self._limits.stall_s
+            since is not None and now - since > self._limits.stall_timeout_s
             for since in (client.sending_since, client.unanswered_since)
         )
 

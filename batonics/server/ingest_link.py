@@ -40,10 +40,10 @@ class IngestLink(asyncio.Protocol):
         *,
         changed: Callable[[Sequence[int]], None],
         feed_changed: Callable[[], None],
-        asks_max: int,
+        queries_max: int,
     ) -> None:
         self._mirror, self._changed, self._feed_changed = replica, changed, feed_changed
-        self._asks_max = asks_max
+        self._queries_max = queries_max
         self._asks: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._asked = 0
         self._messages = MessageReader()
@@ -68,7 +68,7 @@ class IngestLink(asyncio.Protocol):
         """
         if self._transport is None or self.ended.done():
             raise ConnectionError("ingest has gone")
-        if len(self._asks) >= self._asks_max:
+        if len(self._asks) >= self._queries_max:
             raise BusyError
         self._asked += 1
         number = self._asked

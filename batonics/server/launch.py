@@ -18,13 +18,9 @@ import time
 from dataclasses import dataclass, replace
 
 from batonics.model.errors import BatonicsError, OutputError, UsageError
-from batonics.server.config import ServerConfig, check_config, read_token
+from batonics.server.config import TOKEN_VARIABLE, ServerConfig, check_config
 
-READY_TIMEOUT_S = 60.0
-"""For a start, imports included, on a machine that is busy."""
 _READY_BYTES_MAX = 1 << 16
-NICENESS = 10
-"""Of the serving process."""
 RESTORE_TERMINAL = "\x1b[?1049l\x1b[?25h"
 """What brings a terminal's screen and cursor back."""
 
@@ -78,14 +74,15 @@ class ServerProcess:
             return self.wait()
 
 
-def start_server(config: ServerConfig, *, ready_s: float = READY_TIMEOUT_S) -> ServerProcess:
+def start_server(config: ServerConfig) -> ServerProcess:
     """Start it and wait until it listens.
 
     Raises:
         UsageError: what it shall serve is not safe, or makes no sense.
         OutputError: it cannot listen, or did not start.
     """
-    check_config(config, read_token())
+    check_config(config)
+    start_timeout_s = config.settings.start_timeout_s
     with contextlib.ExitStack() as stack:
         ours, theirs = socket.socketpair()
         stack.callback(theirs.close)
@@ -95,7 +92,7 @@ def start_server(config: ServerConfig, *, ready_s: float = READY_TIMEOUT_S) -> S
             config = replace(config, fd=theirs.fileno(), ready_fd=writing.fileno())
             process = _spawn(config)
         try:
-            address = _await_ready(process, reading.fileno(), time.monotonic() + ready_s)
+            address = _await_ready(process, reading.fileno(), time.monotonic() + start_timeout_s)
         except BaseException:
             ours.close()
             process.kill()
@@ -112,19 +109,22 @@ def _spawn(config: ServerConfig) -> subprocess.Popen[bytes]:
     masked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         process = subprocess.Popen(  # noqa: S603 - this interpreter, our own module
-            command, stdin=subprocess.DEVNULL, pass_fds=(config.fd, config.ready_fd)
+            command,
+            stdin=subprocess.DEVNULL,
+            pass_fds=(config.fd, config.ready_fd),
+            env={**os.environ, TOKEN_VARIABLE: config.settings.token or ""},
         )
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, masked)
-    _give_way(process.pid)
+    _lower_priority(process.pid, config.settings.niceness)
     return process
 
 
-def _give_way(process_id: int) -> None:
-    """Where there is too little of the machine for both, books come before answers."""
+def _lower_priority(process_id: int, niceness: int) -> None:
+    """Let ingest run first where both processes want the same processor."""
     processors = sorted(os.sched_getaffinity(process_id))
     with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, process_id, NICENESS)
+        os.setpriority(os.PRIO_PROCESS, process_id, niceness)
         if len(processors) > 1:  # the first is left to the feed
             os.sched_setaffinity(process_id, processors[1:])
 

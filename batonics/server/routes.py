@@ -78,12 +78,12 @@ async def ask_ingest(
     service: Service, number: int, depth: int | None, *, orders: bool
 ) -> dict[str, Any]:
     """What ingest answers about a book, in time or not at all."""
-    limits = service.config.limits
+    limits = service.config.settings.limits
     try:
-        async with asyncio.timeout(limits.ask_s):
+        async with asyncio.timeout(limits.query_timeout_s):
             answer = await service.link.ask(number, depth, orders=orders)
     except TimeoutError:
-        detail = f"ingest has not answered within {limits.ask_s:g} s"
+        detail = f"ingest has not answered within {limits.query_timeout_s:g} s"
         raise ProblemError(504, "Timeout", detail) from None
     except BusyError:
         again = {"Retry-After": "1"}

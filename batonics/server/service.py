@@ -20,7 +20,6 @@ class Service:
 
     Attributes:
         config: how to serve.
-        token: what a client has to know; None: nothing.
         address: where it listens; None without HTTP.
         mirror: the books.
         link: to ingest.
@@ -29,7 +28,6 @@ class Service:
     """
 
     config: ServerConfig
-    token: str | None
     address: ListenAddress | None
     replica: BookReplica
     link: IngestLink

@@ -1,6 +1,7 @@
-"""Puts a server together and runs it to its end.
+"""The serving process from its start to its end: all parts are wired here.
 
-The rule here: this is the one place that knows every part; the parts know `Service`.
+The rule here: this is the one module that knows every part; the parts know `Service`. The process
+ends when ingest does, and tells its clients why.
 """
 
 from __future__ import annotations
@@ -8,16 +9,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import json
 import logging
+import os
+import resource
 import signal
 import socket
 import sys
-from collections.abc import Callable
 
 from aiohttp import web
 
+from batonics.model.errors import BatonicsError, OutputError
 from batonics.server.app import build_app
-from batonics.server.config import ListenAddress, ServerConfig
+from batonics.server.config import ListenAddress, ServerConfig, check_config
 from batonics.server.connection_limit import ConnectionLimit
 from batonics.server.fanout import HEARTBEAT_GROUPS, CloseReason, Fanout
 from batonics.server.ingest_link import IngestLink
@@ -27,64 +31,108 @@ from batonics.server.service import Service
 from batonics.server.websockets import WebSocketHandler
 from batonics.sinks import logs
 
-WATCH_S = 0.5
-"""How often silence is looked for."""
-BEAT_S = 1.0
+SILENCE_POLL_S = 0.5
+"""Interval between two checks that ingest is not silent."""
+_BACKLOG = 512
+_OTHER_FILES = 64
 GOING_AWAY, BROKEN = 1001, 1011
-"""WebSocket close codes: all is well and over; ingest has vanished."""
+"""WebSocket close codes: the server ends as intended; ingest has vanished."""
 
 
-async def serve(
-    config: ServerConfig,
-    token: str | None,
-    listener: socket.socket | None,
-    ready: Callable[[ListenAddress | None], None],
-) -> None:
-    """Serve until ingest ends or SIGTERM comes.
+def run(config: ServerConfig) -> int:
+    """Check, listen and serve until ingest ends; the exit code.
 
-    Args:
-        config: how.
-        token: what clients have to know.
-        listener: listens already; None without HTTP.
-        ready: told once requests are answered, with the address.
+    A line of JSON on `config.ready_fd` has the address, or the error and its exit code.
     """
-    # What is shown on a terminal is not to be written over.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # ingest acts on it
+    try:
+        check_config(config)
+        listener = _listen(config)
+        _allow_open_files(config.settings.limits.connections_max)
+    except BatonicsError as error:
+        _report_start(config, {"error": str(error), "exit_code": error.exit_code})
+        return error.exit_code
+    asyncio.run(_serve(config, listener))
+    return 0
+
+
+def _report_start(config: ServerConfig, document: dict[str, str | int | None]) -> None:
+    with os.fdopen(config.ready_fd, "w") as ready:
+        ready.write(json.dumps(document) + "\n")
+
+
+def _listen(config: ServerConfig) -> socket.socket | None:
+    """A listening socket, None without HTTP; OutputError if the address cannot be had."""
+    address = config.address()
+    if address is None:
+        return None
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    try:
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        # Connections inherit it. Bytes that wait in the kernel for a slow client are stale.
+        buffer_bytes = config.settings.limits.send_buffer_bytes
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer_bytes)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise OutputError(f"cannot listen on {address}: {reason}") from None
+    return listener
+
+
+def _allow_open_files(connections: int) -> None:
+    """Raise the limit of open files to this many connections, as far as the system permits."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = connections + _OTHER_FILES
+    if resource.RLIM_INFINITY != soft < needed:
+        granted = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, granted), hard))
+
+
+async def _serve(config: ServerConfig, listener: socket.socket | None) -> None:
+    """Wire the parts, report the start, and serve until ingest ends or SIGTERM comes."""
+    # Logs would overwrite the books on a terminal.
     level = "critical" if config.view and sys.stderr.isatty() else "info"
     logs.configure(as_json=config.log_json, level=level)
-    logging.getLogger("aiohttp").setLevel(logging.CRITICAL)  # its words are not structured
+    logging.getLogger("aiohttp").setLevel(logging.CRITICAL)  # its lines are not structured
+    settings = config.settings
     replica = BookReplica()
     metrics = Metrics(lambda: replica.stats)
-    fanout = Fanout(replica, metrics, config.limits)
+    fanout = Fanout(replica, metrics, settings.limits)
     link = await IngestLink.open(
         socket.socket(fileno=config.fd),
         lambda: IngestLink(
             replica,
             changed=fanout.changed,
             feed_changed=fanout.feed_changed,
-            asks_max=config.limits.asks,
+            queries_max=settings.limits.pending_queries_max,
         ),
     )
     address = None if listener is None else ListenAddress(*listener.getsockname()[:2])
-    service = Service(config, token, address, replica, link, metrics, logs.logger("server"))
-    sockets = WebSocketHandler(service, fanout)
+    service = Service(config, address, replica, link, metrics, logs.logger("server"))
+    websockets = WebSocketHandler(service, fanout)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with contextlib.AsyncExitStack() as stack:
         if listener is not None:
-            await _start_http(stack, service, build_app(service, sockets.routes()), listener)
-        beating = asyncio.create_task(_beat(fanout))
-        stack.callback(beating.cancel)
+            await _start_http(stack, service, build_app(service, websockets.routes()), listener)
+        heartbeats = asyncio.create_task(_send_heartbeats(fanout, settings.heartbeat_interval_s))
+        stack.callback(heartbeats.cancel)
         if config.view and sys.stdout.isatty():
             from batonics.server import terminal_view
 
-            painting = asyncio.create_task(terminal_view.show_books(service, fanout))
-            stack.push_async_callback(terminal_view.stop_showing, painting)
-        ready(address)
-        service.log.info("server_started", http=address and str(address))
-        end = await _until_end(service, fanout, stop)
-        await sockets.end(end)
-        say = service.log.error if link.fault else service.log.info
-        say("server_ended", reason=end.text)
+            showing = asyncio.create_task(terminal_view.show_books(service, fanout))
+            stack.push_async_callback(terminal_view.stop_showing, showing)
+        name = None if address is None else str(address)
+        _report_start(config, {"http": name})
+        service.log.info("server_started", http=name)
+        reason = await _wait_for_end(service, fanout, stop)
+        await websockets.close_all(reason)
+        log = service.log.error if link.fault else service.log.info
+        log("server_ended", reason=reason.text)
 
 
 async def _start_http(
@@ -93,14 +141,14 @@ async def _start_http(
     app: web.Application,
     listener: socket.socket,
 ) -> None:
-    limits = service.config.limits
+    limits = service.config.settings.limits
     runner = web.AppRunner(
         app,
         access_log=None,
-        keepalive_timeout=limits.header_s,
+        keepalive_timeout=limits.header_timeout_s,
         lingering_time=0,
         auto_decompress=False,
-        shutdown_timeout=limits.linger_s,
+        shutdown_timeout=limits.close_timeout_s,
     )
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
@@ -110,23 +158,25 @@ async def _start_http(
     stack.callback(accepting.close)
 
 
-async def _beat(fanout: Fanout) -> None:
-    """A heartbeat a second for everybody."""
+async def _send_heartbeats(fanout: Fanout, interval_s: float) -> None:
+    """A heartbeat to every client in each interval, one group of clients after the other."""
     for tick in itertools.count():
-        await asyncio.sleep(BEAT_S / HEARTBEAT_GROUPS)
-        fanout.beat(asyncio.get_running_loop().time(), tick)
+        await asyncio.sleep(interval_s / HEARTBEAT_GROUPS)
+        fanout.send_heartbeats(asyncio.get_running_loop().time(), tick)
 
 
-async def _until_end(service: Service, fanout: Fanout, stop: asyncio.Event) -> CloseReason:
-    """Watch over ingest until there is a reason to end; what clients are told of it."""
+async def _wait_for_end(service: Service, fanout: Fanout, stop: asyncio.Event) -> CloseReason:
+    """Watch ingest until it ends or the server must; the reason, for clients."""
     loop = asyncio.get_running_loop()
     stopping = asyncio.ensure_future(stop.wait())
     link, replica = service.link, service.replica
     while not (link.ended.done() or stopping.done()):
         await asyncio.wait(
-            (link.ended, stopping), timeout=WATCH_S, return_when=asyncio.FIRST_COMPLETED
+            (link.ended, stopping), timeout=SILENCE_POLL_S, return_when=asyncio.FIRST_COMPLETED
         )
-        silent = loop.time() - link.last_message_at > service.config.limits.silent_s
+        silent = (
+            loop.time() - link.last_message_at > service.config.settings.limits.silence_timeout_s
+        )
         if silent != replica.silent:
             replica.silent = silent
             fanout.feed_changed()

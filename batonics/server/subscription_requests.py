@@ -18,13 +18,12 @@ from typing import Any
 import orjson
 
 from batonics.server import payloads
-from batonics.server.config import ServerLimits
 from batonics.server.fanout import CHANNELS, ClientSubscription, Fanout, WebSocketClient
 from batonics.server.query_params import DEPTH_DEFAULT, ProblemError, parse_depth
 from batonics.server.replica import BookReplica
+from batonics.settings.table import ServerLimits
 
 _OPS = ("subscribe", "unsubscribe", "resync")
-_SYMBOLS_MAX = 500
 
 
 class SubscriptionHandler:
@@ -57,7 +56,7 @@ class SubscriptionHandler:
         if not books:
             raise _wrong("symbols must name one book at least")
         new = {(channel, book) for book in books} - client.subscriptions.keys()
-        most = self._limits.subscriptions
+        most = self._limits.subscriptions_max
         if len(client.subscriptions) + len(new) > most:
             raise _wrong(f"a client may be shown {most} books at the most")
         depth = 1 if channel == "bbo" else _depth(asked.get("depth"), self._mirror.depth)
@@ -83,8 +82,9 @@ class SubscriptionHandler:
     def _named(self, asked: dict[str, Any]) -> list[int]:
         """The books of the symbols asked for, each once."""
         symbols = asked.get("symbols")
-        if not isinstance(symbols, list) or len(symbols) > _SYMBOLS_MAX:
-            raise _wrong(f"symbols must be a list of at most {_SYMBOLS_MAX}")
+        most = self._limits.symbols_max
+        if not isinstance(symbols, list) or len(symbols) > most:
+            raise _wrong(f"symbols must be a list of at most {most}")
         books: dict[int, None] = {}
         for symbol in symbols:
             found = self._mirror.find(symbol) if isinstance(symbol, str) else []

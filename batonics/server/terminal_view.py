@@ -27,7 +27,6 @@ from batonics.server.launch import RESTORE_TERMINAL
 from batonics.server.replica import BookReplica, PriceLevel
 from batonics.server.service import Service
 
-REFRESH_S = 0.2
 RATE_S = 2.0
 """Over how long a rate is taken."""
 HEAD_LINES = 4
@@ -46,7 +45,7 @@ async def show_books(service: Service, fanout: Fanout) -> None:
             rates.add(loop.time(), service.replica.stats)
             height = max(1, console.height - HEAD_LINES)
             painter.show(render_screen(service.replica, rates, len(fanout.clients), height))
-            await asyncio.sleep(REFRESH_S)
+            await asyncio.sleep(service.config.settings.screen_interval_s)
     finally:
         painter.end()
 

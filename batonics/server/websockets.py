@@ -15,7 +15,6 @@ from aiohttp import WSMsgType, web
 
 from batonics.server import payloads
 from batonics.server.fanout import (
-    CONTROL_MESSAGES_MAX,
     FLOOD,
     LOST,
     CloseReason,
@@ -40,7 +39,7 @@ class WebSocketHandler:
 
     def __init__(self, service: Service, fanout: Fanout) -> None:
         self._service, self._fanout = service, fanout
-        self._wishes = SubscriptionHandler(service.replica, fanout, service.config.limits)
+        self._wishes = SubscriptionHandler(service.replica, fanout, service.config.settings.limits)
         self._closing: set[asyncio.Task[None]] = set()
 
     def routes(self) -> list[web.RouteDef]:
@@ -50,7 +49,7 @@ class WebSocketHandler:
             web.get("/ws/snapshot", self._snapshot, allow_head=False),
         ]
 
-    async def end(self, cut: CloseReason) -> None:
+    async def close_all(self, cut: CloseReason) -> None:
         """Tell every client why this is the end, and close it."""
         for client in list(self._fanout.clients):
             self._fanout.cut(client, cut)
@@ -69,13 +68,13 @@ class WebSocketHandler:
     async def _talk(
         self, request: web.Request, channel: str, first: dict[str, Any]
     ) -> web.WebSocketResponse:
-        limits, fanout = self._service.config.limits, self._fanout
+        limits, fanout = self._service.config.settings.limits, self._fanout
         self._refuse_more(request.remote or "")
         socket = web.WebSocketResponse(
-            timeout=limits.linger_s,
+            timeout=limits.close_timeout_s,
             autoping=False,
             compress=False,
-            max_msg_size=limits.message_bytes,
+            max_msg_size=limits.message_bytes_max,
             protocols=(WEBSOCKET_PROTOCOL,),
             writer_limit=DRAIN_BYTES,
         )
@@ -134,7 +133,7 @@ class WebSocketHandler:
                 client.note(self._wishes.answer(client, message.data))
             elif message.type is WSMsgType.BINARY:
                 client.note({"type": "error", "detail": "a message is text", "id": None})
-            if len(client.notes) > CONTROL_MESSAGES_MAX:
+            if len(client.notes) > self._service.config.settings.limits.replies_max:
                 self._fanout.cut(client, FLOOD)
                 return
             await asyncio.sleep(0)  # one message of a client's at a time: others have a turn
@@ -147,7 +146,7 @@ class WebSocketHandler:
 
         async def closing() -> None:
             with contextlib.suppress(TimeoutError, ConnectionError):
-                async with asyncio.timeout(self._service.config.limits.linger_s):
+                async with asyncio.timeout(self._service.config.settings.limits.close_timeout_s):
                     if cut.reason == "ended":
                         bye = payloads.dumps({"type": "bye", "reason": cut.text})
                         await socket.send_frame(bye, WSMsgType.TEXT)

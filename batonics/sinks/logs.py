@@ -75,7 +75,7 @@ def _report_as_json() -> None:
                 exc_info=error,
             )
 
-    logging.captureWarnings(True)
+    logging.captureWarnings(capture=True)
     logging.getLogger().handlers = [Handler(logging.WARNING)]
     sys.excepthook = lambda kind, error, trace: log.critical(
         "uncaught_error", exc_info=(kind, error, trace)

@@ -34,6 +34,7 @@ from batonics.live.server_link import ServerLink
 from batonics.model.errors import UsageError
 from batonics.server.config import ServerConfig
 from batonics.server.launch import start_server
+from batonics.settings.table import ServerSettings
 from batonics.sinks.logs import configure
 from batonics.sources.tcp import TcpAddress
 from tests.bench.bench_fold import ROOT, day
@@ -117,7 +118,7 @@ def bench_steady(
         file.write(head)
         for _ in range(tiles):
             file.write(one_day)
-    server = start_server(ServerConfig(http="127.0.0.1:0", log_json=True))
+    server = start_server(ServerConfig(ServerSettings(http="127.0.0.1:0"), log_json=True))
     link = ServerLink(server.socket)
     link.tell(MessageKind.HELLO, {"depth": 10, "source": "bench", "version": 1})
     load = subprocess.Popen(

@@ -16,7 +16,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from batonics.lake import bucket, objects
+from batonics.lake import bucket
 from batonics.lake.catalog import all_parts
 from batonics.lake.digest import file_digest
 from batonics.lake.lake import Lake
@@ -73,7 +73,7 @@ def flip(data: bytes) -> bytes:
 @pytest.fixture
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """What fails is tried again once only."""
-    monkeypatch.setattr(objects, "RETRIES_MAX", 1)
+    monkeypatch.setenv("BATONICS_LAKE_RETRIES_MAX", "1")
 
 
 def test_the_server_keeps_the_conditions_of_puts(lake: str) -> None:

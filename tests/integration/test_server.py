@@ -26,11 +26,12 @@ import pytest
 
 from batonics.live.protocol import FeedState
 from batonics.model.errors import OutputError, UsageError
-from batonics.server.config import ServerConfig, ServerLimits
+from batonics.server.config import ServerConfig
 from batonics.server.launch import RESTORE_TERMINAL, start_server
+from batonics.settings.table import ServerLimits
 from tests.support.server_books import STALE, START_NS
 from tests.support.server_clients import Listener
-from tests.support.server_ingest import FakeIngest, free_port, run_server, wait_until
+from tests.support.server_ingest import FakeIngest, free_port, run_server, server_config, wait_until
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 HANDSHAKE = (
@@ -40,7 +41,7 @@ HANDSHAKE = (
 
 
 def config(**limits: Any) -> ServerConfig:
-    return ServerConfig(http="127.0.0.1:0", log_json=True, limits=ServerLimits(**limits))
+    return server_config(limits=ServerLimits(**limits))
 
 
 class Answer:
@@ -237,11 +238,8 @@ def test_what_is_no_decent_request_is_refused(ingest: FakeIngest, request_: str)
 
 
 def test_our_own_page_and_listed_ones_may_ask() -> None:
-    allowed = ServerConfig(
-        http="127.0.0.1:0",
-        log_json=True,
-        allowed_hosts=("books.example",),
-        allowed_origins=("https://page.example",),
+    allowed = server_config(
+        allowed_hosts=("books.example",), allowed_origins=("https://page.example",)
     )
     with run_server(allowed) as ingest:
         own = f"http://{ingest.server.address}"
@@ -253,11 +251,8 @@ def test_our_own_page_and_listed_ones_may_ask() -> None:
         assert "access-control-allow-origin" not in get(ingest, "/healthz").headers
 
 
-def test_a_listed_page_may_ask_with_a_token_and_no_other_learns_more_than_no(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("BATONICS_TOKEN", TOKEN)
-    listed = ServerConfig("127.0.0.1:0", log_json=True, allowed_origins=("https://page.example",))
+def test_a_listed_page_may_ask_with_a_token_and_no_other_learns_more_than_no() -> None:
+    listed = server_config(token=TOKEN, allowed_origins=("https://page.example",))
 
     def preflight(ingest: FakeIngest, origin: str) -> Answer:
         return raw(
@@ -280,10 +275,9 @@ def test_a_listed_page_may_ask_with_a_token_and_no_other_learns_more_than_no(
 
 
 def test_a_token_is_asked_for_everywhere_and_never_shown(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("BATONICS_TOKEN", TOKEN)
-    with run_server(ServerConfig(http="0.0.0.0:0", log_json=True)) as ingest:
+    with run_server(server_config(http="0.0.0.0:0", token=TOKEN)) as ingest:
         port = str(ingest.server.address).rsplit(":", 1)[1]
         ingest.server.address = f"127.0.0.1:{port}"
         for path in ("/book?symbol=CLX5", "/symbols", "/healthz", "/readyz", "/metrics", "/x"):
@@ -316,7 +310,7 @@ def test_a_token_is_asked_for_everywhere_and_never_shown(
 
 
 def test_a_silent_ingest_is_no_health_and_its_books_are_stale() -> None:
-    with run_server(config(silent_s=0.5)) as ingest:
+    with run_server(config(silence_timeout_s=0.5)) as ingest:
         assert get(ingest, "/healthz").json == {"status": "ok", "feed": "live"}
         wait_until(lambda: get(ingest, "/healthz").status == 503, "silence is noticed")
         assert get(ingest, "/book?symbol=CLX5").json["status"] == "stale"
@@ -432,7 +426,7 @@ def test_there_are_so_many_clients_and_connections() -> None:
         for ws in sockets:
             await ws.close()
 
-    with run_server(config(clients_per_address=3, connections=8)) as ingest:
+    with run_server(config(clients_per_address_max=3, connections_max=8)) as ingest:
         talk(crowd, ingest)
         idle = [connect(ingest) for _ in range(8)]
         try:
@@ -447,7 +441,7 @@ def test_there_are_so_many_clients_and_connections() -> None:
 
 
 def test_slow_requests_end_and_cost_nobody_else() -> None:
-    with run_server(config(header_s=1.0)) as ingest:
+    with run_server(config(header_timeout_s=1.0)) as ingest:
         slow = [connect(ingest) for _ in range(300)]
         try:
             for at, connection in enumerate(slow):
@@ -479,7 +473,9 @@ def stalled_client(ingest: FakeIngest, path: str) -> socket.socket:
 
 
 def test_who_stalls_is_told_why_it_was_cut() -> None:
-    with run_server(config(stall_s=1.0, linger_s=5, send_buffer_bytes=4096)) as ingest:
+    with run_server(
+        config(stall_timeout_s=1.0, close_timeout_s=5, send_buffer_bytes=4096)
+    ) as ingest:
         cut = 'batonics_ws_cuts_total{reason="stalled"}'
         with stalled_client(ingest, "/ws/snapshot?symbol=CLX5") as connection:
             wait_until(lambda: metric(ingest, 'batonics_ws_clients{channel="snapshot"}') == 1, "in")
@@ -564,7 +560,7 @@ def test_twenty_of_two_hundred_clients_stall_and_hurt_nobody() -> None:
             assert book.snapshots == 1
 
     try:
-        with run_server(config(stall_s=1.0, send_buffer_bytes=4096)) as ingest:
+        with run_server(config(stall_timeout_s=1.0, send_buffer_bytes=4096)) as ingest:
             talk(follow, ingest)
     finally:
         for connection in stalled:
@@ -610,7 +606,7 @@ def test_clients_are_told_why_it_ends(how: str, reason: str, code: int) -> None:
 
 def test_an_end_waits_for_no_client() -> None:
     with (
-        run_server(config(linger_s=0.5, send_buffer_bytes=4096)) as ingest,
+        run_server(config(close_timeout_s=0.5, send_buffer_bytes=4096)) as ingest,
         stalled_client(ingest, "/ws/snapshot?symbol=CLX5"),
     ):
         wait_until(lambda: metric(ingest, 'batonics_ws_clients{channel="snapshot"}') == 1, "in")
@@ -630,28 +626,25 @@ def test_a_port_in_use_is_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         address = f"127.0.0.1:{other.getsockname()[1]}"
         with pytest.raises(OutputError) as caught:
-            start_server(ServerConfig(http=address))
+            start_server(server_config(http=address))
     assert str(caught.value) == f"cannot listen on {address}: address already in use"
 
 
-def test_an_address_that_is_not_ours_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BATONICS_TOKEN", TOKEN)
+def test_an_address_that_is_not_ours_is_one_line() -> None:
     with pytest.raises(OutputError) as caught:
-        start_server(ServerConfig(http="192.0.2.1:8080"))
+        start_server(server_config(http="192.0.2.1:8080", token=TOKEN))
     expected = "cannot listen on 192.0.2.1:8080: cannot assign requested address"
     assert str(caught.value) == expected
 
 
-def test_what_is_not_safe_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("BATONICS_TOKEN", raising=False)
+def test_what_is_not_safe_does_not_start() -> None:
     with pytest.raises(UsageError, match="needs a token of 128 bits"):
-        start_server(ServerConfig(http="0.0.0.0:0"))
-    monkeypatch.setenv("BATONICS_TOKEN", "secret")
+        start_server(server_config(http="0.0.0.0:0"))
     with pytest.raises(UsageError, match="128 random bits"):
-        start_server(ServerConfig(http="127.0.0.1:0"))
+        start_server(server_config(token="secret"))
     command = [sys.executable, "-m", "batonics.server"]
     child = subprocess.run(
-        [*command, json.dumps({"http": "0.0.0.0:0", "fd": 0, "ready_fd": 1})],
+        [*command, json.dumps({"settings": {"http": "0.0.0.0:0"}, "fd": 0, "ready_fd": 1})],
         capture_output=True,
         check=False,
         timeout=30,
@@ -683,8 +676,8 @@ def test_without_http_there_is_nothing_to_connect_to() -> None:
 VIEW = """
 import sys, time
 from batonics.server.config import ServerConfig
-from tests.integration.server_ingest import serving
-with serving(ServerConfig(view=True)) as ingest:
+from tests.support.server_ingest import run_server
+with run_server(ServerConfig(view=True)) as ingest:
     time.sleep(1.0)
     {ending}
     ingest.server.close()

@@ -20,6 +20,7 @@ from batonics.live.protocol import FeedState, MessageKind, MessageReader, encode
 from batonics.live.stats import FeedStats
 from batonics.server.config import ServerConfig
 from batonics.server.launch import ServerProcess, start_server
+from batonics.settings.table import ServerSettings
 from tests.support.server_books import FakeBooks
 
 
@@ -105,12 +106,17 @@ class FakeIngest(FakeBooks):
                     self.say(MessageKind.ANSWER, {"id": question["id"], **answer})
 
 
+def server_config(**settings: Any) -> ServerConfig:
+    """A config with these settings of the section `server`; by default HTTP on a free port."""
+    return ServerConfig(ServerSettings(**{"http": "127.0.0.1:0", **settings}), log_json=True)
+
+
 @contextmanager
 def run_server(
     config: ServerConfig | None = None, symbols: Sequence[str] = ("CLX5", "CLZ5")
 ) -> Iterator[FakeIngest]:
     """A server on a free port of 127.0.0.1 that has been told books; ended afterwards."""
-    server = start_server(config or ServerConfig(http="127.0.0.1:0", log_json=True))
+    server = start_server(config or server_config())
     try:
         ingest = FakeIngest(server, symbols)
         ingest.open()

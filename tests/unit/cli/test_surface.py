@@ -8,8 +8,6 @@ import sys
 import pytest
 
 import batonics
-from batonics.cli.options import DEFAULT_LAKE_SCHEMAS, split_names
-from batonics.jobs.lake_load import DEFAULT_SCHEMAS
 from tests.support.command import environment, run_in_process
 
 PUBLIC = [
@@ -85,7 +83,3 @@ def test_each_command_has_help(command: str) -> None:
     assert done.code == 0
     assert b"--help" in done.out
     assert done.err == ""
-
-
-def test_the_commands_put_into_a_lake_what_the_job_does() -> None:
-    assert split_names(DEFAULT_LAKE_SCHEMAS) == DEFAULT_SCHEMAS

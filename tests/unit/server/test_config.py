@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -10,12 +11,15 @@ from batonics.model.errors import UsageError
 from batonics.server.config import (
     ListenAddress,
     ServerConfig,
-    ServerLimits,
     check_config,
-    read_token,
 )
+from batonics.settings.table import ServerLimits, ServerSettings
 
 TOKEN = "0123456789abcdef0123456789abcdef"
+
+
+def config(**settings: Any) -> ServerConfig:
+    return ServerConfig(ServerSettings(**settings))
 
 
 @pytest.mark.parametrize(
@@ -50,7 +54,7 @@ def test_what_is_no_address(text: str) -> None:
 
 @pytest.mark.parametrize("token", [TOKEN, TOKEN.upper(), "AbCdEfGhIjKlMnOpQrStUv", "a-b_c.d~" * 3])
 def test_tokens(token: str) -> None:
-    assert read_token({"BATONICS_TOKEN": token}) == token
+    check_config(config(token=token))
 
 
 @pytest.mark.parametrize(
@@ -60,31 +64,36 @@ def test_tokens(token: str) -> None:
 )  # fmt: skip
 def test_what_could_be_guessed_or_not_sent_is_no_token(token: str) -> None:
     with pytest.raises(UsageError, match="128 random bits") as caught:
-        read_token({"BATONICS_TOKEN": token})
+        check_config(config(token=token))
     assert token not in str(caught.value)
 
 
 def test_no_token() -> None:
-    assert read_token({}) is None
-    assert read_token({"BATONICS_TOKEN": ""}) is None
+    for token in (None, ""):
+        check_config(config(token=token))
 
 
 @pytest.mark.parametrize("http", ["0.0.0.0:1", "[::]:1", "192.168.0.1:1", "[fe80::1]:1"])
 def test_others_are_served_only_with_a_token(http: str) -> None:
-    config = ServerConfig(http=http)
     with pytest.raises(UsageError, match="needs a token of 128 bits in BATONICS_TOKEN"):
-        check_config(config, None)
-    check_config(config, TOKEN)
+        check_config(config(http=http))
+    check_config(config(http=http, token=TOKEN))
 
 
 @pytest.mark.parametrize("http", [None, "127.0.0.1:1", "[::1]:1", "localhost:1"])
 def test_this_machine_is_served_without(http: str | None) -> None:
-    check_config(ServerConfig(http=http), None)
+    check_config(config(http=http))
 
 
 def test_a_config_survives_json() -> None:
-    config = ServerConfig(
-        "127.0.0.1:1", allowed_hosts=("a", "b:2"), limits=ServerLimits(clients=3), log_json=True
+    settings = ServerSettings(
+        http="127.0.0.1:1",
+        allowed_hosts=("a", "b:2"),
+        token=TOKEN,
+        limits=ServerLimits(clients_max=3),
     )
-    assert ServerConfig.from_json(json.loads(json.dumps(config.as_json()))) == config
-    assert ServerConfig.from_json({"http": None}) == ServerConfig()
+    made = ServerConfig(settings, log_json=True)
+    text = json.dumps(made.as_json())
+    assert TOKEN not in text + repr(made)
+    assert ServerConfig.from_json(json.loads(text), TOKEN) == made
+    assert ServerConfig.from_json({"settings": {"http": None}}) == ServerConfig()

@@ -10,7 +10,6 @@ import pytest
 
 from batonics.live.protocol import FeedState
 from batonics.live.stats import FeedStats
-from batonics.server.config import ServerLimits
 from batonics.server.fanout import (
     HEARTBEAT_GROUPS,
     CloseReason,
@@ -20,6 +19,7 @@ from batonics.server.fanout import (
 )
 from batonics.server.metrics import Metrics
 from batonics.server.replica import BookReplica
+from batonics.settings.table import ServerLimits
 from tests.support.server_books import COLD, DEPTH, STALE, SYNCED, FakeBooks
 from tests.support.server_clients import Listener
 
@@ -199,7 +199,7 @@ def test_nothing_is_kept_of_who_has_gone() -> None:
 
 
 def test_there_is_room_for_so_many_clients() -> None:
-    room = Room(ServerLimits(clients=3, clients_per_address=2))
+    room = Room(ServerLimits(clients_max=3, clients_per_address_max=2))
     for _ in range(2):
         assert room.fanout.full("a") is None
         room.client("a")
@@ -251,14 +251,14 @@ def answers_no_ping(client: WebSocketClient) -> None:
 
 @pytest.mark.parametrize("stall", [sends_in_vain, answers_no_ping])
 def test_who_takes_nothing_is_cut(stall: Callable[[WebSocketClient], None]) -> None:
-    room = Room(ServerLimits(stall_s=10))
+    room = Room(ServerLimits(stall_timeout_s=10))
     healthy, stalled = room.client(), room.client()
     stall(stalled)
     for tick in range(HEARTBEAT_GROUPS):
-        room.fanout.beat(110.0, tick)
+        room.fanout.send_heartbeats(110.0, tick)
     assert not room.cuts
     for tick in range(HEARTBEAT_GROUPS, 2 * HEARTBEAT_GROUPS):
-        room.fanout.beat(110.5, tick)
+        room.fanout.send_heartbeats(110.5, tick)
     assert room.cuts == [(stalled, CloseReason(1013, "stalled", "took nothing for 10 s"))]
     assert list(room.fanout.clients) == [healthy]
     assert healthy.ping_due

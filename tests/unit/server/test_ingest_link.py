@@ -34,7 +34,7 @@ class Pair:
                 self.replica,
                 changed=lambda books: self.changed.append(list(books)),
                 feed_changed=self._feed_changed,
-                asks_max=2,
+                queries_max=2,
             ),
         )
         return self.link

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from batonics.server.config import ServerLimits
 from batonics.server.fanout import WebSocketClient
 from batonics.server.query_params import (
     BOOKS_NAMED_MAX,
@@ -19,6 +18,7 @@ from batonics.server.query_params import (
     parse_uint,
 )
 from batonics.server.subscription_requests import SubscriptionHandler
+from batonics.settings.table import ServerLimits
 from tests.support.server_clients import Listener
 from tests.unit.server.test_fanout import Room
 
@@ -148,7 +148,7 @@ def test_what_is_no_request(text: str) -> None:
 
 
 def test_a_client_has_so_many_books() -> None:
-    talk = Talk(ServerLimits(subscriptions=2))
+    talk = Talk(ServerLimits(subscriptions_max=2))
     assert talk.ask(op="subscribe", symbols=["CLX5", "CLZ5"])["type"] == "subscribed"
     assert talk.ask(op="subscribe", symbols=["CLX5"], depth=2)["type"] == "subscribed"
     assert "at the most" in talk.ask(op="subscribe", symbols=["CLF6"])["detail"]

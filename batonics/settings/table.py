@@ -1,0 +1,277 @@
+"""The table of settings, section by section.
+
+The rule here: code reads a limit, a cache directory, a token or a pace from a field below, and a
+new one is a new field. Units stand last in names; None means "not set".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from batonics.settings.definition import Setting, flatten, read_table, setting
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class CacheSettings:
+    """What is kept on this machine to be used again."""
+
+    directory: str | None = setting(
+        "Directory of compiled kernels and of copies of parts from buckets. Not set: beside the"
+        " package where possible, else batonics below XDG_CACHE_HOME or ~/.cache.",
+        default=None,
+        variables=("BATONICS_CACHE_DIR",),
+        is_trusted=True,  # kernels are loaded from it
+    )
+
+
+@dataclass(frozen=True)
+class LogSettings:
+    """What is written on standard error."""
+
+    json: bool | None = setting(
+        "Logs are lines of JSON. Not set: they are, unless standard error is a terminal.",
+        default=None,
+    )
+    tracebacks: bool = setting(
+        "A bug ends with its traceback, not with one line.",
+        default=False,
+        variables=("BATONICS_DEBUG",),
+    )
+
+
+@dataclass(frozen=True)
+class LakeSettings:
+    """Lakes, and the servers of buckets."""
+
+    path: str | None = setting(
+        "The lake's directory, or s3://BUCKET/PREFIX.", default=None, variables=("BATONICS_LAKE",)
+    )
+    schemas: tuple[str, ...] = setting(
+        "Schemas that a load or a live feed derives.", default=("mbp-10", "trades", "bbo-1s")
+    )
+    commit_interval_s: float = setting(
+        "Seconds between two commits of a stream or a live feed.", default=60.0, minimum=0.001
+    )
+    endpoint_url: str | None = setting(
+        "URL of the S3 server: http://HOST or https://HOST. Not set: Amazon's.",
+        default=None,
+        variables=("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
+        is_trusted=True,  # requests that are signed with the user's key go there
+    )
+    retries_max: int = setting(
+        "Retries of a request that an S3 server fails or does not answer.", default=5, minimum=0
+    )
+    read_timeout_s: float = setting(
+        "Seconds without a byte after which a request to an S3 server fails.",
+        default=60.0,
+        minimum=0.1,
+    )
+
+
+@dataclass(frozen=True)
+class LiveSettings:
+    """Following a live feed."""
+
+    depth: int = setting(
+        "Levels of each side that are published.", default=10, minimum=1, maximum=1_000
+    )
+    idle_timeout_s: float | None = setting(
+        "Seconds without a byte after which a plain feed's connection is closed and made anew."
+        " Not set: never.",
+        default=None,
+        minimum=0.1,
+    )
+    gateway_key: str | None = setting(
+        "Key for the vendor's gateway.",
+        default=None,
+        variables=("BATONICS_GATEWAY_KEY", "DATABENTO_API_KEY"),
+        secret=True,
+    )
+    gateway_heartbeat_interval_s: int = setting(
+        "Seconds of silence after which the gateway sends a heartbeat.", default=10, minimum=5
+    )
+    realtime: bool = setting(
+        "Ingest runs before all other work of the machine (SCHED_FIFO).", default=False
+    )
+    connect_timeout_s: float = setting(
+        "Seconds within which a connection to a feed is made.", default=10.0, minimum=0.1
+    )
+    reconnect_wait_s: float = setting(
+        "Seconds before the first reconnect; each further wait doubles.", default=0.1, minimum=0.001
+    )
+    reconnect_wait_s_max: float = setting(
+        "The longest wait before a reconnect, in seconds.", default=10.0, minimum=0.001
+    )
+    drain_s: float = setting(
+        "Seconds for which bytes that have arrived are still read at the end.",
+        default=2.0,
+        minimum=0,
+    )
+    stats_interval_s: float = setting(
+        "Seconds between two reports of counts to the serving process.", default=0.25, minimum=0.01
+    )
+    server_restart_interval_s: float = setting(
+        "Seconds between two attempts to start a serving process that died.",
+        default=2.0,
+        minimum=0.1,
+    )
+    recording_file_bytes_max: int = setting(
+        "Size of one file of a recording, in bytes.", default=256 * MIB, minimum=1 << 16
+    )
+    recording_sync_interval_s: float = setting(
+        "Seconds between two syncs of a recording to disk.", default=0.2, minimum=0.001
+    )
+    checkpoint_interval_s: float = setting(
+        "Seconds between two checkpoints of a recording.", default=30.0, minimum=0.001
+    )
+    snapshot_file_interval_s: float = setting(
+        "Seconds of snapshots in one Parquet file.", default=60.0, minimum=0.1
+    )
+    snapshot_file_rows_max: int = setting(
+        "Rows of snapshots in one Parquet file.", default=1 << 18, minimum=1
+    )
+    lake_queue_bytes_max: int = setting(
+        "Bytes of records that may wait for a lake; beyond, appending stops.",
+        default=256 * MIB,
+        minimum=1,
+    )
+    lake_close_timeout_s: float = setting(
+        "Seconds for the last commit to a lake.", default=300.0, minimum=1
+    )
+
+
+@dataclass(frozen=True)
+class ReplaySettings:
+    """Serving files as a live feed."""
+
+    gateway_key: str | None = setting(
+        "The only key that the replay's gateway accepts. Not set: it accepts any well-formed one.",
+        default=None,
+        variables=("BATONICS_GATEWAY_KEY",),
+        secret=True,
+    )
+    login_timeout_s: float = setting(
+        "Seconds for a client to log in, and between two lines of a login.",
+        default=30.0,
+        minimum=0.1,
+    )
+    subscriptions_max: int = setting(
+        "Subscription lines of one session.", default=10_000, minimum=1
+    )
+    send_buffer_bytes: int = setting(
+        "The kernel's send buffer of each client, in bytes.", default=4 * MIB, minimum=1 << 12
+    )
+    close_timeout_s: float = setting(
+        "Seconds for a client to read all that was sent, at the end.", default=10.0, minimum=0
+    )
+
+
+@dataclass(frozen=True)
+class ServerLimits:
+    """What clients may take of the HTTP and WebSocket server."""
+
+    clients_max: int = setting("WebSocket clients.", default=1024, minimum=1)
+    clients_per_address_max: int = setting(
+        "WebSocket clients of one IP address.", default=512, minimum=1
+    )
+    connections_max: int = setting("Open TCP connections.", default=2048, minimum=1)
+    connections_per_address_max: int = setting(
+        "Open TCP connections of one IP address.", default=1024, minimum=1
+    )
+    subscriptions_max: int = setting(
+        "Subscriptions of one WebSocket client: books, each channel counted.",
+        default=256,
+        minimum=1,
+    )
+    symbols_max: int = setting(
+        "Symbols in one message of a WebSocket client.", default=500, minimum=1
+    )
+    message_bytes_max: int = setting(
+        "Size of a message of a WebSocket client, in bytes.", default=65_536, minimum=64
+    )
+    replies_max: int = setting(
+        "Replies and errors that may wait for one WebSocket client.", default=64, minimum=1
+    )
+    pending_queries_max: int = setting(
+        "Queries to ingest that may wait for their answer.", default=64, minimum=1
+    )
+    send_buffer_bytes: int = setting(
+        "The kernel's send buffer of each connection, in bytes.", default=1 << 17, minimum=1 << 12
+    )
+    header_timeout_s: float = setting(
+        "Seconds for a request's headers, and of silence between requests.",
+        default=15.0,
+        minimum=0.1,
+    )
+    stall_timeout_s: float = setting(
+        "Seconds after which a WebSocket client that reads nothing is closed.",
+        default=10.0,
+        minimum=0.1,
+    )
+    close_timeout_s: float = setting(
+        "Seconds for a closing connection to take its last bytes.", default=2.0, minimum=0
+    )
+    query_timeout_s: float = setting(
+        "Seconds for an answer of ingest to a query.", default=2.0, minimum=0.01
+    )
+    silence_timeout_s: float = setting(
+        "Seconds without a message of ingest after which every book is stale.",
+        default=5.0,
+        minimum=0.1,
+    )
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """The process that serves books."""
+
+    http: str | None = setting(
+        "HOST:PORT to serve books, WebSockets and metrics at. Not set: no HTTP.", default=None
+    )
+    allowed_hosts: tuple[str, ...] = setting(
+        "Names, NAME or NAME:PORT, that requests may use for this server besides its address.",
+        default=(),
+    )
+    allowed_origins: tuple[str, ...] = setting(
+        "Origins, https://NAME, whose pages may read besides the server's own.", default=()
+    )
+    token: str | None = setting(
+        "128 random bits that every request shows; an address other than loopback needs it.",
+        default=None,
+        variables=("BATONICS_TOKEN",),
+        secret=True,
+    )
+    heartbeat_interval_s: float = setting(
+        "Seconds between two heartbeats to a WebSocket client.", default=1.0, minimum=0.1
+    )
+    refusal_log_interval_s: float = setting(
+        "Seconds between two log lines on refused requests of one kind.", default=60.0, minimum=0
+    )
+    start_timeout_s: float = setting(
+        "Seconds for the serving process to start.", default=60.0, minimum=0.1
+    )
+    niceness: int = setting("Niceness of the serving process.", default=10, minimum=0, maximum=19)
+    screen_interval_s: float = setting(
+        "Seconds between two pictures of the books on a terminal.", default=0.2, minimum=0.01
+    )
+    limits: ServerLimits = field(default_factory=ServerLimits)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings, by section."""
+
+    cache: CacheSettings = field(default_factory=CacheSettings)
+    lake: LakeSettings = field(default_factory=LakeSettings)
+    live: LiveSettings = field(default_factory=LiveSettings)
+    log: LogSettings = field(default_factory=LogSettings)
+    replay: ReplaySettings = field(default_factory=ReplaySettings)
+    server: ServerSettings = field(default_factory=ServerSettings)
+
+
+SETTINGS: dict[str, Setting] = read_table(Settings)
+"""Every setting by name."""
+DEFAULTS = flatten(Settings())
+"""The default of every setting by name."""
