@@ -11,12 +11,14 @@ from batonics.cli.option_groups import SettingOption, load_settings
 from batonics.cli.options import (
     DateOption,
     EndOption,
-    FilesArgument,
     LakeOption,
+    LakeSymbolsOption,
+    LogJsonOption,
     QuietOption,
     SkipBadOption,
     StartOption,
-    SymbolsOption,
+    StoredFilesArgument,
+    WideOption,
     parse_row_filter,
     split_names,
 )
@@ -37,14 +39,17 @@ Schemas = Annotated[
 ]
 
 app = typer.Typer(
-    help="A lake: rows of books and trades in Parquet files that SQL and any Arrow tool read.",
+    help="""Load files into a lake, export it and maintain it.
+
+    A lake holds rows of books and trades in Parquet files that SQL and any Arrow tool read.
+    """,
     rich_markup_mode=None,
 )
 
 
 @app.command("load")
 def load(
-    files: FilesArgument,
+    files: StoredFilesArgument,
     lake: LakeOption,
     schemas: Schemas = None,
     every: Annotated[
@@ -64,7 +69,10 @@ def load(
     skip_bad: SkipBadOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Put FILES into a lake, by schema, date and symbol; what is there already stays as it is."""
+    """Load files into a lake, by schema, date and symbol.
+
+    A file that is loaded already stays as it is.
+    """
     from batonics.cli.progress import load_progress
     from batonics.jobs.lake_load import LakeLoad, LoadRequest
 
@@ -100,20 +108,23 @@ def append(
         ),
     ] = None,
     skip_bad: SkipBadOption = False,
+    log_json: LogJsonOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Put a stream from standard input into a lake as it comes, until it ends."""
+    """Append a stream from standard input to a lake as it comes."""
     from batonics.jobs.lake_append import AppendRequest, LakeAppend
     from batonics.sinks.logs import configure, logger
 
-    configure(level="error" if quiet else "info")
-    log = logger("lake")
-    settings = load_settings(
+    loaded = load_settings(
         {
             "lake.schemas": ("--schemas", schemas),
             "lake.commit_interval_s": ("--commit-every", commit_every),
+            "log.json": ("--log-json", log_json),
         }
-    ).lake
+    )
+    configure(as_json=loaded.log.json, level="error" if quiet else "info")
+    log = logger("lake")
+    settings = loaded.lake
     run = LakeAppend(
         AppendRequest(
             lake,
@@ -132,12 +143,13 @@ def append(
 @app.command("ls")
 def ls(
     lake: LakeOption,
-    parts: Annotated[bool, typer.Option("--parts", help="A line for each file.")] = False,
+    parts: Annotated[bool, typer.Option("--parts", help="Print a line for each file.")] = False,
     sources: Annotated[
-        bool, typer.Option("--sources", help="A line for each schema of each source.")
+        bool, typer.Option("--sources", help="Print a line for each schema of each source.")
     ] = False,
+    wide: WideOption = False,
 ) -> None:
-    """What a lake holds: a line for each schema."""
+    """List what a lake holds: a line for each schema."""
     from batonics.cli.frame_table import print_frame
     from batonics.lake.lake import Lake
 
@@ -146,7 +158,7 @@ def ls(
         shown = opened.parts().select("path", "rows", "bytes", "digest")
     else:
         shown = opened.sources() if sources else opened.contents()
-    print_frame(shown, rows_max=ALL_ROWS)
+    print_frame(shown, rows_max=ALL_ROWS, wide=wide, columns_hint="; --wide shows all")
 
 
 @app.command("export")
@@ -157,17 +169,20 @@ def export(
     schemas: Annotated[
         str | None, typer.Option(help="Only these schemas, A,B,C; else all of the lake.")
     ] = None,
-    symbol: SymbolsOption = None,
+    symbols: LakeSymbolsOption = None,
     date: DateOption = None,
     start: StartOption = None,
     end: EndOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Write rows of a lake as Delta tables, by date and symbol; what a table has stays as it is."""
+    """Export a lake as Delta tables, by date and symbol.
+
+    Files that a table has already stay as they are.
+    """
     from batonics.cli.progress import byte_progress
     from batonics.jobs.lake_export import ExportRequest, LakeExport
 
-    wanted = parse_row_filter(symbol, date, start, end)
+    wanted = parse_row_filter(symbols, date, start, end)
     run = LakeExport(ExportRequest(lake, directory, split_names(schemas), wanted, form))
     with byte_progress("export", run.bytes_total, quiet=quiet) as run.progress:
         for outcome in run.run():
@@ -187,7 +202,10 @@ def _exported(outcome: Exported) -> str:
 
 @app.command("check")
 def check(lake: LakeOption, quiet: QuietOption = False) -> None:
-    """Read every file of a lake, and say which are not what was committed; exit code 6 if any."""
+    """Check every file of a lake against its digest.
+
+    The exit code is 6 if a file is missing, or is not what was committed.
+    """
     from batonics.cli.progress import byte_progress
     from batonics.lake.lake import Lake
     from batonics.model.errors import LakeError
@@ -206,7 +224,7 @@ def check(lake: LakeOption, quiet: QuietOption = False) -> None:
 
 @app.command("compact")
 def compact(lake: LakeOption, quiet: QuietOption = False) -> None:
-    """Put small files of the same source, date and symbol together."""
+    """Merge small files of the same source, date and symbol."""
     from batonics.jobs.lake_compact import compact_lake as run
 
     before, after = run(lake)
@@ -222,7 +240,7 @@ def vacuum(
     ] = "1d",
     quiet: QuietOption = False,
 ) -> None:
-    """Remove files that have been replaced, and what killed loads have left behind."""
+    """Remove files that were replaced or that killed loads left."""
     from batonics.lake.lake import Lake
     from batonics.model.times import NS_PER_S, duration_ns
 

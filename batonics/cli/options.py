@@ -63,6 +63,10 @@ LakeOption = Annotated[
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the whole report as JSON.")]
+LogJsonOption = Annotated[
+    bool | None,
+    SettingOption("log.json", "--log-json", "Write standard error as lines of JSON."),
+]
 WideOption = Annotated[
     bool, typer.Option("--wide", help="Print all columns, whatever the width of the terminal.")
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -13,10 +13,11 @@ from batonics.cli.option_groups import SettingOption
 from batonics.cli.options import (
     DateOption,
     EndOption,
+    LakeSymbolsOption,
     QuietOption,
     SkipBadOption,
     StartOption,
-    SymbolsOption,
+    WideOption,
     parse_row_filter,
     refuse_input_as_output,
 )
@@ -29,6 +30,18 @@ TABLE, PLOT = "table", "plot"
 PROMPT, MORE = "batonics> ", "      ...> "
 
 
+class TableSize(NamedTuple):
+    """What a table shows of an answer.
+
+    Attributes:
+        rows_max: the number of rows.
+        wide: all columns, whatever the width of the terminal.
+    """
+
+    rows_max: int
+    wide: bool
+
+
 def command(
     query: Annotated[
         str | None, typer.Argument(help="One SELECT, or a file of it: NAME.sql.")
@@ -38,7 +51,7 @@ def command(
         list[str] | None,
         typer.Option("--from", help="An MBO file to ask without a lake. May be given again."),
     ] = None,
-    symbol: SymbolsOption = None,
+    symbols: LakeSymbolsOption = None,
     date: DateOption = None,
     start: StartOption = None,
     end: EndOption = None,
@@ -50,18 +63,24 @@ def command(
         str | None,
         typer.Option(help="NAME.parquet, .arrow, .csv, .ndjson or .json; - is standard output."),
     ] = None,
-    form: Annotated[
+    file_format: Annotated[
         str | None,
         typer.Option(
-            "--format", help="The form, where no name tells it: table, plot, csv, json, parquet."
+            "--format",
+            help="The format, if the name of --out does not say it: table, plot, csv, json,"
+            " parquet.",
         ),
     ] = None,
-    rows: Annotated[int, typer.Option(min=1, help="How many rows a table shows.")] = 100,
+    rows: Annotated[int, typer.Option(min=1, help="Rows that a table shows.")] = 100,
+    wide: WideOption = False,
     shell: Annotated[bool, typer.Option("--shell", help="Ask one query after the other.")] = False,
     skip_bad: SkipBadOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Ask in SQL: each schema is a view, mbp-10 as mbp_10, with the columns date and symbol."""
+    """Answer SQL over a lake or over MBO files.
+
+    Each schema is a view, mbp-10 as mbp_10, with the columns date and symbol.
+    """
     from batonics.jobs.query import QueryRequest
     from batonics.lake.sql import read_query
     from batonics.model.errors import UsageError
@@ -75,17 +94,17 @@ def command(
     request = QueryRequest(
         lake=None if files else lake or current().lake.path,
         files=tuple(files or ()),
-        wanted=parse_row_filter(symbol, date, start, end),
+        wanted=parse_row_filter(symbols, date, start, end),
         skip_bad=skip_bad,
     )
     if query is None:
         with _opened(request, "", quiet=quiet) as sql:
-            ask_on(sql, rows)
+            ask_on(sql, TableSize(rows, wide))
         return
     asked = read_query(query)
     values = asked.values(_parameters(param or []))
     with _opened(request, " ".join(asked.reads) or asked.sql, quiet=quiet) as sql:
-        _give(sql.query(asked.sql, values), out, form, rows)
+        _give(sql.query(asked.sql, values), out, file_format, TableSize(rows, wide))
 
 
 @contextmanager
@@ -122,9 +141,8 @@ def _parameters(given: list[str]) -> dict[str, str]:
     return values
 
 
-def _give(answer: QueryResult, out: str | None, form: str | None, rows: int) -> None:
+def _give(answer: QueryResult, out: str | None, form: str | None, size: TableSize) -> None:
     """Print the answer, or write it."""
-    from batonics.cli.frame_table import print_frame
     from batonics.cli.plot import print_plot
     from batonics.model.errors import UsageError
     from batonics.sinks.tables import open_table
@@ -136,18 +154,30 @@ def _give(answer: QueryResult, out: str | None, form: str | None, rows: int) -> 
         if form == PLOT:
             print_plot(answer.frame())
         else:
-            print_frame(answer.frame(), rows_max=rows, more="; --rows shows more")
+            print_result(answer, size)
         return
     with open_table(out or "-", answer.columns, form=form) as table:
         for frame in answer.frames():
             table.write(frame)
 
 
-def ask_on(sql: LakeDatabase, rows: int) -> None:
+def print_result(result: QueryResult, size: TableSize) -> None:
+    """Print the rows of a query as a table."""
+    from batonics.cli.frame_table import print_frame
+
+    print_frame(
+        result.frame(),
+        rows_max=size.rows_max,
+        wide=size.wide,
+        rows_hint="; --rows shows more",
+        columns_hint="; --wide shows all, --format csv writes all",
+    )
+
+
+def ask_on(sql: LakeDatabase, size: TableSize) -> None:
     """Ask one query after the other, each ended by a semicolon, until the input ends."""
     import sys
 
-    from batonics.cli.frame_table import print_frame
     from batonics.model.errors import BatonicsError
 
     if sys.stdin.isatty():
@@ -165,7 +195,7 @@ def ask_on(sql: LakeDatabase, rows: int) -> None:
         text = f"{text}\n{line}" if text else line
         if text.rstrip().endswith(";"):
             try:
-                print_frame(sql.query(text.rstrip().rstrip(";")).frame(), rows_max=rows)
+                print_result(sql.query(text.rstrip().rstrip(";")), size)
             except BatonicsError as error:
                 # The next one may be right.
                 typer.echo(f"batonics: {escape_unprintable(str(error))}", err=True)

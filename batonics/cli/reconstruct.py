@@ -98,11 +98,13 @@ def command(
         checkpoint=checkpoint,
     )
     refuse_input_as_output(files, out, snapshots)
-    chosen = None if book_format is None else book_format.value
+    books = None
+    if out is not None:
+        books = BookOutput(out, None if book_format is None else book_format.value, depth, orders)
     with read_progress("reconstruct", quiet=quiet) as progress:
         run = reconstruct_files(
             request,
-            books=None if out is None else BookOutput(out, chosen, depth, orders),
+            books=books,
             snapshots=snapshot_output,
             progress=progress,
         )

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from batonics.cli.options import QuietOption
+from batonics.cli.option_groups import load_settings
+from batonics.cli.options import LogJsonOption, QuietOption
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -53,9 +54,13 @@ def command(
     once: Annotated[
         bool, typer.Option("--once", help="End after the first client that was sent everything.")
     ] = False,
+    log_json: LogJsonOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Serve FILES as a live feed: each client gets all of it, from the beginning, at the pace."""
+    """Serve files as a live feed.
+
+    Each client receives the whole feed from its beginning, at the chosen pace.
+    """
     from rich.console import Console
 
     from batonics import native
@@ -65,8 +70,9 @@ def command(
     from batonics.sinks import logs
 
     console = Console(stderr=True)
-    drawn = console.is_terminal and not quiet
-    logs.configure(level="error" if quiet or drawn else "info")
+    as_json = load_settings({"log.json": ("--log-json", log_json)}).log.json
+    drawn = console.is_terminal and not quiet and not as_json
+    logs.configure(as_json=as_json, level="error" if quiet or drawn else "info")
     # Not to be taken for a feed that stands still: the first client waits for it.
     native.on_compile(lambda name: logs.logger("replay").info("kernel_compiles", kernel=name))
     request = ReplayRequest(

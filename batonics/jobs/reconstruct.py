@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -109,39 +108,47 @@ def reconstruct_files(
     """
     if books is not None and snapshots is not None and books.path == snapshots.path == STDOUT:
         raise UsageError("only one of --out and --snapshots can be -")
-    if snapshots is not None:
-        from batonics.jobs.snapshots import check_snapshots, write_snapshots
+    if books is None:
+        return _run(request, snapshots, progress)
+    book_format = find_book_format(books.path, books.book_format)
+    # The output is opened before the input, so a run finds at once that it cannot write.
+    with open_atomic(books.path) as file:
+        run = _run(request, snapshots, progress)
+        write_books(
+            file,
+            run.engine,
+            run.symbols,
+            form=book_format,
+            depth=books.depth,
+            orders=books.orders,
+        )
+    return run
 
-        check_snapshots(snapshots.path, snapshots.every)
-    with ExitStack() as stack:
-        # Outputs are opened before the input, so a run finds at once that it cannot write.
-        if books is not None:
-            book_format = find_book_format(books.path, books.book_format)
-            book_file = stack.enter_context(open_atomic(books.path))
-        run = Reconstruction(request, deltas=snapshots is not None)
+
+def _run(
+    request: ReconstructRequest, snapshots: SnapshotOutput | None, progress: ReadProgress | None
+) -> Reconstruction:
+    """Rebuild books, and write snapshots if there is a file for them."""
+    if snapshots is None:
+        run = Reconstruction(request)
         run.progress = progress
-        if snapshots is None:
-            run.run()
-        else:
-            file = stack.enter_context(open_atomic(snapshots.path))
-            write_snapshots(
-                run.batches(),
-                run.engine,
-                run.symbols,
-                file,
-                path=snapshots.path,
-                every=snapshots.every,
-                depth=snapshots.depth,
-            )
-        if books is not None:
-            write_books(
-                book_file,
-                run.engine,
-                run.symbols,
-                form=book_format,
-                depth=books.depth,
-                orders=books.orders,
-            )
+        run.run()
+        return run
+    from batonics.jobs.snapshots import check_snapshots, write_snapshots
+
+    check_snapshots(snapshots.path, snapshots.every)
+    with open_atomic(snapshots.path) as file:
+        run = Reconstruction(request, deltas=True)
+        run.progress = progress
+        write_snapshots(
+            run.batches(),
+            run.engine,
+            run.symbols,
+            file,
+            path=snapshots.path,
+            every=snapshots.every,
+            depth=snapshots.depth,
+        )
     return run
 
 

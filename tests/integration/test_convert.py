@@ -132,7 +132,7 @@ def test_levels_over_all_publishers_are_those_of_the_namespace(schema: str, tmp_
 
 
 def test_standard_output_needs_a_form() -> None:
-    done = run("convert", "-", "--schema", "mbo", "--out", "-", "--form", "csv", stdin=SMALL)
+    done = run("convert", "-", "--schema", "mbo", "--out", "-", "--format", "csv", stdin=SMALL)
     assert done.code == 0, done.err
     lines = done.out.decode().splitlines()
     assert len(lines) == 21

@@ -207,7 +207,7 @@ def of_a_directory(catalog: Path) -> None:
         ("lake", "ls", "--parts"),
         ("lake", "check"),
         ("query", SQL),
-        ("query", "SELECT 1", "--symbol", "AAA"),
+        ("query", "SELECT 1", "--symbols", "AAA"),
         ("lake", "compact"),
         ("lake", "vacuum", "--older-than", "0"),
         ("lake", "load", "FILE", "--schemas", "mbo"),

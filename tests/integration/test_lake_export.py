@@ -299,7 +299,7 @@ def test_a_selection_is_what_the_lake_gives_for_it(
     day = read_lake(sample_lake, schema)
     start = str(day[product_of(schema).time.meta.root_names()[0]].sort()[day.height // 3])
     wanted = {"start": start.replace(" UTC", "Z").replace("+00:00", "Z")}
-    arguments = ("--schemas", schema, "--symbol", "SIM1,SIM3", "--start", wanted["start"])
+    arguments = ("--schemas", schema, "--symbols", "SIM1,SIM3", "--start", wanted["start"])
     assert run_in_process("lake", "export", tmp_path, "--lake", sample_lake, *arguments).code == 0
     assert [path.name for path in tmp_path.iterdir()] == [schema]
     expected = Lake(sample_lake).scan(schema, symbols=["SIM1", "SIM3"], **wanted).collect()
@@ -507,7 +507,7 @@ def test_a_lakes_own_directory_is_no_place_for_tables(small: Path) -> None:
     ("arguments", "code", "words"),
     [
         (("--schemas", "mbp-7"), 2, "no schema 'mbp-7'; there are trades"),
-        (("--symbol", "CCC"), 2, "no symbol 'CCC' in"),
+        (("--symbols", "CCC"), 2, "no symbol 'CCC' in"),
         (("--format", "iceberg"), 2, "there is no format 'iceberg' of tables; there is delta"),
         (("--start", "soon"), 2, "soon"),
         (("--date", "2024-10-04", "--end", "1"), 2, "--date is a whole day"),

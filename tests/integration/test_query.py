@@ -214,14 +214,14 @@ def test_the_lake_may_come_from_the_environment(
     [
         (("--start", "2300-01-01"), "false"),
         (("--date", "2500-01-01"), "false"),
-        (("--symbol", "AAA"), "symbol = 'AAA'"),
-        (("--symbol", "BBB,AAA"), "symbol IS NOT NULL"),
+        (("--symbols", "AAA"), "symbol = 'AAA'"),
+        (("--symbols", "BBB,AAA"), "symbol IS NOT NULL"),
         (("--date", "2024-10-05"), "date = '2024-10-05'"),
         (("--start", "2024-10-04T00:00:00.000000004Z"), ("epoch_ns(ts_recv) % 10000000000 >= 4"
          " OR date > '2024-10-04'")),
         (("--end", str(DAY_NS + 4)), "date = '2024-10-04' AND price < 14000000000"),
         (("--start", "2024-10-04", "--end", "2024-10-05"), "date = '2024-10-04'"),
-        (("--symbol", "AAA", "--date", "2024-10-04"), "symbol = 'AAA' AND date = '2024-10-04'"),
+        (("--symbols", "AAA", "--date", "2024-10-04"), "symbol = 'AAA' AND date = '2024-10-04'"),
         (("--date", "2024-10-06"), "false"),
     ],
 )  # fmt: skip
@@ -234,8 +234,8 @@ def test_options_choose_rows(options: tuple[str, ...], where: str, lake: Path) -
 
 def test_options_choose_rows_of_files_too(files: list[Path]) -> None:
     options = [option for file in files for option in ("--from", file)]
-    assert count(*options, "--symbol", "AAA") == 6
-    assert count(*options, "--date", "2024-10-05", "--symbol", "AAA,BBB") == 6
+    assert count(*options, "--symbols", "AAA") == 6
+    assert count(*options, "--date", "2024-10-05", "--symbols", "AAA,BBB") == 6
 
 
 @pytest.mark.parametrize("date", ["2024-10-04", "2024-10-05"])
@@ -293,7 +293,7 @@ def test_views_have_the_rows_that_a_scan_has(view: str, start: str, end: str, la
 
 def test_a_symbol_that_is_not_there_is_refused(lake: Path, files: list[Path]) -> None:
     for where in (("--lake", lake), ("--from", files[0])):
-        done = run_in_process("query", TRADES_SQL, *where, "--symbol", "AAA,NONE", "-q")
+        done = run_in_process("query", TRADES_SQL, *where, "--symbols", "AAA,NONE", "-q")
         assert "NONE" in error_line(done, 2)
 
 

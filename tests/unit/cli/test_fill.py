@@ -59,6 +59,6 @@ def test_a_small_table_says_what_became_of_the_order(path: str) -> None:
 
 
 def test_json_has_the_whole_report(path: str) -> None:
-    report = json.loads(run(path, "--json", "--symbol", "100", "--publisher", "1"))
+    report = json.loads(run(path, "--json", "--symbols", "100", "--publisher", "1"))
     assert (report["side"], report["end"], report["price"]) == ("A", "filled", "40.25")
     assert len(report["fills"]) == FILLS
