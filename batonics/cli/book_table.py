@@ -12,22 +12,26 @@ from batonics.sinks.book_json import book_documents
 _COLUMNS = (
     # name, is a number, style
     ("symbol", False, ""),
-    ("publisher", True, ""),
+    ("pub", True, ""),
     ("status", False, ""),
     ("bid", True, "green"),
-    ("bid size", True, "green"),
-    ("bid orders", True, "green"),
+    ("size", True, "green"),
+    ("n", True, "green"),
     ("ask", True, "red"),
-    ("ask size", True, "red"),
-    ("ask orders", True, "red"),
+    ("size", True, "red"),
+    ("n", True, "red"),
     ("levels", True, ""),
     ("events", True, ""),
-    ("anomalies", True, ""),
+    ("odd", True, ""),
 )
 
 
 def print_books(run: Reconstruction) -> None:
-    """Print the best bid and ask of each book, its status and its counts."""
+    """Print each book: its status, its best bid and ask, and its counts.
+
+    Short headers keep the table within 80 columns: pub is the publisher, n the number of orders of
+    the best level, odd the number of anomalies.
+    """
     console = plain_console(stderr=True)
     books = book_documents(run.engine, run.symbols)
     rows = [_row(book) for book, _ in zip(books, range(BOOK_ROWS_MAX), strict=False)]
@@ -38,11 +42,11 @@ def print_books(run: Reconstruction) -> None:
             Column(name, texts, is_number=is_number, style=style)
             for (name, is_number, style), texts in zip(_COLUMNS, values, strict=True)
         ],
-        hint="; --out writes all",
+        hint="; --out writes them all",
     )
     count = run.engine.book_count
     if count > BOOK_ROWS_MAX:
-        console.print(f"and {count - BOOK_ROWS_MAX} more books; --out writes all")
+        console.print(f"and {count - BOOK_ROWS_MAX} more books; --out writes them all")
     records = sum(file.records for file in run.stream.files)
     skipped = sum(file.skipped for file in run.stream.files)
     line = f"{records:,} records, {count} books"

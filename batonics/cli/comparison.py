@@ -43,7 +43,7 @@ def print_comparison(report: dict[str, Any]) -> None:
             Column(header, [name for name, _ in rows]),
             Column("rows", [f"{count:,}" for _, count in rows], is_number=True),
         ],
-        hint="; --json has all",
+        hint="; --json has them all",
     )
     for example in report["examples"][:EXAMPLE_ROWS_MAX]:
         console.print(escape_unprintable(_describe(example)), style="red")

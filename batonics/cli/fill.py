@@ -112,4 +112,4 @@ def _print(report: dict[str, Any], side: OrderSide) -> None:
         ],
     )
     if len(report["fills"]) > FILL_ROWS_MAX:
-        console.print(f"and {len(report['fills']) - FILL_ROWS_MAX} more fills; --json has all")
+        console.print(f"and {len(report['fills']) - FILL_ROWS_MAX} more fills; --json has them all")

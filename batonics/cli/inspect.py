@@ -60,10 +60,10 @@ def _print(report: dict[str, Any]) -> None:
             Column("status", [book["status"] for book in books]),
             Column("anomalies", [_list_counts(book["anomalies"]) for book in books]),
         ],
-        hint="; --json has all",
+        hint="; --json has them all",
     )
     if len(report["books"]) > BOOK_ROWS_MAX:
-        console.print(f"and {len(report['books']) - BOOK_ROWS_MAX} more books; --json has all")
+        console.print(f"and {len(report['books']) - BOOK_ROWS_MAX} more books; --json has them all")
 
 
 def _list_counts(counts: dict[str, int]) -> str:

@@ -20,6 +20,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
 from batonics.sources.stream import MboStream
 
@@ -86,7 +87,6 @@ class _Bar:
         stream = min(streams, key=lambda stream: stream.bytes_read)
         records = sum(file.records for file in stream.files)
         seconds = max(time.monotonic() - self._start_s, 1e-9)
-        self._bar.start()
         self._bar.update(
             self._task,
             completed=before + stream.bytes_read,
@@ -94,12 +94,13 @@ class _Bar:
             records=f"{records:,} records",
             rate=f"{records / seconds / 1e6:.1f} M/s",
         )
+        self._bar.start()
 
     def advance(self, size: int) -> None:
         """Add bytes that are done."""
         if not self._hidden:
-            self._bar.start()
             self._bar.advance(self._task, size)
+            self._bar.start()
 
     def finish(self) -> None:
         """Draw the bar at its total, with all records: the work is done."""
@@ -142,14 +143,15 @@ class SourcesBar:
 def _byte_bar(name: str, *, quiet: bool, total: int | None = None) -> Iterator[_Bar]:
     console = Console(stderr=True)
     _announce_compilation(console, quiet=quiet)
+    whole = Column(no_wrap=True)  # only the bar becomes shorter on a narrow terminal
     columns = (
-        TextColumn("[bold]{task.description}"),
+        TextColumn("[bold]{task.description}", table_column=whole.copy()),
         BarColumn(),
-        DownloadColumn(),
-        TextColumn("{task.fields[records]}"),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        DownloadColumn(table_column=whole.copy()),
+        TextColumn("{task.fields[records]}", table_column=whole.copy()),
+        TextColumn("{task.fields[rate]}", table_column=whole.copy()),
+        TimeElapsedColumn(table_column=whole.copy()),
+        TimeRemainingColumn(table_column=whole.copy()),
     )
     hidden = quiet or not console.is_terminal
     bar = Progress(*columns, console=console, disable=hidden, refresh_per_second=10)

@@ -165,7 +165,7 @@ def _print_checks(console: Console, report: dict[str, Any]) -> None:
             Column("check", [*(row["meaning"] for row in invariants), comparison]),
             Column("wrong", [f"{count:,}" for count in wrong], is_number=True),
         ],
-        hint="; --json has all",
+        hint="; --json has them all",
     )
     console.print()
 
@@ -196,10 +196,10 @@ def _print_books(console: Console, books: list[dict[str, Any]]) -> None:
                 for name, key in _COUNTS
             ),
         ],
-        hint="; --json has all",
+        hint="; --json has them all",
     )
     if len(books) > BOOK_ROWS_MAX:
-        console.print(f"and {len(books) - BOOK_ROWS_MAX} more books; --json has all")
+        console.print(f"and {len(books) - BOOK_ROWS_MAX} more books; --json has them all")
     console.print()
     for book in shown:
         console.print(f"{escape_unprintable(_book_name(book))}: {book['reason']}")

@@ -7,6 +7,7 @@ they wait for is their socket, and it is shut down.
 from __future__ import annotations
 
 import fcntl
+import os
 import socket
 import struct
 import termios
@@ -53,8 +54,10 @@ class TcpServer:
         try:
             self._listener = socket.create_server(listen, family=family, backlog=128)
         except OSError as error:
-            reason = error.strerror or str(error)
-            raise OutputError(f"{listen}: cannot be listened on: {reason}") from None
+            # The text of `create_server` has the address again; errors of names have no number.
+            known = error.errno is not None and error.errno > 0
+            reason = os.strerror(error.errno) if known else error.strerror or str(error)
+            raise OutputError(f"cannot listen on {listen}: {reason.lower()}") from None
         self.address = TcpAddress(*self._listener.getsockname()[:2])
         self._lock = threading.Lock()
         self._clients: dict[threading.Thread, socket.socket] = {}

@@ -155,7 +155,7 @@ def test_standard_output_needs_a_form() -> None:
         (["--schema", "mbo", "--out", "gone/x.csv"], 4, "cannot be written"),
         (["--schema", "mbo", "--start", "2", "--end", "1", "--out", "x.csv"], 2, "is not before"),
         (["--schema", "mbo", "--tz", "Mars/Base", "--out", "x.csv"], 2, "no time zone"),
-        (["--schema", "mbo", "--tz", "Asia/Tokyo", "--out", "x.dbn"], 2, "are of UTC"),
+        (["--schema", "mbo", "--tz", "Asia/Tokyo", "--out", "x.dbn"], 2, "are UTC"),
         (["--schema", "mbo", "--start", "noon", "--out", "x.csv"], 2, "not a time"),
     ],
 )

@@ -190,7 +190,7 @@ def test_what_is_wrong_is_one_line(source: Path, tmp_path: Path) -> None:
     assert "not a DBN file" in error_line(run_in_process(*arguments, tmp_path / "text"), 3)
     definitions = file_of(tmp_path / "definitions.dbn", definition(1, 1))
     words = error_line(run_in_process(*arguments, definitions, "--format", "dbn"), 2)
-    assert "no room for ticks" in words
+    assert "no columns for ticks" in words
     before = definitions.read_bytes()
     itself = ("--definitions", definitions, "--out", definitions, "--format", "csv")
     words = error_line(run_in_process("convert", source, "--schema", "mbp-1", *itself), 2)

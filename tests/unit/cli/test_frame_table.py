@@ -64,7 +64,7 @@ def test_numbers_are_to_the_right_and_text_to_the_left(capsys: pytest.CaptureFix
 
 def test_what_is_left_out_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     columns = {"n": range(2_005)}
-    assert printed(capsys, columns, rows_max=4, more="; --rows shows more")[-2:] == [
+    assert printed(capsys, columns, rows_max=4, rows_hint="; --rows shows more")[-2:] == [
         "3",
         "and 2,001 more rows; --rows shows more",
     ]
