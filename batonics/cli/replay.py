@@ -86,7 +86,7 @@ def command(
         indexed=drawn,
         faults=None if fault is None else parse_faults(fault, seed),
     )
-    _run(Replay(request), console if drawn else None)
+    _run(Replay(request), console if drawn else None, as_json=bool(as_json))
 
 
 def _pace(speed: str, rate: float | None) -> Pace:
@@ -108,10 +108,12 @@ def _pace(speed: str, rate: float | None) -> Pace:
     return Pace(speed=factor)
 
 
-def _run(replay: Replay, console: Console | None) -> None:
+def _run(replay: Replay, console: Console | None, *, as_json: bool) -> None:
     """Until it is done, or a signal comes."""
     import signal
     from types import FrameType
+
+    from batonics.sinks.logs import logger
 
     def end(_number: int, _frame: FrameType | None) -> None:
         replay.done.set()
@@ -119,8 +121,11 @@ def _run(replay: Replay, console: Console | None) -> None:
     signal.signal(signal.SIGTERM, end)
     # A shell may have had it ignored, as it does for what it runs in the background.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    host, port = replay.address
-    typer.echo(f"listening on {host}:{port}", err=True)
+    address = "{}:{}".format(*replay.address)
+    if as_json:
+        logger("replay").info("listening", address=address)
+    else:
+        typer.echo(f"listening on {address}", err=True)
     try:
         if console is None:
             replay.done.wait()

@@ -55,8 +55,8 @@ class TcpServer:
             self._listener = socket.create_server(listen, family=family, backlog=128)
         except OSError as error:
             # The text of `create_server` has the address again; errors of names have no number.
-            known = error.errno is not None and error.errno > 0
-            reason = os.strerror(error.errno) if known else error.strerror or str(error)
+            number = error.errno or 0
+            reason = os.strerror(number) if number > 0 else error.strerror or str(error)
             raise OutputError(f"cannot listen on {listen}: {reason.lower()}") from None
         self.address = TcpAddress(*self._listener.getsockname()[:2])
         self._lock = threading.Lock()
