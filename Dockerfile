@@ -1,13 +1,13 @@
-# The image holds one environment, installed from the lock, with its kernels already compiled.
-# It runs as a user without rights, from a read-only root, with no network.
+# The image contains one environment, installed from the lock, with compiled kernels.
+# It runs as an unprivileged user, with a read-only root and without a network.
 
-# This file names a tag. Who needs the same bytes every time passes a digest:
+# This file names a tag. For reproducible builds, pass a digest:
 #   docker build --build-arg PYTHON_IMAGE=python:3.11-slim-bookworm@sha256:...
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
-# Kernels are looked up by the processor they were compiled for. So that those compiled here are
-# found on another machine, both stages name a processor: x86-64-v3 is every server since 2015
-# (AVX2). numba takes the features from the name where the list of features is empty.
+# The kernel cache is keyed by the processor that kernels were compiled for. Both stages name a
+# processor, so that other machines find the kernels compiled here: every server since 2015 is
+# x86-64-v3 (AVX2). With an empty list of features, numba derives the features from the name.
 FROM ${PYTHON_IMAGE} AS python-amd64
 ENV NUMBA_CPU_NAME=x86-64-v3 \
     NUMBA_CPU_FEATURES=""
@@ -16,7 +16,7 @@ FROM ${PYTHON_IMAGE} AS python-arm64
 ENV NUMBA_CPU_NAME=generic \
     NUMBA_CPU_FEATURES=""
 
-# One of the two stages above, whose image has its tag.
+# This selects one of the two stages above, which name the tag.
 # hadolint ignore=DL3006
 FROM python-${TARGETARCH} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
@@ -27,7 +27,7 @@ RUN pip --python /opt/batonics/bin/python install \
         --require-hashes --only-binary :all: --requirement /build/requirements.lock
 COPY pyproject.toml README.md LICENSE /build/
 COPY batonics /build/batonics
-# The cache goes beside the installed package, which is where a read-only run looks first.
+# The cache is written beside the installed package, where a read-only run looks first.
 RUN pip --python /opt/batonics/bin/python install --no-deps --no-build-isolation /build \
     && /opt/batonics/bin/python -m batonics.jobs.compile_kernels
 
@@ -43,7 +43,7 @@ ENV PATH=/opt/batonics/bin:$PATH \
     PYTHONUNBUFFERED=1
 USER 10001:10001
 WORKDIR /data
-# A command that ends has no health to ask for.
+# A command that ends has no health check.
 HEALTHCHECK NONE
 ENTRYPOINT ["batonics"]
 CMD ["--help"]

@@ -1,73 +1,73 @@
-# Everything a contributor runs. Needs Python 3.11 or later with venv; no compiler, no git.
+# Targets for contributors. They need Python 3.11 or later with venv, but no compiler and no git.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# pip takes exactly what the lock says, and only wheels: nothing is ever compiled here.
+# pip installs exactly the locked versions, and only wheels: nothing is compiled.
 INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 INSTALL_LOCK := $(INSTALL) --require-hashes --only-binary :all: --requirement
 INSTALL_SELF := $(INSTALL) --no-deps --no-build-isolation --editable .
-# `make lock UPGRADE=--upgrade` takes the newest of everything.
+# `make lock UPGRADE=--upgrade` selects the newest versions.
 LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes \
 	--no-config --custom-compile-command "make lock" $(UPGRADE)
 
-# How much of the large tier `make soak` runs, and from which seed.
+# The share of the large tier that `make soak` runs, and its seed.
 SCALE ?= 1
 SEED ?= 1
 
-# Stamps: an environment is made anew when its lock or pyproject.toml is newer than it.
+# Stamps: an environment is rebuilt when its lock or pyproject.toml is newer.
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test notebooks docs lint format types layers containers check soak bench lock clean
 
-help: ## this list
+help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 demo: $(RUN) ## rebuild the books of the sample, print them, write book.json
 	$(BIN)/batonics reconstruct data/sample.dbn.zst --out book.json
 
-test: $(DEV) ## the whole test-suite (some of it needs BATONICS_TEST_DATA)
+test: $(DEV) ## run all tests (some need BATONICS_TEST_DATA)
 	$(BIN)/python -m pytest $(ARGS)
 
-notebooks: $(DEV) ## run every notebook, top to bottom
+notebooks: $(DEV) ## run every notebook
 	$(BIN)/python -m pytest --nbmake --nbmake-timeout=120 notebooks $(ARGS)
 
-docs: $(DEV) ## the documentation against the program
+docs: $(DEV) ## check the documentation against the program
 	$(BIN)/python -m pytest tests/docs $(ARGS)
 
-lint: $(DEV) ## format and lint rules
+lint: $(DEV) ## check format and lint rules
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 
-format: $(DEV) ## put the format right
+format: $(DEV) ## fix the format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-types: $(DEV) ## mypy, strict
+types: $(DEV) ## run mypy in strict mode
 	$(BIN)/mypy
 
-layers: $(DEV) ## which room may import which
+layers: $(DEV) ## check which package may import which
 	$(BIN)/lint-imports
 
-containers: $(DEV) ## Dockerfile and docker-compose.yml
+containers: $(DEV) ## check Dockerfile and docker-compose.yml
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 
-check: lint types layers containers notebooks test ## all of the above
+check: lint types layers containers notebooks test ## run all checks above
 
-soak: $(DEV) ## the large tier of the tests, for hours; SCALE=0.001 is a few minutes
+soak: $(DEV) ## run the large tier of the tests, for hours; SCALE=0.001 takes minutes
 	$(BIN)/python -m tests.soak --scale $(SCALE) --seed $(SEED)
 
-bench: $(RUN) ## the figures of the README
+bench: $(RUN) ## run the benchmarks
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash benchmark.sh
 
-lock: $(DEV) ## resolve both locks again, with the hashes of every file of each release
+lock: $(DEV) ## resolve both locks, with the hashes of all files of each release
 	$(LOCK) --group build --output-file requirements.lock
 	$(LOCK) --group dev --constraint requirements.lock --output-file requirements-dev.lock
 
-clean: ## remove what these commands have made
+clean: ## remove what these targets created
 	rm -rf $(VENV) .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	rm -rf batonics/__pycache__/kernels build dist book.json
 
@@ -77,7 +77,7 @@ $(RUN): requirements.lock pyproject.toml
 	$(INSTALL_SELF)
 	touch $@
 
-# The development environment holds the other one, at the same versions.
+# The development environment includes the other one, at the same versions.
 $(DEV): requirements-dev.lock requirements.lock pyproject.toml
 	$(PYTHON) -m venv --clear $(VENV)
 	$(INSTALL_LOCK) requirements-dev.lock

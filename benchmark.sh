@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The figures of README.md and ARCHITECTURE.md: medians, each beside its limit in the same run.
-# With BATONICS_TEST_DATA set the tiled day is real (CLX5), else it is the shipped sample.
+# Prints the figures of docs/figures.md: medians, each beside its limit in the same run.
+# The tiled day is real (CLX5) if BATONICS_TEST_DATA is set; otherwise it is the sample in data/.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 export PYTHONPATH=.

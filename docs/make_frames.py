@@ -1,4 +1,4 @@
-"""docs/frames.md from the docstrings of `.mbo`: `python docs/make_frames.py` writes it anew."""
+"""`python docs/make_frames.py` generates docs/frames.md from the docstrings of `.mbo`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from batonics.frames.namespace import MboNamespace
 from batonics.frames.orders import fill_simulation, order_lives
 
 TARGET = Path(__file__).with_name("frames.md")
-# What a method's docstring says less of than the place where it is defined.
+# Frames whose definitions stand in another docstring, which follows that of the method.
 DEFINED_IN = {
     "orders": order_lives.orders_source,
     "queue": order_lives.queue_source,
@@ -21,11 +21,12 @@ DEFINED_IN = {
 
 
 def render() -> str:
-    """The reference of all frames, as Markdown."""
+    """The reference of all frames as Markdown."""
     parts = [
         "# The frames of `.mbo`\n",
-        "Made from the docstrings by `docs/make_frames.py`; a test holds it to them. Of each frame",
-        "the columns with dtypes and units, and definitions with their sources.\n",
+        "`docs/make_frames.py` generates this page from docstrings, and a test checks that it is",
+        "up to date. The page lists the columns of each frame with dtypes and units, and the",
+        "definitions of measures with their sources.\n",
     ]
     for name, method in vars(MboNamespace).items():
         if not name.startswith("_"):

@@ -1,4 +1,4 @@
-"""docs/queries.md from the headers of `queries/`: `python docs/make_queries.py` writes it anew."""
+"""`python docs/make_queries.py` generates docs/queries.md from the headers of `queries/`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ QUERIES = Path(__file__).parent.parent / "queries"
 
 
 def render() -> str:
-    """The list of all queries, as Markdown."""
+    """The list of all queries as Markdown."""
     found = [parse_query(path.read_text(), path.stem) for path in sorted(QUERIES.glob("*.sql"))]
     parts = [
         "# Queries\n",
-        "Made from the headers of the files in [queries/](../queries) by `docs/make_queries.py`; a",
-        "test holds it to them. Each is asked with `batonics query queries/NAME.sql`, of a lake or",
-        "of a file (`--from`), with `-p NAME=VALUE` for its parameters.\n",
+        "`docs/make_queries.py` generates this page from the headers of the files in",
+        "[queries/](../queries), and a test checks that it is up to date. To run a query, use",
+        "`batonics query queries/NAME.sql` with a lake or with a file (`--from`). The option",
+        "`-p NAME=VALUE` sets a parameter.\n",
     ]
     parts += [_section(query) for query in found]
     return "\n".join(parts)

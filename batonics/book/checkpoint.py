@@ -21,7 +21,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from batonics.book.engine import BookEngine, PublishSpec
+from batonics.book.engine import BookEngine
+from batonics.book.results import PublishSpec
 from batonics.book.state import (
     BOOK_WORDS,
     SLOT_WORDS,
@@ -83,8 +84,8 @@ def capture(engine: BookEngine, extra: Mapping[str, JSON]) -> list[bytes]:
         {
             "version": VERSION,
             "records": engine.records,
-            "bbo": engine._want_bbo,  # noqa: SLF001  # the engine's other half
-            "deltas": engine._want_deltas,  # noqa: SLF001
+            "bbo": engine._keeps_bbo,  # noqa: SLF001  # the engine's other half
+            "deltas": engine._keeps_deltas,  # noqa: SLF001
             "arrays": [[name, _DTYPES[name], array.size] for name, array in arrays.items()],
             "extra": extra,
         }

@@ -1,148 +1,75 @@
-"""The host of the fold: makes room, calls the kernel, and answers questions about the books.
+"""The host of the fold: it prepares buffers, calls the kernel, and makes room when it stops.
 
 One rule: whatever the sizes of the batches, the same records give the same books, to the byte.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from batonics.book import fold_kernels, publish_kernels, table_kernels, top_kernels, window_kernels
+from batonics.book import event_kernels, fold_kernels, publish_kernels, window_kernels
+from batonics.book.growth import doubled, grown, make_room, rebuild_levels, rebuild_orders
+from batonics.book.publish_kernels import Moments
+from batonics.book.reader import BookReader
+from batonics.book.results import (
+    SEEN_COLUMNS,
+    FoldResult,
+    PublishSpec,
+    TopRecords,
+    TopsSpec,
+    WindowsSpec,
+)
 from batonics.book.state import (
-    ASK_LADDER,
-    BID_LADDER,
+    BLOCK,
     BOOK_WORDS,
-    SLOT_WORDS,
+    LAST_SEEN,
+    RECORD_BEFORE,
     TOP_LEVEL_WORDS,
+    TOP_WORDS,
     WORST_KEY,
-    Anomaly,
     Bbo,
     Book,
     Delta,
     EventEnd,
     Events,
     FoldStop,
-    Ladder,
-    Level,
-    Order,
     Outputs,
     Status,
     Top,
     Total,
-    aligned_zeros,
-    empty_levels,
-    empty_orders,
     new_state,
     read_only,
 )
+from batonics.book.top_kernels import WORST_KEYS
 from batonics.model.mbo import UNDEF_TIMESTAMP, DayStart, MboBatch, empty_batch, take_batch
 
-_SEEN = ("ts_event", "ts_recv", "sequence")
-"""The columns of `BookEngine.last_seen`."""
 # An enum's length takes as long as a small kernel.
-_BBO, _DELTA, _CLOSING = len(Bbo), len(Delta), len(EventEnd)
-NOTED = -1
-"""In place of a row: what was noted in an earlier batch."""
+_BBO, _DELTA, _EVENT_END = len(Bbo), len(Delta), len(EventEnd)
 
 
-class FoldResult(NamedTuple):
-    """What one batch came to. The arrays are views into buffers that the next batch overwrites."""
+class _OpenRecords(NamedTuple):
+    """What describes tops that are still to come, copied before its batch is gone."""
 
-    bbo: NDArray[np.int64]  # (rows, len(Bbo)): after each record
-    deltas: NDArray[np.int64]  # (deltas, len(Delta))
-    event_ends: NDArray[np.int64]  # (ends of events, len(Closing))
-    tops: NDArray[np.int64]  # (tops, len(Top) + TOP_LEVEL * depth)
-    top_records: TopRecords  # a record a top (`Top.ROW`)
-
-
-class TopRecords(NamedTuple):
-    """The records that describe tops, looked up as they are asked for, until the next fold.
-
-    Of windows only ts_event, ts_recv and sequence are always true.
-    """
-
-    tops: NDArray[np.int64]
-    batch: MboBatch
-    noted: MboBatch  # by book, of earlier batches
-    seen: NDArray[np.uint64]  # by book, `_SEEN` of its last record in an earlier batch
-
-    def column(self, name: str) -> NDArray[Any]:
-        """One column, of all."""
-        return self._columns([name], self.tops)[0]
-
-    def take(self, rows: NDArray[np.intp] | None = None) -> MboBatch:
-        """All columns of the tops in these rows, or of all."""
-        tops = self.tops if rows is None else self.tops[rows]
-        return MboBatch._make(self._columns(MboBatch._fields, tops))
-
-    def _columns(self, names: Sequence[str], tops: NDArray[np.int64]) -> list[NDArray[Any]]:
-        rows = np.ascontiguousarray(tops[:, Top.ROW])
-        # Rows of earlier batches are clipped to the first, and replaced.
-        columns = [getattr(self.batch, name).take(rows, mode="clip") for name in names]
-        if (rows >= 0).all():
-            return columns
-        earlier, last = (np.flatnonzero(rows == mark) for mark in (NOTED, window_kernels.SEEN))
-        for name, column in zip(names, columns, strict=True):
-            column[earlier] = getattr(self.noted, name)[tops[earlier, Top.BOOK]]
-            if name in _SEEN:
-                column[last] = self.seen[tops[last, Top.BOOK], _SEEN.index(name)]
-        return columns
+    books: NDArray[np.intp]  # books with a record in the batch
+    records: MboBatch  # that record of each
+    seen_books: NDArray[np.intp]  # books of which only the last record before the batch counts
+    seen: NDArray[np.uint64]  # `SEEN_COLUMNS` of that record of each
 
 
-class TopsSpec(NamedTuple):
-    """Which tops are to be kept (`Folded.tops`)."""
-
-    depth: int  # levels of each side
-    changes: bool = True  # at the end of an event, where they differ from the last one
-    trades: bool = False  # at a trade, as they are before it
-
-
-class WindowsSpec(NamedTuple):
-    """Windows at whose ends the best levels are to be kept (`Folded.tops`), in place of tops."""
-
-    depth: int  # levels of each side
-    every: int = 0  # events of a book; 0: up to the bounds that `fold` is given
-
-
-class PublishSpec(NamedTuple):
-    """Rows of the books that changed in a batch are to be had of `publish`."""
-
-    depth: int  # levels of each side
-
-
-class Levels(NamedTuple):
-    """Levels of books, by book, bids before asks, best first."""
-
-    book: NDArray[np.int64]
-    side: NDArray[np.int64]  # 0 bid, 1 ask
-    price: NDArray[np.int64]
-    size: NDArray[np.int64]
-    count: NDArray[np.int64]  # type: ignore[assignment]  # hides tuple.count, which nobody needs
-
-
-class Orders(NamedTuple):
-    """Live orders of books, by book, bids before asks, best level first, in priority order."""
-
-    book: NDArray[np.int64]
-    side: NDArray[np.int64]  # 0 bid, 1 ask
-    price: NDArray[np.int64]
-    order_id: NDArray[np.uint64]
-    size: NDArray[np.int64]
-    priority: NDArray[np.int64]
-
-
-class BookEngine:
-    """Any number of books, folded batch after batch.
+class BookEngine(BookReader):
+    """Folds batch after batch into any number of books.
 
     Args:
-        bbo: keep the BBO after every record of the batch just folded.
+        bbo: keep the best bid and offer after every record of the batch just folded.
         deltas: keep the level deltas and event ends of the batch just folded.
-        tops: keep the best levels where they changed, or at trades, of the batch just folded;
-            or at the ends of windows; or what `publish` needs.
+        tops: keep tops, or what `publish` needs, of the batch just folded.
+
+    Attributes:
+        state: the books.
+        records: the number of records folded.
     """
 
     def __init__(
@@ -152,33 +79,29 @@ class BookEngine:
         deltas: bool = False,
         tops: TopsSpec | WindowsSpec | PublishSpec | None = None,
     ) -> None:
-        self.state = new_state()
+        super().__init__(new_state(), np.empty((0, len(SEEN_COLUMNS)), np.uint64))
         self.records = 0
-        self._want_bbo, self._want_deltas, self._wanted = bbo, deltas, tops
-        self._tops = None if isinstance(tops, PublishSpec) else tops
+        self._keeps_bbo, self._keeps_deltas, self._spec = bbo, deltas, tops
+        self._keeps_tops = isinstance(tops, (TopsSpec, WindowsSpec))
         nothing = np.empty(0, np.int64)
         self._out = Outputs(
             bbo=nothing,
             deltas=nothing,
             event_ends=nothing,
             tops=nothing,
-            shown=nothing,
             depth=tops.depth if tops else 0,
             trades=isinstance(tops, TopsSpec) and tops.trades,
-            bounds=nothing,
-            dirty=nothing,
-            before=nothing,
-            every=tops.every if isinstance(tops, WindowsSpec) else 0,
+            last_tops=nothing,
+            window_bounds=nothing,
+            changed_books=nothing,
+            levels_before=nothing,
+            events_per_window=tops.events if isinstance(tops, WindowsSpec) else 0,
         )
-        self._scratch = (
-            np.empty(fold_kernels.BLOCK, np.int64),
-            np.empty(fold_kernels.BLOCK, np.int64),
-        )
-        self._seen = np.empty((0, 3), np.uint64)  # last ts_event, ts_recv, sequence of each book
-        self._noted = empty_batch(0)  # by book: what describes a top that is still to come
+        self._scratch = fold_kernels.Scratch(np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64))
         self._no_tops = np.empty((0, self._top_words), np.int64)
+        self._kept = empty_batch(0)  # by book: the record of an earlier batch that describes a top
         none = np.empty(0, np.intp)
-        self._aside = none, empty_batch(0), none, self._seen
+        self._open = _OpenRecords(none, empty_batch(0), none, self._seen)
 
     # ------------------------------------------------------------------ folding
 
@@ -186,358 +109,202 @@ class BookEngine:
         """Apply a batch of records in order.
 
         Args:
-            batch: the records; with a `DayStart` what the day before left open ends first.
-            bounds: rows of the batch before which a window ends, rising; of each top `DEPTH` then
-                says which.
+            batch: the records. At a `DayStart` the snapshots that the day before left open end
+                first.
+            bounds: rows of the batch before which a window ends, ascending; the `WindowTop.WINDOW`
+                of a top is an index of it.
         """
-        if self._tops is not None:
-            self._note()
-        self._apply(batch, bounds)
-        folded = self._folded(batch)
+        if self._keeps_tops:
+            self._keep_open_records()
+        self.apply(batch, bounds)
+        result = self._result(batch)
         self._fit_seen()
-        if self._tops is not None:
-            self._keep_noted(batch)
-        seen = (read_only(getattr(batch, name)) for name in _SEEN)
-        publish_kernels.update_last_seen(self.state, self._seen.reshape(-1), *seen)
-        return folded
+        if self._keeps_tops:
+            self._copy_open_records(batch)
+        publish_kernels.update_last_seen(self.state, self._seen.reshape(-1), _moments(batch))
+        return result
 
-    def _apply(self, batch: MboBatch, bounds: NDArray[np.int64] | None = None) -> None:
+    def apply(self, batch: MboBatch, bounds: NDArray[np.int64] | None = None) -> None:
+        """Fold a batch without a result; `publish` must be called next."""
         events = Events._make([read_only(getattr(batch, name)) for name in Events._fields])
         rows = len(events.action)
-        totals = self.state.totals
-        totals[Total.DELTAS] = totals[Total.TOPS] = totals[Total.BOUND] = 0
-        totals[Total.CLOSINGS] = 0
+        self._begin_outputs()
         if bounds is not None:
-            self._out = self._out._replace(bounds=bounds)
+            self._out = self._out._replace(window_bounds=bounds)
         day_starts = isinstance(batch, DayStart)
         self._fit_outputs(rows, self._open_snapshots() if day_starts else 0)
         if day_starts:  # rule 21
-            self._interrupt(Status.COLD)
+            self._set_all_statuses(Status.COLD)
         row = 0
         while True:
-            row, lacking = fold_kernels.fold(events, row, self.state, self._out, *self._scratch)
-            if lacking == FoldStop.DONE:
+            row, stop = fold_kernels.fold(events, row, self.state, self._out, self._scratch)
+            if stop == FoldStop.DONE:
                 break
-            self._make_room(lacking)
+            self._make_room(FoldStop(stop))
         self.records += rows
 
     def end_windows(self) -> FoldResult:
-        """The stream has ended: the window that is open, in which it ends."""
-        totals = self.state.totals
-        totals[Total.DELTAS] = totals[Total.TOPS] = totals[Total.BOUND] = 0
-        totals[Total.CLOSINGS] = 0
-        self._note()
+        """End the window that is open at the end of the stream."""
+        self._begin_outputs()
+        self._keep_open_records()
         self._fit_outputs(0)
         while not window_kernels.end_last_window(self.state, self._out):
             self._make_room(FoldStop.TOPS)
-        return self._folded(empty_batch(1))
+        return self._result(empty_batch(1))
 
     def mark_stale(self) -> None:
-        """Records are missing: every book is stale until its next R or snapshot (rule 17).
+        """Make every book stale until its next R or snapshot: records are missing (rule 17).
 
-        The books stay as they are; an open snapshot ends.
+        The books stay as they are. Open snapshots end.
         """
-        totals = self.state.totals
-        totals[Total.DELTAS] = totals[Total.TOPS] = totals[Total.CLOSINGS] = 0
+        self._begin_outputs()
         self._fit_outputs(0, self._open_snapshots())
-        self._interrupt(Status.STALE)
-
-    def _interrupt(self, status: Status) -> None:
-        """End open snapshots, told with the batch; give every book a status."""
-        top_words = self._top_words * self._open_snapshots()
-        while self._wanted is not None and len(self._out.tops) < top_words:
-            self._make_room(FoldStop.TOPS)
-        fold_kernels.set_all_statuses(self.state, self._out, int(status))
-
-    def _open_snapshots(self) -> int:
-        return int(np.count_nonzero(self._rows()[:, Book.SNAPSHOT_OPEN]))
-
-    def apply(self, batch: MboBatch) -> None:
-        """`fold`, of which only `publish` says what came of it; that is called next."""
-        self._apply(batch)
+        self._set_all_statuses(Status.STALE)
 
     def publish(self, rows: NDArray[np.int64], batch: MboBatch) -> tuple[NDArray[np.int64], int]:
-        """Write the rows of the books in which an event has ended since the last time.
+        """Write the rows of the books in which an event has ended since the last call.
 
         Args:
-            rows: (books, words) of `publish_kernels.Row` and levels, to be written; of all books.
+            rows: (books, words) of `PublishedRow` and levels, for all books; to be written.
             batch: the one just applied, or an empty one.
 
         Returns:
-            Their numbers, and how many events have ended.
+            The numbers of the books, and how many events have ended.
         """
         self._fit_outputs(0)
         self._fit_seen()
         totals = self.state.totals
-        changed = np.empty(totals[Total.DIRTY], np.int64)
+        changed = np.empty(totals[Total.CHANGED_BOOKS], np.int64)
         ended = publish_kernels.publish(
             self.state,
             self._out,
             rows.reshape(-1),
             changed,
-            read_only(batch.ts_event),
-            read_only(batch.ts_recv),
-            read_only(batch.sequence),
+            _moments(batch),
             self._seen.reshape(-1),
         )
-        totals[Total.DIRTY] = 0
+        totals[Total.CHANGED_BOOKS] = 0
         return changed, int(ended)
 
     def rebuild(self) -> None:
-        """Rebuild both tables to fit what is alive; the books stay the same."""
-        self._rebuild_orders()
-        self._rebuild_levels()
+        """Rebuild the tables of orders and levels to fit what they hold; no book changes."""
+        self.state = rebuild_levels(rebuild_orders(self.state))
 
-    def _fit_outputs(self, rows: int, open_snapshots: int = 0) -> None:
-        bbo, deltas, event_ends, tops = self._out[:4]
-        # A record may end two events: an open snapshot before it, and its own.
-        ends_max = 2 * rows + 2 + open_snapshots
-        lacks_bbo = self._want_bbo and len(bbo) < rows * _BBO
-        lacks_closings = self._want_deltas and len(event_ends) < ends_max * _CLOSING
-        lacks_tops = self._wanted is not None and len(tops) == 0
-        if not (lacks_bbo or lacks_closings or lacks_tops):
-            return
-        if lacks_bbo:
-            bbo = np.empty(rows * _BBO, np.int64)
-        if lacks_closings:
-            event_ends = np.empty(ends_max * _CLOSING, np.int64)
-            if len(deltas) == 0:
-                deltas = np.empty(4 * fold_kernels.BLOCK * _DELTA, np.int64)
-        if lacks_tops:
-            tops = np.empty(4 * fold_kernels.BLOCK * self._top_words, np.int64)
-            self._fit_books()
-        self._out = self._out._replace(bbo=bbo, deltas=deltas, event_ends=event_ends, tops=tops)
+    def _set_all_statuses(self, status: Status) -> None:
+        """Give every book a status; open snapshots end, as part of the batch."""
+        top_words = self._top_words * self._open_snapshots()
+        while self._spec is not None and len(self._out.tops) < top_words:
+            self._make_room(FoldStop.TOPS)
+        event_kernels.set_all_statuses(self.state, self._out, int(status))
+
+    def _open_snapshots(self) -> int:
+        return int(np.count_nonzero(self._book_words()[:, Book.SNAPSHOT_OPEN]))
+
+    def _result(self, batch: MboBatch) -> FoldResult:
+        totals, out = self.state.totals, self._out
+        bbo_rows = len(batch.action) if self._keeps_bbo else 0
+        tops, seen = self._no_tops, self._seen
+        if self._keeps_tops:
+            words = self._top_words
+            tops = out.tops[: totals[Total.TOPS] * words].reshape(-1, words)
+            # The moments of this batch are about to take the place of those seen before.
+            if (tops[:, Top.ROW] == LAST_SEEN).any():
+                seen = seen.copy()
+        return FoldResult(
+            out.bbo[: bbo_rows * _BBO].reshape(-1, _BBO),
+            out.deltas[: totals[Total.DELTAS] * _DELTA].reshape(-1, _DELTA),
+            out.event_ends[: totals[Total.EVENT_ENDS] * _EVENT_END].reshape(-1, _EVENT_END),
+            tops,
+            TopRecords(tops, batch, self._kept, seen),
+        )
+
+    # ------------------------------------------------------------------ records of earlier batches
+
+    def _fit_seen(self) -> None:
+        """Make room for the last records of new books."""
+        if len(self._seen) < self.book_count:
+            shape = max(64, 2 * self.book_count), len(SEEN_COLUMNS)
+            seen = np.full(shape, UNDEF_TIMESTAMP, np.uint64)
+            seen[: len(self._seen)] = self._seen
+            self._seen = seen
+
+    def _copy_open_records(self, batch: MboBatch) -> None:
+        """Copy the records that describe tops still to come, and forget their rows."""
+        rows = self._book_words()[:, Book.RECORD_ROW]
+        books, seen_books = np.flatnonzero(rows >= 0), np.flatnonzero(rows == LAST_SEEN)
+        records = take_batch(batch, rows[books])
+        self._open = _OpenRecords(books, records, seen_books, self._seen[seen_books])
+        rows[:] = RECORD_BEFORE
+
+    def _keep_open_records(self) -> None:
+        """Keep the records that the fold before copied: its result no longer describes its tops."""
+        if len(self._kept.action) < self.book_count:
+            kept = empty_batch(2 * self.book_count)
+            for name, column in self._kept._asdict().items():
+                getattr(kept, name)[: len(column)] = column
+            self._kept = kept
+        for name, column in self._kept._asdict().items():
+            column[self._open.books] = getattr(self._open.records, name)
+        for name, seen in zip(SEEN_COLUMNS, self._open.seen.T, strict=True):
+            getattr(self._kept, name)[self._open.seen_books] = seen
+
+    # ------------------------------------------------------------------ room
 
     @property
     def _top_words(self) -> int:
-        return len(Top) + TOP_LEVEL_WORDS * self._out.depth
+        return TOP_WORDS + TOP_LEVEL_WORDS * self._out.depth
+
+    def _begin_outputs(self) -> None:
+        """Begin every output anew."""
+        totals = self.state.totals
+        totals[Total.DELTAS] = totals[Total.TOPS] = totals[Total.WINDOWS] = 0
+        totals[Total.EVENT_ENDS] = 0
+
+    def _fit_outputs(self, rows: int, open_snapshots: int = 0) -> None:
+        """Make room for the outputs of so many rows and ends of snapshots."""
+        bbo, deltas, event_ends, tops = self._out[:4]
+        # A record may end two events: an open snapshot before it, and its own.
+        ends_max = 2 * rows + 2 + open_snapshots
+        lacks_bbo = self._keeps_bbo and len(bbo) < rows * _BBO
+        lacks_ends = self._keeps_deltas and len(event_ends) < ends_max * _EVENT_END
+        lacks_tops = self._spec is not None and len(tops) == 0
+        if not (lacks_bbo or lacks_ends or lacks_tops):
+            return
+        if lacks_bbo:
+            bbo = np.empty(rows * _BBO, np.int64)
+        if lacks_ends:
+            event_ends = np.empty(ends_max * _EVENT_END, np.int64)
+            if len(deltas) == 0:
+                deltas = np.empty(4 * BLOCK * _DELTA, np.int64)
+        if lacks_tops:
+            tops = np.empty(4 * BLOCK * self._top_words, np.int64)
+            self._fit_books()
+        self._out = self._out._replace(bbo=bbo, deltas=deltas, event_ends=event_ends, tops=tops)
 
     def _fit_books(self) -> None:
-        """Make what is kept by book as long as there may be books."""
+        """Make room in the outputs by book for as many books as the state has room for."""
         books, out = len(self.state.books) // BOOK_WORDS, self._out
         words = TOP_LEVEL_WORDS * out.depth
-        if isinstance(self._wanted, (WindowsSpec, PublishSpec)):
-            dirty, before = (
-                _grown(out.dirty, books, 0),
-                _grown(out.before, books * words, 0),
+        if isinstance(self._spec, (WindowsSpec, PublishSpec)):
+            self._out = out._replace(
+                changed_books=grown(out.changed_books, books, 0),
+                levels_before=grown(out.levels_before, books * words, 0),
             )
-            self._out = out._replace(dirty=dirty, before=before)
-        elif isinstance(self._wanted, TopsSpec) and self._wanted.changes:
-            # Of a new book nothing was shown, so that all differs.
-            shown = _grown(out.shown, books * (top_kernels.WORSTS + words), WORST_KEY)
-            self._out = out._replace(shown=shown)
+        elif isinstance(self._spec, TopsSpec) and self._spec.changes:
+            # A new book has no last top: every level differs from WORST_KEY.
+            last_tops = grown(out.last_tops, books * (WORST_KEYS + words), WORST_KEY)
+            self._out = out._replace(last_tops=last_tops)
 
-    def _make_room(self, lacking: int) -> None:
-        state = self.state
-        if lacking == FoldStop.ORDERS:
-            self._rebuild_orders()
-        elif lacking == FoldStop.LEVELS:
-            self._rebuild_levels()
-        elif lacking == FoldStop.BOOKS:
-            self._double_books()
-        elif lacking == FoldStop.POOL:
-            self.state = state._replace(
-                run_keys=_doubled(state.run_keys), run_slots=_doubled(state.run_slots)
-            )
-        elif lacking == FoldStop.DELTAS:
-            self._out = self._out._replace(deltas=_doubled(self._out.deltas))
-        elif lacking == FoldStop.TOPS:
-            self._out = self._out._replace(tops=_doubled(self._out.tops))
+    def _make_room(self, stop: FoldStop) -> None:
+        if stop == FoldStop.DELTAS:
+            self._out = self._out._replace(deltas=doubled(self._out.deltas))
+        elif stop == FoldStop.TOPS:
+            self._out = self._out._replace(tops=doubled(self._out.tops))
         else:
-            raise AssertionError(f"the fold stopped for an unknown reason: {lacking}")
-
-    def _rebuild_orders(self) -> None:
-        state = self.state
-        alive = len(self._live_slots())
-        slots = _power_of_two(4 * (alive + fold_kernels.BLOCK))
-        orders = empty_orders(slots)
-        taken = table_kernels.rebuild_orders(
-            state.orders, orders, slots - 1, _shift(slots), state.books
-        )
-        state.totals[Total.ORDERS] = taken
-        self.state = state._replace(orders=orders)
-
-    def _rebuild_levels(self) -> None:
-        state = self.state
-        in_runs = int(np.count_nonzero(state.levels[Level.OWNER :: SLOT_WORDS] & 1))
-        slots = _power_of_two(4 * (in_runs + fold_kernels.BLOCK))
-        levels = empty_levels(slots)
-        state.totals[Total.LEVELS] = table_kernels.rebuild_levels(
-            state.levels,
-            levels,
-            slots - 1,
-            _shift(slots),
-            state.orders,
-            state.books,
-            self.book_count,
-            state.run_slots,
-            np.zeros(len(state.levels) // SLOT_WORDS, np.int64),
-        )
-        self.state = state._replace(levels=levels)
-
-    def _double_books(self) -> None:
-        state = self.state
-        books = aligned_zeros(2 * len(state.books))
-        books[: len(state.books)] = state.books
-        index = np.zeros(2 * len(state.book_index), np.int64)
-        table_kernels.rebuild_index(index, books, self.book_count)
-        self.state = state._replace(
-            books=books, book_index=index, anomalies=_doubled(state.anomalies)
-        )
-        self._fit_books()
-
-    def _fit_seen(self) -> None:
-        """Make room for what new books have seen."""
-        if len(self._seen) < self.book_count:
-            grown = np.full((max(64, 2 * self.book_count), 3), UNDEF_TIMESTAMP, np.uint64)
-            grown[: len(self._seen)] = self._seen
-            self._seen = grown
-
-    def _keep_noted(self, batch: MboBatch) -> None:
-        """Set aside the records that describe tops which are still to come; forget their rows."""
-        noted_rows = self._rows()[:, Book.NOTED_ROW]
-        books = np.flatnonzero(noted_rows >= 0)
-        last = np.flatnonzero(noted_rows == window_kernels.SEEN)
-        self._aside = books, take_batch(batch, noted_rows[books]), last, self._seen[last]
-        noted_rows[:] = NOTED
-
-    def _note(self) -> None:
-        """Note what the fold before set aside: until now, what it gave may be described."""
-        books, rows, last, seen = self._aside
-        if len(self._noted.action) < self.book_count:
-            grown = empty_batch(2 * self.book_count)
-            for name, kept in self._noted._asdict().items():
-                getattr(grown, name)[: len(kept)] = kept
-            self._noted = grown
-        for name, kept in self._noted._asdict().items():
-            kept[books] = getattr(rows, name)
-        for name, column in zip(_SEEN, seen.T, strict=True):
-            getattr(self._noted, name)[last] = column
-
-    def _folded(self, batch: MboBatch) -> FoldResult:
-        totals = self.state.totals
-        bbo_rows = len(batch.action) if self._want_bbo else 0
-        tops, seen = self._no_tops, self._seen
-        if self._tops is not None:
-            words = self._top_words
-            tops = self._out.tops[: totals[Total.TOPS] * words].reshape(-1, words)
-            # What was seen last is about to become what this batch shows.
-            if (tops[:, Top.ROW] == window_kernels.SEEN).any():
-                seen = seen.copy()
-        return FoldResult(
-            self._out.bbo[: bbo_rows * _BBO].reshape(-1, _BBO),
-            self._out.deltas[: totals[Total.DELTAS] * _DELTA].reshape(-1, _DELTA),
-            self._out.event_ends[: totals[Total.CLOSINGS] * _CLOSING].reshape(-1, _CLOSING),
-            tops,
-            TopRecords(tops, batch, self._noted, seen),
-        )
-
-    # ------------------------------------------------------------------ reading
-
-    @property
-    def book_count(self) -> int:
-        """How many books there are; they are numbered in order of appearance."""
-        return int(self.state.totals[Total.BOOKS])
-
-    def _rows(self) -> NDArray[np.int64]:
-        return self.state.books[: self.book_count * BOOK_WORDS].reshape(-1, BOOK_WORDS)
-
-    def keys(self) -> list[tuple[int, int]]:
-        """`(publisher_id, instrument_id)` of each book (rule 1)."""
-        keys = self._rows()[:, Book.KEY]
-        publishers, instruments = keys >> 32, keys & 0xFFFFFFFF
-        return list(zip(publishers.tolist(), instruments.tolist(), strict=True))
-
-    def statuses(self) -> list[Status]:
-        """Each book's status."""
-        return [Status(status) for status in self._rows()[:, Book.STATUS].tolist()]
-
-    def events(self) -> NDArray[np.int64]:
-        """How many events each book has completed."""
-        return self._rows()[:, Book.EVENTS] >> 1
-
-    def events_open(self) -> NDArray[np.bool_]:
-        """Whether each book is in the middle of an event (rule 5)."""
-        is_open: NDArray[np.bool_] = self._rows()[:, Book.EVENTS] & 1 == 1
-        return is_open
-
-    def anomalies(self) -> NDArray[np.int64]:
-        """Counts, a row a book, a column an `Anomaly`."""
-        return self.state.anomalies[: self.book_count * len(Anomaly)].reshape(-1, len(Anomaly))
-
-    def last_seen(self) -> NDArray[np.uint64]:
-        """Columns ts_event, ts_recv and sequence of each book's last record."""
-        return self._seen[: self.book_count]
-
-    def levels(self, book: int | None = None) -> Levels:
-        """Every level of every book, or of one."""
-        books = np.arange(self.book_count) if book is None else np.array([book])
-        ladders = (books[:, None] * BOOK_WORDS + np.array([BID_LADDER, ASK_LADDER])).ravel()
-        lengths = self.state.books[ladders + Ladder.LENGTH]
-        ends = self.state.books[ladders + Ladder.START] + lengths
-        # The best stands last in its run: read each run from its end.
-        offsets = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        places = np.repeat(ends, lengths) - 1 - offsets
-        slots = self.state.run_slots[places].astype(np.int64) * SLOT_WORDS
-        side = np.repeat(np.tile([0, 1], len(books)), lengths)
-        size = self.state.levels[slots + Level.SIZE]
-        levels = Levels(
-            book=np.repeat(np.repeat(books, 2), lengths),
-            side=side,
-            price=self.state.levels[slots + Level.KEY] ^ -side,
-            size=size,
-            count=self.state.levels[slots + Level.COUNT],
-        )
-        alive = size > 0
-        return Levels(*(column[alive] for column in levels))
-
-    def orders(self, book: int | None = None) -> Orders:
-        """Every live order of every book, or of one; all are looked at."""
-        slots = self._live_slots()
-        words = self.state.orders
-        if book is not None:
-            slots = slots[words[slots + Order.OWNER] >> 1 == book]
-        owner, packed = words[slots + Order.OWNER], words[slots + Order.PACKED]
-        key = self.state.levels[(packed >> 32) * SLOT_WORDS + Level.KEY]
-        priority = words[slots + Order.PRIORITY]
-        # ~key sorts the best level first without overflow.
-        by = np.lexsort((priority, ~key, owner))
-        owner, packed, key = owner[by], packed[by], key[by]
-        return Orders(
-            book=owner >> 1,
-            side=owner & 1,
-            price=key ^ -(owner & 1),
-            order_id=words[slots + Order.ORDER_ID][by].view(np.uint64),
-            size=packed & 0xFFFFFFFF,
-            priority=priority[by],
-        )
-
-    def _live_slots(self) -> NDArray[np.int64]:
-        """Words where live orders stand: taken, and not below their side's floor."""
-        words = self.state.orders
-        slots = np.flatnonzero(words[Order.OWNER :: SLOT_WORDS] >= 0) * SLOT_WORDS
-        owner = words[slots + Order.OWNER]
-        ladders = (owner >> 1) * BOOK_WORDS + BID_LADDER + (ASK_LADDER - BID_LADDER) * (owner & 1)
-        floors = self.state.books[ladders + Ladder.FLOOR]
-        alive: NDArray[np.int64] = slots[words[slots + Order.PRIORITY] >= floors]
-        return alive
+            self.state = make_room(self.state, stop)
+            if stop == FoldStop.BOOKS:
+                self._fit_books()
 
 
-def _grown(array: NDArray[np.int64], length: int, fill: int) -> NDArray[np.int64]:
-    grown = np.full(length, fill, np.int64)
-    grown[: len(array)] = array
-    return grown
-
-
-def _doubled(array: NDArray[Any]) -> NDArray[Any]:
-    grown = np.zeros(2 * len(array), array.dtype)
-    grown[: len(array)] = array
-    return grown
-
-
-def _power_of_two(at_least: int) -> int:
-    return 1 << max(10, (at_least - 1).bit_length())
-
-
-def _shift(slots: int) -> int:
-    return 64 - (slots.bit_length() - 1)
+def _moments(batch: MboBatch) -> Moments:
+    return Moments(read_only(batch.ts_event), read_only(batch.ts_recv), read_only(batch.sequence))

@@ -1,8 +1,8 @@
-"""Tops of single books made into those of an instrument over all its publishers (rule 1).
+"""Tops of single books merged into tops of an instrument over all its publishers (rule 1).
 
-The rule here: at equal price sizes and counts add up, and of each book what counts is its last top,
-which is as it was after its last event. The best n of an instrument are among the best n of its
-books: a price that n others of its own book beat is beaten by them here too.
+The rule here: sizes and counts at equal prices add up. Each book counts with its last top, which is
+the book after its last event. The best n levels of an instrument are among the best n of its books:
+a price that n others of its own book beat is beaten by them here too.
 """
 
 from __future__ import annotations
@@ -12,28 +12,21 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from batonics.book.state import TOP_LEVEL_WORDS, Top
-from batonics.book.top_kernels import FIRST_LEVEL, better_levels
-from batonics.model import mbo
-from batonics.model.mbo import Action, Side
+from batonics.book.state import TOP_BOOK, TOP_DEPTH, TOP_LEVEL_WORDS, TOP_WORDS
+from batonics.book.top_kernels import SIZE_WORD, count_better
+from batonics.model.mbo import ACTION_TRADE, SIDE_ASK, UNDEF_PRICE
 from batonics.native import as_word, at, kernel, outlined
-
-T_BOOK, T_DEPTH = int(Top.BOOK), int(Top.DEPTH)
-UNDEF_PRICE = mbo.UNDEF_PRICE
-TRADE, SIDE_ASK = int(Action.TRADE), int(Side.ASK)
-ABSENT = 2
-"""Of the words of a level the one, a size, that is 0 where there is none."""
 
 
 class InstrumentGroups(NamedTuple):
-    """Which books are of one instrument, and what was last known of them."""
+    """The books of each instrument, and the last tops of both."""
 
     group_of: NDArray[np.int64]  # by book: its instrument's number
     first: NDArray[np.int64]  # by instrument: where its books begin in `books`; one more at the end
     books: NDArray[np.int64]  # book numbers, by instrument
-    latest: NDArray[np.int64]  # by book: the levels of its last top
-    shown: NDArray[np.int64]  # by instrument: the levels of its last top
-    places: NDArray[np.int64]  # scratch, by book: how far its levels are used
+    book_tops: NDArray[np.int64]  # by book: the levels of its last top
+    group_tops: NDArray[np.int64]  # by instrument: the levels of its last top
+    used: NDArray[np.int64]  # scratch, by entry of `books`: how many of its levels are merged
 
 
 @kernel
@@ -47,43 +40,43 @@ def merge_tops(
     groups: InstrumentGroups,
     kept: NDArray[np.bool_],
 ) -> None:
-    """Replace the levels of each top by those of its instrument; say which tops to keep.
+    """Replace the levels of each top by those of its instrument, and mark the tops to keep.
 
-    A change is kept where the instrument's levels differ from its last top; a trade always.
+    A change is kept where the instrument's levels differ from its last top; a trade is always kept.
 
     Args:
-        tops: (rows * (len(Top) + TOP_LEVEL * depth),).
+        tops: (rows * (TOP_WORDS + TOP_LEVEL_WORDS * depth),).
         rows: how many tops there are.
         depth: levels of each side.
-        action: (rows,), as the next two of the records that describe the tops.
-        side: (rows,).
-        price: (rows,).
-        groups: of all books; brought up to date.
+        action: (rows,), of the records that describe the tops.
+        side: (rows,), of the same records.
+        price: (rows,), of the same records.
+        groups: all books; brought up to date.
         kept: (rows,), to be filled.
     """
     words = TOP_LEVEL_WORDS * depth
     for i in range(rows):
-        first = i * (FIRST_LEVEL + words) + FIRST_LEVEL
-        book = tops[first - FIRST_LEVEL + T_BOOK]
-        is_trade = action[i] == TRADE
-        if not is_trade:  # a trade may stand amid an event, where its book is not to be read
+        first = i * (TOP_WORDS + words) + TOP_WORDS
+        book = tops[first - TOP_WORDS + TOP_BOOK]
+        is_trade = action[i] == ACTION_TRADE
+        if not is_trade:  # a trade may be within an event, where its book is not to be read
             for word in range(words):
-                groups.latest[at(book * words + word)] = tops[at(first + word)]
+                groups.book_tops[at(book * words + word)] = tops[at(first + word)]
         group = groups.group_of[book]
         for of_side in range(2):
             merge_side(tops, first, depth, groups, group, of_side)
         differs = False
         for word in range(words):
-            differs |= tops[at(first + word)] != groups.shown[at(group * words + word)]
+            differs |= tops[at(first + word)] != groups.group_tops[at(group * words + word)]
         if differs and not is_trade:
             for word in range(words):
-                groups.shown[at(group * words + word)] = tops[at(first + word)]
+                groups.group_tops[at(group * words + word)] = tops[at(first + word)]
         kept[i] = differs or is_trade
         better = 0
         if not is_trade and price[i] != UNDEF_PRICE:
             is_ask = as_word(side[i] == SIDE_ASK)
-            better = better_levels(tops, first, depth, is_ask, price[i] ^ -is_ask)
-        tops[first - FIRST_LEVEL + T_DEPTH] = better
+            better = count_better(tops, first, depth, is_ask, price[i] ^ -is_ask)
+        tops[first - TOP_WORDS + TOP_DEPTH] = better
 
 
 @outlined
@@ -93,29 +86,32 @@ def merge_side(
     """Write the best levels of a side of an instrument from word `first` on."""
     words = TOP_LEVEL_WORDS * depth
     begin, end = groups.first[group], groups.first[group + 1]
-    for place in range(begin, end):
-        groups.places[place] = 0
+    for i in range(begin, end):
+        groups.used[i] = 0
     for level in range(depth):
         best, size, count = as_word(UNDEF_PRICE), as_word(0), as_word(0)
-        for place in range(begin, end):
-            used = groups.places[place]
+        for i in range(begin, end):
+            used = groups.used[i]
             if used < depth:
-                at_level = groups.books[place] * words + TOP_LEVEL_WORDS * used + side
-                if groups.latest[at(at_level + ABSENT)] == 0:
+                at_level = groups.books[i] * words + TOP_LEVEL_WORDS * used + side
+                if groups.book_tops[at(at_level + SIZE_WORD)] == 0:
                     continue
-                price = groups.latest[at(at_level)]
+                price = groups.book_tops[at(at_level)]
                 if size == 0 or (price ^ -side) > (best ^ -side):
                     best, size, count = price, as_word(0), as_word(0)
                 if price == best:
-                    size += groups.latest[at(at_level + 2)]
-                    count += groups.latest[at(at_level + 4)]
+                    size += groups.book_tops[at(at_level + 2)]
+                    count += groups.book_tops[at(at_level + 4)]
         to = first + TOP_LEVEL_WORDS * level + side
         tops[to], tops[to + 2], tops[to + 4] = best, size, count
         if size == 0:
             continue
-        for place in range(begin, end):
-            used = groups.places[place]
+        for i in range(begin, end):
+            used = groups.used[i]
             if used < depth:
-                at_level = groups.books[place] * words + TOP_LEVEL_WORDS * used + side
-                if groups.latest[at(at_level)] == best and groups.latest[at(at_level + 2)] > 0:
-                    groups.places[place] = used + 1
+                at_level = groups.books[i] * words + TOP_LEVEL_WORDS * used + side
+                if (
+                    groups.book_tops[at(at_level)] == best
+                    and groups.book_tops[at(at_level + 2)] > 0
+                ):
+                    groups.used[i] = used + 1

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from batonics.cli.options import (
+    SCHEMA_FORMS,
     FilesArgument,
     QuietOption,
     SkipBadOption,
@@ -20,10 +21,7 @@ def command(
     files: FilesArgument,
     schema: Annotated[
         str,
-        typer.Option(
-            help="mbo, trades, tbbo, mbp-1, mbp-10, bbo-1s, bbo-1m, ohlcv-1s, ohlcv-1m, ohlcv-1h"
-            " or ohlcv-1d."
-        ),
+        typer.Option(help=f"{SCHEMA_FORMS}. N is 1 to 255; INTERVAL is such as 1s, 5m, 1d."),
     ],
     out: Annotated[
         str,
@@ -37,10 +35,6 @@ def command(
         typer.Option(
             "--format", help="The format, if the name of --out does not say it: csv, dbn.zst."
         ),
-    ] = None,
-    depth: Annotated[
-        int | None,
-        typer.Option(min=1, max=255, help="Levels of each side of mbp-10; by default 10."),
     ] = None,
     consolidated: Annotated[
         bool,
@@ -84,7 +78,6 @@ def command(
     request = ConvertRequest(
         paths=tuple(files),
         schema=schema,
-        depth=depth,
         symbols=split_names(symbols),
         start_ns=None if start is None else parse_time(start),
         end_ns=None if end is None else parse_time(end),

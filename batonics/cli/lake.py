@@ -9,6 +9,7 @@ import typer
 from batonics.cli.console import escape_unprintable
 from batonics.cli.option_groups import SettingOption, load_settings
 from batonics.cli.options import (
+    SCHEMA_FORMS,
     DateOption,
     EndOption,
     LakeOption,
@@ -30,12 +31,7 @@ if TYPE_CHECKING:
 ALL_ROWS = 2**62
 Schemas = Annotated[
     str | None,
-    SettingOption(
-        "lake.schemas",
-        "--schemas",
-        "What to make of it: any schema of `batonics convert`, mbp-N, depth-EVERY, orders, bbo,"
-        " deltas.",
-    ),
+    SettingOption("lake.schemas", "--schemas", f"The schemas to derive: {SCHEMA_FORMS}."),
 ]
 
 app = typer.Typer(

@@ -4,15 +4,15 @@ The rule here: every byte of a record belongs to a named field, in the vendor's 
 vendor's names; a reserved one is written as 0. Facts from the dbn reference library (`record.rs`),
 where these records are the same in versions 1, 2 and 3; the MBO record is in `model/mbo.py`.
 
-| schema             | bytes | after the header                                                   |
+| layout: schemas    | bytes | after the header                                                   |
 |--------------------|-------|--------------------------------------------------------------------|
 | mbo                | 56    | the order                                                          |
-| trades             | 48    | the trade                                                          |
-| mbp-1, tbbo        | 80    | the trade or change, one level                                     |
+| trade: trades      | 48    | the trade                                                          |
+| mbp-1: mbp-1, tbbo | 80    | the trade or change, one level                                     |
 | mbp-10             | 368   | the trade or change, ten levels                                    |
-| bbo-1s, bbo-1m     | 80    | the last trade, with reserved bytes where mbp-1 has the action,    |
+| bbo: bbo-1s, bbo-1m| 80    | the last trade, with reserved bytes where mbp-1 has the action,    |
 |                    |       | the depth and ts_in_delta; one level                               |
-| ohlcv-1s, ...      | 56    | open, high, low, close, volume                                     |
+| ohlcv: ohlcv-1s ...| 56    | open, high, low, close, volume                                     |
 
 A level is both of its sides: two prices, two sizes, two counts of orders.
 
@@ -90,21 +90,19 @@ MBP_10_DTYPE = np.dtype([*_TRADE, *_levels(10)])
 BBO_INTERVAL_DTYPE = np.dtype([*_BBO_INTERVAL, *_levels(1)])
 OHLCV_DTYPE = np.dtype(_OHLCV)
 
-RECORD_DTYPES: dict[str, np.dtype] = {
+RECORD_LAYOUTS: dict[str, np.dtype] = {
     "mbo": MBO_DTYPE,
-    "trades": TRADES_DTYPE,
-    "tbbo": MBP_1_DTYPE,
+    "trade": TRADES_DTYPE,
     "mbp-1": MBP_1_DTYPE,
     "mbp-10": MBP_10_DTYPE,
-    "bbo-1s": BBO_INTERVAL_DTYPE,
-    "bbo-1m": BBO_INTERVAL_DTYPE,
-    **dict.fromkeys(("ohlcv-1s", "ohlcv-1m", "ohlcv-1h", "ohlcv-1d"), OHLCV_DTYPE),
+    "bbo": BBO_INTERVAL_DTYPE,
+    "ohlcv": OHLCV_DTYPE,
 }
-"""By schema, one record on the wire, its header included."""
+"""One record on the wire, its header included, by the name of its layout."""
 
 PRICE_FIELDS = frozenset(
     name
-    for dtype in RECORD_DTYPES.values()
+    for dtype in RECORD_LAYOUTS.values()
     for name in dtype.names or ()
     if dtype[name] == np.dtype("<i8")
 )

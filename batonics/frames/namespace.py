@@ -13,26 +13,21 @@ from __future__ import annotations
 import polars as pl
 
 from batonics.frames.depth.book_sources import (
-    bbo_interval_source,
     bbo_source,
     book_source,
     changes_source,
     delta_source,
     depth_source,
-    mbp_source,
 )
 from batonics.frames.depth.windows import EventWindows, TimeWindows, Windows
-from batonics.frames.measures.bars import bars_source, ohlcv_source
+from batonics.frames.measures.bars import bars_source
 from batonics.frames.measures.book_measures import measures_source
 from batonics.frames.measures.trade_measures import trade_measures_source
 from batonics.frames.measures.window_measures import vpin_source, window_measures_source
 from batonics.frames.orders.order_lives import orders_source, queue_source
-from batonics.frames.schemas.trades import trades_source
+from batonics.frames.schemas.table import MBP_DEPTH_MAX, Schema, find_schema
 from batonics.model.errors import UsageError
-from batonics.model.times import duration_ns, parse_time
-
-MBP_DEPTH_MAX = 255
-"""What `depth`, a byte, can tell."""
+from batonics.model.times import duration_ns, format_duration, parse_time
 
 
 @pl.api.register_lazyframe_namespace("mbo")
@@ -65,7 +60,7 @@ class MboNamespace:
             a top-of-book publisher too (rule 13).
         """
         if every is not None:
-            return bbo_interval_source(self._records, duration_ns(every, "intervals"))
+            return _interval_schema("bbo", every).rows(self._records)
         return bbo_source(self._records)
 
     def mbp(self, n: int = 10, *, consolidated: bool = False) -> pl.LazyFrame:
@@ -92,27 +87,31 @@ class MboNamespace:
         """
         if not 1 <= n <= MBP_DEPTH_MAX:
             raise UsageError(f"depth of {n} levels, expected 1 to {MBP_DEPTH_MAX}")
-        return mbp_source(self._records, n, consolidated=consolidated)
+        return find_schema(f"mbp-{n}").rows(self._records, consolidated=consolidated)
 
     def tbbo(self, *, consolidated: bool = False) -> pl.LazyFrame:
         """The vendor's tbbo: each trade with the best bid and ask before it, in mbp-1's columns."""
-        return mbp_source(self._records, 1, changes=False, consolidated=consolidated)
+        return find_schema("tbbo").rows(self._records, consolidated=consolidated)
 
     def trades(self) -> pl.LazyFrame:
         """The vendor's trades: the T records, never the F, in the vendor's columns."""
-        return trades_source(self._records)
+        return find_schema("trades").rows(self._records)
 
     def ohlcv(self, every: str = "1s") -> pl.LazyFrame:
-        """The vendor's ohlcv-1s, -1m, -1h and -1d: a row for each interval and book with trades.
+        """The vendor's ohlcv of any interval: a row for each interval and book with trades.
+
+        Args:
+            every: the length of an interval, such as "1s". `rtype` is null where the vendor has no
+                bars of that length.
 
         Columns, as the vendor's: ts_event (Datetime ns UTC, the interval's start), rtype (UInt8),
         publisher_id (UInt16), instrument_id (UInt32), open, high, low, close (Int64 of 1e-9),
         volume (UInt64). See `bars` for other lengths and more columns.
 
         Raises:
-            UsageError: `every` is none of 1s, 1m, 1h and 1d.
+            UsageError: `every` is no duration.
         """
-        return ohlcv_source(self._records, f"ohlcv-{every}")
+        return _interval_schema("ohlcv", every).rows(self._records)
 
     def bars(
         self,
@@ -293,6 +292,10 @@ class MboNamespace:
             return changes_source(self._records, n)
         asked = next((length for length in (every, events) if length is not None), "event")
         return depth_source(self._records, parse_windows(asked), n, fill=fill)
+
+
+def _interval_schema(family: str, every: str) -> Schema:
+    return find_schema(f"{family}-{format_duration(duration_ns(every, 'intervals'))}")
 
 
 def parse_windows(every: int | str) -> Windows:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from batonics.codec.gateway import ALL_SYMBOLS, SubscriptionRequest
 from batonics.codec.metadata import STYPE_INSTRUMENT_ID, STYPE_RAW_SYMBOL, symbol_intervals
-from batonics.frames.schemas.derive import SCHEMAS
+from batonics.frames.schemas.table import find_schema
 from batonics.gateway.dbn_feed import check_regular_files
 from batonics.model.errors import UsageError
 from batonics.model.mbo import UNDEF_TIMESTAMP
@@ -77,10 +77,7 @@ class ReplayFiles:
         Raises:
             UsageError: there is no such schema, or its symbology is not resolved here.
         """
-        if subscription.schema not in SCHEMAS:
-            raise UsageError(
-                f"schema {subscription.schema!r} is not offered; there are {', '.join(SCHEMAS)}"
-            )
+        _ = find_schema(subscription.schema).record_dtype
         if subscription.stype_in not in STYPES:
             raise UsageError(
                 f"stype_in {subscription.stype_in!r} is not resolved by a replay;"

@@ -19,19 +19,11 @@ from batonics.book.snapshot import snapshot_records
 from batonics.codec.dbn import encode_records
 from batonics.frames.scan.mbo_scan import scan_batches
 from batonics.frames.scan.sources import pull_frames
-from batonics.frames.schemas.derive import INDEX, columns_of, derive
+from batonics.frames.schemas.table import find_schema
 from batonics.gateway.dbn_feed import FeedPiece
 from batonics.model.mbo import MBO_DTYPE, MboBatch, is_untimed, slice_batch, take_batch
-from batonics.model.times import NS_PER_DAY, NS_PER_S
 from batonics.sinks.dbn import to_records
 from batonics.sources.stream import MboStream
-
-_BAR_NS = {
-    "ohlcv-1s": NS_PER_S,
-    "ohlcv-1m": 60 * NS_PER_S,
-    "ohlcv-1h": 3600 * NS_PER_S,
-    "ohlcv-1d": NS_PER_DAY,
-}
 
 
 @dataclass
@@ -39,7 +31,7 @@ class SessionRequest:
     """What a session wants of one schema.
 
     Attributes:
-        schema: one of `frames.derive.SCHEMAS`.
+        schema: the name of a schema that has a DBN record (`frames/schemas/table.py`).
         instrument_ids: of these; None: of all.
         start_ns: records due at this time or later; None: all.
         snapshot: of mbo: the books as they are at the start, first.
@@ -114,18 +106,19 @@ class _SnapshotAtStart:
 
 
 def _row_pieces(paths: Sequence[str], wanted: SessionRequest) -> Generator[FeedPiece, None, None]:
-    schema, due_ns = wanted.schema, 0
-    rows = derive(scan_batches(lambda: _batches(paths, wanted)), schema)
-    for frame in pull_frames(rows, columns_of(schema)):
-        records = to_records(frame, schema)
-        times = records[INDEX[schema]].view(np.int64)
+    schema, due_ns = find_schema(wanted.schema), 0
+    rows = schema.rows(scan_batches(lambda: _batches(paths, wanted)))
+    # A row that covers an interval is known when the interval is over.
+    lag_ns = 0 if schema.time_is_interval_end else schema.interval_ns or 0
+    for frame in pull_frames(rows, schema.columns):
+        records = to_records(frame, schema.name)
+        times = records[schema.time_column].view(np.int64)
         if wanted.start_ns is not None:
             kept = times >= wanted.start_ns
             records, times = records[kept], times[kept]
         if len(records) == 0:
             continue
-        # A bar is known when it is over; the other rows are at their own time.
-        due = times + _BAR_NS.get(schema, 0)
+        due = times + lag_ns
         due[0] = max(int(due[0]), due_ns)
         due = np.maximum.accumulate(due)
         due_ns = int(due[-1])

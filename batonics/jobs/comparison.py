@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from batonics.frames.columns.mbo_frame import TIME_TYPE
 from batonics.frames.scan.sources import BOOK_KEY
-from batonics.frames.schemas.derive import INDEX, check_schema
+from batonics.frames.schemas.table import find_schema
 from batonics.jobs.convert import Conversion, ConvertRequest, RowOptions
 from batonics.jobs.progress import ReadProgress
 from batonics.model.errors import UsageError
@@ -115,7 +115,7 @@ def find_other_schema(
         raise UsageError("--against reads the records a second time: give files, not -")
     if schema is None:
         return detect_schema(path)
-    check_schema(schema)
+    find_schema(schema)
     return schema
 
 
@@ -146,13 +146,14 @@ def compare(conversion: Conversion, path: str) -> Comparison:
     books = _BookHistory()
     conversion.on_batch = books.add
     schema = conversion.request.schema
+    index = find_schema(schema).time_column
     result = Comparison(schema)
     comparer = _RowComparer(result, books)
     with (
         closing(conversion.frames(RowOptions(symbol=False))) as our_frames,
         closing(read_table(path, schema)) as their_frames,
     ):
-        ours, theirs = (_Side(frames, INDEX[schema]) for frames in (our_frames, their_frames))
+        ours, theirs = (_Side(frames, index) for frames in (our_frames, their_frames))
         while ours.has_more or theirs.has_more:
             ours.fill()
             theirs.fill()
@@ -251,7 +252,7 @@ class _RowComparer:
 
     def __init__(self, result: Comparison, books: _BookHistory) -> None:
         self._result, self._books = result, books
-        self._index = INDEX[result.schema]
+        self._index = find_schema(result.schema).time_column
 
     def compare(self, ours: pl.DataFrame, theirs: pl.DataFrame, sides: tuple[_Side, _Side]) -> None:
         result = self._result

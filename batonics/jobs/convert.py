@@ -11,12 +11,13 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from batonics.codec.metadata import SCHEMA_NAMES, Metadata, SymbolMapping
+from batonics.codec.metadata import Metadata, SymbolMapping
 from batonics.frames.scan.definitions import TICK, FrameDefinitions, definition_columns
 from batonics.frames.scan.mbo_scan import SYMBOL, scan_batches
 from batonics.frames.scan.sources import pull_frames
 from batonics.frames.scan.symbols import FrameSymbols
-from batonics.frames.schemas.derive import INDEX, check_schema, columns_of, derive
+from batonics.frames.schemas.row_keys import ROW_TIME, RowKeys
+from batonics.frames.schemas.table import find_schema
 from batonics.jobs.progress import ReadProgress
 from batonics.jobs.symbol_selection import SymbolSelection
 from batonics.model.errors import UsageError
@@ -51,8 +52,7 @@ class ConvertRequest:
 
     Attributes:
         paths: input files in the order of their time; `-` is standard input.
-        schema: one of `SCHEMAS`.
-        depth: the number of levels of each side of mbp-10; None: 10.
+        schema: the name of a schema (`frames/schemas/table.py`).
         symbols: symbols or instrument ids to keep; empty: all.
         start_ns: the first index timestamp of rows to keep; None: no bound. Books and intervals
             are built from all records.
@@ -66,7 +66,6 @@ class ConvertRequest:
 
     paths: tuple[str, ...]
     schema: str
-    depth: int | None = None
     symbols: tuple[str, ...] = ()
     start_ns: int | None = None
     end_ns: int | None = None
@@ -77,7 +76,9 @@ class ConvertRequest:
     definitions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        check_schema(self.schema, self.depth, consolidated=self.consolidated)
+        schema = find_schema(self.schema)
+        if self.consolidated:
+            schema.check_consolidated()
         start_ns, end_ns = self.start_ns, self.end_ns
         if start_ns is not None and end_ns is not None and start_ns >= end_ns:
             raise UsageError(
@@ -129,7 +130,7 @@ def convert(
         output.path,
         output_columns(request, options),
         form=file_format,
-        schema=request.schema if _has_vendor_columns(request) else None,
+        schema=request.schema if _has_schema_columns(request) else None,
         metadata=output_metadata(request) if is_dbn else None,
         decimal_prices=output.decimal_prices,
     )
@@ -143,9 +144,9 @@ def convert(
     return run.rows
 
 
-def _has_vendor_columns(request: ConvertRequest) -> bool:
-    """Whether the rows have exactly the columns and types of the vendor's schema."""
-    return request.depth is None and request.tz == UTC and not request.ticks
+def _has_schema_columns(request: ConvertRequest) -> bool:
+    """Whether the rows have exactly the columns and types of the schema."""
+    return request.tz == UTC and not request.ticks
 
 
 def output_columns(request: ConvertRequest, options: RowOptions) -> pl.Schema:
@@ -153,7 +154,7 @@ def output_columns(request: ConvertRequest, options: RowOptions) -> pl.Schema:
     import polars as pl
 
     time = pl.Datetime("ns", request.tz)
-    of_schema = columns_of(request.schema, request.depth)
+    of_schema = find_schema(request.schema).columns
     columns: dict[str, pl.DataType] = {
         name: time if isinstance(dtype, pl.Datetime) else dtype for name, dtype in of_schema.items()
     }
@@ -179,7 +180,7 @@ def output_metadata(request: ConvertRequest) -> Metadata:
     return replace(
         Metadata(),
         dataset=first.dataset,
-        schema=SCHEMA_NAMES.index(request.schema),
+        schema=find_schema(request.schema).number,
         start=first.start if request.start_ns is None else request.start_ns,
         end=last.end if request.end_ns is None else request.end_ns,
         stype_in=first.stype_in,
@@ -207,6 +208,8 @@ class Conversion:
         self.progress: ReadProgress | None = None
         self.on_batch: Callable[[MboBatch], None] | None = None
         self._selection = SymbolSelection(self.stream, request.symbols)
+        self._schema = find_schema(request.schema)
+        self._keys = RowKeys(self._schema)
         self._names = FrameSymbols(self.stream.symbols)
         self._definitions = FrameDefinitions(self.stream.definitions)
         for definition in definitions:
@@ -214,26 +217,30 @@ class Conversion:
 
     def frames(self, options: RowOptions) -> Generator[pl.DataFrame, None, None]:
         """The rows, in order, with the columns that `output_columns` returns."""
-        import polars as pl
         import polars.selectors as cs
 
-        request = self.request
-        records = scan_batches(self._batches)
-        rows = derive(records, request.schema, request.depth, consolidated=request.consolidated)
-        index = pl.col(INDEX[request.schema])
-        for bound, keeps in ((request.start_ns, index.ge), (request.end_ns, index.lt)):
-            if bound is not None:
-                # Datetimes of frames end at 2**63 - 1.
-                bound_ns = min(bound, 2**63 - 1)
-                rows = rows.filter(keeps(pl.lit(bound_ns).cast(pl.Datetime("ns", "UTC"))))
-        for frame in pull_frames(rows, columns_of(request.schema, request.depth)):
-            self.rows += frame.height
-            complete = self._add_columns(frame, options)
+        request, schema = self.request, self._schema
+        rows = schema.rows(scan_batches(self._batches), consolidated=request.consolidated)
+        for frame in pull_frames(rows, schema.columns):
+            selected = self._select_rows(self._keys.add_time(frame))
+            self.rows += selected.height
+            complete = self._add_columns(selected, options).drop(ROW_TIME)
             yield (
                 complete
                 if request.tz == UTC
                 else complete.with_columns(cs.datetime().dt.convert_time_zone(request.tz))
             )
+
+    def _select_rows(self, timed: pl.DataFrame) -> pl.DataFrame:
+        """The rows with times in the range of the request."""
+        import polars as pl
+
+        start_ns, end_ns = self.request.start_ns, self.request.end_ns
+        time = pl.col(ROW_TIME)
+        # Times of frames end at 2**63 - 1.
+        if start_ns is not None:
+            timed = timed.filter(time >= min(start_ns, 2**63 - 1))
+        return timed if end_ns is None else timed.filter(time < min(end_ns, 2**63 - 1))
 
     def _batches(self) -> Iterator[MboBatch]:
         with closing(self.stream.batches()) as batches:
@@ -252,19 +259,19 @@ class Conversion:
     def _is_past_end(self, batch: MboBatch) -> bool:
         """Whether all rows before `end_ns` have come: the longest interval after it is over."""
         end_ns = self.request.end_ns
-        if end_ns is None:
+        if end_ns is None or self._schema.time_depends_on_end:
             return False
+        longest_ns = max(self._schema.interval_ns or 0, NS_PER_DAY)
         times = batch.ts_recv[~is_untimed(batch.flags)]
-        return len(times) > 0 and int(times.min()) >= end_ns + 2 * NS_PER_DAY
+        return len(times) > 0 and int(times.min()) >= end_ns + 2 * longest_ns
 
     def _add_columns(self, frame: pl.DataFrame, options: RowOptions) -> pl.DataFrame:
         """The frame with the symbols and the definitions of its instruments."""
-        time = INDEX[self.request.schema]
         if options.symbol:
-            frame = frame.with_columns(self._names.of(frame, time).alias(SYMBOL))
+            frame = self._keys.add_symbol(frame, self._names)
         if not self.request.ticks:
             return frame
-        frame = self._definitions.add_to(frame, time)
+        frame = self._definitions.add_to(frame, ROW_TIME)
         if not options.displayed:
             return frame
         prices = [name for name, dtype in frame.schema.items() if is_price(name, dtype)]

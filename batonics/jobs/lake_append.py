@@ -27,8 +27,9 @@ import polars as pl
 from batonics.frames.scan.mbo_scan import scan_batches
 from batonics.frames.scan.sources import pull_frames
 from batonics.frames.scan.symbols import FrameSymbols
-from batonics.frames.schemas.table import Product, products_of
-from batonics.jobs.lake_load import DEFAULT_SCHEMAS, RowKeys
+from batonics.frames.schemas.row_keys import RowKeys
+from batonics.frames.schemas.table import Schema, find_schemas
+from batonics.jobs.lake_load import DEFAULT_SCHEMAS
 from batonics.lake.catalog import LoadedSource, Part, SchemaLoad, append_parts
 from batonics.lake.parts import PartsWriter
 from batonics.lake.storage import Store, open_store
@@ -53,7 +54,7 @@ class AppendRequest:
         lake: the lake's directory; made if it is not there.
         name: of the source: what is appended under it goes behind what it has.
         path: of the stream; `-` is standard input.
-        schemas: names of `frames/schemas/table.py`.
+        schemas: names of schemas (`frames/schemas/table.py`).
         commit_seconds: between two commits.
         skip_bad: count and skip bad records where the framing survives.
     """
@@ -66,7 +67,7 @@ class AppendRequest:
     skip_bad: bool = False
 
     def __post_init__(self) -> None:
-        products_of(self.schemas, "append")
+        find_schemas(self.schemas, "append")
 
 
 class LakeAppend:
@@ -90,7 +91,7 @@ class LakeAppend:
         """
         request = self._request
         store = open_store(request.lake, make=True)
-        followers = [_SchemaWriter(product) for product in products_of(request.schemas, "append")]
+        followers = [_SchemaWriter(schema) for schema in find_schemas(request.schemas, "append")]
         reader = _StreamReader(self._stream)
         try:
             while not reader.ended:
@@ -117,7 +118,7 @@ class LakeAppend:
                     follower.leave()  # nobody writes to a directory that is about to go
                 raise
             loads = [
-                SchemaLoad(follower.product.name, [part for _, part in files])
+                SchemaLoad(follower.schema.name, [part for _, part in files])
                 for follower, files in zip(followers, written, strict=True)
             ]
             if not any(load.parts for load in loads):
@@ -207,23 +208,23 @@ class _SchemaWriter:
     """Folds the stream for one schema, in a thread, into the parts of one commit after the other.
 
     Attributes:
-        product: the schema.
+        schema: the schema of the rows.
     """
 
-    def __init__(self, product: Product) -> None:
-        self.product = product
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema
         self._queue: Queue[_Item | PartsWriter | _Mark] = Queue(BATCHES_QUEUED_MAX)
         self._written: Queue[PartFiles | BaseException] = Queue()
-        self._keys = RowKeys(product)
+        self._keys = RowKeys(schema)
         self._writer: PartsWriter | None = None
         self._known = SymbolMap()
         self._names = FrameSymbols(self._known)
-        self._thread = Thread(target=self._run, name=f"batonics-append-{product.name}", daemon=True)
+        self._thread = Thread(target=self._run, name=f"batonics-append-{schema.name}", daemon=True)
         self._thread.start()
 
     def begin(self, directory: Path, prefix: str) -> None:
         """What comes from now on is of another commit, whose files are written there."""
-        self._put(PartsWriter(self.product, directory, prefix))
+        self._put(PartsWriter(self.schema, directory, prefix))
 
     def take(self, item: _Item) -> None:
         """Take a batch."""
@@ -269,14 +270,14 @@ class _SchemaWriter:
 
     def _frames(self) -> Iterator[pl.DataFrame]:
         """All rows, those of a batch before the next batch is asked for."""
-        if not self.product.of_records:
+        if not self.schema.is_row_per_record:
             yield from pull_frames(
-                self.product.rows(scan_batches(self._batches)), self.product.columns
+                self.schema.rows(scan_batches(self._batches)), self.schema.columns
             )
             return
         # A query engine would read ahead, past the end of a commit.
         for batch in self._batches():
-            yield self.product.rows(scan_batches(partial(iter, [batch]))).collect()
+            yield self.schema.rows(scan_batches(partial(iter, [batch]))).collect()
 
     def _batches(self) -> Iterator[MboBatch]:
         """The batches; the end of a commit is dealt with in between.

@@ -13,7 +13,7 @@ from sqlite3 import Connection
 
 import polars as pl
 
-from batonics.frames.schemas.table import product_of
+from batonics.frames.schemas.table import find_schema
 from batonics.lake.catalog import Part, replace_parts
 from batonics.lake.digest import Verifier
 from batonics.lake.parts import PART_ROWS_MAX, PartFile, PartKey, date_to_day
@@ -71,12 +71,12 @@ def _cut(parts: Sequence[Part]) -> Iterator[list[Part]]:
 def _together(
     store: Store, parts: Sequence[Part], directory: Path, prefix: str
 ) -> tuple[Path, Part]:
-    product = product_of(parts[0].schema)
+    schema = find_schema(parts[0].schema)
     key = PartKey(date_to_day(parts[0].date), parts[0].symbol)
-    made = PartFile(directory / "part.parquet", product, key)
+    made = PartFile(directory / "part.parquet", schema, key)
     try:
         for part in parts:
-            rows = pl.scan_parquet(store.path(part), schema=product.columns, glob=False)
+            rows = pl.scan_parquet(store.path(part), schema=schema.columns, glob=False)
             for frame in rows.collect_batches(lazy=True, maintain_order=True):
                 made.write(frame)
             made.span(part.ts_min, part.ts_max)

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from batonics.frames.schemas.table import Product, product_of
+from batonics.frames.schemas.table import Schema, find_schema
 from batonics.lake import catalog
 from batonics.lake.catalog import Part, RowFilter
 from batonics.lake.directory_store import CATALOG_FILE
@@ -128,43 +128,43 @@ class LakeExport:
             that schema nothing has changed; those before it are on the disk.
         """
         for schema, parts in self._parts.items():
-            yield self._exported(product_of(schema), parts)
+            yield self._exported(find_schema(schema), parts)
 
-    def _exported(self, product: Product, parts: Sequence[Part]) -> ExportResult:
+    def _exported(self, schema: Schema, parts: Sequence[Part]) -> ExportResult:
         units = list(_units(parts, self._wanted))
-        digest = _digest([EXPORT_FORMAT, str(product.columns), *(unit.place.key for unit in units)])
-        with open_delta(self._directory / product.name, product.columns) as output:
+        digest = _digest([EXPORT_FORMAT, str(schema.columns), *(unit.place.key for unit in units)])
+        with open_delta(self._directory / schema.name, schema.columns) as output:
             if output.digest == digest:
                 output.sync()
                 self._advance(parts)
-                return ExportResult(product.name)
+                return ExportResult(schema.name)
             kept = [unit.place.key for unit in units if unit.place.key in output.kept]
             rows = 0
             for unit in units:
                 if unit.place.key not in output.kept:
-                    rows += self._write(output, product, unit)
+                    rows += self._write(output, schema, unit)
                 self._advance(unit.parts)
-            return ExportResult(product.name, rows, output.commit(kept, digest))
+            return ExportResult(schema.name, rows, output.commit(kept, digest))
 
-    def _write(self, output: DeltaOutput, product: Product, unit: PartitionExport) -> int:
+    def _write(self, output: DeltaOutput, schema: Schema, unit: PartitionExport) -> int:
         with output.file(unit.place) as file:
-            for frame in self._frames(product, unit.parts):
+            for frame in self._frames(schema, unit.parts):
                 file.write(frame)
         return file.rows
 
-    def _frames(self, product: Product, parts: Sequence[Part]) -> Iterator[pl.DataFrame]:
+    def _frames(self, schema: Schema, parts: Sequence[Part]) -> Iterator[pl.DataFrame]:
         """The rows of a date and symbol that are wanted, as they are read."""
         store = self._lake.store
         store.fetch(parts, self._lake.verifier)
         rows = pl.scan_parquet(
             [store.path(part) for part in parts],
-            schema=product.columns,
+            schema=schema.columns,
             hive_partitioning=False,
             glob=False,
         )
         try:
             date = pl.lit(parts[0].date, pl.String).str.to_date()
-            wanted = filter_rows(rows, product, self._wanted, date)
+            wanted = filter_rows(rows, schema, self._wanted, date)
             yield from wanted.collect_batches(lazy=True, maintain_order=True)
         except OSError as error:
             raise LakeError(f"{store.path(parts[0])}: cannot be read: {error}") from None

@@ -20,15 +20,16 @@ from typing import NamedTuple
 
 import polars as pl
 
-from batonics.frames.scan.mbo_scan import SYMBOL, scan_batches
+from batonics.frames.scan.mbo_scan import scan_batches
 from batonics.frames.scan.sources import pull_frames
 from batonics.frames.scan.symbols import FrameSymbols
-from batonics.frames.schemas.table import Product, product_of, products_of
+from batonics.frames.schemas.row_keys import RowKeys
+from batonics.frames.schemas.table import Schema, find_schema, find_schemas
 from batonics.lake import catalog
 from batonics.lake.catalog import LoadedSource, SchemaLoad, SourceRecord
 from batonics.lake.digest import file_digest, file_stat
 from batonics.lake.lake import Lake
-from batonics.lake.parts import ROW_TIME, PartsWriter
+from batonics.lake.parts import PartsWriter
 from batonics.lake.storage import StagingArea, Store, open_store
 from batonics.model.errors import InputError, UsageError
 from batonics.model.mbo import MboBatch
@@ -53,7 +54,7 @@ class LoadRequest:
     Attributes:
         paths: files; each is a source of its own.
         lake: the lake's directory, or `s3://BUCKET/PREFIX`; made if it is not there.
-        schemas: names of `frames/schemas/table.py`.
+        schemas: names of schemas (`frames/schemas/table.py`).
         one_stream: the files are one stream in the order of their time, and one source.
         again: make anew what is loaded already.
         skip_bad: count and skip bad records where the framing survives.
@@ -69,7 +70,7 @@ class LoadRequest:
     def __post_init__(self) -> None:
         if STDIN in self.paths:
             raise UsageError("standard input has no name to be loaded under; write it to a file")
-        products_of(self.schemas, "load")
+        find_schemas(self.schemas, "load")
 
     @property
     def sources(self) -> list[tuple[str, ...]]:
@@ -197,7 +198,7 @@ class LakeLoad:
         """Put these schemas of a source into the lake; what was put."""
         request = self._request
         with store.loading() as loading:
-            writers = self._derived(loading, paths, [product_of(name) for name in missing])
+            writers = self._derived(loading, paths, [find_schema(name) for name in missing])
             source = source_of()
             if _stat(paths) != source.stat:
                 raise InputError(f"{paths[0]}: has changed while it was read; load it again")
@@ -233,10 +234,10 @@ class LakeLoad:
         return known is None or self._request.again or schema not in known.schemas
 
     def _derived(
-        self, loading: StagingArea, paths: tuple[str, ...], products: Sequence[Product]
+        self, loading: StagingArea, paths: tuple[str, ...], schemas: Sequence[Schema]
     ) -> list[PartsWriter]:
-        """Parts of each product, on the disk."""
-        readers = [_SourceReader(paths, skip_bad=self._request.skip_bad) for _ in products]
+        """Parts of each schema, on the disk."""
+        readers = [_SourceReader(paths, skip_bad=self._request.skip_bad) for _ in schemas]
         stop = Event()
 
         def progress() -> None:
@@ -245,11 +246,11 @@ class LakeLoad:
             if self.progress is not None:
                 self.progress([reader.stream for reader in readers])
 
-        def derive(product: Product, reader: _SourceReader) -> PartsWriter:
-            writer = PartsWriter(product, loading.directory, loading.id)
+        def derive(schema: Schema, reader: _SourceReader) -> PartsWriter:
+            writer = PartsWriter(schema, loading.directory, loading.id)
             try:
                 with write_in_background(writer.write, FRAMES_QUEUED_MAX) as give:
-                    for frame in reader.frames(product, progress):
+                    for frame in reader.frames(schema, progress):
                         give(frame)
                 writer.close()
             except BaseException:
@@ -260,8 +261,8 @@ class LakeLoad:
 
         with ThreadPoolExecutor(DERIVE_THREADS, "batonics-load") as threads:
             futures = [
-                threads.submit(derive, product, reader)
-                for product, reader in zip(products, readers, strict=True)
+                threads.submit(derive, schema, reader)
+                for schema, reader in zip(schemas, readers, strict=True)
             ]
         errors = [error for future in futures if (error := future.exception()) is not None]
         # Those that only left because another failed have nothing to say.
@@ -285,8 +286,8 @@ class _SourceReader:
         self.stream = MboStream(paths, skip_bad=skip_bad)
         self._names = FrameSymbols(self.stream.symbols)
 
-    def frames(self, product: Product, progress: Callable[[], None]) -> Iterator[pl.DataFrame]:
-        """The product's rows, with their times and symbols."""
+    def frames(self, schema: Schema, progress: Callable[[], None]) -> Iterator[pl.DataFrame]:
+        """The schema's rows, with their times and symbols."""
 
         def batches() -> Iterator[MboBatch]:
             with closing(self.stream.batches()) as batches:
@@ -294,40 +295,10 @@ class _SourceReader:
                     yield batch
                     progress()
 
-        keys = RowKeys(product)
-        for frame in pull_frames(product.rows(scan_batches(batches)), product.columns):
+        keys = RowKeys(schema)
+        for frame in pull_frames(schema.rows(scan_batches(batches)), schema.columns):
             if frame.height:
                 yield keys.add_to(frame, self._names)
-
-
-class RowKeys:
-    """Tells by which time and symbol each row of a product is kept, from frame to frame.
-
-    A row without a time has that of the row before; the symbol is that of its instrument then, or
-    if there is none and the row is of an interval, before it ended.
-    """
-
-    def __init__(self, product: Product) -> None:
-        self._time = product.time.to_physical().alias(ROW_TIME)
-        self._is_interval = product.is_interval
-        self._latest: int | None = None
-
-    def add_to(self, frame: pl.DataFrame, names: FrameSymbols) -> pl.DataFrame:
-        """The frame with `_time` (Int64, nanoseconds since the epoch) and `symbol`."""
-        time = frame.select_seq(self._time).to_series()
-        if time.null_count():
-            time = time.forward_fill()
-            if self._latest is not None:
-                time = time.fill_null(self._latest)
-        if frame.height:
-            self._latest = time[-1]
-        timed = frame.hstack([time])
-        symbol = names.of(timed, ROW_TIME)
-        if self._is_interval and symbol.null_count():
-            # A name that ends with the interval held in it.
-            before = timed.select("instrument_id", pl.col(ROW_TIME) - 1)
-            symbol = symbol.fill_null(names.of(before, ROW_TIME))
-        return timed.hstack([symbol.alias(SYMBOL)])
 
 
 def _name(paths: Sequence[str]) -> str:

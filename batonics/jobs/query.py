@@ -13,8 +13,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from tempfile import TemporaryDirectory
 
-from batonics.frames.schemas.derive import SCHEMAS
-from batonics.frames.schemas.table import OWN, product_of
+from batonics.frames.schemas.table import FAMILIES, SCHEMAS, dbn_schemas, find_schema
 from batonics.jobs import lake_load as lakes
 from batonics.lake.catalog import RowFilter
 from batonics.lake.digest import Verifier
@@ -26,7 +25,8 @@ from batonics.model.errors import UsageError
 
 SHELL_SCHEMAS = ("trades", "tbbo", "mbp-1", "mbp-10", "bbo-1s", "ohlcv-1m", "orders")
 """What is made of files before it is known what will be asked."""
-_MORE_SCHEMAS = r"\b(mbp_\d+|depth_\w+)\b"
+_FAMILY_VIEW = rf"\b(?:{'|'.join(FAMILIES)})_\w+"
+"""A word that may be the view of a schema whose name has a parameter."""
 
 
 @dataclass(frozen=True)
@@ -90,12 +90,12 @@ def _asked(lake: str, wanted: RowFilter) -> LakeDatabase:
 
 def _schemas_in(text: str) -> tuple[str, ...]:
     """The schemas that a query over files names."""
-    known = {*SCHEMAS, *OWN}
-    known |= {view_schema(name) for name in re.findall(_MORE_SCHEMAS, text.lower())}
+    known = {*SCHEMAS, *dbn_schemas()}
+    known |= {view_schema(name) for name in re.findall(_FAMILY_VIEW, text.lower())}
     found = []
     for name in find_named_schemas(text, known):
         try:
-            found.append(product_of(name).name)
+            found.append(find_schema(name).name)
         except UsageError:
             continue  # a word that looks like one
     if not found:

@@ -21,8 +21,8 @@ from batonics.jobs.reconstruct import BookOutput
 from batonics.lake.storage import open_store
 from batonics.live.depth_snapshots import DepthSnapshotWriter
 from batonics.live.feed_handler import FeedHandler
-from batonics.live.feeds import GatewayFeed, GatewaySubscription, PlainFeed
-from batonics.live.ingest import FeedSource, IngestLoop
+from batonics.live.feeds import FeedSource, GatewayFeed, GatewaySubscription, PlainFeed
+from batonics.live.ingest import IngestLoop
 from batonics.live.lake_output import LakeOutput
 from batonics.live.protocol import MessageKind
 from batonics.live.recorder import FeedRecorder, recover
@@ -121,7 +121,7 @@ class Stream:
         recorder, files = None, None
         if request.record is not None:
             recorder = FeedRecorder(request.record)
-            recorder.follow(recover(self.handler, request.record))
+            recorder.continue_from(recover(self.handler, request.record))
         with ExitStack() as stack:
             if request.snapshots is not None and request.every is not None:
                 files = DepthSnapshotWriter(request.snapshots, live.depth)
@@ -166,8 +166,8 @@ class Stream:
         arguments += ["--quiet"] if request.view or request.quiet else []
         arguments += ["--log-json"] if request.settings.log.json else []
         output = LakeOutput([sys.executable, "-m", "batonics", "lake", "append", *arguments])
-        output.name(handler.symbols.intervals())
-        output.take(snapshot_records(handler.engine, max(handler.position.ts_recv, 0)))
+        output.write_symbols(handler.symbols.intervals())
+        output.write(snapshot_records(handler.engine, max(handler.position.ts_recv, 0)))
         handler.output = output
         return output
 
@@ -204,7 +204,7 @@ class ServerRunner:
         self.close()
         self._server = start_server(self._config)
         link = ServerLink(self._server.socket)
-        link.tell(MessageKind.HELLO, self._hello)
+        link.queue(MessageKind.HELLO, self._hello)
         return link
 
     def close(self) -> None:

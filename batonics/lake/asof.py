@@ -19,7 +19,7 @@ import polars as pl
 
 from batonics.frames.scan import sources
 from batonics.frames.scan.sources import BOOK_KEY, frame_source
-from batonics.frames.schemas.table import Product
+from batonics.frames.schemas.table import Schema
 from batonics.lake.catalog import Part, RowFilter, find_parts
 from batonics.lake.digest import Verifier
 from batonics.lake.parts import HIVE_SCHEMA
@@ -38,12 +38,12 @@ _TIME, _ROW = "\0time", "\0row"
 class JoinSide(NamedTuple):
     """A schema, and its files by date and symbol."""
 
-    product: Product
+    schema: Schema
     files: FilesByKey
 
 
 def find_join_sides(
-    store: Store, verifier: Verifier, products: tuple[Product, Product], wanted: RowFilter
+    store: Store, verifier: Verifier, schemas: tuple[Schema, Schema], wanted: RowFilter
 ) -> tuple[JoinSide, JoinSide]:
     """The files of the left schema that may hold rows that are wanted, and what they are joined to.
 
@@ -53,7 +53,7 @@ def find_join_sides(
     of_symbols = wanted._replace(start_ns=None, end_ns=None)
 
     def ask(connection: sqlite3.Connection) -> tuple[list[Part], list[Part]]:
-        left, right = (product.name for product in products)
+        left, right = (schema.name for schema in schemas)
         return find_parts(left, wanted)(connection), find_parts(right, of_symbols)(connection)
 
     left, right = store.catalog.read(ask)
@@ -61,11 +61,11 @@ def find_join_sides(
     right = [part for part in right if (part.date, part.symbol) in keys]
     store.fetch([*left, *right], verifier)
     found = []
-    for product, parts in zip(products, (left, right), strict=True):
+    for schema, parts in zip(schemas, (left, right), strict=True):
         files: dict[DateSymbol, list[Path]] = {}
         for part in parts:
             files.setdefault((part.date, part.symbol), []).append(store.path(part))
-        found.append(JoinSide(product, files))
+        found.append(JoinSide(schema, files))
     return found[0], found[1]
 
 
@@ -91,28 +91,28 @@ class AsofJoin:
     suffix: str
 
     def __post_init__(self) -> None:
-        name, known = self.right.product.name, self.right.product.columns
+        name, known = self.right.schema.name, self.right.schema.columns
         for column in self.columns:
             if column in BOOK_KEY:
                 raise UsageError(f"{column} is the same in both: leave it out")
             if column not in known:
                 raise UsageError(f"{name} has no column {column!r}; there are {', '.join(known)}")
-        names = [*self.left.product.columns, *(self.names[name] for name in self.columns)]
+        names = [*self.left.schema.columns, *(self.names[name] for name in self.columns)]
         for column in sorted({column for column in names if names.count(column) > 1}):
             raise UsageError(f"two columns would be called {column}; choose another suffix")
 
     @property
     def names(self) -> dict[str, str]:
         """What the columns of `right` are called in the answer."""
-        own = self.left.product.columns
+        own = self.left.schema.columns
         return {name: name + self.suffix if name in own else name for name in self.columns}
 
     @property
     def schema(self) -> pl.Schema:
         """Of the answer."""
-        columns = self.right.product.columns
+        columns = self.right.schema.columns
         added = {new: columns[name] for name, new in self.names.items()}
-        return pl.Schema({**self.left.product.columns, **added, **HIVE_SCHEMA})
+        return pl.Schema({**self.left.schema.columns, **added, **HIVE_SCHEMA})
 
     def rows(self) -> pl.LazyFrame:
         """The answer; what is not asked for of it is not read."""
@@ -123,7 +123,7 @@ class AsofJoin:
 
         def part(key: DateSymbol) -> pl.DataFrame:
             date, symbol = key
-            left = _read(self.left, key, self.left.product.columns, wanted.columns)
+            left = _read(self.left, key, self.left.schema.columns, wanted.columns)
             right = _read(self.right, key, new, new).rename(new)
             return self._joined(left, right).with_columns(
                 pl.lit(date, pl.String).str.to_date().alias("date"),
@@ -168,12 +168,12 @@ def _read(
     """A part's rows: the columns that are wanted, their books and times (Int64)."""
     names = dict.fromkeys((*(name for name in columns if name in wanted), *BOOK_KEY))
     date = pl.lit(key[0], pl.String).str.to_date()
-    time = side.product.time_on(date).to_physical().alias(_TIME)
+    time = side.schema.time_on(date).to_physical().alias(_TIME)
     files = side.files.get(key)
     if not files:
-        schema = pl.Schema({name: side.product.columns[name] for name in names})
+        schema = pl.Schema({name: side.schema.columns[name] for name in names})
         return pl.DataFrame(schema=pl.Schema({**schema, _TIME: pl.Int64()}))
-    scan = pl.scan_parquet(files, schema=side.product.columns, hive_partitioning=False, glob=False)
+    scan = pl.scan_parquet(files, schema=side.schema.columns, hive_partitioning=False, glob=False)
     return scan.select(*names, time).collect()
 
 

@@ -73,7 +73,7 @@ class Part(NamedTuple):
 
     Attributes:
         path: from the lake's root: `mbp-10/date=2025-09-24/symbol=CLX5/1f03...-0000.parquet`.
-        schema: a name of `frames/schemas/table.py`.
+        schema: the name of a schema (`frames/schemas/table.py`).
         date: ISO, UTC; None where no row has a time.
         symbol: None where nothing names the instruments.
         digest: SHA-256 of the file, in hex.
@@ -110,7 +110,7 @@ class SchemaLoad(NamedTuple):
     """What a load has written and is to be committed.
 
     Attributes:
-        schema: a name of `frames/schemas/table.py`.
+        schema: the name of a schema (`frames/schemas/table.py`).
         parts: its files, in the order of their rows.
     """
 

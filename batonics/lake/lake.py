@@ -15,7 +15,7 @@ import polars as pl
 
 from batonics.frames.html import html_table
 from batonics.frames.scan.sources import BOOK_KEY
-from batonics.frames.schemas.table import Product, product_of
+from batonics.frames.schemas.table import Schema, find_schema
 from batonics.lake import catalog
 from batonics.lake.catalog import Part, RowFilter
 from batonics.lake.digest import Verifier
@@ -143,8 +143,8 @@ class Lake:
         """
         wanted = parse_row_filter(symbols, start, end)
         check_schema(self.store, schema)
-        product = product_of(schema)
-        columns = pl.Schema({**product.columns, **HIVE_SCHEMA})
+        found = find_schema(schema)
+        columns = pl.Schema({**found.columns, **HIVE_SCHEMA})
         files = self._verified(schema, wanted)
         if not files:
             return pl.LazyFrame(schema=columns)
@@ -156,12 +156,12 @@ class Lake:
             )
         rows = pl.scan_parquet(
             files,
-            schema=product.columns,
+            schema=found.columns,
             hive_partitioning=True,
             hive_schema=HIVE_SCHEMA,
             glob=False,
         ).select(list(columns))
-        return filter_rows(rows, product, wanted)
+        return filter_rows(rows, found, wanted)
 
     def join_asof(  # noqa: PLR0913 - as Polars has it, and `scan`
         self,
@@ -201,14 +201,14 @@ class Lake:
         wanted = parse_row_filter(symbols, start, end)
         for schema in (left, right):
             check_schema(self.store, schema)
-        products = product_of(left), product_of(right)
+        schemas = find_schema(left), find_schema(right)
         if isinstance(columns, str):
             columns = [columns]
         elif columns is None:
-            columns = [name for name in products[1].columns if name not in BOOK_KEY]
-        sides_of = find_join_sides(self.store, self.verifier, products, wanted)
+            columns = [name for name in schemas[1].columns if name not in BOOK_KEY]
+        sides_of = find_join_sides(self.store, self.verifier, schemas, wanted)
         join = AsofJoin(*sides_of, columns, allow_exact_matches=allow_exact_matches, suffix=suffix)
-        return filter_rows(join.rows(), products[0], wanted)
+        return filter_rows(join.rows(), schemas[0], wanted)
 
     def sql(self, query: str, **parameters: object) -> pl.DataFrame:
         """The answer to one SELECT over views named after the schemas (`lake/sql.py`).
@@ -305,17 +305,17 @@ def parse_row_filter(
 
 
 def filter_rows(
-    rows: pl.LazyFrame, product: Product, wanted: RowFilter, date: pl.Expr | None = None
+    rows: pl.LazyFrame, schema: Schema, wanted: RowFilter, date: pl.Expr | None = None
 ) -> pl.LazyFrame:
     """The rows whose times are wanted; where there is a bound, one without a time is not.
 
     Args:
-        rows: of `product`.
-        product: the schema.
+        rows: of `schema`.
+        schema: the schema of the rows.
         wanted: the bounds.
         date: of the rows; None: their column `date`.
     """
-    time = product.time_on(pl.col("date") if date is None else date)
+    time = schema.time_on(pl.col("date") if date is None else date)
     for bound, keeps in ((wanted.start_ns, time.ge), (wanted.end_ns, time.lt)):
         if bound is not None:
             bound_ns = pl.lit(min(bound, 2**63 - 1)).cast(pl.Datetime("ns", "UTC"))

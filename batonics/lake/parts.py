@@ -4,7 +4,7 @@ The rule here: a part's rows are those of one load, date and symbol, in the orde
 came, and its digest is that of the bytes on the disk. Memory and open files have a limit, however
 many symbols there are; then the largest group of rows is written early, or a part is ended early.
 
-A row's date is that of its time (`Product.time`), UTC; one without a time is of the time of the
+A row's date is that of its time (`Schema.time`), UTC; one without a time is of the time of the
 row before it.
 """
 
@@ -20,7 +20,8 @@ import polars as pl
 import pyarrow as pa
 
 from batonics.frames.scan.mbo_scan import SYMBOL
-from batonics.frames.schemas.table import Product
+from batonics.frames.schemas.row_keys import ROW_TIME
+from batonics.frames.schemas.table import Schema
 from batonics.lake.catalog import Part
 from batonics.lake.digest import file_digest
 from batonics.model.times import NS_PER_DAY
@@ -41,7 +42,6 @@ HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 EPOCH = dt.date(1970, 1, 1)
 HIVE_SCHEMA = pl.Schema({"date": pl.Date(), SYMBOL: pl.String()})
 """What the directories say of a part's rows."""
-ROW_TIME = "_time"
 ROW_DAY = "_day"
 
 
@@ -57,7 +57,7 @@ class PartFile:
 
     Args:
         file: where to, until it is moved into the lake.
-        product: what its rows are.
+        schema: what its rows are.
         key: what they have in common.
 
     Attributes:
@@ -66,20 +66,18 @@ class PartFile:
         ts_min, ts_max: of its rows' times, nanoseconds since the epoch.
     """
 
-    def __init__(self, file: Path, product: Product, key: PartKey) -> None:
+    def __init__(self, file: Path, schema: Schema, key: PartKey) -> None:
         self.file, self.key = file, key
         self.rows = 0
         self.bytes_gathered = 0
         self.ts_min: int | None = None
         self.ts_max: int | None = None
-        self._product = product
+        self._schema = schema
         self._sink = pa.BufferedOutputStream(pa.OSFile(str(file), "wb"), FILE_BUFFER_BYTES)
-        self._writer = ParquetWriter(
-            self._sink, product.columns, is_vendor=product.vendor is not None
-        )
+        self._writer = ParquetWriter(self._sink, schema.columns, is_vendor=schema.rtype is not None)
 
     def write(self, frame: pl.DataFrame) -> None:
-        """Take rows of the product's columns."""
+        """Take rows of the schema's columns."""
         self.rows += frame.height
         self._writer.write(frame)
         row_bytes = 1 + int(frame.estimated_size()) // max(1, frame.height)
@@ -106,8 +104,8 @@ class PartFile:
         self._sink.close()
         sync_path(self.file)
         part = Part(
-            path=f"{part_directory(self._product.name, self.key)}/{name}.parquet",
-            schema=self._product.name,
+            path=f"{part_directory(self._schema.name, self.key)}/{name}.parquet",
+            schema=self._schema.name,
             date=day_to_date(self.key.day),
             symbol=self.key.symbol,
             digest=file_digest(self.file),
@@ -128,7 +126,7 @@ class PartsWriter:
     """The parts of one load and schema.
 
     Args:
-        product: what the rows are.
+        schema: what the rows are.
         directory: where files are written until they are moved into the lake.
         prefix: of their names there, unique in the lake.
 
@@ -136,15 +134,15 @@ class PartsWriter:
         written: files that are ended, and the parts they are, in order.
     """
 
-    def __init__(self, product: Product, directory: Path, prefix: str) -> None:
+    def __init__(self, schema: Schema, directory: Path, prefix: str) -> None:
         self.written: list[tuple[Path, Part]] = []
-        self._product, self._directory, self._prefix = product, directory, prefix
+        self._schema, self._directory, self._prefix = schema, directory, prefix
         self._open: dict[PartKey, PartFile] = {}  # the one written to last comes last
         self._begun = 0
         self._latest_day = -1
 
     def write(self, frame: pl.DataFrame) -> None:
-        """Take rows: the product's columns, `_time` and `symbol`.
+        """Take rows: the schema's columns, `_time` and `symbol`.
 
         `_time` (Int64, nanoseconds since the epoch) is when they were, or when the row before them
         was; null if that is not known.
@@ -153,7 +151,7 @@ class PartsWriter:
         for key, rows in self._by_key(frame):
             part = self._part(key)
             part.span(_integer(rows[ROW_TIME].min()), _integer(rows[ROW_TIME].max()))
-            part.write(rows[list(self._product.columns)])
+            part.write(rows[list(self._schema.columns)])
         while sum(part.bytes_gathered for part in self._open.values()) > GATHERED_BYTES_MAX:
             max(self._open.values(), key=lambda part: part.bytes_gathered).write_gathered()
         for part in [part for part in self._open.values() if part.rows >= PART_ROWS_MAX]:
@@ -201,8 +199,8 @@ class PartsWriter:
         if part is None:
             if len(self._open) >= OPEN_PARTS_MAX:
                 self._end(next(iter(self._open.values())))
-            file = self._directory / f"{self._product.name}-{self._begun:04}.parquet"
-            part = PartFile(file, self._product, key)
+            file = self._directory / f"{self._schema.name}-{self._begun:04}.parquet"
+            part = PartFile(file, self._schema, key)
             self._begun += 1
         self._open[key] = part
         return part

@@ -27,7 +27,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from batonics.frames.schemas.table import product_of
+from batonics.frames.schemas.table import find_schema
 from batonics.lake.parts import HIVE_NULL
 from batonics.lake.views import (
     HIVE_OPTIONS,
@@ -109,20 +109,20 @@ class Planner:
         }
 
     def _view(self, schema: str, paths: Sequence[str]) -> str:
-        product = product_of(schema)
+        found = find_schema(schema)
         if not paths:
-            return view_statement(product, paths)
+            return view_statement(found, paths)
         empty = self._directory / schema / f"date={HIVE_NULL}" / f"symbol={HIVE_NULL}" / "0"
         if not empty.exists():
             try:
                 empty.parent.mkdir(parents=True)
-                pq.write_table(_without_zone(product.columns).empty_table(), empty)
+                pq.write_table(_without_zone(found.columns).empty_table(), empty)
             except OSError as error:
                 raise OutputError(f"{empty}: cannot be written: {error}") from None
         marker = _marker(schema)
         files = read_parquet_call([str(empty), *paths], f"filename = '{marker}', {HIVE_OPTIONS}")
         scan = f"(FROM {files} WHERE {marker} <> {sql_literal(str(empty))})"
-        return view_statement(product, paths, scan=scan, has_zone=False)
+        return view_statement(found, paths, scan=scan, has_zone=False)
 
 
 def _without_zone(columns: pl.Schema) -> pa.Schema:
@@ -210,7 +210,7 @@ def _span(
 ) -> tuple[int, int]:
     """The first and last time, in nanoseconds, that rows may have under such conditions."""
     low, high = _ALWAYS
-    names = product_of(schema).time.meta.root_names()
+    names = find_schema(schema).time.meta.root_names()
     if len(names) > 1:
         return low, high
     test = re.compile(rf"{names[0]} (?:IS NOT NULL|(<=|>=|<|>|=) ('[^']+'::TIMESTAMP_NS))")

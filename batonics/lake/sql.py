@@ -23,7 +23,7 @@ import polars as pl
 import pyarrow as pa
 from polars._typing import PolarsDataType
 
-from batonics.frames.schemas.table import product_of
+from batonics.frames.schemas.table import find_schema
 from batonics.lake import catalog
 from batonics.lake.catalog import Part, RowFilter
 from batonics.lake.digest import Verifier
@@ -193,7 +193,7 @@ class LakeDatabase:
             for schema, of_schema in chosen.items():
                 paths = self._paths(of_schema)
                 cursor.execute(
-                    view_statement(product_of(schema), paths, self._wanted, symbols=symbols)
+                    view_statement(find_schema(schema), paths, self._wanted, symbols=symbols)
                 )
             self.files_read = (_count(chosen), _count(parts))
             return QueryResult(cursor.sql(sql, params=parameters or None))
@@ -294,7 +294,7 @@ def _missing_view(message: str) -> tuple[str, str] | None:
     if found is None:
         return None
     try:
-        return found[1], product_of(view_schema(found[1])).name
+        return found[1], find_schema(view_schema(found[1])).name
     except UsageError:
         return None
 

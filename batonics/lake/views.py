@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from batonics.frames.schemas.table import Product
+from batonics.frames.schemas.table import Schema
 from batonics.lake.catalog import RowFilter
 
 NO_FILTER = RowFilter()
@@ -28,7 +28,7 @@ def view_schema(view: str) -> str:
 
 
 def view_statement(  # noqa: PLR0913 - settings, by keyword
-    product: Product,
+    schema: Schema,
     paths: Sequence[str],
     wanted: RowFilter = NO_FILTER,
     *,
@@ -39,7 +39,7 @@ def view_statement(  # noqa: PLR0913 - settings, by keyword
     """The statement that makes the view of a schema.
 
     Args:
-        product: the schema.
+        schema: the schema of the rows.
         paths: of its files, hive-named.
         wanted: only rows of these times.
         scan: what stands behind FROM in the place of those files.
@@ -51,15 +51,15 @@ def view_statement(  # noqa: PLR0913 - settings, by keyword
         f'make_timestamp_ns(epoch_ns("{name}")) AS "{name}"'
         if isinstance(dtype, pl.Datetime) and has_zone
         else f'"{name}"'
-        for name, dtype in product.columns.items()
+        for name, dtype in schema.columns.items()
     )
     symbol = (
         f"symbol::ENUM({', '.join(map(sql_literal, symbols))}) AS symbol" if symbols else "symbol"
     )
-    view = view_name(product.name)
+    view = view_name(schema.name)
     head = f'CREATE OR REPLACE TEMP VIEW "{view}" AS SELECT {columns}, date, {symbol}'
-    files = read_parquet_call(paths) if paths else f"({_empty(product)})"
-    return f"{head} FROM {scan or files}{_where(product, wanted)}"
+    files = read_parquet_call(paths) if paths else f"({_empty(schema)})"
+    return f"{head} FROM {scan or files}{_where(schema, wanted)}"
 
 
 def read_parquet_call(paths: Sequence[str], options: str = HIVE_OPTIONS) -> str:
@@ -72,10 +72,10 @@ def sql_literal(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def _where(product: Product, wanted: RowFilter) -> str:
-    time, *others = (f'"{name}"' for name in product.time.meta.root_names())
+def _where(schema: Schema, wanted: RowFilter) -> str:
+    time, *others = (f'"{name}"' for name in schema.time.meta.root_names())
     if others:
-        # As `Product.time_on`.
+        # As `Schema.time_on`.
         day_end = "make_timestamp_ns(epoch_ns((date + 1)::TIMESTAMP) - 1)::TIMESTAMPTZ_NS"
         time = f"coalesce({time}, {day_end})"
     bounds = [
@@ -87,9 +87,9 @@ def _where(product: Product, wanted: RowFilter) -> str:
     return f" WHERE {' AND '.join(bounds)}" if bounds else ""
 
 
-def _empty(product: Product) -> str:
+def _empty(schema: Schema) -> str:
     """No rows, of the types that a part's columns have."""
-    nulls = [f'NULL::{_sql_type(dtype)} AS "{name}"' for name, dtype in product.columns.items()]
+    nulls = [f'NULL::{_sql_type(dtype)} AS "{name}"' for name, dtype in schema.columns.items()]
     return f"SELECT {', '.join(nulls)}, NULL::DATE AS date, NULL::VARCHAR AS symbol LIMIT 0"
 
 

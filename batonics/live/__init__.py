@@ -1,1 +1,1 @@
-"""Live books: a feed in, exact books out, published to whoever serves them."""
+"""Live books: a feed in, exact books out, published to the process that serves them."""

@@ -1,8 +1,8 @@
 """How long to wait before a lost connection is tried again.
 
-The rule here: waits grow from try to try up to a cap, and are drawn at random from the upper half
-of that, so that many clients that lost one server do not come back at one moment. Success starts
-over.
+The rule here: waits grow from try to try up to a cap. Each is drawn at random from the upper half
+of its range, so that the clients of a lost server do not all return at the same moment. A success
+resets the wait.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ class Backoff:
     """Waits between tries.
 
     Args:
-        seed: of the draws; None: of the system.
+        seed: the seed of the random draws; None: a seed from the system.
     """
 
     def __init__(self, seed: int | None = None) -> None:
         self._random = random.Random(seed)  # noqa: S311 - spreads load, hides nothing
         self._tries = 0
 
-    def succeeded(self) -> None:
-        """The connection was of use: the next wait is short again."""
+    def reset(self) -> None:
+        """Start again with a short wait, after a connection that brought records."""
         self._tries = 0
 
     def next_seconds(self) -> float:
-        """How long to wait now."""
+        """How long to wait before the next try."""
         cap = min(FIRST_SECONDS * 2.0 ** min(self._tries, 32), SECONDS_MAX)
         self._tries += 1
         return self._random.uniform(cap / 2, cap)

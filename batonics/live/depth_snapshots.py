@@ -1,9 +1,9 @@
-"""Depth snapshots of a live feed: each book as of T, where an event of it ended since the last T.
+"""Depth snapshots of a live feed: each book as of T, if one of its events ended since the last T.
 
-The rule here: time is the feed's (`frames/scan/clock.py`), never the wall's. Batches are cut where
-an interval ends, so a row is what `.mbo.depth(n, every=...)` gives for the same records,
-whatever the batches were. Rows become files of `depth_schema` and a `symbol`; each appears whole
-or not at all.
+The rule here: time is the feed's time (`frames/scan/clock.py`), never the wall clock's. Batches are
+split where an interval ends, so the rows equal those of `.mbo.depth(n, every=...)` for the same
+records, however the feed was cut into batches. Rows go to files of `depth_schema` and a `symbol`;
+each file appears complete or not at all.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from batonics.frames.columns.levels import level_column_names
 from batonics.frames.columns.mbo_frame import null_where, to_datetimes
-from batonics.frames.depth.best_levels import level_column_names
 from batonics.frames.depth.snapshots import depth_schema
 from batonics.frames.scan.clock import UNKNOWN_TIME, StreamClock
 from batonics.frames.scan.folding import key_columns
@@ -33,20 +33,21 @@ FILE_ROWS_MAX = 1 << 18
 
 
 class SnapshotIntervals:
-    """Cuts batches where an interval ends, and keeps the rows of books until then.
+    """Splits batches where an interval ends, and knows which books an interval changed.
 
     Args:
-        length_ns: of an interval, `(T - length, T]`, T a multiple of the length since the epoch.
-        rows: the books as they are now.
+        length_ns: the length of an interval `(T - length, T]`; T is a multiple of the length since
+            the epoch.
+        rows: the published rows of the books at the start.
     """
 
     def __init__(self, length_ns: int, rows: NDArray[np.void]) -> None:
         self._clock = StreamClock(length_ns)
-        self._touched = np.zeros(len(rows), np.bool_)
+        self._changed = np.zeros(len(rows), np.bool_)
         self._events = rows["events"].copy()  # by book, as of the last T
 
-    def cut(self, batch: MboBatch) -> Iterator[tuple[MboBatch, int | None]]:
-        """The batch in pieces, and the T that the interval before a piece ended with, if it did."""
+    def split(self, batch: MboBatch) -> Iterator[tuple[MboBatch, int | None]]:
+        """The parts of a batch, each with the T of the interval that ended before it, or None."""
         before = self._clock.latest_end_ns
         ends = self._clock.ends(batch.ts_recv, batch.flags)
         previous = np.concatenate([[before], ends[:-1]])
@@ -56,26 +57,26 @@ class SnapshotIntervals:
             ended = int(previous[start]) if start in bounds else None
             yield slice_batch(batch, start, stop), ended
 
-    def touch(self, books: NDArray[np.int64], count: int) -> None:
-        """Note that events of these books ended, of so many that there are."""
-        missing = count - len(self._touched)
+    def mark_changed(self, books: NDArray[np.int64], book_count: int) -> None:
+        """Record that events of these books ended; `book_count` is the number of all books."""
+        missing = book_count - len(self._changed)
         if missing > 0:
-            self._touched = np.concatenate([self._touched, np.zeros(missing, np.bool_)])
+            self._changed = np.concatenate([self._changed, np.zeros(missing, np.bool_)])
             self._events = np.concatenate([self._events, np.zeros(missing, np.int64)])
-        self._touched[books] = True
+        self._changed[books] = True
 
-    def end(self, rows: NDArray[np.void]) -> tuple[NDArray[np.void], NDArray[np.int64]]:
-        """End the interval: the rows of books touched in it, as copies, and their events in it."""
-        books = np.flatnonzero(self._touched)
-        ended = rows[books]
-        events = ended["events"] - self._events[books]
-        self._events[books] = ended["events"]
-        self._touched[books] = False
-        return ended, events
+    def end_interval(self, rows: NDArray[np.void]) -> tuple[NDArray[np.void], NDArray[np.int64]]:
+        """Copies of the rows that changed in the interval, and how many events ended in each."""
+        books = np.flatnonzero(self._changed)
+        changed = rows[books]
+        events = changed["events"] - self._events[books]
+        self._events[books] = changed["events"]
+        self._changed[books] = False
+        return changed, events
 
     @property
     def latest_end_ns(self) -> int:
-        """T of the interval that is open."""
+        """The T of the open interval."""
         return self._clock.latest_end_ns
 
 
@@ -86,13 +87,13 @@ def depth_frame(
     keys: NDArray[np.int64],
     symbols: FrameSymbols,
 ) -> pl.DataFrame:
-    """The frame of `depth_schema` and `symbol` of rows of books, by publisher and instrument.
+    """The frame of published rows: `depth_schema` and `symbol`, by publisher and instrument.
 
     Args:
-        rows: (n,) of `wire.book_dtype(depth)`.
-        events: (n,) how many ended in the interval.
-        end_ns: T.
-        keys: (books,) of all books.
+        rows: (n,) rows of `protocol.book_dtype(depth)`.
+        events: (n,) how many events of each book ended in the interval.
+        end_ns: the T of the interval.
+        keys: (books,) keys of all books.
         symbols: names of instruments.
     """
     key = keys[rows["book"]]
@@ -118,16 +119,16 @@ def depth_frame(
 
 
 class DepthSnapshotWriter:
-    """Parquet files of snapshots in a directory: depth-000001.parquet and so on.
+    """Writes snapshots into Parquet files of a directory: depth-000001.parquet and so on.
 
-    A file holds the rows of PART_SECONDS, or PART_ROWS of them; a thread writes it.
+    A file ends after FILE_SECONDS or FILE_ROWS_MAX rows; a thread writes it.
 
     Args:
-        directory: where; made if it is not there.
+        directory: the directory; it is made if it does not exist.
         depth: levels of each side.
 
     Attributes:
-        failure: why nothing more is written, if that is so.
+        failure: why the writer has given up; None while it works.
     """
 
     def __init__(self, directory: str | Path, depth: int) -> None:
@@ -142,28 +143,28 @@ class DepthSnapshotWriter:
         self._columns = pl.Schema({**depth_schema(depth), "symbol": pl.String()})
         self._frames: list[pl.DataFrame] = []
         self._rows = 0
-        self._due = time.monotonic() + FILE_SECONDS
+        self._file_end = time.monotonic() + FILE_SECONDS
         self._thread = ThreadPoolExecutor(1, "batonics-snapshots")
         self._writing: list[Future[None]] = []
 
     def add(self, frame: pl.DataFrame) -> None:
-        """Take rows."""
+        """Add rows to the current file."""
         self._frames.append(frame)
         self._rows += frame.height
-        if self._rows >= FILE_ROWS_MAX or time.monotonic() >= self._due:
-            self._end_part()
+        if self._rows >= FILE_ROWS_MAX or time.monotonic() >= self._file_end:
+            self._end_file()
 
     def close(self) -> None:
-        """Write the rest."""
-        self._end_part()
+        """Write the last file."""
+        self._end_file()
         self._thread.shutdown(wait=True)
-        self._check(self._writing)
+        self._check_results(self._writing)
 
-    def _end_part(self) -> None:
-        self._due = time.monotonic() + FILE_SECONDS
+    def _end_file(self) -> None:
+        self._file_end = time.monotonic() + FILE_SECONDS
         done = [future for future in self._writing if future.done()]
         self._writing = [future for future in self._writing if not future.done()]
-        self._check(done)
+        self._check_results(done)
         if self._rows and self.failure is None:
             self._number += 1
             path = self._directory / f"depth-{self._number:06}.parquet"
@@ -175,7 +176,7 @@ class DepthSnapshotWriter:
             for frame in frames:
                 table.write(frame)
 
-    def _check(self, done: list[Future[None]]) -> None:
+    def _check_results(self, done: list[Future[None]]) -> None:
         for future in done:
             try:
                 future.result()

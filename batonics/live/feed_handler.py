@@ -1,12 +1,12 @@
-"""A live feed as a machine: bytes in, books out; no socket in it, and no clock.
+"""The feed handler: bytes of a feed in, books out, without sockets and without a clock.
 
-The rule here: whatever happens to a feed (it is cut anywhere, comes back, says things twice, leaves
-things out), a book that is not exact is never told as synced. What was taken is taken once.
+The rule here: a feed may be cut anywhere, reconnect, repeat records and leave records out. A book
+that is not exact is never published as synced, and each record is folded once.
 
-    connected ─▶ take, take, ... ─▶ lost ─▶ connected ─▶ ... ─▶ ended
+    begin_connection ─▶ process ... ─▶ end_connection ─▶ begin_connection ─▶ ... ─▶ end_feed
 
-Whoever drives it tells it when a connection begins and ends. Between `lost` and the moment at which
-a new connection has been joined (`resume.py`), `feed` is not LIVE, and all books count as stale.
+The caller says when a connection begins and ends. From `end_connection` until a new connection has
+resumed (`resume.py`), the state `feed` is not LIVE, and all books count as stale.
 """
 
 from __future__ import annotations
@@ -39,128 +39,129 @@ from batonics.live.resume import (
     FEED_START,
     FeedPosition,
     Resumer,
-    ResumeState,
     TruncatedSnapshotMarker,
 )
 from batonics.live.resume_columns import identity_columns
-from batonics.live.resume_kernels import advance_position
+from batonics.live.resume_kernels import ResumeState, advance_position
 from batonics.live.stats import FeedStats
 from batonics.model.errors import InputError
 from batonics.model.mbo import MboBatch, empty_batch
 from batonics.model.symbols import MappingInterval, SymbolMap
 from batonics.sources.stream import BATCH_ROWS
 
-_NONE = np.empty(0, np.int64)
+_NO_BOOKS = np.empty(0, np.int64)
 
 
 class FeedOutput(Protocol):
-    """Who is told what a feed has taken, as it is folded: each record once."""
+    """Receives the records of a feed as they are folded, each record once."""
 
-    def name(self, intervals: Iterable[MappingInterval]) -> None:
-        """Names of instruments have come to be known."""
+    def write_symbols(self, intervals: Iterable[MappingInterval]) -> None:
+        """Take new names of instruments."""
 
-    def take(self, batch: MboBatch) -> None:
-        """Records; their arrays are reused afterwards."""
+    def write(self, batch: MboBatch) -> None:
+        """Take records; their arrays are reused afterwards."""
 
-    def gap(self, engine: BookEngine) -> None:
-        """Records are missing before those that come next."""
+    def mark_gap(self, engine: BookEngine) -> None:
+        """Take note that records are missing before the next ones."""
 
 
 class FeedHandler:
-    """What a feed has come to.
+    """Decodes and folds one feed.
 
     Args:
         depth: levels of each side that are published.
-        skip_bad: count and skip bad records where the framing survives.
+        skip_bad: whether bad records are counted and skipped, where the framing survives.
         source: a name for error messages.
 
     Attributes:
-        engine, symbols: the books, and their names.
-        stats: what was counted; `feed` of it is a `wire.Feed`.
-        published: the books as they are told.
-        snapshot: the connection begins with a snapshot of each book, so that what is lost is made
-            good by it; set it before `connected`.
-        framing: the form of the connection's bytes, once known.
-        tap: told what is taken, if anybody is.
+        engine: the books.
+        symbols: names of instruments.
+        stats: the counts; its `feed` is a `protocol.FeedState`.
+        published_books: the published rows.
+        has_snapshot: whether the connection begins with a snapshot of each book, which makes up for
+            missing records; set it before `begin_connection`.
+        framing: the form of the connection's bytes; None until it is detected.
+        output: receives the records that are folded; None: nothing does.
     """
 
     def __init__(
         self, *, depth: int = 10, skip_bad: bool = False, source: str | None = None
     ) -> None:
-        self.published = PublishedBooks(depth)
-        self.engine = BookEngine(bbo=True, tops=self.published.wanted())
+        self.published_books = PublishedBooks(depth)
+        self.engine = BookEngine(bbo=True, tops=self.published_books.engine_spec())
         self.symbols = SymbolMap()
-        self._names = FrameSymbols(self.symbols)
+        self._frame_symbols = FrameSymbols(self.symbols)
         self.stats = FeedStats(feed=FeedState.CONNECTING)
-        self._place = np.array(FEED_START, np.int64)  # in place: it moves with each batch
-        self.snapshot = False
+        self._position = np.array(FEED_START, np.int64)  # a kernel moves it with each batch
+        self.has_snapshot = False
         self.framing: Framing | None = None
         self.output: FeedOutput | None = None
         self._source = source
-        self._others: Counter[int] = Counter()
+        self._other_records: Counter[int] = Counter()  # by rtype
         self._decoders = DecoderFactory(batch_rows=BATCH_ROWS, skip_bad=skip_bad)
-        self._after_gap: TruncatedSnapshotMarker | None = None
-        self._windows: SnapshotIntervals | None = None
-        self._snapshots: DepthSnapshotWriter | None = None
-        self._changed: list[NDArray[np.int64]] = []  # books that changed, to be told
-        self._begin()
+        self._snapshot_marker: TruncatedSnapshotMarker | None = None
+        self._intervals: SnapshotIntervals | None = None
+        self._depth_snapshots: DepthSnapshotWriter | None = None
+        self._changed: list[NDArray[np.int64]] = []  # books since `take_changed_books`
+        self._begin_stream()
 
     @property
     def position(self) -> FeedPosition:
-        """Behind which record the feed is."""
-        return FeedPosition._make(self._place.tolist())
+        """The position behind the last record."""
+        return FeedPosition._make(self._position.tolist())
 
-    def _begin(self) -> None:
+    def _begin_stream(self) -> None:
         self._head = b""
         self._decoder: Decoder | None = None
         self._inflater: ZstdInflater | None = None
         self._skipped_before = self.stats.skipped
-        self._joiner = Resumer(FEED_START)
+        self._resumer = Resumer(FEED_START)
 
     # ------------------------------------------------------------------ connections
 
-    def connected(self) -> NDArray[np.int64]:
-        """A connection has begun; the numbers of the books whose status it changed."""
-        self._begin()
+    def begin_connection(self) -> NDArray[np.int64]:
+        """Begin a connection; the numbers of the books whose status it changes."""
+        self._begin_stream()
         self.framing = None
         self.stats.connects += 1
         if self.position == FEED_START:
             self.stats.feed = FeedState.LIVE
-        elif self.snapshot or not self.position.count:  # a place without a time cannot be sought
-            self._gap()
+        elif self.has_snapshot or not self.position.count:  # without a time it cannot be found
+            self._begin_gap()
         else:
-            self._joiner = Resumer(self.position)
+            self._resumer = Resumer(self.position)
             self.stats.feed = FeedState.RECOVERING
-        return self.changes()
+        return self.take_changed_books()
 
-    def continued(self) -> None:
-        """What comes next goes on with the same feed, from a new beginning (of a file)."""
-        joiner = self._joiner
-        self._begin()
-        self._joiner = joiner
+    def begin_file(self) -> None:
+        """Begin the next recorded file of the same connection."""
+        resumer = self._resumer
+        self._begin_stream()
+        self._resumer = resumer
 
     def restore(self, engine: BookEngine, position: FeedPosition, records: int) -> None:
-        """Go on from books that were saved behind a place."""
+        """Continue from a checkpoint: its books, their position, and the number of records."""
         self.engine, self.stats.records = engine, records
-        self._place = np.array(position, np.int64)
-        self.published.fill(engine)
+        self._position = np.array(position, np.int64)
+        self.published_books.load(engine)
 
-    def lost(self) -> None:
-        """The connection is gone, wherever it was."""
+    def end_connection(self) -> None:
+        """End a connection that was lost, at any byte."""
         self.stats.disconnects += 1
         self.stats.feed = FeedState.LOST
 
-    def ended(self) -> None:
-        """Nothing more will come: the interval that is open ends."""
+    def end_feed(self) -> None:
+        """End the feed, and with it the open interval of depth snapshots."""
         self.stats.feed = FeedState.ENDED
-        if self._windows is not None:
-            self._end_window(self._windows.latest_end_ns)
+        if self._intervals is not None:
+            self._end_interval(self._intervals.latest_end_ns)
 
-    def check_end(self) -> None:
-        """Refuse a connection that ended in the middle of a record.
+    def check_complete(self) -> None:
+        """Check that a connection did not end in the middle of a record.
 
         Raises:
-            InputError: it did; DamagedInputError: where.
+            InputError: the bytes are too few to detect their form.
+            DamagedInputError: the connection ended within a record.
         """
         if self._inflater is not None:
             self._inflater.close()
@@ -173,12 +174,12 @@ class FeedHandler:
 
     # ------------------------------------------------------------------ bytes
 
-    def take(self, data: bytes | memoryview) -> NDArray[np.int64]:
-        """Take bytes of the connection; the numbers of the books that changed.
+    def process(self, data: bytes | memoryview) -> NDArray[np.int64]:
+        """Decode and fold bytes of the connection; the numbers of the books that changed.
 
         Raises:
-            DamagedInputError: they make no sense, where. All before that was taken.
-            InputError: they are of none of our forms, or the gateway says that it is over.
+            DamagedInputError: a record is damaged. All records before it are folded.
+            InputError: the bytes have no known form, or the gateway has sent an error.
         """
         self.stats.bytes += len(data)
         try:
@@ -187,12 +188,14 @@ class FeedHandler:
                     self._apply(batch)
         finally:
             self._count_skipped()
-        return self.changes()
+        return self.take_changed_books()
 
-    def changes(self) -> NDArray[np.int64]:
-        """The books that changed since the last time."""
+    def take_changed_books(self) -> NDArray[np.int64]:
+        """The numbers of the books that changed since the last call."""
         changed, self._changed = self._changed, []
-        return changed[0] if len(changed) == 1 else np.unique(np.concatenate([_NONE, *changed]))
+        if len(changed) == 1:
+            return changed[0]
+        return np.unique(np.concatenate([_NO_BOOKS, *changed]))
 
     def _plain(self, data: bytes | memoryview) -> Iterator[bytes | memoryview]:
         """The bytes without their packing, once their form can be told."""
@@ -233,23 +236,23 @@ class FeedHandler:
             raise AssertionError("bytes are plain once there is a decoder")
         errors: list[OtherRecord] = []
         for batch in decoder.feed(data):
-            # Names are known before what they name; an error ends the feed behind its records.
-            errors += self._note_others(decoder)
+            # Names are known before their records; an error ends the feed after the records.
+            errors += self._take_other_records(decoder)
             yield batch
-        errors += self._note_others(decoder)
+        errors += self._take_other_records(decoder)
         for record in errors:
             self._raise_error(record, decoder)
 
-    def _note_others(self, decoder: Decoder) -> list[OtherRecord]:
-        """Take names from the records that are no MBO, and count them; those that are errors."""
-        names = self._decoders.new_mappings(decoder, self._source)
-        for interval in names:
+    def _take_other_records(self, decoder: Decoder) -> list[OtherRecord]:
+        """Count the records that are not MBO and take their names; the errors among them."""
+        intervals = self._decoders.new_mappings(decoder, self._source)
+        for interval in intervals:
             self.symbols.add(interval)
-        if names and self.output is not None:
-            self.output.name(names)
+        if intervals and self.output is not None:
+            self.output.write_symbols(intervals)
         errors = []
         for record in decoder.other_records:
-            self._others[record.rtype] += 1
+            self._other_records[record.rtype] += 1
             if record.rtype == RTYPE_ERROR:
                 errors.append(record)
         decoder.other_records.clear()
@@ -263,111 +266,119 @@ class FeedHandler:
     # ------------------------------------------------------------------ books
 
     def _apply(self, batch: MboBatch) -> None:
-        new = batch
-        if self._joiner.state is ResumeState.SEEKING:
-            new = self._joiner.take(batch)
+        new = self._skip_known(batch)
+        if len(new.action) == 0:
+            return
+        advance_position(identity_columns(new), self._position)
+        self.stats.records += len(new.action)
+        self.stats.batches += 1
+        if self._snapshot_marker is not None:
+            new = self._snapshot_marker.mark(new)
+            if self._snapshot_marker.is_done:
+                self._snapshot_marker = None
+        if self._intervals is None:
+            self._fold(new)
+            return
+        for part, ended_ns in self._intervals.split(new):
+            if ended_ns is not None:
+                self._end_interval(ended_ns)
+            self._fold(part)
+
+    def _skip_known(self, batch: MboBatch) -> MboBatch:
+        """The records of a batch that no earlier connection has brought."""
+        new, resumer = batch, self._resumer
+        if resumer.state is ResumeState.SEEKING:
+            new = resumer.skip_known(batch)
             self.stats.duplicates += len(batch.action) - len(new.action)
-        if (
-            self.stats.feed == FeedState.RECOVERING
-            and self._joiner.state is not ResumeState.SEEKING
-        ):
+        if self.stats.feed == FeedState.RECOVERING and resumer.state is not ResumeState.SEEKING:
             self.stats.feed = FeedState.LIVE
-            if self._joiner.state is ResumeState.GAP:
-                self._gap()
-        if len(new.action):
-            advance_position(identity_columns(new), self._place)
-            self.stats.records += len(new.action)
-            self.stats.batches += 1
-            if self._after_gap is not None:
-                new = self._after_gap.take(new)
-                if self._after_gap.done:
-                    self._after_gap = None
-            pieces = [(new, None)] if self._windows is None else self._windows.cut(new)
-            for piece, ended_ns in pieces:
-                if ended_ns is not None:
-                    self._end_window(ended_ns)
-                self._fold(piece)
+            if resumer.state is ResumeState.GAP:
+                self._begin_gap()
+        return new
 
     def _fold(self, batch: MboBatch) -> None:
         if self.output is not None:
-            self.output.take(batch)
+            self.output.write(batch)
         self.engine.apply(batch)
-        changed, ended = self.published.take(batch, self.engine)
+        changed, ended = self.published_books.update(batch, self.engine)
         self._changed.append(changed)
         self.stats.events += ended
-        if self._windows is not None:
-            self._windows.touch(changed, self.engine.book_count)
+        if self._intervals is not None:
+            self._intervals.mark_changed(changed, self.engine.book_count)
 
-    def _end_window(self, end_ns: int) -> None:
-        if self._windows is None or self._snapshots is None:
+    def _end_interval(self, end_ns: int) -> None:
+        if self._intervals is None or self._depth_snapshots is None:
             return
-        rows, events = self._windows.end(self.published.rows)
+        rows, events = self._intervals.end_interval(self.published_books.rows)
         if len(rows):
             keys = book_keys(self.engine)
-            self._snapshots.add(depth_frame(rows, events, end_ns, keys, self._names))
+            frame = depth_frame(rows, events, end_ns, keys, self._frame_symbols)
+            self._depth_snapshots.add(frame)
 
-    def write_depth_snapshots(self, length_ns: int, files: DepthSnapshotWriter) -> None:
+    def write_depth_snapshots(self, length_ns: int, writer: DepthSnapshotWriter) -> None:
         """From now on, write depth snapshots at intervals of the feed's time."""
-        self._windows = SnapshotIntervals(length_ns, self.published.rows)
-        self._snapshots = files
+        self._intervals = SnapshotIntervals(length_ns, self.published_books.rows)
+        self._depth_snapshots = writer
 
-    def _gap(self) -> None:
+    def _begin_gap(self) -> None:
         """Records are missing: every book is stale until its R or snapshot."""
         self.stats.gaps += 1
         self.stats.feed = FeedState.LIVE
-        self._after_gap = TruncatedSnapshotMarker()
+        self._snapshot_marker = TruncatedSnapshotMarker()
         if self.output is not None:
-            self.output.gap(self.engine)
+            self.output.mark_gap(self.engine)
         self.engine.mark_stale()
-        changed, ended = self.published.take(empty_batch(0), self.engine)
+        changed, ended = self.published_books.update(empty_batch(0), self.engine)
         self.stats.events += ended
-        self._changed += [changed, self.published.take_statuses(self.engine)]
+        self._changed += [changed, self.published_books.update_statuses(self.engine)]
 
     def _count_skipped(self) -> None:
         if self._decoder is not None:
             self.stats.skipped = self._skipped_before + self._decoder.skipped
 
-    # ------------------------------------------------------------------ what is asked now and then
+    # ------------------------------------------------------------------ queries
 
-    def names(self) -> list[list[Any]]:
-        """[book, publisher_id, instrument_id, symbol or None] of every book, as of now."""
+    def book_names(self) -> list[list[Any]]:
+        """[book, publisher_id, instrument_id, symbol or None] for each book, as of now."""
         now_ns = max(self.position.ts_recv, 0)
         return [
             [number, publisher_id, instrument_id, self.symbols.symbol(instrument_id, now_ns)]
             for number, (publisher_id, instrument_id) in enumerate(self.engine.keys())
         ]
 
-    def count_books(self) -> None:
-        """Bring the counts up to date that are sums over all books."""
+    def update_counts(self) -> None:
+        """Update the stats that are sums over all books."""
         stats, engine = self.stats, self.engine
         statuses = np.bincount([int(status) for status in engine.statuses()], minlength=3)
         stats.books = engine.book_count
         stats.cold, stats.synced, stats.stale = (int(count) for count in statuses)
         totals = engine.anomalies().sum(axis=0).tolist()
         stats.anomalies = {kind.name.lower(): n for kind, n in zip(Anomaly, totals, strict=True)}
-        stats.other_records = {f"0x{rtype:02x}": n for rtype, n in sorted(self._others.items())}
+        stats.other_records = {
+            f"0x{rtype:02x}": n for rtype, n in sorted(self._other_records.items())
+        }
         stats.ts_recv = None if self.position.ts_recv < 0 else self.position.ts_recv
 
     @property
     def numbers_symbols(self) -> bool:
-        """Whether instruments are numbered by when their names came, as those of NDJSON are."""
+        """Whether instruments are numbered in the order of their first records (NDJSON)."""
         return self._decoders.numbers_symbols
 
     @property
-    def is_packed(self) -> bool:
+    def is_compressed(self) -> bool:
         """Whether the connection's bytes are zstd."""
         return self._inflater is not None
 
     @property
     def metadata(self) -> Metadata | None:
-        """What the connection's DBN says of itself."""
+        """The metadata of the connection's DBN."""
         return None if self._decoder is None else self._decoder.metadata
 
     @property
     def pending_bytes(self) -> int | None:
-        """Bytes at the end of what was taken that are of no whole record yet; None: unknown."""
-        return None if self.is_packed or self._decoder is None else self._decoder.pending_bytes
+        """How many of the last bytes belong to an incomplete record; None: unknown."""
+        return None if self.is_compressed or self._decoder is None else self._decoder.pending_bytes
 
-    def is_amid(self, book: int) -> bool:
-        """Whether a book is within an event, and cannot be told whole."""
+    def is_within_event(self, book: int) -> bool:
+        """Whether a book is within an event, so that it cannot be read (rule 5)."""
         return bool(self.engine.events_open()[book])

@@ -1,13 +1,14 @@
-"""Feeds that ingest can be given: plain TCP, and the vendor's gateway.
+"""Sources of a feed: plain TCP, and the vendor's gateway.
 
-The rule here: a feed knows how to get a connection that goes on behind what the machine has; what
-its bytes mean is the machine's business.
+The rule here: a source knows how to make a connection that continues behind the handler's position;
+the handler knows what the bytes mean.
 """
 
 from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
+from typing import Protocol
 
 from batonics.book.state import Status
 from batonics.codec.gateway import (
@@ -24,33 +25,57 @@ from batonics.model.errors import InputError, UsageError
 from batonics.sources.tcp import CONNECT_SECONDS, LineReader, TcpAddress, connect
 
 HEARTBEAT_GRACE_SECONDS = 10
-"""Beyond the heartbeat's interval, as the vendor's client has it."""
+"""A gateway is lost after its heartbeat interval and this; the vendor's client waits as long."""
 REWIND_NS = 5_000_000_000
-"""A gateway's `start` is of ts_event, which may run backwards, and lies before ts_recv."""
+"""How far before the position a gateway is asked to start: its `start` is a ts_event, which may run
+backwards and is earlier than ts_recv."""
+
+
+class FeedSource(Protocol):
+    """Makes the connections of a feed.
+
+    Attributes:
+        idle_timeout_seconds: a connection is lost after so long without a byte; None: never.
+        has_snapshot: whether the last connection begins with a snapshot of each book.
+    """
+
+    idle_timeout_seconds: float | None
+    has_snapshot: bool
+
+    def must_reconnect(self, handler: FeedHandler) -> bool:
+        """Whether another connection would fill a gap that this one has left."""
+
+    def connect(self, handler: FeedHandler) -> tuple[socket.socket, bytes]:
+        """A connected socket, and bytes of the feed that have been read from it already.
+
+        Raises:
+            OSError: the connection failed; another try may succeed.
+            InputError: the other side refuses the connection; another try is of no use.
+        """
 
 
 class PlainFeed:
-    """Bare TCP: DBN, length-prefixed records or NDJSON lines, from wherever the other side begins.
+    """Plain TCP: DBN, length-prefixed records or NDJSON lines, from where the other side begins.
 
     Args:
-        address: where it listens.
-        hung_seconds: without a byte for so long the connection is given up; None: never.
+        address: the address of the feed.
+        idle_timeout_seconds: a connection is lost after so long without a byte; None: never.
     """
 
     def __init__(self, address: TcpAddress, *, idle_timeout_seconds: float | None = None) -> None:
         self.idle_timeout_seconds = idle_timeout_seconds
-        self.snapshot = False
+        self.has_snapshot = False
         self._address = address
 
     def __str__(self) -> str:
         return str(self._address)
 
-    def must_reconnect(self, handler: FeedHandler) -> bool:  # noqa: ARG002 - it cannot be asked
-        """Whether another connection can fill a gap: no, it begins where it does."""
+    def must_reconnect(self, handler: FeedHandler) -> bool:  # noqa: ARG002 - as FeedSource
+        """False: another connection begins wherever the other side does."""
         return False
 
-    def connect(self, handler: FeedHandler) -> tuple[socket.socket, bytes]:  # noqa: ARG002 - ditto
-        """A connected socket; OSError if there is none to be had."""
+    def connect(self, handler: FeedHandler) -> tuple[socket.socket, bytes]:  # noqa: ARG002 - as FeedSource
+        """A connected socket; OSError if the connection failed."""
         return connect(self._address), b""
 
 
@@ -59,12 +84,12 @@ class GatewaySubscription:
     """What a gateway is asked for.
 
     Attributes:
-        dataset: such as GLBX.MDP3.
+        dataset: the vendor's code of a dataset, such as GLBX.MDP3.
         symbols: names in `stype_in`, or ALL_SYMBOLS alone.
-        stype_in: raw_symbol, instrument_id, parent, continuous.
-        start_ns: records from this time on; None: from now on.
-        snapshot: the books first, as they are now.
-        heartbeat_interval_s: seconds of silence after which the gateway says that it is there.
+        stype_in: the symbology: raw_symbol, instrument_id, parent or continuous.
+        start_ns: the time of the first records; None: now.
+        snapshot: whether the current books come first.
+        heartbeat_interval_s: seconds of silence after which the gateway sends a heartbeat.
     """
 
     dataset: str
@@ -76,19 +101,18 @@ class GatewaySubscription:
 
 
 class GatewayFeed:
-    """The vendor's live gateway, or one that speaks as it does; schema mbo.
+    """The vendor's live gateway, or another server of its protocol; schema mbo.
 
-    A connection after the first asks for all since some seconds before the place where the last one
-    was left. If the gateway cannot go back so far, there is a gap, and another connection asks for
-    snapshots.
+    A connection after the first asks for the records from a few seconds before the position on. If
+    the gateway cannot go back so far, there is a gap, and another connection asks for snapshots.
 
     Args:
-        address: where it listens.
-        key: ours; it is proved, never sent.
-        subscription: what it is asked for.
+        address: the address of the gateway.
+        key: the client's key; the client proves that it has the key and never sends it.
+        subscription: what the gateway is asked for.
 
     Raises:
-        UsageError: `start_ns` and `snapshot` exclude each other.
+        UsageError: the subscription has both `start_ns` and `snapshot`.
     """
 
     def __init__(self, address: TcpAddress, key: str, subscription: GatewaySubscription) -> None:
@@ -97,65 +121,66 @@ class GatewayFeed:
         self.idle_timeout_seconds: float | None = (
             subscription.heartbeat_interval_s + HEARTBEAT_GRACE_SECONDS
         )
-        self.snapshot = False
-        self._address, self._key, self._wanted = address, key, subscription
-        self._gaps = 0
+        self.has_snapshot = False
+        self._address, self._key, self._subscription = address, key, subscription
+        self._gaps = 0  # gaps of the feed before this connection
 
     def __str__(self) -> str:
         return str(self._address)
 
     def must_reconnect(self, handler: FeedHandler) -> bool:
-        """Whether this connection has left a gap that another, with snapshots, can fill."""
-        return not self.snapshot and handler.stats.gaps > self._gaps
+        """Whether this connection has left a gap, which one with snapshots can fill."""
+        return not self.has_snapshot and handler.stats.gaps > self._gaps
 
     def connect(self, handler: FeedHandler) -> tuple[socket.socket, bytes]:
-        """A socket from which records come; OSError if there is none, InputError if refused."""
-        start_ns, snapshot = self._where(handler)
+        """A connected socket that brings records; InputError if the gateway refuses the client."""
+        start_ns, snapshot = self._next_start(handler)
         sock = connect(self._address)
         try:
             sock.settimeout(CONNECT_SECONDS)
-            rest = self._handshake(sock, start_ns, snapshot=snapshot)
+            first_bytes = self._handshake(sock, start_ns, snapshot=snapshot)
             sock.settimeout(None)
         except BaseException:
             sock.close()
             raise
-        self.snapshot, self._gaps = snapshot, handler.stats.gaps
-        return sock, rest
+        self.has_snapshot, self._gaps = snapshot, handler.stats.gaps
+        return sock, first_bytes
 
     def _handshake(self, sock: socket.socket, start_ns: int | None, *, snapshot: bool) -> bytes:
-        """Prove the key and say what is wanted; what has been read of the records."""
+        """Log in and subscribe; the bytes of records that have been read already."""
         overlong = InputError(f"{self._address}: it is no gateway: a line without an end")
-        lines, wanted = LineReader(sock, LINE_BYTES_MAX, overlong), self._wanted
-        lines.line()  # its version
+        lines = LineReader(sock, LINE_BYTES_MAX, overlong)
+        dataset = self._subscription.dataset
+        interval = self._subscription.heartbeat_interval_s
+        lines.line()  # the version
         challenge = parse_line(lines.line()).get("cram")
         if challenge is None:
             raise InputError(f"{self._address}: it is no gateway: it sends no challenge")
-        interval = wanted.heartbeat_interval_s
-        sock.sendall(auth_line(challenge, self._key, wanted.dataset, heartbeat_interval_s=interval))
+        sock.sendall(auth_line(challenge, self._key, dataset, heartbeat_interval_s=interval))
         answer = parse_line(lines.line())
         if answer.get("success") != "1":
             reason = answer.get("error") or "it does not say why"
             raise InputError(f"{self._address}: the gateway refuses us: {reason}")
-        sock.sendall(self._subscription(start_ns, snapshot=snapshot))
+        sock.sendall(self._subscription_lines(start_ns, snapshot=snapshot))
         return lines.rest
 
-    def _where(self, handler: FeedHandler) -> tuple[int | None, bool]:
-        """From when on this connection is to bring records, or whether with snapshots."""
+    def _next_start(self, handler: FeedHandler) -> tuple[int | None, bool]:
+        """The start of the next connection, and whether it is asked for snapshots."""
         if handler.position == FEED_START:
-            return self._wanted.start_ns, self._wanted.snapshot
-        # As long as a book is stale, be it that an earlier snapshot was cut short.
+            return self._subscription.start_ns, self._subscription.snapshot
+        # A book may be stale because an earlier snapshot was cut short.
         if Status.STALE in handler.engine.statuses():
             return None, True
         return max(handler.position.ts_event - REWIND_NS, 0), False
 
-    def _subscription(self, start_ns: int | None, *, snapshot: bool) -> bytes:
-        wanted = self._wanted
-        count = len(wanted.symbols)
+    def _subscription_lines(self, start_ns: int | None, *, snapshot: bool) -> bytes:
+        subscription = self._subscription
+        count = len(subscription.symbols)
         lines = (
             subscription_line(
                 "mbo",
-                wanted.symbols[at : at + SYMBOLS_MAX],
-                wanted.stype_in,
+                subscription.symbols[at : at + SYMBOLS_MAX],
+                subscription.stype_in,
                 start_ns,
                 snapshot,
                 is_last=at + SYMBOLS_MAX >= count,

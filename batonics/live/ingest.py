@@ -1,8 +1,8 @@
-"""The loop of a live feed: connections, bytes, books, and whoever is told of them.
+"""The loop of a live feed: connections, bytes, books, and publishing them.
 
-The rule here: one thread, which waits for the feed and for nothing else. It reads what has arrived
-(up to READ_BYTES), folds it at once and tells what changed; so a batch is as large as the feed is
-fast, and a slow reader of the books never shows in it.
+The rule here: one thread waits for the feed and for nothing else. It reads what has arrived (up to
+READ_BYTES), folds it at once and publishes what changed. So a faster feed makes larger batches, and
+a slow reader of the books does not delay the feed.
 """
 
 from __future__ import annotations
@@ -15,17 +15,16 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from batonics.live.backoff import Backoff
 from batonics.live.feed_handler import FeedHandler
-from batonics.live.protocol import MessageKind
-from batonics.live.published_books import book_document
+from batonics.live.feeds import FeedSource
+from batonics.live.publisher import ServerPublisher
 from batonics.live.recorder import FeedRecorder
-from batonics.live.server_link import ServerLink, ServerRestarter
+from batonics.live.server_link import ServerLink
 from batonics.live.stats import LATENCY_BOUNDS_US
 from batonics.model.errors import BatonicsError, DamagedInputError, InputError
 from batonics.model.mbo import MBO_DTYPE, RTYPE_MBO, Action, Flag, Side
@@ -33,77 +32,54 @@ from batonics.sinks.logs import logger
 from batonics.sources.chunks import READ_BYTES
 
 STATS_INTERVAL_SECONDS = 0.25
-"""Between two tellings of counts."""
+"""How often stats are published."""
 DRAIN_SECONDS = 2.0
-"""So long what has arrived is still taken once the end is asked for."""
+"""How long after a request to stop the loop takes bytes that still arrive."""
 
 NO_DESCRIPTOR = -1
-"""In place of a file descriptor."""
+"""A value that is no file descriptor."""
 _LATENCY_BOUNDS_NS = [1_000 * bound for bound in LATENCY_BOUNDS_US]
 
 
-class FeedSource(Protocol):
-    """Where a feed comes from.
-
-    Attributes:
-        hung_seconds: without a byte for so long the connection is given up; None: never.
-        snapshot: connections begin with a snapshot of each book.
-    """
-
-    idle_timeout_seconds: float | None
-    snapshot: bool
-
-    def must_reconnect(self, handler: FeedHandler) -> bool:
-        """Whether the connection is to be given up, as another will fill its gap."""
-
-    def connect(self, handler: FeedHandler) -> tuple[socket.socket, bytes]:
-        """A connected socket, and bytes of the feed that have been read already.
-
-        Raises:
-            OSError: there is no connection to be had now; it may be tried again.
-            InputError: the other side refuses us; there is no use in trying again.
-        """
-
-
 def warm_up() -> None:
-    """Load, or compile, what a feed needs before it comes: else it would wait for that.
+    """Load or compile the kernels that a feed needs, so that the feed does not wait for them.
 
-    What there is by then is also left out of the garbage collector's rounds.
+    It also exempts all objects that exist by then from garbage collection.
     """
-    handler = FeedHandler(source="warm")
-    handler.connected()
+    handler = FeedHandler(source="warm-up")
+    handler.begin_connection()
     record = np.zeros(1, MBO_DTYPE)
     record["length"], record["rtype"] = MBO_DTYPE.itemsize // 4, RTYPE_MBO
     record["action"], record["side"] = Action.CLEAR, Side.NONE
     record["flags"] = Flag.LAST
-    handler.take(record.tobytes())
-    for handler.snapshot in (False, True):
-        handler.lost()
-        handler.connected()
-        handler.take(record.tobytes())
+    handler.process(record.tobytes())
+    for handler.has_snapshot in (False, True):
+        handler.end_connection()
+        handler.begin_connection()
+        handler.process(record.tobytes())
     gc.collect()
     gc.freeze()
 
 
 BatchObserver = Callable[[FeedHandler, int, int], None]
-"""Called after each batch with the machine, and when the batch was received and published, in ns of
-the monotonic clock."""
+"""Called after each batch with the handler, and with the times when the batch was received and
+published, in ns of the monotonic clock."""
 
 
 class IngestLoop:
-    """One run.
+    """One run of ingest.
 
     Args:
-        machine: what the feed comes to.
-        source: where it comes from.
-        link: to the process that serves the books, if there is one.
-        relink: starts another such process, where one has gone.
-        recorder: keeps the raw feed, if it is to be kept.
-        once: the feed's end is the end; a connection that is lost is an error.
-        watch: told of each batch.
+        handler: decodes and folds the feed.
+        source: makes the connections.
+        link: the link to the process that serves the books; None: nothing is served.
+        restart_server: starts another such process when one has ended.
+        recorder: records the raw feed; None: it is not recorded.
+        once: whether the run ends with the feed, and a lost connection is an error.
+        on_batch: called after each batch.
 
     Attributes:
-        wake: a file descriptor: a byte to it ends the wait (for a signal's handler).
+        wake: a file descriptor; a byte written to it ends the wait (for a signal's handler).
     """
 
     def __init__(  # noqa: PLR0913 - settings, by keyword
@@ -117,309 +93,218 @@ class IngestLoop:
         once: bool = False,
         on_batch: BatchObserver | None = None,
     ) -> None:
-        self._machine, self._source, self._link = handler, source, link
-        self._recorder, self._once, self._watch = recorder, once, on_batch
-        self._stopping = False
+        self._handler, self._source = handler, source
+        self._publisher = None if link is None else ServerPublisher(handler, link, restart_server)
+        self._recorder, self._once, self._on_batch = recorder, once, on_batch
+        self._is_stopping = False
+        self._drain_until_ns: int | None = None
         self._log = logger("live")
         self._buffer = bytearray(READ_BYTES)
         self._next_tick = 0.0
-        self._names_told = (-1, -1)
-        self._relinker = (
-            None if restart_server is None else ServerRestarter(restart_server, self._not_relinked)
-        )
-        self._asks: list[dict[str, Any]] = []
-        # Whether it is waited for the link at all, and until it can be written to.
-        self._is_polled = self._is_writing = False
-        self._woken, self.wake = os.pipe()
-        os.set_blocking(self._woken, False)
+        self._wake_reader, self.wake = os.pipe()
+        os.set_blocking(self._wake_reader, False)
         os.set_blocking(self.wake, False)
 
     def stop(self) -> None:
-        """End soon: what has arrived is still taken. From any thread, or a signal's handler."""
-        self._stopping = True
-        with suppress(OSError):  # it has been said already, or the run is over
+        """End the run soon; bytes that have arrived are still taken.
+
+        Any thread may call it, and a signal's handler.
+        """
+        self._is_stopping = True
+        with suppress(OSError):  # the pipe is full of such bytes, or the run is over
             os.write(self.wake, b"x")
 
     def run(self) -> None:
-        """Take the feed until it ends, or the end is asked for.
+        """Take the feed until it ends or `stop` is called.
 
         Raises:
-            InputError: with `once`, the feed could not be had, or was lost.
+            InputError: with `once`, the connection failed or was lost.
         """
         backoff = Backoff()
         warm_up()
         try:
-            while not self._stopping:
-                if self._connection(backoff) and self._once:
+            while not self._is_stopping:
+                if self._run_connection(backoff) and self._once:
                     break
-                if not self._stopping:
-                    self._rest(backoff.next_seconds())
+                if not self._is_stopping:
+                    self._wait_to_reconnect(backoff.next_seconds())
         finally:
-            self._machine.ended()
-            self._machine.count_books()
+            self._handler.end_feed()
+            self._update_stats()
             if self._recorder is not None:
-                self._recorder.close(self._machine)
-            if self._relinker is not None:
-                self._relinker.close()
-            self._recorder = self._relinker = None
-            self._say_goodbye()
-            os.close(self._woken)
+                self._recorder.close(self._handler)
+            if self._publisher is not None:
+                self._publisher.close()
+            os.close(self._wake_reader)
             os.close(self.wake)
 
     # ------------------------------------------------------------------ connections
 
-    def _connection(self, backoff: Backoff) -> bool:
-        """One connection, whatever becomes of it; whether the feed ended by itself."""
-        handler = self._machine
+    def _run_connection(self, backoff: Backoff) -> bool:
+        """Run one connection until it is over; whether the feed ended by itself."""
+        handler, source = self._handler, self._source
         try:
-            sock, head = self._source.connect(handler)
+            sock, first_bytes = source.connect(handler)
         except InputError as error:
             if self._once or handler.stats.connects == 0:
                 raise
-            self._log.warning("refused", source=str(self._source), reason=str(error))
+            self._log.warning("refused", source=str(source), reason=str(error))
             return False
         except OSError as error:
             reason = error.strerror or str(error)
             if self._once:
-                raise InputError(f"{self._source}: cannot connect: {reason}") from None
-            self._log.warning("cannot_connect", source=str(self._source), reason=reason)
+                raise InputError(f"{source}: cannot connect: {reason}") from None
+            self._log.warning("cannot_connect", source=str(source), reason=reason)
             return False
-        handler.snapshot = self._source.snapshot
+        handler.has_snapshot = source.has_snapshot
         with sock:
-            self._log.info("connected", source=str(self._source))
+            self._log.info("connected", source=str(source))
             if self._recorder is not None:
-                self._recorder.begin(snapshot=self._source.snapshot)
-            self._changed(handler.connected())
-            before = handler.stats.records
+                self._recorder.begin_connection(has_snapshot=source.has_snapshot)
+            self._publish(handler.begin_connection())
+            records_before = handler.stats.records
             try:
-                self._take_all(sock, head)
-                handler.check_end()
-                self._changed(handler.changes())
+                self._receive_all(sock, first_bytes)
+                handler.check_complete()
+                self._publish(handler.take_changed_books())
             except (OSError, DamagedInputError, InputError) as error:
-                self._lost(error)
+                self._end_connection(error)
                 return False
             finally:
-                if handler.stats.records > before:
-                    backoff.succeeded()
-        if not self._stopping and not self._once:
-            self._lost(None)
+                if handler.stats.records > records_before:
+                    backoff.reset()
+        if not self._is_stopping and not self._once:
+            self._end_connection(None)
         return True
 
-    def _lost(self, error: Exception | None) -> None:
-        handler = self._machine
-        handler.lost()
+    def _end_connection(self, error: Exception | None) -> None:
+        handler = self._handler
+        handler.end_connection()
         reason = "the other side ended it" if error is None else str(error)
-        # Who asks for the end may do so in the middle of a record.
-        if self._once and error is not None and not self._stopping:
+        # A request to stop may come in the middle of a record.
+        if self._once and error is not None and not self._is_stopping:
             if isinstance(error, BatonicsError):
                 raise error
             raise InputError(f"{self._source}: the connection was lost: {reason}") from None
         self._log.warning("disconnected", reason=reason, records=handler.stats.records)
         self._tick()
 
-    def _take_all(self, sock: socket.socket, head: bytes) -> None:
-        """Take what a connection brings until it ends.
+    def _receive_all(self, sock: socket.socket, first_bytes: bytes) -> None:
+        """Process what a connection brings until it ends.
 
         Raises:
-            OSError: it was reset, or hung; InputError: it makes no sense.
+            OSError: the connection was reset, or is idle for too long.
+            InputError: its bytes are not a feed.
         """
-        if head:
-            self._take(memoryview(head), time.monotonic_ns())
-        poll = self._poll(sock)
+        if first_bytes:
+            self._process(memoryview(first_bytes), time.monotonic_ns())
+        poll = self._new_poll(sock)
         view = memoryview(self._buffer)
         sock.setblocking(False)  # noqa: FBT003 - its only parameter
-        heard, feed = time.monotonic(), sock.fileno()
+        last_received, descriptor = time.monotonic(), sock.fileno()
         while True:
             now = time.monotonic()
-            # Waiting first costs a call less than finding out that there is nothing.
-            if not self._wait(poll, now, feed):
-                if self._stopping:
+            # A wait costs one call less than a read that finds nothing.
+            if not self._wait(poll, now, descriptor):
+                if self._is_stopping:
                     return
-                self._check_hung(now - heard)
+                self._check_idle(now - last_received)
                 continue
             size = sock.recv_into(view)
             received_ns = time.monotonic_ns()
             if size == 0:
                 return
-            heard = received_ns / 1e9
-            self._take(view[:size], received_ns)
-            if self._source.must_reconnect(self._machine):
+            last_received = received_ns / 1e9
+            self._process(view[:size], received_ns)
+            if self._source.must_reconnect(self._handler):
                 raise ConnectionError("records are missing: joined again by snapshots")
-            if self._stopping and self._is_drained(received_ns):
+            if self._is_stopping and self._is_drained(received_ns):
                 return
 
-    def _check_hung(self, silent_seconds: float) -> None:
+    def _check_idle(self, idle_seconds: float) -> None:
         limit = self._source.idle_timeout_seconds
-        if limit is not None and silent_seconds > limit:
-            raise TimeoutError(f"silent for {silent_seconds:.0f} s")
+        if limit is not None and idle_seconds > limit:
+            raise TimeoutError(f"silent for {idle_seconds:.0f} s")
 
     def _is_drained(self, now_ns: int) -> bool:
-        """Whether enough was taken since the end was asked for."""
+        """Whether DRAIN_SECONDS have passed since the first call after `stop`."""
         if self._drain_until_ns is None:
             self._drain_until_ns = now_ns + int(DRAIN_SECONDS * 1e9)
         return now_ns > self._drain_until_ns
 
-    _drain_until_ns: int | None = None
+    # ------------------------------------------------------------------ bytes
 
-    def _take(self, data: memoryview, received_ns: int) -> None:
-        handler = self._machine
+    def _process(self, data: memoryview, received_ns: int) -> None:
+        handler = self._handler
         try:
-            changed = handler.take(data)
+            changed = handler.process(data)
         finally:
             if self._recorder is not None:
                 self._recorder.write(data, handler)
-        self._changed(changed)
+        self._publish(changed)
         published_ns = time.monotonic_ns()
         self._count_latency(published_ns - received_ns)
-        if self._watch is not None:
-            self._watch(handler, received_ns, published_ns)
+        if self._on_batch is not None:
+            self._on_batch(handler, received_ns, published_ns)
         if published_ns > self._next_tick * 1e9:
             self._tick()
 
-    def _count_latency(self, taken_ns: int) -> None:
-        stats = self._machine.stats
-        stats.latency_us[bisect_left(_LATENCY_BOUNDS_NS, taken_ns)] += 1
-        stats.latency_sum_us += taken_ns / 1e3
+    def _publish(self, books: NDArray[np.int64]) -> None:
+        if self._publisher is not None:
+            self._publisher.publish(books)
 
-    # ------------------------------------------------------------------ whoever is told
-
-    def _changed(self, books: NDArray[np.int64]) -> None:
-        handler, link = self._machine, self._link
-        if link is None or not link.is_open:
-            return
-        self._tell_names()
-        link.mark_changed(books, len(handler.published.rows))
-        link.flush(handler.published.rows)
-        if self._asks:
-            self._answer()
-
-    def _tell_names(self) -> None:
-        """Tell the names of books, where there are new ones."""
-        handler = self._machine
-        names_known = (handler.engine.book_count, len(handler.symbols))
-        if self._link is not None and names_known != self._names_told:
-            self._names_told = names_known
-            self._link.tell(MessageKind.SYMBOLS, handler.names())
-
-    def _answer(self) -> None:
-        """Answer what was asked, but for books that are within an event: those, later."""
-        handler, waiting = self._machine, []
-        for ask in self._asks:
-            book = ask["book"]
-            if not 0 <= book < len(handler.published.rows):
-                self._tell_answer({"id": ask["id"], "error": f"there is no book {book}"})
-            elif handler.is_amid(book):
-                waiting.append(ask)
-            else:
-                found = book_document(handler.engine, book, ask["depth"], orders=ask["orders"])
-                seq = int(handler.published.rows["seq"][book])
-                self._tell_answer({"id": ask["id"], "seq": seq, **found})
-        self._asks = waiting
-
-    def _tell_answer(self, value: dict[str, Any]) -> None:
-        if self._link is not None:
-            self._link.answer(value)
-            self._link.flush(self._machine.published.rows)
+    def _count_latency(self, latency_ns: int) -> None:
+        stats = self._handler.stats
+        stats.latency_us[bisect_left(_LATENCY_BOUNDS_NS, latency_ns)] += 1
+        stats.latency_sum_us += latency_ns / 1e3
 
     def _tick(self) -> None:
-        """Tell counts, and let the recorder do what is due."""
+        """Publish stats, and let the recorder do what is due."""
         self._next_tick = time.monotonic() + STATS_INTERVAL_SECONDS
-        handler = self._machine
-        handler.count_books()
-        stats = handler.stats
+        self._update_stats()
+        if self._recorder is not None:
+            self._recorder.run_due_work(self._handler)
+        if self._publisher is not None:
+            self._publisher.publish_stats()
+
+    def _update_stats(self) -> None:
+        self._handler.update_counts()
+        stats = self._handler.stats
         if stats.ts_recv is not None:
             stats.lag_ns = time.time_ns() - stats.ts_recv
-        if self._recorder is not None:
-            self._recorder.tick(handler)
-        link = self._relinked()
-        if link is not None and link.is_open:
-            stats.deferred_messages = link.deferred_messages
-            link.tell(MessageKind.STATS, stats.as_json())
-            link.flush(handler.published.rows)
-            # A feed that never pauses is never waited for: what is asked is seen here.
-            self._asks += link.asked()
-            self._answer()
-
-    def _relinked(self) -> ServerLink | None:
-        """The link; another one where it has gone, as soon as that is there."""
-        if self._link is None or self._link.is_open or self._relinker is None:
-            return self._link
-        link = self._relinker.link()
-        if link is None:
-            return self._link
-        self._log.info("server_is_back")
-        self._link, self._asks, self._names_told = link, [], (-1, -1)
-        self._is_writing, self._is_polled = False, False
-        rows = self._machine.published.rows
-        self._tell_names()
-        link.mark_changed(np.arange(len(rows)), len(rows))
-        return link
-
-    def _not_relinked(self, error: BatonicsError) -> None:
-        self._log.error("server_not_back", reason=str(error))
-
-    def _say_goodbye(self) -> None:
-        if self._link is None:
-            return
-        self._tick()
-        self._link.tell(MessageKind.BYE, {"reason": "the feed has ended"})
-        deadline = time.monotonic() + DRAIN_SECONDS
-        poll = select.poll()
-        if self._link.is_open:
-            poll.register(self._link, select.POLLOUT)
-        while self._link.has_pending and time.monotonic() < deadline:
-            poll.poll(50)
-            self._link.flush(self._machine.published.rows)
 
     # ------------------------------------------------------------------ waiting
 
-    def _poll(self, sock: socket.socket | None) -> select.poll:
+    def _new_poll(self, sock: socket.socket | None) -> select.poll:
         poll = select.poll()
-        poll.register(self._woken, select.POLLIN)
+        poll.register(self._wake_reader, select.POLLIN)
         if sock is not None:
             poll.register(sock, select.POLLIN)
-        if self._link is not None and self._link.is_open:
-            poll.register(self._link, select.POLLIN)
-            self._is_writing, self._is_polled = False, True
+        if self._publisher is not None:
+            self._publisher.register(poll)
         return poll
 
-    def _wait(self, poll: select.poll, now: float, feed: int) -> bool:
-        """Wait until there is something to do, and do what is not the feed; whether the feed is."""
+    def _wait(self, poll: select.poll, now: float, feed_descriptor: int) -> bool:
+        """Wait until something is to be done, and do it; whether the feed has bytes."""
         if now >= self._next_tick:
             self._tick()
-        link = self._link
-        if link is not None and link.is_open and not self._is_polled:
-            self._is_polled = True
-            poll.register(link, select.POLLIN)
-        if link is not None and link.is_open and link.has_pending != self._is_writing:
-            self._is_writing = link.has_pending
-            poll.modify(link, select.POLLIN | (select.POLLOUT if self._is_writing else 0))
-        wait_ms = 0.0 if self._stopping else max(self._next_tick - now, 0) * 1e3
+        publisher = self._publisher
+        if publisher is not None:
+            publisher.update_registration(poll)
+        wait_ms = 0.0 if self._is_stopping else max(self._next_tick - now, 0) * 1e3
         has_arrived = False
         for descriptor, events in poll.poll(wait_ms):
-            if descriptor == feed:
+            if descriptor == feed_descriptor:
                 has_arrived = True
-            elif descriptor == self._woken:
-                os.read(self._woken, 64)
-            elif link is not None and link.is_open and descriptor == link.fileno():
-                self._serve(link, writable=bool(events & select.POLLOUT))
-            else:  # of a server that has gone
-                poll.unregister(descriptor)
+            elif descriptor == self._wake_reader:
+                os.read(self._wake_reader, 64)
+            elif publisher is None or not publisher.handle(descriptor, events):
+                poll.unregister(descriptor)  # the link of a server that has ended
         return has_arrived
 
-    def _serve(self, link: ServerLink, *, writable: bool) -> None:
-        self._asks += link.asked()
-        if self._asks:
-            self._answer()
-        if writable and link.is_open:
-            link.flush(self._machine.published.rows)
-        if not link.is_open:
-            self._log.error("server_gone")
-
-    def _rest(self, seconds: float) -> None:
-        """Wait for the next try."""
-        poll = self._poll(None)
+    def _wait_to_reconnect(self, seconds: float) -> None:
+        poll = self._new_poll(None)
         until = time.monotonic() + seconds
-        while not self._stopping and (now := time.monotonic()) < until:
+        while not self._is_stopping and (now := time.monotonic()) < until:
             self._next_tick = min(self._next_tick, until)
             self._wait(poll, now, NO_DESCRIPTOR)

@@ -1,10 +1,10 @@
-"""What a live feed has taken, handed on to a process that puts it into a lake.
+"""Sends the records of a live feed to a process that appends them to a lake.
 
-The rule here: the feed never waits for a disk. What is taken goes as DBN into a pipe, written by a
-thread; if more than BYTES_MAX waits for it, no more is handed on, and that is said. Books go on.
+The rule here: the feed never waits for a disk. A thread writes the records into a pipe, as DBN. If
+more than QUEUE_BYTES_MAX wait for it, the output logs an error and sends no more; the books go on.
 
-Behind a gap the records of a book carry F_MAYBE_BAD_BOOK until its R or a snapshot has made it
-whole: so are the rows that are made of them marked, as the vendor's are.
+Behind a gap the records of a book carry F_MAYBE_BAD_BOOK until an R or a snapshot makes the book
+complete. So the rows derived from them are flagged too, as the vendor flags its rows.
 """
 
 from __future__ import annotations
@@ -26,38 +26,38 @@ from batonics.model.symbols import MappingInterval
 from batonics.sinks.logs import logger
 
 QUEUE_BYTES_MAX = 256 << 20
-"""Of records that wait for the pipe: nine seconds of 500,000 a second."""
+"""The most bytes that wait for the pipe: nine seconds at 500,000 records a second."""
 LAST_COMMIT_SECONDS_MAX = 300.0
-"""For the last commit."""
+"""How long the last commit may take before the process is killed."""
 
 
 class LakeOutput:
-    """Hands records on to a process that appends them to a lake.
+    """Sends records to a process that appends them to a lake; a `FeedOutput`.
 
     Args:
-        command: what the process runs; it reads DBN from standard input.
+        command: the command line of the process, which reads DBN from standard input.
 
     Attributes:
-        failure: why no more is handed on, if that is so.
+        failure: why the output has given up; None while it works.
     """
 
     def __init__(self, command: Sequence[str]) -> None:
         self.failure: str | None = None
         self._log = logger("live")
-        self._process = subprocess.Popen(  # noqa: S603 - ours
+        self._process = subprocess.Popen(  # noqa: S603 - our own program
             command,
             stdin=subprocess.PIPE,
-            process_group=0,  # ^C is for us: it ends when its input does
+            process_group=0,  # ^C does not reach it: it ends when its input does
         )
         self._queue: Queue[bytes | None] = Queue()
         self._queued = self._written = 0  # bytes
-        self._suspect = np.empty(0, np.int64)  # keys of books that a gap has made doubtful
-        self._thread = Thread(target=self._write, name="batonics-lake-feed", daemon=True)
+        self._suspect_keys = np.empty(0, np.int64)  # books that are not complete since a gap
+        self._thread = Thread(target=self._write, name="batonics-lake-output", daemon=True)
         self._thread.start()
         self._put(encode_metadata(Metadata()))
 
-    def name(self, intervals: Iterable[MappingInterval]) -> None:
-        """Tell names of instruments; they hold from now on."""
+    def write_symbols(self, intervals: Iterable[MappingInterval]) -> None:
+        """Send names of instruments, for the records that follow."""
         for interval in intervals:
             name = interval.symbol
             ts_ns = max(interval.start_ns, 0)
@@ -65,19 +65,19 @@ class LakeOutput:
                 write_symbol_mapping(interval.instrument_id, ts_ns, STYPE_RAW_SYMBOL, name, name)
             )
 
-    def take(self, batch: MboBatch) -> None:
-        """Hand records on, in their order."""
-        if len(self._suspect):
-            batch = self._marked(batch)
+    def write(self, batch: MboBatch) -> None:
+        """Send records, in their order."""
+        if len(self._suspect_keys):
+            batch = self._flag_suspects(batch)
         self._put(encode_records(batch))
 
-    def gap(self, engine: BookEngine) -> None:
-        """Records are missing here: every book that there is has become doubtful."""
+    def mark_gap(self, engine: BookEngine) -> None:
+        """Record that records are missing: every book of the engine is suspect from now on."""
         keys = [publisher << 32 | instrument for publisher, instrument in list(engine.keys())]
-        self._suspect = np.array(sorted(keys), np.int64)
+        self._suspect_keys = np.array(sorted(keys), np.int64)
 
     def close(self) -> None:
-        """Hand the rest on, and wait for the last commit."""
+        """Send what waits, and wait for the last commit."""
         self._queue.put(None)
         self._thread.join()
         try:
@@ -88,23 +88,23 @@ class LakeOutput:
         if code:
             self._fail(f"the process that appends to the lake ended with code {code}")
 
-    def _marked(self, batch: MboBatch) -> MboBatch:
-        """The records, those of doubtful books flagged until the book is whole again."""
+    def _flag_suspects(self, batch: MboBatch) -> MboBatch:
+        """The records; those of suspect books are flagged until the book is complete again."""
         keys = record_keys(batch)
-        doubtful = np.isin(keys, self._suspect)
-        if not doubtful.any():
+        suspect = np.isin(keys, self._suspect_keys)
+        if not suspect.any():
             return batch
-        makes_whole = (batch.action == Action.CLEAR) | (batch.flags & Flag.SNAPSHOT != 0)
-        makes_whole &= batch.flags & Flag.MAYBE_BAD_BOOK == 0
-        whole_at = np.flatnonzero(doubtful & makes_whole)
-        # The last comes first, so that of each book the first one stays.
-        first = dict(zip(keys[whole_at[::-1]].tolist(), whole_at[::-1].tolist(), strict=True))
-        for key, at in first.items():
-            doubtful[at:] &= keys[at:] != key
-        self._suspect = self._suspect[~np.isin(self._suspect, list(first))]
-        marked = copy_batch(batch)
-        marked.flags[doubtful] |= np.uint8(Flag.MAYBE_BAD_BOOK)
-        return marked
+        completes = (batch.action == Action.CLEAR) | (batch.flags & Flag.SNAPSHOT != 0)
+        completes &= batch.flags & Flag.MAYBE_BAD_BOOK == 0
+        rows = np.flatnonzero(suspect & completes)[::-1]
+        # The dictionary keeps the last of equal keys, which is a book's first such row.
+        first_rows = dict(zip(keys[rows].tolist(), rows.tolist(), strict=True))
+        for key, row in first_rows.items():
+            suspect[row:] &= keys[row:] != key
+        self._suspect_keys = self._suspect_keys[~np.isin(self._suspect_keys, list(first_rows))]
+        flagged = copy_batch(batch)
+        flagged.flags[suspect] |= np.uint8(Flag.MAYBE_BAD_BOOK)
+        return flagged
 
     def _put(self, data: bytes) -> None:
         if self.failure is not None:
@@ -124,7 +124,7 @@ class LakeOutput:
                 pipe.write(data)
                 pipe.flush()
             except OSError:
-                self._fail("the process that appends to the lake has gone")
+                self._fail("the process that appends to the lake has exited")
                 break
             self._written += len(data)
         with suppress(OSError):

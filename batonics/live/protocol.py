@@ -1,23 +1,23 @@
-"""What ingest and the process that serves its books say to each other, over a socket pair.
+"""The messages between ingest and the process that serves its books, over a socket pair.
 
-The rule here: a message is whole and says how things are, not what changed; so whoever falls behind
-skips messages and loses nothing but moments between. Ingest never waits: what does not fit into the
-socket is told later, as it is then.
+The rule here: each message is complete and states the current values, not a change. A receiver that
+falls behind skips messages and misses only intermediate states. Ingest never waits: a message that
+does not fit into the socket is sent later, with the values of that time.
 
     u32 length of what follows | u8 kind | payload                              (little-endian)
 
-| kind    | from   | payload                                                                     |
-|---------|--------|-----------------------------------------------------------------------------|
-| HELLO   | ingest | JSON: depth (levels of each side in BOOKS), source, version                 |
-| SYMBOLS | ingest | JSON: [[book, publisher_id, instrument_id, symbol or null], ...], new names |
-| BOOKS   | ingest | rows of `book_dtype(depth)`: books that changed, each as it is now          |
-| STATS   | ingest | JSON: `Stats`, some times a second, and whenever `feed` changes             |
-| ANSWER  | ingest | JSON: {"id": of the request, ...}, a book of any depth (`answer`)           |
-| BYE     | ingest | JSON: {"reason": text}: nothing more will come                              |
-| ASK     | server | JSON: {"id": any, "book": number, "depth": levels or null, "orders": bool}  |
+| kind     | from   | payload                                                                     |
+|----------|--------|-----------------------------------------------------------------------------|
+| HELLO    | ingest | JSON: depth (levels of each side in BOOKS), source, version                 |
+| SYMBOLS  | ingest | JSON: [[book, publisher_id, instrument_id, symbol or null], ...]            |
+| BOOKS    | ingest | rows of `book_dtype(depth)`: the books that changed, as they are now        |
+| STATS    | ingest | JSON: `FeedStats`, a few times a second, and whenever `feed` changes        |
+| RESPONSE | ingest | JSON: {"id": of the request, ...}, a book of any depth (`book_document`)    |
+| BYE      | ingest | JSON: {"reason": text}; no message follows                                  |
+| REQUEST  | server | JSON: {"id": any, "book": number, "depth": levels or null, "orders": bool}  |
 
-Books are numbered in order of appearance. A book's `seq` rises by one with each row of it. Where a
-side has no such level, its price is UNDEF_PRICE, its size and count 0.
+Books are numbered in order of appearance. The `seq` of a book rises by one with each of its rows.
+Where a side has fewer levels, the price is UNDEF_PRICE, size and count are 0.
 """
 
 from __future__ import annotations
@@ -39,32 +39,32 @@ class MessageKind(IntEnum):
     SYMBOLS = 2
     BOOKS = 3
     STATS = 4
-    ANSWER = 5
+    RESPONSE = 5
     BYE = 6
-    ASK = 7
+    REQUEST = 7
 
 
 class FeedState(IntEnum):
-    """How the feed is; books are what their status says only while it is LIVE, else stale."""
+    """The state of a feed. Unless it is LIVE, every book counts as stale, whatever its row says."""
 
-    CONNECTING = 0  # never been connected yet
+    CONNECTING = 0  # no connection yet
     LIVE = 1
-    RECOVERING = 2  # connected again, not yet known to have lost nothing
-    LOST = 3  # not connected; it is being tried again
-    ENDED = 4  # the feed has ended, by itself or because it was asked to
+    RECOVERING = 2  # connected again; whether records are missing is not known yet
+    LOST = 3  # not connected; ingest connects again
+    ENDED = 4  # the feed has ended, by itself or by request
 
 
 STATUSES = ("cold", "synced", "stale")
-"""By the number in `status` (rule 23)."""
+"""Names of statuses, by the number in `status` (rule 23)."""
 
 
 def book_dtype(depth: int) -> np.dtype[np.void]:
-    """A row of BOOKS: a book as it is, at the end of its last event."""
+    """A row of BOOKS: a book as of the end of its last event."""
     level = np.dtype([("price", "<i8"), ("size", "<i8"), ("count", "<i8")])
     return np.dtype(
         [
             ("book", "<u4"),
-            ("status", "u1"),  # of STATUSES
+            ("status", "u1"),  # an index into STATUSES
             ("reserved", "u1", 3),
             ("seq", "<u8"),
             ("events", "<i8"),
@@ -79,12 +79,12 @@ def book_dtype(depth: int) -> np.dtype[np.void]:
 
 
 def encode_message(kind: MessageKind, payload: bytes | memoryview) -> bytes:
-    """A message as it stands on the wire."""
+    """The bytes of a message."""
     return b"".join([_HEAD.pack(1 + len(payload), kind), payload])
 
 
 class MessageReader:
-    """Takes bytes as they arrive; gives whole messages."""
+    """Splits a byte stream into messages."""
 
     def __init__(self) -> None:
         self._bytes = bytearray()
@@ -93,7 +93,7 @@ class MessageReader:
         """The messages that `data` completes, in order.
 
         Raises:
-            ValueError: what arrives is no message of ours.
+            ValueError: the bytes are not a message.
         """
         self._bytes += data
         at = 0

@@ -1,7 +1,7 @@
-"""Books as they are published: a row each, as of the end of its last event.
+"""The published row of each book: its best levels as of the end of its last event.
 
-The rule here: a row never shows half an event (rule 5), nor a status that its levels do not have.
-Within an event that is still open, the worse of the status before and now is told.
+The rule here: a row never has half an event (rule 5), nor a status that its levels do not have.
+Within an open event it has the worse of the status before the event and the status now.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from batonics.book.engine import BookEngine, PublishSpec
+from batonics.book.engine import BookEngine
+from batonics.book.results import PublishSpec
 from batonics.book.state import BOOK_WORDS, Book, Status
 from batonics.live.protocol import book_dtype
 from batonics.model.mbo import UNDEF_PRICE, UNDEF_TIMESTAMP, MboBatch
@@ -19,10 +20,13 @@ from batonics.sinks.book_json import side_document
 
 
 class PublishedBooks:
-    """The last row of each book that an engine folds.
+    """The published row of each book that an engine folds.
+
+    Args:
+        depth: levels of each side in a row.
 
     Attributes:
-        rows: (books,) of `book_dtype(depth)`, by number.
+        rows: (books,) rows of `book_dtype(depth)`, by the book's number.
     """
 
     def __init__(self, depth: int) -> None:
@@ -30,25 +34,29 @@ class PublishedBooks:
         self._words: NDArray[np.int64] = self.rows.view(np.int64)
         self._depth = depth
 
-    def wanted(self) -> PublishSpec:
-        """What the engine must keep."""
+    def engine_spec(self) -> PublishSpec:
+        """What the engine must keep for these rows."""
         return PublishSpec(self._depth)
 
-    def take(self, batch: MboBatch, engine: BookEngine) -> tuple[NDArray[np.int64], int]:
-        """Take what a batch came to: the books that it changed, and the events that ended in it."""
-        self._fit(engine.book_count)
+    def update(self, batch: MboBatch, engine: BookEngine) -> tuple[NDArray[np.int64], int]:
+        """Update the rows after the engine has folded a batch.
+
+        Returns:
+            The numbers of the books whose row changed, and how many events ended in the batch.
+        """
+        self._add_rows(engine.book_count)
         return engine.publish(self._words, batch)
 
-    def fill(self, engine: BookEngine) -> None:
-        """Take every book of an engine that was saved between two batches."""
-        self._fit(engine.book_count)
+    def load(self, engine: BookEngine) -> None:
+        """Set the rows of all books of an engine that comes from a checkpoint."""
+        self._add_rows(engine.book_count)
         levels, words = (
             engine.levels(),
             engine.state.books.reshape(-1, BOOK_WORDS)[: len(self.rows)],
         )
-        # One that was saved within an event shows half of it, until that has ended.
-        is_amid = words[:, Book.EVENTS] & 1 == 1
-        self.rows["status"] = np.where(is_amid, Status.STALE, words[:, Book.STATUS])
+        # A book that was saved within an event has half of it until the event ends.
+        is_within_event = words[:, Book.EVENTS] & 1 == 1
+        self.rows["status"] = np.where(is_within_event, Status.STALE, words[:, Book.STATUS])
         self.rows["events"] = words[:, Book.EVENTS] >> 1
         self.rows["seq"] += 1
         for name, column in zip(
@@ -56,16 +64,15 @@ class PublishedBooks:
         ):
             self.rows[name] = column
         ladder = 2 * levels.book + levels.side
-        begins = np.searchsorted(ladder, ladder)
-        position = np.arange(len(ladder)) - begins
+        rank = np.arange(len(ladder)) - np.searchsorted(ladder, ladder)  # 0: the best level
         for side, name in enumerate(("bids", "asks")):
-            own = np.flatnonzero((levels.side == side) & (position < self._depth))
+            own = np.flatnonzero((levels.side == side) & (rank < self._depth))
             for field in ("price", "size", "count"):
                 values = getattr(levels, field)[own]
-                self.rows[name][field][levels.book[own], position[own]] = values
+                self.rows[name][field][levels.book[own], rank[own]] = values
 
-    def take_statuses(self, engine: BookEngine) -> NDArray[np.int64]:
-        """Take the statuses of all books, where no event of theirs has ended; which changed."""
+    def update_statuses(self, engine: BookEngine) -> NDArray[np.int64]:
+        """Update the status of every row, without an end of event; the books that changed."""
         count = len(self.rows)
         status = engine.state.books[Book.STATUS :: BOOK_WORDS][:count].astype(np.uint8)
         changed = np.flatnonzero(status != self.rows["status"])
@@ -73,8 +80,8 @@ class PublishedBooks:
         self.rows["seq"][changed] += 1
         return changed
 
-    def _fit(self, books: int) -> None:
-        """Make room for new books, which were cold and empty before their first event."""
+    def _add_rows(self, books: int) -> None:
+        """Add rows up to this number of books: a new book is cold and empty."""
         known = len(self.rows)
         if books > known:
             new = np.zeros(books - known, self.rows.dtype)
@@ -91,13 +98,13 @@ class PublishedBooks:
 def book_document(
     engine: BookEngine, book: int, depth: int | None, *, orders: bool
 ) -> dict[str, Any]:
-    """A book of any depth, as an ANSWER has it; between two of its events.
+    """A book of any depth, as a RESPONSE has it; call it between two events of the book.
 
     Args:
-        engine: that folds it.
-        book: its number.
+        engine: the engine that folds the book.
+        book: the book's number.
         depth: levels of each side; None: all.
-        orders: each level with its queue, in priority order.
+        orders: whether each level has its queue, in priority order.
     """
     levels, words = (
         engine.levels(book),

@@ -1,18 +1,19 @@
-"""The raw feed on disk, and checkpoints of what it came to: a restart goes on where it was left.
+"""Records the raw feed and checkpoints of its books, so that a restart continues where it ended.
 
-The rule here: what is written is the feed as it came; each file of DBN can be read by any tool. A
-checkpoint says behind which record it stands (`resume.Place`), so it need not agree with the files:
-what they have beyond it is taken, what they have before it is left out, as after a reconnect.
+The rule here: a file has the feed's bytes unchanged, and any tool can read the files of DBN. A
+checkpoint has the position of its last record (`resume.FeedPosition`), so it need not match the end
+of a file: recovery folds the records after the position and skips those before it, as a reconnect
+does.
 
-| name                 | holds                                                                   |
+| name                 | content                                                                 |
 |----------------------|-------------------------------------------------------------------------|
-| feed-000003-001.dbn  | connection 3, part 1: parts of a connection follow each other           |
+| feed-000003-001.dbn  | connection 3, file 1; the files of a connection follow each other       |
 | feed-000004s-000.dbn | connection 4, which began with a snapshot of each book                  |
 | checkpoint.bin       | the books behind some record (`book/checkpoint.py`)                     |
 
-Files are synced every SYNC_SECONDS, and a checkpoint is written every CHECKPOINT_SECONDS, both by a
-thread: the feed never waits for a disk. If it cannot be written any more, that is said, and the
-books go on.
+A thread syncs files every SYNC_INTERVAL_SECONDS and writes a checkpoint every
+CHECKPOINT_INTERVAL_SECONDS, so the feed never waits for a disk. When writing fails, the recorder
+logs an error and gives up; the books go on.
 """
 
 from __future__ import annotations
@@ -54,34 +55,41 @@ _ENDINGS = {
 
 
 class RecordingFile(NamedTuple):
-    """A file of a recording."""
+    """A file of a recording.
+
+    Attributes:
+        connection: the number of the connection.
+        has_snapshot: whether the connection began with a snapshot of each book.
+        number: the number of the file within the connection.
+        path: where the file is.
+    """
 
     connection: int
-    snapshot: bool
+    has_snapshot: bool
     number: int
     path: Path
 
 
 def list_recording_files(directory: Path) -> list[RecordingFile]:
     """The files of a recording, in order."""
-    found = []
+    files = []
     for path in directory.iterdir():
         match = _NAME.fullmatch(path.name)
         if match:
-            found.append(RecordingFile(int(match[1]), bool(match[2]), int(match[3]), path))
-    return sorted(found)
+            files.append(RecordingFile(int(match[1]), bool(match[2]), int(match[3]), path))
+    return sorted(files)
 
 
 class FeedRecorder:
-    """Writes a recording, after those that are in the directory.
+    """Writes a recording; it continues the one that the directory has.
 
     Args:
-        directory: where; made if it is not there.
-        part_bytes: a file that has become longer is ended between two records.
-        checkpoint_seconds: between two checkpoints.
+        directory: the directory; it is made if it does not exist.
+        file_bytes_max: a longer file ends at the next record.
+        checkpoint_seconds: the time between two checkpoints.
 
     Attributes:
-        failure: why nothing more is written, if that is so.
+        failure: why the recorder has given up; None while it works.
 
     Raises:
         OutputError: the directory cannot be made or read.
@@ -91,52 +99,53 @@ class FeedRecorder:
         self,
         directory: str | Path,
         *,
-        part_bytes: int = FILE_BYTES_MAX,
+        file_bytes_max: int = FILE_BYTES_MAX,
         checkpoint_seconds: float = CHECKPOINT_INTERVAL_SECONDS,
     ) -> None:
         self.failure: str | None = None
         self._directory = Path(directory)
-        self._part_bytes, self._checkpoint_seconds = part_bytes, checkpoint_seconds
+        self._file_bytes_max, self._checkpoint_seconds = file_bytes_max, checkpoint_seconds
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
-            parts = list_recording_files(self._directory)
+            files = list_recording_files(self._directory)
         except OSError as error:
             raise OutputError(f"{directory}: cannot be used: {error.strerror}") from None
-        self._connection = parts[-1].connection if parts else 0
+        self._connection = files[-1].connection if files else 0
         self._number = 0
         self._file: int | None = None
-        self._bytes = 0  # of this file
-        self._written = self._synced = 0  # of all
+        self._file_bytes = 0
+        self._written_bytes = self._synced_bytes = 0  # of all files
         self._thread = ThreadPoolExecutor(1, "batonics-recorder")
         self._sync: Future[int] | None = None
-        self._save: Future[None] | None = None
-        self._ends: list[Future[int]] = []
-        self._next_sync = self._next_save = 0.0
-        self._snapshot = False
+        self._checkpoint: Future[None] | None = None
+        self._last_syncs: list[Future[int]] = []  # of files that have ended
+        self._next_sync = self._next_checkpoint = 0.0
+        self._has_snapshot = False
         self._log = logger("live")
 
-    # ------------------------------------------------------------------ as the feed goes on
+    # ------------------------------------------------------------------ while the feed runs
 
-    def begin(self, *, snapshot: bool) -> None:
-        """A connection has begun."""
-        self._end_part()
+    def begin_connection(self, *, has_snapshot: bool) -> None:
+        """Begin the files of a connection."""
+        self._end_file()
         self._connection += 1
-        self._number, self._snapshot = 0, snapshot
+        self._number, self._has_snapshot = 0, has_snapshot
 
     def write(self, data: memoryview, handler: FeedHandler) -> None:
-        """Keep bytes that the machine has just taken."""
+        """Write bytes that the handler has just processed."""
         if self.failure is not None:
             return
         try:
             if self._file is None:
                 self._open(handler)
             pending = handler.pending_bytes
-            if self._bytes > self._part_bytes and pending is not None and pending <= len(data):
-                whole = len(data) - pending
-                self._write(data[:whole])
-                self._end_part()
+            is_full = self._file_bytes > self._file_bytes_max
+            if is_full and pending is not None and pending <= len(data):
+                complete = len(data) - pending
+                self._write(data[:complete])
+                self._end_file()
                 self._number += 1
-                data = data[whole:]
+                data = data[complete:]
                 if not pending:
                     return
                 self._open(handler)
@@ -144,8 +153,8 @@ class FeedRecorder:
         except OSError as error:
             self._fail(error)
 
-    def tick(self, handler: FeedHandler) -> None:
-        """Sync, and write a checkpoint, if it is time and the last one is done."""
+    def run_due_work(self, handler: FeedHandler) -> None:
+        """Start a sync and a checkpoint if each is due and the last one is done."""
         now = time.monotonic()
         if self._sync is not None and self._sync.done():
             self._take_result(self._sync)
@@ -153,81 +162,83 @@ class FeedRecorder:
         if self._sync is None and self._file is not None and now >= self._next_sync:
             self._next_sync = now + SYNC_INTERVAL_SECONDS
             try:
-                self._sync = self._thread.submit(_synced, os.dup(self._file), self._written)
+                descriptor = os.dup(self._file)
+                self._sync = self._thread.submit(_sync_and_close, descriptor, self._written_bytes)
             except OSError as error:
                 self._fail(error)
-        if self._save is not None and self._save.done():
-            self._take_result(self._save)
-            self._save = None
-        if self._save is None and now >= self._next_save:
-            if self._next_save and _has_checkpoints(handler):
-                self._save = self._thread.submit(_write_checkpoint, *self._captured(handler))
-            self._next_save = now + self._checkpoint_seconds
-        while self._ends and self._ends[0].done():
-            self._take_result(self._ends.pop(0))
-        handler.stats.recorded_bytes = self._synced
+        if self._checkpoint is not None and self._checkpoint.done():
+            self._take_result(self._checkpoint)
+            self._checkpoint = None
+        if self._checkpoint is None and now >= self._next_checkpoint:
+            if self._next_checkpoint and _has_checkpoints(handler):
+                self._checkpoint = self._thread.submit(_write_checkpoint, *self._capture(handler))
+            self._next_checkpoint = now + self._checkpoint_seconds
+        while self._last_syncs and self._last_syncs[0].done():
+            self._take_result(self._last_syncs.pop(0))
+        handler.stats.recorded_bytes = self._synced_bytes
 
     def close(self, handler: FeedHandler) -> None:
-        """Keep the rest, synced, and a checkpoint of the end."""
-        self._end_part()
+        """Sync the last file and write a checkpoint of the end."""
+        self._end_file()
         self._thread.shutdown(wait=True)
-        for done in (self._sync, self._save, *self._ends):
-            if done is not None:
-                self._take_result(done)
+        for future in (self._sync, self._checkpoint, *self._last_syncs):
+            if future is not None:
+                self._take_result(future)
         if self.failure is None and _has_checkpoints(handler):
             try:
-                _write_checkpoint(*self._captured(handler))
+                _write_checkpoint(*self._capture(handler))
             except (OSError, BatonicsError) as error:
                 self._fail(error)
         if self.failure is None:
-            self._synced = self._written
-        handler.stats.recorded_bytes = self._synced
+            self._synced_bytes = self._written_bytes
+        handler.stats.recorded_bytes = self._synced_bytes
 
-    def follow(self, connection: int) -> None:
-        """Number connections from this one on: a checkpoint knows of it, though no file does."""
+    def continue_from(self, connection: int) -> None:
+        """Number new connections after this one, which a checkpoint may have without any file."""
         self._connection = max(self._connection, connection)
 
     # ------------------------------------------------------------------ files
 
     def _open(self, handler: FeedHandler) -> None:
-        ending = "dbn.zst" if handler.is_packed else _ENDINGS[handler.framing]
-        mark = "s" if self._snapshot else ""
+        ending = "dbn.zst" if handler.is_compressed else _ENDINGS[handler.framing]
+        mark = "s" if self._has_snapshot else ""
         name = f"feed-{self._connection:06}{mark}-{self._number:03}.{ending}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        self._file, self._bytes = os.open(self._directory / name, flags, 0o644), 0
+        self._file, self._file_bytes = os.open(self._directory / name, flags, 0o644), 0
         if self._number and handler.metadata is not None:
             self._write(memoryview(encode_metadata(handler.metadata)))
 
     def _write(self, data: memoryview) -> None:
         if self._file is None:
-            raise AssertionError("a part is open")
+            raise AssertionError("a file is open")
         while len(data):
             written = os.write(self._file, data)
             data = data[written:]
-            self._bytes += written
-            self._written += written
+            self._file_bytes += written
+            self._written_bytes += written
 
-    def _end_part(self) -> None:
-        """End the file; its last bytes are synced by the thread."""
+    def _end_file(self) -> None:
+        """End the current file; the thread syncs its last bytes."""
         if self._file is not None:
-            file, self._file = self._file, None
-            self._ends.append(self._thread.submit(_synced, file, self._written))
+            descriptor, self._file = self._file, None
+            future = self._thread.submit(_sync_and_close, descriptor, self._written_bytes)
+            self._last_syncs.append(future)
 
-    def _take_result(self, done: Future[Any]) -> None:
+    def _take_result(self, future: Future[Any]) -> None:
         try:
-            result = done.result()
+            result = future.result()
         except (OSError, BatonicsError) as error:
             self._fail(error)
             return
         if isinstance(result, int):
-            self._synced = max(self._synced, result)
+            self._synced_bytes = max(self._synced_bytes, result)
 
     def _fail(self, error: Exception) -> None:
         if self.failure is None:
             self.failure = f"{self._directory}: cannot be recorded any more: {error}"
             self._log.error("recording_failed", reason=str(error), directory=str(self._directory))
 
-    def _captured(self, handler: FeedHandler) -> tuple[Path, list[bytes]]:
+    def _capture(self, handler: FeedHandler) -> tuple[Path, list[bytes]]:
         extra: dict[str, Any] = {
             "connection": self._connection,
             "place": list(handler.position),
@@ -238,17 +249,17 @@ class FeedRecorder:
 
 
 def _has_checkpoints(handler: FeedHandler) -> bool:
-    """Whether a checkpoint can be gone on from: NDJSON numbers its symbols from the start on."""
+    """Whether a checkpoint is of use: NDJSON numbers its symbols from the feed's start on."""
     return not handler.numbers_symbols
 
 
-def _synced(file: int, written: int) -> int:
-    """Sync and close; how many bytes had been written by then."""
+def _sync_and_close(descriptor: int, written_bytes: int) -> int:
+    """Sync and close a file; `written_bytes`, all of which are synced then."""
     try:
-        os.fsync(file)
+        os.fsync(descriptor)
     finally:
-        os.close(file)
-    return written
+        os.close(descriptor)
+    return written_bytes
 
 
 def _write_checkpoint(path: Path, parts: list[bytes]) -> None:
@@ -256,41 +267,42 @@ def _write_checkpoint(path: Path, parts: list[bytes]) -> None:
         file.write(checkpoint.seal(parts))
 
 
-# ---------------------------------------------------------------------- going on
+# ---------------------------------------------------------------------- recovery
 
 
 def recover(handler: FeedHandler, directory: str | Path) -> int:
-    """Bring a new machine to where a recording ends; the connection within which its checkpoint is.
+    """Bring a new handler to the end of a recording.
+
+    Returns:
+        The number of the connection that the checkpoint belongs to; 0 if there is none.
 
     Raises:
-        CheckpointError: the checkpoint is damaged: remove it to replay all that was recorded.
+        CheckpointError: the checkpoint is damaged; without it, all recorded files are folded.
         InputError: a file cannot be read.
     """
     path = Path(directory)
     if not path.is_dir():
         return 0
-    connection = _load(handler, path / CHECKPOINT_NAME)
-    for number, parts in _by_connection(path):
+    connection = _load_checkpoint(handler, path / CHECKPOINT_NAME)
+    for number, files in _files_by_connection(path):
         if number < connection:
             continue
-        handler.snapshot = parts[0].snapshot
-        # What the checkpoint has of this connection was joined when it came.
-        if number == connection and handler.snapshot:
-            handler.snapshot = False
-        handler.connected()
-        for part in parts:
-            if not _take_part(handler, part.path):
+        # The checkpoint has the snapshot of its own connection already.
+        handler.has_snapshot = files[0].has_snapshot and number != connection
+        handler.begin_connection()
+        for file in files:
+            if not _process_file(handler, file.path):
                 break
-            handler.continued()
-        handler.lost()
+            handler.begin_file()
+        handler.end_connection()
     stats = handler.stats
     stats.connects = stats.disconnects = stats.duplicates = stats.gaps = stats.bytes = 0
     stats.feed = FeedState.CONNECTING
     return connection
 
 
-def _load(handler: FeedHandler, path: Path) -> int:
-    """Take the checkpoint, if there is one; the connection within which it stands."""
+def _load_checkpoint(handler: FeedHandler, path: Path) -> int:
+    """Load the checkpoint, if there is one; the number of its connection, or 0."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -298,7 +310,7 @@ def _load(handler: FeedHandler, path: Path) -> int:
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from None
     try:
-        engine, loaded = checkpoint.load(data, tops=handler.published.wanted())
+        engine, loaded = checkpoint.load(data, tops=handler.published_books.engine_spec())
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}; remove it to begin anew") from None
     extra: dict[str, Any] = dict(loaded)
@@ -308,34 +320,34 @@ def _load(handler: FeedHandler, path: Path) -> int:
     return int(extra["connection"])
 
 
-def _by_connection(directory: Path) -> Iterator[tuple[int, list[RecordingFile]]]:
+def _files_by_connection(directory: Path) -> Iterator[tuple[int, list[RecordingFile]]]:
     connections: dict[int, list[RecordingFile]] = {}
-    for part in list_recording_files(directory):
-        connections.setdefault(part.connection, []).append(part)
+    for file in list_recording_files(directory):
+        connections.setdefault(file.connection, []).append(file)
     yield from connections.items()
 
 
-def _take_part(handler: FeedHandler, path: Path) -> bool:
-    """Take a file; False if it makes no sense from somewhere on, which ended the connection then.
+def _process_file(handler: FeedHandler, path: Path) -> bool:
+    """Process a file; False if it is damaged, which had ended the connection too.
 
-    A kill may have cut its last record.
+    An incomplete last record is no damage: a kill may have cut it.
     """
     try:
         file = path.open("rb", buffering=0)
     except OSError as error:
         raise InputError(f"{path}: cannot be opened: {error.strerror}") from None
     with file:
-        for data in _chunks(file, path):
+        for data in _read_chunks(file, path):
             try:
-                handler.take(data)
+                handler.process(data)
             except InputError:
                 return False
     with suppress(InputError):
-        handler.check_end()
+        handler.check_complete()
     return True
 
 
-def _chunks(file: RawIOBase, path: Path) -> Iterator[bytes]:
+def _read_chunks(file: RawIOBase, path: Path) -> Iterator[bytes]:
     try:
         while data := file.read(READ_BYTES):
             yield data

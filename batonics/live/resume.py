@@ -1,20 +1,25 @@
-"""Where a feed was left, and how to go on after it was lost without losing or doubling a record.
+"""The position where a feed was lost, and how a new connection continues there exactly.
 
-The rule here: a place in a feed is the last `ts_recv` (which never falls in a feed, unless it is
-flagged, rule 16), how many records had it, how many came after them whose time is doubtful, and a
-digest of these records, since a feed may well begin within one time. A feed that goes back to
-before that place and says the same again is joined just behind it; any other has a gap.
+The rule here: a position is four things. The last trusted `ts_recv`, which never falls in a feed
+unless it is flagged (rule 16). How many records had it. How many records came after them whose time
+is not trusted. A digest of all these records, since a connection may begin in the middle of one
+time. A connection that goes back to before the position and repeats the same records continues just
+behind it; any other connection has a gap.
 """
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import NamedTuple
 
 import numpy as np
 
 from batonics.live.resume_columns import identity_columns
-from batonics.live.resume_kernels import PositionWord, advance_position, seek_position
+from batonics.live.resume_kernels import (
+    PositionWord,
+    ResumeState,
+    advance_position,
+    seek_position,
+)
 from batonics.model.mbo import (
     Action,
     Flag,
@@ -25,29 +30,29 @@ from batonics.model.mbo import (
 
 
 class FeedPosition(NamedTuple):
-    """Behind which record a feed was left.
+    """The record of a feed behind which a connection was lost.
 
     Attributes:
-        ts_recv: of the last record that has a trusted time.
-        count: how many records had it.
-        after: how many records came since, none of whose times is trusted.
-        digest: of all records from the first with that time on.
-        ts_event: the last that was not undefined, to ask a gateway by.
+        ts_recv: the time of the last record with a trusted time.
+        count: how many records had that time.
+        after: how many records came since; none of their times is trusted.
+        digest: a digest of all records from the first with that time on.
+        ts_event: the last defined ts_event; a gateway is asked for records by it.
     """
 
     ts_recv: int
-    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody needs
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nothing needs
     after: int
     digest: int
     ts_event: int
 
 
 FEED_START = FeedPosition(-1, 0, 0, 0, 0)
-"""Before the first record."""
+"""The position before the first record."""
 
 
 def position_after(position: FeedPosition, batch: MboBatch) -> FeedPosition:
-    """The place behind a batch that was taken at a place."""
+    """The position behind a batch that follows a position."""
     if len(batch.action) == 0:
         return position
     words = np.array(position, np.int64)
@@ -56,67 +61,62 @@ def position_after(position: FeedPosition, batch: MboBatch) -> FeedPosition:
 
 
 class TruncatedSnapshotMarker:
-    """Doubts snapshots whose beginning a gap may have swallowed.
+    """Marks snapshots that may lack their beginning, after a gap.
 
-    A snapshot may begin without R (rule 14), so the rest of one looks like a whole one. Where the
-    first record of a book behind a gap is a snapshot's, but no R, it is flagged F_MAYBE_BAD_BOOK:
-    the book stays stale (rule 17).
+    A snapshot may begin without R (rule 14), so the rest of a snapshot looks like a whole one. If
+    the first record of a book behind a gap belongs to a snapshot and is no R, it is flagged
+    F_MAYBE_BAD_BOOK, and the book stays stale (rule 17).
 
     Attributes:
-        done: so many records have come since that none is in doubt any more.
+        is_done: RECORDS_MAX records have come since the gap; no snapshot is in doubt any more.
     """
 
     RECORDS_MAX = 1_000_000
 
     def __init__(self) -> None:
-        self.done = False
+        self.is_done = False
         self._records = 0
-        self._seen = np.empty(0, np.int64)
+        self._seen = np.empty(0, np.int64)  # keys of books
 
-    def take(self, batch: MboBatch) -> MboBatch:
-        """The batch, with the flags of such records."""
+    def mark(self, batch: MboBatch) -> MboBatch:
+        """The batch, with the flags of such records set."""
         keys, first = np.unique(record_keys(batch), return_index=True)
         first = first[~np.isin(keys, self._seen)]
         self._seen = np.union1d(self._seen, keys)
         self._records += len(batch.action)
-        self.done = self._records > self.RECORDS_MAX
-        doubtful = first[
+        self.is_done = self._records > self.RECORDS_MAX
+        truncated = first[
             (batch.flags[first] & Flag.SNAPSHOT != 0) & (batch.action[first] != Action.CLEAR)
         ]
-        if len(doubtful) == 0:
+        if len(truncated) == 0:
             return batch
         flags = batch.flags.copy()
-        flags[doubtful] |= int(Flag.MAYBE_BAD_BOOK)
+        flags[truncated] |= int(Flag.MAYBE_BAD_BOOK)
         return batch._replace(flags=flags)
 
 
-class ResumeState(Enum):
-    """How far the joining of a feed has come."""
-
-    SEEKING = 0  # the place has not come yet
-    RESUMED = 1  # just behind it: nothing was lost
-    GAP = 2  # the feed began behind it, or says something else
-
-
 class Resumer:
-    """Leaves out of a feed what was taken before it was lost.
+    """Skips the records of a connection that an earlier connection has brought.
+
+    Args:
+        position: where the feed was lost.
 
     Attributes:
-        state: as of the last batch.
-        left_out: records that were.
+        state: the state after the last batch.
+        skipped: records skipped.
     """
 
     def __init__(self, position: FeedPosition) -> None:
         self.state = ResumeState.RESUMED if position == FEED_START else ResumeState.SEEKING
-        self.left_out = 0
+        self.skipped = 0
         self._words = np.zeros(len(PositionWord), np.int64)
         self._words[: len(position)] = np.array(position, np.int64)
 
-    def take(self, batch: MboBatch) -> MboBatch:
-        """The records of the feed's next batch that are new."""
+    def skip_known(self, batch: MboBatch) -> MboBatch:
+        """The new records of the connection's next batch."""
         if self.state is not ResumeState.SEEKING:
             return batch
         new = int(seek_position(identity_columns(batch), self._words))
         self.state = ResumeState(int(self._words[PositionWord.STATE]))
-        self.left_out += new
+        self.skipped += new
         return slice_batch(batch, new, len(batch.action))

@@ -1,4 +1,4 @@
-"""The columns by which records of a feed are told apart."""
+"""The columns that identify a record of a feed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from batonics.model.mbo import MboBatch
 
 
 class IdentityColumns(NamedTuple):
-    """Of a batch; all of one length."""
+    """The identifying columns of a batch; all have one length."""
 
     ts_recv: NDArray[np.uint64]
     ts_event: NDArray[np.uint64]
@@ -26,7 +26,7 @@ class IdentityColumns(NamedTuple):
 
 
 def identity_columns(batch: MboBatch) -> IdentityColumns:
-    """Those of a batch, as views that kernels take."""
+    """The identifying columns of a batch, as read-only views for kernels."""
     return IdentityColumns._make(
         [read_only(getattr(batch, name)) for name in IdentityColumns._fields]
     )

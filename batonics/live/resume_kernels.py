@@ -1,12 +1,12 @@
-"""Places in a feed, record by record: what a place is behind a batch, and where it is in another.
+"""Positions in a feed, record by record: the position behind a batch, and the search for one.
 
-The rule here: nothing depends on how a feed was cut into batches. See `resume.py` for what a place
-is; the digest is of all records from the first that has its time on.
+The rule here: no result depends on how a feed was cut into batches. `resume.py` defines a position.
+Its digest covers all records from the first with the position's time on.
 """
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import Enum, IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,40 +17,53 @@ from batonics.native import as_word, inlined, kernel
 
 
 class PositionWord(IntEnum):
-    """Words of a place, and of the search for one."""
+    """The words of a position, and of the search for one."""
 
     TS_RECV = 0
     COUNT = 1
     AFTER = 2
     DIGEST = 3
     TS_EVENT = 4
-    SEEN_COUNT = 5  # of the search, as are all from here
+    SEEN_COUNT = 5  # this word and all after it belong to the search
     SEEN_AFTER = 6
     SEEN_DIGEST = 7
     STATE = 8
 
 
-SEEKING, RESUMED, GAP = 0, 1, 2
-TS_RECV, COUNT, AFTER, DIGEST = (int(word) for word in list(PositionWord)[:4])
-TS_EVENT = int(PositionWord.TS_EVENT)
-SEEN_COUNT, SEEN_AFTER = int(PositionWord.SEEN_COUNT), int(PositionWord.SEEN_AFTER)
-SEEN_DIGEST, STATE = int(PositionWord.SEEN_DIGEST), int(PositionWord.STATE)
-BAD, DOUBTFUL = int(Flag.BAD_TS_RECV), int(Flag.BAD_TS_RECV | Flag.SNAPSHOT)
-UNDEF = UNDEF_TIMESTAMP
-_FACTOR = 0x5851_F42D_4C95_7F2D  # of Knuth's MMIX generator: odd, and its bits are well mixed
+class ResumeState(Enum):
+    """How far a connection is in finding a position."""
+
+    SEEKING = 0  # the position has not come yet
+    RESUMED = 1  # the feed continues just behind it; no record is missing
+    GAP = 2  # the connection began behind it, or has other records there
+
+
+_TS_RECV, _COUNT = int(PositionWord.TS_RECV), int(PositionWord.COUNT)
+_AFTER, _DIGEST = int(PositionWord.AFTER), int(PositionWord.DIGEST)
+_TS_EVENT, _STATE = int(PositionWord.TS_EVENT), int(PositionWord.STATE)
+_SEEN_COUNT, _SEEN_AFTER = int(PositionWord.SEEN_COUNT), int(PositionWord.SEEN_AFTER)
+_SEEN_DIGEST = int(PositionWord.SEEN_DIGEST)
+_RESUMED, _GAP = int(ResumeState.RESUMED.value), int(ResumeState.GAP.value)
+_BAD_TS_RECV = int(Flag.BAD_TS_RECV)
+_BAD_TS_RECV_OR_SNAPSHOT = int(Flag.BAD_TS_RECV | Flag.SNAPSHOT)
+_UNDEF = UNDEF_TIMESTAMP
+_FACTOR = 0x5851_F42D_4C95_7F2D  # the multiplier of Knuth's MMIX generator
 
 
 @inlined
 def is_trusted(columns: IdentityColumns, i: int) -> bool:
-    """Whether a record has a time that orders it (rule 16); a snapshot's is the snapshot's."""
-    flags = columns.flags[i]
-    trusted: bool = (flags & DOUBTFUL) != BAD and columns.ts_recv[i] != np.uint64(UNDEF)
+    """Whether a record has a time that orders it (rule 16).
+
+    The time of a snapshot's record is the snapshot's own: it is trusted despite F_BAD_TS_RECV.
+    """
+    flags = columns.flags[i] & _BAD_TS_RECV_OR_SNAPSHOT
+    trusted: bool = flags != _BAD_TS_RECV and columns.ts_recv[i] != np.uint64(_UNDEF)
     return trusted
 
 
 @inlined
 def extend_digest(digest: int, columns: IdentityColumns, i: int) -> int:
-    """A digest with one more record in it."""
+    """A digest with one more record."""
     for word in (
         as_word(columns.order_id[i]),
         columns.price[i],
@@ -65,7 +78,7 @@ def extend_digest(digest: int, columns: IdentityColumns, i: int) -> int:
 
 @kernel
 def advance_position(columns: IdentityColumns, position: NDArray[np.int64]) -> None:
-    """Move a place behind a batch of records, of which there are some."""
+    """Move a position behind a batch, which has at least one record."""
     rows = len(columns.flags)
     last = rows - 1
     while last >= 0 and not is_trusted(columns, last):
@@ -79,49 +92,54 @@ def advance_position(columns: IdentityColumns, position: NDArray[np.int64]) -> N
             first = j
         j -= 1
     digest = as_word(0)
-    if last < 0 or (j < 0 and as_word(columns.ts_recv[last]) == position[TS_RECV]):
-        first, digest = as_word(0), position[DIGEST]
-        count += position[COUNT]
-    position[AFTER] = rows - 1 - last if last >= 0 else position[AFTER] + rows
+    if last < 0 or (j < 0 and as_word(columns.ts_recv[last]) == position[_TS_RECV]):
+        first, digest = as_word(0), position[_DIGEST]
+        count += position[_COUNT]
+    position[_AFTER] = rows - 1 - last if last >= 0 else position[_AFTER] + rows
     if last >= 0:
-        position[TS_RECV] = as_word(columns.ts_recv[last])
-    position[COUNT] = count
+        position[_TS_RECV] = as_word(columns.ts_recv[last])
+    position[_COUNT] = count
     for i in range(first, rows):
         digest = extend_digest(digest, columns, i)
-    position[DIGEST] = digest
-    if columns.ts_event[rows - 1] != np.uint64(UNDEF):
-        position[TS_EVENT] = as_word(columns.ts_event[rows - 1])
+    position[_DIGEST] = digest
+    if columns.ts_event[rows - 1] != np.uint64(_UNDEF):
+        position[_TS_EVENT] = as_word(columns.ts_event[rows - 1])
 
 
 @kernel
 def seek_position(columns: IdentityColumns, words: NDArray[np.int64]) -> int:
-    """Look for a place in the next batch of a feed; the first record that is new.
+    """Search for a position in the next batch of a connection.
 
-    `words` are those of `Word`; STATE is SEEKING before, and what has become of it afterwards.
+    Args:
+        columns: the batch.
+        words: the words of `PositionWord`. STATE is SEEKING before the call; the kernel sets it.
+
+    Returns:
+        The first new record of the batch; the number of its records if none is new.
     """
-    rows, tie, is_first = len(columns.flags), as_word(-1), True
+    rows, first_seen, is_first = len(columns.flags), as_word(-1), True
     for i in range(rows):
         trusted = is_trusted(columns, i)
-        if words[SEEN_COUNT] < words[COUNT]:
+        if words[_SEEN_COUNT] < words[_COUNT]:
             ts_recv = as_word(columns.ts_recv[i])
-            if trusted and ts_recv > words[TS_RECV]:
-                words[STATE] = GAP
+            if trusted and ts_recv > words[_TS_RECV]:
+                words[_STATE] = _GAP
                 return as_word(0) if is_first else as_word(i)
             is_first = is_first and not trusted
-            here = trusted and ts_recv == words[TS_RECV]
-            if not here and words[SEEN_COUNT] == 0:
+            has_time = trusted and ts_recv == words[_TS_RECV]
+            if not has_time and words[_SEEN_COUNT] == 0:
                 continue
-            words[SEEN_COUNT] += as_word(here)
+            words[_SEEN_COUNT] += as_word(has_time)
         else:
-            words[SEEN_AFTER] += 1
-        if tie < 0:
-            tie = as_word(i)
-        words[SEEN_DIGEST] = extend_digest(words[SEEN_DIGEST], columns, i)
-        if words[SEEN_COUNT] == words[COUNT] and words[SEEN_AFTER] == words[AFTER]:
-            if words[SEEN_DIGEST] == words[DIGEST]:
-                words[STATE] = RESUMED
+            words[_SEEN_AFTER] += 1
+        if first_seen < 0:
+            first_seen = as_word(i)
+        words[_SEEN_DIGEST] = extend_digest(words[_SEEN_DIGEST], columns, i)
+        if words[_SEEN_COUNT] == words[_COUNT] and words[_SEEN_AFTER] == words[_AFTER]:
+            if words[_SEEN_DIGEST] == words[_DIGEST]:
+                words[_STATE] = _RESUMED
                 return as_word(i + 1)
-            # It has this time too, but says something else: what it says is new.
-            words[STATE] = GAP
-            return tie
+            # The connection has other records of this time: they are new.
+            words[_STATE] = _GAP
+            return first_seen
     return rows

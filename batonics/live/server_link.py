@@ -1,7 +1,7 @@
-"""Ingest's end of the socket to the process that serves its books (`wire.py`).
+"""Ingest's end of the socket to the process that serves its books (`protocol.py`).
 
-The rule here: nothing waits. What the socket does not take is kept as *which* books have changed,
-not as what they were; the next message then has them as they are by that time.
+The rule here: nothing waits. If the socket is full, the link keeps *which* books have changed, not
+their old values; the next message has their values of that later time.
 """
 
 from __future__ import annotations
@@ -20,166 +20,174 @@ from batonics.live.protocol import MessageKind, MessageReader, encode_message
 from batonics.model.errors import BatonicsError
 
 BOOKS_MESSAGE_BYTES_MAX = 1 << 18
-"""Of one message of BOOKS: the socket takes some such at once, and the next are fresher."""
-_NONE = np.empty(0, np.int64)
+"""The size of one BOOKS message: the socket takes several, and the next message is more recent."""
 RESTART_INTERVAL_SECONDS = 2.0
-"""Between two tries to start a server that has gone."""
+"""How long to wait between two tries to start a server."""
+_NO_BOOKS = np.empty(0, np.int64)
 
 
 class ServerRestarter:
-    """Starts another server, in a thread, where one has gone: the feed does not wait for it.
+    """Starts another server in a thread when one has ended, so that the feed does not wait.
 
     Args:
-        make: starts one and waits until it is there.
-        failed: called with what went wrong, in that thread.
+        start: starts a server and waits until it is ready.
+        on_failure: called in that thread with the error of a failed try.
     """
 
     def __init__(
-        self, make: Callable[[], ServerLink], failed: Callable[[BatonicsError], None]
+        self, start: Callable[[], ServerLink], on_failure: Callable[[BatonicsError], None]
     ) -> None:
-        self._make, self._failed = make, failed
+        self._start, self._on_failure = start, on_failure
         self._thread: threading.Thread | None = None
-        self._made: ServerLink | None = None
+        self._link: ServerLink | None = None
         self._next_try = 0.0
 
-    def link(self) -> ServerLink | None:
-        """The new one, if it is there by now; a try is begun if it is time for one."""
+    def poll(self) -> ServerLink | None:
+        """The link to the new server once it is ready; begins a try when one is due."""
         if self._thread is not None:
             if self._thread.is_alive():
                 return None
             self._thread = None
-            made, self._made = self._made, None
-            if made is not None:
-                return made
+            link, self._link = self._link, None
+            if link is not None:
+                return link
         now = time.monotonic()
         if now >= self._next_try:
             self._next_try = now + RESTART_INTERVAL_SECONDS
-            self._thread = threading.Thread(target=self._try, name="batonics-relink")
+            self._thread = threading.Thread(target=self._try_start, name="batonics-restart-server")
             self._thread.start()
         return None
 
     def close(self) -> None:
-        """Wait for a try that is under way, and drop what it makes."""
+        """Wait for a try in progress, and close its link."""
         if self._thread is not None:
             self._thread.join()
-        if self._made is not None:
-            self._made.close()
+        if self._link is not None:
+            self._link.close()
 
-    def _try(self) -> None:
+    def _try_start(self) -> None:
         try:
-            self._made = self._make()
+            self._link = self._start()
         except BatonicsError as error:
-            self._failed(error)
+            self._on_failure(error)
 
 
 class ServerLink:
-    """What is told to the server, and what it asks.
+    """Sends messages to the server, and reads its requests.
 
     Args:
-        sock: connected, non-blocking.
+        sock: a connected, non-blocking socket.
 
     Attributes:
-        told_late: how often a message had to be put off.
-        is_open: False once the server is gone.
+        deferred_messages: how often the socket did not take a whole message.
+        is_open: whether the server still runs.
     """
 
     def __init__(self, sock: socket.socket) -> None:
         self.deferred_messages = 0
         self.is_open = True
         self._sock = sock
-        self._pending = b""
-        self._due = np.zeros(0, np.bool_)
-        self._from = 0
-        self._waiting = False  # whether any may be due
-        self._fresh = _NONE  # books that are due, while nothing else is to be told
-        self._others: dict[MessageKind, bytes] = {}
-        self._messages = MessageReader()
+        self._unsent = b""  # the rest of a message that the socket took in part
+        self._fresh_books = _NO_BOOKS  # changed books, while no other message waits
+        self._is_due = np.zeros(0, np.bool_)  # by book: whether it waits for a message
+        self._has_due = False  # whether any book may be due
+        self._next_book = 0  # where the next message of due books begins
+        self._queued: dict[MessageKind, bytes] = {}
+        self._reader = MessageReader()
 
     def fileno(self) -> int:
-        """To wait for."""
+        """The socket's descriptor, for poll."""
         return self._sock.fileno()
 
     @property
     def has_pending(self) -> bool:
-        """Whether something is to be told that was put off."""
-        return self.is_open and bool(
-            self._pending or self._others or self._waiting or len(self._fresh)
-        )
+        """Whether a message waits for the socket."""
+        return self.is_open and self._is_waiting
 
-    def tell(self, kind: MessageKind, value: Any) -> None:
-        """Tell something other than books; of a kind only the latest is kept if it must wait."""
-        self._others[kind] = encode_message(kind, orjson.dumps(value))
+    @property
+    def _is_waiting(self) -> bool:
+        return bool(self._unsent or self._queued or self._has_due or len(self._fresh_books))
 
-    def answer(self, value: Any) -> None:
-        """Answer what was asked."""
-        # Each answer is somebody's: they are put behind each other.
-        earlier = self._others.get(MessageKind.ANSWER, b"")
-        self._others[MessageKind.ANSWER] = earlier + encode_message(
-            MessageKind.ANSWER, orjson.dumps(value)
-        )
+    def queue(self, kind: MessageKind, document: Any) -> None:
+        """Queue a message that is not BOOKS; of each kind only the latest is kept."""
+        self._queued[kind] = encode_message(kind, orjson.dumps(document))
 
-    def mark_changed(self, books: NDArray[np.int64], count: int) -> None:
-        """Note that books changed, of so many that there are."""
-        if not (self._pending or self._others or self._waiting or len(self._fresh)):
-            self._fresh = books  # nothing is to be told before them, as nearly always
+    def queue_response(self, document: Any) -> None:
+        """Queue a response; all responses are kept, one behind the other."""
+        earlier = self._queued.get(MessageKind.RESPONSE, b"")
+        response = encode_message(MessageKind.RESPONSE, orjson.dumps(document))
+        self._queued[MessageKind.RESPONSE] = earlier + response
+
+    def mark_changed(self, books: NDArray[np.int64], book_count: int) -> None:
+        """Record that books changed; `book_count` is the number of all books."""
+        if not self._is_waiting:
+            self._fresh_books = books  # nothing is to be sent before them, as nearly always
             return
-        if len(self._fresh):
-            self._put_off(self._fresh, count)
-            self._fresh = _NONE
-        self._put_off(books, count)
+        if len(self._fresh_books):
+            self._mark_due(self._fresh_books, book_count)
+            self._fresh_books = _NO_BOOKS
+        self._mark_due(books, book_count)
 
-    def _put_off(self, books: NDArray[np.int64], count: int) -> None:
-        if count > len(self._due):
-            self._due = np.concatenate([self._due, np.zeros(count - len(self._due), np.bool_)])
-        self._due[books] = True
-        self._waiting = self._waiting or len(books) > 0
+    def _mark_due(self, books: NDArray[np.int64], book_count: int) -> None:
+        missing = book_count - len(self._is_due)
+        if missing > 0:
+            self._is_due = np.concatenate([self._is_due, np.zeros(missing, np.bool_)])
+        self._is_due[books] = True
+        self._has_due = self._has_due or len(books) > 0
 
     def flush(self, rows: NDArray[np.void]) -> None:
-        """Tell as much as the socket takes; `rows` are the books as they are."""
+        """Send as much as the socket takes; `rows` are the published rows of all books."""
         while self.is_open:
-            if not self._pending:
-                self._pending = self._next(rows)
-                if not self._pending:
+            if not self._unsent:
+                self._unsent = self._next_message(rows)
+                if not self._unsent:
                     return
             try:
-                sent = self._sock.send(self._pending)
+                sent = self._sock.send(self._unsent)
             except BlockingIOError:
                 self.deferred_messages += 1
                 return
             except OSError:
                 self.is_open = False
                 return
-            self._pending = self._pending[sent:]
+            self._unsent = self._unsent[sent:]
 
-    def _next(self, rows: NDArray[np.void]) -> bytes:
-        """The next message, or nothing. Books come first: they are what is waited for."""
-        if len(self._fresh):
-            if len(self._fresh) * rows.itemsize <= BOOKS_MESSAGE_BYTES_MAX and not self._others:
-                books, self._fresh = self._fresh, _NONE
+    def _next_message(self, rows: NDArray[np.void]) -> bytes:
+        """The next message, or nothing. Books come before responses and stats."""
+        if len(self._fresh_books):
+            if (
+                len(self._fresh_books) * rows.itemsize <= BOOKS_MESSAGE_BYTES_MAX
+                and not self._queued
+            ):
+                books, self._fresh_books = self._fresh_books, _NO_BOOKS
                 return encode_message(MessageKind.BOOKS, rows[books].tobytes())
-            self._put_off(self._fresh, len(rows))
-            self._fresh = _NONE
-        # Names must be known before books that have them.
-        if MessageKind.HELLO in self._others:
-            return self._others.pop(MessageKind.HELLO)
-        if MessageKind.SYMBOLS in self._others:
-            return self._others.pop(MessageKind.SYMBOLS)
-        due = np.flatnonzero(self._due) if self._waiting else _NONE
-        self._waiting = len(due) > 0
+            self._mark_due(self._fresh_books, len(rows))
+            self._fresh_books = _NO_BOOKS
+        # The server must know a book's names before its rows.
+        for kind in (MessageKind.HELLO, MessageKind.SYMBOLS):
+            if kind in self._queued:
+                return self._queued.pop(kind)
+        due = self._take_due_books(BOOKS_MESSAGE_BYTES_MAX // rows.itemsize)
         if len(due):
-            # Those that waited come first: no book is passed over again and again.
-            due = np.roll(due, -int(np.searchsorted(due, self._from)))
-            due = due[: max(BOOKS_MESSAGE_BYTES_MAX // rows.itemsize, 1)]
-            self._from = int(due[-1]) + 1
-            self._due[due] = False
             return encode_message(MessageKind.BOOKS, rows[due].tobytes())
-        for kind in (MessageKind.ANSWER, MessageKind.STATS, MessageKind.BYE):
-            if kind in self._others:
-                return self._others.pop(kind)
+        for kind in (MessageKind.RESPONSE, MessageKind.STATS, MessageKind.BYE):
+            if kind in self._queued:
+                return self._queued.pop(kind)
         return b""
 
-    def asked(self) -> Iterator[dict[str, Any]]:
-        """What the server asks, as far as it has arrived."""
+    def _take_due_books(self, books_max: int) -> NDArray[np.int64]:
+        """The due books of one message, at least one if there is any; they are no longer due."""
+        due = np.flatnonzero(self._is_due) if self._has_due else _NO_BOOKS
+        self._has_due = len(due) > 0
+        if len(due):
+            # A message begins where the last one ended: no book is passed over again and again.
+            due = np.roll(due, -int(np.searchsorted(due, self._next_book)))[: max(books_max, 1)]
+            self._next_book = int(due[-1]) + 1
+            self._is_due[due] = False
+        return due
+
+    def read_requests(self) -> Iterator[dict[str, Any]]:
+        """The server's requests that have arrived."""
         while self.is_open:
             try:
                 data = self._sock.recv(1 << 16)
@@ -190,8 +198,8 @@ class ServerLink:
             if not data:
                 self.is_open = False
                 return
-            for kind, payload in self._messages.feed(data):
-                if kind is MessageKind.ASK:
+            for kind, payload in self._reader.feed(data):
+                if kind is MessageKind.REQUEST:
                     yield orjson.loads(payload)
 
     def close(self) -> None:

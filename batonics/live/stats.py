@@ -1,6 +1,7 @@
-"""What ingest counts, as the serving process, metrics and the terminal are told it.
+"""What ingest counts, as the serving process, the metrics and the terminal receive it.
 
-The rule here: a number is counted where it happens and told as it is; nothing is estimated.
+The rule here: a number is counted where the thing happens and reported unchanged; nothing is
+estimated.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 LATENCY_BOUNDS_US = (
     10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 1_000_000,
 )  # fmt: skip
-"""Upper bounds of the latency buckets, in microseconds; a last bucket holds what is beyond."""
+"""Upper bounds of the latency buckets, in microseconds; a last bucket holds longer times."""
 
 
 @dataclass
@@ -19,22 +20,28 @@ class FeedStats:
     """The counts of one run of ingest.
 
     Attributes:
-        feed: a `wire.Feed`.
-        records, bytes, batches, events: taken in; MBO records, bytes of the feed, folds, ends of
-            events.
-        other_records: by rtype as `0x16`, records that are not MBO.
+        feed: a `protocol.FeedState`.
+        records: MBO records taken in.
+        bytes: bytes received from the feed.
+        batches: batches folded.
+        events: ends of events.
+        other_records: counts of records that are not MBO, by rtype as `0x16`.
         skipped: bad records skipped.
         duplicates: records left out because an earlier connection had brought them.
-        connects, disconnects: how often; a reconnect is a connect after the first.
+        connects: connections made; each after the first is a reconnect.
+        disconnects: connections lost.
         gaps: reconnects after which records may be missing.
-        books, synced, cold, stale: how many books, and by status.
-        anomalies: of all books, by name.
-        ts_recv: the greatest of the feed, ns; None if there is none.
-        lag_ns: wall clock minus `ts_recv`, as of the last batch; None if it says nothing.
-        latency_us: counts of batches by time from received to published (LATENCY_BOUNDS_US).
+        books: all books, whatever their status.
+        synced: books with status synced.
+        cold: books with status cold.
+        stale: books with status stale.
+        anomalies: anomalies of all books, by name.
+        ts_recv: the greatest ts_recv of the feed, ns; None before the first.
+        lag_ns: wall clock minus `ts_recv`, at the last update; None without a `ts_recv`.
+        latency_us: counts of batches by the time from receipt to publication (LATENCY_BOUNDS_US).
         latency_sum_us: the sum of these times.
-        recorded_bytes: written and synced by `--record`.
-        told_late: how often the serving process was so slow that a message was put off.
+        recorded_bytes: bytes that `--record` has written and synced.
+        deferred_messages: messages put off because the serving process was slow.
     """
 
     feed: int = 0

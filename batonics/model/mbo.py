@@ -56,6 +56,15 @@ class Flag(IntFlag):
     PUBLISHER_SPECIFIC = 2
 
 
+# The codes and bits above as plain integers, for kernels: numba compiles no enum members.
+ACTION_ADD, ACTION_CANCEL, ACTION_MODIFY = int(Action.ADD), int(Action.CANCEL), int(Action.MODIFY)
+ACTION_CLEAR, ACTION_TRADE, ACTION_FILL = int(Action.CLEAR), int(Action.TRADE), int(Action.FILL)
+ACTION_NONE, ACTION_MODIFY_PARTIAL = int(Action.NONE), int(Action.MODIFY_PARTIAL)
+SIDE_BID, SIDE_ASK, SIDE_NONE = int(Side.BID), int(Side.ASK), int(Side.NONE)
+F_LAST, F_TOB, F_SNAPSHOT = int(Flag.LAST), int(Flag.TOB), int(Flag.SNAPSHOT)
+F_MBP, F_BAD_TS_RECV = int(Flag.MBP), int(Flag.BAD_TS_RECV)
+F_MAYBE_BAD_BOOK = int(Flag.MAYBE_BAD_BOOK)
+
 RTYPE_MBO = 0xA0
 UNDEF_PRICE = 2**63 - 1
 UNDEF_ORDER_SIZE = 2**32 - 1

@@ -86,3 +86,12 @@ def duration_ns(text: str, what: str = "a duration") -> int:
     if length_ns >= 2**63:
         raise UsageError(f"{what} of {text}: expected at most 292 years")
     return length_ns
+
+
+def format_duration(length_ns: int) -> str:
+    """The shortest text of a duration that `parse_duration` reads: 60 seconds are `1m`."""
+    unit = max(
+        (unit for unit, unit_ns in _UNIT_NS.items() if length_ns % unit_ns == 0),
+        key=_UNIT_NS.__getitem__,
+    )
+    return f"{length_ns // _UNIT_NS[unit]}{unit}"

@@ -76,7 +76,7 @@ class IngestLink(asyncio.Protocol):
         self._asks[number] = answer
         question = {"id": number, "book": book, "depth": depth, "orders": orders}
         try:
-            self._transport.write(encode_message(MessageKind.ASK, orjson.dumps(question)))
+            self._transport.write(encode_message(MessageKind.REQUEST, orjson.dumps(question)))
             return await answer
         finally:
             del self._asks[number]
@@ -115,7 +115,7 @@ class IngestLink(asyncio.Protocol):
         elif kind is MessageKind.STATS:
             if self._mirror.apply_stats(parse_json(payload)):
                 self._feed_changed()
-        elif kind is MessageKind.ANSWER:
+        elif kind is MessageKind.RESPONSE:
             said = parse_json(payload)
             answer = self._asks.get(said["id"])
             if answer is not None and not answer.done():

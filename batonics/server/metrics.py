@@ -41,7 +41,7 @@ _COUNTERS = {
     "disconnects": "Connections to the feed lost.",
     "gaps": "Reconnects after which records may be missing.",
     "recorded_bytes": "Bytes recorded: written and synced.",
-    "told_late": "Messages of ingest put off because this process was slow.",
+    "deferred_messages": "Messages of ingest put off because this process was slow.",
 }
 """Counters of `Stats` without labels, by attribute: `batonics_NAME_total`."""
 _REQUEST_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)

@@ -14,7 +14,8 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 import orjson
 
-from batonics.book.engine import BookEngine, Levels, Orders
+from batonics.book.engine import BookEngine
+from batonics.book.results import Levels, Orders
 from batonics.book.state import Anomaly
 from batonics.model.mbo import UNDEF_TIMESTAMP
 from batonics.model.prices import format_price

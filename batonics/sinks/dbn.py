@@ -14,11 +14,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from batonics.codec.metadata import SCHEMA_NAMES, Metadata, encode_metadata
-from batonics.codec.records import RECORD_DTYPES, UNDEFINED
+from batonics.codec.metadata import Metadata, encode_metadata
+from batonics.codec.records import UNDEFINED
 from batonics.frames.columns.mbo_frame import LETTERS, TIME_TYPE
-from batonics.frames.columns.vendor import RTYPES, VENDOR_SCHEMAS
 from batonics.frames.scan.mbo_scan import SYMBOL
+from batonics.frames.schemas.table import Schema, find_schema
 from batonics.model.errors import UsageError
 from batonics.model.mbo import Action
 from batonics.sinks.output_stream import OutputStream
@@ -31,14 +31,12 @@ over all its rows, a frame would be fetched from memory once a column."""
 
 
 def check_vendor_columns(schema: str, columns: pl.Schema) -> None:
-    """Check that these are the columns of a vendor schema, in its order; `symbol` may follow.
+    """Check that these are the columns of a schema, in its order; `symbol` may follow.
 
     Raises:
         UsageError: there is no such schema, or a column is missing, of another dtype, or too many.
     """
-    if schema not in VENDOR_SCHEMAS:
-        raise UsageError(f"there is no schema {schema!r}; there are {', '.join(VENDOR_SCHEMAS)}")
-    expected = [*VENDOR_SCHEMAS[schema].items()]
+    expected = [*find_schema(schema).columns.items()]
     found = [*columns.items()]
     if found[-1:] == [(SYMBOL, pl.String())]:
         found.pop()
@@ -65,17 +63,19 @@ def check_vendor_nulls(frame: pl.DataFrame) -> None:
 
 
 def to_records(frame: pl.DataFrame, schema: str) -> NDArray[np.void]:
-    """The frame as records of `RECORD_DTYPES[schema]`, whose bytes are those on the wire.
+    """The frame as DBN records (`Schema.record_dtype`), whose bytes are those on the wire.
 
     Raises:
-        UsageError: the columns are not the schema's, or a row is none of its records: nulls that
-            mean nothing, another rtype, a modify that leaves fields out.
+        UsageError: DBN has no record of the schema, the columns are not the schema's, or a row
+            cannot be such a record: nulls that mean nothing, another rtype, a modify that leaves
+            fields out.
     """
+    found = find_schema(schema)
+    dtype = found.record_dtype
     check_vendor_columns(schema, frame.schema)
     check_vendor_nulls(frame)
-    columns = _wire_columns(frame, schema)
-    _check_rows(columns, schema)
-    dtype = RECORD_DTYPES[schema]
+    columns = _wire_columns(frame, found)
+    _check_rows(columns, found)
     records = np.zeros(frame.height, dtype)
     for start in range(0, frame.height, BLOCK_ROWS):
         block = records[start : start + BLOCK_ROWS]
@@ -85,9 +85,9 @@ def to_records(frame: pl.DataFrame, schema: str) -> NDArray[np.void]:
     return records
 
 
-def _wire_columns(frame: pl.DataFrame, schema: str) -> dict[str, NDArray[Any]]:
+def _wire_columns(frame: pl.DataFrame, schema: Schema) -> dict[str, NDArray[Any]]:
     """By field, the values on the wire, in its dtype."""
-    dtypes = VENDOR_SCHEMAS[schema]
+    dtypes = schema.columns
     physical = frame.select(_physical(name, dtype) for name, dtype in dtypes.items())
     columns = {}
     for name in dtypes:
@@ -106,11 +106,13 @@ def _physical(name: str, dtype: pl.DataType) -> pl.Expr:
     return column.fill_null(UNDEFINED[name]) if name in UNDEFINED else column
 
 
-def _check_rows(columns: dict[str, NDArray[Any]], schema: str) -> None:
-    strange = columns["rtype"] != RTYPES[schema]
+def _check_rows(columns: dict[str, NDArray[Any]], schema: Schema) -> None:
+    strange = columns["rtype"] != schema.rtype
     if strange.any():
         rtype = int(columns["rtype"][strange.argmax()])
-        raise UsageError(f"a row's rtype is {rtype}, expected {RTYPES[schema]} (schema {schema})")
+        raise UsageError(
+            f"a row's rtype is {rtype}, expected {schema.rtype} (schema {schema.name})"
+        )
     if "action" in columns and (columns["action"] == Action.MODIFY_PARTIAL).any():
         raise UsageError("a modify that leaves fields out cannot be written as DBN")
 
@@ -127,7 +129,7 @@ class DbnWriter:
 
     def __init__(self, outlet: OutputStream, schema: str, metadata: Metadata) -> None:
         self._outlet, self._schema = outlet, schema
-        number = SCHEMA_NAMES.index(schema)
+        number = find_schema(schema).number
         outlet.write(encode_metadata(replace(metadata, schema=number, ts_out=False)))
 
     def write(self, frame: pl.DataFrame) -> None:

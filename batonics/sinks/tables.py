@@ -25,6 +25,7 @@ from typing import Any, Protocol
 import polars as pl
 
 from batonics.codec.metadata import Metadata
+from batonics.frames.schemas.table import find_schema
 from batonics.model.errors import UsageError
 from batonics.sinks.atomic import STDOUT, open_atomic
 from batonics.sinks.background_write import write_in_background
@@ -121,8 +122,9 @@ def open_table(  # noqa: PLR0913 - settings, by keyword
         path: where to; `-` is standard output, and a device or a pipe is written to as it is.
         columns: of every frame, in their order.
         form: one of `FORMS`; None: what the name tells.
-        schema: the vendor schema whose columns these are, `symbol` after them or not: nulls are
-            then only where a record has a sentinel. None: any columns; there is no DBN of them.
+        schema: the name of the schema that has these columns; `symbol` may follow them. If DBN has
+            a record of it, nulls are only where the record has a sentinel. None: any columns; DBN
+            cannot hold them.
         metadata: for DBN. Its schema becomes the number of `schema`; None: no name and no span.
         decimal_prices: in NDJSON, prices are decimal text with nine decimals.
 
@@ -133,7 +135,7 @@ def open_table(  # noqa: PLR0913 - settings, by keyword
     form = find_format(path) if form is None else form
     _check(path, form, columns, schema)
     check_file_name(path, form)
-    is_vendor = schema is not None
+    is_vendor = schema is not None and find_schema(schema).rtype is not None
     with open_atomic(path) as file:
         outlet = OutputStream(file, packed=form.endswith(ZSTD_SUFFIX))
         try:
@@ -165,6 +167,8 @@ def _check(path: str | Path, form: str, columns: pl.Schema, schema: str | None) 
         raise UsageError(f"there is no form {form!r}; there are {', '.join(TABLE_FORMATS)}")
     if schema is not None:
         check_vendor_columns(schema, columns)
+        if form.startswith("dbn"):
+            _ = find_schema(schema).record_dtype
     elif form.startswith("dbn"):
         raise UsageError(f"{path}: DBN holds the vendor's records; these columns are none of them")
     for name, dtype in columns.items():

@@ -13,10 +13,9 @@ import numpy as np
 import polars as pl
 
 from batonics.codec.metadata import parse_metadata, parse_prefix, schema_name
-from batonics.codec.records import RECORD_DTYPES
-from batonics.frames.columns.vendor import RTYPES, VENDOR_SCHEMAS
+from batonics.frames.schemas.table import dbn_schemas, find_schema
 from batonics.frames.schemas.vendor_tables import from_records, normalise_columns
-from batonics.model.errors import DamagedInputError, InputError
+from batonics.model.errors import DamagedInputError, InputError, UsageError
 from batonics.sources.chunks import ChunkReader
 from batonics.sources.stream import read_metadata
 
@@ -62,11 +61,12 @@ def detect_schema(path: str | Path) -> str:
         except (pl.exceptions.PolarsError, OSError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"{name}: cannot be read: {reason}") from None
-    if schema not in VENDOR_SCHEMAS:
+    try:
+        return find_schema(schema).name
+    except UsageError:
         raise InputError(
-            f"{name}: its schema is {schema}; say it with --schema: {', '.join(VENDOR_SCHEMAS)}"
-        )
-    return schema
+            f"{name}: its schema is {schema}; say it with --schema: {', '.join(dbn_schemas())}"
+        ) from None
 
 
 def _told(columns: set[str]) -> str:
@@ -84,9 +84,10 @@ def _check_key(found: pl.Schema, schema: str) -> None:
     Raises:
         InputError: which column is missing.
     """
+    columns = find_schema(schema).columns
     needed = ("ts_recv", "ts_event", "publisher_id", "instrument_id", "sequence", "bid_px_00")
     for name in needed:
-        if name in VENDOR_SCHEMAS[schema] and name not in found:
+        if name in columns and name not in found:
             raise InputError(f"column {name} of schema {schema} is missing")
 
 
@@ -104,7 +105,7 @@ def _lazy(name: str) -> pl.LazyFrame:
 
 def _read_dbn(path: str | Path, schema: str) -> Generator[pl.DataFrame, None, None]:
     reader = ChunkReader(path)
-    dtype, rtype = RECORD_DTYPES[schema], RTYPES[schema]
+    dtype, rtype = find_schema(schema).record_dtype, find_schema(schema).rtype
     pending, offset, records_seen = bytearray(), 0, 0
     in_records = False
     try:

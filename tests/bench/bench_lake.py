@@ -18,11 +18,11 @@ import duckdb
 import polars as pl
 
 import batonics
-from batonics.frames.schemas.table import product_of
+from batonics.frames.schemas.row_keys import ROW_TIME
+from batonics.frames.schemas.table import find_schema
 from batonics.jobs.lake_load import LakeLoad, LoadRequest
 from batonics.lake.digest import Verifier
 from batonics.lake.lake import Lake
-from batonics.lake.parts import ROW_TIME
 from batonics.lake.sql import LakeDatabase
 from batonics.model.times import NS_PER_DAY
 from batonics.sinks.tables import open_table
@@ -58,7 +58,7 @@ def bench_load(source: Path, rows: int, directory: Path) -> None:
 
     schemas = ("mbp-10", "trades", "bbo-1s")
     records = batonics.scan_mbo(source)
-    frames = {name: product_of(name).rows(records).collect() for name in schemas}
+    frames = {name: find_schema(name).rows(records).collect() for name in schemas}
 
     def bare() -> None:
         for name, frame in frames.items():
@@ -76,7 +76,7 @@ def bench_load(source: Path, rows: int, directory: Path) -> None:
 
 def filled(root: Path, name: str, frames: Iterator[tuple[str, int, pl.DataFrame]]) -> None:
     """Put frames of a symbol, as of so many days later, into a lake: a load of its own."""
-    time = product_of(name).time.to_physical().alias(ROW_TIME)
+    time = find_schema(name).time.to_physical().alias(ROW_TIME)
 
     def moved() -> Iterator[pl.DataFrame]:
         for symbol, days, frame in frames:
@@ -195,9 +195,9 @@ def main() -> None:
         bench_load(source, len(batch.action), directory)
         once = write(directory / "once.dbn", one_day)
         records = batonics.scan_mbo(once)
-        bench_partition(product_of("mbp-10").rows(records).collect(), directory)
-        quotes = product_of("mbp-1").rows(batonics.scan_mbo(source)).collect()
-        trades = product_of("trades").rows(batonics.scan_mbo(source)).collect()
+        bench_partition(find_schema("mbp-10").rows(records).collect(), directory)
+        quotes = find_schema("mbp-1").rows(batonics.scan_mbo(source)).collect()
+        trades = find_schema("trades").rows(batonics.scan_mbo(source)).collect()
         bench_many_rows(quotes, trades, millions, directory)
     print(f"the tiled day is {name}")
 

@@ -120,7 +120,7 @@ def bench_steady(
             file.write(one_day)
     server = start_server(ServerConfig(ServerSettings(http="127.0.0.1:0"), log_json=True))
     link = ServerLink(server.socket)
-    link.tell(MessageKind.HELLO, {"depth": 10, "source": "bench", "version": 1})
+    link.queue(MessageKind.HELLO, {"depth": 10, "source": "bench", "version": 1})
     load = subprocess.Popen(
         [
             # Whoever asks is elsewhere: what he costs is to take nothing from what is measured.

@@ -12,11 +12,11 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import batonics
-from batonics.frames.columns.vendor import VENDOR_SCHEMAS
-from batonics.frames.schemas.derive import SCHEMAS, derive
+from batonics.frames.schemas.table import dbn_schemas, find_schema
 from tests.support.command import SAMPLE, SCRIPT, environment, error_line, run_in_process
 from tests.support.command import run_command as run
 from tests.support.dbn_files import DAY_NS, SMALL, adds, encode, list_names, metadata
+from tests.support.lakes import OWN_SCHEMAS
 
 WINDOW = "2026-01-05T14:31:00Z", "2026-01-05T14:35:00Z"
 
@@ -32,21 +32,21 @@ def convert(out: Path, schema: str, *arguments: str | Path, source: Path = SAMPL
 def derived(schema: str) -> pl.DataFrame:
     """The same by the LazyFrame, with the symbol of each row's time."""
     records = batonics.scan_mbo(SAMPLE)
-    rows = derive(records, schema).collect()
+    rows = find_schema(schema).rows(records).collect()
     symbols = records.select("instrument_id", "symbol").unique().collect()
     return rows.join(symbols, on="instrument_id", how="left", maintain_order="left")
 
 
-@pytest.mark.parametrize("schema", SCHEMAS)
+@pytest.mark.parametrize("schema", dbn_schemas())
 def test_parquet_holds_the_schemas_rows_and_symbols(schema: str, tmp_path: Path) -> None:
     convert(tmp_path / "x.parquet", schema)
     found = pl.read_parquet(tmp_path / "x.parquet")
-    assert found.schema == pl.Schema({**VENDOR_SCHEMAS[schema], "symbol": pl.String()})
+    assert found.schema == pl.Schema({**find_schema(schema).columns, "symbol": pl.String()})
     assert found.height > 0
     assert_frame_equal(found, derived(schema))
 
 
-@pytest.mark.parametrize("schema", SCHEMAS)
+@pytest.mark.parametrize("schema", dbn_schemas())
 def test_the_vendors_client_reads_the_dbn(schema: str, tmp_path: Path) -> None:
     convert(tmp_path / "x.dbn.zst", schema)
     data = (tmp_path / "x.dbn.zst").read_bytes()
@@ -118,7 +118,7 @@ def test_times_are_of_the_zone_asked_for(form: str, tmp_path: Path) -> None:
 
 
 def test_mbp_of_another_depth_has_its_columns(tmp_path: Path) -> None:
-    convert(tmp_path / "x.parquet", "mbp-10", "--depth", "3")
+    convert(tmp_path / "x.parquet", "mbp-3")
     found = pl.read_parquet(tmp_path / "x.parquet")
     assert found.columns[-2:] == ["ask_ct_02", "symbol"]
 
@@ -128,7 +128,7 @@ def test_levels_over_all_publishers_are_those_of_the_namespace(schema: str, tmp_
     convert(tmp_path / "x.parquet", schema, "--consolidated")
     found = pl.read_parquet(tmp_path / "x.parquet").drop("symbol")
     records = batonics.scan_mbo(SAMPLE)
-    assert_frame_equal(found, derive(records, schema, consolidated=True).collect())
+    assert_frame_equal(found, find_schema(schema).rows(records, consolidated=True).collect())
 
 
 def test_standard_output_needs_a_form() -> None:
@@ -146,10 +146,11 @@ def test_standard_output_needs_a_form() -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["--schema", "mbp-5", "--out", "x.csv"], 2, "from mbo there are mbo, trades"),
+        (["--schema", "mbp-0", "--out", "x.csv"], 2, "no schema 'mbp-0'; there are mbo, trades"),
         (["--schema", "mbp-10", "--out", "x.xls"], 2, "the name must end in one of"),
-        (["--schema", "trades", "--depth", "3", "--out", "x.csv"], 2, "a depth goes with mbp-10"),
-        (["--schema", "mbp-10", "--depth", "3", "--out", "x.dbn"], 2, "dbn"),
+        (["--schema", "mbp-3", "--out", "x.dbn"], 2, "DBN has no record of schema mbp-3"),
+        (["--schema", "orders", "--out", "x.dbn"], 2, "DBN has no record of schema orders"),
+        (["--schema", "bbo-60s", "--out", "x.csv"], 2, "schema bbo-60s is named bbo-1m"),
         (["--schema", "trades", "--consolidated", "--out", "x.csv"], 2, "is not consolidated"),
         (["--schema", "mbo", "--symbols", "SIM9", "--out", "x.csv"], 2, "did you mean SIM"),
         (["--schema", "mbo", "--out", "gone/x.csv"], 4, "cannot be written"),
@@ -228,3 +229,29 @@ def test_an_input_is_not_replaced_by_the_output(command: tuple[str, ...], tmp_pa
     words = error_line(run_in_process(*command, source, source, "-q"), 2)
     assert "is an input" in words
     assert source.read_bytes() == SMALL
+
+
+@pytest.mark.parametrize("schema", [*OWN_SCHEMAS, "mbp-3", "bbo-5s", "ohlcv-5m"])
+@pytest.mark.parametrize("ending", ["parquet", "csv", "ndjson"])
+def test_schemas_that_dbn_has_not_are_written_in_other_formats(
+    schema: str, ending: str, tmp_path: Path
+) -> None:
+    out = tmp_path / f"x.{ending}"
+    convert(out, schema)
+    expected = find_schema(schema).rows(batonics.scan_mbo(SAMPLE)).collect()
+    if ending == "parquet":
+        assert_frame_equal(pl.read_parquet(out).drop("symbol"), expected)
+    else:
+        assert out.read_text().count("\n") == expected.height + (ending == "csv")
+
+
+def test_times_select_orders_by_their_ends(tmp_path: Path) -> None:
+    orders = find_schema("orders")
+    rows = orders.rows(batonics.scan_mbo(SAMPLE)).collect()
+    times = rows.select(orders.time.alias("time"))["time"]
+    middle = str(times.sort().to_physical()[rows.height // 2])
+    convert(tmp_path / "before.parquet", "orders", "--end", middle)
+    convert(tmp_path / "after.parquet", "orders", "--start", middle)
+    found = [pl.read_parquet(tmp_path / f"{name}.parquet") for name in ("before", "after")]
+    assert [frame.height > 0 for frame in found] == [True, True]
+    assert_frame_equal(pl.concat(found).drop("symbol"), rows)

@@ -16,8 +16,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from batonics.codec.metadata import DatedSymbol, Metadata, SymbolMapping, encode_metadata
-from batonics.frames.schemas.derive import SCHEMAS
-from batonics.frames.schemas.table import OWN, product_of
+from batonics.frames.schemas.table import dbn_schemas, find_schema
 from batonics.lake import parts
 from batonics.lake.catalog import all_parts
 from batonics.lake.digest import Verifier
@@ -28,6 +27,7 @@ from batonics.model.times import NS_PER_DAY, NS_PER_S
 from tests.support.command import SAMPLE, SCRIPT, environment, error_line, run_in_process
 from tests.support.dbn_files import DAY_NS, adds, encode, metadata, record
 from tests.support.lakes import (
+    OWN_SCHEMAS,
     lake_digest,
     load,
     parquet_files,
@@ -36,7 +36,7 @@ from tests.support.lakes import (
     sort_by_part,
 )
 
-ALL = (*SCHEMAS, "mbp-3", *OWN)
+ALL = (*dbn_schemas(), "mbp-3", "bbo-5s", "ohlcv-5m", *OWN_SCHEMAS)
 """Schemas of every kind."""
 SEED, FLIPS = 12, 10_000
 
@@ -67,7 +67,7 @@ def sample_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_lake_gives_the_rows_and_types_that_were_derived(schema: str, sample_lake: Path) -> None:
     found = read_lake(sample_lake, schema)
     hive = {"date": pl.Date(), "symbol": pl.String()}
-    assert found.schema == pl.Schema({**product_of(schema).columns, **hive})
+    assert found.schema == pl.Schema({**find_schema(schema).columns, **hive})
     assert found.height > 0
     assert_frame_equal(found, sort_by_part(reference_rows(SAMPLE, schema)))
 

@@ -28,8 +28,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from polars.testing import assert_frame_equal
 
-from batonics.frames.schemas.derive import SCHEMAS
-from batonics.frames.schemas.table import OWN, product_of
+from batonics.frames.schemas.table import dbn_schemas, find_schema
 from batonics.jobs import lake_export
 from batonics.jobs.lake_compact import compact_lake
 from batonics.jobs.lake_export import export_lake
@@ -50,12 +49,12 @@ from tests.support.command import (
 )
 from tests.support.dbn_files import DAY_NS, encode, metadata, record
 from tests.support.faults_syscalls import FAIL, KILL, SHORT, Call, FaultyCommands, faulty_commands
-from tests.support.lakes import load, read_lake, sort_by_part
+from tests.support.lakes import OWN_SCHEMAS, load, read_lake, sort_by_part
 from tests.support.reference_books import Record
 
 __all__ = ["bucket", "server"]  # fixtures
 
-ALL = (*SCHEMAS, "mbp-3", *OWN)
+ALL = (*dbn_schemas(), "mbp-3", "bbo-5s", "ohlcv-5m", *OWN_SCHEMAS)
 """Schemas of every kind."""
 NS_A_DAY = 86_400_000_000_000
 HIVE = {"date": pl.Date(), "symbol": pl.String()}
@@ -98,7 +97,7 @@ READERS = (through_delta, through_polars, through_files)
 
 def back(rows: pl.DataFrame, schema: str) -> pl.DataFrame:
     """Rows of a table in the lake's types and order."""
-    columns = product_of(schema).columns
+    columns = find_schema(schema).columns
     assert rows.schema == pl.Schema({**delta_columns(columns), **HIVE})
     return sort_by_part(rows.cast(pl.Schema({**columns, **HIVE})))
 
@@ -297,7 +296,7 @@ def test_a_selection_is_what_the_lake_gives_for_it(
     schema: str, sample_lake: Path, tmp_path: Path
 ) -> None:
     day = read_lake(sample_lake, schema)
-    start = str(day[product_of(schema).time.meta.root_names()[0]].sort()[day.height // 3])
+    start = str(day[find_schema(schema).time.meta.root_names()[0]].sort()[day.height // 3])
     wanted = {"start": start.replace(" UTC", "Z").replace("+00:00", "Z")}
     arguments = ("--schemas", schema, "--symbols", "SIM1,SIM3", "--start", wanted["start"])
     assert run_in_process("lake", "export", tmp_path, "--lake", sample_lake, *arguments).code == 0
@@ -793,7 +792,7 @@ def test_two_exports_at_once_are_one_version(small: Path, tmp_path: Path) -> Non
 
 
 def test_who_waits_for_a_run_that_fails_has_a_lock_that_others_see(tmp_path: Path) -> None:
-    columns, table = product_of("trades").columns, tmp_path / "trades"
+    columns, table = find_schema("trades").columns, tmp_path / "trades"
     inside, go = Event(), Event()
 
     def wait() -> bool:

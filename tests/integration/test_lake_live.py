@@ -193,14 +193,14 @@ def test_a_lake_that_cannot_be_written_to_stops_no_book(tmp_path: Path) -> None:
         "stream", "--connect", "127.0.0.1:9", "--once", "--lake", tmp_path / "lake"
     )
     assert "is a file; a lake is a directory" in error_line(done, 4)
-    feed = LakeOutput(["false"])
+    output = LakeOutput(["false"])
     for _ in range(200):
-        feed.take(batch_of(adds(1_000)))
-        if feed.failure:
+        output.write(batch_of(adds(1_000)))
+        if output.failure:
             break
         time.sleep(0.01)
-    feed.close()
-    assert feed.failure == "the process that appends to the lake has gone"
+    output.close()
+    assert output.failure == "the process that appends to the lake has exited"
 
 
 def test_a_schema_that_fails_ends_the_append(
@@ -220,24 +220,24 @@ def test_a_schema_that_fails_ends_the_append(
 # ---------------------------------------------------------------------- gaps
 
 
-class Told(LakeOutput):
-    """A feed to nobody: what would be handed on is kept."""
+class FlagsOutput(LakeOutput):
+    """An output without a process: it keeps the flags of the records that it would send."""
 
     def __init__(self) -> None:
         self.flags: list[int] = []
-        self._suspect = np.empty(0, np.int64)
+        self._suspect_keys = np.empty(0, np.int64)
         self.failure = None
 
-    def take(self, batch: MboBatch) -> None:
-        self.flags += self._marked(batch).flags.tolist()
+    def write(self, batch: MboBatch) -> None:
+        self.flags += self._flag_suspects(batch).flags.tolist()
 
 
 def test_behind_a_gap_records_are_marked_until_their_book_is_whole() -> None:
     last, bad = int(Flag.LAST), int(Flag.LAST | Flag.MAYBE_BAD_BOOK)
     engine = BookEngine()
     engine.fold(batch_of(adds(2)))
-    told = Told()
-    told.gap(engine)
+    output = FlagsOutput()
+    output.mark_gap(engine)
     rows = [
         record(Action.ADD, instrument_id=1, order_id=5),
         record(Action.ADD, instrument_id=2, order_id=6),
@@ -247,9 +247,9 @@ def test_behind_a_gap_records_are_marked_until_their_book_is_whole() -> None:
         record(Action.ADD, instrument_id=2, order_id=9),
     ]
     batch = batch_of(rows)
-    told.take(batch)
-    assert told.flags == [bad, bad, last, last, last, bad]
-    assert batch.flags.tolist() == [last] * 6  # whose arrays are not ours
-    told.flags.clear()
-    told.take(batch)
-    assert told.flags == [last, bad, last, last, last, bad]
+    output.write(batch)
+    assert output.flags == [bad, bad, last, last, last, bad]
+    assert batch.flags.tolist() == [last] * 6  # the batch itself is not changed
+    output.flags.clear()
+    output.write(batch)
+    assert output.flags == [last, bad, last, last, last, bad]

@@ -16,7 +16,7 @@ from polars.testing import assert_frame_equal
 
 import batonics
 from batonics.frames.namespace import MboNamespace
-from batonics.frames.schemas.table import product_of
+from batonics.frames.schemas.table import find_schema
 from tests.support.query_tables import full_rows, load_query, query_files, query_names, run_query
 
 BOOK = ["publisher_id", "instrument_id"]
@@ -39,9 +39,9 @@ def tables(test_data: Path) -> Tables:
     @cache
     def view(file: str, name: str) -> pl.DataFrame:
         records = batonics.scan_mbo(path_of(test_data, file))
-        product = product_of(name.replace("_", "-"))
+        schema = find_schema(name.replace("_", "-"))
         names = records.select("instrument_id", "symbol").unique()
-        rows = product.rows(records).with_columns(product.time.dt.date().alias("date"))
+        rows = schema.rows(records).with_columns(schema.time.dt.date().alias("date"))
         return rows.join(names, on="instrument_id", how="left", maintain_order="left").collect()
 
     return lambda file, query: {name: view(file, name) for name in load_query(query).reads}
@@ -84,7 +84,7 @@ def plan(name: str, rows: dict[str, pl.DataFrame]) -> str:
 def test_no_query_compares_each_row_with_each_other(name: str, file: str, tables: Tables) -> None:
     steps = plan(name, tables(file, name)).lower().replace("_", " ")
     assert "scan" in steps
-    assert not [step for step in ("nested loop", "cross product") if step in steps]
+    assert not [step for step in ("nested loop", "cross schema") if step in steps]
 
 
 @pytest.mark.parametrize("every", ["1s", "5m"])

@@ -17,7 +17,7 @@ from polars.testing import assert_frame_equal
 
 import batonics
 from batonics.frames.namespace import MboNamespace
-from batonics.frames.schemas.table import product_of
+from batonics.frames.schemas.table import find_schema
 from tests.support.lakes import load
 from tests.support.query_tables import (
     MIDNIGHT_NS,
@@ -125,7 +125,7 @@ def test_a_query_reads_each_view_that_it_names(name: str) -> None:
 def lakes(test_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A lake of each file, of all schemas that queries read."""
     views = {view for name in query_names() for view in load_query(name).reads}
-    schemas = [product_of(view.replace("_", "-")).name for view in sorted(views)]
+    schemas = [find_schema(view.replace("_", "-")).name for view in sorted(views)]
     directory = tmp_path_factory.mktemp("lakes")
     for name, path in files(test_data).items():
         load(directory / name, path, schemas=schemas)

@@ -17,12 +17,11 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from batonics.frames.schemas.derive import SCHEMAS
-from batonics.frames.schemas.table import OWN
+from batonics.frames.schemas.table import dbn_schemas
 from batonics.model.mbo import Action
 from tests.support.command import SAMPLE, CommandResult, error_line, run_command, run_in_process
 from tests.support.dbn_files import DAY_NS, adds, encode, list_names, metadata, record
-from tests.support.lakes import load, reference_rows
+from tests.support.lakes import OWN_SCHEMAS, load, reference_rows
 
 DAY_LONG_NS = 86_400_000_000_000
 TRADES_SQL = "SELECT symbol, price, size, ts_recv FROM trades ORDER BY ts_recv, price"
@@ -653,7 +652,9 @@ def test_a_damaged_file_is_refused_with_one_line_however_long_it_is(tmp_path: Pa
     )
 
 
-@pytest.mark.parametrize("view", [name.replace("-", "_") for name in (*SCHEMAS, *OWN)])
+@pytest.mark.parametrize(
+    "view", [name.replace("-", "_") for name in (*dbn_schemas(), *OWN_SCHEMAS)]
+)
 def test_a_file_without_rows_answers_with_none(view: str, tmp_path: Path) -> None:
     file = tmp_path / "empty.dbn"
     for records in ([], [record(Action.CLEAR)]):

@@ -179,7 +179,7 @@ def test_recovery_equals_never_having_stopped(
 ) -> None:
     rows, record = len(sample.action), tmp_path / "recording"
     handler = FeedHandler(source="feed")
-    recorder = FeedRecorder(record, part_bytes=100_000, checkpoint_seconds=0.01)
+    recorder = FeedRecorder(record, file_bytes_max=100_000, checkpoint_seconds=0.01)
     monkeypatch.setattr(ingest, "READ_BYTES", 1 << 17)
     connections = [
         ServedConnection(
@@ -201,9 +201,9 @@ def test_recovery_equals_never_having_stopped(
     whole = batonics.Books(handler.engine, handler.symbols)
     assert_frame_equal(batonics.Books(again.engine, again.symbols).orders(), whole.orders())
     assert_frame_equal(batonics.Books(again.engine, again.symbols).summary(), whole.summary())
-    told = again.published.rows.copy()
-    told["seq"] = handler.published.rows["seq"]
-    assert np.array_equal(told, handler.published.rows)
+    told = again.published_books.rows.copy()
+    told["seq"] = handler.published_books.rows["seq"]
+    assert np.array_equal(told, handler.published_books.rows)
 
 
 def test_sigterm_takes_what_has_arrived_and_writes(sample_bytes: bytes, tmp_path: Path) -> None:
@@ -368,7 +368,7 @@ def test_a_restart_of_ndjson_keeps_its_books_apart(tmp_path: Path) -> None:
         run_until(handler, feed, 4, recorder=recorder)
     again = FeedHandler(source="again")
     recover(again, tmp_path / "recording")
-    assert again.names() == handler.names()
+    assert again.book_names() == handler.book_names()
     whole = batonics.Books(handler.engine, handler.symbols)
     assert_frame_equal(batonics.Books(again.engine, again.symbols).orders(), whole.orders())
 
@@ -395,16 +395,16 @@ def test_connections_that_brought_nothing_have_their_numbers(tmp_path: Path) -> 
     first = FeedRecorder(tmp_path)
     handler = FeedHandler(source="feed")
     for _ in range(5):
-        first.begin(snapshot=False)
-    handler.connected()
-    handler.take(HEAD)
+        first.begin_connection(has_snapshot=False)
+    handler.begin_connection()
+    handler.process(HEAD)
     first.write(memoryview(HEAD), handler)
     for _ in range(3):
-        first.begin(snapshot=False)
+        first.begin_connection(has_snapshot=False)
     first.close(handler)
     again = FeedRecorder(tmp_path)
-    again.follow(recover(FeedHandler(source="again"), tmp_path))
-    again.begin(snapshot=False)
+    again.continue_from(recover(FeedHandler(source="again"), tmp_path))
+    again.begin_connection(has_snapshot=False)
     again.write(memoryview(HEAD), handler)
     again.close(handler)
     assert [part.connection for part in list_recording_files(tmp_path)] == [5, 9]
@@ -412,9 +412,9 @@ def test_connections_that_brought_nothing_have_their_numbers(tmp_path: Path) -> 
 
 def test_a_recording_that_cannot_be_read_is_not_passed_over(tmp_path: Path) -> None:
     recorder, handler = FeedRecorder(tmp_path), FeedHandler(source="feed")
-    recorder.begin(snapshot=False)
-    handler.connected()
-    handler.take(HEAD)
+    recorder.begin_connection(has_snapshot=False)
+    handler.begin_connection()
+    handler.process(HEAD)
     recorder.write(memoryview(HEAD), handler)
     recorder.close(handler)
     (part,) = list_recording_files(tmp_path)
@@ -446,9 +446,9 @@ def test_snapshot_files_are_numbered_behind_the_last(tmp_path: Path) -> None:
     files = DepthSnapshotWriter(tmp_path, 1)
     handler = FeedHandler(depth=1, source="feed")
     handler.write_depth_snapshots(1_000_000_000, files)
-    handler.connected()
-    handler.take(SMALL)
-    handler.ended()
+    handler.begin_connection()
+    handler.process(SMALL)
+    handler.end_feed()
     files.close()
     assert (tmp_path / "depth-000042.parquet").exists()
     assert (tmp_path / "depth-000041.parquet").read_bytes() == b"theirs"

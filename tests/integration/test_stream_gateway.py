@@ -96,7 +96,7 @@ def test_a_gap_is_filled_by_snapshots(monkeypatch: pytest.MonkeyPatch) -> None:
         handler = FeedHandler(source="gateway")
 
         def is_exact() -> bool:
-            synced = handler.published.rows["status"].tolist() == 5 * [1]
+            synced = handler.published_books.rows["status"].tolist() == 5 * [1]
             return handler.stats.gaps > 0 and handler.stats.feed == FeedState.LIVE and synced
 
         ingest_until(handler, feed_of(replay, sample=True), is_exact)
@@ -133,4 +133,4 @@ def test_a_snapshot_that_could_not_be_had_is_asked_for_again() -> None:
     for _ in range(2):
         with pytest.raises(OSError, match="refused"):
             feed.connect(handler)
-        assert feed._where(handler) == (None, True)
+        assert feed._next_start(handler) == (None, True)

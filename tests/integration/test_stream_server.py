@@ -67,7 +67,7 @@ class FakeServer:
                     self.rows[int(row["book"])] = row
             elif kind is MessageKind.STATS:
                 self.feeds.append(orjson.loads(payload)["feed"])
-            elif kind is MessageKind.ANSWER:
+            elif kind is MessageKind.RESPONSE:
                 said = orjson.loads(payload)
                 self.answers[said["id"]] = said
             elif kind is MessageKind.SYMBOLS:
@@ -79,7 +79,7 @@ class FakeServer:
     def ask(self, number: int, book: int, depth: int | None, *, orders: bool = False) -> None:
         """Ask for a book."""
         question = {"id": number, "book": book, "depth": depth, "orders": orders}
-        self.socket.sendall(encode_message(MessageKind.ASK, orjson.dumps(question)))
+        self.socket.sendall(encode_message(MessageKind.REQUEST, orjson.dumps(question)))
 
     def read_to_the_end(self) -> None:
         """Until the link is closed; then close this end."""
@@ -122,7 +122,7 @@ def test_a_server_that_reads_late_has_the_last_of_everything(sample: MboBatch) -
         thread.join(DEADLINE_S)
     assert handler.stats.records == len(sample.action)
     told = np.array([server.rows[book] for book in sorted(server.rows)], DTYPE)
-    assert np.array_equal(told, handler.published.rows)
+    assert np.array_equal(told, handler.published_books.rows)
     assert server.bye == "the feed has ended"
     assert server.feeds[-1] == FeedState.ENDED
     assert [name[0] for name in server.names] == list(range(5))
@@ -190,6 +190,6 @@ def test_another_server_takes_the_place_of_one_that_died(sample: MboBatch) -> No
         second.read_to_the_end()
         thread.join(DEADLINE_S)
     told = np.array([second.rows[book] for book in sorted(second.rows)], DTYPE)
-    assert np.array_equal(told, handler.published.rows)
+    assert np.array_equal(told, handler.published_books.rows)
     assert len(second.names) == 5
     assert second.bye == "the feed has ended"

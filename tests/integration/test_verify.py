@@ -14,7 +14,8 @@ import numpy as np
 import orjson
 import pytest
 
-from batonics.book.engine import BookEngine, FoldResult
+from batonics.book.engine import BookEngine
+from batonics.book.results import FoldResult
 from batonics.book.state import BID_LADDER, SLOT_WORDS, Anomaly, Book, Ladder, Level, Order, State
 from batonics.jobs.explanations import ANOMALY_MEANINGS, explain_anomaly
 from batonics.jobs.record_windows import WindowLength

@@ -98,7 +98,7 @@ def add(array: str, place: Callable[[State], int] | int, amount: int) -> Callabl
         (add("orders", lambda s: order(s) + Order.OWNER, 2), "an order of no book"),
         (move_order, "order: probing does not find it"),
         (swap_keys, "run 0 is not sorted"),
-        (add("books", BID_LADDER + Ladder.EMPTIES, 1), "miscounts its empty levels"),
+        (add("books", BID_LADDER + Ladder.EMPTY, 1), "miscounts its empty levels"),
         (add("books", BID_LADDER + Ladder.LENGTH, -1), "another best than its last"),
         (add("books", BID_LADDER + Ladder.CAPACITY, -30), "over its capacity"),
         (add("books", BID_LADDER + Ladder.START, 1), "a run beyond the pool's mark"),

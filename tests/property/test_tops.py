@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from batonics.book.engine import BookEngine, TopsSpec
+from batonics.book.engine import BookEngine
+from batonics.book.results import TopsSpec
 from batonics.book.state import Book, Top
 from batonics.model.mbo import Action, MboBatch, Side, concat_batches, slice_batch
 from tests.support.compare_books import pieces
@@ -89,4 +90,4 @@ def test_no_row_of_a_batch_is_remembered_in_the_next() -> None:
     engine = BookEngine(tops=TopsSpec(2))
     for piece in pieces(random_stream(16, 200), 3):
         engine.fold(piece)
-        assert (engine._rows()[:, Book.NOTED_ROW] == -1).all()
+        assert (engine._book_words()[:, Book.RECORD_ROW] == -1).all()

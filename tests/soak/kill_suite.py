@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 from numba.core.errors import NumbaError
 
-from batonics.book.engine import BookEngine, TopsSpec
+from batonics.book.engine import BookEngine
+from batonics.book.results import TopsSpec
+from batonics.book.state import FoldStop
 from batonics.model.mbo import MBO_DTYPE, MboBatch, Side, batch_from_records
 from tests.support.compare_books import EnginePair, engine_l3, pieces
 from tests.support.growth_streams import churn, ends, one_sided, wide
@@ -36,7 +38,7 @@ def compile_all() -> None:
     BookEngine(bbo=True, deltas=True, tops=TopsSpec(1)).fold(random_stream(SEED, 1))
     engine = BookEngine()
     engine.rebuild()
-    engine._double_books()
+    engine._make_room(FoldStop.BOOKS)
 
 
 def run(clx5: Path | None) -> None:

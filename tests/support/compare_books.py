@@ -13,7 +13,8 @@ from itertools import zip_longest
 from typing import Any, NamedTuple
 
 from batonics.book import checkpoint
-from batonics.book.engine import BookEngine, FoldResult
+from batonics.book.engine import BookEngine
+from batonics.book.results import FoldResult
 from batonics.book.state import Anomaly, Status
 from batonics.model.mbo import UNDEF_PRICE, Flag, MboBatch, Side, slice_batch
 from tests.support.reference_books import Key, LevelRow, Record, ReferenceBooks, records

@@ -11,12 +11,15 @@ from pathlib import Path
 import polars as pl
 
 import batonics
-from batonics.frames.schemas.table import product_of
+from batonics.frames.schemas.table import find_schema
 from batonics.jobs.lake_load import LakeLoad, LoadRequest, LoadResult
 from batonics.lake.catalog import LoadedSource, SchemaLoad, commit_load
 from batonics.lake.directory_store import DirectoryStore
 from batonics.lake.lake import Lake
 from batonics.lake.parts import PartsWriter
+
+OWN_SCHEMAS = ("depth-1s", "orders", "bbo", "deltas")
+"""Schemas of which DBN has no record, one of each kind."""
 
 
 def load(
@@ -30,13 +33,13 @@ def load(
 
 def reference_rows(files: Path | Sequence[Path], schema: str) -> pl.DataFrame:
     """The rows that a lake must hold of files that are one stream: with `date` and `symbol`."""
-    product = product_of(schema)
+    found = find_schema(schema)
     records = batonics.scan_mbo(files)
-    rows = product.rows(records).collect()
+    rows = found.rows(records).collect()
     names = records.select("instrument_id", "symbol").unique().collect()
     assert names["instrument_id"].is_unique().all()
     return rows.with_columns(
-        product.time.forward_fill().dt.date().alias("date"),
+        found.time.forward_fill().dt.date().alias("date"),
     ).join(names, on="instrument_id", how="left", maintain_order="left")
 
 
@@ -70,7 +73,7 @@ def write_frames(root: Path, schema: str, source: str, frames: Iterable[pl.DataF
     """Frames, with `_time` and `symbol`, into a lake, as a load of a source of that name."""
     store = DirectoryStore(root, make=True)
     with store.loading() as loading:
-        writer = PartsWriter(product_of(schema), loading.directory, loading.id)
+        writer = PartsWriter(find_schema(schema), loading.directory, loading.id)
         for frame in frames:
             writer.write(frame)
         writer.close()

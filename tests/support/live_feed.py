@@ -15,7 +15,8 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from batonics.live.feed_handler import FeedHandler
-from batonics.live.ingest import FeedSource, IngestLoop
+from batonics.live.feeds import FeedSource
+from batonics.live.ingest import IngestLoop
 
 RESET = struct.pack("ii", 1, 0)
 FOLLOW_S = 30

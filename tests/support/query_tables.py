@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from batonics.frames.schemas.table import Product, product_of
+from batonics.frames.schemas.table import Schema, find_schema
 from batonics.jobs.query import QueryRequest, open_database
 from batonics.lake.plan import connect_duckdb
 from batonics.lake.query_file import QueryFile, parse_query
@@ -100,8 +100,8 @@ def full_rows(view: str, rows: Rows) -> pl.DataFrame:
     epoch. A row that does not say is of symbol X and publisher 1; `instrument_id` is made from the
     symbol, `sequence` from the row's place, and `date` from its time.
     """
-    product = _product(view)
-    columns = pl.Schema({**product.columns, "date": pl.Date(), "symbol": pl.String()})
+    schema = _schema(view)
+    columns = pl.Schema({**schema.columns, "date": pl.Date(), "symbol": pl.String()})
     if isinstance(rows, pl.DataFrame):
         return rows.select(columns.names()).cast(columns)
     unknown = {name for row in rows for name in row} - {*columns, "ts"}
@@ -115,7 +115,7 @@ def full_rows(view: str, rows: Rows) -> pl.DataFrame:
     )
     return frame.cast(
         {name: dtype for name, dtype in columns.items() if isinstance(dtype, pl.Datetime)}
-    ).with_columns(pl.coalesce("date", product.time.dt.date()).alias("date"))
+    ).with_columns(pl.coalesce("date", schema.time.dt.date()).alias("date"))
 
 
 def _full_row(row: Mapping[str, Any], at: int, columns: pl.Schema) -> dict[str, Any]:
@@ -139,8 +139,8 @@ def _full_row(row: Mapping[str, Any], at: int, columns: pl.Schema) -> dict[str, 
     return full_row
 
 
-def _product(view: str) -> Product:
-    return product_of(view.replace("_", "-"))
+def _schema(view: str) -> Schema:
+    return find_schema(view.replace("_", "-"))
 
 
 def _related(
@@ -151,13 +151,13 @@ def _related(
 ) -> duckdb.DuckDBPyRelation:
     check_select(connection, query.sql)
     for view, rows in tables.items():
-        product = _product(view)
+        schema = _schema(view)
         frame = full_rows(view, rows)
         # Enums come out of a lake as text.
         letters = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.Enum)]
-        scan = f"rows_of_{view_name(product.name)}"
+        scan = f"rows_of_{view_name(schema.name)}"
         connection.register(scan, frame.cast(dict.fromkeys(letters, pl.String())).to_arrow())
-        connection.execute(view_statement(product, [], scan=scan))
+        connection.execute(view_statement(schema, [], scan=scan))
     return connection.sql(query.sql, params=query.values(_texts(params)) or None)
 
 

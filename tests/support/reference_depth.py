@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from batonics.book.engine import BookEngine, Levels
+from batonics.book.engine import BookEngine
+from batonics.book.results import Levels
 from batonics.model.mbo import UNDEF_TIMESTAMP, Flag, MboBatch, slice_batch
 
 

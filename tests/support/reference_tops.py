@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from batonics.book.engine import BookEngine, TopsSpec
+from batonics.book.engine import BookEngine
+from batonics.book.results import TopsSpec
 from batonics.book.state import TOP_LEVEL_WORDS, Top
 from batonics.model.mbo import UNDEF_ORDER_SIZE, UNDEF_PRICE, Action, Flag, MboBatch, Side
 from tests.support.reference_books import Key, Record, ReferenceBooks, records

@@ -98,12 +98,12 @@ class FakeIngest(FakeBooks):
             if not data:
                 return
             for kind, payload in messages.feed(data):
-                assert kind is MessageKind.ASK
+                assert kind is MessageKind.REQUEST
                 question = json.loads(payload)
                 self.asked.append(question)
                 answer = self.answer(question)
                 if answer is not None:
-                    self.say(MessageKind.ANSWER, {"id": question["id"], **answer})
+                    self.say(MessageKind.RESPONSE, {"id": question["id"], **answer})
 
 
 def server_config(**settings: Any) -> ServerConfig:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from batonics.codec.metadata import DatedSymbol, Metadata, SymbolMapping
 from batonics.frames.columns.mbo_frame import TIME_TYPE
-from batonics.frames.columns.vendor import RTYPES, VENDOR_SCHEMAS
+from batonics.frames.schemas.table import find_schema
 from batonics.model.mbo import UNDEF_ORDER_SIZE, UNDEF_PRICE, UNDEF_TIMESTAMP
 
 VENUES = ("GLBX.MDP3", "IFEU.IMPACT", "NDEX.IMPACT", "XNAS.ITCH")
@@ -54,7 +54,7 @@ def vendor_store(test_data: Path, name: str) -> Any:
 def frame_of(records: NDArray[Any], schema: str) -> pl.DataFrame:
     """The frame of records as the vendor's client gives them (`to_ndarray`)."""
     columns = []
-    for name, dtype in VENDOR_SCHEMAS[schema].items():
+    for name, dtype in find_schema(schema).columns.items():
         values = records[name].tolist()
         if isinstance(dtype, pl.Enum):
             columns.append(pl.Series(name, [letter.decode() for letter in values], dtype))
@@ -74,9 +74,9 @@ def random_frame(schema: str, rows: int, seed: int = 0) -> pl.DataFrame:
     random = np.random.default_rng(seed)
     frame = pl.DataFrame(
         _random_column(random, schema, name, dtype, rows)
-        for name, dtype in VENDOR_SCHEMAS[schema].items()
+        for name, dtype in find_schema(schema).columns.items()
     )
-    assert frame.schema == VENDOR_SCHEMAS[schema]
+    assert frame.schema == find_schema(schema).columns
     return frame
 
 
@@ -90,7 +90,7 @@ def _random_column(
         letters = [letter for letter in dtype.categories if letter != "m"]
         return pl.Series(name, random.choice(letters, rows).tolist(), dtype)
     if name == "rtype":
-        return pl.Series(name, [RTYPES[schema]] * rows, dtype)
+        return pl.Series(name, [find_schema(schema).rtype] * rows, dtype)
     if dtype == TIME_TYPE:
         values = (START_NS + random.integers(0, 86_400 * 10**9, rows)).tolist()
     elif name == "instrument_id":

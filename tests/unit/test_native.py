@@ -14,7 +14,7 @@ from tests.support.markdown import ROOT
 
 PROGRAM = """
 from batonics import native
-from batonics.codec import kernels
+from batonics.codec import record_kernels
 from batonics.codec.dbn import DbnDecoder
 native.on_compile(lambda name: print("compiled", name))
 decoder = DbnDecoder()

@@ -1,34 +1,21 @@
-"""The vendor's schemas as frames: names, order and dtypes of the columns, and rtypes.
+"""Columns of the vendor's schemas as frames: names, order and dtypes.
 
-The rule here: what a schema's file of the vendor has, a frame has, in the same order. Prices stay
-integers of 1e-9, null where undefined; times are Datetime of nanoseconds, UTC, null where
-undefined. From the dbn reference library (`record.rs`) and the vendor's own files.
+The rule here: a frame has the columns of the vendor's files, in their order. Prices are integers of
+1e-9, null where undefined; times are Datetime of nanoseconds, UTC, null where undefined. `rtype` is
+null where DBN has no record of the schema. `frames/schemas/table.py` says which schema has which
+columns. Source: the dbn reference library (`record.rs`) and the vendor's own files.
 """
 
 from __future__ import annotations
 
 from functools import cache
 
+import numpy as np
 import polars as pl
 from polars._typing import PolarsDataType
 
+from batonics.frames.columns.levels import level_column_names
 from batonics.frames.columns.mbo_frame import ACTION_TYPE, MBO_SCHEMA, SIDE_TYPE, TIME_TYPE
-from batonics.frames.depth.best_levels import level_column_names
-
-RTYPES = {
-    "mbo": 0xA0,
-    "trades": 0x00,
-    "mbp-1": 0x01,
-    "tbbo": 0x01,
-    "mbp-10": 0x0A,
-    "bbo-1s": 0xC3,
-    "bbo-1m": 0xC4,
-    "ohlcv-1s": 0x20,
-    "ohlcv-1m": 0x21,
-    "ohlcv-1h": 0x22,
-    "ohlcv-1d": 0x23,
-}
-"""The schemas that can be derived from MBO, and the rtype of their records."""
 
 _KEY: dict[str, PolarsDataType] = {
     "rtype": pl.UInt8,
@@ -89,14 +76,9 @@ OHLCV_SCHEMA = pl.Schema(
     }
 )
 
-VENDOR_SCHEMAS: dict[str, pl.Schema] = {
-    "mbo": MBO_FILE_SCHEMA,
-    "trades": TRADES_SCHEMA,
-    "tbbo": mbp_schema(1),
-    "mbp-1": mbp_schema(1),
-    "mbp-10": mbp_schema(10),
-    "bbo-1s": BBO_INTERVAL_SCHEMA,
-    "bbo-1m": BBO_INTERVAL_SCHEMA,
-    **dict.fromkeys(("ohlcv-1s", "ohlcv-1m", "ohlcv-1h", "ohlcv-1d"), OHLCV_SCHEMA),
-}
-"""The columns of each schema's file; `symbol` (String) may follow them."""
+
+def rtype_series(rtype: int | None, height: int) -> pl.Series:
+    """The column `rtype` (UInt8): the same in every row, null where DBN has no such record."""
+    if rtype is None:
+        return pl.Series("rtype", [None], pl.UInt8).new_from_index(0, height)
+    return pl.Series("rtype", np.full(height, rtype, np.uint8))

@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 import polars.selectors as cs
 
+from batonics.frames.columns.levels import level_column_names
 from batonics.frames.depth.level_states import lookup_expr
 from batonics.model.mbo import UNDEF_PRICE
 
@@ -207,13 +208,3 @@ def widen_levels(
     )
     prices = cs.contains("_px_")
     return frame.with_columns(pl.when(prices != UNDEF_PRICE).then(prices).name.keep())
-
-
-def level_column_names(depth: int) -> list[str]:
-    """bid_px_00, ask_px_00, bid_sz_00, ask_sz_00, bid_ct_00, ask_ct_00, bid_px_01, and so on."""
-    return [
-        f"{side}_{name}_{level:02}"
-        for level in range(depth)
-        for name in ("px", "sz", "ct")
-        for side in ("bid", "ask")
-    ]

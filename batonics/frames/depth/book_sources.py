@@ -6,7 +6,7 @@ when its reader wants more, and no more once a row limit is reached.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import polars as pl
@@ -15,23 +15,17 @@ from batonics.book.engine import BookEngine
 from batonics.book.event_cutoff import EventCutoff
 from batonics.book.state import Bbo, Delta
 from batonics.frames.columns.mbo_frame import (
-    BOOK_COLUMNS,
     BOOK_SIDE_TYPE,
     TIME_TYPE,
-    check_columns,
     null_where,
     to_datetimes,
 )
-from batonics.frames.columns.vendor import BBO_INTERVAL_SCHEMA, mbp_schema
 from batonics.frames.depth.sampling import changed_depth_frames, sampled_depth_frames
 from batonics.frames.depth.snapshots import depth_frames, depth_schema
 from batonics.frames.depth.windows import EventWindows, Windows
 from batonics.frames.scan.folding import book_keys, fold_pieces, key_columns
-from batonics.frames.scan.mbo_scan import batches_of
-from batonics.frames.scan.sources import BOOK_KEY, BOOK_KEY_SCHEMA, Projection, frame_source
-from batonics.frames.schemas.bbo_intervals import bbo_interval_frames
-from batonics.frames.schemas.consolidated import consolidated_frames
-from batonics.frames.schemas.mbp import mbp_frames
+from batonics.frames.scan.record_source import record_source
+from batonics.frames.scan.sources import BOOK_KEY, BOOK_KEY_SCHEMA
 from batonics.model.mbo import UNDEF_PRICE, MboBatch
 
 _MOMENT = {"ts_event": TIME_TYPE, "ts_recv": TIME_TYPE, "sequence": pl.UInt32()}
@@ -65,8 +59,6 @@ BOOK_SCHEMA = pl.Schema(
         "count": pl.Int64(),
     }
 )
-
-Make = Callable[[Iterator[MboBatch]], Iterator[pl.DataFrame]]
 
 
 def bbo_source(records: pl.LazyFrame) -> pl.LazyFrame:
@@ -138,30 +130,6 @@ def book_frames(batches: Iterable[MboBatch], at_ns: int) -> Iterator[pl.DataFram
     yield by_book.select(list(BOOK_SCHEMA))
 
 
-def mbp_source(
-    records: pl.LazyFrame, depth: int, *, changes: bool = True, consolidated: bool = False
-) -> pl.LazyFrame:
-    """A LazyFrame of `mbp_schema(depth)` over MBO records: of books, or of instruments."""
-
-    def make(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
-        frames = consolidated_frames if consolidated else mbp_frames
-        return frames(batches, depth, changes=changes)
-
-    books_apart = not consolidated
-    return record_source(
-        f"MBO MBP {depth}", records, mbp_schema(depth), make, books_apart=books_apart
-    )
-
-
-def bbo_interval_source(records: pl.LazyFrame, length_ns: int) -> pl.LazyFrame:
-    """A LazyFrame of `BBO_INTERVAL_SCHEMA` over MBO records."""
-
-    def make(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
-        return bbo_interval_frames(batches, length_ns)
-
-    return record_source("MBO BBO INTERVALS", records, BBO_INTERVAL_SCHEMA, make, books_apart=False)
-
-
 def bbo_frames(batches: Iterable[MboBatch]) -> Iterator[pl.DataFrame]:
     """Frames of `BBO_SCHEMA`: a row an event's end."""
     for piece in fold_pieces(batches, bbo=True):
@@ -203,20 +171,3 @@ def delta_frames(batches: Iterable[MboBatch]) -> Iterator[pl.DataFrame]:
 
 _PRICES = (Bbo.BID_PRICE, Bbo.ASK_PRICE)
 _BBO_NAMES = [word.name.lower() for word in Bbo]
-
-
-def record_source(
-    name: str, records: pl.LazyFrame, schema: pl.Schema, make: Make, *, books_apart: bool = True
-) -> pl.LazyFrame:
-    """A source of what `make` makes of records.
-
-    `books_apart` says that a book's rows depend on its own records alone: those of books that are
-    not wanted are then not built.
-    """
-    # A wrong frame is refused where the mistake is made, not at its collection.
-    check_columns(records.collect_schema(), BOOK_COLUMNS)
-
-    def frames_of(wanted: Projection) -> Iterator[pl.DataFrame]:
-        return make(batches_of(records, wanted.books if books_apart else None))
-
-    return frame_source(name, schema, frames_of)

@@ -20,13 +20,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from batonics.book.engine import BookEngine, FoldResult, TopsSpec, WindowsSpec
-from batonics.book.state import Top
+from batonics.book.engine import BookEngine
+from batonics.book.results import FoldResult, TopsSpec, WindowsSpec
+from batonics.book.state import Top, WindowTop
+from batonics.frames.columns.levels import level_series
 from batonics.frames.columns.mbo_frame import TIME_TYPE, null_where, to_frame
 from batonics.frames.depth.windows import EventWindows, Windows
 from batonics.frames.scan.clock import UNKNOWN_TIME, StreamClock
-from batonics.frames.scan.folding import book_keys, key_columns
-from batonics.frames.schemas.mbp import TOPS_FOLD_ROWS, fold_tops, level_series
+from batonics.frames.scan.folding import TOPS_FOLD_ROWS, book_keys, fold_tops, key_columns
 from batonics.model.mbo import MboBatch, concat_batches, split_batches
 
 DEPTH_FLUSH_ROWS = 1 << 14
@@ -38,7 +39,7 @@ def sampled_depth_frames(
     batches: Iterable[MboBatch], windows: Windows, depth: int
 ) -> Iterator[pl.DataFrame]:
     """Frames of `depth_schema(depth)` (`snapshots.py`)."""
-    wanted = WindowsSpec(depth, every=windows.length if isinstance(windows, EventWindows) else 0)
+    wanted = WindowsSpec(depth, events=windows.length if isinstance(windows, EventWindows) else 0)
     engine = BookEngine(tops=wanted)
     bounds = None if isinstance(windows, EventWindows) else _Bounds(windows.length_ns)
     gathered = _Gathered(depth)
@@ -77,7 +78,7 @@ def _count_since(tops: NDArray[np.int64], counted: NDArray[np.int64]) -> None:
     book, ended = tops[order, Top.BOOK], tops[order, Top.EVENT] + 1
     is_first = np.append(True, book[1:] != book[:-1])
     before = np.where(is_first, counted[book], np.append(0, ended[:-1]))
-    tops[order, Top.EVENT] = ended - before
+    tops[order, WindowTop.EVENTS] = ended - before
     counted[book] = ended
 
 
@@ -133,7 +134,7 @@ class _Gathered:
         self.rows += len(folded.tops)
         self._tops.append(folded.tops.copy())
         self._described.append(folded.top_records.take())
-        self._labels_ns.append(ends[folded.tops[:, Top.DEPTH]] if len(ends) else ends)
+        self._labels_ns.append(ends[folded.tops[:, WindowTop.WINDOW]] if len(ends) else ends)
 
     def frame(self, keys: NDArray[np.int64]) -> pl.DataFrame:
         """All rows as a frame; there are some. `keys` are those of books."""
@@ -152,7 +153,7 @@ class _Gathered:
             "ts": labels if len(label_ns) else moment["ts_recv"],
             **{series.name: series for series in moment.get_columns()},
             **{name: pl.Series(column) for name, column in key_columns(key).items()},
-            "events": pl.Series(tops[:, Top.EVENT].copy()),
+            "events": pl.Series(tops[:, WindowTop.EVENTS].copy()),
             **level_series(tops, self._depth, np.int64),
         }
         return pl.DataFrame(columns)

@@ -14,10 +14,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from batonics.book.state import Delta, EventEnd
+from batonics.frames.columns.levels import level_column_names
 from batonics.frames.columns.mbo_frame import TIME_TYPE
 from batonics.frames.depth.best_levels import (
     best_levels,
-    level_column_names,
     slot_runs,
     widen_levels,
 )

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from batonics.book.state import read_only
 from batonics.frames.columns.mbo_frame import LETTERS, TIME_TYPE, check_columns
-from batonics.frames.columns.vendor import OHLCV_SCHEMA, RTYPES
+from batonics.frames.columns.vendor import OHLCV_SCHEMA
 from batonics.frames.measures.bar_kernels import (
     BAR_WORDS,
     Bar,
@@ -71,10 +71,8 @@ BARS_SCHEMA = pl.Schema(
     }
 )
 
-_OHLCV_LENGTHS = {"ohlcv-1s": "1s", "ohlcv-1m": "1m", "ohlcv-1h": "1h", "ohlcv-1d": "1d"}
 
-
-def ohlcv_source(records: pl.LazyFrame, schema: str) -> pl.LazyFrame:
+def ohlcv_source(records: pl.LazyFrame, length_ns: int, rtype: int | None = None) -> pl.LazyFrame:
     """A LazyFrame of `OHLCV_SCHEMA` over MBO records: a row for each interval and book with trades.
 
     `ts_event` is the start of the interval, `[ts_event, ts_event + length)` since the epoch, by
@@ -91,17 +89,15 @@ def ohlcv_source(records: pl.LazyFrame, schema: str) -> pl.LazyFrame:
 
     Args:
         records: MBO records, in their order.
-        schema: ohlcv-1s, ohlcv-1m, ohlcv-1h or ohlcv-1d.
+        length_ns: the length of an interval.
+        rtype: the value of the column `rtype`; None: null.
 
     Raises:
-        UsageError: `schema` is none of them; a column is missing or has another dtype.
+        UsageError: the length is not positive; a column is missing or has another dtype.
     """
-    if schema not in _OHLCV_LENGTHS:
-        expected = ", ".join(_OHLCV_LENGTHS)
-        raise UsageError(f"no schema of OHLCV: {schema!r} (expected one of {expected})")
-    rule = _rule(time=_OHLCV_LENGTHS[schema])
+    rule = _time_rule(length_ns)
     start, *others = _OHLCV
-    columns = [start, pl.lit(RTYPES[schema], pl.UInt8).alias("rtype"), *others]
+    columns = [start, pl.lit(rtype, pl.UInt8).alias("rtype"), *others]
     return _source(records, rule, columns, OHLCV_SCHEMA, partial=True)
 
 
@@ -161,14 +157,17 @@ def _rule(
         found = " and ".join(given) or "none"
         raise UsageError(f"bars by {found}, expected one of time, ticks, volume and dollar")
     if time is not None:
-        length_ns = parse_duration(time)
-        return _rule_of(BarKind.TIME, length_ns, f"{length_ns} ns", 63)
+        return _time_rule(parse_duration(time))
     if ticks is not None:
         return _rule_of(BarKind.TICKS, ticks, f"{ticks} trades", 63)
     if volume is not None:
         return _rule_of(BarKind.VOLUME, volume, f"volume {volume}", 63)
     amount_1e9 = _parse_amount(dollar) if isinstance(dollar, str) else dollar or 0
     return _rule_of(BarKind.DOLLAR, amount_1e9, f"{amount_1e9} dollars of 1e-9", 127)
+
+
+def _time_rule(length_ns: int) -> CloseRule:
+    return _rule_of(BarKind.TIME, length_ns, f"{length_ns} ns", 63)
 
 
 def _rule_of(by: BarKind, length: int, what: str, bits: int) -> CloseRule:

@@ -41,17 +41,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 import polars as pl
 
 from batonics.frames.columns.vendor import mbp_schema
-from batonics.frames.scan.derived_frames import (
-    BOOK,
-    DerivationPlan,
-    StatefulExpressions,
-    check_mbp_columns,
-    derived_source,
-)
+from batonics.frames.measures.stateful_expressions import StatefulExpressions, check_mbp_columns
+from batonics.frames.scan.derived_source import DerivationPlan, derived_source
+from batonics.frames.scan.sources import BOOK_KEY
 from batonics.model.errors import UsageError
 from batonics.model.mbo import Flag
 
-EVENT_COLUMNS = ["ts_event", "ts_recv", "sequence", *BOOK]
+EVENT_COLUMNS = ["ts_event", "ts_recv", "sequence", *BOOK_KEY]
 """The first columns of every row of measures: those of the MBP row it is taken from."""
 
 IS_TRADE = pl.col("action") == "T"
@@ -120,7 +116,7 @@ def state_carry(columns: Mapping[str, pl.Expr]) -> StatefulExpressions:
 
 
 def _evaluated(rows: pl.LazyFrame, columns: Mapping[str, pl.Expr]) -> pl.LazyFrame:
-    before = pl.when(~IS_RESTART).then(pl.col(_ROW).shift().over(BOOK))
+    before = pl.when(~IS_RESTART).then(pl.col(_ROW).shift().over(BOOK_KEY))
     return (
         rows.with_columns(pl.int_range(pl.len()).alias(_ROW))
         .with_columns(before.alias(_BEFORE))
@@ -140,7 +136,7 @@ def _reads(wanted: Collection[str], columns: Mapping[str, pl.Expr]) -> list[str]
     """What the columns wanted are made from, and what tells the states and their books."""
     roots = {root for expr in columns.values() for root in expr.meta.root_names()}
     return sorted(
-        {*BOOK, *RESTART_COLUMNS, *(set(EVENT_COLUMNS) & set(wanted)), *roots} - {_BEFORE}
+        {*BOOK_KEY, *RESTART_COLUMNS, *(set(EVENT_COLUMNS) & set(wanted)), *roots} - {_BEFORE}
     )
 
 

@@ -41,13 +41,9 @@ from batonics.frames.measures.book_measures import (
     TWICE_MID,
     mid_of,
 )
-from batonics.frames.scan.derived_frames import (
-    BOOK,
-    DerivationPlan,
-    StatefulExpressions,
-    check_mbp_columns,
-    derived_source,
-)
+from batonics.frames.measures.stateful_expressions import StatefulExpressions, check_mbp_columns
+from batonics.frames.scan.derived_source import DerivationPlan, derived_source
+from batonics.frames.scan.sources import BOOK_KEY
 from batonics.model.mbo import Flag
 from batonics.model.times import duration_ns
 
@@ -57,7 +53,7 @@ INPUT_COLUMNS = sorted(
 )
 """The columns of MBP rows that `tagged` reads."""
 
-_SERIES = [*BOOK, "series"]
+_SERIES = [*BOOK_KEY, "series"]
 
 
 def trade_measures_source(rows: pl.LazyFrame, *, tau: str | None = None) -> pl.LazyFrame:
@@ -153,8 +149,8 @@ def _run(rows: pl.LazyFrame) -> pl.LazyFrame:
     tick = _order(price, price.shift())
     return (
         rows.with_columns(
-            pl.col("clock_ns").cum_max().forward_fill().over(BOOK),
-            pl.col("series").cum_sum().over(BOOK),
+            pl.col("clock_ns").cum_max().forward_fill().over(BOOK_KEY),
+            pl.col("series").cum_sum().over(BOOK_KEY),
         )
         .with_columns(price.forward_fill().over(_SERIES))
         .with_columns(pl.coalesce("tick", tick).forward_fill().over(_SERIES))
@@ -197,7 +193,7 @@ def _later(tags: Iterable[pl.DataFrame], tau_ns: int) -> Iterator[pl.DataFrame]:
         is_decided = pl.col("decided_by").is_not_null()
         yield found.filter(is_decided).sort("decided_by", "row")
         waiting = waiting.filter(found.select(~is_decided).to_series())
-        states = states.group_by(BOOK, maintain_order=True).tail(1).select(states.columns)
+        states = states.group_by(BOOK_KEY, maintain_order=True).tail(1).select(states.columns)
     if waiting is not None:
         yield waiting.with_columns(twice_mid_later=pl.lit(None, pl.Int128))
 
@@ -210,16 +206,16 @@ def _joined(waiting: pl.DataFrame, states: pl.DataFrame, moments: pl.DataFrame) 
             states.rename({"series": "series_later", "twice_mid": "twice_mid_later"}).drop("row"),
             left_on="due_ns",
             right_on="clock_ns",
-            by=BOOK,
+            by=BOOK_KEY,
             coalesce=False,
             suffix="_state",
             check_sortedness=False,
         )
         .join_asof(
-            moments.select(*BOOK, "clock_ns", decided_by="row"),
+            moments.select(*BOOK_KEY, "clock_ns", decided_by="row"),
             left_on="due_ns",
             right_on="clock_ns",
-            by=BOOK,
+            by=BOOK_KEY,
             strategy="forward",
             allow_exact_matches=False,
             coalesce=False,

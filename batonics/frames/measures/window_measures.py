@@ -50,15 +50,10 @@ from batonics.frames.measures.book_measures import (
     mid_of,
     state_carry,
 )
+from batonics.frames.measures.stateful_expressions import StatefulExpressions, check_mbp_columns
 from batonics.frames.measures.trade_measures import INPUT_COLUMNS, annotate_rows
-from batonics.frames.scan.derived_frames import (
-    BOOK,
-    DerivationPlan,
-    StatefulExpressions,
-    check_mbp_columns,
-    derived_source,
-)
-from batonics.frames.scan.sources import BOOK_KEY_SCHEMA
+from batonics.frames.scan.derived_source import DerivationPlan, derived_source
+from batonics.frames.scan.sources import BOOK_KEY, BOOK_KEY_SCHEMA
 from batonics.model.errors import UsageError
 from batonics.model.times import duration_ns
 
@@ -145,7 +140,7 @@ def window_frames(frames: Iterable[pl.DataFrame], every_ns: int) -> Iterator[pl.
         parts = parts_of(frame)
         windows = _merged(parts if windows is None else pl.concat([windows, parts]))
         # A window is closed by the first row of its book's next one.
-        closed_by = windows.select(pl.col("row").shift(-1).over(BOOK)).to_series()
+        closed_by = windows.select(pl.col("row").shift(-1).over(BOOK_KEY)).to_series()
         closed = windows.filter(closed_by.is_not_null())
         closed = closed[closed_by.drop_nulls().arg_sort()]
         yield _window_rows(finish(closed))
@@ -221,8 +216,8 @@ def _numbered(rows: pl.LazyFrame) -> pl.LazyFrame:
     """Labels go on; a window's number counts how often the label changed."""
     label_ns = pl.col("label_ns")
     changes = (label_ns != label_ns.shift()).fill_null(value=False)
-    return rows.with_columns(label_ns.forward_fill().over(BOOK)).with_columns(
-        (pl.col("window") + changes).cum_sum().over(BOOK)
+    return rows.with_columns(label_ns.forward_fill().over(BOOK_KEY)).with_columns(
+        (pl.col("window") + changes).cum_sum().over(BOOK_KEY)
     )
 
 
@@ -236,7 +231,7 @@ def _with_steps(trades: pl.LazyFrame) -> pl.LazyFrame:
     step = _step(is_one, before("signed_volume"), pl.col("twice_mid") - before("twice_mid"))
     return (
         trades.with_columns(before=pl.int_range(pl.len()))
-        .with_columns(pl.col("before").shift().over(BOOK))
+        .with_columns(pl.col("before").shift().over(BOOK_KEY))
         .with_columns(**step)
     )
 
@@ -259,7 +254,7 @@ def _merged(parts: pl.DataFrame) -> pl.DataFrame:
         .with_columns(
             state=pl.when("has_state").then(place), trade=pl.when("has_trade").then(place)
         )
-        .group_by([*BOOK, "window"], maintain_order=True)
+        .group_by([*BOOK_KEY, "window"], maintain_order=True)
         .agg(
             pl.col("label_ns").max(),
             pl.col("row").min(),
@@ -291,13 +286,13 @@ def _with_start(windows: pl.LazyFrame) -> pl.LazyFrame:
     place = pl.int_range(pl.len())
     return (
         windows.with_columns(state=pl.when("has_state").then(place))
-        .with_columns(pl.col("state").forward_fill().over(BOOK))
+        .with_columns(pl.col("state").forward_fill().over(BOOK_KEY))
         .with_columns(
             has_state=pl.col("state").is_not_null(), state_mid=pl.col("state_mid").gather("state")
         )
         .with_columns(
-            start_mid=pl.col("state_mid").shift().over(BOOK),
-            start_series=pl.col("series").shift().over(BOOK),
+            start_mid=pl.col("state_mid").shift().over(BOOK_KEY),
+            start_series=pl.col("series").shift().over(BOOK_KEY),
         )
     )
 
@@ -325,10 +320,10 @@ def vpin_frames(
 ) -> Iterator[pl.DataFrame]:
     """Frames of `VPIN_SCHEMA`, a row a filled bucket."""
     fill = StatefulExpressions(
-        lambda trades: trades.with_columns(pl.col("until").cum_sum().over(BOOK))
+        lambda trades: trades.with_columns(pl.col("until").cum_sum().over(BOOK_KEY))
     )
     gap = (pl.col("buy_volume") - pl.col("sell_volume")).abs()
-    vpin = gap.rolling_sum(n).over(BOOK) / float(n * bucket_volume)
+    vpin = gap.rolling_sum(n).over(BOOK_KEY) / float(n * bucket_volume)
     mean = StatefulExpressions(lambda buckets: buckets.with_columns(vpin=vpin), rows=n - 1)
     buckets: pl.DataFrame | None = None
     for frame in annotate_rows(frames):
@@ -367,7 +362,7 @@ def _merged_buckets(parts: pl.DataFrame) -> pl.DataFrame:
     return (
         parts.lazy()
         .with_columns(place=pl.int_range(pl.len()))
-        .group_by([*BOOK, "bucket"], maintain_order=True)
+        .group_by([*BOOK_KEY, "bucket"], maintain_order=True)
         .agg(
             pl.col("ts_event", "ts_recv", "sequence", "place").last(),
             pl.col("buy_volume", "sell_volume").sum(),

@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 
 from batonics.book.engine import BookEngine
 from batonics.book.event_cutoff import EventCutoff
-from batonics.book.queue_kernels import BOTH_SIDES, ChangeKind, LifeRow, QueueChange
+from batonics.book.queue_state import BOTH_SIDES, ChangeKind, LifeRow, QueueChange
 from batonics.book.queues import OrderQueues
 from batonics.frames.columns.mbo_frame import BOOK_COLUMNS, TIME_TYPE, check_columns, to_datetimes
 from batonics.frames.scan.folding import FOLD_ROWS

@@ -23,11 +23,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from batonics.book.engine import BookEngine
-from batonics.book.queue_kernels import LifeEnd, LifeRow, QueuePosition
+from batonics.book.queue_state import LifeEnd, LifeRow, QueuePosition
 from batonics.book.queues import OrderQueues, QueueResult
 from batonics.frames.columns.mbo_frame import BOOK_SIDE_TYPE, TIME_TYPE, null_where, to_datetimes
-from batonics.frames.depth.book_sources import record_source
 from batonics.frames.scan.folding import book_keys, fold_pieces, key_columns
+from batonics.frames.scan.record_source import record_source
 from batonics.frames.scan.sources import BOOK_KEY_SCHEMA
 from batonics.model.errors import UsageError
 from batonics.model.mbo import MboBatch
@@ -192,12 +192,12 @@ def _queue_rows(
 def _lives(rows: NDArray[np.int64], keys: NDArray[np.int64]) -> pl.DataFrame:
     words = rows.T.copy()
     never_filled = words[LifeRow.FILL_AHEAD_ORDERS] < 0
-    end = words[LifeRow.LEVEL]
+    end = words[LifeRow.END]
     columns = {
         "ts_start": to_datetimes(words[LifeRow.TS_EVENT]),
-        "ts_end": to_datetimes(words[LifeRow.AHEAD]),
+        "ts_end": to_datetimes(words[LifeRow.END_TS_EVENT]),
         "ts_recv_start": to_datetimes(words[LifeRow.TS_RECV]),
-        "ts_recv_end": to_datetimes(words[LifeRow.BEHIND]),
+        "ts_recv_end": to_datetimes(words[LifeRow.END_TS_RECV]),
         "price_start": words[LifeRow.FIRST_PRICE],
         "price_end": words[LifeRow.PRICE],
         "size_start": words[LifeRow.FIRST_SIZE],

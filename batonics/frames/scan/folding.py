@@ -13,12 +13,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from batonics.book.engine import BookEngine, FoldResult
+from batonics.book.engine import BookEngine
+from batonics.book.results import FoldResult
 from batonics.book.state import BOOK_WORDS, Bbo, Book
 from batonics.model.mbo import MboBatch, record_keys, split_batches
 
 FOLD_ROWS = 65_536
 """So many records are folded at once, however large the batches: the fold's buffers stay small."""
+
+
+TOPS_FOLD_ROWS = 32_768
+"""So many records are folded at once: a row of ten levels is eight cache lines."""
 
 
 class EventEndColumns(NamedTuple):
@@ -97,6 +102,14 @@ def fold_pieces(
             earlier=earlier,
         )
         earlier = _last_rows(earlier, rows, folded, engine)
+
+
+def fold_tops(batches: Iterable[MboBatch], engine: BookEngine) -> Iterator[FoldResult]:
+    """Fold batches of any size in order; each time there are tops, what came of it."""
+    for piece in split_batches(batches, TOPS_FOLD_ROWS):
+        folded = engine.fold(piece)
+        if len(folded.tops):
+            yield folded
 
 
 def book_keys(engine: BookEngine) -> NDArray[np.int64]:

@@ -26,13 +26,15 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from batonics.book.engine import BookEngine, FoldResult, TopsSpec
-from batonics.book.state import TOP_LEVEL_WORDS, Top
+from batonics.book.engine import BookEngine
+from batonics.book.results import FoldResult, TopsSpec
+from batonics.book.state import TOP_LEVEL_WORDS, TOP_WORDS, Top
 from batonics.frames.columns.mbo_frame import TIME_TYPE, to_frame
-from batonics.frames.columns.vendor import BBO_INTERVAL_SCHEMA, RTYPES
+from batonics.frames.columns.vendor import BBO_INTERVAL_SCHEMA
 from batonics.frames.scan.clock import StreamClock
+from batonics.frames.scan.folding import fold_tops
 from batonics.frames.scan.sources import BOOK_KEY
-from batonics.frames.schemas.mbp import fold_tops, tops_frame
+from batonics.frames.schemas.mbp import tops_frame
 from batonics.model.mbo import (
     UNDEF_ORDER_SIZE,
     UNDEF_PRICE,
@@ -44,21 +46,21 @@ from batonics.model.mbo import (
     empty_batch,
     take_batch,
 )
-from batonics.model.times import NS_PER_S
 
 INTERVAL_FLUSH_ROWS = 1 << 15
 """So many rows are gathered before they are looked at: a query's fixed cost is shared by many."""
-_RTYPE_OF_LENGTH = {NS_PER_S: RTYPES["bbo-1s"], 60 * NS_PER_S: RTYPES["bbo-1m"]}
 _TRADE = ["ts_event", "price", "size", "side"]
 
 
-def bbo_interval_frames(batches: Iterable[MboBatch], length_ns: int) -> Iterator[pl.DataFrame]:
+def bbo_interval_frames(
+    batches: Iterable[MboBatch], length_ns: int, rtype: int | None = None
+) -> Iterator[pl.DataFrame]:
     """Frames of `BBO_INTERVAL_SCHEMA`.
 
     Args:
         batches: the records.
-        length_ns: the length of an interval. `rtype` is the vendor's for a second and a minute,
-            else null.
+        length_ns: the length of an interval.
+        rtype: the value of the column `rtype`; None: null.
     """
     clock, rows = StreamClock(length_ns), _NO_ROWS
     waiting: list[_Rows] = []
@@ -70,9 +72,9 @@ def bbo_interval_frames(batches: Iterable[MboBatch], length_ns: int) -> Iterator
         waiting.append(_Rows(folded.tops[needed], top_records.take(needed), ends[needed]))
         if sum(len(part.ends) for part in waiting) >= INTERVAL_FLUSH_ROWS:
             rows, waiting = _joined([rows, *waiting]), []
-            yield _intervals(rows, clock.latest_end_ns, length_ns)
+            yield _intervals(rows, clock.latest_end_ns, rtype)
             rows = _still_needed(rows, clock.latest_end_ns)
-    yield _intervals(_joined([rows, *waiting]), _NEVER, length_ns)
+    yield _intervals(_joined([rows, *waiting]), _NEVER, rtype)
 
 
 class _Rows(NamedTuple):
@@ -93,7 +95,7 @@ class _Rows(NamedTuple):
 
 
 _NO_ROWS = _Rows(
-    np.empty((0, len(Top) + TOP_LEVEL_WORDS), np.int64), empty_batch(0), np.empty(0, np.int64)
+    np.empty((0, TOP_WORDS + TOP_LEVEL_WORDS), np.int64), empty_batch(0), np.empty(0, np.int64)
 )
 _PAST, _NEVER = -1, np.iinfo(np.int64).max
 """Ends of no interval: of trades that were, and of one that has not begun."""
@@ -131,17 +133,17 @@ def _still_needed(rows: _Rows, open_end: int) -> _Rows:
     return _joined([last_trades._replace(ends=np.full(len(last_trades.ends), _PAST)), last_opened])
 
 
-def _intervals(rows: _Rows, open_end: int, length_ns: int) -> pl.DataFrame:
+def _intervals(rows: _Rows, open_end: int, rtype: int | None) -> pl.DataFrame:
     """The vendor's rows of the intervals that end before `open_end`."""
     closed = (rows.ends != _PAST) & (rows.ends != open_end)
     last = np.flatnonzero(closed)
     last = np.sort(last[_last_of_each(_codes(rows.tops[:, Top.BOOK], rows.ends)[last])])
     shown = rows.take(last)
-    frame = tops_frame(shown.tops, shown.top_records, 1)
+    frame = tops_frame(shown.tops, shown.top_records, 1, rtype)
     return frame.select(
         pl.Series("ts_recv", shown.ends).cast(TIME_TYPE),
         *_trade_columns(rows, last),
-        pl.lit(_RTYPE_OF_LENGTH.get(length_ns), pl.UInt8).alias("rtype"),
+        "rtype",
         *BOOK_KEY,
         "flags",
         "sequence",

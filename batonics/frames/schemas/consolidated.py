@@ -13,21 +13,23 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from batonics.book.engine import BookEngine, TopsSpec
+from batonics.book.engine import BookEngine
 from batonics.book.merge_kernels import InstrumentGroups, merge_tops
-from batonics.frames.scan.folding import book_keys
-from batonics.frames.schemas.mbp import fold_tops, tops_frame
+from batonics.book.results import TopsSpec
+from batonics.frames.scan.folding import book_keys, fold_tops
+from batonics.frames.schemas.mbp import tops_frame
 from batonics.model.mbo import UNDEF_PRICE, Action, MboBatch, take_batch
 
 
 def consolidated_frames(
-    batches: Iterable[MboBatch], depth: int, *, changes: bool = True
+    batches: Iterable[MboBatch], depth: int, *, rtype: int | None = None, changes: bool = True
 ) -> Iterator[pl.DataFrame]:
     """Frames of `mbp_schema(depth)`, in stream order.
 
     Args:
         batches: the records.
         depth: levels of each side.
+        rtype: the value of the column `rtype`; None: null.
         changes: whether rows of changes are wanted; without them only trades have rows.
     """
     engine = BookEngine(tops=TopsSpec(depth, trades=True))
@@ -45,7 +47,7 @@ def consolidated_frames(
             kept &= top_records.action == Action.TRADE
         rows = np.flatnonzero(kept)
         if len(rows):
-            yield tops_frame(tops[rows], take_batch(top_records, rows), depth)
+            yield tops_frame(tops[rows], take_batch(top_records, rows), depth, rtype)
 
 
 def _no_groups() -> InstrumentGroups:
@@ -69,10 +71,10 @@ def _regrouped(
         group_of=group_of,
         first=first,
         books=books,
-        latest=_grown(groups.latest, len(instruments), depth, 0),
+        book_tops=_grown(groups.book_tops, len(instruments), depth, 0),
         # No size is negative: the first top of an instrument shows, be it empty.
-        shown=_grown(groups.shown, len(by_first), depth, -1),
-        places=np.empty(len(instruments), np.int64),
+        group_tops=_grown(groups.group_tops, len(by_first), depth, -1),
+        used=np.empty(len(instruments), np.int64),
     )
 
 

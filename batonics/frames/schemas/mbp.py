@@ -18,22 +18,19 @@ the row that closes a snapshot. Fills have no row.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from batonics.book import top_kernels
-from batonics.book.engine import BookEngine, FoldResult, TopsSpec
+from batonics.book.engine import BookEngine
+from batonics.book.results import TopsSpec
 from batonics.book.state import Top
+from batonics.frames.columns.levels import level_series
 from batonics.frames.columns.mbo_frame import to_frame
-from batonics.frames.columns.vendor import RTYPES, mbp_schema
-from batonics.frames.depth.best_levels import level_column_names
-from batonics.model.mbo import UNDEF_PRICE, Action, Flag, MboBatch, Side, split_batches
-
-TOPS_FOLD_ROWS = 32_768
-"""So many records are folded at once: a row of ten levels is eight cache lines."""
+from batonics.frames.columns.vendor import mbp_schema, rtype_series
+from batonics.frames.scan.folding import fold_tops
+from batonics.model.mbo import Action, Flag, MboBatch, Side
 
 SIDE_PUBLISHERS = (1,)
 """GLBX.MDP3: the vendor's MBP has the side of A, C and M there, and N with XNAS.ITCH, DBEQ.BASIC,
@@ -43,35 +40,28 @@ _DESCRIBED = [name for name in mbp_schema(1) if name in MboBatch._fields]
 
 
 def mbp_frames(
-    batches: Iterable[MboBatch], depth: int, *, changes: bool = True
+    batches: Iterable[MboBatch], depth: int, *, rtype: int | None = None, changes: bool = True
 ) -> Iterator[pl.DataFrame]:
     """Frames of `mbp_schema(depth)`, in stream order.
 
     Args:
         batches: the records.
         depth: levels of each side.
+        rtype: the value of the column `rtype`; None: null.
         changes: whether rows of changes are wanted; without them and with a depth of 1 it is tbbo.
     """
     engine = BookEngine(tops=TopsSpec(depth, changes=changes, trades=True))
     for folded in fold_tops(batches, engine):
-        yield tops_frame(folded.tops, folded.top_records.take(), depth)
+        yield tops_frame(folded.tops, folded.top_records.take(), depth, rtype)
 
 
-def fold_tops(batches: Iterable[MboBatch], engine: BookEngine) -> Iterator[FoldResult]:
-    """Fold batches of any size in order; each time there are tops, what came of it."""
-    for piece in split_batches(batches, TOPS_FOLD_ROWS):
-        folded = engine.fold(piece)
-        if len(folded.tops):
-            yield folded
-
-
-def tops_frame(tops: NDArray[np.int64], top_records: MboBatch, depth: int) -> pl.DataFrame:
+def tops_frame(
+    tops: NDArray[np.int64], top_records: MboBatch, depth: int, rtype: int | None
+) -> pl.DataFrame:
     """The frame of `mbp_schema(depth)` of tops and the records that describe them."""
     head = to_frame(top_records._replace(side=_sides(top_records)), _DESCRIBED)
     columns = {series.name: series for series in head.get_columns()}
-    # Of other depths the vendor has none: theirs is that of mbp-10.
-    rtype = RTYPES["mbp-1" if depth == 1 else "mbp-10"]
-    columns["rtype"] = pl.Series(np.full(head.height, rtype, np.uint8))
+    columns["rtype"] = rtype_series(rtype, head.height)
     columns["depth"] = pl.Series(tops[:, Top.DEPTH].astype(np.uint8))
     columns |= level_series(tops, depth)
     return pl.DataFrame({name: columns[name] for name in mbp_schema(depth)})
@@ -83,34 +73,3 @@ def _sides(top_records: MboBatch) -> NDArray[np.uint8]:
     has_side &= top_records.flags & Flag.SNAPSHOT == 0
     has_side |= top_records.action == Action.TRADE
     return np.where(has_side, top_records.side, np.uint8(Side.NONE))
-
-
-def level_series(
-    tops: NDArray[np.int64], depth: int, sizes_as: type[np.uint32 | np.int64] = np.uint32
-) -> dict[str, pl.Series]:
-    """The columns of `level_columns(depth)` of tops, sizes and counts as wanted.
-
-    What does not fit is the greatest that does.
-    """
-    prices = np.empty((2 * depth, len(tops)), np.int64)
-    sizes: NDArray[Any] = np.empty((4 * depth, len(tops)), sizes_as)
-    words = np.ascontiguousarray(tops).reshape(-1)
-    size_max = int(np.iinfo(sizes_as).max)
-    top_kernels.transpose_levels(
-        words, len(tops), depth, prices.reshape(-1), sizes.reshape(-1), size_max
-    )
-    absent = (prices == UNDEF_PRICE).any(axis=1)
-    rows: dict[str, pl.Series] = {}
-    names = iter(level_column_names(depth))
-    for level in range(depth):
-        for side in range(2):
-            row = 2 * level + side
-            rows[next(names)] = _price_series(prices[row], has_absent=bool(absent[row]))
-        for value in range(4):
-            rows[next(names)] = pl.Series(sizes[4 * level + value])
-    return rows
-
-
-def _price_series(prices: NDArray[Any], *, has_absent: bool) -> pl.Series:
-    series = pl.Series(prices)
-    return series.set(series == UNDEF_PRICE, None) if has_absent else series

@@ -1,76 +1,224 @@
-"""All that a lake or a query can ask of MBO records, by name: the vendor's schemas and our own.
+"""The one table of schemas: what can be derived from MBO records, by name.
 
-The rule here: a name says all there is to know of its rows. So the same name is the same rows in
-every lake, and two lakes can be compared.
+The rule here: every fact about a schema stands in its entry, and its name says all there is to know
+of its rows. Every command, lake, query and gateway session looks schemas up with `find_schema`.
 
-| name                            | rows                                                        |
-|---------------------------------|-------------------------------------------------------------|
-| one of `frames.derive.SCHEMAS`  | the vendor's                                                |
-| mbp-N                           | mbp of another depth: mbp-5                                 |
-| depth-EVERY                     | `.mbo.depth(10, every=EVERY)`: depth-1s, depth-100ms        |
-| orders                          | `.mbo.orders()`, without what can be made of its columns    |
-| bbo, deltas                     | `.mbo.bbo()`, `.mbo.deltas()`                               |
+| name           | rows                                                      | DBN record        |
+|----------------|-----------------------------------------------------------|-------------------|
+| mbo            | the records themselves                                    | yes               |
+| trades         | each trade                                                | yes               |
+| tbbo           | each trade, with the best bid and ask before it           | yes               |
+| mbp-N          | each trade, and each change of the best N levels (1..255) | mbp-1, mbp-10     |
+| bbo-INTERVAL   | best bid and ask and last trade at an interval's end      | bbo-1s, -1m       |
+| ohlcv-INTERVAL | bars of trades                                            | ohlcv-1s, -1m,    |
+|                |                                                           | -1h, -1d          |
+| depth-INTERVAL | the best 10 levels at an interval's end                   | no                |
+| bbo            | best bid and ask after every event                        | no                |
+| deltas         | every change of a level                                   | no                |
+| orders         | the life of every order                                   | no                |
+
+INTERVAL is a duration such as 100ms, 1s, 5m or 1d, in its shortest form: 1m, not 60s. To add a
+schema, add an entry to `SCHEMAS` (or to `FAMILIES`, where the name has a parameter).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
 from typing import NamedTuple
 
+import numpy as np
 import polars as pl
 
-from batonics.frames.columns.vendor import mbp_schema
+from batonics.codec.metadata import SCHEMA_NAMES
+from batonics.codec.records import RECORD_LAYOUTS
+from batonics.frames.columns.mbo_frame import MBO_SCHEMA
+from batonics.frames.columns.vendor import (
+    BBO_INTERVAL_SCHEMA,
+    MBO_FILE_SCHEMA,
+    OHLCV_SCHEMA,
+    TRADES_SCHEMA,
+    mbp_schema,
+)
 from batonics.frames.depth.book_sources import (
     BBO_SCHEMA,
     DELTA_SCHEMA,
     bbo_source,
     delta_source,
     depth_source,
-    mbp_source,
 )
 from batonics.frames.depth.snapshots import depth_schema
 from batonics.frames.depth.windows import TimeWindows
+from batonics.frames.measures.bars import ohlcv_source
 from batonics.frames.orders.order_lives import ORDERS_SCHEMA, orders_source
-from batonics.frames.schemas.derive import INDEX, SCHEMAS, columns_of, derive
+from batonics.frames.schemas.mbp_sources import bbo_interval_source, mbp_source
+from batonics.frames.schemas.trades import trades_source
 from batonics.model.errors import UsageError
-from batonics.model.times import NS_PER_DAY, duration_ns
+from batonics.model.mbo import RTYPE_MBO
+from batonics.model.times import NS_PER_DAY, duration_ns, format_duration
 
+MBP_DEPTH_MAX = 255
+"""The column `depth` of mbp-N is a UInt8."""
 DEPTH_LEVELS = 10
-"""Of each side in a row of depth-EVERY."""
-_MBP = re.compile(r"mbp-([1-9][0-9]{0,2})")
-_DEPTH = re.compile(r"depth-(\w+)")
-OWN = ("depth-1s", "orders", "bbo", "deltas")
-"""Names of ours, one of each kind."""
+"""Levels of each side in a row of depth-INTERVAL."""
+
+Derivation = Callable[[pl.LazyFrame], pl.LazyFrame]
+"""A LazyFrame of a schema's columns over a LazyFrame of MBO records."""
 
 
-class Product(NamedTuple):
-    """Rows that can be derived from MBO.
+@dataclass(frozen=True)
+class Schema:
+    """Rows that derive from MBO records.
 
     Attributes:
-        name: as it is asked for.
-        columns: of its frames.
-        rows: a LazyFrame of them from one of MBO records.
-        time: the time that a row is of, by which rows are in order and fall on a date; null where
-            none is known.
-        vendor: the vendor's schema that its rows are of, if they are.
-        of_records: each row is made of one record alone. Else `rows` gives a `frame_source`, which
-            asks for the next batch when it has given all that it makes of those before.
-        is_interval: a row's time is the end of an interval that it is of.
+        name: the name users give, such as mbp-10.
+        columns: the columns of its frames, in their order.
+        derive: makes the rows from MBO records.
+        time: the time of a row. Rows are in its order, and it decides a row's date and symbol. Null
+            where no time is known.
+        rtype: the type of its DBN record; None: DBN has no record of it.
+        layout: the name of that record's layout in `codec.records.RECORD_LAYOUTS`.
+        interval_ns: the length of the interval that a row covers, if it covers one.
+        time_is_interval_end: `time` is the end of that interval, not its start.
+        derive_consolidated: as `derive`, with the levels of an instrument over all its publishers;
+            None: there are no such rows.
+        is_row_per_record: each row is made of one record alone. Otherwise `derive` gives a
+            `frame_source`, which reads the next batch when it has given all rows of those before.
     """
 
     name: str
     columns: pl.Schema
-    rows: Callable[[pl.LazyFrame], pl.LazyFrame]
-    time: pl.Expr
-    vendor: str | None = None
-    of_records: bool = False
-    is_interval: bool = False
+    derive: Derivation = field(repr=False)
+    time: pl.Expr = field(repr=False)
+    rtype: int | None = None
+    layout: str | None = None
+    interval_ns: int | None = None
+    time_is_interval_end: bool = False
+    derive_consolidated: Derivation | None = field(default=None, repr=False)
+    is_row_per_record: bool = False
+
+    @property
+    def time_column(self) -> str:
+        """The column that `time` reads first."""
+        return self.time.meta.root_names()[0]
+
+    @property
+    def record_dtype(self) -> np.dtype:
+        """One DBN record.
+
+        Raises:
+            UsageError: DBN has no record of this schema.
+        """
+        if self.layout is None:
+            raise UsageError(f"DBN has no record of schema {self.name}: choose another format")
+        return RECORD_LAYOUTS[self.layout]
+
+    @property
+    def number(self) -> int:
+        """The schema's number in DBN metadata.
+
+        Raises:
+            UsageError: DBN has no record of this schema.
+        """
+        _ = self.record_dtype
+        return SCHEMA_NAMES.index(self.name)
+
+    @property
+    def time_depends_on_end(self) -> bool:
+        """Whether the time of some rows depends on where the stream ends."""
+        return len(self.time.meta.root_names()) > 1
+
+    def rows(self, records: pl.LazyFrame, *, consolidated: bool = False) -> pl.LazyFrame:
+        """A LazyFrame of `columns` over MBO records.
+
+        Args:
+            records: a LazyFrame of `MBO_SCHEMA`.
+            consolidated: the levels are an instrument's over all its publishers.
+
+        Raises:
+            UsageError: there are no consolidated rows of this schema.
+        """
+        if not consolidated:
+            return self.derive(records)
+        self.check_consolidated()
+        assert self.derive_consolidated is not None  # noqa: S101 - checked in the line above
+        return self.derive_consolidated(records)
+
+    def check_consolidated(self) -> None:
+        """UsageError if there are no consolidated rows of this schema."""
+        if self.derive_consolidated is None:
+            raise UsageError(f"{self.name} is not consolidated; tbbo and mbp-N can be")
 
     def time_on(self, date: pl.Expr) -> pl.Expr:
-        """`time` of rows that are known to fall on that date, of each by itself."""
-        name, *others = self.time.meta.root_names()
-        return pl.coalesce(name, _day_end(date)) if others else self.time
+        """`time` of rows that are known to fall on that date, each row by itself."""
+        if not self.time_depends_on_end:
+            return self.time
+        return pl.coalesce(self.time_column, _day_end(date))
+
+
+class SchemaFamily(NamedTuple):
+    """Schemas that are named FAMILY-PARAMETER.
+
+    Attributes:
+        parameter: the parameter's name in messages.
+        make: the schema of a parameter's text; None: the text is no such parameter.
+        rtypes: the parameters of which DBN has a record, and its rtype.
+    """
+
+    parameter: str
+    make: Callable[[str], Schema | None]
+    rtypes: dict[str, int]
+
+
+def find_schema(name: str) -> Schema:
+    """The schema of that name.
+
+    Raises:
+        UsageError: there is none, or it has a shorter name.
+    """
+    if name in SCHEMAS:
+        return SCHEMAS[name]
+    family, _, parameter = name.partition("-")
+    schema = _family_member(family, parameter) if family in FAMILIES else None
+    if schema is None:
+        raise UsageError(f"no schema {name!r}; there are {', '.join(schema_forms())}")
+    if schema.name != name:
+        raise UsageError(f"schema {name} is named {schema.name}")
+    return schema
+
+
+def find_schemas(names: Sequence[str], use: str) -> list[Schema]:
+    """The schemas of these names, each once.
+
+    Raises:
+        UsageError: there is no such schema, or no name is given, so that there is nothing to `use`
+            (a verb).
+    """
+    if not names:
+        raise UsageError(f"no schemas to {use}; name some, such as mbp-10,trades")
+    return [find_schema(name) for name in dict.fromkeys(names)]
+
+
+def schema_forms() -> tuple[str, ...]:
+    """All names, families as mbp-N: for help and messages."""
+    families = [f"{name}-{family.parameter}" for name, family in FAMILIES.items()]
+    return (*SCHEMAS, *families)
+
+
+def dbn_schemas() -> tuple[str, ...]:
+    """The names of the schemas of which DBN has a record."""
+    single = [name for name, schema in SCHEMAS.items() if schema.rtype is not None]
+    members = [
+        f"{name}-{parameter}" for name, family in FAMILIES.items() for parameter in family.rtypes
+    ]
+    return (*single, *members)
+
+
+@cache
+def _family_member(family: str, parameter: str) -> Schema | None:
+    return FAMILIES[family].make(parameter)
 
 
 def _day_end(date: pl.Expr) -> pl.Expr:
@@ -79,65 +227,127 @@ def _day_end(date: pl.Expr) -> pl.Expr:
     return ((date.cast(pl.Int64) + 1) * NS_PER_DAY - 1).cast(pl.Datetime("ns", "UTC"))
 
 
-def product_of(name: str) -> Product:
-    """The product of that name.
-
-    Raises:
-        UsageError: there is none.
-    """
-    if name in SCHEMAS:
-        return Product(
-            name,
-            columns_of(name),
-            lambda records: derive(records, name),
-            pl.col(INDEX[name]),
-            vendor=name,
-            of_records=name == "mbo",
-            is_interval=name.startswith("bbo-"),
-        )
-    if name in _OURS:
-        return _OURS[name]
-    if (found := _MBP.fullmatch(name)) and (depth := int(found[1])) <= 255:
-        return Product(
-            name, mbp_schema(depth), lambda records: mbp_source(records, depth), pl.col("ts_recv")
-        )
-    if found := _DEPTH.fullmatch(name):
-        return _depth(name, found[1])
-    known = ", ".join((*SCHEMAS, *OWN))
-    raise UsageError(f"no schema {name!r}; there are {known}, any mbp-N and depth-EVERY")
-
-
-def products_of(names: Sequence[str], use: str) -> list[Product]:
-    """The products of these names, each once.
-
-    Raises:
-        UsageError: there is no such product, or no name: nothing to `use`, a verb.
-    """
-    if not names:
-        raise UsageError(f"no schemas to {use}; name some, such as mbp-10,trades")
-    return [product_of(name) for name in dict.fromkeys(names)]
-
-
-def _depth(name: str, every: str) -> Product:
-    windows = TimeWindows(duration_ns(every, "intervals"))
-    return Product(
-        name,
-        depth_schema(DEPTH_LEVELS),
-        lambda records: depth_source(records, windows, DEPTH_LEVELS, fill=False),
-        pl.col("ts"),
-        is_interval=True,
+def _mbo_rows(records: pl.LazyFrame) -> pl.LazyFrame:
+    rtype = pl.lit(RTYPE_MBO, pl.UInt8).alias("rtype")
+    return records.select(list(MBO_SCHEMA)).select(
+        rtype if name == "rtype" else pl.col(name) for name in MBO_FILE_SCHEMA
     )
 
 
-_OURS = {
-    "orders": Product(
-        "orders",
-        ORDERS_SCHEMA,
-        orders_source,
-        # Orders that are alive come last, and together: they are of the end of the day of the last
-        # that came, so that a row's time is known from the row and its date.
-        pl.coalesce("ts_recv_end", _day_end(pl.col("ts_recv_start").max().dt.date())),
-    ),
-    "bbo": Product("bbo", BBO_SCHEMA, bbo_source, pl.col("ts_recv")),
-    "deltas": Product("deltas", DELTA_SCHEMA, delta_source, pl.col("ts_recv")),
+def _mbp(parameter: str) -> Schema | None:
+    if re.fullmatch(r"[1-9][0-9]{0,2}", parameter) is None or int(parameter) > MBP_DEPTH_MAX:
+        return None
+    depth, rtype = int(parameter), FAMILIES["mbp"].rtypes.get(parameter)
+
+    def derive(records: pl.LazyFrame, *, consolidated: bool = False) -> pl.LazyFrame:
+        return mbp_source(records, depth, rtype=rtype, consolidated=consolidated)
+
+    return Schema(
+        f"mbp-{depth}",
+        mbp_schema(depth),
+        derive,
+        pl.col("ts_recv"),
+        rtype=rtype,
+        layout=None if rtype is None else f"mbp-{depth}",
+        derive_consolidated=lambda records: derive(records, consolidated=True),
+    )
+
+
+def _bbo(parameter: str) -> Schema:
+    interval_ns, interval, rtype = _interval("bbo", parameter)
+    return Schema(
+        f"bbo-{interval}",
+        BBO_INTERVAL_SCHEMA,
+        lambda records: bbo_interval_source(records, interval_ns, rtype),
+        pl.col("ts_recv"),
+        rtype=rtype,
+        layout=None if rtype is None else "bbo",
+        interval_ns=interval_ns,
+        time_is_interval_end=True,
+    )
+
+
+def _ohlcv(parameter: str) -> Schema:
+    interval_ns, interval, rtype = _interval("ohlcv", parameter)
+    return Schema(
+        f"ohlcv-{interval}",
+        OHLCV_SCHEMA,
+        lambda records: ohlcv_source(records, interval_ns, rtype),
+        pl.col("ts_event"),
+        rtype=rtype,
+        layout=None if rtype is None else "ohlcv",
+        interval_ns=interval_ns,
+    )
+
+
+def _depth(parameter: str) -> Schema:
+    interval_ns, interval, _ = _interval("depth", parameter)
+    windows = TimeWindows(interval_ns)
+    return Schema(
+        f"depth-{interval}",
+        depth_schema(DEPTH_LEVELS),
+        lambda records: depth_source(records, windows, DEPTH_LEVELS, fill=False),
+        pl.col("ts"),
+        interval_ns=interval_ns,
+        time_is_interval_end=True,
+    )
+
+
+def _interval(family: str, parameter: str) -> tuple[int, str, int | None]:
+    """The length that an interval's text says, its shortest text, and the rtype of its rows."""
+    interval_ns = duration_ns(parameter, "intervals")
+    text = format_duration(interval_ns)
+    return interval_ns, text, FAMILIES[family].rtypes.get(text)
+
+
+FAMILIES: dict[str, SchemaFamily] = {
+    "mbp": SchemaFamily("N", _mbp, {"1": 0x01, "10": 0x0A}),
+    "bbo": SchemaFamily("INTERVAL", _bbo, {"1s": 0xC3, "1m": 0xC4}),
+    "ohlcv": SchemaFamily("INTERVAL", _ohlcv, {"1s": 0x20, "1m": 0x21, "1h": 0x22, "1d": 0x23}),
+    "depth": SchemaFamily("INTERVAL", _depth, {}),
 }
+
+SCHEMAS: dict[str, Schema] = {
+    schema.name: schema
+    for schema in (
+        Schema(
+            "mbo",
+            MBO_FILE_SCHEMA,
+            _mbo_rows,
+            pl.col("ts_recv"),
+            rtype=RTYPE_MBO,
+            layout="mbo",
+            is_row_per_record=True,
+        ),
+        Schema(
+            "trades",
+            TRADES_SCHEMA,
+            lambda records: trades_source(records, 0x00),
+            pl.col("ts_recv"),
+            rtype=0x00,
+            layout="trade",
+        ),
+        Schema(
+            "tbbo",
+            mbp_schema(1),
+            lambda records: mbp_source(records, 1, rtype=0x01, changes=False),
+            pl.col("ts_recv"),
+            rtype=0x01,
+            layout="mbp-1",
+            derive_consolidated=lambda records: mbp_source(
+                records, 1, rtype=0x01, changes=False, consolidated=True
+            ),
+        ),
+        Schema("bbo", BBO_SCHEMA, bbo_source, pl.col("ts_recv")),
+        Schema("deltas", DELTA_SCHEMA, delta_source, pl.col("ts_recv")),
+        Schema(
+            "orders",
+            ORDERS_SCHEMA,
+            orders_source,
+            # Orders that are alive come last, and together. Their time is the end of the day of the
+            # last order that came, so that a row's time is known from the row and its date.
+            pl.coalesce("ts_recv_end", _day_end(pl.col("ts_recv_start").max().dt.date())),
+        ),
+    )
+}
+"""The schemas whose names have no parameter."""

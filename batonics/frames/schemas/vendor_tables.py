@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from batonics.codec.records import PRICE_FIELDS, UNDEFINED
 from batonics.frames.columns.mbo_frame import CATEGORIES, NO_CATEGORY, TIME_TYPE
-from batonics.frames.columns.vendor import VENDOR_SCHEMAS
+from batonics.frames.schemas.table import find_schema
 from batonics.model.errors import InputError
 from batonics.model.mbo import PRICE_SCALE
 
@@ -20,13 +20,13 @@ _DECIMALS = 9
 
 
 def from_records(records: NDArray[np.void], schema: str) -> pl.DataFrame:
-    """The frame of records of `codec.records.RECORD_DTYPES[schema]`.
+    """The frame of the DBN records of a schema (`Schema.record_dtype`).
 
     Raises:
         InputError: a field of letters holds another byte.
     """
     columns = {}
-    for name, dtype in VENDOR_SCHEMAS[schema].items():
+    for name, dtype in find_schema(schema).columns.items():
         values = np.ascontiguousarray(records[name])
         if name in CATEGORIES:
             categories = CATEGORIES[name].take(values)
@@ -51,11 +51,10 @@ def normalise_columns(frame: pl.DataFrame, schema: str) -> pl.DataFrame:
     Raises:
         InputError: a column cannot be what the schema says.
     """
-    present = [name for name in VENDOR_SCHEMAS[schema] if name in frame.columns]
+    columns = find_schema(schema).columns
+    present = [name for name in columns if name in frame.columns]
     try:
-        return frame.select(
-            _normal(name, frame.schema[name], VENDOR_SCHEMAS[schema][name]) for name in present
-        )
+        return frame.select(_normal(name, frame.schema[name], columns[name]) for name in present)
     except pl.exceptions.PolarsError as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"a column is not what schema {schema} has there: {reason}") from None

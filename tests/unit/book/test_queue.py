@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from batonics.book.engine import BookEngine
-from batonics.book.queue_kernels import (
+from batonics.book.queue_state import (
     NODE_WORDS,
     QUEUE_LEVEL_WORDS,
     LifeRow,
+    Node,
     QueueLevel,
     QueueTotal,
 )
@@ -31,11 +32,11 @@ def check_agreement(queues: OrderQueues, engine: BookEngine) -> None:
     assert rows[:, LifeRow.SIDE].tolist() == orders.side.tolist()
     assert rows[:, LifeRow.PRICE].tolist() == orders.price.tolist()
     nodes = queues._queues.nodes.reshape(-1, NODE_WORDS)
-    live = nodes[nodes[:, LifeRow.BORN] > 0]
+    live = nodes[nodes[:, Node.SERIAL] > 0]
     sizes = dict(
         zip(
-            zip(live[:, LifeRow.BOOK].tolist(), live[:, LifeRow.ORDER_ID].tolist(), strict=True),
-            live[:, LifeRow.SIZE].tolist(),
+            zip(live[:, Node.BOOK].tolist(), live[:, Node.ORDER_ID].tolist(), strict=True),
+            live[:, Node.SIZE].tolist(),
             strict=True,
         )
     )
@@ -54,11 +55,11 @@ def check_links(queues: OrderQueues) -> None:
         node = int(level[QueueLevel.FIRST])
         while node:
             row = nodes[node]
-            assert row[LifeRow.LEVEL] == place
-            assert row[LifeRow.AHEAD] == before
-            assert before == 0 or nodes[before, LifeRow.PRIORITY] < row[LifeRow.PRIORITY]
-            shown.append(max(int(row[LifeRow.SIZE] - row[LifeRow.PENDING]), 0))
-            before, node = node, int(row[LifeRow.BEHIND])
+            assert row[Node.LEVEL] == place
+            assert row[Node.AHEAD] == before
+            assert before == 0 or nodes[before, Node.PRIORITY] < row[Node.PRIORITY]
+            shown.append(max(int(row[Node.SIZE] - row[Node.PENDING]), 0))
+            before, node = node, int(row[Node.BEHIND])
         assert level[QueueLevel.LAST] == before
         assert level[QueueLevel.SIZE] == sum(shown)
         assert level[QueueLevel.ORDERS] == np.count_nonzero(shown)

@@ -169,7 +169,7 @@ def test_usual_lines_never_reach_the_full_parser(
     def refuse(line: bytes) -> bytes:
         raise AssertionError(line)
 
-    monkeypatch.setattr(ndjson, "rewrite", refuse)
+    monkeypatch.setattr(ndjson, "normalize_op", refuse)
     usual: list[Op] = [
         ADD | {"seq": 1, "ts_ns": 2**64 - 1, "venue": "Q", "depth": 3, "note": None},
         {"type": "modify", "symbol": "Y", "oid": 2**64 - 1, "px": -(2**63)},

@@ -10,8 +10,8 @@ import pytest
 from backports import zstd
 
 from batonics.codec.metadata import PREFIX_BYTES, parse_metadata, parse_prefix, schema_name
-from batonics.codec.records import PRICE_FIELDS, RECORD_DTYPES, UNDEFINED
-from batonics.frames.columns.vendor import RTYPES, VENDOR_SCHEMAS
+from batonics.codec.records import PRICE_FIELDS, RECORD_LAYOUTS, UNDEFINED
+from batonics.frames.schemas.table import dbn_schemas, find_schema
 from tests.support.vendor_frames import VENUE_FILES, vendor_store
 
 MESSAGES = {
@@ -35,23 +35,24 @@ def layout(dtype: np.dtype) -> list[tuple[str, int, int]]:
 
 
 def test_every_schema_has_its_record_and_every_column_its_field() -> None:
-    assert list(RECORD_DTYPES) == list(VENDOR_SCHEMAS)
-    for schema, columns in VENDOR_SCHEMAS.items():
-        assert set(columns) <= set(RECORD_DTYPES[schema].names or ()), schema
+    assert {find_schema(name).layout for name in dbn_schemas()} == set(RECORD_LAYOUTS)
+    for name in dbn_schemas():
+        schema = find_schema(name)
+        assert set(schema.columns) <= set(schema.record_dtype.names or ()), name
 
 
-@pytest.mark.parametrize("schema", list(RECORD_DTYPES))
+@pytest.mark.parametrize("schema", dbn_schemas())
 def test_fields_lie_where_the_vendors_library_says(schema: str) -> None:
-    dtype = RECORD_DTYPES[schema]
+    dtype = find_schema(schema).record_dtype
     assert layout(dtype) == layout(np.dtype(MESSAGES[schema]._dtypes))
     # No byte is without a name, and lengths are counted in words of 4.
     assert dtype.itemsize == sum(size for _, _, size in layout(dtype))
     assert dtype.itemsize == BYTES.get(schema, 80 if schema == "bbo-1m" else 56)
 
 
-@pytest.mark.parametrize("schema", list(RECORD_DTYPES))
+@pytest.mark.parametrize("schema", dbn_schemas())
 def test_prices_and_their_sentinel_are_the_vendors(schema: str) -> None:
-    fields = set(RECORD_DTYPES[schema].names or ())
+    fields = set(find_schema(schema).record_dtype.names or ())
     assert PRICE_FIELDS & fields == set(MESSAGES[schema]._price_fields)
     undefined = {name: value for name, value in UNDEFINED.items() if name in fields}
     assert undefined == {
@@ -69,11 +70,11 @@ def test_a_file_reads_in_every_field_as_the_vendors_client_reads_it(
     metadata_bytes = parse_prefix(data[:PREFIX_BYTES])
     schema = schema_name(parse_metadata(data[:metadata_bytes]).schema)
     assert name.endswith(f".{schema}")
-    dtype = RECORD_DTYPES[schema]
+    dtype = find_schema(schema).record_dtype
     records = np.frombuffer(data[metadata_bytes:], dtype)
     vendor = vendor_store(test_data, name).to_ndarray()
     assert len(records) == len(vendor) == 4
     for field in dtype.names or ():
         assert records[field].tobytes() == vendor[field].tobytes(), field
     assert records["length"].tolist() == [dtype.itemsize // 4] * 4
-    assert records["rtype"].tolist() == [RTYPES[schema]] * 4
+    assert records["rtype"].tolist() == [find_schema(schema).rtype] * 4

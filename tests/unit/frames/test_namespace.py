@@ -264,8 +264,8 @@ MEMORY_SCRIPT = """
 import resource, sys
 import polars as pl
 import batonics.frames.namespace
-from batonics.frames.scan import scan_batches
-from tests.streams import random_stream
+from batonics.frames.scan.mbo_scan import scan_batches
+from tests.support.streams import random_stream
 
 batch = random_stream(1, 60_000, ids=400, ticks=60)
 def repeated():

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batonics.frames.schemas.table import product_of
+from batonics.frames.schemas.row_keys import ROW_TIME
+from batonics.frames.schemas.table import find_schema
 from batonics.lake.lake import Lake
-from batonics.lake.parts import ROW_TIME
 from batonics.model.errors import UsageError
 from batonics.model.times import NS_PER_DAY
 from tests.support import lakes
@@ -44,7 +44,7 @@ class Row(NamedTuple):
 
 def frame_of(schema: str, rows: Sequence[Row], first: int) -> pl.DataFrame:
     """Rows whose sequence counts them from `first`."""
-    product = product_of(schema)
+    found = find_schema(schema)
     values = {
         "ts_recv": [row.ts_ns for row in rows],
         "ts_event": [row.ts_ns for row in rows],
@@ -56,10 +56,10 @@ def frame_of(schema: str, rows: Sequence[Row], first: int) -> pl.DataFrame:
     }
     columns = {
         name: pl.Series(name, values.get(name, [0] * len(rows))).cast(dtype)
-        for name, dtype in product.columns.items()
+        for name, dtype in found.columns.items()
     }
     return pl.DataFrame(columns).with_columns(
-        product.time.to_physical().alias(ROW_TIME),
+        found.time.to_physical().alias(ROW_TIME),
         pl.Series("symbol", [SYMBOLS[row.symbol] for row in rows], dtype=pl.String),
     )
 

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batonics.frames.schemas.table import product_of
+from batonics.frames.schemas.row_keys import ROW_TIME
+from batonics.frames.schemas.table import find_schema
 from batonics.lake import parts
 from batonics.lake.catalog import Part
 from batonics.lake.parts import (
-    ROW_TIME,
     PartFile,
     PartKey,
     PartsWriter,
@@ -27,7 +27,7 @@ from batonics.lake.parts import (
 )
 from batonics.model.times import NS_PER_DAY
 
-PRODUCT = product_of("mbo")
+SCHEMA = find_schema("mbo")
 TIME_TYPE = pl.Datetime("ns", "UTC")
 Row = tuple[int | None, str | None, int]
 """Time in nanoseconds, symbol, instrument_id."""
@@ -46,7 +46,7 @@ def frame(rows: list[Row], first: int = 0) -> pl.DataFrame:
     }
     columns = {
         name: pl.Series(name, values.get(name, [0] * len(rows))).cast(dtype)
-        for name, dtype in PRODUCT.columns.items()
+        for name, dtype in SCHEMA.columns.items()
     }
     return pl.DataFrame(columns).with_columns(
         pl.col("ts_recv").to_physical().alias(ROW_TIME),
@@ -55,7 +55,7 @@ def frame(rows: list[Row], first: int = 0) -> pl.DataFrame:
 
 
 def written(directory: Path, *frames: pl.DataFrame) -> list[tuple[Path, Part]]:
-    writer = PartsWriter(PRODUCT, directory, "x")
+    writer = PartsWriter(SCHEMA, directory, "x")
     for rows in frames:
         writer.write(rows)
     writer.close()
@@ -117,7 +117,7 @@ def test_rows_and_their_order_hold_whatever_the_limits(
     whole = pl.concat(frames)
     for path, part in files:
         rows_of = pl.read_parquet(path, hive_partitioning=False)
-        assert rows_of.schema == PRODUCT.columns
+        assert rows_of.schema == SCHEMA.columns
         assert part.rows == rows_of.height <= max(rows_max - 1, 0) + max(map(len, chunks))
         assert part.bytes == path.stat().st_size
         assert part.digest == hashlib.sha256(path.read_bytes()).hexdigest()
@@ -135,7 +135,7 @@ def test_no_more_files_are_open_than_may_be(
         links = (Path("/proc/self/fd") / name for name in os.listdir("/proc/self/fd"))  # noqa: PTH208
         return sum(str(link.resolve()).startswith(directory) for link in links)
 
-    writer = PartsWriter(PRODUCT, tmp_path, "x")
+    writer = PartsWriter(SCHEMA, tmp_path, "x")
     for number in range(20):
         writer.write(frame([(0, str(number % 10), number % 10)], number))
         assert open_files() <= 3
@@ -163,7 +163,7 @@ def test_the_part_that_was_written_to_longest_ago_ends_first(
 
 def test_rows_that_wait_have_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "GATHERED_BYTES_MAX", 2_000)
-    writer = PartsWriter(PRODUCT, tmp_path, "x")
+    writer = PartsWriter(SCHEMA, tmp_path, "x")
     for number in range(100):
         writer.write(frame([(0, str(number % 5), number % 5)], number))
         assert sum(part.bytes_gathered for part in writer._open.values()) <= 2_000
@@ -186,7 +186,7 @@ def test_a_load_without_rows_has_no_parts(tmp_path: Path) -> None:
 
 
 def test_what_is_abandoned_is_no_part(tmp_path: Path) -> None:
-    writer = PartsWriter(PRODUCT, tmp_path, "x")
+    writer = PartsWriter(SCHEMA, tmp_path, "x")
     writer.write(frame([(0, "A", 1), (0, "B", 2)]))
     writer.abandon()
     writer.close()
@@ -196,7 +196,7 @@ def test_what_is_abandoned_is_no_part(tmp_path: Path) -> None:
 
 
 def test_a_part_spans_what_it_was_told(tmp_path: Path) -> None:
-    part = PartFile(tmp_path / "part", PRODUCT, PartKey(0, "A"))
+    part = PartFile(tmp_path / "part", SCHEMA, PartKey(0, "A"))
     part.span(5, 7)
     part.span(None, None)
     part.span(6, 9)

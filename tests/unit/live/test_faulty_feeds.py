@@ -67,7 +67,7 @@ def truths(rows: Sequence[Record]) -> list[Levels]:
 
 def check(handler: FeedHandler, truth: list[Levels]) -> int:
     """Hold each book that is told as synced against the truth; how many there were."""
-    rows = handler.published.rows
+    rows = handler.published_books.rows
     if handler.stats.feed != FeedState.LIVE:
         return 0
     synced = 0
@@ -124,12 +124,12 @@ def hold(kind: str, runs: int) -> Counter[str]:
         made, fault_counts = simulate_connections(HEAD + encode_records(batch_of(rows)), faults)
         handler = FeedHandler(depth=DEPTH, source=f"seed {seed}")
         for connection in made:
-            handler.connected()
+            handler.begin_connection()
             for chunk in connection.chunks:
                 for at in range(0, len(chunk), 1 + seed % 700):
-                    handler.take(chunk[at : at + 1 + seed % 700])
+                    handler.process(chunk[at : at + 1 + seed % 700])
                     seen["synced"] += check(handler, truth)
-            handler.lost()
+            handler.end_connection()
         stats = handler.stats
         where = f"{kind}, seed {seed}"
         assert stats.connects == stats.disconnects == fault_counts.connections == len(made), where

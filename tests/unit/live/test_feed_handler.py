@@ -72,7 +72,7 @@ def told(handler: FeedHandler, book: int, side: str) -> Levels:
     """The levels of a row, as tuples."""
     return [
         (int(price), int(size), int(count))
-        for price, size, count in handler.published.rows[side][book].tolist()
+        for price, size, count in handler.published_books.rows[side][book].tolist()
         if price != UNDEF_PRICE
     ]
 
@@ -81,8 +81,8 @@ def check(handler: FeedHandler, truth: Truth, done: int) -> int:
     """Hold every book that is told as synced against the truth; how many there were."""
     keys = handler.engine.keys()
     synced = 0
-    for number in range(len(handler.published.rows)):
-        status = STATUSES[handler.published.rows["status"][number]]
+    for number in range(len(handler.published_books.rows)):
+        status = STATUSES[handler.published_books.rows["status"][number]]
         if handler.stats.feed != FeedState.LIVE or status != "synced":
             continue
         synced += 1
@@ -116,17 +116,17 @@ def drive(handler: FeedHandler, rows: list[Record], feed: list[Connection], *, e
     """Give a machine all connections, and check after every chunk; synced books that were."""
     truth, done, synced = Truth(rows), 0, 0
     for connection in feed:
-        handler.connected()
+        handler.begin_connection()
         at = 0
         for cut in (*connection.cuts, len(connection.data)):
-            handler.take(connection.data[at:cut])
+            handler.process(connection.data[at:cut])
             at = cut
             whole = max(at - len(HEAD), 0) // 56
             done = max(done, connection.begin + whole)
             synced += check(handler, truth, done)
         if exact:
             assert handler.stats.records == done
-        handler.lost()
+        handler.end_connection()
         assert not check(handler, truth, done)
     return synced
 
@@ -169,11 +169,11 @@ def test_a_feed_cut_at_every_byte_goes_on_exactly() -> None:
     data = HEAD + encode_records(batch_of(rows))
     for cut in range(len(data) + 1):
         handler = FeedHandler(depth=DEPTH, source=f"cut {cut}")
-        handler.connected()
-        handler.take(data[:cut])
-        handler.lost()
-        handler.connected()
-        handler.take(data)
+        handler.begin_connection()
+        handler.process(data[:cut])
+        handler.end_connection()
+        handler.begin_connection()
+        handler.process(data)
         assert handler.stats.records == len(rows), f"cut at byte {cut}"
         assert handler.stats.gaps == 0
         assert handler.stats.feed == FeedState.LIVE
@@ -185,13 +185,13 @@ def test_what_makes_no_sense_ends_a_connection_and_no_more() -> None:
     bad = bytearray(data)
     bad[len(HEAD) + 56 * 100] = 0
     handler = FeedHandler(depth=DEPTH, source="feed")
-    handler.connected()
+    handler.begin_connection()
     with pytest.raises(InputError, match="record 100"):
-        handler.take(bytes(bad))
+        handler.process(bytes(bad))
     assert handler.stats.records == 100
-    handler.lost()
-    handler.connected()
-    handler.take(data)
+    handler.end_connection()
+    handler.begin_connection()
+    handler.process(data)
     assert (handler.stats.records, handler.stats.duplicates) == (len(rows), 100)
 
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batonics.live.resume import FEED_START, FeedPosition, Resumer, ResumeState, position_after
+from batonics.live.resume import FEED_START, FeedPosition, Resumer, position_after
+from batonics.live.resume_kernels import ResumeState
 from batonics.model.mbo import Action, Flag, MboBatch, concat_batches, empty_batch
 from tests.support.compare_books import pieces
 from tests.support.dbn_files import record
@@ -39,7 +40,7 @@ def place_after(rows: list[Record], cut: int) -> FeedPosition:
 def joined(rows: list[Record], position: FeedPosition, cut: int) -> tuple[list[int], Resumer]:
     """The numbers of the records that are new, however the feed is cut."""
     joiner = Resumer(position)
-    new = [joiner.take(piece) for piece in pieces(batch_of(rows), cut)]
+    new = [joiner.skip_known(piece) for piece in pieces(batch_of(rows), cut)]
     return concat_batches([empty_batch(0), *new]).order_id.tolist(), joiner
 
 
@@ -59,7 +60,7 @@ def test_a_feed_that_goes_back_is_joined_exactly(
     new, joiner = joined(rows[begin:], position, second_cut)
     assert new == list(range(left, len(rows)))
     assert joiner.state is ResumeState.RESUMED
-    assert joiner.left_out == left - begin
+    assert joiner.skipped == left - begin
 
 
 @given(FEEDS, st.data(), st.integers(1, 9))
@@ -73,7 +74,7 @@ def test_a_feed_that_does_not_go_back_has_a_gap(
     new, joiner = joined(rows[later:], position, cut)
     assert joiner.state is ResumeState.GAP
     assert new == list(range(later, len(rows)))
-    assert joiner.left_out == 0
+    assert joiner.skipped == 0
 
 
 def test_of_nothing_taken_all_is_new() -> None:
@@ -94,7 +95,7 @@ def test_a_feed_that_has_not_come_so_far_is_still_sought() -> None:
     rows = feed([(1, False), (1, False), (1, False)])
     position = place_after(rows, 3)
     new, joiner = joined(rows[:2], position, 1)
-    assert (new, joiner.state, joiner.left_out) == ([], ResumeState.SEEKING, 2)
+    assert (new, joiner.state, joiner.skipped) == ([], ResumeState.SEEKING, 2)
 
 
 @pytest.mark.parametrize("cut", [1, 2, 5])
@@ -107,5 +108,7 @@ def test_the_time_of_a_snapshot_is_its_own() -> None:
     flags = int(Flag.SNAPSHOT | Flag.BAD_TS_RECV)
     batch: MboBatch = batch_of([record(Action.ADD, ts_recv=7, flags=flags)])
     assert position_after(FEED_START, batch)[:3] == (7, 1, 0)
-    assert list(records(Resumer(FEED_START).take(batch))) == list(records(batch))
-    assert np.array_equal(Resumer(FeedPosition(6, 1, 0, 0, 0)).take(batch).order_id, batch.order_id)
+    assert list(records(Resumer(FEED_START).skip_known(batch))) == list(records(batch))
+    assert np.array_equal(
+        Resumer(FeedPosition(6, 1, 0, 0, 0)).skip_known(batch).order_id, batch.order_id
+    )

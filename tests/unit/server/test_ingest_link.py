@@ -106,9 +106,9 @@ def test_each_question_gets_its_own_answer() -> None:
             questions += list(messages.feed(pair.ours.recv(4096)))
         assert json.loads(questions[0][1]) == {"id": 1, "book": 0, "depth": None, "orders": True}
         assert json.loads(questions[1][1]) == {"id": 2, "book": 1, "depth": 50, "orders": False}
-        pair.say(MessageKind.ANSWER, {"id": 9, "book": 9})
-        pair.say(MessageKind.ANSWER, {"id": 2, "book": 1})
-        pair.say(MessageKind.ANSWER, {"id": 1, "book": 0})
+        pair.say(MessageKind.RESPONSE, {"id": 9, "book": 9})
+        pair.say(MessageKind.RESPONSE, {"id": 2, "book": 1})
+        pair.say(MessageKind.RESPONSE, {"id": 1, "book": 0})
         assert [(await ask)["book"] for ask in asks] == [0, 1]
 
     run(test)
@@ -120,7 +120,7 @@ def test_who_gives_up_makes_room() -> None:
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.001):
                     await link.ask(0, None, orders=False)
-        pair.say(MessageKind.ANSWER, {"id": 1, "book": 0})
+        pair.say(MessageKind.RESPONSE, {"id": 1, "book": 0})
         await asyncio.sleep(0.01)
 
     run(test)

@@ -42,7 +42,7 @@ batonics_connects_total 3.0
 batonics_disconnects_total 2.0
 batonics_gaps_total 1.0
 batonics_recorded_bytes_total 1e+12
-batonics_told_late_total 9.0
+batonics_deferred_messages_total 9.0
 batonics_other_records_total{rtype="0x12"} 1.0
 batonics_other_records_total{rtype="0x16"} 3.0
 batonics_anomalies_total{kind="bad_side"} 1.0

@@ -13,8 +13,8 @@ import polars as pl
 import pytest
 
 from batonics.codec.metadata import SCHEMA_NAMES, Metadata, encode_metadata
-from batonics.codec.records import RECORD_DTYPES, UNDEFINED
-from batonics.frames.columns.vendor import VENDOR_SCHEMAS
+from batonics.codec.records import UNDEFINED
+from batonics.frames.schemas.table import dbn_schemas, find_schema
 from batonics.model.errors import UsageError
 from batonics.sinks import dbn
 from batonics.sinks.dbn import DbnWriter, check_vendor_columns, to_records
@@ -28,7 +28,7 @@ from tests.support.vendor_frames import (
     vendor_store,
 )
 
-SCHEMAS = list(VENDOR_SCHEMAS)
+SCHEMAS = dbn_schemas()
 
 
 def written(schema: str, *frames: pl.DataFrame, metadata: Metadata = METADATA) -> bytes:
@@ -50,7 +50,7 @@ def test_the_vendors_client_reads_the_frame_back(schema: str) -> None:
     assert store.symbols == ["AAA", "BBB"]
     records = store.to_ndarray()
     assert frame_of(records, schema).equals(frame)
-    for name in RECORD_DTYPES[schema].names or ():
+    for name in find_schema(schema).record_dtype.names or ():
         if name.startswith("_reserved"):
             assert not any(records[name].tobytes()), name
 
@@ -137,7 +137,7 @@ def test_symbols_may_follow_and_are_left_to_the_metadata() -> None:
 def test_columns_that_are_not_the_schemas_are_named(
     columns: dict[str, type[pl.DataType] | pl.DataType | None], words: str
 ) -> None:
-    found = {**VENDOR_SCHEMAS["trades"], **columns}
+    found = {**find_schema("trades").columns, **columns}
     schema = pl.Schema({name: dtype for name, dtype in found.items() if dtype is not None})
     with pytest.raises(UsageError, match=words):
         check_vendor_columns("trades", schema)
@@ -152,8 +152,8 @@ def test_columns_in_another_order_are_refused() -> None:
 
 
 def test_a_schema_that_is_none_is_refused_with_those_there_are() -> None:
-    with pytest.raises(UsageError, match="there is no schema 'mbp-2'; there are mbo, trades"):
-        check_vendor_columns("mbp-2", VENDOR_SCHEMAS["mbp-1"])
+    with pytest.raises(UsageError, match="no schema 'mbp-0'; there are mbo, trades"):
+        check_vendor_columns("mbp-0", find_schema("mbp-1").columns)
 
 
 @pytest.mark.parametrize("name", ["sequence", "bid_sz_00", "side", "rtype"])

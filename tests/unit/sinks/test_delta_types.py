@@ -10,10 +10,10 @@ import pytest
 from deltalake import Schema
 from polars.testing import assert_frame_equal
 
-from batonics.frames.schemas.derive import SCHEMAS
-from batonics.frames.schemas.table import OWN, product_of
+from batonics.frames.schemas.table import dbn_schemas, find_schema
 from batonics.model.errors import UsageError
 from batonics.sinks.delta_types import delta_columns, delta_rows, delta_schema, time_columns
+from tests.support.lakes import OWN_SCHEMAS
 
 TIME = pl.Datetime("ns", "UTC")
 CASES = [
@@ -43,9 +43,9 @@ def test_no_value_changes(ours: pl.DataType, theirs: pl.DataType, values: list[A
     assert_frame_equal(made.cast(frame.schema), frame)
 
 
-@pytest.mark.parametrize("name", [*SCHEMAS, "mbp-3", *OWN])
+@pytest.mark.parametrize("name", [*dbn_schemas(), "mbp-3", *OWN_SCHEMAS])
 def test_every_schema_of_a_lake_has_a_schema_of_deltas(name: str) -> None:
-    columns = product_of(name).columns
+    columns = find_schema(name).columns
     schema = delta_schema(columns)
     assert schema.names == [*columns, "date", "symbol"]
     # What Delta makes of it is what was meant: nothing that it would cut or refuse.

@@ -21,9 +21,9 @@ import pyarrow.parquet as pq
 import pytest
 from backports import zstd
 
+from batonics.frames.columns.levels import level_column_names
 from batonics.frames.columns.mbo_frame import SIDE_TYPE, TIME_TYPE
-from batonics.frames.columns.vendor import VENDOR_SCHEMAS
-from batonics.frames.depth.best_levels import level_column_names
+from batonics.frames.schemas.table import dbn_schemas, find_schema
 from batonics.model.errors import OutputError, UsageError
 from batonics.model.times import format_time
 from batonics.sinks import columnar, text
@@ -95,7 +95,7 @@ def test_standard_output_tells_no_form() -> None:
 
 
 @pytest.mark.parametrize("form", list(READERS))
-@pytest.mark.parametrize("schema", list(VENDOR_SCHEMAS))
+@pytest.mark.parametrize("schema", dbn_schemas())
 def test_types_and_values_are_exact(schema: str, form: str, tmp_path: Path) -> None:
     frame, path = named(random_frame(schema, 300)), tmp_path / f"x.{form}"
     for settings in ({"schema": schema}, {}):
@@ -148,7 +148,7 @@ def vendor_csv(content: str, schema: str) -> pl.DataFrame:
     """The frame of a CSV file of the vendor, its numbers parsed one by one."""
     rows = list(csv.DictReader(StringIO(content)))
     columns = []
-    for name, dtype in {**VENDOR_SCHEMAS[schema], "symbol": pl.String()}.items():
+    for name, dtype in {**find_schema(schema).columns, "symbol": pl.String()}.items():
         values: list[Any] = [row[name] or None for row in rows]
         if dtype == TIME_TYPE:
             columns.append(pl.Series(name, values).str.to_datetime(time_unit="ns", time_zone="UTC"))
@@ -161,7 +161,7 @@ def vendor_csv(content: str, schema: str) -> pl.DataFrame:
     return pl.DataFrame(columns)
 
 
-@pytest.mark.parametrize("schema", list(VENDOR_SCHEMAS))
+@pytest.mark.parametrize("schema", dbn_schemas())
 @pytest.mark.parametrize("form", ["csv", "csv.zst"])
 def test_csv_has_every_value_exactly(schema: str, form: str, tmp_path: Path) -> None:
     frame, path = named(random_frame(schema, 200)), tmp_path / f"x.{form}"
@@ -172,7 +172,7 @@ def test_csv_has_every_value_exactly(schema: str, form: str, tmp_path: Path) -> 
     assert rows == expected
 
 
-@pytest.mark.parametrize("schema", list(VENDOR_SCHEMAS))
+@pytest.mark.parametrize("schema", dbn_schemas())
 @pytest.mark.parametrize("decimal_prices", [True, False])
 def test_ndjson_has_every_value_exactly(schema: str, decimal_prices: bool, tmp_path: Path) -> None:
     frame = named(random_frame(schema, 200))
@@ -337,7 +337,8 @@ def test_rows_are_counted(tmp_path: Path) -> None:
         ("x.dbn", {}, "x.dbn: DBN holds the vendor's records; these columns are none of them"),
         ("x.dbn", {"schema": "mbp-1"}, "column bid_px_00 of schema mbp-1 is missing"),
         ("x.parquet", {"schema": "mbo"}, "of schema mbo is missing or in another place"),
-        ("x.csv", {"schema": "mbp-3"}, "there is no schema 'mbp-3'"),
+        ("x.csv", {"schema": "mbp-0"}, "no schema 'mbp-0'"),
+        ("x.csv", {"schema": "mbp-3"}, "column bid_px_00 of schema mbp-3 is missing"),
         ("x.txt", {}, "the name must end in one of"),
         ("x.csv", {"form": "xml"}, "there is no form 'xml'; there are parquet, arrow, csv"),
     ],
@@ -345,7 +346,7 @@ def test_rows_are_counted(tmp_path: Path) -> None:
 def test_a_table_that_cannot_be_is_refused_before_anything_is_written(
     name: str, settings: dict[str, str], words: str, tmp_path: Path
 ) -> None:
-    columns = VENDOR_SCHEMAS["trades"]
+    columns = find_schema("trades").columns
     with (
         pytest.raises(UsageError, match=words) as raised,
         open_table(tmp_path / name, columns, **settings),  # type: ignore[arg-type]
@@ -440,7 +441,7 @@ import sys
 from batonics.model.errors import BatonicsError
 from batonics.sinks import columnar
 from batonics.sinks.tables import open_table
-from tests.unit.sinks.vendor_frames import random_frame
+from tests.support.vendor_frames import random_frame
 
 columnar.GROUP_ROWS = 50
 frame = random_frame("trades", 220)

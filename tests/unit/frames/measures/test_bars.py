@@ -16,8 +16,9 @@ from polars.testing import assert_frame_equal
 from batonics.frames.columns.mbo_frame import to_frame
 from batonics.frames.columns.vendor import OHLCV_SCHEMA
 from batonics.frames.measures import bars
-from batonics.frames.measures.bars import BARS_SCHEMA, bars_source, ohlcv_source
+from batonics.frames.measures.bars import BARS_SCHEMA, bars_source
 from batonics.frames.scan.mbo_scan import scan_batches
+from batonics.frames.schemas.table import find_schema
 from batonics.model.errors import UsageError
 from batonics.model.mbo import (
     UNDEF_ORDER_SIZE,
@@ -198,7 +199,7 @@ def lazy(*rows: Record) -> pl.LazyFrame:
 
 def ohlcv_rows(*rows: Record) -> list[tuple[object, ...]]:
     """Seconds of the day, instrument, open, high, low, close and volume of each interval."""
-    frame = ohlcv_source(lazy(*rows), "ohlcv-1s").collect().drop("rtype", "publisher_id")
+    frame = find_schema("ohlcv-1s").rows(lazy(*rows)).collect().drop("rtype", "publisher_id")
     return [
         (None if start is None else (start - DAY_START) // S, *others)  # type: ignore[operator]
         for start, *others in rows_of(frame)
@@ -237,7 +238,7 @@ def test_intervals_are_the_naive_ones_however_the_stream_is_cut(
 ) -> None:
     batch = lively(6, 600)
     monkeypatch.setattr(bars, "BAR_FOLD_ROWS", rows)
-    found = rows_of(ohlcv_source(cut(batch, rows), f"ohlcv-{length}").collect())
+    found = rows_of(find_schema(f"ohlcv-{length}").rows(cut(batch, rows)).collect())
     rtype = {"1s": 32, "1m": 33, "1h": 34, "1d": 35}[length]
     assert found == [
         (bar.start, rtype, *bar.key, *prices_of(bar), measure("volume", bar.trades))
@@ -295,7 +296,7 @@ def test_intervals_of_a_real_day_are_those_of_a_group_by(clx5: MboBatch, length:
     frame = bars_source(to_frame(clx5).lazy(), time=length).collect()
     assert frame["trades"].sum() == 1_599
     assert_frame_equal(frame, expected.select(BARS_SCHEMA.names()))
-    frame = ohlcv_source(to_frame(clx5).lazy(), f"ohlcv-{length}").collect()
+    frame = find_schema(f"ohlcv-{length}").rows(to_frame(clx5).lazy()).collect()
     names = [name for name in OHLCV_SCHEMA if name != "rtype"]
     assert_frame_equal(
         frame.select(names), expected.select(names).cast({"volume": OHLCV_SCHEMA["volume"]})
@@ -314,7 +315,7 @@ def test_intervals_are_the_vendors_where_there_are_all_their_trades(test_data: P
             column = trades[name]
             getattr(batch, name)[:] = column.view(np.uint8) if column.dtype.kind == "S" else column
     batch.channel_id[:], batch.order_id[:] = 0, 0
-    found = ohlcv_source(to_frame(batch).lazy(), "ohlcv-1s").collect()
+    found = find_schema("ohlcv-1s").rows(to_frame(batch).lazy()).collect()
     vendor = vendor_store(test_data, "XNAS.ITCH.ohlcv-1s")
     assert rows_of(found) == [
         tuple(row[name].item() for name in found.columns) for row in vendor.to_ndarray()
@@ -372,7 +373,7 @@ def test_rows_come_by_interval_publisher_and_instrument() -> None:
     keys = [(2, 1), (1, 9), (1, 8), (1, 9), (2, 1)]
     times = [0, 1, 2, S, S + 1]
     rows = [trade(10, at_ns=at, key=key) for key, at in zip(keys, times, strict=True)]
-    frame = ohlcv_source(lazy(*rows), "ohlcv-1s").collect()
+    frame = find_schema("ohlcv-1s").rows(lazy(*rows)).collect()
     found = frame.select("publisher_id", "instrument_id").rows()
     assert found == [(1, 8), (1, 9), (2, 1), (1, 9), (2, 1)]
 
@@ -388,7 +389,7 @@ def test_an_interval_is_given_as_soon_as_any_record_is_past_it(key: Key) -> None
             book = BOOK if second <= 1 else key
             yield batch_of([trade(10, at_ns=second * S, key=book, action=action)])
 
-    frame = ohlcv_source(scan_batches(batches), "ohlcv-1s").head(1).collect(engine="streaming")
+    frame = find_schema("ohlcv-1s").rows(scan_batches(batches)).head(1).collect(engine="streaming")
     assert frame.height == 1
     # Polars reads a few batches ahead.
     assert len(asked) < 50
@@ -507,7 +508,7 @@ def test_the_schema_is_true(batch: MboBatch, given: Given, engine: str) -> None:
 
 @pytest.mark.parametrize("engine", ["streaming", "in-memory"])
 def test_the_schema_of_intervals_is_true(batch: MboBatch, engine: str) -> None:
-    result = ohlcv_source(cut(batch, 100), "ohlcv-1s")
+    result = find_schema("ohlcv-1s").rows(cut(batch, 100))
     assert result.collect_schema() == OHLCV_SCHEMA
     assert result.collect(engine=engine).schema == OHLCV_SCHEMA  # type: ignore[call-overload]
 
@@ -530,7 +531,7 @@ def test_columns_predicates_and_row_limits_are_pushed_down(batch: MboBatch, give
 def test_leaving_books_out_of_the_rows_leaves_the_others_as_they_are() -> None:
     # Only the other book's record says that the time is later.
     rows = [trade(1, at_ns=0), trade(2, at_ns=5 * S, key=(9, 9)), trade(3, at_ns=1)]
-    bars_of_one = ohlcv_source(lazy(*rows), "ohlcv-1s").filter(pl.col("instrument_id") == 100)
+    bars_of_one = find_schema("ohlcv-1s").rows(lazy(*rows)).filter(pl.col("instrument_id") == 100)
     assert bars_of_one.collect()["open"].to_list() == [1, 3]
 
 
@@ -585,8 +586,8 @@ def test_what_is_no_length_is_refused_in_one_line(given: Given, reason: str) -> 
 
 
 def test_other_schemas_are_refused() -> None:
-    with pytest.raises(UsageError, match="no schema of OHLCV: 'ohlcv-5s'"):
-        ohlcv_source(lazy(), "ohlcv-5s")
+    with pytest.raises(UsageError, match="not a duration: 'noon'"):
+        find_schema("ohlcv-noon").rows(lazy())
 
 
 def test_a_wrong_frame_is_refused_at_once(batch: MboBatch) -> None:
@@ -594,7 +595,7 @@ def test_a_wrong_frame_is_refused_at_once(batch: MboBatch) -> None:
     with pytest.raises(UsageError, match="column flags is missing"):
         bars_source(frame.drop("flags"), ticks=1)
     with pytest.raises(UsageError, match="column price is Float64"):
-        ohlcv_source(frame.with_columns(pl.col("price").cast(pl.Float64)), "ohlcv-1s")
+        find_schema("ohlcv-1s").rows(frame.with_columns(pl.col("price").cast(pl.Float64)))
 
 
 def test_nulls_that_mean_nothing_are_refused(batch: MboBatch) -> None:

@@ -13,7 +13,9 @@ from batonics.frames.columns.vendor import BBO_INTERVAL_SCHEMA
 from batonics.frames.schemas import bbo_intervals
 from batonics.frames.schemas.bbo_intervals import bbo_interval_frames
 from batonics.frames.schemas.mbp import mbp_frames
+from batonics.frames.schemas.table import find_schema
 from batonics.model.mbo import UNDEF_TIMESTAMP, Action, Flag, MboBatch, Side, slice_batch
+from batonics.model.times import format_duration
 from tests.support.real_files import CLX5, read_mbo
 from tests.support.reference_books import Record
 from tests.support.stream_profiles import PROFILES
@@ -25,7 +27,8 @@ LENGTHS_NS = [1_000, 300_000_007, 1_000_000_000]
 
 
 def sampled(batches: Iterable[MboBatch], length_ns: int) -> pl.DataFrame:
-    frame = pl.concat(bbo_interval_frames(batches, length_ns))
+    schema = find_schema(f"bbo-{format_duration(length_ns)}")
+    frame = pl.concat(bbo_interval_frames(batches, length_ns, schema.rtype))
     return frame.cast({"ts_recv": pl.Int64, "ts_event": pl.Int64})
 
 

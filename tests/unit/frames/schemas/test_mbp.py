@@ -13,8 +13,9 @@ from polars.testing import assert_frame_equal
 
 from batonics.frames.columns.mbo_frame import to_frame
 from batonics.frames.columns.vendor import mbp_schema
-from batonics.frames.depth.book_sources import mbp_source
 from batonics.frames.schemas.mbp import mbp_frames
+from batonics.frames.schemas.mbp_sources import mbp_source
+from batonics.frames.schemas.table import find_schema
 from batonics.model.mbo import UNDEF_PRICE, Action, Flag, MboBatch, Side, slice_batch
 from batonics.model.prices import parse_price
 from tests.support.real_files import DBEQ, read_mbo
@@ -27,7 +28,8 @@ BASE = Record(10, 9, 1, 7, Action.ADD, Side.BID, 100, 5, 0, 1, LAST, 3, 1)
 
 def mbp(batch: MboBatch, depth: int = 10, **wanted: bool) -> pl.DataFrame:
     empty = pl.DataFrame(schema=mbp_schema(depth))
-    return pl.concat([empty, *mbp_frames([batch], depth, **wanted)])
+    rtype = find_schema(f"mbp-{depth}").rtype
+    return pl.concat([empty, *mbp_frames([batch], depth, rtype=rtype, **wanted)])
 
 
 def rows_of(records: list[Record], depth: int = 1) -> list[tuple[object, ...]]:
@@ -175,4 +177,4 @@ def test_tbbo_is_the_trades_of_mbp_1() -> None:
 def test_the_frame_has_the_columns_of_its_depth(depth: int) -> None:
     frame = mbp(random_stream(33, 500), depth)
     assert frame.schema == mbp_schema(depth)
-    assert frame["rtype"].unique().to_list() == [1 if depth == 1 else 10]
+    assert frame["rtype"].unique().to_list() == [{1: 1, 10: 10}.get(depth)]

@@ -11,55 +11,60 @@ from polars.testing import assert_frame_equal
 import batonics
 from batonics.frames.namespace import MboNamespace
 from batonics.frames.scan.sources import pull_frames
-from batonics.frames.schemas.derive import SCHEMAS
-from batonics.frames.schemas.table import OWN, product_of
+from batonics.frames.schemas.table import dbn_schemas, find_schema
 from batonics.model.errors import UsageError
 from batonics.model.times import NS_PER_DAY
 from tests.support.command import SAMPLE
+from tests.support.lakes import OWN_SCHEMAS
 
-NAMES = (*SCHEMAS, *OWN, "mbp-2", "mbp-255", "depth-100ms", "depth-1h")
+NAMES = (
+    *dbn_schemas(),
+    *OWN_SCHEMAS,
+    *("mbp-2", "mbp-255", "bbo-5s", "ohlcv-5m", "depth-100ms", "depth-1h"),
+)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_product_has_the_columns_that_it_says(name: str) -> None:
-    product = product_of(name)
-    assert product.name == name
-    assert product.vendor == (name if name in SCHEMAS else None)
+    schema = find_schema(name)
+    assert schema.name == name
+    assert (schema.rtype is None) == (name not in dbn_schemas())
+    assert (schema.rtype is None) == (schema.layout is None)
     if name == "mbp-255":
         return  # as many columns as any machine has time for
-    rows = product.rows(batonics.scan_mbo(SAMPLE))
-    frames = list(pull_frames(rows, product.columns))
+    rows = schema.rows(batonics.scan_mbo(SAMPLE))
+    frames = list(pull_frames(rows, schema.columns))
     assert sum(frame.height for frame in frames) > 0
     for frame in frames:
-        assert frame.schema == product.columns
-    times = pl.concat(frames).select(product.time.alias("time"))["time"]
+        assert frame.schema == schema.columns
+    times = pl.concat(frames).select(schema.time.alias("time"))["time"]
     assert times.dtype == pl.Datetime("ns", "UTC")
     assert times.null_count() == 0
 
 
 @pytest.mark.parametrize("name", ["mbp-10", "mbp-1"])
 def test_mbp_of_a_depth_that_the_vendor_has_is_the_vendors(name: str) -> None:
-    product = product_of(name)
-    assert product.vendor == name
-    deeper = product_of("mbp-11")
-    levels = [column for column in product.columns if column in deeper.columns]
-    assert levels == list(product.columns)
+    schema = find_schema(name)
+    assert schema.rtype is not None
+    deeper = find_schema("mbp-11")
+    levels = [column for column in schema.columns if column in deeper.columns]
+    assert levels == list(schema.columns)
 
 
 def test_a_depth_is_what_the_frames_give() -> None:
     records = batonics.scan_mbo(SAMPLE)
-    found = product_of("depth-1m").rows(records).collect()
+    found = find_schema("depth-1m").rows(records).collect()
     assert_frame_equal(found, MboNamespace(records).depth(10, every="1m", fill=False).collect())
     assert_frame_equal(
-        product_of("bbo").rows(records).collect(), MboNamespace(records).bbo().collect()
+        find_schema("bbo").rows(records).collect(), MboNamespace(records).bbo().collect()
     )
     assert_frame_equal(
-        product_of("deltas").rows(records).collect(), MboNamespace(records).deltas().collect()
+        find_schema("deltas").rows(records).collect(), MboNamespace(records).deltas().collect()
     )
 
 
 def test_orders_that_are_alive_are_of_the_end_of_the_day_their_stream_ended() -> None:
-    orders = product_of("orders")
+    orders = find_schema("orders")
     rows = orders.rows(batonics.scan_mbo(SAMPLE)).collect()
     alive = rows["ts_recv_end"].is_null()
     assert 0 < alive.sum() < rows.height
@@ -90,22 +95,69 @@ def test_orders_that_are_alive_are_of_the_end_of_the_day_their_stream_ended() ->
         "mbp-1٢",
         "mbp-10\n",
         " mbp-10",
-        "depth",
-        "depth-",
         "order",
-        "bbo-2s",
+        "definition",
+        "bbo_1s",
     ],
 )
 def test_other_names_are_refused_with_those_there_are(name: str) -> None:
     with pytest.raises(UsageError) as error:
-        product_of(name)
+        find_schema(name)
     assert str(error.value).startswith(f"no schema {name!r}; there are mbo, ")
-    assert str(error.value).endswith(", orders, bbo, deltas, any mbp-N and depth-EVERY")
+    assert str(error.value).endswith(", mbp-N, bbo-INTERVAL, ohlcv-INTERVAL, depth-INTERVAL")
 
 
 @pytest.mark.parametrize(
-    "name", ["depth-10", "depth-1S", "depth-0s", "depth-1_s", "depth-soon", "depth-٣s"]
+    "name",
+    [
+        "depth-10",
+        "depth-1S",
+        "depth-0s",
+        "depth-1_s",
+        "depth-soon",
+        "depth-٣s",
+        "depth-",
+        "bbo-",
+        "ohlcv-x",
+    ],
 )
 def test_a_depth_is_of_a_duration(name: str) -> None:
     with pytest.raises(UsageError, match="not a duration"):
-        product_of(name)
+        find_schema(name)
+
+
+def test_a_schema_has_one_name() -> None:
+    for name, shorter in (
+        ("bbo-60s", "bbo-1m"),
+        ("ohlcv-24h", "ohlcv-1d"),
+        ("depth-1000ms", "depth-1s"),
+    ):
+        with pytest.raises(UsageError, match=f"schema {name} is named {shorter}"):
+            find_schema(name)
+
+
+@pytest.mark.parametrize("name", [*OWN_SCHEMAS, "mbp-5", "bbo-5s", "ohlcv-5m"])
+def test_dbn_has_no_record_of_other_schemas(name: str) -> None:
+    schema = find_schema(name)
+    with pytest.raises(UsageError, match=f"DBN has no record of schema {name}"):
+        _ = schema.record_dtype
+    with pytest.raises(UsageError, match=f"DBN has no record of schema {name}"):
+        _ = schema.number
+
+
+@pytest.mark.parametrize("name", ["mbp-5", "bbo-5s", "ohlcv-5m"])
+def test_rows_that_dbn_has_no_record_of_have_no_rtype(name: str) -> None:
+    rows = find_schema(name).rows(batonics.scan_mbo(SAMPLE)).collect()
+    assert rows["rtype"].null_count() == rows.height > 0
+
+
+def test_bars_of_five_minutes_add_up_those_of_one() -> None:
+    records = batonics.scan_mbo(SAMPLE)
+    ones, fives = (
+        find_schema(f"ohlcv-{length}").rows(records).collect() for length in ("1m", "5m")
+    )
+    keys = [pl.col("ts_event").dt.truncate("5m"), "publisher_id", "instrument_id"]
+    added = ones.group_by(keys, maintain_order=True).agg(
+        pl.first("open"), pl.max("high"), pl.min("low"), pl.last("close"), pl.sum("volume")
+    )
+    assert_frame_equal(added.sort(added.columns[:3]), fives.drop("rtype").sort(added.columns[:3]))

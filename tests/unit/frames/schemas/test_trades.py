@@ -13,7 +13,7 @@ from polars.testing import assert_frame_equal
 from batonics.frames.columns.mbo_frame import MBO_SCHEMA, to_frame
 from batonics.frames.columns.vendor import TRADES_SCHEMA
 from batonics.frames.scan.mbo_scan import scan_batches
-from batonics.frames.schemas.trades import trades_source
+from batonics.frames.schemas.table import find_schema
 from batonics.model.errors import UsageError
 from batonics.model.mbo import Action, MboBatch, slice_batch
 from tests.support.reference_books import records
@@ -46,7 +46,9 @@ def source() -> Source:
 def trades(source: Source, request: pytest.FixtureRequest) -> pl.LazyFrame:
     records = scan_batches(source.open)
     # A frame that something was done to has no batches of its own.
-    return trades_source(records if request.param == "batches" else records.select(pl.all()))
+    return find_schema("trades").rows(
+        records if request.param == "batches" else records.select(pl.all())
+    )
 
 
 @pytest.mark.parametrize("engine", ["streaming", "in-memory"])
@@ -76,7 +78,7 @@ def test_trades_are_the_vendors_where_a_file_has_both(test_data: Path) -> None:
     data = (test_data / "venues" / "IFEU.IMPACT.trades.dbn.zst").read_bytes()
     vendor = databento.DBNStore.from_bytes(data)
     batch = read_mbo(test_data / "venues" / "IFEU.IMPACT.mbo.dbn.zst")
-    found = trades_source(to_frame(batch).lazy()).collect()
+    found = find_schema("trades").rows(to_frame(batch).lazy()).collect()
     pretty = vendor.to_df(price_type="fixed", map_symbols=False).reset_index()
     assert found.columns == list(pretty.columns)
     expected = vendor.to_ndarray()
@@ -88,7 +90,7 @@ def test_trades_are_the_vendors_where_a_file_has_both(test_data: Path) -> None:
 
 
 def test_all_trades_of_a_real_day(clx5: MboBatch) -> None:
-    assert trades_source(to_frame(clx5).lazy()).collect().height == 1_599
+    assert find_schema("trades").rows(to_frame(clx5).lazy()).collect().height == 1_599
 
 
 def test_columns_and_predicates_reach_the_records(trades: pl.LazyFrame) -> None:
@@ -113,7 +115,7 @@ def test_a_row_limit_stops_reading(source: Source, trades: pl.LazyFrame) -> None
 
 def test_columns_that_no_book_depends_on_may_be_missing(source: Source) -> None:
     frame = to_frame(source.batch).drop("ts_in_delta", "channel_id", "order_id")
-    trades = trades_source(frame.lazy()).collect()
+    trades = find_schema("trades").rows(frame.lazy()).collect()
     assert trades.schema == TRADES_SCHEMA
     assert set(trades["ts_in_delta"]) == {0}
 
@@ -121,6 +123,6 @@ def test_columns_that_no_book_depends_on_may_be_missing(source: Source) -> None:
 def test_a_wrong_frame_is_refused_at_once(source: Source) -> None:
     frame = to_frame(source.batch).lazy()
     with pytest.raises(UsageError, match="column flags is missing"):
-        trades_source(frame.drop("flags"))
+        find_schema("trades").rows(frame.drop("flags"))
     with pytest.raises(UsageError, match="column ts_in_delta is Int64"):
-        trades_source(frame.with_columns(pl.col("ts_in_delta").cast(pl.Int64)))
+        find_schema("trades").rows(frame.with_columns(pl.col("ts_in_delta").cast(pl.Int64)))

@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from batonics.codec.records import RECORD_DTYPES
 from batonics.frames.columns.mbo_frame import TIME_TYPE
+from batonics.frames.schemas.table import find_schema
 from batonics.frames.schemas.vendor_tables import from_records, normalise_columns
 from batonics.model.errors import InputError
 
@@ -67,7 +67,7 @@ def test_a_time_is_the_same_however_it_is_written(column: pl.Series) -> None:
 
 
 def test_a_byte_that_is_no_letter_of_its_field_is_refused() -> None:
-    records = np.zeros(2, RECORD_DTYPES["trades"])
+    records = np.zeros(2, find_schema("trades").record_dtype)
     records["action"], records["side"] = ord("T"), [ord("B"), ord("Q")]
     assert from_records(records[:1], "trades")["side"].to_list() == ["B"]
     with pytest.raises(InputError, match="column side holds byte 0x51, which is no letter of it"):

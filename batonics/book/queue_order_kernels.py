@@ -1,0 +1,452 @@
+"""What records do to single orders and to their places in the queues of levels.
+
+The rule here: a level's sums are what its orders show. Whatever changes what an order shows takes
+it from the sums before, and adds it to them after.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batonics.book.queue_state import (
+    BEHIND_ALL,
+    CHANGE_BOOK,
+    CHANGE_KIND,
+    CHANGE_PRICE,
+    CHANGE_PRIORITY,
+    CHANGE_ROW,
+    CHANGE_SIDE,
+    CHANGE_SIZE,
+    CHANGE_WORDS,
+    END_CANCELLED,
+    END_CLEARED,
+    END_FILLED,
+    KIND_CLEARED,
+    KIND_FILLED,
+    KIND_REMOVED,
+    KIND_TRADED,
+    LIFE_ADDED,
+    LIFE_END,
+    LIFE_END_TS_EVENT,
+    LIFE_END_TS_RECV,
+    LIFE_SIZE,
+    N_ADDED,
+    N_AHEAD,
+    N_AHEAD_ORDERS,
+    N_AHEAD_SIZE,
+    N_BEHIND,
+    N_BOOK,
+    N_CANCELLED,
+    N_FILL_AHEAD_ORDERS,
+    N_FILL_AHEAD_SIZE,
+    N_FILL_TS_EVENT,
+    N_FILLED,
+    N_FIRST_PRICE,
+    N_FIRST_SIZE,
+    N_LEFT_CENSORED,
+    N_LEVEL,
+    N_MODIFIES,
+    N_ORDER_ID,
+    N_PENDING,
+    N_PRICE,
+    N_PRIORITY,
+    N_REQUEUES,
+    N_SERIAL,
+    N_SIDE,
+    N_SIZE,
+    N_TS_EVENT,
+    N_TS_RECV,
+    NO_NODE,
+    NODE_WORDS,
+    QB_ENDED,
+    QB_PRICE,
+    QB_SIDE,
+    QB_WATCHED,
+    QL_FIRST,
+    QL_LAST,
+    QL_ORDERS,
+    QL_OWNER,
+    QL_PRICE,
+    QL_SIZE,
+    QT_CHANGES,
+    QT_FREE,
+    QT_FRESH,
+    QT_LEVELS,
+    QT_LIVE,
+    QT_LIVES,
+    QT_PRIORITY,
+    QT_SERIAL,
+    QUEUE_BOOK_WORDS,
+    QUEUE_LEVEL_WORDS,
+    QueueOutputs,
+    Queues,
+)
+from batonics.book.table_kernels import MIX_ID, MIX_OWNER, order_home
+from batonics.native import as_word, at, inlined, outlined
+
+
+class QueueRecord(NamedTuple):
+    """A record of the batch."""
+
+    row: int
+    book: int
+    action: int
+    flags: int
+    order_id: int
+    size: int
+    ts_event: int
+    ts_recv: int
+
+
+# ---------------------------------------------------------------- tables and lists
+
+
+@inlined
+def id_shift_of(ids: NDArray[np.int64]) -> int:
+    """How far a hash is shifted down to a pair of the table of ids."""
+    shift, pairs = as_word(64), len(ids) // 2
+    while pairs > 1:
+        pairs >>= 1
+        shift -= 1
+    return shift
+
+
+@inlined
+def find_id(ids: NDArray[np.int64], id_shift: int, order_id: int, book: int) -> int:
+    """The pair of an order; where it is not in the table, ~pair of the free one for it."""
+    mask, pair = len(ids) // 2 - 1, order_home(order_id, book, id_shift)
+    while True:
+        stored = ids[at(2 * pair + 1)]
+        if stored == 0:
+            return ~pair
+        if ids[at(2 * pair)] == order_id and stored >> 32 == book:
+            return pair
+        pair = (pair + 1) & mask
+
+
+@outlined
+def erase_id(ids: NDArray[np.int64], id_shift: int, order_id: int, book: int) -> None:
+    """Free an order's pair, and shift back those after it that a search would no longer find."""
+    mask, hole = len(ids) // 2 - 1, find_id(ids, id_shift, order_id, book)
+    pair = hole
+    while True:
+        pair = (pair + 1) & mask
+        stored = ids[at(2 * pair + 1)]
+        if stored == 0:
+            break
+        home = order_home(ids[at(2 * pair)], stored >> 32, id_shift)
+        if ((pair - home) & mask) >= ((pair - hole) & mask):
+            ids[at(2 * hole)], ids[at(2 * hole + 1)] = ids[at(2 * pair)], stored
+            hole = pair
+    ids[at(2 * hole + 1)] = 0
+
+
+@outlined
+def find_queue_level(
+    levels: NDArray[np.int64], totals: NDArray[np.int64], price: int, owner: int
+) -> int:
+    """The slot of a level; where it is not in the table, a free one that it now takes."""
+    mask = len(levels) // QUEUE_LEVEL_WORDS - 1
+    # As `level_home`, masked instead of shifted: the upper bits of the product are the good ones.
+    mixed = np.uint64(price) + np.uint64(owner) * MIX_OWNER
+    mixed = (mixed ^ mixed >> np.uint64(32)) * MIX_ID
+    slot = as_word(mixed >> np.uint64(32)) & mask
+    while True:
+        word = slot * QUEUE_LEVEL_WORDS
+        stored = levels[at(word + QL_OWNER)]
+        if stored == 0:
+            levels[at(word + QL_PRICE)], levels[at(word + QL_OWNER)] = price, owner
+            totals[QT_LEVELS] += 1
+            return slot
+        if stored == owner and levels[at(word + QL_PRICE)] == price:
+            return slot
+        slot = (slot + 1) & mask
+
+
+@inlined
+def shown_by(nodes: NDArray[np.int64], node: int) -> int:
+    """What an order shows: its size less what fills have taken of it already."""
+    left = nodes[at(node * NODE_WORDS + N_SIZE)] - nodes[at(node * NODE_WORDS + N_PENDING)]
+    return as_word(max(left, 0))
+
+
+@inlined
+def add_to_sums(queues: Queues, node: int, sign: int) -> None:
+    """Add what an order shows to its level's sums; with a sign of -1 take it from them."""
+    level = queues.nodes[at(node * NODE_WORDS + N_LEVEL)] * QUEUE_LEVEL_WORDS
+    shown = shown_by(queues.nodes, node)
+    queues.levels[at(level + QL_SIZE)] += sign * shown
+    queues.levels[at(level + QL_ORDERS)] += sign * as_word(shown > 0)
+
+
+@inlined
+def link(queues: Queues, node: int) -> None:
+    """Put a node at the back of its level (rule 10)."""
+    nodes, levels, word = queues.nodes, queues.levels, node * NODE_WORDS
+    level = nodes[at(word + N_LEVEL)] * QUEUE_LEVEL_WORDS
+    last = levels[at(level + QL_LAST)]
+    nodes[at(word + N_AHEAD)], nodes[at(word + N_BEHIND)] = last, NO_NODE
+    if last == NO_NODE:
+        levels[at(level + QL_FIRST)] = node
+    else:
+        nodes[at(last * NODE_WORDS + N_BEHIND)] = node
+    levels[at(level + QL_LAST)] = node
+    priority = queues.totals[QT_PRIORITY] + 1
+    queues.totals[QT_PRIORITY] = nodes[at(word + N_PRIORITY)] = priority
+
+
+@inlined
+def unlink(queues: Queues, node: int) -> None:
+    """Take a node out of its level."""
+    nodes, levels, word = queues.nodes, queues.levels, node * NODE_WORDS
+    level = nodes[at(word + N_LEVEL)] * QUEUE_LEVEL_WORDS
+    ahead, behind = nodes[at(word + N_AHEAD)], nodes[at(word + N_BEHIND)]
+    if ahead == NO_NODE:
+        levels[at(level + QL_FIRST)] = behind
+    else:
+        nodes[at(ahead * NODE_WORDS + N_BEHIND)] = behind
+    if behind == NO_NODE:
+        levels[at(level + QL_LAST)] = ahead
+    else:
+        nodes[at(behind * NODE_WORDS + N_AHEAD)] = ahead
+
+
+@outlined
+def sum_ahead(queues: Queues, node: int) -> tuple[int, int]:
+    """Number and shown size of the orders ahead of an order at its level.
+
+    The walk goes to both ends at once, so it costs twice the way to the nearer one.
+    """
+    nodes = queues.nodes
+    level, own = nodes[node * NODE_WORDS + N_LEVEL] * QUEUE_LEVEL_WORDS, shown_by(nodes, node)
+    ahead_orders, ahead_size = as_word(0), as_word(0)
+    other_orders = queues.levels[level + QL_ORDERS] - as_word(own > 0)
+    other_size = queues.levels[level + QL_SIZE] - own
+    ahead = behind = as_word(node)
+    while True:
+        ahead = nodes[at(ahead * NODE_WORDS + N_AHEAD)]
+        if ahead == NO_NODE:
+            return ahead_orders, ahead_size
+        size = shown_by(nodes, ahead)
+        ahead_orders += as_word(size > 0)
+        ahead_size += size
+        behind = nodes[at(behind * NODE_WORDS + N_BEHIND)]
+        if behind == NO_NODE:
+            return other_orders, other_size
+        size = shown_by(nodes, behind)
+        other_orders -= as_word(size > 0)
+        other_size -= size
+
+
+# ---------------------------------------------------------------- rows of changes
+
+
+@outlined
+def write_change(
+    queues: Queues, out: QueueOutputs, row: int, node: int, kind: int, size: int
+) -> None:
+    """Write that size has left an order's place in its queue."""
+    n, word = queues.totals[QT_CHANGES] * CHANGE_WORDS, node * NODE_WORDS
+    nodes, to = queues.nodes, out.changes
+    to[n + CHANGE_ROW], to[n + CHANGE_BOOK], to[n + CHANGE_KIND] = row, nodes[word + N_BOOK], kind
+    to[n + CHANGE_SIDE], to[n + CHANGE_PRICE] = nodes[word + N_SIDE], nodes[word + N_PRICE]
+    to[n + CHANGE_SIZE], to[n + CHANGE_PRIORITY] = size, nodes[word + N_PRIORITY]
+    queues.totals[QT_CHANGES] += 1
+
+
+@outlined
+def write_clear(
+    totals: NDArray[np.int64], out: QueueOutputs, row: int, book: int, side: int
+) -> None:
+    """Write that a side of a book, or BOTH_SIDES, was cleared."""
+    n, to = totals[QT_CHANGES] * CHANGE_WORDS, out.changes
+    for word in range(CHANGE_WORDS):
+        to[n + word] = 0
+    to[n + CHANGE_ROW], to[n + CHANGE_BOOK] = row, book
+    to[n + CHANGE_KIND], to[n + CHANGE_SIDE] = KIND_CLEARED, side
+    totals[QT_CHANGES] += 1
+
+
+# ---------------------------------------------------------------- lives
+
+
+@inlined
+def add_node(
+    queues: Queues,
+    out: QueueOutputs,
+    id_shift: int,
+    record: QueueRecord,
+    side: int,
+    price: int,
+    size: int,
+    censored: int,
+) -> None:
+    """Begin the life of a record's order, at the back of its level."""
+    nodes, totals, book = queues.nodes, queues.totals, record.book
+    node = totals[QT_FREE]
+    if node == NO_NODE:
+        node = totals[QT_FRESH]
+        totals[QT_FRESH] += 1
+    else:
+        totals[QT_FREE] = nodes[node * NODE_WORDS + N_BEHIND]
+    word = node * NODE_WORDS
+    for field in range(NODE_WORDS):
+        nodes[at(word + field)] = 0
+    slot = find_queue_level(queues.levels, totals, price, (book << 1 | side) + 1)
+    nodes[word + N_BOOK], nodes[word + N_ORDER_ID] = book, record.order_id
+    nodes[word + N_SIDE], nodes[word + N_LEVEL] = side, slot
+    nodes[word + N_PRICE] = nodes[word + N_FIRST_PRICE] = price
+    nodes[word + N_SIZE] = nodes[word + N_FIRST_SIZE] = nodes[word + N_ADDED] = size
+    nodes[word + N_TS_EVENT], nodes[word + N_TS_RECV] = record.ts_event, record.ts_recv
+    nodes[word + N_AHEAD_ORDERS] = queues.levels[slot * QUEUE_LEVEL_WORDS + QL_ORDERS]
+    nodes[word + N_AHEAD_SIZE] = queues.levels[slot * QUEUE_LEVEL_WORDS + QL_SIZE]
+    nodes[word + N_FILL_TS_EVENT] = nodes[word + N_FILL_AHEAD_ORDERS] = -1
+    nodes[word + N_FILL_AHEAD_SIZE] = -1
+    nodes[word + N_LEFT_CENSORED] = censored
+    totals[QT_SERIAL] += 1
+    totals[QT_LIVE] += 1
+    nodes[word + N_SERIAL] = totals[QT_SERIAL]
+    link(queues, node)
+    add_to_sums(queues, node, as_word(1))
+    pair = ~find_id(queues.ids, id_shift, record.order_id, book)
+    queues.ids[2 * pair], queues.ids[2 * pair + 1] = record.order_id, book << 32 | node
+    if len(out.positions) > 0 and record.order_id == out.watched_id:
+        queues.books[book * QUEUE_BOOK_WORDS + QB_WATCHED] = node
+
+
+@outlined
+def end_life(
+    queues: Queues, out: QueueOutputs, id_shift: int, node: int, end: int, record: QueueRecord
+) -> None:
+    """End the life of an order by a record: leave the level, write the row, free the node."""
+    nodes, totals, word = queues.nodes, queues.totals, node * NODE_WORDS
+    book = nodes[word + N_BOOK]
+    add_to_sums(queues, node, as_word(-1))
+    unlink(queues, node)
+    erase_id(queues.ids, id_shift, nodes[word + N_ORDER_ID], book)
+    if len(out.lives) > 0:
+        to = totals[QT_LIVES] * NODE_WORDS
+        for field in range(NODE_WORDS):
+            out.lives[at(to + field)] = nodes[at(word + field)]
+        # What was filled beyond what it ever showed was added too, but hidden.
+        hidden = max(nodes[word + N_PENDING] - nodes[word + N_SIZE], 0)
+        out.lives[to + LIFE_ADDED] += hidden
+        out.lives[to + LIFE_SIZE] = shown_by(nodes, node)
+        out.lives[to + LIFE_END] = end
+        out.lives[to + LIFE_END_TS_EVENT] = record.ts_event
+        out.lives[to + LIFE_END_TS_RECV] = record.ts_recv
+        totals[QT_LIVES] += 1
+    base = book * QUEUE_BOOK_WORDS
+    if queues.books[base + QB_WATCHED] == node:
+        queues.books[base + QB_WATCHED] = NO_NODE
+        queues.books[base + QB_ENDED] = 1
+        queues.books[base + QB_SIDE] = nodes[word + N_SIDE]
+        queues.books[base + QB_PRICE] = nodes[word + N_PRICE]
+    nodes[word + N_BEHIND] = totals[QT_FREE]
+    nodes[word + N_SERIAL] = 0
+    totals[QT_FREE] = node
+    totals[QT_LIVE] -= 1
+
+
+@outlined
+def end_level(
+    queues: Queues, out: QueueOutputs, id_shift: int, price: int, owner: int, record: QueueRecord
+) -> None:
+    """End the lives of all orders of a level that a record clears."""
+    word = find_queue_level(queues.levels, queues.totals, price, owner) * QUEUE_LEVEL_WORDS
+    while queues.levels[word + QL_FIRST] != NO_NODE:
+        node = queues.levels[word + QL_FIRST]
+        end_life(queues, out, id_shift, node, as_word(END_CLEARED), record)
+
+
+# ---------------------------------------------------------------- records
+
+
+@inlined
+def fill_order(
+    queues: Queues, out: QueueOutputs, record: QueueRecord, node: int, is_aggressor: bool
+) -> None:
+    """F: size of an order is taken; the record that removes it is still to come (rule 6)."""
+    nodes, word, size = queues.nodes, node * NODE_WORDS, record.size
+    if nodes[word + N_FILL_AHEAD_ORDERS] < 0:
+        nodes[word + N_FILL_TS_EVENT] = record.ts_event
+        ahead_orders, ahead_size = sum_ahead(queues, node)
+        nodes[word + N_FILL_AHEAD_ORDERS] = ahead_orders
+        nodes[word + N_FILL_AHEAD_SIZE] = ahead_size
+    add_to_sums(queues, node, as_word(-1))
+    if len(out.changes) > 0:
+        kind = as_word(KIND_TRADED if is_aggressor else KIND_FILLED)
+        shown = shown_by(nodes, node)
+        write_change(queues, out, record.row, node, kind, min(size, shown))
+        if size > shown:
+            n = queues.totals[QT_CHANGES] * CHANGE_WORDS
+            write_change(queues, out, record.row, node, kind, size - shown)
+            out.changes[n + CHANGE_PRIORITY] = BEHIND_ALL
+    nodes[word + N_FILLED] += size
+    nodes[word + N_PENDING] += size
+    add_to_sums(queues, node, as_word(1))
+
+
+@inlined
+def cancel_order(
+    queues: Queues,
+    out: QueueOutputs,
+    id_shift: int,
+    record: QueueRecord,
+    node: int,
+    taken: int,
+    leaves: bool,
+) -> None:
+    """C: size that fills have taken is removed first; only the rest is cancelled."""
+    nodes, word = queues.nodes, node * NODE_WORDS
+    shown, filled = shown_by(nodes, node), min(nodes[word + N_PENDING], taken)
+    add_to_sums(queues, node, as_word(-1))
+    nodes[word + N_SIZE] -= taken
+    nodes[word + N_PENDING] -= filled
+    nodes[word + N_CANCELLED] += taken - filled
+    add_to_sums(queues, node, as_word(1))
+    lost = shown - shown_by(nodes, node)
+    if len(out.changes) > 0 and lost != 0:
+        write_change(queues, out, record.row, node, as_word(KIND_REMOVED), lost)
+    if leaves:
+        end = as_word(END_FILLED if filled == taken else END_CANCELLED)
+        end_life(queues, out, id_shift, node, end, record)
+
+
+@inlined
+def modify_order(
+    queues: Queues,
+    out: QueueOutputs,
+    id_shift: int,
+    record: QueueRecord,
+    node: int,
+    price: int,
+    size: int,
+) -> None:
+    """M: its size is what is left after the fills before it; at size 0 the order leaves."""
+    nodes, word = queues.nodes, node * NODE_WORDS
+    old, pending, shown = nodes[word + N_SIZE], nodes[word + N_PENDING], shown_by(nodes, node)
+    moves = size > 0 and (price != nodes[word + N_PRICE] or size > old)
+    add_to_sums(queues, node, as_word(-1))
+    lost = shown if moves else shown - size
+    if len(out.changes) > 0 and lost != 0:
+        write_change(queues, out, record.row, node, as_word(KIND_REMOVED), lost)
+    nodes[word + N_ADDED] += max(pending - old, 0) + max(size - shown, 0)
+    nodes[word + N_CANCELLED] += max(shown - size, 0)
+    nodes[word + N_SIZE], nodes[word + N_PENDING] = size, 0
+    nodes[word + N_MODIFIES] += 1
+    if moves:  # rule 10
+        unlink(queues, node)
+        if price != nodes[word + N_PRICE]:
+            nodes[word + N_PRICE] = price
+            owner = (nodes[word + N_BOOK] << 1 | nodes[word + N_SIDE]) + 1
+            nodes[word + N_LEVEL] = find_queue_level(queues.levels, queues.totals, price, owner)
+        link(queues, node)
+        nodes[word + N_REQUEUES] += 1
+    add_to_sums(queues, node, as_word(1))
+    if size == 0:
+        end = as_word(END_FILLED if shown == 0 else END_CANCELLED)
+        end_life(queues, out, id_shift, node, end, record)

@@ -1,0 +1,127 @@
+"""Questions about books, answered from the state between two folds.
+
+The rule here: nothing is changed. The answers are read from the words of the state, by numpy.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batonics.book.results import Levels, Orders
+from batonics.book.state import (
+    ASK_LADDER,
+    BID_LADDER,
+    BOOK_WORDS,
+    SLOT_WORDS,
+    Anomaly,
+    Book,
+    Ladder,
+    Level,
+    Order,
+    State,
+    Status,
+    Total,
+)
+
+
+class BookReader:
+    """Reads books; they are numbered in order of appearance.
+
+    Args:
+        state: the books.
+        seen: uint64 (books or more, 3), the columns of `last_seen`.
+    """
+
+    def __init__(self, state: State, seen: NDArray[np.uint64]) -> None:
+        self.state = state
+        self._seen = seen
+
+    @property
+    def book_count(self) -> int:
+        """The number of books."""
+        return int(self.state.totals[Total.BOOKS])
+
+    def keys(self) -> list[tuple[int, int]]:
+        """`(publisher_id, instrument_id)` of each book (rule 1)."""
+        keys = self._book_words()[:, Book.KEY]
+        publishers, instruments = keys >> 32, keys & 0xFFFFFFFF
+        return list(zip(publishers.tolist(), instruments.tolist(), strict=True))
+
+    def statuses(self) -> list[Status]:
+        """The status of each book."""
+        return [Status(status) for status in self._book_words()[:, Book.STATUS].tolist()]
+
+    def events(self) -> NDArray[np.int64]:
+        """The number of complete events of each book."""
+        return self._book_words()[:, Book.EVENTS] >> 1
+
+    def events_open(self) -> NDArray[np.bool_]:
+        """Whether each book is within an event (rule 5)."""
+        is_open: NDArray[np.bool_] = self._book_words()[:, Book.EVENTS] & 1 == 1
+        return is_open
+
+    def anomalies(self) -> NDArray[np.int64]:
+        """Counts of anomalies: a row for each book, a column for each `Anomaly`."""
+        return self.state.anomalies[: self.book_count * len(Anomaly)].reshape(-1, len(Anomaly))
+
+    def last_seen(self) -> NDArray[np.uint64]:
+        """The columns ts_event, ts_recv and sequence of each book's last record."""
+        return self._seen[: self.book_count]
+
+    def levels(self, book: int | None = None) -> Levels:
+        """Every level of every book, or of one."""
+        books = np.arange(self.book_count) if book is None else np.array([book])
+        ladders = (books[:, None] * BOOK_WORDS + np.array([BID_LADDER, ASK_LADDER])).ravel()
+        lengths = self.state.books[ladders + Ladder.LENGTH]
+        ends = self.state.books[ladders + Ladder.START] + lengths
+        # The best level is the last of its run, so each run is read from its end.
+        offsets = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        entries = np.repeat(ends, lengths) - 1 - offsets
+        bases = self.state.run_slots[entries].astype(np.int64) * SLOT_WORDS
+        side = np.repeat(np.tile([0, 1], len(books)), lengths)
+        size = self.state.levels[bases + Level.SIZE]
+        levels = Levels(
+            book=np.repeat(np.repeat(books, 2), lengths),
+            side=side,
+            price=self.state.levels[bases + Level.KEY] ^ -side,
+            size=size,
+            count=self.state.levels[bases + Level.COUNT],
+        )
+        has_size = size > 0
+        return Levels(*(column[has_size] for column in levels))
+
+    def orders(self, book: int | None = None) -> Orders:
+        """Every live order of every book, or of one; either way all orders are visited."""
+        bases = live_order_bases(self.state)
+        words = self.state.orders
+        if book is not None:
+            bases = bases[words[bases + Order.OWNER] >> 1 == book]
+        owner, packed = words[bases + Order.OWNER], words[bases + Order.PACKED]
+        key = self.state.levels[(packed >> 32) * SLOT_WORDS + Level.KEY]
+        priority = words[bases + Order.PRIORITY]
+        # ~key sorts the best level first without overflow.
+        by = np.lexsort((priority, ~key, owner))
+        owner, packed, key = owner[by], packed[by], key[by]
+        return Orders(
+            book=owner >> 1,
+            side=owner & 1,
+            price=key ^ -(owner & 1),
+            order_id=words[bases + Order.ORDER_ID][by].view(np.uint64),
+            size=packed & 0xFFFFFFFF,
+            priority=priority[by],
+        )
+
+    def _book_words(self) -> NDArray[np.int64]:
+        return self.state.books[: self.book_count * BOOK_WORDS].reshape(-1, BOOK_WORDS)
+
+
+def live_order_bases(state: State) -> NDArray[np.int64]:
+    """Where live orders begin in `State.orders`: in taken slots, not below their side's floor."""
+    words = state.orders
+    bases = np.flatnonzero(words[Order.OWNER :: SLOT_WORDS] >= 0) * SLOT_WORDS
+    owner = words[bases + Order.OWNER]
+    ladders = (owner >> 1) * BOOK_WORDS + BID_LADDER + (ASK_LADDER - BID_LADDER) * (owner & 1)
+    floors = state.books[ladders + Ladder.FLOOR]
+    live: NDArray[np.int64] = bases[words[bases + Order.PRIORITY] >= floors]
+    return live

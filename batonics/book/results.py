@@ -1,0 +1,101 @@
+"""What a fold is asked to keep, what it gives back, and what can be read of books between folds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batonics.book.state import LAST_SEEN, RECORD_BEFORE, Top
+from batonics.model.mbo import MboBatch
+
+SEEN_COLUMNS = ("ts_event", "ts_recv", "sequence")
+"""The columns of `BookReader.last_seen`."""
+
+
+class TopsSpec(NamedTuple):
+    """Keep tops (`FoldResult.tops`): the best levels at trades and changes."""
+
+    depth: int  # levels of each side
+    changes: bool = True  # a top at the end of an event, where it differs from the book's last one
+    trades: bool = False  # a top at a trade, as the book is before it
+
+
+class WindowsSpec(NamedTuple):
+    """Keep the best levels at the ends of windows (`FoldResult.tops`), and no other tops."""
+
+    depth: int  # levels of each side
+    events: int = 0  # events of a book in a window; 0: windows end at the bounds given to `fold`
+
+
+class PublishSpec(NamedTuple):
+    """Keep what `BookEngine.publish` needs."""
+
+    depth: int  # levels of each side
+
+
+class FoldResult(NamedTuple):
+    """The rows of one batch. The arrays are views of buffers that the next fold overwrites."""
+
+    bbo: NDArray[np.int64]  # (records, len(Bbo)): after each record
+    deltas: NDArray[np.int64]  # (deltas, len(Delta))
+    event_ends: NDArray[np.int64]  # (ends of events, len(EventEnd))
+    tops: NDArray[np.int64]  # (tops, TOP_WORDS + TOP_LEVEL_WORDS * depth)
+    top_records: TopRecords  # one record for each top
+
+
+class TopRecords(NamedTuple):
+    """The records that describe tops. They are looked up on demand, until the next fold.
+
+    For tops of windows only ts_event, ts_recv and sequence are always right.
+    """
+
+    tops: NDArray[np.int64]
+    batch: MboBatch
+    kept: MboBatch  # by book: the record of an earlier batch (`RECORD_BEFORE`)
+    seen: NDArray[np.uint64]  # by book: `SEEN_COLUMNS` of its last record before (`LAST_SEEN`)
+
+    def column(self, name: str) -> NDArray[Any]:
+        """One column, for all tops."""
+        return self._columns([name], self.tops)[0]
+
+    def take(self, rows: NDArray[np.intp] | None = None) -> MboBatch:
+        """All columns, for the tops in some rows or for all."""
+        tops = self.tops if rows is None else self.tops[rows]
+        return MboBatch._make(self._columns(MboBatch._fields, tops))
+
+    def _columns(self, names: Sequence[str], tops: NDArray[np.int64]) -> list[NDArray[Any]]:
+        rows = np.ascontiguousarray(tops[:, Top.ROW])
+        # Rows below 0 are clipped to the first row, and replaced.
+        columns = [getattr(self.batch, name).take(rows, mode="clip") for name in names]
+        if (rows >= 0).all():
+            return columns
+        before, last = (np.flatnonzero(rows == mark) for mark in (RECORD_BEFORE, LAST_SEEN))
+        for name, column in zip(names, columns, strict=True):
+            column[before] = getattr(self.kept, name)[tops[before, Top.BOOK]]
+            if name in SEEN_COLUMNS:
+                column[last] = self.seen[tops[last, Top.BOOK], SEEN_COLUMNS.index(name)]
+        return columns
+
+
+class Levels(NamedTuple):
+    """Levels of books, by book, bids before asks, best first."""
+
+    book: NDArray[np.int64]
+    side: NDArray[np.int64]  # 0: bid, 1: ask
+    price: NDArray[np.int64]
+    size: NDArray[np.int64]
+    count: NDArray[np.int64]  # type: ignore[assignment]  # hides tuple.count, which nobody needs
+
+
+class Orders(NamedTuple):
+    """Live orders of books, by book, bids before asks, best level first, in priority order."""
+
+    book: NDArray[np.int64]
+    side: NDArray[np.int64]  # 0: bid, 1: ask
+    price: NDArray[np.int64]
+    order_id: NDArray[np.uint64]
+    size: NDArray[np.int64]
+    priority: NDArray[np.int64]

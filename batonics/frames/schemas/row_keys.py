@@ -1,0 +1,53 @@
+"""The time and the symbol of each row of a schema, from frame to frame.
+
+The rule here: a row's date and symbol follow from its time (`Schema.time`), for every reader alike.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from batonics.frames.scan.mbo_scan import SYMBOL
+from batonics.frames.scan.symbols import FrameSymbols
+from batonics.frames.schemas.table import Schema
+
+ROW_TIME = "_time"
+"""The column with a row's time: Int64, nanoseconds since the epoch."""
+
+
+class RowKeys:
+    """Adds the time and the symbol to the frames of one stream, in order.
+
+    A row without a time has the time of the row before it. Its symbol is that of its instrument at
+    its time. A row that covers an interval, and has no symbol at the interval's end, has the symbol
+    of the moment before.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        self._time = schema.time.to_physical().alias(ROW_TIME)
+        self._time_is_interval_end = schema.time_is_interval_end
+        self._latest: int | None = None
+
+    def add_time(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The frame with `_time` (Int64) after its own columns."""
+        time = frame.select_seq(self._time).to_series()
+        if time.null_count():
+            time = time.forward_fill()
+            if self._latest is not None:
+                time = time.fill_null(self._latest)
+        if frame.height:
+            self._latest = time[-1]
+        return frame.hstack([time])
+
+    def add_symbol(self, timed: pl.DataFrame, names: FrameSymbols) -> pl.DataFrame:
+        """A frame of `add_time` with `symbol` (String) after its columns."""
+        symbol = names.of(timed, ROW_TIME)
+        if self._time_is_interval_end and symbol.null_count():
+            # A name that ends with the interval held in it.
+            before = timed.select("instrument_id", pl.col(ROW_TIME) - 1)
+            symbol = symbol.fill_null(names.of(before, ROW_TIME))
+        return timed.hstack([symbol.alias(SYMBOL)])
+
+    def add_to(self, frame: pl.DataFrame, names: FrameSymbols) -> pl.DataFrame:
+        """The frame with `_time` (Int64) and `symbol` (String)."""
+        return self.add_symbol(self.add_time(frame), names)

@@ -1,0 +1,180 @@
+"""What ingest sends to the server, and when: names, books, stats, and responses to its requests.
+
+The rule here: the feed never waits for the server. A server that has ended is replaced in the
+background, and the new one is sent everything from the start.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batonics.live.feed_handler import FeedHandler
+from batonics.live.protocol import MessageKind
+from batonics.live.published_books import book_document
+from batonics.live.server_link import ServerLink, ServerRestarter
+from batonics.model.errors import BatonicsError
+from batonics.sinks.logs import logger
+
+CLOSE_SECONDS_MAX = 2.0
+"""How long the last messages may take."""
+
+
+class ServerPublisher:
+    """Publishes the books of a feed to the serving process.
+
+    Args:
+        handler: the feed.
+        link: the link to the serving process.
+        restart_server: starts another serving process when one has ended; None: nothing does.
+    """
+
+    def __init__(
+        self,
+        handler: FeedHandler,
+        link: ServerLink,
+        restart_server: Callable[[], ServerLink] | None = None,
+    ) -> None:
+        self._handler, self._link = handler, link
+        self._restarter: ServerRestarter | None = None
+        if restart_server is not None:
+            self._restarter = ServerRestarter(restart_server, self._log_failed_restart)
+        self._log = logger("live")
+        self._names_sent = (-1, -1)  # counts of books and of names
+        self._requests: list[dict[str, Any]] = []
+        self._is_registered = self._is_writing = False
+
+    def publish(self, books: NDArray[np.int64]) -> None:
+        """Send the rows of books that changed, by number."""
+        link = self._link
+        if not link.is_open:
+            return
+        self._send_names()
+        rows = self._handler.published_books.rows
+        link.mark_changed(books, len(rows))
+        link.flush(rows)
+        if self._requests:
+            self._respond()
+
+    def publish_stats(self) -> None:
+        """Send the stats, and look after the server: restart it, read its requests."""
+        link = self._open_link()
+        if link is None:
+            return
+        stats = self._handler.stats
+        stats.deferred_messages = link.deferred_messages
+        link.queue(MessageKind.STATS, stats.as_json())
+        link.flush(self._handler.published_books.rows)
+        # A feed that never pauses is never waited for, so its poll reports no request.
+        self._requests += link.read_requests()
+        self._respond()
+
+    def close(self) -> None:
+        """Send the last stats and BYE, for at most CLOSE_SECONDS_MAX; restart no server."""
+        if self._restarter is not None:
+            self._restarter.close()
+            self._restarter = None
+        self.publish_stats()
+        link = self._link
+        link.queue(MessageKind.BYE, {"reason": "the feed has ended"})
+        deadline = time.monotonic() + CLOSE_SECONDS_MAX
+        poll = select.poll()
+        if link.is_open:
+            poll.register(link, select.POLLOUT)
+        while link.has_pending and time.monotonic() < deadline:
+            poll.poll(50)
+            link.flush(self._handler.published_books.rows)
+
+    # ------------------------------------------------------------------ polling
+
+    def register(self, poll: select.poll) -> None:
+        """Register the link with a new poll object."""
+        self._is_registered = self._is_writing = False
+        self.update_registration(poll)
+
+    def update_registration(self, poll: select.poll) -> None:
+        """Bring the registration up to date before a wait."""
+        link = self._link
+        if not link.is_open:
+            return
+        if not self._is_registered:
+            self._is_registered = True
+            poll.register(link, select.POLLIN)
+        if link.has_pending != self._is_writing:
+            self._is_writing = link.has_pending
+            poll.modify(link, select.POLLIN | (select.POLLOUT if self._is_writing else 0))
+
+    def handle(self, descriptor: int, events: int) -> bool:
+        """Read and write as the poll reports; False if the descriptor is not the link's."""
+        if not self._link.is_open or descriptor != self._link.fileno():
+            return False
+        self._serve(self._link, writable=bool(events & select.POLLOUT))
+        return True
+
+    def _serve(self, link: ServerLink, *, writable: bool) -> None:
+        self._requests += link.read_requests()
+        if self._requests:
+            self._respond()
+        if writable and link.is_open:
+            link.flush(self._handler.published_books.rows)
+        if not link.is_open:
+            self._log.error("server_gone")
+
+    # ------------------------------------------------------------------ messages
+
+    def _send_names(self) -> None:
+        """Queue the names of all books if there are new ones."""
+        handler = self._handler
+        counts = (handler.engine.book_count, len(handler.symbols))
+        if counts != self._names_sent:
+            self._names_sent = counts
+            self._link.queue(MessageKind.SYMBOLS, handler.book_names())
+
+    def _respond(self) -> None:
+        """Respond to requests, except those for a book within an event: they wait for its end."""
+        handler, waiting = self._handler, []
+        rows = handler.published_books.rows
+        for request in self._requests:
+            book = request["book"]
+            if not 0 <= book < len(rows):
+                self._send_response({"id": request["id"], "error": f"there is no book {book}"})
+            elif handler.is_within_event(book):
+                waiting.append(request)
+            else:
+                document = book_document(
+                    handler.engine, book, request["depth"], orders=request["orders"]
+                )
+                seq = int(rows["seq"][book])
+                self._send_response({"id": request["id"], "seq": seq, **document})
+        self._requests = waiting
+
+    def _send_response(self, document: dict[str, Any]) -> None:
+        self._link.queue_response(document)
+        self._link.flush(self._handler.published_books.rows)
+
+    # ------------------------------------------------------------------ restarts
+
+    def _open_link(self) -> ServerLink | None:
+        """The link if it is open, or that of a new server once it is ready."""
+        if not self._link.is_open and self._restarter is not None:
+            link = self._restarter.poll()
+            if link is not None:
+                self._log.info("server_is_back")
+                self._replace_link(link)
+        return self._link if self._link.is_open else None
+
+    def _replace_link(self, link: ServerLink) -> None:
+        """Send everything to a new server."""
+        self._link, self._requests, self._names_sent = link, [], (-1, -1)
+        self._is_registered = self._is_writing = False
+        rows = self._handler.published_books.rows
+        self._send_names()
+        link.mark_changed(np.arange(len(rows)), len(rows))
+
+    def _log_failed_restart(self, error: BatonicsError) -> None:
+        self._log.error("server_not_back", reason=str(error))
