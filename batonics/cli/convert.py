@@ -69,7 +69,7 @@ def command(
 ) -> None:
     """Derive a schema from MBO records and write it to a file.
 
-    The columns and their order are the vendor's.
+    Where the vendor has the schema, columns and their order are the vendor's.
     """
     from batonics.cli.progress import read_progress
     from batonics.jobs.convert import ConvertRequest, TableOutput, convert

@@ -77,7 +77,7 @@ def test_a_frame_without_rows_shows_its_columns(capsys: pytest.CaptureFixture[st
     assert printed(capsys, pl.DataFrame(schema=schema)) == ["a  ts  t  price"]
 
 
-def test_a_line_is_as_long_as_it_must_be(
+def test_a_line_is_complete_in_a_pipe(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "20")
