@@ -6,7 +6,7 @@
     books.levels(depth=5)
     batonics.scan_mbo("day.dbn.zst").filter(pl.col("action") == "T").collect()
 
-Names are imported when they are first used, so that `import batonics` costs next to nothing.
+Names are imported on first use, so `import batonics` is fast.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from batonics.public.scan import scan_mbo
     from batonics.public.symbols import with_symbols
 
-_HOMES = {
+_MODULES = {
     "Books": "batonics.frames.depth.books",
     "Lake": "batonics.lake.lake",
     "export_lake": "batonics.jobs.lake_export",
@@ -71,9 +71,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'batonics' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:

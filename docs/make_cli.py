@@ -11,27 +11,32 @@ import typer.main
 from batonics.cli.main import app
 
 TARGET = Path(__file__).with_name("cli.md")
+INTRODUCTION = """\
+# The command line
+
+`docs/make_cli.py` makes this page from the commands, and a test compares them.
+
+| exit code | |
+|---|---|
+| 0 | done |
+| 1 | `verify`: the books are not proved, or differ from `--against` |
+| 2 | the call is wrong |
+| 3 | the input cannot be read, or is damaged |
+| 4 | the output cannot be written |
+| 5 | the checkpoint cannot be used |
+| 6 | the lake is damaged, or there is none |
+| 130 | interrupted |
+
+An error is one line on standard error, and with `--log-json` a line of JSON. An output file takes
+its name when it is complete: an interrupted or failed command leaves the file that was there.
+Tables fit a terminal; in a pipe they are complete.
+"""
 
 
 def render() -> str:
     """The reference of all commands, as Markdown."""
     root: Any = typer.main.get_command(app)
-    parts = [
-        "# The command line\n",
-        "`docs/make_cli.py` makes this page from the commands, and a test compares them.\n",
-        "| exit code | |\n|---|---|\n"
-        "| 0 | done |\n"
-        "| 1 | `verify`: the books are not proved, or differ from `--against` |\n"
-        "| 2 | the call is wrong |\n"
-        "| 3 | the input cannot be read, or is damaged |\n"
-        "| 4 | the output cannot be written |\n"
-        "| 5 | the checkpoint cannot be used |\n"
-        "| 6 | the lake is damaged, or there is none |\n"
-        "| 130 | interrupted |\n",
-        "An error is one line on standard error, and with `--log-json` a line of JSON. An output"
-        " file takes its\nname when it is complete: an interrupted or failed command leaves the"
-        " file that was there. Tables fit a\nterminal; in a pipe they are complete.\n",
-    ]
+    parts = [INTRODUCTION]
     for name, command in _commands(root, "batonics"):
         parts.append(f"## {name}\n\n{command.help}\n")
         parts.append("| | default | |\n|---|---|---|")

@@ -3,15 +3,15 @@
 -- reads: mbo
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
--- column: hour BIGINT  hour of the day, UTC, over all dates; null of records without a time
+-- column: hour BIGINT  hour of the day, UTC, over all dates; null for records without a time
 -- column: records BIGINT  all records, snapshots included
--- column: adds BIGINT  A
--- column: cancels BIGINT  C
--- column: modifies BIGINT  M
--- column: clears BIGINT  R
--- column: trades BIGINT  T
--- column: fills BIGINT  F
--- column: snapshot BIGINT  how many of all of them belong to a snapshot (F_SNAPSHOT)
+-- column: adds BIGINT  records with action A
+-- column: cancels BIGINT  records with action C
+-- column: modifies BIGINT  records with action M
+-- column: clears BIGINT  records with action R
+-- column: trades BIGINT  records with action T
+-- column: fills BIGINT  records with action F
+-- column: snapshot BIGINT  how many of these records belong to a snapshot (F_SNAPSHOT)
 -- source: actions of MBO records, rules 6 to 14 of ARCHITECTURE.md
 SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id,
     epoch_ns(ts_recv) // 3600000000000 % 24 AS hour,

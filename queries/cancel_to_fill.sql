@@ -1,31 +1,35 @@
--- title: Cancelled and filled by distance from the best
--- question: What becomes of orders, by how far from the best of their side they were placed?
+-- title: Cancelled and filled size by distance from the best price
+-- question: How much of an order is cancelled and how much filled, by its distance from the best
+--   price when it was placed?
 -- reads: orders, mbp_1
 -- param: tick PRICE = 0.01  the unit of distances
--- param: most BIGINT = 10  greater distances, on either side of the best, are put together with it
+-- param: most BIGINT = 10  distances beyond this, on either side of the best price, are counted as
+--   this
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
--- column: ticks BIGINT  how many ticks worse than the best of its side an order was placed, rounded
---   down; negative: better than the best; null: its side was empty, or not known yet that day
--- column: orders BIGINT  orders placed there
--- column: added BIGINT  their size: what they were placed with, and what was added to it later
+-- column: ticks BIGINT  how many ticks behind the best price of its side the order was placed,
+--   rounded down; negative: ahead of the best price; null: its side was empty or not yet known that
+--   day
+-- column: orders BIGINT  how many orders were placed there
+-- column: added BIGINT  size of these orders when they were placed, and size that modifies added
+--   later
 -- column: filled BIGINT  size that was filled
 -- column: cancelled BIGINT  size that was cancelled
--- column: censored BIGINT  size that was still there when the order was last seen
+-- column: censored BIGINT  size that was still in the book when the order was last seen
 -- column: fill_ratio DOUBLE  filled / added
 -- column: cancel_ratio DOUBLE  cancelled / added
 -- column: cancel_to_fill DOUBLE  cancelled / filled; null if nothing was filled
--- source: fill ratio and cancel ratio as in `.mbo.orders()`: of the size that was added
+-- source: fill ratio and cancel ratio relative to the size added, as in `.mbo.orders()`
 
--- Orders whose start is not known (left_censored) were placed at a time that is not known either,
--- and are left out. The price is that of the start: where it went later does not count.
+-- Orders with an unknown start (left_censored) are left out: the time at which they were placed is
+-- unknown too. The distance is that of the first price; later modifies do not change it.
 WITH states AS (
     SELECT publisher_id, instrument_id, date, epoch_ns(ts_recv) AS ts, bid_px_00, ask_px_00
     FROM mbp_1
-    -- A row of a T is no state of its own: it shows the book before the trade.
+    -- The row of a trade (T) is not a state: it has the book before the trade.
     WHERE action <> 'T' AND ts_recv IS NOT NULL
-    -- Of several states of one moment, the last; `sequence` may be one for events of one packet,
-    -- which their `ts_event` then puts in order.
+    -- The last state of several at one time. Events of one packet may share `sequence`; then
+    -- `ts_event` gives their order.
     QUALIFY lead(epoch_ns(ts_recv)) OVER (
         PARTITION BY publisher_id, instrument_id, date ORDER BY ts_recv, sequence, ts_event
     ) IS DISTINCT FROM epoch_ns(ts_recv)
@@ -43,7 +47,7 @@ placed AS (
     SELECT entered.*,
         CASE side WHEN 'B' THEN bid_px_00 - price_start ELSE price_start - ask_px_00 END AS distance
     FROM entered
-    -- Strictly before: a state of the same moment may be the one that the order itself made.
+    -- Strictly before: a state of the same time may result from the order itself.
     ASOF LEFT JOIN states
         ON entered.publisher_id = states.publisher_id
         AND entered.instrument_id = states.instrument_id
@@ -51,7 +55,7 @@ placed AS (
         AND entered.ts > states.ts
 )
 SELECT symbol, publisher_id,
-    -- Of a null and a number, greatest and least are the number.
+    -- greatest and least ignore nulls.
     CASE WHEN distance IS NOT NULL
         THEN least(greatest(floor(distance / $tick), -$most), $most)::BIGINT
     END AS ticks,

@@ -1,22 +1,23 @@
 -- title: Consolidated best bid and ask
 -- question: What are the best bid and ask of a symbol over all its publishers, over time?
 -- reads: mbp_1
--- column: ts TIMESTAMP_NS  from when on it stands, by ts_recv, UTC
+-- column: ts TIMESTAMP_NS  ts_recv from which the row holds, UTC
 -- column: symbol VARCHAR  the instrument
--- column: bid_price BIGINT  the highest bid, in units of 1e-9; null if there is none
--- column: bid_size BIGINT  sizes at it added up, in units
--- column: bid_publishers BIGINT  how many publishers have it
--- column: ask_price BIGINT  the lowest ask, in units of 1e-9; null if there is none
--- column: ask_size BIGINT  sizes at it added up, in units
--- column: ask_publishers BIGINT  how many publishers have it
--- source: the best price of each side over the books that publishers have at a moment; a book is
---   the one after its last event of that date. A row where anything changed, or a date begins. Bids
---   may be above asks: publishers' clocks differ, and no rule keeps them apart
+-- column: bid_price BIGINT  the highest bid, in units of 1e-9; null if there is no bid
+-- column: bid_size BIGINT  total size at that price, in units
+-- column: bid_publishers BIGINT  how many publishers are at that price
+-- column: ask_price BIGINT  the lowest ask, in units of 1e-9; null if there is no ask
+-- column: ask_size BIGINT  total size at that price, in units
+-- column: ask_publishers BIGINT  how many publishers are at that price
+-- source: the best price of each side over the books of all publishers at one moment; a book is as
+--   its last event of that date left it. The answer has a row where any column changes, and one
+--   where a date begins. Bids may be above asks: the clocks of publishers differ, and no rule keeps
+--   them apart
 WITH numbered AS (
-    -- A trade's row shows the book that it met: no state. Of a publisher's rows at the same time
-    -- the last one holds: events of one packet have the same ts_recv, and may have the same
-    -- sequence; ts_event tells their order. A symbol is the same at all publishers, its instrument
-    -- ids need not be. n counts the moments in which one of the symbol's books changed.
+    -- The row of a trade is not a state: it has the book before the trade. Of several rows of a
+    -- publisher at the same time the last one holds: events of one packet share ts_recv, and may
+    -- share sequence; then ts_event gives their order. A symbol is the same at all publishers, its
+    -- instrument ids may differ. n counts the times at which a book of the symbol changed.
     SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, date,
         epoch_ns(ts_recv) AS ts, sequence, ts_event, bid_px_00 AS bid,
         bid_sz_00::BIGINT AS bid_size, ask_px_00 AS ask, ask_sz_00::BIGINT AS ask_size,
@@ -34,8 +35,8 @@ states AS (
     JOIN ends USING (symbol, date)
     WINDOW book AS (PARTITION BY symbol, date, publisher_id ORDER BY n, sequence, ts_event)
 ),
--- Each state at every moment in which it stands: so a moment has one of each publisher that has
--- said anything on that date.
+-- Each state at every time at which it holds, so that a time has one state of each publisher with a
+-- row on that date so far.
 standing AS (
     SELECT symbol, date, unnest(range(n, next_n)) AS n, ts AS since,
         bid, bid_size, ask, ask_size
@@ -53,7 +54,7 @@ consolidated AS (
         count(*) FILTER (bid = best_bid) AS bid_publishers, min(best_ask) AS ask_price,
         coalesce(sum(ask_size) FILTER (ask = best_ask), 0)::BIGINT AS ask_size,
         count(*) FILTER (ask = best_ask) AS ask_publishers,
-        -- The moment's time is that of the states which are new in it.
+        -- The time is that of the states that begin then.
         max(since) AS ts
     FROM quotes
     GROUP BY symbol, date, n

@@ -3,14 +3,16 @@
 -- reads: mbp_1
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
--- column: ts_start TIMESTAMP_NS  of the event that crossed the book (ts_recv), UTC
--- column: ts_end TIMESTAMP_NS  of the event after which it was not crossed any more, UTC; null: it
---   was crossed in its last state of that day
--- column: duration_ns BIGINT  from the one to the other, in ns; null without an end
--- column: ts_last TIMESTAMP_NS  of the last crossed state that there is a row of, UTC
+-- column: ts_start TIMESTAMP_NS  ts_recv of the event that crossed the book, UTC
+-- column: ts_end TIMESTAMP_NS  ts_recv of the event that uncrossed the book, UTC; null: the book
+--   was still crossed in its last state of that day
+-- column: duration_ns BIGINT  ts_end less ts_start, in ns; null without an end
+-- column: ts_last TIMESTAMP_NS  ts_recv of the last crossed state that has a row, UTC
 -- column: states BIGINT  how many states of the best levels the spell had
--- column: crossed_by BIGINT  bid less ask where it was greatest, in units of 1e-9; 0: only locked
--- source: crossed: bid > ask, locked: bid = ask; auctions cross (rule 22 of ARCHITECTURE.md)
+-- column: crossed_by BIGINT  the greatest bid less ask of the spell, in units of 1e-9; 0: the book
+--   was only locked
+-- source: a book is crossed if bid > ask and locked if bid = ask; auctions cross books (rule 22 of
+--   ARCHITECTURE.md)
 WITH states AS (
     SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, instrument_id, date,
         epoch_ns(ts_recv) AS ts, bid_px_00 - ask_px_00 AS crossed_by, row_number() OVER book AS n,
@@ -18,16 +20,16 @@ WITH states AS (
         coalesce(lag(bid_px_00) OVER book >= lag(ask_px_00) OVER book, false) AS crossed_before,
         lead(epoch_ns(ts_recv)) OVER book AS next_ts
     FROM mbp_1
-    -- A row of a T is no state of its own: it shows the book before the trade.
+    -- The row of a trade (T) is not a state: it has the book before the trade.
     WHERE action <> 'T' AND ts_recv IS NOT NULL
-    -- Events of one packet may have one `sequence`; their `ts_event` then puts them in order.
+    -- Events of one packet may share `sequence`; then `ts_event` gives their order.
     WINDOW book AS (
         PARTITION BY publisher_id, instrument_id, date ORDER BY ts_recv, sequence, ts_event
     )
 ),
 spells AS (
-    -- All crossed states of a spell have the same number of starts up to them. They are few, and
-    -- counted among themselves.
+    -- All crossed states of a spell have the same number of starts before them. Crossed states are
+    -- few; only they are counted.
     SELECT *,
         sum((NOT crossed_before)::INTEGER) OVER (
             PARTITION BY publisher_id, instrument_id, date ORDER BY n ROWS UNBOUNDED PRECEDING

@@ -1,20 +1,20 @@
 -- title: Depth by hour
--- question: How much size stands at the best levels of each side over the day?
+-- question: How much size do the best levels of each side have over the day?
 -- reads: mbp_10
 -- param: levels BIGINT = 10  how many levels of each side are added up, from 1 to 10
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
 -- column: hour BIGINT  hour of the day, UTC, over all dates
--- column: depth_bid DOUBLE  mean size of the best bids, weighted by how long it stood, in units
--- column: depth_ask DOUBLE  mean size of the best asks, weighted by how long it stood, in units
--- column: seconds_bid DOUBLE  how long there was a bid in that hour
--- column: seconds_ask DOUBLE  how long there was an ask in that hour
--- source: depth(k), the sizes of the best k levels added up, time-weighted: a state holds until the
---   book's next one. A side that is empty has no depth, which is not one of 0
+-- column: depth_bid DOUBLE  time-weighted mean size of the best bids, in units
+-- column: depth_ask DOUBLE  time-weighted mean size of the best asks, in units
+-- column: seconds_bid DOUBLE  seconds of that hour in which there was a bid
+-- column: seconds_ask DOUBLE  seconds of that hour in which there was an ask
+-- source: depth(k) is the sum of the sizes of the best k levels, time-weighted: a state holds until
+--   the next state of its book. An empty side has no depth; it does not count as 0
 WITH states AS (
-    -- A trade's row shows the book that it met: no state. Of rows at the same time the last one
-    -- holds, whatever the others are: only it stands for any time. Events of one packet have the
-    -- same ts_recv, and may have the same sequence; ts_event then tells their order.
+    -- The row of a trade is not a state: it has the book before the trade. Of several rows at the
+    -- same time the last one holds; the others last no time. Events of one packet share ts_recv,
+    -- and may share sequence; then ts_event gives their order.
     SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id,
         epoch_ns(ts_recv) AS ts,
         lead(epoch_ns(ts_recv)) OVER (
@@ -36,7 +36,7 @@ WITH states AS (
     WHERE action <> 'T'
         AND if($levels BETWEEN 1 AND 10, true, error('levels: 1 to 10 is expected'))
 ),
--- What stands over the turn of an hour is divided there.
+-- A state that holds across the turn of an hour is divided there.
 hours AS (
     SELECT *, unnest(range(ts // 3600000000000, (next_ts - 1) // 3600000000000 + 1)) AS hour
     FROM states
@@ -48,7 +48,7 @@ pieces AS (
             - greatest(ts, hour * 3600000000000))::HUGEINT AS ns
     FROM hours
 )
--- Sums of integers: they do not depend on the order in which they were made.
+-- Sums of integers do not depend on the order of addition.
 SELECT symbol, publisher_id, hour,
     sum(bid * ns) / sum(ns) FILTER (bid IS NOT NULL) AS depth_bid,
     sum(ask * ns) / sum(ns) FILTER (ask IS NOT NULL) AS depth_ask,

@@ -1,27 +1,30 @@
--- title: Silences
--- question: When did a book have no record for long, and how many had others of its publisher then?
+-- title: Gaps in a book's records
+-- question: When did a book have no record for long, and how many records had the other books of
+--   its publisher then?
 -- reads: mbo
--- param: longer DURATION = 60s  only silences longer than this
--- param: others BIGINT = 0  only those in which other books had at least so many records; 0: all
+-- param: longer DURATION = 60s  only gaps longer than this
+-- param: others BIGINT = 0  only gaps in which other books had at least this many records; 0: all
+--   gaps
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
--- column: ts_start TIMESTAMP_NS  of the last record before the silence (ts_recv), UTC
--- column: ts_end TIMESTAMP_NS  of the first record after it, UTC
--- column: gap_ns BIGINT  from the one to the other, in ns
--- column: others BIGINT  records of the publisher's other books in between, of those asked for
--- source: plain definition: the time between two consecutive records of a book on one date
+-- column: ts_start TIMESTAMP_NS  ts_recv of the last record before the gap, UTC
+-- column: ts_end TIMESTAMP_NS  ts_recv of the first record after the gap, UTC
+-- column: gap_ns BIGINT  ts_end less ts_start, in ns
+-- column: others BIGINT  how many records the publisher's other books had during the gap, among the
+--   symbols of the query
+-- source: the time between two consecutive records of a book on one date
 
--- Before its first record of a day and after its last, a book is not silent but not active. Where
--- none of many books had a record, it was the feed or a halt, not the book.
+-- The time before the first record of a day and after the last one is not a gap. If many books have
+-- no record at once, the cause is the feed or a halt, not the book.
 WITH records AS (
     SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, instrument_id, date,
         epoch_ns(ts_recv) AS ts
     FROM mbo
-    -- With F_BAD_TS_RECV (8) a record's own time orders nothing.
+    -- The ts_recv of a record with F_BAD_TS_RECV (8) does not order it.
     WHERE ts_recv IS NOT NULL AND (flags & 8) = 0
 ),
 counted AS (
-    -- Of one moment all records are peers: so both counts depend on no order among them.
+    -- All records of one time are peers, so that neither count depends on the order among them.
     SELECT *, rank() OVER feed - 1 AS earlier, count(*) OVER feed AS up_to_now
     FROM records
     WINDOW feed AS (PARTITION BY publisher_id, date ORDER BY ts)

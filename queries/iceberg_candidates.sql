@@ -1,27 +1,29 @@
--- title: Candidates for icebergs
--- question: Which orders were filled for all that they showed, and then showed or filled more?
+-- title: Candidates for iceberg orders
+-- question: Which orders were filled for their whole displayed size, and then displayed or filled
+--   more?
 -- reads: orders
--- param: ratio DOUBLE = 1  how often its first size an order was filled for, at least
+-- param: ratio DOUBLE = 1  least ratio of filled size to first size
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
 -- column: order_id UBIGINT  the order
 -- column: side VARCHAR  B: bid, A: ask
--- column: ts_start TIMESTAMP_NS  when it came, by the venue's clock, UTC
--- column: price_start BIGINT  its price then, in units of 1e-9
--- column: size_start BIGINT  the size that it showed then
--- column: filled BIGINT  the size for which it was filled
--- column: hidden BIGINT  size that it had beyond its first: refills, increases, and fills beyond
---   what it showed
+-- column: ts_start TIMESTAMP_NS  ts_event of the record that placed it, UTC
+-- column: price_start BIGINT  its first price, in units of 1e-9
+-- column: size_start BIGINT  its first displayed size
+-- column: filled BIGINT  its filled size
+-- column: hidden BIGINT  size beyond its first size: refills, increases, and fills beyond its
+--   displayed size
 -- column: filled_ratio DOUBLE  filled / size_start
 -- column: modifies BIGINT  how many modifies it had, refills among them
--- column: requeues BIGINT  how often a modify sent it to the back of a queue, as a refill does
--- column: ended VARCHAR  filled, cancelled, replaced, cleared or alive
--- column: left_censored BOOLEAN  it was there before: its first size is what was left by then
+-- column: requeues BIGINT  how many modifies sent it to the back of a queue, as a refill does
+-- column: ended VARCHAR  how it ended: filled, cancelled, replaced, cleared or alive
+-- column: left_censored BOOLEAN  whether it was placed before the records begin: its first size is
+--   then the size that was left
 -- source: a heuristic after Zotikov and Antonov, "CME Iceberg Order Detection and Prediction"
---   (2019, arXiv:1909.09495): fills beyond the size shown, and modifies that follow them
+--   (2019, arXiv:1909.09495): fills beyond the displayed size, and modifies that follow them
 
--- A heuristic: an order that its owner made larger by hand, and that was then filled, looks the
--- same; icebergs that a member's own software refills have another id each time and are not found.
+-- An order that its owner enlarged by hand, and that was then filled, looks the same. Icebergs that
+-- the software of a member refills get another id with each refill and are not found.
 SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, order_id, side, ts_start,
     price_start, size_start, filled,
     added - size_start AS hidden, filled / size_start AS filled_ratio, modifies, requeues,

@@ -2,32 +2,32 @@
 -- question: How far does each unit of signed volume move the mid, window by window?
 -- reads: mbp_1
 -- param: every DURATION = 5m  the length of a window
--- column: ts TIMESTAMP_NS  the window's end T, UTC; it is (T - every, T]
+-- column: ts TIMESTAMP_NS  end T of the window (T - every, T], UTC
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
--- column: trade_count BIGINT  how many trades there were
--- column: volume BIGINT  their sizes added up, in units
--- column: signed_volume BIGINT  sizes bought less sizes sold, in units
--- column: mid_start DOUBLE  the mid of the last state before the window, in units of 1e-9
--- column: mid_end DOUBLE  the mid of the last state up to the window's end, in units of 1e-9
+-- column: trade_count BIGINT  how many trades the window has
+-- column: volume BIGINT  total size of these trades, in units
+-- column: signed_volume BIGINT  size bought less size sold, in units
+-- column: mid_start DOUBLE  mid of the last state before the window, in units of 1e-9
+-- column: mid_end DOUBLE  mid of the last state in or before the window, in units of 1e-9
 -- column: mid_change DOUBLE  mid_end less mid_start, in units of 1e-9; null if the book was cleared
---   between, and in a date's first window
--- column: kyle_lambda DOUBLE  the slope of the mid's change on signed volume, from trade to trade,
---   in units of 1e-9 per unit of size; null if all signed volumes are equal
--- source: Kyle, "Continuous auctions and insider trading" (1985): a least squares line, with
---   intercept. Steps are as in `.mbo.window_measures`: from the mid that a trade met to the mid
---   that the next one met, the last one to mid_end. A trade of side N has the sign of Lee and
---   Ready, "Inferring trade direction from intraday data" (1991). No column tells the order of
---   trades of one event at one price: the smaller is taken to be the earlier
+--   in between, and in the first window of a date
+-- column: kyle_lambda DOUBLE  slope of the mid's change on signed volume, trade by trade, in units
+--   of 1e-9 per unit of size; null if all signed volumes are equal
+-- source: Kyle, "Continuous auctions and insider trading" (1985): a least squares line with
+--   intercept. Steps are as in `.mbo.window_measures`: from the mid just before a trade to the mid
+--   just before the next trade, and from the last trade to mid_end. Trades of side N are signed by
+--   the rule of Lee and Ready, "Inferring trade direction from intraday data" (1991). No column
+--   gives the order of trades of one event at one price: the smaller trade is taken to be earlier
 WITH ordered AS (
-    -- The stream's order: ts_recv and sequence, then ts_event, for events of one packet share both;
-    -- of one event a T comes first, for it shows the book that it met, and those of one sweep from
-    -- the best price on. A series restarts where the book is cleared (R, snapshot) and
-    -- with each date.
+    -- Rows are in stream order: by ts_recv, sequence and ts_event, since events of one packet share
+    -- the first two. Within an event trades (T) come first, since their rows have the book before
+    -- the trade; trades of one sweep begin at the best price. A series restarts where the book is
+    -- cleared (R, snapshot) and with each date.
     SELECT publisher_id, instrument_id, date,
         coalesce(symbol, instrument_id::VARCHAR) AS symbol,
-        -- By the book's clock: F_BAD_TS_RECV (8), as a snapshot's, has the time of the row before,
-        -- or of the date's first that has one.
+        -- A row with F_BAD_TS_RECV (8), such as one of a snapshot, gets the time of the row before
+        -- it, or of the first row of the date that has one.
         (coalesce(
             max(if((flags & 8) = 0, epoch_ns(ts_recv), NULL)) OVER (book ROWS UNBOUNDED PRECEDING),
             min(if((flags & 8) = 0, epoch_ns(ts_recv), NULL)) OVER (
@@ -38,7 +38,7 @@ WITH ordered AS (
         action = 'T' AS is_trade, side, price, size::BIGINT AS size,
         bid_px_00 + ask_px_00 AS twice_mid,
         row_number() OVER book AS n,
-        -- Not by FILTER, which windows take far longer for.
+        -- FILTER would make this window far slower.
         count(if(action = 'R' OR (action <> 'T' AND (flags & 32) <> 0), 1, NULL)) OVER (
             book ROWS UNBOUNDED PRECEDING
         ) AS series
@@ -53,7 +53,7 @@ per_window AS (
     SELECT symbol, publisher_id, instrument_id, date, w, max(series) AS series,
         count(*) FILTER (is_trade) AS trade_count,
         coalesce(sum(size) FILTER (is_trade), 0) AS volume,
-        -- Wrapped, so that a state with an empty side is not taken for none.
+        -- The struct keeps a state with an empty side apart from no state.
         max({'n': n, 'twice_mid': twice_mid}) FILTER (NOT is_trade) AS state
     FROM ordered
     GROUP BY ALL
@@ -102,7 +102,7 @@ steps AS (
     FROM signed
     JOIN windows USING (publisher_id, instrument_id, date, w)
 ),
--- Sums of integers: they do not depend on the order in which they were made. y is doubled.
+-- Sums of integers do not depend on the order of addition. y is doubled.
 sums AS (
     SELECT publisher_id, instrument_id, date, w, sum(x) AS signed_volume,
         count(x * y)::HUGEINT AS n,

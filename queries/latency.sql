@@ -1,23 +1,23 @@
--- title: From the venue's clock to the capture
--- question: How long after the venue's time was a record received, by hour?
+-- title: Latency from the venue's clock to the capture
+-- question: How long after the venue's timestamp was a record received, by hour?
 -- reads: mbo
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
 -- column: hour BIGINT  hour of the day of ts_recv, UTC, over all dates
 -- column: records BIGINT  how many records
--- column: negative BIGINT  those received before the venue's time: the two clocks differ by more
---   than the way takes
--- column: min_ns BIGINT  the smallest ts_recv less ts_event, in ns
--- column: p50_ns BIGINT  its median, in ns
--- column: p90_ns BIGINT  its ninetieth percentile, in ns
--- column: p99_ns BIGINT  its 99th percentile, in ns
--- column: p999_ns BIGINT  its 99.9th percentile, in ns
--- column: max_ns BIGINT  the greatest, in ns
--- source: ts_recv less ts_event: clocks of two machines, of which the difference is in it
+-- column: negative BIGINT  how many records were received before the venue's timestamp: the clocks
+--   differ by more than the latency
+-- column: min_ns BIGINT  minimum of ts_recv less ts_event, in ns
+-- column: p50_ns BIGINT  median of ts_recv less ts_event, in ns
+-- column: p90_ns BIGINT  90th percentile of ts_recv less ts_event, in ns
+-- column: p99_ns BIGINT  99th percentile of ts_recv less ts_event, in ns
+-- column: p999_ns BIGINT  99.9th percentile of ts_recv less ts_event, in ns
+-- column: max_ns BIGINT  maximum of ts_recv less ts_event, in ns
+-- source: ts_recv less ts_event; it includes the difference between the two clocks
 
--- A record counts, not a packet: one that carries many records counts many times.
--- Left out: F_BAD_TS_RECV (8), whose ts_recv is wrong, and snapshots (F_SNAPSHOT, 32), whose
--- ts_event is that of orders that are long there.
+-- Records are counted, not packets: a packet of many records counts many times. Records with
+-- F_BAD_TS_RECV (8) are left out since their ts_recv is wrong, and those of snapshots
+-- (F_SNAPSHOT, 32) since their ts_event is that of much older orders.
 WITH times AS (
     SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id,
         epoch_ns(ts_recv) // 3600000000000 % 24 AS hour,

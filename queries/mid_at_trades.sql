@@ -1,26 +1,27 @@
 -- title: Mid at trades
--- question: Which quote stood when each trade was received?
+-- question: What was the quote when each trade was received?
 -- reads: trades, mbp_1
--- param: delay DURATION = 1ns  how much older than the trade the quote must be, at least
--- column: ts_recv TIMESTAMP_NS  when the trade was received, UTC
+-- param: delay DURATION = 1ns  least age of the quote, relative to the trade
+-- column: ts_recv TIMESTAMP_NS  time at which the trade was received, UTC
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the publisher
--- column: sequence UINTEGER  the trade's
--- column: side VARCHAR  its aggressor: B, A, or N where it is not known
--- column: price BIGINT  at which it traded, in units of 1e-9
--- column: size BIGINT  of the trade, in units
--- column: bid_price BIGINT  the best bid of its book before, in units of 1e-9
--- column: bid_size BIGINT  its size, in units
--- column: ask_price BIGINT  the best ask of its book before, in units of 1e-9
--- column: ask_size BIGINT  its size, in units
--- column: mid DOUBLE  of both, in units of 1e-9; null where a side is empty
--- column: quote_age_ns BIGINT  how long before the trade the quote was received, in nanoseconds
--- source: the prevailing quote: the book's last state of which ts_recv is the trade's less delay,
---   or earlier, on the same date; with 1 ns, strictly before. tbbo has the book that a trade met,
---   which may be a later one of the same ts_recv
+-- column: sequence UINTEGER  sequence number of the trade
+-- column: side VARCHAR  side of the aggressor: B, A, or N if it is not known
+-- column: price BIGINT  price of the trade, in units of 1e-9
+-- column: size BIGINT  size of the trade, in units
+-- column: bid_price BIGINT  best bid of the book before the trade, in units of 1e-9
+-- column: bid_size BIGINT  size of the best bid, in units
+-- column: ask_price BIGINT  best ask of the book before the trade, in units of 1e-9
+-- column: ask_size BIGINT  size of the best ask, in units
+-- column: mid DOUBLE  mean of the best bid and ask, in units of 1e-9; null if a side is empty
+-- column: quote_age_ns BIGINT  time from the quote's ts_recv to the trade's, in nanoseconds
+-- source: the prevailing quote: the last state of the book whose ts_recv is at most the trade's
+--   ts_recv less `delay`, on the same date; with 1 ns, a strictly earlier state. tbbo has the book
+--   just before the trade, which may be a later state with the same ts_recv
 WITH states AS (
-    -- The last state at each time. A trade's row shows the book that it met: no state. Events of
-    -- one packet have the same ts_recv, and may have the same sequence; ts_event tells their order.
+    -- The last state at each time. The row of a trade is not a state: it has the book before the
+    -- trade. Events of one packet share ts_recv, and may share sequence; then ts_event gives their
+    -- order.
     SELECT publisher_id, instrument_id, date, epoch_ns(ts_recv) AS ts,
         bid_px_00, bid_sz_00, ask_px_00, ask_sz_00
     FROM mbp_1
@@ -38,6 +39,7 @@ FROM trades t
 ASOF LEFT JOIN states s
     ON s.publisher_id = t.publisher_id AND s.instrument_id = t.instrument_id AND s.date = t.date
     AND s.ts <= epoch_ns(t.ts_recv) - $delay
--- Trades with the same ts_recv, sequence and ts_event are one sweep: from the best price on.
+-- Trades with the same ts_recv, sequence and ts_event are one sweep, which begins at the best
+-- price.
 ORDER BY t.ts_recv, symbol, t.publisher_id, t.sequence, t.ts_event,
     if(t.side = 'A', -t.price, t.price), t.size

@@ -1,29 +1,29 @@
 -- title: Order flow imbalance and returns
--- question: How far does the mid move per unit of order flow imbalance, and how much does that
---   explain?
+-- question: How far does the mid move per unit of order flow imbalance, and how much of its
+--   variance does that explain?
 -- reads: mbp_1
 -- param: every DURATION = 10s  the length of a window
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
--- column: date DATE  the day, UTC; each is a regression of its own
--- column: windows BIGINT  how many windows the line goes through
--- column: slope DOUBLE  the mid's change per unit of imbalance, in units of 1e-9 per unit of size;
+-- column: date DATE  the day, UTC; each day has its own regression
+-- column: windows BIGINT  how many windows the regression uses
+-- column: slope DOUBLE  change of the mid per unit of imbalance, in units of 1e-9 per unit of size;
 --   null if all imbalances are equal
--- column: intercept DOUBLE  the mid's change where the imbalance is 0, in units of 1e-9
--- column: r2 DOUBLE  what share of the change's variance the line explains, from 0 to 1
+-- column: intercept DOUBLE  change of the mid at an imbalance of 0, in units of 1e-9
+-- column: r2 DOUBLE  share of the variance of the mid's change that the line explains, from 0 to 1
 -- source: Cont, Kukanov and Stoikov, "The price impact of order book events" (2014,
 --   arXiv:1011.6402): a least squares line, with intercept, of the mid's change on OFI. Windows are
---   (T - every, T], those in which the book's best levels changed. A window has no change of the
---   mid where a side is empty at one of its ends, or the book was cleared (R, snapshot) in it
+--   (T - every, T]; only those in which the book's best levels changed count. A window has no
+--   change of the mid if a side is empty at one of its ends, or if the book was cleared (R,
+--   snapshot) in it
 WITH ordered AS (
-    -- States are the rows that are not of a trade, which shows the book that it met. Events of one
-    -- packet have the same ts_recv, and may have the same sequence; ts_event then tells their
-    -- order. A series restarts where the book is cleared, and with each
-    -- date.
+    -- All rows but those of trades are states; the row of a trade has the book before the trade.
+    -- Events of one packet share ts_recv, and may share sequence; then ts_event gives their order.
+    -- A series restarts where the book is cleared, and with each date.
     SELECT publisher_id, instrument_id, date,
         coalesce(symbol, instrument_id::VARCHAR) AS symbol,
-        -- By the book's clock: F_BAD_TS_RECV (8), as a snapshot's, has the time of the row before,
-        -- or of the date's first that has one.
+        -- A row with F_BAD_TS_RECV (8), such as one of a snapshot, gets the time of the row before
+        -- it, or of the first row of the date that has one.
         (coalesce(
             max(if((flags & 8) = 0, epoch_ns(ts_recv), NULL)) OVER (book ROWS UNBOUNDED PRECEDING),
             min(if((flags & 8) = 0, epoch_ns(ts_recv), NULL)) OVER (
@@ -33,7 +33,7 @@ WITH ordered AS (
         ) + $every - 1) // $every AS w,
         bid_px_00 AS b, ask_px_00 AS a, bid_sz_00::BIGINT AS qb, ask_sz_00::BIGINT AS qa,
         row_number() OVER book AS n,
-        -- Not by FILTER, which windows take far longer for.
+        -- FILTER would make this window far slower.
         count(if(action = 'R' OR (flags & 32) <> 0, 1, NULL)) OVER (
             book ROWS UNBOUNDED PRECEDING
         ) AS series,
@@ -49,7 +49,7 @@ WITH ordered AS (
 ),
 per_window AS (
     SELECT symbol, publisher_id, instrument_id, date, w, max(series) AS series,
-        -- A comparison with a price that is not there is null, and so is the sum.
+        -- A comparison with a missing price is null, and so is the sum.
         sum(if(is_restart, NULL,
             (b >= b_before)::BIGINT * qb - (b <= b_before)::BIGINT * qb_before
             - (a <= a_before)::BIGINT * qa + (a >= a_before)::BIGINT * qa_before)) AS ofi,
@@ -63,7 +63,7 @@ changes AS (
     FROM per_window
     WINDOW book AS (PARTITION BY publisher_id, instrument_id, date ORDER BY w)
 ),
--- Sums of integers: they do not depend on the order in which they were made. y is doubled.
+-- Sums of integers do not depend on the order of addition. y is doubled.
 sums AS (
     SELECT symbol, publisher_id, date, count(*)::HUGEINT AS n, sum(x) AS x,
         sum(y::HUGEINT) AS y, sum(x * x) AS xx, sum(x * y) AS xy, sum(y::HUGEINT * y) AS yy

@@ -1,22 +1,23 @@
 -- title: Lifetimes of orders
--- question: How long do orders live, by how they ended?
+-- question: How long do orders live, by how they end?
 -- reads: orders
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
--- column: ended VARCHAR  filled, cancelled, replaced (by another of its id), cleared or alive
--- column: orders BIGINT  orders that ended so
--- column: censored BIGINT  those whose start or end is not known: in no quantile
--- column: min_ns BIGINT  the shortest life, by the venue's clock, in ns
--- column: p10_ns BIGINT  tenth percentile of lives, in ns
--- column: p50_ns BIGINT  median of lives, in ns
--- column: p90_ns BIGINT  ninetieth percentile of lives, in ns
--- column: p99_ns BIGINT  99th percentile of lives, in ns
--- column: max_ns BIGINT  the longest life, in ns
--- source: lifetime: from the record that put an order into the book to the one that removed it
---   (ts_event); `.mbo.orders()` says which starts and ends are not known
+-- column: ended VARCHAR  how the orders ended: filled, cancelled, replaced (by another order with
+--   the same id), cleared or alive
+-- column: orders BIGINT  how many orders ended so
+-- column: censored BIGINT  how many of them have an unknown start or end, and are in no quantile
+-- column: min_ns BIGINT  shortest lifetime, by the venue's clock, in ns
+-- column: p10_ns BIGINT  10th percentile of lifetimes, in ns
+-- column: p50_ns BIGINT  median of lifetimes, in ns
+-- column: p90_ns BIGINT  90th percentile of lifetimes, in ns
+-- column: p99_ns BIGINT  99th percentile of lifetimes, in ns
+-- column: max_ns BIGINT  longest lifetime, in ns
+-- source: a lifetime lasts from the record that adds an order to the record that removes it
+--   (ts_event); `.mbo.orders()` defines which starts and ends are unknown
 
--- All of those alive or cleared are censored, and so is who came with a snapshot or was there when
--- the records began. A life may be negative where the venue's clock ran backwards.
+-- Orders that are alive or cleared are censored, as are those that came with a snapshot or before
+-- the records begin. A lifetime is negative where the venue's clock ran backwards.
 WITH lives AS (
     SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, "end" AS ended,
         left_censored OR right_censored AS censored,

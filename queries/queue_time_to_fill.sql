@@ -1,26 +1,29 @@
 -- title: Time to fill by the queue ahead
--- question: How long until an order is first filled, by how much stood ahead of it when it came?
+-- question: How long until an order is first filled, by the size ahead of it when it was placed?
 -- reads: orders
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
--- column: ahead_from BIGINT  least size ahead at its level in this bucket: 0, 1, 2, 4, 8 and so on
+-- column: ahead_from BIGINT  least size ahead in this bucket: 0, 1, 2, 4, 8 and so on
 -- column: ahead_to BIGINT  greatest size ahead in this bucket
--- column: orders BIGINT  orders that came with so much ahead: the four counts that follow added up
--- column: filled BIGINT  those of them that had a fill
--- column: cancelled BIGINT  censored: they left, or were replaced, without one
--- column: still_open BIGINT  censored: alive at the end or cleared with their book, without a fill
--- column: requeued BIGINT  a modify sent them to the back of a queue: in none of the other figures
+-- column: orders BIGINT  how many orders were placed with such a size ahead: the sum of the next
+--   four counts
+-- column: filled BIGINT  how many of them had a fill
+-- column: cancelled BIGINT  how many were cancelled or replaced before a fill (censored)
+-- column: still_open BIGINT  how many were alive at the end, or cleared with their book, before a
+--   fill (censored)
+-- column: requeued BIGINT  how many a modify sent to the back of a queue; no other column counts
+--   them
 -- column: filled_share DOUBLE  filled / (filled + cancelled + still_open)
--- column: p10_ns BIGINT  tenth percentile of the time from entry to the first fill of those that
---   had one, by the venue's clock, in ns
--- column: p50_ns BIGINT  the median of it, in ns
--- column: p90_ns BIGINT  the ninetieth percentile of it, in ns
--- source: queue ahead as in `.mbo.orders()`; that cancelled orders are censored is the view of Lo,
---   MacKinlay and Zhang, "Econometric models of limit-order executions" (2002)
+-- column: p10_ns BIGINT  10th percentile of the time from placing to the first fill, over filled
+--   orders, by the venue's clock, in ns
+-- column: p50_ns BIGINT  median of the time to the first fill, in ns
+-- column: p90_ns BIGINT  90th percentile of the time to the first fill, in ns
+-- source: size ahead as in `.mbo.orders()`; cancelled orders are censored as in Lo, MacKinlay and
+--   Zhang, "Econometric models of limit-order executions" (2002)
 
--- The quantiles are those of filled ones alone. Who was cancelled or is still there would have been
--- filled later, if at all, so they are too short by what the two censored counts hide.
--- Orders whose start is not known (left_censored) met a queue that is not known, and are left out.
+-- The quantiles cover filled orders alone. Orders that were cancelled or are still open would have
+-- been filled later, if at all, so the quantiles are lower bounds. Orders with an unknown start
+-- (left_censored) are left out: the size ahead of them is unknown too.
 WITH entered AS (
     SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, ahead_size,
         epoch_ns(ts_first_fill) - epoch_ns(ts_start) AS wait_ns,
@@ -35,7 +38,7 @@ WITH entered AS (
 ),
 bucketed AS (
     SELECT *,
-        -- The highest bit, without a logarithm that might round.
+        -- The highest bit; a logarithm might round.
         CASE WHEN ahead_size > 0 THEN 1::BIGINT << (length(bin(ahead_size)) - 1) ELSE 0 END AS least
     FROM entered
 ),

@@ -1,31 +1,32 @@
 -- title: Flickering quotes
--- question: How many best quotes live only for a moment, and how many of them go back at once?
+-- question: How many best quotes live only briefly, and how many of them are reversed at once?
 -- reads: mbp_1
--- param: shorter DURATION = 100ms  a quote that lives less than this flickers
+-- param: shorter DURATION = 100ms  a quote with a shorter life than this flickers
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
 -- column: side VARCHAR  B: best bids, A: best asks
 -- column: hour BIGINT  hour of the day in which the quote began, UTC, over all dates
--- column: quotes BIGINT  best prices that came and went, whatever their size did meanwhile
--- column: flickers BIGINT  those that lived less than `shorter`
--- column: returned BIGINT  flickers after which the best price was again what it had been before
+-- column: quotes BIGINT  how many best prices came and went, whatever their size did in between
+-- column: flickers BIGINT  how many of them lived less than `shorter`
+-- column: returned BIGINT  how many flickers were followed by the best price from before the
+--   flicker
 -- column: flicker_share DOUBLE  flickers / quotes
 -- column: p50_ns BIGINT  median life of all quotes, in ns
--- source: a quote lives from the event that made its price the best to the event after which it is
---   not; compare the fleeting orders of Hasbrouck and Saar, "Technology and liquidity provision"
+-- source: a quote lives from the event that makes its price the best one to the event that ends
+--   this; compare the fleeting orders of Hasbrouck and Saar, "Technology and liquidity provision"
 --   (2009), which live less than two seconds
 
--- The first quote of a book's day began at a time that is not known, and the last one ended at
--- none: neither is counted. An empty side ends a quote and is none.
+-- The first quote of a book on a day has an unknown start, and the last one no end: neither is
+-- counted. An empty side ends a quote and is not a quote.
 WITH states AS (
     SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, instrument_id, date,
         epoch_ns(ts_recv) AS ts,
         bid_px_00 AS bid, ask_px_00 AS ask, row_number() OVER book AS n,
         lag(bid_px_00) OVER book AS bid_before, lag(ask_px_00) OVER book AS ask_before
     FROM mbp_1
-    -- A row of a T is no state of its own: it shows the book before the trade.
+    -- The row of a trade (T) is not a state: it has the book before the trade.
     WHERE action <> 'T' AND ts_recv IS NOT NULL
-    -- Events of one packet may have one `sequence`; their `ts_event` then puts them in order.
+    -- Events of one packet may share `sequence`; then `ts_event` gives their order.
     WINDOW book AS (
         PARTITION BY publisher_id, instrument_id, date ORDER BY ts_recv, sequence, ts_event
     )

@@ -1,20 +1,20 @@
--- title: Messages and size per trade
--- question: How many messages, and how much added size, does it take for one trade, by hour?
+-- title: Messages and added size per trade
+-- question: How many messages and how much added size are there per trade, by hour?
 -- reads: mbo
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
--- column: hour BIGINT  hour of the day, UTC, over all dates; null of records without a time
--- column: messages BIGINT  adds, cancels and modifies; also a cancel or modify that only removes
---   what a fill took
--- column: trades BIGINT  trades
--- column: messages_per_trade DOUBLE  messages / trades; null without a trade
--- column: size_added BIGINT  size of the adds of orders; what modifies added is not in it
--- column: size_traded BIGINT  size of the trades
--- column: added_per_traded DOUBLE  size_added / size_traded; null if nothing was traded
--- source: order-to-trade ratio, of messages and of size: plain counts of records by action
+-- column: hour BIGINT  hour of the day, UTC, over all dates; null for records without a time
+-- column: messages BIGINT  how many adds, cancels and modifies, including those that only remove
+--   filled size
+-- column: trades BIGINT  how many trades
+-- column: messages_per_trade DOUBLE  messages / trades; null without trades
+-- column: size_added BIGINT  total size of added orders; it excludes size that modifies add
+-- column: size_traded BIGINT  total size of the trades
+-- column: added_per_traded DOUBLE  size_added / size_traded; null without traded size
+-- source: order-to-trade ratio, by messages and by size: counts of records by action
 
--- A snapshot (F_SNAPSHOT, 32) is the vendor's, no message of the market. An add of a top-of-book
--- publisher or of a level (F_TOB, F_MBP: 64, 16) is a message, but its size was not added.
+-- Snapshots (F_SNAPSHOT, 32) come from the vendor and are not messages of the market. An add of a
+-- top-of-book publisher or of a price level (F_TOB, F_MBP: 64, 16) is a message, but adds no size.
 WITH hours AS (
     SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id,
         epoch_ns(ts_recv) // 3600000000000 % 24 AS hour,

@@ -1,35 +1,35 @@
 -- title: Effective and realised spread
--- question: What do trades pay over the mid, and how much of it is left to who provided liquidity,
---   after each of some times?
+-- question: What do trades pay over the mid, and how much of it remains for liquidity providers
+--   after each of several delays?
 -- reads: mbp_1
--- param: taus VARCHAR = 0.1,1,5,30,300  seconds after each trade at which the mid is taken
+-- param: taus VARCHAR = 0.1,1,5,30,300  delays after each trade at which the mid is taken, in
+--   seconds
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
--- column: tau_ns BIGINT  how long after the trades, in nanoseconds
--- column: trade_count BIGINT  how many trades all three are known of, over all dates
--- column: volume BIGINT  their sizes added up, in units
--- column: effective_spread DOUBLE  mean of 2 d (p - mid met), weighted by size, in units of 1e-9; d
---   is 1 for a buy and -1 for a sell, p the price
--- column: realised_spread DOUBLE  mean of 2 d (p - mid at t + tau), weighted by size, in units of
---   1e-9
--- column: price_impact DOUBLE  mean of 2 d (mid at t + tau - mid met), weighted by size, in units
---   of 1e-9: the effective spread less the realised one
--- source: twice the distance from a mid, weighted by size, as in SEC Rule 605, but counted from the
---   time of the trade; each trade as in `.mbo.trade_measures`. Side N has the sign of Lee and
---   Ready, "Inferring trade direction from intraday data" (1991). A mid at t + tau is unknown where
---   a side is empty, if the book was cleared in between, or if it has no row after t + tau on that
---   date
+-- column: tau_ns BIGINT  delay after the trade, in nanoseconds
+-- column: trade_count BIGINT  how many trades have all three measures, over all dates
+-- column: volume BIGINT  total size of these trades, in units
+-- column: effective_spread DOUBLE  size-weighted mean of 2 d (p - mid before the trade), in units
+--   of 1e-9; d is 1 for a buy and -1 for a sell, p is the price
+-- column: realised_spread DOUBLE  size-weighted mean of 2 d (p - mid at t + tau), in units of 1e-9
+-- column: price_impact DOUBLE  size-weighted mean of 2 d (mid at t + tau - mid before the trade),
+--   in units of 1e-9: effective_spread less realised_spread
+-- source: twice the distance from a mid, weighted by size, as in SEC Rule 605, but relative to the
+--   time of the trade; each trade is as in `.mbo.trade_measures`. Trades of side N are signed by
+--   the rule of Lee and Ready, "Inferring trade direction from intraday data" (1991). The mid at t
+--   + tau is unknown if a side is empty, if the book was cleared in between, or if the book has no
+--   row after t + tau on that date
 WITH ordered AS (
-    -- The stream's order: ts_recv and sequence, then ts_event, for events of one packet share both;
-    -- of one event a T comes first, for it shows the book that it met, and those of one sweep from
-    -- the best price on. A series restarts where the book is cleared (R, snapshot) and
-    -- with each date.
+    -- Rows are in stream order: by ts_recv, sequence and ts_event, since events of one packet share
+    -- the first two. Within an event trades (T) come first, since their rows have the book before
+    -- the trade; trades of one sweep begin at the best price. A series restarts where the book is
+    -- cleared (R, snapshot) and with each date.
     SELECT publisher_id, instrument_id, date,
         coalesce(symbol, instrument_id::VARCHAR) AS symbol, epoch_ns(ts_recv) AS ts,
         action = 'T' AS is_trade, side, price, size::BIGINT AS size,
         bid_px_00 + ask_px_00 AS twice_mid,
         row_number() OVER book AS n,
-        -- Not by FILTER, which windows take far longer for.
+        -- FILTER would make this window far slower.
         count(if(action = 'R' OR (action <> 'T' AND (flags & 32) <> 0), 1, NULL)) OVER (
             book ROWS UNBOUNDED PRECEDING
         ) AS series
@@ -40,7 +40,7 @@ WITH ordered AS (
         ORDER BY ts_recv, sequence, ts_event, action <> 'T', if(side = 'A', -price, price), size
     )
 ),
--- The last state at each time, and when each book was last heard of.
+-- The last state at each time, and the last time at which each book has a row.
 states AS (
     SELECT publisher_id, instrument_id, date, ts, max(series) AS series,
         arg_max_null(twice_mid, n) AS twice_mid
@@ -83,7 +83,7 @@ due AS (
     JOIN ends e USING (publisher_id, instrument_id, date)
     JOIN taus ON e.last_ts > t.ts + tau_ns
 ),
--- Integers, and so are their sums: they do not depend on the order in which they were made.
+-- Sums of integers do not depend on the order of addition.
 measured AS (
     SELECT t.symbol, t.publisher_id, t.tau_ns, t.size::HUGEINT AS size,
         t.d * (2 * t.price - t.twice_mid) AS effective,

@@ -1,17 +1,16 @@
 -- title: Realised variance
 -- question: How much did the mid move, day by day?
 -- reads: bbo_1s
--- param: every DURATION = 5m  how far apart the mids are that are compared
+-- param: every DURATION = 5m  distance between the mids that are compared
 -- column: date DATE  the day, UTC
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
--- column: returns BIGINT  how many returns there were; one of an interval without a change is 0,
---   and is not counted
--- column: variance DOUBLE  the sum of their squares, of the day
--- column: volatility DOUBLE  its square root: 0.01 is 1 % in a day; not annualised
+-- column: returns BIGINT  how many returns the sum has; intervals without a change are not counted
+-- column: variance DOUBLE  sum of squared returns of the day
+-- column: volatility DOUBLE  square root of variance: 0.01 is 1 % per day; not annualised
 -- source: Andersen, Bollerslev, Diebold and Labys, "Modeling and forecasting realized volatility"
 --   (2003): the sum of squared changes of the mid's logarithm, at the last second of each interval
---   (T - every, T]. A mid that is unknown, since a side is empty, or not positive is passed over
+--   (T - every, T]. A mid that is unknown, because a side is empty, or not positive is skipped
 WITH mids AS (
     SELECT date, coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, instrument_id,
         (epoch_ns(ts_recv) + $every - 1) // $every AS w,
@@ -26,7 +25,7 @@ changes AS (
     )) AS change
     FROM mids
 )
--- Added up in order: so the sum is the same each time.
+-- Summed in order, so that the sum is the same each time.
 SELECT date, symbol, publisher_id, count(change) AS returns,
     sum(change * change ORDER BY w) AS variance, sqrt(sum(change * change ORDER BY w)) AS volatility
 FROM changes

@@ -1,20 +1,20 @@
 -- title: Spread by hour
--- question: How wide is the quoted spread over the day, on average and at its narrowest and widest?
+-- question: How wide is the quoted spread over the day, on average and at its quantiles?
 -- reads: mbp_1
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
 -- column: hour BIGINT  hour of the day, UTC, over all dates
--- column: spread DOUBLE  mean of ask less bid, weighted by how long it stood, in units of 1e-9
--- column: spread_p05 BIGINT  the spread was this or narrower for 5 % of the time, in units of 1e-9
--- column: spread_p50 BIGINT  its median over time, in units of 1e-9
--- column: spread_p95 BIGINT  it was this or narrower for 95 % of the time, in units of 1e-9
--- column: seconds DOUBLE  how long both sides had a price in that hour
--- source: quoted spread, time-weighted: a state holds until the book's next one. A crossed book,
---   as before an opening, has a negative spread
+-- column: spread DOUBLE  time-weighted mean of ask less bid, in units of 1e-9
+-- column: spread_p05 BIGINT  5th percentile of the spread over time, in units of 1e-9
+-- column: spread_p50 BIGINT  median of the spread over time, in units of 1e-9
+-- column: spread_p95 BIGINT  95th percentile of the spread over time, in units of 1e-9
+-- column: seconds DOUBLE  seconds of that hour in which both sides had a price
+-- source: quoted spread, time-weighted: a state holds until the next state of its book. A crossed
+--   book, as before an opening, has a negative spread
 WITH states AS (
-    -- A trade's row shows the book that it met: no state. Of rows at the same time the last one
-    -- holds, whatever the others are: only it stands for any time. Events of one packet have the
-    -- same ts_recv, and may have the same sequence; ts_event then tells their order.
+    -- The row of a trade is not a state: it has the book before the trade. Of several rows at the
+    -- same time the last one holds; the others last no time. Events of one packet share ts_recv,
+    -- and may share sequence; then ts_event gives their order.
     SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id,
         ask_px_00 - bid_px_00 AS spread, epoch_ns(ts_recv) AS ts,
         lead(epoch_ns(ts_recv)) OVER (
@@ -23,14 +23,14 @@ WITH states AS (
     FROM mbp_1
     WHERE action <> 'T'
 ),
--- What stands over the turn of an hour is divided there.
+-- A state that holds across the turn of an hour is divided there.
 pieces AS (
     SELECT symbol, publisher_id, spread, ts, next_ts,
         unnest(range(ts // 3600000000000, (next_ts - 1) // 3600000000000 + 1)) AS hour
     FROM states
     WHERE spread IS NOT NULL AND next_ts > ts
 ),
--- Sums of integers: they do not depend on the order in which they were made.
+-- Sums of integers do not depend on the order of addition.
 spreads AS (
     SELECT symbol, publisher_id, hour % 24 AS hour, spread,
         sum(least(next_ts, (hour + 1) * 3600000000000) - greatest(ts, hour * 3600000000000)) AS ns

@@ -1,22 +1,22 @@
 -- title: Sweeps
--- question: When did one side trade through several price levels within a moment?
+-- question: When did one side trade through several price levels within a short time?
 -- reads: trades
--- param: levels BIGINT = 2  at how many prices a sweep trades, at least
--- param: within DURATION = 1ms  at most so long after its last trade does the next one belong to it
+-- param: levels BIGINT = 2  least number of prices at which a sweep trades
+-- param: within DURATION = 1ms  greatest time between two consecutive trades of a sweep
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
--- column: side VARCHAR  the aggressor: B bought, A sold
--- column: ts_start TIMESTAMP_NS  of its first trade (ts_recv), UTC
--- column: duration_ns BIGINT  from its first trade to its last, in ns
--- column: trades BIGINT  how many it made
--- column: levels BIGINT  at how many prices
--- column: size BIGINT  their sizes added up
--- column: price_from BIGINT  the best price that the aggressor got, in units of 1e-9
--- column: price_to BIGINT  the worst, in units of 1e-9
--- source: plain definition: consecutive trades of a book with one aggressor side, each at most
---   `within` after the one before it, at `levels` prices or more
+-- column: side VARCHAR  side of the aggressor: B bought, A sold
+-- column: ts_start TIMESTAMP_NS  ts_recv of the first trade, UTC
+-- column: duration_ns BIGINT  time from the first trade to the last, in ns
+-- column: trades BIGINT  how many trades the sweep has
+-- column: levels BIGINT  at how many prices the sweep traded
+-- column: size BIGINT  total size of the trades
+-- column: price_from BIGINT  the best price for the aggressor, in units of 1e-9
+-- column: price_to BIGINT  the worst price for the aggressor, in units of 1e-9
+-- source: consecutive trades of a book with one aggressor side, each at most `within` after the one
+--   before it, at `levels` prices or more
 
--- Trades without a side belong to no sweep and end none: they are of implied and hidden orders.
+-- Trades without a side, of implied and hidden orders, neither belong to a sweep nor end one.
 WITH prints AS (
     SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, instrument_id, date,
         side, price, size,
@@ -25,14 +25,14 @@ WITH prints AS (
             OR epoch_ns(ts_recv) - lag(epoch_ns(ts_recv)) OVER book > $within AS begins
     FROM trades
     WHERE side <> 'N' AND price IS NOT NULL AND ts_recv IS NOT NULL
-    -- Trades of one event are equal in all three times and numbers; within it any order is as good.
+    -- Trades of one event are equal in all three columns; any order among them will do.
     WINDOW book AS (
         PARTITION BY publisher_id, instrument_id, date
         ORDER BY ts_recv, sequence, ts_event, side, price
     )
 ),
 runs AS (
-    -- A sum: counting with FILTER in a window takes DuckDB ten times as long.
+    -- A count with FILTER in a window takes DuckDB ten times as long as this sum.
     SELECT *,
         sum(begins::INTEGER) OVER (
             PARTITION BY publisher_id, instrument_id, date ORDER BY n ROWS UNBOUNDED PRECEDING

@@ -1,25 +1,26 @@
--- title: Bars of time
+-- title: Time bars
 -- question: What were open, high, low, close and volume of each interval?
 -- reads: trades
 -- param: every DURATION = 1m  the length of an interval
--- column: ts TIMESTAMP_NS  the interval's start T, UTC; it is [T, T + every)
+-- column: ts TIMESTAMP_NS  start T of the interval [T, T + every), UTC
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the publisher
 -- column: ts_open TIMESTAMP_NS  ts_recv of the first trade, UTC
 -- column: ts_close TIMESTAMP_NS  ts_recv of the last trade, UTC
--- column: open BIGINT  price of the first trade that has one, in units of 1e-9
+-- column: open BIGINT  price of the first trade with a price, in units of 1e-9
 -- column: high BIGINT  the highest price, in units of 1e-9
 -- column: low BIGINT  the lowest price, in units of 1e-9
--- column: close BIGINT  price of the last trade that has one, in units of 1e-9
--- column: volume BIGINT  sizes of all trades added up, in units
--- column: buy_volume BIGINT  those of trades whose aggressor bought, in units
--- column: sell_volume BIGINT  those of trades whose aggressor sold, in units
--- column: trade_count BIGINT  how many trades
--- column: vwap DOUBLE  mean price, weighted by size, in units of 1e-9
--- source: OHLCV and VWAP of trades as in `.mbo.bars(time=...)`; an interval without a trade has no
---   bar, and a trade of side N is neither bought nor sold
+-- column: close BIGINT  price of the last trade with a price, in units of 1e-9
+-- column: volume BIGINT  total size of all trades, in units
+-- column: buy_volume BIGINT  total size of trades whose aggressor bought, in units
+-- column: sell_volume BIGINT  total size of trades whose aggressor sold, in units
+-- column: trade_count BIGINT  how many trades the interval has
+-- column: vwap DOUBLE  size-weighted mean price, in units of 1e-9
+-- source: OHLCV and VWAP of trades as in `.mbo.bars(time=...)`; an interval without trades has no
+--   bar, and a trade of side N counts as neither bought nor sold
 WITH ordered AS (
-    -- Trades with the same ts_recv, sequence and ts_event are one sweep: from the best price on.
+    -- Trades with the same ts_recv, sequence and ts_event are one sweep, which begins at the best
+    -- price.
     SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, side, price, ts_recv,
         size::BIGINT AS size, epoch_ns(ts_recv) // $every AS bar,
         row_number() OVER (

@@ -1,36 +1,36 @@
--- title: Impact of trades by size
--- question: How far has the mid moved in a trade's direction after a while, for trades of each
---   size?
+-- title: Price impact of trades by size
+-- question: How far does the mid move in a trade's direction after a delay, by the size of the
+--   trade?
 -- reads: mbp_1
--- param: horizon DURATION = 1s  how long after each trade the mid is taken
+-- param: horizon DURATION = 1s  delay after each trade at which the mid is taken
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
--- column: size_from BIGINT  the least size of the bucket, a power of two, in units
--- column: size_to BIGINT  the greatest size of the bucket, in units
--- column: trade_count BIGINT  how many trades of a known impact there were, over all dates
--- column: volume BIGINT  their sizes added up, in units
--- column: impact DOUBLE  mean of d (mid at t + horizon - mid met), in units of 1e-9, each trade
---   counting once; d is 1 for a buy and -1 for a sell
--- column: impact_bps DOUBLE  the mean's share of the mean mid met, in units of 1e-4
--- source: the mid's signed change after a trade; by size as in Hasbrouck, "Measuring the
---   information content of stock trades" (1991), without his model. Side N has the sign of Lee and
---   Ready, "Inferring trade direction from intraday data" (1991). A trade's impact is unknown where
---   a mid is, if the book was cleared in between, or if it has no row after t + horizon on that
---   date
+-- column: size_from BIGINT  least size in the bucket, a power of two, in units
+-- column: size_to BIGINT  greatest size in the bucket, in units
+-- column: trade_count BIGINT  how many trades with a known impact the bucket has, over all dates
+-- column: volume BIGINT  total size of these trades, in units
+-- column: impact DOUBLE  mean of d (mid at t + horizon - mid before the trade) over trades, in
+--   units of 1e-9; d is 1 for a buy and -1 for a sell
+-- column: impact_bps DOUBLE  impact relative to the mean mid before the trades, in units of 1e-4
+-- source: the signed change of the mid after a trade, by size as in Hasbrouck, "Measuring the
+--   information content of stock trades" (1991), without his model. Trades of side N are signed by
+--   the rule of Lee and Ready, "Inferring trade direction from intraday data" (1991). The impact of
+--   a trade is unknown if one of the mids is, if the book was cleared in between, or if the book
+--   has no row after t + horizon on that date
 WITH ordered AS (
-    -- The stream's order: ts_recv and sequence, then ts_event, for events of one packet share both;
-    -- of one event a T comes first, for it shows the book that it met, and those of one sweep from
-    -- the best price on. A series restarts where the book is cleared (R, snapshot) and
-    -- with each date.
+    -- Rows are in stream order: by ts_recv, sequence and ts_event, since events of one packet share
+    -- the first two. Within an event trades (T) come first, since their rows have the book before
+    -- the trade; trades of one sweep begin at the best price. A series restarts where the book is
+    -- cleared (R, snapshot) and with each date.
     SELECT publisher_id, instrument_id, date,
         coalesce(symbol, instrument_id::VARCHAR) AS symbol, epoch_ns(ts_recv) AS ts,
         action = 'T' AS is_trade, side, price, size::BIGINT AS size,
         bid_px_00 + ask_px_00 AS twice_mid,
         row_number() OVER book AS n,
-        -- When the book was last heard of. Not by a join, after which DuckDB expects so few rows
-        -- that it compares each of them with all states.
+        -- The last time at which the book has a row. After a join DuckDB would expect so few rows
+        -- that it would compare each of them with all states.
         max(epoch_ns(ts_recv)) OVER (PARTITION BY publisher_id, instrument_id, date) AS last_ts,
-        -- Not by FILTER, which windows take far longer for.
+        -- FILTER would make this window far slower.
         count(if(action = 'R' OR (action <> 'T' AND (flags & 32) <> 0), 1, NULL)) OVER (
             book ROWS UNBOUNDED PRECEDING
         ) AS series

@@ -1,17 +1,17 @@
--- title: Bought and sold
--- question: How much was bought, how much sold, and how far does the one outweigh the other?
+-- title: Bought and sold volume
+-- question: How much size was bought and sold in each window, and what is the imbalance?
 -- reads: trades
 -- param: every DURATION = 1m  the length of a window
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
--- column: ts TIMESTAMP_NS  the end T of the window (T - every, T], a multiple of `every`, UTC
--- column: trades BIGINT  how many trades
--- column: bought BIGINT  size that buyers took
--- column: sold BIGINT  size that sellers took
--- column: unknown BIGINT  size of trades without a side
+-- column: ts TIMESTAMP_NS  end T of the window (T - every, T], a multiple of `every`, UTC
+-- column: trades BIGINT  how many trades the window has
+-- column: bought BIGINT  total size of trades whose aggressor bought
+-- column: sold BIGINT  total size of trades whose aggressor sold
+-- column: unknown BIGINT  total size of trades without a side
 -- column: signed_volume BIGINT  bought - sold
--- column: imbalance DOUBLE  (bought - sold) / (bought + sold); null if neither
--- source: trade sign: the aggressor's side, as the venue gives it; none is inferred here
+-- column: imbalance DOUBLE  (bought - sold) / (bought + sold); null if both are 0
+-- source: the trade sign is the aggressor's side as the venue gives it; none is inferred
 WITH windows AS (
     SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id,
         (epoch_ns(ts_recv) + $every - 1) // $every * $every AS ts,

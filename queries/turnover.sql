@@ -1,30 +1,32 @@
 -- title: Turnover of the best levels
--- question: How often is what stands at the best prices traded within an hour?
+-- question: How often is the size at the best prices traded within an hour?
 -- reads: mbp_1
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
 -- column: hour BIGINT  hour of the day, UTC, over all dates
--- column: traded BIGINT  size of all trades in that hour
--- column: bid_size DOUBLE  mean size at the best bid, weighted by how long it stood
--- column: ask_size DOUBLE  mean size at the best ask, weighted likewise
--- column: turnover DOUBLE  traded / (bid_size + ask_size); null where no book was two-sided
--- column: seconds DOUBLE  how long both sides had a price in that hour: the means are over this
--- source: plain definition; a state holds until the book's next one on the same date
+-- column: traded BIGINT  total size of the trades of that hour
+-- column: bid_size DOUBLE  time-weighted mean size at the best bid
+-- column: ask_size DOUBLE  time-weighted mean size at the best ask
+-- column: turnover DOUBLE  traded / (bid_size + ask_size); null if the book was never two-sided
+-- column: seconds DOUBLE  seconds of that hour in which both sides had a price; the means are over
+--   this time
+-- source: traded size over mean displayed size; a state holds until the next state of its book on
+--   the same date
 WITH states AS (
     SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id,
         epoch_ns(ts_recv) AS ts,
         CASE WHEN bid_px_00 IS NOT NULL AND ask_px_00 IS NOT NULL THEN bid_sz_00 END AS bid_sz,
         ask_sz_00 AS ask_sz,
         lead(epoch_ns(ts_recv)) OVER (
-            -- Events of one packet may have one `sequence`; their `ts_event` puts them in order.
+            -- Events of one packet may share `sequence`; then `ts_event` gives their order.
             PARTITION BY publisher_id, instrument_id, date ORDER BY ts_recv, sequence, ts_event
         ) AS next_ts
     FROM mbp_1
-    -- A row of a T is no state of its own: it shows the book before the trade.
+    -- The row of a trade (T) is not a state: it has the book before the trade.
     WHERE action <> 'T' AND ts_recv IS NOT NULL
 ),
 parts AS (
-    -- A state that outlives its hour is part of each hour that it saw.
+    -- A state that holds across the turn of an hour is part of each of these hours.
     SELECT symbol, publisher_id, ts, next_ts, bid_sz, ask_sz,
         unnest(range(ts // 3600000000000, (next_ts - 1) // 3600000000000 + 1)) AS hour
     FROM states
@@ -36,7 +38,7 @@ weighted AS (
     FROM parts
 ),
 resting AS (
-    -- Whole numbers add up to the same in any order, which floats do not.
+    -- Sums of integers do not depend on the order of addition; sums of floats do.
     SELECT symbol, publisher_id, hour, sum(ns) AS ns,
         sum(bid_sz::HUGEINT * ns) AS bid, sum(ask_sz::HUGEINT * ns) AS ask
     FROM weighted

@@ -1,28 +1,29 @@
--- title: Bars of volume
--- question: What were open, high, low and close of each so much volume?
+-- title: Volume bars
+-- question: What were open, high, low and close of each bar of equal volume?
 -- reads: trades
 -- param: bar_volume BIGINT = 500  the volume of a bar, in units
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the publisher
--- column: bar BIGINT  the bar's number: what was traded before it, by bar_volume; they go on from
---   one date to the next
+-- column: bar BIGINT  number of the bar: volume traded before it, divided by bar_volume; numbers
+--   continue from one date to the next
 -- column: ts_open TIMESTAMP_NS  ts_recv of the first trade, UTC
 -- column: ts_close TIMESTAMP_NS  ts_recv of the last trade, UTC
--- column: open BIGINT  price of the first trade that has one, in units of 1e-9
+-- column: open BIGINT  price of the first trade with a price, in units of 1e-9
 -- column: high BIGINT  the highest price, in units of 1e-9
 -- column: low BIGINT  the lowest price, in units of 1e-9
--- column: close BIGINT  price of the last trade that has one, in units of 1e-9
--- column: volume BIGINT  sizes of all trades added up, in units
--- column: buy_volume BIGINT  those of trades whose aggressor bought, in units
--- column: sell_volume BIGINT  those of trades whose aggressor sold, in units
--- column: trade_count BIGINT  how many trades
--- column: vwap DOUBLE  mean price, weighted by size, in units of 1e-9
--- source: bars on the clock of cumulative volume. A trade is whole in the bar in which it begins,
---   and what it has too much counts for the next, so bars have bar_volume on average; a bar that a
---   trade fills whole from the one before is left out, and so is the last one unless it is full.
---   `.mbo.bars(volume=...)` begins each bar at 0: its bars are never smaller
+-- column: close BIGINT  price of the last trade with a price, in units of 1e-9
+-- column: volume BIGINT  total size of all trades, in units
+-- column: buy_volume BIGINT  total size of trades whose aggressor bought, in units
+-- column: sell_volume BIGINT  total size of trades whose aggressor sold, in units
+-- column: trade_count BIGINT  how many trades the bar has
+-- column: vwap DOUBLE  size-weighted mean price, in units of 1e-9
+-- source: bars by cumulative volume. A trade belongs whole to the bar in which it begins, and its
+--   excess counts towards the next bar, so that bars have bar_volume on average. Left out are bars
+--   that one trade fills whole from the bar before, and the last bar unless it is full.
+--   `.mbo.bars(volume=...)` starts each bar at 0: its bars are never smaller than bar_volume
 WITH ordered AS (
-    -- Trades with the same ts_recv, sequence and ts_event are one sweep: from the best price on.
+    -- Trades with the same ts_recv, sequence and ts_event are one sweep, which begins at the best
+    -- price.
     SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, side, price, ts_recv,
         coalesce(size, 0)::BIGINT AS size,
         row_number() OVER (

@@ -1,20 +1,20 @@
 -- title: Volume profile
 -- question: How much was traded at each price of a day?
 -- reads: trades
--- param: width PRICE = 0.000000001  prices of so wide a range are one row
+-- param: width PRICE = 0.000000001  prices within a range of this width make one row
 -- column: date DATE  the day, UTC
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the publisher
--- column: price BIGINT  the lowest price of the range, a multiple of the width, in units of 1e-9
--- column: volume BIGINT  sizes of all trades in it added up, in units
--- column: buy_volume BIGINT  those of trades whose aggressor bought, in units
--- column: sell_volume BIGINT  those of trades whose aggressor sold, in units
--- column: trade_count BIGINT  how many trades
--- column: share DOUBLE  of the day's volume, from 0 to 1
--- source: the volume of trades by price; those without a price are left out
+-- column: price BIGINT  lowest price of the range, a multiple of the width, in units of 1e-9
+-- column: volume BIGINT  total size of all trades in the range, in units
+-- column: buy_volume BIGINT  total size of trades whose aggressor bought, in units
+-- column: sell_volume BIGINT  total size of trades whose aggressor sold, in units
+-- column: trade_count BIGINT  how many trades the range has
+-- column: share DOUBLE  share of the day's volume, from 0 to 1
+-- source: the volume of trades by price; trades without a price are left out
 WITH priced AS (
     SELECT date, coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, side, size,
-        -- Downwards for negative prices too, where a division of integers goes towards 0.
+        -- Rounded down for negative prices too; integer division rounds towards 0.
         price - ((price % $width) + $width) % $width AS price
     FROM trades
     WHERE price IS NOT NULL AND if($width > 0, true, error('width: a price above 0 is expected'))

@@ -2,24 +2,25 @@
 -- question: How one-sided is trading, in buckets of equal volume?
 -- reads: mbp_1
 -- param: bucket_volume BIGINT = 1000  the volume V of each bucket, in units
--- param: n BIGINT = 50  how many buckets the mean is over
+-- param: n BIGINT = 50  how many buckets the mean covers
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
--- column: bucket BIGINT  the bucket's number, from 0; they go on from one date to the next
--- column: ts TIMESTAMP_NS  ts_recv of the trade that filled it, UTC
--- column: buy_volume BIGINT  what was bought in it, in units
--- column: sell_volume BIGINT  what was sold in it, in units
+-- column: bucket BIGINT  number of the bucket, from 0; numbers continue from one date to the next
+-- column: ts TIMESTAMP_NS  ts_recv of the trade that filled the bucket, UTC
+-- column: buy_volume BIGINT  size bought in the bucket, in units
+-- column: sell_volume BIGINT  size sold in the bucket, in units
 -- column: vpin DOUBLE  mean of abs(buy_volume - sell_volume) / V over the last n buckets, from 0 to
---   1; null for the first n - 1
+--   1; null for the first n - 1 buckets
 -- source: Easley, López de Prado and O'Hara, "Flow toxicity and liquidity in a high-frequency
---   world" (2012), as in `.mbo.vpin`: they classify volume in bulk, here a trade has its own sign,
---   by side or, of side N, by Lee and Ready, "Inferring trade direction from intraday data" (1991),
---   and one without is in no bucket. A trade that overfills a bucket is divided
+--   world" (2012), as in `.mbo.vpin`: they classify volume in bulk; here each trade has its own
+--   sign, by its side or, for side N, by the rule of Lee and Ready, "Inferring trade direction from
+--   intraday data" (1991). A trade without a sign is in no bucket. A trade that overfills a bucket
+--   is divided
 WITH ordered AS (
-    -- The stream's order: ts_recv and sequence, then ts_event, for events of one packet share both;
-    -- of one event a T comes first, and those of one sweep from the best price on. What has a tick
-    -- restarts where the book is cleared (R, snapshot). What was traded stays traded, so neither
-    -- that nor a new date ends a bucket; instrument ids may change from date to date.
+    -- Rows are in stream order: by ts_recv, sequence and ts_event, since events of one packet share
+    -- the first two. Within an event trades (T) come first; trades of one sweep begin at the best
+    -- price. The last tick is forgotten where the book is cleared (R, snapshot). Neither a clear
+    -- nor a new date ends a bucket; instrument ids may change from date to date.
     SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, ts_recv,
         action = 'T' AS is_trade, side, price, size::BIGINT AS size,
         bid_px_00 + ask_px_00 AS twice_mid,

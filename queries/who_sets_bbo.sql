@@ -1,24 +1,27 @@
--- title: Who sets the best bid and ask
+-- title: Time at the best bid and ask by publisher
 -- question: For what share of the time is each publisher at the best bid and ask of a symbol?
 -- reads: mbp_1
 -- column: date DATE  the day, UTC
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the publisher
--- column: bid_share DOUBLE  of the time in which anyone had a bid, from 0 to 1; null if no one had
--- column: ask_share DOUBLE  of the time in which anyone had an ask, from 0 to 1
--- column: bid_alone_share DOUBLE  of that time, when it was the only one at the best bid
--- column: ask_alone_share DOUBLE  of that time, when it was the only one at the best ask
--- column: both_share DOUBLE  of the time in which both sides had a best, when it was at both
--- column: bid_seconds DOUBLE  how long anyone had a bid
--- column: ask_seconds DOUBLE  how long anyone had an ask
--- source: the best price of each side over the books that publishers have at a moment; a state
---   holds until a book of the symbol changes next on that date. Ties count for each, so shares may
---   add up to more than 1
+-- column: bid_share DOUBLE  share of the time with a bid of any publisher, from 0 to 1; null if
+--   there was none
+-- column: ask_share DOUBLE  share of the time with an ask of any publisher, from 0 to 1; null if
+--   there was none
+-- column: bid_alone_share DOUBLE  share of the same time in which it was alone at the best bid
+-- column: ask_alone_share DOUBLE  share of the same time in which it was alone at the best ask
+-- column: both_share DOUBLE  share of the time with a bid and an ask in which it was at both best
+--   prices
+-- column: bid_seconds DOUBLE  seconds in which any publisher had a bid
+-- column: ask_seconds DOUBLE  seconds in which any publisher had an ask
+-- source: the best price of each side over the books of all publishers at one moment; a state holds
+--   until the next change of any book of the symbol on that date. Ties count for each publisher, so
+--   that shares may add up to more than 1
 WITH numbered AS (
-    -- A trade's row shows the book that it met: no state. Of a publisher's rows at the same time
-    -- the last one holds: events of one packet have the same ts_recv, and may have the same
-    -- sequence; ts_event tells their order. A symbol is the same at all publishers, its instrument
-    -- ids need not be. n counts the moments in which one of the symbol's books changed.
+    -- The row of a trade is not a state: it has the book before the trade. Of several rows of a
+    -- publisher at the same time the last one holds: events of one packet share ts_recv, and may
+    -- share sequence; then ts_event gives their order. A symbol is the same at all publishers, its
+    -- instrument ids may differ. n counts the times at which a book of the symbol changed.
     SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, date,
         epoch_ns(ts_recv) AS ts, sequence, ts_event, bid_px_00 AS bid,
         ask_px_00 AS ask, dense_rank() OVER series AS n
@@ -41,8 +44,8 @@ states AS (
     JOIN ends USING (symbol, date)
     WINDOW book AS (PARTITION BY symbol, date, publisher_id ORDER BY n, sequence, ts_event)
 ),
--- Each state at every moment in which it stands. So a moment has one of each publisher; before its
--- first it has no prices.
+-- Each state at every time at which it holds, so that a time has one state of each publisher;
+-- before the first state of a publisher it has no prices.
 spread_out AS (SELECT *, unnest(range(from_n, next_n)) AS moment_n FROM states),
 standing AS (
     SELECT symbol, date, moment_n AS n, publisher_id,
@@ -55,7 +58,7 @@ quotes AS (
     WINDOW moment AS (PARTITION BY symbol, date, n)
 ),
 counted AS (
-    -- Not by FILTER, which windows take far longer for.
+    -- FILTER would make this window far slower.
     SELECT *, count(if(bid = best_bid, 1, NULL)) OVER moment AS bids,
         count(if(ask = best_ask, 1, NULL)) OVER moment AS asks
     FROM quotes

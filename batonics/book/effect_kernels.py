@@ -6,13 +6,7 @@ The rule here: rules 11 and 13 to 17 act in this file; `rule_kernels.py` decides
 from __future__ import annotations
 
 from batonics.book.event_kernels import end_snapshot
-from batonics.book.level_kernels import (
-    NO_FAULT,
-    clear_book,
-    clear_side,
-    count_anomaly,
-    put_level,
-)
+from batonics.book.level_kernels import NO_FAULT, clear_book, clear_side, count_anomaly, put_level
 from batonics.book.rule_kernels import (
     CLEARS_BOOK,
     ENDS_SNAPSHOT,

@@ -31,7 +31,7 @@ from batonics.book.state import (
     Outputs,
     State,
 )
-from batonics.book.top_kernels import BOTH_SIDES, note_record, write_changed_top, write_trade_top
+from batonics.book.top_kernels import SIDE_BITS, note_record, write_changed_top, write_trade_top
 from batonics.book.window_kernels import count_event_end
 from batonics.model.mbo import ACTION_FILL, ACTION_NONE, ACTION_TRADE, F_LAST, SIDE_ASK
 from batonics.native import as_word, at, inlined, kernel
@@ -86,7 +86,7 @@ def keep_tops(events: Events, state: State, out: Outputs, row: int, book: int) -
             side = as_word(events.side[at(row)] == SIDE_ASK)
             note_record(state, book, row, side, events.price[at(row)])
         changed = state.books[at(book * BOOK_WORDS + B_CHANGED_SIDES)]
-        if events.flags[at(row)] & F_LAST and changed & BOTH_SIDES:
+        if events.flags[at(row)] & F_LAST and changed & SIDE_BITS:
             write_changed_top(state, out, book)
 
 

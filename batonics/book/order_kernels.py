@@ -254,13 +254,13 @@ def apply_order(
     elif side != held.side:  # rule 12
         count_anomaly(state, book, A_SIDE_MISMATCH)
         side = held.side
-    return place_order(
+    return move_order(
         state, out, tables, counts, row, book, order_id, held, side, terms, action == ACTION_ADD
     )
 
 
 @inlined
-def place_order(
+def move_order(
     state: State,
     out: Outputs,
     tables: Tables,

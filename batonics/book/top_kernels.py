@@ -45,7 +45,7 @@ WORST_KEYS = 2
 """Words of a book in `Outputs.last_tops` before its levels: the worst key of each side."""
 SIZE_WORD = 2
 """A word of a level, its bid size, that is never WORST_KEY. `Outputs.last_tops` begins as that."""
-BOTH_SIDES, RECORD_IS_ASK = 3, 4
+SIDE_BITS, RECORD_IS_ASK = 3, 4
 """Bits of `Book.CHANGED_SIDES`."""
 BLOCK_TOPS = 128
 """Tops that are transposed at once: they stay in the second-level cache, and runs are long."""
@@ -91,12 +91,12 @@ def write_changed_top(state: State, out: Outputs, book: int) -> None:
     books[base + B_CHANGED_SIDES] = 0
     record_row, record_key = books[base + B_RECORD_ROW], books[base + B_RECORD_KEY]
     books[base + B_RECORD_ROW] = RECORD_BEFORE
-    if changed & BOTH_SIDES == 0:
+    if changed & SIDE_BITS == 0:
         return
     n, words = state.totals[T_TOPS], TOP_LEVEL_WORDS * out.depth
     last = book * (WORST_KEYS + words)
     if out.last_tops[last + WORST_KEYS + SIZE_WORD] == WORST_KEY:  # there is no last top
-        changed |= BOTH_SIDES
+        changed |= SIDE_BITS
     to = first_level(out, n)
     for word in range(words):
         out.tops[to + word] = out.last_tops[last + WORST_KEYS + word]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Annotated
 
 import typer
@@ -23,15 +22,14 @@ def show(
     ] = False,
 ) -> None:
     """Print all settings as TOML; never a secret."""
-    from batonics.settings.loader import find_file, load
+    from batonics.settings.loader import find_file, find_typing_errors, load
     from batonics.settings.render import render_toml
-    from batonics.settings.resolve import find_unknown_variables
 
     file = find_file()
     resolved = load()
     typer.echo(f"# file: {'none' if file is None else file.path}")
     typer.echo(render_toml(resolved, origins=origin), nl=False)
-    for line in find_unknown_variables(os.environ):
+    for line in find_typing_errors():
         typer.echo(line, err=True)
 
 

@@ -1,4 +1,4 @@
-"""`batonics lake`: load files into a lake, and look after it."""
+"""`batonics lake`: load files into a lake, and maintain it."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from batonics.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from batonics.jobs.lake_export import ExportResult as Exported
+    from batonics.jobs.lake_export import ExportResult
     from batonics.jobs.lake_load import LoadResult
 
 ALL_ROWS = 2**62
-Schemas = Annotated[
+SchemasOption = Annotated[
     str | None,
     SettingOption("lake.schemas", "--schemas", f"The schemas to derive: {SCHEMA_FORMS}."),
 ]
@@ -47,56 +47,54 @@ app = typer.Typer(
 def load(
     files: StoredFilesArgument,
     lake: LakeOption,
-    schemas: Schemas = None,
+    schemas: SchemasOption = None,
     every: Annotated[
         str | None,
-        typer.Option(help="Depth snapshots of such windows too: 1s makes depth-1s."),
+        typer.Option(help="Add depth snapshots at this interval: 1s adds depth-1s."),
     ] = None,
     one_stream: Annotated[
         bool,
         typer.Option(
             "--one-stream",
-            help="FILES are one stream: books go on from one to the next. Else each begins anew.",
+            help="FILES are one stream: books continue from file to file. By default each file"
+            " begins with empty books.",
         ),
     ] = False,
     again: Annotated[
-        bool, typer.Option("--again", help="Make anew what is in the lake already.")
+        bool, typer.Option("--again", help="Load again what the lake has already.")
     ] = False,
     skip_bad: SkipBadOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Load files into a lake, by schema, date and symbol.
-
-    A file that is loaded already stays as it is.
-    """
+    """Load files into a lake, by schema, date and symbol."""
     from batonics.cli.progress import load_progress
     from batonics.jobs.lake_load import LakeLoad, LoadRequest
 
     settings = load_settings({"lake.schemas": ("--schemas", schemas)}).lake
-    wanted = [*settings.schemas, *([f"depth-{every}"] if every else [])]
+    names = [*settings.schemas, *([f"depth-{every}"] if every else [])]
     request = LoadRequest(
-        tuple(files), lake, tuple(wanted), one_stream=one_stream, again=again, skip_bad=skip_bad
+        tuple(files), lake, tuple(names), one_stream=one_stream, again=again, skip_bad=skip_bad
     )
     run = LakeLoad(request)
     with load_progress("load", run.source_bytes, quiet=quiet) as progress:
         run.progress = progress
-        for outcome in run.run():
-            progress.next(None if quiet else _told(outcome))
+        for result in run.run():
+            progress.next(None if quiet else _describe_load(result))
 
 
-def _told(outcome: LoadResult) -> str:
-    name = outcome.paths[0] + (f" and {len(outcome.paths) - 1} more" if outcome.paths[1:] else "")
-    made = ", ".join(f"{load.rows:,} {load.schema}" for load in outcome.loaded)
-    return escape_unprintable(f"{name}: {made or 'is in the lake already'}")
+def _describe_load(result: LoadResult) -> str:
+    others = f" and {len(result.paths) - 1} more" if result.paths[1:] else ""
+    loaded = ", ".join(f"{load.rows:,} {load.schema}" for load in result.loaded)
+    return escape_unprintable(f"{result.paths[0]}{others}: {loaded or 'is in the lake already'}")
 
 
 @app.command("append")
 def append(
     lake: LakeOption,
     name: Annotated[
-        str, typer.Option(help="Of the source: what is appended goes behind what it has.")
+        str, typer.Option(help="Name of the source; rows are appended to those that it has.")
     ],
-    schemas: Schemas = None,
+    schemas: SchemasOption = None,
     commit_every: Annotated[
         str | None,
         SettingOption(
@@ -107,7 +105,7 @@ def append(
     log_json: LogJsonOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Append a stream from standard input to a lake as it comes."""
+    """Append a stream from standard input to a lake, until it ends."""
     from batonics.jobs.lake_append import AppendRequest, LakeAppend
     from batonics.sinks.logs import configure, logger
 
@@ -130,7 +128,7 @@ def append(
             skip_bad=skip_bad,
         )
     )
-    run.committed = lambda loads: log.info(
+    run.on_commit = lambda loads: log.info(
         "lake_committed", rows={load.schema: load.rows for load in loads}
     )
     run.run()
@@ -139,31 +137,34 @@ def append(
 @app.command("ls")
 def ls(
     lake: LakeOption,
-    parts: Annotated[bool, typer.Option("--parts", help="Print a line for each file.")] = False,
+    parts: Annotated[bool, typer.Option("--parts", help="List each file.")] = False,
     sources: Annotated[
-        bool, typer.Option("--sources", help="Print a line for each schema of each source.")
+        bool, typer.Option("--sources", help="List each schema of each source.")
     ] = False,
     wide: WideOption = False,
 ) -> None:
-    """List what a lake holds: a line for each schema."""
+    """List the schemas of a lake."""
     from batonics.cli.frame_table import print_frame
-    from batonics.lake.lake import Lake
+    from batonics.jobs.lake_list import LakeListing, list_lake
 
-    opened = Lake(lake)
-    if parts:
-        shown = opened.parts().select("path", "rows", "bytes", "digest")
-    else:
-        shown = opened.sources() if sources else opened.contents()
-    print_frame(shown, rows_max=ALL_ROWS, wide=wide, columns_hint="; --wide shows all")
+    listing = LakeListing.SOURCES if sources else LakeListing.SCHEMAS
+    print_frame(
+        list_lake(lake, LakeListing.PARTS if parts else listing),
+        rows_max=ALL_ROWS,
+        wide=wide,
+        columns_hint="; --wide shows all",
+    )
 
 
 @app.command("export")
 def export(
-    directory: Annotated[str, typer.Argument(help="Where the tables go: DIRECTORY/SCHEMA.")],
+    directory: Annotated[str, typer.Argument(help="Parent directory of the tables.")],
     lake: LakeOption,
-    form: Annotated[str, typer.Option("--format", help="Of the tables: delta.")] = "delta",
+    table_format: Annotated[
+        str, typer.Option("--format", help="Format of the tables: delta.")
+    ] = "delta",
     schemas: Annotated[
-        str | None, typer.Option(help="Only these schemas, A,B,C; else all of the lake.")
+        str | None, typer.Option(help="Only these schemas, A,B,C. By default all of the lake.")
     ] = None,
     symbols: LakeSymbolsOption = None,
     date: DateOption = None,
@@ -171,28 +172,25 @@ def export(
     end: EndOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Export a lake as Delta tables, by date and symbol.
-
-    Files that a table has already stay as they are.
-    """
+    """Export rows of a lake as Delta tables: DIRECTORY/SCHEMA."""
     from batonics.cli.progress import byte_progress
     from batonics.jobs.lake_export import ExportRequest, LakeExport
 
-    wanted = parse_row_filter(symbols, date, start, end)
-    run = LakeExport(ExportRequest(lake, directory, split_names(schemas), wanted, form))
+    row_filter = parse_row_filter(symbols, date, start, end)
+    run = LakeExport(ExportRequest(lake, directory, split_names(schemas), row_filter, table_format))
     with byte_progress("export", run.bytes_total, quiet=quiet) as run.progress:
-        for outcome in run.run():
+        for result in run.run():
             if not quiet:
-                typer.echo(_exported(outcome), err=True)
+                typer.echo(_describe_export(result), err=True)
 
 
-def _exported(outcome: Exported) -> str:
-    if outcome.committed is None:
-        return f"{outcome.schema}: is exported already"
-    made = outcome.committed
+def _describe_export(result: ExportResult) -> str:
+    if result.commit is None:
+        return f"{result.schema}: is exported already"
+    commit = result.commit
     return (
-        f"{outcome.schema}: version {made.version}: {outcome.rows:,} rows in {made.new:,} files"
-        f" written, {made.kept:,} files kept, {made.removed:,} removed"
+        f"{result.schema}: version {commit.version}: {result.rows:,} rows in {commit.new:,} files"
+        f" written, {commit.kept:,} files kept, {commit.removed:,} removed"
     )
 
 
@@ -200,47 +198,46 @@ def _exported(outcome: Exported) -> str:
 def check(lake: LakeOption, quiet: QuietOption = False) -> None:
     """Check every file of a lake against its digest.
 
-    The exit code is 6 if a file is missing, or is not what was committed.
+    The exit code is 6 if a file is missing or damaged.
     """
     from batonics.cli.progress import byte_progress
-    from batonics.lake.lake import Lake
+    from batonics.jobs.lake_check import LakeCheck
     from batonics.model.errors import LakeError
 
-    opened = Lake(lake)
-    held = opened.parts()
-    with byte_progress("check", int(held["bytes"].sum()), quiet=quiet) as advance:
-        wrong = opened.check(advance)
-    for line in wrong:
+    run = LakeCheck(lake)
+    with byte_progress("check", run.bytes_total, quiet=quiet) as run.progress:
+        problems = run.run()
+    for line in problems:
         typer.echo(line)
-    if wrong:
-        raise LakeError(f"{lake}: {len(wrong)} of its files are not as they should be")
+    if problems:
+        raise LakeError(f"{lake}: {len(problems)} problems found")
     if not quiet:
-        typer.echo(f"{held.height:,} files are as they were committed", err=True)
+        typer.echo(f"{run.parts_total:,} files verified", err=True)
 
 
 @app.command("compact")
 def compact(lake: LakeOption, quiet: QuietOption = False) -> None:
     """Merge small files of the same source, date and symbol."""
-    from batonics.jobs.lake_compact import compact_lake as run
+    from batonics.jobs.lake_compact import compact_lake
 
-    before, after = run(lake)
+    result = compact_lake(lake)
     if not quiet:
-        typer.echo(f"{before:,} files became {after:,}", err=True)
+        typer.echo(f"{result.parts_before:,} files became {result.parts_after:,}", err=True)
 
 
 @app.command("vacuum")
 def vacuum(
     lake: LakeOption,
     older_than: Annotated[
-        str, typer.Option(help="Keep replaced files that readers may still have for so long.")
+        str, typer.Option(help="Keep replaced files that are younger than this, for readers.")
     ] = "1d",
     quiet: QuietOption = False,
 ) -> None:
-    """Remove files that were replaced or that killed loads left."""
-    from batonics.lake.lake import Lake
+    """Remove replaced files, and files of killed loads."""
+    from batonics.jobs.lake_vacuum import vacuum_lake
     from batonics.model.times import NS_PER_S, duration_ns
 
     seconds = 0.0 if older_than == "0" else duration_ns(older_than) / NS_PER_S
-    count, freed = Lake(lake).vacuum(seconds)
+    result = vacuum_lake(lake, seconds)
     if not quiet:
-        typer.echo(f"removed {count:,} files, {freed:,} bytes", err=True)
+        typer.echo(f"removed {result.files:,} files, {result.bytes:,} bytes", err=True)

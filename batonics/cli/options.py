@@ -44,6 +44,10 @@ SkipBadOption = Annotated[
     bool,
     typer.Option("--skip-bad", help="Count and skip bad records where the framing survives."),
 ]
+SCHEMA_FORMS = (
+    "mbo, trades, tbbo, bbo, deltas, orders, mbp-N, bbo-INTERVAL, ohlcv-INTERVAL, depth-INTERVAL"
+)
+"""What `frames.schemas.table.schema_forms` gives. The table is not imported for a help text."""
 
 
 def find_lake() -> str:
@@ -70,10 +74,6 @@ LogJsonOption = Annotated[
 WideOption = Annotated[
     bool, typer.Option("--wide", help="Print all columns, whatever the width of the terminal.")
 ]
-SCHEMA_FORMS = (
-    "mbo, trades, tbbo, bbo, deltas, orders, mbp-N, bbo-INTERVAL, ohlcv-INTERVAL, depth-INTERVAL"
-)
-"""What `frames.schemas.table.schema_forms` gives. The table is not imported for a help text."""
 
 
 def split_names(symbols: str | None) -> tuple[str, ...]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
@@ -23,15 +21,16 @@ from batonics.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from batonics.jobs.query import QueryRequest
-    from batonics.lake.sql import LakeDatabase, QueryResult
+    import polars as pl
+
+    from batonics.lake.sql import LakeDatabase
 
 TABLE, PLOT = "table", "plot"
-PROMPT, MORE = "batonics> ", "      ...> "
+PROMPT, CONTINUATION_PROMPT = "batonics> ", "      ...> "
 
 
 class TableSize(NamedTuple):
-    """What a table shows of an answer.
+    """How much of a result a table shows.
 
     Attributes:
         rows_max: the number of rows.
@@ -44,12 +43,12 @@ class TableSize(NamedTuple):
 
 def command(
     query: Annotated[
-        str | None, typer.Argument(help="One SELECT, or a file of it: NAME.sql.")
+        str | None, typer.Argument(help="One SELECT, or a file with one: NAME.sql.")
     ] = None,
     lake: Annotated[str | None, SettingOption("lake.path", "--lake")] = None,
     files: Annotated[
         list[str] | None,
-        typer.Option("--from", help="An MBO file to ask without a lake. May be given again."),
+        typer.Option("--from", help="An MBO file to query without a lake. May be repeated."),
     ] = None,
     symbols: LakeSymbolsOption = None,
     date: DateOption = None,
@@ -66,72 +65,64 @@ def command(
     file_format: Annotated[
         str | None,
         typer.Option(
-            "--format",
-            help="The format, if the name of --out does not say it: table, plot, csv, json,"
-            " parquet.",
+            "--format", help="Format of the result: table, plot, csv, json, parquet, arrow, ndjson."
         ),
     ] = None,
-    rows: Annotated[int, typer.Option(min=1, help="Rows that a table shows.")] = 100,
+    rows: Annotated[int, typer.Option(min=1, help="Number of rows that a table shows.")] = 100,
     wide: WideOption = False,
-    shell: Annotated[bool, typer.Option("--shell", help="Ask one query after the other.")] = False,
+    shell: Annotated[
+        bool, typer.Option("--shell", help="Read queries from standard input, each ended by ;.")
+    ] = False,
     skip_bad: SkipBadOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Answer SQL over a lake or over MBO files.
+    """Run a SQL query over a lake or over MBO files.
 
     Each schema is a view, mbp-10 as mbp_10, with the columns date and symbol.
     """
-    from batonics.jobs.query import QueryRequest
-    from batonics.lake.sql import read_query
+    from batonics.cli.plot import print_plot
+    from batonics.cli.progress import read_progress
+    from batonics.jobs.query import QueryRequest, open_database, query_frame, write_query
     from batonics.model.errors import UsageError
     from batonics.settings.loader import current
 
     if (query is None) != shell:
-        raise UsageError("a query is expected, or --shell to ask several")
+        raise UsageError("give a query, or --shell")
     if files and lake is not None:
-        raise UsageError("one of --lake and --from says what is asked, not both")
+        raise UsageError("give one of --lake and --from, not both")
     refuse_input_as_output(list(files or ()), out)
     request = QueryRequest(
+        query=query or "",
+        parameters=_parse_parameters(param or []),
         lake=None if files else lake or current().lake.path,
         files=tuple(files or ()),
-        wanted=parse_row_filter(symbols, date, start, end),
+        row_filter=parse_row_filter(symbols, date, start, end),
         skip_bad=skip_bad,
     )
-    if query is None:
-        with _opened(request, "", quiet=quiet) as sql:
-            ask_on(sql, TableSize(rows, wide))
+    progress = read_progress("read", quiet=quiet)
+    if shell:
+        with open_database(request, progress) as database:
+            run_shell(database, TableSize(rows, wide))
         return
-    asked = read_query(query)
-    values = asked.values(_parameters(param or []))
-    with _opened(request, " ".join(asked.reads) or asked.sql, quiet=quiet) as sql:
-        _give(sql.query(asked.sql, values), out, file_format, TableSize(rows, wide))
-
-
-@contextmanager
-def _opened(request: QueryRequest, named_in: str, *, quiet: bool) -> Iterator[LakeDatabase]:
-    """Where the request asks; of files, with a bar while they are read."""
-    from batonics.cli.progress import read_progress
-    from batonics.jobs.query import open_database
-
-    if not request.files:
-        with open_database(request) as sql:
-            yield sql
+    file_format = file_format or (TABLE if out is None else None)
+    if file_format not in (TABLE, PLOT):
+        write_query(request, out or "-", file_format, progress)
         return
-    with ExitStack() as stack:
-        # The bar is gone before the answer comes.
-        with read_progress("read", quiet=quiet) as progress:
-            sql = stack.enter_context(
-                open_database(request, named_in, lambda streams: progress(streams[0]))
-            )
-        yield sql
+    if out is not None:
+        raise UsageError(f"a {file_format} is for the terminal: it does not go with --out")
+    result = query_frame(request, progress)
+    if file_format == PLOT:
+        print_plot(result)
+    else:
+        print_result(result, TableSize(rows, wide))
 
 
-def _parameters(given: list[str]) -> dict[str, str]:
-    """NAME=VALUE texts as a mapping."""
+def _parse_parameters(texts: list[str]) -> dict[str, str]:
+    """The values of NAME=VALUE texts, by name."""
     from batonics.model.errors import UsageError
 
     values = {}
-    for text in given:
+    for text in texts:
         name, separator, value = text.partition("=")
         if not separator or not name:
             raise UsageError(f"--param {text}: expected NAME=VALUE")
@@ -141,32 +132,11 @@ def _parameters(given: list[str]) -> dict[str, str]:
     return values
 
 
-def _give(answer: QueryResult, out: str | None, form: str | None, size: TableSize) -> None:
-    """Print the answer, or write it."""
-    from batonics.cli.plot import print_plot
-    from batonics.model.errors import UsageError
-    from batonics.sinks.tables import open_table
-
-    form = form or (TABLE if out is None else None)
-    if form in (TABLE, PLOT):
-        if out is not None:
-            raise UsageError(f"a {form} is for the terminal: it does not go with --out")
-        if form == PLOT:
-            print_plot(answer.frame())
-        else:
-            print_result(answer, size)
-        return
-    with open_table(out or "-", answer.columns, form=form) as table:
-        for frame in answer.frames():
-            table.write(frame)
-
-
-def print_result(result: QueryResult, size: TableSize) -> None:
-    """Print the rows of a query as a table."""
-    from batonics.cli.frame_table import print_frame
+def print_result(result: pl.DataFrame, size: TableSize) -> None:
+    """Print the result of a query as a table."""
 
     print_frame(
-        result.frame(),
+        result,
         rows_max=size.rows_max,
         wide=size.wide,
         rows_hint="; --rows shows more",
@@ -174,29 +144,31 @@ def print_result(result: QueryResult, size: TableSize) -> None:
     )
 
 
-def ask_on(sql: LakeDatabase, size: TableSize) -> None:
-    """Ask one query after the other, each ended by a semicolon, until the input ends."""
+def run_shell(database: LakeDatabase, size: TableSize) -> None:
+    """Read queries from standard input, each ended by a semicolon, and print their results."""
     import sys
 
     from batonics.model.errors import BatonicsError
 
-    if sys.stdin.isatty():
-        import readline  # noqa: F401 - `input` has a history with it
+    is_terminal = sys.stdin.isatty()
+    if is_terminal:
+        import readline  # noqa: F401 - gives `input` a history
 
-        typer.echo(f"views: {', '.join(sql.views())}; end a query with ;  and the shell with ^D")
+        views = ", ".join(database.views())
+        typer.echo(f"views: {views}; end a query with ;  and the shell with ^D")
     text = ""
     while True:
         try:
-            line = input(MORE if text else PROMPT) if sys.stdin.isatty() else input()
+            line = input(CONTINUATION_PROMPT if text else PROMPT) if is_terminal else input()
         except EOFError:
             if not text.strip():
                 return
-            line = ";"  # the input's end is one of the query too
+            line = ";"  # the end of the input ends the last query too
         text = f"{text}\n{line}" if text else line
         if text.rstrip().endswith(";"):
             try:
-                print_result(sql.query(text.rstrip().rstrip(";")), size)
+                print_result(database.query(text.rstrip().rstrip(";")).frame(), size)
             except BatonicsError as error:
-                # The next one may be right.
+                # The shell continues with the next query.
                 typer.echo(f"batonics: {escape_unprintable(str(error))}", err=True)
             text = ""

@@ -27,30 +27,35 @@ def command(
     protocol: Annotated[
         str,
         typer.Option(
-            help="dbn: the files' bytes, metadata once; gateway: the vendor's live protocol, any"
-            " schema that can be derived (the key in BATONICS_GATEWAY_KEY is accepted, without it"
-            " any well-formed one); ndjson: lines of ops; length-prefixed."
+            help="dbn: the bytes of the files, metadata once; gateway: the vendor's live protocol,"
+            " with every schema that has a DBN record (if BATONICS_GATEWAY_KEY is set, only that"
+            " key is accepted); ndjson: lines of ops; length-prefixed: each record after its"
+            " length in bytes."
         ),
     ] = "dbn",
     speed: Annotated[
-        str, typer.Option(help="By the records' own times: 1, 10x; or max, flat out.")
+        str, typer.Option(help="Speed relative to the records' own times: 1, 10x; max: full speed.")
     ] = "max",
     rate: Annotated[
-        float | None, typer.Option(min=0.001, help="Records a second, in place of a speed.")
+        float | None, typer.Option(min=0.001, help="Records per second, in place of --speed.")
     ] = None,
     start: Annotated[
         str | None,
-        typer.Option(help="From this time on: ISO 8601 (UTC) or nanoseconds since the epoch."),
+        typer.Option(help="Start at this time: ISO 8601 (UTC) or nanoseconds since the epoch."),
     ] = None,
-    loop: Annotated[int, typer.Option(min=0, help="So many times over; 0: until ended.")] = 1,
+    loop: Annotated[
+        int, typer.Option(min=0, help="How many times the files are sent; 0: without end.")
+    ] = 1,
     fault: Annotated[
         str | None,
         typer.Option(
-            help="Faults of 1,000 records: drop=0.5,rst=0.1,cut=0.1,stall=0.1:20s; of 1,000"
-            " connections: dup=500. What a fault ends the next connection goes on with."
+            help="Faults per 1,000 records: drop=0.5,rst=0.1,cut=0.1,stall=0.1:20s; per 1,000"
+            " connections: dup=500. After a fault that ends a connection, the next one continues."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same faults.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the faults; the same seed makes the same ones.")
+    ] = 0,
     once: Annotated[
         bool, typer.Option("--once", help="End after the first client that was sent everything.")
     ] = False,

@@ -1,7 +1,7 @@
-"""What a user sees of a replay on a terminal, and the keys that steer it.
+"""The display of a replay on a terminal, and the keys that control it.
 
-The rule: only a terminal is drawn on, only a terminal is listened to, and both are left as they
-were found.
+The rule: the display needs a terminal on standard error, the keys need one on standard input, and
+both terminals are restored at the end.
 """
 
 from __future__ import annotations
@@ -31,64 +31,67 @@ if TYPE_CHECKING:
 SCREEN_REDRAW_S = 0.25
 CLIENT_ROWS_MAX = 20
 _JUMPS_S = {b"\x1b[C": 10, b"\x1b[D": -10, b"\x1b[A": 60, b"\x1b[B": -60}
-_KEYS = "p or space: pause   left, right: 10 s   down, up: 60 s   q: end"
+_KEYS_HELP = "p or space: pause   left, right: 10 s   down, up: 60 s   q: end"
 
 
 def show_replay(replay: Replay, console: Console) -> None:
-    """Draw the replay until it is done; keys steer it if standard input is a terminal."""
-    screen = _Screen(replay)
-    with _keys(replay) as keys, Live(console=console, auto_refresh=False, transient=True) as live:
+    """Show the replay until it is done; keys control it if standard input is a terminal."""
+    table = _ClientTable(replay)
+    with (
+        _read_keys(replay) as has_keys,
+        Live(console=console, auto_refresh=False, transient=True) as live,
+    ):
         while not replay.done.wait(SCREEN_REDRAW_S):
-            live.update(screen.drawn(_KEYS if keys else ""), refresh=True)
+            live.update(table.render(_KEYS_HELP if has_keys else ""), refresh=True)
 
 
-class _Screen:
-    """The table of clients, with rates since it was last drawn."""
+class _ClientTable:
+    """The table of clients, with rates since it was last rendered."""
 
     def __init__(self, replay: Replay) -> None:
         self._replay = replay
-        self._drawn_at = time.monotonic()
-        self._before: dict[int, tuple[int, int]] = {}
+        self._rendered_at = time.monotonic()
+        self._counts_before: dict[int, tuple[int, int]] = {}  # units and bytes, by client
 
-    def drawn(self, keys: str) -> Table:
-        """The table as it is now."""
+    def render(self, caption: str) -> Table:
+        """The table as of now."""
         now = time.monotonic()
-        passed, self._drawn_at = max(now - self._drawn_at, 1e-9), now
+        seconds, self._rendered_at = max(now - self._rendered_at, 1e-9), now
         clients = list(self._replay.clients)
         host, port = self._replay.address
-        paused = "  paused" if self._replay.control.paused else ""
+        paused = "  paused" if self._replay.control.is_paused else ""
         title = f"{self._replay.request.protocol} on {host}:{port}{paused}"
-        table = Table(title=title, caption=keys, box=None, padding=(0, 2))
+        table = Table(title=title, caption=caption, box=None, padding=(0, 2))
         for name in ("client", "records", "records/s", "MB/s", "position"):
             table.add_column(
                 name, justify="right" if name not in ("client", "position") else "left"
             )
         for client in clients[:CLIENT_ROWS_MAX]:
-            table.add_row(*self._row(client, passed))
-        left_out = len(clients) - CLIENT_ROWS_MAX
-        if left_out > 0:
-            table.add_row(Text(f"and {left_out} more"))
+            table.add_row(*self._row(client, seconds))
+        hidden = len(clients) - CLIENT_ROWS_MAX
+        if hidden > 0:
+            table.add_row(Text(f"and {hidden} more"))
         if not clients:
             served = len(self._replay.past_clients)
             table.add_row(Text(f"no client; {served} served" if served else "no client yet"))
-        self._before = {id(client): (client.units, client.bytes) for client in clients}
+        self._counts_before = {id(client): (client.units, client.bytes) for client in clients}
         return table
 
-    def _row(self, client: ReplayClient, passed: float) -> tuple[str, ...]:
-        units, size = self._before.get(id(client), (client.units, client.bytes))
+    def _row(self, client: ReplayClient, seconds: float) -> tuple[str, ...]:
+        units, size = self._counts_before.get(id(client), (client.units, client.bytes))
         position = "" if client.due_ns is None else format_time(client.due_ns) or ""
         return (
             client.name,
             f"{client.units:,}",
-            f"{(client.units - units) / passed:,.0f}",
-            f"{(client.bytes - size) / passed / 1e6:,.1f}",
+            f"{(client.units - units) / seconds:,.0f}",
+            f"{(client.bytes - size) / seconds / 1e6:,.1f}",
             position,
         )
 
 
 @contextmanager
-def _keys(replay: Replay) -> Iterator[bool]:
-    """Heed keys; whether there is a terminal that they could come from."""
+def _read_keys(replay: Replay) -> Iterator[bool]:
+    """Obey keys within the block; whether standard input is a terminal."""
     if sys.stdin is None or not sys.stdin.isatty():
         yield False
         return
@@ -96,7 +99,7 @@ def _keys(replay: Replay) -> Iterator[bool]:
     before = termios.tcgetattr(terminal)
     ended = threading.Event()
     thread = threading.Thread(
-        target=_heed, args=(terminal, replay, ended), name="batonics-keys", daemon=True
+        target=_handle_keys, args=(terminal, replay, ended), name="batonics-keys", daemon=True
     )
     try:
         tty.setcbreak(terminal)
@@ -107,17 +110,17 @@ def _keys(replay: Replay) -> Iterator[bool]:
         termios.tcsetattr(terminal, termios.TCSADRAIN, before)
 
 
-def _heed(terminal: int, replay: Replay, ended: threading.Event) -> None:
+def _handle_keys(terminal: int, replay: Replay, ended: threading.Event) -> None:
     while not ended.is_set():
         if select.select([terminal], [], [], SCREEN_REDRAW_S)[0]:
             handle_key(os.read(terminal, 16), replay)
 
 
 def handle_key(key: bytes, replay: Replay) -> None:
-    """Do what a key says; others say nothing."""
+    """Do what a key stands for; ignore other keys."""
     if key in (b"p", b" "):
-        replay.control.toggle()
+        replay.control.toggle_pause()
     elif key in _JUMPS_S:
-        replay.control.move(_JUMPS_S[key] * NS_PER_S)
+        replay.control.jump_by(_JUMPS_S[key] * NS_PER_S)
     elif key == b"q":
         replay.done.set()

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from batonics.codec import record_errors, record_kernels
 from batonics.codec.messages import OtherRecord, record_words
 from batonics.codec.metadata import (
     DBN_MAGIC,
@@ -29,6 +28,15 @@ from batonics.codec.metadata import (
     parse_metadata,
     parse_prefix,
     schema_name,
+)
+from batonics.codec.record_errors import CODE_MASKS, describe_bad_record, skippable_bytes
+from batonics.codec.record_kernels import (
+    INPUT_END,
+    OTHERS_FULL,
+    ROWS_FULL,
+    OtherPositions,
+    RecordFormat,
+    decode_records,
 )
 from batonics.model.errors import BatonicsError, DamagedInputError, InputError, UsageError
 from batonics.model.mbo import (
@@ -104,16 +112,17 @@ class DbnDecoder:
         self._max_metadata_bytes = max_metadata_bytes
         self._schema = schema
         self._buffers = [empty_batch(batch_rows) for _ in range(buffers)]
-        # As consumers see them: what takes only such arrays takes them as they are.
-        self._shown = [MboBatch._make(_read_only(c) for c in buffer) for buffer in self._buffers]
+        # Batches are read-only views, so kernels that require such arrays take them as they are.
+        self._views = [MboBatch._make(_read_only(c) for c in buffer) for buffer in self._buffers]
         self._columns = self._buffers[0]
         self._row = 0
-        self._other_position = np.empty(OTHERS_MAX, np.int64)
-        self._other_row = np.empty(OTHERS_MAX, np.int64)
-        # The beginning of something: of the stream until its records begin, then of a record.
+        self._others = OtherPositions(
+            np.empty(OTHERS_MAX, np.int64), np.empty(OTHERS_MAX, np.int64)
+        )
+        # The first bytes of the stream until its records begin, then of a record that is cut.
         self._head = bytearray()
         self._in_records = False
-        self._words = record_words(LATEST_VERSION, ts_out=False)
+        self._format = self._record_format(LATEST_VERSION, ts_out=False)
         self._failure: BatonicsError | None = None
 
     def feed(self, data: Bytes) -> Iterator[MboBatch]:
@@ -195,8 +204,12 @@ class DbnDecoder:
                 self._begin_stream(parse_metadata(bytes(head), self._source))
         return taken
 
+    def _record_format(self, version: int, *, ts_out: bool) -> RecordFormat:
+        words = record_words(version, ts_out=ts_out)
+        return RecordFormat(self._frame_bytes, words, CODE_MASKS)
+
     def _begin_fragment(self) -> None:
-        expected = bytes([self._words[RTYPE_MBO], RTYPE_MBO])
+        expected = bytes([self._format.words_of_rtype[RTYPE_MBO], RTYPE_MBO])
         if not expected.startswith(self._head[:2]):
             # No more of the beginning than it takes to tell, however much a chunk brought.
             openings = (bytes(self._head[:size]) for size in range(1, len(self._head) + 1))
@@ -219,7 +232,7 @@ class DbnDecoder:
         self.version = metadata.version
         self.byte_offset = len(self._head)
         self._head.clear()
-        self._words = record_words(metadata.version, ts_out=metadata.ts_out)
+        self._format = self._record_format(metadata.version, ts_out=metadata.ts_out)
         self._in_records = True
 
     def _decode_carried(
@@ -246,56 +259,39 @@ class DbnDecoder:
         """Decode the whole records of `data` from `position` on; returns where they end."""
         while True:
             start, first_row = position, self._row
-            position, self._row, other_records, reason = record_kernels.decode_records(
-                data,
-                position,
-                len(data),
-                self._frame_bytes,
-                self._words,
-                record_errors.CODE_MASKS,
-                *self._columns,
-                self._row,
-                self._other_position,
-                self._other_row,
+            position, self._row, other_count, reason = decode_records(
+                data, start, len(data), self._format, self._columns, first_row, self._others
             )
-            if other_records:
-                self._keep_others(data, start, first_row, other_records)
+            if other_count:
+                self._keep_others(data, start, first_row, other_count)
             new_rows = self._row - first_row
             self.rows += new_rows
-            self.records += new_rows + other_records
+            self.records += new_rows + other_count
             self.byte_offset += position - start
-            if reason == record_kernels.INPUT_END:
+            if reason == INPUT_END:
                 return position
-            if reason in (record_kernels.ROWS_FULL, record_kernels.OTHERS_FULL):
+            if reason in (ROWS_FULL, OTHERS_FULL):
                 yield self._take_batch()
                 continue
-            frame = self._frame_bytes
-            skip_bytes = (
-                record_errors.skippable_bytes(data[position:], frame, reason)
-                if self._skip_bad
-                else 0
-            )
-            if not skip_bytes:
+            bad = data[position:]
+            skipped = skippable_bytes(bad, self._format, reason) if self._skip_bad else 0
+            if not skipped:
                 if self._row:
                     yield self._take_batch()
-                raise self._damage(
-                    record_errors.describe_bad_record(
-                        data[position:], frame, reason, self._words, self.version
-                    )
-                )
-            if position + skip_bytes > len(data):
+                raise self._damage(describe_bad_record(bad, self._format, reason, self.version))
+            if skipped > len(bad):
                 return position
-            position += skip_bytes
-            self.byte_offset += skip_bytes
+            position += skipped
+            self.byte_offset += skipped
             self.records += 1
             self.skipped += 1
 
     def _keep_others(
-        self, data: NDArray[np.uint8], start: int, first_row: int, other_records: int
+        self, data: NDArray[np.uint8], start: int, first_row: int, other_count: int
     ) -> None:
-        for index in range(other_records):
-            at = int(self._other_position[index]) + self._frame_bytes
-            new_rows = int(self._other_row[index]) - first_row
+        for index in range(other_count):
+            at = int(self._others.position[index]) + self._frame_bytes
+            new_rows = int(self._others.row[index]) - first_row
             self.other_records.append(
                 OtherRecord(
                     rtype=int(data[at + 1]),
@@ -307,10 +303,10 @@ class DbnDecoder:
             )
 
     def _take_batch(self) -> MboBatch:
-        batch = slice_batch(self._shown[0], 0, self._row)
+        batch = slice_batch(self._views[0], 0, self._row)
         self._row = 0
-        for turning in (self._buffers, self._shown):
-            turning.append(turning.pop(0))
+        for buffers in (self._buffers, self._views):
+            buffers.append(buffers.pop(0))
         self._columns = self._buffers[0]
         return batch
 

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from batonics.codec import ndjson_kernels as kernels
 from batonics.codec.messages import OtherRecord
+from batonics.codec.ndjson_kernels import Limits, SymbolHash
 from batonics.codec.ndjson_ops import normalize_op
 from batonics.model.errors import BatonicsError, DamagedInputError, InputError, UsageError
 from batonics.model.mbo import (
@@ -87,10 +88,10 @@ class NdjsonDecoder:
         self._head = bytearray()
         self._fed = False
         self._failure: BatonicsError | None = None
-        # The symbols as `find_symbol` wants them.
-        self._slots = np.zeros(64, np.int64)
-        self._symbol_stop = np.zeros(33, np.int64)
-        self._symbol_bytes = np.zeros(1024, np.uint8)
+        self._table = SymbolHash(
+            slots=np.zeros(64, np.int64), stop=np.zeros(33, np.int64), text=np.zeros(1024, np.uint8)
+        )
+        self._fields = np.zeros(kernels.FIELDS, np.int64)
 
     def feed(self, data: bytes | bytearray | memoryview | NDArray[np.uint8]) -> Iterator[MboBatch]:
         """Decode the whole lines there are; the last batch is short, so that nothing waits.
@@ -167,11 +168,11 @@ class NdjsonDecoder:
             start = position
             position, reason, symbol = self._parse(array, position, stop, 127)
             self.byte_offset += position - start
-            if reason == kernels.ROWS_FULL:
+            if reason == kernels.LINES_ROWS_FULL:
                 yield self._take_batch()
-            elif reason == kernels.NEW_SYMBOL:
+            elif reason == kernels.LINES_NEW_SYMBOL:
                 self._intern(symbol)
-            elif reason == kernels.DOUBTFUL:
+            elif reason == kernels.LINES_DOUBTFUL:
                 if self._row + 2 > len(self._columns.action):
                     yield self._take_batch()
                 line_end = data.index(b"\n", position)
@@ -197,10 +198,10 @@ class NdjsonDecoder:
             raise self._damage(reason)
         array = np.frombuffer(usual, np.uint8)
         _, stopped, symbol = self._parse(array, 0, len(usual), 255)
-        if stopped == kernels.NEW_SYMBOL:
+        if stopped == kernels.LINES_NEW_SYMBOL:
             self._intern(symbol)
             _, stopped, _ = self._parse(array, 0, len(usual), 255)
-        if stopped != kernels.INPUT_END:
+        if stopped != kernels.LINES_INPUT_END:
             raise AssertionError(f"an op that was checked is not understood: {usual!r}")
 
     def _parse(
@@ -212,42 +213,39 @@ class NdjsonDecoder:
             data,
             position,
             stop,
-            byte_max,
-            self._line_bytes_max,
-            self._slots,
-            self._symbol_stop,
-            self._symbol_bytes,
-            *self._columns,
-            self._row,
+            Limits(byte_max, self._line_bytes_max),
+            self._table,
+            self._fields,
+            self._columns,
+            first_row,
         )
         self.records += ops
         self.rows += self._row - first_row
         return position, reason, data[symbol_start:symbol_stop].tobytes()
 
     def _intern(self, symbol: bytes) -> None:
-        """Give the symbol the next number, making room as needed."""
+        """Give a symbol the next number, and make room as needed."""
         self.symbols.append(symbol.decode())
         number = len(self.symbols)
-        if number == len(self._symbol_stop):
-            self._symbol_stop = np.concatenate([self._symbol_stop, self._symbol_stop])
-        first = int(self._symbol_stop[number - 1])
-        while first + len(symbol) > len(self._symbol_bytes):
-            self._symbol_bytes = np.concatenate([self._symbol_bytes, self._symbol_bytes])
-        self._symbol_stop[number] = first + len(symbol)
-        self._symbol_bytes[first : first + len(symbol)] = np.frombuffer(symbol, np.uint8)
+        slots, stop, text = self._table
+        if number == len(stop):
+            stop = np.concatenate([stop, stop])
+        first = int(stop[number - 1])
+        while first + len(symbol) > len(text):
+            text = np.concatenate([text, text])
+        stop[number] = first + len(symbol)
+        text[first : first + len(symbol)] = np.frombuffer(symbol, np.uint8)
         unplaced = [number]
-        if 2 * number > len(self._slots):
-            self._slots = np.zeros(2 * len(self._slots), np.int64)
+        if 2 * number > len(slots):
+            slots = np.zeros(2 * len(slots), np.int64)
             unplaced = list(range(1, number + 1))
-        # As the lines are, so that the kernel keeps to one type.
-        texts = self._symbol_bytes.view()
-        texts.flags.writeable = False
+        self._table = SymbolHash(slots, stop, text)
+        # Read-only, as lines are, so that the kernel is compiled for one type.
+        symbol_texts = text.view()
+        symbol_texts.flags.writeable = False
         for placed in unplaced:
-            first, last = int(self._symbol_stop[placed - 1]), int(self._symbol_stop[placed])
-            slot = kernels.find_symbol(
-                texts, first, last, self._slots, self._symbol_stop, self._symbol_bytes
-            )
-            self._slots[slot] = placed
+            start, end = int(stop[placed - 1]), int(stop[placed])
+            slots[kernels.find_symbol(symbol_texts, start, end, self._table)] = placed
 
     def _take_batch(self) -> MboBatch:
         rows, self._row = self._row, 0

@@ -1,52 +1,122 @@
 """The compiled pass over lines of NDJSON ops: flat JSON objects into MBO rows.
 
-The rule here: a line is either understood beyond doubt or left alone. Whatever is unusual (escapes,
-nesting, fractions, bytes outside ASCII, a field of a wrong type, a missing one) is DOUBTFUL and
-goes to a full JSON parser, which accepts it or finds the words for the error.
+The rule here: a line is either understood beyond doubt or left alone. An unusual line (escapes,
+nesting, fractions, bytes outside ASCII, a field of a wrong type or missing) is doubtful. It goes to
+a full JSON parser (`ndjson_ops.py`), which rewrites it or has the words for the error.
 
-Every line ends with a newline, and no scan passes one: it is no white space here, no part of a
-string and no digit. So no scan needs a bound.
+Every line ends with a newline, and no scan passes one, since it is no white space here, no part of
+a text and no digit. So scans need no bound.
+
+A line is read in three steps: `parse_op` reads its members one after the other into `fields`,
+`is_complete` checks that its kind has what it needs, and `write_op` writes its rows.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
-from batonics.native import kernel
+from batonics.model.mbo import (
+    ACTION_ADD,
+    ACTION_CANCEL,
+    ACTION_CLEAR,
+    ACTION_FILL,
+    ACTION_MODIFY_PARTIAL,
+    F_LAST,
+    NO_CHANNEL,
+    SIDE_ASK,
+    SIDE_BID,
+    SIDE_NONE,
+    UNDEF_ORDER_SIZE,
+    UNDEF_PRICE,
+    MboBatch,
+)
+from batonics.native import as_word, inlined, kernel, outlined
 
-INPUT_END = 0
-ROWS_FULL = 1
-NEW_SYMBOL = 2
-DOUBTFUL = 3
+# Why a pass stopped.
+LINES_INPUT_END = 0
+LINES_ROWS_FULL = 1
+LINES_NEW_SYMBOL = 2
+LINES_DOUBTFUL = 3
 
-# A short text as an integer, its bytes little-endian: to tell fields and kinds by one compare.
-_ADD = int.from_bytes(b"add", "little")
-_CANCEL = int.from_bytes(b"cancel", "little")
-_MODIFY = int.from_bytes(b"modify", "little")
-_FILL = int.from_bytes(b"fill", "little")
-_CLEAR = int.from_bytes(b"clear", "little")
-_BID = int.from_bytes(b"bid", "little")
-_ASK = int.from_bytes(b"ask", "little")
-_KEY_TYPE = int.from_bytes(b"type", "little")
-_KEY_SYMBOL = int.from_bytes(b"symbol", "little")
-_KEY_SIDE = int.from_bytes(b"side", "little")
-_KEY_OID = int.from_bytes(b"oid", "little")
-_KEY_PX = int.from_bytes(b"px", "little")
-_KEY_QTY = int.from_bytes(b"qty", "little")
-_KEY_SEQ = int.from_bytes(b"seq", "little")
-_KEY_TS_NS = int.from_bytes(b"ts_ns", "little")
+# Bytes.
+NEWLINE, SPACE, TAB, RETURN = ord("\n"), ord(" "), ord("\t"), ord("\r")
+QUOTE, BACKSLASH, COMMA, COLON = ord('"'), ord("\\"), ord(","), ord(":")
+OPEN_BRACE, CLOSE_BRACE, MINUS = ord("{"), ord("}"), ord("-")
+LETTER_N, LETTER_U, LETTER_L, DIGIT_0, DIGIT_9 = ord("n"), ord("u"), ord("l"), ord("0"), ord("9")
 
-# Bits of the fields that a line has.
-_TYPE, _SYMBOL, _SIDE, _OID, _PX, _QTY, _SEQ, _TS_NS = 1, 2, 4, 8, 16, 32, 64, 128
+# Places in `fields`, and the bits 1 << place of the fields that a line has.
+FIELD_TYPE, FIELD_SYMBOL, FIELD_SIDE, FIELD_OID, FIELD_PX, FIELD_QTY, FIELD_SEQ, FIELD_TS_NS = (
+    range(8)
+)
+FIELD_SYMBOL_STOP = 8
+"""Place in `fields` of the end of the symbol; `FIELD_SYMBOL` is that of its start."""
+FIELDS = 9
 
-_TEXT, _NUMBER, _NULL = 1, 2, 3
-_UNDEF_PRICE = 2**63 - 1
-_UNDEF_SIZE = 2**32 - 1
-_F_LAST = 128
+# A short text as an integer, its bytes little-endian: one compare tells a name or a kind.
+_ADD, _CANCEL, _MODIFY, _FILL, _CLEAR, _BID, _ASK = (
+    int.from_bytes(text, "little")
+    for text in (b"add", b"cancel", b"modify", b"fill", b"clear", b"bid", b"ask")
+)
+_NAME_TYPE, _NAME_SYMBOL, _NAME_SIDE, _NAME_OID, _NAME_PX, _NAME_QTY, _NAME_SEQ, _NAME_TS_NS = (
+    int.from_bytes(text, "little")
+    for text in (b"type", b"symbol", b"side", b"oid", b"px", b"qty", b"seq", b"ts_ns")
+)
+_NEEDS_CLEAR = 1 << FIELD_SYMBOL
+_NEEDS_MODIFY = 1 << FIELD_SYMBOL | 1 << FIELD_OID
+_NEEDS_FILL = _NEEDS_MODIFY | 1 << FIELD_QTY
+_NEEDS_ADD = _NEEDS_FILL | 1 << FIELD_SIDE | 1 << FIELD_PX
+
+# Kinds of values.
+UNUSUAL, TEXT, NUMBER, NULL = range(4)
 
 
-@kernel
+class SymbolHash(NamedTuple):
+    """Symbols by number, from 1 on, and a hash table that finds them.
+
+    Symbol n is `text[stop[n - 1]:stop[n]]`.
+    """
+
+    slots: NDArray[np.int64]  # symbol numbers, 0 in a free slot; a power of two, never full
+    stop: NDArray[np.int64]
+    text: NDArray[np.uint8]
+
+
+class Limits(NamedTuple):
+    """What the pass accepts."""
+
+    byte_max: int  # the greatest byte in a text; 127: ASCII only
+    line_bytes_max: int
+
+
+class Value(NamedTuple):
+    """A value in a line."""
+
+    kind: int  # UNUSUAL, TEXT, NUMBER or NULL
+    start: int  # where a text begins
+    stop: int  # where a text ends
+    number: np.uint64  # the digits of a number
+    is_negative: bool
+    end: int  # the first byte after the value
+
+
+class ParseStop(NamedTuple):
+    """Where a pass stopped, and why."""
+
+    position: int  # of the first line not consumed
+    row: int  # the next row
+    ops: int  # ops parsed
+    reason: int  # LINES_NEW_SYMBOL and LINES_DOUBTFUL are about the line at `position`
+    symbol_start: int  # of a LINES_NEW_SYMBOL in the data, else 0
+    symbol_stop: int
+
+
+# ---------------------------------------------------------------- values
+
+
+@outlined
 def pack(data: NDArray[np.uint8], start: int, stop: int) -> int:
     """A text of 1 to 7 bytes as an integer; 0 for any other."""
     word = 0
@@ -56,50 +126,226 @@ def pack(data: NDArray[np.uint8], start: int, stop: int) -> int:
     return word
 
 
-@kernel
+@inlined
 def skip_space(data: NDArray[np.uint8], at: int) -> int:
     """The first position from `at` on that is no space, tab or carriage return."""
-    while data[at] == 32 or data[at] == 9 or data[at] == 13:
+    while data[at] == SPACE or data[at] == TAB or data[at] == RETURN:
         at += 1
     return at
 
 
-@kernel
-def end_of_text(data: NDArray[np.uint8], at: int, byte_max: int) -> int:
-    """Where the quote is that ends the text starting at `at`; -1 if a byte on the way is unusual.
+@inlined
+def find_quote(data: NDArray[np.uint8], at: int, byte_max: int) -> int:
+    """Where the quote is that ends the text starting at `at`; -1 if a byte before it is unusual.
 
-    Unusual are controls, backslashes, and what exceeds `byte_max`.
+    Unusual are controls, backslashes, and bytes above `byte_max`.
     """
-    while data[at] != 34:
-        if data[at] < 32 or data[at] == 92 or data[at] > byte_max:
+    while data[at] != QUOTE:
+        if data[at] < SPACE or data[at] == BACKSLASH or data[at] > byte_max:
             return -1
         at += 1
     return at
 
 
-@kernel
-def find_symbol(
-    data: NDArray[np.uint8],
-    start: int,
-    stop: int,
-    slots: NDArray[np.int64],
-    symbol_stop: NDArray[np.int64],
-    symbol_bytes: NDArray[np.uint8],
-) -> int:
-    """The slot of the symbol `data[start:stop]`: its own, or the free one where it belongs.
+@inlined
+def read_number(data: NDArray[np.uint8], start: int) -> Value:
+    """The integer at a position; UNUSUAL if it has a leading zero or exceeds 2^64 - 1."""
+    at, number, overflow = start, np.uint64(0), False
+    is_negative = bool(data[at] == MINUS)
+    if is_negative:
+        at += 1
+    first = at
+    while DIGIT_0 <= data[at] <= DIGIT_9:
+        digit = np.uint64(data[at] - DIGIT_0)
+        # 2^64 - 1 is 18446744073709551615.
+        overflow = overflow or bool(
+            number > np.uint64(1844674407370955161)
+            or (number == np.uint64(1844674407370955161) and digit > np.uint64(5))
+        )
+        number = number * np.uint64(10) + digit
+        at += 1
+    is_usual = at > first and not overflow and (data[first] != DIGIT_0 or at == first + 1)
+    return Value(NUMBER if is_usual else UNUSUAL, start, at, number, is_negative, at)
 
-    `slots` is an open hash table, a power of two long and never full, of symbol numbers from 1 on,
-    0 being free. Symbol n is `symbol_bytes[symbol_stop[n - 1]:symbol_stop[n]]`.
+
+@inlined
+def read_value(data: NDArray[np.uint8], at: int, byte_max: int) -> Value:
+    """The value at a position: a text, an integer or null."""
+    if data[at] == QUOTE:
+        stop = find_quote(data, at + 1, byte_max)
+        kind = TEXT if stop >= 0 else UNUSUAL
+        return Value(kind, at + 1, stop, np.uint64(0), False, stop + 1)
+    if data[at] == LETTER_N:
+        is_null = data[at + 1] == LETTER_U and data[at + 2] == LETTER_L and data[at + 3] == LETTER_L
+        return Value(NULL if is_null else UNUSUAL, at, at + 4, np.uint64(0), False, at + 4)
+    return read_number(data, at)
+
+
+# ---------------------------------------------------------------- ops
+
+
+@inlined
+def store_field(data: NDArray[np.uint8], name: int, value: Value, fields: NDArray[np.int64]) -> int:
+    """Store a member's value; the bit of its field, 0 for a field of no meaning, -1 if UNUSUAL."""
+    is_text, is_number = value.kind == TEXT, value.kind == NUMBER
+    is_natural, number = is_number and not value.is_negative, value.number
+    place, fits, word = FIELD_TYPE, True, as_word(number)
+    if name == _NAME_TYPE:
+        fits, word = is_text, as_word(pack(data, value.start, value.stop))
+    elif name == _NAME_SYMBOL:
+        place, fits, word = FIELD_SYMBOL, is_text and value.stop > value.start, as_word(value.start)
+        fields[FIELD_SYMBOL_STOP] = value.stop
+    elif name == _NAME_SIDE:
+        place, word = FIELD_SIDE, as_word(pack(data, value.start, value.stop))
+        fits = is_text and (word == _BID or word == _ASK)
+    elif name == _NAME_OID:
+        place, fits = FIELD_OID, is_natural
+    elif name == _NAME_PX:
+        place = FIELD_PX
+        if value.is_negative:
+            fits = is_number and bool(number <= np.uint64(1 << 63))
+            word = as_word(np.uint64(0) - number)
+        else:
+            fits = is_number and bool(number < np.uint64(UNDEF_PRICE))
+    elif name == _NAME_QTY:
+        place, fits = FIELD_QTY, is_natural and bool(number < np.uint64(UNDEF_ORDER_SIZE))
+    elif name == _NAME_SEQ:
+        place, fits = FIELD_SEQ, is_natural and bool(number <= np.uint64(0xFFFFFFFF))
+    elif name == _NAME_TS_NS:
+        place, fits = FIELD_TS_NS, is_natural
+    else:
+        return 0
+    fields[place] = word
+    return 1 << place if fits else -1
+
+
+@inlined
+def parse_op(
+    data: NDArray[np.uint8], at: int, byte_max: int, fields: NDArray[np.int64]
+) -> tuple[int, int]:
+    """Read the members of the object at a position, up to its line's end.
+
+    The position of the newline, and the bits of the fields that the line has; -1 if it is UNUSUAL.
     """
+    has = 0
+    if data[at] != OPEN_BRACE:
+        return at, -1
+    while True:
+        at = skip_space(data, at + 1)
+        if data[at] != QUOTE:
+            return at, -1
+        name_stop = find_quote(data, at + 1, byte_max)
+        if name_stop < 0:
+            return at, -1
+        name = pack(data, at + 1, name_stop)
+        at = skip_space(data, name_stop + 1)
+        if data[at] != COLON:
+            return at, -1
+        value = read_value(data, skip_space(data, at + 1), byte_max)
+        if value.kind == UNUSUAL:
+            return at, -1
+        bit = store_field(data, name, value, fields)
+        # A null, or a field for the second time: rare, so the full parser decides.
+        if bit < 0 or has & bit:
+            return at, -1
+        has |= bit
+        at = skip_space(data, value.end)
+        if data[at] == CLOSE_BRACE:
+            at = skip_space(data, at + 1)
+            return at, has if data[at] == NEWLINE else -1
+        if data[at] != COMMA:
+            return at, -1
+
+
+@inlined
+def is_complete(kind: int, has: int) -> bool:
+    """Whether an op of a kind has the fields that it needs."""
+    if kind == _ADD:
+        needed = _NEEDS_ADD
+    elif kind == _CANCEL or kind == _MODIFY:
+        needed = _NEEDS_MODIFY
+    elif kind == _FILL:
+        needed = _NEEDS_FILL
+    elif kind == _CLEAR:
+        needed = _NEEDS_CLEAR
+    else:
+        return False
+    return has & needed == needed
+
+
+@inlined
+def reset_fields(fields: NDArray[np.int64]) -> None:
+    """What fields have that a line leaves out."""
+    fields[FIELD_TYPE] = fields[FIELD_SYMBOL] = fields[FIELD_SYMBOL_STOP] = fields[FIELD_SIDE] = 0
+    fields[FIELD_OID] = fields[FIELD_SEQ] = 0
+    fields[FIELD_PX], fields[FIELD_QTY], fields[FIELD_TS_NS] = UNDEF_PRICE, UNDEF_ORDER_SIZE, -1
+
+
+@inlined
+def write_op(
+    columns: MboBatch, row: int, fields: NDArray[np.int64], has: int, instrument_id: int
+) -> int:
+    """Write the rows of an op, two for a fill and one for any other kind; the next row."""
+    kind, action, side = fields[FIELD_TYPE], ACTION_ADD, SIDE_NONE
+    if kind == _MODIFY:
+        action = ACTION_MODIFY_PARTIAL
+    elif kind == _CANCEL and has & (1 << FIELD_QTY):
+        action = ACTION_CANCEL
+    elif kind == _CANCEL:
+        # The whole order, whatever its size: a modify to size 0 (rule 9).
+        action = ACTION_MODIFY_PARTIAL
+        fields[FIELD_QTY], fields[FIELD_PX], fields[FIELD_SIDE] = 0, UNDEF_PRICE, 0
+    elif kind == _FILL:
+        action = ACTION_FILL
+    elif kind == _CLEAR:
+        action = ACTION_CLEAR
+        fields[FIELD_QTY], fields[FIELD_PX], fields[FIELD_SIDE], fields[FIELD_OID] = (
+            0,
+            UNDEF_PRICE,
+            0,
+            0,
+        )
+    if fields[FIELD_SIDE] == _BID:
+        side = SIDE_BID
+    elif fields[FIELD_SIDE] == _ASK:
+        side = SIDE_ASK
+    last_row = row + 1 if kind == _FILL else row
+    while row <= last_row:
+        columns.ts_recv[row] = np.uint64(fields[FIELD_TS_NS])
+        columns.ts_event[row] = np.uint64(fields[FIELD_TS_NS])
+        columns.publisher_id[row] = 0
+        columns.instrument_id[row] = instrument_id
+        columns.action[row] = action
+        columns.side[row] = side
+        columns.price[row] = fields[FIELD_PX]
+        columns.size[row] = fields[FIELD_QTY]
+        columns.channel_id[row] = NO_CHANNEL
+        columns.order_id[row] = np.uint64(fields[FIELD_OID])
+        columns.flags[row] = F_LAST if row == last_row else 0
+        columns.ts_in_delta[row] = 0
+        columns.sequence[row] = fields[FIELD_SEQ]
+        row += 1
+        # In this form a fill does reduce the order: a C follows the F (rule 6).
+        action = ACTION_CANCEL
+    return row
+
+
+# ---------------------------------------------------------------- lines
+
+
+@kernel
+def find_symbol(data: NDArray[np.uint8], start: int, stop: int, symbols: SymbolHash) -> int:
+    """The slot of the symbol `data[start:stop]`; where it is missing, the free one for it."""
+    slots = symbols.slots
     digest = np.uint64(14695981039346656037)
     for at in range(start, stop):
         digest = (digest ^ np.uint64(data[at])) * np.uint64(1099511628211)
     slot = int(np.int64(digest >> np.uint64(20))) & (len(slots) - 1)
     while slots[slot] != 0:
-        first = symbol_stop[slots[slot] - 1]
-        if symbol_stop[slots[slot]] - first == stop - start:
+        first = symbols.stop[slots[slot] - 1]
+        if symbols.stop[slots[slot]] - first == stop - start:
             same = 0
-            while same < stop - start and symbol_bytes[first + same] == data[start + same]:
+            while same < stop - start and symbols.text[first + same] == data[start + same]:
                 same += 1
             if same == stop - start:
                 break
@@ -112,219 +358,34 @@ def parse_lines(
     data: NDArray[np.uint8],
     start: int,
     stop: int,
-    byte_max: int,
-    line_bytes_max: int,
-    slots: NDArray[np.int64],
-    symbol_stop: NDArray[np.int64],
-    symbol_bytes: NDArray[np.uint8],
-    ts_recv: NDArray[np.uint64],
-    ts_event: NDArray[np.uint64],
-    publisher_id: NDArray[np.uint16],
-    instrument_id: NDArray[np.uint32],
-    action: NDArray[np.uint8],
-    side: NDArray[np.uint8],
-    price: NDArray[np.int64],
-    size: NDArray[np.uint32],
-    channel_id: NDArray[np.uint8],
-    order_id: NDArray[np.uint64],
-    flags: NDArray[np.uint8],
-    ts_in_delta: NDArray[np.int32],
-    sequence: NDArray[np.uint32],
+    limits: Limits,
+    symbols: SymbolHash,
+    fields: NDArray[np.int64],
+    columns: MboBatch,
     row: int,
-) -> tuple[int, int, int, int, int, int]:
+) -> ParseStop:
     """Parse the lines of `data[start:stop]`, which ends with a newline, into rows from `row` on.
 
-    Texts may hold bytes up to `byte_max` (127: ASCII only). Symbols are as `find_symbol` says.
-
-    Returns:
-        Position of the first line not consumed, the next row, the number of ops, why the pass
-        stopped (NEW_SYMBOL and DOUBTFUL are about the line at the position), and for NEW_SYMBOL
-        where the symbol is in `data`, from and to.
+    `fields` is scratch of FIELDS words.
     """
-    position = start
-    ops = 0
-    while True:
-        if position >= stop:
-            return position, row, ops, INPUT_END, 0, 0
+    position, ops = start, 0
+    while position < stop:
         at = skip_space(data, position)
-        if data[at] == 10 and at - position <= line_bytes_max:
+        if data[at] == NEWLINE and at - position <= limits.line_bytes_max:
             position = at + 1
             continue
-        if row + 2 > len(action):
-            return position, row, ops, ROWS_FULL, 0, 0
-
-        has = 0
-        kind = 0
-        side_word = 0
-        symbol_start = 0
-        symbol_end = 0
-        oid = np.uint64(0)
-        px = np.int64(_UNDEF_PRICE)
-        qty = np.int64(_UNDEF_SIZE)
-        seq = np.int64(0)
-        ts_ns = np.uint64(0xFFFFFFFFFFFFFFFF)
-        good = bool(data[at] == 123)
-        while good:
-            # One member: a name, a colon, a value, and a comma or the closing brace.
-            good = False
-            at = skip_space(data, at + 1)
-            if data[at] != 34:
-                break
-            name_end = end_of_text(data, at + 1, byte_max)
-            if name_end < 0:
-                break
-            key = pack(data, at + 1, name_end)
-            at = skip_space(data, name_end + 1)
-            if data[at] != 58:
-                break
-            at = skip_space(data, at + 1)
-
-            value = 0
-            value_start = at
-            negative = bool(data[at] == 45)
-            number = np.uint64(0)
-            if data[at] == 34:
-                value_start = at + 1
-                at = end_of_text(data, value_start, byte_max)
-                if at < 0:
-                    break
-                value = _TEXT
-                value_end = at
-                at += 1
-            elif data[at] == 110:
-                if data[at + 1] != 117 or data[at + 2] != 108 or data[at + 3] != 108:
-                    break
-                value = _NULL
-                value_end = at + 4
-                at += 4
-            else:
-                if negative:
-                    at += 1
-                first_digit = at
-                overflow = False
-                while 48 <= data[at] <= 57:
-                    digit = np.uint64(data[at] - 48)
-                    # 2^64 - 1 is 18446744073709551615.
-                    overflow = overflow or bool(
-                        number > np.uint64(1844674407370955161)
-                        or (number == np.uint64(1844674407370955161) and digit > np.uint64(5))
-                    )
-                    number = number * np.uint64(10) + digit
-                    at += 1
-                if (
-                    at == first_digit
-                    or overflow
-                    or (data[first_digit] == 48 and at > first_digit + 1)
-                ):
-                    break
-                value = _NUMBER
-                value_end = at
-            at = skip_space(data, at)
-
-            bit = 0
-            if key == _KEY_TYPE:
-                bit = _TYPE
-                kind = pack(data, value_start, value_end)
-                fits = value == _TEXT
-            elif key == _KEY_SYMBOL:
-                bit = _SYMBOL
-                symbol_start, symbol_end = value_start, value_end
-                fits = value == _TEXT and value_end > value_start
-            elif key == _KEY_SIDE:
-                bit = _SIDE
-                side_word = pack(data, value_start, value_end)
-                fits = value == _TEXT and (side_word == _BID or side_word == _ASK)
-            elif key == _KEY_OID:
-                bit = _OID
-                oid = number
-                fits = value == _NUMBER and not negative
-            elif key == _KEY_PX:
-                bit = _PX
-                fits = value == _NUMBER
-                if negative:
-                    fits = fits and bool(number <= np.uint64(1 << 63))
-                    px = np.int64(np.uint64(0) - number)
-                else:
-                    fits = fits and bool(number < np.uint64(_UNDEF_PRICE))
-                    px = np.int64(number)
-            elif key == _KEY_QTY:
-                bit = _QTY
-                qty = np.int64(number)
-                fits = value == _NUMBER and not negative and bool(number < np.uint64(_UNDEF_SIZE))
-            elif key == _KEY_SEQ:
-                bit = _SEQ
-                seq = np.int64(number)
-                fits = value == _NUMBER and not negative and bool(number <= np.uint64(0xFFFFFFFF))
-            elif key == _KEY_TS_NS:
-                bit = _TS_NS
-                ts_ns = number
-                fits = value == _NUMBER and not negative
-            else:
-                fits = True
-            # A null, or a second time the same field: rare, so not sorted out here.
-            if not fits or (bit and value == _NULL) or has & bit:
-                break
-            has |= bit
-            if data[at] == 125:
-                at = skip_space(data, at + 1)
-                good = bool(data[at] == 10)
-                break
-            good = bool(data[at] == 44)
-
-        if kind == _ADD:
-            needed = _SYMBOL | _SIDE | _OID | _PX | _QTY
-        elif kind == _CANCEL or kind == _MODIFY:
-            needed = _SYMBOL | _OID
-        elif kind == _FILL:
-            needed = _SYMBOL | _OID | _QTY
-        elif kind == _CLEAR:
-            needed = _SYMBOL
-        else:
-            good = False
-            needed = 0
-        if not good or has & needed != needed or at - position > line_bytes_max:
-            return position, row, ops, DOUBTFUL, 0, 0
-        slot = find_symbol(data, symbol_start, symbol_end, slots, symbol_stop, symbol_bytes)
-        if slots[slot] == 0:
-            return position, row, ops, NEW_SYMBOL, symbol_start, symbol_end
-
-        action_code = ord("A")
-        if kind == _MODIFY:
-            action_code = ord("m")
-        elif kind == _CANCEL and has & _QTY:
-            action_code = ord("C")
-        elif kind == _CANCEL:
-            # The whole order, whatever its size: a modify to size 0 says so (rule 9).
-            action_code = ord("m")
-            qty, px, side_word = np.int64(0), np.int64(_UNDEF_PRICE), 0
-        elif kind == _FILL:
-            action_code = ord("F")
-        elif kind == _CLEAR:
-            action_code = ord("R")
-            qty, px, side_word, oid = np.int64(0), np.int64(_UNDEF_PRICE), 0, np.uint64(0)
-        side_code = ord("N")
-        if side_word == _BID:
-            side_code = ord("B")
-        elif side_word == _ASK:
-            side_code = ord("A")
-
-        last_row = row + 1 if kind == _FILL else row
-        while row <= last_row:
-            ts_recv[row] = ts_ns
-            ts_event[row] = ts_ns
-            publisher_id[row] = 0
-            instrument_id[row] = slots[slot]
-            action[row] = action_code
-            side[row] = side_code
-            price[row] = px
-            size[row] = qty
-            channel_id[row] = 255
-            order_id[row] = oid
-            flags[row] = _F_LAST if row == last_row else 0
-            ts_in_delta[row] = 0
-            sequence[row] = seq
-            row += 1
-            # A fill here does take the size away: a C follows the F (rule 6).
-            action_code = ord("C")
+        if row + 2 > len(columns.action):
+            return ParseStop(position, row, ops, LINES_ROWS_FULL, 0, 0)
+        reset_fields(fields)
+        at, has = parse_op(data, at, limits.byte_max, fields)
+        is_usual = has >= 0 and is_complete(fields[FIELD_TYPE], has)
+        if not is_usual or at - position > limits.line_bytes_max:
+            return ParseStop(position, row, ops, LINES_DOUBTFUL, 0, 0)
+        first, last = fields[FIELD_SYMBOL], fields[FIELD_SYMBOL_STOP]
+        instrument_id = symbols.slots[find_symbol(data, first, last, symbols)]
+        if instrument_id == 0:
+            return ParseStop(position, row, ops, LINES_NEW_SYMBOL, first, last)
+        row = write_op(columns, row, fields, has, instrument_id)
         ops += 1
         position = at + 1
+    return ParseStop(position, row, ops, LINES_INPUT_END, 0, 0)

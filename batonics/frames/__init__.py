@@ -1,1 +1,1 @@
-"""The Polars side: events, books and windows as frames, by vectorised expressions only."""
+"""Polars frames derived from MBO records: books, depth, measures, bars and orders."""

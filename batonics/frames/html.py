@@ -1,7 +1,7 @@
-"""Tables of HTML for notebooks.
+"""HTML tables for notebooks.
 
-The rule here: what a name or a value says is text, never markup, and a table stays small however
-many rows it is made of.
+The rule here: names and values are text, never markup, and a table stays small even if its frame
+has many rows.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import polars as pl
 from batonics.model.prices import format_price
 
 HTML_ROWS_MAX = 20
-"""A notebook shows a summary; who wants every row asks for the frame."""
+"""The rows that a notebook shows; the frame has all of them."""
 
 _RIGHT = ' style="text-align:right"'
 
@@ -27,14 +27,14 @@ def html_table(
     prices: Collection[str] = (),
     rows_max: int = HTML_ROWS_MAX,
 ) -> str:
-    """A table of HTML, with a caption above and, where rows are left out, how many below.
+    """An HTML table with a caption above it and the count of omitted rows below it.
 
     Args:
-        frame: what it shows; null is an empty cell. Integers have separators, times are UTC to the
-            millisecond.
-        caption: a line of text.
-        prices: Int64 columns of 1e-9, shown as exact decimal text.
-        rows_max: rows at the most.
+        frame: the rows. A null makes an empty cell, integers have thousands separators, and times
+            are in UTC with milliseconds.
+        caption: one line of text.
+        prices: names of Int64 columns of 1e-9, shown as exact decimal text.
+        rows_max: the maximum number of rows.
     """
     shown = frame.head(rows_max)
     columns = [_column(shown[name], is_price=name in prices) for name in shown.columns]
@@ -49,8 +49,8 @@ def html_table(
 
 
 def _column(values: pl.Series, *, is_price: bool) -> list[str]:
-    """The cells of a column."""
-    text = format_price if is_price else _text_of(values.dtype)
+    """The cells of a column as HTML."""
+    text = format_price if is_price else _formatter(values.dtype)
     align = _align(values.dtype)
     if isinstance(values.dtype, pl.Datetime):
         values = values.dt.strftime("%F %T%.3f")
@@ -59,7 +59,7 @@ def _column(values: pl.Series, *, is_price: bool) -> list[str]:
     ]
 
 
-def _text_of(dtype: pl.DataType) -> Callable[[Any], str | None]:
+def _formatter(dtype: pl.DataType) -> Callable[[Any], str | None]:
     if dtype.is_integer():
         return "{:,}".format
     if dtype == pl.Boolean:

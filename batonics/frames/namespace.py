@@ -1,10 +1,10 @@
 """The namespace `.mbo` of every LazyFrame that holds MBO records.
 
-The rule here: a method checks what it was asked for and returns a LazyFrame; nothing runs before
-that is collected.
+The rule here: a method checks its arguments and returns a LazyFrame. Nothing runs before the
+LazyFrame is collected.
 
-Each result is an IO source: it streams in the order of the records, memory does not grow with
-their number, projections, predicates and row limits are pushed down into it, and a predicate on
+Each result is an IO source. It streams in the order of the records, and memory does not grow with
+their number. Projections, predicates and row limits are pushed down into it. A predicate on
 `publisher_id` and `instrument_id` alone is pushed on into the records.
 """
 
@@ -32,55 +32,58 @@ from batonics.model.times import duration_ns, format_duration, parse_time
 
 @pl.api.register_lazyframe_namespace("mbo")
 class MboNamespace:
-    """Books, as frames, from a LazyFrame of MBO records in their order (`MBO_SCHEMA`).
+    """Frames derived from a LazyFrame of MBO records (`MBO_SCHEMA`) in their order.
 
-    Columns that no book depends on may be missing; further ones are left out. Every method raises
-    UsageError if a column is missing or has another dtype.
+    Columns that books do not depend on may be missing, and other columns are ignored. Every method
+    raises UsageError if a column is missing or has another dtype.
     """
 
     def __init__(self, records: pl.LazyFrame) -> None:
         self._records = records
 
     def bbo(self, *, every: str | None = None) -> pl.LazyFrame:
-        """The best bid and ask: a row for each end of an event (rule 5), or for intervals.
+        """The best bid and ask: one row for each end of an event (rule 5), or for intervals.
 
-        An event ends with F_LAST, or with the end of a snapshot that lacks it (rule 14); a book
-        may be read at no other moment.
+        An event ends with F_LAST, or with the end of a snapshot that lacks it (rule 14). A book is
+        valid only at these moments.
 
         Args:
-            every: a duration such as "1s": the vendor's bbo-1s, and bbo-1m for "1m", in its
-                columns (`BBO_INTERVAL_SCHEMA`). A book has a row for each interval in which it
-                traded or its best bid or ask changed; see `frames/schemas/bbo_intervals.py`.
+            every: a duration. "1s" gives the vendor's bbo-1s and "1m" its bbo-1m, with its columns
+                (`BBO_INTERVAL_SCHEMA`). A book has a row for each interval in which it traded or
+                its best bid or ask changed; see `frames/schemas/bbo_intervals.py`.
 
         Columns, without `every`:
-            ts_event, ts_recv (Datetime ns UTC), sequence (UInt32): of the closing record.
+            ts_event, ts_recv (Datetime ns UTC), sequence (UInt32): those of the closing record.
             publisher_id (UInt16), instrument_id (UInt32).
-            bid_price, ask_price (Int64 of 1e-9): null where the side is empty.
-            bid_size, bid_count, ask_size, ask_count (Int64): then 0; the count of orders is 0 for
-            a top-of-book publisher too (rule 13).
+            bid_price, ask_price (Int64 of 1e-9): null if the side is empty.
+            bid_size, ask_size (Int64): 0 if the side is empty.
+            bid_count, ask_count (Int64): the number of orders; 0 if the side is empty, and for a
+                top-of-book publisher (rule 13).
         """
         if every is not None:
             return _interval_schema("bbo", every).rows(self._records)
         return bbo_source(self._records)
 
     def mbp(self, n: int = 10, *, consolidated: bool = False) -> pl.LazyFrame:
-        """The vendor's MBP of any depth: mbp-1, mbp-10, or between and beyond.
+        """The vendor's MBP of any depth: mbp-1, mbp-10 or any other.
 
-        A row for each trade, with the book before it takes effect, and for each event that changed
-        the best `n` levels, with the book after it; see `frames/schemas/mbp.py`.
+        There is a row for each trade, with the book before the trade takes effect, and for each
+        event that changed the best `n` levels, with the book after the event; see
+        `frames/schemas/mbp.py`.
 
         Args:
             n: levels of each side.
-            consolidated: the levels are the instrument's, over all its publishers; `publisher_id`
-                says whose record made the row.
+            consolidated: whether the levels are those of the instrument over all its publishers.
+                `publisher_id` is then the publisher of the record that made the row.
 
-        Columns, as the vendor's (`mbp_schema(n)`):
+        Columns, as in the vendor's files (`mbp_schema(n)`):
             ts_recv, ts_event (Datetime ns UTC), rtype (UInt8), publisher_id (UInt16),
             instrument_id (UInt32), action and side (Enum of letters), depth (UInt8), price (Int64
             of 1e-9), size (UInt32), flags (UInt8), ts_in_delta (Int32), sequence (UInt32).
-            bid_px_00, ask_px_00 (Int64 of 1e-9, null where there is no level), bid_sz_00,
-            ask_sz_00, bid_ct_00, ask_ct_00 (UInt32; sizes and counts of orders), bid_px_01 and so
-            on. A size that does not fit is the greatest that does.
+            bid_px_00, ask_px_00 (Int64 of 1e-9): the prices; null if there is no level.
+            bid_sz_00, ask_sz_00 (UInt32): the sizes, at most 2^32 - 1.
+            bid_ct_00, ask_ct_00 (UInt32): the numbers of orders.
+            bid_px_01 and so on: the further levels.
 
         Raises:
             UsageError: `n` is not from 1 to 255.
@@ -90,7 +93,7 @@ class MboNamespace:
         return find_schema(f"mbp-{n}").rows(self._records, consolidated=consolidated)
 
     def tbbo(self, *, consolidated: bool = False) -> pl.LazyFrame:
-        """The vendor's tbbo: each trade with the best bid and ask before it, in mbp-1's columns."""
+        """The vendor's tbbo: each trade with the best bid and ask before it, as mbp-1."""
         return find_schema("tbbo").rows(self._records, consolidated=consolidated)
 
     def trades(self) -> pl.LazyFrame:
@@ -98,18 +101,21 @@ class MboNamespace:
         return find_schema("trades").rows(self._records)
 
     def ohlcv(self, every: str = "1s") -> pl.LazyFrame:
-        """The vendor's ohlcv of any interval: a row for each interval and book with trades.
+        """The vendor's ohlcv of any interval: one row for each interval and book with trades.
+
+        See `bars` for other kinds of bars and more columns.
 
         Args:
-            every: the length of an interval, such as "1s". `rtype` is null where the vendor has no
-                bars of that length.
+            every: the length of an interval, such as "1s".
 
-        Columns, as the vendor's: ts_event (Datetime ns UTC, the interval's start), rtype (UInt8),
-        publisher_id (UInt16), instrument_id (UInt32), open, high, low, close (Int64 of 1e-9),
-        volume (UInt64). See `bars` for other lengths and more columns.
+        Columns, as in the vendor's files:
+            ts_event (Datetime ns UTC): the start of the interval.
+            rtype (UInt8): null if the vendor has no bars of that length.
+            publisher_id (UInt16), instrument_id (UInt32).
+            open, high, low, close (Int64 of 1e-9), volume (UInt64).
 
         Raises:
-            UsageError: `every` is no duration.
+            UsageError: `every` is not a duration.
         """
         return _interval_schema("ohlcv", every).rows(self._records)
 
@@ -122,40 +128,43 @@ class MboNamespace:
         dollar: str | int | None = None,
         partial: bool = False,
     ) -> pl.LazyFrame:
-        """Bars of trades, a row a bar, in order of closing; exactly one of the four is given.
+        """Bars of trades: one row for each bar, in order of closing.
+
+        Exactly one of `time`, `ticks`, `volume` and `dollar` is given.
 
         Args:
-            time: bars of an interval, such as "5m".
-            ticks: bars of so many trades.
-            volume: bars of at least so much size.
-            dollar: bars of at least so much price times size: decimal text such as "1000000", or
-                an integer of 1e-9. No contract's multiplier is in it.
-            partial: give the last bar of a book too, though nothing has closed it. Bars of a time
-                are always given.
+            time: the interval of bars of a time, such as "5m".
+            ticks: the number of trades of a bar.
+            volume: the sum of sizes that closes a bar.
+            dollar: the sum of price times size that closes a bar, as decimal text such as "1000000"
+                or as an integer of 1e-9. It excludes the multiplier of contracts.
+            partial: whether the open bar of each book at the end is given too. Bars of a time
+                always are.
 
         Columns:
             publisher_id (UInt16), instrument_id (UInt32).
-            ts_open, ts_close (Datetime ns UTC): times of the first and the last trade.
-            open, high, low, close (Int64 of 1e-9); volume, buy_volume, sell_volume, trades (Int64).
-            vwap (Float64 of 1e-9); dollar (Decimal, an integer of 1e-9: the sum of price times
-            size).
+            ts_open, ts_close (Datetime ns UTC): the times of the first and of the last trade.
+            open, high, low, close (Int64 of 1e-9).
+            volume, buy_volume, sell_volume, trades (Int64).
+            vwap (Float64 of 1e-9).
+            dollar (Decimal, an integer of 1e-9): the sum of price times size.
 
         Raises:
-            UsageError: not exactly one of the four is given, or it is no length.
+            UsageError: not exactly one of the four is given, or it is not a length.
         """
         return bars_source(
             self._records, time=time, ticks=ticks, volume=volume, dollar=dollar, partial=partial
         )
 
     def orders(self) -> pl.LazyFrame:
-        """The life of each order: a row a life, in order of its end, those alive at the end last.
+        """The lives of orders: one row for each life, in order of ending. Live orders come last.
 
-        When it came and went, what was added, filled and cancelled, how it ended, and what was
-        ahead of it at its entry and at its first fill. Columns and their definitions are in
-        `frames/orders/order_lives.py`; the last three here are made of them:
-            lifetime (Duration of ns): ts_end - ts_start, null while it is alive. Where
-            `left_censored` is true it is a lower bound: its true start is not known.
-            fill_ratio, cancel_ratio (Float64): filled and cancelled by added.
+        A row has the start and end of the life, the sizes added, filled and cancelled, the end, and
+        the queue ahead of the order at its start and at its first fill. The columns are defined in
+        `frames/orders/order_lives.py`; three further columns are made of them:
+            lifetime (Duration of ns): ts_end - ts_start; null if the order is alive. If
+                `left_censored` is true, it is a lower bound, since the true start is unknown.
+            fill_ratio, cancel_ratio (Float64): filled and cancelled, divided by added.
         """
         return orders_source(self._records).with_columns(
             lifetime=pl.col("ts_end") - pl.col("ts_start"),
@@ -170,9 +179,14 @@ class MboNamespace:
         publisher_id: int | None = None,
         instrument_id: int | None = None,
     ) -> pl.LazyFrame:
-        """One order's place in its queue: a row after each event that changed it.
+        """The position of one order in its queue: one row after each event that changed it.
 
-        An id may recur in other books; name the book. See `frames/orders/order_lives.py`.
+        See `frames/orders/order_lives.py`.
+
+        Args:
+            order_id: the id of the order.
+            publisher_id: the publisher of its book, if several books have this id.
+            instrument_id: the instrument of its book, if several books have this id.
         """
         return queue_source(
             self._records, order_id, publisher_id=publisher_id, instrument_id=instrument_id
@@ -182,44 +196,61 @@ class MboNamespace:
         """Measures of a book's state at each event that changed its best `depth` levels.
 
         Args:
-            names: mid, spread, weighted_mid, depth(k), imbalance(k), ofi, ofi(k): definitions,
-                units and sources are in `frames/measures/book_measures.py`.
-            depth: how many levels may change without a row; k is at most this.
+            names: mid, spread, weighted_mid, depth(k), imbalance(k), ofi, ofi(k), as defined in
+                `frames/measures/book_measures.py` with units and sources.
+            depth: the number of best levels whose changes make a row, and the greatest k.
 
-        Columns: ts_event, ts_recv, sequence, publisher_id, instrument_id; then of each measure.
+        Columns:
+            ts_event, ts_recv, sequence, publisher_id, instrument_id, and those of the measures.
 
         Raises:
-            UsageError: a name is unknown, or a k beyond the depth.
+            UsageError: a name is unknown, or a k exceeds the depth.
         """
         return measures_source(self.mbp(depth), names, depth=depth)
 
     def trade_measures(self, *, tau: str | None = None) -> pl.LazyFrame:
-        """Measures of every trade: its sign, the mid before it, the spreads it paid.
+        """Measures of every trade: its sign, the mid before it, its effective spread.
 
-        With `tau`, a duration, the realised spread too. Definitions, units and sources are in
-        `frames/measures/trade_measures.py`.
+        Definitions, units and sources are in `frames/measures/trade_measures.py`.
+
+        Args:
+            tau: the time from a trade to the mid of its realised spread, such as "5s". None: the
+                realised spread is left out.
         """
         return trade_measures_source(self.mbp(1), tau=tau)
 
     def window_measures(self, every: str) -> pl.LazyFrame:
-        """OFI, signed volume, change of mid and Kyle's lambda by window (`measure_windows.py`)."""
+        """OFI, signed volume, change of mid and Kyle's lambda of each window.
+
+        See `frames/measures/window_measures.py`.
+
+        Args:
+            every: the length of a window, such as "1s".
+        """
         return window_measures_source(self.mbp(1), every)
 
     def vpin(self, *, bucket_volume: int, n: int = 50) -> pl.LazyFrame:
-        """VPIN over the last `n` buckets of equal volume: a row a bucket (`measure_windows.py`)."""
+        """VPIN over the last `n` buckets of equal volume: one row for each bucket.
+
+        See `frames/measures/window_measures.py`.
+
+        Args:
+            bucket_volume: the volume of a bucket.
+            n: the number of buckets of the mean.
+        """
         return vpin_source(self.mbp(1), bucket_volume=bucket_volume, n=n)
 
     def deltas(self) -> pl.LazyFrame:
-        """What each record added to and took from levels: a row for each change of a level.
+        """Level deltas: one row for each change of a level by a record.
 
-        The sum of a level's deltas is the level, clears included.
+        A level is the sum of its deltas, including those of clears.
 
         Columns:
-            ts_event, ts_recv (Datetime ns UTC), sequence (UInt32): of the record.
+            ts_event, ts_recv (Datetime ns UTC), sequence (UInt32): those of the record.
             publisher_id (UInt16), instrument_id (UInt32).
-            event (Int64): how many events the book had completed before.
+            event (Int64): the number of events that the book had completed before.
             side (Enum B, A), price (Int64 of 1e-9).
-            size, count (Int64): the change of the level's size and of its count of orders.
+            size, count (Int64): the changes of the level's size and of its number of orders.
         """
         return delta_source(self._records)
 
@@ -227,14 +258,15 @@ class MboNamespace:
         """Every level of every book, after its last complete event at or before a time (rule 5).
 
         Args:
-            time: ISO 8601 (UTC unless it says so), or nanoseconds since the epoch.
+            time: ISO 8601 text (UTC unless it has an offset), or nanoseconds since the epoch.
 
         Columns:
-            publisher_id (UInt16), instrument_id (UInt32), side (Enum B, A), level (UInt32, 0 is the
-            best), price (Int64 of 1e-9), size, count (Int64).
+            publisher_id (UInt16), instrument_id (UInt32), side (Enum B, A).
+            level (UInt32): 0 is the best.
+            price (Int64 of 1e-9), size, count (Int64).
 
         Raises:
-            UsageError: `time` is no time.
+            UsageError: `time` is not a time.
         """
         return book_source(self._records, parse_time(str(time)))
 
@@ -247,36 +279,40 @@ class MboNamespace:
         on_change: bool = False,
         fill: bool = False,
     ) -> pl.LazyFrame:
-        """The best `n` levels of each side: a row for each window of each book.
+        """The best `n` levels of each side: one row for each window of each book.
 
-        The fold answers only at the windows' ends. `reconstruct --snapshots` derives the same rows
-        from level deltas by Polars expressions; where `ts_recv` never falls, and snapshots end with
-        F_LAST, the two are equal.
+        The fold reads its books at the ends of windows. `reconstruct --snapshots` derives the same
+        rows from level deltas. If `ts_recv` never decreases and snapshots end with F_LAST, the two
+        are equal.
 
         Args:
-            n: levels a side.
-            every: the length of a window, by default "event". A number N: a window is closed by
-                each N-th event of its book, and what remains at the end of the stream makes no row.
-                "event": 1. A
-                duration such as "100ms": a window is `(T - every, T]`, T a multiple of `every`
-                since the epoch, by the stream's time (`frames/scan/clock.py`) at an event's end;
-                rows come by T, publisher and instrument, and the last window is given too.
-            events: `events=N` is `every=N`.
-            on_change: a row only where an event changed the best `n` levels, in place of windows;
-                `events` then counts those since the book's last row.
-            fill: give every window of a duration from a book's first to its last, not only those
-                in which an event ended. Windows are then each book's own, and time is the book's:
-                rows of one book come in order of `ts`, those of several as windows are closed.
+            n: levels of each side.
+            every: the length of a window; None: "event".
+                A number N: each N-th event of a book closes its window, and the remaining events at
+                the end of the stream make no row.
+                "event": the same as 1.
+                A duration such as "100ms": a window is `(T - every, T]`, where T is a multiple of
+                `every` since the epoch, by the stream's time (`frames/scan/clock.py`) at the end of
+                an event. Rows are sorted by T, publisher and instrument, and include the last
+                window.
+            events: `events=N` is the same as `every=N`.
+            on_change: instead of windows, give a row for each event that changed the best `n`
+                levels. `events` is then the number of events since the book's last row.
+            fill: give all windows of a duration from a book's first to its last, including those
+                without events. Each book then has its own windows and its own time. Rows of one
+                book are in order of `ts`, and rows of several books in the order of closing.
 
         Columns:
-            ts (Datetime ns UTC): T, or the closing record's `ts_recv` for windows of events; null
-            for a book none of whose events had a time.
-            ts_event, ts_recv (Datetime ns UTC), sequence (UInt32): of the last closing record.
+            ts (Datetime ns UTC): T, or the `ts_recv` of the closing record for windows of events;
+                null for a book without any time.
+            ts_event, ts_recv (Datetime ns UTC), sequence (UInt32): those of the last closing
+                record.
             publisher_id (UInt16), instrument_id (UInt32).
-            events (Int64): how many ended in the window.
-            bid_px_00, ask_px_00 (Int64 of 1e-9, null where there is no level), bid_sz_00,
-            ask_sz_00, bid_ct_00, ask_ct_00 (Int64; sizes and counts of orders, then 0), bid_px_01
-            and so on.
+            events (Int64): the number of events that ended in the window.
+            bid_px_00, ask_px_00 (Int64 of 1e-9): the prices; null if there is no level.
+            bid_sz_00, ask_sz_00, bid_ct_00, ask_ct_00 (Int64): the sizes and the numbers of orders;
+                0 if there is no level.
+            bid_px_01 and so on: the further levels.
 
         Raises:
             UsageError: `n` is not positive, `every` is not a length, or more than one of `every`,
@@ -290,8 +326,8 @@ class MboNamespace:
             if fill:
                 raise UsageError("on_change has no windows to fill")
             return changes_source(self._records, n)
-        asked = next((length for length in (every, events) if length is not None), "event")
-        return depth_source(self._records, parse_windows(asked), n, fill=fill)
+        window = next((length for length in (every, events) if length is not None), "event")
+        return depth_source(self._records, parse_windows(window), n, fill=fill)
 
 
 def _interval_schema(family: str, every: str) -> Schema:
@@ -299,10 +335,13 @@ def _interval_schema(family: str, every: str) -> Schema:
 
 
 def parse_windows(every: int | str) -> Windows:
-    """The windows that `every` stands for: a number of events, "event", or a duration.
+    """The windows of a length.
+
+    Args:
+        every: a number of events, "event" (1), or a duration such as "1s".
 
     Raises:
-        UsageError: it is none of them.
+        UsageError: `every` is none of these.
     """
     if isinstance(every, str) and every != "event":
         return TimeWindows(duration_ns(every, "intervals"))

@@ -1,1 +1,1 @@
-"""Files as a live feed: replay at any speed, plain or by the vendor's live protocol."""
+"""Files as a live feed: a replay at any speed, plain or by the vendor's live protocol."""

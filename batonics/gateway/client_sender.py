@@ -1,7 +1,7 @@
-"""Sends a feed to one client: at its pace, paused, moved and ended as the user wants.
+"""Sends a feed to one client at its pace, and obeys the user's pause, jump and end.
 
-The rule here: what a client gets depends on the feed, on its place and on the faults asked for,
-never on other clients; only a pause and a jump are everybody's.
+The rule here: what a client receives depends on the feed, its position and its faults, never on
+other clients. Only a pause and a jump affect all clients.
 """
 
 from __future__ import annotations
@@ -13,19 +13,30 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from batonics.gateway.dbn_feed import FeedPiece, ReplayFeed, cut_piece
-from batonics.gateway.faults import Fault, FaultInjector
-from batonics.gateway.pacing import SLEEP_NS_MAX, Pace, Pacer, PacingClock
-
-NS_PER_S = 1_000_000_000
+from batonics.gateway.fault_injector import FaultInjector
+from batonics.gateway.faults import Fault
+from batonics.gateway.feed_pieces import BytesLike, FeedPiece, ReplayFeed, cut_piece
+from batonics.gateway.pacing import (
+    FULL_SPEED,
+    SLEEP_NS_MAX,
+    Pace,
+    Pacer,
+    PacingClock,
+    SystemClock,
+)
+from batonics.model.times import NS_PER_S
 
 
 class StoppedError(Exception):
-    """The replay is over: what a client's thread ends by."""
+    """The replay is over; it ends the thread of a client."""
 
 
 class FaultError(Exception):
-    """A fault ends the connection."""
+    """A fault ends the connection.
+
+    Attributes:
+        fault: which one.
+    """
 
     def __init__(self, fault: Fault) -> None:
         self.fault = fault
@@ -33,68 +44,78 @@ class FaultError(Exception):
 
 
 class Jump(NamedTuple):
-    """A move of everybody's place; each `number` is one press of a key."""
+    """A move of all clients within the feed.
+
+    Attributes:
+        number: the number of the jump; each press of a key is another jump.
+        by_ns: how far, in the feed's time; negative: back.
+    """
 
     number: int
     by_ns: int
 
 
 class ReplayControl:
-    """What the user wants of all clients: a pause, a jump, the end. Safe from any thread."""
+    """What the user asks of all clients: a pause, a jump, the end. Any thread may call it.
+
+    Attributes:
+        jump: the last jump.
+    """
 
     def __init__(self) -> None:
         self.jump = Jump(0, 0)
-        self._going = threading.Event()
-        self._going.set()
+        self._running = threading.Event()
+        self._running.set()
         self._stopped = threading.Event()
 
     @property
-    def paused(self) -> bool:
+    def is_paused(self) -> bool:
         """Whether nothing is sent for now."""
-        return not self._going.is_set()
+        return not self._running.is_set()
 
-    def toggle(self) -> None:
-        """Pause, or go on."""
-        if self.paused:
-            self._going.set()
+    def toggle_pause(self) -> None:
+        """Pause, or continue."""
+        if self.is_paused:
+            self._running.set()
         else:
-            self._going.clear()
+            self._running.clear()
 
-    def move(self, by_ns: int) -> None:
-        """Move every client's place by so much of the feed's time, back if it is negative."""
+    def jump_by(self, by_ns: int) -> None:
+        """Move every client by this much of the feed's time; negative: back."""
         self.jump = Jump(self.jump.number + 1, by_ns)
 
     def stop(self) -> None:
         """End every client."""
         self._stopped.set()
-        self._going.set()
+        self._running.set()
 
     def check(self) -> None:
-        """StoppedError if it is over."""
+        """Raise StoppedError if the replay is over."""
         if self._stopped.is_set():
             raise StoppedError
 
-    def wait_paused(self, seconds: float) -> None:
-        """Wait for the end of a pause, or for so long."""
-        self._going.wait(seconds)
+    def wait_while_paused(self, seconds_max: float) -> None:
+        """Wait for the end of a pause, at most so long."""
+        self._running.wait(seconds_max)
 
-    def wait(self, seconds: float) -> None:
-        """Wait; StoppedError if it is over by then."""
+    def sleep(self, seconds: float) -> None:
+        """Wait this long; StoppedError if the replay ends meanwhile."""
         if self._stopped.wait(seconds):
             raise StoppedError
 
 
 @dataclass
 class ReplayClient:
-    """What is known of one client: written by its thread, read by the display.
+    """The progress of one client: its thread writes it, the display reads it.
 
     Attributes:
-        name: its address.
-        bytes: sent.
-        units: records or lines sent; 0 if nobody looked at them.
-        due_ns: when the last one sent is due, in the feed's time; None: as `units`.
-        since: when it came, seconds of the monotonic clock.
-        anchor_ns: from when on its units are due, by the monotonic clock; None: flat out.
+        name: the address of the client.
+        bytes: the number of bytes sent.
+        units: the number of records or lines sent; 0 if the feed is not indexed.
+        due_ns: when the last unit sent is due, in the feed's time; None if the feed is not indexed.
+        since: when the client connected, in seconds of the monotonic clock.
+        anchor_ns: the time from which its units are due, by the monotonic clock; None: the feed is
+            sent at full speed.
     """
 
     name: str
@@ -105,83 +126,118 @@ class ReplayClient:
     anchor_ns: int | None = None
 
 
-class ClientSender:
-    """Sends to one client.
+class Heartbeat(NamedTuple):
+    """What an idle client is sent.
 
-    Args:
-        send: takes bytes, and returns when they are on their way.
-        client: what is told of it.
-        control: what the user wants.
-        pace: how fast.
-        clock: the time.
-        indexed: look at the units even where nothing asks for it, so that they are counted.
-        heartbeat: with an interval in seconds, what is sent after such a time without anything.
-        injector: the faults of the connection.
-        stall_ms: how long a stall lasts.
-        listen: called now and then: what the client says in between, and what is to be answered.
+    Attributes:
+        interval_s: seconds without a byte after which a heartbeat is sent.
+        message: makes the bytes of a heartbeat.
     """
 
-    def __init__(  # noqa: PLR0913 - settings, by keyword
-        self,
-        send: Callable[[bytes | memoryview], object],
-        client: ReplayClient,
-        control: ReplayControl,
-        pace: Pace,
-        clock: PacingClock,
-        *,
-        indexed: bool = False,
-        heartbeat: tuple[float, Callable[[], bytes]] | None = None,
-        injector: FaultInjector | None = None,
-        stall_ms: int = 0,
-        listen: Callable[[], bytes] = bytes,
-    ) -> None:
-        self._send, self._client, self._control, self._clock = send, client, control, clock
-        self._injector, self._stall_s, self._listen = injector, stall_ms / 1000, listen
-        self._indexed = indexed or injector is not None or not pace.flat_out
-        self._to_skip = 0 if injector is None else injector.first_unit
-        self._heartbeat = heartbeat
-        self._pacer = Pacer(pace, clock, self._tick)
-        self._sent_ns = clock.now_ns()
-        self._jump = control.jump
+    interval_s: float
+    message: Callable[[], bytes]
 
-    def play(self, feed: ReplayFeed, start_ns: int | None, loops: int) -> None:
-        """Send the feed's opening, then its units from a time on, so many times over (0: always).
+
+@dataclass(frozen=True)
+class ClientChannel:
+    """The connection to a client.
+
+    Attributes:
+        send: sends bytes; it returns when the system has taken them.
+        heartbeat: what an idle client is sent; None: nothing.
+        replies: the replies to what the client has sent since the last call.
+    """
+
+    send: Callable[[BytesLike], object]
+    heartbeat: Heartbeat | None = None
+    replies: Callable[[], bytes] = bytes
+
+
+@dataclass(frozen=True)
+class SenderSettings:
+    """What all clients of a replay have in common.
+
+    Attributes:
+        control: what the user asks for.
+        pace: how fast the feed is sent.
+        indexed: whether units are counted even if neither the pace nor faults need it.
+        clock: the source of time.
+    """
+
+    control: ReplayControl
+    pace: Pace = FULL_SPEED
+    indexed: bool = False
+    clock: PacingClock = field(default_factory=SystemClock)
+
+
+class ClientSender:
+    """Sends a feed to one client.
+
+    Args:
+        settings: what all clients have in common.
+        channel: the connection to the client.
+        client: the progress of the client; the sender updates it.
+        injector: the faults of the connection; None: there are none.
+    """
+
+    def __init__(
+        self,
+        settings: SenderSettings,
+        channel: ClientChannel,
+        client: ReplayClient,
+        injector: FaultInjector | None = None,
+    ) -> None:
+        self._control, self._clock = settings.control, settings.clock
+        self._channel, self._client, self._injector = channel, client, injector
+        self._indexed = settings.indexed or injector is not None or not settings.pace.is_full_speed
+        self._units_to_skip = 0 if injector is None else injector.first_unit
+        self._pacer = Pacer(settings.pace, self._clock, self._on_wait)
+        self._last_sent_ns = self._clock.now_ns()
+        self._jump = self._control.jump
+
+    def send_feed(self, feed: ReplayFeed, start_ns: int | None, loops: int) -> None:
+        """Send the feed's header, then its units.
+
+        Args:
+            feed: the feed.
+            start_ns: the time of the first units; None: the beginning.
+            loops: how many times the units are sent; 0: without end.
 
         Raises:
-            OSError: the client has gone.
+            OSError: the client has closed the connection.
             StoppedError: the replay is over.
-            FaultError: the connection is to be ended.
+            FaultError: a fault ends the connection.
         """
-        self._pacer.live_ns = feed.live_ns
-        self._out(feed.opening)
+        self._pacer.unpaced_until_ns = feed.unpaced_until_ns
+        self._send(feed.header)
         done, from_ns = 0, start_ns
         while loops == 0 or done < loops:
-            before = self._client.bytes, self._to_skip
+            before = self._client.bytes, self._units_to_skip
             self._pacer.restart()
             with closing(feed.pieces(from_ns, indexed=self._indexed)) as pieces:
                 jump = self._send_until_jump(pieces)
             if jump is not None:
                 from_ns = max((self._client.due_ns or 0) + jump.by_ns, 0)
                 continue
-            if before == (self._client.bytes, self._to_skip):
-                return  # there is nothing to send again and again
+            if before == (self._client.bytes, self._units_to_skip):
+                return  # the feed is empty: another loop would send nothing either
             done, from_ns = done + 1, start_ns
 
     def _send_until_jump(self, pieces: Iterator[FeedPiece]) -> Jump | None:
         for piece in pieces:
             if piece.due_ns is None:
-                self._tick(self._clock.now_ns())
-                self._out(piece.data)
+                self._on_wait(self._clock.now_ns())
+                self._send(piece.data)
                 continue
-            skipped = min(self._to_skip, len(piece.due_ns))
-            self._to_skip -= skipped
+            skipped = min(self._units_to_skip, len(piece.due_ns))
+            self._units_to_skip -= skipped
             if skipped == len(piece.due_ns):
                 continue
-            wanted = cut_piece(piece, skipped, len(piece.due_ns))
+            rest = cut_piece(piece, skipped, len(piece.due_ns))
             for first, last in self._pacer.groups(piece.due_ns[skipped:]):
                 self._client.anchor_ns = self._pacer.anchor_ns
-                self._send_units(cut_piece(wanted, first, last))
-                # A jump would put the places of faults out of joint.
+                self._send_units(cut_piece(rest, first, last))
+                # With faults there are no jumps: a fault is set for a unit of the whole feed.
                 if self._control.jump is not self._jump and self._injector is None:
                     self._jump = self._control.jump
                     return self._jump
@@ -189,38 +245,37 @@ class ClientSender:
 
     def _send_units(self, piece: FeedPiece) -> None:
         if self._injector is None:
-            self._send_whole(piece)
+            self._send_piece(piece)
             return
         for step in self._injector.steps(piece):
-            self._send_whole(step.piece)
+            self._send_piece(step.piece)
             if step.fault is Fault.STALL:
-                self._control.wait(self._stall_s)
+                self._control.sleep(self._injector.stall_s)
             elif step.fault is not None:
                 raise FaultError(step.fault)
 
-    def _send_whole(self, piece: FeedPiece) -> None:
-        self._out(piece.data)
+    def _send_piece(self, piece: FeedPiece) -> None:
+        self._send(piece.data)
         if piece.due_ns is not None and len(piece.due_ns):
             self._client.units += len(piece.due_ns)
             self._client.due_ns = int(piece.due_ns[-1])
 
-    def _out(self, data: bytes | memoryview) -> None:
+    def _send(self, data: BytesLike) -> None:
         if len(data):
-            self._send(data)
+            self._channel.send(data)
             self._client.bytes += len(data)
-            self._sent_ns = self._clock.now_ns()
+            self._last_sent_ns = self._clock.now_ns()
 
-    def _tick(self, now_ns: int) -> int:
-        """Heed the user, and keep an idle client's heart beating; how long a pause was, in ns."""
-        begun_ns = now_ns
+    def _on_wait(self, now_ns: int) -> int:
+        """Send replies and heartbeats, and wait while paused; the length of the pause in ns."""
+        begin_ns, heartbeat = now_ns, self._channel.heartbeat
         while True:
             self._control.check()
-            self._out(self._listen())
-            if self._heartbeat is not None:
-                interval_s, beat = self._heartbeat
-                if now_ns - self._sent_ns >= interval_s * NS_PER_S:
-                    self._out(beat())
-            if not self._control.paused:
-                return now_ns - begun_ns
-            self._control.wait_paused(SLEEP_NS_MAX / NS_PER_S)
+            self._send(self._channel.replies())
+            idle_ns = now_ns - self._last_sent_ns
+            if heartbeat is not None and idle_ns >= heartbeat.interval_s * NS_PER_S:
+                self._send(heartbeat.message())
+            if not self._control.is_paused:
+                return now_ns - begin_ns
+            self._control.wait_while_paused(SLEEP_NS_MAX / NS_PER_S)
             now_ns = self._clock.now_ns()

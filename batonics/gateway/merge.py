@@ -1,7 +1,7 @@
-"""Several streams of pieces as one, by the times their units are due.
+"""Merges several streams of pieces by the times their units are due.
 
-The rule here: of units due at the same time those of an earlier stream come first, and each stream
-stays in its own order. No stream is read further ahead than a piece.
+The rule here: units due at the same time come in the order of the streams, and the units of a
+stream keep their order. No stream is read more than one piece ahead.
 """
 
 from __future__ import annotations
@@ -10,27 +10,26 @@ from collections.abc import Generator, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from batonics.gateway import record_bytes_kernels as kernels
-from batonics.gateway.dbn_feed import FeedPiece, cut_piece
+from batonics.gateway.feed_pieces import FeedPiece, cut_piece, unit_index
 
 
 def merge_by_time(streams: Sequence[Iterator[FeedPiece]]) -> Generator[FeedPiece, None, None]:
-    """The units of all streams, sorted by `due_ns`; all have been looked at."""
+    """The units of all streams, sorted by `due_ns`; every piece is indexed."""
     heads = {number: piece for number, stream in enumerate(streams) if (piece := _next(stream))}
     while len(heads) > 1:
-        # The stream whose next piece is needed first: it may go on at the very time it ends.
-        horizon_ns, first = min((int(_due(piece)[-1]), number) for number, piece in heads.items())
+        # The piece that ends first sets the horizon: its stream may continue at that very time.
+        horizon_ns, first = min((_last_due(piece), number) for number, piece in heads.items())
         ready = []
         for number, piece in list(heads.items()):
-            units = len(_due(piece))
+            _, due_ns = unit_index(piece)
             side: Literal["left", "right"] = "right" if number <= first else "left"
-            cut = int(np.searchsorted(_due(piece), horizon_ns, side=side))
+            cut = int(np.searchsorted(due_ns, horizon_ns, side=side))
             if cut:
                 ready.append(cut_piece(piece, 0, cut))
-            if cut < units:
-                heads[number] = cut_piece(piece, cut, units)
+            if cut < len(due_ns):
+                heads[number] = cut_piece(piece, cut, len(due_ns))
             elif (following := _next(streams[number])) is not None:
                 heads[number] = following
             else:
@@ -45,14 +44,15 @@ def interleave(pieces: Sequence[FeedPiece]) -> FeedPiece:
     """The units of several pieces as one piece, sorted by `due_ns`, earlier pieces first."""
     if len(pieces) == 1:
         return pieces[0]
-    starts, sizes, offset = [], [], 0
+    starts, sizes, dues, offset = [], [], [], 0
     for piece in pieces:
-        ends = _ends(piece)
+        ends, due = unit_index(piece)
         before = np.concatenate((np.zeros(1, np.int64), ends[:-1]))
         starts.append(before + offset)
         sizes.append(ends - before)
+        dues.append(due)
         offset += len(piece.data)
-    due_ns = np.concatenate([_due(piece) for piece in pieces])
+    due_ns = np.concatenate(dues)
     order = np.argsort(due_ns, kind="stable")
     sorted_sizes = np.concatenate(sizes)[order]
     data = np.frombuffer(b"".join(piece.data for piece in pieces), np.uint8)
@@ -64,18 +64,10 @@ def interleave(pieces: Sequence[FeedPiece]) -> FeedPiece:
 def _next(stream: Iterator[FeedPiece]) -> FeedPiece | None:
     """The next piece that has a unit."""
     for piece in stream:
-        if len(_due(piece)):
+        if len(unit_index(piece)[1]):
             return piece
     return None
 
 
-def _due(piece: FeedPiece) -> NDArray[np.int64]:
-    if piece.due_ns is None:
-        raise AssertionError("a piece that has not been looked at")
-    return piece.due_ns
-
-
-def _ends(piece: FeedPiece) -> NDArray[np.int64]:
-    if piece.ends is None:
-        raise AssertionError("a piece that has not been looked at")
-    return piece.ends
+def _last_due(piece: FeedPiece) -> int:
+    return int(unit_index(piece)[1][-1])

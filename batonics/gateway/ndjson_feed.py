@@ -1,20 +1,20 @@
-"""MBO records as lines of NDJSON ops: the books that they make are those of the records.
+"""MBO records as lines of NDJSON ops that make the same books.
 
-The rule here: a record has a line if it changes a book, and the line says what it changes. So T, F
-and N have none (a `fill` there does reduce an order; the C or M behind an F says it already), nor
-has an add or modify that changes nothing (rules 7, 15 and 19).
+The rule here: a record has a line if it changes a book, and the line has the change. So T, F and N
+have no line: a `fill` in this form reduces an order, and the C or M behind an F does that already.
+An add or modify that changes nothing has no line either (rules 7, 15 and 19).
 
 | record              | line                                                                   |
 |---------------------|------------------------------------------------------------------------|
-| A                   | add; before one that opens a snapshot without an R, a clear (rule 14)  |
-| M                   | modify, of side, price and size                                        |
-| C                   | cancel of its size                                                     |
+| A                   | add; a clear comes before one that begins a snapshot without R (14)    |
+| M                   | modify, with side, price and size                                      |
+| C                   | cancel, with its size                                                  |
 | R                   | clear                                                                  |
-| A, M of F_TOB       | modify of the one order that stands for the side, or its cancel        |
+| A, M with F_TOB     | modify, or cancel, of the one order that stands for the side           |
 
-`ts_ns` is `ts_recv`. A book's symbol is its instrument's name, or its id where nothing names it; of
-a further publisher of the same name, `NAME@publisher_id`. What the form has no word for is lost:
-flags, so that books are `cold`, and that a top-of-book level has no orders.
+`ts_ns` is `ts_recv`. The symbol of a book is the name of its instrument, or its id if it has none;
+a second publisher of the same name has `NAME@publisher_id`. The form cannot say everything: without
+flags books are `cold`, and a top-of-book level has an order.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from batonics.gateway.dbn_feed import BytesLike, FeedPiece, check_regular_files, cut_piece
+from batonics.gateway.dbn_feed import check_regular_files
+from batonics.gateway.feed_pieces import BytesLike, FeedPiece, cut_piece, unit_index
 from batonics.gateway.schema_records import due_times
 from batonics.model.mbo import (
     UNDEF_ORDER_SIZE,
@@ -44,19 +45,22 @@ from batonics.sources.stream import MboStream
 TOP_ORDER_IDS = {Side.BID: 2**64 - 2, Side.ASK: 2**64 - 1}
 """Ids of the orders that stand for the sides of a top-of-book publisher."""
 LINES_PIECE_ROWS = 8_192
-"""Rows made into lines at once."""
+"""The number of records that are made into lines at once."""
 
 
 class NdjsonFeed:
     """The MBO records of files as lines of ops.
+
+    Args:
+        paths: the files, in the order of their time.
 
     Raises:
         InputError: a file cannot be opened.
         UsageError: an input can be read only once.
     """
 
-    opening: BytesLike = b""
-    live_ns = -1
+    header: BytesLike = b""
+    unpaced_until_ns = -1
 
     def __init__(self, paths: Sequence[str]) -> None:
         check_regular_files(paths)
@@ -67,37 +71,39 @@ class NdjsonFeed:
         self,
         start_ns: int | None,
         *,
-        indexed: bool,  # noqa: ARG002 - they always are
+        indexed: bool,  # noqa: ARG002 - every piece is
     ) -> Generator[FeedPiece, None, None]:
-        """The lines of the records due at `start_ns` or later, or of all."""
+        """As `ReplayFeed.pieces`."""
         stream = MboStream(self._paths)
-        names, openings, due_ns = BookSymbols(stream.symbols), SnapshotStarts(), 0
+        symbols, snapshot_starts, due_ns = BookSymbols(stream.symbols), SnapshotStarts(), 0
         with closing(stream.batches()) as batches:
             for batch in batches:
                 due = due_times(batch, due_ns)
                 due_ns = int(due[-1])
-                clears = openings.of(batch)
+                clears = snapshot_starts.find(batch)
                 for start in range(0, len(due), LINES_PIECE_ROWS):
                     rows = slice(start, start + LINES_PIECE_ROWS)
                     part = slice_batch(batch, start, start + LINES_PIECE_ROWS)
-                    piece = encode_lines(part, names.of(part), clears[rows], due[rows])
-                    first = 0
-                    if start_ns is not None and piece.due_ns is not None:
-                        first = int(np.searchsorted(piece.due_ns, start_ns))
-                    units = 0 if piece.due_ns is None else len(piece.due_ns)
-                    if first < units:
-                        yield cut_piece(piece, first, units)
+                    piece = encode_lines(part, symbols.lookup(part), clears[rows], due[rows])
+                    _, line_due = unit_index(piece)
+                    first = 0 if start_ns is None else int(np.searchsorted(line_due, start_ns))
+                    if first < len(line_due):
+                        yield cut_piece(piece, first, len(line_due))
 
 
 class BookSymbols:
-    """Symbols for books, each given when the book is first seen."""
+    """The symbol of each book, given at the book's first record.
+
+    Args:
+        symbols: names of instruments.
+    """
 
     def __init__(self, symbols: SymbolMap) -> None:
         self._symbols = symbols
         self._names: dict[int, str] = {}
-        self._taken: set[str] = set()
+        self._used: set[str] = set()
 
-    def of(self, batch: MboBatch) -> pl.Series:
+    def lookup(self, batch: MboBatch) -> pl.Series:
         """The symbol of each row's book."""
         keys = record_keys(batch)
         books, first, which = np.unique(keys, return_index=True, return_inverse=True)
@@ -111,39 +117,46 @@ class BookSymbols:
     def _name(self, key: int, ts_recv: int) -> None:
         publisher_id, instrument_id = key >> 32, key & 0xFFFFFFFF
         name = self._symbols.symbol(instrument_id, ts_recv) or str(instrument_id)
-        if name in self._taken:
+        if name in self._used:
             name = f"{name}@{publisher_id}"
-        self._taken.add(name)
+        self._used.add(name)
         self._names[key] = name
 
 
 class SnapshotStarts:
-    """Finds the adds that open a snapshot, which clear what their book held (rule 14)."""
+    """Finds the adds that begin a snapshot, which replace all orders of the book (rule 14)."""
 
     def __init__(self) -> None:
         self._open: set[int] = set()
 
-    def of(self, batch: MboBatch) -> NDArray[np.bool_]:
-        """(rows,) Which rows are such adds."""
-        opens = np.zeros(len(batch.action), np.bool_)
+    def find(self, batch: MboBatch) -> NDArray[np.bool_]:
+        """(rows,) Whether a row is such an add."""
+        starts = np.zeros(len(batch.action), np.bool_)
         if not self._open and not (batch.flags & Flag.SNAPSHOT).any():
-            return opens
+            return starts
         rows = zip(
             record_keys(batch).tolist(), batch.flags.tolist(), batch.action.tolist(), strict=True
         )
         for row, (key, flags, action) in enumerate(rows):
             if flags & Flag.SNAPSHOT and key not in self._open:
-                opens[row] = action == Action.ADD
+                starts[row] = action == Action.ADD
                 self._open.add(key)
             if flags & Flag.LAST or not flags & Flag.SNAPSHOT:
                 self._open.discard(key)
-        return opens
+        return starts
 
 
 def encode_lines(
     batch: MboBatch, symbols: pl.Series, clears: NDArray[np.bool_], due_ns: NDArray[np.int64]
 ) -> FeedPiece:
-    """The lines of records; `clears` says before which add a clear is due."""
+    """The lines of records.
+
+    Args:
+        batch: the records.
+        symbols: (rows,) the symbol of each row's book.
+        clears: (rows,) whether a clear comes before the add.
+        due_ns: (rows,) when each record is due.
+    """
     frame = pl.DataFrame(
         {
             "symbol": symbols.str.replace_all(r'[\x00-\x1f"\\]', "?"),
@@ -158,20 +171,20 @@ def encode_lines(
             "due_ns": due_ns,
         }
     ).filter(pl.col("kind") != "")
-    # The order that stands for the side of a top-of-book publisher.
+    # One order stands for the side of a top-of-book publisher.
     tob = pl.when(pl.col("side")).then(TOP_ORDER_IDS[Side.ASK]).otherwise(TOP_ORDER_IDS[Side.BID])
     order_id = pl.when(pl.col("kind").str.starts_with("tob")).then(tob).otherwise("order_id")
-    made = frame.with_columns(
+    lines = frame.with_columns(
         order_id=order_id.cast(pl.UInt64),
         side=pl.when("side").then(pl.lit("ask")).otherwise(pl.lit("bid")),
     ).select("due_ns", line=_LINE)
-    sizes = made["line"].str.len_bytes().to_numpy().astype(np.int64)
-    data = "".join(made["line"].to_list()).encode()
-    return FeedPiece(data, np.cumsum(sizes), made["due_ns"].to_numpy())
+    sizes = lines["line"].str.len_bytes().to_numpy().astype(np.int64)
+    data = "".join(lines["line"].to_list()).encode()
+    return FeedPiece(data, np.cumsum(sizes), lines["due_ns"].to_numpy())
 
 
 def _kinds(batch: MboBatch) -> pl.Series:
-    """What each row comes to: a word of `_LINE`, "" if it has no line."""
+    """The kind of line for each row, as `_LINE` names them; "" if it has none."""
     action, flags = batch.action, batch.flags
     sided = (batch.side == Side.BID) | (batch.side == Side.ASK)
     level = flags & Flag.MBP != 0
@@ -202,7 +215,7 @@ def _field(name: str, column: str) -> list[pl.Expr]:
 
 
 def _op(kind: str, *fields: str) -> pl.Expr:
-    """A line of an op, with a newline."""
+    """The line of an op, with its newline."""
     parts = [pl.lit(f'{{"type":"{kind}","symbol":"'), pl.col("symbol"), pl.lit('"')]
     columns = {"oid": "order_id", "px": "price", "qty": "size"}
     for name in fields:
@@ -215,16 +228,16 @@ def _op(kind: str, *fields: str) -> pl.Expr:
 
 
 _KIND = pl.col("kind")
-_PLACED = ("side", "oid", "px", "qty")
+_ORDER_FIELDS = ("side", "oid", "px", "qty")
 _LINE = (
     pl.when(_KIND == "clear")
     .then(_op("clear"))
     .when((_KIND == "add") & pl.col("clear"))
-    .then(pl.concat_str([_op("clear"), _op("add", *_PLACED)]))
+    .then(pl.concat_str([_op("clear"), _op("add", *_ORDER_FIELDS)]))
     .when(_KIND == "add")
-    .then(_op("add", *_PLACED))
+    .then(_op("add", *_ORDER_FIELDS))
     .when(_KIND.is_in(["modify", "tob"]))
-    .then(_op("modify", *_PLACED))
+    .then(_op("modify", *_ORDER_FIELDS))
     .when(_KIND == "cancel")
     .then(_op("cancel", "oid", "qty"))
     .otherwise(_op("cancel", "oid"))

@@ -1,7 +1,7 @@
-"""Compiled passes over records as they stand on the wire: where each ends, and when it is due.
+"""Compiled passes over the bytes of DBN records: where each ends, when it is due, and copies.
 
-The rule here: a record is what its own first byte says, in words of 4 bytes; nothing else of it is
-checked, so that records of any kind pass as they are. Nothing is read outside `[start, stop)`.
+The rule here: the first byte of a record is its length in words of 4 bytes. Nothing else of it is
+checked, so that records of any kind pass unchanged. Nothing is read outside `[start, stop)`.
 """
 
 from __future__ import annotations
@@ -9,16 +9,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from batonics.model.mbo import RTYPE_MBO, Flag
 from batonics.native import kernel, load_i64, load_u64
 
 INDEX_INPUT_END = 0
 INDEX_FULL = 1
 INDEX_BAD_LENGTH = 2
 
-_RTYPE_MBO = 0xA0
+_RTYPE_MBO = int(RTYPE_MBO)
 _HEADER_BYTES = 16
 _FLAGS_AT, _TS_RECV_AT, _MBO_BYTES = 36, 40, 56
-_SNAPSHOT, _BAD_TS_RECV = 32, 8
+_SNAPSHOT, _BAD_TS_RECV = int(Flag.SNAPSHOT), int(Flag.BAD_TS_RECV)
 
 
 @kernel
@@ -32,14 +33,21 @@ def index_records(
 ) -> tuple[int, int, int, int]:
     """Find the whole records of `data[start:stop]`: where each ends, and when it is due.
 
-    An MBO record is due at its `ts_recv`, any other with the one before it; times never run
-    backwards, and one that orders nothing (rule 16, UNDEF_TIMESTAMP) is passed over. `due_ns` is
-    that of the record before the first.
+    An MBO record is due at its `ts_recv`, any other record with the one before it. Due times never
+    fall: a time that orders nothing (rule 16, UNDEF_TIMESTAMP) is ignored.
+
+    Args:
+        data: the bytes.
+        start: the position of the first record.
+        stop: the end of the bytes.
+        due_ns: when the record before the first one is due.
+        ends: where each record ends; written.
+        dues: when each record is due; written.
 
     Returns:
-        How many records there are in `ends` and `dues`, the position after the last one, when it is
-        due, and why the pass stopped: no further whole record (INPUT_END), no room (FULL), or the
-        record at the position is shorter than a header (BAD_LENGTH).
+        The number of records written, the position after the last one, when it is due, and why the
+        pass stopped: no further complete record (INDEX_INPUT_END), no room (INDEX_FULL), or the
+        record at the position is shorter than a header (INDEX_BAD_LENGTH).
     """
     position = start
     for count in range(len(ends)):
@@ -66,7 +74,7 @@ def index_records(
 def read_headers(
     data: NDArray[np.uint8], ends: NDArray[np.int64], headers: NDArray[np.uint64]
 ) -> None:
-    """The first 8 bytes of each record: length, rtype, publisher_id and instrument_id."""
+    """Write the first 8 bytes of each record: length, rtype, publisher_id and instrument_id."""
     start = 0
     for index in range(len(ends)):
         headers[index] = load_u64(data, start)
@@ -80,7 +88,7 @@ def prefix_records(
     kept: NDArray[np.bool_],
     out: NDArray[np.uint8],
 ) -> int:
-    """Copy the records that are kept, each after its byte count (u32); how many bytes they are."""
+    """Copy the kept records, each after its length in bytes (u32); the number of bytes written."""
     start, at = 0, 0
     for index in range(len(ends)):
         size = ends[index] - start
@@ -101,7 +109,7 @@ def gather_records(
     sizes: NDArray[np.int64],
     out: NDArray[np.uint8],
 ) -> None:
-    """Copy records, in the order given, one after the other."""
+    """Copy records in the given order, one after the other."""
     at = 0
     for index in range(len(starts)):
         start, size = starts[index], sizes[index]

@@ -1,7 +1,7 @@
-"""What the files of a replay say of themselves: dataset, names, and what a client may ask for.
+"""The files of a replay: their dataset, their names, and the symbols a client may subscribe to.
 
-The rule here: a name is known before the first client comes, from metadata or from the mapping
-records that open a file.
+The rule here: all names are known before the first client connects, from metadata or from the
+mapping records at the beginning of a file.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from batonics.model.symbols import MappingInterval, SymbolMap
 from batonics.sources.stream import MboStream, read_metadata
 
 STYPES = {"raw_symbol": STYPE_RAW_SYMBOL, "instrument_id": STYPE_INSTRUMENT_ID}
-"""Symbologies that a client may ask in, and their numbers."""
+"""Symbologies that a client may use, and their numbers in DBN."""
 
 
 class ResolvedSymbols(NamedTuple):
-    """What the symbols of a subscription come to.
+    """The instruments of a subscription.
 
     Attributes:
-        instrument_ids: whose they are; None: all.
-        mappings: the names to tell, in order of their beginnings; each with what was asked for.
-        unknown: symbols that there are not.
+        instrument_ids: the instruments; None: all.
+        mappings: the symbols asked for and their intervals, in the order of the intervals' starts.
+        unknown: symbols that the files do not have.
     """
 
     instrument_ids: set[int] | None
@@ -40,14 +40,17 @@ class ResolvedSymbols(NamedTuple):
 class ReplayFiles:
     """The files of a replay.
 
+    Args:
+        paths: the files, in the order of their time.
+
     Attributes:
-        paths: in the order of their time.
-        dataset: the vendor's code; "" if the files do not say.
-        first_ns: the first record's ts_recv.
+        paths: the files, in the order of their time.
+        dataset: the vendor's code of the dataset; "" if the files do not have it.
+        first_ns: the ts_recv of the first record.
         symbols: names of instruments.
 
     Raises:
-        InputError: a file cannot be read, is damaged at its beginning, or holds no MBO.
+        InputError: a file cannot be read, is damaged at its beginning, or has no MBO.
         UsageError: an input can be read only once.
     """
 
@@ -71,11 +74,11 @@ class ReplayFiles:
         if self.first_ns == UNDEF_TIMESTAMP:
             self.first_ns = 0
 
-    def find(self, subscription: SubscriptionRequest) -> ResolvedSymbols:
-        """The instruments that a subscription is for.
+    def resolve_symbols(self, subscription: SubscriptionRequest) -> ResolvedSymbols:
+        """The instruments of a subscription.
 
         Raises:
-            UsageError: there is no such schema, or its symbology is not resolved here.
+            UsageError: the schema or the symbology is not offered.
         """
         _ = find_schema(subscription.schema).record_dtype
         if subscription.stype_in not in STYPES:
@@ -87,23 +90,23 @@ class ReplayFiles:
             raise UsageError(f"a snapshot goes with mbo, not with {subscription.schema}")
         known = self.symbols.intervals()
         if subscription.symbols == (ALL_SYMBOLS,):
-            every = [(interval.symbol, interval) for interval in known]
-            return ResolvedSymbols(None, sorted(every, key=_begins), [])
+            mappings = [(interval.symbol, interval) for interval in known]
+            return ResolvedSymbols(None, sorted(mappings, key=_start_of), [])
         by_id = subscription.stype_in == "instrument_id"
-        wanted = set(subscription.symbols)
-        mappings = [
+        names = set(subscription.symbols)
+        named = (
             (str(interval.instrument_id) if by_id else interval.symbol, interval)
             for interval in known
-            if (str(interval.instrument_id) if by_id else interval.symbol) in wanted
-        ]
+        )
+        mappings = [(name, interval) for name, interval in named if name in names]
         ids = {interval.instrument_id for _, interval in mappings}
         resolved = {name for name, _ in mappings}
         unknown = [name for name in subscription.symbols if name not in resolved]
-        if by_id and not known:  # nothing is named at all, so that any id may be there
+        if by_id and not known:  # the files have no names at all: any id may occur
             ids |= {int(name) for name in unknown if name.isdecimal() and int(name) < 2**32}
             unknown = [name for name in unknown if not name.isdecimal()]
-        return ResolvedSymbols(ids, sorted(mappings, key=_begins), unknown)
+        return ResolvedSymbols(ids, sorted(mappings, key=_start_of), unknown)
 
 
-def _begins(mapping: tuple[str, MappingInterval]) -> int:
+def _start_of(mapping: tuple[str, MappingInterval]) -> int:
     return mapping[1].start_ns

@@ -1,8 +1,8 @@
-"""Where connections that a fault has ended were left, and what has happened to all of them.
+"""Where broken connections of a replay ended, and the counts of faults of all connections.
 
-The rule here: of connections that have been broken, the one broken first is gone on with first; who
-comes when none is left begins at the beginning. So one client alone meets what `faults.connections`
-says. Safe from any thread.
+The rule here: a new connection continues the broken connection that ended first; if there is none,
+it starts at the beginning. So a single client receives exactly what `simulate_connections`
+gives. Any thread may call these methods.
 """
 
 from __future__ import annotations
@@ -10,31 +10,33 @@ from __future__ import annotations
 import threading
 from collections import deque
 
-from batonics.gateway.faults import REPLAY_START, Fault, FaultCounts, FaultInjector, ReplayPosition
+from batonics.gateway.fault_injector import REPLAY_START, FaultInjector, ReplayPosition
+from batonics.gateway.faults import Fault, FaultCounts
 
 
 class ReplayPositions:
-    """The places of a replay.
+    """The positions from which broken connections continue.
 
     Attributes:
-        ledger: what has happened on connections that are over.
+        fault_counts: the counts of all connections that are over.
     """
 
     def __init__(self) -> None:
         self.fault_counts = FaultCounts()
         self._lock = threading.Lock()
-        self._left: deque[ReplayPosition] = deque()
-        self._begun = 0
+        self._broken: deque[ReplayPosition] = deque()
+        self._connections = 0
 
-    def take(self) -> tuple[int, ReplayPosition]:
-        """The number of the connection that begins now, and the place that it goes on from."""
+    def begin_connection(self) -> tuple[int, ReplayPosition]:
+        """The number of a new connection, and the position from which it continues."""
         with self._lock:
-            self._begun += 1
-            return self._begun - 1, self._left.popleft() if self._left else REPLAY_START
+            self._connections += 1
+            position = self._broken.popleft() if self._broken else REPLAY_START
+            return self._connections - 1, position
 
-    def leave(self, injector: FaultInjector, fault: Fault | None) -> None:
-        """Count what has happened to a connection, and keep its place if a fault has ended it."""
+    def end_connection(self, injector: FaultInjector, fault: Fault | None) -> None:
+        """Add the counts of a connection; keep its position if a fault has ended it."""
         with self._lock:
             self.fault_counts.add(injector.fault_counts)
             if fault is not None:
-                self._left.append(injector.position)
+                self._broken.append(injector.position)

@@ -1,7 +1,7 @@
-"""What a subscription brings: the records of one schema, derived from MBO, in pieces.
+"""The records of one schema for a session, derived from MBO, in pieces.
 
-The rule here: rows are those of `batonics convert`: books are built from the files' beginning,
-whatever part of them is asked for. Each subscription reads the files for itself.
+The rule here: the rows equal those of `batonics convert`. Books are built from the beginning of the
+files, whatever part of them is asked for. Each subscription reads the files by itself.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from batonics.codec.dbn import encode_records
 from batonics.frames.scan.mbo_scan import scan_batches
 from batonics.frames.scan.sources import pull_frames
 from batonics.frames.schemas.table import find_schema
-from batonics.gateway.dbn_feed import FeedPiece
+from batonics.gateway.feed_pieces import FeedPiece
 from batonics.model.mbo import MBO_DTYPE, MboBatch, is_untimed, slice_batch, take_batch
 from batonics.sinks.dbn import to_records
 from batonics.sources.stream import MboStream
@@ -28,13 +28,13 @@ from batonics.sources.stream import MboStream
 
 @dataclass
 class SessionRequest:
-    """What a session wants of one schema.
+    """What a session asks for of one schema.
 
     Attributes:
         schema: the name of a schema that has a DBN record (`frames/schemas/table.py`).
-        instrument_ids: of these; None: of all.
-        start_ns: records due at this time or later; None: all.
-        snapshot: of mbo: the books as they are at the start, first.
+        instrument_ids: the instruments; None: all.
+        start_ns: the time of the first records; None: the beginning of the files.
+        snapshot: whether the books at the start come first; with schema mbo only.
     """
 
     schema: str
@@ -43,24 +43,31 @@ class SessionRequest:
     snapshot: bool = False
 
 
-def record_pieces(paths: Sequence[str], wanted: SessionRequest) -> Generator[FeedPiece, None, None]:
-    """The records that are wanted, from the files' beginning on or from a start."""
-    return _mbo_pieces(paths, wanted) if wanted.schema == "mbo" else _row_pieces(paths, wanted)
+def record_pieces(
+    paths: Sequence[str], request: SessionRequest
+) -> Generator[FeedPiece, None, None]:
+    """The records that a session asks for, in indexed pieces."""
+    return _mbo_pieces(paths, request) if request.schema == "mbo" else _row_pieces(paths, request)
 
 
 def due_times(batch: MboBatch, due_ns: int) -> NDArray[np.int64]:
-    """(rows,) When each record is due: as `tape_kernels.index_records` has it."""
+    """(rows,) When each record is due, by the rule of `record_bytes_kernels.index_records`.
+
+    Args:
+        batch: the records.
+        due_ns: when the record before the first one is due.
+    """
     # As a signed word UNDEF_TIMESTAMP reads -1.
     times = batch.ts_recv.view(np.int64).copy()
     times[is_untimed(batch.flags)] = -1
     if len(times):
         times[0] = max(int(times[0]), due_ns)
-    risen: NDArray[np.int64] = np.maximum.accumulate(times)
-    return risen
+    due: NDArray[np.int64] = np.maximum.accumulate(times)
+    return due
 
 
-def _batches(paths: Sequence[str], wanted: SessionRequest) -> Generator[MboBatch, None, None]:
-    ids = wanted.instrument_ids
+def _batches(paths: Sequence[str], request: SessionRequest) -> Generator[MboBatch, None, None]:
+    ids = request.instrument_ids
     with closing(MboStream(paths).batches()) as batches:
         for batch in batches:
             if ids is None:
@@ -70,29 +77,31 @@ def _batches(paths: Sequence[str], wanted: SessionRequest) -> Generator[MboBatch
             yield batch if kept.all() else take_batch(batch, kept)
 
 
-def _mbo_pieces(paths: Sequence[str], wanted: SessionRequest) -> Generator[FeedPiece, None, None]:
-    start_ns, due_ns = wanted.start_ns, 0
-    snapshot = _SnapshotAtStart(wanted)
-    with closing(_batches(paths, wanted)) as batches:
+def _mbo_pieces(paths: Sequence[str], request: SessionRequest) -> Generator[FeedPiece, None, None]:
+    start_ns, due_ns = request.start_ns, 0
+    snapshot = _SnapshotAtStart(request)
+    with closing(_batches(paths, request)) as batches:
         for batch in batches:
             due = due_times(batch, due_ns)
             due_ns = int(due[-1]) if len(due) else due_ns
             first = 0 if start_ns is None else int(np.searchsorted(due, start_ns))
-            yield from snapshot.before(batch, first, due)
+            yield from snapshot.pieces_before(batch, first, due)
             if first < len(due):
                 live = slice_batch(batch, first, len(due))
                 yield _piece(encode_records(live), MBO_DTYPE.itemsize, due[first:])
 
 
 class _SnapshotAtStart:
-    """The books until a snapshot subscription begins, and then, once, their snapshot."""
+    """Folds the records before the start of a session, and makes one snapshot of their books."""
 
-    def __init__(self, wanted: SessionRequest) -> None:
-        self._engine = BookEngine() if wanted.snapshot and wanted.start_ns else None
+    def __init__(self, request: SessionRequest) -> None:
+        self._engine = BookEngine() if request.snapshot and request.start_ns else None
         self._due_ns = 0
 
-    def before(self, batch: MboBatch, first: int, due: NDArray[np.int64]) -> Iterator[FeedPiece]:
-        """Fold the rows before `first`; the snapshot if that is not all of them."""
+    def pieces_before(
+        self, batch: MboBatch, first: int, due: NDArray[np.int64]
+    ) -> Iterator[FeedPiece]:
+        """Fold the rows before `first`; the snapshot if the session starts at `first`."""
         if self._engine is None or len(due) == 0:
             return
         self._engine.fold(slice_batch(batch, 0, first))
@@ -105,16 +114,16 @@ class _SnapshotAtStart:
                 yield _piece(encode_records(records), MBO_DTYPE.itemsize, due_ns)
 
 
-def _row_pieces(paths: Sequence[str], wanted: SessionRequest) -> Generator[FeedPiece, None, None]:
-    schema, due_ns = find_schema(wanted.schema), 0
-    rows = schema.rows(scan_batches(lambda: _batches(paths, wanted)))
+def _row_pieces(paths: Sequence[str], request: SessionRequest) -> Generator[FeedPiece, None, None]:
+    schema, due_ns = find_schema(request.schema), 0
+    rows = schema.rows(scan_batches(lambda: _batches(paths, request)))
     # A row that covers an interval is known when the interval is over.
     lag_ns = 0 if schema.time_is_interval_end else schema.interval_ns or 0
     for frame in pull_frames(rows, schema.columns):
         records = to_records(frame, schema.name)
         times = records[schema.time_column].view(np.int64)
-        if wanted.start_ns is not None:
-            kept = times >= wanted.start_ns
+        if request.start_ns is not None:
+            kept = times >= request.start_ns
             records, times = records[kept], times[kept]
         if len(records) == 0:
             continue

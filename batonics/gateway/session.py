@@ -1,7 +1,7 @@
-"""A session of the live protocol up to its start, and the words around its records.
+"""A session of the live protocol: login, subscriptions, and the messages around its records.
 
-The rule here: a client that is not let in is told why; until it starts the session, nothing but
-lines is said.
+The rule here: a refused client is told the reason. Until the client starts the session, both sides
+send only lines.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from batonics.codec.messages import (
     write_error_message,
     write_system_message,
 )
-from batonics.gateway.dbn_feed import BytesLike
+from batonics.gateway.feed_pieces import BytesLike
 from batonics.gateway.replay_files import ReplayFiles
 from batonics.model.errors import InputError, UsageError
 from batonics.sources.tcp import LineReader
@@ -32,40 +32,40 @@ else:
 
 LSG_VERSION = "0.6.0"
 LOGIN_S = 30.0
-"""How long a client may take to prove its key, and between two lines until it starts."""
+"""How long a client may take for each line until it starts the session."""
 SUBSCRIPTIONS_MAX = 10_000
-"""Lines of a session: more are refused."""
+"""The most subscription lines of a session."""
 
 
 class RefusedError(Exception):
-    """A client is not let in; it has been told why."""
+    """A client is refused; it has been told the reason."""
 
 
 class Login(NamedTuple):
-    """A client that has been let in.
+    """A client that has logged in and started its session.
 
     Attributes:
-        who: what it says of itself.
-        subscriptions: what it wants, each read or else why it could not be.
-        rest: bytes that came after the start of the session.
+        authentication: the fields of its authentication.
+        subscriptions: its subscriptions; in place of a line that cannot be parsed, the error text.
+        unread: the bytes that it has sent after the start of the session.
     """
 
-    who: lines.Authentication
+    authentication: lines.Authentication
     subscriptions: list[lines.SubscriptionRequest | str]
-    rest: bytes
+    unread: bytes
 
 
 def log_in(sock: socket.socket, replay_files: ReplayFiles, key: str | None) -> Login:
-    """Speak the protocol up to the start of the session.
+    """Run the protocol up to the start of the session.
 
     Args:
-        sock: connected.
-        replay_files: what is offered.
-        key: the one that is accepted; None: any.
+        sock: the socket of the client.
+        replay_files: the files that are offered.
+        key: the key that is accepted; None: any key.
 
     Raises:
-        RefusedError: the client is not let in.
-        OSError: it has gone, or takes too long.
+        RefusedError: the client is refused.
+        OSError: the client has closed the connection, or takes too long.
     """
     sock.settimeout(LOGIN_S)
     overlong = ConnectionError("a line that is too long")
@@ -73,8 +73,8 @@ def log_in(sock: socket.socket, replay_files: ReplayFiles, key: str | None) -> L
     challenge = secrets.token_urlsafe(24)
     sock.sendall(lines.greeting_line(LSG_VERSION) + lines.challenge_line(challenge))
     try:
-        who = lines.parse_authentication(reader.line())
-        _check(who, challenge, replay_files, key)
+        authentication = lines.parse_authentication(reader.line())
+        _check_authentication(authentication, challenge, replay_files, key)
     except (InputError, UsageError) as error:
         sock.sendall(lines.refusal_line(str(error)))
         raise RefusedError(str(error)) from None
@@ -88,23 +88,25 @@ def log_in(sock: socket.socket, replay_files: ReplayFiles, key: str | None) -> L
         except InputError as error:
             subscriptions.append(str(error))
     sock.settimeout(None)
-    return Login(who, subscriptions, reader.rest)
+    return Login(authentication, subscriptions, reader.rest)
 
 
-def _check(
-    who: lines.Authentication, challenge: str, replay_files: ReplayFiles, key: str | None
+def _check_authentication(
+    fields: lines.Authentication, challenge: str, replay_files: ReplayFiles, key: str | None
 ) -> None:
-    if not lines.is_well_formed(who.auth) or (
-        key is not None and not lines.is_proof(who.auth, challenge, key)
+    """Check a client's authentication; UsageError if it is refused."""
+    if not lines.is_well_formed(fields.auth) or (
+        key is not None and not lines.is_proof(fields.auth, challenge, key)
     ):
         raise UsageError("authentication failed")
-    if replay_files.dataset and who.dataset != replay_files.dataset:
-        raise UsageError(f"no dataset {who.dataset[:40]!r}; this replay has {replay_files.dataset}")
-    if who.encoding != "dbn":
-        raise UsageError(f"encoding {who.encoding[:40]!r} is not offered; there is dbn")
-    if who.compression not in ("none", "zstd"):
-        raise UsageError(f"compression {who.compression[:40]!r} is not offered; none or zstd")
-    if who.ts_out:
+    dataset = replay_files.dataset
+    if dataset and fields.dataset != dataset:
+        raise UsageError(f"no dataset {fields.dataset[:40]!r}; this replay has {dataset}")
+    if fields.encoding != "dbn":
+        raise UsageError(f"encoding {fields.encoding[:40]!r} is not offered; there is dbn")
+    if fields.compression not in ("none", "zstd"):
+        raise UsageError(f"compression {fields.compression[:40]!r} is not offered; none or zstd")
+    if fields.ts_out:
         raise UsageError("ts_out is not offered by a replay; ask for ts_out=0")
 
 
@@ -115,40 +117,49 @@ def _is_start(line: bytes) -> bool:
         return False
 
 
-def heartbeat(ts_event: int) -> bytes:
-    """What an idle client is sent."""
+def heartbeat_record(ts_event: int) -> bytes:
+    """The record that an idle client is sent."""
     return write_system_message(SYSTEM_HEARTBEAT, "Heartbeat", ts_event)
 
 
-def late_line_replies(
-    sock: socket.socket, rest: bytes, now_ns: Callable[[], int]
-) -> Callable[[], bytes]:
-    """What answers a client that says anything once its session has started, first `rest`."""
+class LateLines:
+    """Answers what a client sends after the start of its session: an error, and nothing else.
 
-    def answer() -> bytes:
-        nonlocal rest
-        said, rest = rest, b""
-        if not said:
+    Args:
+        sock: the socket of the client.
+        unread: the bytes that have been read from it already.
+        now_ns: the time of the feed.
+    """
+
+    def __init__(self, sock: socket.socket, unread: bytes, now_ns: Callable[[], int]) -> None:
+        self._sock, self._unread, self._now_ns = sock, unread, now_ns
+
+    def replies(self) -> bytes:
+        """The answer to what has arrived; empty if nothing has. It does not wait."""
+        data, self._unread = self._unread, b""
+        if not data:
             try:
-                said = sock.recv(1 << 16, socket.MSG_DONTWAIT)
+                data = self._sock.recv(1 << 16, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return b""
-        if not said.strip():
+        if not data.strip():
             return b""
         text = "subscriptions are taken before the start of a session only"
-        return write_error_message(ERROR_SUBSCRIPTION, text, now_ns())
-
-    return answer
+        return write_error_message(ERROR_SUBSCRIPTION, text, self._now_ns())
 
 
 class ZstdSender:
-    """Packs what is sent with zstd: one stream, and after each part all of it can be unpacked."""
+    """Compresses what is sent into one zstd stream; each part can be decompressed at once.
+
+    Args:
+        send: sends bytes to the client.
+    """
 
     def __init__(self, send: Callable[[BytesLike], object]) -> None:
         self._send = send
-        self._packer = zstd.ZstdCompressor()
+        self._compressor = zstd.ZstdCompressor()
 
-    def __call__(self, data: BytesLike) -> None:
-        """Send bytes."""
-        packer = self._packer
-        self._send(packer.compress(data) + packer.flush(mode=packer.FLUSH_BLOCK))
+    def send(self, data: BytesLike) -> None:
+        """Compress and send bytes."""
+        compressor = self._compressor
+        self._send(compressor.compress(data) + compressor.flush(mode=compressor.FLUSH_BLOCK))

@@ -1,6 +1,6 @@
-"""The feed that a session's subscriptions make: names and answers, then the records asked for.
+"""The feed of a session: names and answers to its subscriptions, then the records asked for.
 
-The rule here: whatever a subscription says, it gets an answer, an acknowledgement or an ErrorMsg.
+The rule here: every subscription is answered, by an acknowledgement or by an ErrorMsg.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from batonics.codec.messages import (
     write_system_message,
 )
 from batonics.codec.metadata import Metadata, encode_metadata
-from batonics.gateway.dbn_feed import BytesLike, FeedPiece, cut_piece
+from batonics.gateway.feed_pieces import BytesLike, FeedPiece, cut_piece, unit_index
 from batonics.gateway.merge import merge_by_time
 from batonics.gateway.replay_files import STYPES, ReplayFiles
 from batonics.gateway.schema_records import SessionRequest, record_pieces
@@ -31,126 +31,135 @@ from batonics.model.symbols import MappingInterval
 
 
 class SessionFeed:
-    """What a session brings: metadata, names and answers, then the records that it asked for.
+    """What a session sends: metadata, names and answers, then the records of its subscriptions.
 
     Args:
-        library: the files.
-        subscriptions: what is wanted, or why it could not be read.
-        place_ns: the client's place in the feed: where a subscription without a start begins;
-            None: the feed's beginning.
-        reached_ns: how far the feed has been live: whoever asks for a start is sent what is due
-            until then at once, and then told that the replay is complete. None: all of it.
+        replay_files: the files of the replay.
+        subscriptions: the subscriptions; in place of a line that cannot be parsed, the error text.
+        default_start_ns: where a subscription without a start begins; None: at the beginning.
+        live_until_ns: the time until which the feed has been live; None: all of it has been. The
+            records of a subscription with a start are sent at once until then, and a message says
+            that the replay is complete.
 
     Attributes:
-        opening, live_ns: as `Feed` has them.
-        asks_for_time: whether a subscription has a start of its own.
-        asks_for_books: whether one wants a snapshot.
+        header: as `ReplayFeed` has it.
+        unpaced_until_ns: as `ReplayFeed` has it.
+        now_ns: the time at which the session begins.
+        has_start: whether any subscription has a start.
+        has_snapshot: whether any subscription asks for a snapshot.
     """
 
     def __init__(
         self,
         replay_files: ReplayFiles,
         subscriptions: Sequence[lines.SubscriptionRequest | str],
-        place_ns: int | None,
-        reached_ns: int | None,
+        default_start_ns: int | None,
+        live_until_ns: int | None,
     ) -> None:
-        self._library, self._reached_ns = replay_files, reached_ns
-        self._wanted: list[SessionRequest] = []
+        self._files, self._live_until_ns = replay_files, live_until_ns
+        self._requests: list[SessionRequest] = []
         self._names: dict[tuple[str, MappingInterval], bytes] = {}
         self._answers: list[bytes] = []
         self._stypes: set[str] = set()
-        starts = [place_ns or replay_files.first_ns]
+        starts = [default_start_ns or replay_files.first_ns]
         for subscription in subscriptions:
             if isinstance(subscription, str):
                 self._refuse(ERROR_SUBSCRIPTION, subscription)
             else:
-                self._add(subscription)
+                self._subscribe(subscription)
                 starts.append(max(subscription.start_ns or starts[0], replay_files.first_ns))
         self.now_ns = min(starts)
-        self.has_start = any(wanted.start_ns is not None for wanted in self._wanted)
-        self.has_snapshot = any(wanted.snapshot for wanted in self._wanted)
-        self.live_ns = -1 if reached_ns is None or not self.has_start else reached_ns
-        self.opening: BytesLike = b"".join([self._metadata(), *self._first_names(), *self._answers])
+        self.has_start = any(request.start_ns is not None for request in self._requests)
+        self.has_snapshot = any(request.snapshot for request in self._requests)
+        self.unpaced_until_ns = -1
+        if self.has_start and live_until_ns is not None:
+            self.unpaced_until_ns = live_until_ns
+        self.header: BytesLike = b"".join([self._metadata(), *self._first_names(), *self._answers])
 
     def rewind(self, by_ns: int) -> None:
-        """Begin so much before the times that are asked for."""
-        for wanted in self._wanted:
-            if wanted.start_ns is not None:
-                wanted.start_ns = max(wanted.start_ns - by_ns, 0)
+        """Begin this much before every start that was asked for."""
+        for request in self._requests:
+            if request.start_ns is not None:
+                request.start_ns = max(request.start_ns - by_ns, 0)
 
     def pieces(
         self,
         start_ns: int | None,
         *,
-        indexed: bool,  # noqa: ARG002 - they always are
+        indexed: bool,  # noqa: ARG002 - every piece is
     ) -> Generator[FeedPiece, None, None]:
-        """The records of all subscriptions by their time; of those without a start from one on."""
+        """The records of all subscriptions, by their time.
+
+        Args:
+            start_ns: the start of the subscriptions without a start; None: the beginning.
+            indexed: ignored: every piece is indexed.
+        """
         with ExitStack() as stack:
             streams: list[Iterator[FeedPiece]] = [
                 stack.enter_context(
-                    closing(record_pieces(self._library.paths, self._placed(wanted, start_ns)))
+                    closing(record_pieces(self._files.paths, _start_at(request, start_ns)))
                 )
-                for wanted in self._wanted
+                for request in self._requests
             ]
             later = self._later_names()
             if later is not None:
                 streams.insert(0, iter([later]))
             pieces: Iterator[FeedPiece] = merge_by_time(streams)
-            schemas = [wanted.schema for wanted in self._wanted if wanted.start_ns is not None]
+            schemas = [request.schema for request in self._requests if request.start_ns is not None]
             if schemas:
-                pieces = _with_completion(pieces, self._reached_ns, schemas)
+                pieces = _add_completion(pieces, self._live_until_ns, schemas)
             yield from pieces
 
-    def _placed(self, wanted: SessionRequest, start_ns: int | None) -> SessionRequest:
-        return wanted if wanted.start_ns is not None else replace(wanted, start_ns=start_ns)
-
-    def _add(self, subscription: lines.SubscriptionRequest) -> None:
-        """Take a line of a subscription, or tell the client what is wrong with it."""
+    def _subscribe(self, subscription: lines.SubscriptionRequest) -> None:
+        """Take a line of a subscription, or answer with what is wrong."""
         try:
-            found = self._library.find(subscription)
+            resolved = self._files.resolve_symbols(subscription)
         except UsageError as error:
             self._refuse(ERROR_SUBSCRIPTION, str(error))
             return
         self._stypes.add(subscription.stype_in)
-        for name in found.unknown:
+        for name in resolved.unknown:
             self._refuse(ERROR_SYMBOL, f"symbol {name!r} could not be resolved")
         stype = STYPES[subscription.stype_in]
-        for name, interval in found.mappings:
+        for name, interval in resolved.mappings:
             self._names[name, interval] = write_symbol_mapping(
-                interval.instrument_id, self._library.first_ns, stype, name, interval.symbol
+                interval.instrument_id, self._files.first_ns, stype, name, interval.symbol
             )
-        if found.instrument_ids == set():
+        if resolved.instrument_ids == set():
             return
-        self._want(subscription, found.instrument_ids)
+        self._add_request(subscription, resolved.instrument_ids)
         if subscription.is_last:
             number = f" {subscription.id}" if subscription.id else ""
             text = f"Subscription request{number} for {subscription.schema} data succeeded"
             self._answer(SYSTEM_SUBSCRIPTION_ACK, text)
 
-    def _want(self, subscription: lines.SubscriptionRequest, ids: set[int] | None) -> None:
-        """Join what is wanted of one schema and start: a line holds a part of the symbols only."""
+    def _add_request(self, subscription: lines.SubscriptionRequest, ids: set[int] | None) -> None:
+        """Add a request, or add its instruments to one of the same schema and start.
+
+        One line has only some of the symbols of a large subscription.
+        """
         new = SessionRequest(subscription.schema, ids, subscription.start_ns, subscription.snapshot)
-        for wanted in self._wanted:
-            if replace(wanted, instrument_ids=ids) == new:
-                every = wanted.instrument_ids is None or ids is None
-                wanted.instrument_ids = (
-                    None if every else (wanted.instrument_ids or set()) | (ids or set())
-                )
+        for request in self._requests:
+            if replace(request, instrument_ids=ids) == new:
+                if request.instrument_ids is None or ids is None:
+                    request.instrument_ids = None
+                else:
+                    request.instrument_ids |= ids
                 return
-        self._wanted.append(new)
+        self._requests.append(new)
 
     def _refuse(self, code: int, text: str) -> None:
-        self._answers.append(write_error_message(code, text, self._library.first_ns))
+        self._answers.append(write_error_message(code, text, self._files.first_ns))
 
     def _answer(self, code: int, text: str) -> None:
-        self._answers.append(write_system_message(code, text, self._library.first_ns))
+        self._answers.append(write_system_message(code, text, self._files.first_ns))
 
     def _metadata(self) -> bytes:
-        """As a live session has it: of no single schema, without names, without an end."""
+        """The metadata of a live session: without a single schema, names and an end."""
         stypes = {STYPES[name] for name in self._stypes}
         return encode_metadata(
             Metadata(
-                dataset=self._library.dataset,
+                dataset=self._files.dataset,
                 schema=None,
                 start=self.now_ns,
                 stype_in=stypes.pop() if len(stypes) == 1 else None,
@@ -158,17 +167,17 @@ class SessionFeed:
         )
 
     def _first_names(self) -> list[bytes]:
-        """The names that hold as the session begins, each once."""
+        """The names that are valid when the session begins, each once."""
         now_ns = self.now_ns
-        holding = [
+        valid = [
             record
             for (_, interval), record in self._names.items()
             if interval.start_ns <= now_ns < interval.end_ns
         ]
-        return list(dict.fromkeys(holding))
+        return list(dict.fromkeys(valid))
 
     def _later_names(self) -> FeedPiece | None:
-        """The names that come to hold as the feed goes on, at their times."""
+        """The names that become valid during the session, each due at that time."""
         later = sorted(
             (interval.start_ns, record)
             for (_, interval), record in self._names.items()
@@ -181,23 +190,31 @@ class SessionFeed:
         return FeedPiece(data, ends, np.array([start_ns for start_ns, _ in later], np.int64))
 
 
-def _with_completion(
-    pieces: Iterator[FeedPiece], reached_ns: int | None, schemas: list[str]
+def _start_at(request: SessionRequest, start_ns: int | None) -> SessionRequest:
+    """The request, from `start_ns` on unless it has a start of its own."""
+    return request if request.start_ns is not None else replace(request, start_ns=start_ns)
+
+
+def _add_completion(
+    pieces: Iterator[FeedPiece], live_until_ns: int | None, schemas: list[str]
 ) -> Iterator[FeedPiece]:
-    """The pieces, and where they get to what has been live already, or to the end, a word on it."""
-    due_ns, told = 0, False
+    """The pieces, with a message where the replay of earlier records is complete.
+
+    The message comes before the first unit due after `live_until_ns`, or at the end.
+    """
+    due_ns, is_complete = 0, False
     for piece in pieces:
-        due = piece.due_ns
-        if due is None or told or reached_ns is None or due[-1] <= reached_ns:
+        _, due = unit_index(piece)
+        if is_complete or live_until_ns is None or due[-1] <= live_until_ns:
             yield piece
         else:
-            cut = int(np.searchsorted(due, reached_ns, side="right"))
+            cut = int(np.searchsorted(due, live_until_ns, side="right"))
             yield cut_piece(piece, 0, cut)
             yield _completion(due_ns if cut == 0 else int(due[cut - 1]), schemas)
             yield cut_piece(piece, cut, len(due))
-            told = True
-        due_ns = due_ns if due is None else int(due[-1])
-    if not told:
+            is_complete = True
+        due_ns = int(due[-1])
+    if not is_complete:
         yield _completion(due_ns, schemas)
 
 

@@ -1,7 +1,7 @@
-"""A listening socket, and a thread for each client that blocks on its own socket alone.
+"""A listening socket, and a thread for each client, which blocks only on the client's socket.
 
-The rule here: one client never waits for another, and closing the server ends every thread: what
-they wait for is their socket, and it is shut down.
+The rule here: one client never waits for another. Closing the server shuts down every socket, which
+ends every thread.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from batonics.model.errors import OutputError
 from batonics.sources.tcp import TcpAddress
 
 SEND_BUFFER_BYTES = 4 << 20
-"""Of a client's socket: the more the kernel holds, the fewer times a flat-out send waits."""
+"""The send buffer of a client's socket: the larger it is, the less often a send waits."""
 CLOSE_TIMEOUT_S = 10.0
-"""How long a client that has been sent everything may take to read it and leave."""
+"""How long a client may take to read the rest and close, once everything is sent."""
 RESET_DRAIN_S = 5.0
-"""How long before a reset the client may take to take in what was sent."""
-RESET_AFTER_S = 0.01
+"""How long a reset waits until the client's machine has received what was sent."""
+RESET_POLL_S = 0.01
 JOIN_S = 2.0
-"""How long the end of a thread is waited for."""
-ACCEPT_AGAIN_S = 0.05
+"""How long `close` waits for the end of a thread."""
+ACCEPT_RETRY_S = 0.05
 
 _RESET = struct.pack("ii", 1, 0)
 
@@ -37,15 +37,15 @@ class TcpServer:
     """Accepts clients until it is closed.
 
     Args:
-        listen: where; port 0 lets the system choose.
-        serve: called with each client's socket and address, in a thread of its own; the socket is
-            closed when it returns.
+        listen: the address to listen on; port 0 lets the system choose.
+        serve: called with each client's socket and address, in a thread of its own; the server
+            closes the socket when it returns.
 
     Attributes:
-        address: it listens on.
+        address: the address that the server listens on.
 
     Raises:
-        OutputError: the address cannot be listened on.
+        OutputError: the server cannot listen on the address.
     """
 
     def __init__(self, listen: TcpAddress, serve: Callable[[socket.socket, str], None]) -> None:
@@ -66,11 +66,11 @@ class TcpServer:
         self._acceptor.start()
 
     def close(self) -> None:
-        """Listen no longer, and end every client."""
+        """Stop listening, and end every client."""
         with self._lock:
             self._closed.set()
             clients = dict(self._clients)
-        # A thread that is in `accept` does not notice `close`.
+        # `close` does not wake a thread that is in `accept`; `shutdown` does.
         for sock in (self._listener, *clients.values()):
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
@@ -83,8 +83,8 @@ class TcpServer:
             try:
                 sock, peer = self._listener.accept()
             except OSError:
-                # Closed; or the client has gone already, or there are too many open files.
-                self._closed.wait(ACCEPT_AGAIN_S)
+                # The server is closed, the client has closed already, or too many files are open.
+                self._closed.wait(ACCEPT_RETRY_S)
                 continue
             name = f"{peer[0]}:{peer[1]}"
             thread = threading.Thread(
@@ -109,7 +109,7 @@ class TcpServer:
 
 
 def close_gracefully(sock: socket.socket) -> None:
-    """End the stream, and wait until the client has read it and left, or for FAREWELL_S."""
+    """End the stream, and wait until the client closes, for at most CLOSE_TIMEOUT_S."""
     with suppress(OSError):
         sock.shutdown(socket.SHUT_WR)
         sock.settimeout(CLOSE_TIMEOUT_S)
@@ -118,18 +118,18 @@ def close_gracefully(sock: socket.socket) -> None:
 
 
 def reset_connection(sock: socket.socket) -> None:
-    """Close a connection by a reset, once all that was sent has arrived: an error, no end."""
+    """Close a connection by a reset, after the client has received everything sent."""
     with suppress(OSError):
-        given_up = time.monotonic() + RESET_DRAIN_S
-        while _bytes_on_the_way(sock) and time.monotonic() < given_up:
-            time.sleep(RESET_AFTER_S)
-        # Nor may it come before the client's `connect` has returned.
-        time.sleep(RESET_AFTER_S)
+        deadline = time.monotonic() + RESET_DRAIN_S
+        while _unacknowledged_bytes(sock) and time.monotonic() < deadline:
+            time.sleep(RESET_POLL_S)
+        # A reset must not arrive before the client's `connect` has returned.
+        time.sleep(RESET_POLL_S)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
     sock.close()
 
 
-def _bytes_on_the_way(sock: socket.socket) -> int:
-    """Bytes sent that the client's machine has not acknowledged."""
-    (left,) = struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))
-    return int(left)
+def _unacknowledged_bytes(sock: socket.socket) -> int:
+    """The number of bytes sent that the client's machine has not acknowledged."""
+    (count,) = struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))
+    return int(count)

@@ -129,7 +129,7 @@ def convert(
     table = open_table(
         output.path,
         output_columns(request, options),
-        form=file_format,
+        file_format=file_format,
         schema=request.schema if _has_schema_columns(request) else None,
         metadata=output_metadata(request) if is_dbn else None,
         decimal_prices=output.decimal_prices,

@@ -1,11 +1,11 @@
-"""A stream that goes on for ever, into a lake: what has come so far is committed again and again.
+"""Appends an endless stream to a lake, with a commit at intervals.
 
-The rule here: a commit has the rows of all schemas up to the same record, and is said to be done
-when it is on the disk. What a killed stream has not committed is not in the lake.
+The rule here: a commit has the rows of all schemas up to the same record, and is reported once it
+is on the disk. Rows that a killed stream has not committed are not in the lake.
 
-The reader hands each batch to a thread for each schema, which folds and writes it; at a commit each
-of them ends its parts, and they become part of the lake together. Rows that a schema does not give
-yet, such as an interval that is open, come with a later commit.
+The reader passes each batch to one thread for each schema, which folds and writes it. At a commit
+each thread completes its parts, which enter the lake together. Rows that a schema does not have
+yet, such as that of an interval that has not ended, come with a later commit.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from batonics.frames.scan.symbols import FrameSymbols
 from batonics.frames.schemas.row_keys import RowKeys
 from batonics.frames.schemas.table import Schema, find_schemas
 from batonics.jobs.lake_load import DEFAULT_SCHEMAS
-from batonics.lake.catalog import LoadedSource, Part, SchemaLoad, append_parts
+from batonics.lake.catalog import LoadedSource, Part, SchemaLoad
+from batonics.lake.commits import append_parts
 from batonics.lake.parts import PartsWriter
 from batonics.lake.storage import Store, open_store
 from batonics.model.mbo import MboBatch, copy_batch
@@ -39,23 +40,23 @@ from batonics.settings.table import LakeSettings
 from batonics.sources.stream import MboStream
 
 BATCHES_QUEUED_MAX = 8
-"""Batches that wait for a schema: then the reader waits too."""
+"""Batches that wait for a schema; at this limit the reader waits."""
 THREAD_POLL_SECONDS = 0.05
-"""Between two looks whether a thread still runs."""
+"""Time between two checks whether a thread still runs."""
 
-PartFiles = list[tuple[Path, Part]]
+WrittenParts = list[tuple[Path, Part]]
 
 
 @dataclass(frozen=True)
 class AppendRequest:
-    """What is to be appended.
+    """What to append.
 
     Attributes:
-        lake: the lake's directory; made if it is not there.
-        name: of the source: what is appended under it goes behind what it has.
-        path: of the stream; `-` is standard input.
+        lake: the lake's directory, or `s3://BUCKET/PREFIX`; made if it does not exist.
+        name: name of the source; rows are appended to those that it has.
+        path: path of the stream; `-` is standard input.
         schemas: names of schemas (`frames/schemas/table.py`).
-        commit_seconds: between two commits.
+        commit_seconds: time between two commits.
         skip_bad: count and skip bad records where the framing survives.
     """
 
@@ -74,11 +75,11 @@ class LakeAppend:
     """One run of the job.
 
     Attributes:
-        committed: called after each commit with its loads.
+        on_commit: called after each commit with its loads.
     """
 
     def __init__(self, request: AppendRequest) -> None:
-        self.committed: Callable[[list[SchemaLoad]], None] | None = None
+        self.on_commit: Callable[[list[SchemaLoad]], None] | None = None
         self._request = request
         self._stream = MboStream((request.path,), skip_bad=request.skip_bad)
 
@@ -86,91 +87,91 @@ class LakeAppend:
         """Append until the stream ends.
 
         Raises:
-            InputError: it cannot be read, or is damaged: what came before that is in the lake.
-            OutputError: the lake cannot be written to; what was committed stays.
+            InputError: the stream cannot be read, or is damaged; rows before that are in the lake.
+            OutputError: the lake cannot be written to; committed rows stay.
         """
         request = self._request
         store = open_store(request.lake, make=True)
-        followers = [_SchemaWriter(schema) for schema in find_schemas(request.schemas, "append")]
+        writers = [_SchemaWriter(schema) for schema in find_schemas(request.schemas, "append")]
         reader = _StreamReader(self._stream)
         try:
             while not reader.ended:
-                self._interval(store, reader, followers)
+                self._append_commit(store, reader, writers)
         finally:
-            reader.leave()
-            for follower in followers:
-                follower.leave()
+            reader.cancel()
+            for writer in writers:
+                writer.cancel()
         if reader.error is not None:
             raise reader.error
 
-    def _interval(
-        self, store: Store, reader: _StreamReader, followers: list[_SchemaWriter]
+    def _append_commit(
+        self, store: Store, reader: _StreamReader, writers: list[_SchemaWriter]
     ) -> None:
-        """Take what comes until a commit is due, and commit it."""
-        with store.loading() as loading:
-            for follower in followers:
-                follower.begin(loading.directory, loading.id)
+        """Read until a commit is due, and commit."""
+        with store.stage() as staging:
+            for writer in writers:
+                writer.begin(staging.directory, staging.id)
             try:
-                self._take(reader, followers)
-                written = [follower.end(ended=reader.ended) for follower in followers]
+                self._read_batches(reader, writers)
+                written = [writer.end(ended=reader.ended) for writer in writers]
             except BaseException:
-                for follower in followers:
-                    follower.leave()  # nobody writes to a directory that is about to go
+                for writer in writers:
+                    writer.cancel()  # the directory is about to be removed
                 raise
             loads = [
-                SchemaLoad(follower.schema.name, [part for _, part in files])
-                for follower, files in zip(followers, written, strict=True)
+                SchemaLoad(writer.schema.name, [part for _, part in files])
+                for writer, files in zip(writers, written, strict=True)
             ]
             if not any(load.parts for load in loads):
                 return
-            loading.publish([(path, part.path) for files in written for path, part in files])
+            staging.publish([(path, part.path) for files in written for path, part in files])
             source = LoadedSource(self._request.name, None, "")
             store.catalog.commit(append_parts(source, loads, version("batonics")))
-        if self.committed is not None:
-            self.committed(loads)
+        if self.on_commit is not None:
+            self.on_commit(loads)
 
-    def _take(self, reader: _StreamReader, followers: list[_SchemaWriter]) -> None:
-        """Hand on what comes until a commit is due, or all has come."""
-        due = time.monotonic() + self._request.commit_seconds
-        while (left := due - time.monotonic()) > 0 and not reader.ended:
-            if (item := reader.get(left)) is not None:
-                for follower in followers:
-                    follower.take(item)
+    def _read_batches(self, reader: _StreamReader, writers: list[_SchemaWriter]) -> None:
+        """Pass batches to the writers until a commit is due, or the stream ends."""
+        deadline = time.monotonic() + self._request.commit_seconds
+        while (seconds := deadline - time.monotonic()) > 0 and not reader.ended:
+            if (item := reader.get(seconds)) is not None:
+                for writer in writers:
+                    writer.write(item)
 
 
-class _Item(NamedTuple):
-    """A batch, and the names that are known by then."""
+class _SymbolBatch(NamedTuple):
+    """A batch, and the symbols that are known by then."""
 
     batch: MboBatch
-    names: SymbolMap
+    symbols: SymbolMap
 
 
-class _Mark(Enum):
-    """What is among the batches: the end of a commit, and the end of the stream."""
+class _Signal(Enum):
+    """Signals among the batches of a queue."""
 
-    CUT = auto()
-    END = auto()
+    END_OF_COMMIT = auto()
+    END_OF_STREAM = auto()
 
 
 class _StreamReader:
-    """Reads a stream in a thread, so that a commit need not wait for what comes next.
+    """Reads a stream in a thread, so that a commit does not wait for the next batch.
 
     Attributes:
-        ended: all has been given.
-        error: what ended the stream, if it was not its end.
+        ended: whether all batches were returned.
+        error: the error that ended the stream; None if there was none.
     """
 
     def __init__(self, stream: MboStream) -> None:
         self.ended = False
         self.error: BaseException | None = None
-        self._stream, self._names = stream, SymbolMap()
-        self._queue: Queue[_Item | None] = Queue(BATCHES_QUEUED_MAX)
-        self._left = False
+        self._stream, self._symbols = stream, SymbolMap()
+        self._queue: Queue[_SymbolBatch | None] = Queue(BATCHES_QUEUED_MAX)
+        self._is_cancelled = False
         self._thread = Thread(target=self._run, name="batonics-append-reader", daemon=True)
         self._thread.start()
 
-    def get(self, seconds: float) -> _Item | None:
-        """The next batch; None if none comes in time, or at the end."""
+    def get(self, seconds: float) -> _SymbolBatch | None:
+        """The next batch; None if none arrives in time, or at the end."""
         try:
             item = self._queue.get(timeout=seconds)
         except Empty:
@@ -178,10 +179,10 @@ class _StreamReader:
         self.ended = item is None
         return item
 
-    def leave(self) -> None:
-        """Want no more of it."""
-        self._left = True
-        # Room for what it is about to give; it may wait for its input for ever, and is left there.
+    def cancel(self) -> None:
+        """Stop reading."""
+        self._is_cancelled = True
+        # Make room for the thread's next batch. A thread that waits for input is left behind.
         with suppress(Empty):
             while True:
                 self._queue.get_nowait()
@@ -190,69 +191,69 @@ class _StreamReader:
         try:
             with closing(self._stream.batches()) as batches:
                 for batch in batches:
-                    if self._left:
+                    if self._is_cancelled:
                         break
-                    self._queue.put(_Item(copy_batch(batch), self._known()))
-        except BaseException as error:  # noqa: BLE001 - it is raised again by the job
+                    self._queue.put(_SymbolBatch(copy_batch(batch), self._known_symbols()))
+        except BaseException as error:  # noqa: BLE001 - raised again by the job
             self.error = error
         self._queue.put(None)
 
-    def _known(self) -> SymbolMap:
-        """The names so far; a new map when there are new ones, for threads that look names up."""
-        if len(self._stream.symbols) != len(self._names):
-            self._names = self._stream.symbols.copy()
-        return self._names
+    def _known_symbols(self) -> SymbolMap:
+        """The symbols so far; a new map if there are new ones, since other threads read the map."""
+        if len(self._stream.symbols) != len(self._symbols):
+            self._symbols = self._stream.symbols.copy()
+        return self._symbols
 
 
 class _SchemaWriter:
-    """Folds the stream for one schema, in a thread, into the parts of one commit after the other.
+    """Derives one schema of the stream in a thread, and writes the parts of each commit.
 
     Attributes:
-        schema: the schema of the rows.
+        schema: the schema.
     """
 
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
-        self._queue: Queue[_Item | PartsWriter | _Mark] = Queue(BATCHES_QUEUED_MAX)
-        self._written: Queue[PartFiles | BaseException] = Queue()
+        self._queue: Queue[_SymbolBatch | PartsWriter | _Signal] = Queue(BATCHES_QUEUED_MAX)
+        self._written: Queue[WrittenParts | BaseException] = Queue()
         self._keys = RowKeys(schema)
         self._writer: PartsWriter | None = None
-        self._known = SymbolMap()
-        self._names = FrameSymbols(self._known)
+        self._known_symbols = SymbolMap()
+        self._symbols = FrameSymbols(self._known_symbols)
         self._thread = Thread(target=self._run, name=f"batonics-append-{schema.name}", daemon=True)
         self._thread.start()
 
     def begin(self, directory: Path, prefix: str) -> None:
-        """What comes from now on is of another commit, whose files are written there."""
+        """Begin a commit, whose files are written to a directory."""
         self._put(PartsWriter(self.schema, directory, prefix))
 
-    def take(self, item: _Item) -> None:
-        """Take a batch."""
+    def write(self, item: _SymbolBatch) -> None:
+        """Write the rows of a batch."""
         self._put(item)
 
-    def end(self, *, ended: bool) -> PartFiles:
-        """End the commit's parts, once all that was taken is written; they are on the disk.
+    def end(self, *, ended: bool) -> WrittenParts:
+        """Complete the parts of the commit, which are then on the disk.
 
         Args:
-            ended: the stream has, too: what the schema holds back comes out.
+            ended: the stream has ended too, so that rows of open intervals are written.
 
         Raises:
-            BaseException: what went wrong in the thread.
+            BaseException: the error of the thread.
         """
-        self._put(_Mark.END if ended else _Mark.CUT)
+        self._put(_Signal.END_OF_STREAM if ended else _Signal.END_OF_COMMIT)
         written = self._written.get()
         if isinstance(written, BaseException):
             raise written
         return written
 
-    def leave(self) -> None:
+    def cancel(self) -> None:
         """End the thread, if it has not ended."""
         while self._thread.is_alive():
-            self._put(_Mark.END)
+            self._put(_Signal.END_OF_STREAM)
             self._thread.join(THREAD_POLL_SECONDS)
 
-    def _put(self, item: _Item | PartsWriter | _Mark) -> None:
-        """Give the thread something; of one that has failed, `end` says why."""
+    def _put(self, item: _SymbolBatch | PartsWriter | _Signal) -> None:
+        """Pass an item to the thread. If the thread has failed, `end` raises its error."""
         while self._thread.is_alive():
             with suppress(Full):
                 self._queue.put(item, timeout=THREAD_POLL_SECONDS)
@@ -261,49 +262,50 @@ class _SchemaWriter:
     def _run(self) -> None:
         try:
             for frame in filter(len, self._frames()):
-                self._open().write(self._keys.add_to(frame, self._names))
+                self._open_writer().write(self._keys.add_to(frame, self._symbols))
             self._end_parts()
-        except BaseException as error:  # noqa: BLE001 - it is raised again by the job
+        except BaseException as error:  # noqa: BLE001 - raised again by the job
             if self._writer is not None:
                 self._writer.abandon()
             self._written.put(error)
 
     def _frames(self) -> Iterator[pl.DataFrame]:
-        """All rows, those of a batch before the next batch is asked for."""
+        """All rows; those of a batch come before the next batch is read."""
         if not self.schema.is_row_per_record:
             yield from pull_frames(
                 self.schema.rows(scan_batches(self._batches)), self.schema.columns
             )
             return
-        # A query engine would read ahead, past the end of a commit.
+        # Polars would read ahead, past the end of a commit.
         for batch in self._batches():
             yield self.schema.rows(scan_batches(partial(iter, [batch]))).collect()
 
     def _batches(self) -> Iterator[MboBatch]:
-        """The batches; the end of a commit is dealt with in between.
+        """The batches; at the end of a commit its parts are completed.
 
-        Whoever folds asks for the next batch when it has given all rows of the last one.
+        The caller reads the next batch once it has returned all rows of the last one.
         """
         while True:
             item = self._queue.get()
             if isinstance(item, PartsWriter):
                 self._writer = item
-            elif item is _Mark.CUT:
+            elif item is _Signal.END_OF_COMMIT:
                 self._end_parts()
-            elif item is _Mark.END:
+            elif item is _Signal.END_OF_STREAM:
                 return
             else:
-                if item.names is not self._known:
-                    self._known, self._names = item.names, FrameSymbols(item.names)
+                if item.symbols is not self._known_symbols:
+                    self._known_symbols = item.symbols
+                    self._symbols = FrameSymbols(item.symbols)
                 yield item.batch
 
-    def _open(self) -> PartsWriter:
+    def _open_writer(self) -> PartsWriter:
         if self._writer is None:
             raise AssertionError("a commit begins with its writer")
         return self._writer
 
     def _end_parts(self) -> None:
-        writer = self._open()
+        writer = self._open_writer()
         writer.close()
         self._written.put(writer.written)
         self._writer = None

@@ -1,9 +1,9 @@
-"""Rows of a lake as Delta tables, one for each schema, partitioned by date and symbol.
+"""Exports rows of a lake as Delta tables, one for each schema, partitioned by date and symbol.
 
-The rule here: a table is what one state of the lake's catalog has, in one commit; and what it has
-already is not written again. The rows of a date and symbol are one data file, in the lake's order,
-named by the digests of the parts that they come from. So an export after a day was loaded writes
-that day, and one after nothing was loaded writes nothing.
+The rule here: one commit makes a table equal to one state of the lake's catalog, and files that the
+table has already are not written again. The rows of a date and symbol are one data file, in the
+order of the lake, whose name derives from the digests of their parts. So an export after a day was
+loaded writes that day, and an export after nothing was loaded writes nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -21,8 +21,7 @@ import polars as pl
 
 from batonics.frames.schemas.table import Schema, find_schema
 from batonics.lake import catalog
-from batonics.lake.catalog import Part, RowFilter
-from batonics.lake.directory_store import CATALOG_FILE
+from batonics.lake.catalog import CATALOG_FILE, NO_FILTER, Part, RowFilter
 from batonics.lake.lake import Lake, check_schema, check_symbols, filter_rows, parse_row_filter
 from batonics.model.errors import LakeError, OutputError, UsageError
 from batonics.sinks.delta import (
@@ -35,32 +34,34 @@ from batonics.sinks.delta import (
 
 DELTA = "delta"
 EXPORT_FORMAT = 1
-"""Of what is written for the same rows: types, names, partitions."""
+"""Version of the types, names and partitions that are written for rows."""
 _URL = re.compile("^[a-z0-9]+:/")
-"""A `Path` that was made of one has one slash only."""
+"""The beginning of a URL. A `Path` made of a URL has one slash only."""
 
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """What is to be exported.
+    """What to export.
 
     Attributes:
         lake: a lake's directory, or `s3://BUCKET/PREFIX`.
-        directory: where the tables go: `DIRECTORY/SCHEMA`.
-        schemas: of the lake; none: all of them.
-        wanted: only rows of these symbols and times.
-        form: of the tables; there is `delta`.
+        directory: parent directory of the tables: `DIRECTORY/SCHEMA`.
+        schemas: names of schemas; empty: all schemas of the lake.
+        row_filter: only these rows are exported.
+        table_format: format of the tables: `delta`.
     """
 
     lake: str
     directory: str
     schemas: tuple[str, ...] = ()
-    wanted: RowFilter = field(default_factory=RowFilter)
-    form: str = DELTA
+    row_filter: RowFilter = NO_FILTER
+    table_format: str = DELTA
 
     def __post_init__(self) -> None:
-        if self.form != DELTA:
-            raise UsageError(f"there is no format {self.form!r} of tables; there is {DELTA}")
+        if self.table_format != DELTA:
+            raise UsageError(
+                f"there is no format {self.table_format!r} of tables; there is {DELTA}"
+            )
         if _URL.match(self.directory):
             raise UsageError(f"{self.directory}: an export goes to a directory of this machine")
         if (Path(self.directory) / CATALOG_FILE).exists():
@@ -68,23 +69,28 @@ class ExportRequest:
 
 
 class ExportResult(NamedTuple):
-    """What became of a schema.
+    """The result of exporting a schema.
 
     Attributes:
-        schema: its name.
-        rows: how many were written.
-        committed: what the commit has done; None: the table had all of it.
+        schema: name of the schema.
+        rows: number of rows that were written.
+        commit: the commit; None: the table was up to date.
     """
 
     schema: str
     rows: int = 0
-    committed: DeltaCommit | None = None
+    commit: DeltaCommit | None = None
 
 
 class PartitionExport(NamedTuple):
-    """The parts of a schema that are of one date and symbol, and where their rows go."""
+    """The export of one date and symbol of a schema.
 
-    place: DeltaPartition
+    Attributes:
+        partition: partition of the table for the rows.
+        parts: parts of the lake with the rows.
+    """
+
+    partition: DeltaPartition
     parts: list[Part]
 
 
@@ -92,26 +98,26 @@ class LakeExport:
     """One run of the job.
 
     Attributes:
-        bytes_total: of the parts that hold what is wanted.
-        progress: called with the bytes of parts that are done.
+        bytes_total: size of all parts to read.
+        progress: called with the size of parts once they are done.
 
     Raises:
         UsageError: the lake has no such schema or symbol, or deltalake is not installed.
         LakeError: there is no lake.
-        OutputError: where a table is to be, there is something else.
+        OutputError: the directory of a table has something else.
     """
 
     def __init__(self, request: ExportRequest) -> None:
         self.progress: Callable[[int], None] | None = None
-        self._directory, self._wanted = Path(request.directory), request.wanted
+        self._directory, self._row_filter = Path(request.directory), request.row_filter
         self._lake = Lake(request.lake)
         for schema in request.schemas:
             check_schema(self._lake.store, schema)
-        check_symbols(self._lake.store, request.wanted.symbols)
+        check_symbols(self._lake.store, request.row_filter.symbols)
         self._parts = self._lake.store.catalog.read(
             lambda connection: {
-                schema: catalog.find_parts(schema, request.wanted)(connection)
-                for schema in request.schemas or catalog.schemas(connection)
+                schema: catalog.find_parts(schema, request.row_filter)(connection)
+                for schema in request.schemas or catalog.loaded_schemas(connection)
             }
         )
         if not self._parts:
@@ -121,53 +127,59 @@ class LakeExport:
         self.bytes_total = sum(part.bytes for parts in self._parts.values() for part in parts)
 
     def run(self) -> Iterator[ExportResult]:
-        """Export schema after schema; what became of each.
+        """Export one schema after the other; a result is yielded once its table is committed.
 
         Raises:
-            LakeError: a part is damaged or missing. OutputError: a table cannot be written. Of
-            that schema nothing has changed; those before it are on the disk.
+            LakeError: a part is damaged or missing. OutputError: a table cannot be written. The
+            table of that schema is unchanged; those before it are committed.
         """
         for schema, parts in self._parts.items():
-            yield self._exported(find_schema(schema), parts)
+            yield self._export_schema(find_schema(schema), parts)
 
-    def _exported(self, schema: Schema, parts: Sequence[Part]) -> ExportResult:
-        units = list(_units(parts, self._wanted))
-        digest = _digest([EXPORT_FORMAT, str(schema.columns), *(unit.place.key for unit in units)])
+    def _export_schema(self, schema: Schema, parts: Sequence[Part]) -> ExportResult:
+        partitions = list(_partition_exports(parts, self._row_filter))
+        digest = _digest(
+            [EXPORT_FORMAT, str(schema.columns), *(export.partition.key for export in partitions)]
+        )
         with open_delta(self._directory / schema.name, schema.columns) as output:
             if output.digest == digest:
                 output.sync()
                 self._advance(parts)
                 return ExportResult(schema.name)
-            kept = [unit.place.key for unit in units if unit.place.key in output.kept]
+            kept_keys = [
+                export.partition.key
+                for export in partitions
+                if export.partition.key in output.reusable_keys
+            ]
             rows = 0
-            for unit in units:
-                if unit.place.key not in output.kept:
-                    rows += self._write(output, schema, unit)
-                self._advance(unit.parts)
-            return ExportResult(schema.name, rows, output.commit(kept, digest))
+            for export in partitions:
+                if export.partition.key not in output.reusable_keys:
+                    rows += self._write(output, schema, export)
+                self._advance(export.parts)
+            return ExportResult(schema.name, rows, output.commit(kept_keys, digest))
 
-    def _write(self, output: DeltaOutput, schema: Schema, unit: PartitionExport) -> int:
-        with output.file(unit.place) as file:
-            for frame in self._frames(schema, unit.parts):
+    def _write(self, output: DeltaOutput, schema: Schema, export: PartitionExport) -> int:
+        with output.file(export.partition) as file:
+            for frame in self._frames(schema, export.parts):
                 file.write(frame)
         return file.rows
 
     def _frames(self, schema: Schema, parts: Sequence[Part]) -> Iterator[pl.DataFrame]:
-        """The rows of a date and symbol that are wanted, as they are read."""
+        """The rows of a date and symbol within the filter, in frames."""
         store = self._lake.store
         store.fetch(parts, self._lake.verifier)
         rows = pl.scan_parquet(
-            [store.path(part) for part in parts],
+            [store.local_path(part) for part in parts],
             schema=schema.columns,
             hive_partitioning=False,
             glob=False,
         )
         try:
             date = pl.lit(parts[0].date, pl.String).str.to_date()
-            wanted = filter_rows(rows, schema, self._wanted, date)
-            yield from wanted.collect_batches(lazy=True, maintain_order=True)
+            filtered = filter_rows(rows, schema, self._row_filter, date)
+            yield from filtered.collect_batches(lazy=True, maintain_order=True)
         except OSError as error:
-            raise LakeError(f"{store.path(parts[0])}: cannot be read: {error}") from None
+            raise LakeError(f"{store.local_path(parts[0])}: cannot be read: {error}") from None
 
     def _advance(self, parts: Sequence[Part]) -> None:
         if self.progress is not None:
@@ -187,33 +199,34 @@ def export_lake(  # noqa: PLR0913 - settings, by keyword
 
     Args:
         lake: its directory, or `s3://BUCKET/PREFIX`.
-        directory: of the tables: `directory/SCHEMA` is one, made anew by one commit if it is not
-            what the lake has.
-        schemas: of the lake; none: all of them.
-        symbols: only of these.
-        start: only of times from this on: ISO 8601 (UTC) or nanoseconds.
-        end: only of times before this.
+        directory: parent directory of the tables. One commit makes `directory/SCHEMA` equal to
+            the lake, unless it is so already.
+        schemas: names of schemas; empty: all schemas of the lake.
+        symbols: only rows of these symbols.
+        start: only rows from this time on: ISO 8601 (UTC) or nanoseconds.
+        end: only rows before this time.
 
     Raises:
         UsageError: the lake has no such schema or symbol, or deltalake is not installed.
         LakeError: there is no lake, or a part is damaged. OutputError: a table cannot be written,
-        or there is something else in its place.
+        or its directory has something else.
     """
-    wanted = parse_row_filter(symbols, start, end)
-    return list(LakeExport(ExportRequest(str(lake), str(directory), tuple(schemas), wanted)).run())
+    row_filter = parse_row_filter(symbols, start, end)
+    request = ExportRequest(str(lake), str(directory), tuple(schemas), row_filter)
+    return list(LakeExport(request).run())
 
 
-def _units(parts: Sequence[Part], wanted: RowFilter) -> Iterator[PartitionExport]:
-    """Parts, in the lake's order, by date and symbol."""
-    bounds = [wanted.start_ns, wanted.end_ns]
+def _partition_exports(parts: Sequence[Part], row_filter: RowFilter) -> Iterator[PartitionExport]:
+    """The parts of each date and symbol, in the order of the lake."""
+    bounds = [row_filter.start_ns, row_filter.end_ns]
     for (date, symbol), group in groupby(parts, key=lambda part: (part.date, part.symbol)):
-        held = list(group)
-        key = _digest([EXPORT_FORMAT, date, symbol, *bounds, *(part.digest for part in held)])
+        same_key = list(group)
+        key = _digest([EXPORT_FORMAT, date, symbol, *bounds, *(part.digest for part in same_key)])
         # The directory is named as in the lake.
-        directory = held[0].path.partition("/")[2].rpartition("/")[0]
-        yield PartitionExport(DeltaPartition(key, directory, date, symbol), held)
+        directory = same_key[0].path.partition("/")[2].rpartition("/")[0]
+        yield PartitionExport(DeltaPartition(key, directory, date, symbol), same_key)
 
 
-def _digest(of: Sequence[object]) -> str:
-    """So many hex digits that no two that differ have the same."""
-    return hashlib.sha256(json.dumps(of).encode()).hexdigest()[:32]
+def _digest(values: Sequence[object]) -> str:
+    """A digest of values in hex, long enough to be unique."""
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:32]

@@ -1,8 +1,8 @@
-"""MBO files into a lake.
+"""Loads MBO files into a lake.
 
-The rule here: a file (or several that are one stream) is a source, and its load is one commit: all
-schemas of it that were asked for, or none. What is loaded already is left alone; what has changed
-is made anew. So the same command can be given again whatever became of the last one.
+The rule here: a file (or several that are one stream) is a source, and the load of a source is one
+commit: all schemas that were asked for, or none. A source that is loaded stays as it is; a file
+that has changed is loaded again. So a command can be repeated, whatever became of its last run.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from batonics.frames.schemas.row_keys import RowKeys
 from batonics.frames.schemas.table import Schema, find_schema, find_schemas
 from batonics.lake import catalog
 from batonics.lake.catalog import LoadedSource, SchemaLoad, SourceRecord
+from batonics.lake.commits import commit_load
 from batonics.lake.digest import file_digest, file_stat
 from batonics.lake.lake import Lake
 from batonics.lake.parts import PartsWriter
@@ -42,21 +43,22 @@ from batonics.sources.stream import MboStream
 
 DEFAULT_SCHEMAS = LakeSettings().schemas
 DERIVE_THREADS = 2
-"""Schemas that are derived at once: each folds the records for itself."""
+"""Schemas that are derived at once; each folds the records itself."""
 
 LoadProgress = Callable[[Sequence[MboStream]], None]
+"""What is called after each batch, with the streams of the source that is being read."""
 
 
 @dataclass(frozen=True)
 class LoadRequest:
-    """What is to be loaded.
+    """What to load.
 
     Attributes:
         paths: files; each is a source of its own.
-        lake: the lake's directory, or `s3://BUCKET/PREFIX`; made if it is not there.
+        lake: the lake's directory, or `s3://BUCKET/PREFIX`; made if it does not exist.
         schemas: names of schemas (`frames/schemas/table.py`).
-        one_stream: the files are one stream in the order of their time, and one source.
-        again: make anew what is loaded already.
+        one_stream: the files are one stream, in the order of their time, and one source.
+        again: load again what is loaded already.
         skip_bad: count and skip bad records where the framing survives.
     """
 
@@ -74,7 +76,7 @@ class LoadRequest:
 
     @property
     def sources(self) -> list[tuple[str, ...]]:
-        """The paths of each source."""
+        """The paths of the files of each source."""
         return [self.paths] if self.one_stream else [(path,) for path in self.paths]
 
 
@@ -87,22 +89,22 @@ def load_lake(  # noqa: PLR0913 - settings, by keyword
     again: bool = False,
     skip_bad: bool = False,
 ) -> Lake:
-    """Load MBO files into a lake, as `batonics lake load` does; the lake, to ask it.
+    """Load MBO files into a lake, as `batonics lake load` does; return the lake.
 
     Args:
-        paths: one file or several. What is in the lake already stays as it is; what was made of a
-            file that has changed is replaced.
-        lake: its directory, or `s3://BUCKET/PREFIX`; made if it is not there.
-        schemas: what to make of the files: names of the vendor's schemas, mbp-N, depth-EVERY,
-            orders, bbo, deltas. None: those of the setting `lake.schemas`.
-        one_stream: the files are one stream, in the order of their time. Else books begin anew
-            with each.
-        again: make anew what is in the lake already.
+        paths: one file or several. Rows that the lake has stay; those of a file that has changed
+            are replaced.
+        lake: its directory, or `s3://BUCKET/PREFIX`; made if it does not exist.
+        schemas: schemas to derive: the vendor's, mbp-N, depth-INTERVAL, orders, bbo, deltas.
+            None: those of the setting `lake.schemas`.
+        one_stream: the files are one stream, in the order of their time. Otherwise each file
+            begins with empty books.
+        again: load again what the lake has already.
         skip_bad: count and skip bad records where the framing survives.
 
     Raises:
-        UsageError: there is no such schema. InputError: a file cannot be read, or is damaged;
-        those before it are in the lake. OutputError: the lake cannot be written to.
+        UsageError: there is no such schema. InputError: a file cannot be read, or is damaged; files
+        before it are loaded. OutputError: the lake cannot be written to.
     """
     request = LoadRequest(
         tuple(path_list(paths)),
@@ -118,11 +120,11 @@ def load_lake(  # noqa: PLR0913 - settings, by keyword
 
 
 class LoadResult(NamedTuple):
-    """What became of a source.
+    """The result of loading a source.
 
     Attributes:
-        paths: of its files.
-        loaded: what was put into the lake; empty: it was there.
+        paths: paths of its files.
+        loaded: the parts of each schema that was loaded; empty: the lake had all of them.
     """
 
     paths: tuple[str, ...]
@@ -130,7 +132,7 @@ class LoadResult(NamedTuple):
 
     @property
     def rows(self) -> int:
-        """Of all schemas."""
+        """Number of rows of all schemas."""
         return sum(load.rows for load in self.loaded)
 
 
@@ -139,119 +141,131 @@ class LakeLoad:
 
     Attributes:
         progress: called after each batch with the streams that are being read.
-        source_bytes: how many each source has.
+        source_bytes: size of each source.
 
     Raises:
-        InputError: a file is not there, or cannot be read.
+        InputError: a file does not exist, or cannot be read.
     """
 
     def __init__(self, request: LoadRequest) -> None:
         self.progress: LoadProgress | None = None
         self._request = request
         for path in request.paths:
-            MboStream((path,)).close()  # what cannot be opened is refused before anything is done
+            MboStream((path,)).close()  # raises before anything is done if it cannot be opened
         self.source_bytes = [
             sum(Path(path).stat().st_size for path in paths) for paths in request.sources
         ]
 
     def run(self) -> Iterator[LoadResult]:
-        """Load one source after the other; each is committed when it is given.
+        """Load one source after the other; a result is yielded once its source is committed.
 
         Raises:
             InputError: a file cannot be read, is damaged, or changes while it is read.
-            OutputError: the lake cannot be written to. LakeError: it is not one we know.
+            OutputError: the lake cannot be written to. LakeError: its catalog is damaged or of
+            another format.
         """
         request = self._request
         store = open_store(request.lake, make=True)
         for paths in request.sources:
-            yield LoadResult(paths, self._load(store, paths))
+            yield LoadResult(paths, self._load_source(store, paths))
 
-    def _load(self, store: Store, paths: tuple[str, ...]) -> list[SchemaLoad]:
-        name, stat = _name(paths), _stat(paths)
+    def _load_source(self, store: Store, paths: tuple[str, ...]) -> list[SchemaLoad]:
+        name, stat = _source_name(paths), _source_stat(paths)
         if not store.catalog.read(catalog.may_have_source(name, stat)):
-            # Files of such a size are new to the lake: they are read while their digest is made.
+            # The lake has no source of this size: files are loaded while the digest is computed.
             schemas = list(dict.fromkeys(self._request.schemas))
-            left = Event()
+            cancelled = Event()
             with ThreadPoolExecutor(1, "batonics-digest") as thread:
-                digest = thread.submit(_digest, paths, left)
+                digest = thread.submit(_source_digest, paths, cancelled)
                 try:
-                    return self._make(
+                    return self._load_schemas(
                         store, paths, schemas, lambda: LoadedSource(name, digest.result(), stat)
                     )
                 finally:
-                    left.set()
-        source, missing, is_known = self._missing(store, paths, name, stat)
+                    cancelled.set()
+        source, missing, is_unchanged = self._find_missing(store, paths, name, stat)
         if missing:
-            return self._make(store, paths, missing, lambda: source)
-        if not is_known:
-            # What had its name before goes, or its times are others now.
-            store.catalog.commit(catalog.commit_load(source, [], version("batonics")))
+            return self._load_schemas(store, paths, missing, lambda: source)
+        if not is_unchanged:
+            # The bytes are known under another name or with other times: the catalog notes that.
+            store.catalog.commit(commit_load(source, [], version("batonics")))
         return []
 
-    def _make(
+    def _load_schemas(
         self,
         store: Store,
         paths: tuple[str, ...],
-        missing: list[str],
-        source_of: Callable[[], LoadedSource],
+        schemas: list[str],
+        find_source: Callable[[], LoadedSource],
     ) -> list[SchemaLoad]:
-        """Put these schemas of a source into the lake; what was put."""
+        """Load schemas of a source; return the parts of those that were loaded.
+
+        Args:
+            store: the lake.
+            paths: paths of the source's files.
+            schemas: names of the schemas.
+            find_source: called once the files are read.
+        """
         request = self._request
-        with store.loading() as loading:
-            writers = self._derived(loading, paths, [find_schema(name) for name in missing])
-            source = source_of()
-            if _stat(paths) != source.stat:
+        with store.stage() as staging:
+            writers = self._derive(staging, paths, [find_schema(name) for name in schemas])
+            source = find_source()
+            if _source_stat(paths) != source.stat:
                 raise InputError(f"{paths[0]}: has changed while it was read; load it again")
             files = [file for writer in writers for file in writer.written]
             loaded = [
                 SchemaLoad(name, [part for _, part in writer.written])
-                for name, writer in zip(missing, writers, strict=True)
+                for name, writer in zip(schemas, writers, strict=True)
             ]
-            loading.publish([(path, part.path) for path, part in files])
-            change = catalog.commit_load(source, loaded, version("batonics"), again=request.again)
-            return loaded if store.catalog.commit(change) else []
+            staging.publish([(path, part.path) for path, part in files])
+            transaction = commit_load(source, loaded, version("batonics"), again=request.again)
+            return loaded if store.catalog.commit(transaction) else []
 
-    def _missing(
+    def _find_missing(
         self, store: Store, paths: tuple[str, ...], name: str, stat: str
     ) -> tuple[LoadedSource, list[str], bool]:
-        """The source as it is now, the schemas to be made of it, and whether it is as it was."""
-        named = store.catalog.read(lambda connection: catalog.find_source_by_name(connection, name))
-        # The digest of what has not been written to since is known.
-        is_same = named is not None and named.source.stat == stat
-        digest = named.source.digest if named is not None and is_same else _digest(paths)
+        """The source, the schemas that the lake lacks, and whether its files are unchanged."""
+        same_name = store.catalog.read(
+            lambda connection: catalog.find_source_by_name(connection, name)
+        )
+        is_unchanged = same_name is not None and same_name.source.stat == stat
+        if same_name is not None and is_unchanged:
+            digest = same_name.source.digest
+        else:
+            digest = _source_digest(paths)
         source = LoadedSource(name, digest, stat)
-        known = store.catalog.read(
+        same_bytes = store.catalog.read(
             lambda connection: catalog.find_source_by_digest(connection, digest or "")
         )
         schemas = list(dict.fromkeys(self._request.schemas))
-        if named is not None and named.source.digest != digest:
-            # All that was made of the bytes before is made of these.
-            schemas = list(dict.fromkeys((*schemas, *sorted(named.schemas))))
-        missing = [name for name in schemas if self._is_missing(known, name)]
-        return source, missing, is_same
+        if same_name is not None and same_name.source.digest != digest:
+            # The file has changed: every schema that was loaded from it is loaded again.
+            schemas = list(dict.fromkeys((*schemas, *sorted(same_name.schemas))))
+        missing = [schema for schema in schemas if self._is_missing(same_bytes, schema)]
+        return source, missing, is_unchanged
 
-    def _is_missing(self, known: SourceRecord | None, schema: str) -> bool:
-        return known is None or self._request.again or schema not in known.schemas
+    def _is_missing(self, record: SourceRecord | None, schema: str) -> bool:
+        return record is None or self._request.again or schema not in record.schemas
 
-    def _derived(
-        self, loading: StagingArea, paths: tuple[str, ...], schemas: Sequence[Schema]
+    def _derive(
+        self, staging: StagingArea, paths: tuple[str, ...], schemas: Sequence[Schema]
     ) -> list[PartsWriter]:
-        """Parts of each schema, on the disk."""
+        """Write the parts of each schema to the staging area."""
         readers = [_SourceReader(paths, skip_bad=self._request.skip_bad) for _ in schemas]
         stop = Event()
 
         def progress() -> None:
             if stop.is_set():
-                raise _LeftError
+                raise _CancelledError
             if self.progress is not None:
                 self.progress([reader.stream for reader in readers])
 
         def derive(schema: Schema, reader: _SourceReader) -> PartsWriter:
-            writer = PartsWriter(schema, loading.directory, loading.id)
+            writer = PartsWriter(schema, staging.directory, staging.id)
             try:
-                with write_in_background(writer.write, FRAMES_QUEUED_MAX) as give:
+                with write_in_background(writer.write, FRAMES_QUEUED_MAX) as enqueue:
                     for frame in reader.frames(schema, progress):
-                        give(frame)
+                        enqueue(frame)
                 writer.close()
             except BaseException:
                 stop.set()
@@ -265,29 +279,29 @@ class LakeLoad:
                 for schema, reader in zip(schemas, readers, strict=True)
             ]
         errors = [error for future in futures if (error := future.exception()) is not None]
-        # Those that only left because another failed have nothing to say.
-        for error in sorted(errors, key=lambda error: isinstance(error, _LeftError)):
+        # The errors of schemas that were cancelled come last.
+        for error in sorted(errors, key=lambda error: isinstance(error, _CancelledError)):
             raise error
         return [future.result() for future in futures]
 
 
-class _LeftError(Exception):
-    """Another schema of the load has failed: this one need not go on."""
+class _CancelledError(Exception):
+    """Another schema of the load has failed: this one stops."""
 
 
 class _SourceReader:
-    """One reading of a source.
+    """Reads a source for one schema.
 
     Attributes:
-        stream: the input.
+        stream: the stream of the source.
     """
 
     def __init__(self, paths: tuple[str, ...], *, skip_bad: bool) -> None:
         self.stream = MboStream(paths, skip_bad=skip_bad)
-        self._names = FrameSymbols(self.stream.symbols)
+        self._symbols = FrameSymbols(self.stream.symbols)
 
     def frames(self, schema: Schema, progress: Callable[[], None]) -> Iterator[pl.DataFrame]:
-        """The schema's rows, with their times and symbols."""
+        """The rows of a schema, with their times and symbols."""
 
         def batches() -> Iterator[MboBatch]:
             with closing(self.stream.batches()) as batches:
@@ -298,24 +312,27 @@ class _SourceReader:
         keys = RowKeys(schema)
         for frame in pull_frames(schema.rows(scan_batches(batches)), schema.columns):
             if frame.height:
-                yield keys.add_to(frame, self._names)
+                yield keys.add_to(frame, self._symbols)
 
 
-def _name(paths: Sequence[str]) -> str:
+def _source_name(paths: Sequence[str]) -> str:
     return "\n".join(os.path.abspath(path) for path in paths)  # noqa: PTH100 - links stay
 
 
-def _stat(paths: Sequence[str]) -> str:
+def _source_stat(paths: Sequence[str]) -> str:
     try:
         return "\n".join(file_stat(path) for path in paths)
     except OSError as error:
         raise InputError(f"{error.filename}: cannot be opened: {error.strerror}") from None
 
 
-def _digest(paths: Sequence[str], left: Event | None = None) -> str:
-    """Of the bytes of these files; of none that matter once `left` is set."""
+def _source_digest(paths: Sequence[str], cancelled: Event | None = None) -> str:
+    """Digest of the bytes of files, of several files that of their digests.
+
+    Once `cancelled` is set it returns early, and the result is meaningless.
+    """
     try:
-        digests = [file_digest(Path(path), left) for path in paths]
+        digests = [file_digest(Path(path), cancelled) for path in paths]
     except OSError as error:
         raise InputError(f"{error.filename}: cannot be read: {error.strerror}") from None
     return (

@@ -1,103 +1,178 @@
-"""A question in SQL, asked of a lake or straight of MBO files.
+"""Runs a SQL query over a lake, or over MBO files.
 
-The rule here: files that are asked without a lake become a lake of their own for the time of the
-question, of the schemas that it names: so there is one way in which SQL is answered.
+The rule here: files are loaded into a temporary lake, with the schemas that the query reads. So SQL
+runs in one way, on views over a lake (`lake/sql.py`).
 """
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from tempfile import TemporaryDirectory
 
+import polars as pl
+
 from batonics.frames.schemas.table import FAMILIES, SCHEMAS, dbn_schemas, find_schema
-from batonics.jobs import lake_load as lakes
-from batonics.lake.catalog import RowFilter
+from batonics.jobs.lake_load import LakeLoad, LoadRequest
+from batonics.lake.catalog import NO_FILTER, RowFilter
 from batonics.lake.digest import Verifier
 from batonics.lake.lake import check_symbols
+from batonics.lake.query_file import QueryFile, read_query
+from batonics.lake.query_result import QueryResult
 from batonics.lake.sql import LakeDatabase, find_named_schemas
-from batonics.lake.storage import open_store
+from batonics.lake.storage import Store, open_store
 from batonics.lake.views import view_schema
-from batonics.model.errors import UsageError
+from batonics.model.errors import OutputError, UsageError
+from batonics.sinks.tables import open_table
+from batonics.sources.stream import MboStream
 
 SHELL_SCHEMAS = ("trades", "tbbo", "mbp-1", "mbp-10", "bbo-1s", "ohlcv-1m", "orders")
-"""What is made of files before it is known what will be asked."""
+"""Schemas that are made from files for a shell, whose queries are not known yet."""
 _FAMILY_VIEW = rf"\b(?:{'|'.join(FAMILIES)})_\w+"
 """A word that may be the view of a schema whose name has a parameter."""
+
+ReadProgress = AbstractContextManager[Callable[[MboStream], None]]
+"""A block around the loading of files, and what to call after each batch."""
+_NO_PROGRESS: ReadProgress = nullcontext(lambda _: None)
 
 
 @dataclass(frozen=True)
 class QueryRequest:
-    """Where to ask, and of which rows.
+    """A query, and the rows over which it runs: those of a lake or those of files.
 
     Attributes:
-        lake: a lake's directory, or `s3://BUCKET/PREFIX`; or
+        query: one SELECT, or the path of a file of it, `NAME.sql`; empty for a shell.
+        parameters: value of each `$name` in the query, as text.
+        lake: a lake's directory, or `s3://BUCKET/PREFIX`; None: the rows are those of `files`.
         files: MBO files, one stream in the order of their time.
-        wanted: only rows of these symbols and times.
-        skip_bad: of files, count and skip bad records where the framing survives.
+        row_filter: only these rows are in the views.
+        skip_bad: count and skip bad records of files where the framing survives.
     """
 
+    query: str = ""
+    parameters: Mapping[str, str] = field(default_factory=dict)
     lake: str | None = None
     files: tuple[str, ...] = ()
-    wanted: RowFilter = field(default_factory=RowFilter)
+    row_filter: RowFilter = NO_FILTER
     skip_bad: bool = False
 
     def __post_init__(self) -> None:
         if (self.lake is None) == (not self.files):
-            raise UsageError("one of --lake and --from says what is asked")
+            raise UsageError("give one of --lake and --from")
+
+
+def query_frame(request: QueryRequest, progress: ReadProgress = _NO_PROGRESS) -> pl.DataFrame:
+    """The result of the query, in one frame.
+
+    Args:
+        request: the query.
+        progress: entered while files are loaded.
+
+    Raises:
+        UsageError: a parameter is wrong, or DuckDB refuses the query. InputError: a file cannot be
+        read, or is damaged. LakeError: the lake does not exist, or is damaged.
+    """
+    with _run_query(request, progress) as result:
+        return result.frame()
+
+
+def write_query(
+    request: QueryRequest,
+    path: str,
+    file_format: str | None = None,
+    progress: ReadProgress = _NO_PROGRESS,
+) -> None:
+    """Write the result of the query to a file, which gets its name once it is complete.
+
+    Args:
+        request: the query.
+        path: path of the file; `-` is standard output.
+        file_format: one of `sinks.tables.TABLE_FORMATS`; None: by the name's ending.
+        progress: entered while files are loaded.
+
+    Raises:
+        UsageError: as for `query_frame`, or the format cannot hold the result. OutputError: the
+        file cannot be written. InputError, LakeError: as for `query_frame`.
+    """
+    with (
+        _run_query(request, progress) as result,
+        open_table(path, result.columns, file_format=file_format) as table,
+    ):
+        for frame in result.frames():
+            table.write(frame)
 
 
 @contextmanager
 def open_database(
-    request: QueryRequest, named_in: str = "", progress: lakes.LoadProgress | None = None
+    request: QueryRequest,
+    progress: ReadProgress = _NO_PROGRESS,
+    *,
+    query: QueryFile | None = None,
 ) -> Iterator[LakeDatabase]:
-    """Where questions are asked, until the block ends.
+    """A database with the views of the request, until the block ends.
 
     Args:
-        request: where to ask.
-        named_in: of files, the schemas that this text names are made; empty: `FOR_SHELL`.
-        progress: of making them.
+        request: the lake or the files, and the rows.
+        progress: entered while files are loaded.
+        query: files are loaded with the schemas that this query reads; None: `SHELL_SCHEMAS`.
+
+    Raises:
+        UsageError, InputError, LakeError: as for `query_frame`.
     """
     if request.lake is not None:
-        with closing(_asked(request.lake, request.wanted)) as asked:
-            yield asked
+        store = open_store(request.lake)
+        check_symbols(store, request.row_filter.symbols)
+        with closing(LakeDatabase(store, Verifier(), request.row_filter)) as database:
+            yield database
         return
+    schemas = SHELL_SCHEMAS if query is None else _find_schemas(query)
     with TemporaryDirectory(prefix="batonics-query-") as directory:
-        lake = os.path.join(directory, "lake")  # noqa: PTH118 - text
-        load = lakes.LakeLoad(
-            lakes.LoadRequest(
-                request.files,
-                lake,
-                schemas=_schemas_in(named_in) if named_in else SHELL_SCHEMAS,
-                one_stream=True,
-                skip_bad=request.skip_bad,
-            )
-        )
-        load.progress = progress
-        list(load.run())
-        with closing(_asked(lake, request.wanted)) as asked:
-            yield asked
+        store = _load_files(request, f"{directory}/lake", schemas, progress)
+        check_symbols(store, request.row_filter.symbols, "the files")
+        with closing(LakeDatabase(store, Verifier(), request.row_filter)) as database:
+            yield database
 
 
-def _asked(lake: str, wanted: RowFilter) -> LakeDatabase:
-    store = open_store(lake)
-    check_symbols(store, wanted.symbols)
-    return LakeDatabase(store, Verifier(), wanted)
+@contextmanager
+def _run_query(request: QueryRequest, progress: ReadProgress) -> Iterator[QueryResult]:
+    query = read_query(request.query)
+    values = query.bind(request.parameters)
+    with open_database(request, progress, query=query) as database:
+        yield database.query(query.sql, values)
 
 
-def _schemas_in(text: str) -> tuple[str, ...]:
-    """The schemas that a query over files names."""
+def _load_files(
+    request: QueryRequest, lake: str, schemas: tuple[str, ...], progress: ReadProgress
+) -> Store:
+    """Load the request's files into a temporary lake."""
+    load = LakeLoad(
+        LoadRequest(request.files, lake, schemas, one_stream=True, skip_bad=request.skip_bad)
+    )
+    try:
+        with progress as report:
+            load.progress = lambda streams: report(streams[0])
+            for _ in load.run():
+                pass
+    except OutputError as error:
+        # The path of a temporary file says nothing to a user.
+        reason = str(error).rpartition(": ")[2]
+        raise OutputError(f"temporary files cannot be written: {reason}") from None
+    return open_store(lake)
+
+
+def _find_schemas(query: QueryFile) -> tuple[str, ...]:
+    """The schemas that a query reads, by its header or else by the names in its statement."""
+    text = " ".join(query.reads) or query.sql
     known = {*SCHEMAS, *dbn_schemas()}
     known |= {view_schema(name) for name in re.findall(_FAMILY_VIEW, text.lower())}
-    found = []
+    schemas = []
     for name in find_named_schemas(text, known):
         try:
-            found.append(find_schema(name).name)
+            schemas.append(find_schema(name).name)
         except UsageError:
-            continue  # a word that looks like one
-    if not found:
+            continue  # a word that only looks like a schema
+    if not schemas:
         raise UsageError(f"the query names none of the views {', '.join(sorted(known))}")
-    return tuple(found)
+    return tuple(schemas)

@@ -118,7 +118,7 @@ def reconstruct_files(
             file,
             run.engine,
             run.symbols,
-            form=book_format,
+            book_format=book_format,
             depth=books.depth,
             orders=books.orders,
         )

@@ -1,6 +1,7 @@
-"""Files as a live feed: what is to be sent, to whoever connects, until it is over.
+"""Files as a live feed: what is sent to each client, until the replay ends.
 
-The rule: each client reads the files anew, from its own place, so that none waits for another.
+The rule: each client reads the files by itself, from its own position, so no client waits for
+another.
 """
 
 from __future__ import annotations
@@ -10,27 +11,32 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from batonics.gateway.client_sender import (
+    ClientChannel,
     ClientSender,
     FaultError,
+    Heartbeat,
     ReplayClient,
     ReplayControl,
+    SenderSettings,
     StoppedError,
 )
-from batonics.gateway.dbn_feed import BytesLike, DbnFeed, LengthPrefixedFeed, ReplayFeed
-from batonics.gateway.faults import REPLAY_START, Fault, FaultInjector, Faults, ReplayPosition
+from batonics.gateway.dbn_feed import DbnFeed, LengthPrefixedFeed
+from batonics.gateway.fault_injector import REPLAY_START, FaultInjector, ReplayPosition
+from batonics.gateway.faults import Fault, Faults
+from batonics.gateway.feed_pieces import ReplayFeed
 from batonics.gateway.ndjson_feed import NdjsonFeed
-from batonics.gateway.pacing import FLAT_OUT, Pace, SystemClock
+from batonics.gateway.pacing import FULL_SPEED, Pace
 from batonics.gateway.replay_files import ReplayFiles
 from batonics.gateway.replay_positions import ReplayPositions
 from batonics.gateway.session import (
+    LateLines,
     Login,
     RefusedError,
     ZstdSender,
-    heartbeat,
-    late_line_replies,
+    heartbeat_record,
     log_in,
 )
 from batonics.gateway.session_feed import SessionFeed
@@ -43,29 +49,29 @@ from batonics.sources.tcp import TcpAddress
 PROTOCOLS = ("dbn", "gateway", "ndjson", "length-prefixed")
 KEY_VARIABLE = "BATONICS_GATEWAY_KEY"
 PAST_CLIENTS_MAX = 1000
-"""Clients that have left, kept for who asks."""
+"""How many clients that have disconnected are remembered."""
 
 
 @dataclass(frozen=True)
 class ReplayRequest:
-    """What is to be replayed, and how.
+    """What is replayed, and how.
 
     Attributes:
         paths: DBN files in the order of their time.
         bind: HOST:PORT to listen on; port 0 lets the system choose.
         protocol: one of PROTOCOLS.
-        pace: how fast.
-        start_ns: from this time of the feed on; None: from its beginning.
-        loops: so many times over; 0: until it is ended.
-        once: end after the first client that has been sent everything.
-        indexed: count units even where nothing else asks for it.
-        faults: what is to go wrong, if anything.
+        pace: how fast the feed is sent.
+        start_ns: the time of the first records in the feed; None: the beginning.
+        loops: how many times the files are sent; 0: without end.
+        once: whether the replay ends after the first client that was sent everything.
+        indexed: whether units are counted even if nothing else needs it.
+        faults: the faults of connections; None: there are none.
     """
 
     paths: tuple[str, ...]
     bind: str
     protocol: str = "dbn"
-    pace: Pace = FLAT_OUT
+    pace: Pace = FULL_SPEED
     start_ns: int | None = None
     loops: int = 1
     once: bool = False
@@ -79,18 +85,19 @@ class ReplayRequest:
 
 
 class Replay:
-    """A replay that listens, until it is closed.
+    """A replay, which listens from its creation until `close`.
 
     Attributes:
-        address: it listens on.
+        request: what is replayed, and how.
+        address: the address that it listens on.
         control: pauses, moves and ends it.
-        clients: those connected now.
-        departed: the last ones that have left.
-        places: where broken connections go on, and the ledger of faults.
-        done: set when it is over by itself (`Request.once`).
+        clients: the connected clients.
+        past_clients: the last clients that have disconnected.
+        positions: where broken connections continue, and the counts of faults.
+        done: set when the replay is over by itself (`ReplayRequest.once`).
 
     Raises:
-        BatonicsError: the files cannot be replayed, or the address cannot be listened on.
+        BatonicsError: the files cannot be replayed, or the replay cannot listen on the address.
     """
 
     def __init__(self, request: ReplayRequest) -> None:
@@ -98,47 +105,37 @@ class Replay:
         self.control = ReplayControl()
         self.clients: list[ReplayClient] = []
         self.past_clients: deque[ReplayClient] = deque(maxlen=PAST_CLIENTS_MAX)
-        self.done = threading.Event()
-        self._clock = SystemClock()
-        self._log = logger("replay")
         self.positions = ReplayPositions()
-        self._reached_ns: int | None = None
-        self._play = self._player_of(request)
+        self.done = threading.Event()
+        self._log = logger("replay")
+        self._settings = SenderSettings(self.control, request.pace, request.indexed)
+        self._last_due_ns: int | None = None  # of all past clients
+        self._send_all = self._choose_protocol(request)
         self._server = TcpServer(TcpAddress.parse(request.bind), self._serve)
         self.address = self._server.address
 
     def close(self) -> None:
-        """End every client, and listen no longer."""
+        """End every client, and stop listening."""
         self.control.stop()
         self._server.close()
 
-    def _player_of(self, request: ReplayRequest) -> Callable[[socket.socket, ReplayClient], None]:
-        """What serves a client in the protocol that is asked for."""
-        paths = request.paths
+    def _choose_protocol(
+        self, request: ReplayRequest
+    ) -> Callable[[socket.socket, ReplayClient], None]:
+        """The function that serves a client by the protocol of the request."""
         if request.protocol == "gateway":
-            return _Gateway(self, ReplayFiles(paths)).play
-        feed: ReplayFeed
-        if request.protocol == "ndjson":
-            feed = NdjsonFeed(paths)
-        elif request.protocol == "length-prefixed":
-            feed = LengthPrefixedFeed(paths)
-        else:
-            several = len(paths) > 1
-            feed = DbnFeed(
-                paths,
-                convert.output_metadata(convert.ConvertRequest(paths, "mbo")).mappings
-                if several
-                else None,
-            )
-        return lambda sock, client: self._play_plain(sock, client, feed)
+            return _GatewaySessions(self, ReplayFiles(request.paths)).run
+        feed = _plain_feed(request)
+        return lambda sock, client: self._send_plain(sock, client, feed)
 
     def _serve(self, sock: socket.socket, name: str) -> None:
+        """Serve one client, and log how its connection ended."""
         client = ReplayClient(name)
         self.clients.append(client)
         self._log.info("client_connected", client=name)
         ended = "served"
         try:
-            self._play(sock, client)
+            self._send_all(sock, client)
             close_gracefully(sock)
         except StoppedError:
             ended = "stopped"
@@ -160,7 +157,7 @@ class Replay:
             self.clients.remove(client)
             self.past_clients.append(client)
             if client.due_ns is not None:
-                self._reached_ns = max(client.due_ns, self._reached_ns or 0)
+                self._last_due_ns = max(client.due_ns, self._last_due_ns or 0)
         self._log.info(
             "client_left",
             client=name,
@@ -172,96 +169,99 @@ class Replay:
         if ended == "served" and self.request.once:
             self.done.set()
 
-    def reached_ns(self) -> int | None:
-        """How far the feed has been live for anybody; None: flat out, for nobody yet."""
-        reached = [client.due_ns for client in list(self.clients) if client.due_ns is not None]
-        if self._reached_ns is not None:
-            reached.append(self._reached_ns)
-        if reached:
-            return max(reached)
-        return None if self.request.pace.flat_out else self.request.start_ns or 0
+    def live_until_ns(self) -> int | None:
+        """The latest time of the feed that any client has been sent.
 
-    def _play_plain(self, sock: socket.socket, client: ReplayClient, feed: ReplayFeed) -> None:
+        Before the first client it is the start; at full speed it is then None, which means all.
+        """
+        due = [client.due_ns for client in list(self.clients) if client.due_ns is not None]
+        if self._last_due_ns is not None:
+            due.append(self._last_due_ns)
+        if due:
+            return max(due)
+        return None if self.request.pace.is_full_speed else self.request.start_ns or 0
+
+    def _send_plain(self, sock: socket.socket, client: ReplayClient, feed: ReplayFeed) -> None:
         records = self.request.protocol == "dbn"
-        number, position = self.positions.take()
-        injector = self.injector(number, position, records=records)
-        self.play(sock.sendall, client, feed, self.request.start_ns, injector)
+        number, position = self.positions.begin_connection()
+        injector = self.new_injector(number, position, records=records)
+        self.send_feed(ClientChannel(sock.sendall), client, feed, self.request.start_ns, injector)
 
-    def injector(
+    def new_injector(
         self, number: int, position: ReplayPosition, *, records: bool = True
     ) -> FaultInjector | None:
-        """The faults of a connection, if there are to be any."""
+        """The faults of a connection; None if the request has none."""
         faults = self.request.faults
         return None if faults is None else FaultInjector(faults, number, position, records=records)
 
-    def play(  # noqa: PLR0913, PLR0917 - what a connection is made of
+    def send_feed(
         self,
-        send: Callable[[BytesLike], object],
+        channel: ClientChannel,
         client: ReplayClient,
         feed: ReplayFeed,
         start_ns: int | None,
         injector: FaultInjector | None,
-        heartbeat: tuple[float, Callable[[], bytes]] | None = None,
-        listen: Callable[[], bytes] = bytes,
     ) -> None:
-        """Send a feed to a client, with the faults asked for."""
-        request = self.request
-        player = ClientSender(
-            send,
-            client,
-            self.control,
-            request.pace,
-            self._clock,
-            indexed=request.indexed,
-            heartbeat=heartbeat,
-            injector=injector,
-            stall_ms=request.faults.stall_ms if request.faults else 0,
-            listen=listen,
-        )
-        fault = None
+        """Send a feed to a client, with the faults of its connection."""
+        sender, fault = ClientSender(self._settings, channel, client, injector), None
         try:
-            player.play(feed, start_ns, request.loops)
+            sender.send_feed(feed, start_ns, self.request.loops)
         except FaultError as error:
             fault = error.fault
             raise
         finally:
             if injector is not None:
-                self.positions.leave(injector, fault)
+                self.positions.end_connection(injector, fault)
 
 
-class _Gateway:
-    """Serves clients in the vendor's live protocol."""
+def _plain_feed(request: ReplayRequest) -> ReplayFeed:
+    """The feed of a protocol without sessions."""
+    paths = request.paths
+    if request.protocol == "ndjson":
+        return NdjsonFeed(paths)
+    if request.protocol == "length-prefixed":
+        return LengthPrefixedFeed(paths)
+    mappings = None
+    if len(paths) > 1:
+        mappings = convert.output_metadata(convert.ConvertRequest(paths, "mbo")).mappings
+    return DbnFeed(paths, mappings)
+
+
+class _GatewaySessions:
+    """Serves clients by the vendor's live protocol."""
 
     def __init__(self, replay: Replay, replay_files: ReplayFiles) -> None:
-        self._replay, self._library = replay, replay_files
+        self._replay, self._files = replay, replay_files
 
-    def play(self, sock: socket.socket, client: ReplayClient) -> None:
-        """One session."""
-        login = log_in(sock, self._library, os.environ.get(KEY_VARIABLE) or None)
+    def run(self, sock: socket.socket, client: ReplayClient) -> None:
+        """Run one session."""
+        login = log_in(sock, self._files, os.environ.get(KEY_VARIABLE) or None)
         replay = self._replay
-        number, position = replay.positions.take()
+        number, position = replay.positions.begin_connection()
         start_ns = replay.request.start_ns
-        feed = self._feed(login, start_ns)
+        feed = self._session_feed(login, start_ns)
         if feed.has_snapshot and position.units:
-            # The books tell all that was before: the session goes on behind it.
+            # The snapshot stands for all earlier records: the session begins after the position.
             start_ns, position = position.due_ns + 1, REPLAY_START
-            feed = self._feed(login, start_ns)
+            feed = self._session_feed(login, start_ns)
         if feed.has_start:
             position = ReplayPosition(suspects=position.suspects)
-        injector = replay.injector(number, position)
+        injector = replay.new_injector(number, position)
         if injector is not None and feed.has_start:
-            feed.rewind(injector.earlier_ns())
-        send: Callable[[BytesLike], object] = sock.sendall
-        if login.who.compression == "zstd":
-            send = ZstdSender(sock.sendall)
+            feed.rewind(injector.draw_early_ns())
 
         def now_ns() -> int:
             return client.due_ns or feed.now_ns
 
-        beat = float(login.who.heartbeat_interval_s), lambda: heartbeat(now_ns())
-        listen = late_line_replies(sock, login.rest, now_ns)
-        replay.play(send, client, feed, start_ns, injector, beat, listen)
+        interval_s = float(login.authentication.heartbeat_interval_s)
+        channel = ClientChannel(
+            sock.sendall,
+            heartbeat=Heartbeat(interval_s, lambda: heartbeat_record(now_ns())),
+            replies=LateLines(sock, login.unread, now_ns).replies,
+        )
+        if login.authentication.compression == "zstd":
+            channel = replace(channel, send=ZstdSender(sock.sendall).send)
+        replay.send_feed(channel, client, feed, start_ns, injector)
 
-    def _feed(self, login: Login, start_ns: int | None) -> SessionFeed:
-        reached_ns = self._replay.reached_ns()
-        return SessionFeed(self._library, login.subscriptions, start_ns, reached_ns)
+    def _session_feed(self, login: Login, start_ns: int | None) -> SessionFeed:
+        return SessionFeed(self._files, login.subscriptions, start_ns, self._replay.live_until_ns())

@@ -77,7 +77,7 @@ def _windows(every: str) -> Windows:
 
 def _add_symbol(frame: pl.DataFrame, names: FrameSymbols) -> pl.DataFrame:
     """The frame with a column `symbol` after `instrument_id`."""
-    symbol = names.of(frame, "ts_recv").alias("symbol")
+    symbol = names.find_symbols(frame, "ts_recv").alias("symbol")
     return frame.insert_column(frame.columns.index("instrument_id") + 1, symbol)
 
 

@@ -111,7 +111,7 @@ class Stream:
                 file,
                 self.handler.engine,
                 self.handler.symbols,
-                form=book_format,
+                book_format=book_format,
                 depth=books.depth,
                 orders=books.orders,
             )

@@ -356,7 +356,7 @@ class _Tallies:
 
     def _add_ends(self, piece: FoldedPiece) -> None:
         """Count the events that end with their books crossed or locked."""
-        ends = piece.ends()
+        ends = piece.copy_event_ends()
         bbo = ends.bbo
         both = (bbo[:, Bbo.BID_SIZE] > 0) & (bbo[:, Bbo.ASK_SIZE] > 0)
         bid, ask = bbo[:, Bbo.BID_PRICE], bbo[:, Bbo.ASK_PRICE]

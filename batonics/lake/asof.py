@@ -1,15 +1,16 @@
-"""Rows of a schema beside the last rows of another before them: a merge, part by part.
+"""ASOF joins of two schemas of a lake: a merge, part by part.
 
-The rule here: what a row gets depends on the rows and their order in the lake, not on how they lie
-in files. DuckDB's ASOF JOIN sorts all rows of both sides, though a lake has them in order, and of
-rows with the same time takes any; here the last in the lake's order is taken.
+The rule here: the result depends on the rows and their order in the lake, not on how they are
+divided into files. DuckDB's ASOF JOIN sorts all rows of both sides, though a lake has them in
+order, and takes any of several rows with the same time; this join takes the last one in the order
+of the lake.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,7 @@ from typing import NamedTuple, TypeVar
 
 import polars as pl
 
-from batonics.frames.scan import sources
-from batonics.frames.scan.sources import BOOK_KEY, frame_source
+from batonics.frames.scan.sources import BOOK_KEY, Projection, frame_source
 from batonics.frames.schemas.table import Schema
 from batonics.lake.catalog import Part, RowFilter, find_parts
 from batonics.lake.digest import Verifier
@@ -31,42 +31,47 @@ DateSymbol = tuple[str | None, str | None]
 """Date and symbol."""
 FilesByKey = Mapping[DateSymbol, list[Path]]
 JOIN_THREADS = 2
-"""Parts that are read and joined at once."""
+"""Pairs of parts that are read and joined at once."""
 _TIME, _ROW = "\0time", "\0row"
 
 
 class JoinSide(NamedTuple):
-    """A schema, and its files by date and symbol."""
+    """One side of a join.
+
+    Attributes:
+        schema: the schema.
+        files: paths of its files, by date and symbol.
+    """
 
     schema: Schema
     files: FilesByKey
 
 
 def find_join_sides(
-    store: Store, verifier: Verifier, schemas: tuple[Schema, Schema], wanted: RowFilter
+    store: Store, verifier: Verifier, schemas: tuple[Schema, Schema], row_filter: RowFilter
 ) -> tuple[JoinSide, JoinSide]:
-    """The files of the left schema that may hold rows that are wanted, and what they are joined to.
+    """The files of the left schema that may have rows of the filter, and the files to join to them.
 
     Raises:
         LakeError: a file is damaged or missing.
     """
-    of_symbols = wanted._replace(start_ns=None, end_ns=None)
+    all_times = row_filter._replace(start_ns=None, end_ns=None)
 
-    def ask(connection: sqlite3.Connection) -> tuple[list[Part], list[Part]]:
+    def run(connection: sqlite3.Connection) -> tuple[list[Part], list[Part]]:
         left, right = (schema.name for schema in schemas)
-        return find_parts(left, wanted)(connection), find_parts(right, of_symbols)(connection)
+        return find_parts(left, row_filter)(connection), find_parts(right, all_times)(connection)
 
-    left, right = store.catalog.read(ask)
+    left, right = store.catalog.read(run)
     keys = {(part.date, part.symbol) for part in left}
     right = [part for part in right if (part.date, part.symbol) in keys]
     store.fetch([*left, *right], verifier)
-    found = []
+    sides = []
     for schema, parts in zip(schemas, (left, right), strict=True):
         files: dict[DateSymbol, list[Path]] = {}
         for part in parts:
-            files.setdefault((part.date, part.symbol), []).append(store.path(part))
-        found.append(JoinSide(schema, files))
-    return found[0], found[1]
+            files.setdefault((part.date, part.symbol), []).append(store.local_path(part))
+        sides.append(JoinSide(schema, files))
+    return sides[0], sides[1]
 
 
 @dataclass(frozen=True)
@@ -74,11 +79,11 @@ class AsofJoin:
     """A join of two schemas by book, date and time.
 
     Attributes:
-        left: each of its rows is in the answer, in the lake's order.
-        right: of which each gets the last row before it.
-        columns: of `right`, those that are wanted.
+        left: all its rows are in the result, in the lake's order.
+        right: each row of `left` gets the last row of `right` before it.
+        columns: columns of `right` in the result.
         allow_exact_matches: a row of the same time is before it too.
-        suffix: of those columns' names where `left` has such a column.
+        suffix: added to the names of columns of `right` that `left` has too.
 
     Raises:
         UsageError: `right` has no such column, or two have one name.
@@ -103,45 +108,46 @@ class AsofJoin:
 
     @property
     def names(self) -> dict[str, str]:
-        """What the columns of `right` are called in the answer."""
+        """The name in the result of each column of `right`."""
         own = self.left.schema.columns
         return {name: name + self.suffix if name in own else name for name in self.columns}
 
     @property
     def schema(self) -> pl.Schema:
-        """Of the answer."""
+        """The schema of the result."""
         columns = self.right.schema.columns
         added = {new: columns[name] for name, new in self.names.items()}
         return pl.Schema({**self.left.schema.columns, **added, **HIVE_SCHEMA})
 
     def rows(self) -> pl.LazyFrame:
-        """The answer; what is not asked for of it is not read."""
+        """The result; columns that are not selected are not read."""
         return frame_source("LAKE ASOF", self.schema, self._frames)
 
-    def _frames(self, wanted: sources.Projection) -> Iterator[pl.DataFrame]:
-        new = {name: new for name, new in self.names.items() if new in wanted.columns}
+    def _frames(self, projection: Projection) -> Iterator[pl.DataFrame]:
+        names = {name: new for name, new in self.names.items() if new in projection.columns}
+        left_names = [name for name in self.left.schema.columns if name in projection.columns]
 
-        def part(key: DateSymbol) -> pl.DataFrame:
+        def join_parts(key: DateSymbol) -> pl.DataFrame:
             date, symbol = key
-            left = _read(self.left, key, self.left.schema.columns, wanted.columns)
-            right = _read(self.right, key, new, new).rename(new)
+            left = _read_rows(self.left, key, left_names)
+            right = _read_rows(self.right, key, list(names)).rename(names)
             return self._joined(left, right).with_columns(
                 pl.lit(date, pl.String).str.to_date().alias("date"),
                 pl.lit(symbol, pl.String).alias("symbol"),
             )
 
-        yield from _ahead(part, self.left.files)
+        yield from _map_ahead(join_parts, self.left.files)
 
     def _joined(self, left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
-        """A part of `left` with what its rows get."""
+        """A part of `left` with the columns of `right`."""
         is_sorted = left[_TIME].is_sorted() and not left[_TIME].null_count()
         rows = left if is_sorted else left.with_row_index(_ROW).sort(_TIME, maintain_order=True)
-        known = right.drop_nulls(_TIME)
-        if not known[_TIME].is_sorted():
-            known = known.sort(_TIME, maintain_order=True)
-        by = _books(rows, known)
+        timed = right.drop_nulls(_TIME)
+        if not timed[_TIME].is_sorted():
+            timed = timed.sort(_TIME, maintain_order=True)
+        by = _key_columns(rows, timed)
         joined = rows.join_asof(
-            known.drop(name for name in BOOK_KEY if name not in by),
+            timed.drop(name for name in BOOK_KEY if name not in by),
             on=_TIME,
             by=by or None,
             allow_exact_matches=self.allow_exact_matches,
@@ -150,23 +156,21 @@ class AsofJoin:
         return joined if is_sorted else joined.sort(_ROW)
 
 
-def _ahead(make: Callable[[DateSymbol], T], keys: Iterable[DateSymbol]) -> Iterator[T]:
-    """What is made of each key, in order; the next ones are made while one is worked on."""
+def _map_ahead(make: Callable[[DateSymbol], T], keys: Iterable[DateSymbol]) -> Iterator[T]:
+    """The result for each key, in order; threads make the next ones meanwhile."""
     with ThreadPoolExecutor(JOIN_THREADS, "batonics-asof") as threads:
-        waiting: deque[Future[T]] = deque()
+        pending: deque[Future[T]] = deque()
         for key in keys:
-            waiting.append(threads.submit(make, key))
-            if len(waiting) > JOIN_THREADS:
-                yield waiting.popleft().result()
-        for made in waiting:
-            yield made.result()
+            pending.append(threads.submit(make, key))
+            if len(pending) > JOIN_THREADS:
+                yield pending.popleft().result()
+        for future in pending:
+            yield future.result()
 
 
-def _read(
-    side: JoinSide, key: DateSymbol, columns: Collection[str], wanted: Collection[str]
-) -> pl.DataFrame:
-    """A part's rows: the columns that are wanted, their books and times (Int64)."""
-    names = dict.fromkeys((*(name for name in columns if name in wanted), *BOOK_KEY))
+def _read_rows(side: JoinSide, key: DateSymbol, columns: Sequence[str]) -> pl.DataFrame:
+    """The rows of a date and symbol: these columns, the key of the book, and the time (Int64)."""
+    names = dict.fromkeys((*columns, *BOOK_KEY))
     date = pl.lit(key[0], pl.String).str.to_date()
     time = side.schema.time_on(date).to_physical().alias(_TIME)
     files = side.files.get(key)
@@ -177,11 +181,11 @@ def _read(
     return scan.select(*names, time).collect()
 
 
-def _books(left: pl.DataFrame, right: pl.DataFrame) -> list[str]:
-    """By which columns rows belong together: none if all are of one book."""
+def _key_columns(left: pl.DataFrame, right: pl.DataFrame) -> list[str]:
+    """The columns by which rows are joined: none if all rows are of one book."""
     both = [frame.select(*BOOK_KEY) for frame in (left, right) if frame.height]
     return [
         name
         for name in BOOK_KEY
-        if len({limit for frame in both for limit in (frame[name].min(), frame[name].max())}) > 1
+        if len({value for frame in both for value in (frame[name].min(), frame[name].max())}) > 1
     ]

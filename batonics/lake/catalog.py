@@ -1,37 +1,39 @@
-"""What a lake holds: its parts, the loads they come from, and the files those read.
+"""The catalog of a lake: its parts, the loads that wrote them, and the sources of those loads.
 
-The rule here: one transaction is one commit, and the only one. A part is in the lake once the
-transaction that says so is on the disk, and out of it once another says that; readers ask here
-which files to read. So nobody ever sees half of a load, whatever was killed when.
+The rule here: one transaction is one commit, and a commit happens in no other way. A part is in the
+lake once the transaction that adds it is on the disk, and out of it once a transaction removes it.
+Readers ask the catalog which files to read, so that no reader sees half of a load, whatever process
+was killed at whatever time.
 
 | table  | a row is                                                                               |
 |--------|----------------------------------------------------------------------------------------|
-| source | a file, or several that are one stream, or a live feed; as it was when it was loaded   |
+| source | a file, several files that are one stream, or a live feed, as it was when it was loaded |
 | load   | one schema of a source, and the version of batonics that derived it                    |
-| part   | a Parquet file of one load, date and symbol; `removed_ns` once another took its place  |
+| part   | a Parquet file of one load, date and symbol; `removed_ns` once another file replaced it |
 
-The catalog is an SQLite database: in a directory a file (`file_catalog.py`), in a bucket an object
-(`object_catalog.py`).
+This module has the tables and the transactions that read them; `commits.py` has those that write.
+The catalog is an SQLite database: a file of a lake in a directory (`file_catalog.py`), an object of
+a lake in a bucket (`object_catalog.py`).
 """
 
 from __future__ import annotations
 
 import sqlite3
-import time
-from collections.abc import Callable, Iterable, Sequence
-from itertools import repeat
+from collections.abc import Callable
 from typing import NamedTuple, Protocol, TypeVar
 
 from batonics.model.errors import LakeError
 
 T = TypeVar("T")
 Transaction = Callable[[sqlite3.Connection], T]
-"""What is to be done within a transaction. It may be called again where another came between."""
+"""What to do within one transaction. It runs again if another commit came first."""
 
+CATALOG_FILE = "catalog.sqlite"
+"""Name of the catalog below the lake's root."""
 CATALOG_FORMAT = 1
 
 _TABLES = (
-    # STRICT, so that a value of another type is damage that is seen.
+    # STRICT: a value of another type is an error that SQLite reports.
     """CREATE TABLE source (
         id INTEGER PRIMARY KEY,
         name TEXT NOT NULL UNIQUE,
@@ -61,7 +63,7 @@ _TABLES = (
         ts_max INTEGER,
         removed_ns INTEGER
     ) STRICT""",
-    # All that decides whether a part is read is here as well: `check_catalog` compares the two.
+    # The index repeats every column that decides whether a part is read: `check_catalog` compares.
     """CREATE INDEX part_live ON part (schema, date, symbol, ts_min, ts_max, rows, bytes)
         WHERE removed_ns IS NULL""",
     "CREATE INDEX part_load ON part (load)",
@@ -72,13 +74,15 @@ class Part(NamedTuple):
     """A Parquet file of a lake.
 
     Attributes:
-        path: from the lake's root: `mbp-10/date=2025-09-24/symbol=CLX5/1f03...-0000.parquet`.
-        schema: the name of a schema (`frames/schemas/table.py`).
-        date: ISO, UTC; None where no row has a time.
-        symbol: None where nothing names the instruments.
+        path: path from the lake's root: `mbp-10/date=2025-09-24/symbol=CLX5/1f03...-0000.parquet`.
+        schema: name of its rows' schema (`frames/schemas/table.py`).
+        date: ISO date of its rows, UTC; None if no row has a time.
+        symbol: symbol of its rows; None if nothing names their instruments.
         digest: SHA-256 of the file, in hex.
-        bytes, rows: how many it has.
-        ts_min, ts_max: of its rows' times, nanoseconds since the epoch; None where there are none.
+        bytes: size of the file.
+        rows: number of rows.
+        ts_min: least time of its rows, in nanoseconds since the epoch; None if no row has a time.
+        ts_max: greatest time of its rows, likewise.
     """
 
     path: str
@@ -93,12 +97,13 @@ class Part(NamedTuple):
 
 
 class LoadedSource(NamedTuple):
-    """What was loaded, as it was then.
+    """A source, as it was when it was loaded.
 
     Attributes:
-        name: paths, a line each; or what a live feed is called.
-        digest: SHA-256 of its bytes (of several files: of their digests); None of a live feed.
-        stat: what tells without reading it that it has not been written to since.
+        name: paths of its files, one a line; or the name of a live feed.
+        digest: SHA-256 of its bytes (for several files, of their digests); None for a live feed.
+        stat: size, times and inode of each file, by which an unchanged file is known without
+            reading it.
     """
 
     name: str
@@ -107,11 +112,11 @@ class LoadedSource(NamedTuple):
 
 
 class SchemaLoad(NamedTuple):
-    """What a load has written and is to be committed.
+    """The parts that a load has written for one schema.
 
     Attributes:
-        schema: the name of a schema (`frames/schemas/table.py`).
-        parts: its files, in the order of their rows.
+        schema: name of the schema.
+        parts: the parts, in the order of their rows.
     """
 
     schema: str
@@ -119,16 +124,18 @@ class SchemaLoad(NamedTuple):
 
     @property
     def rows(self) -> int:
-        """Of all parts."""
+        """Number of rows in all parts."""
         return sum(part.rows for part in self.parts)
 
 
 class RowFilter(NamedTuple):
-    """Which rows a reader wants; None and empty: all.
+    """The rows that a reader asks for; by default all rows.
 
     Attributes:
-        symbols: only these.
-        start_ns, end_ns: only rows of times in `[start_ns, end_ns)`; rows without one are none.
+        symbols: only rows of these symbols; empty: of all symbols.
+        start_ns: only rows of this time or later; None: no such limit.
+        end_ns: only rows of earlier times; None: no such limit.
+            A row without a time passes neither limit.
     """
 
     symbols: tuple[str, ...] = ()
@@ -136,14 +143,18 @@ class RowFilter(NamedTuple):
     end_ns: int | None = None
 
 
+NO_FILTER = RowFilter()
+"""All rows."""
+
+
 class Catalog(Protocol):
-    """Where the database lies, and how it is committed."""
+    """The catalog's database, wherever it is stored."""
 
-    def commit(self, change: Transaction[T]) -> T:
-        """Do the change in a transaction of its own, and return when it is on the disk."""
+    def commit(self, transaction: Transaction[T]) -> T:
+        """Run a transaction that writes; return once it is on the disk."""
 
-    def read(self, question: Transaction[T]) -> T:
-        """Ask something of one state of the catalog."""
+    def read(self, transaction: Transaction[T]) -> T:
+        """Run a transaction that only reads, on one state of the catalog."""
 
 
 def make_tables(connection: sqlite3.Connection) -> None:
@@ -155,77 +166,74 @@ def make_tables(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA user_version = {CATALOG_FORMAT}")
 
 
-def one_line(words: object) -> str:
-    """What SQLite says: it may quote a statement of several lines."""
-    return " ".join(str(words).split())
+def one_line(message: object) -> str:
+    """A message of SQLite, which may quote a statement of several lines, as one line."""
+    return " ".join(str(message).split())
 
 
 def check_catalog(connection: sqlite3.Connection, name: str) -> None:
-    """LakeError if the database is of another format than ours, or not what was written.
+    """Raise LakeError if the database has another format, or is damaged.
 
-    SQLite has no digests: a flipped bit may be a part that is no longer found. But what says which
-    parts there are stands in the tables and in their indexes; a bit can only be wrong in one of
-    them. It takes 2 ms of 1,000 parts, 0.5 s of 100,000.
+    SQLite has no digests: a flipped bit could hide a part. But all that decides which parts there
+    are is stored in a table and in its index, and one bit damages only one of them, so that the
+    integrity check finds it. The check takes 2 ms for 1,000 parts, 0.5 s for 100,000.
     """
     (found,) = connection.execute("PRAGMA user_version").fetchone()
     if found != CATALOG_FORMAT:
         raise LakeError(f"{name}: catalog of format {found}, this batonics knows {CATALOG_FORMAT}")
-    (wrong,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
-    if wrong != "ok":
+    (message,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    if message != "ok":
         raise LakeError(
-            f"{name}: damaged: {one_line(wrong)}; put a copy of it back, or load anew elsewhere"
+            f"{name}: damaged: {one_line(message)}; put a copy of it back, or load anew elsewhere"
         )
 
 
-# ---------------------------------------------------------------------- questions
+PART_COLUMNS = ", ".join(Part._fields)
 
 
-_PART_COLUMNS = ", ".join(Part._fields)
-
-
-def find_parts(schema: str, wanted: RowFilter = RowFilter()) -> Transaction[list[Part]]:  # noqa: B008 - immutable
-    """The parts of a schema that may hold rows that are wanted, by date, symbol and load."""
+def find_parts(schema: str, row_filter: RowFilter = NO_FILTER) -> Transaction[list[Part]]:
+    """The parts of a schema that may have rows of the filter, by date, symbol and load."""
     where, values = ["removed_ns IS NULL", "schema = ?"], [schema]
-    if wanted.symbols:
-        where.append(f"symbol IN ({', '.join('?' * len(wanted.symbols))})")
-        values += wanted.symbols
-    for bound, test in ((wanted.start_ns, "ts_max >= ?"), (wanted.end_ns, "ts_min < ?")):
+    if row_filter.symbols:
+        where.append(f"symbol IN ({', '.join('?' * len(row_filter.symbols))})")
+        values += row_filter.symbols
+    for bound, test in ((row_filter.start_ns, "ts_max >= ?"), (row_filter.end_ns, "ts_min < ?")):
         if bound is not None:
             where.append(test)
             values.append(min(bound, 2**63 - 1))  # type: ignore[arg-type]
-    text = f"SELECT {_PART_COLUMNS} FROM part WHERE {' AND '.join(where)}"  # noqa: S608 - no input
+    text = f"SELECT {PART_COLUMNS} FROM part WHERE {' AND '.join(where)}"  # noqa: S608 - no input
     order = " ORDER BY date, symbol, load, id"
 
-    def ask(connection: sqlite3.Connection) -> list[Part]:
+    def run(connection: sqlite3.Connection) -> list[Part]:
         return [Part(*row) for row in connection.execute(text + order, values)]
 
-    return ask
+    return run
 
 
 def all_parts(connection: sqlite3.Connection) -> list[Part]:
     """Every part of the lake, by schema, date, symbol and load."""
-    text = f"SELECT {_PART_COLUMNS} FROM part WHERE removed_ns IS NULL"  # noqa: S608
+    text = f"SELECT {PART_COLUMNS} FROM part WHERE removed_ns IS NULL"  # noqa: S608
     return [
         Part(*row) for row in connection.execute(f"{text} ORDER BY schema, date, symbol, load, id")
     ]
 
 
-def schemas(connection: sqlite3.Connection) -> list[str]:
-    """The names of all schemas that have been loaded."""
+def loaded_schemas(connection: sqlite3.Connection) -> list[str]:
+    """The names of all schemas that were loaded."""
     rows = connection.execute("SELECT DISTINCT schema FROM load ORDER BY schema")
     return [name for (name,) in rows]
 
 
-def loads(connection: sqlite3.Connection) -> list[tuple[str, str, int, int, str, str | None]]:
-    """(source, schema, rows, when in ns, version, digest of the source) of each load, in order."""
+def all_loads(connection: sqlite3.Connection) -> list[tuple[str, str, int, int, str, str | None]]:
+    """Source, schema, rows, time in ns, version and digest of the source of each load, in order."""
     return connection.execute(
         "SELECT name, schema, rows, at_ns, version, digest FROM load"
         " JOIN source ON source.id = load.source ORDER BY name, schema"
     ).fetchall()
 
 
-def symbols(connection: sqlite3.Connection) -> list[str]:
-    """The names of all instruments of which there are rows."""
+def loaded_symbols(connection: sqlite3.Connection) -> list[str]:
+    """The symbols of all parts."""
     rows = connection.execute(
         "SELECT DISTINCT symbol FROM part"
         " WHERE removed_ns IS NULL AND symbol IS NOT NULL ORDER BY symbol"
@@ -234,7 +242,13 @@ def symbols(connection: sqlite3.Connection) -> list[str]:
 
 
 class SourceRecord(NamedTuple):
-    """A source that is in the lake, and the schemas that were loaded from it."""
+    """What the catalog has about a source.
+
+    Attributes:
+        id: its key in the table `source`.
+        source: the source as it was loaded.
+        schemas: the schemas that were loaded from it.
+    """
 
     id: int
     source: LoadedSource
@@ -242,29 +256,32 @@ class SourceRecord(NamedTuple):
 
 
 def find_source_by_name(connection: sqlite3.Connection, name: str) -> SourceRecord | None:
-    """The source of that name."""
-    return _known(connection, "name = ?", name)
+    """The source with that name."""
+    return _find_source(connection, "name = ?", name)
 
 
 def find_source_by_digest(connection: sqlite3.Connection, digest: str) -> SourceRecord | None:
-    """The source of that digest."""
-    return _known(connection, "digest = ?", digest)
+    """The source with that digest."""
+    return _find_source(connection, "digest = ?", digest)
 
 
 def may_have_source(name: str, stat: str) -> Transaction[bool]:
-    """Whether there may be a source of that name, or of the same bytes as one of that stat."""
+    """Whether the catalog may have a source of that name, or of the bytes with that stat.
+
+    Two sources of different sizes have different bytes.
+    """
     size, _, _ = stat.partition(" ")
 
-    def ask(connection: sqlite3.Connection) -> bool:
+    def run(connection: sqlite3.Connection) -> bool:
         found = connection.execute(
             "SELECT 1 FROM source WHERE name = ? OR stat LIKE ? || ' %'", (name, size)
         )
         return found.fetchone() is not None
 
-    return ask
+    return run
 
 
-def _known(connection: sqlite3.Connection, where: str, value: str) -> SourceRecord | None:
+def _find_source(connection: sqlite3.Connection, where: str, value: str) -> SourceRecord | None:
     found = connection.execute(
         f"SELECT id, name, digest, stat FROM source WHERE {where}",  # noqa: S608 - ours
         [value],
@@ -278,166 +295,15 @@ def _known(connection: sqlite3.Connection, where: str, value: str) -> SourceReco
 
 
 def known_paths(connection: sqlite3.Connection) -> set[str]:
-    """The paths of all parts, those that were taken out included."""
+    """The paths of all parts, removed ones included."""
     return {path for (path,) in connection.execute("SELECT path FROM part")}
 
 
-# ---------------------------------------------------------------------- changes
-
-
-def commit_load(
-    source: LoadedSource, loads: Sequence[SchemaLoad], version: str, *, again: bool = False
-) -> Transaction[bool]:
-    """Put a load into the lake.
-
-    What was made of other bytes of the same name goes. Bytes are in a lake once, whatever their
-    file is called: where they are known already, only schemas that are new are taken.
-
-    Args:
-        source: as it was read.
-        loads: what was made of it.
-        version: of batonics.
-        again: replace even what was made of the same bytes.
-
-    Returns:
-        Whether anything was put in: not if another process has loaded the same meanwhile.
-    """
-
-    def change(connection: sqlite3.Connection) -> bool:
-        named = find_source_by_name(connection, source.name)
-        same = find_source_by_digest(connection, source.digest) if source.digest else None
-        if named is not None and named.source.digest != source.digest:
-            _drop_source(connection, named.id)
-        if same is None:
-            source_id, loaded = _insert_source(connection, source), frozenset[str]()
-        else:
-            source_id, loaded = same.id, same.schemas
-            if same.source.name == source.name:
-                connection.execute(
-                    "UPDATE source SET stat = ? WHERE id = ?", (source.stat, source_id)
-                )
-        wanted = [load for load in loads if again or load.schema not in loaded]
-        now_ns = time.time_ns()
-        for load in wanted:
-            _insert_load(connection, source_id, load, version, now_ns)
-        return bool(wanted)
-
-    return change
-
-
-def _insert_source(connection: sqlite3.Connection, source: LoadedSource) -> int:
-    cursor = connection.execute("INSERT INTO source (name, digest, stat) VALUES (?, ?, ?)", source)
-    return cursor.lastrowid or 0
-
-
-def _drop_source(connection: sqlite3.Connection, source_id: int) -> None:
-    _remove(connection, "load IN (SELECT id FROM load WHERE source = ?)", [source_id])
-    connection.execute("DELETE FROM load WHERE source = ?", [source_id])
-    connection.execute("DELETE FROM source WHERE id = ?", [source_id])
-
-
-def _insert_load(
-    connection: sqlite3.Connection, source_id: int, load: SchemaLoad, version: str, now_ns: int
-) -> None:
-    of_load = "load = (SELECT id FROM load WHERE source = ? AND schema = ?)"
-    _remove(connection, of_load, [source_id, load.schema])
-    connection.execute("DELETE FROM load WHERE source = ? AND schema = ?", (source_id, load.schema))
-    cursor = connection.execute(
-        "INSERT INTO load (source, schema, version, rows, at_ns) VALUES (?, ?, ?, ?, ?)",
-        (source_id, load.schema, version, load.rows, now_ns),
-    )
-    _insert_parts(connection, cursor.lastrowid or 0, load.parts)
-
-
-def append_parts(
-    source: LoadedSource, loads: Sequence[SchemaLoad], version: str
-) -> Transaction[None]:
-    """Add parts behind those that the source has already, as a live feed does."""
-
-    def change(connection: sqlite3.Connection) -> None:
-        now_ns = time.time_ns()
-        connection.execute(
-            "INSERT INTO source (name, digest, stat) VALUES (?, ?, ?)"
-            " ON CONFLICT (name) DO UPDATE SET stat = excluded.stat",
-            source,
-        )
-        (source_id,) = connection.execute(
-            "SELECT id FROM source WHERE name = ?", [source.name]
-        ).fetchone()
-        for load in loads:
-            (load_id,) = connection.execute(
-                "INSERT INTO load (source, schema, version, rows, at_ns) VALUES (?, ?, ?, ?, ?)"
-                " ON CONFLICT (source, schema) DO UPDATE SET"
-                " rows = rows + excluded.rows, at_ns = excluded.at_ns RETURNING id",
-                (source_id, load.schema, version, load.rows, now_ns),
-            ).fetchone()
-            _insert_parts(connection, load_id, load.parts)
-
-    return change
-
-
-def replace_parts(old: Sequence[str], new: Sequence[Part]) -> Transaction[bool]:
-    """Put `new`, of one load, in the place of the parts of these paths, if all are there still.
-
-    They are not more than those, and get their ids: parts of a load are in the order of ids.
-    """
-
-    def change(connection: sqlite3.Connection) -> bool:
-        marks = ", ".join("?" * len(old))
-        found = connection.execute(
-            f"SELECT id, load FROM part WHERE removed_ns IS NULL AND path IN ({marks}) ORDER BY id",  # noqa: S608
-            old,
-        ).fetchall()
-        if len(found) != len(old):
-            return False
-        _remove(connection, f"path IN ({marks})", old)
-        (last,) = connection.execute("SELECT max(id) FROM part").fetchone()
-        for place, (part_id, _) in enumerate(found, 1):
-            connection.execute("UPDATE part SET id = ? WHERE id = ?", (last + place, part_id))
-        _insert_parts(connection, found[0][1], new, [part_id for part_id, _ in found])
-        return True
-
-    return change
-
-
-def _insert_parts(
-    connection: sqlite3.Connection,
-    load_id: int,
-    parts: Iterable[Part],
-    ids: Iterable[int | None] = repeat(None),
-) -> None:
-    """Put parts in, with these ids or behind all that there are."""
-    marks = ", ".join("?" * (len(Part._fields) + 2))
-    connection.executemany(
-        f"INSERT INTO part ({_PART_COLUMNS}, load, id) VALUES ({marks})",  # noqa: S608
-        [(*part, load_id, part_id) for part, part_id in zip(parts, ids, strict=False)],
-    )
-
-
-def _remove(connection: sqlite3.Connection, where: str, values: Sequence[object]) -> None:
-    connection.execute(
-        f"UPDATE part SET removed_ns = ? WHERE removed_ns IS NULL AND {where}",  # noqa: S608
-        (time.time_ns(), *values),
-    )
-
-
 def find_removed_parts(before_ns: int) -> Transaction[list[str]]:
-    """The paths of parts that were taken out before some time."""
+    """The paths of parts that were removed from the lake before a time."""
 
-    def ask(connection: sqlite3.Connection) -> list[str]:
+    def run(connection: sqlite3.Connection) -> list[str]:
         rows = connection.execute("SELECT path FROM part WHERE removed_ns < ?", [before_ns])
         return [path for (path,) in rows]
 
-    return ask
-
-
-def forget_parts(paths: Sequence[str]) -> Transaction[None]:
-    """Drop all that is known of parts that were taken out and whose files are gone."""
-
-    def change(connection: sqlite3.Connection) -> None:
-        connection.executemany(
-            "DELETE FROM part WHERE removed_ns IS NOT NULL AND path = ?",
-            [(path,) for path in paths],
-        )
-
-    return change
+    return run

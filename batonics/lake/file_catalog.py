@@ -1,22 +1,22 @@
-"""A lake's catalog as a file: SQLite with a write-ahead log.
+"""The catalog of a lake in a directory: an SQLite database with a write-ahead log.
 
-The rule here: a commit has reached the disk when it returns, and who only reads makes no file in
-the lake, changes none, and may lack the right to.
+The rule here: when a commit returns, it is on the disk; and a reader creates and changes no file in
+the lake, and needs no right to.
 
-Without that right SQLite reads such a database, also while others commit, if the two files beside
-it are there: the log (`-wal`) and its index (`-shm`). So who commits leaves them behind, with the
-log emptied into the catalog: a second connection, which cannot write, is closed after the one that
-has committed, and so none takes them away.
+SQLite reads such a database without the right to write, also during commits, if two files exist
+next to it: the log (`-wal`) and the log's index (`-shm`). So each commit moves the log's contents
+into the catalog and leaves both files: a second, read-only connection is closed after the one that
+commits, which keeps SQLite from removing them.
 
-Where one of them is missing, nobody is committing: that would have made it, and left it there. So
-a reader then asks a copy of the catalog, and of the log if there is one, if the lake is as it was
-when the copy was done. That is so where a lake was copied, on a file system that is read-only for
-instance.
+If one of the files is missing, no commit is running, since it would have created the file and left
+it. So a reader then copies the catalog, and the log if there is one, and reads the copy, provided
+that nothing changed during the copying. This happens where a lake was copied, for instance to a
+read-only file system.
 
-What is promised: a reader gets one state of the catalog, the newest or one that was it after the
-question began, whatever rights it has, beside any number of processes of batonics of the same
-machine. Programs of others that take the two files away while a reader copies are not foreseen,
-nor are writers on other machines: SQLite's locks and its index end at the machine.
+Guarantee: a reader gets one state of the catalog, which was the newest one at some time during its
+read, whatever its rights, and beside any number of batonics processes on the same machine. Two
+cases are not covered: other programs that remove the two files while a reader copies, and writers
+on other machines, since SQLite's locks and its index work on one machine only.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from batonics.lake.catalog import T, Transaction, check_catalog, make_tables, on
 from batonics.model.errors import LakeError, OutputError
 
 BUSY_SECONDS = 60.0
-"""So long a commit waits for another: they take milliseconds."""
+"""Longest wait of a commit for others, which take milliseconds each."""
 UNSETTLED_SECONDS = 5.0
-"""So long a reader tries again where others make the files or bring them in order."""
+"""Longest time for which a reader retries while others create or recover the files."""
 RETRY_SECONDS = 0.005
-"""Between two tries."""
+"""Wait between two tries of a reader."""
 
 FileStats = tuple[tuple[int, int, int] | None, ...]
 
@@ -48,66 +48,66 @@ class FileCatalog:
     """A catalog in a file.
 
     Raises:
-        LakeError: it is not there, cannot be read, or is no catalog that we know.
+        LakeError: there is no catalog, or it is unreadable, damaged or of another format.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._beside = _wal(path), _shm(path)
+        self._log_files = _wal(path), _shm(path)
         if _stat(path) is None:
-            raise LakeError(f"{path.parent}: is no lake; `batonics lake load` makes one")
+            raise LakeError(f"{path.parent}: is not a lake; `batonics lake load` makes one")
         self.read(lambda connection: check_catalog(connection, str(path)))
 
     @classmethod
     def make(cls, path: Path) -> None:
-        """Make an empty catalog, unless there is one. Only one process may be at it."""
-        with _writing(path, "rwc") as connection:
+        """Make an empty catalog, unless there is one. The caller keeps other processes away."""
+        with _writing_connection(path, "rwc") as connection:
             _in_transaction(connection, make_tables)
 
-    def commit(self, change: Transaction[T]) -> T:
-        """As `Catalog`."""
-        with _writing(self._path, "rw") as connection:
-            return _in_transaction(connection, change)
+    def commit(self, transaction: Transaction[T]) -> T:
+        """See `Catalog`."""
+        with _writing_connection(self._path, "rw") as connection:
+            return _in_transaction(connection, transaction)
 
-    def read(self, question: Transaction[T]) -> T:
-        """As `Catalog`."""
-        until = time.monotonic() + UNSETTLED_SECONDS
+    def read(self, transaction: Transaction[T]) -> T:
+        """See `Catalog`."""
+        deadline = time.monotonic() + UNSETTLED_SECONDS
         while True:
             try:
-                with _read(self._path), self._opened() as connection:
+                with _read_errors(self._path), self._opened() as connection:
                     connection.execute("BEGIN")
-                    return question(connection)
+                    return transaction(connection)
             except _UnsettledError as error:
-                if time.monotonic() > until:
+                if time.monotonic() > deadline:
                     raise LakeError(f"{self._path}: cannot be read: {error}") from None
                 time.sleep(RETRY_SECONDS)
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
-        """The catalog, or a copy of it if nobody can be committing."""
+        """The catalog; or a copy of it, if a log file is missing, so that no commit is running."""
         with ExitStack() as stack:
             path = self._path
-            if None in map(_stat, self._beside):
+            if None in map(_stat, self._log_files):
                 path = Path(stack.enter_context(TemporaryDirectory(prefix="batonics-catalog-")))
                 path /= self._path.name
                 self._copy(path)
             yield stack.enter_context(closing(_connect(path, "ro")))
 
-    def _copy(self, to: Path) -> None:
-        """Copy the catalog and its log; _UnsettledError if they were not left alone meanwhile."""
+    def _copy(self, target: Path) -> None:
+        """Copy the catalog and its log; raise _UnsettledError if they change meanwhile."""
         before = self._stats()
-        shutil.copyfile(self._path, to)
+        shutil.copyfile(self._path, target)
         with suppress(FileNotFoundError):
-            shutil.copyfile(_wal(self._path), _wal(to))
-        if self._stats() != before or None not in map(_stat, self._beside):
+            shutil.copyfile(_wal(self._path), _wal(target))
+        if self._stats() != before or None not in map(_stat, self._log_files):
             raise _UnsettledError("it changes while it is copied")
 
     def _stats(self) -> FileStats:
-        return tuple(map(_stat, (self._path, *self._beside)))
+        return tuple(map(_stat, (self._path, *self._log_files)))
 
 
 class _UnsettledError(Exception):
-    """What is beside the catalog is being made, or put in order: the next try may find it so."""
+    """Another process is creating or recovering the log files: the next try may succeed."""
 
 
 def _wal(path: Path) -> Path:
@@ -119,7 +119,7 @@ def _shm(path: Path) -> Path:
 
 
 def _stat(path: Path) -> tuple[int, int, int] | None:
-    """What changes when a file is written to or replaced; None: it is not there."""
+    """Size, time and inode of a file, which change with its contents; None: there is no file."""
     try:
         stat = path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -134,38 +134,38 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
         f"{path.absolute().as_uri()}?mode={mode}",
         uri=True,
         timeout=BUSY_SECONDS,
-        isolation_level=None,  # transactions are begun and ended by name
+        isolation_level=None,  # transactions begin and end by statements
     )
     connection.execute("PRAGMA synchronous = FULL")
     return connection
 
 
 @contextmanager
-def _writing(path: Path, mode: str) -> Iterator[sqlite3.Connection]:
-    """A connection that commits. The log and its index stay; what is in it is in the file too."""
-    with _written(path), ExitStack() as stack:
+def _writing_connection(path: Path, mode: str) -> Iterator[sqlite3.Connection]:
+    """A connection that commits; in the end the log is empty, and it and its index still exist."""
+    with _write_errors(path), ExitStack() as stack:
         with closing(_connect(path, mode)) as maker:
             maker.execute("PRAGMA journal_mode = WAL")
             keeper = stack.enter_context(closing(_connect(path, "ro")))
-            keeper.execute("PRAGMA user_version").fetchone()  # from now on it is at the files
+            keeper.execute("PRAGMA user_version").fetchone()  # this opens the files
         connection = stack.enter_context(closing(_connect(path, "rw")))
         yield connection
-        # The commit is on the disk. Where readers are in the way, another one empties the log.
+        # The commit is on the disk. If a reader blocks this, a later commit empties the log.
         with suppress(sqlite3.Error):
             connection.execute("PRAGMA busy_timeout = 0")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def _in_transaction(connection: sqlite3.Connection, change: Transaction[T]) -> T:
+def _in_transaction(connection: sqlite3.Connection, transaction: Transaction[T]) -> T:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        made = change(connection)
+        result = transaction(connection)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-    return made
+    return result
 
 
 _NOT_WRITABLE = {
@@ -175,25 +175,25 @@ _NOT_WRITABLE = {
     sqlite3.SQLITE_CANTOPEN,
 }
 _UNSETTLED = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL}
-"""To a reader: the index is not as it should be, and it may not put it right."""
+"""Codes that a reader gets if the index needs recovery, which needs the right to write."""
 
 
 @contextmanager
-def _written(path: Path) -> Iterator[None]:
-    """Within the block the database's errors are ours, and name it."""
+def _write_errors(path: Path) -> Iterator[None]:
+    """Raise SQLite's errors as OutputError or LakeError that names the catalog."""
     try:
         yield
     except sqlite3.Error as error:
         if _code(error) in _NOT_WRITABLE:
             raise OutputError(f"{path}: cannot be written: {one_line(error)}") from None
         raise LakeError(f"{path}: cannot be used: {one_line(error)}") from None
-    except UnicodeDecodeError as error:  # in what SQLite says
+    except UnicodeDecodeError as error:  # in a message of SQLite
         raise LakeError(f"{path}: damaged: {error}") from None
 
 
 @contextmanager
-def _read(path: Path) -> Iterator[None]:
-    """As `_written`, of one who only reads."""
+def _read_errors(path: Path) -> Iterator[None]:
+    """Raise SQLite's errors as LakeError that names the catalog, for a reader."""
     try:
         yield
     except sqlite3.Error as error:
@@ -203,11 +203,11 @@ def _read(path: Path) -> Iterator[None]:
         if _code(error) in _UNSETTLED:
             raise _UnsettledError(one_line(error)) from None
         raise LakeError(f"{path}: cannot be used: {one_line(error)}") from None
-    except UnicodeDecodeError as error:  # in what SQLite says
+    except UnicodeDecodeError as error:  # in a message of SQLite
         raise LakeError(f"{path}: damaged: {error}") from None
     except OSError as error:
-        where = error.filename or path
-        raise LakeError(f"{where}: cannot be read: {error.strerror or error}") from None
+        file = error.filename or path
+        raise LakeError(f"{file}: cannot be read: {error.strerror or error}") from None
 
 
 def _code(error: sqlite3.Error) -> int:

@@ -1,7 +1,6 @@
 """A lake: years of books in parts that DuckDB, Polars and any Arrow tool read.
 
-The rule here: whoever reads gets files that one state of the catalog names, and that have been
-found to be what was committed.
+The rule here: a reader gets only files that one state of the catalog names, and that were verified.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from batonics.frames.scan.sources import BOOK_KEY
 from batonics.frames.schemas.table import Schema, find_schema
 from batonics.lake import catalog
 from batonics.lake.catalog import Part, RowFilter
+from batonics.lake.commits import forget_parts
 from batonics.lake.digest import Verifier
 from batonics.lake.parts import HIVE_SCHEMA
 from batonics.lake.storage import Store, open_store
@@ -25,7 +25,7 @@ from batonics.model.errors import LakeError, UsageError
 from batonics.model.times import NS_PER_S, parse_time
 
 VACUUM_SECONDS = 24 * 3_600
-"""So long parts that others have replaced stay for readers that began before."""
+"""Time for which replaced parts stay, for readers that began before."""
 
 
 class Lake:
@@ -34,8 +34,12 @@ class Lake:
     Args:
         root: its directory, or `s3://BUCKET/PREFIX`.
 
+    Attributes:
+        store: catalog and files.
+        verifier: verifies files, and knows those that are verified.
+
     Raises:
-        LakeError: there is none, or its catalog is not one we know.
+        LakeError: there is no lake, or its catalog is damaged or of another format.
     """
 
     def __init__(self, root: str | Path) -> None:
@@ -46,17 +50,17 @@ class Lake:
         return f"Lake({self.store.name!r})"
 
     def _repr_html_(self) -> str:
-        """A row a schema, for notebooks: how much there is of it, and from when to when."""
+        """The table of `contents`, for notebooks."""
         rows = self.contents().rename({"first": "first (UTC)", "last": "last (UTC)"})
         return html_table(rows, self.store.name)
 
     def contents(self) -> pl.DataFrame:
-        """A row a schema.
+        """What the lake has of each schema, one row a schema.
 
-        Columns: schema (String); parts, dates, symbols (UInt32), how many; rows, bytes (Int64);
-        first, last (Datetime ns UTC), of rows' times.
+        Columns: schema (String); number of parts, dates and symbols (UInt32); rows, bytes (Int64);
+        first and last time of the rows (Datetime ns UTC).
         """
-        held = (
+        totals = (
             self.parts()
             .group_by("schema")
             .agg(
@@ -69,33 +73,34 @@ class Lake:
                 last=pl.max("ts_max"),
             )
         )
-        # One of which no row was made has no parts.
-        known = pl.DataFrame({"schema": self.schemas()}, schema={"schema": pl.String()})
+        # A schema without rows has no parts.
+        schemas = pl.DataFrame({"schema": self.schemas()}, schema={"schema": pl.String()})
         counts = pl.col("parts", "dates", "symbols", "rows", "bytes").fill_null(0)
-        joined = known.join(held, on="schema", how="left", maintain_order="left")
+        joined = schemas.join(totals, on="schema", how="left", maintain_order="left")
         return joined.with_columns(counts)
 
     def schemas(self) -> list[str]:
-        """The schemas that have been loaded."""
-        return self.store.catalog.read(catalog.schemas)
+        """The names of the schemas that were loaded."""
+        return self.store.catalog.read(catalog.loaded_schemas)
 
     def parts(self) -> pl.DataFrame:
-        """A row a part: what the catalog says of it, by schema, date and symbol.
+        """The parts in the catalog, one row a part, by schema, date and symbol.
 
-        Columns: schema, symbol (String), date (Date), rows, bytes (Int64), ts_min, ts_max (Datetime
-        ns UTC, of rows' times), path (String, from the root), digest (String, SHA-256 in hex).
+        Columns: schema, symbol (String), date (Date), rows, bytes (Int64), least and greatest time
+        of the rows ts_min and ts_max (Datetime ns UTC), path from the root (String), digest
+        (String, SHA-256 in hex).
         """
         rows = self.store.catalog.read(catalog.all_parts)
         return _parts_frame(rows)
 
     def sources(self) -> pl.DataFrame:
-        """A row for each schema of each source: where the rows come from.
+        """The sources of the rows, one row for each schema of each source.
 
-        Columns: source (String: paths, a line each, or what a stream was called), schema (String),
-        rows (Int64), loaded (Datetime ns UTC), version (String, of batonics), digest (String,
-        SHA-256 of the source in hex; null of a stream).
+        Columns: source (String: paths, one a line, or the name of a stream), schema (String), rows
+        (Int64), time of the load (`loaded`, Datetime ns UTC), version of batonics (String), digest
+        (String, SHA-256 of the source in hex; null for a stream).
         """
-        rows = self.store.catalog.read(catalog.loads)
+        rows = self.store.catalog.read(catalog.all_loads)
         frame = pl.DataFrame(rows, schema=_SOURCES_SCHEMA, orient="row")
         return frame.with_columns(pl.col("loaded").cast(_PARTS_SCHEMA["ts_min"]))
 
@@ -107,19 +112,19 @@ class Lake:
         start: str | int | None = None,
         end: str | int | None = None,
     ) -> list[Path]:
-        """The files that may hold rows of a schema that are wanted, each of them verified.
+        """The files that may have certain rows of a schema; each file is verified.
 
         Args:
-            schema: such as mbp-10.
-            symbols: only of these.
-            start: only of times from this on: ISO 8601 (UTC) or nanoseconds.
-            end: only of times before this.
+            schema: name of the schema, such as mbp-10.
+            symbols: only rows of these symbols.
+            start: only rows from this time on: ISO 8601 (UTC) or nanoseconds.
+            end: only rows before this time.
 
         Raises:
-            UsageError: the lake has no such schema; LakeError: a file is damaged or missing.
+            UsageError: the lake has no such schema. LakeError: a file is damaged or missing.
         """
         check_schema(self.store, schema)
-        return self._verified(schema, parse_row_filter(symbols, start, end))
+        return self._fetch(schema, parse_row_filter(symbols, start, end))
 
     def scan(
         self,
@@ -129,23 +134,23 @@ class Lake:
         start: str | int | None = None,
         end: str | int | None = None,
     ) -> pl.LazyFrame:
-        """A LazyFrame of a schema's rows, in the order of date and symbol.
+        """A LazyFrame of a schema's rows, by date and symbol.
 
         Dtypes are those of the frames that were loaded; `date` (Date) and `symbol` (String) follow
-        the columns. Files are chosen and verified now, by symbols and times; what the frame is
-        asked for afterwards, Polars pushes down into them.
+        the columns. This call chooses files by symbols and times, and verifies them; Polars pushes
+        later filters and selections down into them.
 
-        Args: as `files`.
+        Args: those of `files`.
 
         Raises:
-            UsageError: the lake has no such schema, or its path a directory NAME=VALUE; LakeError:
-            a file is damaged or missing.
+            UsageError: the lake has no such schema, or its path has a directory NAME=VALUE.
+            LakeError: a file is damaged or missing.
         """
-        wanted = parse_row_filter(symbols, start, end)
+        row_filter = parse_row_filter(symbols, start, end)
         check_schema(self.store, schema)
         found = find_schema(schema)
         columns = pl.Schema({**found.columns, **HIVE_SCHEMA})
-        files = self._verified(schema, wanted)
+        files = self._fetch(schema, row_filter)
         if not files:
             return pl.LazyFrame(schema=columns)
         root = files[0].parents[3]
@@ -161,9 +166,9 @@ class Lake:
             hive_schema=HIVE_SCHEMA,
             glob=False,
         ).select(list(columns))
-        return filter_rows(rows, found, wanted)
+        return filter_rows(rows, found, row_filter)
 
-    def join_asof(  # noqa: PLR0913 - as Polars has it, and `scan`
+    def join_asof(  # noqa: PLR0913 - the arguments of Polars and of `scan`
         self,
         left: str,
         right: str,
@@ -175,30 +180,30 @@ class Lake:
         start: str | int | None = None,
         end: str | int | None = None,
     ) -> pl.LazyFrame:
-        """Rows of a schema, each with the last row of another before it: trades with their quotes.
+        """Join each row of a schema with the last row of another before it: trades with quotes.
 
-        A row is before another if it is of the same book (publisher_id and instrument_id), symbol
-        and date (UTC), and of an earlier time; of several with that time the last is taken. Null
-        where there is none. It is a merge, part by part: several times as fast as ASOF JOIN in SQL,
-        which takes any of several rows with the same time.
+        A row is before another if both have the same book (publisher_id and instrument_id), symbol
+        and date (UTC), and its time is earlier. If several rows have that time, the last one is
+        joined; if no row is before, the columns are null. The join is a merge, part by part. It is
+        several times as fast as ASOF JOIN in SQL, which takes any of several rows with one time.
 
         Args:
-            left: a schema; all its rows come, in the order of `scan`.
-            right: a schema, of which each of them gets the columns.
-            columns: of `right`; None: all but publisher_id and instrument_id.
+            left: schema whose rows are all in the result, in the order of `scan`.
+            right: schema whose columns are added.
+            columns: columns of `right` to add; None: all but publisher_id and instrument_id.
             allow_exact_matches: a row of the same time is before it too.
-            suffix: of the names of those columns that `left` has too.
-            symbols: only rows of these.
-            start: of `left`, only of times from this on: ISO 8601 (UTC) or nanoseconds.
-            end: of `left`, only of times before this.
-                These three choose the files; a filter on the answer leaves none out.
+            suffix: added to the names of columns of `right` that `left` has too.
+            symbols: only rows of these symbols.
+            start: only rows of `left` from this time on: ISO 8601 (UTC) or nanoseconds.
+            end: only rows of `left` before this time.
+                The last three arguments choose the files; a filter on the result excludes no file.
 
         Raises:
-            UsageError: there is no such schema or column; LakeError: a file is damaged or missing.
+            UsageError: there is no such schema or column. LakeError: a file is damaged or missing.
         """
         from batonics.lake.asof import AsofJoin, find_join_sides
 
-        wanted = parse_row_filter(symbols, start, end)
+        row_filter = parse_row_filter(symbols, start, end)
         for schema in (left, right):
             check_schema(self.store, schema)
         schemas = find_schema(left), find_schema(right)
@@ -206,95 +211,102 @@ class Lake:
             columns = [columns]
         elif columns is None:
             columns = [name for name in schemas[1].columns if name not in BOOK_KEY]
-        sides_of = find_join_sides(self.store, self.verifier, schemas, wanted)
-        join = AsofJoin(*sides_of, columns, allow_exact_matches=allow_exact_matches, suffix=suffix)
-        return filter_rows(join.rows(), schemas[0], wanted)
+        sides = find_join_sides(self.store, self.verifier, schemas, row_filter)
+        join = AsofJoin(*sides, columns, allow_exact_matches=allow_exact_matches, suffix=suffix)
+        return filter_rows(join.rows(), schemas[0], row_filter)
 
     def sql(self, query: str, **parameters: object) -> pl.DataFrame:
-        """The answer to one SELECT over views named after the schemas (`lake/sql.py`).
+        """The result of one SELECT over views named after the schemas (`lake/sql.py`).
 
         Args:
-            query: SQL as DuckDB has it; `mbp_10` is the view of mbp-10. Times are TIMESTAMP_NS in
-                UTC, and Datetime ns UTC in the answer; prices BIGINT of 1e-9.
-                Or a file of it, such as `queries/spread_by_hour.sql`: with the types and defaults
-                of its header (`lake/query_file.py`).
-            parameters: values of `$name` in it.
+            query: SQL of DuckDB, or the path of a file, such as `queries/spread_by_hour.sql`, whose
+                header gives types and defaults (`lake/query_file.py`). `mbp_10` is the view of
+                mbp-10. Times are TIMESTAMP_NS in UTC, in the result Datetime ns UTC; prices are
+                BIGINT of 1e-9.
+            parameters: value of each `$name` in the query.
 
         Raises:
-            UsageError: what DuckDB says; LakeError: a file is damaged or missing.
+            UsageError: DuckDB refuses the query; the message is DuckDB's. LakeError: a file is
+            damaged or missing.
         """
-        from batonics.lake.sql import LakeDatabase, read_query
+        from batonics.lake.query_file import read_query
+        from batonics.lake.sql import LakeDatabase
 
-        asked = read_query(query)
-        values = parameters
-        if asked.declared:
-            values = asked.values({name: str(value) for name, value in parameters.items()})
-        with closing(LakeDatabase(self.store, self.verifier)) as views:
-            return views.query(asked.sql, values).frame()
+        parsed = read_query(query)
+        with closing(LakeDatabase(self.store, self.verifier)) as database:
+            return database.query(parsed.sql, parsed.bind(parameters)).frame()
 
     def check(self, progress: Callable[[int], None] | None = None) -> list[str]:
-        """Read every part, and say what is wrong: a line each, none if all is well.
+        """Read every part, and describe each problem in one line.
 
         Args:
-            progress: called with the bytes of each part after it was read.
+            progress: called with the size of each part in bytes once it is read.
         """
-        wrong = []
+        problems = []
         for part in self.store.catalog.read(catalog.all_parts):
             try:
                 self.store.verify(part)
             except LakeError as error:
-                wrong.append(str(error))
+                problems.append(str(error))
             if progress is not None:
                 progress(part.bytes)
-        stray = self.store.strays()
-        wrong += [f"{path}: is in no load (`batonics lake vacuum` removes it)" for path in stray]
-        return wrong
+        orphans = self.store.find_orphans()
+        problems += [
+            f"{path}: is in no load (`batonics lake vacuum` removes it)" for path in orphans
+        ]
+        return problems
 
     def vacuum(self, older_than_seconds: float = VACUUM_SECONDS) -> tuple[int, int]:
-        """Remove files that no reader can want any more; how many, and their bytes.
+        """Remove files that no reader needs any more; return their number and total bytes.
 
         Args:
-            older_than_seconds: parts that were replaced so long ago, or longer. Files of loads
-                that were killed go at once; from a bucket, after a day.
+            older_than_seconds: age from which replaced parts are removed. Files of killed loads are
+                removed at once; from a bucket, after a day.
         """
-        self.store.sweep()
+        self.store.clean_up()
         before_ns = time.time_ns() - int(older_than_seconds * NS_PER_S)
         removed = self.store.catalog.read(catalog.find_removed_parts(before_ns))
-        strays = self.store.strays()
-        freed = self.store.remove([*removed, *strays])
-        self.store.catalog.commit(catalog.forget_parts(removed))
-        return len(removed) + len(strays), freed
+        orphans = self.store.find_orphans()
+        bytes_removed = self.store.remove([*removed, *orphans])
+        self.store.catalog.commit(forget_parts(removed))
+        return len(removed) + len(orphans), bytes_removed
 
-    def _verified(self, schema: str, wanted: RowFilter) -> list[Path]:
-        parts = self.store.catalog.read(catalog.find_parts(schema, wanted))
+    def _fetch(self, schema: str, row_filter: RowFilter) -> list[Path]:
+        parts = self.store.catalog.read(catalog.find_parts(schema, row_filter))
         self.store.fetch(parts, self.verifier)
-        return [self.store.path(part) for part in parts]
+        return [self.store.local_path(part) for part in parts]
 
 
 def check_schema(store: Store, schema: str) -> None:
-    """UsageError unless a schema has been loaded into a lake."""
-    known = store.catalog.read(catalog.schemas)
+    """Raise UsageError unless a lake has the schema."""
+    known = store.catalog.read(catalog.loaded_schemas)
     if schema not in known:
         there_are = ", ".join(known) or "none"
         raise UsageError(f"{store.name}: no schema {schema!r}; there are {there_are}")
 
 
-def check_symbols(store: Store, names: Sequence[str]) -> None:
-    """UsageError unless a lake has rows of all these symbols."""
-    known = store.catalog.read(catalog.symbols) if names else []
+def check_symbols(store: Store, names: Sequence[str], lake_name: str = "") -> None:
+    """Raise UsageError unless a lake has rows of all these symbols.
+
+    Args:
+        store: the lake.
+        names: the symbols.
+        lake_name: name of the lake for messages; empty: its root.
+    """
+    known = store.catalog.read(catalog.loaded_symbols) if names else []
     for name in names:
         if name not in known:
             there_are = f"there are {', '.join(known)}" if known else "there are none"
-            raise UsageError(f"no symbol {name!r} in {store.name}; {there_are}")
+            raise UsageError(f"no symbol {name!r} in {lake_name or store.name}; {there_are}")
 
 
 def parse_row_filter(
     symbols: str | Sequence[str], start: str | int | None, end: str | int | None
 ) -> RowFilter:
-    """What a reader wants, from what a user says.
+    """The filter for symbols and times as a user writes them.
 
     Raises:
-        UsageError: a time is none, or the start is not before the end.
+        UsageError: a time is invalid, or the start is not before the end.
     """
     names = (symbols,) if isinstance(symbols, str) else tuple(symbols)
     start_ns = None if start is None else parse_time(str(start))
@@ -305,18 +317,21 @@ def parse_row_filter(
 
 
 def filter_rows(
-    rows: pl.LazyFrame, schema: Schema, wanted: RowFilter, date: pl.Expr | None = None
+    rows: pl.LazyFrame,
+    schema: Schema,
+    row_filter: RowFilter,
+    date: pl.Expr | None = None,
 ) -> pl.LazyFrame:
-    """The rows whose times are wanted; where there is a bound, one without a time is not.
+    """The rows within the filter's times; a row without a time is within no limit.
 
     Args:
-        rows: of `schema`.
-        schema: the schema of the rows.
-        wanted: the bounds.
-        date: of the rows; None: their column `date`.
+        rows: rows of the schema.
+        schema: the schema.
+        row_filter: the filter; its symbols are ignored.
+        date: date of the rows; None: their column `date`.
     """
     time = schema.time_on(pl.col("date") if date is None else date)
-    for bound, keeps in ((wanted.start_ns, time.ge), (wanted.end_ns, time.lt)):
+    for bound, keeps in ((row_filter.start_ns, time.ge), (row_filter.end_ns, time.lt)):
         if bound is not None:
             bound_ns = pl.lit(min(bound, 2**63 - 1)).cast(pl.Datetime("ns", "UTC"))
             rows = rows.filter(keeps(bound_ns))

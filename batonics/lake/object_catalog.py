@@ -1,11 +1,11 @@
-"""A lake's catalog as one object: a whole SQLite database, put in the place of the one before.
+"""The catalog of a lake in a bucket: one object, a whole SQLite database.
 
-The rule here: a commit is one put, on condition that the object is still the version that the
-change was made to. If another came first, the change is made again to what that one put.
+The rule here: a commit is one put, on condition that the object is still the version on which the
+transaction ran. If another commit came first, the transaction runs again on the new version.
 
-An answer may be lost though the put was done; then the client's next try is refused, by its own
-work. So each commit leaves a mark in the database, and looks for it before it makes its change
-again: what was done is done once, and what it gave is given.
+The answer to a put may be lost though the put was done; the client then tries again, and is refused
+because of its own put. So each commit leaves a mark in the database, and looks for that mark before
+it runs the transaction again: a transaction that was committed runs once, and its result is kept.
 """
 
 from __future__ import annotations
@@ -17,141 +17,151 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from time import sleep
 
-from batonics.lake.catalog import T, Transaction, check_catalog, make_tables, one_line
-from batonics.lake.objects import BucketClient, ConflictError, MissingError, ObjectVersion
+from batonics.lake.bucket_client import BucketClient, ConflictError, MissingError, ObjectVersion
+from batonics.lake.catalog import (
+    CATALOG_FILE,
+    T,
+    Transaction,
+    check_catalog,
+    make_tables,
+    one_line,
+)
 from batonics.model.errors import LakeError, OutputError
 
-CATALOG_FILE = "catalog.sqlite"
 TRIES_MAX = 60
-"""Of one commit, where others always come first: about a minute."""
-WAIT_SECONDS, WAIT_SECONDS_MAX = 0.02, 2.0
-"""Before the second try, and before any: drawn at random up to that, so that loaders part."""
+"""Tries of one commit, if other commits always come first: about a minute."""
+BACKOFF_SECONDS = 0.02
+"""Longest wait before the second try; it doubles with each try. Waits are random, so that several
+loaders do not collide again."""
+BACKOFF_SECONDS_MAX = 2.0
+"""Longest wait before any try."""
 MARKS_MAX = 256
-"""So many commits may come between a put and the look whether it was done."""
+"""Marks that are kept: more commits than this never come between a put and the look for its
+mark."""
 
-_MARKS = "CREATE TABLE mark (number INTEGER PRIMARY KEY, id BLOB NOT NULL)"
+_MARK_TABLE = "CREATE TABLE mark (number INTEGER PRIMARY KEY, id BLOB NOT NULL)"
 _MAGIC = b"SQLite format 3\0"
-_IN_WAL_MODE = bytes((2, 2))
-"""Bytes 18 and 19 of such a database; it cannot be opened without the file beside it."""
+_WAL_MODE = bytes((2, 2))
+"""Bytes 18 and 19 of a database with a write-ahead log; it cannot be opened without that file."""
 
 
 class ObjectCatalog:
     """A catalog in an object.
 
     Args:
-        objects: those of the lake.
+        client: client of the lake's objects.
 
     Raises:
-        LakeError: it is not there, or is no catalog that we know.
+        LakeError: there is no catalog, or it is damaged or of another format.
     """
 
-    def __init__(self, objects: BucketClient) -> None:
-        self._objects = objects
-        self._name = objects.named(CATALOG_FILE)
-        self._held: ObjectVersion | None = None  # as it was seen last
+    def __init__(self, client: BucketClient) -> None:
+        self._client = client
+        self._name = client.object_name(CATALOG_FILE)
+        self._last_seen: ObjectVersion | None = None
         self.read(lambda connection: check_catalog(connection, self._name))
 
     @classmethod
-    def make(cls, objects: BucketClient) -> bool:
-        """Make an empty catalog; False if there is one already."""
-        with closing(_empty()) as connection:
+    def make(cls, client: BucketClient) -> bool:
+        """Make an empty catalog; return False if there is one already."""
+        with closing(_memory_database()) as connection:
             make_tables(connection)
-            connection.execute(_MARKS)
+            connection.execute(_MARK_TABLE)
             try:
-                objects.put(CATALOG_FILE, connection.serialize(), None)
+                client.put(CATALOG_FILE, connection.serialize(), None)
             except ConflictError:
                 return False
         return True
 
-    def commit(self, change: Transaction[T]) -> T:
-        """As `Catalog`.
+    def commit(self, transaction: Transaction[T]) -> T:
+        """See `Catalog`.
 
         Raises:
-            OutputError: it cannot be put, or others have always come first.
+            OutputError: the object cannot be put, or other commits came first each time.
         """
         mark = secrets.token_bytes(8)
-        made: list[T] = []  # by each try
+        results: list[T] = []  # of each try
         for tries in range(TRIES_MAX):
             try:
-                return self._try(change, mark, made)
+                return self._try_commit(transaction, mark, results)
             except ConflictError:
-                cap = min(WAIT_SECONDS * 2.0**tries, WAIT_SECONDS_MAX)
-                sleep(random.uniform(0, cap))  # noqa: S311 - spreads load, hides nothing
+                longest = min(BACKOFF_SECONDS * 2.0**tries, BACKOFF_SECONDS_MAX)
+                sleep(random.uniform(0, longest))  # noqa: S311 - spreads load, hides nothing
         raise OutputError(
             f"{self._name}: other loads came first {TRIES_MAX} times; give the same command again"
         )
 
-    def read(self, question: Transaction[T]) -> T:
-        """As `Catalog`."""
-        with self._opened(self._newest()) as connection:
+    def read(self, transaction: Transaction[T]) -> T:
+        """See `Catalog`."""
+        with self._opened(self._fetch()) as connection:
             connection.execute("PRAGMA query_only = TRUE")
-            return question(connection)
+            return transaction(connection)
 
-    def _try(self, change: Transaction[T], mark: bytes, made: list[T]) -> T:
-        before = self._newest()
+    def _try_commit(self, transaction: Transaction[T], mark: bytes, results: list[T]) -> T:
+        before = self._fetch()
         with self._opened(before) as connection:
-            if made and _is_marked(connection, mark):
-                return made[-1]
-            made.append(change(connection))
-            _mark(connection, mark)
+            if results and _has_mark(connection, mark):
+                return results[-1]
+            results.append(transaction(connection))
+            _insert_mark(connection, mark)
             data = connection.serialize()
         try:
-            tag = self._objects.put(CATALOG_FILE, data, before.tag)
+            tag = self._client.put(CATALOG_FILE, data, before.tag)
         except OutputError:
-            # It may have been done all the same; and if it was not, the error is what there is.
-            if not self._is_done(mark):
+            # The put may have been done all the same.
+            if not self._is_committed(mark):
                 raise
         else:
-            self._held = None if tag is None else ObjectVersion(data, tag)
-        return made[-1]
+            self._last_seen = None if tag is None else ObjectVersion(data, tag)
+        return results[-1]
 
-    def _is_done(self, mark: bytes) -> bool:
+    def _is_committed(self, mark: bytes) -> bool:
         try:
-            return self.read(lambda connection: _is_marked(connection, mark))
+            return self.read(lambda connection: _has_mark(connection, mark))
         except LakeError:
             return False
 
-    def _newest(self) -> ObjectVersion:
-        """The object as it is now; it is only fetched if it has changed."""
-        held = self._held
+    def _fetch(self) -> ObjectVersion:
+        """The newest version of the object; it is downloaded only if it has changed."""
+        last_seen = self._last_seen
         try:
-            blob = self._objects.get(CATALOG_FILE, None if held is None else held.tag)
+            newest = self._client.get(CATALOG_FILE, None if last_seen is None else last_seen.tag)
         except MissingError:
             raise LakeError(
-                f"{self._objects.name}: is no lake; `batonics lake load` makes one"
+                f"{self._client.name}: is not a lake; `batonics lake load` makes one"
             ) from None
-        if blob is None:
-            assert held is not None  # noqa: S101 - nothing else is ever "not modified"
-            return held
-        self._held = blob
-        return blob
+        if newest is None:
+            assert last_seen is not None  # noqa: S101 - only a known tag is ever "not modified"
+            return last_seen
+        self._last_seen = newest
+        return newest
 
     @contextmanager
-    def _opened(self, blob: ObjectVersion) -> Iterator[sqlite3.Connection]:
-        """A database of one's own with these contents. Its errors are ours, and name it."""
-        if not blob.data.startswith(_MAGIC):
-            raise LakeError(f"{self._name}: is no SQLite database")
-        if blob.data[18:20] == _IN_WAL_MODE:
+    def _opened(self, version: ObjectVersion) -> Iterator[sqlite3.Connection]:
+        """A database in memory with these contents; its errors are raised as LakeError."""
+        if not version.data.startswith(_MAGIC):
+            raise LakeError(f"{self._name}: is not an SQLite database")
+        if version.data[18:20] == _WAL_MODE:
             raise LakeError(f"{self._name}: is the file of a lake in a directory, not of a bucket")
         try:
-            with closing(_empty()) as connection:
-                connection.deserialize(blob.data)
+            with closing(_memory_database()) as connection:
+                connection.deserialize(version.data)
                 yield connection
         except sqlite3.Error as error:
             raise LakeError(f"{self._name}: cannot be used: {one_line(error)}") from None
-        except UnicodeDecodeError as error:  # in what SQLite says
+        except UnicodeDecodeError as error:  # in a message of SQLite
             raise LakeError(f"{self._name}: damaged: {error}") from None
 
 
-def _empty() -> sqlite3.Connection:
+def _memory_database() -> sqlite3.Connection:
     return sqlite3.connect(":memory:", isolation_level=None)
 
 
-def _is_marked(connection: sqlite3.Connection, mark: bytes) -> bool:
+def _has_mark(connection: sqlite3.Connection, mark: bytes) -> bool:
     return connection.execute("SELECT 1 FROM mark WHERE id = ?", [mark]).fetchone() is not None
 
 
-def _mark(connection: sqlite3.Connection, mark: bytes) -> None:
+def _insert_mark(connection: sqlite3.Connection, mark: bytes) -> None:
     (number,) = connection.execute(
         "INSERT INTO mark (id) VALUES (?) RETURNING number", [mark]
     ).fetchone()

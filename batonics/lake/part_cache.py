@@ -1,12 +1,12 @@
-"""Parts of a lake in a bucket, on this machine: fetched once, and kept.
+"""A cache on this machine for the parts of a lake in a bucket.
 
-The rule here: a file has its name in the cache only when its bytes are those that were committed;
-and it is looked at again like any file of a lake. One that is damaged here is fetched anew; a
-damaged object is the lake's damage.
+The rule here: a file gets its name in the cache only once its bytes match the part's digest, and it
+is verified like a file of any lake before it is read. A file that is damaged in the cache is
+downloaded again; a damaged object is an error of the lake.
 
-A lake's directory in the cache looks as the lake would in a directory. What it holds can be
-removed at any time. Beside it lie empty files of all parts that queries were planned on: DuckDB
-plans on names, but the files must be there.
+A lake's directory in the cache has the layout of a lake in a directory. Its files can be removed at
+any time. Next to them are empty files for all parts on which queries were planned: DuckDB plans on
+names, but the files must exist.
 """
 
 from __future__ import annotations
@@ -20,116 +20,118 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from batonics.lake.bucket_client import BucketClient, MissingError
 from batonics.lake.catalog import Part
 from batonics.lake.digest import Verifier, damaged_part
-from batonics.lake.objects import BucketClient, MissingError
 from batonics.model.errors import LakeError, OutputError, UsageError
 from batonics.settings.loader import current, user_cache
 
 DOWNLOAD_THREADS = 8
-"""Parts that are fetched at once."""
-DEAD_SECONDS = 24 * 3_600
-"""A file that has had no name for so long is nobody's."""
-UNNAMED = ".part"
+"""Parts that are downloaded at once."""
+ABANDONED_SECONDS = 24 * 3_600
+"""Age from which an unfinished download is abandoned."""
+UNFINISHED_SUFFIX = ".part"
 PLAN_DIRECTORY = ".names"
-"""The directory of empty files."""
+"""The directory of the empty files."""
 _FILES = "*/date=*/symbol=*/*"
 
 
 class PartCache:
-    """The files of one lake.
+    """The cached files of one lake.
 
     Args:
-        objects: the lake's.
+        client: client of the lake's objects.
     """
 
-    def __init__(self, objects: BucketClient) -> None:
-        self._objects = objects
-        self._directory = cache_directory() / _directory_name(objects)
-        self._names = self._directory / PLAN_DIRECTORY
-        self._named: set[str] = set()  # in this process
+    def __init__(self, client: BucketClient) -> None:
+        self._client = client
+        self._directory = cache_directory() / _directory_name(client)
+        self._plan_directory = self._directory / PLAN_DIRECTORY
+        self._planned: set[str] = set()  # paths of empty files that this process has seen
 
     def path(self, part: Part) -> Path:
-        """Where the part is once it has been fetched."""
+        """The path of a part once it is fetched."""
         return self._directory / part.path
 
     def fetch(self, parts: Sequence[Part], verifier: Verifier) -> None:
-        """Have parts here, each found by the verifier to be what was committed.
+        """Download the parts that are not in the cache, and verify all of them.
 
         Raises:
-            LakeError: an object is missing or damaged; OutputError: there is no room here.
+            LakeError: an object is missing or damaged. OutputError: there is no room in the cache.
         """
         with ThreadPoolExecutor(DOWNLOAD_THREADS, "batonics-fetch") as threads:
             for _ in threads.map(lambda part: self._fetch(part, verifier), parts):
                 pass
 
     def verify(self, part: Part) -> None:
-        """Read an object, and keep nothing of it.
+        """Read an object and compare its digest, without storing it.
 
         Raises:
             LakeError: it is missing or damaged.
         """
-        for _ in self._checked(part):
+        for _ in self._read_object(part):
             pass
 
-    def planned(self, parts: Sequence[Part]) -> list[str]:
-        """Paths of files that are there, hive-named; empty ones.
+    def plan_paths(self, parts: Sequence[Part]) -> list[str]:
+        """The paths of empty files with the names of the parts.
 
         Raises:
-            OutputError: there is no room here.
+            OutputError: there is no room in the cache.
         """
         for part in parts:
-            if part.path not in self._named:
-                name = self._names / part.path
-                with _room_for(name):
-                    name.parent.mkdir(parents=True, exist_ok=True)
-                    name.touch()
-                self._named.add(part.path)
-        return [str(self._names / part.path) for part in parts]
+            if part.path not in self._planned:
+                file = self._plan_directory / part.path
+                with _write_errors(file):
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    file.touch()
+                self._planned.add(part.path)
+        return [str(self._plan_directory / part.path) for part in parts]
 
     def remove(self, paths: Sequence[str]) -> None:
-        """Remove the files of parts, if they are here."""
+        """Remove the files of parts, if they exist."""
         for path in paths:
-            for directory in (self._directory, self._names):
+            for directory in (self._directory, self._plan_directory):
                 (directory / path).unlink(missing_ok=True)
 
-    def sweep(self, known: Collection[str]) -> None:
-        """Remove the files of parts that are unknown, and what fetches that were killed left."""
-        dead = time.time() - DEAD_SECONDS
-        for directory in (self._directory, self._names):
+    def clean_up(self, known: Collection[str]) -> None:
+        """Remove the files of other parts than the known ones, and abandoned downloads."""
+        abandoned_before = time.time() - ABANDONED_SECONDS
+        for directory in (self._directory, self._plan_directory):
             for file in directory.glob(_FILES):
-                is_known = file.relative_to(directory).as_posix() in known
+                if file.relative_to(directory).as_posix() in known:
+                    continue
                 with suppress(FileNotFoundError):
-                    if not is_known and (file.suffix != UNNAMED or file.stat().st_mtime < dead):
+                    is_unfinished = file.suffix == UNFINISHED_SUFFIX
+                    if not is_unfinished or file.stat().st_mtime < abandoned_before:
                         file.unlink()
 
     def _fetch(self, part: Part, verifier: Verifier) -> None:
-        held = [(self.path(part), part)]
+        cached = [(self.path(part), part)]
         try:
-            verifier.check(held)
+            verifier.check(cached)
         except LakeError:
             self._download(part)
-            verifier.check(held)
+            verifier.check(cached)
 
     def _download(self, part: Part) -> None:
         path = self.path(part)
-        with _room_for(path):
+        with _write_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(UNNAMED, dir=path.parent)
+            handle, name = tempfile.mkstemp(UNFINISHED_SUFFIX, dir=path.parent)
             try:
                 with os.fdopen(handle, "wb") as file:
-                    file.writelines(self._checked(part))
+                    file.writelines(self._read_object(part))
                 Path(name).replace(path)
             except BaseException:
                 Path(name).unlink(missing_ok=True)
                 raise
 
-    def _checked(self, part: Part) -> Iterator[bytes]:
-        """The bytes of a part's object; at their end, LakeError if they are others."""
-        name = self._objects.named(part.path)
+    def _read_object(self, part: Part) -> Iterator[bytes]:
+        """The bytes of a part's object; LakeError at their end if the digest differs."""
+        name = self._client.object_name(part.path)
         digest = hashlib.sha256()
         try:
-            for chunk in self._objects.chunks(part.path):
+            for chunk in self._client.read_chunks(part.path):
                 digest.update(chunk)
                 yield chunk
         except MissingError:
@@ -139,10 +141,10 @@ class PartCache:
 
 
 def cache_directory() -> Path:
-    """Where lakes' parts are kept on this machine.
+    """The directory of this machine's caches of lakes.
 
     Raises:
-        UsageError: nothing says where.
+        UsageError: no variable names a directory, and the user has no home.
     """
     if named := current().cache.directory:
         return Path(named).absolute() / "lakes"
@@ -152,14 +154,15 @@ def cache_directory() -> Path:
     return home.absolute() / "batonics" / "lakes"
 
 
-def _directory_name(objects: BucketClient) -> str:
-    """One for each lake: buckets of one name may be at several servers."""
-    whole = hashlib.sha256(f"{objects.endpoint}\n{objects.name}".encode()).hexdigest()
-    return f"{objects.name.rpartition('/')[2]}-{whole[:16]}"
+def _directory_name(client: BucketClient) -> str:
+    """A name for each lake: buckets of the same name may exist at several servers."""
+    digest = hashlib.sha256(f"{client.endpoint}\n{client.name}".encode()).hexdigest()
+    return f"{client.name.rpartition('/')[2]}-{digest[:16]}"
 
 
 @contextmanager
-def _room_for(path: Path) -> Iterator[None]:
+def _write_errors(path: Path) -> Iterator[None]:
+    """Raise errors of the file system as OutputError."""
     try:
         yield
     except OSError as error:

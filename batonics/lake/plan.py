@@ -1,24 +1,24 @@
-"""Which files of a lake a query reads, as DuckDB's own planner has it.
+"""Which files of a lake a query reads, by DuckDB's own planner.
 
-The rule here: what is told may be too much, never too little.
+The rule here: the answer may have too many files, never too few.
 
-The query is planned, not run, on views over all files. A plan tells of each scan the conditions on
-date and symbol that pruned its files, and how many were left, but not of which view it is. So each
-planned view has one file more, and a condition that leaves it out by a column of the view's own:
-that is among the conditions of each of its scans. They are then applied to the list of files by
-DuckDB itself. What does not give the number that the plan says is no answer: then all files are
-read.
+A query is planned, not run, on views over all files. For each scan the plan has the conditions on
+date and symbol by which DuckDB pruned its files, and how many files were left, but not which view
+the scan is of. So each planned view has one more file, and a condition on a column of its own that
+excludes this file: it is among the conditions of each scan of that view, and identifies it. DuckDB
+then applies the conditions to the list of files. If this does not give as many files as the plan
+has, all files are read.
 
-That file comes first and has no rows, for the first is what DuckDB reads to know the columns: no
-part of the lake is opened, be it damaged or not here. Its times are TIMESTAMP_NS, so conditions on
-them stand in the plan too, and leave out files by what the catalog says of their rows' times.
+The additional file comes first and has no rows. DuckDB learns the columns from the first file, so
+that planning opens no part, damaged or not. Its times are TIMESTAMP_NS, so that conditions on times
+are in the plan too, and exclude files by the times in the catalog.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +28,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batonics.frames.schemas.table import find_schema
+from batonics.lake.connection import connect_duckdb
 from batonics.lake.parts import HIVE_NULL
 from batonics.lake.views import (
     HIVE_OPTIONS,
@@ -41,7 +42,15 @@ from batonics.sinks.columnar import arrow_schema
 
 
 class PlannedFile(NamedTuple):
-    """A file of a lake: its path, hive-named, and what the catalog says of its rows."""
+    """A file on which queries are planned.
+
+    Attributes:
+        path: its path, hive-named.
+        date: ISO date of its rows; None: no row has a time.
+        symbol: symbol of its rows; None: there is none.
+        ts_min: least time of its rows, in nanoseconds since the epoch; None: no row has a time.
+        ts_max: greatest time of its rows, likewise.
+    """
 
     path: str
     date: str | None
@@ -51,64 +60,70 @@ class PlannedFile(NamedTuple):
 
 
 class _Scan(NamedTuple):
-    """What a plan says of a scan of Parquet files."""
+    """What a plan has about a scan of Parquet files.
 
-    conditions: str
+    Attributes:
+        file_conditions: conditions on date and symbol, one behind the other.
+        files: number of files left; -1 if the plan does not have it.
+        row_conditions: conditions on the columns of rows.
+    """
+
+    file_conditions: str
     files: int
-    of_rows: list[str]  # conditions on columns
+    row_conditions: list[str]
 
 
 class Planner:
-    """A DuckDB that plans queries and never runs them.
+    """Plans queries on a DuckDB of its own, which runs none of them.
 
     Args:
-        directory: for empty files. The files of lakes must lie below it too, by way of links:
-            DuckDB wants the same NAME=VALUE in all paths of a view.
+        directory: directory for empty files. The planned files must be below it too, by way of
+            links: DuckDB requires the same NAME=VALUE directories in all paths of a view.
     """
 
     def __init__(self, directory: Path) -> None:
-        self._views: dict[str, list[str]] = {}
+        self._views: dict[str, list[str]] = {}  # paths of each schema's view
         self._directory = directory
         self._connection = connect_duckdb()
-        # It reads rows of a scan again by their number: the second scan has no conditions.
+        # Late materialization adds a second scan, without conditions, that reads rows by number.
         self._connection.execute("SET disabled_optimizers = 'late_materialization'")
 
     def files_read(
         self, sql: str, parameters: dict[str, object], files: Mapping[str, Sequence[PlannedFile]]
     ) -> dict[str, set[str]]:
-        """By schema, the paths of files that the query reads.
+        """The paths of the files that a query reads, by schema.
 
         Args:
             sql: one SELECT.
-            parameters: of it.
-            files: by schema that it names, all its files.
+            parameters: values of its parameters.
+            files: all files of each schema that the query reads.
 
         Raises:
-            duckdb.Error: the query cannot be planned. OutputError: there is no room for its files.
+            duckdb.Error: the query cannot be planned. OutputError: there is no room for the empty
+            files.
         """
-        cursor = self._connection
-        for schema, of_schema in files.items():
-            paths = [file.path for file in of_schema]
-            # To make a view of a thousand files takes as long as to plan a query on it.
-            if self._views.get(schema) != paths:
-                cursor.execute(self._view(schema, paths))
-                self._views[schema] = paths
-        plan = cursor.execute(f"EXPLAIN (FORMAT json) {sql}", parameters or None).fetchall()
-        scans = list(_scans(json.loads(plan[0][1])))
+        for schema, schema_files in files.items():
+            self._make_view(schema, [file.path for file in schema_files])
+        scans = self._plan(sql, parameters)
         markers = {schema: _marker(schema) for schema in files}
-        if any(not any(marker in scan.conditions for marker in markers.values()) for scan in scans):
+        if not all(_is_of_a_view(scan, markers.values()) for scan in scans):
             return {schema: {file.path for file in files[schema]} for schema in files}
         return {
-            schema: _read(
-                cursor,
+            schema: self._files_of_scans(
                 schema,
-                of_schema,
-                [scan for scan in scans if markers[schema] in scan.conditions],
+                schema_files,
+                [scan for scan in scans if markers[schema] in scan.file_conditions],
             )
-            for schema, of_schema in files.items()
+            for schema, schema_files in files.items()
         }
 
-    def _view(self, schema: str, paths: Sequence[str]) -> str:
+    def _make_view(self, schema: str, paths: list[str]) -> None:
+        # Making a view of a thousand files takes as long as planning a query on it.
+        if self._views.get(schema) != paths:
+            self._connection.execute(self._view_statement(schema, paths))
+            self._views[schema] = paths
+
+    def _view_statement(self, schema: str, paths: Sequence[str]) -> str:
         found = find_schema(schema)
         if not paths:
             return view_statement(found, paths)
@@ -116,7 +131,7 @@ class Planner:
         if not empty.exists():
             try:
                 empty.parent.mkdir(parents=True)
-                pq.write_table(_without_zone(found.columns).empty_table(), empty)
+                pq.write_table(_schema_without_zone(found.columns).empty_table(), empty)
             except OSError as error:
                 raise OutputError(f"{empty}: cannot be written: {error}") from None
         marker = _marker(schema)
@@ -124,8 +139,86 @@ class Planner:
         scan = f"(FROM {files} WHERE {marker} <> {sql_literal(str(empty))})"
         return view_statement(found, paths, scan=scan, has_zone=False)
 
+    def _plan(self, sql: str, parameters: dict[str, object]) -> list[_Scan]:
+        plan = self._connection.execute(f"EXPLAIN (FORMAT json) {sql}", parameters or None)
+        return list(_scans(json.loads(plan.fetchall()[0][1])))
 
-def _without_zone(columns: pl.Schema) -> pa.Schema:
+    def _files_of_scans(
+        self, schema: str, files: Sequence[PlannedFile], scans: Sequence[_Scan]
+    ) -> set[str]:
+        """The paths of those files of a schema that its scans read."""
+        paths: set[str] = set()
+        if not scans or not files:
+            return paths  # by the planner, no row of the schema can be in the result
+        for scan in scans:
+            left = self._apply_file_conditions(schema, files, scan.file_conditions)
+            if len(left) != scan.files:
+                return {file.path for file in files}
+            low, high = self._time_span(schema, scan.row_conditions)
+            paths.update(
+                file.path
+                for file in files
+                if file.path in left
+                and (file.ts_min is None or file.ts_min <= high)
+                and (file.ts_max is None or file.ts_max >= low)
+            )
+        return paths
+
+    def _apply_file_conditions(
+        self, schema: str, files: Sequence[PlannedFile], text: str
+    ) -> set[str]:
+        """The paths of the files that meet conditions; none if the text is not SQL."""
+        marker = _marker(schema)
+        # Three lists: inserting a thousand rows one by one takes a third of a second.
+        lists = {
+            "paths": [file.path for file in files],
+            "dates": [file.date for file in files],
+            "symbols": [file.symbol for file in files],
+        }
+        source = (
+            f"(SELECT unnest($paths) AS {marker}, unnest($dates::DATE[]) AS date,"
+            " unnest($symbols::VARCHAR[]) AS symbol)"
+        )
+        where = " AND ".join(split_conditions(text))
+        try:
+            found = self._connection.execute(f"FROM {source} SELECT {marker} WHERE {where}", lists)
+            return {path for (path,) in found.fetchall()}
+        except duckdb.Error:
+            return set()
+
+    def _time_span(self, schema: str, row_conditions: Sequence[str]) -> tuple[int, int]:
+        """The first and last time, in nanoseconds, that rows may have under conditions."""
+        low, high = _ALL_TIMES
+        names = find_schema(schema).time.meta.root_names()
+        if len(names) > 1:
+            return low, high
+        test = re.compile(rf"{names[0]} (?:IS NOT NULL|(<=|>=|<|>|=) ('[^']+'::TIMESTAMP_NS))")
+        for condition in row_conditions:
+            tests = [test.fullmatch(term) for term in re.sub(r"[()]", "", condition).split(" AND ")]
+            # A plan has one condition for each column; only comparisons joined by AND are used.
+            for found in filter(None, tests) if all(tests) else ():
+                if found[1] is None:
+                    continue
+                ts_ns = self._evaluate_ts(found[2])
+                if found[1] in {">", ">=", "="}:
+                    low = max(low, _ALL_TIMES[0] if ts_ns is None else ts_ns)
+                if found[1] in {"<", "<=", "="}:
+                    high = min(high, _ALL_TIMES[1] if ts_ns is None else ts_ns)
+        return low, high
+
+    def _evaluate_ts(self, literal: str) -> int | None:
+        """Nanoseconds of a literal of SQL; None for infinity."""
+        try:
+            found = self._connection.execute(f"SELECT epoch_ns({literal})").fetchone()
+        except duckdb.Error:
+            return None
+        return found[0] if found else None
+
+
+_ALL_TIMES = -(2**63), 2**63 - 1
+
+
+def _schema_without_zone(columns: pl.Schema) -> pa.Schema:
     found = arrow_schema(columns, is_vendor=False)
     return pa.schema(
         field.with_type(pa.timestamp("ns")) if pa.types.is_timestamp(field.type) else field
@@ -133,110 +226,31 @@ def _without_zone(columns: pl.Schema) -> pa.Schema:
     )
 
 
-def connect_duckdb() -> duckdb.DuckDBPyConnection:
-    """A DuckDB in memory, with its time in UTC and no reading of Python's variables."""
-    connection = duckdb.connect()
-    connection.execute("SET TimeZone = 'UTC'")
-    connection.execute("SET python_enable_replacements = false")
-    # DuckDB takes few books for few rows, and would look for each trade in all quotes.
-    connection.execute("SET asof_loop_join_threshold = 0")
-    return connection
-
-
 def _marker(schema: str) -> str:
+    """The name of the column that identifies scans of a schema's view."""
     return f"batonics_file_of_{view_name(schema)}_"
 
 
+def _is_of_a_view(scan: _Scan, markers: Iterable[str]) -> bool:
+    return any(marker in scan.file_conditions for marker in markers)
+
+
 def _scans(plan: Any) -> Iterator[_Scan]:
+    """The scans of Parquet files within the nodes of a plan."""
     for node in plan:
         facts = node.get("extra_info", {})
         if facts.get("Function") == "READ_PARQUET":
-            left = str(facts.get("Scanning Files", "")).partition("/")[0]
-            of_rows = facts.get("Filters", [])
+            files = str(facts.get("Scanning Files", "")).partition("/")[0]
+            row_conditions = facts.get("Filters", [])
             yield _Scan(
                 str(facts.get("File Filters", "")),
-                int(left) if left.isdecimal() else -1,
-                [of_rows] if isinstance(of_rows, str) else list(of_rows),
+                int(files) if files.isdecimal() else -1,
+                [row_conditions] if isinstance(row_conditions, str) else list(row_conditions),
             )
         yield from _scans(node.get("children", []))
 
 
-def _read(
-    cursor: duckdb.DuckDBPyConnection,
-    schema: str,
-    files: Sequence[PlannedFile],
-    scans: Sequence[_Scan],
-) -> set[str]:
-    """The paths of a schema's files that its scans read."""
-    read: set[str] = set()
-    if not scans or not files:
-        return read  # the planner has found that no row of them can be in the answer
-    marker = _marker(schema)
-    # As three lists: a thousand rows that are inserted one by one take a third of a second.
-    listed = {
-        "paths": [file.path for file in files],
-        "dates": [file.date for file in files],
-        "symbols": [file.symbol for file in files],
-    }
-    source = (
-        f"(SELECT unnest($paths) AS {marker}, unnest($dates::DATE[]) AS date,"
-        " unnest($symbols::VARCHAR[]) AS symbol)"
-    )
-    for scan in scans:
-        where = " AND ".join(conditions(scan.conditions))
-        try:
-            found = cursor.execute(f"FROM {source} SELECT {marker} WHERE {where}", listed)
-            named = {path for (path,) in found.fetchall()}
-        except duckdb.Error:
-            named = set()  # not all that a plan says is SQL
-        if len(named) != scan.files:
-            return {file.path for file in files}
-        low, high = _span(cursor, schema, scan.of_rows)
-        read.update(
-            file.path
-            for file in files
-            if file.path in named
-            and (file.ts_min is None or file.ts_min <= high)
-            and (file.ts_max is None or file.ts_max >= low)
-        )
-    return read
-
-
-_ALWAYS = -(2**63), 2**63 - 1
-
-
-def _span(
-    cursor: duckdb.DuckDBPyConnection, schema: str, of_rows: Sequence[str]
-) -> tuple[int, int]:
-    """The first and last time, in nanoseconds, that rows may have under such conditions."""
-    low, high = _ALWAYS
-    names = find_schema(schema).time.meta.root_names()
-    if len(names) > 1:
-        return low, high
-    test = re.compile(rf"{names[0]} (?:IS NOT NULL|(<=|>=|<|>|=) ('[^']+'::TIMESTAMP_NS))")
-    for condition in of_rows:
-        tests = [test.fullmatch(each) for each in re.sub(r"[()]", "", condition).split(" AND ")]
-        # A plan has one condition a column; one that is not just comparisons and AND says nothing.
-        for found in filter(None, tests) if all(tests) else ():
-            if found[1] is None:
-                continue
-            ts_ns = _ts_ns(cursor, found[2])
-            if found[1] in {">", ">=", "="}:
-                low = max(low, _ALWAYS[0] if ts_ns is None else ts_ns)
-            if found[1] in {"<", "<=", "="}:
-                high = min(high, _ALWAYS[1] if ts_ns is None else ts_ns)
-    return low, high
-
-
-def _ts_ns(cursor: duckdb.DuckDBPyConnection, literal: str) -> int | None:
-    try:
-        found = cursor.execute(f"SELECT epoch_ns({literal})").fetchone()
-    except duckdb.Error:
-        return None  # infinity
-    return found[0] if found else None
-
-
-def conditions(text: str) -> list[str]:
+def split_conditions(text: str) -> list[str]:
     """The conditions that a plan writes one behind the other: `(a = 1)prefix(b, 'x')`."""
     found, depth, start, quote = [], 0, 0, ""
     for at, letter in enumerate(text):

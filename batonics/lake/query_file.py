@@ -1,7 +1,7 @@
-"""A query with a header that says what it answers, and its parameters with their types.
+"""A query with a header: the question that it answers, its parameters and its columns.
 
-The rule here: what a user gives is checked against the header before anything runs; a value
-reaches DuckDB as a value, never as text of the statement.
+The rule here: values are checked against the header before anything runs, and reach DuckDB as
+values, never as text of the statement.
 
     -- title: Spread by hour
     -- question: How wide is the quoted spread over the day?
@@ -11,22 +11,22 @@ reaches DuckDB as a value, never as text of the statement.
     -- source: where the definition is from
     SELECT ...
 
-A line that begins with `--` and three spaces goes on with the one before. `title`, `question`,
-`reads` and `source` come once, `param` and `column` once for each. A parameter without a default
-must be given. Blank lines, remarks and `#!` may stand before the header and within it; a line of it
-that comes after the statement has begun, or has a key that is nearly one, is refused: what looks
-like a header is one or an error, never a remark.
+A line that begins with `--` and three spaces continues the line before it. `title`, `question`,
+`reads` and `source` occur once, `param` and `column` once for each parameter and column. A
+parameter without a default is required. Blank lines, comments and `#!` may come before the header
+and within it. A line of the header after the beginning of the statement, or with a key that is
+nearly a key of the header, is an error: what looks like a header is never a comment.
 
-| type                          | is given as                  | reaches DuckDB as                |
+| type                          | example                      | type in DuckDB                   |
 |-------------------------------|------------------------------|----------------------------------|
-| BIGINT, DOUBLE, BOOLEAN       | 5, 0.5, true                 | itself                           |
-| VARCHAR                       | text                         | itself                           |
+| BIGINT, DOUBLE, BOOLEAN       | 5, 0.5, true                 | the same                         |
+| VARCHAR                       | text                         | the same                         |
 | DATE                          | 2025-09-24                   | DATE                             |
 | TIMESTAMP                     | ISO 8601 (UTC), nanoseconds  | BIGINT: nanoseconds of the epoch |
 | DURATION                      | 100ms, 5s                    | BIGINT: nanoseconds              |
 | PRICE                         | 64.80                        | BIGINT of 1e-9                   |
 
-A text without a header is a query too; what is given for its parameters is VARCHAR.
+A text without a header is a query too; its parameters are VARCHAR on the command line.
 """
 
 from __future__ import annotations
@@ -37,21 +37,24 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
+from pathlib import Path
 from typing import NamedTuple
 
-from batonics.model.errors import UsageError
+from batonics.model.errors import InputError, UsageError
 from batonics.model.prices import parse_price
 from batonics.model.times import duration_ns, format_time, parse_time
 
-_LINE = re.compile(r"\s*--\s*(\w+):\s*(.*)")
-_MORE = re.compile(r"\s*--   \s*(\S.*)")
-_REMARK = re.compile(r"\s*(?:--.*)?")
+SQL_SUFFIX = ".sql"
+
+_HEADER_LINE = re.compile(r"\s*--\s*(\w+):\s*(.*)")
+_CONTINUATION = re.compile(r"\s*--   \s*(\S.*)")
+_COMMENT = re.compile(r"\s*(?:--.*)?")
 SQL_TOKEN = re.compile(
-    r"""(?P<kept>'(?:''|[^'])*'|"(?:""|[^"])*"|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)"""
-    r"""|/\*.*?\*/|(?P<remark>--[^\n]*)""",
+    r"""(?P<text>'(?:''|[^'])*'|"(?:""|[^"])*"|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)"""
+    r"""|/\*.*?\*/|(?P<comment>--[^\n]*)""",
     re.DOTALL,
 )
-"""Of SQL: text and quoted names, in which nothing is a remark; and remarks."""
+"""Texts and quoted names of SQL, in which nothing is a comment; and comments."""
 _PARAM = re.compile(r"(\w+)\s+([A-Z]+)(?:\s*=\s*('(?:[^']|'')*'|\S+))?(?:\s+(.*))?", re.DOTALL)
 _COLUMN = re.compile(r"(\w+)\s+([A-Z_]+(?:\([\d, ]+\))?)\s+(.*)", re.DOTALL)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -62,39 +65,45 @@ class QueryParameter(NamedTuple):
     """A parameter: `$name` in the query.
 
     Attributes:
-        name: without the dollar.
-        type: one of the table above.
-        default: as it would be given; None: it must be.
-        about: what it is.
+        name: its name, without the dollar.
+        type: one of the types in the table above.
+        default: its default, as a user would write it; None: it is required.
+        description: its meaning.
     """
 
     name: str
     type: str
     default: str | None
-    about: str
+    description: str
 
 
 class ResultColumn(NamedTuple):
-    """A column of the answer: its name, its type in DuckDB, what it is and in which unit."""
+    """A column of the result.
+
+    Attributes:
+        name: its name.
+        type: its type in DuckDB.
+        description: its meaning and unit.
+    """
 
     name: str
     type: str
-    about: str
+    description: str
 
 
 class QueryFile(NamedTuple):
-    """A query, and what its header says.
+    """A query and its header.
 
     Attributes:
-        name: by which it is called.
-        title: a few words.
-        question: that it answers.
-        reads: the views that it reads.
-        params: its parameters.
-        columns: of its answer.
-        source: of the definitions in it.
+        name: name of the file, without its ending.
+        title: title, in a few words.
+        question: question that it answers.
+        reads: views that it reads.
+        params: parameters.
+        columns: columns of its result.
+        source: origin of its definitions.
         sql: the statement.
-        declared: whether it has a header.
+        has_header: whether there is a header; without one the fields above are empty.
     """
 
     name: str
@@ -105,46 +114,53 @@ class QueryFile(NamedTuple):
     columns: tuple[ResultColumn, ...]
     source: str
     sql: str
-    declared: bool
+    has_header: bool
 
-    def values(self, given: Mapping[str, str]) -> dict[str, object]:
-        """What the query's parameters are, of what was given and of defaults.
+    def bind(self, given: Mapping[str, object]) -> dict[str, object]:
+        """The values of the query's parameters: those that are given, and defaults.
+
+        Without a header the given values are taken as they are.
 
         Raises:
-            UsageError: one is unknown, missing, or not of its type.
+            UsageError: a parameter is unknown, missing, or not of its type.
         """
-        if not self.declared:
+        if not self.has_header:
             return dict(given)
         known = {param.name: param for param in self.params}
         for name in given:
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=1)
-                there_are = f"did you mean {near[0]}?" if near else f"it has {_names(known)}"
+                there_are = f"did you mean {near[0]}?" if near else f"it has {_join_names(known)}"
                 raise UsageError(f"{self.name} has no parameter {name!r}; {there_are}")
-        return {name: self._value(param, given) for name, param in known.items()}
+        texts = {name: str(value) for name, value in given.items()}
+        return {name: self._value(param, texts) for name, param in known.items()}
 
     def _value(self, param: QueryParameter, given: Mapping[str, str]) -> object:
         text = given.get(param.name, param.default)
         if text is None:
             raise UsageError(
-                f"{self.name} needs {param.name} ({param.type}), {param.about}:"
+                f"{self.name} needs {param.name} ({param.type}), {param.description}:"
                 f" --param {param.name}=VALUE"
             )
-        return _typed(param, text, self.name)
+        return _parse_value(param, text, self.name)
 
 
 def parse_query(text: str, name: str) -> QueryFile:
-    """The query of a text.
+    """Parse a query.
+
+    Args:
+        text: the header and the statement, or the statement alone.
+        name: name of the query, for messages.
 
     Raises:
-        UsageError: its header is none, or there is no statement.
+        UsageError: the header is invalid, or there is no statement.
     """
     header, sql = _split(text, name)
     found: dict[str, list[str]] = {key: [] for key in _KEYS}
     for key, value in header:
         found[key].append(value)
-    params = tuple(_param(value, name) for value in found["param"])
-    columns = tuple(_column(value, name) for value in found["column"])
+    params = tuple(_parse_param(value, name) for value in found["param"])
+    columns = tuple(_parse_column(value, name) for value in found["column"])
     _check_once(
         [
             *(key for key in ("title", "question", "reads", "source") for _ in found[key]),
@@ -165,39 +181,55 @@ def parse_query(text: str, name: str) -> QueryFile:
         columns=columns,
         source=" ".join(found["source"]),
         sql=statement,
-        declared=bool(header),
+        has_header=bool(header),
     )
 
 
-def _split(text: str, name: str) -> tuple[list[tuple[str, str]], str]:
-    """The keys and values of the header, and the rest.
+def read_query(text: str) -> QueryFile:
+    """Parse a query, or the file that the text names if it ends in `.sql`.
 
     Raises:
-        UsageError: a line is nearly one of a header, or is one behind its place.
+        InputError: the file cannot be read. UsageError: its header is invalid.
+    """
+    if not text.strip().endswith(SQL_SUFFIX):
+        return parse_query(text, "query")
+    path = Path(text.strip())
+    try:
+        return parse_query(path.read_text(encoding="utf-8"), path.stem)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise InputError(f"{text}: cannot be read: {reason}") from None
+
+
+def _split(text: str, name: str) -> tuple[list[tuple[str, str]], str]:
+    """The keys and values of the header, and the text without it.
+
+    Raises:
+        UsageError: a line is nearly one of a header, or comes after the statement's beginning.
     """
     header: list[tuple[str, str]] = []
-    # Not `splitlines`: what follows is the statement's, letter for letter.
+    # `splitlines` would change line ends within the statement.
     lines = text.removeprefix("\ufeff").split("\n")
     if lines[0].startswith("#!"):
         lines[0] = ""
     rest: list[str] = []
-    at = was_header = 0  # was_header: of the line after the header's last one
+    at = header_end = 0  # header_end: the line after the last one of the header so far
     while at < len(lines):
         line = lines[at].removesuffix("\r")
-        if header and at == was_header and (more := _MORE.fullmatch(line)):
+        if header and at == header_end and (more := _CONTINUATION.fullmatch(line)):
             key, value = header[-1]
             header[-1] = key, f"{value} {more[1]}"
-            was_header = at + 1
-        elif (found := _LINE.fullmatch(line)) and _is_of_header(
-            found[1].lower(), f"{name}: line {at + 1}", goes_on=bool(header) and at == was_header
+            header_end = at + 1
+        elif (found := _HEADER_LINE.fullmatch(line)) and _is_header_key(
+            found[1].lower(), f"{name}: line {at + 1}", continues=bool(header) and at == header_end
         ):
             header.append((found[1].lower(), found[2].strip()))
-            was_header = at + 1
-        elif _REMARK.fullmatch(line):
+            header_end = at + 1
+        elif _COMMENT.fullmatch(line):
             rest.append(lines[at])
-        elif ends := _end_of_block(lines, at):
-            rest += lines[at:ends]
-            at = ends - 1
+        elif end := _block_comment_end(lines, at):
+            rest += lines[at:end]
+            at = end - 1
         else:
             break
         at += 1
@@ -206,46 +238,51 @@ def _split(text: str, name: str) -> tuple[list[tuple[str, str]], str]:
     return header, "\n".join([*rest, statement])
 
 
-def _is_of_header(key: str, where: str, *, goes_on: bool) -> bool:
-    """Whether a line with that key is one of a header, and not a remark with a colon.
+def _is_header_key(key: str, position: str, *, continues: bool) -> bool:
+    """Whether a line with that key belongs to the header, and is not a comment with a colon.
+
+    Args:
+        key: the key, in lower case.
+        position: the line, for messages.
+        continues: whether the line before it belongs to the header.
 
     Raises:
-        UsageError: it is neither.
+        UsageError: the key is wrong.
     """
     if key in _KEYS:
         return True
-    if goes_on or difflib.get_close_matches(key, _KEYS, n=1, cutoff=0.75):
-        raise UsageError(f"{where}: no key {key!r} in a header; there are {', '.join(_KEYS)}")
+    if continues or difflib.get_close_matches(key, _KEYS, n=1, cutoff=0.75):
+        raise UsageError(f"{position}: no key {key!r} in a header; there are {', '.join(_KEYS)}")
     return False
 
 
-def _end_of_block(lines: Sequence[str], at: int) -> int:
-    """The line behind a remark of several lines that begins on this one; 0: none does."""
+def _block_comment_end(lines: Sequence[str], at: int) -> int:
+    """The line after a block comment that begins on a line; 0 if none begins there."""
     if not lines[at].lstrip().startswith("/*"):
         return 0
     for end in range(at, len(lines)):
-        _, closed, behind = lines[end].rpartition("*/")
+        _, closed, after = lines[end].rpartition("*/")
         if closed:
-            return 0 if behind.strip() else end + 1
+            return 0 if after.strip() else end + 1
     return 0
 
 
 def _check_statement(statement: str, lines_before: int, name: str) -> None:
-    """UsageError for a line of a header within the statement."""
+    """Raise UsageError for a line of a header within the statement."""
     for token in SQL_TOKEN.finditer(statement):
         start = statement.rfind("\n", 0, token.start()) + 1
-        if token["remark"] is None or statement[start : token.start()].strip():
+        if token["comment"] is None or statement[start : token.start()].strip():
             continue
-        found = _LINE.match(token["remark"])
+        found = _HEADER_LINE.match(token["comment"])
         if found and found[1].lower() in _KEYS:
             line = lines_before + statement.count("\n", 0, start) + 1
             raise UsageError(
-                f"{name}: line {line}: '{found[1]}:' is of the header, which comes before the"
-                " statement; move the line there, or write the remark without the colon"
+                f"{name}: line {line}: '{found[1]}:' belongs to the header, which comes before"
+                " the statement; move the line there, or write the comment without a colon"
             )
 
 
-def _param(text: str, name: str) -> QueryParameter:
+def _parse_param(text: str, name: str) -> QueryParameter:
     found = _PARAM.fullmatch(text)
     if found is None or found[2] not in _TYPES:
         expected = f"NAME TYPE = DEFAULT  what it is, with one of {', '.join(_TYPES)}"
@@ -255,12 +292,12 @@ def _param(text: str, name: str) -> QueryParameter:
         default = default[1:-1].replace("''", "'")
     param = QueryParameter(found[1], found[2], default, (found[4] or "").strip())
     if default is not None:
-        _typed(param, default, name)  # a wrong one is refused even where it is not needed
+        _parse_value(param, default, name)  # raises if the default is wrong
     return param
 
 
-def _typed(param: QueryParameter, text: str, name: str) -> object:
-    """What a parameter of the query of that name is, of the text that is given for it."""
+def _parse_value(param: QueryParameter, text: str, name: str) -> object:
+    """The value of a parameter, from its text; `name` is that of the query."""
     try:
         return _TYPES[param.type](text)
     except (ValueError, UsageError) as error:
@@ -276,7 +313,7 @@ def _check_once(keys: Sequence[str], name: str) -> None:
             raise UsageError(f"{name}: {key} is given {times} times")
 
 
-def _column(text: str, name: str) -> ResultColumn:
+def _parse_column(text: str, name: str) -> ResultColumn:
     found = _COLUMN.fullmatch(text)
     if found is None:
         raise UsageError(f"{name}: column {text!r}, expected NAME TYPE  what it is")
@@ -330,5 +367,5 @@ _TYPES: dict[str, Callable[[str], object]] = {
 }
 
 
-def _names(known: Mapping[str, QueryParameter]) -> str:
+def _join_names(known: Mapping[str, QueryParameter]) -> str:
     return ", ".join(known) or "none"

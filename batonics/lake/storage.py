@@ -1,6 +1,6 @@
-"""Where a lake lies: in a directory, or in a bucket.
+"""Where a lake is stored: in a directory or in a bucket.
 
-The rule here: this is the one place that chooses; all else knows a `Store`.
+The rule here: `open_store` alone chooses between the two; all other modules know a `Store`.
 """
 
 from __future__ import annotations
@@ -16,85 +16,88 @@ from batonics.lake.digest import Verifier
 from batonics.lake.directory_store import DirectoryStore
 
 S3_URL = re.compile("^s3:/+")
-"""A `Path` that was made of an URL has one slash only."""
+"""The beginning of a bucket's URL. A `Path` made of such a URL has one slash only."""
 
 
 class StagingArea(Protocol):
-    """A load under way: a directory for what it writes."""
+    """A directory for the files of one load, until they are published."""
 
     @property
     def directory(self) -> Path:
-        """Where its files are written."""
+        """The directory, on this machine."""
 
     @property
     def id(self) -> str:
-        """By which its parts are named."""
+        """The load's id, with which the names of its parts begin."""
 
     def publish(self, files: Sequence[tuple[Path, str]]) -> None:
-        """Give files their names in the lake: where each is now, and its path from the root.
+        """Move files into the lake; the commit comes after this.
 
-        Names and bytes survive anything when it returns; what is to come is the commit.
+        When it returns, names and bytes are on the disk or in the bucket.
+
+        Args:
+            files: path of each file now, and its path from the lake's root.
         """
 
 
 class Store(Protocol):
-    """A lake: what it holds, where that lies, and how it gets there."""
+    """A lake: its catalog, and the files of its parts."""
 
     @property
     def catalog(self) -> Catalog:
-        """What it holds."""
+        """The catalog."""
 
     @property
     def name(self) -> str:
-        """For people."""
+        """The lake's root, for messages."""
 
-    def path(self, part: Part) -> Path:
-        """Where a part can be read, once it has been fetched."""
+    def local_path(self, part: Part) -> Path:
+        """The path at which a part can be read once it is fetched."""
 
     def fetch(self, parts: Sequence[Part], verifier: Verifier) -> None:
-        """Have parts where they can be read, each found to be what was committed.
+        """Make parts readable on this machine, and verify them.
 
         Raises:
-            LakeError: one is missing or damaged.
+            LakeError: a part is missing or damaged.
         """
 
-    def planned(self, parts: Sequence[Part]) -> list[str]:
-        """Paths that a query can be planned on: of files that are there, named as the parts are."""
+    def plan_paths(self, parts: Sequence[Part]) -> list[str]:
+        """Paths on which a query can be planned: files exist there, with the names of the parts."""
 
     def verify(self, part: Part) -> None:
-        """Read a part where the lake has it, whatever has been read before.
+        """Read a part where the lake stores it, even if it was verified before.
 
         Raises:
             LakeError: it is missing or damaged.
         """
 
-    def loading(self) -> AbstractContextManager[StagingArea]:
-        """A load: its directory is there until the block ends."""
+    def stage(self) -> AbstractContextManager[StagingArea]:
+        """A staging area for a load; it is removed when the block ends."""
 
-    def sweep(self) -> None:
-        """Remove what work that was killed has left behind."""
+    def clean_up(self) -> None:
+        """Remove what killed processes have left behind."""
 
     def remove(self, paths: Sequence[str]) -> int:
-        """Remove parts; how many bytes they had."""
+        """Remove parts; return how many bytes they had."""
 
-    def strays(self) -> list[str]:
-        """Paths of parts that neither the catalog nor a load under way knows."""
+    def find_orphans(self) -> list[str]:
+        """The paths of parts that neither the catalog nor a running load knows."""
 
 
 def open_store(root: str | Path, *, make: bool = False) -> Store:
-    """The lake in a directory, or at `s3://BUCKET/PREFIX`.
+    """Open the lake in a directory, or at `s3://BUCKET/PREFIX`.
 
     Args:
-        root: of the lake.
-        make: make it if it is not there.
+        root: the lake's root.
+        make: make the lake if it does not exist.
 
     Raises:
-        LakeError: there is none; OutputError: it cannot be made; UsageError: it is no such URL, or
-        obstore is not installed.
+        LakeError: there is no lake. OutputError: it cannot be made. UsageError: the URL is invalid,
+        or obstore is not installed.
     """
     if not S3_URL.match(str(root)):
         return DirectoryStore(root, make=make)
-    from batonics.lake.bucket import BucketStore
-    from batonics.lake.objects import open_bucket
+    from batonics.lake.bucket_client import S3_SCHEME, open_bucket
+    from batonics.lake.bucket_store import BucketStore
 
-    return BucketStore(open_bucket(S3_URL.sub("s3://", str(root))), make=make)
+    return BucketStore(open_bucket(S3_URL.sub(S3_SCHEME, str(root))), make=make)

@@ -1,7 +1,7 @@
-"""Parts of a lake under a directory of our own, for DuckDB.
+"""Paths for DuckDB by way of symbolic links.
 
-The rule here: a path that DuckDB gets has no NAME=VALUE directory but those of the lake. It takes
-each for a column: a lake in `venue=GLBX/` would have one more, and one in `symbol=X/` a wrong one.
+The rule here: a path that DuckDB gets has only the lake's own NAME=VALUE directories, since DuckDB
+makes a column of each: a lake in `venue=GLBX/` would get one more, one in `symbol=X/` a wrong one.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from batonics.model.errors import OutputError
 
 
 class SymlinkDirectory:
-    """A temporary directory with links to where parts lie.
+    """A temporary directory with links to the roots of lakes.
 
     Attributes:
-        directory: it; others may put files of theirs beside the links.
-        close: removes it; called at the latest when this is collected.
+        directory: the directory; callers may create files of their own in it.
+        close: removes the directory; this happens at the latest when the object is collected.
 
     Raises:
-        OutputError: there is no place for temporary files.
+        OutputError: a temporary directory cannot be made.
     """
 
     def __init__(self) -> None:
@@ -32,24 +32,24 @@ class SymlinkDirectory:
         except OSError as error:
             raise OutputError(f"no directory for temporary files: {error}") from None
         self.close = weakref.finalize(self, rmtree, self.directory, ignore_errors=True)
-        self._roots: dict[str, Path] = {}
+        self._links: dict[str, Path] = {}  # by the root that each points to
 
-    def path(self, path: str | Path, part: str) -> str:
-        """The path of a file by way of a link.
+    def link(self, path: str | Path, part_path: str) -> str:
+        """The path of a file by way of a link to its root.
 
         Args:
-            path: of the file, which ends with
-            part: its path from the lake's root.
+            path: path of the file, which ends with `part_path`.
+            part_path: its path from the lake's root.
 
         Raises:
-            OutputError: a link cannot be made.
+            OutputError: the link cannot be made.
         """
-        root = str(path).removesuffix(part)
-        link = self._roots.get(root)
+        root = str(path).removesuffix(part_path)
+        link = self._links.get(root)
         if link is None:
-            link = self._roots[root] = self.directory / f"lake-{len(self._roots)}"
+            link = self._links[root] = self.directory / f"lake-{len(self._links)}"
             try:
                 link.symlink_to(os.path.abspath(root))  # noqa: PTH100 - links stay
             except OSError as error:
                 raise OutputError(f"{link}: cannot be made: {error}") from None
-        return f"{link}/{part}"
+        return f"{link}/{part_path}"

@@ -1,7 +1,6 @@
-"""The text of a schema's view over Parquet files, as DuckDB takes it.
+"""The statements that make a view of each schema over Parquet files.
 
-The rule here: a view's columns have the same names and types whatever files it is over, none
-included.
+The rule here: the columns of a view have the same names and types over any files, and over none.
 """
 
 from __future__ import annotations
@@ -11,26 +10,25 @@ from collections.abc import Sequence
 import polars as pl
 
 from batonics.frames.schemas.table import Schema
-from batonics.lake.catalog import RowFilter
+from batonics.lake.catalog import NO_FILTER, RowFilter
 
-NO_FILTER = RowFilter()
 HIVE_OPTIONS = "hive_partitioning = true, hive_types = {'date': DATE, 'symbol': VARCHAR}"
 
 
 def view_name(schema: str) -> str:
-    """The name of a schema's view: `mbp_10`."""
+    """The name of a schema's view: `mbp_10` for mbp-10."""
     return schema.replace("-", "_")
 
 
 def view_schema(view: str) -> str:
-    """The name of the schema that a view of that name is of: the inverse of `view_of`."""
+    """The name of a view's schema: the inverse of `view_name`."""
     return view.lower().replace("_", "-")
 
 
 def view_statement(  # noqa: PLR0913 - settings, by keyword
     schema: Schema,
     paths: Sequence[str],
-    wanted: RowFilter = NO_FILTER,
+    row_filter: RowFilter = NO_FILTER,
     *,
     scan: str | None = None,
     has_zone: bool = True,
@@ -39,15 +37,15 @@ def view_statement(  # noqa: PLR0913 - settings, by keyword
     """The statement that makes the view of a schema.
 
     Args:
-        schema: the schema of the rows.
-        paths: of its files, hive-named.
-        wanted: only rows of these times.
-        scan: what stands behind FROM in the place of those files.
-        has_zone: their times are TIMESTAMPTZ_NS; else they are TIMESTAMP_NS, as those of the view.
-        symbols: all that there are: then `symbol` is an ENUM of them, not VARCHAR.
+        schema: the schema.
+        paths: paths of its files, hive-named.
+        row_filter: only rows of these times.
+        scan: the text after FROM; None: those files.
+        has_zone: the times of the files are TIMESTAMPTZ_NS; else TIMESTAMP_NS, like the view's.
+        symbols: all symbols; `symbol` is then an ENUM of them. Empty: it is VARCHAR.
     """
     columns = ", ".join(
-        # Not a cast, which would ask a calendar about each row: four times the time of a scan.
+        # A cast would use a calendar for each row, and take four times as long as the scan.
         f'make_timestamp_ns(epoch_ns("{name}")) AS "{name}"'
         if isinstance(dtype, pl.Datetime) and has_zone
         else f'"{name}"'
@@ -58,37 +56,37 @@ def view_statement(  # noqa: PLR0913 - settings, by keyword
     )
     view = view_name(schema.name)
     head = f'CREATE OR REPLACE TEMP VIEW "{view}" AS SELECT {columns}, date, {symbol}'
-    files = read_parquet_call(paths) if paths else f"({_empty(schema)})"
-    return f"{head} FROM {scan or files}{_where(schema, wanted)}"
+    files = read_parquet_call(paths) if paths else f"({_empty_select(schema)})"
+    return f"{head} FROM {scan or files}{_where(schema, row_filter)}"
 
 
 def read_parquet_call(paths: Sequence[str], options: str = HIVE_OPTIONS) -> str:
-    """The table function that reads these files."""
+    """The call of the table function that reads these files."""
     return f"read_parquet([{', '.join(map(sql_literal, paths))}], {options})"
 
 
 def sql_literal(value: str) -> str:
-    """A value as SQL writes it."""
+    """Text as a literal of SQL."""
     return "'" + value.replace("'", "''") + "'"
 
 
-def _where(schema: Schema, wanted: RowFilter) -> str:
+def _where(schema: Schema, row_filter: RowFilter) -> str:
     time, *others = (f'"{name}"' for name in schema.time.meta.root_names())
     if others:
-        # As `Schema.time_on`.
+        # The same as `Schema.time_on`.
         day_end = "make_timestamp_ns(epoch_ns((date + 1)::TIMESTAMP) - 1)::TIMESTAMPTZ_NS"
         time = f"coalesce({time}, {day_end})"
     bounds = [
-        # The last time of all is infinity to DuckDB.
+        # 2^63 - 1 is infinity to DuckDB.
         f"{time} {test} make_timestamp_ns({min(bound, 2**63 - 2)})::TIMESTAMPTZ_NS"
-        for test, bound in ((">=", wanted.start_ns), ("<", wanted.end_ns))
+        for test, bound in ((">=", row_filter.start_ns), ("<", row_filter.end_ns))
         if bound is not None
     ]
     return f" WHERE {' AND '.join(bounds)}" if bounds else ""
 
 
-def _empty(schema: Schema) -> str:
-    """No rows, of the types that a part's columns have."""
+def _empty_select(schema: Schema) -> str:
+    """A SELECT without rows, with the column types of a part."""
     nulls = [f'NULL::{_sql_type(dtype)} AS "{name}"' for name, dtype in schema.columns.items()]
     return f"SELECT {', '.join(nulls)}, NULL::DATE AS date, NULL::VARCHAR AS symbol LIMIT 0"
 

@@ -49,7 +49,7 @@ class SnapshotIntervals:
     def split(self, batch: MboBatch) -> Iterator[tuple[MboBatch, int | None]]:
         """The parts of a batch, each with the T of the interval that ended before it, or None."""
         before = self._clock.latest_end_ns
-        ends = self._clock.ends(batch.ts_recv, batch.flags)
+        ends = self._clock.interval_ends(batch.ts_recv, batch.flags)
         previous = np.concatenate([[before], ends[:-1]])
         bounds = np.flatnonzero((ends != previous) & (previous != UNKNOWN_TIME)).tolist()
         starts = bounds if bounds and bounds[0] == 0 else [0, *bounds]
@@ -115,7 +115,7 @@ def depth_frame(
                 values = np.ascontiguousarray(rows[side][field][:, level])
                 columns[next(names)] = null_where(values, values == UNDEF_PRICE)
     frame = pl.DataFrame(columns).select(list(depth_schema(depth)))
-    return frame.with_columns(symbols.of(frame, "ts"))
+    return frame.with_columns(symbols.find_symbols(frame, "ts"))
 
 
 class DepthSnapshotWriter:
@@ -172,7 +172,7 @@ class DepthSnapshotWriter:
         self._frames, self._rows = [], 0
 
     def _write(self, path: Path, frames: list[pl.DataFrame]) -> None:
-        with open_table(path, self._columns, form="parquet") as table:
+        with open_table(path, self._columns, file_format="parquet") as table:
             for frame in frames:
                 table.write(frame)
 

@@ -22,14 +22,14 @@ from batonics.book.engine import BookEngine
 from batonics.book.state import Anomaly
 from batonics.codec.dbn import DbnDecoder
 from batonics.codec.decoders import Decoder, DecoderFactory
-from batonics.codec.framing import DETECT_BYTES, Framing, detect_framing
-from batonics.codec.inflate import ZstdInflater
+from batonics.codec.framing import Framing
 from batonics.codec.messages import (
     RTYPE_ERROR,
     OtherRecord,
     parse_error_message,
 )
 from batonics.codec.metadata import Metadata
+from batonics.codec.unpacking import Unpacker
 from batonics.frames.scan.folding import book_keys
 from batonics.frames.scan.symbols import FrameSymbols
 from batonics.live.depth_snapshots import DepthSnapshotWriter, SnapshotIntervals, depth_frame
@@ -111,9 +111,8 @@ class FeedHandler:
         return FeedPosition._make(self._position.tolist())
 
     def _begin_stream(self) -> None:
-        self._head = b""
+        self._unpacker = Unpacker(self._source)
         self._decoder: Decoder | None = None
-        self._inflater: ZstdInflater | None = None
         self._skipped_before = self.stats.skipped
         self._resumer = Resumer(FEED_START)
 
@@ -163,14 +162,11 @@ class FeedHandler:
             InputError: the bytes are too few to detect their form.
             DamagedInputError: the connection ended within a record.
         """
-        if self._inflater is not None:
-            self._inflater.close()
+        self._unpacker.close(may_be_empty=True)
         if self._decoder is not None:
             for batch in self._decoder.feed(self._decoder.TRAILER):
                 self._apply(batch)
             self._decoder.close()
-        elif self._head:
-            detect_framing(self._head, complete=True, source=self._source)
 
     # ------------------------------------------------------------------ bytes
 
@@ -198,37 +194,12 @@ class FeedHandler:
         return np.unique(np.concatenate([_NO_BOOKS, *changed]))
 
     def _plain(self, data: bytes | memoryview) -> Iterator[bytes | memoryview]:
-        """The bytes without their packing, once their form can be told."""
-        if self._decoder is None and self._inflater is None:
-            self._head += bytes(data)
-            framing = detect_framing(self._head, source=self._source)
-            if framing is None:
-                return
-            data, self._head = self._head, b""
-            if framing is Framing.ZSTD:
-                self._inflater = ZstdInflater(source=self._source)
-            else:
-                self._decoder = self._begin_decoder(framing)
-        if self._inflater is None:
-            yield data
-            return
-        for piece in self._inflater.feed(data):
-            if self._decoder is not None:
-                yield piece
-                continue
-            self._head += piece
-            if len(self._head) >= DETECT_BYTES:
-                inner = detect_framing(self._head, source=self._source)
-                if inner is not None:
-                    self._decoder = self._begin_decoder(inner)
-                    plain, self._head = self._head, b""
-                    yield plain
-
-    def _begin_decoder(self, framing: Framing) -> Decoder:
-        if framing is Framing.ZSTD:
-            raise InputError(f"{self._source}: zstd within zstd")
-        self.framing = framing
-        return self._decoders.begin(framing, self._source)
+        """The unpacked bytes; there is a decoder for them."""
+        for plain in self._unpacker.feed(data):
+            if self._decoder is None:
+                self.framing = self._unpacker.framing
+                self._decoder = self._decoders.begin(self.framing, self._source)
+            yield plain
 
     def _decode(self, data: bytes | memoryview) -> Iterator[MboBatch]:
         decoder = self._decoder
@@ -367,7 +338,7 @@ class FeedHandler:
     @property
     def is_compressed(self) -> bool:
         """Whether the connection's bytes are zstd."""
-        return self._inflater is not None
+        return self._unpacker.is_compressed is True
 
     @property
     def metadata(self) -> Metadata | None:

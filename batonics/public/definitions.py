@@ -1,6 +1,6 @@
-"""Instrument definitions of files, beside any frame of instruments.
+"""Columns from instrument definitions of files, for any frame of instruments.
 
-The rule: files are read when the function is called; what is returned streams as its rows do.
+The rule here: the files are read when the function is called; the result streams if its rows do.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batonics.frames.scan.definitions import add_definitions as defined
+from batonics.frames.scan.definitions import add_definitions
 from batonics.sources.chunks import path_list
 from batonics.sources.definitions import read_definitions
 
@@ -23,18 +23,18 @@ def with_definitions(
     """Rows of instruments with their ticks, from files of the vendor's schema `definition`.
 
     Args:
-        rows: any frame of `.mbo`, or of records: publisher_id, instrument_id and a time.
+        rows: any frame of `.mbo` or of records, with publisher_id, instrument_id and a time.
         paths: one file or several. A definition holds on its day (UTC).
-        time: the column that tells a row's day; by default ts_recv, or what there is like it.
+        time: the column that has a row's time. None: ts_recv, or a similar column.
 
     Columns, after those of the rows:
-        min_price_increment (Int64 of 1e-9): the tick; null if there is no constant one, or no
+        min_price_increment (Int64 of 1e-9): the tick; null if it is not constant, or if there is no
             definition.
-        display_factor (Int64 of 1e-9): the venue's own price times it is the price of records.
-        spread_ticks (Float64): ask minus bid in ticks, where the rows have both, or a `spread`.
+        display_factor (Int64 of 1e-9): the price of records is the venue's own price times this.
+        spread_ticks (Float64): ask minus bid in ticks, if the rows have both, or have `spread`.
 
     Raises:
         InputError: a file cannot be read, is damaged, or is of another schema.
         UsageError: the rows lack a column.
     """
-    return defined(rows, read_definitions(path_list(paths)), time=time)
+    return add_definitions(rows, read_definitions(path_list(paths)), time=time)

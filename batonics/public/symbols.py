@@ -1,6 +1,6 @@
-"""Names beside any frame of instruments, from the metadata of the files that they come from.
+"""Symbols for any frame of instruments, from the metadata of files.
 
-The rule: only metadata is read. Names that a live capture tells by mapping records are not in it.
+The rule here: only metadata is read. It lacks symbols that a live capture has in mapping records.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 def with_symbols(
     rows: pl.LazyFrame, paths: str | Path | Sequence[str | Path], *, time: str | None = None
 ) -> pl.LazyFrame:
-    """Rows of instruments with their names: a column `symbol` (String) after their own.
+    """Rows of instruments with a column `symbol` (String) after their own.
 
     Args:
-        rows: any frame of `.mbo`, or of records: publisher_id, instrument_id and a time.
-        paths: the DBN files that the rows come from, or others of the same days and dataset.
-        time: the column that tells a row's day; by default ts_recv, or what there is like it.
+        rows: any frame of `.mbo` or of records, with publisher_id, instrument_id and a time.
+        paths: the DBN files of the rows, or other files of the same days and dataset.
+        time: the column that has a row's time. None: ts_recv, or a similar column.
 
     Raises:
         InputError: a file cannot be read, or its metadata is damaged.
-        UsageError: the rows lack a column, or have a `symbol`.
+        UsageError: the rows lack a column, or already have a column `symbol`.
     """
-    names = SymbolMap()
+    symbol_map = SymbolMap()
     for path in path_list(paths):
         metadata = read_metadata(path)
         for interval in symbol_intervals(metadata) if metadata is not None else ():
-            names.add(interval)
-    return add_symbols(rows, names, time=time)
+            symbol_map.add(interval)
+    return add_symbols(rows, symbol_map, time=time)

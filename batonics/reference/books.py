@@ -1,10 +1,10 @@
-"""A second derivation of the books: orders and levels by sort and shift, from the records alone.
+"""The reference for books: orders and levels derived from the records by sorting and shifting.
 
-The rule here: nothing is shared with the fold: no table, no ladder, no delta, not even a number of
-a book. What the two agree on they have found twice.
+The rule here: the derivation shares nothing with the fold: no table, no ladder, no delta, not even
+the numbers of books. So where the two agree, two independent derivations have the same result.
 
-From window to window are carried the live orders, as rows that come before all others; the levels
-of top-of-book records; and a row a book.
+From one derivation to the next, three frames are kept: the live orders, which become rows before
+all others; the levels of top-of-book records; and one row for each book.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from batonics.reference.orders import (
 )
 
 GATHER_ROWS = 1 << 17
-"""So many records are derived from at once at the most: this bounds the memory."""
+"""The maximum number of records of one derivation, which bounds the memory."""
 
 COLD_STATUS, SYNCED_STATUS, STALE_STATUS = "cold", "synced", "stale"
 
@@ -42,9 +42,9 @@ DERIVED_BOOKS_SCHEMA = pl.Schema(
     {
         "key": pl.Int64(),
         "snapshot_open": pl.Boolean(),
-        "status": pl.String(),  # of rule 23
-        "since": pl.Int64(),  # the record that gave it its status; null: none has
-        "was_cold": pl.Boolean(),  # while it had records
+        "status": pl.String(),  # the status of rule 23
+        "since": pl.Int64(),  # the row of the record that set the status; null: none did
+        "was_cold": pl.Boolean(),  # the book was cold while it had records
         "was_stale": pl.Boolean(),
     }
 )
@@ -77,9 +77,9 @@ _SIZED = pl.col("size") != UNDEF_ORDER_SIZE
 
 
 class DerivedBooks:
-    """The books of a stream of records.
+    """The books of a stream of records, derived without the engine.
 
-    `add` takes the records in order, in batches of any size; the answers are as of the last one.
+    `add` takes the records in order, in batches of any size. All results are as of the last record.
     """
 
     def __init__(self) -> None:
@@ -91,20 +91,20 @@ class DerivedBooks:
         self._books = pl.DataFrame(schema=DERIVED_BOOKS_SCHEMA)
 
     def add(self, batch: MboBatch) -> None:
-        """Take records; what is needed of them is copied."""
+        """Add records; the columns that are needed are copied."""
         if isinstance(batch, DayStart):
             self._start_day()
         for start in range(0, len(batch.action), GATHER_ROWS):
-            records = _records(batch, start, self._rows)
+            records = _copy_records(batch, start, self._rows)
             self._rows += records.height
             self._gathered_rows += records.height
             self._gathered.append(records)
             if self._gathered_rows >= GATHER_ROWS:
-                self._derive()
+                self._update()
 
     def _start_day(self) -> None:
-        """A new day's stream begins (rule 21): every book is cold, an open snapshot ends."""
-        self._derive()
+        """Begin the stream of a new day (rule 21): every book is cold, and open snapshots end."""
+        self._update()
         self._books = self._books.with_columns(
             snapshot_open=pl.lit(value=False),
             status=pl.lit(COLD_STATUS),
@@ -112,13 +112,13 @@ class DerivedBooks:
         )
 
     def orders(self) -> pl.DataFrame:
-        """A row a live order, of `ORDERS_SCHEMA`."""
-        self._derive()
+        """One row of `LIVE_ORDERS_SCHEMA` for each live order."""
+        self._update()
         return self._orders
 
     def levels(self) -> pl.DataFrame:
-        """A row a level, of `LEVELS_SCHEMA`; count is 0 where only a top-of-book record stands."""
-        self._derive()
+        """One row of `DERIVED_LEVELS_SCHEMA` for each level; top-of-book levels count 0."""
+        self._update()
         level = ["key", "side", "price"]
         of_orders = self._orders.group_by(level).agg(
             pl.col("size").sum(), pl.len().cast(pl.Int64).alias("count")
@@ -130,29 +130,29 @@ class DerivedBooks:
         )
 
     def books(self) -> pl.DataFrame:
-        """A row a book, of `BOOKS_SCHEMA`."""
-        self._derive()
+        """One row of `DERIVED_BOOKS_SCHEMA` for each book."""
+        self._update()
         return self._books
 
-    def _derive(self) -> None:
-        """Take the gathered records into what is carried."""
+    def _update(self) -> None:
+        """Update the kept frames with the gathered records."""
         if not self._gathered:
             return
         records = pl.concat(self._gathered)
         self._gathered, self._gathered_rows = [], 0
-        marked = _marked(records, self._books).collect(engine="in-memory")
+        marked = _mark_effects(records, self._books).collect(engine="in-memory")
         clears = (
             marked.lazy()
             .filter(pl.col(BID_CLEARS) | pl.col(ASK_CLEARS))
             .collect(engine="in-memory")
         )
-        self._orders = _live_orders(marked, clears, self._orders)
-        self._tops = _tops(clears, self._tops)
-        self._books = _books(marked, self._books)
+        self._orders = _update_orders(marked, clears, self._orders)
+        self._tops = _update_tops(clears, self._tops)
+        self._books = _update_books(marked, self._books)
 
 
-def _records(batch: MboBatch, start: int, rows_before: int) -> pl.DataFrame:
-    """At most GATHER_ROWS records, as copies of what books are made of."""
+def _copy_records(batch: MboBatch, start: int, rows_before: int) -> pl.DataFrame:
+    """Copies of at most GATHER_ROWS records from `start` on."""
     rows = slice(start, start + GATHER_ROWS)
     key = batch.publisher_id[rows].astype(np.int64) << 32 | batch.instrument_id[rows]
     first = rows_before
@@ -171,24 +171,25 @@ def _records(batch: MboBatch, start: int, rows_before: int) -> pl.DataFrame:
     )
 
 
-# ---------------------------------------------------------------------- what clears, what marks
+# ---------------------------------------------------------------------- clears and statuses
 
 
-def _marked(records: pl.DataFrame, books: pl.DataFrame) -> pl.LazyFrame:
-    """The records with what each means for its whole book.
+def _mark_effects(records: pl.DataFrame, books: pl.DataFrame) -> pl.LazyFrame:
+    """The records with their effects on whole books.
 
-    Adds snapshot_open (after the record), is_top (a top-of-book record that counts), bid and ask
-    (whether it clears that side, before anything else), and status (that it gives; else null).
+    The columns added: snapshot_open (after the record), is_top (whether it is a top-of-book record
+    that counts), bid and ask (whether it first clears that side), and status (the status that it
+    sets, or null).
     """
     open_keys = books.filter("snapshot_open")["key"]
     was_open = pl.col("key").is_in(open_keys.implode())
-    # Rule 14. What neither opens nor ends a snapshot leaves it as it was.
+    # Rule 14. A record that neither opens nor ends a snapshot leaves it unchanged.
     starts = _flag(Flag.SNAPSHOT) & _action(Action.ADD, Action.CLEAR)
     ends = ~_flag(Flag.SNAPSHOT) | _flag(Flag.LAST)
     opening = pl.when(ends).then(statement=False).when(starts).then(statement=True)
     is_open = pl.col("opening").forward_fill().over("key").fill_null(was_open)
     opens = starts & ~pl.col("snapshot_open").shift().over("key").fill_null(was_open)
-    # Rule 13; rule 15 comes before it.
+    # Rule 13, after rule 15.
     empties = ~_PRICED | (pl.col("size") == 0)
     is_top = (
         _flag(Flag.TOB)
@@ -207,7 +208,7 @@ def _marked(records: pl.DataFrame, books: pl.DataFrame) -> pl.LazyFrame:
         .with_columns(
             (whole_book | (pl.col("is_top") & (own == int(Side.BID)))).alias(BID_CLEARS),
             (whole_book | (pl.col("is_top") & (own == int(Side.ASK)))).alias(ASK_CLEARS),
-            # Rule 17: of a R too.
+            # Rule 17, for an R too.
             status=pl.when(_flag(Flag.MAYBE_BAD_BOOK))
             .then(pl.lit(STALE_STATUS))
             .when(_action(Action.CLEAR) | pl.col("opens"))
@@ -216,7 +217,7 @@ def _marked(records: pl.DataFrame, books: pl.DataFrame) -> pl.LazyFrame:
     )
 
 
-def _books(marked: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
+def _update_books(marked: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
     """The books after the records."""
     gives = pl.col("status").is_not_null()
     last = marked.lazy().group_by("key").agg(pl.col("snapshot_open").last(), pl.col("row").first())
@@ -250,9 +251,9 @@ def _books(marked: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _tops(clears: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
-    """The levels of top-of-book records: of each side, what its last clear has set."""
-    stands = pl.col("is_top") & _PRICED & (pl.col("size") > 0)
+def _update_tops(clears: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
+    """The levels of top-of-book records: the level that the last clear of each side has set."""
+    exists = pl.col("is_top") & _PRICED & (pl.col("size") > 0)
     last = pl.concat(
         [
             clears.lazy()
@@ -265,32 +266,34 @@ def _tops(clears: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
                 "price",
                 "size",
                 pl.lit(0, pl.Int64).alias("count"),
-                stands=stands & (pl.col("side") == int(code)),
+                exists=exists & (pl.col("side") == int(code)),
             )
             for side, (name, code) in enumerate([(BID_CLEARS, Side.BID), (ASK_CLEARS, Side.ASK)])
         ]
     )
     kept = before.lazy().join(last, on=["key", "side"], how="anti")
-    return pl.concat([kept, last.filter("stands").drop("stands")]).collect(engine="in-memory")
+    return pl.concat([kept, last.filter("exists").drop("exists")]).collect(engine="in-memory")
 
 
 # ---------------------------------------------------------------------- orders
 
 
-def _live_orders(marked: pl.DataFrame, clears: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
-    """The orders that live after the records."""
+def _update_orders(
+    marked: pl.DataFrame, clears: pl.DataFrame, before: pl.DataFrame
+) -> pl.DataFrame:
+    """The live orders after the records."""
     totals = clears.lazy().group_by("key").agg(pl.col(BID_CLEARS, ASK_CLEARS).sum().cast(pl.Int64))
     carried = (
         before.lazy()
         .join(totals, on="key", how="left", maintain_order="left")
         .with_columns(pl.col(BID_CLEARS, ASK_CLEARS).fill_null(0))
     )
-    rows = pl.concat([order_records(carried), _order_rows(marked)])
+    rows = pl.concat([order_records(carried), _select_order_records(marked)])
     return live_orders(rows).collect(engine="in-memory")
 
 
-def _order_rows(marked: pl.DataFrame) -> pl.LazyFrame:
-    """The records that may change an order (rules 6 to 9, 13, 15, 19), as `ROWS_SCHEMA` rows."""
+def _select_order_records(marked: pl.DataFrame) -> pl.LazyFrame:
+    """The records that may change an order (rules 6 to 9, 13, 15, 19)."""
     adds, cancels = _action(Action.ADD), _action(Action.CANCEL)
     complete = _TWO_SIDED & _PRICED & _SIZED & (~adds | (pl.col("size") > 0))
     changes = (_action(Action.ADD, Action.MODIFY) & complete) | cancels

@@ -1,7 +1,7 @@
-"""The web application: every request passes here, in and out.
+"""The web application: every request and every response passes here.
 
-The rule here: nothing answers before `guard` has let a request in, and nothing leaves without the
-headers that keep a browser from making more of it than it is.
+The rule here: no handler sees a request before `guard` has allowed it, and every response has the
+headers that forbid a browser to cache, frame or guess at it.
 """
 
 from __future__ import annotations
@@ -42,14 +42,18 @@ _TITLES = {
 
 
 class LogThrottle:
-    """Says when something that may happen a thousand times a second is due to be said again."""
+    """Limits log lines on events that may happen a thousand times a second.
+
+    Args:
+        interval_s: the least time between two lines on one event.
+    """
 
     def __init__(self, interval_s: float) -> None:
         self._interval_s = interval_s
         self._logged_at: dict[str, float] = {}
 
     def is_due(self, event: str, now: float) -> bool:
-        """Whether it has not been said for so long; then it counts as said."""
+        """Whether a line on this event is due; if so, it counts as logged now."""
         if now - self._logged_at.get(event, -self._interval_s) < self._interval_s:
             return False
         self._logged_at[event] = now
@@ -57,7 +61,7 @@ class LogThrottle:
 
 
 def build_app(service: Service, more: Sequence[web.RouteDef] = ()) -> web.Application:
-    """The application; `more` are routes besides the short paths."""
+    """The application with the routes of `routes` and `more`."""
     settings = service.config.settings
     rules = Rules(settings.token, settings.allowed_hosts, settings.allowed_origins)
     app = web.Application(middlewares=[_guard_and_count(service, rules)], client_max_size=1)
@@ -69,7 +73,7 @@ def build_app(service: Service, more: Sequence[web.RouteDef] = ()) -> web.Applic
 def problem_response(
     status: int, detail: str, *, title: str | None = None, headers: dict[str, str] | None = None
 ) -> web.Response:
-    """An error as the client gets it."""
+    """An error as a problem of RFC 9457."""
     return web.Response(
         body=payloads.problem(status, title or _TITLES.get(status, "Error"), detail),
         status=status,
@@ -79,15 +83,15 @@ def problem_response(
 
 
 def _guard_and_count(service: Service, rules: Rules) -> Any:
-    """Guard, count, time; and make a problem of what goes wrong."""
+    """A middleware: guard, count and time requests, and turn errors into problems."""
     counts = service.metrics
     throttle = LogThrottle(service.config.settings.refusal_log_interval_s)
 
     @web.middleware
-    async def outermost(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def guard_and_count(request: web.Request, handler: Handler) -> web.StreamResponse:
         started = asyncio.get_running_loop().time()
-        asked = _request_facts(request)
-        refused = check_request(asked, rules)
+        facts = _request_facts(request)
+        refused = check_request(facts, rules)
         response: web.StreamResponse
         if refused is not None:
             counts.refused.labels(refused.reason).inc()
@@ -95,7 +99,7 @@ def _guard_and_count(service: Service, rules: Rules) -> Any:
                 reason, remote = refused.reason, request.remote
                 service.log.info("request_refused", reason=reason, remote=remote)
             response = _refuse(refused)
-        elif asked.preflight:
+        elif facts.is_preflight:
             response = web.Response(status=204, headers=_PREFLIGHT)
         else:
             response = await _answer(request, handler, service)
@@ -106,7 +110,7 @@ def _guard_and_count(service: Service, rules: Rules) -> Any:
             counts.request_seconds.labels(route).observe(seconds)
         return response
 
-    return outermost
+    return guard_and_count
 
 
 async def _answer(request: web.Request, handler: Handler, service: Service) -> web.StreamResponse:
@@ -137,7 +141,7 @@ def _request_facts(request: web.Request) -> RequestFacts:
         encodings=headers.getall(hdrs.CONTENT_ENCODING, []),
         has_body=request.body_exists,
         local=(str(name[0]), int(name[1])),
-        preflight=request.method == hdrs.METH_OPTIONS
+        is_preflight=request.method == hdrs.METH_OPTIONS
         and hdrs.ORIGIN in headers
         and hdrs.ACCESS_CONTROL_REQUEST_METHOD in headers,
     )
@@ -149,13 +153,13 @@ def _refuse(refused: Refusal) -> web.Response:
 
 
 def _route(request: web.Request) -> str:
-    """A route as a label: one of ours, for a stranger's path must not become one."""
+    """The route as a label; a path without a route is `other`, so that no client makes labels."""
     resource = request.match_info.route.resource
     return resource.canonical if resource is not None else "other"
 
 
 def _add_headers(rules: Rules) -> Any:
-    async def dress(request: web.Request, response: web.StreamResponse) -> None:
+    async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
         response.headers.update(_HEADERS)
         response.headers.popall(hdrs.SERVER, None)
         origin = request.headers.get(hdrs.ORIGIN)
@@ -163,4 +167,4 @@ def _add_headers(rules: Rules) -> Any:
             response.headers["Access-Control-Allow-Origin"] = origin
             response.headers["Vary"] = "Origin"
 
-    return dress
+    return add_headers

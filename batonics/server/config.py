@@ -25,7 +25,7 @@ _LISTEN = re.compile(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^\[\]:]+)):([0-9]{1,5})")
 
 
 class ListenAddress(NamedTuple):
-    """Where to listen: an IP address and a port; port 0 takes any free one."""
+    """An IP address and a port to listen on; port 0 takes any free one."""
 
     host: str
     port: int
@@ -34,16 +34,16 @@ class ListenAddress(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
-    def loopback(self) -> bool:
-        """Whether only this machine can reach it."""
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the address."""
         return ipaddress.ip_address(self.host).is_loopback
 
     @classmethod
     def parse(cls, text: str) -> ListenAddress:
-        """HOST:PORT, [HOST]:PORT for IPv6; `localhost` is 127.0.0.1.
+        """The address of a text: HOST:PORT, or [HOST]:PORT for IPv6; `localhost` is 127.0.0.1.
 
         Raises:
-            UsageError: it is no such thing. A name is none: it may be another address tomorrow.
+            UsageError: the text has another form. Names are refused: they may change their address.
         """
         match = _LISTEN.fullmatch(text)
         host = (
@@ -109,7 +109,7 @@ def check_config(config: ServerConfig) -> None:
     address, token = config.address(), config.settings.token
     if token:
         _check_token(token)
-    elif address is not None and not address.loopback:
+    elif address is not None and not address.is_loopback:
         raise UsageError(
             f"listening on {address}, which others can reach, needs a token of 128 bits in"
             f" {TOKEN_VARIABLE} (make one with: openssl rand -hex 16)"

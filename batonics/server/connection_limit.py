@@ -1,6 +1,6 @@
-"""The door: how many connections there may be, before a byte of theirs is read.
+"""The limit of open TCP connections, in all and for each address.
 
-The rule here: a connection that is one too many gets 503 and is closed; it costs nothing more.
+The rule here: a connection beyond the limit gets 503 and is closed before any of its bytes is read.
 """
 
 from __future__ import annotations
@@ -20,53 +20,59 @@ _FULL = (
 
 
 class ConnectionLimit:
-    """Counts connections, in all and by address."""
+    """Counts open connections.
+
+    Args:
+        make_protocol: makes the protocol that serves a connection.
+        limits: how many connections there may be.
+        refused: the counter of refused requests.
+    """
 
     def __init__(
         self,
-        make: Callable[[], asyncio.Protocol],
+        make_protocol: Callable[[], asyncio.Protocol],
         limits: ServerLimits,
         refused: prometheus_client.Counter,
     ) -> None:
-        self.make, self._limits, self._refused = make, limits, refused
-        self._there: Counter[str] = Counter()
+        self.make_protocol, self._limits, self._refused = make_protocol, limits, refused
+        self._open: Counter[str] = Counter()
 
-    def open(self) -> asyncio.Protocol:
-        """What asyncio asks for at a new connection."""
-        return _Connection(self)
+    def new_connection(self) -> asyncio.Protocol:
+        """The protocol of a new connection, for asyncio."""
+        return _LimitedConnection(self)
 
-    def enter(self, address: str) -> bool:
-        """Count a connection; False if there is no room for it."""
+    def acquire(self, address: str) -> bool:
+        """Count a connection from an address; False if it is beyond the limit."""
         limits = self._limits
         if (
-            self._there.total() >= limits.connections_max
-            or self._there[address] >= limits.connections_per_address_max
+            self._open.total() >= limits.connections_max
+            or self._open[address] >= limits.connections_per_address_max
         ):
             self._refused.labels("connections").inc()
             return False
-        self._there[address] += 1
+        self._open[address] += 1
         return True
 
-    def leave(self, address: str) -> None:
-        """A connection that had entered has gone."""
-        self._there[address] -= 1
-        if not self._there[address]:
-            del self._there[address]
+    def release(self, address: str) -> None:
+        """Count a connection that was acquired as closed."""
+        self._open[address] -= 1
+        if not self._open[address]:
+            del self._open[address]
 
 
-class _Connection(asyncio.Protocol):
-    """Hands everything on to the protocol that answers, if the connection may stay."""
+class _LimitedConnection(asyncio.Protocol):
+    """Passes everything on to the protocol that serves, if the limit lets the connection in."""
 
-    def __init__(self, door: ConnectionLimit) -> None:
-        self._door = door
+    def __init__(self, limit: ConnectionLimit) -> None:
+        self._limit = limit
         self._inner: asyncio.Protocol | None = None
         self._address = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         peer = transport.get_extra_info("peername")
         self._address = str(peer[0]) if peer else ""
-        if self._door.enter(self._address):
-            self._inner = self._door.make()
+        if self._limit.acquire(self._address):
+            self._inner = self._limit.make_protocol()
             self._inner.connection_made(transport)
         elif isinstance(transport, asyncio.WriteTransport):
             transport.write(_FULL)
@@ -74,7 +80,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._inner is not None:
-            self._door.leave(self._address)
+            self._limit.release(self._address)
             self._inner.connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:

@@ -1,10 +1,10 @@
-"""Who is told what: subscriptions, and what each client still has to get.
+"""Subscriptions of WebSocket clients, and the messages that each client still has to get.
 
-The rule here: nobody waits for a client. A change only marks the subscriptions that show it; a
-client's own task takes marks as fast as the client reads, and makes the message then, from what the
-client was sent last to what is so now. So what waits for a client is bounded by what it subscribed
-to, a slow one skips states and never misses one unseen (`prev_seq` is the `seq` it had), and a
-message that many clients get is made once.
+The rule here: nothing waits for a client. A change of a book only marks its subscriptions. The
+client's own task takes a mark when the client can read more, and only then makes the message, from
+the book that the client got last to the book now. So the work that waits for a client is bounded
+by its subscriptions. A slow client skips states, and sees that it does: `prev_seq` is the `seq` it
+had. A message for many clients is made once.
 """
 
 from __future__ import annotations
@@ -24,16 +24,24 @@ from batonics.settings.table import ServerLimits
 
 CHANNELS = ("bbo", "snapshot")
 CONTROL = "control"
-"""In place of a channel, for messages of none."""
-HEARTBEAT_GROUPS, HEARTBEATS_PER_PING = 10, 5
-"""Parts of the clients that have heartbeats in turn: not all at once; heartbeats between pings."""
+"""The channel, in metrics, of messages that belong to no channel."""
+HEARTBEAT_GROUPS = 10
+"""Clients get their heartbeats in this many groups, one after the other, not all at once."""
+HEARTBEATS_PER_PING = 5
 SLOW_SEND_S = 0.01
-"""A send that took so long has waited for a client to read: it is there, and only far behind."""
+"""A send that took this long waited until the client read: it is alive, and only far behind."""
 
 
 @dataclass(eq=False)
 class ClientSubscription:
-    """A book on a channel, for one client; `sent` is the book as the client has it."""
+    """One client's subscription to a book on a channel.
+
+    Attributes:
+        channel: one of CHANNELS.
+        book: the number of the book.
+        depth: levels of each side.
+        sent: the book as the client has it; None before the first snapshot.
+    """
 
     channel: str
     book: int
@@ -42,10 +50,10 @@ class ClientSubscription:
 
 
 class CloseReason(NamedTuple):
-    """Why a client is cut: WebSocket close code, a word for metrics, a sentence for the client."""
+    """Why a client is closed: WebSocket close code, label of metrics, sentence for the client."""
 
     code: int
-    reason: str
+    label: str
     text: str
 
 
@@ -55,20 +63,21 @@ LOST = CloseReason(1011, "lost", "cannot be written to")
 
 @dataclass(eq=False)
 class WebSocketClient:
-    """Somebody who listens.
+    """A WebSocket client.
 
     Attributes:
-        remote: its address.
-        channel: that of its path.
-        close: ends its connection; called once.
-        subscriptions: by channel and book.
-        pending: those whose book may differ from what was sent; a set that keeps its order.
-        notes: messages that do not stand for a state.
-        beat_due, ping_due: a heartbeat, a ping is to be sent.
+        remote: the client's IP address.
+        channel: the channel of the client's path.
+        close: ends the connection; called once.
+        subscriptions: the subscriptions by channel and book.
+        pending: the subscriptions whose book may differ from `sent`; a set that keeps its order.
+        replies: replies and errors that wait to be sent.
+        heartbeat_due: a heartbeat is to be sent.
+        ping_due: a ping is to be sent.
         wake: set when there is something to send.
-        part: of all clients, that get their heartbeats at one time.
-        sending_since, unanswered_since: since when one message has been waiting for the client to
-            read, and a ping for its answer; None if none is.
+        group: the number of the client's heartbeat group.
+        sending_since: when the send began that waits for the client to read; None if none waits.
+        unanswered_since: when the ping was sent that waits for its pong; None if none waits.
     """
 
     remote: str
@@ -76,43 +85,48 @@ class WebSocketClient:
     close: Callable[[CloseReason], None]
     subscriptions: dict[tuple[str, int], ClientSubscription] = field(default_factory=dict)
     pending: dict[ClientSubscription, None] = field(default_factory=dict)
-    notes: deque[bytes] = field(default_factory=deque)
+    replies: deque[bytes] = field(default_factory=deque)
     heartbeat_due: bool = False
     ping_due: bool = False
     wake: asyncio.Event = field(default_factory=asyncio.Event)
-    part: int = 0
+    group: int = 0
     sending_since: float | None = None
     unanswered_since: float | None = None
 
-    def note(self, document: dict[str, Any]) -> None:
-        """Send this when the client can take it."""
-        self.notes.append(payloads.dumps(document))
+    def reply(self, document: dict[str, Any]) -> None:
+        """Send a reply when the client can read it."""
+        self.replies.append(payloads.dumps(document))
         self.wake.set()
 
 
 class CachedMessages(NamedTuple):
-    """A book as it is now, and the messages that lead there: by channel, depth and start."""
+    """A book now, and the messages that lead to it.
 
-    now: DisplayedBook
+    Attributes:
+        book: the book now.
+        messages: the messages by channel, depth and the book that the client had.
+    """
+
+    book: DisplayedBook
     messages: dict[tuple[Any, ...], list[bytes]]
 
 
 class Fanout:
-    """Every client, and who listens to which book."""
+    """All clients, and the subscriptions to each book."""
 
     def __init__(self, replica: BookReplica, metrics: Metrics, limits: ServerLimits) -> None:
-        self._mirror, self._metrics, self._limits = replica, metrics, limits
+        self._replica, self._metrics, self._limits = replica, metrics, limits
         self.clients: dict[WebSocketClient, None] = {}
         self._per_address: Counter[str] = Counter()
-        self._listeners: dict[int, dict[ClientSubscription, WebSocketClient]] = {}
-        self._made: dict[int, CachedMessages] = {}
-        self._parts = itertools.count()
+        self._subscribers: dict[int, dict[ClientSubscription, WebSocketClient]] = {}
+        self._cached: dict[int, CachedMessages] = {}
+        self._groups = itertools.count()
         self._stall = CloseReason(1013, "stalled", f"took nothing for {limits.stall_timeout_s:g} s")
         self._conflated = {name: metrics.conflated.labels(name) for name in CHANNELS}
         self.sent = {name: metrics.sent.labels(name) for name in (*CHANNELS, CONTROL)}
 
-    def full(self, remote: str) -> str | None:
-        """Why one more client of this address cannot be taken: `clients`, `address` or None."""
+    def exceeded_limit(self, remote: str) -> str | None:
+        """The limit that one more client of an address exceeds: `clients`, `address` or None."""
         if len(self.clients) >= self._limits.clients_max:
             return "clients"
         if self._per_address[remote] >= self._limits.clients_per_address_max:
@@ -120,14 +134,14 @@ class Fanout:
         return None
 
     def add(self, client: WebSocketClient) -> None:
-        """A client has come."""
-        client.part = next(self._parts) % HEARTBEAT_GROUPS
+        """Add a client."""
+        client.group = next(self._groups) % HEARTBEAT_GROUPS
         self.clients[client] = None
         self._per_address[client.remote] += 1
         self._metrics.clients.labels(client.channel).inc()
 
     def remove(self, client: WebSocketClient) -> None:
-        """A client has gone; harmless if it had."""
+        """Remove a client and its subscriptions; harmless if it has been removed."""
         if client not in self.clients:
             return
         del self.clients[client]
@@ -139,71 +153,71 @@ class Fanout:
             self.unsubscribe(client, *key)
 
     def subscribe(self, client: WebSocketClient, channel: str, book: int, depth: int) -> None:
-        """Show a book to a client from now on, beginning with a snapshot of it."""
+        """Send a client a snapshot of a book, then its changes."""
         self.unsubscribe(client, channel, book)
         subscription = ClientSubscription(channel, book, depth)
         client.subscriptions[channel, book] = subscription
-        self._listeners.setdefault(book, {})[subscription] = client
+        self._subscribers.setdefault(book, {})[subscription] = client
         self._mark(client, subscription)
 
     def unsubscribe(self, client: WebSocketClient, channel: str, book: int) -> None:
-        """Show it no more; harmless if it was not shown."""
+        """End a subscription; harmless if there is none."""
         subscription = client.subscriptions.pop((channel, book), None)
         if subscription is None:
             return
         client.pending.pop(subscription, None)
-        del self._listeners[book][subscription]
-        if not self._listeners[book]:
-            del self._listeners[book]
+        del self._subscribers[book][subscription]
+        if not self._subscribers[book]:
+            del self._subscribers[book]
 
     def resync(self, client: WebSocketClient, subscriptions: Iterable[ClientSubscription]) -> None:
-        """Begin these again with a snapshot: the client has lost its own."""
+        """Send snapshots again: the client has lost its books."""
         for subscription in subscriptions:
             subscription.sent = None
             self._mark(client, subscription)
 
     def changed(self, books: Sequence[int]) -> None:
-        """These books have been told anew."""
+        """Mark the subscriptions to these books."""
         for book in books:
-            self._made.pop(book, None)
-            for subscription, client in self._listeners.get(book, {}).items():
+            self._cached.pop(book, None)
+            for subscription, client in self._subscribers.get(book, {}).items():
                 if subscription in client.pending:
                     self._conflated[subscription.channel].inc()
                 else:
                     self._mark(client, subscription)
 
     def feed_changed(self) -> None:
-        """Every book has another status, perhaps."""
-        self._made.clear()
-        for listeners in self._listeners.values():
-            for subscription, client in listeners.items():
+        """Mark all subscriptions: the status of every book may have changed."""
+        self._cached.clear()
+        for subscribers in self._subscribers.values():
+            for subscription, client in subscribers.items():
                 self._mark(client, subscription)
 
     def send_heartbeats(self, now: float, tick: int) -> None:
-        """Have a part of the clients sent a heartbeat, and cut who takes nothing.
+        """Send a heartbeat to one group of clients, and close those that read nothing.
 
         Args:
-            now: by the loop's clock.
-            tick: rises by one; each client has its turn once in BEAT_PARTS ticks, and once in
-                PING_BEATS turns is asked whether it is there.
+            now: the time by the loop's clock.
+            tick: the number of the call. Each client gets a heartbeat every HEARTBEAT_GROUPS
+                calls, and a ping with every HEARTBEATS_PER_PING-th heartbeat.
         """
-        turn, part = divmod(tick, HEARTBEAT_GROUPS)
+        turn, group = divmod(tick, HEARTBEAT_GROUPS)
         for client in list(self.clients):
-            if client.part != part:
+            if client.group != group:
                 continue
             if self._stalled(client, now):
-                self.cut(client, self._stall)
+                self.close(client, self._stall)
                 continue
             client.heartbeat_due = True
             client.ping_due = client.ping_due or turn % HEARTBEATS_PER_PING == 0
             client.wake.set()
 
-    def cut(self, client: WebSocketClient, cut: CloseReason) -> None:
-        """End a client's connection; harmless if it has ended."""
+    def close(self, client: WebSocketClient, reason: CloseReason) -> None:
+        """Close a client's connection; harmless if it is closed."""
         if client in self.clients:
             self.remove(client)
-            self._metrics.cuts.labels(cut.reason).inc()
-            client.close(cut)
+            self._metrics.cuts.labels(reason.label).inc()
+            client.close(reason)
 
     def _stalled(self, client: WebSocketClient, now: float) -> bool:
         return any(
@@ -211,13 +225,13 @@ class Fanout:
             for since in (client.sending_since, client.unanswered_since)
         )
 
-    def next(self, client: WebSocketClient) -> tuple[str, list[bytes]] | None:
-        """What to send to a client next, with its channel; None if there is nothing.
+    def next_messages(self, client: WebSocketClient) -> tuple[str, list[bytes]] | None:
+        """The next messages of a client and their channel; None if there are none.
 
-        The list is empty where a book has changed, but not in what this client is shown.
+        The list is empty where a book has changed, but nothing of it that this client gets.
         """
-        if client.notes:
-            return CONTROL, [client.notes.popleft()]
+        if client.replies:
+            return CONTROL, [client.replies.popleft()]
         if client.pending:
             subscription = next(iter(client.pending))
             del client.pending[subscription]
@@ -229,24 +243,26 @@ class Fanout:
 
     def _messages(self, subscription: ClientSubscription) -> list[bytes]:
         book, before = subscription.book, subscription.sent
-        made = self._made.get(book)
-        if made is None:
-            made = self._made[book] = CachedMessages(payloads.display_book(self._mirror, book), {})
-        start = before and (before.shown.seq, before.status, before.feed)
+        cached = self._cached.get(book)
+        if cached is None:
+            cached = self._cached[book] = CachedMessages(
+                payloads.display_book(self._replica, book), {}
+            )
+        start = before and (before.state.seq, before.status, before.feed)
         key = (subscription.channel, subscription.depth, start)
-        messages = made.messages.get(key)
+        messages = cached.messages.get(key)
         if messages is None:
-            documents = self._documents(subscription, made.now, before)
-            messages = made.messages[key] = [payloads.dumps(document) for document in documents]
+            documents = self._documents(subscription, cached.book, before)
+            messages = cached.messages[key] = [payloads.dumps(document) for document in documents]
         if messages:
-            subscription.sent = made.now
+            subscription.sent = cached.book
         return messages
 
     def _documents(
         self, subscription: ClientSubscription, now: DisplayedBook, before: DisplayedBook | None
     ) -> list[dict[str, Any]]:
-        """The messages that lead from what was sent to what is so; none if that looks the same."""
-        name = self._mirror.names[subscription.book]
+        """The messages from the book that was sent to the book now; none if they look the same."""
+        name = self._replica.names[subscription.book]
         bbo, depth = subscription.channel == "bbo", subscription.depth
         if before is None:
             if bbo:
@@ -255,7 +271,7 @@ class Fanout:
         found = []
         if (before.status, before.feed) != (now.status, now.feed):
             found.append(payloads.status_message(subscription.channel, name, now, before))
-        if payloads.levels_differ(before.shown, now.shown, depth):
+        if payloads.levels_differ(before.state, now.state, depth):
             found.append(
                 payloads.bbo_message(name, now, before)
                 if bbo
@@ -265,11 +281,11 @@ class Fanout:
 
     def _heartbeat(self, client: WebSocketClient) -> bytes:
         sent = (
-            (one.channel, self._mirror.names[one.book], one.sent)
+            (one.channel, self._replica.names[one.book], one.sent)
             for one in client.subscriptions.values()
             if one.sent is not None
         )
-        return payloads.dumps(payloads.heartbeat_message(self._mirror, sent))
+        return payloads.dumps(payloads.heartbeat_message(self._replica, sent))
 
     def _mark(self, client: WebSocketClient, subscription: ClientSubscription) -> None:
         client.pending[subscription] = None
@@ -282,12 +298,12 @@ Send = Callable[[bytes], Awaitable[None]]
 async def write_messages(
     fanout: Fanout, client: WebSocketClient, send: Send, ping: Callable[[], Awaitable[None]]
 ) -> None:
-    """Send a client what there is for it, for ever: its own task, which alone waits for it."""
+    """Send a client its messages until cancelled. Only this task waits for the client."""
     loop, counts = asyncio.get_running_loop(), fanout.sent
     while True:
         await client.wake.wait()
         client.wake.clear()
-        while (found := fanout.next(client)) is not None:
+        while (found := fanout.next_messages(client)) is not None:
             channel, messages = found
             client.sending_since = started = loop.time()
             for message in messages:

@@ -1,9 +1,9 @@
-"""Who may ask at all: Host, Origin, token, and what a request may carry.
+"""Which requests are allowed: Host, Origin, token and body.
 
-The rule here: a page in a browser may read a book only if it is ours or is on the list. So Host
-must be an address of ours (a name that was made to point here has another), Origin must be that
-Host (or be on the list), and neither is trusted to be there only once. These are pure functions;
-`app` asks them before anything else looks at a request.
+The rule here: a page in a browser may read a book only if this server served it, or its origin is
+listed. So Host must be an address of this server (a stranger's name that resolves here is none),
+Origin must be that Host or listed, and each of them is refused if it is repeated. These are pure
+functions; `app` calls them before it does anything else with a request.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from typing import NamedTuple
 
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?")
 _ORIGIN = re.compile(r"https?://(.+)")
-_OURS = ("localhost", "127.0.0.1", "[::1]")
+_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 _URL_TOKENS = ("token", "access_token", "bearer", "api_key", "key")
 _BEARER = "bearer "
 WEBSOCKET_PROTOCOL = "batonics"
-"""The WebSocket protocol that a browser asks for, beside `bearer.TOKEN`, for it must get one."""
+"""The WebSocket protocol that a browser offers beside `bearer.TOKEN`, and that is accepted."""
 _PROTOCOL_BEARER = "bearer."
 
 
 class Refusal(NamedTuple):
-    """Why a request is refused: HTTP status, a word for metrics and logs, a sentence."""
+    """Why a request is refused: HTTP status, label for metrics and logs, sentence."""
 
     status: int
     reason: str
@@ -34,16 +34,19 @@ class Refusal(NamedTuple):
 
 @dataclass(frozen=True)
 class RequestFacts:
-    """What of a request decides; every header as often as it came.
+    """The parts of a request that decide; a repeated header is a repeated value.
 
     Attributes:
-        target: path and query, as sent.
-        parameters: names of the query's parameters.
-        hosts, origins, authorizations, protocols, encodings: headers Host, Origin, Authorization,
-            Sec-WebSocket-Protocol, Content-Encoding.
-        has_body: something follows the headers.
-        preflight: a browser asks whether a page may ask; it sends no token with that.
-        local: the IP address and port that the connection has come to.
+        target: the path and query, as sent.
+        parameters: the names of the query's parameters.
+        hosts: the values of the header Host.
+        origins: the values of the header Origin.
+        authorizations: the values of the header Authorization.
+        protocols: the values of the header Sec-WebSocket-Protocol.
+        encodings: the values of the header Content-Encoding.
+        has_body: a body follows the headers.
+        local: the IP address and port that the connection was made to.
+        is_preflight: a browser asks whether a page may ask. It sends no token with that.
     """
 
     target: str
@@ -55,53 +58,53 @@ class RequestFacts:
     encodings: Sequence[str]
     has_body: bool
     local: tuple[str, int]
-    preflight: bool = False
+    is_preflight: bool = False
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What is allowed; see `ServerConfig`."""
+    """What the settings allow; see `ServerSettings`."""
 
     token: str | None
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
 
 
-def check_request(asked: RequestFacts, rules: Rules) -> Refusal | None:
-    """Why a request is refused; None if it is not."""
+def check_request(facts: RequestFacts, rules: Rules) -> Refusal | None:
+    """The reason to refuse a request; None if it is allowed."""
     return (
-        _wrong_place(asked, rules)
-        or _wrong_load(asked)
-        or (_wrong_token(asked, rules.token) if rules.token and not asked.preflight else None)
+        _check_origin(facts, rules)
+        or _check_body(facts)
+        or (_check_token(facts, rules.token) if rules.token and not facts.is_preflight else None)
     )
 
 
-def _wrong_place(asked: RequestFacts, rules: Rules) -> Refusal | None:
-    if not asked.target.startswith("/"):
+def _check_origin(facts: RequestFacts, rules: Rules) -> Refusal | None:
+    if not facts.target.startswith("/"):
         return Refusal(400, "target", "a request's target is a path")
-    if len(asked.hosts) != 1:
+    if len(facts.hosts) != 1:
         return Refusal(400, "host", "a request has one Host header")
-    if not is_allowed_host(asked.hosts[0], asked.local, rules.allowed_hosts):
+    if not is_allowed_host(facts.hosts[0], facts.local, rules.allowed_hosts):
         return Refusal(403, "host", "this Host is not one of ours; see --allow-host")
-    if len(asked.origins) > 1:
+    if len(facts.origins) > 1:
         return Refusal(400, "origin", "a request has one Origin header at the most")
-    if asked.origins and not is_allowed_origin(asked.origins[0], asked.hosts[0], rules):
+    if facts.origins and not is_allowed_origin(facts.origins[0], facts.hosts[0], rules):
         return Refusal(403, "origin", "pages of this Origin may not ask; see --allow-origin")
     return None
 
 
-def _wrong_load(asked: RequestFacts) -> Refusal | None:
-    if asked.encodings:
+def _check_body(facts: RequestFacts) -> Refusal | None:
+    if facts.encodings:
         return Refusal(415, "content_encoding", "no encoded bodies are taken")
-    if asked.has_body:
+    if facts.has_body:
         return Refusal(413, "body", "no bodies are taken")
-    if any(name.lower() in _URL_TOKENS for name in asked.parameters):
+    if any(name.lower() in _URL_TOKENS for name in facts.parameters):
         return Refusal(400, "url_token", "a token in a URL ends up in logs: use Authorization")
     return None
 
 
-def _wrong_token(asked: RequestFacts, token: str) -> Refusal | None:
-    given = read_tokens(asked.authorizations, asked.protocols)
+def _check_token(facts: RequestFacts, token: str) -> Refusal | None:
+    given = read_tokens(facts.authorizations, facts.protocols)
     if not given:
         return Refusal(401, "no_token", "this needs the header Authorization: Bearer TOKEN")
     if len(given) > 1 or not tokens_equal(given[0], token):
@@ -110,12 +113,13 @@ def _wrong_token(asked: RequestFacts, token: str) -> Refusal | None:
 
 
 def is_allowed_host(host: str, local: tuple[str, int], allowed: Sequence[str]) -> bool:
-    """Whether a Host header names us: the address it came to, this machine, or one of `allowed`.
+    """Whether a Host header names this server.
 
     Args:
         host: the header, `NAME` or `NAME:PORT`.
-        local: the IP address and port that the connection has come to.
-        allowed: more names; one without a port fits every port.
+        local: the IP address and port that the connection was made to. They are allowed, and so is
+            this machine's loopback name with that port.
+        allowed: further names; one without a port allows every port.
     """
     match = _HOST.fullmatch(host.lower())
     if match is None:
@@ -123,11 +127,11 @@ def is_allowed_host(host: str, local: tuple[str, int], allowed: Sequence[str]) -
     name, port = match[1], int(match[2] or 80)
     if any(one.lower() in (name, f"{name}:{port}") for one in allowed):
         return True
-    return port == local[1] and name in (*_OURS, _as_host(local[0]))
+    return port == local[1] and name in (*_LOOPBACK_NAMES, _as_host(local[0]))
 
 
 def is_allowed_origin(origin: str, host: str, rules: Rules) -> bool:
-    """Whether pages of an Origin may ask: those that came from `host`, or are listed."""
+    """Whether pages of an origin may ask: those that `host` served, or a listed origin's."""
     if is_listed_origin(origin, rules):
         return True
     match = _ORIGIN.fullmatch(origin.lower())
@@ -135,15 +139,15 @@ def is_allowed_origin(origin: str, host: str, rules: Rules) -> bool:
 
 
 def is_listed_origin(origin: str, rules: Rules) -> bool:
-    """Whether an Origin is on the list, so that a browser is told that its pages may read."""
+    """Whether an origin is listed; browsers then let its pages read."""
     return origin.lower() in {one.lower() for one in rules.allowed_origins}
 
 
 def read_tokens(authorizations: Sequence[str], protocols: Sequence[str]) -> list[str]:
-    """The tokens that a request shows.
+    """The tokens of a request, from `Authorization: Bearer TOKEN` or from a WebSocket protocol.
 
-    In `Authorization: Bearer TOKEN`, or, since a browser's WebSocket has no headers of its own, as
-    a protocol: `new WebSocket(url, ["batonics", "bearer.TOKEN"])`.
+    A browser's WebSocket cannot set headers, but protocols it can:
+    `new WebSocket(url, ["batonics", "bearer.TOKEN"])`.
     """
     headers = [
         value[len(_BEARER) :].strip()
@@ -157,7 +161,7 @@ def read_tokens(authorizations: Sequence[str], protocols: Sequence[str]) -> list
 
 
 def tokens_equal(given: str, token: str) -> bool:
-    """Whether two tokens are one, in a time that does not tell where they differ."""
+    """Whether two tokens are equal; the time it takes does not depend on where they differ."""
     return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), token.encode())
 
 

@@ -1,7 +1,7 @@
-"""The socket to ingest, read a thousand times a second.
+"""The serving process's end of the socket to ingest.
 
-The rule here: nothing that a client does keeps this from reading. What ingest says goes into the
-mirror at once; who wants to know is told after that, and may not wait.
+The rule here: no client keeps this from reading. A message of ingest changes the replica at once;
+who has to know of the change is told after that, and may not wait.
 """
 
 from __future__ import annotations
@@ -17,21 +17,27 @@ from batonics.live.protocol import MessageKind, MessageReader, encode_message
 from batonics.server.replica import BookReplica, parse_json
 
 READ_INTERVAL_S = 0.001
-"""Between two reads. A process that waits is woken by each message, at the writer's cost; one that
-rests is not. It is what an answer may be old."""
+"""Interval between two reads. Ingest would pay for waking a reader that waits on the socket; a
+reader that rests costs it nothing. Answers are as old as this at most."""
 
 
 class BusyError(Exception):
-    """Too many questions wait for their answer already."""
+    """Too many queries wait for their answer already."""
 
 
 class IngestLink(asyncio.Protocol):
-    """Reads ingest's messages into a mirror and asks for what the mirror lacks.
+    """Applies ingest's messages to the replica, and sends queries to ingest.
+
+    Args:
+        replica: the books.
+        changed: called with the books that a message has changed.
+        feed_changed: called when the feed's state has changed.
+        queries_max: how many queries may wait for their answer.
 
     Attributes:
-        ended: done when nothing more will come; its result is ingest's last word, None if there
-            was none.
-        heard_at: when ingest last said something, by the loop's clock.
+        ended: done once no message will follow. Its result is the reason that ingest gave, or None.
+        fault: what was wrong with ingest's last message, or None.
+        last_message_at: when the last bytes arrived, by the loop's clock.
     """
 
     def __init__(
@@ -42,10 +48,10 @@ class IngestLink(asyncio.Protocol):
         feed_changed: Callable[[], None],
         queries_max: int,
     ) -> None:
-        self._mirror, self._changed, self._feed_changed = replica, changed, feed_changed
+        self._replica, self._changed, self._feed_changed = replica, changed, feed_changed
         self._queries_max = queries_max
-        self._asks: dict[int, asyncio.Future[dict[str, Any]]] = {}
-        self._asked = 0
+        self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._query_count = 0
         self._messages = MessageReader()
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
@@ -54,76 +60,76 @@ class IngestLink(asyncio.Protocol):
         self.last_message_at = self._loop.time()
 
     @classmethod
-    async def open(cls, end: socket.socket, make: Callable[[], IngestLink]) -> IngestLink:
-        """Start reading from our end of the pair."""
-        _, link = await asyncio.get_running_loop().create_connection(make, sock=end)
+    async def open(cls, sock: socket.socket, make: Callable[[], IngestLink]) -> IngestLink:
+        """Start reading from this process's end of the socket pair."""
+        _, link = await asyncio.get_running_loop().create_connection(make, sock=sock)
         return link
 
-    async def ask(self, book: int, depth: int | None, *, orders: bool) -> dict[str, Any]:
-        """A book of any depth; None: all levels.
+    async def query(self, book: int, depth: int | None, *, orders: bool) -> dict[str, Any]:
+        """Ingest's answer about a book; depth None: all levels.
 
         Raises:
-            BusyError: too many are asking.
+            BusyError: too many queries wait already.
             ConnectionError: ingest has gone.
         """
         if self._transport is None or self.ended.done():
             raise ConnectionError("ingest has gone")
-        if len(self._asks) >= self._queries_max:
+        if len(self._answers) >= self._queries_max:
             raise BusyError
-        self._asked += 1
-        number = self._asked
+        self._query_count += 1
+        number = self._query_count
         answer: asyncio.Future[dict[str, Any]] = self._loop.create_future()
-        self._asks[number] = answer
-        question = {"id": number, "book": book, "depth": depth, "orders": orders}
+        self._answers[number] = answer
+        query = {"id": number, "book": book, "depth": depth, "orders": orders}
         try:
-            self._transport.write(encode_message(MessageKind.REQUEST, orjson.dumps(question)))
+            self._transport.write(encode_message(MessageKind.REQUEST, orjson.dumps(query)))
             return await answer
         finally:
-            del self._asks[number]
+            del self._answers[number]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Of asyncio."""
+        """Keep the transport (asyncio calls this)."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - for mypy
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Of asyncio: what has arrived, whole messages or not."""
+        """Apply the messages that these bytes complete (asyncio calls this)."""
         self.last_message_at = self._loop.time()
         try:
             for kind, payload in self._messages.feed(data):
-                self._take(kind, payload)
+                self._apply(kind, payload)
         except (ValueError, KeyError, TypeError) as error:
             # Both ends are ours and of one version: this is a bug, and what follows means nothing.
             self._end(None, f"what ingest says makes no sense ({type(error).__name__}: {error})")
             return
         if self._transport is not None and not self.ended.done():
             self._transport.pause_reading()
-            self._loop.call_later(READ_INTERVAL_S, self._go_on)
+            self._loop.call_later(READ_INTERVAL_S, self._resume_reading)
 
-    def _go_on(self) -> None:
+    def connection_lost(self, _: Exception | None) -> None:
+        """End: ingest has closed its socket (asyncio calls this)."""
+        self._end(None, None)
+
+    def _resume_reading(self) -> None:
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
-    def connection_lost(self, _: Exception | None) -> None:
-        """Of asyncio: ingest has ended."""
-        self._end(None, None)
-
-    def _take(self, kind: MessageKind, payload: bytes) -> None:
+    def _apply(self, kind: MessageKind, payload: bytes) -> None:
         if kind is MessageKind.BOOKS:
-            if changed := self._mirror.apply_books(payload):
+            if changed := self._replica.apply_books(payload):
                 self._changed(changed)
         elif kind is MessageKind.STATS:
-            if self._mirror.apply_stats(parse_json(payload)):
+            if self._replica.apply_stats(parse_json(payload)):
                 self._feed_changed()
         elif kind is MessageKind.RESPONSE:
-            said = parse_json(payload)
-            answer = self._asks.get(said["id"])
+            document = parse_json(payload)
+            answer = self._answers.get(document["id"])
             if answer is not None and not answer.done():
-                answer.set_result(said)
+                answer.set_result(document)
         elif kind is MessageKind.SYMBOLS:
-            self._changed(self._mirror.apply_names(parse_json(payload)))
+            self._changed(self._replica.apply_names(parse_json(payload)))
         elif kind is MessageKind.HELLO:
-            self._mirror.apply_hello(parse_json(payload))
+            self._replica.apply_hello(parse_json(payload))
         elif kind is MessageKind.BYE:
             self._end(str(parse_json(payload)["reason"]), None)
 
@@ -132,7 +138,7 @@ class IngestLink(asyncio.Protocol):
             return
         self.fault = fault
         self.ended.set_result(reason)
-        for answer in self._asks.values():
+        for answer in self._answers.values():
             if not answer.done():
                 answer.set_exception(ConnectionError("ingest has gone"))
         if self._transport is not None:

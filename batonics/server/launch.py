@@ -1,7 +1,7 @@
-"""Starts the serving process, for ingest.
+"""Starts the serving process; ingest calls this.
 
-The rule here: the caller never waits for the server again once it has started, and learns in one
-line why it has not. Nothing heavy is imported: this runs in the process that folds.
+The rule here: once the server has started, the caller never waits for it again; if it does not
+start, one line says why. This runs in the process that folds, so it imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from batonics.server.config import TOKEN_VARIABLE, ServerConfig, check_config
 
 _READY_BYTES_MAX = 1 << 16
 RESTORE_TERMINAL = "\x1b[?1049l\x1b[?25h"
-"""What brings a terminal's screen and cursor back."""
+"""The escape codes that restore a terminal's screen and cursor."""
 
 
 @dataclass
@@ -30,8 +30,8 @@ class ServerProcess:
     """The serving process, as ingest sees it.
 
     Attributes:
-        socket: to it; non-blocking, of messages of `live.wire`.
-        address: where it listens, such as `127.0.0.1:8080`; None without HTTP.
+        socket: the non-blocking socket to it, for messages of `live.protocol`.
+        address: the address that it listens on, such as `127.0.0.1:8080`; None without HTTP.
     """
 
     socket: socket.socket
@@ -45,11 +45,11 @@ class ServerProcess:
         return self._process.pid
 
     def poll(self) -> int | None:
-        """Its exit code, None while it runs."""
+        """The exit code; None while the process runs."""
         return self._process.poll()
 
     def wait(self, timeout: float | None = None) -> int:
-        """Its exit code, once it has ended; TimeoutError if that takes longer, in seconds."""
+        """The exit code of the ended process; TimeoutError after `timeout` seconds."""
         try:
             code = self._process.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -61,11 +61,11 @@ class ServerProcess:
         return code
 
     def terminate(self) -> None:
-        """Ask it to end (SIGTERM); harmless if it has."""
+        """Send SIGTERM; harmless if the process has ended."""
         self._process.terminate()
 
     def close(self, timeout: float = 5.0) -> int:
-        """Close the socket, at which it ends by itself; kill it if it does not in time."""
+        """Close the socket, at which the process ends; kill it after `timeout` seconds."""
         self.socket.close()
         try:
             return self.wait(timeout)
@@ -75,11 +75,11 @@ class ServerProcess:
 
 
 def start_server(config: ServerConfig) -> ServerProcess:
-    """Start it and wait until it listens.
+    """Start the serving process and wait until it listens.
 
     Raises:
-        UsageError: what it shall serve is not safe, or makes no sense.
-        OutputError: it cannot listen, or did not start.
+        UsageError: the settings are not safe to serve with, or make no sense.
+        OutputError: the process cannot listen, or does not start.
     """
     check_config(config)
     start_timeout_s = config.settings.start_timeout_s
@@ -104,8 +104,8 @@ def start_server(config: ServerConfig) -> ServerProcess:
 
 def _spawn(config: ServerConfig) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-P", "-m", "batonics.server", json.dumps(config.as_json())]
-    # A ^C goes to both processes, and ours alone shall act on it: the child inherits that it is
-    # blocked, so there is no moment in which it could die of one.
+    # A ^C goes to both processes, and only this one acts on it: the child inherits the blocked
+    # signal, so that it cannot die of one before it ignores it.
     masked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         process = subprocess.Popen(  # noqa: S603 - this interpreter, our own module
@@ -130,7 +130,7 @@ def _lower_priority(process_id: int, niceness: int) -> None:
 
 
 def _await_ready(process: subprocess.Popen[bytes], fd: int, deadline: float) -> str | None:
-    """Where it listens, from the line that it writes when it does."""
+    """The address that the process listens on, from the line that it writes then."""
     line = bytearray()
     with selectors.DefaultSelector() as selector:
         selector.register(fd, selectors.EVENT_READ)
@@ -141,9 +141,9 @@ def _await_ready(process: subprocess.Popen[bytes], fd: int, deadline: float) -> 
             if not piece:
                 raise OutputError(f"the server process has ended, exit code {process.wait()}")
             line += piece
-    said = json.loads(line)
-    if "error" in said:
-        usage = said["exit_code"] == UsageError.exit_code
-        error: type[BatonicsError] = UsageError if usage else OutputError
-        raise error(said["error"])
-    return str(said["http"]) if said["http"] is not None else None
+    report = json.loads(line)
+    if "error" in report:
+        is_usage = report["exit_code"] == UsageError.exit_code
+        error: type[BatonicsError] = UsageError if is_usage else OutputError
+        raise error(report["error"])
+    return None if report["http"] is None else str(report["http"])

@@ -1,7 +1,7 @@
-"""What Prometheus is told.
+"""The metrics of Prometheus.
 
-The rule here: a number of ingest's is told as ingest counted it; this process adds only what it
-does itself. Units are seconds and bytes, and names say so.
+The rule here: a count of ingest's is reported as ingest counted it; this process adds only counts
+of its own work. Units are seconds and bytes, and names end with them.
 """
 
 from __future__ import annotations
@@ -41,20 +41,20 @@ _COUNTERS = {
     "disconnects": "Connections to the feed lost.",
     "gaps": "Reconnects after which records may be missing.",
     "recorded_bytes": "Bytes recorded: written and synced.",
-    "deferred_messages": "Messages of ingest put off because this process was slow.",
+    "deferred_messages": "Messages that ingest deferred because this process was slow.",
 }
-"""Counters of `Stats` without labels, by attribute: `batonics_NAME_total`."""
+"""Counters without labels by their attribute of `FeedStats`: `batonics_NAME_total`."""
 _REQUEST_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 
 class IngestCollector(Collector):
-    """`Stats` as Prometheus has it."""
+    """Ingest's counts as metrics."""
 
     def __init__(self, stats: Callable[[], FeedStats]) -> None:
         self._stats = stats
 
     def collect(self) -> Iterator[Metric]:
-        """Every family, as of now."""
+        """Every family of metrics, with its value now."""
         stats = self._stats()
         for name, text in _COUNTERS.items():
             yield CounterMetricFamily(f"batonics_{name}", text, value=getattr(stats, name))
@@ -97,7 +97,7 @@ def _latency(stats: FeedStats) -> Metric:
 
 
 class Metrics:
-    """The metrics of this process, in a registry of their own."""
+    """The metrics of this process and of ingest, in a registry of their own."""
 
     def __init__(self, stats: Callable[[], FeedStats]) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -134,5 +134,5 @@ class Metrics:
         )
 
     def text(self) -> bytes:
-        """All of it in Prometheus' text format."""
+        """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)

@@ -1,4 +1,4 @@
-"""What clients get, as bytes of JSON.
+"""The JSON that clients get.
 
 The rule here: the same books give the same bytes. Keys have one order, prices are decimal text (and
 integers of 1e-9 where named so), times are ISO text with nanoseconds, ids that a JavaScript number
@@ -21,45 +21,51 @@ from batonics.server.replica import BookName, BookReplica, BookState, PriceLevel
 CHECKSUM_LEVELS = 10
 """The best levels of each side that a checksum covers."""
 LevelChange = tuple[str, str | None, int, int]
-"""Side (`bid`, `ask`), price, size and count; size 0 where the level has gone."""
+"""Side (`bid`, `ask`), price, size and count; a level of size 0 has gone."""
 
 
 class DisplayedBook(NamedTuple):
-    """A book as somebody was shown it: what an update starts from."""
+    """A book as a client gets it; an update starts from the one that the client got before.
 
-    shown: BookState
+    Attributes:
+        state: the levels, counts and times.
+        status: the status to show, which the feed's state may worsen.
+        feed: the feed's state.
+    """
+
+    state: BookState
     status: str
     feed: str
 
 
 def display_book(replica: BookReplica, book: int) -> DisplayedBook:
-    """A book as it is to be shown now."""
-    shown = replica.shown(book)
-    return DisplayedBook(shown, replica.status(shown), replica.feed)
+    """A book as clients get it now."""
+    state = replica.state(book)
+    return DisplayedBook(state, replica.status(state), replica.feed)
 
 
 def dumps(document: Any) -> bytes:
-    """Its JSON."""
+    """A document as JSON."""
     return orjson.dumps(document)
 
 
-def book_document(name: BookName, seen: DisplayedBook, depth: int) -> dict[str, Any]:
-    """What /book says from the mirror; `depth` levels of each side."""
+def book_document(name: BookName, displayed: DisplayedBook, depth: int) -> dict[str, Any]:
+    """The response of /book from the replica: `depth` levels of each side."""
     return {
-        **_head(name, seen),
+        **_head(name, displayed),
         "depth": depth,
-        "bids": [_level(level) for level in seen.shown.bids[:depth]],
-        "asks": [_level(level) for level in seen.shown.asks[:depth]],
+        "bids": [_level(level) for level in displayed.state.bids[:depth]],
+        "asks": [_level(level) for level in displayed.state.asks[:depth]],
     }
 
 
 def answer_document(
     name: BookName, answer: dict[str, Any], depth: int | None, replica: BookReplica
 ) -> dict[str, Any]:
-    """The same from an ANSWER of ingest; `depth` None: every level there is."""
+    """The response of /book from an answer of ingest. `depth` None: all levels."""
     return {
         **name_document(name),
-        "status": answer["status"] if replica.live else "stale",
+        "status": answer["status"] if replica.is_live else "stale",
         "feed": replica.feed,
         "seq": answer["seq"],
         "events": answer["events"],
@@ -72,59 +78,59 @@ def answer_document(
 
 
 def symbols_document(replica: BookReplica) -> list[dict[str, Any]]:
-    """What /symbols says: a row a book, by publisher and instrument."""
+    """The response of /symbols: a row for each book, by publisher and instrument."""
     rows = []
-    for book, shown in replica.heads():
-        head = _head(replica.names[book], DisplayedBook(shown, replica.status(shown), replica.feed))
+    for book, state in replica.states_without_levels():
+        head = _head(replica.names[book], DisplayedBook(state, replica.status(state), replica.feed))
         rows.append({key: value for key, value in head.items() if key != "feed"})
     return rows
 
 
 def bbo_message(
-    name: BookName, seen: DisplayedBook, before: DisplayedBook | None
+    name: BookName, displayed: DisplayedBook, before: DisplayedBook | None
 ) -> dict[str, Any]:
     """The best levels of a book, after `before`."""
-    bids, asks = seen.shown.bids, seen.shown.asks
+    bids, asks = displayed.state.bids, displayed.state.asks
     return {
-        **_message("bbo", "update" if before else "snapshot", name, seen, before),
+        **_message("bbo", "update" if before else "snapshot", name, displayed, before),
         "bid": _level(bids[0]) if bids else None,
         "ask": _level(asks[0]) if asks else None,
     }
 
 
-def snapshot_message(name: BookName, seen: DisplayedBook, depth: int) -> dict[str, Any]:
-    """All that a client needs to begin, or to begin again."""
+def snapshot_message(name: BookName, displayed: DisplayedBook, depth: int) -> dict[str, Any]:
+    """A whole book, with which a client begins, or begins again."""
     return {
-        **_message("snapshot", "snapshot", name, seen, None),
+        **_message("snapshot", "snapshot", name, displayed, None),
         "depth": depth,
-        "bids": [_row(level) for level in seen.shown.bids[:depth]],
-        "asks": [_row(level) for level in seen.shown.asks[:depth]],
-        "checksum": levels_checksum(seen.shown, depth),
+        "bids": [_row(level) for level in displayed.state.bids[:depth]],
+        "asks": [_row(level) for level in displayed.state.asks[:depth]],
+        "checksum": levels_checksum(displayed.state, depth),
     }
 
 
 def update_message(
-    name: BookName, seen: DisplayedBook, before: DisplayedBook, depth: int
+    name: BookName, displayed: DisplayedBook, before: DisplayedBook, depth: int
 ) -> dict[str, Any]:
-    """What makes a client's book of `before` the book of now."""
+    """The changes from the book that a client got before to the book now."""
     return {
-        **_message("snapshot", "update", name, seen, before),
-        "changes": find_changes(before.shown, seen.shown, depth),
-        "checksum": levels_checksum(seen.shown, depth),
+        **_message("snapshot", "update", name, displayed, before),
+        "changes": find_changes(before.state, displayed.state, depth),
+        "checksum": levels_checksum(displayed.state, depth),
     }
 
 
 def status_message(
-    channel: str, name: BookName, seen: DisplayedBook, before: DisplayedBook
+    channel: str, name: BookName, displayed: DisplayedBook, before: DisplayedBook
 ) -> dict[str, Any]:
-    """That a book counts for less, or for more, than it did; its levels are those of `before`."""
-    return _message(channel, "status", name, seen._replace(shown=before.shown), before)
+    """A change of status or of the feed; seq and levels stay those of `before`."""
+    return _message(channel, "status", name, displayed._replace(state=before.state), before)
 
 
 def heartbeat_message(
     replica: BookReplica, sent: Iterable[tuple[str, BookName, DisplayedBook]]
 ) -> dict[str, Any]:
-    """That the server lives; and up to which `seq` this client has been told of each book."""
+    """A sign of life, with the `seq` that the client got last of each book."""
     return {
         "type": "heartbeat",
         "feed": replica.feed,
@@ -132,10 +138,10 @@ def heartbeat_message(
             {
                 "channel": channel,
                 **name_document(name),
-                "status": seen.status,
-                "seq": seen.shown.seq,
+                "status": displayed.status,
+                "seq": displayed.state.seq,
             }
-            for channel, name, seen in sent
+            for channel, name, displayed in sent
         ],
     }
 
@@ -143,7 +149,7 @@ def heartbeat_message(
 def find_changes(before: BookState, after: BookState, depth: int) -> list[LevelChange]:
     """The levels in which two books differ within `depth` levels; bids first, best first.
 
-    A level that has left the best `depth` has gone, for whoever is shown no more than these.
+    A level that is no longer among the best `depth` counts as gone.
     """
     found: list[LevelChange] = []
     sides: Sequence[tuple[str, tuple[PriceLevel, ...], tuple[PriceLevel, ...], bool]] = (
@@ -167,26 +173,27 @@ def levels_differ(before: BookState, after: BookState, depth: int) -> bool:
     return before.bids[:depth] != after.bids[:depth] or before.asks[:depth] != after.asks[:depth]
 
 
-def levels_checksum(shown: BookState, depth: int) -> int:
-    """CRC32 over the best levels that are shown, at most 10 of each side.
+def levels_checksum(state: BookState, depth: int) -> int:
+    """The CRC32 of the best `depth` levels of each side, 10 at most.
 
-    Of the ASCII text of the bids, best first, then the asks, each level `price:size:count;`.
+    The bytes are the ASCII text of the bids, best first, then of the asks, each level as
+    `price:size:count;`.
     """
     most = min(depth, CHECKSUM_LEVELS)
-    levels = (*shown.bids[:most], *shown.asks[:most])
+    levels = (*state.bids[:most], *state.asks[:most])
     text = "".join(f"{format_price(price)}:{size}:{count};" for price, size, count in levels)
     return crc32(text.encode())
 
 
 def problem(status: int, title: str, detail: str, **facts: Any) -> bytes:
-    """An error as RFC 9457 has it; `facts` are members of its own."""
+    """A problem of RFC 9457; `facts` are its extension members."""
     return orjson.dumps(
         {"type": "about:blank", "title": title, "status": status, "detail": detail, **facts}
     )
 
 
 def name_document(name: BookName) -> dict[str, Any]:
-    """What a book is called."""
+    """The names of a book."""
     return {
         "symbol": name.symbol,
         "publisher_id": name.publisher_id,
@@ -194,33 +201,33 @@ def name_document(name: BookName) -> dict[str, Any]:
     }
 
 
-def _head(name: BookName, seen: DisplayedBook) -> dict[str, Any]:
+def _head(name: BookName, displayed: DisplayedBook) -> dict[str, Any]:
     return {
         **name_document(name),
-        "status": seen.status,
-        "feed": seen.feed,
-        "seq": seen.shown.seq,
-        "events": seen.shown.events,
-        "ts_event": format_time(seen.shown.ts_event),
-        "ts_recv": format_time(seen.shown.ts_recv),
-        "sequence": seen.shown.sequence,
+        "status": displayed.status,
+        "feed": displayed.feed,
+        "seq": displayed.state.seq,
+        "events": displayed.state.events,
+        "ts_event": format_time(displayed.state.ts_event),
+        "ts_recv": format_time(displayed.state.ts_recv),
+        "sequence": displayed.state.sequence,
     }
 
 
 def _message(
-    channel: str, kind: str, name: BookName, seen: DisplayedBook, before: DisplayedBook | None
+    channel: str, kind: str, name: BookName, displayed: DisplayedBook, before: DisplayedBook | None
 ) -> dict[str, Any]:
     return {
         "channel": channel,
         "type": kind,
         **name_document(name),
-        "status": seen.status,
-        "feed": seen.feed,
-        "seq": seen.shown.seq,
-        "prev_seq": before.shown.seq if before else None,
-        "events": seen.shown.events,
-        "ts_event": format_time(seen.shown.ts_event),
-        "ts_recv": format_time(seen.shown.ts_recv),
+        "status": displayed.status,
+        "feed": displayed.feed,
+        "seq": displayed.state.seq,
+        "prev_seq": before.state.seq if before else None,
+        "events": displayed.state.events,
+        "ts_event": format_time(displayed.state.ts_event),
+        "ts_recv": format_time(displayed.state.ts_recv),
     }
 
 

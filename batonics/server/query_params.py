@@ -1,7 +1,7 @@
-"""What a request asks for: the parameters of a query, read strictly.
+"""The parameters of a request's query, read strictly.
 
-The rule here: a parameter that nobody knows is refused, so that a slip of the pen is no wrong
-answer. What is wrong is a `ProblemError`, which becomes the answer.
+The rule here: an unknown parameter is refused, so that a typing error never gives a wrong answer. A
+fault is a `ProblemError`, which becomes the response.
 """
 
 from __future__ import annotations
@@ -13,12 +13,19 @@ from batonics.server.replica import BookReplica
 DEPTH_DEFAULT = 10
 QUERY_DEPTH_MAX = 1_000_000
 BOOKS_NAMED_MAX = 20
-"""Of books that an error names."""
-_INT_MAX = 2**32
+"""The greatest number of books that an error names."""
+_UINT_MAX = 2**32
 
 
 class ProblemError(Exception):
-    """A request that gets a problem for an answer."""
+    """A request whose response is a problem (RFC 9457).
+
+    Attributes:
+        status: the HTTP status.
+        title: the kind of problem in a few words.
+        detail: what is wrong with this request.
+        headers: further headers of the response.
+    """
 
     def __init__(
         self, status: int, title: str, detail: str, *, headers: dict[str, str] | None = None
@@ -28,51 +35,53 @@ class ProblemError(Exception):
         self.headers = headers or {}
 
 
-def parse_query(query: Iterable[tuple[str, str]], known: Sequence[str]) -> dict[str, str]:
-    """The parameters of a query, by name; each of them known, and there once."""
-    found: dict[str, str] = {}
+def parse_query(query: Iterable[tuple[str, str]], names: Sequence[str]) -> dict[str, str]:
+    """The parameters of a query by name; ProblemError if one is not in `names`, or is repeated."""
+    params: dict[str, str] = {}
     for key, value in query:
-        if key not in known:
-            expected = f"expected {', '.join(known)}" if known else "there are none"
+        if key not in names:
+            expected = f"expected {', '.join(names)}" if names else "there are none"
             raise ProblemError(400, "Unknown parameter", f"{key[:100]!r}: {expected}")
-        if key in found:
+        if key in params:
             raise ProblemError(400, "Repeated parameter", f"{key} is there more than once")
-        found[key] = value
-    return found
+        params[key] = value
+    return params
 
 
-def find_book(replica: BookReplica, known: dict[str, str]) -> int:
-    """The one book that parameters name."""
-    given = [known.get(key) for key in ("symbol", "publisher_id", "instrument_id")]
+def find_book(replica: BookReplica, params: dict[str, str]) -> int:
+    """The one book that `symbol`, `publisher_id` and `instrument_id` name."""
+    given = [params.get(key) for key in ("symbol", "publisher_id", "instrument_id")]
     if given == [None, None, None]:
         raise ProblemError(400, "Which book?", "give symbol, or instrument_id")
-    found = replica.find(
-        known.get("symbol"), parse_uint(known, "publisher_id"), parse_uint(known, "instrument_id")
+    books = replica.find(
+        params.get("symbol"),
+        parse_uint(params, "publisher_id"),
+        parse_uint(params, "instrument_id"),
     )
-    if not found:
+    if not books:
         raise ProblemError(404, "No such book", "no book of this name has been seen")
-    if len(found) > 1:
+    if len(books) > 1:
         named = ", ".join(
-            f"publisher_id={replica.names[one].publisher_id}"
-            f"&instrument_id={replica.names[one].instrument_id}"
-            for one in found[:BOOKS_NAMED_MAX]
+            f"publisher_id={replica.names[book].publisher_id}"
+            f"&instrument_id={replica.names[book].instrument_id}"
+            for book in books[:BOOKS_NAMED_MAX]
         )
-        raise ProblemError(400, "Which book?", f"{len(found)} books fit: {named}")
-    return found[0]
+        raise ProblemError(400, "Which book?", f"{len(books)} books fit: {named}")
+    return books[0]
 
 
-def parse_uint(known: dict[str, str], key: str) -> int | None:
-    """A parameter that is a number, None if it is not there."""
-    text = known.get(key)
+def parse_uint(params: dict[str, str], key: str) -> int | None:
+    """An unsigned 32-bit integer; None if the parameter is absent."""
+    text = params.get(key)
     if text is None:
         return None
-    if not (text.isascii() and text.isdigit() and len(text) <= 10 and int(text) < _INT_MAX):
+    if not (text.isascii() and text.isdigit() and len(text) <= 10 and int(text) < _UINT_MAX):
         raise ProblemError(400, "Not a number", f"{key} must be a number below 2^32")
     return int(text)
 
 
 def parse_depth(text: str | None, default: int) -> int | None:
-    """How many levels are wanted; None for all."""
+    """A number of levels; None for `all`, the default if there is no text."""
     if text is None:
         return default
     if text == "all":
@@ -83,9 +92,9 @@ def parse_depth(text: str | None, default: int) -> int | None:
     return depth
 
 
-def parse_flag(known: dict[str, str], key: str) -> bool:
-    """A parameter that is true or false; false if it is not there."""
-    text = known.get(key, "false")
+def parse_flag(params: dict[str, str], key: str) -> bool:
+    """A parameter `true` or `false`; False if it is absent."""
+    text = params.get(key, "false")
     if text not in ("true", "false"):
         raise ProblemError(400, "Not a flag", f"{key} must be true or false")
     return text == "true"

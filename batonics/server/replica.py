@@ -1,7 +1,7 @@
-"""The books as ingest has told them last.
+"""A replica of ingest's books: each one as ingest published it last.
 
-The rule here: a book is shown as it was told, and never as better than it is known to be. While the
-feed is not LIVE, or ingest is silent, every book is stale, whatever its own status.
+The rule here: a book's status is never better than what is known. While the feed is not LIVE, or
+ingest is silent, every book is stale, whatever its own status.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from batonics.live.protocol import STATUSES, FeedState, book_dtype
 from batonics.live.stats import FeedStats
 from batonics.model.mbo import UNDEF_PRICE
 
-_ROWS_AT_FIRST = 64
+_ROWS_INITIAL = 64
 _HEAD = ("seq", "events", "ts_event", "ts_recv", "sequence")
 BOOK_NUMBER_MAX = 1 << 22
-"""Books are numbered in order of appearance: a greater number is damage, not a book."""
+"""Ingest numbers books in order of appearance: a greater number is damage, not a book."""
 
 
 PriceLevel = tuple[int, int, int]
@@ -26,7 +26,7 @@ PriceLevel = tuple[int, int, int]
 
 
 class BookName(NamedTuple):
-    """What a book is called."""
+    """The identity of a book, and its symbol if that is known."""
 
     publisher_id: int
     instrument_id: int
@@ -34,7 +34,7 @@ class BookName(NamedTuple):
 
 
 class BookState(NamedTuple):
-    """A book at one moment, at the end of an event; `status` is its own (see `Mirror.status`)."""
+    """A book at the end of an event. Its `status` is its own; see `BookReplica.status`."""
 
     seq: int
     status: str
@@ -47,14 +47,15 @@ class BookState(NamedTuple):
 
 
 class BookReplica:
-    """Takes what ingest says; shows books.
+    """Applies ingest's messages, and gives books.
 
     Attributes:
         depth: levels of each side that books have here.
-        source, version: of ingest, as told.
-        names: by book.
-        stats: as told last.
-        silent: ingest has said nothing for too long; whoever has a clock says so.
+        source: the name of ingest's feed.
+        version: ingest's version.
+        names: the name of each book.
+        stats: ingest's last counts.
+        is_silent: ingest has sent nothing for too long. Code that has a clock sets it.
     """
 
     def __init__(self) -> None:
@@ -62,24 +63,24 @@ class BookReplica:
         self.source = self.version = ""
         self.names: dict[int, BookName] = {}
         self.stats = FeedStats()
-        self.silent = False
+        self.is_silent = False
         self._by_symbol: dict[str, list[int]] = {}
         self._rows = np.zeros(0, book_dtype(1))
-        self._told = np.zeros(0, np.bool_)
-        self._shown: dict[int, BookState] = {}
-        self._order: list[int] | None = None
+        self._has_row = np.zeros(0, np.bool_)
+        self._states: dict[int, BookState] = {}
+        self._sorted_books: list[int] | None = None
 
     def apply_hello(self, hello: dict[str, Any]) -> None:
-        """The first message: how many levels books have, and where they come from."""
+        """Apply HELLO, the first message: the number of levels, and the name of the feed."""
         if self.depth:
             raise ValueError("a second HELLO")
         self.depth = int(hello["depth"])
         self.source, self.version = str(hello.get("source")), str(hello.get("version"))
-        self._rows = np.zeros(_ROWS_AT_FIRST, book_dtype(self.depth))
-        self._told = np.zeros(_ROWS_AT_FIRST, np.bool_)
+        self._rows = np.zeros(_ROWS_INITIAL, book_dtype(self.depth))
+        self._has_row = np.zeros(_ROWS_INITIAL, np.bool_)
 
     def apply_names(self, names: list[list[Any]]) -> list[int]:
-        """SYMBOLS: names of books, new or changed; which these are."""
+        """Apply SYMBOLS, names of new or renamed books; the numbers of these books."""
         for book, publisher_id, instrument_id, symbol in names:
             before = self.names.get(book)
             if before is not None and before.symbol is not None:
@@ -87,11 +88,11 @@ class BookReplica:
             self.names[book] = BookName(publisher_id, instrument_id, symbol)
             if symbol is not None:
                 self._by_symbol.setdefault(symbol, []).append(book)
-        self._order = None
+        self._sorted_books = None
         return [book for book, *_ in names]
 
     def apply_books(self, payload: bytes) -> list[int]:
-        """BOOKS; which these are, in ascending order."""
+        """Apply BOOKS; the numbers of these books in ascending order."""
         rows = np.frombuffer(payload, self._rows.dtype)
         if not self.depth or len(rows) == 0:
             return []
@@ -102,44 +103,44 @@ class BookReplica:
         if most >= len(self._rows):
             more = max(most + 1, 2 * len(self._rows)) - len(self._rows)
             self._rows = np.concatenate([self._rows, np.zeros(more, self._rows.dtype)])
-            self._told = np.concatenate([self._told, np.zeros(more, np.bool_)])
-        if not self._told[numbers].all():
-            self._order = None
+            self._has_row = np.concatenate([self._has_row, np.zeros(more, np.bool_)])
+        if not self._has_row[numbers].all():
+            self._sorted_books = None
         self._rows[numbers] = rows  # where a book stands twice, its last row stays
-        self._told[numbers] = True
+        self._has_row[numbers] = True
         changed: list[int] = np.unique(numbers).tolist()
         for book in changed:
-            self._shown.pop(book, None)
+            self._states.pop(book, None)
         return changed
 
     def apply_stats(self, stats: dict[str, Any]) -> bool:
-        """STATS; whether books now have to be shown with another status."""
-        live, feed = self.live, self.stats.feed
+        """Apply STATS; whether the status of all books may have changed."""
+        is_live, feed = self.is_live, self.stats.feed
         self.stats = FeedStats(**stats)
-        return (live, feed) != (self.live, self.stats.feed)
+        return (is_live, feed) != (self.is_live, self.stats.feed)
 
     @property
-    def live(self) -> bool:
-        """Whether books are what their own status says."""
-        return self.stats.feed == FeedState.LIVE and not self.silent
+    def is_live(self) -> bool:
+        """Whether a book's own status counts."""
+        return self.stats.feed == FeedState.LIVE and not self.is_silent
 
     @property
     def feed(self) -> str:
-        """How the feed is, in a word: that of `Feed`, or `silent` if ingest says nothing."""
-        return "silent" if self.silent else FeedState(self.stats.feed).name.lower()
+        """The feed's state in lower case, or `silent` if ingest is."""
+        return "silent" if self.is_silent else FeedState(self.stats.feed).name.lower()
 
-    def status(self, shown: BookState) -> str:
-        """The status to show a book with."""
-        return shown.status if self.live else "stale"
+    def status(self, state: BookState) -> str:
+        """The status that clients get for a book's state."""
+        return state.status if self.is_live else "stale"
 
     def books(self) -> list[int]:
-        """Every book that has a name and has been told, by publisher, instrument and number."""
-        if self._order is None:
-            self._order = self.find()
-        return self._order
+        """Every book with a name and a state, sorted by publisher, instrument and number."""
+        if self._sorted_books is None:
+            self._sorted_books = self.find()
+        return self._sorted_books
 
-    def heads(self) -> list[tuple[int, BookState]]:
-        """The same, each as it is but for its levels, which would take much longer."""
+    def states_without_levels(self) -> list[tuple[int, BookState]]:
+        """The same books with their states. Levels, which would take much longer, are left out."""
         books = self.books()
         columns = [self._rows[name][books].tolist() for name in ("status", *_HEAD)]
         return [
@@ -149,9 +150,9 @@ class BookReplica:
             )
         ]
 
-    def told(self, book: int) -> bool:
-        """Whether a row of it has come."""
-        return book < len(self._told) and bool(self._told[book])
+    def has_state(self, book: int) -> bool:
+        """Whether ingest has published a book."""
+        return book < len(self._has_row) and bool(self._has_row[book])
 
     def find(
         self,
@@ -159,23 +160,23 @@ class BookReplica:
         publisher_id: int | None = None,
         instrument_id: int | None = None,
     ) -> list[int]:
-        """The books that all of these fit; None fits every book."""
+        """The books that have all of these; None fits every book."""
         among = self.names if symbol is None else self._by_symbol.get(symbol, ())
         found = [
             book
             for book in among
-            if self.told(book)
+            if self.has_state(book)
             and publisher_id in (None, self.names[book].publisher_id)
             and instrument_id in (None, self.names[book].instrument_id)
         ]
         return sorted(found, key=lambda book: (*self.names[book][:2], book))
 
-    def shown(self, book: int) -> BookState:
-        """A book as it was told last. The same object until it is told again."""
-        shown = self._shown.get(book)
-        if shown is None:
-            shown = self._shown[book] = self._read(book)
-        return shown
+    def state(self, book: int) -> BookState:
+        """The state of a book: the same object until ingest publishes another."""
+        state = self._states.get(book)
+        if state is None:
+            state = self._states[book] = self._read(book)
+        return state
 
     def _read(self, book: int) -> BookState:
         row = self._rows[book]

@@ -1,6 +1,6 @@
-"""The short paths: /book, /symbols, /healthz, /readyz, /metrics.
+"""The HTTP paths /book, /symbols, /healthz, /readyz and /metrics.
 
-The rule here: an answer is either what was asked for or a problem (RFC 9457) that says why not.
+The rule here: a response is what was asked for, or a problem (RFC 9457) with the reason.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def routes(service: Service) -> list[web.RouteDef]:
-    """Which handler answers what."""
+    """The handler of each path."""
     table: dict[str, Callable[[Service, web.Request], Awaitable[web.StreamResponse]]] = {
         "/book": book,
         "/symbols": symbols,
@@ -59,29 +59,29 @@ def json_response(document: Any, status: int = 200) -> web.Response:
 
 async def book(service: Service, request: web.Request) -> web.Response:
     """One book: `symbol=`, `publisher_id=`, `instrument_id=`; `depth=` N or all; `orders=true`."""
-    known = parse_query(
+    params = parse_query(
         request.query.items(), ("symbol", "publisher_id", "instrument_id", "depth", "orders")
     )
     replica = service.replica
-    number = find_book(replica, known)
-    depth = parse_depth(known.get("depth"), min(DEPTH_DEFAULT, replica.depth))
-    orders = parse_flag(known, "orders")
+    number = find_book(replica, params)
+    depth = parse_depth(params.get("depth"), min(DEPTH_DEFAULT, replica.depth))
+    orders = parse_flag(params, "orders")
     name = replica.names[number]
     if depth is not None and depth <= replica.depth and not orders:
-        seen = payloads.display_book(replica, number)
-        return json_response(payloads.book_document(name, seen, depth))
-    answer = await ask_ingest(service, number, depth, orders=orders)
+        displayed = payloads.display_book(replica, number)
+        return json_response(payloads.book_document(name, displayed, depth))
+    answer = await query_ingest(service, number, depth, orders=orders)
     return json_response(payloads.answer_document(name, answer, depth, replica))
 
 
-async def ask_ingest(
+async def query_ingest(
     service: Service, number: int, depth: int | None, *, orders: bool
 ) -> dict[str, Any]:
-    """What ingest answers about a book, in time or not at all."""
+    """Ingest's answer about a book; ProblemError if it does not come in time."""
     limits = service.config.settings.limits
     try:
         async with asyncio.timeout(limits.query_timeout_s):
-            answer = await service.link.ask(number, depth, orders=orders)
+            answer = await service.link.query(number, depth, orders=orders)
     except TimeoutError:
         detail = f"ingest has not answered within {limits.query_timeout_s:g} s"
         raise ProblemError(504, "Timeout", detail) from None
@@ -96,21 +96,21 @@ async def ask_ingest(
 
 
 async def symbols(service: Service, request: web.Request) -> web.Response:
-    """Every book, a row each."""
+    """Every book: a row for each."""
     parse_query(request.query.items(), ())
     return json_response(payloads.symbols_document(service.replica))
 
 
 async def healthz(service: Service, request: web.Request) -> web.Response:
-    """Whether ingest lives: it says something several times a second."""
+    """Whether ingest lives: it sends a message several times a second."""
     parse_query(request.query.items(), ())
-    alive = not service.replica.silent
+    alive = not service.replica.is_silent
     document = {"status": "ok" if alive else "failing", "feed": service.replica.feed}
     return json_response(document, 200 if alive else 503)
 
 
 async def readyz(service: Service, request: web.Request) -> web.Response:
-    """Whether books may be relied on, and if not, why."""
+    """Whether all books are right, and the reasons if not."""
     parse_query(request.query.items(), ())
     reasons, cold = readiness(service.replica)
     document = {
@@ -123,26 +123,26 @@ async def readyz(service: Service, request: web.Request) -> web.Response:
 
 
 async def metrics_text(service: Service, request: web.Request) -> web.Response:
-    """For Prometheus."""
+    """The metrics, for Prometheus."""
     parse_query(request.query.items(), ())
     body = service.metrics.text()
     return web.Response(body=body, headers={"Content-Type": metrics.CONTENT_TYPE})
 
 
 def readiness(replica: BookReplica) -> tuple[list[str], list[str]]:
-    """Why we are not ready, and which books are cold, which is no reason (rule 21).
+    """The reasons why the server is not ready, and the cold books, which are no reason (rule 21).
 
-    A cold book is a lower bound until its venue clears it, which may be never: it is named, at most
-    BOOKS_NAMED_MAX of them. A stale book is known to be wrong: no book may be.
+    A cold book is a lower bound until its venue clears it, which may be never. A stale book is
+    known to be wrong. At most BOOKS_NAMED_MAX books of each status are named.
     """
     reasons = []
-    if replica.silent:
+    if replica.is_silent:
         reasons.append("ingest is silent")
     if replica.stats.feed != FeedState.LIVE:
         reasons.append(f"the feed is {FeedState(replica.stats.feed).name.lower()}")
     books: dict[str, list[int]] = {status: [] for status in STATUSES}
-    for number, shown in replica.heads():
-        books[shown.status].append(number)
+    for number, state in replica.states_without_levels():
+        books[state.status].append(number)
     cold, stale = (
         [book_name(replica, number) for number in books[status][:BOOKS_NAMED_MAX]]
         for status in ("cold", "stale")
@@ -157,6 +157,6 @@ def readiness(replica: BookReplica) -> tuple[list[str], list[str]]:
 
 
 def book_name(replica: BookReplica, number: int) -> str:
-    """A book in a sentence."""
+    """The name of a book in a sentence."""
     name = replica.names[number]
     return f"{name.symbol or name.instrument_id} ({name.publisher_id})"

@@ -1,4 +1,4 @@
-"""What the parts of a running server share."""
+"""The state that the parts of a running server share."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Service:
     """One server.
 
     Attributes:
-        config: how to serve.
-        address: where it listens; None without HTTP.
-        mirror: the books.
-        link: to ingest.
-        metrics: what is counted.
-        log: the room's logger.
+        config: the settings and the kind of output.
+        address: the address that the server listens on; None without HTTP.
+        replica: the books.
+        link: the connection to ingest.
+        metrics: the counts of this process.
+        log: the logger of this room.
     """
 
     config: ServerConfig

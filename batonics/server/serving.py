@@ -155,8 +155,9 @@ async def _start_http(
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     assert runner.server is not None  # noqa: S101 - for mypy: that is what setup does
-    door = ConnectionLimit(runner.server, limits, service.metrics.refused)
-    accepting = await asyncio.get_running_loop().create_server(door.open, sock=listener)
+    limit = ConnectionLimit(runner.server, limits, service.metrics.refused)
+    loop = asyncio.get_running_loop()
+    accepting = await loop.create_server(limit.new_connection, sock=listener)
     stack.callback(accepting.close)
 
 
@@ -172,15 +173,14 @@ async def _wait_for_end(service: Service, fanout: Fanout, stop: asyncio.Event) -
     loop = asyncio.get_running_loop()
     stopping = asyncio.ensure_future(stop.wait())
     link, replica = service.link, service.replica
+    timeout_s = service.config.settings.limits.silence_timeout_s
     while not (link.ended.done() or stopping.done()):
         await asyncio.wait(
             (link.ended, stopping), timeout=SILENCE_POLL_S, return_when=asyncio.FIRST_COMPLETED
         )
-        silent = (
-            loop.time() - link.last_message_at > service.config.settings.limits.silence_timeout_s
-        )
-        if silent != replica.silent:
-            replica.silent = silent
+        is_silent = loop.time() - link.last_message_at > timeout_s
+        if is_silent != replica.is_silent:
+            replica.is_silent = is_silent
             fanout.feed_changed()
     if not link.ended.done():
         return CloseReason(GOING_AWAY, "ended", "the server was asked to end")

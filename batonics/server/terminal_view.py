@@ -1,8 +1,8 @@
 """The books on a terminal, as they change.
 
-The rule here: a terminal that does not take what is written (^S) stops nobody. What is shown is
-made by the loop, some times a second, and written by a thread that alone waits for the terminal;
-at the end the terminal is as it was, even if that thread still waits.
+The rule here: a terminal that accepts no output (^S) stops nothing. The loop renders the screen
+some times a second. A thread writes it, and only this thread waits for the terminal. At the end the
+terminal is restored, even if that thread still waits.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from batonics.server.replica import BookReplica, PriceLevel
 from batonics.server.service import Service
 
 RATE_S = 2.0
-"""Over how long a rate is taken."""
+"""The time over which a rate is measured."""
 HEAD_LINES = 4
-"""Of the terminal, that are no book."""
+"""Lines of the terminal that show no book."""
 _END_S = 1.0
 _STYLES = {"synced": "green", "cold": "yellow", "stale": "bold red", "live": "green"}
 
@@ -51,27 +51,27 @@ async def show_books(service: Service, fanout: Fanout) -> None:
 
 
 async def stop_showing(painting: asyncio.Task[None]) -> None:
-    """End it, the terminal restored."""
+    """Cancel it, and wait until the terminal is restored."""
     painting.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await painting
 
 
 class Rates:
-    """Records and bytes a second, from the counts of the last moments."""
+    """Records and bytes a second, from the counts of the last RATE_S."""
 
     def __init__(self) -> None:
-        self._seen: deque[tuple[float, int, int]] = deque()
+        self._counts: deque[tuple[float, int, int]] = deque()
 
     def add(self, now: float, stats: FeedStats) -> None:
-        """The counts as of now, in seconds of any clock."""
-        self._seen.append((now, stats.records, stats.bytes))
-        while now - self._seen[0][0] > RATE_S:
-            self._seen.popleft()
+        """Add the counts now; `now` is in seconds of any clock."""
+        self._counts.append((now, stats.records, stats.bytes))
+        while now - self._counts[0][0] > RATE_S:
+            self._counts.popleft()
 
     def per_second(self) -> tuple[float, float]:
-        """Records and bytes."""
-        first, last = self._seen[0], self._seen[-1]
+        """Records and bytes a second."""
+        first, last = self._counts[0], self._counts[-1]
         seconds = last[0] - first[0]
         if not seconds:
             return 0.0, 0.0
@@ -79,7 +79,7 @@ class Rates:
 
 
 def quantile(counts: Sequence[int], share: float) -> str:
-    """The bound of the bucket of `latency_us` in which a share of all batches is reached."""
+    """The upper bound of the latency bucket that reaches a share of all batches."""
     wanted, reached = share * sum(counts), 0
     for bound_us, count in zip(LATENCY_BOUNDS_US, counts, strict=False):
         reached += count
@@ -89,7 +89,7 @@ def quantile(counts: Sequence[int], share: float) -> str:
 
 
 def render_screen(replica: BookReplica, rates: Rates, clients: int, rows: int) -> RenderableType:
-    """What is shown: a line on the feed, one on ingest, and at most `rows` books."""
+    """The screen: a line on the feed, one on ingest, and at most `rows` books."""
     stats = replica.stats
     records, size = rates.per_second()
     lag = "-" if stats.lag_ns is None else _duration(stats.lag_ns)
@@ -104,9 +104,10 @@ def render_screen(replica: BookReplica, rates: Rates, clients: int, rows: int) -
         f" p50 {quantile(stats.latency_us, 0.5)}  p99 {quantile(stats.latency_us, 0.99)}"
     )
     books = replica.books()
-    shown = books if len(books) <= rows else books[: rows - 1]
-    more = [Text(f"and {len(books) - len(shown)} more books")] if len(shown) < len(books) else []
-    return Group(head, counts, _table(replica, shown), *more)
+    listed = books if len(books) <= rows else books[: rows - 1]
+    left_out = len(books) - len(listed)
+    more = [Text(f"and {left_out} more books")] if left_out else []
+    return Group(head, counts, _table(replica, listed), *more)
 
 
 def _table(replica: BookReplica, books: Sequence[int]) -> Table:
@@ -117,15 +118,15 @@ def _table(replica: BookReplica, books: Sequence[int]) -> Table:
         table.add_column(title, justify="right", style=style, no_wrap=True)
     table.add_column("events", justify="right", no_wrap=True)
     for book in books:
-        name, shown = replica.names[book], replica.shown(book)
-        status = replica.status(shown)
+        name, state = replica.names[book], replica.state(book)
+        status = replica.status(state)
         table.add_row(
             _printable(name.symbol or f"#{name.instrument_id}"),
             str(name.publisher_id),
             Text(status, style=_STYLES[status]),
-            *_best(shown.bids),
-            *_best(shown.asks),
-            f"{shown.events:,}",
+            *_best(state.bids),
+            *_best(state.asks),
+            f"{state.events:,}",
         )
     return table
 
@@ -139,26 +140,26 @@ def _printable(text: str) -> str:
 
 
 class _ScreenWriter:
-    """Writes the newest picture from a thread of its own."""
+    """Writes the last screen from a thread of its own."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._picture: RenderableType = ""
-        self._news = threading.Event()
+        self._screen: RenderableType = ""
+        self._changed = threading.Event()
         self._ended = False
         self._thread = threading.Thread(target=self._run, name="batonics-view", daemon=True)
         self._thread.start()
 
-    def show(self, picture: RenderableType) -> None:
-        self._picture = picture
-        self._news.set()
+    def show(self, screen: RenderableType) -> None:
+        self._screen = screen
+        self._changed.set()
 
     def end(self) -> None:
         self._ended = True
-        self._news.set()
+        self._changed.set()
         self._thread.join(_END_S)
         if self._thread.is_alive():
-            # It waits for the terminal, which may never take a byte again; nor would it ours.
+            # It waits for a terminal that may never accept a byte again.
             with contextlib.suppress(OSError):
                 _write_at_once(RESTORE_TERMINAL)
 
@@ -168,15 +169,15 @@ class _ScreenWriter:
             Live(console=self._console, screen=True, auto_refresh=False) as live,
         ):
             while True:
-                self._news.wait()
-                self._news.clear()
+                self._changed.wait()
+                self._changed.clear()
                 if self._ended:
                     return
-                live.update(self._picture, refresh=True)
+                live.update(self._screen, refresh=True)
 
 
 def _write_at_once(text: str) -> None:
-    """Write to standard output if it takes it, and do not wait."""
+    """Write to standard output without waiting; what it does not accept is lost."""
     fd = sys.stdout.fileno()
     blocking = os.get_blocking(fd)
     os.set_blocking(fd, False)
@@ -187,7 +188,7 @@ def _write_at_once(text: str) -> None:
 
 
 def _duration(length_ns: int) -> str:
-    """A length of time in the largest unit that it fills: a replayed day is years late."""
+    """A length of time in its largest unit; the lag of a replayed day is years."""
     units = (("d", 86_400e9), ("h", 3_600e9), ("s", 1e9))
     for name, unit_ns in units:
         if abs(length_ns) >= 2 * unit_ns:

@@ -1,8 +1,8 @@
-"""WebSockets: /ws/bbo and /ws/snapshot.
+"""The WebSocket paths /ws/bbo and /ws/snapshot.
 
-The rule here: what a client sends is a request that gets an answer, `subscribed` or `error`; what
-it is sent comes from `fanout`, in a task of its own. A client that must go is told why in the close
-frame, and is not waited for.
+The rule here: each message of a client gets a reply (`subscription_requests`). A task of the
+client's own sends the messages of `fanout`. The close frame of a client that the server closes has
+the reason, and the server does not wait for the client's own close.
 """
 
 from __future__ import annotations
@@ -28,48 +28,50 @@ from batonics.server.service import Service
 from batonics.server.subscription_requests import SubscriptionHandler
 
 DRAIN_BYTES = 1 << 14
-"""Sent to a client between two looks at whether it still takes them; more waits with `fanout`."""
+"""Bytes that are written before the sender waits for the client to read; more stays in `fanout`."""
 FLUSH_POLL_S = 0.05
-"""How often it is looked whether a client that is cut has taken its last bytes."""
-_REASON_BYTES_MAX = 123  # of a close frame
+"""Interval between two checks that a client being closed has taken its last bytes."""
+_REASON_BYTES_MAX = 123  # what a close frame can hold
 
 
 class WebSocketHandler:
-    """Answers both paths; knows which connections are being closed."""
+    """Serves both paths, and closes connections."""
 
     def __init__(self, service: Service, fanout: Fanout) -> None:
         self._service, self._fanout = service, fanout
-        self._wishes = SubscriptionHandler(service.replica, fanout, service.config.settings.limits)
+        self._requests = SubscriptionHandler(
+            service.replica, fanout, service.config.settings.limits
+        )
         self._closing: set[asyncio.Task[None]] = set()
 
     def routes(self) -> list[web.RouteDef]:
-        """Which handler answers what."""
+        """The handler of each path."""
         return [
             web.get("/ws/bbo", self._bbo, allow_head=False),
             web.get("/ws/snapshot", self._snapshot, allow_head=False),
         ]
 
-    async def close_all(self, cut: CloseReason) -> None:
-        """Tell every client why this is the end, and close it."""
+    async def close_all(self, reason: CloseReason) -> None:
+        """Close every client with a reason."""
         for client in list(self._fanout.clients):
-            self._fanout.cut(client, cut)
+            self._fanout.close(client, reason)
         if self._closing:
             await asyncio.wait(self._closing)
 
     async def _bbo(self, request: web.Request) -> web.WebSocketResponse:
-        known = parse_query(request.query.items(), ("symbol",))
-        return await self._talk(request, "bbo", {"symbols": _symbols(known)})
+        params = parse_query(request.query.items(), ("symbol",))
+        return await self._serve(request, "bbo", {"symbols": _symbols(params)})
 
     async def _snapshot(self, request: web.Request) -> web.WebSocketResponse:
-        known = parse_query(request.query.items(), ("symbol", "depth"))
-        wanted = {"symbols": _symbols(known), "depth": known.get("depth")}
-        return await self._talk(request, "snapshot", wanted)
+        params = parse_query(request.query.items(), ("symbol", "depth"))
+        first = {"symbols": _symbols(params), "depth": params.get("depth")}
+        return await self._serve(request, "snapshot", first)
 
-    async def _talk(
+    async def _serve(
         self, request: web.Request, channel: str, first: dict[str, Any]
     ) -> web.WebSocketResponse:
         limits, fanout = self._service.config.settings.limits, self._fanout
-        self._refuse_more(request.remote or "")
+        self._check_limits(request.remote or "")
         socket = web.WebSocketResponse(
             timeout=limits.close_timeout_s,
             autoping=False,
@@ -83,18 +85,18 @@ class WebSocketHandler:
             raise ProblemError(426, "WebSocket", "this path speaks WebSocket", headers=upgrade)
         writing: asyncio.Task[None] | None = None
 
-        def close(cut: CloseReason) -> None:
+        def close(reason: CloseReason) -> None:
             if writing is not None:
                 writing.cancel()
-            self._close(request, socket, cut)
+            self._close(request, socket, reason)
 
         client = WebSocketClient(request.remote or "", channel, close)
-        answers = [self._wishes.subscribe(client, first)] if first["symbols"] else []
+        replies = [self._requests.subscribe(client, first)] if first["symbols"] else []
         fanout.add(client)
         try:
             await socket.prepare(request)
-            for answer in answers:
-                client.note(answer)
+            for reply in replies:
+                client.reply(reply)
             writing = asyncio.create_task(
                 write_messages(fanout, client, _sender(socket), socket.ping)
             )
@@ -106,13 +108,13 @@ class WebSocketHandler:
                 writing.cancel()
         return socket
 
-    def _refuse_more(self, remote: str) -> None:
-        full = self._fanout.full(remote)
-        if full is None:
+    def _check_limits(self, remote: str) -> None:
+        limit = self._fanout.exceeded_limit(remote)
+        if limit is None:
             return
-        self._service.metrics.refused.labels(f"full_{full}").inc()
+        self._service.metrics.refused.labels(f"full_{limit}").inc()
         again = {"Retry-After": "5"}
-        if full == "address":
+        if limit == "address":
             raise ProblemError(429, "Full", "too many clients of this address", headers=again)
         raise ProblemError(503, "Full", "too many clients", headers=again)
 
@@ -122,7 +124,7 @@ class WebSocketHandler:
         error = task.exception()
         if not isinstance(error, ConnectionError):
             self._service.log.error("client_writer_failed", error=repr(error))
-        self._fanout.cut(client, LOST)
+        self._fanout.close(client, LOST)
 
     async def _read(self, socket: web.WebSocketResponse, client: WebSocketClient) -> None:
         async for message in socket:
@@ -130,28 +132,30 @@ class WebSocketHandler:
             if message.type is WSMsgType.PING:
                 await socket.pong(message.data)
             elif message.type is WSMsgType.TEXT:
-                client.note(self._wishes.answer(client, message.data))
+                client.reply(self._requests.reply(client, message.data))
             elif message.type is WSMsgType.BINARY:
-                client.note({"type": "error", "detail": "a message is text", "id": None})
-            if len(client.notes) > self._service.config.settings.limits.replies_max:
-                self._fanout.cut(client, FLOOD)
+                client.reply({"type": "error", "detail": "a message is text", "id": None})
+            if len(client.replies) > self._service.config.settings.limits.replies_max:
+                self._fanout.close(client, FLOOD)
                 return
             await asyncio.sleep(0)  # one message of a client's at a time: others have a turn
 
-    def _close(self, request: web.Request, socket: web.WebSocketResponse, cut: CloseReason) -> None:
-        """Say why, wait a little for the client to take it, and tear the connection down."""
+    def _close(
+        self, request: web.Request, socket: web.WebSocketResponse, reason: CloseReason
+    ) -> None:
+        """Send the reason, give the client some time to read it, and abort the connection."""
         transport = request.transport  # gone from the request once the connection is
-        if cut.reason != "ended":
-            self._service.log.info("client_cut", remote=request.remote, reason=cut.reason)
+        if reason.label != "ended":
+            self._service.log.info("client_cut", remote=request.remote, reason=reason.label)
 
         async def closing() -> None:
             with contextlib.suppress(TimeoutError, ConnectionError):
                 async with asyncio.timeout(self._service.config.settings.limits.close_timeout_s):
-                    if cut.reason == "ended":
-                        bye = payloads.dumps({"type": "bye", "reason": cut.text})
+                    if reason.label == "ended":
+                        bye = payloads.dumps({"type": "bye", "reason": reason.text})
                         await socket.send_frame(bye, WSMsgType.TEXT)
-                    message = cut.text.encode()[:_REASON_BYTES_MAX].decode(errors="ignore")
-                    await socket.close(code=cut.code, message=message.encode())
+                    message = reason.text.encode()[:_REASON_BYTES_MAX].decode(errors="ignore")
+                    await socket.close(code=reason.code, message=message.encode())
                     await _flushed(transport)
             if transport is not None:
                 transport.abort()
@@ -169,10 +173,10 @@ def _sender(socket: web.WebSocketResponse) -> Any:
 
 
 async def _flushed(transport: asyncio.WriteTransport | None) -> None:
-    """Wait until what was written is on its way: `abort` would drop it."""
+    """Wait until all that was written has left this process: `abort` would drop it."""
     while transport is not None and transport.get_write_buffer_size():  # noqa: ASYNC110 - no event
         await asyncio.sleep(FLUSH_POLL_S)
 
 
-def _symbols(known: dict[str, str]) -> list[str]:
-    return [symbol for symbol in known.get("symbol", "").split(",") if symbol]
+def _symbols(params: dict[str, str]) -> list[str]:
+    return [symbol for symbol in params.get("symbol", "").split(",") if symbol]

@@ -8,11 +8,18 @@ The rule here: no other module reads the file or an environment variable. The fi
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from batonics.model.errors import UsageError
-from batonics.settings.resolve import CONFIG_VARIABLE, ConfigFile, Flags, Resolved, resolve
+from batonics.settings.resolve import (
+    CONFIG_VARIABLE,
+    ConfigFile,
+    Flags,
+    Resolved,
+    find_unknown_variables,
+    resolve,
+)
 from batonics.settings.table import SETTINGS, Settings
 
 LOCAL_NAME = "batonics.toml"
@@ -66,6 +73,11 @@ def find_file(environment: Mapping[str, str] = os.environ) -> ConfigFile | None:
     home = user_directory("XDG_CONFIG_HOME", "~/.config", environment)
     path = None if home is None else home / "batonics" / "config.toml"
     return read(str(path)) if path is not None and path.is_file() else None
+
+
+def find_typing_errors() -> Iterator[str]:
+    """A line for each environment variable that is spelled almost as a setting's."""
+    return find_unknown_variables(os.environ)
 
 
 def user_cache() -> Path | None:

@@ -1,4 +1,4 @@
-"""What traders do on the simulated exchange, each deed one event or the order that it is about.
+"""What traders do on the simulated exchange: each kernel is one event, or chooses its order.
 
 The rule: an event's records change the book as they say, and the caller puts F_LAST on its last.
 """
@@ -9,20 +9,20 @@ import numpy as np
 
 from batonics.native import kernel
 from batonics.sim.book_kernels import (
-    BEHIND,
-    BEST_ASK,
-    BEST_BID,
     BID,
-    FAIR,
-    LIVE,
-    LOW_TICKS,
-    NOBODY,
-    OFFSET,
-    SIDE,
-    SIZE,
-    SLOTS,
-    TICK_1E9,
-    TIME_NS,
+    BOOK_BEST_ASK,
+    BOOK_BEST_BID,
+    BOOK_FAIR,
+    BOOK_LIVE,
+    BOOK_LOW_TICKS,
+    BOOK_SLOTS,
+    BOOK_TICK_1E9,
+    NO_ORDER,
+    ORDER_BEHIND,
+    ORDER_OFFSET,
+    ORDER_SIDE,
+    ORDER_SIZE,
+    ORDER_TIME_NS,
     WINDOW_TICKS,
     Word,
     Words,
@@ -37,16 +37,16 @@ from batonics.sim.book_kernels import (
 from batonics.sim.feed_kernels import (
     ANY_ROW,
     CANCEL,
-    DISTANCES_TICKS,
     FILL,
-    FILLS,
+    MARKET_DISTANCES_TICKS,
+    MARKET_FILLS,
+    MARKET_NOW_NS,
+    MARKET_RECV_NS,
+    MARKET_SEQUENCE,
+    MARKET_SIZES,
     MODIFY,
-    NOTHING,
-    NOW_NS,
-    RECV_NS,
-    SEQUENCE,
-    SIZES,
     TRADE,
+    ZERO_WORD,
     Records,
     draw_below,
     draw_bits,
@@ -58,7 +58,7 @@ from batonics.sim.feed_kernels import (
 
 TRADE_FILLS_MAX = 17
 EVENT_RECORDS_MAX = 3 * TRADE_FILLS_MAX
-"""T, F and C for each order met: the most an event other than a snapshot has."""
+"""T, F and C for each order: the most records of an event other than a snapshot."""
 
 # Shares of modifies, of 128: first these, then changes of price.
 MODIFIES_DOWN = 26
@@ -71,111 +71,111 @@ STUB_HIGH_1E9 = 200_000_000_000_000
 
 @kernel
 def choose_offset(market: Words, book: Words, side: Word) -> Word:
-    """Where an order that does not trade at once is placed: never through the other side."""
-    distance_ticks: Word = market[DISTANCES_TICKS + (draw_bits(market) & ANY_ROW)]
-    nearest: Word = max(book[FAIR], book[BEST_BID]) + 1
+    """Choose the offset of an order that does not trade at once: never through the other side."""
+    distance_ticks: Word = market[MARKET_DISTANCES_TICKS + (draw_bits(market) & ANY_ROW)]
+    nearest: Word = max(book[BOOK_FAIR], book[BOOK_BEST_BID]) + 1
     if side == BID:
-        nearest = min(book[FAIR], book[BEST_ASK] - 1)
+        nearest = min(book[BOOK_FAIR], book[BOOK_BEST_ASK] - 1)
     return nearest + (2 * side - 1) * distance_ticks
 
 
 @kernel
 def choose_order(market: Words, book: Words) -> Word:
-    """A live order: one of the recent, three times in four."""
-    live = book[LIVE]
+    """Choose a live order: a recent one three times in four."""
+    live = book[BOOK_LIVE]
     if draw_bits(market) & 3:
         place = live - 1 - draw_below(market, min(live, RECENT_ORDERS))
     else:
         place = draw_below(market, live)
-    order: Word = book[places_start(book[SLOTS]) + place]
+    order: Word = book[places_start(book[BOOK_SLOTS]) + place]
     return order
 
 
 @kernel
 def stub_offset(book: Words, side: Word) -> Word:
-    """The lowest bid and the highest ask there may be: 0.01 and 199,999.99 for a tick of 0.01."""
-    ticks: Word = STUB_HIGH_1E9 // book[TICK_1E9] - 1
+    """The offset of the lowest bid or highest ask: 0.01 and 199,999.99 for a tick of 0.01."""
+    ticks: Word = STUB_HIGH_1E9 // book[BOOK_TICK_1E9] - 1
     if side == BID:
         ticks = STUB_LOW_TICKS
-    offset: Word = ticks - book[LOW_TICKS]
+    offset: Word = ticks - book[BOOK_LOW_TICKS]
     return offset
 
 
 @kernel
 def place_order(market: Words, book: Words) -> Word:
-    """A new order comes to rest; returns it."""
+    """Add a new order to a book; the order."""
     bits = draw_bits(market)
     side = bits & 1
     offset = choose_offset(market, book, side)
     if (bits >> 1) & 0x7FF == 0:
         offset = stub_offset(book, side)
-    size = market[SIZES + (draw_bits(market) & ANY_ROW)]
-    return add_order(book, new_order_id(market), market[NOW_NS], side, offset, size)
+    size = market[MARKET_SIZES + (draw_bits(market) & ANY_ROW)]
+    return add_order(book, new_order_id(market), market[MARKET_NOW_NS], side, offset, size)
 
 
 @kernel
 def cancel(market: Words, book: Words, out: Records, row: Word, partial: np.bool) -> Word:
-    """An order, or if `partial` and its size allows, a part of it, is taken back (rule 8)."""
+    """Cancel an order, or with `partial` a part of it where its size allows (rule 8)."""
     order = choose_order(market, book)
-    taken = book[order + SIZE]
+    taken = book[order + ORDER_SIZE]
     if partial and taken > 1:
         taken = 1 + draw_below(market, taken - 1)
     row = write_order(market, book, out, row, CANCEL, order, taken)
-    book[order + SIZE] -= taken
-    if book[order + SIZE] == 0:
+    book[order + ORDER_SIZE] -= taken
+    if book[order + ORDER_SIZE] == 0:
         remove_order(book, order)
     return row
 
 
 @kernel
 def modify(market: Words, book: Words, out: Records, row: Word) -> Word:
-    """An order changes its price, or its size up or down, and its priority as rule 10 says."""
+    """Modify the price of an order, or its size up or down; its priority follows rule 10."""
     order = choose_order(market, book)
     share = draw_bits(market) & 127
-    if share < MODIFIES_DOWN and book[order + SIZE] > 1:
-        book[order + SIZE] -= 1 + draw_below(market, book[order + SIZE] - 1)
-        return write_order(market, book, out, row, MODIFY, order, book[order + SIZE])
+    if share < MODIFIES_DOWN and book[order + ORDER_SIZE] > 1:
+        book[order + ORDER_SIZE] -= 1 + draw_below(market, book[order + ORDER_SIZE] - 1)
+        return write_order(market, book, out, row, MODIFY, order, book[order + ORDER_SIZE])
     leave_queue(book, order)
     if share < MODIFIES_DOWN + MODIFIES_UP:
-        book[order + SIZE] += 1 + (draw_bits(market) & 3)
+        book[order + ORDER_SIZE] += 1 + (draw_bits(market) & 3)
     else:
-        side = book[order + SIDE]
+        side = book[order + ORDER_SIDE]
         offset = choose_offset(market, book, side)
-        if offset == book[order + OFFSET]:
+        if offset == book[order + ORDER_OFFSET]:
             offset += 2 * side - 1
-        book[order + OFFSET] = offset
-    book[order + TIME_NS] = market[NOW_NS]
+        book[order + ORDER_OFFSET] = offset
+    book[order + ORDER_TIME_NS] = market[MARKET_NOW_NS]
     join_queue(book, order)
-    return write_order(market, book, out, row, MODIFY, order, book[order + SIZE])
+    return write_order(market, book, out, row, MODIFY, order, book[order + ORDER_SIZE])
 
 
 @kernel
 def trade(market: Words, book: Words, out: Records, row: Word, side: Word) -> Word:
-    """An aggressor meets resting orders of `side`, which must have some in the window.
+    """Trade with resting orders of `side`, which must have some in the window.
 
-    A T and its F's for each price it reaches, then a C, or an M for the rest of the last (rule 9),
-    for each order it met.
+    For each price: a T and an F for each order. Then for each order a C; for the last one an M if
+    some of it is left (rule 9).
     """
     first_row = row
-    offset = book[BEST_BID + side]
-    left = market[FILLS + (draw_bits(market) & ANY_ROW)]
+    offset = book[BOOK_BEST_BID + side]
+    left = market[MARKET_FILLS + (draw_bits(market) & ANY_ROW)]
     while left > 0 and 0 <= offset < WINDOW_TICKS:
         trade_row = row
         traded = 0
-        row = write_record(market, book, out, row, TRADE, 1 - side, offset, NOTHING, NOTHING)
+        row = write_record(market, book, out, row, TRADE, 1 - side, offset, ZERO_WORD, ZERO_WORD)
         order = book[queue_of(side, offset)]
-        while left > 0 and order != NOBODY:
+        while left > 0 and order != NO_ORDER:
             left -= 1
-            filled = book[order + SIZE]
+            filled = book[order + ORDER_SIZE]
             if left == 0 and filled > 1 and draw_bits(market) & 3:
                 filled = 1 + draw_below(market, filled - 1)
             row = write_order(market, book, out, row, FILL, order, filled)
             traded += filled
-            order = book[order + BEHIND]
+            order = book[order + ORDER_BEHIND]
         out[trade_row]["size"] = traded
         offset = next_level(book, side, offset + 2 * side - 1)
-    market[SEQUENCE] += 1
-    new_packet(market, market[RECV_NS])
+    market[MARKET_SEQUENCE] += 1
+    new_packet(market, market[MARKET_RECV_NS])
     for fill_row in range(first_row, row):
         if out[fill_row]["action"] == FILL:
             row = settle(market, book, out, row, side, Word(out[fill_row]["size"]))
@@ -184,11 +184,11 @@ def trade(market: Words, book: Words, out: Records, row: Word, side: Word) -> Wo
 
 @kernel
 def settle(market: Words, book: Words, out: Records, row: Word, side: Word, filled: Word) -> Word:
-    """Take what was filled off the order that is first in the queue at the best price."""
-    order = book[queue_of(side, book[BEST_BID + side])]
-    book[order + SIZE] -= filled
-    if book[order + SIZE] > 0:
-        return write_order(market, book, out, row, MODIFY, order, book[order + SIZE])
+    """Remove what was filled from the first order at the best price."""
+    order = book[queue_of(side, book[BOOK_BEST_BID + side])]
+    book[order + ORDER_SIZE] -= filled
+    if book[order + ORDER_SIZE] > 0:
+        return write_order(market, book, out, row, MODIFY, order, book[order + ORDER_SIZE])
     row = write_order(market, book, out, row, CANCEL, order, filled)
     remove_order(book, order)
     return row

@@ -1,1 +1,1 @@
-"""Where books go. Whatever is written appears whole under its name, or not at all."""
+"""Outputs. A file gets its name only once it is complete, or never."""

@@ -1,8 +1,8 @@
-"""Writing a file so that it is there whole and on the disk, or not at all.
+"""Writes a file atomically: it exists complete and on the disk, or not at all.
 
-The rule: nothing appears under the final name before its bytes are synced: a temporary name in the
-same directory, fsync, rename, fsync of the directory. Whatever goes wrong, the temporary file goes
-and what was there before stays.
+The rule: a file gets its final name only once its bytes are synced: a temporary name in the same
+directory, fsync, rename, fsync of the directory. After an error the temporary file is removed, and
+an earlier file of that name stays.
 """
 
 from __future__ import annotations
@@ -63,12 +63,12 @@ def add_output(name: str) -> OutputRecord:
 
 @contextmanager
 def open_atomic(path: str | Path) -> Iterator[BinaryIO]:
-    """A binary file to write to; it takes its name when the block ends without an error.
+    """A binary file to write to; it gets its name when the block ends without an error.
 
-    `-` is standard output; a device or a pipe is written to as it is.
+    `-` is standard output; a device or a pipe is written to directly.
 
     Raises:
-        OutputError: it cannot be written. Nothing is left behind.
+        OutputError: the file cannot be written. Nothing is left behind.
     """
     name = "<stdout>" if str(path) == STDOUT else str(path)
     record = add_output(name)
@@ -84,12 +84,12 @@ def open_atomic(path: str | Path) -> Iterator[BinaryIO]:
                 record.result = INCOMPLETE
                 yield file
         else:
-            # A link keeps pointing where it points: what it points at is replaced.
+            # A link stays; the file that it points to is replaced.
             with _replacing(Path(os.path.realpath(path)), record) as file:
                 yield file
         record.result = WRITTEN
     except BrokenPipeError:
-        # Whoever read our output has seen enough; what is still buffered must not raise again.
+        # The reader has closed the pipe; buffered bytes must not raise the error again.
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise OutputError(f"{name}: the reader has gone away") from None
@@ -126,7 +126,7 @@ def _is_special(path: Path) -> bool:
 
 
 def _mode(path: Path) -> int:
-    """The mode of the file that is replaced, or the one the user's umask gives to a new file."""
+    """The mode of the file to replace, or the mode of a new file under the user's umask."""
     if path.exists():
         return stat.S_IMODE(path.stat().st_mode)
     umask = os.umask(0)
@@ -135,7 +135,7 @@ def _mode(path: Path) -> int:
 
 
 def sync_path(path: Path) -> None:
-    """Have the bytes of a file, or the names in a directory, on the disk."""
+    """Sync the bytes of a file, or the names in a directory, to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -144,7 +144,7 @@ def sync_path(path: Path) -> None:
 
 
 def make_directories(path: Path) -> None:
-    """Make a directory, and those above it that are missing, with each name on the disk."""
+    """Make a directory and missing parents, and sync each new name."""
     if path.is_dir():
         return
     make_directories(path.parent)
@@ -155,10 +155,10 @@ def make_directories(path: Path) -> None:
 
 @contextmanager
 def output_errors(path: Path) -> Iterator[None]:
-    """Within the block errors of the file system are OutputErrors, of this path if of no other."""
+    """Raise errors of the file system as OutputError; it names this path if the error has none."""
     try:
         yield
     except OSError as error:
-        # Arrow's words are its own; the number is the system's.
+        # Arrow has messages of its own, but keeps the number of the system's error.
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise OutputError(f"{error.filename or path}: cannot be written: {reason}") from None

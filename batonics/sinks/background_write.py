@@ -1,7 +1,7 @@
-"""Work behind whoever gives it, in a thread.
+"""Writes items in a background thread.
 
-The rule: items are worked on one by one, in order, as they would be without the thread; an error
-reaches whoever gives the next item, or ends the block; no thread is left behind.
+The rule: items are written one by one, in order, as without the thread; an error is raised where
+the next item is given, or at the end of the block; no thread is left behind.
 """
 
 from __future__ import annotations
@@ -16,36 +16,37 @@ T = TypeVar("T")
 
 
 @contextmanager
-def write_in_background(work: Callable[[T], None], items_max: int) -> Iterator[Callable[[T], None]]:
-    """What to call instead of `work`: a thread does the work while the caller makes the next item.
+def write_in_background(
+    write: Callable[[T], None], items_max: int
+) -> Iterator[Callable[[T], None]]:
+    """A function to call instead of `write`: a thread writes while the caller makes the next item.
 
-    The end of the block waits for all of it. A block that is left by an error waits only for the
-    item that is being worked on; what is still in the queue is dropped.
+    The end of the block waits until all items are written. After an error in the block, it waits
+    only for the item that is being written, and drops the items in the queue.
 
     Args:
-        work: what the thread does with an item. After an error it is not called again.
-        items_max: so many wait at the most. Besides them there are the one that is worked on and
-            the one the caller makes.
+        write: writes one item. After an error it is not called again.
+        items_max: limit of the queue. One more item is being written, and one being made.
 
     Raises:
-        BaseException: whatever `work` raised, from the next call or from the end of the block.
+        BaseException: the error that `write` raised, at the next call or at the end of the block.
     """
     queue: Queue[tuple[T] | None] = Queue(items_max)
     errors: list[BaseException] = []
-    left = Event()
+    ended = Event()
 
     def run() -> None:
-        # To the very end, come what may: a caller that waits for room in the queue gets it.
+        # It empties the queue even after an error, so that a waiting caller goes on.
         while (item := queue.get()) is not None:
-            if errors or left.is_set():
+            if errors or ended.is_set():
                 continue
             try:
-                work(item[0])
-            except BaseException as raised:  # noqa: BLE001 - it is raised again by the caller
+                write(item[0])
+            except BaseException as raised:  # noqa: BLE001 - raised again in the caller
                 errors.append(raised)
 
-    def give(item: T) -> None:
-        if left.is_set():
+    def enqueue(item: T) -> None:
+        if ended.is_set():
             raise ValueError("the block has ended")
         if errors:
             raise errors[0]
@@ -54,13 +55,13 @@ def write_in_background(work: Callable[[T], None], items_max: int) -> Iterator[C
     thread = Thread(target=run, name="batonics-write-behind", daemon=True)
     thread.start()
     try:
-        yield give
+        yield enqueue
     except BaseException:
-        left.set()
+        ended.set()
         raise
     finally:
         queue.put(None)
         thread.join()
-        left.set()
+        ended.set()
     if errors:
         raise errors[0]

@@ -1,8 +1,9 @@
-"""Books as JSON: one schema, versioned, deterministic to the byte.
+"""Writes books as JSON of one versioned schema.
 
-The rule: the same books give the same bytes: books by publisher and instrument, bids before asks,
-best first, orders by priority, keys in the order of the schema (`book.schema.json`, beside this
-file), integers exact, prices as decimal text and as integers of 1e-9, no float anywhere.
+The rule: the same books give the same bytes. Books come by publisher and instrument, bids before
+asks, the best price first, orders by priority, keys in the order of the schema (`book.schema.json`,
+next to this file). Integers are exact, prices are decimal text and integers of 1e-9; there are no
+floats.
 """
 
 from __future__ import annotations
@@ -49,27 +50,27 @@ def write_books(  # noqa: PLR0913 - options, by keyword
     engine: BookEngine,
     symbols: SymbolMap,
     *,
-    form: BookFormat = "json",
+    book_format: BookFormat = "json",
     depth: int | None = None,
     orders: bool = False,
     only: set[tuple[int, int]] | None = None,
 ) -> int:
-    """Write every book; how many there were.
+    """Write books; return their number.
 
     Args:
-        out: where to.
-        engine: whose books.
-        symbols: their names.
-        form: `json`: one document; `ndjson`: a book a line.
-        depth: levels of each side at the most; None: all.
+        out: file to write to.
+        engine: engine with the books.
+        symbols: symbols of the instruments.
+        book_format: `json`: one document; `ndjson`: one book a line.
+        depth: limit of the levels of each side; None: all levels.
         orders: add the queue of each level, in priority order.
-        only: keys of the books wanted; None: all.
+        only: keys of the books to write; None: all books.
     """
     written = 0
-    if form == "json":
+    if book_format == "json":
         out.write(b'{"schema":"%s","books":[' % BOOK_JSON_SCHEMA.encode())
     for book in book_documents(engine, symbols, depth=depth, orders=orders, only=only):
-        if form == "ndjson":
+        if book_format == "ndjson":
             out.write(
                 orjson.dumps({"schema": BOOK_JSON_SCHEMA, **book}, option=orjson.OPT_APPEND_NEWLINE)
             )
@@ -77,7 +78,7 @@ def write_books(  # noqa: PLR0913 - options, by keyword
             out.write(b"\n" if written == 0 else b",\n")
             out.write(orjson.dumps(book))
         written += 1
-    if form == "json":
+    if book_format == "json":
         out.write(b"\n]}\n")
     return written
 
@@ -90,7 +91,7 @@ def book_documents(
     orders: bool = False,
     only: set[tuple[int, int]] | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Each book as the schema has it, by publisher and instrument."""
+    """Each book as an object of the schema, by publisher and instrument."""
     keys, statuses = engine.keys(), engine.statuses()
     events, open_, seen = engine.events(), engine.events_open(), engine.last_seen()
     anomalies = engine.anomalies()
@@ -126,7 +127,7 @@ def book_documents(
 
 
 def market_state(levels: Levels) -> str:
-    """How one book's sides stand: crossed and locked are labels, not faults (rule 22)."""
+    """The state of one book's best prices; crossed and locked are no errors (rule 22)."""
     bids, asks = levels.price[levels.side == 0], levels.price[levels.side == 1]
     if len(bids) == 0 or len(asks) == 0:
         return "one_sided" if len(bids) + len(asks) else "empty"
@@ -138,7 +139,7 @@ def market_state(levels: Levels) -> str:
 def side_document(
     levels: Levels, orders: Orders | None, side: int, depth: int | None
 ) -> list[dict[str, Any]]:
-    """The levels of a side (0 bid, 1 ask) of one book, best first, with `orders` their queues."""
+    """The levels of a side (0 bid, 1 ask) of one book, best first; with `orders`, their queues."""
     mine = np.flatnonzero(levels.side == side)[:depth]
     rows = [
         {"price": format_price(price), "price_1e9": price, "size": size, "count": count}
@@ -155,7 +156,7 @@ def side_document(
 
 
 def _add_queues(rows: list[dict[str, Any]], orders: Orders, side: int) -> None:
-    """Give each level its orders; they stand in the levels' order already."""
+    """Add each level's orders, which are in the order of the levels already."""
     mine = np.flatnonzero(orders.side == side)
     ids, sizes = orders.order_id[mine].tolist(), orders.size[mine].tolist()
     start = 0

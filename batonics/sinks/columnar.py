@@ -1,24 +1,25 @@
 """Frames as Parquet and as Arrow IPC files.
 
-The rule: types are exact, and what is read does not depend on how the rows were cut into frames.
-They are gathered into groups of `GROUP_ROWS`, which are written one by one: memory does not grow
+The rule: types are exact, and the file does not depend on how the rows are divided into frames.
+Rows are gathered into groups of `GROUP_ROWS`, which are written one by one: memory does not grow
 with the file.
 
-How Parquet is written was measured on mbp-10, whose 73 columns decide what a file takes:
+The options of Parquet were measured on mbp-10, whose 73 columns make up most of a file:
 
-| choice                                  | because, on a million rows of mbp-10                   |
+| option                                  | reason, on a million rows of mbp-10                    |
 |-----------------------------------------|--------------------------------------------------------|
 | zstd, level 1                           | half the bytes of lz4 and snappy, for 0.3 s            |
 | dictionaries only for codes and names   | those of prices and sizes cost more than they save     |
-| no nulls where the schema has none      | they would be looked for: 0.1 s                        |
-| no statistics of levels                 | nobody skips a group by the price of the fifth bid     |
-| times and sequence as differences       | a tenth of the file                                    |
+| not nullable if the schema has no nulls | the search for nulls takes 0.1 s                       |
+| no statistics of levels                 | no query skips a group by the price of the fifth bid   |
+| times and sequence as differences       | saves a tenth of the file                              |
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -32,23 +33,24 @@ from batonics.sinks.text import is_price
 
 GROUP_ROWS = 65_536
 """Rows of a row group or record batch: 24 MiB of mbp-10. Twice as many are 3 % faster."""
-
 STREAM_BUFFER_BYTES = 4 << 20
-"""So much is gathered before Python is asked to write it. Each time the writer would wait for the
-interpreter, which whoever makes the next frame holds: a pair of them took a third longer."""
+"""Buffer in front of a Python file. Each write to it waits for the interpreter's lock, which the
+maker of the next frame holds: without the buffer both took a third longer."""
+FILE_BUFFER_BYTES = 1 << 20
+"""Buffer in front of a file: column chunks are small, and each would be two writes."""
 
 _PRICE_NOTE = {"note": "units of 1e-9"}
 
 
 class _GroupWriter(ABC):
-    """Writes a table in groups of `GROUP_ROWS` rows, however its frames are cut.
+    """Writes a table in groups of `GROUP_ROWS` rows, whatever the sizes of its frames.
 
     Args:
-        columns: of the frames.
-        is_vendor: they are those of a vendor schema, so it is known where there are no nulls.
+        columns: columns of the frames.
+        is_vendor: they are those of a vendor schema, whose columns without nulls are known.
 
     Attributes:
-        rows_gathered: how many wait for their group to be full.
+        rows_gathered: number of rows that wait for their group to be full.
     """
 
     _writer: Any
@@ -59,7 +61,7 @@ class _GroupWriter(ABC):
         self.rows_gathered = 0
 
     def write(self, frame: pl.DataFrame) -> None:
-        """Write the groups that the frame completes."""
+        """Take rows, and write the groups that they complete."""
         start = 0
         while self.rows_gathered + frame.height - start >= GROUP_ROWS:
             stop = start + GROUP_ROWS - self.rows_gathered
@@ -77,7 +79,7 @@ class _GroupWriter(ABC):
         self._writer.close()
 
     def write_gathered(self) -> None:
-        """Write the rows that wait, as a group that is not full."""
+        """Write the waiting rows, as a group that is not full."""
         self._write_group(pl.concat(self._frames))
         self._frames.clear()
         self.rows_gathered = 0
@@ -91,9 +93,9 @@ class ParquetWriter(_GroupWriter):
     """Writes Parquet, a row group at a time.
 
     Args:
-        stream: where to, an Arrow stream; it is flushed, never closed.
-        columns: of the frames.
-        is_vendor: as above.
+        stream: an Arrow stream; it is flushed, never closed.
+        columns: columns of the frames.
+        is_vendor: they are those of a vendor schema.
     """
 
     def __init__(self, stream: Any, columns: pl.Schema, *, is_vendor: bool) -> None:
@@ -112,12 +114,12 @@ class ParquetWriter(_GroupWriter):
         )
 
     def close(self) -> None:
-        """Write the rest and the footer, and what the buffer holds."""
+        """Write the rest and the footer, and flush the stream."""
         super().close()
         self._stream.flush()
 
     def abandon(self) -> None:
-        """Write nothing more; else Arrow's writer would write its end when it goes."""
+        """Write nothing more; else Arrow's writer would write the footer when it is collected."""
         self._writer.is_open = False
 
     def _write_group(self, group: pl.DataFrame) -> None:
@@ -126,30 +128,35 @@ class ParquetWriter(_GroupWriter):
 
 
 class ArrowWriter(_GroupWriter):
-    """Writes an Arrow IPC file (Feather, version 2), a record batch at a time, to an outlet."""
+    """Writes an Arrow IPC file (Feather, version 2), a record batch at a time."""
 
-    def __init__(self, outlet: OutputStream, columns: pl.Schema, *, is_vendor: bool) -> None:
+    def __init__(self, output: OutputStream, columns: pl.Schema, *, is_vendor: bool) -> None:
         super().__init__(columns, is_vendor=is_vendor)
         options = pa.ipc.IpcWriteOptions(compression="lz4")
-        self._writer = pa.ipc.new_file(outlet, self._schema, options=options)
+        self._writer = pa.ipc.new_file(output, self._schema, options=options)
 
     def _write_group(self, group: pl.DataFrame) -> None:
-        # A chunk would be a record batch.
+        # Each chunk would become a record batch.
         columns = group.rechunk().to_arrow().columns
         self._writer.write_table(pa.table(columns, schema=self._schema))
 
 
-def buffer_stream(outlet: OutputStream) -> Any:
-    """An outlet as an Arrow stream, which seldom asks Python to write."""
-    return pa.BufferedOutputStream(pa.PythonFile(outlet, "w"), STREAM_BUFFER_BYTES)
+def buffer_stream(output: OutputStream) -> Any:
+    """An Arrow stream that writes to a Python file in large pieces."""
+    return pa.BufferedOutputStream(pa.PythonFile(output, "w"), STREAM_BUFFER_BYTES)
+
+
+def open_file_stream(path: Path) -> Any:
+    """An Arrow stream that writes to a file."""
+    return pa.BufferedOutputStream(pa.OSFile(str(path), "wb"), FILE_BUFFER_BYTES)
 
 
 def arrow_schema(columns: pl.Schema, *, is_vendor: bool) -> pa.Schema:
-    """The columns as Arrow has them: an Enum is a dictionary, and prices say their unit."""
+    """The columns in Arrow: an Enum is a dictionary, and prices carry their unit as metadata."""
     return _arrow_schema(tuple(columns.items()), is_vendor)
 
 
-@cache  # a lake has a file for each day and symbol
+@cache  # a lake has many files of the same columns
 def _arrow_schema(columns: tuple[tuple[str, pl.DataType], ...], is_vendor: bool) -> pa.Schema:  # noqa: FBT001
     found = pl.DataFrame(schema=columns).to_arrow().schema
     for at, (name, dtype) in enumerate(columns):
@@ -160,10 +167,10 @@ def _arrow_schema(columns: tuple[tuple[str, pl.DataType], ...], is_vendor: bool)
 
 
 def _is_code(name: str, dtype: pl.DataType) -> bool:
-    """Whether a column has few values, each of them often."""
+    """Whether a column has few distinct values."""
     return name == "instrument_id" or isinstance(dtype, (pl.UInt8, pl.UInt16, pl.String, pl.Enum))
 
 
 def _is_steady(name: str, dtype: pl.DataType) -> bool:
-    """Whether a column rises by little from row to row."""
+    """Whether a column rises by small steps."""
     return isinstance(dtype, pl.Datetime) or (name == "sequence" and dtype == pl.UInt32)

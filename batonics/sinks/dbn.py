@@ -1,8 +1,8 @@
-"""Frames of a vendor schema as DBN records, and files of them.
+"""Writes frames of a vendor schema as DBN records.
 
-The rule: the records are those the vendor would write of the same rows: nulls become sentinels
-again, letters their ASCII codes, reserved bytes 0. A frame that holds what a record cannot hold is
-refused; nothing is left out of it but `symbol`, which DBN keeps in its metadata.
+The rule: the records are those that the vendor writes for the same rows: nulls become sentinels,
+letters their ASCII codes, reserved bytes 0. A frame with values that a record cannot hold is
+refused. Only the column `symbol` is left out, since DBN has symbols in its metadata.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from batonics.model.mbo import Action
 from batonics.sinks.output_stream import OutputStream
 
 DBN_SLICE_ROWS = 32_768
-"""So many rows are made into records at once: 12 MiB of mbp-10."""
+"""Rows that become records at once: 12 MiB of mbp-10."""
 BLOCK_ROWS = 2_048
-"""So many records are filled at once: as many of mbp-10 as a cache holds. Filled column by column
-over all its rows, a frame would be fetched from memory once a column."""
+"""Records that are filled at once: as many of mbp-10 as the cache holds. Filled column by column
+over all rows, records would be fetched from memory once for each column."""
 
 
 def check_vendor_columns(schema: str, columns: pl.Schema) -> None:
     """Check that these are the columns of a schema, in its order; `symbol` may follow.
 
     Raises:
-        UsageError: there is no such schema, or a column is missing, of another dtype, or too many.
+        UsageError: there is no such schema, or a column is missing, extra or of another dtype.
     """
     expected = [*find_schema(schema).columns.items()]
     found = [*columns.items()]
@@ -46,29 +46,29 @@ def check_vendor_columns(schema: str, columns: pl.Schema) -> None:
         if found[at][1] != dtype:
             raise UsageError(f"column {name} is {found[at][1]}, expected {dtype} (schema {schema})")
     if len(found) > len(expected):
-        raise UsageError(f"column {found[len(expected)][0]} is none of schema {schema}")
+        raise UsageError(f"column {found[len(expected)][0]} is not in schema {schema}")
 
 
 def check_vendor_nulls(frame: pl.DataFrame) -> None:
     """Check that a frame of a vendor schema has nulls only where there is a sentinel for them.
 
     Raises:
-        UsageError: a column holds nulls that mean nothing.
+        UsageError: a column without a sentinel has nulls.
     """
     for column in frame.get_columns():
         if column.name not in UNDEFINED and column.name != SYMBOL and column.null_count():
             raise UsageError(
-                f"column {column.name} holds {column.null_count()} nulls, which mean nothing"
+                f"column {column.name} has {column.null_count()} nulls; the schema allows none"
             )
 
 
 def to_records(frame: pl.DataFrame, schema: str) -> NDArray[np.void]:
-    """The frame as DBN records (`Schema.record_dtype`), whose bytes are those on the wire.
+    """The frame as DBN records (`Schema.record_dtype`), with the bytes on the wire.
 
     Raises:
         UsageError: DBN has no record of the schema, the columns are not the schema's, or a row
-            cannot be such a record: nulls that mean nothing, another rtype, a modify that leaves
-            fields out.
+            cannot be such a record: it has nulls without a sentinel or another rtype, or is a
+            modify that leaves fields out.
     """
     found = find_schema(schema)
     dtype = found.record_dtype
@@ -86,7 +86,7 @@ def to_records(frame: pl.DataFrame, schema: str) -> NDArray[np.void]:
 
 
 def _wire_columns(frame: pl.DataFrame, schema: Schema) -> dict[str, NDArray[Any]]:
-    """By field, the values on the wire, in its dtype."""
+    """The values on the wire of each field, in its dtype."""
     dtypes = schema.columns
     physical = frame.select(_physical(name, dtype) for name, dtype in dtypes.items())
     columns = {}
@@ -107,9 +107,9 @@ def _physical(name: str, dtype: pl.DataType) -> pl.Expr:
 
 
 def _check_rows(columns: dict[str, NDArray[Any]], schema: Schema) -> None:
-    strange = columns["rtype"] != schema.rtype
-    if strange.any():
-        rtype = int(columns["rtype"][strange.argmax()])
+    is_wrong = columns["rtype"] != schema.rtype
+    if is_wrong.any():
+        rtype = int(columns["rtype"][is_wrong.argmax()])
         raise UsageError(
             f"a row's rtype is {rtype}, expected {schema.rtype} (schema {schema.name})"
         )
@@ -118,24 +118,23 @@ def _check_rows(columns: dict[str, NDArray[Any]], schema: Schema) -> None:
 
 
 class DbnWriter:
-    """Writes DBN: the metadata at once, then the records of each frame.
+    """Writes DBN: first the metadata, then the records of each frame.
 
     Args:
-        outlet: where to.
-        schema: of the frames.
-        metadata: what the stream says about itself. Its schema becomes this one's number, and no
-            record carries the time it was sent.
+        output: stream to write to.
+        schema: schema of the frames.
+        metadata: metadata of the stream; its schema is set to this one, and `ts_out` to False.
     """
 
-    def __init__(self, outlet: OutputStream, schema: str, metadata: Metadata) -> None:
-        self._outlet, self._schema = outlet, schema
+    def __init__(self, output: OutputStream, schema: str, metadata: Metadata) -> None:
+        self._output, self._schema = output, schema
         number = find_schema(schema).number
-        outlet.write(encode_metadata(replace(metadata, schema=number, ts_out=False)))
+        output.write(encode_metadata(replace(metadata, schema=number, ts_out=False)))
 
     def write(self, frame: pl.DataFrame) -> None:
-        """Write the frame's records; UsageError as `to_records` has it."""
-        for piece in frame.iter_slices(DBN_SLICE_ROWS):
-            self._outlet.write(to_records(piece, self._schema).view(np.uint8).data)
+        """Write the frame's records; raises what `to_records` raises."""
+        for rows in frame.iter_slices(DBN_SLICE_ROWS):
+            self._output.write(to_records(rows, self._schema).view(np.uint8).data)
 
     def close(self) -> None:
-        """Nothing: DBN has no end."""
+        """Do nothing: a DBN stream has no end."""

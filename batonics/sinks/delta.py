@@ -1,14 +1,14 @@
-"""A Delta table that is made of ours, and made anew by one commit.
+"""Writes a Delta table; one commit replaces its contents.
 
-The rule here: a reader of the table sees what it held before, or all that it is to hold; and its
-log names no data file whose bytes are not on the disk.
+The rule here: a reader of the table sees the old contents or all of the new ones; and the log names
+no data file whose bytes are not on the disk.
 
-    TABLE/date=2025-09-24/symbol=CLX5/KEY-RUN.parquet    a data file: KEY tells its rows
-    TABLE/_delta_log/                                    which files count (`delta_log.py`)
-    TABLE/.batonics-export                               locked by who writes, and holds his RUN
+    TABLE/date=2025-09-24/symbol=CLX5/KEY-RUN.parquet    a data file; KEY identifies its rows
+    TABLE/_delta_log/                                    the log of versions (`delta_log.py`)
+    TABLE/.batonics-export                               a lock, which contains the writer's RUN
 
-A run that was killed leaves its name in `.batonics-export`. The next one removes the files of that
-name, unless they were committed.
+A killed run leaves its name in `.batonics-export`. The next run removes the files with that name,
+unless they were committed.
 """
 
 from __future__ import annotations
@@ -33,12 +33,13 @@ RUN_BYTES = 8
 
 
 class DeltaPartition(NamedTuple):
-    """Where a data file belongs.
+    """The partition of a data file.
 
     Attributes:
-        key: tells its rows from all others that the table may hold: hex digits.
-        directory: from the table's root.
-        date, symbol: what its rows have in common; a date is ISO text, None is null.
+        key: hex digits that identify the rows of the partition and their version.
+        directory: path of the partition from the table's root.
+        date: ISO date of its rows; None is null.
+        symbol: symbol of its rows; None is null.
     """
 
     key: str
@@ -48,11 +49,13 @@ class DeltaPartition(NamedTuple):
 
 
 class DeltaCommit(NamedTuple):
-    """What a commit has done.
+    """The result of a commit.
 
     Attributes:
-        version: of the table, from 0.
-        new, kept, removed: how many data files.
+        version: version of the table, from 0.
+        new: number of new data files.
+        kept: number of data files that stay.
+        removed: number of data files that were removed.
     """
 
     version: int
@@ -62,11 +65,11 @@ class DeltaCommit(NamedTuple):
 
 
 class DeltaOutput:
-    """A Delta table that is being written: `open_delta` gives it.
+    """A Delta table that is being written; `open_delta` opens it.
 
     Attributes:
-        digest: of what it holds, if the newest version is a commit of ours.
-        kept: keys of the data files that can stay.
+        digest: digest of its contents; None unless the newest version is a commit of batonics.
+        reusable_keys: keys of the data files that can stay.
     """
 
     def __init__(self, directory: Path, columns: pl.Schema, lock: int) -> None:
@@ -74,70 +77,72 @@ class DeltaOutput:
         self._log = DeltaLog(directory, columns)
         self._added: list[LoggedFile] = []
         self._run = ""
-        self._sweep()
+        self._clean_up()
         self.digest = self._log.digest
-        # After another's commit nobody knows what is in the files, or deleted in them.
-        is_known = self.digest is not None and self._log.is_of_columns
-        self.kept = frozenset(_key(file) for file in self._log.files if is_known)
+        # Another program may have changed the files, or deleted rows of them.
+        is_known = self.digest is not None and self._log.has_columns
+        self.reusable_keys = frozenset(_key_of(file) for file in self._log.files if is_known)
 
     @contextmanager
-    def file(self, place: DeltaPartition) -> Iterator[DataFile]:
-        """A data file to write frames of the columns to; on the disk when the block ends.
+    def file(self, partition: DeltaPartition) -> Iterator[DataFile]:
+        """A data file to write frames to; it is on the disk when the block ends.
 
         Raises:
             OutputError: it cannot be written.
         """
-        if place.symbol == "":
-            raise OutputError(f"{self._directory}: Delta takes a symbol without letters for null")
-        path = f"{place.directory}/{place.key}-{self._begun()}.parquet"
+        if partition.symbol == "":
+            raise OutputError(f"{self._directory}: Delta reads an empty symbol as null")
+        path = f"{partition.directory}/{partition.key}-{self._start_run()}.parquet"
         with output_errors(self._directory):
             make_directories((self._directory / path).parent)
         file = DataFile(self._directory / path, self._columns)
         try:
             yield file
-            told = file.close()
+            statistics = file.close()
         except BaseException:
             file.abandon()
             raise
         size = file.path.stat().st_size
-        self._added.append(LoggedFile(path, size, place.date, place.symbol, told))
+        self._added.append(LoggedFile(path, size, partition.date, partition.symbol, statistics))
 
     def commit(self, keep: Collection[str], digest: str) -> DeltaCommit:
-        """Have the table hold the files that were written, and of those before only `keep`.
+        """Commit the new files and those to keep as the contents of the table.
 
         Args:
-            keep: keys, some of `kept`.
-            digest: of what it then holds.
+            keep: keys of `reusable_keys` whose files stay.
+            digest: digest of the new contents.
 
         Raises:
-            OutputError: it cannot be written, or another has written to it meanwhile.
+            OutputError: it cannot be written, or another program has written to it meanwhile.
         """
         with output_errors(self._directory):
             for parent in {(self._directory / file.path).parent for file in self._added}:
                 sync_path(parent)
-        gone = [file for file in self._log.files if _key(file) not in keep]
-        number = self._log.commit(self._added, gone, digest)
+        removed = [file for file in self._log.files if _key_of(file) not in keep]
+        number = self._log.commit(self._added, removed, digest)
         with output_errors(self._directory):
             os.ftruncate(self._lock, 0)
-        return DeltaCommit(number, len(self._added), len(self._log.files) - len(gone), len(gone))
+        return DeltaCommit(
+            number, len(self._added), len(self._log.files) - len(removed), len(removed)
+        )
 
     def sync(self) -> None:
-        """Have what it holds on the disk, though the run was killed that has committed it."""
+        """Sync the newest version, in case the run that committed it was killed."""
         self._log.sync()
 
-    def leave(self) -> None:
-        """Remove what was written and not committed."""
+    def roll_back(self) -> None:
+        """Remove the files that were not committed."""
         self._log = DeltaLog(self._directory, self._columns)
-        self._sweep()
+        self._clean_up()
         if self._log.version is None:
-            # As it was before, unless deltalake has left something.
+            # There was no table before. deltalake may have left the directory of the log.
             with suppress(FileNotFoundError):
                 (self._directory / LOG_DIRECTORY).rmdir()
             (self._directory / TABLE_LOCK_FILE).unlink()
             self._directory.rmdir()
 
-    def _begun(self) -> str:
-        """The name of this run, which is on the disk before the first file has it."""
+    def _start_run(self) -> str:
+        """The name of this run, which is on the disk before the first file bears it."""
         if not self._run:
             self._run = secrets.token_hex(RUN_BYTES)
             with output_errors(self._directory):
@@ -145,7 +150,7 @@ class DeltaOutput:
                 os.fsync(self._lock)
         return self._run
 
-    def _sweep(self) -> None:
+    def _clean_up(self) -> None:
         """Remove the files of a run that was not committed."""
         with output_errors(self._directory):
             run = os.pread(self._lock, 2 * RUN_BYTES, 0).decode()
@@ -153,58 +158,58 @@ class DeltaOutput:
             if run and not any(file.path.endswith(ending) for file in self._log.files):
                 for path in self._directory.glob(f"date=*/symbol=*/*{ending}"):
                     path.unlink()
-                    with suppress(OSError):  # there are other files in them
+                    with suppress(OSError):  # the directory has other files
                         path.parent.rmdir()
                         path.parent.parent.rmdir()
             os.ftruncate(self._lock, 0)
 
 
 def check_delta_target(directory: Path) -> None:
-    """See that a directory is not there, or empty, or a table of ours.
+    """Check that a directory does not exist, is empty, or is a table that batonics has made.
 
     Raises:
-        OutputError: it is something else; UsageError: deltalake is not installed.
+        OutputError: it is something else. UsageError: deltalake is not installed.
     """
     with output_errors(directory):
         if directory.exists() and not directory.is_dir():
             raise OutputError(f"{directory}: is a file; a Delta table is a directory")
-        held = {path.name for path in directory.iterdir()} if directory.exists() else set()
-    # One of no version is what a run has left that was killed before its first commit.
-    if find_version(directory) is None and held and TABLE_LOCK_FILE not in held:
+        names = {path.name for path in directory.iterdir()} if directory.exists() else set()
+    # A table with the lock but without a version was left by a run killed before its first commit.
+    if find_version(directory) is None and names and TABLE_LOCK_FILE not in names:
         raise OutputError(f"{directory}: is neither empty nor a Delta table; name another one")
 
 
 @contextmanager
 def open_delta(directory: Path, columns: pl.Schema) -> Iterator[DeltaOutput]:
-    """A Delta table to be made anew; what was not committed when the block ends is removed.
+    """A Delta table to write; files that are not committed when the block ends are removed.
 
-    Only one process at once has it: another waits.
+    The table is locked: another process waits.
 
     Args:
-        directory: of the table; made if it is not there.
-        columns: of its frames, in our types (`delta_types.py`); `date` and `symbol` follow them.
+        directory: directory of the table; made if it does not exist.
+        columns: columns of the frames (`delta_types.py`); the table has `date` and `symbol` too.
 
     Raises:
-        OutputError: it cannot be written, or holds something else.
-        UsageError: deltalake is not installed, or a type is none that Delta can hold.
+        OutputError: it cannot be written, or the directory has something else.
+        UsageError: deltalake is not installed, or has no type for a column.
     """
     check_delta_target(directory)
-    lock = _locked(directory)
+    lock = _lock_table(directory)
     try:
         output = DeltaOutput(directory, columns, lock)
         try:
             yield output
         except BaseException:
-            # What cannot be removed now, the next run removes.
+            # The next run removes what cannot be removed now.
             with suppress(OSError, OutputError):
-                output.leave()
+                output.roll_back()
             raise
     finally:
         os.close(lock)
 
 
-def _locked(directory: Path) -> int:
-    """The lock of a table's directory, made if it is not there; held until it is closed."""
+def _lock_table(directory: Path) -> int:
+    """Lock a table, making its directory if needed; the lock is held until it is closed."""
     while True:
         with output_errors(directory):
             make_directories(directory)
@@ -213,7 +218,7 @@ def _locked(directory: Path) -> int:
                     directory / TABLE_LOCK_FILE, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666
                 )
             except FileNotFoundError:
-                continue  # removed meanwhile, as below
+                continue  # the directory was removed meanwhile, as below
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if os.path.samestat(os.fstat(lock), (directory / TABLE_LOCK_FILE).stat()):
@@ -223,10 +228,10 @@ def _locked(directory: Path) -> int:
         except BaseException:
             os.close(lock)
             raise
-        # Who had it before has failed, and removed what he had made.
+        # The previous holder has failed, and removed the directory that it had made.
         os.close(lock)
 
 
-def _key(file: LoggedFile) -> str:
-    """By which a run has named a data file; another's name means nothing."""
+def _key_of(file: LoggedFile) -> str:
+    """The key in a data file's name; in a name by another program it means nothing."""
     return file.path.rpartition("/")[2].partition("-")[0]

@@ -1,6 +1,6 @@
-"""A data file of a Delta table: Parquet, and what the table's log says of it.
+"""A data file of a Delta table: Parquet, and its statistics for the table's log.
 
-The rule here: when the log is told of a file, its bytes are on the disk.
+The rule here: a file is synced to the disk before the log can name it.
 """
 
 from __future__ import annotations
@@ -10,83 +10,80 @@ from contextlib import suppress
 from pathlib import Path
 
 import polars as pl
-import pyarrow as pa
 
 from batonics.sinks.atomic import output_errors, sync_path
-from batonics.sinks.columnar import ParquetWriter
+from batonics.sinks.columnar import ParquetWriter, open_file_stream
 from batonics.sinks.delta_types import delta_columns, delta_rows, time_columns
-
-FILE_BUFFER_BYTES = 1 << 20
-"""Column chunks are small, and each would be two writes."""
 
 
 class DataFile:
     """A data file that is being written.
 
     Args:
-        path: where to.
-        columns: of its frames, in our types.
+        path: path of the file.
+        columns: columns of its frames.
 
     Attributes:
-        rows: how many were given so far.
+        path: path of the file.
+        rows: number of rows so far.
 
     Raises:
-        OutputError: it cannot be made.
+        OutputError: it cannot be created.
     """
 
     def __init__(self, path: Path, columns: pl.Schema) -> None:
         self.path, self.rows = path, 0
-        # Lowest and highest value, how many are null.
+        # Least and greatest value and number of nulls of each column of times.
         self._spans: dict[str, tuple[int | None, int | None, int]] = dict.fromkeys(
             time_columns(columns), (None, None, 0)
         )
         with output_errors(path):
-            self._sink = pa.BufferedOutputStream(pa.OSFile(str(path), "wb"), FILE_BUFFER_BYTES)
-        self._writer = ParquetWriter(self._sink, delta_columns(columns), is_vendor=False)
+            self._stream = open_file_stream(path)
+        self._writer = ParquetWriter(self._stream, delta_columns(columns), is_vendor=False)
 
     def write(self, frame: pl.DataFrame) -> None:
-        """Write rows of the columns.
+        """Write rows.
 
         Raises:
             OutputError: there is no room, or the disk fails.
         """
         rows = delta_rows(frame)
         for name, span in self._spans.items():
-            self._spans[name] = _wider(span, rows[name])
+            self._spans[name] = _extend_span(span, rows[name])
         self.rows += rows.height
         with output_errors(self.path):
             self._writer.write(rows)
 
     def close(self) -> str:
-        """Have all of it on the disk; what the log says of its rows, as JSON.
+        """Complete and sync the file; return its statistics for the log, as JSON.
 
-        That is how many there are, and of times the lowest, the highest and how many are null: by
-        these a reader knows which files it need not open.
+        They are the number of rows, and of each column of times the least value, the greatest value
+        and the number of nulls, by which a reader knows which files it need not open.
         """
         with output_errors(self.path):
             self._writer.close()
-            self._sink.close()
+            self._stream.close()
             sync_path(self.path)
         spans = self._spans.items()
-        told = {
+        statistics = {
             "numRecords": self.rows,
             "minValues": {name: low for name, (low, _, _) in spans if low is not None},
             "maxValues": {name: high for name, (_, high, _) in spans if high is not None},
             "nullCount": {name: nulls for name, (_, _, nulls) in spans},
         }
-        return json.dumps(told)
+        return json.dumps(statistics)
 
     def abandon(self) -> None:
-        """Close it as it is: nothing is to name it."""
+        """Close the file as it is; the log will not name it."""
         self._writer.abandon()
         with suppress(OSError):
-            self._sink.close()
+            self._stream.close()
 
 
-def _wider(
+def _extend_span(
     span: tuple[int | None, int | None, int], values: pl.Series
 ) -> tuple[int | None, int | None, int]:
-    """The span with the values of integers in it."""
+    """The span extended to the values, which are integers."""
     low, high, nulls = span
     lows = [low, values.min()]
     highs = [high, values.max()]

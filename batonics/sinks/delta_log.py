@@ -1,7 +1,7 @@
-"""The log of a Delta table of ours, through deltalake.
+"""The log of a Delta table that batonics has made, by way of deltalake.
 
-The rule here: nothing else knows deltalake. It syncs nothing, so what it has written is synced
-here before a commit is said to be done; and it never touches a table that is not ours.
+The rule here: no other module knows deltalake. deltalake does not sync, so this module syncs its
+files before a commit returns. It never writes to a table of another program.
 """
 
 from __future__ import annotations
@@ -30,92 +30,102 @@ if TYPE_CHECKING:
 
 LOG_DIRECTORY = "_delta_log"
 TABLE_DESCRIPTION = "Made by batonics; its next export replaces whatever the table holds."
-"""The description of our tables, by which they are known."""
+"""The description of tables that batonics has made, by which they are known."""
 DIGEST_KEY = "batonicsDigest"
-"""Where a commit of ours says what the table holds since."""
-_SYSTEM = re.compile(r"\bos error (\d+)\)|\bOs \{ code: (\d+)")
+"""The key in a commit's information for the digest of the table's contents."""
+_SYSTEM_ERROR = re.compile(r"\bos error (\d+)\)|\bOs \{ code: (\d+)")
 
 
 class LoggedFile(NamedTuple):
-    """A data file, as the log has it.
+    """A data file in the log.
 
     Attributes:
-        path: from the table's root.
-        bytes: how many it has.
-        date, symbol: what its rows have in common; a date is ISO text, None is null.
-        told: of its rows, as JSON; empty where it was only read.
+        path: path from the table's root.
+        bytes: size.
+        date: ISO date of its rows; None is null.
+        symbol: symbol of its rows; None is null.
+        statistics: statistics of its rows, as JSON; empty if the file was read from the log.
     """
 
     path: str
     bytes: int
     date: str | None
     symbol: str | None
-    told: str = ""
+    statistics: str = ""
 
     @property
-    def values(self) -> dict[str, str | None]:
-        """Those of the partition columns."""
+    def partition_values(self) -> dict[str, str | None]:
+        """The values of the partition columns."""
         return dict(zip(PARTITIONS, (self.date, self.symbol), strict=True))
 
 
 class DeltaLog:
-    """The log of a table, which may not be there yet.
+    """The log of a table, which may not exist yet.
 
     Args:
-        directory: of the table.
-        columns: of its frames, in our types.
+        directory: directory of the table.
+        columns: columns of the frames to write.
 
     Attributes:
-        version: the newest, from 0; None: there is no table.
-        files: its data files.
-        digest: of what that holds, if a commit of ours has made it.
-        is_of_columns: it has these columns.
+        version: newest version, from 0; None: there is no table.
+        files: data files of that version.
+        digest: digest of its contents; None unless a commit of batonics made it.
+        has_columns: whether the table has the columns of the frames.
 
     Raises:
-        OutputError: there is a table that is not ours, or is damaged.
+        OutputError: the table is damaged, or batonics has not made it.
         UsageError: deltalake is not installed.
     """
 
     def __init__(self, directory: Path, columns: pl.Schema) -> None:
         self._directory, self._schema = directory, delta_schema(columns)
-        self._table = _opened(directory)
+        self._table = _open_table(directory)
         self.version = None if self._table is None else self._table.version()
         self.files: list[LoggedFile] = []
         self.digest: str | None = None
-        self.is_of_columns = False
+        self.has_columns = False
         if self._table is not None:
-            with _ours(directory):
+            with _delta_errors(directory):
                 self.files = _files(self._table)
                 self.digest = _digest(directory, self._table.version())
                 found = pa.schema(self._table.schema().to_arrow())
-                self.is_of_columns = found.equals(self._schema)
+                self.has_columns = found.equals(self._schema)
 
-    def commit(self, added: Sequence[LoggedFile], gone: Sequence[LoggedFile], digest: str) -> int:
-        """Add files to the table and remove others, in one version; its number.
+    def commit(
+        self, added: Sequence[LoggedFile], removed: Sequence[LoggedFile], digest: str
+    ) -> int:
+        """Add files to the table and remove others, in one version; return its number.
 
         Args:
-            added: on the disk already.
-            gone: of `files`; all of them, if the columns are others.
-            digest: of what the table then holds.
+            added: files to add, which are on the disk.
+            removed: files of `files` to remove; all of them, if the columns have changed.
+            digest: digest of the table's new contents.
 
         Raises:
-            OutputError: the log cannot be written, or another has written to it meanwhile.
+            OutputError: the log cannot be written, or another program has written to it meanwhile.
         """
         from deltalake import CommitProperties, Schema
         from deltalake.transaction import AddAction, create_table_with_add_actions
 
         now_ms = time.time_ns() // 1_000_000
         actions = [
-            AddAction(file.path, file.bytes, file.values, now_ms, data_change=True, stats=file.told)
+            AddAction(
+                file.path,
+                file.bytes,
+                file.partition_values,
+                now_ms,
+                data_change=True,
+                stats=file.statistics,
+            )
             for file in added
         ]
         schema = Schema.from_arrow(self._schema)
         properties = CommitProperties(
             custom_metadata={DIGEST_KEY: digest, "batonicsVersion": version("batonics")},
-            # Nothing may come between what we have seen and what we say.
+            # No other commit may come between the version that was read and this one.
             max_commit_retries=0,
         )
-        with _ours(self._directory):
+        with _delta_errors(self._directory):
             if self._table is None:
                 create_table_with_add_actions(
                     str(self._directory),
@@ -127,11 +137,11 @@ class DeltaLog:
                     commit_properties=properties,
                 )
             else:
-                # Only an overwrite changes columns; what it replaces, it finds out itself.
-                is_change = self.is_of_columns
+                # Only an overwrite changes columns; it removes all files itself.
+                same_columns = self.has_columns
                 self._table.create_write_transaction(
-                    [*actions, *(_removals(gone, now_ms) if is_change else ())],
-                    "append" if is_change else "overwrite",
+                    [*actions, *(_removals(removed, now_ms) if same_columns else ())],
+                    "append" if same_columns else "overwrite",
                     schema,
                     list(PARTITIONS),
                     commit_properties=properties,
@@ -139,12 +149,12 @@ class DeltaLog:
         return self.sync()
 
     def sync(self) -> int:
-        """Have the newest version of the log on the disk, whoever has written it; its number."""
+        """Sync the newest version of the log, whatever process wrote it; return its number."""
         number = find_version(self._directory) or 0
         log = self._directory / LOG_DIRECTORY
-        with _ours(self._directory):
+        with _delta_errors(self._directory):
             for path in log.iterdir():
-                # Of some versions there is a checkpoint too, and what points to it.
+                # Some versions have a checkpoint too, and a file that points to it.
                 if path.name.startswith((f"{number:020}.", "_last_checkpoint")):
                     sync_path(path)
             sync_path(log)
@@ -156,27 +166,27 @@ def find_version(directory: Path) -> int | None:
     """The newest version of the table in a directory, from 0; None: there is no table.
 
     Raises:
-        OutputError: there is a table that is not ours, or is damaged.
+        OutputError: the table is damaged, or batonics has not made it.
         UsageError: deltalake is not installed.
     """
-    table = _opened(directory)
+    table = _open_table(directory)
     return None if table is None else table.version()
 
 
-def _opened(directory: Path) -> DeltaTable | None:
-    """The table in a directory, if there is one."""
+def _open_table(directory: Path) -> DeltaTable | None:
+    """The table in a directory; None: there is none."""
     try:
         from deltalake import DeltaTable
     except ImportError:
         raise UsageError(
             f"{directory}: deltalake is missing; `pip install 'batonics[delta]'`"
         ) from None
-    with _ours(directory):
+    with _delta_errors(directory):
         if not DeltaTable.is_deltatable(str(directory)):
             return None
         table = DeltaTable(str(directory))
-        is_ours = table.metadata().description == TABLE_DESCRIPTION
-    if not is_ours:
+        is_made_here = table.metadata().description == TABLE_DESCRIPTION
+    if not is_made_here:
         raise OutputError(
             f"{directory}: is a Delta table that batonics has not made; name another directory"
         )
@@ -194,16 +204,16 @@ def _files(table: DeltaTable) -> list[LoggedFile]:
 
 
 def _digest(directory: Path, number: int) -> str | None:
-    """What a version says of itself, if it is a commit of ours.
+    """The digest in a version's commit information; None if it is no commit of batonics.
 
-    deltalake's history passes over versions that say nothing of themselves.
+    deltalake's history leaves out versions without commit information.
     """
     try:
         with (directory / LOG_DIRECTORY / f"{number:020}.json").open(encoding="utf-8") as file:
-            said = [json.loads(line).get("commitInfo") for line in file]
+            infos = [json.loads(line).get("commitInfo") for line in file]
     except (FileNotFoundError, ValueError):
         return None
-    found = [info[DIGEST_KEY] for info in said if info is not None and DIGEST_KEY in info]
+    found = [info[DIGEST_KEY] for info in infos if info is not None and DIGEST_KEY in info]
     return str(found[0]) if found else None
 
 
@@ -216,20 +226,20 @@ def _removals(files: Sequence[LoggedFile], now_ms: int) -> Iterator[RemoveAction
             data_change=True,
             deletion_timestamp=now_ms,
             size=file.bytes,
-            partition_values=file.values,
+            partition_values=file.partition_values,
         )
 
 
 @contextmanager
-def _ours(directory: Path) -> Iterator[None]:
-    """Within the block deltalake's errors, and those of the file system, are ours."""
+def _delta_errors(directory: Path) -> Iterator[None]:
+    """Raise errors of deltalake and of the file system as OutputError."""
     from deltalake.exceptions import CommitFailedError, DeltaError
 
     try:
         yield
     except CommitFailedError:
         raise OutputError(
-            f"{directory}: another has written to the table meanwhile; export again"
+            f"{directory}: another program has written to the table meanwhile; export again"
         ) from None
     except (DeltaError, OSError) as error:
         kind = "written" if isinstance(error, OSError) else "used"
@@ -237,8 +247,8 @@ def _ours(directory: Path) -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    """What the system says, if it has failed, or else the first line of what deltalake does."""
+    """The system's message, if it has failed, or else the first line of deltalake's."""
     number = error.errno if isinstance(error, OSError) else None
-    if number is None and (said := _SYSTEM.search(str(error))):
-        number = int(said[1] or said[2])
+    if number is None and (found := _SYSTEM_ERROR.search(str(error))):
+        number = int(found[1] or found[2])
     return os.strerror(number) if number else str(error).partition("\n")[0]

@@ -1,6 +1,6 @@
-"""Structured logs: a line of JSON an event, or readable text on a terminal, on standard error.
+"""Structured logs on standard error: one line of JSON an event, or text on a terminal.
 
-The rule: an event has a name in snake_case and its facts as fields; no fact is only in prose, and
+The rule: an event has a name in snake_case and its facts as fields; no fact is in prose only, and
 no key or token is ever a field.
 """
 
@@ -91,7 +91,7 @@ def _report_as_json() -> None:
 
 
 def logger(room: str) -> FilteringBoundLogger:
-    """The logger of a room, such as `server`."""
+    """The logger of a package, such as `server`."""
     import structlog
 
     log: FilteringBoundLogger = structlog.get_logger(room=room)

@@ -1,7 +1,7 @@
-"""Where a table's bytes go: a file with a shutter, packed with zstd where that is wanted.
+"""The stream to which a table is written: a file, compressed with zstd if asked.
 
-The rule: once shut, nothing more gets out. A Parquet writer that is dropped in the middle writes
-its footer from its destructor: on standard output, a cut table would look like a whole one.
+The rule: after `discard` nothing more is written. A Parquet writer that is collected before it is
+closed writes its footer in its destructor: on standard output, a cut table would look complete.
 """
 
 from __future__ import annotations
@@ -15,39 +15,43 @@ else:
     from backports import zstd
 
 OUTPUT_ZSTD_LEVEL = 3
-"""The vendor's own: above it, packing is what a stream of records waits for."""
+"""The vendor's level. Above it, compression limits the speed of a stream of records."""
 
 
 class OutputStream:
-    """A binary file to write to. It is not closed here: whoever opened it does that.
+    """A binary file to write to. The caller opens and closes the file.
+
+    Args:
+        file: the file.
+        compressed: compress with zstd.
 
     Attributes:
-        closed: never; pyarrow asks.
+        closed: always False; pyarrow reads it.
     """
 
     closed = False
 
-    def __init__(self, file: BinaryIO, *, packed: bool = False) -> None:
+    def __init__(self, file: BinaryIO, *, compressed: bool = False) -> None:
         self._file = file
-        self._packer = zstd.ZstdCompressor(level=OUTPUT_ZSTD_LEVEL) if packed else None
-        self._is_shut = False
+        self._compressor = zstd.ZstdCompressor(level=OUTPUT_ZSTD_LEVEL) if compressed else None
+        self._is_discarded = False
 
     def write(self, data: bytes | memoryview) -> None:
         """Write bytes, in order."""
-        if not self._is_shut:
-            self._file.write(data if self._packer is None else self._packer.compress(data))
+        if not self._is_discarded:
+            self._file.write(data if self._compressor is None else self._compressor.compress(data))
 
     def flush(self) -> None:
-        """Nothing: what the file holds back it writes when it is closed. pyarrow calls this."""
+        """Do nothing: the file writes its buffer when it is closed. pyarrow calls this."""
 
     def close(self) -> None:
-        """Nothing: whoever opened the file closes it. pyarrow calls this."""
+        """Do nothing: the caller closes the file. pyarrow calls this."""
 
     def finish(self) -> None:
-        """Write what the packer still holds."""
-        if self._packer is not None:
-            self._file.write(self._packer.flush())
+        """Write the end of the compressed data."""
+        if self._compressor is not None:
+            self._file.write(self._compressor.flush())
 
-    def shut(self) -> None:
-        """Let nothing more out, whoever writes."""
-        self._is_shut = True
+    def discard(self) -> None:
+        """Drop everything that is written from now on."""
+        self._is_discarded = True

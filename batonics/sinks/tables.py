@@ -1,18 +1,18 @@
-"""A stream of frames as a file, whatever its form.
+"""Writes a stream of frames as a file of any format.
 
-The rule: a table is there whole under its name, or not at all; what cannot become one is refused
-before anything is written.
+The rule: a table gets its name only once it is complete; columns that its format cannot hold are
+refused before anything is written.
 
-| the name ends in     | form    | holds                                                          |
+| ending of the name   | format  | contents                                                       |
 |----------------------|---------|----------------------------------------------------------------|
 | .parquet             | parquet | exact types; prices are integers of 1e-9                       |
 | .arrow, .feather     | arrow   | the same, as an Arrow IPC file                                 |
-| .csv, .csv.zst       | csv     | as the vendor's: ISO times, prices as decimal text             |
+| .csv, .csv.zst       | csv     | like the vendor's: ISO times, prices as decimal text           |
 | .ndjson, .ndjson.zst | ndjson  | an object a row: ISO times, prices as integers or decimal text |
 | .json, .json.zst     | json    | the same as one array                                          |
-| .dbn, .dbn.zst       | dbn     | the vendor's records, of a vendor schema only                  |
+| .dbn, .dbn.zst       | dbn     | the vendor's records; vendor schemas only                      |
 
-`.zst` is a part of the form: `csv.zst`.
+`.zst` is part of the name of a format: `csv.zst`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from batonics.sinks.output_stream import OutputStream
 from batonics.sinks.text import CsvWriter, JsonWriter, NdjsonWriter
 
 FRAMES_QUEUED_MAX = 2
-"""Frames that wait to be written: of mbp-10, 12 MiB each as the fold makes them."""
+"""Frames that wait to be written: 12 MiB each for mbp-10, as the fold makes them."""
 
 ZSTD_SUFFIX = ".zst"
 TABLE_FORMATS = (
@@ -51,7 +51,7 @@ TABLE_FORMATS = (
     "dbn",
     "dbn.zst",
 )
-_SUFFIXES = {**{f".{form}": form for form in TABLE_FORMATS}, ".feather": "arrow"}
+_SUFFIXES = {**{f".{name}": name for name in TABLE_FORMATS}, ".feather": "arrow"}
 
 
 class _Writer(Protocol):
@@ -60,41 +60,41 @@ class _Writer(Protocol):
 
 
 def find_format(path: str | Path) -> str:
-    """The form that a name tells: one of `FORMS`.
+    """The format of a file by its name's ending: one of `TABLE_FORMATS`.
 
     Raises:
-        UsageError: it tells none, as standard output never does.
+        UsageError: the name has no such ending; standard output never has.
     """
     if str(path) == STDOUT:
         raise UsageError(
-            f"standard output has no name to tell the form: {', '.join(TABLE_FORMATS)}"
+            f"standard output has no name that tells the format: {', '.join(TABLE_FORMATS)}"
         )
-    for suffix, form in _SUFFIXES.items():
+    for suffix, file_format in _SUFFIXES.items():
         if Path(path).name.endswith(suffix):
-            return form
+            return file_format
     raise UsageError(f"{path}: the name must end in one of {' '.join(_SUFFIXES)}")
 
 
 class TableWriter:
-    """A table that is being written.
+    """Writes frames to a table: `open_table` opens it.
 
     Attributes:
-        rows: how many were given so far.
+        rows: number of rows so far.
     """
 
     def __init__(
-        self, columns: pl.Schema, give: Callable[[pl.DataFrame], None], *, is_vendor: bool
+        self, columns: pl.Schema, enqueue: Callable[[pl.DataFrame], None], *, is_vendor: bool
     ) -> None:
         self.rows = 0
-        self._columns, self._give, self._is_vendor = columns, give, is_vendor
+        self._columns, self._enqueue, self._is_vendor = columns, enqueue, is_vendor
 
     def write(self, frame: pl.DataFrame) -> None:
         """Write the frame's rows after those before, in a thread.
 
-        The frame is kept until they are written: it may not share memory that its maker reuses.
+        The thread keeps the frame until it is written; its memory must not be reused.
 
         Raises:
-            UsageError: its columns are not the table's, or hold what the schema has no meaning for.
+            UsageError: its columns are not the table's, or have nulls without a sentinel.
             OSError: an earlier frame could not be written.
         """
         if frame.schema != self._columns:
@@ -102,7 +102,7 @@ class TableWriter:
         if self._is_vendor:
             check_vendor_nulls(frame)
         if frame.height:
-            self._give(frame)
+            self._enqueue(frame)
         self.rows += frame.height
 
 
@@ -111,82 +111,87 @@ def open_table(  # noqa: PLR0913 - settings, by keyword
     path: str | Path,
     columns: pl.Schema,
     *,
-    form: str | None = None,
+    file_format: str | None = None,
     schema: str | None = None,
     metadata: Metadata | None = None,
     decimal_prices: bool = False,
 ) -> Iterator[TableWriter]:
-    """A table to write frames to; it takes its name when the block ends without an error.
+    """A table to write frames to; it gets its name when the block ends without an error.
 
     Args:
-        path: where to; `-` is standard output, and a device or a pipe is written to as it is.
-        columns: of every frame, in their order.
-        form: one of `FORMS`; None: what the name tells.
-        schema: the name of the schema that has these columns; `symbol` may follow them. If DBN has
-            a record of it, nulls are only where the record has a sentinel. None: any columns; DBN
-            cannot hold them.
-        metadata: for DBN. Its schema becomes the number of `schema`; None: no name and no span.
+        path: path of the file; `-` is standard output, and a device or a pipe is written directly.
+        columns: columns of every frame, in their order.
+        file_format: one of `TABLE_FORMATS`; None: by the name's ending.
+        schema: name of the schema with these columns, which `symbol` may follow. If DBN has a
+            record of it, nulls are allowed only where the record has a sentinel. None: any columns,
+            which cannot be written as DBN.
+        metadata: metadata for DBN; its schema is set to `schema`. None: without a dataset and span.
         decimal_prices: in NDJSON, prices are decimal text with nine decimals.
 
     Raises:
-        UsageError: the name tells no form, or another one, or the form cannot hold these columns.
+        UsageError: the name says no format or another one, or the format cannot hold these
+            columns.
         OutputError: it cannot be written. Nothing is left behind.
     """
-    form = find_format(path) if form is None else form
-    _check(path, form, columns, schema)
-    check_file_name(path, form)
+    file_format = find_format(path) if file_format is None else file_format
+    _check_format(path, file_format, columns, schema)
+    check_file_name(path, file_format)
     is_vendor = schema is not None and find_schema(schema).rtype is not None
     with open_atomic(path) as file:
-        outlet = OutputStream(file, packed=form.endswith(ZSTD_SUFFIX))
+        output = OutputStream(file, compressed=file_format.endswith(ZSTD_SUFFIX))
         try:
             writer: _Writer
-            match form.removesuffix(ZSTD_SUFFIX):
+            match file_format.removesuffix(ZSTD_SUFFIX):
                 case "parquet":
-                    writer = ParquetWriter(buffer_stream(outlet), columns, is_vendor=is_vendor)
+                    writer = ParquetWriter(buffer_stream(output), columns, is_vendor=is_vendor)
                 case "arrow":
-                    writer = ArrowWriter(outlet, columns, is_vendor=is_vendor)
+                    writer = ArrowWriter(output, columns, is_vendor=is_vendor)
                 case "csv":
-                    writer = CsvWriter(outlet, columns)
+                    writer = CsvWriter(output, columns)
                 case "ndjson":
-                    writer = NdjsonWriter(outlet, decimal_prices=decimal_prices)
+                    writer = NdjsonWriter(output, decimal_prices=decimal_prices)
                 case "json":
-                    writer = JsonWriter(outlet, decimal_prices=decimal_prices)
+                    writer = JsonWriter(output, decimal_prices=decimal_prices)
                 case _:
-                    writer = DbnWriter(outlet, schema or "", metadata or Metadata())
-            with write_in_background(writer.write, FRAMES_QUEUED_MAX) as give:
-                yield TableWriter(columns, give, is_vendor=is_vendor)
+                    writer = DbnWriter(output, schema or "", metadata or Metadata())
+            with write_in_background(writer.write, FRAMES_QUEUED_MAX) as enqueue:
+                yield TableWriter(columns, enqueue, is_vendor=is_vendor)
             writer.close()
-            outlet.finish()
+            output.finish()
         except BaseException:
-            outlet.shut()
+            output.discard()
             raise
 
 
-def _check(path: str | Path, form: str, columns: pl.Schema, schema: str | None) -> None:
-    if form not in TABLE_FORMATS:
-        raise UsageError(f"there is no form {form!r}; there are {', '.join(TABLE_FORMATS)}")
+def _check_format(
+    path: str | Path, file_format: str, columns: pl.Schema, schema: str | None
+) -> None:
+    if file_format not in TABLE_FORMATS:
+        raise UsageError(
+            f"there is no format {file_format!r}; there are {', '.join(TABLE_FORMATS)}"
+        )
     if schema is not None:
         check_vendor_columns(schema, columns)
-        if form.startswith("dbn"):
+        if file_format.startswith("dbn"):
             _ = find_schema(schema).record_dtype
-    elif form.startswith("dbn"):
-        raise UsageError(f"{path}: DBN holds the vendor's records; these columns are none of them")
+    elif file_format.startswith("dbn"):
+        raise UsageError(f"{path}: DBN holds the vendor's records; these columns are not one")
     for name, dtype in columns.items():
-        if not _holds(form, dtype):
-            raise UsageError(f"{path}: column {name} is {dtype}, which {form} cannot hold")
+        if not _can_hold(file_format, dtype):
+            raise UsageError(f"{path}: column {name} is {dtype}, which {file_format} cannot hold")
 
 
-def _holds(form: str, dtype: pl.DataType) -> bool:
-    if form in {"parquet", "arrow"}:
+def _can_hold(file_format: str, dtype: pl.DataType) -> bool:
+    if file_format in {"parquet", "arrow"}:
         return dtype not in {pl.Int128, pl.UInt128}
-    if form.startswith("csv") and dtype.is_nested():
+    if file_format.startswith("csv") and dtype.is_nested():
         return False
-    # Text has nothing for bytes, nor for types that Polars has not of itself.
-    return not any(isinstance(part, (pl.Binary, pl.BaseExtension)) for part in _within(dtype))
+    # Text cannot hold bytes, nor extension types.
+    return not any(isinstance(part, (pl.Binary, pl.BaseExtension)) for part in _nested_types(dtype))
 
 
-def _within(dtype: pl.DataType) -> Iterator[pl.DataType]:
-    """A type, and all that it is made of."""
+def _nested_types(dtype: pl.DataType) -> Iterator[pl.DataType]:
+    """A type, and all types within it."""
     yield dtype
     inner: list[Any] = []
     if isinstance(dtype, pl.Struct):
@@ -194,7 +199,7 @@ def _within(dtype: pl.DataType) -> Iterator[pl.DataType]:
     if isinstance(dtype, pl.List | pl.Array):
         inner = [dtype.inner]
     for part in inner:
-        yield from _within(part)
+        yield from _nested_types(part)
 
 
 def _difference(expected: pl.Schema, found: pl.Schema) -> str:

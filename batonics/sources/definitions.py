@@ -1,7 +1,8 @@
-"""Files of the vendor's schema `definition`, read whole: instruments are few beside records.
+"""Reads files of the vendor's schema `definition`.
 
-The rule: what a definition of a file says holds on its day (`model/definitions.py`); the first of a
-day holds from the day's start, as books may be older than its `ts_recv`.
+The rule: a definition is valid on its day (`model/definitions.py`), the first of an instrument from
+the start of the day, since books may be older than its `ts_recv`. Files are read whole: instruments
+are few.
 """
 
 from __future__ import annotations
@@ -23,26 +24,26 @@ _SCHEMA = SCHEMA_NAMES.index("definition")
 
 
 def read_definitions(paths: Sequence[str | Path]) -> DefinitionMap:
-    """The definitions of files.
+    """Read the definitions of files.
 
     Raises:
-        InputError: one cannot be read, is damaged or no DBN, or is of another schema.
+        InputError: a file cannot be read, is damaged, is not DBN, or has another schema.
     """
     known = DefinitionMap()
-    begun: set[tuple[int, int]] = set()
+    days_seen: set[tuple[int, int]] = set()
     for path in paths:
-        for definition in _of_file(path):
+        for definition in _read_file(path):
             day = definition.start_ns // NS_PER_DAY
             start_ns = definition.start_ns
-            if (definition.instrument_id, day) not in begun:
-                begun.add((definition.instrument_id, day))
+            if (definition.instrument_id, day) not in days_seen:
+                days_seen.add((definition.instrument_id, day))
                 start_ns = day * NS_PER_DAY
             end_ns = (day + 1) * NS_PER_DAY
             known.add(definition._replace(start_ns=start_ns, end_ns=end_ns))
     return known
 
 
-def _of_file(path: str | Path) -> Iterator[Definition]:
+def _read_file(path: str | Path) -> Iterator[Definition]:
     reader = ChunkReader(path)
     decoder = DbnDecoder(source=reader.name, schema=_SCHEMA)
     with closing(reader.chunks()) as chunks:
@@ -50,12 +51,12 @@ def _of_file(path: str | Path) -> Iterator[Definition]:
             if reader.framing is not Framing.DBN:
                 raise InputError(f"{reader.name}: not a DBN file, as definitions are")
             for _ in decoder.feed(chunk):
-                yield from _drained(decoder, reader.name)
-            yield from _drained(decoder, reader.name)
+                yield from _take_definitions(decoder, reader.name)
+            yield from _take_definitions(decoder, reader.name)
     decoder.close()
 
 
-def _drained(decoder: DbnDecoder, source: str) -> Iterator[Definition]:
+def _take_definitions(decoder: DbnDecoder, source: str) -> Iterator[Definition]:
     for record in decoder.other_records:
         if record.rtype == RTYPE_DEFINITION:
             yield parse_definition(record, decoder.version, source)

@@ -1,6 +1,6 @@
-"""Work ahead of whoever waits for it, in a thread.
+"""Reads items ahead in a background thread.
 
-The rule: items and errors come out as they would without the thread, in order; whoever leaves early
+The rule: items and errors come in the same order as without the thread; a caller that stops early
 leaves no thread behind.
 """
 
@@ -12,60 +12,64 @@ from queue import Full, Queue
 from threading import Event, Thread
 from typing import NamedTuple, TypeVar
 
-WAIT_MS = 100
-"""How long a thread that nobody waits for any more may go on waiting."""
+POLL_MS = 100
+"""Time after which a waiting thread checks whether it is cancelled."""
 
 T = TypeVar("T")
 
 
-class _Ended(NamedTuple):
-    """The last thing in the queue, and why there is no more."""
+class _End(NamedTuple):
+    """The last item of the queue.
+
+    Attributes:
+        error: the error that ended the items; None if there was none.
+    """
 
     error: BaseException | None
 
 
 def read_ahead(
-    items: Generator[T, None, None], items_max: int, leave: Callable[[], None]
+    items: Generator[T, None, None], items_max: int, cancel: Callable[[], None]
 ) -> Generator[T, None, None]:
-    """The same items, made by a thread of their own while the caller works on earlier ones.
+    """The same items, made by a thread while the caller works on earlier ones.
 
     Args:
-        items: what the thread makes; closed by it in the end.
-        items_max: so many wait at the most. Besides them there are the one the caller works on,
-            one that waits for its place, and one that is being made.
-        leave: called when no more is wanted, early or not: what `items` itself waits for heeds it.
+        items: makes the items; the thread closes it.
+        items_max: limit of the queue. Three more items may exist: the caller's, one that waits for
+            room in the queue, and one that is being made.
+        cancel: called at the end, early or not; it must end any wait of `items` for input.
     """
-    queue: Queue[T | _Ended] = Queue(items_max)
-    # Of this thread alone: where two are chained, the end of one must not cut off the other.
-    left = Event()
+    queue: Queue[T | _End] = Queue(items_max)
+    # An event for this thread alone: if two are chained, the end of one must not end the other.
+    cancelled = Event()
 
-    def put(item: T | _Ended) -> None:
-        waits = True
-        while waits and not left.is_set():
+    def put(item: T | _End) -> None:
+        is_waiting = True
+        while is_waiting and not cancelled.is_set():
             with suppress(Full):
-                queue.put(item, timeout=WAIT_MS / 1000)
-                waits = False
+                queue.put(item, timeout=POLL_MS / 1000)
+                is_waiting = False
 
     def work() -> None:
         error: BaseException | None = None
         try:
             for item in items:
                 put(item)
-                if left.is_set():
+                if cancelled.is_set():
                     break
-        except BaseException as raised:  # noqa: BLE001 - it is raised again where it is waited for
+        except BaseException as raised:  # noqa: BLE001 - raised again in the caller
             error = raised
         items.close()
-        put(_Ended(error))
+        put(_End(error))
 
     thread = Thread(target=work, name="batonics-read-ahead", daemon=True)
     thread.start()
     try:
-        while not isinstance(item := queue.get(), _Ended):
+        while not isinstance(item := queue.get(), _End):
             yield item
         if item.error is not None:
             raise item.error
     finally:
-        left.set()
-        leave()
+        cancelled.set()
+        cancel()
         thread.join()

@@ -1,7 +1,7 @@
-"""Files, one after the other, as one stream of MBO batches.
+"""Reads one or more files as one stream of MBO batches.
 
-The rule: several files are one stream (rule 21 and `SymbolMap`): names carry over, and where a
-file begins on a later day than the one before it ended, the stream says so.
+The rule: several files are one stream (rule 21 and `SymbolMap`). Symbols carry over from file to
+file, and a file that begins on a later day than the file before it begins with a `DayStart`.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ from batonics.sources.chunks import CHUNKS_AHEAD_MAX, STDIN, ChunkReader
 from batonics.sources.read_ahead import read_ahead
 
 BATCH_ROWS = 32_768
-"""Rows of a batch: its columns and the fold's outputs stay in the second-level cache."""
+"""Rows of a batch: its columns and the fold's outputs fit into the second-level cache."""
 
 BATCHES_AHEAD_MAX = 4
-"""Batches decoded ahead at the most: decoding and folding overlap, memory stays small."""
+"""Batches that are decoded ahead: decoding and folding overlap, and memory stays small."""
 
 
 class _Decoded(NamedTuple):
-    """A batch on its way between threads, with all that its decoder had learned by then."""
+    """A batch, and all that its decoder had read by then, on its way between threads."""
 
     batch: MboBatch
     names: list[MappingInterval]
@@ -58,7 +58,18 @@ class _Decoded(NamedTuple):
 
 @dataclass
 class FileReport:
-    """What has been read of one file so far."""
+    """What was read of one file so far.
+
+    Attributes:
+        name: name of the file, for messages.
+        size: its size in bytes; None for a pipe.
+        framing: format of its plain bytes; None: not known yet.
+        metadata: DBN metadata, if it has any.
+        records: number of records.
+        rows: number of MBO records among them.
+        skipped: number of bad records that were skipped.
+        other_records: number of other records, by rtype.
+    """
 
     name: str
     size: int | None
@@ -67,22 +78,24 @@ class FileReport:
     records: int = 0
     rows: int = 0
     skipped: int = 0
-    other_records: Counter[int] = field(default_factory=Counter)  # records of other rtypes
+    other_records: Counter[int] = field(default_factory=Counter)
 
 
 class MboStream:
-    """A stream of batches from files, `-` being standard input.
+    """A stream of batches from files; `-` is standard input.
 
     Args:
-        paths: in the order of their time.
+        paths: paths of the files, in the order of their time.
         skip_bad: count and skip bad records where the framing survives.
-        batch_rows: rows of a batch at the most.
+        batch_rows: limit of the rows of a batch.
 
     Attributes:
-        symbols: names from metadata and mapping records, as far as read.
-        definitions: of definition records, as far as read. Each holds until the next of its
-            instrument, the first for all that came before.
-        files: a report a file, as far as read.
+        paths: paths of the files.
+        symbols: symbols from metadata and mapping records that were read so far.
+        definitions: definition records that were read so far. Each is valid until the next of its
+            instrument; the first is valid before it too.
+        files: a report of each file, so far.
+        bytes_total: size of all files; None if one is a pipe.
     """
 
     def __init__(
@@ -104,7 +117,7 @@ class MboStream:
         self._reader: ChunkReader | None = None
         self._bytes_before = 0
         self._last_day = -1
-        # All are opened first: a name that is wrong is found before hours of work.
+        # All files are opened first, so that a wrong name is an error before hours of work.
         self._readers: list[ChunkReader] = []
         try:
             for path in self.paths:
@@ -116,19 +129,19 @@ class MboStream:
         self.bytes_total = None if None in sizes else sum(size or 0 for size in sizes)
 
     def close(self) -> None:
-        """Close files that have not been read."""
+        """Close the files that were not read."""
         for reader in self._readers:
             reader.close()
 
     @property
     def bytes_read(self) -> int:
-        """Bytes of the files read so far, as they lie on disk."""
+        """Bytes of the files that were read so far, as they are on the disk."""
         return self._bytes_before + (self._reader.position if self._reader else 0)
 
     def batches(self) -> Generator[MboBatch, None, None]:
-        """Every batch in order, a `DayStart` where a later day's file begins.
+        """Every batch in order; the first of a file of a later day is a `DayStart`.
 
-        Its arrays are reused by a later one.
+        A later batch reuses its arrays.
         """
         try:
             for reader in self._readers:
@@ -136,7 +149,7 @@ class MboStream:
                 report = FileReport(reader.name, reader.size)
                 self.files.append(report)
                 first = True
-                with closing(self._decoded_ahead(reader)) as ahead:
+                with closing(self._decode_ahead(reader)) as ahead:
                     for decoded in ahead:
                         self._note(decoded, report)
                         if len(decoded.batch.action) == 0:
@@ -149,21 +162,22 @@ class MboStream:
         finally:
             self.close()
 
-    def _decoded_ahead(self, reader: ChunkReader) -> Generator[_Decoded, None, None]:
-        """The batches of one input, with the larger part of the work before them done ahead.
+    def _decode_ahead(self, reader: ChunkReader) -> Generator[_Decoded, None, None]:
+        """The batches of one input; a thread does the larger part of the work ahead.
 
-        One thread does that part, the caller's the rest: of a compressed input it inflates, of a
-        plain one it decodes. A third thread would only take turns with them.
+        The thread decompresses a compressed input, or decodes a plain one; the caller's thread does
+        the rest. On two cores a third thread would only take turns with them.
         """
-        reader.begin()
-        if reader.packed:
-            return self._decode(read_ahead(reader.chunks(), CHUNKS_AHEAD_MAX, reader.leave), reader)
-        return read_ahead(self._decode(reader.chunks(), reader), BATCHES_AHEAD_MAX, reader.leave)
+        reader.detect()
+        if reader.is_compressed:
+            chunks = read_ahead(reader.chunks(), CHUNKS_AHEAD_MAX, reader.cancel)
+            return self._decode(chunks, reader)
+        return read_ahead(self._decode(reader.chunks(), reader), BATCHES_AHEAD_MAX, reader.cancel)
 
     def _decode(
         self, chunks: Iterator[bytes], reader: ChunkReader
     ) -> Generator[_Decoded, None, None]:
-        """The batches of one input and what came along with them."""
+        """The batches of one input, and all that its decoder has read by then."""
         decoder: Decoder | None = None
         for chunk in chunks:
             if decoder is None:
@@ -171,10 +185,10 @@ class MboStream:
             for batch in decoder.feed(chunk):
                 yield self._decoded(decoder, reader, batch)
         if decoder is None:
-            raise AssertionError("a reader gives a chunk or raises")
+            raise AssertionError("a reader yields a chunk or raises")
         for batch in decoder.feed(decoder.TRAILER):
             yield self._decoded(decoder, reader, batch)
-        # Other records, and counts, may come after the last row.
+        # Other records may come after the last row.
         yield self._decoded(decoder, reader, empty_batch(0))
         decoder.close()
 
@@ -210,7 +224,7 @@ class MboStream:
         )
 
     def _note(self, decoded: _Decoded, report: FileReport) -> None:
-        """Take over what came along with a batch."""
+        """Add what the decoder has read to the stream's symbols, definitions and report."""
         for interval in decoded.names:
             self.symbols.add(interval)
         for definition in decoded.definitions:
@@ -231,14 +245,14 @@ class MboStream:
 
 
 def read_metadata(path: str | Path) -> Metadata | None:
-    """What a DBN file says of itself, whatever its schema.
+    """Read the metadata of a DBN file of any schema.
 
-    None: it is of another form, or a pipe, which can be read but once.
+    None: the file has another format, or is a pipe, which can be read only once.
 
     Raises:
-        InputError: it cannot be read; DamagedInputError: its metadata is damaged or cut.
+        InputError: it cannot be read. DamagedInputError: its metadata is damaged or cut.
     """
-    if str(path) == STDIN:  # also where it is a file: what is read of it is gone
+    if str(path) == STDIN:  # even a redirected file can be read only once
         return None
     reader = ChunkReader(path)
     try:

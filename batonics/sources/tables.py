@@ -1,7 +1,7 @@
-"""Tables of a vendor schema from files: DBN, Parquet, Arrow, CSV; a frame at a time.
+"""Reads tables of a schema from DBN, Parquet, Arrow and CSV files, frame by frame.
 
-The rule: whatever the form, the frames have our columns (`frames/schemas/vendor_tables.py`), as far
-as the file has them, and its order of rows.
+The rule: whatever the format, the frames have the columns of the schema
+(`frames/schemas/vendor_tables.py`), as far as the file has them, and its order of rows.
 """
 
 from __future__ import annotations
@@ -24,18 +24,22 @@ SUFFIXES = (".dbn", ".dbn.zst", ".parquet", ".arrow", ".feather", ".csv")
 
 
 def read_table(path: str | Path, schema: str) -> Generator[pl.DataFrame, None, None]:
-    """The rows of a file that holds a vendor schema, in frames.
+    """The rows of a file, in frames.
+
+    Args:
+        path: path of the file; its ending is the format.
+        schema: name of its schema.
 
     Raises:
-        InputError: it cannot be read, is of another form or schema, or is damaged.
+        InputError: the file cannot be read, has another format or schema, or is damaged.
     """
     name = str(path)
     if name.endswith((".dbn", ".dbn.zst")):
         yield from _read_dbn(path, schema)
         return
     try:
-        rows = _lazy(name)
-        _check_key(rows.collect_schema(), schema)
+        rows = _scan_file(name)
+        _check_required_columns(rows.collect_schema(), schema)
         for frame in rows.collect_batches(lazy=True, maintain_order=True):
             yield normalise_columns(frame, schema)
     except InputError as error:
@@ -46,18 +50,18 @@ def read_table(path: str | Path, schema: str) -> Generator[pl.DataFrame, None, N
 
 
 def detect_schema(path: str | Path) -> str:
-    """The schema of a file, from its metadata, or told from its columns.
+    """The schema of a file, by its metadata or its columns.
 
     Raises:
-        InputError: it cannot be read, or none of our schemas is told.
+        InputError: the file cannot be read, or its schema is not known.
     """
     name = str(path)
     if name.endswith((".dbn", ".dbn.zst")):
         metadata = read_metadata(path)
-        schema = schema_name(metadata.schema) if metadata is not None else "not told"
+        schema = schema_name(metadata.schema) if metadata is not None else "not known"
     else:
         try:
-            schema = _told(set(_lazy(name).collect_schema()))
+            schema = _schema_of_columns(set(_scan_file(name).collect_schema()))
         except (pl.exceptions.PolarsError, OSError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"{name}: cannot be read: {reason}") from None
@@ -65,24 +69,24 @@ def detect_schema(path: str | Path) -> str:
         return find_schema(schema).name
     except UsageError:
         raise InputError(
-            f"{name}: its schema is {schema}; say it with --schema: {', '.join(dbn_schemas())}"
+            f"{name}: its schema is {schema}; give it with --schema: {', '.join(dbn_schemas())}"
         ) from None
 
 
-def _told(columns: set[str]) -> str:
-    """The schema that columns tell."""
+def _schema_of_columns(columns: set[str]) -> str:
+    """The schema with such columns."""
     if "bid_px_09" in columns and "bid_px_10" not in columns:
         return "mbp-10"
     if "order_id" in columns:
         return "mbo"
-    return "trades" if "depth" in columns and "bid_px_00" not in columns else "not told"
+    return "trades" if "depth" in columns and "bid_px_00" not in columns else "not known"
 
 
-def _check_key(found: pl.Schema, schema: str) -> None:
-    """Refuse a file without what its rows are known by, and without levels where it must have some.
+def _check_required_columns(found: pl.Schema, schema: str) -> None:
+    """Check that a file has the columns that identify its rows, and those of levels.
 
     Raises:
-        InputError: which column is missing.
+        InputError: a column is missing; the message names it.
     """
     columns = find_schema(schema).columns
     needed = ("ts_recv", "ts_event", "publisher_id", "instrument_id", "sequence", "bid_px_00")
@@ -91,13 +95,13 @@ def _check_key(found: pl.Schema, schema: str) -> None:
             raise InputError(f"column {name} of schema {schema} is missing")
 
 
-def _lazy(name: str) -> pl.LazyFrame:
+def _scan_file(name: str) -> pl.LazyFrame:
     if not name.endswith(SUFFIXES):
         raise InputError(f"{name}: the name must end in one of {' '.join(SUFFIXES)}")
     if not Path(name).is_file():
         raise InputError(f"{name}: cannot be opened: no such file")
     if name.endswith(".csv"):
-        # As text: a price is not to become a float on its way.
+        # Columns are text, so that no price becomes a float.
         return pl.scan_csv(name, infer_schema=False, glob=False)
     scan = pl.scan_parquet if name.endswith(".parquet") else pl.scan_ipc
     return scan(name, glob=False)
@@ -123,11 +127,11 @@ def _read_dbn(path: str | Path, schema: str) -> Generator[pl.DataFrame, None, No
                     )
                 del pending[:size]
                 offset, in_records = size, True
-            whole = len(pending) // dtype.itemsize
-            records = np.frombuffer(bytes(pending[: whole * dtype.itemsize]), dtype)
-            strange = (records["rtype"] != rtype) | (records["length"] != dtype.itemsize // 4)
-            if strange.any():
-                at = int(strange.argmax())
+            count = len(pending) // dtype.itemsize
+            records = np.frombuffer(bytes(pending[: count * dtype.itemsize]), dtype)
+            is_wrong = (records["rtype"] != rtype) | (records["length"] != dtype.itemsize // 4)
+            if is_wrong.any():
+                at = int(is_wrong.argmax())
                 raise DamagedInputError(
                     f"not a record of {schema}: rtype 0x{records['rtype'][at]:02x},"
                     f" length byte {records['length'][at]}",
@@ -135,14 +139,14 @@ def _read_dbn(path: str | Path, schema: str) -> Generator[pl.DataFrame, None, No
                     record_index=records_seen + at,
                     source=reader.name,
                 )
-            for start in range(0, whole, TABLE_FRAME_ROWS):
+            for start in range(0, count, TABLE_FRAME_ROWS):
                 try:
                     frame = from_records(records[start : start + TABLE_FRAME_ROWS], schema)
                 except InputError as error:
                     raise InputError(f"{reader.name}: {error}") from None
                 yield frame
-            del pending[: whole * dtype.itemsize]
-            offset, records_seen = offset + whole * dtype.itemsize, records_seen + whole
+            del pending[: count * dtype.itemsize]
+            offset, records_seen = offset + count * dtype.itemsize, records_seen + count
         if pending or not in_records:
             raise DamagedInputError(
                 f"the stream ends after {len(pending)} bytes of a record",

@@ -1,7 +1,6 @@
-"""Live feeds over TCP: where to connect to, and how.
+"""TCP connections of live feeds.
 
-The rule: a connection is made within a time or not at all; what is wrong with it is one line that
-says where it should have gone. Reading is the caller's business.
+The rule: a connection is made within a limited time or not at all. The caller reads from it.
 """
 
 from __future__ import annotations
@@ -16,7 +15,12 @@ _KEEPALIVE = {socket.TCP_KEEPIDLE: 30, socket.TCP_KEEPINTVL: 10, socket.TCP_KEEP
 
 
 class TcpAddress(NamedTuple):
-    """Where something listens."""
+    """The address of a TCP server.
+
+    Attributes:
+        host: host name, or IP address without brackets.
+        port: port.
+    """
 
     host: str
     port: int
@@ -27,12 +31,12 @@ class TcpAddress(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> TcpAddress:
-        """`HOST:PORT` or `[V6]:PORT`; UsageError if it is neither."""
+        """Parse `HOST:PORT` or `[V6]:PORT`; UsageError if the text is neither."""
         host, _, port = text.rpartition(":")
         host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
         if not host or not port.isdecimal() or not 0 <= int(port) < 2**16:
             raise UsageError(
-                f"not an address: {text!r} is no HOST:PORT (expected such as 127.0.0.1:9999)"
+                f"not an address: {text!r}; expected HOST:PORT, such as 127.0.0.1:9999"
             )
         return cls(host, int(port))
 
@@ -41,12 +45,12 @@ def connect(address: TcpAddress, *, seconds: float = CONNECT_SECONDS) -> socket.
     """A connected, blocking socket.
 
     Raises:
-        OSError: it cannot be had in this time.
+        OSError: the connection fails, or takes too long.
     """
     sock = socket.create_connection(address, timeout=seconds)
-    # The kernel grows the receive buffer as the feed needs it, unless it is told a size.
+    # The kernel grows the receive buffer as needed, unless a size is set.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    # A peer that has vanished without a word is found out within a minute.
+    # Keepalive detects a vanished peer within a minute.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in _KEEPALIVE.items():
         sock.setsockopt(socket.IPPROTO_TCP, option, value)
@@ -55,29 +59,29 @@ def connect(address: TcpAddress, *, seconds: float = CONNECT_SECONDS) -> socket.
 
 
 class LineReader:
-    """The lines that are said on a connection before anything else is.
+    """Reads lines from the beginning of a connection.
 
     Args:
-        sock: connected.
-        most_bytes: of a line.
-        overlong: raised where one is longer.
+        sock: a connected socket.
+        line_bytes_max: limit of a line.
+        error: raised if a line is longer.
 
     Attributes:
-        rest: what has been read behind the last line.
+        rest: bytes that were read after the last line.
     """
 
-    def __init__(self, sock: socket.socket, most_bytes: int, overlong: Exception) -> None:
+    def __init__(self, sock: socket.socket, line_bytes_max: int, error: Exception) -> None:
         self.rest = b""
-        self._sock, self._most_bytes, self._overlong = sock, most_bytes, overlong
+        self._sock, self._line_bytes_max, self._error = sock, line_bytes_max, error
 
     def line(self) -> bytes:
-        """The next line, without its newline; ConnectionError if there is none."""
+        """The next line, without its newline; ConnectionError if the peer closes first."""
         while b"\n" not in self.rest:
-            if len(self.rest) > self._most_bytes:
-                raise self._overlong
+            if len(self.rest) > self._line_bytes_max:
+                raise self._error
             data = self._sock.recv(1 << 16)
             if not data:
-                raise ConnectionError("the other side has hung up")
+                raise ConnectionError("the other side has closed the connection")
             self.rest += data
         line, _, self.rest = self.rest.partition(b"\n")
         return line

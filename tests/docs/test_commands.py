@@ -95,26 +95,21 @@ COMMAND_GROUPS = _groups(typer.main.get_command(app))
 @pytest.mark.parametrize("group", COMMAND_GROUPS, ids=lambda group: group.name)
 def test_the_first_line_of_each_command_fits_the_list_of_commands(group: Any) -> None:
     width = 80 - 2 - 6 - max(map(len, group.commands))
-    for name, command in group.commands.items():
+    for part, command in group.commands.items():
         first = (command.help or "").strip().splitlines()[0]
-        assert command.get_short_help_str(width) == first, name
-        assert first.endswith("."), name
+        assert command.get_short_help_str(width) == first, part
+        assert first.endswith("."), part
 
 
-OPTION_MEANINGS = {
-    "--form": "--format",
-    "--symbol": "--symbols",
-    "--date-from": "--start",
-    "--output": "--out",
-    "--width": "--wide",
-}
+OTHER_NAMES = {"--form", "--symbol", "--from-time", "--until", "--output", "--log-format"}
+"""Names that other programs give to options such as --format, --symbols, --start and --out."""
 
 
 @pytest.mark.parametrize("group", COMMAND_GROUPS, ids=lambda group: group.name)
 def test_options_are_named_alike_in_all_commands(group: Any) -> None:
-    for name, command in group.commands.items():
+    for part, command in group.commands.items():
         options = {option for parameter in command.params for option in parameter.opts}
-        assert not options & set(OPTION_MEANINGS), name
+        assert not options & OTHER_NAMES, part
 
 
 def test_the_readme_shows_how_to_start() -> None:

@@ -16,7 +16,7 @@ import pytest
 from tests.support.markdown import ROOT, documents, lines, name
 
 _SPAN = re.compile(r"`([^`\s]+)`")
-_PATH = re.compile(r"(?:[\w.-]+/)*[a-z0-9_.-]+\.(?:py|sql|toml|sh|yml)|(?:[a-z_]+/)+")
+_PATH = re.compile(r"(?:[\w.-]+/)*[a-z0-9_.-]+\.(?:py|sql)|(?:[a-z_]+/)+")
 _NAMES_IN_FILE = re.compile(r"`([\w/.-]+\.py)` \((?=`)([^)]*)\)")
 _SOURCE_DIRECTORIES = ("batonics", "tests", "docs", "queries", "notebooks", ".ci")
 

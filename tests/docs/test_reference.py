@@ -9,7 +9,7 @@ import pytest
 from tests.support.markdown import ROOT
 
 
-@pytest.mark.parametrize("name", ["cli", "frames", "queries"])
+@pytest.mark.parametrize("name", ["cli", "frames", "queries", "settings"])
 def test_a_reference_is_up_to_date(name: str) -> None:
     spec = spec_from_file_location(f"make_{name}", ROOT / "docs" / f"make_{name}.py")
     assert spec is not None

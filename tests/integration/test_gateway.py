@@ -1,4 +1,4 @@
-"""The live protocol, spoken with the vendor's own client and line by line."""
+"""The live protocol, with the vendor's own client and line by line."""
 
 from __future__ import annotations
 
@@ -66,13 +66,13 @@ def feed(tmp_path: Path) -> Path:
 # ------------------------------------------------------------------ the vendor's client
 
 
-def live(replay: Replay, **options: Any) -> databento.Live:
+def vendor_client(replay: Replay, **options: Any) -> databento.Live:
     host, port = replay.address
     return databento.Live(key=KEY, gateway=host, port=port, **options)
 
 
-def all_records(client: databento.Live) -> list[Any]:
-    """Start the session, and every record until it ends."""
+def receive_records(client: databento.Live) -> list[Any]:
+    """Start the session; every record until it ends."""
     records: list[Any] = []
     client.add_callback(records.append)
     client.start()
@@ -80,7 +80,7 @@ def all_records(client: databento.Live) -> list[Any]:
     return records
 
 
-def of_kind(records: Sequence[Any], kind: Any) -> bytes:
+def bytes_of_kind(records: Sequence[Any], kind: Any) -> bytes:
     return b"".join(bytes(record) for record in records if isinstance(record, kind))
 
 
@@ -88,11 +88,11 @@ def of_kind(records: Sequence[Any], kind: Any) -> bytes:
 def test_all_mbo_records_arrive_as_they_are(test_data: Path, compression: str) -> None:
     path = test_data / "clx5" / "CLX5_mbo.dbn"
     with run_replay(path, protocol=GATEWAY) as replay:
-        client = live(replay, compression=databento_dbn.Compression(compression))
+        client = vendor_client(replay, compression=databento_dbn.Compression(compression))
         client.subscribe("GLBX.MDP3", "mbo", "CLX5")
-        records = all_records(client)
+        records = receive_records(client)
     data = path.read_bytes()
-    assert of_kind(records, databento.MBOMsg) == data[parse_prefix(data[:8]) :]
+    assert bytes_of_kind(records, databento.MBOMsg) == data[parse_prefix(data[:8]) :]
     assert len(records) == 38_212 + 2
     assert client.symbology_map == {CLX5_ID: "CLX5"}
 
@@ -103,28 +103,28 @@ def test_derived_records_are_those_of_convert(test_data: Path, tmp_path: Path, s
     out = tmp_path / "out.dbn"
     assert run_in_process("convert", path, "--schema", schema, "--out", out, "--quiet").code == 0
     with run_replay(path, protocol=GATEWAY) as replay:
-        client = live(replay)
+        client = vendor_client(replay)
         client.subscribe("GLBX.MDP3", schema, [CLX5_ID], stype_in="instrument_id")
-        records = all_records(client)
+        records = receive_records(client)
     kinds = (databento_dbn.SymbolMappingMsg, databento_dbn.SystemMsg)
-    ours = b"".join(bytes(record) for record in records if not isinstance(record, kinds))
+    received = b"".join(bytes(record) for record in records if not isinstance(record, kinds))
     data = out.read_bytes()
-    assert ours == data[parse_prefix(data[:8]) :]
-    assert len(ours) > 1_000
+    assert received == data[parse_prefix(data[:8]) :]
+    assert len(received) > 1_000
 
 
-def test_several_schemas_come_by_time(test_data: Path) -> None:
+def test_several_schemas_are_merged_by_time(test_data: Path) -> None:
     path = test_data / "clx5" / "CLX5_mbo.dbn"
     with run_replay(path, protocol=GATEWAY) as replay:
-        client = live(replay)
+        client = vendor_client(replay)
         client.subscribe("GLBX.MDP3", "mbo", "ALL_SYMBOLS")
         client.subscribe("GLBX.MDP3", "trades", "CLX5")
         client.subscribe("GLBX.MDP3", "bbo-1s", "CLX5")
-        records = all_records(client)
+        records = receive_records(client)
     data = path.read_bytes()
-    assert of_kind(records, databento.MBOMsg) == data[parse_prefix(data[:8]) :]
-    assert len(of_kind(records, databento.TradeMsg)) > 1_000 * 48
-    assert len(of_kind(records, databento.BBOMsg)) > 1_000 * 80
+    assert bytes_of_kind(records, databento.MBOMsg) == data[parse_prefix(data[:8]) :]
+    assert len(bytes_of_kind(records, databento.TradeMsg)) > 1_000 * 48
+    assert len(bytes_of_kind(records, databento.BBOMsg)) > 1_000 * 80
     times = [record.ts_recv for record in records if hasattr(record, "ts_recv")]
     assert times == sorted(times)
 
@@ -135,12 +135,12 @@ def test_a_wrong_key_and_another_dataset_are_refused(
     monkeypatch.setenv(KEY_VARIABLE, "db-" + "x" * 29)
     refused = pytest.raises(databento.BentoError, match="authentication failed")
     with run_replay(feed, protocol=GATEWAY) as replay, refused:
-        live(replay).subscribe("GLBX.MDP3", "mbo", "AAA")
+        vendor_client(replay).subscribe("GLBX.MDP3", "mbo", "AAA")
     monkeypatch.setenv(KEY_VARIABLE, KEY)
     with run_replay(test_data / "clx5" / "CLX5_mbo.dbn", protocol=GATEWAY) as replay:
         with pytest.raises(databento.BentoError, match="no dataset 'XNAS"):
-            live(replay).subscribe("XNAS.ITCH", "mbo", "AAA")
-        client = live(replay)
+            vendor_client(replay).subscribe("XNAS.ITCH", "mbo", "AAA")
+        client = vendor_client(replay)
         client.subscribe("GLBX.MDP3", "mbo", "CLX5")
         client.terminate()
 
@@ -148,18 +148,18 @@ def test_a_wrong_key_and_another_dataset_are_refused(
 def test_the_vendors_client_reconnects_and_misses_nothing(feed: Path) -> None:
     faults = Faults(rst=1, seed=2)
     with run_replay(feed, protocol=GATEWAY, faults=faults) as replay:
-        client = live(replay, reconnect_policy="reconnect")
+        client = vendor_client(replay, reconnect_policy="reconnect")
         client.subscribe("GLBX.MDP3", "mbo", "ALL_SYMBOLS")
-        records = all_records(client)
+        records = receive_records(client)
         assert replay.positions.fault_counts.rst > 1
-    assert of_kind(records, databento.MBOMsg) == encode(adds(3_000))
+    assert bytes_of_kind(records, databento.MBOMsg) == encode(adds(3_000))
 
 
 # ------------------------------------------------------------------ line by line
 
 
 class Session:
-    """A session that has been let in."""
+    """A client that has logged in."""
 
     def __init__(self, sock: socket.socket, **options: Any) -> None:
         self.sock, self.file = sock, sock.makefile("rb")
@@ -171,18 +171,18 @@ class Session:
     def start(self, *subscriptions: bytes) -> None:
         self.sock.sendall(b"".join(subscriptions) + lines.START_SESSION)
 
-    def rest(self) -> Records:
+    def receive_rest(self) -> SessionRecords:
         self.sock.shutdown(socket.SHUT_WR)
-        return Records(self.file.read())
+        return SessionRecords(self.file.read())
 
-    def record(self) -> OtherRecord:
+    def receive_record(self) -> OtherRecord:
         head = self.file.read(1)
         data = head + self.file.read(4 * head[0] - 1)
         return OtherRecord(data[1], 0, 0, 0, data)
 
 
-class Records:
-    """What a session has brought."""
+class SessionRecords:
+    """The records that a session has sent."""
 
     def __init__(self, data: bytes) -> None:
         end = parse_prefix(data[:8])
@@ -199,7 +199,7 @@ class Records:
             else:
                 self.others.append(OtherRecord(rtype, 0, 0, 0, record))
 
-    def said(self) -> list[GatewayMessage]:
+    def messages(self) -> list[GatewayMessage]:
         parse = {RTYPE_SYSTEM: parse_system_message, RTYPE_ERROR: parse_error_message}
         return [parse[r.rtype](r, 3) for r in self.others if r.rtype in parse]
 
@@ -214,17 +214,17 @@ class Records:
 
 
 @contextmanager
-def session(replay: Replay, **options: Any) -> Iterator[Session]:
+def log_in(replay: Replay, **options: Any) -> Iterator[Session]:
     with connect_client(replay) as sock:
-        spoken = Session(sock, **options)
-        with spoken.file:
-            yield spoken
+        client = Session(sock, **options)
+        with client.file:
+            yield client
 
 
-def brought(replay: Replay, *subscriptions: bytes) -> Records:
-    with session(replay) as spoken:
-        spoken.start(*subscriptions)
-        return spoken.rest()
+def run_session(replay: Replay, *subscriptions: bytes) -> SessionRecords:
+    with log_in(replay) as client:
+        client.start(*subscriptions)
+        return client.receive_rest()
 
 
 def subscribe(*symbols: str, **options: Any) -> bytes:
@@ -233,12 +233,12 @@ def subscribe(*symbols: str, **options: Any) -> bytes:
 
 def test_names_then_answers_then_records_in_both_symbologies(feed: Path) -> None:
     with run_replay(feed, protocol=GATEWAY) as replay:
-        by_name = brought(replay, subscribe("BBB", id=7))
-        by_id = brought(replay, subscribe("2", stype_in="instrument_id"))
-        of_all = brought(replay, subscribe("ALL_SYMBOLS"))
+        by_name = run_session(replay, subscribe("BBB", id=7))
+        by_id = run_session(replay, subscribe("2", stype_in="instrument_id"))
+        of_all = run_session(replay, subscribe("ALL_SYMBOLS"))
     assert by_name.order.startswith("ms....")
     ack = "Subscription request 7 for mbo data succeeded"
-    assert by_name.said() == [(SYSTEM_SUBSCRIPTION_ACK, ack)]
+    assert by_name.messages() == [(SYSTEM_SUBSCRIPTION_ACK, ack)]
     assert by_name.names() == by_id.names() == {2: "BBB"}
     assert by_name.mbo == by_id.mbo == encode(adds(3_000)[1::2])
     assert of_all.names() == {1: "AAA", 2: "BBB"}
@@ -249,14 +249,14 @@ def test_names_then_answers_then_records_in_both_symbologies(feed: Path) -> None
     assert not by_name.metadata.ts_out
 
 
-def test_lines_of_one_subscription_are_one(feed: Path) -> None:
+def test_the_lines_of_one_subscription_are_one_request(feed: Path) -> None:
     with run_replay(feed, protocol=GATEWAY) as replay:
-        both = brought(replay, subscribe("AAA", is_last=False), subscribe("BBB"))
+        both = run_session(replay, subscribe("AAA", is_last=False), subscribe("BBB"))
     assert both.mbo == encode(adds(3_000))
     assert both.order.startswith("mms.")
 
 
-def test_a_new_name_is_told_as_its_day_begins(tmp_path: Path) -> None:
+def test_a_new_name_is_sent_when_its_day_begins(tmp_path: Path) -> None:
     paths = []
     for number, name in enumerate(["AAA", "CCC"]):
         day = DatedSymbol(DAY + number, DAY + number + 1, "1")
@@ -265,52 +265,52 @@ def test_a_new_name_is_told_as_its_day_begins(tmp_path: Path) -> None:
         paths.append(tmp_path / f"{number}.dbn")
         paths[-1].write_bytes(encode_metadata(Metadata(mappings=mappings)) + encode(rows))
     with run_replay(*paths, protocol=GATEWAY) as replay:
-        both = brought(replay, subscribe("ALL_SYMBOLS"))
-        second = brought(replay, subscribe("CCC"))
+        both = run_session(replay, subscribe("ALL_SYMBOLS"))
+        second = run_session(replay, subscribe("CCC"))
     assert both.order == "ms" + 10 * "." + "m" + 10 * "."
     assert both.names() == {1: "CCC"}
     assert second.order == "s" + 5 * "." + "m" + 5 * "."
 
 
-def test_what_is_unknown_is_said_and_the_rest_is_sent(feed: Path) -> None:
+def test_unknown_symbols_are_reported_and_the_others_are_sent(feed: Path) -> None:
     bars = lines.subscription_line("ohlcv-1w", ["AAA"])
     parent = subscribe("AAA.FUT", stype_in="parent")
     with run_replay(feed, protocol=GATEWAY) as replay:
-        some = brought(replay, subscribe("AAA", "CCC"), bars, parent, b"schema=mbo\n")
-        none = brought(replay, subscribe("CCC"))
-    codes = [code for code, _ in some.said()]
+        some = run_session(replay, subscribe("AAA", "CCC"), bars, parent, b"schema=mbo\n")
+        none = run_session(replay, subscribe("CCC"))
+    codes = [code for code, _ in some.messages()]
     assert codes == [ERROR_SYMBOL, SYSTEM_SUBSCRIPTION_ACK, *[ERROR_SUBSCRIPTION] * 3]
-    assert some.said()[0][1] == "symbol 'CCC' could not be resolved"
+    assert some.messages()[0][1] == "symbol 'CCC' could not be resolved"
     assert some.mbo == encode(adds(3_000)[::2])
-    assert [code for code, _ in none.said()] == [ERROR_SYMBOL]
+    assert [code for code, _ in none.messages()] == [ERROR_SYMBOL]
     assert none.mbo == b""
 
 
-def test_a_start_brings_what_was_since_then_and_says_when_that_is_over(feed: Path) -> None:
+def test_a_start_sends_earlier_records_and_says_when_they_are_complete(feed: Path) -> None:
     start = adds(3_000)[1_000].ts_recv
     with run_replay(feed, protocol=GATEWAY) as replay:
-        past = brought(replay, subscribe("ALL_SYMBOLS", start_ns=start))
+        past = run_session(replay, subscribe("ALL_SYMBOLS", start_ns=start))
     assert past.mbo == encode(adds(3_000)[1_000:])
-    assert past.said()[-1] == (SYSTEM_REPLAY_COMPLETED, "Finished mbo replay")
+    assert past.messages()[-1] == (SYSTEM_REPLAY_COMPLETED, "Finished mbo replay")
     assert past.order.endswith(".s")
     assert past.metadata.start == DAY_NS
 
 
-def test_what_has_been_live_already_comes_at_once(feed: Path) -> None:
+def test_earlier_records_are_sent_at_once(feed: Path) -> None:
     paced = run_replay(feed, protocol=GATEWAY, pace=Pace(rate=500))
-    with paced as replay, session(replay) as first, session(replay) as second:
+    with paced as replay, log_in(replay) as first, log_in(replay) as second:
         first.start(subscribe("ALL_SYMBOLS"))
         first.file.read(10_000)
         second.start(subscribe("ALL_SYMBOLS", start_ns=1))
         second.file.read(parse_prefix(second.file.read(8)) - 8)
-        said: list[tuple[int | None, str]] = []
+        messages: list[tuple[int | None, str]] = []
         records = 0
-        while len(said) < 2:
-            record = second.record()
+        while len(messages) < 2:
+            record = second.receive_record()
             records += record.rtype == RTYPE_MBO
             if record.rtype == RTYPE_SYSTEM:
-                said.append(parse_system_message(record, 3))
-    assert said[1] == (SYSTEM_REPLAY_COMPLETED, "Finished mbo replay")
+                messages.append(parse_system_message(record, 3))
+    assert messages[1] == (SYSTEM_REPLAY_COMPLETED, "Finished mbo replay")
     assert 10_000 // 56 - 20 <= records <= 1_000
 
 
@@ -320,40 +320,38 @@ def test_an_idle_session_has_a_heartbeat_and_a_busy_one_has_none(tmp_path: Path)
     path.write_bytes(metadata() + encode(adds(20)) + encode(late))
     with (
         run_replay(path, protocol=GATEWAY, pace=Pace(speed=1)) as replay,
-        session(replay, heartbeat_interval_s=1) as spoken,
+        log_in(replay, heartbeat_interval_s=1) as client,
     ):
-        spoken.start(subscribe("ALL_SYMBOLS"))
-        idle = spoken.rest()
+        client.start(subscribe("ALL_SYMBOLS"))
+        idle = client.receive_rest()
     assert idle.order == "mms" + 20 * "." + "ss" + 20 * "."
-    assert idle.said()[1:] == 2 * [(SYSTEM_HEARTBEAT, "Heartbeat")]
+    assert idle.messages()[1:] == 2 * [(SYSTEM_HEARTBEAT, "Heartbeat")]
     ts_event = struct.unpack_from("<Q", idle.others[-1].data, 8)[0]
     assert ts_event == adds(20)[-1].ts_recv
 
 
 @pytest.mark.parametrize("records", [1, 777, 20_000, 38_211])
-def test_a_snapshot_is_the_book_at_the_place_where_a_client_joins(
-    test_data: Path, records: int
-) -> None:
+def test_a_snapshot_is_the_book_at_the_start_of_the_session(test_data: Path, records: int) -> None:
     path = test_data / "clx5" / "CLX5_mbo.dbn"
     decoder = DbnDecoder(batch_rows=1 << 16)
     (batch,) = decoder.feed(path.read_bytes())
     start = int(batch.ts_recv[records])
     with run_replay(path, protocol=GATEWAY, start_ns=start) as replay:
-        joined = brought(replay, subscribe("CLX5", snapshot=True))
-    ours, theirs = BookEngine(), BookEngine()
-    told = joined.batch()
-    ours.fold(told)
-    theirs.fold(batch)
-    assert orders_of(ours) == orders_of(theirs)
-    is_snapshot = told.flags & Flag.SNAPSHOT != 0
+        joined = run_session(replay, subscribe("CLX5", snapshot=True))
+    session_books, file_books = BookEngine(), BookEngine()
+    sent = joined.batch()
+    session_books.fold(sent)
+    file_books.fold(batch)
+    assert orders_of(session_books) == orders_of(file_books)
+    is_snapshot = sent.flags & Flag.SNAPSHOT != 0
     before = int(np.searchsorted(batch.ts_recv, start))
-    assert len(told.action) - is_snapshot.sum() == len(batch.action) - before
-    assert chr(told.action[0]) == "R"
-    # CLX5 begins in the middle of a session: what it does not know is not said to be known.
-    assert told.flags[0] & Flag.MAYBE_BAD_BOOK
+    assert len(sent.action) - is_snapshot.sum() == len(batch.action) - before
+    assert chr(sent.action[0]) == "R"
+    # CLX5 begins in the middle of a session, so the snapshot is flagged as incomplete.
+    assert sent.flags[0] & Flag.MAYBE_BAD_BOOK
 
 
-def test_both_sides_are_held_to_the_protocol(feed: Path) -> None:
+def test_a_login_outside_the_protocol_is_refused(feed: Path) -> None:
     with run_replay(feed, protocol=GATEWAY) as replay:
         with connect_client(replay) as sock:
             sock.sendall(b"auth=nonsense|dataset=X\n")
@@ -363,32 +361,32 @@ def test_both_sides_are_held_to_the_protocol(feed: Path) -> None:
                 auth = "0" * 64 + "-abcde"
                 sock.sendall(f"auth={auth}|dataset=X|{option}\n".encode())
                 assert b"success=0|error=" in receive_rest(sock)
-        with session(replay) as spoken:
-            assert spoken.answer["success"] == "1"
-            spoken.sock.sendall(subscribe("AAA") + b"start_session\n")
-            assert spoken.rest().mbo == encode(adds(3_000)[::2])
+        with log_in(replay) as client:
+            assert client.answer["success"] == "1"
+            client.sock.sendall(subscribe("AAA") + b"start_session\n")
+            assert client.receive_rest().mbo == encode(adds(3_000)[::2])
 
 
 def test_a_subscription_after_the_start_is_answered(feed: Path) -> None:
     paced = run_replay(feed, protocol=GATEWAY, pace=Pace(rate=10_000))
-    with paced as replay, session(replay) as spoken:
-        spoken.start(subscribe("AAA"))
-        spoken.sock.sendall(subscribe("BBB"))
-        said = spoken.rest().said()
-    assert [code for code, _ in said] == [SYSTEM_SUBSCRIPTION_ACK, ERROR_SUBSCRIPTION]
+    with paced as replay, log_in(replay) as client:
+        client.start(subscribe("AAA"))
+        client.sock.sendall(subscribe("BBB"))
+        messages = client.receive_rest().messages()
+    assert [code for code, _ in messages] == [SYSTEM_SUBSCRIPTION_ACK, ERROR_SUBSCRIPTION]
 
 
 @pytest.mark.parametrize("schema", ["mbo", "mbp-1"])
-def test_a_client_that_leaves_leaves_nothing_behind(tmp_path: Path, schema: str) -> None:
+def test_a_client_that_disconnects_leaves_no_thread(tmp_path: Path, schema: str) -> None:
     path = tmp_path / "long.dbn"
     path.write_bytes(metadata() + encode(adds(400_000)))
     before = package_threads()
     with run_replay(path, protocol=GATEWAY, loops=0) as replay:
-        with session(replay) as spoken:
-            spoken.start(lines.subscription_line(schema, ["ALL_SYMBOLS"]))
-            spoken.file.read(100_000)
-        with session(replay) as spoken:
-            spoken.start(lines.subscription_line(schema, ["ALL_SYMBOLS"]))
-            spoken.file.read(100_000)
+        with log_in(replay) as client:
+            client.start(lines.subscription_line(schema, ["ALL_SYMBOLS"]))
+            client.file.read(100_000)
+        with log_in(replay) as client:
+            client.start(lines.subscription_line(schema, ["ALL_SYMBOLS"]))
+            client.file.read(100_000)
             replay.close()
     assert package_threads() == before

@@ -211,7 +211,7 @@ def test_scan_prunes_by_symbol_and_time(sample_lake: Path) -> None:
 def test_what_is_not_there_is_named(sample_lake: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no schema 'mbp-7'; there are bbo"):
         Lake(sample_lake).scan("mbp-7")
-    with pytest.raises(LakeError, match=r"nothing: is no lake; `batonics lake load` makes one"):
+    with pytest.raises(LakeError, match=r"nothing: is not a lake; `batonics lake load` makes one"):
         Lake(tmp_path / "nothing")
 
 
@@ -412,7 +412,7 @@ def test_the_lake_may_come_from_the_environment(
         (("load", SAMPLE, "--schemas", "mbp10"), 2, "no schema 'mbp10'; there are mbo"),
         (("load", SAMPLE, "--schemas", ""), 2, "no schemas to load"),
         (("load", SAMPLE, "--every", "soon"), 2, "not a duration: 'soon'"),
-        (("check",), 6, "is no lake"),
+        (("check",), 6, "is not a lake"),
         (("vacuum", "--older-than", "x"), 2, "not a duration"),
     ],
 )

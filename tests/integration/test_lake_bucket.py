@@ -16,11 +16,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from batonics.lake import bucket
+from batonics.lake import bucket_store
+from batonics.lake.bucket_client import ConflictError
 from batonics.lake.catalog import all_parts
 from batonics.lake.digest import file_digest
 from batonics.lake.lake import Lake
-from batonics.lake.objects import ConflictError
 from batonics.lake.part_cache import cache_directory
 from batonics.model.errors import LakeError
 from batonics.model.mbo import Action
@@ -137,9 +137,9 @@ def test_a_part_is_fetched_once_and_only_if_it_is_asked_for(
 def test_the_same_file_twice_changes_nothing(lake: str, tmp_path: Path) -> None:
     file = write(tmp_path / "a.dbn")
     assert load_into(lake, file) == 16
-    before = dict(lake_objects(lake).listed())
+    before = dict(lake_objects(lake).list_objects())
     assert load_into(lake, file) == 0
-    assert dict(lake_objects(lake).listed()) == before
+    assert dict(lake_objects(lake).list_objects()) == before
     assert load_into(lake, write(tmp_path / "elsewhere.dbn")) == 0
     assert object_keys(lake) == before.keys() - {CATALOG}
 
@@ -296,7 +296,7 @@ def test_a_kill_before_the_commit_leaves_the_lake_as_it_was(
     # They might be of a load that lives.
     assert Lake(lake).check() == []
     assert run_in_process("lake", "vacuum", "--lake", lake).err == "removed 0 files, 0 bytes\n"
-    monkeypatch.setattr(bucket, "ORPHAN_SECONDS", -60)
+    monkeypatch.setattr(bucket_store, "ORPHAN_SECONDS", -60)
     assert len(Lake(lake).check()) == 2
     assert run_in_process("lake", "vacuum", "--lake", lake).err.startswith("removed 2 files, ")
     assert object_keys(lake) == keys
@@ -411,7 +411,7 @@ def test_no_room_for_what_is_fetched_is_one_line(
 @pytest.mark.parametrize(
     ("lake_url", "arguments", "code", "words"),
     [
-        ("s3://lakes/none", ("check",), 6, "s3://lakes/none: is no lake; `batonics lake load`"),
+        ("s3://lakes/none", ("check",), 6, "s3://lakes/none: is not a lake; `batonics lake load`"),
         ("s3://no-bucket/x", ("check",), 6, "bucket does not exist (NoSuchBucket)"),
         ("s3://no-bucket/x", ("load", SAMPLE), 4, "bucket does not exist (NoSuchBucket)"),
         ("s3://", ("load", SAMPLE), 2, "s3://: expected s3://BUCKET/PREFIX"),

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from batonics.gateway.pacing import FLAT_OUT, Pace
-from batonics.lake import bucket
+from batonics.gateway.pacing import FULL_SPEED, Pace
+from batonics.lake import bucket_store
 from batonics.lake.lake import Lake
 from batonics.lake.storage import open_store
 from tests.support.bucket_server import LOST, BucketServer, lake, object_keys, server
@@ -51,7 +51,7 @@ def following(lake: str, address: tuple[str, int], *more: str | Path) -> list[st
 
 
 def follow(
-    lake: str, file: Path, *more: str | Path, pace: Pace = FLAT_OUT
+    lake: str, file: Path, *more: str | Path, pace: Pace = FULL_SPEED
 ) -> tuple[int, list[dict[str, object]]]:
     """Follow a file's replay to its end; the exit code, and what was logged."""
     with run_replay(file, pace=pace) as replay:
@@ -163,7 +163,7 @@ def test_a_killed_stream_keeps_what_was_committed(
         expected = whole.filter(symbol=symbol[0])
         assert rows.equals(expected.head(rows.height))
     assert Lake(lake).check() == []
-    monkeypatch.setattr(bucket, "ORPHAN_SECONDS", -60)
+    monkeypatch.setattr(bucket_store, "ORPHAN_SECONDS", -60)
     assert run_in_process("lake", "vacuum", "--lake", lake, "-q").code == 0
     assert object_keys(lake) == set(Lake(lake).parts()["path"])
 

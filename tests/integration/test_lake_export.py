@@ -285,7 +285,7 @@ def test_a_schema_without_rows_is_a_table_without_rows(tmp_path: Path) -> None:
         assert_frame_equal(
             back(read(tmp_path / "tables/trades"), "trades"), read_lake(lake, "trades")
         )
-    assert export_lake(lake, tmp_path / "tables")[0].committed is None
+    assert export_lake(lake, tmp_path / "tables")[0].commit is None
 
 
 # ---------------------------------------------------------------------- which rows
@@ -367,7 +367,7 @@ def test_what_has_changed_is_replaced_in_one_version(small: Path, tmp_path: Path
     write(tmp_path / "1.dbn", count=6)
     load(small, tmp_path / "1.dbn")
     (outcome,) = export_lake(small, tables)
-    assert outcome.committed == (1, 2, 2, 2)
+    assert outcome.commit == (1, 2, 2, 2)
     check_equal(small, tables, "trades")
     # Who reads the version before still has it.
     table = DeltaTable(str(tables / "trades"), version=0)
@@ -417,7 +417,7 @@ def test_a_newer_form_of_the_table_takes_its_place(
     tables = tmp_path / "tables"
     export_lake(small, tables)
     monkeypatch.setattr(lake_export, "EXPORT_FORMAT", 2)
-    assert export_lake(small, tables)[0].committed == (1, 4, 0, 4)
+    assert export_lake(small, tables)[0].commit == (1, 4, 0, 4)
     check_equal(small, tables, "trades")
 
 
@@ -435,7 +435,7 @@ def test_columns_that_are_others_replace_the_schema(small: Path, tmp_path: Path)
         if "commitInfo" in action:
             action["commitInfo"]["batonicsDigest"] = "older"
     log.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert export_lake(small, tables)[0].committed == (1, 4, 0, 4)
+    assert export_lake(small, tables)[0].commit == (1, 4, 0, 4)
     check_equal(small, tables, "trades")
 
 
@@ -470,7 +470,7 @@ def test_what_another_has_written_to_our_table_is_replaced(small: Path, tmp_path
     table = DeltaTable(str(tables / "trades"))
     write_deltalake(table, table.to_pyarrow_table(), mode="append")
     DeltaTable(str(tables / "trades")).delete("symbol = 'AAA'")
-    assert export_lake(small, tables)[0].committed is not None
+    assert export_lake(small, tables)[0].commit is not None
     check_equal(small, tables, "trades")
     DeltaTable(str(tables / "trades")).optimize.compact()
     export_lake(small, tables)
@@ -484,7 +484,7 @@ def test_one_who_commits_meanwhile_is_not_written_over(small: Path, tmp_path: Pa
     rows = DeltaTable(str(tables / "trades")).to_pyarrow_table()
     run = lake_export.LakeExport(lake_export.ExportRequest(str(small), str(tables)))
     run.progress = lambda _: write_deltalake(str(tables / "trades"), rows, mode="append")
-    with pytest.raises(OutputError, match="another has written to the table meanwhile"):
+    with pytest.raises(OutputError, match="another program has written to the table meanwhile"):
         list(run.run())
     assert strays(tables / "trades") == set()
     export_lake(small, tables)
@@ -510,7 +510,7 @@ def test_a_lakes_own_directory_is_no_place_for_tables(small: Path) -> None:
         (("--format", "iceberg"), 2, "there is no format 'iceberg' of tables; there is delta"),
         (("--start", "soon"), 2, "soon"),
         (("--date", "2024-10-04", "--end", "1"), 2, "--date is a whole day"),
-        (("--lake", "nothing"), 6, "nothing: is no lake"),
+        (("--lake", "nothing"), 6, "nothing: is not a lake"),
     ],
 )
 def test_errors_are_one_line_and_leave_nothing(

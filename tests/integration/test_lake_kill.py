@@ -87,7 +87,7 @@ class Scene:
         """The lake is as after the load, and nothing else lies in it."""
         assert lake_digest(self.lake) == self.after
         lake = Lake(self.lake)
-        lake.store.sweep()
+        lake.store.clean_up()
         assert lake.check() == []
         assert parquet_files(self.lake) == set(lake.parts()["path"])
         assert [path.name for path in (self.lake / ".loading").iterdir()] == ["lock"]

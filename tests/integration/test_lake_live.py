@@ -35,7 +35,7 @@ def append(lake: Path, path: Path, *, name: str = "feed", seconds: float = 60.0)
     """Append a file; how many commits there were."""
     run = LakeAppend(AppendRequest(str(lake), name, str(path), SCHEMAS, seconds))
     commits: list[object] = []
-    run.committed = commits.append
+    run.on_commit = commits.append
     run.run()
     return len(commits)
 

@@ -139,7 +139,7 @@ def test_a_lake_is_read_without_the_right_to_write(state: State, lake: Path) -> 
         ]
     assert [done.code for done in asked] == [0, 0, 0], asked
     assert b"trades" in asked[0].out
-    assert asked[1].err == "2 files are as they were committed\n"
+    assert asked[1].err == "2 files verified\n"
     assert asked[2].out == b"n\n3\n"
     assert seen(lake) == before
 

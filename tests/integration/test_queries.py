@@ -75,7 +75,7 @@ def plan(name: str, rows: dict[str, pl.DataFrame]) -> str:
             connection.execute(
                 f"CREATE TABLE {view} AS SELECT * REPLACE ({as_ns}) FROM rows_{view}"
             ).fetchall()
-        explained = connection.execute(f"EXPLAIN {query.sql}", query.values({}) or None)
+        explained = connection.execute(f"EXPLAIN {query.sql}", query.bind({}) or None)
         return "\n".join(row[1] for row in explained.fetchall())
 
 

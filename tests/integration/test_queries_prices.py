@@ -96,11 +96,11 @@ def times(frame: pl.DataFrame, column: str = "ts") -> list[float]:
 @pytest.mark.parametrize("name", query_names())
 def test_a_header_is_complete(name: str) -> None:
     query = load_query(name)
-    assert query.declared
+    assert query.has_header
     assert all((query.title, query.question, query.reads, query.columns, query.source))
     assert query.question.endswith("?")
-    assert all(param.default is not None and param.about for param in query.params)
-    assert all(column.about for column in query.columns)
+    assert all(param.default is not None and param.description for param in query.params)
+    assert all(column.description for column in query.columns)
     assert len({column.name for column in query.columns}) == len(query.columns)
     assert all(f"${param.name}" in query.sql for param in query.params)
 

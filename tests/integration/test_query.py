@@ -200,9 +200,9 @@ def test_the_lake_may_come_from_the_environment(
     assert count("--from", files[0]) == 8
     monkeypatch.setenv("BATONICS_LAKE", str(tmp_path / "none"))
     assert count("--lake", lake) == 16
-    assert "none: is no lake" in error_line(run_in_process("query", "SELECT 1"), 6)
+    assert "none: is not a lake" in error_line(run_in_process("query", "SELECT 1"), 6)
     both = run_in_process("query", "SELECT 1", "--lake", lake, "--from", files[0])
-    assert error_line(both, 2) == "one of --lake and --from says what is asked, not both"
+    assert error_line(both, 2) == "give one of --lake and --from, not both"
 
 
 # ---------------------------------------------------------------------- which rows
@@ -473,7 +473,7 @@ def test_the_shell_answers_one_query_after_the_other(lake: Path) -> None:
     lines = done.err.splitlines()
     assert [line.startswith("batonics: ") for line in lines] == [True] * 4
     assert 'Referenced column "nonsense" not found' in lines[0]
-    assert all("one SELECT is expected" in line for line in lines[1:])
+    assert all("expected one SELECT statement" in line for line in lines[1:])
 
 
 def test_the_shell_answers_the_last_query_too(lake: Path) -> None:
@@ -503,18 +503,18 @@ def test_the_shell_shows_as_many_rows_as_it_is_told(lake: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        ((), 2, "a query is expected, or --shell"),
-        (("SELECT 1", "--shell"), 2, "a query is expected, or --shell"),
+        ((), 2, "give a query, or --shell"),
+        (("SELECT 1", "--shell"), 2, "give a query, or --shell"),
         (("",), 2, "there is no statement"),
         ((";",), 2, "there is no statement"),
         (("SELEC",), 2, 'the query: Parser Error: syntax error at or near "SELEC"'),
-        (("SELECT 1; SELECT 2",), 2, "one SELECT is expected"),
-        (("DROP TABLE x",), 2, "one SELECT is expected"),
-        (("CREATE TABLE x (a INT)",), 2, "one SELECT is expected"),
-        (("COPY (SELECT 1) TO 'out.csv'",), 2, "one SELECT is expected"),
-        (("ATTACH 'x.db'",), 2, "one SELECT is expected"),
-        (("EXPLAIN SELECT 1",), 2, "one SELECT is expected"),
-        (("SET threads = 1",), 2, "one SELECT is expected"),
+        (("SELECT 1; SELECT 2",), 2, "expected one SELECT statement"),
+        (("DROP TABLE x",), 2, "expected one SELECT statement"),
+        (("CREATE TABLE x (a INT)",), 2, "expected one SELECT statement"),
+        (("COPY (SELECT 1) TO 'out.csv'",), 2, "expected one SELECT statement"),
+        (("ATTACH 'x.db'",), 2, "expected one SELECT statement"),
+        (("EXPLAIN SELECT 1",), 2, "expected one SELECT statement"),
+        (("SET threads = 1",), 2, "expected one SELECT statement"),
         (("SELECT nothing FROM trades",), 2, 'column "nothing" not found'),
         (("SELECT * FROM nothing",), 2, "Table with name nothing does not exist"),
         (("SELECT * FROM mbp_5",), 2, "no mbp_5 here; `batonics lake load FILES --schemas mbp-5`"),
@@ -539,7 +539,7 @@ def test_the_shell_shows_as_many_rows_as_it_is_told(lake: Path) -> None:
         (("SELECT 1", "--rows", "0"), 2, "rows"),
         (("SELECT 1", "--out", "a.txt"), 2, "a.txt: the name must end in"),
         (("SELECT 1", "--out", "-"), 2, "standard output has no name"),
-        (("SELECT 1", "--format", "xml"), 2, "there is no form 'xml'"),
+        (("SELECT 1", "--format", "xml"), 2, "there is no format 'xml'"),
         (("SELECT 1", "--format", "dbn"), 2, "DBN holds the vendor's records"),
         (("SELECT 1", "--format", "plot"), 2, "a plot needs rows, and numbers"),
         (("SELECT 1", "--format", "plot", "--out", "a.csv"), 2, "a plot is for the terminal"),

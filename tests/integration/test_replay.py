@@ -1,4 +1,4 @@
-"""`batonics replay` over real sockets: what a plain client gets, and how it ends."""
+"""`batonics replay` over real sockets: what a plain client receives, and how it ends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from batonics.gateway.faults import Fault, FaultCounts, Faults, simulate_connections
+from batonics.gateway.fault_simulation import simulate_connections
+from batonics.gateway.faults import Fault, FaultCounts, Faults
 from batonics.gateway.pacing import Pace
 from batonics.model.errors import OutputError
 from batonics.model.times import format_time
@@ -37,7 +38,7 @@ def clx5(test_data: Path) -> Path:
     return test_data / "clx5" / "CLX5_mbo.dbn"
 
 
-def test_flat_out_a_client_gets_the_files_bytes(test_data: Path) -> None:
+def test_at_full_speed_a_client_receives_the_bytes_of_the_file(test_data: Path) -> None:
     path = clx5(test_data)
     with run_replay(path) as replay:
         assert receive_all(replay) == path.read_bytes()
@@ -46,14 +47,14 @@ def test_flat_out_a_client_gets_the_files_bytes(test_data: Path) -> None:
     assert replay.past_clients[0].units == 38_212
 
 
-def test_compressed_input_is_sent_plain(tmp_path: Path) -> None:
+def test_compressed_input_is_sent_decompressed(tmp_path: Path) -> None:
     path = tmp_path / "feed.dbn.zst"
     path.write_bytes(compress(FEED))
     with run_replay(path) as replay:
         assert receive_all(replay) == FEED
 
 
-def test_each_of_several_clients_gets_all_of_it(feed: Path) -> None:
+def test_each_of_several_clients_receives_the_whole_feed(feed: Path) -> None:
     with run_replay(feed, pace=Pace(rate=10_000)) as replay, ThreadPoolExecutor(8) as pool:
         assert set(pool.map(lambda _: receive_all(replay), range(8))) == {FEED}
 
@@ -71,29 +72,29 @@ def test_a_start_and_loops(feed: Path) -> None:
 @pytest.mark.parametrize("pace", [Pace(rate=6_000), Pace(speed=0.003 / 0.5)])
 def test_a_pace_is_kept(feed: Path, pace: Pace) -> None:
     with run_replay(feed, pace=pace) as replay:
-        begun = time.monotonic()
+        begin = time.monotonic()
         assert receive_all(replay) == FEED
-        took = time.monotonic() - begun
+        took = time.monotonic() - begin
     assert 0.49 <= took <= 1.5
 
 
-def test_a_slow_client_holds_nobody_up(feed: Path) -> None:
+def test_a_slow_client_delays_no_other(feed: Path) -> None:
     with run_replay(feed, loops=1_000) as replay, connect_client(replay) as slow:
         assert len(receive_all(replay)) == RECORDS_AT + 1_000 * (len(FEED) - RECORDS_AT)
         assert slow.recv(4) == FEED[:4]
 
 
-def test_a_pause_stops_everybody_and_a_jump_moves_them(feed: Path) -> None:
+def test_a_pause_stops_all_clients_and_a_jump_moves_them(feed: Path) -> None:
     with run_replay(feed, pace=Pace(rate=1_000)) as replay, connect_client(replay) as sock:
         assert sock.recv(RECORDS_AT, socket.MSG_WAITALL) == FEED[:RECORDS_AT]
         assert len(sock.recv(56, socket.MSG_WAITALL)) == 56
-        replay.control.toggle()
+        replay.control.toggle_pause()
         time.sleep(0.1)
         before = replay.clients[0].bytes
         time.sleep(0.2)
         assert replay.clients[0].bytes == before
-        replay.control.move(2_900 * 1_000)
-        replay.control.toggle()
+        replay.control.jump_by(2_900 * 1_000)
+        replay.control.toggle_pause()
         data = receive_rest(sock)
         assert data.endswith(encode(adds(3_000)[-20:]))
         assert len(data) < 56 * 1_000
@@ -104,8 +105,8 @@ def test_the_books_of_ndjson_are_those_of_the_dbn(test_data: Path, tmp_path: Pat
     with run_replay(path, protocol="ndjson") as replay:
         lines = receive_all(replay)
     (tmp_path / "clx5.ndjson").write_bytes(lines)
-    ours = levels_of(reconstruct_books(tmp_path / "clx5.ndjson", "--orders"))
-    assert ours == levels_of(reconstruct_books(path, "--orders"))
+    from_ndjson = levels_of(reconstruct_books(tmp_path / "clx5.ndjson", "--orders"))
+    assert from_ndjson == levels_of(reconstruct_books(path, "--orders"))
     assert lines.startswith(b'{"type":"')
 
 
@@ -126,19 +127,19 @@ def test_length_prefixed_records_make_the_same_books(test_data: Path, tmp_path: 
 # ------------------------------------------------------------------ faults
 
 
-def connections_of(
+def receive_connections(
     path: Path, faults: Faults
 ) -> tuple[list[tuple[bytes, Fault | None]], FaultCounts]:
-    """What a client gets that comes again until the feed has ended by itself."""
-    got: list[tuple[bytes, Fault | None]] = []
+    """The connections of a client that reconnects until the feed ends without a fault."""
+    received: list[tuple[bytes, Fault | None]] = []
     with run_replay(path, faults=faults) as replay:
-        while not got or got[-1][1] is not None:
-            got.append(connection_of(replay.address))
+        while not received or received[-1][1] is not None:
+            received.append(receive_connection(replay.address))
         fault_counts = FaultCounts(**asdict(replay.positions.fault_counts))
-    return got, fault_counts
+    return received, fault_counts
 
 
-def connection_of(address: tuple[str, int]) -> tuple[bytes, Fault | None]:
+def receive_connection(address: tuple[str, int]) -> tuple[bytes, Fault | None]:
     parts: list[bytes] = []
     with socket.create_connection(address, 30) as sock:
         while True:
@@ -155,12 +156,12 @@ def connection_of(address: tuple[str, int]) -> tuple[bytes, Fault | None]:
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("kind", ["drop", "dup"])
-def test_faults_are_those_that_were_worked_out(feed: Path, seed: int, kind: str) -> None:
+def test_faults_equal_the_simulated_ones(feed: Path, seed: int, kind: str) -> None:
     also = {kind: {"drop": 5, "dup": 500}[kind]}
     faults = Faults(rst=1, cut=1, stall=0.5, stall_ms=20, seed=seed, **also)
-    made, fault_counts = simulate_connections(FEED, faults)
-    got, counted = connections_of(feed, faults)
-    assert got == [(b"".join(connection.chunks), connection.end) for connection in made]
+    simulated, fault_counts = simulate_connections(FEED, faults)
+    received, counted = receive_connections(feed, faults)
+    assert received == [(b"".join(connection.chunks), connection.end) for connection in simulated]
     assert counted == fault_counts
 
 
@@ -168,23 +169,25 @@ def test_faults_are_those_that_were_worked_out(feed: Path, seed: int, kind: str)
 
 
 @contextmanager
-def process(*arguments: str | Path) -> Iterator[tuple[subprocess.Popen[str], tuple[str, int]]]:
+def start_process(
+    *arguments: str | Path,
+) -> Iterator[tuple[subprocess.Popen[str], tuple[str, int]]]:
     """`batonics replay ARGUMENTS` and the address it listens on."""
     command = [*SCRIPT, "replay", "--bind", "127.0.0.1:0", *map(str, arguments)]
     running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment())
     assert running.stderr is not None
     with running:
         try:
-            said = running.stderr.readline()
-            host, _, port = said.removeprefix("listening on ").strip().rpartition(":")
-            assert host == "127.0.0.1", said
+            line = running.stderr.readline()
+            host, _, port = line.removeprefix("listening on ").strip().rpartition(":")
+            assert host == "127.0.0.1", line
             yield running, (host, int(port))
         finally:
             running.kill()
 
 
-def test_once_ends_after_the_first_client_that_got_everything(feed: Path) -> None:
-    with process(feed, "--once") as (running, address):
+def test_once_ends_after_the_first_client_that_received_everything(feed: Path) -> None:
+    with start_process(feed, "--once") as (running, address):
         with socket.create_connection(address) as sock:
             assert receive_rest(sock) == FEED
         assert running.wait(30) == 0
@@ -196,7 +199,7 @@ def test_once_ends_after_the_first_client_that_got_everything(feed: Path) -> Non
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 def test_signals_end_it(feed: Path, number: int, code: int) -> None:
     with (
-        process(feed, "--speed", "0.001", "--quiet") as (running, address),
+        start_process(feed, "--speed", "0.001", "--quiet") as (running, address),
         socket.create_connection(address) as sock,
     ):
         assert sock.recv(3) == b"DBN"
@@ -208,7 +211,7 @@ def test_options_reach_the_replay(feed: Path) -> None:
     start = format_time(adds(3_000)[2_000].ts_recv)
     options = ("--start", start or "", "--rate", "100000", "--loop", "2")
     with (
-        process(feed, *options) as (_, address),
+        start_process(feed, *options) as (_, address),
         socket.create_connection(address) as sock,
     ):
         assert receive_rest(sock) == metadata() + 2 * encode(adds(3_000)[2_000:])
@@ -226,13 +229,13 @@ def test_options_reach_the_replay(feed: Path) -> None:
         (["--bind", "127.0.0.1:0", "--fault", "rst=900"], 2, "nobody would ever see"),
     ],
 )
-def test_what_cannot_be_is_one_line(
+def test_a_wrong_option_is_one_line(
     feed: Path, arguments: list[str], code: int, words: str
 ) -> None:
     assert words in error_line(run_in_process("replay", feed, *arguments), code)
 
 
-def test_an_address_that_is_taken_is_one_line(feed: Path) -> None:
+def test_an_address_in_use_is_one_line(feed: Path) -> None:
     with run_replay(feed) as replay:
         taken = f"127.0.0.1:{replay.address[1]}"
         assert "cannot listen on" in error_line(

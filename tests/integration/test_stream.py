@@ -1,4 +1,4 @@
-"""`batonics stream`: what comes out is what the same records give in batch, whatever the feed did.
+"""`batonics stream` gives the same books as the same records in batch, however faulty the feed is.
 
 The rule: real sockets, and real processes where signals or kills are sent.
 """
@@ -69,7 +69,7 @@ def plain(path: Path, data: bytes) -> Path:
     return path
 
 
-def streamed(out: Path, address: str, *arguments: str | Path) -> bytes:
+def run_stream(out: Path, address: str, *arguments: str | Path) -> bytes:
     """What `batonics stream --once` writes."""
     done = run_in_process(
         "stream", "--connect", address, "--once", "--quiet", "--out", out, *arguments
@@ -81,12 +81,12 @@ def streamed(out: Path, address: str, *arguments: str | Path) -> bytes:
 def test_the_books_are_those_of_the_file(tmp_path: Path, test_data: Path) -> None:
     data = (test_data / CLX5).read_bytes()
     with LiveFeed([ServedConnection(data, chunk=4_099)]) as feed:
-        live = streamed(tmp_path / "live.json", feed.address, "--orders")
+        live = run_stream(tmp_path / "live.json", feed.address, "--orders")
     assert live == reconstruct_books("--orders", test_data / CLX5)
 
 
 @pytest.mark.parametrize("form", ["dbn", "zst", "fragment", "ndjson", "prefixed"])
-def test_every_form_is_told_from_its_first_bytes(form: str, tmp_path: Path) -> None:
+def test_every_form_is_detected_from_its_first_bytes(form: str, tmp_path: Path) -> None:
     fragment = SMALL[len(HEAD) :] if SMALL.startswith(HEAD) else encode_records(small())
     data = {
         "dbn": SMALL,
@@ -99,7 +99,7 @@ def test_every_form_is_told_from_its_first_bytes(form: str, tmp_path: Path) -> N
     }[form]
     expected = reconstruct_books("--orders", plain(tmp_path / "file", data))
     with LiveFeed([ServedConnection(data, chunk=7)]) as feed:
-        assert streamed(tmp_path / "live.json", feed.address, "--orders") == expected
+        assert run_stream(tmp_path / "live.json", feed.address, "--orders") == expected
 
 
 def small() -> MboBatch:
@@ -110,12 +110,12 @@ def small() -> MboBatch:
 
 
 def run_until(handler: FeedHandler, feed: LiveFeed, records: int, **options: Any) -> None:
-    """Follow a feed until just so many records have been taken."""
+    """Ingest a feed until this many records have been taken, and not more."""
     ingest_records(handler, PlainFeed(TcpAddress.parse(feed.address)), records, **options)
     assert handler.stats.records == records
 
 
-def test_lost_connections_lose_and_double_nothing(
+def test_lost_connections_lose_and_repeat_no_record(
     sample: MboBatch, sample_bytes: bytes, tmp_path: Path
 ) -> None:
     rows = len(sample.action)
@@ -132,7 +132,7 @@ def test_lost_connections_lose_and_double_nothing(
         run_until(handler, feed, rows)
     stats = handler.stats
     assert (stats.connects, stats.disconnects, stats.gaps) == (4, 3, 0)
-    # A reset may take back what had arrived: then less is left out, and none is lost.
+    # A reset may discard bytes that had arrived: then fewer records are repeated, and none is lost.
     assert 0 < stats.duplicates <= sum(cuts)
     path = plain(tmp_path / "sample.dbn", sample_bytes)
     batch = batonics.reconstruct(path)
@@ -140,7 +140,7 @@ def test_lost_connections_lose_and_double_nothing(
     assert stats.events == int(batch.summary()["events"].sum())
 
 
-def test_a_restart_goes_on_where_the_recording_ends(
+def test_a_restart_continues_where_the_recording_ends(
     sample: MboBatch, sample_bytes: bytes, tmp_path: Path
 ) -> None:
     rows, record = len(sample.action), tmp_path / "recording"
@@ -161,8 +161,8 @@ def test_a_restart_goes_on_where_the_recording_ends(
         assert done.code == 0, done.err
     path = plain(tmp_path / "sample.dbn", sample_bytes)
     assert (tmp_path / "live.json").read_bytes() == reconstruct_books("--orders", path)
-    # What was recorded is DBN, which any tool can read.
-    assert [part.connection for part in list_recording_files(record)] == [1, 2]
+    # The recording is DBN, which any tool can read.
+    assert [file.connection for file in list_recording_files(record)] == [1, 2]
     read = sum(
         len(batch.action) for batch in MboStream([list_recording_files(record)[1].path]).batches()
     )
@@ -201,12 +201,14 @@ def test_recovery_equals_never_having_stopped(
     whole = batonics.Books(handler.engine, handler.symbols)
     assert_frame_equal(batonics.Books(again.engine, again.symbols).orders(), whole.orders())
     assert_frame_equal(batonics.Books(again.engine, again.symbols).summary(), whole.summary())
-    told = again.published_books.rows.copy()
-    told["seq"] = handler.published_books.rows["seq"]
-    assert np.array_equal(told, handler.published_books.rows)
+    recovered = again.published_books.rows.copy()
+    recovered["seq"] = handler.published_books.rows["seq"]
+    assert np.array_equal(recovered, handler.published_books.rows)
 
 
-def test_sigterm_takes_what_has_arrived_and_writes(sample_bytes: bytes, tmp_path: Path) -> None:
+def test_sigterm_takes_the_bytes_that_have_arrived_and_writes(
+    sample_bytes: bytes, tmp_path: Path
+) -> None:
     hold, out = Event(), tmp_path / "book.json"
     with LiveFeed([ServedConnection(sample_bytes, pause=hold)]) as feed:
         record = tmp_path / "recording"
@@ -217,18 +219,18 @@ def test_sigterm_takes_what_has_arrived_and_writes(sample_bytes: bytes, tmp_path
         process = subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE)
         wait_for(lambda: size_of(record) >= len(sample_bytes))
         process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=DEADLINE_S)
+        _, stderr = process.communicate(timeout=DEADLINE_S)
         hold.set()
-    assert process.returncode == 0, said
+    assert process.returncode == 0, stderr
     assert out.read_bytes() == reconstruct_books(plain(tmp_path / "sample.dbn", sample_bytes))
-    lines = [orjson.loads(line) for line in said.splitlines() if line.startswith(b"{")]
+    lines = [orjson.loads(line) for line in stderr.splitlines() if line.startswith(b"{")]
     assert [line["event"] for line in lines] == ["connected"]
 
 
 def test_snapshots_are_those_of_the_frames(sample_bytes: bytes, tmp_path: Path) -> None:
     out = tmp_path / "depth"
     with LiveFeed([ServedConnection(sample_bytes, chunk=9_973)]) as feed:
-        streamed(
+        run_stream(
             tmp_path / "live.json",
             feed.address,
             "--snapshots",
@@ -245,7 +247,7 @@ def test_snapshots_are_those_of_the_frames(sample_bytes: bytes, tmp_path: Path) 
     assert_frame_equal(found.drop("symbol"), expected)
 
 
-def test_http_tells_the_books_and_the_counts(sample: MboBatch, sample_bytes: bytes) -> None:
+def test_http_serves_the_books_and_the_counts(sample: MboBatch, sample_bytes: bytes) -> None:
     import urllib.request
 
     hold = Event()
@@ -256,8 +258,8 @@ def test_http_tells_the_books_and_the_counts(sample: MboBatch, sample_bytes: byt
         process = subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, text=True)
         assert process.stderr is not None
         # Two processes log: either may be first.
-        said = (orjson.loads(line) for line in process.stderr)
-        started = next(line for line in said if line["event"] == "server_started")
+        events = (orjson.loads(line) for line in process.stderr)
+        started = next(line for line in events if line["event"] == "server_started")
 
         def get(path: str) -> bytes:
             with urllib.request.urlopen(f"http://{started['http']}{path}", timeout=10) as answer:
@@ -302,7 +304,7 @@ def test_http_tells_the_books_and_the_counts(sample: MboBatch, sample_bytes: byt
         (("--connect", "127.0.0.1:1", "--http", "0.0.0.0:1"), 2, "needs a token"),
     ],
 )
-def test_what_is_wrong_is_one_line(arguments: tuple[str, ...], code: int, words: str) -> None:
+def test_a_wrong_option_is_one_line(arguments: tuple[str, ...], code: int, words: str) -> None:
     assert words in error_line(run_in_process("stream", "--quiet", *arguments), code)
 
 
@@ -320,24 +322,24 @@ def test_damage_in_a_feed_says_where(sample_bytes: bytes, tmp_path: Path) -> Non
 
 
 def wait_for(condition: object) -> None:
-    """Wait until it holds."""
+    """Wait until a condition holds."""
     deadline = time.monotonic() + DEADLINE_S
     while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline, "it did not come to be in time"
+        assert time.monotonic() < deadline, "the condition did not hold in time"
         time.sleep(0.02)
 
 
 def size_of(directory: Path) -> int:
-    """Bytes of all feeds in a recording."""
+    """The size of all files of a recording."""
     if not directory.is_dir():
         return 0
-    return sum(part.path.stat().st_size for part in list_recording_files(directory))
+    return sum(file.path.stat().st_size for file in list_recording_files(directory))
 
 
-def test_real_time_is_for_the_block_and_this_thread_alone() -> None:
+def test_real_time_holds_for_the_block_and_this_thread_only() -> None:
     before = os.sched_getscheduler(0)
     inside = []
-    with suppress(batonics.UsageError), real_time():  # the machine may not let us
+    with suppress(batonics.UsageError), real_time():  # the system may refuse it
         inside.append(os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK)
         thread = Thread(target=lambda: inside.append(os.sched_getscheduler(0)))
         thread.start()
@@ -363,7 +365,7 @@ def test_a_restart_of_ndjson_keeps_its_books_apart(tmp_path: Path) -> None:
     a, b, c = add("A", 1), add("B", 2), add("C", 3)
     handler = FeedHandler(source="feed")
     recorder = FeedRecorder(tmp_path / "recording")
-    # The second connection names them in another order, and is joined.
+    # The second connection has the symbols in another order, and resumes.
     with LiveFeed([ServedConnection(a + b + c), ServedConnection(b + a + c + add("A", 4))]) as feed:
         run_until(handler, feed, 4, recorder=recorder)
     again = FeedHandler(source="again")
@@ -373,9 +375,7 @@ def test_a_restart_of_ndjson_keeps_its_books_apart(tmp_path: Path) -> None:
     assert_frame_equal(batonics.Books(again.engine, again.symbols).orders(), whole.orders())
 
 
-def test_a_recorder_that_is_closed_has_nothing_more_to_do(
-    sample_bytes: bytes, tmp_path: Path
-) -> None:
+def test_a_closed_recorder_does_nothing_more(sample_bytes: bytes, tmp_path: Path) -> None:
     handler = FeedHandler(source="feed")
     recorder = FeedRecorder(tmp_path / "recording", checkpoint_seconds=0.0)
     server = FakeServer()
@@ -391,7 +391,7 @@ def test_a_recorder_that_is_closed_has_nothing_more_to_do(
     assert recorder.failure is None
 
 
-def test_connections_that_brought_nothing_have_their_numbers(tmp_path: Path) -> None:
+def test_connections_without_bytes_have_numbers_too(tmp_path: Path) -> None:
     first = FeedRecorder(tmp_path)
     handler = FeedHandler(source="feed")
     for _ in range(5):
@@ -407,24 +407,24 @@ def test_connections_that_brought_nothing_have_their_numbers(tmp_path: Path) -> 
     again.begin_connection(has_snapshot=False)
     again.write(memoryview(HEAD), handler)
     again.close(handler)
-    assert [part.connection for part in list_recording_files(tmp_path)] == [5, 9]
+    assert [file.connection for file in list_recording_files(tmp_path)] == [5, 9]
 
 
-def test_a_recording_that_cannot_be_read_is_not_passed_over(tmp_path: Path) -> None:
+def test_a_recording_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     recorder, handler = FeedRecorder(tmp_path), FeedHandler(source="feed")
     recorder.begin_connection(has_snapshot=False)
     handler.begin_connection()
     handler.process(HEAD)
     recorder.write(memoryview(HEAD), handler)
     recorder.close(handler)
-    (part,) = list_recording_files(tmp_path)
-    part.path.unlink()
-    part.path.mkdir()
-    with pytest.raises(InputError, match=f"{part.path.name}: cannot be opened: "):
+    (file,) = list_recording_files(tmp_path)
+    file.path.unlink()
+    file.path.mkdir()
+    with pytest.raises(InputError, match=f"{file.path.name}: cannot be opened: "):
         recover(FeedHandler(source="again"), tmp_path)
 
 
-def test_the_end_may_be_asked_for_within_a_record(sample_bytes: bytes, tmp_path: Path) -> None:
+def test_a_stop_within_a_record_is_clean(sample_bytes: bytes, tmp_path: Path) -> None:
     hold, out = Event(), tmp_path / "book.json"
     cut = len(HEAD) + 56 * 1_000 + 7
     with LiveFeed([ServedConnection(sample_bytes[:cut], pause=hold)]) as feed:
@@ -443,12 +443,12 @@ def test_the_end_may_be_asked_for_within_a_record(sample_bytes: bytes, tmp_path:
 
 def test_snapshot_files_are_numbered_behind_the_last(tmp_path: Path) -> None:
     (tmp_path / "depth-000041.parquet").write_bytes(b"theirs")
-    files = DepthSnapshotWriter(tmp_path, 1)
+    writer = DepthSnapshotWriter(tmp_path, 1)
     handler = FeedHandler(depth=1, source="feed")
-    handler.write_depth_snapshots(1_000_000_000, files)
+    handler.write_depth_snapshots(1_000_000_000, writer)
     handler.begin_connection()
     handler.process(SMALL)
     handler.end_feed()
-    files.close()
+    writer.close()
     assert (tmp_path / "depth-000042.parquet").exists()
     assert (tmp_path / "depth-000041.parquet").read_bytes() == b"theirs"

@@ -1,7 +1,7 @@
-"""`batonics stream --gateway` on our own gateway: what a faulty feed comes to is exact.
+"""`batonics stream --gateway` with the gateway of `batonics replay`: exact books from faulty feeds.
 
-The rule: both ends are ours, the protocol between them is the vendor's; that the gateway is as the
-vendor's is for `test_gateway.py`, with the vendor's client, to say.
+The rule: both ends are Batonics, and the protocol is the vendor's. `test_gateway.py` tests the
+gateway with the vendor's client.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ def clx5(test_data: Path) -> Path:
     return test_data / CLX5
 
 
-def feed_of(
+def source_of(
     replay: Replay, *, sample: bool = False, start_ns: int | None = START_NS, key: str = KEY
 ) -> GatewayFeed:
-    """Our client of a replay."""
+    """The source of a replay."""
     host, port = replay.address
     dataset, symbols = ("SIM.BATONICS", ("ALL_SYMBOLS",)) if sample else (DATASET, ("CLX5",))
     subscription = GatewaySubscription(
@@ -50,8 +50,8 @@ def feed_of(
     return GatewayFeed(TcpAddress(host, port), key, subscription)
 
 
-def followed(feed: GatewayFeed, records: int) -> FeedHandler:
-    """What a feed comes to once so many records have been taken."""
+def ingest(feed: GatewayFeed, records: int) -> FeedHandler:
+    """The handler of a feed after it has taken this many records."""
     handler = FeedHandler(source="gateway")
     ingest_records(handler, feed, records)
     return handler
@@ -59,16 +59,16 @@ def followed(feed: GatewayFeed, records: int) -> FeedHandler:
 
 @pytest.fixture
 def quiet_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many faults in a short time: nobody waits long for the next try."""
+    """Reconnect at once: there are many faults in a short time."""
     monkeypatch.setattr("batonics.live.backoff.SECONDS_MAX", 0.05)
 
 
 @pytest.mark.usefixtures("quiet_backoff")
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_a_faulty_gateway_loses_and_doubles_nothing(clx5: Path, seed: int) -> None:
+def test_a_faulty_gateway_loses_and_repeats_no_record(clx5: Path, seed: int) -> None:
     faults = Faults(rst=0.4, cut=0.4, dup=500.0, seed=seed)
     with run_replay(clx5, protocol="gateway", faults=faults, pace=Pace(rate=40_000)) as replay:
-        handler = followed(feed_of(replay), 38_212)
+        handler = ingest(source_of(replay), 38_212)
     stats = handler.stats
     assert (stats.records, stats.gaps) == (38_212, 0)
     assert stats.disconnects > 3
@@ -81,14 +81,14 @@ def test_a_faulty_gateway_loses_and_doubles_nothing(clx5: Path, seed: int) -> No
 
 def test_a_snapshot_makes_books_exact_at_once() -> None:
     with run_replay(SAMPLE, protocol="gateway", pace=Pace(rate=50_000)) as replay:
-        followed(feed_of(replay, sample=True), 20_000)
-        handler = followed(feed_of(replay, sample=True, start_ns=None), 5_000)
+        ingest(source_of(replay, sample=True), 20_000)
+        handler = ingest(source_of(replay, sample=True, start_ns=None), 5_000)
     assert handler.stats.synced == handler.stats.books == 5
     assert handler.stats.gaps == 0
 
 
 def test_a_gap_is_filled_by_snapshots(monkeypatch: pytest.MonkeyPatch) -> None:
-    # The gateway is asked for less than what was missed, so that the places cannot meet.
+    # The gateway is asked for fewer records than are missing, so the feed cannot resume.
     monkeypatch.setattr("batonics.live.feeds.REWIND_NS", -1_000_000_000)
     monkeypatch.setattr("batonics.live.backoff.SECONDS_MAX", 0.05)
     faults = Faults(cut=0.1, seed=4)
@@ -99,19 +99,19 @@ def test_a_gap_is_filled_by_snapshots(monkeypatch: pytest.MonkeyPatch) -> None:
             synced = handler.published_books.rows["status"].tolist() == 5 * [1]
             return handler.stats.gaps > 0 and handler.stats.feed == FeedState.LIVE and synced
 
-        ingest_until(handler, feed_of(replay, sample=True), is_exact)
+        ingest_until(handler, source_of(replay, sample=True), is_exact)
     assert handler.stats.gaps > 0
     assert handler.stats.synced == 5
 
 
 @pytest.mark.usefixtures("quiet_backoff")
-def test_a_silent_gateway_counts_as_hung_and_is_left(clx5: Path) -> None:
+def test_a_silent_gateway_is_lost_after_the_idle_timeout(clx5: Path) -> None:
     faults = Faults(stall=0.1, stall_ms=20_000, seed=2)
     with run_replay(clx5, protocol="gateway", faults=faults, pace=Pace(rate=40_000)) as replay:
-        feed = feed_of(replay)
-        assert feed.idle_timeout_seconds == 20  # its heartbeats' interval, and ten seconds
+        feed = source_of(replay)
+        assert feed.idle_timeout_seconds == 20  # the heartbeat interval and ten seconds
         feed.idle_timeout_seconds = 0.3
-        handler = followed(feed, 38_212)
+        handler = ingest(feed, 38_212)
     assert handler.stats.records == 38_212
     assert handler.stats.disconnects > 0
     assert handler.stats.gaps == 0
@@ -120,15 +120,15 @@ def test_a_silent_gateway_counts_as_hung_and_is_left(clx5: Path) -> None:
 def test_another_key_is_refused(clx5: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BATONICS_GATEWAY_KEY", KEY)
     with run_replay(clx5, protocol="gateway") as replay:
-        feed = feed_of(replay, key="db-" + 29 * "x")
+        feed = source_of(replay, key="db-" + 29 * "x")
         with pytest.raises(InputError, match="the gateway refuses us"):
             IngestLoop(FeedHandler(source="gateway"), feed).run()
 
 
-def test_a_snapshot_that_could_not_be_had_is_asked_for_again() -> None:
+def test_a_failed_request_for_a_snapshot_is_repeated() -> None:
     with run_replay(SAMPLE, protocol="gateway", pace=Pace(rate=50_000)) as replay:
-        feed = feed_of(replay, sample=True)
-        handler = followed(feed, 5_000)
+        feed = source_of(replay, sample=True)
+        handler = ingest(feed, 5_000)
     handler.engine.mark_stale()
     for _ in range(2):
         with pytest.raises(OSError, match="refused"):

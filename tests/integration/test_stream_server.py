@@ -1,4 +1,4 @@
-"""Ingest beside a server that is slow, asks, or dies: the feed is taken all the same."""
+"""Ingest with a server that is slow, sends requests, or dies: the feed is not affected."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class FakeServer:
 def follow(
     server: FakeServer, feed: LiveFeed, next_server: FakeServer | None = None
 ) -> tuple[FeedHandler, Thread]:
-    """Ingest of a feed to its end, in a thread, which closes the links behind it."""
+    """Ingest a feed to its end in a thread, which then closes the links."""
     handler = FeedHandler(source="feed")
     run = IngestLoop(
         handler,
@@ -111,24 +111,24 @@ def follow(
     return handler, thread
 
 
-def test_a_server_that_reads_late_has_the_last_of_everything(sample: MboBatch) -> None:
+def test_a_server_that_reads_late_has_the_latest_values(sample: MboBatch) -> None:
     server = FakeServer()
     with LiveFeed([ServedConnection(HEAD + encode_records(sample), chunk=5_000)]) as feed:
         handler, thread = follow(server, feed)
         deadline = time.monotonic() + DEADLINE_S
         while handler.stats.feed != FeedState.ENDED and time.monotonic() < deadline:
-            time.sleep(0.01)  # nobody reads: ingest goes on to the end
+            time.sleep(0.01)  # nothing reads: ingest runs to the end
         server.read_to_the_end()
         thread.join(DEADLINE_S)
     assert handler.stats.records == len(sample.action)
-    told = np.array([server.rows[book] for book in sorted(server.rows)], DTYPE)
-    assert np.array_equal(told, handler.published_books.rows)
+    rows = np.array([server.rows[book] for book in sorted(server.rows)], DTYPE)
+    assert np.array_equal(rows, handler.published_books.rows)
     assert server.bye == "the feed has ended"
     assert server.feeds[-1] == FeedState.ENDED
     assert [name[0] for name in server.names] == list(range(5))
 
 
-def test_what_is_asked_is_answered_within_a_feed_that_never_pauses(sample: MboBatch) -> None:
+def test_requests_are_answered_within_a_feed_that_never_pauses(sample: MboBatch) -> None:
     server, hold = FakeServer(), Event()
     with LiveFeed([ServedConnection(HEAD + encode_records(sample), pause=hold)]) as feed:
         handler, thread = follow(server, feed)
@@ -154,7 +154,7 @@ def test_what_is_asked_is_answered_within_a_feed_that_never_pauses(sample: MboBa
     assert handler.stats.records == len(sample.action)
 
 
-def test_a_server_that_dies_takes_nothing_along(sample: MboBatch) -> None:
+def test_ingest_survives_a_server_that_dies(sample: MboBatch) -> None:
     server, hold = FakeServer(), Event()
     with LiveFeed([ServedConnection(HEAD + encode_records(sample), pause=hold)]) as feed:
         handler, thread = follow(server, feed)
@@ -166,7 +166,7 @@ def test_a_server_that_dies_takes_nothing_along(sample: MboBatch) -> None:
             time.sleep(0.01)
         process = time.process_time()
         time.sleep(0.5)
-        # A closed link that is still waited for would be a busy loop.
+        # A closed link that is still polled would be a busy loop.
         assert time.process_time() - process < 0.3
         hold.set()
         thread.join(DEADLINE_S)
@@ -174,7 +174,7 @@ def test_a_server_that_dies_takes_nothing_along(sample: MboBatch) -> None:
     assert not server.link.is_open
 
 
-def test_another_server_takes_the_place_of_one_that_died(sample: MboBatch) -> None:
+def test_another_server_replaces_one_that_died(sample: MboBatch) -> None:
     first, second, hold = FakeServer(), FakeServer(), Event()
     with LiveFeed([ServedConnection(HEAD + encode_records(sample), pause=hold)]) as feed:
         handler, thread = follow(first, feed, second)
@@ -189,7 +189,7 @@ def test_another_server_takes_the_place_of_one_that_died(sample: MboBatch) -> No
         hold.set()
         second.read_to_the_end()
         thread.join(DEADLINE_S)
-    told = np.array([second.rows[book] for book in sorted(second.rows)], DTYPE)
-    assert np.array_equal(told, handler.published_books.rows)
+    rows = np.array([second.rows[book] for book in sorted(second.rows)], DTYPE)
+    assert np.array_equal(rows, handler.published_books.rows)
     assert len(second.names) == 5
     assert second.bye == "the feed has ended"

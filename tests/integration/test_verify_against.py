@@ -37,7 +37,7 @@ def test_rows_that_agree_are_reported_beside_the_proof(form: str, tmp_path: Path
 def test_a_schema_that_columns_do_not_tell_is_named(tmp_path: Path) -> None:
     theirs = converted(tmp_path / "x.parquet", "ohlcv-1m")
     words = error_line(run_in_process("verify", SAMPLE, "--against", theirs, "-q"), 3)
-    assert "its schema is not told; say it with --schema" in words
+    assert "its schema is not known; give it with --schema" in words
     assert report(theirs, "--schema", "ohlcv-1m")["against"]["agrees"]
 
 

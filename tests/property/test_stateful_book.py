@@ -1,4 +1,4 @@
-"""hypothesis plays the feed: it seeks the shortest stream on which engine and oracle part."""
+"""A stateful test: the engine equals the reference books on any sequence of records."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ SIZES = (1, 2, 3)
 
 
 class BookMachine(RuleBasedStateMachine):
-    """Records gather until a rule ends the batch; then both sides are compared in full.
+    """Collects records until a rule ends the batch, and then compares all books.
 
-    Rules that name a plain record keep to legal ones, so that deep states are reached; `anything`
-    and `snapshot` break in.
+    Most rules add legal records, so that deep states are reached; `anything` and `snapshot` add
+    others.
     """
 
     def __init__(self) -> None:

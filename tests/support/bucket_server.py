@@ -22,7 +22,7 @@ import pytest
 from moto.moto_server.werkzeug_app import create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from batonics.lake.objects import BucketClient, open_bucket
+from batonics.lake.bucket_client import BucketClient, open_bucket
 
 BUCKET = "lakes"
 LOST = -1
@@ -166,7 +166,7 @@ def lake_objects(lake: str) -> BucketClient:
 
 def object_keys(lake: str) -> set[str]:
     """The paths of all objects, but for the catalog."""
-    return {key for key, _ in open_bucket(lake).listed()} - {"catalog.sqlite"}
+    return {key for key, _ in open_bucket(lake).list_objects()} - {"catalog.sqlite"}
 
 
 def overwrite(lake: str, key: str, data: bytes) -> None:

@@ -13,7 +13,8 @@ import polars as pl
 import batonics
 from batonics.frames.schemas.table import find_schema
 from batonics.jobs.lake_load import LakeLoad, LoadRequest, LoadResult
-from batonics.lake.catalog import LoadedSource, SchemaLoad, commit_load
+from batonics.lake.catalog import LoadedSource, SchemaLoad
+from batonics.lake.commits import commit_load
 from batonics.lake.directory_store import DirectoryStore
 from batonics.lake.lake import Lake
 from batonics.lake.parts import PartsWriter
@@ -72,11 +73,11 @@ def lake_digest(lake: Path) -> tuple[tuple[str, int, int], ...]:
 def write_frames(root: Path, schema: str, source: str, frames: Iterable[pl.DataFrame]) -> None:
     """Frames, with `_time` and `symbol`, into a lake, as a load of a source of that name."""
     store = DirectoryStore(root, make=True)
-    with store.loading() as loading:
-        writer = PartsWriter(find_schema(schema), loading.directory, loading.id)
+    with store.stage() as staging:
+        writer = PartsWriter(find_schema(schema), staging.directory, staging.id)
         for frame in frames:
             writer.write(frame)
         writer.close()
-        loading.publish([(path, part.path) for path, part in writer.written])
+        staging.publish([(path, part.path) for path, part in writer.written])
         load = SchemaLoad(schema, [part for _, part in writer.written])
         store.catalog.commit(commit_load(LoadedSource(source, source, ""), [load], "test"))

@@ -1,7 +1,7 @@
-"""A feed over a real socket, in a thread: what each connection brings, and how it ends.
+"""A feed over a real socket, served by a thread: the bytes of each connection, and how it ends.
 
-The rule: connections are served in order, one after the other; whoever connects once too often
-finds nobody.
+The rule: the connections of the list are served in order, one after the other; then the server is
+closed.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from batonics.live.feeds import FeedSource
 from batonics.live.ingest import IngestLoop
 
 RESET = struct.pack("ii", 1, 0)
-FOLLOW_S = 30
+INGEST_SECONDS_MAX = 30
 
 
 def ingest_records(handler: FeedHandler, source: FeedSource, records: int, **options: Any) -> None:
-    """Follow a feed until so many records have been taken, or the time is over."""
+    """Ingest a feed until this many records have been taken, or INGEST_SECONDS_MAX are over."""
     ingest_until(handler, source, lambda: handler.stats.records >= records, **options)
 
 
 def ingest_until(
     handler: FeedHandler, source: FeedSource, done: Callable[[], bool], **options: Any
 ) -> None:
-    """Follow a feed until it is done, or the time is over."""
-    deadline = time.monotonic() + FOLLOW_S
+    """Ingest a feed until `done` holds, or INGEST_SECONDS_MAX are over."""
+    deadline = time.monotonic() + INGEST_SECONDS_MAX
 
     def on_batch(*_: object) -> None:
         if done() or time.monotonic() > deadline:
@@ -42,11 +42,18 @@ def ingest_until(
 
 
 class ServedConnection(NamedTuple):
-    """One connection."""
+    """One connection.
+
+    Attributes:
+        data: its bytes.
+        reset: whether it ends by a reset.
+        pause: the end waits for it; None: it does not.
+        chunk: the size of a send.
+    """
 
     data: bytes
     reset: bool = False
-    pause: threading.Event | None = None  # waited for before the end
+    pause: threading.Event | None = None
     chunk: int = 1 << 16
 
 
@@ -96,5 +103,5 @@ class LiveFeed:
                 if serving.pause is not None:
                     serving.pause.wait(30)
                 if serving.reset:
-                    time.sleep(0.1)  # or the client would not even see that it was connected
+                    time.sleep(0.1)  # or the client's `connect` fails
                     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)

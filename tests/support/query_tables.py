@@ -14,10 +14,9 @@ import duckdb
 import polars as pl
 
 from batonics.frames.schemas.table import Schema, find_schema
-from batonics.jobs.query import QueryRequest, open_database
-from batonics.lake.plan import connect_duckdb
+from batonics.jobs.query import QueryRequest, query_frame
+from batonics.lake.connection import check_select, connect_duckdb
 from batonics.lake.query_file import QueryFile, parse_query
-from batonics.lake.sql import check_select
 from batonics.lake.views import view_name, view_statement
 
 QUERIES = Path(__file__).parents[2] / "queries"
@@ -52,6 +51,10 @@ def load_query(name: str) -> QueryFile:
     return parse_query((QUERIES / f"{name}.sql").read_text(encoding="utf-8"), name)
 
 
+def _query_path(name: str) -> str:
+    return str(QUERIES / f"{name}.sql")
+
+
 def run_query(name: str, tables: Tables, **params: object) -> pl.DataFrame:
     """The answer of a query file to rows made by hand.
 
@@ -76,16 +79,14 @@ def types_of(name: str, tables: Tables, **params: object) -> dict[str, str]:
 
 def query_files(name: str, *paths: Path, **params: object) -> pl.DataFrame:
     """The answer of a query file to MBO files, as `batonics query --from` gives it."""
-    query = load_query(name)
-    with open_database(QueryRequest(files=tuple(map(str, paths))), named_in=query.sql) as lake:
-        return lake.query(query.sql, query.values(_texts(params))).frame()
+    return query_frame(
+        QueryRequest(_query_path(name), _texts(params), files=tuple(map(str, paths)))
+    )
 
 
 def query_lake(name: str, lake: Path, **params: object) -> pl.DataFrame:
     """The answer of a query file to a lake."""
-    query = load_query(name)
-    with open_database(QueryRequest(lake=str(lake))) as opened_lake:
-        return opened_lake.query(query.sql, query.values(_texts(params))).frame()
+    return query_frame(QueryRequest(_query_path(name), _texts(params), lake=str(lake)))
 
 
 def no_rows(name: str) -> dict[str, Rows]:
@@ -158,7 +159,7 @@ def _related(
         scan = f"rows_of_{view_name(schema.name)}"
         connection.register(scan, frame.cast(dict.fromkeys(letters, pl.String())).to_arrow())
         connection.execute(view_statement(schema, [], scan=scan))
-    return connection.sql(query.sql, params=query.values(_texts(params)) or None)
+    return connection.sql(query.sql, params=query.bind(_texts(params)) or None)
 
 
 def _texts(params: Mapping[str, object]) -> dict[str, str]:

@@ -1,11 +1,12 @@
-"""A small DBN feed, made on the spot, and what is in its pieces."""
+"""A small DBN feed, and what its pieces have."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from batonics.codec.messages import write_system_message
-from batonics.gateway.dbn_feed import FeedPiece, RecordIndex
+from batonics.gateway.feed_pieces import FeedPiece
+from batonics.gateway.record_index import RecordIndex
 from tests.support.dbn_files import DAY_NS, adds, encode, metadata
 from tests.support.reference_books import Record
 
@@ -21,12 +22,12 @@ def rows(count: int, *, step_ns: int = 1_000) -> list[Record]:
 
 
 def make_feed(count: int) -> bytes:
-    """Metadata and so many records."""
+    """Metadata and this many records."""
     return metadata() + encode(rows(count))
 
 
 def split_pieces(records: bytes, chunk_bytes: int = 1 << 20) -> list[FeedPiece]:
-    """Records in pieces, read in chunks."""
+    """The pieces of records that come in chunks."""
     index = RecordIndex()
     pieces = [
         piece._replace(data=bytes(piece.data))
@@ -38,12 +39,12 @@ def split_pieces(records: bytes, chunk_bytes: int = 1 << 20) -> list[FeedPiece]:
 
 
 def due_times(pieces: list[FeedPiece]) -> list[int]:
-    """When each unit is due."""
+    """When each unit of the pieces is due."""
     return [due for piece in pieces for due in np.asarray(piece.due_ns).tolist()]
 
 
 def join_bytes(pieces: list[FeedPiece]) -> bytes:
-    """All their bytes."""
+    """The bytes of all pieces."""
     return b"".join(bytes(piece.data) for piece in pieces)
 
 

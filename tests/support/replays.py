@@ -1,6 +1,6 @@
 """A replay within this process, and clients of it over real sockets.
 
-The rule: whatever a test does, its replay ends with it.
+The rule: the replay of a test ends with the test.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TIMEOUT_S = 30.0
 
 @contextmanager
 def run_replay(*paths: str | Path, **options: Any) -> Iterator[Replay]:
-    """A replay of files on a port of its own."""
+    """A replay of files on a free port; it ends with the block."""
     logs.configure(as_json=True, level="critical")
     replay = Replay(ReplayRequest(tuple(map(str, paths)), "127.0.0.1:0", **options))
     try:
@@ -30,20 +30,20 @@ def run_replay(*paths: str | Path, **options: Any) -> Iterator[Replay]:
 
 
 def connect_client(replay: Replay) -> socket.socket:
-    """A client."""
+    """The socket of a new client."""
     sock = socket.create_connection(replay.address, TIMEOUT_S)
     sock.settimeout(TIMEOUT_S)
     return sock
 
 
 def receive_all(replay: Replay) -> bytes:
-    """All that one connection brings."""
+    """All bytes of one connection."""
     with connect_client(replay) as sock:
         return receive_rest(sock)
 
 
 def receive_rest(sock: socket.socket) -> bytes:
-    """All that a connection still brings; OSError if it is reset."""
+    """The remaining bytes of a connection; OSError if it is reset."""
     parts = []
     while data := sock.recv(1 << 20):
         parts.append(data)

@@ -16,7 +16,7 @@ from batonics.model.mbo import UNDEF_PRICE
 
 
 def level_column_names(depth: int) -> list[str]:
-    """bid_px_00, ask_px_00, bid_sz_00, ask_sz_00, bid_ct_00, ask_ct_00, bid_px_01, and so on."""
+    """The names: bid_px_00, ask_px_00, bid_sz_00, ask_sz_00, bid_ct_00, ask_ct_00, bid_px_01 ..."""
     return [
         f"{side}_{name}_{level:02}"
         for level in range(depth)
@@ -28,9 +28,13 @@ def level_column_names(depth: int) -> list[str]:
 def level_series(
     tops: NDArray[np.int64], depth: int, sizes_as: type[np.uint32 | np.int64] = np.uint32
 ) -> dict[str, pl.Series]:
-    """The columns of `level_columns(depth)` of tops, sizes and counts as wanted.
+    """The columns of `level_column_names(depth)` by name.
 
-    What does not fit is the greatest that does.
+    Args:
+        tops: rows of `Top` words, each followed by its levels.
+        depth: levels of each side.
+        sizes_as: the dtype of sizes and counts. A value that does not fit becomes the greatest one
+            that does.
     """
     prices = np.empty((2 * depth, len(tops)), np.int64)
     sizes: NDArray[Any] = np.empty((4 * depth, len(tops)), sizes_as)

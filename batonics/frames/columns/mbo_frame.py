@@ -1,7 +1,7 @@
-"""MBO records as a Polars frame and back: the schema, and two conversions that lose nothing.
+"""MBO records as a Polars frame and back: the schema, and two lossless conversions.
 
-The rule here: the sentinels of the wire are nulls in a frame, and nothing else is (rule 19). So
-both directions are exact, and a frame never shows a sentinel as a number.
+The rule here: a null in a frame stands for a sentinel of the wire format, and for nothing else
+(rule 19). Both directions are therefore exact, and a frame never shows a sentinel as a number.
 
 | column                        | dtype              | unit, null                                  |
 |-------------------------------|--------------------|---------------------------------------------|
@@ -41,7 +41,7 @@ TIME_TYPE = pl.Datetime("ns", "UTC")
 ACTION_TYPE = pl.Enum([chr(code) for code in Action])
 SIDE_TYPE = pl.Enum([chr(code) for code in Side])
 BOOK_SIDE_TYPE = pl.Enum(["B", "A"])
-"""The side of a level: never none."""
+"""The type of a level's side: a level always has one."""
 
 _COLUMNS: dict[str, PolarsDataType] = {
     "ts_recv": TIME_TYPE,
@@ -62,10 +62,10 @@ MBO_SCHEMA = pl.Schema(_COLUMNS)
 """The columns of MBO records, in the vendor's order."""
 
 OPTIONAL_DEFAULTS = {"channel_id": NO_CHANNEL, "ts_in_delta": 0}
-"""Columns that no book depends on, and what stands for them where a frame lacks them."""
+"""Columns that books do not depend on, and the values used where a frame lacks them."""
 
 BOOK_COLUMNS = [name for name in MBO_SCHEMA if name not in OPTIONAL_DEFAULTS]
-"""Columns a frame must have for books to be built from it."""
+"""Columns that a frame needs for books to be built from it."""
 
 _UNDEFINED = {
     "ts_recv": UNDEF_TIMESTAMP,
@@ -74,12 +74,12 @@ _UNDEFINED = {
     "size": UNDEF_ORDER_SIZE,
 }
 
-
 NO_CATEGORY = 255
+"""The category of a byte that is not a letter of its column."""
 
 
 def _tables(codes: type[Action | Side]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """ASCII code to category and back; no code of another letter has a category."""
+    """Two tables: from ASCII code to category, and from category to ASCII code."""
     letters = np.array(list(codes), np.uint8)
     categories = np.full(256, NO_CATEGORY, np.uint8)
     categories[letters] = np.arange(len(letters))
@@ -88,16 +88,20 @@ def _tables(codes: type[Action | Side]) -> tuple[NDArray[np.uint8], NDArray[np.u
 
 _CODES = {"action": _tables(Action), "side": _tables(Side)}
 CATEGORIES = {name: categories for name, (categories, _) in _CODES.items()}
-"""By column, the category of each ASCII code; `NO_CATEGORY` where it is no letter of the column."""
+"""By column: the category of each ASCII code, or `NO_CATEGORY`."""
 LETTERS = {name: letters for name, (_, letters) in _CODES.items()}
-"""By column, the ASCII code of each category."""
+"""By column: the ASCII code of each category."""
 
 
 def to_frame(batch: MboBatch, columns: Sequence[str] | None = None) -> pl.DataFrame:
-    """The batch as a frame of `MBO_SCHEMA`, or of the columns asked for, in that order.
+    """A batch as a frame.
 
-    A column without an undefined value shares the batch's memory: the frame is valid as long as
-    the batch's arrays are left alone.
+    A column without undefined values shares memory with the batch. The frame is valid until the
+    batch's arrays change.
+
+    Args:
+        batch: MBO records.
+        columns: names of columns of `MBO_SCHEMA`, in the order of the result. None: all of them.
     """
     names = MBO_SCHEMA if columns is None else columns
     return pl.DataFrame([_to_series(name, getattr(batch, name)) for name in names])
@@ -114,31 +118,31 @@ def _to_series(name: str, column: NDArray[Any]) -> pl.Series:
 
 
 def to_datetimes(ts_ns: NDArray[np.uint64] | NDArray[np.int64]) -> pl.Series:
-    """Nanoseconds since the epoch as times; null where UNDEF_TIMESTAMP."""
+    """Nanoseconds since the epoch as Datetimes; UNDEF_TIMESTAMP becomes null."""
     # As a signed word UNDEF_TIMESTAMP reads -1.
     signed = ts_ns.view(np.int64)
     return null_where(signed, signed == -1).cast(TIME_TYPE)
 
 
 def null_where(column: NDArray[Any], undefined: NDArray[np.bool_]) -> pl.Series:
-    """The column, null where it is undefined; if it is nowhere, it may share the memory."""
+    """The column with nulls where `undefined` is true; without any it may share memory."""
     series = pl.Series(column)
     return series.set(pl.Series(undefined), None) if undefined.any() else series
 
 
 def from_frame(frame: pl.DataFrame) -> MboBatch:
-    """The batch of a frame: the exact inverse of `to_frame`.
+    """A frame as a batch: the exact inverse of `to_frame`.
 
-    Columns are found by name; further ones are left out. Columns that no book depends on may be
-    missing (`NEUTRAL`). The arrays may share the frame's memory and are not to be written to.
+    Columns are found by name, and other columns are ignored. Columns of `OPTIONAL_DEFAULTS` may be
+    missing. The arrays may share memory with the frame and must not be written to.
 
     Raises:
-        UsageError: a column is missing, has another dtype, or holds nulls that mean nothing.
+        UsageError: a column is missing, has another dtype, or holds nulls without a meaning.
     """
     schema = frame.schema
     names = [name for name in MBO_SCHEMA if name in schema or name not in OPTIONAL_DEFAULTS]
     check_columns(schema, names)
-    # One call for all columns: each costs more than the work on a small frame.
+    # One call for all columns: on a small frame each call costs more than its work.
     physical = frame.select([_PHYSICAL[name] for name in names])
     arrays = {name: _to_array(physical.get_column(name)) for name in names}
     for name in MBO_SCHEMA:
@@ -177,16 +181,16 @@ def check_columns(
     expected: pl.Schema = MBO_SCHEMA,
     use: str = "books are built from MBO records",
 ) -> None:
-    """Check that a frame has columns of MBO records, or of other rows.
+    """Check that a frame has the columns that a derivation reads.
 
     Args:
-        found: the frame's columns.
-        names: those that it must have.
-        expected: their dtypes.
-        use: what they are needed for, in words.
+        found: the frame's schema.
+        names: the columns that must be there.
+        expected: the dtype of each of these columns.
+        use: the end of the message: what the columns are needed for.
 
     Raises:
-        UsageError: a column of `names` is missing, or has another dtype than expected.
+        UsageError: a column of `names` is missing, or its dtype is not the expected one.
     """
     for name in names:
         if name not in found:

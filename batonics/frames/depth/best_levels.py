@@ -1,11 +1,11 @@
 """The best levels of books at the ends of windows, from the states of their levels.
 
-The rule here: what is left out cannot be among the best, whatever the book does.
+The rule here: a level is left out only if it cannot be among the best, whatever the book does.
 
-To spread every level's intervals over their slots, and to rank what stands in each slot, would do;
-but most of it would rank too low. So slots are taken in runs, and first a bound is found for each
-run and side: the n-th best of the levels that stand in *every* slot of the run. What is worse is
-nowhere in the run among the best n. On a real book hardly more than n levels a side are left.
+Expanding the intervals of all levels to slots and ranking the levels of each slot would be correct,
+but most of those levels rank too low. So slots are grouped in runs. The n-th best of the levels
+that exist in *every* slot of a run bounds the run: worse levels are among the best n in none of its
+slots. On a real book hardly more than n levels of each side remain.
 """
 
 from __future__ import annotations
@@ -19,21 +19,22 @@ from batonics.frames.depth.level_states import lookup_expr
 from batonics.model.mbo import UNDEF_PRICE
 
 RUN_SLOTS = 64
+"""Slots of a run."""
 CELLS_MAX = 2_000_000
-"""So many pairs of slot and level are ranked at once: this bounds the memory."""
+"""Pairs of slot and level ranked at once, which bounds the memory."""
 
 _WORD = 1 << 32
 _NO_BOUND = _WORD
 
 
 def slot_runs(slots: pl.DataFrame) -> pl.DataFrame:
-    """Slots in runs of at most RUN_SLOTS of one book.
+    """Group slots in runs of at most RUN_SLOTS slots of one book.
 
     Args:
-        slots: slot, book and until (the end of the book's slots that are asked for), by slot.
+        slots: rows of slot, book and until (the end of the book's closed slots), by slot.
 
     Returns:
-        run (a number), first and stop (its slots that are asked for), by slot.
+        For each slot: run (a number), first and stop (the closed slots of the run).
     """
     place = pl.col("slot") - pl.col("slot").first().over("book")
     begins = (place % RUN_SLOTS == 0) | (pl.col("slot") == pl.col("until"))
@@ -50,15 +51,15 @@ def slot_runs(slots: pl.DataFrame) -> pl.DataFrame:
 
 
 def best_levels(states: pl.DataFrame, runs: pl.DataFrame, depth: int) -> pl.DataFrame:
-    """The best levels at the end of each slot that is asked for.
+    """The best levels at the end of each closed slot.
 
     Args:
-        states: as `level_states` gives them.
-        runs: as `slot_runs` gives them.
-        depth: how many levels a side.
+        states: the result of `level_states`.
+        runs: the result of `slot_runs`.
+        depth: levels of each side.
 
     Returns:
-        slot, side, rank (from 0, the best), and state, the row of `states`.
+        Rows of slot, side, rank (0 is the best) and state (the row of `states`).
     """
     intervals = (
         states.lazy()
@@ -68,22 +69,22 @@ def best_levels(states: pl.DataFrame, runs: pl.DataFrame, depth: int) -> pl.Data
         .collect(engine="in-memory")
     )
     pieces = _pieces(intervals, runs, _bounds(intervals, runs, depth))
-    return pl.concat([_ranked(part, depth) for part in _parts(pieces)])
+    return pl.concat([_rank_states(part, depth) for part in _parts(pieces)])
 
 
 def _bounds(intervals: pl.DataFrame, runs: pl.DataFrame, depth: int) -> pl.Series:
-    """By run and side: the `depth`-th of the levels that stand throughout; none: beyond all."""
-    goes_on = (pl.col("level") == pl.col("level").shift()) & (
+    """By run and side: the `depth`-th of the levels that exist in every slot, or `_NO_BOUND`."""
+    is_continued = (pl.col("level") == pl.col("level").shift()) & (
         pl.col("slot") == pl.col("until").shift()
     )
-    stretches = intervals.lazy().with_columns(begins=goes_on.fill_null(value=False).not_())
-    # A stretch covers the runs from the first that begins in it up to the first that does not end.
+    stretches = intervals.lazy().with_columns(begins=is_continued.fill_null(value=False).not_())
+    # A stretch covers the runs whose slots all lie within it.
     first_run = lookup_expr(runs["run"], "slot")
     after_begin = lookup_expr(runs["first"], "slot") < pl.col("slot")
     last_slot = pl.col("until") - 1
     last_run = lookup_expr(runs["run"], last_slot)
     at_end = lookup_expr(runs["stop"], last_slot) == pl.col("until")
-    standing = pl.concat(
+    throughout = pl.concat(
         [
             stretches.filter("begins").select("side", "level", first=first_run + after_begin),
             stretches.filter(pl.col("begins").shift(-1, fill_value=True)).select(
@@ -94,7 +95,7 @@ def _bounds(intervals: pl.DataFrame, runs: pl.DataFrame, depth: int) -> pl.Serie
     )
     nth = (
         _rank(
-            standing.filter(pl.col("first") < pl.col("stop"))
+            throughout.filter(pl.col("first") < pl.col("stop"))
             .select(pl.int_ranges("first", "stop").alias("run"), "side", "level")
             .explode("run")
             .select(group=pl.col("run") * 2 + pl.col("side"), item="level")
@@ -108,7 +109,7 @@ def _bounds(intervals: pl.DataFrame, runs: pl.DataFrame, depth: int) -> pl.Serie
 
 
 def _pieces(intervals: pl.DataFrame, runs: pl.DataFrame, bounds: pl.Series) -> pl.DataFrame:
-    """Intervals cut at the ends of runs, without those beyond the bounds."""
+    """Intervals cut at the ends of runs, without levels beyond the bounds."""
     first, last = lookup_expr(runs["run"], "slot"), lookup_expr(runs["run"], pl.col("until") - 1)
     edges = runs.unique("run", keep="first", maintain_order=True)
     bound = lookup_expr(bounds, pl.col("run") * 2 + pl.col("side"))
@@ -129,7 +130,7 @@ def _pieces(intervals: pl.DataFrame, runs: pl.DataFrame, bounds: pl.Series) -> p
 
 
 def _parts(pieces: pl.DataFrame) -> list[pl.DataFrame]:
-    """Pieces in parts of about CELLS_MAX cells; a run is never divided."""
+    """The pieces in parts of about CELLS_MAX cells. A run is never divided."""
     cells = (pieces["until"] - pieces["slot"]).sum()
     if cells <= CELLS_MAX:
         return [pieces]
@@ -138,8 +139,8 @@ def _parts(pieces: pl.DataFrame) -> list[pl.DataFrame]:
     return pieces.join(part, on="run").partition_by("part", include_key=False)
 
 
-def _ranked(pieces: pl.DataFrame, depth: int) -> pl.DataFrame:
-    """The best of what stands in each slot; states are numbered from the best level on."""
+def _rank_states(pieces: pl.DataFrame, depth: int) -> pl.DataFrame:
+    """The best states of each slot. States are numbered from the best level on."""
     return (
         _rank(
             pieces.lazy()
@@ -154,9 +155,9 @@ def _ranked(pieces: pl.DataFrame, depth: int) -> pl.DataFrame:
 
 
 def _rank(items: pl.LazyFrame) -> pl.LazyFrame:
-    """The rank, from 0, of each item within its group: the least item first.
+    """The rank of each item within its group. The least item has rank 0.
 
-    Both are sorted as one word, which is several times faster than by two columns.
+    Group and item are sorted as one word, which is several times faster than by two columns.
     """
     row = pl.int_range(pl.len())
     is_first = (pl.col("group") != pl.col("group").shift()).fill_null(value=True)
@@ -173,18 +174,18 @@ def widen_levels(
     """Ranked levels side by side, in the vendor's order of columns.
 
     Args:
-        best: as `best_levels` gives them.
-        states: as `level_states` gives them.
-        places: by slot: the row of the result.
-        height: how many rows the result has.
-        depth: how many levels a side.
+        best: the result of `best_levels`.
+        states: the result of `level_states`.
+        places: by slot: its row in the result.
+        height: the number of rows of the result.
+        depth: levels of each side.
 
     Returns:
-        The columns of `wide_columns`, Int64: prices of 1e-9, null where there is no level; sizes
-        and counts, then 0.
+        The columns of `level_column_names`, Int64: prices of 1e-9, sizes and counts. Where there is
+        no level the price is null, and size and count are 0.
     """
-    # One long column for each kind of value, first all best bids, then all best asks, and so on:
-    # the wide columns are slices of it.
+    # One long column for each kind of value: all best bids, then all best asks, and so on. The
+    # columns of the result are slices of it.
     found = best.select(
         place=(pl.col("rank") * 2 + pl.col("side")) * height + lookup_expr(places, "slot"),
         price=lookup_expr(states["price"], "state"),

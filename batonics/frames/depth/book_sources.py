@@ -1,7 +1,7 @@
-"""Derived frames as IO sources: they pull MBO records from a LazyFrame, in order, and fold them.
+"""Books as frames over MBO records: best bid and offer, level deltas, depth, whole books.
 
-The rule here: a source keeps no more than one fold's worth of records. It asks for the next only
-when its reader wants more, and no more once a row limit is reached.
+The rule here: a function `*_frames` folds batches and gives frames; a function `*_source` gives the
+same frames as a LazyFrame over records.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from batonics.frames.scan.record_source import record_source
 from batonics.frames.scan.sources import BOOK_KEY, BOOK_KEY_SCHEMA
 from batonics.model.mbo import UNDEF_PRICE, MboBatch
 
-_MOMENT = {"ts_event": TIME_TYPE, "ts_recv": TIME_TYPE, "sequence": pl.UInt32()}
+_END_COLUMNS = {"ts_event": TIME_TYPE, "ts_recv": TIME_TYPE, "sequence": pl.UInt32()}
 
 BBO_SCHEMA = pl.Schema(
     {
-        **_MOMENT,
+        **_END_COLUMNS,
         **BOOK_KEY_SCHEMA,
         **{word.name.lower(): pl.Int64() for word in Bbo},
     }
 )
 DELTA_SCHEMA = pl.Schema(
     {
-        **_MOMENT,
+        **_END_COLUMNS,
         **BOOK_KEY_SCHEMA,
         "event": pl.Int64(),
         "side": BOOK_SIDE_TYPE,
@@ -76,44 +76,48 @@ def depth_source(
 ) -> pl.LazyFrame:
     """A LazyFrame of `depth_schema(depth)` over MBO records."""
 
-    def make(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
+    def derive(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
         if fill:
             return depth_frames(fold_pieces(batches, deltas=True), windows, depth, fill=True)
         return sampled_depth_frames(batches, windows, depth)
 
-    books_apart = fill or isinstance(windows, EventWindows)
+    books_independent = fill or isinstance(windows, EventWindows)
     return record_source(
-        f"MBO DEPTH {depth}", records, depth_schema(depth), make, books_apart=books_apart
+        f"MBO DEPTH {depth}",
+        records,
+        depth_schema(depth),
+        derive,
+        books_independent=books_independent,
     )
 
 
 def changes_source(records: pl.LazyFrame, depth: int) -> pl.LazyFrame:
-    """A LazyFrame of `depth_schema(depth)` over MBO records: a row a change of the best levels."""
+    """A LazyFrame of `depth_schema(depth)` over MBO records: a row for each change of levels."""
 
-    def make(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
+    def derive(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
         return changed_depth_frames(batches, depth)
 
-    return record_source(f"MBO CHANGES {depth}", records, depth_schema(depth), make)
+    return record_source(f"MBO CHANGES {depth}", records, depth_schema(depth), derive)
 
 
 def book_source(records: pl.LazyFrame, at_ns: int) -> pl.LazyFrame:
-    """A LazyFrame of `BOOK_SCHEMA` over MBO records: the levels at a moment."""
+    """A LazyFrame of `BOOK_SCHEMA` over MBO records: all levels at a moment."""
 
-    def make(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
+    def derive(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
         return book_frames(batches, at_ns)
 
-    return record_source("MBO BOOK", records, BOOK_SCHEMA, make)
+    return record_source("MBO BOOK", records, BOOK_SCHEMA, derive)
 
 
 def book_frames(batches: Iterable[MboBatch], at_ns: int) -> Iterator[pl.DataFrame]:
-    """One frame of `BOOK_SCHEMA`: the books after their last complete events up to a moment."""
-    engine, until = BookEngine(), EventCutoff(at_ns)
+    """One frame of `BOOK_SCHEMA`: each book after its last complete event up to a moment."""
+    engine, cutoff = BookEngine(), EventCutoff(at_ns)
     for batch in batches:
-        for rows in until.take(batch):
+        for rows in cutoff.take(batch):
             engine.fold(rows)
-        if until.done:
+        if cutoff.done:
             break
-    engine.fold(until.finish())
+    engine.fold(cutoff.finish())
     levels = engine.levels()
     keys = book_keys(engine)[levels.book]
     frame = pl.DataFrame(
@@ -131,9 +135,9 @@ def book_frames(batches: Iterable[MboBatch], at_ns: int) -> Iterator[pl.DataFram
 
 
 def bbo_frames(batches: Iterable[MboBatch]) -> Iterator[pl.DataFrame]:
-    """Frames of `BBO_SCHEMA`: a row an event's end."""
+    """Frames of `BBO_SCHEMA`: a row for each end of an event."""
     for piece in fold_pieces(batches, bbo=True):
-        ends = piece.ends()
+        ends = piece.copy_event_ends()
         levels = ends.bbo.T.copy()
         yield pl.DataFrame(
             {
@@ -150,7 +154,7 @@ def bbo_frames(batches: Iterable[MboBatch]) -> Iterator[pl.DataFrame]:
 
 
 def delta_frames(batches: Iterable[MboBatch]) -> Iterator[pl.DataFrame]:
-    """Frames of `DELTA_SCHEMA`: a row a level delta."""
+    """Frames of `DELTA_SCHEMA`: a row for each level delta."""
     for piece in fold_pieces(batches, deltas=True):
         words = piece.deltas.T.copy()
         row, batch = words[Delta.ROW], piece.batch

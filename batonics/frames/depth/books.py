@@ -1,7 +1,7 @@
 """Reconstructed books as Polars frames.
 
-The rule: prices stay integers of 1e-9; rows stand by book, bids before asks, best first, orders by
-priority.
+The rule here: prices stay integers of 1e-9. Rows are sorted by book, bids before asks, the best
+level first, and orders by priority.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from batonics.model.symbols import SymbolMap
 
 
 class Books:
-    """The books at the end of a stream: look at them as frames.
+    """The books at the end of a stream, as frames.
 
     Attributes:
-        engine: the fold behind them.
-        symbols: names of the instruments.
+        engine: the engine that has folded the records.
+        symbols: the symbols of the instruments.
     """
 
     def __init__(self, engine: BookEngine, symbols: SymbolMap) -> None:
@@ -37,7 +37,7 @@ class Books:
         return f"<Books: {len(self)} books, {len(self.levels())} levels>"
 
     def _repr_html_(self) -> str:
-        """A row a book, for notebooks: where it stands, its best bid and ask, what was odd."""
+        """An HTML table for notebooks: status, best bid and ask, and anomalies of each book."""
         levels = self.levels()
         rows = self.summary().with_columns(
             pl.sum_horizontal(anomaly.name.lower() for anomaly in Anomaly).alias("odd")
@@ -66,10 +66,14 @@ class Books:
         return html_table(shown, f"{count}, {len(levels):,} levels", prices=("bid", "ask"))
 
     def summary(self) -> pl.DataFrame:
-        """A row a book.
+        """One row for each book.
 
-        publisher_id u16, instrument_id u32, symbol, status, events i64, event_open bool, ts_event
-        and ts_recv (null where undefined), sequence u32, and a count i64 for each anomaly.
+        Columns:
+            publisher_id (UInt16), instrument_id (UInt32), symbol, status (String).
+            events (Int64): the number of complete events.
+            event_open (Boolean): whether the input ends within an event.
+            ts_event, ts_recv (Datetime ns UTC), sequence (UInt32): those of the last record.
+            one column for each anomaly (Int64): its count.
         """
         engine, seen = self.engine, self.engine.last_seen()
         anomalies = engine.anomalies()
@@ -91,13 +95,16 @@ class Books:
         )
 
     def levels(self, depth: int | None = None) -> pl.DataFrame:
-        """A row a level.
-
-        publisher_id, instrument_id, symbol, side (B or A), level (0 is the best), price i64 of
-        1e-9, size i64, count i64 (0 for a top-of-book publisher, rule 13).
+        """One row for each level.
 
         Args:
-            depth: levels of each side at the most.
+            depth: the maximum number of levels of each side; None: all levels.
+
+        Columns:
+            publisher_id (UInt16), instrument_id (UInt32), symbol (String), side (Enum B, A).
+            level (UInt32): 0 is the best.
+            price (Int64 of 1e-9), size (Int64).
+            count (Int64): the number of orders; 0 for a top-of-book publisher (rule 13).
         """
         levels = self.engine.levels()
         frame = pl.DataFrame(
@@ -111,13 +118,16 @@ class Books:
         ).with_columns(level=pl.int_range(pl.len(), dtype=pl.UInt32).over("book", "side"))
         if depth is not None:
             frame = frame.filter(pl.col("level") < depth)
-        return self._named(frame).select(*_KEYS, _side(), "level", "price", "size", "count")
+        return self._add_keys(frame).select(*_KEYS, _side(), "level", "price", "size", "count")
 
     def orders(self) -> pl.DataFrame:
-        """A row a live order.
+        """One row for each live order.
 
-        publisher_id, instrument_id, symbol, side, price i64 of 1e-9, position (0 is first in the
-        queue of its level), order_id u64, size i64.
+        Columns:
+            publisher_id (UInt16), instrument_id (UInt32), symbol (String), side (Enum B, A).
+            price (Int64 of 1e-9).
+            position (UInt32): 0 is the first in the queue of its level.
+            order_id (UInt64), size (Int64).
         """
         orders = self.engine.orders()
         frame = pl.DataFrame(
@@ -131,20 +141,28 @@ class Books:
         ).with_columns(
             position=pl.int_range(pl.len(), dtype=pl.UInt32).over("book", "side", "price")
         )
-        return self._named(frame).select(*_KEYS, _side(), "price", "position", "order_id", "size")
+        return self._add_keys(frame).select(
+            *_KEYS, _side(), "price", "position", "order_id", "size"
+        )
 
     def consolidated(self, depth: int | None = None) -> pl.DataFrame:
-        """A row a level of each instrument over all its publishers (rule 1).
+        """One row for each level of each instrument, over all its publishers (rule 1).
 
-        instrument_id, symbol, side, level, price i64 of 1e-9, size and count i64 summed at equal
-        price, publishers u32 (how many stand at it).
+        Args:
+            depth: the maximum number of levels of each side; None: all levels.
+
+        Columns:
+            instrument_id (UInt32), symbol (String), side (Enum B, A), level (UInt32).
+            price (Int64 of 1e-9).
+            size, count (Int64): the sums over the publishers at this price.
+            publishers (UInt32): the number of publishers at this price.
         """
         merged = (
             self.levels()
             .group_by("instrument_id", "symbol", "side", "price")
             .agg(pl.sum("size"), pl.sum("count"), pl.len().alias("publishers"))
             .with_columns(
-                # Bids fall and asks rise from the best: one order for both, without overflow.
+                # Bids decrease and asks increase from the best. -1 - price cannot overflow.
                 worse=pl.when(pl.col("side") == "B").then(-1 - pl.col("price")).otherwise("price")
             )
             .sort("instrument_id", "side", "worse")
@@ -159,7 +177,11 @@ class Books:
         )
 
     def of(self, symbol: str) -> pl.DataFrame:
-        """The levels of one symbol; UsageError if no book has that name."""
+        """The levels of one symbol.
+
+        Raises:
+            UsageError: no book has this symbol.
+        """
         levels = self.levels().filter(pl.col("symbol") == symbol)
         if levels.is_empty() and symbol not in self._keys()["symbol"].to_list():
             raise UsageError(f"no book of symbol {symbol!r}")
@@ -180,8 +202,8 @@ class Books:
             {"publisher_id": pl.UInt16, "instrument_id": pl.UInt32, "symbol": pl.String},
         )
 
-    def _named(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """The frame with its books' keys, books by publisher and instrument."""
+    def _add_keys(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The frame with the keys of its books, sorted by publisher and instrument."""
         keys = self._keys().with_row_index("book").with_columns(pl.col("book").cast(pl.Int64))
         return frame.join(keys, on="book", maintain_order="left").sort(
             "publisher_id", "instrument_id", maintain_order=True

@@ -1,14 +1,15 @@
-"""Depth at the ends of windows, read off the fold's own ladder: the quick way.
+"""Depth at the ends of windows, read from the ladder of the fold.
 
-The rule here: a row is a window of a book in which an event of the book ended, and the book as it
-was after the last of them. `snapshots.py` derives it from level deltas, without the ladder, with
-each book's own time; where `ts_recv` never falls and snapshots end with F_LAST, the rows are equal.
-An event that only its successor ends (rule 14) is in the window of the successor here.
+The rule here: a row is a window in which an event of the book ended, with the book after the last
+of these events. `snapshots.py` derives the same from level deltas, without the ladder and by each
+book's own time, and is several times slower. If `ts_recv` never decreases and snapshots end with
+F_LAST, the rows are equal. Here, an event that only its successor ends (rule 14) is in the window
+of the successor.
 
-| windows       | end                                 | rows come                              |
-|---------------|-------------------------------------|----------------------------------------|
-| of N events   | with each N-th event of a book      | as they end                            |
-| of a duration | with the stream's time (`clock.py`) | by T, then by publisher and instrument |
+| windows       | end                                  | order of rows                       |
+|---------------|--------------------------------------|-------------------------------------|
+| of N events   | with each N-th event of a book       | as the windows end                  |
+| of a duration | by the stream's time (`StreamClock`) | by T, then publisher and instrument |
 """
 
 from __future__ import annotations
@@ -31,48 +32,50 @@ from batonics.frames.scan.folding import TOPS_FOLD_ROWS, book_keys, fold_tops, k
 from batonics.model.mbo import MboBatch, concat_batches, split_batches
 
 DEPTH_FLUSH_ROWS = 1 << 14
-"""So many rows are gathered for a frame: its columns cost the same, however few rows they have."""
-_MOMENT = ("ts_event", "ts_recv", "sequence")
+"""Rows gathered for a frame. The cost of its columns depends little on their length."""
+_END_COLUMNS = ("ts_event", "ts_recv", "sequence")
 
 
 def sampled_depth_frames(
     batches: Iterable[MboBatch], windows: Windows, depth: int
 ) -> Iterator[pl.DataFrame]:
-    """Frames of `depth_schema(depth)` (`snapshots.py`)."""
-    wanted = WindowsSpec(depth, events=windows.length if isinstance(windows, EventWindows) else 0)
-    engine = BookEngine(tops=wanted)
-    bounds = None if isinstance(windows, EventWindows) else _Bounds(windows.length_ns)
-    gathered = _Gathered(depth)
+    """Frames of `depth_schema(depth)` (`snapshots.py`): a row for each window."""
+    spec = WindowsSpec(depth, events=windows.length if isinstance(windows, EventWindows) else 0)
+    engine = BookEngine(tops=spec)
+    intervals = None if isinstance(windows, EventWindows) else _IntervalEnds(windows.length_ns)
+    gatherer = _TopGatherer(depth)
     for piece in split_batches(batches, TOPS_FOLD_ROWS):
-        rows, ends = bounds.of(piece) if bounds is not None else _NO_BOUNDS
-        gathered.add(engine.fold(piece, rows), ends)
-        if gathered.rows >= DEPTH_FLUSH_ROWS:
-            yield gathered.frame(book_keys(engine))
-    if bounds is not None:
-        gathered.add(engine.end_windows(), np.array([bounds.latest_end_ns]))
-    if gathered.rows:
-        yield gathered.frame(book_keys(engine))
+        rows, ends = intervals.find(piece) if intervals is not None else _NO_ENDS
+        gatherer.add(engine.fold(piece, rows), ends)
+        if gatherer.rows >= DEPTH_FLUSH_ROWS:
+            yield gatherer.frame(book_keys(engine))
+    if intervals is not None:
+        gatherer.add(engine.end_windows(), np.array([intervals.latest_end_ns]))
+    if gatherer.rows:
+        yield gatherer.frame(book_keys(engine))
 
 
 def changed_depth_frames(batches: Iterable[MboBatch], depth: int) -> Iterator[pl.DataFrame]:
-    """Frames of `depth_schema(depth)`: a row where an event changed a book's best levels.
+    """Frames of `depth_schema(depth)`: a row for each event that changed a book's best levels.
 
-    As rows of changes in `mbp.py`; `events` counts those of the book since its last row.
+    `events` counts the events of the book since its last row.
     """
     counted = np.empty(0, np.int64)
-    engine, gathered = BookEngine(tops=TopsSpec(depth)), _Gathered(depth)
+    engine, gatherer = BookEngine(tops=TopsSpec(depth)), _TopGatherer(depth)
     for folded in fold_tops(batches, engine):
         new = np.zeros(engine.book_count - len(counted), np.int64)
         counted = np.concatenate([counted, new])
         _count_since(folded.tops, counted)
-        gathered.add(folded, _NO_BOUNDS.ends)
-        yield gathered.frame(book_keys(engine))
+        gatherer.add(folded, _NO_ENDS.ends)
+        yield gatherer.frame(book_keys(engine))
 
 
 def _count_since(tops: NDArray[np.int64], counted: NDArray[np.int64]) -> None:
-    """Turn the number of each top's event into how many events came since its book's last top.
+    """Replace each top's event number by the count of events since its book's last top.
 
-    `counted` holds, by book, how many events were counted so far; brought up to date.
+    Args:
+        tops: rows of tops, changed in place.
+        counted: the number of events counted so far by book, updated in place.
     """
     order = np.argsort(tops[:, Top.BOOK], kind="stable")
     book, ended = tops[order, Top.BOOK], tops[order, Top.EVENT] + 1
@@ -82,66 +85,71 @@ def _count_since(tops: NDArray[np.int64], counted: NDArray[np.int64]) -> None:
     counted[book] = ended
 
 
-class _Found(NamedTuple):
-    """Rows of a piece before which a window ends, and the T of each window that does."""
+class _WindowEnds(NamedTuple):
+    """Ends of windows in a piece.
+
+    Attributes:
+        rows: the rows of the piece before which a window ends.
+        ends: T of each of these windows.
+    """
 
     rows: NDArray[np.int64]
     ends: NDArray[np.int64]
 
 
-_NO_BOUNDS = _Found(np.empty(0, np.int64), np.empty(0, np.int64))
+_NO_ENDS = _WindowEnds(np.empty(0, np.int64), np.empty(0, np.int64))
 
 
-class _Bounds:
-    """Where the stream's intervals end."""
+class _IntervalEnds:
+    """Finds the ends of the stream's intervals."""
 
     def __init__(self, length_ns: int) -> None:
         self._clock = StreamClock(length_ns)
 
     @property
     def latest_end_ns(self) -> int:
-        """T of the interval that is open."""
+        """T of the open interval."""
         return self._clock.latest_end_ns
 
-    def of(self, piece: MboBatch) -> _Found:
-        """The bounds in the next piece."""
+    def find(self, piece: MboBatch) -> _WindowEnds:
+        """The ends of windows in the next piece."""
         before = self._clock.latest_end_ns
-        ends = self._clock.ends(piece.ts_recv, piece.flags)
+        ends = self._clock.interval_ends(piece.ts_recv, piece.flags)
         previous = np.concatenate([[before], ends[:-1]])
-        # Until a time is known there is no interval to end.
+        # No interval ends before a time is known.
         rows = np.flatnonzero((ends != previous) & (previous != UNKNOWN_TIME))
-        return _Found(rows, previous[rows])
+        return _WindowEnds(rows, previous[rows])
 
 
-class _Gathered:
-    """Rows of several folds, until there are enough for a frame.
+class _TopGatherer:
+    """Gathers tops of several folds until there are enough for a frame.
 
     Attributes:
-        rows: how many there are.
+        rows: the number of gathered rows.
     """
 
     def __init__(self, depth: int) -> None:
         self.rows = 0
         self._depth = depth
         self._tops: list[NDArray[np.int64]] = []
-        self._described: list[MboBatch] = []
+        self._top_records: list[MboBatch] = []
         self._labels_ns: list[NDArray[np.int64]] = []
 
     def add(self, folded: FoldResult, ends: NDArray[np.int64]) -> None:
-        """Take the tops; `ends` are the T of windows of a duration, by bound."""
+        """Add the tops of a fold; `ends` are the T of windows of a duration, by window."""
         if len(folded.tops) == 0:
             return
         self.rows += len(folded.tops)
         self._tops.append(folded.tops.copy())
-        self._described.append(folded.top_records.take())
+        self._top_records.append(folded.top_records.take())
         self._labels_ns.append(ends[folded.tops[:, WindowTop.WINDOW]] if len(ends) else ends)
 
     def frame(self, keys: NDArray[np.int64]) -> pl.DataFrame:
-        """All rows as a frame; there are some. `keys` are those of books."""
+        """All gathered rows as a frame, which is not empty; `keys` are the keys of the books."""
         tops = np.concatenate(self._tops)
-        moment = to_frame(concat_batches(self._described), _MOMENT)
+        moment = to_frame(concat_batches(self._top_records), _END_COLUMNS)
         label_ns = np.concatenate(self._labels_ns)
-        self._tops, self._described, self._labels_ns, self.rows = [], [], [], 0
+        self._tops, self._top_records, self._labels_ns, self.rows = [], [], [], 0
         key = keys[tops[:, Top.BOOK]]
         if len(label_ns):
             order = np.lexsort((key, label_ns))

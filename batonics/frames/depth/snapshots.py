@@ -1,8 +1,8 @@
 """Depth at the ends of windows, rebuilt from a stream of level deltas.
 
-The rule here: how the stream was cut into pieces shows nowhere. Carried from one flush to the next
-are the levels that the closed events add up to, the latest window of each book, and the deltas of
-events that have not ended.
+The rule here: the rows do not depend on how the stream was cut into pieces. From one flush to the
+next, the builder keeps the levels that the ended events add up to, the latest window of each book,
+and the deltas of events that have not ended.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from batonics.model.mbo import Flag
 
 FLUSH_DELTAS = 1 << 19
 FLUSH_ENDS = 1 << 16
-"""So many are gathered before books are rebuilt: a query's fixed cost is shared by many."""
+"""Deltas and ends of events gathered before books are rebuilt, to share a query's fixed cost."""
 FILL_ROWS = 1 << 15
-"""So many rows are given at once where windows without events are filled in."""
+"""Rows of a frame where windows without events are filled in."""
 
-_HEAD = {
+_WINDOW_COLUMNS = {
     "ts": TIME_TYPE,
     "ts_event": TIME_TYPE,
     "ts_recv": TIME_TYPE,
@@ -49,24 +49,29 @@ _HEAD = {
 
 
 def depth_schema(depth: int) -> pl.Schema:
-    """The columns of depth frames."""
-    return pl.Schema(_HEAD | dict.fromkeys(level_column_names(depth), pl.Int64()))
+    """The schema of frames of depth."""
+    return pl.Schema(_WINDOW_COLUMNS | dict.fromkeys(level_column_names(depth), pl.Int64()))
 
 
 def depth_frames(
     pieces: Iterable[FoldedPiece], windows: Windows, depth: int, *, fill: bool
 ) -> Iterator[pl.DataFrame]:
-    """Frames of `depth_schema`, a row a closed window, in the order in which they were closed."""
-    builder = _Builder(windows.assigner(), depth)
+    """Frames of `depth_schema(depth)`: a row for each closed window, in the order of closing."""
+    builder = _DepthBuilder(windows.assigner(), depth)
     for piece in pieces:
         builder.add(piece)
         if builder.ends >= FLUSH_ENDS or builder.deltas >= FLUSH_DELTAS:
-            yield from _filled(builder.flush(), windows, fill=fill)
-    yield from _filled(builder.flush(at_end=True), windows, fill=fill)
+            yield from _fill_windows(builder.flush(), windows, fill=fill)
+    yield from _fill_windows(builder.flush(at_end=True), windows, fill=fill)
 
 
-class _Builder:
-    """Gathers pieces, and makes rows of the windows that were closed in them."""
+class _DepthBuilder:
+    """Gathers pieces, and makes rows of the windows that are closed in them.
+
+    Attributes:
+        ends: the number of gathered ends of events.
+        deltas: the number of gathered deltas.
+    """
 
     def __init__(self, assigner: WindowAssigner, depth: int) -> None:
         self.ends = 0
@@ -79,8 +84,10 @@ class _Builder:
         self._levels = pl.DataFrame(schema=LEVEL_TOTALS_SCHEMA)
 
     def add(self, piece: FoldedPiece) -> None:
-        """Take up a piece; it is copied."""
-        ends = piece.ends(self._assigner.wanted(piece.event_ends[:, EventEnd.EVENT]))
+        """Add a piece; it is copied."""
+        ends = piece.copy_event_ends(
+            self._assigner.needed_ends(piece.event_ends[:, EventEnd.EVENT])
+        )
         self._ends.append(ends)
         self._deltas.append(piece.deltas.T[_DELTA_WORDS])
         self._keys = piece.keys
@@ -88,13 +95,13 @@ class _Builder:
         self.deltas += len(piece.deltas)
 
     def flush(self, *, at_end: bool = False) -> pl.DataFrame:
-        """The windows closed since the last flush."""
+        """Rows of the windows closed since the last flush."""
         books = len(self._keys)
         deltas = np.concatenate([np.empty((len(_DELTA_WORDS), 0), np.int64), *self._deltas], axis=1)
         ends = _ends_frame(self._ends)
         slots, delta_slot = self._assigner.assign(ends, deltas[0], deltas[1], books, at_end=at_end)
 
-        # What a book held before counts as a change in its first slot.
+        # The levels that a book had before count as changes in its first slot.
         first_slot = pl.repeat(None, books, dtype=pl.Int64, eager=True).scatter(
             slots["book"].reverse(), slots["slot"].reverse()
         )
@@ -152,14 +159,14 @@ def _ends_frame(parts: list[EventEndColumns]) -> pl.DataFrame:
         }
     )
     time_ns = pl.when(pl.Series(is_known)).then("ts_recv").alias("time_ns")
-    # As a signed word UNDEF_TIMESTAMP reads -1.
+    # UNDEF_TIMESTAMP is -1 as a signed word.
     times = [pl.when(pl.col(c) != -1).then(c).cast(TIME_TYPE) for c in ("ts_event", "ts_recv")]
     events = pl.lit(1, pl.Int64).alias("events")
     return frame.select("book", "event", time_ns, *times, "sequence", events)
 
 
-def _filled(rows: pl.DataFrame, windows: Windows, *, fill: bool) -> Iterator[pl.DataFrame]:
-    """The rows and, with `fill`, after each those of the windows up to the book's next one."""
+def _fill_windows(rows: pl.DataFrame, windows: Windows, *, fill: bool) -> Iterator[pl.DataFrame]:
+    """The rows; with `fill`, each is followed by rows of the windows up to the book's next one."""
     if not fill or isinstance(windows, EventWindows) or rows.is_empty():
         yield rows.drop("next_ts")
         return

@@ -1,8 +1,8 @@
-"""Which window each event of each book falls in, and when a window is closed.
+"""The window of each event of each book, and when a window is closed.
 
-The rule here: windows are each book's own. What happens in one book neither closes nor moves a
-window of another, so leaving other books out changes nothing. Only whole events are in windows: an
-event is in the window of its end (rule 5).
+The rule here: each book has its own windows. Events of one book neither close nor move a window of
+another, so leaving out other books changes nothing. Windows contain whole events: an event is in
+the window of its end (rule 5).
 
 | windows        | an event's window                      | closed by                              |
 |----------------|----------------------------------------|----------------------------------------|
@@ -11,9 +11,9 @@ event is in the window of its end (rule 5).
 |                |                                        | the end of the stream                  |
 
 The time of an event is the `ts_recv` of its closing record. It never runs backwards within a book:
-an earlier one, or one that is undefined or flagged F_BAD_TS_RECV (rule 16), keeps the window of
-the event before it. Events before a book's first known time are in its first window; a book whose
-time never comes to be known has one window, with a null label.
+an event whose `ts_recv` is earlier, undefined or flagged F_BAD_TS_RECV (rule 16) is in the window
+of the event before it. Events before a book's first known time are in its first window. A book
+without any known time has one window, with a null label.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ EVENT_ENDS_SCHEMA = pl.Schema(
         "events": pl.Int64(),  # 1
     }
 )
-"""Ends of events, in the order of the fold."""
+"""Rows of the ends of events, in the order of the fold."""
 
-_MOMENT = ["ts_event", "ts_recv", "sequence"]
+_END_COLUMNS = ["ts_event", "ts_recv", "sequence"]
 
 
 class SlotAssignment(NamedTuple):
-    """Slots, and which of them each delta falls in.
+    """Slots, and the slot of each delta.
 
     Attributes:
-        slots: a row a slot, sorted by book and window: slot, its number; book; ts_event, ts_recv
-            and sequence of the window's last event; events, how many it has; ts, its label;
-            next_ts, the label of the book's next window, or null; until, the end of the book's
-            closed slots; place, the row of a closed slot in the order in which they were closed,
-            null for one that is open.
-        delta_slot: by delta, -1 where the event has not ended.
+        slots: one row for each slot, sorted by book and window. Columns: slot (its number); book;
+            ts_event, ts_recv and sequence of the window's last event; events (their count); ts (the
+            label); next_ts (the label of the book's next window, or null); until (the end of the
+            book's closed slots); place (the position of a closed slot in the order of closing, null
+            for an open one).
+        delta_slot: the slot of each delta, or -1 if its event has not ended.
     """
 
     slots: pl.DataFrame
@@ -60,10 +60,14 @@ class SlotAssignment(NamedTuple):
 
 
 class WindowAssigner(Protocol):
-    """Numbers the windows of a stream, flush by flush."""
+    """Assigns the events of a stream to windows, flush by flush."""
 
-    def wanted(self, event: NDArray[np.int64]) -> NDArray[np.bool_] | None:
-        """Which ends of events must be told of, by their numbers within their books; None: all."""
+    def needed_ends(self, event: NDArray[np.int64]) -> NDArray[np.bool_] | None:
+        """Which ends of events `assign` needs; None: all.
+
+        Args:
+            event: the number of each event within its book.
+        """
 
     def assign(
         self,
@@ -77,33 +81,41 @@ class WindowAssigner(Protocol):
         """Number the windows since the last flush.
 
         Args:
-            ends: of `ENDS_SCHEMA`: those wanted, in the order of the fold.
+            ends: rows of `EVENT_ENDS_SCHEMA` for the needed ends, in the order of the fold.
             delta_book: the book of each delta.
             delta_event: the event of each delta.
-            books: how many books there are.
-            at_end: nothing follows.
+            books: the number of books.
+            at_end: whether the stream has ended.
         """
 
 
 @dataclass(frozen=True)
 class EventWindows:
-    """Windows of `length` events of a book."""
+    """Windows of a number of events of a book.
+
+    Attributes:
+        length: the number of events of a window.
+    """
 
     length: int
 
     def assigner(self) -> WindowAssigner:
-        """A new stream."""
+        """An assigner for a new stream."""
         return _EventAssigner(self.length)
 
 
 @dataclass(frozen=True)
 class TimeWindows:
-    """Windows `(T - length_ns, T]`; T is the label."""
+    """Windows `(T - length_ns, T]` with the label T.
+
+    Attributes:
+        length_ns: the length of a window in nanoseconds.
+    """
 
     length_ns: int
 
     def assigner(self) -> WindowAssigner:
-        """A new stream."""
+        """An assigner for a new stream."""
         return _TimeAssigner(self.length_ns)
 
 
@@ -111,16 +123,16 @@ Windows = EventWindows | TimeWindows
 
 
 class _EventAssigner:
-    """An event's number says which window it is in, whether it has ended or not.
+    """Assigns events by their numbers, whether they have ended or not.
 
-    Deltas of an event that has not ended are in an open window, or in none that a row is made of.
+    Deltas of an event that has not ended are in an open window, which makes no row.
     """
 
     def __init__(self, length: int) -> None:
         self._length = length
-        self._closed = np.empty(0, np.int64)  # by book: how many windows
+        self._closed = np.empty(0, np.int64)  # by book: the number of its closed windows
 
-    def wanted(self, event: NDArray[np.int64]) -> NDArray[np.bool_] | None:
+    def needed_ends(self, event: NDArray[np.int64]) -> NDArray[np.bool_] | None:
         return None if self._length == 1 else event % self._length == self._length - 1
 
     def assign(
@@ -138,7 +150,7 @@ class _EventAssigner:
         self._closed = first + np.bincount(book, minlength=books)
         touched = np.zeros(books, np.bool_)
         touched[book] = touched[delta_book] = True
-        # Each book has its closed windows and an open one.
+        # Each book has its closed windows and one open window.
         height = (self._closed - first + 1) * touched
         until = np.cumsum(height) - 1
         shift = until - self._closed
@@ -151,7 +163,7 @@ class _EventAssigner:
             .with_columns(pl.when(pl.col("place") >= 0).then("place"))
             .with_columns(
                 pl.lit(until).gather(pl.col("book")).alias("until"),
-                *(pl.lit(ends[name]).gather(pl.col("place")) for name in _MOMENT),
+                *(pl.lit(ends[name]).gather(pl.col("place")) for name in _END_COLUMNS),
                 slot=pl.int_range(pl.len()),
                 events=pl.lit(self._length, pl.Int64),
                 next_ts=pl.lit(None, TIME_TYPE),
@@ -162,14 +174,14 @@ class _EventAssigner:
 
 
 class _TimeAssigner:
-    """An event's window is known when it ends."""
+    """Assigns events by their times. The window of an event is known when the event ends."""
 
     def __init__(self, length_ns: int) -> None:
         self._length_ns = length_ns
-        # The latest window of each book, as its last event, by book.
+        # The latest window of each book, as the row of its last event, by book.
         self._latest = pl.DataFrame(schema=pl.Schema({**EVENT_ENDS_SCHEMA, "window": pl.Int64()}))
 
-    def wanted(self, event: NDArray[np.int64]) -> NDArray[np.bool_] | None:  # noqa: ARG002 - all
+    def needed_ends(self, event: NDArray[np.int64]) -> NDArray[np.bool_] | None:  # noqa: ARG002
         return None
 
     def assign(
@@ -184,21 +196,21 @@ class _TimeAssigner:
         is_touched = pl.repeat(at_end, books, dtype=pl.Boolean, eager=True).scatter(
             ends["book"].unique(), values=True
         )
-        here = pl.lit(is_touched).gather(pl.col("book"))
-        assigned = self._by_book(self._latest.filter(here), ends)
+        has_rows = pl.lit(is_touched).gather(pl.col("book"))
+        assigned = self._by_book(self._latest.filter(has_rows), ends)
         slots = self._slots(assigned, at_end=at_end)
         self._latest = pl.concat(
             [
-                self._latest.filter(~here),
+                self._latest.filter(~has_rows),
                 slots.filter(pl.col("place").is_null()).select(self._latest.columns),
             ]
         )
         return SlotAssignment(slots, _slots_by_event(assigned, delta_book, delta_event, books))
 
     def _by_book(self, latest: pl.DataFrame, ends: pl.DataFrame) -> pl.DataFrame:
-        """The ends, each book's after its latest window, with their row (`end`, else -1)."""
+        """The latest windows and the ends, by book. `end` is the row of an end, -1 for a window."""
         length_ns = self._length_ns
-        # A time whose label has no place in an int64 is none.
+        # A time whose label exceeds int64 is unknown.
         time_ns = pl.when(pl.col("time_ns") < 2**63 - length_ns).then("time_ns")
         window = -(-time_ns // length_ns) * length_ns
         known = pl.col("window").cum_max().forward_fill().backward_fill()
@@ -231,7 +243,7 @@ class _TimeAssigner:
             .drop("is_first", "is_last", "end")
             .with_columns(
                 events=pl.col("total") - pl.col("total").shift(fill_value=0),
-                # Windows are closed by the book's next one; the stream's end closes the others.
+                # The book's next window closes a window; the stream's end closes the latest one.
                 is_latest=(pl.col("book") != pl.col("book").shift(-1)).fill_null(value=True),
                 ts=pl.col("window").cast(TIME_TYPE),
             )
@@ -255,7 +267,7 @@ def _slots_by_event(
     books: int,
 ) -> NDArray[np.int64]:
     ended = assigned.filter(pl.col("end") >= 0)
-    # The ends of a book's events stand together, and none is missing.
+    # The ends of a book's events are adjacent, and none is missing.
     book, event = ended["book"].to_numpy(), ended["event"].to_numpy()
     first_rows = np.flatnonzero(np.diff(book, prepend=-1))
     last_rows = np.append(first_rows, len(book))[1:] - 1
@@ -264,6 +276,6 @@ def _slots_by_event(
     shift[book[first_rows]] = first_rows - event[first_rows]
     has_ended = delta_event <= last[delta_book]
     row = np.where(has_ended, delta_event + shift[delta_book], 0)
-    # A row more, so that there is one where no event has ended.
+    # One more element, which exists even if no event has ended.
     slot = np.append(ended["slot"].to_numpy(), -1)
     return np.where(has_ended, slot[row], -1)

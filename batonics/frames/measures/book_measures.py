@@ -1,16 +1,16 @@
 """Measures of a book's state: mid, spread, depth, imbalance, order flow imbalance.
 
-The rule here: a measure is one expression over the levels of a row and of its book's row before,
-and it is null where a side that it needs is empty. No value stands for a price that is not there.
+The rule here: a measure is one expression over the levels of a row and of the previous row of its
+book. It is null if a side that it needs is empty; no value replaces a missing price.
 
-Rows are MBP rows (`mbp_schema`) in stream order, of several books. Those of trades show a book
-that is about to change, so a state is every other row: the book after an event (rule 5).
+The input is MBP rows (`mbp_schema`) of any number of books, in stream order. The row of a trade has
+a book that is about to change. A *state* is any other row: the book after an event (rule 5).
 
-A series restarts where a book is cleared: at an R, and at the row of a snapshot, which clears as
-well (F_SNAPSHOT, rule 14). What is there then has no state before it.
+A series restarts where a book is cleared: at an R, and at the row of a snapshot, which clears too
+(F_SNAPSHOT, rule 14). The first state of a series has no previous state.
 
-With b, a the best bid and ask, q_b, q_a their sizes, D_b, D_a the sizes of the best k levels added
-up, and primes for the state before:
+In the table, b and a are the best bid and ask, q_b and q_a their sizes, D_b and D_a the sums of the
+sizes of the best k levels, and primes mark the previous state:
 
 | name         | columns                  | dtype   | definition                                   |
 |--------------|--------------------------|---------|----------------------------------------------|
@@ -24,13 +24,13 @@ up, and primes for the state before:
 | ofi(k)       | ofi_00, ofi_01, up to k  | Int64   | e at each of the best k levels               |
 
 ofi is the contribution e_n of one event in Cont, Kukanov and Stoikov, "The price impact of order
-book events" (2014, arXiv:1011.6402); over a span of time it is summed. ofi(k) is the
-same at every level, as in Xu, Gould and Howison, "Multi-level order-flow imbalance in a limit order
-book" (2018, arXiv:1907.06230). The weighted mid is not Stoikov's micro-price (2018), which is an
-estimated limit.
+book events" (2014, arXiv:1011.6402); its sum is the order flow imbalance of a span of time. ofi(k)
+is the same at every level, as in Xu, Gould and Howison, "Multi-level order-flow imbalance in a
+limit order book" (2018, arXiv:1907.06230). The weighted mid is not Stoikov's micro-price (2018),
+which is an estimated limit.
 
-A mid is exact while b + a is below 2^53, that is up to 4,503,599.6, and rounded once beyond. A
-spread that no int64 holds is null.
+A mid is exact if b + a is below 2^53, that is up to 4,503,599.6, and rounded once otherwise. A
+spread that does not fit an int64 is null.
 """
 
 from __future__ import annotations
@@ -48,95 +48,100 @@ from batonics.model.errors import UsageError
 from batonics.model.mbo import Flag
 
 EVENT_COLUMNS = ["ts_event", "ts_recv", "sequence", *BOOK_KEY]
-"""The first columns of every row of measures: those of the MBP row it is taken from."""
+"""The first columns of every row of measures, copied from its MBP row."""
 
 IS_TRADE = pl.col("action") == "T"
 IS_RESTART = (pl.col("action") == "R") | (~IS_TRADE & ((pl.col("flags") & int(Flag.SNAPSHOT)) != 0))
-"""Where a series of states begins anew."""
+"""Whether a series of states restarts at the row."""
 RESTART_COLUMNS = ["action", "flags"]
 
 TWICE_MID = pl.col("bid_px_00").cast(pl.Int128) + pl.col("ask_px_00")
-"""b + a: as exact as the prices are, whatever they are."""
+"""b + a, which is exact for all prices."""
 
 
 def measures_source(rows: pl.LazyFrame, names: Sequence[str], *, depth: int) -> pl.LazyFrame:
-    """The measures of every state: a row for each MBP row that is not a trade's.
+    """The measures of every state: one row for each MBP row that is not a trade.
 
     Args:
-        rows: has the columns of `mbp_schema(depth)`; those that no measure needs may be missing.
-        names: of the measures, such as "mid" or "imbalance(5)"; see the table above.
-        depth: how many levels a side the rows have.
+        rows: MBP rows. Columns of `mbp_schema(depth)` that no measure reads may be missing.
+        names: the names of the measures, such as "mid" or "imbalance(5)"; see the table above.
+        depth: the number of levels of each side of the rows.
 
     Returns:
-        An IO source of the columns of `HEAD` and of the measures, in the order of `names`.
+        An IO source of the columns of `EVENT_COLUMNS` and of the measures, in the order of `names`.
 
     Raises:
-        UsageError: a name is unknown, a k is beyond the depth, a column is missing or has another
+        UsageError: a name is unknown, a k exceeds the depth, or a column is missing or has another
             dtype.
     """
     if not names:
         raise UsageError("no measure is named; there are mid, spread, ofi, imbalance(5) and others")
     columns = measure_columns(names, depth)
     expected = mbp_schema(depth)
-    check_mbp_columns(rows.collect_schema(), expected, _reads({*EVENT_COLUMNS, *columns}, columns))
-    empty = _evaluated(pl.LazyFrame(schema=expected), columns)
+    check_mbp_columns(
+        rows.collect_schema(), expected, _find_reads({*EVENT_COLUMNS, *columns}, columns)
+    )
+    empty = _evaluate(pl.LazyFrame(schema=expected), columns)
     schema = empty.select(*EVENT_COLUMNS, *columns).collect_schema()
 
-    def plan(wanted: Collection[str]) -> DerivationPlan:
-        exprs = {name: expr for name, expr in columns.items() if name in wanted}
-        return DerivationPlan(_reads(wanted, exprs), lambda frames: measure_frames(frames, exprs))
+    def plan(selected: Collection[str]) -> DerivationPlan:
+        exprs = {name: expr for name, expr in columns.items() if name in selected}
+        return DerivationPlan(
+            _find_reads(selected, exprs), lambda frames: measure_frames(frames, exprs)
+        )
 
     return derived_source("MBP MEASURES", rows, schema, plan)
 
 
 def measure_columns(names: Sequence[str], depth: int) -> dict[str, pl.Expr]:
-    """The columns of measures, by their names, as expressions for `measure_frames`.
+    """The columns of measures by name, as expressions for `measure_frames`.
 
     Raises:
-        UsageError: a name is unknown, or a k is beyond the depth.
+        UsageError: a name is unknown, or a k exceeds the depth.
     """
     columns: dict[str, pl.Expr] = {}
     for name in names:
-        columns |= _parsed(name, depth)
+        columns |= _parse_measure(name, depth)
     return columns
 
 
 def measure_frames(
     frames: Iterable[pl.DataFrame], columns: Mapping[str, pl.Expr]
 ) -> Iterator[pl.DataFrame]:
-    """The frames' states, without their trades, and with these columns added."""
-    measure = state_carry(columns)
+    """The states of the frames, with these columns added; rows of trades are left out."""
+    measure = state_expressions(columns)
     for frame in frames:
         yield measure(frame.filter(~IS_TRADE))
 
 
-def state_carry(columns: Mapping[str, pl.Expr]) -> StatefulExpressions:
-    """What adds these columns to the states of a stream."""
-    return StatefulExpressions(lambda rows: _evaluated(rows, columns))
+def state_expressions(columns: Mapping[str, pl.Expr]) -> StatefulExpressions:
+    """Stateful expressions that add these columns to the states of a stream."""
+    return StatefulExpressions(lambda rows: _evaluate(rows, columns))
 
 
-def _evaluated(rows: pl.LazyFrame, columns: Mapping[str, pl.Expr]) -> pl.LazyFrame:
-    before = pl.when(~IS_RESTART).then(pl.col(_ROW).shift().over(BOOK_KEY))
+def _evaluate(rows: pl.LazyFrame, columns: Mapping[str, pl.Expr]) -> pl.LazyFrame:
+    previous = pl.when(~IS_RESTART).then(pl.col(_ROW).shift().over(BOOK_KEY))
     return (
         rows.with_columns(pl.int_range(pl.len()).alias(_ROW))
-        .with_columns(before.alias(_BEFORE))
+        .with_columns(previous.alias(_PREVIOUS_ROW))
         .with_columns(**columns)
     )
 
 
-_ROW, _BEFORE = "\0row", "\0before"
+_ROW, _PREVIOUS_ROW = "\0row", "\0previous"
 
 
-def _before(column: str) -> pl.Expr:
-    """A column of the state before; null where a series begins."""
-    return pl.col(column).gather(pl.col(_BEFORE))
+def _previous(column: str) -> pl.Expr:
+    """A column of the previous state; null at the first state of a series."""
+    return pl.col(column).gather(pl.col(_PREVIOUS_ROW))
 
 
-def _reads(wanted: Collection[str], columns: Mapping[str, pl.Expr]) -> list[str]:
-    """What the columns wanted are made from, and what tells the states and their books."""
+def _find_reads(selected: Collection[str], columns: Mapping[str, pl.Expr]) -> list[str]:
+    """The columns that are read: those of the expressions, of the books and of restarts."""
     roots = {root for expr in columns.values() for root in expr.meta.root_names()}
     return sorted(
-        {*BOOK_KEY, *RESTART_COLUMNS, *(set(EVENT_COLUMNS) & set(wanted)), *roots} - {_BEFORE}
+        {*BOOK_KEY, *RESTART_COLUMNS, *(set(EVENT_COLUMNS) & set(selected)), *roots}
+        - {_PREVIOUS_ROW}
     )
 
 
@@ -145,7 +150,7 @@ def _mid() -> dict[str, pl.Expr]:
 
 
 def mid_of(twice: pl.Expr) -> pl.Expr:
-    """The mid, Float64 of 1e-9, where twice the mid is known."""
+    """The mid, Float64 of 1e-9, from twice the mid."""
     return twice.cast(pl.Float64) / 2
 
 
@@ -155,7 +160,7 @@ def _spread() -> dict[str, pl.Expr]:
 
 
 def _weighted_mid() -> dict[str, pl.Expr]:
-    # As b + I (a - b): equal prices then give just that price.
+    # As b + I (a - b), which is exactly b if both prices are equal.
     bid, ask = (pl.col(f"{side}_px_00") for side in _SIDES)
     bid_size, ask_size = (_size(side, 0) for side in _SIDES)
     share = bid_size / (bid_size + ask_size)
@@ -183,7 +188,7 @@ _SIDES = ("bid", "ask")
 
 
 def _size(side: str, level: int) -> pl.Expr:
-    # The vendor's sizes have no sign.
+    # The vendor's sizes are unsigned.
     return pl.col(f"{side}_sz_{level:02}").cast(pl.Int64)
 
 
@@ -196,21 +201,26 @@ def _ofi_of(level: int) -> pl.Expr:
     terms = []
     for side in _SIDES:
         price, size = f"{side}_px_{level:02}", f"{side}_sz_{level:02}"
-        now, then = pl.col(price), _before(price)
-        stays, stood = (now >= then, now <= then) if side == "bid" else (now <= then, now >= then)
-        # A comparison with a price that is not there is null, and so is its product.
-        terms.append(stays * pl.col(size).cast(pl.Int64) - stood * _before(size).cast(pl.Int64))
+        now, then = pl.col(price), _previous(price)
+        now_counts, previous_counts = (
+            (now >= then, now <= then) if side == "bid" else (now <= then, now >= then)
+        )
+        # A comparison with a missing price is null, and so is its product.
+        terms.append(
+            now_counts * pl.col(size).cast(pl.Int64)
+            - previous_counts * _previous(size).cast(pl.Int64)
+        )
     bid, ask = terms
     return bid - ask
 
 
-_BEST: dict[str, Callable[[], dict[str, pl.Expr]]] = {
+_BEST_LEVEL_MEASURES: dict[str, Callable[[], dict[str, pl.Expr]]] = {
     "mid": _mid,
     "spread": _spread,
     "weighted_mid": _weighted_mid,
     "ofi": _ofi,
 }
-_DEEP: dict[str, Callable[[int], dict[str, pl.Expr]]] = {
+_DEPTH_MEASURES: dict[str, Callable[[int], dict[str, pl.Expr]]] = {
     "depth": _depth,
     "imbalance": _imbalance,
     "ofi": _ofi_levels,
@@ -218,13 +228,13 @@ _DEEP: dict[str, Callable[[int], dict[str, pl.Expr]]] = {
 _NAME = re.compile(r"([a-z_]+)(?:\((\d+)\))?", re.ASCII)
 
 
-def _parsed(name: str, depth: int) -> dict[str, pl.Expr]:
-    """The columns of one measure, such as `ofi` or `depth(5)`."""
+def _parse_measure(name: str, depth: int) -> dict[str, pl.Expr]:
+    """The columns of one measure, named like `ofi` or `depth(5)`."""
     match = _NAME.fullmatch(name)
     stem, levels = match.groups() if match else (name, None)
-    if levels is None and stem in _BEST:
-        return _BEST[stem]()
-    if levels is not None and stem in _DEEP and 1 <= int(levels) <= depth:
-        return _DEEP[stem](int(levels))
-    known = ", ".join([*_BEST, *(f"{deep}(k)" for deep in _DEEP)])
+    if levels is None and stem in _BEST_LEVEL_MEASURES:
+        return _BEST_LEVEL_MEASURES[stem]()
+    if levels is not None and stem in _DEPTH_MEASURES and 1 <= int(levels) <= depth:
+        return _DEPTH_MEASURES[stem](int(levels))
+    known = ", ".join([*_BEST_LEVEL_MEASURES, *(f"{deep}(k)" for deep in _DEPTH_MEASURES)])
     raise UsageError(f"measure {name!r} is unknown: there are {known} with k from 1 to {depth}")

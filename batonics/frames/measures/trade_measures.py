@@ -1,9 +1,9 @@
 """Measures of trades: sign, effective and realised spread, signed volume.
 
-The rule here: a trade is measured against the book that it met, which is what the row of a T
-shows, and by the clock of its own book alone. What other books do changes nothing.
+The rule here: a trade is measured against the book that it met, which the row of a T has, and by
+the clock of its own book. Other books change nothing.
 
-With p the trade's price, m = (b + a) / 2 the mid of its row, and d its sign:
+In the table, p is the price of the trade, m = (b + a) / 2 the mid of its row, and d its sign:
 
 | column           | dtype   | definition                                                         |
 |------------------|---------|--------------------------------------------------------------------|
@@ -13,17 +13,17 @@ With p the trade's price, m = (b + a) / 2 the mid of its row, and d its sign:
 | realised_spread  | Int64   | 2 d (p - m at t + tau), in 1e-9                                    |
 | signed_volume    | Int64   | d times the size                                                   |
 
-Lee and Ready, "Inferring trade direction from intraday data" (1991): a trade above the mid was
-bought (1), one below it sold (-1); at the mid, or where there is none, it goes by the tick: 1 if
-the last other price that the book traded at was lower, -1 if it was higher. A trade that neither
-decides has no sign. The spreads are twice the distance from a mid, as in SEC Rule 605, but counted
-from the time of the trade. Twice a mid is b + a, so they are integers and exact.
+Lee and Ready, "Inferring trade direction from intraday data" (1991): a trade above the mid is a buy
+(1), and one below it a sell (-1). At the mid, or without a mid, the tick decides: 1 if the book's
+last other trade price was lower, -1 if it was higher. A trade that neither decides has no sign. The
+spreads are twice the distance from a mid, as in SEC Rule 605, but measured at the time of the
+trade. Twice a mid is b + a, so the spreads are exact integers.
 
 Time is `ts_recv` and never runs backwards within a book: a row whose time is earlier, undefined or
-flagged F_BAD_TS_RECV (rule 16) has the time of the row before it. The mid at t + tau is that of the
-book's last state at that moment or before; it is known once a row of the book is later. It is null
-if the book was cleared in between (the series restarted), if a side was empty, if t has no time,
-or if the stream ended before.
+flagged F_BAD_TS_RECV (rule 16) has the time of the previous row. The mid at t + tau is the mid of
+the book's last state at or before that moment; it is known when the book has a later row. It is
+null if the book was cleared in between (the series restarted), if a side was empty, if t is not
+known, or if the stream ended before.
 """
 
 from __future__ import annotations
@@ -51,42 +51,42 @@ INPUT_COLUMNS = sorted(
     {*EVENT_COLUMNS, *RESTART_COLUMNS, "side", "price", "size", "bid_px_00", "ask_px_00"},
     key=list(mbp_schema(1)).index,
 )
-"""The columns of MBP rows that `tagged` reads."""
+"""The columns of MBP rows that `annotate_rows` reads."""
 
 _SERIES = [*BOOK_KEY, "series"]
 
 
 def trade_measures_source(rows: pl.LazyFrame, *, tau: str | None = None) -> pl.LazyFrame:
-    """The measures of every trade: a row for each T.
+    """The measures of every trade: one row for each T.
 
     Args:
-        rows: MBP rows of any depth (`TAG_COLUMNS` of `mbp_schema`), in stream order.
-        tau: how long after the trade its realised spread is taken, such as "5s".
+        rows: MBP rows of any depth, in stream order, with the columns `INPUT_COLUMNS`.
+        tau: the time from a trade to the mid of its realised spread, such as "5s".
 
     Returns:
-        An IO source of the columns of `HEAD`, `price` (Int64 of 1e-9), `size` (UInt32) and `side`
-        of the trade, and those of the table above; `realised_spread` only with `tau`. Without
-        `tau` rows are in stream order. With it a trade's row comes when its realised spread is
-        known: in the order of the rows that decide it, which for one book is stream order, and
-        those that the stream's end leaves undecided come last. Trades that wait are kept in
-        memory: as many as there are within `tau`.
+        An IO source of the columns `EVENT_COLUMNS`; `price` (Int64 of 1e-9), `size` (UInt32) and
+        `side` of the trade; and the columns of the table above, `realised_spread` only with `tau`.
+        Without `tau`, rows are in stream order. With `tau`, the row of a trade comes when its
+        realised spread is known: rows are in the order of the rows that decide them, which for one
+        book is stream order, and undecided rows come last. The trades of the last `tau` are kept
+        in memory.
 
     Raises:
-        UsageError: `tau` is no duration, a column is missing or has another dtype.
+        UsageError: `tau` is not a duration, or a column is missing or has another dtype.
     """
     expected = mbp_schema(1)
     check_mbp_columns(rows.collect_schema(), expected, INPUT_COLUMNS)
     tau_ns = None if tau is None else duration_ns(tau)
     schema = trade_schema(realised=tau is not None)
 
-    def plan(wanted: Collection[str]) -> DerivationPlan:  # noqa: ARG001 - they hang together
+    def plan(columns: Collection[str]) -> DerivationPlan:  # noqa: ARG001 - all are made together
         return DerivationPlan(INPUT_COLUMNS, lambda frames: trade_frames(frames, tau_ns))
 
     return derived_source("MBP TRADE MEASURES", rows, schema, plan)
 
 
 def trade_schema(*, realised: bool) -> pl.Schema:
-    """The columns of trade measures."""
+    """The schema of trade measures."""
     expected = mbp_schema(1)
     schema = pl.Schema({name: expected[name] for name in (*EVENT_COLUMNS, "price", "size", "side")})
     schema |= {"sign": pl.Int8(), "mid": pl.Float64(), "effective_spread": pl.Int64()}
@@ -97,56 +97,56 @@ def trade_schema(*, realised: bool) -> pl.Schema:
 
 
 def trade_frames(frames: Iterable[pl.DataFrame], tau_ns: int | None) -> Iterator[pl.DataFrame]:
-    """Frames of `trade_schema` over frames that have `TAG_COLUMNS`."""
-    tags = annotate_rows(frames)
-    measures = {"mid": mid_of(pl.col("twice_mid")), "effective_spread": _spread_to("twice_mid")}
+    """Frames of `trade_schema` from frames that have `INPUT_COLUMNS`."""
+    annotated = annotate_rows(frames)
+    measures = {"mid": mid_of(pl.col("twice_mid")), "effective_spread": _spread_from("twice_mid")}
     trades: Iterator[pl.DataFrame]
     if tau_ns is None:
-        trades = (frame.filter(IS_TRADE) for frame in tags)
+        trades = (frame.filter(IS_TRADE) for frame in annotated)
     else:
-        trades = _later(tags, tau_ns)
-        measures["realised_spread"] = _spread_to("twice_mid_later")
+        trades = _join_later_mids(annotated, tau_ns)
+        measures["realised_spread"] = _spread_from("twice_mid_later")
     columns = list(trade_schema(realised=tau_ns is not None))
     for frame in trades:
         yield frame.with_columns(**measures).select(columns)
 
 
-def _spread_to(twice_mid: str) -> pl.Expr:
+def _spread_from(twice_mid: str) -> pl.Expr:
     exact = (pl.col("price").cast(pl.Int128) * 2 - pl.col(twice_mid)) * pl.col("sign")
     return exact.cast(pl.Int64, strict=False)
 
 
 def annotate_rows(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    """Rows with what the measures of trades and of windows start from.
+    """MBP rows with the columns that measures of trades and of windows are made of.
 
     The columns added:
-        row (Int64): the row's number in the stream.
-        clock_ns (Int64): the time of its book, null before the first that is known.
-        series (Int64): how often its book was cleared, this row included.
-        twice_mid (Int128): of the levels shown; null where a side is empty.
-        sign (Int8), signed_volume (Int64): of a trade, else null.
+        row (Int64): the number of the row in the stream.
+        clock_ns (Int64): the time of its book; null before the first known time.
+        series (Int64): the number of clears of its book up to this row.
+        twice_mid (Int128): twice the mid of the row's levels; null if a side is empty.
+        sign (Int8), signed_volume (Int64): the sign and the signed volume of a trade; else null.
     """
-    carry = StatefulExpressions(_run)
+    evaluate = StatefulExpressions(_add_running_values)
     row = 0
     for frame in frames:
         known_ns = pl.col("ts_recv").to_physical()
         is_bad = (pl.col("flags") & int(Flag.BAD_TS_RECV)) != 0
         started = frame.with_columns(
             row=pl.int_range(row, row + frame.height, dtype=pl.Int64),
-            # A time beyond int64 is none.
+            # A time beyond int64 is unknown.
             clock_ns=pl.when(~is_bad & (known_ns >= 0)).then(known_ns),
             series=IS_RESTART.cast(pl.Int64),
             last_price=pl.when(IS_TRADE).then("price"),
             tick=pl.lit(None, pl.Int8),
         )
         row += frame.height
-        yield _signed(carry(started)).drop("last_price", "tick")
+        yield _add_signs(evaluate(started)).drop("last_price", "tick")
 
 
-def _run(rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Running values of each book: its clock, its series, its last price and tick in a series."""
+def _add_running_values(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Add running values of each book: clock, series, and last price and tick in a series."""
     price = pl.col("last_price")
-    tick = _order(price, price.shift())
+    tick = _compare(price, price.shift())
     return (
         rows.with_columns(
             pl.col("clock_ns").cum_max().forward_fill().over(BOOK_KEY),
@@ -157,14 +157,14 @@ def _run(rows: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def _order(left: pl.Expr, right: pl.Expr) -> pl.Expr:
-    """1 where left is greater, -1 where right is; null where they are equal or one is null."""
+def _compare(left: pl.Expr, right: pl.Expr) -> pl.Expr:
+    """1 if left is greater, -1 if right is greater; null if they are equal or one is null."""
     return pl.when(left > right).then(1).when(left < right).then(-1).cast(pl.Int8)
 
 
-def _signed(rows: pl.DataFrame) -> pl.DataFrame:
+def _add_signs(rows: pl.DataFrame) -> pl.DataFrame:
     price = pl.col("price")
-    by_quote = _order(price.cast(pl.Int128) * 2, pl.col("twice_mid"))
+    by_quote = _compare(price.cast(pl.Int128) * 2, pl.col("twice_mid"))
     lee_ready = pl.when(price.is_not_null()).then(pl.coalesce(by_quote, "tick"))
     by_side = pl.when(pl.col("side") == "B").then(1).when(pl.col("side") == "A").then(-1)
     sign = pl.when(IS_TRADE).then(pl.coalesce(by_side, lee_ready)).cast(pl.Int8)
@@ -175,21 +175,21 @@ def _signed(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _later(tags: Iterable[pl.DataFrame], tau_ns: int) -> Iterator[pl.DataFrame]:
-    """Trades with `twice_mid_later`, twice the mid at t + tau, as soon as that is known."""
+def _join_later_mids(annotated: Iterable[pl.DataFrame], tau_ns: int) -> Iterator[pl.DataFrame]:
+    """Trades with `twice_mid_later`, twice the mid at t + tau, each when it is known."""
     waiting = states = None
-    # Time has no beginning before a book's first known one.
+    # Rows before a book's first known time are earlier than any time.
     clock_ns = pl.col("clock_ns").fill_null(-1)
-    # A moment that has no place in an int64 never comes.
+    # A moment beyond int64 never comes.
     due_ns = pl.when(pl.col("clock_ns") < 2**63 - tau_ns).then(pl.col("clock_ns") + tau_ns)
-    for frame in tags:
-        moments = frame.select(*_SERIES, "row", "twice_mid", clock_ns=clock_ns)
+    for frame in annotated:
+        book_times = frame.select(*_SERIES, "row", "twice_mid", clock_ns=clock_ns)
         trades = frame.filter(IS_TRADE).with_columns(due_ns=due_ns)
         waiting = trades if waiting is None else pl.concat([waiting, trades])
-        here = moments.filter(~frame.select(IS_TRADE).to_series())
-        states = here if states is None else pl.concat([states, here])
+        new_states = book_times.filter(~frame.select(IS_TRADE).to_series())
+        states = new_states if states is None else pl.concat([states, new_states])
 
-        found = _joined(waiting, states, moments)
+        found = _join_mids(waiting, states, book_times)
         is_decided = pl.col("decided_by").is_not_null()
         yield found.filter(is_decided).sort("decided_by", "row")
         waiting = waiting.filter(found.select(~is_decided).to_series())
@@ -198,8 +198,10 @@ def _later(tags: Iterable[pl.DataFrame], tau_ns: int) -> Iterator[pl.DataFrame]:
         yield waiting.with_columns(twice_mid_later=pl.lit(None, pl.Int128))
 
 
-def _joined(waiting: pl.DataFrame, states: pl.DataFrame, moments: pl.DataFrame) -> pl.DataFrame:
-    """The waiting trades, with the first row later than each is due, and the mid before that."""
+def _join_mids(
+    waiting: pl.DataFrame, states: pl.DataFrame, book_times: pl.DataFrame
+) -> pl.DataFrame:
+    """The waiting trades with the first row after t + tau, and the mid before it."""
     is_same = pl.col("series") == pl.col("series_later")
     return (
         waiting.join_asof(
@@ -212,7 +214,7 @@ def _joined(waiting: pl.DataFrame, states: pl.DataFrame, moments: pl.DataFrame) 
             check_sortedness=False,
         )
         .join_asof(
-            moments.select(*BOOK_KEY, "clock_ns", decided_by="row"),
+            book_times.select(*BOOK_KEY, "clock_ns", decided_by="row"),
             left_on="due_ns",
             right_on="clock_ns",
             by=BOOK_KEY,
@@ -224,7 +226,7 @@ def _joined(waiting: pl.DataFrame, states: pl.DataFrame, moments: pl.DataFrame) 
         )
         .with_columns(
             pl.when(is_same).then("twice_mid_later"),
-            # What is never due is known to have no mid.
+            # A trade that is never due has no mid, and is decided at once.
             pl.when(pl.col("due_ns").is_null())
             .then("row")
             .otherwise("decided_by")

@@ -1,38 +1,39 @@
 """Measures of windows of time, and of buckets of equal volume.
 
-The rule here: what is carried are exact integers. A window or a bucket that is open holds sums and
-its last trade and state, never its rows; sums of integers do not depend on how they were grouped,
-so how the stream was cut shows nowhere, and memory does not grow with a window's length.
+The rule here: open windows and buckets keep exact integers: sums, and the last trade and state, but
+no rows. Sums of integers do not depend on their grouping. So the result does not depend on how the
+stream was cut into frames, and memory does not grow with the length of a window.
 
-Windows are `(T - every, T]`, labelled T, T a multiple of `every` since the epoch, and each book's
-own, as in `windows.py`; the time of a row is its book's clock (`trade_measures.py`). Rows before a
-book's first known time are in its first window.
+A window is `(T - every, T]` with the label T, where T is a multiple of `every` since the epoch.
+Each book has its own windows, as in `depth/windows.py`. The time of a row is the clock of its book
+(`trade_measures.py`). Rows before a book's first known time are in its first window.
 
-| column                  | dtype   | of the rows of one book in a window                         |
+| column                  | dtype   | definition, over the rows of one book in a window           |
 |-------------------------|---------|-------------------------------------------------------------|
-| ofi                     | Int64   | the sum of e (`measures.py`); null if no row has one        |
+| ofi                     | Int64   | the sum of e (`book_measures.py`); null if no row has an e  |
 | signed_volume           | Int64   | the sum of d times size; trades without a sign add nothing  |
-| trades, volume          | Int64   | how many trades, and their sizes added up                   |
+| trades, volume          | Int64   | the number of trades, and the sum of their sizes            |
 | mid_start               | Float64 | the mid of the last state before the window, in 1e-9        |
 | mid_end                 | Float64 | the mid of the last state up to the window's end            |
 | mid_change              | Float64 | mid_end - mid_start; null if the book was cleared between   |
 | kyle_lambda             | Float64 | see below; in 1e-9 per unit of size                         |
 
-Mids are null where a side is empty, and mid_start in a book's first window. A trade's row shows no
-state (`measures.py`). A trade of an undefined size counts as one, and adds no volume.
+Mids are null where a side is empty; mid_start is also null in a book's first window. The row of a
+trade is not a state (`book_measures.py`). A trade of undefined size counts as a trade and adds no
+volume.
 
 Kyle's lambda (Kyle, "Continuous auctions and insider trading", 1985) is the slope of a least
-squares line, with intercept, of the mid's change on signed volume. A window is divided at its
-trades: the i-th step goes from the mid that trade i met to the mid that trade i + 1 met, the last
-one to mid_end; its signed volume is that of trade i. Steps whose trade has no sign, that begin or
-end with an empty side, or in which the book was cleared, are left out. It is null if all signed
-volumes are equal, so with fewer than two steps.
+squares line, with intercept, of the change of the mid on signed volume. The trades of a window
+divide it into steps: step i goes from the mid before trade i to the mid before trade i + 1, and the
+last step to mid_end; its signed volume is that of trade i. A step is left out if its trade has no
+sign, if a side is empty at its start or end, or if the book was cleared in it. Lambda is null if
+all signed volumes are equal, and so with fewer than two steps.
 
 VPIN (Easley, López de Prado, O'Hara, "Flow toxicity and liquidity in a high-frequency world", 2012)
-is the mean of abs(V_b - V_s) / V over the last n buckets of V units of volume each; V_b, V_s are
-what was bought and sold in a bucket. A trade that overfills a bucket is divided between it and the
-next ones. They classify volume in bulk; here a trade is bought or sold by its sign, and one without
-is in no bucket, so V_b + V_s = V. A cleared book ends no bucket: what was traded stays traded.
+is the mean of abs(V_b - V_s) / V over the last n buckets of V units of volume each. V_b and V_s are
+the volumes bought and sold in a bucket. A trade that overfills a bucket is divided between it and
+the next ones. The paper classifies volume in bulk; here the sign of a trade classifies it, and a
+trade without a sign is in no bucket, so V_b + V_s = V. A clear of the book does not end a bucket.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ from batonics.frames.measures.book_measures import (
     IS_TRADE,
     measure_columns,
     mid_of,
-    state_carry,
+    state_expressions,
 )
 from batonics.frames.measures.stateful_expressions import StatefulExpressions, check_mbp_columns
 from batonics.frames.measures.trade_measures import INPUT_COLUMNS, annotate_rows
@@ -74,7 +75,7 @@ VPIN_SCHEMA = pl.Schema(
 )
 
 _BUCKET_VOLUME_MAX = 2**32
-"""No trade is larger, and no sum of volumes leaves an int64."""
+"""The maximum volume of a bucket. It exceeds any trade, and sums of volumes fit an int64."""
 _READS = [*INPUT_COLUMNS, "bid_sz_00", "ask_sz_00"]
 
 
@@ -82,42 +83,44 @@ def window_measures_source(rows: pl.LazyFrame, every: str) -> pl.LazyFrame:
     """The measures of every window of every book in which the book has a row.
 
     Args:
-        rows: MBP rows of any depth, in stream order; the columns of `mbp_schema(1)` that measures
-            need.
+        rows: MBP rows of any depth, in stream order, with the columns of `mbp_schema(1)` that the
+            measures read.
         every: the length of a window, such as "1s".
 
     Returns:
-        An IO source of `ts` (T; null for a book none of whose rows has a time), the book, and the
-        table above. Rows come in the order in which windows are closed: by the first row of their
-        book after them; those that the stream's end closes last, in the order of their first rows.
+        An IO source of `ts` (T; null for a book without any time), publisher_id, instrument_id, and
+        the columns of the table above. Rows are in the order in which windows are closed. The first
+        row of the book after a window closes it. The end of the stream closes the remaining
+        windows, in the order of their first rows.
 
     Raises:
-        UsageError: `every` is no duration, a column is missing or has another dtype.
+        UsageError: `every` is not a duration, or a column is missing or has another dtype.
     """
     check_mbp_columns(rows.collect_schema(), mbp_schema(1), _READS)
     every_ns = duration_ns(every)
 
-    def plan(wanted: Collection[str]) -> DerivationPlan:  # noqa: ARG001 - they hang together
+    def plan(columns: Collection[str]) -> DerivationPlan:  # noqa: ARG001 - all are made together
         return DerivationPlan(_READS, lambda frames: window_frames(frames, every_ns))
 
     return derived_source("MBP WINDOWED MEASURES", rows, WINDOW_SCHEMA, plan)
 
 
 def vpin_source(rows: pl.LazyFrame, *, bucket_volume: int, n: int) -> pl.LazyFrame:
-    """VPIN: a row for every bucket that was filled.
+    """VPIN: one row for every filled bucket.
 
     Args:
         rows: MBP rows of any depth, in stream order.
-        bucket_volume: V.
-        n: how many buckets the mean is over.
+        bucket_volume: the volume V of a bucket.
+        n: the number of buckets of the mean.
 
     Returns:
-        An IO source of the columns of `HEAD`, of the trade that filled the bucket; `bucket`, its
-        number within its book, from 0; `buy_volume` and `sell_volume`, V_b and V_s; and `vpin`
-        (Float64), null for the first n - 1. Rows come in the order in which buckets are filled.
+        An IO source of the columns `EVENT_COLUMNS` of the trade that filled the bucket; `bucket`
+        (its number within its book, from 0); `buy_volume` and `sell_volume` (V_b and V_s); and
+        `vpin` (Float64), null for the first n - 1 buckets. Rows are in the order in which buckets
+        are filled.
 
     Raises:
-        UsageError: a number is not positive, a column is missing or has another dtype.
+        UsageError: a number is not positive, or a column is missing or has another dtype.
     """
     check_mbp_columns(rows.collect_schema(), mbp_schema(1), INPUT_COLUMNS)
     if not 1 <= bucket_volume <= _BUCKET_VOLUME_MAX:
@@ -125,28 +128,28 @@ def vpin_source(rows: pl.LazyFrame, *, bucket_volume: int, n: int) -> pl.LazyFra
     if n < 1:
         raise UsageError(f"a mean over {n} buckets, expected 1 or more")
 
-    def plan(wanted: Collection[str]) -> DerivationPlan:  # noqa: ARG001 - they hang together
+    def plan(columns: Collection[str]) -> DerivationPlan:  # noqa: ARG001 - all are made together
         return DerivationPlan(INPUT_COLUMNS, lambda frames: vpin_frames(frames, bucket_volume, n))
 
     return derived_source("MBP VPIN", rows, VPIN_SCHEMA, plan)
 
 
 def window_frames(frames: Iterable[pl.DataFrame], every_ns: int) -> Iterator[pl.DataFrame]:
-    """Frames of `WINDOW_SCHEMA`, a row a closed window."""
-    finish = StatefulExpressions(_with_start)
-    parts_of = _Parts(every_ns)
+    """Frames of `WINDOW_SCHEMA`: one row for each closed window."""
+    finish = StatefulExpressions(_add_starts)
+    make_parts = _WindowParts(every_ns)
     windows: pl.DataFrame | None = None
     for frame in annotate_rows(frames):
-        parts = parts_of(frame)
-        windows = _merged(parts if windows is None else pl.concat([windows, parts]))
-        # A window is closed by the first row of its book's next one.
+        parts = make_parts(frame)
+        windows = _merge_windows(parts if windows is None else pl.concat([windows, parts]))
+        # The first row of the book's next window closes a window.
         closed_by = windows.select(pl.col("row").shift(-1).over(BOOK_KEY)).to_series()
         closed = windows.filter(closed_by.is_not_null())
         closed = closed[closed_by.drop_nulls().arg_sort()]
-        yield _window_rows(finish(closed))
+        yield _finish_windows(finish(closed))
         windows = windows.filter(closed_by.is_null())
     if windows is not None:
-        yield _window_rows(finish(windows.sort("row")))
+        yield _finish_windows(finish(windows.sort("row")))
 
 
 _STEP_SUMS = ("x", "y", "xx", "xy")
@@ -155,13 +158,13 @@ _PART_SCHEMA = pl.Schema(
         **BOOK_KEY_SCHEMA,
         "window": pl.Int64(),  # its number within the book
         "label_ns": pl.Int64(),
-        "row": pl.Int64(),  # of its first row
-        "series": pl.Int64(),  # of its last row
-        # Sums over its rows, and over its steps but the last: of signed volume x, the change y of
+        "row": pl.Int64(),  # the number of its first row
+        "series": pl.Int64(),  # the series of its last row
+        # Sums over its rows; and over its steps except the last one: signed volume x, change y of
         # twice the mid, and their products.
         **dict.fromkeys(("ofi", "signed_volume", "trades", "volume", "steps"), pl.Int64()),
         **dict.fromkeys(_STEP_SUMS, pl.Int128()),
-        # Its last state and its last trade.
+        # The last state and the last trade.
         "has_state": pl.Boolean(),
         "state_mid": pl.Int128(),
         "has_trade": pl.Boolean(),
@@ -170,23 +173,23 @@ _PART_SCHEMA = pl.Schema(
         "trade_series": pl.Int64(),
     }
 )
-"""A window as far as it is known. Mids are doubled: b + a, an integer."""
+"""A part of a window. Mids are doubled: b + a, an integer."""
 
 
-class _Parts:
-    """Makes every row a window of its own: those of one window then only have to be merged."""
+class _WindowParts:
+    """Converts each row to a part of a window. Parts of the same window can then be merged."""
 
     def __init__(self, every_ns: int) -> None:
         clock_ns = pl.col("clock_ns")
-        # A time whose label has no place in an int64 is none.
+        # A time whose label exceeds int64 is unknown.
         known_ns = pl.when(clock_ns < 2**63 - every_ns).then(clock_ns)
         self._label_ns = -(-known_ns // every_ns) * every_ns
-        self._number = StatefulExpressions(_numbered)
-        self._states = state_carry(measure_columns(["ofi"], 1))
-        self._trades = StatefulExpressions(_with_steps)
+        self._number = StatefulExpressions(_number_windows)
+        self._states = state_expressions(measure_columns(["ofi"], 1))
+        self._trades = StatefulExpressions(_add_steps)
 
     def __call__(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Rows of `_PART_SCHEMA`, in the order of the frame's."""
+        """Rows of `_PART_SCHEMA`, in the order of the rows of the frame."""
         numbered = self._number(
             frame.with_columns(label_ns=self._label_ns, window=pl.lit(0, pl.Int64))
         )
@@ -202,18 +205,18 @@ class _Parts:
             trades=pl.lit(1, pl.Int64),
             volume=pl.col("size").cast(pl.Int64),
         )
-        return pl.concat([_as_parts(states), _as_parts(trades)]).sort("row")
+        return pl.concat([_select_part_columns(states), _select_part_columns(trades)]).sort("row")
 
 
-def _as_parts(rows: pl.DataFrame) -> pl.DataFrame:
+def _select_part_columns(rows: pl.DataFrame) -> pl.DataFrame:
     absent = {name: None for name in _PART_SCHEMA if name not in rows.columns}
     return rows.with_columns(**absent).select(
         pl.col(name).cast(dtype) for name, dtype in _PART_SCHEMA.items()
     )
 
 
-def _numbered(rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Labels go on; a window's number counts how often the label changed."""
+def _number_windows(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Fill in missing labels; number the windows of a book by the changes of its label."""
     label_ns = pl.col("label_ns")
     changes = (label_ns != label_ns.shift()).fill_null(value=False)
     return rows.with_columns(label_ns.forward_fill().over(BOOK_KEY)).with_columns(
@@ -221,14 +224,14 @@ def _numbered(rows: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def _with_steps(trades: pl.LazyFrame) -> pl.LazyFrame:
-    """Each trade with the step that it ends: from the trade before, in its window and series."""
+def _add_steps(trades: pl.LazyFrame) -> pl.LazyFrame:
+    """Add to each trade the step from the previous trade, if both share window and series."""
 
     def before(name: str) -> pl.Expr:
         return pl.col(name).gather(pl.col("before"))
 
-    is_one = (before("window") == pl.col("window")) & (before("series") == pl.col("series"))
-    step = _step(is_one, before("signed_volume"), pl.col("twice_mid") - before("twice_mid"))
+    is_joined = (before("window") == pl.col("window")) & (before("series") == pl.col("series"))
+    step = _step(is_joined, before("signed_volume"), pl.col("twice_mid") - before("twice_mid"))
     return (
         trades.with_columns(before=pl.int_range(pl.len()))
         .with_columns(pl.col("before").shift().over(BOOK_KEY))
@@ -236,17 +239,17 @@ def _with_steps(trades: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def _step(is_one: pl.Expr, volume: pl.Expr, change: pl.Expr) -> dict[str, pl.Expr]:
-    """The sums of one step; zeros where there is none, or a part of it is not known."""
-    is_known = is_one & volume.is_not_null() & change.is_not_null()
+def _step(is_joined: pl.Expr, volume: pl.Expr, change: pl.Expr) -> dict[str, pl.Expr]:
+    """The sums of one step; zeros if there is none, or if a part of it is unknown."""
+    is_known = is_joined & volume.is_not_null() & change.is_not_null()
     x = pl.when(is_known).then(volume).otherwise(0).cast(pl.Int128)
     y = pl.when(is_known).then(change).otherwise(0).cast(pl.Int128)
     steps = is_known.fill_null(value=False).cast(pl.Int64)
     return {"steps": steps, "x": x, "y": y, "xx": x * x, "xy": x * y}
 
 
-def _merged(parts: pl.DataFrame) -> pl.DataFrame:
-    """Parts of the same window as one; each book's windows stay in their order."""
+def _merge_windows(parts: pl.DataFrame) -> pl.DataFrame:
+    """Merge the parts of each window. The windows of a book stay in order."""
     place = pl.int_range(pl.len())
     sums = ["signed_volume", "trades", "volume", "steps", *_STEP_SUMS]
     merged = (
@@ -268,21 +271,21 @@ def _merged(parts: pl.DataFrame) -> pl.DataFrame:
         )
         .collect(engine="in-memory")
     )
-    # Of the last state and of the last trade, what they were: far faster than a `last` by group.
-    of_last = [
+    # The columns of the last state and trade by gathering: far faster than `last` in each group.
+    last_columns = [
         parts[name].gather(merged[last])
-        for last, names in (("state", _OF_STATE), ("trade", _OF_TRADE))
+        for last, names in (("state", _STATE_COLUMNS), ("trade", _TRADE_COLUMNS))
         for name in names
     ]
-    return merged.with_columns(of_last).select(list(_PART_SCHEMA))
+    return merged.with_columns(last_columns).select(list(_PART_SCHEMA))
 
 
-_OF_STATE = ("state_mid",)
-_OF_TRADE = ("trade_mid", "trade_volume", "trade_series")
+_STATE_COLUMNS = ("state_mid",)
+_TRADE_COLUMNS = ("trade_mid", "trade_volume", "trade_series")
 
 
-def _with_start(windows: pl.LazyFrame) -> pl.LazyFrame:
-    """A book's closed windows, each with the state at its end, and that of the window before."""
+def _add_starts(windows: pl.LazyFrame) -> pl.LazyFrame:
+    """Add to closed windows the mid at the end, and the mid and series before the window."""
     place = pl.int_range(pl.len())
     return (
         windows.with_columns(state=pl.when("has_state").then(place))
@@ -297,7 +300,7 @@ def _with_start(windows: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def _window_rows(windows: pl.DataFrame) -> pl.DataFrame:
+def _finish_windows(windows: pl.DataFrame) -> pl.DataFrame:
     start, end, series = pl.col("start_mid"), pl.col("state_mid"), pl.col("series")
     last = _step(
         pl.col("trade_series") == series, pl.col("trade_volume"), end - pl.col("trade_mid")
@@ -310,7 +313,7 @@ def _window_rows(windows: pl.DataFrame) -> pl.DataFrame:
         mid_start=mid_of(start),
         mid_end=mid_of(end),
         mid_change=pl.when(pl.col("start_series") == series).then(mid_of(end - start)),
-        # The change of the mid is half of y.
+        # y is the change of twice the mid.
         kyle_lambda=pl.when(spread != 0).then(slope / 2),
     ).select(list(WINDOW_SCHEMA))
 
@@ -318,26 +321,26 @@ def _window_rows(windows: pl.DataFrame) -> pl.DataFrame:
 def vpin_frames(
     frames: Iterable[pl.DataFrame], bucket_volume: int, n: int
 ) -> Iterator[pl.DataFrame]:
-    """Frames of `VPIN_SCHEMA`, a row a filled bucket."""
-    fill = StatefulExpressions(
+    """Frames of `VPIN_SCHEMA`: one row for each filled bucket."""
+    fill_volume = StatefulExpressions(
         lambda trades: trades.with_columns(pl.col("until").cum_sum().over(BOOK_KEY))
     )
-    gap = (pl.col("buy_volume") - pl.col("sell_volume")).abs()
-    vpin = gap.rolling_sum(n).over(BOOK_KEY) / float(n * bucket_volume)
-    mean = StatefulExpressions(lambda buckets: buckets.with_columns(vpin=vpin), rows=n - 1)
+    imbalance = (pl.col("buy_volume") - pl.col("sell_volume")).abs()
+    vpin = imbalance.rolling_sum(n).over(BOOK_KEY) / float(n * bucket_volume)
+    add_vpin = StatefulExpressions(lambda buckets: buckets.with_columns(vpin=vpin), rows=n - 1)
     buckets: pl.DataFrame | None = None
     for frame in annotate_rows(frames):
         trades = frame.filter(IS_TRADE, pl.col("signed_volume") != 0)
-        filled = fill(trades.with_columns(until=pl.col("size").cast(pl.Int64)))
+        filled = fill_volume(trades.with_columns(until=pl.col("size").cast(pl.Int64)))
         parts = _bucket_parts(filled, bucket_volume)
-        buckets = _merged_buckets(parts if buckets is None else pl.concat([buckets, parts]))
+        buckets = _merge_buckets(parts if buckets is None else pl.concat([buckets, parts]))
         is_full = pl.col("buy_volume") + pl.col("sell_volume") == bucket_volume
-        yield mean(buckets.filter(is_full)).select(list(VPIN_SCHEMA))
+        yield add_vpin(buckets.filter(is_full)).select(list(VPIN_SCHEMA))
         buckets = buckets.filter(~is_full)
 
 
 def _bucket_parts(trades: pl.DataFrame, bucket_volume: int) -> pl.DataFrame:
-    """Trades divided at the ends of buckets; `until` is the volume up to the trade's end."""
+    """Divide trades at the ends of buckets; `until` is the volume of the book up to a trade."""
     until, bucket = pl.col("until"), pl.col("bucket")
     since = until - pl.col("size").cast(pl.Int64)
     first, last = since // bucket_volume, (until - 1) // bucket_volume
@@ -357,8 +360,8 @@ def _bucket_parts(trades: pl.DataFrame, bucket_volume: int) -> pl.DataFrame:
     )
 
 
-def _merged_buckets(parts: pl.DataFrame) -> pl.DataFrame:
-    """Parts of the same bucket as one, in the order of their last parts."""
+def _merge_buckets(parts: pl.DataFrame) -> pl.DataFrame:
+    """Merge the parts of each bucket, in the order of their last parts."""
     return (
         parts.lazy()
         .with_columns(place=pl.int_range(pl.len()))

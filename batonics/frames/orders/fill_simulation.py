@@ -1,26 +1,26 @@
-"""Would a limit order have been filled? A hypothetical order among the recorded ones.
+"""Simulates the fills of a hypothetical limit order among the recorded orders.
 
-The rule here: the market is as it was recorded; the order changes nothing in it (no market
-impact). What would have come to it is counted from that:
+The rule here: the market stays as it was recorded, and the order changes nothing in it (no market
+impact). These assumptions give its fills:
 
-1. It enters at the book's last complete event at or before its time (rule 5). Latency is the
-   caller's business: give the time at which the order would have reached the venue.
-2. What of it crosses takes the opposite levels as they are displayed at that moment, best first
-   and each at its price. Those levels stay in the record and are there for others too.
-3. The rest joins the back of its level. Ahead of it are the orders that are there by then, with
-   what they show. These only become less: as they are filled, and as they are cancelled, shrink,
-   or go to the back (rule 10). Whoever comes later stands behind it.
-4. The venue matches by price, then time (FIFO). So each fill of an order that stands behind it, at
-   its level or at a worse price of its side, would have been its own first: it is filled by as
-   much, at its price. Nothing else fills it: not a fill of the aggressor's own order, no trade
-   without a fill of a displayed order (F; such are implied and hidden ones), and no opposite order
-   that comes to rest at or through its price (books cross in auctions, rule 22).
-5. What a fill takes beyond what an order ahead showed (an iceberg's) stood behind.
-6. A clear of its side of the book (R, a snapshot, a top-of-book record) ends the simulation: what
-   became of an order then is not known.
+1. The order enters after the book's last complete event at or before its time (rule 5). The caller
+   adds the latency: the time is that at which the order reaches the venue.
+2. The marketable part takes the opposite levels as displayed at that moment, the best first and
+   each at its price. These levels stay in the record and are available to others too.
+3. The rest joins the back of its level. The orders at the level at that moment are ahead of it,
+   with their shown sizes. This queue ahead only decreases: its orders are filled, cancelled or
+   reduced, or go to the back (rule 10). Later orders are behind it.
+4. The venue matches by price, then time (FIFO). So each fill of an order behind it, at its level or
+   at a worse price of its side, would first have been its own: it is filled by the same size, at
+   its price. Nothing else fills it: no fill of an aggressor's own order, no trade without a fill of
+   a displayed order (an F; implied and hidden trades have none), and no opposite order that comes
+   to rest at or through its price (books cross in auctions, rule 22).
+5. The part of a fill that exceeds the shown size of an order ahead (an iceberg) was behind it.
+6. A clear of its side of the book (R, a snapshot, a top-of-book record) ends the simulation, since
+   the further fate of orders is unknown.
 
-So it is a lower bound where size is hidden, and optimistic for sizes that would have moved the
-market.
+So the result is a lower bound if there is hidden size, and optimistic for a size that would have
+moved the market.
 """
 
 from __future__ import annotations
@@ -64,29 +64,31 @@ FILLS_SCHEMA = pl.Schema(
         "by": FILL_REASON_TYPE,
     }
 )
-BOOKS_NAMED_MAX = 5
+MATCHES_NAMED_MAX = 5
+"""Books that an error message names if several match."""
 
 
 @dataclass(frozen=True)
 class FillResult:
-    """What would have become of the order.
+    """The result of a simulated order.
 
     Attributes:
-        publisher_id, instrument_id: of its book.
+        publisher_id: the publisher of its book.
+        instrument_id: the instrument of its book.
         side: "B" or "A".
-        price: its limit, in 1e-9.
-        size: of all of it.
-        at_ns: when it enters.
-        marketable: how much of it takes displayed levels at once.
-        ahead_orders, ahead_size: at its level as it joins it; 0 where nothing is left to join.
-        ahead_filled, ahead_cancelled: what became of this size until the end: filled, or cancelled
-            or moved elsewhere. What is left of it may be more than 0 though the order was filled:
-            then the venue did not match by time.
-        filled: how much of it was filled, the marketable part included.
-        end: "filled", "open" as the stream ended, or "cleared".
-        fills: of `FILLS_SCHEMA`, a row a fill: times of the F that would have been its own (of a
-            marketable part: `at_ns`), its price, and by what: "marketable", "queue" (fills at its
-            level reached it) or "through" (fills at a worse price).
+        price: the limit price in 1e-9.
+        size: the size of the whole order.
+        at_ns: the time at which it enters, in nanoseconds since the epoch.
+        marketable: the size that takes displayed levels at once.
+        ahead_orders: the number of orders ahead at its level when it joins it; 0 if it does not.
+        ahead_size: the shown size of these orders.
+        ahead_filled: the part of `ahead_size` that is filled before the end.
+        ahead_cancelled: the part of `ahead_size` that is cancelled or moved before the end.
+        filled: the filled size, including the marketable part.
+        end: "filled"; "cleared"; or "open" if the stream ended first.
+        fills: one row of `FILLS_SCHEMA` for each fill. ts_event and ts_recv are those of the F that
+            would have been its own, or `at_ns` for the marketable part. `by` is "marketable",
+            "queue" (fills at its level reached it) or "through" (fills at a worse price).
     """
 
     publisher_id: int
@@ -106,11 +108,14 @@ class FillResult:
 
     @property
     def ahead_left(self) -> int:
-        """What is left ahead of it at the end."""
+        """The size that is left ahead of the order at the end.
+
+        It is more than 0 for a filled order if the venue did not match by time.
+        """
         return self.ahead_size - self.ahead_filled - self.ahead_cancelled
 
 
-def would_fill(  # noqa: PLR0913 - an order, and which book
+def would_fill(  # noqa: PLR0913 - an order and its book
     records: pl.LazyFrame,
     side: str,
     price_1e9: int,
@@ -120,22 +125,22 @@ def would_fill(  # noqa: PLR0913 - an order, and which book
     instrument_id: int | None = None,
     publisher_id: int | None = None,
 ) -> FillResult:
-    """Simulate one limit order; the assumptions are this module's rule.
+    """Simulate one limit order under the assumptions of this module.
 
-    The records are read in one pass, up to the order's end; memory does not grow with them.
+    The records are read in one pass up to the order's end. Memory does not grow with them.
 
     Args:
         records: MBO records, in their order.
         side: "B" or "A".
-        price_1e9: its limit.
-        size: how much.
-        at_ns: when it enters, by `ts_recv`, in nanoseconds since the epoch.
-        instrument_id: of its book; may be left out where the records have but one.
-        publisher_id: the same.
+        price_1e9: the limit price in 1e-9.
+        size: the size of the order.
+        at_ns: the time at which it enters, by `ts_recv`, in nanoseconds since the epoch.
+        instrument_id: the instrument of its book; optional if only one book matches.
+        publisher_id: the publisher of its book; optional if only one book matches.
 
     Raises:
-        UsageError: the order cannot be, a column is missing or has another dtype, several books
-            match or none does, or none of its events is complete at that time.
+        UsageError: an argument is out of range, a column is missing or has another dtype, several
+            books match or none does, or the book has no complete event at that time.
     """
     if side not in ("B", "A"):
         raise UsageError(f"side {side!r}, expected B or A")
@@ -146,9 +151,9 @@ def would_fill(  # noqa: PLR0913 - an order, and which book
     if not 0 <= at_ns < UNDEF_TIMESTAMP:
         raise UsageError(f"time {at_ns} is outside the range of DBN timestamps")
     check_columns(records.collect_schema(), BOOK_COLUMNS)
-    batches = _of_one_book(batches_of(records), instrument_id, publisher_id)
-    simulation = _Simulation(side, price_1e9, size, at_ns)
-    for batch, enters in _parted(batches, at_ns):
+    batches = _select_book(batches_of(records), instrument_id, publisher_id)
+    simulation = _FillSimulation(side, price_1e9, size, at_ns)
+    for batch, enters in _split_at_entry(batches, at_ns):
         if enters:
             simulation.enter()
         simulation.fold(batch)
@@ -159,64 +164,73 @@ def would_fill(  # noqa: PLR0913 - an order, and which book
     return simulation.result
 
 
-def _of_one_book(
+def _select_book(
     batches: Iterable[MboBatch], instrument_id: int | None, publisher_id: int | None
 ) -> Iterator[MboBatch]:
-    """The records of the book that matches, of each batch that has any."""
+    """The records of the book that matches, batch by batch."""
     seen: set[tuple[int, int]] = set()
     for batch in batches:
-        wanted = np.ones(len(batch.action), np.bool_)
+        matches = np.ones(len(batch.action), np.bool_)
         if instrument_id is not None:
-            wanted &= batch.instrument_id == instrument_id
+            matches &= batch.instrument_id == instrument_id
         if publisher_id is not None:
-            wanted &= batch.publisher_id == publisher_id
-        rows = batch if wanted.all() else take_batch(batch, wanted)
+            matches &= batch.publisher_id == publisher_id
+        rows = batch if matches.all() else take_batch(batch, matches)
         if len(rows.action) == 0:
             yield rows
             continue
         keys = np.unique(record_keys(rows))
         seen |= {(key >> 32, key & 0xFFFFFFFF) for key in keys.tolist()}
         if len(seen) > 1:
-            some = ", ".join(f"{p}/{i}" for p, i in sorted(seen)[:BOOKS_NAMED_MAX])
-            raise UsageError(f"several books match (publisher/instrument {some}): say which")
+            named = ", ".join(f"{p}/{i}" for p, i in sorted(seen)[:MATCHES_NAMED_MAX])
+            raise UsageError(f"several books match (publisher/instrument {named}): say which")
         yield rows
     if not seen:
         raise UsageError("no records of such a book")
 
 
-def _parted(batches: Iterable[MboBatch], at_ns: int) -> Iterator[tuple[MboBatch, bool]]:
-    """Batches, and whether the order enters before one; of a single book, in their order."""
-    until, held, entered = EventCutoff(at_ns), empty_batch(0), False
+def _split_at_entry(batches: Iterable[MboBatch], at_ns: int) -> Iterator[tuple[MboBatch, bool]]:
+    """Split the batches of one book where the order enters.
+
+    Yields:
+        Each part, and whether the order enters just before it.
+    """
+    cutoff, held, entered = EventCutoff(at_ns), empty_batch(0), False
     for batch in batches:
         if entered:
             yield batch, False
             continue
         held = concat_batches([held, batch])
-        # Of a single book what is let through is what comes first.
-        for complete in until.take(batch):
+        # In a single book, the complete events are the first records.
+        for complete in cutoff.take(batch):
             held = slice_batch(held, len(complete.action), len(held.action))
             yield complete, False
-        entered = until.done
+        entered = cutoff.done
         if entered:
             yield held, True
     if not entered:
-        complete = until.finish()
+        complete = cutoff.finish()
         yield complete, False
         yield slice_batch(held, len(complete.action), len(held.action)), True
 
 
 class _Entry(NamedTuple):
-    """What is remembered of the moment at which the order joined its level."""
-
-    priority: int  # orders with a greater one stand behind it
-    rests: int  # how much of it joined
-
-
-class _Simulation:
-    """One order in one book.
+    """The moment at which the order joined its level.
 
     Attributes:
-        result: as far as it is known; None until the order has entered.
+        priority: the greatest priority at that moment. Orders with a greater one are behind it.
+        resting_size: the size that joined the level.
+    """
+
+    priority: int
+    resting_size: int
+
+
+class _FillSimulation:
+    """The simulation of one order in one book.
+
+    Attributes:
+        result: the result so far; None before the order enters.
     """
 
     def __init__(self, side: str, price: int, size: int, at_ns: int) -> None:
@@ -227,19 +241,19 @@ class _Simulation:
         self._entry = _Entry(0, 0)
 
     def fold(self, batch: MboBatch) -> None:
-        """Take up records of the book: before the order enters, or after it."""
+        """Fold records of the book, before or after the order enters."""
         for rows in split_batches([batch], FOLD_ROWS):
             folded = self._engine.fold(rows)
             changes = self._queues.fold(rows, folded.deltas, self._engine).changes
             if self.result is not None and self.result.end == "open":
-                self.result = self._advanced(self.result, rows, changes)
+                self.result = self._advance(self.result, rows, changes)
 
     def enter(self) -> None:
-        """The order enters the book as it is."""
+        """Let the order enter the book in its present state."""
         if self._engine.records == 0:
             return
         side, price, size, at_ns = self._order
-        fills = self._marketable()
+        fills = self._take_marketable()
         taken = int(fills["size"].sum())
         ahead = self._queues.alive()
         ahead = ahead[(ahead[:, LifeRow.SIDE] == self._side) & (ahead[:, LifeRow.PRICE] == price)]
@@ -263,22 +277,22 @@ class _Simulation:
             fills=fills,
         )
 
-    def _marketable(self) -> pl.DataFrame:
-        """What the order takes of the opposite levels at once."""
+    def _take_marketable(self) -> pl.DataFrame:
+        """The fills of the marketable part, from the opposite levels."""
         _, price, size, at_ns = self._order
         levels = self._engine.levels()
         crosses = levels.price <= price if self._side == 0 else levels.price >= price
         crosses &= levels.side != self._side
-        there = levels.size[crosses]
-        taken = np.clip(size - (np.cumsum(there) - there), 0, there)
+        displayed = levels.size[crosses]
+        taken = np.clip(size - (np.cumsum(displayed) - displayed), 0, displayed)
         price_taken, taken = levels.price[crosses][taken > 0], taken[taken > 0]
         at = np.full(len(taken), at_ns, np.uint64)
-        return _fills(at, at, price_taken, taken, np.zeros(len(taken), np.uint8))
+        return _fills_frame(at, at, price_taken, taken, np.zeros(len(taken), np.uint8))
 
-    def _advanced(
+    def _advance(
         self, result: FillResult, rows: MboBatch, changes: NDArray[np.int64]
     ) -> FillResult:
-        """The result after some more records, of which only changes of its own side matter."""
+        """The result after more records. Only changes of the order's side matter."""
         cleared = changes[:, QueueChange.KIND] == ChangeKind.CLEARED
         changes = changes[
             (changes[:, QueueChange.SIDE] == self._side)
@@ -292,24 +306,24 @@ class _Simulation:
         at_level, limit = price == result.price, result.price
         is_ahead = at_level & (priority <= self._entry.priority)
         is_behind = (at_level & ~is_ahead) | (price < limit if self._side == 0 else price > limit)
-        # What would have been its own, as long as something of it is left.
-        passing = np.where(is_behind & (kind == ChangeKind.FILLED), size, 0)
+        # Fills behind it would have been its own, as long as a part of it is left.
+        fills_behind = np.where(is_behind & (kind == ChangeKind.FILLED), size, 0)
         left = result.size - result.filled
-        own = np.clip(left - (np.cumsum(passing) - passing), 0, passing)
+        own = np.clip(left - (np.cumsum(fills_behind) - fills_behind), 0, fills_behind)
         if int(own.sum()) == left:
             last = int(np.flatnonzero(own)[-1]) + 1
             is_ahead[last:] = False
             result = replace(result, end="filled")
         removed = is_ahead & (kind == ChangeKind.REMOVED)
-        # A fill of more than an order showed is two changes, of one record.
-        mine = np.flatnonzero(own)
-        first = np.flatnonzero(np.diff(row[mine], prepend=-1))
-        fills = _fills(
-            rows.ts_event[row[mine][first]],
-            rows.ts_recv[row[mine][first]],
+        # A fill that exceeds the shown size of an order makes two changes of one record.
+        own_rows = np.flatnonzero(own)
+        first = np.flatnonzero(np.diff(row[own_rows], prepend=-1))
+        fills = _fills_frame(
+            rows.ts_event[row[own_rows][first]],
+            rows.ts_recv[row[own_rows][first]],
             np.full(len(first), result.price),
-            np.add.reduceat(own[mine], first) if len(first) else own[:0],
-            np.where(at_level[mine][first], 1, 2).astype(np.uint8),
+            np.add.reduceat(own[own_rows], first) if len(first) else own[:0],
+            np.where(at_level[own_rows][first], 1, 2).astype(np.uint8),
         )
         return replace(
             result,
@@ -320,7 +334,7 @@ class _Simulation:
         )
 
 
-def _fills(
+def _fills_frame(
     ts_event: NDArray[np.uint64],
     ts_recv: NDArray[np.uint64],
     price: NDArray[np.int64],

@@ -1,17 +1,17 @@
-"""The life of each order, and where one order stands in its queue.
+"""The lives of orders, and the position of one order in its queue.
 
-The rule here: an order's life is what the book says of it (rules 6 to 14), from the record that
-put it there to the one that ended it. What only the fills tell, F, is counted beside it; a fill
-of an order that the book does not hold is ignored, and so is one without a size.
+The rule here: the book decides the life of an order (rules 6 to 14), from the record that puts it
+into the book to the record that ends it. Fills (F) are counted beside it. A fill is ignored if the
+book does not hold its order, or if it has no size.
 
-A size is removed from an order by the C or M after its fill, at some publishers an event later
-(rule 6). Until then an order *shows* its size less what fills have taken; queues ahead and behind
-are sums of what orders show, and count those that show something.
+The C or M after a fill removes the filled size from the order, at some publishers one event later
+(rule 6). Until then the *shown size* of the order is its size less its fills. The queues ahead and
+behind are sums of shown sizes, and count the orders whose shown size is not 0.
 
-Times: `ts_start`, `ts_end` and `ts_first_fill` are ts_event, the venue's clock, by which lifetimes
-are measured; it may run backwards between records (rule 4), and in a snapshot it is, at some
-venues, that of the order's true start. `ts_recv_start` and `ts_recv_end` are the same records'
-ts_recv, by which records are in order.
+Times: `ts_start`, `ts_end` and `ts_first_fill` are `ts_event`, the venue's clock, which measures
+lifetimes. It may run backwards between records (rule 4), and in the snapshots of some venues it is
+the true start of the order. `ts_recv_start` and `ts_recv_end` are the `ts_recv` of the same
+records, by which records are in order.
 """
 
 from __future__ import annotations
@@ -81,39 +81,46 @@ QUEUE_SCHEMA = pl.Schema(
 
 
 def orders_source(records: pl.LazyFrame) -> pl.LazyFrame:
-    """A LazyFrame of `ORDERS_SCHEMA`: a row a life, as it ends; those still alive come last.
+    """A LazyFrame of `ORDERS_SCHEMA`: one row for each life, as it ends. Live orders come last.
 
-    An order that left and comes back under its id lives anew. Records of top-of-book publishers
-    and of levels (F_TOB, F_MBP) are no orders and no fills; a book's order ids are its own.
+    An order that left the book and comes back under its id begins a new life. Order ids are unique
+    within a book. Records of top-of-book publishers and of levels (F_TOB, F_MBP) are neither orders
+    nor fills. Memory grows with the live orders, not with the records.
+
+    Args:
+        records: MBO records, in their order.
 
     Columns:
         publisher_id (UInt16), instrument_id (UInt32), order_id (UInt64), side (Enum B, A).
-        ts_start, ts_end, ts_recv_start, ts_recv_end (Datetime ns UTC): of the record that put it
-            into the book and of the one that ended it; null where undefined. Ends: null if alive.
-        price_start, price_end (Int64 of 1e-9): at the start and the end.
-        size_start (Int64): at the start.
-        added (Int64): `size_start`, and all by which modifies made it larger than its fills had
-            left it, as an iceberg's refill does, and what was filled beyond all that it showed.
-        filled (Int64): the sum of its F, also of those as the aggressor (a modify that crosses).
-        cancelled (Int64): what was removed, by C or M, and not filled.
-        left (Int64): what it showed at its end: 0 where filled or cancelled.
-            Always: filled + cancelled + left = added.
-        modifies (Int64): how many M it had, those that changed nothing or removed it included.
-        requeues (Int64): how often a modify sent it to the back of a queue (rule 10).
-        ahead_orders, ahead_size (Int64): ahead of it at its level when it was put into the book.
-        ts_first_fill (Datetime ns UTC): of its first F; null if there was none.
-        fill_ahead_orders, fill_ahead_size (Int64): ahead of it at its level just before that.
-        end (Enum):
-            filled: it left, and fills had taken all that the last record removed;
-            cancelled: it left, and they had not;
-            cleared: its book or its side was, by R, a snapshot or a top-of-book record;
-            replaced: by an A of its id, which begins another life (rule 7);
-            alive: it was there when the stream ended.
-        left_censored (Boolean): its true start is unknown. It came with a snapshot (F_SNAPSHOT),
-            or an M of an id that the book did not hold put it there (rule 9).
-        right_censored (Boolean): its true end is unknown: alive or cleared.
-
-    A life is given when it ends, so memory grows with the live orders, not with the records.
+        ts_start, ts_recv_start (Datetime ns UTC): ts_event and ts_recv of the record that put the
+            order into the book; null if undefined.
+        ts_end, ts_recv_end (Datetime ns UTC): ts_event and ts_recv of the record that ended it;
+            null if undefined, or if the order is alive.
+        price_start, price_end (Int64 of 1e-9): the price at the start and at the end.
+        size_start (Int64): the size at the start.
+        added (Int64): the total size. It is `size_start`, plus the growth by modifies over the size
+            left by fills (such as the refill of an iceberg), plus fills beyond the shown size.
+        filled (Int64): the sum of the order's F, including those as aggressor (a modify that
+            crosses).
+        cancelled (Int64): the size that C or M removed and that was not filled.
+        left (Int64): the shown size at the end; 0 for filled and cancelled orders. For all orders,
+            filled + cancelled + left = added.
+        modifies (Int64): the number of M, including those that changed nothing or removed it.
+        requeues (Int64): the number of M that sent it to the back of a queue (rule 10).
+        ahead_orders, ahead_size (Int64): the orders ahead of it at its level at the start, and
+            their shown size.
+        ts_first_fill (Datetime ns UTC): ts_event of its first F; null if there was none.
+        fill_ahead_orders, fill_ahead_size (Int64): the orders ahead of it at its level just before
+            its first F, and their shown size.
+        end (Enum): how the life ended.
+            filled: the order left the book, and fills had taken all that the last record removed.
+            cancelled: the order left the book otherwise.
+            cleared: an R, a snapshot or a top-of-book record cleared its book or its side.
+            replaced: an A of its id began another life (rule 7).
+            alive: the order was in the book when the stream ended.
+        left_censored (Boolean): whether its true start is unknown: it came with a snapshot
+            (F_SNAPSHOT), or an M of an unknown id put it into the book (rule 9).
+        right_censored (Boolean): whether its true end is unknown: it is alive or cleared.
 
     Raises:
         UsageError: a column is missing or has another dtype.
@@ -128,68 +135,69 @@ def queue_source(
     publisher_id: int | None = None,
     instrument_id: int | None = None,
 ) -> pl.LazyFrame:
-    """A LazyFrame of `QUEUE_SCHEMA`: where an order stands, after each event that changed that.
+    """A LazyFrame of `QUEUE_SCHEMA`: the position of an order, after each event that changed it.
 
-    A row for each event of its book (rule 5) after which price, size or what is ahead or behind
-    differs from the row before; the last row of a life is that of the event in which it ended. An
-    order that comes back under its id has further rows, and so has an order of this id in another
-    book.
+    There is a row for each event of its book (rule 5) after which its price, its size, or the queue
+    ahead or behind differs from the previous row. The last row of a life is that of the event in
+    which it ended. An order that comes back under its id has further rows, and so has an order of
+    the same id in another book.
 
     Args:
         records: MBO records, in their order.
-        order_id: of the order.
-        publisher_id: only of this publisher.
-        instrument_id: only of this instrument.
+        order_id: the id of the order.
+        publisher_id: restricts the rows to this publisher.
+        instrument_id: restricts the rows to this instrument.
 
     Columns:
-        ts_event, ts_recv (Datetime ns UTC), sequence (UInt32): of the event's last record.
+        ts_event, ts_recv (Datetime ns UTC), sequence (UInt32): those of the event's last record.
         publisher_id (UInt16), instrument_id (UInt32), side (Enum B, A).
-        price (Int64 of 1e-9), size (Int64): size is what it shows, and 0 once it has ended.
-        ahead_orders, ahead_size, behind_orders, behind_size (Int64): at its level; null once it
-            has ended.
+        price (Int64 of 1e-9).
+        size (Int64): the shown size; 0 after the end of the life.
+        ahead_orders, ahead_size, behind_orders, behind_size (Int64): the orders ahead of it and
+            behind it at its level, and their shown sizes; null after the end of the life.
 
     Raises:
-        UsageError: the order id is none, or a column is missing or has another dtype.
+        UsageError: the order id is out of range, or a column is missing or has another dtype.
     """
     if not 0 <= order_id < 2**64:
         raise UsageError(f"order id {order_id}, expected 0 to {2**64 - 1}")
-    for name, wanted in (("publisher_id", publisher_id), ("instrument_id", instrument_id)):
-        if wanted is not None:
-            records = records.filter(pl.col(name) == wanted)
+    for name, value in (("publisher_id", publisher_id), ("instrument_id", instrument_id)):
+        if value is not None:
+            records = records.filter(pl.col(name) == value)
 
-    def make(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
+    def derive(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
         return position_frames(batches, order_id)
 
-    return record_source(f"MBO QUEUE {order_id}", records, QUEUE_SCHEMA, make)
+    return record_source(f"MBO QUEUE {order_id}", records, QUEUE_SCHEMA, derive)
 
 
 def order_frames(batches: Iterable[MboBatch]) -> Iterator[pl.DataFrame]:
     """Frames of `ORDERS_SCHEMA`, none of them empty."""
     engine, queues = BookEngine(deltas=True), OrderQueues(lives=True)
-    for rows in _queue_rows(batches, engine, queues):
+    for rows in _fold_queues(batches, engine, queues):
         if len(rows.lives):
-            yield _lives(rows.lives, book_keys(engine))
+            yield _lives_frame(rows.lives, book_keys(engine))
     alive = queues.alive()
     if len(alive):
-        yield _lives(alive, book_keys(engine))
+        yield _lives_frame(alive, book_keys(engine))
 
 
 def position_frames(batches: Iterable[MboBatch], order_id: int) -> Iterator[pl.DataFrame]:
     """Frames of `QUEUE_SCHEMA`, none of them empty."""
     engine, queues = BookEngine(deltas=True), OrderQueues(watched_id=order_id)
-    for rows in _queue_rows(batches, engine, queues):
+    for rows in _fold_queues(batches, engine, queues):
         if len(rows.positions):
-            yield _positions(rows.positions, book_keys(engine))
+            yield _positions_frame(rows.positions, book_keys(engine))
 
 
-def _queue_rows(
+def _fold_queues(
     batches: Iterable[MboBatch], engine: BookEngine, queues: OrderQueues
 ) -> Iterator[QueueResult]:
     for piece in fold_pieces(batches, deltas=True, engine=engine):
         yield queues.fold(piece.batch, piece.deltas, engine)
 
 
-def _lives(rows: NDArray[np.int64], keys: NDArray[np.int64]) -> pl.DataFrame:
+def _lives_frame(rows: NDArray[np.int64], keys: NDArray[np.int64]) -> pl.DataFrame:
     words = rows.T.copy()
     never_filled = words[LifeRow.FILL_AHEAD_ORDERS] < 0
     end = words[LifeRow.END]
@@ -220,13 +228,13 @@ def _lives(rows: NDArray[np.int64], keys: NDArray[np.int64]) -> pl.DataFrame:
         {
             **key_columns(keys[words[LifeRow.BOOK]]),
             "order_id": words[LifeRow.ORDER_ID].view(np.uint64),
-            "side": _side(words[LifeRow.SIDE]),
+            "side": _side_series(words[LifeRow.SIDE]),
             **columns,
         }
     )
 
 
-def _positions(rows: NDArray[np.int64], keys: NDArray[np.int64]) -> pl.DataFrame:
+def _positions_frame(rows: NDArray[np.int64], keys: NDArray[np.int64]) -> pl.DataFrame:
     words = rows.T.copy()
     ended = words[QueuePosition.AHEAD_ORDERS] < 0
     queue = {
@@ -239,7 +247,7 @@ def _positions(rows: NDArray[np.int64], keys: NDArray[np.int64]) -> pl.DataFrame
             "ts_recv": to_datetimes(words[QueuePosition.TS_RECV]),
             "sequence": words[QueuePosition.SEQUENCE].astype(np.uint32),
             **key_columns(keys[words[QueuePosition.BOOK]]),
-            "side": _side(words[QueuePosition.SIDE]),
+            "side": _side_series(words[QueuePosition.SIDE]),
             "price": words[QueuePosition.PRICE],
             "size": words[QueuePosition.SIZE],
             **queue,
@@ -247,5 +255,5 @@ def _positions(rows: NDArray[np.int64], keys: NDArray[np.int64]) -> pl.DataFrame
     )
 
 
-def _side(side: NDArray[np.int64]) -> pl.Series:
+def _side_series(side: NDArray[np.int64]) -> pl.Series:
     return pl.Series(side.astype(np.uint8)).cat.to(BOOK_SIDE_TYPE)

@@ -1,9 +1,9 @@
-"""The stream's time, and the intervals it is in.
+"""The time of a stream of records, and the interval that it falls in.
 
-The rule here: time never runs backwards. It is the greatest `ts_recv` so far, of any book, of a
-record whose `ts_recv` is defined and not flagged F_BAD_TS_RECV (rule 16; a snapshot's is that of
-the snapshot, though). An interval is `(T - length, T]`, T a multiple of the length since the epoch:
-a book as of T is the book after all that was received by T.
+The rule here: time never runs backwards. The stream's time is the greatest `ts_recv` so far, over
+all books; a `ts_recv` that is undefined or flagged F_BAD_TS_RECV does not count (rule 16). An
+interval is `(T - length, T]`, where T is a multiple of the length since the epoch. So the book as
+of T contains everything received by T.
 """
 
 from __future__ import annotations
@@ -14,14 +14,18 @@ from numpy.typing import NDArray
 from batonics.model.mbo import is_untimed
 
 UNKNOWN_TIME = 0
-"""The end of the interval before any time is known."""
+"""The end of the current interval while no time is known."""
 
 
 class StreamClock:
-    """Follows a stream, piece by piece.
+    """Follows the time of a stream that comes in pieces.
+
+    Args:
+        length_ns: the length of an interval in nanoseconds.
 
     Attributes:
-        latest_end: of the interval that the stream is in.
+        latest_end_ns: the end of the current interval, in nanoseconds since the epoch, or
+            `UNKNOWN_TIME`.
     """
 
     def __init__(self, length_ns: int) -> None:
@@ -29,12 +33,14 @@ class StreamClock:
         self._length_ns = length_ns
         self._now_ns = 0
 
-    def ends(self, ts_recv: NDArray[np.uint64], flags: NDArray[np.uint8]) -> NDArray[np.int64]:
-        """The end of each row's interval; they never fall."""
-        # As a signed word UNDEF_TIMESTAMP reads -1; what has no interval's end is no time either.
+    def interval_ends(
+        self, ts_recv: NDArray[np.uint64], flags: NDArray[np.uint8]
+    ) -> NDArray[np.int64]:
+        """The end of the interval of each row, which never decreases from row to row."""
+        # UNDEF_TIMESTAMP is -1 as a signed word. A time without an interval end is unknown too.
         signed = ts_recv.view(np.int64)
         time_ns = np.where(is_untimed(flags) | (signed > 2**63 - 1 - self._length_ns), -1, signed)
-        so_far = np.maximum(np.maximum.accumulate(time_ns), self._now_ns)
-        ends: NDArray[np.int64] = -(-so_far // self._length_ns) * self._length_ns
-        self._now_ns, self.latest_end_ns = int(so_far[-1]), int(ends[-1])
+        latest_ns = np.maximum(np.maximum.accumulate(time_ns), self._now_ns)
+        ends: NDArray[np.int64] = -(-latest_ns // self._length_ns) * self._length_ns
+        self._now_ns, self.latest_end_ns = int(latest_ns[-1]), int(ends[-1])
         return ends

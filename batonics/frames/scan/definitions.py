@@ -1,9 +1,9 @@
-"""What definitions say of the instruments of rows: ticks, display factors, spreads in ticks.
+"""Columns from the definitions of instruments: ticks, display factors, spreads in ticks.
 
-The rule here: a row has what its instrument's definition says at its own time, and null where there
-is none; nothing is guessed from prices.
+The rule here: a row gets the values of its instrument's definition at its own time, or null if
+there is none. Nothing is inferred from prices.
 
-| column              | dtype   | is                                                              |
+| column              | dtype   | content                                                         |
 |---------------------|---------|-----------------------------------------------------------------|
 | min_price_increment | Int64   | the tick, of 1e-9; null if it is not constant                   |
 | display_factor      | Int64   | of 1e-9: the venue's own price times it is the price of records |
@@ -24,16 +24,16 @@ _SPREADS = (("ask_px_00", "bid_px_00"), ("ask_price", "bid_price"), ("spread",))
 
 
 class FrameDefinitions:
-    """Columns from definitions for the frames of a stream, from a map that may grow."""
+    """Columns from definitions for the frames of a stream. The map may grow as it is read."""
 
     def __init__(self, definitions: DefinitionMap) -> None:
         self._definitions = definitions
-        self._known = -1
+        self._count = -1
 
     def add_to(self, frame: pl.DataFrame, time: str) -> pl.DataFrame:
-        """The frame with the columns of `defined_columns`, of each row's time in that column."""
-        if len(self._definitions) != self._known:
-            self._known = len(self._definitions)
+        """The frame with the columns of `definition_columns`, as of the times in a column."""
+        if len(self._definitions) != self._count:
+            self._count = len(self._definitions)
             self._table = IntervalTable(self._definitions)
             self._values = pl.DataFrame([self._column(name) for name in DEFINITION_SCHEMA])
         entries = self._table.entries(frame["instrument_id"].to_numpy(), times_ns(frame, time))
@@ -48,7 +48,7 @@ class FrameDefinitions:
 
 
 def definition_columns(rows: pl.Schema) -> pl.Schema:
-    """The columns that definitions add to such rows."""
+    """The schema of the columns that definitions add to rows of this schema."""
     if _spread(rows) is None:
         return DEFINITION_SCHEMA
     return pl.Schema({**DEFINITION_SCHEMA, SPREAD_TICKS: pl.Float64()})
@@ -57,12 +57,12 @@ def definition_columns(rows: pl.Schema) -> pl.Schema:
 def add_definitions(
     rows: pl.LazyFrame, definitions: DefinitionMap, *, time: str | None = None
 ) -> pl.LazyFrame:
-    """Rows of instruments, with the columns of this module after their own.
+    """Rows of instruments with the columns of this module after their own.
 
     Args:
-        rows: have publisher_id, instrument_id and a time, as all frames of `.mbo` do.
-        definitions: of their instruments.
-        time: the column that tells a row's day; None: the first of `ROW_TIMES` that there is.
+        rows: rows with publisher_id, instrument_id and a time, as all frames of `.mbo` have.
+        definitions: the definitions of the instruments.
+        time: the column that has a row's time; None: the first of `ROW_TIMES` that `rows` has.
 
     Raises:
         UsageError: a column is missing.
@@ -84,11 +84,11 @@ def _spread_columns(rows: pl.Schema) -> tuple[str, ...]:
 
 
 def _spread(rows: pl.Schema) -> pl.Expr | None:
-    """The spread in ticks, if such rows have a spread."""
+    """The spread in ticks, if rows of this schema have a spread."""
     names = _spread_columns(rows)
     if not names:
         return None
-    # Prices may lie further apart than an int64 can tell.
+    # The difference of two prices may exceed int64.
     ask, *bid = (pl.col(name).cast(pl.Int128) for name in names)
     spread = ask - bid[0] if bid else ask
     return (spread / pl.col(TICK)).alias(SPREAD_TICKS)

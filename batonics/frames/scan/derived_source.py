@@ -13,17 +13,17 @@ import polars as pl
 from batonics.frames.scan.sources import Projection, frame_source, pull_frames
 
 FRAME_ROWS = 1 << 15
-"""Rows gathered before expressions run: many rows share a query's fixed cost."""
+"""Rows gathered before expressions run, so that many rows share a query's fixed cost."""
 
 Frames = Iterator[pl.DataFrame]
 
 
 class DerivationPlan(NamedTuple):
-    """How the columns that a query wants are made.
+    """How to make the columns that a query needs.
 
     Attributes:
-        reads: the columns of the rows that they are made from.
-        make: frames of those to frames that have the columns wanted.
+        reads: the columns that are read from the rows.
+        make: turns frames of these columns into frames of the columns that the query needs.
     """
 
     reads: Collection[str]
@@ -36,21 +36,23 @@ def derived_source(
     schema: pl.Schema,
     plan: Callable[[Collection[str]], DerivationPlan],
 ) -> pl.LazyFrame:
-    """A LazyFrame of `schema`, made from rows of books as they are pulled, in their order.
+    """A LazyFrame derived from rows of books, which are pulled in their order.
 
-    What a query leaves out is neither made nor read. A predicate on `BOOK_KEY` alone
-    is pushed on into the rows: books do not depend on each other.
+    A predicate on `BOOK_KEY` alone is pushed on into the rows, since books do not depend on each
+    other.
 
     Args:
-        name: shown by `explain`.
-        rows: have the columns of `BOOK_KEY`.
-        schema: of what is made; has the columns of `BOOK_KEY`.
-        plan: called at each collection with the names of the columns wanted.
+        name: the name that `explain` shows.
+        rows: rows of books, with the columns of `BOOK_KEY`.
+        schema: the schema of the LazyFrame, with the columns of `BOOK_KEY`.
+        plan: called at each collection with the names of the columns that the query needs.
     """
 
-    def frames_of(wanted: Projection) -> Frames:
-        source = rows if wanted.books is None else rows.filter(wanted.books)
-        reads, make = plan(wanted.columns)
-        return make(pull_frames(source, reads, chunk_size=FRAME_ROWS))
+    def make_frames(projection: Projection) -> Frames:
+        books = projection.book_filter
+        reads, make = plan(projection.columns)
+        return make(
+            pull_frames(rows if books is None else rows.filter(books), reads, chunk_size=FRAME_ROWS)
+        )
 
-    return frame_source(name, schema, frames_of)
+    return frame_source(name, schema, make_frames)

@@ -1,8 +1,8 @@
-"""Batches through one fold, with what the frames need of each piece.
+"""Folds batches in pieces, and keeps for each piece what frames are made of.
 
-The rule here: an event's end is described by its closing record (rule 5), also when that record
-came in an earlier batch. Only a snapshot can end so (rule 14): the last record of a book whose
-snapshot is open is kept.
+The rule here: an event's closing record describes its end (rule 5), even if that record came in an
+earlier piece. Only a snapshot can end that way (rule 14). So the last record of each book with an
+open snapshot is kept from piece to piece.
 """
 
 from __future__ import annotations
@@ -19,15 +19,14 @@ from batonics.book.state import BOOK_WORDS, Bbo, Book
 from batonics.model.mbo import MboBatch, record_keys, split_batches
 
 FOLD_ROWS = 65_536
-"""So many records are folded at once, however large the batches: the fold's buffers stay small."""
-
+"""Records folded at once, whatever the size of the batches. This keeps the buffers small."""
 
 TOPS_FOLD_ROWS = 32_768
-"""So many records are folded at once: a row of ten levels is eight cache lines."""
+"""Records folded at once for tops: a row of ten levels takes eight cache lines."""
 
 
 class EventEndColumns(NamedTuple):
-    """Ends of events, in the order of the fold; all of one length."""
+    """Columns of the ends of events, in the order of the fold. All have one length."""
 
     book: NDArray[np.int64]
     event: NDArray[np.int64]
@@ -35,22 +34,26 @@ class EventEndColumns(NamedTuple):
     ts_recv: NDArray[np.uint64]
     sequence: NDArray[np.uint32]
     flags: NDArray[np.uint8]
-    bbo: NDArray[np.int64]  # (ends, len(Bbo)), or (0, len(Bbo)) where it is not wanted
+    bbo: NDArray[np.int64]  # (ends, len(Bbo)), or (0, len(Bbo)) if not requested
 
 
 class FoldedPiece(NamedTuple):
-    """One fold. The arrays are valid until the next piece."""
+    """One piece of the stream and what its fold gave. The arrays are valid until the next piece."""
 
     batch: MboBatch
-    bbo: NDArray[np.int64]  # (rows, len(Bbo)), or (0, len(Bbo)) where it is not wanted
+    bbo: NDArray[np.int64]  # (rows, len(Bbo)), or (0, len(Bbo)) if not requested
     deltas: NDArray[np.int64]  # (deltas, len(Delta))
     event_ends: NDArray[np.int64]  # (ends, len(Closing))
     keys: NDArray[np.int64]  # publisher_id << 32 | instrument_id of each book
-    earlier: NDArray[np.void]  # by book: the last row before the piece, of an open snapshot
+    last_rows: NDArray[np.void]  # by book: its last row before the piece, if a snapshot is open
 
-    def ends(self, wanted: NDArray[np.bool_] | None = None) -> EventEndColumns:
-        """The ends of events, as copies: those wanted, or all."""
-        event_ends = self.event_ends if wanted is None else self.event_ends[wanted]
+    def copy_event_ends(self, selected: NDArray[np.bool_] | None = None) -> EventEndColumns:
+        """Copies of the ends of events.
+
+        Args:
+            selected: which of `event_ends` to copy; None: all.
+        """
+        event_ends = self.event_ends if selected is None else self.event_ends[selected]
         row, book, event = event_ends.T
         before = np.flatnonzero(row < 0)
         at = np.maximum(row, 0)
@@ -64,7 +67,7 @@ class FoldedPiece(NamedTuple):
             bbo=self.bbo[at] if len(self.bbo) else self.bbo,
         )
         if len(before):
-            rows = self.earlier[book[before]]
+            rows = self.last_rows[book[before]]
             for name in ("ts_event", "ts_recv", "sequence", "flags"):
                 getattr(ends, name)[before] = rows[name]
             if len(ends.bbo):
@@ -79,18 +82,18 @@ def fold_pieces(
     deltas: bool = False,
     engine: BookEngine | None = None,
 ) -> Iterator[FoldedPiece]:
-    """Fold batches of any size in order.
+    """Fold batches of any size, in order.
 
     Args:
-        batches: the records.
-        bbo: the best levels are wanted.
-        deltas: the level deltas are wanted.
-        engine: what folds them, if the caller wants to see its books: it has folded nothing yet,
-            and keeps deltas, and the best levels if they are wanted.
+        batches: MBO records.
+        bbo: whether the pieces have the best levels.
+        deltas: whether the pieces have the level deltas.
+        engine: the engine that folds, for a caller that also reads its books. It has folded nothing
+            yet, it keeps deltas, and it keeps the best levels if `bbo` is true.
     """
-    # The ends of events come with the deltas.
+    # An engine that keeps deltas also keeps the ends of events.
     engine = engine or BookEngine(bbo=bbo, deltas=True)
-    earlier = np.empty(0, _ROW_DTYPE)
+    last_rows = np.empty(0, _ROW_DTYPE)
     for rows in split_batches(batches, FOLD_ROWS):
         folded = engine.fold(rows)
         yield FoldedPiece(
@@ -99,13 +102,13 @@ def fold_pieces(
             deltas=folded.deltas if deltas else folded.deltas[:0],
             event_ends=folded.event_ends,
             keys=book_keys(engine),
-            earlier=earlier,
+            last_rows=last_rows,
         )
-        earlier = _last_rows(earlier, rows, folded, engine)
+        last_rows = _update_last_rows(last_rows, rows, folded, engine)
 
 
 def fold_tops(batches: Iterable[MboBatch], engine: BookEngine) -> Iterator[FoldResult]:
-    """Fold batches of any size in order; each time there are tops, what came of it."""
+    """Fold batches of any size, in order, and give each result that has tops."""
     for piece in split_batches(batches, TOPS_FOLD_ROWS):
         folded = engine.fold(piece)
         if len(folded.tops):
@@ -113,42 +116,45 @@ def fold_tops(batches: Iterable[MboBatch], engine: BookEngine) -> Iterator[FoldR
 
 
 def book_keys(engine: BookEngine) -> NDArray[np.int64]:
-    """publisher_id << 32 | instrument_id of each book, as a view."""
+    """publisher_id << 32 | instrument_id of each book. The array is a view of the state."""
     return engine.state.books[Book.KEY :: BOOK_WORDS][: engine.book_count]
 
 
 def key_columns(keys: NDArray[np.int64]) -> dict[str, NDArray[np.uint]]:
-    """Keys of books as the columns that a frame has of them."""
+    """The columns publisher_id and instrument_id for keys of books."""
     return {
         "publisher_id": (keys >> 32).astype(np.uint16),
         "instrument_id": (keys & 0xFFFFFFFF).astype(np.uint32),
     }
 
 
-def _last_rows(
-    earlier: NDArray[np.void], batch: MboBatch, folded: FoldResult, engine: BookEngine
+def _update_last_rows(
+    last_rows: NDArray[np.void], batch: MboBatch, folded: FoldResult, engine: BookEngine
 ) -> NDArray[np.void]:
-    """By book, its last row where its snapshot is open after the batch; else anything."""
-    opened = np.flatnonzero(
+    """The last row of each book whose snapshot is open after the batch, by book.
+
+    Elements of other books have no meaning.
+    """
+    open_books = np.flatnonzero(
         engine.state.books[Book.SNAPSHOT_OPEN :: BOOK_WORDS][: engine.book_count]
     )
-    if len(opened) == 0:
-        return earlier
-    if len(earlier) < engine.book_count:
+    if len(open_books) == 0:
+        return last_rows
+    if len(last_rows) < engine.book_count:
         grown = np.empty(2 * engine.book_count, _ROW_DTYPE)
-        grown[: len(earlier)] = earlier
-        earlier = grown
+        grown[: len(last_rows)] = last_rows
+        last_rows = grown
     keys = record_keys(batch)
-    found, from_the_end = np.unique(keys[::-1], return_index=True)
-    sought = book_keys(engine)[opened]
-    at = np.searchsorted(found, sought).clip(max=len(found) - 1)
-    here = found[at] == sought
-    row = len(keys) - 1 - from_the_end[at[here]]
+    batch_keys, from_the_end = np.unique(keys[::-1], return_index=True)
+    wanted_keys = book_keys(engine)[open_books]
+    at = np.searchsorted(batch_keys, wanted_keys).clip(max=len(batch_keys) - 1)
+    has_row = batch_keys[at] == wanted_keys
+    row = len(keys) - 1 - from_the_end[at[has_row]]
     for name in ("ts_event", "ts_recv", "sequence", "flags"):
-        earlier[name][opened[here]] = getattr(batch, name)[row]
+        last_rows[name][open_books[has_row]] = getattr(batch, name)[row]
     if len(folded.bbo):
-        earlier["bbo"][opened[here]] = folded.bbo[row]
-    return earlier
+        last_rows["bbo"][open_books[has_row]] = folded.bbo[row]
+    return last_rows
 
 
 _ROW_DTYPE = np.dtype(

@@ -1,8 +1,8 @@
-"""Batches as a LazyFrame: an IO source that does no more than the query needs.
+"""Batches of MBO records as a LazyFrame, and back.
 
-The rule here: rows come in the order of the batches, and what a query leaves out costs nothing. A
-column that is not wanted is not converted; a row that a predicate drops is never made; after the
-last row of a limit no batch is asked for.
+The rule here: rows come in the order of the batches, and a query pays only for what it needs.
+Columns that it does not select are not converted, rows that its predicate drops are not made, and
+no batch is read after the last row of a limit.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ def scan_batches(
     *,
     symbols: Callable[[], SymbolMap] | None = None,
 ) -> pl.LazyFrame:
-    """A LazyFrame of `MBO_SCHEMA` over batches; with `symbols`, and a column `symbol` (String).
+    """A LazyFrame of `MBO_SCHEMA` over batches; with `symbols` it has a column `symbol` (String).
 
     Args:
-        open_batches: called at each collection. What it returns is iterated once, in order, and
-            dropped as soon as no more rows are wanted. Batches may reuse their arrays. What it
-            raises reaches the caller of `collect` as it is.
-        symbols: the names of instruments, asked for after each batch is read if the query wants
-            `symbol`. A map that has grown is seen if it is a new object. Rows without a name are
-            null.
+        open_batches: called at each collection. The iterator that it returns is read once, in
+            order, and dropped when no more rows are needed. Batches may reuse their arrays. An
+            exception that it raises reaches the caller of `collect` unchanged.
+        symbols: returns the names of instruments. It is called after each batch if the query
+            selects `symbol`. A map that has grown must be a new object. Instruments without a name
+            get null.
     """
     schema = pl.Schema(MBO_SCHEMA)
     if symbols is not None:
@@ -52,22 +52,25 @@ _BATCHES = "_batonics_batches"
 
 
 def has_batches(records: pl.LazyFrame) -> bool:
-    """Whether `batches_of` gives the batches that the frame was made of."""
+    """Whether `batches_of` returns the batches that `scan_batches` was given."""
     return hasattr(records, _BATCHES)
 
 
 def batches_of(records: pl.LazyFrame, books: pl.Expr | None = None) -> Iterator[MboBatch]:
-    """The batches of a frame of MBO records, in order; `channel_id` is not asked for.
+    """The batches of a frame of MBO records, in order; `channel_id` may be left out.
 
-    With `books`, a predicate on publisher_id and instrument_id, only their rows.
+    An unchanged frame of `scan_batches` gives its own batches: converting them to a frame and back
+    would cost more than building the books.
 
-    Of a frame that `scan_batches` made, and that nothing was done to, they are its own: what books
-    are made of does not become a frame first, which would cost more than the books.
+    Args:
+        records: MBO records, in their order.
+        books: a predicate on publisher_id and instrument_id that the rows must meet; None: all
+            rows.
     """
     own: Callable[[], Iterator[MboBatch]] | None = getattr(records, _BATCHES, None)
     if own is not None:
         for batch in own():
-            yield batch if books is None else _of_books(batch, books)
+            yield batch if books is None else _filter_books(batch, books)
         return
     if books is not None:
         records = records.filter(books)
@@ -77,14 +80,14 @@ def batches_of(records: pl.LazyFrame, books: pl.Expr | None = None) -> Iterator[
         yield from_frame(frame)
 
 
-def _of_books(batch: MboBatch, books: pl.Expr) -> MboBatch:
+def _filter_books(batch: MboBatch, books: pl.Expr) -> MboBatch:
     keys = to_frame(batch, ["publisher_id", "instrument_id"])
     kept = keys.with_columns(books.alias(_KEPT)).get_column(_KEPT)
     return take_batch(batch, kept.arg_true().to_numpy())
 
 
 class _BatchReader:
-    """What one LazyFrame reads from; each collection of it is one call of `frames`."""
+    """The source of one LazyFrame; each collection is one call of `frames`."""
 
     def __init__(
         self,
@@ -101,16 +104,16 @@ class _BatchReader:
         with_columns: list[str] | None,
         predicate: pl.Expr | None,
         n_rows: int | None,
-        batch_size: int | None,  # noqa: ARG002 - a hint; the batches have their size
+        batch_size: int | None,  # noqa: ARG002 - a hint; the batches have their own size
     ) -> Iterator[pl.DataFrame]:
         """The frames of one collection."""
         columns = self._columns if with_columns is None else with_columns
         convert = _Converter(self._symbols)
-        for batch in _limited(self._open_batches, n_rows):
+        for batch in _limit_rows(self._open_batches, n_rows):
             if predicate is None:
                 yield convert.copied(batch, columns, None)
                 continue
-            # A predicate may name no column: it is then as long as the batch by the first one.
+            # A predicate may name no column: the first column then gives the length.
             tested = convert(batch, dict.fromkeys(predicate.meta.root_names() or columns[:1]))
             kept = tested.with_columns(predicate.alias(_KEPT)).get_column(_KEPT)
             rows = kept.arg_true().to_numpy()
@@ -122,24 +125,24 @@ _KEPT = "\0kept"
 
 
 class _Converter:
-    """Batches to frames of MBO columns and, for those who ask for it, the symbol."""
+    """Converts batches to frames of MBO columns and, if it is selected, the symbol."""
 
     def __init__(self, symbols: Callable[[], SymbolMap]) -> None:
         self._symbols = symbols
         self._seen: tuple[SymbolMap, SymbolTable] | None = None
 
     def __call__(self, batch: MboBatch, columns: Collection[str]) -> pl.DataFrame:
-        """The columns asked for, sharing memory with the batch."""
+        """The columns, sharing memory with the batch."""
         frame = to_frame(batch, [name for name in columns if name != SYMBOL])
         if SYMBOL not in columns:
             return frame
-        names = self._table().names(batch.instrument_id, batch.ts_recv)
-        return pl.DataFrame([*frame.get_columns(), names.alias(SYMBOL)]).select(list(columns))
+        symbols = self._table().find_symbols(batch.instrument_id, batch.ts_recv)
+        return pl.DataFrame([*frame.get_columns(), symbols.alias(SYMBOL)]).select(list(columns))
 
     def copied(
         self, batch: MboBatch, columns: list[str], rows: NDArray[np.int64] | None
     ) -> pl.DataFrame:
-        """The columns asked for, of these rows or all: a producer may reuse what it gave us."""
+        """The columns of some rows or of all, as copies: the producer may reuse its arrays."""
         read = {*columns, "instrument_id", "ts_recv"} if SYMBOL in columns else set(columns)
         owned = {
             name: getattr(batch, name)[rows] if rows is not None else getattr(batch, name).copy()
@@ -154,10 +157,10 @@ class _Converter:
         return self._seen[1]
 
 
-def _limited(
+def _limit_rows(
     open_batches: Callable[[], Iterator[MboBatch]], n_rows: int | None
 ) -> Iterator[MboBatch]:
-    """The first `n_rows` rows; Polars counts them before it filters."""
+    """The first `n_rows` rows. Polars counts rows before it filters them."""
     if n_rows is None:
         yield from open_batches()
     elif n_rows > 0:

@@ -1,7 +1,7 @@
 """Frames derived from MBO records, as LazyFrames.
 
-The rule here: a source keeps no more than one fold's worth of records. It asks for the next only
-when its reader wants more, and no more once a row limit is reached.
+The rule here: a source holds no more records than one fold takes. It reads the next ones only when
+its reader asks for more rows, and none after a row limit is reached.
 """
 
 from __future__ import annotations
@@ -15,21 +15,35 @@ from batonics.frames.scan.mbo_scan import batches_of
 from batonics.frames.scan.sources import Projection, frame_source
 from batonics.model.mbo import MboBatch
 
-Make = Callable[[Iterator[MboBatch]], Iterator[pl.DataFrame]]
+Derive = Callable[[Iterator[MboBatch]], Iterator[pl.DataFrame]]
 
 
 def record_source(
-    name: str, records: pl.LazyFrame, schema: pl.Schema, make: Make, *, books_apart: bool = True
+    name: str,
+    records: pl.LazyFrame,
+    schema: pl.Schema,
+    derive: Derive,
+    *,
+    books_independent: bool = True,
 ) -> pl.LazyFrame:
-    """A source of what `make` makes of records.
+    """A LazyFrame of frames derived from MBO records.
 
-    `books_apart` says that a book's rows depend on its own records alone: those of books that are
-    not wanted are then not built.
+    Args:
+        name: the name that `explain` shows.
+        records: MBO records, in their order.
+        schema: the schema of the LazyFrame.
+        derive: turns the batches of the records into frames of the schema.
+        books_independent: whether the rows of a book depend on its own records alone. If so, books
+            that the query filters out are not built.
+
+    Raises:
+        UsageError: a column is missing or has another dtype.
     """
-    # A wrong frame is refused where the mistake is made, not at its collection.
+    # An unsuitable frame is refused here, where the mistake is made, not when it is collected.
     check_columns(records.collect_schema(), BOOK_COLUMNS)
 
-    def frames_of(wanted: Projection) -> Iterator[pl.DataFrame]:
-        return make(batches_of(records, wanted.books if books_apart else None))
+    def make_frames(projection: Projection) -> Iterator[pl.DataFrame]:
+        books = projection.book_filter if books_independent else None
+        return derive(batches_of(records, books))
 
-    return frame_source(name, schema, frames_of)
+    return frame_source(name, schema, make_frames)

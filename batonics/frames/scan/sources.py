@@ -1,7 +1,7 @@
 """Frames that are made one after the other, as a LazyFrame.
 
-The rule here: a query gets what it would get of all frames at once. What it leaves out need not be
-made: each source is told what is wanted, and what may be left out of it.
+The rule here: a query gets the result that it would get from all frames at once. Each source learns
+which columns and which books a query needs, and may leave out the rest.
 """
 
 from __future__ import annotations
@@ -14,32 +14,34 @@ from polars.io.plugins import register_io_source
 
 BOOK_KEY_SCHEMA = {"publisher_id": pl.UInt16(), "instrument_id": pl.UInt32()}
 BOOK_KEY = tuple(BOOK_KEY_SCHEMA)
-"""What a book is known by (rule 1)."""
+"""The columns that identify a book (rule 1)."""
 
 
 class Projection(NamedTuple):
-    """What a query wants of a source.
+    """The part of a source that a query needs.
 
     Attributes:
-        columns: their names.
-        books: a predicate on `BOOK_KEY` alone, for a source whose rows of a book depend on no
-            other: it may give only rows of such books. None: there is none, or rows are counted.
+        columns: the names of the columns.
+        book_filter: a predicate on `BOOK_KEY` alone. A source in which the rows of a book depend on
+            no other book may leave out rows of other books. None: the query has no such predicate,
+            or it counts rows before it filters them.
     """
 
     columns: Collection[str]
-    books: pl.Expr | None
+    book_filter: pl.Expr | None
 
 
-def frame_source(
-    name: str, schema: pl.Schema, frames_of: Callable[[Projection], Iterator[pl.DataFrame]]
-) -> pl.LazyFrame:
-    """A LazyFrame of the schema.
+MakeFrames = Callable[[Projection], Iterator[pl.DataFrame]]
+
+
+def frame_source(name: str, schema: pl.Schema, make_frames: MakeFrames) -> pl.LazyFrame:
+    """A LazyFrame of frames that are made when it is collected.
 
     Args:
-        name: shown by `explain`.
-        schema: of the rows.
-        frames_of: called at each collection; gives frames that have the columns wanted, in order.
-            No more are asked for once a row limit is reached.
+        name: the name that `explain` shows.
+        schema: the schema of the LazyFrame.
+        make_frames: called at each collection. It gives frames that have the columns of the
+            projection, in order. No more frames are requested after a row limit is reached.
     """
 
     def frames(
@@ -50,32 +52,38 @@ def frame_source(
     ) -> Iterator[pl.DataFrame]:
         columns = list(schema) if with_columns is None else with_columns
         tested = [] if predicate is None else predicate.meta.root_names()
-        # With a limit, Polars counts rows before it filters: all must be there to be counted.
-        of_books = n_rows is None and set(tested) <= set(BOOK_KEY)
-        wanted = Projection({*columns, *tested}, predicate if of_books else None)
-        for frame in _limited(frames_of(wanted), n_rows):
+        # With a limit, Polars counts rows before it filters: every row must be there to be counted.
+        tests_books = n_rows is None and set(tested) <= set(BOOK_KEY)
+        projection = Projection({*columns, *tested}, predicate if tests_books else None)
+        for frame in _limit_rows(make_frames(projection), n_rows):
             kept = frame if predicate is None else frame.filter(predicate)
             yield kept.select(columns)
 
     source = register_io_source(frames, schema=schema, validate_schema=True, explain_name=name)
-    setattr(source, _FRAMES, frames_of)
+    setattr(source, _MAKE_FRAMES, make_frames)
     return source
 
 
-_FRAMES = "_batonics_frames"
+_MAKE_FRAMES = "_batonics_make_frames"
 
 
 def pull_frames(
     rows: pl.LazyFrame, columns: Collection[str], *, chunk_size: int | None = None
 ) -> Iterator[pl.DataFrame]:
-    """Frames of these columns of a LazyFrame, in order.
+    """Frames of some columns of a LazyFrame, in order.
 
-    Of a `frame_source` that nothing was done to they are its own, without a query engine between.
+    If `rows` is an unchanged `frame_source`, its own frames are given without a query engine in
+    between.
+
+    Args:
+        rows: any LazyFrame.
+        columns: the names of the columns, in the order of the result.
+        chunk_size: how many rows a frame has that the query engine makes; None: its own choice.
     """
-    frames_of: Callable[[Projection], Iterator[pl.DataFrame]] | None = getattr(rows, _FRAMES, None)
+    make_frames: MakeFrames | None = getattr(rows, _MAKE_FRAMES, None)
     names = list(columns)
-    if frames_of is not None:
-        for frame in frames_of(Projection(names, None)):
+    if make_frames is not None:
+        for frame in make_frames(Projection(names, None)):
             yield frame if frame.columns == names else frame[names]
         return
     yield from rows.select(names).collect_batches(
@@ -83,7 +91,7 @@ def pull_frames(
     )
 
 
-def _limited(frames: Iterator[pl.DataFrame], n_rows: int | None) -> Iterator[pl.DataFrame]:
+def _limit_rows(frames: Iterator[pl.DataFrame], n_rows: int | None) -> Iterator[pl.DataFrame]:
     if n_rows is None:
         yield from frames
     elif n_rows > 0:

@@ -1,7 +1,7 @@
-"""Names for whole columns of instruments at once.
+"""Symbols for whole columns of instruments at once.
 
-The rule here: a row's name is what `SymbolMap.symbol` says for its instrument at its `ts_recv`
-(rule 2). The map is only laid out differently, as a sorted table that a column is looked up in.
+The rule here: the symbol of a row is what `SymbolMap.symbol` returns for its instrument at its
+`ts_recv` (rule 2). A table here holds the same intervals, sorted for lookups of whole columns.
 """
 
 from __future__ import annotations
@@ -20,16 +20,19 @@ from batonics.model.symbols import IntervalMap, SymbolMap, TInterval
 
 
 class IntervalTable(Generic[TInterval]):
-    """An `IntervalMap`, as it is when the table is made, for lookups of whole columns.
+    """A copy of an `IntervalMap`, sorted for lookups of whole columns.
+
+    Args:
+        known: the intervals. Later additions to it are not seen.
 
     Attributes:
-        values: what may hold, by entry; None where nothing does.
+        values: by entry, the interval that holds; None where none does.
     """
 
     def __init__(self, known: IntervalMap[TInterval]) -> None:
         intervals = known.intervals()
         edges = {(i.instrument_id, edge) for i in intervals for edge in (i.start_ns, i.end_ns)}
-        # From one edge to the next the same holds for an instrument, or nothing.
+        # Between two edges of an instrument one interval holds, or none.
         changes = sorted(edges)
         self._ids = np.unique(np.array([instrument_id for instrument_id, _ in changes], np.uint32))
         self._edges_ns = np.unique(np.array([edge for _, edge in changes], np.uint64))
@@ -37,25 +40,25 @@ class IntervalTable(Generic[TInterval]):
             np.array([instrument_id for instrument_id, _ in changes], np.uint32),
             np.array([edge for _, edge in changes], np.uint64),
         )
-        # Entry 0 is for what comes before an instrument's first edge.
+        # Entry 0 is the time before an instrument's first edge.
         self.values: list[TInterval | None] = [None, *(known.at(*change) for change in changes)]
 
     def entries(
         self, instrument_id: NDArray[np.uint32], ts_ns: NDArray[np.uint64]
     ) -> NDArray[np.intp]:
-        """The entry of each row's instrument at its time."""
-        if len(ts_ns) > 1 and self._are_alike(instrument_id, ts_ns):
+        """The entry in `values` of each row's instrument at its time."""
+        if len(ts_ns) > 1 and self._has_one_entry(instrument_id, ts_ns):
             return self.entries(instrument_id[:1], ts_ns[:1]).repeat(len(ts_ns))
         entry = np.searchsorted(self._changes, self._places(instrument_id, ts_ns), side="right")
         at = np.searchsorted(self._ids, instrument_id)
-        # The entry before a row's place is of another instrument if its own has none yet.
+        # The preceding entry belongs to another instrument if its own has none yet.
         own = np.searchsorted(self._changes, at.astype(np.uint64) << np.uint64(32))
         known = (at < len(self._ids)) & (entry > own)
         known &= self._ids.take(at, mode="clip") == instrument_id if len(self._ids) else False
         return np.where(known, entry, 0)
 
-    def _are_alike(self, instrument_id: NDArray[np.uint32], ts_ns: NDArray[np.uint64]) -> bool:
-        """Whether all rows are of one instrument, and no edge lies between their times."""
+    def _has_one_entry(self, instrument_id: NDArray[np.uint32], ts_ns: NDArray[np.uint64]) -> bool:
+        """Whether all rows have one instrument and no edge lies between their times."""
         ends = np.array([ts_ns.min(), ts_ns.max()])
         first, last = np.searchsorted(self._edges_ns, ends, side="right")
         return bool(first == last and instrument_id.min() == instrument_id.max())
@@ -63,64 +66,69 @@ class IntervalTable(Generic[TInterval]):
     def _places(
         self, instrument_id: NDArray[np.uint32], ts_ns: NDArray[np.uint64]
     ) -> NDArray[np.uint64]:
-        """Ranks of instrument and time in one word; a time's rank counts the edges up to it."""
+        """Ranks of instrument and time in one word. A time's rank counts the edges up to it."""
         at = np.searchsorted(self._ids, instrument_id).astype(np.uint64)
         edge = np.searchsorted(self._edges_ns, ts_ns, side="right").astype(np.uint64)
         return at << np.uint64(32) | edge
 
 
 class SymbolTable:
-    """A `SymbolMap`, as it is when the table is made, for lookups of whole columns."""
+    """A copy of a `SymbolMap` for lookups of whole columns. Later additions are not seen."""
 
     def __init__(self, symbol_map: SymbolMap) -> None:
         self._table = IntervalTable(symbol_map)
         names = [value and value.symbol for value in self._table.values]
-        self._names = pl.Series("symbol", names, pl.String)
+        self._symbols = pl.Series("symbol", names, pl.String)
 
-    def names(self, instrument_id: NDArray[np.uint32], ts_recv: NDArray[np.uint64]) -> pl.Series:
-        """The name of each row (String), null where nothing names it."""
-        return self._names[self._table.entries(instrument_id, ts_recv)]
+    def find_symbols(
+        self, instrument_id: NDArray[np.uint32], ts_recv: NDArray[np.uint64]
+    ) -> pl.Series:
+        """The symbol of each row (String); null where the map has none."""
+        return self._symbols[self._table.entries(instrument_id, ts_recv)]
 
 
 class FrameSymbols:
-    """Names for the frames of a stream, from a map that grows as the stream is read."""
+    """Symbols for the frames of a stream, from a map that grows as the stream is read."""
 
     def __init__(self, symbol_map: SymbolMap) -> None:
         self._symbol_map = symbol_map
-        self._intervals_known = -1
+        self._interval_count = -1
 
-    def of(self, frame: pl.DataFrame, time: str) -> pl.Series:
-        """The name of each row's instrument at the time in that column (null: the epoch)."""
-        if len(self._symbol_map) != self._intervals_known:
-            self._intervals_known = len(self._symbol_map)
+    def find_symbols(self, frame: pl.DataFrame, time: str) -> pl.Series:
+        """The symbol of each row's instrument at the time in a column (null: the epoch)."""
+        if len(self._symbol_map) != self._interval_count:
+            self._interval_count = len(self._symbol_map)
             self._table = SymbolTable(self._symbol_map)
-        return self._table.names(frame["instrument_id"].to_numpy(), times_ns(frame, time))
+        return self._table.find_symbols(frame["instrument_id"].to_numpy(), times_ns(frame, time))
 
 
 def times_ns(frame: pl.DataFrame, time: str) -> NDArray[np.uint64]:
-    """A column of times, in nanoseconds since the epoch; null is the epoch."""
+    """A column of times in nanoseconds since the epoch; null becomes the epoch."""
     physical = frame[time].cast(pl.Int64)
     known = physical.fill_null(0) if physical.null_count() else physical
-    ts_ns: NDArray[np.uint64] = known.to_numpy().view(np.uint64)  # as it is, not converted
+    ts_ns: NDArray[np.uint64] = known.to_numpy().view(np.uint64)  # a view: no conversion
     return ts_ns
 
 
-def add_symbols(rows: pl.LazyFrame, names: SymbolMap, *, time: str | None = None) -> pl.LazyFrame:
-    """Rows of instruments, with a column `symbol` after their own; as `instrument_source`."""
+def add_symbols(
+    rows: pl.LazyFrame, symbol_map: SymbolMap, *, time: str | None = None
+) -> pl.LazyFrame:
+    """Rows of instruments with a column `symbol` after their own; see `instrument_source`."""
 
     def make(time: str) -> AddColumns:
-        table = FrameSymbols(names)
-        return lambda frame: frame.with_columns(table.of(frame, time).alias("symbol"))
+        table = FrameSymbols(symbol_map)
+        return lambda frame: frame.with_columns(table.find_symbols(frame, time).alias("symbol"))
 
     return instrument_source("SYMBOLS", rows, pl.Schema({"symbol": pl.String()}), make, time=time)
 
 
 ROW_TIMES = ("ts_recv", "ts", "ts_event", "ts_close", "ts_recv_end", "ts_recv_start")
-"""Columns whose time is a row's, if none is named: the first of these that there is."""
+"""The columns that may hold a row's time. The first one that a frame has is the default."""
+
 AddColumns = Callable[[pl.DataFrame], pl.DataFrame]
 
 
-def instrument_source(  # noqa: PLR0913 - one call a kind of column
+def instrument_source(  # noqa: PLR0913 - each kind of column has one call of it
     name: str,
     rows: pl.LazyFrame,
     added: pl.Schema,
@@ -129,18 +137,19 @@ def instrument_source(  # noqa: PLR0913 - one call a kind of column
     *,
     time: str | None = None,
 ) -> pl.LazyFrame:
-    """Rows of instruments, as they are pulled, with columns that depend on instrument and time.
+    """Rows of instruments with further columns that depend on the instrument and the time.
 
     Args:
-        name: shown by `explain`.
-        rows: have publisher_id, instrument_id and a time.
-        added: the columns to be added.
-        make: called at each collection with the name of the time; gives what adds them to a frame.
-        reads: further columns that it needs.
-        time: the column that tells a row's time; None: the first of `ROW_TIMES` that there is.
+        name: the name that `explain` shows.
+        rows: rows with the columns publisher_id and instrument_id, and a time.
+        added: the schema of the columns to add.
+        make: called at each collection with the name of the time column. It returns a function that
+            adds the columns to a frame.
+        reads: names of other columns that this function reads.
+        time: the column that has a row's time; None: the first of `ROW_TIMES` that `rows` has.
 
     Raises:
-        UsageError: a column is missing, or is there already.
+        UsageError: a column is missing, or a column to add is there already.
     """
     schema = rows.collect_schema()
     if time is None:
@@ -151,9 +160,9 @@ def instrument_source(  # noqa: PLR0913 - one call a kind of column
     for column in sorted(set(added) & set(schema)):
         raise UsageError(f"there is a column {column} already")
 
-    def plan(wanted: Collection[str]) -> DerivationPlan:
+    def plan(columns: Collection[str]) -> DerivationPlan:
         add = make(time)
-        columns = sorted((set(wanted) - set(added)) | needed)
-        return DerivationPlan(columns, lambda frames: (add(frame) for frame in frames))
+        read = sorted((set(columns) - set(added)) | needed)
+        return DerivationPlan(read, lambda frames: (add(frame) for frame in frames))
 
     return derived_source(name, rows, pl.Schema({**schema, **added}), plan)

@@ -1,8 +1,8 @@
 """MBP of an instrument over all its publishers: the consolidated book.
 
-The rule here: rows are those of `mbp.py`, with the instrument's levels in place of the book's. A
-change has a row only if it shows in them; `publisher_id` says whose record made it. Of each book
-its last complete event counts.
+The rule here: the rows are those of `mbp.py`, but with the levels of the instrument. A change has a
+row only if it changes these levels; `publisher_id` is the publisher of the record that made the
+row. Each book counts as of its last complete event.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ def consolidated_frames(
     """Frames of `mbp_schema(depth)`, in stream order.
 
     Args:
-        batches: the records.
+        batches: MBO records, in their order.
         depth: levels of each side.
         rtype: the value of the column `rtype`; None: null.
-        changes: whether rows of changes are wanted; without them only trades have rows.
+        changes: whether changes have rows. Without them, only trades have rows.
     """
     engine = BookEngine(tops=TopsSpec(depth, trades=True))
     groups = _no_groups()
     for folded in fold_tops(batches, engine):
         if len(groups.group_of) < engine.book_count:
-            groups = _regrouped(groups, book_keys(engine) & 0xFFFFFFFF, depth)
+            groups = _extend_groups(groups, book_keys(engine) & 0xFFFFFFFF, depth)
         tops, top_records = folded.tops.copy(), folded.top_records.take()
         kept = np.empty(len(tops), np.bool_)
         merge_tops(
@@ -51,16 +51,19 @@ def consolidated_frames(
 
 
 def _no_groups() -> InstrumentGroups:
-    nothing = np.empty(0, np.int64)
-    return InstrumentGroups(nothing, np.zeros(1, np.int64), nothing, nothing, nothing, nothing)
+    empty = np.empty(0, np.int64)
+    return InstrumentGroups(empty, np.zeros(1, np.int64), empty, empty, empty, empty)
 
 
-def _regrouped(
+def _extend_groups(
     groups: InstrumentGroups, instruments: NDArray[np.int64], depth: int
 ) -> InstrumentGroups:
-    """The groups of the books' instruments, numbered by their first books, with what was known."""
+    """The groups of the books' instruments, with the levels known so far.
+
+    Groups are numbered in the order of their first books.
+    """
     _, first_book, place = np.unique(instruments, return_index=True, return_inverse=True)
-    # A number once given stays: new instruments come after all before.
+    # The number of a group never changes: new instruments come last.
     by_first = np.argsort(first_book)
     number = np.empty(len(by_first), np.int64)
     number[by_first] = np.arange(len(by_first))
@@ -71,15 +74,17 @@ def _regrouped(
         group_of=group_of,
         first=first,
         books=books,
-        book_tops=_grown(groups.book_tops, len(instruments), depth, 0),
-        # No size is negative: the first top of an instrument shows, be it empty.
-        group_tops=_grown(groups.group_tops, len(by_first), depth, -1),
+        book_tops=_extend_levels(groups.book_tops, len(instruments), depth, 0),
+        # No size is negative, so the first top of an instrument differs, even if it is empty.
+        group_tops=_extend_levels(groups.group_tops, len(by_first), depth, -1),
         used=np.empty(len(instruments), np.int64),
     )
 
 
-def _grown(levels: NDArray[np.int64], count: int, depth: int, size: int) -> NDArray[np.int64]:
-    """Levels of `count` books or instruments, those that are new without a price, of that size."""
+def _extend_levels(
+    levels: NDArray[np.int64], count: int, depth: int, size: int
+) -> NDArray[np.int64]:
+    """Levels of `count` books or instruments. New ones have no price, and the given size."""
     new = np.array([UNDEF_PRICE, UNDEF_PRICE, size, size, 0, 0], np.int64)
     grown = np.tile(new, count * depth)
     grown[: len(levels)] = levels

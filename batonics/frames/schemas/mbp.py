@@ -1,18 +1,18 @@
 """MBP of any depth, and tbbo, as the vendor derives them from MBO.
 
-The rule here: a row is an event of one book, or a trade, never just a record. The fold says which
-have a row and what the book was; here they get the vendor's columns.
+The rule here: a row is an event of one book or a trade, never a mere record. The fold decides which
+of them have rows, and gives the book; this module makes the vendor's columns.
 
-| rows   | when                                               | the book is as it stands      |
+| rows   | when                                               | the row has the book          |
 |--------|----------------------------------------------------|-------------------------------|
-| trade  | at each T, in its place among the rows             | before the trade takes effect |
+| trade  | at each T, in the order of the records             | before the trade takes effect |
 | change | at an event's end, if the best levels differ from  | after the event               |
 |        | the book's last change; always the first time      |                               |
 
-A change is described by the last A, C, M or R of its event: action, price, size, flags, times and
-sequence are that record's, `depth` is how many levels of its side are better than its price.
-`side` is that record's own where the publisher is in `SIDE_PUBLISHERS`, and N elsewhere, and for
-the row that closes a snapshot. Fills have no row.
+The last A, C, M or R of its event describes a change: the row has its action, price, size, flags,
+times and sequence. `depth` is the number of levels of its side that are better than its price.
+`side` is the side of that record if the publisher is in `SIDE_PUBLISHERS`. For other publishers,
+and for the row that closes a snapshot, it is N. Fills have no row.
 """
 
 from __future__ import annotations
@@ -33,10 +33,11 @@ from batonics.frames.scan.folding import fold_tops
 from batonics.model.mbo import Action, Flag, MboBatch, Side
 
 SIDE_PUBLISHERS = (1,)
-"""GLBX.MDP3: the vendor's MBP has the side of A, C and M there, and N with XNAS.ITCH, DBEQ.BASIC,
-IFEU.IMPACT and NDEX.IMPACT, as its files show."""
+"""Publishers whose changes have a side in the vendor's MBP files: GLBX.MDP3.
 
-_DESCRIBED = [name for name in mbp_schema(1) if name in MboBatch._fields]
+Files of XNAS.ITCH, DBEQ.BASIC, IFEU.IMPACT and NDEX.IMPACT have N instead."""
+
+_RECORD_COLUMNS = [name for name in mbp_schema(1) if name in MboBatch._fields]
 
 
 def mbp_frames(
@@ -45,10 +46,10 @@ def mbp_frames(
     """Frames of `mbp_schema(depth)`, in stream order.
 
     Args:
-        batches: the records.
+        batches: MBO records, in their order.
         depth: levels of each side.
         rtype: the value of the column `rtype`; None: null.
-        changes: whether rows of changes are wanted; without them and with a depth of 1 it is tbbo.
+        changes: whether changes have rows. Without them, a depth of 1 gives tbbo.
     """
     engine = BookEngine(tops=TopsSpec(depth, changes=changes, trades=True))
     for folded in fold_tops(batches, engine):
@@ -58,8 +59,8 @@ def mbp_frames(
 def tops_frame(
     tops: NDArray[np.int64], top_records: MboBatch, depth: int, rtype: int | None
 ) -> pl.DataFrame:
-    """The frame of `mbp_schema(depth)` of tops and the records that describe them."""
-    head = to_frame(top_records._replace(side=_sides(top_records)), _DESCRIBED)
+    """A frame of `mbp_schema(depth)` from tops and the records that describe them."""
+    head = to_frame(top_records._replace(side=_sides(top_records)), _RECORD_COLUMNS)
     columns = {series.name: series for series in head.get_columns()}
     columns["rtype"] = rtype_series(rtype, head.height)
     columns["depth"] = pl.Series(tops[:, Top.DEPTH].astype(np.uint8))
@@ -68,7 +69,7 @@ def tops_frame(
 
 
 def _sides(top_records: MboBatch) -> NDArray[np.uint8]:
-    """The sides as the vendor gives them."""
+    """The sides in the vendor's rows."""
     has_side = np.isin(top_records.publisher_id, SIDE_PUBLISHERS)
     has_side &= top_records.flags & Flag.SNAPSHOT == 0
     has_side |= top_records.action == Action.TRADE

@@ -22,24 +22,40 @@ def mbp_source(
     changes: bool = True,
     consolidated: bool = False,
 ) -> pl.LazyFrame:
-    """A LazyFrame of `mbp_schema(depth)` over MBO records: of books, or of instruments."""
+    """A LazyFrame of `mbp_schema(depth)` over MBO records.
 
-    def make(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
+    Args:
+        records: MBO records, in their order.
+        depth: levels of each side.
+        rtype: the value of the column `rtype`; None: null.
+        changes: whether changes have rows. Without them, a depth of 1 gives tbbo.
+        consolidated: whether the levels are those of an instrument over all its publishers.
+    """
+
+    def derive(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
         frames = consolidated_frames if consolidated else mbp_frames
         return frames(batches, depth, rtype=rtype, changes=changes)
 
-    books_apart = not consolidated
+    books_independent = not consolidated
     return record_source(
-        f"MBO MBP {depth}", records, mbp_schema(depth), make, books_apart=books_apart
+        f"MBO MBP {depth}", records, mbp_schema(depth), derive, books_independent=books_independent
     )
 
 
 def bbo_interval_source(
     records: pl.LazyFrame, length_ns: int, rtype: int | None = None
 ) -> pl.LazyFrame:
-    """A LazyFrame of `BBO_INTERVAL_SCHEMA` over MBO records."""
+    """A LazyFrame of `BBO_INTERVAL_SCHEMA` over MBO records.
 
-    def make(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
+    Args:
+        records: MBO records, in their order.
+        length_ns: the length of an interval in nanoseconds.
+        rtype: the value of the column `rtype`; None: null.
+    """
+
+    def derive(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
         return bbo_interval_frames(batches, length_ns, rtype)
 
-    return record_source("MBO BBO INTERVALS", records, BBO_INTERVAL_SCHEMA, make, books_apart=False)
+    return record_source(
+        "MBO BBO INTERVALS", records, BBO_INTERVAL_SCHEMA, derive, books_independent=False
+    )

@@ -41,11 +41,11 @@ class RowKeys:
 
     def add_symbol(self, timed: pl.DataFrame, names: FrameSymbols) -> pl.DataFrame:
         """A frame of `add_time` with `symbol` (String) after its columns."""
-        symbol = names.of(timed, ROW_TIME)
+        symbol = names.find_symbols(timed, ROW_TIME)
         if self._time_is_interval_end and symbol.null_count():
             # A name that ends with the interval held in it.
             before = timed.select("instrument_id", pl.col(ROW_TIME) - 1)
-            symbol = symbol.fill_null(names.of(before, ROW_TIME))
+            symbol = symbol.fill_null(names.find_symbols(before, ROW_TIME))
         return timed.hstack([symbol.alias(SYMBOL)])
 
     def add_to(self, frame: pl.DataFrame, names: FrameSymbols) -> pl.DataFrame:

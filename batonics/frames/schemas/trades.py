@@ -1,7 +1,7 @@
-"""Trades from MBO records: the vendor's `trades`, as expressions on the records.
+"""The vendor's schema `trades`, derived from MBO records.
 
-The rule here: a trade is a T and never an F. A fill repeats the trade from the resting order's
-side, so counting both would count volume twice (rules 6 and 12).
+The rule here: a trade is a T, never an F. A fill repeats the trade from the side of the resting
+order, so counting both would count the volume twice (rules 6 and 12).
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ from batonics.frames.scan.sources import Projection, frame_source
 from batonics.model.mbo import Action, take_batch
 
 _ADDED = ("rtype", "depth")
-"""What MBO records lack."""
+"""Columns that MBO records lack."""
 _NEEDED = [name for name in TRADES_SCHEMA if name not in _ADDED and name not in OPTIONAL_DEFAULTS]
 
 
 def trades_source(records: pl.LazyFrame, rtype: int | None = None) -> pl.LazyFrame:
-    """A LazyFrame of `TRADES_SCHEMA` over MBO records: a row a T, in their order.
+    """A LazyFrame of `TRADES_SCHEMA` over MBO records: one row for each T, in their order.
 
-    `depth` is 0; the other columns are the record's own, as in the vendor's files: where those
-    have the same trades as MBO and as `trades`, the two are equal in every field. The rows of a
-    frame that `scan_batches` made are taken from its batches. Otherwise these are plain
-    expressions: they stream where `records` streams, and columns, predicates and row limits reach
-    `records` as far as Polars can push them.
+    `depth` is 0. The other columns are those of the record, as in the vendor's files: files of the
+    schemas mbo and trades that have the same trades agree in every field.
+
+    An unchanged frame of `scan_batches` gives the trades of its batches. On any other frame, plain
+    expressions make them: the result streams if `records` streams, and Polars pushes columns,
+    predicates and row limits into `records` as far as it can.
 
     Args:
-        records: MBO records, in their order.
+        records: MBO records, in their order. `ts_in_delta` may be missing, and is then 0.
         rtype: the value of the column `rtype`; None: null.
 
     Raises:
-        UsageError: a column is missing or has another dtype; `ts_in_delta` may be missing, and is
-            then 0.
+        UsageError: a column is missing or has another dtype.
     """
     if has_batches(records):
         return frame_source(
-            "MBO TRADES", TRADES_SCHEMA, lambda wanted: _frames(records, wanted, rtype)
+            "MBO TRADES", TRADES_SCHEMA, lambda projection: _frames(records, projection, rtype)
         )
     schema = records.collect_schema()
     check_columns(schema, [*_NEEDED, *(name for name in OPTIONAL_DEFAULTS if name in schema)])
@@ -56,9 +56,11 @@ def trades_source(records: pl.LazyFrame, rtype: int | None = None) -> pl.LazyFra
     )
 
 
-def _frames(records: pl.LazyFrame, wanted: Projection, rtype: int | None) -> Iterator[pl.DataFrame]:
+def _frames(
+    records: pl.LazyFrame, projection: Projection, rtype: int | None
+) -> Iterator[pl.DataFrame]:
     own = [name for name in TRADES_SCHEMA if name not in _ADDED]
-    for batch in batches_of(records, wanted.books):
+    for batch in batches_of(records, projection.book_filter):
         rows = np.flatnonzero(batch.action == Action.TRADE)
         if len(rows):
             found = to_frame(take_batch(batch, rows), own)

@@ -1,7 +1,8 @@
-"""Tables of a vendor schema as others write them, made into our columns.
+"""Tables of a vendor schema, from any writer, converted to the columns of our frames.
 
-The rule here: only the form changes. Sentinels become null, letters Enums, nanoseconds Datetimes;
-prices stay integers of 1e-9, and text of decimal digits becomes one without going through a float.
+The rule here: only the form changes. Sentinels become null, letters become Enums, and nanoseconds
+become Datetimes. Prices stay integers of 1e-9; decimal text becomes an integer exactly, without a
+float in between.
 """
 
 from __future__ import annotations
@@ -20,7 +21,11 @@ _DECIMALS = 9
 
 
 def from_records(records: NDArray[np.void], schema: str) -> pl.DataFrame:
-    """The frame of the DBN records of a schema (`Schema.record_dtype`).
+    """A frame of the schema from its DBN records.
+
+    Args:
+        records: records of the dtype `Schema.record_dtype`.
+        schema: the name of the schema.
 
     Raises:
         InputError: a field of letters holds another byte.
@@ -30,9 +35,9 @@ def from_records(records: NDArray[np.void], schema: str) -> pl.DataFrame:
         values = np.ascontiguousarray(records[name])
         if name in CATEGORIES:
             categories = CATEGORIES[name].take(values)
-            strange = np.flatnonzero(categories == NO_CATEGORY)
-            if len(strange):
-                byte = int(values[strange[0]])
+            unknown = np.flatnonzero(categories == NO_CATEGORY)
+            if len(unknown):
+                byte = int(values[unknown[0]])
                 raise InputError(f"column {name} holds byte 0x{byte:02x}, which is no letter of it")
             columns[name] = pl.Series(categories).cat.to(dtype)
         elif dtype == TIME_TYPE:
@@ -43,39 +48,42 @@ def from_records(records: NDArray[np.void], schema: str) -> pl.DataFrame:
 
 
 def normalise_columns(frame: pl.DataFrame, schema: str) -> pl.DataFrame:
-    """A frame whose columns have the schema's names, with its dtypes; others are left out.
+    """The columns of a schema that a frame has, converted to the schema's dtypes.
 
-    Times may be Datetimes, nanoseconds or ISO 8601 text; prices integers of 1e-9 or decimal text;
-    letters text. What stands for "undefined" becomes null.
+    Args:
+        frame: columns with the names of the schema. Times are Datetimes, nanoseconds or ISO 8601
+            text; prices are integers of 1e-9 or decimal text; letters are text. Sentinels become
+            null, and other columns are left out.
+        schema: the name of the vendor's schema.
 
     Raises:
-        InputError: a column cannot be what the schema says.
+        InputError: a column cannot be converted.
     """
     columns = find_schema(schema).columns
     present = [name for name in columns if name in frame.columns]
     try:
-        return frame.select(_normal(name, frame.schema[name], columns[name]) for name in present)
+        return frame.select(_convert(name, frame.schema[name], columns[name]) for name in present)
     except pl.exceptions.PolarsError as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"a column is not what schema {schema} has there: {reason}") from None
 
 
-def _normal(name: str, found: pl.DataType, wanted: pl.DataType) -> pl.Expr:
+def _convert(name: str, found: pl.DataType, expected: pl.DataType) -> pl.Expr:
     column = pl.col(name)
-    if found.is_float() and wanted.is_integer():
+    if found.is_float() and expected.is_integer():
         raise InputError(f"column {name} is of floats, which are not exact: write integers of 1e-9")
-    if wanted == TIME_TYPE:
-        return _time(column, found).alias(name)
-    if isinstance(wanted, pl.Enum):
-        return column.cast(wanted)
+    if expected == TIME_TYPE:
+        return _parse_time(column, found).alias(name)
+    if isinstance(expected, pl.Enum):
+        return column.cast(expected)
     is_text = name in PRICE_FIELDS and found == pl.String()
-    value = (_price(column) if is_text else column).cast(wanted)
+    value = (_parse_price(column) if is_text else column).cast(expected)
     if name not in UNDEFINED:
         return value.alias(name)
     return pl.when(value != UNDEFINED[name]).then(value).alias(name)
 
 
-def _time(column: pl.Expr, found: pl.DataType) -> pl.Expr:
+def _parse_time(column: pl.Expr, found: pl.DataType) -> pl.Expr:
     if isinstance(found, pl.Datetime):
         exact = column.cast(pl.Datetime("ns", found.time_zone)).dt
         zoned = found.time_zone is not None
@@ -85,18 +93,18 @@ def _time(column: pl.Expr, found: pl.DataType) -> pl.Expr:
         number = pl.when(is_number).then(column).cast(pl.UInt64)
         text = pl.when(~is_number).then(column)
         parsed = text.str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="ns", time_zone="UTC")
-        return pl.coalesce(_time(number, pl.UInt64()), parsed)
-    # As a signed word UNDEF_TIMESTAMP reads -1.
+        return pl.coalesce(_parse_time(number, pl.UInt64()), parsed)
+    # UNDEF_TIMESTAMP is -1 as a signed word.
     signed = column.reinterpret(signed=True) if found == pl.UInt64() else column.cast(pl.Int64)
     return pl.when(signed != -1).then(signed).cast(TIME_TYPE)
 
 
-def _price(text: pl.Expr) -> pl.Expr:
-    """Decimal text, or an integer of 1e-9 where there is no point; what is neither is refused."""
+def _parse_price(text: pl.Expr) -> pl.Expr:
+    """The integer of 1e-9 from decimal text, or from integer text if it has no decimal point."""
     is_decimal = text.str.contains(r"^-?\d+\.\d{1,9}0*$")
     parts = pl.when(is_decimal).then(text).str.splitn(".", 2)
-    whole, fraction = (parts.struct[f"field_{place}"] for place in (0, 1))
-    # Wide enough for any ten digits: what does not fit at the end is refused by the last cast.
+    whole, fraction = (parts.struct[f"field_{part}"] for part in (0, 1))
+    # Int128 holds any ten digits; the last cast refuses a price that exceeds int64.
     units = whole.cast(pl.Int64).cast(pl.Int128) * PRICE_SCALE
     rest = fraction.str.slice(0, _DECIMALS).str.pad_end(_DECIMALS, "0").cast(pl.Int128)
     sign = pl.when(whole.str.starts_with("-")).then(-1).otherwise(1)

@@ -1,4 +1,4 @@
-"""Two frames of one book, held against each other."""
+"""The differences between the frames of the engine and of the reference."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ def test_equal_frames_have_none_whatever_their_order() -> None:
 
 def test_a_row_of_one_alone_and_a_value_are_differences() -> None:
     engine = LEVELS.slice(1)
-    witness = LEVELS.slice(0, 2).with_columns(
+    derived = LEVELS.slice(0, 2).with_columns(
         size=pl.when(price=6).then(4).otherwise("size").cast(pl.Int64)
     )
-    assert find_differences(engine, witness, LEVEL_KEYS, LEVEL_VALUES).rows() == [
+    assert find_differences(engine, derived, LEVEL_KEYS, LEVEL_VALUES).rows() == [
         (1, 0, 6, 5, 1, 4, 1),
         (1, 0, 7, None, None, 5, 1),
         (1, 1, 8, 5, 1, None, None),
     ]
 
 
-def test_the_frames_of_an_engine_and_a_witness_are_alike() -> None:
-    engine, witness = BookEngine(), DerivedBooks()
+def test_the_frames_of_the_engine_and_the_reference_are_alike() -> None:
+    engine, derived = BookEngine(), DerivedBooks()
     batch = random_stream(1, 5_000, ids=200)
     engine.fold(batch)
-    witness.add(batch)
+    derived.add(batch)
     orders = engine_orders(engine)
-    assert find_differences(orders, reference_orders(witness), ORDER_KEYS, ORDER_VALUES).is_empty()
+    assert find_differences(orders, reference_orders(derived), ORDER_KEYS, ORDER_VALUES).is_empty()
     assert orders["position"].n_unique() > 2
     levels = engine_levels(engine)
-    assert find_differences(levels, witness.levels(), LEVEL_KEYS, LEVEL_VALUES).is_empty()
+    assert find_differences(levels, derived.levels(), LEVEL_KEYS, LEVEL_VALUES).is_empty()
     assert engine_books(engine)["status"].to_list() == [
         status.name.lower() for status in engine.statuses()
     ]
@@ -70,8 +70,8 @@ def test_a_position_is_that_in_the_queue_of_the_level() -> None:
 
 
 def test_an_engine_without_records_has_empty_frames() -> None:
-    engine, witness = BookEngine(), DerivedBooks()
+    engine, derived = BookEngine(), DerivedBooks()
     assert engine_levels(engine).is_empty()
     assert engine_books(engine).is_empty()
     orders = engine_orders(engine)
-    assert find_differences(orders, reference_orders(witness), ORDER_KEYS, ORDER_VALUES).is_empty()
+    assert find_differences(orders, reference_orders(derived), ORDER_KEYS, ORDER_VALUES).is_empty()

@@ -1,4 +1,4 @@
-"""What notebooks show of books and lakes: text that is text, and no more of it than fits."""
+"""HTML tables of books and lakes in notebooks: values are text, and tables stay small."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.streams import random_stream
 
 
 class Cells(HTMLParser):
-    """The cells of a table, row by row, and which tags there were."""
+    """The cells of a table, row by row, and the tags in it."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -49,13 +49,13 @@ TAGS = {"table", "caption", "thead", "tbody", "tr", "th", "td"}
 
 def random_books(seed: int, names: dict[int, str]) -> tuple[Books, ReferenceBooks]:
     batch = random_stream(seed, 2_000)
-    engine, oracle, symbols = BookEngine(), ReferenceBooks(), SymbolMap()
+    engine, reference, symbols = BookEngine(), ReferenceBooks(), SymbolMap()
     engine.fold(batch)
     for record in records(batch):
-        oracle.apply(record)
+        reference.apply(record)
     for instrument_id, name in names.items():
         symbols.add(MappingInterval(0, 2**64 - 1, instrument_id, name))
-    return Books(engine, symbols), oracle
+    return Books(engine, symbols), reference
 
 
 def test_a_price_is_exact_text_and_a_count_has_separators() -> None:
@@ -121,15 +121,15 @@ def test_books_show_their_best_bid_and_ask_by_publisher_and_instrument() -> None
             assert row[f"{name} size"] == ("" if level is None else f"{level['size']:,}")
 
 
-def test_books_show_what_was_odd_and_how_far_they_are() -> None:
-    books, oracle = random_books(2, {})
+def test_books_have_their_anomalies_and_the_times_of_their_last_records() -> None:
+    books, reference = random_books(2, {})
     rows = Cells(books._repr_html_()).rows
     for row in (dict(zip(rows[0], cells, strict=True)) for cells in rows[1:]):
         publisher, instrument = (int(part) for part in row["book"].split("/"))
         key = (publisher, instrument)
-        assert row["status"] == oracle.status(key)
-        assert row["events"] == f"{oracle.events(key):,}"
-        assert row["odd"] == f"{sum(oracle.anomalies(key).values()):,}"
+        assert row["status"] == reference.status(key)
+        assert row["events"] == f"{reference.events(key):,}"
+        assert row["odd"] == f"{sum(reference.anomalies(key).values()):,}"
 
 
 def test_a_symbol_of_markup_is_shown_as_it_is_written() -> None:

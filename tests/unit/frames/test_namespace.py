@@ -1,4 +1,4 @@
-"""`.mbo` on a LazyFrame: quotes, deltas and depth as lazy, streaming frames."""
+"""`.mbo` on a LazyFrame: quotes, deltas and depth as streaming LazyFrames."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def cut(batch: MboBatch, rows: int) -> list[MboBatch]:
 
 
 def mbo(frame: pl.LazyFrame) -> MboNamespace:
-    """What `frame.mbo` is; a type checker does not see namespaces."""
+    """`frame.mbo`, typed: a type checker does not see namespaces."""
     namespace = frame.mbo  # type: ignore[attr-defined]
     assert isinstance(namespace, MboNamespace)
     return namespace
@@ -68,41 +68,41 @@ SCHEMAS = {
 by_method = pytest.mark.parametrize("method", METHODS)
 
 
-def oracle_quotes(batch: MboBatch) -> list[tuple[object, ...]]:
-    """A row for each end of an event, as the oracle sees it."""
-    oracle = ReferenceBooks()
+def reference_quotes(batch: MboBatch) -> list[tuple[object, ...]]:
+    """One row for each end of an event, from the reference."""
+    reference = ReferenceBooks()
     rows: list[tuple[object, ...]] = []
     last: dict[tuple[int, int], tuple[int, ...]] = {}
     for record in records(batch):
         key = (record.publisher_id, record.instrument_id)
         known = key in last
-        events = oracle.events(key) if known else 0
-        quote_before = quote(oracle, key) if known else ()
-        oracle.apply(record)
-        closed = oracle.events(key) - events
-        closed_itself = not oracle.event_open(key)
+        events = reference.events(key) if known else 0
+        quote_before = quote(reference, key) if known else ()
+        reference.apply(record)
+        closed = reference.events(key) - events
+        closed_itself = not reference.event_open(key)
         if closed > closed_itself:
             rows.append((*last[key], *key, *quote_before))
         last[key] = (record.ts_event, record.ts_recv, record.sequence)
         if closed_itself:
-            rows.append((*last[key], *key, *quote(oracle, key)))
+            rows.append((*last[key], *key, *quote(reference, key)))
     return rows
 
 
-def quote(oracle: ReferenceBooks, key: tuple[int, int]) -> tuple[int | None, ...]:
-    bid, ask = oracle.bbo(key)
+def quote(reference: ReferenceBooks, key: tuple[int, int]) -> tuple[int | None, ...]:
+    bid, ask = reference.bbo(key)
     return *(bid or (None, 0, 0)), *(ask or (None, 0, 0))
 
 
 @pytest.mark.parametrize("rows", [1, 2, 7, 64, 100_000])
-def test_quotes_are_the_oracles_however_the_stream_is_cut(rows: int) -> None:
+def test_quotes_are_those_of_the_reference_however_the_stream_is_cut(rows: int) -> None:
     batch = random_stream(9, 600)
     frame = pl.concat(bbo_frames(cut(batch, rows)))
     plain = [
         (UNDEF_TIMESTAMP if row[0] is None else row[0], *row[1:])
         for row in frame.with_columns(pl.col("ts_event", "ts_recv").cast(pl.Int64)).iter_rows()
     ]
-    assert plain == oracle_quotes(batch)
+    assert plain == reference_quotes(batch)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 7, 64])
@@ -196,7 +196,7 @@ class TestPushdown:
 
         monkeypatch.setattr("batonics.frames.scan.mbo_scan.from_frame", spy)
         METHODS[method](to_frame(batch).lazy()).filter(pl.col("instrument_id") == 101).collect()
-        # Intervals are the stream's: its time is that of all records.
+        # The time of intervals is that of all records of the stream.
         assert (seen == {101}) == (not method.endswith("-1s"))
 
     @by_method
@@ -278,7 +278,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
-# A flush of the depth takes some ten repetitions: both its runs have several.
+# Depth is flushed about every ten repetitions, so both runs have several flushes.
 @pytest.mark.parametrize(("method", "times"), [("bbo", 8), ("deltas", 8), ("depth", 24)])
 def test_memory_does_not_grow_with_the_stream(method: str, times: int) -> None:
     def peak_kib(repetitions: int) -> int:

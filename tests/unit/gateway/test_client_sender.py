@@ -1,4 +1,4 @@
-"""What one client is sent: loops, places, pauses, heartbeats, the end."""
+"""What one client is sent: loops, positions, pauses, heartbeats, the end."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ from collections.abc import Generator
 import pytest
 
 from batonics.gateway.client_sender import (
+    ClientChannel,
     ClientSender,
     FaultError,
+    Heartbeat,
     ReplayClient,
     ReplayControl,
+    SenderSettings,
     StoppedError,
 )
-from batonics.gateway.dbn_feed import BytesLike, FeedPiece
-from batonics.gateway.faults import Fault, FaultInjector, Faults, ReplayPosition
-from batonics.gateway.pacing import FLAT_OUT, Pace, SystemClock
+from batonics.gateway.fault_injector import FaultInjector, ReplayPosition
+from batonics.gateway.faults import Fault, Faults
+from batonics.gateway.feed_pieces import BytesLike, FeedPiece
+from batonics.gateway.pacing import Pace
 from tests.support.dbn_files import encode
 from tests.support.replay_feeds import rows, split_pieces
 from tests.unit.gateway.test_pacing import FakeClock
@@ -25,10 +29,10 @@ RECORDS = encode(rows(100))
 
 
 class ShortFeed:
-    """An opening and 100 records, in pieces of 10."""
+    """A header and 100 records, in pieces of 10."""
 
-    opening: BytesLike = b"DBN"
-    live_ns = -1
+    header: BytesLike = b"DBN"
+    unpaced_until_ns = -1
 
     def pieces(self, start_ns: int | None, *, indexed: bool) -> Generator[FeedPiece, None, None]:
         assert start_ns is None
@@ -36,41 +40,40 @@ class ShortFeed:
 
 
 class EmptyFeed(ShortFeed):
-    """An opening and nothing."""
+    """A header and nothing."""
 
     def pieces(self, start_ns: int | None, *, indexed: bool) -> Generator[FeedPiece, None, None]:
         assert (start_ns, indexed) == (None, False)
         yield from ()
 
 
-def sent_by(feed: ShortFeed, loops: int, injector: FaultInjector | None = None) -> bytes:
+def send(feed: ShortFeed, loops: int, injector: FaultInjector | None = None) -> bytes:
     sent = bytearray()
-    player = ClientSender(
-        sent.extend, ReplayClient("x"), ReplayControl(), FLAT_OUT, FakeClock(), injector=injector
-    )
-    player.play(feed, None, loops)
+    settings = SenderSettings(ReplayControl(), clock=FakeClock())
+    sender = ClientSender(settings, ClientChannel(sent.extend), ReplayClient("x"), injector)
+    sender.send_feed(feed, None, loops)
     return bytes(sent)
 
 
 @pytest.mark.parametrize("units", [0, 1, 99, 100, 101, 250, 300])
-def test_a_place_may_be_in_any_loop(units: int) -> None:
+def test_a_position_may_be_in_any_loop(units: int) -> None:
     injector = FaultInjector(Faults(), 0, ReplayPosition(units))
-    assert sent_by(ShortFeed(), 3, injector) == b"DBN" + (3 * RECORDS)[56 * units :]
+    assert send(ShortFeed(), 3, injector) == b"DBN" + (3 * RECORDS)[56 * units :]
 
 
-def test_loops_end_where_there_is_nothing() -> None:
-    assert sent_by(EmptyFeed(), 0) == b"DBN"
-    assert sent_by(ShortFeed(), 2) == b"DBN" + 2 * RECORDS
+def test_an_empty_feed_ends_the_loops() -> None:
+    assert send(EmptyFeed(), 0) == b"DBN"
+    assert send(ShortFeed(), 2) == b"DBN" + 2 * RECORDS
 
 
-def test_a_fault_ends_it() -> None:
+def test_a_fault_ends_the_connection() -> None:
     injector = FaultInjector(Faults(cut=500, seed=1), 0)
     with pytest.raises(FaultError) as caught:
-        sent_by(ShortFeed(), 1, injector)
+        send(ShortFeed(), 1, injector)
     assert caught.value.fault is Fault.CUT
 
 
-def test_an_idle_client_hears_a_heart_and_a_stop_ends_it() -> None:
+def test_an_idle_client_is_sent_heartbeats_until_a_stop() -> None:
     control, clock, beats = ReplayControl(), FakeClock(), 0
 
     def beat() -> bytes:
@@ -81,23 +84,22 @@ def test_an_idle_client_hears_a_heart_and_a_stop_ends_it() -> None:
         return b"beat"
 
     sent = bytearray()
-    pace = Pace(rate=0.01)
-    player = ClientSender(sent.extend, ReplayClient("x"), control, pace, clock, heartbeat=(5, beat))
+    channel = ClientChannel(sent.extend, Heartbeat(5, beat))
+    settings = SenderSettings(control, Pace(rate=0.01), clock=clock)
+    sender = ClientSender(settings, channel, ReplayClient("x"))
     with pytest.raises(StoppedError):
-        player.play(ShortFeed(), None, 1)
+        sender.send_feed(ShortFeed(), None, 1)
     assert sent == b"DBN" + RECORDS[:56] + 3 * b"beat"
     assert 15 * 10**9 <= clock.now <= 16 * 10**9
 
 
-def test_a_paused_client_hears_a_heart_too() -> None:
+def test_a_paused_client_is_sent_heartbeats_too() -> None:
     control, sent = ReplayControl(), bytearray()
-    control.toggle()
-    threading.Timer(0.5, control.toggle).start()
-    clock, heartbeat = SystemClock(), (0.1, lambda: b"beat")
-    player = ClientSender(
-        sent.extend, ReplayClient("x"), control, FLAT_OUT, clock, heartbeat=heartbeat
-    )
-    player.play(ShortFeed(), None, 1)
+    control.toggle_pause()
+    threading.Timer(0.5, control.toggle_pause).start()
+    channel = ClientChannel(sent.extend, Heartbeat(0.1, lambda: b"beat"))
+    sender = ClientSender(SenderSettings(control), channel, ReplayClient("x"))
+    sender.send_feed(ShortFeed(), None, 1)
     beats = sent.count(b"beat")
     assert bytes(sent) == b"DBN" + beats * b"beat" + RECORDS
     assert 2 <= beats <= 5

@@ -1,4 +1,4 @@
-"""Records in pieces: where they end, and when they are due."""
+"""Records in pieces: where they end, when they are due, and the feeds made of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import pytest
 
 from batonics.codec.framing import LengthPrefixedDecoder
 from batonics.codec.metadata import Metadata, encode_metadata, parse_metadata
-from batonics.gateway.dbn_feed import DbnFeed, LengthPrefixedFeed, RecordIndex, cut_piece
+from batonics.gateway.dbn_feed import DbnFeed, LengthPrefixedFeed
+from batonics.gateway.feed_pieces import cut_piece
+from batonics.gateway.record_index import RecordIndex
 from batonics.model.errors import DamagedInputError, InputError, UsageError
 from batonics.model.mbo import UNDEF_TIMESTAMP, Action, Flag, concat_batches, copy_batch
 from tests.support.dbn_files import compress, encode, metadata, record
@@ -55,7 +57,7 @@ def test_a_part_of_a_piece_is_a_piece() -> None:
     assert cut_piece(piece, 0, 10) is piece
 
 
-def test_damage_is_named() -> None:
+def test_damage_says_where() -> None:
     index = RecordIndex("x", byte_offset=100)
     data = encode(rows(2)) + bytes([3]) + bytes(60)
     with pytest.raises(DamagedInputError, match="x: byte 212: length byte is 3"):
@@ -66,7 +68,7 @@ def test_damage_is_named() -> None:
         index.close()
 
 
-def written(directory: Path, *files: bytes) -> list[str]:
+def write_files(directory: Path, *files: bytes) -> list[str]:
     paths = [directory / f"{number}.dbn" for number in range(len(files))]
     for path, data in zip(paths, files, strict=True):
         path.write_bytes(data)
@@ -74,48 +76,48 @@ def written(directory: Path, *files: bytes) -> list[str]:
 
 
 @pytest.mark.parametrize("indexed", [False, True])
-def test_a_feed_is_the_files_bytes(tmp_path: Path, indexed: bool) -> None:
+def test_a_feed_is_the_bytes_of_the_file(tmp_path: Path, indexed: bool) -> None:
     data = make_feed(50)
     for content in (data, compress(data), encode(rows(50))):
-        feed = DbnFeed(written(tmp_path, content))
+        feed = DbnFeed(write_files(tmp_path, content))
         plain = encode(rows(50)) if content[:1] == b"\x0e" else data
         pieces = list(feed.pieces(None, indexed=indexed))
-        assert bytes(feed.opening) + join_bytes(pieces) == plain
+        assert bytes(feed.header) + join_bytes(pieces) == plain
 
 
-def test_several_files_have_one_opening(tmp_path: Path) -> None:
-    feed = DbnFeed(written(tmp_path, make_feed(5), make_feed(7)))
-    assert bytes(feed.opening) == metadata()
+def test_several_files_have_one_header(tmp_path: Path) -> None:
+    feed = DbnFeed(write_files(tmp_path, make_feed(5), make_feed(7)))
+    assert bytes(feed.header) == metadata()
     assert join_bytes(list(feed.pieces(None, indexed=False))) == encode(rows(5)) + encode(rows(7))
-    with_names = DbnFeed(written(tmp_path, make_feed(5), make_feed(7)), ())
-    assert parse_metadata(bytes(with_names.opening)).mappings == ()
+    with_names = DbnFeed(write_files(tmp_path, make_feed(5), make_feed(7)), ())
+    assert parse_metadata(bytes(with_names.header)).mappings == ()
 
 
-def test_files_that_cannot_be_one_stream_are_refused(tmp_path: Path) -> None:
+def test_files_that_do_not_make_one_stream_are_refused(tmp_path: Path) -> None:
     old = encode_metadata(Metadata(version=1, symbol_cstr_len=22))
     with pytest.raises(UsageError, match=r"1\.dbn: is of DBN version 1, the first of 3"):
-        DbnFeed(written(tmp_path, make_feed(5), old + encode(rows(5))))
+        DbnFeed(write_files(tmp_path, make_feed(5), old + encode(rows(5))))
     with pytest.raises(UsageError, match="with and without metadata"):
-        DbnFeed(written(tmp_path, make_feed(5), encode(rows(5))))
+        DbnFeed(write_files(tmp_path, make_feed(5), encode(rows(5))))
     with pytest.raises(InputError, match="is ndjson, expected DBN"):
-        DbnFeed(written(tmp_path, b'{"type":"clear","symbol":"X"}\n'))
+        DbnFeed(write_files(tmp_path, b'{"type":"clear","symbol":"X"}\n'))
     with pytest.raises(UsageError, match="must be a file"):
         DbnFeed(["-"])
 
 
-def test_a_start_leaves_out_what_is_due_before_but_names(tmp_path: Path) -> None:
+def test_a_start_skips_earlier_records_except_names(tmp_path: Path) -> None:
     mapping = bytearray(SYSTEM[:176])
     mapping[0:2] = bytes([44, 0x16])
     data = metadata() + bytes(mapping) + SYSTEM + encode(rows(50))
-    feed = DbnFeed(written(tmp_path, data))
+    feed = DbnFeed(write_files(tmp_path, data))
     pieces = list(feed.pieces(START_NS + 30_000, indexed=False))
     assert join_bytes(pieces) == bytes(mapping) + encode(rows(50)[30:])
     assert join_bytes(list(feed.pieces(2**62, indexed=True))) == bytes(mapping)
 
 
-def test_prefixed_records_are_read_again(tmp_path: Path) -> None:
+def test_length_prefixed_records_are_decoded_again(tmp_path: Path) -> None:
     data = metadata() + encode(rows(30)) + SYSTEM + encode(rows(50)[30:])
-    feed = LengthPrefixedFeed(written(tmp_path, data))
+    feed = LengthPrefixedFeed(write_files(tmp_path, data))
     pieces = list(feed.pieces(None, indexed=False))
     decoder = LengthPrefixedDecoder()
     batches = [copy_batch(batch) for piece in pieces for batch in decoder.feed(bytes(piece.data))]

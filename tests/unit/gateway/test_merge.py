@@ -1,4 +1,4 @@
-"""Streams merged by time, against a sort of all their units."""
+"""A merge by time equals a stable sort of all units."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batonics.gateway.dbn_feed import FeedPiece
+from batonics.gateway.feed_pieces import FeedPiece
 from batonics.gateway.merge import merge_by_time
 
 Stream = list[list[int]]
@@ -24,8 +24,8 @@ STREAMS = st.lists(
 )
 
 
-def named(streams: list[Stream]) -> list[list[list[tuple[int, bytes]]]]:
-    """A unit's time and bytes, of a length of its own."""
+def make_units(streams: list[Stream]) -> list[list[list[tuple[int, bytes]]]]:
+    """The time and bytes of each unit; no two units are equal."""
     made, number = [], 0
     for stream in streams:
         pieces = []
@@ -39,7 +39,7 @@ def named(streams: list[Stream]) -> list[list[list[tuple[int, bytes]]]]:
     return made
 
 
-def pieces_of(stream: list[list[tuple[int, bytes]]]) -> Iterator[FeedPiece]:
+def make_pieces(stream: list[list[tuple[int, bytes]]]) -> Iterator[FeedPiece]:
     for units in stream:
         ends = np.cumsum([len(data) for _, data in units], dtype=np.int64)
         due = np.array([time for time, _ in units], np.int64)
@@ -48,14 +48,14 @@ def pieces_of(stream: list[list[tuple[int, bytes]]]) -> Iterator[FeedPiece]:
 
 @given(STREAMS)
 def test_merging_is_a_stable_sort(streams: list[Stream]) -> None:
-    made = named(streams)
-    got = list(merge_by_time([pieces_of(stream) for stream in made]))
+    all_units = make_units(streams)
+    merged = list(merge_by_time([make_pieces(stream) for stream in all_units]))
     units = sorted(
-        ((time, number, data) for number, s in enumerate(made) for p in s for time, data in p),
+        ((time, number, data) for number, s in enumerate(all_units) for p in s for time, data in p),
         key=lambda unit: unit[:2],
     )
-    assert b"".join(bytes(piece.data) for piece in got) == b"".join(data for *_, data in units)
-    due = [time for piece in got for time in np.asarray(piece.due_ns).tolist()]
+    assert b"".join(bytes(piece.data) for piece in merged) == b"".join(data for *_, data in units)
+    due = [time for piece in merged for time in np.asarray(piece.due_ns).tolist()]
     assert due == [time for time, *_ in units]
-    sizes = [n for piece in got for n in np.diff(np.asarray(piece.ends), prepend=0).tolist()]
+    sizes = [n for piece in merged for n in np.diff(np.asarray(piece.ends), prepend=0).tolist()]
     assert sizes == [len(data) for *_, data in units]

@@ -1,4 +1,4 @@
-"""Records as lines of ops: the books are the same."""
+"""Records as lines of ops make the same books."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from batonics.book.engine import BookEngine
 from batonics.codec.dbn import encode_records
 from batonics.codec.ndjson import NdjsonDecoder
-from batonics.gateway.dbn_feed import FeedPiece
+from batonics.gateway.feed_pieces import FeedPiece
 from batonics.gateway.ndjson_feed import NdjsonFeed
 from batonics.model.mbo import Action, Flag, MboBatch, Side
 from tests.support.dbn_files import encode, metadata, record
@@ -19,13 +19,13 @@ from tests.support.streams import random_stream
 from tests.unit.book.test_snapshot import levels_of, orders_of
 
 
-def pieces_of(directory: Path, data: bytes, start_ns: int | None = None) -> list[FeedPiece]:
+def read_pieces(directory: Path, data: bytes, start_ns: int | None = None) -> list[FeedPiece]:
     path = directory / "x.dbn"
     path.write_bytes(data)
     return list(NdjsonFeed([str(path)]).pieces(start_ns, indexed=False))
 
 
-def folded(lines: bytes) -> tuple[BookEngine, list[str]]:
+def fold_lines(lines: bytes) -> tuple[BookEngine, list[str]]:
     engine, decoder = BookEngine(), NdjsonDecoder()
     for chunk in (lines, decoder.TRAILER):
         for batch in decoder.feed(chunk):
@@ -41,12 +41,12 @@ def without_keys(
 
 
 def check(directory: Path, batch: MboBatch, *, tob: bool) -> None:
-    pieces = pieces_of(directory, encode_records(batch))
+    pieces = read_pieces(directory, encode_records(batch))
     lines = b"".join(bytes(piece.data) for piece in pieces)
-    ours, symbols = folded(lines)
-    theirs = BookEngine()
-    theirs.fold(batch)
-    keys = theirs.keys()
+    from_lines, symbols = fold_lines(lines)
+    from_records = BookEngine()
+    from_records.fold(batch)
+    keys = from_records.keys()
     seen: set[int] = set()
     by_key: dict[object, str] = {}
     for publisher, instrument in keys:
@@ -55,8 +55,12 @@ def check(directory: Path, batch: MboBatch, *, tob: bool) -> None:
         by_key[publisher, instrument] = name
     by_symbol: dict[object, str] = {(0, n + 1): name for n, name in enumerate(symbols)}
     if not tob:
-        assert without_keys(levels_of(ours), by_symbol) == without_keys(levels_of(theirs), by_key)
-        assert without_keys(orders_of(ours), by_symbol) == without_keys(orders_of(theirs), by_key)
+        assert without_keys(levels_of(from_lines), by_symbol) == without_keys(
+            levels_of(from_records), by_key
+        )
+        assert without_keys(orders_of(from_lines), by_symbol) == without_keys(
+            orders_of(from_records), by_key
+        )
     for piece in pieces:
         assert np.asarray(piece.ends)[-1] == len(piece.data)
         assert (np.diff(np.asarray(piece.due_ns)) >= 0).all()
@@ -78,8 +82,8 @@ def test_a_top_of_book_publisher_has_one_order_a_side(tmp_path: Path) -> None:
         record(Action.CANCEL, price=99, size=7, flags=tob),
         record(Action.MODIFY, price=103, size=0, side=Side.ASK, flags=tob),
     ]
-    pieces = pieces_of(tmp_path, encode(records))
-    engine, symbols = folded(b"".join(bytes(piece.data) for piece in pieces))
+    pieces = read_pieces(tmp_path, encode(records))
+    engine, symbols = fold_lines(b"".join(bytes(piece.data) for piece in pieces))
     assert symbols == ["1"]
     levels = engine.levels()
     assert (levels.side.tolist(), levels.price.tolist(), levels.size.tolist()) == (
@@ -89,11 +93,11 @@ def test_a_top_of_book_publisher_has_one_order_a_side(tmp_path: Path) -> None:
 
 def test_names_times_and_starts(tmp_path: Path) -> None:
     data = metadata() + encode(rows(4))
-    (piece,) = pieces_of(tmp_path, data)
+    (piece,) = read_pieces(tmp_path, data)
     first = bytes(piece.data).split(b"\n")[0]
     assert first == (
         b'{"type":"add","symbol":"AAA","side":"bid","oid":1,"px":100000000000,"qty":1'
         b',"seq":7,"ts_ns":%d}' % START_NS
     )
-    (piece,) = pieces_of(tmp_path, data, start_ns=START_NS + 2_000)
+    (piece,) = read_pieces(tmp_path, data, start_ns=START_NS + 2_000)
     assert np.asarray(piece.due_ns).tolist() == [START_NS + 2_000, START_NS + 3_000]

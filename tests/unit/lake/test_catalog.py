@@ -25,18 +25,15 @@ from batonics.lake.catalog import (
     RowFilter,
     SchemaLoad,
     all_parts,
-    append_parts,
-    commit_load,
     find_parts,
     find_removed_parts,
     find_source_by_digest,
     find_source_by_name,
-    forget_parts,
     known_paths,
+    loaded_schemas,
     may_have_source,
-    replace_parts,
-    schemas,
 )
+from batonics.lake.commits import append_parts, commit_load, forget_parts, replace_parts
 from batonics.lake.file_catalog import FileCatalog
 from batonics.lake.lake import Lake
 from batonics.lake.parts import PartsWriter
@@ -89,7 +86,7 @@ def test_a_part_comes_back_as_it_was_put_in(held: FileCatalog) -> None:
     bare = Part("x", "mbo", None, None, "d", 2**40, 0, None, None)
     assert put(held, "a", "1", SchemaLoad("mbo", [bare, part("y")]))
     assert held.read(all_parts) == [bare, part("y")]
-    assert held.read(schemas) == ["mbo"]
+    assert held.read(loaded_schemas) == ["mbo"]
 
 
 def test_the_same_bytes_are_put_in_once_whatever_they_are_called(held: FileCatalog) -> None:
@@ -155,7 +152,7 @@ def test_a_load_without_rows_is_a_load(held: FileCatalog) -> None:
     assert put(held, "a", "1", loaded(schema="trades"))
     assert not put(held, "a", "1", loaded("t", schema="trades"))
     assert paths(held) == []
-    assert held.read(schemas) == ["trades"]
+    assert held.read(loaded_schemas) == ["trades"]
 
 
 def test_what_is_known_of_a_file_that_was_only_touched_is_new(held: FileCatalog) -> None:

@@ -12,17 +12,11 @@ import pytest
 from obstore.store import MemoryStore
 
 from batonics.lake import object_catalog
-from batonics.lake.catalog import (
-    LoadedSource,
-    Part,
-    SchemaLoad,
-    all_parts,
-    append_parts,
-    commit_load,
-)
+from batonics.lake.bucket_client import BucketClient, ConflictError, ObjectVersion
+from batonics.lake.catalog import CATALOG_FILE, LoadedSource, Part, SchemaLoad, all_parts
+from batonics.lake.commits import append_parts, commit_load
 from batonics.lake.file_catalog import FileCatalog
-from batonics.lake.object_catalog import CATALOG_FILE, ObjectCatalog
-from batonics.lake.objects import BucketClient, ConflictError, ObjectVersion
+from batonics.lake.object_catalog import ObjectCatalog
 from batonics.model.errors import LakeError, OutputError
 
 VERSION = "1"
@@ -72,7 +66,7 @@ def objects() -> Witness:
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(object_catalog, "WAIT_SECONDS", 0.0005)
+    monkeypatch.setattr(object_catalog, "BACKOFF_SECONDS", 0.0005)
 
 
 def part(name: str) -> Part:
@@ -204,22 +198,22 @@ def test_a_question_changes_nothing(objects: Witness) -> None:
 
 
 def test_no_lake() -> None:
-    with pytest.raises(LakeError, match="memory: is no lake; `batonics lake load` makes one"):
+    with pytest.raises(LakeError, match="memory: is not a lake; `batonics lake load` makes one"):
         ObjectCatalog(Witness())
 
 
 def test_a_lake_that_goes_is_named(objects: Witness) -> None:
     catalog = ObjectCatalog(objects)
     objects.before.append(lambda: objects.delete([CATALOG_FILE]))
-    with pytest.raises(LakeError, match="memory: is no lake"):
+    with pytest.raises(LakeError, match="memory: is not a lake"):
         put(catalog, "a")
 
 
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"", "is no SQLite database"),
-        (b"PAR1" * 1_000, "is no SQLite database"),
+        (b"", "is not an SQLite database"),
+        (b"PAR1" * 1_000, "is not an SQLite database"),
         (b"SQLite format 3\0" + bytes(4_080), "cannot be used: "),
     ],
 )

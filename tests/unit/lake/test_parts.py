@@ -197,10 +197,10 @@ def test_what_is_abandoned_is_no_part(tmp_path: Path) -> None:
 
 def test_a_part_spans_what_it_was_told(tmp_path: Path) -> None:
     part = PartFile(tmp_path / "part", SCHEMA, PartKey(0, "A"))
-    part.span(5, 7)
-    part.span(None, None)
-    part.span(6, 9)
-    part.span(0, 1)
+    part.extend_times(5, 7)
+    part.extend_times(None, None)
+    part.extend_times(6, 9)
+    part.extend_times(0, 1)
     _, made = part.close("x")
     assert (made.ts_min, made.ts_max, made.rows) == (0, 9, 0)
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from batonics.lake.digest import Verifier
 from batonics.lake.directory_store import DirectoryStore
 from batonics.lake.lake import Lake
-from batonics.lake.plan import conditions
+from batonics.lake.plan import split_conditions
 from batonics.lake.sql import LakeDatabase
 from batonics.model.errors import LakeError, OutputError, UsageError
 from batonics.model.mbo import Action
@@ -112,7 +112,7 @@ def witness(lake: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     ],
 )
 def test_conditions_are_split_where_they_end(text: str, found: list[str]) -> None:
-    assert conditions(text) == found
+    assert split_conditions(text) == found
 
 
 def sql_atoms() -> st.SearchStrategy[str]:
@@ -136,7 +136,7 @@ def sql_atoms() -> st.SearchStrategy[str]:
 
 @given(st.lists(sql_atoms(), max_size=5))
 def test_whatever_stands_in_conditions_they_are_found_again(atoms: list[str]) -> None:
-    assert conditions("".join(atoms)) == atoms
+    assert split_conditions("".join(atoms)) == atoms
 
 
 # ---------------------------------------------------------------------- random queries

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batonics.lake.query_file import QueryParameter, ResultColumn, parse_query
-from batonics.lake.sql import read_query
+from batonics.lake.query_file import QueryParameter, ResultColumn, parse_query, read_query
 from batonics.model.errors import InputError, UsageError
 from batonics.model.prices import format_price
 
@@ -34,7 +33,7 @@ FROM mbp_1;
 
 def test_a_header_says_what_it_says() -> None:
     query = parse_query(WHOLE, "spread")
-    assert query.declared
+    assert query.has_header
     assert (query.name, query.title) == ("spread", "Spread by hour")
     assert query.question == "How wide is the spread over the day?"
     assert query.reads == ("mbp_1", "trades")
@@ -64,10 +63,10 @@ def test_a_header_says_what_it_says() -> None:
 )
 def test_a_text_without_a_header_is_a_query_too(text: str, sql: str) -> None:
     query = parse_query(text, "query")
-    assert not query.declared
+    assert not query.has_header
     assert query.sql == sql
-    assert query.values({"a": "1"}) == {"a": "1"}
-    assert query.values({}) == {}
+    assert query.bind({"a": "1"}) == {"a": "1"}
+    assert query.bind({}) == {}
 
 
 @pytest.mark.parametrize(
@@ -96,7 +95,7 @@ def test_a_header_may_have_gaps(between: str) -> None:
     text = f"-- title: a\n{between}-- param: x BIGINT = 5  what\n{between}SELECT $x"
     query = parse_query(text, "q")
     assert query.title == "a"
-    assert query.values({}) == {"x": 5}
+    assert query.bind({}) == {"x": 5}
 
 
 def test_a_remark_is_not_gone_on_with() -> None:
@@ -118,8 +117,8 @@ def test_a_header_within_the_statement_is_refused(text: str, line: int, key: str
     with pytest.raises(UsageError) as error:
         parse_query(text, "q")
     assert str(error.value) == (
-        f"q: line {line}: '{key}:' is of the header, which comes before the statement; move the"
-        " line there, or write the remark without the colon"
+        f"q: line {line}: '{key}:' belongs to the header, which comes before the statement; move"
+        " the line there, or write the comment without a colon"
     )
 
 
@@ -137,7 +136,7 @@ def test_a_header_within_the_statement_is_refused(text: str, line: int, key: str
 )
 def test_what_only_looks_like_a_header_is_let_be(text: str) -> None:
     query = parse_query(text, "q")
-    assert not query.declared
+    assert not query.has_header
     assert query.sql == text
 
 
@@ -180,14 +179,14 @@ def test_what_is_nearly_a_header_is_refused(text: str, line: int) -> None:
 )
 def test_a_value_is_of_its_type(given_as: str, type_: str, value: object) -> None:
     query = parse_query(f"-- param: x {type_}  what\nSELECT $x", "query")
-    found = query.values({"x": given_as})["x"]
+    found = query.bind({"x": given_as})["x"]
     assert found == value
     assert type(found) is type(value)
     # A default is what would be given.
     if given_as and "'" not in given_as:
         quoted = f"'{given_as}'" if " " in given_as else given_as
         default = parse_query(f"-- param: x {type_} = {quoted}  what\nSELECT $x", "query")
-        assert default.values({}) == {"x": value}
+        assert default.bind({}) == {"x": value}
 
 
 @pytest.mark.parametrize(
@@ -223,7 +222,7 @@ def test_a_value_is_of_its_type(given_as: str, type_: str, value: object) -> Non
 def test_what_is_not_of_its_type_is_refused(given_as: str, type_: str, words: str) -> None:
     query = parse_query(f"-- param: x {type_}  what\nSELECT $x", "spread")
     with pytest.raises(UsageError) as error:
-        query.values({"x": given_as})
+        query.bind({"x": given_as})
     assert str(error.value).startswith(f"spread: parameter x is {given_as!r}, ")
     assert words in str(error.value)
 
@@ -232,28 +231,28 @@ def test_what_is_not_of_its_type_is_refused(given_as: str, type_: str, words: st
 def test_a_double_is_a_number(given_as: str) -> None:
     query = parse_query("-- param: x DOUBLE  what\nSELECT $x", "query")
     with pytest.raises(UsageError, match="expected DOUBLE"):
-        query.values({"x": given_as})
+        query.bind({"x": given_as})
 
 
 @pytest.mark.parametrize("given_as", ["20250924", "2025-W39-3", " 2025-09-24"])
 def test_a_date_is_given_in_one_way(given_as: str) -> None:
     query = parse_query("-- param: x DATE  what\nSELECT $x", "query")
     with pytest.raises(UsageError, match="expected DATE"):
-        query.values({"x": given_as})
+        query.bind({"x": given_as})
 
 
 @given(st.integers(-(2**63), 2**63 - 1))
 def test_every_bigint_and_price_comes_through(value: int) -> None:
     query = parse_query("-- param: n BIGINT  n\n-- param: p PRICE  p\nSELECT 1", "query")
     price = value % (2**63 - 1)
-    found = query.values({"n": str(value), "p": format_price(price) or ""})
+    found = query.bind({"n": str(value), "p": format_price(price) or ""})
     assert found == {"n": value, "p": price}
 
 
 @given(st.text())
 def test_text_is_itself(value: str) -> None:
     query = parse_query("-- param: x VARCHAR  what\nSELECT $x", "query")
-    assert query.values({"x": value}) == {"x": value}
+    assert query.bind({"x": value}) == {"x": value}
 
 
 @pytest.mark.parametrize(
@@ -262,24 +261,24 @@ def test_text_is_itself(value: str) -> None:
 )
 def test_a_quoted_default_is_what_is_quoted(default: str, value: str) -> None:
     query = parse_query(f"-- param: x VARCHAR = {default}  what it is\nSELECT $x", "query")
-    assert query.values({}) == {"x": value}
-    assert query.params[0].about == "what it is"
+    assert query.bind({}) == {"x": value}
+    assert query.params[0].description == "what it is"
 
 
 def test_a_query_knows_its_parameters() -> None:
     query = parse_query(WHOLE, "spread")
-    assert query.values({"symbol": "A"}) == {"tau": 5_000_000_000, "symbol": "A"}
+    assert query.bind({"symbol": "A"}) == {"tau": 5_000_000_000, "symbol": "A"}
     with pytest.raises(UsageError) as error:
-        query.values({"symbols": "A"})
+        query.bind({"symbols": "A"})
     assert str(error.value) == "spread has no parameter 'symbols'; did you mean symbol?"
     with pytest.raises(UsageError) as error:
-        query.values({"xyz": "A"})
+        query.bind({"xyz": "A"})
     assert str(error.value) == "spread has no parameter 'xyz'; it has tau, symbol"
     with pytest.raises(UsageError) as error:
-        query.values({"tau": "1s"})
+        query.bind({"tau": "1s"})
     assert str(error.value) == "spread needs symbol (VARCHAR), whose: --param symbol=VALUE"
     with pytest.raises(UsageError, match="no parameter 'x'; it has none"):
-        parse_query("-- title: a\nSELECT 1", "query").values({"x": ""})
+        parse_query("-- title: a\nSELECT 1", "query").bind({"x": ""})
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ import pytest
 
 from batonics.codec.dbn import encode_records
 from batonics.codec.metadata import Metadata, encode_metadata
-from batonics.gateway.faults import Fault, Faults, simulate_connections
+from batonics.gateway.fault_simulation import simulate_connections
+from batonics.gateway.faults import Fault, Faults
 from batonics.live.feed_handler import FeedHandler
 from batonics.live.protocol import STATUSES, FeedState
 from batonics.model.mbo import UNDEF_PRICE, Flag

@@ -1,7 +1,7 @@
-"""A feed that is cut, comes back, says things twice or leaves things out: no wrong book unmarked.
+"""A feed that is cut, reconnects, repeats records or leaves some out: no wrong book is synced.
 
-The truth is an oracle that gets every record of the feed. What the machine tells as synced, while
-its feed is live, must be the book of the oracle at the end of its last event so far.
+The reference books take every record of the feed. While the feed is live, a book that the handler
+publishes as synced must equal the reference book at the end of its last event.
 """
 
 from __future__ import annotations
@@ -28,57 +28,67 @@ RECORDS = 160
 RUNS = 1_000
 
 
-class Truth:
-    """What each book was at the end of its last event, after so many records."""
+class ExpectedBooks:
+    """Each book as of the end of its last event, after a number of records."""
 
     def __init__(self, rows: Sequence[Record]) -> None:
-        self._oracle, self._rows, self._done = ReferenceBooks(), rows, 0
-        self._told: dict[Key, tuple[Levels, Levels]] = {}
+        self._reference, self._rows, self._done = ReferenceBooks(), rows, 0
+        self._published: dict[Key, tuple[Levels, Levels]] = {}
 
-    def book(self, key: Key, done: int) -> tuple[Levels, Levels]:
+    def levels(self, wanted: Key, done: int) -> tuple[Levels, Levels]:
         """The best levels; `done` never falls."""
         while self._done < done:
             row = self._rows[self._done]
-            of = row.publisher_id, row.instrument_id
-            before = self._oracle.events(of) if of in self._oracle.books() else 0
-            was = self._levels(of) if of in self._oracle.books() else ([], [])
-            self._oracle.apply(row)
+            key = row.publisher_id, row.instrument_id
+            before = self._reference.events(key) if key in self._reference.books() else 0
+            levels_before = self._levels(key) if key in self._reference.books() else ([], [])
+            self._reference.apply(row)
             self._done += 1
-            own = bool(row.flags & Flag.LAST)
-            # A record may end a snapshot before it: that is the book before the record.
-            if self._oracle.events(of) - own > before:
-                self._told[of] = was
-            if own:
-                self._told[of] = self._levels(of)
-        return self._told.get(key, ([], []))
+            is_last = bool(row.flags & Flag.LAST)
+            # A record may end a snapshot that came before it: the book is then the one before it.
+            if self._reference.events(key) - is_last > before:
+                self._published[key] = levels_before
+            if is_last:
+                self._published[key] = self._levels(key)
+        return self._published.get(wanted, ([], []))
 
     def _levels(self, key: Key) -> tuple[Levels, Levels]:
         bids, asks = (
-            [(price, size, count) for price, size, count, _ in self._oracle.levels(key, side)]
+            [(price, size, count) for price, size, count, _ in self._reference.levels(key, side)]
             for side in (ord("B"), ord("A"))
         )
         return bids[:DEPTH], asks[:DEPTH]
 
 
 class Connection(NamedTuple):
-    """Records that a connection brings, as bytes, and how it ends."""
+    """What one connection brings.
+
+    Attributes:
+        begin: the number of its first record.
+        data: its bytes, with metadata before the records.
+        cuts: where the bytes are cut into chunks.
+    """
 
     begin: int
     data: bytes
     cuts: list[int]
 
 
-def told(handler: FeedHandler, book: int, side: str) -> Levels:
-    """The levels of a row, as tuples."""
-    return [
-        (int(price), int(size), int(count))
-        for price, size, count in handler.published_books.rows[side][book].tolist()
-        if price != UNDEF_PRICE
-    ]
+def published_levels(handler: FeedHandler, book: int) -> tuple[Levels, Levels]:
+    """The bids and asks of a published row, as tuples."""
+    bids, asks = (
+        [
+            (int(price), int(size), int(count))
+            for price, size, count in handler.published_books.rows[side][book].tolist()
+            if price != UNDEF_PRICE
+        ]
+        for side in ("bids", "asks")
+    )
+    return bids, asks
 
 
-def check(handler: FeedHandler, truth: Truth, done: int) -> int:
-    """Hold every book that is told as synced against the truth; how many there were."""
+def check(handler: FeedHandler, expected: ExpectedBooks, done: int) -> int:
+    """Check every book that is published as synced; how many there are."""
     keys = handler.engine.keys()
     synced = 0
     for number in range(len(handler.published_books.rows)):
@@ -86,35 +96,35 @@ def check(handler: FeedHandler, truth: Truth, done: int) -> int:
         if handler.stats.feed != FeedState.LIVE or status != "synced":
             continue
         synced += 1
-        bids, asks = truth.book(keys[number], done)
-        assert (told(handler, number, "bids"), told(handler, number, "asks")) == (bids, asks), (
+        levels = expected.levels(keys[number], done)
+        assert published_levels(handler, number) == levels, (
             f"book {keys[number]} after {done} records"
         )
     return synced
 
 
-def connections(rows: list[Record], random: Random, *, gaps: bool) -> list[Connection]:
-    """A feed in pieces: each begins some records back, or, with `gaps`, too late."""
-    found: list[Connection] = []
+def make_connections(rows: list[Record], random: Random, *, gaps: bool) -> list[Connection]:
+    """A feed in connections: each goes back by some records, or, with `gaps`, begins too late."""
+    made: list[Connection] = []
     at = 0
     while at < len(rows):
         back = random.choice((0, 1, 3, 20))
-        begin = max(0, at - back) if found else 0
-        if gaps and found and random.random() < 0.4:
+        begin = max(0, at - back) if made else 0
+        if gaps and made and random.random() < 0.4:
             begin = min(at + random.randint(1, 12), len(rows))
         end = min(len(rows), max(at, begin) + random.randint(1, 60))
         data = HEAD + encode_records(batch_of(rows[begin:end]))
         if end < len(rows):  # cut anywhere within the next record, or not
             data += encode_records(batch_of(rows[end : end + 1]))[: random.choice((0, 1, 30, 55))]
         cuts = sorted(random.randint(0, len(data)) for _ in range(random.randint(0, 6)))
-        found.append(Connection(begin, data, cuts))
+        made.append(Connection(begin, data, cuts))
         at = end
-    return found
+    return made
 
 
 def drive(handler: FeedHandler, rows: list[Record], feed: list[Connection], *, exact: bool) -> int:
-    """Give a machine all connections, and check after every chunk; synced books that were."""
-    truth, done, synced = Truth(rows), 0, 0
+    """Process all connections and check after every chunk; the number of books checked."""
+    expected, done, synced = ExpectedBooks(rows), 0, 0
     for connection in feed:
         handler.begin_connection()
         at = 0
@@ -123,42 +133,42 @@ def drive(handler: FeedHandler, rows: list[Record], feed: list[Connection], *, e
             at = cut
             whole = max(at - len(HEAD), 0) // 56
             done = max(done, connection.begin + whole)
-            synced += check(handler, truth, done)
+            synced += check(handler, expected, done)
         if exact:
             assert handler.stats.records == done
         handler.end_connection()
-        assert not check(handler, truth, done)
+        assert not check(handler, expected, done)
     return synced
 
 
 @pytest.mark.parametrize("profile", ["none", "snapshots"])
-def test_a_feed_that_always_goes_back_far_enough_loses_and_doubles_nothing(profile: str) -> None:
+def test_a_feed_that_goes_back_far_enough_loses_and_repeats_no_record(profile: str) -> None:
     synced = 0
     for seed in range(RUNS // 4):
         random = Random(seed)
         rows = stream(profile, seed)
-        feed = connections(rows, random, gaps=False)
-        # A place is told by its time: the feed goes back to the first record that has it.
+        feed = make_connections(rows, random, gaps=False)
+        # A position is found by its time: the feed goes back to the first record of that time.
         feed = [_back_to_time(c, rows) for c in feed]
         handler = FeedHandler(depth=DEPTH, source=f"seed {seed}")
         synced += drive(handler, rows, feed, exact=True)
         assert handler.stats.gaps == 0, f"seed {seed}"
-        oracle = ReferenceBooks()
+        reference = ReferenceBooks()
         for row in rows:
-            oracle.apply(row)
+            reference.apply(row)
         assert handler.stats.records == len(rows), f"seed {seed}"
-        assert handler.engine.events().sum() == sum(oracle.events(k) for k in oracle.books())
+        assert handler.engine.events().sum() == sum(reference.events(k) for k in reference.books())
     assert synced > 1_000
 
 
 @pytest.mark.parametrize("profile", ["none", "snapshots"])
-def test_a_feed_with_gaps_never_shows_a_wrong_book_as_synced(profile: str) -> None:
+def test_a_feed_with_gaps_never_publishes_a_wrong_book_as_synced(profile: str) -> None:
     synced = gaps = 0
     for seed in range(RUNS // 4):
         random = Random(seed)
         rows = stream(profile, seed)
         handler = FeedHandler(depth=DEPTH, source=f"seed {seed}")
-        synced += drive(handler, rows, connections(rows, random, gaps=True), exact=False)
+        synced += drive(handler, rows, make_connections(rows, random, gaps=True), exact=False)
         gaps += handler.stats.gaps
     assert synced > 500
     assert gaps > RUNS // 8
@@ -179,7 +189,7 @@ def test_a_feed_cut_at_every_byte_goes_on_exactly() -> None:
         assert handler.stats.feed == FeedState.LIVE
 
 
-def test_what_makes_no_sense_ends_a_connection_and_no_more() -> None:
+def test_damage_ends_a_connection_and_no_more() -> None:
     rows = stream("none", 6)
     data = HEAD + encode_records(batch_of(rows))
     bad = bytearray(data)
@@ -196,7 +206,7 @@ def test_what_makes_no_sense_ends_a_connection_and_no_more() -> None:
 
 
 def stream(profile: str, seed: int) -> list[Record]:
-    """Records whose times never fall, as a feed's; several may have one time."""
+    """Records whose times never fall; several may have the same time."""
     share = 0.03 if profile == "snapshots" else 0.0
     batch = random_stream(seed, RECORDS, snapshot_share=share, partial_modifies=False)
     random, now, rows = Random(seed), START_NS, []

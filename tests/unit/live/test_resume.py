@@ -1,4 +1,4 @@
-"""Joining a feed behind the place where it was left: nothing lost, nothing doubled, or a gap."""
+"""Resuming a feed behind a position: no record lost or repeated, or a gap."""
 
 from __future__ import annotations
 
@@ -18,90 +18,90 @@ from tests.support.streams import batch_of
 BAD = int(Flag.BAD_TS_RECV)
 
 
-def feed(times: list[tuple[int, bool]]) -> list[Record]:
-    """Records of a feed whose times never fall, some doubtful; numbered by their order id."""
+def make_records(times: list[tuple[int, bool]]) -> list[Record]:
+    """Records whose times never fall, some of them flagged; the order id is their number."""
     rows, now = [], 1_000
-    for number, (step, doubtful) in enumerate(times):
+    for number, (step, flagged) in enumerate(times):
         now += step
-        stamp = 5 if doubtful else now
-        rows.append(
-            record(Action.ADD, order_id=number, ts_recv=stamp, flags=BAD if doubtful else 0)
-        )
+        stamp = 5 if flagged else now
+        rows.append(record(Action.ADD, order_id=number, ts_recv=stamp, flags=BAD if flagged else 0))
     return rows
 
 
-def place_after(rows: list[Record], cut: int) -> FeedPosition:
+def position_behind(rows: list[Record], cut: int) -> FeedPosition:
     position = FEED_START
     for piece in pieces(batch_of(rows), cut):
         position = position_after(position, piece)
     return position
 
 
-def joined(rows: list[Record], position: FeedPosition, cut: int) -> tuple[list[int], Resumer]:
-    """The numbers of the records that are new, however the feed is cut."""
-    joiner = Resumer(position)
-    new = [joiner.skip_known(piece) for piece in pieces(batch_of(rows), cut)]
-    return concat_batches([empty_batch(0), *new]).order_id.tolist(), joiner
+def resume(rows: list[Record], position: FeedPosition, cut: int) -> tuple[list[int], Resumer]:
+    """The numbers of the new records, with the feed cut into batches."""
+    resumer = Resumer(position)
+    new = [resumer.skip_known(piece) for piece in pieces(batch_of(rows), cut)]
+    return concat_batches([empty_batch(0), *new]).order_id.tolist(), resumer
 
 
 FEEDS = st.lists(st.tuples(st.sampled_from([0, 0, 1, 7]), st.sampled_from([False, False, True])))
 
 
 @given(FEEDS, st.data(), st.integers(1, 9), st.integers(1, 9))
-def test_a_feed_that_goes_back_is_joined_exactly(
+def test_a_feed_that_goes_back_resumes_exactly(
     times: list[tuple[int, bool]], data: st.DataObject, cut: int, second_cut: int
 ) -> None:
-    rows = feed([(1, False), *times])
-    left = data.draw(st.integers(1, len(rows)))
-    position = place_after(rows[:left], cut)
+    rows = make_records([(1, False), *times])
+    lost_at = data.draw(st.integers(1, len(rows)))
+    position = position_behind(rows[:lost_at], cut)
     # Any beginning that still has the last trusted time from its first record on.
     first = next(i for i, row in enumerate(rows) if row.ts_recv == position.ts_recv)
     begin = data.draw(st.integers(0, first))
-    new, joiner = joined(rows[begin:], position, second_cut)
-    assert new == list(range(left, len(rows)))
-    assert joiner.state is ResumeState.RESUMED
-    assert joiner.skipped == left - begin
+    new, resumer = resume(rows[begin:], position, second_cut)
+    assert new == list(range(lost_at, len(rows)))
+    assert resumer.state is ResumeState.RESUMED
+    assert resumer.skipped == lost_at - begin
 
 
 @given(FEEDS, st.data(), st.integers(1, 9))
 def test_a_feed_that_does_not_go_back_has_a_gap(
     times: list[tuple[int, bool]], data: st.DataObject, cut: int
 ) -> None:
-    rows = feed([(1, False), *times, (1, False), (1, False)])
-    left = data.draw(st.integers(1, len(rows) - 2))
-    position = place_after(rows[:left], cut)
-    later = next(i for i, row in enumerate(rows) if row.ts_recv > position.ts_recv and i >= left)
-    new, joiner = joined(rows[later:], position, cut)
-    assert joiner.state is ResumeState.GAP
+    rows = make_records([(1, False), *times, (1, False), (1, False)])
+    lost_at = data.draw(st.integers(1, len(rows) - 2))
+    position = position_behind(rows[:lost_at], cut)
+    later = next(i for i, row in enumerate(rows) if row.ts_recv > position.ts_recv and i >= lost_at)
+    new, resumer = resume(rows[later:], position, cut)
+    assert resumer.state is ResumeState.GAP
     assert new == list(range(later, len(rows)))
-    assert joiner.skipped == 0
+    assert resumer.skipped == 0
 
 
-def test_of_nothing_taken_all_is_new() -> None:
-    rows = feed([(1, False), (0, True), (3, False)])
-    new, joiner = joined(rows, FEED_START, 2)
+def test_at_the_start_every_record_is_new() -> None:
+    rows = make_records([(1, False), (0, True), (3, False)])
+    new, resumer = resume(rows, FEED_START, 2)
     assert new == [0, 1, 2]
-    assert joiner.state is ResumeState.RESUMED
+    assert resumer.state is ResumeState.RESUMED
 
 
 def test_fewer_records_of_the_last_time_are_a_gap() -> None:
-    rows = feed([(1, False), (0, False), (0, False), (5, False)])
-    position = place_after(rows[:3], 3)
-    new, joiner = joined([rows[0], rows[1], rows[3]], position, 5)
-    assert (new, joiner.state) == ([3], ResumeState.GAP)
+    rows = make_records([(1, False), (0, False), (0, False), (5, False)])
+    position = position_behind(rows[:3], 3)
+    new, resumer = resume([rows[0], rows[1], rows[3]], position, 5)
+    assert (new, resumer.state) == ([3], ResumeState.GAP)
 
 
-def test_a_feed_that_has_not_come_so_far_is_still_sought() -> None:
-    rows = feed([(1, False), (1, False), (1, False)])
-    position = place_after(rows, 3)
-    new, joiner = joined(rows[:2], position, 1)
-    assert (new, joiner.state, joiner.skipped) == ([], ResumeState.SEEKING, 2)
+def test_the_search_goes_on_until_the_position_comes() -> None:
+    rows = make_records([(1, False), (1, False), (1, False)])
+    position = position_behind(rows, 3)
+    new, resumer = resume(rows[:2], position, 1)
+    assert (new, resumer.state, resumer.skipped) == ([], ResumeState.SEEKING, 2)
 
 
 @pytest.mark.parametrize("cut", [1, 2, 5])
-def test_a_place_does_not_depend_on_the_cut(cut: int) -> None:
-    rows = feed([(1, False), (0, False), (0, True), (2, False), (0, False), (0, True), (0, True)])
-    assert place_after(rows, cut)[:3] == (1_003, 2, 2)
+def test_a_position_does_not_depend_on_the_cut(cut: int) -> None:
+    rows = make_records(
+        [(1, False), (0, False), (0, True), (2, False), (0, False), (0, True), (0, True)]
+    )
+    assert position_behind(rows, cut)[:3] == (1_003, 2, 2)
 
 
 def test_the_time_of_a_snapshot_is_its_own() -> None:

@@ -1,4 +1,4 @@
-"""The second derivation against the naive book, on nasty streams however they are cut."""
+"""The books derived by Polars expressions equal those of the reference, however streams are cut."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from batonics.model.mbo import UNDEF_ORDER_SIZE, UNDEF_PRICE, Action, Flag, MboBatch, Side
-from batonics.reference import books as witness_module
+from batonics.reference import books as books_module
 from batonics.reference.books import DERIVED_LEVELS_SCHEMA, DerivedBooks
 from batonics.reference.orders import LIVE_ORDERS_SCHEMA
 from tests.support.compare_books import pieces
@@ -25,58 +25,60 @@ State = tuple[dict[Level, tuple[int, int]], dict[Level, list[tuple[int, int]]], 
 """Size and count of each level; (order_id, size) of each level's queue; each book's status."""
 
 
-def of_witness(witness: DerivedBooks) -> State:
+def derived_state(derived: DerivedBooks) -> State:
     queues: dict[Level, list[tuple[int, int]]] = {}
-    for key, order_id, side, price, size, _ in witness.orders().sort("queued").iter_rows():
+    for key, order_id, side, price, size, _ in derived.orders().sort("queued").iter_rows():
         queues.setdefault((key, side, price), []).append((order_id, size))
     return (
-        {tuple(row[:3]): tuple(row[3:]) for row in witness.levels().iter_rows()},
+        {tuple(row[:3]): tuple(row[3:]) for row in derived.levels().iter_rows()},
         queues,
-        dict(witness.books().select("key", "status").iter_rows()),
+        dict(derived.books().select("key", "status").iter_rows()),
     )
 
 
-def of_oracle(oracle: ReferenceBooks) -> State:
+def reference_state(reference: ReferenceBooks) -> State:
     rows = [
         ((publisher << 32 | instrument, side, price), size, count, queue)
-        for publisher, instrument in oracle.books()
+        for publisher, instrument in reference.books()
         for side, code in enumerate((Side.BID, Side.ASK))
-        for price, size, count, queue in oracle.levels((publisher, instrument), code)
+        for price, size, count, queue in reference.levels((publisher, instrument), code)
     ]
     return (
         {level: (size, count) for level, size, count, _ in rows},
         {level: queue for level, _, _, queue in rows if queue},
-        {key[0] << 32 | key[1]: oracle.status(key) for key in oracle.books()},
+        {key[0] << 32 | key[1]: reference.status(key) for key in reference.books()},
     )
 
 
 def check(batch: MboBatch, batch_rows: int, *, new_day_every: int = 0) -> None:
-    """Compare everything after every batch of so many rows."""
-    witness, oracle = DerivedBooks(), ReferenceBooks()
+    """Compare the states after every batch of `batch_rows` rows."""
+    derived, reference = DerivedBooks(), ReferenceBooks()
     for number, piece in enumerate(pieces(batch, batch_rows)):
         if new_day_every and number % new_day_every == new_day_every - 1:
-            witness.add(DAY_START)
-            oracle.mark_new_day()
-        witness.add(piece)
+            derived.add(DAY_START)
+            reference.mark_new_day()
+        derived.add(piece)
         for row in records(piece):
-            oracle.apply(row)
-        assert of_witness(witness) == of_oracle(oracle), f"after row {number * batch_rows}"
+            reference.apply(row)
+        assert derived_state(derived) == reference_state(reference), (
+            f"after row {number * batch_rows}"
+        )
 
 
 def state_after(rows: Sequence[Record], *, cut: bool) -> State:
-    """What the witness makes of records, taken one by one or all at once."""
-    witness = DerivedBooks()
+    """The derived state after records, added one by one or all at once."""
+    derived = DerivedBooks()
     for piece in pieces(batch_of(rows), 1 if cut else len(rows)):
-        witness.add(piece)
+        derived.add(piece)
         if cut:
-            witness.orders()
-    return of_witness(witness)
+            derived.orders()
+    return derived_state(derived)
 
 
 @pytest.mark.parametrize("batch_rows", [64, 977, 4_000])
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("seed", [1, 2])
-def test_orders_levels_and_statuses_are_the_oracles(
+def test_orders_levels_and_statuses_are_those_of_the_reference(
     seed: int, profile: str, batch_rows: int
 ) -> None:
     check(PROFILES[profile](seed, 4_000), batch_rows)
@@ -91,42 +93,42 @@ def test_days_follow_each_other() -> None:
     check(random_stream(4, 4_000, snapshot_share=0.02), 50, new_day_every=9)
 
 
-def test_what_is_gathered_is_bounded_and_shows_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gathered_records_are_bounded_and_change_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
     batch = random_stream(5, 5_000)
     whole = DerivedBooks()
     whole.add(batch)
-    monkeypatch.setattr(witness_module, "GATHER_ROWS", 300)
+    monkeypatch.setattr(books_module, "GATHER_ROWS", 300)
     gathered = DerivedBooks()
     for piece in pieces(batch, 1_000):
         gathered.add(piece)
         assert gathered._gathered_rows < 300
-    assert of_witness(gathered) == of_witness(whole)
+    assert derived_state(gathered) == derived_state(whole)
 
 
 def test_no_more_is_carried_than_lives() -> None:
-    witness, oracle = DerivedBooks(), ReferenceBooks()
+    derived, reference = DerivedBooks(), ReferenceBooks()
     for piece in pieces(random_stream(6, 20_000, clear_share=0, snapshot_share=0), 1_000):
-        witness.add(piece)
+        derived.add(piece)
         for row in records(piece):
-            oracle.apply(row)
-        live = sum(len(queue) for queue in of_oracle(oracle)[1].values())
-        assert witness.orders().height == live
+            reference.apply(row)
+        live = sum(len(queue) for queue in reference_state(reference)[1].values())
+        assert derived.orders().height == live
 
 
 def test_the_final_book_of_clx5_is_as_it_is_known(test_data: Path) -> None:
-    witness = DerivedBooks()
-    witness.add(read_mbo(test_data / CLX5))
+    derived = DerivedBooks()
+    derived.add(read_mbo(test_data / CLX5))
     known = orjson.loads((test_data / "clx5" / "final_book.json").read_bytes())
     for side, name in enumerate(("bids", "asks")):
-        levels = witness.levels().filter(side=side).sort("price", descending=side == 0)
+        levels = derived.levels().filter(side=side).sort("price", descending=side == 0)
         found = [list(row) for row in levels.select("price", "size", "count").iter_rows()]
         assert found == known[name]
-    assert witness.orders().height == 147
+    assert derived.orders().height == 147
 
 
 @pytest.mark.parametrize("cut", [False, True])
 class TestRules:
-    """The rules whose columns are not obvious, one by one."""
+    """The rules whose columns are not obvious, each in a stream of its own."""
 
     def test_rule_12_a_modify_keeps_the_side_of_a_live_order(self, *, cut: bool) -> None:
         rows = [
@@ -219,17 +221,17 @@ class TestRules:
 def test_books_remember_what_gave_them_their_status() -> None:
     flagged = record(Action.ADD, instrument_id=2, flags=Flag.LAST | Flag.MAYBE_BAD_BOOK)
     clear = record(Action.CLEAR, side=Side.NONE, price=0, size=0, order_id=0)
-    witness = DerivedBooks()
-    witness.add(batch_of([clear, flagged, record(Action.ADD, instrument_id=3), clear]))
-    books = witness.books().sort("key").select("status", "since", "was_cold", "was_stale")
+    derived = DerivedBooks()
+    derived.add(batch_of([clear, flagged, record(Action.ADD, instrument_id=3), clear]))
+    books = derived.books().sort("key").select("status", "since", "was_cold", "was_stale")
     assert books.rows() == [
         ("synced", 3, False, False),
         ("stale", 1, False, True),
         ("cold", None, True, False),
     ]
-    witness.add(DAY_START)
-    witness.add(batch_of([record(Action.ADD)]))
-    assert witness.books().sort("key").select(
+    derived.add(DAY_START)
+    derived.add(batch_of([record(Action.ADD)]))
+    assert derived.books().sort("key").select(
         "status", "since", "was_cold", "was_stale"
     ).rows() == [
         ("cold", None, True, False),
@@ -239,8 +241,8 @@ def test_books_remember_what_gave_them_their_status() -> None:
 
 
 def test_of_no_records_there_is_nothing() -> None:
-    witness = DerivedBooks()
-    witness.add(DAY_START)
-    assert (witness.orders().schema, witness.orders().height) == (LIVE_ORDERS_SCHEMA, 0)
-    assert (witness.levels().schema, witness.levels().height) == (DERIVED_LEVELS_SCHEMA, 0)
-    assert witness.books().height == 0
+    derived = DerivedBooks()
+    derived.add(DAY_START)
+    assert (derived.orders().schema, derived.orders().height) == (LIVE_ORDERS_SCHEMA, 0)
+    assert (derived.levels().schema, derived.levels().height) == (DERIVED_LEVELS_SCHEMA, 0)
+    assert derived.books().height == 0

@@ -36,7 +36,7 @@ def config(**settings: Any) -> ServerConfig:
 )
 def test_addresses(text: str, address: ListenAddress, loopback: bool) -> None:
     assert ListenAddress.parse(text) == address
-    assert address.loopback is loopback
+    assert address.is_loopback is loopback
     if "localhost" not in text:
         assert str(address) == text
 

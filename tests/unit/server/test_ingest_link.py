@@ -83,7 +83,7 @@ def test_messages_come_in_any_pieces() -> None:
         for at in range(0, len(data), 97):
             pair.ours.sendall(data[at : at + 97])
             await asyncio.sleep(0)
-        await settle(lambda: pair.replica.live)
+        await settle(lambda: pair.replica.is_live)
         assert pair.changed == [[0, 1], [0, 1]]  # named, then told
         assert pair.feed_changes == 1
         assert pair.replica.find("CLZ5") == [1]
@@ -94,12 +94,12 @@ def test_messages_come_in_any_pieces() -> None:
 def test_each_question_gets_its_own_answer() -> None:
     async def test(pair: Pair, link: IngestLink) -> None:
         asks = [
-            asyncio.create_task(link.ask(0, None, orders=True)),
-            asyncio.create_task(link.ask(1, 50, orders=False)),
+            asyncio.create_task(link.query(0, None, orders=True)),
+            asyncio.create_task(link.query(1, 50, orders=False)),
         ]
         await asyncio.sleep(0)
         with pytest.raises(BusyError):
-            await link.ask(2, 1, orders=False)
+            await link.query(2, 1, orders=False)
         messages = MessageReader()
         questions: list[tuple[MessageKind, bytes]] = []
         while len(questions) < 2:
@@ -119,7 +119,7 @@ def test_who_gives_up_makes_room() -> None:
         for _ in range(5):
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.001):
-                    await link.ask(0, None, orders=False)
+                    await link.query(0, None, orders=False)
         pair.say(MessageKind.RESPONSE, {"id": 1, "book": 0})
         await asyncio.sleep(0.01)
 
@@ -128,7 +128,7 @@ def test_who_gives_up_makes_room() -> None:
 
 def test_a_last_word_is_the_end() -> None:
     async def test(pair: Pair, link: IngestLink) -> None:
-        ask = asyncio.create_task(link.ask(0, None, orders=False))
+        ask = asyncio.create_task(link.query(0, None, orders=False))
         await asyncio.sleep(0)
         pair.say(MessageKind.BYE, {"reason": "done"})
         assert await link.ended == "done"
@@ -136,7 +136,7 @@ def test_a_last_word_is_the_end() -> None:
         with pytest.raises(ConnectionError):
             await ask
         with pytest.raises(ConnectionError):
-            await link.ask(0, None, orders=False)
+            await link.query(0, None, orders=False)
 
     run(test)
 

@@ -66,16 +66,16 @@ def test_a_snapshot_and_its_update() -> None:
 
 def test_within_one_level_only_one_level_changes() -> None:
     before, now = two_states()
-    assert payloads.find_changes(before.shown, now.shown, 1) == [
+    assert payloads.find_changes(before.state, now.state, 1) == [
         ("bid", "65", 4, 2),
         ("ask", "65.01", 0, 0),
     ]
-    assert not payloads.levels_differ(now.shown, now.shown, 1)
+    assert not payloads.levels_differ(now.state, now.state, 1)
 
 
 def test_a_checksum_covers_ten_levels_at_the_most() -> None:
     told = FakeBooks()
-    shown = replica_of(told).shown(0)
+    shown = replica_of(told).state(0)
     assert payloads.levels_checksum(shown, 10) == payloads.levels_checksum(shown, 1000)
     assert payloads.levels_checksum(shown, 9) != payloads.levels_checksum(shown, 10)
 
@@ -130,7 +130,7 @@ def test_an_answer_has_ids_as_text_and_undefined_times_as_null() -> None:
             "orders": [{"order_id": "18446744073709551615", "size": 3}],
         }
     ]
-    replica.silent = True
+    replica.is_silent = True
     assert payloads.answer_document(NAME, answer, 5, replica)["status"] == "stale"
 
 

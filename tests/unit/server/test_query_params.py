@@ -19,8 +19,8 @@ from batonics.server.query_params import (
 )
 from batonics.server.subscription_requests import SubscriptionHandler
 from batonics.settings.table import ServerLimits
+from tests.support.fanout_harness import FanoutHarness
 from tests.support.server_clients import Listener
-from tests.unit.server.test_fanout import Room
 
 
 def test_parameters() -> None:
@@ -56,17 +56,17 @@ def test_numbers_flags_and_depths() -> None:
 
 
 def test_a_book_is_named_without_doubt() -> None:
-    room = Room()
-    room.replica.apply_names([[1, 2, 1000, "CLX5"]])
-    assert find_book(room.replica, {"symbol": "CLX5", "publisher_id": "2"}) == 1
-    assert find_book(room.replica, {"instrument_id": "1002"}) == 2
-    assert find_book(room.replica, {"publisher_id": "2"}) == 1
+    harness = FanoutHarness()
+    harness.replica.apply_names([[1, 2, 1000, "CLX5"]])
+    assert find_book(harness.replica, {"symbol": "CLX5", "publisher_id": "2"}) == 1
+    assert find_book(harness.replica, {"instrument_id": "1002"}) == 2
+    assert find_book(harness.replica, {"publisher_id": "2"}) == 1
     with pytest.raises(ProblemError, match="publisher_id=1&instrument_id=1000, publisher_id=2"):
-        find_book(room.replica, {"symbol": "CLX5"})
+        find_book(harness.replica, {"symbol": "CLX5"})
     with pytest.raises(ProblemError, match="give symbol"):
-        find_book(room.replica, {})
+        find_book(harness.replica, {})
     with pytest.raises(ProblemError) as caught:
-        find_book(room.replica, {"symbol": "none"})
+        find_book(harness.replica, {"symbol": "none"})
     assert caught.value.status == 404
     assert BOOKS_NAMED_MAX == 20
 
@@ -75,16 +75,16 @@ class Talk:
     """A client that asks."""
 
     def __init__(self, limits: ServerLimits | None = None) -> None:
-        self.room = Room(limits)
+        self.harness = FanoutHarness(limits)
         self.wishes = SubscriptionHandler(
-            self.room.replica, self.room.fanout, limits or ServerLimits()
+            self.harness.replica, self.harness.fanout, limits or ServerLimits()
         )
-        self.client: WebSocketClient = self.room.client()
+        self.client: WebSocketClient = self.harness.client()
         self.listener = Listener()
 
     def ask(self, **asked: Any) -> dict[str, Any]:
-        answer = self.wishes.answer(self.client, json.dumps(asked))
-        self.room.drain(self.client, self.listener)
+        answer = self.wishes.reply(self.client, json.dumps(asked))
+        self.harness.drain(self.client, self.listener)
         return answer
 
 
@@ -144,7 +144,7 @@ def test_what_cannot_be_done_changes_nothing(asked: dict[str, Any], detail: str)
 @pytest.mark.parametrize("text", ["", "[]", "null", "1", "{", '{"op":"subscribe"', "\ud800"])
 def test_what_is_no_request(text: str) -> None:
     talk = Talk()
-    assert talk.wishes.answer(talk.client, text)["type"] == "error"
+    assert talk.wishes.reply(talk.client, text)["type"] == "error"
 
 
 def test_a_client_has_so_many_books() -> None:

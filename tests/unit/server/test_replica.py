@@ -23,7 +23,7 @@ def replica_of(told: FakeBooks, feed: FeedState = FeedState.LIVE) -> BookReplica
 def test_a_book_is_shown_as_told() -> None:
     told = FakeBooks()
     told.set_levels(1, [(TICK, 2, 1)], [])
-    shown = replica_of(told).shown(1)
+    shown = replica_of(told).state(1)
     assert shown.bids == ((TICK, 2, 1),)
     assert shown.asks == ()
     assert (shown.seq, shown.events, shown.sequence, shown.status) == (2, 2, 2, "synced")
@@ -33,11 +33,11 @@ def test_a_book_is_shown_as_told() -> None:
 def test_the_same_book_is_the_same_object_until_it_is_told_again() -> None:
     told = FakeBooks()
     replica = replica_of(told)
-    first = replica.shown(0), replica.shown(1)
+    first = replica.state(0), replica.state(1)
     told.move(0)
     assert replica.apply_books(told.payload([0])) == [0]
-    assert replica.shown(0).seq == 2
-    assert replica.shown(1) is first[1]
+    assert replica.state(0).seq == 2
+    assert replica.state(1) is first[1]
 
 
 def test_of_a_book_that_stands_twice_in_a_message_the_last_row_stays() -> None:
@@ -47,7 +47,7 @@ def test_of_a_book_that_stands_twice_in_a_message_the_last_row_stays() -> None:
     first = told.payload([0])
     told.move(0)
     assert replica.apply_books(first + told.payload([1, 0])) == [0, 1]
-    assert replica.shown(0).seq == 3
+    assert replica.state(0).seq == 3
 
 
 def test_books_may_be_many_and_come_in_any_order() -> None:
@@ -59,8 +59,8 @@ def test_books_may_be_many_and_come_in_any_order() -> None:
     assert replica.books() == [999]
     replica.apply_books(told.payload())
     assert replica.books() == list(range(1000))
-    for book, head in replica.heads():
-        assert head == replica.shown(book)._replace(bids=(), asks=())
+    for book, head in replica.states_without_levels():
+        assert head == replica.state(book)._replace(bids=(), asks=())
     assert replica.find("S5") == [5]
     assert replica.find("S5", publisher_id=2) == []
     assert replica.find(instrument_id=1007) == [7]
@@ -85,9 +85,9 @@ def test_a_status_counts_only_while_the_feed_is_live(
     told = FakeBooks()
     told.rows["status"] = number
     replica = replica_of(told, feed)
-    replica.silent = silent
+    replica.is_silent = silent
     live = feed is FeedState.LIVE and not silent
-    assert replica.status(replica.shown(0)) == (status if live else "stale")
+    assert replica.status(replica.state(0)) == (status if live else "stale")
     assert replica.feed == ("silent" if silent else feed.name.lower())
 
 

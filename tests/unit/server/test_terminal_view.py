@@ -13,7 +13,7 @@ from rich.console import Console
 from batonics.live.protocol import FeedState
 from batonics.live.stats import LATENCY_BOUNDS_US, FeedStats
 from batonics.server.terminal_view import Rates, _duration, _ScreenWriter, quantile, render_screen
-from tests.unit.server.test_fanout import Room
+from tests.support.fanout_harness import FanoutHarness
 
 NONE = [0] * (len(LATENCY_BOUNDS_US) + 1)
 
@@ -40,19 +40,19 @@ def test_rates_are_of_the_last_moments() -> None:
     assert rates.per_second() == (1800.0, 56.0)
 
 
-def shown(room: Room, rows: int) -> list[str]:
+def shown(harness: FanoutHarness, rows: int) -> list[str]:
     out = io.StringIO()
     console = Console(file=out, width=100, markup=False)
     rates = Rates()
-    rates.add(0.0, room.replica.stats)
-    console.print(render_screen(room.replica, rates, 4, rows))
+    rates.add(0.0, harness.replica.stats)
+    console.print(render_screen(harness.replica, rates, 4, rows))
     return [line.rstrip() for line in out.getvalue().splitlines()]
 
 
 def test_a_picture() -> None:
-    room = Room()
-    room.replica.apply_names([[2, 1, 1002, "\x1b[31mX"]])
-    lines = shown(room, 5)
+    harness = FanoutHarness()
+    harness.replica.apply_names([[2, 1, 1002, "\x1b[31mX"]])
+    lines = shown(harness, 5)
     assert lines[0] == "a test  feed live  lag -  clients 4  gaps 0"
     assert lines[1].startswith("0 records  0/s  0.00 MB/s  latency p50 -  p99 -")
     assert lines[2].split() == [
@@ -60,9 +60,9 @@ def test_a_picture() -> None:
     ]  # fmt: skip
     assert lines[3].split() == ["CLX5", "1", "synced", "65", "5", "65.01", "5", "1"]
     assert lines[5].startswith(r"\x1b[31mX ")
-    room.feed(FeedState.LOST)
-    assert shown(room, 5)[3].split()[2] == "stale"
-    assert shown(room, 2)[4:] == ["and 2 more books"]
+    harness.feed(FeedState.LOST)
+    assert shown(harness, 5)[3].split()[2] == "stale"
+    assert shown(harness, 2)[4:] == ["and 2 more books"]
 
 
 def test_a_terminal_that_waits_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,7 +87,9 @@ def test_a_name_that_tells_no_form_is_refused_with_those_that_do(name: str) -> N
 
 
 def test_standard_output_tells_no_form() -> None:
-    with pytest.raises(UsageError, match="standard output has no name to tell the form: parquet"):
+    with pytest.raises(
+        UsageError, match="standard output has no name that tells the format: parquet"
+    ):
         find_format(STDOUT)
 
 
@@ -334,13 +336,17 @@ def test_rows_are_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "settings", "words"),
     [
-        ("x.dbn", {}, "x.dbn: DBN holds the vendor's records; these columns are none of them"),
+        ("x.dbn", {}, "x.dbn: DBN holds the vendor's records; these columns are not one"),
         ("x.dbn", {"schema": "mbp-1"}, "column bid_px_00 of schema mbp-1 is missing"),
         ("x.parquet", {"schema": "mbo"}, "of schema mbo is missing or in another place"),
         ("x.csv", {"schema": "mbp-0"}, "no schema 'mbp-0'"),
         ("x.csv", {"schema": "mbp-3"}, "column bid_px_00 of schema mbp-3 is missing"),
         ("x.txt", {}, "the name must end in one of"),
-        ("x.csv", {"form": "xml"}, "there is no form 'xml'; there are parquet, arrow, csv"),
+        (
+            "x.csv",
+            {"file_format": "xml"},
+            "there is no format 'xml'; there are parquet, arrow",
+        ),
     ],
 )
 def test_a_table_that_cannot_be_is_refused_before_anything_is_written(
@@ -379,7 +385,7 @@ def test_a_frame_of_other_columns_leaves_nothing(form: str, tmp_path: Path) -> N
         "column price is Float64, expected Int64": frame.cast({"price": pl.Float64}),
         "columns are .*, expected ts_recv, ts_event": frame.select(reversed(frame.columns)),
         "columns are .*, symbol, expected ts_recv": named(frame),
-        "column sequence holds 10 nulls, which mean nothing": frame.with_columns(
+        "column sequence has 10 nulls; the schema allows none": frame.with_columns(
             pl.lit(None, pl.UInt32).alias("sequence")
         ),
     }.items():
@@ -425,7 +431,7 @@ def test_a_full_disk_is_one_line(form: str, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(columnar, "GROUP_ROWS", 50)
     frame = random_frame("mbp-10", 2_000)
     with pytest.raises(OutputError) as raised:
-        write("/dev/full", *[frame] * 3, form=form, schema="mbp-10")
+        write("/dev/full", *[frame] * 3, file_format=form, schema="mbp-10")
     assert str(raised.value) == "/dev/full: cannot be written: No space left on device"
 
 
@@ -446,7 +452,7 @@ from tests.support.vendor_frames import random_frame
 columnar.GROUP_ROWS = 50
 frame = random_frame("trades", 220)
 try:
-    with open_table("-", frame.schema, form=sys.argv[1], schema="trades") as table:
+    with open_table("-", frame.schema, file_format=sys.argv[1], schema="trades") as table:
         for _ in range(int(sys.argv[2])):
             table.write(frame)
         if sys.argv[3] == "fail":

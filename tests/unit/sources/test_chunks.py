@@ -83,7 +83,7 @@ def test_a_pipe_is_not_waited_for_once_it_has_said_something() -> None:
     os.write(target, b"more")
     assert next(chunks) == b"more"
     # Nothing more comes, and nobody waits for it: it ends by itself.
-    reader.leave()
+    reader.cancel()
     assert list(chunks) == []
     os.close(target)
 

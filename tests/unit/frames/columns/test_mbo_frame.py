@@ -1,4 +1,4 @@
-"""MBO records as frames: both directions are exact, and say no to what they cannot mean."""
+"""MBO records as frames: both directions are exact, and refuse values without a meaning."""
 
 from __future__ import annotations
 

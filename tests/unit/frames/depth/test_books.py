@@ -1,4 +1,4 @@
-"""Reconstructed books as frames: against the oracle, and what a user asks of them."""
+"""Reconstructed books as frames equal the reference; and the other methods of `Books`."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ NAMES = {100: "ONE", 101: "TWO"}
 
 def folded(seed: int, rows: int) -> tuple[Books, ReferenceBooks]:
     batch = random_stream(seed, rows)
-    engine, oracle, names = BookEngine(), ReferenceBooks(), SymbolMap()
+    engine, reference, names = BookEngine(), ReferenceBooks(), SymbolMap()
     engine.fold(batch)
     for record in records(batch):
-        oracle.apply(record)
+        reference.apply(record)
     for instrument_id, name in NAMES.items():
         names.add(MappingInterval(0, 2**64 - 1, instrument_id, name))
-    return Books(engine, names), oracle
+    return Books(engine, names), reference
 
 
 @pytest.fixture(scope="module", params=[1, 2, 3])
@@ -38,53 +38,56 @@ def both(request: pytest.FixtureRequest) -> tuple[Books, ReferenceBooks]:
 def test_summary_is_a_row_a_book_by_publisher_and_instrument(
     both: tuple[Books, ReferenceBooks],
 ) -> None:
-    books, oracle = both
+    books, reference = both
     rows = books.summary().rows(named=True)
     keys = [(row["publisher_id"], row["instrument_id"]) for row in rows]
-    assert keys == sorted(oracle.books())
+    assert keys == sorted(reference.books())
     assert len(books) == len(keys)
     for key, row in zip(keys, rows, strict=True):
         assert row["symbol"] == NAMES.get(key[1])
-        assert row["status"] == oracle.status(key)
-        assert row["events"] == oracle.events(key)
-        assert row["event_open"] == oracle.event_open(key)
-        assert {name: row[name] for name in oracle.anomalies(key)} == oracle.anomalies(key)
+        assert row["status"] == reference.status(key)
+        assert row["events"] == reference.events(key)
+        assert row["event_open"] == reference.event_open(key)
+        assert {name: row[name] for name in reference.anomalies(key)} == reference.anomalies(key)
 
 
 def test_levels_stand_best_first(both: tuple[Books, ReferenceBooks]) -> None:
-    books, oracle = both
+    books, reference = both
     expected = [
         (*key, NAMES.get(key[1]), letter, level, *row[:3])
-        for key in sorted(oracle.books())
+        for key in sorted(reference.books())
         for letter, side in SIDES.items()
-        for level, row in enumerate(oracle.levels(key, side))
+        for level, row in enumerate(reference.levels(key, side))
     ]
     assert books.levels().rows() == expected
     assert books.levels(depth=2).rows() == [row for row in expected if row[4] < 2]
 
 
 def test_orders_stand_in_priority_order(both: tuple[Books, ReferenceBooks]) -> None:
-    books, oracle = both
+    books, reference = both
     assert books.orders().rows() == [
         (*key, NAMES.get(key[1]), letter, price, position, *order)
-        for key in sorted(oracle.books())
+        for key in sorted(reference.books())
         for letter, side in SIDES.items()
-        for price, _, _, queue in oracle.levels(key, side)
+        for price, _, _, queue in reference.levels(key, side)
         for position, order in enumerate(queue)
     ]
 
 
 def test_consolidated_sums_equal_prices_over_publishers(both: tuple[Books, ReferenceBooks]) -> None:
-    books, oracle = both
+    books, reference = both
     expected = []
-    for instrument_id in sorted({instrument for _, instrument in oracle.books()}):
-        name, keys = NAMES.get(instrument_id), [k for k in oracle.books() if k[1] == instrument_id]
+    for instrument_id in sorted({instrument for _, instrument in reference.books()}):
+        name, keys = (
+            NAMES.get(instrument_id),
+            [k for k in reference.books() if k[1] == instrument_id],
+        )
         for letter, side in SIDES.items():
             sizes: Counter[int] = Counter()
             counts: Counter[int] = Counter()
             publishers: Counter[int] = Counter()
             for key in keys:
-                for price, size, count, _ in oracle.levels(key, side):
+                for price, size, count, _ in reference.levels(key, side):
                     sizes[price] += size
                     counts[price] += count
                     publishers[price] += 1

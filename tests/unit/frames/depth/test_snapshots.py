@@ -1,4 +1,4 @@
-"""Depth frames against the fold's own ladder, on real days and on streams that try to break it."""
+"""Depth from deltas equals depth from the ladder, on real days and on hostile streams."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def expected(
 
 @pytest.fixture
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything that bounds memory is crossed many times."""
+    """Makes every limit of memory so small that streams cross it many times."""
     monkeypatch.setattr(snapshots, "FLUSH_DELTAS", 40)
     monkeypatch.setattr(snapshots, "FLUSH_ENDS", 17)
     monkeypatch.setattr(snapshots, "FILL_ROWS", 5)
@@ -68,7 +68,7 @@ def test_the_ladder_and_the_expressions_agree_on_real_days(
 ) -> None:
     batch = request.getfixturevalue(day)
     if every in SHORT or day == "esh4":
-        # A ladder is read for every row: not for the whole of a day.
+        # The ladder is read for every row, which is too slow for a whole day.
         batch = slice_batch(batch, 0, 12_000)
     assert found([batch], every) == expected(batch, every)
 
@@ -123,7 +123,7 @@ def test_an_empty_stream_has_no_windows() -> None:
 
 
 def times_of(batch: MboBatch, times: list[int], flags: list[int]) -> MboBatch:
-    """One book's adds, one an event, at these times."""
+    """Adds of one book at these times, each an event."""
     rows = len(times)
     return batch._replace(
         publisher_id=np.full(rows, 1, np.uint16),

@@ -56,7 +56,7 @@ GIVEN: dict[str, Given] = {
 by_bars = pytest.mark.parametrize("given", list(GIVEN.values()), ids=list(GIVEN))
 
 
-# ---------------------------------------------------------------------- a naive witness
+# ---------------------------------------------------------------------- the reference
 
 
 class Trade(NamedTuple):
@@ -78,7 +78,7 @@ NS = {"700ms": 700_000_000, "1s": S, "1m": 60 * S, "1h": 3_600 * S, "1d": 86_400
 
 
 def measure(by: str, trades: list[Trade]) -> int:
-    """How much of what closes a bar there is."""
+    """The amount of the measure that closes a bar."""
     if by == "ticks":
         return len(trades)
     if by == "volume":
@@ -95,7 +95,7 @@ def dollars(trades: list[Trade]) -> int:
     return sum(record.price * size_of(record) for record in priced)
 
 
-def naive_bars(batch: MboBatch, given: Given, *, partial: bool = False) -> list[Closed]:
+def reference_bars(batch: MboBatch, given: Given, *, partial: bool = False) -> list[Closed]:
     """Bars in order of closing, record by record."""
     ((by, length),) = given.items()
     by_time = by == "time"
@@ -206,34 +206,34 @@ def ohlcv_rows(*rows: Record) -> list[tuple[object, ...]]:
     ]
 
 
-# ---------------------------------------------------------------------- against the witness
+# ---------------------------------------------------------------------- against the reference
 
 
 @by_bars
 @pytest.mark.parametrize("rows", [1, 7, 64, 10_000])
-def test_bars_are_the_naive_ones_however_the_stream_is_cut(
+def test_bars_are_those_of_the_reference_however_the_stream_is_cut(
     given: Given, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batch = lively(5, 600)
-    # Polars may join small batches again; pieces are what is folded at once.
+    # Polars may join small batches again, but a piece is always folded at once.
     monkeypatch.setattr(bars, "BAR_FOLD_ROWS", rows)
     for partial in (False, True):
         frame = bars_source(cut(batch, rows), **given, partial=partial).collect()
-        expected = [bar_row(bar) for bar in naive_bars(batch, given, partial=partial)]
+        expected = [bar_row(bar) for bar in reference_bars(batch, given, partial=partial)]
         assert rows_of(frame) == expected
 
 
 @by_bars
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_bars_are_the_naive_ones_over_longer_streams(given: Given, seed: int) -> None:
+def test_bars_are_those_of_the_reference_over_longer_streams(given: Given, seed: int) -> None:
     batch = lively(seed, 4_000)
     found = rows_of(bars_source(cut(batch, 1_000), **given, partial=True).collect())
-    assert found == [bar_row(bar) for bar in naive_bars(batch, given, partial=True)]
+    assert found == [bar_row(bar) for bar in reference_bars(batch, given, partial=True)]
 
 
 @pytest.mark.parametrize("rows", [1, 7, 64, 10_000])
 @pytest.mark.parametrize("length", ["1s", "1m", "1h", "1d"])
-def test_intervals_are_the_naive_ones_however_the_stream_is_cut(
+def test_intervals_are_those_of_the_reference_however_the_stream_is_cut(
     length: str, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batch = lively(6, 600)
@@ -242,7 +242,7 @@ def test_intervals_are_the_naive_ones_however_the_stream_is_cut(
     rtype = {"1s": 32, "1m": 33, "1h": 34, "1d": 35}[length]
     assert found == [
         (bar.start, rtype, *bar.key, *prices_of(bar), measure("volume", bar.trades))
-        for bar in naive_bars(batch, {"time": length})
+        for bar in reference_bars(batch, {"time": length})
     ]
 
 
@@ -251,17 +251,17 @@ def test_intervals_are_the_naive_ones_however_the_stream_is_cut(
     [{"time": "1m"}, {"ticks": 10}, {"volume": 100}, {"dollar": "5000"}],
     ids=["time", "ticks", "volume", "dollar"],
 )
-def test_bars_of_a_real_day_are_the_naive_ones(clx5: MboBatch, given: Given) -> None:
+def test_bars_of_a_real_day_are_those_of_the_reference(clx5: MboBatch, given: Given) -> None:
     found = rows_of(bars_source(cut(clx5, 5_000), **given, partial=True).collect())
     assert len(found) > 10
-    assert found == [bar_row(bar) for bar in naive_bars(clx5, given, partial=True)]
+    assert found == [bar_row(bar) for bar in reference_bars(clx5, given, partial=True)]
 
 
-# ---------------------------------------------------------------------- against others
+# ---------------------------------------------------------------------- other implementations
 
 
 def grouped(batch: MboBatch, length: str) -> pl.DataFrame:
-    """Plain Polars: right where time never runs backwards and all trades have a price."""
+    """Bars in plain Polars, correct if time never runs backwards and all trades have prices."""
     priced = pl.col("price").cast(pl.Int128) * pl.col("size").cast(pl.Int128)
     return (
         to_frame(batch)
@@ -395,7 +395,7 @@ def test_an_interval_is_given_as_soon_as_any_record_is_past_it(key: Key) -> None
     assert len(asked) < 50
 
 
-# ---------------------------------------------------------------------- what is in a bar
+# ---------------------------------------------------------------------- the content of a bar
 
 
 def test_a_trade_without_a_price_is_volume_but_moves_no_price() -> None:
@@ -468,7 +468,7 @@ def test_dollars_are_exact_at_the_extremes(price: int) -> None:
 
 @pytest.mark.parametrize("goal", [2**63 - 1, 2**63, 2**64 - 1, 2**64, 2**64 + 1, 2**90])
 def test_a_dollar_bar_closes_exactly_where_its_sum_is_reached(goal: int) -> None:
-    # Two trades that fall short by one, and one that makes it up.
+    # Two trades that are short by one, and one that adds the rest.
     size = min(goal - 1, SIZE_MAX)
     price, rest = divmod(goal - 1, size)
     rows = [trade(price, size), trade(rest, 1), trade(1, 1), trade(1, 1)]
@@ -529,7 +529,7 @@ def test_columns_predicates_and_row_limits_are_pushed_down(batch: MboBatch, give
 
 
 def test_leaving_books_out_of_the_rows_leaves_the_others_as_they_are() -> None:
-    # Only the other book's record says that the time is later.
+    # Only the record of the other book has a later time.
     rows = [trade(1, at_ns=0), trade(2, at_ns=5 * S, key=(9, 9)), trade(3, at_ns=1)]
     bars_of_one = find_schema("ohlcv-1s").rows(lazy(*rows)).filter(pl.col("instrument_id") == 100)
     assert bars_of_one.collect()["open"].to_list() == [1, 3]
@@ -558,7 +558,7 @@ def test_bars_can_be_written_and_read_elsewhere(batch: MboBatch, tmp_path: Path)
     assert found["dollar"].to_pylist() == frame["dollar"].to_list()
 
 
-# ---------------------------------------------------------------------- what is refused
+# ---------------------------------------------------------------------- refused arguments
 
 
 @pytest.mark.parametrize(

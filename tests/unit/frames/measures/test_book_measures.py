@@ -1,4 +1,4 @@
-"""Measures of states: by hand, and against a recomputation that knows nothing of frames."""
+"""Measures of states: by hand, and against a reference in plain Python."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Expressions over a book's earlier rows: as if the whole stream were one frame."""
+"""Expressions over a book's earlier rows give what they give on one frame of all rows."""
 
 from __future__ import annotations
 

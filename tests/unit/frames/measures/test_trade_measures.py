@@ -1,4 +1,4 @@
-"""Measures of trades: by hand, and against a recomputation that knows nothing of frames."""
+"""Measures of trades: by hand, and against a reference in plain Python."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def _spread(row: Row, sign: int | None, mid: int | None) -> int | None:
 def _later(
     rows: list[Row], tags: list[tuple[int | None, int]], number: int, tau_ns: int
 ) -> tuple[int, int | None]:
-    """The row that decides a trade's realised spread, and twice the mid then."""
+    """The row that decides a trade's realised spread, and twice the mid at that row."""
     clock, series = tags[number]
     if clock is None:
         return number, None

@@ -1,4 +1,4 @@
-"""Measures of windows and VPIN: by hand, and against a recomputation row by row."""
+"""Measures of windows and VPIN: by hand, and against a reference in plain Python."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ Record = dict[str, object]
 
 
 def recomputed_windows(rows: list[Row], every_ns: int) -> pl.DataFrame:
-    """Windows in plain Python: each from the list of its rows."""
+    """Windows in plain Python, each computed from the list of its rows."""
     tags, sign_of = clocks_and_series(rows), signs(rows)
     windows: list[tuple[int | None, list[int]]] = []
     latest: dict[tuple[int, int], int] = {}

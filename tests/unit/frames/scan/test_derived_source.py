@@ -1,4 +1,4 @@
-"""Frames derived from rows as they are pulled: no more is made or read than the query wants."""
+"""Derived sources make and read only what the query selects."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.mbp_rows import frame_of, random_rows
 
 
 def passed_on(pulled: list[int], reads: list[set[str]]) -> pl.LazyFrame:
-    """A source that gives its rows as they are, and tells what it pulls and reads."""
+    """A source that gives its rows unchanged, and records the pulled rows and the columns read."""
     rows = frame_of(random_rows(5, 100)).lazy()
 
     def plan(wanted: object) -> DerivationPlan:

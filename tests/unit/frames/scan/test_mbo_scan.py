@@ -1,4 +1,4 @@
-"""Batches as a LazyFrame: what a query leaves out is neither read nor converted."""
+"""Batches as a LazyFrame: a query neither reads nor converts what it does not select."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BATCH_ROWS = 100
 
 
 class Source:
-    """Batches in buffers that the next batch overwrites, as a decoder hands them out."""
+    """Batches in buffers that the next batch overwrites, like those of a decoder."""
 
     def __init__(self, batch: MboBatch, fail_after: int | None = None) -> None:
         self.batch = batch

@@ -28,12 +28,12 @@ def test_a_table_says_what_its_map_says(seed: int) -> None:
     times[7] = UNDEF_TIMESTAMP
     expected = [symbol_map.symbol(*row) for row in zip(ids.tolist(), times.tolist(), strict=True)]
     table = SymbolTable(symbol_map)
-    assert table.names(ids, times).to_list() == expected
+    assert table.find_symbols(ids, times).to_list() == expected
     for at in range(len(ids)):
         # Rows of one instrument, between two edges or not.
         alike, near = ids[at : at + 1].repeat(3), times[at] + np.array([0, 2, 1], np.uint64)
         each = [symbol_map.symbol(int(ids[at]), int(ts)) for ts in near]
-        assert table.names(alike, near).to_list() == each
+        assert table.find_symbols(alike, near).to_list() == each
 
 
 def test_rows_of_any_frame_get_their_names() -> None:

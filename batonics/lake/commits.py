@@ -1,0 +1,176 @@
+"""The transactions that change the catalog of a lake.
+
+The rule here: each is one commit that leaves the catalog complete: a source with its loads, a load
+with its parts. A part that is replaced or removed keeps its row until its file is gone.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterable, Sequence
+from itertools import repeat
+
+from batonics.lake.catalog import (
+    PART_COLUMNS,
+    LoadedSource,
+    Part,
+    SchemaLoad,
+    Transaction,
+    find_source_by_digest,
+    find_source_by_name,
+)
+
+
+def commit_load(
+    source: LoadedSource, loads: Sequence[SchemaLoad], version: str, *, again: bool = False
+) -> Transaction[bool]:
+    """Add a load to the lake.
+
+    Parts that were made from other bytes of a source of the same name are removed. The lake has the
+    same bytes once, whatever their file is called: if it has them already, only schemas that it
+    lacks are added.
+
+    Args:
+        source: the source as it was read.
+        loads: the parts of each schema.
+        version: the version of batonics.
+        again: replace even parts that were made from the same bytes.
+
+    Returns:
+        Whether anything was added: False if another process has loaded the same meanwhile.
+    """
+
+    def run(connection: sqlite3.Connection) -> bool:
+        same_name = find_source_by_name(connection, source.name)
+        same_bytes = find_source_by_digest(connection, source.digest) if source.digest else None
+        if same_name is not None and same_name.source.digest != source.digest:
+            _drop_source(connection, same_name.id)
+        if same_bytes is None:
+            source_id, loaded = _insert_source(connection, source), frozenset[str]()
+        else:
+            source_id, loaded = same_bytes.id, same_bytes.schemas
+            if same_bytes.source.name == source.name:
+                connection.execute(
+                    "UPDATE source SET stat = ? WHERE id = ?", (source.stat, source_id)
+                )
+        new_loads = [load for load in loads if again or load.schema not in loaded]
+        now_ns = time.time_ns()
+        for load in new_loads:
+            _insert_load(connection, source_id, load, version, now_ns)
+        return bool(new_loads)
+
+    return run
+
+
+def _insert_source(connection: sqlite3.Connection, source: LoadedSource) -> int:
+    cursor = connection.execute("INSERT INTO source (name, digest, stat) VALUES (?, ?, ?)", source)
+    return cursor.lastrowid or 0
+
+
+def _drop_source(connection: sqlite3.Connection, source_id: int) -> None:
+    _remove_parts(connection, "load IN (SELECT id FROM load WHERE source = ?)", [source_id])
+    connection.execute("DELETE FROM load WHERE source = ?", [source_id])
+    connection.execute("DELETE FROM source WHERE id = ?", [source_id])
+
+
+def _insert_load(
+    connection: sqlite3.Connection, source_id: int, load: SchemaLoad, version: str, now_ns: int
+) -> None:
+    same_load = "load = (SELECT id FROM load WHERE source = ? AND schema = ?)"
+    _remove_parts(connection, same_load, [source_id, load.schema])
+    connection.execute("DELETE FROM load WHERE source = ? AND schema = ?", (source_id, load.schema))
+    cursor = connection.execute(
+        "INSERT INTO load (source, schema, version, rows, at_ns) VALUES (?, ?, ?, ?, ?)",
+        (source_id, load.schema, version, load.rows, now_ns),
+    )
+    _insert_parts(connection, cursor.lastrowid or 0, load.parts)
+
+
+def append_parts(
+    source: LoadedSource, loads: Sequence[SchemaLoad], version: str
+) -> Transaction[None]:
+    """Add parts after those that the lake has of the source, as a live feed does."""
+
+    def run(connection: sqlite3.Connection) -> None:
+        now_ns = time.time_ns()
+        connection.execute(
+            "INSERT INTO source (name, digest, stat) VALUES (?, ?, ?)"
+            " ON CONFLICT (name) DO UPDATE SET stat = excluded.stat",
+            source,
+        )
+        (source_id,) = connection.execute(
+            "SELECT id FROM source WHERE name = ?", [source.name]
+        ).fetchone()
+        for load in loads:
+            (load_id,) = connection.execute(
+                "INSERT INTO load (source, schema, version, rows, at_ns) VALUES (?, ?, ?, ?, ?)"
+                " ON CONFLICT (source, schema) DO UPDATE SET"
+                " rows = rows + excluded.rows, at_ns = excluded.at_ns RETURNING id",
+                (source_id, load.schema, version, load.rows, now_ns),
+            ).fetchone()
+            _insert_parts(connection, load_id, load.parts)
+
+    return run
+
+
+def replace_parts(old_paths: Sequence[str], new: Sequence[Part]) -> Transaction[bool]:
+    """Put new parts in the place of old ones of the same load.
+
+    The new parts take the ids of the old ones, since the parts of a load are in the order of their
+    ids. There must not be more new parts than old ones.
+
+    Returns:
+        False, and nothing is done, if the lake no longer has all of the old parts.
+    """
+
+    def run(connection: sqlite3.Connection) -> bool:
+        marks = ", ".join("?" * len(old_paths))
+        found = connection.execute(
+            f"SELECT id, load FROM part WHERE removed_ns IS NULL AND path IN ({marks}) ORDER BY id",  # noqa: S608
+            old_paths,
+        ).fetchall()
+        if len(found) != len(old_paths):
+            return False
+        _remove_parts(connection, f"path IN ({marks})", old_paths)
+        (last,) = connection.execute("SELECT max(id) FROM part").fetchone()
+        for number, (part_id, _) in enumerate(found, 1):
+            connection.execute("UPDATE part SET id = ? WHERE id = ?", (last + number, part_id))
+        _insert_parts(connection, found[0][1], new, [part_id for part_id, _ in found])
+        return True
+
+    return run
+
+
+def _insert_parts(
+    connection: sqlite3.Connection,
+    load_id: int,
+    parts: Iterable[Part],
+    ids: Iterable[int | None] = repeat(None),
+) -> None:
+    """Insert parts with these ids, or with ids above all others."""
+    marks = ", ".join("?" * (len(Part._fields) + 2))
+    connection.executemany(
+        f"INSERT INTO part ({PART_COLUMNS}, load, id) VALUES ({marks})",  # noqa: S608
+        [(*part, load_id, part_id) for part, part_id in zip(parts, ids, strict=False)],
+    )
+
+
+def _remove_parts(connection: sqlite3.Connection, where: str, values: Sequence[object]) -> None:
+    """Mark parts as removed; their files stay until a vacuum."""
+    connection.execute(
+        f"UPDATE part SET removed_ns = ? WHERE removed_ns IS NULL AND {where}",  # noqa: S608
+        (time.time_ns(), *values),
+    )
+
+
+def forget_parts(paths: Sequence[str]) -> Transaction[None]:
+    """Delete the rows of removed parts whose files are gone."""
+
+    def run(connection: sqlite3.Connection) -> None:
+        connection.executemany(
+            "DELETE FROM part WHERE removed_ns IS NOT NULL AND path = ?",
+            [(path,) for path in paths],
+        )
+
+    return run

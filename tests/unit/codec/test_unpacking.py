@@ -1,0 +1,79 @@
+"""The unpacker: every form, however it is cut, and what it refuses."""
+
+from __future__ import annotations
+
+import pytest
+from backports import zstd
+
+from batonics.codec.framing import Framing
+from batonics.codec.unpacking import HEAD_BYTES_MAX, Unpacker
+from batonics.model.errors import DamagedInputError, InputError
+
+NDJSON = b'{"type":"clear","symbol":"X"}\n'
+FRAGMENT = bytes([14, 0xA0]) + bytes(54)
+SKIPPABLE = b"\x50\x2a\x4d\x18\3\0\0\0abc"
+FORMS = {
+    "ndjson": (NDJSON, NDJSON, Framing.NDJSON, False),
+    "spaces": (b" \n\t" * 50 + NDJSON, b" \n\t" * 50 + NDJSON, Framing.NDJSON, False),
+    "fragment": (FRAGMENT, FRAGMENT, Framing.FRAGMENT, False),
+    "zstd": (zstd.compress(FRAGMENT), FRAGMENT, Framing.FRAGMENT, True),
+    "frames": (
+        zstd.compress(NDJSON[:1]) + SKIPPABLE + zstd.compress(b"") + zstd.compress(NDJSON[1:]),
+        NDJSON,
+        Framing.NDJSON,
+        True,
+    ),
+}
+
+
+def unpack(data: bytes, chunk_bytes: int) -> tuple[bytes, Framing | None, bool | None]:
+    unpacker = Unpacker("x")
+    plain = b""
+    for start in range(0, len(data), chunk_bytes):
+        for piece in unpacker.feed(data[start : start + chunk_bytes]):
+            assert unpacker.framing is not None
+            plain += piece
+    unpacker.close()
+    return plain, unpacker.framing, unpacker.is_compressed
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 3, 57, 1 << 20])
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_is_detected_and_unpacked_however_it_is_cut(form: str, chunk_bytes: int) -> None:
+    data, *expected = FORMS[form]
+    assert unpack(data, chunk_bytes) == tuple(expected)
+
+
+def test_the_form_of_the_input_is_known_before_anything_is_inflated() -> None:
+    unpacker = Unpacker()
+    pieces = unpacker.feed(zstd.compress(NDJSON))
+    assert (unpacker.is_compressed, unpacker.framing) == (True, None)
+    assert list(pieces) == [NDJSON]
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "the input is empty"),
+        (b"  ", "neither DBN, zstd nor NDJSON"),
+        (zstd.compress(b""), "the input is empty"),
+        (zstd.compress(b"PAR1"), "a Parquet file"),
+        (zstd.compress(zstd.compress(NDJSON)), "x: zstd within zstd; unpack it first"),
+        (b" " * (HEAD_BYTES_MAX + 1), "neither DBN, zstd nor NDJSON"),
+    ],
+)
+def test_an_input_of_no_form_is_refused(data: bytes, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        unpack(data, 1 << 30)
+
+
+def test_an_input_without_plain_bytes_may_be_accepted() -> None:
+    for data in (b"", zstd.compress(b"")):
+        unpacker = Unpacker()
+        list(unpacker.feed(data))
+        unpacker.close(may_be_empty=True)
+
+
+def test_a_cut_frame_is_damage() -> None:
+    with pytest.raises(DamagedInputError, match="within the zstd frame that starts at byte 0"):
+        unpack(zstd.compress(NDJSON)[:-1], 1 << 20)
