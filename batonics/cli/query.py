@@ -134,6 +134,7 @@ def _parse_parameters(texts: list[str]) -> dict[str, str]:
 
 def print_result(result: pl.DataFrame, size: TableSize) -> None:
     """Print the result of a query as a table."""
+    from batonics.cli.frame_table import print_frame
 
     print_frame(
         result,

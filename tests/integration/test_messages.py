@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from batonics.cli.main import _describe_outputs
+from batonics.jobs.lake_load import LakeLoad, LoadRequest
 from batonics.sinks.atomic import INCOMPLETE, WRITTEN, OutputRecord, open_atomic, record_outputs
 from tests.support.command import (
     SAMPLE,
@@ -140,6 +141,18 @@ def test_what_was_written_before_an_interrupt_is_named(tmp_path: Path) -> None:
     assert _describe_outputs(outputs) == (
         f"{tmp_path / 'state'} is written, {tmp_path / 'x.json'} is written"
     )
+
+
+def test_sources_that_are_in_the_lake_are_counted(tmp_path: Path) -> None:
+    paths = tuple(str(tmp_path / name) for name in ("a.dbn", "b.dbn"))
+    for path in paths:
+        Path(path).write_bytes(SMALL)
+    lake = str(tmp_path / "lake")
+    with record_outputs() as outputs:
+        results = LakeLoad(LoadRequest(paths, lake, ("trades",), again=True)).run()
+        assert _describe_outputs(outputs) == "nothing was written"
+        next(results)
+        assert _describe_outputs(outputs) == f"{lake} is loaded with 1 of 2 sources"
 
 
 def test_nothing_is_recorded_outside_of_a_command(tmp_path: Path) -> None:
