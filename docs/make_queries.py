@@ -30,12 +30,16 @@ def _section(query: QueryFile) -> str:
     if query.params:
         lines.append("| parameter | type | default | |\n|---|---|---|---|")
         lines += [
-            f"| `{one.name}` | {one.type} | {one.default or ''} | {_cell(one.description)} |"
-            for one in query.params
+            f"| `{param.name}` | {param.type} | {param.default or ''} |"
+            f" {_cell(param.description)} |"
+            for param in query.params
         ]
         lines.append("")
     lines.append("| column | type | |\n|---|---|---|")
-    lines += [f"| `{one.name}` | {one.type} | {_cell(one.description)} |" for one in query.columns]
+    lines += [
+        f"| `{column.name}` | {column.type} | {_cell(column.description)} |"
+        for column in query.columns
+    ]
     lines.append(f"\nSource: {query.source.rstrip('.')}.\n")
     return "\n".join(lines)
 
