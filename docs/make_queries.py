@@ -30,7 +30,8 @@ def _section(query: QueryFile) -> str:
     if query.params:
         lines.append("| parameter | type | default | |\n|---|---|---|---|")
         lines += [
-            f"| `{param.name}` | {param.type} | {param.default or ''} | {_cell(param.description)} |"
+            f"| `{param.name}` | {param.type} | {param.default or ''} |"
+            f" {_cell(param.description)} |"
             for param in query.params
         ]
         lines.append("")

@@ -18,14 +18,14 @@ COMMANDS = {
     "inspect": ("inspect", SAMPLE),
     "verify": ("verify", SAMPLE),
     "simulate": ("simulate", "--records", "100", "--out", "/dev/null"),
-    "fill": ("fill", SAMPLE, "--symbol", "SIM0", "--side", "buy", "--price", "40", "--size", "1",
+    "fill": ("fill", SAMPLE, "--symbols", "SIM0", "--side", "buy", "--price", "40", "--size", "1",
              "--at", AT),
     **{
-        schema: ("convert", SAMPLE, "--schema", schema, "--out", "/dev/null", "--form", "csv")
+        schema: ("convert", SAMPLE, "--schema", schema, "--out", "/dev/null", "--format", "csv")
         for schema in ("mbo", "tbbo", "mbp-1", "mbp-10", "trades", "bbo-1s", "ohlcv-1s")
     },
     "consolidated": ("convert", SAMPLE, "--schema", "mbp-1", "--consolidated", "--out",
-                     "/dev/null", "--form", "csv"),
+                     "/dev/null", "--format", "csv"),
 }  # fmt: skip
 
 

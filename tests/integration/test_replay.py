@@ -239,7 +239,7 @@ def test_a_wrong_option_is_one_line(
 def test_an_address_in_use_is_one_line(feed: Path) -> None:
     with run_replay(feed) as replay:
         taken = f"127.0.0.1:{replay.address[1]}"
-        assert "cannot be listened on" in error_line(
+        assert "cannot listen on" in error_line(
             run_in_process("replay", feed, "--bind", taken), OutputError.exit_code
         )
 

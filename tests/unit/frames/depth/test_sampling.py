@@ -1,4 +1,4 @@
-"""Depth at the ends of windows off the ladder: against the oracle, and against the deltas' way."""
+"""Depth at the ends of windows from the ladder, against the reference and against deltas."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ LENGTHS_NS = [1_000, 300_000_007, 1_000_000_000]
 
 @pytest.mark.parametrize("length_ns", LENGTHS_NS)
 @pytest.mark.parametrize("profile", ["adversarial", "many_books", "top_of_book", "snapshots"])
-def test_intervals_equal_a_walk_with_the_oracle(profile: str, length_ns: int) -> None:
+def test_intervals_equal_a_walk_with_the_reference(profile: str, length_ns: int) -> None:
     check_sampled_intervals(profile, length_ns)
 
 
 @pytest.mark.parametrize("every", [1, 3, 50])
 @pytest.mark.parametrize("profile", ["adversarial", "many_books", "top_of_book", "snapshots"])
-def test_windows_of_events_equal_a_walk_with_the_oracle(profile: str, every: int) -> None:
+def test_windows_of_events_equal_a_walk_with_the_reference(profile: str, every: int) -> None:
     check_sampled_event_windows(profile, every)
 
 

@@ -25,16 +25,16 @@ LAST, TOB, SNAPSHOT = 128, 64, 32
 STEP_NS = 1_000
 
 
-# ---------------------------------------------------------------------- against the naive one
+# ---------------------------------------------------------------------- against the reference
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_a_random_order_fares_as_the_naive_one_does(seed: int) -> None:
+def test_a_random_order_fares_as_the_reference_does(seed: int) -> None:
     check_fill_simulation(seed)
 
 
 @pytest.mark.parametrize("day", ["clx5", "esh4"])
-def test_an_order_on_a_real_day_fares_as_the_naive_one_does(
+def test_an_order_on_a_real_day_fares_as_the_reference_does(
     day: str, request: pytest.FixtureRequest
 ) -> None:
     batch = slice_batch(request.getfixturevalue(day), 0, 6_000)

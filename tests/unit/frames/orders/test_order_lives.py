@@ -78,21 +78,21 @@ def only(frame: pl.DataFrame, *columns: str) -> tuple[object, ...]:
     return frame.select(columns).row(0)
 
 
-# ---------------------------------------------------------------------- against the naive lives
+# ---------------------------------------------------------------------- against the reference
 
 
 @pytest.mark.parametrize("seed", range(24))
-def test_lives_are_the_naive_ones(seed: int) -> None:
+def test_lives_are_those_of_the_reference(seed: int) -> None:
     check_order_lives(seed)
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_lives_in_deep_queues_are_the_naive_ones(seed: int) -> None:
+def test_lives_in_deep_queues_are_those_of_the_reference(seed: int) -> None:
     check_deep_order_lives(seed)
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_positions_are_the_naive_ones(seed: int) -> None:
+def test_positions_are_those_of_the_reference(seed: int) -> None:
     check_queue_positions(seed)
 
 
@@ -112,7 +112,9 @@ def test_tables_grow_without_a_trace(rows: int) -> None:
 
 
 @pytest.mark.parametrize("day", ["clx5", "esh4", "dbeq"])
-def test_lives_of_a_real_day_are_the_naive_ones(day: str, request: pytest.FixtureRequest) -> None:
+def test_lives_of_a_real_day_are_those_of_the_reference(
+    day: str, request: pytest.FixtureRequest
+) -> None:
     batch = request.getfixturevalue(day)
     found = lives(batch)
     assert comparable(as_rows(found)) == comparable(reference_lives(records(batch)))
@@ -120,7 +122,7 @@ def test_lives_of_a_real_day_are_the_naive_ones(day: str, request: pytest.Fixtur
         assert_frame_equal(lives(batch, rows), found)
 
 
-def test_positions_of_a_real_order_are_the_naive_ones(clx5: MboBatch) -> None:
+def test_positions_of_a_real_order_are_those_of_the_reference(clx5: MboBatch) -> None:
     batch = slice_batch(clx5, 0, 8_000)
     busy = lives(batch).sort("ahead_orders", "modifies", "filled").tail(3)
     for order_id in busy["order_id"].to_list():
