@@ -31,7 +31,6 @@ from batonics.cli import (  # noqa: E402
 )
 from batonics.cli.console import escape_unprintable  # noqa: E402
 from batonics.model.errors import BatonicsError, OutputError  # noqa: E402
-from batonics.settings.loader import current, select_file  # noqa: E402
 
 INTERRUPTED = 130
 """What typer makes of a KeyboardInterrupt: 128 and the number of SIGINT."""
@@ -78,6 +77,8 @@ def options(
 ) -> None:
     """Options before the command."""
     if config_file is not None:
+        from batonics.settings.loader import select_file
+
         select_file(config_file)
 
 
@@ -121,6 +122,8 @@ def run() -> int:  # noqa: PLR0911 - a return for each way to end
 
 
 def _wants_tracebacks() -> bool:
+    from batonics.settings.loader import current
+
     try:
         return current().log.tracebacks
     except BatonicsError:  # the settings are wrong, which is not what has gone wrong here

@@ -12,7 +12,7 @@ from batonics.cli.options import QuietOption, SkipBadOption
 from batonics.cli.reconstruct import BookFormat
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class FeedOptions:
     """Which feed, and how its connection is kept."""
 
@@ -54,7 +54,7 @@ class FeedOptions:
     realtime: Annotated[bool | None, SettingOption("live.realtime", "--realtime")] = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class BookOptions:
     """What is written of the books at the end."""
 
@@ -70,7 +70,7 @@ class BookOptions:
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class StorageOptions:
     """What is kept of the feed as it comes."""
 
@@ -99,7 +99,7 @@ class StorageOptions:
     ] = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class ServerOptions:
     """Who may ask for books."""
 
@@ -122,7 +122,7 @@ class ServerOptions:
     ] = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class MessageOptions:
     """What is said on standard error and shown on the terminal."""
 
