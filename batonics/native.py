@@ -1,13 +1,13 @@
-"""The one place that knows numba: the kernel decorator, its cache, and two machine instructions.
+"""The one module that knows numba: the kernel decorator, its cache, prefetches and wide loads.
 
-Kernels are compiled once per machine and kept. numba's own cache is not enough for a tool that is
-trusted with money, for three reasons, each mended here:
+Kernels are compiled once per machine and kept. numba's own cache does not suffice, for three
+reasons. Each has its remedy here:
 
-* numba looks only at the file of the outer kernel, so a change in an inlined helper of another
-  file would go on running old code. Our stamp covers every file that holds kernels.
-* numba refuses to start where no cache directory can be written (a read-only container). We run
-  all the same, from a cache compiled at build time, or compiling anew.
-* numba prefers a user's directory over a cache shipped beside the code. We look in both.
+* numba checks only the file of the outer kernel, so after a change of an inlined helper in another
+  file it would run old code. Our stamp covers every file that holds kernels or their constants.
+* numba refuses to start where no cache directory is writable (a read-only container). Ours runs
+  from a cache compiled at build time, or compiles anew.
+* numba prefers a user's directory to a cache shipped beside the code. Ours searches both.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ from batonics.settings.loader import current, user_cache
 
 PACKAGE = Path(__file__).parent
 KERNEL_FILES = "*kernels.py"
-"""Every file with kernels ends so; their contents are the cache's stamp."""
+"""The names of files with kernels. Their contents are part of the cache's stamp."""
+LAYOUT_FILES = ("book/queue_state.py", "book/state.py", "model/mbo.py")
+"""Files without kernels whose constants are compiled into kernels; part of the stamp too."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -38,17 +40,17 @@ F = TypeVar("F", bound=Callable[..., Any])
 _njit: Any = numba.njit
 
 
-def _say_nothing(_: str) -> None:
-    """What is called where nobody asked to be told."""
+def _announce_nothing(_: str) -> None:
+    """Do nothing when a kernel is compiled."""
 
 
-_announce: list[Callable[[str], None]] = [_say_nothing]
+_announce: list[Callable[[str], None]] = [_announce_nothing]
 
 
 def on_compile(announce: Callable[[str], None]) -> None:
-    """Have `announce(kernel_name)` called when a kernel must be compiled (it takes seconds).
+    """Call `announce(kernel_name)` when a kernel must be compiled, which takes seconds.
 
-    It takes the place of the one before.
+    A later call replaces the function.
     """
     _announce[0] = announce
 
@@ -57,8 +59,8 @@ def kernel(function: F) -> F:
     """Compile a function over arrays and scalars: no GIL, no bounds checks, cached.
 
     Integer and float division follow C (`error_model="numpy"`): a kernel never raises. It cannot
-    allocate either (`_nrt=False`): without that, numba counts references to every array it hands
-    to a helper, atomically, which cost the fold half of its speed.
+    allocate either (`_nrt=False`). Otherwise numba counts, atomically, the references to each array
+    that is passed to a helper, which costs the fold half of its speed.
     """
     dispatcher = _njit(function, nogil=True, boundscheck=False, error_model="numpy", _nrt=False)
     dispatcher._cache = _KernelCache(function)
@@ -66,7 +68,7 @@ def kernel(function: F) -> F:
 
 
 def inlined(function: F) -> F:
-    """A helper that is always inlined into the kernels that call it: it costs no call.
+    """A helper that is always inlined into the kernels that call it.
 
     Passing arrays to a call costs more than most helpers do.
     """
@@ -74,11 +76,11 @@ def inlined(function: F) -> F:
 
 
 def outlined(function: F) -> F:
-    """A helper that kernels call, for what is rare or large."""
+    """A helper that kernels call: for rare or large steps."""
     return _njit(function, **_HELPER)  # type: ignore[no-any-return]
 
 
-# Helpers have no way in from Python: it would be a third of their compilation.
+# Helpers cannot be called from Python: that wrapper would be a third of their compilation.
 _HELPER = {
     "error_model": "numpy",
     "_nrt": False,
@@ -89,21 +91,21 @@ _HELPER = {
 
 @inlined
 def at(index: int) -> np.uint64:
-    """An index known not to be negative: numba then leaves out its test for counting from the end.
+    """An index that is never negative, so that numba omits its test for counting from the end.
 
-    Measured on the fold: a quarter of its time.
+    The test costs the fold a quarter of its time.
     """
     return np.uint64(index)
 
 
 @inlined
 def as_word(value: Any) -> int:
-    """The value as an int64: what arithmetic in kernels is done in, whatever the arrays hold."""
+    """The value as an int64, the type of all arithmetic in kernels, whatever the arrays hold."""
     return np.int64(value)  # type: ignore[return-value]  # to Python it is an int
 
 
 def cache_directories() -> list[Path]:
-    """Where compiled kernels may be, in the order they are looked for."""
+    """Directories of compiled kernels, in the order of the search."""
     if named := current().cache.directory:
         return [Path(named)]
     beside, home = PACKAGE / "__pycache__" / "kernels", user_cache()
@@ -113,17 +115,18 @@ def cache_directories() -> list[Path]:
 @cache
 def _stamp() -> bytes:
     digest = hashlib.sha256(numba.__version__.encode())
-    for path in sorted([*PACKAGE.rglob(KERNEL_FILES), PACKAGE / "native.py"]):
+    others = [PACKAGE / name for name in ("native.py", *LAYOUT_FILES)]
+    for path in sorted([*PACKAGE.rglob(KERNEL_FILES), *others]):
         digest.update(path.read_bytes())
     return digest.digest()
 
 
 class _Locator(caching._CacheLocator):
-    """One function's files in one directory; numba's interface."""
+    """The cache files of one function in one directory (an interface of numba)."""
 
     def __init__(self, function: Callable[..., Any], directory: Path) -> None:
         self._py_file = function.__code__.co_filename
-        # A directory a module: two rooms may have kernels of one name in files of one name.
+        # One directory for each module: two rooms may have files and kernels of the same names.
         self._directory = directory / function.__module__
         self._disambiguator = str(function.__code__.co_firstlineno)
 
@@ -138,7 +141,7 @@ class _Locator(caching._CacheLocator):
 
 
 class _DirectoryCache(caching.FunctionCache):
-    """numba's function cache in a directory that we name."""
+    """numba's function cache, in a given directory."""
 
     def __init__(self, function: Callable[..., Any], directory: Path) -> None:
         class Locator(_Locator):
@@ -153,13 +156,13 @@ class _DirectoryCache(caching.FunctionCache):
         super().__init__(function)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        # Without the refresh of numba's, which imports all that a compilation could need: a kernel
-        # that is compiled already needs none of it, and a short run would be a fifth longer.
+        # Without numba's refresh, which imports all that a compilation could need. A compiled
+        # kernel needs none of it, and a short run would take a fifth longer.
         return self._load_overload(sig, target_context)
 
 
 class _KernelCache(caching._Cache):
-    """Loads from the first directory that has the kernel, saves to the first that takes it."""
+    """Loads a kernel from the first directory that has it, saves to the first writable one."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._name = function.__name__
@@ -174,9 +177,9 @@ class _KernelCache(caching._Cache):
             try:
                 found = directory.load_overload(sig, target_context)
             except OSError:
-                continue  # not readable here: the next directory, or a compilation
+                continue  # not readable: the next directory, or a compilation
             except Exception:  # noqa: BLE001 - a damaged pickle may raise anything
-                _forget(directory)
+                _clear(directory)
                 continue
             if found is not None:
                 return found
@@ -188,7 +191,7 @@ class _KernelCache(caching._Cache):
             try:
                 directory.save_overload(sig, data)
             except OSError:
-                continue  # read-only or full: the kernel runs from memory all the same
+                continue  # read-only or full: the kernel runs from memory
             return
 
     def enable(self) -> None:
@@ -204,15 +207,15 @@ class _KernelCache(caching._Cache):
             directory.flush()
 
 
-def _forget(directory: _DirectoryCache) -> None:
-    """Empty a damaged cache, so that the kernels are compiled and kept anew."""
+def _clear(directory: _DirectoryCache) -> None:
+    """Empty a damaged cache, so that the kernel is compiled and saved anew."""
     with suppress(OSError):
         directory.flush()
 
 
 @intrinsic
 def _prefetch(typingctx, array, index):  # type: ignore[no-untyped-def]
-    """Ask for the cache line of `array[index]` (a 1-D C array) before it is needed."""
+    """Prefetch the cache line of `array[index]` (a 1-D C array)."""
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
         array_type = signature.args[0]
@@ -231,9 +234,9 @@ def _prefetch(typingctx, array, index):  # type: ignore[no-untyped-def]
     return types.void(array, index), codegen
 
 
-# To Python an intrinsic takes its typing context too.
+# For Python an intrinsic has one more parameter, its typing context.
 prefetch: Any = _prefetch
-"""`prefetch(array, index)`: ask for the cache line of an element before it is needed."""
+"""`prefetch(array, index)`: load the cache line of an element ahead of its use."""
 
 
 def _loader(numba_type: Any, bits: int) -> Any:
@@ -252,8 +255,8 @@ def _loader(numba_type: Any, bits: int) -> Any:
 
 
 load_u16 = _loader(types.uint16, 16)
-"""`load_u16(buffer, offset)`: little-endian integer at a byte offset of a uint8 array, aligned or
-not. (Big-endian machines are not supported: DBN is little-endian and so are they all.)"""
+"""`load_u16(buffer, offset)`: the little-endian integer at a byte offset of a uint8 array, aligned
+or not. Big-endian machines are not supported."""
 load_u32 = _loader(types.uint32, 32)
 load_i32 = _loader(types.int32, 32)
 load_u64 = _loader(types.uint64, 64)

@@ -1,1 +1,1 @@
-"""Exact books: a fold over MBO records, compiled, with its state in plain arrays."""
+"""Exact books: a compiled fold over MBO records, with its state in plain arrays."""

@@ -1,13 +1,15 @@
-"""A checkpoint: an engine as bytes, and back. Bytes only: who keeps them where is not known here.
+"""A checkpoint: an engine as bytes, and back. No I/O.
 
     BATONCP1 | u32 header length | header, JSON | arrays, one after the other | sha256 of all before
 
-All little-endian. The header holds the format's version, what each array is and how long, how the
-engine was made, and what the caller adds (`extra`). The rule: nothing is believed before the
-digest has been checked, and no number in a checkpoint makes us allocate more than its own size
-asks for. The digest finds damage, not malice: a checkpoint is as trusted as the program.
+Everything is little-endian. The header has the version of the format, the name and length of each
+array, the arguments of the engine, and what the caller adds (`extra`).
 
-The hash tables are kept as they stand, so a change of how they hash is a change of VERSION.
+The rule: nothing is read before the digest is checked, and no number in a checkpoint allocates more
+than its own size requires. The digest detects damage, not malice: a checkpoint is trusted as the
+program is.
+
+Hash tables are stored as they are, so a change of their hashing is a change of VERSION.
 """
 
 from __future__ import annotations
@@ -38,13 +40,13 @@ JSON: TypeAlias = "dict[str, JSON] | list[JSON] | str | int | float | bool | Non
 
 CHECKPOINT_MAGIC = b"BATONCP1"
 VERSION = 3
-"""Of the header and of what the arrays mean."""
+"""Version of the header and of the meaning of the arrays."""
 
 _LENGTH = struct.Struct("<I")
 _PREFIX_BYTES = len(CHECKPOINT_MAGIC) + _LENGTH.size
 _DIGEST_BYTES = hashlib.sha256().digest_size
 _INDEX_WORDS = 8
-"""Words of the books' index for each row of the books, as `new_state` has it."""
+"""Words of the index for each book that `State.books` has room for, as in `new_state`."""
 _DTYPES = {
     "orders": "<i8",
     "levels": "<i8",
@@ -56,11 +58,11 @@ _DTYPES = {
     "totals": "<i8",
     "seen": "<u8",
 }
-"""The arrays in their order: those of `State`, and what each book last saw."""
+"""The arrays in their order: those of `State`, and the moments of each book's last record."""
 
 
 class _Header(NamedTuple):
-    """What a header says, once it is known to be of our VERSION."""
+    """A header of our VERSION."""
 
     records: int
     bbo: bool
@@ -70,21 +72,25 @@ class _Header(NamedTuple):
 
 
 def save(engine: BookEngine, extra: Mapping[str, JSON]) -> bytes:
-    """The engine between two batches, with whatever else must be known to go on (JSON).
+    """The checkpoint of an engine between two batches.
 
-    Room that is not used is left out; what the last batch came to (`Folded`) is too.
+    Unused room of the arrays is left out, and so is the result of the last batch.
+
+    Args:
+        engine: the engine.
+        extra: JSON that `load` gives back.
     """
     return seal(capture(engine, extra))
 
 
 def capture(engine: BookEngine, extra: Mapping[str, JSON]) -> list[bytes]:
-    """What `save` gives but for the digest, in parts: copies, so that the engine may go on."""
+    """The parts of a checkpoint without its digest: copies, so the engine may continue."""
     arrays = _used(engine)
     header = orjson.dumps(
         {
             "version": VERSION,
             "records": engine.records,
-            "bbo": engine._keeps_bbo,  # noqa: SLF001  # the engine's other half
+            "bbo": engine._keeps_bbo,  # noqa: SLF001  # a checkpoint is the engine's inside
             "deltas": engine._keeps_deltas,  # noqa: SLF001
             "arrays": [[name, _DTYPES[name], array.size] for name, array in arrays.items()],
             "extra": extra,
@@ -96,33 +102,33 @@ def capture(engine: BookEngine, extra: Mapping[str, JSON]) -> list[bytes]:
 
 
 def seal(parts: list[bytes]) -> bytes:
-    """The checkpoint of what was captured: most of the work, for another thread."""
+    """The checkpoint of captured parts. This is most of the work, and may run in another thread."""
     body = b"".join(parts)
     return body + hashlib.sha256(body).digest()
 
 
 def load(data: bytes, *, tops: PublishSpec | None = None) -> tuple[BookEngine, dict[str, JSON]]:
-    """The engine as it was saved, which goes on as if it had never stopped, and the `extra`.
+    """The saved engine, which continues as if it had never stopped, and the `extra`.
 
     Args:
-        data: what `save` gave.
-        tops: rows of books are wanted; they had been published when it was saved.
+        data: a checkpoint.
+        tops: keep what `publish` needs. All rows had been published when the engine was saved.
 
     Raises:
-        CheckpointError: it is damaged, of another version, or no checkpoint at all.
+        CheckpointError: the data are damaged, of another version, or no checkpoint.
     """
     body = _undamaged(data)
     header, arrays_at = _read_header(body)
     arrays = _read_arrays(body[arrays_at:], header.lengths)
     engine = BookEngine(bbo=header.bbo, deltas=header.deltas, tops=tops)
     engine.records = header.records
-    engine._seen = arrays.pop("seen").reshape(-1, 3)  # noqa: SLF001  # the engine's other half
+    engine._seen = arrays.pop("seen").reshape(-1, 3)  # noqa: SLF001  # a checkpoint is the engine's inside
     engine.state = _with_room(arrays)
     return engine, header.extra
 
 
 def _used(engine: BookEngine) -> dict[str, NDArray[Any]]:
-    """The arrays in the order of `_DTYPES`, those that fill from the front without their rest."""
+    """The arrays in the order of `_DTYPES`, without the unused ends of those that have one."""
     state, books = engine.state, engine.book_count
     pool = int(state.totals[Total.POOL])
     used = state._replace(
@@ -135,7 +141,7 @@ def _used(engine: BookEngine) -> dict[str, NDArray[Any]]:
 
 
 def _undamaged(data: bytes) -> memoryview:
-    """All but the digest, which is right."""
+    """The checkpoint without its digest, which matches."""
     if not data.startswith(CHECKPOINT_MAGIC):
         raise CheckpointError(
             f"not a checkpoint: starts with {data[:8].hex(' ') or 'nothing'},"
@@ -151,7 +157,7 @@ def _undamaged(data: bytes) -> memoryview:
 
 
 def _read_header(body: memoryview) -> tuple[_Header, int]:
-    """The header, and where the arrays start."""
+    """The header, and the offset of the arrays."""
     (header_bytes,) = _LENGTH.unpack_from(body, len(CHECKPOINT_MAGIC))
     arrays_at = _PREFIX_BYTES + header_bytes
     try:
@@ -172,7 +178,7 @@ def _read_header(body: memoryview) -> tuple[_Header, int]:
 
 
 def _read_arrays(data: memoryview, lengths: dict[str, int]) -> dict[str, NDArray[Any]]:
-    """Copies of the arrays, each as long as the state needs it to be."""
+    """Copies of the arrays; their lengths fit each other."""
     bytes_of = {name: lengths[name] * np.dtype(_DTYPES[name]).itemsize for name in _DTYPES}
     if min(lengths.values()) < 0 or sum(bytes_of.values()) != len(data):
         raise CheckpointError(
@@ -190,7 +196,7 @@ def _read_arrays(data: memoryview, lengths: dict[str, int]) -> dict[str, NDArray
 
 
 def _check_lengths(arrays: dict[str, NDArray[Any]]) -> None:
-    """The lengths that the kernels rely on, for they check no bounds."""
+    """Check the lengths that kernels rely on, since they check no bounds."""
     if len(arrays["totals"]) != len(Total):
         raise CheckpointError(f"the checkpoint has {len(arrays['totals'])} totals")
     books, pool = (int(arrays["totals"][total]) for total in (Total.BOOKS, Total.POOL))
@@ -215,7 +221,7 @@ def _check_lengths(arrays: dict[str, NDArray[Any]]) -> None:
 
 
 def _with_room(arrays: dict[str, NDArray[Any]]) -> State:
-    """A state of the arrays, with the room that `save` left out."""
+    """A state of the arrays, with the room that was left out."""
     rows = len(arrays["book_index"]) // _INDEX_WORDS
     pool = _power_of_two(max(len(new_state().run_keys), len(arrays["run_keys"])))
     return State(

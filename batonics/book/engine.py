@@ -128,7 +128,7 @@ class BookEngine(BookReader):
         """Fold a batch without a result; `publish` must be called next."""
         events = Events._make([read_only(getattr(batch, name)) for name in Events._fields])
         rows = len(events.action)
-        self._begin_outputs()
+        self._empty_outputs()
         if bounds is not None:
             self._out = self._out._replace(window_bounds=bounds)
         day_starts = isinstance(batch, DayStart)
@@ -145,7 +145,7 @@ class BookEngine(BookReader):
 
     def end_windows(self) -> FoldResult:
         """End the window that is open at the end of the stream."""
-        self._begin_outputs()
+        self._empty_outputs()
         self._keep_open_records()
         self._fit_outputs(0)
         while not window_kernels.end_last_window(self.state, self._out):
@@ -157,7 +157,7 @@ class BookEngine(BookReader):
 
         The books stay as they are. Open snapshots end.
         """
-        self._begin_outputs()
+        self._empty_outputs()
         self._fit_outputs(0, self._open_snapshots())
         self._set_all_statuses(Status.STALE)
 
@@ -254,8 +254,8 @@ class BookEngine(BookReader):
     def _top_words(self) -> int:
         return TOP_WORDS + TOP_LEVEL_WORDS * self._out.depth
 
-    def _begin_outputs(self) -> None:
-        """Begin every output anew."""
+    def _empty_outputs(self) -> None:
+        """Empty every output."""
         totals = self.state.totals
         totals[Total.DELTAS] = totals[Total.TOPS] = totals[Total.WINDOWS] = 0
         totals[Total.EVENT_ENDS] = 0

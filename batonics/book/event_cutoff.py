@@ -1,7 +1,7 @@
-"""The records up to a moment, whole events only: what `--at` folds.
+"""The records up to a point in time, complete events only: what `--at` folds.
 
-The rule: a book at a time is the book after its last complete event at or before it (rule 5), so a
-record is let through only when the end of its event has been seen in time.
+The rule: a book at a time is the book after its last complete event at or before it (rule 5). So a
+record passes only when the end of its event has come in time.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from batonics.model.mbo import (
 
 
 class EventCutoff:
-    """Lets through, batch by batch, the rows of events that are complete at `at_ns`.
+    """Passes, batch by batch, the rows of events that are complete at `at_ns`.
 
-    Rows of events still open are held back until their end comes; rows of different books may
-    change places by it, which no book can tell.
+    Rows of open events are held back until their end comes. This may reorder rows of different
+    books, which changes no book.
 
     Attributes:
-        done: a later record has been seen, nothing more will come.
+        done: whether a later record has come, so that nothing more passes.
     """
 
     def __init__(self, at_ns: int) -> None:
@@ -40,7 +40,7 @@ class EventCutoff:
         self._held = empty_batch(0)
 
     def take(self, batch: MboBatch) -> list[MboBatch]:
-        """The rows that are known to be complete in time, as copies; a day starts in time too."""
+        """The rows that pass now, as copies; a `DayStart` in time passes too."""
         if self.done:
             return []
         times = self._times(batch)
@@ -49,7 +49,7 @@ class EventCutoff:
         self.done = in_time < len(times)
         taken = []
         day_starts = isinstance(batch, DayStart) and (in_time > 0 or not len(times))
-        if day_starts:  # which ends a snapshot that the day before left open
+        if day_starts:  # it ends the snapshots that the day before left open
             held = self._held
             taken.append(self._complete(held, len(held.action), ended=True))
         rows = concat_batches([self._held, batch])
@@ -58,21 +58,21 @@ class EventCutoff:
         return [rows for rows in taken if len(rows.action) or isinstance(rows, DayStart)]
 
     def finish(self) -> MboBatch:
-        """The stream has ended: what is left of an open snapshot, which may lack its end."""
+        """End the stream; the rest of an open snapshot passes, as it may lack its end."""
         if self.done:
             return slice_batch(self._held, 0, 0)
         self.done = True
         return self._complete(self._held, len(self._held.action), ended=True)
 
     def _times(self, batch: MboBatch) -> NDArray[np.uint64]:
-        """When each row was received; never running backwards, whatever single rows claim."""
-        # Rule 16: a flagged ts_recv orders nothing; a snapshot's is that of the snapshot, though.
+        """When each row was received: times that never fall, whatever single rows claim."""
+        # Rule 16: a flagged ts_recv orders nothing, except that of a snapshot's row.
         doubtful = is_untimed(batch.flags) | (batch.ts_recv == UNDEF_TIMESTAMP)
         times = np.where(doubtful, np.uint64(0), batch.ts_recv)
         return np.maximum(np.maximum.accumulate(times), self._now_ns)
 
     def _complete(self, rows: MboBatch, in_time: int, *, ended: bool) -> MboBatch:
-        """Split the rows into those let through and those held back."""
+        """Split the rows into those that pass, which are returned, and those held back."""
         complete = complete_rows(rows, in_time, ended=ended)
         held = ~complete
         held[in_time:] = False
@@ -83,7 +83,7 @@ class EventCutoff:
 def complete_rows(rows: MboBatch, in_time: int, *, ended: bool) -> NDArray[np.bool_]:
     """Which of the first `in_time` rows belong to events that end among them.
 
-    With `ended`, a snapshot that nothing follows is complete too (rule 14: its last record may
+    With `ended`, a snapshot at the end of the rows is complete too (rule 14: its last record may
     lack F_LAST).
     """
     if len(rows.action) == 0:

@@ -1,8 +1,8 @@
-"""What must be true of every book between two batches, whatever the records were.
+"""What is true of every book between two batches, whatever the records are.
 
-The rule here: everything is found anew from the words of the state, by numpy, with no kernel; only
-the layout (`state.py`) is taken from it. A state may be damaged in any way: what points nowhere is
-reported, and not followed.
+The rule here: everything is computed anew from the words of the state, by numpy and without
+kernels; only the layout (`state.py`) is shared. A state may be damaged in any way: a slot that does
+not exist is reported, and not followed.
 """
 
 from __future__ import annotations
@@ -31,43 +31,43 @@ Words = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 INVARIANTS = {
-    "level_size": "a level has the size of its orders, and of a top-of-book record",
-    "level_count": "a level counts its orders",
-    "sizes": "every order has size, no level less than none",
-    "in_ladder": "every level that has size or orders stands in its ladder",
-    "ladder": "ladders are sorted strictly, the best first, by the prices of their levels",
-    "best": "the best level that a side keeps is the best of its ladder, and has size",
-    "queue": "no two orders have one priority, and none was never given out",
-    "owner": "what stands in a book is of that book and side",
-    "order_id": "an order stands once in its book",
+    "level_size": "a level has the size of its orders and of a top-of-book record",
+    "level_count": "the count of a level is the number of its orders",
+    "sizes": "every order has a size above 0, and no level has a size below 0",
+    "in_ladder": "every level with a size or with orders is in its ladder",
+    "ladder": "ladders are strictly sorted by the prices of their levels, best first",
+    "best": "the best level of a side is the best of its ladder, and has a size",
+    "queue": "no two orders have the same priority, and each priority was given",
+    "owner": "the orders and levels of a side name that side and its book",
+    "order_id": "an order is in its book once",
 }
-"""What is checked, by name."""
+"""The checks, by name."""
 
 
 class Violation(NamedTuple):
-    """An invariant that does not hold, and where that was seen first."""
+    """An invariant that does not hold, and the first place where it does not."""
 
-    invariant: str  # a key of MEANINGS
-    times: int  # how many levels, orders or sides break it
+    invariant: str  # a key of INVARIANTS
+    times: int  # number of levels, orders or sides that break it
     book: int
-    side: int  # 0 bid, 1 ask
-    price: int | None  # of 1e-9; None: of a whole side
+    side: int  # 0: bid, 1: ask
+    price: int | None  # int64 of 1e-9; None: a whole side
     found: str
 
 
 class _View(NamedTuple):
-    """The state, unpacked: rows of slots, of live orders, and of places in ladders.
+    """The state as tables of levels, sides, live orders and entries of ladders.
 
     A *line* is a side of a book: 2 * book + side.
     """
 
     state: State
-    levels: Words  # (slots, SLOT)
+    levels: Words  # (slots, SLOT_WORDS)
     lines: Words  # (lines, words of a Ladder)
-    orders: Words  # (live orders, SLOT): of books that there are
-    places: Words  # where each entry of a ladder stands in the pool of runs
-    place_line: Words
-    place_slot: Words  # its level; a slot that there is not reads NO_BID
+    orders: Words  # (live orders, SLOT_WORDS), of books that exist
+    entries: Words  # index of each entry of a ladder in the pool of runs
+    entry_line: Words
+    entry_slot: Words  # of its level; NO_BID for a slot that does not exist
 
     def book_side(self, slot: int) -> tuple[int, int]:
         line = int(self.levels[slot, Level.OWNER] >> 1) - 1
@@ -78,12 +78,12 @@ class _View(NamedTuple):
 
 
 def find_violations(state: State, top_of_book: Mask | None = None) -> list[Violation]:
-    """Every invariant that does not hold, with its first place; an empty list if all do.
+    """Every invariant that does not hold, with its first place.
 
     Args:
-        state: between two batches.
-        top_of_book: by book, whether a top-of-book record may stand in it; None: in any. Of its
-            size only the total is kept, so that elsewhere more can be checked.
+        state: the state between two batches.
+        top_of_book: by book, whether it may hold a top-of-book record; None: any book may. Such a
+            record leaves only a level's size, so fewer checks apply.
     """
     view = _view(state)
     broken = [
@@ -111,23 +111,23 @@ def _view(state: State) -> _View:
     orders = orders[(orders[:, Order.OWNER] >= 0) & (orders[:, Order.OWNER] < len(lines))]
     floors = lines[orders[:, Order.OWNER], Ladder.FLOOR]
     length = lines[:, Ladder.LENGTH]
-    place_line = np.repeat(np.arange(len(lines)), length)
-    within = np.arange(len(place_line)) - np.repeat(np.cumsum(length) - length, length)
-    places = lines[place_line, Ladder.START] + within
-    slots = state.run_slots[places].astype(np.int64)
+    entry_line = np.repeat(np.arange(len(lines)), length)
+    within = np.arange(len(entry_line)) - np.repeat(np.cumsum(length) - length, length)
+    entries = lines[entry_line, Ladder.START] + within
+    slots = state.run_slots[entries].astype(np.int64)
     return _View(
         state=state,
         levels=levels,
         lines=lines,
         orders=orders[orders[:, Order.PRIORITY] >= floors],
-        places=places,
-        place_line=place_line,
-        place_slot=np.where(_is_slot(slots, levels), slots, NO_BID),
+        entries=entries,
+        entry_line=entry_line,
+        entry_slot=np.where(_is_slot(slots, levels), slots, NO_BID),
     )
 
 
 def _is_slot(slots: Words, levels: Words) -> Mask:
-    """Whether there is such a slot, and it is a level's."""
+    """Whether the slots exist and may hold levels."""
     return (slots > NO_ASK) & (slots < len(levels))
 
 
@@ -152,9 +152,9 @@ def _broken_orders(view: _View) -> Iterator[Violation]:
             yield Violation(invariant, len(at), book, side, price, text)
 
     priority = orders[:, Order.PRIORITY]
-    stands = np.zeros(len(levels), np.bool_)
-    stands[view.place_slot] = True
-    yield from broken("in_ladder", ~(is_slot & stands[slot]), "order {order_id} is at no level")
+    in_ladder = np.zeros(len(levels), np.bool_)
+    in_ladder[view.entry_slot] = True
+    yield from broken("in_ladder", ~(is_slot & in_ladder[slot]), "order {order_id} is at no level")
     # The low bit of a level's owner says that it is in a run.
     foreign = is_slot & (levels[slot, Level.OWNER] >> 1 != owner + 1)
     yield from broken("owner", foreign, "order {order_id} is at a level of another book or side")
@@ -172,7 +172,7 @@ def _broken_orders(view: _View) -> Iterator[Violation]:
 
 
 def _repeated(*columns: Words) -> Mask:
-    """The rows that are as an earlier one."""
+    """The rows that equal an earlier one."""
     by = np.lexsort(columns[::-1])
     same = np.ones(max(len(by) - 1, 0), np.bool_)
     for column in columns:
@@ -188,8 +188,8 @@ def _repeated(*columns: Words) -> Mask:
 
 def _broken_ladders(view: _View) -> Iterator[Violation]:
     state, levels, lines = view.state, view.levels, view.lines
-    line, slot = view.place_line, view.place_slot
-    keys = state.run_keys[view.places]
+    line, slot = view.entry_line, view.entry_slot
+    keys = state.run_keys[view.entries]
 
     def broken(invariant: str, mask: Mask, found: str) -> Iterator[Violation]:
         at = np.flatnonzero(mask)
@@ -247,7 +247,7 @@ def _broken_levels(view: _View, top_of_book: Mask | None) -> Iterator[Violation]
     may_have_top = np.ones(len(levels), np.bool_)
     if top_of_book is not None:
         may_have_top[of_book] = top_of_book[line[of_book] >> 1]
-    # A side has one top at the most.
+    # A side has at most one top-of-book record.
     tops = np.bincount(line[of_book & (top > 0)], minlength=len(view.lines))
     several = of_book & (top > 0)
     several[several] = tops[line[several]] > 1
@@ -257,6 +257,6 @@ def _broken_levels(view: _View, top_of_book: Mask | None) -> Iterator[Violation]
         "level_count", count != counts, "its count is {count}, it has {orders} orders"
     )
     yield from broken("sizes", size < 0, "its size is {size}")
-    stands = np.zeros(len(levels), np.bool_)
-    stands[view.place_slot] = True
-    yield from broken("in_ladder", (size != 0) & ~stands, "it is in no ladder")
+    in_ladder = np.zeros(len(levels), np.bool_)
+    in_ladder[view.entry_slot] = True
+    yield from broken("in_ladder", (size != 0) & ~in_ladder, "it is in no ladder")

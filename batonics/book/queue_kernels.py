@@ -28,6 +28,7 @@ from batonics.book.queue_order_kernels import (
     QueueRecord,
     add_node,
     cancel_order,
+    display_size_of,
     end_level,
     end_life,
     fill_order,
@@ -35,7 +36,6 @@ from batonics.book.queue_order_kernels import (
     find_queue_level,
     id_shift_of,
     modify_order,
-    shown_by,
     sum_ahead,
     write_change,
     write_clear,
@@ -139,14 +139,17 @@ def write_position(queues: Queues, out: QueueOutputs, book: int) -> None:
             to[n + word] = -1
     else:
         nodes, word = queues.nodes, node * NODE_WORDS
-        level, shown = nodes[word + N_LEVEL] * QUEUE_LEVEL_WORDS, shown_by(nodes, node)
+        level, display_size = (
+            nodes[word + N_LEVEL] * QUEUE_LEVEL_WORDS,
+            display_size_of(nodes, node),
+        )
         ahead_orders, ahead_size = sum_ahead(queues, node)
         to[n + POSITION_SIDE], to[n + POSITION_PRICE] = nodes[word + N_SIDE], nodes[word + N_PRICE]
-        to[n + POSITION_SIZE] = shown
+        to[n + POSITION_SIZE] = display_size
         to[n + POSITION_AHEAD_ORDERS], to[n + POSITION_AHEAD_SIZE] = ahead_orders, ahead_size
-        others = queues.levels[level + QL_ORDERS] - as_word(shown > 0)
+        others = queues.levels[level + QL_ORDERS] - as_word(display_size > 0)
         to[n + POSITION_BEHIND_ORDERS] = others - ahead_orders
-        to[n + POSITION_BEHIND_SIZE] = queues.levels[level + QL_SIZE] - shown - ahead_size
+        to[n + POSITION_BEHIND_SIZE] = queues.levels[level + QL_SIZE] - display_size - ahead_size
     differs = ended != 0
     books[base + QB_SIDE] = to[n + POSITION_SIDE]
     for word in range(POSITION_WORDS - POSITION_PRICE):
@@ -249,8 +252,8 @@ def apply_add_or_modify(
         return
     if node != NO_NODE:
         if len(out.changes) > 0:
-            shown = shown_by(nodes, node)
-            write_change(queues, out, record.row, node, as_word(KIND_REMOVED), shown)
+            display_size = display_size_of(nodes, node)
+            write_change(queues, out, record.row, node, as_word(KIND_REMOVED), display_size)
         end_life(queues, out, id_shift, node, as_word(END_REPLACED), record)
     censored = as_word(record.action != ACTION_ADD or record.flags & F_SNAPSHOT != 0)
     add_node(queues, out, id_shift, record, side, price, size, censored)

@@ -167,7 +167,7 @@ def find_queue_level(
 
 
 @inlined
-def shown_by(nodes: NDArray[np.int64], node: int) -> int:
+def display_size_of(nodes: NDArray[np.int64], node: int) -> int:
     """What an order shows: its size less what fills have taken of it already."""
     left = nodes[at(node * NODE_WORDS + N_SIZE)] - nodes[at(node * NODE_WORDS + N_PENDING)]
     return as_word(max(left, 0))
@@ -177,9 +177,9 @@ def shown_by(nodes: NDArray[np.int64], node: int) -> int:
 def add_to_sums(queues: Queues, node: int, sign: int) -> None:
     """Add what an order shows to its level's sums; with a sign of -1 take it from them."""
     level = queues.nodes[at(node * NODE_WORDS + N_LEVEL)] * QUEUE_LEVEL_WORDS
-    shown = shown_by(queues.nodes, node)
-    queues.levels[at(level + QL_SIZE)] += sign * shown
-    queues.levels[at(level + QL_ORDERS)] += sign * as_word(shown > 0)
+    display_size = display_size_of(queues.nodes, node)
+    queues.levels[at(level + QL_SIZE)] += sign * display_size
+    queues.levels[at(level + QL_ORDERS)] += sign * as_word(display_size > 0)
 
 
 @inlined
@@ -216,12 +216,15 @@ def unlink(queues: Queues, node: int) -> None:
 
 @outlined
 def sum_ahead(queues: Queues, node: int) -> tuple[int, int]:
-    """Number and shown size of the orders ahead of an order at its level.
+    """Number and displayed size of the orders ahead of an order at its level.
 
     The walk goes to both ends at once, so it costs twice the way to the nearer one.
     """
     nodes = queues.nodes
-    level, own = nodes[node * NODE_WORDS + N_LEVEL] * QUEUE_LEVEL_WORDS, shown_by(nodes, node)
+    level, own = (
+        nodes[node * NODE_WORDS + N_LEVEL] * QUEUE_LEVEL_WORDS,
+        display_size_of(nodes, node),
+    )
     ahead_orders, ahead_size = as_word(0), as_word(0)
     other_orders = queues.levels[level + QL_ORDERS] - as_word(own > 0)
     other_size = queues.levels[level + QL_SIZE] - own
@@ -230,13 +233,13 @@ def sum_ahead(queues: Queues, node: int) -> tuple[int, int]:
         ahead = nodes[at(ahead * NODE_WORDS + N_AHEAD)]
         if ahead == NO_NODE:
             return ahead_orders, ahead_size
-        size = shown_by(nodes, ahead)
+        size = display_size_of(nodes, ahead)
         ahead_orders += as_word(size > 0)
         ahead_size += size
         behind = nodes[at(behind * NODE_WORDS + N_BEHIND)]
         if behind == NO_NODE:
             return other_orders, other_size
-        size = shown_by(nodes, behind)
+        size = display_size_of(nodes, behind)
         other_orders -= as_word(size > 0)
         other_size -= size
 
@@ -334,7 +337,7 @@ def end_life(
         # What was filled beyond what it ever showed was added too, but hidden.
         hidden = max(nodes[word + N_PENDING] - nodes[word + N_SIZE], 0)
         out.lives[to + LIFE_ADDED] += hidden
-        out.lives[to + LIFE_SIZE] = shown_by(nodes, node)
+        out.lives[to + LIFE_SIZE] = display_size_of(nodes, node)
         out.lives[to + LIFE_END] = end
         out.lives[to + LIFE_END_TS_EVENT] = record.ts_event
         out.lives[to + LIFE_END_TS_RECV] = record.ts_recv
@@ -379,11 +382,11 @@ def fill_order(
     add_to_sums(queues, node, as_word(-1))
     if len(out.changes) > 0:
         kind = as_word(KIND_TRADED if is_aggressor else KIND_FILLED)
-        shown = shown_by(nodes, node)
-        write_change(queues, out, record.row, node, kind, min(size, shown))
-        if size > shown:
+        display_size = display_size_of(nodes, node)
+        write_change(queues, out, record.row, node, kind, min(size, display_size))
+        if size > display_size:
             n = queues.totals[QT_CHANGES] * CHANGE_WORDS
-            write_change(queues, out, record.row, node, kind, size - shown)
+            write_change(queues, out, record.row, node, kind, size - display_size)
             out.changes[n + CHANGE_PRIORITY] = BEHIND_ALL
     nodes[word + N_FILLED] += size
     nodes[word + N_PENDING] += size
@@ -402,13 +405,13 @@ def cancel_order(
 ) -> None:
     """C: size that fills have taken is removed first; only the rest is cancelled."""
     nodes, word = queues.nodes, node * NODE_WORDS
-    shown, filled = shown_by(nodes, node), min(nodes[word + N_PENDING], taken)
+    display_size, filled = display_size_of(nodes, node), min(nodes[word + N_PENDING], taken)
     add_to_sums(queues, node, as_word(-1))
     nodes[word + N_SIZE] -= taken
     nodes[word + N_PENDING] -= filled
     nodes[word + N_CANCELLED] += taken - filled
     add_to_sums(queues, node, as_word(1))
-    lost = shown - shown_by(nodes, node)
+    lost = display_size - display_size_of(nodes, node)
     if len(out.changes) > 0 and lost != 0:
         write_change(queues, out, record.row, node, as_word(KIND_REMOVED), lost)
     if leaves:
@@ -428,14 +431,18 @@ def modify_order(
 ) -> None:
     """M: its size is what is left after the fills before it; at size 0 the order leaves."""
     nodes, word = queues.nodes, node * NODE_WORDS
-    old, pending, shown = nodes[word + N_SIZE], nodes[word + N_PENDING], shown_by(nodes, node)
+    old, pending, display_size = (
+        nodes[word + N_SIZE],
+        nodes[word + N_PENDING],
+        display_size_of(nodes, node),
+    )
     moves = size > 0 and (price != nodes[word + N_PRICE] or size > old)
     add_to_sums(queues, node, as_word(-1))
-    lost = shown if moves else shown - size
+    lost = display_size if moves else display_size - size
     if len(out.changes) > 0 and lost != 0:
         write_change(queues, out, record.row, node, as_word(KIND_REMOVED), lost)
-    nodes[word + N_ADDED] += max(pending - old, 0) + max(size - shown, 0)
-    nodes[word + N_CANCELLED] += max(shown - size, 0)
+    nodes[word + N_ADDED] += max(pending - old, 0) + max(size - display_size, 0)
+    nodes[word + N_CANCELLED] += max(display_size - size, 0)
     nodes[word + N_SIZE], nodes[word + N_PENDING] = size, 0
     nodes[word + N_MODIFIES] += 1
     if moves:  # rule 10
@@ -448,5 +455,5 @@ def modify_order(
         nodes[word + N_REQUEUES] += 1
     add_to_sums(queues, node, as_word(1))
     if size == 0:
-        end = as_word(END_FILLED if shown == 0 else END_CANCELLED)
+        end = as_word(END_FILLED if display_size == 0 else END_CANCELLED)
         end_life(queues, out, id_shift, node, end, record)

@@ -77,7 +77,7 @@ class LifeRow(IntEnum):
     ORDER_ID = Node.ORDER_ID
     SIDE = Node.SIDE
     PRICE = Node.PRICE
-    SIZE = Node.SIZE  # shown at its end
+    SIZE = Node.SIZE  # displayed at its end
     PENDING = Node.PENDING
     END = 6  # `LifeEnd`
     END_TS_EVENT = 7  # of the record that ended it; -1: none did

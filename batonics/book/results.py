@@ -1,4 +1,4 @@
-"""What a fold is asked to keep, what it gives back, and what can be read of books between folds."""
+"""What a fold keeps, the results of a fold, and what can be read of books between folds."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Books as a live gateway tells them to who joins late: as records flagged F_SNAPSHOT (rule 14).
+"""Snapshots of books as records flagged F_SNAPSHOT (rule 14), as a live gateway sends them.
 
-The rule here: whoever folds a book's snapshot has the book: its orders, in their priority, and its
-status. A book that is not whole (cold or stale) is told with F_MAYBE_BAD_BOOK on its R.
+The rule here: folding the snapshot of a book gives the book, its orders in priority order, and its
+status. The R of a cold or stale book has F_MAYBE_BAD_BOOK.
 """
 
 from __future__ import annotations
@@ -14,26 +14,32 @@ from numpy.typing import NDArray
 from batonics.book.engine import BookEngine
 from batonics.book.state import Status
 from batonics.model.mbo import (
+    F_BAD_TS_RECV,
+    F_LAST,
+    F_MAYBE_BAD_BOOK,
+    F_SNAPSHOT,
+    F_TOB,
     NO_CHANNEL,
     UNDEF_PRICE,
     Action,
-    Flag,
     MboBatch,
     Side,
     concat_batches,
     empty_batch,
 )
 
-_FLAGS = int(Flag.SNAPSHOT | Flag.BAD_TS_RECV)
-_LAST, _TOB, _SUSPECT = int(Flag.LAST), int(Flag.TOB), int(Flag.MAYBE_BAD_BOOK)
+_FLAGS = F_SNAPSHOT | F_BAD_TS_RECV
 
 
 def snapshot_records(engine: BookEngine, ts_recv: int) -> MboBatch:
-    """The books of an engine as records, book after book; without any, no row.
+    """The books of an engine as records, book after book.
 
-    Of each: R, its orders in the order of their priority, and a top-of-book record for each side
-    that consists of one. Times of orders are not known: `ts_event` is that of the book's last
-    record, `ts_recv` is given.
+    A book is an R, a top-of-book record for each side that has one, and its orders in priority
+    order. The times of orders are not known: `ts_event` is that of the book's last record.
+
+    Args:
+        engine: the books.
+        ts_recv: of every record, in nanoseconds.
     """
     books = list(_books(engine, ts_recv))
     return concat_batches(books) if books else empty_batch(0)
@@ -55,10 +61,10 @@ def _books(engine: BookEngine, ts_recv: int) -> Iterator[MboBatch]:
         rows.price[0], rows.price[1:] = UNDEF_PRICE, price
         rows.size[1:], rows.order_id[1:] = size, order_id
         rows.flags[:] = _FLAGS
-        rows.flags[1:] |= np.where(tob, _TOB, 0).astype(np.uint8)
+        rows.flags[1:] |= np.where(tob, F_TOB, 0).astype(np.uint8)
         if statuses[book] is not Status.SYNCED:
-            rows.flags[0] |= _SUSPECT
-        rows.flags[-1] |= _LAST
+            rows.flags[0] |= F_MAYBE_BAD_BOOK
+        rows.flags[-1] |= F_LAST
         yield rows
 
 
@@ -70,7 +76,7 @@ def _resting(
     """Side, price, size and id of what rests in a book, and whether it is a top-of-book record."""
     orders, levels = engine.orders(book), engine.levels(book)
     first = np.argsort(orders.priority, kind="stable")
-    # What no order of a level accounts for is a top-of-book record's.
+    # Size beyond that of a level's orders is of a top-of-book record.
     left = levels.size.copy()
     np.subtract.at(left, np.repeat(np.arange(len(left)), levels.count), orders.size)
     tob = np.flatnonzero(left)

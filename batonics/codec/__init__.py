@@ -1,5 +1,4 @@
-"""Bytes to batches and back: DBN, NDJSON, zstd, Arrow. Sans I/O: no file, socket or clock here.
+"""Bytes to batches and back: DBN, NDJSON, zstd, Arrow. No I/O: no file, socket or clock.
 
-Nothing is re-exported, so that a caller pays the import of one form only (`codec.dbn` needs no
-pyarrow).
+Nothing is re-exported, so a caller imports only what its form needs (`codec.dbn` needs no pyarrow).
 """

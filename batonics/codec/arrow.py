@@ -1,7 +1,6 @@
 """Batches as Arrow record batches and back, without copying.
 
-The rule here: the columns keep their wire dtypes, sentinels included. What is null in a frame is
-decided where frames are made, not here.
+The rule here: the columns keep their wire dtypes, sentinels included. Frames decide what is null.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _NOTES = {
 def mbo_schema() -> pa.Schema:
     """The schema of MBO: the vendor's 13 columns in their order, none nullable.
 
-    The metadata of a field says what its codes and units are.
+    The metadata of a field has its codes and units.
     """
     return pa.schema(
         [
@@ -48,7 +47,7 @@ def mbo_schema() -> pa.Schema:
 
 
 def to_arrow(batch: MboBatch) -> pa.RecordBatch:
-    """The batch as a record batch over the same memory, valid as long as the batch's arrays are."""
+    """The batch as a record batch over the same memory, valid as long as the arrays are."""
     schema = mbo_schema()
     columns = [
         pa.Array.from_buffers(field.type, len(batch.action), [None, pa.py_buffer(column)])
@@ -58,9 +57,9 @@ def to_arrow(batch: MboBatch) -> pa.RecordBatch:
 
 
 def from_arrow(record_batch: pa.RecordBatch) -> MboBatch:
-    """The batch over the memory of a record batch, which it keeps alive; not to be written to.
+    """A read-only batch over the memory of a record batch, which it keeps alive.
 
-    Columns are found by name; further ones are left out.
+    Columns are found by name; others are ignored.
 
     Raises:
         InputError: a column is missing, has another type, or holds nulls.
@@ -82,8 +81,8 @@ def from_arrow(record_batch: pa.RecordBatch) -> MboBatch:
 class _Borrowed:
     """An Arrow column as numpy's array interface.
 
-    Not `column.to_numpy()`: that is read-only, another type to numba, and every kernel that meets
-    both kinds would be compiled twice.
+    `column.to_numpy()` is read-only, which is another type to numba: each kernel that takes both
+    kinds would be compiled twice.
     """
 
     def __init__(self, column: pa.Array) -> None:

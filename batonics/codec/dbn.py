@@ -1,13 +1,13 @@
-"""DBN bytes in, batches of MBO rows out: a machine with no I/O in it.
+"""DBN bytes in, batches of MBO rows out. No I/O.
 
-The rule here: what comes out depends on the bytes alone, never on how they were cut into chunks.
-Chunking only decides where one batch ends and the next begins.
+The rule here: what comes out depends on the bytes alone, never on how they are cut into chunks.
+Chunks only decide where one batch ends and the next begins.
 
                     8 bytes            whole metadata
     prefix ───────────────▶ metadata ──────────────────▶ records ◀──┐
        └── no `DBN`, an MBO header: a fragment ─────────────▲  └────┘ one pass of the kernel
 
-Only the metadata, and a record that a chunk cuts in two, are ever copied before they are decoded.
+Only the metadata, and a record that a chunk cuts in two, are copied before they are decoded.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ from batonics.model.mbo import (
 Bytes = bytes | bytearray | memoryview | NDArray[np.uint8]
 
 METADATA_BYTES_MAX = 16 << 20
-"""Metadata that claims more is refused."""
+"""Longer metadata is refused."""
 
 OTHERS_MAX = 4096
-"""A batch ends early when it is accompanied by so many other records: they are Python objects."""
+"""A batch ends early after so many other records, which are Python objects."""
 
 
 class DbnDecoder:
@@ -65,26 +65,27 @@ class DbnDecoder:
 
     Args:
         batch_rows: the greatest number of rows of a batch.
-        buffers: sets of arrays used by turns: so many batches stay as they are.
-        skip_bad: count and skip a record with a bad action, side or rtype instead of refusing the
-            stream. A wrong length is refused even so: what follows cannot be found.
+        buffers: sets of arrays that are used in turn: so many batches stay valid.
+        skip_bad: whether a record with a bad action, side or rtype is counted and skipped instead
+            of refused. A wrong length is always refused, since the next record cannot be found.
         source: a name for error messages.
-        max_metadata_bytes: metadata that claims to be longer is refused unread.
-        schema: the one that the stream must be of, if it is of a single one.
+        max_metadata_bytes: longer metadata is refused unread.
+        schema: the schema of a stream that has a single one.
 
     Attributes:
-        metadata: what the stream says about itself; None before it came, and for a fragment.
+        metadata: the metadata of the stream; None before it has come, and for a fragment.
         version: DBN version of the records.
-        records: whole records seen, of every kind, skipped ones included.
+        records: whole records so far, of every kind, skipped ones included.
         rows: MBO rows decoded.
-        byte_offset: where the next record starts.
+        byte_offset: the offset of the next record.
         skipped: bad records skipped (only with `skip_bad`).
-        others: records that are not MBO, in order. The caller drains it, after each batch and after
-            the last; at most OTHERS_MAX are added before a batch (be it empty) is handed out.
+        other_records: records that are not MBO, in order. The caller clears the list after each
+            batch and after the last one. At most OTHERS_MAX are added before a batch, which may be
+            empty, is yielded.
     """
 
     TRAILER = b""
-    """To be fed after the last chunk: nothing, here."""
+    """What is fed after the last chunk: nothing."""
 
     _frame_bytes = 0
 
@@ -126,18 +127,18 @@ class DbnDecoder:
         self._failure: BatonicsError | None = None
 
     def feed(self, data: Bytes) -> Iterator[MboBatch]:
-        """Decode the next chunk; the last batch is short, so that nothing waits for more bytes.
+        """Decode the next chunk. Its last batch may be short, so no row waits for more bytes.
 
-        Rows before a damaged record are handed out before the error is raised.
+        Rows before a damaged record are yielded before the error is raised.
 
         Raises:
             DamagedInputError: the bytes break the format.
-            InputError: the stream is not DBN, or holds no MBO.
+            InputError: the stream is not DBN, or has another schema.
         """
         if self._failure is not None:
             raise self._failure
         chunk = np.frombuffer(data, np.uint8)
-        # One type for the kernel, whether the caller's buffer may be written or not.
+        # Read-only, so that the kernel is compiled for one type.
         chunk.flags.writeable = False
         try:
             yield from self._feed(chunk)
@@ -167,7 +168,7 @@ class DbnDecoder:
 
     @property
     def pending_bytes(self) -> int:
-        """How many bytes at the end of what was fed are of a record that is not whole yet."""
+        """How many of the last bytes fed belong to an incomplete record."""
         return len(self._head)
 
     def _feed(self, chunk: NDArray[np.uint8]) -> Generator[MboBatch, None, None]:
@@ -185,7 +186,7 @@ class DbnDecoder:
             yield self._take_batch()
 
     def _begin(self, chunk: NDArray[np.uint8]) -> int:
-        """Read the stream's beginning; returns how many bytes of the chunk were taken."""
+        """Read the beginning of the stream; the number of bytes taken from the chunk."""
         head = self._head
         taken = self._take(chunk, 0, PREFIX_BYTES)
         if not DBN_MAGIC.startswith(head[: len(DBN_MAGIC)]):
@@ -211,7 +212,7 @@ class DbnDecoder:
     def _begin_fragment(self) -> None:
         expected = bytes([self._format.words_of_rtype[RTYPE_MBO], RTYPE_MBO])
         if not expected.startswith(self._head[:2]):
-            # No more of the beginning than it takes to tell, however much a chunk brought.
+            # No more of the beginning than is needed, however long the chunk is.
             openings = (bytes(self._head[:size]) for size in range(1, len(self._head) + 1))
             found = next(
                 o for o in openings if not (DBN_MAGIC.startswith(o) or expected.startswith(o))
@@ -238,7 +239,7 @@ class DbnDecoder:
     def _decode_carried(
         self, chunk: NDArray[np.uint8], position: int
     ) -> Generator[MboBatch, None, int]:
-        """Complete and decode the one record that earlier chunks began."""
+        """Complete and decode the record that earlier chunks began."""
         header_bytes = self._frame_bytes + 2
         position = self._take(chunk, position, header_bytes)
         if len(self._head) >= header_bytes:
@@ -256,7 +257,7 @@ class DbnDecoder:
         return min(stop, len(chunk))
 
     def _decode(self, data: NDArray[np.uint8], position: int) -> Generator[MboBatch, None, int]:
-        """Decode the whole records of `data` from `position` on; returns where they end."""
+        """Decode the whole records of `data` from `position` on; the position after them."""
         while True:
             start, first_row = position, self._row
             position, self._row, other_count, reason = decode_records(
@@ -329,7 +330,7 @@ def _read_only(column: NDArray[Any]) -> NDArray[Any]:
 
 
 def encode_records(batch: MboBatch) -> bytes:
-    """The batch as it stands on the wire, 56 bytes a row, the same in every version.
+    """The bytes of a batch on the wire, 56 a row, the same in every version.
 
     Raises:
         UsageError: a row is MODIFY_PARTIAL, which DBN does not have.

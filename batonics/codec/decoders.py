@@ -1,7 +1,7 @@
-"""The decoders of one stream that comes in several inputs, and the names that they come upon.
+"""Decoders for the inputs of one stream, and the symbols that they find.
 
-The rule here: instruments keep their numbers from input to input, which of NDJSON only its decoder
-knows; and a name is told once.
+The rule here: instruments keep their ids from input to input; those of NDJSON are numbered by its
+decoder, which is kept. Each symbol mapping is returned once.
 """
 
 from __future__ import annotations
@@ -17,25 +17,27 @@ Decoder = DbnDecoder | NdjsonDecoder
 
 
 class DecoderFactory:
-    """Gives a decoder for each input, in their order.
+    """Makes the decoder of each input of a stream, in order.
 
     Args:
-        batch_rows, buffers, skip_bad: as `DbnDecoder` has them.
+        batch_rows: the greatest number of rows of a batch.
+        buffers: the number of batches that stay valid (DBN only).
+        skip_bad: whether bad records are counted and skipped.
     """
 
     def __init__(self, *, batch_rows: int, buffers: int = 1, skip_bad: bool = False) -> None:
         self._batch_rows, self._buffers, self._skip_bad = batch_rows, buffers, skip_bad
         self._ndjson: NdjsonDecoder | None = None
-        self._symbols_told = 0
-        self._metadata_told: Metadata | None = None
+        self._symbols_returned = 0
+        self._metadata_returned: Metadata | None = None
 
     @property
     def numbers_symbols(self) -> bool:
-        """Whether instruments are numbered by when their names came, as those of NDJSON are."""
+        """Whether instruments are numbered in the order of their first symbols (NDJSON)."""
         return self._ndjson is not None
 
     def begin(self, framing: Framing | None, source: str | None) -> Decoder:
-        """The decoder of the next input, which is not packed."""
+        """The decoder of the next input, which is plain."""
         if framing is Framing.NDJSON:
             if self._ndjson is None:
                 self._ndjson = NdjsonDecoder(
@@ -53,17 +55,17 @@ class DecoderFactory:
         )
 
     def new_mappings(self, decoder: Decoder, source: str | None) -> list[MappingInterval]:
-        """The names that the decoder has come upon since the last time; its `others` are read."""
+        """The symbol mappings that a decoder has found since the last call."""
         if isinstance(decoder, NdjsonDecoder):
-            if len(decoder.symbols) == self._symbols_told:
+            if len(decoder.symbols) == self._symbols_returned:
                 return []
-            self._symbols_told = len(decoder.symbols)
+            self._symbols_returned = len(decoder.symbols)
             return list(decoder.symbol_intervals())
-        names = []
-        if decoder.metadata is not None and decoder.metadata is not self._metadata_told:
-            self._metadata_told = decoder.metadata
-            names = list(symbol_intervals(decoder.metadata))
-        return names + [
+        mappings = []
+        if decoder.metadata is not None and decoder.metadata is not self._metadata_returned:
+            self._metadata_returned = decoder.metadata
+            mappings = list(symbol_intervals(decoder.metadata))
+        return mappings + [
             parse_symbol_mapping(record, decoder.version, source)
             for record in decoder.other_records
             if record.rtype == RTYPE_SYMBOL_MAPPING

@@ -1,7 +1,7 @@
-"""Fields taken one after another from bytes that may be damaged.
+"""Fields read one after another from bytes that may be damaged.
 
-The rule here: a field is checked to be there before it is read, and whatever is wrong with it is a
-`DamagedInputError` at the offset of its first byte.
+The rule here: a field is read only if all of its bytes exist. Any fault is a `DamagedInputError` at
+the offset of the field's first byte.
 """
 
 from __future__ import annotations
@@ -11,10 +11,17 @@ from batonics.model.symbols import day_start_ns
 
 
 class FieldReader:
-    """Takes little-endian fields from `data`, whose first byte is the stream's `base_offset`.
+    """Reads little-endian fields from `data`.
+
+    Args:
+        data: the bytes.
+        what: the words for `data` in an error.
+        base_offset: the offset of `data` in the stream.
+        record_index: the number of records before `data`; None within metadata.
+        source: a name for error messages.
 
     Attributes:
-        offset: where in `data` the next field starts.
+        offset: the offset in `data` of the next field.
     """
 
     def __init__(
@@ -34,7 +41,7 @@ class FieldReader:
         self.offset = 0
 
     def damage(self, reason: str, offset: int | None = None) -> DamagedInputError:
-        """The error for a field at an offset of `data`, by default the next field's."""
+        """The error for the field at an offset of `data`, by default for the next field."""
         at = self.offset if offset is None else offset
         return DamagedInputError(
             reason,
@@ -56,7 +63,7 @@ class FieldReader:
         return int.from_bytes(self.take(size), "little")
 
     def count(self, item_bytes: int) -> int:
-        """A count of items that follow, of at least `item_bytes` each."""
+        """The count of the items that follow, each of at least `item_bytes`."""
         count = self.integer(4)
         left = len(self._data) - self.offset
         if count * item_bytes > left:
@@ -67,9 +74,9 @@ class FieldReader:
         return count
 
     def text(self, width: int, *, must_be_id: bool = False) -> str:
-        """Text in a field of `width` bytes, closed and filled up by NUL.
+        """Text in a field of `width` bytes, closed and padded by NUL.
 
-        With `must_be_id`, the decimal digits of an instrument_id, or nothing.
+        With `must_be_id` it is the decimal digits of an instrument_id, or empty.
         """
         text, _, rest = self.take(width).partition(b"\0")
         start = self.offset - width
@@ -84,11 +91,11 @@ class FieldReader:
         return decoded
 
     def texts(self, width: int) -> tuple[str, ...]:
-        """A count, and that many texts of `width` bytes."""
+        """A count, then that many texts of `width` bytes."""
         return tuple(self.text(width) for _ in range(self.count(width)))
 
     def date(self) -> int:
-        """A date as 20250924, in a u32."""
+        """A date such as 20250924, in a u32."""
         yyyymmdd = self.integer(4)
         try:
             day_start_ns(yyyymmdd)

@@ -1,14 +1,14 @@
-"""Which form a stream has, told from its first bytes.
+"""The form of a stream, detected from its first bytes.
 
-The rule here: a form is named only when its bytes leave no doubt, and a stream that is none of
-ours is refused with a line that says what it seems to be.
+The rule here: a form is returned only when the bytes leave no doubt. A stream of an unknown form is
+refused, with a line that says what it seems to be.
 
 | first bytes                       | form                                                     |
 |-----------------------------------|----------------------------------------------------------|
 | `DBN`                             | DBN with metadata                                        |
 | 0E A0                             | DBN fragment: an MBO record, no metadata                 |
 | u32 byte count, header of a record| length-prefixed, if the lengths agree: 38 00 00 00 0E A0 |
-| `{`, spaces before it allowed     | NDJSON                                                   |
+| `{`, after any white space        | NDJSON                                                   |
 | 28 B5 2F FD                       | zstd, with any of the above inside                       |
 | 50-5F 2A 4D 18, size, `DBZ`       | DBZ, the vendor's format before DBN: refused             |
 | 50-5F 2A 4D 18, size, other       | zstd that opens with a skippable frame                   |
@@ -28,7 +28,7 @@ from batonics.model.errors import InputError
 from batonics.model.mbo import MBO_DTYPE, RTYPE_MBO
 
 DETECT_BYTES = 16
-"""With so many first bytes (or all there are) the form can be told, but for leading spaces."""
+"""So many first bytes suffice to detect a form, unless they are white space."""
 
 _MBO_HEADER = bytes([MBO_DTYPE.itemsize // 4, RTYPE_MBO])
 _PREFIXED_HEADER_BYTES = 6
@@ -61,12 +61,12 @@ _OPENINGS = {DBN_MAGIC: Framing.DBN, _MBO_HEADER: Framing.FRAGMENT, _ZSTD: Frami
 def detect_framing(
     first: bytes, *, complete: bool = False, source: str | None = None
 ) -> Framing | None:
-    """The form of the stream that starts with `first`; None if it takes more bytes to tell.
+    """The form of the stream that starts with `first`; None if more bytes are needed.
 
-    With `complete` there are no more bytes, and the answer is never None.
+    With `complete` there are no more bytes, and the result is never None.
 
     Raises:
-        InputError: the stream is empty, or none of ours.
+        InputError: the stream is empty, or of an unknown form.
     """
     text = first.lstrip(b" \t\r\n")
     for opening, framing in _OPENINGS.items():
@@ -117,10 +117,10 @@ def _may_become_known(first: bytes, text: bytes) -> bool:
 
 
 class LengthPrefixedDecoder(DbnDecoder):
-    """Decodes records of DBN version 3 that each follow their byte count, a little-endian u32.
+    """Decodes records of DBN version 3, each after its byte count, a little-endian u32.
 
-    There is no metadata. Offsets are those of the stream as it is, prefixes included; a record's
-    offset in an error is that of its prefix.
+    There is no metadata. Offsets include the byte counts; the offset of a record in an error is
+    that of its byte count.
     """
 
     _frame_bytes = 4

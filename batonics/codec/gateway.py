@@ -1,7 +1,8 @@
-"""The lines of the vendor's live protocol, both sides: what is said before records flow.
+"""The text lines of the vendor's live protocol, which precede the records. Both sides are here.
 
-The rule here: written strictly, since the vendor's client refuses a key it does not know and a `|`
-too many; read leniently, since a later version may say more. Facts from the vendor's own clients.
+The rule here: lines are written strictly, since the vendor's client refuses an unknown key and an
+extra `|`. They are read leniently, since a later version may add keys. Source: the clients of the
+vendor.
 
     server  lsg_version=0.6.0
     server  cram=CHALLENGE
@@ -11,7 +12,7 @@ too many; read leniently, since a later version may say more. Facts from the ven
     client  start_session=0                                     or start_session
     server  DBN metadata, then records
 
-A line is `key=value` pairs with `|` between, in UTF-8, and ends with a newline.
+A line is `key=value` pairs separated by `|`, in UTF-8, and ends with a newline.
 """
 
 from __future__ import annotations
@@ -25,28 +26,29 @@ from batonics.model.errors import InputError, UsageError
 from batonics.model.times import parse_time
 
 LINE_BYTES_MAX = 64 << 10
-"""A longer line is refused: 500 symbols of 70 bytes fit."""
+"""The longest line; 500 symbols of 70 bytes fit."""
 SYMBOLS_MAX = 500
-"""Symbols of one subscription line, as the vendor has it."""
+"""The most symbols of one subscription line; the vendor's limit."""
 ALL_SYMBOLS = "ALL_SYMBOLS"
 KEY_BYTES = 32
 BUCKET_BYTES = 5
 HEARTBEAT_S = 30
-"""The interval where a client asks for none."""
+"""The interval of a client that requests none."""
 
 START_SESSION = b"start_session=0\n"
 
 
 class Authentication(NamedTuple):
-    """What a client says of itself.
+    """The authentication line of a client.
 
     Attributes:
         auth: the answer to the challenge.
-        dataset: what it wants.
-        encoding, compression: of the records.
-        ts_out: whether each record is to carry the time it is sent.
+        dataset: the requested dataset.
+        encoding: the encoding of the records.
+        compression: the compression of the records.
+        ts_out: whether each record carries the time at which it is sent.
         heartbeat_interval_s: seconds without a record before a heartbeat.
-        client: its name.
+        client: the name of the client.
     """
 
     auth: str
@@ -59,16 +61,16 @@ class Authentication(NamedTuple):
 
 
 class SubscriptionRequest(NamedTuple):
-    """One line of a subscription; a larger one is several, the last with `is_last`.
+    """One line of a subscription. A larger subscription is several lines, the last with `is_last`.
 
     Attributes:
-        schema: such as mbo.
-        symbols: names in `stype_in`; ALL_SYMBOLS alone is every one.
-        stype_in: raw_symbol, instrument_id, ...
-        start_ns: records from this time on; None: from where the feed is now.
-        snapshot: the books first, as they are now.
-        id: the client's number for it, if it has one.
-        is_last: whether no more lines of it follow.
+        schema: the schema, such as mbo.
+        symbols: the symbols, in `stype_in`; ALL_SYMBOLS alone means every one.
+        stype_in: the symbology: raw_symbol, instrument_id, ...
+        start_ns: the time of the first record; None: the present position of the feed.
+        snapshot: whether a snapshot of the books comes first.
+        id: the client's number for the subscription; None: it has none.
+        is_last: whether no more lines of the subscription follow.
     """
 
     schema: str
@@ -81,10 +83,10 @@ class SubscriptionRequest(NamedTuple):
 
 
 def parse_line(line: bytes) -> dict[str, str]:
-    """The values of a line by key; one without `=` has the value "".
+    """The values of a line by key; a key without `=` has the value "".
 
     Raises:
-        InputError: it is not text.
+        InputError: the line is not text.
     """
     try:
         text = line.decode().strip()
@@ -95,7 +97,7 @@ def parse_line(line: bytes) -> dict[str, str]:
 
 
 def write_line(fields: dict[str, object]) -> bytes:
-    """A line of these fields; None is left out.
+    """A line of fields; a field that is None is omitted.
 
     Raises:
         UsageError: a value would break the line.
@@ -113,7 +115,7 @@ def write_line(fields: dict[str, object]) -> bytes:
 
 
 def challenge_reply(challenge: str, key: str) -> str:
-    """The answer that proves the key: a digest of both, and the key's last five letters."""
+    """The answer that proves a key: a digest of challenge and key, and the key's last letters."""
     digest = hashlib.sha256(f"{challenge}|{key}".encode()).hexdigest()
     return f"{digest}-{key[-BUCKET_BYTES:]}"
 
@@ -127,7 +129,7 @@ def auth_line(  # noqa: PLR0913 - the fields of the line
     compression: str = "none",
     client: str = "batonics",
 ) -> bytes:
-    """The client's answer to a challenge: records in DBN, without the time they are sent.
+    """The authentication line of our client: it requests DBN without `ts_out`.
 
     Raises:
         UsageError: a value would break the line.
@@ -157,7 +159,8 @@ def subscription_line(  # noqa: PLR0913, PLR0917 - the fields of the line
     """One line of a subscription.
 
     Raises:
-        UsageError: no symbol or too many, a snapshot and a start, or a value that breaks the line.
+        UsageError: there is no symbol or too many, a snapshot and a start, or a value that would
+            break the line.
     """
     if not 1 <= len(symbols) <= SYMBOLS_MAX:
         raise UsageError(f"gateway: {len(symbols)} symbols in a line, expected 1 to {SYMBOLS_MAX}")
@@ -190,32 +193,32 @@ def challenge_line(challenge: str) -> bytes:
 
 
 def welcome_line(session_id: str) -> bytes:
-    """The answer to a client that is let in."""
+    """The answer to a client whose authentication is accepted."""
     return write_line({"success": 1, "session_id": session_id})
 
 
 def refusal_line(reason: str) -> bytes:
-    """The answer to a client that is not."""
+    """The answer to a client whose authentication is refused."""
     return write_line({"success": 0, "error": " ".join(reason.replace("|", " ").split())})
 
 
 def is_proof(auth: str, challenge: str, key: str) -> bool:
-    """Whether an answer to a challenge is that of a key."""
+    """Whether an answer to a challenge proves a key."""
     return hmac.compare_digest(auth.encode(), challenge_reply(challenge, key).encode())
 
 
 def is_well_formed(auth: str) -> bool:
-    """Whether an answer has the form of one: whose key it proves cannot be told."""
+    """Whether an answer has the right form, without knowing the key."""
     digest, dash, bucket = auth.rpartition("-")
     is_digest = len(digest) == 64 and all(letter in "0123456789abcdef" for letter in digest)
     return bool(dash) and is_digest and len(bucket) == BUCKET_BYTES and bucket.isalnum()
 
 
 def parse_authentication(line: bytes) -> Authentication:
-    """What a client says of itself.
+    """The authentication of a client.
 
     Raises:
-        InputError: there is no `auth` or `dataset`, or a value is none of its kind.
+        InputError: `auth` or `dataset` is missing, or a value has the wrong type.
     """
     fields = parse_line(line)
     for name in ("auth", "dataset"):
@@ -236,7 +239,7 @@ def parse_subscription(line: bytes) -> SubscriptionRequest:
     """One line of a subscription.
 
     Raises:
-        InputError: there is no schema or symbol, or a value is none of its kind.
+        InputError: the schema or the symbols are missing, or a value has the wrong type.
     """
     fields = parse_line(line)
     symbols = tuple(name.strip() for name in fields.get("symbols", "").split(",") if name.strip())

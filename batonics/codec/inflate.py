@@ -1,11 +1,11 @@
-"""zstd bytes in, plain bytes out: a machine with no I/O in it.
+"""zstd bytes in, plain bytes out. No I/O.
 
-The rule here: memory is bounded whatever the input says. A window above the cap is refused, output
-comes in pieces, and the pieces of one feed are made only as they are asked for, so that a few
-bytes which unpack to terabytes cost a caller no more than he takes.
+The rule here: memory is bounded, whatever the input. A window above the cap is refused. Output
+comes in pieces, each made on demand, so a few bytes that inflate to terabytes cost a caller only
+the pieces that it takes.
 
-The GIL is released while a piece is made. Of the kept libraries (backports.zstd, zstandard,
-pyarrow) none is measurably faster than another at this; only the first is the standard library's.
+The GIL is released while a piece is made. Of backports.zstd, zstandard and pyarrow none is
+measurably faster; only the first is in the standard library.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ else:
     from backports import zstd
 
 PIECE_BYTES = 1792 << 10
-"""The greatest size of an output piece: 32,768 records. Inflating gets no faster above 256 KiB, but
-who works on the pieces in another thread does: small ones leave the two waiting for each other."""
+"""The greatest size of an output piece: 32,768 records. Inflating is no faster above 256 KiB, but a
+thread that works on the pieces is: with small ones the two threads wait for each other."""
 
 _SLICE_BYTES_MIN, _SLICE_BYTES_MAX = 32 << 10, 1 << 20
-# What follows a frame's end is copied by the library: input is given in slices, or a feed of very
-# many tiny frames would cost the square of its size. Within a long frame slices grow.
+# The library copies what follows a frame's end. Input is given in slices, since otherwise very many
+# tiny frames would cost the square of their size. Within a long frame slices grow.
 
 
 class ZstdInflater:
@@ -35,12 +35,12 @@ class ZstdInflater:
     Feed it the stream in chunks of any size, exhausting each `feed`, then `close` it.
 
     Args:
-        window_bytes_max: a frame that needs a larger window is refused; a power of two.
+        window_bytes_max: the largest window of a frame; a power of two.
         source: a name for error messages.
 
     Attributes:
         bytes_in: compressed bytes fed so far.
-        bytes_out: plain bytes handed out so far.
+        bytes_out: plain bytes returned so far.
     """
 
     def __init__(self, *, window_bytes_max: int = 32 << 20, source: str | None = None) -> None:

@@ -1,7 +1,7 @@
-"""DBN records other than MBO: how long each kind is, and the few whose contents matter to books.
+"""DBN records other than MBO: the length of each kind, and the few that are read or written.
 
-The rule here: layouts are the vendor's of the stream's own version; nothing is upgraded. Lengths
-and offsets are those of the dbn reference library's `record.rs`, `v1`, `v2` and `v3`.
+The rule here: a layout is that of the stream's own version; no record is upgraded. Lengths and
+offsets are those of `record.rs`, `v1`, `v2` and `v3` in the dbn reference library.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ TS_OUT_BYTES = 8
 NO_CODE = 255
 _DELETED = ord("D")
 
-# What a SystemMsg is about.
+# Codes of a SystemMsg.
 SYSTEM_HEARTBEAT = 0
 SYSTEM_SUBSCRIPTION_ACK = 1
 SYSTEM_SLOW_READER = 2
 SYSTEM_REPLAY_COMPLETED = 3
 SYSTEM_END_OF_INTERVAL = 4
 
-# What an ErrorMsg is about.
+# Codes of an ErrorMsg.
 ERROR_SYMBOL = 4
 ERROR_SUBSCRIPTION = 5
 ERROR_INTERNAL = 6
@@ -75,23 +75,23 @@ _RECORD_BYTES_BEFORE: dict[int, dict[int, int]] = {
     2: {RTYPE_DEFINITION: 400, 0x18: 64},
     3: {},
 }
-"""What was different in a version."""
+"""Lengths that differ in a version."""
 
 
 _RAW_SYMBOL = {1: (200, 22), 2: (200, 71), 3: (238, 71)}
 _UPDATE_ACTION = {1: 349, 2: 382, 3: 493}
-"""Where a version's definition has its raw_symbol (and how many bytes), and its action."""
+"""By version, offset and width of a definition's raw_symbol, and the offset of its action."""
 
 
 class OtherRecord(NamedTuple):
-    """A whole record that is not MBO, where it stood among the others.
+    """A whole record that is not MBO.
 
     Attributes:
-        rtype: its kind.
-        byte_offset: where it starts in the stream.
-        record_index: how many records precede it.
-        rows_before: how many MBO rows precede it.
-        data: its bytes, header included.
+        rtype: the kind of the record.
+        byte_offset: the offset of the record in the stream.
+        record_index: the number of records before it.
+        rows_before: the number of MBO rows before it.
+        data: the bytes of the record, header included.
     """
 
     rtype: int
@@ -102,9 +102,9 @@ class OtherRecord(NamedTuple):
 
 
 class GatewayMessage(NamedTuple):
-    """A word of the gateway: an error, or a system message such as a heartbeat (code 0).
+    """A message of the gateway: an error, or a system message such as a heartbeat (code 0).
 
-    `code` is None where the vendor gives none (version 1).
+    `code` is None in version 1, which has no codes.
     """
 
     code: int | None
@@ -112,7 +112,7 @@ class GatewayMessage(NamedTuple):
 
 
 def record_words(version: int, *, ts_out: bool) -> NDArray[np.uint8]:
-    """(256,) The length byte, in 4-byte words, that a record of each rtype must have; 0 if unknown.
+    """(256,) The length of a record of each rtype, in 4-byte words; 0 for an unknown rtype.
 
     With `ts_out` every record is two words longer.
     """
@@ -125,10 +125,10 @@ def record_words(version: int, *, ts_out: bool) -> NDArray[np.uint8]:
 def parse_symbol_mapping(
     record: OtherRecord, version: int, source: str | None = None
 ) -> MappingInterval:
-    """The name that a SymbolMapping record gives its instrument.
+    """The symbol that a SymbolMapping record gives its instrument.
 
-    A live gateway leaves both ends undefined: the name then holds for all times, as records of
-    before the session (a replay from `start`) are named by it too.
+    A live gateway leaves both ends undefined. The symbol then holds for all times, since it also
+    applies to records from before the session (a replay from `start`).
 
     Raises:
         DamagedInputError: the symbol is not text.
@@ -148,9 +148,9 @@ def parse_symbol_mapping(
 
 
 def parse_definition(record: OtherRecord, version: int, source: str | None = None) -> Definition:
-    """What a definition record says of its instrument, from its `ts_recv` on.
+    """The definition of a definition record, from its `ts_recv` on.
 
-    One that removes the instrument leaves it without a tick and a factor.
+    A record that deletes the instrument leaves it without a tick and a factor.
 
     Raises:
         DamagedInputError: the symbol is not text.
@@ -189,14 +189,14 @@ def parse_system_message(
 def write_symbol_mapping(
     instrument_id: int, ts_event: int, stype_in: int, symbol_in: str, symbol_out: str
 ) -> bytes:
-    """A SymbolMapping record of version 3 as a live gateway has it: the name holds for all times.
+    """A SymbolMapping record of version 3 as a live gateway sends it; it holds for all times.
 
     Args:
-        instrument_id: whose name it is.
-        ts_event: when it is said, ns.
-        stype_in: the number of the symbology of `symbol_in`, what the client asked for.
-        symbol_in: what that is.
-        symbol_out: the instrument's raw symbol.
+        instrument_id: the instrument.
+        ts_event: the time of the message, ns.
+        stype_in: the number of the symbology of `symbol_in`.
+        symbol_in: the symbol that the client requested.
+        symbol_out: the raw symbol of the instrument.
 
     Raises:
         UsageError: a symbol does not fit its field.

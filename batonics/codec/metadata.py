@@ -1,6 +1,6 @@
-"""DBN metadata, versions 1 to 3: what a stream says about itself before its first record.
+"""DBN metadata, versions 1 to 3: what precedes the first record of a stream.
 
-The rule here: no count or length of the input is believed before the bytes behind it are there, so
+The rule here: a count or length of the input is used only once the bytes behind it exist. So
 damaged metadata costs a `DamagedInputError` with the offset of the bad field, and never memory.
 
 Layout (dbn reference library, `encode/dbn/sync.rs` and `decode/dbn/fsm.rs`), little-endian:
@@ -77,19 +77,23 @@ class SymbolMapping(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metadata:
-    """What a DBN stream says about itself.
+    """The metadata of a DBN stream.
 
     Attributes:
         version: DBN version, 1 to 3.
         dataset: the vendor's dataset code, such as GLBX.MDP3; may be empty in a live stream.
-        schema: number of the schema (see `schema_name`), None if the stream may mix several.
-        start, end: the span asked for, nanoseconds since the epoch; end is exclusive or None.
-        limit: the greatest number of records asked for, or None.
-        stype_in, stype_out: numbers of the symbologies; stype_in is None if mixed.
-        ts_out: whether every record carries 8 bytes more, the time it was sent.
+        schema: number of the schema (see `schema_name`); None if the stream may have several.
+        start: the first nanosecond of the request, since the epoch.
+        end: the nanosecond after the last one; None: open.
+        limit: the most records of the request; None: no limit.
+        stype_in: number of the symbology of the request; None if there are several.
+        stype_out: number of the symbology of the records.
+        ts_out: whether every record has 8 bytes more, the time at which it was sent.
         symbol_cstr_len: bytes of a symbol field, its NUL included.
-        symbols, partial, not_found: asked for; resolved on some days only; on none.
-        mappings: from symbols of stype_in to symbols of stype_out, dated.
+        symbols: the symbols of the request.
+        partial: the symbols that resolve on some days only.
+        not_found: the symbols that resolve on no day.
+        mappings: from symbols of stype_in to symbols of stype_out, by date.
     """
 
     version: int = LATEST_VERSION
@@ -116,7 +120,7 @@ def schema_name(schema: int | None) -> str:
 
 
 def parse_prefix(prefix: bytes, source: str | None = None) -> int:
-    """The length of the metadata, its 8-byte prefix included; DamagedInputError if it cannot be."""
+    """The length of the metadata, its 8-byte prefix included; DamagedInputError if it is none."""
     if prefix[:3] != DBN_MAGIC:
         raise DamagedInputError(
             f"found {prefix[:3]!r}, expected {DBN_MAGIC!r}", byte_offset=0, source=source
@@ -131,10 +135,10 @@ def parse_prefix(prefix: bytes, source: str | None = None) -> int:
 
 
 def parse_metadata(data: bytes, source: str | None = None) -> Metadata:
-    """The metadata that `data` holds from its first byte to its last.
+    """The metadata that all of `data` holds.
 
     Raises:
-        DamagedInputError: a field breaks the format; its offset is given.
+        DamagedInputError: a field breaks the format.
     """
     reader = FieldReader(data, what="metadata", source=source)
     total_bytes = parse_prefix(reader.take(PREFIX_BYTES), source)
@@ -200,9 +204,9 @@ def _parse_mappings(
 
 
 def symbol_intervals(metadata: Metadata) -> Iterator[MappingInterval]:
-    """The metadata's mappings as names of instrument ids; none if neither stype is instrument_id.
+    """The mappings as symbols of instrument ids; none if neither stype is instrument_id.
 
-    A day on which a symbol did not resolve (an empty mapping) names nothing.
+    A day on which a symbol did not resolve (an empty mapping) gives none.
     """
     for mapping in metadata.mappings:
         for interval in mapping.intervals:
@@ -222,7 +226,7 @@ def symbol_intervals(metadata: Metadata) -> Iterator[MappingInterval]:
 
 
 def _clamp_ns(ts_ns: int) -> int:
-    """Keep an "open end" such as 9999-12-31 within the uint64 of DBN timestamps."""
+    """Clip an open end such as 9999-12-31 to the uint64 of DBN timestamps."""
     return min(max(ts_ns, 0), UNDEF_TIMESTAMP)
 
 

@@ -1,17 +1,17 @@
-"""NDJSON ops in, batches of MBO rows out: a machine with no I/O in it, driven like `DbnDecoder`.
+"""NDJSON ops in, batches of MBO rows out. No I/O; used like `DbnDecoder`.
 
-The rule here: what comes out depends on the lines alone, never on how they were cut into chunks.
-Usual lines are read by a compiled pass; an unusual one is read by orjson and written anew, in the
-usual form, for the same pass. So there is one place where an op becomes rows.
+The rule here: what comes out depends on the lines alone, never on how they are cut into chunks. A
+compiled pass reads usual lines. orjson reads an unusual one, and rewrites it in the usual form for
+the same pass. So an op becomes rows in one place.
 
     {"type":"add","symbol":"X","side":"bid","oid":1,"px":100000000000,"qty":10,"seq":1,"ts_ns":1}
 
 | type   | needs                        | rows                                                     |
 |--------|------------------------------|----------------------------------------------------------|
 | add    | symbol, side, oid, px, qty   | A                                                        |
-| modify | symbol, oid                  | MODIFY_PARTIAL; what is left out stays as it is          |
+| modify | symbol, oid                  | MODIFY_PARTIAL; omitted fields stay as they are          |
 | cancel | symbol, oid                  | C of qty; without qty MODIFY_PARTIAL to size 0           |
-| fill   | symbol, oid, qty             | F, then C: in this form a fill does reduce the order     |
+| fill   | symbol, oid, qty             | F, then C: in this form a fill reduces the order         |
 | clear  | symbol                       | R                                                        |
 
 `px` is an integer of 1e-9. The last row of an op has F_LAST. Symbols become instrument_id 1, 2, 3
@@ -47,21 +47,22 @@ class NdjsonDecoder:
 
     Args:
         batch_rows: the greatest number of rows of a batch, 2 or more.
-        skip_bad: count and skip a bad line instead of refusing the stream.
+        skip_bad: whether a bad line is counted and skipped instead of refused.
         source: a name for error messages.
         line_bytes_max: a longer line is refused.
 
     Attributes:
-        records: ops seen, skipped ones included; blank lines are none.
+        records: ops so far, skipped ones included; blank lines are not ops.
         rows: MBO rows decoded.
-        byte_offset: where the next line starts.
+        byte_offset: the offset of the next line.
         skipped: bad lines skipped (only with `skip_bad`).
-        symbols: names in order of appearance: `symbols[i]` is instrument_id i + 1.
-        others, metadata: always empty; there for those who also drive a `DbnDecoder`.
+        symbols: symbols in order of appearance; `symbols[i]` has instrument_id i + 1.
+        other_records: always empty, for callers that also use a `DbnDecoder`.
+        metadata: always None, for the same callers.
     """
 
     TRAILER = b"\n"
-    """To be fed after the last chunk: a last line need not end with a newline."""
+    """What is fed after the last chunk, as the last line may lack its newline."""
 
     def __init__(
         self,
@@ -94,12 +95,12 @@ class NdjsonDecoder:
         self._fields = np.zeros(kernels.FIELDS, np.int64)
 
     def feed(self, data: bytes | bytearray | memoryview | NDArray[np.uint8]) -> Iterator[MboBatch]:
-        """Decode the whole lines there are; the last batch is short, so that nothing waits.
+        """Decode the next chunk. Its last batch may be short, so no row waits for more bytes.
 
-        Rows before a bad line are handed out before the error is raised.
+        Rows before a bad line are yielded before the error is raised.
 
         Raises:
-            DamagedInputError: a line is no op, or too long.
+            DamagedInputError: a line is not an op, or too long.
         """
         if self._failure is not None:
             raise self._failure
@@ -125,7 +126,7 @@ class NdjsonDecoder:
             raise self._damage(f"the stream ends after {len(self._head)} bytes of a line")
 
     def begin(self, source: str | None) -> None:
-        """Begin another stream, however the last one ended; symbols keep their numbers."""
+        """Begin another stream; symbols keep their numbers."""
         self.records = self.rows = self.byte_offset = self.skipped = self._row = 0
         self._head.clear()
         self._failure = None
@@ -134,11 +135,11 @@ class NdjsonDecoder:
 
     @property
     def pending_bytes(self) -> int:
-        """How many bytes at the end of what was fed are of a line that is not whole yet."""
+        """How many of the last bytes fed belong to an incomplete line."""
         return len(self._head)
 
     def symbol_intervals(self) -> Iterator[MappingInterval]:
-        """The names of the instruments so far; they hold for all times."""
+        """The symbols so far; they hold for all times."""
         for index, symbol in enumerate(self.symbols):
             yield MappingInterval(0, UNDEF_TIMESTAMP, index + 1, symbol)
 
@@ -207,7 +208,7 @@ class NdjsonDecoder:
     def _parse(
         self, data: NDArray[np.uint8], position: int, stop: int, byte_max: int
     ) -> tuple[int, int, bytes]:
-        """One pass of the kernel: the new position, why it stopped, and a symbol that is new."""
+        """One pass of the kernel: the new position, why it stopped, and a new symbol."""
         first_row = self._row
         position, self._row, ops, reason, symbol_start, symbol_stop = kernels.parse_lines(
             data,

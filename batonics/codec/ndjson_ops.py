@@ -1,7 +1,7 @@
-"""One op of NDJSON, read by a full JSON parser: what it must hold, and the words where it does not.
+"""One op of NDJSON, read by a full JSON parser: what it must have, and the words for a fault.
 
-The rule here: an op that passes is written anew in the form that the compiled pass understands, so
-that what an op means is said there alone.
+The rule here: a valid op is rewritten in the form that the compiled pass reads, so the meaning of
+an op is defined there alone.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def normalize_op(line: bytes) -> bytes:
     """The op of a line, checked, in the form that the compiled pass reads.
 
     Raises:
-        ValueError: it is no op; the message says why.
+        ValueError: the line is not an op; the message says why.
     """
     try:
         op = orjson.loads(line)

@@ -1,8 +1,8 @@
 """The records of the schemas that can be derived from MBO: their bytes, field by field.
 
-The rule here: every byte of a record belongs to a named field, in the vendor's order and with the
-vendor's names; a reserved one is written as 0. Facts from the dbn reference library (`record.rs`),
-where these records are the same in versions 1, 2 and 3; the MBO record is in `model/mbo.py`.
+The rule here: every byte of a record belongs to a field, with the vendor's order and names; a
+reserved one is written as 0. Source: the dbn reference library (`record.rs`), where these records
+are the same in versions 1, 2 and 3. The MBO record is in `model/mbo.py`.
 
 | layout: schemas    | bytes | after the header                                                   |
 |--------------------|-------|--------------------------------------------------------------------|
@@ -16,13 +16,13 @@ where these records are the same in versions 1, 2 and 3; the MBO record is in `m
 
 A level is both of its sides: two prices, two sizes, two counts of orders.
 
-In bbo files of IFEU.IMPACT and NDEX.IMPACT the vendor left an action and a ts_in_delta in the
-reserved bytes; in those of GLBX.MDP3 they are 0.
+The vendor's bbo files of IFEU.IMPACT and NDEX.IMPACT have an action and a ts_in_delta in the
+reserved bytes; in those of GLBX.MDP3 the bytes are 0.
 
 | sentinel         | stands for the absence of                                                     |
 |------------------|-------------------------------------------------------------------------------|
 | UNDEF_PRICE      | a price: `price`, that of a level, `open`, `high`, `low`, `close`             |
-| UNDEF_ORDER_SIZE | `size`; the size and count of a level that is not there are 0                 |
+| UNDEF_ORDER_SIZE | `size`; the size and count of a level that does not exist are 0               |
 | UNDEF_TIMESTAMP  | `ts_event`, `ts_recv`                                                         |
 """
 

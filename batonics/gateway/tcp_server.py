@@ -7,6 +7,7 @@ ends every thread.
 from __future__ import annotations
 
 import fcntl
+import os
 import socket
 import struct
 import termios
@@ -56,8 +57,10 @@ class TcpServer:
         try:
             self._listener = socket.create_server(listen, family=family, backlog=128)
         except OSError as error:
-            reason = error.strerror or str(error)
-            raise OutputError(f"{listen}: cannot be listened on: {reason}") from None
+            # The text of `create_server` has the address again; errors of names have no number.
+            number = error.errno or 0
+            reason = os.strerror(number) if number > 0 else error.strerror or str(error)
+            raise OutputError(f"cannot listen on {listen}: {reason.lower()}") from None
         self.address = TcpAddress(*self._listener.getsockname()[:2])
         self._lock = threading.Lock()
         self._clients: dict[threading.Thread, socket.socket] = {}

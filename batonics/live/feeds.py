@@ -158,19 +158,19 @@ class GatewayFeed:
 
     def _handshake(self, sock: socket.socket, start_ns: int | None, *, snapshot: bool) -> bytes:
         """Log in and subscribe; the bytes of records that have been read already."""
-        overlong = InputError(f"{self._address}: it is no gateway: a line without an end")
+        overlong = InputError(f"{self._address}: not a gateway: a line without an end")
         lines = LineReader(sock, LINE_BYTES_MAX, overlong)
         dataset = self._subscription.dataset
         interval = self._subscription.heartbeat_interval_s
         lines.line()  # the version
         challenge = parse_line(lines.line()).get("cram")
         if challenge is None:
-            raise InputError(f"{self._address}: it is no gateway: it sends no challenge")
+            raise InputError(f"{self._address}: not a gateway: it sends no challenge")
         sock.sendall(auth_line(challenge, self._key, dataset, heartbeat_interval_s=interval))
         answer = parse_line(lines.line())
         if answer.get("success") != "1":
-            reason = answer.get("error") or "it does not say why"
-            raise InputError(f"{self._address}: the gateway refuses us: {reason}")
+            reason = answer.get("error") or "without a reason"
+            raise InputError(f"{self._address}: the gateway refuses the client: {reason}")
         sock.sendall(self._subscription_lines(start_ns, snapshot=snapshot))
         return lines.rest
 

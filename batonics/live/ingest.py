@@ -181,7 +181,7 @@ class IngestLoop:
     def _end_connection(self, error: Exception | None) -> None:
         handler = self._handler
         handler.end_connection()
-        reason = "the other side ended it" if error is None else str(error)
+        reason = "the other side closed it" if error is None else str(error)
         # A request to stop may come in the middle of a record.
         if self._once and error is not None and not self._is_stopping:
             if isinstance(error, BatonicsError):
@@ -218,7 +218,7 @@ class IngestLoop:
             last_received = received_ns / 1e9
             self._process(view[:size], received_ns)
             if self._source.must_reconnect(self._handler):
-                raise ConnectionError("records are missing: joined again by snapshots")
+                raise ConnectionError("records are missing: connecting again for snapshots")
             if self._is_stopping and self._is_drained(received_ns):
                 return
 

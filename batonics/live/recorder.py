@@ -230,7 +230,7 @@ class FeedRecorder:
 
     def _fail(self, error: Exception) -> None:
         if self.failure is None:
-            self.failure = f"{self._directory}: cannot be recorded any more: {error}"
+            self.failure = f"{self._directory}: the recording has ended: {error}"
             self._log.error("recording_failed", reason=str(error), directory=str(self._directory))
 
     def _capture(self, handler: FeedHandler) -> tuple[Path, list[bytes]]:

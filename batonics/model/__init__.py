@@ -1,4 +1,4 @@
 """The vocabulary of market-by-order data: records, flags, prices, times, symbols, errors.
 
-Imports nothing of ours and nothing heavy, so that every room and `batonics --help` may use it.
+It imports no other room and nothing heavy, so every room and `batonics --help` can use it.
 """

@@ -1,7 +1,7 @@
-"""Instrument definitions: of all that the vendor says of an instrument, what prices need.
+"""Instrument definitions: the fields that prices need.
 
-The rule here: a definition holds on the day (UTC) that it is of, as an `instrument_id` is unique
-within a day only (rule 2); the vendor gives each day's definitions anew.
+The rule here: a definition holds on its own day (UTC), since an `instrument_id` is unique only
+within a day (rule 2). The vendor sends all definitions anew each day.
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ from batonics.model.symbols import IntervalMap
 
 
 class Definition(NamedTuple):
-    """What an instrument was between two instants, `[start_ns, end_ns)`.
+    """The definition of an instrument between two instants, `[start_ns, end_ns)`.
 
     Attributes:
-        start_ns, end_ns: in nanoseconds since the epoch.
-        instrument_id: whose it is.
-        raw_symbol: the venue's own name of it.
-        min_price_increment: the tick, an int64 of 1e-9; UNDEF_PRICE if there is no constant one.
-        display_factor: an int64 of 1e-9: the venue's own price times it is the price of records;
-            UNDEF_PRICE if unknown.
+        start_ns: the first nanosecond, since the epoch.
+        end_ns: the nanosecond after the last one.
+        instrument_id: the instrument.
+        raw_symbol: the venue's name for the instrument.
+        min_price_increment: the tick, an int64 of 1e-9; UNDEF_PRICE if it is not constant.
+        display_factor: an int64 of 1e-9. The venue's price times this factor is the price in
+            records. UNDEF_PRICE if unknown.
     """
 
     start_ns: int

@@ -1,33 +1,33 @@
-"""Every error a user can meet. The command line prints it as one line and exits with its code.
+"""Every error that a user can see. The command line prints one line and exits with its code.
 
     BatonicsError
-    ├── UsageError           the call cannot mean anything: a bad option, an unknown symbol      (2)
-    ├── InputError           the input cannot be opened or is not something we read              (3)
-    │   └── DamagedInputError    the bytes break the format at a known place                     (3)
-    ├── OutputError          the output cannot be written; nothing half-written is left behind   (4)
-    ├── CheckpointError      a checkpoint is damaged or belongs to other input                   (5)
-    └── LakeError            a lake is damaged, or there is none                                 (6)
+    ├── UsageError           the request is wrong: a bad option, an unknown symbol               (2)
+    ├── InputError           the input cannot be opened, or has an unknown form                  (3)
+    │   └── DamagedInputError    the bytes break the format at a known offset                    (3)
+    ├── OutputError          the output cannot be written; no partial file is left               (4)
+    ├── CheckpointError      a checkpoint is damaged, or belongs to other input                  (5)
+    └── LakeError            a lake is damaged or missing                                        (6)
 
-A message says what is wrong, where, and what to do. It never spans two lines.
+A message is one line: what is wrong, where, and what to do.
 """
 
 from __future__ import annotations
 
 
 class BatonicsError(Exception):
-    """Base of every error batonics raises on purpose."""
+    """Base of every error that batonics raises on purpose."""
 
     exit_code = 1
 
 
 class UsageError(BatonicsError):
-    """The request itself is wrong: a bad option value, an unknown symbol, an empty time range."""
+    """The request is wrong: a bad option value, an unknown symbol, an empty time range."""
 
     exit_code = 2
 
 
 class InputError(BatonicsError):
-    """The input cannot be opened, or is of a kind batonics does not read."""
+    """The input cannot be opened, or has a form that batonics does not read."""
 
     exit_code = 3
 
@@ -36,9 +36,9 @@ class DamagedInputError(InputError):
     """The bytes break the format.
 
     Attributes:
-        byte_offset: where in the (decompressed) stream the damage starts, in bytes.
-        record_index: how many whole records precede it, or None inside the metadata.
-        source: the file's name, when the reader knew it.
+        byte_offset: offset of the damage in the (decompressed) stream.
+        record_index: the number of whole records before the damage; None within metadata.
+        source: the name of the input; None if unknown.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class DamagedInputError(InputError):
 
 
 class OutputError(BatonicsError):
-    """The output cannot be written. No partial file is left under the final name."""
+    """The output cannot be written. No partial file has the final name."""
 
     exit_code = 4
 
@@ -76,6 +76,6 @@ class CheckpointError(BatonicsError):
 
 
 class LakeError(BatonicsError):
-    """A lake cannot be trusted: a part is damaged or missing, the catalog of another format."""
+    """A lake cannot be used: a part is damaged or missing, or the catalog has another format."""
 
     exit_code = 6

@@ -1,6 +1,6 @@
-"""The MBO record: its bytes, its columns, its actions, sides, flags and sentinels.
+"""The MBO record: its bytes, columns, actions, sides, flags and sentinels.
 
-Facts from the dbn reference library (`record.rs`, `flags.rs`) and the vendor's documentation;
+Sources: the dbn reference library (`record.rs`, `flags.rs`) and the vendor's documentation.
 "rule n" anywhere in this project is number n of the market-by-order rules in ARCHITECTURE.md.
 
 | sentinel             | value  | field                | handled                                   |
@@ -8,7 +8,7 @@ Facts from the dbn reference library (`record.rs`, `flags.rs`) and the vendor's 
 | UNDEF_PRICE          | 2^63-1 | price                | never enters a book (rules 7, 13, 19)     |
 | UNDEF_ORDER_SIZE     | 2^32-1 | size                 | never enters a book (rule 19)             |
 | UNDEF_TIMESTAMP      | 2^64-1 | ts_event, ts_recv    | null in frames, null in JSON (rule 19)    |
-| NO_CHANNEL           | 255    | channel_id           | passed through                            |
+| NO_CHANNEL           | 255    | channel_id           | kept                                      |
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 
 class Action(IntEnum):
-    """What a record does, as the ASCII code on the wire (rule 6)."""
+    """What a record does: the ASCII code on the wire (rule 6)."""
 
     ADD = ord("A")
     CANCEL = ord("C")
@@ -31,8 +31,8 @@ class Action(IntEnum):
     TRADE = ord("T")
     FILL = ord("F")
     NONE = ord("N")
-    # Not on the DBN wire: a modify of the NDJSON form, which may leave price (UNDEF_PRICE),
-    # size (UNDEF_ORDER_SIZE) or side (N) out; what is left out stays as the book has it.
+    # Not in DBN: a modify of the NDJSON form. It may omit price (UNDEF_PRICE), size
+    # (UNDEF_ORDER_SIZE) or side (N), which then stay as they are in the book.
     MODIFY_PARTIAL = ord("m")
 
 
@@ -92,13 +92,13 @@ MBO_DTYPE = np.dtype(
         ("sequence", "<u4"),
     ]
 )
-"""The 56 bytes of one MBO record on the wire, the same in DBN versions 1, 2 and 3 (rule 28)."""
+"""The 56 bytes of an MBO record on the wire, the same in DBN versions 1, 2 and 3."""
 
 
 class MboBatch(NamedTuple):
-    """A batch of MBO records as columns, in the vendor's column order; all of one length.
+    """A batch of MBO records as columns of one length, in the vendor's order.
 
-    The arrays may be views into buffers that the producer reuses: a consumer that keeps a batch
+    The arrays may be views of buffers that the producer reuses. A consumer that keeps a batch
     beyond the next one copies it (`copy_batch`).
     """
 
@@ -118,7 +118,7 @@ class MboBatch(NamedTuple):
 
 
 class DayStart(MboBatch):
-    """A batch that begins a later day's file (rule 21); it may have no rows."""
+    """The first batch of a later day's file (rule 21); it may have no rows."""
 
     __slots__ = ()
 
@@ -127,12 +127,12 @@ MBO_COLUMN_DTYPES: dict[str, np.dtype] = {name: MBO_DTYPE[name] for name in MboB
 
 
 def empty_batch(rows: int) -> MboBatch:
-    """Uninitialised columns of `rows` rows, for a producer to fill."""
+    """Uninitialised columns of `rows` rows."""
     return MboBatch._make(np.empty(rows, dtype) for dtype in MBO_COLUMN_DTYPES.values())
 
 
 def slice_batch(batch: MboBatch, start: int, stop: int) -> MboBatch:
-    """Rows `[start, stop)` of a batch, as views; with the first of them a day still starts."""
+    """Rows `[start, stop)` of a batch, as views. The first slice of a `DayStart` is one too."""
     kind = MboBatch if start else type(batch)
     return kind._make(column[start:stop] for column in batch)
 
@@ -144,15 +144,15 @@ def record_keys(batch: MboBatch) -> NDArray[np.int64]:
 
 
 def is_untimed(flags: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Rows whose `ts_recv` orders nothing (rule 16); that of a snapshot's row is the snapshot's."""
+    """Rows whose `ts_recv` orders nothing (rule 16); rows of snapshots are not among them."""
     untimed: NDArray[np.bool_] = flags & (Flag.BAD_TS_RECV | Flag.SNAPSHOT) == Flag.BAD_TS_RECV
     return untimed
 
 
 def split_batches(batches: Iterable[MboBatch], rows_max: int) -> Iterator[MboBatch]:
-    """Batches of any size in order, cut to at most `rows_max` rows, as views.
+    """Batches of any size in order, cut to 1 to `rows_max` rows, as views.
 
-    None is empty: where a `DayStart` is, the day starts with the next that is not.
+    Where an empty `DayStart` is left out, the next batch is a `DayStart`.
     """
     day_starts = False
     for batch in batches:
@@ -164,7 +164,7 @@ def split_batches(batches: Iterable[MboBatch], rows_max: int) -> Iterator[MboBat
 
 
 def take_batch(batch: MboBatch, rows: NDArray[np.intp] | NDArray[np.bool_]) -> MboBatch:
-    """The rows picked by an index or mask array, as copies; a day starts even if none is."""
+    """The rows that an index or mask array selects, as copies. A `DayStart` stays one."""
     if rows.dtype == np.bool_:
         rows = np.flatnonzero(rows)
     return type(batch)._make(column.take(rows) for column in batch)
@@ -176,7 +176,7 @@ def copy_batch(batch: MboBatch) -> MboBatch:
 
 
 def concat_batches(batches: list[MboBatch]) -> MboBatch:
-    """Several batches as one, in order, as copies."""
+    """Several batches as one, as copies."""
     return MboBatch._make(np.concatenate(columns) for columns in zip(*batches, strict=True))
 
 
@@ -186,7 +186,7 @@ def batch_from_records(records: NDArray[np.void]) -> MboBatch:
 
 
 def records_from_batch(batch: MboBatch) -> NDArray[np.void]:
-    """The structured array of `MBO_DTYPE` whose bytes are the batch on the wire."""
+    """The batch as a structured array of `MBO_DTYPE`, the bytes on the wire."""
     records = np.zeros(len(batch.action), MBO_DTYPE)
     records["length"] = MBO_DTYPE.itemsize // 4
     records["rtype"] = RTYPE_MBO

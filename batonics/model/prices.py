@@ -1,4 +1,4 @@
-"""Prices between int64 of 1e-9 and exact decimal text. No float is ever involved (rule 20)."""
+"""Prices as int64 of 1e-9 and as exact decimal text. No float is involved (rule 20)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def format_price(price_1e9: int) -> str | None:
 
 
 def parse_price(text: str) -> int:
-    """The int64 of 1e-9 for decimal text; UsageError if it is not a price that fits exactly."""
+    """The int64 of 1e-9 of decimal text; UsageError if the text is no price that fits exactly."""
     match = _DECIMAL.fullmatch(text.strip())
     if match is None:
         raise UsageError(f"not a price: {text!r} (expected decimal digits, at most 9 decimals)")

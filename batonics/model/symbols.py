@@ -1,7 +1,7 @@
-"""Which symbol an instrument_id had on which day (rule 2).
+"""The symbols of instrument_ids, by time (rule 2).
 
-An `instrument_id` is unique within a day only. Names come from a file's dated mappings and from
-SymbolMapping records in a stream; they are resolved by the schema's index timestamp, `ts_recv`.
+An `instrument_id` is unique only within a day. Symbols come from the dated mappings of a file and
+from SymbolMapping records of a stream. They are looked up by `ts_recv`, the index timestamp.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _EPOCH = date(1970, 1, 1)
 
 
 class MappingInterval(NamedTuple):
-    """One symbol's instrument between two instants, `[start_ns, end_ns)`."""
+    """The symbol of an instrument between two instants, `[start_ns, end_ns)`."""
 
     start_ns: int
     end_ns: int
@@ -25,25 +25,25 @@ class MappingInterval(NamedTuple):
 
 
 def day_start_ns(yyyymmdd: int) -> int:
-    """The first nanosecond (UTC) of a date written 20250924. ValueError if there is no such day."""
+    """The first nanosecond (UTC) of a date such as 20250924. ValueError if there is no such day."""
     day = date(yyyymmdd // 10_000, yyyymmdd // 100 % 100, yyyymmdd % 100)
     return (day - _EPOCH) // timedelta(days=1) * NS_PER_DAY
 
 
 class Interval(Protocol):
-    """What holds for an instrument between two instants, `[start_ns, end_ns)`; comparable."""
+    """A fact about an instrument that holds between two instants, `[start_ns, end_ns)`."""
 
     @property
     def start_ns(self) -> int:
-        """From when on it holds."""
+        """The first nanosecond at which it holds."""
 
     @property
     def end_ns(self) -> int:
-        """From when on it does not."""
+        """The first nanosecond at which it no longer holds."""
 
     @property
     def instrument_id(self) -> int:
-        """Whose it is."""
+        """The instrument."""
 
     def __lt__(self, other: Any, /) -> bool: ...
 
@@ -52,7 +52,7 @@ TInterval = TypeVar("TInterval", bound=Interval)
 
 
 class IntervalMap(Generic[TInterval]):
-    """What held for instruments, and when. A later interval wins from its start on."""
+    """Facts about instruments by time. A later interval replaces earlier ones from its start on."""
 
     def __init__(self) -> None:
         self._starts: dict[int, list[int]] = {}
@@ -65,7 +65,7 @@ class IntervalMap(Generic[TInterval]):
         return instrument_id in self._intervals
 
     def add(self, interval: TInterval) -> None:
-        """Add one interval; adding the same one again changes nothing."""
+        """Add an interval. Adding the same one again changes nothing."""
         intervals = self._intervals.setdefault(interval.instrument_id, [])
         starts = self._starts.setdefault(interval.instrument_id, [])
         at = bisect_right(starts, interval.start_ns)
@@ -75,7 +75,7 @@ class IntervalMap(Generic[TInterval]):
         starts.insert(at, interval.start_ns)
 
     def at(self, instrument_id: int, ts_ns: int) -> TInterval | None:
-        """What holds for an instrument at an instant, if anything does."""
+        """The interval that holds for an instrument at an instant, if any does."""
         at = bisect_right(self._starts.get(instrument_id, []), ts_ns)
         for interval in reversed(self._intervals.get(instrument_id, [])[:at]):
             if ts_ns < interval.end_ns:
@@ -88,22 +88,22 @@ class IntervalMap(Generic[TInterval]):
 
 
 class SymbolMap(IntervalMap[MappingInterval]):
-    """Dated names of instruments, from any number of files and mapping records."""
+    """Symbols of instruments by time, from any number of files and mapping records."""
 
     def copy(self) -> SymbolMap:
-        """The names as they are now, for whoever looks them up while this map grows."""
+        """A copy, for lookups while this map grows."""
         names = SymbolMap()
         for interval in self.intervals():
             names.add(interval)
         return names
 
     def symbol(self, instrument_id: int, ts_ns: int) -> str | None:
-        """The name of an instrument at an instant, or None where nothing names it."""
+        """The symbol of an instrument at an instant, or None."""
         interval = self.at(instrument_id, ts_ns)
         return None if interval is None else interval.symbol
 
     def instrument_ids(self, symbol: str) -> set[int]:
-        """Every instrument that ever had this name."""
+        """Every instrument that ever had a symbol."""
         return {
             instrument_id
             for instrument_id, intervals in self._intervals.items()
@@ -111,6 +111,6 @@ class SymbolMap(IntervalMap[MappingInterval]):
         }
 
     def symbols(self) -> list[str]:
-        """Every name in the map, sorted."""
+        """Every symbol in the map, sorted."""
         names = {i.symbol for intervals in self._intervals.values() for i in intervals}
         return sorted(names)

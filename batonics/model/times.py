@@ -1,4 +1,4 @@
-"""Times between uint64 nanoseconds since the epoch (UTC) and text, exact to the nanosecond."""
+"""Times as uint64 nanoseconds since the epoch (UTC) and as text, exact to the nanosecond."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ def format_time(ts_ns: int) -> str | None:
     if ts_ns == UNDEF_TIMESTAMP:
         return None
     seconds, nanos = divmod(ts_ns, NS_PER_S)
-    # From the epoch by timedelta: utcfromtimestamp goes through a float on some platforms.
+    # By timedelta, since utcfromtimestamp uses a float on some platforms.
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{nanos:09d}Z"
 
 
 def parse_time(text: str) -> int:
-    """Nanoseconds since the epoch, from ISO 8601 text (UTC unless it says so) or an integer."""
+    """Nanoseconds since the epoch, from ISO 8601 text (UTC by default) or an integer."""
     text = text.strip()
     if text.isdecimal():
-        # Python reads no number of thousands of digits.
+        # Python refuses to parse thousands of digits.
         ts_ns = int(text) if len(text) <= _DIGITS_MAX else UNDEF_TIMESTAMP
     else:
         ts_ns = _parse_iso(text)
@@ -76,11 +76,11 @@ def parse_duration(text: str) -> int:
 
 
 def duration_ns(text: str, what: str = "a duration") -> int:
-    """Nanoseconds of a duration that can be added to a time; UsageError otherwise.
+    """Nanoseconds of a duration that fits an int64; UsageError otherwise.
 
     Args:
         text: such as `100ms`.
-        what: it is, in words, for the error.
+        what: the words for the duration in an error.
     """
     length_ns = parse_duration(text)
     if length_ns >= 2**63:

@@ -1,4 +1,4 @@
-"""A simulated exchange that speaks MBO and knows its own book, to check ours against.
+"""A simulated exchange: a stream of MBO records, and the books that they must rebuild.
 
-It shares no code with `batonics.book`: two derivations that agree are worth more than one.
+It shares no code with `batonics.book`, so agreement of the two is evidence for both.
 """

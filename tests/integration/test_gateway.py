@@ -47,9 +47,9 @@ from batonics.model.mbo import MBO_DTYPE, RTYPE_MBO, Flag, MboBatch, batch_from_
 from batonics.model.times import NS_PER_DAY
 from tests.support.command import run_in_process
 from tests.support.dbn_files import DAY, DAY_NS, adds, encode, metadata
+from tests.support.engine_books import engine_orders
 from tests.support.replays import KEY, connect_client, receive_rest, run_replay
 from tests.support.threads import package_threads
-from tests.unit.book.test_snapshot import orders_of
 
 GATEWAY = "gateway"
 CLX5_ID = 432669
@@ -342,7 +342,7 @@ def test_a_snapshot_is_the_book_at_the_start_of_the_session(test_data: Path, rec
     sent = joined.batch()
     session_books.fold(sent)
     file_books.fold(batch)
-    assert orders_of(session_books) == orders_of(file_books)
+    assert engine_orders(session_books) == engine_orders(file_books)
     is_snapshot = sent.flags & Flag.SNAPSHOT != 0
     before = int(np.searchsorted(batch.ts_recv, start))
     assert len(sent.action) - is_snapshot.sum() == len(batch.action) - before

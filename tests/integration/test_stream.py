@@ -35,8 +35,6 @@ from batonics.model.mbo import MboBatch, concat_batches, copy_batch, slice_batch
 from batonics.settings.table import LiveSettings
 from batonics.sources.stream import MboStream
 from batonics.sources.tcp import TcpAddress
-from tests.integration.test_several_files import NDJSON_1, NDJSON_2
-from tests.integration.test_stream_server import FakeServer
 from tests.support.command import (
     SAMPLE,
     SCRIPT,
@@ -46,7 +44,9 @@ from tests.support.command import (
     run_in_process,
 )
 from tests.support.dbn_files import SMALL, compress
+from tests.support.fake_server import FakeServer
 from tests.support.live_feed import LiveFeed, ServedConnection, ingest_records
+from tests.support.ndjson_lines import NDJSON_1, NDJSON_2
 from tests.support.real_files import CLX5
 
 HEAD = encode_metadata(Metadata())

@@ -117,7 +117,7 @@ def test_another_key_is_refused(clx5: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("BATONICS_GATEWAY_KEY", KEY)
     with run_replay(clx5, protocol="gateway") as replay:
         feed = source_of(replay, key="db-" + 29 * "x")
-        with pytest.raises(InputError, match="the gateway refuses us"):
+        with pytest.raises(InputError, match="the gateway refuses the client"):
             IngestLoop(FeedHandler(source="gateway"), feed).run()
 
 

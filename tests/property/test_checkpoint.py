@@ -65,7 +65,7 @@ def test_a_restart_before_a_new_day_tells_the_ends_of_its_snapshots() -> None:
     assert unbroken.digest() != trace(batch, cuts).digest()
 
 
-def test_a_restarted_engine_goes_on_as_the_oracle_does() -> None:
+def test_a_restarted_engine_continues_as_the_reference_does() -> None:
     batch = random_stream(19, 4_000)
     pair = EnginePair("seed 19, restarted")
     for piece in pieces(batch, 50):

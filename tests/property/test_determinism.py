@@ -1,4 +1,4 @@
-"""One digest: the same records say the same, to the byte, however they are cut into batches."""
+"""The same records give the same bytes, however they are cut into batches."""
 
 from __future__ import annotations
 

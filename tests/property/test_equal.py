@@ -1,4 +1,4 @@
-"""The engine equals the oracle on a million random records, whatever the batches."""
+"""The engine equals the reference on a million random records, whatever the batches."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FULL_EVERY = {"deep": 3_000, "many_books": 4_000, "sparse": 500}
 
 @pytest.mark.parametrize("batch_rows", ROWS)
 @pytest.mark.parametrize("profile", PROFILES)
-def test_the_engine_equals_the_oracle(profile: str, batch_rows: int) -> None:
+def test_the_engine_equals_the_reference(profile: str, batch_rows: int) -> None:
     seed = 100 + batch_rows
     pair = EnginePair(
         f"{profile}, seed {seed}, batches of {batch_rows}", full_every=FULL_EVERY.get(profile, 200)
@@ -38,11 +38,11 @@ def test_all_is_compared_after_every_record(profile: str) -> None:
 @pytest.mark.parametrize(("bbo", "deltas"), [(False, False), (True, False), (False, True)])
 def test_the_books_are_the_same_whatever_is_kept(bbo: bool, deltas: bool) -> None:
     batch = random_stream(9, 20_000)
-    engine, oracle = BookEngine(bbo=bbo, deltas=deltas), ReferenceBooks()
+    engine, reference = BookEngine(bbo=bbo, deltas=deltas), ReferenceBooks()
     engine.fold(batch)
     for record in records(batch):
-        oracle.apply(record)
-    assert_same(engine, oracle, "seed 9")
+        reference.apply(record)
+    assert_same(engine, reference, "seed 9")
 
 
 # ---------------------------------------------------------------------- the comparison itself
@@ -50,12 +50,12 @@ def test_the_books_are_the_same_whatever_is_kept(bbo: bool, deltas: bool) -> Non
 
 def test_a_difference_is_found_and_named() -> None:
     batch = random_stream(1, 500, books=1, tob_books=0)
-    engine, oracle = BookEngine(), ReferenceBooks()
+    engine, reference = BookEngine(), ReferenceBooks()
     engine.fold(batch)
     for record in list(records(batch))[:-1]:
-        oracle.apply(record)
+        reference.apply(record)
     with pytest.raises(AssertionError, match=r"seed 1: engine != oracle at \[\(1, 100\)\]\[\w+\]"):
-        assert_same(engine, oracle, "seed 1")
+        assert_same(engine, reference, "seed 1")
 
 
 @pytest.mark.parametrize(

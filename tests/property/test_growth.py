@@ -1,4 +1,4 @@
-"""Tables grow and are rebuilt while all that is in them lives on; and then they stop growing."""
+"""Tables grow and are rebuilt without losing anything, and stop growing."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tests.support.state_checks import check_state
 from tests.support.stream_profiles import many_books
 
 
-def fold_both(engine: BookEngine, oracle: ReferenceBooks, batch: MboBatch) -> None:
+def fold_both(engine: BookEngine, reference: ReferenceBooks, batch: MboBatch) -> None:
     engine.fold(batch)
     for record in records(batch):
-        oracle.apply(record)
-    assert_same(engine, oracle, f"after {engine.records} records")
+        reference.apply(record)
+    assert_same(engine, reference, f"after {engine.records} records")
     check_state(engine.state)
 
 
@@ -30,14 +30,14 @@ def lengths(state: State) -> dict[str, int]:
 
 
 def test_many_orders_at_many_levels() -> None:
-    engine, oracle = BookEngine(deltas=True), ReferenceBooks()
+    engine, reference = BookEngine(deltas=True), ReferenceBooks()
     small = lengths(engine.state)
     for batch in pieces(wide(160_000, 6_000), 150_000):
         for piece in pieces(batch, 1_000):
             engine.fold(piece)
         for record in records(batch):
-            oracle.apply(record)
-        assert_same(engine, oracle, f"after {engine.records} records")
+            reference.apply(record)
+        assert_same(engine, reference, f"after {engine.records} records")
         check_state(engine.state)
     levels = engine.levels()
     assert len(engine.orders().order_id) > 100_000
@@ -47,8 +47,8 @@ def test_many_orders_at_many_levels() -> None:
 
 
 def test_wide_sides_are_cleared_with_all_their_deltas() -> None:
-    engine, oracle = BookEngine(deltas=True), ReferenceBooks()
-    fold_both(engine, oracle, wide(60_000, 6_000))
+    engine, reference = BookEngine(deltas=True), ReferenceBooks()
+    fold_both(engine, reference, wide(60_000, 6_000))
     standing = engine.levels()
     expected = np.stack([standing.price, -standing.size, -standing.count])
     last = ends(3)
@@ -58,8 +58,8 @@ def test_wide_sides_are_cleared_with_all_their_deltas() -> None:
     gone = folded.deltas[folded.deltas[:, 6] < 0][:, 4:7]
     assert sorted(gone.tolist()) == sorted(expected.T.tolist())
     for record in records(last):
-        oracle.apply(record)
-    assert_same(engine, oracle, "after the ends")
+        reference.apply(record)
+    assert_same(engine, reference, "after the ends")
     check_state(engine.state)
     assert len(engine.levels().price) == 0
 

@@ -1,4 +1,4 @@
-"""Tops equal those of the oracle: at trades, and where an event changed the best levels."""
+"""Tops equal those of the reference: at trades, and where an event changed the best levels."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def first_difference(ours: list[ReferenceTop], theirs: list[ReferenceTop]) -> st
 
 @pytest.mark.parametrize("depth", [1, 3, 10])
 @pytest.mark.parametrize("profile", PROFILES)
-def test_tops_equal_the_oracles(profile: str, depth: int) -> None:
+def test_tops_equal_those_of_the_reference(profile: str, depth: int) -> None:
     batch = PROFILES[profile](11, ROWS)
     expected = reference_tops(batch, depth)
     assert expected
@@ -47,7 +47,7 @@ def test_tops_do_not_depend_on_the_cut_into_batches(profile: str, batch_rows: in
 
 
 @pytest.mark.parametrize("file", [CLX5, DBEQ, ESH4_DAYS[1]])
-def test_tops_of_real_days_equal_the_oracles(file: str, test_data: Path) -> None:
+def test_tops_of_real_days_equal_those_of_the_reference(file: str, test_data: Path) -> None:
     batch = read_mbo(test_data / file)
     rows = min(len(batch.action), 20_000)
     batch = slice_batch(batch, len(batch.action) - rows, len(batch.action))
@@ -65,7 +65,7 @@ def test_trades_alone_are_those_of_both() -> None:
     assert changes == [top for top in both if top.record.action != Action.TRADE]
 
 
-def test_nothing_is_kept_that_is_not_wanted() -> None:
+def test_nothing_is_kept_that_is_not_specified() -> None:
     folded = BookEngine(bbo=True, deltas=True).fold(random_stream(14, ROWS))
     assert folded.tops.shape == (0, len(Top))
 

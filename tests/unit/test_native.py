@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from batonics import native
-from tests.support.markdown import ROOT
+from tests.support.paths import ROOT
 
 PROGRAM = """
 from batonics import native
@@ -65,6 +66,19 @@ def test_a_change_of_any_kernel_file_is_a_new_stamp(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Path, "read_bytes", changed)
     assert native._stamp() != before
     native._stamp.cache_clear()
+
+
+def test_constants_that_kernels_compile_in_are_part_of_the_stamp() -> None:
+    stamped = {"native.py", *native.LAYOUT_FILES}
+    for path in native.PACKAGE.rglob(native.KERNEL_FILES):
+        for node in ast.parse(path.read_text()).body:
+            if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith(
+                "batonics"
+            ):
+                continue
+            source = "/".join((node.module or "").split(".")[1:]) + ".py"
+            if any(name.name.isupper() for name in node.names):
+                assert source.endswith("kernels.py") or source in stamped, (path.name, source)
 
 
 def test_a_user_without_a_home_has_a_cache_beside_the_code(

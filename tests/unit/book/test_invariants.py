@@ -1,4 +1,4 @@
-"""Every invariant holds on nasty streams, and each way to break one is found and named."""
+"""Every invariant holds on irregular streams, and each way to break one is found and named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Room that runs out in the middle of anything changes nothing but where the fold pauses."""
+"""Arrays that run out of room change only where the fold stops."""
 
 from __future__ import annotations
 

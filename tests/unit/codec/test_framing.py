@@ -1,4 +1,4 @@
-"""Every form of stream told by its first bytes, and everything else refused in words."""
+"""Every form of stream is detected by its first bytes; everything else is refused in words."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ STREAMS = [
 
 
 @pytest.mark.parametrize(("stream", "framing"), STREAMS)
-def test_a_form_is_told_and_never_told_wrongly_from_less(stream: bytes, framing: Framing) -> None:
+def test_a_form_is_never_detected_wrongly_from_fewer_bytes(stream: bytes, framing: Framing) -> None:
     for length in range(len(stream[: 2 * DETECT_BYTES])):
         assert detect_framing(stream[:length]) in (None, framing), length
     assert detect_framing(stream[:DETECT_BYTES]) is framing
     assert detect_framing(stream, complete=True) is framing
 
 
-def test_real_files_are_told(test_data: Path) -> None:
+def test_real_files_are_detected(test_data: Path) -> None:
     for path in sorted(test_data.rglob("*.dbn*")):
         expected = Framing.ZSTD if path.suffix == ".zst" else Framing.DBN
         assert detect_framing(path.read_bytes()[:DETECT_BYTES]) is expected, path.name

@@ -34,10 +34,10 @@ def test_trades_fill_the_queue_from_its_front_and_then_take_the_fills_off() -> N
             continue
         # T F.. for each price, then as many C, of which the last may be M.
         fills = actions.count("F")
-        told, settled = actions[:-fills], actions[-fills:]
-        assert set(told) == {"T", "F"}
-        assert told[0] == "T"
-        assert "TT" not in told
+        traded, settled = actions[:-fills], actions[-fills:]
+        assert set(traded) == {"T", "F"}
+        assert traded[0] == "T"
+        assert "TT" not in traded
         assert settled in ("C" * fills, "C" * (fills - 1) + "M")
         assert len(actions) <= EVENT_RECORDS_MAX
         is_fill = event.action == ord("F")
@@ -48,11 +48,11 @@ def test_trades_fill_the_queue_from_its_front_and_then_take_the_fills_off() -> N
         assert event.order_id[is_fill].tolist() == event.order_id[-fills:].tolist()
         trade_prices = event.price[is_trade].tolist()
         assert trade_prices == sorted(set(trade_prices), reverse=chr(event.side[-1]) == "B")
-        assert event.price[: len(told)].tolist() == [
-            trade_prices[told[: row + 1].count("T") - 1] for row in range(len(told))
+        assert event.price[: len(traded)].tolist() == [
+            trade_prices[traded[: row + 1].count("T") - 1] for row in range(len(traded))
         ]
         sweeps += fills > 1
-        deep_sweeps += told.count("T") > 1
+        deep_sweeps += traded.count("T") > 1
         rests += settled[-1] == "M"
     assert sweeps > 100
     assert deep_sweeps > 20

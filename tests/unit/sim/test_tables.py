@@ -1,4 +1,4 @@
-"""The tables of habits hold every value in its share."""
+"""The tables that the market draws from hold every value in its share."""
 
 from __future__ import annotations
 

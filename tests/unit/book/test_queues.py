@@ -1,4 +1,4 @@
-"""The queues agree with the books, and hang together, after every batch."""
+"""The queues agree with the books, and their lists are consistent, after every batch."""
 
 from __future__ import annotations
 
@@ -51,19 +51,19 @@ def check_links(queues: OrderQueues) -> None:
     nodes, levels = state.nodes.reshape(-1, NODE_WORDS), state.levels.reshape(-1, QUEUE_LEVEL_WORDS)
     met = 0
     for place in np.flatnonzero(levels[:, QueueLevel.OWNER]).tolist():
-        level, before, shown = levels[place], 0, []
+        level, before, sizes = levels[place], 0, []
         node = int(level[QueueLevel.FIRST])
         while node:
             row = nodes[node]
             assert row[Node.LEVEL] == place
             assert row[Node.AHEAD] == before
             assert before == 0 or nodes[before, Node.PRIORITY] < row[Node.PRIORITY]
-            shown.append(max(int(row[Node.SIZE] - row[Node.PENDING]), 0))
+            sizes.append(max(int(row[Node.SIZE] - row[Node.PENDING]), 0))
             before, node = node, int(row[Node.BEHIND])
         assert level[QueueLevel.LAST] == before
-        assert level[QueueLevel.SIZE] == sum(shown)
-        assert level[QueueLevel.ORDERS] == np.count_nonzero(shown)
-        met += len(shown)
+        assert level[QueueLevel.SIZE] == sum(sizes)
+        assert level[QueueLevel.ORDERS] == np.count_nonzero(sizes)
+        met += len(sizes)
     assert met == state.totals[QueueTotal.LIVE]
     assert np.count_nonzero(state.ids[1::2]) == met
     assert np.count_nonzero(levels[:, QueueLevel.OWNER]) == state.totals[QueueTotal.LEVELS]
@@ -93,7 +93,7 @@ def test_queues_hold_them_where_tables_are_rebuilt() -> None:
     assert len(queues._queues.levels) > QUEUE_LEVEL_WORDS << 12
 
 
-def test_nodes_of_the_dead_are_used_again() -> None:
+def test_freed_nodes_are_reused() -> None:
     batch = random_stream(2, 60_000, ids=64)
     queues, _ = fold(batch, 2_000)
     assert queues._queues.totals[QueueTotal.FRESH] < 400

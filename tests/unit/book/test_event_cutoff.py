@@ -1,4 +1,4 @@
-"""`CompleteUntil`: whole events up to a moment, however the stream is cut into batches.
+"""`EventCutoff`: complete events up to a time, however the stream is cut into batches.
 
 The rule: what comes through is compared book by book with a plain search from the front.
 """
