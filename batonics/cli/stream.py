@@ -125,7 +125,7 @@ class ServerOptions:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MessageOptions:
-    """What is said on standard error and shown on the terminal."""
+    """Messages on standard error, and the books on the terminal."""
 
     log_json: LogJsonOption = None
     quiet: QuietOption = False
