@@ -10,7 +10,8 @@ from math import isfinite, isnan
 from typing import TYPE_CHECKING
 
 from batonics.cli.console import escape_unprintable, plain_console
-from batonics.cli.frame_table import WIDTH_MAX, exact_values, format_cell
+from batonics.cli.frame_table import exact_values, format_cell
+from batonics.cli.table import UNLIMITED_WIDTH
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,7 +51,7 @@ def print_plot(frame: pl.DataFrame) -> None:
     if not frame.height or not numbers:
         raise UsageError("a plot needs rows, and numbers in a column after the first")
     console = plain_console()
-    console.width = WIDTH_MAX
+    console.width = UNLIMITED_WIDTH
     for name in numbers:
         console.print(escape_unprintable(name))
         for line in _line_plot(frame, across, name) if has_order else _bar_plot(frame, name):
