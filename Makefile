@@ -11,6 +11,10 @@ INSTALL_SELF := $(INSTALL) --no-deps --no-build-isolation --editable .
 LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes \
 	--no-config --custom-compile-command "make lock" $(UPGRADE)
 
+# All cores. The tests of a file share what they set up, so a worker runs whole files.
+ALL_CORES := --numprocesses auto --dist loadfile --no-loadscope-reorder
+NBMAKE := --nbmake --nbmake-timeout=120
+
 # The share of the large tier that `make soak` runs, and its seed.
 SCALE ?= 1
 SEED ?= 1
@@ -28,11 +32,11 @@ help: ## print this list
 demo: $(RUN) ## rebuild the books of the sample, print them, write book.json
 	$(BIN)/batonics reconstruct data/sample.dbn.zst --out book.json
 
-test: $(DEV) ## run all tests (some need BATONICS_TEST_DATA)
-	$(BIN)/python -m pytest $(ARGS)
+test: $(DEV) ## run all tests on all cores (some need BATONICS_TEST_DATA)
+	$(BIN)/python -m pytest $(ALL_CORES) $(ARGS)
 
 notebooks: $(DEV) ## run every notebook
-	$(BIN)/python -m pytest --nbmake --nbmake-timeout=120 notebooks $(ARGS)
+	$(BIN)/python -m pytest $(ALL_CORES) $(NBMAKE) notebooks $(ARGS)
 
 docs: $(DEV) ## check the documentation against the program
 	$(BIN)/python -m pytest tests/docs $(ARGS)
@@ -55,7 +59,8 @@ containers: $(DEV) ## check Dockerfile and docker-compose.yml
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 
-check: lint types layers containers notebooks test ## run all checks above
+check: lint types layers containers ## run all checks above, then tests and notebooks in one run
+	$(BIN)/python -m pytest $(ALL_CORES) $(NBMAKE) tests notebooks $(ARGS)
 
 soak: $(DEV) ## run the large tier of the tests, for hours; SCALE=0.001 takes minutes
 	$(BIN)/python -m tests.soak --scale $(SCALE) --seed $(SEED)

@@ -1,4 +1,4 @@
-"""docs/cli.md from the commands themselves: `python docs/make_cli.py` writes it anew."""
+"""Writes docs/cli.md from the commands: `python docs/make_cli.py`."""
 
 from __future__ import annotations
 
@@ -11,18 +11,32 @@ import typer.main
 from batonics.cli.main import app
 
 TARGET = Path(__file__).with_name("cli.md")
+INTRODUCTION = """\
+# The command line
+
+`docs/make_cli.py` makes this page from the commands, and a test compares them.
+
+| exit code | |
+|---|---|
+| 0 | done |
+| 1 | `verify`: the books are not proved, or differ from `--against` |
+| 2 | the call is wrong |
+| 3 | the input cannot be read, or is damaged |
+| 4 | the output cannot be written |
+| 5 | the checkpoint cannot be used |
+| 6 | the lake is damaged, or there is none |
+| 130 | interrupted |
+
+An error is one line on standard error, and with `--log-json` a line of JSON. An output file takes
+its name when it is complete: an interrupted or failed command leaves the file that was there.
+Tables fit a terminal; in a pipe they are complete.
+"""
 
 
 def render() -> str:
     """The reference of all commands, as Markdown."""
     root: Any = typer.main.get_command(app)
-    parts = [
-        "# The command line\n",
-        "Made from the commands by `docs/make_cli.py`; a test holds it to them.\n",
-        "Exit codes: 0 done, 1 not proved or not equal (`verify`), 2 the call is wrong, 3 the",
-        "input, 4 the output, 5 the checkpoint, 6 the lake, 130 interrupted. An error is one line",
-        "on standard error.\n",
-    ]
+    parts = [INTRODUCTION]
     for name, command in _commands(root, "batonics"):
         parts.append(f"## {name}\n\n{command.help}\n")
         parts.append("| | default | |\n|---|---|---|")
@@ -32,25 +46,33 @@ def render() -> str:
 
 
 def _commands(group: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """Every command of a group and of those within it, by its whole name."""
+    """Every command of a group and of the groups in it, with its full name."""
     for part, command in group.commands.items():
-        whole = f"{name} {part}"
+        full_name = f"{name} {part}"
         if hasattr(command, "commands"):
-            yield from _commands(command, whole)
+            yield from _commands(command, full_name)
         else:
-            yield whole, command
+            yield full_name, command
 
 
 def _row(parameter: Any) -> str:
     if parameter.param_type_name == "argument":
-        name = parameter.name.upper() + ("..." if parameter.nargs == -1 else "")
+        name = parameter.metavar or parameter.name.upper()
     else:
         name = ", ".join(sorted(parameter.opts, key=len, reverse=True))
         if not parameter.is_flag:
             name += " VALUE"
+    default = f"`{text}`" if (text := _default(parameter)) else ""
+    return f"| `{name}` | {default} | {parameter.help} |"
+
+
+def _default(parameter: Any) -> str:
+    """The text of a default value; empty if there is none to show."""
+    shown = getattr(parameter, "show_default", None)
+    if isinstance(shown, str):
+        return shown
     default = parameter.default
-    shown = "" if default in (None, False) or callable(default) else f"`{default}`"
-    return f"| `{name}` | {shown} | {parameter.help} |"
+    return "" if default in (None, False) or callable(default) else str(default)
 
 
 if __name__ == "__main__":

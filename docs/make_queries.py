@@ -30,13 +30,15 @@ def _section(query: QueryFile) -> str:
     if query.params:
         lines.append("| parameter | type | default | |\n|---|---|---|---|")
         lines += [
-            f"| `{param.name}` | {param.type} | {param.default or ''} | {_cell(param.about)} |"
+            f"| `{param.name}` | {param.type} | {param.default or ''} |"
+            f" {_cell(param.description)} |"
             for param in query.params
         ]
         lines.append("")
     lines.append("| column | type | |\n|---|---|---|")
     lines += [
-        f"| `{column.name}` | {column.type} | {_cell(column.about)} |" for column in query.columns
+        f"| `{column.name}` | {column.type} | {_cell(column.description)} |"
+        for column in query.columns
     ]
     lines.append(f"\nSource: {query.source.rstrip('.')}.\n")
     return "\n".join(lines)

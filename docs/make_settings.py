@@ -1,4 +1,4 @@
-"""docs/settings.md from the table of settings: `python docs/make_settings.py` writes it anew."""
+"""`python docs/make_settings.py` generates docs/settings.md from the table of settings."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ TARGET = Path(__file__).with_name("settings.md")
 HEAD = """\
 # Settings
 
-`docs/make_settings.py` makes this page from the table in `batonics/settings/table.py`; a test holds
-it to the table.
+`docs/make_settings.py` generates this page from the table in `batonics/settings/table.py`, and a
+test checks that it is up to date.
 
-A setting has the value of the last of these that gives one:
+The value of a setting comes from the last of these sources that has one:
 
 1. its default;
 2. a TOML file;
-3. its environment variable; an empty variable gives no value;
+3. its environment variable, unless it is empty;
 4. the command's option, if it has one.
 
-batonics reads one file, the first that is there:
+batonics reads one file, the first that exists:
 
 1. the one that `--config FILE` (before the command) or `BATONICS_CONFIG` names;
 2. `batonics.toml` in the working directory;
 3. `batonics/config.toml` in `XDG_CONFIG_HOME`, or in `~/.config`.
 
-`import batonics` reads the same file and the same variables. Settings marked *trusted* name where
-code is loaded from or where signed requests go. A `batonics.toml` that is merely found in the
-working directory cannot set them, so that a stranger's directory cannot either.
+`import batonics` reads the same file and the same variables. Settings marked *trusted* name a place
+that code is loaded from, or a server that signed requests go to. A `batonics.toml` in the working
+directory cannot set them, because the directory may belong to someone else.
 
 ```sh
 batonics config show --origin
@@ -38,9 +38,10 @@ batonics config check batonics.toml
 batonics config schema
 ```
 
-`config show` prints every value as TOML, with `--origin` also where it comes from; it never prints
-a secret. `config check` prints a line for each fault of a file: an unknown key (with the nearest
-known one), a wrong type, a value out of bounds. `config schema` prints a JSON Schema for editors.
+`config show` prints every value as TOML, and with `--origin` also where it comes from. It never
+prints a secret. `config check` prints one line for each error in a file: an unknown key (with the
+nearest known one), a wrong type, a value out of bounds. `config schema` prints a JSON Schema for
+editors.
 
 ```toml
 [server]
@@ -51,13 +52,13 @@ clients_max = 200
 stall_timeout_s = 5
 ```
 
-A variable holds a list as `A,B,C`, and true or false as `1`, `true`, `yes`, `on` or `0`, `false`,
-`no`, `off`.
+In a variable, a list is `A,B,C`. True is `1`, `true`, `yes` or `on`; false is `0`, `false`, `no` or
+`off`.
 """
 
 
 def render() -> str:
-    """The reference of all settings, as Markdown."""
+    """The reference of all settings as Markdown."""
     parts = [HEAD]
     for section, rows in groupby(SETTINGS.values(), lambda row: row.name.rpartition(".")[0]):
         parts.append(f"## [{section}]\n")

@@ -6,17 +6,30 @@ reason; without the variable the tests of real data skip, and the summary counts
 
 from __future__ import annotations
 
+import gc
 import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Generator
+from fcntl import LOCK_EX, LOCK_SH, LOCK_UN, flock
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
+from batonics.native import cache_directories
+from tests.support.paths import DATA_VARIABLE, ROOT
+
 pytest_plugins = ["pytester"]
 
-DATA_VARIABLE = "BATONICS_TEST_DATA"
 NO_DATA = f"{DATA_VARIABLE} is not set"
+ALONE = "alone"
+DIRECTORY = "batonics_shared_directory"
+KERNELS = "kernels"
+SHARED = pytest.StashKey[TemporaryDirectory[str]]()
 
 # A failure prints the `@reproduce_failure` line that repeats it. Wall time is pytest's own
 # business: the first example of a kernel includes its compilation.
@@ -52,10 +65,86 @@ def test_data() -> Path:
     return directory
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "alone: measures time; no other test runs beside it")
     directory = data_directory()
     if directory is not None and not directory.is_dir():
         raise pytest.UsageError(f"{DATA_VARIABLE}={directory} is not a directory")
+
+
+def pytest_unconfigure() -> None:
+    # Live feeds freeze the garbage collector; what is frozen at the end looks leaked to DuckDB.
+    gc.unfreeze()
+
+
+# Tests on several cores (pytest-xdist). A worker is given a directory by the process that starts
+# it: the workers take turns with two locks in it, and find the kernels there.
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if session.config.getoption("numprocesses", None):
+        session.config.stash[SHARED] = TemporaryDirectory(prefix="batonics-tests-")
+        _compile_kernels(Path(session.config.stash[SHARED].name) / KERNELS)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput[DIRECTORY] = node.config.stash[SHARED].name
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if SHARED in session.config.stash:
+        session.config.stash[SHARED].cleanup()
+
+
+def _compile_kernels(copy: Path) -> None:
+    """Compile every kernel once, ahead of the workers; keep a copy if there were none before."""
+    cache = cache_directories()[0]
+    is_first = not any(cache.rglob("*.nbi"))
+    subprocess.run(
+        [sys.executable, "-m", "batonics.jobs.compile_kernels"],
+        check=True,
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+    )
+    if is_first and cache.is_dir():
+        shutil.copytree(cache, copy)
+
+
+@pytest.fixture(scope="session")
+def compiled_kernels(request: pytest.FixtureRequest) -> Path | None:
+    """A cache with what `batonics.jobs.compile_kernels` compiles and nothing else, if there is one.
+
+    There is one where several workers began with an empty cache.
+    """
+    shared = _shared_directory(request.config)
+    copy = shared / KERNELS if shared else None
+    return copy if copy and copy.is_dir() else None
+
+
+def _shared_directory(config: pytest.Config) -> Path | None:
+    name = getattr(config, "workerinput", {}).get(DIRECTORY)
+    return Path(name) if name else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with tests that run alone come first: there is enough beside them for other workers."""
+    first = {item.path for item in items if item.get_closest_marker(ALONE)}
+    items.sort(key=lambda item: item.path not in first)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    shared = _shared_directory(item.config)
+    if shared is None:
+        return (yield)
+    with (shared / "gate").open("w") as gate, (shared / "floor").open("w") as floor:
+        # Who waits for the floor holds the gate, so that no later test gets ahead.
+        flock(gate, LOCK_EX)
+        flock(floor, LOCK_EX if item.get_closest_marker(ALONE) else LOCK_SH)
+        flock(gate, LOCK_UN)
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

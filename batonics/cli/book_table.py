@@ -1,45 +1,54 @@
-"""Tables for people: the tops of books, on standard error so that standard output stays data."""
+"""The tops of books as a table, on standard error: standard output is for data."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
-from batonics.cli.console import escape_unprintable
+from batonics.cli.console import escape_unprintable, plain_console
+from batonics.cli.table import BOOK_ROWS_MAX, Column, print_table
 from batonics.jobs.reconstruct import Reconstruction
 from batonics.sinks.book_json import book_documents
 
-BOOK_ROWS_MAX = 20
-"""Books shown; the rest is counted."""
+_COLUMNS = (
+    # name, is a number, style
+    ("symbol", False, ""),
+    ("pub", True, ""),
+    ("status", False, ""),
+    ("bid", True, "green"),
+    ("size", True, "green"),
+    ("n", True, "green"),
+    ("ask", True, "red"),
+    ("size", True, "red"),
+    ("n", True, "red"),
+    ("levels", True, ""),
+    ("events", True, ""),
+    ("odd", True, ""),
+)
 
 
 def print_books(run: Reconstruction) -> None:
-    """Best bid and ask of each book (n: orders), its status and its count of anomalies (odd)."""
-    console = Console(stderr=True, markup=False, emoji=False)
-    count = run.engine.book_count
-    files = run.stream.files
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1))
-    for name in ("symbol", "pub", "status"):
-        table.add_column(name, no_wrap=True)
-    for name in ("bid", "size", "n"):
-        table.add_column(name, justify="right", style="green", no_wrap=True)
-    for name in ("ask", "size", "n"):
-        table.add_column(name, justify="right", style="red", no_wrap=True)
-    for name in ("levels", "events", "odd"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for number, book in enumerate(book_documents(run.engine, run.symbols)):
-        if number == BOOK_ROWS_MAX:
-            break
-        table.add_row(*_row(book))
-    console.print(table)
-    if count > BOOK_ROWS_MAX:
-        console.print(f"and {count - BOOK_ROWS_MAX} more books")
-    records, skipped = (
-        sum(file.records for file in files),
-        sum(file.skipped for file in files),
+    """Print each book: its status, its best bid and ask, and its counts.
+
+    Short headers keep the table within 80 columns: pub is the publisher, n the number of orders of
+    the best level, odd the number of anomalies.
+    """
+    console = plain_console(stderr=True)
+    books = book_documents(run.engine, run.symbols)
+    rows = [_row(book) for book, _ in zip(books, range(BOOK_ROWS_MAX), strict=False)]
+    values = list(zip(*rows, strict=True)) if rows else [()] * len(_COLUMNS)
+    print_table(
+        console,
+        [
+            Column(name, texts, is_number=is_number, style=style)
+            for (name, is_number, style), texts in zip(_COLUMNS, values, strict=True)
+        ],
+        hint="; --out writes them all",
     )
+    count = run.engine.book_count
+    if count > BOOK_ROWS_MAX:
+        console.print(f"and {count - BOOK_ROWS_MAX} more books; --out writes them all")
+    records = sum(file.records for file in run.stream.files)
+    skipped = sum(file.skipped for file in run.stream.files)
     line = f"{records:,} records, {count} books"
     console.print(line + (f", {skipped:,} bad records skipped" if skipped else ""))
 
@@ -61,6 +70,7 @@ def _row(book: dict[str, Any]) -> list[str]:
 
 
 def _top(side: list[dict[str, Any]]) -> list[str]:
+    """The price, size and count of orders of the best level of a side."""
     if not side:
         return ["-", "", ""]
     return [side[0]["price"], str(side[0]["size"]), str(side[0]["count"])]

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 app = typer.Typer(
-    help="Settings: show their values, check a file, print its JSON Schema.",
+    help="Show the settings, check a file, print its JSON Schema.",
     rich_markup_mode=None,
 )
 
@@ -35,7 +35,10 @@ def show(
 
 @app.command("check")
 def check(file: Annotated[str, typer.Argument(help="A file of settings, in TOML.")]) -> None:
-    """Check a file of settings; a line for each fault, exit code 2 if any."""
+    """Check a file of settings: a line for each fault.
+
+    The exit code is 2 if there is a fault.
+    """
     from batonics.cli.console import escape_unprintable
     from batonics.model.errors import UsageError
     from batonics.settings.loader import read

@@ -1,6 +1,6 @@
-"""Text that comes from a file's name or its bytes, made fit for a terminal's line.
+"""Consoles, and text that is safe to print on them.
 
-The rule: nothing that is printed can break the line or speak to the terminal.
+The rule: text from a file's name or its bytes can neither break a line nor control the terminal.
 """
 
 from __future__ import annotations
@@ -12,12 +12,16 @@ if TYPE_CHECKING:
 
 
 def escape_unprintable(text: str) -> str:
-    """The text, or, where it holds what cannot be printed, the text with that escaped."""
+    """The text, or, where some of it cannot be printed, the text with that part escaped."""
     return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
 
 
-def plain_console() -> Console:
-    """A console on standard output that shows text as it is: no markup, no colours of its own."""
+def plain_console(*, stderr: bool = False) -> Console:
+    """A console that prints text as it is: no markup, no colours for numbers, no wrapped lines.
+
+    Args:
+        stderr: print to standard error; else to standard output.
+    """
     from rich.console import Console
 
-    return Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
+    return Console(stderr=stderr, soft_wrap=True, highlight=False, markup=False, emoji=False)

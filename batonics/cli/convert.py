@@ -1,8 +1,8 @@
-"""`batonics convert`: MBO in, any schema that can be derived from it out."""
+"""`batonics convert`: writes rows of a schema that derives from MBO records."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -16,9 +16,6 @@ from batonics.cli.options import (
     split_names,
 )
 
-if TYPE_CHECKING:
-    from batonics.jobs.convert import ConvertRequest
-
 
 def command(
     files: FilesArgument,
@@ -29,44 +26,53 @@ def command(
     out: Annotated[
         str,
         typer.Option(
-            help="NAME.parquet, .arrow, .csv, .ndjson or .dbn; .zst may follow the last three;"
-            " - is standard output."
+            help="NAME.parquet, .arrow, .csv, .ndjson, .json or .dbn; .zst may follow the last"
+            " four; - is standard output."
         ),
     ],
-    form: Annotated[
-        str | None, typer.Option(help="The form, where the name does not tell it: csv, dbn.zst.")
+    file_format: Annotated[
+        str | None,
+        typer.Option(
+            "--format", help="The format, if the name of --out does not say it: csv, dbn.zst."
+        ),
     ] = None,
     consolidated: Annotated[
         bool,
         typer.Option(
-            "--consolidated", help="Levels of tbbo and mbp over all publishers of an instrument."
+            "--consolidated", help="Add up the levels of all publishers of an instrument."
         ),
     ] = False,
     symbols: SymbolsOption = None,
     start: Annotated[
         str | None,
-        typer.Option(help="Rows from this time on: ISO 8601 (UTC) or nanoseconds since the epoch."),
+        typer.Option(
+            help="Keep rows from this time on: ISO 8601 (UTC) or nanoseconds since the epoch."
+        ),
     ] = None,
-    end: Annotated[str | None, typer.Option(help="Rows before this time.")] = None,
+    end: Annotated[str | None, typer.Option(help="Keep rows before this time.")] = None,
     definitions: Annotated[
         list[str] | None,
         typer.Option(
-            help="A file of the schema definition: adds ticks, and prices in text have their"
-            " decimals. May be given again."
+            help="A file of instrument definitions: adds ticks, and prices in text have the"
+            " decimals of their tick. May be repeated."
         ),
     ] = None,
     ticks: Annotated[
-        bool, typer.Option("--ticks", help="The same from definitions within the stream itself.")
+        bool, typer.Option("--ticks", help="Use the definitions that are in FILES.")
     ] = False,
     tz: Annotated[str, typer.Option(help="The time zone of times: America/Chicago.")] = "UTC",
     decimal: Annotated[
-        bool, typer.Option("--decimal", help="Prices in NDJSON as decimal text, as in CSV.")
+        bool, typer.Option("--decimal", help="Write prices in NDJSON as decimal text, as in CSV.")
     ] = False,
     skip_bad: SkipBadOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Derive a schema from the MBO records of FILES: columns and order are the vendor's."""
-    from batonics.jobs.convert import ConvertRequest
+    """Derive a schema from MBO records and write it to a file.
+
+    Where the vendor has the schema, columns and their order are the vendor's.
+    """
+    from batonics.cli.progress import read_progress
+    from batonics.jobs.convert import ConvertRequest, TableOutput, convert
     from batonics.model.times import parse_time
 
     request = ConvertRequest(
@@ -82,48 +88,8 @@ def command(
         definitions=tuple(definitions or ()),
     )
     refuse_input_as_output([*files, *request.definitions], out)
-    rows = _convert(request, out, form, decimal_prices=decimal, quiet=quiet)
+    output = TableOutput(out, file_format, decimal_prices=decimal)
+    with read_progress("convert", quiet=quiet) as progress:
+        rows = convert(request, output, progress)
     if not quiet:
         typer.echo(f"wrote {rows:,} rows to {out}", err=True)
-
-
-def _is_vendors(request: ConvertRequest) -> bool:
-    """Whether the rows are what the vendor has: of no other time zone, without ticks."""
-    return request.tz == "UTC" and not request.ticks
-
-
-def _convert(
-    request: ConvertRequest, out: str, form: str | None, *, decimal_prices: bool, quiet: bool
-) -> int:
-    """Run the job; how many rows were written."""
-    from contextlib import closing
-
-    from batonics.cli.progress import read_progress
-    from batonics.jobs.convert import UTC, Conversion, RowOptions, output_columns, output_metadata
-    from batonics.model.errors import UsageError
-    from batonics.sinks.tables import find_format, open_table
-
-    form = form or find_format(out)
-    is_dbn = form.startswith("dbn")
-    if is_dbn and request.tz != UTC:
-        raise UsageError("times in DBN are of UTC: --tz goes with the other forms")
-    if is_dbn and request.ticks:
-        raise UsageError("DBN has no room for ticks: --definitions goes with the other forms")
-    in_text = form.startswith("csv") or (form.startswith("ndjson") and decimal_prices)
-    rows_form = RowOptions(symbol=not is_dbn, displayed=in_text)
-    table = open_table(
-        out,
-        output_columns(request, rows_form),
-        file_format=form,
-        schema=request.schema if _is_vendors(request) else None,
-        metadata=output_metadata(request) if is_dbn else None,
-        decimal_prices=decimal_prices,
-    )
-    with table as rows, read_progress("convert", quiet=quiet) as progress:
-        run = Conversion(request)
-        run.progress = progress
-        # Closed here and now, whatever happens: its files and its thread with it.
-        with closing(run.frames(rows_form)) as frames:
-            for frame in frames:
-                rows.write(frame)
-    return run.rows

@@ -1,4 +1,4 @@
-"""`batonics fill`: whether a limit order would have been filled, and when."""
+"""`batonics fill`: simulates one limit order among recorded orders."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Annotated, Any
 import typer
 
 from batonics.cli.console import escape_unprintable, plain_console
-from batonics.cli.options import FilesArgument, QuietOption, SkipBadOption
+from batonics.cli.options import FilesArgument, JsonOption, QuietOption, SkipBadOption
 
 FILL_ROWS_MAX = 20
-"""Fills shown; the rest is counted."""
+"""Fills that are printed; a line counts the rest."""
 
 
 class OrderSide(StrEnum):
-    """What the order does."""
+    """The sides of an order."""
 
     BUY = "buy"
     SELL = "sell"
@@ -23,32 +23,36 @@ class OrderSide(StrEnum):
 
 def command(
     files: FilesArgument,
-    side: Annotated[OrderSide, typer.Option(help="What the order does.")],
-    price: Annotated[str, typer.Option(help="Its limit, as decimal text.")],
-    size: Annotated[int, typer.Option(min=1, help="How much.")],
+    side: Annotated[OrderSide, typer.Option(help="The side of the order.")],
+    price: Annotated[str, typer.Option(help="The limit price of the order: 64.80.")],
+    size: Annotated[int, typer.Option(min=1, help="The size of the order.")],
     at: Annotated[
         str,
         typer.Option(
-            help="When it reaches the book, by ts_recv: ISO 8601 (UTC) or nanoseconds since the"
-            " epoch."
+            help="The time by ts_recv at which the order reaches the book: ISO 8601 (UTC) or"
+            " nanoseconds since the epoch."
         ),
     ],
-    symbol: Annotated[
-        str | None, typer.Option(help="Its symbol (or instrument id), if the input has several.")
+    symbols: Annotated[
+        str | None,
+        typer.Option(
+            "--symbols", help="The symbol or instrument id of the book, if FILES have several."
+        ),
     ] = None,
     publisher: Annotated[
-        int | None, typer.Option(help="Its publisher id, if several have the symbol.")
+        int | None, typer.Option(help="The publisher id of the book, if several have the symbol.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="The whole report as JSON.")] = False,
+    json: JsonOption = False,
     skip_bad: SkipBadOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Simulate one limit order among the recorded orders of FILES.
+    """Simulate one limit order among the recorded orders of files.
 
-    It enters after the book's last complete event at or before --at. What crosses takes the
-    displayed levels; the rest joins the back of its level. The market stays as it was recorded (no
-    impact), matching is by price, then time: fills of orders behind it, at its price or through it,
-    would have been its own first. Implied and hidden volume does not fill it; a clear ends it.
+    The order enters after the last complete event of the book at or before --at. A marketable part
+    takes displayed levels; the rest joins the back of its level. The simulated order does not
+    change the recorded market (no impact). Matching is by price, then time: a recorded fill of an
+    order behind it, at its price or through it, fills the simulated order first. Implied and hidden
+    volume does not fill it; a clear of the book ends it.
     """
     from batonics.cli.progress import read_progress
     from batonics.jobs.fill import FillRequest, FillSimulation
@@ -61,7 +65,7 @@ def command(
         price_1e9=parse_price(price),
         size=size,
         at_ns=parse_time(at),
-        symbol=symbol,
+        symbol=symbols,
         publisher_id=publisher,
         skip_bad=skip_bad,
     )
@@ -78,7 +82,7 @@ def command(
 
 
 def _print(report: dict[str, Any], side: OrderSide) -> None:
-    from rich.table import Table
+    from batonics.cli.table import Column, print_table
 
     console = plain_console()
     name = escape_unprintable(report["symbol"] or f"#{report['instrument_id']}")
@@ -97,13 +101,15 @@ def _print(report: dict[str, Any], side: OrderSide) -> None:
     console.print(f"  filled {report['filled']:,} of {report['size']:,}: {report['end']}")
     if not report["fills"]:
         return
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("ts_event", "size", "price", "by"):
-        table.add_column(column, justify="right" if column in ("size", "price") else "left")
-    for fill in report["fills"][:FILL_ROWS_MAX]:
-        table.add_row(fill["ts_event"] or "?", f"{fill['size']:,}", fill["price"], fill["by"])
-    console.print(table)
+    fills = report["fills"][:FILL_ROWS_MAX]
+    print_table(
+        console,
+        [
+            Column("ts_event", [fill["ts_event"] or "?" for fill in fills]),
+            Column("size", [f"{fill['size']:,}" for fill in fills], is_number=True),
+            Column("price", [fill["price"] for fill in fills], is_number=True),
+            Column("by", [fill["by"] for fill in fills]),
+        ],
+    )
     if len(report["fills"]) > FILL_ROWS_MAX:
-        console.print(
-            f"and {len(report['fills']) - FILL_ROWS_MAX} more fills (--json has them all)"
-        )
+        console.print(f"and {len(report['fills']) - FILL_ROWS_MAX} more fills; --json has them all")

@@ -1,6 +1,6 @@
 """A frame as a table for people, on standard output.
 
-The rule: nothing is rounded; prices are decimal text, times ISO 8601 of UTC, null is empty.
+The rule: nothing is rounded. Prices are decimal text, times ISO 8601 in UTC; null is empty.
 """
 
 from __future__ import annotations
@@ -16,36 +16,44 @@ TABLE_ROWS_MAX = 100
 WIDTH_MAX = 100_000
 
 
-def print_frame(frame: pl.DataFrame, *, rows_max: int = TABLE_ROWS_MAX, more: str = "") -> None:
-    """Print the first rows.
+def print_frame(
+    frame: pl.DataFrame,
+    *,
+    rows_max: int = TABLE_ROWS_MAX,
+    wide: bool = False,
+    rows_hint: str = "",
+    columns_hint: str = "",
+) -> None:
+    """Print the first rows of a frame.
 
     Args:
-        frame: what to print.
-        rows_max: so many at the most; how many are left out is said.
-        more: what shows them.
+        frame: the frame.
+        rows_max: the number of rows; a line says how many there are more.
+        wide: print all columns, whatever the width of the terminal.
+        rows_hint: how to see more rows: the end of that line.
+        columns_hint: how to see all columns: the end of the line that says how many are shown.
     """
     import polars as pl
-    from rich.table import Table
 
-    shown = exact_values(frame.head(rows_max))
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name, dtype in frame.schema.items():
-        is_number = dtype.is_numeric() or dtype == pl.Duration
-        table.add_column(
-            escape_unprintable(name), justify="right" if is_number else "left", no_wrap=True
+    from batonics.cli.table import Column, print_table
+
+    exact = exact_values(frame.head(rows_max))
+    columns = [
+        Column(
+            escape_unprintable(name),
+            [format_cell(value) for value in exact[name].to_list()],
+            is_number=dtype.is_numeric() or dtype == pl.Duration,
         )
-    for row in shown.iter_rows():
-        table.add_row(*(format_cell(value) for value in row))
+        for name, dtype in frame.schema.items()
+    ]
     console = plain_console()
-    # Every column is shown whole: a line that is too long for the terminal goes on in the next.
-    console.width = WIDTH_MAX
-    console.print(table)
+    print_table(console, columns, wide=wide, hint=columns_hint)
     if frame.height > rows_max:
-        console.print(f"and {frame.height - rows_max:,} more rows{more}")
+        console.print(f"and {frame.height - rows_max:,} more rows{rows_hint}")
 
 
 def exact_values(frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame with text in the place of what Python would round: to floats, or microseconds."""
+    """The frame with text in place of values that Python would round: to floats, microseconds."""
     import polars as pl
 
     from batonics.sinks.text import format_columns
@@ -57,7 +65,7 @@ def exact_values(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def format_cell(value: object) -> str:
-    """What a table has of a value of such a frame."""
+    """The text of a value of such a frame."""
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -1,24 +1,26 @@
-"""`batonics inspect`: what is in a file, and what is odd about it."""
+"""`batonics inspect`: prints what files hold, and what is unusual about it."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from batonics.cli.console import escape_unprintable, plain_console
-from batonics.cli.options import FilesArgument, QuietOption, SkipBadOption
+from batonics.cli.options import FilesArgument, JsonOption, QuietOption, SkipBadOption
+from batonics.cli.table import BOOK_ROWS_MAX, Column, print_table
 
-BOOKS_MAX = 30
+SYMBOLS_MAX = 10
+"""Symbols of a file's metadata that are printed; a line counts the rest."""
 
 
 def command(
     files: FilesArgument,
-    json: Annotated[bool, typer.Option("--json", help="The whole report as JSON.")] = False,
+    json: JsonOption = False,
     skip_bad: SkipBadOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Say what FILES hold: metadata, symbols, counts, time span, silences, anomalies."""
+    """Print what files hold: metadata, counts, times, anomalies."""
     from batonics.cli.progress import read_progress
     from batonics.jobs.inspect import Inspection
 
@@ -35,8 +37,6 @@ def command(
 
 
 def _print(report: dict[str, Any]) -> None:
-    from rich.table import Table
-
     console = plain_console()
     for file in report["files"]:
         _print_file(console, file)
@@ -44,28 +44,30 @@ def _print(report: dict[str, Any]) -> None:
     for name in ("ts_event", "ts_recv"):
         console.print(f"  {name}: {report[name]['first']} to {report[name]['last']}")
     for name in ("actions", "flags", "publishers"):
-        counts = ", ".join(f"{key} {count:,}" for key, count in report[name].items())
-        console.print(f"  {name}: {counts or 'none'}")
+        console.print(f"  {name}: {_list_counts(report[name])}")
     if report["ts_recv_backwards"]:
         console.print(f"  ts_recv runs backwards {report['ts_recv_backwards']:,} times")
     for silence in report["longest_silences"]:
         console.print(f"  silent for {silence['seconds']:.3f} s after {silence['after']}")
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("symbol", "publisher", "instrument", "records", "status", "anomalies"):
-        table.add_column(name, justify="right" if name == "records" else "left")
-    for book in report["books"][:BOOKS_MAX]:
-        anomalies = ", ".join(f"{key} {count:,}" for key, count in book["anomalies"].items())
-        table.add_row(
-            escape_unprintable(book["symbol"] or "?"),
-            str(book["publisher_id"]),
-            str(book["instrument_id"]),
-            f"{book['records']:,}",
-            book["status"],
-            anomalies or "none",
-        )
-    console.print(table)
-    if len(report["books"]) > BOOKS_MAX:
-        console.print(f"and {len(report['books']) - BOOKS_MAX} more books (--json has them all)")
+    books = report["books"][:BOOK_ROWS_MAX]
+    print_table(
+        console,
+        [
+            Column("symbol", [escape_unprintable(book["symbol"] or "?") for book in books]),
+            Column("publisher", [str(book["publisher_id"]) for book in books], is_number=True),
+            Column("instrument", [str(book["instrument_id"]) for book in books], is_number=True),
+            Column("records", [f"{book['records']:,}" for book in books], is_number=True),
+            Column("status", [book["status"] for book in books]),
+            Column("anomalies", [_list_counts(book["anomalies"]) for book in books]),
+        ],
+        hint="; --json has them all",
+    )
+    if len(report["books"]) > BOOK_ROWS_MAX:
+        console.print(f"and {len(report['books']) - BOOK_ROWS_MAX} more books; --json has them all")
+
+
+def _list_counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items()) or "none"
 
 
 def _print_file(console: Any, file: dict[str, Any]) -> None:
@@ -79,14 +81,16 @@ def _print_file(console: Any, file: dict[str, Any]) -> None:
             f" schema {metadata['schema'] or 'mixed'}, from {metadata['start']}"
             f" to {metadata['end'] or 'open'}"
         )
-        shown = metadata["symbols"][:10]
-        more = f" and {len(metadata['symbols']) - 10} more" if len(metadata["symbols"]) > 10 else ""
-        console.print(f"  symbols: {escape_unprintable(', '.join(shown)) or 'none named'}{more}")
+        first = escape_unprintable(", ".join(metadata["symbols"][:SYMBOLS_MAX]))
+        left_out = len(metadata["symbols"]) - SYMBOLS_MAX
+        more = f" and {left_out} more" if left_out > 0 else ""
+        console.print(f"  symbols: {first or 'none named'}{more}")
         for name in ("partial", "not_found"):
             if metadata[name]:
-                console.print(f"  {name}: {escape_unprintable(', '.join(metadata[name][:10]))}")
+                console.print(
+                    f"  {name}: {escape_unprintable(', '.join(metadata[name][:SYMBOLS_MAX]))}"
+                )
     if file["skipped"]:
         console.print(f"  {file['skipped']:,} bad records skipped")
     if file["other_records"]:
-        counts = ", ".join(f"{rtype} {n:,}" for rtype, n in file["other_records"].items())
-        console.print(f"  records of other types: {counts}")
+        console.print(f"  records of other types: {_list_counts(file['other_records'])}")

@@ -12,12 +12,14 @@ from batonics.cli.options import (
     SCHEMA_FORMS,
     DateOption,
     EndOption,
-    FilesArgument,
     LakeOption,
+    LakeSymbolsOption,
+    LogJsonOption,
     QuietOption,
     SkipBadOption,
     StartOption,
-    SymbolsOption,
+    StoredFilesArgument,
+    WideOption,
     parse_row_filter,
     split_names,
 )
@@ -33,14 +35,17 @@ SchemasOption = Annotated[
 ]
 
 app = typer.Typer(
-    help="Load rows of books and trades into a lake: Parquet files that SQL can query.",
+    help="""Load files into a lake, export it and maintain it.
+
+    A lake holds rows of books and trades in Parquet files that SQL and any Arrow tool read.
+    """,
     rich_markup_mode=None,
 )
 
 
 @app.command("load")
 def load(
-    files: FilesArgument,
+    files: StoredFilesArgument,
     lake: LakeOption,
     schemas: SchemasOption = None,
     every: Annotated[
@@ -97,20 +102,23 @@ def append(
         ),
     ] = None,
     skip_bad: SkipBadOption = False,
+    log_json: LogJsonOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Append a stream from standard input to a lake, until it ends."""
     from batonics.jobs.lake_append import AppendRequest, LakeAppend
     from batonics.sinks.logs import configure, logger
 
-    configure(level="error" if quiet else "info")
-    log = logger("lake")
-    settings = load_settings(
+    loaded = load_settings(
         {
             "lake.schemas": ("--schemas", schemas),
             "lake.commit_interval_s": ("--commit-every", commit_every),
+            "log.json": ("--log-json", log_json),
         }
-    ).lake
+    )
+    configure(as_json=loaded.log.json, level="error" if quiet else "info")
+    log = logger("lake")
+    settings = loaded.lake
     run = LakeAppend(
         AppendRequest(
             lake,
@@ -133,13 +141,19 @@ def ls(
     sources: Annotated[
         bool, typer.Option("--sources", help="List each schema of each source.")
     ] = False,
+    wide: WideOption = False,
 ) -> None:
     """List the schemas of a lake."""
     from batonics.cli.frame_table import print_frame
     from batonics.jobs.lake_list import LakeListing, list_lake
 
     listing = LakeListing.SOURCES if sources else LakeListing.SCHEMAS
-    print_frame(list_lake(lake, LakeListing.PARTS if parts else listing), rows_max=ALL_ROWS)
+    print_frame(
+        list_lake(lake, LakeListing.PARTS if parts else listing),
+        rows_max=ALL_ROWS,
+        wide=wide,
+        columns_hint="; --wide shows all",
+    )
 
 
 @app.command("export")
@@ -152,7 +166,7 @@ def export(
     schemas: Annotated[
         str | None, typer.Option(help="Only these schemas, A,B,C. By default all of the lake.")
     ] = None,
-    symbols: SymbolsOption = None,
+    symbols: LakeSymbolsOption = None,
     date: DateOption = None,
     start: StartOption = None,
     end: EndOption = None,
@@ -182,7 +196,10 @@ def _describe_export(result: ExportResult) -> str:
 
 @app.command("check")
 def check(lake: LakeOption, quiet: QuietOption = False) -> None:
-    """Verify every file of a lake; exit code 6 if one is damaged."""
+    """Check every file of a lake against its digest.
+
+    The exit code is 6 if a file is missing or damaged.
+    """
     from batonics.cli.progress import byte_progress
     from batonics.jobs.lake_check import LakeCheck
     from batonics.model.errors import LakeError

@@ -1,7 +1,7 @@
-"""The command line: which commands there are, and how an error looks.
+"""The command line: its commands, and how it reports errors.
 
-The rule: an error is one line on standard error and an exit code; a traceback is a bug of ours.
-Nothing heavy is imported here, so that `batonics --help` is quick.
+The rule: an error is one line on standard error, in JSON with `--log-json`, and an exit code; a
+traceback is a bug in batonics. Nothing heavy is imported here, so `batonics --help` is quick.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import sys
 from typing import Annotated
 
-# Before the imports: a fifth of a short run goes into collecting garbage that start-up never makes.
+# Before the imports: start-up makes no garbage, and collecting it takes a fifth of a short run.
 gc.set_threshold(200_000, 20, 100)
 
 import typer  # noqa: E402
@@ -32,9 +32,11 @@ from batonics.cli import (  # noqa: E402
 from batonics.cli.console import escape_unprintable  # noqa: E402
 from batonics.model.errors import BatonicsError, OutputError  # noqa: E402
 from batonics.settings.loader import current, select_file  # noqa: E402
+from batonics.sinks.atomic import OutputRecord, record_outputs  # noqa: E402
+from batonics.sinks.logs import error_as_json  # noqa: E402
 
 INTERRUPTED = 130
-"""What typer makes of a KeyboardInterrupt: 128 and the number of SIGINT."""
+"""The exit code that typer returns for a KeyboardInterrupt: 128 and the number of SIGINT."""
 
 app = typer.Typer(
     name="batonics",
@@ -67,7 +69,8 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def options(
     version: Annotated[  # noqa: ARG001 - its callback acts
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
     ] = False,
     config_file: Annotated[
         str | None,
@@ -82,42 +85,51 @@ def options(
 
 
 def main() -> None:
-    """Run the command line of this process, and end it."""
+    """Run the command line of this process, and end the process."""
     code = run()
     try:
         for stream in filter(None, (sys.stdout, sys.stderr)):
             stream.flush()
     except OSError:
-        # `run` has said it already: what could not be written is still in the buffer.
+        # `run` has reported it: the buffer still holds what could not be written.
         code = code or OutputError.exit_code
-    # Taking the compiler's data apart, object by object, would be a quarter of a short run.
+    # Freeing the compiler's data, object by object, would take a quarter of a short run.
     os._exit(code)
 
 
-def run() -> int:  # noqa: PLR0911 - a return for each way to end
+def run() -> int:
     """Run the command line; the exit code."""
+    with record_outputs() as outputs:
+        message, code = _run_command(outputs)
+    if message is not None:
+        _print_error(message, code)
+    return code
+
+
+def _run_command(outputs: list[OutputRecord]) -> tuple[str | None, int]:  # noqa: PLR0911 - one for each way to end
+    """Run the command; an error's message, and the exit code."""
     try:
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0
-    except SystemExit as ended:
-        code = ended.code  # typer's answer to a reader of ours that has gone away
+    except SystemExit as end:
+        code = end.code  # typer ends so when the reader of standard output has gone away
     except BatonicsError as error:
-        return _fail(str(error), error.exit_code)
+        return str(error), error.exit_code
     except typer.TyperException as error:
         message = " ".join(error.format_message().split()).rstrip(".")
-        return _fail(f"{message}; see --help", error.exit_code)
+        return f"{message}; see --help", error.exit_code
     except OSError as error:
-        # Files' errors have words of their own: what is left is standard output's.
-        return _fail(f"<stdout>: cannot be written: {error.strerror}", OutputError.exit_code)
+        # Jobs report errors of files, so this one is of standard output.
+        return f"<stdout>: cannot be written: {error.strerror}", OutputError.exit_code
     except MemoryError:
-        return _fail("out of memory", 1)
-    except Exception as error:  # a bug of ours: its traceback is for us
+        return "out of memory", 1
+    except Exception as error:
         if _wants_tracebacks():
             raise
         what = f"{type(error).__name__}: {error}"
-        return _fail(f"a bug in batonics ({what}); BATONICS_DEBUG=1 shows where, please report", 1)
+        return f"a bug in batonics ({what}); BATONICS_DEBUG=1 shows where, please report", 1
     if code == INTERRUPTED:
-        return _fail("interrupted; nothing was written", code)
-    return code if isinstance(code, int) else 0
+        return f"interrupted; {_describe_outputs(outputs)}", code
+    return None, code if isinstance(code, int) else 0
 
 
 def _wants_tracebacks() -> bool:
@@ -127,7 +139,26 @@ def _wants_tracebacks() -> bool:
         return False
 
 
-def _fail(message: str, code: int) -> int:
-    if sys.stderr is not None:
-        sys.stderr.write(f"batonics: {escape_unprintable(message)}\n")
-    return code
+def _describe_outputs(outputs: list[OutputRecord]) -> str:
+    """What an interrupted command has written."""
+    # A file that is written again and again, such as a checkpoint, counts once.
+    results = {output.name: output.result for output in outputs if output.result is not None}
+    if not results:
+        return "nothing was written"
+    return ", ".join(f"{name} is {result}" for name, result in results.items())
+
+
+def _print_error(message: str, code: int) -> None:
+    if sys.stderr is None:
+        return
+    line = f"batonics: {escape_unprintable(message)}"
+    if _wants_json():
+        line = error_as_json(message, code)
+    sys.stderr.write(f"{line}\n")
+
+
+def _wants_json() -> bool:
+    try:
+        return "--log-json" in sys.argv or current().log.json is True
+    except BatonicsError:  # the settings are wrong; the message is about something else
+        return False

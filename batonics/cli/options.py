@@ -1,6 +1,6 @@
-"""What several commands take, declared once: the same words, the same help.
+"""The arguments and options that several commands have, declared once.
 
-The rule here: an option means the same in every command that has it.
+The rule here: an option has the same name and the same meaning in every command.
 """
 
 from __future__ import annotations
@@ -15,23 +15,34 @@ from batonics.cli.option_groups import SettingOption
 if TYPE_CHECKING:
     from batonics.lake.catalog import RowFilter
 
+_FILES_HELP = "DBN files (plain, zstd, fragments) or NDJSON files, in the order of their time"
 FilesArgument = Annotated[
-    list[str],
-    typer.Argument(
-        help="DBN (plain, zstd, fragments) or NDJSON files in the order of their time;"
-        " - is standard input."
-    ),
+    list[str], typer.Argument(help=f"{_FILES_HELP}; - is standard input.", metavar="FILES...")
+]
+StoredFilesArgument = Annotated[
+    list[str], typer.Argument(help=f"{_FILES_HELP}.", metavar="FILES...")
 ]
 SymbolsOption = Annotated[
-    str | None, typer.Option(help="Only these symbols (or instrument ids), A,B,C.")
+    str | None,
+    typer.Option("--symbols", help="Keep these symbols or instrument ids: A,B,C."),
 ]
-DateOption = Annotated[str | None, typer.Option(help="Only rows of this day: 2025-09-24.")]
+LakeSymbolsOption = Annotated[
+    str | None, typer.Option("--symbols", help="Keep rows of these symbols: A,B,C.")
+]
+DateOption = Annotated[
+    str | None, typer.Option("--date", help="Keep rows of this UTC day: 2025-09-24.")
+]
 StartOption = Annotated[
-    str | None, typer.Option(help="Only rows from this time on: ISO 8601 (UTC) or nanoseconds.")
+    str | None,
+    typer.Option(
+        "--start",
+        help="Keep rows from this time on: ISO 8601 (UTC) or nanoseconds since the epoch.",
+    ),
 ]
-EndOption = Annotated[str | None, typer.Option(help="Only rows before this time.")]
+EndOption = Annotated[str | None, typer.Option("--end", help="Keep rows before this time.")]
 SkipBadOption = Annotated[
-    bool, typer.Option("--skip-bad", help="Count and skip bad records where framing survives.")
+    bool,
+    typer.Option("--skip-bad", help="Count and skip bad records where the framing survives."),
 ]
 SCHEMA_FORMS = (
     "mbo, trades, tbbo, bbo, deltas, orders, mbp-N, bbo-INTERVAL, ohlcv-INTERVAL, depth-INTERVAL"
@@ -54,23 +65,31 @@ LakeOption = Annotated[
     str,
     SettingOption("lake.path", "--lake", default_factory=find_lake),
 ]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the whole report as JSON.")]
+LogJsonOption = Annotated[
+    bool | None,
+    SettingOption("log.json", "--log-json", "Write standard error as lines of JSON."),
+]
+WideOption = Annotated[
+    bool, typer.Option("--wide", help="Print all columns, whatever the width of the terminal.")
+]
 
 
 def split_names(symbols: str | None) -> tuple[str, ...]:
-    """The names of `--symbols`."""
+    """The names of a list such as that of `--symbols`."""
     return tuple(name.strip() for name in symbols.split(",")) if symbols else ()
 
 
 def parse_row_filter(
-    symbol: str | None, date: str | None, start: str | None, end: str | None
+    symbols: str | None, date: str | None, start: str | None, end: str | None
 ) -> RowFilter:
-    """The rows of a lake that `--symbol`, `--date`, `--start` and `--end` ask for.
+    """The rows of a lake that `--symbols`, `--date`, `--start` and `--end` select.
 
     Raises:
-        UsageError: a time is none, or they do not go together.
+        UsageError: a text is not a time, or the options exclude each other.
     """
-    from batonics.lake.lake import parse_row_filter
+    from batonics.lake.row_filters import parse_row_filter
     from batonics.model.errors import UsageError
     from batonics.model.times import NS_PER_DAY, parse_time
 
@@ -81,14 +100,14 @@ def parse_row_filter(
         if day_ns % NS_PER_DAY:
             raise UsageError(f"--date {date}: a day is expected, such as 2025-09-24")
         start, end = str(day_ns), str(day_ns + NS_PER_DAY)
-    return parse_row_filter(split_names(symbol), start, end)
+    return parse_row_filter(split_names(symbols), start, end)
 
 
 def refuse_input_as_output(files: list[str], *outputs: str | None) -> None:
-    """Refuse an output that would take an input's place.
+    """Refuse an output that would replace an input.
 
     Raises:
-        UsageError: which one.
+        UsageError: the output.
     """
     from pathlib import Path
 
@@ -96,7 +115,7 @@ def refuse_input_as_output(files: list[str], *outputs: str | None) -> None:
 
     for out in outputs:
         for name in files:
-            # What is not there, or has no such name, is for whoever opens it to say.
+            # The job that opens a missing file says so.
             with suppress(OSError):
                 if "-" not in (out, name) and out is not None and Path(name).samefile(out):
                     raise UsageError(f"{out} is an input: it would be replaced by the output")

@@ -1,6 +1,7 @@
-"""What a user sees while a job runs: a bar on standard error, and a word on compilation.
+"""Progress bars on standard error, and the notice that kernels are compiled.
 
-The rule: everything here goes to standard error, and only to a terminal is it drawn.
+The rule: bars are drawn on a terminal only, from the first batch on: a job that fails before it
+reads leaves no bar. A bar that ends without an error ends at its total.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
 from batonics.sources.stream import MboStream
 
@@ -27,9 +29,10 @@ PROGRESS_REDRAW_S = 0.1
 
 @contextmanager
 def read_progress(stream_name: str, *, quiet: bool) -> Iterator[Callable[[MboStream], None]]:
-    """A bar of bytes, records a second and what is left; feed it the stream after each batch."""
+    """A bar of bytes, records and records a second; call it with the stream after each batch."""
     with _byte_bar(stream_name, quiet=quiet) as bar:
         yield lambda stream: bar.update([stream])
+        bar.finish()
 
 
 @contextmanager
@@ -37,56 +40,82 @@ def load_progress(name: str, sizes: Sequence[int], *, quiet: bool) -> Iterator[S
     """A bar of bytes over several sources, each of which is read several times at once.
 
     Args:
-        name: of the work.
-        sizes: bytes of each source.
+        name: the name of the bar.
+        sizes: the bytes of each source.
         quiet: draw nothing.
     """
     with _byte_bar(name, quiet=quiet) as bar:
         yield SourcesBar(bar, sizes)
+        bar.finish()
 
 
 @contextmanager
 def byte_progress(name: str, size: int, *, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """A bar of so many bytes; call what it gives with those that are done."""
+    """A bar of `size` bytes; call it with the number of bytes after each step."""
     with _byte_bar(name, quiet=quiet, total=size) as bar:
         yield bar.advance
+        bar.finish()
 
 
 class _Bar:
-    """A bar of bytes."""
+    """A bar of bytes that appears with its first update."""
 
     def __init__(self, bar: Progress, task: TaskID, *, hidden: bool) -> None:
         self._bar, self._task, self._hidden = bar, task, hidden
-        self._begun, self._drawn = time.monotonic(), 0.0
+        self._start_s, self._drawn_s = time.monotonic(), 0.0
+        self._last: Callable[[], None] | None = None
 
     def update(
         self, streams: Sequence[MboStream], *, before: int = 0, total: int | None = None
     ) -> None:
-        """Draw it anew, seldom: streams of the same input, of which the slowest tells how far."""
-        now = time.monotonic()
-        if self._hidden or now - self._drawn < PROGRESS_REDRAW_S:
+        """Draw the bar again if it is time to.
+
+        Args:
+            streams: readers of the same input; the bar shows the slowest.
+            before: the bytes of the sources before it.
+            total: the bytes of all sources; None: those of the input.
+        """
+        if self._hidden:
             return
-        self._drawn = now
+        self._last = lambda: self._draw(streams, before, total)
+        now_s = time.monotonic()
+        if now_s - self._drawn_s >= PROGRESS_REDRAW_S:
+            self._drawn_s = now_s
+            self._last()
+
+    def _draw(self, streams: Sequence[MboStream], before: int, total: int | None) -> None:
         stream = min(streams, key=lambda stream: stream.bytes_read)
         records = sum(file.records for file in stream.files)
+        seconds = max(time.monotonic() - self._start_s, 1e-9)
         self._bar.update(
             self._task,
             completed=before + stream.bytes_read,
             total=stream.bytes_total if total is None else total,
             records=f"{records:,} records",
-            rate=f"{records / max(now - self._begun, 1e-9) / 1e6:.1f} M/s",
+            rate=f"{records / seconds / 1e6:.1f} M/s",
         )
+        self._bar.start()
 
     def advance(self, size: int) -> None:
-        """So many bytes more are done."""
-        self._bar.advance(self._task, size)
+        """Add bytes that are done."""
+        if not self._hidden:
+            self._bar.advance(self._task, size)
+            self._bar.start()
+
+    def finish(self) -> None:
+        """Draw the bar at its total, with all records: the work is done."""
+        if self._last is not None:
+            self._last()
+        completed = self._bar.tasks[0].completed
+        # A job that reads a part of its input is done as well.
+        self._bar.update(self._task, total=completed, completed=completed)
 
     def restart_rate(self) -> None:
         """Count records a second from now on."""
-        self._begun = time.monotonic()
+        self._start_s = time.monotonic()
 
-    def say(self, line: str) -> None:
-        """A line above the bar."""
+    def print_line(self, line: str) -> None:
+        """Print a line above the bar."""
         self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -98,49 +127,54 @@ class SourcesBar:
         self._done = 0
 
     def __call__(self, streams: Sequence[MboStream]) -> None:
-        """The streams of the source that is being read, after a batch."""
+        """Draw the bar, with the streams of the source that is being read, after a batch."""
         before = sum(self._sizes[: self._done])
         self._bar.update(streams, before=before, total=sum(self._sizes))
 
     def next(self, line: str | None) -> None:
-        """A source is done; say so, if there is anything to say."""
+        """Count a source as done, and print a line if there is one."""
         self._done += 1
         self._bar.restart_rate()
         if line is not None:
-            self._bar.say(line)
+            self._bar.print_line(line)
 
 
 @contextmanager
 def _byte_bar(name: str, *, quiet: bool, total: int | None = None) -> Iterator[_Bar]:
     console = Console(stderr=True)
     _announce_compilation(console, quiet=quiet)
+    whole = Column(no_wrap=True)  # only the bar becomes shorter on a narrow terminal
     columns = (
-        TextColumn("[bold]{task.description}"),
+        TextColumn("[bold]{task.description}", table_column=whole.copy()),
         BarColumn(),
-        DownloadColumn(),
-        TextColumn("{task.fields[records]}"),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        DownloadColumn(table_column=whole.copy()),
+        TextColumn("{task.fields[records]}", table_column=whole.copy()),
+        TextColumn("{task.fields[rate]}", table_column=whole.copy()),
+        TimeElapsedColumn(table_column=whole.copy()),
+        TimeRemainingColumn(table_column=whole.copy()),
     )
     hidden = quiet or not console.is_terminal
-    with Progress(*columns, console=console, disable=hidden, refresh_per_second=10) as bar:
-        task = bar.add_task(name, total=total, records="", rate="")
+    bar = Progress(*columns, console=console, disable=hidden, refresh_per_second=10)
+    task = bar.add_task(name, total=total, records="", rate="")
+    try:
         yield _Bar(bar, task, hidden=hidden)
+    finally:
+        if bar.live.is_started:
+            bar.stop()
 
 
 def _announce_compilation(console: Console, *, quiet: bool) -> None:
-    """Say once that kernels are being compiled: the first run is not as slow as all runs."""
+    """Say once that kernels are compiled, so that nobody takes the first run for the usual one."""
     from batonics import native
 
-    said = False
+    announced = False
 
     def announce(_: str) -> None:
-        nonlocal said
-        if not said and not quiet:
+        nonlocal announced
+        if not announced and not quiet:
             console.print(
                 "compiling kernels for this machine, as they are first used (some seconds) ..."
             )
-        said = True
+        announced = True
 
     native.on_compile(announce)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -11,19 +11,34 @@ from batonics.cli.option_groups import SettingOption
 from batonics.cli.options import (
     DateOption,
     EndOption,
+    LakeSymbolsOption,
     QuietOption,
     SkipBadOption,
     StartOption,
-    SymbolsOption,
+    WideOption,
     parse_row_filter,
     refuse_input_as_output,
 )
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from batonics.lake.sql import LakeDatabase
 
 TABLE, PLOT = "table", "plot"
 PROMPT, CONTINUATION_PROMPT = "batonics> ", "      ...> "
+
+
+class TableSize(NamedTuple):
+    """How much of a result a table shows.
+
+    Attributes:
+        rows_max: the number of rows.
+        wide: all columns, whatever the width of the terminal.
+    """
+
+    rows_max: int
+    wide: bool
 
 
 def command(
@@ -35,7 +50,7 @@ def command(
         list[str] | None,
         typer.Option("--from", help="An MBO file to query without a lake. May be repeated."),
     ] = None,
-    symbols: SymbolsOption = None,
+    symbols: LakeSymbolsOption = None,
     date: DateOption = None,
     start: StartOption = None,
     end: EndOption = None,
@@ -54,14 +69,17 @@ def command(
         ),
     ] = None,
     rows: Annotated[int, typer.Option(min=1, help="Number of rows that a table shows.")] = 100,
+    wide: WideOption = False,
     shell: Annotated[
         bool, typer.Option("--shell", help="Read queries from standard input, each ended by ;.")
     ] = False,
     skip_bad: SkipBadOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Run a SQL query: each schema is a view, mbp-10 as mbp_10."""
-    from batonics.cli.frame_table import print_frame
+    """Run a SQL query over a lake or over MBO files.
+
+    Each schema is a view, mbp-10 as mbp_10, with the columns date and symbol.
+    """
     from batonics.cli.plot import print_plot
     from batonics.cli.progress import read_progress
     from batonics.jobs.query import QueryRequest, open_database, query_frame, write_query
@@ -84,7 +102,7 @@ def command(
     progress = read_progress("read", quiet=quiet)
     if shell:
         with open_database(request, progress) as database:
-            run_shell(database, rows)
+            run_shell(database, TableSize(rows, wide))
         return
     file_format = file_format or (TABLE if out is None else None)
     if file_format not in (TABLE, PLOT):
@@ -96,7 +114,7 @@ def command(
     if file_format == PLOT:
         print_plot(result)
     else:
-        print_frame(result, rows_max=rows, more="; --rows shows more")
+        print_result(result, TableSize(rows, wide))
 
 
 def _parse_parameters(texts: list[str]) -> dict[str, str]:
@@ -114,11 +132,23 @@ def _parse_parameters(texts: list[str]) -> dict[str, str]:
     return values
 
 
-def run_shell(database: LakeDatabase, rows: int) -> None:
+def print_result(result: pl.DataFrame, size: TableSize) -> None:
+    """Print the result of a query as a table."""
+    from batonics.cli.frame_table import print_frame
+
+    print_frame(
+        result,
+        rows_max=size.rows_max,
+        wide=size.wide,
+        rows_hint="; --rows shows more",
+        columns_hint="; --wide shows all, --format csv writes all",
+    )
+
+
+def run_shell(database: LakeDatabase, size: TableSize) -> None:
     """Read queries from standard input, each ended by a semicolon, and print their results."""
     import sys
 
-    from batonics.cli.frame_table import print_frame
     from batonics.model.errors import BatonicsError
 
     is_terminal = sys.stdin.isatty()
@@ -138,7 +168,7 @@ def run_shell(database: LakeDatabase, rows: int) -> None:
         text = f"{text}\n{line}" if text else line
         if text.rstrip().endswith(";"):
             try:
-                print_frame(database.query(text.rstrip().rstrip(";")).frame(), rows_max=rows)
+                print_result(database.query(text.rstrip().rstrip(";")).frame(), size)
             except BatonicsError as error:
                 # The shell continues with the next query.
                 typer.echo(f"batonics: {escape_unprintable(str(error))}", err=True)

@@ -1,9 +1,9 @@
-"""`batonics reconstruct`: files in, book.json out, the top of each book on the screen."""
+"""`batonics reconstruct`: rebuilds books, writes them, and prints the top of each."""
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -16,64 +16,80 @@ from batonics.cli.options import (
     split_names,
 )
 
-if TYPE_CHECKING:
-    from batonics.jobs.reconstruct import Reconstruction
-
 
 class BookFormat(StrEnum):
-    """Forms of the books' file."""
+    """The formats of a file of books."""
 
     JSON = "json"
     NDJSON = "ndjson"
 
 
+FormatOption = Annotated[
+    BookFormat | None,
+    typer.Option(
+        "--format",
+        help="json: one document; ndjson: a book a line. By default the name of --out says it,"
+        " else json.",
+    ),
+]
+
+
 def command(
     files: FilesArgument,
     out: Annotated[
-        str | None, typer.Option(help="Where the books go; - is standard output.")
+        str | None,
+        typer.Option(help="A file for the books: NAME.json, NAME.ndjson; - is standard output."),
     ] = None,
-    form: Annotated[
-        BookFormat, typer.Option("--format", help="One document, or a book a line.")
-    ] = BookFormat.JSON,
+    book_format: FormatOption = None,
     depth: Annotated[
-        int | None, typer.Option(min=1, help="Levels of each side at the most.")
+        int | None, typer.Option(min=1, help="Levels of each side; by default all.")
     ] = None,
-    orders: Annotated[bool, typer.Option("--orders", help="Add each level's queue.")] = False,
+    orders: Annotated[
+        bool, typer.Option("--orders", help="Write the queue of each level to --out.")
+    ] = False,
     symbols: SymbolsOption = None,
     at: Annotated[
         str | None,
-        typer.Option(help="As of this time: ISO 8601 (UTC) or nanoseconds since the epoch."),
+        typer.Option(
+            help="The time of the books: ISO 8601 (UTC) or nanoseconds since the epoch; by default"
+            " the end of FILES."
+        ),
     ] = None,
     snapshots: Annotated[
         str | None,
-        typer.Option(help="Depth snapshots along the way, to NAME.parquet or NAME.ndjson."),
+        typer.Option(
+            help="A file for depth snapshots: NAME.parquet, NAME.ndjson; - is standard output, as"
+            " NDJSON."
+        ),
     ] = None,
     every: Annotated[
         str | None,
-        typer.Option(help="When a snapshot is taken: event, a count of events, 100ms, 1s, 1m."),
+        typer.Option(help="The windows of --snapshots: event, a count of events, 100ms, 1s, 1m."),
     ] = None,
     skip_bad: SkipBadOption = False,
     checkpoint: Annotated[
         str | None,
-        typer.Option(help="Save progress to this file, and go on from it if it is there."),
+        typer.Option(help="A file to save progress to; a run continues from it if it exists."),
     ] = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Rebuild the books of FILES."""
-    from contextlib import ExitStack
-    from functools import partial
-
+    """Rebuild the order books of files."""
     from batonics.cli.progress import read_progress
-    from batonics.jobs.reconstruct import Reconstruction, ReconstructRequest
+    from batonics.jobs.reconstruct import (
+        SNAPSHOT_DEPTH,
+        BookOutput,
+        ReconstructRequest,
+        SnapshotOutput,
+        reconstruct_files,
+    )
     from batonics.model.errors import UsageError
     from batonics.model.times import parse_time
-    from batonics.sinks.atomic import STDOUT, open_atomic
-    from batonics.sinks.book_json import write_books
 
-    if (snapshots is None) != (every is None):
+    snapshot_output = None
+    if snapshots is not None and every is not None:
+        snapshot_output = SnapshotOutput(snapshots, every, depth or SNAPSHOT_DEPTH)
+    elif snapshots is not None or every is not None:
         raise UsageError("--snapshots and --every go together")
-    if out == STDOUT and snapshots == STDOUT:
-        raise UsageError("only one of --out and --snapshots can be -")
     request = ReconstructRequest(
         paths=tuple(files),
         symbols=split_names(symbols),
@@ -82,37 +98,21 @@ def command(
         checkpoint=checkpoint,
     )
     refuse_input_as_output(files, out, snapshots)
-    with ExitStack() as stack:
-        # Outputs are opened first: an unwritable one is found before the work, not after it.
-        book_file = stack.enter_context(open_atomic(out)) if out is not None else None
-        run = Reconstruction(request, deltas=snapshots is not None)
-        work = run.run
-        if snapshots is not None and every is not None:
-            from batonics.jobs.snapshots import check_snapshots, write_snapshots
-
-            check_snapshots(snapshots, every)
-            file = stack.enter_context(open_atomic(snapshots))
-            work = partial(write_snapshots, run, snapshots, file, every=every, depth=depth or 10)
-        with read_progress("reconstruct", quiet=quiet) as progress:
-            run.progress = progress
-            work()
-        if book_file is not None:
-            write_books(
-                book_file,
-                run.engine,
-                run.symbols,
-                book_format=form.value,
-                depth=depth,
-                orders=orders,
-            )
-    if not quiet:
-        _show(run, out)
-
-
-def _show(run: Reconstruction, out: str | None) -> None:
-    """The top of each book as a table, and a line of what was read, on standard error."""
+    books = None
+    if out is not None:
+        books = BookOutput(out, None if book_format is None else book_format.value, depth, orders)
+    with read_progress("reconstruct", quiet=quiet) as progress:
+        run = reconstruct_files(
+            request,
+            books=books,
+            snapshots=snapshot_output,
+            progress=progress,
+        )
+    if quiet:
+        return
     from batonics.cli.book_table import print_books
 
     print_books(run)
-    if out not in (None, "-"):
-        typer.echo(f"wrote {out}", err=True)
+    for path in (out, snapshots):
+        if path not in (None, "-"):
+            typer.echo(f"wrote {path}", err=True)

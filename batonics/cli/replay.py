@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from batonics.cli.options import QuietOption
+from batonics.cli.option_groups import load_settings
+from batonics.cli.options import LogJsonOption, QuietOption
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -58,9 +59,13 @@ def command(
     once: Annotated[
         bool, typer.Option("--once", help="End after the first client that was sent everything.")
     ] = False,
+    log_json: LogJsonOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Serve FILES as a live feed: each client gets all of it, from the beginning, at the pace."""
+    """Serve files as a live feed.
+
+    Each client receives the whole feed from its beginning, at the chosen pace.
+    """
     from rich.console import Console
 
     from batonics import native
@@ -70,8 +75,9 @@ def command(
     from batonics.sinks import logs
 
     console = Console(stderr=True)
-    drawn = console.is_terminal and not quiet
-    logs.configure(level="error" if quiet or drawn else "info")
+    as_json = load_settings({"log.json": ("--log-json", log_json)}).log.json
+    drawn = console.is_terminal and not quiet and not as_json
+    logs.configure(as_json=as_json, level="error" if quiet or drawn else "info")
     # Not to be taken for a feed that stands still: the first client waits for it.
     native.on_compile(lambda name: logs.logger("replay").info("kernel_compiles", kernel=name))
     request = ReplayRequest(
@@ -85,7 +91,7 @@ def command(
         indexed=drawn,
         faults=None if fault is None else parse_faults(fault, seed),
     )
-    _run(Replay(request), console if drawn else None)
+    _run(Replay(request), console if drawn else None, as_json=bool(as_json))
 
 
 def _pace(speed: str, rate: float | None) -> Pace:
@@ -107,10 +113,12 @@ def _pace(speed: str, rate: float | None) -> Pace:
     return Pace(speed=factor)
 
 
-def _run(replay: Replay, console: Console | None) -> None:
+def _run(replay: Replay, console: Console | None, *, as_json: bool) -> None:
     """Until it is done, or a signal comes."""
     import signal
     from types import FrameType
+
+    from batonics.sinks.logs import logger
 
     def end(_number: int, _frame: FrameType | None) -> None:
         replay.done.set()
@@ -118,8 +126,11 @@ def _run(replay: Replay, console: Console | None) -> None:
     signal.signal(signal.SIGTERM, end)
     # A shell may have had it ignored, as it does for what it runs in the background.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    host, port = replay.address
-    typer.echo(f"listening on {host}:{port}", err=True)
+    address = "{}:{}".format(*replay.address)
+    if as_json:
+        logger("replay").info("listening", address=address)
+    else:
+        typer.echo(f"listening on {address}", err=True)
     try:
         if console is None:
             replay.done.wait()

@@ -1,4 +1,4 @@
-"""`batonics simulate`: a seeded market as a DBN file, with the books it must rebuild."""
+"""`batonics simulate`: writes a simulated market as DBN, and the books that it must rebuild."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ import typer
 
 
 def command(
-    out: Annotated[str, typer.Option(help="The DBN file; .zst is compressed; - is stdout.")],
-    records: Annotated[int, typer.Option(min=1, help="Records at least.")] = 100_000,
-    instruments: Annotated[int, typer.Option(min=1, help="Instruments.")] = 5,
-    live_orders: Annotated[int, typer.Option(min=1, help="Resting orders in all.")] = 2_000,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 1,
+    out: Annotated[str, typer.Option(help="NAME.dbn or NAME.dbn.zst; - is standard output.")],
+    records: Annotated[int, typer.Option(min=1, help="The least number of records.")] = 100_000,
+    instruments: Annotated[int, typer.Option(min=1, help="The number of instruments.")] = 5,
+    live_orders: Annotated[
+        int, typer.Option(min=1, help="The number of resting orders of all instruments.")
+    ] = 2_000,
+    seed: Annotated[int, typer.Option(help="The seed; the same seed gives the same bytes.")] = 1,
     truth: Annotated[
-        str | None, typer.Option(help="Write the exchange's own books here, as JSON.")
+        str | None, typer.Option(help="A file for the exchange's own books: NAME.json.")
     ] = None,
 ) -> None:
-    """Simulate a market and write its records."""
+    """Simulate a market and write its records as DBN."""
     from batonics.jobs.simulate import simulate
 
     written = simulate(

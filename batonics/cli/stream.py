@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from batonics.cli.option_groups import SettingOption, expand_options, load_settings, read_flags
-from batonics.cli.options import QuietOption, SkipBadOption
-from batonics.cli.reconstruct import BookFormat
+from batonics.cli.options import LogJsonOption, QuietOption, SkipBadOption
+from batonics.cli.reconstruct import FormatOption
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,12 @@ class BookOptions:
     """What is written of the books at the end."""
 
     out: Annotated[
-        str | None, typer.Option(help="A file for the books at the end; - is standard output.")
+        str | None,
+        typer.Option(
+            help="A file for the books at the end: NAME.json, NAME.ndjson; - is standard output."
+        ),
     ] = None
-    form: Annotated[
-        BookFormat, typer.Option("--format", help="One document, or a book a line.")
-    ] = BookFormat.JSON
+    book_format: FormatOption = None
     depth: Annotated[int | None, SettingOption("live.depth", "--depth")] = None
     orders: Annotated[bool, typer.Option("--orders", help="Write queues of levels to --out.")] = (
         False
@@ -126,9 +127,7 @@ class ServerOptions:
 class MessageOptions:
     """What is said on standard error and shown on the terminal."""
 
-    log_json: Annotated[
-        bool | None, SettingOption("log.json", "--log-json", "Logs as JSON, on a terminal too.")
-    ] = None
+    log_json: LogJsonOption = None
     quiet: QuietOption = False
 
 
@@ -140,15 +139,16 @@ def command(
     server: ServerOptions,
     messages: MessageOptions,
 ) -> None:
-    """Follow a live feed; SIGTERM and ^C take what has arrived, write --out and end."""
-    import sys
-    from contextlib import ExitStack
+    """Follow a live feed and keep exact books of it.
 
+    SIGTERM and ^C end the run after the records that have arrived, and write --out.
+    """
+    import sys
+
+    from batonics.jobs.reconstruct import BookOutput
     from batonics.jobs.stream import FeedAddress, Stream, StreamRequest, connect_feed
     from batonics.model.errors import OutputError
-    from batonics.sinks.atomic import open_atomic
-    from batonics.sinks.book_json import write_books
-    from batonics.sinks.logs import configure
+    from batonics.sinks.logs import configure, logger
 
     settings = load_settings(read_flags(feed, books, storage, server, messages))
     as_json, quiet = settings.log.json, messages.quiet
@@ -175,19 +175,25 @@ def command(
         every=storage.every,
         lake=storage.lake,
         skip_bad=feed.skip_bad,
+        books=None
+        if books.out is None
+        else BookOutput(
+            books.out,
+            None if books.book_format is None else books.book_format.value,
+            orders=books.orders,
+        ),
         view=view,
+        quiet=quiet,
         settings=settings,
     )
-    with ExitStack() as stack:
-        # An output that cannot be written is found before the feed, not after it.
-        file = stack.enter_context(open_atomic(books.out)) if books.out is not None else None
-        run = Stream(request)
-        run.run()
-        if file is not None:
-            engine, symbols = run.handler.engine, run.handler.symbols
-            write_books(file, engine, symbols, book_format=books.form.value, orders=books.orders)
+    run = Stream(request)
+    run.run()
     if run.failure is not None:  # the books are written all the same
         raise OutputError(run.failure)
-    if not quiet:
-        stats = run.handler.stats
+    stats = run.handler.stats
+    if quiet:
+        return
+    if as_json:
+        logger("stream").info("stream_ended", records=stats.records, books=stats.books)
+    else:
         typer.echo(f"took {stats.records:,} records into {stats.books:,} books", err=True)

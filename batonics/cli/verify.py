@@ -1,13 +1,12 @@
-"""`batonics verify`: whether the books that FILES make are what their records say."""
+"""`batonics verify`: checks whether the books of files are what their records say."""
 
 from __future__ import annotations
 
-import time
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from batonics.cli.comparison import OtherFile, print_comparison, refuse_difference
+from batonics.cli.comparison import print_comparison, refuse_difference
 from batonics.cli.console import escape_unprintable, plain_console
 from batonics.cli.options import (
     FilesArgument,
@@ -17,40 +16,56 @@ from batonics.cli.options import (
     refuse_input_as_output,
     split_names,
 )
+from batonics.cli.table import BOOK_ROWS_MAX, Column, print_table
 
-BOOKS_MAX = 30
-FOUND_MAX = 5
-"""Books, and differences of each kind, that are printed; the report has more."""
+if TYPE_CHECKING:
+    from rich.console import Console
+
+FINDING_ROWS_MAX = 5
+"""Differences and violations that are printed; the report has more."""
 
 
 def command(
     files: FilesArgument,
     every: Annotated[
-        str, typer.Option(help="How often books are compared: N records, or 'N events'.")
+        str,
+        typer.Option(
+            help="The windows at whose ends books are compared: a count of records, or 'N events'."
+        ),
     ] = "100000",
     against: Annotated[
         str | None,
-        typer.Option(help="Another's file of the same records, such as the vendor's mbp-10."),
+        typer.Option(
+            help="Another program's file of the same records, such as the vendor's mbp-10."
+        ),
     ] = None,
     schema: Annotated[
-        str | None, typer.Option(help="Its schema, where neither metadata nor columns tell it.")
+        str | None,
+        typer.Option(help="The schema of --against, if its metadata and columns do not say it."),
     ] = None,
     symbols: SymbolsOption = None,
     out: Annotated[
-        str | None, typer.Option(help="Where the report goes, as JSON; - is standard output.")
+        str | None,
+        typer.Option(help="A file for the report: NAME.json; - is standard output."),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="The same as --out -.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the whole report as JSON, as --out - does.")
+    ] = False,
     skip_bad: SkipBadOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Prove the books of FILES: invariants, and a second derivation; exit code 1 if they differ."""
-    from contextlib import ExitStack
+    """Check books against invariants and a second derivation.
+
+    The exit code is 1 if a book breaks an invariant, if the derivations differ, or if the rows
+    differ from those of --against.
+    """
+    from functools import partial
 
     from batonics.cli.progress import read_progress
     from batonics.jobs.record_windows import WindowLength
-    from batonics.jobs.verify import Verification, VerifyRequest
+    from batonics.jobs.verify import VerifyRequest, verify_files
     from batonics.model.errors import UsageError
-    from batonics.sinks.atomic import STDOUT, open_atomic
+    from batonics.sinks.atomic import STDOUT
 
     if json and out not in (None, STDOUT):
         raise UsageError("--json writes to standard output: give it or --out, not both")
@@ -60,63 +75,51 @@ def command(
         every=WindowLength.parse(every),
         symbols=split_names(symbols),
         skip_bad=skip_bad,
+        against=against,
+        against_schema=schema,
     )
-    refuse_input_as_output(files, target)
-    other = OtherFile.named(against, schema, request)
-    with ExitStack() as stack:
-        # Opened first: an unwritable one is found before the work, not after it.
-        file = stack.enter_context(open_atomic(target)) if target is not None else None
-        verification = Verification(request)
-        begun = time.monotonic()
-        with read_progress("verify", quiet=quiet) as progress:
-            verification.progress = progress
-            report = verification.run()
-        seconds = time.monotonic() - begun
-        if other is not None:
-            report["against"] = other.compare(quiet=quiet)
-        if file is not None:
-            import orjson
-
-            file.write(orjson.dumps(report, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    refuse_input_as_output([*files, *([against] if against is not None else [])], target)
+    bars = partial(read_progress, quiet=quiet)
+    report, seconds = verify_files(request, out=target, progress_bars=bars)
     if not quiet and target != STDOUT:
         _print(report, seconds)
-        if other is not None:
+        if "against" in report:
             print_comparison(report["against"])
     _refuse(report)
     refuse_difference(report.get("against"))
 
 
 def _refuse(report: dict[str, Any]) -> None:
-    """Say in one line that the books are not proved, if they are not."""
+    """Raise an error of one line if the books are not proved."""
     from batonics.model.errors import BatonicsError
 
     if report["proved"]:
         return
-    found = []
+    counts = []
     first = next(iter(report["violations"]["first"] + report["differences"]["first"]))
     broken = [row["name"] for row in report["invariants"] if row["violations"]]
     if broken:
-        found.append(f"{_counted(len(broken), 'broken invariant')} ({', '.join(broken)})")
+        counts.append(f"{_counted(len(broken), 'broken invariant')} ({', '.join(broken)})")
     if report["differences"]["count"]:
-        found.append(_counted(report["differences"]["count"], "difference"))
-    raise BatonicsError(f"not proved: {' and '.join(found)}; the first: {_described(first)}")
+        counts.append(_counted(report["differences"]["count"], "difference"))
+    raise BatonicsError(f"not proved: {' and '.join(counts)}; the first: {_describe(first)}")
 
 
-def _described(found: dict[str, Any]) -> str:
+def _describe(finding: dict[str, Any]) -> str:
     """A difference or a violation in words."""
-    place = _name(found)
-    if found.get("side") is not None:
-        place += f" {'bid' if found['side'] == 'B' else 'ask'}"
-    if found.get("price") is not None:
-        place += f" {found['price']}"
-    if "order_id" in found:
-        place += f" order {found['order_id']}"
-    records = f"records {found['first_record']:,} to {found['last_record']:,}"
-    if "invariant" in found:
-        return f"{found['invariant']}: {place}: {found['found']} ({records})"
+    location = _book_name(finding)
+    if finding.get("side") is not None:
+        location += f" {'bid' if finding['side'] == 'B' else 'ask'}"
+    if finding.get("price") is not None:
+        location += f" {finding['price']}"
+    if "order_id" in finding:
+        location += f" order {finding['order_id']}"
+    records = f"records {finding['first_record']:,} to {finding['last_record']:,}"
+    if "invariant" in finding:
+        return f"{finding['invariant']}: {location}: {finding['found']} ({records})"
     return (
-        f"{found['of']}: {place}: the engine has {_values(found['engine'])},"
-        f" the records say {_values(found['witness'])} ({records})"
+        f"{finding['of']}: {location}: the engine has {_list_values(finding['engine'])},"
+        f" the records say {_list_values(finding['witness'])} ({records})"
     )
 
 
@@ -124,13 +127,13 @@ def _counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
-def _values(values: dict[str, Any] | None) -> str:
+def _list_values(values: dict[str, Any] | None) -> str:
     if values is None:
         return "none"
     return ", ".join(f"{name} {value}" for name, value in values.items() if name != "price_1e9")
 
 
-def _name(book: dict[str, Any]) -> str:
+def _book_name(book: dict[str, Any]) -> str:
     symbol = book["symbol"] or f"#{book['instrument_id']}"
     return f"{symbol} of publisher {book['publisher_id']}"
 
@@ -139,47 +142,67 @@ def _name(book: dict[str, Any]) -> str:
 
 
 def _print(report: dict[str, Any], seconds: float) -> None:
-
     console = plain_console()
     _print_checks(console, report)
     _print_books(console, report["books"])
-    for found in ("violations", "differences"):
-        for row in report[found]["first"][:FOUND_MAX]:
-            console.print(escape_unprintable(_described(row)), style="red")
+    for kind in ("violations", "differences"):
+        for finding in report[kind]["first"][:FINDING_ROWS_MAX]:
+            console.print(escape_unprintable(_describe(finding)), style="red")
     _print_summary(console, report, seconds)
 
 
-def _print_checks(console: Any, report: dict[str, Any]) -> None:
-    """What was checked, and how often it did not hold."""
-    table = _table("check", "wrong")
-    for row in report["invariants"]:
-        table.add_row(row["meaning"], f"{row['violations']:,}")
-    compared = report["compared"]
-    table.add_row(
+def _print_checks(console: Console, report: dict[str, Any]) -> None:
+    """Print each check, and how often it failed."""
+    invariants, compared = report["invariants"], report["compared"]
+    comparison = (
         f"{compared['levels']:,} levels, {compared['orders']:,} orders in their queues,"
-        f" {compared['books']:,} statuses: as the records alone make them",
-        f"{report['differences']['count']:,}",
+        f" {compared['books']:,} statuses: as the records alone make them"
     )
-    console.print(table)
+    wrong = [*(row["violations"] for row in invariants), report["differences"]["count"]]
+    print_table(
+        console,
+        [
+            Column("check", [*(row["meaning"] for row in invariants), comparison]),
+            Column("wrong", [f"{count:,}" for count in wrong], is_number=True),
+        ],
+        hint="; --json has them all",
+    )
     console.print()
 
 
-def _print_books(console: Any, books: list[dict[str, Any]]) -> None:
-    """Each book's status and why, and its anomalies; crossed and locked are labels, not faults."""
-    table = _table("symbol", "publisher", "status", "records", "events", "crossed", "locked")
-    for book in books[:BOOKS_MAX]:
-        table.add_row(
-            escape_unprintable(book["symbol"] or f"#{book['instrument_id']}"),
-            str(book["publisher_id"]),
-            book["status"] + (", event open" if book["event_open"] else ""),
-            *(f"{book[name]:,}" for name in _COUNTS),
-        )
-    console.print(table)
-    if len(books) > BOOKS_MAX:
-        console.print(f"and {len(books) - BOOKS_MAX} more books (--json has them all)")
+def _print_books(console: Console, books: list[dict[str, Any]]) -> None:
+    """Print each book with its status, its counts and its anomalies.
+
+    Crossed and locked are labels, not faults.
+    """
+    shown = books[:BOOK_ROWS_MAX]
+    print_table(
+        console,
+        [
+            Column(
+                "symbol",
+                [
+                    escape_unprintable(book["symbol"] or f"#{book['instrument_id']}")
+                    for book in shown
+                ],
+            ),
+            Column("publisher", [str(book["publisher_id"]) for book in shown], is_number=True),
+            Column(
+                "status",
+                [book["status"] + (", event open" if book["event_open"] else "") for book in shown],
+            ),
+            *(
+                Column(name, [f"{book[key]:,}" for book in shown], is_number=True)
+                for name, key in _COUNTS
+            ),
+        ],
+        hint="; --json has them all",
+    )
+    if len(books) > BOOK_ROWS_MAX:
+        console.print(f"and {len(books) - BOOK_ROWS_MAX} more books; --json has them all")
     console.print()
-    for book in books[:BOOKS_MAX]:
-        console.print(f"{escape_unprintable(_name(book))}: {book['reason']}")
+    for book in shown:
+        console.print(f"{escape_unprintable(_book_name(book))}: {book['reason']}")
         for anomaly in book["anomalies"]:
             verdict = "to be expected" if anomaly["expected"] else "odd"
             console.print(
@@ -188,13 +211,19 @@ def _print_books(console: Any, books: list[dict[str, Any]]) -> None:
     console.print()
 
 
-_COUNTS = ("records", "events", "crossed_events", "locked_events")
+_COUNTS = (
+    # name of the column, key in the report
+    ("records", "records"),
+    ("events", "events"),
+    ("crossed", "crossed_events"),
+    ("locked", "locked_events"),
+)
 
 
-def _print_summary(console: Any, report: dict[str, Any], seconds: float) -> None:
+def _print_summary(console: Console, report: dict[str, Any], seconds: float) -> None:
     verdict = "proved" if report["proved"] else "not proved"
     skipped = sum(file["skipped"] for file in report["files"])
-    read = [
+    counts = [
         _counted(report["records"], "record"),
         _counted(report["events"], "event"),
         _counted(len(report["books"]), "book"),
@@ -203,16 +232,6 @@ def _print_summary(console: Any, report: dict[str, Any], seconds: float) -> None
     windows = _counted(report["windows"], "window")
     rate = report["records"] / max(seconds, 1e-9)
     console.print(
-        f"{verdict}: {', '.join(read)}, compared at the ends of {windows}; {rate:,.0f} records/s",
+        f"{verdict}: {', '.join(counts)}, compared at the ends of {windows}; {rate:,.0f} records/s",
         style="bold green" if report["proved"] else "bold red",
     )
-
-
-def _table(*names: str) -> Any:
-    from rich.table import Table
-
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1))
-    for name in names:
-        left = name in ("check", "symbol", "publisher", "status")
-        table.add_column(name, justify="left" if left else "right", no_wrap=True)
-    return table

@@ -19,7 +19,7 @@ from batonics.frames.depth.book_sources import (
     delta_source,
     depth_source,
 )
-from batonics.frames.depth.windows import EventWindows, TimeWindows, Windows
+from batonics.frames.depth.windows import parse_windows
 from batonics.frames.measures.bars import bars_source
 from batonics.frames.measures.book_measures import measures_source
 from batonics.frames.measures.trade_measures import trade_measures_source
@@ -332,20 +332,3 @@ class MboNamespace:
 
 def _interval_schema(family: str, every: str) -> Schema:
     return find_schema(f"{family}-{format_duration(duration_ns(every, 'intervals'))}")
-
-
-def parse_windows(every: int | str) -> Windows:
-    """The windows of a length.
-
-    Args:
-        every: a number of events, "event" (1), or a duration such as "1s".
-
-    Raises:
-        UsageError: `every` is none of these.
-    """
-    if isinstance(every, str) and every != "event":
-        return TimeWindows(duration_ns(every, "intervals"))
-    length = 1 if isinstance(every, str) else every
-    if length < 1:
-        raise UsageError(f"windows of {length} events, expected 1 or more")
-    return EventWindows(length)

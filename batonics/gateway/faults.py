@@ -70,13 +70,13 @@ class Faults:
         taken_back = self.share(Fault.DUP) * DUP_UNITS_MAX
         if self.drop and self.dup:
             raise UsageError(
-                "drop and dup exclude each other: no feed says again what it has lost, and loses"
-                " something else"
+                "drop and dup exclude each other: no feed repeats records that it has lost, and"
+                " loses others instead"
             )
         if ends > ENDS_SHARE_MAX or ends * taken_back > 1:
             raise UsageError(
-                f"a connection would bring {1 / ends:.0f} records and the next one go back"
-                f" {taken_back / 2:.0f}: nobody would ever see the feed's end"
+                f"a connection would bring {1 / ends:.0f} records and the next one go back by"
+                f" {taken_back / 2:.0f}: no client would ever reach the feed's end"
             )
 
     def share(self, kind: Fault) -> float:

@@ -9,17 +9,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from batonics.model.mbo import RTYPE_MBO, Flag
+from batonics.model.mbo import F_BAD_TS_RECV, F_SNAPSHOT, RTYPE_MBO
 from batonics.native import kernel, load_i64, load_u64
 
 INDEX_INPUT_END = 0
 INDEX_FULL = 1
 INDEX_BAD_LENGTH = 2
 
-_RTYPE_MBO = int(RTYPE_MBO)
 _HEADER_BYTES = 16
 _FLAGS_AT, _TS_RECV_AT, _MBO_BYTES = 36, 40, 56
-_SNAPSHOT, _BAD_TS_RECV = int(Flag.SNAPSHOT), int(Flag.BAD_TS_RECV)
 
 
 @kernel
@@ -58,11 +56,11 @@ def index_records(
             return count, position, due_ns, INDEX_BAD_LENGTH
         if position + size > stop:
             return count, position, due_ns, INDEX_INPUT_END
-        if size >= _MBO_BYTES and data[position + 1] == _RTYPE_MBO:
+        if size >= _MBO_BYTES and data[position + 1] == RTYPE_MBO:
             ts_recv = load_i64(data, position + _TS_RECV_AT)
-            flags = data[position + _FLAGS_AT] & (_SNAPSHOT | _BAD_TS_RECV)
+            flags = data[position + _FLAGS_AT] & (F_SNAPSHOT | F_BAD_TS_RECV)
             # As a signed word UNDEF_TIMESTAMP reads -1.
-            if ts_recv > due_ns and flags != _BAD_TS_RECV:
+            if ts_recv > due_ns and flags != F_BAD_TS_RECV:
                 due_ns = ts_recv
         position += size
         ends[count] = position

@@ -80,6 +80,7 @@ class ReplayFiles:
         Raises:
             UsageError: the schema or the symbology is not offered.
         """
+        # UsageError: there is no such schema, or no DBN record for it.
         _ = find_schema(subscription.schema).record_dtype
         if subscription.stype_in not in STYPES:
             raise UsageError(

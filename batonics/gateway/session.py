@@ -23,6 +23,7 @@ from batonics.codec.messages import (
 from batonics.gateway.feed_pieces import BytesLike
 from batonics.gateway.replay_files import ReplayFiles
 from batonics.model.errors import InputError, UsageError
+from batonics.settings.table import ReplaySettings
 from batonics.sources.tcp import LineReader
 
 if sys.version_info >= (3, 14):
@@ -31,10 +32,6 @@ else:
     from backports import zstd
 
 LSG_VERSION = "0.6.0"
-LOGIN_S = 30.0
-"""How long a client may take for each line until it starts the session."""
-SUBSCRIPTIONS_MAX = 10_000
-"""The most subscription lines of a session."""
 
 
 class RefusedError(Exception):
@@ -55,33 +52,33 @@ class Login(NamedTuple):
     unread: bytes
 
 
-def log_in(sock: socket.socket, replay_files: ReplayFiles, key: str | None) -> Login:
+def log_in(sock: socket.socket, replay_files: ReplayFiles, settings: ReplaySettings) -> Login:
     """Run the protocol up to the start of the session.
 
     Args:
         sock: the socket of the client.
         replay_files: the files that are offered.
-        key: the key that is accepted; None: any key.
+        settings: the key that is accepted, the time of each line, and the most subscriptions.
 
     Raises:
         RefusedError: the client is refused.
         OSError: the client has closed the connection, or takes too long.
     """
-    sock.settimeout(LOGIN_S)
+    sock.settimeout(settings.login_timeout_s)
     overlong = ConnectionError("a line that is too long")
     reader = LineReader(sock, lines.LINE_BYTES_MAX, overlong)
     challenge = secrets.token_urlsafe(24)
     sock.sendall(lines.greeting_line(LSG_VERSION) + lines.challenge_line(challenge))
     try:
         authentication = lines.parse_authentication(reader.line())
-        _check_authentication(authentication, challenge, replay_files, key)
+        _check_authentication(authentication, challenge, replay_files, settings.gateway_key)
     except (InputError, UsageError) as error:
         sock.sendall(lines.refusal_line(str(error)))
         raise RefusedError(str(error)) from None
     sock.sendall(lines.welcome_line(str(time.time_ns())))
     subscriptions: list[lines.SubscriptionRequest | str] = []
     while not _is_start(line := reader.line()):
-        if len(subscriptions) == SUBSCRIPTIONS_MAX:
+        if len(subscriptions) == settings.subscriptions_max:
             raise RefusedError("too many subscriptions")
         try:
             subscriptions.append(lines.parse_subscription(line))

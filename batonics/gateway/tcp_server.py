@@ -7,6 +7,7 @@ ends every thread.
 from __future__ import annotations
 
 import fcntl
+import os
 import socket
 import struct
 import termios
@@ -16,12 +17,9 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from batonics.model.errors import OutputError
+from batonics.settings.table import REPLAY_DEFAULTS, ReplaySettings
 from batonics.sources.tcp import TcpAddress
 
-SEND_BUFFER_BYTES = 4 << 20
-"""The send buffer of a client's socket: the larger it is, the less often a send waits."""
-CLOSE_TIMEOUT_S = 10.0
-"""How long a client may take to read the rest and close, once everything is sent."""
 RESET_DRAIN_S = 5.0
 """How long a reset waits until the client's machine has received what was sent."""
 RESET_POLL_S = 0.01
@@ -39,6 +37,7 @@ class TcpServer:
         listen: the address to listen on; port 0 lets the system choose.
         serve: called with each client's socket and address, in a thread of its own; the server
             closes the socket when it returns.
+        settings: the size of send buffers: the larger it is, the less often a send waits.
 
     Attributes:
         address: the address that the server listens on.
@@ -47,14 +46,21 @@ class TcpServer:
         OutputError: the server cannot listen on the address.
     """
 
-    def __init__(self, listen: TcpAddress, serve: Callable[[socket.socket, str], None]) -> None:
-        self._serve = serve
+    def __init__(
+        self,
+        listen: TcpAddress,
+        serve: Callable[[socket.socket, str], None],
+        settings: ReplaySettings = REPLAY_DEFAULTS,
+    ) -> None:
+        self._serve, self._send_buffer_bytes = serve, settings.send_buffer_bytes
         family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
         try:
             self._listener = socket.create_server(listen, family=family, backlog=128)
         except OSError as error:
-            reason = error.strerror or str(error)
-            raise OutputError(f"{listen}: cannot be listened on: {reason}") from None
+            # The text of `create_server` has the address again; errors of names have no number.
+            number = error.errno or 0
+            reason = os.strerror(number) if number > 0 else error.strerror or str(error)
+            raise OutputError(f"cannot listen on {listen}: {reason.lower()}") from None
         self.address = TcpAddress(*self._listener.getsockname()[:2])
         self._lock = threading.Lock()
         self._clients: dict[threading.Thread, socket.socket] = {}
@@ -97,7 +103,7 @@ class TcpServer:
     def _run(self, sock: socket.socket, name: str) -> None:
         try:
             with sock:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._send_buffer_bytes)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._serve(sock, name)
         finally:
@@ -105,11 +111,11 @@ class TcpServer:
                 self._clients.pop(threading.current_thread(), None)
 
 
-def close_gracefully(sock: socket.socket) -> None:
-    """End the stream, and wait until the client closes, for at most CLOSE_TIMEOUT_S."""
+def close_gracefully(sock: socket.socket, timeout_s: float) -> None:
+    """End the stream, and wait until the client closes, for at most `timeout_s`."""
     with suppress(OSError):
         sock.shutdown(socket.SHUT_WR)
-        sock.settimeout(CLOSE_TIMEOUT_S)
+        sock.settimeout(timeout_s)
         while sock.recv(1 << 16):
             pass
 

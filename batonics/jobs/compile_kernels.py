@@ -1,7 +1,7 @@
-"""Compile every kernel now, into the cache: for images and first runs.
+"""Compiles every kernel into the cache, for images and first runs.
 
-`python -m batonics.jobs.compile_kernels` does it and says where the kernels went.
-The rule: after it, no command compiles anything (a test runs them all).
+`python -m batonics.jobs.compile_kernels` compiles them and prints the directories of the cache. The
+rule: after it, no command compiles anything; a test runs all commands.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from batonics.frames.orders.fill_simulation import would_fill
 from batonics.frames.scan.mbo_scan import scan_batches
 from batonics.gateway.dbn_feed import DbnFeed, LengthPrefixedFeed
 from batonics.gateway.merge import interleave
-from batonics.live.ingest import warm_up as warm_live
+from batonics.live.ingest import warm_up
 from batonics.model.mbo import DayStart, MboBatch, concat_batches, copy_batch
 from batonics.sim.market import Market
 
 RECORDS = 5_000
-"""Enough that every table must be made anew."""
+"""Enough records that every table grows."""
 
 
 def compile_kernels() -> None:
-    """Run a simulated market through everything that is compiled."""
+    """Run a simulated market through every kernel."""
     market = Market(1, 2, target_live_orders=1_000, start_ns=0)
     batch = concat_batches([copy_batch(piece) for piece in market.batches(RECORDS)])
     for decoded in DbnDecoder().feed(encode_records(batch)):
@@ -36,12 +36,12 @@ def compile_kernels() -> None:
         engine.rebuild()
     for _ in NdjsonDecoder().feed(b'{"type":"clear","symbol":"X"}\n'):
         pass
-    _warm_frames(batch)
-    warm_live()
-    _warm_replay(batch)
+    _compile_frames(batch)
+    warm_up()
+    _compile_replay(batch)
 
 
-def _warm_replay(batch: MboBatch) -> None:
+def _compile_replay(batch: MboBatch) -> None:
     with TemporaryDirectory() as directory:
         path = Path(directory) / "feed.dbn"
         path.write_bytes(encode_metadata(Metadata()) + encode_records(batch))
@@ -50,7 +50,7 @@ def _warm_replay(batch: MboBatch) -> None:
             interleave([*pieces, *pieces])
 
 
-def _warm_frames(batch: MboBatch) -> None:
+def _compile_frames(batch: MboBatch) -> None:
     records = scan_batches(lambda: iter([batch, DayStart._make(batch)]))
     mbo = records.mbo  # type: ignore[attr-defined]  # a type checker does not see namespaces
     for frame in (
@@ -72,4 +72,4 @@ if __name__ == "__main__":
     from batonics.native import cache_directories
 
     compile_kernels()
-    Console().print("kernels compiled; looked for in", *cache_directories())
+    Console().print("kernels are compiled; the cache is in", *cache_directories())

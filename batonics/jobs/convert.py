@@ -1,7 +1,7 @@
-"""MBO in, any schema that can be derived from it out.
+"""Derives rows of a schema from MBO records, and writes them to a file.
 
-The rule: books are built from the input's beginning, whatever part of it is asked for; only rows
-are selected by time. One pass, constant memory.
+The rule: books are built from the beginning of the input; `start` and `end` select rows only. One
+pass, constant memory.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ from batonics.frames.scan.sources import pull_frames
 from batonics.frames.scan.symbols import FrameSymbols
 from batonics.frames.schemas.row_keys import ROW_TIME, RowKeys
 from batonics.frames.schemas.table import find_schema
+from batonics.jobs.progress import ReadProgress
 from batonics.jobs.symbol_selection import SymbolSelection
 from batonics.model.errors import UsageError
 from batonics.model.mbo import MboBatch, is_untimed
 from batonics.model.times import NS_PER_DAY, format_time
+from batonics.sinks.tables import find_format, open_table
 from batonics.sinks.text import format_display_prices, is_price
 from batonics.sources.definitions import read_definitions
 from batonics.sources.stream import MboStream, read_metadata
@@ -29,16 +31,15 @@ from batonics.sources.stream import MboStream, read_metadata
 if TYPE_CHECKING:
     import polars as pl
 
-Progress = Callable[[MboStream], None]
 UTC = "UTC"
 
 
 class RowOptions(NamedTuple):
-    """What the form of the output asks of its rows.
+    """The columns that rows have for a file format.
 
     Attributes:
-        symbol: each has its instrument's name, after the schema's columns.
-        displayed: with ticks, prices are text with as many decimals as their tick has.
+        symbol: rows have a column `symbol` after the columns of the schema.
+        displayed: with `ticks`, prices are text with as many decimals as the tick.
     """
 
     symbol: bool
@@ -47,19 +48,20 @@ class RowOptions(NamedTuple):
 
 @dataclass(frozen=True)
 class ConvertRequest:
-    """What is to be converted.
+    """The records to convert, and the schema to derive.
 
     Attributes:
-        paths: files in the order of their time; `-` is standard input.
+        paths: input files in the order of their time; `-` is standard input.
         schema: the name of a schema (`frames/schemas/table.py`).
-        symbols: only these names (or instrument ids); empty: all.
-        start_ns, end_ns: only rows whose index timestamp is in `[start_ns, end_ns)`. Books and
-            intervals are those of all records, before and after.
+        symbols: symbols or instrument ids to keep; empty: all.
+        start_ns: the first index timestamp of rows to keep; None: no bound. Books and intervals
+            are built from all records.
+        end_ns: the index timestamp before which rows to keep end; None: no bound.
         skip_bad: count and skip bad records where the framing survives.
-        consolidated: the levels are an instrument's over all its publishers.
+        consolidated: levels are sums over all publishers of an instrument.
         tz: the time zone of times, such as America/Chicago.
-        ticks: add what definitions (`frames/scan/definitions.py`) say: those of the stream, and
-        definitions: of these files.
+        ticks: add columns from instrument definitions, those of the input and of `definitions`.
+        definitions: files of the schema definition.
     """
 
     paths: tuple[str, ...]
@@ -85,8 +87,70 @@ class ConvertRequest:
         _check_time_zone(self.tz)
 
 
-def output_columns(request: ConvertRequest, form: RowOptions) -> pl.Schema:
-    """The columns of the frames of a form."""
+class TableOutput(NamedTuple):
+    """The file that rows are written to.
+
+    Attributes:
+        path: the file's name; `-` is standard output.
+        file_format: one of `TABLE_FORMATS`; None: the name's ending says it.
+        decimal_prices: prices in NDJSON are decimal text.
+    """
+
+    path: str
+    file_format: str | None = None
+    decimal_prices: bool = False
+
+
+def convert(
+    request: ConvertRequest, output: TableOutput, progress: ReadProgress | None = None
+) -> int:
+    """Write the rows of a conversion to a file; the number of rows.
+
+    Args:
+        request: the conversion.
+        output: the file. It takes its name when all rows are written.
+        progress: called with the input after each batch.
+
+    Raises:
+        UsageError: the format cannot hold these rows, or the file's name says another format.
+        InputError: a file cannot be read, or is damaged.
+        OutputError: the file cannot be written.
+    """
+    file_format = output.file_format or find_format(output.path)
+    is_dbn = file_format.startswith("dbn")
+    if is_dbn and request.tz != UTC:
+        raise UsageError("times in DBN are UTC: --tz goes with the other formats")
+    if is_dbn and request.ticks:
+        raise UsageError("DBN has no columns for ticks: --definitions goes with the other formats")
+    is_text = file_format.startswith("csv") or (
+        file_format.startswith("ndjson") and output.decimal_prices
+    )
+    options = RowOptions(symbol=not is_dbn, displayed=is_text)
+    table = open_table(
+        output.path,
+        output_columns(request, options),
+        file_format=file_format,
+        schema=request.schema if _has_schema_columns(request) else None,
+        metadata=output_metadata(request) if is_dbn else None,
+        decimal_prices=output.decimal_prices,
+    )
+    with table as rows:
+        run = Conversion(request)
+        run.progress = progress
+        # Closing the generator closes its files and ends its thread, whatever happens.
+        with closing(run.frames(options)) as frames:
+            for frame in frames:
+                rows.write(frame)
+    return run.rows
+
+
+def _has_schema_columns(request: ConvertRequest) -> bool:
+    """Whether the rows have exactly the columns and types of the schema."""
+    return request.tz == UTC and not request.ticks
+
+
+def output_columns(request: ConvertRequest, options: RowOptions) -> pl.Schema:
+    """The columns of the frames that a conversion yields."""
     import polars as pl
 
     time = pl.Datetime("ns", request.tz)
@@ -94,17 +158,17 @@ def output_columns(request: ConvertRequest, form: RowOptions) -> pl.Schema:
     columns: dict[str, pl.DataType] = {
         name: time if isinstance(dtype, pl.Datetime) else dtype for name, dtype in of_schema.items()
     }
-    if form.symbol:
+    if options.symbol:
         columns[SYMBOL] = pl.String()
     if request.ticks:
         columns |= definition_columns(of_schema)
-    if request.ticks and form.displayed:
+    if request.ticks and options.displayed:
         columns |= {name: pl.String() for name in columns if is_price(name, columns[name])}
     return pl.Schema(columns)
 
 
 def output_metadata(request: ConvertRequest) -> Metadata:
-    """What a DBN file of the result says of itself, from what the input's files say.
+    """The metadata of a DBN file of the rows, made from the metadata of the input files.
 
     Raises:
         InputError: a file cannot be read, or is damaged.
@@ -112,7 +176,7 @@ def output_metadata(request: ConvertRequest) -> Metadata:
     found = [read_metadata(path) for path in request.paths]
     known = [metadata for metadata in found if metadata is not None]
     first, last = (known[0], known[-1]) if known else (Metadata(), Metadata())
-    mappings = _merged(known, request.symbols)
+    mappings = _merge_mappings(known, request.symbols)
     return replace(
         Metadata(),
         dataset=first.dataset,
@@ -127,13 +191,13 @@ def output_metadata(request: ConvertRequest) -> Metadata:
 
 
 class Conversion:
-    """One run of the job. Its files are open until `frames` ends.
+    """A conversion that runs once. Its files are open until `frames` ends.
 
     Attributes:
         stream: the input.
-        rows: how many rows have been given.
-        progress: called after each batch with the stream; set it before `frames`.
-        seen: called with each batch of records before it is folded; set it before `frames`.
+        rows: the number of rows that `frames` has yielded.
+        progress: called with the stream after each batch; set it before `frames`.
+        on_batch: called with each batch of records before it is folded; set it before `frames`.
     """
 
     def __init__(self, request: ConvertRequest) -> None:
@@ -141,8 +205,8 @@ class Conversion:
         self.request = request
         self.stream = MboStream(request.paths, skip_bad=request.skip_bad)
         self.rows = 0
-        self.progress: Progress | None = None
-        self.seen: Callable[[MboBatch], None] | None = None
+        self.progress: ReadProgress | None = None
+        self.on_batch: Callable[[MboBatch], None] | None = None
         self._selection = SymbolSelection(self.stream, request.symbols)
         self._schema = find_schema(request.schema)
         self._keys = RowKeys(self._schema)
@@ -151,29 +215,29 @@ class Conversion:
         for definition in definitions:
             self.stream.definitions.add(definition)
 
-    def frames(self, form: RowOptions) -> Generator[pl.DataFrame, None, None]:
-        """The rows, in order, with `columns` of the form."""
+    def frames(self, options: RowOptions) -> Generator[pl.DataFrame, None, None]:
+        """The rows, in order, with the columns that `output_columns` returns."""
         import polars.selectors as cs
 
         request, schema = self.request, self._schema
         rows = schema.rows(scan_batches(self._batches), consolidated=request.consolidated)
         for frame in pull_frames(rows, schema.columns):
-            selected = self._selected(self._keys.add_time(frame))
+            selected = self._select_rows(self._keys.add_time(frame))
             self.rows += selected.height
-            full = self._completed(selected, form).drop(ROW_TIME)
+            complete = self._add_columns(selected, options).drop(ROW_TIME)
             yield (
-                full
+                complete
                 if request.tz == UTC
-                else full.with_columns(cs.datetime().dt.convert_time_zone(request.tz))
+                else complete.with_columns(cs.datetime().dt.convert_time_zone(request.tz))
             )
 
-    def _selected(self, timed: pl.DataFrame) -> pl.DataFrame:
-        """The rows whose times are within the request's."""
+    def _select_rows(self, timed: pl.DataFrame) -> pl.DataFrame:
+        """The rows with times in the range of the request."""
         import polars as pl
 
         start_ns, end_ns = self.request.start_ns, self.request.end_ns
         time = pl.col(ROW_TIME)
-        # Frames' times end at 2^63.
+        # Times of frames end at 2**63 - 1.
         if start_ns is not None:
             timed = timed.filter(time >= min(start_ns, 2**63 - 1))
         return timed if end_ns is None else timed.filter(time < min(end_ns, 2**63 - 1))
@@ -183,8 +247,8 @@ class Conversion:
             for batch in batches:
                 self._selection.check()
                 rows = self._selection.rows(batch)
-                if self.seen is not None and len(rows.action):
-                    self.seen(rows)
+                if self.on_batch is not None and len(rows.action):
+                    self.on_batch(rows)
                 yield rows
                 if self.progress is not None:
                     self.progress(self.stream)
@@ -193,7 +257,7 @@ class Conversion:
         self._selection.check(ended=True)
 
     def _is_past_end(self, batch: MboBatch) -> bool:
-        """Whether no row before the end can come any more: the longest interval is over."""
+        """Whether all rows before `end_ns` have come: the longest interval after it is over."""
         end_ns = self.request.end_ns
         if end_ns is None or self._schema.time_depends_on_end:
             return False
@@ -201,14 +265,14 @@ class Conversion:
         times = batch.ts_recv[~is_untimed(batch.flags)]
         return len(times) > 0 and int(times.min()) >= end_ns + 2 * longest_ns
 
-    def _completed(self, frame: pl.DataFrame, form: RowOptions) -> pl.DataFrame:
-        """The frame with what is known of its instruments."""
-        if form.symbol:
+    def _add_columns(self, frame: pl.DataFrame, options: RowOptions) -> pl.DataFrame:
+        """The frame with the symbols and the definitions of its instruments."""
+        if options.symbol:
             frame = self._keys.add_symbol(frame, self._names)
         if not self.request.ticks:
             return frame
         frame = self._definitions.add_to(frame, ROW_TIME)
-        if not form.displayed:
+        if not options.displayed:
             return frame
         prices = [name for name, dtype in frame.schema.items() if is_price(name, dtype)]
         ticks = frame[TICK]
@@ -216,10 +280,10 @@ class Conversion:
 
 
 def _check_time_zone(tz: str) -> None:
-    """UsageError if there is no such time zone."""
+    """Raise UsageError unless the time zone exists."""
     import polars as pl
 
-    if tz in ("", "*"):  # which Polars takes for something else
+    if tz in ("", "*"):  # Polars takes these for something else
         raise UsageError(f"no time zone {tz!r} (expected such as America/Chicago)")
     try:
         pl.Series([0]).cast(pl.Datetime("ns", UTC)).dt.convert_time_zone(tz)
@@ -227,13 +291,13 @@ def _check_time_zone(tz: str) -> None:
         raise UsageError(f"no time zone {tz!r} (expected such as America/Chicago)") from None
 
 
-def _merged(found: Sequence[Metadata], wanted: Sequence[str]) -> tuple[SymbolMapping, ...]:
-    """The mappings of several files: of each symbol the intervals of all, once each."""
+def _merge_mappings(files: Sequence[Metadata], symbols: Sequence[str]) -> tuple[SymbolMapping, ...]:
+    """The mappings of several files: each symbol once, with the intervals of all files."""
     merged: dict[str, SymbolMapping] = {}
-    for metadata in found:
+    for metadata in files:
         for mapping in metadata.mappings:
             ids = {interval.symbol for interval in mapping.intervals}
-            if wanted and mapping.raw_symbol not in wanted and not ids.intersection(wanted):
+            if symbols and mapping.raw_symbol not in symbols and not ids.intersection(symbols):
                 continue
             known = merged.get(mapping.raw_symbol, mapping._replace(intervals=()))
             intervals = dict.fromkeys((*known.intervals, *mapping.intervals))

@@ -1,7 +1,7 @@
-"""Why a book has its status, and what its anomalies mean.
+"""Explains the status of a book, and its anomalies.
 
-The rule here: one sentence each, the same in tables and in JSON; and for each anomaly whether it is
-to be expected of such a book, so that what is left is worth a look.
+The rule here: one sentence for each, the same in tables and in JSON. Each anomaly says for which
+books it is expected; the others deserve a look.
 """
 
 from __future__ import annotations
@@ -13,15 +13,20 @@ from batonics.book.state import Anomaly, Status
 
 
 class ExpectedIn(Enum):
-    """Of which books an anomaly is to be expected."""
+    """The books for which an anomaly is expected."""
 
     NEVER = auto()
-    INCOMPLETE = auto()  # that were cold or stale
+    INCOMPLETE = auto()  # books that were cold or stale
     ALWAYS = auto()
 
 
 class AnomalyMeaning(NamedTuple):
-    """What an anomaly is, and where it is no surprise."""
+    """The explanation of an anomaly.
+
+    Attributes:
+        sentence: what the records did, and what the book did.
+        expected: the books for which the anomaly is expected.
+    """
 
     sentence: str
     expected: ExpectedIn
@@ -72,7 +77,12 @@ ANOMALY_MEANINGS = {
 
 
 def explain_status(status: Status, since: int | None) -> str:
-    """Why a book has its status; `since` is the record that gave it."""
+    """The reason for a book's status.
+
+    Args:
+        status: the book's status.
+        since: the index of the record that set it; None: no record did.
+    """
     if since is None or status is Status.COLD:
         return "no clear and no snapshot since its stream began: a lower bound (rule 21)"
     if status is Status.SYNCED:
@@ -81,7 +91,13 @@ def explain_status(status: Status, since: int | None) -> str:
 
 
 def explain_anomaly(anomaly: Anomaly, count: int, *, incomplete: bool) -> dict[str, Any]:
-    """A count with its sentence, as JSON has it; `incomplete`: the book was cold or stale."""
+    """An anomaly's count with its explanation, as JSON has it.
+
+    Args:
+        anomaly: the anomaly.
+        count: how often it happened in the book.
+        incomplete: the book was cold or stale at some time.
+    """
     sentence, expected = ANOMALY_MEANINGS[anomaly]
     return {
         "name": anomaly.name.lower(),

@@ -1,39 +1,37 @@
-"""One hypothetical limit order in the books of files: whether and when it would have been filled.
+"""Simulates one limit order in the books of files: whether and when it would have been filled.
 
-The rule: the simulation is `frames/orders/fill_simulation.py`; here files are
-opened, names become instruments, and
-the result takes the form that JSON has.
+The rule: `frames/orders/fill_simulation.py` simulates; this job opens files, resolves symbols and
+builds the report.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from batonics.frames.orders.fill_simulation import FillResult, would_fill
 from batonics.frames.scan.mbo_scan import scan_batches
+from batonics.jobs.progress import ReadProgress
 from batonics.jobs.symbol_selection import SymbolSelection
 from batonics.model.mbo import MboBatch
 from batonics.model.prices import format_price
 from batonics.model.times import format_time
 from batonics.sources.stream import MboStream
 
-Progress = Callable[[MboStream], None]
-
 
 @dataclass(frozen=True)
 class FillRequest:
-    """The order, and where its book is.
+    """The order, and the records that it is simulated in.
 
     Attributes:
-        paths: files in the order of their time; `-` is standard input.
-        side: "B" or "A".
-        price_1e9: its limit.
-        size: how much.
-        at_ns: when it enters, by `ts_recv`.
-        symbol: of its book (or an instrument id); None where the input has one instrument.
-        publisher_id: of its book; None where one publisher has the instrument.
+        paths: input files in the order of their time; `-` is standard input.
+        side: the order's side, "B" or "A".
+        price_1e9: the order's limit price.
+        size: the order's size.
+        at_ns: the time by `ts_recv` at which the order enters.
+        symbol: the symbol or instrument id of the book; None where the input has one instrument.
+        publisher_id: the publisher of the book; None where one publisher has the instrument.
         skip_bad: count and skip bad records where the framing survives.
     """
 
@@ -48,25 +46,25 @@ class FillRequest:
 
 
 class FillSimulation:
-    """One run of the job.
+    """A simulation that runs once.
 
     Attributes:
         stream: the input.
-        progress: called after each batch with the stream; set it before `run`.
+        progress: called with the stream after each batch; set it before `run`.
     """
 
     def __init__(self, request: FillRequest) -> None:
         self.request = request
         self.stream = MboStream(request.paths, skip_bad=request.skip_bad)
-        self.progress: Progress | None = None
+        self.progress: ReadProgress | None = None
         names = [request.symbol] if request.symbol is not None else []
         self._selection = SymbolSelection(self.stream, names)
 
     def run(self) -> dict[str, Any]:
-        """Read the input up to the order's end; the report, as JSON has it.
+        """Read the input up to the order's end, and return the report, as JSON has it.
 
         Raises:
-            UsageError: as `would_fill` does; or no file has the symbol.
+            UsageError: the order makes no sense to `would_fill`, or no file has the symbol.
             InputError: a file cannot be read, or is damaged.
         """
         request = self.request
@@ -91,7 +89,7 @@ class FillSimulation:
 
 
 def fill_report(result: FillResult, symbol: str | None) -> dict[str, Any]:
-    """The result as JSON has it: prices as decimal text, times as ISO 8601 text."""
+    """The report of a result: prices as decimal text, times as ISO 8601 text."""
     fills = zip(
         *(result.fills[name].to_physical().to_list() for name in ("ts_event", "ts_recv")),
         *(result.fills[name].to_list() for name in ("price", "size", "by")),

@@ -1,11 +1,11 @@
-"""What a careful person wants to know of a file first: what is in it, and what is odd about it.
+"""Inspects files: what they hold, and what is unusual about it.
 
-The rule: everything is counted in the one pass that the books take, a batch at a time.
+The rule: the job counts everything in the pass that builds the books, a batch at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,26 +14,26 @@ from numpy.typing import NDArray
 from batonics.book.engine import BookEngine
 from batonics.book.state import Anomaly
 from batonics.codec.metadata import schema_name
+from batonics.jobs.progress import ReadProgress
 from batonics.model.mbo import UNDEF_TIMESTAMP, Action, Flag, MboBatch, record_keys
 from batonics.model.symbols import SymbolMap
 from batonics.model.times import NS_PER_S, format_time
 from batonics.sources.stream import FileReport, MboStream
 
 SILENCES_MAX = 5
-Progress = Callable[[MboStream], None]
 
 
 class Inspection:
-    """Counts of a stream.
+    """An inspection that runs once.
 
     Attributes:
         stream: the input.
-        progress: called after each batch with the stream; set it before `run`.
+        progress: called with the stream after each batch; set it before `run`.
     """
 
     def __init__(self, paths: Sequence[str], *, skip_bad: bool = False) -> None:
         self.stream = MboStream(paths, skip_bad=skip_bad)
-        self.progress: Progress | None = None
+        self.progress: ReadProgress | None = None
         self._engine = BookEngine()
         self._rows = 0
         self._actions = np.zeros(256, np.int64)
@@ -44,7 +44,7 @@ class Inspection:
         self._span_recv = _Span()
 
     def run(self) -> dict[str, Any]:
-        """Read the whole input; the report, as JSON has it."""
+        """Read the whole input and return the report, as JSON has it."""
         for batch in self.stream.batches():
             self._engine.fold(batch)
             self._count(batch)
@@ -111,9 +111,9 @@ class _Span:
 
 
 class _Silence:
-    """The longest spans in which nothing was received, and how often time ran backwards.
+    """The longest spans without records, and how often `ts_recv` ran backwards.
 
-    A sequence number is no gap detector in a filtered file (rule 4); silence is what can be seen.
+    Sequence numbers show no gaps in a filtered file (rule 4); silences do.
     """
 
     def __init__(self) -> None:
@@ -170,7 +170,7 @@ def _file(report: FileReport) -> dict[str, Any]:
 def _books(
     engine: BookEngine, symbols: SymbolMap, records: dict[tuple[int, int], int]
 ) -> list[dict[str, Any]]:
-    """Each book's key, share of the records, status at the end, and anomalies above zero."""
+    """A document for each book: its records, its status at the end, its anomalies above zero."""
     keys, statuses = engine.keys(), engine.statuses()
     anomalies, seen = engine.anomalies(), engine.last_seen()
     return [

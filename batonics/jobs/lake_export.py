@@ -22,8 +22,15 @@ import polars as pl
 from batonics.frames.schemas.table import Schema, find_schema
 from batonics.lake import catalog
 from batonics.lake.catalog import CATALOG_FILE, NO_FILTER, Part, RowFilter
-from batonics.lake.lake import Lake, check_schema, check_symbols, filter_rows, parse_row_filter
+from batonics.lake.lake import Lake
+from batonics.lake.row_filters import (
+    check_schema,
+    check_symbols,
+    filter_rows,
+    parse_row_filter,
+)
 from batonics.model.errors import LakeError, OutputError, UsageError
+from batonics.sinks.atomic import WRITTEN, add_output
 from batonics.sinks.delta import (
     DeltaCommit,
     DeltaOutput,
@@ -134,7 +141,10 @@ class LakeExport:
             table of that schema is unchanged; those before it are committed.
         """
         for schema, parts in self._parts.items():
-            yield self._export_schema(find_schema(schema), parts)
+            output = add_output(str(self._directory / schema))
+            result = self._export_schema(find_schema(schema), parts)
+            output.result = None if result.commit is None else WRITTEN
+            yield result
 
     def _export_schema(self, schema: Schema, parts: Sequence[Part]) -> ExportResult:
         partitions = list(_partition_exports(parts, self._row_filter))

@@ -36,6 +36,7 @@ from batonics.model.errors import InputError, UsageError
 from batonics.model.mbo import MboBatch
 from batonics.settings.loader import current
 from batonics.settings.table import LakeSettings
+from batonics.sinks.atomic import add_output
 from batonics.sinks.background_write import write_in_background
 from batonics.sinks.tables import FRAMES_QUEUED_MAX
 from batonics.sources.chunks import STDIN, path_list
@@ -166,8 +167,14 @@ class LakeLoad:
         """
         request = self._request
         store = open_store(request.lake, make=True)
+        output = add_output(request.lake)
+        committed = 0
         for paths in request.sources:
-            yield LoadResult(paths, self._load_source(store, paths))
+            result = LoadResult(paths, self._load_source(store, paths))
+            committed += bool(result.loaded)
+            if committed:
+                output.result = f"loaded with {committed} of {len(request.sources)} sources"
+            yield result
 
     def _load_source(self, store: Store, paths: tuple[str, ...]) -> list[SchemaLoad]:
         name, stat = _source_name(paths), _source_stat(paths)

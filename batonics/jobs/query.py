@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from tempfile import TemporaryDirectory
 
@@ -17,12 +17,9 @@ import polars as pl
 from batonics.frames.schemas.table import FAMILIES, SCHEMAS, dbn_schemas, find_schema
 from batonics.jobs.lake_load import LakeLoad, LoadRequest
 from batonics.lake.catalog import NO_FILTER, RowFilter
-from batonics.lake.digest import Verifier
-from batonics.lake.lake import check_symbols
 from batonics.lake.query_file import QueryFile, read_query
 from batonics.lake.query_result import QueryResult
-from batonics.lake.sql import LakeDatabase, find_named_schemas
-from batonics.lake.storage import Store, open_store
+from batonics.lake.sql import LakeDatabase, find_named_schemas, open_lake_database
 from batonics.lake.views import view_schema
 from batonics.model.errors import OutputError, UsageError
 from batonics.sinks.tables import open_table
@@ -122,16 +119,14 @@ def open_database(
         UsageError, InputError, LakeError: as for `query_frame`.
     """
     if request.lake is not None:
-        store = open_store(request.lake)
-        check_symbols(store, request.row_filter.symbols)
-        with closing(LakeDatabase(store, Verifier(), request.row_filter)) as database:
+        with open_lake_database(request.lake, request.row_filter) as database:
             yield database
         return
     schemas = SHELL_SCHEMAS if query is None else _find_schemas(query)
     with TemporaryDirectory(prefix="batonics-query-") as directory:
-        store = _load_files(request, f"{directory}/lake", schemas, progress)
-        check_symbols(store, request.row_filter.symbols, "the files")
-        with closing(LakeDatabase(store, Verifier(), request.row_filter)) as database:
+        lake = f"{directory}/lake"
+        _load_files(request, lake, schemas, progress)
+        with open_lake_database(lake, request.row_filter, "the files") as database:
             yield database
 
 
@@ -145,7 +140,7 @@ def _run_query(request: QueryRequest, progress: ReadProgress) -> Iterator[QueryR
 
 def _load_files(
     request: QueryRequest, lake: str, schemas: tuple[str, ...], progress: ReadProgress
-) -> Store:
+) -> None:
     """Load the request's files into a temporary lake."""
     load = LakeLoad(
         LoadRequest(request.files, lake, schemas, one_stream=True, skip_bad=request.skip_bad)
@@ -159,7 +154,6 @@ def _load_files(
         # The path of a temporary file says nothing to a user.
         reason = str(error).rpartition(": ")[2]
         raise OutputError(f"temporary files cannot be written: {reason}") from None
-    return open_store(lake)
 
 
 def _find_schemas(query: QueryFile) -> tuple[str, ...]:

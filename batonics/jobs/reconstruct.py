@@ -1,46 +1,50 @@
-"""Files in, books out: the main job.
+"""Rebuilds books from files: the main job.
 
-The rule: one pass, constant memory, and the same books however often it was interrupted.
+The rule: one pass, constant memory, and the same books however often a run was interrupted and
+continued from its checkpoint.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from batonics.book import checkpoint
 from batonics.book.engine import BookEngine
 from batonics.book.event_cutoff import EventCutoff
+from batonics.jobs.progress import ReadProgress
 from batonics.jobs.symbol_selection import SymbolSelection
 from batonics.model.errors import CheckpointError, UsageError
 from batonics.model.mbo import MboBatch, slice_batch
 from batonics.model.symbols import MappingInterval, SymbolMap
 from batonics.model.times import parse_time
-from batonics.sinks.atomic import open_atomic
+from batonics.sinks.atomic import STDOUT, open_atomic
+from batonics.sinks.book_json import BookFormat, find_book_format, write_books
 from batonics.sources.chunks import STDIN, path_list
 from batonics.sources.stream import MboStream
 
 if TYPE_CHECKING:
     from batonics.frames.depth.books import Books
 
-Progress = Callable[[MboStream], None]
 CHECKPOINT_RECORDS = 50_000_000
 """Records between two checkpoints: some seconds of work."""
+SNAPSHOT_DEPTH = 10
+"""Levels of each side of a snapshot, where no depth is asked for."""
 
 
 @dataclass(frozen=True)
 class ReconstructRequest:
-    """What is to be rebuilt.
+    """The records to rebuild books from.
 
     Attributes:
-        paths: files in the order of their time; `-` is standard input.
-        symbols: only these names (or instrument ids); empty: all.
-        at_ns: the books as of this moment; None: at the end.
+        paths: input files in the order of their time; `-` is standard input.
+        symbols: symbols or instrument ids of the books; empty: all.
+        at_ns: the time that the books are as of; None: the end of the input.
         skip_bad: count and skip bad records where the framing survives.
-        checkpoint: a file to save progress to, and to go on from if it is there.
+        checkpoint: the file that progress is saved to; a run continues from it if it exists.
     """
 
     paths: tuple[str, ...]
@@ -50,17 +54,116 @@ class ReconstructRequest:
     checkpoint: str | None = None
 
 
-class Reconstruction:
-    """One run of the job.
-
-    Args:
-        request: what is to be rebuilt.
-        deltas: whether the engine is to keep level deltas and event ends of each batch.
+class BookOutput(NamedTuple):
+    """The file that books are written to.
 
     Attributes:
-        engine, symbols: the books so far, and their names.
+        path: the file's name; `-` is standard output.
+        book_format: the format; None: the name's ending says it, else JSON.
+        depth: the number of levels of each side; None: all.
+        orders: write the queue of orders of each level.
+    """
+
+    path: str
+    book_format: BookFormat | None = None
+    depth: int | None = None
+    orders: bool = False
+
+
+class SnapshotOutput(NamedTuple):
+    """The file that depth snapshots are written to.
+
+    Attributes:
+        path: the file's name, which says its format; `-` is standard output.
+        every: the windows at whose ends snapshots are taken: `event`, a count of events, or a
+            duration.
+        depth: the number of levels of each side.
+    """
+
+    path: str
+    every: str
+    depth: int = SNAPSHOT_DEPTH
+
+
+def reconstruct_files(
+    request: ReconstructRequest,
+    *,
+    books: BookOutput | None = None,
+    snapshots: SnapshotOutput | None = None,
+    progress: ReadProgress | None = None,
+) -> Reconstruction:
+    """Rebuild books and write them to files; the run, with its books.
+
+    Args:
+        request: the records.
+        books: the file of the books at the end; None: none is written.
+        snapshots: the file of depth snapshots; None: none is written.
+        progress: called with the input after each batch.
+
+    Raises:
+        UsageError: an output makes no sense, or no file has a symbol.
+        InputError: a file cannot be read, or is damaged.
+        OutputError: an output cannot be written.
+        CheckpointError: the checkpoint is of another run.
+    """
+    if books is not None and snapshots is not None and books.path == snapshots.path == STDOUT:
+        raise UsageError("only one of --out and --snapshots can be -")
+    if books is None:
+        return _run(request, snapshots, progress)
+    book_format = find_book_format(books.path, books.book_format)
+    # The output is opened before the input, so a run finds at once that it cannot write.
+    with open_atomic(books.path) as file:
+        run = _run(request, snapshots, progress)
+        write_books(
+            file,
+            run.engine,
+            run.symbols,
+            book_format=book_format,
+            depth=books.depth,
+            orders=books.orders,
+        )
+    return run
+
+
+def _run(
+    request: ReconstructRequest, snapshots: SnapshotOutput | None, progress: ReadProgress | None
+) -> Reconstruction:
+    """Rebuild books, and write snapshots if there is a file for them."""
+    if snapshots is None:
+        run = Reconstruction(request)
+        run.progress = progress
+        run.run()
+        return run
+    from batonics.jobs.snapshots import check_snapshots, write_snapshots
+
+    check_snapshots(snapshots.path, snapshots.every)
+    with open_atomic(snapshots.path) as file:
+        run = Reconstruction(request, deltas=True)
+        run.progress = progress
+        write_snapshots(
+            run.batches(),
+            run.engine,
+            run.symbols,
+            file,
+            path=snapshots.path,
+            every=snapshots.every,
+            depth=snapshots.depth,
+        )
+    return run
+
+
+class Reconstruction:
+    """A reconstruction that runs once.
+
+    Args:
+        request: the records.
+        deltas: the engine keeps level deltas and event ends of each batch.
+
+    Attributes:
+        engine: the books so far.
+        symbols: the names of the books' instruments.
         stream: the input.
-        progress: called after each batch with the stream; set it before `run`.
+        progress: called with the stream after each batch; set it before `run`.
     """
 
     def __init__(self, request: ReconstructRequest, *, deltas: bool = False) -> None:
@@ -68,7 +171,7 @@ class Reconstruction:
         self.stream = MboStream(request.paths, skip_bad=request.skip_bad)
         self.engine = BookEngine(deltas=deltas)
         self.symbols: SymbolMap = self.stream.symbols
-        self.progress: Progress | None = None
+        self.progress: ReadProgress | None = None
         self._deltas = deltas
         self._until = EventCutoff(request.at_ns) if request.at_ns is not None else None
         self._selection = SymbolSelection(self.stream, request.symbols)
@@ -84,7 +187,7 @@ class Reconstruction:
             self.engine.fold(batch)
 
     def batches(self) -> Iterator[MboBatch]:
-        """What is to be folded, in order; who asks for more must have folded what there was."""
+        """The batches to fold, in order; the caller folds each before it takes the next."""
         seen_rows = 0
         for batch in self.stream.batches():
             self._selection.check()
@@ -92,7 +195,7 @@ class Reconstruction:
             first = min(rows, max(0, self._saved_rows - seen_rows))
             seen_rows += rows
             if first < rows:
-                yield from self._wanted_rows(slice_batch(batch, first, rows))
+                yield from self._select_rows(slice_batch(batch, first, rows))
                 self._save(seen_rows)
             if self.progress is not None:
                 self.progress(self.stream)
@@ -102,21 +205,21 @@ class Reconstruction:
             yield self._until.finish()
         self._selection.check(ended=True)
 
-    def _wanted_rows(self, batch: MboBatch) -> list[MboBatch]:
+    def _select_rows(self, batch: MboBatch) -> list[MboBatch]:
         rows = self._selection.rows(batch)
         return [rows] if self._until is None else self._until.take(rows)
 
     # ------------------------------------------------------------------ checkpoints
 
     def _resume(self) -> int:
-        """Go on from the checkpoint if there is one; how many rows are done."""
+        """Load the checkpoint if there is one; the number of rows that it covers."""
         path = self.request.checkpoint
         if path is None:
             return 0
         if self._deltas or self._until is not None or STDIN in self.request.paths:
-            raise UsageError("--checkpoint goes with files, and without --snapshots and --at")
+            raise UsageError("--checkpoint needs files, and does not go with --snapshots or --at")
         if self.stream.bytes_total is None:
-            raise UsageError("--checkpoint goes with files that can be read again, not with pipes")
+            raise UsageError("--checkpoint needs files that can be read again, not pipes")
         try:
             data = Path(path).read_bytes()
         except FileNotFoundError:
@@ -126,10 +229,12 @@ class Reconstruction:
         try:
             engine, loaded = checkpoint.load(data)
         except CheckpointError as error:
-            raise CheckpointError(f"{path}: {error}; remove it to begin anew") from None
+            raise CheckpointError(f"{path}: {error}; remove it to start again") from None
         extra: dict[str, Any] = dict(loaded)
         if extra.get("input") != self._identity():
-            raise CheckpointError(f"{path}: is of other input or options; remove it to begin anew")
+            raise CheckpointError(
+                f"{path}: belongs to other input or options; remove it to start again"
+            )
         self.engine = engine
         for interval in extra["symbols"]:
             self.symbols.add(MappingInterval(*interval))
@@ -150,7 +255,7 @@ class Reconstruction:
             file.write(data)
 
     def _identity(self) -> list[Any]:
-        """What a checkpoint must agree with: the files' sizes and beginnings, and the options."""
+        """The sizes and beginnings of the files, and the options: a checkpoint must match them."""
         files = []
         for path in self.request.paths:
             with Path(path).open("rb") as file:
@@ -170,14 +275,14 @@ def reconstruct(
 
     Args:
         paths: one file or several, in the order of their time; several are one stream.
-        symbols: only these names; empty: all.
-        at: the books after the last complete event at or before this time: ISO 8601 (UTC), or
-            nanoseconds since the epoch.
+        symbols: symbols or instrument ids of the books; empty: all.
+        at: the time that the books are as of, after the last complete event at or before it:
+            ISO 8601 (UTC) or nanoseconds since the epoch; None: the end of the input.
         skip_bad: count and skip bad records where the framing survives.
 
     Raises:
         InputError: a file cannot be read, or is damaged (DamagedInputError: where).
-        UsageError: an unknown symbol, or no time.
+        UsageError: no file has a symbol, or `at` is not a time.
     """
     from batonics.frames.depth.books import Books
 

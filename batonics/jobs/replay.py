@@ -6,12 +6,11 @@ another.
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from batonics.gateway.client_sender import (
     ClientChannel,
@@ -43,11 +42,12 @@ from batonics.gateway.session_feed import SessionFeed
 from batonics.gateway.tcp_server import TcpServer, close_gracefully, reset_connection
 from batonics.jobs import convert
 from batonics.model.errors import BatonicsError, UsageError
+from batonics.settings.loader import current
+from batonics.settings.table import ReplaySettings
 from batonics.sinks.logs import logger
 from batonics.sources.tcp import TcpAddress
 
 PROTOCOLS = ("dbn", "gateway", "ndjson", "length-prefixed")
-KEY_VARIABLE = "BATONICS_GATEWAY_KEY"
 PAST_CLIENTS_MAX = 1000
 """How many clients that have disconnected are remembered."""
 
@@ -66,6 +66,7 @@ class ReplayRequest:
         once: whether the replay ends after the first client that was sent everything.
         indexed: whether units are counted even if nothing else needs it.
         faults: the faults of connections; None: there are none.
+        settings: the gateway's key, and what clients may take.
     """
 
     paths: tuple[str, ...]
@@ -77,6 +78,7 @@ class ReplayRequest:
     once: bool = False
     indexed: bool = False
     faults: Faults | None = None
+    settings: ReplaySettings = field(default_factory=lambda: current().replay)
 
     def __post_init__(self) -> None:
         if self.protocol not in PROTOCOLS:
@@ -111,7 +113,7 @@ class Replay:
         self._settings = SenderSettings(self.control, request.pace, request.indexed)
         self._last_due_ns: int | None = None  # of all past clients
         self._send_all = self._choose_protocol(request)
-        self._server = TcpServer(TcpAddress.parse(request.bind), self._serve)
+        self._server = TcpServer(TcpAddress.parse(request.bind), self._serve, request.settings)
         self.address = self._server.address
 
     def close(self) -> None:
@@ -136,7 +138,7 @@ class Replay:
         ended = "served"
         try:
             self._send_all(sock, client)
-            close_gracefully(sock)
+            close_gracefully(sock, self.request.settings.close_timeout_s)
         except StoppedError:
             ended = "stopped"
         except FaultError as error:
@@ -144,7 +146,7 @@ class Replay:
             if error.fault is Fault.RST:
                 reset_connection(sock)
             else:
-                close_gracefully(sock)
+                close_gracefully(sock, self.request.settings.close_timeout_s)
         except RefusedError as error:
             ended = f"refused: {error}"
         except OSError as error:
@@ -235,7 +237,7 @@ class _GatewaySessions:
 
     def run(self, sock: socket.socket, client: ReplayClient) -> None:
         """Run one session."""
-        login = log_in(sock, self._files, os.environ.get(KEY_VARIABLE) or None)
+        login = log_in(sock, self._files, self._replay.request.settings)
         replay = self._replay
         number, position = replay.positions.begin_connection()
         start_ns = replay.request.start_ns

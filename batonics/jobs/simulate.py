@@ -1,6 +1,6 @@
-"""A simulated market as a DBN file: the project's own sample data, and its truth.
+"""Writes a simulated market as a DBN file, and the exchange's own books beside it.
 
-The rule: the file is a function of the arguments, to the byte.
+The rule: the same arguments give the same bytes.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from batonics.model.errors import UsageError
 from batonics.model.times import NS_PER_S
 from batonics.sim.market import Market
 from batonics.sinks.atomic import open_atomic
+from batonics.sinks.file_names import check_file_name
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -38,16 +39,24 @@ def simulate(  # noqa: PLR0913 - settings, by keyword
     seed: int = 1,
     truth: str | None = None,
 ) -> int:
-    """Write a simulated market of at least `records` records; how many they were.
+    """Write a simulated market of at least `records` records; the number of records.
 
     Args:
-        out: the file; compressed if its name ends in `.zst`.
-        records: at least so many; the stream ends with a whole event.
-        instruments: how many.
-        live_orders: resting orders in all.
-        seed: the same seed gives the same bytes.
-        truth: where to write the exchange's own books, in the form of `book.json`'s sides.
+        out: the file; compressed if its name ends in `.zst`; `-` is standard output.
+        records: the least number of records; the stream ends with a whole event.
+        instruments: the number of instruments.
+        live_orders: the number of resting orders of all instruments.
+        seed: the seed; the same seed gives the same bytes.
+        truth: the file of the exchange's own books, as JSON; None: none is written.
+
+    Raises:
+        UsageError: the numbers make no market, or a file's name says another format.
+        OutputError: a file cannot be written.
     """
+    is_compressed = out.endswith(".zst")
+    check_file_name(out, "dbn.zst" if is_compressed else "dbn")
+    if truth is not None:
+        check_file_name(truth, "json")
     try:
         market = Market(seed, instruments, target_live_orders=live_orders, start_ns=MARKET_START_NS)
     except ValueError as error:
@@ -57,15 +66,15 @@ def simulate(  # noqa: PLR0913 - settings, by keyword
         file = stack.enter_context(open_atomic(out))
         truth_file = stack.enter_context(open_atomic(truth)) if truth is not None else None
         write: Callable[[bytes], object] = file.write
-        packer = zstd.ZstdCompressor(level=SIMULATED_ZSTD_LEVEL) if out.endswith(".zst") else None
-        if packer is not None:
-            write = lambda data: file.write(packer.compress(data))  # noqa: E731
+        compressor = zstd.ZstdCompressor(level=SIMULATED_ZSTD_LEVEL) if is_compressed else None
+        if compressor is not None:
+            write = lambda data: file.write(compressor.compress(data))  # noqa: E731
         write(encode_metadata(_metadata(market)))
         for batch in market.batches(records):
             write(encode_records(batch))
             written += len(batch.action)
-        if packer is not None:
-            file.write(packer.flush())
+        if compressor is not None:
+            file.write(compressor.flush())
         if truth_file is not None:
             truth_file.write(_truth(market))
     return written

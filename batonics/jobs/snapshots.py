@@ -1,7 +1,7 @@
-"""Depth snapshots along the way, from level deltas, into a file.
+"""Writes depth snapshots, made from level deltas, to a file.
 
-The rule: a snapshot is a row of `.mbo.depth` (`frames/namespace.py`) with its symbol; the form is
-told by the file's name. Times are exact: Parquet has nanoseconds, NDJSON nine decimals.
+The rule: a snapshot is a row of `.mbo.depth` (`frames/namespace.py`) with its symbol; the file's
+name says the format. Times are exact: Parquet has nanoseconds, NDJSON nine decimals.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import BinaryIO
 import polars as pl
 import pyarrow.parquet as pq
 
+from batonics.book.engine import BookEngine
 from batonics.frames.depth.snapshots import depth_frames, depth_schema
-from batonics.frames.depth.windows import Windows
-from batonics.frames.namespace import parse_windows
+from batonics.frames.depth.windows import Windows, parse_windows
 from batonics.frames.scan.folding import fold_pieces
 from batonics.frames.scan.symbols import FrameSymbols
-from batonics.jobs.reconstruct import Reconstruction
 from batonics.model.errors import UsageError
+from batonics.model.mbo import MboBatch
 from batonics.model.symbols import SymbolMap
 from batonics.sinks.atomic import STDOUT
 
@@ -27,10 +27,10 @@ TIME_COLUMNS = ("ts", "ts_event", "ts_recv")
 
 
 def check_snapshots(path: str, every: str) -> None:
-    """Refuse now what `write_snapshots` could not do later.
+    """Refuse what `write_snapshots` cannot write.
 
     Raises:
-        UsageError: the name tells no form, or `every` is no window.
+        UsageError: the name says no format of snapshots, or `every` is not a window.
     """
     if path != STDOUT and not path.endswith(SNAPSHOT_SUFFIXES):
         raise UsageError(
@@ -39,22 +39,31 @@ def check_snapshots(path: str, every: str) -> None:
     _windows(every)
 
 
-def write_snapshots(
-    run: Reconstruction, path: str, out: BinaryIO, *, every: str, depth: int
+def write_snapshots(  # noqa: PLR0913 - options, by keyword
+    batches: Iterator[MboBatch],
+    engine: BookEngine,
+    symbols: SymbolMap,
+    out: BinaryIO,
+    *,
+    path: str,
+    every: str,
+    depth: int,
 ) -> None:
-    """Fold the whole input of `run` and write a snapshot for each window.
+    """Fold batches and write a snapshot for each window.
 
     Args:
-        run: made with `deltas`.
-        path: tells the form: `.parquet`, else NDJSON.
-        out: where to.
-        every: `event`, a number of events, or a duration.
-        depth: levels a side.
+        batches: the records.
+        engine: the books, made with `deltas`; it folds the batches.
+        symbols: the names of the books' instruments.
+        out: the file that snapshots are written to.
+        path: the file's name: Parquet if it ends in `.parquet`, else NDJSON.
+        every: the windows: `event`, a count of events, or a duration.
+        depth: the number of levels of each side.
     """
-    pieces = fold_pieces(run.batches(), deltas=True, engine=run.engine)
+    pieces = fold_pieces(batches, deltas=True, engine=engine)
     frames = depth_frames(pieces, _windows(every), depth, fill=False)
-    names = FrameSymbols(run.symbols)
-    named = (_named(frame, names) for frame in frames)
+    names = FrameSymbols(symbols)
+    named = (_add_symbol(frame, names) for frame in frames)
     if path.endswith(".parquet"):
         _write_parquet(named, out, depth)
     else:
@@ -65,7 +74,7 @@ def _windows(every: str) -> Windows:
     return parse_windows(int(every) if every.isdecimal() else every)
 
 
-def _named(frame: pl.DataFrame, names: FrameSymbols) -> pl.DataFrame:
+def _add_symbol(frame: pl.DataFrame, names: FrameSymbols) -> pl.DataFrame:
     """The frame with a column `symbol` after `instrument_id`."""
     symbol = names.find_symbols(frame, "ts_recv").alias("symbol")
     return frame.insert_column(frame.columns.index("instrument_id") + 1, symbol)
@@ -73,7 +82,7 @@ def _named(frame: pl.DataFrame, names: FrameSymbols) -> pl.DataFrame:
 
 def _write_parquet(frames: Iterator[pl.DataFrame], out: BinaryIO, depth: int) -> None:
     empty = pl.DataFrame(schema=depth_schema(depth))
-    schema = _named(empty, FrameSymbols(SymbolMap())).to_arrow().schema
+    schema = _add_symbol(empty, FrameSymbols(SymbolMap())).to_arrow().schema
     with pq.ParquetWriter(out, schema, compression="zstd") as writer:
         for frame in frames:
             if frame.height:

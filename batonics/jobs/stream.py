@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from batonics.book.snapshot import snapshot_records
 from batonics.codec.gateway import ALL_SYMBOLS
 from batonics.jobs import lake_append
+from batonics.jobs.reconstruct import BookOutput
 from batonics.lake.storage import open_store
 from batonics.live.depth_snapshots import DepthSnapshotWriter
 from batonics.live.feed_handler import FeedHandler
@@ -32,6 +33,8 @@ from batonics.server.config import ServerConfig
 from batonics.server.launch import ServerProcess, start_server
 from batonics.settings.loader import current
 from batonics.settings.table import SETTINGS, LiveSettings, Settings
+from batonics.sinks.atomic import open_atomic
+from batonics.sinks.book_json import find_book_format, write_books
 from batonics.sources.tcp import TcpAddress
 
 
@@ -47,7 +50,9 @@ class StreamRequest:
         every: the interval of depth snapshots in the feed's time, such as `1s` or `100ms`.
         lake: a lake that the feed's rows are appended to.
         skip_bad: bad records are counted and skipped where the framing survives.
+        books: the file of the books at the end; None: none is written.
         view: this terminal shows the books.
+        quiet: processes that the job starts log errors only.
         settings: limits and paces; the sections `lake`, `live`, `log` and `server` count.
     """
 
@@ -58,7 +63,9 @@ class StreamRequest:
     every: str | None = None
     lake: str | None = None
     skip_bad: bool = False
+    books: BookOutput | None = None
     view: bool = False
+    quiet: bool = False
     settings: Settings = field(default_factory=current)
 
 
@@ -84,21 +91,40 @@ class Stream:
         )
 
     def run(self) -> None:
-        """Follow the feed until it ends, or until SIGTERM or SIGINT.
+        """Follow the feed until it ends, or until SIGTERM or SIGINT, and write the books.
 
         Raises:
+            UsageError: the name of the file of books says another format.
             InputError: with `once`, the connection cannot be made or is lost.
             CheckpointError: the recording's checkpoint cannot be used.
-            OutputError: the server cannot start, or the recording cannot be written.
+            OutputError: the server cannot start, or the books or the recording cannot be written.
         """
+        books = self._request.books
+        if books is None:
+            self._follow()
+            return
+        book_format = find_book_format(books.path, books.book_format)
+        # The output is opened before the feed, so a run finds at once that it cannot write.
+        with open_atomic(books.path) as file:
+            self._follow()
+            write_books(
+                file,
+                self.handler.engine,
+                self.handler.symbols,
+                book_format=book_format,
+                depth=books.depth,
+                orders=books.orders,
+            )
+
+    def _follow(self) -> None:
         request, live = self._request, self._request.settings.live
         recorder, files = None, None
         if request.record is not None:
-            recorder = FeedRecorder(request.record)
+            recorder = FeedRecorder(request.record, live)
             recorder.continue_from(recover(self.handler, request.record))
         with ExitStack() as stack:
             if request.snapshots is not None and request.every is not None:
-                files = DepthSnapshotWriter(request.snapshots, live.depth)
+                files = DepthSnapshotWriter(request.snapshots, live.depth, live)
                 stack.callback(files.close)
                 self.handler.write_depth_snapshots(duration_ns(request.every, "intervals"), files)
             if request.lake is not None:
@@ -113,6 +139,7 @@ class Stream:
                 restart_server=server.start if server.is_needed else None,
                 recorder=recorder,
                 once=request.once,
+                settings=live,
             )
             if live.realtime:
                 stack.enter_context(real_time())
@@ -124,7 +151,8 @@ class Stream:
 
     def _server_config(self) -> ServerConfig:
         settings = self._request.settings
-        return ServerConfig(settings.server, self._request.view, settings.log.json)
+        request = self._request
+        return ServerConfig(settings.server, request.view, settings.log.json, request.quiet)
 
     def _open_lake(self, lake: str) -> LakeOutput:
         """A process that appends to the lake; it begins with the books as they are."""
@@ -136,10 +164,10 @@ class Stream:
         arguments = ["--lake", lake, "--name", f"{self._source}, from {started}"]
         arguments += ["--schemas", ",".join(append.schemas)]
         arguments += ["--commit-every", f"{int(settings.commit_interval_s * 1_000)}ms"]
-        quiet = ["--quiet"] if request.view else []
-        output = LakeOutput(
-            [sys.executable, "-m", "batonics", "lake", "append", *arguments, *quiet]
-        )
+        arguments += ["--quiet"] if request.view or request.quiet else []
+        arguments += ["--log-json"] if request.settings.log.json else []
+        command = [sys.executable, "-m", "batonics", "lake", "append", *arguments]
+        output = LakeOutput(command, request.settings.live)
         output.write_symbols(handler.symbols.intervals())
         output.write(snapshot_records(handler.engine, max(handler.position.ts_recv, 0)))
         handler.output = output
@@ -223,9 +251,7 @@ def connect_feed(address: FeedAddress, settings: LiveSettings) -> FeedSource:
     if address.connect is not None:
         if address.dataset is not None or address.snapshot or address.start is not None:
             raise UsageError("--dataset, --snapshot and --start go with --gateway")
-        return PlainFeed(
-            TcpAddress.parse(address.connect), idle_timeout_seconds=settings.idle_timeout_s
-        )
+        return PlainFeed(TcpAddress.parse(address.connect), settings)
     if address.schema != "mbo":
         raise UsageError(f"books are built from schema mbo, not from {address.schema}")
     if address.dataset is None:
@@ -242,7 +268,7 @@ def connect_feed(address: FeedAddress, settings: LiveSettings) -> FeedSource:
         snapshot=address.snapshot,
         heartbeat_interval_s=settings.gateway_heartbeat_interval_s,
     )
-    return GatewayFeed(TcpAddress.parse(address.gateway or ""), key, subscription)
+    return GatewayFeed(TcpAddress.parse(address.gateway or ""), key, subscription, settings)
 
 
 @contextmanager

@@ -1,22 +1,25 @@
-"""A proof of the books on the user's own data.
+"""Verifies the books that a user's records make.
 
-What the fold has made is held against what every book must satisfy (`book/invariants.py`), and
-against a second derivation from the records alone (`reference/books.py`).
+The job checks the state of the fold against the invariants of every book (`book/invariants.py`),
+and compares the books with a second derivation from the records alone (`reference/books.py`).
 
-The rule: one pass, constant memory. Books are compared at the ends of windows, those in the middle
-of an event left out (rule 5); at the end of the input all of them, as `reconstruct` writes them.
-Whatever is found, the whole input is read: one difference more or less is no reason to stop.
+The rule: one pass, constant memory. The job compares books at the ends of windows, without those
+in the middle of an event (rule 5), and all books at the end of the input, as `reconstruct` writes
+them. It reads the whole input, whatever it finds.
 """
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import orjson
 import polars as pl
 from numpy.typing import NDArray
 
@@ -38,69 +41,126 @@ from batonics.frames.differences import (
     reference_orders,
 )
 from batonics.frames.scan.folding import FoldedPiece, book_keys, fold_pieces
+from batonics.jobs.comparison import compare_with_file, find_other_schema
+from batonics.jobs.convert import ConvertRequest
 from batonics.jobs.explanations import explain_anomaly, explain_status
+from batonics.jobs.progress import ProgressBars, ReadProgress
 from batonics.jobs.record_windows import RecordWindows, WindowLength
 from batonics.jobs.symbol_selection import SymbolSelection
 from batonics.model.mbo import UNDEF_TIMESTAMP, Flag, MboBatch, record_keys
 from batonics.model.prices import format_price
 from batonics.reference.books import DerivedBooks
+from batonics.sinks.atomic import open_atomic
+from batonics.sinks.file_names import check_file_name
 from batonics.sources.stream import MboStream
 
 REPORT_SCHEMA = "batonics.verify/1"
 FINDINGS_MAX = 20
-"""Differences, and broken invariants, that the report lists; the rest is counted."""
-
-Progress = Callable[[MboStream], None]
+"""Differences and broken invariants that the report lists; it counts the rest."""
 
 WINDOW_DEFAULT = WindowLength(100_000, events=False)
 
 
 @dataclass(frozen=True)
 class VerifyRequest:
-    """What is to be verified.
+    """The records to verify.
 
     Attributes:
-        paths: files in the order of their time; `-` is standard input.
-        every: how far apart books are compared.
-        symbols: only these names (or instrument ids); empty: all.
+        paths: input files in the order of their time; `-` is standard input.
+        every: the length of the windows at whose ends books are compared.
+        symbols: symbols or instrument ids of the books; empty: all.
         skip_bad: count and skip bad records where the framing survives.
+        against: another program's file of a schema of the same records; None: there is none.
+        against_schema: the schema of `against`; None: the file says it.
     """
 
     paths: tuple[str, ...]
     every: WindowLength = WINDOW_DEFAULT
     symbols: tuple[str, ...] = ()
     skip_bad: bool = False
+    against: str | None = None
+    against_schema: str | None = None
+
+
+class VerifyResult(NamedTuple):
+    """What a verification has found.
+
+    Attributes:
+        report: the report, as JSON has it.
+        seconds: how long the verification took, without the comparison with `against`.
+    """
+
+    report: dict[str, Any]
+    seconds: float
+
+
+def verify_files(
+    request: VerifyRequest, *, out: str | None, progress_bars: ProgressBars
+) -> VerifyResult:
+    """Verify the books of files, and write the report.
+
+    Args:
+        request: the records.
+        out: the file of the report, as JSON; `-` is standard output; None: none is written.
+        progress_bars: opens a progress bar for each time that the input is read.
+
+    Raises:
+        UsageError: the request makes no sense, or no file has a symbol.
+        InputError: a file cannot be read, or is damaged.
+        OutputError: the report cannot be written.
+    """
+    if out is not None:
+        check_file_name(out, "json")
+    schema = find_other_schema(request.against, request.against_schema, request.paths)
+    with ExitStack() as stack:
+        # The output is opened first, so a run finds at once that it cannot write.
+        file = stack.enter_context(open_atomic(out)) if out is not None else None
+        verification = Verification(request)
+        start_s = time.monotonic()
+        with progress_bars("verify") as progress:
+            verification.progress = progress
+            report = verification.run()
+        seconds = time.monotonic() - start_s
+        if request.against is not None and schema is not None:
+            conversion = ConvertRequest(
+                request.paths, schema, symbols=request.symbols, skip_bad=request.skip_bad
+            )
+            with progress_bars(f"against {schema}") as progress:
+                report["against"] = compare_with_file(conversion, request.against, progress)
+        if file is not None:
+            file.write(orjson.dumps(report, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    return VerifyResult(report, seconds)
 
 
 @dataclass
 class _Findings:
-    """What was found to be wrong: how often, and the first of it."""
+    """Findings of one kind: their count, and the first of them."""
 
     count: int = 0
     first: list[dict[str, Any]] = field(default_factory=list)
 
-    def add(self, count: int, found: Iterator[dict[str, Any]]) -> None:
+    def add(self, count: int, findings: Iterator[dict[str, Any]]) -> None:
         self.count += count
-        # Only what is shown is made.
-        self.first += islice(found, FINDINGS_MAX - len(self.first))
+        # The report lists a few, so only those are built.
+        self.first += islice(findings, FINDINGS_MAX - len(self.first))
 
 
 class Verification:
-    """One run of the job.
+    """A verification that runs once.
 
     Attributes:
         stream: the input.
         engine: the books.
-        progress: called after each batch with the stream; set it before `run`.
+        progress: called with the stream after each batch; set it before `run`.
     """
 
     def __init__(self, request: VerifyRequest) -> None:
         self.stream = MboStream(request.paths, skip_bad=request.skip_bad)
         self.engine = BookEngine(bbo=True, deltas=True)
-        self.progress: Progress | None = None
+        self.progress: ReadProgress | None = None
         self._request = request
         self._selection = SymbolSelection(self.stream, request.symbols)
-        self._witness = DerivedBooks()
+        self._reference = DerivedBooks()
         self._windows = RecordWindows(request.every)
         self._tallies = _Tallies()
         self._compared = Counter[str]()
@@ -108,18 +168,18 @@ class Verification:
         self._broken = Counter[str]()
 
     def run(self) -> dict[str, Any]:
-        """Read the whole input; the report, as JSON has it."""
+        """Read the whole input and return the report, as JSON has it."""
         for piece in fold_pieces(self._batches(), bbo=True, engine=self.engine):
-            self._witness.add(piece.batch)
+            self._reference.add(piece.batch)
             self._tallies.add(piece)
             if self._windows.ends_at(self._tallies.records):
                 self._check(book_keys(self.engine)[self.engine.events_open()])
-        if self._windows.begun(self._tallies.records) or self.engine.events_open().any():
+        if self._windows.is_open(self._tallies.records) or self.engine.events_open().any():
             self._check(np.empty(0, np.int64))
         return self._report()
 
     def _batches(self) -> Iterator[MboBatch]:
-        """The records, cut at the ends of windows."""
+        """The batches, cut at the ends of windows."""
         for batch in self.stream.batches():
             self._selection.check()
             yield from self._windows.cut(self._selection.rows(batch))
@@ -129,41 +189,42 @@ class Verification:
 
     # ------------------------------------------------------------------ checking
 
-    def _check(self, left_out: NDArray[np.int64]) -> None:
-        """Hold the state against the invariants, and books, but for some, against the witness's."""
+    def _check(self, open_keys: NDArray[np.int64]) -> None:
+        """Check the invariants, and compare books, but for some, with the reference books."""
         window = self._windows.close(self._tallies.records)
         self._check_invariants(window)
-        wanted = ~pl.col("key").is_in(pl.Series(left_out).implode())
-        engine, witness = self.engine, self._witness
+        is_compared = ~pl.col("key").is_in(pl.Series(open_keys).implode())
+        engine, reference = self.engine, self._reference
+        orders = reference_orders(reference)
         for what, ours, theirs, names, values in (
-            ("books", engine_books(engine), witness.books(), BOOK_KEYS, BOOK_VALUES),
-            ("levels", engine_levels(engine), witness.levels(), LEVEL_KEYS, LEVEL_VALUES),
-            ("orders", engine_orders(engine), reference_orders(witness), ORDER_KEYS, ORDER_VALUES),
+            ("books", engine_books(engine), reference.books(), BOOK_KEYS, BOOK_VALUES),
+            ("levels", engine_levels(engine), reference.levels(), LEVEL_KEYS, LEVEL_VALUES),
+            ("orders", engine_orders(engine), orders, ORDER_KEYS, ORDER_VALUES),
         ):
-            ours_wanted = ours.filter(wanted)
-            self._compared[what] += ours_wanted.height
-            differ = find_differences(ours_wanted, theirs.filter(wanted), names, values)
+            compared = ours.filter(is_compared)
+            self._compared[what] += compared.height
+            differing = find_differences(compared, theirs.filter(is_compared), names, values)
             rows = (
-                {"of": what.removesuffix("s"), **window, **self._difference(row, values)}
-                for row in differ.iter_rows(named=True)
+                {"of": what.removesuffix("s"), **window, **self._describe_difference(row, values)}
+                for row in differing.iter_rows(named=True)
             )
-            self._differences.add(differ.height, rows)
+            self._differences.add(differing.height, rows)
 
-    def _difference(self, row: dict[str, Any], values: list[str]) -> dict[str, Any]:
+    def _describe_difference(self, row: dict[str, Any], values: list[str]) -> dict[str, Any]:
         """One difference, as JSON has it."""
         names = [name for name in ("order_id", "side", "price") if name in row]
-        place: dict[str, Any] = {name: row[name] for name in names if name not in values}
-        found = {
+        location: dict[str, Any] = {name: row[name] for name in names if name not in values}
+        sides = {
             name: {value: row[f"{value}{end}"] for value in values}
             for name, end in (("engine", ""), ("witness", REFERENCE_SUFFIX))
         }
         return {
             **self._book(row["key"]),
-            **_readable(place),
-            # What is not there has no values at all.
+            **_format_values(location),
+            # A side that lacks the row has null in every column.
             **{
-                name: None if set(has.values()) == {None} else _readable(has)
-                for name, has in found.items()
+                name: None if set(side.values()) == {None} else _format_values(side)
+                for name, side in sides.items()
             },
         }
 
@@ -179,7 +240,7 @@ class Verification:
                 "times": violation.times,
                 **window,
                 **self._book(keys[violation.book]),
-                **_readable({"side": violation.side, "price": violation.price}),
+                **_format_values({"side": violation.side, "price": violation.price}),
                 "found": violation.found,
             }
             for violation in broken
@@ -188,7 +249,7 @@ class Verification:
 
     def _book(self, key: int) -> dict[str, Any]:
         publisher_id, instrument_id = key >> 32, key & 0xFFFFFFFF
-        ts_recv = self._tallies.seen_ns.get(key, 0)
+        ts_recv = self._tallies.last_ns.get(key, 0)
         symbol = self.stream.symbols.symbol(instrument_id, ts_recv)
         return {"publisher_id": publisher_id, "instrument_id": instrument_id, "symbol": symbol}
 
@@ -218,18 +279,18 @@ class Verification:
         }
 
     def _books(self) -> Iterator[dict[str, Any]]:
-        """Each book: its status and why, how its sides stood, its anomalies and what they mean."""
+        """A document for each book: its status, its events and its anomalies."""
         engine, tallies = self.engine, self._tallies
         keys, statuses = book_keys(engine).tolist(), engine.statuses()
         events, is_open, anomalies = engine.events(), engine.events_open(), engine.anomalies()
-        witnessed = {row["key"]: row for row in self._witness.books().iter_rows(named=True)}
+        references = {row["key"]: row for row in self._reference.books().iter_rows(named=True)}
         for book in sorted(range(len(keys)), key=keys.__getitem__):
-            seen = witnessed[keys[book]]
-            incomplete = seen["was_cold"] or seen["was_stale"]
+            reference = references[keys[book]]
+            incomplete = reference["was_cold"] or reference["was_stale"]
             yield {
                 **self._book(keys[book]),
                 "status": statuses[book].name.lower(),
-                "reason": explain_status(statuses[book], seen["since"]),
+                "reason": explain_status(statuses[book], reference["since"]),
                 "records": tallies.records_of[keys[book]],
                 "events": int(events[book]),
                 "event_open": bool(is_open[book]),
@@ -243,34 +304,36 @@ class Verification:
             }
 
 
-def _readable(values: dict[str, Any]) -> dict[str, Any]:
-    """Sides as letters; a price as decimal text, beside the integer of 1e-9."""
-    readable: dict[str, Any] = {}
+def _format_values(values: dict[str, Any]) -> dict[str, Any]:
+    """The values with sides as letters, and prices as decimal text beside the integer of 1e-9."""
+    formatted: dict[str, Any] = {}
     for name, value in values.items():
         if name == "side":
-            readable[name] = None if value is None else "BA"[value]
+            formatted[name] = None if value is None else "BA"[value]
         elif name == "price":
-            readable[name] = None if value is None else format_price(value)
-            readable["price_1e9"] = value
+            formatted[name] = None if value is None else format_price(value)
+            formatted["price_1e9"] = value
         else:
-            readable[name] = value
-    return readable
+            formatted[name] = value
+    return formatted
 
 
 class _Tallies:
-    """What is counted along the way.
+    """Counts of records and of events.
 
     Attributes:
-        records, records_of: in all, and by a book's key.
-        seen_ns: by a book's key, a late ts_recv, to find its name by.
-        top_of_book: keys of the books that top-of-book records came for.
-        crossed, locked: by book, how many events have left it so (rule 22).
+        records: the number of all records.
+        records_of: the number of records of each book, by the book's key.
+        last_ns: a late ts_recv of each book, by the book's key; it selects the book's symbol.
+        top_of_book: keys of the books that have top-of-book records.
+        crossed: the number of events of each book that end with the book crossed (rule 22).
+        locked: the number of events of each book that end with the book locked (rule 22).
     """
 
     def __init__(self) -> None:
         self.records = 0
         self.records_of = Counter[int]()
-        self.seen_ns: dict[int, int] = {}
+        self.last_ns: dict[int, int] = {}
         self.top_of_book = np.empty(0, np.int64)
         self.crossed = self.locked = np.zeros(0, np.int64)
 
@@ -285,14 +348,14 @@ class _Tallies:
         ):
             self.records_of[key] += count
             if ts_recv != UNDEF_TIMESTAMP:
-                self.seen_ns[key] = ts_recv
+                self.last_ns[key] = ts_recv
         tops = keys[batch.flags & Flag.TOB != 0]
         if len(tops):
             self.top_of_book = np.union1d(self.top_of_book, tops)
         self._add_ends(piece)
 
     def _add_ends(self, piece: FoldedPiece) -> None:
-        """Count the states in which events have left their books."""
+        """Count the events that end with their books crossed or locked."""
         ends = piece.copy_event_ends()
         bbo = ends.bbo
         both = (bbo[:, Bbo.BID_SIZE] > 0) & (bbo[:, Bbo.ASK_SIZE] > 0)

@@ -14,15 +14,16 @@ import polars as pl
 
 from batonics.frames.html import html_table
 from batonics.frames.scan.sources import BOOK_KEY
-from batonics.frames.schemas.table import Schema, find_schema
+from batonics.frames.schemas.table import find_schema
 from batonics.lake import catalog
 from batonics.lake.catalog import Part, RowFilter
 from batonics.lake.commits import forget_parts
 from batonics.lake.digest import Verifier
 from batonics.lake.parts import HIVE_SCHEMA
-from batonics.lake.storage import Store, open_store
+from batonics.lake.row_filters import check_schema, filter_rows, parse_row_filter
+from batonics.lake.storage import open_store
 from batonics.model.errors import LakeError, UsageError
-from batonics.model.times import NS_PER_S, parse_time
+from batonics.model.times import NS_PER_S
 
 VACUUM_SECONDS = 24 * 3_600
 """Time for which replaced parts stay, for readers that began before."""
@@ -275,67 +276,6 @@ class Lake:
         parts = self.store.catalog.read(catalog.find_parts(schema, row_filter))
         self.store.fetch(parts, self.verifier)
         return [self.store.local_path(part) for part in parts]
-
-
-def check_schema(store: Store, schema: str) -> None:
-    """Raise UsageError unless a lake has the schema."""
-    known = store.catalog.read(catalog.loaded_schemas)
-    if schema not in known:
-        there_are = ", ".join(known) or "none"
-        raise UsageError(f"{store.name}: no schema {schema!r}; there are {there_are}")
-
-
-def check_symbols(store: Store, names: Sequence[str], lake_name: str = "") -> None:
-    """Raise UsageError unless a lake has rows of all these symbols.
-
-    Args:
-        store: the lake.
-        names: the symbols.
-        lake_name: name of the lake for messages; empty: its root.
-    """
-    known = store.catalog.read(catalog.loaded_symbols) if names else []
-    for name in names:
-        if name not in known:
-            there_are = f"there are {', '.join(known)}" if known else "there are none"
-            raise UsageError(f"no symbol {name!r} in {lake_name or store.name}; {there_are}")
-
-
-def parse_row_filter(
-    symbols: str | Sequence[str], start: str | int | None, end: str | int | None
-) -> RowFilter:
-    """The filter for symbols and times as a user writes them.
-
-    Raises:
-        UsageError: a time is invalid, or the start is not before the end.
-    """
-    names = (symbols,) if isinstance(symbols, str) else tuple(symbols)
-    start_ns = None if start is None else parse_time(str(start))
-    end_ns = None if end is None else parse_time(str(end))
-    if start_ns is not None and end_ns is not None and start_ns >= end_ns:
-        raise UsageError(f"the start, {start}, is not before the end, {end}")
-    return RowFilter(names, start_ns, end_ns)
-
-
-def filter_rows(
-    rows: pl.LazyFrame,
-    schema: Schema,
-    row_filter: RowFilter,
-    date: pl.Expr | None = None,
-) -> pl.LazyFrame:
-    """The rows within the filter's times; a row without a time is within no limit.
-
-    Args:
-        rows: rows of the schema.
-        schema: the schema.
-        row_filter: the filter; its symbols are ignored.
-        date: date of the rows; None: their column `date`.
-    """
-    time = schema.time_on(pl.col("date") if date is None else date)
-    for bound, keeps in ((row_filter.start_ns, time.ge), (row_filter.end_ns, time.lt)):
-        if bound is not None:
-            bound_ns = pl.lit(min(bound, 2**63 - 1)).cast(pl.Datetime("ns", "UTC"))
-            rows = rows.filter(keeps(bound_ns))
-    return rows
 
 
 _SOURCES_SCHEMA = pl.Schema(

@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 
 from batonics.frames.schemas.table import find_schema
 from batonics.lake.catalog import NO_FILTER, Part, RowFilter, find_parts, loaded_schemas
@@ -25,7 +26,8 @@ from batonics.lake.digest import Verifier
 from batonics.lake.plan import PlannedFile, Planner
 from batonics.lake.query_file import SQL_TOKEN
 from batonics.lake.query_result import QueryResult
-from batonics.lake.storage import Store
+from batonics.lake.row_filters import check_symbols
+from batonics.lake.storage import Store, open_store
 from batonics.lake.symlinks import SymlinkDirectory
 from batonics.lake.views import view_name, view_statement
 
@@ -136,6 +138,26 @@ class LakeDatabase:
     def _open_symlinks(self) -> SymlinkDirectory:
         self._symlinks = self._symlinks or SymlinkDirectory()
         return self._symlinks
+
+
+@contextmanager
+def open_lake_database(
+    root: str, row_filter: RowFilter = NO_FILTER, lake_name: str = ""
+) -> Iterator[LakeDatabase]:
+    """A database over a lake, until the block ends.
+
+    Args:
+        root: the lake's directory, or `s3://BUCKET/PREFIX`.
+        row_filter: the views have only these rows.
+        lake_name: name of the lake for messages; empty: its root.
+
+    Raises:
+        UsageError: the lake has none of these symbols. LakeError: there is no lake.
+    """
+    store = open_store(root)
+    check_symbols(store, row_filter.symbols, lake_name)
+    with closing(LakeDatabase(store, Verifier(), row_filter)) as database:
+        yield database
 
 
 def find_named_schemas(sql: str, schemas: Iterable[str]) -> list[str]:

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import random
 
-FIRST_SECONDS = 0.1
-SECONDS_MAX = 10.0
+from batonics.settings.table import LIVE_DEFAULTS, LiveSettings
 
 
 class Backoff:
     """Waits between tries.
 
     Args:
+        settings: the first wait and the longest.
         seed: the seed of the random draws; None: a seed from the system.
     """
 
-    def __init__(self, seed: int | None = None) -> None:
+    def __init__(self, settings: LiveSettings = LIVE_DEFAULTS, seed: int | None = None) -> None:
+        self._settings = settings
         self._random = random.Random(seed)  # noqa: S311 - spreads load, hides nothing
         self._tries = 0
 
@@ -30,6 +31,7 @@ class Backoff:
 
     def next_seconds(self) -> float:
         """How long to wait before the next try."""
-        cap = min(FIRST_SECONDS * 2.0 ** min(self._tries, 32), SECONDS_MAX)
+        first_s, longest_s = self._settings.reconnect_wait_s, self._settings.reconnect_wait_s_max
+        cap = min(first_s * 2.0 ** min(self._tries, 32), longest_s)
         self._tries += 1
         return self._random.uniform(cap / 2, cap)

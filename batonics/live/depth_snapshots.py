@@ -25,11 +25,9 @@ from batonics.frames.scan.folding import key_columns
 from batonics.frames.scan.symbols import FrameSymbols
 from batonics.model.errors import BatonicsError, OutputError
 from batonics.model.mbo import UNDEF_PRICE, MboBatch, slice_batch
+from batonics.settings.table import LIVE_DEFAULTS, LiveSettings
 from batonics.sinks.logs import logger
 from batonics.sinks.tables import open_table
-
-FILE_SECONDS = 60.0
-FILE_ROWS_MAX = 1 << 18
 
 
 class SnapshotIntervals:
@@ -121,18 +119,22 @@ def depth_frame(
 class DepthSnapshotWriter:
     """Writes snapshots into Parquet files of a directory: depth-000001.parquet and so on.
 
-    A file ends after FILE_SECONDS or FILE_ROWS_MAX rows; a thread writes it.
+    A file ends after the time or the rows of the settings; a thread writes it.
 
     Args:
         directory: the directory; it is made if it does not exist.
         depth: levels of each side.
+        settings: the time and the rows of one file.
 
     Attributes:
         failure: why the writer has given up; None while it works.
     """
 
-    def __init__(self, directory: str | Path, depth: int) -> None:
+    def __init__(
+        self, directory: str | Path, depth: int, settings: LiveSettings = LIVE_DEFAULTS
+    ) -> None:
         self.failure: str | None = None
+        self._settings = settings
         self._directory = Path(directory)
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
@@ -143,7 +145,7 @@ class DepthSnapshotWriter:
         self._columns = pl.Schema({**depth_schema(depth), "symbol": pl.String()})
         self._frames: list[pl.DataFrame] = []
         self._rows = 0
-        self._file_end = time.monotonic() + FILE_SECONDS
+        self._file_end = time.monotonic() + self._settings.snapshot_file_interval_s
         self._thread = ThreadPoolExecutor(1, "batonics-snapshots")
         self._writing: list[Future[None]] = []
 
@@ -151,7 +153,8 @@ class DepthSnapshotWriter:
         """Add rows to the current file."""
         self._frames.append(frame)
         self._rows += frame.height
-        if self._rows >= FILE_ROWS_MAX or time.monotonic() >= self._file_end:
+        is_full = self._rows >= self._settings.snapshot_file_rows_max
+        if is_full or time.monotonic() >= self._file_end:
             self._end_file()
 
     def close(self) -> None:
@@ -161,7 +164,7 @@ class DepthSnapshotWriter:
         self._check_results(self._writing)
 
     def _end_file(self) -> None:
-        self._file_end = time.monotonic() + FILE_SECONDS
+        self._file_end = time.monotonic() + self._settings.snapshot_file_interval_s
         done = [future for future in self._writing if future.done()]
         self._writing = [future for future in self._writing if not future.done()]
         self._check_results(done)

@@ -22,7 +22,8 @@ from batonics.codec.gateway import (
 from batonics.live.feed_handler import FeedHandler
 from batonics.live.resume import FEED_START
 from batonics.model.errors import InputError, UsageError
-from batonics.sources.tcp import CONNECT_SECONDS, LineReader, TcpAddress, connect
+from batonics.settings.table import LIVE_DEFAULTS, LiveSettings
+from batonics.sources.tcp import LineReader, TcpAddress, connect
 
 HEARTBEAT_GRACE_SECONDS = 10
 """A gateway is lost after its heartbeat interval and this; the vendor's client waits as long."""
@@ -59,11 +60,12 @@ class PlainFeed:
 
     Args:
         address: the address of the feed.
-        idle_timeout_seconds: a connection is lost after so long without a byte; None: never.
+        settings: the time to connect, and the time without a byte after which a connection is lost.
     """
 
-    def __init__(self, address: TcpAddress, *, idle_timeout_seconds: float | None = None) -> None:
-        self.idle_timeout_seconds = idle_timeout_seconds
+    def __init__(self, address: TcpAddress, settings: LiveSettings = LIVE_DEFAULTS) -> None:
+        self.idle_timeout_seconds = settings.idle_timeout_s
+        self._connect_timeout_s = settings.connect_timeout_s
         self.has_snapshot = False
         self._address = address
 
@@ -76,7 +78,7 @@ class PlainFeed:
 
     def connect(self, handler: FeedHandler) -> tuple[socket.socket, bytes]:  # noqa: ARG002 - as FeedSource
         """A connected socket; OSError if the connection failed."""
-        return connect(self._address), b""
+        return connect(self._address, self._connect_timeout_s), b""
 
 
 @dataclass(frozen=True)
@@ -110,12 +112,19 @@ class GatewayFeed:
         address: the address of the gateway.
         key: the client's key; the client proves that it has the key and never sends it.
         subscription: what the gateway is asked for.
+        settings: the time to connect.
 
     Raises:
         UsageError: the subscription has both `start_ns` and `snapshot`.
     """
 
-    def __init__(self, address: TcpAddress, key: str, subscription: GatewaySubscription) -> None:
+    def __init__(
+        self,
+        address: TcpAddress,
+        key: str,
+        subscription: GatewaySubscription,
+        settings: LiveSettings = LIVE_DEFAULTS,
+    ) -> None:
         if subscription.snapshot and subscription.start_ns is not None:
             raise UsageError("a snapshot and a start exclude each other")
         self.idle_timeout_seconds: float | None = (
@@ -123,6 +132,7 @@ class GatewayFeed:
         )
         self.has_snapshot = False
         self._address, self._key, self._subscription = address, key, subscription
+        self._connect_timeout_s = settings.connect_timeout_s
         self._gaps = 0  # gaps of the feed before this connection
 
     def __str__(self) -> str:
@@ -135,9 +145,9 @@ class GatewayFeed:
     def connect(self, handler: FeedHandler) -> tuple[socket.socket, bytes]:
         """A connected socket that brings records; InputError if the gateway refuses the client."""
         start_ns, snapshot = self._next_start(handler)
-        sock = connect(self._address)
+        sock = connect(self._address, self._connect_timeout_s)
         try:
-            sock.settimeout(CONNECT_SECONDS)
+            sock.settimeout(self._connect_timeout_s)
             first_bytes = self._handshake(sock, start_ns, snapshot=snapshot)
             sock.settimeout(None)
         except BaseException:
@@ -148,19 +158,19 @@ class GatewayFeed:
 
     def _handshake(self, sock: socket.socket, start_ns: int | None, *, snapshot: bool) -> bytes:
         """Log in and subscribe; the bytes of records that have been read already."""
-        overlong = InputError(f"{self._address}: it is no gateway: a line without an end")
+        overlong = InputError(f"{self._address}: not a gateway: a line without an end")
         lines = LineReader(sock, LINE_BYTES_MAX, overlong)
         dataset = self._subscription.dataset
         interval = self._subscription.heartbeat_interval_s
         lines.line()  # the version
         challenge = parse_line(lines.line()).get("cram")
         if challenge is None:
-            raise InputError(f"{self._address}: it is no gateway: it sends no challenge")
+            raise InputError(f"{self._address}: not a gateway: it sends no challenge")
         sock.sendall(auth_line(challenge, self._key, dataset, heartbeat_interval_s=interval))
         answer = parse_line(lines.line())
         if answer.get("success") != "1":
-            reason = answer.get("error") or "it does not say why"
-            raise InputError(f"{self._address}: the gateway refuses us: {reason}")
+            reason = answer.get("error") or "without a reason"
+            raise InputError(f"{self._address}: the gateway refuses the client: {reason}")
         sock.sendall(self._subscription_lines(start_ns, snapshot=snapshot))
         return lines.rest
 

@@ -28,13 +28,9 @@ from batonics.live.server_link import ServerLink
 from batonics.live.stats import LATENCY_BOUNDS_US
 from batonics.model.errors import BatonicsError, DamagedInputError, InputError
 from batonics.model.mbo import MBO_DTYPE, RTYPE_MBO, Action, Flag, Side
+from batonics.settings.table import LIVE_DEFAULTS, LiveSettings
 from batonics.sinks.logs import logger
 from batonics.sources.chunks import READ_BYTES
-
-STATS_INTERVAL_SECONDS = 0.25
-"""How often stats are published."""
-DRAIN_SECONDS = 2.0
-"""How long after a request to stop the loop takes bytes that still arrive."""
 
 NO_DESCRIPTOR = -1
 """A value that is no file descriptor."""
@@ -77,6 +73,7 @@ class IngestLoop:
         recorder: records the raw feed; None: it is not recorded.
         once: whether the run ends with the feed, and a lost connection is an error.
         on_batch: called after each batch.
+        settings: waits, intervals and time limits.
 
     Attributes:
         wake: a file descriptor; a byte written to it ends the wait (for a signal's handler).
@@ -92,9 +89,13 @@ class IngestLoop:
         recorder: FeedRecorder | None = None,
         once: bool = False,
         on_batch: BatchObserver | None = None,
+        settings: LiveSettings = LIVE_DEFAULTS,
     ) -> None:
         self._handler, self._source = handler, source
-        self._publisher = None if link is None else ServerPublisher(handler, link, restart_server)
+        self._settings = settings
+        self._publisher: ServerPublisher | None = None
+        if link is not None:
+            self._publisher = ServerPublisher(handler, link, restart_server, settings)
         self._recorder, self._once, self._on_batch = recorder, once, on_batch
         self._is_stopping = False
         self._drain_until_ns: int | None = None
@@ -120,7 +121,7 @@ class IngestLoop:
         Raises:
             InputError: with `once`, the connection failed or was lost.
         """
-        backoff = Backoff()
+        backoff = Backoff(self._settings)
         warm_up()
         try:
             while not self._is_stopping:
@@ -180,7 +181,7 @@ class IngestLoop:
     def _end_connection(self, error: Exception | None) -> None:
         handler = self._handler
         handler.end_connection()
-        reason = "the other side ended it" if error is None else str(error)
+        reason = "the other side closed it" if error is None else str(error)
         # A request to stop may come in the middle of a record.
         if self._once and error is not None and not self._is_stopping:
             if isinstance(error, BatonicsError):
@@ -217,7 +218,7 @@ class IngestLoop:
             last_received = received_ns / 1e9
             self._process(view[:size], received_ns)
             if self._source.must_reconnect(self._handler):
-                raise ConnectionError("records are missing: joined again by snapshots")
+                raise ConnectionError("records are missing: connecting again for snapshots")
             if self._is_stopping and self._is_drained(received_ns):
                 return
 
@@ -227,9 +228,9 @@ class IngestLoop:
             raise TimeoutError(f"silent for {idle_seconds:.0f} s")
 
     def _is_drained(self, now_ns: int) -> bool:
-        """Whether DRAIN_SECONDS have passed since the first call after `stop`."""
+        """Whether the setting `drain_s` has passed since the first call after `stop`."""
         if self._drain_until_ns is None:
-            self._drain_until_ns = now_ns + int(DRAIN_SECONDS * 1e9)
+            self._drain_until_ns = now_ns + int(self._settings.drain_s * 1e9)
         return now_ns > self._drain_until_ns
 
     # ------------------------------------------------------------------ bytes
@@ -260,7 +261,7 @@ class IngestLoop:
 
     def _tick(self) -> None:
         """Publish stats, and let the recorder do what is due."""
-        self._next_tick = time.monotonic() + STATS_INTERVAL_SECONDS
+        self._next_tick = time.monotonic() + self._settings.stats_interval_s
         self._update_stats()
         if self._recorder is not None:
             self._recorder.run_due_work(self._handler)

@@ -1,7 +1,8 @@
 """Sends the records of a live feed to a process that appends them to a lake.
 
 The rule here: the feed never waits for a disk. A thread writes the records into a pipe, as DBN. If
-more than QUEUE_BYTES_MAX wait for it, the output logs an error and sends no more; the books go on.
+more bytes than the settings permit wait for it, the output logs an error and sends no more. The
+books go on.
 
 Behind a gap the records of a book carry F_MAYBE_BAD_BOOK until an R or a snapshot makes the book
 complete. So the rows derived from them are flagged too, as the vendor flags its rows.
@@ -23,12 +24,8 @@ from batonics.codec.messages import write_symbol_mapping
 from batonics.codec.metadata import STYPE_RAW_SYMBOL, Metadata, encode_metadata
 from batonics.model.mbo import Action, Flag, MboBatch, copy_batch, record_keys
 from batonics.model.symbols import MappingInterval
+from batonics.settings.table import LIVE_DEFAULTS, LiveSettings
 from batonics.sinks.logs import logger
-
-QUEUE_BYTES_MAX = 256 << 20
-"""The most bytes that wait for the pipe: nine seconds at 500,000 records a second."""
-LAST_COMMIT_SECONDS_MAX = 300.0
-"""How long the last commit may take before the process is killed."""
 
 
 class LakeOutput:
@@ -36,13 +33,15 @@ class LakeOutput:
 
     Args:
         command: the command line of the process, which reads DBN from standard input.
+        settings: the bytes that may wait for the pipe, and the time of the last commit.
 
     Attributes:
         failure: why the output has given up; None while it works.
     """
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], settings: LiveSettings = LIVE_DEFAULTS) -> None:
         self.failure: str | None = None
+        self._settings = settings
         self._log = logger("live")
         self._process = subprocess.Popen(  # noqa: S603 - our own program
             command,
@@ -81,7 +80,7 @@ class LakeOutput:
         self._queue.put(None)
         self._thread.join()
         try:
-            code = self._process.wait(LAST_COMMIT_SECONDS_MAX)
+            code = self._process.wait(self._settings.lake_close_timeout_s)
         except subprocess.TimeoutExpired:
             self._process.kill()
             code = self._process.wait()
@@ -109,7 +108,7 @@ class LakeOutput:
     def _put(self, data: bytes) -> None:
         if self.failure is not None:
             return
-        if self._queued - self._written > QUEUE_BYTES_MAX:
+        if self._queued - self._written > self._settings.lake_queue_bytes_max:
             self._fail("the lake cannot keep up with the feed: no more is appended to it")
             return
         self._queued += len(data)

@@ -19,10 +19,8 @@ from batonics.live.protocol import MessageKind
 from batonics.live.published_books import book_document
 from batonics.live.server_link import ServerLink, ServerRestarter
 from batonics.model.errors import BatonicsError
+from batonics.settings.table import LIVE_DEFAULTS, LiveSettings
 from batonics.sinks.logs import logger
-
-CLOSE_SECONDS_MAX = 2.0
-"""How long the last messages may take."""
 
 
 class ServerPublisher:
@@ -32,6 +30,7 @@ class ServerPublisher:
         handler: the feed.
         link: the link to the serving process.
         restart_server: starts another serving process when one has ended; None: nothing does.
+        settings: time limits.
     """
 
     def __init__(
@@ -39,11 +38,14 @@ class ServerPublisher:
         handler: FeedHandler,
         link: ServerLink,
         restart_server: Callable[[], ServerLink] | None = None,
+        settings: LiveSettings = LIVE_DEFAULTS,
     ) -> None:
-        self._handler, self._link = handler, link
+        self._handler, self._link, self._settings = handler, link, settings
         self._restarter: ServerRestarter | None = None
         if restart_server is not None:
-            self._restarter = ServerRestarter(restart_server, self._log_failed_restart)
+            self._restarter = ServerRestarter(
+                restart_server, self._log_failed_restart, settings.server_restart_interval_s
+            )
         self._log = logger("live")
         self._names_sent = (-1, -1)  # counts of books and of names
         self._requests: list[dict[str, Any]] = []
@@ -75,14 +77,14 @@ class ServerPublisher:
         self._respond()
 
     def close(self) -> None:
-        """Send the last stats and BYE, for at most CLOSE_SECONDS_MAX; restart no server."""
+        """Send the last stats and BYE, for at most the setting `drain_s`; restart no server."""
         if self._restarter is not None:
             self._restarter.close()
             self._restarter = None
         self.publish_stats()
         link = self._link
         link.queue(MessageKind.BYE, {"reason": "the feed has ended"})
-        deadline = time.monotonic() + CLOSE_SECONDS_MAX
+        deadline = time.monotonic() + self._settings.drain_s
         poll = select.poll()
         if link.is_open:
             poll.register(link, select.POLLOUT)

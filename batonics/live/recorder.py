@@ -11,8 +11,8 @@ does.
 | feed-000004s-000.dbn | connection 4, which began with a snapshot of each book                  |
 | checkpoint.bin       | the books behind some record (`book/checkpoint.py`)                     |
 
-A thread syncs files every SYNC_INTERVAL_SECONDS and writes a checkpoint every
-CHECKPOINT_INTERVAL_SECONDS, so the feed never waits for a disk. When writing fails, the recorder
+A thread syncs files and writes checkpoints at the intervals of the settings, so the feed never
+waits for a disk. When writing fails, the recorder
 logs an error and gives up; the books go on.
 """
 
@@ -36,13 +36,11 @@ from batonics.live.protocol import FeedState
 from batonics.live.resume import FeedPosition
 from batonics.model.errors import BatonicsError, CheckpointError, InputError, OutputError
 from batonics.model.symbols import MappingInterval
+from batonics.settings.table import LIVE_DEFAULTS, LiveSettings
 from batonics.sinks.atomic import open_atomic
 from batonics.sinks.logs import logger
 from batonics.sources.chunks import READ_BYTES
 
-FILE_BYTES_MAX = 256 << 20
-SYNC_INTERVAL_SECONDS = 0.2
-CHECKPOINT_INTERVAL_SECONDS = 30.0
 CHECKPOINT_NAME = "checkpoint.bin"
 _NAME = re.compile(r"feed-(\d{6,})(s?)-(\d{3,})\.([\w.]+)")
 _ENDINGS = {
@@ -85,8 +83,7 @@ class FeedRecorder:
 
     Args:
         directory: the directory; it is made if it does not exist.
-        file_bytes_max: a longer file ends at the next record.
-        checkpoint_seconds: the time between two checkpoints.
+        settings: the size of files, and the time between two syncs and two checkpoints.
 
     Attributes:
         failure: why the recorder has given up; None while it works.
@@ -98,13 +95,11 @@ class FeedRecorder:
     def __init__(
         self,
         directory: str | Path,
-        *,
-        file_bytes_max: int = FILE_BYTES_MAX,
-        checkpoint_seconds: float = CHECKPOINT_INTERVAL_SECONDS,
+        settings: LiveSettings = LIVE_DEFAULTS,
     ) -> None:
         self.failure: str | None = None
         self._directory = Path(directory)
-        self._file_bytes_max, self._checkpoint_seconds = file_bytes_max, checkpoint_seconds
+        self._settings = settings
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
             files = list_recording_files(self._directory)
@@ -139,7 +134,7 @@ class FeedRecorder:
             if self._file is None:
                 self._open(handler)
             pending = handler.pending_bytes
-            is_full = self._file_bytes > self._file_bytes_max
+            is_full = self._file_bytes > self._settings.recording_file_bytes_max
             if is_full and pending is not None and pending <= len(data):
                 complete = len(data) - pending
                 self._write(data[:complete])
@@ -160,7 +155,7 @@ class FeedRecorder:
             self._take_result(self._sync)
             self._sync = None
         if self._sync is None and self._file is not None and now >= self._next_sync:
-            self._next_sync = now + SYNC_INTERVAL_SECONDS
+            self._next_sync = now + self._settings.recording_sync_interval_s
             try:
                 descriptor = os.dup(self._file)
                 self._sync = self._thread.submit(_sync_and_close, descriptor, self._written_bytes)
@@ -172,7 +167,7 @@ class FeedRecorder:
         if self._checkpoint is None and now >= self._next_checkpoint:
             if self._next_checkpoint and _has_checkpoints(handler):
                 self._checkpoint = self._thread.submit(_write_checkpoint, *self._capture(handler))
-            self._next_checkpoint = now + self._checkpoint_seconds
+            self._next_checkpoint = now + self._settings.checkpoint_interval_s
         while self._last_syncs and self._last_syncs[0].done():
             self._take_result(self._last_syncs.pop(0))
         handler.stats.recorded_bytes = self._synced_bytes
@@ -235,7 +230,7 @@ class FeedRecorder:
 
     def _fail(self, error: Exception) -> None:
         if self.failure is None:
-            self.failure = f"{self._directory}: cannot be recorded any more: {error}"
+            self.failure = f"{self._directory}: the recording has ended: {error}"
             self._log.error("recording_failed", reason=str(error), directory=str(self._directory))
 
     def _capture(self, handler: FeedHandler) -> tuple[Path, list[bytes]]:

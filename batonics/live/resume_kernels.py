@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batonics.live.resume_columns import IdentityColumns
-from batonics.model.mbo import UNDEF_TIMESTAMP, Flag
+from batonics.model.mbo import F_BAD_TS_RECV, F_SNAPSHOT, UNDEF_TIMESTAMP
 from batonics.native import as_word, inlined, kernel
 
 
@@ -44,9 +44,7 @@ _TS_EVENT, _STATE = int(PositionWord.TS_EVENT), int(PositionWord.STATE)
 _SEEN_COUNT, _SEEN_AFTER = int(PositionWord.SEEN_COUNT), int(PositionWord.SEEN_AFTER)
 _SEEN_DIGEST = int(PositionWord.SEEN_DIGEST)
 _RESUMED, _GAP = int(ResumeState.RESUMED.value), int(ResumeState.GAP.value)
-_BAD_TS_RECV = int(Flag.BAD_TS_RECV)
-_BAD_TS_RECV_OR_SNAPSHOT = int(Flag.BAD_TS_RECV | Flag.SNAPSHOT)
-_UNDEF = UNDEF_TIMESTAMP
+_BAD_TS_RECV_OR_SNAPSHOT = F_BAD_TS_RECV | F_SNAPSHOT
 _FACTOR = 0x5851_F42D_4C95_7F2D  # the multiplier of Knuth's MMIX generator
 
 
@@ -57,7 +55,7 @@ def is_trusted(columns: IdentityColumns, i: int) -> bool:
     The time of a snapshot's record is the snapshot's own: it is trusted despite F_BAD_TS_RECV.
     """
     flags = columns.flags[i] & _BAD_TS_RECV_OR_SNAPSHOT
-    trusted: bool = flags != _BAD_TS_RECV and columns.ts_recv[i] != np.uint64(_UNDEF)
+    trusted: bool = flags != F_BAD_TS_RECV and columns.ts_recv[i] != np.uint64(UNDEF_TIMESTAMP)
     return trusted
 
 
@@ -102,7 +100,7 @@ def advance_position(columns: IdentityColumns, position: NDArray[np.int64]) -> N
     for i in range(first, rows):
         digest = extend_digest(digest, columns, i)
     position[_DIGEST] = digest
-    if columns.ts_event[rows - 1] != np.uint64(_UNDEF):
+    if columns.ts_event[rows - 1] != np.uint64(UNDEF_TIMESTAMP):
         position[_TS_EVENT] = as_word(columns.ts_event[rows - 1])
 
 

@@ -21,8 +21,6 @@ from batonics.model.errors import BatonicsError
 
 BOOKS_MESSAGE_BYTES_MAX = 1 << 18
 """The size of one BOOKS message: the socket takes several, and the next message is more recent."""
-RESTART_INTERVAL_SECONDS = 2.0
-"""How long to wait between two tries to start a server."""
 _NO_BOOKS = np.empty(0, np.int64)
 
 
@@ -32,12 +30,16 @@ class ServerRestarter:
     Args:
         start: starts a server and waits until it is ready.
         on_failure: called in that thread with the error of a failed try.
+        interval_s: the time between two tries.
     """
 
     def __init__(
-        self, start: Callable[[], ServerLink], on_failure: Callable[[BatonicsError], None]
+        self,
+        start: Callable[[], ServerLink],
+        on_failure: Callable[[BatonicsError], None],
+        interval_s: float,
     ) -> None:
-        self._start, self._on_failure = start, on_failure
+        self._start, self._on_failure, self._interval_s = start, on_failure, interval_s
         self._thread: threading.Thread | None = None
         self._link: ServerLink | None = None
         self._next_try = 0.0
@@ -53,7 +55,7 @@ class ServerRestarter:
                 return link
         now = time.monotonic()
         if now >= self._next_try:
-            self._next_try = now + RESTART_INTERVAL_SECONDS
+            self._next_try = now + self._interval_s
             self._thread = threading.Thread(target=self._try_start, name="batonics-restart-server")
             self._thread.start()
         return None

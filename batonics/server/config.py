@@ -69,6 +69,7 @@ class ServerConfig:
         settings: the section `server` of the settings.
         view: the books are shown on this terminal.
         log_json: logs are lines of JSON. None: unless standard error is a terminal.
+        quiet: only errors are logged.
         fd: an inherited file descriptor: the socket to ingest. `launch` fills it in.
         ready_fd: an inherited file descriptor: a pipe for one line that says whether the start
             went well. `launch` fills it in.
@@ -77,6 +78,7 @@ class ServerConfig:
     settings: ServerSettings = field(default_factory=ServerSettings)
     view: bool = False
     log_json: bool | None = None
+    quiet: bool = False
     fd: int = -1
     ready_fd: int = -1
 

@@ -95,7 +95,9 @@ def _allow_open_files(connections: int) -> None:
 async def _serve(config: ServerConfig, listener: socket.socket | None) -> None:
     """Wire the parts, report the start, and serve until ingest ends or SIGTERM comes."""
     # Logs would overwrite the books on a terminal.
-    level = "critical" if config.view and sys.stderr.isatty() else "info"
+    level = "error" if config.quiet else "info"
+    if config.view and sys.stderr.isatty():
+        level = "critical"
     logs.configure(as_json=config.log_json, level=level)
     logging.getLogger("aiohttp").setLevel(logging.CRITICAL)  # its lines are not structured
     settings = config.settings

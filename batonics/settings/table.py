@@ -271,6 +271,7 @@ class Settings:
     server: ServerSettings = field(default_factory=ServerSettings)
 
 
+LIVE_DEFAULTS, REPLAY_DEFAULTS = LiveSettings(), ReplaySettings()
 SETTINGS: dict[str, Setting] = read_table(Settings)
 """Every setting by name."""
 DEFAULTS = flatten(Settings())

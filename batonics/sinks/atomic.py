@@ -13,12 +13,52 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from batonics.model.errors import OutputError
 
 STDOUT = "-"
+WRITTEN, INCOMPLETE = "written", "incomplete"
+"""What an interrupted command says of an output that has its name, or that readers saw begin."""
+
+
+@dataclass
+class OutputRecord:
+    """What has become of one output of a command.
+
+    Attributes:
+        name: the output's name, as messages have it.
+        result: what has been written, in words; None while nothing has.
+    """
+
+    name: str
+    result: str | None = None
+
+
+_outputs: ContextVar[list[OutputRecord] | None] = ContextVar("outputs", default=None)
+
+
+@contextmanager
+def record_outputs() -> Iterator[list[OutputRecord]]:
+    """A list that receives a record of each output that is opened within the block."""
+    outputs: list[OutputRecord] = []
+    token = _outputs.set(outputs)
+    try:
+        yield outputs
+    finally:
+        _outputs.reset(token)
+
+
+def add_output(name: str) -> OutputRecord:
+    """A new record of an output; `record_outputs` around the caller receives it."""
+    record = OutputRecord(name)
+    outputs = _outputs.get()
+    if outputs is not None:
+        outputs.append(record)
+    return record
 
 
 @contextmanager
@@ -31,19 +71,23 @@ def open_atomic(path: str | Path) -> Iterator[BinaryIO]:
         OutputError: the file cannot be written. Nothing is left behind.
     """
     name = "<stdout>" if str(path) == STDOUT else str(path)
+    record = add_output(name)
     try:
         if str(path) == STDOUT:
             if sys.stdout is None:
                 raise OutputError(f"{name}: is closed")
+            record.result = INCOMPLETE
             yield sys.stdout.buffer
             sys.stdout.buffer.flush()
         elif _is_special(Path(path)):
             with Path(path).open("wb") as file:
+                record.result = INCOMPLETE
                 yield file
         else:
             # A link stays; the file that it points to is replaced.
-            with _replacing(Path(os.path.realpath(path))) as file:
+            with _replacing(Path(os.path.realpath(path)), record) as file:
                 yield file
+        record.result = WRITTEN
     except BrokenPipeError:
         # The reader has closed the pipe; buffered bytes must not raise the error again.
         with suppress(OSError):
@@ -54,7 +98,7 @@ def open_atomic(path: str | Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
+def _replacing(path: Path, record: OutputRecord) -> Iterator[BinaryIO]:
     if path.is_dir():
         raise OutputError(f"{path}: is a directory; name a file in it")
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
@@ -65,6 +109,7 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
             os.fchmod(file.fileno(), _mode(path))
             os.fsync(file.fileno())
         Path(temporary).replace(path)
+        record.result = WRITTEN
     except BaseException:
         with suppress(FileNotFoundError):
             Path(temporary).unlink()

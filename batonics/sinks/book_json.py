@@ -9,6 +9,7 @@ floats.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
@@ -21,9 +22,27 @@ from batonics.model.mbo import UNDEF_TIMESTAMP
 from batonics.model.prices import format_price
 from batonics.model.symbols import SymbolMap
 from batonics.model.times import format_time
+from batonics.sinks.file_names import check_file_name, named_format
 
 BOOK_JSON_SCHEMA = "batonics.book/1"
 BookFormat = Literal["json", "ndjson"]
+
+
+def find_book_format(path: str | Path, book_format: BookFormat | None = None) -> BookFormat:
+    """The format of a file of books.
+
+    Args:
+        path: the file's name.
+        book_format: the format that is asked for; None: `ndjson` where the name ends so, else
+            `json`.
+
+    Raises:
+        UsageError: the name says another format.
+    """
+    if book_format is None:
+        book_format = "ndjson" if named_format(path) == "ndjson" else "json"
+    check_file_name(path, book_format)
+    return book_format
 
 
 def write_books(  # noqa: PLR0913 - options, by keyword

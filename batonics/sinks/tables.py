@@ -31,6 +31,7 @@ from batonics.sinks.atomic import STDOUT, open_atomic
 from batonics.sinks.background_write import write_in_background
 from batonics.sinks.columnar import ArrowWriter, ParquetWriter, buffer_stream
 from batonics.sinks.dbn import DbnWriter, check_vendor_columns, check_vendor_nulls
+from batonics.sinks.file_names import check_file_name
 from batonics.sinks.output_stream import OutputStream
 from batonics.sinks.text import CsvWriter, JsonWriter, NdjsonWriter
 
@@ -128,11 +129,13 @@ def open_table(  # noqa: PLR0913 - settings, by keyword
         decimal_prices: in NDJSON, prices are decimal text with nine decimals.
 
     Raises:
-        UsageError: the name tells no format, or the format cannot hold these columns.
+        UsageError: the name says no format or another one, or the format cannot hold these
+            columns.
         OutputError: it cannot be written. Nothing is left behind.
     """
     file_format = find_format(path) if file_format is None else file_format
     _check_format(path, file_format, columns, schema)
+    check_file_name(path, file_format)
     is_vendor = schema is not None and find_schema(schema).rtype is not None
     with open_atomic(path) as file:
         output = OutputStream(file, compressed=file_format.endswith(ZSTD_SUFFIX))

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from batonics.model.errors import UsageError
 
-CONNECT_SECONDS = 10.0
 _KEEPALIVE = {socket.TCP_KEEPIDLE: 30, socket.TCP_KEEPINTVL: 10, socket.TCP_KEEPCNT: 3}
 
 
@@ -41,13 +40,13 @@ class TcpAddress(NamedTuple):
         return cls(host, int(port))
 
 
-def connect(address: TcpAddress, *, seconds: float = CONNECT_SECONDS) -> socket.socket:
+def connect(address: TcpAddress, timeout_s: float) -> socket.socket:
     """A connected, blocking socket.
 
     Raises:
         OSError: the connection fails, or takes too long.
     """
-    sock = socket.create_connection(address, timeout=seconds)
+    sock = socket.create_connection(address, timeout=timeout_s)
     # The kernel grows the receive buffer as needed, unless a size is set.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     # Keepalive detects a vanished peer within a minute.

@@ -16,7 +16,7 @@ import polars as pl
 from batonics.codec.dbn import encode_records
 from batonics.codec.metadata import Metadata, encode_metadata
 from batonics.frames.depth.sampling import sampled_depth_frames
-from batonics.frames.namespace import parse_windows
+from batonics.frames.depth.windows import parse_windows
 from batonics.jobs.convert import Conversion, ConvertRequest, RowOptions, output_columns
 from batonics.model.mbo import MboBatch
 from batonics.sinks.tables import open_table

@@ -35,8 +35,8 @@ from tests.bench.harness import (
     rate,
 )
 from tests.support.market_streams import simulated, tile
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 TILES = 50
 CHUNK_BYTES = 1 << 20
 

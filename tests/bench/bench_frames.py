@@ -14,7 +14,7 @@ import polars as pl
 from batonics.frames.columns.mbo_frame import from_frame, to_frame
 from batonics.frames.depth.book_sources import bbo_frames, delta_frames
 from batonics.frames.depth.snapshots import depth_frames
-from batonics.frames.namespace import parse_windows
+from batonics.frames.depth.windows import parse_windows
 from batonics.frames.scan.folding import fold_pieces
 from batonics.frames.scan.mbo_scan import scan_batches
 from tests.bench.bench_fold import cut, day, folder

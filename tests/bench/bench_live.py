@@ -37,9 +37,10 @@ from batonics.server.launch import start_server
 from batonics.settings.table import ServerSettings
 from batonics.sinks.logs import configure
 from batonics.sources.tcp import TcpAddress
-from tests.bench.bench_fold import ROOT, day
+from tests.bench.bench_fold import day
 from tests.bench.harness import figure, heading, print_machine
 from tests.support.market_streams import simulated, tile
+from tests.support.paths import ROOT
 
 FLAT_OUT_TILES, FLAT_OUT_LOOPS = 50, int(os.environ.get("LOOPS", "20"))
 STEADY_SECONDS = int(os.environ.get("STEADY_SECONDS", "30"))

@@ -12,9 +12,10 @@ from tempfile import TemporaryDirectory
 
 from batonics.codec.dbn import encode_records
 from batonics.codec.metadata import Metadata, encode_metadata
-from tests.bench.bench_fold import ROOT, day
+from tests.bench.bench_fold import day
 from tests.bench.harness import figure, heading, print_machine, run_process
 from tests.support.market_streams import tile
+from tests.support.paths import ROOT
 
 LARGE_BYTES = 1 << 30
 

@@ -10,7 +10,8 @@ import pytest
 import typer.main
 
 from batonics.cli.main import app
-from tests.support.markdown import ROOT, commands, documents, name
+from tests.support.markdown import commands, documents, name
+from tests.support.paths import ROOT
 
 PARAMETERS = pytest.mark.parametrize("document", documents(), ids=name)
 
@@ -81,6 +82,35 @@ def test_make_targets_exist(document: Path) -> None:
         if not word.startswith("-") and "=" not in word and word not in targets
     ]
     assert not faults, "\n".join(faults)
+
+
+def _groups(group: Any) -> list[Any]:
+    """A group of commands, and the groups in it."""
+    inner = [command for command in group.commands.values() if hasattr(command, "commands")]
+    return [group, *(found for command in inner for found in _groups(command))]
+
+
+COMMAND_GROUPS = _groups(typer.main.get_command(app))
+
+
+@pytest.mark.parametrize("group", COMMAND_GROUPS, ids=lambda group: group.name)
+def test_the_first_line_of_each_command_fits_the_list_of_commands(group: Any) -> None:
+    width = 80 - 2 - 6 - max(map(len, group.commands))
+    for part, command in group.commands.items():
+        first = (command.help or "").strip().splitlines()[0]
+        assert command.get_short_help_str(width) == first, part
+        assert first.endswith("."), part
+
+
+OTHER_NAMES = {"--form", "--symbol", "--from-time", "--until", "--output", "--log-format"}
+"""Names that other programs give to options such as --format, --symbols, --start and --out."""
+
+
+@pytest.mark.parametrize("group", COMMAND_GROUPS, ids=lambda group: group.name)
+def test_options_are_named_alike_in_all_commands(group: Any) -> None:
+    for part, command in group.commands.items():
+        options = {option for parameter in command.params for option in parameter.opts}
+        assert not options & OTHER_NAMES, part
 
 
 def test_the_readme_shows_how_to_start() -> None:

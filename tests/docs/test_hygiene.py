@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from tests.support.markdown import ROOT
+from tests.support.paths import ROOT
 
 # Spelt so that this file does not match itself.
 FORBIDDEN = {

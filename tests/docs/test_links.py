@@ -7,7 +7,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from tests.support.markdown import ROOT, anchors, documents, links, name
+from tests.support.markdown import anchors, documents, links, name
+from tests.support.paths import ROOT
 
 
 def broken_links(document: Path, root: Path) -> list[str]:

@@ -15,7 +15,7 @@ from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.support.markdown import ROOT
+from tests.support.paths import ROOT
 
 LOCK_AND_GROUP = [("requirements.lock", "build"), ("requirements-dev.lock", "dev")]
 _HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")

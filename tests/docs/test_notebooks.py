@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.markdown import ROOT, anchors, links, name
+from tests.support.markdown import anchors, links, name
+from tests.support.paths import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 CELL_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")

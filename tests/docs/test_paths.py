@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.markdown import ROOT, documents, lines, name
+from tests.support.markdown import documents, lines, name
+from tests.support.paths import ROOT
 
 _SPAN = re.compile(r"`([^`\s]+)`")
 _PATH = re.compile(r"(?:[\w.-]+/)*[a-z0-9_.-]+\.(?:py|sql)|(?:[a-z_]+/)+")

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.markdown import ROOT, documents, name
+from tests.support.markdown import documents, name
+from tests.support.paths import ROOT
 
 _ENTRY = re.compile(r"\w+(?:, \w+)*(?: \([^)]*\))?: ")
 SOURCES = sorted(path for part in ("batonics", "docs") for path in (ROOT / part).rglob("*.py"))

@@ -6,7 +6,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 
 import pytest
 
-from tests.support.markdown import ROOT
+from tests.support.paths import ROOT
 
 
 @pytest.mark.parametrize("name", ["cli", "frames", "queries", "settings"])

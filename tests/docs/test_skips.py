@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.markdown import ROOT
+from tests.support.paths import ROOT
 
 SUITE = """
 import pytest
@@ -26,6 +26,7 @@ def test_known():
 def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """A small test-suite under our own conftest, without the real data."""
     monkeypatch.delenv("BATONICS_TEST_DATA", raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     pytester.makeconftest((ROOT / "tests" / "conftest.py").read_text())
     pytester.makepyfile(SUITE)
     return pytester

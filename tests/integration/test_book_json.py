@@ -18,8 +18,9 @@ import pytest
 
 from batonics.jobs.simulate import simulate
 from tests.support.book_json import book_rows, reference_book_rows
-from tests.support.command import ROOT, SAMPLE, SCRIPT, environment, reconstruct_books
+from tests.support.command import SAMPLE, SCRIPT, environment, reconstruct_books
 from tests.support.dbn_files import compress, decompress
+from tests.support.paths import ROOT
 from tests.support.real_files import CLX5, DBEQ, ESH4_DAYS, read_mbo
 from tests.support.reference_books import ReferenceBooks, records
 

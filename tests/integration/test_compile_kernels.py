@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,23 +18,26 @@ COMMANDS = {
     "inspect": ("inspect", SAMPLE),
     "verify": ("verify", SAMPLE),
     "simulate": ("simulate", "--records", "100", "--out", "/dev/null"),
-    "fill": ("fill", SAMPLE, "--symbol", "SIM0", "--side", "buy", "--price", "40", "--size", "1",
+    "fill": ("fill", SAMPLE, "--symbols", "SIM0", "--side", "buy", "--price", "40", "--size", "1",
              "--at", AT),
     **{
-        schema: ("convert", SAMPLE, "--schema", schema, "--out", "/dev/null", "--form", "csv")
+        schema: ("convert", SAMPLE, "--schema", schema, "--out", "/dev/null", "--format", "csv")
         for schema in ("mbo", "tbbo", "mbp-1", "mbp-10", "trades", "bbo-1s", "ohlcv-1s")
     },
     "consolidated": ("convert", SAMPLE, "--schema", "mbp-1", "--consolidated", "--out",
-                     "/dev/null", "--form", "csv"),
+                     "/dev/null", "--format", "csv"),
 }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def warmed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def warmed(tmp_path_factory: pytest.TempPathFactory, compiled_kernels: Path | None) -> Path:
     directory = tmp_path_factory.mktemp("kernels")
-    env = environment(BATONICS_CACHE_DIR=str(directory))
-    command = [sys.executable, "-m", "batonics.jobs.compile_kernels"]
-    subprocess.run(command, env=env, check=True, capture_output=True)
+    if compiled_kernels is not None:
+        shutil.copytree(compiled_kernels, directory, dirs_exist_ok=True)
+    else:
+        env = environment(BATONICS_CACHE_DIR=str(directory))
+        command = [sys.executable, "-m", "batonics.jobs.compile_kernels"]
+        subprocess.run(command, env=env, check=True, capture_output=True)
     directory.chmod(0o500)
     return directory
 

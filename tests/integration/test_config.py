@@ -14,7 +14,8 @@ import orjson
 import pytest
 
 from batonics.settings.table import SETTINGS
-from tests.support.command import ROOT, SCRIPT, environment, error_line, run_in_process
+from tests.support.command import SCRIPT, environment, error_line, run_in_process
+from tests.support.paths import ROOT
 
 SECRET = "0123456789abcdef0123456789abcdef"
 

@@ -132,7 +132,7 @@ def test_levels_over_all_publishers_are_those_of_the_namespace(schema: str, tmp_
 
 
 def test_standard_output_needs_a_form() -> None:
-    done = run("convert", "-", "--schema", "mbo", "--out", "-", "--form", "csv", stdin=SMALL)
+    done = run("convert", "-", "--schema", "mbo", "--out", "-", "--format", "csv", stdin=SMALL)
     assert done.code == 0, done.err
     lines = done.out.decode().splitlines()
     assert len(lines) == 21
@@ -156,7 +156,7 @@ def test_standard_output_needs_a_form() -> None:
         (["--schema", "mbo", "--out", "gone/x.csv"], 4, "cannot be written"),
         (["--schema", "mbo", "--start", "2", "--end", "1", "--out", "x.csv"], 2, "is not before"),
         (["--schema", "mbo", "--tz", "Mars/Base", "--out", "x.csv"], 2, "no time zone"),
-        (["--schema", "mbo", "--tz", "Asia/Tokyo", "--out", "x.dbn"], 2, "are of UTC"),
+        (["--schema", "mbo", "--tz", "Asia/Tokyo", "--out", "x.dbn"], 2, "are UTC"),
         (["--schema", "mbo", "--start", "noon", "--out", "x.csv"], 2, "not a time"),
     ],
 )

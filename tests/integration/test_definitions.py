@@ -189,10 +189,10 @@ def test_what_is_wrong_is_one_line(source: Path, tmp_path: Path) -> None:
     (tmp_path / "text").write_text('{"type":"clear","symbol":"X"}\n')
     assert "not a DBN file" in error_line(run_in_process(*arguments, tmp_path / "text"), 3)
     definitions = file_of(tmp_path / "definitions.dbn", definition(1, 1))
-    words = error_line(run_in_process(*arguments, definitions, "--form", "dbn"), 2)
-    assert "no room for ticks" in words
+    words = error_line(run_in_process(*arguments, definitions, "--format", "dbn"), 2)
+    assert "no columns for ticks" in words
     before = definitions.read_bytes()
-    itself = ("--definitions", definitions, "--out", definitions, "--form", "csv")
+    itself = ("--definitions", definitions, "--out", definitions, "--format", "csv")
     words = error_line(run_in_process("convert", source, "--schema", "mbp-1", *itself), 2)
     assert "is an input" in words
     assert definitions.read_bytes() == before

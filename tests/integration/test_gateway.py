@@ -42,14 +42,14 @@ from batonics.codec.metadata import (
 )
 from batonics.gateway.faults import Faults
 from batonics.gateway.pacing import Pace
-from batonics.jobs.replay import KEY_VARIABLE, Replay
+from batonics.jobs.replay import Replay
 from batonics.model.mbo import MBO_DTYPE, RTYPE_MBO, Flag, MboBatch, batch_from_records
 from batonics.model.times import NS_PER_DAY
 from tests.support.command import run_in_process
 from tests.support.dbn_files import DAY, DAY_NS, adds, encode, metadata
+from tests.support.engine_books import engine_orders
 from tests.support.replays import KEY, connect_client, receive_rest, run_replay
 from tests.support.threads import package_threads
-from tests.unit.book.test_snapshot import orders_of
 
 GATEWAY = "gateway"
 CLX5_ID = 432669
@@ -132,11 +132,11 @@ def test_several_schemas_are_merged_by_time(test_data: Path) -> None:
 def test_a_wrong_key_and_another_dataset_are_refused(
     feed: Path, test_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(KEY_VARIABLE, "db-" + "x" * 29)
+    monkeypatch.setenv("BATONICS_GATEWAY_KEY", "db-" + "x" * 29)
     refused = pytest.raises(databento.BentoError, match="authentication failed")
     with run_replay(feed, protocol=GATEWAY) as replay, refused:
         vendor_client(replay).subscribe("GLBX.MDP3", "mbo", "AAA")
-    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    monkeypatch.setenv("BATONICS_GATEWAY_KEY", KEY)
     with run_replay(test_data / "clx5" / "CLX5_mbo.dbn", protocol=GATEWAY) as replay:
         with pytest.raises(databento.BentoError, match="no dataset 'XNAS"):
             vendor_client(replay).subscribe("XNAS.ITCH", "mbo", "AAA")
@@ -342,7 +342,7 @@ def test_a_snapshot_is_the_book_at_the_start_of_the_session(test_data: Path, rec
     sent = joined.batch()
     session_books.fold(sent)
     file_books.fold(batch)
-    assert orders_of(session_books) == orders_of(file_books)
+    assert engine_orders(session_books) == engine_orders(file_books)
     is_snapshot = sent.flags & Flag.SNAPSHOT != 0
     before = int(np.searchsorted(batch.ts_recv, start))
     assert len(sent.action) - is_snapshot.sum() == len(batch.action) - before

@@ -107,7 +107,7 @@ def small() -> Measured:
         ("reconstruct", "-q", "--at", "2027-01-01", "--symbols", "SIM1,SIM2", "-"),
         ("inspect", "-"),
         ("verify", "-q", "-"),
-        ("convert", "-q", "--schema", "mbp-10", "--form", "parquet", "--out", "-", "-"),
+        ("convert", "-q", "--schema", "mbp-10", "--format", "parquet", "--out", "-", "-"),
     ],
     ids=["reconstruct", "at", "inspect", "verify", "convert"],
 )

@@ -64,9 +64,10 @@ def test_a_full_disk_leaves_what_was_there(command: str, output: Path) -> None:
         "snapshots": ["reconstruct", SAMPLE, "--snapshots", output, "--every", "event"],
         "simulate": ["simulate", "--out", output],
     }
-    if command == "snapshots":
-        output = output.rename(output.with_name("depth.ndjson"))
-        arguments[command][3] = output
+    other_names = {"snapshots": "depth.ndjson", "simulate": "market.dbn"}
+    if command in other_names:
+        earlier, output = output, output.rename(output.with_name(other_names[command]))
+        arguments[command][arguments[command].index(earlier)] = output
     done = run_command(*arguments[command], before=small_disk)
     assert error_line(done, 4) == f"{output}: cannot be written: File too large"
     assert_untouched(output)

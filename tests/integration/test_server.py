@@ -134,6 +134,7 @@ def test_what_was_not_told_is_asked_for(
     assert level.get("orders") == ([{"order_id": str(2**63), "size": 2}] if orders else None)
 
 
+@pytest.mark.alone
 def test_an_answer_that_does_not_come_is_a_timeout(ingest: FakeIngest) -> None:
     ingest.answer = lambda _: None
     started = time.monotonic()
@@ -442,6 +443,7 @@ def test_there_are_so_many_clients_and_connections() -> None:
         assert metric(ingest, 'batonics_http_refused_total{reason="full_address"}') == 1
 
 
+@pytest.mark.alone
 def test_slow_requests_end_and_cost_nobody_else() -> None:
     with run_server(config(header_timeout_s=1.0)) as ingest:
         slow = [connect(ingest) for _ in range(300)]
@@ -537,6 +539,7 @@ class Crowd:
         return came
 
 
+@pytest.mark.alone
 def test_twenty_of_two_hundred_clients_stall_and_hurt_nobody() -> None:
     path = "/ws/snapshot?symbol=CLX5"
     stalled: list[socket.socket] = []
@@ -606,6 +609,7 @@ def test_clients_are_told_why_it_ends(how: str, reason: str, code: int) -> None:
         assert ingest.server.wait(5) == 0
 
 
+@pytest.mark.alone
 def test_an_end_waits_for_no_client() -> None:
     with (
         run_server(config(close_timeout_s=0.5, send_buffer_bytes=4096)) as ingest,

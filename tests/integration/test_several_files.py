@@ -17,19 +17,8 @@ from batonics.model.mbo import Action, Flag, Side
 from batonics.model.times import NS_PER_DAY
 from tests.support.command import error_line, reconstruct_books, run_in_process
 from tests.support.dbn_files import DAY_NS, SMALL, adds, encode, metadata, record
+from tests.support.ndjson_lines import NDJSON_1, NDJSON_2
 from tests.support.real_files import ESH4_DAYS
-
-NDJSON_1 = b"""\
-{"type":"add","symbol":"AAA","side":"bid","oid":1,"px":100000000000,"qty":10,"seq":1,"ts_ns":1}
-{"type":"add","symbol":"AAA","side":"bid","oid":2,"px":100000000000,"qty":5,"seq":2,"ts_ns":2}
-{"type":"add","symbol":"BBB","side":"ask","oid":1,"px":101500000000,"qty":7,"seq":3,"ts_ns":3}
-{"type":"fill","symbol":"AAA","oid":1,"qty":4,"seq":4,"ts_ns":4}
-"""
-NDJSON_2 = b"""\
-{"type":"modify","symbol":"BBB","oid":1,"qty":3,"seq":5,"ts_ns":5}
-{"type":"add","symbol":"CCC","side":"bid","oid":9,"px":1,"qty":1,"seq":6,"ts_ns":6}
-{"type":"modify","symbol":"AAA","oid":1,"qty":8,"seq":7,"ts_ns":7}
-{"type":"cancel","symbol":"CCC","oid":9,"seq":8,"ts_ns":8}"""
 
 
 def load(*arguments: str | Path) -> list[dict[str, Any]]:

@@ -32,10 +32,9 @@ from batonics.live.ingest import IngestLoop
 from batonics.live.recorder import FeedRecorder, list_recording_files, recover
 from batonics.model.errors import InputError
 from batonics.model.mbo import MboBatch, concat_batches, copy_batch, slice_batch
+from batonics.settings.table import LiveSettings
 from batonics.sources.stream import MboStream
 from batonics.sources.tcp import TcpAddress
-from tests.integration.test_several_files import NDJSON_1, NDJSON_2
-from tests.integration.test_stream_server import FakeServer
 from tests.support.command import (
     SAMPLE,
     SCRIPT,
@@ -45,7 +44,9 @@ from tests.support.command import (
     run_in_process,
 )
 from tests.support.dbn_files import SMALL, compress
+from tests.support.fake_server import FakeServer
 from tests.support.live_feed import LiveFeed, ServedConnection, ingest_records
+from tests.support.ndjson_lines import NDJSON_1, NDJSON_2
 from tests.support.real_files import CLX5
 
 HEAD = encode_metadata(Metadata())
@@ -179,7 +180,9 @@ def test_recovery_equals_never_having_stopped(
 ) -> None:
     rows, record = len(sample.action), tmp_path / "recording"
     handler = FeedHandler(source="feed")
-    recorder = FeedRecorder(record, file_bytes_max=100_000, checkpoint_seconds=0.01)
+    recorder = FeedRecorder(
+        record, LiveSettings(recording_file_bytes_max=100_000, checkpoint_interval_s=0.01)
+    )
     monkeypatch.setattr(ingest, "READ_BYTES", 1 << 17)
     connections = [
         ServedConnection(
@@ -377,7 +380,7 @@ def test_a_restart_of_ndjson_keeps_its_books_apart(tmp_path: Path) -> None:
 
 def test_a_closed_recorder_does_nothing_more(sample_bytes: bytes, tmp_path: Path) -> None:
     handler = FeedHandler(source="feed")
-    recorder = FeedRecorder(tmp_path / "recording", checkpoint_seconds=0.0)
+    recorder = FeedRecorder(tmp_path / "recording", LiveSettings(checkpoint_interval_s=0.0))
     server = FakeServer()
     with LiveFeed([ServedConnection(sample_bytes)]) as feed:
         run = IngestLoop(

@@ -21,6 +21,7 @@ from batonics.live.ingest import IngestLoop
 from batonics.live.protocol import FeedState
 from batonics.model.errors import InputError
 from batonics.model.times import parse_time
+from batonics.settings.table import LiveSettings
 from batonics.sources.tcp import TcpAddress
 from tests.support.command import SAMPLE
 from tests.support.live_feed import ingest_records, ingest_until
@@ -53,17 +54,14 @@ def source_of(
 def ingest(feed: GatewayFeed, records: int) -> FeedHandler:
     """The handler of a feed after it has taken this many records."""
     handler = FeedHandler(source="gateway")
-    ingest_records(handler, feed, records)
+    ingest_records(handler, feed, records, settings=QUICK)
     return handler
 
 
-@pytest.fixture
-def quiet_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reconnect at once: there are many faults in a short time."""
-    monkeypatch.setattr("batonics.live.backoff.SECONDS_MAX", 0.05)
+QUICK = LiveSettings(reconnect_wait_s_max=0.05)
+"""Reconnects at once: there are many faults in a short time."""
 
 
-@pytest.mark.usefixtures("quiet_backoff")
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_faulty_gateway_loses_and_repeats_no_record(clx5: Path, seed: int) -> None:
     faults = Faults(rst=0.4, cut=0.4, dup=500.0, seed=seed)
@@ -90,7 +88,6 @@ def test_a_snapshot_makes_books_exact_at_once() -> None:
 def test_a_gap_is_filled_by_snapshots(monkeypatch: pytest.MonkeyPatch) -> None:
     # The gateway is asked for fewer records than are missing, so the feed cannot resume.
     monkeypatch.setattr("batonics.live.feeds.REWIND_NS", -1_000_000_000)
-    monkeypatch.setattr("batonics.live.backoff.SECONDS_MAX", 0.05)
     faults = Faults(cut=0.1, seed=4)
     with run_replay(SAMPLE, protocol="gateway", faults=faults, pace=Pace(rate=50_000)) as replay:
         handler = FeedHandler(source="gateway")
@@ -99,12 +96,11 @@ def test_a_gap_is_filled_by_snapshots(monkeypatch: pytest.MonkeyPatch) -> None:
             synced = handler.published_books.rows["status"].tolist() == 5 * [1]
             return handler.stats.gaps > 0 and handler.stats.feed == FeedState.LIVE and synced
 
-        ingest_until(handler, source_of(replay, sample=True), is_exact)
+        ingest_until(handler, source_of(replay, sample=True), is_exact, settings=QUICK)
     assert handler.stats.gaps > 0
     assert handler.stats.synced == 5
 
 
-@pytest.mark.usefixtures("quiet_backoff")
 def test_a_silent_gateway_is_lost_after_the_idle_timeout(clx5: Path) -> None:
     faults = Faults(stall=0.1, stall_ms=20_000, seed=2)
     with run_replay(clx5, protocol="gateway", faults=faults, pace=Pace(rate=40_000)) as replay:
@@ -121,7 +117,7 @@ def test_another_key_is_refused(clx5: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("BATONICS_GATEWAY_KEY", KEY)
     with run_replay(clx5, protocol="gateway") as replay:
         feed = source_of(replay, key="db-" + 29 * "x")
-        with pytest.raises(InputError, match="the gateway refuses us"):
+        with pytest.raises(InputError, match="the gateway refuses the client"):
             IngestLoop(FeedHandler(source="gateway"), feed).run()
 
 

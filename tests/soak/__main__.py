@@ -14,9 +14,9 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.conftest import DATA_VARIABLE
 from tests.soak.mutants import sample
-from tests.soak.revision import ROOT, revision
+from tests.soak.revision import revision
+from tests.support.paths import DATA_VARIABLE, ROOT
 from tests.support.stream_profiles import PROFILES
 
 RECORDS = 100_000_000

@@ -1,4 +1,4 @@
-"""A quick suite against a mutant of the engine, in a process of its own: `python -m ... [CLX5]`.
+"""A quick suite against a mutant of the engine, in a process of its own.
 
 The rule: it exits with PASSED only if it saw nothing wrong; with STILLBORN if the kernels do not
 compile, which no test can be credited with; anything else, a crash of the process too, is a kill.
@@ -6,8 +6,11 @@ compile, which no test can be credited with; anything else, a crash of the proce
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +21,23 @@ from batonics.book.results import TopsSpec
 from batonics.book.state import FoldStop
 from batonics.model.mbo import MBO_DTYPE, MboBatch, Side, batch_from_records
 from tests.support.compare_books import EnginePair, engine_l3, pieces
+from tests.support.faults_feeds import KINDS, check_faulty_feeds
+from tests.support.fill_checks import check_fill_simulation
+from tests.support.frame_checks import (
+    check_consolidated,
+    check_sampled_event_windows,
+    check_sampled_intervals,
+)
 from tests.support.growth_streams import churn, ends, one_sided, wide
+from tests.support.order_checks import (
+    check_deep_order_lives,
+    check_order_lives,
+    check_queue_positions,
+)
 from tests.support.reference_tops import engine_tops, reference_tops
 from tests.support.stream_profiles import PROFILES
 from tests.support.streams import random_stream
 from tests.support.trace import every, rebuilt, restarted, trace
-from tests.unit.frames.depth import test_sampling
-from tests.unit.frames.orders import test_fill_simulation, test_order_lives
-from tests.unit.frames.schemas import test_consolidated
-from tests.unit.live import test_faulty_feeds
 
 PASSED, STILLBORN, KILLED = 0, 3, 4
 PREFIX_BYTES = 8
@@ -41,24 +52,35 @@ def compile_all() -> None:
     engine._make_room(FoldStop.BOOKS)
 
 
-def run(clx5: Path | None) -> None:
-    """AssertionError, or anything else, if the engine is wrong."""
+def run(clx5: Path | None, changed: str = "") -> None:
+    """AssertionError, or anything else, if the engine is wrong.
+
+    Args:
+        clx5: the file of a real day.
+        changed: the kernel module with the mistake; the checks of what it does come first.
+    """
+    steps = [_engine, _grow, _without_outputs, _tops, _windows, _consolidated, _orders, _live]
+    steps += [_restarts, partial(_check_final_book, clx5)]
+    first = _FIRST.get(changed.rpartition(".")[2], ())
+    for step in (*first, *(step for step in steps if step not in first)):
+        step()
+
+
+def _engine() -> None:
+    """Books, quotes and deltas of every kind of stream."""
     for name, profile in PROFILES.items():
         for seed, batch_rows in ((SEED, 3_000), (SEED + 1, 7)):
             pair = EnginePair(f"{name}, seed {seed}", full_every=300)
             pair.feed_in_batches(profile(seed, 3_000), batch_rows)
-    _grow()
-    _without_outputs()
-    _tops()
-    _frames()
-    _live()
+
+
+def _restarts() -> None:
+    """Checkpoints and rebuilt tables leave no trace."""
     for name in ("snapshots", "top_of_book", "many_books"):
         batch = PROFILES[name](SEED, 2_000)
         whole = trace(batch, []).digest()
         assert trace(batch, every(9, batch), between=restarted).digest() == whole, name
         assert trace(batch, every(9, batch), between=rebuilt).digest() == whole, name
-    if clx5 is not None:
-        _check_final_book(clx5)
 
 
 def _live() -> None:
@@ -69,8 +91,8 @@ def _live() -> None:
             pair.start_day()
             pair.feed(piece)
         pair.check()
-    for kind in test_faulty_feeds.KINDS:
-        test_faulty_feeds.hold(kind, 6)
+    for kind in KINDS:
+        check_faulty_feeds(kind, 6)
 
 
 def _grow() -> None:
@@ -106,20 +128,29 @@ def _tops() -> None:
             assert ours == reference_tops(batch, depth), f"{name}: tops of depth {depth}"
 
 
-def _frames() -> None:
-    """Tests of what is made of the other kernels, one of each kind."""
+def _windows() -> None:
+    """Depth at the ends of windows."""
     for profile in ("adversarial", "snapshots"):
-        test_sampling.test_intervals_equal_a_walk_with_the_oracle(profile, 300_000_007)
-        test_sampling.test_windows_of_events_equal_a_walk_with_the_oracle(profile, 3)
-    test_consolidated.test_levels_are_sums_over_all_publishers(1, 3)
-    test_order_lives.test_lives_are_the_naive_ones(SEED)
-    test_order_lives.test_lives_in_deep_queues_are_the_naive_ones(1)
-    test_order_lives.test_positions_are_the_naive_ones(SEED)
+        check_sampled_intervals(profile, 300_000_007)
+        check_sampled_event_windows(profile, 3)
+
+
+def _consolidated() -> None:
+    check_consolidated(1, 3)
+
+
+def _orders() -> None:
+    """Lives of orders, places in queues, simulated fills."""
+    check_order_lives(SEED)
+    check_deep_order_lives(1)
+    check_queue_positions(SEED)
     for seed in (1, 2):
-        test_fill_simulation.test_a_random_order_fares_as_the_naive_one_does(seed)
+        check_fill_simulation(seed)
 
 
-def _check_final_book(clx5: Path) -> None:
+def _check_final_book(clx5: Path | None) -> None:
+    if clx5 is None:
+        return
     engine = BookEngine()
     engine.fold(_read_plain(clx5))
     levels = engine.levels()
@@ -136,14 +167,28 @@ def _read_plain(path: Path) -> MboBatch:
     return batch_from_records(np.frombuffer(data[PREFIX_BYTES + metadata_bytes :], MBO_DTYPE))
 
 
-def main() -> int:
+_FIRST: dict[str, tuple[Callable[[], None], ...]] = {
+    "queue_kernels": (_orders,),
+    "window_kernels": (_windows,),
+    "top_kernels": (_tops, _windows),
+    "merge_kernels": (_consolidated,),
+    "publish_kernels": (_live,),
+}
+"""What finds a mistake soonest, by the module that has it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--clx5", type=Path, help="the file of a real day")
+    parser.add_argument("--changed", default="", help="the kernel module with the mistake")
+    options = parser.parse_args(arguments)
     try:
         compile_all()
     except (NumbaError, NameError, AttributeError, UnboundLocalError) as error:
         sys.stdout.write(f"{type(error).__name__}\n")
         return STILLBORN
     try:
-        run(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
+        run(options.clx5, options.changed)
     except Exception as error:  # noqa: BLE001  # whatever a mutant does wrong
         message = str(error).splitlines() or [""]
         sys.stdout.write(f"{type(error).__name__}: {message[0][:150]}\n")

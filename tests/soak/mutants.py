@@ -3,8 +3,8 @@
     python -m tests.soak.mutants --seed 1 --count 40          (--count 0: all of them)
     python -m tests.soak.mutants --only fold_kernels.py:17    (one that survived, again)
 
-The rule: a mutant runs in a process of its own, on a copy of the package, with a kernel cache of
-its own, under a limit of time and of memory; whatever it does, it does to itself.
+The rule: a mutant runs in a process of its own, on a copy of the package, with a copy of the
+kernel cache, under a limit of time and of memory; whatever it does, it does to itself.
 """
 
 # a command prints
@@ -26,9 +26,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+from batonics import native
 from tests.soak import kill_suite
 from tests.soak.mutate import count_mutants, mutant
-from tests.soak.revision import ROOT, revision
+from tests.soak.revision import revision
+from tests.support.paths import DATA_VARIABLE, ROOT
+from tests.support.real_files import CLX5
 
 KERNELS = sorted((ROOT / "batonics" / "book").glob("*kernels.py"))
 CPU_S = 100
@@ -71,7 +74,9 @@ def judge(path: Path, number: int) -> Result:
         for package in ("batonics", "tests"):
             shutil.copytree(ROOT / package, home / package, ignore=ignored)
         (home / path.relative_to(ROOT)).write_text(changed.source)
-        verdict, words = _run(home)
+        for cache in filter(Path.is_dir, reversed(native.cache_directories())):
+            shutil.copytree(cache, home / "cache", dirs_exist_ok=True)
+        verdict, words = _run(home, ".".join(path.relative_to(ROOT).with_suffix("").parts))
     return Result(
         f"{path.name}:{number}, line {changed.name}", verdict, words, time.perf_counter() - start
     )
@@ -83,12 +88,12 @@ def judge_all(chosen: list[tuple[Path, int]]) -> list[Result]:
         return list(pool.map(lambda one: judge(*one), chosen))
 
 
-def _run(home: Path) -> tuple[Verdict, str]:
-    data = os.environ.get("BATONICS_TEST_DATA")
-    files = [str(Path(data) / "clx5" / "CLX5_mbo.dbn")] if data else []
+def _run(home: Path, changed: str) -> tuple[Verdict, str]:
+    data = os.environ.get(DATA_VARIABLE)
+    files = ["--clx5", str(Path(data) / CLX5)] if data else []
     places = {"PYTHONPATH": str(home), "BATONICS_CACHE_DIR": str(home / "cache")}
     done = subprocess.run(
-        [sys.executable, "-m", "tests.soak.kill_suite", *files],
+        [sys.executable, "-m", "tests.soak.mutant_process", native._stamp().hex(), changed, *files],
         cwd=home,
         env={**os.environ, **places, "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,

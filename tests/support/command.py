@@ -17,8 +17,8 @@ from typing import IO, NamedTuple
 from unittest.mock import patch
 
 from batonics.cli import main
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "data" / "sample.dbn.zst"
 SCRIPT = (sys.executable, "-c", "from batonics.cli.main import main; main()")
 TIMEOUT_S = 120

@@ -25,7 +25,7 @@ import pytest
 
 from tests.support.command import environment
 
-SOURCE = Path(__file__).with_name("faults.c")
+SOURCE = Path(__file__).with_suffix(".c")
 LIST, KILL, FAIL, SHORT = range(4)
 
 

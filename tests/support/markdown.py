@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.paths import ROOT
 
 _FENCE = re.compile(r"^ {0,3}(```+|~~~+)\s*(\S*)")
 _HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*$")

@@ -317,6 +317,12 @@ class ReferenceBooks:
             for price in prices
         ]
 
+    def quotes(self, key: Key, side: int) -> list[Quote]:
+        """One side's levels without their orders, the best first."""
+        book = self._books[key]
+        prices = sorted(book.ladders[side], reverse=side == Side.BID)
+        return [book.quote(side, price) for price in prices]
+
     def bbo(self, key: Key) -> tuple[Quote | None, Quote | None]:
         """The best bid and the best ask."""
         book = self._books[key]

@@ -38,32 +38,32 @@ class ReferenceTops:
         self.tops: list[ReferenceTop] = []
         self.ladders: list[Ladders] = []  # of each top, the whole book
         self._depth = depth
-        self._oracle = ReferenceBooks()
+        self.books = ReferenceBooks()
+        self._whole: dict[Key, Ladders] = {}  # of each book, after its last record
         self._shown: dict[Key, list[int]] = {}
         self._changed: set[Key] = set()
         self._noted: dict[Key, Record] = {}
 
     def apply(self, record: Record) -> None:
         key = (record.publisher_id, record.instrument_id)
-        known = key in self._oracle.books()
-        before = self._ladders(key) if known else None
-        completed = self._oracle.events(key) if known else 0
-        was_open = known and self._oracle.event_open(key)
+        known = key in self.books.books()
         # A record that ends an open snapshot without being of it: what it left stands before it.
-        left = self._ladders(key) if known else [[], []]
-        self._oracle.apply(record)
-        ends = self._oracle.events(key) - completed
+        before = self._whole.get(key, [[], []])
+        completed = self.books.events(key) if known else 0
+        was_open = known and self.books.event_open(key)
+        self.books.apply(record)
+        after = self._whole[key] = self._ladders(key)
+        ends = self.books.events(key) - completed
         last = bool(record.flags & Flag.LAST)
         if ends > last:
             assert was_open
-            self._end(key, left)
+            self._end(key, before)
         if record.action == Action.TRADE:
-            self.tops.append(ReferenceTop(record, 0, self._levels(key)))
-            self.ladders.append(self._ladders(key))
+            self.tops.append(ReferenceTop(record, 0, self._best(after)))
+            self.ladders.append(after)
         if record.action in BOOK_ACTIONS:
             self._noted[key] = record
-        after = self._ladders(key)
-        if self._sets_up(record) or after != (before or [[], []]):
+        if self._sets_up(record) or after != before:
             self._changed.add(key)
         if last:
             self._end(key, after)
@@ -93,9 +93,10 @@ class ReferenceTops:
         return bool(opens and adds and sized and record.side in SIDES)
 
     def _ladders(self, key: Key) -> Ladders:
-        return [[row[:3] for row in self._oracle.levels(key, side)] for side in SIDES]
+        return [self.books.quotes(key, side) for side in SIDES]
 
-    def _levels(self, key: Key) -> list[int]:
+    def levels(self, key: Key) -> list[int]:
+        """The best levels of a book as it is now."""
         return self._best(self._ladders(key))
 
     def _best(self, ladders: Ladders) -> list[int]:

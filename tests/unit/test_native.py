@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from batonics import native
-from tests.support.markdown import ROOT
+from tests.support.paths import ROOT
 
 PROGRAM = """
 from batonics import native

@@ -176,7 +176,7 @@ class Books:
             "instrument_id", "symbol", "side", "level", "price", "size", "count", "publishers"
         )
 
-    def of(self, symbol: str) -> pl.DataFrame:
+    def symbol_levels(self, symbol: str) -> pl.DataFrame:
         """The levels of one symbol.
 
         Raises:

@@ -26,6 +26,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from batonics.frames.columns.mbo_frame import TIME_TYPE
+from batonics.model.errors import UsageError
+from batonics.model.times import duration_ns
 
 EVENT_ENDS_SCHEMA = pl.Schema(
     {
@@ -120,6 +122,23 @@ class TimeWindows:
 
 
 Windows = EventWindows | TimeWindows
+
+
+def parse_windows(every: int | str) -> Windows:
+    """The windows of a length.
+
+    Args:
+        every: a number of events, "event" (1), or a duration such as "1s".
+
+    Raises:
+        UsageError: `every` is none of these.
+    """
+    if isinstance(every, str) and every != "event":
+        return TimeWindows(duration_ns(every, "intervals"))
+    length = 1 if isinstance(every, str) else every
+    if length < 1:
+        raise UsageError(f"windows of {length} events, expected 1 or more")
+    return EventWindows(length)
 
 
 class _EventAssigner:

@@ -9,24 +9,8 @@ from batonics.book.engine import BookEngine
 from batonics.book.snapshot import snapshot_records
 from batonics.book.state import Status
 from batonics.model.mbo import Action, Flag
+from tests.support.engine_books import engine_levels, engine_orders
 from tests.support.streams import random_stream
-
-
-def orders_of(engine: BookEngine) -> list[tuple[object, ...]]:
-    """Every order in its place, books by key; priorities by rank."""
-    keys, orders = engine.keys(), engine.orders()
-    rows = zip(
-        orders.book.tolist(), orders.side.tolist(), orders.price.tolist(),
-        orders.order_id.tolist(), orders.size.tolist(), strict=True,
-    )  # fmt: skip
-    by_book = [(keys[book], *rest) for book, *rest in rows]
-    return sorted(by_book, key=lambda row: row[0])
-
-
-def levels_of(engine: BookEngine) -> list[tuple[object, ...]]:
-    keys, levels = engine.keys(), engine.levels()
-    rows = zip(*(column.tolist() for column in levels), strict=True)
-    return sorted((keys[book], *rest) for book, *rest in rows)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -35,8 +19,8 @@ def test_a_snapshot_is_the_books(seed: int) -> None:
     engine.fold(random_stream(seed, 3_000, partial_modifies=False))
     records = snapshot_records(engine, 5)
     other.fold(records)
-    assert orders_of(other) == orders_of(engine)
-    assert levels_of(other) == levels_of(engine)
+    assert engine_orders(other) == engine_orders(engine)
+    assert engine_levels(other) == engine_levels(engine)
     assert other.anomalies().sum() == 0
     assert not other.events_open().any()
     status = dict(zip(engine.keys(), engine.statuses(), strict=True))

@@ -55,10 +55,10 @@ def test_a_small_table_says_what_became_of_the_order(path: str) -> None:
     assert lines[2].strip() == "filled 25 of 25: filled"
     assert lines[3].split() == ["ts_event", "size", "price", "by"]
     assert len(lines) == 4 + fill.FILL_ROWS_MAX + 1
-    assert lines[-1] == "and 5 more fills (--json has them all)"
+    assert lines[-1] == "and 5 more fills; --json has them all"
 
 
 def test_json_has_the_whole_report(path: str) -> None:
-    report = json.loads(run(path, "--json", "--symbol", "100", "--publisher", "1"))
+    report = json.loads(run(path, "--json", "--symbols", "100", "--publisher", "1"))
     assert (report["side"], report["end"], report["price"]) == ("A", "filled", "40.25")
     assert len(report["fills"]) == FILLS

@@ -64,7 +64,7 @@ def test_numbers_are_to_the_right_and_text_to_the_left(capsys: pytest.CaptureFix
 
 def test_what_is_left_out_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     columns = {"n": range(2_005)}
-    assert printed(capsys, columns, rows_max=4, more="; --rows shows more")[-2:] == [
+    assert printed(capsys, columns, rows_max=4, rows_hint="; --rows shows more")[-2:] == [
         "3",
         "and 2,001 more rows; --rows shows more",
     ]
@@ -77,7 +77,7 @@ def test_a_frame_without_rows_shows_its_columns(capsys: pytest.CaptureFixture[st
     assert printed(capsys, pl.DataFrame(schema=schema)) == ["a  ts  t  price"]
 
 
-def test_a_line_is_as_long_as_it_must_be(
+def test_a_line_is_complete_in_a_pipe(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "20")

@@ -17,8 +17,8 @@ from batonics.frames.columns.mbo_frame import from_frame, to_frame
 from batonics.frames.columns.vendor import BBO_INTERVAL_SCHEMA, mbp_schema
 from batonics.frames.depth.book_sources import BBO_SCHEMA, DELTA_SCHEMA, bbo_frames, delta_frames
 from batonics.frames.depth.snapshots import depth_schema
-from batonics.frames.depth.windows import EventWindows, TimeWindows
-from batonics.frames.namespace import MboNamespace, parse_windows
+from batonics.frames.depth.windows import EventWindows, TimeWindows, parse_windows
+from batonics.frames.namespace import MboNamespace
 from batonics.frames.scan.mbo_scan import scan_batches
 from batonics.model.errors import DamagedInputError, UsageError
 from batonics.model.mbo import UNDEF_TIMESTAMP, MboBatch, slice_batch

@@ -22,8 +22,8 @@ from batonics.gateway.faults import Fault, Faults
 from batonics.gateway.feed_pieces import BytesLike, FeedPiece
 from batonics.gateway.pacing import Pace
 from tests.support.dbn_files import encode
+from tests.support.fake_clock import FakeClock
 from tests.support.replay_feeds import rows, split_pieces
-from tests.unit.gateway.test_pacing import FakeClock
 
 RECORDS = encode(rows(100))
 

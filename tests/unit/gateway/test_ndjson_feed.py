@@ -14,9 +14,9 @@ from batonics.gateway.feed_pieces import FeedPiece
 from batonics.gateway.ndjson_feed import NdjsonFeed
 from batonics.model.mbo import Action, Flag, MboBatch, Side
 from tests.support.dbn_files import encode, metadata, record
+from tests.support.engine_books import engine_levels, engine_orders
 from tests.support.replay_feeds import START_NS, rows
 from tests.support.streams import random_stream
-from tests.unit.book.test_snapshot import levels_of, orders_of
 
 
 def read_pieces(directory: Path, data: bytes, start_ns: int | None = None) -> list[FeedPiece]:
@@ -55,11 +55,11 @@ def check(directory: Path, batch: MboBatch, *, tob: bool) -> None:
         by_key[publisher, instrument] = name
     by_symbol: dict[object, str] = {(0, n + 1): name for n, name in enumerate(symbols)}
     if not tob:
-        assert without_keys(levels_of(from_lines), by_symbol) == without_keys(
-            levels_of(from_records), by_key
+        assert without_keys(engine_levels(from_lines), by_symbol) == without_keys(
+            engine_levels(from_records), by_key
         )
-        assert without_keys(orders_of(from_lines), by_symbol) == without_keys(
-            orders_of(from_records), by_key
+        assert without_keys(engine_orders(from_lines), by_symbol) == without_keys(
+            engine_orders(from_records), by_key
         )
     for piece in pieces:
         assert np.asarray(piece.ends)[-1] == len(piece.data)

@@ -39,10 +39,10 @@ def test_windows_end_where_plain_counting_ends_them(
             if windows.ends_at(rows):
                 ends.append(rows)
                 windows.close(rows)
-                assert not windows.begun(rows)
+                assert not windows.is_open(rows)
     assert rows == ROWS
     assert ends == counted_ends(batch, every)
-    assert windows.begun(rows) == (ROWS not in ends)
+    assert windows.is_open(rows) == (ROWS not in ends)
 
 
 def test_a_window_is_told_by_its_first_and_last_record() -> None:

@@ -65,6 +65,7 @@ def test_a_picture() -> None:
     assert shown(harness, 2)[4:] == ["and 2 more books"]
 
 
+@pytest.mark.alone
 def test_a_terminal_that_waits_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     reading, writing = os.pipe()
     with os.fdopen(writing, "w") as full, os.fdopen(reading, "rb") as taken:

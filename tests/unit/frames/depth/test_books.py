@@ -111,9 +111,9 @@ def test_consolidated_sums_equal_prices_over_publishers(both: tuple[Books, Refer
 
 def test_of_gives_one_symbol_and_refuses_an_unknown_one(both: tuple[Books, ReferenceBooks]) -> None:
     books, _ = both
-    assert books.of("TWO").equals(books.levels().filter(symbol="TWO"))
+    assert books.symbol_levels("TWO").equals(books.levels().filter(symbol="TWO"))
     with pytest.raises(batonics.UsageError, match="'THREE'"):
-        books.of("THREE")
+        books.symbol_levels("THREE")
 
 
 def test_no_books_are_empty_frames() -> None:

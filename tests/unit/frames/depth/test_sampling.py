@@ -1,8 +1,7 @@
-"""Depth at the ends of windows off the ladder: against the oracle, and against the deltas' way."""
+"""Depth at the ends of windows from the ladder, against the reference and against deltas."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,104 +13,39 @@ from batonics.book.engine import BookEngine
 from batonics.book.event_cutoff import EventCutoff
 from batonics.frames.columns.mbo_frame import to_frame
 from batonics.frames.depth.books import Books
-from batonics.frames.depth.sampling import changed_depth_frames, sampled_depth_frames
-from batonics.frames.depth.snapshots import depth_frames, depth_schema
+from batonics.frames.depth.sampling import changed_depth_frames
+from batonics.frames.depth.snapshots import depth_frames
 from batonics.frames.depth.windows import EventWindows, TimeWindows, Windows
 from batonics.frames.namespace import MboNamespace
 from batonics.frames.scan.folding import fold_pieces
 from batonics.frames.schemas.mbp import mbp_frames
 from batonics.model.errors import UsageError
-from batonics.model.mbo import UNDEF_TIMESTAMP, Flag, MboBatch, slice_batch
+from batonics.model.mbo import slice_batch
 from batonics.model.symbols import SymbolMap
+from tests.support.frame_checks import (
+    DEPTH,
+    check_sampled_event_windows,
+    check_sampled_intervals,
+    sampled,
+)
 from tests.support.real_files import CLX5, ESH4_DAYS, read_mbo
-from tests.support.reference_books import Key, Record, ReferenceBooks, records
-from tests.support.reference_tops import ReferenceTops
+from tests.support.reference_books import records
 from tests.support.stream_profiles import PROFILES
 from tests.support.streams import batch_of, random_stream
 
-DEPTH = 3
 LENGTHS_NS = [1_000, 300_000_007, 1_000_000_000]
-
-
-def sampled(batches: Iterable[MboBatch], windows: Windows, depth: int = DEPTH) -> pl.DataFrame:
-    empty = pl.DataFrame(schema=depth_schema(depth))
-    return pl.concat([empty, *sampled_depth_frames(batches, windows, depth)])
-
-
-def plain_rows(frame: pl.DataFrame) -> list[tuple[object, ...]]:
-    return frame.with_columns(pl.col("ts", "ts_event", "ts_recv").cast(pl.Int64)).rows()
-
-
-class Walk:
-    """The same, record by record, on the oracle."""
-
-    def __init__(self, batch: MboBatch, *, every: int = 0, length_ns: int = 0) -> None:
-        self.rows: list[tuple[object, ...]] = []
-        self._every, self._length_ns = every, length_ns
-        self._tops = ReferenceTops(DEPTH)
-        self._oracle: ReferenceBooks = self._tops._oracle
-        self._ended: dict[Key, tuple[int, Record, list[int]]] = {}
-        self._last: dict[Key, Record] = {}
-        self._now = self._end = 0
-        for record in records(batch):
-            self._apply(record)
-        self._end_window()
-
-    def _apply(self, record: Record) -> None:
-        doubtful = record.flags & (Flag.BAD_TS_RECV | Flag.SNAPSHOT) == Flag.BAD_TS_RECV
-        if self._length_ns and not doubtful and record.ts_recv < 2**63:
-            self._now = max(self._now, record.ts_recv)
-            end = -(-self._now // self._length_ns) * self._length_ns
-            if end != self._end and self._end:
-                self._end_window()
-            self._end = end
-        key = (record.publisher_id, record.instrument_id)
-        known = key in self._last
-        before = self._oracle.events(key) if known else 0
-        left = self._tops._levels(key) if known else []
-        self._oracle.apply(record)
-        last = bool(record.flags & Flag.LAST)
-        if self._oracle.events(key) - before > last:
-            self._count(key, self._last[key], left)
-        if last:
-            self._count(key, record, self._tops._levels(key))
-        self._last[key] = record
-
-    def _count(self, key: Key, record: Record, levels: list[int]) -> None:
-        events = self._ended.get(key, (0, record, levels))[0] + 1
-        self._ended[key] = events, record, levels
-        if events == self._every:
-            self._give(key, _time(record.ts_recv))
-
-    def _end_window(self) -> None:
-        if self._length_ns:
-            for key in sorted(self._ended):
-                self._give(key, self._end or None)
-
-    def _give(self, key: Key, label: int | None) -> None:
-        events, record, levels = self._ended.pop(key)
-        shown = [None if i % 6 < 2 and v == 2**63 - 1 else v for i, v in enumerate(levels)]
-        moment = _time(record.ts_event), _time(record.ts_recv), record.sequence
-        self.rows.append((label, *moment, *key, events, *shown))
-
-
-def _time(ts_ns: int) -> int | None:
-    return None if ts_ns == UNDEF_TIMESTAMP else ts_ns
 
 
 @pytest.mark.parametrize("length_ns", LENGTHS_NS)
 @pytest.mark.parametrize("profile", ["adversarial", "many_books", "top_of_book", "snapshots"])
-def test_intervals_equal_a_walk_with_the_oracle(profile: str, length_ns: int) -> None:
-    batch = PROFILES[profile](41, 1_500)
-    ours = plain_rows(sampled([batch], TimeWindows(length_ns)))
-    assert ours == Walk(batch, length_ns=length_ns).rows
+def test_intervals_equal_a_walk_with_the_reference(profile: str, length_ns: int) -> None:
+    check_sampled_intervals(profile, length_ns)
 
 
 @pytest.mark.parametrize("every", [1, 3, 50])
 @pytest.mark.parametrize("profile", ["adversarial", "many_books", "top_of_book", "snapshots"])
-def test_windows_of_events_equal_a_walk_with_the_oracle(profile: str, every: int) -> None:
-    batch = PROFILES[profile](42, 1_500)
-    assert plain_rows(sampled([batch], EventWindows(every))) == Walk(batch, every=every).rows
+def test_windows_of_events_equal_a_walk_with_the_reference(profile: str, every: int) -> None:
+    check_sampled_event_windows(profile, every)
 
 
 @pytest.mark.parametrize("windows", [EventWindows(4), *map(TimeWindows, LENGTHS_NS)])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,76 +15,26 @@ from batonics.frames.orders.order_lives import orders_source
 from batonics.frames.scan.mbo_scan import scan_batches
 from batonics.model.errors import UsageError
 from batonics.model.mbo import UNDEF_ORDER_SIZE, UNDEF_PRICE, MboBatch, slice_batch
+from tests.support.fill_checks import check_fill_simulation, fills_of, of_book, scan, summary
 from tests.support.reference_books import Key, Record, records
-from tests.support.reference_fills import Fill, ReferenceFill
-from tests.support.streams import KEYS, START_NS, TICK_1E9, batch_of, in_time, random_stream
+from tests.support.reference_fills import ReferenceFill
+from tests.support.streams import START_NS, batch_of, in_time
 
 BOOK = (1, 100)
 LAST, TOB, SNAPSHOT = 128, 64, 32
 STEP_NS = 1_000
 
 
-def scan(batch: MboBatch, rows: int = 0) -> pl.LazyFrame:
-    """Records in batches of so many rows; 0: whole."""
-    step = rows or max(len(batch.action), 1)
-
-    def batches() -> Iterator[MboBatch]:
-        for start in range(0, len(batch.action), step):
-            yield slice_batch(batch, start, start + step)
-
-    return scan_batches(batches)
-
-
-def of_book(batch: MboBatch, key: Key) -> list[Record]:
-    return [row for row in records(batch) if (row.publisher_id, row.instrument_id) == key]
-
-
-def fills_of(result: FillResult) -> list[Fill]:
-    frame = result.fills.with_columns(
-        pl.col("ts_event", "ts_recv").to_physical(), pl.col("by").cast(str)
-    )
-    return frame.rows()
-
-
-def summary(result: FillResult | ReferenceFill) -> dict[str, Any]:
-    names = ("ahead_orders", "ahead_size", "ahead_filled", "ahead_cancelled", "end")
-    return {name: getattr(result, name) for name in names}
-
-
-# ---------------------------------------------------------------------- against the naive one
+# ---------------------------------------------------------------------- against the reference
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_a_random_order_fares_as_the_naive_one_does(seed: int) -> None:
-    batch = random_stream(
-        seed, 1_200, books=3, tob_books=seed % 2, clear_share=0.001, snapshot_share=0.002
-    )
-    rng = np.random.default_rng(seed)
-    for _ in range(6):
-        side, key = "BA"[rng.integers(2)], KEYS[rng.integers(3)]
-        price = int(rng.integers(-2, 4)) * TICK_1E9
-        size, row = int(rng.integers(1, 12)), rng.integers(200, 900)
-        at_ns = int(batch.ts_recv[row])
-        naive = ReferenceFill(key, ord(side), price, size, at_ns)
-        naive.run(of_book(batch, key))
-        publisher_id, instrument_id = key
-        for rows in (0, 7, 64):
-            result = would_fill(
-                scan(batch, rows),
-                side,
-                price,
-                size,
-                at_ns,
-                publisher_id=publisher_id,
-                instrument_id=instrument_id,
-            )
-            assert summary(result) == summary(naive)
-            assert fills_of(result) == naive.fills
-            assert result.filled == size - naive.left()
+def test_a_random_order_fares_as_the_reference_does(seed: int) -> None:
+    check_fill_simulation(seed)
 
 
 @pytest.mark.parametrize("day", ["clx5", "esh4"])
-def test_an_order_on_a_real_day_fares_as_the_naive_one_does(
+def test_an_order_on_a_real_day_fares_as_the_reference_does(
     day: str, request: pytest.FixtureRequest
 ) -> None:
     batch = slice_batch(request.getfixturevalue(day), 0, 6_000)

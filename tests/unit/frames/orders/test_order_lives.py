@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import groupby
-
 import numpy as np
 import polars as pl
 import pytest
@@ -15,56 +12,28 @@ from batonics.frames.namespace import MboNamespace
 from batonics.frames.orders.order_lives import (
     ORDERS_SCHEMA,
     QUEUE_SCHEMA,
-    order_frames,
     orders_source,
-    position_frames,
     queue_source,
 )
 from batonics.frames.scan.mbo_scan import scan_batches
 from batonics.model.errors import UsageError
 from batonics.model.mbo import UNDEF_ORDER_SIZE, UNDEF_PRICE, MboBatch, slice_batch
+from tests.support.order_checks import (
+    as_rows,
+    check_deep_order_lives,
+    check_order_lives,
+    check_queue_positions,
+    comparable,
+    cut,
+    lives,
+    positions,
+)
 from tests.support.reference_books import Key, Record, records
-from tests.support.reference_orders import Row, reference_lives, reference_positions
+from tests.support.reference_orders import reference_lives, reference_positions
 from tests.support.streams import KEYS, batch_of, in_time, random_stream
 
 BOOK = (1, 100)
 LAST, TOB, SNAPSHOT, MBP = 128, 64, 32, 16
-DEEP = {"ids": 300, "ticks": 8, "clear_share": 0.0005, "snapshot_share": 0, "tob_books": 0}
-
-
-END_COLUMN = list(ORDERS_SCHEMA).index("end")
-
-
-def cut(batch: MboBatch, rows: int) -> Iterator[MboBatch]:
-    """The batch in pieces of so many rows; 0: whole."""
-    step = rows or max(len(batch.action), 1)
-    for start in range(0, len(batch.action), step):
-        yield slice_batch(batch, start, start + step)
-
-
-def lives(batch: MboBatch, rows: int = 0) -> pl.DataFrame:
-    frames = list(order_frames(cut(batch, rows)))
-    return pl.concat(frames) if frames else pl.DataFrame(schema=ORDERS_SCHEMA)
-
-
-def positions(batch: MboBatch, order_id: int, rows: int = 0) -> pl.DataFrame:
-    frames = list(position_frames(cut(batch, rows), order_id))
-    return pl.concat(frames) if frames else pl.DataFrame(schema=QUEUE_SCHEMA)
-
-
-def as_rows(frame: pl.DataFrame) -> list[Row]:
-    """Rows with times as integers."""
-    times = [name for name, dtype in frame.schema.items() if dtype == pl.Datetime("ns", "UTC")]
-    return frame.with_columns(pl.col(times).to_physical(), pl.col(pl.Enum).cast(str)).rows()
-
-
-def comparable(rows: Sequence[Row]) -> list[Row]:
-    """The rows, with those that one record cleared in an order of their own."""
-    # By how they ended, book, and both times of the end.
-    runs = groupby(rows, lambda row: (row[END_COLUMN], row[0], row[1], row[5], row[7]))
-    return [
-        row for key, run in runs for row in (sorted(run, key=repr) if key[0] == "cleared" else run)
-    ]
 
 
 def a(
@@ -109,27 +78,22 @@ def only(frame: pl.DataFrame, *columns: str) -> tuple[object, ...]:
     return frame.select(columns).row(0)
 
 
-# ---------------------------------------------------------------------- against the naive lives
+# ---------------------------------------------------------------------- against the reference
 
 
 @pytest.mark.parametrize("seed", range(24))
-def test_lives_are_the_naive_ones(seed: int) -> None:
-    batch = random_stream(seed, 1_500)
-    assert comparable(as_rows(lives(batch))) == comparable(reference_lives(records(batch)))
+def test_lives_are_those_of_the_reference(seed: int) -> None:
+    check_order_lives(seed)
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_lives_in_deep_queues_are_the_naive_ones(seed: int) -> None:
-    batch = random_stream(seed, 4_000, books=2, **DEEP)  # type: ignore[arg-type]
-    assert comparable(as_rows(lives(batch))) == comparable(reference_lives(records(batch)))
+def test_lives_in_deep_queues_are_those_of_the_reference(seed: int) -> None:
+    check_deep_order_lives(seed)
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_positions_are_the_naive_ones(seed: int) -> None:
-    batch = random_stream(seed, 1_500)
-    for order_id in np.unique(batch.order_id)[::5].tolist():
-        expected = list(reference_positions(records(batch), order_id))
-        assert as_rows(positions(batch, order_id)) == expected
+def test_positions_are_those_of_the_reference(seed: int) -> None:
+    check_queue_positions(seed)
 
 
 @pytest.mark.parametrize("rows", [1, 7, 64])
@@ -148,7 +112,9 @@ def test_tables_grow_without_a_trace(rows: int) -> None:
 
 
 @pytest.mark.parametrize("day", ["clx5", "esh4", "dbeq"])
-def test_lives_of_a_real_day_are_the_naive_ones(day: str, request: pytest.FixtureRequest) -> None:
+def test_lives_of_a_real_day_are_those_of_the_reference(
+    day: str, request: pytest.FixtureRequest
+) -> None:
     batch = request.getfixturevalue(day)
     found = lives(batch)
     assert comparable(as_rows(found)) == comparable(reference_lives(records(batch)))
@@ -156,7 +122,7 @@ def test_lives_of_a_real_day_are_the_naive_ones(day: str, request: pytest.Fixtur
         assert_frame_equal(lives(batch, rows), found)
 
 
-def test_positions_of_a_real_order_are_the_naive_ones(clx5: MboBatch) -> None:
+def test_positions_of_a_real_order_are_those_of_the_reference(clx5: MboBatch) -> None:
     batch = slice_batch(clx5, 0, 8_000)
     busy = lives(batch).sort("ahead_orders", "modifies", "filled").tail(3)
     for order_id in busy["order_id"].to_list():

@@ -1,98 +1,30 @@
-"""The consolidated book: against sums over the oracle's full ladders, and by hand."""
+"""The consolidated book: against sums over the full ladders of the reference, and by hand."""
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from batonics.frames.columns.vendor import mbp_schema
 from batonics.frames.schemas.consolidated import consolidated_frames
 from batonics.frames.schemas.mbp import mbp_frames
-from batonics.model.mbo import UNDEF_PRICE, Action, Flag, MboBatch, Side, slice_batch
+from batonics.model.mbo import Action, Flag, Side, slice_batch
+from tests.support.frame_checks import check_consolidated, consolidated
 from tests.support.real_files import DBEQ, read_mbo
-from tests.support.reference_books import Key, Record, records
-from tests.support.reference_tops import ReferenceTops
+from tests.support.reference_books import Record
 from tests.support.stream_profiles import PROFILES
 from tests.support.streams import batch_of, random_stream
 
-SIDES = (Side.BID, Side.ASK)
 LAST = int(Flag.LAST)
 BASE = Record(10, 9, 1, 7, Action.ADD, Side.BID, 100, 5, 0, 1, LAST, 3, 1)
-
-
-def consolidated(batch: MboBatch, depth: int = 2, **wanted: bool) -> pl.DataFrame:
-    empty = pl.DataFrame(schema=mbp_schema(depth))
-    return pl.concat([empty, *consolidated_frames([batch], depth, **wanted)])
-
-
-class Ladders:
-    """The ladder of each book as its last shown top had it, but whole."""
-
-    def __init__(self, depth: int) -> None:
-        self.rows: list[tuple[object, ...]] = []
-        self._depth = depth
-        self._tops = ReferenceTops(depth)
-        self._ladders: dict[Key, list[list[tuple[int, int, int]]]] = {}
-        self._shown: dict[int, list[int]] = {}
-
-    def apply(self, record: Record) -> None:
-        count = len(self._tops.tops)
-        self._tops.apply(record)
-        new = zip(self._tops.tops[count:], self._tops.ladders[count:], strict=True)
-        for top, ladders in new:
-            is_trade = top.record.action == Action.TRADE
-            if not is_trade:
-                self._ladders[record.publisher_id, record.instrument_id] = ladders
-            self._show(top.record, record.instrument_id, is_trade=is_trade)
-
-    def _show(self, record: Record, instrument_id: int, *, is_trade: bool) -> None:
-        words: list[int] = []
-        sides = [self._summed(instrument_id, side) for side in (0, 1)]
-        for level in range(self._depth):
-            pair = [s[level] if level < len(s) else (UNDEF_PRICE, 0, 0) for s in sides]
-            words += [word for both in zip(*pair, strict=True) for word in both]
-        if not is_trade and self._shown.get(instrument_id) == words:
-            return
-        if not is_trade:
-            self._shown[instrument_id] = words
-        self.rows.append((record.publisher_id, instrument_id, chr(record.action), *words))
-
-    def _summed(self, instrument_id: int, side: int) -> list[tuple[int, int, int]]:
-        sizes: Counter[int] = Counter()
-        counts: Counter[int] = Counter()
-        for key, ladders in self._ladders.items():
-            if key[1] == instrument_id:
-                for price, size, count in ladders[side]:
-                    sizes[price] += size
-                    counts[price] += count
-        return [(p, sizes[p], counts[p]) for p in sorted(sizes, reverse=side == 0)]
 
 
 @pytest.mark.parametrize("depth", [1, 3])
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_levels_are_sums_over_all_publishers(seed: int, depth: int) -> None:
-    batch = random_stream(seed, 1_500)
-    naive = Ladders(depth)
-    for record in records(batch):
-        naive.apply(record)
-    frame = consolidated(batch, depth)
-    found = frame.select("publisher_id", "instrument_id", "action", pl.col("^(bid|ask)_.*$"))
-    shown = found.with_columns(pl.col("^.*_px_.*$").fill_null(UNDEF_PRICE)).rows()
-    assert shown == [_clipped(row) for row in naive.rows]
-
-
-def _clipped(row: tuple[object, ...]) -> tuple[object, ...]:
-    """The row with what does not fit 32 bits as the greatest that does."""
-    head, levels = row[:3], row[3:]
-    sizes = (
-        v if i % 6 < 2 or not isinstance(v, int) else min(v, 2**32 - 1)
-        for i, v in enumerate(levels)
-    )
-    return (*head, *sizes)
+    check_consolidated(seed, depth)
 
 
 @pytest.mark.parametrize("batch_rows", [1, 7, 64])

@@ -33,7 +33,7 @@ def mbp(batch: MboBatch, depth: int = 10, **wanted: bool) -> pl.DataFrame:
 
 
 def rows_of(records: list[Record], depth: int = 1) -> list[tuple[object, ...]]:
-    """Of each row: action, side, price, depth, and the levels."""
+    """The action, side, price, depth and levels of each row."""
     frame = mbp(batch_of(records), depth)
     return frame.select("action", "side", "price", "depth", pl.col("^(bid|ask)_.*$")).rows()
 

@@ -16,9 +16,9 @@ from batonics.frames.scan.mbo_scan import scan_batches
 from batonics.frames.schemas.table import find_schema
 from batonics.model.errors import UsageError
 from batonics.model.mbo import Action, MboBatch, slice_batch
+from tests.support.real_files import read_mbo
 from tests.support.reference_books import records
 from tests.support.streams import random_stream
-from tests.unit.frames.conftest import read_mbo
 
 ROWS = 3_000
 BATCH_ROWS = 100

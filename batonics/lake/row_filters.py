@@ -1,0 +1,77 @@
+"""Filters of rows by schema, symbol and time: how they are parsed, checked and applied.
+
+The rule here: a schema or symbol that the lake does not have is an error, never an empty result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from batonics.frames.schemas.table import Schema
+from batonics.lake.catalog import RowFilter, loaded_schemas, loaded_symbols
+from batonics.lake.storage import Store
+from batonics.model.errors import UsageError
+from batonics.model.times import parse_time
+
+
+def check_schema(store: Store, schema: str) -> None:
+    """Raise UsageError unless a lake has the schema."""
+    known = store.catalog.read(loaded_schemas)
+    if schema not in known:
+        there_are = ", ".join(known) or "none"
+        raise UsageError(f"{store.name}: no schema {schema!r}; there are {there_are}")
+
+
+def check_symbols(store: Store, names: Sequence[str], lake_name: str = "") -> None:
+    """Raise UsageError unless a lake has rows of all these symbols.
+
+    Args:
+        store: the lake.
+        names: the symbols.
+        lake_name: name of the lake for messages; empty: its root.
+    """
+    known = store.catalog.read(loaded_symbols) if names else []
+    for name in names:
+        if name not in known:
+            there_are = f"there are {', '.join(known)}" if known else "there are none"
+            raise UsageError(f"no symbol {name!r} in {lake_name or store.name}; {there_are}")
+
+
+def parse_row_filter(
+    symbols: str | Sequence[str], start: str | int | None, end: str | int | None
+) -> RowFilter:
+    """The filter for symbols and times as a user writes them.
+
+    Raises:
+        UsageError: a time is invalid, or the start is not before the end.
+    """
+    names = (symbols,) if isinstance(symbols, str) else tuple(symbols)
+    start_ns = None if start is None else parse_time(str(start))
+    end_ns = None if end is None else parse_time(str(end))
+    if start_ns is not None and end_ns is not None and start_ns >= end_ns:
+        raise UsageError(f"the start, {start}, is not before the end, {end}")
+    return RowFilter(names, start_ns, end_ns)
+
+
+def filter_rows(
+    rows: pl.LazyFrame,
+    schema: Schema,
+    row_filter: RowFilter,
+    date: pl.Expr | None = None,
+) -> pl.LazyFrame:
+    """The rows within the filter's times; a row without a time is within no limit.
+
+    Args:
+        rows: rows of the schema.
+        schema: the schema.
+        row_filter: the filter; its symbols are ignored.
+        date: date of the rows; None: their column `date`.
+    """
+    time = schema.time_on(pl.col("date") if date is None else date)
+    for bound, keeps in ((row_filter.start_ns, time.ge), (row_filter.end_ns, time.lt)):
+        if bound is not None:
+            bound_ns = pl.lit(min(bound, 2**63 - 1)).cast(pl.Datetime("ns", "UTC"))
+            rows = rows.filter(keeps(bound_ns))
+    return rows
