@@ -30,9 +30,9 @@ SHELL_SCHEMAS = ("trades", "tbbo", "mbp-1", "mbp-10", "bbo-1s", "ohlcv-1m", "ord
 _FAMILY_VIEW = rf"\b(?:{'|'.join(FAMILIES)})_\w+"
 """A word that may be the view of a schema whose name has a parameter."""
 
-ReadProgress = AbstractContextManager[Callable[[MboStream], None]]
+LoadingBar = AbstractContextManager[Callable[[MboStream], None]]
 """A block around the loading of files, and what to call after each batch."""
-_NO_PROGRESS: ReadProgress = nullcontext(lambda _: None)
+_NO_BAR: LoadingBar = nullcontext(lambda _: None)
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class QueryRequest:
             raise UsageError("give one of --lake and --from")
 
 
-def query_frame(request: QueryRequest, progress: ReadProgress = _NO_PROGRESS) -> pl.DataFrame:
+def query_frame(request: QueryRequest, progress: LoadingBar = _NO_BAR) -> pl.DataFrame:
     """The result of the query, in one frame.
 
     Args:
@@ -79,7 +79,7 @@ def write_query(
     request: QueryRequest,
     path: str,
     file_format: str | None = None,
-    progress: ReadProgress = _NO_PROGRESS,
+    progress: LoadingBar = _NO_BAR,
 ) -> None:
     """Write the result of the query to a file, which gets its name once it is complete.
 
@@ -104,7 +104,7 @@ def write_query(
 @contextmanager
 def open_database(
     request: QueryRequest,
-    progress: ReadProgress = _NO_PROGRESS,
+    progress: LoadingBar = _NO_BAR,
     *,
     query: QueryFile | None = None,
 ) -> Iterator[LakeDatabase]:
@@ -131,7 +131,7 @@ def open_database(
 
 
 @contextmanager
-def _run_query(request: QueryRequest, progress: ReadProgress) -> Iterator[QueryResult]:
+def _run_query(request: QueryRequest, progress: LoadingBar) -> Iterator[QueryResult]:
     query = read_query(request.query)
     values = query.bind(request.parameters)
     with open_database(request, progress, query=query) as database:
@@ -139,7 +139,7 @@ def _run_query(request: QueryRequest, progress: ReadProgress) -> Iterator[QueryR
 
 
 def _load_files(
-    request: QueryRequest, lake: str, schemas: tuple[str, ...], progress: ReadProgress
+    request: QueryRequest, lake: str, schemas: tuple[str, ...], progress: LoadingBar
 ) -> None:
     """Load the request's files into a temporary lake."""
     load = LakeLoad(
