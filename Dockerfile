@@ -29,7 +29,7 @@ COPY pyproject.toml README.md LICENSE /build/
 COPY batonics /build/batonics
 # The cache is written beside the installed package, where a read-only run looks first.
 RUN pip --python /opt/batonics/bin/python install --no-deps --no-build-isolation /build \
-    && /opt/batonics/bin/python -m batonics.jobs.compile_kernels
+    && /opt/batonics/bin/python -m batonics.jobs.kernel_compilation
 
 # hadolint ignore=DL3006
 FROM python-${TARGETARCH} AS run

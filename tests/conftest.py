@@ -103,7 +103,7 @@ def _compile_kernels(copy: Path) -> None:
     cache = cache_directories()[0]
     is_first = not any(cache.rglob("*.nbi"))
     subprocess.run(
-        [sys.executable, "-m", "batonics.jobs.compile_kernels"],
+        [sys.executable, "-m", "batonics.jobs.kernel_compilation"],
         check=True,
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
@@ -114,7 +114,7 @@ def _compile_kernels(copy: Path) -> None:
 
 @pytest.fixture(scope="session")
 def compiled_kernels(request: pytest.FixtureRequest) -> Path | None:
-    """A cache with what `batonics.jobs.compile_kernels` compiles and nothing else, if there is one.
+    """A cache with all that `jobs.kernel_compilation` compiles, and nothing else, if there is one.
 
     There is one where several workers began with an empty cache.
     """

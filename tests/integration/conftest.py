@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from batonics.jobs.compile_kernels import compile_kernels
+from batonics.jobs.kernel_compilation import compile_kernels
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,6 +1,6 @@
 """Compiles every kernel into the cache, for images and first runs.
 
-`python -m batonics.jobs.compile_kernels` compiles them and prints the directories of the cache. The
+`python -m batonics.jobs.kernel_compilation` compiles them and prints the cache's directories. The
 rule: after it, no command compiles anything; a test runs all commands.
 """
 

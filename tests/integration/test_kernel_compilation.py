@@ -1,4 +1,4 @@
-"""After `batonics.jobs.compile_kernels` nothing is compiled, and no cache is written."""
+"""After `batonics.jobs.kernel_compilation` nothing is compiled, and no cache is written."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def warmed(tmp_path_factory: pytest.TempPathFactory, compiled_kernels: Path | No
         shutil.copytree(compiled_kernels, directory, dirs_exist_ok=True)
     else:
         env = environment(BATONICS_CACHE_DIR=str(directory))
-        command = [sys.executable, "-m", "batonics.jobs.compile_kernels"]
+        command = [sys.executable, "-m", "batonics.jobs.kernel_compilation"]
         subprocess.run(command, env=env, check=True, capture_output=True)
     directory.chmod(0o500)
     return directory
