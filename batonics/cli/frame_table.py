@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     import polars as pl
 
 TABLE_ROWS_MAX = 100
-WIDTH_MAX = 100_000
 
 
 def print_frame(

@@ -10,7 +10,7 @@ from batonics.cli.console import escape_unprintable, plain_console
 from batonics.cli.options import FilesArgument, JsonOption, QuietOption, SkipBadOption
 from batonics.cli.table import BOOK_ROWS_MAX, Column, print_table
 
-SYMBOLS_MAX = 10
+METADATA_SYMBOLS_MAX = 10
 """Symbols of a file's metadata that are printed; a line counts the rest."""
 
 
@@ -81,15 +81,14 @@ def _print_file(console: Any, file: dict[str, Any]) -> None:
             f" schema {metadata['schema'] or 'mixed'}, from {metadata['start']}"
             f" to {metadata['end'] or 'open'}"
         )
-        first = escape_unprintable(", ".join(metadata["symbols"][:SYMBOLS_MAX]))
-        left_out = len(metadata["symbols"]) - SYMBOLS_MAX
+        first = escape_unprintable(", ".join(metadata["symbols"][:METADATA_SYMBOLS_MAX]))
+        left_out = len(metadata["symbols"]) - METADATA_SYMBOLS_MAX
         more = f" and {left_out} more" if left_out > 0 else ""
         console.print(f"  symbols: {first or 'none named'}{more}")
         for name in ("partial", "not_found"):
             if metadata[name]:
-                console.print(
-                    f"  {name}: {escape_unprintable(', '.join(metadata[name][:SYMBOLS_MAX]))}"
-                )
+                symbols = escape_unprintable(", ".join(metadata[name][:METADATA_SYMBOLS_MAX]))
+                console.print(f"  {name}: {symbols}")
     if file["skipped"]:
         console.print(f"  {file['skipped']:,} bad records skipped")
     if file["other_records"]:

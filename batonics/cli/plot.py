@@ -1,6 +1,6 @@
-"""A frame as a plot in the terminal: the first column across, the numbers of the others upwards.
+"""A frame as a plot in the terminal: the first column on the x axis, numbers on the y axis.
 
-The rule: what is drawn is every row, at the nearest of the plot's dots; nothing is smoothed.
+The rule: the plot draws every row at the nearest dot, and smooths nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from math import isfinite, isnan
 from typing import TYPE_CHECKING
 
 from batonics.cli.console import escape_unprintable, plain_console
-from batonics.cli.frame_table import WIDTH_MAX, exact_values, format_cell
+from batonics.cli.frame_table import exact_values, format_cell
+from batonics.cli.table import UNLIMITED_WIDTH
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,22 +21,23 @@ if TYPE_CHECKING:
 PLOT_HEIGHT = 12
 """Lines of a plot."""
 LABEL_WIDTH = 14
-"""Letters for the numbers at its left."""
+"""Letters for the numbers at the left of a plot."""
 PLOT_WIDTH_MIN = 10
-"""Letters of a plot, however narrow the terminal is."""
+"""The least width of a plot, in letters."""
 BAR = "█"
 _BRAILLE = 0x2800
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
-"""The bit of each dot of a letter of Braille: four lines of two."""
+"""The bit of each dot of a Braille letter: four rows of two dots."""
 
 
 def print_plot(frame: pl.DataFrame) -> None:
-    """Print a plot for each column of numbers behind the first column, which is across.
+    """Print a plot for each column of numbers after the first column, which is the x axis.
 
-    Where it is text there are bars, labelled with all columns before the first DOUBLE.
+    If the first column is text, the plot has a bar for each row, labelled with all columns before
+    the first DOUBLE.
 
     Raises:
-        UsageError: there are no rows, or no such columns.
+        UsageError: there are no rows, or no columns of numbers after the first.
     """
     import polars as pl
     import polars.selectors as cs
@@ -49,7 +51,7 @@ def print_plot(frame: pl.DataFrame) -> None:
     if not frame.height or not numbers:
         raise UsageError("a plot needs rows, and numbers in a column after the first")
     console = plain_console()
-    console.width = WIDTH_MAX
+    console.width = UNLIMITED_WIDTH
     for name in numbers:
         console.print(escape_unprintable(name))
         for line in _line_plot(frame, across, name) if has_order else _bar_plot(frame, name):
@@ -109,16 +111,16 @@ def _numbers(column: pl.Series) -> NDArray[np.float64]:
 
 
 def _positions(column: pl.Series) -> NDArray[np.float64]:
-    """Where each row is across."""
+    """The position of each row on the x axis."""
     places = column.to_physical()
     if column.dtype.is_temporal():
-        places -= places.min()  # floats have no nanoseconds of the epoch
+        places -= places.min()  # floats cannot hold nanoseconds since the epoch
     found: NDArray[np.float64] = places.cast(float).to_numpy()
     return found
 
 
 def _drawn(x: NDArray[np.float64], y: NDArray[np.float64], width: int) -> list[str]:
-    """The lines of a plot of numbers that are all finite."""
+    """The lines of a plot of finite numbers."""
     import numpy as np
 
     low, high = float(y.min()), float(y.max())
@@ -133,13 +135,13 @@ def _drawn(x: NDArray[np.float64], y: NDArray[np.float64], width: int) -> list[s
 
 
 def _scaled(values: NDArray[np.float64], steps: int) -> NDArray[np.int64]:
-    """The step, of so many, that each value falls on; in the middle where all are one."""
+    """The step that each value falls on; the middle one if all values are equal."""
     import numpy as np
 
     low, high = values.min(), values.max()
     if low == high:
         return np.full(len(values), steps // 2, np.int64)
-    # Of numbers as they are, the distance may be more than a float holds.
+    # Without the scaling, the distance of two values may exceed the range of floats.
     scaled = values / max(abs(low), abs(high))
     shares = (scaled - scaled.min()) / (scaled.max() - scaled.min())
     steps_of: NDArray[np.int64] = np.rint(shares * (steps - 1)).astype(int)

@@ -17,7 +17,7 @@ from batonics.cli.options import (
 )
 
 
-class BookFormat(StrEnum):
+class BookFormatChoice(StrEnum):
     """The formats of a file of books."""
 
     JSON = "json"
@@ -25,7 +25,7 @@ class BookFormat(StrEnum):
 
 
 FormatOption = Annotated[
-    BookFormat | None,
+    BookFormatChoice | None,
     typer.Option(
         "--format",
         help="json: one document; ndjson: a book a line. By default the name of --out says it,"

@@ -21,6 +21,7 @@ VALUE_WIDTH_MIN = 32
 GAP = 2
 """Spaces between two columns."""
 UNLIMITED_WIDTH = 100_000
+"""A width at which no line of output is cut or wrapped."""
 
 
 class Column(NamedTuple):

@@ -7,7 +7,7 @@ runs in one way, on views over a lake (`lake/sql.py`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from tempfile import TemporaryDirectory
@@ -16,7 +16,6 @@ import polars as pl
 
 from batonics.frames.schemas.table import FAMILIES, SCHEMAS, dbn_schemas, find_schema
 from batonics.jobs.lake_load import LakeLoad, LoadRequest
-from batonics.jobs.progress import ReadProgress
 from batonics.lake.catalog import NO_FILTER, RowFilter
 from batonics.lake.query_file import QueryFile, read_query
 from batonics.lake.query_result import QueryResult
@@ -24,15 +23,16 @@ from batonics.lake.sql import LakeDatabase, find_named_schemas, open_lake_databa
 from batonics.lake.views import view_schema
 from batonics.model.errors import OutputError, UsageError
 from batonics.sinks.tables import open_table
+from batonics.sources.stream import MboStream
 
 SHELL_SCHEMAS = ("trades", "tbbo", "mbp-1", "mbp-10", "bbo-1s", "ohlcv-1m", "orders")
 """Schemas that are made from files for a shell, whose queries are not known yet."""
 _FAMILY_VIEW = rf"\b(?:{'|'.join(FAMILIES)})_\w+"
 """A word that may be the view of a schema whose name has a parameter."""
 
-ProgressBlock = AbstractContextManager[ReadProgress]
-"""A context manager that is entered while files are loaded; it gives the progress function."""
-_NO_PROGRESS: ProgressBlock = nullcontext(lambda _: None)
+LoadingBar = AbstractContextManager[Callable[[MboStream], None]]
+"""A block around the loading of files, and what to call after each batch."""
+_NO_BAR: LoadingBar = nullcontext(lambda _: None)
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class QueryRequest:
             raise UsageError("give one of --lake and --from")
 
 
-def query_frame(request: QueryRequest, progress: ProgressBlock = _NO_PROGRESS) -> pl.DataFrame:
+def query_frame(request: QueryRequest, progress: LoadingBar = _NO_BAR) -> pl.DataFrame:
     """The result of the query, in one frame.
 
     Args:
@@ -79,7 +79,7 @@ def write_query(
     request: QueryRequest,
     path: str,
     file_format: str | None = None,
-    progress: ProgressBlock = _NO_PROGRESS,
+    progress: LoadingBar = _NO_BAR,
 ) -> None:
     """Write the result of the query to a file, which gets its name once it is complete.
 
@@ -104,7 +104,7 @@ def write_query(
 @contextmanager
 def open_database(
     request: QueryRequest,
-    progress: ProgressBlock = _NO_PROGRESS,
+    progress: LoadingBar = _NO_BAR,
     *,
     query: QueryFile | None = None,
 ) -> Iterator[LakeDatabase]:
@@ -131,7 +131,7 @@ def open_database(
 
 
 @contextmanager
-def _run_query(request: QueryRequest, progress: ProgressBlock) -> Iterator[QueryResult]:
+def _run_query(request: QueryRequest, progress: LoadingBar) -> Iterator[QueryResult]:
     query = read_query(request.query)
     values = query.bind(request.parameters)
     with open_database(request, progress, query=query) as database:
@@ -139,7 +139,7 @@ def _run_query(request: QueryRequest, progress: ProgressBlock) -> Iterator[Query
 
 
 def _load_files(
-    request: QueryRequest, lake: str, schemas: tuple[str, ...], progress: ProgressBlock
+    request: QueryRequest, lake: str, schemas: tuple[str, ...], progress: LoadingBar
 ) -> None:
     """Load the request's files into a temporary lake."""
     load = LakeLoad(

@@ -1,4 +1,4 @@
-"""Tops from the oracle, record by record: what the engine's must equal.
+"""Tops from the reference, record by record: what the engine's must equal.
 
 The rule here: nothing is skipped for speed. Every record's book is compared before and after, and
 at an event's end the best levels are compared with those last shown.
@@ -110,10 +110,10 @@ class ReferenceTops:
 
 def reference_tops(batch: MboBatch, depth: int) -> list[ReferenceTop]:
     """Every top of a stream."""
-    naive = ReferenceTops(depth)
+    reference = ReferenceTops(depth)
     for record in records(batch):
-        naive.apply(record)
-    return naive.tops
+        reference.apply(record)
+    return reference.tops
 
 
 def engine_tops(batches: Iterable[MboBatch], wanted: TopsSpec) -> list[ReferenceTop]:
