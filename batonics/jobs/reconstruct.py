@@ -22,7 +22,7 @@ from batonics.model.mbo import MboBatch, slice_batch
 from batonics.model.symbols import MappingInterval, SymbolMap
 from batonics.model.times import parse_time
 from batonics.sinks.atomic import STDOUT, open_atomic
-from batonics.sinks.book_json import BookFormat, find_book_format, write_books
+from batonics.sinks.book_json import BookJsonFormat, find_book_format, write_books
 from batonics.sources.chunks import STDIN, path_list
 from batonics.sources.stream import MboStream
 
@@ -65,7 +65,7 @@ class BookOutput(NamedTuple):
     """
 
     path: str
-    book_format: BookFormat | None = None
+    book_format: BookJsonFormat | None = None
     depth: int | None = None
     orders: bool = False
 

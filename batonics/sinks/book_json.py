@@ -25,10 +25,10 @@ from batonics.model.times import format_time
 from batonics.sinks.file_names import check_file_name, named_format
 
 BOOK_JSON_SCHEMA = "batonics.book/1"
-BookFormat = Literal["json", "ndjson"]
+BookJsonFormat = Literal["json", "ndjson"]
 
 
-def find_book_format(path: str | Path, book_format: BookFormat | None = None) -> BookFormat:
+def find_book_format(path: str | Path, book_format: BookJsonFormat | None = None) -> BookJsonFormat:
     """The format of a file of books.
 
     Args:
@@ -50,7 +50,7 @@ def write_books(  # noqa: PLR0913 - options, by keyword
     engine: BookEngine,
     symbols: SymbolMap,
     *,
-    book_format: BookFormat = "json",
+    book_format: BookJsonFormat = "json",
     depth: int | None = None,
     orders: bool = False,
     only: set[tuple[int, int]] | None = None,

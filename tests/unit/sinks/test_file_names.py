@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from batonics.model.errors import UsageError
-from batonics.sinks.book_json import BookFormat, find_book_format
+from batonics.sinks.book_json import BookJsonFormat, find_book_format
 from batonics.sinks.file_names import check_file_name, named_format
 
 
@@ -72,6 +72,6 @@ def test_a_name_that_says_another_format_is_refused(name: str, file_format: str)
     ],
 )
 def test_books_have_the_format_of_the_option_or_of_the_name(
-    name: str, asked: BookFormat | None, found: str
+    name: str, asked: BookJsonFormat | None, found: str
 ) -> None:
     assert find_book_format(name, asked) == found
