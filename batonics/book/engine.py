@@ -97,7 +97,7 @@ class BookEngine(BookReader):
             levels_before=nothing,
             events_per_window=tops.events if isinstance(tops, WindowsSpec) else 0,
         )
-        self._scratch = fold_kernels.Scratch(np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64))
+        self._scratch = np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64)
         self._no_tops = np.empty((0, self._top_words), np.int64)
         self._kept = empty_batch(0)  # by book: the record of an earlier batch that describes a top
         none = np.empty(0, np.intp)

@@ -16,7 +16,7 @@ level alone, such as a modify to the same price and size.
 
 A clear names its levels, so no other book is visited. The host makes room before each call
 (`queues.py`): a record adds one order at most. `queue_state.py` describes nodes and levels,
-`queue_order_kernels.py` changes them.
+`queue_list_kernels.py` links them, `queue_order_kernels.py` changes orders.
 """
 
 from __future__ import annotations
@@ -24,19 +24,21 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from batonics.book.queue_list_kernels import (
+    display_size_of,
+    find_id,
+    find_queue_level,
+    id_shift_of,
+    sum_ahead,
+)
 from batonics.book.queue_order_kernels import (
     QueueRecord,
     add_node,
     cancel_order,
-    display_size_of,
     end_level,
     end_life,
     fill_order,
-    find_id,
-    find_queue_level,
-    id_shift_of,
     modify_order,
-    sum_ahead,
     write_change,
     write_clear,
 )

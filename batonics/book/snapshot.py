@@ -39,7 +39,7 @@ def snapshot_records(engine: BookEngine, ts_recv: int) -> MboBatch:
 
     Args:
         engine: the books.
-        ts_recv: of every record, in nanoseconds.
+        ts_recv: `ts_recv` of every record, in nanoseconds.
     """
     books = list(_books(engine, ts_recv))
     return concat_batches(books) if books else empty_batch(0)

@@ -71,9 +71,12 @@ def load(
     from batonics.jobs.lake_load import LakeLoad, LoadRequest
 
     settings = load_settings({"lake.schemas": ("--schemas", schemas)}).lake
-    names = [*settings.schemas, *([f"depth-{every}"] if every else [])]
+    # An empty list is no value of a setting, but an error of the command.
+    names = () if schemas == "" else settings.schemas
+    if every:
+        names = (*names, f"depth-{every}")
     request = LoadRequest(
-        tuple(files), lake, tuple(names), one_stream=one_stream, again=again, skip_bad=skip_bad
+        tuple(files), lake, names, one_stream=one_stream, again=again, skip_bad=skip_bad
     )
     run = LakeLoad(request)
     with load_progress("load", run.source_bytes, quiet=quiet) as progress:
@@ -123,7 +126,7 @@ def append(
         AppendRequest(
             lake,
             name,
-            schemas=settings.schemas,
+            schemas=() if schemas == "" else settings.schemas,
             commit_seconds=settings.commit_interval_s,
             skip_bad=skip_bad,
         )

@@ -31,7 +31,6 @@ from batonics.cli import (  # noqa: E402
 )
 from batonics.cli.console import escape_unprintable  # noqa: E402
 from batonics.model.errors import BatonicsError, OutputError  # noqa: E402
-from batonics.settings.loader import current, select_file  # noqa: E402
 from batonics.sinks.atomic import OutputRecord, record_outputs  # noqa: E402
 from batonics.sinks.logs import error_as_json  # noqa: E402
 
@@ -81,6 +80,8 @@ def options(
 ) -> None:
     """Options before the command."""
     if config_file is not None:
+        from batonics.settings.loader import select_file
+
         select_file(config_file)
 
 
@@ -133,6 +134,8 @@ def _run_command(outputs: list[OutputRecord]) -> tuple[str | None, int]:  # noqa
 
 
 def _wants_tracebacks() -> bool:
+    from batonics.settings.loader import current
+
     try:
         return current().log.tracebacks
     except BatonicsError:  # the settings are wrong, which is not what has gone wrong here
@@ -158,6 +161,8 @@ def _print_error(message: str, code: int) -> None:
 
 
 def _wants_json() -> bool:
+    from batonics.settings.loader import current
+
     try:
         return "--log-json" in sys.argv or current().log.json is True
     except BatonicsError:  # the settings are wrong; the message is about something else

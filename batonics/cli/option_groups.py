@@ -10,12 +10,14 @@ import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, fields
 from functools import wraps
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
 
 from typer.models import OptionInfo
 
-from batonics.settings.resolve import Flags
 from batonics.settings.table import SETTINGS, Settings
+
+if TYPE_CHECKING:
+    from batonics.settings.resolve import Flags
 
 
 class SettingOption(OptionInfo):

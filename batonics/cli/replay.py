@@ -76,25 +76,25 @@ def command(
 
     console = Console(stderr=True)
     as_json = load_settings({"log.json": ("--log-json", log_json)}).log.json
-    drawn = console.is_terminal and not quiet and not as_json
-    logs.configure(as_json=as_json, level="error" if quiet or drawn else "info")
-    # Not to be taken for a feed that stands still: the first client waits for it.
+    has_display = console.is_terminal and not quiet and not as_json
+    logs.configure(as_json=as_json, level="error" if quiet or has_display else "info")
+    # The first client waits while a kernel compiles: the log says so.
     native.on_compile(lambda name: logs.logger("replay").info("kernel_compiles", kernel=name))
     request = ReplayRequest(
         paths=tuple(files),
         bind=bind,
         protocol=protocol,
-        pace=_pace(speed, rate),
+        pace=_parse_pace(speed, rate),
         start_ns=None if start is None else min(parse_time(start), 2**63 - 1),
         loops=loop,
         once=once,
-        indexed=drawn,
+        indexed=has_display,
         faults=None if fault is None else parse_faults(fault, seed),
     )
-    _run(Replay(request), console if drawn else None, as_json=bool(as_json))
+    _run(Replay(request), console if has_display else None, as_json=bool(as_json))
 
 
-def _pace(speed: str, rate: float | None) -> Pace:
+def _parse_pace(speed: str, rate: float | None) -> Pace:
     from batonics.gateway.pacing import Pace
     from batonics.model.errors import UsageError
 
@@ -114,7 +114,7 @@ def _pace(speed: str, rate: float | None) -> Pace:
 
 
 def _run(replay: Replay, console: Console | None, *, as_json: bool) -> None:
-    """Until it is done, or a signal comes."""
+    """Wait until the replay is done or a signal ends it, and close it."""
     import signal
     from types import FrameType
 
@@ -124,7 +124,7 @@ def _run(replay: Replay, console: Console | None, *, as_json: bool) -> None:
         replay.done.set()
 
     signal.signal(signal.SIGTERM, end)
-    # A shell may have had it ignored, as it does for what it runs in the background.
+    # A shell lets its background processes ignore SIGINT.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     address = "{}:{}".format(*replay.address)
     if as_json:

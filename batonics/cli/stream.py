@@ -12,7 +12,7 @@ from batonics.cli.options import LogJsonOption, QuietOption, SkipBadOption
 from batonics.cli.reconstruct import FormatOption
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class FeedOptions:
     """Which feed, and how its connection is kept."""
 
@@ -54,7 +54,7 @@ class FeedOptions:
     realtime: Annotated[bool | None, SettingOption("live.realtime", "--realtime")] = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class BookOptions:
     """What is written of the books at the end."""
 
@@ -71,7 +71,7 @@ class BookOptions:
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class StorageOptions:
     """What is kept of the feed as it comes."""
 
@@ -100,7 +100,7 @@ class StorageOptions:
     ] = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class ServerOptions:
     """Who may ask for books."""
 
@@ -123,9 +123,9 @@ class ServerOptions:
     ] = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class MessageOptions:
-    """What is said on standard error and shown on the terminal."""
+    """Messages on standard error, and the books on the terminal."""
 
     log_json: LogJsonOption = None
     quiet: QuietOption = False

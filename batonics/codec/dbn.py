@@ -261,7 +261,13 @@ class DbnDecoder:
         while True:
             start, first_row = position, self._row
             position, self._row, other_count, reason = decode_records(
-                data, start, len(data), self._format, self._columns, first_row, self._others
+                data,
+                start,
+                len(data),
+                tuple(self._format),
+                tuple(self._columns),
+                first_row,
+                tuple(self._others),
             )
             if other_count:
                 self._keep_others(data, start, first_row, other_count)

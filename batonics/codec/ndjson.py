@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from batonics.codec import ndjson_kernels as kernels
 from batonics.codec.messages import OtherRecord
-from batonics.codec.ndjson_kernels import Limits, SymbolHash
+from batonics.codec.ndjson_kernels import SymbolHash
 from batonics.codec.ndjson_ops import normalize_op
 from batonics.model.errors import BatonicsError, DamagedInputError, InputError, UsageError
 from batonics.model.mbo import (
@@ -214,10 +214,10 @@ class NdjsonDecoder:
             data,
             position,
             stop,
-            Limits(byte_max, self._line_bytes_max),
-            self._table,
+            (byte_max, self._line_bytes_max),
+            tuple(self._table),
             self._fields,
-            self._columns,
+            tuple(self._columns),
             first_row,
         )
         self.records += ops

@@ -13,7 +13,7 @@ A line is read in three steps: `parse_op` reads its members one after the other 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,17 +100,6 @@ class Value(NamedTuple):
     number: np.uint64  # the digits of a number
     is_negative: bool
     end: int  # the first byte after the value
-
-
-class ParseStop(NamedTuple):
-    """Where a pass stopped, and why."""
-
-    position: int  # of the first line not consumed
-    row: int  # the next row
-    ops: int  # ops parsed
-    reason: int  # LINES_NEW_SYMBOL and LINES_DOUBTFUL are about the line at `position`
-    symbol_start: int  # of a LINES_NEW_SYMBOL in the data, else 0
-    symbol_stop: int
 
 
 # ---------------------------------------------------------------- values
@@ -358,16 +347,32 @@ def parse_lines(
     data: NDArray[np.uint8],
     start: int,
     stop: int,
-    limits: Limits,
-    symbols: SymbolHash,
+    limit_fields: tuple[int, int],
+    symbol_arrays: tuple[Any, ...],
     fields: NDArray[np.int64],
-    columns: MboBatch,
+    column_arrays: tuple[Any, ...],
     row: int,
-) -> ParseStop:
+) -> tuple[int, int, int, int, int, int]:
     """Parse the lines of `data[start:stop]`, which ends with a newline, into rows from `row` on.
 
-    `fields` is scratch of FIELDS words.
+    Args:
+        data: the bytes.
+        start: where the first line begins.
+        stop: where the last line ends.
+        limit_fields: the fields of a `Limits`. numba types a plain tuple faster than a named one,
+            which counts for chunks of one line.
+        symbol_arrays: the arrays of a `SymbolHash`.
+        fields: scratch, FIELDS words.
+        column_arrays: the columns of an `MboBatch`.
+        row: the next row.
+
+    Returns:
+        The position of the first line not consumed, the next row, the number of ops, the reason of
+        the stop (LINES_NEW_SYMBOL and LINES_DOUBTFUL are about the line at the position), and where
+        a new symbol begins and ends in the data, else 0 and 0.
     """
+    limits, symbols = Limits(*limit_fields), SymbolHash(*symbol_arrays)
+    columns = MboBatch(*column_arrays)
     position, ops = start, 0
     while position < stop:
         at = skip_space(data, position)
@@ -375,17 +380,17 @@ def parse_lines(
             position = at + 1
             continue
         if row + 2 > len(columns.action):
-            return ParseStop(position, row, ops, LINES_ROWS_FULL, 0, 0)
+            return position, row, ops, LINES_ROWS_FULL, 0, 0
         reset_fields(fields)
         at, has = parse_op(data, at, limits.byte_max, fields)
         is_usual = has >= 0 and is_complete(fields[FIELD_TYPE], has)
         if not is_usual or at - position > limits.line_bytes_max:
-            return ParseStop(position, row, ops, LINES_DOUBTFUL, 0, 0)
+            return position, row, ops, LINES_DOUBTFUL, 0, 0
         first, last = fields[FIELD_SYMBOL], fields[FIELD_SYMBOL_STOP]
         instrument_id = symbols.slots[find_symbol(data, first, last, symbols)]
         if instrument_id == 0:
-            return ParseStop(position, row, ops, LINES_NEW_SYMBOL, first, last)
+            return position, row, ops, LINES_NEW_SYMBOL, first, last
         row = write_op(columns, row, fields, has, instrument_id)
         ops += 1
         position = at + 1
-    return ParseStop(position, row, ops, LINES_INPUT_END, 0, 0)
+    return position, row, ops, LINES_INPUT_END, 0, 0

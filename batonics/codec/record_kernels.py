@@ -12,7 +12,7 @@ code.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,15 +51,6 @@ class OtherPositions(NamedTuple):
 
     position: NDArray[np.int64]  # of the record in the data
     row: NDArray[np.int64]  # the next row when the record came
-
-
-class DecodeStop(NamedTuple):
-    """Where a pass stopped, and why."""
-
-    position: int  # of the first byte not consumed
-    row: int  # the next row
-    other_count: int  # records that are not MBO
-    reason: int  # INPUT_END, ROWS_FULL, ...
 
 
 @inlined
@@ -139,27 +130,43 @@ def decode_records(
     data: NDArray[np.uint8],
     start: int,
     stop: int,
-    record_format: RecordFormat,
-    columns: MboBatch,
+    format_fields: tuple[Any, ...],
+    column_arrays: tuple[Any, ...],
     row: int,
-    others: OtherPositions,
-) -> DecodeStop:
+    other_arrays: tuple[Any, ...],
+) -> tuple[int, int, int, int]:
     """Decode whole records of `data[start:stop]` into the columns from `row` on.
 
     It stops where there is no further whole record (INPUT_END), where the columns or `others` are
     full (ROWS_FULL, OTHERS_FULL), or at a bad record.
+
+    Args:
+        data: the bytes.
+        start: where the first record begins.
+        stop: where the data end.
+        format_fields: the fields of a `RecordFormat`. numba types a plain tuple faster than a named
+            one, which counts for chunks of one record.
+        column_arrays: the columns of an `MboBatch`.
+        row: the next row.
+        other_arrays: the arrays of an `OtherPositions`.
+
+    Returns:
+        The position of the first byte not consumed, the next row, the number of records that are
+        not MBO, and the reason of the stop.
     """
+    record_format, columns = RecordFormat(*format_fields), MboBatch(*column_arrays)
+    others = OtherPositions(*other_arrays)
     position, other_count = start, 0
     while True:
         position, row = decode_run(data, position, stop, record_format, columns, row)
         reason = check_record(data, position, stop, record_format)
         at = position + record_format.frame_bytes
         if reason != WHOLE:
-            return DecodeStop(position, row, other_count, reason)
+            return position, row, other_count, reason
         if data[at + 1] == RTYPE_MBO:
-            return DecodeStop(position, row, other_count, ROWS_FULL)
+            return position, row, other_count, ROWS_FULL
         if other_count == len(others.position):
-            return DecodeStop(position, row, other_count, OTHERS_FULL)
+            return position, row, other_count, OTHERS_FULL
         others.position[other_count] = position
         others.row[other_count] = row
         other_count += 1

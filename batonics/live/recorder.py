@@ -12,8 +12,7 @@ does.
 | checkpoint.bin       | the books behind some record (`book/checkpoint.py`)                     |
 
 A thread syncs files and writes checkpoints at the intervals of the settings, so the feed never
-waits for a disk. When writing fails, the recorder
-logs an error and gives up; the books go on.
+waits for a disk. When writing fails, the recorder logs an error and gives up; the books go on.
 """
 
 from __future__ import annotations

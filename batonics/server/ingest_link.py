@@ -1,7 +1,7 @@
 """The serving process's end of the socket to ingest.
 
-The rule here: no client keeps this from reading. A message of ingest changes the replica at once;
-who has to know of the change is told after that, and may not wait.
+The rule here: no client keeps this from reading. A message of ingest changes the replica at once,
+and then marks what depends on it, which waits for nothing.
 """
 
 from __future__ import annotations

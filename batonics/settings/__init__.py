@@ -1,1 +1,1 @@
-"""Settings: what they are, where their values come from, and how they are shown."""
+"""Settings: the table, the sources of their values, and their printed form."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from functools import cache
+from math import isfinite
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -68,7 +69,7 @@ class Setting:
             return right
         least = float("-inf") if self.minimum is None else self.minimum
         most = float("inf") if self.maximum is None else self.maximum
-        return bool(least <= value <= most)  # no NaN
+        return isfinite(value) and bool(least <= value <= most)
 
     def convert(self, value: Any) -> Any:
         """An accepted value in the setting's own type: a list becomes a tuple, 1 becomes 1.0."""

@@ -25,6 +25,7 @@ from batonics.settings.table import SETTINGS, Settings
 LOCAL_NAME = "batonics.toml"
 _VARIABLES = (
     CONFIG_VARIABLE,
+    "XDG_CONFIG_HOME",
     *sorted({name for row in SETTINGS.values() for name in row.variables}),
 )
 _cached: tuple[tuple[str | None, ...], Settings] | None = None
@@ -68,11 +69,11 @@ def find_file(environment: Mapping[str, str] = os.environ) -> ConfigFile | None:
     """
     if named := environment.get(CONFIG_VARIABLE):
         return read(named)
-    if Path(LOCAL_NAME).is_file():
+    if _is_file(Path(LOCAL_NAME)):
         return read(LOCAL_NAME, is_trusted=False)
     home = user_directory("XDG_CONFIG_HOME", "~/.config", environment)
     path = None if home is None else home / "batonics" / "config.toml"
-    return read(str(path)) if path is not None and path.is_file() else None
+    return read(str(path)) if path is not None and _is_file(path) else None
 
 
 def find_typing_errors() -> Iterator[str]:
@@ -91,6 +92,13 @@ def user_directory(variable: str, default: str, environment: Mapping[str, str]) 
         return Path(environment.get(variable) or default).expanduser()
     except RuntimeError:
         return None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # another user's home, which this one may not look into
+        return False
 
 
 def read(path: str, *, is_trusted: bool = True) -> ConfigFile:

@@ -91,7 +91,7 @@ def resolve(
     return Resolved(build(Settings, values), origins)
 
 
-class Found(NamedTuple):
+class SettingValue(NamedTuple):
     """A value that a source gives to a setting."""
 
     setting: str
@@ -99,7 +99,7 @@ class Found(NamedTuple):
     origin: Origin
 
 
-def read_file(file: ConfigFile) -> Iterator[Found | str]:
+def read_file(file: ConfigFile) -> Iterator[SettingValue | str]:
     """The values that a file gives; a line of text for each one that is wrong."""
     import tomllib  # most runs have no file
 
@@ -124,10 +124,10 @@ def read_file(file: ConfigFile) -> Iterator[Found | str]:
         elif not row.accepts(value):
             yield f"{file.path}: {key}: {_refusal(row, value)}"
         else:
-            yield Found(key, row.convert(value), origin)
+            yield SettingValue(key, row.convert(value), origin)
 
 
-def read_environment(environment: Mapping[str, str]) -> Iterator[Found | str]:
+def read_environment(environment: Mapping[str, str]) -> Iterator[SettingValue | str]:
     """The values that environment variables give; an empty variable gives none."""
     for row in SETTINGS.values():
         name = next((one for one in row.variables if environment.get(one, "").strip()), None)
@@ -137,17 +137,17 @@ def read_environment(environment: Mapping[str, str]) -> Iterator[Found | str]:
         if value is None or not row.accepts(value):
             yield f"{name}: {_refusal(row, environment[name])}"
         else:
-            yield Found(row.name, row.convert(value), Origin("environment", name))
+            yield SettingValue(row.name, row.convert(value), Origin("environment", name))
 
 
-def read_flags(flags: Flags) -> Iterator[Found | str]:
+def read_flags(flags: Flags) -> Iterator[SettingValue | str]:
     """The values of the command line's options; None and an empty list are no values."""
     for name, (flag, value) in flags.items():
         row = SETTINGS[name]
         if value is None or (row.type is tuple and not value):
             continue
         if row.accepts(value):
-            yield Found(name, row.convert(value), Origin("flag", flag))
+            yield SettingValue(name, row.convert(value), Origin("flag", flag))
         else:
             yield f"{flag}: {_refusal(row, value)}"
 

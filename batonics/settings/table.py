@@ -13,7 +13,7 @@ from batonics.settings.definition import Setting, flatten, read_table, setting
 MIB = 1 << 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CacheSettings:
     """What is kept on this machine to be used again."""
 
@@ -26,7 +26,7 @@ class CacheSettings:
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LogSettings:
     """What is written on standard error."""
 
@@ -41,7 +41,7 @@ class LogSettings:
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LakeSettings:
     """Lakes, and the servers of buckets."""
 
@@ -70,7 +70,7 @@ class LakeSettings:
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LiveSettings:
     """Following a live feed."""
 
@@ -142,7 +142,7 @@ class LiveSettings:
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ReplaySettings:
     """Serving files as a live feed."""
 
@@ -168,7 +168,7 @@ class ReplaySettings:
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ServerLimits:
     """What clients may take of the HTTP and WebSocket server."""
 
@@ -223,7 +223,7 @@ class ServerLimits:
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ServerSettings:
     """The process that serves books."""
 
@@ -259,7 +259,7 @@ class ServerSettings:
     limits: ServerLimits = field(default_factory=ServerLimits)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Settings:
     """All settings, by section."""
 

@@ -1,4 +1,4 @@
-"""The engine on real files: against the oracle, against itself, and against what is known."""
+"""The engine on real files: against the reference, against itself, and against what is known."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def l3(engine: BookEngine) -> list[list[int]]:
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_the_engine_equals_the_oracle(test_data: Path, file: str) -> None:
+def test_the_engine_equals_the_reference(test_data: Path, file: str) -> None:
     pair = EnginePair(file, full_every=FULL_EVERY[file])
     pair.feed_in_batches(read_mbo(test_data / file), 7)
 

@@ -1,7 +1,7 @@
 """The books as JSON: by the schema, against every truth there is, and the same bytes every time.
 
 The rule: expected books come from somewhere else than the engine: independent results, the
-simulated exchange's own, or the oracle.
+simulated exchange's own, or the reference.
 """
 
 from __future__ import annotations
@@ -148,12 +148,12 @@ def test_clx5_is_the_final_book_that_others_have_found(
 
 
 @pytest.mark.parametrize("name", REAL)
-def test_real_books_are_those_of_the_oracle(
+def test_real_books_are_those_of_the_reference(
     name: str, test_data: Path, real: dict[str, dict[str, Any]]
 ) -> None:
-    oracle = ReferenceBooks()
+    reference = ReferenceBooks()
     for record in records(read_mbo(test_data / REAL[name])):
-        oracle.apply(record)
+        reference.apply(record)
     ours = {
         (book["publisher_id"], book["instrument_id"]): (
             book_rows(book, "bids"),
@@ -166,7 +166,7 @@ def test_real_books_are_those_of_the_oracle(
         for book in real[name]["books"]
     }
     assert list(ours) == sorted(ours)
-    assert ours == reference_book_rows(oracle)
+    assert ours == reference_book_rows(reference)
 
 
 def test_a_top_of_book_publisher_has_levels_without_orders(

@@ -1,7 +1,7 @@
 """20,000 damaged copies of CLX5, and every cut of its beginning: refused exactly, or a result.
 
-The rule: whether a copy is damaged, and where, is decided by `naive_walk` from its bytes; what the
-job then does must be that. Nothing but an `InputError` may come out, and nothing may be slow.
+The rule: whether a copy is damaged, and where, is decided by `reference_dbn` from its bytes; what
+the job then does must be that. Nothing but an `InputError` may come out, and nothing may be slow.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def clx5(test_data: Path) -> bytes:
 
 
 def outcome(path: Path) -> DbnVerdict:
-    """What the job makes of a file, in the words of the naive walk."""
+    """What the job makes of a file, in the words of `reference_dbn`."""
     run = Reconstruction(ReconstructRequest((str(path),)))
     error = None
     try:

@@ -1,6 +1,6 @@
 """`--at`: the books after the last complete event at or before a moment.
 
-The rule: what is expected comes from feeding the oracle, record by record, with each book's
+The rule: what is expected comes from feeding the reference, record by record, with each book's
 records up to its last event that is complete by then.
 """
 
@@ -68,7 +68,7 @@ def test_the_books_at_a_moment_are_those_of_whole_events(
         path = directory / REAL[name]
     rows = list(records(read_mbo(path)))
     times, ends = list(received(rows)), event_ends(rows)
-    oracle = ReferenceBooks()
+    reference = ReferenceBooks()
     begun: dict[Key, list[Record]] = defaultdict(list)
     reached = seen_books = 0
     for at_ns in moments(times):
@@ -78,10 +78,10 @@ def test_the_books_at_a_moment_are_those_of_whole_events(
             waiting.append(row)
             if ends[reached]:
                 for complete in waiting:
-                    oracle.apply(complete)
+                    reference.apply(complete)
                 waiting.clear()
             reached += 1
-        expected = reference_l3(oracle)
+        expected = reference_l3(reference)
         found = engine_l3(reconstruct(path, at=at_ns).engine)
         # A book whose records waited for their end appears in its turn, which nothing depends on.
         found = {key: found[key] for key in [*expected, *found] if key in found}

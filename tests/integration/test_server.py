@@ -127,7 +127,7 @@ def test_what_was_not_told_is_asked_for(
     }  # fmt: skip
     answer = get(ingest, f"/book?symbol=CLZ5{query}")
     assert answer.status == 200
-    asked = ingest.asked[-1]
+    asked = ingest.queries[-1]
     assert (asked["book"], asked["depth"], asked["orders"]) == (1, depth, orders)
     (level,) = answer.json["bids"]
     assert level["price"] == "0.000000001"
@@ -316,7 +316,7 @@ def test_a_silent_ingest_is_no_health_and_its_books_are_stale() -> None:
         wait_until(lambda: get(ingest, "/healthz").status == 503, "silence is noticed")
         assert get(ingest, "/book?symbol=CLX5").json["status"] == "stale"
         assert get(ingest, "/readyz").json["reasons"] == ["ingest is silent"]
-        ingest.tell_stats()
+        ingest.publish_stats()
         wait_until(lambda: get(ingest, "/healthz").status == 200, "and its end, too")
         assert get(ingest, "/book?symbol=CLX5").json["status"] == "synced"
 
@@ -329,14 +329,14 @@ def test_ready_means_live_with_books_and_none_of_them_stale() -> None:
 
     with run_server() as ingest:
         wait_until(lambda: ready(ingest) == [], "ready")
-        ingest.tell_stats(feed=FeedState.LOST)
+        ingest.publish_stats(feed=FeedState.LOST)
         wait_until(lambda: ready(ingest) == ["the feed is lost"], "not live")
         ingest.rows["status"][1] = STALE
-        ingest.tell()
-        ingest.tell_stats(feed=FeedState.LIVE)
+        ingest.publish()
+        ingest.publish_stats(feed=FeedState.LIVE)
         wait_until(lambda: ready(ingest) == ["1 stale: CLZ5 (1)"], "a stale book")
         ingest.rows["status"] = 0
-        ingest.tell()
+        ingest.publish()
         wait_until(lambda: ready(ingest) == [], "cold books are named, and no reason")
         assert get(ingest, "/readyz").json["cold"] == ["CLX5 (1)", "CLZ5 (1)"]
     with run_server(symbols=()) as ingest:
@@ -373,9 +373,9 @@ def test_a_client_rebuilds_the_book() -> None:
         ):
             for _ in range(300):
                 ingest.move(0)
-                ingest.tell([0])
+                ingest.publish([0])
                 await asyncio.sleep(0.001)
-            ingest.tell_stats(feed=FeedState.RECOVERING)
+            ingest.publish_stats(feed=FeedState.RECOVERING)
             for one, told, channel in ((ws, listener, "snapshot"), (bbo, best, "bbo")):
                 await take_until(
                     one, told, lambda told=told, channel=channel: (  # type: ignore[misc]
@@ -487,7 +487,7 @@ def test_who_stalls_is_told_why_it_was_cut() -> None:
             def move() -> bool:
                 for _ in range(20):
                     ingest.move(0)
-                    ingest.tell([0])
+                    ingest.publish([0])
                     time.sleep(0.002)
                 return metric(ingest, cut) == 1
 
@@ -518,7 +518,7 @@ class Crowd:
             await asyncio.sleep(0.03)
             self._ingest.move(0)
             told_at[int(self._ingest.rows[0]["seq"])] = time.monotonic()
-            self._ingest.tell([0])
+            self._ingest.publish([0])
         delays = []
         for listener, came in zip(self.listeners, await asyncio.gather(*reading), strict=True):
             for at, seq, data in came:
@@ -618,7 +618,7 @@ def test_an_end_waits_for_no_client() -> None:
         wait_until(lambda: metric(ingest, 'batonics_ws_clients{channel="snapshot"}') == 1, "in")
         for _ in range(300):
             ingest.move(0)
-            ingest.tell([0])
+            ingest.publish([0])
         started = time.monotonic()
         ingest.bye()
         assert ingest.server.wait(10) == 0
@@ -730,7 +730,7 @@ def program(name: str) -> str:
 
 
 def test_the_metrics_are_clean(ingest: FakeIngest) -> None:
-    ingest.tell_stats(
+    ingest.publish_stats(
         lag_ns=5, other_records={"0x16": 1}, anomalies={"bad_side": 2}, latency_us=[1] * 15
     )
     get(ingest, "/x", host="evil.example")
@@ -793,7 +793,7 @@ def test_a_real_prometheus_scrapes_what_was_told(tmp_path: Path) -> None:
             return float(found[0]["value"][1]) if found else None
 
     with run_server(server_config(token=TOKEN)) as ingest:
-        ingest.tell_stats(records=1_234_567, latency_us=[3] * 15)
+        ingest.publish_stats(records=1_234_567, latency_us=[3] * 15)
         with prometheus(tmp_path, str(ingest.server.address)) as url:
 
             def is_told(query: str, expected: float) -> Callable[[], bool]:

@@ -298,7 +298,7 @@ def test_http_serves_the_books_and_the_counts(sample: MboBatch, sample_bytes: by
     ("arguments", "code", "words"),
     [
         ((), 2, "one of --connect and --gateway"),
-        (("--connect", "nowhere"), 2, "no HOST:PORT"),
+        (("--connect", "nowhere"), 2, "expected HOST:PORT"),
         (("--connect", "127.0.0.1:1", "--once"), 3, "cannot connect: Connection refused"),
         (("--connect", "127.0.0.1:1", "--every", "1s"), 2, "go together"),
         (("--connect", "127.0.0.1:1", "--dataset", "X"), 2, "go with --gateway"),

@@ -115,18 +115,18 @@ def test_clx5_is_explained(test_data: Path) -> None:
 
 def test_crossed_and_locked_states_are_counted_after_events(tmp_path: Path) -> None:
     batch = random_stream(31, 5_000, partial_modifies=False)
-    oracle = ReferenceBooks()
+    reference = ReferenceBooks()
     expected: dict[Key, list[int]] = {}
     for row in records(batch):
         key = row.publisher_id, row.instrument_id
         counts = expected.setdefault(key, [0, 0])
-        before = oracle.events(key) if key in oracle.books() else 0
-        quotes = oracle.bbo(key) if key in oracle.books() else (None, None)
-        oracle.apply(row)
-        ended = oracle.events(key) - before
+        before = reference.events(key) if key in reference.books() else 0
+        quotes = reference.bbo(key) if key in reference.books() else (None, None)
+        reference.apply(row)
+        ended = reference.events(key) - before
         # An open snapshot ends before the record that shows it.
         last = bool(row.flags & Flag.LAST)
-        shown = [quotes] * (ended - last) + [oracle.bbo(key)] * last
+        shown = [quotes] * (ended - last) + [reference.bbo(key)] * last
         for bid, ask in shown:
             if bid is not None and ask is not None:
                 counts[0] += bid[0] > ask[0]

@@ -54,7 +54,9 @@ def test_a_difference_is_found_and_named() -> None:
     engine.fold(batch)
     for record in list(records(batch))[:-1]:
         reference.apply(record)
-    with pytest.raises(AssertionError, match=r"seed 1: engine != oracle at \[\(1, 100\)\]\[\w+\]"):
+    with pytest.raises(
+        AssertionError, match=r"seed 1: engine != reference at \[\(1, 100\)\]\[\w+\]"
+    ):
         assert_same(engine, reference, "seed 1")
 
 

@@ -54,7 +54,7 @@ def soaks(scale: float, seed: int) -> list[Soak]:
     return [
         Soak(
             "engine",
-            f"the engine against the oracle: {records:,} random records and the real files;"
+            f"the engine against the reference: {records:,} random records and the real files;"
             f" a restart at every {'' if every == 1 else f'{every:,}th '}record of CLX5",
             # In the suite a test that takes minutes is one that hangs.
             ("-m", "pytest", "-q", "-o", "faulthandler_timeout=0", "tests/soak/soak_engine.py"),

@@ -1,4 +1,4 @@
-"""The engine against the oracle at length: `python -m pytest tests/soak/soak_engine.py`.
+"""The engine against the reference at length: `python -m pytest tests/soak/soak_engine.py`.
 
 BATONICS_SOAK_ROWS (default 2 million) is how many random records each kind of stream has, from
 seeds that BATONICS_SOAK_SEED (default 1) begins. Everything of every book is compared after every

@@ -1,4 +1,4 @@
-"""Books in the shape in which JSON and the oracle can be compared.
+"""Books in the shape in which JSON and the reference can be compared.
 
 The rule: everything is compared, down to each order in its queue.
 """
@@ -29,23 +29,23 @@ def book_rows(book: dict[str, Any], side: str) -> list[Row]:
     ]
 
 
-def reference_book_rows(oracle: ReferenceBooks) -> dict[Key, BookRows]:
-    """Every book of an oracle."""
+def reference_book_rows(reference: ReferenceBooks) -> dict[Key, BookRows]:
+    """Every book of an reference."""
     return {
         key: (
-            _rows(oracle, key, Side.BID),
-            _rows(oracle, key, Side.ASK),
-            oracle.status(key),
-            oracle.anomalies(key),
-            oracle.events(key),
-            oracle.event_open(key),
+            _rows(reference, key, Side.BID),
+            _rows(reference, key, Side.ASK),
+            reference.status(key),
+            reference.anomalies(key),
+            reference.events(key),
+            reference.event_open(key),
         )
-        for key in oracle.books()
+        for key in reference.books()
     }
 
 
-def _rows(oracle: ReferenceBooks, key: Key, side: int) -> list[Row]:
+def _rows(reference: ReferenceBooks, key: Key, side: int) -> list[Row]:
     return [
         (price, size, count, [list(order) for order in queue])
-        for price, size, count, queue in oracle.levels(key, side)
+        for price, size, count, queue in reference.levels(key, side)
     ]

@@ -1,7 +1,7 @@
-"""The engine beside the oracle: one shape for what both know, and a pair that is fed and compared.
+"""The engine beside the reference: one shape for what both know, fed and compared as a pair.
 
 The rule here: nothing is compared through the engine's own idea of what changed. After every
-record the BBO, the levels its deltas name and the ends of events are held against the oracle; at
+record the BBO, the levels its deltas name and the ends of events are held against the reference; at
 the end of every batch all that both know of every book, down to each order in its queue.
 """
 
@@ -70,18 +70,18 @@ def engine_l3(engine: BookEngine) -> dict[Key, BookL3]:
     }
 
 
-def reference_l3(oracle: ReferenceBooks) -> dict[Key, BookL3]:
-    """Every book of an oracle, in order of appearance."""
+def reference_l3(reference: ReferenceBooks) -> dict[Key, BookL3]:
+    """Every book of an reference, in order of appearance."""
     return {
         key: BookL3(
-            bids=oracle.levels(key, Side.BID),
-            asks=oracle.levels(key, Side.ASK),
-            status=oracle.status(key),
-            anomalies=oracle.anomalies(key),
-            events=oracle.events(key),
-            event_open=oracle.event_open(key),
+            bids=reference.levels(key, Side.BID),
+            asks=reference.levels(key, Side.ASK),
+            status=reference.status(key),
+            anomalies=reference.anomalies(key),
+            events=reference.events(key),
+            event_open=reference.event_open(key),
         )
-        for key in oracle.books()
+        for key in reference.books()
     }
 
 
@@ -104,16 +104,16 @@ def first_difference(left: Any, right: Any, path: str = "") -> str:
     return f"{path}: {left} != {right}"
 
 
-def assert_same(engine: BookEngine, oracle: ReferenceBooks, where: str) -> None:
-    """AssertionError with the place and the first difference (engine != oracle) if there is one."""
-    ours, theirs = engine_l3(engine), reference_l3(oracle)
+def assert_same(engine: BookEngine, reference: ReferenceBooks, where: str) -> None:
+    """AssertionError with the place and the first difference (engine != reference), if any."""
+    ours, theirs = engine_l3(engine), reference_l3(reference)
     assert list(ours) == list(theirs), f"{where}: books {list(ours)} != {list(theirs)}"
     if ours != theirs:
-        raise AssertionError(f"{where}: engine != oracle at {first_difference(ours, theirs)}")
+        raise AssertionError(f"{where}: engine != reference at {first_difference(ours, theirs)}")
 
 
 class EnginePair:
-    """An engine and an oracle that see the same records.
+    """An engine and an reference that see the same records.
 
     Args:
         name: says in every message what was fed: a file, or the seed of a stream.
@@ -123,7 +123,7 @@ class EnginePair:
 
     def __init__(self, name: str, *, full_every: int = 1) -> None:
         self.engine = BookEngine(bbo=True, deltas=True)
-        self.oracle = ReferenceBooks()
+        self.reference = ReferenceBooks()
         self.name = name
         self.rows = 0
         self._full_every = full_every
@@ -149,8 +149,8 @@ class EnginePair:
 
     def check(self) -> None:
         """Compare all that both sides know, and look for faults inside the engine's state."""
-        self.oracle.invariants()
-        assert_same(self.engine, self.oracle, self._where(-1))
+        self.reference.invariants()
+        assert_same(self.engine, self.reference, self._where(-1))
         check_state(self.engine.state)
         self._check_sums()
         assert self.engine.records == self.rows
@@ -159,13 +159,13 @@ class EnginePair:
 
     def start_day(self) -> None:
         """A new day starts on both sides; the engine tells the ends of open snapshots."""
-        before = {key: self.oracle.events(key) for key in self._numbers}
+        before = {key: self.reference.events(key) for key in self._numbers}
         event_ends = self.engine.fold(DAY_START).event_ends.tolist()
-        self.oracle.mark_new_day()
+        self.reference.mark_new_day()
         assert event_ends == [
             [-1, book, before[key]]
             for key, book in self._numbers.items()
-            if self.oracle.events(key) > before[key]
+            if self.reference.events(key) > before[key]
         ]
 
     def restart(self) -> None:
@@ -197,13 +197,13 @@ class EnginePair:
     def _apply(
         self, record: Record, row: int, last_rows: dict[int, int], ends: list[list[int]]
     ) -> tuple[int, int]:
-        """Feed the oracle and add the ends of events; the book, and its events before its own."""
+        """Feed the reference, add the ends of events; the book, and its events before its own."""
         key = (record.publisher_id, record.instrument_id)
         known = key in self._numbers
         book = self._numbers.setdefault(key, len(self._numbers))
-        before = self.oracle.events(key) if known else 0
-        self.oracle.apply(record)
-        after = self.oracle.events(key)
+        before = self.reference.events(key) if known else 0
+        self.reference.apply(record)
+        after = self.reference.events(key)
         own = record.flags // _LAST
         if after - own > before:
             ends.append([last_rows.get(book, -1), book, before])
@@ -219,7 +219,7 @@ class EnginePair:
         self._sums[level] = sums[0] + size, sums[1] + count
 
     def _quotes(self, record: Record) -> list[int]:
-        bid, ask = self.oracle.bbo((record.publisher_id, record.instrument_id))
+        bid, ask = self.reference.bbo((record.publisher_id, record.instrument_id))
         return [*(bid or NO_QUOTE), *(ask or NO_QUOTE)]
 
     def _check_sums(self) -> None:
@@ -228,7 +228,7 @@ class EnginePair:
             (book, side, price): (size, count)
             for key, book in self._numbers.items()
             for side, code in enumerate(SIDES)
-            for price, size, count, _ in self.oracle.levels(key, code)
+            for price, size, count, _ in self.reference.levels(key, code)
         }
         sums = {level: total for level, total in self._sums.items() if total != (0, 0)}
         self._sums = sums

@@ -15,19 +15,22 @@ DTYPE = book_dtype(10)
 
 
 class FakeServer:
-    """The other end of a link, read when the test wants it to be.
+    """The other end of a link; it reads when the test calls `read`.
 
     Attributes:
+        link: ingest's end.
+        socket: the server's end.
         rows: the last row of each book, by number.
-        feeds: states of the feed, as told.
-        answers: by id.
-        bye: the last word.
+        feeds: the states of the feed, in order.
+        names: the last SYMBOLS message.
+        answers: the responses, by id.
+        bye: the reason of BYE; None before it.
     """
 
     def __init__(self) -> None:
-        ours, self.socket = socket.socketpair()
-        ours.setblocking(False)
-        self.link = ServerLink(ours)
+        ingest_socket, self.socket = socket.socketpair()
+        ingest_socket.setblocking(False)
+        self.link = ServerLink(ingest_socket)
         self.rows: dict[int, Any] = {}
         self.feeds: list[int] = []
         self.answers: dict[int, dict[str, Any]] = {}
@@ -36,7 +39,7 @@ class FakeServer:
         self._messages = MessageReader()
 
     def read(self) -> bool:
-        """Take what has arrived; False at the end."""
+        """Wait for messages and take them; False at the end of the link."""
         data = self.socket.recv(1 << 20)
         for kind, payload in self._messages.feed(data):
             if kind is MessageKind.BOOKS:
@@ -47,8 +50,8 @@ class FakeServer:
             elif kind is MessageKind.STATS:
                 self.feeds.append(orjson.loads(payload)["feed"])
             elif kind is MessageKind.RESPONSE:
-                said = orjson.loads(payload)
-                self.answers[said["id"]] = said
+                response = orjson.loads(payload)
+                self.answers[response["id"]] = response
             elif kind is MessageKind.SYMBOLS:
                 self.names = orjson.loads(payload)
             elif kind is MessageKind.BYE:
@@ -56,12 +59,12 @@ class FakeServer:
         return bool(data)
 
     def ask(self, number: int, book: int, depth: int | None, *, orders: bool = False) -> None:
-        """Ask for a book."""
-        question = {"id": number, "book": book, "depth": depth, "orders": orders}
-        self.socket.sendall(encode_message(MessageKind.REQUEST, orjson.dumps(question)))
+        """Request a book."""
+        request = {"id": number, "book": book, "depth": depth, "orders": orders}
+        self.socket.sendall(encode_message(MessageKind.REQUEST, orjson.dumps(request)))
 
     def read_to_the_end(self) -> None:
-        """Until the link is closed; then close this end."""
+        """Read until ingest closes the link; then close this end."""
         with self.socket:
             while self.read():
                 pass

@@ -31,36 +31,36 @@ HEAD = encode_metadata(Metadata())
 Levels = tuple[list[tuple[int, int, int]], list[tuple[int, int, int]]]
 
 
-def stream(seed: int) -> list[Record]:
-    """Records that are numbered, each with a time of its own; books of ordinary publishers."""
+def make_records(seed: int) -> list[Record]:
+    """Numbered records, each with its own time; no publisher is top-of-book."""
     batch = random_stream(
         seed, RECORDS, snapshot_share=0.02, partial_modifies=False, fault_share=0.0
     )
-    unsaid = int(Flag.BAD_TS_RECV | Flag.MAYBE_BAD_BOOK)
+    removed_flags = int(Flag.BAD_TS_RECV | Flag.MAYBE_BAD_BOOK)
     return [
         row._replace(
             ts_recv=START_NS + 1_000 * number,
             ts_event=START_NS + 1_000 * number - 7,
             sequence=number,
-            flags=row.flags & ~unsaid,
+            flags=row.flags & ~removed_flags,
         )
         for number, row in enumerate(records(batch))
     ]
 
 
-def truths(rows: Sequence[Record]) -> list[Levels]:
-    """The best levels of each record's book, after it."""
-    books, found = ReferenceBooks(), []
+def reference_levels(rows: Sequence[Record]) -> list[Levels]:
+    """The best levels of the record's book after each record."""
+    books, levels = ReferenceBooks(), []
     for row in rows:
         books.apply(row)
         key = row.publisher_id, row.instrument_id
         bids, asks = (books.quotes(key, side)[:DEPTH] for side in (ord("B"), ord("A")))
-        found.append((bids, asks))
-    return found
+        levels.append((bids, asks))
+    return levels
 
 
-def check(handler: FeedHandler, truth: list[Levels]) -> int:
-    """Hold each book that is told as synced against the truth; how many there were."""
+def check_synced_books(handler: FeedHandler, expected: list[Levels]) -> int:
+    """Check each book that is published as synced; how many there are."""
     rows = handler.published_books.rows
     if handler.stats.feed != FeedState.LIVE:
         return 0
@@ -71,60 +71,65 @@ def check(handler: FeedHandler, truth: list[Levels]) -> int:
             [tuple(level) for level in row[side].tolist() if level[0] != UNDEF_PRICE]
             for side in ("bids", "asks")
         )
-        assert (bids, asks) == truth[int(row["sequence"])], f"at record {row['sequence']}"
+        assert (bids, asks) == expected[int(row["sequence"])], f"at record {row['sequence']}"
     return synced
 
 
-def whole_records(chunks: Sequence[bytes]) -> list[bytes]:
-    """The whole records that a connection brings."""
+def split_records(chunks: Sequence[bytes]) -> list[bytes]:
+    """The complete records of a connection."""
     data = b"".join(chunks)[len(HEAD) :]
     return [data[at : at + 56] for at in range(0, len(data) - 55, 56)]
 
 
-def gaps_of(brought: Sequence[Sequence[bytes]]) -> int:
-    """How many connections do not say again, as it was, what was said last before they go on."""
+def count_gaps(connections: Sequence[Sequence[bytes]]) -> int:
+    """How many connections continue without repeating the last record before them unchanged."""
     gaps, last = 0, b""
-    for rows in brought:
+    for rows in connections:
         if not rows:
             continue
-        later = next((n for n, row in enumerate(rows) if number(row) >= number(last)), len(rows))
+        later = next(
+            (n for n, row in enumerate(rows) if sequence(row) >= sequence(last)), len(rows)
+        )
         if last and later < len(rows) and rows[later] != last:
             gaps += 1
-        last = max(last, rows[-1], key=number)
+        last = max(last, rows[-1], key=sequence)
     return gaps
 
 
-def number(row: bytes) -> int:
-    """Of a record in the feed."""
+def sequence(row: bytes) -> int:
+    """The number of a record in the feed; -1 for no record."""
     return int.from_bytes(row[52:56], "little") if row else -1
 
 
 def check_faulty_feeds(kind: str, runs: int) -> Counter[str]:
-    """So many feeds of a kind, held against the truth and the ledger; what there was in all."""
+    """Check this many feeds of one kind against the reference and the counts; their totals."""
     seen: Counter[str] = Counter()
     for seed in range(runs):
-        rows = stream(seed)
-        truth = truths(rows)
+        rows = make_records(seed)
+        expected = reference_levels(rows)
         faults = KINDS[kind]
         faults = Faults(**{**vars(faults), "seed": seed})
-        made, fault_counts = simulate_connections(HEAD + encode_records(batch_of(rows)), faults)
+        connections, fault_counts = simulate_connections(
+            HEAD + encode_records(batch_of(rows)), faults
+        )
         handler = FeedHandler(depth=DEPTH, source=f"seed {seed}")
-        for connection in made:
+        for connection in connections:
             handler.begin_connection()
             for chunk in connection.chunks:
                 for at in range(0, len(chunk), 1 + seed % 700):
                     handler.process(chunk[at : at + 1 + seed % 700])
-                    seen["synced"] += check(handler, truth)
+                    seen["synced"] += check_synced_books(handler, expected)
             handler.end_connection()
         stats = handler.stats
         where = f"{kind}, seed {seed}"
-        assert stats.connects == stats.disconnects == fault_counts.connections == len(made), where
-        ends = Counter(connection.end for connection in made)
+        assert stats.connects == stats.disconnects == len(connections), where
+        assert fault_counts.connections == len(connections), where
+        ends = Counter(connection.end for connection in connections)
         assert (ends[Fault.RST], ends[Fault.CUT]) == (fault_counts.rst, fault_counts.cut), where
-        brought = [whole_records(connection.chunks) for connection in made]
-        # What was brought was taken, or left out because it had been.
-        assert stats.records + stats.duplicates == sum(map(len, brought)), where
-        assert stats.gaps == gaps_of(brought), where
+        received = [split_records(connection.chunks) for connection in connections]
+        # Every record is folded, or skipped as a duplicate.
+        assert stats.records + stats.duplicates == sum(map(len, received)), where
+        assert stats.gaps == count_gaps(received), where
         assert stats.records == len(rows) - fault_counts.drop, where
         assert stats.duplicates == fault_counts.repeated, where
         seen.update(

@@ -1,4 +1,4 @@
-"""A naive order book to check the engine against: dicts in insertion order, sorted when asked.
+"""A plain order book to check the engine against: dicts in insertion order, sorted when asked.
 
 It is written from the market-by-order rules alone and shares no code with the engine. The one
 rule that must hold here: a level's orders stand in their dict in priority order, so going to the
@@ -43,7 +43,7 @@ ANOMALIES = (
     "unknown_modify",
     "zero_size",
 )
-"""Every name that `Oracle.anomalies` may hold."""
+"""Every name that `ReferenceBooks.anomalies` may hold."""
 
 # Plain ints: `flags & Flag.LAST` builds an enum member for every record.
 _LAST, _TOB, _SNAPSHOT, _MBP, _MAYBE_BAD = (

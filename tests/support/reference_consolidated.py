@@ -22,7 +22,7 @@ class ReferenceConsolidated:
     def __init__(self, depth: int) -> None:
         self.rows: list[tuple[object, ...]] = []
         self._depth = depth
-        self._tops = ReferenceTops(depth)
+        self._tops = ReferenceTops(depth, whole=True)
         self._ladders: dict[Key, list[list[tuple[int, int, int]]]] = {}
         self._shown: dict[int, list[int]] = {}
 

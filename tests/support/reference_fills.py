@@ -1,7 +1,7 @@
-"""One hypothetical order, naively: the orders ahead are a list of objects that is looked at anew.
+"""One hypothetical order: the orders ahead are a list of objects that is looked at anew.
 
 Written from the rules in `frames/orders/fill_simulation.py`'s docstring; shares no code with it.
-The queues are the naive ones of lives, the displayed levels those of the naive book.
+Queues are those of `reference_orders`, displayed levels those of `reference_books`.
 """
 
 from __future__ import annotations
@@ -55,24 +55,24 @@ class ReferenceFill:
 
     def run(self, stream: Sequence[Record]) -> None:
         """The order's life among the records of its book."""
-        book, oracle = Book(self.key), ReferenceBooks()
+        book, reference = Book(self.key), ReferenceBooks()
         entry, aggressor = entry_row(stream, self.at_ns), 0
         for number, record in enumerate(stream):
             if number == entry:
-                self.enter(book, oracle)
+                self.enter(book, reference)
             if record.action == Action.TRADE:
                 aggressor = record.order_id
             if number < entry:
                 book.apply(record)
-                oracle.apply(record)
+                reference.apply(record)
             elif self.end == "open":
-                self.live_through(record, book, oracle, aggressor)
+                self.live_through(record, book, reference, aggressor)
         if entry == len(stream):
-            self.enter(book, oracle)
+            self.enter(book, reference)
 
-    def enter(self, book: Book, oracle: ReferenceBooks) -> None:
+    def enter(self, book: Book, reference: ReferenceBooks) -> None:
         opposite = Side.ASK if self.side == Side.BID else Side.BID
-        for price, size, _, _ in oracle.levels(self.key, opposite):
+        for price, size, _, _ in reference.levels(self.key, opposite):
             if price == self.price or (price < self.price) == (self.side == Side.BID):
                 taken = min(size, self.left())
                 if taken:
@@ -86,10 +86,10 @@ class ReferenceFill:
         self.ahead_size = sum(order.shows() for order in self.ahead)
 
     def live_through(
-        self, record: Record, book: Book, oracle: ReferenceBooks, aggressor: int
+        self, record: Record, book: Book, reference: ReferenceBooks, aggressor: int
     ) -> None:
         before = [(order, order.shows(), order.requeues) for order in self.ahead]
-        had_levels = bool(oracle.levels(self.key, self.side))
+        had_levels = bool(reference.levels(self.key, self.side))
         opens = (
             record.flags & Flag.SNAPSHOT
             and not book.snapshot_open
@@ -98,10 +98,10 @@ class ReferenceFill:
         if counts(record):
             self.fill(record, book, own_trade=record.order_id == aggressor != 0)
         book.apply(record)
-        oracle.apply(record)
+        reference.apply(record)
         top = record.flags & Flag.TOB and not record.flags & Flag.MBP and record.action in ADDS
         is_of_side = record.side == self.side
-        has_levels = bool(oracle.levels(self.key, self.side))
+        has_levels = bool(reference.levels(self.key, self.side))
         undef = record.size == UNDEF_ORDER_SIZE and record.price != 2**63 - 1
         tops = top and is_of_side and not undef and (had_levels or has_levels)
         if record.action == Action.CLEAR or opens or tops:

@@ -1,4 +1,4 @@
-"""The life of each order, naively: a level is a list, and a place in it is found by looking.
+"""The life of each order: a level is a list, and a place in it is found by looking.
 
 Written from the definitions alone; shares no code with the kernels. What a record does to the book
 is decided here anew, by the rules, and not read from level deltas. The sums ahead are added up

@@ -1,4 +1,4 @@
-"""Tops from the oracle, record by record: what the engine's must equal.
+"""Tops from the reference, record by record: what the engine's must equal.
 
 The rule here: nothing is skipped for speed. Every record's book is compared before and after, and
 at an event's end the best levels are compared with those last shown.
@@ -32,11 +32,17 @@ class ReferenceTop(NamedTuple):
 
 
 class ReferenceTops:
-    """Follows every book of a stream."""
+    """Follows every book of a stream.
 
-    def __init__(self, depth: int) -> None:
+    Args:
+        depth: the levels of a top.
+        whole: keep the whole book of each top too, which takes gigabytes for a real day.
+    """
+
+    def __init__(self, depth: int, *, whole: bool = False) -> None:
         self.tops: list[ReferenceTop] = []
-        self.ladders: list[Ladders] = []  # of each top, the whole book
+        self.ladders: list[Ladders] = []  # of each top, the whole book, if it is kept
+        self._keeps_ladders = whole
         self._depth = depth
         self.books = ReferenceBooks()
         self._whole: dict[Key, Ladders] = {}  # of each book, after its last record
@@ -60,7 +66,7 @@ class ReferenceTops:
             self._end(key, before)
         if record.action == Action.TRADE:
             self.tops.append(ReferenceTop(record, 0, self._best(after)))
-            self.ladders.append(after)
+            self._keep(after)
         if record.action in BOOK_ACTIONS:
             self._noted[key] = record
         if self._sets_up(record) or after != before:
@@ -80,7 +86,11 @@ class ReferenceTops:
         prices = [p for p in levels[side::TOP_LEVEL_WORDS] if p != UNDEF_PRICE]
         better = sum(p < record.price if side else p > record.price for p in prices)
         self.tops.append(ReferenceTop(record, 0 if record.price == UNDEF_PRICE else better, levels))
-        self.ladders.append(ladders)
+        self._keep(ladders)
+
+    def _keep(self, ladders: Ladders) -> None:
+        if self._keeps_ladders:
+            self.ladders.append(ladders)
 
     @staticmethod
     def _sets_up(record: Record) -> bool:
@@ -110,10 +120,10 @@ class ReferenceTops:
 
 def reference_tops(batch: MboBatch, depth: int) -> list[ReferenceTop]:
     """Every top of a stream."""
-    naive = ReferenceTops(depth)
+    reference = ReferenceTops(depth)
     for record in records(batch):
-        naive.apply(record)
-    return naive.tops
+        reference.apply(record)
+    return reference.tops
 
 
 def engine_tops(batches: Iterable[MboBatch], wanted: TopsSpec) -> list[ReferenceTop]:

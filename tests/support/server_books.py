@@ -1,7 +1,7 @@
-"""Books as an ingest tells them, for tests: rows of `live.wire`, and how they change at random.
+"""Books of a fake ingest: rows of `live.protocol`, and random changes of them.
 
-The rule here: levels are kept as plain tuples too, so that what a client sees can be compared with
-something that no part of the server has made.
+The rule here: the books keep their levels as plain tuples too. Tests compare a client's book with
+these, which no part of the server has made.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ class FakeBooks:
     """The books of one ingest.
 
     Attributes:
-        rows: of BOOKS, as they are now.
-        history: by book and seq, the levels of each side.
+        symbols: the symbol of each book.
+        rows: the current rows of the message BOOKS.
+        history: the levels of each side by book and seq.
     """
 
     def __init__(self, symbols: Sequence[str] = ("CLX5", "CLZ5"), seed: int = 7) -> None:
@@ -54,7 +55,7 @@ class FakeBooks:
         self.history[book, int(row["seq"])] = (list(bids[:DEPTH]), list(asks[:DEPTH]))
 
     def move(self, book: int) -> None:
-        """Change a book somehow: another mid, other sizes, sides that thin out or are empty."""
+        """Change a book at random: its mid, its sizes, and how many levels each side has."""
         mid = MID + self._random.randrange(-20, 20) * TICK
         bids = ladder(mid, -1, self._random.randrange(DEPTH + 1), self._random)
         asks = ladder(mid + TICK, 1, self._random.randrange(DEPTH + 1), self._random)
@@ -62,23 +63,23 @@ class FakeBooks:
 
     @property
     def hello(self) -> dict[str, Any]:
-        """The first message."""
+        """The payload of HELLO."""
         return {"depth": DEPTH, "source": "a test", "version": "0"}
 
     @property
     def names(self) -> list[list[Any]]:
-        """SYMBOLS: publisher 1, instruments from 1000 on."""
+        """The payload of SYMBOLS: publisher 1, instruments from 1000 on."""
         return [[book, 1, 1000 + book, name] for book, name in enumerate(self.symbols)]
 
     def payload(self, books: Sequence[int] | None = None) -> bytes:
-        """BOOKS: these as they are; None: all."""
+        """The payload of BOOKS for these books; None: for all."""
         return (self.rows if books is None else self.rows[list(books)]).tobytes()
 
 
 def ladder(
     best: int, step: int, levels: int = DEPTH, source: random.Random | None = None
 ) -> list[Level]:
-    """Levels from the best one on, a tick or more apart."""
+    """Levels from the best one, at least one tick apart."""
     price, found = best, []
     for _ in range(levels):
         size = source.randrange(1, 50) if source else 5

@@ -1,6 +1,6 @@
-"""A client of /ws/snapshot and /ws/bbo that trusts nothing: it checks what it is told.
+"""A client of /ws/snapshot and /ws/bbo that checks every message.
 
-The rule here: it knows the documented protocol and no code of the server's.
+The rule here: it follows the documented protocol, and shares no code with the server.
 """
 
 from __future__ import annotations
@@ -17,10 +17,13 @@ class ClientBook:
     """One book of one channel, rebuilt from messages; AssertionError where they do not fit.
 
     Attributes:
-        seq: what it has been told up to; None before the first snapshot.
-        bids, asks: size and count by price (1e-9).
-        updates, snapshots, statuses: how many messages of each kind.
-        skipped: states that were left out between two updates.
+        seq: the `seq` of the last message; None before the first snapshot.
+        bids: size and count of bid levels by price (1e-9).
+        asks: size and count of ask levels by price (1e-9).
+        updates: the number of updates.
+        snapshots: the number of snapshots.
+        statuses: the number of messages on status.
+        skipped: the number of states that updates left out.
     """
 
     def __init__(self, depth: int) -> None:
@@ -81,7 +84,7 @@ class ClientBook:
         )
 
     def checksum(self) -> int:
-        """As the documentation has it."""
+        """The checksum that the documentation describes."""
         text = ""
         for side in self.levels():
             for price, size, count in side[:10]:
@@ -93,9 +96,9 @@ class Listener:
     """All books of one connection.
 
     Attributes:
-        books: by channel and symbol.
-        other: messages that are of no book, heartbeats left out.
-        heartbeats: how many.
+        books: the books by channel and symbol.
+        other: the messages of no book, except heartbeats.
+        heartbeats: the number of heartbeats.
     """
 
     def __init__(self, depth: int = 10) -> None:
@@ -105,7 +108,7 @@ class Listener:
         self.heartbeats = 0
 
     def take(self, data: str | bytes) -> dict[str, Any]:
-        """Take a message as it came; it, parsed."""
+        """Apply a message; the parsed message."""
         message: dict[str, Any] = json.loads(data)
         if message["type"] == "heartbeat":
             self.heartbeats += 1

@@ -1,7 +1,7 @@
-"""An ingest for tests: speaks `live.wire` to a real server process, and knows its own books.
+"""A fake ingest: it speaks `live.protocol` to a real serving process, and knows its own books.
 
-The rule here: it is the other end of the wire and nothing else, so that what a client sees is what
-was told, through every part of the server.
+The rule here: it is the other end of the socket and nothing else. What a client gets has passed
+through every part of the server.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from tests.support.server_books import FakeBooks
 
 
 class FakeIngest(FakeBooks):
-    """Tells books to a server; `answer` is what it answers to an ASK, None for no answer."""
+    """Publishes books to a server; `answer` makes the response to a query, None for no response."""
 
     def __init__(self, server: ServerProcess, symbols: Sequence[str] = ("CLX5", "CLZ5")) -> None:
         super().__init__(symbols)
         self.server = server
         self.stats = FeedStats(feed=FeedState.LIVE, books=len(symbols), synced=len(symbols))
         self.answer: Callable[[dict[str, Any]], dict[str, Any] | None] = lambda _: None
-        self.asked: list[dict[str, Any]] = []
+        self.queries: list[dict[str, Any]] = []
         self._sending = threading.Lock()
 
     def send(self, kind: MessageKind, payload: bytes) -> None:
@@ -40,7 +40,7 @@ class FakeIngest(FakeBooks):
         self._send(encode_message(kind, payload))
 
     def _send(self, messages: bytes) -> None:
-        """Send whole, which for ingest itself would be waiting: tests may."""
+        """Send all, and wait for the server if need be; ingest itself never waits."""
         data = memoryview(messages)
         with self._sending:
             while data:
@@ -49,13 +49,13 @@ class FakeIngest(FakeBooks):
                 except BlockingIOError:
                     select.select([], [self.server.socket], [], 5)
 
-    def say(self, kind: MessageKind, document: Any) -> None:
+    def send_json(self, kind: MessageKind, document: Any) -> None:
         """Send JSON."""
         self.send(kind, json.dumps(document).encode())
 
     def open(self) -> None:
-        """What ingest says first, and its books."""
-        # At once: no answer is to come from the middle of it.
+        """Send the first messages, and all books."""
+        # In one piece, so that no query is answered before the last of them.
         said = {MessageKind.HELLO: self.hello, MessageKind.SYMBOLS: self.names}
         opening = [
             encode_message(kind, json.dumps(document).encode()) for kind, document in said.items()
@@ -64,22 +64,22 @@ class FakeIngest(FakeBooks):
         opening.append(encode_message(MessageKind.STATS, json.dumps(self.stats.as_json()).encode()))
         self._send(b"".join(opening))
 
-    def tell(self, books: Sequence[int] | None = None) -> None:
-        """Tell books as they are; None: all."""
+    def publish(self, books: Sequence[int] | None = None) -> None:
+        """Publish books; None: all."""
         self.send(MessageKind.BOOKS, self.payload(books))
 
-    def tell_stats(self, **changes: Any) -> None:
-        """Tell the stats, with changes that stay."""
+    def publish_stats(self, **changes: Any) -> None:
+        """Publish the stats, with changes that stay."""
         self.stats = replace(self.stats, **changes)
-        self.say(MessageKind.STATS, self.stats.as_json())
+        self.send_json(MessageKind.STATS, self.stats.as_json())
 
     def bye(self, reason: str = "the feed has ended") -> None:
-        """The last word."""
-        self.say(MessageKind.BYE, {"reason": reason})
+        """Send BYE, the last message."""
+        self.send_json(MessageKind.BYE, {"reason": reason})
 
     @contextmanager
     def answering(self) -> Iterator[None]:
-        """Answer questions, and keep saying that we live, on a thread."""
+        """Answer queries on a thread."""
         stop = threading.Event()
         thread = threading.Thread(target=self._answer_until, args=(stop,), name="ingest")
         thread.start()
@@ -99,11 +99,11 @@ class FakeIngest(FakeBooks):
                 return
             for kind, payload in messages.feed(data):
                 assert kind is MessageKind.REQUEST
-                question = json.loads(payload)
-                self.asked.append(question)
-                answer = self.answer(question)
+                query = json.loads(payload)
+                self.queries.append(query)
+                answer = self.answer(query)
                 if answer is not None:
-                    self.say(MessageKind.RESPONSE, {"id": question["id"], **answer})
+                    self.send_json(MessageKind.RESPONSE, {"id": query["id"], **answer})
 
 
 def server_config(**settings: Any) -> ServerConfig:
@@ -115,7 +115,7 @@ def server_config(**settings: Any) -> ServerConfig:
 def run_server(
     config: ServerConfig | None = None, symbols: Sequence[str] = ("CLX5", "CLZ5")
 ) -> Iterator[FakeIngest]:
-    """A server on a free port of 127.0.0.1 that has been told books; ended afterwards."""
+    """A server on a free port of 127.0.0.1 that has books; it ends with the block."""
     server = start_server(config or server_config())
     try:
         ingest = FakeIngest(server, symbols)

@@ -80,6 +80,7 @@ def test_values_of_every_type_come_from_a_file_and_from_variables() -> None:
         ("[live]\ndepth = 1.0", "live.depth: expected a whole number from 1 to 1000, not 1.0"),
         ("[live]\ndepth = 0", "live.depth: expected a whole number from 1 to 1000, not 0"),
         ("[live]\ndrain_s = nan", "live.drain_s: expected a number of 0 or more, not nan"),
+        ("[live]\ndrain_s = inf", "live.drain_s: expected a number of 0 or more, not inf"),
         ("[live]\ndrain_s = -1", "live.drain_s: expected a number of 0 or more, not -1"),
         ("[log]\njson = 1", "log.json: expected true or false, not 1"),
         ("[lake]\nschemas = 'a'", 'lake.schemas: expected a list of texts, not "a"'),

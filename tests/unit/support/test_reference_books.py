@@ -1,7 +1,7 @@
-"""The oracle against hand-computed books, rule by rule; the real data is in the last part.
+"""The reference against hand-computed books, rule by rule; the real data is in the last part.
 
 The one rule that must hold here: an expected book is written out by hand, or comes from the
-vendor or an independent builder; nothing is compared with what the oracle itself once said.
+vendor or an independent builder; nothing is compared with what the reference itself once said.
 """
 
 from __future__ import annotations
@@ -97,26 +97,26 @@ def snapshot_add(
 
 
 def run(*rows: Record) -> ReferenceBooks:
-    oracle = ReferenceBooks()
+    reference = ReferenceBooks()
     for row in rows:
-        oracle.apply(row)
-        oracle.invariants()
-    return oracle
+        reference.apply(row)
+        reference.invariants()
+    return reference
 
 
-def ladders(oracle: ReferenceBooks, key: Key = BOOK) -> tuple[list[LevelRow], list[LevelRow]]:
-    return oracle.levels(key, BID), oracle.levels(key, ASK)
+def ladders(reference: ReferenceBooks, key: Key = BOOK) -> tuple[list[LevelRow], list[LevelRow]]:
+    return reference.levels(key, BID), reference.levels(key, ASK)
 
 
-def total(oracle: ReferenceBooks, anomaly: str) -> int:
-    return sum(oracle.anomalies(key).get(anomaly, 0) for key in oracle.books())
+def total(reference: ReferenceBooks, anomaly: str) -> int:
+    return sum(reference.anomalies(key).get(anomaly, 0) for key in reference.books())
 
 
 # Adds, levels and the best prices
 
 
 def test_levels_stand_best_first_and_orders_in_priority() -> None:
-    oracle = run(
+    reference = run(
         add(1, BID, 100, 5),
         add(2, BID, 101, 2),
         add(3, BID, 100, 1),
@@ -124,12 +124,12 @@ def test_levels_stand_best_first_and_orders_in_priority() -> None:
         add(5, ASK, 103, 3),
         add(6, BID, -7, 1),
     )
-    assert ladders(oracle) == (
+    assert ladders(reference) == (
         [(101, 2, 1, [(2, 2)]), (100, 6, 2, [(1, 5), (3, 1)]), (-7, 1, 1, [(6, 1)])],
         [(103, 3, 1, [(5, 3)]), (104, 7, 1, [(4, 7)])],
     )
-    assert oracle.bbo(BOOK) == ((101, 2, 1), (103, 3, 1))
-    assert oracle.anomalies(BOOK) == {}
+    assert reference.bbo(BOOK) == ((101, 2, 1), (103, 3, 1))
+    assert reference.anomalies(BOOK) == {}
 
 
 def test_a_side_without_levels_has_no_best() -> None:
@@ -138,13 +138,13 @@ def test_a_side_without_levels_has_no_best() -> None:
 
 def test_the_same_id_in_books_that_share_publisher_or_instrument_is_three_orders() -> None:
     keys: list[Key] = [(1, 100), (1, 101), (2, 100)]
-    oracle = run(
+    reference = run(
         *(record(Action.ADD, 7, BID, 100, n, key=key) for n, key in enumerate(keys, start=1)),
         record(Action.CANCEL, 7, size=3, key=(2, 100)),
     )
-    assert [oracle.bbo(key)[0] for key in keys] == [(100, 1, 1), (100, 2, 1), None]
-    assert oracle.books() == keys
-    assert all(oracle.anomalies(key) == {} for key in keys)
+    assert [reference.bbo(key)[0] for key in keys] == [(100, 1, 1), (100, 2, 1), None]
+    assert reference.books() == keys
+    assert all(reference.anomalies(key) == {} for key in keys)
 
 
 def test_a_crossed_book_stays_as_it_is() -> None:
@@ -152,21 +152,21 @@ def test_a_crossed_book_stays_as_it_is() -> None:
 
 
 def test_an_add_for_a_live_id_replaces_the_order_at_the_back() -> None:
-    oracle = run(add(1, BID, 100, 5), add(2, BID, 100, 2), add(1, BID, 100, 3))
-    assert oracle.levels(BOOK, BID) == [(100, 5, 2, [(2, 2), (1, 3)])]
-    assert oracle.anomalies(BOOK) == {"duplicate_add": 1}
+    reference = run(add(1, BID, 100, 5), add(2, BID, 100, 2), add(1, BID, 100, 3))
+    assert reference.levels(BOOK, BID) == [(100, 5, 2, [(2, 2), (1, 3)])]
+    assert reference.anomalies(BOOK) == {"duplicate_add": 1}
 
 
 def test_an_add_for_a_live_id_may_change_its_side() -> None:
-    oracle = run(add(1, BID, 100, 5), add(1, ASK, 103, 2))
-    assert ladders(oracle) == ([], [(103, 2, 1, [(1, 2)])])
-    assert oracle.anomalies(BOOK) == {"duplicate_add": 1}
+    reference = run(add(1, BID, 100, 5), add(1, ASK, 103, 2))
+    assert ladders(reference) == ([], [(103, 2, 1, [(1, 2)])])
+    assert reference.anomalies(BOOK) == {"duplicate_add": 1}
 
 
 @pytest.mark.parametrize("price", [-(2**63) + 1, -1, 0, 2**63 - 2])
 def test_every_defined_price_and_size_enters_a_book(price: int) -> None:
-    oracle = run(add(2**64 - 1, ASK, price, 2**32 - 2), add(0, ASK, price, 2**32 - 2))
-    assert oracle.bbo(BOOK)[1] == (price, 2**33 - 4, 2)
+    reference = run(add(2**64 - 1, ASK, price, 2**32 - 2), add(0, ASK, price, 2**32 - 2))
+    assert reference.bbo(BOOK)[1] == (price, 2**33 - 4, 2)
 
 
 @pytest.mark.parametrize(
@@ -193,57 +193,57 @@ def test_every_defined_price_and_size_enters_a_book(price: int) -> None:
 def test_what_cannot_be_an_order_is_counted_once_and_changes_nothing(
     bad: Record, anomaly: str
 ) -> None:
-    oracle = run(add(1, BID, 100, 5), bad)
-    assert ladders(oracle) == ([(100, 5, 1, [(1, 5)])], [])
-    assert oracle.anomalies(BOOK) == {anomaly: 1}
+    reference = run(add(1, BID, 100, 5), bad)
+    assert ladders(reference) == ([(100, 5, 1, [(1, 5)])], [])
+    assert reference.anomalies(BOOK) == {anomaly: 1}
 
 
 # Cancels (rule 8)
 
 
 def test_a_partial_cancel_keeps_the_order_in_its_place() -> None:
-    oracle = run(add(1, BID, 100, 5), add(2, BID, 100, 2), cancel(1, 3))
-    assert oracle.levels(BOOK, BID) == [(100, 4, 2, [(1, 2), (2, 2)])]
-    assert oracle.anomalies(BOOK) == {}
+    reference = run(add(1, BID, 100, 5), add(2, BID, 100, 2), cancel(1, 3))
+    assert reference.levels(BOOK, BID) == [(100, 4, 2, [(1, 2), (2, 2)])]
+    assert reference.anomalies(BOOK) == {}
 
 
 def test_a_cancel_of_all_that_is_left_removes_order_and_level() -> None:
-    oracle = run(add(1, BID, 100, 5), add(2, BID, 99, 1), cancel(1, 2), cancel(1, 3))
-    assert oracle.levels(BOOK, BID) == [(99, 1, 1, [(2, 1)])]
-    assert oracle.anomalies(BOOK) == {}
+    reference = run(add(1, BID, 100, 5), add(2, BID, 99, 1), cancel(1, 2), cancel(1, 3))
+    assert reference.levels(BOOK, BID) == [(99, 1, 1, [(2, 1)])]
+    assert reference.anomalies(BOOK) == {}
 
 
 @pytest.mark.parametrize("size", [6, 2**32 - 2, UNDEF_ORDER_SIZE])
 def test_a_cancel_of_more_than_is_left_removes_the_order_and_counts(size: int) -> None:
-    oracle = run(add(1, BID, 100, 5), cancel(1, size))
-    assert ladders(oracle) == ([], [])
-    assert oracle.anomalies(BOOK) == {"over_cancel": 1}
+    reference = run(add(1, BID, 100, 5), cancel(1, size))
+    assert ladders(reference) == ([], [])
+    assert reference.anomalies(BOOK) == {"over_cancel": 1}
 
 
 @pytest.mark.parametrize("size", [0, 1, UNDEF_ORDER_SIZE])
 def test_a_cancel_of_an_unknown_order_only_counts(size: int) -> None:
-    oracle = run(add(1, BID, 100, 5), cancel(2, size))
-    assert oracle.levels(BOOK, BID) == [(100, 5, 1, [(1, 5)])]
-    assert oracle.anomalies(BOOK) == {"unknown_cancel": 1}
+    reference = run(add(1, BID, 100, 5), cancel(2, size))
+    assert reference.levels(BOOK, BID) == [(100, 5, 1, [(1, 5)])]
+    assert reference.anomalies(BOOK) == {"unknown_cancel": 1}
 
 
 def test_a_cancel_of_nothing_changes_nothing() -> None:
-    oracle = run(add(1, BID, 100, 5), cancel(1, 0))
-    assert oracle.levels(BOOK, BID) == [(100, 5, 1, [(1, 5)])]
-    assert oracle.anomalies(BOOK) == {}
+    reference = run(add(1, BID, 100, 5), cancel(1, 0))
+    assert reference.levels(BOOK, BID) == [(100, 5, 1, [(1, 5)])]
+    assert reference.anomalies(BOOK) == {}
 
 
 @pytest.mark.parametrize("side", [BID, ASK, NO_SIDE])
 def test_a_cancel_takes_the_side_from_the_book(side: Side) -> None:
-    oracle = run(add(1, ASK, 100, 5), cancel(1, 2, side))
-    assert ladders(oracle) == ([], [(100, 3, 1, [(1, 3)])])
-    assert oracle.anomalies(BOOK) == {}
+    reference = run(add(1, ASK, 100, 5), cancel(1, 2, side))
+    assert ladders(reference) == ([], [(100, 3, 1, [(1, 3)])])
+    assert reference.anomalies(BOOK) == {}
 
 
 def test_a_cancelled_id_can_be_added_again() -> None:
-    oracle = run(add(1, BID, 100, 5), cancel(1, 5), add(1, ASK, 101, 2))
-    assert ladders(oracle) == ([], [(101, 2, 1, [(1, 2)])])
-    assert oracle.anomalies(BOOK) == {}
+    reference = run(add(1, BID, 100, 5), cancel(1, 5), add(1, ASK, 101, 2))
+    assert ladders(reference) == ([], [(101, 2, 1, [(1, 2)])])
+    assert reference.anomalies(BOOK) == {}
 
 
 # Modifies (rules 9 and 10)
@@ -263,35 +263,35 @@ def test_a_cancelled_id_can_be_added_again() -> None:
 def test_a_modify_at_the_same_price_keeps_its_place_unless_it_grows(
     change: Record, queue: list[tuple[int, int]]
 ) -> None:
-    oracle = run(add(1, BID, 100, 5), add(2, BID, 100, 2), change)
-    [(_, size, count, orders)] = oracle.levels(BOOK, BID)
+    reference = run(add(1, BID, 100, 5), add(2, BID, 100, 2), change)
+    [(_, size, count, orders)] = reference.levels(BOOK, BID)
     assert orders == queue
     assert (size, count) == (sum(size for _, size in queue), len(queue))
-    assert oracle.anomalies(BOOK) == {}
+    assert reference.anomalies(BOOK) == {}
 
 
 def test_a_price_change_goes_to_the_back_even_with_less_size() -> None:
-    oracle = run(add(1, BID, 100, 5), add(2, BID, 99, 2), modify(1, BID, 99, 1))
-    assert oracle.levels(BOOK, BID) == [(99, 3, 2, [(2, 2), (1, 1)])]
+    reference = run(add(1, BID, 100, 5), add(2, BID, 99, 2), modify(1, BID, 99, 1))
+    assert reference.levels(BOOK, BID) == [(99, 3, 2, [(2, 2), (1, 1)])]
 
 
 def test_a_price_change_there_and_back_loses_the_place() -> None:
-    oracle = run(
+    reference = run(
         add(1, BID, 100, 5), add(2, BID, 100, 2), modify(1, BID, 99, 5), modify(1, BID, 100, 5)
     )
-    assert oracle.levels(BOOK, BID) == [(100, 7, 2, [(2, 2), (1, 5)])]
+    assert reference.levels(BOOK, BID) == [(100, 7, 2, [(2, 2), (1, 5)])]
 
 
 def test_a_modify_of_an_unknown_order_inserts_it_and_counts() -> None:
-    oracle = run(add(1, ASK, 100, 5), modify(2, ASK, 100, 3))
-    assert oracle.levels(BOOK, ASK) == [(100, 8, 2, [(1, 5), (2, 3)])]
-    assert oracle.anomalies(BOOK) == {"unknown_modify": 1}
+    reference = run(add(1, ASK, 100, 5), modify(2, ASK, 100, 3))
+    assert reference.levels(BOOK, ASK) == [(100, 8, 2, [(1, 5), (2, 3)])]
+    assert reference.anomalies(BOOK) == {"unknown_modify": 1}
 
 
 def test_a_modify_of_an_unknown_order_to_nothing_only_counts() -> None:
-    oracle = run(modify(2, ASK, 100, 0), cancel(2, 1))
-    assert ladders(oracle) == ([], [])
-    assert oracle.anomalies(BOOK) == {"unknown_modify": 1, "unknown_cancel": 1}
+    reference = run(modify(2, ASK, 100, 0), cancel(2, 1))
+    assert ladders(reference) == ([], [])
+    assert reference.anomalies(BOOK) == {"unknown_modify": 1, "unknown_cancel": 1}
 
 
 @pytest.mark.parametrize(
@@ -305,9 +305,9 @@ def test_a_modify_of_an_unknown_order_to_nothing_only_counts() -> None:
 def test_a_modify_with_the_other_side_counts_and_keeps_the_order_on_its_own(
     change: Record, bids: list[LevelRow]
 ) -> None:
-    oracle = run(add(1, BID, 100, 5), change)
-    assert ladders(oracle) == (bids, [])
-    assert oracle.anomalies(BOOK) == {"side_mismatch": 1}
+    reference = run(add(1, BID, 100, 5), change)
+    assert ladders(reference) == (bids, [])
+    assert reference.anomalies(BOOK) == {"side_mismatch": 1}
 
 
 @pytest.mark.parametrize(
@@ -326,9 +326,9 @@ def test_a_modify_with_the_other_side_counts_and_keeps_the_order_on_its_own(
 def test_a_partial_modify_keeps_what_it_leaves_out(
     change: Record, bids: list[LevelRow], anomalies: dict[str, int]
 ) -> None:
-    oracle = run(add(1, BID, 100, 5), add(2, BID, 100, 2), change)
-    assert ladders(oracle) == (bids, [])
-    assert oracle.anomalies(BOOK) == anomalies
+    reference = run(add(1, BID, 100, 5), add(2, BID, 100, 2), change)
+    assert ladders(reference) == (bids, [])
+    assert reference.anomalies(BOOK) == anomalies
 
 
 @pytest.mark.parametrize(
@@ -345,9 +345,9 @@ def test_a_partial_modify_keeps_what_it_leaves_out(
 def test_a_partial_modify_of_an_unknown_order_inserts_it_only_if_it_is_whole(
     change: Record, asks: list[LevelRow]
 ) -> None:
-    oracle = run(change)
-    assert ladders(oracle) == ([], asks)
-    assert oracle.anomalies(BOOK) == {"unknown_modify": 1}
+    reference = run(change)
+    assert ladders(reference) == ([], asks)
+    assert reference.anomalies(BOOK) == {"unknown_modify": 1}
 
 
 # Trades, fills and clears (rules 6 and 11)
@@ -356,18 +356,18 @@ def test_a_partial_modify_of_an_unknown_order_inserts_it_only_if_it_is_whole(
 @pytest.mark.parametrize("action", [Action.TRADE, Action.FILL, Action.NONE])
 @pytest.mark.parametrize("flags", [LAST, LAST | MBP, LAST | TOB])
 def test_trades_fills_and_nones_change_no_level(action: Action, flags: int) -> None:
-    oracle = run(add(1, BID, 100, 5), record(action, 1, BID, 100, 5, flags))
-    assert ladders(oracle) == ([(100, 5, 1, [(1, 5)])], [])
-    assert oracle.anomalies(BOOK) == {}
-    assert oracle.events(BOOK) == 2
+    reference = run(add(1, BID, 100, 5), record(action, 1, BID, 100, 5, flags))
+    assert ladders(reference) == ([(100, 5, 1, [(1, 5)])], [])
+    assert reference.anomalies(BOOK) == {}
+    assert reference.events(BOOK) == 2
 
 
 @pytest.mark.parametrize("action", [Action.TRADE, Action.FILL, Action.NONE])
 def test_a_book_exists_from_its_first_record_of_any_action(action: Action) -> None:
-    oracle = run(record(action, 0, NO_SIDE, flags=0))
-    assert oracle.books() == [BOOK]
-    assert (oracle.status(BOOK), oracle.bbo(BOOK)) == ("cold", (None, None))
-    assert (oracle.events(BOOK), oracle.event_open(BOOK)) == (0, True)
+    reference = run(record(action, 0, NO_SIDE, flags=0))
+    assert reference.books() == [BOOK]
+    assert (reference.status(BOOK), reference.bbo(BOOK)) == ("cold", (None, None))
+    assert (reference.events(BOOK), reference.event_open(BOOK)) == (0, True)
 
 
 def test_a_book_that_no_record_named_is_a_key_error() -> None:
@@ -377,7 +377,7 @@ def test_a_book_that_no_record_named_is_a_key_error() -> None:
 
 def test_a_clear_empties_its_own_book_only() -> None:
     other: Key = (1, 101)
-    oracle = run(
+    reference = run(
         add(1, BID, 100, 5),
         add(2, ASK, 103, 5),
         add(3, ASK, 102, 5, TOB | LAST),
@@ -385,34 +385,34 @@ def test_a_clear_empties_its_own_book_only() -> None:
         clear(),
         cancel(1, 5),
     )
-    assert ladders(oracle) == ([], [])
-    assert ladders(oracle, other) == ([(100, 5, 1, [(1, 5)])], [])
-    assert oracle.anomalies(BOOK) == {"unknown_cancel": 1}
-    assert (oracle.status(BOOK), oracle.status(other)) == ("synced", "cold")
+    assert ladders(reference) == ([], [])
+    assert ladders(reference, other) == ([(100, 5, 1, [(1, 5)])], [])
+    assert reference.anomalies(BOOK) == {"unknown_cancel": 1}
+    assert (reference.status(BOOK), reference.status(other)) == ("synced", "cold")
 
 
 # Top-of-book publishers (rule 13)
 
 
 def test_a_top_of_book_add_replaces_its_side_and_counts_no_orders() -> None:
-    oracle = run(
+    reference = run(
         add(7, BID, 100, 5, TOB), add(7, ASK, 103, 2, TOB | LAST), add(7, BID, 99, 3, TOB | LAST)
     )
-    assert ladders(oracle) == ([(99, 3, 0, [])], [(103, 2, 0, [])])
-    assert oracle.anomalies(BOOK) == {}
+    assert ladders(reference) == ([(99, 3, 0, [])], [(103, 2, 0, [])])
+    assert reference.anomalies(BOOK) == {}
 
 
 @pytest.mark.parametrize("action", [Action.ADD, Action.MODIFY, Action.MODIFY_PARTIAL])
 def test_a_top_of_book_record_drops_the_orders_of_its_side(action: Action) -> None:
-    oracle = run(
+    reference = run(
         add(1, BID, 100, 5),
         add(2, ASK, 103, 5),
         record(action, 2, BID, 99, 3, TOB | LAST),
         cancel(1, 5),
         cancel(2, 1),
     )
-    assert ladders(oracle) == ([(99, 3, 0, [])], [(103, 4, 1, [(2, 4)])])
-    assert oracle.anomalies(BOOK) == {"unknown_cancel": 1}
+    assert ladders(reference) == ([(99, 3, 0, [])], [(103, 4, 1, [(2, 4)])])
+    assert reference.anomalies(BOOK) == {"unknown_cancel": 1}
 
 
 @pytest.mark.parametrize(
@@ -420,11 +420,11 @@ def test_a_top_of_book_record_drops_the_orders_of_its_side(action: Action) -> No
     [(UNDEF_PRICE, 0), (UNDEF_PRICE, 5), (UNDEF_PRICE, UNDEF_ORDER_SIZE), (99, 0)],
 )
 def test_a_top_of_book_add_without_price_or_size_empties_its_side(price: int, size: int) -> None:
-    oracle = run(
+    reference = run(
         add(7, ASK, 103, 2, TOB), add(7, BID, 100, 5, TOB), add(7, BID, price, size, TOB | LAST)
     )
-    assert ladders(oracle) == ([], [(103, 2, 0, [])])
-    assert oracle.anomalies(BOOK) == {}
+    assert ladders(reference) == ([], [(103, 2, 0, [])])
+    assert reference.anomalies(BOOK) == {}
 
 
 @pytest.mark.parametrize(
@@ -441,33 +441,33 @@ def test_a_top_of_book_add_without_price_or_size_empties_its_side(price: int, si
 def test_a_top_of_book_record_that_means_nothing_is_counted_and_changes_nothing(
     bad: Record, anomaly: str
 ) -> None:
-    oracle = run(add(7, BID, 100, 5, TOB), add(1, BID, 100, 2), bad)
-    assert oracle.levels(BOOK, BID) == [(100, 7, 1, [(1, 2)])]
-    assert oracle.anomalies(BOOK) == {anomaly: 1}
+    reference = run(add(7, BID, 100, 5, TOB), add(1, BID, 100, 2), bad)
+    assert reference.levels(BOOK, BID) == [(100, 7, 1, [(1, 2)])]
+    assert reference.anomalies(BOOK) == {anomaly: 1}
 
 
 def test_a_top_of_book_level_outlives_the_orders_added_to_it() -> None:
-    oracle = run(add(7, ASK, 103, 5, TOB), add(1, ASK, 103, 2), add(2, ASK, 102, 1))
-    assert oracle.levels(BOOK, ASK) == [(102, 1, 1, [(2, 1)]), (103, 7, 1, [(1, 2)])]
-    oracle.apply(cancel(1, 2))
-    assert oracle.levels(BOOK, ASK) == [(102, 1, 1, [(2, 1)]), (103, 5, 0, [])]
-    oracle.apply(add(7, ASK, 104, 1, TOB))
-    assert oracle.levels(BOOK, ASK) == [(104, 1, 0, [])]
-    oracle.apply(clear())
-    assert oracle.levels(BOOK, ASK) == []
+    reference = run(add(7, ASK, 103, 5, TOB), add(1, ASK, 103, 2), add(2, ASK, 102, 1))
+    assert reference.levels(BOOK, ASK) == [(102, 1, 1, [(2, 1)]), (103, 7, 1, [(1, 2)])]
+    reference.apply(cancel(1, 2))
+    assert reference.levels(BOOK, ASK) == [(102, 1, 1, [(2, 1)]), (103, 5, 0, [])]
+    reference.apply(add(7, ASK, 104, 1, TOB))
+    assert reference.levels(BOOK, ASK) == [(104, 1, 0, [])]
+    reference.apply(clear())
+    assert reference.levels(BOOK, ASK) == []
 
 
 def test_a_top_of_book_id_is_no_identity() -> None:
-    oracle = run(add(7, BID, 100, 5, TOB), modify(7, BID, 100, 2), add(7, ASK, 103, 1, TOB))
-    assert ladders(oracle) == ([(100, 7, 1, [(7, 2)])], [(103, 1, 0, [])])
-    assert oracle.anomalies(BOOK) == {"unknown_modify": 1}
+    reference = run(add(7, BID, 100, 5, TOB), modify(7, BID, 100, 2), add(7, ASK, 103, 1, TOB))
+    assert ladders(reference) == ([(100, 7, 1, [(7, 2)])], [(103, 1, 0, [])])
+    assert reference.anomalies(BOOK) == {"unknown_modify": 1}
 
 
 # Snapshots (rule 14)
 
 
 def test_a_snapshot_with_clear_and_closing_record_is_one_event() -> None:
-    oracle = run(
+    reference = run(
         add(9, BID, 90, 1),
         clear(SNAPSHOT),
         snapshot_add(1, BID, 100, 5),
@@ -475,158 +475,161 @@ def test_a_snapshot_with_clear_and_closing_record_is_one_event() -> None:
         snapshot_add(3, ASK, 103, 1, LAST),
         add(4, BID, 100, 1),
     )
-    assert ladders(oracle) == (
+    assert ladders(reference) == (
         [(100, 8, 3, [(1, 5), (2, 2), (4, 1)])],
         [(103, 1, 1, [(3, 1)])],
     )
-    assert oracle.anomalies(BOOK) == {}
-    assert (oracle.status(BOOK), oracle.events(BOOK)) == ("synced", 3)
+    assert reference.anomalies(BOOK) == {}
+    assert (reference.status(BOOK), reference.events(BOOK)) == ("synced", 3)
 
 
 def test_a_snapshot_that_opens_with_an_add_replaces_what_was_there() -> None:
-    oracle = run(add(9, BID, 90, 1), snapshot_add(1, ASK, 103, 1), snapshot_add(2, ASK, 103, 4))
-    assert ladders(oracle) == ([], [(103, 5, 2, [(1, 1), (2, 4)])])
-    assert oracle.anomalies(BOOK) == {"snapshot_replaced": 1}
+    reference = run(add(9, BID, 90, 1), snapshot_add(1, ASK, 103, 1), snapshot_add(2, ASK, 103, 4))
+    assert ladders(reference) == ([], [(103, 5, 2, [(1, 1), (2, 4)])])
+    assert reference.anomalies(BOOK) == {"snapshot_replaced": 1}
 
 
 def test_a_snapshot_replaces_a_top_of_book_level_too() -> None:
-    oracle = run(add(9, BID, 90, 1, TOB), snapshot_add(1, ASK, 103, 1))
-    assert ladders(oracle) == ([], [(103, 1, 1, [(1, 1)])])
-    assert oracle.anomalies(BOOK) == {"snapshot_replaced": 1}
+    reference = run(add(9, BID, 90, 1, TOB), snapshot_add(1, ASK, 103, 1))
+    assert ladders(reference) == ([], [(103, 1, 1, [(1, 1)])])
+    assert reference.anomalies(BOOK) == {"snapshot_replaced": 1}
 
 
 def test_a_snapshot_into_an_empty_book_replaces_nothing() -> None:
-    oracle = run(add(9, BID, 90, 1), cancel(9, 1), snapshot_add(1), snapshot_add(2, flags=LAST))
-    assert oracle.anomalies(BOOK) == {}
-    assert (oracle.status(BOOK), oracle.events(BOOK)) == ("synced", 3)
+    reference = run(add(9, BID, 90, 1), cancel(9, 1), snapshot_add(1), snapshot_add(2, flags=LAST))
+    assert reference.anomalies(BOOK) == {}
+    assert (reference.status(BOOK), reference.events(BOOK)) == ("synced", 3)
 
 
 def test_an_add_opens_a_snapshot_even_if_it_is_itself_no_order() -> None:
-    oracle = run(add(9, BID, 90, 1), snapshot_add(1, NO_SIDE))
-    assert ladders(oracle) == ([], [])
-    assert oracle.anomalies(BOOK) == {"snapshot_replaced": 1, "bad_side": 1}
-    assert oracle.status(BOOK) == "synced"
+    reference = run(add(9, BID, 90, 1), snapshot_add(1, NO_SIDE))
+    assert ladders(reference) == ([], [])
+    assert reference.anomalies(BOOK) == {"snapshot_replaced": 1, "bad_side": 1}
+    assert reference.status(BOOK) == "synced"
 
 
 @pytest.mark.parametrize(
     "after", [cancel(9, 1), record(Action.TRADE, 0), record(Action.NONE, 0), clear()]
 )
 def test_the_first_record_without_the_flag_closes_a_snapshot_and_an_event(after: Record) -> None:
-    oracle = run(snapshot_add(1), snapshot_add(2))
-    assert (oracle.events(BOOK), oracle.event_open(BOOK)) == (0, True)
-    oracle.apply(after._replace(flags=0))
-    assert (oracle.events(BOOK), oracle.event_open(BOOK)) == (1, True)
-    oracle.apply(after)
-    assert (oracle.events(BOOK), oracle.event_open(BOOK)) == (2, False)
+    reference = run(snapshot_add(1), snapshot_add(2))
+    assert (reference.events(BOOK), reference.event_open(BOOK)) == (0, True)
+    reference.apply(after._replace(flags=0))
+    assert (reference.events(BOOK), reference.event_open(BOOK)) == (1, True)
+    reference.apply(after)
+    assert (reference.events(BOOK), reference.event_open(BOOK)) == (2, False)
 
 
 def test_a_clear_alone_opens_a_snapshot_that_the_next_record_closes() -> None:
-    oracle = run(clear(SNAPSHOT), add(1, flags=0))
-    assert (oracle.events(BOOK), oracle.event_open(BOOK)) == (1, True)
+    reference = run(clear(SNAPSHOT), add(1, flags=0))
+    assert (reference.events(BOOK), reference.event_open(BOOK)) == (1, True)
 
 
 def test_a_record_of_another_book_does_not_close_a_snapshot() -> None:
-    oracle = run(snapshot_add(1), record(Action.ADD, 1, key=(2, 100)), snapshot_add(2))
-    assert oracle.levels(BOOK, BID) == [(100, 2, 2, [(1, 1), (2, 1)])]
-    assert (oracle.events(BOOK), oracle.anomalies(BOOK)) == (0, {})
+    reference = run(snapshot_add(1), record(Action.ADD, 1, key=(2, 100)), snapshot_add(2))
+    assert reference.levels(BOOK, BID) == [(100, 2, 2, [(1, 1), (2, 1)])]
+    assert (reference.events(BOOK), reference.anomalies(BOOK)) == (0, {})
 
 
 @pytest.mark.parametrize("end", [LAST, 0], ids=["closed", "left open"])
 def test_a_second_snapshot_replaces_the_first(end: int) -> None:
     between = [] if end else [record(Action.NONE, 0, flags=0)]
-    oracle = run(snapshot_add(1, flags=end), *between, snapshot_add(2, BID, 99))
-    assert oracle.levels(BOOK, BID) == [(99, 1, 1, [(2, 1)])]
-    assert oracle.anomalies(BOOK) == {"snapshot_replaced": 1}
-    assert oracle.events(BOOK) == 1
+    reference = run(snapshot_add(1, flags=end), *between, snapshot_add(2, BID, 99))
+    assert reference.levels(BOOK, BID) == [(99, 1, 1, [(2, 1)])]
+    assert reference.anomalies(BOOK) == {"snapshot_replaced": 1}
+    assert reference.events(BOOK) == 1
 
 
 def test_a_clear_inside_a_snapshot_starts_it_over() -> None:
-    oracle = run(snapshot_add(1), clear(SNAPSHOT), snapshot_add(2, BID, 99))
-    assert oracle.levels(BOOK, BID) == [(99, 1, 1, [(2, 1)])]
-    assert (oracle.anomalies(BOOK), oracle.events(BOOK)) == ({}, 0)
+    reference = run(snapshot_add(1), clear(SNAPSHOT), snapshot_add(2, BID, 99))
+    assert reference.levels(BOOK, BID) == [(99, 1, 1, [(2, 1)])]
+    assert (reference.anomalies(BOOK), reference.events(BOOK)) == ({}, 0)
 
 
 @pytest.mark.parametrize(
     "stray", [modify(1, size=1), cancel(1, 1), partial(1, size=1), record(Action.TRADE, 1)]
 )
 def test_only_an_add_or_a_clear_opens_a_snapshot(stray: Record) -> None:
-    oracle = run(add(1, BID, 100, 2), stray._replace(flags=int(SNAPSHOT)), add(2, BID, 90))
-    assert oracle.levels(BOOK, BID)[-1] == (90, 1, 1, [(2, 1)])
-    assert (oracle.status(BOOK), oracle.events(BOOK)) == ("cold", 2)
-    assert oracle.anomalies(BOOK) == {}
+    reference = run(add(1, BID, 100, 2), stray._replace(flags=int(SNAPSHOT)), add(2, BID, 90))
+    assert reference.levels(BOOK, BID)[-1] == (90, 1, 1, [(2, 1)])
+    assert (reference.status(BOOK), reference.events(BOOK)) == ("cold", 2)
+    assert reference.anomalies(BOOK) == {}
 
 
 # Status (rules 17, 21 and 23) and events (rule 5)
 
 
 def test_a_book_is_cold_until_a_clear() -> None:
-    oracle = run(add(1))
-    assert oracle.status(BOOK) == "cold"
-    oracle.apply(clear(0))
-    assert oracle.status(BOOK) == "synced"
+    reference = run(add(1))
+    assert reference.status(BOOK) == "cold"
+    reference.apply(clear(0))
+    assert reference.status(BOOK) == "synced"
 
 
 @pytest.mark.parametrize("action", list(Action))
 def test_a_maybe_bad_record_of_any_action_makes_the_book_stale(action: Action) -> None:
-    oracle = run(record(action, 1, flags=MAYBE_BAD), add(2, BID, 99))
-    assert oracle.status(BOOK) == "stale"
+    reference = run(record(action, 1, flags=MAYBE_BAD), add(2, BID, 99))
+    assert reference.status(BOOK) == "stale"
 
 
 @pytest.mark.parametrize("resync", [clear(), snapshot_add(2)], ids=["clear", "snapshot"])
 def test_a_stale_book_stays_so_until_a_later_clear_or_snapshot(resync: Record) -> None:
     bad = resync._replace(flags=resync.flags | int(MAYBE_BAD))
-    oracle = run(bad, add(3, BID, 99))
-    assert oracle.status(BOOK) == "stale"
-    oracle.apply(resync)
-    assert oracle.status(BOOK) == "synced"
+    reference = run(bad, add(3, BID, 99))
+    assert reference.status(BOOK) == "stale"
+    reference.apply(resync)
+    assert reference.status(BOOK) == "synced"
 
 
 def test_a_snapshot_with_a_bad_record_inside_leaves_the_book_stale() -> None:
-    oracle = run(snapshot_add(1), snapshot_add(2, flags=MAYBE_BAD), snapshot_add(3, flags=LAST))
-    assert oracle.status(BOOK) == "stale"
+    reference = run(snapshot_add(1), snapshot_add(2, flags=MAYBE_BAD), snapshot_add(3, flags=LAST))
+    assert reference.status(BOOK) == "stale"
 
 
 def test_a_new_day_makes_every_book_cold_and_keeps_its_orders() -> None:
     other: Key = (2, 100)
-    oracle = run(
+    reference = run(
         clear(),
         add(1, BID, 100, 5),
         record(Action.NONE, 0, flags=MAYBE_BAD, key=other),
     )
-    oracle.mark_new_day()
-    oracle.invariants()
-    assert (oracle.status(BOOK), oracle.status(other)) == ("cold", "cold")
-    assert oracle.levels(BOOK, BID) == [(100, 5, 1, [(1, 5)])]
-    assert (oracle.events(BOOK), oracle.event_open(other)) == (2, True)
+    reference.mark_new_day()
+    reference.invariants()
+    assert (reference.status(BOOK), reference.status(other)) == ("cold", "cold")
+    assert reference.levels(BOOK, BID) == [(100, 5, 1, [(1, 5)])]
+    assert (reference.events(BOOK), reference.event_open(other)) == (2, True)
 
 
 def test_a_new_day_closes_an_open_snapshot_and_its_event() -> None:
-    oracle = run(snapshot_add(1))
-    oracle.mark_new_day()
-    assert (oracle.events(BOOK), oracle.event_open(BOOK)) == (1, False)
-    oracle.apply(snapshot_add(2, BID, 99))
-    assert oracle.levels(BOOK, BID) == [(99, 1, 1, [(2, 1)])]
-    assert (oracle.status(BOOK), oracle.anomalies(BOOK)) == ("synced", {"snapshot_replaced": 1})
+    reference = run(snapshot_add(1))
+    reference.mark_new_day()
+    assert (reference.events(BOOK), reference.event_open(BOOK)) == (1, False)
+    reference.apply(snapshot_add(2, BID, 99))
+    assert reference.levels(BOOK, BID) == [(99, 1, 1, [(2, 1)])]
+    assert (reference.status(BOOK), reference.anomalies(BOOK)) == (
+        "synced",
+        {"snapshot_replaced": 1},
+    )
 
 
 def test_events_of_interleaved_books_are_counted_apart() -> None:
     other: Key = (1, 101)
-    oracle = run(
+    reference = run(
         add(1, flags=0),
         record(Action.ADD, 1, key=other),
         add(2, flags=0),
         record(Action.FILL, 1, flags=0, key=other),
         add(3),
     )
-    assert (oracle.events(BOOK), oracle.event_open(BOOK)) == (1, False)
-    assert (oracle.events(other), oracle.event_open(other)) == (1, True)
+    assert (reference.events(BOOK), reference.event_open(BOOK)) == (1, False)
+    assert (reference.events(other), reference.event_open(other)) == (1, True)
 
 
 def test_the_check_of_invariants_sees_a_broken_book() -> None:
-    oracle = run(add(1, BID, 100, 5))
-    oracle._books[BOOK].places[2] = (BID, 100)
+    reference = run(add(1, BID, 100, 5))
+    reference._books[BOOK].places[2] = (BID, 100)
     with pytest.raises(AssertionError, match="orders and levels disagree"):
-        oracle.invariants()
+        reference.invariants()
 
 
 # The streams that the engine is tested with
@@ -634,26 +637,26 @@ def test_the_check_of_invariants_sees_a_broken_book() -> None:
 
 def test_a_random_stream_meets_every_anomaly_status_and_kind_of_record() -> None:
     batch = random_stream(1, 40_000, books=5)
-    oracle, statuses = ReferenceBooks(), set()
+    reference, statuses = ReferenceBooks(), set()
     for row in records(batch):
-        oracle.apply(row)
-        statuses.add(oracle.status((row.publisher_id, row.instrument_id)))
-    oracle.invariants()
-    assert [name for name in ANOMALIES if total(oracle, name) == 0] == []
+        reference.apply(row)
+        statuses.add(reference.status((row.publisher_id, row.instrument_id)))
+    reference.invariants()
+    assert [name for name in ANOMALIES if total(reference, name) == 0] == []
     assert statuses == {"cold", "synced", "stale"}
     assert set(batch.action.tolist()) == {int(action) for action in Action}
-    assert len(oracle.books()) == 5
+    assert len(reference.books()) == 5
 
 
 def test_a_random_stream_grows_deep_ladders() -> None:
     batch = random_stream(
         2, 20_000, books=1, tob_books=0, ids=2_000, ticks=800, clear_share=0, snapshot_share=0
     )
-    oracle = ReferenceBooks()
+    reference = ReferenceBooks()
     for row in records(batch):
-        oracle.apply(row)
-    [key] = oracle.books()
-    assert min(len(side) for side in ladders(oracle, key)) > 300
+        reference.apply(row)
+    [key] = reference.books()
+    assert min(len(side) for side in ladders(reference, key)) > 300
 
 
 def test_a_random_stream_is_the_same_for_the_same_seed_only() -> None:
@@ -676,10 +679,12 @@ def test_a_random_stream_arrives_mostly_in_time() -> None:
 def test_every_drawn_stream_leaves_books_consistent_and_survives_a_batch(
     rows: list[Record],
 ) -> None:
-    oracle = run(*rows)
+    reference = run(*rows)
     assert list(records(batch_of(rows))) == rows
     assert all(b.ts_recv >= a.ts_recv >= START_NS for a, b in pairwise(rows))
-    assert sum(map(oracle.events, oracle.books())) >= sum(bool(row.flags & LAST) for row in rows)
+    assert sum(map(reference.events, reference.books())) >= sum(
+        bool(row.flags & LAST) for row in rows
+    )
 
 
 # Real data
@@ -693,15 +698,15 @@ def read(path: Path) -> MboBatch:
 
 
 def test_clx5_ends_in_the_book_that_three_public_builders_agree_on(test_data: Path) -> None:
-    oracle = run_all(read(test_data / "clx5" / "CLX5_mbo.dbn"))
+    reference = run_all(read(test_data / "clx5" / "CLX5_mbo.dbn"))
     final = json.loads((test_data / "clx5" / "final_book.json").read_text())
-    [key] = oracle.books()
-    assert [[list(level[:3]) for level in side] for side in ladders(oracle, key)] == [
+    [key] = reference.books()
+    assert [[list(level[:3]) for level in side] for side in ladders(reference, key)] == [
         final["bids"],
         final["asks"],
     ]
-    assert oracle.anomalies(key) == {"unknown_cancel": 1_224, "unknown_modify": 216}
-    assert (oracle.status(key), oracle.events(key)) == ("cold", 38_212 - 6_159)
+    assert reference.anomalies(key) == {"unknown_cancel": 1_224, "unknown_modify": 216}
+    assert (reference.status(key), reference.events(key)) == ("cold", 38_212 - 6_159)
 
 
 def test_esh4_second_snapshot_is_the_first_days_book_in_priority_order(test_data: Path) -> None:
@@ -709,40 +714,44 @@ def test_esh4_second_snapshot_is_the_first_days_book_in_priority_order(test_data
         list(records(read(test_data / "esh4" / f"esh4-glbx-mdp3-{day}.mbo.dbn.zst")))
         for day in (20231224, 20231225)
     )
-    oracle = run_all(first)
-    [key] = oracle.books()
-    first_day = ladders(oracle, key)
-    assert (oracle.status(key), oracle.events(key), oracle.anomalies(key)) == ("synced", 1, {})
+    reference = run_all(first)
+    [key] = reference.books()
+    first_day = ladders(reference, key)
+    assert (reference.status(key), reference.events(key), reference.anomalies(key)) == (
+        "synced",
+        1,
+        {},
+    )
 
-    oracle.mark_new_day()
+    reference.mark_new_day()
     for row in second[:8_725]:
-        oracle.apply(row)
-    assert ladders(oracle, key) == first_day
+        reference.apply(row)
+    assert ladders(reference, key) == first_day
     assert sum(count for side in first_day for _, _, count, _ in side) == 8_725
-    assert (oracle.status(key), oracle.event_open(key)) == ("synced", True)
+    assert (reference.status(key), reference.event_open(key)) == ("synced", True)
 
     for row in second[8_725:]:
-        oracle.apply(row)
-    oracle.invariants()
-    assert oracle.anomalies(key) == {"snapshot_replaced": 1}
+        reference.apply(row)
+    reference.invariants()
+    assert reference.anomalies(key) == {"snapshot_replaced": 1}
     # 47,022 live records with F_LAST, and the two snapshots, of which the second is never closed.
-    assert (oracle.events(key), oracle.event_open(key)) == (47_022 + 2, False)
+    assert (reference.events(key), reference.event_open(key)) == (47_022 + 2, False)
 
 
 def test_dbeq_books_are_the_vendors_at_every_event_and_before_every_trade(
     test_data: Path,
 ) -> None:
-    oracle = ReferenceBooks()
+    reference = ReferenceBooks()
     after: dict[tuple[int, ...], Top10] = {}
     before_trade: dict[tuple[int, ...], list[Top10]] = defaultdict(list)
     for row in records(read(test_data / "dbeq" / "dbeq-20240131.mbo.dbn")):
         key = (row.publisher_id, row.instrument_id)
         event = (*key, row.ts_recv, row.sequence)
         if row.action == Action.TRADE:
-            before_trade[event].append(top10(oracle, key))
-        oracle.apply(row)
-        if not oracle.event_open(key):
-            after[event] = top10(oracle, key)
+            before_trade[event].append(top10(reference, key))
+        reference.apply(row)
+        if not reference.event_open(key):
+            after[event] = top10(reference, key)
 
     vendor = pl.read_parquet(test_data / "dbeq" / "dbeq-20240131.mbp-10.parquet")
     compared = 0
@@ -754,8 +763,8 @@ def test_dbeq_books_are_the_vendors_at_every_event_and_before_every_trade(
             assert vendor_top10(quote) == after[event]
         compared += 1
     assert compared == 5_655
-    assert all(oracle.anomalies(key) == {} for key in oracle.books())
-    cold = {key for key in oracle.books() if oracle.status(key) == "cold"}
+    assert all(reference.anomalies(key) == {} for key in reference.books())
+    cold = {key for key in reference.books() if reference.status(key) == "cold"}
     assert {publisher_id for publisher_id, _ in cold} == {41}  # it sends no R
 
 
@@ -763,8 +772,8 @@ Top10 = list[list[Quote]]
 LEVEL_NAMES = [f"{n:02d}" for n in range(10)]
 
 
-def top10(oracle: ReferenceBooks, key: Key) -> Top10:
-    return [[level[:3] for level in side[:10]] for side in ladders(oracle, key)]
+def top10(reference: ReferenceBooks, key: Key) -> Top10:
+    return [[level[:3] for level in side[:10]] for side in ladders(reference, key)]
 
 
 def vendor_top10(row: dict[str, int]) -> Top10:
@@ -776,8 +785,8 @@ def vendor_top10(row: dict[str, int]) -> Top10:
 
 
 def run_all(stream: MboBatch | list[Record]) -> ReferenceBooks:
-    oracle = ReferenceBooks()
+    reference = ReferenceBooks()
     for row in records(stream) if isinstance(stream, MboBatch) else stream:
-        oracle.apply(row)
-    oracle.invariants()
-    return oracle
+        reference.apply(row)
+    reference.invariants()
+    return reference

@@ -42,13 +42,13 @@ def test_an_order_on_a_real_day_fares_as_the_reference_does(
     key = (stream[0].publisher_id, stream[0].instrument_id)
     births = [row for row in stream[1_000:4_000] if row.action == ord("A")][::300]
     for row in births:
-        naive = ReferenceFill(key, row.side, row.price, 3 * row.size, row.ts_recv)
-        naive.run(of_book(batch, key))
+        reference = ReferenceFill(key, row.side, row.price, 3 * row.size, row.ts_recv)
+        reference.run(of_book(batch, key))
         side = chr(row.side)
         one_book = {"publisher_id": key[0], "instrument_id": key[1]}
         result = would_fill(scan(batch), side, row.price, 3 * row.size, row.ts_recv, **one_book)
-        assert summary(result) == summary(naive)
-        assert fills_of(result) == naive.fills
+        assert summary(result) == summary(reference)
+        assert fills_of(result) == reference.fills
 
 
 def test_who_stands_right_ahead_of_a_real_order_is_filled_no_later_than_it(clx5: MboBatch) -> None:
