@@ -339,7 +339,7 @@ def test_the_command_prints_a_table_and_a_summary(small: Path) -> None:
     done = run_in_process("verify", small)
     assert done.code == 0, done.err
     said = done.out.decode()
-    assert "a level counts its orders" in said
+    assert "the count of a level is the number of its orders" in said
     assert "AAA" in said
     assert said.splitlines()[-1].startswith("proved: 20 records, 20 events, 2 books")
 
