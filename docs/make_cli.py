@@ -27,9 +27,9 @@ INTRODUCTION = """\
 | 6 | the lake is damaged, or there is none |
 | 130 | interrupted |
 
-An error is one line on standard error, and with `--log-json` a line of JSON. An output file takes
-its name when it is complete: an interrupted or failed command leaves the file that was there.
-Tables fit a terminal; in a pipe they are complete.
+An error is one line on standard error; with `BATONICS_LOG_JSON=1`, or `--log-json` where a command
+has it, it is a line of JSON. An output file takes its name when it is complete: an interrupted or
+failed command leaves the file that was there. Tables fit a terminal; in a pipe they are complete.
 """
 
 

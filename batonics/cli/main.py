@@ -117,6 +117,10 @@ def _run_command(outputs: list[OutputRecord]) -> tuple[str | None, int]:  # noqa
         return str(error), error.exit_code
     except typer.TyperException as error:
         message = " ".join(error.format_message().split()).rstrip(".")
+        # The words of typer's validator, which say what no user needs.
+        message = message.replace("Value error, ", "").replace(
+            "Input should be", "expected a value"
+        )
         return f"{message}; see --help", error.exit_code
     except OSError as error:
         # Jobs report errors of files, so this one is of standard output.

@@ -14,13 +14,19 @@ from tempfile import TemporaryDirectory
 
 import polars as pl
 
-from batonics.frames.schemas.table import FAMILIES, SCHEMAS, dbn_schemas, find_schema
+from batonics.frames.schemas.table import (
+    FAMILIES,
+    SCHEMAS,
+    dbn_schemas,
+    find_schema,
+    schema_forms,
+)
 from batonics.jobs.lake_load import LakeLoad, LoadRequest
 from batonics.lake.catalog import NO_FILTER, RowFilter
 from batonics.lake.query_file import QueryFile, read_query
 from batonics.lake.query_result import QueryResult
 from batonics.lake.sql import LakeDatabase, find_named_schemas, open_lake_database
-from batonics.lake.views import view_schema
+from batonics.lake.views import view_name, view_schema
 from batonics.model.errors import OutputError, UsageError
 from batonics.sinks.tables import open_table
 from batonics.sources.stream import MboStream
@@ -161,12 +167,15 @@ def _find_schemas(query: QueryFile) -> tuple[str, ...]:
     text = " ".join(query.reads) or query.sql
     known = {*SCHEMAS, *dbn_schemas()}
     known |= {view_schema(name) for name in re.findall(_FAMILY_VIEW, text.lower())}
-    schemas = []
+    schemas, refused = [], []
     for name in find_named_schemas(text, known):
         try:
             schemas.append(find_schema(name).name)
-        except UsageError:
-            continue  # a word that only looks like a schema
-    if not schemas:
-        raise UsageError(f"the query names none of the views {', '.join(sorted(known))}")
-    return tuple(schemas)
+        except UsageError as error:
+            refused.append(error)  # perhaps a word that only looks like a schema
+    if schemas:
+        return tuple(schemas)
+    if refused:
+        raise refused[0]
+    views = ", ".join(view_name(name) for name in schema_forms())
+    raise UsageError(f"the query reads no view, such as mbp_10; there are {views}")

@@ -94,11 +94,17 @@ def _empty_select(schema: Schema) -> str:
 _SQL_TYPES: dict[type[pl.DataType], str] = {
     pl.Int64: "BIGINT",
     pl.Int32: "INTEGER",
+    pl.Int16: "SMALLINT",
+    pl.Int8: "TINYINT",
     pl.UInt64: "UBIGINT",
     pl.UInt32: "UINTEGER",
     pl.UInt16: "USMALLINT",
     pl.UInt8: "UTINYINT",
     pl.Boolean: "BOOLEAN",
+    pl.Float64: "DOUBLE",
+    pl.Float32: "FLOAT",
+    pl.String: "VARCHAR",
+    pl.Date: "DATE",
     pl.Datetime: "TIMESTAMPTZ_NS",
     pl.Enum: "VARCHAR",
 }

@@ -48,4 +48,7 @@ def check_file_name(path: str | Path, file_format: str) -> None:
         return
     if f".{named}" in COMPRESSED and file_format.endswith(f".{named}"):
         return
-    raise UsageError(f"{path}: the name says {named}, but the file would hold {file_format}")
+    raise UsageError(
+        f"{path}: the name says {named}, but the file would hold {file_format};"
+        f" end it in .{file_format}"
+    )

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from batonics.codec.metadata import parse_metadata, parse_prefix, schema_name
-from batonics.frames.schemas.table import dbn_schemas, find_schema
+from batonics.frames.schemas.table import find_schema, schema_forms
 from batonics.frames.schemas.vendor_tables import from_records, normalise_columns
 from batonics.model.errors import DamagedInputError, InputError, UsageError
 from batonics.sources.chunks import ChunkReader
@@ -69,13 +69,13 @@ def detect_schema(path: str | Path) -> str:
         return find_schema(schema).name
     except UsageError:
         raise InputError(
-            f"{name}: its schema is {schema}; give it with --schema: {', '.join(dbn_schemas())}"
+            f"{name}: its schema is {schema}; give it with --schema: {', '.join(schema_forms())}"
         ) from None
 
 
 def _schema_of_columns(columns: set[str]) -> str:
     """The schema with such columns."""
-    if "bid_px_09" in columns and "bid_px_10" not in columns:
+    if "action" in columns and "bid_px_09" in columns and "bid_px_10" not in columns:
         return "mbp-10"
     if "order_id" in columns:
         return "mbo"

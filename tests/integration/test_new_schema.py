@@ -65,6 +65,30 @@ def test_a_lake_holds_it_and_sql_asks_it(tmp_path: Path, expected: pl.DataFrame)
     assert lake.sql(f"SELECT count(*) AS n FROM {NAME}")["n"].to_list() == [expected.height]
 
 
+def test_a_schema_may_have_any_type_of_column(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added = {"ratio": pl.Float64(), "name": pl.String(), "day": pl.Date(), "step": pl.Int8()}
+
+    def rows(records: pl.LazyFrame) -> pl.LazyFrame:
+        return buys(records).with_columns(
+            ratio=pl.col("size") / 2, name=pl.lit("x"), day=pl.col("ts_recv").dt.date(),
+            step=pl.lit(1, pl.Int8),
+        )  # fmt: skip
+
+    entry = Schema("wide", pl.Schema({**TRADES_SCHEMA, **added}), rows, pl.col("ts_recv"))
+    monkeypatch.setitem(table.SCHEMAS, "wide", entry)
+    lake = batonics.load_lake(SAMPLE, tmp_path / "lake", schemas=["wide"])
+    found = lake.sql("SELECT ratio, name, day, step FROM wide")
+    assert found.height == rows(batonics.scan_mbo(SAMPLE)).collect().height
+    # A view without files has the same columns.
+    result = run_in_process(
+        *("query", "SELECT * FROM wide", "--lake", str(tmp_path / "lake")),
+        *("--start", "2100-01-01", "--format", "json"),
+    )
+    assert (result.code, json.loads(result.out)) == (0, [])
+
+
 def test_a_query_over_files_derives_it(expected: pl.DataFrame) -> None:
     result = run_in_process(
         "query", f"SELECT count(*) AS n FROM {NAME}", "--from", str(SAMPLE), "--format", "json"

@@ -616,10 +616,11 @@ def test_a_query_that_fails_midway_leaves_nothing(
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("SELECT 1",), 2, "the query names none of the views"),
-        (("SELECT * FROM nothing",), 2, "the query names none of the views"),
+        (("SELECT 1",), 2, "the query reads no view, such as mbp_10; there are mbo, trades"),
+        (("SELECT * FROM nothing",), 2, "the query reads no view"),
+        (("SELECT * FROM bbo_60s",), 2, "schema bbo-60s is named bbo-1m"),
         (("SELECT * FROM mbp_0, trades",), 2, "mbp_0"),
-        (("SELECT * FROM depth_soon",), 2, "the query names none of the views"),
+        (("SELECT * FROM depth_soon",), 2, "not a duration: 'soon'"),
         (("SELECT count(*) FROM trades", "--out", "in.dbn"), 2, "in.dbn is an input"),
     ],
 )
