@@ -55,7 +55,8 @@ def test_a_name_that_says_the_format_or_none_is_accepted(name: str, file_format:
 )
 def test_a_name_that_says_another_format_is_refused(name: str, file_format: str) -> None:
     with pytest.raises(
-        UsageError, match=rf"^{name}: the name says .*, .* would hold {file_format}$"
+        UsageError,
+        match=rf"^{name}: the name says .*, .* would hold {file_format}; end it in .{file_format}$",
     ):
         check_file_name(name, file_format)
 
