@@ -306,7 +306,7 @@ def _load_checkpoint(handler: FeedHandler, path: Path) -> int:
     try:
         engine, loaded = checkpoint.load(data, tops=handler.published_books.engine_spec())
     except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}; remove it to begin anew") from None
+        raise CheckpointError(f"{path}: {error}; remove it to start again") from None
     extra: dict[str, Any] = dict(loaded)
     handler.restore(engine, FeedPosition(*extra["place"]), extra["records"])
     for interval in extra["symbols"]:

@@ -143,7 +143,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_other_options_are_refused_with_advice(small: Path) -> None:
     saved = small.with_name("state")
-    words = f"{saved}: is of other input or options; remove it to begin anew"
+    words = f"{saved}: belongs to other input or options; remove it to start again"
     for options in (["--symbols", "AAA"], ["--skip-bad"], [small]):
         done = run_in_process("reconstruct", small, *options, "--checkpoint", saved)
         assert error_line(done, 5) == words
@@ -155,7 +155,7 @@ def test_other_options_are_refused_with_advice(small: Path) -> None:
 )
 def test_other_input_is_refused(data: bytes, small: Path) -> None:
     small.write_bytes(data)
-    with pytest.raises(CheckpointError, match="is of other input or options"):
+    with pytest.raises(CheckpointError, match="belongs to other input or options"):
         Reconstruction(ReconstructRequest((str(small),), checkpoint=str(small.with_name("state"))))
 
 
@@ -176,7 +176,7 @@ def test_a_damaged_checkpoint_is_refused_with_advice(damage: str, small: Path) -
     line = error_line(run_in_process("reconstruct", small, "--checkpoint", saved), 5)
     assert line.startswith(f"{saved}: ")
     assert line.endswith(
-        "cannot be read: Is a directory" if damage == "directory" else "remove it to begin anew"
+        "cannot be read: Is a directory" if damage == "directory" else "remove it to start again"
     )
 
 
@@ -191,7 +191,7 @@ def test_what_cannot_be_gone_on_with_is_refused(
     monkeypatch.chdir(small.parent)
     filled = [argument.format(file=small) for argument in arguments]
     done = run_command("reconstruct", *filled, "--checkpoint", "state")
-    assert error_line(done, 2).startswith("--checkpoint goes with files")
+    assert error_line(done, 2).startswith("--checkpoint needs files")
 
 
 def test_a_checkpoint_that_cannot_be_looked_for_is_one_line(small: Path) -> None:
