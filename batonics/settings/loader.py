@@ -8,6 +8,7 @@ The rule here: no other module reads the file or an environment variable. The fi
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -104,6 +105,8 @@ def _is_file(path: Path) -> bool:
 def read(path: str, *, is_trusted: bool = True) -> ConfigFile:
     """A file of settings as it is; UsageError if it cannot be read."""
     try:
+        if stat.S_ISFIFO(Path(path).stat().st_mode):
+            raise UsageError(f"{path}: cannot be read: a pipe is no file of settings")
         return ConfigFile(path, Path(path).read_text(encoding="utf-8"), is_trusted)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from None

@@ -105,6 +105,9 @@ def read_file(file: ConfigFile) -> Iterator[SettingValue | str]:
 
     try:
         document = tomllib.loads(file.text)
+    except RecursionError:
+        yield f"{file.path}: not TOML: it is nested too deeply"
+        return
     except tomllib.TOMLDecodeError as error:
         message = str(error)
         yield f"{file.path}: not TOML: {message[:1].lower()}{message[1:]}"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from batonics.model.errors import UsageError
-from batonics.settings.loader import current, find_file, load
+from batonics.settings.loader import current, find_file, load, read
 
 
 @pytest.fixture
@@ -65,3 +66,16 @@ def test_a_variable_that_changes_is_seen(monkeypatch: pytest.MonkeyPatch) -> Non
     assert current() is current()
     monkeypatch.setenv("BATONICS_CACHE_DIR", "b")
     assert current().cache.directory == "b"
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "settings.toml")
+    with pytest.raises(UsageError, match="a pipe is no file of settings"):
+        read(str(tmp_path / "settings.toml"))
+
+
+def test_a_file_that_is_nested_too_deeply_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text("[live]\ndepth = " + 100_000 * "[")
+    with pytest.raises(UsageError, match="not TOML: it is nested too deeply"):
+        load(environment={"BATONICS_CONFIG": str(path)})
