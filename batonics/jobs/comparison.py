@@ -25,8 +25,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from batonics.frames.columns.books import BOOK_KEY
 from batonics.frames.columns.mbo_frame import TIME_TYPE
-from batonics.frames.scan.sources import BOOK_KEY
 from batonics.frames.schemas.table import find_schema
 from batonics.jobs.convert import Conversion, ConvertRequest, RowOptions
 from batonics.jobs.progress import ReadProgress

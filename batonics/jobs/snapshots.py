@@ -13,7 +13,8 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from batonics.book.engine import BookEngine
-from batonics.frames.depth.snapshots import depth_frames, depth_schema
+from batonics.frames.columns.books import depth_schema
+from batonics.frames.depth.snapshots import depth_frames
 from batonics.frames.depth.windows import Windows, parse_windows
 from batonics.frames.scan.folding import fold_pieces
 from batonics.frames.scan.symbols import FrameSymbols

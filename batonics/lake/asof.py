@@ -18,7 +18,8 @@ from typing import NamedTuple, TypeVar
 
 import polars as pl
 
-from batonics.frames.scan.sources import BOOK_KEY, Projection, frame_source
+from batonics.frames.columns.books import BOOK_KEY
+from batonics.frames.scan.sources import Projection, frame_source
 from batonics.frames.schemas.table import Schema
 from batonics.lake.catalog import Part, RowFilter, find_parts
 from batonics.lake.digest import Verifier

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import polars as pl
 
+from batonics.frames.columns.books import BOOK_KEY
 from batonics.frames.html import html_table
-from batonics.frames.scan.sources import BOOK_KEY
 from batonics.frames.schemas.table import find_schema
 from batonics.lake import catalog
 from batonics.lake.catalog import Part, RowFilter

@@ -17,9 +17,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from batonics.frames.columns.books import depth_schema
 from batonics.frames.columns.levels import level_column_names
 from batonics.frames.columns.mbo_frame import null_where, to_datetimes
-from batonics.frames.depth.snapshots import depth_schema
 from batonics.frames.scan.clock import UNKNOWN_TIME, StreamClock
 from batonics.frames.scan.folding import key_columns
 from batonics.frames.scan.symbols import FrameSymbols

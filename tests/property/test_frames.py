@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batonics.book.engine import BookEngine
+from batonics.frames.columns.books import DELTA_SCHEMA
 from batonics.frames.columns.mbo_frame import from_frame, to_frame
-from batonics.frames.depth.book_sources import DELTA_SCHEMA, bbo_frames, delta_frames
+from batonics.frames.depth.book_sources import bbo_frames, delta_frames
 from batonics.frames.depth.snapshots import depth_frames
 from batonics.frames.depth.windows import EventWindows, TimeWindows
 from batonics.frames.scan.folding import fold_pieces

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 
 import polars as pl
 
+from batonics.frames.columns.books import depth_schema
 from batonics.frames.columns.vendor import mbp_schema
 from batonics.frames.depth.sampling import sampled_depth_frames
-from batonics.frames.depth.snapshots import depth_schema
 from batonics.frames.depth.windows import EventWindows, TimeWindows, Windows
 from batonics.frames.schemas.consolidated import consolidated_frames
 from batonics.model.mbo import UNDEF_PRICE, MboBatch

@@ -11,12 +11,8 @@ from itertools import groupby
 import numpy as np
 import polars as pl
 
-from batonics.frames.orders.order_lives import (
-    ORDERS_SCHEMA,
-    QUEUE_SCHEMA,
-    order_frames,
-    position_frames,
-)
+from batonics.frames.columns.books import ORDERS_SCHEMA
+from batonics.frames.orders.order_lives import QUEUE_SCHEMA, order_frames, position_frames
 from batonics.model.mbo import MboBatch, slice_batch
 from tests.support.reference_books import records
 from tests.support.reference_orders import Row, reference_lives, reference_positions

@@ -14,40 +14,24 @@ import polars as pl
 from batonics.book.engine import BookEngine
 from batonics.book.event_cutoff import EventCutoff
 from batonics.book.state import Bbo, Delta
+from batonics.frames.columns.books import (
+    BBO_SCHEMA,
+    BOOK_KEY,
+    BOOK_KEY_SCHEMA,
+    DELTA_SCHEMA,
+    depth_schema,
+)
 from batonics.frames.columns.mbo_frame import (
     BOOK_SIDE_TYPE,
-    TIME_TYPE,
     null_where,
     to_datetimes,
 )
 from batonics.frames.depth.sampling import changed_depth_frames, sampled_depth_frames
-from batonics.frames.depth.snapshots import depth_frames, depth_schema
+from batonics.frames.depth.snapshots import depth_frames
 from batonics.frames.depth.windows import EventWindows, Windows
 from batonics.frames.scan.folding import book_keys, fold_pieces, key_columns
 from batonics.frames.scan.record_source import record_source
-from batonics.frames.scan.sources import BOOK_KEY, BOOK_KEY_SCHEMA
 from batonics.model.mbo import UNDEF_PRICE, MboBatch
-
-_END_COLUMNS = {"ts_event": TIME_TYPE, "ts_recv": TIME_TYPE, "sequence": pl.UInt32()}
-
-BBO_SCHEMA = pl.Schema(
-    {
-        **_END_COLUMNS,
-        **BOOK_KEY_SCHEMA,
-        **{word.name.lower(): pl.Int64() for word in Bbo},
-    }
-)
-DELTA_SCHEMA = pl.Schema(
-    {
-        **_END_COLUMNS,
-        **BOOK_KEY_SCHEMA,
-        "event": pl.Int64(),
-        "side": BOOK_SIDE_TYPE,
-        "price": pl.Int64(),
-        "size": pl.Int64(),
-        "count": pl.Int64(),
-    }
-)
 
 BOOK_SCHEMA = pl.Schema(
     {

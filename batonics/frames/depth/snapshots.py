@@ -14,7 +14,6 @@ import polars as pl
 from numpy.typing import NDArray
 
 from batonics.book.state import Delta, EventEnd
-from batonics.frames.columns.levels import level_column_names
 from batonics.frames.columns.mbo_frame import TIME_TYPE
 from batonics.frames.depth.best_levels import (
     best_levels,
@@ -36,21 +35,6 @@ FLUSH_ENDS = 1 << 16
 """Deltas and ends of events gathered before books are rebuilt, to share a query's fixed cost."""
 FILL_ROWS = 1 << 15
 """Rows of a frame where windows without events are filled in."""
-
-_WINDOW_COLUMNS = {
-    "ts": TIME_TYPE,
-    "ts_event": TIME_TYPE,
-    "ts_recv": TIME_TYPE,
-    "sequence": pl.UInt32(),
-    "publisher_id": pl.UInt16(),
-    "instrument_id": pl.UInt32(),
-    "events": pl.Int64(),
-}
-
-
-def depth_schema(depth: int) -> pl.Schema:
-    """The schema of frames of depth."""
-    return pl.Schema(_WINDOW_COLUMNS | dict.fromkeys(level_column_names(depth), pl.Int64()))
 
 
 def depth_frames(

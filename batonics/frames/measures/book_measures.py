@@ -40,10 +40,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 
 import polars as pl
 
+from batonics.frames.columns.books import BOOK_KEY
 from batonics.frames.columns.vendor import mbp_schema
 from batonics.frames.measures.stateful_expressions import StatefulExpressions, check_mbp_columns
 from batonics.frames.scan.derived_source import DerivationPlan, derived_source
-from batonics.frames.scan.sources import BOOK_KEY
 from batonics.model.errors import UsageError
 from batonics.model.mbo import Flag
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Collection
 
 import polars as pl
 
+from batonics.frames.columns.books import BOOK_KEY
 from batonics.frames.columns.mbo_frame import check_columns
-from batonics.frames.scan.sources import BOOK_KEY
 
 Evaluate = Callable[[pl.LazyFrame], pl.LazyFrame]
 

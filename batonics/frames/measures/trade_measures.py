@@ -32,6 +32,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 import polars as pl
 
+from batonics.frames.columns.books import BOOK_KEY
 from batonics.frames.columns.vendor import mbp_schema
 from batonics.frames.measures.book_measures import (
     EVENT_COLUMNS,
@@ -43,7 +44,6 @@ from batonics.frames.measures.book_measures import (
 )
 from batonics.frames.measures.stateful_expressions import StatefulExpressions, check_mbp_columns
 from batonics.frames.scan.derived_source import DerivationPlan, derived_source
-from batonics.frames.scan.sources import BOOK_KEY
 from batonics.model.mbo import Flag
 from batonics.model.times import duration_ns
 

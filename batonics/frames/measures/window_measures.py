@@ -42,6 +42,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 import polars as pl
 
+from batonics.frames.columns.books import BOOK_KEY, BOOK_KEY_SCHEMA
 from batonics.frames.columns.mbo_frame import TIME_TYPE
 from batonics.frames.columns.vendor import mbp_schema
 from batonics.frames.measures.book_measures import (
@@ -54,7 +55,6 @@ from batonics.frames.measures.book_measures import (
 from batonics.frames.measures.stateful_expressions import StatefulExpressions, check_mbp_columns
 from batonics.frames.measures.trade_measures import INPUT_COLUMNS, annotate_rows
 from batonics.frames.scan.derived_source import DerivationPlan, derived_source
-from batonics.frames.scan.sources import BOOK_KEY, BOOK_KEY_SCHEMA
 from batonics.model.errors import UsageError
 from batonics.model.times import duration_ns
 

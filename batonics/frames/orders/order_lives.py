@@ -25,43 +25,12 @@ from numpy.typing import NDArray
 from batonics.book.engine import BookEngine
 from batonics.book.queue_state import LifeEnd, LifeRow, QueuePosition
 from batonics.book.queues import OrderQueues, QueueResult
+from batonics.frames.columns.books import BOOK_KEY_SCHEMA, ORDER_END_TYPE, ORDERS_SCHEMA
 from batonics.frames.columns.mbo_frame import BOOK_SIDE_TYPE, TIME_TYPE, null_where, to_datetimes
 from batonics.frames.scan.folding import book_keys, fold_pieces, key_columns
 from batonics.frames.scan.record_source import record_source
-from batonics.frames.scan.sources import BOOK_KEY_SCHEMA
 from batonics.model.errors import UsageError
 from batonics.model.mbo import MboBatch
-
-ORDER_END_TYPE = pl.Enum([end.name.lower() for end in LifeEnd])
-
-ORDERS_SCHEMA = pl.Schema(
-    {
-        **BOOK_KEY_SCHEMA,
-        "order_id": pl.UInt64(),
-        "side": BOOK_SIDE_TYPE,
-        "ts_start": TIME_TYPE,
-        "ts_end": TIME_TYPE,
-        "ts_recv_start": TIME_TYPE,
-        "ts_recv_end": TIME_TYPE,
-        "price_start": pl.Int64(),
-        "price_end": pl.Int64(),
-        "size_start": pl.Int64(),
-        "added": pl.Int64(),
-        "filled": pl.Int64(),
-        "cancelled": pl.Int64(),
-        "left": pl.Int64(),
-        "modifies": pl.Int64(),
-        "requeues": pl.Int64(),
-        "ahead_orders": pl.Int64(),
-        "ahead_size": pl.Int64(),
-        "ts_first_fill": TIME_TYPE,
-        "fill_ahead_orders": pl.Int64(),
-        "fill_ahead_size": pl.Int64(),
-        "end": ORDER_END_TYPE,
-        "left_censored": pl.Boolean(),
-        "right_censored": pl.Boolean(),
-    }
-)
 
 QUEUE_SCHEMA = pl.Schema(
     {

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import polars as pl
 from polars.io.plugins import register_io_source
 
-BOOK_KEY_SCHEMA = {"publisher_id": pl.UInt16(), "instrument_id": pl.UInt32()}
-BOOK_KEY = tuple(BOOK_KEY_SCHEMA)
+from batonics.frames.columns.books import BOOK_KEY
+
 """The columns that identify a book (rule 1)."""
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from batonics.frames.columns.books import BOOK_KEY
 from batonics.frames.scan.derived_source import DerivationPlan, derived_source
-from batonics.frames.scan.sources import BOOK_KEY
 from batonics.model.errors import UsageError
 from batonics.model.symbols import IntervalMap, SymbolMap, TInterval
 

@@ -29,11 +29,11 @@ from numpy.typing import NDArray
 from batonics.book.engine import BookEngine
 from batonics.book.results import FoldResult, TopsSpec
 from batonics.book.state import TOP_LEVEL_WORDS, TOP_WORDS, Top
+from batonics.frames.columns.books import BOOK_KEY
 from batonics.frames.columns.mbo_frame import TIME_TYPE, to_frame
 from batonics.frames.columns.vendor import BBO_INTERVAL_SCHEMA
 from batonics.frames.scan.clock import StreamClock
 from batonics.frames.scan.folding import fold_tops
-from batonics.frames.scan.sources import BOOK_KEY
 from batonics.frames.schemas.mbp import tops_frame
 from batonics.model.mbo import (
     UNDEF_ORDER_SIZE,

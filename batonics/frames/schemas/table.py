@@ -34,6 +34,7 @@ import polars as pl
 
 from batonics.codec.metadata import SCHEMA_NAMES
 from batonics.codec.records import RECORD_LAYOUTS
+from batonics.frames.columns.books import BBO_SCHEMA, DELTA_SCHEMA, ORDERS_SCHEMA, depth_schema
 from batonics.frames.columns.mbo_frame import MBO_SCHEMA
 from batonics.frames.columns.vendor import (
     BBO_INTERVAL_SCHEMA,
@@ -42,19 +43,6 @@ from batonics.frames.columns.vendor import (
     TRADES_SCHEMA,
     mbp_schema,
 )
-from batonics.frames.depth.book_sources import (
-    BBO_SCHEMA,
-    DELTA_SCHEMA,
-    bbo_source,
-    delta_source,
-    depth_source,
-)
-from batonics.frames.depth.snapshots import depth_schema
-from batonics.frames.depth.windows import TimeWindows
-from batonics.frames.measures.bars import ohlcv_source
-from batonics.frames.orders.order_lives import ORDERS_SCHEMA, orders_source
-from batonics.frames.schemas.mbp_sources import bbo_interval_source, mbp_source
-from batonics.frames.schemas.trades import trades_source
 from batonics.model.errors import UsageError
 from batonics.model.mbo import RTYPE_MBO
 from batonics.model.times import NS_PER_DAY, duration_ns, format_duration
@@ -234,12 +222,47 @@ def _mbo_rows(records: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
+# A derivation is imported when its rows are wanted: a command loads the kernels of one, not of all.
+
+
+def _trades(records: pl.LazyFrame) -> pl.LazyFrame:
+    from batonics.frames.schemas.trades import trades_source
+
+    return trades_source(records, 0x00)
+
+
+def _tbbo(records: pl.LazyFrame, *, consolidated: bool = False) -> pl.LazyFrame:
+    from batonics.frames.schemas.mbp_sources import mbp_source
+
+    return mbp_source(records, 1, rtype=0x01, changes=False, consolidated=consolidated)
+
+
+def _bbo_events(records: pl.LazyFrame) -> pl.LazyFrame:
+    from batonics.frames.depth.book_sources import bbo_source
+
+    return bbo_source(records)
+
+
+def _deltas(records: pl.LazyFrame) -> pl.LazyFrame:
+    from batonics.frames.depth.book_sources import delta_source
+
+    return delta_source(records)
+
+
+def _orders(records: pl.LazyFrame) -> pl.LazyFrame:
+    from batonics.frames.orders.order_lives import orders_source
+
+    return orders_source(records)
+
+
 def _mbp(parameter: str) -> Schema | None:
     if re.fullmatch(r"[1-9][0-9]{0,2}", parameter) is None or int(parameter) > MBP_DEPTH_MAX:
         return None
     depth, rtype = int(parameter), FAMILIES["mbp"].rtypes.get(parameter)
 
     def derive(records: pl.LazyFrame, *, consolidated: bool = False) -> pl.LazyFrame:
+        from batonics.frames.schemas.mbp_sources import mbp_source
+
         return mbp_source(records, depth, rtype=rtype, consolidated=consolidated)
 
     return Schema(
@@ -255,10 +278,16 @@ def _mbp(parameter: str) -> Schema | None:
 
 def _bbo(parameter: str) -> Schema:
     interval_ns, interval, rtype = _interval("bbo", parameter)
+
+    def derive(records: pl.LazyFrame) -> pl.LazyFrame:
+        from batonics.frames.schemas.mbp_sources import bbo_interval_source
+
+        return bbo_interval_source(records, interval_ns, rtype)
+
     return Schema(
         f"bbo-{interval}",
         BBO_INTERVAL_SCHEMA,
-        lambda records: bbo_interval_source(records, interval_ns, rtype),
+        derive,
         pl.col("ts_recv"),
         rtype=rtype,
         layout=None if rtype is None else "bbo",
@@ -269,10 +298,16 @@ def _bbo(parameter: str) -> Schema:
 
 def _ohlcv(parameter: str) -> Schema:
     interval_ns, interval, rtype = _interval("ohlcv", parameter)
+
+    def derive(records: pl.LazyFrame) -> pl.LazyFrame:
+        from batonics.frames.measures.bars import ohlcv_source
+
+        return ohlcv_source(records, interval_ns, rtype)
+
     return Schema(
         f"ohlcv-{interval}",
         OHLCV_SCHEMA,
-        lambda records: ohlcv_source(records, interval_ns, rtype),
+        derive,
         pl.col("ts_event"),
         rtype=rtype,
         layout=None if rtype is None else "ohlcv",
@@ -282,11 +317,17 @@ def _ohlcv(parameter: str) -> Schema:
 
 def _depth(parameter: str) -> Schema:
     interval_ns, interval, _ = _interval("depth", parameter)
-    windows = TimeWindows(interval_ns)
+
+    def derive(records: pl.LazyFrame) -> pl.LazyFrame:
+        from batonics.frames.depth.book_sources import depth_source
+        from batonics.frames.depth.windows import TimeWindows
+
+        return depth_source(records, TimeWindows(interval_ns), DEPTH_LEVELS, fill=False)
+
     return Schema(
         f"depth-{interval}",
         depth_schema(DEPTH_LEVELS),
-        lambda records: depth_source(records, windows, DEPTH_LEVELS, fill=False),
+        derive,
         pl.col("ts"),
         interval_ns=interval_ns,
         time_is_interval_end=True,
@@ -322,7 +363,7 @@ SCHEMAS: dict[str, Schema] = {
         Schema(
             "trades",
             TRADES_SCHEMA,
-            lambda records: trades_source(records, 0x00),
+            _trades,
             pl.col("ts_recv"),
             rtype=0x00,
             layout="trade",
@@ -330,20 +371,18 @@ SCHEMAS: dict[str, Schema] = {
         Schema(
             "tbbo",
             mbp_schema(1),
-            lambda records: mbp_source(records, 1, rtype=0x01, changes=False),
+            _tbbo,
             pl.col("ts_recv"),
             rtype=0x01,
             layout="mbp-1",
-            derive_consolidated=lambda records: mbp_source(
-                records, 1, rtype=0x01, changes=False, consolidated=True
-            ),
+            derive_consolidated=lambda records: _tbbo(records, consolidated=True),
         ),
-        Schema("bbo", BBO_SCHEMA, bbo_source, pl.col("ts_recv")),
-        Schema("deltas", DELTA_SCHEMA, delta_source, pl.col("ts_recv")),
+        Schema("bbo", BBO_SCHEMA, _bbo_events, pl.col("ts_recv")),
+        Schema("deltas", DELTA_SCHEMA, _deltas, pl.col("ts_recv")),
         Schema(
             "orders",
             ORDERS_SCHEMA,
-            orders_source,
+            _orders,
             # Orders that are alive come last, and together. Their time is the end of the day of the
             # last order that came, so that a row's time is known from the row and its date.
             pl.coalesce("ts_recv_end", _day_end(pl.col("ts_recv_start").max().dt.date())),

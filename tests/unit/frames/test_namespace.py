@@ -13,10 +13,10 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from batonics.book.engine import BookEngine
+from batonics.frames.columns.books import BBO_SCHEMA, DELTA_SCHEMA, depth_schema
 from batonics.frames.columns.mbo_frame import from_frame, to_frame
 from batonics.frames.columns.vendor import BBO_INTERVAL_SCHEMA, mbp_schema
-from batonics.frames.depth.book_sources import BBO_SCHEMA, DELTA_SCHEMA, bbo_frames, delta_frames
-from batonics.frames.depth.snapshots import depth_schema
+from batonics.frames.depth.book_sources import bbo_frames, delta_frames
 from batonics.frames.depth.windows import EventWindows, TimeWindows, parse_windows
 from batonics.frames.namespace import MboNamespace
 from batonics.frames.scan.mbo_scan import scan_batches

@@ -8,9 +8,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from batonics.frames.columns.books import depth_schema
 from batonics.frames.depth import best_levels as depth_module
 from batonics.frames.depth import snapshots
-from batonics.frames.depth.snapshots import depth_frames, depth_schema
+from batonics.frames.depth.snapshots import depth_frames
 from batonics.frames.depth.windows import EventWindows, parse_windows
 from batonics.frames.scan.folding import fold_pieces
 from batonics.model.mbo import UNDEF_TIMESTAMP, Flag, MboBatch, slice_batch, take_batch

@@ -6,9 +6,9 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from batonics.frames.columns.books import BOOK_KEY
 from batonics.frames.columns.vendor import mbp_schema
 from batonics.frames.measures.stateful_expressions import StatefulExpressions, check_mbp_columns
-from batonics.frames.scan.sources import BOOK_KEY
 from batonics.model.errors import UsageError
 from tests.support.mbp_rows import CUTS, cut, frame_of, random_rows
 

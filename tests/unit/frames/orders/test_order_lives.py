@@ -7,14 +7,10 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from batonics.frames.columns.books import ORDERS_SCHEMA
 from batonics.frames.columns.mbo_frame import to_frame
 from batonics.frames.namespace import MboNamespace
-from batonics.frames.orders.order_lives import (
-    ORDERS_SCHEMA,
-    QUEUE_SCHEMA,
-    orders_source,
-    queue_source,
-)
+from batonics.frames.orders.order_lives import QUEUE_SCHEMA, orders_source, queue_source
 from batonics.frames.scan.mbo_scan import scan_batches
 from batonics.model.errors import UsageError
 from batonics.model.mbo import UNDEF_ORDER_SIZE, UNDEF_PRICE, MboBatch, slice_batch

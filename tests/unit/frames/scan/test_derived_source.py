@@ -6,10 +6,10 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from batonics.frames.columns.books import BOOK_KEY
 from batonics.frames.columns.vendor import mbp_schema
 from batonics.frames.scan import derived_source as derived_source_module
 from batonics.frames.scan.derived_source import DerivationPlan, Frames, derived_source
-from batonics.frames.scan.sources import BOOK_KEY
 from tests.support.mbp_rows import frame_of, random_rows
 
 
