@@ -69,12 +69,13 @@ def load(
     """Load files into a lake, by schema, date and symbol."""
     from batonics.cli.progress import load_progress
     from batonics.jobs.lake_load import LakeLoad, LoadRequest
+    from batonics.model.times import duration_ns, format_duration
 
     settings = load_settings({"lake.schemas": ("--schemas", schemas)}).lake
     # An empty list is no value of a setting, but an error of the command.
     names = () if schemas == "" else settings.schemas
     if every:
-        names = (*names, f"depth-{every}")
+        names = (*names, f"depth-{format_duration(duration_ns(every, 'intervals'))}")
     request = LoadRequest(
         tuple(files), lake, names, one_stream=one_stream, again=again, skip_bad=skip_bad
     )

@@ -378,7 +378,8 @@ def test_a_reader_sees_whole_commits_only(tmp_path: Path) -> None:
 
 def test_the_command_says_what_it_did(tmp_path: Path) -> None:
     lake, file = tmp_path / "lake", write(tmp_path / "a.dbn")
-    arguments = ("lake", "load", file, "--lake", lake, "--schemas", "trades,mbo", "--every", "1s")
+    options = ("--schemas", "trades,mbo", "--every", "1000ms")
+    arguments = ("lake", "load", file, "--lake", lake, *options)
     done = run_in_process(*arguments)
     assert (done.code, done.out) == (0, b"")
     assert done.err == f"{file}: 8 trades, 8 mbo, 2 depth-1s\n"
