@@ -81,7 +81,7 @@ class ReplayFiles:
             UsageError: the schema or the symbology is not offered.
         """
         # UsageError: there is no such schema, or no DBN record for it.
-        _ = find_schema(subscription.schema).record_dtype
+        find_schema(subscription.schema).check_dbn()
         if subscription.stype_in not in STYPES:
             raise UsageError(
                 f"stype_in {subscription.stype_in!r} is not resolved by a replay;"

@@ -17,7 +17,6 @@ import polars as pl
 from batonics.frames.schemas.table import (
     FAMILIES,
     SCHEMAS,
-    dbn_schemas,
     find_schema,
     schema_forms,
 )
@@ -165,7 +164,7 @@ def _load_files(
 def _find_schemas(query: QueryFile) -> tuple[str, ...]:
     """The schemas that a query reads, by its header or else by the names in its statement."""
     text = " ".join(query.reads) or query.sql
-    known = {*SCHEMAS, *dbn_schemas()}
+    known = set(SCHEMAS)
     known |= {view_schema(name) for name in re.findall(_FAMILY_VIEW, text.lower())}
     schemas, refused = [], []
     for name in find_named_schemas(text, known):

@@ -173,7 +173,7 @@ def _check_format(
     if schema is not None:
         check_vendor_columns(schema, columns)
         if file_format.startswith("dbn"):
-            _ = find_schema(schema).record_dtype
+            find_schema(schema).check_dbn()
     elif file_format.startswith("dbn"):
         raise UsageError(f"{path}: DBN holds the vendor's records; these columns are not one")
     for name, dtype in columns.items():

@@ -99,9 +99,7 @@ class Schema:
         Raises:
             UsageError: DBN has no record of this schema.
         """
-        if self.layout is None:
-            raise UsageError(f"DBN has no record of schema {self.name}: choose another format")
-        return RECORD_LAYOUTS[self.layout]
+        return RECORD_LAYOUTS[self.check_dbn()]
 
     @property
     def number(self) -> int:
@@ -110,8 +108,14 @@ class Schema:
         Raises:
             UsageError: DBN has no record of this schema.
         """
-        _ = self.record_dtype
+        self.check_dbn()
         return SCHEMA_NAMES.index(self.name)
+
+    def check_dbn(self) -> str:
+        """The layout of the DBN record; UsageError if DBN has no record of this schema."""
+        if self.layout is None:
+            raise UsageError(f"DBN has no record of schema {self.name}: choose another format")
+        return self.layout
 
     @property
     def time_depends_on_end(self) -> bool:
@@ -130,14 +134,13 @@ class Schema:
         """
         if not consolidated:
             return self.derive(records)
-        self.check_consolidated()
-        assert self.derive_consolidated is not None  # noqa: S101 - checked in the line above
-        return self.derive_consolidated(records)
+        return self.check_consolidated()(records)
 
-    def check_consolidated(self) -> None:
-        """UsageError if there are no consolidated rows of this schema."""
+    def check_consolidated(self) -> Derivation:
+        """What makes the consolidated rows; UsageError if there are none of this schema."""
         if self.derive_consolidated is None:
             raise UsageError(f"{self.name} is not consolidated; tbbo and mbp-N can be")
+        return self.derive_consolidated
 
     def time_on(self, date: pl.Expr) -> pl.Expr:
         """`time` of rows that are known to fall on that date, each row by itself."""
@@ -228,13 +231,14 @@ def _mbo_rows(records: pl.LazyFrame) -> pl.LazyFrame:
 def _trades(records: pl.LazyFrame) -> pl.LazyFrame:
     from batonics.frames.schemas.trades import trades_source
 
-    return trades_source(records, 0x00)
+    return trades_source(records, SCHEMAS["trades"].rtype)
 
 
 def _tbbo(records: pl.LazyFrame, *, consolidated: bool = False) -> pl.LazyFrame:
     from batonics.frames.schemas.mbp_sources import mbp_source
 
-    return mbp_source(records, 1, rtype=0x01, changes=False, consolidated=consolidated)
+    rtype = SCHEMAS["tbbo"].rtype
+    return mbp_source(records, 1, rtype=rtype, changes=False, consolidated=consolidated)
 
 
 def _bbo_events(records: pl.LazyFrame) -> pl.LazyFrame:
