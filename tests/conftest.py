@@ -65,6 +65,18 @@ def test_data() -> Path:
     return directory
 
 
+@pytest.fixture(scope="session")
+def cases(test_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of small cases: `cases / "v1_two_levels.dbn"` and so on.
+
+    Their right values are in cases/README.md of the real data.
+    """
+    directory = tmp_path_factory.mktemp("cases")
+    script = test_data / "cases" / "make_cases.py"
+    subprocess.run([sys.executable, str(script), str(directory)], check=True)
+    return directory
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "alone: measures time; no other test runs beside it")
     directory = data_directory()

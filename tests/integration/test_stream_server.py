@@ -78,9 +78,11 @@ def test_requests_are_answered_within_a_feed_that_never_pauses(sample: MboBatch)
         handler, thread = follow(server, feed)
         while not server.rows:
             server.read()
-        server.ask(1, 0, None, orders=True)
-        server.ask(2, 0, 3)
-        server.ask(3, 77, None)
+        server.ask_at_once(
+            {"id": 1, "book": 0, "depth": None, "orders": True},
+            {"id": 2, "book": 0, "depth": 3, "orders": False},
+            {"id": 3, "book": 77, "depth": None, "orders": False},
+        )
         while len(server.answers) < 3:
             server.read()
         hold.set()
@@ -88,6 +90,7 @@ def test_requests_are_answered_within_a_feed_that_never_pauses(sample: MboBatch)
         thread.join(DEADLINE_S)
     whole, three, none = (server.answers[number] for number in (1, 2, 3))
     assert "there is no book 77" in none["error"]
+    assert whole["seq"] == three["seq"]
     assert len(three["bids"]) == 3
     assert whole["bids"][:3] == [
         {**level, "orders": whole["bids"][n]["orders"]} for n, level in enumerate(three["bids"])

@@ -60,8 +60,12 @@ class FakeServer:
 
     def ask(self, number: int, book: int, depth: int | None, *, orders: bool = False) -> None:
         """Request a book."""
-        request = {"id": number, "book": book, "depth": depth, "orders": orders}
-        self.socket.sendall(encode_message(MessageKind.REQUEST, orjson.dumps(request)))
+        self.ask_at_once({"id": number, "book": book, "depth": depth, "orders": orders})
+
+    def ask_at_once(self, *requests: dict[str, Any]) -> None:
+        """Send requests in one piece, so that ingest answers them all from one state."""
+        messages = (encode_message(MessageKind.REQUEST, orjson.dumps(one)) for one in requests)
+        self.socket.sendall(b"".join(messages))
 
     def read_to_the_end(self) -> None:
         """Read until ingest closes the link; then close this end."""
