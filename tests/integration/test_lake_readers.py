@@ -21,7 +21,7 @@ from batonics.lake.file_catalog import FileCatalog
 from batonics.lake.lake import Lake
 from batonics.model.errors import LakeError
 from batonics.model.mbo import Action
-from tests.support.command import SCRIPT, CommandResult, environment, error_line
+from tests.support.command import SCRIPT, CommandResult, environment, error_line, run_command
 from tests.support.dbn_files import DAY_NS, encode, metadata, record
 from tests.support.lakes import load
 
@@ -177,6 +177,18 @@ def test_commits_go_on_from_there(state: State, lake: Path, tmp_path: Path) -> N
     assert (lake / BESIDE[0]).stat().st_size == 0
 
 
+@pytest.fixture(scope="module")
+def appended(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake with two appended parts, so that there is something to compact."""
+    directory = tmp_path_factory.mktemp("appended")
+    for number in range(2):
+        append = ("lake", "append", "--lake", directory / "lake", "--name", "y")
+        feed = write(directory / "f.dbn", size=number + 7).read_bytes()
+        done = run_command(*append, "--schemas", "mbo", "-q", stdin=feed)
+        assert done.code == 0, done.err
+    return directory / "lake"
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -189,16 +201,9 @@ def test_commits_go_on_from_there(state: State, lake: Path, tmp_path: Path) -> N
 )
 @pytest.mark.parametrize("state", [as_left, bare])
 def test_what_would_write_is_refused_in_one_line(
-    arguments: tuple[str, ...], state: State, lake: Path, tmp_path: Path
+    arguments: tuple[str, ...], state: State, appended: Path, tmp_path: Path
 ) -> None:
-    for number in range(2):  # so that there is something to compact
-        feed = subprocess.run(
-            [*SCRIPT, "lake", "append", "--lake", lake, "--name", "y", "--schemas", "mbo", "-q"],
-            input=write(tmp_path / "f.dbn", size=number + 7).read_bytes(),
-            env=environment(),
-            check=True,
-        )
-        assert feed.returncode == 0
+    lake = shutil.copytree(appended, tmp_path / "lake")
     state(lake)
     file = write(tmp_path / "b.dbn", days=1)
     before = seen(lake)
