@@ -9,9 +9,11 @@ import typer
 from batonics.cli.options import (
     SCHEMA_FORMS,
     FilesArgument,
+    PricesOption,
     QuietOption,
     SkipBadOption,
     SymbolsOption,
+    price_unit,
     refuse_input_as_output,
     split_names,
 )
@@ -61,9 +63,7 @@ def command(
         bool, typer.Option("--ticks", help="Use the definitions that are in FILES.")
     ] = False,
     tz: Annotated[str, typer.Option(help="The time zone of times: America/Chicago.")] = "UTC",
-    decimal: Annotated[
-        bool, typer.Option("--decimal", help="Write prices in NDJSON as decimal text, as in CSV.")
-    ] = False,
+    prices: PricesOption = None,
     skip_bad: SkipBadOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -88,7 +88,7 @@ def command(
         definitions=tuple(definitions or ()),
     )
     refuse_input_as_output([*files, *request.definitions], out)
-    output = TableOutput(out, file_format, decimal_prices=decimal)
+    output = TableOutput(out, file_format, price_unit(prices))
     with read_progress("convert", quiet=quiet) as progress:
         rows = convert(request, output, progress)
     if not quiet:

@@ -101,8 +101,10 @@ def asked(lake: Path, sql: str, values: dict[str, Any] | None = None) -> pl.Data
     """The witness's answer."""
     with witness(lake) as connection:
         answer = pl.DataFrame(connection.sql(sql, params=values).to_arrow_table())
+    # Only the times of the files are nanoseconds; DuckDB computes times in microseconds.
     return answer.with_columns(
-        pl.selectors.datetime().cast(pl.Datetime("ns")).dt.replace_time_zone("UTC")
+        pl.selectors.datetime("ns").dt.replace_time_zone("UTC"),
+        pl.selectors.datetime("us").cast(pl.Datetime("ns")),
     )
 
 
