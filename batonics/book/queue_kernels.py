@@ -305,7 +305,11 @@ def fold_queues(events: QueueEvents, queues: Queues, out: QueueOutputs) -> None:
         key = as_word(events.publisher_id[at(row)]) << 32 | as_word(events.instrument_id[at(row)])
         if key != last_key:
             last_key = key
-            book = events.book_index[at(2 * find_book(events.book_index, index_mask, key) + 1)] - 1
+            pair = find_book(events.book_index, index_mask, key)
+            # `verify` folds with an engine that may be at fault: it may lack a book.
+            book = as_word(-1) if pair < 0 else events.book_index[at(2 * pair + 1)] - 1
+        if book < 0:
+            continue
         base = book * QUEUE_BOOK_WORDS
         record = QueueRecord(
             as_word(row),
