@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import batonics.frames.namespace  # noqa: F401 - registers `.mbo`
 from batonics.frames.scan.mbo_scan import StreamFacts, scan_batches
 from batonics.frames.scan.sessions import SessionHours
 from batonics.model.book_changes import BookChanges
