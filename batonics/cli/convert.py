@@ -8,11 +8,15 @@ import typer
 
 from batonics.cli.options import (
     SCHEMA_FORMS,
+    ExtraOption,
     FilesArgument,
     PricesOption,
     QuietOption,
+    SessionOption,
     SkipBadOption,
+    StatusesOption,
     SymbolsOption,
+    parse_session,
     price_unit,
     refuse_input_as_output,
     split_names,
@@ -64,6 +68,9 @@ def command(
     ] = False,
     tz: Annotated[str, typer.Option(help="The time zone of times: America/Chicago.")] = "UTC",
     prices: PricesOption = None,
+    extra: ExtraOption = None,
+    statuses: StatusesOption = None,
+    session: SessionOption = None,
     skip_bad: SkipBadOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -86,8 +93,11 @@ def command(
         tz=tz,
         ticks=ticks or definitions is not None,
         definitions=tuple(definitions or ()),
+        extra=split_names(extra),
+        statuses=tuple(statuses or ()),
+        sessions=parse_session(session),
     )
-    refuse_input_as_output([*files, *request.definitions], out)
+    refuse_input_as_output([*files, *request.definitions, *request.statuses], out)
     output = TableOutput(out, file_format, price_unit(prices))
     with read_progress("convert", quiet=quiet) as progress:
         rows = convert(request, output, progress)

@@ -147,7 +147,8 @@ class Lake:
             prices: the unit of prices: "fixed", "decimal" or "float" (`frames/columns/prices.py`).
 
         Raises:
-            UsageError: the lake has no such schema, there is no such unit, or its path has a directory NAME=VALUE.
+            UsageError: the lake has no such schema, there is no such unit, or the lake's path has a
+            directory NAME=VALUE.
             LakeError: a file is damaged or missing.
         """
         row_filter = parse_row_filter(symbols, start, end)
@@ -243,9 +244,7 @@ class Lake:
         parsed = read_query(query)
         with closing(LakeDatabase(self.store, self.verifier)) as database:
             unit = check_price_unit(prices)
-            result = database.query(
-                parsed.sql, parsed.bind(parameters), header=parsed, prices=unit
-            )
+            result = database.query(parsed.sql, parsed.bind(parameters), header=parsed, prices=unit)
             return result.frame()
 
     def check(self, progress: Callable[[int], None] | None = None) -> list[str]:

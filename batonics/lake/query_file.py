@@ -106,11 +106,6 @@ class ResultColumn(NamedTuple):
     type: str
     description: str
 
-    @property
-    def price_kind(self) -> PriceKind | None:
-        """What it has of prices; None: it has no price."""
-        return _PRICE_KINDS.get(self.type)
-
 
 class QueryFile(NamedTuple):
     """A query and its header.
@@ -139,9 +134,8 @@ class QueryFile(NamedTuple):
 
     def price_columns(self) -> dict[str, PriceKind]:
         """The columns of the result that are prices, or derive from prices."""
-        return {
-            column.name: kind for column in self.columns if (kind := column.price_kind) is not None
-        }
+        kinds = {column.name: _PRICE_KINDS.get(column.type) for column in self.columns}
+        return {name: kind for name, kind in kinds.items() if kind is not None}
 
     def time_columns(self) -> list[str]:
         """The columns of the result that are times in UTC."""
