@@ -56,7 +56,7 @@ class QueryRequest:
         files: MBO files, one stream in the order of their time.
         row_filter: only these rows are in the views.
         skip_bad: count and skip bad records of files where the framing survives.
-        prices: the unit of prices in the result, and in a query whose header declares no columns.
+        prices: the unit of prices in the result, and in a query without a header.
         prices_are_default: nobody asked for this unit (`LakeDatabase.query`).
     """
 

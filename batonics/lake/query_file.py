@@ -26,8 +26,8 @@ nearly a key of the header, is an error: what looks like a header is never a com
 | DURATION                      | 100ms, 5s                    | BIGINT: nanoseconds              |
 | PRICE                         | 64.80                        | BIGINT of 1e-9                   |
 
-A query with columns in its header computes with prices as BIGINT of 1e-9, and its answer has the
-unit that is asked for. These types of columns say what that means; the others are DuckDB's.
+A query with a header computes with prices as BIGINT of 1e-9, and columns of these types get the
+unit that is asked for. The other types of columns are DuckDB's.
 
 | type of a column | type in DuckDB     |                                                         |
 |------------------|--------------------|---------------------------------------------------------|

@@ -11,8 +11,8 @@ Views have the schema's columns, then `date` (DATE, UTC) and `symbol` (VARCHAR).
 `_` for `-`: `mbp_10`. Times are TIMESTAMP_NS in UTC, since DuckDB has few functions for
 TIMESTAMPTZ_NS; enums are text. `lineage.py` tells which times of a result are still in UTC.
 
-Prices have the unit that is asked for (`views.py`). A query whose header declares its columns
-computes with integers of 1e-9 whatever the unit; its result is converted.
+Prices have the unit that is asked for (`views.py`). A query with a header computes with integers of
+1e-9 whatever the unit; the columns that the header declares are converted.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class LakeDatabase:
         Args:
             sql: the statement.
             parameters: value of each `$name` in it.
-            header: the query, if its header declares the columns of its result.
+            header: the query, whose header may declare the columns of its result.
             prices: the unit of prices.
             is_default: nobody asked for this unit. A query whose rows depend on the unit then has
                 prices of 1e-9, and its result has a note.
@@ -96,16 +96,12 @@ class LakeDatabase:
             cursor = self._connection.cursor()
             check_select(cursor, sql)
             all_parts = self._find_parts(sql)
-            views = prices
-            if header is not None and header.columns:
-                views, lineage = "fixed", Lineage(depends_on_unit=False)
-            else:
-                header = None
-                lineage = self._find_lineage(sql, dict(parameters or {}), list(all_parts))
+            has_header = header is not None and header.has_header
+            lineage = self._find_lineage(sql, dict(parameters or {}), list(all_parts))
             note = ""
-            if is_default and lineage.depends_on_unit:
-                views = prices = "fixed"
-                note = UNIT_NOTE
+            if is_default and not has_header and lineage.depends_on_unit:
+                prices, note = "fixed", UNIT_NOTE
+            views = "fixed" if has_header else prices
             parts = self._choose_parts(sql, dict(parameters or {}), all_parts, views)
             self._store.fetch(_flatten(parts), self._verifier)
             symbols = _symbols(parts) if _ASOF.search(SQL_TOKEN.sub(" ", sql)) else []
@@ -118,16 +114,17 @@ class LakeDatabase:
                 )
             self.files_read = (len(_flatten(parts)), len(_flatten(all_parts)))
             relation = cursor.sql(sql, params=parameters or None)
-            if header is not None:
-                return QueryResult(
-                    relation,
-                    utc_columns=header.time_columns(),
-                    price_columns=header.price_columns(),
-                    prices=prices,
-                )
             columns = zip(relation.columns, lineage.instants, strict=False)
-            utc_columns = [name for name, is_instant in columns if is_instant]
-            return QueryResult(relation, utc_columns=utc_columns, note=note)
+            utc_columns = {name for name, is_instant in columns if is_instant}
+            if header is None or not has_header:
+                return QueryResult(relation, utc_columns=utc_columns, note=note)
+            return QueryResult(
+                relation,
+                utc_columns=utc_columns.union(header.time_columns()),
+                price_columns=header.price_columns(),
+                prices=prices,
+                note="" if prices == "fixed" else _undeclared_note(relation, header),
+            )
 
     def close(self) -> None:
         """Remove temporary files of queries; a further query makes them again."""
@@ -217,6 +214,22 @@ def find_named_schemas(sql: str, schemas: Iterable[str]) -> list[str]:
     text = SQL_TOKEN.sub(lambda token: token["text"] or " ", sql)
     words = set(re.findall(r"\w+", text.lower()))
     return sorted(schema for schema in schemas if view_name(schema) in words)
+
+
+def _undeclared_note(relation: duckdb.DuckDBPyRelation, header: QueryFile) -> str:
+    """The note on numbers of a result whose unit the header does not say."""
+    declared = {column.name for column in header.columns}
+    numbers = [
+        name
+        for name, dtype in zip(relation.columns, relation.types, strict=True)
+        if name not in declared and str(dtype).startswith(("BIGINT", "HUGEINT", "DOUBLE"))
+    ]
+    if not numbers:
+        return ""
+    return (
+        f"the header of {header.name} does not say whether {', '.join(numbers)} are prices: they"
+        " are as the query computes them, with prices as integers of 1e-9"
+    )
 
 
 def _symbols(parts: PartsBySchema) -> list[str]:
