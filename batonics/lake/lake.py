@@ -138,8 +138,9 @@ class Lake:
         """A LazyFrame of a schema's rows, by date and symbol.
 
         Dtypes are those of the frames that were loaded; the place of the row (`source`, Datetime
-        ns UTC, and `position`, UInt64), `date` (Date) and `symbol` (String) follow the columns. This call chooses files by symbols and times, and verifies them; Polars pushes
-        later filters and selections down into them.
+        ns UTC, and `position`, UInt64), `date` (Date) and `symbol` (String) follow the columns.
+        This call chooses files by symbols and times, and verifies them; Polars pushes later filters
+        and selections down into them.
 
         Args: those of `files`.
 
