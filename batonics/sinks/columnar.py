@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 
 from batonics.codec.records import UNDEFINED
 from batonics.frames.columns.prices import find_price_columns
+from batonics.frames.columns.row_place import POSITION
 from batonics.frames.scan.mbo_scan import SYMBOL
 from batonics.sinks.output_stream import OutputStream
 
@@ -198,6 +199,9 @@ def _arrow_schema(
     return found
 
 
+_STEADY = (("sequence", pl.UInt32()), (POSITION, pl.UInt64()))
+
+
 def _is_code(name: str, dtype: pl.DataType) -> bool:
     """Whether a column has few distinct values."""
     return name == "instrument_id" or isinstance(dtype, (pl.UInt8, pl.UInt16, pl.String, pl.Enum))
@@ -205,4 +209,4 @@ def _is_code(name: str, dtype: pl.DataType) -> bool:
 
 def _is_steady(name: str, dtype: pl.DataType) -> bool:
     """Whether a column rises by small steps."""
-    return isinstance(dtype, pl.Datetime) or (name == "sequence" and dtype == pl.UInt32)
+    return isinstance(dtype, pl.Datetime) or (name, dtype) in _STEADY
