@@ -6,20 +6,19 @@ The rule here: the files are opened and read at each collection of the frame.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+
+import polars as pl
 
 from batonics.frames.scan.mbo_scan import scan_batches
+from batonics.model.arguments import check_arguments
 from batonics.model.mbo import MboBatch
 from batonics.model.symbols import SymbolMap
-from batonics.sources.chunks import path_list
+from batonics.sources.inputs import Inputs, path_list
 from batonics.sources.stream import MboStream
 
-if TYPE_CHECKING:
-    import polars as pl
 
-
-def scan_mbo(paths: str | Path | Sequence[str | Path], *, skip_bad: bool = False) -> pl.LazyFrame:
+@check_arguments
+def scan_mbo(paths: Inputs, *, skip_bad: bool = False) -> pl.LazyFrame:
     """A LazyFrame of the MBO records of files. It streams, so they may be larger than memory.
 
     Columns, in the vendor's order: ts_recv, ts_event (Datetime ns UTC, null where undefined),
@@ -29,11 +28,13 @@ def scan_mbo(paths: str | Path | Sequence[str | Path], *, skip_bad: bool = False
     the decoder, so a query pays only for what it selects.
 
     Args:
-        paths: one file, or several files in the order of time, which are read as one stream.
+        paths: one file, or several files in the order of time, which are read as one stream. An
+            input is a path, bytes, or a DBNStore, whose bytes are copied.
         skip_bad: count and skip bad records if the framing is intact.
 
     Raises:
         InputError: a file cannot be opened (at once), or is damaged (when it is collected).
+        UsageError: an argument has another type.
     """
     files = _ScannedFiles(path_list(paths), skip_bad=skip_bad)
     files.check()
@@ -43,7 +44,7 @@ def scan_mbo(paths: str | Path | Sequence[str | Path], *, skip_bad: bool = False
 class _ScannedFiles:
     """The files of a scan, opened at each collection."""
 
-    def __init__(self, paths: Sequence[str | Path], *, skip_bad: bool) -> None:
+    def __init__(self, paths: Sequence[str], *, skip_bad: bool) -> None:
         self._paths, self._skip_bad = paths, skip_bad
         self._stream: MboStream | None = None
         self._symbols = SymbolMap()
