@@ -4,9 +4,9 @@ The rule here: a parameter's annotation says what it takes, and nothing else doe
 anything else is one `UsageError` that names the function, the argument, what was given and what is
 expected. Without the check, bytes are iterated as paths, and a float is taken for units of 1e-9.
 
-An annotation is a type, a union, `Literal` or `Sequence[...]`, which stands for any collection but
-text, bytes and mappings. `Annotated[..., Expected(...)]` adds words for the message. A value of
-NumPy becomes one of Python.
+An annotation is a type, a union, `Literal`, `Sequence[...]` or `Collection[...]`. The last two stand
+for any collection but text, bytes and mappings. `Annotated[..., Expected(...)]` adds words for the
+message. A value of NumPy becomes one of Python.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def _matches(value: object, hint: Any) -> bool:  # noqa: PLR0911 - one for each 
         return any(_matches(value, one) for one in arguments)
     if origin is Literal:
         return value in arguments
-    if origin is Sequence:
+    if origin in (Sequence, Collection):
         members = _members(value)
         return members is not None and all(_matches(one, arguments[0]) for one in members)
     if origin is not None:
@@ -177,7 +177,7 @@ def _words(hint: Any) -> str:
         return f"{', '.join(words[:-1])} or {words[-1]}"
     if origin is Literal:
         return f"one of {', '.join(map(str, arguments))}"
-    if origin is Sequence:
+    if origin in (Sequence, Collection):
         return f"a collection of {_words(arguments[0])}"
     named = hint if origin is None else origin
     return _TYPE_WORDS.get(named) or f"a {named.__name__}"
