@@ -4,8 +4,8 @@ The rule here: a parameter's annotation says what it takes, and nothing else doe
 anything else is one `UsageError` that names the function, the argument, what was given and what is
 expected. Without the check, bytes are iterated as paths, and a float is taken for units of 1e-9.
 
-An annotation is a type, a union, `Literal`, `Sequence[...]` or `Collection[...]`. The last two stand
-for any collection but text, bytes and mappings. `Annotated[..., Expected(...)]` adds words for the
+An annotation is a type, a union, `Literal`, `Sequence[...]` or `Collection[...]`. The last two take
+any collection but text, bytes and mappings. `Annotated[..., Expected(...)]` adds words for the
 message. A value of NumPy becomes one of Python.
 """
 
