@@ -6,7 +6,7 @@
     books.levels(depth=5)
     batonics.scan_mbo("day.dbn.zst").filter(pl.col("action") == "T").collect()
 
-Names are imported on first use, so `import batonics` is fast.
+Names are imported on first use, so `import batonics` is fast. It registers `.mbo` on LazyFrames.
 """
 
 from __future__ import annotations
@@ -14,8 +14,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from batonics.public.polars_namespace import register_namespace
+
 if TYPE_CHECKING:
     from batonics.frames.depth.books import Books
+    from batonics.frames.orders.fill_simulation import would_fill
     from batonics.jobs.lake_export import export_lake
     from batonics.jobs.lake_load import load_lake
     from batonics.jobs.reconstruct import reconstruct
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
     from batonics.public.scan import scan_mbo
     from batonics.public.symbols import with_symbols
 
+    __version__: str
+
 _MODULES = {
     "Books": "batonics.frames.depth.books",
     "Lake": "batonics.lake.lake",
@@ -42,6 +47,7 @@ _MODULES = {
     "scan_mbo": "batonics.public.scan",
     "with_definitions": "batonics.public.definitions",
     "with_symbols": "batonics.public.symbols",
+    "would_fill": "batonics.frames.orders.fill_simulation",
     "BatonicsError": "batonics.model.errors",
     "CheckpointError": "batonics.model.errors",
     "DamagedInputError": "batonics.model.errors",
@@ -67,10 +73,18 @@ __all__ = [
     "scan_mbo",
     "with_definitions",
     "with_symbols",
+    "would_fill",
 ]
 
 
+register_namespace()
+
+
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("batonics")
     if name not in _MODULES:
         raise AttributeError(f"module 'batonics' has no attribute {name!r}")
     return getattr(import_module(_MODULES[name]), name)

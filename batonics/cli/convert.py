@@ -8,10 +8,16 @@ import typer
 
 from batonics.cli.options import (
     SCHEMA_FORMS,
+    ExtraOption,
     FilesArgument,
+    PricesOption,
     QuietOption,
+    SessionOption,
     SkipBadOption,
+    StatusesOption,
     SymbolsOption,
+    parse_session,
+    price_unit,
     refuse_input_as_output,
     split_names,
 )
@@ -61,9 +67,10 @@ def command(
         bool, typer.Option("--ticks", help="Use the definitions that are in FILES.")
     ] = False,
     tz: Annotated[str, typer.Option(help="The time zone of times: America/Chicago.")] = "UTC",
-    decimal: Annotated[
-        bool, typer.Option("--decimal", help="Write prices in NDJSON as decimal text, as in CSV.")
-    ] = False,
+    prices: PricesOption = None,
+    extra: ExtraOption = None,
+    statuses: StatusesOption = None,
+    session: SessionOption = None,
     skip_bad: SkipBadOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -86,9 +93,12 @@ def command(
         tz=tz,
         ticks=ticks or definitions is not None,
         definitions=tuple(definitions or ()),
+        extra=split_names(extra),
+        statuses=tuple(statuses or ()),
+        sessions=parse_session(session),
     )
-    refuse_input_as_output([*files, *request.definitions], out)
-    output = TableOutput(out, file_format, decimal_prices=decimal)
+    refuse_input_as_output([*files, *request.definitions, *request.statuses], out)
+    output = TableOutput(out, file_format, price_unit(prices))
     with read_progress("convert", quiet=quiet) as progress:
         rows = convert(request, output, progress)
     if not quiet:

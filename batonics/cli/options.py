@@ -6,6 +6,7 @@ The rule here: an option has the same name and the same meaning in every command
 from __future__ import annotations
 
 from contextlib import suppress
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +14,8 @@ import typer
 from batonics.cli.option_groups import SettingOption
 
 if TYPE_CHECKING:
+    from batonics.frames.columns.prices import PriceUnit
+    from batonics.frames.scan.sessions import SessionCalendar
     from batonics.lake.catalog import RowFilter
 
 _FILES_HELP = "DBN files (plain, zstd, fragments) or NDJSON files, in the order of their time"
@@ -40,6 +43,24 @@ StartOption = Annotated[
     ),
 ]
 EndOption = Annotated[str | None, typer.Option("--end", help="Keep rows before this time.")]
+
+
+class PricesChoice(StrEnum):
+    """The units of prices: `frames/columns/prices.py`."""
+
+    FIXED = "fixed"
+    DECIMAL = "decimal"
+    FLOAT = "float"
+
+
+PricesOption = Annotated[
+    PricesChoice | None,
+    typer.Option(
+        "--prices",
+        help="The unit of prices and of all that derives from them: fixed is integers of 1e-9. By"
+        " default decimal in CSV and on terminals, and fixed in other files.",
+    ),
+]
 SkipBadOption = Annotated[
     bool,
     typer.Option("--skip-bad", help="Count and skip bad records where the framing survives."),
@@ -65,6 +86,25 @@ LakeOption = Annotated[
     str,
     SettingOption("lake.path", "--lake", default_factory=find_lake),
 ]
+ExtraOption = Annotated[
+    str | None,
+    typer.Option("--extra", help="Add these columns: symbol,status,crossed,book_status."),
+]
+StatusesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--statuses",
+        help="A file of the schema status, which says when instruments trade. May be repeated. By"
+        " default the status records in FILES.",
+    ),
+]
+SessionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--session",
+        help="When the market is open, where no status says it: '17:00-16:00 America/Chicago'.",
+    ),
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the whole report as JSON.")]
 LogJsonOption = Annotated[
@@ -76,9 +116,21 @@ WideOption = Annotated[
 ]
 
 
+def price_unit(prices: PricesChoice | None) -> PriceUnit | None:
+    """The unit that `--prices` names; None: the default of the output."""
+    return None if prices is None else prices.value
+
+
 def split_names(symbols: str | None) -> tuple[str, ...]:
     """The names of a list such as that of `--symbols`."""
     return tuple(name.strip() for name in symbols.split(",")) if symbols else ()
+
+
+def parse_session(text: str | None) -> SessionCalendar | None:
+    """The sessions that `--session` names; UsageError if it names none."""
+    from batonics.frames.scan.sessions import SessionHours
+
+    return None if text is None else SessionHours.parse(text)
 
 
 def parse_row_filter(

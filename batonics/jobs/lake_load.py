@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import version
+from os import PathLike
 from pathlib import Path
 from threading import Event
 from typing import NamedTuple
@@ -23,7 +24,7 @@ import polars as pl
 from batonics.frames.scan.mbo_scan import scan_batches
 from batonics.frames.scan.sources import pull_frames
 from batonics.frames.scan.symbols import FrameSymbols
-from batonics.frames.schemas.row_keys import RowKeys
+from batonics.frames.schemas.row_keys import RowKeys, RowPlaces
 from batonics.frames.schemas.table import Schema, find_schema, find_schemas
 from batonics.lake import catalog
 from batonics.lake.catalog import LoadedSource, SchemaLoad, SourceRecord
@@ -32,6 +33,7 @@ from batonics.lake.digest import file_digest, file_stat
 from batonics.lake.lake import Lake
 from batonics.lake.parts import PartsWriter
 from batonics.lake.storage import StagingArea, Store, open_store
+from batonics.model.arguments import SchemaNames, check_arguments
 from batonics.model.errors import InputError, UsageError
 from batonics.model.mbo import MboBatch
 from batonics.settings.loader import current
@@ -39,7 +41,8 @@ from batonics.settings.table import LakeSettings
 from batonics.sinks.atomic import add_output
 from batonics.sinks.background_write import write_in_background
 from batonics.sinks.tables import FRAMES_QUEUED_MAX
-from batonics.sources.chunks import STDIN, path_list
+from batonics.sources.chunks import STDIN
+from batonics.sources.inputs import Paths, path_list
 from batonics.sources.stream import MboStream
 
 DEFAULT_SCHEMAS = LakeSettings().schemas
@@ -81,11 +84,12 @@ class LoadRequest:
         return [self.paths] if self.one_stream else [(path,) for path in self.paths]
 
 
+@check_arguments
 def load_lake(  # noqa: PLR0913 - settings, by keyword
-    paths: str | Path | Sequence[str | Path],
-    lake: str | Path,
+    paths: Paths,
+    lake: str | PathLike[str],
     *,
-    schemas: Sequence[str] | None = None,
+    schemas: SchemaNames | None = None,
     one_stream: bool = False,
     again: bool = False,
     skip_bad: bool = False,
@@ -308,18 +312,19 @@ class _SourceReader:
         self._symbols = FrameSymbols(self.stream.symbols)
 
     def frames(self, schema: Schema, progress: Callable[[], None]) -> Iterator[pl.DataFrame]:
-        """The rows of a schema, with their times and symbols."""
+        """The rows of a schema, with their places, times and symbols."""
+        keys, places = RowKeys(schema), RowPlaces(schema)
 
         def batches() -> Iterator[MboBatch]:
             with closing(self.stream.batches()) as batches:
                 for batch in batches:
+                    places.note(batch)
                     yield batch
                     progress()
 
-        keys = RowKeys(schema)
-        for frame in pull_frames(schema.rows(scan_batches(batches)), schema.columns):
+        for frame in pull_frames(schema.rows(scan_batches(batches)), places.columns):
             if frame.height:
-                yield keys.add_to(frame, self._symbols)
+                yield keys.add_to(places.add_to(frame), self._symbols)
 
 
 def _source_name(paths: Sequence[str]) -> str:
