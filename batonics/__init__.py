@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from batonics.jobs.lake_load import load_lake
     from batonics.jobs.reconstruct import reconstruct
     from batonics.lake.lake import Lake
+    from batonics.model.answers import DataWarning
     from batonics.model.errors import (
         BatonicsError,
         CheckpointError,
@@ -51,6 +52,7 @@ _MODULES = {
     "BatonicsError": "batonics.model.errors",
     "CheckpointError": "batonics.model.errors",
     "DamagedInputError": "batonics.model.errors",
+    "DataWarning": "batonics.model.answers",
     "InputError": "batonics.model.errors",
     "LakeError": "batonics.model.errors",
     "OutputError": "batonics.model.errors",
@@ -62,6 +64,7 @@ __all__ = [
     "Books",
     "CheckpointError",
     "DamagedInputError",
+    "DataWarning",
     "InputError",
     "Lake",
     "LakeError",

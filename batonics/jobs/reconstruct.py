@@ -7,6 +7,7 @@ continued from its checkpoint.
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from batonics.book.engine import BookEngine
 from batonics.book.event_cutoff import EventCutoff
 from batonics.jobs.progress import ReadProgress
 from batonics.jobs.symbol_selection import SymbolSelection
+from batonics.model.answers import AsOf, DataSpan, DataWarning
 from batonics.model.arguments import SymbolsOrIds, check_arguments, symbol_list
 from batonics.model.errors import CheckpointError, UsageError
 from batonics.model.mbo import MboBatch, slice_batch
@@ -123,6 +125,7 @@ def reconstruct_files(
             book_format=book_format,
             depth=books.depth,
             orders=books.orders,
+            as_of=run.as_of,
         )
     return run
 
@@ -165,6 +168,7 @@ class Reconstruction:
         engine: the books so far.
         symbols: the names of the books' instruments.
         stream: the input.
+        data: the times of the records that were read so far.
         progress: called with the stream after each batch; set it before `run`.
     """
 
@@ -173,6 +177,7 @@ class Reconstruction:
         self.stream = MboStream(request.paths, skip_bad=request.skip_bad)
         self.engine = BookEngine(deltas=deltas)
         self.symbols: SymbolMap = self.stream.symbols
+        self.data = DataSpan()
         self.progress: ReadProgress | None = None
         self._deltas = deltas
         self._until = EventCutoff(request.at_ns) if request.at_ns is not None else None
@@ -182,6 +187,11 @@ class Reconstruction:
         except BaseException:
             self.stream.close()
             raise
+
+    @property
+    def as_of(self) -> AsOf:
+        """The time of the books, and the times of the records up to it."""
+        return AsOf.of_records(self.request.at_ns, self.data)
 
     def run(self) -> None:
         """Fold the whole input."""
@@ -193,6 +203,7 @@ class Reconstruction:
         seen_rows = 0
         for batch in self.stream.batches():
             self._selection.check()
+            self.data = self.data.extend(batch)
             rows = len(batch.action)
             first = min(rows, max(0, self._saved_rows - seen_rows))
             seen_rows += rows
@@ -203,7 +214,8 @@ class Reconstruction:
                 self.progress(self.stream)
             if self._until is not None and self._until.done:
                 break
-        if self._until is not None:
+        if self._until is not None and self.request.at_ns is not None:
+            self.data.check_not_before(self.request.at_ns)
             yield self._until.finish()
         self._selection.check(ended=True)
 
@@ -282,11 +294,13 @@ def reconstruct(
         symbols: symbols or instrument ids of the books; empty: all.
         at: the time that the books are as of, after the last complete event at or before it:
             ISO 8601 (UTC), nanoseconds since the epoch or a datetime; None: the end of the input.
+            A time after the last record is a `DataWarning`: the books are the last known ones.
         skip_bad: count and skip bad records where the framing survives.
 
     Raises:
         InputError: a file cannot be read, or is damaged (DamagedInputError: where).
-        UsageError: no file has a symbol, `at` is not a time, or an argument has another type.
+        UsageError: no file has a symbol, `at` is not a time or before the first record, or an
+            argument has another type.
     """
     from batonics.frames.depth.books import Books
 
@@ -298,4 +312,7 @@ def reconstruct(
     )
     run = Reconstruction(request)
     run.run()
-    return Books(run.engine, run.symbols)
+    for warning in run.as_of.warnings():
+        message = f"{warning.meaning}; {run.as_of.data.describe()}"
+        warnings.warn(message, DataWarning, stacklevel=3)  # the caller of `check_arguments`
+    return Books(run.engine, run.symbols, run.as_of)
