@@ -9,7 +9,9 @@ import typer
 from batonics.cli.options import (
     SCHEMA_FORMS,
     FilesArgument,
+    InThisOrderOption,
     QuietOption,
+    SalvageOption,
     SkipBadOption,
     SymbolsOption,
     refuse_input_as_output,
@@ -65,6 +67,8 @@ def command(
         bool, typer.Option("--decimal", help="Write prices in NDJSON as decimal text, as in CSV.")
     ] = False,
     skip_bad: SkipBadOption = False,
+    salvage: SalvageOption = False,
+    in_this_order: InThisOrderOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Derive a schema from MBO records and write it to a file.
@@ -74,6 +78,7 @@ def command(
     from batonics.cli.progress import read_progress
     from batonics.jobs.convert import ConvertRequest, TableOutput, convert
     from batonics.model.times import parse_time
+    from batonics.sources.input_options import InputOptions
 
     request = ConvertRequest(
         paths=tuple(files),
@@ -81,7 +86,7 @@ def command(
         symbols=split_names(symbols),
         start_ns=None if start is None else parse_time(start),
         end_ns=None if end is None else parse_time(end),
-        skip_bad=skip_bad,
+        options=InputOptions(skip_bad, salvage, in_this_order),
         consolidated=consolidated,
         tz=tz,
         ticks=ticks or definitions is not None,

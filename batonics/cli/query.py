@@ -11,8 +11,10 @@ from batonics.cli.option_groups import SettingOption
 from batonics.cli.options import (
     DateOption,
     EndOption,
+    InThisOrderOption,
     LakeSymbolsOption,
     QuietOption,
+    SalvageOption,
     SkipBadOption,
     StartOption,
     WideOption,
@@ -74,6 +76,8 @@ def command(
         bool, typer.Option("--shell", help="Read queries from standard input, each ended by ;.")
     ] = False,
     skip_bad: SkipBadOption = False,
+    salvage: SalvageOption = False,
+    in_this_order: InThisOrderOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Run a SQL query over a lake or over MBO files.
@@ -85,6 +89,7 @@ def command(
     from batonics.jobs.query import QueryRequest, open_database, query_frame, write_query
     from batonics.model.errors import UsageError
     from batonics.settings.loader import current
+    from batonics.sources.input_options import InputOptions
 
     if (query is None) != shell:
         raise UsageError("give a query, or --shell")
@@ -97,7 +102,7 @@ def command(
         lake=None if files else lake or current().lake.path,
         files=tuple(files or ()),
         row_filter=parse_row_filter(symbols, date, start, end),
-        skip_bad=skip_bad,
+        options=InputOptions(skip_bad, salvage, in_this_order),
     )
     progress = read_progress("read", quiet=quiet)
     if shell:

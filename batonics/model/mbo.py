@@ -149,6 +149,22 @@ def is_untimed(flags: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return untimed
 
 
+def due_times(batch: MboBatch, due_ns: int) -> NDArray[np.int64]:
+    """(rows,) When each record is due: the greatest trusted `ts_recv` so far, which never falls.
+
+    Args:
+        batch: the records.
+        due_ns: when the record before the first one is due.
+    """
+    # As a signed word UNDEF_TIMESTAMP reads -1.
+    times = batch.ts_recv.view(np.int64).copy()
+    times[is_untimed(batch.flags)] = -1
+    if len(times):
+        times[0] = max(int(times[0]), due_ns)
+    due: NDArray[np.int64] = np.maximum.accumulate(times)
+    return due
+
+
 def split_batches(batches: Iterable[MboBatch], rows_max: int) -> Iterator[MboBatch]:
     """Batches of any size in order, cut to 1 to `rows_max` rows, as views.
 

@@ -14,13 +14,20 @@ from batonics.frames.scan.mbo_scan import scan_batches
 from batonics.model.mbo import MboBatch
 from batonics.model.symbols import SymbolMap
 from batonics.sources.chunks import path_list
+from batonics.sources.input_options import InputOptions
 from batonics.sources.stream import MboStream
 
 if TYPE_CHECKING:
     import polars as pl
 
 
-def scan_mbo(paths: str | Path | Sequence[str | Path], *, skip_bad: bool = False) -> pl.LazyFrame:
+def scan_mbo(
+    paths: str | Path | Sequence[str | Path],
+    *,
+    skip_bad: bool = False,
+    salvage: bool = False,
+    in_this_order: bool = False,
+) -> pl.LazyFrame:
     """A LazyFrame of the MBO records of files. It streams, so they may be larger than memory.
 
     Columns, in the vendor's order: ts_recv, ts_event (Datetime ns UTC, null where undefined),
@@ -30,13 +37,17 @@ def scan_mbo(paths: str | Path | Sequence[str | Path], *, skip_bad: bool = False
     the decoder, so a query pays only for what it selects.
 
     Args:
-        paths: one file, or several files in the order of time, which are read as one stream.
+        paths: one file or several. Several are one stream, in the order of their time.
         skip_bad: count and skip bad records if the framing is intact.
+        salvage: keep the whole records of a file that ends within one; a LossWarning says what is
+            lost.
+        in_this_order: read the files as they are given, even if they repeat or overlap each other.
 
     Raises:
         InputError: a file cannot be opened (at once), or is damaged (when it is collected).
+        UsageError: files repeat or overlap each other (when they are collected).
     """
-    files = _ScannedFiles(path_list(paths), skip_bad=skip_bad)
+    files = _ScannedFiles(path_list(paths), InputOptions(skip_bad, salvage, in_this_order))
     files.check()
     return scan_batches(files.batches, symbols=files.symbols)
 
@@ -44,8 +55,8 @@ def scan_mbo(paths: str | Path | Sequence[str | Path], *, skip_bad: bool = False
 class _ScannedFiles:
     """The files of a scan, opened at each collection."""
 
-    def __init__(self, paths: Sequence[str | Path], *, skip_bad: bool) -> None:
-        self._paths, self._skip_bad = paths, skip_bad
+    def __init__(self, paths: Sequence[str | Path], options: InputOptions) -> None:
+        self._paths, self._options = paths, options
         self._stream: MboStream | None = None
         self._symbols = SymbolMap()
 
@@ -54,7 +65,7 @@ class _ScannedFiles:
         self._open().close()
 
     def _open(self) -> MboStream:
-        return MboStream(self._paths, skip_bad=self._skip_bad)
+        return MboStream(self._paths, self._options)
 
     def batches(self) -> Iterator[MboBatch]:
         self._stream = self._open()
