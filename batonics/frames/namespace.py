@@ -30,7 +30,6 @@ from batonics.model.errors import UsageError
 from batonics.model.times import duration_ns, format_duration, parse_time
 
 
-@pl.api.register_lazyframe_namespace("mbo")
 class MboNamespace:
     """Frames derived from a LazyFrame of MBO records (`MBO_SCHEMA`) in their order.
 

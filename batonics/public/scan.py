@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import batonics.frames.namespace  # noqa: F401 - registers `.mbo`
 from batonics.frames.scan.mbo_scan import scan_batches
 from batonics.model.mbo import MboBatch
 from batonics.model.symbols import SymbolMap
