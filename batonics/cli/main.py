@@ -102,6 +102,7 @@ def main() -> None:
 def run() -> int:
     """Run the command line; the exit code."""
     with record_outputs() as outputs, warnings.catch_warnings():
+        warnings.simplefilter("default", LossWarning)
         warnings.showwarning = _print_warning
         message, code = _run_command(outputs)
     if message is not None:

@@ -152,16 +152,20 @@ def check_metadata_bytes(
         base_offset: the offset of the metadata in the stream.
 
     Raises:
-        DamagedInputError: the metadata is longer than its file, or than the limit.
+        DamagedInputError: the metadata goes beyond the end of its file, or exceeds the limit.
     """
     if file_bytes is not None:
-        reason = f"more than the {file_bytes} of the file"
-        limit = file_bytes
-    else:
-        reason = f"more than the {limit} that the setting input.metadata_bytes_max allows"
-    if metadata_bytes > limit:
+        if base_offset + metadata_bytes > file_bytes:
+            raise DamagedInputError(
+                f"the stream ends after {file_bytes - base_offset} bytes, within its metadata"
+                f" of {metadata_bytes} bytes",
+                byte_offset=file_bytes,
+                source=source,
+            )
+    elif metadata_bytes > limit:
         raise DamagedInputError(
-            f"metadata claims {metadata_bytes} bytes, {reason}",
+            f"metadata claims {metadata_bytes} bytes, more than the {limit} that the setting"
+            " input.metadata_bytes_max allows",
             byte_offset=base_offset + 4,
             source=source,
         )

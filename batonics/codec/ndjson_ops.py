@@ -50,7 +50,7 @@ def normalize_op(line: bytes) -> bytes:
     except orjson.JSONDecodeError as error:
         for mark, name in UNREAD_ENCODINGS.items():
             if line.startswith(mark):
-                raise ValueError(f"not JSON in UTF-8: {name}") from None
+                raise ValueError(f"not JSON: the line begins in {name}") from None
         raise ValueError(f"not JSON: {error}") from None
     if not isinstance(op, dict):
         raise ValueError(f"found {_short(op)}, expected a JSON object")  # noqa: TRY004

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from threading import Event
@@ -40,6 +40,7 @@ from batonics.sinks.atomic import add_output
 from batonics.sinks.background_write import write_in_background
 from batonics.sinks.tables import FRAMES_QUEUED_MAX
 from batonics.sources.chunks import STDIN, path_list
+from batonics.sources.file_order import order_paths
 from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
 from batonics.sources.stream import MboStream
 
@@ -154,10 +155,13 @@ class LakeLoad:
 
     Raises:
         InputError: a file does not exist, or cannot be read.
+        UsageError: files that are one stream repeat or overlap each other.
     """
 
     def __init__(self, request: LoadRequest) -> None:
         self.progress: LoadProgress | None = None
+        if request.one_stream:  # the same source, in whatever order its files are given
+            request = replace(request, paths=order_paths(request.paths, request.options))
         self._request = request
         for path in request.paths:
             MboStream((path,)).close()  # raises before anything is done if it cannot be opened

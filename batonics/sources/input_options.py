@@ -10,8 +10,8 @@ class InputOptions(NamedTuple):
 
     Attributes:
         skip_bad: count and skip bad records where the framing survives.
-        salvage: of an input that ends within a record, keep the whole records; a warning says what
-            is lost.
+        salvage: keep the whole records of an input that ends within one; a warning says what is
+            lost.
         in_this_order: read the files one after the other as they are given, whatever their times
             and whether or not they repeat or overlap each other.
     """

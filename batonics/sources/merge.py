@@ -82,7 +82,7 @@ class FileMerge:
                     limit_ns, number = min((head.last_due_ns, head.number) for head in self._heads)
                     begins_next = next_ns is not None and next_ns <= limit_ns
                     if next_ns is not None and begins_next:
-                        limit_ns, number = next_ns, self._last_begun
+                        limit_ns, number = next_ns, -1
                     pieces = [head.take_until(limit_ns, number) for head in self._heads]
                     pieces = [piece for piece in pieces if len(piece.due_ns)]
                     if pieces:
