@@ -9,23 +9,28 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batonics.frames.scan.mbo_scan import scan_batches
+from batonics.frames.scan.mbo_scan import StreamFacts, scan_batches
+from batonics.frames.scan.sessions import SessionHours
+from batonics.model.book_changes import BookChanges
 from batonics.model.mbo import MboBatch
 from batonics.model.symbols import SymbolMap
 from batonics.sources.chunks import path_list
 from batonics.sources.input_options import InputOptions
+from batonics.sources.statuses import read_statuses
 from batonics.sources.stream import MboStream
 
 if TYPE_CHECKING:
     import polars as pl
 
 
-def scan_mbo(
+def scan_mbo(  # noqa: PLR0913 - settings, by keyword
     paths: str | Path | Sequence[str | Path],
     *,
     skip_bad: bool = False,
     salvage: bool = False,
     in_this_order: bool = False,
+    statuses: str | Path | Sequence[str | Path] = (),
+    session: str | None = None,
 ) -> pl.LazyFrame:
     """A LazyFrame of the MBO records of files. It streams, so they may be larger than memory.
 
@@ -41,14 +46,25 @@ def scan_mbo(
         salvage: keep the whole records of a file that ends within one; a LossWarning says what is
             lost.
         in_this_order: read the files as they are given, even if they repeat or overlap each other.
+        statuses: files of the vendor's schema `status`. None: the status records of `paths`.
+        session: hours of sessions such as "17:00-16:00 America/Chicago", for books without a
+            status. Statuses and sessions say when a market is open: measures of windows leave out
+            what is not, and `extra=("status",)` of the methods of `.mbo` shows it.
 
     Raises:
         InputError: a file cannot be opened (at once), or is damaged (when it is collected).
-        UsageError: files repeat or overlap each other (when they are collected).
+        UsageError: `session` is no hours; or, when they are collected, files repeat or overlap each
+            other.
     """
     files = _ScannedFiles(path_list(paths), InputOptions(skip_bad, salvage, in_this_order))
     files.check()
-    return scan_batches(files.batches, symbols=files.symbols)
+    known = read_statuses(path_list(statuses)) if statuses else None
+    facts = StreamFacts(
+        files.symbols,
+        files.statuses if known is None else lambda: known,
+        None if session is None else SessionHours.parse(session),
+    )
+    return scan_batches(files.batches, symbols=files.symbols, facts=facts)
 
 
 class _ScannedFiles:
@@ -75,3 +91,7 @@ class _ScannedFiles:
         if self._stream is not None and len(self._stream.symbols) != len(self._symbols):
             self._symbols = self._stream.symbols.copy()
         return self._symbols
+
+    def statuses(self) -> BookChanges:
+        """The trading statuses so far."""
+        return BookChanges() if self._stream is None else self._stream.statuses

@@ -13,9 +13,15 @@ from typing import NamedTuple
 
 from batonics.codec.decoders import Decoder, DecoderFactory
 from batonics.codec.framing import Framing
-from batonics.codec.messages import RTYPE_DEFINITION, parse_definition
+from batonics.codec.messages import (
+    RTYPE_DEFINITION,
+    RTYPE_STATUS,
+    parse_definition,
+    parse_status,
+)
 from batonics.codec.metadata import Metadata
 from batonics.codec.ndjson import NdjsonDecoder
+from batonics.model.book_changes import BookChange
 from batonics.model.definitions import Definition
 from batonics.model.errors import DamagedInputError
 from batonics.model.mbo import MboBatch, copy_batch, empty_batch
@@ -37,6 +43,7 @@ class DecodedBatch(NamedTuple):
         batch: the records.
         names: symbols that were found since the last batch.
         definitions: definition records since the last batch.
+        statuses: trading statuses since the last batch.
         other_records: number of other records since the last batch, by rtype.
         metadata: DBN metadata, if the file has any.
         records: number of records of the input so far.
@@ -48,6 +55,7 @@ class DecodedBatch(NamedTuple):
     batch: MboBatch
     names: list[MappingInterval]
     definitions: list[Definition]
+    statuses: list[BookChange]
     other_records: Counter[int]
     metadata: Metadata | None
     records: int
@@ -151,6 +159,7 @@ class InputDecoder:
         names = self._decoders.new_mappings(decoder, reader.name)
         other_records = Counter(record.rtype for record in decoder.other_records)
         definitions: list[Definition] = []
+        statuses: list[BookChange] = []
         if isinstance(decoder, NdjsonDecoder):
             batch = copy_batch(batch)
         else:
@@ -159,12 +168,18 @@ class InputDecoder:
                 for record in decoder.other_records
                 if record.rtype == RTYPE_DEFINITION
             ]
+            statuses = [
+                status
+                for record in decoder.other_records
+                if record.rtype == RTYPE_STATUS and (status := parse_status(record)) is not None
+            ]
         decoder.other_records.clear()
         return DecodedBatch(
             decoder.files,
             batch,
             names,
             definitions,
+            statuses,
             other_records,
             decoder.metadata,
             decoder.records,

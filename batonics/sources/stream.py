@@ -25,6 +25,7 @@ from batonics.codec.metadata import (
     parse_metadata,
     parse_prefix,
 )
+from batonics.model.book_changes import BookChanges
 from batonics.model.definitions import DefinitionMap
 from batonics.model.errors import LossWarning, UsageError
 from batonics.model.mbo import UNDEF_TIMESTAMP, MboBatch, is_untimed
@@ -56,6 +57,7 @@ class MboStream:
         symbols: symbols from metadata and mapping records that were read so far.
         definitions: definition records that were read so far. Each is valid until the next of its
             instrument; the first is valid before it too.
+        statuses: trading statuses of status records that were read so far.
         files: a report of each file, so far, in the order in which they are read.
         bytes_total: size of all files; None if one is a pipe.
     """
@@ -72,6 +74,7 @@ class MboStream:
         self.paths = [str(path) for path in paths]
         self.symbols = SymbolMap()
         self.definitions = DefinitionMap()
+        self.statuses = BookChanges()
         self.files: list[FileReport] = []
         self._options, self._batch_rows = options, batch_rows
         self._symbol_numbers: dict[str, int] = {}  # of NDJSON
@@ -159,7 +162,7 @@ class MboStream:
         return file
 
     def _note(self, decoded: DecodedBatch, file: _FileReading) -> MboBatch:
-        """Add what a decoder has read to the symbols, the definitions and the report; the batch."""
+        """Add what a decoder has read to the names, definitions, statuses and report; the batch."""
         report = file.report
         report.other_records.update(decoded.other_records)
         report.metadata = decoded.metadata
@@ -167,6 +170,8 @@ class MboStream:
         for definition in decoded.definitions:
             is_first = definition.instrument_id not in self.definitions
             self.definitions.add(definition._replace(start_ns=0) if is_first else definition)
+        for status in decoded.statuses:
+            self.statuses.add(status)
         if report.framing is not Framing.NDJSON:
             for interval in decoded.names:
                 self.symbols.add(interval)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from functools import partial
 
 import numpy as np
 import pytest
@@ -42,13 +43,12 @@ def file_of(times: Sequence[int], instrument_id: int, *, flags: int = int(Flag.L
 def merge(files: Sequence[MboBatch], batch_rows: int = 3, *, timed: bool = True) -> list[MboBatch]:
     """The batches of a merge of files, each read in batches of some rows."""
 
-    def read(batch: MboBatch) -> Generator[FileBatch, None, None]:
+    def read(batch: MboBatch, _: int) -> Generator[FileBatch, None, None]:
         for start in range(0, len(batch.action), batch_rows):
             yield FileBatch(slice_batch(batch, start, start + batch_rows), start == 0)
 
     inputs = [
-        MergeInput(int(file.ts_recv[0]) if timed else None, lambda _, file=file: read(file))
-        for file in files
+        MergeInput(int(file.ts_recv[0]) if timed else None, partial(read, file)) for file in files
     ]
     return list(FileMerge(inputs, _OverlapError).batches())
 
