@@ -11,6 +11,7 @@ from batonics.cli.options import (
     ExtraOption,
     FilesArgument,
     InThisOrderOption,
+    PricesOption,
     QuietOption,
     SalvageOption,
     SessionOption,
@@ -18,6 +19,7 @@ from batonics.cli.options import (
     StatusesOption,
     SymbolsOption,
     parse_session,
+    price_unit,
     refuse_input_as_output,
     split_names,
 )
@@ -67,9 +69,7 @@ def command(
         bool, typer.Option("--ticks", help="Use the definitions that are in FILES.")
     ] = False,
     tz: Annotated[str, typer.Option(help="The time zone of times: America/Chicago.")] = "UTC",
-    decimal: Annotated[
-        bool, typer.Option("--decimal", help="Write prices in NDJSON as decimal text, as in CSV.")
-    ] = False,
+    prices: PricesOption = None,
     extra: ExtraOption = None,
     statuses: StatusesOption = None,
     session: SessionOption = None,
@@ -103,7 +103,7 @@ def command(
         sessions=parse_session(session),
     )
     refuse_input_as_output([*files, *request.definitions, *request.statuses], out)
-    output = TableOutput(out, file_format, decimal_prices=decimal)
+    output = TableOutput(out, file_format, price_unit(prices))
     with read_progress("convert", quiet=quiet) as progress:
         rows = convert(request, output, progress)
     if not quiet:

@@ -6,30 +6,29 @@ The rule here: the files are opened and read at each collection of the frame.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+
+import polars as pl
 
 from batonics.frames.scan.mbo_scan import StreamFacts, scan_batches
 from batonics.frames.scan.sessions import SessionHours
+from batonics.model.arguments import check_arguments
 from batonics.model.book_changes import BookChanges
 from batonics.model.mbo import MboBatch
 from batonics.model.symbols import SymbolMap
-from batonics.sources.chunks import path_list
 from batonics.sources.input_options import InputOptions
+from batonics.sources.inputs import Inputs, path_list
 from batonics.sources.statuses import read_statuses
 from batonics.sources.stream import MboStream
 
-if TYPE_CHECKING:
-    import polars as pl
 
-
+@check_arguments
 def scan_mbo(  # noqa: PLR0913 - settings, by keyword
-    paths: str | Path | Sequence[str | Path],
+    paths: Inputs,
     *,
     skip_bad: bool = False,
     salvage: bool = False,
     in_this_order: bool = False,
-    statuses: str | Path | Sequence[str | Path] = (),
+    statuses: Inputs = (),
     session: str | None = None,
 ) -> pl.LazyFrame:
     """A LazyFrame of the MBO records of files. It streams, so they may be larger than memory.
@@ -41,7 +40,8 @@ def scan_mbo(  # noqa: PLR0913 - settings, by keyword
     the decoder, so a query pays only for what it selects.
 
     Args:
-        paths: one file or several. Several are one stream, in the order of their time.
+        paths: one file or several. Several are one stream, in the order of their time. An input is
+            a path, bytes, or a DBNStore, whose bytes are copied.
         skip_bad: count and skip bad records if the framing is intact.
         salvage: keep the whole records of a file that ends within one; a LossWarning says what is
             lost.
@@ -53,8 +53,8 @@ def scan_mbo(  # noqa: PLR0913 - settings, by keyword
 
     Raises:
         InputError: a file cannot be opened (at once), or is damaged (when it is collected).
-        UsageError: `session` is no hours; or, when they are collected, files repeat or overlap each
-            other.
+        UsageError: `session` is no hours, or an argument has another type; or, when they are
+            collected, files repeat or overlap each other.
     """
     files = _ScannedFiles(path_list(paths), InputOptions(skip_bad, salvage, in_this_order))
     files.check()
@@ -70,7 +70,7 @@ def scan_mbo(  # noqa: PLR0913 - settings, by keyword
 class _ScannedFiles:
     """The files of a scan, opened at each collection."""
 
-    def __init__(self, paths: Sequence[str | Path], options: InputOptions) -> None:
+    def __init__(self, paths: Sequence[str], options: InputOptions) -> None:
         self._paths, self._options = paths, options
         self._stream: MboStream | None = None
         self._symbols = SymbolMap()

@@ -10,7 +10,7 @@ import os
 import select
 import stat
 import sys
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from threading import Event
 from typing import BinaryIO
@@ -27,11 +27,6 @@ PEEK_READ_BYTES = 64 << 10
 """Size of one read where only the beginning is wanted."""
 CHUNKS_AHEAD_MAX = 4
 """Chunks to read ahead: enough for one slow batch, at most 7 MiB of plain bytes."""
-
-
-def path_list(paths: str | Path | Sequence[str | Path]) -> list[str]:
-    """One path or several paths, as a list."""
-    return [str(path) for path in ([paths] if isinstance(paths, (str, Path)) else paths)]
 
 
 class ChunkReader:
