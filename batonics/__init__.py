@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from batonics.jobs.lake_load import load_lake
     from batonics.jobs.reconstruct import reconstruct
     from batonics.lake.lake import Lake
-    from batonics.model.answers import DataWarning
     from batonics.model.errors import (
         BatonicsError,
         CheckpointError,
         DamagedInputError,
+        DataWarning,
         InputError,
         LakeError,
         OutputError,
@@ -52,7 +52,7 @@ _MODULES = {
     "BatonicsError": "batonics.model.errors",
     "CheckpointError": "batonics.model.errors",
     "DamagedInputError": "batonics.model.errors",
-    "DataWarning": "batonics.model.answers",
+    "DataWarning": "batonics.model.errors",
     "InputError": "batonics.model.errors",
     "LakeError": "batonics.model.errors",
     "OutputError": "batonics.model.errors",

@@ -138,10 +138,6 @@ END_OF_DATA = AsOf()
 """Books at the end of records whose times are not known."""
 
 
-class DataWarning(UserWarning):
-    """A Python answer is doubtful: it is about a time after the last record."""
-
-
 def book_warnings(status: str, *, crossed: bool) -> list[AnswerWarning]:
     """The warnings of a book's state.
 

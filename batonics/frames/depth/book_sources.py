@@ -34,7 +34,8 @@ from batonics.frames.depth.snapshots import depth_frames
 from batonics.frames.depth.windows import EventWindows, Windows
 from batonics.frames.scan.folding import book_keys, fold_pieces, key_columns
 from batonics.frames.scan.record_source import record_source
-from batonics.model.answers import AsOf, DataSpan, DataWarning
+from batonics.model.answers import AsOf, DataSpan
+from batonics.model.errors import DataWarning
 from batonics.model.mbo import UNDEF_PRICE, MboBatch
 
 BOOK_SCHEMA = pl.Schema(
