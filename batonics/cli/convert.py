@@ -8,14 +8,17 @@ import typer
 
 from batonics.cli.options import (
     SCHEMA_FORMS,
+    EndOption,
     ExtraOption,
     FilesArgument,
     PricesOption,
     QuietOption,
     SessionOption,
     SkipBadOption,
+    StartOption,
     StatusesOption,
     SymbolsOption,
+    TimeZoneOption,
     parse_session,
     price_unit,
     refuse_input_as_output,
@@ -49,13 +52,8 @@ def command(
         ),
     ] = False,
     symbols: SymbolsOption = None,
-    start: Annotated[
-        str | None,
-        typer.Option(
-            help="Keep rows from this time on: ISO 8601 (UTC) or nanoseconds since the epoch."
-        ),
-    ] = None,
-    end: Annotated[str | None, typer.Option(help="Keep rows before this time.")] = None,
+    start: StartOption = None,
+    end: EndOption = None,
     definitions: Annotated[
         list[str] | None,
         typer.Option(
@@ -66,7 +64,7 @@ def command(
     ticks: Annotated[
         bool, typer.Option("--ticks", help="Use the definitions that are in FILES.")
     ] = False,
-    tz: Annotated[str, typer.Option(help="The time zone of times: America/Chicago.")] = "UTC",
+    tz: TimeZoneOption = "UTC",
     prices: PricesOption = None,
     extra: ExtraOption = None,
     statuses: StatusesOption = None,
@@ -86,8 +84,8 @@ def command(
         paths=tuple(files),
         schema=schema,
         symbols=split_names(symbols),
-        start_ns=None if start is None else parse_time(start),
-        end_ns=None if end is None else parse_time(end),
+        start_ns=None if start is None else parse_time(start, tz),
+        end_ns=None if end is None else parse_time(end, tz),
         skip_bad=skip_bad,
         consolidated=consolidated,
         tz=tz,

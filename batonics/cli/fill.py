@@ -8,7 +8,14 @@ from typing import Annotated, Any
 import typer
 
 from batonics.cli.console import escape_unprintable, plain_console, print_warnings
-from batonics.cli.options import FilesArgument, JsonOption, QuietOption, SkipBadOption
+from batonics.cli.options import (
+    FilesArgument,
+    JsonOption,
+    PricesChoice,
+    QuietOption,
+    SkipBadOption,
+    price_unit,
+)
 
 FILL_ROWS_MAX = 20
 """Fills that are printed; a line counts the rest."""
@@ -43,6 +50,10 @@ def command(
         int | None, typer.Option(help="The publisher id of the book, if several have the symbol.")
     ] = None,
     json: JsonOption = False,
+    prices: Annotated[
+        PricesChoice | None,
+        typer.Option(help="The unit of prices in --json; by default decimal, as text."),
+    ] = None,
     skip_bad: SkipBadOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -56,9 +67,12 @@ def command(
     """
     from batonics.cli.progress import read_progress
     from batonics.jobs.fill import FillRequest, FillSimulation
+    from batonics.model.errors import UsageError
     from batonics.model.prices import parse_price
     from batonics.model.times import parse_time
 
+    if prices is not None and not json:
+        raise UsageError("--prices goes with --json: a terminal shows decimal prices")
     request = FillRequest(
         paths=tuple(files),
         side="B" if side is OrderSide.BUY else "A",
@@ -68,6 +82,7 @@ def command(
         symbol=symbols,
         publisher_id=publisher,
         skip_bad=skip_bad,
+        prices=price_unit(prices) or "decimal",
     )
     simulation = FillSimulation(request)
     with read_progress("fill", quiet=quiet) as progress:

@@ -57,6 +57,7 @@ class QueryRequest:
         row_filter: only these rows are in the views.
         skip_bad: count and skip bad records of files where the framing survives.
         prices: the unit of prices in the result, and in a query without a header.
+        tz: the time zone of times in the result that have one.
         prices_are_default: nobody asked for this unit (`LakeDatabase.query`).
     """
 
@@ -68,6 +69,7 @@ class QueryRequest:
     skip_bad: bool = False
     prices: PriceUnit = "fixed"
     prices_are_default: bool = False
+    tz: str = "UTC"
 
     def __post_init__(self) -> None:
         if (self.lake is None) == (not self.files):
@@ -173,6 +175,7 @@ def _run_query(request: QueryRequest, progress: LoadingBar) -> Iterator[QueryRes
             header=query,
             prices=request.prices,
             is_default=request.prices_are_default,
+            tz=request.tz,
         )
 
 
