@@ -11,8 +11,10 @@ from batonics.cli.options import (
     EndOption,
     ExtraOption,
     FilesArgument,
+    InThisOrderOption,
     PricesOption,
     QuietOption,
+    SalvageOption,
     SessionOption,
     SkipBadOption,
     StartOption,
@@ -70,6 +72,8 @@ def command(
     statuses: StatusesOption = None,
     session: SessionOption = None,
     skip_bad: SkipBadOption = False,
+    salvage: SalvageOption = False,
+    in_this_order: InThisOrderOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Derive a schema from MBO records and write it to a file.
@@ -79,6 +83,7 @@ def command(
     from batonics.cli.progress import read_progress
     from batonics.jobs.convert import ConvertRequest, TableOutput, convert
     from batonics.model.times import parse_time
+    from batonics.sources.input_options import InputOptions
 
     request = ConvertRequest(
         paths=tuple(files),
@@ -86,7 +91,7 @@ def command(
         symbols=split_names(symbols),
         start_ns=None if start is None else parse_time(start, tz),
         end_ns=None if end is None else parse_time(end, tz),
-        skip_bad=skip_bad,
+        options=InputOptions(skip_bad, salvage, in_this_order),
         consolidated=consolidated,
         tz=tz,
         ticks=ticks or definitions is not None,

@@ -10,9 +10,11 @@ import typer
 from batonics.cli.console import escape_unprintable, plain_console, print_warnings
 from batonics.cli.options import (
     FilesArgument,
+    InThisOrderOption,
     JsonOption,
     PricesChoice,
     QuietOption,
+    SalvageOption,
     SkipBadOption,
     price_unit,
 )
@@ -55,6 +57,8 @@ def command(
         typer.Option(help="The unit of prices in --json; by default decimal, as text."),
     ] = None,
     skip_bad: SkipBadOption = False,
+    salvage: SalvageOption = False,
+    in_this_order: InThisOrderOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Simulate one limit order among the recorded orders of files.
@@ -70,6 +74,7 @@ def command(
     from batonics.model.errors import UsageError
     from batonics.model.prices import parse_price
     from batonics.model.times import parse_time
+    from batonics.sources.input_options import InputOptions
 
     if prices is not None and not json:
         raise UsageError("--prices goes with --json: a terminal shows decimal prices")
@@ -81,7 +86,7 @@ def command(
         at_ns=parse_time(at),
         symbol=symbols,
         publisher_id=publisher,
-        skip_bad=skip_bad,
+        options=InputOptions(skip_bad, salvage, in_this_order),
         prices=price_unit(prices) or "decimal",
     )
     simulation = FillSimulation(request)

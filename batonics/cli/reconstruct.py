@@ -9,8 +9,10 @@ import typer
 
 from batonics.cli.options import (
     FilesArgument,
+    InThisOrderOption,
     PricesChoice,
     QuietOption,
+    SalvageOption,
     SkipBadOption,
     SymbolsOption,
     price_unit,
@@ -73,6 +75,8 @@ def command(
         typer.Option(help="The unit of prices in --snapshots; by default fixed: integers of 1e-9."),
     ] = None,
     skip_bad: SkipBadOption = False,
+    salvage: SalvageOption = False,
+    in_this_order: InThisOrderOption = False,
     checkpoint: Annotated[
         str | None,
         typer.Option(help="A file to save progress to; a run continues from it if it exists."),
@@ -90,6 +94,7 @@ def command(
     )
     from batonics.model.errors import UsageError
     from batonics.model.times import parse_time
+    from batonics.sources.input_options import InputOptions
 
     snapshot_output = None
     if snapshots is not None and every is not None:
@@ -105,7 +110,7 @@ def command(
         paths=tuple(files),
         symbols=split_names(symbols),
         at_ns=None if at is None else parse_time(at),
-        skip_bad=skip_bad,
+        options=InputOptions(skip_bad, salvage, in_this_order),
         checkpoint=checkpoint,
     )
     refuse_input_as_output(files, out, snapshots)
