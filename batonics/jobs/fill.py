@@ -118,6 +118,7 @@ def fill_report(result: FillResult, symbol: str | None) -> dict[str, Any]:
             "size": result.ahead_size,
             "filled": result.ahead_filled,
             "cancelled": result.ahead_cancelled,
+            "lost": result.ahead_lost,
             "left": result.ahead_left,
         },
         "fills": [
