@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +30,9 @@ from batonics.lake.row_filters import (
     filter_rows,
     parse_row_filter,
 )
+from batonics.model.arguments import SchemaNames, SymbolNames, check_arguments
 from batonics.model.errors import LakeError, OutputError, UsageError
+from batonics.model.times import Time
 from batonics.sinks.atomic import WRITTEN, add_output
 from batonics.sinks.delta import (
     DeltaCommit,
@@ -149,9 +152,13 @@ class LakeExport:
     def _export_schema(self, schema: Schema, parts: Sequence[Part]) -> ExportResult:
         partitions = list(_partition_exports(parts, self._row_filter))
         digest = _digest(
-            [EXPORT_FORMAT, str(schema.columns), *(export.partition.key for export in partitions)]
+            [
+                EXPORT_FORMAT,
+                str(schema.lake_columns),
+                *(export.partition.key for export in partitions),
+            ]
         )
-        with open_delta(self._directory / schema.name, schema.columns) as output:
+        with open_delta(self._directory / schema.name, schema.lake_columns) as output:
             if output.digest == digest:
                 output.sync()
                 self._advance(parts)
@@ -180,7 +187,7 @@ class LakeExport:
         store.fetch(parts, self._lake.verifier)
         rows = pl.scan_parquet(
             [store.local_path(part) for part in parts],
-            schema=schema.columns,
+            schema=schema.lake_columns,
             hive_partitioning=False,
             glob=False,
         )
@@ -196,14 +203,15 @@ class LakeExport:
             self.progress(sum(part.bytes for part in parts))
 
 
+@check_arguments
 def export_lake(  # noqa: PLR0913 - settings, by keyword
-    lake: str | Path,
-    directory: str | Path,
+    lake: str | PathLike[str],
+    directory: str | PathLike[str],
     *,
-    schemas: Sequence[str] = (),
-    symbols: str | Sequence[str] = (),
-    start: str | int | None = None,
-    end: str | int | None = None,
+    schemas: SchemaNames = (),
+    symbols: SymbolNames = (),
+    start: Time | None = None,
+    end: Time | None = None,
 ) -> list[ExportResult]:
     """Write rows of a lake as Delta tables, as `batonics lake export` does.
 
