@@ -118,6 +118,11 @@ def _print(report: dict[str, Any], side: OrderSide) -> None:
         f"  ahead at entry: {ahead['size']:,} in {ahead['orders']:,} orders; of it filled"
         f" {ahead['filled']:,}, cancelled or moved {ahead['cancelled']:,}, left {ahead['left']:,}"
     )
+    if ahead["lost"]:
+        console.print(
+            f"  {ahead['lost']:,} of it are missing in a snapshot: records are missing, and fills"
+            " of the order may be among them"
+        )
     end = report["end"]
     if end == "open":
         end = f"open, watched until the last record at {report['data']['until']}"

@@ -132,6 +132,7 @@ def fill_report(
             "size": result.ahead_size,
             "filled": result.ahead_filled,
             "cancelled": result.ahead_cancelled,
+            "lost": result.ahead_lost,
             "left": result.ahead_left,
         },
         "fills": [
