@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from batonics.book import checkpoint
 from batonics.book.engine import BookEngine
 from batonics.book.event_cutoff import EventCutoff
+from batonics.frames.columns.prices import PriceUnit
 from batonics.jobs.progress import ReadProgress
 from batonics.jobs.symbol_selection import SymbolSelection
 from batonics.model.answers import AsOf, DataSpan
@@ -83,11 +84,13 @@ class SnapshotOutput(NamedTuple):
         every: the windows at whose ends snapshots are taken: `event`, a count of events, or a
             duration.
         depth: the number of levels of each side.
+        prices: the unit of prices.
     """
 
     path: str
     every: str
     depth: int = SNAPSHOT_DEPTH
+    prices: PriceUnit = "fixed"
 
 
 def reconstruct_files(
@@ -154,6 +157,7 @@ def _run(
             path=snapshots.path,
             every=snapshots.every,
             depth=snapshots.depth,
+            prices=snapshots.prices,
         )
     return run
 

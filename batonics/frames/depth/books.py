@@ -1,7 +1,7 @@
 """Reconstructed books as Polars frames.
 
-The rule here: prices stay integers of 1e-9. Rows are sorted by book, bids before asks, the best
-level first, and orders by priority.
+The rule here: prices stay integers of 1e-9 unless another unit is asked for. Rows are sorted by
+book, bids before asks, the best level first, and orders by priority.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import polars as pl
 from batonics.book.engine import BookEngine
 from batonics.book.state import Anomaly
 from batonics.frames.columns.mbo_frame import BOOK_SIDE_TYPE, to_datetimes
+from batonics.frames.columns.prices import PriceUnit, convert_prices, find_price_columns
 from batonics.frames.html import html_table
 from batonics.model.answers import END_OF_DATA, AsOf, book_warnings
 from batonics.model.arguments import check_methods
@@ -105,11 +106,12 @@ class Books:
             .sort("publisher_id", "instrument_id")
         )
 
-    def levels(self, depth: int | None = None) -> pl.DataFrame:
+    def levels(self, depth: int | None = None, *, prices: PriceUnit = "fixed") -> pl.DataFrame:
         """One row for each level.
 
         Args:
             depth: the maximum number of levels of each side; None: all levels.
+            prices: the unit of prices: "fixed", "decimal" or "float".
 
         Columns:
             publisher_id (UInt16), instrument_id (UInt32), symbol (String), side (Enum B, A).
@@ -129,10 +131,14 @@ class Books:
         ).with_columns(level=pl.int_range(pl.len(), dtype=pl.UInt32).over("book", "side"))
         if depth is not None:
             frame = frame.filter(pl.col("level") < depth)
-        return self._add_keys(frame).select(*_KEYS, _side(), "level", "price", "size", "count")
+        rows = self._add_keys(frame).select(*_KEYS, _side(), "level", "price", "size", "count")
+        return _in_unit(rows, prices)
 
-    def orders(self) -> pl.DataFrame:
+    def orders(self, *, prices: PriceUnit = "fixed") -> pl.DataFrame:
         """One row for each live order.
+
+        Args:
+            prices: the unit of prices: "fixed", "decimal" or "float".
 
         Columns:
             publisher_id (UInt16), instrument_id (UInt32), symbol (String), side (Enum B, A).
@@ -152,15 +158,17 @@ class Books:
         ).with_columns(
             position=pl.int_range(pl.len(), dtype=pl.UInt32).over("book", "side", "price")
         )
-        return self._add_keys(frame).select(
-            *_KEYS, _side(), "price", "position", "order_id", "size"
-        )
+        columns = (*_KEYS, _side(), "price", "position", "order_id", "size")
+        return _in_unit(self._add_keys(frame).select(columns), prices)
 
-    def consolidated(self, depth: int | None = None) -> pl.DataFrame:
+    def consolidated(
+        self, depth: int | None = None, *, prices: PriceUnit = "fixed"
+    ) -> pl.DataFrame:
         """One row for each level of each instrument, over all its publishers (rule 1).
 
         Args:
             depth: the maximum number of levels of each side; None: all levels.
+            prices: the unit of prices: "fixed", "decimal" or "float".
 
         Columns:
             instrument_id (UInt32), symbol (String), side (Enum B, A), level (UInt32).
@@ -183,12 +191,17 @@ class Books:
         )
         if depth is not None:
             merged = merged.filter(pl.col("level") < depth)
-        return merged.select(
+        rows = merged.select(
             "instrument_id", "symbol", "side", "level", "price", "size", "count", "publishers"
         )
+        return _in_unit(rows, prices)
 
-    def symbol_levels(self, symbol: str) -> pl.DataFrame:
+    def symbol_levels(self, symbol: str, *, prices: PriceUnit = "fixed") -> pl.DataFrame:
         """The levels of one symbol.
+
+        Args:
+            symbol: the symbol.
+            prices: the unit of prices: "fixed", "decimal" or "float".
 
         Raises:
             UsageError: no book has this symbol.
@@ -196,7 +209,7 @@ class Books:
         levels = self.levels().filter(pl.col("symbol") == symbol)
         if levels.is_empty() and symbol not in self._keys()["symbol"].to_list():
             raise UsageError(f"no book of symbol {symbol!r}")
-        return levels
+        return _in_unit(levels, prices)
 
     def _warnings(self, statuses: list[str]) -> list[list[str]]:
         """The warnings of each book."""
@@ -235,6 +248,10 @@ class Books:
 
 
 _KEYS = ("publisher_id", "instrument_id", "symbol")
+
+
+def _in_unit(rows: pl.DataFrame, prices: PriceUnit) -> pl.DataFrame:
+    return convert_prices(rows, find_price_columns(rows.schema), prices)
 
 
 def _side() -> pl.Expr:
