@@ -8,14 +8,19 @@ import typer
 
 from batonics.cli.options import (
     SCHEMA_FORMS,
+    EndOption,
     ExtraOption,
     FilesArgument,
+    InThisOrderOption,
     PricesOption,
     QuietOption,
+    SalvageOption,
     SessionOption,
     SkipBadOption,
+    StartOption,
     StatusesOption,
     SymbolsOption,
+    TimeZoneOption,
     parse_session,
     price_unit,
     refuse_input_as_output,
@@ -49,13 +54,8 @@ def command(
         ),
     ] = False,
     symbols: SymbolsOption = None,
-    start: Annotated[
-        str | None,
-        typer.Option(
-            help="Keep rows from this time on: ISO 8601 (UTC) or nanoseconds since the epoch."
-        ),
-    ] = None,
-    end: Annotated[str | None, typer.Option(help="Keep rows before this time.")] = None,
+    start: StartOption = None,
+    end: EndOption = None,
     definitions: Annotated[
         list[str] | None,
         typer.Option(
@@ -66,12 +66,14 @@ def command(
     ticks: Annotated[
         bool, typer.Option("--ticks", help="Use the definitions that are in FILES.")
     ] = False,
-    tz: Annotated[str, typer.Option(help="The time zone of times: America/Chicago.")] = "UTC",
+    tz: TimeZoneOption = "UTC",
     prices: PricesOption = None,
     extra: ExtraOption = None,
     statuses: StatusesOption = None,
     session: SessionOption = None,
     skip_bad: SkipBadOption = False,
+    salvage: SalvageOption = False,
+    in_this_order: InThisOrderOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Derive a schema from MBO records and write it to a file.
@@ -81,14 +83,15 @@ def command(
     from batonics.cli.progress import read_progress
     from batonics.jobs.convert import ConvertRequest, TableOutput, convert
     from batonics.model.times import parse_time
+    from batonics.sources.input_options import InputOptions
 
     request = ConvertRequest(
         paths=tuple(files),
         schema=schema,
         symbols=split_names(symbols),
-        start_ns=None if start is None else parse_time(start),
-        end_ns=None if end is None else parse_time(end),
-        skip_bad=skip_bad,
+        start_ns=None if start is None else parse_time(start, tz),
+        end_ns=None if end is None else parse_time(end, tz),
+        options=InputOptions(skip_bad, salvage, in_this_order),
         consolidated=consolidated,
         tz=tz,
         ticks=ticks or definitions is not None,

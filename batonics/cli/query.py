@@ -11,11 +11,14 @@ from batonics.cli.option_groups import SettingOption
 from batonics.cli.options import (
     DateOption,
     EndOption,
+    InThisOrderOption,
     LakeSymbolsOption,
     PricesOption,
     QuietOption,
+    SalvageOption,
     SkipBadOption,
     StartOption,
+    TimeZoneOption,
     WideOption,
     parse_row_filter,
     price_unit,
@@ -57,6 +60,7 @@ def command(
     date: DateOption = None,
     start: StartOption = None,
     end: EndOption = None,
+    tz: TimeZoneOption = "UTC",
     param: Annotated[
         list[str] | None,
         typer.Option("--param", "-p", help="NAME=VALUE, for $NAME in the query. May be repeated."),
@@ -78,6 +82,8 @@ def command(
     ] = False,
     prices: PricesOption = None,
     skip_bad: SkipBadOption = False,
+    salvage: SalvageOption = False,
+    in_this_order: InThisOrderOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Run a SQL query over a lake or over MBO files.
@@ -90,6 +96,7 @@ def command(
     from batonics.model.errors import UsageError
     from batonics.settings.loader import current
     from batonics.sinks.tables import default_price_unit, find_format
+    from batonics.sources.input_options import InputOptions
 
     if (query is None) != shell:
         raise UsageError("give a query, or --shell")
@@ -103,8 +110,9 @@ def command(
         parameters=_parse_parameters(param or []),
         lake=None if files else lake or current().lake.path,
         files=tuple(files or ()),
-        row_filter=parse_row_filter(symbols, date, start, end),
-        skip_bad=skip_bad,
+        row_filter=parse_row_filter(symbols, date, start, end, tz),
+        options=InputOptions(skip_bad, salvage, in_this_order),
+        tz=tz,
         prices_are_default=prices is None,
         prices=price_unit(prices)
         or ("decimal" if on_terminal else default_price_unit(file_format)),
@@ -186,6 +194,7 @@ def run_shell(database: LakeDatabase, size: TableSize, request: QueryRequest) ->
                     text.rstrip().rstrip(";"),
                     prices=request.prices,
                     is_default=request.prices_are_default,
+                    tz=request.tz,
                 )
                 print_result(result.frame(), size)
                 if result.note:

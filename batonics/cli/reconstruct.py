@@ -9,9 +9,13 @@ import typer
 
 from batonics.cli.options import (
     FilesArgument,
+    InThisOrderOption,
+    PricesChoice,
     QuietOption,
+    SalvageOption,
     SkipBadOption,
     SymbolsOption,
+    price_unit,
     refuse_input_as_output,
     split_names,
 )
@@ -66,7 +70,13 @@ def command(
         str | None,
         typer.Option(help="The windows of --snapshots: event, a count of events, 100ms, 1s, 1m."),
     ] = None,
+    prices: Annotated[
+        PricesChoice | None,
+        typer.Option(help="The unit of prices in --snapshots; by default fixed: integers of 1e-9."),
+    ] = None,
     skip_bad: SkipBadOption = False,
+    salvage: SalvageOption = False,
+    in_this_order: InThisOrderOption = False,
     checkpoint: Annotated[
         str | None,
         typer.Option(help="A file to save progress to; a run continues from it if it exists."),
@@ -84,17 +94,23 @@ def command(
     )
     from batonics.model.errors import UsageError
     from batonics.model.times import parse_time
+    from batonics.sources.input_options import InputOptions
 
     snapshot_output = None
     if snapshots is not None and every is not None:
-        snapshot_output = SnapshotOutput(snapshots, every, depth or SNAPSHOT_DEPTH)
+        unit = price_unit(prices) or "fixed"
+        snapshot_output = SnapshotOutput(snapshots, every, depth or SNAPSHOT_DEPTH, unit)
     elif snapshots is not None or every is not None:
         raise UsageError("--snapshots and --every go together")
+    elif prices is not None:
+        raise UsageError(
+            "--prices goes with --snapshots: files of books have each price as text and as integer"
+        )
     request = ReconstructRequest(
         paths=tuple(files),
         symbols=split_names(symbols),
         at_ns=None if at is None else parse_time(at),
-        skip_bad=skip_bad,
+        options=InputOptions(skip_bad, salvage, in_this_order),
         checkpoint=checkpoint,
     )
     refuse_input_as_output(files, out, snapshots)

@@ -7,6 +7,7 @@ continued from its checkpoint.
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,16 +16,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from batonics.book import checkpoint
 from batonics.book.engine import BookEngine
 from batonics.book.event_cutoff import EventCutoff
+from batonics.frames.columns.prices import PriceUnit
 from batonics.jobs.progress import ReadProgress
 from batonics.jobs.symbol_selection import SymbolSelection
+from batonics.model.answers import AsOf, DataSpan
 from batonics.model.arguments import SymbolsOrIds, check_arguments, symbol_list
-from batonics.model.errors import CheckpointError, UsageError
+from batonics.model.errors import CheckpointError, DataWarning, UsageError
 from batonics.model.mbo import MboBatch, slice_batch
 from batonics.model.symbols import MappingInterval, SymbolMap
 from batonics.model.times import Time, time_ns
 from batonics.sinks.atomic import STDOUT, open_atomic
 from batonics.sinks.book_json import BookJsonFormat, find_book_format, write_books
 from batonics.sources.chunks import STDIN
+from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
 from batonics.sources.inputs import Inputs, path_list
 from batonics.sources.stream import MboStream
 
@@ -42,17 +46,17 @@ class ReconstructRequest:
     """The records to rebuild books from.
 
     Attributes:
-        paths: input files in the order of their time; `-` is standard input.
+        paths: input files; `-` is standard input.
         symbols: symbols or instrument ids of the books; empty: all.
         at_ns: the time that the books are as of; None: the end of the input.
-        skip_bad: count and skip bad records where the framing survives.
+        options: how the files are read.
         checkpoint: the file that progress is saved to; a run continues from it if it exists.
     """
 
     paths: tuple[str, ...]
     symbols: tuple[str, ...] = ()
     at_ns: int | None = None
-    skip_bad: bool = False
+    options: InputOptions = DEFAULT_OPTIONS
     checkpoint: str | None = None
 
 
@@ -80,11 +84,13 @@ class SnapshotOutput(NamedTuple):
         every: the windows at whose ends snapshots are taken: `event`, a count of events, or a
             duration.
         depth: the number of levels of each side.
+        prices: the unit of prices.
     """
 
     path: str
     every: str
     depth: int = SNAPSHOT_DEPTH
+    prices: PriceUnit = "fixed"
 
 
 def reconstruct_files(
@@ -123,6 +129,7 @@ def reconstruct_files(
             book_format=book_format,
             depth=books.depth,
             orders=books.orders,
+            as_of=run.as_of,
         )
     return run
 
@@ -150,6 +157,7 @@ def _run(
             path=snapshots.path,
             every=snapshots.every,
             depth=snapshots.depth,
+            prices=snapshots.prices,
         )
     return run
 
@@ -165,14 +173,16 @@ class Reconstruction:
         engine: the books so far.
         symbols: the names of the books' instruments.
         stream: the input.
+        data: the times of the records that were read so far.
         progress: called with the stream after each batch; set it before `run`.
     """
 
     def __init__(self, request: ReconstructRequest, *, deltas: bool = False) -> None:
         self.request = request
-        self.stream = MboStream(request.paths, skip_bad=request.skip_bad)
+        self.stream = MboStream(request.paths, request.options)
         self.engine = BookEngine(deltas=deltas)
         self.symbols: SymbolMap = self.stream.symbols
+        self.data = DataSpan()
         self.progress: ReadProgress | None = None
         self._deltas = deltas
         self._until = EventCutoff(request.at_ns) if request.at_ns is not None else None
@@ -182,6 +192,11 @@ class Reconstruction:
         except BaseException:
             self.stream.close()
             raise
+
+    @property
+    def as_of(self) -> AsOf:
+        """The time of the books, and the times of the records up to it."""
+        return AsOf.of_records(self.request.at_ns, self.data)
 
     def run(self) -> None:
         """Fold the whole input."""
@@ -193,6 +208,7 @@ class Reconstruction:
         seen_rows = 0
         for batch in self.stream.batches():
             self._selection.check()
+            self.data = self.data.extend(batch)
             rows = len(batch.action)
             first = min(rows, max(0, self._saved_rows - seen_rows))
             seen_rows += rows
@@ -203,7 +219,8 @@ class Reconstruction:
                 self.progress(self.stream)
             if self._until is not None and self._until.done:
                 break
-        if self._until is not None:
+        if self._until is not None and self.request.at_ns is not None:
+            self.data.check_not_before(self.request.at_ns)
             yield self._until.finish()
         self._selection.check(ended=True)
 
@@ -263,30 +280,37 @@ class Reconstruction:
             with Path(path).open("rb") as file:
                 head = hashlib.sha256(file.read(1 << 16)).hexdigest()
             files.append([Path(path).stat().st_size, head])
-        return [files, list(self.request.symbols), self.request.skip_bad]
+        return [files, list(self.request.symbols), list(self.request.options)]
 
 
 @check_arguments
-def reconstruct(
+def reconstruct(  # noqa: PLR0913 - settings, by keyword
     paths: Inputs,
     *,
     symbols: SymbolsOrIds = (),
     at: Time | None = None,
     skip_bad: bool = False,
+    salvage: bool = False,
+    in_this_order: bool = False,
 ) -> Books:
     """Rebuild the books of files: `batonics.reconstruct("day.dbn.zst").levels(depth=5)`.
 
     Args:
-        paths: one file or several, in the order of their time; several are one stream. An input
-            is a path, bytes, or a DBNStore, whose bytes are copied.
+        paths: one file or several. Several are one stream, in the order of their time. An input is
+            a path, bytes, or a DBNStore, whose bytes are copied.
         symbols: symbols or instrument ids of the books; empty: all.
         at: the time that the books are as of, after the last complete event at or before it:
             ISO 8601 (UTC), nanoseconds since the epoch or a datetime; None: the end of the input.
+            A time after the last record is a `DataWarning`: the books are the last known ones.
         skip_bad: count and skip bad records where the framing survives.
+        salvage: keep the whole records of a file that ends within one; a LossWarning says what is
+            lost.
+        in_this_order: read the files as they are given, even if they repeat or overlap each other.
 
     Raises:
         InputError: a file cannot be read, or is damaged (DamagedInputError: where).
-        UsageError: no file has a symbol, `at` is not a time, or an argument has another type.
+        UsageError: no file has a symbol, `at` is not a time or before the first record, an argument
+            has another type, or files repeat or overlap each other.
     """
     from batonics.frames.depth.books import Books
 
@@ -294,8 +318,11 @@ def reconstruct(
         paths=tuple(path_list(paths)),
         symbols=symbol_list(symbols),
         at_ns=None if at is None else time_ns(at),
-        skip_bad=skip_bad,
+        options=InputOptions(skip_bad, salvage, in_this_order),
     )
     run = Reconstruction(request)
     run.run()
-    return Books(run.engine, run.symbols)
+    for warning in run.as_of.warnings():
+        message = f"{warning.meaning}; {run.as_of.data.describe()}"
+        warnings.warn(message, DataWarning, stacklevel=3)  # the caller of `check_arguments`
+    return Books(run.engine, run.symbols, run.as_of)

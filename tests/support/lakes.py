@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -26,7 +27,7 @@ OWN_SCHEMAS = ("depth-1s", "orders", "bbo", "deltas")
 
 
 def load(
-    lake: Path, *files: Path, schemas: Sequence[str] = ("trades",), **more: bool
+    lake: Path, *files: Path, schemas: Sequence[str] = ("trades",), **more: Any
 ) -> list[LoadResult]:
     """Load files as the command does."""
     return list(
@@ -64,7 +65,7 @@ def with_places(records: pl.LazyFrame, schema: Schema) -> pl.DataFrame:
     )
 
 
-def read_lake(lake: Path, schema: str, **wanted: str) -> pl.DataFrame:
+def read_lake(lake: Path, schema: str, **wanted: Any) -> pl.DataFrame:
     """All rows of a schema, through the lake."""
     return Lake(lake).scan(schema, **wanted).collect()
 
