@@ -28,7 +28,8 @@ from batonics.frames.measures.book_measures import measures_source
 from batonics.frames.measures.trade_measures import trade_measures_source
 from batonics.frames.measures.window_measures import vpin_source, window_measures_source
 from batonics.frames.orders.order_lives import orders_source, queue_source
-from batonics.frames.scan.row_extras import CROSSED, with_extra
+from batonics.frames.scan.mbo_scan import facts_of
+from batonics.frames.scan.row_extras import CROSSED, STATUS, with_extra
 from batonics.frames.schemas.table import MBP_DEPTH_MAX, Schema, find_schema
 from batonics.model.errors import UsageError
 from batonics.model.times import duration_ns, format_duration, parse_time
@@ -253,18 +254,23 @@ class MboNamespace:
 
         return self._rows(rows, extra)
 
-    def window_measures(self, every: str, *, extra: Collection[str] = ()) -> pl.LazyFrame:
+    def window_measures(
+        self, every: str, *, include: Collection[str] = (), extra: Collection[str] = ()
+    ) -> pl.LazyFrame:
         """OFI, signed volume, change of mid and Kyle's lambda of each window.
 
         See `frames/measures/window_measures.py`.
 
         Args:
             every: the length of a window, such as "1s".
+            include: states to keep that are left out otherwise: "crossed", "closed".
             extra: extra columns, such as ("symbol",).
         """
 
         def rows(records: pl.LazyFrame) -> pl.LazyFrame:
-            return window_measures_source(MboNamespace(records).mbp(1), every)
+            status = () if facts_of(records) is None else (STATUS,)
+            quotes = MboNamespace(records).mbp(1, extra=status)
+            return window_measures_source(quotes, every, include=include)
 
         return with_extra(self._records, rows, extra, ends_interval=True)
 

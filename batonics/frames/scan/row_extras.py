@@ -249,7 +249,7 @@ def with_extra(
         named = _NamedRecords(records, SymbolMap())
         extras = RowExtras(wanted, facts or StreamFacts(lambda: named.symbols))
         open_batches = named.batches if facts is None else lambda: batches_of(records)
-        rows = make_rows(scan_batches(lambda: extras.watch(open_batches())))
+        rows = make_rows(scan_batches(lambda: extras.watch(open_batches()), facts=facts))
         if projection.book_filter is not None:
             rows = rows.filter(projection.book_filter)
         for frame in pull_frames(rows, [name for name in schema if name in reads]):
