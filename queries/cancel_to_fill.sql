@@ -8,8 +8,8 @@
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
 -- column: ticks BIGINT  how many ticks behind the best price of its side the order was placed,
---   rounded down; negative: ahead of the best price; null: its side was empty or not yet known that
---   day
+--   rounded down; negative: ahead of the best price; null: its side was empty, not yet known that
+--   day, or of a market that was not open
 -- column: orders BIGINT  how many orders were placed there
 -- column: added BIGINT  size of these orders when they were placed, and size that modifies added
 --   later
@@ -24,7 +24,8 @@
 -- Orders with an unknown start (left_censored) are left out: the time at which they were placed is
 -- unknown too. The distance is that of the first price; later modifies do not change it.
 WITH states AS (
-    SELECT publisher_id, instrument_id, date, epoch_ns(ts_recv) AS ts, bid_px_00, ask_px_00
+    SELECT publisher_id, instrument_id, date, epoch_ns(ts_recv) AS ts,
+        if(is_open, bid_px_00, NULL) AS bid_px_00, if(is_open, ask_px_00, NULL) AS ask_px_00
     FROM mbp_1
     -- The row of a trade (T) is not a state: it has the book before the trade.
     WHERE action <> 'T' AND ts_recv IS NOT NULL

@@ -15,6 +15,8 @@
 -- column: ask_size BIGINT  size of the best ask, in units
 -- column: mid DOUBLE  mean of the best bid and ask, in units of 1e-9; null if a side is empty
 -- column: quote_age_ns BIGINT  time from the quote's ts_recv to the trade's, in nanoseconds
+-- column: is_open BOOLEAN  whether the quote is of an open market: not of a book that is crossed or
+--   locked, nor of a time without trading; null without a quote
 -- source: the prevailing quote: the last state of the book whose ts_recv is at most the trade's
 --   ts_recv less `delay`, on the same date; with 1 ns, a strictly earlier state. tbbo has the book
 --   just before the trade, which may be a later state with the same ts_recv
@@ -23,7 +25,7 @@ WITH states AS (
     -- trade. Events of one packet share ts_recv, and may share sequence; then ts_event gives their
     -- order.
     SELECT publisher_id, instrument_id, date, epoch_ns(ts_recv) AS ts,
-        bid_px_00, bid_sz_00, ask_px_00, ask_sz_00
+        bid_px_00, bid_sz_00, ask_px_00, ask_sz_00, is_open
     FROM mbp_1
     WHERE action <> 'T' AND ts_recv IS NOT NULL
     QUALIFY lead(epoch_ns(ts_recv)) OVER (
@@ -34,7 +36,8 @@ SELECT t.ts_recv, coalesce(t.symbol, t.instrument_id::VARCHAR) AS symbol, t.publ
     t.sequence, t.side, t.price, t.size::BIGINT AS size,
     s.bid_px_00 AS bid_price, s.bid_sz_00::BIGINT AS bid_size,
     s.ask_px_00 AS ask_price, s.ask_sz_00::BIGINT AS ask_size,
-    (s.bid_px_00 + s.ask_px_00) / 2 AS mid, epoch_ns(t.ts_recv) - s.ts AS quote_age_ns
+    (s.bid_px_00 + s.ask_px_00) / 2 AS mid, epoch_ns(t.ts_recv) - s.ts AS quote_age_ns,
+    s.is_open
 FROM trades t
 ASOF LEFT JOIN states s
     ON s.publisher_id = t.publisher_id AND s.instrument_id = t.instrument_id AND s.date = t.date

@@ -11,11 +11,15 @@
 --   null if all imbalances are equal
 -- column: intercept DOUBLE  change of the mid at an imbalance of 0, in units of 1e-9
 -- column: r2 DOUBLE  share of the variance of the mid's change that the line explains, from 0 to 1
+-- column: left_out BIGINT  how many states were left out, since the market was not open
+-- column: sessions_known BOOLEAN  whether the status of trading was known throughout; if not, only
+--   crossed and locked books are left out
 -- source: Cont, Kukanov and Stoikov, "The price impact of order book events" (2014,
 --   arXiv:1011.6402): a least squares line, with intercept, of the mid's change on OFI. Windows are
 --   (T - every, T]; only those in which the book's best levels changed count. A window has no
 --   change of the mid if a side is empty at one of its ends, or if the book was cleared (R,
---   snapshot) in it
+--   snapshot) in it. States of a market that is not open are left out (`is_open` of the view), as
+--   if the book was cleared there
 WITH ordered AS (
     -- All rows but those of trades are states; the row of a trade has the book before the trade.
     -- Events of one packet share ts_recv, and may share sequence; then ts_event gives their order.
@@ -36,7 +40,9 @@ WITH ordered AS (
         -- FILTER would make this window far slower.
         count(if(action = 'R' OR (flags & 32) <> 0, 1, NULL)) OVER (
             book ROWS UNBOUNDED PRECEDING
-        ) AS series,
+        ) AS clears,
+        count(if(NOT is_open, 1, NULL)) OVER (book ROWS UNBOUNDED PRECEDING) AS left_out_so_far,
+        is_open, lag(is_open) OVER book AS open_before, status IS NOT NULL AS known,
         lag(bid_px_00) OVER book AS b_before, lag(ask_px_00) OVER book AS a_before,
         lag(bid_sz_00::BIGINT) OVER book AS qb_before,
         lag(ask_sz_00::BIGINT) OVER book AS qa_before,
@@ -48,28 +54,34 @@ WITH ordered AS (
     )
 ),
 per_window AS (
-    SELECT symbol, publisher_id, instrument_id, date, w, max(series) AS series,
+    SELECT symbol, publisher_id, instrument_id, date, w,
+        -- Of one series are states of an open market, without one left out or a clear between them.
+        arg_max(2 * (clears + left_out_so_far) + is_open::BIGINT, n) AS series,
         -- A comparison with a missing price is null, and so is the sum.
-        sum(if(is_restart, NULL,
+        sum(if(is_restart OR NOT is_open OR NOT open_before, NULL,
             (b >= b_before)::BIGINT * qb - (b <= b_before)::BIGINT * qb_before
             - (a <= a_before)::BIGINT * qa + (a >= a_before)::BIGINT * qa_before)) AS ofi,
-        arg_max_null(b + a, n) AS twice_mid
+        arg_max_null(b + a, n) AS twice_mid,
+        count(*) FILTER (NOT is_open) AS left_out, bool_and(known) AS known
     FROM ordered
     GROUP BY ALL
 ),
 changes AS (
-    SELECT symbol, publisher_id, date, ofi AS x,
+    SELECT symbol, publisher_id, date, left_out, known, ofi AS x,
         if(series = lag(series) OVER book, twice_mid - lag(twice_mid) OVER book, NULL) AS y
     FROM per_window
     WINDOW book AS (PARTITION BY publisher_id, instrument_id, date ORDER BY w)
 ),
 -- Sums of integers do not depend on the order of addition. y is doubled.
 sums AS (
-    SELECT symbol, publisher_id, date, count(*)::HUGEINT AS n, sum(x) AS x,
-        sum(y::HUGEINT) AS y, sum(x * x) AS xx, sum(x * y) AS xy, sum(y::HUGEINT * y) AS yy
+    SELECT symbol, publisher_id, date, count(x * y)::HUGEINT AS n,
+        sum(x) FILTER (y IS NOT NULL) AS x, sum(y::HUGEINT) FILTER (x IS NOT NULL) AS y,
+        sum(x * x) FILTER (y IS NOT NULL) AS xx, sum(x * y) AS xy,
+        sum(y::HUGEINT * y) FILTER (x IS NOT NULL) AS yy,
+        sum(left_out)::BIGINT AS left_out, bool_and(known) AS known
     FROM changes
-    WHERE x IS NOT NULL AND y IS NOT NULL
     GROUP BY ALL
+    HAVING count(x * y) > 0
 ),
 moments AS (
     SELECT *, n * xx - x * x AS vx, (n * xy - x * y)::DOUBLE AS cxy,
@@ -79,6 +91,7 @@ moments AS (
 SELECT symbol, publisher_id, date, n::BIGINT AS windows,
     cxy / nullif(vx, 0)::DOUBLE / 2 AS slope,
     (y - cxy / nullif(vx, 0)::DOUBLE * x) / n / 2 AS intercept,
-    cxy / nullif(vx, 0)::DOUBLE * (cxy / nullif(vy, 0)) AS r2
+    cxy / nullif(vx, 0)::DOUBLE * (cxy / nullif(vy, 0)) AS r2,
+    left_out, known AS sessions_known
 FROM moments
 ORDER BY ALL

@@ -16,11 +16,14 @@ from batonics.cli.options import (
     LakeSymbolsOption,
     LogJsonOption,
     QuietOption,
+    SessionOption,
     SkipBadOption,
     StartOption,
+    StatusesOption,
     StoredFilesArgument,
     WideOption,
     parse_row_filter,
+    parse_session,
     split_names,
 )
 
@@ -63,6 +66,8 @@ def load(
     again: Annotated[
         bool, typer.Option("--again", help="Load again what the lake has already.")
     ] = False,
+    statuses: StatusesOption = None,
+    session: SessionOption = None,
     skip_bad: SkipBadOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -77,19 +82,29 @@ def load(
     if every:
         names = (*names, f"depth-{format_duration(duration_ns(every, 'intervals'))}")
     request = LoadRequest(
-        tuple(files), lake, names, one_stream=one_stream, again=again, skip_bad=skip_bad
+        tuple(files),
+        lake,
+        names,
+        one_stream=one_stream,
+        again=again,
+        skip_bad=skip_bad,
+        statuses=tuple(statuses or ()),
+        sessions=parse_session(session),
     )
+    has_sessions = bool(request.statuses) or session is not None
+    kept = "is in the lake already" + ("; --again loads it with these" if has_sessions else "")
     run = LakeLoad(request)
     with load_progress("load", run.source_bytes, quiet=quiet) as progress:
         run.progress = progress
         for result in run.run():
-            progress.next(None if quiet else _describe_load(result))
+            progress.next(None if quiet else _describe_load(result, kept))
 
 
-def _describe_load(result: LoadResult) -> str:
+def _describe_load(result: LoadResult, kept: str) -> str:
+    """What was loaded of a source; `kept` where the lake had all of it."""
     others = f" and {len(result.paths) - 1} more" if result.paths[1:] else ""
     loaded = ", ".join(f"{load.rows:,} {load.schema}" for load in result.loaded)
-    return escape_unprintable(f"{result.paths[0]}{others}: {loaded or 'is in the lake already'}")
+    return escape_unprintable(f"{result.paths[0]}{others}: {loaded or kept}")
 
 
 @app.command("append")

@@ -85,6 +85,13 @@ SessionOption = Annotated[
         help="When the market is open, where no status says it: '17:00-16:00 America/Chicago'.",
     ),
 ]
+IncludeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--include",
+        help="Count states that averages leave out: crossed (books), closed (markets).",
+    ),
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the whole report as JSON.")]
 LogJsonOption = Annotated[

@@ -11,13 +11,18 @@ from batonics.cli.option_groups import SettingOption
 from batonics.cli.options import (
     DateOption,
     EndOption,
+    IncludeOption,
     LakeSymbolsOption,
     QuietOption,
+    SessionOption,
     SkipBadOption,
     StartOption,
+    StatusesOption,
     WideOption,
     parse_row_filter,
+    parse_session,
     refuse_input_as_output,
+    split_names,
 )
 
 if TYPE_CHECKING:
@@ -73,6 +78,9 @@ def command(
     shell: Annotated[
         bool, typer.Option("--shell", help="Read queries from standard input, each ended by ;.")
     ] = False,
+    include: IncludeOption = None,
+    statuses: StatusesOption = None,
+    session: SessionOption = None,
     skip_bad: SkipBadOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -98,6 +106,9 @@ def command(
         files=tuple(files or ()),
         row_filter=parse_row_filter(symbols, date, start, end),
         skip_bad=skip_bad,
+        include=split_names(include),
+        statuses=tuple(statuses or ()),
+        sessions=parse_session(session),
     )
     progress = read_progress("read", quiet=quiet)
     if shell:

@@ -15,6 +15,7 @@ from functools import partial
 
 import polars as pl
 
+from batonics.frames.columns.book_state import CROSSED, STATUS
 from batonics.frames.depth.book_sources import (
     bbo_source,
     book_source,
@@ -29,7 +30,7 @@ from batonics.frames.measures.trade_measures import trade_measures_source
 from batonics.frames.measures.window_measures import vpin_source, window_measures_source
 from batonics.frames.orders.order_lives import orders_source, queue_source
 from batonics.frames.scan.mbo_scan import facts_of
-from batonics.frames.scan.row_extras import CROSSED, STATUS, with_extra
+from batonics.frames.scan.row_extras import with_extra
 from batonics.frames.schemas.table import MBP_DEPTH_MAX, Schema, find_schema
 from batonics.model.arguments import check_methods
 from batonics.model.errors import UsageError

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from batonics.codec.metadata import Metadata, SymbolMapping
+from batonics.frames.columns.book_state import EXTRA_SCHEMA
 from batonics.frames.scan.definitions import TICK, FrameDefinitions, definition_columns
 from batonics.frames.scan.mbo_scan import SYMBOL, StreamFacts, scan_batches
-from batonics.frames.scan.row_extras import EXTRA_SCHEMA, RowExtras, check_extra
+from batonics.frames.scan.row_extras import RowExtras, check_extra
 from batonics.frames.scan.sessions import SessionCalendar
 from batonics.frames.scan.sources import pull_frames
 from batonics.frames.scan.symbols import FrameSymbols

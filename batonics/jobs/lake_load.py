@@ -21,10 +21,13 @@ from typing import NamedTuple
 
 import polars as pl
 
-from batonics.frames.scan.mbo_scan import scan_batches
+from batonics.frames.columns.book_state import LAKE_STATE_SCHEMA
+from batonics.frames.scan.mbo_scan import StreamFacts, scan_batches
+from batonics.frames.scan.row_extras import RowExtras
+from batonics.frames.scan.sessions import SessionCalendar, SessionHours
 from batonics.frames.scan.sources import pull_frames
 from batonics.frames.scan.symbols import FrameSymbols
-from batonics.frames.schemas.row_keys import RowKeys, RowPlaces
+from batonics.frames.schemas.row_keys import ROW_TIME, RowKeys, RowPlaces
 from batonics.frames.schemas.table import Schema, find_schema, find_schemas
 from batonics.lake import catalog
 from batonics.lake.catalog import LoadedSource, SchemaLoad, SourceRecord
@@ -43,6 +46,7 @@ from batonics.sinks.background_write import write_in_background
 from batonics.sinks.tables import FRAMES_QUEUED_MAX
 from batonics.sources.chunks import STDIN
 from batonics.sources.inputs import Paths, path_list
+from batonics.sources.statuses import read_statuses
 from batonics.sources.stream import MboStream
 
 DEFAULT_SCHEMAS = LakeSettings().schemas
@@ -64,6 +68,8 @@ class LoadRequest:
         one_stream: the files are one stream, in the order of their time, and one source.
         again: load again what is loaded already.
         skip_bad: count and skip bad records where the framing survives.
+        statuses: files of the schema status; empty: the status records of the sources.
+        sessions: the sessions of the market, for books without a status.
     """
 
     paths: tuple[str, ...]
@@ -72,6 +78,8 @@ class LoadRequest:
     one_stream: bool = False
     again: bool = False
     skip_bad: bool = False
+    statuses: tuple[str, ...] = ()
+    sessions: SessionCalendar | None = None
 
     def __post_init__(self) -> None:
         if STDIN in self.paths:
@@ -93,6 +101,8 @@ def load_lake(  # noqa: PLR0913 - settings, by keyword
     one_stream: bool = False,
     again: bool = False,
     skip_bad: bool = False,
+    statuses: Paths = (),
+    session: str | None = None,
 ) -> Lake:
     """Load MBO files into a lake, as `batonics lake load` does; return the lake.
 
@@ -106,6 +116,10 @@ def load_lake(  # noqa: PLR0913 - settings, by keyword
             begins with empty books.
         again: load again what the lake has already.
         skip_bad: count and skip bad records where the framing survives.
+        statuses: files of the vendor's schema `status`. None: the status records of `paths`.
+        session: hours of sessions such as "17:00-16:00 America/Chicago", for books without a
+            status. Rows with quotes have a column `status`, by which averages leave out what is
+            no open market.
 
     Raises:
         UsageError: there is no such schema. InputError: a file cannot be read, or is damaged; files
@@ -118,6 +132,8 @@ def load_lake(  # noqa: PLR0913 - settings, by keyword
         one_stream=one_stream,
         again=again,
         skip_bad=skip_bad,
+        statuses=tuple(path_list(statuses)) if statuses else (),
+        sessions=None if session is None else SessionHours.parse(session),
     )
     for _ in LakeLoad(request).run():
         pass
@@ -262,7 +278,7 @@ class LakeLoad:
         self, staging: StagingArea, paths: tuple[str, ...], schemas: Sequence[Schema]
     ) -> list[PartsWriter]:
         """Write the parts of each schema to the staging area."""
-        readers = [_SourceReader(paths, skip_bad=self._request.skip_bad) for _ in schemas]
+        readers = [_SourceReader(paths, self._request) for _ in schemas]
         stop = Event()
 
         def progress() -> None:
@@ -307,13 +323,16 @@ class _SourceReader:
         stream: the stream of the source.
     """
 
-    def __init__(self, paths: tuple[str, ...], *, skip_bad: bool) -> None:
-        self.stream = MboStream(paths, skip_bad=skip_bad)
+    def __init__(self, paths: tuple[str, ...], request: LoadRequest) -> None:
+        self.stream = MboStream(paths, skip_bad=request.skip_bad)
         self._symbols = FrameSymbols(self.stream.symbols)
+        statuses = read_statuses(request.statuses) if request.statuses else self.stream.statuses
+        self._facts = StreamFacts(statuses=lambda: statuses, sessions=request.sessions)
 
     def frames(self, schema: Schema, progress: Callable[[], None]) -> Iterator[pl.DataFrame]:
-        """The rows of a schema, with their places, times and symbols."""
+        """The rows of a schema, with their states, places, times and symbols."""
         keys, places = RowKeys(schema), RowPlaces(schema)
+        states = LakeStates(schema, self._facts)
 
         def batches() -> Iterator[MboBatch]:
             with closing(self.stream.batches()) as batches:
@@ -322,9 +341,29 @@ class _SourceReader:
                     yield batch
                     progress()
 
-        for frame in pull_frames(schema.rows(scan_batches(batches)), places.columns):
+        records = scan_batches(lambda: states.watch(batches()))
+        for frame in pull_frames(schema.rows(records), places.columns):
             if frame.height:
-                yield keys.add_to(places.add_to(frame), self._symbols)
+                yield states.add_to(keys.add_to(places.add_to(frame), self._symbols))
+
+
+class LakeStates:
+    """Adds the columns of `LAKE_STATE_SCHEMA` to frames with `_time`, if a schema has quotes."""
+
+    def __init__(self, schema: Schema, facts: StreamFacts) -> None:
+        names = list(LAKE_STATE_SCHEMA) if schema.has_quotes else []
+        self._extras = RowExtras(names, facts) if names else None
+        self._ends_interval = schema.time_is_interval_end
+
+    def watch(self, batches: Iterator[MboBatch]) -> Iterator[MboBatch]:
+        """The batches of the stream, each noted before it is given."""
+        return batches if self._extras is None else self._extras.watch(batches)
+
+    def add_to(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The next frame, with the columns if the schema has them."""
+        if self._extras is None:
+            return frame
+        return self._extras.add_to(frame, ROW_TIME, ends_interval=self._ends_interval)
 
 
 def _source_name(paths: Sequence[str]) -> str:

@@ -14,6 +14,8 @@ from tempfile import TemporaryDirectory
 
 import polars as pl
 
+from batonics.frames.columns.book_state import check_include
+from batonics.frames.scan.sessions import SessionCalendar
 from batonics.frames.schemas.table import (
     FAMILIES,
     SCHEMAS,
@@ -51,6 +53,9 @@ class QueryRequest:
         files: MBO files, one stream in the order of their time.
         row_filter: only these rows are in the views.
         skip_bad: count and skip bad records of files where the framing survives.
+        include: states that `is_open` of the views counts as open too: crossed, closed.
+        statuses: files of the schema status, for `files`.
+        sessions: the sessions of the market of `files`, for books without a status.
     """
 
     query: str = ""
@@ -59,10 +64,19 @@ class QueryRequest:
     files: tuple[str, ...] = ()
     row_filter: RowFilter = NO_FILTER
     skip_bad: bool = False
+    include: tuple[str, ...] = ()
+    statuses: tuple[str, ...] = ()
+    sessions: SessionCalendar | None = None
 
     def __post_init__(self) -> None:
         if (self.lake is None) == (not self.files):
             raise UsageError("give one of --lake and --from")
+        if not self.files and (self.statuses or self.sessions is not None):
+            raise UsageError(
+                "a lake has the statuses and sessions with which it was loaded: --statuses and"
+                " --session go with --from and with lake load"
+            )
+        check_include(self.include)
 
 
 def query_frame(request: QueryRequest, progress: LoadingBar = _NO_BAR) -> pl.DataFrame:
@@ -124,14 +138,16 @@ def open_database(
         UsageError, InputError, LakeError: as for `query_frame`.
     """
     if request.lake is not None:
-        with open_lake_database(request.lake, request.row_filter) as database:
+        with open_lake_database(
+            request.lake, request.row_filter, include=request.include
+        ) as database:
             yield database
         return
     schemas = SHELL_SCHEMAS if query is None else _find_schemas(query)
     with TemporaryDirectory(prefix="batonics-query-") as directory:
         lake = f"{directory}/lake"
         _load_files(request, lake, schemas, progress)
-        with open_lake_database(lake, request.row_filter, "the files") as database:
+        with open_lake_database(lake, request.row_filter, "the files", request.include) as database:
             yield database
 
 
@@ -148,7 +164,15 @@ def _load_files(
 ) -> None:
     """Load the request's files into a temporary lake."""
     load = LakeLoad(
-        LoadRequest(request.files, lake, schemas, one_stream=True, skip_bad=request.skip_bad)
+        LoadRequest(
+            request.files,
+            lake,
+            schemas,
+            one_stream=True,
+            skip_bad=request.skip_bad,
+            statuses=request.statuses,
+            sessions=request.sessions,
+        )
     )
     try:
         with progress as report:

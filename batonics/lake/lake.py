@@ -6,7 +6,7 @@ The rule here: a reader gets only files that one state of the catalog names, and
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from os import PathLike, fspath
 from pathlib import Path
@@ -220,7 +220,9 @@ class Lake:
         join = AsofJoin(*sides, columns, allow_exact_matches=allow_exact_matches, suffix=suffix)
         return filter_rows(join.rows(), schemas[0], row_filter)
 
-    def sql(self, query: str, **parameters: object) -> pl.DataFrame:
+    def sql(
+        self, query: str, *, include: Collection[str] = (), **parameters: object
+    ) -> pl.DataFrame:
         """The result of one SELECT over views named after the schemas (`lake/sql.py`).
 
         Args:
@@ -228,6 +230,7 @@ class Lake:
                 header gives types and defaults (`lake/query_file.py`). `mbp_10` is the view of
                 mbp-10. Times are TIMESTAMP_NS in UTC, in the result Datetime ns UTC; prices are
                 BIGINT of 1e-9.
+            include: states that `is_open` of the views counts as open too: "crossed", "closed".
             parameters: value of each `$name` in the query.
 
         Raises:
@@ -238,7 +241,7 @@ class Lake:
         from batonics.lake.sql import LakeDatabase
 
         parsed = read_query(query)
-        with closing(LakeDatabase(self.store, self.verifier)) as database:
+        with closing(LakeDatabase(self.store, self.verifier, include=include)) as database:
             return database.query(parsed.sql, parsed.bind(parameters)).frame()
 
     def check(self, progress: Callable[[int], None] | None = None) -> list[str]:

@@ -9,16 +9,19 @@ verified; views are made over them (`views.py`); the query runs on the views (`q
 
 Views have the schema's columns, their place in the stream (`source`, `position`), `date` (DATE,
 UTC) and `symbol` (VARCHAR). Their names have `_` for `-`: `mbp_10`. Times are TIMESTAMP_NS in UTC,
-since DuckDB has few functions for TIMESTAMPTZ_NS; prices are BIGINT of 1e-9, and enums text.
+since DuckDB has few functions for TIMESTAMPTZ_NS; prices are BIGINT of 1e-9, and enums text. Views
+with quotes have the state of the book too, and `is_open`, whether averages count the row
+(`frames/columns/book_state.py`, `views.py`).
 """
 
 from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 
+from batonics.frames.columns.book_state import check_include
 from batonics.frames.schemas.table import find_schema
 from batonics.lake.catalog import NO_FILTER, Part, RowFilter, find_parts, loaded_schemas
 from batonics.lake.connection import check_select, connect_duckdb, sql_errors
@@ -44,12 +47,21 @@ class LakeDatabase:
         store: the lake.
         verifier: verifies its files, and knows those that are verified.
         row_filter: the views have only these rows.
+        include: what `is_open` of the views counts as open too (`views.py`).
 
     Attributes:
         files_read: how many parts the last query was given, and how many its schemas have.
     """
 
-    def __init__(self, store: Store, verifier: Verifier, row_filter: RowFilter = NO_FILTER) -> None:
+    def __init__(
+        self,
+        store: Store,
+        verifier: Verifier,
+        row_filter: RowFilter = NO_FILTER,
+        include: Collection[str] = (),
+    ) -> None:
+        check_include(include)
+        self._include = include
         self.files_read = (0, 0)
         self._store, self._verifier, self._row_filter = store, verifier, row_filter
         self._connection = connect_duckdb()
@@ -77,9 +89,14 @@ class LakeDatabase:
             symbols = _symbols(parts) if _ASOF.search(SQL_TOKEN.sub(" ", sql)) else []
             for schema, schema_parts in parts.items():
                 paths = self._view_paths(schema_parts)
-                cursor.execute(
-                    view_statement(find_schema(schema), paths, self._row_filter, symbols=symbols)
+                statement = view_statement(
+                    find_schema(schema),
+                    paths,
+                    self._row_filter,
+                    symbols=symbols,
+                    include=self._include,
                 )
+                cursor.execute(statement)
             self.files_read = (len(_flatten(parts)), len(_flatten(all_parts)))
             return QueryResult(cursor.sql(sql, params=parameters or None))
 
@@ -142,7 +159,10 @@ class LakeDatabase:
 
 @contextmanager
 def open_lake_database(
-    root: str, row_filter: RowFilter = NO_FILTER, lake_name: str = ""
+    root: str,
+    row_filter: RowFilter = NO_FILTER,
+    lake_name: str = "",
+    include: Collection[str] = (),
 ) -> Iterator[LakeDatabase]:
     """A database over a lake, until the block ends.
 
@@ -150,13 +170,14 @@ def open_lake_database(
         root: the lake's directory, or `s3://BUCKET/PREFIX`.
         row_filter: the views have only these rows.
         lake_name: name of the lake for messages; empty: its root.
+        include: what `is_open` of the views counts as open too (`views.py`).
 
     Raises:
         UsageError: the lake has none of these symbols. LakeError: there is no lake.
     """
     store = open_store(root)
     check_symbols(store, row_filter.symbols, lake_name)
-    with closing(LakeDatabase(store, Verifier(), row_filter)) as database:
+    with closing(LakeDatabase(store, Verifier(), row_filter, include)) as database:
         yield database
 
 

@@ -5,10 +5,17 @@ The rule here: the columns of a view have the same names and types over any file
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import polars as pl
 
+from batonics.frames.columns.book_state import (
+    CLOSED,
+    CROSSED,
+    LEFT_OUT_KINDS,
+    OPEN_STATUS,
+    STATUS_END,
+)
 from batonics.frames.schemas.table import Schema
 from batonics.lake.catalog import NO_FILTER, RowFilter
 
@@ -33,8 +40,13 @@ def view_statement(  # noqa: PLR0913 - settings, by keyword
     scan: str | None = None,
     has_zone: bool = True,
     symbols: Sequence[str] = (),
+    include: Collection[str] = (),
 ) -> str:
     """The statement that makes the view of a schema.
+
+    Rows with quotes have a column `is_open` (BOOLEAN): whether the row is of an open market, so
+    that averages count it. It is false if the book is crossed or locked, or if its status of
+    trading is known and is not `trading`.
 
     Args:
         schema: the schema.
@@ -43,13 +55,21 @@ def view_statement(  # noqa: PLR0913 - settings, by keyword
         scan: the text after FROM; None: those files.
         has_zone: the times of the files are TIMESTAMPTZ_NS; else TIMESTAMP_NS, like the view's.
         symbols: all symbols; `symbol` is then an ENUM of them. Empty: it is VARCHAR.
+        include: what counts as open too, of `LEFT_OUT_KINDS`.
     """
+    no_ends = schema.has_quotes and CLOSED in include
     columns = ", ".join(
-        # A cast would use a calendar for each row, and take four times as long as the scan.
-        f'make_timestamp_ns(epoch_ns("{name}")) AS "{name}"'
-        if isinstance(dtype, pl.Datetime) and has_zone
-        else f'"{name}"'
-        for name, dtype in schema.lake_columns.items()
+        [
+            # A cast would use a calendar for each row, and take four times as long as the scan.
+            f'make_timestamp_ns(epoch_ns("{name}")) AS "{name}"'
+            if isinstance(dtype, pl.Datetime) and has_zone
+            else f'"{name}"'
+            for name, dtype in schema.lake_columns.items()
+            if name != STATUS_END or not no_ends
+        ]
+        + ([f"{_is_open(include)} AS is_open"] if schema.has_quotes else [])
+        # The end of a status divides no state where every status counts.
+        + ([f"NULL::TIMESTAMP_NS AS {STATUS_END}"] if no_ends else [])
     )
     symbol = (
         f"symbol::ENUM({', '.join(map(sql_literal, symbols))}) AS symbol" if symbols else "symbol"
@@ -58,6 +78,12 @@ def view_statement(  # noqa: PLR0913 - settings, by keyword
     head = f'CREATE OR REPLACE TEMP VIEW "{view}" AS SELECT {columns}, date, {symbol}'
     files = read_parquet_call(paths) if paths else f"({_empty_select(schema)})"
     return f"{head} FROM {scan or files}{_where(schema, row_filter)}"
+
+
+def _is_open(include: Collection[str]) -> str:
+    """Whether a row is of an open market."""
+    tests = {CROSSED: "NOT crossed", CLOSED: f"coalesce(status = '{OPEN_STATUS}', true)"}
+    return " AND ".join(tests[kind] for kind in LEFT_OUT_KINDS if kind not in include) or "true"
 
 
 def read_parquet_call(paths: Sequence[str], options: str = HIVE_OPTIONS) -> str:

@@ -27,6 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batonics.codec.records import UNDEFINED
+from batonics.frames.columns.book_state import STATUS, STATUS_END
 from batonics.frames.columns.row_place import POSITION
 from batonics.frames.scan.mbo_scan import SYMBOL
 from batonics.sinks.output_stream import OutputStream
@@ -161,12 +162,14 @@ def arrow_schema(columns: pl.Schema, *, is_vendor: bool) -> pa.Schema:
 def _arrow_schema(columns: tuple[tuple[str, pl.DataType], ...], is_vendor: bool) -> pa.Schema:  # noqa: FBT001
     found = pl.DataFrame(schema=columns).to_arrow().schema
     for at, (name, dtype) in enumerate(columns):
-        has_nulls = not is_vendor or name in UNDEFINED or name == SYMBOL
+        has_nulls = not is_vendor or name in UNDEFINED or name in _UNKNOWN
         field = found.field(at).with_nullable(has_nulls)
         found = found.set(at, field.with_metadata(_PRICE_NOTE) if is_price(name, dtype) else field)
     return found
 
 
+_UNKNOWN = (SYMBOL, STATUS, STATUS_END)
+"""Columns that are null where nothing tells their value."""
 _STEADY = (("sequence", pl.UInt32()), (POSITION, pl.UInt64()))
 
 

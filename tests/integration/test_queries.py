@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import polars as pl
@@ -143,7 +144,7 @@ def test_returns_of_a_day_that_begins_with_a_snapshot_begin_after_it(test_data: 
     ],
 )
 def test_a_parameter_that_means_nothing_is_refused(
-    name: str, given: dict[str, object], expected: str, tables: Tables
+    name: str, given: dict[str, Any], expected: str, tables: Tables
 ) -> None:
     with pytest.raises(duckdb.InvalidInputException, match=expected):
         run_query(name, tables("clx5", name), **given)

@@ -28,7 +28,7 @@ GROUP = ["symbol", "publisher_id"]
 Row = dict[str, Any]
 
 
-def answer(name: str, tables: dict[str, list[Row]], *columns: str, **params: object) -> list[Any]:
+def answer(name: str, tables: dict[str, list[Row]], *columns: str, **params: Any) -> list[Any]:
     """These columns of an answer, a tuple a row; times are nanoseconds of the epoch."""
     frame = run_query(name, tables, **params).select(columns or pl.all())
     return frame.with_columns(pl.selectors.datetime().dt.epoch("ns")).rows()

@@ -7,11 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 import batonics
+from batonics.frames.columns.book_state import (
+    BOOK_STATUS,
+    CROSSED,
+    LAKE_STATE_SCHEMA,
+    STATUS,
+    STATUS_END,
+)
+from batonics.frames.columns.mbo_frame import TIME_TYPE
 from batonics.frames.columns.row_place import POSITION, ROW_PLACE_SCHEMA, SOURCE
+from batonics.frames.scan.row_extras import with_extra
 from batonics.frames.scan.sources import pull_frames
 from batonics.frames.schemas.table import Schema, find_schema
 from batonics.jobs.lake_load import LakeLoad, LoadRequest, LoadResult
@@ -26,7 +36,7 @@ OWN_SCHEMAS = ("depth-1s", "orders", "bbo", "deltas")
 
 
 def load(
-    lake: Path, *files: Path, schemas: Sequence[str] = ("trades",), **more: bool
+    lake: Path, *files: Path, schemas: Sequence[str] = ("trades",), **more: Any
 ) -> list[LoadResult]:
     """Load files as the command does."""
     return list(
@@ -50,15 +60,27 @@ def reference_rows(files: Path | Sequence[Path], schema: str) -> pl.DataFrame:
 
 
 def with_places(records: pl.LazyFrame, schema: Schema) -> pl.DataFrame:
-    """The rows of a schema with `source` and `position`; the records have trusted times."""
+    """The rows of a schema with `source` and `position`; the records have trusted times.
+
+    Rows with quotes have the state of the book too (`frames/columns/book_state.py`).
+    """
     columns = list(schema.columns)
     if schema.has_record_positions:
         rows = pl.concat(pull_frames(schema.rows(records), [*columns, POSITION]))
     else:
         rows = schema.rows(records).collect().with_row_index(POSITION)
     start = records.select(pl.col("ts_recv").drop_nulls().first()).collect().to_series()
+    states: list[pl.Series] = []
+    if schema.has_quotes:
+        extra = (STATUS, CROSSED, BOOK_STATUS)
+        ends_interval = schema.time_is_interval_end
+        stated = with_extra(records, schema.rows, extra, ends_interval=ends_interval).collect()
+        no_end = pl.Series(STATUS_END, [None], TIME_TYPE).new_from_index(0, rows.height)
+        stated = stated.with_columns(no_end)
+        states = [stated[name] for name in LAKE_STATE_SCHEMA]
     return rows.select(
         *columns,
+        *states,
         start.new_from_index(0, rows.height).alias(SOURCE),
         pl.col(POSITION).cast(ROW_PLACE_SCHEMA[POSITION]),
     )

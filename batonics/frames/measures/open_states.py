@@ -10,22 +10,10 @@ from collections.abc import Collection, Iterable, Iterator
 
 import polars as pl
 
+from batonics.frames.columns.book_state import CLOSED, CROSSED, LEFT_OUT_KINDS, OPEN_STATUS, STATUS
 from batonics.frames.columns.books import BOOK_KEY
 from batonics.frames.measures.book_measures import IS_CROSSED, IS_TRADE
 from batonics.frames.measures.stateful_expressions import StatefulExpressions
-from batonics.frames.scan.row_extras import CROSSED, OPEN_STATUS, STATUS
-from batonics.model.errors import UsageError
-
-CLOSED = "closed"
-LEFT_OUT_KINDS = (CROSSED, CLOSED)
-"""What is left out: states whose book is crossed or locked, and states without trading."""
-
-
-def check_include(include: Collection[str]) -> None:
-    """Raise UsageError unless each name is of `LEFT_OUT_KINDS`."""
-    for kind in (include,) if isinstance(include, str) else include:
-        if kind not in LEFT_OUT_KINDS:
-            raise UsageError(f"include {kind!r}: expected {' or '.join(LEFT_OUT_KINDS)}")
 
 
 def mark_left_out(

@@ -50,6 +50,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 import polars as pl
 
+from batonics.frames.columns.book_state import STATUS, check_include
 from batonics.frames.columns.books import BOOK_KEY, BOOK_KEY_SCHEMA
 from batonics.frames.columns.mbo_frame import TIME_TYPE
 from batonics.frames.columns.vendor import mbp_schema
@@ -60,11 +61,10 @@ from batonics.frames.measures.book_measures import (
     mid_of,
     state_expressions,
 )
-from batonics.frames.measures.open_states import check_include, mark_left_out
+from batonics.frames.measures.open_states import mark_left_out
 from batonics.frames.measures.stateful_expressions import StatefulExpressions, check_mbp_columns
 from batonics.frames.measures.trade_measures import INPUT_COLUMNS, annotate_rows
 from batonics.frames.scan.derived_source import DerivationPlan, derived_source
-from batonics.frames.scan.row_extras import STATUS
 from batonics.model.errors import UsageError
 from batonics.model.times import duration_ns
 
@@ -101,7 +101,7 @@ def window_measures_source(
             measures read. If they have a column `status` (`scan/row_extras.py`), it decides which
             states are left out.
         every: the length of a window, such as "1s".
-        include: what is kept that is left out otherwise, of `open_states.LEFT_OUT_KINDS`.
+        include: what is kept that is left out otherwise, of `columns.book_state.LEFT_OUT_KINDS`.
 
     Returns:
         An IO source of `ts` (T; null for a book without any time), publisher_id, instrument_id, and

@@ -34,6 +34,7 @@ import polars as pl
 
 from batonics.codec.metadata import SCHEMA_NAMES
 from batonics.codec.records import RECORD_LAYOUTS
+from batonics.frames.columns.book_state import LAKE_STATE_SCHEMA, best_prices
 from batonics.frames.columns.books import BBO_SCHEMA, DELTA_SCHEMA, ORDERS_SCHEMA, depth_schema
 from batonics.frames.columns.mbo_frame import MBO_SCHEMA
 from batonics.frames.columns.row_place import ROW_PLACE_SCHEMA
@@ -93,8 +94,18 @@ class Schema:
 
     @property
     def lake_columns(self) -> pl.Schema:
-        """The columns of its rows in a lake: `columns`, then their place in the stream."""
-        return pl.Schema({**self.columns, **ROW_PLACE_SCHEMA})
+        """The columns of its rows in a lake.
+
+        They are `columns`, the state of the book if the rows have quotes, and the place in the
+        stream.
+        """
+        state = LAKE_STATE_SCHEMA if self.has_quotes else {}
+        return pl.Schema({**self.columns, **state, **ROW_PLACE_SCHEMA})
+
+    @property
+    def has_quotes(self) -> bool:
+        """Whether its rows have a best bid and ask."""
+        return bool(best_prices(self.columns))
 
     @property
     def time_column(self) -> str:

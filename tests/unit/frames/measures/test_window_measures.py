@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from batonics.frames.columns.book_state import STATUS_TYPE
 from batonics.frames.columns.vendor import mbp_schema
 from batonics.frames.measures.window_measures import (
     VPIN_SCHEMA,
@@ -21,7 +22,6 @@ from batonics.frames.measures.window_measures import (
     window_frames,
     window_measures_source,
 )
-from batonics.frames.scan.row_extras import STATUS_TYPE
 from batonics.model.errors import UsageError
 from tests.support.mbp_rows import (
     CUTS,
