@@ -17,7 +17,10 @@ from polars.testing import assert_frame_equal
 
 import batonics
 from batonics.frames.namespace import MboNamespace
+from batonics.frames.scan.sessions import SessionHours
 from batonics.frames.schemas.table import find_schema
+from batonics.jobs.query import QueryRequest, query_frame
+from batonics.lake.lake import Lake
 from tests.support.lakes import load
 from tests.support.query_tables import (
     MIDNIGHT_NS,
@@ -86,6 +89,13 @@ def trade(seconds: float, side: str, price: int | None, size: int, **more: Any) 
 def met(bid: int | None, ask: int | None) -> Row:
     """The book that a trade met."""
     return {"bid_px_00": bid, "ask_px_00": ask}
+
+
+def counted(answer: pl.DataFrame) -> pl.DataFrame:
+    """An answer without the columns that say what was left out, which is nothing."""
+    left_out = answer.select(pl.selectors.starts_with("left_out").sum())
+    assert set(left_out.row(0)) <= {0} if answer.height else True
+    return answer.select(~pl.selectors.matches("^(left_out.*|sessions_known)$"))
 
 
 def times(frame: pl.DataFrame, column: str = "ts") -> list[float]:
@@ -187,7 +197,7 @@ def test_spread_by_hour_weighs_each_spread_by_the_time_it_stood() -> None:
         quote(DAY_S, 100, 107, symbol="Y"),
         quote(DAY_S + 1, None, None, symbol="Y"),
     ]
-    assert run_query("spread_by_hour", {"mbp_1": rows}).rows() == [
+    assert counted(run_query("spread_by_hour", {"mbp_1": rows})).rows() == [
         ("X", 1, 10, pytest.approx(190 / 55), 2, 2, 6, 55.0),
         ("X", 1, 11, 6.0, 6, 6, 6, 15.0),
         ("Y", 1, 10, 6.0, 5, 5, 7, 2.0),
@@ -207,7 +217,7 @@ def test_depth_by_hour_adds_up_so_many_levels_of_each_side() -> None:
         {"ts": ns(3600), "symbol": "Y", "publisher_id": 2},
     ]
     answer = run_query("depth_by_hour", {"mbp_10": rows}, levels=2)
-    assert answer.rows() == [
+    assert counted(answer).rows() == [
         ("X", 1, 10, (8 * 10 + 4 * 30) / 40, 2.0, 40.0, 40.0),
         ("Y", 2, 10, None, 4e9, 0.0, 3600.0),
     ]
@@ -229,7 +239,7 @@ def test_ofi_returns_is_the_line_through_windows() -> None:
     ]
     answer = run_query("ofi_returns", {"mbp_1": rows}, every="10s")
     day = answer["date"][0]
-    assert answer.rows() == [
+    assert counted(answer).rows() == [
         ("X", 1, day, 3, pytest.approx(1 / 28), pytest.approx(3 / 14), pytest.approx(1 / 28)),
         ("Y", 1, day, 1, None, None, None),
     ]
@@ -237,15 +247,15 @@ def test_ofi_returns_is_the_line_through_windows() -> None:
 
 def test_realised_variance_is_the_sum_of_squared_changes_of_the_logarithm() -> None:
     rows = [
-        quote(10, 100, 100),
-        quote(11, 400, 400),  # is passed over: 20 s is the interval's last
-        quote(20, 200, 200),
+        quote(10, 99, 101),
+        quote(11, 399, 401),  # is passed over: 20 s is the interval's last
+        quote(20, 199, 201),
         quote(30, 100, None),  # no mid
-        quote(40, 100, 100),
-        quote(10, 100, 100, symbol="Y"),
+        quote(40, 99, 101),
+        quote(10, 99, 101, symbol="Y"),
         quote(20, -300, 100, symbol="Y"),  # no logarithm
-        quote(30, 100, 100, symbol="Y"),
-        quote(DAY_S, 300, 300, symbol="Y"),  # a day of one mid has no change
+        quote(30, 99, 101, symbol="Y"),
+        quote(DAY_S, 299, 301, symbol="Y"),  # a day of one mid has no change
     ]
     answer = run_query("realised_variance", {"bbo_1s": rows}, every="10s")
     assert answer.select("symbol", "publisher_id", "returns", "variance", "volatility").rows() == [
@@ -279,7 +289,7 @@ def test_consolidated_bbo_has_the_best_over_publishers() -> None:
 
 
 def test_who_sets_bbo_shares_the_time_among_those_at_the_best() -> None:
-    answer = run_query("who_sets_bbo", {"mbp_1": TWO_PUBLISHERS}).drop("date")
+    answer = counted(run_query("who_sets_bbo", {"mbp_1": TWO_PUBLISHERS})).drop("date")
     assert answer.rows() == [
         ("X", 1, 0.75, 0.5, 0.5, 0.25, 0.25, 4.0, 4.0),
         ("X", 2, 0.5, 0.75, 0.25, 0.5, 0.5, 4.0, 4.0),
@@ -310,7 +320,8 @@ AFTER_TRADES = [
 
 
 def test_trade_impact_is_the_signed_move_of_the_mid_by_size() -> None:
-    assert run_query("trade_impact", {"mbp_1": AFTER_TRADES}, horizon="1s").rows() == [
+    answer = run_query("trade_impact", {"mbp_1": AFTER_TRADES}, horizon="1s")
+    assert counted(answer).rows() == [
         ("X", 1, 1, 1, 1, 1, -2.0, pytest.approx(-2e4 / 101)),
         ("X", 1, 2, 3, 2, 5, 2.0, pytest.approx(2e4 / 101)),
         ("X", 1, 8, 15, 1, 8, -2.0, pytest.approx(-2e4 / 101)),
@@ -319,7 +330,8 @@ def test_trade_impact_is_the_signed_move_of_the_mid_by_size() -> None:
 
 def test_realised_spread_and_impact_add_up_to_the_effective_spread() -> None:
     rows = [row for row in AFTER_TRADES if row.get("side") != "N"]
-    assert run_query("realised_spread", {"mbp_1": rows}, taus="1,2.0,2").rows() == [
+    answer = run_query("realised_spread", {"mbp_1": rows}, taus="1,2.0,2")
+    assert counted(answer).rows() == [
         # Bought 3 at 102, sold 1 at 100; the mid was 101 and then 103.
         ("X", 1, NS_PER_S, 2, 4, 2.0, (3 * -2 + 6) / 4, (3 * 4 - 4) / 4),
         ("X", 1, 2 * NS_PER_S, 2, 4, 2.0, 2.0, 0.0),
@@ -362,7 +374,7 @@ def test_kyles_lambda_is_the_slope_from_trade_to_trade() -> None:
     ]
     answer = run_query("kyles_lambda", {"mbp_1": rows}, every="10s")
     assert times(answer) == [10, 10, 20, 20]
-    assert answer.drop("ts").rows() == [
+    assert counted(answer).drop("ts").rows() == [
         ("X", 1, 3, 7, 5, None, 104.0, None, pytest.approx(15 / 19)),
         ("Y", 1, 0, 0, 0, None, None, None, None),
         ("X", 1, 1, 1, 1, 104.0, 104.0, 0.0, None),
@@ -384,9 +396,9 @@ def test_mid_at_trades_has_the_quote_strictly_before_each_trade() -> None:
     ]
     answer = run_query("mid_at_trades", {"mbp_1": quotes, "trades": trades})
     assert answer.drop("ts_recv", "sequence").rows() == [
-        ("X", 1, "B", 102, 4, 100, 1, 102, 2, 101.0, NS_PER_S),
-        ("Y", 1, "N", 2, 6, None, None, None, None, None, None),
-        ("X", 1, "A", 101, 5, 101, 3, None, 0, None, 1),
+        ("X", 1, "B", 102, 4, 100, 1, 102, 2, 101.0, NS_PER_S, True),
+        ("Y", 1, "N", 2, 6, None, None, None, None, None, None, None),
+        ("X", 1, "A", 101, 5, 101, 3, None, 0, None, 1, True),
     ]
     older = run_query("mid_at_trades", {"mbp_1": quotes, "trades": trades}, delay="1s")
     assert older["mid"].to_list() == [101.0, None, 101.0]
@@ -479,6 +491,105 @@ def with_symbols(records: pl.LazyFrame, rows: pl.LazyFrame) -> pl.DataFrame:
     return rows.join(names, on="instrument_id", how="left", maintain_order="left").collect()
 
 
+HOURS = "17:00-16:00 America/Chicago"
+"""Of CLX5. At 21:00 UTC trading ends; at 21:47 the pre-open begins to cross the book."""
+
+
+@pytest.mark.parametrize(
+    ("options", "seconds", "left_out", "known"),
+    [
+        ({}, 2839.747164115, 758.467470479, False),
+        ({"sessions": SessionHours.parse(HOURS)}, 0.0, 3598.214634594, True),
+        ({"include": ("closed",)}, 2839.747164115, 758.467470479, False),
+        ({"include": ("crossed", "closed")}, 3598.214634594, 0.0, False),
+    ],
+)
+def test_a_market_that_is_not_open_is_in_no_spread(
+    options: dict[str, Any], seconds: float, left_out: float, known: bool, test_data: Path
+) -> None:
+    path = str(files(test_data)["clx5"])
+    request = QueryRequest("queries/spread_by_hour.sql", files=(path,), **options)
+    answer = query_frame(request)
+    row = answer.filter(pl.col("hour") == 21).row(0, named=True)
+    assert (row["seconds"], row["left_out_seconds"], row["sessions_known"]) == (
+        pytest.approx(seconds),
+        pytest.approx(left_out),
+        known,
+    )
+    if seconds == 0:
+        assert row["spread"] is None
+    elif "crossed" in options.get("include", ()):
+        assert row["spread"] == pytest.approx(-66_886, abs=1)
+    else:
+        assert row["spread"] == pytest.approx(29_999_253, abs=1)
+    trading = answer.filter(pl.col("hour") < 21)
+    assert trading["left_out_seconds"].to_list() == [0.0, 0.0]
+
+
+def test_a_state_counts_until_its_status_ends() -> None:
+    rows = [
+        quote(0, 100, 104, status="trading", ts_status_end=ns(30)),
+        quote(40, 100, 106, status="halt"),
+        quote(50, 100, 107, status="trading"),
+        quote(55, 107, 107, status="trading"),  # locked
+        quote(60, None, None, status="trading"),
+    ]
+    columns = ("spread", "seconds", "left_out_seconds", "sessions_known")
+    for include, expected in (
+        ((), ((30 * 4 + 5 * 7) / 35, 35.0, 25.0, True)),
+        (("crossed",), ((30 * 4 + 5 * 7) / 40, 40.0, 20.0, True)),
+        (("closed",), ((40 * 4 + 10 * 6 + 5 * 7) / 55, 55.0, 5.0, True)),
+    ):
+        answer = run_query("spread_by_hour", {"mbp_1": rows}, include=include)
+        assert answer.select(columns).rows() == [pytest.approx(expected)]
+    bid = {"bid_sz_00": 2, "ask_sz_00": 4}
+    deep = [{**row, **bid} for row in rows]
+    depth = run_query("depth_by_hour", {"mbp_10": deep})
+    assert depth["seconds_bid", "left_out_seconds", "sessions_known"].rows() == [(35.0, 25.0, True)]
+    turned = run_query("turnover", {"mbp_1": deep})
+    assert turned["seconds", "left_out_seconds", "sessions_known"].rows() == [(35.0, 25.0, True)]
+    flickers = run_query("quote_flicker", {"mbp_1": rows}, shorter="1h")
+    assert flickers["side", "quotes", "left_out"].rows() == [("A", 1, 1), ("B", 0, 1)]
+
+
+WITH_LEFT_OUT = [
+    name
+    for name in query_names()
+    if any(column.name.startswith("left_out") for column in load_query(name).columns)
+]
+
+
+@pytest.mark.parametrize("name", WITH_LEFT_OUT)
+def test_nothing_is_left_out_where_all_is_included(name: str, lakes: dict[str, Path]) -> None:
+    path = f"{lakes['clx5']}"
+    query = f"queries/{name}.sql"
+    answer = Lake(path).sql(query, include=("crossed", "closed"))
+    assert counted(answer).height == answer.height > 0
+    left_out = pl.selectors.starts_with("left_out")
+    assert Lake(path).sql(query).select(left_out).sum().row(0) >= (0,)
+
+
+@pytest.mark.parametrize("include", [(), ("crossed",)])
+def test_windows_leave_out_the_same_in_frames_and_sql(
+    include: tuple[str, ...], test_data: Path
+) -> None:
+    path = files(test_data)["clx5"]
+    records = batonics.scan_mbo(path, session=HOURS)
+    windows = MboNamespace(records).window_measures("1m", include=include, extra=["symbol"])
+    request = QueryRequest(
+        "queries/kyles_lambda.sql",
+        {"every": "1m"},
+        files=(str(path),),
+        include=include,
+        sessions=SessionHours.parse(HOURS),
+    )
+    answer = query_frame(request)
+    expected = windows.rename({"trades": "trade_count"}).select(answer.columns).collect()
+    assert_frame_equal(answer, expected.sort("ts"), check_exact=True)
+    assert answer["left_out"].sum() == 8
+    assert answer["sessions_known"].all()
+
+
 @pytest.mark.parametrize("every", ["1s", "5m"])
 def test_kyles_lambda_equals_window_measures(data: tuple[Path, pl.LazyFrame], every: str) -> None:
     lake, records = data
@@ -554,7 +665,7 @@ def test_realised_spread_equals_trade_measures(
         )
         .sort("symbol", "publisher_id")
     )
-    assert_frame_equal(answer, expected, check_exact=True)
+    assert_frame_equal(counted(answer), expected, check_exact=True)
     assert answer.height > 0
 
 
@@ -653,6 +764,7 @@ def test_spread_by_hour_adds_up_to_the_spread_of_all_states(
             spread=pl.col("ask_px_00") - pl.col("bid_px_00"),
         )
         .drop_nulls(["held_ns", "spread"])
+        .filter(pl.col("spread") > 0)  # not of a crossed book
         .group_by(book)
         .agg(weighed.sum() / pl.sum("held_ns"), seconds=pl.sum("held_ns") / 1e9)
         .sort(book)
