@@ -25,6 +25,7 @@ from batonics.frames.measures.book_measures import measures_source
 from batonics.frames.measures.trade_measures import trade_measures_source
 from batonics.frames.measures.window_measures import vpin_source, window_measures_source
 from batonics.frames.orders.order_lives import orders_source, queue_source
+from batonics.frames.schemas.mbp_sources import state_source
 from batonics.frames.schemas.table import MBP_DEPTH_MAX, Schema, find_schema
 from batonics.model.errors import UsageError
 from batonics.model.times import duration_ns, format_duration, parse_time
@@ -206,7 +207,7 @@ class MboNamespace:
         Raises:
             UsageError: a name is unknown, or a k exceeds the depth.
         """
-        return measures_source(self.mbp(depth), names, depth=depth)
+        return measures_source(state_source(self._records, depth), names, depth=depth)
 
     def trade_measures(self, *, tau: str | None = None) -> pl.LazyFrame:
         """Measures of every trade: its sign, the mid before it, its effective spread.
@@ -217,7 +218,7 @@ class MboNamespace:
             tau: the time from a trade to the mid of its realised spread, such as "5s". None: the
                 realised spread is left out.
         """
-        return trade_measures_source(self.mbp(1), tau=tau)
+        return trade_measures_source(state_source(self._records, 1), tau=tau)
 
     def window_measures(self, every: str) -> pl.LazyFrame:
         """OFI, signed volume, change of mid and Kyle's lambda of each window.
@@ -227,7 +228,7 @@ class MboNamespace:
         Args:
             every: the length of a window, such as "1s".
         """
-        return window_measures_source(self.mbp(1), every)
+        return window_measures_source(state_source(self._records, 1), every)
 
     def vpin(self, *, bucket_volume: int, n: int = 50) -> pl.LazyFrame:
         """VPIN over the last `n` buckets of equal volume: one row for each bucket.
@@ -238,7 +239,7 @@ class MboNamespace:
             bucket_volume: the volume of a bucket.
             n: the number of buckets of the mean.
         """
-        return vpin_source(self.mbp(1), bucket_volume=bucket_volume, n=n)
+        return vpin_source(state_source(self._records, 1), bucket_volume=bucket_volume, n=n)
 
     def deltas(self) -> pl.LazyFrame:
         """Level deltas: one row for each change of a level by a record.

@@ -10,7 +10,7 @@ from batonics.frames.columns.vendor import BBO_INTERVAL_SCHEMA, mbp_schema
 from batonics.frames.scan.record_source import record_source
 from batonics.frames.schemas.bbo_intervals import bbo_interval_frames
 from batonics.frames.schemas.consolidated import consolidated_frames
-from batonics.frames.schemas.mbp import mbp_frames
+from batonics.frames.schemas.mbp import mbp_frames, state_frames
 from batonics.model.mbo import MboBatch
 
 
@@ -40,6 +40,20 @@ def mbp_source(
     return record_source(
         f"MBO MBP {depth}", records, mbp_schema(depth), derive, books_independent=books_independent
     )
+
+
+def state_source(records: pl.LazyFrame, depth: int) -> pl.LazyFrame:
+    """A LazyFrame of `state_frames` over MBO records.
+
+    Args:
+        records: MBO records, in their order.
+        depth: levels of each side.
+    """
+
+    def derive(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
+        return state_frames(batches, depth)
+
+    return record_source(f"MBO STATES {depth}", records, mbp_schema(depth), derive)
 
 
 def bbo_interval_source(
