@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from batonics.book.state import (
     CHANGE_ENDED_BY_TRADE,
     CHANGE_SNAPSHOT,
+    LAST_ROW_BIT,
     TOP_BOOK,
     TOP_CHANGE,
     TOP_LEVEL_WORDS,
@@ -114,7 +115,8 @@ def keep_group_top(
     copy_words(tops, first, groups.group_tops, last, words)
     bid = find_change(tops, first, groups.group_rows, last, depth, 0)
     ask = find_change(tops, first, groups.group_rows, last, depth, 1)
-    tops[first - TOP_WORDS + TOP_CHANGE] = describe_change(bid, ask, depth, change)
+    last_row = change >> LAST_ROW_BIT << LAST_ROW_BIT
+    tops[first - TOP_WORDS + TOP_CHANGE] = last_row | describe_change(bid, ask, depth, change)
     if change & CHANGE_ENDED_BY_TRADE:
         return False
     differs: bool = bid < depth or ask < depth

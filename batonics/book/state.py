@@ -255,7 +255,7 @@ class Top(IntEnum):
     ROW = 0  # of the record that describes it (`RECORD_BEFORE`: it is in an earlier batch)
     BOOK = 1
     EVENT = 2  # the book's complete events before
-    CHANGE = 3  # `ChangeBits`, and from bit CHANGE_LEVEL_SHIFT on the level that changed
+    CHANGE = 3  # `ChangeBits`, `CHANGE_LEVEL_SHIFT`, `LAST_ROW_BIT`
 
 
 TOP_ROW, TOP_BOOK, TOP_EVENT, TOP_CHANGE = (int(word) for word in Top)
@@ -276,7 +276,10 @@ CHANGE_CLEARED, CHANGE_SNAPSHOT, CHANGE_ENDED_BY_TRADE, CHANGE_UNCHANGED = (
     int(bit) for bit in list(ChangeBits)[2:]
 )
 CHANGE_LEVEL_SHIFT = 8
-"""`Top.CHANGE >> CHANGE_LEVEL_SHIFT` is the level that changed."""
+"""The bit of `Top.CHANGE` from which on its 8 bits have the level that changed."""
+LAST_ROW_BIT = 16
+"""The bit of `Top.CHANGE` from which on it has the row of the last record of the top: that of the
+trade, or of the record that ended the event (-1: it is in an earlier batch)."""
 
 
 class WindowTop(IntEnum):

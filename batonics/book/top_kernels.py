@@ -8,9 +8,9 @@ book has no last top, so the first event that sets it up has one, even if the bo
 The last A, C, M or R of an event describes its top, as it describes the vendor's MBP. Where tops of
 trades are not kept, the last record of the event does.
 
-`Top.CHANGE` says what changed since the book's last *row* (rules 24 and 25). A trade has a row, with
-the book after the last event (rule 5). An event that ends with a T has no row but a top, which is
-marked. The row then stays behind the book until the next row, and both are kept by book:
+`Top.CHANGE` says what changed since the book's last *row* (rules 24 and 25). A trade has a row,
+with the book after the last event (rule 5). An event that ends with a T has no row but a top, which
+is marked. The row then stays behind the book until the next row, and both are kept by book:
 
 | words of a book in `Outputs.last_tops` | contents                                               |
 |----------------------------------------|--------------------------------------------------------|
@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from batonics.book.state import (
     B_EVENTS,
+    B_LAST_ROW,
     B_RECORD_ROW,
     B_TOP_BITS,
     BOOK_WORDS,
@@ -38,6 +39,7 @@ from batonics.book.state import (
     L_SIZE,
     LADDER_LENGTH,
     LADDER_START,
+    LAST_ROW_BIT,
     NO_RECORD,
     SLOT_WORDS,
     T_TOPS,
@@ -82,7 +84,8 @@ def mark_changed(state: State, out: Outputs, book: int, side: int, key: int) -> 
 def write_trade_top(state: State, out: Outputs, book: int, row: int) -> None:
     """Write the book as it was after its last event, at the trade of a row (rule 5)."""
     n, words = state.totals[T_TOPS], TOP_LEVEL_WORDS * out.depth
-    write_top_head(out, n, row, book, state.books[book * BOOK_WORDS + B_EVENTS] >> 1, 0)
+    last_row = as_word(row) << LAST_ROW_BIT
+    write_top_head(out, n, row, book, state.books[book * BOOK_WORDS + B_EVENTS] >> 1, last_row)
     to, last = first_level(out, n), last_top(out, book) + WORST_KEYS
     if out.last_tops[last + SIZE_WORD] == WORST_KEY:  # no event has ended
         write_no_levels(out.tops, to, out.depth)
@@ -125,16 +128,17 @@ def write_changed_top(state: State, out: Outputs, book: int, by_trade: bool) -> 
         change = describe_change(bid, ask, depth, bits)
         change |= CHANGE_ENDED_BY_TRADE * as_word(by_trade)
         change |= CHANGE_UNCHANGED * as_word(not is_changed)
+        change |= books[base + B_LAST_ROW] << LAST_ROW_BIT
         write_top_head(out, n, row, book, books[base + B_EVENTS] >> 1, change)
         state.totals[T_TOPS] = n + as_word(out.changes)
 
 
 @inlined
 def describe_change(bid: int, ask: int, depth: int, bits: int) -> int:
-    """`Top.CHANGE` of a change that begins at a level of each side, `depth` if it has none (rule 25).
+    """`Top.CHANGE` of an event, by the levels at which the book differs from the last row (rule 25).
 
     Args:
-        bid: the best level at which the bids differ from those of the last row.
+        bid: the best level at which the bids differ; `depth`: they do not.
         ask: that of the asks.
         depth: levels of each side.
         bits: CHANGE_CLEARED and CHANGE_SNAPSHOT, of the event.

@@ -59,7 +59,9 @@ def check_consolidated(seed: int, depth: int) -> None:
     for record in records(batch):
         reference.apply(record)
     frame = consolidated(batch, depth)
-    found = frame.select("publisher_id", "instrument_id", "action", "depth", pl.col("^(bid|ask)_.*$"))
+    found = frame.select(
+        "publisher_id", "instrument_id", "action", "depth", pl.col("^(bid|ask)_.*$")
+    )
     shown = found.with_columns(pl.col("^.*_px_.*$").fill_null(UNDEF_PRICE)).rows()
     assert shown == [_clipped(row) for row in reference.rows]
 

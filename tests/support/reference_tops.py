@@ -12,7 +12,13 @@ from typing import NamedTuple
 
 from batonics.book.engine import BookEngine
 from batonics.book.results import TopsSpec
-from batonics.book.state import CHANGE_LEVEL_SHIFT, TOP_LEVEL_WORDS, ChangeBits, Top
+from batonics.book.state import (
+    CHANGE_LEVEL_SHIFT,
+    LAST_ROW_BIT,
+    TOP_LEVEL_WORDS,
+    ChangeBits,
+    Top,
+)
 from batonics.model.mbo import UNDEF_ORDER_SIZE, UNDEF_PRICE, Action, Flag, MboBatch, Side
 from tests.support.reference_books import Key, Record, ReferenceBooks, records
 
@@ -35,6 +41,7 @@ class ReferenceTop(NamedTuple):
         side: the side that changed there, as a letter.
         is_snapshot: whether the top closes a snapshot.
         levels: price, size and count of each side, level by level.
+        position: the place in the stream of the trade, or of the record that ended the event.
     """
 
     record: Record
@@ -43,6 +50,7 @@ class ReferenceTop(NamedTuple):
     side: str
     is_snapshot: bool
     levels: list[int]
+    position: int
 
 
 class ReferenceTops:
@@ -66,6 +74,8 @@ class ReferenceTops:
         self._set_up: set[Key] = set()  # books that an event has set up
         self._snapshot_open: set[Key] = set()
         self._events: dict[Key, _OpenEvent] = {}
+        self._records = 0
+        self._last: dict[Key, int] = {}  # of each book, the place of its last record
 
     def apply(self, record: Record) -> None:
         key = (record.publisher_id, record.instrument_id)
@@ -81,10 +91,13 @@ class ReferenceTops:
         if ends > last:
             assert was_open
             self._end(key, before, by_trade=False)
+        self._last[key] = self._records
+        self._records += 1
         if record.action == Action.TRADE and self._trades:
             ended = self._ended.get(key, [[], []])
-            self._rows[key] = self._best(ended)
-            self._add(ReferenceTop(record, "trade", 0, "N", False, self._rows[key]), ended)
+            levels = self._rows[key] = self._best(ended)
+            top = ReferenceTop(record, "trade", 0, "N", False, levels, self._last[key])
+            self._add(top, ended)
         event = self._events.setdefault(key, _OpenEvent())
         if record.action in BOOK_ACTIONS or not self._trades:
             event.record = record
@@ -122,7 +135,9 @@ class ReferenceTops:
         assert event.record is not None
         depth, side = _describe(levels, row)
         side = "N" if event.clears else side
-        top = ReferenceTop(event.record, kind, depth, side, event.is_snapshot, levels)
+        top = ReferenceTop(
+            event.record, kind, depth, side, event.is_snapshot, levels, self._last[key]
+        )
         self._add(top, ladders)
 
     def _add(self, top: ReferenceTop, ladders: Ladders) -> None:
@@ -192,12 +207,15 @@ def engine_tops(batches: Iterable[MboBatch], wanted: TopsSpec) -> list[Reference
     for batch in batches:
         folded = engine.fold(batch)
         top_records = list(records(folded.top_records.take()))
-        for record, words in zip(top_records, folded.tops.tolist(), strict=True):
-            change, levels = words[Top.CHANGE], words[len(Top) :]
+        positions = folded.top_records.positions().tolist()
+        for record, words, position in zip(
+            top_records, folded.tops.tolist(), positions, strict=True
+        ):
+            change, levels = words[Top.CHANGE] % (1 << LAST_ROW_BIT), words[len(Top) :]
             kind = _kind(record, change, trades=wanted.trades)
             side = {0: "N", ChangeBits.BID: "B", ChangeBits.ASK: "A"}[change & 3]
             is_snapshot, level = bool(change & ChangeBits.SNAPSHOT), change >> CHANGE_LEVEL_SHIFT
-            tops.append(ReferenceTop(record, kind, level, side, is_snapshot, levels))
+            tops.append(ReferenceTop(record, kind, level, side, is_snapshot, levels, position))
     return tops
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from batonics.model.mbo import is_untimed
+from batonics.model.mbo import MboBatch, trusted_times
 
 UNKNOWN_TIME = 0
 """The end of the current interval while no time is known."""
@@ -37,10 +37,21 @@ class StreamClock:
         self, ts_recv: NDArray[np.uint64], flags: NDArray[np.uint8]
     ) -> NDArray[np.int64]:
         """The end of the interval of each row, which never decreases from row to row."""
-        # UNDEF_TIMESTAMP is -1 as a signed word. A time without an interval end is unknown too.
-        signed = ts_recv.view(np.int64)
-        time_ns = np.where(is_untimed(flags) | (signed > 2**63 - 1 - self._length_ns), -1, signed)
+        time_ns = trusted_times(ts_recv, flags)
+        time_ns[time_ns > 2**63 - 1 - self._length_ns] = -1  # its interval has no end
         latest_ns = np.maximum(np.maximum.accumulate(time_ns), self._now_ns)
         ends: NDArray[np.int64] = -(-latest_ns // self._length_ns) * self._length_ns
         self._now_ns, self.latest_end_ns = int(latest_ns[-1]), int(ends[-1])
         return ends
+
+
+def first_time(batch: MboBatch) -> int | None:
+    """The first `ts_recv` of a batch that orders anything (rule 16); else its first known one.
+
+    In nanoseconds since the epoch; None if no record has one.
+    """
+    times = trusted_times(batch.ts_recv, batch.flags)
+    if (times < 0).all():
+        times = batch.ts_recv.view(np.int64)
+    known = np.flatnonzero(times >= 0)
+    return int(times[known[0]]) if len(known) else None

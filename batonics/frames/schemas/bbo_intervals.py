@@ -65,8 +65,8 @@ def bbo_interval_frames(
     clock, rows = StreamClock(length_ns), _NO_ROWS
     waiting: list[_Rows] = []
     engine = BookEngine(tops=TopsSpec(1, trades=True))
-    for folded in fold_tops(batches, engine, without=ChangeBits(0)):
-        folded = _move_levels_to_trades(folded)
+    all_tops = fold_tops(batches, engine, without=ChangeBits(0))
+    for folded in map(_move_levels_to_trades, all_tops):
         top_records = folded.top_records
         ends = clock.interval_ends(top_records.column("ts_recv"), top_records.column("flags"))
         needed = _find_needed(ends, folded)

@@ -29,10 +29,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from batonics.book.engine import BookEngine
-from batonics.book.results import TopsSpec
+from batonics.book.results import FoldResult, TopsSpec
 from batonics.book.state import CHANGE_LEVEL_SHIFT, ChangeBits, Top
 from batonics.frames.columns.levels import level_series
 from batonics.frames.columns.mbo_frame import to_frame
+from batonics.frames.columns.row_place import position_series
 from batonics.frames.columns.vendor import mbp_schema, rtype_series
 from batonics.frames.scan.folding import fold_tops
 from batonics.model.mbo import Action, MboBatch, Side
@@ -46,7 +47,12 @@ _RECORD_COLUMNS = [name for name in mbp_schema(1) if name in MboBatch._fields]
 
 
 def mbp_frames(
-    batches: Iterable[MboBatch], depth: int, *, rtype: int | None = None, changes: bool = True
+    batches: Iterable[MboBatch],
+    depth: int,
+    *,
+    rtype: int | None = None,
+    changes: bool = True,
+    positions: bool = False,
 ) -> Iterator[pl.DataFrame]:
     """Frames of `mbp_schema(depth)`, in stream order.
 
@@ -55,13 +61,16 @@ def mbp_frames(
         depth: levels of each side.
         rtype: the value of the column `rtype`; None: null.
         changes: whether changes have rows. Without them, a depth of 1 gives tbbo.
+        positions: whether the column `position` follows (`frames/columns/row_place.py`).
     """
     engine = BookEngine(tops=TopsSpec(depth, changes=changes, trades=True))
     for folded in fold_tops(batches, engine, without=ChangeBits.ENDED_BY_TRADE):
-        yield tops_frame(folded.tops, folded.top_records.take(), depth, rtype)
+        yield _frame(folded, depth, rtype, positions=positions)
 
 
-def state_frames(batches: Iterable[MboBatch], depth: int) -> Iterator[pl.DataFrame]:
+def state_frames(
+    batches: Iterable[MboBatch], depth: int, *, positions: bool = False
+) -> Iterator[pl.DataFrame]:
     """Frames of `mbp_schema(depth)`: each trade, and the book after each event that changed it.
 
     An event that ends with a T has a row, and an event that leaves the best levels alone has none,
@@ -70,10 +79,18 @@ def state_frames(batches: Iterable[MboBatch], depth: int) -> Iterator[pl.DataFra
     Args:
         batches: MBO records, in their order.
         depth: levels of each side.
+        positions: whether the column `position` follows (`frames/columns/row_place.py`).
     """
     engine = BookEngine(tops=TopsSpec(depth, trades=True))
     for folded in fold_tops(batches, engine, without=ChangeBits.UNCHANGED):
-        yield tops_frame(folded.tops, folded.top_records.take(), depth, None)
+        yield _frame(folded, depth, None, positions=positions)
+
+
+def _frame(folded: FoldResult, depth: int, rtype: int | None, *, positions: bool) -> pl.DataFrame:
+    frame = tops_frame(folded.tops, folded.top_records.take(), depth, rtype)
+    if positions:
+        frame = frame.hstack([position_series(folded.top_records.positions())])
+    return frame
 
 
 def tops_frame(
@@ -84,7 +101,7 @@ def tops_frame(
     head = to_frame(top_records._replace(side=_sides(change, top_records)), _RECORD_COLUMNS)
     columns = {series.name: series for series in head.get_columns()}
     columns["rtype"] = rtype_series(rtype, head.height)
-    columns["depth"] = pl.Series((change >> CHANGE_LEVEL_SHIFT).astype(np.uint8))
+    columns["depth"] = pl.Series((change >> CHANGE_LEVEL_SHIFT).astype(np.uint8))  # the low byte
     columns |= level_series(tops, depth)
     return pl.DataFrame({name: columns[name] for name in mbp_schema(depth)})
 

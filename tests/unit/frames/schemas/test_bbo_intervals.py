@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -43,16 +44,16 @@ def sampled(batches: Iterable[MboBatch], length_ns: int) -> pl.DataFrame:
     return frame.cast({"ts_recv": pl.Int64, "ts_event": pl.Int64})
 
 
-def mbp_1_rows(batch: MboBatch) -> list[dict[str, object]]:
+def mbp_1_rows(batch: MboBatch) -> list[dict[str, Any]]:
     """The rows of mbp-1; one that ends an event has the book after the event."""
-    rows: list[dict[str, object]] = []
+    rows: list[dict[str, Any]] = []
     for top in engine_tops([batch], TopsSpec(1, trades=True)):
         prices = [None if price == UNDEF_PRICE else price for price in top.levels[:2]]
         levels = prices + [min(size, 2**32 - 1) for size in top.levels[2:]]
         if top.kind == "ended by trade":
             rows[-1] |= zip(LEVELS, levels, strict=True)
             continue
-        row = {name: getattr(top.record, name) for name in Record._fields}
+        row: dict[str, Any] = {name: getattr(top.record, name) for name in Record._fields}
         undefined = {"price": UNDEF_PRICE, "ts_recv": UNDEF_TIMESTAMP, "ts_event": UNDEF_TIMESTAMP}
         row |= {name: None for name, value in undefined.items() if row[name] == value}
         row |= {"action": chr(row["action"]), "side": chr(row["side"])}
