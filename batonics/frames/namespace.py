@@ -78,9 +78,10 @@ class MboNamespace:
     ) -> pl.LazyFrame:
         """The vendor's MBP of any depth: mbp-1, mbp-10 or any other.
 
-        There is a row for each trade, with the book before the trade takes effect, and for each
-        event that changed the best `n` levels, with the book after the event; see
-        `frames/schemas/mbp.py`.
+        There is a row for each trade, with the book after the last event before it, and for each
+        event that changed the best `n` levels, with the book after the event. `depth` and `side`
+        say what changed since the book's last row. An event that ends with a trade has no row of
+        its own; see `frames/schemas/mbp.py`.
 
         Args:
             n: levels of each side.
