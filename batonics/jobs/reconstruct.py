@@ -7,7 +7,7 @@ continued from its checkpoint.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,13 +17,16 @@ from batonics.book.engine import BookEngine
 from batonics.book.event_cutoff import EventCutoff
 from batonics.jobs.progress import ReadProgress
 from batonics.jobs.symbol_selection import SymbolSelection
+from batonics.model.arguments import SymbolsOrIds, check_arguments, symbol_list
 from batonics.model.errors import CheckpointError, UsageError
 from batonics.model.mbo import MboBatch, slice_batch
 from batonics.model.symbols import MappingInterval, SymbolMap
-from batonics.model.times import parse_time
+from batonics.model.times import Time, time_ns
 from batonics.sinks.atomic import STDOUT, open_atomic
 from batonics.sinks.book_json import BookJsonFormat, find_book_format, write_books
-from batonics.sources.chunks import STDIN, path_list
+from batonics.sources.chunks import STDIN
+from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
+from batonics.sources.inputs import Inputs, path_list
 from batonics.sources.stream import MboStream
 
 if TYPE_CHECKING:
@@ -40,17 +43,17 @@ class ReconstructRequest:
     """The records to rebuild books from.
 
     Attributes:
-        paths: input files in the order of their time; `-` is standard input.
+        paths: input files; `-` is standard input.
         symbols: symbols or instrument ids of the books; empty: all.
         at_ns: the time that the books are as of; None: the end of the input.
-        skip_bad: count and skip bad records where the framing survives.
+        options: how the files are read.
         checkpoint: the file that progress is saved to; a run continues from it if it exists.
     """
 
     paths: tuple[str, ...]
     symbols: tuple[str, ...] = ()
     at_ns: int | None = None
-    skip_bad: bool = False
+    options: InputOptions = DEFAULT_OPTIONS
     checkpoint: str | None = None
 
 
@@ -168,7 +171,7 @@ class Reconstruction:
 
     def __init__(self, request: ReconstructRequest, *, deltas: bool = False) -> None:
         self.request = request
-        self.stream = MboStream(request.paths, skip_bad=request.skip_bad)
+        self.stream = MboStream(request.paths, request.options)
         self.engine = BookEngine(deltas=deltas)
         self.symbols: SymbolMap = self.stream.symbols
         self.progress: ReadProgress | None = None
@@ -261,37 +264,44 @@ class Reconstruction:
             with Path(path).open("rb") as file:
                 head = hashlib.sha256(file.read(1 << 16)).hexdigest()
             files.append([Path(path).stat().st_size, head])
-        return [files, list(self.request.symbols), self.request.skip_bad]
+        return [files, list(self.request.symbols), list(self.request.options)]
 
 
-def reconstruct(
-    paths: str | Path | Sequence[str | Path],
+@check_arguments
+def reconstruct(  # noqa: PLR0913 - settings, by keyword
+    paths: Inputs,
     *,
-    symbols: Sequence[str] = (),
-    at: str | int | None = None,
+    symbols: SymbolsOrIds = (),
+    at: Time | None = None,
     skip_bad: bool = False,
+    salvage: bool = False,
+    in_this_order: bool = False,
 ) -> Books:
     """Rebuild the books of files: `batonics.reconstruct("day.dbn.zst").levels(depth=5)`.
 
     Args:
-        paths: one file or several, in the order of their time; several are one stream.
+        paths: one file or several. Several are one stream, in the order of their time. An input is
+            a path, bytes, or a DBNStore, whose bytes are copied.
         symbols: symbols or instrument ids of the books; empty: all.
         at: the time that the books are as of, after the last complete event at or before it:
-            ISO 8601 (UTC) or nanoseconds since the epoch; None: the end of the input.
+            ISO 8601 (UTC), nanoseconds since the epoch or a datetime; None: the end of the input.
         skip_bad: count and skip bad records where the framing survives.
+        salvage: keep the whole records of a file that ends within one; a LossWarning says what is
+            lost.
+        in_this_order: read the files as they are given, even if they repeat or overlap each other.
 
     Raises:
         InputError: a file cannot be read, or is damaged (DamagedInputError: where).
-        UsageError: no file has a symbol, or `at` is not a time.
+        UsageError: no file has a symbol, `at` is not a time, an argument has another type, or files
+            repeat or overlap each other.
     """
     from batonics.frames.depth.books import Books
 
-    symbols = [symbols] if isinstance(symbols, str) else symbols
     request = ReconstructRequest(
         paths=tuple(path_list(paths)),
-        symbols=tuple(symbols),
-        at_ns=None if at is None else parse_time(str(at)),
-        skip_bad=skip_bad,
+        symbols=symbol_list(symbols),
+        at_ns=None if at is None else time_ns(at),
+        options=InputOptions(skip_bad, salvage, in_this_order),
     )
     run = Reconstruction(request)
     run.run()

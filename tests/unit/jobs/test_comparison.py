@@ -106,7 +106,7 @@ def test_rows_of_an_event_that_the_input_cuts_off_are_explained(
     clear = BASE._replace(action=Action.CLEAR, side=Side.NONE, price=UNDEF_PRICE, size=0)
     events = [
         [TRADE, BASE._replace(action=Action.MODIFY, size=3), BASE._replace(order_id=2)],
-        [clear, BASE._replace(order_id=5)],
+        [clear, BASE._replace(order_id=5, size=9)],
         [TRADE, BASE._replace(order_id=6), BASE._replace(order_id=7)],
     ]
     records = [
