@@ -60,6 +60,7 @@ class QueryRequest:
         row_filter: only these rows are in the views.
         options: how the files are read.
         prices: the unit of prices in the result, and in a query without a header.
+        tz: the time zone of times in the result that have one.
         prices_are_default: nobody asked for this unit (`LakeDatabase.query`).
         include: states that `is_open` of the views counts as open too: crossed, closed.
         statuses: files of the schema status, for `files`.
@@ -77,6 +78,7 @@ class QueryRequest:
     include: tuple[str, ...] = ()
     statuses: tuple[str, ...] = ()
     sessions: SessionCalendar | None = None
+    tz: str = "UTC"
 
     def __post_init__(self) -> None:
         if (self.lake is None) == (not self.files):
@@ -190,6 +192,7 @@ def _run_query(request: QueryRequest, progress: LoadingBar) -> Iterator[QueryRes
             header=query,
             prices=request.prices,
             is_default=request.prices_are_default,
+            tz=request.tz,
         )
 
 
