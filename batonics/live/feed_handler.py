@@ -47,6 +47,7 @@ from batonics.live.stats import FeedStats
 from batonics.model.errors import InputError
 from batonics.model.mbo import MboBatch, empty_batch
 from batonics.model.symbols import MappingInterval, SymbolMap
+from batonics.settings.table import INPUT_DEFAULTS, InputSettings
 from batonics.sources.stream import BATCH_ROWS
 
 _NO_BOOKS = np.empty(0, np.int64)
@@ -72,6 +73,7 @@ class FeedHandler:
         depth: levels of each side that are published.
         skip_bad: whether bad records are counted and skipped, where the framing survives.
         source: a name for error messages.
+        settings: limits of the input.
 
     Attributes:
         engine: the books.
@@ -85,10 +87,16 @@ class FeedHandler:
     """
 
     def __init__(
-        self, *, depth: int = 10, skip_bad: bool = False, source: str | None = None
+        self,
+        *,
+        depth: int = 10,
+        skip_bad: bool = False,
+        source: str | None = None,
+        settings: InputSettings = INPUT_DEFAULTS,
     ) -> None:
         self.published_books = PublishedBooks(depth)
         self.engine = BookEngine(bbo=True, tops=self.published_books.engine_spec())
+        self.engine.backwards_ns_max = settings.ts_recv_backwards_ns
         self.symbols = SymbolMap()
         self._frame_symbols = FrameSymbols(self.symbols)
         self.stats = FeedStats(feed=FeedState.CONNECTING)
@@ -98,7 +106,9 @@ class FeedHandler:
         self.output: FeedOutput | None = None
         self._source = source
         self._other_records: Counter[int] = Counter()  # by rtype
-        self._decoders = DecoderFactory(batch_rows=BATCH_ROWS, skip_bad=skip_bad)
+        self._decoders = DecoderFactory(
+            batch_rows=BATCH_ROWS, skip_bad=skip_bad, metadata_bytes_max=settings.metadata_bytes_max
+        )
         self._snapshot_marker: TruncatedSnapshotMarker | None = None
         self._intervals: SnapshotIntervals | None = None
         self._depth_snapshots: DepthSnapshotWriter | None = None
@@ -140,6 +150,7 @@ class FeedHandler:
 
     def restore(self, engine: BookEngine, position: FeedPosition, records: int) -> None:
         """Continue from a checkpoint: its books, their position, and the number of records."""
+        engine.backwards_ns_max = self.engine.backwards_ns_max
         self.engine, self.stats.records = engine, records
         self._position = np.array(position, np.int64)
         self.published_books.load(engine)

@@ -25,7 +25,7 @@ from tests.support.real_files import CLX5, DBEQ, ESH4_DAYS, read_mbo
 from tests.support.reference_books import ReferenceBooks, records
 
 SCHEMA = orjson.loads((ROOT / "batonics" / "sinks" / "book.schema.json").read_bytes())
-SAMPLE_SHA256 = "bba6c8b5b6d09a3d770195cd7224a8eeaec623ef36afa595700810ae0a9fb0dc"
+SAMPLE_SHA256 = "d9760c8564674d52270a35ac5b15c90cd374b13695d571f3c0d553c0c5c9359e"
 """Of `batonics reconstruct --orders --out -` on data/sample.dbn.zst."""
 REAL = {"clx5": CLX5, "dbeq": DBEQ, "esh4": ESH4_DAYS[1], "esh4-adds": ESH4_DAYS[0]}
 
