@@ -108,7 +108,7 @@ def test_the_anomaly_is_shown_and_its_limit_is_a_setting(
     rows = rows_at(10, 20, flags=0) + rows_at(30, instrument_id=2) + rows_at(31, 25)
     with open(path, "wb") as file:  # noqa: PTH123
         file.write(metadata() + encode(rows))
-    at = batonics.reconstruct(path, at=int(DAY_NS + 40 * NS_PER_S)).summary()
+    at = batonics.reconstruct(path, at=int(DAY_NS + 31 * NS_PER_S)).summary()
     assert at["ts_recv_backwards"].to_list() == [1, 0]
     monkeypatch.setenv("BATONICS_INPUT_TS_RECV_BACKWARDS_S", "10")
     assert np.sum(batonics.reconstruct(path).summary()["ts_recv_backwards"].to_numpy()) == 0
