@@ -315,7 +315,8 @@ class MboNamespace:
             price (Int64 of 1e-9), size, count (Int64).
 
         Raises:
-            UsageError: `time` is not a time.
+            UsageError: `time` is not a time, or (when the frame is collected) before the first
+                record. A time after the last record is a `batonics.DataWarning`.
         """
         return book_source(self._records, time_ns(time))
 

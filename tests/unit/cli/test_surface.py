@@ -15,6 +15,7 @@ PUBLIC = [
     "Books",
     "CheckpointError",
     "DamagedInputError",
+    "DataWarning",
     "InputError",
     "Lake",
     "LakeError",
