@@ -26,7 +26,7 @@ from batonics.lake.parts import HIVE_SCHEMA
 from batonics.lake.row_filters import check_schema, filter_rows, parse_row_filter
 from batonics.lake.storage import open_store
 from batonics.model.arguments import SymbolNames, check_methods
-from batonics.model.errors import LakeError, UsageError
+from batonics.model.errors import DataWarning, LakeError, UsageError
 from batonics.model.times import NS_PER_S, Time
 
 VACUUM_SECONDS = 24 * 3_600
@@ -257,7 +257,7 @@ class Lake:
                 parsed.sql, parsed.bind(parameters), header=parsed, prices=prices
             )
             if result.note:
-                warnings.warn(result.note, stacklevel=2)
+                warnings.warn(result.note, DataWarning, stacklevel=2)
             return result.frame()
 
     def check(self, progress: Callable[[int], None] | None = None) -> list[str]:

@@ -14,6 +14,7 @@ import batonics
 from batonics.frames.columns.prices import PriceUnit, find_price_columns
 from batonics.frames.scan.definitions import add_definitions
 from batonics.model.definitions import DefinitionMap
+from batonics.model.errors import DataWarning
 from tests.support.command import SAMPLE
 
 FRAMES: dict[str, tuple[Any, ...]] = {
@@ -27,7 +28,7 @@ FRAMES: dict[str, tuple[Any, ...]] = {
     "trade_measures": (),
     "window_measures": ("1s",),
     "deltas": (),
-    "book_at": ("2026-01-05T14:30:10Z",),
+    "book_at": ("2026-01-05T14:30:00.000075Z",),
     "depth": (2,),
 }
 
@@ -180,5 +181,5 @@ def test_a_join_knows_the_prices_of_both_sides(tmp_path: Path) -> None:
 def test_numbers_that_a_header_does_not_declare_are_a_warning(tmp_path: Path) -> None:
     (tmp_path / "q.sql").write_text("-- title: Prices\nSELECT max(price) AS p FROM trades")
     lake = batonics.load_lake(SAMPLE, tmp_path / "lake", schemas=["trades"])
-    with pytest.warns(UserWarning, match="does not say whether p are prices"):
+    with pytest.warns(DataWarning, match="does not say whether p are prices"):
         lake.sql(str(tmp_path / "q.sql"), prices="decimal")
