@@ -27,6 +27,7 @@ from batonics.book.state import (
     BLOCK,
     BOOK_WORDS,
     LAST_SEEN,
+    NO_RECORD,
     RECORD_BEFORE,
     TOP_LEVEL_WORDS,
     TOP_WORDS,
@@ -276,7 +277,7 @@ class BookEngine(BookReader):
         books, seen_books = np.flatnonzero(rows >= 0), np.flatnonzero(rows == LAST_SEEN)
         records = take_batch(batch, rows[books])
         self._open = _OpenRecords(books, records, seen_books, self._seen[seen_books])
-        rows[:] = RECORD_BEFORE
+        rows[rows != NO_RECORD] = RECORD_BEFORE
 
     def _keep_open_records(self) -> None:
         """Keep the records that the fold before copied: its result no longer describes its tops."""
@@ -327,15 +328,15 @@ class BookEngine(BookReader):
         """Make room in the outputs by book for as many books as the state has room for."""
         books, out = len(self.state.books) // BOOK_WORDS, self._out
         words = TOP_LEVEL_WORDS * out.depth
-        if isinstance(self._spec, (WindowsSpec, PublishSpec)):
-            self._out = out._replace(
-                changed_books=grown(out.changed_books, books, 0),
-                levels_before=grown(out.levels_before, books * words, 0),
-            )
-        elif isinstance(self._spec, TopsSpec) and self._spec.changes:
-            # A new book has no last top: every level differs from WORST_KEY.
-            last_tops = grown(out.last_tops, books * (WORST_KEYS + words), WORST_KEY)
+        if isinstance(self._spec, TopsSpec) and self._spec.changes:
+            # A new book has no last top: WORST_KEY stands in its place.
+            last_tops = grown(out.last_tops, books * (WORST_KEYS + 2 * words), WORST_KEY)
             self._out = out._replace(last_tops=last_tops)
+            return
+        self._out = out._replace(levels_before=grown(out.levels_before, books * words, 0))
+        if not isinstance(self._spec, TopsSpec):
+            changed_books = grown(out.changed_books, books, 0)
+            self._out = self._out._replace(changed_books=changed_books)
 
     def _make_room(self, stop: FoldStop) -> None:
         if stop == FoldStop.DELTAS:
