@@ -106,6 +106,19 @@ def _is_open(include: Collection[str]) -> str:
     return " AND ".join(tests[kind] for kind in LEFT_OUT_KINDS if kind not in include) or "true"
 
 
+def empty_table_statement(schema: Schema) -> str:
+    """The statement that makes a table without rows, with the columns of the schema's view."""
+    columns = [
+        f'"{name}" {_sql_type(dtype).replace("TIMESTAMPTZ", "TIMESTAMP")}'
+        for name, dtype in schema.lake_columns.items()
+    ]
+    if schema.has_quotes:
+        columns.append("is_open BOOLEAN")
+    columns += ["date DATE", "symbol VARCHAR"]
+    name = view_name(schema.name)
+    return f'CREATE TEMP TABLE IF NOT EXISTS "{name}" ({", ".join(columns)})'
+
+
 def read_parquet_call(paths: Sequence[str], options: str = HIVE_OPTIONS) -> str:
     """The call of the table function that reads these files."""
     return f"read_parquet([{', '.join(map(sql_literal, paths))}], {options})"
