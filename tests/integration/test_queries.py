@@ -75,8 +75,9 @@ def plan(name: str, rows: dict[str, pl.DataFrame]) -> str:
             connection.register(f"rows_{view}", table.to_arrow())
             as_ns = ", ".join(f"{column}::TIMESTAMP_NS AS {column}" for column in times)
             # A table: of one, unlike of rows in memory, DuckDB knows how many there are.
+            is_open = ", NOT crossed AS is_open" if "crossed" in table.columns else ""
             connection.execute(
-                f"CREATE TABLE {view} AS SELECT * REPLACE ({as_ns}) FROM rows_{view}"
+                f"CREATE TABLE {view} AS SELECT * REPLACE ({as_ns}){is_open} FROM rows_{view}"
             ).fetchall()
         explained = connection.execute(f"EXPLAIN {query.sql}", query.bind({}) or None)
         return "\n".join(row[1] for row in explained.fetchall())
