@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from batonics.codec.dbn import DbnDecoder
 from batonics.codec.framing import Framing, LengthPrefixedDecoder
-from batonics.codec.messages import RTYPE_SYMBOL_MAPPING, parse_symbol_mapping
+from batonics.codec.messages import RTYPE_SYMBOL_MAPPING, OtherRecord, parse_symbol_mapping
 from batonics.codec.metadata import Metadata, symbol_intervals
 from batonics.codec.ndjson import NdjsonDecoder
-from batonics.model.symbols import MappingInterval
+from batonics.model.symbols import OPEN_END_NS, MappingInterval
 
 Decoder = DbnDecoder | NdjsonDecoder
 
@@ -29,6 +29,7 @@ class DecoderFactory:
         self._batch_rows, self._buffers, self._skip_bad = batch_rows, buffers, skip_bad
         self._ndjson: NdjsonDecoder | None = None
         self._symbols_returned = 0
+        self._live_symbols: dict[int, str] = {}
         self._metadata_returned: Metadata | None = None
 
     @property
@@ -66,7 +67,21 @@ class DecoderFactory:
             self._metadata_returned = decoder.metadata
             mappings = list(symbol_intervals(decoder.metadata))
         return mappings + [
-            parse_symbol_mapping(record, decoder.version, source)
+            self._begin_symbol(parse_symbol_mapping(record, decoder.version, source), record)
             for record in decoder.other_records
             if record.rtype == RTYPE_SYMBOL_MAPPING
         ]
+
+    def _begin_symbol(self, interval: MappingInterval, record: OtherRecord) -> MappingInterval:
+        """The interval; a new symbol of an instrument begins with its record, if not before.
+
+        The first one also applies to records from before the session (a replay from `start`).
+        """
+        if interval.end_ns != OPEN_END_NS:
+            return interval
+        before = self._live_symbols.get(interval.instrument_id)
+        self._live_symbols[interval.instrument_id] = interval.symbol
+        if interval.start_ns or before in (None, interval.symbol):
+            return interval
+        ts_event = int.from_bytes(record.data[8:16], "little")
+        return interval if ts_event == OPEN_END_NS else interval._replace(start_ns=ts_event)

@@ -127,8 +127,8 @@ def parse_symbol_mapping(
 ) -> MappingInterval:
     """The symbol that a SymbolMapping record gives its instrument.
 
-    A live gateway leaves both ends undefined. The symbol then holds for all times, since it also
-    applies to records from before the session (a replay from `start`).
+    It is `symbol_out`, or `symbol_in` if the client requested instrument ids as output. A live
+    gateway leaves both ends undefined: the symbol then holds from 0 on.
 
     Raises:
         DamagedInputError: the symbol is not text.
@@ -137,8 +137,12 @@ def parse_symbol_mapping(
     width = 22 if version == 1 else 71
     stype_bytes = 0 if version == 1 else 1
     instrument_id = int.from_bytes(record.data[4:8], "little")
-    reader.take(stype_bytes + width + stype_bytes)
+    reader.take(stype_bytes)
+    symbol_in = reader.text(width)
+    reader.take(stype_bytes)
     symbol = reader.text(width)
+    if symbol.isdecimal() and symbol_in:
+        symbol = symbol_in
     if version == 1:
         reader.take(4)
     start_ns, end_ns = reader.integer(8), reader.integer(8)
@@ -186,10 +190,17 @@ def parse_system_message(
     return _parse_message(record, version, source, code_offset=319)
 
 
-def write_symbol_mapping(
-    instrument_id: int, ts_event: int, stype_in: int, symbol_in: str, symbol_out: str
+def write_symbol_mapping(  # noqa: PLR0913 - the fields of the record
+    instrument_id: int,
+    ts_event: int,
+    stype_in: int,
+    symbol_in: str,
+    symbol_out: str,
+    *,
+    start_ns: int = UNDEF_TIMESTAMP,
+    end_ns: int = UNDEF_TIMESTAMP,
 ) -> bytes:
-    """A SymbolMapping record of version 3 as a live gateway sends it; it holds for all times.
+    """A SymbolMapping record of version 3. A live gateway sends it without a start and an end.
 
     Args:
         instrument_id: the instrument.
@@ -197,6 +208,8 @@ def write_symbol_mapping(
         stype_in: the number of the symbology of `symbol_in`.
         symbol_in: the symbol that the client requested.
         symbol_out: the raw symbol of the instrument.
+        start_ns: the first nanosecond at which it holds.
+        end_ns: the nanosecond after the last one.
 
     Raises:
         UsageError: a symbol does not fit its field.
@@ -208,7 +221,7 @@ def write_symbol_mapping(
             _text_field(symbol_in, _SYMBOL_BYTES),
             bytes([STYPE_RAW_SYMBOL]),
             _text_field(symbol_out, _SYMBOL_BYTES),
-            struct.pack("<QQ", UNDEF_TIMESTAMP, UNDEF_TIMESTAMP),
+            struct.pack("<QQ", start_ns, end_ns),
         ]
     )
 

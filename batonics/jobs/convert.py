@@ -16,12 +16,13 @@ from batonics.frames.scan.definitions import TICK, FrameDefinitions, definition_
 from batonics.frames.scan.mbo_scan import SYMBOL, scan_batches
 from batonics.frames.scan.sources import pull_frames
 from batonics.frames.scan.symbols import FrameSymbols
-from batonics.frames.schemas.row_keys import ROW_TIME, RowKeys
+from batonics.frames.schemas.row_keys import ROW_TIME, SYMBOL_TIME, RowKeys
 from batonics.frames.schemas.table import find_schema
 from batonics.jobs.progress import ReadProgress
 from batonics.jobs.symbol_selection import SymbolSelection
 from batonics.model.errors import UsageError
 from batonics.model.mbo import MboBatch, is_untimed
+from batonics.model.symbols import selected_names
 from batonics.model.times import NS_PER_DAY, format_time
 from batonics.sinks.tables import find_format, open_table
 from batonics.sinks.text import format_display_prices, is_price
@@ -210,7 +211,7 @@ class Conversion:
         self._selection = SymbolSelection(self.stream, request.symbols)
         self._schema = find_schema(request.schema)
         self._keys = RowKeys(self._schema)
-        self._names = FrameSymbols(self.stream.symbols)
+        self._names = FrameSymbols(self.stream.symbols, request.symbols)
         self._definitions = FrameDefinitions(self.stream.definitions)
         for definition in definitions:
             self.stream.definitions.add(definition)
@@ -224,7 +225,9 @@ class Conversion:
         for frame in pull_frames(rows, schema.columns):
             selected = self._select_rows(self._keys.add_time(frame))
             self.rows += selected.height
-            complete = self._add_columns(selected, options).drop(ROW_TIME)
+            complete = self._add_columns(selected, options).drop(
+                ROW_TIME, SYMBOL_TIME, strict=False
+            )
             yield (
                 complete
                 if request.tz == UTC
@@ -294,12 +297,17 @@ def _check_time_zone(tz: str) -> None:
 def _merge_mappings(files: Sequence[Metadata], symbols: Sequence[str]) -> tuple[SymbolMapping, ...]:
     """The mappings of several files: each symbol once, with the intervals of all files."""
     merged: dict[str, SymbolMapping] = {}
+    names = selected_names(symbols)
     for metadata in files:
         for mapping in metadata.mappings:
-            ids = {interval.symbol for interval in mapping.intervals}
-            if symbols and mapping.raw_symbol not in symbols and not ids.intersection(symbols):
+            selected = tuple(
+                interval
+                for interval in mapping.intervals
+                if not names or mapping.raw_symbol in names or interval.symbol in names
+            )
+            if not selected and names:
                 continue
             known = merged.get(mapping.raw_symbol, mapping._replace(intervals=()))
-            intervals = dict.fromkeys((*known.intervals, *mapping.intervals))
+            intervals = dict.fromkeys((*known.intervals, *selected))
             merged[mapping.raw_symbol] = known._replace(intervals=tuple(sorted(intervals)))
     return tuple(merged.values())

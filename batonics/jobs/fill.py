@@ -58,7 +58,7 @@ class FillSimulation:
         self.stream = MboStream(request.paths, skip_bad=request.skip_bad)
         self.progress: ReadProgress | None = None
         names = [request.symbol] if request.symbol is not None else []
-        self._selection = SymbolSelection(self.stream, names)
+        self._selection = SymbolSelection(self.stream, names, at_ns=request.at_ns)
 
     def run(self) -> dict[str, Any]:
         """Read the input up to the order's end, and return the report, as JSON has it.
@@ -76,7 +76,7 @@ class FillSimulation:
             request.at_ns,
             publisher_id=request.publisher_id,
         )
-        symbol = self.stream.symbols.symbol(result.instrument_id, result.at_ns)
+        symbol = self._selection.symbols.symbol(result.instrument_id, result.at_ns)
         return fill_report(result, symbol)
 
     def _batches(self) -> Iterator[MboBatch]:

@@ -134,6 +134,7 @@ def _run(
         run.progress = progress
         run.run()
         return run
+    from batonics.frames.scan.symbols import FrameSymbols
     from batonics.jobs.snapshots import check_snapshots, write_snapshots
 
     check_snapshots(snapshots.path, snapshots.every)
@@ -143,7 +144,7 @@ def _run(
         write_snapshots(
             run.batches(),
             run.engine,
-            run.symbols,
+            FrameSymbols(run.stream.symbols, request.symbols),
             file,
             path=snapshots.path,
             every=snapshots.every,
@@ -161,7 +162,6 @@ class Reconstruction:
 
     Attributes:
         engine: the books so far.
-        symbols: the names of the books' instruments.
         stream: the input.
         progress: called with the stream after each batch; set it before `run`.
     """
@@ -170,7 +170,6 @@ class Reconstruction:
         self.request = request
         self.stream = MboStream(request.paths, skip_bad=request.skip_bad)
         self.engine = BookEngine(deltas=deltas)
-        self.symbols: SymbolMap = self.stream.symbols
         self.progress: ReadProgress | None = None
         self._deltas = deltas
         self._until = EventCutoff(request.at_ns) if request.at_ns is not None else None
@@ -180,6 +179,11 @@ class Reconstruction:
         except BaseException:
             self.stream.close()
             raise
+
+    @property
+    def symbols(self) -> SymbolMap:
+        """The names of the books' instruments: those asked for, or else all, as far as known."""
+        return self._selection.symbols
 
     def run(self) -> None:
         """Fold the whole input."""
@@ -194,6 +198,8 @@ class Reconstruction:
             rows = len(batch.action)
             first = min(rows, max(0, self._saved_rows - seen_rows))
             seen_rows += rows
+            if first:
+                self._selection.rows(slice_batch(batch, 0, first))
             if first < rows:
                 yield from self._select_rows(slice_batch(batch, first, rows))
                 self._save(seen_rows)
@@ -237,7 +243,7 @@ class Reconstruction:
             )
         self.engine = engine
         for interval in extra["symbols"]:
-            self.symbols.add(MappingInterval(*interval))
+            self.stream.symbols.add(MappingInterval(*interval))
         return int(extra["rows"])
 
     def _save(self, rows: int) -> None:
@@ -248,7 +254,7 @@ class Reconstruction:
         extra: dict[str, Any] = {
             "input": self._identity(),
             "rows": rows,
-            "symbols": [list(interval) for interval in self.symbols.intervals()],
+            "symbols": [list(interval) for interval in self.stream.symbols.intervals()],
         }
         data = checkpoint.save(self.engine, extra)
         with open_atomic(path) as file:

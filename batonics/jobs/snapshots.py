@@ -43,7 +43,7 @@ def check_snapshots(path: str, every: str) -> None:
 def write_snapshots(  # noqa: PLR0913 - options, by keyword
     batches: Iterator[MboBatch],
     engine: BookEngine,
-    symbols: SymbolMap,
+    symbols: FrameSymbols,
     out: BinaryIO,
     *,
     path: str,
@@ -63,8 +63,7 @@ def write_snapshots(  # noqa: PLR0913 - options, by keyword
     """
     pieces = fold_pieces(batches, deltas=True, engine=engine)
     frames = depth_frames(pieces, _windows(every), depth, fill=False)
-    names = FrameSymbols(symbols)
-    named = (_add_symbol(frame, names) for frame in frames)
+    named = (_add_symbol(frame, symbols) for frame in frames)
     if path.endswith(".parquet"):
         _write_parquet(named, out, depth)
     else:

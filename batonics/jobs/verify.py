@@ -250,7 +250,7 @@ class Verification:
     def _book(self, key: int) -> dict[str, Any]:
         publisher_id, instrument_id = key >> 32, key & 0xFFFFFFFF
         ts_recv = self._tallies.last_ns.get(key, 0)
-        symbol = self.stream.symbols.symbol(instrument_id, ts_recv)
+        symbol = self._selection.symbols.symbol(instrument_id, ts_recv)
         return {"publisher_id": publisher_id, "instrument_id": instrument_id, "symbol": symbol}
 
     # ------------------------------------------------------------------ reporting

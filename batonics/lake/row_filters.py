@@ -13,6 +13,7 @@ from batonics.frames.schemas.table import Schema
 from batonics.lake.catalog import RowFilter, loaded_schemas, loaded_symbols
 from batonics.lake.storage import Store
 from batonics.model.errors import UsageError
+from batonics.model.symbols import selected_names, suggest_symbols
 from batonics.model.times import parse_time
 
 
@@ -35,8 +36,8 @@ def check_symbols(store: Store, names: Sequence[str], lake_name: str = "") -> No
     known = store.catalog.read(loaded_symbols) if names else []
     for name in names:
         if name not in known:
-            there_are = f"there are {', '.join(known)}" if known else "there are none"
-            raise UsageError(f"no symbol {name!r} in {lake_name or store.name}; {there_are}")
+            hint = suggest_symbols(name, known)
+            raise UsageError(f"no symbol {name!r} in {lake_name or store.name}; {hint}")
 
 
 def parse_row_filter(
@@ -47,7 +48,7 @@ def parse_row_filter(
     Raises:
         UsageError: a time is invalid, or the start is not before the end.
     """
-    names = (symbols,) if isinstance(symbols, str) else tuple(symbols)
+    names = selected_names((symbols,) if isinstance(symbols, str) else symbols)
     start_ns = None if start is None else parse_time(str(start))
     end_ns = None if end is None else parse_time(str(end))
     if start_ns is not None and end_ns is not None and start_ns >= end_ns:

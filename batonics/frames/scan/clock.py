@@ -1,4 +1,4 @@
-"""The time of a stream of records, and the interval that it falls in.
+"""The time of a stream and of its records, and the interval that it falls in.
 
 The rule here: time never runs backwards. The stream's time is the greatest `ts_recv` so far, over
 all books; a `ts_recv` that is undefined or flagged F_BAD_TS_RECV does not count (rule 16). An
@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from batonics.model.mbo import is_untimed
+from batonics.model.mbo import UNDEF_TIMESTAMP, is_untimed
 
 UNKNOWN_TIME = 0
 """The end of the current interval while no time is known."""
@@ -44,3 +44,34 @@ class StreamClock:
         ends: NDArray[np.int64] = -(-latest_ns // self._length_ns) * self._length_ns
         self._now_ns, self.latest_end_ns = int(latest_ns[-1]), int(ends[-1])
         return ends
+
+
+class RecordTimes:
+    """The time of each record of a stream that comes in batches: what its name depends on.
+
+    It is the record's own `ts_recv`. Where that orders nothing (rule 16), it is the stream's time.
+    A record before which no time is known has its `ts_recv` whatever its flags, or else the epoch.
+    """
+
+    def __init__(self) -> None:
+        self._now_ns = np.uint64(0)
+
+    def find_times(
+        self, ts_recv: NDArray[np.uint64], flags: NDArray[np.uint8]
+    ) -> NDArray[np.uint64]:
+        """(rows,) The times of the next records; `ts_recv` itself if all of it can be trusted."""
+        if len(ts_recv) == 0:
+            return ts_recv
+        latest_ns = ts_recv.max()
+        untimed = is_untimed(flags)
+        if latest_ns != UNDEF_TIMESTAMP and not untimed.any():
+            self._now_ns = max(self._now_ns, latest_ns)
+            return ts_recv
+        undefined = ts_recv == UNDEF_TIMESTAMP
+        untimed |= undefined
+        trusted = np.where(untimed, np.uint64(0), ts_recv)
+        now_ns = np.maximum(np.maximum.accumulate(trusted), self._now_ns)
+        self._now_ns = now_ns[-1]
+        own = ~untimed | ((now_ns == 0) & ~undefined)
+        times: NDArray[np.uint64] = np.where(own, ts_recv, now_ns)
+        return times
