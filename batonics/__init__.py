@@ -6,13 +6,15 @@
     books.levels(depth=5)
     batonics.scan_mbo("day.dbn.zst").filter(pl.col("action") == "T").collect()
 
-Names are imported on first use, so `import batonics` is fast.
+Names are imported on first use, so `import batonics` is fast. It registers `.mbo` on LazyFrames.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from batonics.public.polars_namespace import register_namespace
 
 if TYPE_CHECKING:
     from batonics.frames.depth.books import Books
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from batonics.public.definitions import with_definitions
     from batonics.public.scan import scan_mbo
     from batonics.public.symbols import with_symbols
+
+    __version__: str
 
 _MODULES = {
     "Books": "batonics.frames.depth.books",
@@ -70,7 +74,14 @@ __all__ = [
 ]
 
 
+register_namespace()
+
+
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("batonics")
     if name not in _MODULES:
         raise AttributeError(f"module 'batonics' has no attribute {name!r}")
     return getattr(import_module(_MODULES[name]), name)

@@ -5,6 +5,7 @@ The rule: text from a file's name or its bytes can neither break a line nor cont
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,3 +26,11 @@ def plain_console(*, stderr: bool = False) -> Console:
     from rich.console import Console
 
     return Console(stderr=stderr, soft_wrap=True, highlight=False, markup=False, emoji=False)
+
+
+def print_warnings(console: Console, warnings: Iterable[str]) -> None:
+    """Print a line for each warning of an answer (`model/answers.py`)."""
+    from batonics.model.answers import AnswerWarning
+
+    for warning in warnings:
+        console.print(f"  {warning}: {AnswerWarning(warning).meaning}", style="yellow")

@@ -8,10 +8,14 @@ import typer
 
 from batonics.cli.options import (
     SCHEMA_FORMS,
+    ExtraOption,
     FilesArgument,
     QuietOption,
+    SessionOption,
     SkipBadOption,
+    StatusesOption,
     SymbolsOption,
+    parse_session,
     refuse_input_as_output,
     split_names,
 )
@@ -64,6 +68,9 @@ def command(
     decimal: Annotated[
         bool, typer.Option("--decimal", help="Write prices in NDJSON as decimal text, as in CSV.")
     ] = False,
+    extra: ExtraOption = None,
+    statuses: StatusesOption = None,
+    session: SessionOption = None,
     skip_bad: SkipBadOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -86,8 +93,11 @@ def command(
         tz=tz,
         ticks=ticks or definitions is not None,
         definitions=tuple(definitions or ()),
+        extra=split_names(extra),
+        statuses=tuple(statuses or ()),
+        sessions=parse_session(session),
     )
-    refuse_input_as_output([*files, *request.definitions], out)
+    refuse_input_as_output([*files, *request.definitions, *request.statuses], out)
     output = TableOutput(out, file_format, decimal_prices=decimal)
     with read_progress("convert", quiet=quiet) as progress:
         rows = convert(request, output, progress)

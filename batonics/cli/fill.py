@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from batonics.cli.console import escape_unprintable, plain_console
+from batonics.cli.console import escape_unprintable, plain_console, print_warnings
 from batonics.cli.options import FilesArgument, JsonOption, QuietOption, SkipBadOption
 
 FILL_ROWS_MAX = 20
@@ -52,7 +52,7 @@ def command(
     takes displayed levels; the rest joins the back of its level. The simulated order does not
     change the recorded market (no impact). Matching is by price, then time: a recorded fill of an
     order behind it, at its price or through it, fills the simulated order first. Implied and hidden
-    volume does not fill it; a clear of the book ends it.
+    volume does not fill it; a clear of the book ends it. An --at after the last record is refused.
     """
     from batonics.cli.progress import read_progress
     from batonics.jobs.fill import FillRequest, FillSimulation
@@ -98,7 +98,11 @@ def _print(report: dict[str, Any], side: OrderSide) -> None:
         f"  ahead at entry: {ahead['size']:,} in {ahead['orders']:,} orders; of it filled"
         f" {ahead['filled']:,}, cancelled or moved {ahead['cancelled']:,}, left {ahead['left']:,}"
     )
-    console.print(f"  filled {report['filled']:,} of {report['size']:,}: {report['end']}")
+    end = report["end"]
+    if end == "open":
+        end = f"open, watched until the last record at {report['data']['until']}"
+    console.print(f"  filled {report['filled']:,} of {report['size']:,}: {end}")
+    print_warnings(console, report["warnings"])
     if not report["fills"]:
         return
     fills = report["fills"][:FILL_ROWS_MAX]

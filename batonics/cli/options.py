@@ -13,6 +13,7 @@ import typer
 from batonics.cli.option_groups import SettingOption
 
 if TYPE_CHECKING:
+    from batonics.frames.scan.sessions import SessionCalendar
     from batonics.lake.catalog import RowFilter
 
 _FILES_HELP = "DBN files (plain, zstd, fragments) or NDJSON files, in the order of their time"
@@ -65,6 +66,25 @@ LakeOption = Annotated[
     str,
     SettingOption("lake.path", "--lake", default_factory=find_lake),
 ]
+ExtraOption = Annotated[
+    str | None,
+    typer.Option("--extra", help="Add these columns: symbol,status,crossed,book_status."),
+]
+StatusesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--statuses",
+        help="A file of the schema status, which says when instruments trade. May be repeated. By"
+        " default the status records in FILES.",
+    ),
+]
+SessionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--session",
+        help="When the market is open, where no status says it: '17:00-16:00 America/Chicago'.",
+    ),
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the whole report as JSON.")]
 LogJsonOption = Annotated[
@@ -79,6 +99,13 @@ WideOption = Annotated[
 def split_names(symbols: str | None) -> tuple[str, ...]:
     """The names of a list such as that of `--symbols`."""
     return tuple(name.strip() for name in symbols.split(",")) if symbols else ()
+
+
+def parse_session(text: str | None) -> SessionCalendar | None:
+    """The sessions that `--session` names; UsageError if it names none."""
+    from batonics.frames.scan.sessions import SessionHours
+
+    return None if text is None else SessionHours.parse(text)
 
 
 def parse_row_filter(

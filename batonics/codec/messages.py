@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from batonics.codec.fields import FieldReader
 from batonics.codec.metadata import STYPE_RAW_SYMBOL
+from batonics.model.book_changes import BookChange, TradingStatus
 from batonics.model.definitions import Definition
 from batonics.model.errors import UsageError
 from batonics.model.mbo import UNDEF_PRICE, UNDEF_TIMESTAMP
@@ -78,6 +79,9 @@ _RECORD_BYTES_BEFORE: dict[int, dict[int, int]] = {
 """Lengths that differ in a version."""
 
 
+_IS_TRADING_AT = 30
+"""Offset of `is_trading` (Y, N or ~) in a status record."""
+_STATUS_CODES = frozenset(TradingStatus)
 _RAW_SYMBOL = {1: (200, 22), 2: (200, 71), 3: (238, 71)}
 _UPDATE_ACTION = {1: 349, 2: 382, 3: 493}
 """By version, offset and width of a definition's raw_symbol, and the offset of its action."""
@@ -174,6 +178,32 @@ def parse_definition(record: OtherRecord, version: int, source: str | None = Non
         symbol,
         *values,
     )
+
+
+_NO_CHANGE = (TradingStatus.NEW_PRICE_INDICATION, TradingStatus.SSR_CHANGE)
+"""Actions of status records that leave the trading state as it is."""
+
+
+def parse_status(record: OtherRecord) -> BookChange | None:
+    """The trading status that a status record gives its book, from its `ts_recv` on.
+
+    A record says in two fields whether the instrument trades: `is_trading` decides where it is Y or
+    N, since an action such as a change of short-selling rules says nothing about it. None: the
+    record says neither, or has no time.
+    """
+    start_ns = int.from_bytes(record.data[16:24], "little")
+    action = int.from_bytes(record.data[24:26], "little")
+    is_trading = chr(record.data[_IS_TRADING_AT])
+    status = TradingStatus(action) if action in _STATUS_CODES and action not in _NO_CHANGE else None
+    if is_trading == "Y":
+        status = TradingStatus.TRADING
+    elif is_trading == "N" and status is TradingStatus.TRADING:
+        status = TradingStatus.NOT_AVAILABLE_FOR_TRADING
+    if status is None or start_ns == UNDEF_TIMESTAMP:
+        return None
+    publisher_id = int.from_bytes(record.data[2:4], "little")
+    instrument_id = int.from_bytes(record.data[4:8], "little")
+    return BookChange(start_ns, publisher_id, instrument_id, status)
 
 
 def parse_error_message(

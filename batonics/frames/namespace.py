@@ -10,6 +10,9 @@ their number. Projections, predicates and row limits are pushed down into it. A 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+from functools import partial
+
 import polars as pl
 
 from batonics.frames.depth.book_sources import (
@@ -25,23 +28,26 @@ from batonics.frames.measures.book_measures import measures_source
 from batonics.frames.measures.trade_measures import trade_measures_source
 from batonics.frames.measures.window_measures import vpin_source, window_measures_source
 from batonics.frames.orders.order_lives import orders_source, queue_source
+from batonics.frames.scan.row_extras import CROSSED, with_extra
 from batonics.frames.schemas.table import MBP_DEPTH_MAX, Schema, find_schema
 from batonics.model.errors import UsageError
 from batonics.model.times import duration_ns, format_duration, parse_time
 
 
-@pl.api.register_lazyframe_namespace("mbo")
 class MboNamespace:
     """Frames derived from a LazyFrame of MBO records (`MBO_SCHEMA`) in their order.
 
     Columns that books do not depend on may be missing, and other columns are ignored. Every method
     raises UsageError if a column is missing or has another dtype.
+
+    Most methods take `extra`, names of columns that follow those of the rows: symbol, status (of
+    trading), crossed, book_status (cold, synced, stale); see `frames/scan/row_extras.py`.
     """
 
     def __init__(self, records: pl.LazyFrame) -> None:
         self._records = records
 
-    def bbo(self, *, every: str | None = None) -> pl.LazyFrame:
+    def bbo(self, *, every: str | None = None, extra: Collection[str] = ()) -> pl.LazyFrame:
         """The best bid and ask: one row for each end of an event (rule 5), or for intervals.
 
         An event ends with F_LAST, or with the end of a snapshot that lacks it (rule 14). A book is
@@ -51,6 +57,7 @@ class MboNamespace:
             every: a duration. "1s" gives the vendor's bbo-1s and "1m" its bbo-1m, with its columns
                 (`BBO_INTERVAL_SCHEMA`). A book has a row for each interval in which it traded or
                 its best bid or ask changed; see `frames/schemas/bbo_intervals.py`.
+            extra: extra columns, such as ("symbol", "status", "crossed").
 
         Columns, without `every`:
             ts_event, ts_recv (Datetime ns UTC), sequence (UInt32): those of the closing record.
@@ -61,10 +68,13 @@ class MboNamespace:
                 top-of-book publisher (rule 13).
         """
         if every is not None:
-            return _interval_schema("bbo", every).rows(self._records)
-        return bbo_source(self._records)
+            rows = _interval_schema("bbo", every).rows
+            return with_extra(self._records, rows, extra, ends_interval=True)
+        return self._rows(bbo_source, extra)
 
-    def mbp(self, n: int = 10, *, consolidated: bool = False) -> pl.LazyFrame:
+    def mbp(
+        self, n: int = 10, *, consolidated: bool = False, extra: Collection[str] = ()
+    ) -> pl.LazyFrame:
         """The vendor's MBP of any depth: mbp-1, mbp-10 or any other.
 
         There is a row for each trade, with the book before the trade takes effect, and for each
@@ -75,6 +85,7 @@ class MboNamespace:
             n: levels of each side.
             consolidated: whether the levels are those of the instrument over all its publishers.
                 `publisher_id` is then the publisher of the record that made the row.
+            extra: extra columns, such as ("symbol", "status", "crossed").
 
         Columns, as in the vendor's files (`mbp_schema(n)`):
             ts_recv, ts_event (Datetime ns UTC), rtype (UInt8), publisher_id (UInt16),
@@ -90,23 +101,25 @@ class MboNamespace:
         """
         if not 1 <= n <= MBP_DEPTH_MAX:
             raise UsageError(f"depth of {n} levels, expected 1 to {MBP_DEPTH_MAX}")
-        return find_schema(f"mbp-{n}").rows(self._records, consolidated=consolidated)
+        rows = partial(find_schema(f"mbp-{n}").rows, consolidated=consolidated)
+        return self._rows(rows, extra)
 
-    def tbbo(self, *, consolidated: bool = False) -> pl.LazyFrame:
+    def tbbo(self, *, consolidated: bool = False, extra: Collection[str] = ()) -> pl.LazyFrame:
         """The vendor's tbbo: each trade with the best bid and ask before it, as mbp-1."""
-        return find_schema("tbbo").rows(self._records, consolidated=consolidated)
+        return self._rows(partial(find_schema("tbbo").rows, consolidated=consolidated), extra)
 
-    def trades(self) -> pl.LazyFrame:
+    def trades(self, *, extra: Collection[str] = ()) -> pl.LazyFrame:
         """The vendor's trades: the T records, never the F, in the vendor's columns."""
-        return find_schema("trades").rows(self._records)
+        return self._rows(find_schema("trades").rows, extra)
 
-    def ohlcv(self, every: str = "1s") -> pl.LazyFrame:
+    def ohlcv(self, every: str = "1s", *, extra: Collection[str] = ()) -> pl.LazyFrame:
         """The vendor's ohlcv of any interval: one row for each interval and book with trades.
 
         See `bars` for other kinds of bars and more columns.
 
         Args:
             every: the length of an interval, such as "1s".
+            extra: extra columns, such as ("symbol", "status", "crossed").
 
         Columns, as in the vendor's files:
             ts_event (Datetime ns UTC): the start of the interval.
@@ -117,9 +130,9 @@ class MboNamespace:
         Raises:
             UsageError: `every` is not a duration.
         """
-        return _interval_schema("ohlcv", every).rows(self._records)
+        return self._rows(_interval_schema("ohlcv", every).rows, extra)
 
-    def bars(
+    def bars(  # noqa: PLR0913 - settings, by keyword
         self,
         *,
         time: str | None = None,
@@ -127,6 +140,7 @@ class MboNamespace:
         volume: int | None = None,
         dollar: str | int | None = None,
         partial: bool = False,
+        extra: Collection[str] = (),
     ) -> pl.LazyFrame:
         """Bars of trades: one row for each bar, in order of closing.
 
@@ -140,6 +154,7 @@ class MboNamespace:
                 or as an integer of 1e-9. It excludes the multiplier of contracts.
             partial: whether the open bar of each book at the end is given too. Bars of a time
                 always are.
+            extra: extra columns, such as ("symbol", "status", "crossed").
 
         Columns:
             publisher_id (UInt16), instrument_id (UInt32).
@@ -152,9 +167,13 @@ class MboNamespace:
         Raises:
             UsageError: not exactly one of the four is given, or it is not a length.
         """
-        return bars_source(
-            self._records, time=time, ticks=ticks, volume=volume, dollar=dollar, partial=partial
-        )
+
+        def rows(records: pl.LazyFrame) -> pl.LazyFrame:
+            return bars_source(
+                records, time=time, ticks=ticks, volume=volume, dollar=dollar, partial=partial
+            )
+
+        return self._rows(rows, extra)
 
     def orders(self) -> pl.LazyFrame:
         """The lives of orders: one row for each life, in order of ending. Live orders come last.
@@ -192,13 +211,14 @@ class MboNamespace:
             self._records, order_id, publisher_id=publisher_id, instrument_id=instrument_id
         )
 
-    def measures(self, *names: str, depth: int = 10) -> pl.LazyFrame:
+    def measures(self, *names: str, depth: int = 10, extra: Collection[str] = ()) -> pl.LazyFrame:
         """Measures of a book's state at each event that changed its best `depth` levels.
 
         Args:
-            names: mid, spread, weighted_mid, depth(k), imbalance(k), ofi, ofi(k), as defined in
-                `frames/measures/book_measures.py` with units and sources.
+            names: mid, spread, weighted_mid, crossed, depth(k), imbalance(k), ofi, ofi(k), as
+                defined in `frames/measures/book_measures.py` with units and sources.
             depth: the number of best levels whose changes make a row, and the greatest k.
+            extra: extra columns, such as ("symbol", "status", "crossed").
 
         Columns:
             ts_event, ts_recv, sequence, publisher_id, instrument_id, and those of the measures.
@@ -206,9 +226,17 @@ class MboNamespace:
         Raises:
             UsageError: a name is unknown, or a k exceeds the depth.
         """
-        return measures_source(self.mbp(depth), names, depth=depth)
+        if CROSSED in extra:
+            names = tuple(dict.fromkeys((*names, CROSSED)))
 
-    def trade_measures(self, *, tau: str | None = None) -> pl.LazyFrame:
+        def rows(records: pl.LazyFrame) -> pl.LazyFrame:
+            return measures_source(MboNamespace(records).mbp(depth), names, depth=depth)
+
+        return self._rows(rows, extra)
+
+    def trade_measures(
+        self, *, tau: str | None = None, extra: Collection[str] = ()
+    ) -> pl.LazyFrame:
         """Measures of every trade: its sign, the mid before it, its effective spread.
 
         Definitions, units and sources are in `frames/measures/trade_measures.py`.
@@ -216,18 +244,29 @@ class MboNamespace:
         Args:
             tau: the time from a trade to the mid of its realised spread, such as "5s". None: the
                 realised spread is left out.
+            extra: extra columns; `crossed` says so of the book that the trade met.
         """
-        return trade_measures_source(self.mbp(1), tau=tau)
+        crossed = CROSSED in extra
 
-    def window_measures(self, every: str) -> pl.LazyFrame:
+        def rows(records: pl.LazyFrame) -> pl.LazyFrame:
+            return trade_measures_source(MboNamespace(records).mbp(1), tau=tau, crossed=crossed)
+
+        return self._rows(rows, extra)
+
+    def window_measures(self, every: str, *, extra: Collection[str] = ()) -> pl.LazyFrame:
         """OFI, signed volume, change of mid and Kyle's lambda of each window.
 
         See `frames/measures/window_measures.py`.
 
         Args:
             every: the length of a window, such as "1s".
+            extra: extra columns, such as ("symbol",).
         """
-        return window_measures_source(self.mbp(1), every)
+
+        def rows(records: pl.LazyFrame) -> pl.LazyFrame:
+            return window_measures_source(MboNamespace(records).mbp(1), every)
+
+        return with_extra(self._records, rows, extra, ends_interval=True)
 
     def vpin(self, *, bucket_volume: int, n: int = 50) -> pl.LazyFrame:
         """VPIN over the last `n` buckets of equal volume: one row for each bucket.
@@ -270,7 +309,7 @@ class MboNamespace:
         """
         return book_source(self._records, parse_time(str(time)))
 
-    def depth(
+    def depth(  # noqa: PLR0913 - settings, by keyword
         self,
         n: int,
         *,
@@ -278,6 +317,7 @@ class MboNamespace:
         events: int | None = None,
         on_change: bool = False,
         fill: bool = False,
+        extra: Collection[str] = (),
     ) -> pl.LazyFrame:
         """The best `n` levels of each side: one row for each window of each book.
 
@@ -301,6 +341,7 @@ class MboNamespace:
             fill: give all windows of a duration from a book's first to its last, including those
                 without events. Each book then has its own windows and its own time. Rows of one
                 book are in order of `ts`, and rows of several books in the order of closing.
+            extra: extra columns, such as ("symbol", "status", "crossed").
 
         Columns:
             ts (Datetime ns UTC): T, or the `ts_recv` of the closing record for windows of events;
@@ -325,9 +366,16 @@ class MboNamespace:
         if on_change:
             if fill:
                 raise UsageError("on_change has no windows to fill")
-            return changes_source(self._records, n)
+            return self._rows(lambda records: changes_source(records, n), extra)
         window = next((length for length in (every, events) if length is not None), "event")
-        return depth_source(self._records, parse_windows(window), n, fill=fill)
+        windows = parse_windows(window)
+        return self._rows(lambda records: depth_source(records, windows, n, fill=fill), extra)
+
+    def _rows(
+        self, make_rows: Callable[[pl.LazyFrame], pl.LazyFrame], extra: Collection[str]
+    ) -> pl.LazyFrame:
+        """Rows that derive from the records, with extra columns."""
+        return with_extra(self._records, make_rows, extra)
 
 
 def _interval_schema(family: str, every: str) -> Schema:

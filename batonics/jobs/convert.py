@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from batonics.codec.metadata import Metadata, SymbolMapping
 from batonics.frames.scan.definitions import TICK, FrameDefinitions, definition_columns
-from batonics.frames.scan.mbo_scan import SYMBOL, scan_batches
+from batonics.frames.scan.mbo_scan import SYMBOL, StreamFacts, scan_batches
+from batonics.frames.scan.row_extras import EXTRA_SCHEMA, RowExtras, check_extra
+from batonics.frames.scan.sessions import SessionCalendar
 from batonics.frames.scan.sources import pull_frames
 from batonics.frames.scan.symbols import FrameSymbols
 from batonics.frames.schemas.row_keys import ROW_TIME, SYMBOL_TIME, RowKeys
@@ -27,6 +29,7 @@ from batonics.model.times import NS_PER_DAY, format_time
 from batonics.sinks.tables import find_format, open_table
 from batonics.sinks.text import format_display_prices, is_price
 from batonics.sources.definitions import read_definitions
+from batonics.sources.statuses import read_statuses
 from batonics.sources.stream import MboStream, read_metadata
 
 if TYPE_CHECKING:
@@ -63,6 +66,9 @@ class ConvertRequest:
         tz: the time zone of times, such as America/Chicago.
         ticks: add columns from instrument definitions, those of the input and of `definitions`.
         definitions: files of the schema definition.
+        extra: the names of extra columns (`frames/scan/row_extras.py`); `symbol` is there anyway.
+        statuses: files of the schema status; empty: the status records of the input.
+        sessions: the sessions of the market, for books without a status.
     """
 
     paths: tuple[str, ...]
@@ -75,9 +81,13 @@ class ConvertRequest:
     tz: str = UTC
     ticks: bool = False
     definitions: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
+    statuses: tuple[str, ...] = ()
+    sessions: SessionCalendar | None = None
 
     def __post_init__(self) -> None:
         schema = find_schema(self.schema)
+        check_extra(self.extra, schema.columns)
         if self.consolidated:
             schema.check_consolidated()
         start_ns, end_ns = self.start_ns, self.end_ns
@@ -123,6 +133,8 @@ def convert(
         raise UsageError("times in DBN are UTC: --tz goes with the other formats")
     if is_dbn and request.ticks:
         raise UsageError("DBN has no columns for ticks: --definitions goes with the other formats")
+    if is_dbn and request.extra:
+        raise UsageError("DBN has no extra columns: --extra goes with the other formats")
     is_text = file_format.startswith("csv") or (
         file_format.startswith("ndjson") and output.decimal_prices
     )
@@ -147,7 +159,7 @@ def convert(
 
 def _has_schema_columns(request: ConvertRequest) -> bool:
     """Whether the rows have exactly the columns and types of the schema."""
-    return request.tz == UTC and not request.ticks
+    return request.tz == UTC and not request.ticks and not request.extra
 
 
 def output_columns(request: ConvertRequest, options: RowOptions) -> pl.Schema:
@@ -161,11 +173,17 @@ def output_columns(request: ConvertRequest, options: RowOptions) -> pl.Schema:
     }
     if options.symbol:
         columns[SYMBOL] = pl.String()
+    columns |= {name: EXTRA_SCHEMA[name] for name in _added_names(request)}
     if request.ticks:
         columns |= definition_columns(of_schema)
     if request.ticks and options.displayed:
         columns |= {name: pl.String() for name in columns if is_price(name, columns[name])}
     return pl.Schema(columns)
+
+
+def _added_names(request: ConvertRequest) -> tuple[str, ...]:
+    """The extra columns that are added to rows; the symbol is a column of its own."""
+    return tuple(name for name in check_extra(request.extra) if name != SYMBOL)
 
 
 def output_metadata(request: ConvertRequest) -> Metadata:
@@ -213,6 +231,9 @@ class Conversion:
         self._keys = RowKeys(self._schema)
         self._names = FrameSymbols(self.stream.symbols, request.symbols)
         self._definitions = FrameDefinitions(self.stream.definitions)
+        statuses = read_statuses(request.statuses) if request.statuses else self.stream.statuses
+        facts = StreamFacts(statuses=lambda: statuses, sessions=request.sessions)
+        self._extras = RowExtras(_added_names(request), facts)
         for definition in definitions:
             self.stream.definitions.add(definition)
 
@@ -221,7 +242,8 @@ class Conversion:
         import polars.selectors as cs
 
         request, schema = self.request, self._schema
-        rows = schema.rows(scan_batches(self._batches), consolidated=request.consolidated)
+        records = scan_batches(lambda: self._extras.watch(self._batches()))
+        rows = schema.rows(records, consolidated=request.consolidated)
         for frame in pull_frames(rows, schema.columns):
             selected = self._select_rows(self._keys.add_time(frame))
             self.rows += selected.height
@@ -269,9 +291,12 @@ class Conversion:
         return len(times) > 0 and int(times.min()) >= end_ns + 2 * longest_ns
 
     def _add_columns(self, frame: pl.DataFrame, options: RowOptions) -> pl.DataFrame:
-        """The frame with the symbols and the definitions of its instruments."""
+        """The frame with the symbols, the states and the definitions of its instruments."""
         if options.symbol:
             frame = self._keys.add_symbol(frame, self._names)
+        if self.request.extra:
+            ends_interval = self._schema.time_is_interval_end
+            frame = self._extras.add_to(frame, ROW_TIME, ends_interval=ends_interval)
         if not self.request.ticks:
             return frame
         frame = self._definitions.add_to(frame, ROW_TIME)

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from batonics.frames.orders.fill_simulation import FillResult, would_fill
-from batonics.frames.scan.mbo_scan import scan_batches
+from batonics.frames.orders.fill_result import FillResult
+from batonics.frames.orders.fill_simulation import simulate_fill
 from batonics.jobs.progress import ReadProgress
 from batonics.jobs.symbol_selection import SymbolSelection
-from batonics.model.mbo import MboBatch
+from batonics.model.mbo import MboBatch, take_batch
 from batonics.model.prices import format_price
 from batonics.model.times import format_time
 from batonics.sources.stream import MboStream
@@ -64,17 +64,18 @@ class FillSimulation:
         """Read the input up to the order's end, and return the report, as JSON has it.
 
         Raises:
-            UsageError: the order makes no sense to `would_fill`, or no file has the symbol.
+            UsageError: the order makes no sense to `would_fill`, no file has the symbol, or the
+                time is after the last record.
             InputError: a file cannot be read, or is damaged.
         """
         request = self.request
-        result = would_fill(
-            scan_batches(self._batches),
+        result = simulate_fill(
+            self._batches(),
             request.side,
             request.price_1e9,
             request.size,
             request.at_ns,
-            publisher_id=request.publisher_id,
+            select=self._select_book,
         )
         symbol = self._selection.symbols.symbol(result.instrument_id, result.at_ns)
         return fill_report(result, symbol)
@@ -82,10 +83,16 @@ class FillSimulation:
     def _batches(self) -> Iterator[MboBatch]:
         for batch in self.stream.batches():
             self._selection.check()
-            yield self._selection.rows(batch)
+            yield batch
             if self.progress is not None:
                 self.progress(self.stream)
         self._selection.check(ended=True)
+
+    def _select_book(self, batch: MboBatch) -> MboBatch:
+        rows = self._selection.rows(batch)
+        if self.request.publisher_id is None:
+            return rows
+        return take_batch(rows, rows.publisher_id == self.request.publisher_id)
 
 
 def fill_report(result: FillResult, symbol: str | None) -> dict[str, Any]:
@@ -123,4 +130,6 @@ def fill_report(result: FillResult, symbol: str | None) -> dict[str, Any]:
             }
             for ts_event, ts_recv, price, size, by in fills
         ],
+        "data": result.data.document(),
+        "warnings": list(result.warnings),
     }

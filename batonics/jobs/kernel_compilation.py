@@ -9,7 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import batonics.frames.namespace  # noqa: F401 - `.mbo`
 from batonics.book.engine import BookEngine
 from batonics.codec.dbn import DbnDecoder, encode_records
 from batonics.codec.metadata import Metadata, encode_metadata

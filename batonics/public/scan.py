@@ -9,18 +9,26 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import batonics.frames.namespace  # noqa: F401 - registers `.mbo`
-from batonics.frames.scan.mbo_scan import scan_batches
+from batonics.frames.scan.mbo_scan import StreamFacts, scan_batches
+from batonics.frames.scan.sessions import SessionHours
+from batonics.model.book_changes import BookChanges
 from batonics.model.mbo import MboBatch
 from batonics.model.symbols import SymbolMap
 from batonics.sources.chunks import path_list
+from batonics.sources.statuses import read_statuses
 from batonics.sources.stream import MboStream
 
 if TYPE_CHECKING:
     import polars as pl
 
 
-def scan_mbo(paths: str | Path | Sequence[str | Path], *, skip_bad: bool = False) -> pl.LazyFrame:
+def scan_mbo(
+    paths: str | Path | Sequence[str | Path],
+    *,
+    skip_bad: bool = False,
+    statuses: str | Path | Sequence[str | Path] = (),
+    session: str | None = None,
+) -> pl.LazyFrame:
     """A LazyFrame of the MBO records of files. It streams, so they may be larger than memory.
 
     Columns, in the vendor's order: ts_recv, ts_event (Datetime ns UTC, null where undefined),
@@ -32,13 +40,24 @@ def scan_mbo(paths: str | Path | Sequence[str | Path], *, skip_bad: bool = False
     Args:
         paths: one file, or several files in the order of time, which are read as one stream.
         skip_bad: count and skip bad records if the framing is intact.
+        statuses: files of the vendor's schema `status`. None: the status records of `paths`.
+        session: hours of sessions such as "17:00-16:00 America/Chicago", for books without a
+            status. Statuses and sessions say when a market is open: measures of windows leave out
+            what is not, and `extra=("status",)` of the methods of `.mbo` shows it.
 
     Raises:
         InputError: a file cannot be opened (at once), or is damaged (when it is collected).
+        UsageError: `session` is no hours.
     """
     files = _ScannedFiles(path_list(paths), skip_bad=skip_bad)
     files.check()
-    return scan_batches(files.batches, symbols=files.symbols)
+    known = read_statuses(path_list(statuses)) if statuses else None
+    facts = StreamFacts(
+        files.symbols,
+        files.statuses if known is None else lambda: known,
+        None if session is None else SessionHours.parse(session),
+    )
+    return scan_batches(files.batches, symbols=files.symbols, facts=facts)
 
 
 class _ScannedFiles:
@@ -65,3 +84,7 @@ class _ScannedFiles:
         if self._stream is not None and len(self._stream.symbols) != len(self._symbols):
             self._symbols = self._stream.symbols.copy()
         return self._symbols
+
+    def statuses(self) -> BookChanges:
+        """The trading statuses so far."""
+        return BookChanges() if self._stream is None else self._stream.statuses

@@ -18,7 +18,9 @@ from batonics.codec.decoders import Decoder, DecoderFactory
 from batonics.codec.framing import Framing
 from batonics.codec.messages import (
     RTYPE_DEFINITION,
+    RTYPE_STATUS,
     parse_definition,
+    parse_status,
 )
 from batonics.codec.metadata import (
     PREFIX_BYTES,
@@ -27,6 +29,7 @@ from batonics.codec.metadata import (
     parse_prefix,
 )
 from batonics.codec.ndjson import NdjsonDecoder
+from batonics.model.book_changes import BookChange, BookChanges
 from batonics.model.definitions import Definition, DefinitionMap
 from batonics.model.errors import UsageError
 from batonics.model.mbo import UNDEF_TIMESTAMP, DayStart, MboBatch, copy_batch, empty_batch
@@ -48,6 +51,7 @@ class _Decoded(NamedTuple):
     batch: MboBatch
     names: list[MappingInterval]
     definitions: list[Definition]
+    statuses: list[BookChange]
     other_records: Counter[int]
     framing: Framing | None
     metadata: Metadata | None
@@ -94,6 +98,7 @@ class MboStream:
         symbols: symbols from metadata and mapping records that were read so far.
         definitions: definition records that were read so far. Each is valid until the next of its
             instrument; the first is valid before it too.
+        statuses: trading statuses of status records that were read so far.
         files: a report of each file, so far.
         bytes_total: size of all files; None if one is a pipe.
     """
@@ -110,6 +115,7 @@ class MboStream:
         self.paths = [str(path) for path in paths]
         self.symbols = SymbolMap()
         self.definitions = DefinitionMap()
+        self.statuses = BookChanges()
         self.files: list[FileReport] = []
         self._decoders = DecoderFactory(
             batch_rows=batch_rows, buffers=BATCHES_AHEAD_MAX + 3, skip_bad=skip_bad
@@ -201,7 +207,7 @@ class MboStream:
     def _decoded(self, decoder: Decoder, reader: ChunkReader, batch: MboBatch) -> _Decoded:
         names = self._decoders.new_mappings(decoder, reader.name)
         other_records = Counter(record.rtype for record in decoder.other_records)
-        definitions = []
+        definitions, statuses = [], []
         if isinstance(decoder, NdjsonDecoder):
             batch = copy_batch(batch)
         else:
@@ -210,11 +216,17 @@ class MboStream:
                 for record in decoder.other_records
                 if record.rtype == RTYPE_DEFINITION
             ]
+            statuses = [
+                status
+                for record in decoder.other_records
+                if record.rtype == RTYPE_STATUS and (status := parse_status(record)) is not None
+            ]
         decoder.other_records.clear()
         return _Decoded(
             batch,
             names,
             definitions,
+            statuses,
             other_records,
             reader.framing,
             decoder.metadata,
@@ -224,12 +236,14 @@ class MboStream:
         )
 
     def _note(self, decoded: _Decoded, report: FileReport) -> None:
-        """Add what the decoder has read to the stream's symbols, definitions and report."""
+        """Add what the decoder has read to the stream's names, definitions, statuses and report."""
         for interval in decoded.names:
             self.symbols.add(interval)
         for definition in decoded.definitions:
             is_first = definition.instrument_id not in self.definitions
             self.definitions.add(definition._replace(start_ns=0) if is_first else definition)
+        for status in decoded.statuses:
+            self.statuses.add(status)
         report.other_records.update(decoded.other_records)
         report.framing, report.metadata = decoded.framing, decoded.metadata
         report.records, report.rows = decoded.records, decoded.rows

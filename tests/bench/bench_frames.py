@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 
 import polars as pl
 
-import batonics.frames.namespace  # noqa: F401 - `.mbo`
 from batonics.frames.columns.mbo_frame import from_frame, to_frame
 from batonics.frames.depth.book_sources import bbo_frames, delta_frames
 from batonics.frames.depth.snapshots import depth_frames

@@ -117,6 +117,21 @@ def test_times_are_of_the_zone_asked_for(form: str, tmp_path: Path) -> None:
         assert text["ts_recv"][0].endswith("-06:00")
 
 
+def test_extra_columns_follow_the_symbol(tmp_path: Path) -> None:
+    hours = "9:30-16:00 America/New_York"
+    extra = ("status", "crossed", "book_status")
+    for schema in ("mbp-2", "bbo-1s", "depth-1s"):
+        out = tmp_path / f"{schema}.parquet"
+        convert(out, schema, "--extra", ",".join(extra), "--session", hours)
+        found = pl.read_parquet(out)
+        assert_frame_equal(found.drop(extra), derived(schema))
+        assert found.columns[-4:] == ["symbol", *extra]
+        assert set(found["status"]) == {"trading"}
+        assert set(found["book_status"]) == {"synced"}
+        best = pl.col("bid_px_00") >= pl.col("ask_px_00")
+        assert found["crossed"].equals(found.select(best.fill_null(value=False)).to_series())
+
+
 def test_mbp_of_another_depth_has_its_columns(tmp_path: Path) -> None:
     convert(tmp_path / "x.parquet", "mbp-3")
     found = pl.read_parquet(tmp_path / "x.parquet")
@@ -157,6 +172,10 @@ def test_standard_output_needs_a_form() -> None:
         (["--schema", "mbo", "--start", "2", "--end", "1", "--out", "x.csv"], 2, "is not before"),
         (["--schema", "mbo", "--tz", "Mars/Base", "--out", "x.csv"], 2, "no time zone"),
         (["--schema", "mbo", "--tz", "Asia/Tokyo", "--out", "x.dbn"], 2, "are UTC"),
+        (["--schema", "trades", "--extra", "crossed", "--out", "x.csv"], 2, "no best bid and ask"),
+        (["--schema", "mbp-1", "--extra", "colour", "--out", "x.csv"], 2, "'colour' is unknown"),
+        (["--schema", "mbp-1", "--extra", "status", "--out", "x.dbn"], 2, "no extra columns"),
+        (["--schema", "mbo", "--session", "all day", "--out", "x.csv"], 2, "expected hours such"),
         (["--schema", "mbo", "--start", "noon", "--out", "x.csv"], 2, "not a time"),
     ],
 )

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from batonics.frames.orders.fill_simulation import FillResult, would_fill
+from batonics.frames.orders.fill_result import FillResult
+from batonics.frames.orders.fill_simulation import would_fill
 from batonics.frames.scan.mbo_scan import scan_batches
 from batonics.model.mbo import MboBatch, slice_batch
 from tests.support.reference_books import Key, Record, records
@@ -60,6 +61,7 @@ def check_fill_simulation(seed: int) -> None:
         reference = ReferenceFill(key, ord(side), price, size, at_ns)
         reference.run(of_book(batch, key))
         publisher_id, instrument_id = key
+        whole: FillResult | None = None
         for rows in (0, 7, 64):
             result = would_fill(
                 scan(batch, rows),
@@ -73,3 +75,5 @@ def check_fill_simulation(seed: int) -> None:
             assert summary(result) == summary(reference)
             assert fills_of(result) == reference.fills
             assert result.filled == size - reference.left()
+            whole = whole or result
+            assert (result.data, result.warnings) == (whole.data, whole.warnings)

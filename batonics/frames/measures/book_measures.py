@@ -16,6 +16,7 @@ sizes of the best k levels, and primes mark the previous state:
 |--------------|--------------------------|---------|----------------------------------------------|
 | mid          | mid                      | Float64 | (b + a) / 2, in 1e-9                         |
 | spread       | spread                   | Int64   | a - b, in 1e-9; negative if crossed          |
+| crossed      | crossed                  | Boolean | b >= a; false if a side is empty             |
 | weighted_mid | weighted_mid             | Float64 | I a + (1 - I) b, I = q_b / (q_b + q_a)       |
 | depth(k)     | depth_bid_k, depth_ask_k | Int64   | D_b, D_a; each null if its side is empty     |
 | imbalance(k) | imbalance_k              | Float64 | D_b / (D_b + D_a)                            |
@@ -55,6 +56,8 @@ IS_RESTART = (pl.col("action") == "R") | (~IS_TRADE & ((pl.col("flags") & int(Fl
 """Whether a series of states restarts at the row."""
 RESTART_COLUMNS = ["action", "flags"]
 
+IS_CROSSED = (pl.col("bid_px_00") >= pl.col("ask_px_00")).fill_null(value=False)
+"""Whether the best bid is at or above the best ask (rule 22)."""
 TWICE_MID = pl.col("bid_px_00").cast(pl.Int128) + pl.col("ask_px_00")
 """b + a, which is exact for all prices."""
 
@@ -159,6 +162,10 @@ def _spread() -> dict[str, pl.Expr]:
     return {"spread": exact.cast(pl.Int64, strict=False)}
 
 
+def _crossed() -> dict[str, pl.Expr]:
+    return {"crossed": IS_CROSSED}
+
+
 def _weighted_mid() -> dict[str, pl.Expr]:
     # As b + I (a - b), which is exactly b if both prices are equal.
     bid, ask = (pl.col(f"{side}_px_00") for side in _SIDES)
@@ -217,6 +224,7 @@ def _ofi_of(level: int) -> pl.Expr:
 _BEST_LEVEL_MEASURES: dict[str, Callable[[], dict[str, pl.Expr]]] = {
     "mid": _mid,
     "spread": _spread,
+    "crossed": _crossed,
     "weighted_mid": _weighted_mid,
     "ofi": _ofi,
 }

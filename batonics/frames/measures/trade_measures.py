@@ -36,6 +36,7 @@ from batonics.frames.columns.books import BOOK_KEY
 from batonics.frames.columns.vendor import mbp_schema
 from batonics.frames.measures.book_measures import (
     EVENT_COLUMNS,
+    IS_CROSSED,
     IS_RESTART,
     IS_TRADE,
     RESTART_COLUMNS,
@@ -56,12 +57,15 @@ INPUT_COLUMNS = sorted(
 _SERIES = [*BOOK_KEY, "series"]
 
 
-def trade_measures_source(rows: pl.LazyFrame, *, tau: str | None = None) -> pl.LazyFrame:
+def trade_measures_source(
+    rows: pl.LazyFrame, *, tau: str | None = None, crossed: bool = False
+) -> pl.LazyFrame:
     """The measures of every trade: one row for each T.
 
     Args:
         rows: MBP rows of any depth, in stream order, with the columns `INPUT_COLUMNS`.
         tau: the time from a trade to the mid of its realised spread, such as "5s".
+        crossed: whether rows have the column `crossed` (Boolean) of the book that the trade met.
 
     Returns:
         An IO source of the columns `EVENT_COLUMNS`; `price` (Int64 of 1e-9), `size` (UInt32) and
@@ -78,9 +82,13 @@ def trade_measures_source(rows: pl.LazyFrame, *, tau: str | None = None) -> pl.L
     check_mbp_columns(rows.collect_schema(), expected, INPUT_COLUMNS)
     tau_ns = None if tau is None else duration_ns(tau)
     schema = trade_schema(realised=tau is not None)
+    if crossed:
+        schema["crossed"] = pl.Boolean()
 
     def plan(columns: Collection[str]) -> DerivationPlan:  # noqa: ARG001 - all are made together
-        return DerivationPlan(INPUT_COLUMNS, lambda frames: trade_frames(frames, tau_ns))
+        return DerivationPlan(
+            INPUT_COLUMNS, lambda frames: trade_frames(frames, tau_ns, crossed=crossed)
+        )
 
     return derived_source("MBP TRADE MEASURES", rows, schema, plan)
 
@@ -96,17 +104,23 @@ def trade_schema(*, realised: bool) -> pl.Schema:
     return schema
 
 
-def trade_frames(frames: Iterable[pl.DataFrame], tau_ns: int | None) -> Iterator[pl.DataFrame]:
-    """Frames of `trade_schema` from frames that have `INPUT_COLUMNS`."""
+def trade_frames(
+    frames: Iterable[pl.DataFrame], tau_ns: int | None, *, crossed: bool = False
+) -> Iterator[pl.DataFrame]:
+    """Frames of `trade_schema`, perhaps with `crossed`, from frames that have `INPUT_COLUMNS`."""
     annotated = annotate_rows(frames)
-    measures = {"mid": mid_of(pl.col("twice_mid")), "effective_spread": _spread_from("twice_mid")}
+    measures = {
+        "mid": mid_of(pl.col("twice_mid")),
+        "effective_spread": _spread_from("twice_mid"),
+        "crossed": IS_CROSSED,
+    }
     trades: Iterator[pl.DataFrame]
     if tau_ns is None:
         trades = (frame.filter(IS_TRADE) for frame in annotated)
     else:
         trades = _join_later_mids(annotated, tau_ns)
         measures["realised_spread"] = _spread_from("twice_mid_later")
-    columns = list(trade_schema(realised=tau_ns is not None))
+    columns = [*trade_schema(realised=tau_ns is not None), *(["crossed"] if crossed else [])]
     for frame in trades:
         yield frame.with_columns(**measures).select(columns)
 

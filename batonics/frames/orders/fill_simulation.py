@@ -18,6 +18,8 @@ impact). These assumptions give its fills:
 5. The part of a fill that exceeds the shown size of an order ahead (an iceberg) was behind it.
 6. A clear of its side of the book (R, a snapshot, a top-of-book record) ends the simulation, since
    the further fate of orders is unknown.
+7. Nothing is known after the last record. An order that would enter later is refused, and an order
+   that is "open" was watched until then (`FillResult.data`).
 
 So the result is a lower bound if there is hidden size, and optimistic for a size that would have
 moved the market.
@@ -25,8 +27,8 @@ moved the market.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -37,13 +39,17 @@ from batonics.book.engine import BookEngine
 from batonics.book.event_cutoff import EventCutoff
 from batonics.book.queue_state import BOTH_SIDES, ChangeKind, LifeRow, QueueChange
 from batonics.book.queues import OrderQueues
-from batonics.frames.columns.mbo_frame import BOOK_COLUMNS, TIME_TYPE, check_columns, to_datetimes
+from batonics.frames.columns.mbo_frame import BOOK_COLUMNS, check_columns
+from batonics.frames.orders.fill_result import FillResult, fills_frame
 from batonics.frames.scan.folding import FOLD_ROWS
 from batonics.frames.scan.mbo_scan import batches_of
+from batonics.model.answers import AnswerWarning, DataSpan, book_warnings
 from batonics.model.errors import UsageError
 from batonics.model.mbo import (
     UNDEF_PRICE,
     UNDEF_TIMESTAMP,
+    DayStart,
+    Flag,
     MboBatch,
     concat_batches,
     empty_batch,
@@ -54,65 +60,8 @@ from batonics.model.mbo import (
 )
 from batonics.model.times import format_time
 
-FILL_REASON_TYPE = pl.Enum(["marketable", "queue", "through"])
-FILLS_SCHEMA = pl.Schema(
-    {
-        "ts_event": TIME_TYPE,
-        "ts_recv": TIME_TYPE,
-        "price": pl.Int64(),
-        "size": pl.Int64(),
-        "by": FILL_REASON_TYPE,
-    }
-)
 MATCHES_NAMED_MAX = 5
 """Books that an error message names if several match."""
-
-
-@dataclass(frozen=True)
-class FillResult:
-    """The result of a simulated order.
-
-    Attributes:
-        publisher_id: the publisher of its book.
-        instrument_id: the instrument of its book.
-        side: "B" or "A".
-        price: the limit price in 1e-9.
-        size: the size of the whole order.
-        at_ns: the time at which it enters, in nanoseconds since the epoch.
-        marketable: the size that takes displayed levels at once.
-        ahead_orders: the number of orders ahead at its level when it joins it; 0 if it does not.
-        ahead_size: the shown size of these orders.
-        ahead_filled: the part of `ahead_size` that is filled before the end.
-        ahead_cancelled: the part of `ahead_size` that is cancelled or moved before the end.
-        filled: the filled size, including the marketable part.
-        end: "filled"; "cleared"; or "open" if the stream ended first.
-        fills: one row of `FILLS_SCHEMA` for each fill. ts_event and ts_recv are those of the F that
-            would have been its own, or `at_ns` for the marketable part. `by` is "marketable",
-            "queue" (fills at its level reached it) or "through" (fills at a worse price).
-    """
-
-    publisher_id: int
-    instrument_id: int
-    side: str
-    price: int
-    size: int
-    at_ns: int
-    marketable: int
-    ahead_orders: int
-    ahead_size: int
-    ahead_filled: int
-    ahead_cancelled: int
-    filled: int
-    end: str
-    fills: pl.DataFrame
-
-    @property
-    def ahead_left(self) -> int:
-        """The size that is left ahead of the order at the end.
-
-        It is more than 0 for a filled order if the venue did not match by time.
-        """
-        return self.ahead_size - self.ahead_filled - self.ahead_cancelled
 
 
 def would_fill(  # noqa: PLR0913 - an order and its book
@@ -151,42 +100,82 @@ def would_fill(  # noqa: PLR0913 - an order and its book
     if not 0 <= at_ns < UNDEF_TIMESTAMP:
         raise UsageError(f"time {at_ns} is outside the range of DBN timestamps")
     check_columns(records.collect_schema(), BOOK_COLUMNS)
-    batches = _select_book(batches_of(records), instrument_id, publisher_id)
-    simulation = _FillSimulation(side, price_1e9, size, at_ns)
-    for batch, enters in _split_at_entry(batches, at_ns):
-        if enters:
-            simulation.enter()
-        simulation.fold(batch)
-        if simulation.result is not None and simulation.result.end != "open":
-            break
-    if simulation.result is None:
-        raise UsageError(f"no event of the book is complete at {format_time(at_ns)}")
-    return simulation.result
 
-
-def _select_book(
-    batches: Iterable[MboBatch], instrument_id: int | None, publisher_id: int | None
-) -> Iterator[MboBatch]:
-    """The records of the book that matches, batch by batch."""
-    seen: set[tuple[int, int]] = set()
-    for batch in batches:
+    def select(batch: MboBatch) -> MboBatch:
         matches = np.ones(len(batch.action), np.bool_)
         if instrument_id is not None:
             matches &= batch.instrument_id == instrument_id
         if publisher_id is not None:
             matches &= batch.publisher_id == publisher_id
-        rows = batch if matches.all() else take_batch(batch, matches)
-        if len(rows.action) == 0:
+        return batch if matches.all() else take_batch(batch, matches)
+
+    return simulate_fill(batches_of(records), side, price_1e9, size, at_ns, select=select)
+
+
+def simulate_fill(  # noqa: PLR0913 - an order and its book
+    batches: Iterable[MboBatch],
+    side: str,
+    price_1e9: int,
+    size: int,
+    at_ns: int,
+    *,
+    select: Callable[[MboBatch], MboBatch],
+) -> FillResult:
+    """Simulate one limit order in one of the books of a stream; see `would_fill`.
+
+    Args:
+        batches: the records of the whole stream. Those of other books show how far it reaches.
+        side: "B" or "A".
+        price_1e9: the limit price in 1e-9.
+        size: the size of the order.
+        at_ns: the time at which it enters.
+        select: returns the records of the order's book.
+    """
+    stream = _BookStream(batches, select)
+    simulation = _FillSimulation(side, price_1e9, size, at_ns)
+    for batch, enters in _split_at_entry(stream.batches(), at_ns):
+        if enters:
+            # Later records of the book end its state at the time; without them the span tells.
+            stream.data.check_not_after(at_ns, "nothing shows what would happen to an order then")
+            simulation.enter()
+        simulation.fold(batch)
+        if simulation.result is not None and simulation.result.end != "open":
+            break
+    if simulation.result is None:
+        raise UsageError(
+            f"no event of the book is complete at {format_time(at_ns)}; {stream.data.describe()}"
+        )
+    return simulation.finish(stream.data)
+
+
+class _BookStream:
+    """The records of one book of a stream.
+
+    Attributes:
+        data: the times of the records of all books so far.
+    """
+
+    def __init__(self, batches: Iterable[MboBatch], select: Callable[[MboBatch], MboBatch]) -> None:
+        self.data = DataSpan()
+        self._batches, self._select = batches, select
+
+    def batches(self) -> Iterator[MboBatch]:
+        """The records of the book, batch by batch."""
+        seen: set[tuple[int, int]] = set()
+        for batch in self._batches:
+            self.data = self.data.extend(batch)
+            rows = self._select(batch)
+            if len(rows.action) == 0:
+                yield rows
+                continue
+            keys = np.unique(record_keys(rows))
+            seen |= {(key >> 32, key & 0xFFFFFFFF) for key in keys.tolist()}
+            if len(seen) > 1:
+                named = ", ".join(f"{p}/{i}" for p, i in sorted(seen)[:MATCHES_NAMED_MAX])
+                raise UsageError(f"several books match (publisher/instrument {named}): say which")
             yield rows
-            continue
-        keys = np.unique(record_keys(rows))
-        seen |= {(key >> 32, key & 0xFFFFFFFF) for key in keys.tolist()}
-        if len(seen) > 1:
-            named = ", ".join(f"{p}/{i}" for p, i in sorted(seen)[:MATCHES_NAMED_MAX])
-            raise UsageError(f"several books match (publisher/instrument {named}): say which")
-        yield rows
-    if not seen:
-        raise UsageError("no records of such a book")
+        if not seen:
+            raise UsageError("no records of such a book")
 
 
 def _split_at_entry(batches: Iterable[MboBatch], at_ns: int) -> Iterator[tuple[MboBatch, bool]]:
@@ -239,14 +228,29 @@ class _FillSimulation:
         self._side = "BA".index(side)
         self._engine, self._queues = BookEngine(deltas=True), OrderQueues(changes=True)
         self._entry = _Entry(0, 0)
+        self._until = DataSpan()  # the book's own records, until the order's end
 
     def fold(self, batch: MboBatch) -> None:
         """Fold records of the book, before or after the order enters."""
         for rows in split_batches([batch], FOLD_ROWS):
             folded = self._engine.fold(rows)
             changes = self._queues.fold(rows, folded.deltas, self._engine).changes
-            if self.result is not None and self.result.end == "open":
+            if self.result is None:
+                self._until = self._until.extend(rows)
+            elif self.result.end == "open":
                 self.result = self._advance(self.result, rows, changes)
+
+    def finish(self, data: DataSpan) -> FillResult:
+        """The result, with the times of its data.
+
+        Args:
+            data: the times of all records that were read.
+        """
+        if self.result is None:
+            raise AssertionError("the order has not entered")
+        # How far records were read beyond the order's end depends on the size of batches.
+        until_ns = data.until_ns if self.result.end == "open" else self._until.until_ns
+        return replace(self.result, data=data._replace(until_ns=until_ns))
 
     def enter(self) -> None:
         """Let the order enter the book in its present state."""
@@ -275,7 +279,18 @@ class _FillSimulation:
             filled=taken,
             end="open" if taken < size else "filled",
             fills=fills,
+            data=DataSpan(),
+            warnings=self._book_warnings(),
         )
+        self._until = self._until._replace(until_ns=at_ns)
+
+    def _book_warnings(self) -> tuple[AnswerWarning, ...]:
+        """The warnings of the book in its present state."""
+        bbo = self._engine.levels()
+        bids, asks = bbo.price[bbo.side == 0], bbo.price[bbo.side == 1]
+        crossed = len(bids) > 0 and len(asks) > 0 and bids[0] > asks[0]
+        (status,) = self._engine.statuses()
+        return tuple(book_warnings(status.name.lower(), crossed=crossed))
 
     def _take_marketable(self) -> pl.DataFrame:
         """The fills of the marketable part, from the opposite levels."""
@@ -287,7 +302,7 @@ class _FillSimulation:
         taken = np.clip(size - (np.cumsum(displayed) - displayed), 0, displayed)
         price_taken, taken = levels.price[crosses][taken > 0], taken[taken > 0]
         at = np.full(len(taken), at_ns, np.uint64)
-        return _fills_frame(at, at, price_taken, taken, np.zeros(len(taken), np.uint8))
+        return fills_frame(at, at, price_taken, taken, np.zeros(len(taken), np.uint8))
 
     def _advance(
         self, result: FillResult, rows: MboBatch, changes: NDArray[np.int64]
@@ -299,7 +314,9 @@ class _FillSimulation:
             | (cleared & (changes[:, QueueChange.SIDE] == BOTH_SIDES))
         ]
         clears = np.flatnonzero(changes[:, QueueChange.KIND] == ChangeKind.CLEARED)
+        last_row = len(rows.action) - 1  # the last one of the order's life
         if len(clears):
+            last_row = int(changes[clears[0], QueueChange.ROW])
             changes = changes[: clears[0]]
             result = replace(result, end="cleared")
         row, _, kind, _, price, size, priority = changes.T
@@ -313,12 +330,14 @@ class _FillSimulation:
         if int(own.sum()) == left:
             last = int(np.flatnonzero(own)[-1]) + 1
             is_ahead[last:] = False
+            last_row = int(row[last - 1])
             result = replace(result, end="filled")
+        self._until = self._until.extend(slice_batch(rows, 0, last_row + 1))
         removed = is_ahead & (kind == ChangeKind.REMOVED)
         # A fill that exceeds the shown size of an order makes two changes of one record.
         own_rows = np.flatnonzero(own)
         first = np.flatnonzero(np.diff(row[own_rows], prepend=-1))
-        fills = _fills_frame(
+        fills = fills_frame(
             rows.ts_event[row[own_rows][first]],
             rows.ts_recv[row[own_rows][first]],
             np.full(len(first), result.price),
@@ -331,21 +350,17 @@ class _FillSimulation:
             ahead_cancelled=result.ahead_cancelled + int(size[removed].sum()),
             filled=result.filled + int(own.sum()),
             fills=pl.concat([result.fills, fills]),
+            warnings=_add_warnings(result.warnings, rows, last_row),
         )
 
 
-def _fills_frame(
-    ts_event: NDArray[np.uint64],
-    ts_recv: NDArray[np.uint64],
-    price: NDArray[np.int64],
-    size: NDArray[np.int64],
-    by: NDArray[np.uint8],
-) -> pl.DataFrame:
-    columns = {
-        "ts_event": to_datetimes(ts_event),
-        "ts_recv": to_datetimes(ts_recv),
-        "price": price,
-        "size": size,
-        "by": pl.Series(by).cat.to(FILL_REASON_TYPE),
-    }
-    return pl.DataFrame(columns, schema=FILLS_SCHEMA)
+def _add_warnings(
+    warnings: tuple[AnswerWarning, ...], rows: MboBatch, last_row: int
+) -> tuple[AnswerWarning, ...]:
+    """The warnings, with those of a book that becomes stale or cold while the order lives."""
+    found = set(warnings)
+    if isinstance(rows, DayStart):  # rule 21
+        found.add(AnswerWarning.COLD)
+    if (rows.flags[: last_row + 1] & Flag.MAYBE_BAD_BOOK).any():  # rule 17
+        found.add(AnswerWarning.STALE)
+    return tuple(warning for warning in AnswerWarning if warning in found)

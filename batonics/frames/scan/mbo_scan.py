@@ -8,6 +8,7 @@ no batch is read after the last row of a limit.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -16,17 +17,34 @@ from polars.io.plugins import register_io_source
 
 from batonics.frames.columns.mbo_frame import MBO_SCHEMA, from_frame, to_frame
 from batonics.frames.scan.clock import RecordTimes
+from batonics.frames.scan.sessions import SessionCalendar
 from batonics.frames.scan.symbols import SymbolTable
+from batonics.model.book_changes import BookChanges
 from batonics.model.mbo import MboBatch, slice_batch, take_batch
 from batonics.model.symbols import SymbolMap
 
 SYMBOL = "symbol"
 
 
+class StreamFacts(NamedTuple):
+    """What a stream knows of its instruments, apart from its records.
+
+    Attributes:
+        symbols: returns the names of instruments so far. A map that has grown may be a new object.
+        statuses: returns the trading statuses so far. They may grow as the stream is read.
+        sessions: the sessions of the market, for books without statuses; None: not known.
+    """
+
+    symbols: Callable[[], SymbolMap] = SymbolMap
+    statuses: Callable[[], BookChanges] = BookChanges
+    sessions: SessionCalendar | None = None
+
+
 def scan_batches(
     open_batches: Callable[[], Iterator[MboBatch]],
     *,
     symbols: Callable[[], SymbolMap] | None = None,
+    facts: StreamFacts | None = None,
 ) -> pl.LazyFrame:
     """A LazyFrame of `MBO_SCHEMA` over batches; with `symbols` it has a column `symbol` (String).
 
@@ -37,6 +55,7 @@ def scan_batches(
         symbols: returns the names of instruments. It is called after each batch if the query
             selects `symbol`. A map that has grown must be a new object. Instruments without a name
             get null.
+        facts: what extra columns of derived rows are made of; None: nothing is known.
     """
     schema = pl.Schema(MBO_SCHEMA)
     if symbols is not None:
@@ -46,10 +65,18 @@ def scan_batches(
         reader.frames, schema=schema, validate_schema=True, explain_name="MBO"
     )
     setattr(frame, _BATCHES, open_batches)
+    setattr(frame, _FACTS, facts)
     return frame
 
 
 _BATCHES = "_batonics_batches"
+_FACTS = "_batonics_facts"
+
+
+def facts_of(records: pl.LazyFrame) -> StreamFacts | None:
+    """The facts that `scan_batches` was given; None: none, or the frame is another."""
+    facts: StreamFacts | None = getattr(records, _FACTS, None)
+    return facts
 
 
 def has_batches(records: pl.LazyFrame) -> bool:

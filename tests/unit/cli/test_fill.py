@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from batonics.cli import fill
 from batonics.codec.dbn import encode_records
+from batonics.model.times import format_time
 from tests.support.reference_books import Record
 from tests.support.streams import START_NS, batch_of, in_time
 
@@ -53,9 +54,17 @@ def test_a_small_table_says_what_became_of_the_order(path: str) -> None:
         "ahead at entry: 1 in 1 orders; of it filled 0, cancelled or moved 1, left 0"
     )
     assert lines[2].strip() == "filled 25 of 25: filled"
-    assert lines[3].split() == ["ts_event", "size", "price", "by"]
-    assert len(lines) == 4 + fill.FILL_ROWS_MAX + 1
+    assert lines[3].strip().startswith("cold: the book began mid-session")
+    assert lines[4].split() == ["ts_event", "size", "price", "by"]
+    assert len(lines) == 5 + fill.FILL_ROWS_MAX + 1
     assert lines[-1] == "and 5 more fills; --json has them all"
+
+
+def test_an_open_order_says_until_when_it_was_watched(path: str) -> None:
+    until = format_time(START_NS + 77_000)
+    assert f"filled 25 of 26: open, watched until the last record at {until}" in run(
+        path, "--size", "26"
+    )
 
 
 def test_json_has_the_whole_report(path: str) -> None:

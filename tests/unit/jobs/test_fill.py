@@ -9,7 +9,7 @@ import pytest
 from batonics.codec.dbn import encode_records
 from batonics.jobs.fill import FillRequest, FillSimulation
 from batonics.model.errors import UsageError
-from batonics.model.times import format_time
+from batonics.model.times import format_time, parse_time
 from tests.support.reference_books import Record
 from tests.support.streams import START_NS, batch_of, in_time
 
@@ -71,6 +71,8 @@ def test_a_report_says_what_became_of_the_order(path: str) -> None:
                 "by": "queue",
             }
         ],
+        "data": {"from": format_time(START_NS + STEP_NS), "until": format_time(filled_at + 1_000)},
+        "warnings": ["cold"],
     }
     assert told
 
@@ -80,6 +82,14 @@ def test_the_book_must_be_named_where_there_are_several(path: str) -> None:
         FillSimulation(request_of(path, symbol=None)).run()
     with pytest.raises(UsageError, match="no symbol 'CLX5' in the input"):
         FillSimulation(request_of(path, symbol="CLX5")).run()
+
+
+def test_an_order_after_the_last_record_of_all_books_is_refused(test_data: Path) -> None:
+    file = str(test_data / "clx5" / "CLX5_mbo.dbn")
+    at_ns = parse_time("2025-09-25T20:00:00Z")  # 22 hours after the last record
+    request = FillRequest((file,), "B", 65_000_000_000, 5, at_ns, symbol="CLX5")
+    with pytest.raises(UsageError, match=r"after the last record: .* to 2025-09-24T21:59:59\.99"):
+        FillSimulation(request).run()
 
 
 def test_a_real_order_has_the_symbols_name(test_data: Path) -> None:

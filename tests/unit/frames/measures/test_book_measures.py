@@ -248,8 +248,8 @@ def test_an_unknown_measure_is_refused_with_those_that_there_are(name: str) -> N
     with pytest.raises(UsageError) as refused:
         measures_source(rows, ["mid", name], depth=3)
     assert str(refused.value) == (
-        f"measure {name!r} is unknown: there are mid, spread, weighted_mid, ofi, depth(k),"
-        " imbalance(k), ofi(k) with k from 1 to 3"
+        f"measure {name!r} is unknown: there are mid, spread, crossed, weighted_mid, ofi,"
+        " depth(k), imbalance(k), ofi(k) with k from 1 to 3"
     )
 
 

@@ -10,11 +10,12 @@ import polars as pl
 import pytest
 
 from batonics.frames.columns.mbo_frame import to_frame
-from batonics.frames.orders.fill_simulation import FILLS_SCHEMA, FillResult, would_fill
+from batonics.frames.orders.fill_result import FILLS_SCHEMA, FillResult
+from batonics.frames.orders.fill_simulation import simulate_fill, would_fill
 from batonics.frames.orders.order_lives import orders_source
 from batonics.frames.scan.mbo_scan import scan_batches
 from batonics.model.errors import UsageError
-from batonics.model.mbo import UNDEF_ORDER_SIZE, UNDEF_PRICE, MboBatch, slice_batch
+from batonics.model.mbo import UNDEF_ORDER_SIZE, UNDEF_PRICE, DayStart, MboBatch, slice_batch
 from tests.support.fill_checks import check_fill_simulation, fills_of, of_book, scan, summary
 from tests.support.reference_books import Key, Record, records
 from tests.support.reference_fills import ReferenceFill
@@ -261,15 +262,84 @@ def test_a_result_has_fills_of_the_schema_and_its_book() -> None:
 def test_several_books_must_be_told_apart() -> None:
     batch = batch_of(in_time([rec("A", 1), rec("A", 1, key=(2, 100))]))
     with pytest.raises(UsageError, match=r"several books match .*1/100, 2/100"):
-        would_fill(scan(batch), "B", 10, 1, START_NS + 9_000)
-    assert would_fill(scan(batch), "B", 10, 1, START_NS + 9_000, publisher_id=2).ahead_orders == 1
+        would_fill(scan(batch), "B", 10, 1, START_NS + 2_000)
+    assert would_fill(scan(batch), "B", 10, 1, START_NS + 2_000, publisher_id=2).ahead_orders == 1
     with pytest.raises(UsageError, match="no records of such a book"):
-        would_fill(scan(batch), "B", 10, 1, START_NS + 9_000, instrument_id=5)
+        would_fill(scan(batch), "B", 10, 1, START_NS + 2_000, instrument_id=5)
 
 
 def test_before_the_first_whole_event_there_is_no_book_to_enter() -> None:
     with pytest.raises(UsageError, match="no event of the book is complete at 2025-09-24"):
         run(rec("A", 1, flags=0), rec("A", 2), after=1)
+
+
+# ---------------------------------------------------------------------- what the data can show
+
+
+def test_after_the_last_record_there_is_no_market_to_enter() -> None:
+    assert run(*TWO, after=2).end == "open"
+    with pytest.raises(UsageError, match="is after the last record: nothing shows what would"):
+        would_fill(scan(batch_of(in_time(TWO))), "B", 10, 4, START_NS + 2 * STEP_NS + 1)
+
+
+def test_records_of_other_books_show_that_the_stream_goes_on() -> None:
+    rows = batch_of(in_time([*TWO, rec("A", 1, key=(2, 100))]))
+    result = would_fill(scan(rows), "B", 10, 4, START_NS + 3 * STEP_NS, publisher_id=1)
+    assert result.data == (START_NS + STEP_NS, START_NS + 3 * STEP_NS)
+
+
+def test_an_open_order_was_watched_until_the_last_record() -> None:
+    result = run(*TWO, *traded(1, 5), after=2)
+    assert (result.end, result.filled) == ("open", 0)
+    assert result.data == (START_NS + STEP_NS, START_NS + 5 * STEP_NS)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2, 3])
+def test_the_data_of_an_order_that_has_ended_is_what_came_before_its_end(rows: int) -> None:
+    stream = [*TWO, *traded(1, 5), *traded(2, 3), rec("A", 3), rec("F", 3, flags=0), rec("A", 4)]
+    result = would_fill(scan(batch_of(in_time(stream)), rows), "B", 10, 4, START_NS + 2 * STEP_NS)
+    assert (result.end, result.data.until_ns) == ("filled", START_NS + 10 * STEP_NS)
+    cleared = [*TWO, rec("R", 0), rec("A", 3), rec("A", 4)]
+    result = would_fill(scan(batch_of(in_time(cleared)), rows), "B", 10, 4, START_NS + 2 * STEP_NS)
+    assert (result.end, result.data.until_ns) == ("cleared", START_NS + 3 * STEP_NS)
+
+
+BAD_BOOK = 4
+
+
+@pytest.mark.parametrize(
+    ("stream", "warnings"),
+    [
+        ([rec("R", 0), rec("A", 1), rec("A", 2)], ()),
+        ([*TWO, rec("A", 3)], ("cold",)),
+        ([rec("R", 0), rec("A", 1, flags=LAST | BAD_BOOK), rec("A", 3)], ("stale",)),
+        ([rec("R", 0), rec("A", 1), rec("A", 3, flags=LAST | BAD_BOOK)], ("stale",)),
+        ([rec("R", 0), rec("A", 1, 20), rec("A", 2, 30, flags=LAST | BAD_BOOK)], ("stale",)),
+        ([rec("A", 1), rec("A", 2, 9, side="A"), rec("A", 3)], ("cold", "crossed")),
+    ],
+    ids=["synced", "cold", "stale-before", "stale-after", "stale-elsewhere", "crossed"],
+)
+def test_a_doubtful_book_is_a_warning(stream: list[Record], warnings: tuple[str, ...]) -> None:
+    assert run(*stream, price=8).warnings == warnings
+
+
+def test_what_happens_after_the_end_is_no_warning() -> None:
+    first = (rec("R", 0), rec("A", 1), *traded(1, 5))
+    stream = [*first, rec("A", 2), rec("F", 2, flags=0), rec("C", 2, flags=LAST | BAD_BOOK)]
+    assert run(*stream, size=5).end == "filled"
+    assert run(*stream, size=5).warnings == ()
+
+
+def test_a_file_of_a_later_day_makes_the_book_cold() -> None:
+    first = batch_of(in_time([rec("R", 0), rec("A", 1)]))
+    second = DayStart._make(batch_of(in_time([rec("A", 2), rec("A", 3)])))
+
+    def select(batch: MboBatch) -> MboBatch:
+        return batch
+
+    order = "B", 10, 4, START_NS + STEP_NS
+    assert simulate_fill([first], *order, select=select).warnings == ()
+    assert simulate_fill([first, second], *order, select=select).warnings == ("cold",)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,66 @@
+"""What holds for the books of rows: looked up by time, and followed over a stream."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+from batonics.book.engine import BookEngine
+from batonics.book.state import Status
+from batonics.frames.scan.book_changes import NO_END, NO_VALUE, BookStatusTracker, ChangeTable
+from batonics.frames.scan.folding import book_keys
+from batonics.model.book_changes import BookChange, BookChanges
+from batonics.model.mbo import Action, DayStart, Flag, split_batches
+from tests.support.dbn_files import DAY_NS, record
+from tests.support.stream_profiles import PROFILES
+from tests.support.streams import batch_of
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_row_has_the_last_change_of_its_book(seed: int) -> None:
+    rng = random.Random(seed)
+    changes = BookChanges()
+    table = ChangeTable(changes)
+    for _ in range(3):  # the table follows changes that are added later
+        for _ in range(rng.randrange(8)):
+            book = rng.randrange(1, 3), rng.choice([1, 2, 2**32 - 1])
+            changes.add(BookChange(rng.randrange(10), *book, rng.randrange(5)))
+        rows = [
+            (rng.randrange(1, 4), rng.choice([1, 2, 2**32 - 1]), rng.randrange(12))
+            for _ in range(50)
+        ]
+        keys = np.array([publisher << 32 | instrument for publisher, instrument, _ in rows])
+        found = table.find(keys, np.array([ts for *_, ts in rows], np.uint64))
+        for at, (publisher, instrument, ts) in enumerate(rows):
+            own = [c for c in changes.all() if c[1:3] == (publisher, instrument)]
+            before = sorted((c for c in own if c.start_ns <= ts), key=lambda c: c.start_ns)
+            after = [c.start_ns for c in own if c.start_ns > ts]
+            assert found.value[at] == (before[-1].value if before else NO_VALUE)
+            assert found.end_ns[at] == min(after, default=NO_END)
+
+
+@pytest.mark.parametrize("batch_rows", [1, 7, 64, 4_000])
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_status_is_that_of_the_engine(profile: str, batch_rows: int) -> None:
+    batch = PROFILES[profile](31, 300 if batch_rows == 1 else 4_000)
+    engine, tracker = BookEngine(), BookStatusTracker()
+    latest: dict[int, int] = {}
+    for piece in split_batches([batch], batch_rows):
+        engine.fold(piece)
+        tracker.note(piece)
+        for change in tracker.changes.all():
+            latest[change.publisher_id << 32 | change.instrument_id] = change.value
+        assert latest == dict(zip(book_keys(engine).tolist(), engine.statuses(), strict=True))
+
+
+def test_a_day_start_makes_books_cold_again() -> None:
+    tracker = BookStatusTracker()
+    clear = record(Action.CLEAR, flags=Flag.LAST)
+    tracker.note(batch_of([clear, record(Action.ADD, instrument_id=2)]))
+    assert tracker.cold_books() == 1
+    tracker.note(DayStart._make(batch_of([record(Action.ADD, ts_recv=DAY_NS + 5)])))
+    assert tracker.cold_books() == 2
+    assert [change[0] for change in tracker.changes.all()] == [0, 0, DAY_NS, DAY_NS + 5]
+    assert tracker.changes.all()[-1].value == Status.COLD
