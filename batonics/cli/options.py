@@ -25,7 +25,7 @@ StoredFilesArgument = Annotated[
 ]
 SymbolsOption = Annotated[
     str | None,
-    typer.Option("--symbols", help="Keep these symbols or instrument ids: A,B,C."),
+    typer.Option("--symbols", help="Keep these symbols on their dates, or instrument ids: A,B,C."),
 ]
 LakeSymbolsOption = Annotated[
     str | None, typer.Option("--symbols", help="Keep rows of these symbols: A,B,C.")

@@ -46,17 +46,25 @@ DAYS = 3
 def day_of(number: int, instrument_id: int) -> list[Record]:
     """A day of an instrument: it begins with an R; then three orders and a trade."""
     at = DAY_NS + number * NS_PER_DAY
-    same = {"instrument_id": instrument_id}
     first_id = 100 * number + 10 * instrument_id
-    clear = record(Action.CLEAR, side=Side.NONE, order_id=0, size=0, ts_recv=at, **same)
     hour = NS_PER_DAY // 24
-    bid = {"size": 5, "price": 100 + instrument_id}
+
+    def make(action: Action, order_id: int, after_ns: int, side: Side = Side.BID) -> Record:
+        return record(
+            action,
+            instrument_id=instrument_id,
+            side=side,
+            order_id=order_id,
+            price=100 + instrument_id,
+            ts_recv=at + after_ns,
+        )
+
     return [
-        clear,
-        record(Action.ADD, order_id=first_id, ts_recv=at + hour, **bid, **same),
-        record(Action.ADD, order_id=first_id + 1, ts_recv=at + 2 * hour, **bid, **same),
-        record(Action.TRADE, order_id=0, side=Side.ASK, ts_recv=at + 3 * hour, **same),
-        record(Action.ADD, order_id=first_id + 2, ts_recv=at + NS_PER_DAY - 1, **bid, **same),
+        make(Action.CLEAR, 0, 0, Side.NONE),
+        make(Action.ADD, first_id, hour),
+        make(Action.ADD, first_id + 1, 2 * hour),
+        make(Action.TRADE, 0, 3 * hour, Side.ASK),
+        make(Action.ADD, first_id + 2, NS_PER_DAY - 1),
     ]
 
 
@@ -206,7 +214,7 @@ def test_a_name_that_is_not_there_is_answered_with_those_of_its_product(
         run_in_process("verify", path, "--symbols", "CL.FUT"), 2
     )
     with pytest.raises(batonics.UsageError, match=r"did you mean CL\.c\.0, CL\.c\.1\?"):
-        lake.scan("mbo", symbols="CLX5")
+        lake.scan("mbo", symbols="CLX5").collect()
 
 
 def test_all_symbols_selects_everything(path: Path, rows: list[Record]) -> None:

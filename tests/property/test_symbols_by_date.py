@@ -29,13 +29,18 @@ OVERLAPPING = 12
 """From this seed on, intervals of one id may overlap."""
 
 
+def date_of(day: int) -> int:
+    """The date of a day, the first of which is 0, such as 20241004."""
+    return int(f"{FIRST_DAY + dt.timedelta(day):%Y%m%d}")
+
+
 def random_mappings(rng: np.random.Generator, *, overlap: bool) -> tuple[SymbolMapping, ...]:
     """Intervals of random lengths; without `overlap` those of one id follow each other."""
     intervals: dict[str, list[DatedSymbol]] = {}
 
     def add(name: int, start: int, end: int, instrument_id: int) -> None:
-        dates = (int(f"{FIRST_DAY + dt.timedelta(day):%Y%m%d}") for day in (start, end))
-        intervals.setdefault(f"N{name}", []).append(DatedSymbol(*dates, str(instrument_id)))
+        interval = DatedSymbol(date_of(start), date_of(end), str(instrument_id))
+        intervals.setdefault(f"N{name}", []).append(interval)
 
     for instrument_id in range(1, IDS + 1):
         edges = np.unique(rng.integers(0, DAYS + 1, 6)).tolist()
@@ -48,12 +53,12 @@ def random_mappings(rng: np.random.Generator, *, overlap: bool) -> tuple[SymbolM
 
 def holding(mappings: tuple[SymbolMapping, ...], instrument_id: int, ts_ns: int) -> set[str]:
     """Every name of an id on a day, by a plain search."""
-    date = FIRST_DAY + dt.timedelta((ts_ns - DAY_NS) // NS_PER_DAY)
+    date = date_of((ts_ns - DAY_NS) // NS_PER_DAY)
     return {
         mapping.raw_symbol
         for mapping in mappings
         for start, end, symbol in mapping.intervals
-        if symbol == str(instrument_id) and start <= int(f"{date:%Y%m%d}") < end
+        if symbol == str(instrument_id) and start <= date < end
     }
 
 

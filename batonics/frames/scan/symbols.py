@@ -109,7 +109,11 @@ class IntervalFilter:
         if edges not in self._ids_behind:
             ids, entries = self._table.entries_behind(edges)
             self._ids_behind[edges] = ids[self._holds[entries]]
-        return np.isin(instrument_id, self._ids_behind[edges])
+        ids = self._ids_behind[edges]
+        if len(ids) == 1:
+            only: NDArray[np.bool_] = instrument_id == ids[0]
+            return only
+        return np.isin(instrument_id, ids)
 
 
 class SymbolTable:

@@ -109,8 +109,8 @@ def test_a_selected_name_holds_while_it_is_one_of_its_instruments(
                 assert (spans.at(number, ts_ns) is not None) == is_selected
                 symbol = selected.symbol(number, ts_ns)
                 if str(number) not in names:
-                    assert symbol in ({*names} & {*holding} or {None})
                     assert (symbol is not None) == is_selected
+                    assert symbol is None or symbol in {*names} & {*holding}
 
 
 def test_of_two_names_of_one_id_each_can_be_selected() -> None:

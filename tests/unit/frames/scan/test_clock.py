@@ -24,8 +24,8 @@ def test_a_time_that_orders_nothing_is_the_time_of_the_stream(cut: int) -> None:
         (30, SNAPSHOT, 30),
         (1, BAD | int(Flag.LAST), 30),
     ]
-    ts_recv, flags, expected = (np.array(column, np.uint64) for column in zip(*rows, strict=True))
-    flags = flags.astype(np.uint8)
+    ts_recv, bits, expected = (np.array(column, np.uint64) for column in zip(*rows, strict=True))
+    flags = bits.astype(np.uint8)
     times = RecordTimes()
     found = [
         times.find_times(ts_recv[:cut], flags[:cut]),
