@@ -97,7 +97,7 @@ class DbnDecoder:
         skip_bad: bool = False,
         source: str | None = None,
         max_metadata_bytes: int = METADATA_BYTES_MAX,
-        schema: int = SCHEMA_MBO,
+        schema: int | None = SCHEMA_MBO,
     ) -> None:
         if batch_rows < 1 or buffers < 1:
             raise UsageError(f"batch_rows is {batch_rows}, buffers {buffers}, expected 1 or more")
@@ -224,7 +224,7 @@ class DbnDecoder:
         self._in_records = len(self._head) >= len(expected)
 
     def _begin_stream(self, metadata: Metadata) -> None:
-        if metadata.schema not in (self._schema, None):
+        if self._schema is not None and metadata.schema not in (self._schema, None):
             use = "but books are built from mbo"
             if self._schema != SCHEMA_MBO:
                 use = f"expected {schema_name(self._schema)}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from batonics.codec.dbn import DbnDecoder
 from batonics.codec.framing import Framing, LengthPrefixedDecoder
 from batonics.codec.messages import RTYPE_SYMBOL_MAPPING, OtherRecord, parse_symbol_mapping
-from batonics.codec.metadata import Metadata, symbol_intervals
+from batonics.codec.metadata import SCHEMA_MBO, Metadata, symbol_intervals
 from batonics.codec.ndjson import NdjsonDecoder
 from batonics.model.symbols import OPEN_END_NS, MappingInterval
 
@@ -23,10 +23,20 @@ class DecoderFactory:
         batch_rows: the greatest number of rows of a batch.
         buffers: the number of batches that stay valid (DBN only).
         skip_bad: whether bad records are counted and skipped.
+        any_schema: DBN files of schemas other than mbo are read too; all their records are other
+            records.
     """
 
-    def __init__(self, *, batch_rows: int, buffers: int = 1, skip_bad: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        batch_rows: int,
+        buffers: int = 1,
+        skip_bad: bool = False,
+        any_schema: bool = False,
+    ) -> None:
         self._batch_rows, self._buffers, self._skip_bad = batch_rows, buffers, skip_bad
+        self._schema = None if any_schema else SCHEMA_MBO
         self._ndjson: NdjsonDecoder | None = None
         self._symbols_returned = 0
         self._live_symbols: dict[int, str] = {}
@@ -53,6 +63,7 @@ class DecoderFactory:
             buffers=self._buffers,
             skip_bad=self._skip_bad,
             source=source,
+            schema=self._schema,
         )
 
     def new_mappings(self, decoder: Decoder, source: str | None) -> list[MappingInterval]:

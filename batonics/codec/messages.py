@@ -7,6 +7,7 @@ offsets are those of `record.rs`, `v1`, `v2` and `v3` in the dbn reference libra
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -65,6 +66,44 @@ _RECORD_BYTES = {
 }
 """Bytes of a record by rtype in DBN version 3."""
 
+RTYPE_NAMES = {
+    0x00: "trades",
+    0x01: "mbp-1",
+    0x0A: "mbp-10",
+    0x11: "ohlcv",
+    RTYPE_STATUS: "status",
+    RTYPE_DEFINITION: "definition",
+    0x14: "imbalance",
+    RTYPE_ERROR: "error",
+    RTYPE_SYMBOL_MAPPING: "symbol_mapping",
+    RTYPE_SYSTEM: "system",
+    0x18: "statistics",
+    0x20: "ohlcv-1s",
+    0x21: "ohlcv-1m",
+    0x22: "ohlcv-1h",
+    0x23: "ohlcv-1d",
+    0x24: "ohlcv-eod",
+    0xA0: "mbo",
+    0xB1: "cmbp-1",
+    0xC0: "cbbo-1s",
+    0xC1: "cbbo-1m",
+    0xC2: "tcbbo",
+    0xC3: "bbo-1s",
+    0xC4: "bbo-1m",
+}
+"""The name of each kind of record: that of its schema, or its own. tbbo has records of mbp-1."""
+
+HEADER_DTYPE = np.dtype(
+    [
+        ("length", "u1"),
+        ("rtype", "u1"),
+        ("publisher_id", "<u2"),
+        ("instrument_id", "<u4"),
+        ("ts_event", "<u8"),
+    ]
+)
+"""The 16 bytes that every record begins with."""
+
 _RECORD_BYTES_BEFORE: dict[int, dict[int, int]] = {
     1: {
         RTYPE_DEFINITION: 360,
@@ -113,6 +152,16 @@ class GatewayMessage(NamedTuple):
 
     code: int | None
     text: str
+
+
+def rtype_name(rtype: int) -> str:
+    """The name of a kind of record; its number if DBN has none of it."""
+    return RTYPE_NAMES.get(rtype, f"0x{rtype:02x}")
+
+
+def read_headers(records: Sequence[OtherRecord]) -> NDArray[np.void]:
+    """(records,) The headers of records, of `HEADER_DTYPE`."""
+    return np.frombuffer(b"".join(r.data[:HEADER_BYTES] for r in records), HEADER_DTYPE)
 
 
 def record_words(version: int, *, ts_out: bool) -> NDArray[np.uint8]:

@@ -308,7 +308,9 @@ def _format_values(values: dict[str, Any]) -> dict[str, Any]:
     """The values with sides as letters, and prices as decimal text beside the integer of 1e-9."""
     formatted: dict[str, Any] = {}
     for name, value in values.items():
-        if name == "side":
+        if name == "order_id":
+            formatted[name] = str(value)
+        elif name == "side":
             formatted[name] = None if value is None else "BA"[value]
         elif name == "price":
             formatted[name] = None if value is None else format_price(value)

@@ -7,6 +7,7 @@ another time zone than UTC, the offset; the decimal text of a price is exact, wi
 |------------|---------------------------------------|--------------------------------------------|
 | a price    | decimal text                          | an integer of 1e-9, or decimal text        |
 | undefined  | empty                                 | null                                       |
+| order_id   | a number                              | text, as many readers of JSON round it     |
 | first line | the names of the columns              | a row, as every line: one flat object      |
 """
 
@@ -63,7 +64,7 @@ class NdjsonWriter:
         """Write the frame's rows."""
         for rows in frame.iter_slices(TEXT_SLICE_ROWS):
             text = BytesIO()
-            format_columns(rows, decimal_prices=self._decimal_prices).write_ndjson(text)
+            format_json_columns(rows, decimal_prices=self._decimal_prices).write_ndjson(text)
             self._output.write(text.getbuffer())
 
     def close(self) -> None:
@@ -83,7 +84,7 @@ class JsonWriter:
     def write(self, frame: pl.DataFrame) -> None:
         """Write the frame's rows."""
         for rows in frame.iter_slices(TEXT_SLICE_ROWS):
-            text = format_columns(rows, decimal_prices=self._decimal_prices).write_ndjson()
+            text = format_json_columns(rows, decimal_prices=self._decimal_prices).write_ndjson()
             if lines := text.rstrip("\n"):
                 self._output.write(self._separator + lines.replace("\n", ",\n").encode())
                 self._separator = b",\n"
@@ -120,6 +121,12 @@ def format_columns(frame: pl.DataFrame, *, decimal_prices: bool) -> pl.DataFrame
     return frame.with_columns(
         *times, *integers, *(format_prices(frame.get_column(name)) for name in prices)
     )
+
+
+def format_json_columns(frame: pl.DataFrame, *, decimal_prices: bool) -> pl.DataFrame:
+    """The frame as `format_columns` has it, with order ids as text: JSON has them so everywhere."""
+    ids = pl.col("^(.*_)?order_id$").cast(pl.String)
+    return format_columns(frame, decimal_prices=decimal_prices).with_columns(ids)
 
 
 def format_display_prices(prices: pl.Series, ticks: pl.Series) -> pl.Series:

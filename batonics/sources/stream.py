@@ -7,11 +7,14 @@ file, and a file that begins on a later day than the file before it begins with 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from batonics.codec.dbn import METADATA_BYTES_MAX
 from batonics.codec.decoders import Decoder, DecoderFactory
@@ -21,6 +24,7 @@ from batonics.codec.messages import (
     RTYPE_STATUS,
     parse_definition,
     parse_status,
+    read_headers,
 )
 from batonics.codec.metadata import (
     PREFIX_BYTES,
@@ -52,6 +56,7 @@ class _Decoded(NamedTuple):
     names: list[MappingInterval]
     definitions: list[Definition]
     statuses: list[BookChange]
+    headers: NDArray[np.void]
     other_records: Counter[int]
     framing: Framing | None
     metadata: Metadata | None
@@ -92,6 +97,7 @@ class MboStream:
         paths: paths of the files, in the order of their time.
         skip_bad: count and skip bad records where the framing survives.
         batch_rows: limit of the rows of a batch.
+        any_schema: read DBN files of any schema; other records than MBO have no rows.
 
     Attributes:
         paths: paths of the files.
@@ -101,6 +107,8 @@ class MboStream:
         statuses: trading statuses of status records that were read so far.
         files: a report of each file, so far.
         bytes_total: size of all files; None if one is a pipe.
+        on_headers: called with the headers of records other than MBO, of `HEADER_DTYPE`, as they
+            are read; set it before `batches`.
     """
 
     def __init__(
@@ -109,6 +117,7 @@ class MboStream:
         *,
         skip_bad: bool = False,
         batch_rows: int = BATCH_ROWS,
+        any_schema: bool = False,
     ) -> None:
         if not paths:
             raise UsageError("no input: name one file or more, or - for standard input")
@@ -117,8 +126,12 @@ class MboStream:
         self.definitions = DefinitionMap()
         self.statuses = BookChanges()
         self.files: list[FileReport] = []
+        self.on_headers: Callable[[NDArray[np.void]], None] | None = None
         self._decoders = DecoderFactory(
-            batch_rows=batch_rows, buffers=BATCHES_AHEAD_MAX + 3, skip_bad=skip_bad
+            batch_rows=batch_rows,
+            buffers=BATCHES_AHEAD_MAX + 3,
+            skip_bad=skip_bad,
+            any_schema=any_schema,
         )
         self._reader: ChunkReader | None = None
         self._bytes_before = 0
@@ -206,6 +219,7 @@ class MboStream:
 
     def _decoded(self, decoder: Decoder, reader: ChunkReader, batch: MboBatch) -> _Decoded:
         names = self._decoders.new_mappings(decoder, reader.name)
+        headers = read_headers(decoder.other_records if self.on_headers is not None else ())
         other_records = Counter(record.rtype for record in decoder.other_records)
         definitions, statuses = [], []
         if isinstance(decoder, NdjsonDecoder):
@@ -227,6 +241,7 @@ class MboStream:
             names,
             definitions,
             statuses,
+            headers,
             other_records,
             reader.framing,
             decoder.metadata,
@@ -244,6 +259,8 @@ class MboStream:
             self.definitions.add(definition._replace(start_ns=0) if is_first else definition)
         for status in decoded.statuses:
             self.statuses.add(status)
+        if self.on_headers is not None and len(decoded.headers):
+            self.on_headers(decoded.headers)
         report.other_records.update(decoded.other_records)
         report.framing, report.metadata = decoded.framing, decoded.metadata
         report.records, report.rows = decoded.records, decoded.rows

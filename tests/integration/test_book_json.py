@@ -25,7 +25,7 @@ from tests.support.real_files import CLX5, DBEQ, ESH4_DAYS, read_mbo
 from tests.support.reference_books import ReferenceBooks, records
 
 SCHEMA = orjson.loads((ROOT / "batonics" / "sinks" / "book.schema.json").read_bytes())
-SAMPLE_SHA256 = "bba6c8b5b6d09a3d770195cd7224a8eeaec623ef36afa595700810ae0a9fb0dc"
+SAMPLE_SHA256 = "3e1f40fb82a229a349d800d562907601ee22d1420911ac00b16f977b79ae53d2"
 """Of `batonics reconstruct --orders --out -` on data/sample.dbn.zst."""
 REAL = {"clx5": CLX5, "dbeq": DBEQ, "esh4": ESH4_DAYS[1], "esh4-adds": ESH4_DAYS[0]}
 
@@ -91,7 +91,7 @@ def test_the_forms_of_the_sample_agree(sample: dict[str, bytes]) -> None:
     top = [{**book, **{side: book[side][:3] for side in SIDES}} for book in whole]
     assert top == orjson.loads(sample["depth"])["books"]
     lines = [orjson.loads(line) for line in sample["ndjson"].splitlines()]
-    assert lines == [{"schema": "batonics.book/1", **book} for book in whole]
+    assert lines == [{"schema": "batonics.book/2", **book} for book in whole]
     assert [next(iter(line)) for line in lines] == ["schema"] * 5
 
 
@@ -114,7 +114,10 @@ def test_the_sample_is_the_exchanges_own_book(sample: dict[str, bytes]) -> None:
     }
     assert ours == {
         symbol: {
-            side: [(price, size, len(queue), queue) for price, size, queue in levels]
+            side: [
+                (price, size, len(queue), [[int(order_id), left] for order_id, left in queue])
+                for price, size, queue in levels
+            ]
             for side, levels in sides.items()
         }
         for symbol, sides in truth.items()

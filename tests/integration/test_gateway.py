@@ -269,7 +269,7 @@ def test_a_new_name_is_sent_when_its_day_begins(tmp_path: Path) -> None:
         second = run_session(replay, subscribe("CCC"))
     assert both.order == "ms" + 10 * "." + "m" + 10 * "."
     assert both.names() == {1: "CCC"}
-    assert second.order == "s" + 5 * "." + "m" + 5 * "."
+    assert second.order == "sm" + 5 * "."  # of its own day only
 
 
 def test_unknown_symbols_are_reported_and_the_others_are_sent(feed: Path) -> None:
