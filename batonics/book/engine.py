@@ -21,6 +21,7 @@ from batonics.book.results import (
     TopRecords,
     TopsSpec,
     WindowsSpec,
+    last_rows,
 )
 from batonics.book.state import (
     BLOCK,
@@ -99,6 +100,7 @@ class BookEngine(BookReader):
         )
         self._scratch = np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64)
         self._no_tops = np.empty((0, self._top_words), np.int64)
+        self._last_positions = np.empty(0, np.int64)  # by book: its last record's place
         self._kept = empty_batch(0)  # by book: the record of an earlier batch that describes a top
         none = np.empty(0, np.intp)
         self._open = _OpenRecords(none, empty_batch(0), none, self._seen)
@@ -121,6 +123,7 @@ class BookEngine(BookReader):
         self._fit_seen()
         if self._keeps_tops:
             self._copy_open_records(batch)
+            self._note_last_positions(len(batch.action))
         publish_kernels.update_last_seen(self.state, self._seen.reshape(-1), _moments(batch))
         return result
 
@@ -203,19 +206,21 @@ class BookEngine(BookReader):
     def _result(self, batch: MboBatch) -> FoldResult:
         totals, out = self.state.totals, self._out
         bbo_rows = len(batch.action) if self._keeps_bbo else 0
-        tops, seen = self._no_tops, self._seen
+        tops, seen, last_positions = self._no_tops, self._seen, self._last_positions
         if self._keeps_tops:
             words = self._top_words
             tops = out.tops[: totals[Total.TOPS] * words].reshape(-1, words)
             # The moments of this batch are about to take the place of those seen before.
-            if (tops[:, Top.ROW] == LAST_SEEN).any():
-                seen = seen.copy()
+            if (tops[:, Top.ROW] == LAST_SEEN).any() or (last_rows(tops) < 0).any():
+                seen, last_positions = seen.copy(), last_positions.copy()
         return FoldResult(
             out.bbo[: bbo_rows * _BBO].reshape(-1, _BBO),
             out.deltas[: totals[Total.DELTAS] * _DELTA].reshape(-1, _DELTA),
             out.event_ends[: totals[Total.EVENT_ENDS] * _EVENT_END].reshape(-1, _EVENT_END),
             tops,
-            TopRecords(tops, batch, self._kept, seen),
+            TopRecords(
+                tops, batch, self._kept, seen, self.records - len(batch.action), last_positions
+            ),
         )
 
     # ------------------------------------------------------------------ records of earlier batches
@@ -227,6 +232,14 @@ class BookEngine(BookReader):
             seen = np.full(shape, UNDEF_TIMESTAMP, np.uint64)
             seen[: len(self._seen)] = self._seen
             self._seen = seen
+
+    def _note_last_positions(self, rows: int) -> None:
+        """Note the place in the stream of each book's last record in a batch of so many rows."""
+        if len(self._last_positions) < self.book_count:
+            self._last_positions = grown(self._last_positions, 2 * self.book_count, -1)
+        last_row = self._book_words()[:, Book.LAST_ROW]
+        books = np.flatnonzero(last_row >= 0)
+        self._last_positions[books] = self.records - rows + last_row[books]
 
     def _copy_open_records(self, batch: MboBatch) -> None:
         """Copy the records that describe tops still to come, and forget their rows."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from batonics.book.state import TOP_BOOK, TOP_DEPTH, TOP_LEVEL_WORDS, TOP_WORDS
+from batonics.book.state import LAST_ROW_BIT, TOP_BOOK, TOP_DEPTH, TOP_LEVEL_WORDS, TOP_WORDS
 from batonics.book.top_kernels import SIZE_WORD, count_better
 from batonics.model.mbo import ACTION_TRADE, SIDE_ASK, UNDEF_PRICE
 from batonics.native import as_word, at, kernel, outlined
@@ -76,7 +76,8 @@ def merge_tops(
         if not is_trade and price[i] != UNDEF_PRICE:
             is_ask = as_word(side[i] == SIDE_ASK)
             better = count_better(tops, first, depth, is_ask, price[i] ^ -is_ask)
-        tops[first - TOP_WORDS + TOP_DEPTH] = better
+        last_row = tops[first - TOP_WORDS + TOP_DEPTH] >> LAST_ROW_BIT << LAST_ROW_BIT
+        tops[first - TOP_WORDS + TOP_DEPTH] = last_row | better
 
 
 @outlined

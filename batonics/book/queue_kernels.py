@@ -9,7 +9,8 @@ level alone, such as a modify to the same price and size.
 | C                   | (-taken, 0 or -1)      | it shrank, or left                                |
 | M                   | (-old, -1)             | it left (rule 9)                                  |
 | M                   | (-old, -1), (new, 1)   | it went to the back of another level              |
-| M                   | (change, 0), or none   | it shrank in its place, or grew and went back     |
+| M                   | (change, 0), or none   | it shrank in its place, or grew and went back;    |
+|                     |                        | an M that undoes its fills is a refill: it grew   |
 | A, M                | (new, 1)               | it was added; the fold did not know an M's order  |
 | A                   | those of M             | it replaced another order of its id (rule 7)      |
 | R, opening A, F_TOB | (-size, -count) each   | all orders of these levels ended (rules 11 to 14) |
@@ -70,6 +71,7 @@ from batonics.book.queue_state import (
     POSITION_WORDS,
     QB_AGGRESSOR,
     QB_ENDED,
+    QB_FILL_PRIORITY,
     QB_PRICE,
     QB_SEQUENCE,
     QB_SIDE,
@@ -303,7 +305,11 @@ def fold_queues(events: QueueEvents, queues: Queues, out: QueueOutputs) -> None:
         key = as_word(events.publisher_id[at(row)]) << 32 | as_word(events.instrument_id[at(row)])
         if key != last_key:
             last_key = key
-            book = events.book_index[at(2 * find_book(events.book_index, index_mask, key) + 1)] - 1
+            pair = find_book(events.book_index, index_mask, key)
+            # `verify` folds with an engine that may be at fault: it may lack a book.
+            book = as_word(-1) if pair < 0 else events.book_index[at(2 * pair + 1)] - 1
+        if book < 0:
+            continue
         base = book * QUEUE_BOOK_WORDS
         record = QueueRecord(
             as_word(row),
@@ -325,6 +331,7 @@ def fold_queues(events: QueueEvents, queues: Queues, out: QueueOutputs) -> None:
             delta += DELTA_WORDS
         if action == ACTION_TRADE:
             books[at(base + QB_AGGRESSOR)] = record.order_id
+            books[at(base + QB_FILL_PRIORITY)] = 0
         names_order = action == ACTION_CANCEL or action == ACTION_FILL or is_add_or_modify(action)
         if names_order and effects & NAMES_NO_ORDER == 0:
             apply_record(events, queues, out, id_shift, record, own, delta)

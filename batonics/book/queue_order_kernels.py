@@ -71,6 +71,11 @@ from batonics.book.queue_state import (
     NO_NODE,
     NODE_WORDS,
     QB_ENDED,
+    QB_FILL_PRICE,
+    QB_FILL_PRIORITY,
+    QB_FILL_SIDE,
+    QB_FILLS_COMPARED,
+    QB_FILLS_OUT_OF_ORDER,
     QB_PRICE,
     QB_SIDE,
     QB_WATCHED,
@@ -242,6 +247,23 @@ def fill_order(
     nodes[word + N_FILLED] += size
     nodes[word + N_PENDING] += size
     add_to_sums(queues, node, as_word(1))
+    if not is_aggressor:
+        compare_fills(queues.books, nodes, record.book * QUEUE_BOOK_WORDS, word)
+
+
+@inlined
+def compare_fills(books: NDArray[np.int64], nodes: NDArray[np.int64], base: int, word: int) -> None:
+    """Count whether a fill keeps to its queue, against the fill before it in the same trade."""
+    side, price = nodes[at(word + N_SIDE)], nodes[at(word + N_PRICE)]
+    priority, before = nodes[at(word + N_PRIORITY)], books[at(base + QB_FILL_PRIORITY)]
+    is_same_level = (
+        side == books[at(base + QB_FILL_SIDE)] and price == books[at(base + QB_FILL_PRICE)]
+    )
+    if before != 0 and before != priority and is_same_level:
+        books[at(base + QB_FILLS_COMPARED)] += 1
+        books[at(base + QB_FILLS_OUT_OF_ORDER)] += as_word(priority < before)
+    books[at(base + QB_FILL_SIDE)], books[at(base + QB_FILL_PRICE)] = side, price
+    books[at(base + QB_FILL_PRIORITY)] = priority
 
 
 @inlined
@@ -280,14 +302,18 @@ def modify_order(
     price: int,
     size: int,
 ) -> None:
-    """M: its size is what is left after the fills before it; at size 0 the order leaves."""
+    """M: its size is what is left after the fills before it; at size 0 the order leaves.
+
+    A size above what the fills left is a refill (of an iceberg): it goes to the back (rule 10),
+    even where the size in the book is that of before.
+    """
     nodes, word = queues.nodes, node * NODE_WORDS
     old, pending, display_size = (
         nodes[word + N_SIZE],
         nodes[word + N_PENDING],
         display_size_of(nodes, node),
     )
-    moves = size > 0 and (price != nodes[word + N_PRICE] or size > old)
+    moves = size > 0 and (price != nodes[word + N_PRICE] or size > display_size)
     add_to_sums(queues, node, as_word(-1))
     lost = display_size if moves else display_size - size
     if len(out.changes) > 0 and lost != 0:

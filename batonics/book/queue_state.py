@@ -152,12 +152,21 @@ class QueueBook(IntEnum):
     BEHIND_ORDERS = 11
     BEHIND_SIZE = 12
     SIDE = 13
+    # The last fill of the open trade whose order rested; PRIORITY 0: there was none.
+    FILL_SIDE = 14
+    FILL_PRICE = 15
+    FILL_PRIORITY = 16
+    # Over the whole stream: fills that follow another at the same level in the same trade.
+    FILLS_COMPARED = 17
+    FILLS_OUT_OF_ORDER = 18  # of these, those of an order that stood ahead of the one before
 
 
-QUEUE_BOOK_WORDS = 16
+QUEUE_BOOK_WORDS = 24
 QB_SNAPSHOT_OPEN, QB_AGGRESSOR, QB_WATCHED, QB_ENDED = (int(word) for word in list(QueueBook)[:4])
 QB_TS_EVENT, QB_TS_RECV, QB_SEQUENCE, QB_PRICE = (int(word) for word in list(QueueBook)[4:8])
-QB_SIDE = int(QueueBook.SIDE)
+QB_SIDE, QB_FILL_SIDE, QB_FILL_PRICE, QB_FILL_PRIORITY, QB_FILLS_COMPARED, QB_FILLS_OUT_OF_ORDER = (
+    int(word) for word in list(QueueBook)[13:]
+)
 
 
 class QueueTotal(IntEnum):
@@ -229,7 +238,7 @@ class ChangeKind(IntEnum):
 
     FILLED = 0  # while it rested
     TRADED = 1  # as the aggressor: the order traded with the other side
-    REMOVED = 2  # cancelled, or gone to the back or to another level; a size below 0: refilled
+    REMOVED = 2  # cancelled, or gone to the back or to another level
     CLEARED = 3  # with all of its side, or with the book (SIDE is BOTH_SIDES)
 
 

@@ -19,6 +19,7 @@ from batonics.book.queue_state import (
     LifeEnd,
     LifeRow,
     Node,
+    QueueBook,
     QueueChange,
     QueueEvents,
     QueueLevel,
@@ -37,6 +38,22 @@ class QueueResult(NamedTuple):
     lives: NDArray[np.int64]  # (lives that ended, NODE_WORDS) as `LifeRow`, in order of their ends
     positions: NDArray[np.int64]  # (positions, len(QueuePosition))
     changes: NDArray[np.int64]  # (changes, len(QueueChange))
+
+
+class FillOrder(NamedTuple):
+    """How often the fills of a book kept to the order of its queues.
+
+    Two fills of resting orders that follow each other at one level within one trade are compared.
+    They are out of order if the second order stood ahead of the first. Venues that match by time
+    have few of them; each shows a place in a queue that the records give wrongly.
+
+    Attributes:
+        compared: the number of fills that follow another one at their level in their trade.
+        out_of_order: the number of these whose order stood ahead of the order filled before it.
+    """
+
+    compared: int
+    out_of_order: int
 
 
 class OrderQueues:
@@ -111,6 +128,15 @@ class OrderQueues:
         rows[:, LifeRow.END] = LifeEnd.ALIVE
         rows[:, [LifeRow.END_TS_EVENT, LifeRow.END_TS_RECV]] = -1
         return rows
+
+    def fill_order(self, book: int) -> FillOrder:
+        """How often fills in a book kept to the order of its queues, since the stream began."""
+        words = self._queues.books[book * QUEUE_BOOK_WORDS : (book + 1) * QUEUE_BOOK_WORDS]
+        if len(words) == 0:
+            return FillOrder(0, 0)
+        return FillOrder(
+            int(words[QueueBook.FILLS_COMPARED]), int(words[QueueBook.FILLS_OUT_OF_ORDER])
+        )
 
     def _make_room(self, records: int, book_count: int) -> None:
         """Make room for the orders, levels and rows that `records` records may add."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from batonics.book.state import LAST_SEEN, RECORD_BEFORE, Top
+from batonics.book.state import LAST_ROW_BIT, LAST_SEEN, RECORD_BEFORE, Top
 from batonics.model.mbo import MboBatch
 
 SEEN_COLUMNS = ("ts_event", "ts_recv", "sequence")
@@ -56,6 +56,29 @@ class TopRecords(NamedTuple):
     batch: MboBatch
     kept: MboBatch  # by book: the record of an earlier batch (`RECORD_BEFORE`)
     seen: NDArray[np.uint64]  # by book: `SEEN_COLUMNS` of its last record before (`LAST_SEEN`)
+    first_position: int  # the number of records folded before the batch
+    last_positions: NDArray[np.int64]  # by book: the position of its last record before the batch
+
+    def positions(self) -> NDArray[np.int64]:
+        """The place in the stream, from 0, of the last record of each top of `TopsSpec`.
+
+        It is that of the trade, or of the record that ended the event.
+        """
+        rows = last_rows(self.tops)
+        before = np.flatnonzero(rows < 0)
+        positions = rows + self.first_position
+        positions[before] = self.last_positions[self.tops[before, Top.BOOK]]
+        return positions
+
+    def closing(self) -> NDArray[np.uint64]:
+        """`SEEN_COLUMNS` of the last record of each top of `TopsSpec`; (tops, columns)."""
+        rows = last_rows(self.tops)
+        before = np.flatnonzero(rows < 0)
+        moments = np.empty((len(rows), len(SEEN_COLUMNS)), np.uint64)
+        for column, name in enumerate(SEEN_COLUMNS):
+            moments[:, column] = getattr(self.batch, name).take(rows, mode="clip")
+        moments[before] = self.seen[self.tops[before, Top.BOOK]]
+        return moments
 
     def column(self, name: str) -> NDArray[Any]:
         """One column, for all tops."""
@@ -78,6 +101,11 @@ class TopRecords(NamedTuple):
             if name in SEEN_COLUMNS:
                 column[last] = self.seen[tops[last, Top.BOOK], SEEN_COLUMNS.index(name)]
         return columns
+
+
+def last_rows(tops: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The row of the last record of each top of `TopsSpec`; -1: it is in an earlier batch."""
+    return tops[:, Top.DEPTH] >> LAST_ROW_BIT
 
 
 class Levels(NamedTuple):

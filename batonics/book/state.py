@@ -255,10 +255,14 @@ class Top(IntEnum):
     ROW = 0  # of the record that describes it (`RECORD_BEFORE`: it is in an earlier batch)
     BOOK = 1
     EVENT = 2  # the book's complete events before
-    DEPTH = 3  # levels of the record's side with a better price than the record's
+    DEPTH = 3  # levels of the record's side with a better price than the record's; `LAST_ROW_BIT`
 
 
 TOP_ROW, TOP_BOOK, TOP_EVENT, TOP_DEPTH = (int(word) for word in Top)
+
+LAST_ROW_BIT = 16
+"""The bit of `Top.DEPTH` from which on it has the row of the last record of the top: that of the
+trade, or of the record that ended the event (-1: it is in an earlier batch)."""
 
 
 class WindowTop(IntEnum):

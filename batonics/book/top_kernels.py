@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from batonics.book.state import (
     B_CHANGED_SIDES,
     B_EVENTS,
+    B_LAST_ROW,
     B_RECORD_KEY,
     B_RECORD_ROW,
     BEST_KEY,
@@ -24,6 +25,7 @@ from batonics.book.state import (
     L_SIZE,
     LADDER_LENGTH,
     LADDER_START,
+    LAST_ROW_BIT,
     RECORD_BEFORE,
     SLOT_WORDS,
     T_TOPS,
@@ -77,7 +79,8 @@ def note_record(state: State, book: int, row: int, side: int, price: int) -> Non
 def write_trade_top(state: State, out: Outputs, book: int, row: int) -> None:
     """Write the book as it is at the trade of a row."""
     n = state.totals[T_TOPS]
-    write_top_head(out, n, row, book, state.books[book * BOOK_WORDS + B_EVENTS] >> 1, 0)
+    last_row = as_word(row) << LAST_ROW_BIT
+    write_top_head(out, n, row, book, state.books[book * BOOK_WORDS + B_EVENTS] >> 1, last_row)
     for side in range(2):
         write_side(state, out.tops, first_level(out, n), out.depth, book, side)
     state.totals[T_TOPS] = n + 1
@@ -108,6 +111,7 @@ def write_changed_top(state: State, out: Outputs, book: int) -> None:
             differs |= keep_last_top(out, n, book, side)
     if differs:
         depth = count_better(out.tops, to, out.depth, record_side, record_key)
+        depth |= books[base + B_LAST_ROW] << LAST_ROW_BIT
         write_top_head(out, n, record_row, book, books[base + B_EVENTS] >> 1, depth)
         state.totals[T_TOPS] = n + 1
 

@@ -208,6 +208,12 @@ def _print_books(console: Console, books: list[dict[str, Any]]) -> None:
             console.print(
                 f"  {anomaly['name']} {anomaly['count']:,}: {anomaly['meaning']}; {verdict}"
             )
+        compared, wrong = book["fill_order"]["compared"], book["fill_order"]["out_of_order"]
+        if compared:
+            console.print(
+                f"  fills against the order of their queue: {wrong:,} of {compared:,}"
+                f" ({wrong / compared:.1%})"
+            )
     console.print()
 
 

@@ -27,7 +27,7 @@ import polars as pl
 from batonics.frames.scan.mbo_scan import scan_batches
 from batonics.frames.scan.sources import pull_frames
 from batonics.frames.scan.symbols import FrameSymbols
-from batonics.frames.schemas.row_keys import RowKeys
+from batonics.frames.schemas.row_keys import RowKeys, RowPlaces
 from batonics.frames.schemas.table import Schema, find_schemas
 from batonics.jobs.lake_load import DEFAULT_SCHEMAS
 from batonics.lake.catalog import LoadedSource, Part, SchemaLoad
@@ -216,7 +216,7 @@ class _SchemaWriter:
         self.schema = schema
         self._queue: Queue[_SymbolBatch | PartsWriter | _Signal] = Queue(BATCHES_QUEUED_MAX)
         self._written: Queue[WrittenParts | BaseException] = Queue()
-        self._keys = RowKeys(schema)
+        self._keys, self._places = RowKeys(schema), RowPlaces(schema)
         self._writer: PartsWriter | None = None
         self._known_symbols = SymbolMap()
         self._symbols = FrameSymbols(self._known_symbols)
@@ -262,7 +262,8 @@ class _SchemaWriter:
     def _run(self) -> None:
         try:
             for frame in filter(len, self._frames()):
-                self._open_writer().write(self._keys.add_to(frame, self._symbols))
+                placed = self._places.add_to(frame)
+                self._open_writer().write(self._keys.add_to(placed, self._symbols))
             self._end_parts()
         except BaseException as error:  # noqa: BLE001 - raised again by the job
             if self._writer is not None:
@@ -273,7 +274,7 @@ class _SchemaWriter:
         """All rows; those of a batch come before the next batch is read."""
         if not self.schema.is_row_per_record:
             yield from pull_frames(
-                self.schema.rows(scan_batches(self._batches)), self.schema.columns
+                self.schema.rows(scan_batches(self._batches)), self._places.columns
             )
             return
         # Polars would read ahead, past the end of a commit.
@@ -297,6 +298,7 @@ class _SchemaWriter:
                 if item.symbols is not self._known_symbols:
                     self._known_symbols = item.symbols
                     self._symbols = FrameSymbols(item.symbols)
+                self._places.note(item.batch)
                 yield item.batch
 
     def _open_writer(self) -> PartsWriter:

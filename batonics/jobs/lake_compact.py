@@ -89,7 +89,7 @@ def _merge(store: Store, parts: Sequence[Part], directory: Path, prefix: str) ->
     merged = PartFile(directory / "part.parquet", schema, key)
     try:
         for part in parts:
-            rows = pl.scan_parquet(store.local_path(part), schema=schema.columns, glob=False)
+            rows = pl.scan_parquet(store.local_path(part), schema=schema.lake_columns, glob=False)
             for frame in rows.collect_batches(lazy=True, maintain_order=True):
                 merged.write(frame)
             merged.extend_times(part.ts_min, part.ts_max)

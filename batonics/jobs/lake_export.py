@@ -149,9 +149,13 @@ class LakeExport:
     def _export_schema(self, schema: Schema, parts: Sequence[Part]) -> ExportResult:
         partitions = list(_partition_exports(parts, self._row_filter))
         digest = _digest(
-            [EXPORT_FORMAT, str(schema.columns), *(export.partition.key for export in partitions)]
+            [
+                EXPORT_FORMAT,
+                str(schema.lake_columns),
+                *(export.partition.key for export in partitions),
+            ]
         )
-        with open_delta(self._directory / schema.name, schema.columns) as output:
+        with open_delta(self._directory / schema.name, schema.lake_columns) as output:
             if output.digest == digest:
                 output.sync()
                 self._advance(parts)
@@ -180,7 +184,7 @@ class LakeExport:
         store.fetch(parts, self._lake.verifier)
         rows = pl.scan_parquet(
             [store.local_path(part) for part in parts],
-            schema=schema.columns,
+            schema=schema.lake_columns,
             hive_partitioning=False,
             glob=False,
         )

@@ -23,7 +23,7 @@ import polars as pl
 from batonics.frames.scan.mbo_scan import scan_batches
 from batonics.frames.scan.sources import pull_frames
 from batonics.frames.scan.symbols import FrameSymbols
-from batonics.frames.schemas.row_keys import RowKeys
+from batonics.frames.schemas.row_keys import RowKeys, RowPlaces
 from batonics.frames.schemas.table import Schema, find_schema, find_schemas
 from batonics.lake import catalog
 from batonics.lake.catalog import LoadedSource, SchemaLoad, SourceRecord
@@ -308,18 +308,19 @@ class _SourceReader:
         self._symbols = FrameSymbols(self.stream.symbols)
 
     def frames(self, schema: Schema, progress: Callable[[], None]) -> Iterator[pl.DataFrame]:
-        """The rows of a schema, with their times and symbols."""
+        """The rows of a schema, with their places, times and symbols."""
+        keys, places = RowKeys(schema), RowPlaces(schema)
 
         def batches() -> Iterator[MboBatch]:
             with closing(self.stream.batches()) as batches:
                 for batch in batches:
+                    places.note(batch)
                     yield batch
                     progress()
 
-        keys = RowKeys(schema)
-        for frame in pull_frames(schema.rows(scan_batches(batches)), schema.columns):
+        for frame in pull_frames(schema.rows(scan_batches(batches)), places.columns):
             if frame.height:
-                yield keys.add_to(frame, self._symbols)
+                yield keys.add_to(places.add_to(frame), self._symbols)
 
 
 def _source_name(paths: Sequence[str]) -> str:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from batonics.book import invariants
 from batonics.book.engine import BookEngine
+from batonics.book.queues import OrderQueues
 from batonics.book.state import Anomaly, Bbo
 from batonics.frames.differences import (
     BOOK_KEYS,
@@ -160,6 +161,7 @@ class Verification:
         self.progress: ReadProgress | None = None
         self._request = request
         self._selection = SymbolSelection(self.stream, request.symbols)
+        self._queues = OrderQueues()
         self._reference = DerivedBooks()
         self._windows = RecordWindows(request.every)
         self._tallies = _Tallies()
@@ -169,7 +171,8 @@ class Verification:
 
     def run(self) -> dict[str, Any]:
         """Read the whole input and return the report, as JSON has it."""
-        for piece in fold_pieces(self._batches(), bbo=True, engine=self.engine):
+        for piece in fold_pieces(self._batches(), bbo=True, deltas=True, engine=self.engine):
+            self._queues.fold(piece.batch, piece.deltas, self.engine)
             self._reference.add(piece.batch)
             self._tallies.add(piece)
             if self._windows.ends_at(self._tallies.records):
@@ -296,6 +299,7 @@ class Verification:
                 "event_open": bool(is_open[book]),
                 "crossed_events": int(tallies.crossed[book]),
                 "locked_events": int(tallies.locked[book]),
+                "fill_order": self._queues.fill_order(book)._asdict(),
                 "anomalies": [
                     explain_anomaly(anomaly, int(anomalies[book, anomaly]), incomplete=incomplete)
                     for anomaly in Anomaly

@@ -97,28 +97,28 @@ class AsofJoin:
     suffix: str
 
     def __post_init__(self) -> None:
-        name, known = self.right.schema.name, self.right.schema.columns
+        name, known = self.right.schema.name, self.right.schema.lake_columns
         for column in self.columns:
             if column in BOOK_KEY:
                 raise UsageError(f"{column} is the same in both: leave it out")
             if column not in known:
                 raise UsageError(f"{name} has no column {column!r}; there are {', '.join(known)}")
-        names = [*self.left.schema.columns, *(self.names[name] for name in self.columns)]
+        names = [*self.left.schema.lake_columns, *(self.names[name] for name in self.columns)]
         for column in sorted({column for column in names if names.count(column) > 1}):
             raise UsageError(f"two columns would be called {column}; choose another suffix")
 
     @property
     def names(self) -> dict[str, str]:
         """The name in the result of each column of `right`."""
-        own = self.left.schema.columns
+        own = self.left.schema.lake_columns
         return {name: name + self.suffix if name in own else name for name in self.columns}
 
     @property
     def schema(self) -> pl.Schema:
         """The schema of the result."""
-        columns = self.right.schema.columns
+        columns = self.right.schema.lake_columns
         added = {new: columns[name] for name, new in self.names.items()}
-        return pl.Schema({**self.left.schema.columns, **added, **HIVE_SCHEMA})
+        return pl.Schema({**self.left.schema.lake_columns, **added, **HIVE_SCHEMA})
 
     def rows(self) -> pl.LazyFrame:
         """The result; columns that are not selected are not read."""
@@ -126,7 +126,7 @@ class AsofJoin:
 
     def _frames(self, projection: Projection) -> Iterator[pl.DataFrame]:
         names = {name: new for name, new in self.names.items() if new in projection.columns}
-        left_names = [name for name in self.left.schema.columns if name in projection.columns]
+        left_names = [name for name in self.left.schema.lake_columns if name in projection.columns]
 
         def join_parts(key: DateSymbol) -> pl.DataFrame:
             date, symbol = key
@@ -176,9 +176,11 @@ def _read_rows(side: JoinSide, key: DateSymbol, columns: Sequence[str]) -> pl.Da
     time = side.schema.time_on(date).to_physical().alias(_TIME)
     files = side.files.get(key)
     if not files:
-        schema = pl.Schema({name: side.schema.columns[name] for name in names})
+        schema = pl.Schema({name: side.schema.lake_columns[name] for name in names})
         return pl.DataFrame(schema=pl.Schema({**schema, _TIME: pl.Int64()}))
-    scan = pl.scan_parquet(files, schema=side.schema.columns, hive_partitioning=False, glob=False)
+    scan = pl.scan_parquet(
+        files, schema=side.schema.lake_columns, hive_partitioning=False, glob=False
+    )
     return scan.select(*names, time).collect()
 
 

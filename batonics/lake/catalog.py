@@ -30,7 +30,8 @@ Transaction = Callable[[sqlite3.Connection], T]
 
 CATALOG_FILE = "catalog.sqlite"
 """Name of the catalog below the lake's root."""
-CATALOG_FORMAT = 1
+CATALOG_FORMAT = 2
+"""The format of the tables and of the parts; 1: rows without their place in the stream."""
 
 _TABLES = (
     # STRICT: a value of another type is an error that SQLite reports.
@@ -180,7 +181,10 @@ def check_catalog(connection: sqlite3.Connection, name: str) -> None:
     """
     (found,) = connection.execute("PRAGMA user_version").fetchone()
     if found != CATALOG_FORMAT:
-        raise LakeError(f"{name}: catalog of format {found}, this batonics knows {CATALOG_FORMAT}")
+        remedy = "read it with a newer one" if found > CATALOG_FORMAT else "load its files anew"
+        raise LakeError(
+            f"{name}: catalog of format {found}, this batonics knows {CATALOG_FORMAT}: {remedy}"
+        )
     (message,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     if message != "ok":
         raise LakeError(

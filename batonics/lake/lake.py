@@ -137,9 +137,10 @@ class Lake:
     ) -> pl.LazyFrame:
         """A LazyFrame of a schema's rows, by date and symbol.
 
-        Dtypes are those of the frames that were loaded; `date` (Date) and `symbol` (String) follow
-        the columns. This call chooses files by symbols and times, and verifies them; Polars pushes
-        later filters and selections down into them.
+        Dtypes are those of the frames that were loaded; the place of the row (`source`, Datetime
+        ns UTC, and `position`, UInt64), `date` (Date) and `symbol` (String) follow the columns.
+        This call chooses files by symbols and times, and verifies them; Polars pushes later filters
+        and selections down into them.
 
         Args: those of `files`.
 
@@ -150,7 +151,7 @@ class Lake:
         row_filter = parse_row_filter(symbols, start, end)
         check_schema(self.store, schema)
         found = find_schema(schema)
-        columns = pl.Schema({**found.columns, **HIVE_SCHEMA})
+        columns = pl.Schema({**found.lake_columns, **HIVE_SCHEMA})
         files = self._fetch(schema, row_filter)
         if not files:
             return pl.LazyFrame(schema=columns)
@@ -162,7 +163,7 @@ class Lake:
             )
         rows = pl.scan_parquet(
             files,
-            schema=found.columns,
+            schema=found.lake_columns,
             hive_partitioning=True,
             hive_schema=HIVE_SCHEMA,
             glob=False,

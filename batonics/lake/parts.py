@@ -79,11 +79,11 @@ class PartFile:
         self._schema = schema
         self._stream = open_file_stream(file)
         self._writer = ParquetWriter(
-            self._stream, schema.columns, is_vendor=schema.rtype is not None
+            self._stream, schema.lake_columns, is_vendor=schema.rtype is not None
         )
 
     def write(self, frame: pl.DataFrame) -> None:
-        """Write rows with the columns of the schema."""
+        """Write rows with the schema's `lake_columns`."""
         self.rows += frame.height
         self._writer.write(frame)
         row_bytes = 1 + int(frame.estimated_size()) // max(1, frame.height)
@@ -148,10 +148,11 @@ class PartsWriter:
         self._schema, self._directory, self._prefix = schema, directory, prefix
         self._open: dict[PartKey, PartFile] = {}  # in the order of the last write
         self._files_made = 0
+        self._columns = list(schema.lake_columns)
         self._latest_day = -1
 
     def write(self, frame: pl.DataFrame) -> None:
-        """Write rows with the columns of the schema, `_time` and `symbol`.
+        """Write rows with the schema's `lake_columns`, `_time` and `symbol`.
 
         `_time` (Int64, nanoseconds since the epoch) is the time of the row, or of the row before it
         if it has none; null if neither has one.
@@ -160,7 +161,7 @@ class PartsWriter:
         for key, rows in self._by_key(frame):
             part = self._part(key)
             part.extend_times(_integer(rows[ROW_TIME].min()), _integer(rows[ROW_TIME].max()))
-            part.write(rows[list(self._schema.columns)])
+            part.write(rows[self._columns])
         while sum(part.bytes_gathered for part in self._open.values()) > GATHERED_BYTES_MAX:
             max(self._open.values(), key=lambda part: part.bytes_gathered).write_gathered()
         for part in [part for part in self._open.values() if part.rows >= PART_ROWS_MAX]:

@@ -131,7 +131,7 @@ class Planner:
         if not empty.exists():
             try:
                 empty.parent.mkdir(parents=True)
-                pq.write_table(_schema_without_zone(found.columns).empty_table(), empty)
+                pq.write_table(_schema_without_zone(found.lake_columns).empty_table(), empty)
             except OSError as error:
                 raise OutputError(f"{empty}: cannot be written: {error}") from None
         marker = _marker(schema)

@@ -7,9 +7,9 @@ A query goes this way: the text names views, hence schemas; the catalog has the 
 schemas; the plan (`plan.py`) tells which of the parts the query reads; these are fetched and
 verified; views are made over them (`views.py`); the query runs on the views (`query_result.py`).
 
-Views have the schema's columns, then `date` (DATE, UTC) and `symbol` (VARCHAR). Their names have
-`_` for `-`: `mbp_10`. Times are TIMESTAMP_NS in UTC, since DuckDB has few functions for
-TIMESTAMPTZ_NS; prices are BIGINT of 1e-9, and enums text.
+Views have the schema's columns, their place in the stream (`source`, `position`), `date` (DATE,
+UTC) and `symbol` (VARCHAR). Their names have `_` for `-`: `mbp_10`. Times are TIMESTAMP_NS in UTC,
+since DuckDB has few functions for TIMESTAMPTZ_NS; prices are BIGINT of 1e-9, and enums text.
 """
 
 from __future__ import annotations

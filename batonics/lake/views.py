@@ -49,7 +49,7 @@ def view_statement(  # noqa: PLR0913 - settings, by keyword
         f'make_timestamp_ns(epoch_ns("{name}")) AS "{name}"'
         if isinstance(dtype, pl.Datetime) and has_zone
         else f'"{name}"'
-        for name, dtype in schema.columns.items()
+        for name, dtype in schema.lake_columns.items()
     )
     symbol = (
         f"symbol::ENUM({', '.join(map(sql_literal, symbols))}) AS symbol" if symbols else "symbol"
@@ -87,7 +87,7 @@ def _where(schema: Schema, row_filter: RowFilter) -> str:
 
 def _empty_select(schema: Schema) -> str:
     """A SELECT without rows, with the column types of a part."""
-    nulls = [f'NULL::{_sql_type(dtype)} AS "{name}"' for name, dtype in schema.columns.items()]
+    nulls = [f'NULL::{_sql_type(dtype)} AS "{name}"' for name, dtype in schema.lake_columns.items()]
     return f"SELECT {', '.join(nulls)}, NULL::DATE AS date, NULL::VARCHAR AS symbol LIMIT 0"
 
 

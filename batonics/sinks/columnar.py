@@ -27,6 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batonics.codec.records import UNDEFINED
+from batonics.frames.columns.row_place import POSITION
 from batonics.frames.scan.mbo_scan import SYMBOL
 from batonics.sinks.output_stream import OutputStream
 from batonics.sinks.text import is_price
@@ -166,6 +167,9 @@ def _arrow_schema(columns: tuple[tuple[str, pl.DataType], ...], is_vendor: bool)
     return found
 
 
+_STEADY = (("sequence", pl.UInt32()), (POSITION, pl.UInt64()))
+
+
 def _is_code(name: str, dtype: pl.DataType) -> bool:
     """Whether a column has few distinct values."""
     return name == "instrument_id" or isinstance(dtype, (pl.UInt8, pl.UInt16, pl.String, pl.Enum))
@@ -173,4 +177,4 @@ def _is_code(name: str, dtype: pl.DataType) -> bool:
 
 def _is_steady(name: str, dtype: pl.DataType) -> bool:
     """Whether a column rises by small steps."""
-    return isinstance(dtype, pl.Datetime) or (name == "sequence" and dtype == pl.UInt32)
+    return isinstance(dtype, pl.Datetime) or (name, dtype) in _STEADY

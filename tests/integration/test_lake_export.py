@@ -97,7 +97,7 @@ READERS = (through_delta, through_polars, through_files)
 
 def back(rows: pl.DataFrame, schema: str) -> pl.DataFrame:
     """Rows of a table in the lake's types and order."""
-    columns = find_schema(schema).columns
+    columns = find_schema(schema).lake_columns
     assert rows.schema == pl.Schema({**delta_columns(columns), **HIVE})
     return sort_by_part(rows.cast(pl.Schema({**columns, **HIVE})))
 

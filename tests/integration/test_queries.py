@@ -17,6 +17,7 @@ from polars.testing import assert_frame_equal
 import batonics
 from batonics.frames.namespace import MboNamespace
 from batonics.frames.schemas.table import find_schema
+from tests.support.lakes import with_places
 from tests.support.query_tables import full_rows, load_query, query_files, query_names, run_query
 
 BOOK = ["publisher_id", "instrument_id"]
@@ -41,8 +42,9 @@ def tables(test_data: Path) -> Tables:
         records = batonics.scan_mbo(path_of(test_data, file))
         schema = find_schema(name.replace("_", "-"))
         names = records.select("instrument_id", "symbol").unique()
-        rows = schema.rows(records).with_columns(schema.time.dt.date().alias("date"))
-        return rows.join(names, on="instrument_id", how="left", maintain_order="left").collect()
+        rows = with_places(records, schema).lazy()
+        dated = rows.with_columns(schema.time.dt.date().alias("date"))
+        return dated.join(names, on="instrument_id", how="left", maintain_order="left").collect()
 
     return lambda file, query: {name: view(file, name) for name in load_query(query).reads}
 

@@ -106,6 +106,7 @@ def test_clx5_is_explained(test_data: Path) -> None:
     assert report["compared"] == {"books": 1, "levels": 113, "orders": 147}
     (book,) = report["books"]
     assert (book["status"], book["crossed_events"], book["locked_events"]) == ("cold", 172, 0)
+    assert book["fill_order"] == {"compared": 1_061, "out_of_order": 30}
     assert "a lower bound" in book["reason"]
     assert [(a["name"], a["count"], a["expected"]) for a in book["anomalies"]] == [
         ("unknown_cancel", 1_224, True),

@@ -31,6 +31,7 @@ from tests.support.frame_checks import (
 from tests.support.growth_streams import churn, ends, one_sided, wide
 from tests.support.order_checks import (
     check_deep_order_lives,
+    check_fill_order,
     check_order_lives,
     check_queue_positions,
 )
@@ -143,6 +144,7 @@ def _orders() -> None:
     """Lives of orders, places in queues, simulated fills."""
     check_order_lives(SEED)
     check_deep_order_lives(1)
+    check_fill_order(1)
     check_queue_positions(SEED)
     for seed in (1, 2):
         check_fill_simulation(seed)

@@ -11,7 +11,9 @@ from pathlib import Path
 import polars as pl
 
 import batonics
-from batonics.frames.schemas.table import find_schema
+from batonics.frames.columns.row_place import POSITION, ROW_PLACE_SCHEMA, SOURCE
+from batonics.frames.scan.sources import pull_frames
+from batonics.frames.schemas.table import Schema, find_schema
 from batonics.jobs.lake_load import LakeLoad, LoadRequest, LoadResult
 from batonics.lake.catalog import LoadedSource, SchemaLoad
 from batonics.lake.commits import commit_load
@@ -33,15 +35,33 @@ def load(
 
 
 def reference_rows(files: Path | Sequence[Path], schema: str) -> pl.DataFrame:
-    """The rows that a lake must hold of files that are one stream: with `date` and `symbol`."""
+    """The rows that a lake must hold of files that are one stream.
+
+    With their place (`frames/columns/row_place.py`), `date` and `symbol`.
+    """
     found = find_schema(schema)
     records = batonics.scan_mbo(files)
-    rows = found.rows(records).collect()
+    rows = with_places(records, found)
     names = records.select("instrument_id", "symbol").unique().collect()
     assert names["instrument_id"].is_unique().all()
     return rows.with_columns(
         found.time.forward_fill().dt.date().alias("date"),
     ).join(names, on="instrument_id", how="left", maintain_order="left")
+
+
+def with_places(records: pl.LazyFrame, schema: Schema) -> pl.DataFrame:
+    """The rows of a schema with `source` and `position`; the records have trusted times."""
+    columns = list(schema.columns)
+    if schema.has_record_positions:
+        rows = pl.concat(pull_frames(schema.rows(records), [*columns, POSITION]))
+    else:
+        rows = schema.rows(records).collect().with_row_index(POSITION)
+    start = records.select(pl.col("ts_recv").drop_nulls().first()).collect().to_series()
+    return rows.select(
+        *columns,
+        start.new_from_index(0, rows.height).alias(SOURCE),
+        pl.col(POSITION).cast(ROW_PLACE_SCHEMA[POSITION]),
+    )
 
 
 def read_lake(lake: Path, schema: str, **wanted: str) -> pl.DataFrame:

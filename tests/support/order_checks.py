@@ -5,17 +5,24 @@ Unit tests run these checks, and so does the suite that kills mutants.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 import numpy as np
 import polars as pl
 
+from batonics.book.engine import BookEngine
+from batonics.book.queues import OrderQueues
 from batonics.frames.columns.books import ORDERS_SCHEMA
 from batonics.frames.orders.order_lives import QUEUE_SCHEMA, order_frames, position_frames
 from batonics.model.mbo import MboBatch, slice_batch
-from tests.support.reference_books import records
-from tests.support.reference_orders import Row, reference_lives, reference_positions
+from tests.support.reference_books import Key, records
+from tests.support.reference_orders import (
+    Row,
+    reference_fill_order,
+    reference_lives,
+    reference_positions,
+)
 from tests.support.streams import random_stream
 
 DEEP = {"ids": 300, "ticks": 8, "clear_share": 0.0005, "snapshot_share": 0, "tob_books": 0}
@@ -72,3 +79,22 @@ def check_queue_positions(seed: int) -> None:
     for order_id in np.unique(batch.order_id)[::5].tolist():
         expected = list(reference_positions(records(batch), order_id))
         assert as_rows(positions(batch, order_id)) == expected
+
+
+def fill_order(batch: MboBatch, rows: int = 0) -> Mapping[Key, tuple[int, int]]:
+    """By book: how often fills kept to their queues."""
+    engine, queues = BookEngine(deltas=True), OrderQueues()
+    for piece in cut(batch, rows):
+        queues.fold(piece, engine.fold(piece).deltas, engine)
+    return {key: queues.fill_order(book) for book, key in enumerate(engine.keys())}
+
+
+def check_fill_order(seed: int) -> None:
+    """Fills compared and out of order are the reference's."""
+    batch = random_stream(seed, 4_000, books=2, **DEEP)  # type: ignore[arg-type]
+    # Many trades of several fills.
+    rng = np.random.default_rng(seed)
+    batch.action[rng.random(len(batch.action)) < 0.4] = ord("F")
+    found = fill_order(batch, 100)
+    assert found == reference_fill_order(records(batch))
+    assert any(wrong for _, wrong in found.values())

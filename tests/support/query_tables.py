@@ -99,10 +99,11 @@ def full_rows(view: str, rows: Rows) -> pl.DataFrame:
 
     Of a dict, `ts` stands for all its times that it does not name; times are nanoseconds of the
     epoch. A row that does not say is of symbol X and publisher 1; `instrument_id` is made from the
-    symbol, `sequence` from the row's place, and `date` from its time.
+    symbol, `sequence` and `position` from the row's place, and `date` from its time. All rows are
+    of one source.
     """
     schema = _schema(view)
-    columns = pl.Schema({**schema.columns, "date": pl.Date(), "symbol": pl.String()})
+    columns = pl.Schema({**schema.lake_columns, "date": pl.Date(), "symbol": pl.String()})
     if isinstance(rows, pl.DataFrame):
         return rows.select(columns.names()).cast(columns)
     unknown = {name for row in rows for name in row} - {*columns, "ts"}
@@ -125,13 +126,15 @@ def _full_row(row: Mapping[str, Any], at: int, columns: pl.Schema) -> dict[str, 
         **_USUAL,
         "symbol": symbol,
         "sequence": at,
+        "source": 0,
+        "position": at,
         "instrument_id": sum(map(ord, symbol or "")),
     }
     full_row: dict[str, Any] = {}
     for name, dtype in columns.items():
         if name in row:
             full_row[name] = row[name]
-        elif isinstance(dtype, pl.Datetime):
+        elif isinstance(dtype, pl.Datetime) and name not in usual:
             full_row[name] = row.get("ts")
         elif "_sz_" in name or "_ct_" in name:
             full_row[name] = 0

@@ -44,6 +44,7 @@ class Order:
     requeues: int = 0
     first_fill: tuple[Record, Sums] | None = None
     price_start: int = 0
+    place: object = field(default_factory=object)  # another one each time it goes to the back
     number: int = field(default_factory=BIRTHS.__next__)
 
     def shows(self) -> int:
@@ -223,7 +224,8 @@ class Book:
 
     def modify(self, order: Order, record: Record) -> None:
         shown = order.shows()
-        back = record.price != order.price or record.size > order.size
+        # More than the fills have left is a refill, and a refill goes to the back.
+        back = record.price != order.price or record.size > shown
         order.added += max(order.pending - order.size, 0)
         order.added += max(record.size - shown, 0)
         order.cancelled += max(shown - record.size, 0)
@@ -234,6 +236,7 @@ class Book:
             return
         if back:
             order.requeues += 1
+            order.place = object()
             self.queue(order).remove(order)
             order.price = record.price
             self.queue(order).append(order)
@@ -280,6 +283,32 @@ def reference_positions(stream: Iterable[Record], order_id: int) -> Iterator[Row
         queues.apply(record)
         if record.flags & Flag.LAST:
             yield from changed_rows(book, order_id, told)
+
+
+def reference_fill_order(stream: Iterable[Record]) -> dict[Key, tuple[int, int]]:
+    """By book: fills right behind another of their level in their trade, and those out of order."""
+    queues = ReferenceQueues()
+    counts: dict[Key, tuple[int, int]] = {}
+    aggressors: dict[Key, int] = {}
+    # The last fill of the trade: its level, its place, and the places ahead of it.
+    before: dict[Key, tuple[tuple[int, int], object, list[object]]] = {}
+    for record in stream:
+        book = queues.book(record)
+        counts.setdefault(book.key, (0, 0))
+        order = book.order(record.order_id)
+        if record.action == Action.TRADE:
+            before.pop(book.key, None)
+            aggressors[book.key] = record.order_id
+        plain = not record.flags & (Flag.TOB | Flag.MBP) and 0 < record.size < UNDEF_ORDER_SIZE
+        own = record.order_id == aggressors.get(book.key, 0) != 0
+        if record.action == Action.FILL and order and plain and not own:
+            level, (compared, wrong) = (order.side, order.price), counts[book.key]
+            last_level, last_place, places_ahead = before.get(book.key, (None, None, []))
+            if last_level == level and last_place is not order.place:
+                counts[book.key] = compared + 1, wrong + (order.place in places_ahead)
+            before[book.key] = level, order.place, [other.place for other in book.ahead(order)]
+        queues.apply(record)
+    return counts
 
 
 def changed_rows(book: Book, order_id: int, told: dict[Key, Row]) -> Iterator[Row]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from batonics.book.engine import BookEngine
 from batonics.book.results import TopsSpec
-from batonics.book.state import TOP_LEVEL_WORDS, Top
+from batonics.book.state import LAST_ROW_BIT, TOP_LEVEL_WORDS, Top
 from batonics.model.mbo import UNDEF_ORDER_SIZE, UNDEF_PRICE, Action, Flag, MboBatch, Side
 from tests.support.reference_books import Key, Record, ReferenceBooks, records
 
@@ -24,11 +24,15 @@ Ladders = list[list[tuple[int, int, int]]]
 
 
 class ReferenceTop(NamedTuple):
-    """A top and the record that describes it."""
+    """A top and the record that describes it.
+
+    `position` is the place in the stream of the trade, or of the record that ended the event.
+    """
 
     record: Record
     depth: int
     levels: list[int]
+    position: int
 
 
 class ReferenceTops:
@@ -49,6 +53,8 @@ class ReferenceTops:
         self._shown: dict[Key, list[int]] = {}
         self._changed: set[Key] = set()
         self._noted: dict[Key, Record] = {}
+        self._records = 0
+        self._last: dict[Key, int] = {}  # of each book, the place of its last record
 
     def apply(self, record: Record) -> None:
         key = (record.publisher_id, record.instrument_id)
@@ -64,8 +70,10 @@ class ReferenceTops:
         if ends > last:
             assert was_open
             self._end(key, before)
+        self._last[key] = self._records
+        self._records += 1
         if record.action == Action.TRADE:
-            self.tops.append(ReferenceTop(record, 0, self._best(after)))
+            self.tops.append(ReferenceTop(record, 0, self._best(after), self._last[key]))
             self._keep(after)
         if record.action in BOOK_ACTIONS:
             self._noted[key] = record
@@ -85,7 +93,8 @@ class ReferenceTops:
         side = int(record.side == Side.ASK)
         prices = [p for p in levels[side::TOP_LEVEL_WORDS] if p != UNDEF_PRICE]
         better = sum(p < record.price if side else p > record.price for p in prices)
-        self.tops.append(ReferenceTop(record, 0 if record.price == UNDEF_PRICE else better, levels))
+        depth = 0 if record.price == UNDEF_PRICE else better
+        self.tops.append(ReferenceTop(record, depth, levels, self._last[key]))
         self._keep(ladders)
 
     def _keep(self, ladders: Ladders) -> None:
@@ -133,6 +142,10 @@ def engine_tops(batches: Iterable[MboBatch], wanted: TopsSpec) -> list[Reference
     for batch in batches:
         folded = engine.fold(batch)
         top_records = list(records(folded.top_records.take()))
-        for record, words in zip(top_records, folded.tops.tolist(), strict=True):
-            tops.append(ReferenceTop(record, words[Top.DEPTH], words[len(Top) :]))
+        positions = folded.top_records.positions().tolist()
+        for record, words, position in zip(
+            top_records, folded.tops.tolist(), positions, strict=True
+        ):
+            depth = words[Top.DEPTH] % (1 << LAST_ROW_BIT)
+            tops.append(ReferenceTop(record, depth, words[len(Top) :], position))
     return tops

@@ -7,6 +7,7 @@ same frames as a LazyFrame over records.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -26,6 +27,7 @@ from batonics.frames.columns.mbo_frame import (
     null_where,
     to_datetimes,
 )
+from batonics.frames.columns.row_place import position_series
 from batonics.frames.depth.sampling import changed_depth_frames, sampled_depth_frames
 from batonics.frames.depth.snapshots import depth_frames
 from batonics.frames.depth.windows import EventWindows, Windows
@@ -47,12 +49,24 @@ BOOK_SCHEMA = pl.Schema(
 
 def bbo_source(records: pl.LazyFrame) -> pl.LazyFrame:
     """A LazyFrame of `BBO_SCHEMA` over MBO records."""
-    return record_source("MBO BBO", records, BBO_SCHEMA, bbo_frames)
+    return record_source(
+        "MBO BBO",
+        records,
+        BBO_SCHEMA,
+        bbo_frames,
+        derive_placed=partial(bbo_frames, positions=True),
+    )
 
 
 def delta_source(records: pl.LazyFrame) -> pl.LazyFrame:
     """A LazyFrame of `DELTA_SCHEMA` over MBO records."""
-    return record_source("MBO DELTAS", records, DELTA_SCHEMA, delta_frames)
+    return record_source(
+        "MBO DELTAS",
+        records,
+        DELTA_SCHEMA,
+        delta_frames,
+        derive_placed=partial(delta_frames, positions=True),
+    )
 
 
 def depth_source(
@@ -118,12 +132,17 @@ def book_frames(batches: Iterable[MboBatch], at_ns: int) -> Iterator[pl.DataFram
     yield by_book.select(list(BOOK_SCHEMA))
 
 
-def bbo_frames(batches: Iterable[MboBatch]) -> Iterator[pl.DataFrame]:
-    """Frames of `BBO_SCHEMA`: a row for each end of an event."""
+def bbo_frames(batches: Iterable[MboBatch], *, positions: bool = False) -> Iterator[pl.DataFrame]:
+    """Frames of `BBO_SCHEMA`: a row for each end of an event.
+
+    Args:
+        batches: MBO records, in their order.
+        positions: whether the column `position` follows (`frames/columns/row_place.py`).
+    """
     for piece in fold_pieces(batches, bbo=True):
         ends = piece.copy_event_ends()
         levels = ends.bbo.T.copy()
-        yield pl.DataFrame(
+        frame = pl.DataFrame(
             {
                 "ts_event": to_datetimes(ends.ts_event),
                 "ts_recv": to_datetimes(ends.ts_recv),
@@ -135,14 +154,20 @@ def bbo_frames(batches: Iterable[MboBatch]) -> Iterator[pl.DataFrame]:
                 },
             }
         )
+        yield frame.hstack([position_series(ends.position)]) if positions else frame
 
 
-def delta_frames(batches: Iterable[MboBatch]) -> Iterator[pl.DataFrame]:
-    """Frames of `DELTA_SCHEMA`: a row for each level delta."""
+def delta_frames(batches: Iterable[MboBatch], *, positions: bool = False) -> Iterator[pl.DataFrame]:
+    """Frames of `DELTA_SCHEMA`: a row for each level delta.
+
+    Args:
+        batches: MBO records, in their order.
+        positions: whether the column `position` follows (`frames/columns/row_place.py`).
+    """
     for piece in fold_pieces(batches, deltas=True):
         words = piece.deltas.T.copy()
         row, batch = words[Delta.ROW], piece.batch
-        yield pl.DataFrame(
+        frame = pl.DataFrame(
             {
                 "ts_event": to_datetimes(batch.ts_event[row]),
                 "ts_recv": to_datetimes(batch.ts_recv[row]),
@@ -155,6 +180,7 @@ def delta_frames(batches: Iterable[MboBatch]) -> Iterator[pl.DataFrame]:
                 "count": words[Delta.COUNT],
             }
         )
+        yield frame.hstack([position_series(row + piece.first_position)]) if positions else frame
 
 
 _PRICES = (Bbo.BID_PRICE, Bbo.ASK_PRICE)

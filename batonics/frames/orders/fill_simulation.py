@@ -14,8 +14,10 @@ impact). These assumptions give its fills:
    at a worse price of its side, would first have been its own: it is filled by the same size, at
    its price. Nothing else fills it: no fill of an aggressor's own order, no trade without a fill of
    a displayed order (an F; implied and hidden trades have none), and no opposite order that comes
-   to rest at or through its price (books cross in auctions, rule 22).
-5. The part of a fill that exceeds the shown size of an order ahead (an iceberg) was behind it.
+   to rest at or through its price (books cross in auctions, rule 22). A fill is an aggressor's own
+   if its order id is that of the book's last T; id 0 names no aggressor.
+5. The part of a fill that exceeds the shown size of an order ahead (an iceberg) was behind it. So
+   is what an M adds to an order ahead above its shown size, such as a refill.
 6. A clear of its side of the book (R, a snapshot, a top-of-book record) ends the simulation, since
    the further fate of orders is unknown.
 7. Nothing is known after the last record. An order that would enter later is refused, and an order

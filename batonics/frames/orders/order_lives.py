@@ -8,6 +8,10 @@ The C or M after a fill removes the filled size from the order, at some publishe
 (rule 6). Until then the *shown size* of the order is its size less its fills. The queues ahead and
 behind are sums of shown sizes, and count the orders whose shown size is not 0.
 
+An M that sets more than the shown size is a refill of an iceberg, or the order grew: either way it
+goes to the back of its level (rule 10). The books of `reconstruct` do not know the fills (rule 6),
+so there a refill to the size of before keeps its place.
+
 Times: `ts_start`, `ts_end` and `ts_first_fill` are `ts_event`, the venue's clock, which measures
 lifetimes. It may run backwards between records (rule 4), and in the snapshots of some venues it is
 the true start of the order. `ts_recv_start` and `ts_recv_end` are the `ts_recv` of the same
@@ -74,10 +78,13 @@ def orders_source(records: pl.LazyFrame) -> pl.LazyFrame:
         cancelled (Int64): the size that C or M removed and that was not filled.
         left (Int64): the shown size at the end; 0 for filled and cancelled orders. For all orders,
             filled + cancelled + left = added.
-        modifies (Int64): the number of M, including those that changed nothing or removed it.
-        requeues (Int64): the number of M that sent it to the back of a queue (rule 10).
+        modifies (Int64): the number of M of the order, including those that changed nothing, that
+            removed only what fills had taken, or that removed the order.
+        requeues (Int64): the number of M that sent it to the back of a queue (rule 10): to another
+            price, or above its shown size.
         ahead_orders, ahead_size (Int64): the orders ahead of it at its level at the start, and
-            their shown size.
+            their shown size. Orders that fills have taken whole are not counted, even if they are
+            still to be removed. Orders at better prices are not counted.
         ts_first_fill (Datetime ns UTC): ts_event of its first F; null if there was none.
         fill_ahead_orders, fill_ahead_size (Int64): the orders ahead of it at its level just before
             its first F, and their shown size.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from batonics.model.mbo import UNDEF_TIMESTAMP, is_untimed
+from batonics.model.mbo import UNDEF_TIMESTAMP, MboBatch, trusted_times
 
 UNKNOWN_TIME = 0
 """The end of the current interval while no time is known."""
@@ -37,9 +37,8 @@ class StreamClock:
         self, ts_recv: NDArray[np.uint64], flags: NDArray[np.uint8]
     ) -> NDArray[np.int64]:
         """The end of the interval of each row, which never decreases from row to row."""
-        # UNDEF_TIMESTAMP is -1 as a signed word. A time without an interval end is unknown too.
-        signed = ts_recv.view(np.int64)
-        time_ns = np.where(is_untimed(flags) | (signed > 2**63 - 1 - self._length_ns), -1, signed)
+        time_ns = trusted_times(ts_recv, flags)
+        time_ns[time_ns > 2**63 - 1 - self._length_ns] = -1  # its interval has no end
         latest_ns = np.maximum(np.maximum.accumulate(time_ns), self._now_ns)
         ends: NDArray[np.int64] = -(-latest_ns // self._length_ns) * self._length_ns
         self._now_ns, self.latest_end_ns = int(latest_ns[-1]), int(ends[-1])
@@ -54,7 +53,7 @@ class RecordTimes:
     """
 
     def __init__(self) -> None:
-        self._now_ns = np.uint64(0)
+        self._now_ns = -1  # not known
 
     def find_times(
         self, ts_recv: NDArray[np.uint64], flags: NDArray[np.uint8]
@@ -62,16 +61,25 @@ class RecordTimes:
         """(rows,) The times of the next records; `ts_recv` itself if all of it can be trusted."""
         if len(ts_recv) == 0:
             return ts_recv
-        latest_ns = ts_recv.max()
-        untimed = is_untimed(flags)
-        if latest_ns != UNDEF_TIMESTAMP and not untimed.any():
-            self._now_ns = max(self._now_ns, latest_ns)
+        trusted = trusted_times(ts_recv, flags)
+        is_trusted = trusted >= 0
+        if is_trusted.all():
+            self._now_ns = max(self._now_ns, int(trusted.max()))
             return ts_recv
-        undefined = ts_recv == UNDEF_TIMESTAMP
-        untimed |= undefined
-        trusted = np.where(untimed, np.uint64(0), ts_recv)
         now_ns = np.maximum(np.maximum.accumulate(trusted), self._now_ns)
-        self._now_ns = now_ns[-1]
-        own = ~untimed | ((now_ns == 0) & ~undefined)
-        times: NDArray[np.uint64] = np.where(own, ts_recv, now_ns)
-        return times
+        self._now_ns = int(now_ns[-1])
+        own = np.where(ts_recv == UNDEF_TIMESTAMP, 0, ts_recv.view(np.int64))
+        times = np.where(is_trusted | (now_ns < 0), own, now_ns)
+        return times.view(np.uint64)
+
+
+def first_time(batch: MboBatch) -> int | None:
+    """The first `ts_recv` of a batch that orders anything (rule 16); else its first known one.
+
+    In nanoseconds since the epoch; None if no record has one.
+    """
+    times = trusted_times(batch.ts_recv, batch.flags)
+    if (times < 0).all():
+        times = batch.ts_recv.view(np.int64)
+    known = np.flatnonzero(times >= 0)
+    return int(times[known[0]]) if len(known) else None

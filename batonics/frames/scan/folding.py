@@ -34,6 +34,7 @@ class EventEndColumns(NamedTuple):
     ts_recv: NDArray[np.uint64]
     sequence: NDArray[np.uint32]
     flags: NDArray[np.uint8]
+    position: NDArray[np.int64]  # how many records of the stream come before the closing one
     bbo: NDArray[np.int64]  # (ends, len(Bbo)), or (0, len(Bbo)) if not requested
 
 
@@ -45,6 +46,7 @@ class FoldedPiece(NamedTuple):
     deltas: NDArray[np.int64]  # (deltas, len(Delta))
     event_ends: NDArray[np.int64]  # (ends, len(Closing))
     keys: NDArray[np.int64]  # publisher_id << 32 | instrument_id of each book
+    first_position: int  # how many records of the stream come before the piece
     last_rows: NDArray[np.void]  # by book: its last row before the piece, if a snapshot is open
 
     def copy_event_ends(self, selected: NDArray[np.bool_] | None = None) -> EventEndColumns:
@@ -64,11 +66,12 @@ class FoldedPiece(NamedTuple):
             ts_recv=self.batch.ts_recv[at],
             sequence=self.batch.sequence[at],
             flags=self.batch.flags[at],
+            position=at + self.first_position,
             bbo=self.bbo[at] if len(self.bbo) else self.bbo,
         )
         if len(before):
             rows = self.last_rows[book[before]]
-            for name in ("ts_event", "ts_recv", "sequence", "flags"):
+            for name in _LAST_ROW_COLUMNS:
                 getattr(ends, name)[before] = rows[name]
             if len(ends.bbo):
                 ends.bbo[before] = rows["bbo"]
@@ -102,6 +105,7 @@ def fold_pieces(
             deltas=folded.deltas if deltas else folded.deltas[:0],
             event_ends=folded.event_ends,
             keys=book_keys(engine),
+            first_position=engine.records - len(rows.action),
             last_rows=last_rows,
         )
         last_rows = _update_last_rows(last_rows, rows, folded, engine)
@@ -150,19 +154,23 @@ def _update_last_rows(
     at = np.searchsorted(batch_keys, wanted_keys).clip(max=len(batch_keys) - 1)
     has_row = batch_keys[at] == wanted_keys
     row = len(keys) - 1 - from_the_end[at[has_row]]
-    for name in ("ts_event", "ts_recv", "sequence", "flags"):
+    for name in _MOMENT_COLUMNS:
         last_rows[name][open_books[has_row]] = getattr(batch, name)[row]
+    last_rows["position"][open_books[has_row]] = engine.records - len(keys) + row
     if len(folded.bbo):
         last_rows["bbo"][open_books[has_row]] = folded.bbo[row]
     return last_rows
 
 
+_MOMENT_COLUMNS = ("ts_event", "ts_recv", "sequence", "flags")
+_LAST_ROW_COLUMNS = (*_MOMENT_COLUMNS, "position")
 _ROW_DTYPE = np.dtype(
     [
         ("ts_event", np.uint64),
         ("ts_recv", np.uint64),
         ("sequence", np.uint32),
         ("flags", np.uint8),
+        ("position", np.int64),
         ("bbo", np.int64, len(Bbo)),
     ]
 )

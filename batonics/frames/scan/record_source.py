@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import polars as pl
 
 from batonics.frames.columns.mbo_frame import BOOK_COLUMNS, check_columns
+from batonics.frames.columns.row_place import POSITION
 from batonics.frames.scan.mbo_scan import batches_of
 from batonics.frames.scan.sources import Projection, frame_source
 from batonics.model.mbo import MboBatch
@@ -18,13 +19,14 @@ from batonics.model.mbo import MboBatch
 Derive = Callable[[Iterator[MboBatch]], Iterator[pl.DataFrame]]
 
 
-def record_source(
+def record_source(  # noqa: PLR0913 - settings, by keyword
     name: str,
     records: pl.LazyFrame,
     schema: pl.Schema,
     derive: Derive,
     *,
     books_independent: bool = True,
+    derive_placed: Derive | None = None,
 ) -> pl.LazyFrame:
     """A LazyFrame of frames derived from MBO records.
 
@@ -35,6 +37,7 @@ def record_source(
         derive: turns the batches of the records into frames of the schema.
         books_independent: whether the rows of a book depend on its own records alone. If so, books
             that the query filters out are not built.
+        derive_placed: as `derive`, with the column `position` too (`frames/columns/row_place.py`).
 
     Raises:
         UsageError: a column is missing or has another dtype.
@@ -44,6 +47,8 @@ def record_source(
 
     def make_frames(projection: Projection) -> Iterator[pl.DataFrame]:
         books = projection.book_filter if books_independent else None
-        return derive(batches_of(records, books))
+        is_placed = derive_placed is not None and POSITION in projection.columns
+        make = derive_placed if derive_placed is not None and is_placed else derive
+        return make(batches_of(records, books))
 
     return frame_source(name, schema, make_frames)

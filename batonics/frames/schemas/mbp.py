@@ -28,6 +28,7 @@ from batonics.book.results import TopsSpec
 from batonics.book.state import Top
 from batonics.frames.columns.levels import level_series
 from batonics.frames.columns.mbo_frame import to_frame
+from batonics.frames.columns.row_place import position_series
 from batonics.frames.columns.vendor import mbp_schema, rtype_series
 from batonics.frames.scan.folding import fold_tops
 from batonics.model.mbo import Action, Flag, MboBatch, Side
@@ -41,7 +42,12 @@ _RECORD_COLUMNS = [name for name in mbp_schema(1) if name in MboBatch._fields]
 
 
 def mbp_frames(
-    batches: Iterable[MboBatch], depth: int, *, rtype: int | None = None, changes: bool = True
+    batches: Iterable[MboBatch],
+    depth: int,
+    *,
+    rtype: int | None = None,
+    changes: bool = True,
+    positions: bool = False,
 ) -> Iterator[pl.DataFrame]:
     """Frames of `mbp_schema(depth)`, in stream order.
 
@@ -50,10 +56,14 @@ def mbp_frames(
         depth: levels of each side.
         rtype: the value of the column `rtype`; None: null.
         changes: whether changes have rows. Without them, a depth of 1 gives tbbo.
+        positions: whether the column `position` follows (`frames/columns/row_place.py`).
     """
     engine = BookEngine(tops=TopsSpec(depth, changes=changes, trades=True))
     for folded in fold_tops(batches, engine):
-        yield tops_frame(folded.tops, folded.top_records.take(), depth, rtype)
+        frame = tops_frame(folded.tops, folded.top_records.take(), depth, rtype)
+        if positions:
+            frame = frame.hstack([position_series(folded.top_records.positions())])
+        yield frame
 
 
 def tops_frame(

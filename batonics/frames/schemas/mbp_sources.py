@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import polars as pl
 
@@ -31,14 +32,19 @@ def mbp_source(
         changes: whether changes have rows. Without them, a depth of 1 gives tbbo.
         consolidated: whether the levels are those of an instrument over all its publishers.
     """
-
-    def derive(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
-        frames = consolidated_frames if consolidated else mbp_frames
-        return frames(batches, depth, rtype=rtype, changes=changes)
-
-    books_independent = not consolidated
+    frames = partial(
+        consolidated_frames if consolidated else mbp_frames,
+        depth=depth,
+        rtype=rtype,
+        changes=changes,
+    )
     return record_source(
-        f"MBO MBP {depth}", records, mbp_schema(depth), derive, books_independent=books_independent
+        f"MBO MBP {depth}",
+        records,
+        mbp_schema(depth),
+        frames,
+        books_independent=not consolidated,
+        derive_placed=None if consolidated else partial(frames, positions=True),
     )
 
 

@@ -1,6 +1,7 @@
-"""The time and the symbol of each row of a schema, from frame to frame.
+"""The time, the symbol and the place of each row of a schema, from frame to frame.
 
 The rule here: a row's date and symbol follow from its time (`Schema.time`), for every reader alike.
+Its place (`frames/columns/row_place.py`) does not depend on how the stream is cut into batches.
 """
 
 from __future__ import annotations
@@ -8,10 +9,12 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from batonics.frames.scan.clock import RecordTimes
+from batonics.frames.columns.row_place import POSITION, ROW_PLACE_SCHEMA, SOURCE, position_series
+from batonics.frames.scan.clock import RecordTimes, first_time
 from batonics.frames.scan.mbo_scan import SYMBOL
 from batonics.frames.scan.symbols import FrameSymbols
 from batonics.frames.schemas.table import Schema
+from batonics.model.mbo import MboBatch
 
 ROW_TIME = "_time"
 """The column with a row's time: Int64, nanoseconds since the epoch."""
@@ -66,3 +69,34 @@ class RowKeys:
     def add_to(self, frame: pl.DataFrame, names: FrameSymbols) -> pl.DataFrame:
         """The frame with `_time` (Int64) and `symbol` (String)."""
         return self.add_symbol(self.add_time(frame), names)
+
+
+class RowPlaces:
+    """Adds the place to the frames of one stream, in order.
+
+    Attributes:
+        columns: the columns that a frame must have to be given its places.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        self.columns = [*schema.columns]
+        if schema.has_record_positions:
+            self.columns.append(POSITION)
+        self._start_ns: int | None = None
+        self._rows = 0
+
+    def note(self, batch: MboBatch) -> None:
+        """Note the start of the source: called with each batch before the frames made of it."""
+        if self._start_ns is None:
+            self._start_ns = first_time(batch)
+
+    def add_to(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """A frame of `columns` with `source` and `position` after the columns of the schema."""
+        start_ns = self._start_ns or 0  # the epoch: no record has a time
+        source = pl.Series(SOURCE, [start_ns], pl.Int64).cast(ROW_PLACE_SCHEMA[SOURCE])
+        if POSITION in frame.columns:
+            position = frame.drop_in_place(POSITION)
+        else:
+            position = position_series(np.arange(self._rows, self._rows + frame.height))
+        self._rows += frame.height
+        return frame.hstack([source.new_from_index(0, frame.height), position])

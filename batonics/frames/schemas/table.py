@@ -36,6 +36,7 @@ from batonics.codec.metadata import SCHEMA_NAMES
 from batonics.codec.records import RECORD_LAYOUTS
 from batonics.frames.columns.books import BBO_SCHEMA, DELTA_SCHEMA, ORDERS_SCHEMA, depth_schema
 from batonics.frames.columns.mbo_frame import MBO_SCHEMA
+from batonics.frames.columns.row_place import ROW_PLACE_SCHEMA
 from batonics.frames.columns.vendor import (
     BBO_INTERVAL_SCHEMA,
     MBO_FILE_SCHEMA,
@@ -74,6 +75,8 @@ class Schema:
             None: there are no such rows.
         is_row_per_record: each row is made of one record alone. Otherwise `derive` gives a
             `frame_source`, which reads the next batch when it has given all rows of those before.
+        has_record_positions: the source of `derive` gives the column `position` of a row's record
+            to a reader that asks for it (`frames/columns/row_place.py`).
     """
 
     name: str
@@ -86,6 +89,12 @@ class Schema:
     time_is_interval_end: bool = False
     derive_consolidated: Derivation | None = field(default=None, repr=False)
     is_row_per_record: bool = False
+    has_record_positions: bool = False
+
+    @property
+    def lake_columns(self) -> pl.Schema:
+        """The columns of its rows in a lake: `columns`, then their place in the stream."""
+        return pl.Schema({**self.columns, **ROW_PLACE_SCHEMA})
 
     @property
     def time_column(self) -> str:
@@ -277,6 +286,7 @@ def _mbp(parameter: str) -> Schema | None:
         rtype=rtype,
         layout=None if rtype is None else f"mbp-{depth}",
         derive_consolidated=lambda records: derive(records, consolidated=True),
+        has_record_positions=True,
     )
 
 
@@ -371,6 +381,7 @@ SCHEMAS: dict[str, Schema] = {
             pl.col("ts_recv"),
             rtype=0x00,
             layout="trade",
+            has_record_positions=True,
         ),
         Schema(
             "tbbo",
@@ -380,9 +391,10 @@ SCHEMAS: dict[str, Schema] = {
             rtype=0x01,
             layout="mbp-1",
             derive_consolidated=lambda records: _tbbo(records, consolidated=True),
+            has_record_positions=True,
         ),
-        Schema("bbo", BBO_SCHEMA, _bbo_events, pl.col("ts_recv")),
-        Schema("deltas", DELTA_SCHEMA, _deltas, pl.col("ts_recv")),
+        Schema("bbo", BBO_SCHEMA, _bbo_events, pl.col("ts_recv"), has_record_positions=True),
+        Schema("deltas", DELTA_SCHEMA, _deltas, pl.col("ts_recv"), has_record_positions=True),
         Schema(
             "orders",
             ORDERS_SCHEMA,

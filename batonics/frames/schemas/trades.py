@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from batonics.frames.columns.mbo_frame import OPTIONAL_DEFAULTS, check_columns, to_frame
+from batonics.frames.columns.row_place import position_series
 from batonics.frames.columns.vendor import TRADES_SCHEMA, rtype_series
 from batonics.frames.scan.mbo_scan import batches_of, has_batches
 from batonics.frames.scan.sources import Projection, frame_source
@@ -60,10 +61,13 @@ def _frames(
     records: pl.LazyFrame, projection: Projection, rtype: int | None
 ) -> Iterator[pl.DataFrame]:
     own = [name for name in TRADES_SCHEMA if name not in _ADDED]
+    position = 0
     for batch in batches_of(records, projection.book_filter):
         rows = np.flatnonzero(batch.action == Action.TRADE)
         if len(rows):
             found = to_frame(take_batch(batch, rows), own)
             depth = pl.Series("depth", np.zeros(len(rows), np.uint8))
             added = [rtype_series(rtype, len(rows)), depth]
-            yield found.hstack(added)[list(TRADES_SCHEMA)]
+            frame = found.hstack(added)[list(TRADES_SCHEMA)]
+            yield frame.hstack([position_series(rows + position)])
+        position += len(batch.action)

@@ -56,7 +56,7 @@ def frame_of(schema: str, rows: Sequence[Row], first: int) -> pl.DataFrame:
     }
     columns = {
         name: pl.Series(name, values.get(name, [0] * len(rows))).cast(dtype)
-        for name, dtype in found.columns.items()
+        for name, dtype in found.lake_columns.items()
     }
     return pl.DataFrame(columns).with_columns(
         found.time.to_physical().alias(ROW_TIME),

@@ -263,10 +263,21 @@ def test_only_what_was_taken_out_is_forgotten(held: FileCatalog) -> None:
     assert removed(held) == []
 
 
-def test_an_older_reader_and_a_newer_format_are_refused(held: FileCatalog, tmp_path: Path) -> None:
-    held.commit(lambda connection: connection.execute("PRAGMA user_version = 9").fetchall())
-    with pytest.raises(LakeError, match=r"catalog of format 9, this batonics knows 1"):
+@pytest.mark.parametrize(
+    ("version", "remedy"), [(9, "read it with a newer one"), (1, "load its files anew")]
+)
+def test_another_format_is_refused(
+    version: int, remedy: str, held: FileCatalog, tmp_path: Path
+) -> None:
+    held.commit(
+        lambda connection: connection.execute(f"PRAGMA user_version = {version}").fetchall()
+    )
+    said = f"catalog of format {version}, this batonics knows 2: {remedy}"
+    with pytest.raises(LakeError, match=said):
         FileCatalog(tmp_path / "catalog.sqlite")
+
+
+def test_what_is_no_catalog_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no database, " * 100)
     with pytest.raises(LakeError, match="cannot be used: file is not a database"):
         FileCatalog(tmp_path / "text")

@@ -46,7 +46,7 @@ def frame(rows: list[Row], first: int = 0) -> pl.DataFrame:
     }
     columns = {
         name: pl.Series(name, values.get(name, [0] * len(rows))).cast(dtype)
-        for name, dtype in SCHEMA.columns.items()
+        for name, dtype in SCHEMA.lake_columns.items()
     }
     return pl.DataFrame(columns).with_columns(
         pl.col("ts_recv").to_physical().alias(ROW_TIME),
@@ -117,7 +117,7 @@ def test_rows_and_their_order_hold_whatever_the_limits(
     whole = pl.concat(frames)
     for path, part in files:
         rows_of = pl.read_parquet(path, hive_partitioning=False)
-        assert rows_of.schema == SCHEMA.columns
+        assert rows_of.schema == SCHEMA.lake_columns
         assert part.rows == rows_of.height <= max(rows_max - 1, 0) + max(map(len, chunks))
         assert part.bytes == path.stat().st_size
         assert part.digest == hashlib.sha256(path.read_bytes()).hexdigest()

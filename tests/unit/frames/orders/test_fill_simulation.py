@@ -19,7 +19,7 @@ from batonics.model.mbo import UNDEF_ORDER_SIZE, UNDEF_PRICE, DayStart, MboBatch
 from tests.support.fill_checks import check_fill_simulation, fills_of, of_book, scan, summary
 from tests.support.reference_books import Key, Record, records
 from tests.support.reference_fills import ReferenceFill
-from tests.support.streams import START_NS, batch_of, in_time
+from tests.support.streams import START_NS, TICK_1E9, batch_of, in_time, random_stream
 
 BOOK = (1, 100)
 LAST, TOB, SNAPSHOT = 128, 64, 32
@@ -168,6 +168,35 @@ def test_a_better_price_than_any_is_the_first_to_be_filled() -> None:
 def test_what_an_iceberg_hides_stood_behind() -> None:
     result = run(*TWO, *traded(1, 7))
     assert (result.ahead_filled, result.filled) == (5, 2)
+
+
+def test_an_icebergs_refill_is_behind_even_at_the_size_it_had() -> None:
+    trade = (rec("T", 0, 100, 2, flags=0), rec("F", 5, 100, 2, side="A", flags=0))
+    rows = (
+        rec("R", 0, UNDEF_PRICE, 0),
+        rec("A", 5, 100, 2, side="A"),
+        rec("A", 6, 90, 5),
+        *trade,
+        rec("M", 5, 100, 2, side="A"),
+        *trade,
+        rec("C", 5, 100, 2, side="A"),
+    )
+    result = run(*rows, side="A", price=100, size=1, after=3)
+    assert (result.filled, result.end) == (1, "filled")
+    assert (result.ahead_filled, result.ahead_cancelled) == (2, 0)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_nothing_cumulative_goes_back(seed: int) -> None:
+    batch = random_stream(seed, 1_200, books=1, tob_books=0, clear_share=0, snapshot_share=0)
+    at_ns, order = int(batch.ts_recv[300]), ("BA"[seed % 2], TICK_1E9 * (seed % 3), 1_000)
+    before = (0, 0, 0)
+    for rows in range(320, 1_200, 40):
+        result = would_fill(scan(slice_batch(batch, 0, rows)), *order, at_ns)
+        now = (result.ahead_filled, result.ahead_cancelled, result.filled)
+        assert all(less <= more for less, more in zip(before, now, strict=True))
+        assert result.ahead_left >= 0
+        before = now
 
 
 def test_an_aggressor_of_its_own_side_does_not_fill_it() -> None:

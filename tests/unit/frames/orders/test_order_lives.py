@@ -17,15 +17,21 @@ from batonics.model.mbo import UNDEF_ORDER_SIZE, UNDEF_PRICE, MboBatch, slice_ba
 from tests.support.order_checks import (
     as_rows,
     check_deep_order_lives,
+    check_fill_order,
     check_order_lives,
     check_queue_positions,
     comparable,
     cut,
+    fill_order,
     lives,
     positions,
 )
 from tests.support.reference_books import Key, Record, records
-from tests.support.reference_orders import reference_lives, reference_positions
+from tests.support.reference_orders import (
+    reference_fill_order,
+    reference_lives,
+    reference_positions,
+)
 from tests.support.streams import KEYS, batch_of, in_time, random_stream
 
 BOOK = (1, 100)
@@ -90,6 +96,20 @@ def test_lives_in_deep_queues_are_those_of_the_reference(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(12))
 def test_positions_are_those_of_the_reference(seed: int) -> None:
     check_queue_positions(seed)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_fills_out_of_order_are_those_of_the_reference(seed: int) -> None:
+    check_fill_order(seed)
+
+
+@pytest.mark.parametrize(("day", "counts"), [("clx5", (1_061, 30)), ("esh4", (3_260, 41))])
+def test_fills_of_a_real_day_seldom_go_against_their_queue(
+    day: str, counts: tuple[int, int], request: pytest.FixtureRequest
+) -> None:
+    batch = request.getfixturevalue(day)
+    assert list(fill_order(batch, 10_000).values()) == [counts]
+    assert list(reference_fill_order(records(batch)).values()) == [counts]
 
 
 @pytest.mark.parametrize("rows", [1, 7, 64])
@@ -189,7 +209,15 @@ def test_a_fill_may_be_removed_an_event_later() -> None:
 def test_an_icebergs_refill_is_added() -> None:
     found = made(a(7), f(7, 5), m(7, 10, 5), f(7, 5), m(7, 10, 8), c(7, 8))
     assert only(found, "added", "filled", "cancelled") == (18, 10, 8)
-    assert only(found, "modifies", "requeues") == (2, 1)
+    assert only(found, "modifies", "requeues") == (2, 2)
+
+
+def test_an_icebergs_refill_goes_to_the_back() -> None:
+    refill = [a(7), a(1, 10, 3), f(7, 5), m(7, 10, 5)]
+    row = positions(batch_of(in_time(refill)), 7).row(-1, named=True)
+    assert (row["ahead_orders"], row["ahead_size"], row["size"]) == (1, 3, 5)
+    rest = positions(batch_of(in_time([*refill[:2], f(7, 2), m(7, 10, 3)])), 7).row(-1, named=True)
+    assert (rest["ahead_orders"], rest["behind_size"], rest["size"]) == (0, 3, 3)
 
 
 def test_what_is_filled_beyond_what_an_order_showed_was_added_unseen() -> None:
