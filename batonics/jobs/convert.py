@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from batonics.codec.metadata import Metadata, SymbolMapping
+from batonics.frames.columns.levels import count_clamped_rows
 from batonics.frames.scan.definitions import TICK, FrameDefinitions, definition_columns
 from batonics.frames.scan.mbo_scan import SYMBOL, StreamFacts, scan_batches
 from batonics.frames.scan.row_extras import EXTRA_SCHEMA, RowExtras, check_extra
@@ -98,6 +99,18 @@ class ConvertRequest:
         _check_time_zone(self.tz)
 
 
+class ConvertResult(NamedTuple):
+    """What a conversion wrote.
+
+    Attributes:
+        rows: the number of rows.
+        clamped_rows: the number of rows with a size of 32 bits that may be larger in the book.
+    """
+
+    rows: int
+    clamped_rows: int
+
+
 class TableOutput(NamedTuple):
     """The file that rows are written to.
 
@@ -114,7 +127,7 @@ class TableOutput(NamedTuple):
 
 def convert(
     request: ConvertRequest, output: TableOutput, progress: ReadProgress | None = None
-) -> int:
+) -> ConvertResult:
     """Write the rows of a conversion to a file; the number of rows.
 
     Args:
@@ -154,7 +167,7 @@ def convert(
         with closing(run.frames(options)) as frames:
             for frame in frames:
                 rows.write(frame)
-    return run.rows
+    return ConvertResult(run.rows, run.clamped_rows)
 
 
 def _has_schema_columns(request: ConvertRequest) -> bool:
@@ -215,6 +228,7 @@ class Conversion:
     Attributes:
         stream: the input.
         rows: the number of rows that `frames` has yielded.
+        clamped_rows: the number of them with a size of 32 bits that may be larger in the book.
         progress: called with the stream after each batch; set it before `frames`.
         on_batch: called with each batch of records before it is folded; set it before `frames`.
     """
@@ -223,7 +237,7 @@ class Conversion:
         definitions = read_definitions(request.definitions).intervals()
         self.request = request
         self.stream = MboStream(request.paths, skip_bad=request.skip_bad)
-        self.rows = 0
+        self.rows = self.clamped_rows = 0
         self.progress: ReadProgress | None = None
         self.on_batch: Callable[[MboBatch], None] | None = None
         self._selection = SymbolSelection(self.stream, request.symbols)
@@ -247,6 +261,7 @@ class Conversion:
         for frame in pull_frames(rows, schema.columns):
             selected = self._select_rows(self._keys.add_time(frame))
             self.rows += selected.height
+            self.clamped_rows += count_clamped_rows(selected)
             complete = self._add_columns(selected, options).drop(
                 ROW_TIME, SYMBOL_TIME, strict=False
             )

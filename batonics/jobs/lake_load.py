@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -20,6 +21,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from batonics.frames.columns.levels import count_clamped_rows
 from batonics.frames.scan.mbo_scan import scan_batches
 from batonics.frames.scan.sources import pull_frames
 from batonics.frames.scan.symbols import FrameSymbols
@@ -143,6 +145,8 @@ class LakeLoad:
     Attributes:
         progress: called after each batch with the streams that are being read.
         source_bytes: size of each source.
+        clamped_rows: by schema, the rows loaded so far with a size of 32 bits that may be larger in
+            the book.
 
     Raises:
         InputError: a file does not exist, or cannot be read.
@@ -151,6 +155,7 @@ class LakeLoad:
     def __init__(self, request: LoadRequest) -> None:
         self.progress: LoadProgress | None = None
         self._request = request
+        self.clamped_rows = Counter[str]()
         for path in request.paths:
             MboStream((path,)).close()  # raises before anything is done if it cannot be opened
         self.source_bytes = [
@@ -272,6 +277,7 @@ class LakeLoad:
             try:
                 with write_in_background(writer.write, FRAMES_QUEUED_MAX) as enqueue:
                     for frame in reader.frames(schema, progress):
+                        self.clamped_rows[schema.name] += count_clamped_rows(frame)
                         enqueue(frame)
                 writer.close()
             except BaseException:
