@@ -28,7 +28,7 @@ SymbolsOption = Annotated[
     typer.Option("--symbols", help="Keep these symbols on their dates, or instrument ids: A,B,C."),
 ]
 LakeSymbolsOption = Annotated[
-    str | None, typer.Option("--symbols", help="Keep rows of these symbols: A,B,C.")
+    str | None, typer.Option("--symbols", help="Keep rows of these symbols on their dates: A,B,C.")
 ]
 DateOption = Annotated[
     str | None, typer.Option("--date", help="Keep rows of this UTC day: 2025-09-24.")

@@ -27,6 +27,7 @@ from batonics.frames.scan.sources import pull_frames
 from batonics.frames.scan.symbols import FrameSymbols
 from batonics.frames.schemas.row_keys import RowKeys, RowPlaces
 from batonics.frames.schemas.table import Schema, find_schema, find_schemas
+from batonics.jobs.symbol_selection import SymbolSelection
 from batonics.lake import catalog
 from batonics.lake.catalog import LoadedSource, SchemaLoad, SourceRecord
 from batonics.lake.commits import commit_load
@@ -63,6 +64,8 @@ class LoadRequest:
         one_stream: the files are one stream, in the order of their time, and one source.
         again: load again what is loaded already.
         skip_bad: count and skip bad records where the framing survives.
+        symbols: only records of these symbols on their dates, or of these instrument ids; empty:
+            all. It is for lakes that are made for one query, since a source is loaded once.
     """
 
     paths: tuple[str, ...]
@@ -71,6 +74,7 @@ class LoadRequest:
     one_stream: bool = False
     again: bool = False
     skip_bad: bool = False
+    symbols: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if STDIN in self.paths:
@@ -263,7 +267,7 @@ class LakeLoad:
         self, staging: StagingArea, paths: tuple[str, ...], schemas: Sequence[Schema]
     ) -> list[PartsWriter]:
         """Write the parts of each schema to the staging area."""
-        readers = [_SourceReader(paths, skip_bad=self._request.skip_bad) for _ in schemas]
+        readers = [_SourceReader(paths, self._request) for _ in schemas]
         stop = Event()
 
         def progress() -> None:
@@ -309,9 +313,10 @@ class _SourceReader:
         stream: the stream of the source.
     """
 
-    def __init__(self, paths: tuple[str, ...], *, skip_bad: bool) -> None:
-        self.stream = MboStream(paths, skip_bad=skip_bad)
-        self._symbols = FrameSymbols(self.stream.symbols)
+    def __init__(self, paths: tuple[str, ...], request: LoadRequest) -> None:
+        self.stream = MboStream(paths, skip_bad=request.skip_bad)
+        self._symbols = FrameSymbols(self.stream.symbols, request.symbols)
+        self._selection = SymbolSelection(self.stream, request.symbols)
 
     def frames(self, schema: Schema, progress: Callable[[], None]) -> Iterator[pl.DataFrame]:
         """The rows of a schema, with their places, times and symbols."""
@@ -321,8 +326,10 @@ class _SourceReader:
             with closing(self.stream.batches()) as batches:
                 for batch in batches:
                     places.note(batch)
-                    yield batch
+                    self._selection.check()
+                    yield self._selection.rows(batch)
                     progress()
+            self._selection.check(ended=True)
 
         for frame in pull_frames(schema.rows(scan_batches(batches)), places.columns):
             if frame.height:

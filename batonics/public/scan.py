@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from batonics.frames.scan.mbo_scan import StreamFacts, scan_batches
 from batonics.frames.scan.sessions import SessionHours
+from batonics.jobs.symbol_selection import SymbolSelection
 from batonics.model.book_changes import BookChanges
 from batonics.model.mbo import MboBatch
 from batonics.model.symbols import SymbolMap
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 def scan_mbo(
     paths: str | Path | Sequence[str | Path],
     *,
+    symbols: str | Sequence[str] = (),
     skip_bad: bool = False,
     statuses: str | Path | Sequence[str | Path] = (),
     session: str | None = None,
@@ -39,6 +41,8 @@ def scan_mbo(
 
     Args:
         paths: one file, or several files in the order of time, which are read as one stream.
+        symbols: only records of these symbols on their dates, or of these instrument ids. The
+            column `symbol` has no other symbols. Empty: all records.
         skip_bad: count and skip bad records if the framing is intact.
         statuses: files of the vendor's schema `status`. None: the status records of `paths`.
         session: hours of sessions such as "17:00-16:00 America/Chicago", for books without a
@@ -47,9 +51,10 @@ def scan_mbo(
 
     Raises:
         InputError: a file cannot be opened (at once), or is damaged (when it is collected).
-        UsageError: `session` is no hours.
+        UsageError: `session` is no hours, or no file has a symbol (when it is collected).
     """
-    files = _ScannedFiles(path_list(paths), skip_bad=skip_bad)
+    names = (symbols,) if isinstance(symbols, str) else tuple(symbols)
+    files = _ScannedFiles(path_list(paths), names, skip_bad=skip_bad)
     files.check()
     known = read_statuses(path_list(statuses)) if statuses else None
     facts = StreamFacts(
@@ -63,10 +68,14 @@ def scan_mbo(
 class _ScannedFiles:
     """The files of a scan, opened at each collection."""
 
-    def __init__(self, paths: Sequence[str | Path], *, skip_bad: bool) -> None:
-        self._paths, self._skip_bad = paths, skip_bad
+    def __init__(
+        self, paths: Sequence[str | Path], names: tuple[str, ...], *, skip_bad: bool
+    ) -> None:
+        self._paths, self._names, self._skip_bad = paths, names, skip_bad
         self._stream: MboStream | None = None
+        self._selection: SymbolSelection | None = None
         self._symbols = SymbolMap()
+        self._known = 0
 
     def check(self) -> None:
         """Open and close the files, so that errors are raised at once."""
@@ -76,13 +85,21 @@ class _ScannedFiles:
         return MboStream(self._paths, skip_bad=self._skip_bad)
 
     def batches(self) -> Iterator[MboBatch]:
-        self._stream = self._open()
-        yield from self._stream.batches()
+        stream = self._stream = self._open()
+        selection = self._selection = SymbolSelection(stream, self._names)
+        for batch in stream.batches():
+            selection.check()
+            yield selection.rows(batch)
+        selection.check(ended=True)
 
     def symbols(self) -> SymbolMap:
         """The symbols so far; a new map if there are new ones."""
-        if self._stream is not None and len(self._stream.symbols) != len(self._symbols):
-            self._symbols = self._stream.symbols.copy()
+        stream, selection = self._stream, self._selection
+        if stream is None or selection is None:
+            return self._symbols
+        if len(stream.symbols) != self._known:
+            self._known = len(stream.symbols)
+            self._symbols = selection.symbols.copy()
         return self._symbols
 
     def statuses(self) -> BookChanges:

@@ -154,6 +154,11 @@ def test_every_selection_of_records_agrees(path: Path, rows: list[Record], name:
     proof = run_in_process("verify", path, "--symbols", name, "--json", "--quiet")
     report = orjson.loads(proof.out)
     assert (report["records"], report["proved"]) == (len(mine), True)
+    assert columns_of(batonics.scan_mbo(path, symbols=name).collect()) == identities(mine)
+    sql = "SELECT count(*) AS n, count(DISTINCT symbol) AS names FROM mbo"
+    query = ("query", sql, "--from", path, "--symbols", name, "--format", "json", "--quiet")
+    (answer,) = orjson.loads(run_in_process(*query).out)
+    assert answer == {"n": len(mine), "names": frame["symbol"].drop_nulls().n_unique()}
     books = batonics.reconstruct(path, symbols=[name])
     last = {row.instrument_id: row for row in mine}
     expected = {
@@ -214,7 +219,7 @@ def test_a_name_that_is_not_there_is_answered_with_those_of_its_product(
         run_in_process("verify", path, "--symbols", "CL.FUT"), 2
     )
     with pytest.raises(batonics.UsageError, match=r"did you mean CL\.c\.0, CL\.c\.1\?"):
-        lake.scan("mbo", symbols="CLX5").collect()
+        lake.scan("mbo", symbols="CLX5")
 
 
 def test_all_symbols_selects_everything(path: Path, rows: list[Record]) -> None:
