@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from os import PathLike, fspath
 from pathlib import Path
 
 import polars as pl
@@ -22,13 +23,15 @@ from batonics.lake.digest import Verifier
 from batonics.lake.parts import HIVE_SCHEMA
 from batonics.lake.row_filters import check_schema, check_symbols, filter_rows, parse_row_filter
 from batonics.lake.storage import open_store
+from batonics.model.arguments import SymbolNames, check_methods
 from batonics.model.errors import LakeError, UsageError
-from batonics.model.times import NS_PER_S
+from batonics.model.times import NS_PER_S, Time
 
 VACUUM_SECONDS = 24 * 3_600
 """Time for which replaced parts stay, for readers that began before."""
 
 
+@check_methods
 class Lake:
     """An existing lake.
 
@@ -43,8 +46,8 @@ class Lake:
         LakeError: there is no lake, or its catalog is damaged or of another format.
     """
 
-    def __init__(self, root: str | Path) -> None:
-        self.store = open_store(root)
+    def __init__(self, root: str | PathLike[str]) -> None:
+        self.store = open_store(fspath(root))
         self.verifier = Verifier()
 
     def __repr__(self) -> str:
@@ -109,9 +112,9 @@ class Lake:
         self,
         schema: str,
         *,
-        symbols: str | Sequence[str] = (),
-        start: str | int | None = None,
-        end: str | int | None = None,
+        symbols: SymbolNames = (),
+        start: Time | None = None,
+        end: Time | None = None,
     ) -> list[Path]:
         """The files that may have certain rows of a schema; each file is verified.
 
@@ -132,9 +135,9 @@ class Lake:
         self,
         schema: str,
         *,
-        symbols: str | Sequence[str] = (),
-        start: str | int | None = None,
-        end: str | int | None = None,
+        symbols: SymbolNames = (),
+        start: Time | None = None,
+        end: Time | None = None,
     ) -> pl.LazyFrame:
         """A LazyFrame of a schema's rows, by date and symbol.
 
@@ -172,9 +175,7 @@ class Lake:
         ).select(list(columns))
         return filter_rows(rows, found, row_filter)
 
-    def _row_filter(
-        self, symbols: str | Sequence[str], start: str | int | None, end: str | int | None
-    ) -> RowFilter:
+    def _row_filter(self, symbols: SymbolNames, start: Time | None, end: Time | None) -> RowFilter:
         """The filter; UsageError unless the lake has rows of all the symbols."""
         row_filter = parse_row_filter(symbols, start, end)
         check_symbols(self.store, row_filter.symbols)
@@ -188,9 +189,9 @@ class Lake:
         columns: str | Sequence[str] | None = None,
         allow_exact_matches: bool = False,
         suffix: str = "_right",
-        symbols: str | Sequence[str] = (),
-        start: str | int | None = None,
-        end: str | int | None = None,
+        symbols: SymbolNames = (),
+        start: Time | None = None,
+        end: Time | None = None,
     ) -> pl.LazyFrame:
         """Join each row of a schema with the last row of another before it: trades with quotes.
 

@@ -6,29 +6,28 @@ The rule here: the files are opened and read at each collection of the frame.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+
+import polars as pl
 
 from batonics.frames.scan.mbo_scan import StreamFacts, scan_batches
 from batonics.frames.scan.sessions import SessionHours
 from batonics.jobs.symbol_selection import SymbolSelection
+from batonics.model.arguments import SymbolNames, check_arguments
 from batonics.model.book_changes import BookChanges
 from batonics.model.mbo import MboBatch
 from batonics.model.symbols import SymbolMap
-from batonics.sources.chunks import path_list
+from batonics.sources.inputs import Inputs, path_list
 from batonics.sources.statuses import read_statuses
 from batonics.sources.stream import MboStream
 
-if TYPE_CHECKING:
-    import polars as pl
 
-
+@check_arguments
 def scan_mbo(
-    paths: str | Path | Sequence[str | Path],
+    paths: Inputs,
     *,
-    symbols: str | Sequence[str] = (),
+    symbols: SymbolNames = (),
     skip_bad: bool = False,
-    statuses: str | Path | Sequence[str | Path] = (),
+    statuses: Inputs = (),
     session: str | None = None,
 ) -> pl.LazyFrame:
     """A LazyFrame of the MBO records of files. It streams, so they may be larger than memory.
@@ -40,7 +39,8 @@ def scan_mbo(
     the decoder, so a query pays only for what it selects.
 
     Args:
-        paths: one file, or several files in the order of time, which are read as one stream.
+        paths: one file, or several files in the order of time, which are read as one stream. An
+            input is a path, bytes, or a DBNStore, whose bytes are copied.
         symbols: only records of these symbols on their dates, or of these instrument ids. The
             column `symbol` has no other symbols. Empty: all records.
         skip_bad: count and skip bad records if the framing is intact.
@@ -51,7 +51,8 @@ def scan_mbo(
 
     Raises:
         InputError: a file cannot be opened (at once), or is damaged (when it is collected).
-        UsageError: `session` is no hours, or no file has a symbol (when it is collected).
+        UsageError: `session` is no hours, an argument has another type, or no file has a symbol
+            (when it is collected).
     """
     names = (symbols,) if isinstance(symbols, str) else tuple(symbols)
     files = _ScannedFiles(path_list(paths), names, skip_bad=skip_bad)
@@ -68,9 +69,7 @@ def scan_mbo(
 class _ScannedFiles:
     """The files of a scan, opened at each collection."""
 
-    def __init__(
-        self, paths: Sequence[str | Path], names: tuple[str, ...], *, skip_bad: bool
-    ) -> None:
+    def __init__(self, paths: Sequence[str], names: tuple[str, ...], *, skip_bad: bool) -> None:
         self._paths, self._names, self._skip_bad = paths, names, skip_bad
         self._stream: MboStream | None = None
         self._selection: SymbolSelection | None = None
