@@ -12,7 +12,7 @@ import polars as pl
 from batonics.frames.scan.mbo_scan import StreamFacts, scan_batches
 from batonics.frames.scan.sessions import SessionHours
 from batonics.jobs.symbol_selection import SymbolSelection
-from batonics.model.arguments import SymbolNames, check_arguments
+from batonics.model.arguments import SymbolsOrIds, check_arguments, symbol_list
 from batonics.model.book_changes import BookChanges
 from batonics.model.mbo import MboBatch
 from batonics.model.symbols import SymbolMap
@@ -25,7 +25,7 @@ from batonics.sources.stream import MboStream
 def scan_mbo(
     paths: Inputs,
     *,
-    symbols: SymbolNames = (),
+    symbols: SymbolsOrIds = (),
     skip_bad: bool = False,
     statuses: Inputs = (),
     session: str | None = None,
@@ -54,8 +54,7 @@ def scan_mbo(
         UsageError: `session` is no hours, an argument has another type, or no file has a symbol
             (when it is collected).
     """
-    names = (symbols,) if isinstance(symbols, str) else tuple(symbols)
-    files = _ScannedFiles(path_list(paths), names, skip_bad=skip_bad)
+    files = _ScannedFiles(path_list(paths), symbol_list(symbols), skip_bad=skip_bad)
     files.check()
     known = read_statuses(path_list(statuses)) if statuses else None
     facts = StreamFacts(
