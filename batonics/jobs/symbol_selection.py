@@ -32,7 +32,8 @@ class SymbolSelection:
     Args:
         stream: the input; its symbols become known while it is read.
         names: symbols or instrument ids; empty, or with `ALL_SYMBOLS` among them: all.
-        at_ns: only the instruments that have the symbols at this time; None: at any time.
+        at_ns: only the instruments that have the symbols at this time, or had them last before it;
+            None: at any time.
     """
 
     def __init__(
@@ -72,9 +73,14 @@ class SymbolSelection:
         spans = self._stream.symbols.find_spans(self.names)
         if self._at_ns is None:
             return spans
+        known = spans.intervals()
+        begun = [span for span in known if span.start_ns <= self._at_ns]
+        # A time at which no instrument has the symbol is answered for the last one before it.
+        holding = [span for span in begun if self._at_ns < span.end_ns] or begun[-1:]
+        ids = {span.instrument_id for span in holding}
         held = IntervalMap[MappingInterval]()
-        for span in spans.intervals():
-            if spans.at(span.instrument_id, self._at_ns) is not None:
+        for span in known:
+            if not ids or span.instrument_id in ids:
                 held.add(span)
         return held
 
