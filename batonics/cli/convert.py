@@ -11,12 +11,16 @@ from batonics.cli.options import (
     SCHEMA_FORMS,
     ExtraOption,
     FilesArgument,
+    InThisOrderOption,
+    PricesOption,
     QuietOption,
+    SalvageOption,
     SessionOption,
     SkipBadOption,
     StatusesOption,
     SymbolsOption,
     parse_session,
+    price_unit,
     refuse_input_as_output,
     split_names,
 )
@@ -66,13 +70,13 @@ def command(
         bool, typer.Option("--ticks", help="Use the definitions that are in FILES.")
     ] = False,
     tz: Annotated[str, typer.Option(help="The time zone of times: America/Chicago.")] = "UTC",
-    decimal: Annotated[
-        bool, typer.Option("--decimal", help="Write prices in NDJSON as decimal text, as in CSV.")
-    ] = False,
+    prices: PricesOption = None,
     extra: ExtraOption = None,
     statuses: StatusesOption = None,
     session: SessionOption = None,
     skip_bad: SkipBadOption = False,
+    salvage: SalvageOption = False,
+    in_this_order: InThisOrderOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Derive a schema from MBO records and write it to a file.
@@ -82,6 +86,7 @@ def command(
     from batonics.cli.progress import read_progress
     from batonics.jobs.convert import ConvertRequest, TableOutput, convert
     from batonics.model.times import parse_time
+    from batonics.sources.input_options import InputOptions
 
     request = ConvertRequest(
         paths=tuple(files),
@@ -89,7 +94,7 @@ def command(
         symbols=split_names(symbols),
         start_ns=None if start is None else parse_time(start),
         end_ns=None if end is None else parse_time(end),
-        skip_bad=skip_bad,
+        options=InputOptions(skip_bad, salvage, in_this_order),
         consolidated=consolidated,
         tz=tz,
         ticks=ticks or definitions is not None,
@@ -99,7 +104,7 @@ def command(
         sessions=parse_session(session),
     )
     refuse_input_as_output([*files, *request.definitions, *request.statuses], out)
-    output = TableOutput(out, file_format, decimal_prices=decimal)
+    output = TableOutput(out, file_format, price_unit(prices))
     with read_progress("convert", quiet=quiet) as progress:
         result = convert(request, output, progress)
     if result.clamped_rows:

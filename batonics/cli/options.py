@@ -6,6 +6,7 @@ The rule here: an option has the same name and the same meaning in every command
 from __future__ import annotations
 
 from contextlib import suppress
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,10 +14,11 @@ import typer
 from batonics.cli.option_groups import SettingOption
 
 if TYPE_CHECKING:
+    from batonics.frames.columns.prices import PriceUnit
     from batonics.frames.scan.sessions import SessionCalendar
     from batonics.lake.catalog import RowFilter
 
-_FILES_HELP = "DBN files (plain, zstd, fragments) or NDJSON files, in the order of their time"
+_FILES_HELP = "DBN files (plain, zstd, fragments) or NDJSON files"
 FilesArgument = Annotated[
     list[str], typer.Argument(help=f"{_FILES_HELP}; - is standard input.", metavar="FILES...")
 ]
@@ -41,9 +43,42 @@ StartOption = Annotated[
     ),
 ]
 EndOption = Annotated[str | None, typer.Option("--end", help="Keep rows before this time.")]
+
+
+class PricesChoice(StrEnum):
+    """The units of prices: `frames/columns/prices.py`."""
+
+    FIXED = "fixed"
+    DECIMAL = "decimal"
+    FLOAT = "float"
+
+
+PricesOption = Annotated[
+    PricesChoice | None,
+    typer.Option(
+        "--prices",
+        help="The unit of prices and of all that derives from them: fixed is integers of 1e-9. By"
+        " default decimal in CSV and on terminals, and fixed in other files.",
+    ),
+]
 SkipBadOption = Annotated[
     bool,
     typer.Option("--skip-bad", help="Count and skip bad records where the framing survives."),
+]
+SalvageOption = Annotated[
+    bool,
+    typer.Option(
+        "--salvage",
+        help="Keep the whole records of a file that ends within one; a warning says what is lost.",
+    ),
+]
+InThisOrderOption = Annotated[
+    bool,
+    typer.Option(
+        "--in-this-order",
+        help="Read FILES one after the other as they are given, even if they repeat or overlap each"
+        " other. By default they are put in the order of their time.",
+    ),
 ]
 SCHEMA_FORMS = (
     "mbo, trades, tbbo, bbo, deltas, orders, mbp-N, bbo-INTERVAL, ohlcv-INTERVAL, depth-INTERVAL"
@@ -94,6 +129,11 @@ LogJsonOption = Annotated[
 WideOption = Annotated[
     bool, typer.Option("--wide", help="Print all columns, whatever the width of the terminal.")
 ]
+
+
+def price_unit(prices: PricesChoice | None) -> PriceUnit | None:
+    """The unit that `--prices` names; None: the default of the output."""
+    return None if prices is None else prices.value
 
 
 def split_names(symbols: str | None) -> tuple[str, ...]:

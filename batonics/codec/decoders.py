@@ -6,12 +6,12 @@ decoder, which is kept. Each symbol mapping is returned once.
 
 from __future__ import annotations
 
-from batonics.codec.dbn import DbnDecoder
+from batonics.codec.dbn import METADATA_BYTES_MAX, DbnDecoder
 from batonics.codec.framing import Framing, LengthPrefixedDecoder
-from batonics.codec.messages import RTYPE_SYMBOL_MAPPING, OtherRecord, parse_symbol_mapping
+from batonics.codec.messages import RTYPE_SYMBOL_MAPPING, parse_symbol_mapping
 from batonics.codec.metadata import SCHEMA_MBO, Metadata, symbol_intervals
 from batonics.codec.ndjson import NdjsonDecoder
-from batonics.model.symbols import OPEN_END_NS, MappingInterval
+from batonics.model.symbols import MappingInterval
 
 Decoder = DbnDecoder | NdjsonDecoder
 
@@ -25,6 +25,7 @@ class DecoderFactory:
         skip_bad: whether bad records are counted and skipped.
         any_schema: DBN files of schemas other than mbo are read too; all their records are other
             records.
+        metadata_bytes_max: longer metadata is refused, except in a plain file of that size.
     """
 
     def __init__(
@@ -34,12 +35,13 @@ class DecoderFactory:
         buffers: int = 1,
         skip_bad: bool = False,
         any_schema: bool = False,
+        metadata_bytes_max: int = METADATA_BYTES_MAX,
     ) -> None:
+        self._metadata_bytes_max = metadata_bytes_max
         self._batch_rows, self._buffers, self._skip_bad = batch_rows, buffers, skip_bad
         self._schema = None if any_schema else SCHEMA_MBO
         self._ndjson: NdjsonDecoder | None = None
         self._symbols_returned = 0
-        self._live_symbols: dict[int, str] = {}
         self._metadata_returned: Metadata | None = None
 
     @property
@@ -47,8 +49,16 @@ class DecoderFactory:
         """Whether instruments are numbered in the order of their first symbols (NDJSON)."""
         return self._ndjson is not None
 
-    def begin(self, framing: Framing | None, source: str | None) -> Decoder:
-        """The decoder of the next input, which is plain."""
+    def begin(
+        self, framing: Framing | None, source: str | None, file_bytes: int | None = None
+    ) -> Decoder:
+        """The decoder of the next input, which is plain.
+
+        Args:
+            framing: the form of its bytes.
+            source: a name for error messages.
+            file_bytes: the size of the file that the input is; None: it is compressed, or no file.
+        """
         if framing is Framing.NDJSON:
             if self._ndjson is None:
                 self._ndjson = NdjsonDecoder(
@@ -63,6 +73,8 @@ class DecoderFactory:
             buffers=self._buffers,
             skip_bad=self._skip_bad,
             source=source,
+            metadata_bytes_max=self._metadata_bytes_max,
+            file_bytes=file_bytes,
             schema=self._schema,
         )
 
@@ -78,21 +90,7 @@ class DecoderFactory:
             self._metadata_returned = decoder.metadata
             mappings = list(symbol_intervals(decoder.metadata))
         return mappings + [
-            self._begin_symbol(parse_symbol_mapping(record, decoder.version, source), record)
+            parse_symbol_mapping(record, decoder.version, source)
             for record in decoder.other_records
             if record.rtype == RTYPE_SYMBOL_MAPPING
         ]
-
-    def _begin_symbol(self, interval: MappingInterval, record: OtherRecord) -> MappingInterval:
-        """The interval; a new symbol of an instrument begins with its record, if not before.
-
-        The first one also applies to records from before the session (a replay from `start`).
-        """
-        if interval.end_ns != OPEN_END_NS:
-            return interval
-        before = self._live_symbols.get(interval.instrument_id)
-        self._live_symbols[interval.instrument_id] = interval.symbol
-        if interval.start_ns or before in (None, interval.symbol):
-            return interval
-        ts_event = int.from_bytes(record.data[8:16], "little")
-        return interval if ts_event == OPEN_END_NS else interval._replace(start_ns=ts_event)

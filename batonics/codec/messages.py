@@ -181,7 +181,7 @@ def parse_symbol_mapping(
     """The symbol that a SymbolMapping record gives its instrument.
 
     It is `symbol_out`, or `symbol_in` if the client requested instrument ids as output. A live
-    gateway leaves both ends undefined: the symbol then holds from 0 on.
+    gateway leaves both ends undefined: the symbol then holds from the record's `ts_event` on.
 
     Raises:
         DamagedInputError: the symbol is not text.
@@ -199,9 +199,11 @@ def parse_symbol_mapping(
     if version == 1:
         reader.take(4)
     start_ns, end_ns = reader.integer(8), reader.integer(8)
-    return MappingInterval(
-        0 if start_ns == UNDEF_TIMESTAMP else start_ns, end_ns, instrument_id, symbol
-    )
+    if start_ns == UNDEF_TIMESTAMP and end_ns == UNDEF_TIMESTAMP:
+        start_ns = int.from_bytes(record.data[8:16], "little")  # ts_event
+    if start_ns == UNDEF_TIMESTAMP:
+        start_ns = 0
+    return MappingInterval(start_ns, end_ns, instrument_id, symbol)
 
 
 def parse_definition(record: OtherRecord, version: int, source: str | None = None) -> Definition:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from batonics.codec.metadata import Metadata, SymbolMapping
 from batonics.frames.columns.levels import count_clamped_rows
+from batonics.frames.columns.prices import PriceUnit, find_price_columns
 from batonics.frames.scan.definitions import TICK, FrameDefinitions, definition_columns
 from batonics.frames.scan.mbo_scan import SYMBOL, StreamFacts, scan_batches
 from batonics.frames.scan.row_extras import EXTRA_SCHEMA, RowExtras, check_extra
@@ -27,9 +28,10 @@ from batonics.model.errors import UsageError
 from batonics.model.mbo import MboBatch, is_untimed
 from batonics.model.symbols import selected_names
 from batonics.model.times import NS_PER_DAY, format_time
-from batonics.sinks.tables import find_format, open_table
-from batonics.sinks.text import format_display_prices, is_price
+from batonics.sinks.tables import default_price_unit, find_format, open_table
+from batonics.sinks.text import format_display_prices
 from batonics.sources.definitions import read_definitions
+from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
 from batonics.sources.statuses import read_statuses
 from batonics.sources.stream import MboStream, read_metadata
 
@@ -56,13 +58,13 @@ class ConvertRequest:
     """The records to convert, and the schema to derive.
 
     Attributes:
-        paths: input files in the order of their time; `-` is standard input.
+        paths: input files; `-` is standard input.
         schema: the name of a schema (`frames/schemas/table.py`).
         symbols: symbols or instrument ids to keep; empty: all.
         start_ns: the first index timestamp of rows to keep; None: no bound. Books and intervals
             are built from all records.
         end_ns: the index timestamp before which rows to keep end; None: no bound.
-        skip_bad: count and skip bad records where the framing survives.
+        options: how the files are read.
         consolidated: levels are sums over all publishers of an instrument.
         tz: the time zone of times, such as America/Chicago.
         ticks: add columns from instrument definitions, those of the input and of `definitions`.
@@ -77,7 +79,7 @@ class ConvertRequest:
     symbols: tuple[str, ...] = ()
     start_ns: int | None = None
     end_ns: int | None = None
-    skip_bad: bool = False
+    options: InputOptions = DEFAULT_OPTIONS
     consolidated: bool = False
     tz: str = UTC
     ticks: bool = False
@@ -117,12 +119,12 @@ class TableOutput(NamedTuple):
     Attributes:
         path: the file's name; `-` is standard output.
         file_format: one of `TABLE_FORMATS`; None: the name's ending says it.
-        decimal_prices: prices in NDJSON are decimal text.
+        prices: unit of prices; None: the format's default.
     """
 
     path: str
     file_format: str | None = None
-    decimal_prices: bool = False
+    prices: PriceUnit | None = None
 
 
 def convert(
@@ -148,17 +150,16 @@ def convert(
         raise UsageError("DBN has no columns for ticks: --definitions goes with the other formats")
     if is_dbn and request.extra:
         raise UsageError("DBN has no extra columns: --extra goes with the other formats")
-    is_text = file_format.startswith("csv") or (
-        file_format.startswith("ndjson") and output.decimal_prices
-    )
-    options = RowOptions(symbol=not is_dbn, displayed=is_text)
+    unit = output.prices or default_price_unit(file_format)
+    is_text = file_format.startswith(("csv", "ndjson", "json"))
+    options = RowOptions(symbol=not is_dbn, displayed=is_text and unit == "decimal")
     table = open_table(
         output.path,
         output_columns(request, options),
         file_format=file_format,
         schema=request.schema if _has_schema_columns(request) else None,
         metadata=output_metadata(request) if is_dbn else None,
-        decimal_prices=output.decimal_prices,
+        prices=unit,
     )
     with table as rows:
         run = Conversion(request)
@@ -190,7 +191,7 @@ def output_columns(request: ConvertRequest, options: RowOptions) -> pl.Schema:
     if request.ticks:
         columns |= definition_columns(of_schema)
     if request.ticks and options.displayed:
-        columns |= {name: pl.String() for name in columns if is_price(name, columns[name])}
+        columns |= dict.fromkeys(find_price_columns(columns), pl.String())
     return pl.Schema(columns)
 
 
@@ -236,7 +237,7 @@ class Conversion:
     def __init__(self, request: ConvertRequest) -> None:
         definitions = read_definitions(request.definitions).intervals()
         self.request = request
-        self.stream = MboStream(request.paths, skip_bad=request.skip_bad)
+        self.stream = MboStream(request.paths, request.options)
         self.rows = self.clamped_rows = 0
         self.progress: ReadProgress | None = None
         self.on_batch: Callable[[MboBatch], None] | None = None
@@ -317,7 +318,7 @@ class Conversion:
         frame = self._definitions.add_to(frame, ROW_TIME)
         if not options.displayed:
             return frame
-        prices = [name for name, dtype in frame.schema.items() if is_price(name, dtype)]
+        prices = find_price_columns(frame.schema)
         ticks = frame[TICK]
         return frame.with_columns(format_display_prices(frame[name], ticks) for name in prices)
 

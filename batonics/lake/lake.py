@@ -14,6 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from batonics.frames.columns.books import BOOK_KEY
+from batonics.frames.columns.prices import check_price_unit, scan_prices
 from batonics.frames.html import html_table
 from batonics.frames.schemas.table import find_schema
 from batonics.lake import catalog
@@ -138,6 +139,7 @@ class Lake:
         symbols: SymbolNames = (),
         start: Time | None = None,
         end: Time | None = None,
+        prices: str = "fixed",
     ) -> pl.LazyFrame:
         """A LazyFrame of a schema's rows, by date and symbol.
 
@@ -146,11 +148,12 @@ class Lake:
         This call chooses files by symbols and times, and verifies them; Polars pushes later filters
         and selections down into them.
 
-        Args: those of `files`.
+        Args: those of `files`, and
+            prices: the unit of prices: "fixed", "decimal" or "float" (`frames/columns/prices.py`).
 
         Raises:
-            UsageError: the lake has no such schema or symbol, or its path has a directory
-            NAME=VALUE.
+            UsageError: the lake has no such schema or symbol, there is no such unit, or the lake's
+            path has a directory NAME=VALUE.
             LakeError: a file is damaged or missing.
         """
         row_filter = self._row_filter(symbols, start, end)
@@ -159,7 +162,7 @@ class Lake:
         columns = pl.Schema({**found.lake_columns, **HIVE_SCHEMA})
         files = self._fetch(schema, row_filter)
         if not files:
-            return pl.LazyFrame(schema=columns)
+            return scan_prices(pl.LazyFrame(schema=columns), prices, columns)
         root = files[0].parents[3]
         if "=" in str(root):
             raise UsageError(
@@ -173,7 +176,7 @@ class Lake:
             hive_schema=HIVE_SCHEMA,
             glob=False,
         ).select(list(columns))
-        return filter_rows(rows, found, row_filter)
+        return scan_prices(filter_rows(rows, found, row_filter), prices, columns)
 
     def _row_filter(self, symbols: SymbolNames, start: Time | None, end: Time | None) -> RowFilter:
         """The filter; UsageError unless the lake has rows of all the symbols."""
@@ -228,26 +231,32 @@ class Lake:
         join = AsofJoin(*sides, columns, allow_exact_matches=allow_exact_matches, suffix=suffix)
         return filter_rows(join.rows(), schemas[0], row_filter)
 
-    def sql(self, query: str, **parameters: object) -> pl.DataFrame:
+    def sql(self, query: str, *, prices: str = "fixed", **parameters: object) -> pl.DataFrame:
         """The result of one SELECT over views named after the schemas (`lake/sql.py`).
 
         Args:
             query: SQL of DuckDB, or the path of a file, such as `queries/spread_by_hour.sql`, whose
                 header gives types and defaults (`lake/query_file.py`). `mbp_10` is the view of
-                mbp-10. Times are TIMESTAMP_NS in UTC, in the result Datetime ns UTC; prices are
-                BIGINT of 1e-9.
+                mbp-10. Times of views are TIMESTAMP_NS in UTC, and Datetime ns UTC in the result;
+                times computed from them have no time zone. `local_time(ts, 'America/New_York')` is
+                the local time of ts.
+            prices: the unit of prices in views and in the result: BIGINT of 1e-9 ("fixed"),
+                DECIMAL(19, 9) ("decimal") or DOUBLE ("float"). A query with a header computes with
+                BIGINT of 1e-9; the prices of its result have the unit.
             parameters: value of each `$name` in the query.
 
         Raises:
-            UsageError: DuckDB refuses the query; the message is DuckDB's. LakeError: a file is
-            damaged or missing.
+            UsageError: DuckDB refuses the query; the message is DuckDB's. Or there is no such unit.
+            LakeError: a file is damaged or missing.
         """
         from batonics.lake.query_file import read_query
         from batonics.lake.sql import LakeDatabase
 
         parsed = read_query(query)
         with closing(LakeDatabase(self.store, self.verifier)) as database:
-            return database.query(parsed.sql, parsed.bind(parameters)).frame()
+            unit = check_price_unit(prices)
+            result = database.query(parsed.sql, parsed.bind(parameters), header=parsed, prices=unit)
+            return result.frame()
 
     def check(self, progress: Callable[[int], None] | None = None) -> list[str]:
         """Read every part, and describe each problem in one line.

@@ -17,6 +17,7 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from batonics.model.mbo import UNDEF_TIMESTAMP
@@ -88,6 +89,7 @@ def _root(symbol: str) -> tuple[str, bool]:
     return (match[1] if match else symbol).upper(), stands_for is not None
 
 
+@lru_cache(maxsize=4096)
 def day_start_ns(yyyymmdd: int) -> int:
     """The first nanosecond (UTC) of a date such as 20250924. ValueError if there is no such day."""
     day = date(yyyymmdd // 10_000, yyyymmdd // 100 % 100, yyyymmdd % 100)
@@ -164,7 +166,18 @@ class SymbolMap(IntervalMap[MappingInterval]):
         self._ids_by_symbol: dict[str, set[int]] = {}
 
     def add(self, interval: MappingInterval) -> None:
-        """Add an interval. Adding the same one again changes nothing."""
+        """Add an interval. Adding the same one again changes nothing.
+
+        The first symbol without an end of an instrument also holds before its start: a gateway
+        sends it for records of earlier times too. Saying it again changes nothing.
+        """
+        if interval.end_ns == OPEN_END_NS:
+            intervals = self._intervals.get(interval.instrument_id, [])
+            live = [known for known in intervals if known.end_ns == OPEN_END_NS]
+            if not live:
+                interval = interval._replace(start_ns=0)
+            elif [i.symbol for i in live if i.start_ns <= interval.start_ns][-1] == interval.symbol:
+                return
         super().add(interval)
         self._ids_by_symbol.setdefault(interval.symbol, set()).add(interval.instrument_id)
 
@@ -231,7 +244,7 @@ class SymbolMap(IntervalMap[MappingInterval]):
                 spans.append((begun, edge))
                 begun = None
         if begun is not None:
-            spans.append((begun, OPEN_END_NS))
+            spans.append((begun, OPEN_END_NS - 1))  # no record has a later time
         return spans
 
     def select(self, names: Sequence[str]) -> SymbolMap:

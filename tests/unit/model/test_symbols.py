@@ -17,18 +17,27 @@ from batonics.model.symbols import (
 )
 from batonics.model.times import NS_PER_DAY
 
+
+def in_order(intervals: list[MappingInterval]) -> list[MappingInterval]:
+    """The intervals; those without an end begin one after the other, as in a stream."""
+    return [
+        interval._replace(start_ns=2 * place) if interval.end_ns == OPEN_END_NS else interval
+        for place, interval in enumerate(intervals)
+    ]
+
+
 INTERVALS = st.lists(
     st.builds(
         lambda start, length, number, symbol: MappingInterval(
             start, start + length if length < 10 else OPEN_END_NS, number, symbol
         ),
         st.integers(0, 20),
-        st.integers(0, 11),
+        st.integers(0, 12),
         st.integers(1, 3),
         st.sampled_from("ABC"),
     ),
     max_size=12,
-)
+).map(in_order)
 
 
 def map_of(intervals: list[MappingInterval]) -> SymbolMap:
@@ -36,6 +45,25 @@ def map_of(intervals: list[MappingInterval]) -> SymbolMap:
     for interval in intervals:
         symbols.add(interval)
     return symbols
+
+
+def normalized(intervals: list[MappingInterval]) -> list[MappingInterval]:
+    """Each once; of those without an end, the first of an instrument begins with time.
+
+    One that says the symbol of the one before it is left out.
+    """
+    live: dict[int, str] = {}
+    found = []
+    for interval in intervals:
+        if interval.end_ns == OPEN_END_NS:
+            before = live.get(interval.instrument_id)
+            live[interval.instrument_id] = interval.symbol
+            if before == interval.symbol:
+                continue
+            found.append(interval if before else interval._replace(start_ns=0))
+            continue
+        found.append(interval)
+    return list(dict.fromkeys(found))
 
 
 def plain_symbols(intervals: list[MappingInterval], number: int, ts_ns: int) -> list[str]:
@@ -58,8 +86,7 @@ def plain_symbol(intervals: list[MappingInterval], number: int, ts_ns: int) -> s
 
 @given(INTERVALS)
 def test_a_name_is_that_of_its_moment(intervals: list[MappingInterval]) -> None:
-    unique = list(dict.fromkeys(intervals))
-    symbols = map_of(unique)
+    symbols, unique = map_of(intervals), normalized(intervals)
     for number in range(1, 4):
         for ts_ns in range(32):
             assert symbols.symbol(number, ts_ns) == plain_symbol(unique, number, ts_ns)
@@ -97,8 +124,7 @@ def test_what_is_no_day_is_refused(number: int) -> None:
 def test_a_selected_name_holds_while_it_is_one_of_its_instruments(
     intervals: list[MappingInterval],
 ) -> None:
-    unique = list(dict.fromkeys(intervals))
-    symbols = map_of(unique)
+    symbols, unique = map_of(intervals), normalized(intervals)
     for names in (["A"], ["A", "C"], ["B", "2"]):
         spans, selected = symbols.find_spans(names), symbols.select(names)
         for number in range(1, 4):
