@@ -151,6 +151,8 @@ def test_written_messages_are_read_again() -> None:
     long = "é" * 400
     assert parse_system_message(other(write_system_message(1, long, 5)), 3) == (1, "é" * 151)
     assert parse_error_message(other(write_error_message(1, long, 5)), 3) == (1, "é" * 150)
+    dated = write_symbol_mapping(17, 5, 1, "ESH4", "ESH4", start_ns=3, end_ns=9)
+    assert parse_symbol_mapping(other(dated), 3) == MappingInterval(3, 9, 17, "ESH4")
     mapping = write_symbol_mapping(17, 5, 1, "ESH4", "ESH4")
     assert parse_symbol_mapping(other(mapping), 3) == MappingInterval(5, 2**64 - 1, 17, "ESH4")
 
