@@ -15,6 +15,7 @@ from functools import partial
 
 import polars as pl
 
+from batonics.frames.columns.prices import add_price_argument
 from batonics.frames.depth.book_sources import (
     bbo_source,
     book_source,
@@ -37,6 +38,7 @@ from batonics.model.times import Time, duration_ns, format_duration, time_ns
 
 
 @check_methods
+@add_price_argument
 class MboNamespace:
     """Frames derived from a LazyFrame of MBO records (`MBO_SCHEMA`) in their order.
 
@@ -46,6 +48,9 @@ class MboNamespace:
 
     Most methods take `extra`, names of columns that follow those of the rows: symbol, status (of
     trading), crossed, book_status (cold, synced, stale); see `frames/scan/row_extras.py`.
+
+    Every method takes `prices`, the unit of prices and of all that derives from them: "fixed", as
+    the columns below are, "decimal" or "float"; see `frames/columns/prices.py`.
     """
 
     def __init__(self, records: pl.LazyFrame) -> None:
@@ -310,7 +315,8 @@ class MboNamespace:
             price (Int64 of 1e-9), size, count (Int64).
 
         Raises:
-            UsageError: `time` is not a time.
+            UsageError: `time` is not a time, or (when the frame is collected) before the first
+                record. A time after the last record is a `batonics.DataWarning`.
         """
         return book_source(self._records, time_ns(time))
 
