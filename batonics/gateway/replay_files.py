@@ -31,6 +31,8 @@ from batonics.model.symbols import (
     SymbolMap,
     is_instrument_id,
 )
+from batonics.sources.file_order import order_paths
+from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
 from batonics.sources.stream import MboStream, read_metadata
 
 STYPES = {
@@ -60,26 +62,28 @@ class ReplayFiles:
     """The files of a replay.
 
     Args:
-        paths: the files, in the order of their time.
+        paths: the files.
+        options: how they are read.
 
     Attributes:
         paths: the files, in the order of their time.
+        options: how they are read.
         dataset: the vendor's code of the dataset; "" if the files do not have it.
         first_ns: the ts_recv of the first record.
         symbols: names of instruments.
 
     Raises:
         InputError: a file cannot be read, is damaged at its beginning, or has no MBO.
-        UsageError: an input can be read only once.
+        UsageError: an input can be read only once, or the files repeat or overlap each other.
     """
 
-    def __init__(self, paths: Sequence[str]) -> None:
+    def __init__(self, paths: Sequence[str], options: InputOptions = DEFAULT_OPTIONS) -> None:
         check_regular_files(paths)
-        self.paths = tuple(paths)
+        self.paths, self.options = order_paths(paths, options), options
         self.symbols = SymbolMap()
         self.dataset = ""
         self._children: dict[str, set[str]] = {}
-        for path in paths:
+        for path in self.paths:
             metadata = read_metadata(path)
             if metadata is not None:
                 self.dataset = self.dataset or metadata.dataset
@@ -87,7 +91,7 @@ class ReplayFiles:
                     self.symbols.add(interval)
                 for parent, children in find_children(metadata).items():
                     self._children.setdefault(parent, set()).update(children)
-        stream = MboStream(paths)
+        stream = MboStream(self.paths, options)
         with closing(stream.batches()) as batches:
             first = next(batches, None)
         for interval in stream.symbols.intervals():

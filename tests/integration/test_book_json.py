@@ -25,7 +25,7 @@ from tests.support.real_files import CLX5, DBEQ, ESH4_DAYS, read_mbo
 from tests.support.reference_books import ReferenceBooks, records
 
 SCHEMA = orjson.loads((ROOT / "batonics" / "sinks" / "book.schema.json").read_bytes())
-SAMPLE_SHA256 = "44475a4931fd88d96c06f5311d1f49601f27d13aa66d94a7a33fc50b40d385a2"
+SAMPLE_SHA256 = "aa8b786fc68d998f1591061a099a62cb7e362cc5e1bc73ea74798565972b91e6"
 """Of `batonics reconstruct --orders --out -` on data/sample.dbn.zst."""
 REAL = {"clx5": CLX5, "dbeq": DBEQ, "esh4": ESH4_DAYS[1], "esh4-adds": ESH4_DAYS[0]}
 
