@@ -21,7 +21,7 @@ from batonics.frames.scan.mbo_scan import scan_batches
 from batonics.frames.scan.sources import pull_frames
 from batonics.frames.schemas.table import find_schema
 from batonics.gateway.feed_pieces import FeedPiece
-from batonics.model.mbo import MBO_DTYPE, MboBatch, is_untimed, slice_batch, take_batch
+from batonics.model.mbo import MBO_DTYPE, MboBatch, slice_batch, take_batch, trusted_times
 from batonics.sinks.dbn import to_records
 from batonics.sources.stream import MboStream
 
@@ -57,9 +57,7 @@ def due_times(batch: MboBatch, due_ns: int) -> NDArray[np.int64]:
         batch: the records.
         due_ns: when the record before the first one is due.
     """
-    # As a signed word UNDEF_TIMESTAMP reads -1.
-    times = batch.ts_recv.view(np.int64).copy()
-    times[is_untimed(batch.flags)] = -1
+    times = trusted_times(batch.ts_recv, batch.flags)
     if len(times):
         times[0] = max(int(times[0]), due_ns)
     due: NDArray[np.int64] = np.maximum.accumulate(times)

@@ -17,7 +17,8 @@ from batonics.frames.schemas.table import find_schema
 from batonics.model.mbo import UNDEF_TIMESTAMP, Action, Flag, MboBatch, Side, slice_batch
 from batonics.model.times import format_duration
 from tests.support.real_files import CLX5, read_mbo
-from tests.support.reference_books import Record
+from tests.support.reference_books import Record, records
+from tests.support.reference_tops import ReferenceTops
 from tests.support.stream_profiles import PROFILES
 from tests.support.streams import batch_of, random_stream
 
@@ -33,16 +34,19 @@ def sampled(batches: Iterable[MboBatch], length_ns: int) -> pl.DataFrame:
 
 
 def walked(batch: MboBatch, length_ns: int) -> list[dict[str, object]]:
-    """The same, row by row."""
+    """The same, row by row; every record moves the time."""
     rows = pl.concat(mbp_frames([batch], 1)).cast({"ts_recv": pl.Int64, "ts_event": pl.Int64})
-    now = 0
+    now, made_at, reference = 0, list[int](), ReferenceTops(1)
+    for record in records(batch):
+        doubtful = record.flags & (Flag.BAD_TS_RECV | Flag.SNAPSHOT) == Flag.BAD_TS_RECV
+        if not doubtful and record.ts_recv != UNDEF_TIMESTAMP:
+            now = max(now, record.ts_recv)
+        reference.apply(record)
+        made_at += [now] * (len(reference.tops) - len(made_at))
     trades: dict[tuple[int, int], dict[str, object]] = {}
     found: dict[tuple[int, int, int], dict[str, object]] = {}
-    for row in rows.iter_rows(named=True):
-        doubtful = row["flags"] & (Flag.BAD_TS_RECV | Flag.SNAPSHOT) == Flag.BAD_TS_RECV
-        if not doubtful and row["ts_recv"] is not None:
-            now = max(now, row["ts_recv"])
-        end = -(-now // length_ns) * length_ns
+    for row, row_ns in zip(rows.iter_rows(named=True), made_at, strict=True):
+        end = -(-row_ns // length_ns) * length_ns
         book = row["publisher_id"], row["instrument_id"]
         if row["action"] == "T":
             trades[book] = {name: row[name] for name in ("ts_event", "price", "side", "size")}
