@@ -18,6 +18,7 @@ from batonics.public.polars_namespace import register_namespace
 
 if TYPE_CHECKING:
     from batonics.frames.depth.books import Books
+    from batonics.frames.orders.fill_simulation import would_fill
     from batonics.jobs.lake_export import export_lake
     from batonics.jobs.lake_load import load_lake
     from batonics.jobs.reconstruct import reconstruct
@@ -46,6 +47,7 @@ _MODULES = {
     "scan_mbo": "batonics.public.scan",
     "with_definitions": "batonics.public.definitions",
     "with_symbols": "batonics.public.symbols",
+    "would_fill": "batonics.frames.orders.fill_simulation",
     "BatonicsError": "batonics.model.errors",
     "CheckpointError": "batonics.model.errors",
     "DamagedInputError": "batonics.model.errors",
@@ -71,6 +73,7 @@ __all__ = [
     "scan_mbo",
     "with_definitions",
     "with_symbols",
+    "would_fill",
 ]
 
 

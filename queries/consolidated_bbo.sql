@@ -1,12 +1,12 @@
 -- title: Consolidated best bid and ask
 -- question: What are the best bid and ask of a symbol over all its publishers, over time?
 -- reads: mbp_1
--- column: ts TIMESTAMP_NS  ts_recv from which the row holds, UTC
+-- column: ts TIMESTAMP  ts_recv from which the row holds, UTC
 -- column: symbol VARCHAR  the instrument
--- column: bid_price BIGINT  the highest bid, in units of 1e-9; null if there is no bid
+-- column: bid_price PRICE  the highest bid; null if there is no bid
 -- column: bid_size BIGINT  total size at that price, in units
 -- column: bid_publishers BIGINT  how many publishers are at that price
--- column: ask_price BIGINT  the lowest ask, in units of 1e-9; null if there is no ask
+-- column: ask_price PRICE  the lowest ask; null if there is no ask
 -- column: ask_size BIGINT  total size at that price, in units
 -- column: ask_publishers BIGINT  how many publishers are at that price
 -- source: the best price of each side over the books of all publishers at one moment; a book is as

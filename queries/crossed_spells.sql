@@ -3,14 +3,13 @@
 -- reads: mbp_1
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
--- column: ts_start TIMESTAMP_NS  ts_recv of the event that crossed the book, UTC
--- column: ts_end TIMESTAMP_NS  ts_recv of the event that uncrossed the book, UTC; null: the book
---   was still crossed in its last state of that day
+-- column: ts_start TIMESTAMP  ts_recv of the event that crossed the book, UTC
+-- column: ts_end TIMESTAMP  ts_recv of the event that uncrossed the book, UTC; null: the book was
+--   still crossed in its last state of that day
 -- column: duration_ns BIGINT  ts_end less ts_start, in ns; null without an end
--- column: ts_last TIMESTAMP_NS  ts_recv of the last crossed state that has a row, UTC
+-- column: ts_last TIMESTAMP  ts_recv of the last crossed state that has a row, UTC
 -- column: states BIGINT  how many states of the best levels the spell had
--- column: crossed_by BIGINT  the greatest bid less ask of the spell, in units of 1e-9; 0: the book
---   was only locked
+-- column: crossed_by PRICE  the greatest bid less ask of the spell; 0: the book was only locked
 -- source: a book is crossed if bid > ask and locked if bid = ask; auctions cross books (rule 22 of
 --   ARCHITECTURE.md)
 WITH states AS (

@@ -7,8 +7,8 @@
 --   gaps
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
--- column: ts_start TIMESTAMP_NS  ts_recv of the last record before the gap, UTC
--- column: ts_end TIMESTAMP_NS  ts_recv of the first record after the gap, UTC
+-- column: ts_start TIMESTAMP  ts_recv of the last record before the gap, UTC
+-- column: ts_end TIMESTAMP  ts_recv of the first record after the gap, UTC
 -- column: gap_ns BIGINT  ts_end less ts_start, in ns
 -- column: others BIGINT  how many records the publisher's other books had during the gap, among the
 --   symbols of the query

@@ -7,8 +7,8 @@
 -- column: publisher_id USMALLINT  the book's publisher
 -- column: order_id UBIGINT  the order
 -- column: side VARCHAR  B: bid, A: ask
--- column: ts_start TIMESTAMP_NS  ts_event of the record that placed it, UTC
--- column: price_start BIGINT  its first price, in units of 1e-9
+-- column: ts_start TIMESTAMP  ts_event of the record that placed it, UTC
+-- column: price_start PRICE  its first price
 -- column: size_start BIGINT  its first displayed size
 -- column: filled BIGINT  its filled size
 -- column: hidden BIGINT  size beyond its first size: refills, increases, and fills beyond its

@@ -2,18 +2,18 @@
 -- question: How far does each unit of signed volume move the mid, window by window?
 -- reads: mbp_1
 -- param: every DURATION = 5m  the length of a window
--- column: ts TIMESTAMP_NS  end T of the window (T - every, T], UTC
+-- column: ts TIMESTAMP  end T of the window (T - every, T], UTC
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
 -- column: trade_count BIGINT  how many trades the window has
 -- column: volume BIGINT  total size of these trades, in units
 -- column: signed_volume BIGINT  size bought less size sold, in units
--- column: mid_start DOUBLE  mid of the last state before the window, in units of 1e-9
--- column: mid_end DOUBLE  mid of the last state in or before the window, in units of 1e-9
--- column: mid_change DOUBLE  mid_end less mid_start, in units of 1e-9; null if the book was cleared
---   in between, and in the first window of a date
--- column: kyle_lambda DOUBLE  slope of the mid's change on signed volume, trade by trade, in units
---   of 1e-9 per unit of size; null if all signed volumes are equal
+-- column: mid_start MID  mid of the last state before the window
+-- column: mid_end MID  mid of the last state in or before the window
+-- column: mid_change MID  mid_end less mid_start; null if the book was cleared in between, and in
+--   the first window of a date
+-- column: kyle_lambda PRICE_DOUBLE  slope of the mid's change on signed volume, trade by trade: a
+--   price per unit of size; null if all signed volumes are equal
 -- source: Kyle, "Continuous auctions and insider trading" (1985): a least squares line with
 --   intercept. Steps are as in `.mbo.window_measures`: from the mid just before a trade to the mid
 --   just before the next trade, and from the last trade to mid_end. Trades of side N are signed by

@@ -2,18 +2,18 @@
 -- question: What was the quote when each trade was received?
 -- reads: trades, mbp_1
 -- param: delay DURATION = 1ns  least age of the quote, relative to the trade
--- column: ts_recv TIMESTAMP_NS  time at which the trade was received, UTC
+-- column: ts_recv TIMESTAMP  time at which the trade was received, UTC
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the publisher
 -- column: sequence UINTEGER  sequence number of the trade
 -- column: side VARCHAR  side of the aggressor: B, A, or N if it is not known
--- column: price BIGINT  price of the trade, in units of 1e-9
+-- column: price PRICE  price of the trade
 -- column: size BIGINT  size of the trade, in units
--- column: bid_price BIGINT  best bid of the book before the trade, in units of 1e-9
+-- column: bid_price PRICE  best bid of the book before the trade
 -- column: bid_size BIGINT  size of the best bid, in units
--- column: ask_price BIGINT  best ask of the book before the trade, in units of 1e-9
+-- column: ask_price PRICE  best ask of the book before the trade
 -- column: ask_size BIGINT  size of the best ask, in units
--- column: mid DOUBLE  mean of the best bid and ask, in units of 1e-9; null if a side is empty
+-- column: mid MID  mean of the best bid and ask; null if a side is empty
 -- column: quote_age_ns BIGINT  time from the quote's ts_recv to the trade's, in nanoseconds
 -- source: the prevailing quote: the last state of the book whose ts_recv is at most the trade's
 --   ts_recv less `delay`, on the same date; with 1 ns, a strictly earlier state. tbbo has the book

@@ -7,9 +7,9 @@
 -- column: publisher_id USMALLINT  the book's publisher
 -- column: date DATE  the day, UTC; each day has its own regression
 -- column: windows BIGINT  how many windows the regression uses
--- column: slope DOUBLE  change of the mid per unit of imbalance, in units of 1e-9 per unit of size;
---   null if all imbalances are equal
--- column: intercept DOUBLE  change of the mid at an imbalance of 0, in units of 1e-9
+-- column: slope PRICE_DOUBLE  change of the mid per unit of imbalance, a price per unit of size; null
+--   if all imbalances are equal
+-- column: intercept PRICE_DOUBLE  change of the mid at an imbalance of 0
 -- column: r2 DOUBLE  share of the variance of the mid's change that the line explains, from 0 to 1
 -- source: Cont, Kukanov and Stoikov, "The price impact of order book events" (2014,
 --   arXiv:1011.6402): a least squares line, with intercept, of the mid's change on OFI. Windows are

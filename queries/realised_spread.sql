@@ -9,11 +9,11 @@
 -- column: tau_ns BIGINT  delay after the trade, in nanoseconds
 -- column: trade_count BIGINT  how many trades have all three measures, over all dates
 -- column: volume BIGINT  total size of these trades, in units
--- column: effective_spread DOUBLE  size-weighted mean of 2 d (p - mid before the trade), in units
---   of 1e-9; d is 1 for a buy and -1 for a sell, p is the price
--- column: realised_spread DOUBLE  size-weighted mean of 2 d (p - mid at t + tau), in units of 1e-9
--- column: price_impact DOUBLE  size-weighted mean of 2 d (mid at t + tau - mid before the trade),
---   in units of 1e-9: effective_spread less realised_spread
+-- column: effective_spread PRICE_DOUBLE  size-weighted mean of 2 d (p - mid before the trade); d is
+--   1 for a buy and -1 for a sell, p is the price
+-- column: realised_spread PRICE_DOUBLE  size-weighted mean of 2 d (p - mid at t + tau)
+-- column: price_impact PRICE_DOUBLE  size-weighted mean of 2 d (mid at t + tau - mid before the
+--   trade): effective_spread less realised_spread
 -- source: twice the distance from a mid, weighted by size, as in SEC Rule 605, but relative to the
 --   time of the trade; each trade is as in `.mbo.trade_measures`. Trades of side N are signed by
 --   the rule of Lee and Ready, "Inferring trade direction from intraday data" (1991). The mid at t

@@ -4,10 +4,10 @@
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
 -- column: hour BIGINT  hour of the day, UTC, over all dates
--- column: spread DOUBLE  time-weighted mean of ask less bid, in units of 1e-9
--- column: spread_p05 BIGINT  5th percentile of the spread over time, in units of 1e-9
--- column: spread_p50 BIGINT  median of the spread over time, in units of 1e-9
--- column: spread_p95 BIGINT  95th percentile of the spread over time, in units of 1e-9
+-- column: spread PRICE_DOUBLE  time-weighted mean of ask less bid
+-- column: spread_p05 PRICE  5th percentile of the spread over time
+-- column: spread_p50 PRICE  median of the spread over time
+-- column: spread_p95 PRICE  95th percentile of the spread over time
 -- column: seconds DOUBLE  seconds of that hour in which both sides had a price
 -- source: quoted spread, time-weighted: a state holds until the next state of its book. A crossed
 --   book, as before an opening, has a negative spread

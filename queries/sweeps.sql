@@ -6,13 +6,13 @@
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
 -- column: side VARCHAR  side of the aggressor: B bought, A sold
--- column: ts_start TIMESTAMP_NS  ts_recv of the first trade, UTC
+-- column: ts_start TIMESTAMP  ts_recv of the first trade, UTC
 -- column: duration_ns BIGINT  time from the first trade to the last, in ns
 -- column: trades BIGINT  how many trades the sweep has
 -- column: levels BIGINT  at how many prices the sweep traded
 -- column: size BIGINT  total size of the trades
--- column: price_from BIGINT  the best price for the aggressor, in units of 1e-9
--- column: price_to BIGINT  the worst price for the aggressor, in units of 1e-9
+-- column: price_from PRICE  the best price for the aggressor
+-- column: price_to PRICE  the worst price for the aggressor
 -- source: consecutive trades of a book with one aggressor side, each at most `within` after the one
 --   before it, at `levels` prices or more
 

@@ -2,20 +2,20 @@
 -- question: What were open, high, low, close and volume of each interval?
 -- reads: trades
 -- param: every DURATION = 1m  the length of an interval
--- column: ts TIMESTAMP_NS  start T of the interval [T, T + every), UTC
+-- column: ts TIMESTAMP  start T of the interval [T, T + every), UTC
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the publisher
--- column: ts_open TIMESTAMP_NS  ts_recv of the first trade, UTC
--- column: ts_close TIMESTAMP_NS  ts_recv of the last trade, UTC
--- column: open BIGINT  price of the first trade with a price, in units of 1e-9
--- column: high BIGINT  the highest price, in units of 1e-9
--- column: low BIGINT  the lowest price, in units of 1e-9
--- column: close BIGINT  price of the last trade with a price, in units of 1e-9
+-- column: ts_open TIMESTAMP  ts_recv of the first trade, UTC
+-- column: ts_close TIMESTAMP  ts_recv of the last trade, UTC
+-- column: open PRICE  price of the first trade with a price
+-- column: high PRICE  the highest price
+-- column: low PRICE  the lowest price
+-- column: close PRICE  price of the last trade with a price
 -- column: volume BIGINT  total size of all trades, in units
 -- column: buy_volume BIGINT  total size of trades whose aggressor bought, in units
 -- column: sell_volume BIGINT  total size of trades whose aggressor sold, in units
 -- column: trade_count BIGINT  how many trades the interval has
--- column: vwap DOUBLE  size-weighted mean price, in units of 1e-9
+-- column: vwap PRICE_DOUBLE  size-weighted mean price
 -- source: OHLCV and VWAP of trades as in `.mbo.bars(time=...)`; an interval without trades has no
 --   bar, and a trade of side N counts as neither bought nor sold
 WITH ordered AS (

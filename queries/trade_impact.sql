@@ -9,8 +9,8 @@
 -- column: size_to BIGINT  greatest size in the bucket, in units
 -- column: trade_count BIGINT  how many trades with a known impact the bucket has, over all dates
 -- column: volume BIGINT  total size of these trades, in units
--- column: impact DOUBLE  mean of d (mid at t + horizon - mid before the trade) over trades, in
---   units of 1e-9; d is 1 for a buy and -1 for a sell
+-- column: impact PRICE_DOUBLE  mean of d (mid at t + horizon - mid before the trade) over trades; d
+--   is 1 for a buy and -1 for a sell
 -- column: impact_bps DOUBLE  impact relative to the mean mid before the trades, in units of 1e-4
 -- source: the signed change of the mid after a trade, by size as in Hasbrouck, "Measuring the
 --   information content of stock trades" (1991), without his model. Trades of side N are signed by

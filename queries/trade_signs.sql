@@ -4,7 +4,7 @@
 -- param: every DURATION = 1m  the length of a window
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
--- column: ts TIMESTAMP_NS  end T of the window (T - every, T], a multiple of `every`, UTC
+-- column: ts TIMESTAMP  end T of the window (T - every, T], a multiple of `every`, UTC
 -- column: trades BIGINT  how many trades the window has
 -- column: bought BIGINT  total size of trades whose aggressor bought
 -- column: sold BIGINT  total size of trades whose aggressor sold

@@ -6,17 +6,17 @@
 -- column: publisher_id USMALLINT  the publisher
 -- column: bar BIGINT  number of the bar: volume traded before it, divided by bar_volume; numbers
 --   continue from one date to the next
--- column: ts_open TIMESTAMP_NS  ts_recv of the first trade, UTC
--- column: ts_close TIMESTAMP_NS  ts_recv of the last trade, UTC
--- column: open BIGINT  price of the first trade with a price, in units of 1e-9
--- column: high BIGINT  the highest price, in units of 1e-9
--- column: low BIGINT  the lowest price, in units of 1e-9
--- column: close BIGINT  price of the last trade with a price, in units of 1e-9
+-- column: ts_open TIMESTAMP  ts_recv of the first trade, UTC
+-- column: ts_close TIMESTAMP  ts_recv of the last trade, UTC
+-- column: open PRICE  price of the first trade with a price
+-- column: high PRICE  the highest price
+-- column: low PRICE  the lowest price
+-- column: close PRICE  price of the last trade with a price
 -- column: volume BIGINT  total size of all trades, in units
 -- column: buy_volume BIGINT  total size of trades whose aggressor bought, in units
 -- column: sell_volume BIGINT  total size of trades whose aggressor sold, in units
 -- column: trade_count BIGINT  how many trades the bar has
--- column: vwap DOUBLE  size-weighted mean price, in units of 1e-9
+-- column: vwap PRICE_DOUBLE  size-weighted mean price
 -- source: bars by cumulative volume. A trade belongs whole to the bar in which it begins, and its
 --   excess counts towards the next bar, so that bars have bar_volume on average. Left out are bars
 --   that one trade fills whole from the bar before, and the last bar unless it is full.

@@ -5,7 +5,7 @@
 -- column: date DATE  the day, UTC
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the publisher
--- column: price BIGINT  lowest price of the range, a multiple of the width, in units of 1e-9
+-- column: price PRICE  lowest price of the range, a multiple of the width
 -- column: volume BIGINT  total size of all trades in the range, in units
 -- column: buy_volume BIGINT  total size of trades whose aggressor bought, in units
 -- column: sell_volume BIGINT  total size of trades whose aggressor sold, in units

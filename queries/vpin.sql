@@ -6,7 +6,7 @@
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
 -- column: bucket BIGINT  number of the bucket, from 0; numbers continue from one date to the next
--- column: ts TIMESTAMP_NS  ts_recv of the trade that filled the bucket, UTC
+-- column: ts TIMESTAMP  ts_recv of the trade that filled the bucket, UTC
 -- column: buy_volume BIGINT  size bought in the bucket, in units
 -- column: sell_volume BIGINT  size sold in the bucket, in units
 -- column: vpin DOUBLE  mean of abs(buy_volume - sell_volume) / V over the last n buckets, from 0 to

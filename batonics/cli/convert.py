@@ -10,12 +10,14 @@ from batonics.cli.options import (
     SCHEMA_FORMS,
     ExtraOption,
     FilesArgument,
+    PricesOption,
     QuietOption,
     SessionOption,
     SkipBadOption,
     StatusesOption,
     SymbolsOption,
     parse_session,
+    price_unit,
     refuse_input_as_output,
     split_names,
 )
@@ -65,9 +67,7 @@ def command(
         bool, typer.Option("--ticks", help="Use the definitions that are in FILES.")
     ] = False,
     tz: Annotated[str, typer.Option(help="The time zone of times: America/Chicago.")] = "UTC",
-    decimal: Annotated[
-        bool, typer.Option("--decimal", help="Write prices in NDJSON as decimal text, as in CSV.")
-    ] = False,
+    prices: PricesOption = None,
     extra: ExtraOption = None,
     statuses: StatusesOption = None,
     session: SessionOption = None,
@@ -98,7 +98,7 @@ def command(
         sessions=parse_session(session),
     )
     refuse_input_as_output([*files, *request.definitions, *request.statuses], out)
-    output = TableOutput(out, file_format, decimal_prices=decimal)
+    output = TableOutput(out, file_format, price_unit(prices))
     with read_progress("convert", quiet=quiet) as progress:
         rows = convert(request, output, progress)
     if not quiet:

@@ -1,6 +1,6 @@
 """A frame as a table for people, on standard output.
 
-The rule: nothing is rounded. Prices are decimal text, times ISO 8601 in UTC; null is empty.
+The rule: nothing is rounded. Times are ISO 8601; null is empty.
 """
 
 from __future__ import annotations
@@ -58,9 +58,7 @@ def exact_values(frame: pl.DataFrame) -> pl.DataFrame:
     from batonics.sinks.text import format_columns
 
     times = [name for name, dtype in frame.schema.items() if dtype == pl.Time]
-    return format_columns(frame, decimal_prices=True).with_columns(
-        pl.col(times).dt.to_string("%H:%M:%S%.9f")
-    )
+    return format_columns(frame).with_columns(pl.col(times).dt.to_string("%H:%M:%S%.9f"))
 
 
 def format_cell(value: object) -> str:

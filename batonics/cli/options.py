@@ -6,6 +6,7 @@ The rule here: an option has the same name and the same meaning in every command
 from __future__ import annotations
 
 from contextlib import suppress
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +14,7 @@ import typer
 from batonics.cli.option_groups import SettingOption
 
 if TYPE_CHECKING:
+    from batonics.frames.columns.prices import PriceUnit
     from batonics.frames.scan.sessions import SessionCalendar
     from batonics.lake.catalog import RowFilter
 
@@ -41,6 +43,24 @@ StartOption = Annotated[
     ),
 ]
 EndOption = Annotated[str | None, typer.Option("--end", help="Keep rows before this time.")]
+
+
+class PricesChoice(StrEnum):
+    """The units of prices: `frames/columns/prices.py`."""
+
+    FIXED = "fixed"
+    DECIMAL = "decimal"
+    FLOAT = "float"
+
+
+PricesOption = Annotated[
+    PricesChoice | None,
+    typer.Option(
+        "--prices",
+        help="The unit of prices and of all that derives from them: fixed is integers of 1e-9. By"
+        " default decimal in CSV and on terminals, and fixed in other files.",
+    ),
+]
 SkipBadOption = Annotated[
     bool,
     typer.Option("--skip-bad", help="Count and skip bad records where the framing survives."),
@@ -94,6 +114,11 @@ LogJsonOption = Annotated[
 WideOption = Annotated[
     bool, typer.Option("--wide", help="Print all columns, whatever the width of the terminal.")
 ]
+
+
+def price_unit(prices: PricesChoice | None) -> PriceUnit | None:
+    """The unit that `--prices` names; None: the default of the output."""
+    return None if prices is None else prices.value
 
 
 def split_names(symbols: str | None) -> tuple[str, ...]:

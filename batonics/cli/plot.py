@@ -34,19 +34,18 @@ def print_plot(frame: pl.DataFrame) -> None:
     """Print a plot for each column of numbers after the first column, which is the x axis.
 
     If the first column is text, the plot has a bar for each row, labelled with all columns before
-    the first DOUBLE.
+    the first number with decimals.
 
     Raises:
         UsageError: there are no rows, or no columns of numbers after the first.
     """
-    import polars as pl
     import polars.selectors as cs
 
     from batonics.model.errors import UsageError
 
     across = frame.columns[0]
     has_order = frame.schema[across].is_numeric() or frame.schema[across].is_temporal()
-    numbers = frame.select(cs.numeric() if has_order else cs.by_dtype(pl.Float64)).columns
+    numbers = frame.select(cs.numeric()).columns if has_order else _fractional_columns(frame)
     numbers = [name for name in numbers if name != across]
     if not frame.height or not numbers:
         raise UsageError("a plot needs rows, and numbers in a column after the first")
@@ -76,9 +75,7 @@ def _line_plot(frame: pl.DataFrame, across: str, name: str) -> list[str]:
 
 
 def _bar_plot(frame: pl.DataFrame, name: str) -> list[str]:
-    import polars as pl
-
-    end = next(at for at, dtype in enumerate(frame.dtypes) if dtype == pl.Float64)
+    end = frame.columns.index(_fractional_columns(frame)[0])
     labels = [" ".join(map(format_cell, row)) for row in exact_values(frame[:, :end]).iter_rows()]
     values = _numbers(frame[name])
     longest = max(map(len, labels))
@@ -87,6 +84,17 @@ def _bar_plot(frame: pl.DataFrame, name: str) -> list[str]:
     return [
         f"{label:<{longest}} {_amount(value):>{LABEL_WIDTH}} {BAR * _length(value, scale, width)}"
         for label, value in zip(labels, values.tolist(), strict=True)
+    ]
+
+
+def _fractional_columns(frame: pl.DataFrame) -> list[str]:
+    """The columns of numbers with decimals."""
+    import polars as pl
+
+    return [
+        name
+        for name, dtype in frame.schema.items()
+        if dtype.is_float() or (isinstance(dtype, pl.Decimal) and dtype.scale)
     ]
 
 
@@ -103,11 +111,9 @@ def _width() -> int:
 
 
 def _numbers(column: pl.Series) -> NDArray[np.float64]:
-    """The column as numbers, prices in whole units, NaN where null."""
-    from batonics.sinks.text import is_price
-
+    """The column as numbers, NaN where null."""
     values: NDArray[np.float64] = column.cast(float).to_numpy()
-    return values / 1e9 if is_price(column.name, column.dtype) else values
+    return values
 
 
 def _positions(column: pl.Series) -> NDArray[np.float64]:

@@ -12,17 +12,20 @@ from batonics.cli.options import (
     DateOption,
     EndOption,
     LakeSymbolsOption,
+    PricesOption,
     QuietOption,
     SkipBadOption,
     StartOption,
     WideOption,
     parse_row_filter,
+    price_unit,
     refuse_input_as_output,
 )
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from batonics.jobs.query import QueryRequest
     from batonics.lake.sql import LakeDatabase
 
 TABLE, PLOT = "table", "plot"
@@ -73,6 +76,7 @@ def command(
     shell: Annotated[
         bool, typer.Option("--shell", help="Read queries from standard input, each ended by ;.")
     ] = False,
+    prices: PricesOption = None,
     skip_bad: SkipBadOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -85,12 +89,15 @@ def command(
     from batonics.jobs.query import QueryRequest, open_database, query_frame, write_query
     from batonics.model.errors import UsageError
     from batonics.settings.loader import current
+    from batonics.sinks.tables import default_price_unit, find_format
 
     if (query is None) != shell:
         raise UsageError("give a query, or --shell")
     if files and lake is not None:
         raise UsageError("give one of --lake and --from, not both")
     refuse_input_as_output(list(files or ()), out)
+    file_format = file_format or (TABLE if out is None else find_format(out))
+    on_terminal = shell or file_format in (TABLE, PLOT)
     request = QueryRequest(
         query=query or "",
         parameters=_parse_parameters(param or []),
@@ -98,19 +105,21 @@ def command(
         files=tuple(files or ()),
         row_filter=parse_row_filter(symbols, date, start, end),
         skip_bad=skip_bad,
+        prices_are_default=prices is None,
+        prices=price_unit(prices)
+        or ("decimal" if on_terminal else default_price_unit(file_format)),
     )
     progress = read_progress("read", quiet=quiet)
     if shell:
         with open_database(request, progress) as database:
-            run_shell(database, TableSize(rows, wide))
+            run_shell(database, TableSize(rows, wide), request)
         return
-    file_format = file_format or (TABLE if out is None else None)
     if file_format not in (TABLE, PLOT):
-        write_query(request, out or "-", file_format, progress)
+        write_query(request, out or "-", file_format, progress, _print_note)
         return
     if out is not None:
         raise UsageError(f"a {file_format} is for the terminal: it does not go with --out")
-    result = query_frame(request, progress)
+    result = query_frame(request, progress, _print_note)
     if file_format == PLOT:
         print_plot(result)
     else:
@@ -145,7 +154,12 @@ def print_result(result: pl.DataFrame, size: TableSize) -> None:
     )
 
 
-def run_shell(database: LakeDatabase, size: TableSize) -> None:
+def _print_note(note: str) -> None:
+    """Print a note on a result to standard error: standard output is for data."""
+    typer.echo(f"batonics: {note}", err=True)
+
+
+def run_shell(database: LakeDatabase, size: TableSize, request: QueryRequest) -> None:
     """Read queries from standard input, each ended by a semicolon, and print their results."""
     import sys
 
@@ -168,7 +182,14 @@ def run_shell(database: LakeDatabase, size: TableSize) -> None:
         text = f"{text}\n{line}" if text else line
         if text.rstrip().endswith(";"):
             try:
-                print_result(database.query(text.rstrip().rstrip(";")).frame(), size)
+                result = database.query(
+                    text.rstrip().rstrip(";"),
+                    prices=request.prices,
+                    is_default=request.prices_are_default,
+                )
+                print_result(result.frame(), size)
+                if result.note:
+                    _print_note(result.note)
             except BatonicsError as error:
                 # The shell continues with the next query.
                 typer.echo(f"batonics: {escape_unprintable(str(error))}", err=True)

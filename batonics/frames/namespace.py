@@ -30,15 +30,19 @@ from batonics.frames.measures.window_measures import vpin_source, window_measure
 from batonics.frames.orders.order_lives import orders_source, queue_source
 from batonics.frames.scan.row_extras import CROSSED, with_extra
 from batonics.frames.schemas.table import MBP_DEPTH_MAX, Schema, find_schema
+from batonics.model.arguments import check_methods
 from batonics.model.errors import UsageError
-from batonics.model.times import duration_ns, format_duration, parse_time
+from batonics.model.prices import Amount
+from batonics.model.times import Time, duration_ns, format_duration, time_ns
 
 
+@check_methods
 class MboNamespace:
     """Frames derived from a LazyFrame of MBO records (`MBO_SCHEMA`) in their order.
 
     Columns that books do not depend on may be missing, and other columns are ignored. Every method
-    raises UsageError if a column is missing or has another dtype.
+    raises UsageError if a column is missing or has another dtype, or if an argument has another
+    type.
 
     Most methods take `extra`, names of columns that follow those of the rows: symbol, status (of
     trading), crossed, book_status (cold, synced, stale); see `frames/scan/row_extras.py`.
@@ -138,7 +142,7 @@ class MboNamespace:
         time: str | None = None,
         ticks: int | None = None,
         volume: int | None = None,
-        dollar: str | int | None = None,
+        dollar: Amount | None = None,
         partial: bool = False,
         extra: Collection[str] = (),
     ) -> pl.LazyFrame:
@@ -293,11 +297,12 @@ class MboNamespace:
         """
         return delta_source(self._records)
 
-    def book_at(self, time: str | int) -> pl.LazyFrame:
+    def book_at(self, time: Time) -> pl.LazyFrame:
         """Every level of every book, after its last complete event at or before a time (rule 5).
 
         Args:
-            time: ISO 8601 text (UTC unless it has an offset), or nanoseconds since the epoch.
+            time: ISO 8601 text (UTC unless it has an offset), nanoseconds since the epoch, or a
+                datetime with a time zone.
 
         Columns:
             publisher_id (UInt16), instrument_id (UInt32), side (Enum B, A).
@@ -307,7 +312,7 @@ class MboNamespace:
         Raises:
             UsageError: `time` is not a time.
         """
-        return book_source(self._records, parse_time(str(time)))
+        return book_source(self._records, time_ns(time))
 
     def depth(  # noqa: PLR0913 - settings, by keyword
         self,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from batonics.codec.metadata import Metadata, SymbolMapping
+from batonics.frames.columns.prices import PriceUnit, find_price_columns
 from batonics.frames.scan.definitions import TICK, FrameDefinitions, definition_columns
 from batonics.frames.scan.mbo_scan import SYMBOL, StreamFacts, scan_batches
 from batonics.frames.scan.row_extras import EXTRA_SCHEMA, RowExtras, check_extra
@@ -25,8 +26,8 @@ from batonics.jobs.symbol_selection import SymbolSelection
 from batonics.model.errors import UsageError
 from batonics.model.mbo import MboBatch, is_untimed
 from batonics.model.times import NS_PER_DAY, format_time
-from batonics.sinks.tables import find_format, open_table
-from batonics.sinks.text import format_display_prices, is_price
+from batonics.sinks.tables import default_price_unit, find_format, open_table
+from batonics.sinks.text import format_display_prices
 from batonics.sources.definitions import read_definitions
 from batonics.sources.statuses import read_statuses
 from batonics.sources.stream import MboStream, read_metadata
@@ -103,12 +104,12 @@ class TableOutput(NamedTuple):
     Attributes:
         path: the file's name; `-` is standard output.
         file_format: one of `TABLE_FORMATS`; None: the name's ending says it.
-        decimal_prices: prices in NDJSON are decimal text.
+        prices: unit of prices; None: the format's default.
     """
 
     path: str
     file_format: str | None = None
-    decimal_prices: bool = False
+    prices: PriceUnit | None = None
 
 
 def convert(
@@ -134,17 +135,16 @@ def convert(
         raise UsageError("DBN has no columns for ticks: --definitions goes with the other formats")
     if is_dbn and request.extra:
         raise UsageError("DBN has no extra columns: --extra goes with the other formats")
-    is_text = file_format.startswith("csv") or (
-        file_format.startswith("ndjson") and output.decimal_prices
-    )
-    options = RowOptions(symbol=not is_dbn, displayed=is_text)
+    unit = output.prices or default_price_unit(file_format)
+    is_text = file_format.startswith(("csv", "ndjson", "json"))
+    options = RowOptions(symbol=not is_dbn, displayed=is_text and unit == "decimal")
     table = open_table(
         output.path,
         output_columns(request, options),
         file_format=file_format,
         schema=request.schema if _has_schema_columns(request) else None,
         metadata=output_metadata(request) if is_dbn else None,
-        decimal_prices=output.decimal_prices,
+        prices=unit,
     )
     with table as rows:
         run = Conversion(request)
@@ -176,7 +176,7 @@ def output_columns(request: ConvertRequest, options: RowOptions) -> pl.Schema:
     if request.ticks:
         columns |= definition_columns(of_schema)
     if request.ticks and options.displayed:
-        columns |= {name: pl.String() for name in columns if is_price(name, columns[name])}
+        columns |= dict.fromkeys(find_price_columns(columns), pl.String())
     return pl.Schema(columns)
 
 
@@ -299,7 +299,7 @@ class Conversion:
         frame = self._definitions.add_to(frame, ROW_TIME)
         if not options.displayed:
             return frame
-        prices = [name for name, dtype in frame.schema.items() if is_price(name, dtype)]
+        prices = find_price_columns(frame.schema)
         ticks = frame[TICK]
         return frame.with_columns(format_display_prices(frame[name], ticks) for name in prices)
 

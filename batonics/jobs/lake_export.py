@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +30,9 @@ from batonics.lake.row_filters import (
     filter_rows,
     parse_row_filter,
 )
+from batonics.model.arguments import SchemaNames, SymbolNames, check_arguments
 from batonics.model.errors import LakeError, OutputError, UsageError
+from batonics.model.times import Time
 from batonics.sinks.atomic import WRITTEN, add_output
 from batonics.sinks.delta import (
     DeltaCommit,
@@ -200,14 +203,15 @@ class LakeExport:
             self.progress(sum(part.bytes for part in parts))
 
 
+@check_arguments
 def export_lake(  # noqa: PLR0913 - settings, by keyword
-    lake: str | Path,
-    directory: str | Path,
+    lake: str | PathLike[str],
+    directory: str | PathLike[str],
     *,
-    schemas: Sequence[str] = (),
-    symbols: str | Sequence[str] = (),
-    start: str | int | None = None,
-    end: str | int | None = None,
+    schemas: SchemaNames = (),
+    symbols: SymbolNames = (),
+    start: Time | None = None,
+    end: Time | None = None,
 ) -> list[ExportResult]:
     """Write rows of a lake as Delta tables, as `batonics lake export` does.
 

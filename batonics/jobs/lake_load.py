@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import version
+from os import PathLike
 from pathlib import Path
 from threading import Event
 from typing import NamedTuple
@@ -32,6 +33,7 @@ from batonics.lake.digest import file_digest, file_stat
 from batonics.lake.lake import Lake
 from batonics.lake.parts import PartsWriter
 from batonics.lake.storage import StagingArea, Store, open_store
+from batonics.model.arguments import SchemaNames, check_arguments
 from batonics.model.errors import InputError, UsageError
 from batonics.model.mbo import MboBatch
 from batonics.settings.loader import current
@@ -39,7 +41,8 @@ from batonics.settings.table import LakeSettings
 from batonics.sinks.atomic import add_output
 from batonics.sinks.background_write import write_in_background
 from batonics.sinks.tables import FRAMES_QUEUED_MAX
-from batonics.sources.chunks import STDIN, path_list
+from batonics.sources.chunks import STDIN
+from batonics.sources.inputs import Paths, path_list
 from batonics.sources.stream import MboStream
 
 DEFAULT_SCHEMAS = LakeSettings().schemas
@@ -81,11 +84,12 @@ class LoadRequest:
         return [self.paths] if self.one_stream else [(path,) for path in self.paths]
 
 
+@check_arguments
 def load_lake(  # noqa: PLR0913 - settings, by keyword
-    paths: str | Path | Sequence[str | Path],
-    lake: str | Path,
+    paths: Paths,
+    lake: str | PathLike[str],
     *,
-    schemas: Sequence[str] | None = None,
+    schemas: SchemaNames | None = None,
     one_stream: bool = False,
     again: bool = False,
     skip_bad: bool = False,

@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 
 import polars as pl
 
+from batonics.frames.columns.prices import PriceKind, PriceUnit
 from batonics.frames.schemas.table import (
     FAMILIES,
     SCHEMAS,
@@ -40,6 +41,10 @@ LoadingBar = AbstractContextManager[Callable[[MboStream], None]]
 _NO_BAR: LoadingBar = nullcontext(lambda _: None)
 
 
+def _say_nothing(note: str) -> None:
+    """Ignore a note on a result."""
+
+
 @dataclass(frozen=True)
 class QueryRequest:
     """A query, and the rows over which it runs: those of a lake or those of files.
@@ -51,6 +56,8 @@ class QueryRequest:
         files: MBO files, one stream in the order of their time.
         row_filter: only these rows are in the views.
         skip_bad: count and skip bad records of files where the framing survives.
+        prices: the unit of prices in the result, and in a query without a header.
+        prices_are_default: nobody asked for this unit (`LakeDatabase.query`).
     """
 
     query: str = ""
@@ -59,25 +66,35 @@ class QueryRequest:
     files: tuple[str, ...] = ()
     row_filter: RowFilter = NO_FILTER
     skip_bad: bool = False
+    prices: PriceUnit = "fixed"
+    prices_are_default: bool = False
 
     def __post_init__(self) -> None:
         if (self.lake is None) == (not self.files):
             raise UsageError("give one of --lake and --from")
 
 
-def query_frame(request: QueryRequest, progress: LoadingBar = _NO_BAR) -> pl.DataFrame:
+def query_frame(
+    request: QueryRequest,
+    progress: LoadingBar = _NO_BAR,
+    say: Callable[[str], None] = _say_nothing,
+) -> pl.DataFrame:
     """The result of the query, in one frame.
 
     Args:
         request: the query.
         progress: entered while files are loaded.
+        say: called with a note on the result, if there is one.
 
     Raises:
         UsageError: a parameter is wrong, or DuckDB refuses the query. InputError: a file cannot be
         read, or is damaged. LakeError: the lake does not exist, or is damaged.
     """
     with _run_query(request, progress) as result:
-        return result.frame()
+        frame = result.frame()
+        if result.note:
+            say(result.note)
+        return frame
 
 
 def write_query(
@@ -85,6 +102,7 @@ def write_query(
     path: str,
     file_format: str | None = None,
     progress: LoadingBar = _NO_BAR,
+    say: Callable[[str], None] = _say_nothing,
 ) -> None:
     """Write the result of the query to a file, which gets its name once it is complete.
 
@@ -93,6 +111,7 @@ def write_query(
         path: path of the file; `-` is standard output.
         file_format: one of `sinks.tables.TABLE_FORMATS`; None: by the name's ending.
         progress: entered while files are loaded.
+        say: called with a note on the result, if there is one.
 
     Raises:
         UsageError: as for `query_frame`, or the format cannot hold the result. OutputError: the
@@ -100,10 +119,18 @@ def write_query(
     """
     with (
         _run_query(request, progress) as result,
-        open_table(path, result.columns, file_format=file_format) as table,
+        open_table(
+            path,
+            result.columns,
+            file_format=file_format,
+            prices="fixed",
+            price_columns=dict.fromkeys(result.fixed_prices, PriceKind.PRICE),
+        ) as table,
     ):
         for frame in result.frames():
             table.write(frame)
+        if result.note:
+            say(result.note)
 
 
 @contextmanager
@@ -140,7 +167,13 @@ def _run_query(request: QueryRequest, progress: LoadingBar) -> Iterator[QueryRes
     query = read_query(request.query)
     values = query.bind(request.parameters)
     with open_database(request, progress, query=query) as database:
-        yield database.query(query.sql, values)
+        yield database.query(
+            query.sql,
+            values,
+            header=query,
+            prices=request.prices,
+            is_default=request.prices_are_default,
+        )
 
 
 def _load_files(

@@ -7,7 +7,7 @@ continued from its checkpoint.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,13 +17,15 @@ from batonics.book.engine import BookEngine
 from batonics.book.event_cutoff import EventCutoff
 from batonics.jobs.progress import ReadProgress
 from batonics.jobs.symbol_selection import SymbolSelection
+from batonics.model.arguments import SymbolsOrIds, check_arguments, symbol_list
 from batonics.model.errors import CheckpointError, UsageError
 from batonics.model.mbo import MboBatch, slice_batch
 from batonics.model.symbols import MappingInterval, SymbolMap
-from batonics.model.times import parse_time
+from batonics.model.times import Time, time_ns
 from batonics.sinks.atomic import STDOUT, open_atomic
 from batonics.sinks.book_json import BookJsonFormat, find_book_format, write_books
-from batonics.sources.chunks import STDIN, path_list
+from batonics.sources.chunks import STDIN
+from batonics.sources.inputs import Inputs, path_list
 from batonics.sources.stream import MboStream
 
 if TYPE_CHECKING:
@@ -264,33 +266,34 @@ class Reconstruction:
         return [files, list(self.request.symbols), self.request.skip_bad]
 
 
+@check_arguments
 def reconstruct(
-    paths: str | Path | Sequence[str | Path],
+    paths: Inputs,
     *,
-    symbols: Sequence[str] = (),
-    at: str | int | None = None,
+    symbols: SymbolsOrIds = (),
+    at: Time | None = None,
     skip_bad: bool = False,
 ) -> Books:
     """Rebuild the books of files: `batonics.reconstruct("day.dbn.zst").levels(depth=5)`.
 
     Args:
-        paths: one file or several, in the order of their time; several are one stream.
+        paths: one file or several, in the order of their time; several are one stream. An input
+            is a path, bytes, or a DBNStore, whose bytes are copied.
         symbols: symbols or instrument ids of the books; empty: all.
         at: the time that the books are as of, after the last complete event at or before it:
-            ISO 8601 (UTC) or nanoseconds since the epoch; None: the end of the input.
+            ISO 8601 (UTC), nanoseconds since the epoch or a datetime; None: the end of the input.
         skip_bad: count and skip bad records where the framing survives.
 
     Raises:
         InputError: a file cannot be read, or is damaged (DamagedInputError: where).
-        UsageError: no file has a symbol, or `at` is not a time.
+        UsageError: no file has a symbol, `at` is not a time, or an argument has another type.
     """
     from batonics.frames.depth.books import Books
 
-    symbols = [symbols] if isinstance(symbols, str) else symbols
     request = ReconstructRequest(
         paths=tuple(path_list(paths)),
-        symbols=tuple(symbols),
-        at_ns=None if at is None else parse_time(str(at)),
+        symbols=symbol_list(symbols),
+        at_ns=None if at is None else time_ns(at),
         skip_bad=skip_bad,
     )
     run = Reconstruction(request)

@@ -21,12 +21,18 @@ _ENUM = re.compile(r"ENUM\((?:'(?:''|[^'])*'(?:, )?)+\)")
 
 
 def connect_duckdb() -> duckdb.DuckDBPyConnection:
-    """A DuckDB in memory, in UTC, whose queries cannot read Python variables."""
+    """A DuckDB in memory, in UTC, whose queries cannot read Python variables.
+
+    It has the macro `local_time(ts, zone)`: the local time, without a zone, of a view's time, which
+    is UTC.
+    """
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET python_enable_replacements = false")
     # DuckDB would take few books for few rows, and look for each trade in all quotes.
     connection.execute("SET asof_loop_join_threshold = 0")
+    utc = "timezone('UTC', ts::TIMESTAMP_NS)"
+    connection.execute(f"CREATE MACRO local_time(ts, zone) AS timezone(zone, {utc})")
     return connection
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from os import PathLike, fspath
 from pathlib import Path
 
 import polars as pl
 
 from batonics.frames.columns.books import BOOK_KEY
+from batonics.frames.columns.prices import check_price_unit, scan_prices
 from batonics.frames.html import html_table
 from batonics.frames.schemas.table import find_schema
 from batonics.lake import catalog
@@ -22,13 +24,15 @@ from batonics.lake.digest import Verifier
 from batonics.lake.parts import HIVE_SCHEMA
 from batonics.lake.row_filters import check_schema, filter_rows, parse_row_filter
 from batonics.lake.storage import open_store
+from batonics.model.arguments import SymbolNames, check_methods
 from batonics.model.errors import LakeError, UsageError
-from batonics.model.times import NS_PER_S
+from batonics.model.times import NS_PER_S, Time
 
 VACUUM_SECONDS = 24 * 3_600
 """Time for which replaced parts stay, for readers that began before."""
 
 
+@check_methods
 class Lake:
     """An existing lake.
 
@@ -43,8 +47,8 @@ class Lake:
         LakeError: there is no lake, or its catalog is damaged or of another format.
     """
 
-    def __init__(self, root: str | Path) -> None:
-        self.store = open_store(root)
+    def __init__(self, root: str | PathLike[str]) -> None:
+        self.store = open_store(fspath(root))
         self.verifier = Verifier()
 
     def __repr__(self) -> str:
@@ -109,9 +113,9 @@ class Lake:
         self,
         schema: str,
         *,
-        symbols: str | Sequence[str] = (),
-        start: str | int | None = None,
-        end: str | int | None = None,
+        symbols: SymbolNames = (),
+        start: Time | None = None,
+        end: Time | None = None,
     ) -> list[Path]:
         """The files that may have certain rows of a schema; each file is verified.
 
@@ -131,9 +135,10 @@ class Lake:
         self,
         schema: str,
         *,
-        symbols: str | Sequence[str] = (),
-        start: str | int | None = None,
-        end: str | int | None = None,
+        symbols: SymbolNames = (),
+        start: Time | None = None,
+        end: Time | None = None,
+        prices: str = "fixed",
     ) -> pl.LazyFrame:
         """A LazyFrame of a schema's rows, by date and symbol.
 
@@ -142,10 +147,12 @@ class Lake:
         This call chooses files by symbols and times, and verifies them; Polars pushes later filters
         and selections down into them.
 
-        Args: those of `files`.
+        Args: those of `files`, and
+            prices: the unit of prices: "fixed", "decimal" or "float" (`frames/columns/prices.py`).
 
         Raises:
-            UsageError: the lake has no such schema, or its path has a directory NAME=VALUE.
+            UsageError: the lake has no such schema, there is no such unit, or the lake's path has a
+            directory NAME=VALUE.
             LakeError: a file is damaged or missing.
         """
         row_filter = parse_row_filter(symbols, start, end)
@@ -154,7 +161,7 @@ class Lake:
         columns = pl.Schema({**found.lake_columns, **HIVE_SCHEMA})
         files = self._fetch(schema, row_filter)
         if not files:
-            return pl.LazyFrame(schema=columns)
+            return scan_prices(pl.LazyFrame(schema=columns), prices, columns)
         root = files[0].parents[3]
         if "=" in str(root):
             raise UsageError(
@@ -168,7 +175,7 @@ class Lake:
             hive_schema=HIVE_SCHEMA,
             glob=False,
         ).select(list(columns))
-        return filter_rows(rows, found, row_filter)
+        return scan_prices(filter_rows(rows, found, row_filter), prices, columns)
 
     def join_asof(  # noqa: PLR0913 - the arguments of Polars and of `scan`
         self,
@@ -178,9 +185,9 @@ class Lake:
         columns: str | Sequence[str] | None = None,
         allow_exact_matches: bool = False,
         suffix: str = "_right",
-        symbols: str | Sequence[str] = (),
-        start: str | int | None = None,
-        end: str | int | None = None,
+        symbols: SymbolNames = (),
+        start: Time | None = None,
+        end: Time | None = None,
     ) -> pl.LazyFrame:
         """Join each row of a schema with the last row of another before it: trades with quotes.
 
@@ -217,26 +224,32 @@ class Lake:
         join = AsofJoin(*sides, columns, allow_exact_matches=allow_exact_matches, suffix=suffix)
         return filter_rows(join.rows(), schemas[0], row_filter)
 
-    def sql(self, query: str, **parameters: object) -> pl.DataFrame:
+    def sql(self, query: str, *, prices: str = "fixed", **parameters: object) -> pl.DataFrame:
         """The result of one SELECT over views named after the schemas (`lake/sql.py`).
 
         Args:
             query: SQL of DuckDB, or the path of a file, such as `queries/spread_by_hour.sql`, whose
                 header gives types and defaults (`lake/query_file.py`). `mbp_10` is the view of
-                mbp-10. Times are TIMESTAMP_NS in UTC, in the result Datetime ns UTC; prices are
-                BIGINT of 1e-9.
+                mbp-10. Times of views are TIMESTAMP_NS in UTC, and Datetime ns UTC in the result;
+                times computed from them have no time zone. `local_time(ts, 'America/New_York')` is
+                the local time of ts.
+            prices: the unit of prices in views and in the result: BIGINT of 1e-9 ("fixed"),
+                DECIMAL(19, 9) ("decimal") or DOUBLE ("float"). A query with a header computes with
+                BIGINT of 1e-9; the prices of its result have the unit.
             parameters: value of each `$name` in the query.
 
         Raises:
-            UsageError: DuckDB refuses the query; the message is DuckDB's. LakeError: a file is
-            damaged or missing.
+            UsageError: DuckDB refuses the query; the message is DuckDB's. Or there is no such unit.
+            LakeError: a file is damaged or missing.
         """
         from batonics.lake.query_file import read_query
         from batonics.lake.sql import LakeDatabase
 
         parsed = read_query(query)
         with closing(LakeDatabase(self.store, self.verifier)) as database:
-            return database.query(parsed.sql, parsed.bind(parameters)).frame()
+            unit = check_price_unit(prices)
+            result = database.query(parsed.sql, parsed.bind(parameters), header=parsed, prices=unit)
+            return result.frame()
 
     def check(self, progress: Callable[[int], None] | None = None) -> list[str]:
         """Read every part, and describe each problem in one line.

@@ -27,6 +27,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from batonics.frames.columns.prices import PriceUnit
 from batonics.frames.schemas.table import find_schema
 from batonics.lake.connection import connect_duckdb
 from batonics.lake.parts import HIVE_NULL
@@ -82,14 +83,18 @@ class Planner:
     """
 
     def __init__(self, directory: Path) -> None:
-        self._views: dict[str, list[str]] = {}  # paths of each schema's view
+        self._views: dict[str, tuple[list[str], PriceUnit]] = {}  # paths and unit of each view
         self._directory = directory
         self._connection = connect_duckdb()
         # Late materialization adds a second scan, without conditions, that reads rows by number.
         self._connection.execute("SET disabled_optimizers = 'late_materialization'")
 
     def files_read(
-        self, sql: str, parameters: dict[str, object], files: Mapping[str, Sequence[PlannedFile]]
+        self,
+        sql: str,
+        parameters: dict[str, object],
+        files: Mapping[str, Sequence[PlannedFile]],
+        prices: PriceUnit = "fixed",
     ) -> dict[str, set[str]]:
         """The paths of the files that a query reads, by schema.
 
@@ -97,13 +102,14 @@ class Planner:
             sql: one SELECT.
             parameters: values of its parameters.
             files: all files of each schema that the query reads.
+            prices: the unit of prices in the views.
 
         Raises:
             duckdb.Error: the query cannot be planned. OutputError: there is no room for the empty
             files.
         """
         for schema, schema_files in files.items():
-            self._make_view(schema, [file.path for file in schema_files])
+            self._make_view(schema, [file.path for file in schema_files], prices)
         scans = self._plan(sql, parameters)
         markers = {schema: _marker(schema) for schema in files}
         if not all(_is_of_a_view(scan, markers.values()) for scan in scans):
@@ -117,16 +123,16 @@ class Planner:
             for schema, schema_files in files.items()
         }
 
-    def _make_view(self, schema: str, paths: list[str]) -> None:
+    def _make_view(self, schema: str, paths: list[str], prices: PriceUnit) -> None:
         # Making a view of a thousand files takes as long as planning a query on it.
-        if self._views.get(schema) != paths:
-            self._connection.execute(self._view_statement(schema, paths))
-            self._views[schema] = paths
+        if self._views.get(schema) != (paths, prices):
+            self._connection.execute(self._view_statement(schema, paths, prices))
+            self._views[schema] = paths, prices
 
-    def _view_statement(self, schema: str, paths: Sequence[str]) -> str:
+    def _view_statement(self, schema: str, paths: Sequence[str], prices: PriceUnit) -> str:
         found = find_schema(schema)
         if not paths:
-            return view_statement(found, paths)
+            return view_statement(found, paths, prices=prices)
         empty = self._directory / schema / f"date={HIVE_NULL}" / f"symbol={HIVE_NULL}" / "0"
         if not empty.exists():
             try:
@@ -137,7 +143,7 @@ class Planner:
         marker = _marker(schema)
         files = read_parquet_call([str(empty), *paths], f"filename = '{marker}', {HIVE_OPTIONS}")
         scan = f"(FROM {files} WHERE {marker} <> {sql_literal(str(empty))})"
-        return view_statement(found, paths, scan=scan, has_zone=False)
+        return view_statement(found, paths, scan=scan, has_zone=False, prices=prices)
 
     def _plan(self, sql: str, parameters: dict[str, object]) -> list[_Scan]:
         plan = self._connection.execute(f"EXPLAIN (FORMAT json) {sql}", parameters or None)

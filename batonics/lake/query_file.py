@@ -26,6 +26,16 @@ nearly a key of the header, is an error: what looks like a header is never a com
 | DURATION                      | 100ms, 5s                    | BIGINT: nanoseconds              |
 | PRICE                         | 64.80                        | BIGINT of 1e-9                   |
 
+A query with a header computes with prices as BIGINT of 1e-9, and columns of these types get the
+unit that is asked for. The other types of columns are DuckDB's.
+
+| type of a column | type in DuckDB     |                                                         |
+|------------------|--------------------|---------------------------------------------------------|
+| PRICE            | BIGINT of 1e-9     | a price, or a difference of prices                      |
+| MID              | DOUBLE of 1e-9     | a mid, or a difference of mids: a multiple of 0.5       |
+| PRICE_DOUBLE     | DOUBLE of 1e-9     | a mean of prices, or prices per unit of size            |
+| TIMESTAMP        | TIMESTAMP_NS       | a time in UTC                                           |
+
 A text without a header is a query too; its parameters are VARCHAR on the command line.
 """
 
@@ -40,6 +50,7 @@ from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
+from batonics.frames.columns.prices import PriceKind
 from batonics.model.errors import InputError, UsageError
 from batonics.model.prices import parse_price
 from batonics.model.times import duration_ns, format_time, parse_time
@@ -57,6 +68,11 @@ SQL_TOKEN = re.compile(
 """Texts and quoted names of SQL, in which nothing is a comment; and comments."""
 _PARAM = re.compile(r"(\w+)\s+([A-Z]+)(?:\s*=\s*('(?:[^']|'')*'|\S+))?(?:\s+(.*))?", re.DOTALL)
 _COLUMN = re.compile(r"(\w+)\s+([A-Z_]+(?:\([\d, ]+\))?)\s+(.*)", re.DOTALL)
+_PRICE_KINDS = {
+    "PRICE": PriceKind.PRICE,
+    "MID": PriceKind.MID,
+    "PRICE_DOUBLE": PriceKind.QUOTIENT,
+}
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _KEYS = ("title", "question", "reads", "param", "column", "source")
 
@@ -82,7 +98,7 @@ class ResultColumn(NamedTuple):
 
     Attributes:
         name: its name.
-        type: its type in DuckDB.
+        type: its type in DuckDB, or one of the types of columns in the table above.
         description: its meaning and unit.
     """
 
@@ -115,6 +131,15 @@ class QueryFile(NamedTuple):
     source: str
     sql: str
     has_header: bool
+
+    def price_columns(self) -> dict[str, PriceKind]:
+        """The columns of the result that are prices, or derive from prices."""
+        kinds = {column.name: _PRICE_KINDS.get(column.type) for column in self.columns}
+        return {name: kind for name, kind in kinds.items() if kind is not None}
+
+    def time_columns(self) -> list[str]:
+        """The columns of the result that are times in UTC."""
+        return [column.name for column in self.columns if column.type == "TIMESTAMP"]
 
     def bind(self, given: Mapping[str, object]) -> dict[str, object]:
         """The values of the query's parameters: those that are given, and defaults.

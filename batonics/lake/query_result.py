@@ -1,19 +1,28 @@
 """The rows that a query gives, as frames.
 
-The rule here: times are Datetime of nanoseconds in UTC, whichever timestamp type DuckDB has; enums
-are text; and what a frame cannot hold exactly is an error, never rounded.
+The rule here: times are Datetime of nanoseconds. They are in UTC if DuckDB's type has a time zone,
+or if they are times in UTC by the query's lineage or header; other times have no zone. Enums are
+text; prices that the query declares have the unit that is asked for; and what a frame cannot
+hold exactly is an error, never rounded.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import duckdb
 import polars as pl
 import pyarrow as pa
 from polars._typing import PolarsDataType
 
+from batonics.frames.columns.prices import (
+    PriceColumns,
+    PriceKind,
+    PriceUnit,
+    convert_prices,
+    convert_schema,
+)
 from batonics.lake.connection import sql_errors
 from batonics.model.errors import UsageError
 
@@ -25,19 +34,42 @@ class QueryResult:
 
     Args:
         relation: the query.
+        utc_columns: names of columns that are times in UTC, though their type has no zone.
+        price_columns: columns of the relation that are prices of 1e-9; others are as they are.
+        prices: the unit in which frames have them.
+        note: what a user has to know of the result; empty: nothing.
 
     Attributes:
+        note: the argument.
         columns: the columns of each frame.
+        fixed_prices: the names of columns that are in units of 1e-9.
 
     Raises:
         UsageError: the query cannot run, or a frame cannot hold its columns.
     """
 
-    def __init__(self, relation: duckdb.DuckDBPyRelation) -> None:
+    def __init__(
+        self,
+        relation: duckdb.DuckDBPyRelation,
+        *,
+        utc_columns: Collection[str] = (),
+        price_columns: PriceColumns | None = None,
+        prices: PriceUnit = "fixed",
+        note: str = "",
+    ) -> None:
+        self.note = note
+        self._utc_columns = utc_columns
         with sql_errors():
             self._reader = relation.to_arrow_reader(RESULT_BATCH_ROWS)
         _check_columns(self._reader.schema)
-        self.columns = _to_frame(self._reader.schema.empty_table()).schema
+        frame = self._to_frame(self._reader.schema.empty_table())
+        self._kinds = {
+            name: kind for name, kind in (price_columns or {}).items() if name in frame.columns
+        }
+        self._prices = prices
+        _check_prices(frame.schema, self._kinds)
+        self.columns = convert_schema(frame.schema, self._kinds, prices)
+        self.fixed_prices = frozenset(self._kinds if prices == "fixed" else ())
 
     def frames(self) -> Iterator[pl.DataFrame]:
         """All rows, in order; they can be read once.
@@ -50,11 +82,32 @@ class QueryResult:
                 batch = _next_batch(self._reader)
             if batch is None:
                 return
-            yield _to_frame(pa.Table.from_batches([batch]))
+            frame = self._to_frame(pa.Table.from_batches([batch]))
+            yield convert_prices(frame, self._kinds, self._prices)
 
     def frame(self) -> pl.DataFrame:
         """All rows in one frame."""
         return pl.concat([pl.DataFrame(schema=self.columns), *self.frames()])
+
+    def _to_frame(self, table: pa.Table) -> pl.DataFrame:
+        frame = pl.DataFrame(table)
+        types = ((name, dtype, _text_type(dtype)) for name, dtype in frame.schema.items())
+        enums = [pl.col(name).cast(text) for name, dtype, text in types if text != dtype]
+        frame = frame.with_columns(enums) if enums else frame
+        _check_times(frame)
+        return frame.with_columns(
+            _to_nanoseconds(name, dtype, is_utc=name in self._utc_columns)
+            for name, dtype in frame.schema.items()
+            if isinstance(dtype, pl.Datetime)
+        )
+
+
+def _to_nanoseconds(name: str, dtype: pl.Datetime, *, is_utc: bool) -> pl.Expr:
+    time = pl.col(name)
+    if dtype.time_zone is not None:
+        return time.dt.convert_time_zone("UTC").cast(pl.Datetime("ns", "UTC"))
+    time = time.cast(pl.Datetime("ns"))
+    return time.dt.replace_time_zone("UTC") if is_utc else time
 
 
 def _next_batch(reader: pa.RecordBatchReader) -> pa.RecordBatch | None:
@@ -85,26 +138,22 @@ def _check_columns(schema: pa.Schema) -> None:
                 raise UsageError(f"the query: column {field.name} is a UNION; ask for one member")
 
 
+def _check_prices(columns: pl.Schema, kinds: PriceColumns) -> None:
+    """Raise UsageError for a column that is no number of the kind that the header says."""
+    for name, kind in kinds.items():
+        dtype = columns[name]
+        is_integer = dtype.is_integer() or (isinstance(dtype, pl.Decimal) and not dtype.scale)
+        if not (is_integer if kind is PriceKind.PRICE else dtype.is_numeric()):
+            raise UsageError(
+                f"the query: column {name} is {dtype}, its header says a {kind.value} of 1e-9"
+            )
+
+
 def _nested_types(dtype: pa.DataType) -> Iterator[pa.DataType]:
     """A type, and all types within it."""
     yield dtype
     for at in range(dtype.num_fields):
         yield from _nested_types(dtype.field(at).type)
-
-
-def _to_frame(table: pa.Table) -> pl.DataFrame:
-    frame = pl.DataFrame(table)
-    types = ((name, dtype, _text_type(dtype)) for name, dtype in frame.schema.items())
-    enums = [pl.col(name).cast(text) for name, dtype, text in types if text != dtype]
-    frame = frame.with_columns(enums) if enums else frame
-    _check_times(frame)
-    return frame.with_columns(
-        pl.col(name).cast(pl.Datetime("ns")).dt.replace_time_zone("UTC")
-        if dtype.time_zone is None
-        else pl.col(name).dt.convert_time_zone("UTC").cast(pl.Datetime("ns", "UTC"))
-        for name, dtype in frame.schema.items()
-        if isinstance(dtype, pl.Datetime)
-    )
 
 
 def _text_type(dtype: PolarsDataType) -> PolarsDataType:

@@ -12,8 +12,9 @@ import polars as pl
 from batonics.frames.schemas.table import Schema
 from batonics.lake.catalog import RowFilter, loaded_schemas, loaded_symbols
 from batonics.lake.storage import Store
+from batonics.model.arguments import SymbolNames
 from batonics.model.errors import UsageError
-from batonics.model.times import parse_time
+from batonics.model.times import Time, time_ns
 
 
 def check_schema(store: Store, schema: str) -> None:
@@ -39,17 +40,15 @@ def check_symbols(store: Store, names: Sequence[str], lake_name: str = "") -> No
             raise UsageError(f"no symbol {name!r} in {lake_name or store.name}; {there_are}")
 
 
-def parse_row_filter(
-    symbols: str | Sequence[str], start: str | int | None, end: str | int | None
-) -> RowFilter:
+def parse_row_filter(symbols: SymbolNames, start: Time | None, end: Time | None) -> RowFilter:
     """The filter for symbols and times as a user writes them.
 
     Raises:
         UsageError: a time is invalid, or the start is not before the end.
     """
     names = (symbols,) if isinstance(symbols, str) else tuple(symbols)
-    start_ns = None if start is None else parse_time(str(start))
-    end_ns = None if end is None else parse_time(str(end))
+    start_ns = None if start is None else time_ns(start)
+    end_ns = None if end is None else time_ns(end)
     if start_ns is not None and end_ns is not None and start_ns >= end_ns:
         raise UsageError(f"the start, {start}, is not before the end, {end}")
     return RowFilter(names, start_ns, end_ns)

@@ -9,7 +9,11 @@ verified; views are made over them (`views.py`); the query runs on the views (`q
 
 Views have the schema's columns, their place in the stream (`source`, `position`), `date` (DATE,
 UTC) and `symbol` (VARCHAR). Their names have `_` for `-`: `mbp_10`. Times are TIMESTAMP_NS in UTC,
-since DuckDB has few functions for TIMESTAMPTZ_NS; prices are BIGINT of 1e-9, and enums text.
+since DuckDB has few functions for TIMESTAMPTZ_NS; enums are text. `lineage.py` tells which times of
+a result are still in UTC.
+
+Prices have the unit that is asked for (`views.py`). A query with a header computes with integers of
+1e-9 whatever the unit; the columns that the header declares are converted.
 """
 
 from __future__ import annotations
@@ -19,12 +23,16 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 
+import duckdb
+
+from batonics.frames.columns.prices import PriceUnit
 from batonics.frames.schemas.table import find_schema
 from batonics.lake.catalog import NO_FILTER, Part, RowFilter, find_parts, loaded_schemas
 from batonics.lake.connection import check_select, connect_duckdb, sql_errors
 from batonics.lake.digest import Verifier
+from batonics.lake.lineage import Lineage, find_lineage
 from batonics.lake.plan import PlannedFile, Planner
-from batonics.lake.query_file import SQL_TOKEN
+from batonics.lake.query_file import SQL_TOKEN, QueryFile
 from batonics.lake.query_result import QueryResult
 from batonics.lake.row_filters import check_symbols
 from batonics.lake.storage import Store, open_store
@@ -34,6 +42,10 @@ from batonics.lake.views import view_name, view_statement
 _ASOF = re.compile(r"\basof\b", re.IGNORECASE)
 """A join for which symbols become an ENUM. DuckDB 2.0 loses rows of an ASOF join by the columns of
 the path alone, date and symbol, if one is VARCHAR; with ENUM it keeps all rows, and is faster."""
+UNIT_NOTE = (
+    "prices are integers of 1e-9 in this query, since its rows depend on their unit:"
+    " --prices decimal makes 64.82 of 64820000000, --prices fixed confirms the integers"
+)
 PartsBySchema = Mapping[str, Sequence[Part]]
 
 
@@ -55,13 +67,26 @@ class LakeDatabase:
         self._connection = connect_duckdb()
         self._symlinks: SymlinkDirectory | None = None
         self._planner: Planner | None = None
+        self._lineage_connection: duckdb.DuckDBPyConnection | None = None
 
-    def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> QueryResult:
+    def query(
+        self,
+        sql: str,
+        parameters: Mapping[str, object] | None = None,
+        *,
+        header: QueryFile | None = None,
+        prices: PriceUnit = "fixed",
+        is_default: bool = False,
+    ) -> QueryResult:
         """Run one SELECT.
 
         Args:
             sql: the statement.
             parameters: value of each `$name` in it.
+            header: the query, whose header may declare the columns of its result.
+            prices: the unit of prices.
+            is_default: nobody asked for this unit. A query whose rows depend on the unit then has
+                prices of 1e-9, and its result has a note.
 
         Raises:
             UsageError: DuckDB refuses the statement; the message is DuckDB's. LakeError: a file is
@@ -72,22 +97,47 @@ class LakeDatabase:
             cursor = self._connection.cursor()
             check_select(cursor, sql)
             all_parts = self._find_parts(sql)
-            parts = self._choose_parts(sql, dict(parameters or {}), all_parts)
+            has_header = header is not None and header.has_header
+            lineage = self._find_lineage(sql, dict(parameters or {}), list(all_parts))
+            note = ""
+            if is_default and not has_header and lineage.depends_on_unit:
+                prices, note = "fixed", UNIT_NOTE
+            views = "fixed" if has_header else prices
+            parts = self._choose_parts(sql, dict(parameters or {}), all_parts, views)
             self._store.fetch(_flatten(parts), self._verifier)
             symbols = _symbols(parts) if _ASOF.search(SQL_TOKEN.sub(" ", sql)) else []
             for schema, schema_parts in parts.items():
                 paths = self._view_paths(schema_parts)
                 cursor.execute(
-                    view_statement(find_schema(schema), paths, self._row_filter, symbols=symbols)
+                    view_statement(
+                        find_schema(schema), paths, self._row_filter, symbols=symbols, prices=views
+                    )
                 )
             self.files_read = (len(_flatten(parts)), len(_flatten(all_parts)))
-            return QueryResult(cursor.sql(sql, params=parameters or None))
+            relation = cursor.sql(sql, params=parameters or None)
+            columns = zip(relation.columns, lineage.instants, strict=False)
+            utc_columns = {name for name, is_instant in columns if is_instant}
+            if header is None or not has_header:
+                return QueryResult(relation, utc_columns=utc_columns, note=note)
+            return QueryResult(
+                relation,
+                utc_columns=utc_columns.union(header.time_columns()),
+                price_columns=header.price_columns(),
+                prices=prices,
+                note="" if prices == "fixed" else _undeclared_note(relation, header),
+            )
 
     def close(self) -> None:
         """Remove temporary files of queries; a further query makes them again."""
         if self._symlinks is not None:
             self._symlinks.close()
         self._symlinks = self._planner = None
+
+    def _find_lineage(
+        self, sql: str, parameters: Mapping[str, object], schemas: Sequence[str]
+    ) -> Lineage:
+        self._lineage_connection = self._lineage_connection or connect_duckdb()
+        return find_lineage(self._lineage_connection, sql, parameters, schemas)
 
     def views(self) -> list[str]:
         """The names of all views."""
@@ -103,7 +153,7 @@ class LakeDatabase:
         return self._store.catalog.read(run)
 
     def _choose_parts(
-        self, sql: str, parameters: dict[str, object], parts: PartsBySchema
+        self, sql: str, parameters: dict[str, object], parts: PartsBySchema, prices: PriceUnit
     ) -> PartsBySchema:
         """The parts that the query reads, by its plan."""
         if all(len(schema_parts) <= 1 for schema_parts in parts.values()):
@@ -121,7 +171,7 @@ class LakeDatabase:
             for schema, schema_parts in parts.items()
         }
         self._planner = self._planner or Planner(symlinks.directory)
-        paths_read = self._planner.files_read(sql, parameters, files)
+        paths_read = self._planner.files_read(sql, parameters, files, prices)
         return {
             schema: [
                 part
@@ -165,6 +215,22 @@ def find_named_schemas(sql: str, schemas: Iterable[str]) -> list[str]:
     text = SQL_TOKEN.sub(lambda token: token["text"] or " ", sql)
     words = set(re.findall(r"\w+", text.lower()))
     return sorted(schema for schema in schemas if view_name(schema) in words)
+
+
+def _undeclared_note(relation: duckdb.DuckDBPyRelation, header: QueryFile) -> str:
+    """The note on numbers of a result whose unit the header does not say."""
+    declared = {column.name for column in header.columns}
+    numbers = [
+        name
+        for name, dtype in zip(relation.columns, relation.types, strict=True)
+        if name not in declared and str(dtype).startswith(("BIGINT", "HUGEINT", "DOUBLE"))
+    ]
+    if not numbers:
+        return ""
+    return (
+        f"the header of {header.name} does not say whether {', '.join(numbers)} are prices: they"
+        " are as the query computes them, with prices as integers of 1e-9"
+    )
 
 
 def _symbols(parts: PartsBySchema) -> list[str]:

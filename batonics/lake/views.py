@@ -1,6 +1,13 @@
 """The statements that make a view of each schema over Parquet files.
 
 The rule here: the columns of a view have the same names and types over any files, and over none.
+All prices of a view have one unit, so what a query computes from them has that unit too:
+
+| unit    | type of a price | of (bid + ask) / 2 |
+|---------|-----------------|--------------------|
+| fixed   | BIGINT of 1e-9  | DOUBLE of 1e-9     |
+| decimal | DECIMAL(19, 9)  | DOUBLE             |
+| float   | DOUBLE          | DOUBLE             |
 """
 
 from __future__ import annotations
@@ -9,9 +16,15 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from batonics.frames.columns.prices import PriceUnit, find_price_columns
 from batonics.frames.schemas.table import Schema
 from batonics.lake.catalog import NO_FILTER, RowFilter
 
+_PRICES: dict[PriceUnit, str] = {
+    "fixed": '"{0}"',
+    "decimal": '("{0}"::DECIMAL(19, 0) * 0.000000001)::DECIMAL(19, 9) AS "{0}"',
+    "float": '"{0}" / 1e9 AS "{0}"',
+}
 HIVE_OPTIONS = "hive_partitioning = true, hive_types = {'date': DATE, 'symbol': VARCHAR}"
 
 
@@ -33,6 +46,7 @@ def view_statement(  # noqa: PLR0913 - settings, by keyword
     scan: str | None = None,
     has_zone: bool = True,
     symbols: Sequence[str] = (),
+    prices: PriceUnit = "fixed",
 ) -> str:
     """The statement that makes the view of a schema.
 
@@ -43,12 +57,19 @@ def view_statement(  # noqa: PLR0913 - settings, by keyword
         scan: the text after FROM; None: those files.
         has_zone: the times of the files are TIMESTAMPTZ_NS; else TIMESTAMP_NS, like the view's.
         symbols: all symbols; `symbol` is then an ENUM of them. Empty: it is VARCHAR.
+        prices: the unit of the view's prices.
     """
+    # A cast would use a calendar for each row, and take four times as long as the scan.
+    time = 'make_timestamp_ns(epoch_ns("{0}")) AS "{0}"' if has_zone else '"{0}"'
+    price_columns = find_price_columns(schema.columns)
     columns = ", ".join(
-        # A cast would use a calendar for each row, and take four times as long as the scan.
-        f'make_timestamp_ns(epoch_ns("{name}")) AS "{name}"'
-        if isinstance(dtype, pl.Datetime) and has_zone
-        else f'"{name}"'
+        (
+            time
+            if isinstance(dtype, pl.Datetime)
+            else _PRICES[prices]
+            if name in price_columns
+            else '"{0}"'
+        ).format(name)
         for name, dtype in schema.lake_columns.items()
     )
     symbol = (

@@ -3,11 +3,61 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
+from typing import Annotated
 
+from batonics.model.arguments import Expected
 from batonics.model.errors import UsageError
 from batonics.model.mbo import PRICE_SCALE, UNDEF_PRICE
 
+DIGITS_MAX = 100
+"""The greatest exponent of a Decimal that is written out to be parsed."""
 _DECIMAL = re.compile(r"([+-]?)(\d+)(?:\.(\d{1,9}))?")
+
+
+def _advise_price(value: object) -> str:
+    """The two ways to write a price that was given as a float."""
+    if not isinstance(value, float):
+        return ""
+    exact = Decimal(repr(value))
+    if not exact.is_finite() or exact != round(exact, 9):
+        exact = Decimal("64.8")
+    return f'write "{exact:f}" or {int(exact * PRICE_SCALE)}'
+
+
+Price = Annotated[
+    int | Decimal | str,
+    Expected("a price: decimal text, a Decimal, or an int of 1e-9", _advise_price),
+]
+"""A price as callers write it. A float is none: it would be taken for units of 1e-9."""
+Amount = Annotated[
+    int | Decimal | str,
+    Expected("an amount: decimal text, a Decimal, or an int of 1e-9", _advise_price),
+]
+"""An amount of money as callers write it. It may exceed any price."""
+
+
+def price_1e9(price: Price) -> int:
+    """The int64 of 1e-9 of a price: decimal text, a Decimal, or that int itself.
+
+    Raises:
+        UsageError: it does not fit exactly.
+    """
+    if isinstance(price, int):
+        if not -(2**63) <= price < UNDEF_PRICE:
+            raise UsageError(f"price {price} does not fit an int64 of 1e-9")
+        return price
+    return parse_price(decimal_text(price))
+
+
+def decimal_text(number: Decimal | str) -> str:
+    """A Decimal as digits without an exponent or trailing zeros; text stays as it is."""
+    if isinstance(number, str):
+        return number
+    if not number.is_finite() or abs(number.adjusted()) > DIGITS_MAX:
+        return str(number)
+    digits = f"{number:f}"
+    return digits.rstrip("0").removesuffix(".") if "." in digits else digits
 
 
 def format_price(price_1e9: int) -> str | None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from typing import Annotated
 
+from batonics.model.arguments import Expected
 from batonics.model.errors import UsageError
 from batonics.model.mbo import UNDEF_TIMESTAMP
 
@@ -36,6 +38,35 @@ def format_time(ts_ns: int) -> str | None:
     # By timedelta, since utcfromtimestamp uses a float on some platforms.
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{nanos:09d}Z"
+
+
+Time = Annotated[
+    str | int | datetime,
+    Expected(
+        "a time: ISO 8601 text (UTC by default), an int of nanoseconds since the epoch, or a"
+        " datetime with a time zone"
+    ),
+]
+"""A time as callers write it."""
+
+
+def time_ns(time: Time) -> int:
+    """Nanoseconds since the epoch of a time.
+
+    Args:
+        time: ISO 8601 text (UTC by default), that number itself, or a datetime with a time zone.
+            A Timestamp of pandas is a datetime, and keeps its nanoseconds.
+
+    Raises:
+        UsageError: it is no time, or outside the range of DBN.
+    """
+    if isinstance(time, datetime):
+        if time.tzinfo is None:
+            raise UsageError(f"the datetime {time} has no time zone: add one, such as tzinfo=UTC")
+        return parse_time(time.isoformat())
+    if isinstance(time, int) and not 0 <= time < UNDEF_TIMESTAMP:
+        raise UsageError(f"time {time} is outside the range of DBN timestamps")
+    return parse_time(str(time))
 
 
 def parse_time(text: str) -> int:

@@ -5,26 +5,21 @@ The rule here: the files are read when the function is called; the result stream
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+import polars as pl
 
 from batonics.frames.scan.definitions import add_definitions
-from batonics.sources.chunks import path_list
+from batonics.model.arguments import check_arguments
 from batonics.sources.definitions import read_definitions
-
-if TYPE_CHECKING:
-    import polars as pl
+from batonics.sources.inputs import Inputs, path_list
 
 
-def with_definitions(
-    rows: pl.LazyFrame, paths: str | Path | Sequence[str | Path], *, time: str | None = None
-) -> pl.LazyFrame:
+@check_arguments
+def with_definitions(rows: pl.LazyFrame, paths: Inputs, *, time: str | None = None) -> pl.LazyFrame:
     """Rows of instruments with their ticks, from files of the vendor's schema `definition`.
 
     Args:
         rows: any frame of `.mbo` or of records, with publisher_id, instrument_id and a time.
-        paths: one file or several. A definition holds on its day (UTC).
+        paths: one file or several, or their bytes. A definition holds on its day (UTC).
         time: the column that has a row's time. None: ts_recv, or a similar column.
 
     Columns, after those of the rows:
@@ -35,6 +30,6 @@ def with_definitions(
 
     Raises:
         InputError: a file cannot be read, is damaged, or is of another schema.
-        UsageError: the rows lack a column.
+        UsageError: the rows lack a column, or an argument has another type.
     """
     return add_definitions(rows, read_definitions(path_list(paths)), time=time)

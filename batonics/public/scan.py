@@ -6,27 +6,26 @@ The rule here: the files are opened and read at each collection of the frame.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+
+import polars as pl
 
 from batonics.frames.scan.mbo_scan import StreamFacts, scan_batches
 from batonics.frames.scan.sessions import SessionHours
+from batonics.model.arguments import check_arguments
 from batonics.model.book_changes import BookChanges
 from batonics.model.mbo import MboBatch
 from batonics.model.symbols import SymbolMap
-from batonics.sources.chunks import path_list
+from batonics.sources.inputs import Inputs, path_list
 from batonics.sources.statuses import read_statuses
 from batonics.sources.stream import MboStream
 
-if TYPE_CHECKING:
-    import polars as pl
 
-
+@check_arguments
 def scan_mbo(
-    paths: str | Path | Sequence[str | Path],
+    paths: Inputs,
     *,
     skip_bad: bool = False,
-    statuses: str | Path | Sequence[str | Path] = (),
+    statuses: Inputs = (),
     session: str | None = None,
 ) -> pl.LazyFrame:
     """A LazyFrame of the MBO records of files. It streams, so they may be larger than memory.
@@ -38,7 +37,8 @@ def scan_mbo(
     the decoder, so a query pays only for what it selects.
 
     Args:
-        paths: one file, or several files in the order of time, which are read as one stream.
+        paths: one file, or several files in the order of time, which are read as one stream. An
+            input is a path, bytes, or a DBNStore, whose bytes are copied.
         skip_bad: count and skip bad records if the framing is intact.
         statuses: files of the vendor's schema `status`. None: the status records of `paths`.
         session: hours of sessions such as "17:00-16:00 America/Chicago", for books without a
@@ -47,7 +47,7 @@ def scan_mbo(
 
     Raises:
         InputError: a file cannot be opened (at once), or is damaged (when it is collected).
-        UsageError: `session` is no hours.
+        UsageError: `session` is no hours, or an argument has another type.
     """
     files = _ScannedFiles(path_list(paths), skip_bad=skip_bad)
     files.check()
@@ -63,7 +63,7 @@ def scan_mbo(
 class _ScannedFiles:
     """The files of a scan, opened at each collection."""
 
-    def __init__(self, paths: Sequence[str | Path], *, skip_bad: bool) -> None:
+    def __init__(self, paths: Sequence[str], *, skip_bad: bool) -> None:
         self._paths, self._skip_bad = paths, skip_bad
         self._stream: MboStream | None = None
         self._symbols = SymbolMap()

@@ -5,33 +5,30 @@ The rule here: only metadata is read. It lacks symbols that a live capture has i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+import polars as pl
 
 from batonics.codec.metadata import symbol_intervals
 from batonics.frames.scan.symbols import add_symbols
+from batonics.model.arguments import check_arguments
 from batonics.model.symbols import SymbolMap
-from batonics.sources.chunks import path_list
+from batonics.sources.inputs import Inputs, path_list
 from batonics.sources.stream import read_metadata
 
-if TYPE_CHECKING:
-    import polars as pl
 
-
-def with_symbols(
-    rows: pl.LazyFrame, paths: str | Path | Sequence[str | Path], *, time: str | None = None
-) -> pl.LazyFrame:
+@check_arguments
+def with_symbols(rows: pl.LazyFrame, paths: Inputs, *, time: str | None = None) -> pl.LazyFrame:
     """Rows of instruments with a column `symbol` (String) after their own.
 
     Args:
         rows: any frame of `.mbo` or of records, with publisher_id, instrument_id and a time.
-        paths: the DBN files of the rows, or other files of the same days and dataset.
+        paths: the DBN files of the rows, or other files of the same days and dataset, or their
+            bytes.
         time: the column that has a row's time. None: ts_recv, or a similar column.
 
     Raises:
         InputError: a file cannot be read, or its metadata is damaged.
-        UsageError: the rows lack a column, or already have a column `symbol`.
+        UsageError: the rows lack a column, or already have a column `symbol`; or an argument has
+            another type.
     """
     symbol_map = SymbolMap()
     for path in path_list(paths):

@@ -27,10 +27,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batonics.codec.records import UNDEFINED
+from batonics.frames.columns.prices import find_price_columns
 from batonics.frames.columns.row_place import POSITION
 from batonics.frames.scan.mbo_scan import SYMBOL
 from batonics.sinks.output_stream import OutputStream
-from batonics.sinks.text import is_price
 
 GROUP_ROWS = 65_536
 """Rows of a row group or record batch: 24 MiB of mbp-10. Twice as many are 3 % faster."""
@@ -49,6 +49,7 @@ class _GroupWriter(ABC):
     Args:
         columns: columns of the frames.
         is_vendor: they are those of a vendor schema, whose columns without nulls are known.
+        prices: names of columns in units of 1e-9; None: those that our own frames name so.
 
     Attributes:
         rows_gathered: number of rows that wait for their group to be full.
@@ -56,8 +57,10 @@ class _GroupWriter(ABC):
 
     _writer: Any
 
-    def __init__(self, columns: pl.Schema, *, is_vendor: bool) -> None:
-        self._schema = arrow_schema(columns, is_vendor=is_vendor)
+    def __init__(
+        self, columns: pl.Schema, *, is_vendor: bool, prices: frozenset[str] | None = None
+    ) -> None:
+        self._schema = arrow_schema(columns, is_vendor=is_vendor, prices=prices)
         self._frames: list[pl.DataFrame] = []
         self.rows_gathered = 0
 
@@ -97,10 +100,18 @@ class ParquetWriter(_GroupWriter):
         stream: an Arrow stream; it is flushed, never closed.
         columns: columns of the frames.
         is_vendor: they are those of a vendor schema.
+        prices: names of columns in units of 1e-9; None: those that our own frames name so.
     """
 
-    def __init__(self, stream: Any, columns: pl.Schema, *, is_vendor: bool) -> None:
-        super().__init__(columns, is_vendor=is_vendor)
+    def __init__(
+        self,
+        stream: Any,
+        columns: pl.Schema,
+        *,
+        is_vendor: bool,
+        prices: frozenset[str] | None = None,
+    ) -> None:
+        super().__init__(columns, is_vendor=is_vendor, prices=prices)
         differences = [name for name, dtype in columns.items() if _is_steady(name, dtype)]
         self._stream = stream
         self._writer = pq.ParquetWriter(
@@ -131,8 +142,15 @@ class ParquetWriter(_GroupWriter):
 class ArrowWriter(_GroupWriter):
     """Writes an Arrow IPC file (Feather, version 2), a record batch at a time."""
 
-    def __init__(self, output: OutputStream, columns: pl.Schema, *, is_vendor: bool) -> None:
-        super().__init__(columns, is_vendor=is_vendor)
+    def __init__(
+        self,
+        output: OutputStream,
+        columns: pl.Schema,
+        *,
+        is_vendor: bool,
+        prices: frozenset[str] | None = None,
+    ) -> None:
+        super().__init__(columns, is_vendor=is_vendor, prices=prices)
         options = pa.ipc.IpcWriteOptions(compression="lz4")
         self._writer = pa.ipc.new_file(output, self._schema, options=options)
 
@@ -152,18 +170,32 @@ def open_file_stream(path: Path) -> Any:
     return pa.BufferedOutputStream(pa.OSFile(str(path), "wb"), FILE_BUFFER_BYTES)
 
 
-def arrow_schema(columns: pl.Schema, *, is_vendor: bool) -> pa.Schema:
-    """The columns in Arrow: an Enum is a dictionary, and prices carry their unit as metadata."""
-    return _arrow_schema(tuple(columns.items()), is_vendor)
+def arrow_schema(
+    columns: pl.Schema, *, is_vendor: bool, prices: frozenset[str] | None = None
+) -> pa.Schema:
+    """The columns in Arrow: an Enum is a dictionary, and prices carry their unit as metadata.
+
+    Args:
+        columns: columns of the frames.
+        is_vendor: they are those of a vendor schema.
+        prices: names of columns in units of 1e-9; None: those that our own frames name so.
+    """
+    if prices is None:
+        prices = frozenset(find_price_columns(columns))
+    return _arrow_schema(tuple(columns.items()), is_vendor, prices)
 
 
 @cache  # a lake has many files of the same columns
-def _arrow_schema(columns: tuple[tuple[str, pl.DataType], ...], is_vendor: bool) -> pa.Schema:  # noqa: FBT001
+def _arrow_schema(
+    columns: tuple[tuple[str, pl.DataType], ...],
+    is_vendor: bool,  # noqa: FBT001
+    prices: frozenset[str],
+) -> pa.Schema:
     found = pl.DataFrame(schema=columns).to_arrow().schema
-    for at, (name, dtype) in enumerate(columns):
+    for at, (name, _) in enumerate(columns):
         has_nulls = not is_vendor or name in UNDEFINED or name == SYMBOL
         field = found.field(at).with_nullable(has_nulls)
-        found = found.set(at, field.with_metadata(_PRICE_NOTE) if is_price(name, dtype) else field)
+        found = found.set(at, field.with_metadata(_PRICE_NOTE) if name in prices else field)
     return found
 
 

@@ -3,16 +3,17 @@
 The rule: a table gets its name only once it is complete; columns that its format cannot hold are
 refused before anything is written.
 
-| ending of the name   | format  | contents                                                       |
-|----------------------|---------|----------------------------------------------------------------|
-| .parquet             | parquet | exact types; prices are integers of 1e-9                       |
-| .arrow, .feather     | arrow   | the same, as an Arrow IPC file                                 |
-| .csv, .csv.zst       | csv     | like the vendor's: ISO times, prices as decimal text           |
-| .ndjson, .ndjson.zst | ndjson  | an object a row: ISO times, prices as integers or decimal text |
-| .json, .json.zst     | json    | the same as one array                                          |
-| .dbn, .dbn.zst       | dbn     | the vendor's records; vendor schemas only                      |
+| ending of the name   | format  | unit of prices  | contents                                     |
+|----------------------|---------|-----------------|----------------------------------------------|
+| .parquet             | parquet | fixed or other  | exact types                                  |
+| .arrow, .feather     | arrow   | fixed or other  | the same, as an Arrow IPC file               |
+| .csv, .csv.zst       | csv     | decimal or any  | like the vendor's: ISO times                 |
+| .ndjson, .ndjson.zst | ndjson  | fixed or other  | an object a row: ISO times, decimals as text |
+| .json, .json.zst     | json    | fixed or other  | the same as one array                        |
+| .dbn, .dbn.zst       | dbn     | fixed           | the vendor's records; vendor schemas only    |
 
-`.zst` is part of the name of a format: `csv.zst`.
+The first unit is the default of the format; `frames/columns/prices.py` defines the units. `.zst` is
+part of the name of a format: `csv.zst`.
 """
 
 from __future__ import annotations
@@ -25,6 +26,13 @@ from typing import Any, Protocol
 import polars as pl
 
 from batonics.codec.metadata import Metadata
+from batonics.frames.columns.prices import (
+    PriceColumns,
+    PriceUnit,
+    convert_prices,
+    convert_schema,
+    find_price_columns,
+)
 from batonics.frames.schemas.table import find_schema
 from batonics.model.errors import UsageError
 from batonics.sinks.atomic import STDOUT, open_atomic
@@ -75,6 +83,11 @@ def find_format(path: str | Path) -> str:
     raise UsageError(f"{path}: the name must end in one of {' '.join(_SUFFIXES)}")
 
 
+def default_price_unit(file_format: str) -> PriceUnit:
+    """The unit of prices in a file of a format, unless another one is asked for."""
+    return "decimal" if file_format.startswith("csv") else "fixed"
+
+
 class TableWriter:
     """Writes frames to a table: `open_table` opens it.
 
@@ -114,19 +127,21 @@ def open_table(  # noqa: PLR0913 - settings, by keyword
     file_format: str | None = None,
     schema: str | None = None,
     metadata: Metadata | None = None,
-    decimal_prices: bool = False,
+    prices: PriceUnit | None = None,
+    price_columns: PriceColumns | None = None,
 ) -> Iterator[TableWriter]:
     """A table to write frames to; it gets its name when the block ends without an error.
 
     Args:
         path: path of the file; `-` is standard output, and a device or a pipe is written directly.
-        columns: columns of every frame, in their order.
+        columns: columns of every frame, in their order; prices are `fixed`.
         file_format: one of `TABLE_FORMATS`; None: by the name's ending.
         schema: name of the schema with these columns, which `symbol` may follow. If DBN has a
             record of it, nulls are allowed only where the record has a sentinel. None: any columns,
             which cannot be written as DBN.
         metadata: metadata for DBN; its schema is set to `schema`. None: without a dataset and span.
-        decimal_prices: in NDJSON, prices are decimal text with nine decimals.
+        prices: unit of the prices in the file; None: `default_price_unit`.
+        price_columns: the columns that are prices; None: those that our own frames name so.
 
     Raises:
         UsageError: the name says no format or another one, or the format cannot hold these
@@ -136,25 +151,37 @@ def open_table(  # noqa: PLR0913 - settings, by keyword
     file_format = find_format(path) if file_format is None else file_format
     _check_format(path, file_format, columns, schema)
     check_file_name(path, file_format)
+    unit = default_price_unit(file_format) if prices is None else prices
+    if file_format.startswith("dbn") and unit != "fixed":
+        raise UsageError(f"{path}: DBN holds prices as integers of 1e-9, not as {unit}")
     is_vendor = schema is not None and find_schema(schema).rtype is not None
+    kinds = find_price_columns(columns) if price_columns is None else price_columns
+    written = convert_schema(columns, kinds, unit)
+    noted = frozenset(kinds if unit == "fixed" else ())
     with open_atomic(path) as file:
         output = OutputStream(file, compressed=file_format.endswith(ZSTD_SUFFIX))
         try:
             writer: _Writer
             match file_format.removesuffix(ZSTD_SUFFIX):
                 case "parquet":
-                    writer = ParquetWriter(buffer_stream(output), columns, is_vendor=is_vendor)
+                    writer = ParquetWriter(
+                        buffer_stream(output), written, is_vendor=is_vendor, prices=noted
+                    )
                 case "arrow":
-                    writer = ArrowWriter(output, columns, is_vendor=is_vendor)
+                    writer = ArrowWriter(output, written, is_vendor=is_vendor, prices=noted)
                 case "csv":
-                    writer = CsvWriter(output, columns)
+                    writer = CsvWriter(output, written)
                 case "ndjson":
-                    writer = NdjsonWriter(output, decimal_prices=decimal_prices)
+                    writer = NdjsonWriter(output)
                 case "json":
-                    writer = JsonWriter(output, decimal_prices=decimal_prices)
+                    writer = JsonWriter(output)
                 case _:
                     writer = DbnWriter(output, schema or "", metadata or Metadata())
-            with write_in_background(writer.write, FRAMES_QUEUED_MAX) as enqueue:
+
+            def write(frame: pl.DataFrame) -> None:
+                writer.write(convert_prices(frame, kinds, unit))
+
+            with write_in_background(write, FRAMES_QUEUED_MAX) as enqueue:
                 yield TableWriter(columns, enqueue, is_vendor=is_vendor)
             writer.close()
             output.finish()

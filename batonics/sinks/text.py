@@ -1,11 +1,11 @@
 """Writes frames as text: CSV like the vendor's, NDJSON, and JSON.
 
-The rule: only floats pass through a float. Times are ISO 8601 with nine decimals, and Z or, for
-another time zone than UTC, the offset; the decimal text of a price is exact, with nine decimals.
+The rule: only floats pass through a float. Times are ISO 8601 with nine decimals. A time in UTC
+ends in Z, one in another time zone in its offset, and one without a time zone in neither. A Decimal
+is text with all its decimals; prices come in the unit in which they are written.
 
 | value      | CSV                                   | NDJSON                                     |
 |------------|---------------------------------------|--------------------------------------------|
-| a price    | decimal text                          | an integer of 1e-9, or decimal text        |
 | undefined  | empty                                 | null                                       |
 | first line | the names of the columns              | a row, as every line: one flat object      |
 """
@@ -14,20 +14,15 @@ from __future__ import annotations
 
 from io import BytesIO
 
-import numpy as np
 import polars as pl
-import pyarrow as pa
 
-from batonics.codec.records import PRICE_FIELDS
-from batonics.frames.columns.mbo_frame import TIME_TYPE
+from batonics.frames.columns.prices import decimal_prices
 from batonics.sinks.output_stream import OutputStream
 
 TEXT_SLICE_ROWS = 32_768
 """Rows that become text at once: of mbp-10, 16 MiB of CSV or 43 MiB of NDJSON."""
 
 _ISO = "%Y-%m-%dT%H:%M:%S%.9f"
-_DECIMAL = pa.decimal128(38, 9)
-_PRICE_ENDS = ("_price", "spread", "_increment")
 
 
 class CsvWriter:
@@ -41,7 +36,7 @@ class CsvWriter:
         """Write the frame's rows."""
         for rows in frame.iter_slices(TEXT_SLICE_ROWS):
             text = BytesIO()
-            format_columns(rows, decimal_prices=True).write_csv(text, include_header=False)
+            format_columns(rows).write_csv(text, include_header=False)
             self._output.write(text.getbuffer())
 
     def close(self) -> None:
@@ -49,21 +44,16 @@ class CsvWriter:
 
 
 class NdjsonWriter:
-    """Writes NDJSON: an object a row, its keys in the order of the columns.
+    """Writes NDJSON: an object a row, its keys in the order of the columns."""
 
-    Args:
-        output: stream to write to.
-        decimal_prices: prices are decimal text, not integers of 1e-9.
-    """
-
-    def __init__(self, output: OutputStream, *, decimal_prices: bool) -> None:
-        self._output, self._decimal_prices = output, decimal_prices
+    def __init__(self, output: OutputStream) -> None:
+        self._output = output
 
     def write(self, frame: pl.DataFrame) -> None:
         """Write the frame's rows."""
         for rows in frame.iter_slices(TEXT_SLICE_ROWS):
             text = BytesIO()
-            format_columns(rows, decimal_prices=self._decimal_prices).write_ndjson(text)
+            format_columns(rows).write_ndjson(text)
             self._output.write(text.getbuffer())
 
     def close(self) -> None:
@@ -71,19 +61,16 @@ class NdjsonWriter:
 
 
 class JsonWriter:
-    """Writes one JSON array of objects: the lines of NDJSON, with commas between them.
+    """Writes one JSON array of objects: the lines of NDJSON, with commas between them."""
 
-    Args: those of `NdjsonWriter`.
-    """
-
-    def __init__(self, output: OutputStream, *, decimal_prices: bool) -> None:
-        self._output, self._decimal_prices = output, decimal_prices
+    def __init__(self, output: OutputStream) -> None:
+        self._output = output
         self._separator = b"[\n"
 
     def write(self, frame: pl.DataFrame) -> None:
         """Write the frame's rows."""
         for rows in frame.iter_slices(TEXT_SLICE_ROWS):
-            text = format_columns(rows, decimal_prices=self._decimal_prices).write_ndjson()
+            text = format_columns(rows).write_ndjson()
             if lines := text.rstrip("\n"):
                 self._output.write(self._separator + lines.replace("\n", ",\n").encode())
                 self._separator = b",\n"
@@ -93,33 +80,25 @@ class JsonWriter:
         self._output.write((b"[" if self._separator == b"[\n" else b"\n") + b"]\n")
 
 
-def is_price(name: str, dtype: pl.DataType) -> bool:
-    """Whether a column is a price, or a difference of prices.
-
-    The vendor's columns are known by name, those of other frames by the end of the name.
-    """
-    has_name = name in PRICE_FIELDS or "_px_" in name or name.endswith(_PRICE_ENDS)
-    return has_name and dtype == pl.Int64
-
-
-def format_columns(frame: pl.DataFrame, *, decimal_prices: bool) -> pl.DataFrame:
-    """The frame with times as text, and prices as decimal text if asked."""
-    schema = frame.schema
-    times = [
-        pl.col(name).dt.strftime(_ISO + ("Z" if dtype == TIME_TYPE else "%:z"))
-        for name, dtype in schema.items()
-        if isinstance(dtype, pl.Datetime)
-    ]
-    # DuckDB's sums of integers are decimals, which would be text in JSON.
-    integers = [
-        pl.col(name).cast(pl.Int128)
-        for name, dtype in schema.items()
-        if isinstance(dtype, pl.Decimal) and dtype.scale == 0
-    ]
-    prices = [name for name, dtype in schema.items() if decimal_prices and is_price(name, dtype)]
+def format_columns(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with times and decimals as text, and integers in place of decimals of scale 0."""
     return frame.with_columns(
-        *times, *integers, *(format_prices(frame.get_column(name)) for name in prices)
+        column
+        for name, dtype in frame.schema.items()
+        if (column := _format_column(name, dtype)) is not None
     )
+
+
+def _format_column(name: str, dtype: pl.DataType) -> pl.Expr | None:
+    column = pl.col(name)
+    if isinstance(dtype, pl.Datetime):
+        zone = {None: "", "UTC": "Z"}.get(dtype.time_zone, "%:z")
+        exact = column.cast(pl.Datetime("ns", dtype.time_zone))
+        return exact.dt.strftime(_ISO + zone)
+    if isinstance(dtype, pl.Decimal):
+        # DuckDB's sums of integers are decimals, which would be text in JSON.
+        return column.cast(pl.String if dtype.scale else pl.Int128)
+    return None
 
 
 def format_display_prices(prices: pl.Series, ticks: pl.Series) -> pl.Series:
@@ -127,7 +106,7 @@ def format_display_prices(prices: pl.Series, ticks: pl.Series) -> pl.Series:
 
     A price that needs more decimals has more; a price whose tick is null has nine.
     """
-    texts = format_prices(prices).alias("text")
+    texts = decimal_prices(prices).cast(pl.String).alias("text")
     columns = pl.DataFrame([texts, ticks.alias("tick"), prices.alias("price")])
     text = pl.col("text")
     for decimals in range(8, -1, -1):
@@ -137,16 +116,3 @@ def format_display_prices(prices: pl.Series, ticks: pl.Series) -> pl.Series:
         letters_out = 9 - decimals + (decimals == 0)
         text = pl.when(fits).then(pl.col("text").str.head(-letters_out)).otherwise(text)
     return columns.select(text.alias(prices.name)).to_series()
-
-
-def format_prices(prices: pl.Series) -> pl.Series:
-    """The exact decimal text of prices of 1e-9, with nine decimals; null for null.
-
-    An int64 of 1e-9 is a decimal128 with nine decimals once its word is widened.
-    """
-    words = np.empty((len(prices), 2), np.int64)
-    words[:, 0] = prices.fill_null(0).to_numpy()
-    np.right_shift(words[:, 0], 63, out=words[:, 1])
-    wide = pa.Array.from_buffers(_DECIMAL, len(prices), [None, pa.py_buffer(words)])
-    texts = pl.Series(prices.name, wide).cast(pl.String)
-    return texts.set(prices.is_null(), None) if prices.null_count() else texts

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import select
 import sys
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from threading import Event
 from typing import BinaryIO
@@ -24,11 +24,6 @@ READ_BYTES = 1792 << 10
 """Size of one read: 32,768 records, so that a batch (`stream.py`) ends with a chunk."""
 CHUNKS_AHEAD_MAX = 4
 """Chunks to read ahead: enough for one slow batch, at most 7 MiB of plain bytes."""
-
-
-def path_list(paths: str | Path | Sequence[str | Path]) -> list[str]:
-    """One path or several paths, as a list."""
-    return [str(path) for path in ([paths] if isinstance(paths, (str, Path)) else paths)]
 
 
 class ChunkReader:

@@ -142,7 +142,9 @@ def test_convert_writes_ticks_and_prices_as_displayed(source: Path, tmp_path: Pa
     assert [row["ask_px_00"] for row in rows][1:4] == ["100.75", "", "64.83"]
     assert [row["min_price_increment"] for row in rows][:3] == ["0.25", "0.25", "0.01"]
     out = tmp_path / "x.ndjson"
-    assert run_in_process("convert", source, *arguments, "--decimal", "--out", out).code == 0
+    assert (
+        run_in_process("convert", source, *arguments, "--prices", "decimal", "--out", out).code == 0
+    )
     lines = [orjson.loads(line) for line in out.read_bytes().splitlines()]
     assert [line["ask_px_00"] for line in lines][:4] == [None, "100.75", None, "64.83"]
 

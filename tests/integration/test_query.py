@@ -6,6 +6,7 @@ The rule here: the witness asks the Parquet files of a lake, or the frames of `.
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import io
 import json
 from collections.abc import Callable
@@ -101,8 +102,10 @@ def asked(lake: Path, sql: str, values: dict[str, Any] | None = None) -> pl.Data
     """The witness's answer."""
     with witness(lake) as connection:
         answer = pl.DataFrame(connection.sql(sql, params=values).to_arrow_table())
+    # Only the times of the files are nanoseconds; DuckDB computes times in microseconds.
     return answer.with_columns(
-        pl.selectors.datetime().cast(pl.Datetime("ns")).dt.replace_time_zone("UTC")
+        pl.selectors.datetime("ns").dt.replace_time_zone("UTC"),
+        pl.selectors.datetime("us").cast(pl.Datetime("ns")),
     )
 
 
@@ -431,8 +434,8 @@ def test_a_plot_is_drawn(lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("max(1::HUGEINT)", 1),
         ("count(*) > 3", True),
         ("max(date)", "2024-10-05"),
-        ("max(TIMESTAMP '2024-10-05 01:02:03.5')", "2024-10-05T01:02:03.500000000Z"),
-        ("max(TIMESTAMP_S '2024-10-05 01:02:03')", "2024-10-05T01:02:03.000000000Z"),
+        ("max(TIMESTAMP '2024-10-05 01:02:03.5')", "2024-10-05T01:02:03.500000000"),
+        ("max(TIMESTAMP_S '2024-10-05 01:02:03')", "2024-10-05T01:02:03.000000000"),
         ("[min(size), max(size)]", [1, 8]),
         ("{'a': count(*)}", {"a": 16}),
         ("any_value('a'::ENUM ('a', 'b'))", "a"),
@@ -467,6 +470,8 @@ def test_the_shell_answers_one_query_after_the_other(lake: Path) -> None:
         "SELECT 1; SELECT 2;\nDROP TABLE trades;\nSELECT max(size) AS m FROM mbp_1;\n",
         "--lake",
         lake,
+        "--prices",
+        "fixed",
     )
     assert done.code == 0
     assert done.out.decode().split() == ["n", "16", "symbol", "AAA", "m", "8"]
@@ -661,3 +666,103 @@ def test_a_file_without_rows_answers_with_none(view: str, tmp_path: Path) -> Non
     for records in ([], [record(Action.CLEAR)]):
         file.write_bytes(metadata() + encode(records) if records else metadata())
         assert count("--from", file, of=view) <= len(records)
+
+
+# ---------------------------------------------------------------------- units and times
+
+
+PRICED = """\
+-- param: above PRICE = 10  from which price on
+-- column: best PRICE  the highest price
+-- column: middle MID  the mean of the two best prices
+-- column: mean PRICE_DOUBLE  the mean price
+-- column: first TIMESTAMP  the first time
+SELECT max(price) AS best, max(price)::DOUBLE - 0.5 AS middle, avg(price) AS mean,
+    make_timestamp_ns(min(epoch_ns(ts_recv))) AS first
+FROM trades WHERE price >= $above
+"""
+
+
+@pytest.mark.parametrize(
+    ("prices", "expected"),
+    [
+        ("fixed", [17_000_000_000, 16_999_999_999.5, 13_500_000_000.0]),
+        ("decimal", ["17.000000000", "16.9999999995", 13.5]),
+        ("float", [17.0, 16.9999999995, 13.5]),
+    ],
+)
+def test_a_header_says_which_columns_are_prices(
+    prices: str, expected: list[object], lake: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "q.sql").write_text(PRICED)
+    options = ("--lake", lake, "--format", "ndjson", "--prices", prices)
+    done = run_in_process("query", tmp_path / "q.sql", *options)
+    assert (done.code, done.err) == (0, "")
+    row = json.loads(done.out)
+    assert [row["best"], row["middle"], row["mean"]] == expected
+    assert row["first"].endswith("Z")
+
+
+def test_all_columns_of_an_answer_have_the_unit_that_is_asked_for(lake: Path) -> None:
+    sql = "SELECT max(price) AS p, (max(price) + min(price)) / 2 AS mid FROM trades"
+    for prices, expected in {
+        "fixed": {"p": 17_000_000_000, "mid": 13_500_000_000.0},
+        "decimal": {"p": "17.000000000", "mid": 13.5},
+        "float": {"p": 17.0, "mid": 13.5},
+    }.items():
+        options = ("--lake", lake, "--format", "ndjson", "--prices", prices)
+        assert json.loads(run_in_process("query", sql, *options).out) == expected
+    done = run_in_process("query", sql, "--lake", lake)
+    assert done.out.decode().split() == ["p", "mid", "17.000000000", "13.5"]
+
+
+def test_a_query_that_depends_on_the_unit_says_in_which_unit_it_was_answered(lake: Path) -> None:
+    sql = "SELECT count(*) AS n, max(price) AS p FROM trades WHERE price > 15.5"
+    done = run_in_process("query", sql, "--lake", lake)
+    assert done.out.decode().split() == ["n", "p", "16", "17000000000"]
+    assert done.err.count("\n") == 1
+    assert "prices are integers of 1e-9 in this query" in done.err
+    done = run_in_process("query", sql, "--lake", lake, "--prices", "decimal")
+    assert (done.out.decode().split(), done.err) == (["n", "p", "4", "17.000000000"], "")
+
+
+def test_a_column_that_a_header_does_not_declare_is_left_as_it_is_and_named(
+    lake: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "q.sql").write_text("-- title: Prices\nSELECT max(price) AS p FROM trades")
+    done = run_in_process("query", tmp_path / "q.sql", "--lake", lake)
+    assert done.out.decode().split() == ["p", "17000000000"]
+    assert "the header of q does not say whether p are prices" in done.err
+
+
+def test_what_a_header_calls_a_price_is_a_number(lake: Path, tmp_path: Path) -> None:
+    text = "-- title: Prices\n-- column: p PRICE  a price\nSELECT side AS p FROM trades"
+    (tmp_path / "q.sql").write_text(text)
+    words = error_line(run_in_process("query", tmp_path / "q.sql", "--lake", lake), 2)
+    assert "column p is String, its header says a price of 1e-9" in words
+
+
+def test_only_times_in_utc_end_in_z(lake: Path) -> None:
+    sql = (
+        "SELECT min(ts_recv) AS t, local_time(min(ts_recv), 'America/New_York') AS local,"
+        " date_trunc('hour', min(ts_recv)) AS hour, min(ts_recv)::TIMESTAMPTZ AS zoned FROM trades"
+    )
+    done = run_in_process("query", sql, "--lake", lake, "--format", "ndjson")
+    row = json.loads(done.out)
+    assert {name: time.endswith("Z") for name, time in row.items()} == {
+        "t": True,
+        "local": False,
+        "hour": False,
+        "zoned": True,
+    }
+    hours_behind = 4
+    local, utc = (dt.datetime.fromisoformat(row[name].rstrip("Z")) for name in ("local", "t"))
+    assert utc - local == dt.timedelta(hours=hours_behind)
+    types = answered(sql, "--lake", lake).schema
+    assert (types["t"], types["local"]) == (pl.Datetime("ns", "UTC"), pl.Datetime("ns"))
+
+
+def test_a_time_in_utc_that_is_taken_for_a_local_time_is_refused(lake: Path) -> None:
+    sql = "SELECT timezone('America/New_York', ts_recv) FROM trades"
+    words = error_line(run_in_process("query", sql, "--lake", lake), 2)
+    assert "local_time(ts, 'America/New_York') is the local time of ts" in words

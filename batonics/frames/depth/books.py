@@ -13,11 +13,13 @@ from batonics.book.engine import BookEngine
 from batonics.book.state import Anomaly
 from batonics.frames.columns.mbo_frame import BOOK_SIDE_TYPE, to_datetimes
 from batonics.frames.html import html_table
+from batonics.model.arguments import check_methods
 from batonics.model.errors import UsageError
 from batonics.model.mbo import UNDEF_TIMESTAMP
 from batonics.model.symbols import SymbolMap
 
 
+@check_methods
 class Books:
     """The books at the end of a stream, as frames.
 

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,7 @@ from batonics.frames.measures.bar_kernels import (
 from batonics.frames.scan.sources import Projection, frame_source
 from batonics.model.errors import UsageError
 from batonics.model.mbo import PRICE_SCALE, UNDEF_PRICE
+from batonics.model.prices import Amount, decimal_text
 from batonics.model.times import parse_duration
 
 BAR_FOLD_ROWS = 65_536
@@ -108,7 +110,7 @@ def bars_source(  # noqa: PLR0913 - exactly one of four is given
     time: str | None = None,
     ticks: int | None = None,
     volume: int | None = None,
-    dollar: str | int | None = None,
+    dollar: Amount | None = None,
     partial: bool = False,
 ) -> pl.LazyFrame:
     """A LazyFrame of `BARS_SCHEMA` over MBO records: one row for each bar, in order of closing.
@@ -152,7 +154,7 @@ def _parse_rule(
     time: str | None = None,
     ticks: int | None = None,
     volume: int | None = None,
-    dollar: str | int | None = None,
+    dollar: Amount | None = None,
 ) -> CloseRule:
     lengths = {"time": time, "ticks": ticks, "volume": volume, "dollar": dollar}
     given = [name for name, length in lengths.items() if length is not None]
@@ -165,7 +167,7 @@ def _parse_rule(
         return _close_rule(BarKind.TICKS, ticks, f"{ticks} trades", 63)
     if volume is not None:
         return _close_rule(BarKind.VOLUME, volume, f"volume {volume}", 63)
-    amount_1e9 = _parse_amount(dollar) if isinstance(dollar, str) else dollar or 0
+    amount_1e9 = dollar if isinstance(dollar, int) else _parse_amount(dollar or "")
     return _close_rule(BarKind.DOLLAR, amount_1e9, f"{amount_1e9} dollars of 1e-9", 127)
 
 
@@ -183,8 +185,9 @@ def _close_rule(by: BarKind, length: int, what: str, bits: int) -> CloseRule:
 _AMOUNT = re.compile(r"(\d+)(?:\.(\d{1,9}))?", re.ASCII)
 
 
-def _parse_amount(text: str) -> int:
+def _parse_amount(amount: Decimal | str) -> int:
     """The integer of 1e-9. `parse_price` is not enough: an amount may exceed any price."""
+    text = decimal_text(amount)
     match = _AMOUNT.fullmatch(text.strip())
     if match is None:
         raise UsageError(f"not an amount: {text!r} (expected decimal digits, at most 9 decimals)")

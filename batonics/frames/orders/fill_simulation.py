@@ -46,10 +46,9 @@ from batonics.frames.orders.fill_result import FillResult, fills_frame
 from batonics.frames.scan.folding import FOLD_ROWS
 from batonics.frames.scan.mbo_scan import batches_of
 from batonics.model.answers import AnswerWarning, DataSpan, book_warnings
+from batonics.model.arguments import check_arguments
 from batonics.model.errors import UsageError
 from batonics.model.mbo import (
-    UNDEF_PRICE,
-    UNDEF_TIMESTAMP,
     DayStart,
     Flag,
     MboBatch,
@@ -60,18 +59,20 @@ from batonics.model.mbo import (
     split_batches,
     take_batch,
 )
-from batonics.model.times import format_time
+from batonics.model.prices import Price, price_1e9
+from batonics.model.times import Time, format_time, time_ns
 
 MATCHES_NAMED_MAX = 5
 """Books that an error message names if several match."""
 
 
+@check_arguments
 def would_fill(  # noqa: PLR0913 - an order and its book
     records: pl.LazyFrame,
     side: str,
-    price_1e9: int,
+    price: Price,
     size: int,
-    at_ns: int,
+    at: Time,
     *,
     instrument_id: int | None = None,
     publisher_id: int | None = None,
@@ -83,24 +84,18 @@ def would_fill(  # noqa: PLR0913 - an order and its book
     Args:
         records: MBO records, in their order.
         side: "B" or "A".
-        price_1e9: the limit price in 1e-9.
+        price: the limit price: decimal text, a Decimal, or an int of 1e-9.
         size: the size of the order.
-        at_ns: the time at which it enters, by `ts_recv`, in nanoseconds since the epoch.
+        at: the time at which it enters, by `ts_recv`: ISO 8601 text (UTC), nanoseconds since the
+            epoch, or a datetime.
         instrument_id: the instrument of its book; optional if only one book matches.
         publisher_id: the publisher of its book; optional if only one book matches.
 
     Raises:
-        UsageError: an argument is out of range, a column is missing or has another dtype, several
-            books match or none does, or the book has no complete event at that time.
+        UsageError: an argument has another type or is out of range, a column is missing or has
+            another dtype, several books match or none does, the book has no complete event at that
+            time, or the time is after the last record.
     """
-    if side not in ("B", "A"):
-        raise UsageError(f"side {side!r}, expected B or A")
-    if not 1 <= size < 2**63:
-        raise UsageError(f"size {size}, expected 1 or more")
-    if not -(2**63) <= price_1e9 < UNDEF_PRICE:
-        raise UsageError(f"price {price_1e9} does not fit an int64 of 1e-9")
-    if not 0 <= at_ns < UNDEF_TIMESTAMP:
-        raise UsageError(f"time {at_ns} is outside the range of DBN timestamps")
     check_columns(records.collect_schema(), BOOK_COLUMNS)
 
     def select(batch: MboBatch) -> MboBatch:
@@ -111,13 +106,15 @@ def would_fill(  # noqa: PLR0913 - an order and its book
             matches &= batch.publisher_id == publisher_id
         return batch if matches.all() else take_batch(batch, matches)
 
-    return simulate_fill(batches_of(records), side, price_1e9, size, at_ns, select=select)
+    return simulate_fill(
+        batches_of(records), side, price_1e9(price), size, time_ns(at), select=select
+    )
 
 
 def simulate_fill(  # noqa: PLR0913 - an order and its book
     batches: Iterable[MboBatch],
     side: str,
-    price_1e9: int,
+    limit_1e9: int,
     size: int,
     at_ns: int,
     *,
@@ -128,13 +125,20 @@ def simulate_fill(  # noqa: PLR0913 - an order and its book
     Args:
         batches: the records of the whole stream. Those of other books show how far it reaches.
         side: "B" or "A".
-        price_1e9: the limit price in 1e-9.
+        limit_1e9: the limit price in 1e-9.
         size: the size of the order.
-        at_ns: the time at which it enters.
+        at_ns: the time at which it enters, in nanoseconds since the epoch.
         select: returns the records of the order's book.
+
+    Raises:
+        UsageError: as for `would_fill`.
     """
+    if side not in ("B", "A"):
+        raise UsageError(f"side {side!r}, expected B or A")
+    if not 1 <= size < 2**63:
+        raise UsageError(f"size {size}, expected 1 or more")
     stream = _BookStream(batches, select)
-    simulation = _FillSimulation(side, price_1e9, size, at_ns)
+    simulation = _FillSimulation(side, limit_1e9, size, at_ns)
     for batch, enters in _split_at_entry(stream.batches(), at_ns):
         if enters:
             # Later records of the book end its state at the time; without them the span tells.

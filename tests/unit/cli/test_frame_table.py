@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from decimal import Decimal
 from typing import Any
 
 import polars as pl
@@ -47,11 +48,12 @@ def test_a_value_is_shown_as_it_is(
     assert lines == shown
 
 
-def test_prices_are_decimal_text_whatever_their_kind(capsys: pytest.CaptureFixture[str]) -> None:
-    _, line = printed(
-        capsys, {"price": [-1], "bid_px_00": [64_800_000_000], "spread": [1], "size": [10**9]}
-    )
-    assert line.split() == ["-0.000000001", "64.800000000", "0.000000001", "1000000000"]
+def test_decimals_have_all_their_decimals_and_integers_none(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    values = {"price": [Decimal("64.800000000")], "sum": [Decimal(10**30)], "size": [10**9]}
+    _, line = printed(capsys, values)
+    assert line.split() == ["64.800000000", f"{10**30}", "1000000000"]
 
 
 def test_numbers_are_to_the_right_and_text_to_the_left(capsys: pytest.CaptureFixture[str]) -> None:

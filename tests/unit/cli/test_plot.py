@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -119,13 +120,13 @@ def test_whatever_has_an_order_may_be_across(
     assert dots(lines) == {(0, 0), (2 * (WIDTH - LABEL_WIDTH - 2) - 1, 4 * PLOT_HEIGHT - 1)}
 
 
-def test_prices_are_in_whole_units(capsys: pytest.CaptureFixture[str]) -> None:
-    columns = {"bid_px_00": [10**9, 2 * 10**9], "ask_px_00": [64_800_000_000, None]}
+def test_decimals_are_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    columns = {"x": [Decimal("1.000000000"), Decimal(2)], "y": [Decimal("64.800000000"), None]}
     _, *lines, ends = plotted(capsys, columns)
     assert ends.split() == ["1.000000000"] * 2
     assert "64.8 |" in lines[-1]
-    _, first, *_ = plotted(capsys, {"n": [1, 2], "price": [1_500_000_000, 2_500_000_000]})
-    assert first.partition("|")[0].strip() == "2.5"
+    bars = plotted(capsys, {"name": ["a", "b"], "n": [1, 2], "price": [Decimal("2.5"), None]})
+    assert [line.split()[:3] for line in bars] == [["price"], ["a", "1", "2.5"], ["b", "2"]]
 
 
 def test_each_column_of_numbers_has_a_plot_and_others_none(

@@ -26,6 +26,7 @@ PUBLIC = [
     "scan_mbo",
     "with_definitions",
     "with_symbols",
+    "would_fill",
 ]
 HEAVY = ("numpy", "polars", "numba", "pyarrow", "orjson", "duckdb", "rich")
 SAY_HEAVY = f"; import sys; print([name for name in {HEAVY} if name in sys.modules])"

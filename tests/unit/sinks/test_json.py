@@ -87,7 +87,7 @@ def test_each_row_has_a_line(tmp_path: Path) -> None:
 
 
 def test_prices_may_be_decimal_text(tmp_path: Path) -> None:
-    found = written(tmp_path / "a.json", frame([(0, -1, 0, 0, 0, "", 0)]), decimal_prices=True)
+    found = written(tmp_path / "a.json", frame([(0, -1, 0, 0, 0, "", 0)]), prices="decimal")
     assert json.loads(found)[0]["price"] == "-0.000000001"
 
 

@@ -21,15 +21,19 @@ import pyarrow.parquet as pq
 import pytest
 from backports import zstd
 
-from batonics.frames.columns.levels import level_column_names
 from batonics.frames.columns.mbo_frame import SIDE_TYPE, TIME_TYPE
+from batonics.frames.columns.prices import (
+    PriceKind,
+    PriceUnit,
+    convert_prices,
+    find_price_columns,
+)
 from batonics.frames.schemas.table import dbn_schemas, find_schema
 from batonics.model.errors import OutputError, UsageError
 from batonics.model.times import format_time
 from batonics.sinks import columnar, text
 from batonics.sinks.atomic import STDOUT
 from batonics.sinks.tables import TABLE_FORMATS, find_format, open_table
-from batonics.sinks.text import format_prices, is_price
 from tests.support.dbn_files import list_names
 from tests.support.threads import package_threads
 from tests.support.vendor_frames import METADATA, frame_of, random_frame
@@ -175,16 +179,16 @@ def test_csv_has_every_value_exactly(schema: str, form: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("schema", dbn_schemas())
-@pytest.mark.parametrize("decimal_prices", [True, False])
-def test_ndjson_has_every_value_exactly(schema: str, decimal_prices: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("prices", ["decimal", "fixed"])
+def test_ndjson_has_every_value_exactly(schema: str, prices: str, tmp_path: Path) -> None:
     frame = named(random_frame(schema, 200))
     for name in ("x.ndjson", "x.ndjson.zst"):
-        write(tmp_path / name, frame, schema=schema, decimal_prices=decimal_prices)
+        write(tmp_path / name, frame, schema=schema, prices=prices)
         lines = plain(tmp_path / name).decode().splitlines()
         found = [json.loads(line) for line in lines]
         assert [list(row) for row in found] == [frame.columns] * frame.height
         assert [list(row.values()) for row in found] == readable(
-            frame, decimal_prices=decimal_prices
+            frame, decimal_prices=prices == "decimal"
         )
 
 
@@ -207,33 +211,6 @@ def as_text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def test_decimal_text_is_exact_over_the_whole_range() -> None:
-    prices = [-(2**63), -(2**63) + 1, 2**63 - 1, 2**63 - 2, 2**53 + 1, -(10**9), -1, 0, 1, None]
-    found = format_prices(pl.Series("price", prices, pl.Int64))
-    assert found.name == "price"
-    assert found.to_list() == [
-        "-9223372036.854775808",
-        "-9223372036.854775807",
-        "9223372036.854775807",
-        "9223372036.854775806",
-        "9007199.254740993",
-        "-1.000000000",
-        "-0.000000001",
-        "0.000000000",
-        "0.000000001",
-        None,
-    ]
-
-
-def test_prices_are_told_by_name_and_type() -> None:
-    prices = [name for name in level_column_names(12) if "_px_" in name]
-    prices += ["price", "open", "high", "low", "close", "bid_price", "ask_price", "spread"]
-    assert all(is_price(name, pl.Int64()) for name in prices)
-    assert not any(is_price(name, pl.Float64()) for name in prices)
-    others = ["size", "bid_sz_00", "bid_size", "count", "event", "ts_open", "volume", "sequence"]
-    assert not any(is_price(name, pl.Int64()) for name in others)
-
-
 def test_frames_of_no_vendor_schema_have_their_types_too(tmp_path: Path) -> None:
     frame = pl.DataFrame(
         {
@@ -252,9 +229,9 @@ def test_frames_of_no_vendor_schema_have_their_types_too(tmp_path: Path) -> None
     write(tmp_path / "x.csv", frame)
     assert (tmp_path / "x.csv").read_text().splitlines() == [
         "ts,side,bid_price,vwap,dollar,is_open",
-        "1970-01-01T00:00:00.000000000Z,A,-0.000000001,0.1,1,true",
+        "1970-01-01T00:00:00.000000000Z,A,-0.000000001,1e-10,0.000000001,true",
         ",,,,,",
-        f"2023-11-14T22:13:20.000000001Z,B,65.400000000,-2.5,{10**30},false",
+        f"2023-11-14T22:13:20.000000001Z,B,65.400000000,-2.5e-9,{10**21}.000000000,false",
     ]
 
 
@@ -330,6 +307,37 @@ def test_rows_are_counted(tmp_path: Path) -> None:
         assert table.rows == 35
 
 
+@pytest.mark.parametrize("form", list(READERS))
+@pytest.mark.parametrize("unit", ["fixed", "decimal", "float"])
+def test_a_file_has_its_prices_in_one_unit_and_says_where_it_is_1e_9(
+    unit: PriceUnit, form: str, tmp_path: Path
+) -> None:
+    frame = pl.DataFrame({"bid_price": [64_820_000_000], "mid": [64_825_000_000.0], "size": [1]})
+    path = tmp_path / f"x.{form}"
+    write(path, frame, prices=unit)
+    kinds = find_price_columns(frame.schema)
+    assert READERS[form](path).equals(convert_prices(frame, kinds, unit))
+    schema = pq.read_schema(path) if form == "parquet" else pa.ipc.open_file(path).schema
+    noted = [field.name for field in schema if (field.metadata or {}).get(b"note")]
+    assert noted == (["bid_price", "mid"] if unit == "fixed" else [])
+
+
+def test_columns_that_a_query_declares_are_the_only_prices(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"price": [1], "worst": [64_820_000_000]})
+    write(tmp_path / "x.csv", frame, price_columns={"worst": PriceKind.PRICE})
+    assert (tmp_path / "x.csv").read_text() == "price,worst\n1,64.820000000\n"
+
+
+@pytest.mark.parametrize(
+    ("zone", "end"), [("UTC", "Z"), (None, ""), ("America/New_York", "-05:00")]
+)
+def test_only_a_time_in_utc_ends_in_z(zone: str | None, end: str, tmp_path: Path) -> None:
+    time = pl.Series("ts", ["2024-01-02T03:04:05.000000006"]).str.to_datetime(time_unit="ns")
+    frame = pl.DataFrame([time.dt.replace_time_zone(zone)])
+    write(tmp_path / "x.csv", frame)
+    assert (tmp_path / "x.csv").read_text().split() == ["ts", f"2024-01-02T03:04:05.000000006{end}"]
+
+
 # What is refused.
 
 
@@ -339,6 +347,7 @@ def test_rows_are_counted(tmp_path: Path) -> None:
         ("x.dbn", {}, "x.dbn: DBN holds the vendor's records; these columns are not one"),
         ("x.dbn", {"schema": "mbp-1"}, "column bid_px_00 of schema mbp-1 is missing"),
         ("x.parquet", {"schema": "mbo"}, "of schema mbo is missing or in another place"),
+        ("x.dbn", {"schema": "trades", "prices": "float"}, "DBN holds prices as integers of 1e-9"),
         ("x.csv", {"schema": "mbp-0"}, "no schema 'mbp-0'"),
         ("x.csv", {"schema": "mbp-3"}, "column bid_px_00 of schema mbp-3 is missing"),
         ("x.txt", {}, "the name must end in one of"),

@@ -1,0 +1,240 @@
+"""What an expression of a query derives from: a time in UTC, and a power of the unit of prices.
+
+The rule here: a function that is not known here gives no time in UTC, and if it takes prices, its
+value depends on their unit.
+
+| expression                          | degree                                             |
+|-------------------------------------|----------------------------------------------------|
+| a price; a size, a text, a count    | 1; 0                                               |
+| null, and the number 0              | any                                                |
+| a + b, a - b, a % b, CASE, coalesce | that of all of them, or else it depends on the unit |
+| a < b, a IN (b, c)                  | 0; if the degrees differ, it depends on the unit   |
+| a * b, a / b                        | the sum, the difference                            |
+| sum, avg, min, lag, median          | that of the argument; of a variance, twice it      |
+
+A factor such as 1e9 or 0.01, which may be the unit itself or a tick, depends on the unit; 2 or 0.5
+does not. A cast to an integer or a DECIMAL rounds whole units, but not units of 1e-9.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from batonics.model.errors import UsageError
+
+Node = Mapping[str, Any]
+"""An object of the plan's JSON."""
+
+_FACTORS_MAX = 1_000_000
+_SHARES = (0.25, 0.5)
+_EXACT_TYPES = "TINYINT SMALLINT INTEGER BIGINT HUGEINT DECIMAL"
+_UTC_ZONES = ("UTC", "Etc/UTC", "GMT")
+
+
+class Derivation(NamedTuple):
+    """What a column or an expression derives from.
+
+    Attributes:
+        degree: its power of the unit of prices; None: any, as of null and of 0.
+        is_instant: it is a time in UTC.
+        number: the number that it is; None: it is no constant number.
+    """
+
+    degree: float | None = 0
+    is_instant: bool = False
+    number: float | None = None
+
+
+class UnknownPlanError(Exception):
+    """The plan has something that `lineage` does not know."""
+
+
+class Expressions:
+    """Derives expressions of a bound plan.
+
+    Args:
+        sql: the statement of the plan.
+
+    Attributes:
+        depends_on_unit: an expression so far depends on the unit of prices.
+    """
+
+    def __init__(self, sql: str) -> None:
+        self.depends_on_unit = False
+        self._sql = sql.encode()
+
+    def values(self, nodes: Iterable[Node], inputs: Sequence[Derivation]) -> list[Derivation]:
+        """The derivations of expressions over columns."""
+        return [self.value(node, inputs) for node in nodes]
+
+    def value(self, node: Node, inputs: Sequence[Derivation]) -> Derivation:
+        """The derivation of an expression over columns.
+
+        Raises:
+            UnknownPlanError: there is an expression that this class does not know.
+            UsageError: it takes a time in UTC for a local time.
+        """
+        match node["expression_class"]:
+            case "BOUND_REF":
+                return inputs[node["index"]]
+            case "BOUND_CONSTANT":
+                return _constant(node["value"])
+            case "BOUND_CASE":
+                checks = node["case_checks"]
+                self.values((check["when_expr"] for check in checks), inputs)
+                results = [check["then_expr"] for check in checks]
+                return self.same(self.values([*results, node["else_expr"]], inputs))
+            case "BOUND_FUNCTION" | "BOUND_AGGREGATE" | "BOUND_WINDOW" | "BOUND_OPERATOR":
+                return self._call(node, inputs)
+            case "BOUND_CONJUNCTION":
+                self.values(node["children"], inputs)
+                return Derivation()
+        raise UnknownPlanError(node["expression_class"])
+
+    def same(self, values: Iterable[Derivation]) -> Derivation:
+        """One of several values, which have to be of one degree."""
+        known = [value for value in values if value.degree is not None]
+        degrees = {value.degree for value in known}
+        self.depends_on_unit |= len(degrees) > 1
+        if not known:
+            return Derivation(None)
+        return Derivation(known[0].degree, all(value.is_instant for value in known))
+
+    def _call(self, node: Node, inputs: Sequence[Derivation]) -> Derivation:
+        """The derivation of a function, an operator, an aggregate or a window."""
+        self.values((node[part] for part in ("filter", "filters") if node.get(part)), inputs)
+        arguments = self.values(node.get("children") or (), inputs)
+        name = _function_name(node)
+        if name == "__cast":
+            return self._cast(node, arguments[0])
+        if name == "timezone":
+            _check_zone(node["children"][0], arguments[-1])
+        rule = _RULES.get(name)
+        if rule is not None:
+            return rule(self, arguments)
+        self.depends_on_unit |= any(argument.degree for argument in arguments)
+        return Derivation()
+
+    def _cast(self, node: Node, value: Derivation) -> Derivation:
+        dtype = node["return_type"]["id"]
+        if value.degree and dtype.removeprefix("U") in _EXACT_TYPES and self._is_written(node):
+            self.depends_on_unit = True
+        return value._replace(is_instant=value.is_instant and dtype == "TIMESTAMP_NS")
+
+    def _is_written(self, cast: Node) -> bool:
+        """Whether the statement has the cast; DuckDB adds others, which round nothing."""
+        start = cast["query_location"]
+        text = self._sql[start : start + cast["query_location_length"]].lower()
+        return b"::" in text or b"cast" in text
+
+    def first(self, arguments: Sequence[Derivation]) -> Derivation:
+        """A value of the first argument, as of `min`."""
+        return arguments[0]._replace(number=None)
+
+    def neighbour(self, arguments: Sequence[Derivation]) -> Derivation:
+        """The argument of another row, or the default, as of `lag`."""
+        return self.same([arguments[0], *arguments[2:]])
+
+    def mean(self, arguments: Sequence[Derivation]) -> Derivation:
+        """A value that is computed from those of the first argument, as of `avg`."""
+        return Derivation(arguments[0].degree)
+
+    def add(self, arguments: Sequence[Derivation]) -> Derivation:
+        """A sum or a difference."""
+        return Derivation(self.same(arguments).degree)
+
+    def compare(self, arguments: Sequence[Derivation]) -> Derivation:
+        """A comparison, which is true or false."""
+        self.same(arguments)
+        return Derivation()
+
+    def count(self, arguments: Sequence[Derivation]) -> Derivation:  # noqa: ARG002 - a rule
+        """A value without a degree, whatever the arguments are."""
+        return Derivation()
+
+    def square(self, arguments: Sequence[Derivation]) -> Derivation:
+        """A variance."""
+        return Derivation(2 * (arguments[0].degree or 0))
+
+    def multiply(self, arguments: Sequence[Derivation]) -> Derivation:
+        """A product."""
+        left, right = arguments
+        self._check_factor(left, right)
+        self._check_factor(right, left)
+        return Derivation((left.degree or 0) + (right.degree or 0))
+
+    def divide(self, arguments: Sequence[Derivation]) -> Derivation:
+        """A quotient."""
+        left, right = arguments
+        self._check_factor(left, right)
+        self._check_factor(right, left)
+        return Derivation((left.degree or 0) - (right.degree or 0))
+
+    def _check_factor(self, factor: Derivation, other: Derivation) -> None:
+        if factor.number is not None and other.degree and not _is_plain(factor.number):
+            self.depends_on_unit = True
+
+
+_Rule = Callable[[Expressions, Sequence[Derivation]], Derivation]
+_FUNCTIONS: Mapping[_Rule, str] = {
+    Expressions.first: (
+        "min max first last any_value arbitrary arg_min arg_max arg_min_null arg_max_null min_by"
+        " max_by mode quantile_disc first_value last_value nth_value list array_agg array_extract"
+        " list_extract list_element"
+    ),
+    Expressions.neighbour: "lag lead",
+    Expressions.same: "coalesce greatest least nullif ifnull list_value",
+    Expressions.mean: (
+        "sum fsum avg mean favg median quantile_cont approx_quantile mad stddev stddev_samp"
+        " stddev_pop abs"
+    ),
+    Expressions.add: "+ - % mod",
+    Expressions.compare: (
+        "compare_equal compare_notequal compare_lessthan compare_greaterthan compare_in"
+        " compare_lessthanorequalto compare_greaterthanorequalto compare_not_in"
+        " compare_distinct_from compare_not_distinct_from compare_between"
+    ),
+    Expressions.count: (
+        "count count_star row_number rank dense_rank rank_dense percent_rank cume_dist ntile sign"
+        " corr approx_count_distinct operator_not operator_is_null operator_is_not_null"
+    ),
+    Expressions.square: "var_samp var_pop variance",
+    Expressions.multiply: "*",
+    Expressions.divide: "/",
+}
+_RULES = {name: rule for rule, names in _FUNCTIONS.items() for name in names.split()}
+
+
+def _function_name(node: Node) -> str:
+    """The name of a function, or the kind of an operator or a window: `lag`, `compare_in`."""
+    kind = str(node["type"]).lower()
+    if "qname" in node and not kind.startswith("compare_"):
+        return str(node["qname"]["path"][-1])
+    return kind.removeprefix("window_").replace("operator_coalesce", "coalesce")
+
+
+def _constant(value: Node) -> Derivation:
+    if value["is_null"]:
+        return Derivation(None)
+    number = value["value"]
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        return Derivation()
+    if value["type"]["id"] == "DECIMAL":
+        number /= 10 ** value["type"]["type_info"]["scale"]
+    return Derivation(0 if number else None, number=number)
+
+
+def _is_plain(factor: float) -> bool:
+    """Whether a factor is a count or a share, which means the same in any unit."""
+    return abs(factor) in _SHARES or (abs(factor) < _FACTORS_MAX and factor == int(factor))
+
+
+def _check_zone(zone: Node, time: Derivation) -> None:
+    """Refuse a time in UTC where a local time is expected."""
+    name = zone.get("value", {}).get("value")
+    if time.is_instant and name not in _UTC_ZONES:
+        raise UsageError(
+            f"the query: timezone({name!r}, ...) would take a time in UTC for a local time;"
+            f" local_time(ts, {name!r}) is the local time of ts"
+        )
