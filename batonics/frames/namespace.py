@@ -327,8 +327,8 @@ class MboNamespace:
         """The best `n` levels of each side: one row for each window of each book.
 
         The fold reads its books at the ends of windows. `reconstruct --snapshots` derives the same
-        rows from level deltas. If `ts_recv` never decreases and snapshots end with F_LAST, the two
-        are equal.
+        rows from level deltas. If `ts_recv` never decreases, the two are equal. A snapshot without
+        F_LAST (rule 14) is in the window of the book's next record.
 
         Args:
             n: levels of each side.

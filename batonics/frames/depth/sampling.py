@@ -2,9 +2,8 @@
 
 The rule here: a row is a window in which an event of the book ended, with the book after the last
 of these events. `snapshots.py` derives the same from level deltas, without the ladder and by each
-book's own time, and is several times slower. If `ts_recv` never decreases and snapshots end with
-F_LAST, the rows are equal. Here, an event that only its successor ends (rule 14) is in the window
-of the successor.
+book's own time, and is several times slower. If `ts_recv` never decreases, the rows are equal. An
+event that only its successor ends (rule 14) is in the window of the successor.
 
 | windows       | end                                  | order of rows                       |
 |---------------|--------------------------------------|-------------------------------------|
