@@ -27,6 +27,7 @@ from batonics.book.state import (
     BLOCK,
     BOOK_WORDS,
     LAST_SEEN,
+    NO_RECORD,
     RECORD_BEFORE,
     TOP_LEVEL_WORDS,
     TOP_WORDS,
@@ -91,6 +92,7 @@ class BookEngine(BookReader):
             event_ends=nothing,
             tops=nothing,
             depth=tops.depth if tops else 0,
+            changes=isinstance(tops, TopsSpec) and tops.changes,
             trades=isinstance(tops, TopsSpec) and tops.trades,
             last_tops=nothing,
             window_bounds=nothing,
@@ -247,7 +249,7 @@ class BookEngine(BookReader):
         books, seen_books = np.flatnonzero(rows >= 0), np.flatnonzero(rows == LAST_SEEN)
         records = take_batch(batch, rows[books])
         self._open = _OpenRecords(books, records, seen_books, self._seen[seen_books])
-        rows[:] = RECORD_BEFORE
+        rows[rows != NO_RECORD] = RECORD_BEFORE
 
     def _keep_open_records(self) -> None:
         """Keep the records that the fold before copied: its result no longer describes its tops."""
@@ -303,9 +305,9 @@ class BookEngine(BookReader):
                 changed_books=grown(out.changed_books, books, 0),
                 levels_before=grown(out.levels_before, books * words, 0),
             )
-        elif isinstance(self._spec, TopsSpec) and self._spec.changes:
-            # A new book has no last top: every level differs from WORST_KEY.
-            last_tops = grown(out.last_tops, books * (WORST_KEYS + words), WORST_KEY)
+        elif isinstance(self._spec, TopsSpec):
+            # A new book has no last top: WORST_KEY stands in its place.
+            last_tops = grown(out.last_tops, books * (WORST_KEYS + 2 * words), WORST_KEY)
             self._out = out._replace(last_tops=last_tops)
 
     def _make_room(self, stop: FoldStop) -> None:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from batonics.book.engine import BookEngine
 from batonics.book.results import SEEN_COLUMNS, FoldResult, TopsSpec, WindowsSpec
-from batonics.book.state import TOP_WORDS, Top, WindowTop
+from batonics.book.state import TOP_WORDS, ChangeBits, Top, WindowTop
 from batonics.book.top_kernels import SIZE_WORD
 from batonics.frames.columns.levels import level_series
 from batonics.frames.columns.mbo_frame import TIME_TYPE, null_where, to_datetimes
@@ -62,7 +62,7 @@ def changed_depth_frames(batches: Iterable[MboBatch], depth: int) -> Iterator[pl
     """
     counted = np.empty(0, np.int64)
     engine, gatherer = BookEngine(tops=TopsSpec(depth)), _TopGatherer(depth)
-    for folded in fold_tops(batches, engine):
+    for folded in fold_tops(batches, engine, without=ChangeBits.UNCHANGED):
         new = np.zeros(engine.book_count - len(counted), np.int64)
         counted = np.concatenate([counted, new])
         is_change = _find_changes(folded.tops, counted)

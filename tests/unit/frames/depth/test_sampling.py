@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
@@ -20,7 +20,15 @@ from batonics.frames.depth.windows import EventWindows, TimeWindows, Windows
 from batonics.frames.namespace import MboNamespace
 from batonics.frames.scan.folding import fold_pieces
 from batonics.model.errors import UsageError
-from batonics.model.mbo import UNDEF_PRICE, Action, Flag, MboBatch, Side, slice_batch, take_batch
+from batonics.model.mbo import (
+    UNDEF_PRICE,
+    UNDEF_TIMESTAMP,
+    Action,
+    Flag,
+    MboBatch,
+    Side,
+    slice_batch,
+)
 from batonics.model.symbols import SymbolMap
 from tests.support.frame_checks import (
     DEPTH,
@@ -30,7 +38,7 @@ from tests.support.frame_checks import (
 )
 from tests.support.real_files import CLX5, ESH4_DAYS, read_mbo
 from tests.support.reference_books import Record, records
-from tests.support.reference_tops import reference_tops
+from tests.support.reference_tops import ReferenceTop, reference_tops
 from tests.support.stream_profiles import PROFILES
 from tests.support.streams import batch_of, random_stream
 
@@ -83,28 +91,32 @@ def test_an_event_over_a_bound_is_in_the_window_of_its_end() -> None:
     assert found.cast(pl.Int64).rows() == [(10, 1, 1), (20, 1, 3)]
 
 
+@cache
+def changed_tops(profile: str) -> list[ReferenceTop]:
+    return reference_tops(PROFILES[profile](44, 1_500), DEPTH, trades=False)
+
+
 @pytest.mark.parametrize("batch_rows", [1, 7, 1_500])
 @pytest.mark.parametrize("profile", ["adversarial", "many_books", "top_of_book"])
-def test_changes_are_those_of_the_best_levels_with_the_events_between_them(
+def test_changes_are_those_of_the_reference_with_the_events_between_them(
     profile: str, batch_rows: int
 ) -> None:
     batch = PROFILES[profile](44, 1_500)
     pieces = [slice_batch(batch, at, at + batch_rows) for at in range(0, 1_500, batch_rows)]
     found = pl.concat(changed_depth_frames(pieces, DEPTH))
-    expected, seen = [], set()
-    for top in reference_tops(batch, DEPTH):
+    tops, seen = [], set()
+    for top in changed_tops(profile):
         key = top.record.publisher_id, top.record.instrument_id
         # A new book that stays empty has not changed.
-        is_change = top.record.action != Action.TRADE and (key in seen or any(top.levels[2:4]))
-        if is_change:
+        if top.kind != "unchanged" and (key in seen or any(top.levels[2:4])):
             seen.add(key)
-            expected.append(top)
-    # The times are those of the record that closes the event.
-    closing = to_frame(take_batch(batch, np.array([top.position for top in expected])))
+            tops.append(top)
     names = ["ts_event", "ts_recv", "sequence", "publisher_id", "instrument_id"]
-    assert_frame_equal(found.select(names), closing.select(names))
-    prices = [None if top.levels[0] == UNDEF_PRICE else top.levels[0] for top in expected]
-    assert found["bid_px_00"].to_list() == prices
+    times = pl.col("ts_event", "ts_recv").cast(pl.Int64).cast(pl.UInt64)
+    rows = found.select(names).with_columns(times.fill_null(UNDEF_TIMESTAMP)).rows()
+    assert rows == [tuple(getattr(top.record, name) for name in names) for top in tops]
+    bids = found["bid_px_00"].fill_null(UNDEF_PRICE).to_list()
+    assert bids == [top.levels[0] for top in tops]
     events = BookEngine()
     events.fold(batch)
     total = found.group_by("publisher_id", "instrument_id").agg(pl.sum("events"))
