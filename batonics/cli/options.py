@@ -66,7 +66,8 @@ SkipBadOption = Annotated[
     typer.Option("--skip-bad", help="Count and skip bad records where the framing survives."),
 ]
 SCHEMA_FORMS = (
-    "mbo, trades, tbbo, bbo, deltas, orders, mbp-N, bbo-INTERVAL, ohlcv-INTERVAL, depth-INTERVAL"
+    "mbo, trades, tbbo, bbo, deltas, orders, mbp-N, states-N, bbo-INTERVAL, ohlcv-INTERVAL,"
+    " depth-INTERVAL"
 )
 """What `frames.schemas.table.schema_forms` gives. The table is not imported for a help text."""
 

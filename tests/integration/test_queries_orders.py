@@ -119,7 +119,7 @@ def test_orders_are_cancelled_and_filled_by_ticks_from_the_best_that_they_met() 
         order(ts_recv_start=T + 6, price_start=98 * cent, left_censored=True),
         order(ts_recv_start=T + 6, symbol="Y", price_start=20 * cent),
     ]
-    assert answer("cancel_to_fill", {"orders": orders, "mbp_1": states}, most=5) == [
+    assert answer("cancel_to_fill", {"orders": orders, "states_1": states}, most=5) == [
         ("X", 1, -2, 1, 1, 0, 1, 0, 0.0, 1.0, None),
         ("X", 1, 0, 1, 1, 0, 1, 0, 0.0, 1.0, None),
         ("X", 1, 2, 2, 6, 2, 4, 0, 2 / 6, 4 / 6, 2.0),
@@ -166,7 +166,7 @@ def test_a_quote_lives_while_its_price_is_the_best() -> None:
         state(T + HOUR_NS + 1, 7, 9, symbol="Y"),
         state(T + HOUR_NS + 3, 7, 10, symbol="Y"),
     ]
-    assert answer("quote_flicker", {"mbp_1": states}, shorter="10ns") == [
+    assert answer("quote_flicker", {"states_1": states}, shorter="10ns") == [
         # 101 for 9 ns, 100 for none, 103 for 41 ns, and, after an empty side, 100 for 5 ns.
         ("X", 1, "B", 0, 4, 3, 1, 0.75, 5),
         ("Y", 1, "A", 1, 1, 1, 0, 1.0, 2),
@@ -229,7 +229,7 @@ def test_a_book_is_crossed_until_a_state_in_which_it_is_not() -> None:
         state(T + DAY_NS + 5, 104, 105),
         state(T + 7, 9, 8, symbol="Y"),
     ]
-    assert answer("crossed_spells", {"mbp_1": states}) == [
+    assert answer("crossed_spells", {"states_1": states}) == [
         ("X", 1, T + 10, T + 30, 20, T + 30, 3, 3),
         ("X", 1, T + 40, None, None, T + 40, 1, 2),
         ("X", 1, T + DAY_NS, T + DAY_NS + 5, 5, T + DAY_NS, 1, 2),
@@ -332,7 +332,7 @@ def test_turnover_is_by_the_size_that_stood_while_both_sides_did() -> None:
         trade(T, 101, size=2**32 - 2, symbol="Y"),
         trade(T, 101, size=None, symbol="Z"),
     ]
-    assert answer("turnover", {"mbp_1": states}) == [
+    assert answer("turnover", {"states_1": states}) == [
         ("X", 1, 0, 4, 5.0, 1.0, 4 / 6.0, 10 / 1e9),
         ("X", 1, 1, 18, 6.5, 1.25, 18 / 7.75, 8 / 1e9),
         ("Y", 1, 0, 2 * (2**32 - 2), None, None, None, 0.0),

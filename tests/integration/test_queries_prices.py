@@ -187,7 +187,7 @@ def test_spread_by_hour_weighs_each_spread_by_the_time_it_stood() -> None:
         quote(DAY_S, 100, 107, symbol="Y"),
         quote(DAY_S + 1, None, None, symbol="Y"),
     ]
-    assert run_query("spread_by_hour", {"mbp_1": rows}).rows() == [
+    assert run_query("spread_by_hour", {"states_1": rows}).rows() == [
         ("X", 1, 10, pytest.approx(190 / 55), 2, 2, 6, 55.0),
         ("X", 1, 11, 6.0, 6, 6, 6, 15.0),
         ("Y", 1, 10, 6.0, 5, 5, 7, 2.0),
@@ -206,12 +206,12 @@ def test_depth_by_hour_adds_up_so_many_levels_of_each_side() -> None:
         {"ts": ns(0), "symbol": "Y", "publisher_id": 2, **asks, "ask_sz_00": 4_000_000_000},
         {"ts": ns(3600), "symbol": "Y", "publisher_id": 2},
     ]
-    answer = run_query("depth_by_hour", {"mbp_10": rows}, levels=2)
+    answer = run_query("depth_by_hour", {"states_10": rows}, levels=2)
     assert answer.rows() == [
         ("X", 1, 10, (8 * 10 + 4 * 30) / 40, 2.0, 40.0, 40.0),
         ("Y", 2, 10, None, 4e9, 0.0, 3600.0),
     ]
-    all_levels = run_query("depth_by_hour", {"mbp_10": rows})
+    all_levels = run_query("depth_by_hour", {"states_10": rows})
     assert all_levels["depth_bid"][0] == (17 * 10 + 4 * 30) / 40
 
 
@@ -227,7 +227,7 @@ def test_ofi_returns_is_the_line_through_windows() -> None:
         sized(1, (100, 5), (102, 5), symbol="Y"),
         sized(11, (100, 8), (102, 5), symbol="Y"),  # a line through one point is none
     ]
-    answer = run_query("ofi_returns", {"mbp_1": rows}, every="10s")
+    answer = run_query("ofi_returns", {"states_1": rows}, every="10s")
     day = answer["date"][0]
     assert answer.rows() == [
         ("X", 1, day, 3, pytest.approx(1 / 28), pytest.approx(3 / 14), pytest.approx(1 / 28)),
@@ -266,7 +266,7 @@ TWO_PUBLISHERS = [
 
 
 def test_consolidated_bbo_has_the_best_over_publishers() -> None:
-    answer = run_query("consolidated_bbo", {"mbp_1": TWO_PUBLISHERS})
+    answer = run_query("consolidated_bbo", {"states_1": TWO_PUBLISHERS})
     assert times(answer) == [0, 0, 1, 2, 2, 3]
     assert answer.drop("ts").rows() == [
         ("X", 100, 5, 1, 104, 1, 1),
@@ -279,7 +279,7 @@ def test_consolidated_bbo_has_the_best_over_publishers() -> None:
 
 
 def test_who_sets_bbo_shares_the_time_among_those_at_the_best() -> None:
-    answer = run_query("who_sets_bbo", {"mbp_1": TWO_PUBLISHERS}).drop("date")
+    answer = run_query("who_sets_bbo", {"states_1": TWO_PUBLISHERS}).drop("date")
     assert answer.rows() == [
         ("X", 1, 0.75, 0.5, 0.5, 0.25, 0.25, 4.0, 4.0),
         ("X", 2, 0.5, 0.75, 0.25, 0.5, 0.5, 4.0, 4.0),
@@ -310,7 +310,7 @@ AFTER_TRADES = [
 
 
 def test_trade_impact_is_the_signed_move_of_the_mid_by_size() -> None:
-    assert run_query("trade_impact", {"mbp_1": AFTER_TRADES}, horizon="1s").rows() == [
+    assert run_query("trade_impact", {"states_1": AFTER_TRADES}, horizon="1s").rows() == [
         ("X", 1, 1, 1, 1, 1, -2.0, pytest.approx(-2e4 / 101)),
         ("X", 1, 2, 3, 2, 5, 2.0, pytest.approx(2e4 / 101)),
         ("X", 1, 8, 15, 1, 8, -2.0, pytest.approx(-2e4 / 101)),
@@ -319,7 +319,7 @@ def test_trade_impact_is_the_signed_move_of_the_mid_by_size() -> None:
 
 def test_realised_spread_and_impact_add_up_to_the_effective_spread() -> None:
     rows = [row for row in AFTER_TRADES if row.get("side") != "N"]
-    assert run_query("realised_spread", {"mbp_1": rows}, taus="1,2.0,2").rows() == [
+    assert run_query("realised_spread", {"states_1": rows}, taus="1,2.0,2").rows() == [
         # Bought 3 at 102, sold 1 at 100; the mid was 101 and then 103.
         ("X", 1, NS_PER_S, 2, 4, 2.0, (3 * -2 + 6) / 4, (3 * 4 - 4) / 4),
         ("X", 1, 2 * NS_PER_S, 2, 4, 2.0, 2.0, 0.0),
@@ -336,7 +336,7 @@ def test_vpin_divides_trades_at_the_ends_of_buckets() -> None:
         trade(1, "B", 102, 9, symbol="Y"),
         trade(1, "B", 102, 10, symbol="Y", publisher_id=2),
     ]
-    answer = run_query("vpin", {"mbp_1": rows}, bucket_volume=10, n=2)
+    answer = run_query("vpin", {"states_1": rows}, bucket_volume=10, n=2)
     assert times(answer) == [2, 3, DAY_S, 1]
     assert answer.drop("ts").rows() == [
         ("X", 1, 0, 6, 4, None),
@@ -360,7 +360,7 @@ def test_kyles_lambda_is_the_slope_from_trade_to_trade() -> None:
         quote(11, 100, 102, symbol="Y"),
         trade(12, "B", None, 3, symbol="Y", **met(None, 102)),
     ]
-    answer = run_query("kyles_lambda", {"mbp_1": rows}, every="10s")
+    answer = run_query("kyles_lambda", {"states_1": rows}, every="10s")
     assert times(answer) == [10, 10, 20, 20]
     assert answer.drop("ts").rows() == [
         ("X", 1, 3, 7, 5, None, 104.0, None, pytest.approx(15 / 19)),
@@ -382,13 +382,13 @@ def test_mid_at_trades_has_the_quote_strictly_before_each_trade() -> None:
         trade(1.000000001, "A", 101, 5),
         trade(1, "N", 2, 6, symbol="Y"),  # of another publisher
     ]
-    answer = run_query("mid_at_trades", {"mbp_1": quotes, "trades": trades})
+    answer = run_query("mid_at_trades", {"states_1": quotes, "trades": trades})
     assert answer.drop("ts_recv", "sequence").rows() == [
         ("X", 1, "B", 102, 4, 100, 1, 102, 2, 101.0, NS_PER_S),
         ("Y", 1, "N", 2, 6, None, None, None, None, None, None),
         ("X", 1, "A", 101, 5, 101, 3, None, 0, None, 1),
     ]
-    older = run_query("mid_at_trades", {"mbp_1": quotes, "trades": trades}, delay="1s")
+    older = run_query("mid_at_trades", {"states_1": quotes, "trades": trades}, delay="1s")
     assert older["mid"].to_list() == [101.0, None, 101.0]
 
 
@@ -451,9 +451,9 @@ def test_volume_profile_counts_downwards_below_zero_too() -> None:
     ("name", "tables"),
     [
         ("time_bars", {"trades": TRADES}),
-        ("trade_impact", {"mbp_1": AFTER_TRADES}),
-        ("consolidated_bbo", {"mbp_1": TWO_PUBLISHERS}),
-        ("spread_by_hour", {"mbp_1": TWO_PUBLISHERS}),
+        ("trade_impact", {"states_1": AFTER_TRADES}),
+        ("consolidated_bbo", {"states_1": TWO_PUBLISHERS}),
+        ("spread_by_hour", {"states_1": TWO_PUBLISHERS}),
     ],
 )
 def test_an_instrument_without_a_symbol_goes_by_its_id(

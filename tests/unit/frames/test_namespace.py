@@ -53,6 +53,7 @@ METHODS = {
     "bbo": lambda frame: mbo(frame).bbo(),
     "bbo-1s": lambda frame: mbo(frame).bbo(every="1s"),
     "mbp-3": lambda frame: mbo(frame).mbp(3),
+    "states-3": lambda frame: mbo(frame).states(3),
     "tbbo": lambda frame: mbo(frame).tbbo(),
     "deltas": lambda frame: mbo(frame).deltas(),
     "depth-7": lambda frame: mbo(frame).depth(3, every=7),
