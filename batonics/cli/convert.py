@@ -10,8 +10,10 @@ from batonics.cli.options import (
     SCHEMA_FORMS,
     ExtraOption,
     FilesArgument,
+    InThisOrderOption,
     PricesOption,
     QuietOption,
+    SalvageOption,
     SessionOption,
     SkipBadOption,
     StatusesOption,
@@ -72,6 +74,8 @@ def command(
     statuses: StatusesOption = None,
     session: SessionOption = None,
     skip_bad: SkipBadOption = False,
+    salvage: SalvageOption = False,
+    in_this_order: InThisOrderOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Derive a schema from MBO records and write it to a file.
@@ -81,6 +85,7 @@ def command(
     from batonics.cli.progress import read_progress
     from batonics.jobs.convert import ConvertRequest, TableOutput, convert
     from batonics.model.times import parse_time
+    from batonics.sources.input_options import InputOptions
 
     request = ConvertRequest(
         paths=tuple(files),
@@ -88,7 +93,7 @@ def command(
         symbols=split_names(symbols),
         start_ns=None if start is None else parse_time(start),
         end_ns=None if end is None else parse_time(end),
-        skip_bad=skip_bad,
+        options=InputOptions(skip_bad, salvage, in_this_order),
         consolidated=consolidated,
         tz=tz,
         ticks=ticks or definitions is not None,

@@ -8,7 +8,14 @@ from typing import Annotated, Any
 import typer
 
 from batonics.cli.console import escape_unprintable, plain_console, print_warnings
-from batonics.cli.options import FilesArgument, JsonOption, QuietOption, SkipBadOption
+from batonics.cli.options import (
+    FilesArgument,
+    InThisOrderOption,
+    JsonOption,
+    QuietOption,
+    SalvageOption,
+    SkipBadOption,
+)
 
 FILL_ROWS_MAX = 20
 """Fills that are printed; a line counts the rest."""
@@ -44,6 +51,8 @@ def command(
     ] = None,
     json: JsonOption = False,
     skip_bad: SkipBadOption = False,
+    salvage: SalvageOption = False,
+    in_this_order: InThisOrderOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Simulate one limit order among the recorded orders of files.
@@ -58,6 +67,7 @@ def command(
     from batonics.jobs.fill import FillRequest, FillSimulation
     from batonics.model.prices import parse_price
     from batonics.model.times import parse_time
+    from batonics.sources.input_options import InputOptions
 
     request = FillRequest(
         paths=tuple(files),
@@ -67,7 +77,7 @@ def command(
         at_ns=parse_time(at),
         symbol=symbols,
         publisher_id=publisher,
-        skip_bad=skip_bad,
+        options=InputOptions(skip_bad, salvage, in_this_order),
     )
     simulation = FillSimulation(request)
     with read_progress("fill", quiet=quiet) as progress:

@@ -7,7 +7,14 @@ from typing import Any
 import typer
 
 from batonics.cli.console import escape_unprintable, plain_console
-from batonics.cli.options import FilesArgument, JsonOption, QuietOption, SkipBadOption
+from batonics.cli.options import (
+    FilesArgument,
+    InThisOrderOption,
+    JsonOption,
+    QuietOption,
+    SalvageOption,
+    SkipBadOption,
+)
 from batonics.cli.table import BOOK_ROWS_MAX, Column, print_table
 
 METADATA_SYMBOLS_MAX = 10
@@ -18,13 +25,16 @@ def command(
     files: FilesArgument,
     json: JsonOption = False,
     skip_bad: SkipBadOption = False,
+    salvage: SalvageOption = False,
+    in_this_order: InThisOrderOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Print what files hold: metadata, counts, times, anomalies."""
     from batonics.cli.progress import read_progress
     from batonics.jobs.inspect import Inspection
+    from batonics.sources.input_options import InputOptions
 
-    inspection = Inspection(files, skip_bad=skip_bad)
+    inspection = Inspection(files, InputOptions(skip_bad, salvage, in_this_order))
     with read_progress("inspect", quiet=quiet) as progress:
         inspection.progress = progress
         report = inspection.run()

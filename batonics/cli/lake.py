@@ -12,10 +12,12 @@ from batonics.cli.options import (
     SCHEMA_FORMS,
     DateOption,
     EndOption,
+    InThisOrderOption,
     LakeOption,
     LakeSymbolsOption,
     LogJsonOption,
     QuietOption,
+    SalvageOption,
     SkipBadOption,
     StartOption,
     StoredFilesArgument,
@@ -64,12 +66,15 @@ def load(
         bool, typer.Option("--again", help="Load again what the lake has already.")
     ] = False,
     skip_bad: SkipBadOption = False,
+    salvage: SalvageOption = False,
+    in_this_order: InThisOrderOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Load files into a lake, by schema, date and symbol."""
     from batonics.cli.progress import load_progress
     from batonics.jobs.lake_load import LakeLoad, LoadRequest
     from batonics.model.times import duration_ns, format_duration
+    from batonics.sources.input_options import InputOptions
 
     settings = load_settings({"lake.schemas": ("--schemas", schemas)}).lake
     # An empty list is no value of a setting, but an error of the command.
@@ -77,7 +82,12 @@ def load(
     if every:
         names = (*names, f"depth-{format_duration(duration_ns(every, 'intervals'))}")
     request = LoadRequest(
-        tuple(files), lake, names, one_stream=one_stream, again=again, skip_bad=skip_bad
+        tuple(files),
+        lake,
+        names,
+        one_stream=one_stream,
+        again=again,
+        options=InputOptions(skip_bad, salvage, in_this_order),
     )
     run = LakeLoad(request)
     with load_progress("load", run.source_bytes, quiet=quiet) as progress:
@@ -106,12 +116,14 @@ def append(
         ),
     ] = None,
     skip_bad: SkipBadOption = False,
+    salvage: SalvageOption = False,
     log_json: LogJsonOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Append a stream from standard input to a lake, until it ends."""
     from batonics.jobs.lake_append import AppendRequest, LakeAppend
     from batonics.sinks.logs import configure, logger
+    from batonics.sources.input_options import InputOptions
 
     loaded = load_settings(
         {
@@ -129,7 +141,7 @@ def append(
             name,
             schemas=() if schemas == "" else settings.schemas,
             commit_seconds=settings.commit_interval_s,
-            skip_bad=skip_bad,
+            options=InputOptions(skip_bad, salvage),
         )
     )
     run.on_commit = lambda loads: log.info(

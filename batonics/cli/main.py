@@ -9,7 +9,8 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from typing import Annotated
+import warnings
+from typing import Annotated, TextIO
 
 # Before the imports: start-up makes no garbage, and collecting it takes a fifth of a short run.
 gc.set_threshold(200_000, 20, 100)
@@ -30,9 +31,9 @@ from batonics.cli import (  # noqa: E402
     verify,
 )
 from batonics.cli.console import escape_unprintable  # noqa: E402
-from batonics.model.errors import BatonicsError, OutputError  # noqa: E402
+from batonics.model.errors import BatonicsError, LossWarning, OutputError  # noqa: E402
 from batonics.sinks.atomic import OutputRecord, record_outputs  # noqa: E402
-from batonics.sinks.logs import error_as_json  # noqa: E402
+from batonics.sinks.logs import error_as_json, warning_as_json  # noqa: E402
 
 INTERRUPTED = 130
 """The exit code that typer returns for a KeyboardInterrupt: 128 and the number of SIGINT."""
@@ -100,7 +101,9 @@ def main() -> None:
 
 def run() -> int:
     """Run the command line; the exit code."""
-    with record_outputs() as outputs:
+    with record_outputs() as outputs, warnings.catch_warnings():
+        warnings.simplefilter("default", LossWarning)
+        warnings.showwarning = _print_warning
         message, code = _run_command(outputs)
     if message is not None:
         _print_error(message, code)
@@ -153,6 +156,26 @@ def _describe_outputs(outputs: list[OutputRecord]) -> str:
     if not results:
         return "nothing was written"
     return ", ".join(f"{name} is {result}" for name, result in results.items())
+
+
+def _print_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Print a warning as one line; one that is not ours, as Python does."""
+    if sys.stderr is None:
+        return
+    if not issubclass(category, LossWarning):
+        text = warnings.formatwarning(message, category, filename, lineno, line)
+        (file or sys.stderr).write(text)
+    elif _wants_json():
+        sys.stderr.write(f"{warning_as_json(str(message))}\n")
+    else:
+        sys.stderr.write(f"batonics: warning: {escape_unprintable(str(message))}\n")
 
 
 def _print_error(message: str, code: int) -> None:

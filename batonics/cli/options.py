@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from batonics.frames.scan.sessions import SessionCalendar
     from batonics.lake.catalog import RowFilter
 
-_FILES_HELP = "DBN files (plain, zstd, fragments) or NDJSON files, in the order of their time"
+_FILES_HELP = "DBN files (plain, zstd, fragments) or NDJSON files"
 FilesArgument = Annotated[
     list[str], typer.Argument(help=f"{_FILES_HELP}; - is standard input.", metavar="FILES...")
 ]
@@ -64,6 +64,21 @@ PricesOption = Annotated[
 SkipBadOption = Annotated[
     bool,
     typer.Option("--skip-bad", help="Count and skip bad records where the framing survives."),
+]
+SalvageOption = Annotated[
+    bool,
+    typer.Option(
+        "--salvage",
+        help="Keep the whole records of a file that ends within one; a warning says what is lost.",
+    ),
+]
+InThisOrderOption = Annotated[
+    bool,
+    typer.Option(
+        "--in-this-order",
+        help="Read FILES one after the other as they are given, even if they repeat or overlap each"
+        " other. By default they are put in the order of their time.",
+    ),
 ]
 SCHEMA_FORMS = (
     "mbo, trades, tbbo, bbo, deltas, orders, mbp-N, states-N, bbo-INTERVAL, ohlcv-INTERVAL,"

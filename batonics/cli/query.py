@@ -11,9 +11,11 @@ from batonics.cli.option_groups import SettingOption
 from batonics.cli.options import (
     DateOption,
     EndOption,
+    InThisOrderOption,
     LakeSymbolsOption,
     PricesOption,
     QuietOption,
+    SalvageOption,
     SkipBadOption,
     StartOption,
     WideOption,
@@ -78,6 +80,8 @@ def command(
     ] = False,
     prices: PricesOption = None,
     skip_bad: SkipBadOption = False,
+    salvage: SalvageOption = False,
+    in_this_order: InThisOrderOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Run a SQL query over a lake or over MBO files.
@@ -90,6 +94,7 @@ def command(
     from batonics.model.errors import UsageError
     from batonics.settings.loader import current
     from batonics.sinks.tables import default_price_unit, find_format
+    from batonics.sources.input_options import InputOptions
 
     if (query is None) != shell:
         raise UsageError("give a query, or --shell")
@@ -104,7 +109,7 @@ def command(
         lake=None if files else lake or current().lake.path,
         files=tuple(files or ()),
         row_filter=parse_row_filter(symbols, date, start, end),
-        skip_bad=skip_bad,
+        options=InputOptions(skip_bad, salvage, in_this_order),
         prices_are_default=prices is None,
         prices=price_unit(prices)
         or ("decimal" if on_terminal else default_price_unit(file_format)),

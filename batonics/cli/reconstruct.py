@@ -9,7 +9,9 @@ import typer
 
 from batonics.cli.options import (
     FilesArgument,
+    InThisOrderOption,
     QuietOption,
+    SalvageOption,
     SkipBadOption,
     SymbolsOption,
     refuse_input_as_output,
@@ -67,6 +69,8 @@ def command(
         typer.Option(help="The windows of --snapshots: event, a count of events, 100ms, 1s, 1m."),
     ] = None,
     skip_bad: SkipBadOption = False,
+    salvage: SalvageOption = False,
+    in_this_order: InThisOrderOption = False,
     checkpoint: Annotated[
         str | None,
         typer.Option(help="A file to save progress to; a run continues from it if it exists."),
@@ -84,6 +88,7 @@ def command(
     )
     from batonics.model.errors import UsageError
     from batonics.model.times import parse_time
+    from batonics.sources.input_options import InputOptions
 
     snapshot_output = None
     if snapshots is not None and every is not None:
@@ -94,7 +99,7 @@ def command(
         paths=tuple(files),
         symbols=split_names(symbols),
         at_ns=None if at is None else parse_time(at),
-        skip_bad=skip_bad,
+        options=InputOptions(skip_bad, salvage, in_this_order),
         checkpoint=checkpoint,
     )
     refuse_input_as_output(files, out, snapshots)

@@ -10,7 +10,9 @@ from batonics.cli.comparison import print_comparison, refuse_difference
 from batonics.cli.console import escape_unprintable, plain_console
 from batonics.cli.options import (
     FilesArgument,
+    InThisOrderOption,
     QuietOption,
+    SalvageOption,
     SkipBadOption,
     SymbolsOption,
     refuse_input_as_output,
@@ -52,6 +54,8 @@ def command(
         bool, typer.Option("--json", help="Print the whole report as JSON, as --out - does.")
     ] = False,
     skip_bad: SkipBadOption = False,
+    salvage: SalvageOption = False,
+    in_this_order: InThisOrderOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Check books against invariants and a second derivation.
@@ -66,6 +70,7 @@ def command(
     from batonics.jobs.verify import VerifyRequest, verify_files
     from batonics.model.errors import UsageError
     from batonics.sinks.atomic import STDOUT
+    from batonics.sources.input_options import InputOptions
 
     if json and out not in (None, STDOUT):
         raise UsageError("--json writes to standard output: give it or --out, not both")
@@ -74,7 +79,7 @@ def command(
         paths=tuple(files),
         every=WindowLength.parse(every),
         symbols=split_names(symbols),
-        skip_bad=skip_bad,
+        options=InputOptions(skip_bad, salvage, in_this_order),
         against=against,
         against_schema=schema,
     )

@@ -5,7 +5,10 @@ Chunks only decide where one batch ends and the next begins.
 
                     8 bytes            whole metadata
     prefix ───────────────▶ metadata ──────────────────▶ records ◀──┐
-       └── no `DBN`, an MBO header: a fragment ─────────────▲  └────┘ one pass of the kernel
+     ▲ └── no `DBN`, an MBO header: a fragment ─────────────▲ │└────┘ one pass of the kernel
+     └── `DBN` in place of a record: another file follows ────┘
+
+`DBN` begins no record, since 0x42 is the rtype of none.
 
 Only the metadata, and a record that a chunk cuts in two, are copied before they are decoded.
 """
@@ -25,6 +28,7 @@ from batonics.codec.metadata import (
     PREFIX_BYTES,
     SCHEMA_MBO,
     Metadata,
+    check_metadata_bytes,
     parse_metadata,
     parse_prefix,
     schema_name,
@@ -47,11 +51,12 @@ from batonics.model.mbo import (
     records_from_batch,
     slice_batch,
 )
+from batonics.settings.table import InputSettings
 
 Bytes = bytes | bytearray | memoryview | NDArray[np.uint8]
 
-METADATA_BYTES_MAX = 16 << 20
-"""Longer metadata is refused."""
+METADATA_BYTES_MAX = InputSettings().metadata_bytes_max
+"""Longer metadata is refused, unless the caller has another limit."""
 
 OTHERS_MAX = 4096
 """A batch ends early after so many other records, which are Python objects."""
@@ -59,6 +64,8 @@ OTHERS_MAX = 4096
 
 class DbnDecoder:
     """Decodes one DBN stream, or a fragment of one (records only, read as version 3).
+
+    Several streams behind each other (`cat a.dbn b.dbn`) are decoded one after the other.
 
     Feed it the stream in chunks of any size, exhausting each `feed`, then TRAILER, then `close` it.
     The arrays of a batch are reused by the next one, or by a later one (`buffers`).
@@ -69,11 +76,15 @@ class DbnDecoder:
         skip_bad: whether a record with a bad action, side or rtype is counted and skipped instead
             of refused. A wrong length is always refused, since the next record cannot be found.
         source: a name for error messages.
-        max_metadata_bytes: longer metadata is refused unread.
+        metadata_bytes_max: longer metadata is refused unread.
+        file_bytes: the size of the file that the stream is; None where it is not known. Metadata
+            may then be as long as the file, whatever `metadata_bytes_max` is.
         schema: the schema of a stream that has a single one.
 
     Attributes:
         metadata: the metadata of the stream; None before it has come, and for a fragment.
+        files: number of streams whose records have begun. A batch, which may be empty, is yielded
+            at the end of each but the last.
         version: DBN version of the records.
         records: whole records so far, of every kind, skipped ones included.
         rows: MBO rows decoded.
@@ -96,12 +107,14 @@ class DbnDecoder:
         buffers: int = 1,
         skip_bad: bool = False,
         source: str | None = None,
-        max_metadata_bytes: int = METADATA_BYTES_MAX,
+        metadata_bytes_max: int = METADATA_BYTES_MAX,
+        file_bytes: int | None = None,
         schema: int = SCHEMA_MBO,
     ) -> None:
         if batch_rows < 1 or buffers < 1:
             raise UsageError(f"batch_rows is {batch_rows}, buffers {buffers}, expected 1 or more")
         self.metadata: Metadata | None = None
+        self.files = 0
         self.version = LATEST_VERSION
         self.records = 0
         self.rows = 0
@@ -110,7 +123,7 @@ class DbnDecoder:
         self.other_records: list[OtherRecord] = []
         self._skip_bad = skip_bad
         self._source = source
-        self._max_metadata_bytes = max_metadata_bytes
+        self._metadata_bytes_max, self._file_bytes = metadata_bytes_max, file_bytes
         self._schema = schema
         self._buffers = [empty_batch(batch_rows) for _ in range(buffers)]
         # Batches are read-only views, so kernels that require such arrays take them as they are.
@@ -160,7 +173,7 @@ class DbnDecoder:
                 raise self._refusal("the input is empty")
             raise DamagedInputError(
                 f"the stream ends after {len(self._head)} bytes, within its metadata",
-                byte_offset=len(self._head),
+                byte_offset=self.byte_offset + len(self._head),
                 source=self._source,
             )
         if self._head:
@@ -168,42 +181,50 @@ class DbnDecoder:
 
     @property
     def pending_bytes(self) -> int:
-        """How many of the last bytes fed belong to an incomplete record."""
+        """How many of the last bytes fed belong to an incomplete record, or to metadata."""
         return len(self._head)
+
+    @property
+    def is_salvageable(self) -> bool:
+        """Whether the bytes before the incomplete record or metadata are a stream."""
+        return self._in_records or self.files > 0
 
     def _feed(self, chunk: NDArray[np.uint8]) -> Generator[MboBatch, None, None]:
         position = 0
-        if not self._in_records:
-            position = self._begin(chunk)
+        while position < len(chunk):
             if not self._in_records:
-                return
-        if self._head:
-            position = yield from self._decode_carried(chunk, position)
-        if position < len(chunk):
-            position = yield from self._decode(chunk, position)
-            self._head += chunk[position:].tobytes()
+                position = self._begin(chunk, position)
+            elif self._head:
+                position = yield from self._decode_carried(chunk, position)
+            else:
+                position = yield from self._decode(chunk, position)
+                if self._in_records:
+                    self._head += chunk[position:].tobytes()
+                    break
         if self._row:
             yield self._take_batch()
 
-    def _begin(self, chunk: NDArray[np.uint8]) -> int:
-        """Read the beginning of the stream; the number of bytes taken from the chunk."""
+    def _begin(self, chunk: NDArray[np.uint8], position: int) -> int:
+        """Read the beginning of a stream; the position in the chunk after the bytes taken."""
         head = self._head
-        taken = self._take(chunk, 0, PREFIX_BYTES)
+        position = self._take(chunk, position, PREFIX_BYTES)
         if not DBN_MAGIC.startswith(head[: len(DBN_MAGIC)]):
             self._begin_fragment()
         elif len(head) >= PREFIX_BYTES:
-            metadata_bytes = parse_prefix(bytes(head[:PREFIX_BYTES]), self._source)
-            if metadata_bytes > self._max_metadata_bytes:
-                raise DamagedInputError(
-                    f"metadata claims {metadata_bytes} bytes, more than the"
-                    f" {self._max_metadata_bytes} allowed",
-                    byte_offset=4,
-                    source=self._source,
-                )
-            taken = self._take(chunk, taken, metadata_bytes)
+            metadata_bytes = parse_prefix(
+                bytes(head[:PREFIX_BYTES]), self._source, self.byte_offset
+            )
+            check_metadata_bytes(
+                metadata_bytes,
+                file_bytes=self._file_bytes,
+                limit=self._metadata_bytes_max,
+                source=self._source,
+                base_offset=self.byte_offset,
+            )
+            position = self._take(chunk, position, metadata_bytes)
             if len(head) == metadata_bytes:
-                self._begin_stream(parse_metadata(bytes(head), self._source))
-        return taken
+                self._begin_stream(parse_metadata(bytes(head), self._source, self.byte_offset))
+        return position
 
     def _record_format(self, version: int, *, ts_out: bool) -> RecordFormat:
         words = record_words(version, ts_out=ts_out)
@@ -217,11 +238,17 @@ class DbnDecoder:
             found = next(
                 o for o in openings if not (DBN_MAGIC.startswith(o) or expected.startswith(o))
             )
+            if self.files:
+                rtype = self._head[1]
+                raise self._damage(
+                    f"rtype is 0x{rtype:02x}, which DBN version {self.version} does not have"
+                )
             raise self._refusal(
                 f"not DBN: starts with {found.hex(' ')}, expected {DBN_MAGIC.hex(' ')} (DBN)"
                 f" or {expected.hex(' ')} (an MBO record)"
             )
         self._in_records = len(self._head) >= len(expected)
+        self.files += self._in_records
 
     def _begin_stream(self, metadata: Metadata) -> None:
         if metadata.schema not in (self._schema, None):
@@ -229,9 +256,10 @@ class DbnDecoder:
             if self._schema != SCHEMA_MBO:
                 use = f"expected {schema_name(self._schema)}"
             raise self._refusal(f"its schema is {schema_name(metadata.schema)}, {use}")
+        self.files += 1
         self.metadata = metadata
         self.version = metadata.version
-        self.byte_offset = len(self._head)
+        self.byte_offset += len(self._head)
         self._head.clear()
         self._format = self._record_format(metadata.version, ts_out=metadata.ts_out)
         self._in_records = True
@@ -242,6 +270,9 @@ class DbnDecoder:
         """Complete and decode the record that earlier chunks began."""
         header_bytes = self._frame_bytes + 2
         position = self._take(chunk, position, header_bytes)
+        if self._begins_file(np.frombuffer(bytes(self._head), np.uint8)):
+            yield self._begin_next()
+            return position
         if len(self._head) >= header_bytes:
             record_bytes = self._frame_bytes + 4 * self._head[self._frame_bytes]
             position = self._take(chunk, position, record_bytes)
@@ -275,6 +306,9 @@ class DbnDecoder:
             self.rows += new_rows
             self.records += new_rows + other_count
             self.byte_offset += position - start
+            if reason not in (ROWS_FULL, OTHERS_FULL) and self._begins_file(data[position:]):
+                yield self._begin_next()
+                return position
             if reason == INPUT_END:
                 return position
             if reason in (ROWS_FULL, OTHERS_FULL):
@@ -292,6 +326,16 @@ class DbnDecoder:
             self.byte_offset += skipped
             self.records += 1
             self.skipped += 1
+
+    def _begins_file(self, data: NDArray[np.uint8]) -> bool:
+        """Whether these bytes in place of a record begin another file."""
+        opening = data[: len(DBN_MAGIC)].tobytes()
+        return self._frame_bytes == 0 and len(opening) > 1 and DBN_MAGIC.startswith(opening)
+
+    def _begin_next(self) -> MboBatch:
+        """End the records of one file, since another follows; the batch to yield before it."""
+        self._in_records = False
+        return self._take_batch()
 
     def _keep_others(
         self, data: NDArray[np.uint8], start: int, first_row: int, other_count: int

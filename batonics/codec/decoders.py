@@ -6,7 +6,7 @@ decoder, which is kept. Each symbol mapping is returned once.
 
 from __future__ import annotations
 
-from batonics.codec.dbn import DbnDecoder
+from batonics.codec.dbn import METADATA_BYTES_MAX, DbnDecoder
 from batonics.codec.framing import Framing, LengthPrefixedDecoder
 from batonics.codec.messages import RTYPE_SYMBOL_MAPPING, parse_symbol_mapping
 from batonics.codec.metadata import Metadata, symbol_intervals
@@ -23,9 +23,18 @@ class DecoderFactory:
         batch_rows: the greatest number of rows of a batch.
         buffers: the number of batches that stay valid (DBN only).
         skip_bad: whether bad records are counted and skipped.
+        metadata_bytes_max: longer metadata is refused, except in a plain file of that size.
     """
 
-    def __init__(self, *, batch_rows: int, buffers: int = 1, skip_bad: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        batch_rows: int,
+        buffers: int = 1,
+        skip_bad: bool = False,
+        metadata_bytes_max: int = METADATA_BYTES_MAX,
+    ) -> None:
+        self._metadata_bytes_max = metadata_bytes_max
         self._batch_rows, self._buffers, self._skip_bad = batch_rows, buffers, skip_bad
         self._ndjson: NdjsonDecoder | None = None
         self._symbols_returned = 0
@@ -36,8 +45,16 @@ class DecoderFactory:
         """Whether instruments are numbered in the order of their first symbols (NDJSON)."""
         return self._ndjson is not None
 
-    def begin(self, framing: Framing | None, source: str | None) -> Decoder:
-        """The decoder of the next input, which is plain."""
+    def begin(
+        self, framing: Framing | None, source: str | None, file_bytes: int | None = None
+    ) -> Decoder:
+        """The decoder of the next input, which is plain.
+
+        Args:
+            framing: the form of its bytes.
+            source: a name for error messages.
+            file_bytes: the size of the file that the input is; None: it is compressed, or no file.
+        """
         if framing is Framing.NDJSON:
             if self._ndjson is None:
                 self._ndjson = NdjsonDecoder(
@@ -52,6 +69,8 @@ class DecoderFactory:
             buffers=self._buffers,
             skip_bad=self._skip_bad,
             source=source,
+            metadata_bytes_max=self._metadata_bytes_max,
+            file_bytes=file_bytes,
         )
 
     def new_mappings(self, decoder: Decoder, source: str | None) -> list[MappingInterval]:

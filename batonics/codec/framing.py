@@ -12,6 +12,7 @@ refused, with a line that says what it seems to be.
 | 28 B5 2F FD                       | zstd, with any of the above inside                       |
 | 50-5F 2A 4D 18, size, `DBZ`       | DBZ, the vendor's format before DBN: refused             |
 | 50-5F 2A 4D 18, size, other       | zstd that opens with a skippable frame                   |
+| a byte order mark, or `{` in UTF-16 | text that is not plain UTF-8: refused                  |
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from batonics.codec.dbn import DbnDecoder
 from batonics.codec.messages import record_words
 from batonics.codec.metadata import DBN_MAGIC, LATEST_VERSION
+from batonics.codec.ndjson_ops import UNREAD_ENCODINGS
 from batonics.model.errors import InputError
 from batonics.model.mbo import MBO_DTYPE, RTYPE_MBO
 
@@ -42,6 +44,7 @@ _KNOWN_FOREIGN = {
     b"\x1f\x8b": "gzip; unpack it first",
     b"PK\x03\x04": "a zip archive; unpack it first",
     b"ts_": "the vendor's CSV; ask for DBN",
+    **{mark: f"text in {name}" for mark, name in UNREAD_ENCODINGS.items()},
 }
 
 
@@ -69,6 +72,8 @@ def detect_framing(
         InputError: the stream is empty, or of an unknown form.
     """
     text = first.lstrip(b" \t\r\n")
+    if any(first.startswith(mark) for mark in UNREAD_ENCODINGS):
+        raise InputError(f"{source}: {_refusal(first)}" if source else _refusal(first))
     for opening, framing in _OPENINGS.items():
         if first.startswith(opening):
             return framing
@@ -109,7 +114,7 @@ def _is_length_prefixed(first: bytes) -> bool:
 
 
 def _may_become_known(first: bytes, text: bytes) -> bool:
-    if not text or any(opening.startswith(first) for opening in _OPENINGS):
+    if not text or any(opening.startswith(first) for opening in (*_OPENINGS, *UNREAD_ENCODINGS)):
         return True
     if len(first) < _PREFIXED_HEADER_BYTES and not any(first[2:4]):
         return True
@@ -125,6 +130,6 @@ class LengthPrefixedDecoder(DbnDecoder):
 
     _frame_bytes = 4
 
-    def _begin(self, chunk: NDArray[np.uint8]) -> int:
+    def _begin(self, chunk: NDArray[np.uint8], position: int) -> int:
         self._in_records = len(chunk) > 0
-        return 0
+        return position

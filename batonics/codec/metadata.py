@@ -119,29 +119,71 @@ def schema_name(schema: int | None) -> str:
     return SCHEMA_NAMES[schema] if schema < len(SCHEMA_NAMES) else f"schema {schema}"
 
 
-def parse_prefix(prefix: bytes, source: str | None = None) -> int:
+def parse_prefix(prefix: bytes, source: str | None = None, base_offset: int = 0) -> int:
     """The length of the metadata, its 8-byte prefix included; DamagedInputError if it is none."""
     if prefix[:3] != DBN_MAGIC:
         raise DamagedInputError(
-            f"found {prefix[:3]!r}, expected {DBN_MAGIC!r}", byte_offset=0, source=source
+            f"found {prefix[:3]!r}, expected {DBN_MAGIC!r}", byte_offset=base_offset, source=source
         )
     if not 1 <= prefix[3] <= LATEST_VERSION:
         raise DamagedInputError(
             f"DBN version is {prefix[3]}, expected 1 to {LATEST_VERSION}",
-            byte_offset=3,
+            byte_offset=base_offset + 3,
             source=source,
         )
     return PREFIX_BYTES + int.from_bytes(prefix[4:8], "little")
 
 
-def parse_metadata(data: bytes, source: str | None = None) -> Metadata:
+def check_metadata_bytes(
+    metadata_bytes: int,
+    *,
+    file_bytes: int | None,
+    limit: int,
+    source: str | None = None,
+    base_offset: int = 0,
+) -> None:
+    """Check the length that metadata claims, before so many bytes are kept.
+
+    Args:
+        metadata_bytes: the length, with the prefix.
+        file_bytes: the size of the plain file that has the metadata; None: it is not known.
+        limit: the greatest length where the size is not known.
+        source: a name for error messages.
+        base_offset: the offset of the metadata in the stream.
+
+    Raises:
+        DamagedInputError: the metadata goes beyond the end of its file, or exceeds the limit.
+    """
+    if file_bytes is not None:
+        if base_offset + metadata_bytes > file_bytes:
+            raise DamagedInputError(
+                f"the stream ends after {file_bytes - base_offset} bytes, within its metadata"
+                f" of {metadata_bytes} bytes",
+                byte_offset=file_bytes,
+                source=source,
+            )
+    elif metadata_bytes > limit:
+        raise DamagedInputError(
+            f"metadata claims {metadata_bytes} bytes, more than the {limit} that the setting"
+            " input.metadata_bytes_max allows",
+            byte_offset=base_offset + 4,
+            source=source,
+        )
+
+
+def parse_metadata(data: bytes, source: str | None = None, base_offset: int = 0) -> Metadata:
     """The metadata that all of `data` holds.
+
+    Args:
+        data: the bytes.
+        source: a name for error messages.
+        base_offset: the offset of `data` in the stream.
 
     Raises:
         DamagedInputError: a field breaks the format.
     """
-    reader = FieldReader(data, what="metadata", source=source)
-    total_bytes = parse_prefix(reader.take(PREFIX_BYTES), source)
+    reader = FieldReader(data, what="metadata", base_offset=base_offset, source=source)
+    total_bytes = parse_prefix(reader.take(PREFIX_BYTES), source, base_offset)
     if total_bytes != len(data):
         raise reader.damage(f"metadata of {total_bytes} bytes, but {len(data)} are there", 4)
     version = data[3]

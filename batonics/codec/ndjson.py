@@ -59,6 +59,8 @@ class NdjsonDecoder:
         symbols: symbols in order of appearance; `symbols[i]` has instrument_id i + 1.
         other_records: always empty, for callers that also use a `DbnDecoder`.
         metadata: always None, for the same callers.
+        files: always 1, for the same callers.
+        is_salvageable: always True, for the same callers.
     """
 
     TRAILER = b"\n"
@@ -81,6 +83,8 @@ class NdjsonDecoder:
         self.symbols: list[str] = []
         self.other_records: list[OtherRecord] = []
         self.metadata: None = None
+        self.files = 1
+        self.is_salvageable = True
         self._skip_bad = skip_bad
         self._source = source
         self._line_bytes_max = line_bytes_max

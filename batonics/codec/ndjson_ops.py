@@ -10,6 +10,18 @@ import orjson
 
 from batonics.model.mbo import UNDEF_ORDER_SIZE, UNDEF_PRICE
 
+_SAVE = "save it as UTF-8 without a byte order mark"
+UNREAD_ENCODINGS = {
+    b"\xff\xfe\0\0": f"UTF-32; {_SAVE}",
+    b"\0\0\xfe\xff": f"UTF-32; {_SAVE}",
+    b"\xff\xfe": f"UTF-16; {_SAVE}",
+    b"\xfe\xff": f"UTF-16; {_SAVE}",
+    b"\xef\xbb\xbf": f"UTF-8 with a byte order mark; {_SAVE}",
+    b"{\0": f"UTF-16; {_SAVE}",
+    b"\0{": f"UTF-16; {_SAVE}",
+}
+"""The encodings of text that are not read, by their first bytes."""
+
 _NEEDED = {
     "add": ("symbol", "side", "oid", "px", "qty"),
     "modify": ("symbol", "oid"),
@@ -36,6 +48,9 @@ def normalize_op(line: bytes) -> bytes:
     try:
         op = orjson.loads(line)
     except orjson.JSONDecodeError as error:
+        for mark, name in UNREAD_ENCODINGS.items():
+            if line.startswith(mark):
+                raise ValueError(f"not JSON: the line begins in {name}") from None
         raise ValueError(f"not JSON: {error}") from None
     if not isinstance(op, dict):
         raise ValueError(f"found {_short(op)}, expected a JSON object")  # noqa: TRY004

@@ -28,7 +28,6 @@ from numpy.typing import NDArray
 
 from batonics.gateway.dbn_feed import check_regular_files
 from batonics.gateway.feed_pieces import BytesLike, FeedPiece, cut_piece, unit_index
-from batonics.gateway.schema_records import due_times
 from batonics.model.mbo import (
     UNDEF_ORDER_SIZE,
     UNDEF_PRICE,
@@ -36,6 +35,7 @@ from batonics.model.mbo import (
     Flag,
     MboBatch,
     Side,
+    due_times,
     record_keys,
     slice_batch,
 )

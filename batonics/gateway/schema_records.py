@@ -21,7 +21,7 @@ from batonics.frames.scan.mbo_scan import scan_batches
 from batonics.frames.scan.sources import pull_frames
 from batonics.frames.schemas.table import find_schema
 from batonics.gateway.feed_pieces import FeedPiece
-from batonics.model.mbo import MBO_DTYPE, MboBatch, slice_batch, take_batch, trusted_times
+from batonics.model.mbo import MBO_DTYPE, MboBatch, due_times, slice_batch, take_batch
 from batonics.sinks.dbn import to_records
 from batonics.sources.stream import MboStream
 
@@ -48,20 +48,6 @@ def record_pieces(
 ) -> Generator[FeedPiece, None, None]:
     """The records that a session asks for, in indexed pieces."""
     return _mbo_pieces(paths, request) if request.schema == "mbo" else _row_pieces(paths, request)
-
-
-def due_times(batch: MboBatch, due_ns: int) -> NDArray[np.int64]:
-    """(rows,) When each record is due, by the rule of `record_bytes_kernels.index_records`.
-
-    Args:
-        batch: the records.
-        due_ns: when the record before the first one is due.
-    """
-    times = trusted_times(batch.ts_recv, batch.flags)
-    if len(times):
-        times[0] = max(int(times[0]), due_ns)
-    due: NDArray[np.int64] = np.maximum.accumulate(times)
-    return due
 
 
 def _batches(paths: Sequence[str], request: SessionRequest) -> Generator[MboBatch, None, None]:

@@ -29,6 +29,7 @@ from batonics.model.times import NS_PER_DAY, format_time
 from batonics.sinks.tables import default_price_unit, find_format, open_table
 from batonics.sinks.text import format_display_prices
 from batonics.sources.definitions import read_definitions
+from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
 from batonics.sources.statuses import read_statuses
 from batonics.sources.stream import MboStream, read_metadata
 
@@ -55,13 +56,13 @@ class ConvertRequest:
     """The records to convert, and the schema to derive.
 
     Attributes:
-        paths: input files in the order of their time; `-` is standard input.
+        paths: input files; `-` is standard input.
         schema: the name of a schema (`frames/schemas/table.py`).
         symbols: symbols or instrument ids to keep; empty: all.
         start_ns: the first index timestamp of rows to keep; None: no bound. Books and intervals
             are built from all records.
         end_ns: the index timestamp before which rows to keep end; None: no bound.
-        skip_bad: count and skip bad records where the framing survives.
+        options: how the files are read.
         consolidated: levels are sums over all publishers of an instrument.
         tz: the time zone of times, such as America/Chicago.
         ticks: add columns from instrument definitions, those of the input and of `definitions`.
@@ -76,7 +77,7 @@ class ConvertRequest:
     symbols: tuple[str, ...] = ()
     start_ns: int | None = None
     end_ns: int | None = None
-    skip_bad: bool = False
+    options: InputOptions = DEFAULT_OPTIONS
     consolidated: bool = False
     tz: str = UTC
     ticks: bool = False
@@ -221,7 +222,7 @@ class Conversion:
     def __init__(self, request: ConvertRequest) -> None:
         definitions = read_definitions(request.definitions).intervals()
         self.request = request
-        self.stream = MboStream(request.paths, skip_bad=request.skip_bad)
+        self.stream = MboStream(request.paths, request.options)
         self.rows = 0
         self.progress: ReadProgress | None = None
         self.on_batch: Callable[[MboBatch], None] | None = None

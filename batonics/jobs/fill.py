@@ -17,6 +17,7 @@ from batonics.jobs.symbol_selection import SymbolSelection
 from batonics.model.mbo import MboBatch, take_batch
 from batonics.model.prices import format_price
 from batonics.model.times import format_time
+from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
 from batonics.sources.stream import MboStream
 
 
@@ -25,14 +26,14 @@ class FillRequest:
     """The order, and the records that it is simulated in.
 
     Attributes:
-        paths: input files in the order of their time; `-` is standard input.
+        paths: input files; `-` is standard input.
         side: the order's side, "B" or "A".
         price_1e9: the order's limit price.
         size: the order's size.
         at_ns: the time by `ts_recv` at which the order enters.
         symbol: the symbol or instrument id of the book; None where the input has one instrument.
         publisher_id: the publisher of the book; None where one publisher has the instrument.
-        skip_bad: count and skip bad records where the framing survives.
+        options: how the files are read.
     """
 
     paths: tuple[str, ...]
@@ -42,7 +43,7 @@ class FillRequest:
     at_ns: int
     symbol: str | None = None
     publisher_id: int | None = None
-    skip_bad: bool = False
+    options: InputOptions = DEFAULT_OPTIONS
 
 
 class FillSimulation:
@@ -55,7 +56,7 @@ class FillSimulation:
 
     def __init__(self, request: FillRequest) -> None:
         self.request = request
-        self.stream = MboStream(request.paths, skip_bad=request.skip_bad)
+        self.stream = MboStream(request.paths, request.options)
         self.progress: ReadProgress | None = None
         names = [request.symbol] if request.symbol is not None else []
         self._selection = SymbolSelection(self.stream, names)

@@ -18,7 +18,9 @@ from batonics.jobs.progress import ReadProgress
 from batonics.model.mbo import UNDEF_TIMESTAMP, Action, Flag, MboBatch, record_keys
 from batonics.model.symbols import SymbolMap
 from batonics.model.times import NS_PER_S, format_time
-from batonics.sources.stream import FileReport, MboStream
+from batonics.sources.decoding import FileReport
+from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
+from batonics.sources.stream import MboStream
 
 SILENCES_MAX = 5
 
@@ -31,8 +33,8 @@ class Inspection:
         progress: called with the stream after each batch; set it before `run`.
     """
 
-    def __init__(self, paths: Sequence[str], *, skip_bad: bool = False) -> None:
-        self.stream = MboStream(paths, skip_bad=skip_bad)
+    def __init__(self, paths: Sequence[str], options: InputOptions = DEFAULT_OPTIONS) -> None:
+        self.stream = MboStream(paths, options)
         self.progress: ReadProgress | None = None
         self._engine = BookEngine()
         self._rows = 0
@@ -148,6 +150,7 @@ def _file(report: FileReport) -> dict[str, Any]:
         "records": report.records,
         "mbo_records": report.rows,
         "skipped": report.skipped,
+        "lost": report.loss,
         "other_records": {f"0x{rtype:02x}": n for rtype, n in sorted(report.other_records.items())},
     }
     metadata = report.metadata

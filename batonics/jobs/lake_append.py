@@ -37,6 +37,7 @@ from batonics.lake.storage import Store, open_store
 from batonics.model.mbo import MboBatch, copy_batch
 from batonics.model.symbols import SymbolMap
 from batonics.settings.table import LakeSettings
+from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
 from batonics.sources.stream import MboStream
 
 BATCHES_QUEUED_MAX = 8
@@ -57,7 +58,7 @@ class AppendRequest:
         path: path of the stream; `-` is standard input.
         schemas: names of schemas (`frames/schemas/table.py`).
         commit_seconds: time between two commits.
-        skip_bad: count and skip bad records where the framing survives.
+        options: how the files are read.
     """
 
     lake: str
@@ -65,7 +66,7 @@ class AppendRequest:
     path: str = "-"
     schemas: tuple[str, ...] = DEFAULT_SCHEMAS
     commit_seconds: float = LakeSettings().commit_interval_s
-    skip_bad: bool = False
+    options: InputOptions = DEFAULT_OPTIONS
 
     def __post_init__(self) -> None:
         find_schemas(self.schemas, "append")
@@ -81,7 +82,7 @@ class LakeAppend:
     def __init__(self, request: AppendRequest) -> None:
         self.on_commit: Callable[[list[SchemaLoad]], None] | None = None
         self._request = request
-        self._stream = MboStream((request.path,), skip_bad=request.skip_bad)
+        self._stream = MboStream((request.path,), request.options)
 
     def run(self) -> None:
         """Append until the stream ends.

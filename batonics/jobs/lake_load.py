@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
@@ -42,6 +42,8 @@ from batonics.sinks.atomic import add_output
 from batonics.sinks.background_write import write_in_background
 from batonics.sinks.tables import FRAMES_QUEUED_MAX
 from batonics.sources.chunks import STDIN
+from batonics.sources.file_order import order_paths
+from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
 from batonics.sources.inputs import Paths, path_list
 from batonics.sources.stream import MboStream
 
@@ -63,7 +65,7 @@ class LoadRequest:
         schemas: names of schemas (`frames/schemas/table.py`).
         one_stream: the files are one stream, in the order of their time, and one source.
         again: load again what is loaded already.
-        skip_bad: count and skip bad records where the framing survives.
+        options: how the files are read.
     """
 
     paths: tuple[str, ...]
@@ -71,7 +73,7 @@ class LoadRequest:
     schemas: tuple[str, ...] = DEFAULT_SCHEMAS
     one_stream: bool = False
     again: bool = False
-    skip_bad: bool = False
+    options: InputOptions = DEFAULT_OPTIONS
 
     def __post_init__(self) -> None:
         if STDIN in self.paths:
@@ -93,6 +95,8 @@ def load_lake(  # noqa: PLR0913 - settings, by keyword
     one_stream: bool = False,
     again: bool = False,
     skip_bad: bool = False,
+    salvage: bool = False,
+    in_this_order: bool = False,
 ) -> Lake:
     """Load MBO files into a lake, as `batonics lake load` does; return the lake.
 
@@ -106,10 +110,15 @@ def load_lake(  # noqa: PLR0913 - settings, by keyword
             begins with empty books.
         again: load again what the lake has already.
         skip_bad: count and skip bad records where the framing survives.
+        salvage: keep the whole records of a file that ends within one; a LossWarning says what is
+            lost.
+        in_this_order: take the files as they are given, even if they repeat or overlap each other
+            or what the lake has.
 
     Raises:
-        UsageError: there is no such schema. InputError: a file cannot be read, or is damaged; files
-        before it are loaded. OutputError: the lake cannot be written to.
+        UsageError: there is no such schema, or files repeat or overlap each other. InputError: a
+            file cannot be read, or is damaged. OutputError: the lake cannot be written to. Files
+            before the error are loaded.
     """
     request = LoadRequest(
         tuple(path_list(paths)),
@@ -117,7 +126,7 @@ def load_lake(  # noqa: PLR0913 - settings, by keyword
         current().lake.schemas if schemas is None else tuple(schemas),
         one_stream=one_stream,
         again=again,
-        skip_bad=skip_bad,
+        options=InputOptions(skip_bad, salvage, in_this_order),
     )
     for _ in LakeLoad(request).run():
         pass
@@ -150,10 +159,13 @@ class LakeLoad:
 
     Raises:
         InputError: a file does not exist, or cannot be read.
+        UsageError: files that are one stream repeat or overlap each other.
     """
 
     def __init__(self, request: LoadRequest) -> None:
         self.progress: LoadProgress | None = None
+        if request.one_stream:  # the same source, in whatever order its files are given
+            request = replace(request, paths=order_paths(request.paths, request.options))
         self._request = request
         for path in request.paths:
             MboStream((path,)).close()  # raises before anything is done if it cannot be opened
@@ -262,7 +274,7 @@ class LakeLoad:
         self, staging: StagingArea, paths: tuple[str, ...], schemas: Sequence[Schema]
     ) -> list[PartsWriter]:
         """Write the parts of each schema to the staging area."""
-        readers = [_SourceReader(paths, skip_bad=self._request.skip_bad) for _ in schemas]
+        readers = [_SourceReader(paths, self._request.options) for _ in schemas]
         stop = Event()
 
         def progress() -> None:
@@ -307,8 +319,8 @@ class _SourceReader:
         stream: the stream of the source.
     """
 
-    def __init__(self, paths: tuple[str, ...], *, skip_bad: bool) -> None:
-        self.stream = MboStream(paths, skip_bad=skip_bad)
+    def __init__(self, paths: tuple[str, ...], options: InputOptions) -> None:
+        self.stream = MboStream(paths, options)
         self._symbols = FrameSymbols(self.stream.symbols)
 
     def frames(self, schema: Schema, progress: Callable[[], None]) -> Iterator[pl.DataFrame]:

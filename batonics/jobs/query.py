@@ -29,6 +29,7 @@ from batonics.lake.sql import LakeDatabase, find_named_schemas, open_lake_databa
 from batonics.lake.views import view_name, view_schema
 from batonics.model.errors import OutputError, UsageError
 from batonics.sinks.tables import open_table
+from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
 from batonics.sources.stream import MboStream
 
 SHELL_SCHEMAS = (
@@ -62,9 +63,9 @@ class QueryRequest:
         query: one SELECT, or the path of a file of it, `NAME.sql`; empty for a shell.
         parameters: value of each `$name` in the query, as text.
         lake: a lake's directory, or `s3://BUCKET/PREFIX`; None: the rows are those of `files`.
-        files: MBO files, one stream in the order of their time.
+        files: MBO files, which are one stream.
         row_filter: only these rows are in the views.
-        skip_bad: count and skip bad records of files where the framing survives.
+        options: how the files are read.
         prices: the unit of prices in the result, and in a query without a header.
         prices_are_default: nobody asked for this unit (`LakeDatabase.query`).
     """
@@ -74,7 +75,7 @@ class QueryRequest:
     lake: str | None = None
     files: tuple[str, ...] = ()
     row_filter: RowFilter = NO_FILTER
-    skip_bad: bool = False
+    options: InputOptions = DEFAULT_OPTIONS
     prices: PriceUnit = "fixed"
     prices_are_default: bool = False
 
@@ -190,7 +191,7 @@ def _load_files(
 ) -> None:
     """Load the request's files into a temporary lake."""
     load = LakeLoad(
-        LoadRequest(request.files, lake, schemas, one_stream=True, skip_bad=request.skip_bad)
+        LoadRequest(request.files, lake, schemas, one_stream=True, options=request.options)
     )
     try:
         with progress as report:

@@ -25,6 +25,7 @@ from batonics.model.times import Time, time_ns
 from batonics.sinks.atomic import STDOUT, open_atomic
 from batonics.sinks.book_json import BookJsonFormat, find_book_format, write_books
 from batonics.sources.chunks import STDIN
+from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
 from batonics.sources.inputs import Inputs, path_list
 from batonics.sources.stream import MboStream
 
@@ -42,17 +43,17 @@ class ReconstructRequest:
     """The records to rebuild books from.
 
     Attributes:
-        paths: input files in the order of their time; `-` is standard input.
+        paths: input files; `-` is standard input.
         symbols: symbols or instrument ids of the books; empty: all.
         at_ns: the time that the books are as of; None: the end of the input.
-        skip_bad: count and skip bad records where the framing survives.
+        options: how the files are read.
         checkpoint: the file that progress is saved to; a run continues from it if it exists.
     """
 
     paths: tuple[str, ...]
     symbols: tuple[str, ...] = ()
     at_ns: int | None = None
-    skip_bad: bool = False
+    options: InputOptions = DEFAULT_OPTIONS
     checkpoint: str | None = None
 
 
@@ -170,7 +171,7 @@ class Reconstruction:
 
     def __init__(self, request: ReconstructRequest, *, deltas: bool = False) -> None:
         self.request = request
-        self.stream = MboStream(request.paths, skip_bad=request.skip_bad)
+        self.stream = MboStream(request.paths, request.options)
         self.engine = BookEngine(deltas=deltas)
         self.symbols: SymbolMap = self.stream.symbols
         self.progress: ReadProgress | None = None
@@ -263,30 +264,36 @@ class Reconstruction:
             with Path(path).open("rb") as file:
                 head = hashlib.sha256(file.read(1 << 16)).hexdigest()
             files.append([Path(path).stat().st_size, head])
-        return [files, list(self.request.symbols), self.request.skip_bad]
+        return [files, list(self.request.symbols), list(self.request.options)]
 
 
 @check_arguments
-def reconstruct(
+def reconstruct(  # noqa: PLR0913 - settings, by keyword
     paths: Inputs,
     *,
     symbols: SymbolsOrIds = (),
     at: Time | None = None,
     skip_bad: bool = False,
+    salvage: bool = False,
+    in_this_order: bool = False,
 ) -> Books:
     """Rebuild the books of files: `batonics.reconstruct("day.dbn.zst").levels(depth=5)`.
 
     Args:
-        paths: one file or several, in the order of their time; several are one stream. An input
-            is a path, bytes, or a DBNStore, whose bytes are copied.
+        paths: one file or several. Several are one stream, in the order of their time. An input is
+            a path, bytes, or a DBNStore, whose bytes are copied.
         symbols: symbols or instrument ids of the books; empty: all.
         at: the time that the books are as of, after the last complete event at or before it:
             ISO 8601 (UTC), nanoseconds since the epoch or a datetime; None: the end of the input.
         skip_bad: count and skip bad records where the framing survives.
+        salvage: keep the whole records of a file that ends within one; a LossWarning says what is
+            lost.
+        in_this_order: read the files as they are given, even if they repeat or overlap each other.
 
     Raises:
         InputError: a file cannot be read, or is damaged (DamagedInputError: where).
-        UsageError: no file has a symbol, `at` is not a time, or an argument has another type.
+        UsageError: no file has a symbol, `at` is not a time, an argument has another type, or files
+            repeat or overlap each other.
     """
     from batonics.frames.depth.books import Books
 
@@ -294,7 +301,7 @@ def reconstruct(
         paths=tuple(path_list(paths)),
         symbols=symbol_list(symbols),
         at_ns=None if at is None else time_ns(at),
-        skip_bad=skip_bad,
+        options=InputOptions(skip_bad, salvage, in_this_order),
     )
     run = Reconstruction(request)
     run.run()

@@ -53,6 +53,7 @@ from batonics.model.prices import format_price
 from batonics.reference.books import DerivedBooks
 from batonics.sinks.atomic import open_atomic
 from batonics.sinks.file_names import check_file_name
+from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
 from batonics.sources.stream import MboStream
 
 REPORT_SCHEMA = "batonics.verify/1"
@@ -67,10 +68,10 @@ class VerifyRequest:
     """The records to verify.
 
     Attributes:
-        paths: input files in the order of their time; `-` is standard input.
+        paths: input files; `-` is standard input.
         every: the length of the windows at whose ends books are compared.
         symbols: symbols or instrument ids of the books; empty: all.
-        skip_bad: count and skip bad records where the framing survives.
+        options: how the files are read.
         against: another program's file of a schema of the same records; None: there is none.
         against_schema: the schema of `against`; None: the file says it.
     """
@@ -78,7 +79,7 @@ class VerifyRequest:
     paths: tuple[str, ...]
     every: WindowLength = WINDOW_DEFAULT
     symbols: tuple[str, ...] = ()
-    skip_bad: bool = False
+    options: InputOptions = DEFAULT_OPTIONS
     against: str | None = None
     against_schema: str | None = None
 
@@ -124,7 +125,7 @@ def verify_files(
         seconds = time.monotonic() - start_s
         if request.against is not None and schema is not None:
             conversion = ConvertRequest(
-                request.paths, schema, symbols=request.symbols, skip_bad=request.skip_bad
+                request.paths, schema, symbols=request.symbols, options=request.options
             )
             with progress_bars(f"against {schema}") as progress:
                 report["against"] = compare_with_file(conversion, request.against, progress)
@@ -156,7 +157,7 @@ class Verification:
     """
 
     def __init__(self, request: VerifyRequest) -> None:
-        self.stream = MboStream(request.paths, skip_bad=request.skip_bad)
+        self.stream = MboStream(request.paths, request.options)
         self.engine = BookEngine(bbo=True, deltas=True)
         self.progress: ReadProgress | None = None
         self._request = request
@@ -264,7 +265,12 @@ class Verification:
             "schema": REPORT_SCHEMA,
             "proved": self._differences.count == 0 and self._violations.count == 0,
             "files": [
-                {"name": file.name, "records": file.records, "skipped": file.skipped}
+                {
+                    "name": file.name,
+                    "records": file.records,
+                    "skipped": file.skipped,
+                    "lost": file.loss,
+                }
                 for file in self.stream.files
             ],
             "records": self._tallies.records,

@@ -9,6 +9,8 @@
     └── LakeError            a lake is damaged or missing                                        (6)
 
 A message is one line: what is wrong, where, and what to do.
+
+`LossWarning` is a warning: the command goes on, as its user has asked for, without what is lost.
 """
 
 from __future__ import annotations
@@ -61,6 +63,10 @@ class DamagedInputError(InputError):
             where += f", record {self.record_index}"
         prefix = f"{self.source}: " if self.source else ""
         return f"{prefix}{where}: {self.reason}"
+
+
+class LossWarning(UserWarning):
+    """A part of the input is lost. The message says how much, and where."""
 
 
 class OutputError(BatonicsError):

@@ -158,6 +158,20 @@ def trusted_times(ts_recv: NDArray[np.uint64], flags: NDArray[np.uint8]) -> NDAr
     return np.where(is_untimed(flags) | (signed < 0), -1, signed)
 
 
+def due_times(batch: MboBatch, due_ns: int) -> NDArray[np.int64]:
+    """(rows,) When each record is due: the greatest trusted `ts_recv` so far, which never falls.
+
+    Args:
+        batch: the records.
+        due_ns: when the record before the first one is due.
+    """
+    times = trusted_times(batch.ts_recv, batch.flags)
+    if len(times):
+        times[0] = max(int(times[0]), due_ns)
+    due: NDArray[np.int64] = np.maximum.accumulate(times)
+    return due
+
+
 def split_batches(batches: Iterable[MboBatch], rows_max: int) -> Iterator[MboBatch]:
     """Batches of any size in order, cut to 1 to `rows_max` rows, as views.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from batonics.model.times import NS_PER_DAY
@@ -24,6 +25,7 @@ class MappingInterval(NamedTuple):
     symbol: str
 
 
+@lru_cache(maxsize=4096)
 def day_start_ns(yyyymmdd: int) -> int:
     """The first nanosecond (UTC) of a date such as 20250924. ValueError if there is no such day."""
     day = date(yyyymmdd // 10_000, yyyymmdd // 100 % 100, yyyymmdd % 100)

@@ -15,16 +15,19 @@ from batonics.model.arguments import check_arguments
 from batonics.model.book_changes import BookChanges
 from batonics.model.mbo import MboBatch
 from batonics.model.symbols import SymbolMap
+from batonics.sources.input_options import InputOptions
 from batonics.sources.inputs import Inputs, path_list
 from batonics.sources.statuses import read_statuses
 from batonics.sources.stream import MboStream
 
 
 @check_arguments
-def scan_mbo(
+def scan_mbo(  # noqa: PLR0913 - settings, by keyword
     paths: Inputs,
     *,
     skip_bad: bool = False,
+    salvage: bool = False,
+    in_this_order: bool = False,
     statuses: Inputs = (),
     session: str | None = None,
 ) -> pl.LazyFrame:
@@ -37,9 +40,12 @@ def scan_mbo(
     the decoder, so a query pays only for what it selects.
 
     Args:
-        paths: one file, or several files in the order of time, which are read as one stream. An
-            input is a path, bytes, or a DBNStore, whose bytes are copied.
+        paths: one file or several. Several are one stream, in the order of their time. An input is
+            a path, bytes, or a DBNStore, whose bytes are copied.
         skip_bad: count and skip bad records if the framing is intact.
+        salvage: keep the whole records of a file that ends within one; a LossWarning says what is
+            lost.
+        in_this_order: read the files as they are given, even if they repeat or overlap each other.
         statuses: files of the vendor's schema `status`. None: the status records of `paths`.
         session: hours of sessions such as "17:00-16:00 America/Chicago", for books without a
             status. Statuses and sessions say when a market is open: measures of windows leave out
@@ -47,9 +53,10 @@ def scan_mbo(
 
     Raises:
         InputError: a file cannot be opened (at once), or is damaged (when it is collected).
-        UsageError: `session` is no hours, or an argument has another type.
+        UsageError: `session` is no hours, or an argument has another type; or, when they are
+            collected, files repeat or overlap each other.
     """
-    files = _ScannedFiles(path_list(paths), skip_bad=skip_bad)
+    files = _ScannedFiles(path_list(paths), InputOptions(skip_bad, salvage, in_this_order))
     files.check()
     known = read_statuses(path_list(statuses)) if statuses else None
     facts = StreamFacts(
@@ -63,8 +70,8 @@ def scan_mbo(
 class _ScannedFiles:
     """The files of a scan, opened at each collection."""
 
-    def __init__(self, paths: Sequence[str], *, skip_bad: bool) -> None:
-        self._paths, self._skip_bad = paths, skip_bad
+    def __init__(self, paths: Sequence[str], options: InputOptions) -> None:
+        self._paths, self._options = paths, options
         self._stream: MboStream | None = None
         self._symbols = SymbolMap()
 
@@ -73,7 +80,7 @@ class _ScannedFiles:
         self._open().close()
 
     def _open(self) -> MboStream:
-        return MboStream(self._paths, skip_bad=self._skip_bad)
+        return MboStream(self._paths, self._options)
 
     def batches(self) -> Iterator[MboBatch]:
         self._stream = self._open()

@@ -27,6 +27,24 @@ class CacheSettings:
 
 
 @dataclass(frozen=True, repr=False)
+class InputSettings:
+    """Files and streams of records."""
+
+    metadata_bytes_max: int = setting(
+        "Size of the metadata of a pipe, a feed or a compressed file, in bytes. In a plain file it"
+        " may be as long as the file.",
+        default=64 * MIB,
+        minimum=1 << 10,
+    )
+    ts_recv_backwards_s: float = setting(
+        "Seconds that ts_recv may fall back within a stream before the record counts as an anomaly"
+        " of its book.",
+        default=1.0,
+        minimum=0,
+    )
+
+
+@dataclass(frozen=True, repr=False)
 class LogSettings:
     """What is written on standard error."""
 
@@ -264,6 +282,7 @@ class Settings:
     """All settings, by section."""
 
     cache: CacheSettings = field(default_factory=CacheSettings)
+    input: InputSettings = field(default_factory=InputSettings)
     lake: LakeSettings = field(default_factory=LakeSettings)
     live: LiveSettings = field(default_factory=LiveSettings)
     log: LogSettings = field(default_factory=LogSettings)

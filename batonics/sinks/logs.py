@@ -52,9 +52,18 @@ def configure(*, as_json: bool | None = None, level: str = "info") -> None:
 
 def error_as_json(message: str, exit_code: int) -> str:
     """The line of JSON of an error that ends a command."""
-    now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-    event = {"event": "command_failed", "level": "error", "timestamp": now}
+    event = {"event": "command_failed", "level": "error", "timestamp": _now()}
     return json.dumps({"message": message, "exit_code": exit_code, **event})
+
+
+def warning_as_json(message: str) -> str:
+    """The line of JSON of a warning of a command that goes on."""
+    event = {"event": "input_lost", "level": "warning", "timestamp": _now()}
+    return json.dumps({"message": message, **event})
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _report_as_json() -> None:

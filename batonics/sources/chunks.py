@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import select
+import stat
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -16,12 +17,14 @@ from typing import BinaryIO
 
 from batonics.codec.framing import Framing
 from batonics.codec.unpacking import Unpacker
-from batonics.model.errors import InputError
+from batonics.model.errors import DamagedInputError, InputError
 from batonics.sources.read_ahead import POLL_MS
 
 STDIN = "-"
 READ_BYTES = 1792 << 10
 """Size of one read: 32,768 records, so that a batch (`stream.py`) ends with a chunk."""
+PEEK_READ_BYTES = 64 << 10
+"""Size of one read where only the beginning is wanted."""
 CHUNKS_AHEAD_MAX = 4
 """Chunks to read ahead: enough for one slow batch, at most 7 MiB of plain bytes."""
 
@@ -31,9 +34,11 @@ class ChunkReader:
 
     Args:
         path: path of the file; `-` is standard input.
+        salvage: an input that ends within a zstd frame is no error.
 
     Attributes:
         name: the path, or `<stdin>`, for messages.
+        is_cut: whether the input has ended within a zstd frame (only with `salvage`).
         size: size of the file on the disk; None for a pipe.
         position: bytes of the file that were read so far.
 
@@ -41,14 +46,18 @@ class ChunkReader:
         InputError: the file cannot be opened.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, salvage: bool = False) -> None:
         self.name = "<stdin>" if str(path) == STDIN else _printable_path(path)
         self.position = 0
+        self.is_cut = False
+        self._salvage = salvage
+        self._raw_ahead: list[bytes] = []  # what `peek` has read of a pipe
         self._unpacker = Unpacker(self.name)
         self._first: Iterator[bytes] | None = None  # the first plain bytes, after `detect`
         self._is_cancelled = Event()
         self._file = _open(path, self.name)
-        self.size = _regular_size(self._file)
+        self._status = os.fstat(self._file.fileno())
+        self.size = self._status.st_size if self._status.st_size > 0 else None
 
     def close(self) -> None:
         """Close a file that will not be read."""
@@ -68,6 +77,44 @@ class ChunkReader:
         """The format of the plain bytes; None before the first chunk."""
         return self._unpacker.framing
 
+    @property
+    def file_bytes(self) -> int | None:
+        """The size of the plain bytes; None for a pipe or a compressed file."""
+        return None if self.is_compressed else self.size
+
+    @property
+    def identity(self) -> tuple[int, int] | None:
+        """What two readers of one file or pipe have in common; None for a device."""
+        mode = self._status.st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
+            return None
+        return self._status.st_dev, self._status.st_ino
+
+    def read_end(self, size: int) -> bytes:
+        """The last bytes of a plain file; empty for any other input."""
+        if not stat.S_ISREG(self._status.st_mode) or self.is_compressed or self.size is None:
+            return b""
+        try:
+            return os.pread(self._file.fileno(), size, max(0, self.size - size))
+        except OSError as error:
+            raise InputError(f"{self.name}: cannot be read: {error.strerror}") from None
+
+    def peek(self) -> Generator[bytes, None, None]:
+        """Plain bytes of the beginning, as many as the caller takes; `chunks` gives them again."""
+        raw: list[bytes] = []
+        try:
+            for data in self._read(PEEK_READ_BYTES):
+                raw.append(data)
+                yield from self._unpacker.feed(data)
+            self._unpacker.close()
+        finally:
+            self._unpacker = Unpacker(self.name)
+            self.position = 0
+            if stat.S_ISREG(self._status.st_mode):
+                os.lseek(self._file.fileno(), -sum(map(len, raw)), os.SEEK_CUR)
+            else:
+                self._raw_ahead = raw
+
     def detect(self) -> None:
         """Read enough to know whether the input is compressed."""
         for data in self._read():
@@ -84,9 +131,18 @@ class ChunkReader:
             yield from self._first or ()
             for data in self._read():
                 yield from self._unpacker.feed(data)
-            self._unpacker.close()
+            try:
+                self._unpacker.close()
+            except DamagedInputError:
+                if not self._salvage or self.framing is None:
+                    raise
+                self.is_cut = True
 
-    def _read(self) -> Iterator[bytes]:
+    def _read(self, size: int = READ_BYTES) -> Iterator[bytes]:
+        while self._raw_ahead:
+            data = self._raw_ahead.pop(0)
+            self.position += len(data)
+            yield data
         ready = select.poll()
         ready.register(self._file, select.POLLIN)
         while True:
@@ -95,7 +151,7 @@ class ChunkReader:
                     return
             try:
                 # A pipe returns the bytes that it has: a live reader never waits for a full chunk.
-                data = os.read(self._file.fileno(), READ_BYTES)
+                data = os.read(self._file.fileno(), size)
             except OSError as error:
                 raise InputError(f"{self.name}: cannot be read: {error.strerror}") from None
             if not data:
@@ -122,8 +178,3 @@ def _open(path: str | Path, name: str) -> BinaryIO:
 def _printable_path(path: str | Path) -> str:
     """The path as text that can be printed and encoded, whatever its bytes are."""
     return os.fsencode(path).decode(errors="replace")
-
-
-def _regular_size(file: BinaryIO) -> int | None:
-    status = os.fstat(file.fileno())
-    return status.st_size if status.st_size > 0 else None

@@ -1,96 +1,55 @@
 """Reads one or more files as one stream of MBO batches.
 
-The rule: several files are one stream (rule 21 and `SymbolMap`). Symbols carry over from file to
-file, and a file that begins on a later day than the file before it begins with a `DayStart`.
+The rule: several files are one stream (rule 21 and `SymbolMap`), in the order of their time
+(`file_order.py`), and merged where they cover the same time (`merge.py`). Symbols carry over from
+file to file, and a file that begins on a later day than the file before it begins with a
+`DayStart`.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+import warnings
+from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
-from batonics.codec.dbn import METADATA_BYTES_MAX
-from batonics.codec.decoders import Decoder, DecoderFactory
+import numpy as np
+from numpy.typing import NDArray
+
 from batonics.codec.framing import Framing
-from batonics.codec.messages import (
-    RTYPE_DEFINITION,
-    RTYPE_STATUS,
-    parse_definition,
-    parse_status,
-)
 from batonics.codec.metadata import (
     PREFIX_BYTES,
     Metadata,
+    check_metadata_bytes,
     parse_metadata,
     parse_prefix,
 )
-from batonics.codec.ndjson import NdjsonDecoder
-from batonics.model.book_changes import BookChange, BookChanges
-from batonics.model.definitions import Definition, DefinitionMap
-from batonics.model.errors import UsageError
-from batonics.model.mbo import UNDEF_TIMESTAMP, DayStart, MboBatch, copy_batch, empty_batch
+from batonics.model.book_changes import BookChanges
+from batonics.model.definitions import DefinitionMap
+from batonics.model.errors import LossWarning, UsageError
+from batonics.model.mbo import UNDEF_TIMESTAMP, MboBatch, is_untimed
 from batonics.model.symbols import MappingInterval, SymbolMap
-from batonics.model.times import NS_PER_DAY
-from batonics.sources.chunks import CHUNKS_AHEAD_MAX, STDIN, ChunkReader
-from batonics.sources.read_ahead import read_ahead
+from batonics.settings.loader import current
+from batonics.sources.chunks import STDIN, ChunkReader
+from batonics.sources.decoding import DecodedBatch, FileReport, InputDecoder
+from batonics.sources.file_order import ADVICE, describe_time, order_files, overlap_error
+from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
+from batonics.sources.merge import FileBatch, FileMerge, MergeInput
+from batonics.sources.overlap import Overlap
 
 BATCH_ROWS = 32_768
 """Rows of a batch: its columns and the fold's outputs fit into the second-level cache."""
-
-BATCHES_AHEAD_MAX = 4
-"""Batches that are decoded ahead: decoding and folding overlap, and memory stays small."""
-
-
-class _Decoded(NamedTuple):
-    """A batch, and all that its decoder had read by then, on its way between threads."""
-
-    batch: MboBatch
-    names: list[MappingInterval]
-    definitions: list[Definition]
-    statuses: list[BookChange]
-    other_records: Counter[int]
-    framing: Framing | None
-    metadata: Metadata | None
-    records: int
-    rows: int
-    skipped: int
-
-
-@dataclass
-class FileReport:
-    """What was read of one file so far.
-
-    Attributes:
-        name: name of the file, for messages.
-        size: its size in bytes; None for a pipe.
-        framing: format of its plain bytes; None: not known yet.
-        metadata: DBN metadata, if it has any.
-        records: number of records.
-        rows: number of MBO records among them.
-        skipped: number of bad records that were skipped.
-        other_records: number of other records, by rtype.
-    """
-
-    name: str
-    size: int | None
-    framing: Framing | None = None
-    metadata: Metadata | None = None
-    records: int = 0
-    rows: int = 0
-    skipped: int = 0
-    other_records: Counter[int] = field(default_factory=Counter)
+MERGED_BATCH_ROWS = 4_096
+"""Rows of a batch of a file that is merged with others, whose batches are in memory too."""
 
 
 class MboStream:
     """A stream of batches from files; `-` is standard input.
 
     Args:
-        paths: paths of the files, in the order of their time.
-        skip_bad: count and skip bad records where the framing survives.
+        paths: paths of the files.
+        options: how they are read.
         batch_rows: limit of the rows of a batch.
 
     Attributes:
@@ -99,15 +58,15 @@ class MboStream:
         definitions: definition records that were read so far. Each is valid until the next of its
             instrument; the first is valid before it too.
         statuses: trading statuses of status records that were read so far.
-        files: a report of each file, so far.
+        files: a report of each file, so far, in the order in which they are read.
         bytes_total: size of all files; None if one is a pipe.
     """
 
     def __init__(
         self,
         paths: Sequence[str | Path],
+        options: InputOptions = DEFAULT_OPTIONS,
         *,
-        skip_bad: bool = False,
         batch_rows: int = BATCH_ROWS,
     ) -> None:
         if not paths:
@@ -117,17 +76,13 @@ class MboStream:
         self.definitions = DefinitionMap()
         self.statuses = BookChanges()
         self.files: list[FileReport] = []
-        self._decoders = DecoderFactory(
-            batch_rows=batch_rows, buffers=BATCHES_AHEAD_MAX + 3, skip_bad=skip_bad
-        )
-        self._reader: ChunkReader | None = None
-        self._bytes_before = 0
-        self._last_day = -1
+        self._options, self._batch_rows = options, batch_rows
+        self._symbol_numbers: dict[str, int] = {}  # of NDJSON
         # All files are opened first, so that a wrong name is an error before hours of work.
         self._readers: list[ChunkReader] = []
         try:
             for path in self.paths:
-                self._readers.append(ChunkReader(path))
+                self._readers.append(ChunkReader(path, salvage=options.salvage))
         except BaseException:
             self.close()
             raise
@@ -142,120 +97,156 @@ class MboStream:
     @property
     def bytes_read(self) -> int:
         """Bytes of the files that were read so far, as they are on the disk."""
-        return self._bytes_before + (self._reader.position if self._reader else 0)
+        return sum(reader.position for reader in self._readers)
 
     def batches(self) -> Generator[MboBatch, None, None]:
         """Every batch in order; the first of a file of a later day is a `DayStart`.
 
         A later batch reuses its arrays.
+
+        Raises:
+            UsageError: the files repeat or overlap each other. InputError: a file cannot be read,
+            or is damaged.
         """
         try:
-            for reader in self._readers:
-                self._reader = reader
-                report = FileReport(reader.name, reader.size)
-                self.files.append(report)
-                first = True
-                with closing(self._decode_ahead(reader)) as ahead:
-                    for decoded in ahead:
-                        self._note(decoded, report)
-                        if len(decoded.batch.action) == 0:
-                            continue
-                        new_day = self._note_day(decoded.batch) and first and len(self.files) > 1
-                        first = False
-                        yield DayStart._make(decoded.batch) if new_day else decoded.batch
-                self._bytes_before += reader.position
-                self._reader = None
+            ordered = order_files(self._readers, self._options)
+            names = [file.reader.name for file in ordered]
+            inputs = [
+                MergeInput(file.first_ns, partial(self._read_input, file.reader))
+                for file in ordered
+            ]
+            merge = FileMerge(inputs, lambda overlap: self._overlap_error(overlap, names))
+            with closing(merge.batches()) as batches:
+                yield from batches
         finally:
             self.close()
 
-    def _decode_ahead(self, reader: ChunkReader) -> Generator[_Decoded, None, None]:
-        """The batches of one input; a thread does the larger part of the work ahead.
+    def _read_input(self, reader: ChunkReader, others: int) -> Generator[FileBatch, None, None]:
+        """The batches of an input that have records; `others` are read at the same time."""
+        rows = min(self._batch_rows, MERGED_BATCH_ROWS) if others else self._batch_rows
+        decoder = InputDecoder(reader, self._options, rows)
+        file: _FileReading | None = None
+        with closing(decoder.batches()) as decoded_batches:
+            for decoded in decoded_batches:
+                if file is None or decoded.file > max(file.number, 1):
+                    file = self._begin_file(reader, file, decoded.file)
+                file.number = decoded.file
+                batch = self._note(decoded, file)
+                if len(batch.action) == 0:
+                    continue
+                if file.begins_earlier(batch) and not self._options.in_this_order:
+                    raise UsageError(
+                        f"{file.report.name}: begins at {describe_time(int(batch.ts_recv[0]))},"
+                        f" before the file ahead of it ends, at {describe_time(file.last_ns)};"
+                        f" part them, or {ADVICE}"
+                    )
+                yield FileBatch(batch, file.note_batch(batch))
+        if file is not None and decoder.loss is not None:
+            file.report.loss = decoder.loss
+            text = f"{file.report.name}: ends within a record; lost: {decoder.loss}"
+            warnings.warn(text, LossWarning, stacklevel=2)
 
-        The thread decompresses a compressed input, or decodes a plain one; the caller's thread does
-        the rest. On two cores a third thread would only take turns with them.
-        """
-        reader.detect()
-        if reader.is_compressed:
-            chunks = read_ahead(reader.chunks(), CHUNKS_AHEAD_MAX, reader.cancel)
-            return self._decode(chunks, reader)
-        return read_ahead(self._decode(reader.chunks(), reader), BATCHES_AHEAD_MAX, reader.cancel)
-
-    def _decode(
-        self, chunks: Iterator[bytes], reader: ChunkReader
-    ) -> Generator[_Decoded, None, None]:
-        """The batches of one input, and all that its decoder has read by then."""
-        decoder: Decoder | None = None
-        for chunk in chunks:
-            if decoder is None:
-                decoder = self._decoder(reader)
-            for batch in decoder.feed(chunk):
-                yield self._decoded(decoder, reader, batch)
-        if decoder is None:
-            raise AssertionError("a reader yields a chunk or raises")
-        for batch in decoder.feed(decoder.TRAILER):
-            yield self._decoded(decoder, reader, batch)
-        # Other records may come after the last row.
-        yield self._decoded(decoder, reader, empty_batch(0))
-        decoder.close()
-
-    def _decoder(self, reader: ChunkReader) -> Decoder:
-        forms = {file.framing for file in self.files if file.framing} | {reader.framing}
+    def _begin_file(
+        self, reader: ChunkReader, before: _FileReading | None, number: int
+    ) -> _FileReading:
+        """Begin to read a file: an input, or the next file in an input."""
+        forms = {file.framing for file in self.files} | {reader.framing}
         if Framing.NDJSON in forms and len(forms) > 1:
             raise UsageError("NDJSON and DBN in one stream: their instruments could be confused")
-        return self._decoders.begin(reader.framing, reader.name)
-
-    def _decoded(self, decoder: Decoder, reader: ChunkReader, batch: MboBatch) -> _Decoded:
-        names = self._decoders.new_mappings(decoder, reader.name)
-        other_records = Counter(record.rtype for record in decoder.other_records)
-        definitions, statuses = [], []
-        if isinstance(decoder, NdjsonDecoder):
-            batch = copy_batch(batch)
+        if before is None:
+            file = _FileReading(FileReport(reader.name, reader.size, reader.framing))
         else:
-            definitions = [
-                parse_definition(record, decoder.version, reader.name)
-                for record in decoder.other_records
-                if record.rtype == RTYPE_DEFINITION
-            ]
-            statuses = [
-                status
-                for record in decoder.other_records
-                if record.rtype == RTYPE_STATUS and (status := parse_status(record)) is not None
-            ]
-        decoder.other_records.clear()
-        return _Decoded(
-            batch,
-            names,
-            definitions,
-            statuses,
-            other_records,
-            reader.framing,
-            decoder.metadata,
-            decoder.records,
-            decoder.rows,
-            decoder.skipped,
-        )
+            report = FileReport(f"{reader.name}, file {number}", None, reader.framing)
+            file = _FileReading(report, before.counts, before.last_ns)
+        self.files.append(file.report)
+        return file
 
-    def _note(self, decoded: _Decoded, report: FileReport) -> None:
-        """Add what the decoder has read to the stream's names, definitions, statuses and report."""
-        for interval in decoded.names:
-            self.symbols.add(interval)
+    def _note(self, decoded: DecodedBatch, file: _FileReading) -> MboBatch:
+        """Add what a decoder has read to the names, definitions, statuses and report; the batch."""
+        report = file.report
+        report.other_records.update(decoded.other_records)
+        report.metadata = decoded.metadata
+        file.count(decoded)
         for definition in decoded.definitions:
             is_first = definition.instrument_id not in self.definitions
             self.definitions.add(definition._replace(start_ns=0) if is_first else definition)
         for status in decoded.statuses:
             self.statuses.add(status)
-        report.other_records.update(decoded.other_records)
-        report.framing, report.metadata = decoded.framing, decoded.metadata
-        report.records, report.rows = decoded.records, decoded.rows
-        report.skipped = decoded.skipped
+        if report.framing is not Framing.NDJSON:
+            for interval in decoded.names:
+                self.symbols.add(interval)
+            return decoded.batch
+        if decoded.names:
+            file.instrument_ids = self._number_symbols(decoded.names)
+        ids = file.instrument_ids[decoded.batch.instrument_id]
+        return decoded.batch._replace(instrument_id=ids)
 
-    def _note_day(self, batch: MboBatch) -> bool:
-        """Whether the batch begins on a later day than all before it."""
-        first, last = int(batch.ts_recv[0]), int(batch.ts_recv[-1])
-        later = first != UNDEF_TIMESTAMP and first // NS_PER_DAY > self._last_day
-        if last != UNDEF_TIMESTAMP:
-            self._last_day = max(self._last_day, last // NS_PER_DAY)
-        return later
+    def _number_symbols(self, names: Sequence[MappingInterval]) -> NDArray[np.uint32]:
+        """The stream's instrument ids by those of an NDJSON file, which numbers its symbols."""
+        ids = np.zeros(len(names) + 1, np.uint32)
+        for name in names:
+            number = self._symbol_numbers.setdefault(name.symbol, len(self._symbol_numbers) + 1)
+            self.symbols.add(name._replace(instrument_id=number))
+            ids[name.instrument_id] = number
+        return ids
+
+    def _overlap_error(self, overlap: Overlap, names: Sequence[str]) -> UsageError:
+        instrument_id = overlap.key & 0xFFFFFFFF
+        symbol = self.symbols.symbol(instrument_id, overlap.first_ns)
+        return overlap_error(
+            names[overlap.earlier],
+            overlap.last_ns,
+            names[overlap.later],
+            overlap.first_ns,
+            symbol or f"instrument {instrument_id}",
+        )
+
+
+class _FileReading:
+    """A file that is being read.
+
+    Args:
+        report: its report.
+        counts: records, rows and skipped records of its input before it.
+        last_ns: time of the last record of its input before it.
+
+    Attributes:
+        report: its report.
+        number: its number in its input.
+        counts: records, rows and skipped records of its input so far.
+        last_ns: a late trusted time of its input.
+        instrument_ids: the stream's instrument ids by those of the file (NDJSON).
+    """
+
+    def __init__(
+        self, report: FileReport, counts: tuple[int, int, int] = (0, 0, 0), last_ns: int = 0
+    ) -> None:
+        self.report, self.counts, self.last_ns = report, counts, last_ns
+        self.number = 0
+        self.instrument_ids = np.zeros(1, np.uint32)
+        self._counts_before = counts
+        self._has_rows = False
+
+    def count(self, decoded: DecodedBatch) -> None:
+        """Note how many records have been read."""
+        self.counts = decoded.records, decoded.rows, decoded.skipped
+        report, before = self.report, self._counts_before
+        report.records, report.rows, report.skipped = (
+            count - earlier for count, earlier in zip(self.counts, before, strict=True)
+        )
+
+    def begins_earlier(self, batch: MboBatch) -> bool:
+        """Whether the batch begins the file, at a time before the end of the file ahead of it."""
+        is_timed = not is_untimed(batch.flags[:1])[0]
+        return not self._has_rows and is_timed and int(batch.ts_recv[0]) < self.last_ns
+
+    def note_batch(self, batch: MboBatch) -> bool:
+        """Note the times of a batch; whether it begins the file."""
+        last = int(batch.ts_recv[-1])
+        if last != UNDEF_TIMESTAMP and not is_untimed(batch.flags[-1:])[0]:
+            self.last_ns = last
+        begins, self._has_rows = not self._has_rows, True
+        return begins
 
 
 def read_metadata(path: str | Path) -> Metadata | None:
@@ -279,7 +270,13 @@ def read_metadata(path: str | Path) -> Metadata | None:
             head += chunk
             if len(head) >= PREFIX_BYTES:
                 metadata_bytes = parse_prefix(head[:PREFIX_BYTES], reader.name)
-            if len(head) >= metadata_bytes or len(head) > METADATA_BYTES_MAX:
+                check_metadata_bytes(
+                    metadata_bytes,
+                    file_bytes=reader.file_bytes,
+                    limit=current().input.metadata_bytes_max,
+                    source=reader.name,
+                )
+            if len(head) >= metadata_bytes:
                 break
         return parse_metadata(head[:metadata_bytes], reader.name)
     finally:

@@ -19,6 +19,7 @@ from batonics.jobs.reconstruct import Reconstruction, ReconstructRequest
 from batonics.model.errors import InputError
 from tests.support.command import SCRIPT, environment, error_line, run_command, run_in_process
 from tests.support.dbn_files import (
+    DAY_NS,
     RECORDS_AT,
     SMALL,
     adds,
@@ -38,7 +39,10 @@ CASES: dict[str, tuple[bytes, str]] = {
     "cut-record": (SMALL[: RECORDS_AT + 56 * 3 + 9], AT_3 + "the stream ends after 9 bytes of a"),
     "wrong-magic": (b"XBN" + SMALL[3:], "neither DBN, zstd nor NDJSON: it starts with 58 42 4e"),
     "wrong-version": (b"DBN\x09" + SMALL[4:], "byte 3: DBN version is 9, expected 1 to 3"),
-    "metadata-length": (b"DBN\x03" + b"\xff" * 4 + SMALL[8:], "byte 4: metadata claims 4294967303"),
+    "metadata-length": (
+        b"DBN\x03" + b"\xff" * 4 + SMALL[8:],
+        f"the stream ends after {len(SMALL)} bytes, within its metadata of 4294967303 bytes",
+    ),
     "wrong-schema": (metadata(schema=1), "its schema is mbp-1, but books are built from mbo"),
     "length-zero": (damaged(0, 0), AT_3 + "length byte is 0, expected 14"),
     "length-255": (damaged(0, 255), AT_3 + "length byte is 255, expected 14"),
@@ -169,7 +173,9 @@ def test_the_second_of_two_files_is_named_before_any_work(tmp_path: Path, output
 def test_a_damaged_second_file_is_named_with_its_own_offsets(tmp_path: Path, output: Path) -> None:
     good, bad = tmp_path / "good.dbn", tmp_path / "bad.dbn"
     good.write_bytes(SMALL)
-    bad.write_bytes(damaged(0, 1))
+    later = bytearray(metadata() + encode(adds(20, ts_recv=DAY_NS + 10**9)))
+    later[RECORDS_AT + 56 * 3] = 1
+    bad.write_bytes(later)
     done = run_command("reconstruct", good, bad, "--out", output)
     assert error_line(done, 3).startswith(f"{bad}: {AT_3}")
     assert_untouched(output)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -26,7 +27,7 @@ OWN_SCHEMAS = ("depth-1s", "orders", "bbo", "deltas", "states-2")
 
 
 def load(
-    lake: Path, *files: Path, schemas: Sequence[str] = ("trades",), **more: bool
+    lake: Path, *files: Path, schemas: Sequence[str] = ("trades",), **more: Any
 ) -> list[LoadResult]:
     """Load files as the command does."""
     return list(

@@ -9,7 +9,6 @@ from __future__ import annotations
 from datetime import date
 from typing import NamedTuple
 
-METADATA_BYTES_MAX = 16 << 20
 UNDEFINED_U16 = 0xFFFF
 MBO = 0xA0
 
@@ -53,8 +52,6 @@ def judge_dbn(data: bytes) -> DbnVerdict:  # noqa: PLR0911 - one for each way to
     if data[3] not in (1, 2, 3):
         return DbnVerdict(refused=True, byte_offset=3)
     stop = 8 + int.from_bytes(data[4:8], "little")
-    if stop > METADATA_BYTES_MAX:
-        return DbnVerdict(refused=True, byte_offset=4)
     if stop > len(data):
         return DbnVerdict(refused=True, byte_offset=len(data))
     metadata = _Metadata(data[:stop])
@@ -75,6 +72,8 @@ def _records(data: bytes, position: int, words: dict[int, int], *, ts_out: bool)
         here = DbnVerdict(refused=True, byte_offset=position, record_index=records)
         if len(data) - position < 2:
             return here
+        if data[position : position + 3] == b"DBN":  # another file follows
+            return _behind(judge_dbn(data[position:]), here, rows)
         length, rtype = data[position], data[position + 1]
         if rtype not in words or length != words[rtype] + more:
             return here
@@ -87,6 +86,17 @@ def _records(data: bytes, position: int, words: dict[int, int], *, ts_out: bool)
         records += 1
         position += 4 * length
     return DbnVerdict(refused=False, records=records, rows=rows)
+
+
+def _behind(verdict: DbnVerdict, here: DbnVerdict, rows: int) -> DbnVerdict:
+    """The verdict on what follows some records, as one on the whole stream."""
+    before = here.record_index or 0
+    if not verdict.refused:
+        return verdict._replace(records=before + verdict.records, rows=rows + verdict.rows)
+    if verdict.byte_offset is None or here.byte_offset is None:
+        return DbnVerdict(refused=True)
+    index = None if verdict.record_index is None else before + verdict.record_index
+    return verdict._replace(byte_offset=here.byte_offset + verdict.byte_offset, record_index=index)
 
 
 class _Metadata:

@@ -137,8 +137,49 @@ def test_metadata_that_claims_too_much_is_refused_before_it_is_gathered() -> Non
     data = b"DBN\x03" + (2**32 - 1).to_bytes(4, "little") + bytes(100)
     outcome = decode_every_way(DbnDecoder, data)
     assert str(outcome.error) == (
-        "byte 4: metadata claims 4294967303 bytes, more than the 16777216 allowed"
+        "byte 4: metadata claims 4294967303 bytes, more than the 67108864 that the setting"
+        " input.metadata_bytes_max allows"
     )
+    # A file of a known size says more: it ends there.
+    whole = partial(DbnDecoder, file_bytes=len(data), metadata_bytes_max=8)
+    assert str(decode_every_way(whole, data).error) == (
+        "byte 108: the stream ends after 108 bytes, within its metadata of 4294967303 bytes"
+    )
+
+
+def test_metadata_may_be_as_long_as_its_file() -> None:
+    data = METADATA + ROWS
+    outcome = decode_every_way(partial(DbnDecoder, metadata_bytes_max=8), data)
+    assert str(outcome.error).startswith(f"byte 4: metadata claims {len(METADATA)} bytes, more")
+    whole = partial(DbnDecoder, file_bytes=len(data), metadata_bytes_max=8)
+    assert decode_every_way(whole, data).error is None
+
+
+def test_a_file_behind_another_is_read_on() -> None:
+    small = encode_metadata(Metadata())  # shorter than the longest record
+    for second in (METADATA, small):
+        data = METADATA + ROWS + second + ROWS
+        outcome = decode_every_way(DbnDecoder, data)
+        assert (outcome.error, outcome.rows) == (None, ROWS * 2)
+        cut = decode_every_way(DbnDecoder, data[: len(METADATA + ROWS) + 60])
+        assert str(cut.error) == (
+            f"byte {len(METADATA + ROWS) + 60}: the stream ends after 60 bytes, within its metadata"
+        )
+    # A record of that rtype does not exist: only the third letter decides.
+    bad = decode_every_way(DbnDecoder, METADATA + ROWS + b"DBx" + bytes(300))
+    assert str(bad.error).endswith("rtype is 0x42, which DBN version 3 does not have")
+
+
+def test_the_metadata_of_each_file_comes_before_its_records() -> None:
+    first, second = (encode_metadata(Metadata(dataset=name)) for name in ("A", "B"))
+    for size in (1, 7, 56, 1 << 20):
+        decoder, seen = DbnDecoder(), []
+        data = first + second + ROWS[:56] + first + ROWS[:56]
+        for start in range(0, len(data), size):
+            for batch in decoder.feed(data[start : start + size]):
+                assert decoder.metadata is not None
+                seen += [(decoder.files, decoder.metadata.dataset)] * (1 + len(batch.action))
+        assert list(dict.fromkeys(seen)) == [(1, "A"), (2, "B"), (3, "A")]
 
 
 @pytest.mark.parametrize(

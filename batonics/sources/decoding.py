@@ -1,0 +1,188 @@
+"""Decodes one input in a thread, ahead of the caller.
+
+The rule: what comes out depends on the bytes alone. Several DBN files in one input (`cat a b`) are
+files of their own: `DecodedBatch.file` counts them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from batonics.codec.decoders import Decoder, DecoderFactory
+from batonics.codec.framing import Framing
+from batonics.codec.messages import (
+    RTYPE_DEFINITION,
+    RTYPE_STATUS,
+    parse_definition,
+    parse_status,
+)
+from batonics.codec.metadata import Metadata
+from batonics.codec.ndjson import NdjsonDecoder
+from batonics.model.book_changes import BookChange
+from batonics.model.definitions import Definition
+from batonics.model.errors import DamagedInputError
+from batonics.model.mbo import MboBatch, copy_batch, empty_batch
+from batonics.model.symbols import MappingInterval
+from batonics.settings.loader import current
+from batonics.sources.chunks import CHUNKS_AHEAD_MAX, ChunkReader
+from batonics.sources.input_options import InputOptions
+from batonics.sources.read_ahead import read_ahead
+
+BATCHES_AHEAD_MAX = 4
+"""Batches that are decoded ahead: decoding and folding overlap, and memory stays small."""
+
+
+class DecodedBatch(NamedTuple):
+    """A batch, and all that its decoder had read by then, on its way between threads.
+
+    Attributes:
+        file: number of the file in its input; 0: its records have not begun.
+        batch: the records.
+        names: symbols that were found since the last batch.
+        definitions: definition records since the last batch.
+        statuses: trading statuses since the last batch.
+        other_records: number of other records since the last batch, by rtype.
+        metadata: DBN metadata, if the file has any.
+        records: number of records of the input so far.
+        rows: number of MBO records among them.
+        skipped: number of bad records that were skipped.
+    """
+
+    file: int
+    batch: MboBatch
+    names: list[MappingInterval]
+    definitions: list[Definition]
+    statuses: list[BookChange]
+    other_records: Counter[int]
+    metadata: Metadata | None
+    records: int
+    rows: int
+    skipped: int
+
+
+@dataclass
+class FileReport:
+    """What was read of one file so far.
+
+    Attributes:
+        name: name of the file, for messages.
+        size: its size in bytes; None for a pipe.
+        framing: format of its plain bytes; None: not known yet.
+        metadata: DBN metadata, if it has any.
+        records: number of records.
+        rows: number of MBO records among them.
+        skipped: number of bad records that were skipped.
+        loss: what is lost behind the last whole record; None: nothing.
+        other_records: number of other records, by rtype.
+    """
+
+    name: str
+    size: int | None
+    framing: Framing | None = None
+    metadata: Metadata | None = None
+    records: int = 0
+    rows: int = 0
+    skipped: int = 0
+    loss: str | None = None
+    other_records: Counter[int] = field(default_factory=Counter)
+
+
+class InputDecoder:
+    """Decodes one input.
+
+    Args:
+        reader: the input.
+        options: how it is read.
+        batch_rows: limit of the rows of a batch.
+
+    Attributes:
+        reader: the input.
+        loss: what is lost behind the last whole record; None: nothing. Known after the last batch.
+    """
+
+    def __init__(self, reader: ChunkReader, options: InputOptions, batch_rows: int) -> None:
+        self.reader = reader
+        self.loss: str | None = None
+        self._salvage = options.salvage
+        self._decoders = DecoderFactory(
+            batch_rows=batch_rows,
+            buffers=BATCHES_AHEAD_MAX + 3,
+            skip_bad=options.skip_bad,
+            metadata_bytes_max=current().input.metadata_bytes_max,
+        )
+
+    def batches(self) -> Generator[DecodedBatch, None, None]:
+        """The batches; a thread does the larger part of the work ahead.
+
+        The thread decompresses a compressed input, or decodes a plain one; the caller's thread does
+        the rest. On two cores a third thread would only take turns with them.
+        """
+        reader = self.reader
+        reader.detect()
+        if reader.is_compressed:
+            return self._decode(read_ahead(reader.chunks(), CHUNKS_AHEAD_MAX, reader.cancel))
+        return read_ahead(self._decode(reader.chunks()), BATCHES_AHEAD_MAX, reader.cancel)
+
+    def _decode(self, chunks: Iterator[bytes]) -> Generator[DecodedBatch, None, None]:
+        reader, decoder = self.reader, None
+        for chunk in chunks:
+            if decoder is None:
+                decoder = self._decoders.begin(reader.framing, reader.name, reader.file_bytes)
+            for batch in decoder.feed(chunk):
+                yield self._decoded(decoder, batch)
+        if decoder is None:
+            raise AssertionError("a reader yields a chunk or raises")
+        yield from self._finish(decoder)
+
+    def _finish(self, decoder: Decoder) -> Generator[DecodedBatch, None, None]:
+        """End the input; what comes last."""
+        cut_bytes = decoder.pending_bytes
+        try:
+            for batch in decoder.feed(decoder.TRAILER):
+                yield self._decoded(decoder, batch)
+            decoder.close()
+            cut_bytes = 0
+        except DamagedInputError:
+            if not (self._salvage and cut_bytes and decoder.is_salvageable):
+                raise
+        if cut_bytes or self.reader.is_cut:
+            size = f"{cut_bytes} bytes" if cut_bytes else "what a cut zstd frame held"
+            self.loss = f"{size} after record {decoder.records:,}"
+        # Other records may come after the last row.
+        yield self._decoded(decoder, empty_batch(0))
+
+    def _decoded(self, decoder: Decoder, batch: MboBatch) -> DecodedBatch:
+        reader = self.reader
+        names = self._decoders.new_mappings(decoder, reader.name)
+        other_records = Counter(record.rtype for record in decoder.other_records)
+        definitions: list[Definition] = []
+        statuses: list[BookChange] = []
+        if isinstance(decoder, NdjsonDecoder):
+            batch = copy_batch(batch)
+        else:
+            definitions = [
+                parse_definition(record, decoder.version, reader.name)
+                for record in decoder.other_records
+                if record.rtype == RTYPE_DEFINITION
+            ]
+            statuses = [
+                status
+                for record in decoder.other_records
+                if record.rtype == RTYPE_STATUS and (status := parse_status(record)) is not None
+            ]
+        decoder.other_records.clear()
+        return DecodedBatch(
+            decoder.files,
+            batch,
+            names,
+            definitions,
+            statuses,
+            other_records,
+            decoder.metadata,
+            decoder.records,
+            decoder.rows,
+            decoder.skipped,
+        )

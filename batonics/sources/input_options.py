@@ -1,0 +1,25 @@
+"""Options of reading that every command and function on files has."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class InputOptions(NamedTuple):
+    """How files are read.
+
+    Attributes:
+        skip_bad: count and skip bad records where the framing survives.
+        salvage: keep the whole records of an input that ends within one; a warning says what is
+            lost.
+        in_this_order: read the files one after the other as they are given, whatever their times
+            and whether or not they repeat or overlap each other.
+    """
+
+    skip_bad: bool = False
+    salvage: bool = False
+    in_this_order: bool = False
+
+
+DEFAULT_OPTIONS = InputOptions()
+"""Files are put in the order of their time, and damage is refused."""
