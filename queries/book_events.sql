@@ -3,8 +3,8 @@
 -- reads: mbo
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
--- column: hour BIGINT  hour of the day, UTC, over all dates; null for records before the first time of their
---   book
+-- column: hour BIGINT  hour of the day, UTC, over all dates; null for records before the first
+--   time of their book
 -- column: records BIGINT  all records, snapshots included
 -- column: adds BIGINT  records with action A
 -- column: cancels BIGINT  records with action C

@@ -28,7 +28,8 @@ WITH timed AS (
     -- (32) does not count.
     SELECT publisher_id, instrument_id, source, position, action, bid_px_00, ask_px_00,
         max(if((flags & 40) = 8, NULL, epoch_ns(ts_recv))) OVER (
-            PARTITION BY publisher_id, instrument_id, source ORDER BY position, action <> 'T' ROWS UNBOUNDED PRECEDING
+            PARTITION BY publisher_id, instrument_id, source ORDER BY position, action <> 'T'
+            ROWS UNBOUNDED PRECEDING
         ) AS ts
     FROM states_1
 ),
@@ -38,7 +39,9 @@ states AS (
     -- The row of a trade (T) is not a state: it has the book before the trade.
     WHERE action <> 'T' AND ts IS NOT NULL
     -- The last state of several at one time.
-    QUALIFY lead(ts) OVER (PARTITION BY publisher_id, instrument_id, source ORDER BY position) IS DISTINCT FROM ts
+    QUALIFY lead(ts) OVER (
+        PARTITION BY publisher_id, instrument_id, source ORDER BY position
+    ) IS DISTINCT FROM ts
 ),
 entered AS (
     SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, instrument_id,

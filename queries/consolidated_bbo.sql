@@ -20,7 +20,8 @@ WITH timed AS (
         action, bid_px_00 AS bid, bid_sz_00::BIGINT AS bid_size, ask_px_00 AS ask,
         ask_sz_00::BIGINT AS ask_size,
         max(if((flags & 40) = 8, NULL, epoch_ns(ts_recv))) OVER (
-            PARTITION BY publisher_id, instrument_id, source ORDER BY position, action <> 'T' ROWS UNBOUNDED PRECEDING
+            PARTITION BY publisher_id, instrument_id, source ORDER BY position, action <> 'T'
+            ROWS UNBOUNDED PRECEDING
         ) AS ts
     FROM states_1
 ),

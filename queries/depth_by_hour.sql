@@ -10,7 +10,8 @@
 -- column: seconds_bid DOUBLE  seconds of that hour in which there was a bid
 -- column: seconds_ask DOUBLE  seconds of that hour in which there was an ask
 -- source: depth(k) is the sum of the sizes of the best k levels, time-weighted: a state holds until
---   the next state of its book in the same source. An empty side has no depth; it does not count as 0
+--   the next state of its book in the same source. An empty side has no depth; it does not count
+--   as 0
 WITH timed AS (
     -- A book's time is its greatest ts_recv so far; one with F_BAD_TS_RECV (8) outside a snapshot
     -- (32) does not count.
@@ -29,7 +30,8 @@ WITH timed AS (
             + if($levels > 7, ask_sz_07, 0) + if($levels > 8, ask_sz_08, 0)
             + if($levels > 9, ask_sz_09, 0)) AS ask,
         max(if((flags & 40) = 8, NULL, epoch_ns(ts_recv))) OVER (
-            PARTITION BY publisher_id, instrument_id, source ORDER BY position, action <> 'T' ROWS UNBOUNDED PRECEDING
+            PARTITION BY publisher_id, instrument_id, source ORDER BY position, action <> 'T'
+            ROWS UNBOUNDED PRECEDING
         ) AS ts
     FROM states_10
     WHERE if($levels BETWEEN 1 AND 10, true, error('levels: 1 to 10 is expected'))
@@ -38,7 +40,9 @@ states AS (
     -- The row of a trade is not a state: it has the book before the trade. Of several rows at the
     -- same time the last one holds; the others last no time.
     SELECT symbol, publisher_id, bid, ask, ts,
-        lead(ts) OVER (PARTITION BY publisher_id, instrument_id, source ORDER BY position) AS next_ts
+        lead(ts) OVER (
+            PARTITION BY publisher_id, instrument_id, source ORDER BY position
+        ) AS next_ts
     FROM timed
     WHERE action <> 'T'
 ),

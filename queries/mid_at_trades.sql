@@ -23,7 +23,8 @@ WITH timed AS (
     -- (32) does not count.
     SELECT *,
         max(if((flags & 40) = 8, NULL, epoch_ns(ts_recv))) OVER (
-            PARTITION BY publisher_id, instrument_id, source ORDER BY position, action <> 'T' ROWS UNBOUNDED PRECEDING
+            PARTITION BY publisher_id, instrument_id, source ORDER BY position, action <> 'T'
+            ROWS UNBOUNDED PRECEDING
         ) AS ts
     FROM states_1
 ),
@@ -33,7 +34,9 @@ states AS (
     SELECT publisher_id, instrument_id, source, ts, bid_px_00, bid_sz_00, ask_px_00, ask_sz_00
     FROM timed
     WHERE action <> 'T' AND ts IS NOT NULL
-    QUALIFY lead(ts) OVER (PARTITION BY publisher_id, instrument_id, source ORDER BY position) IS DISTINCT FROM ts
+    QUALIFY lead(ts) OVER (
+        PARTITION BY publisher_id, instrument_id, source ORDER BY position
+    ) IS DISTINCT FROM ts
 )
 SELECT t.ts_recv, coalesce(t.symbol, t.instrument_id::VARCHAR) AS symbol, t.publisher_id,
     t.sequence, t.side, t.price, t.size::BIGINT AS size,

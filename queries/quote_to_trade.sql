@@ -3,8 +3,8 @@
 -- reads: mbo
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
--- column: hour BIGINT  hour of the day, UTC, over all dates; null for records before the first time of their
---   book
+-- column: hour BIGINT  hour of the day, UTC, over all dates; null for records before the first
+--   time of their book
 -- column: messages BIGINT  how many adds, cancels and modifies, including those that only remove
 --   filled size
 -- column: trades BIGINT  how many trades

@@ -40,7 +40,8 @@ WITH ordered AS (
         PARTITION BY publisher_id, instrument_id, source ORDER BY position, action <> 'T'
     )
 ),
--- The last state at each time (-1: none is known yet), and the last time at which each book has a row.
+-- The last state at each time (-1: none is known yet), and the last time at which each book has a
+-- row.
 states AS (
     SELECT publisher_id, instrument_id, source, coalesce(ts, -1) AS ts, max(series) AS series,
         arg_max_null(twice_mid, n) AS twice_mid

@@ -17,7 +17,8 @@ WITH timed AS (
     SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, instrument_id, source,
         position, action, ask_px_00 - bid_px_00 AS spread,
         max(if((flags & 40) = 8, NULL, epoch_ns(ts_recv))) OVER (
-            PARTITION BY publisher_id, instrument_id, source ORDER BY position, action <> 'T' ROWS UNBOUNDED PRECEDING
+            PARTITION BY publisher_id, instrument_id, source ORDER BY position, action <> 'T'
+            ROWS UNBOUNDED PRECEDING
         ) AS ts
     FROM states_1
 ),
@@ -25,7 +26,9 @@ states AS (
     -- The row of a trade is not a state: it has the book before the trade. Of several rows at the
     -- same time the last one holds; the others last no time.
     SELECT symbol, publisher_id, spread, ts,
-        lead(ts) OVER (PARTITION BY publisher_id, instrument_id, source ORDER BY position) AS next_ts
+        lead(ts) OVER (
+            PARTITION BY publisher_id, instrument_id, source ORDER BY position
+        ) AS next_ts
     FROM timed
     WHERE action <> 'T'
 ),

@@ -11,8 +11,8 @@
 -- column: volume BIGINT  total size of these trades, in units
 -- column: impact PRICE_DOUBLE  mean of d (mid at t + horizon - mid before the trade) over trades; d
 --   is 1 for a buy and -1 for a sell
--- column: impact_bps DOUBLE  impact relative to the mean of the mids before the trades, without their
---   signs, in units of 1e-4
+-- column: impact_bps DOUBLE  impact relative to the mean of the mids before the trades, taken without
+--   their signs, in units of 1e-4
 -- source: the signed change of the mid after a trade, by size as in Hasbrouck, "Measuring the
 --   information content of stock trades" (1991), without his model. Trades of side N are signed by
 --   the rule of Lee and Ready, "Inferring trade direction from intraday data" (1991). The impact of

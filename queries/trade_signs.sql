@@ -13,10 +13,10 @@
 -- column: imbalance DOUBLE  (bought - sold) / (bought + sold); null if both are 0
 -- source: the trade sign is the aggressor's side as the venue gives it; none is inferred
 WITH timed AS (
-    -- The time of a trade is the greatest ts_recv of the trades so far; one with F_BAD_TS_RECV (8)
-    -- does not count.
+    -- A book's time is the greatest ts_recv of its trades so far; one with F_BAD_TS_RECV (8) does
+    -- not count.
     SELECT *, max(if((flags & 40) = 8, NULL, epoch_ns(ts_recv))) OVER (
-        PARTITION BY source ORDER BY position ROWS UNBOUNDED PRECEDING
+        PARTITION BY publisher_id, instrument_id, source ORDER BY position ROWS UNBOUNDED PRECEDING
     ) AS time_ns
     FROM trades
 ),

@@ -19,13 +19,16 @@ WITH timed AS (
         position, action, size, ask_sz_00 AS ask_sz,
         CASE WHEN bid_px_00 IS NOT NULL AND ask_px_00 IS NOT NULL THEN bid_sz_00 END AS bid_sz,
         max(if((flags & 40) = 8, NULL, epoch_ns(ts_recv))) OVER (
-            PARTITION BY publisher_id, instrument_id, source ORDER BY position, action <> 'T' ROWS UNBOUNDED PRECEDING
+            PARTITION BY publisher_id, instrument_id, source ORDER BY position, action <> 'T'
+            ROWS UNBOUNDED PRECEDING
         ) AS ts
     FROM states_1
 ),
 states AS (
     SELECT symbol, publisher_id, ts, bid_sz, ask_sz,
-        lead(ts) OVER (PARTITION BY publisher_id, instrument_id, source ORDER BY position) AS next_ts
+        lead(ts) OVER (
+            PARTITION BY publisher_id, instrument_id, source ORDER BY position
+        ) AS next_ts
     FROM timed
     -- The row of a trade (T) is not a state: it has the book before the trade.
     WHERE action <> 'T'

@@ -23,7 +23,8 @@ WITH timed AS (
     SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, date, source, position,
         action, bid_px_00 AS bid, ask_px_00 AS ask,
         max(if((flags & 40) = 8, NULL, epoch_ns(ts_recv))) OVER (
-            PARTITION BY publisher_id, instrument_id, source ORDER BY position, action <> 'T' ROWS UNBOUNDED PRECEDING
+            PARTITION BY publisher_id, instrument_id, source ORDER BY position, action <> 'T'
+            ROWS UNBOUNDED PRECEDING
         ) AS ts
     FROM states_1
 ),
