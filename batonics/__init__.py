@@ -27,12 +27,14 @@ if TYPE_CHECKING:
         BatonicsError,
         CheckpointError,
         DamagedInputError,
+        DataWarning,
         InputError,
         LakeError,
         OutputError,
         UsageError,
     )
     from batonics.public.definitions import with_definitions
+    from batonics.public.prices import to_pandas, with_prices
     from batonics.public.scan import scan_mbo
     from batonics.public.symbols import with_symbols
 
@@ -45,12 +47,15 @@ _MODULES = {
     "load_lake": "batonics.jobs.lake_load",
     "reconstruct": "batonics.jobs.reconstruct",
     "scan_mbo": "batonics.public.scan",
+    "to_pandas": "batonics.public.prices",
     "with_definitions": "batonics.public.definitions",
+    "with_prices": "batonics.public.prices",
     "with_symbols": "batonics.public.symbols",
     "would_fill": "batonics.frames.orders.fill_simulation",
     "BatonicsError": "batonics.model.errors",
     "CheckpointError": "batonics.model.errors",
     "DamagedInputError": "batonics.model.errors",
+    "DataWarning": "batonics.model.errors",
     "InputError": "batonics.model.errors",
     "LakeError": "batonics.model.errors",
     "OutputError": "batonics.model.errors",
@@ -62,6 +67,7 @@ __all__ = [
     "Books",
     "CheckpointError",
     "DamagedInputError",
+    "DataWarning",
     "InputError",
     "Lake",
     "LakeError",
@@ -71,7 +77,9 @@ __all__ = [
     "load_lake",
     "reconstruct",
     "scan_mbo",
+    "to_pandas",
     "with_definitions",
+    "with_prices",
     "with_symbols",
     "would_fill",
 ]

@@ -16,8 +16,8 @@
 -- source: a lifetime lasts from the record that adds an order to the record that removes it
 --   (ts_event); `.mbo.orders()` defines which starts and ends are unknown
 
--- Orders that are alive or cleared are censored, as are those that came with a snapshot or before
--- the records begin. A lifetime is negative where the venue's clock ran backwards.
+-- Orders that are alive or cleared are censored, as are those that were first seen in a snapshot or
+-- were placed before the records begin. An order that a later snapshot has again is one order. A lifetime is negative where the venue's clock ran backwards.
 WITH lives AS (
     SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, "end" AS ended,
         left_censored OR right_censored AS censored,

@@ -87,7 +87,7 @@ def apply_effects(state: State, out: Outputs, events: Events, row: int, book: in
     effects = read_effects(action, flags, books[base + B_SNAPSHOT_OPEN])
     if effects & ENDS_SNAPSHOT:
         end_snapshot(state, out, book)
-    if len(out.changed_books) > 0:
+    if len(out.levels_before) > 0:
         keep_levels_before(state, out, book, flags)
     books[base + B_SNAPSHOT_OPEN] = as_word(effects & KEEPS_SNAPSHOT_OPEN != 0)
     if effects & CLEARS_BOOK:

@@ -92,7 +92,6 @@ class BookEngine(BookReader):
             event_ends=nothing,
             tops=nothing,
             depth=tops.depth if tops else 0,
-            changes=isinstance(tops, TopsSpec) and tops.changes,
             trades=isinstance(tops, TopsSpec) and tops.trades,
             last_tops=nothing,
             window_bounds=nothing,
@@ -300,15 +299,15 @@ class BookEngine(BookReader):
         """Make room in the outputs by book for as many books as the state has room for."""
         books, out = len(self.state.books) // BOOK_WORDS, self._out
         words = TOP_LEVEL_WORDS * out.depth
-        if isinstance(self._spec, (WindowsSpec, PublishSpec)):
-            self._out = out._replace(
-                changed_books=grown(out.changed_books, books, 0),
-                levels_before=grown(out.levels_before, books * words, 0),
-            )
-        elif isinstance(self._spec, TopsSpec):
+        if isinstance(self._spec, TopsSpec) and self._spec.changes:
             # A new book has no last top: WORST_KEY stands in its place.
             last_tops = grown(out.last_tops, books * (WORST_KEYS + 2 * words), WORST_KEY)
             self._out = out._replace(last_tops=last_tops)
+            return
+        self._out = out._replace(levels_before=grown(out.levels_before, books * words, 0))
+        if not isinstance(self._spec, TopsSpec):
+            changed_books = grown(out.changed_books, books, 0)
+            self._out = self._out._replace(changed_books=changed_books)
 
     def _make_room(self, stop: FoldStop) -> None:
         if stop == FoldStop.DELTAS:

@@ -89,6 +89,8 @@ def keep_tops(events: Events, state: State, out: Outputs, row: int, book: int) -
     is_trade = action == ACTION_TRADE
     if is_trade and out.trades:
         write_trade_top(state, out, book, row)
+    if len(out.last_tops) == 0:
+        return
     if not (out.trades and (is_trade or action == ACTION_FILL or action == ACTION_NONE)):
         books[at(base + B_RECORD_ROW)] = row
     bits = books[at(base + B_TOP_BITS)]

@@ -242,7 +242,7 @@ def fold(
                 if action == NO_ROOM:
                     first, length, stop = row, 0, STOP_DELTAS
                     break
-            elif len(out.changed_books) > 0:
+            elif len(out.levels_before) > 0:
                 keep_levels_before(state, out, book, flags)
             if action == ACTION_CANCEL:
                 counts = apply_cancel(events, state, out, tables, counts, row, book, home)

@@ -43,7 +43,8 @@ class InstrumentGroups(NamedTuple):
     books: NDArray[np.int64]  # book numbers, by instrument
     book_tops: NDArray[np.int64]  # by book: the levels of its last top
     group_tops: NDArray[np.int64]  # by instrument: the levels of its last top, or NO_TOP
-    group_rows: NDArray[np.int64]  # by instrument: the levels of its last row
+    group_rows: NDArray[np.int64]  # by instrument: the levels of its last row, if that is behind
+    row_is_behind: NDArray[np.int64]  # by instrument: 1 if its last row is not its last top
     used: NDArray[np.int64]  # scratch, by entry of `books`: how many of its levels are merged
 
 
@@ -72,27 +73,25 @@ def merge_tops(
     words = TOP_LEVEL_WORDS * depth
     for i in range(rows):
         first = i * (TOP_WORDS + words) + TOP_WORDS
-        change = tops[first - TOP_WORDS + TOP_CHANGE]
-        group = groups.group_of[tops[first - TOP_WORDS + TOP_BOOK]]
-        is_trade = action[i] == ACTION_TRADE
-        if not is_trade:
-            book = tops[first - TOP_WORDS + TOP_BOOK]
-            copy_words(tops, first, groups.book_tops, book * words, words)
+        book = tops[first - TOP_WORDS + TOP_BOOK]
+        group = groups.group_of[book]
+        if action[i] == ACTION_TRADE:
+            if groups.group_tops[group * words + SIZE_WORD] == NO_TOP:
+                write_no_levels(tops, first, depth)
+            else:
+                copy_words(groups.group_tops, group * words, tops, first, words)
+            groups.row_is_behind[group] = 0
+            kept[i] = True
+            continue
+        copy_words(tops, first, groups.book_tops, book * words, words)
         for side in range(2):
             merge_side(tops, first, depth, groups, group, side)
-        kept[i] = is_trade or keep_group_top(tops, first, depth, groups, group, change)
-        if kept[i]:
-            copy_words(tops, first, groups.group_rows, group * words, words)
+        kept[i] = keep_group_top(tops, first, depth, groups, group)
 
 
 @outlined
 def keep_group_top(
-    tops: NDArray[np.int64],
-    first: int,
-    depth: int,
-    groups: InstrumentGroups,
-    group: int,
-    change: int,
+    tops: NDArray[np.int64], first: int, depth: int, groups: InstrumentGroups, group: int
 ) -> bool:
     """Keep a change as the last top of an instrument, and describe it; whether it has a row.
 
@@ -102,25 +101,29 @@ def keep_group_top(
         depth: levels of each side.
         groups: all books; brought up to date.
         group: the instrument's number.
-        change: `Top.CHANGE` of the book.
     """
     words = TOP_LEVEL_WORDS * depth
-    last = group * words
+    last, change = group * words, tops[first - TOP_WORDS + TOP_CHANGE]
+    by_trade = change & CHANGE_ENDED_BY_TRADE != 0
+    was_behind = groups.row_is_behind[group] != 0
     is_new = groups.group_tops[last + SIZE_WORD] == NO_TOP
     if is_new:
         write_no_levels(groups.group_tops, last, depth)
-    is_changed = is_new
-    for side in range(2):
-        is_changed |= find_change(tops, first, groups.group_tops, last, depth, side) < depth
-    copy_words(tops, first, groups.group_tops, last, words)
-    bid = find_change(tops, first, groups.group_rows, last, depth, 0)
-    ask = find_change(tops, first, groups.group_rows, last, depth, 1)
+    if by_trade and not was_behind:
+        copy_words(groups.group_tops, last, groups.group_rows, last, words)
+    bid = find_change(tops, first, groups.group_tops, last, depth, 0)
+    ask = find_change(tops, first, groups.group_tops, last, depth, 1)
+    is_changed = is_new or bid < depth or ask < depth
+    if is_changed:
+        copy_words(tops, first, groups.group_tops, last, words)
+    if by_trade or was_behind:
+        bid = find_change(tops, first, groups.group_rows, last, depth, 0)
+        ask = find_change(tops, first, groups.group_rows, last, depth, 1)
+    differs = bid < depth or ask < depth
     last_row = change >> LAST_ROW_BIT << LAST_ROW_BIT
     tops[first - TOP_WORDS + TOP_CHANGE] = last_row | describe_change(bid, ask, depth, change)
-    if change & CHANGE_ENDED_BY_TRADE:
-        return False
-    differs: bool = bid < depth or ask < depth
-    return is_changed or differs or change & CHANGE_SNAPSHOT != 0
+    groups.row_is_behind[group] = as_word(by_trade and differs)
+    return not by_trade and (is_changed or differs or change & CHANGE_SNAPSHOT != 0)
 
 
 @outlined

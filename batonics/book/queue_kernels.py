@@ -13,11 +13,13 @@ level alone, such as a modify to the same price and size.
 |                     |                        | an M that undoes its fills is a refill: it grew   |
 | A, M                | (new, 1)               | it was added; the fold did not know an M's order  |
 | A                   | those of M             | it replaced another order of its id (rule 7)      |
-| R, opening A, F_TOB | (-size, -count) each   | all orders of these levels ended (rules 11 to 14) |
+| R, F_TOB            | (-size, -count) each   | all orders of these levels ended (rules 11, 13)   |
+| R, A of a snapshot  | (-size, -count) each   | all are held until the snapshot ends (rule 14)    |
 
 A clear names its levels, so no other book is visited. The host makes room before each call
 (`queues.py`): a record adds one order at most. `queue_state.py` describes nodes and levels,
-`queue_list_kernels.py` links them, `queue_order_kernels.py` changes orders.
+`queue_list_kernels.py` links them, `queue_order_kernels.py` changes orders, and
+`queue_snapshot_kernels.py` holds them over a snapshot.
 """
 
 from __future__ import annotations
@@ -30,7 +32,6 @@ from batonics.book.queue_list_kernels import (
     find_id,
     find_queue_level,
     id_shift_of,
-    sum_ahead,
 )
 from batonics.book.queue_order_kernels import (
     QueueRecord,
@@ -43,9 +44,17 @@ from batonics.book.queue_order_kernels import (
     write_change,
     write_clear,
 )
+from batonics.book.queue_position_kernels import write_position
+from batonics.book.queue_snapshot_kernels import (
+    end_held,
+    end_snapshot_lives,
+    hold_level,
+    restate_order,
+)
 from batonics.book.queue_state import (
     BOTH_SIDES,
     END_REPLACED,
+    KIND_APPEARED,
     KIND_REMOVED,
     N_BEHIND,
     N_BOOK,
@@ -55,37 +64,20 @@ from batonics.book.queue_state import (
     N_SERIAL,
     N_SIDE,
     N_SIZE,
+    NO_LEVEL,
     NO_NODE,
     NODE_WORDS,
-    POSITION_AHEAD_ORDERS,
-    POSITION_AHEAD_SIZE,
-    POSITION_BEHIND_ORDERS,
-    POSITION_BEHIND_SIZE,
-    POSITION_BOOK,
-    POSITION_PRICE,
-    POSITION_SEQUENCE,
-    POSITION_SIDE,
-    POSITION_SIZE,
-    POSITION_TS_EVENT,
-    POSITION_TS_RECV,
-    POSITION_WORDS,
     QB_AGGRESSOR,
-    QB_ENDED,
     QB_FILL_PRIORITY,
-    QB_PRICE,
     QB_SEQUENCE,
-    QB_SIDE,
     QB_SNAPSHOT_OPEN,
+    QB_SNAPSHOT_ORDERS,
     QB_TS_EVENT,
     QB_TS_RECV,
-    QB_WATCHED,
     QL_FIRST,
-    QL_ORDERS,
     QL_OWNER,
     QL_PRICE,
-    QL_SIZE,
     QT_LEVELS,
-    QT_POSITIONS,
     QUEUE_BOOK_WORDS,
     QUEUE_LEVEL_WORDS,
     QueueEvents,
@@ -116,70 +108,45 @@ from batonics.model.mbo import (
     UNDEF_ORDER_SIZE,
     UNDEF_PRICE,
 )
-from batonics.native import as_word, at, inlined, kernel, outlined
-
-
-@outlined
-def write_position(queues: Queues, out: QueueOutputs, book: int) -> None:
-    """An event of a book has ended: write where its watched order stands, if that has changed."""
-    books, base = queues.books, book * QUEUE_BOOK_WORDS
-    node, ended = books[base + QB_WATCHED], books[base + QB_ENDED]
-    books[base + QB_ENDED] = 0
-    if node == NO_NODE and ended == 0:
-        return
-    n = queues.totals[QT_POSITIONS] * POSITION_WORDS
-    to = out.positions
-    to[n + POSITION_BOOK] = book
-    to[n + POSITION_TS_EVENT] = books[base + QB_TS_EVENT]
-    to[n + POSITION_TS_RECV] = books[base + QB_TS_RECV]
-    to[n + POSITION_SEQUENCE] = books[base + QB_SEQUENCE]
-    if node == NO_NODE:
-        to[n + POSITION_SIDE], to[n + POSITION_PRICE] = (
-            books[base + QB_SIDE],
-            books[base + QB_PRICE],
-        )
-        to[n + POSITION_SIZE] = 0
-        for word in range(POSITION_AHEAD_ORDERS, POSITION_WORDS):
-            to[n + word] = -1
-    else:
-        nodes, word = queues.nodes, node * NODE_WORDS
-        level, display_size = (
-            nodes[word + N_LEVEL] * QUEUE_LEVEL_WORDS,
-            display_size_of(nodes, node),
-        )
-        ahead_orders, ahead_size = sum_ahead(queues, node)
-        to[n + POSITION_SIDE], to[n + POSITION_PRICE] = nodes[word + N_SIDE], nodes[word + N_PRICE]
-        to[n + POSITION_SIZE] = display_size
-        to[n + POSITION_AHEAD_ORDERS], to[n + POSITION_AHEAD_SIZE] = ahead_orders, ahead_size
-        others = queues.levels[level + QL_ORDERS] - as_word(display_size > 0)
-        to[n + POSITION_BEHIND_ORDERS] = others - ahead_orders
-        to[n + POSITION_BEHIND_SIZE] = queues.levels[level + QL_SIZE] - display_size - ahead_size
-    differs = ended != 0
-    books[base + QB_SIDE] = to[n + POSITION_SIDE]
-    for word in range(POSITION_WORDS - POSITION_PRICE):
-        differs |= books[base + QB_PRICE + word] != to[n + POSITION_PRICE + word]
-        books[base + QB_PRICE + word] = to[n + POSITION_PRICE + word]
-    queues.totals[QT_POSITIONS] += as_word(differs)
+from batonics.native import as_word, at, inlined, kernel
 
 
 @kernel
 def start_queues_day(queues: Queues, out: QueueOutputs, book_count: int) -> None:
-    """End open snapshots, and with each an event (rule 21); there is room for the positions."""
+    """End open snapshots, and with each an event (rule 21); there is room for the rows."""
+    id_shift = id_shift_of(queues.ids)
     for book in range(book_count):
         if queues.books[book * QUEUE_BOOK_WORDS + QB_SNAPSHOT_OPEN] != 0:
             queues.books[book * QUEUE_BOOK_WORDS + QB_SNAPSHOT_OPEN] = 0
+            end_snapshot_lives(queues, out, id_shift, as_word(0), as_word(book))
             if len(out.positions) > 0:
                 write_position(queues, out, book)
 
 
+@kernel
+def end_open_snapshots(queues: Queues, out: QueueOutputs, book_count: int) -> None:
+    """End the lives of orders that open snapshots have not said again; there is room for rows.
+
+    For a reader who knows that no further record belongs to these snapshots.
+    """
+    id_shift = id_shift_of(queues.ids)
+    for book in range(book_count):
+        end_snapshot_lives(queues, out, id_shift, as_word(0), as_word(book))
+
+
 @inlined
-def apply_snapshot(queues: Queues, out: QueueOutputs, book: int, effects: int) -> None:
+def apply_snapshot(
+    queues: Queues, out: QueueOutputs, id_shift: int, record: QueueRecord, effects: int
+) -> None:
     """Open or end the snapshot of a book as a record's effects say (rule 14)."""
+    book = record.book
     queues.books[at(book * QUEUE_BOOK_WORDS + QB_SNAPSHOT_OPEN)] = as_word(
         effects & KEEPS_SNAPSHOT_OPEN != 0
     )
-    if effects & ENDS_SNAPSHOT and len(out.positions) > 0:
-        write_position(queues, out, book)
+    if effects & ENDS_SNAPSHOT:
+        end_snapshot_lives(queues, out, id_shift, record.row, book)
+        if len(out.positions) > 0:
+            write_position(queues, out, book)
 
 
 @inlined
@@ -192,9 +159,15 @@ def apply_clear(
     effects: int,
     delta: int,
 ) -> int:
-    """End the lives at the levels that a record clears; the word after the deltas of these."""
+    """End or hold the lives at the levels that a record clears; the word after their deltas."""
     deltas, row = events.deltas, record.row
-    if len(out.changes) > 0:
+    # A snapshot that opens with a top of book has no orders.
+    holds = (
+        effects & (CLEARS_BOOK | REPLACES_SIDE) == CLEARS_BOOK and record.flags & F_SNAPSHOT != 0
+    )
+    if holds:
+        queues.books[at(record.book * QUEUE_BOOK_WORDS + QB_SNAPSHOT_ORDERS)] = 1
+    elif len(out.changes) > 0:
         has_deltas = delta < len(deltas) and deltas[at(delta)] == row
         if effects & CLEARS_BOOK or has_deltas:  # a top-of-book record may be at fault
             side = as_word(
@@ -204,7 +177,11 @@ def apply_clear(
     while delta < len(deltas) and deltas[at(delta)] == row and deltas[at(delta + DELTA_SIZE)] <= 0:
         if deltas[at(delta + DELTA_COUNT)] < 0:  # a top-of-book level has no orders
             owner = (record.book << 1 | deltas[at(delta + DELTA_SIDE)]) + 1
-            end_level(queues, out, id_shift, deltas[at(delta + DELTA_PRICE)], owner, record)
+            price = deltas[at(delta + DELTA_PRICE)]
+            if holds:
+                hold_level(queues, price, owner, record)
+            else:
+                end_level(queues, out, id_shift, price, owner, record)
         delta += DELTA_WORDS
     return delta
 
@@ -251,16 +228,25 @@ def apply_add_or_modify(
         side, price = deltas[at(last + DELTA_SIDE)], deltas[at(last + DELTA_PRICE)]
         is_new_there = deltas[at(last + DELTA_COUNT)] > 0
         size = (0 if is_new_there else size) + deltas[at(last + DELTA_SIZE)]
-    if record.action != ACTION_ADD and node != NO_NODE:
+    censored = as_word(record.action != ACTION_ADD or record.flags & F_SNAPSHOT != 0)
+    if node != NO_NODE and nodes[at(word + N_LEVEL)] == NO_LEVEL:
+        if side == nodes[at(word + N_SIDE)]:
+            restate_order(queues, out, record, node, price, size)
+            return
+        end_held(queues, out, id_shift, record.row, node)
+    elif node != NO_NODE and record.action != ACTION_ADD:
         modify_order(queues, out, id_shift, record, node, price, size)
         return
-    if node != NO_NODE:
+    elif node != NO_NODE:
         if len(out.changes) > 0:
             display_size = display_size_of(nodes, node)
             write_change(queues, out, record.row, node, as_word(KIND_REMOVED), display_size)
-        end_life(queues, out, id_shift, node, as_word(END_REPLACED), record)
-    censored = as_word(record.action != ACTION_ADD or record.flags & F_SNAPSHOT != 0)
+        end = as_word(END_REPLACED)
+        end_life(queues, out, id_shift, node, end, record.ts_event, record.ts_recv)
     add_node(queues, out, id_shift, record, side, price, size, censored)
+    if len(out.changes) > 0 and queues.books[record.book * QUEUE_BOOK_WORDS + QB_SNAPSHOT_ORDERS]:
+        added = queues.ids[2 * find_id(queues.ids, id_shift, record.order_id, record.book) + 1]
+        write_change(queues, out, record.row, added & 0xFFFFFFFF, as_word(KIND_APPEARED), size)
 
 
 @inlined
@@ -277,8 +263,9 @@ def apply_record(
     ids, deltas, action = queues.ids, events.deltas, record.action
     pair = find_id(ids, id_shift, record.order_id, record.book)
     node = as_word(NO_NODE) if pair < 0 else ids[at(2 * pair + 1)] & 0xFFFFFFFF
+    is_live = node != NO_NODE and queues.nodes[at(node * NODE_WORDS + N_LEVEL)] != NO_LEVEL
     if action == ACTION_FILL:
-        if node != NO_NODE and 0 < record.size < UNDEF_ORDER_SIZE:
+        if is_live and 0 < record.size < UNDEF_ORDER_SIZE:
             aggressor = queues.books[at(record.book * QUEUE_BOOK_WORDS + QB_AGGRESSOR)]
             is_aggressor = record.order_id != 0 and record.order_id == aggressor
             fill_order(queues, out, record, node, is_aggressor)
@@ -286,7 +273,7 @@ def apply_record(
         if own < end:
             taken, leaves = -deltas[at(own + DELTA_SIZE)], deltas[at(own + DELTA_COUNT)] < 0
             cancel_order(queues, out, id_shift, record, node, taken, leaves)
-    elif own < end or (node != NO_NODE and is_restated(events, queues.nodes, node, record)):
+    elif own < end or (is_live and is_restated(events, queues.nodes, node, record)):
         apply_add_or_modify(events, queues, out, id_shift, record, node, own, end)
 
 
@@ -295,7 +282,7 @@ def fold_queues(events: QueueEvents, queues: Queues, out: QueueOutputs) -> None:
     """Apply a batch to the queues; the fold has answered it with deltas.
 
     There must be room for one more order by each record, and for the rows: of lives as many as
-    there are and can be added, of positions two a record, of changes three a record.
+    there are and can be added, of positions two a record, of changes that many and four a record.
     """
     books, deltas, delta = queues.books, events.deltas, as_word(0)
     id_shift = id_shift_of(queues.ids)
@@ -323,7 +310,7 @@ def fold_queues(events: QueueEvents, queues: Queues, out: QueueOutputs) -> None:
         )
         action, flags = record.action, record.flags
         effects = read_effects(action, flags, books[at(base + QB_SNAPSHOT_OPEN)])
-        apply_snapshot(queues, out, book, effects)
+        apply_snapshot(queues, out, id_shift, record, effects)
         if effects & (CLEARS_BOOK | REPLACES_SIDE):
             delta = apply_clear(events, queues, out, id_shift, record, effects, delta)
         own = delta
@@ -335,6 +322,8 @@ def fold_queues(events: QueueEvents, queues: Queues, out: QueueOutputs) -> None:
         names_order = action == ACTION_CANCEL or action == ACTION_FILL or is_add_or_modify(action)
         if names_order and effects & NAMES_NO_ORDER == 0:
             apply_record(events, queues, out, id_shift, record, own, delta)
+        if flags & F_SNAPSHOT and effects & KEEPS_SNAPSHOT_OPEN == 0:
+            end_snapshot_lives(queues, out, id_shift, record.row, book)
         if len(out.positions) > 0:
             books[at(base + QB_TS_EVENT)] = record.ts_event
             books[at(base + QB_TS_RECV)] = record.ts_recv

@@ -68,6 +68,7 @@ from batonics.book.queue_state import (
     N_SIZE,
     N_TS_EVENT,
     N_TS_RECV,
+    NO_LEVEL,
     NO_NODE,
     NODE_WORDS,
     QB_ENDED,
@@ -181,13 +182,23 @@ def add_node(
 
 @outlined
 def end_life(
-    queues: Queues, out: QueueOutputs, id_shift: int, node: int, end: int, record: QueueRecord
+    queues: Queues,
+    out: QueueOutputs,
+    id_shift: int,
+    node: int,
+    end: int,
+    ts_event: int,
+    ts_recv: int,
 ) -> None:
-    """End the life of an order by a record: leave the level, write the row, free the node."""
+    """End the life of an order by a record: leave the level, write the row, free the node.
+
+    The times are those of the record.
+    """
     nodes, totals, word = queues.nodes, queues.totals, node * NODE_WORDS
     book = nodes[word + N_BOOK]
-    add_to_sums(queues, node, as_word(-1))
-    unlink(queues, node)
+    if nodes[word + N_LEVEL] != NO_LEVEL:
+        add_to_sums(queues, node, as_word(-1))
+        unlink(queues, node)
     erase_id(queues.ids, id_shift, nodes[word + N_ORDER_ID], book)
     if len(out.lives) > 0:
         to = totals[QT_LIVES] * NODE_WORDS
@@ -198,8 +209,8 @@ def end_life(
         out.lives[to + LIFE_ADDED] += hidden
         out.lives[to + LIFE_SIZE] = display_size_of(nodes, node)
         out.lives[to + LIFE_END] = end
-        out.lives[to + LIFE_END_TS_EVENT] = record.ts_event
-        out.lives[to + LIFE_END_TS_RECV] = record.ts_recv
+        out.lives[to + LIFE_END_TS_EVENT] = ts_event
+        out.lives[to + LIFE_END_TS_RECV] = ts_recv
         totals[QT_LIVES] += 1
     base = book * QUEUE_BOOK_WORDS
     if queues.books[base + QB_WATCHED] == node:
@@ -221,7 +232,7 @@ def end_level(
     word = find_queue_level(queues.levels, queues.totals, price, owner) * QUEUE_LEVEL_WORDS
     while queues.levels[word + QL_FIRST] != NO_NODE:
         node = queues.levels[word + QL_FIRST]
-        end_life(queues, out, id_shift, node, as_word(END_CLEARED), record)
+        end_life(queues, out, id_shift, node, as_word(END_CLEARED), record.ts_event, record.ts_recv)
 
 
 @inlined
@@ -289,7 +300,7 @@ def cancel_order(
         write_change(queues, out, record.row, node, as_word(KIND_REMOVED), lost)
     if leaves:
         end = as_word(END_FILLED if filled == taken else END_CANCELLED)
-        end_life(queues, out, id_shift, node, end, record)
+        end_life(queues, out, id_shift, node, end, record.ts_event, record.ts_recv)
 
 
 @inlined
@@ -333,4 +344,4 @@ def modify_order(
     add_to_sums(queues, node, as_word(1))
     if size == 0:
         end = as_word(END_FILLED if display_size == 0 else END_CANCELLED)
-        end_life(queues, out, id_shift, node, end, record)
+        end_life(queues, out, id_shift, node, end, record.ts_event, record.ts_recv)

@@ -9,6 +9,9 @@ Tables find nodes by book and order id, and levels by book, side and price; they
 followed by the C or M that removes the size, at some publishers an event later). An order *shows*
 its size less that, and a level sums what its orders show.
 
+A *held* node is that of an order which a snapshot has cleared and may have again
+(`queue_snapshot_kernels.py`): it is in no level, but in a list of its book, by the same words.
+
 All words are int64. As in `state.py`, each enum is followed by its members as integers, for numba:
 
 | prefix | enum       | prefix | enum       | prefix    | enum          |
@@ -36,7 +39,7 @@ class Node(IntEnum):
     PRICE = 3
     SIZE = 4
     PENDING = 5  # filled, but not removed yet
-    LEVEL = 6  # slot of its level
+    LEVEL = 6  # slot of its level; NO_LEVEL: it is held
     AHEAD = 7  # the node before it at its level
     BEHIND = 8  # the node after it; in a free node: the next free one
     PRIORITY = 9  # rises each time an order of any book goes to the back of a level
@@ -56,18 +59,22 @@ class Node(IntEnum):
     FILL_AHEAD_ORDERS = 23  # at its first fill; -1: never filled
     FILL_AHEAD_SIZE = 24  # at its first fill
     LEFT_CENSORED = 25
+    HELD_TS_EVENT = 26  # of the record that held it
+    HELD_TS_RECV = 27  # of the same record
 
 
 NODE_WORDS = 32
 NO_NODE = 0
+NO_LEVEL = -1
 N_BOOK, N_ORDER_ID, N_SIDE, N_PRICE, N_SIZE, N_PENDING = (int(word) for word in list(Node)[:6])
 N_LEVEL, N_AHEAD, N_BEHIND, N_PRIORITY, N_SERIAL = (int(word) for word in list(Node)[6:11])
 N_TS_EVENT, N_TS_RECV, N_FIRST_PRICE, N_FIRST_SIZE = (int(word) for word in list(Node)[11:15])
 N_ADDED, N_FILLED, N_CANCELLED, N_MODIFIES = (int(word) for word in list(Node)[15:19])
 N_REQUEUES, N_AHEAD_ORDERS, N_AHEAD_SIZE = (int(word) for word in list(Node)[19:22])
 N_FILL_TS_EVENT, N_FILL_AHEAD_ORDERS, N_FILL_AHEAD_SIZE, N_LEFT_CENSORED = (
-    int(word) for word in list(Node)[22:]
+    int(word) for word in list(Node)[22:26]
 )
+N_HELD_TS_EVENT, N_HELD_TS_RECV = (int(word) for word in list(Node)[26:])
 
 
 class LifeRow(IntEnum):
@@ -159,13 +166,20 @@ class QueueBook(IntEnum):
     # Over the whole stream: fills that follow another at the same level in the same trade.
     FILLS_COMPARED = 17
     FILLS_OUT_OF_ORDER = 18  # of these, those of an order that stood ahead of the one before
+    HELD_FIRST = 19  # node
+    HELD_LAST = 20  # node
+    SNAPSHOT_ORDERS = 21  # 1 and the orders that an open snapshot has again; 0: it has ended
+    POSITION_WRITTEN = 22  # 1: a position has been written
 
 
 QUEUE_BOOK_WORDS = 24
 QB_SNAPSHOT_OPEN, QB_AGGRESSOR, QB_WATCHED, QB_ENDED = (int(word) for word in list(QueueBook)[:4])
 QB_TS_EVENT, QB_TS_RECV, QB_SEQUENCE, QB_PRICE = (int(word) for word in list(QueueBook)[4:8])
 QB_SIDE, QB_FILL_SIDE, QB_FILL_PRICE, QB_FILL_PRIORITY, QB_FILLS_COMPARED, QB_FILLS_OUT_OF_ORDER = (
-    int(word) for word in list(QueueBook)[13:]
+    int(word) for word in list(QueueBook)[13:19]
+)
+QB_HELD_FIRST, QB_HELD_LAST, QB_SNAPSHOT_ORDERS, QB_POSITION_WRITTEN = (
+    int(word) for word in list(QueueBook)[19:]
 )
 
 
@@ -214,7 +228,7 @@ POSITION_AHEAD_ORDERS, POSITION_AHEAD_SIZE, POSITION_BEHIND_ORDERS, POSITION_BEH
 
 
 class QueueChange(IntEnum):
-    """Words of a change: size that left its place in a queue."""
+    """Words of a change: size that left its place in a queue, or whose place is not known."""
 
     ROW = 0  # of the batch
     BOOK = 1
@@ -240,9 +254,15 @@ class ChangeKind(IntEnum):
     TRADED = 1  # as the aggressor: the order traded with the other side
     REMOVED = 2  # cancelled, or gone to the back or to another level
     CLEARED = 3  # with all of its side, or with the book (SIDE is BOTH_SIDES)
+    # Known only by a snapshot (`queue_snapshot_kernels.py`):
+    LOST = 4  # filled, cancelled or moved
+    MISPLACED = 5  # not gone, but behind orders that were not ahead; PRIORITY is that of before
+    APPEARED = 6  # came or moved: no size was there
 
 
-KIND_FILLED, KIND_TRADED, KIND_REMOVED, KIND_CLEARED = (int(kind) for kind in ChangeKind)
+KIND_FILLED, KIND_TRADED, KIND_REMOVED, KIND_CLEARED, KIND_LOST, KIND_MISPLACED, KIND_APPEARED = (
+    int(kind) for kind in ChangeKind
+)
 
 
 class Queues(NamedTuple):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from batonics.book import queue_kernels
 from batonics.book.engine import BookEngine
 from batonics.book.queue_state import (
+    NO_LEVEL,
     NODE_WORDS,
     QUEUE_BOOK_WORDS,
     QUEUE_LEVEL_WORDS,
@@ -96,7 +97,7 @@ class OrderQueues:
             engine: it has folded the same records as these queues, and the batch.
         """
         records, day_starts = len(batch.action), isinstance(batch, DayStart)
-        # At the start of a day each book may have a position.
+        # At the start of a day each book may have a position, and may end lives.
         self._make_room(records + day_starts * engine.book_count, engine.book_count)
         totals = self._queues.totals
         totals[[QueueTotal.LIVES, QueueTotal.POSITIONS, QueueTotal.CHANGES]] = 0
@@ -118,16 +119,27 @@ class OrderQueues:
         )
 
     def alive(self) -> NDArray[np.int64]:
-        """The lives that have not ended, (lives, NODE_WORDS) as `LifeRow`, oldest first."""
+        """The lives that have not ended, (lives, NODE_WORDS) as `LifeRow`, oldest first.
+
+        Those that an open snapshot has not said again are "cleared" so far.
+        """
         nodes = self._queues.nodes.reshape(-1, NODE_WORDS)
         rows = nodes[np.flatnonzero(nodes[:, Node.SERIAL])]
         rows = rows[np.argsort(rows[:, Node.SERIAL])]
+        held = rows[:, Node.LEVEL] == NO_LEVEL
         hidden = rows[:, Node.PENDING] - rows[:, Node.SIZE]
         rows[:, LifeRow.ADDED] += np.maximum(hidden, 0)
         rows[:, LifeRow.SIZE] = np.maximum(-hidden, 0)
-        rows[:, LifeRow.END] = LifeEnd.ALIVE
-        rows[:, [LifeRow.END_TS_EVENT, LifeRow.END_TS_RECV]] = -1
+        rows[:, LifeRow.END] = np.where(held, LifeEnd.CLEARED, LifeEnd.ALIVE)
+        times = rows[:, [Node.HELD_TS_EVENT, Node.HELD_TS_RECV]]
+        rows[:, [LifeRow.END_TS_EVENT, LifeRow.END_TS_RECV]] = np.where(held[:, None], times, -1)
         return rows
+
+    def end_open_snapshots(self, engine: BookEngine) -> None:
+        """End the lives that open snapshots have not said again: no more records of them come."""
+        self._make_room(0, engine.book_count)
+        self._queues.totals[[QueueTotal.LIVES, QueueTotal.CHANGES]] = 0
+        queue_kernels.end_open_snapshots(self._queues, self._out, engine.book_count)
 
     def fill_order(self, book: int) -> FillOrder:
         """How often fills in a book kept to the order of its queues, since the stream began."""
@@ -163,7 +175,8 @@ class OrderQueues:
         rows_max = (
             live * NODE_WORDS,
             2 * records * len(QueuePosition),
-            3 * records * len(QueueChange),
+            # A snapshot's end may lose all orders that live.
+            (4 * records + live) * len(QueueChange),
         )
         lives, positions, changes = (
             # A buffer that is kept never has length 0.

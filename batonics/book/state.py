@@ -325,15 +325,15 @@ class Outputs(NamedTuple):
     event_ends: NDArray[np.int64]  # len(EventEnd) words an event's end
     tops: NDArray[np.int64]  # TOP_WORDS + TOP_LEVEL_WORDS * depth words a top
     depth: int  # levels of each side in a top; 0: no tops
-    changes: bool  # a top is written at the end of an event that has one
     trades: bool  # a top is written at each trade
     # By book: the worst key of each side after its last event, then its levels after that event and
-    # in its last row. Length 0: no tops but those of windows.
+    # in its last row. Length 0: no tops are written at the ends of events.
     last_tops: NDArray[np.int64]
     # For windows, which exclude the tops above. Length 0 of `changed_books`: no windows.
     window_bounds: NDArray[np.int64]  # rows of the batch before which a window ends
     changed_books: NDArray[np.int64]  # numbers of books, room for all
-    levels_before: NDArray[np.int64]  # by book: its levels before the open event, as in a top
+    # By book: its levels before the open event, as in a top. For windows and for trades alone.
+    levels_before: NDArray[np.int64]
     events_per_window: int  # a window ends with every so many events of its book; 0: at bounds
 
 

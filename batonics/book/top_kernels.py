@@ -87,12 +87,25 @@ def write_trade_top(state: State, out: Outputs, book: int, row: int) -> None:
     last_row = as_word(row) << LAST_ROW_BIT
     write_top_head(out, n, row, book, state.books[book * BOOK_WORDS + B_EVENTS] >> 1, last_row)
     to, last = first_level(out, n), last_top(out, book) + WORST_KEYS
-    if out.last_tops[last + SIZE_WORD] == WORST_KEY:  # no event has ended
+    if len(out.last_tops) == 0:
+        write_levels_before(state, out, to, book)
+    elif out.last_tops[last + SIZE_WORD] == WORST_KEY:  # no event has ended
         write_no_levels(out.tops, to, out.depth)
     else:
         copy_words(out.last_tops, last, out.tops, to, words)
     state.books[book * BOOK_WORDS + B_TOP_BITS] &= ~ROW_IS_BEHIND
     state.totals[T_TOPS] = n + 1
+
+
+@inlined
+def write_levels_before(state: State, out: Outputs, to: int, book: int) -> None:
+    """Write the levels of a book after its last event to the top that begins at a word."""
+    words = TOP_LEVEL_WORDS * out.depth
+    if state.books[book * BOOK_WORDS + B_EVENTS] & 1:
+        copy_words(out.levels_before, book * words, out.tops, to, words)
+    else:
+        for side in range(2):
+            write_side(state, out.tops, to, out.depth, book, side)
 
 
 @outlined
@@ -130,12 +143,12 @@ def write_changed_top(state: State, out: Outputs, book: int, by_trade: bool) -> 
         change |= CHANGE_UNCHANGED * as_word(not is_changed)
         change |= books[base + B_LAST_ROW] << LAST_ROW_BIT
         write_top_head(out, n, row, book, books[base + B_EVENTS] >> 1, change)
-        state.totals[T_TOPS] = n + as_word(out.changes)
+        state.totals[T_TOPS] = n + 1
 
 
 @inlined
 def describe_change(bid: int, ask: int, depth: int, bits: int) -> int:
-    """`Top.CHANGE` of an event, by the levels at which the book differs from the last row (rule 25).
+    """`Top.CHANGE` of an event, by where the book differs from its last row (rule 25).
 
     Args:
         bid: the best level at which the bids differ; `depth`: they do not.

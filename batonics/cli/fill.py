@@ -12,9 +12,11 @@ from batonics.cli.options import (
     FilesArgument,
     InThisOrderOption,
     JsonOption,
+    PricesChoice,
     QuietOption,
     SalvageOption,
     SkipBadOption,
+    price_unit,
 )
 
 FILL_ROWS_MAX = 20
@@ -50,6 +52,10 @@ def command(
         int | None, typer.Option(help="The publisher id of the book, if several have the symbol.")
     ] = None,
     json: JsonOption = False,
+    prices: Annotated[
+        PricesChoice | None,
+        typer.Option(help="The unit of prices in --json; by default decimal, as text."),
+    ] = None,
     skip_bad: SkipBadOption = False,
     salvage: SalvageOption = False,
     in_this_order: InThisOrderOption = False,
@@ -65,10 +71,13 @@ def command(
     """
     from batonics.cli.progress import read_progress
     from batonics.jobs.fill import FillRequest, FillSimulation
+    from batonics.model.errors import UsageError
     from batonics.model.prices import parse_price
     from batonics.model.times import parse_time
     from batonics.sources.input_options import InputOptions
 
+    if prices is not None and not json:
+        raise UsageError("--prices goes with --json: a terminal shows decimal prices")
     request = FillRequest(
         paths=tuple(files),
         side="B" if side is OrderSide.BUY else "A",
@@ -78,6 +87,7 @@ def command(
         symbol=symbols,
         publisher_id=publisher,
         options=InputOptions(skip_bad, salvage, in_this_order),
+        prices=price_unit(prices) or "decimal",
     )
     simulation = FillSimulation(request)
     with read_progress("fill", quiet=quiet) as progress:
@@ -108,6 +118,11 @@ def _print(report: dict[str, Any], side: OrderSide) -> None:
         f"  ahead at entry: {ahead['size']:,} in {ahead['orders']:,} orders; of it filled"
         f" {ahead['filled']:,}, cancelled or moved {ahead['cancelled']:,}, left {ahead['left']:,}"
     )
+    if ahead["lost"]:
+        console.print(
+            f"  {ahead['lost']:,} of it are missing in a snapshot: records are missing, and fills"
+            " of the order may be among them"
+        )
     end = report["end"]
     if end == "open":
         end = f"open, watched until the last record at {report['data']['until']}"

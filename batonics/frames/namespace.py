@@ -15,6 +15,7 @@ from functools import partial
 
 import polars as pl
 
+from batonics.frames.columns.prices import add_price_argument
 from batonics.frames.depth.book_sources import (
     bbo_source,
     book_source,
@@ -38,6 +39,7 @@ from batonics.model.times import Time, duration_ns, format_duration, time_ns
 
 
 @check_methods
+@add_price_argument
 class MboNamespace:
     """Frames derived from a LazyFrame of MBO records (`MBO_SCHEMA`) in their order.
 
@@ -47,6 +49,9 @@ class MboNamespace:
 
     Most methods take `extra`, names of columns that follow those of the rows: symbol, status (of
     trading), crossed, book_status (cold, synced, stale); see `frames/scan/row_extras.py`.
+
+    Every method takes `prices`, the unit of prices and of all that derives from them: "fixed", as
+    the columns below are, "decimal" or "float"; see `frames/columns/prices.py`.
     """
 
     def __init__(self, records: pl.LazyFrame) -> None:
@@ -82,9 +87,10 @@ class MboNamespace:
     ) -> pl.LazyFrame:
         """The vendor's MBP of any depth: mbp-1, mbp-10 or any other.
 
-        There is a row for each trade, with the book before the trade takes effect, and for each
-        event that changed the best `n` levels, with the book after the event; see
-        `frames/schemas/mbp.py`.
+        There is a row for each trade, with the book after the last event before it, and for each
+        event that changed the best `n` levels, with the book after the event. `depth` and `side`
+        say what changed since the book's last row. An event that ends with a trade has no row of
+        its own; see `frames/schemas/mbp.py`.
 
         Args:
             n: levels of each side.
@@ -330,7 +336,8 @@ class MboNamespace:
             price (Int64 of 1e-9), size, count (Int64).
 
         Raises:
-            UsageError: `time` is not a time.
+            UsageError: `time` is not a time, or (when the frame is collected) before the first
+                record. A time after the last record is a `batonics.DataWarning`.
         """
         return book_source(self._records, time_ns(time))
 

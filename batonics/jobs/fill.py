@@ -6,15 +6,16 @@ builds the report.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from batonics.frames.columns.prices import PriceUnit
 from batonics.frames.orders.fill_result import FillResult
 from batonics.frames.orders.fill_simulation import simulate_fill
 from batonics.jobs.progress import ReadProgress
 from batonics.jobs.symbol_selection import SymbolSelection
-from batonics.model.mbo import MboBatch, take_batch
+from batonics.model.mbo import PRICE_SCALE, MboBatch, take_batch
 from batonics.model.prices import format_price
 from batonics.model.times import format_time
 from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
@@ -34,6 +35,7 @@ class FillRequest:
         symbol: the symbol or instrument id of the book; None where the input has one instrument.
         publisher_id: the publisher of the book; None where one publisher has the instrument.
         options: how the files are read.
+        prices: the unit of prices in the report.
     """
 
     paths: tuple[str, ...]
@@ -44,6 +46,7 @@ class FillRequest:
     symbol: str | None = None
     publisher_id: int | None = None
     options: InputOptions = DEFAULT_OPTIONS
+    prices: PriceUnit = "decimal"
 
 
 class FillSimulation:
@@ -79,7 +82,7 @@ class FillSimulation:
             select=self._select_book,
         )
         symbol = self.stream.symbols.symbol(result.instrument_id, result.at_ns)
-        return fill_report(result, symbol)
+        return fill_report(result, symbol, self.request.prices)
 
     def _batches(self) -> Iterator[MboBatch]:
         for batch in self.stream.batches():
@@ -96,8 +99,18 @@ class FillSimulation:
         return take_batch(rows, rows.publisher_id == self.request.publisher_id)
 
 
-def fill_report(result: FillResult, symbol: str | None) -> dict[str, Any]:
-    """The report of a result: prices as decimal text, times as ISO 8601 text."""
+_PRICES: dict[PriceUnit, Callable[[int], int | str | float | None]] = {
+    "fixed": int,
+    "decimal": format_price,
+    "float": lambda price_1e9: price_1e9 / PRICE_SCALE,
+}
+
+
+def fill_report(
+    result: FillResult, symbol: str | None, prices: PriceUnit = "decimal"
+) -> dict[str, Any]:
+    """The report of a result: times as ISO 8601 text, prices as decimal text or in another unit."""
+    price = _PRICES[prices]
     fills = zip(
         *(result.fills[name].to_physical().to_list() for name in ("ts_event", "ts_recv")),
         *(result.fills[name].to_list() for name in ("price", "size", "by")),
@@ -108,7 +121,7 @@ def fill_report(result: FillResult, symbol: str | None) -> dict[str, Any]:
         "publisher_id": result.publisher_id,
         "instrument_id": result.instrument_id,
         "side": result.side,
-        "price": format_price(result.price),
+        "price": price(result.price),
         "size": result.size,
         "at": format_time(result.at_ns),
         "end": result.end,
@@ -119,17 +132,18 @@ def fill_report(result: FillResult, symbol: str | None) -> dict[str, Any]:
             "size": result.ahead_size,
             "filled": result.ahead_filled,
             "cancelled": result.ahead_cancelled,
+            "lost": result.ahead_lost,
             "left": result.ahead_left,
         },
         "fills": [
             {
                 "ts_event": None if ts_event is None else format_time(ts_event),
                 "ts_recv": None if ts_recv is None else format_time(ts_recv),
-                "price": format_price(price),
+                "price": price(fixed),
                 "size": size,
                 "by": by,
             }
-            for ts_event, ts_recv, price, size, by in fills
+            for ts_event, ts_recv, fixed, size, by in fills
         ],
         "data": result.data.document(),
         "warnings": list(result.warnings),

@@ -27,6 +27,7 @@ from batonics.live.lake_output import LakeOutput
 from batonics.live.protocol import MessageKind
 from batonics.live.recorder import FeedRecorder, recover
 from batonics.live.server_link import ServerLink
+from batonics.model.answers import AsOf
 from batonics.model.errors import UsageError
 from batonics.model.times import duration_ns, format_time, parse_time
 from batonics.server.config import ServerConfig
@@ -114,6 +115,7 @@ class Stream:
                 book_format=book_format,
                 depth=books.depth,
                 orders=books.orders,
+                as_of=AsOf(data=self.handler.data),
             )
 
     def _follow(self) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from batonics.frames.columns.books import BOOK_KEY
-from batonics.frames.columns.prices import check_price_unit, scan_prices
+from batonics.frames.columns.prices import PriceUnit, scan_prices
 from batonics.frames.html import html_table
 from batonics.frames.schemas.table import find_schema
 from batonics.lake import catalog
@@ -138,7 +138,7 @@ class Lake:
         symbols: SymbolNames = (),
         start: Time | None = None,
         end: Time | None = None,
-        prices: str = "fixed",
+        prices: PriceUnit = "fixed",
     ) -> pl.LazyFrame:
         """A LazyFrame of a schema's rows, by date and symbol.
 
@@ -224,7 +224,7 @@ class Lake:
         join = AsofJoin(*sides, columns, allow_exact_matches=allow_exact_matches, suffix=suffix)
         return filter_rows(join.rows(), schemas[0], row_filter)
 
-    def sql(self, query: str, *, prices: str = "fixed", **parameters: object) -> pl.DataFrame:
+    def sql(self, query: str, *, prices: PriceUnit = "fixed", **parameters: object) -> pl.DataFrame:
         """The result of one SELECT over views named after the schemas (`lake/sql.py`).
 
         Args:
@@ -247,8 +247,9 @@ class Lake:
 
         parsed = read_query(query)
         with closing(LakeDatabase(self.store, self.verifier)) as database:
-            unit = check_price_unit(prices)
-            result = database.query(parsed.sql, parsed.bind(parameters), header=parsed, prices=unit)
+            result = database.query(
+                parsed.sql, parsed.bind(parameters), header=parsed, prices=prices
+            )
             return result.frame()
 
     def check(self, progress: Callable[[int], None] | None = None) -> list[str]:

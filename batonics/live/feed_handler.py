@@ -44,6 +44,7 @@ from batonics.live.resume import (
 from batonics.live.resume_columns import identity_columns
 from batonics.live.resume_kernels import ResumeState, advance_position
 from batonics.live.stats import FeedStats
+from batonics.model.answers import DataSpan
 from batonics.model.errors import InputError
 from batonics.model.mbo import MboBatch, empty_batch
 from batonics.model.symbols import MappingInterval, SymbolMap
@@ -76,6 +77,7 @@ class FeedHandler:
     Attributes:
         engine: the books.
         symbols: names of instruments.
+        data: the times of the records.
         stats: the counts; its `feed` is a `protocol.FeedState`.
         published_books: the published rows.
         has_snapshot: whether the connection begins with a snapshot of each book, which makes up for
@@ -90,6 +92,7 @@ class FeedHandler:
         self.published_books = PublishedBooks(depth)
         self.engine = BookEngine(bbo=True, tops=self.published_books.engine_spec())
         self.symbols = SymbolMap()
+        self.data = DataSpan()
         self._frame_symbols = FrameSymbols(self.symbols)
         self.stats = FeedStats(feed=FeedState.CONNECTING)
         self._position = np.array(FEED_START, np.int64)  # a kernel moves it with each batch
@@ -138,9 +141,11 @@ class FeedHandler:
         self._begin_stream()
         self._resumer = resumer
 
-    def restore(self, engine: BookEngine, position: FeedPosition, records: int) -> None:
-        """Continue from a checkpoint: its books, their position, and the number of records."""
-        self.engine, self.stats.records = engine, records
+    def restore(
+        self, engine: BookEngine, position: FeedPosition, records: int, data: DataSpan
+    ) -> None:
+        """Continue from a checkpoint: its books, their position, the records and their times."""
+        self.engine, self.stats.records, self.data = engine, records, data
         self._position = np.array(position, np.int64)
         self.published_books.load(engine)
 
@@ -271,6 +276,7 @@ class FeedHandler:
         if self.output is not None:
             self.output.write(batch)
         self.engine.apply(batch)
+        self.data = self.data.extend(batch)
         changed, ended = self.published_books.update(batch, self.engine)
         self._changed.append(changed)
         self.stats.events += ended

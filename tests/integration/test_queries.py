@@ -108,7 +108,7 @@ def test_returns_of_a_day_that_begins_with_a_snapshot_begin_after_it(test_data: 
     path = path_of(test_data, "esh4")
     windows = MboNamespace(batonics.scan_mbo(path)).window_measures("10s").collect()
     known = windows.drop_nulls(["ofi", "mid_change"])
-    assert query_files("ofi_returns", path)["windows"].to_list() == [known.height]
+    assert query_files("ofi_returns", path)["windows"].sum() == known.height
 
 
 @pytest.mark.parametrize(

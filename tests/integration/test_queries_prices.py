@@ -655,12 +655,16 @@ def test_ofi_returns_equals_a_line_through_window_measures(
 ) -> None:
     lake, records = data
     windows = with_symbols(records, MboNamespace(records).window_measures("10s"))
-    known = windows.drop_nulls(["ofi", "mid_change"])
+    date = pl.from_epoch(pl.col("ts").to_physical() - 1, "ns").dt.date()
+    known = windows.drop_nulls(["ofi", "mid_change"]).with_columns(date=date)
     answer = query_lake("ofi_returns", lake, every="10s")
-    by_book = known.partition_by("symbol", "publisher_id", as_dict=True)
-    assert {row[:2] for row in answer.rows()} == set(by_book)
+    by_book = known.partition_by("symbol", "publisher_id", "date", as_dict=True)
+    assert {row[:3] for row in answer.rows()} == set(by_book)
     for row in answer.iter_rows(named=True):
-        of_book = by_book[row["symbol"], row["publisher_id"]]
+        of_book = by_book[row["symbol"], row["publisher_id"], row["date"]]
+        if of_book["ofi"].n_unique() == 1:
+            assert (row["windows"], row["slope"]) == (of_book.height, None)
+            continue
         ofi, change = of_book["ofi"].to_numpy(), of_book["mid_change"].to_numpy()
         slope, intercept = np.polyfit(ofi, change, 1)
         assert row["windows"] == len(ofi)

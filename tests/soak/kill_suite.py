@@ -22,7 +22,7 @@ from batonics.book.state import FoldStop
 from batonics.model.mbo import MBO_DTYPE, MboBatch, Side, batch_from_records
 from tests.support.compare_books import EnginePair, engine_l3, pieces
 from tests.support.faults_feeds import KINDS, check_faulty_feeds
-from tests.support.fill_checks import check_fill_simulation
+from tests.support.fill_checks import check_fill_simulation, check_fills_over_snapshots
 from tests.support.frame_checks import (
     check_consolidated,
     check_sampled_event_windows,
@@ -33,6 +33,7 @@ from tests.support.order_checks import (
     check_deep_order_lives,
     check_fill_order,
     check_order_lives,
+    check_order_lives_over_snapshots,
     check_queue_positions,
 )
 from tests.support.reference_tops import engine_tops, reference_tops
@@ -145,9 +146,11 @@ def _orders() -> None:
     check_order_lives(SEED)
     check_deep_order_lives(1)
     check_fill_order(1)
+    check_order_lives_over_snapshots(2)
     check_queue_positions(SEED)
     for seed in (1, 2):
         check_fill_simulation(seed)
+        check_fills_over_snapshots(seed)
 
 
 def _check_final_book(clx5: Path | None) -> None:

@@ -17,6 +17,7 @@ from batonics.frames.scan.mbo_scan import scan_batches
 from batonics.model.mbo import MboBatch, slice_batch
 from tests.support.reference_books import Key, Record, records
 from tests.support.reference_fills import Fill, ReferenceFill
+from tests.support.snapshot_streams import snapshot_stream
 from tests.support.streams import KEYS, TICK_1E9, random_stream
 
 
@@ -43,17 +44,31 @@ def fills_of(result: FillResult) -> list[Fill]:
 
 
 def summary(result: FillResult | ReferenceFill) -> dict[str, Any]:
-    names = ("ahead_orders", "ahead_size", "ahead_filled", "ahead_cancelled", "end")
+    ahead = ("ahead_orders", "ahead_size", "ahead_filled", "ahead_cancelled", "ahead_lost")
+    names = (*ahead, "end")
     return {name: getattr(result, name) for name in names}
 
 
 def check_fill_simulation(seed: int) -> None:
     """Random orders in a random stream fill as in the reference."""
-    batch = random_stream(
-        seed, 1_200, books=3, tob_books=seed % 2, clear_share=0.001, snapshot_share=0.002
+    check_fills(
+        random_stream(
+            seed, 1_200, books=3, tob_books=seed % 2, clear_share=0.001, snapshot_share=0.002
+        ),
+        seed,
     )
-    rng = np.random.default_rng(seed)
-    for _ in range(6):
+
+
+def check_fills_over_snapshots(seed: int) -> set[str]:
+    """Random orders live over snapshots as in the reference; the ends of those that met one."""
+    batch = snapshot_stream(seed, 1_200, books=3, share=0.006, changed=0.5)
+    return check_fills(batch, seed, orders=10)
+
+
+def check_fills(batch: MboBatch, seed: int, orders: int = 6) -> set[str]:
+    """Orders at random times fill as in the reference; what befell them."""
+    rng, found = np.random.default_rng(seed), set()
+    for _ in range(orders):
         side, key = "BA"[rng.integers(2)], KEYS[rng.integers(3)]
         price = int(rng.integers(-2, 4)) * TICK_1E9
         size, row = int(rng.integers(1, 12)), rng.integers(200, 900)
@@ -77,3 +92,5 @@ def check_fill_simulation(seed: int) -> None:
             assert result.filled == size - reference.left()
             whole = whole or result
             assert (result.data, result.warnings) == (whole.data, whole.warnings)
+        found |= {reference.end} | ({"lost"} if reference.ahead_lost else set())
+    return found

@@ -23,6 +23,7 @@ from tests.support.reference_orders import (
     reference_lives,
     reference_positions,
 )
+from tests.support.snapshot_streams import snapshot_stream
 from tests.support.streams import random_stream
 
 DEEP = {"ids": 300, "ticks": 8, "clear_share": 0.0005, "snapshot_share": 0, "tob_books": 0}
@@ -71,6 +72,18 @@ def check_deep_order_lives(seed: int) -> None:
     """Lives in deep queues are the reference's."""
     batch = random_stream(seed, 4_000, books=2, **DEEP)  # type: ignore[arg-type]
     assert comparable(as_rows(lives(batch))) == comparable(reference_lives(records(batch)))
+
+
+def check_order_lives_over_snapshots(seed: int) -> None:
+    """Lives, places and fills out of order are the reference's where snapshots say orders again."""
+    batch = snapshot_stream(seed, 2_500)
+    expected = reference_lives(records(batch))
+    assert comparable(as_rows(lives(batch, 50 * seed))) == comparable(expected)
+    assert fill_order(batch, 100) == reference_fill_order(records(batch))
+    for order_id in np.unique(batch.order_id)[::9].tolist():
+        assert as_rows(positions(batch, order_id)) == list(
+            reference_positions(records(batch), order_id)
+        )
 
 
 def check_queue_positions(seed: int) -> None:

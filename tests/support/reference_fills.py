@@ -48,6 +48,7 @@ class ReferenceFill:
     ahead_size: int = 0
     ahead_filled: int = 0
     ahead_cancelled: int = 0
+    ahead_lost: int = 0
     end: str = "open"
 
     def left(self) -> int:
@@ -80,6 +81,10 @@ class ReferenceFill:
         if not self.left():
             self.end = "filled"
             return
+        # An order enters after a whole event, so an open snapshot has ended.
+        still_open = book.snapshot_open
+        book.close_snapshot()
+        book.snapshot_open = still_open
         level = book.levels.get((self.side, self.price), [])
         self.ahead = [order for order in level if order.shows()]
         self.ahead_orders = len(self.ahead)
@@ -88,36 +93,88 @@ class ReferenceFill:
     def live_through(
         self, record: Record, book: Book, reference: ReferenceBooks, aggressor: int
     ) -> None:
-        before = [(order, order.shows(), order.requeues) for order in self.ahead]
+        if book.closes_snapshot(record):
+            self.close_snapshot(book)
+        if self.end == "open":
+            self.live_on(record, book, reference, aggressor)
+        if self.end == "open" and book.in_snapshot and not book.snapshot_open:
+            self.close_snapshot(book)
+
+    def close_snapshot(self, book: Book) -> None:
+        if book.in_snapshot and not book.said_again:
+            self.end = "cleared"
+            return
+        gone = [order for order in self.ahead if order in book.held.values()]
+        self.ahead_lost += sum(order.shows() for order in gone)
+        self.ahead = [order for order in self.ahead if order not in gone]
+        book.close_snapshot()
+
+    def live_on(
+        self, record: Record, book: Book, reference: ReferenceBooks, aggressor: int
+    ) -> None:
+        before = [(order, order.shows(), order.place) for order in self.ahead]
+        held = list(book.held.values())
+        known = {
+            id(order): (order, order.price, order.shows()) for order in (*held, *book.live.values())
+        }
+        was_open = book.snapshot_open
         had_levels = bool(reference.levels(self.key, self.side))
-        opens = (
-            record.flags & Flag.SNAPSHOT
-            and not book.snapshot_open
-            and record.action in (Action.ADD, Action.CLEAR)
-        )
         if counts(record):
             self.fill(record, book, own_trade=record.order_id == aggressor != 0)
-        book.apply(record)
+        book.change(record)
         reference.apply(record)
         top = record.flags & Flag.TOB and not record.flags & Flag.MBP and record.action in ADDS
         is_of_side = record.side == self.side
         has_levels = bool(reference.levels(self.key, self.side))
         undef = record.size == UNDEF_ORDER_SIZE and record.price != 2**63 - 1
         tops = top and is_of_side and not undef and (had_levels or has_levels)
-        if record.action == Action.CLEAR or opens or tops:
+        clears = record.action == Action.CLEAR and not record.flags & Flag.SNAPSHOT
+        opens_with_top = top and record.flags & Flag.SNAPSHOT and not was_open
+        if clears or tops or (opens_with_top and record.action == Action.ADD):
             self.end = "cleared"
             return
-        for order, showed, requeues in before:
-            stands = order in book.queue(order) and order.requeues == requeues
-            lost = showed - order.shows() if stands else showed
-            if record.action == Action.FILL:
-                self.ahead_filled += lost
-            else:
-                self.ahead_cancelled += lost
-            if not stands:
-                self.ahead.remove(order)
-        if not self.left():
+        for order, showed, place in before:
+            if order not in book.held.values():
+                self.follow(order, showed, place, record, book, said_again=order in held)
+        added = book.order(record.order_id)
+        if self.end == "open" and book.in_snapshot and added and record.action in ADDS:
+            _, price, showed = known.get(id(added), (added, None, 0))
+            moved = added in held and (price != added.price or added.shows() > showed)
+            if (price is None or moved) and self.meets(added):
+                self.end = "cleared"
+        if self.end == "open" and not self.left():
             self.end = "filled"
+
+    def meets(self, other: Order) -> bool:
+        """Whether an order of the other side would trade with it."""
+        crosses = (other.price < self.price) == (self.side == Side.BID)
+        return other.side != self.side and (crosses or other.price == self.price)
+
+    def follow(
+        self,
+        order: Order,
+        showed: int,
+        place: object,
+        record: Record,
+        book: Book,
+        *,
+        said_again: bool,
+    ) -> None:
+        """What a record did to an order ahead."""
+        lives = book.live.get(order.order_id) is order
+        stands = lives and order.place is place
+        lost = showed - order.shows() if stands else showed
+        if said_again:
+            self.ahead_lost += lost
+        elif record.action == Action.FILL:
+            self.ahead_filled += lost
+        else:
+            self.ahead_cancelled += lost
+        if not stands:
+            self.ahead.remove(order)
+        same = order.price == self.price and order.shows() <= showed
+        if said_again and lives and same and not stands:
+            self.end = "cleared"  # it is behind others now, and nobody knows who was first
 
     def fill(self, record: Record, book: Book, *, own_trade: bool) -> None:
         order = book.order(record.order_id)

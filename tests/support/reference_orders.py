@@ -45,6 +45,10 @@ class Order:
     first_fill: tuple[Record, Sums] | None = None
     price_start: int = 0
     place: object = field(default_factory=object)  # another one each time it goes to the back
+    # Over a snapshot: the record that took it out, who stood ahead then, whether it kept its place.
+    held_by: Record | None = None
+    stood_behind: list[Order] = field(default_factory=list)
+    kept: bool = False
     number: int = field(default_factory=BIRTHS.__next__)
 
     def shows(self) -> int:
@@ -96,6 +100,9 @@ class Book:
     key: Key
     levels: dict[tuple[int, int], list[Order]] = field(default_factory=dict)
     live: dict[int, Order] = field(default_factory=dict)
+    held: dict[int, Order] = field(default_factory=dict)  # cleared by the open snapshot
+    in_snapshot: bool = False  # from a snapshot's first record until its held lives are ended
+    said_again: int = 0  # held orders that the snapshot had again
     snapshot_open: bool = False
     rows: list[Row] = field(default_factory=list)
     last: Record | None = None  # its last record
@@ -122,15 +129,32 @@ class Book:
         return self.snapshot_open and not record.flags & Flag.SNAPSHOT
 
     def apply(self, record: Record) -> None:
-        action, flags = record.action, record.flags
         if self.closes_snapshot(record):
-            self.snapshot_open = False
-        if action == Action.CLEAR:
+            self.close_snapshot()
+        self.change(record)
+        if self.in_snapshot and not self.snapshot_open:
+            self.close_snapshot()
+
+    def close_snapshot(self) -> None:
+        """What the snapshot has not said again ended with it."""
+        self.snapshot_open = self.in_snapshot = False
+        for order in list(self.held.values()):
+            self.end_held(order)
+
+    def change(self, record: Record) -> None:
+        action, flags = record.action, record.flags
+        opens = (
+            flags & Flag.SNAPSHOT
+            and not self.snapshot_open
+            and action in (Action.ADD, Action.CLEAR)
+        )
+        tops = flags & Flag.TOB and not flags & Flag.MBP and action in ADDS
+        if (opens or (flags & Flag.SNAPSHOT and action == Action.CLEAR)) and not tops:
+            self.hold(record)
+        elif opens or action == Action.CLEAR:
             self.clear(record, SIDES)
-        if flags & Flag.SNAPSHOT and not self.snapshot_open:
-            self.snapshot_open = action in (Action.ADD, Action.CLEAR)
-            if action == Action.ADD:
-                self.clear(record, SIDES)
+        if opens:
+            self.snapshot_open = True
         if flags & Flag.LAST:
             self.snapshot_open = False
         if flags & Flag.MBP:
@@ -159,7 +183,10 @@ class Book:
             undefined = record.price == UNDEF_PRICE or record.size == UNDEF_ORDER_SIZE
             if undefined or record.side not in SIDES:
                 return
-            if record.action == Action.ADD:
+            held = self.held.get(record.order_id)
+            if held and record.size > 0:
+                self.say_again(held, record)
+            elif record.action == Action.ADD:
                 self.add(order, record)
             elif order:
                 self.modify(order, record)
@@ -171,6 +198,41 @@ class Book:
             if side in sides:
                 for order in list(level):
                     self.end(order, "cleared", record)
+
+    def hold(self, record: Record) -> None:
+        """A snapshot takes all orders out, and may say them again."""
+        self.in_snapshot, self.said_again = True, 0
+        for level in self.levels.values():
+            for place, order in enumerate(level):
+                order.held_by, order.stood_behind = record, level[:place]
+                self.held[order.order_id] = self.live.pop(order.order_id)
+            level.clear()
+
+    def end_held(self, order: Order) -> None:
+        self.rows.append(order.row("cleared", order.held_by))
+        self.ended.append(self.held.pop(order.order_id))
+
+    def say_again(self, order: Order, record: Record) -> None:
+        if order.side != record.side:
+            self.end_held(order)
+            self.insert(record, left_censored=True)
+            return
+        del self.held[order.order_id]
+        self.said_again += 1
+        self.live[order.order_id] = order
+        shown = order.shows()
+        moved = record.price != order.price or record.size > shown
+        order.price = record.price
+        queue = self.queue(order)
+        order.kept = not moved and all(one.kept and one in order.stood_behind for one in queue)
+        if not order.kept:
+            order.place = object()
+        order.added += max(order.pending - order.size, 0) + max(record.size - shown, 0)
+        order.cancelled += max(shown - record.size, 0)
+        order.modifies += moved or record.size < shown
+        order.requeues += moved
+        order.size, order.pending = record.size, 0
+        queue.append(order)
 
     def end(self, order: Order, how: str, record: Record) -> None:
         self.rows.append(order.row(how, record))
@@ -236,7 +298,7 @@ class Book:
             return
         if back:
             order.requeues += 1
-            order.place = object()
+            order.place, order.kept = object(), False
             self.queue(order).remove(order)
             order.price = record.price
             self.queue(order).append(order)
@@ -267,9 +329,16 @@ def reference_lives(stream: Iterable[Record]) -> list[Row]:
         book = queues.apply(record)
         rows += book.rows
         book.rows.clear()
-    alive = [order for book in queues.books.values() for order in book.live.values()]
-    alive.sort(key=lambda order: order.number)
-    return rows + [order.row("alive", None) for order in alive]
+    left = [
+        (order, ends)
+        for book in queues.books.values()
+        for ends, orders in (("alive", book.live), ("cleared", book.held))
+        for order in orders.values()
+    ]
+    left.sort(key=lambda pair: pair[0].number)
+    return rows + [
+        order.row(ends, order.held_by if ends == "cleared" else None) for order, ends in left
+    ]
 
 
 def reference_positions(stream: Iterable[Record], order_id: int) -> Iterator[Row]:
@@ -279,6 +348,7 @@ def reference_positions(stream: Iterable[Record], order_id: int) -> Iterator[Row
     for record in stream:
         book = queues.book(record)
         if book.closes_snapshot(record):
+            book.close_snapshot()
             yield from changed_rows(book, order_id, told)
         queues.apply(record)
         if record.flags & Flag.LAST:

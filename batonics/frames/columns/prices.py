@@ -17,10 +17,12 @@ price, which is exact to 15 digits.
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Literal, get_args
+from functools import wraps
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 import numpy as np
 import polars as pl
@@ -30,6 +32,7 @@ from batonics.codec.records import PRICE_FIELDS
 from batonics.model.errors import UsageError
 from batonics.model.mbo import PRICE_SCALE
 
+T = TypeVar("T")
 PriceUnit = Literal["fixed", "decimal", "float"]
 PRICE_UNITS: tuple[PriceUnit, ...] = get_args(PriceUnit)
 
@@ -158,6 +161,29 @@ def scan_prices(rows: pl.LazyFrame, prices: str, schema: pl.Schema | None = None
         )
         for name, kind in find_price_columns(schema).items()
     )
+
+
+def add_price_argument(frames: type[T]) -> type[T]:
+    """Give each public method of a class the keyword `prices`, the unit of its LazyFrame."""
+    for name, member in list(vars(frames).items()):
+        if inspect.isfunction(member) and not name.startswith("_"):
+            setattr(frames, name, _with_price_argument(member))
+    return frames
+
+
+def _with_price_argument(method: Callable[..., pl.LazyFrame]) -> Callable[..., pl.LazyFrame]:
+    @wraps(method)
+    def converted(*args: Any, prices: str = "fixed", **kwargs: Any) -> pl.LazyFrame:
+        return scan_prices(method(*args, **kwargs), prices)
+
+    signature = inspect.signature(method)
+    kind = inspect.Parameter.KEYWORD_ONLY
+    prices = inspect.Parameter("prices", kind, default="fixed", annotation=PriceUnit)
+    parameters = [*signature.parameters.values(), prices]
+    setattr(converted, "__signature__", signature.replace(parameters=parameters))  # noqa: B010
+    # Evaluated here, since the names in them belong to the module of the method.
+    converted.__annotations__ = get_type_hints(method, include_extras=True) | {"prices": PriceUnit}
+    return converted
 
 
 def _converter(kind: PriceKind, unit: PriceUnit) -> Callable[[pl.Series], pl.Series]:

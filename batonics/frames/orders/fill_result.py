@@ -42,8 +42,11 @@ class FillResult:
         ahead_size: the shown size of these orders.
         ahead_filled: the part of `ahead_size` that is filled before the end.
         ahead_cancelled: the part of `ahead_size` that is cancelled or moved before the end.
+        ahead_lost: the part of `ahead_size` that a snapshot no longer has, or has elsewhere. No
+            record says whether it was filled or cancelled.
         filled: the filled size, including the marketable part.
-        end: "filled"; "cleared"; or "open" if the stream ended first.
+        end: "filled"; "cleared" (by an R, or by a snapshot that does not confirm its place); or
+            "open" if the stream ended first.
         fills: one row of `FILLS_SCHEMA` for each fill. ts_event and ts_recv are those of the F that
             would have been its own, or `at_ns` for the marketable part. `by` is "marketable",
             "queue" (fills at its level reached it) or "through" (fills at a worse price).
@@ -64,6 +67,7 @@ class FillResult:
     ahead_size: int
     ahead_filled: int
     ahead_cancelled: int
+    ahead_lost: int
     filled: int
     end: str
     fills: pl.DataFrame
@@ -76,7 +80,8 @@ class FillResult:
 
         It is more than 0 for a filled order if the venue did not match by time.
         """
-        return self.ahead_size - self.ahead_filled - self.ahead_cancelled
+        gone = self.ahead_filled + self.ahead_cancelled + self.ahead_lost
+        return self.ahead_size - gone
 
 
 def fills_frame(

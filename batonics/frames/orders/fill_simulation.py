@@ -18,8 +18,12 @@ impact). These assumptions give its fills:
    if its order id is that of the book's last T; id 0 names no aggressor.
 5. The part of a fill that exceeds the shown size of an order ahead (an iceberg) was behind it. So
    is what an M adds to an order ahead above its shown size, such as a refill.
-6. A clear of its side of the book (R, a snapshot, a top-of-book record) ends the simulation, since
-   the further fate of orders is unknown.
+6. A clear of its side of the book (an R, a top-of-book record) ends the simulation, since the
+   further fate of orders is unknown. It lives over a snapshot that has orders of the book again. It
+   stays behind the orders ahead of it that the snapshot has again. What the snapshot no longer has
+   ahead is `ahead_lost`: no record says whether it was filled or cancelled. The snapshot ends the
+   simulation if it has no order again, if it has an order ahead of it behind others, or if an
+   opposite order that is new or moved stands at or through its price.
 7. Nothing is known after the last record. An order that would enter later is refused, and an order
    that is "open" was watched until then (`FillResult.data`).
 
@@ -265,6 +269,8 @@ class _FillSimulation:
         side, price, size, at_ns = self._order
         fills = self._take_marketable()
         taken = int(fills["size"].sum())
+        # The event is complete, so an open snapshot has ended.
+        self._queues.end_open_snapshots(self._engine)
         ahead = self._queues.alive()
         ahead = ahead[(ahead[:, LifeRow.SIDE] == self._side) & (ahead[:, LifeRow.PRICE] == price)]
         ahead = ahead[(ahead[:, LifeRow.SIZE] > 0) & (taken < size)]
@@ -282,6 +288,7 @@ class _FillSimulation:
             ahead_size=int(ahead[:, LifeRow.SIZE].sum()),
             ahead_filled=0,
             ahead_cancelled=0,
+            ahead_lost=0,
             filled=taken,
             end="open" if taken < size else "filled",
             fills=fills,
@@ -310,20 +317,32 @@ class _FillSimulation:
         at = np.full(len(taken), at_ns, np.uint64)
         return fills_frame(at, at, price_taken, taken, np.zeros(len(taken), np.uint8))
 
+    def _select_changes(
+        self, changes: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """The changes that matter to the order, and which of them end the simulation."""
+        _, limit, *_ = self._order
+        _, _, kind, side, price, _, priority = changes.T
+        is_own = side == self._side
+        cleared = (kind == ChangeKind.CLEARED) & (is_own | (side == BOTH_SIDES))
+        crosses = price <= limit if self._side == 0 else price >= limit
+        # Orders came in the snapshot that would have traded with it: records are missing.
+        crossed = (kind == ChangeKind.APPEARED) & ~is_own & crosses
+        is_ahead = is_own & (price == limit) & (priority <= self._entry.priority)
+        ends = cleared | crossed | ((kind == ChangeKind.MISPLACED) & is_ahead)
+        selected = is_own | ends
+        return changes[selected], ends[selected]
+
     def _advance(
         self, result: FillResult, rows: MboBatch, changes: NDArray[np.int64]
     ) -> FillResult:
         """The result after more records. Only changes of the order's side matter."""
-        cleared = changes[:, QueueChange.KIND] == ChangeKind.CLEARED
-        changes = changes[
-            (changes[:, QueueChange.SIDE] == self._side)
-            | (cleared & (changes[:, QueueChange.SIDE] == BOTH_SIDES))
-        ]
-        clears = np.flatnonzero(changes[:, QueueChange.KIND] == ChangeKind.CLEARED)
+        changes, is_end = self._select_changes(changes)
         last_row = len(rows.action) - 1  # the last one of the order's life
-        if len(clears):
-            last_row = int(changes[clears[0], QueueChange.ROW])
-            changes = changes[: clears[0]]
+        ends = np.flatnonzero(is_end)
+        if len(ends):
+            last_row = int(changes[ends[0], QueueChange.ROW])
+            changes = changes[: ends[0]]
             result = replace(result, end="cleared")
         row, _, kind, _, price, size, priority = changes.T
         at_level, limit = price == result.price, result.price
@@ -340,6 +359,8 @@ class _FillSimulation:
             result = replace(result, end="filled")
         self._until = self._until.extend(slice_batch(rows, 0, last_row + 1))
         removed = is_ahead & (kind == ChangeKind.REMOVED)
+        lost = is_ahead & (kind == ChangeKind.LOST)
+        filled = is_ahead & ((kind == ChangeKind.FILLED) | (kind == ChangeKind.TRADED))
         # A fill that exceeds the shown size of an order makes two changes of one record.
         own_rows = np.flatnonzero(own)
         first = np.flatnonzero(np.diff(row[own_rows], prepend=-1))
@@ -352,8 +373,9 @@ class _FillSimulation:
         )
         return replace(
             result,
-            ahead_filled=result.ahead_filled + int(size[is_ahead & ~removed].sum()),
+            ahead_filled=result.ahead_filled + int(size[filled].sum()),
             ahead_cancelled=result.ahead_cancelled + int(size[removed].sum()),
+            ahead_lost=result.ahead_lost + int(size[lost].sum()),
             filled=result.filled + int(own.sum()),
             fills=pl.concat([result.fills, fills]),
             warnings=_add_warnings(result.warnings, rows, last_row),

@@ -4,6 +4,13 @@ The rule here: the book decides the life of an order (rules 6 to 14), from the r
 into the book to the record that ends it. Fills (F) are counted beside it. A fill is ignored if the
 book does not hold its order, or if it has no size.
 
+A life goes on over a snapshot (rule 14) that has the order again, under its id and on its side. An
+order that the snapshot does not have ends with it, cleared. Price and size in the snapshot that are
+not those of before are a modify that only the snapshot knows: it counts as an M does, and what was
+shown and is gone counts as cancelled, though it may have been filled. The order keeps its place if
+the snapshot confirms it: same price, not larger, and ahead of it only orders that were ahead before
+and kept theirs. In any case the queue is then in the order of the snapshot.
+
 The C or M after a fill removes the filled size from the order, at some publishers one event later
 (rule 6). Until then the *shown size* of the order is its size less its fills. The queues ahead and
 behind are sums of shown sizes, and count the orders whose shown size is not 0.
@@ -56,9 +63,13 @@ QUEUE_SCHEMA = pl.Schema(
 def orders_source(records: pl.LazyFrame) -> pl.LazyFrame:
     """A LazyFrame of `ORDERS_SCHEMA`: one row for each life, as it ends. Live orders come last.
 
-    An order that left the book and comes back under its id begins a new life. Order ids are unique
-    within a book. Records of top-of-book publishers and of levels (F_TOB, F_MBP) are neither orders
-    nor fills. Memory grows with the live orders, not with the records.
+    An order that left the book and comes back under its id begins a new life, unless a snapshot had
+    cleared it and has it again. Order ids are unique within a book. Records of top-of-book
+    publishers and of levels (F_TOB, F_MBP) are neither orders nor fills. Memory grows with the live
+    orders, not with the records.
+
+    Lives that one record ends are in this order: bids before asks, each side from its worst price
+    to its best, each level by priority. A snapshot ends lives where it ends itself.
 
     Args:
         records: MBO records, in their order.
@@ -79,7 +90,8 @@ def orders_source(records: pl.LazyFrame) -> pl.LazyFrame:
         left (Int64): the shown size at the end; 0 for filled and cancelled orders. For all orders,
             filled + cancelled + left = added.
         modifies (Int64): the number of M of the order, including those that changed nothing, that
-            removed only what fills had taken, or that removed the order.
+            removed only what fills had taken, or that removed the order; and of snapshots that have
+            it at another price or size.
         requeues (Int64): the number of M that sent it to the back of a queue (rule 10): to another
             price, or above its shown size.
         ahead_orders, ahead_size (Int64): the orders ahead of it at its level at the start, and
@@ -91,7 +103,9 @@ def orders_source(records: pl.LazyFrame) -> pl.LazyFrame:
         end (Enum): how the life ended.
             filled: the order left the book, and fills had taken all that the last record removed.
             cancelled: the order left the book otherwise.
-            cleared: an R, a snapshot or a top-of-book record cleared its book or its side.
+            cleared: an R or a top-of-book record cleared its book or its side, or a snapshot does
+                not have it. ts_end is then that of the record that cleared the book, which is the
+                snapshot's first one.
             replaced: an A of its id began another life (rule 7).
             alive: the order was in the book when the stream ended.
         left_censored (Boolean): whether its true start is unknown: it came with a snapshot

@@ -50,7 +50,7 @@ def consolidated_frames(
 
 def _no_groups() -> InstrumentGroups:
     empty = np.empty(0, np.int64)
-    return InstrumentGroups(empty, np.zeros(1, np.int64), empty, empty, empty, empty, empty)
+    return InstrumentGroups(empty, np.zeros(1, np.int64), empty, empty, empty, empty, empty, empty)
 
 
 def _extend_groups(
@@ -68,6 +68,7 @@ def _extend_groups(
     group_of = number[place]
     books = np.argsort(group_of, kind="stable")
     first = np.searchsorted(group_of[books], np.arange(len(by_first) + 1))
+    new_groups = len(by_first) - len(groups.row_is_behind)
     return InstrumentGroups(
         group_of=group_of,
         first=first,
@@ -75,6 +76,7 @@ def _extend_groups(
         book_tops=_extend_levels(groups.book_tops, len(instruments), depth, 0),
         group_tops=_extend_levels(groups.group_tops, len(by_first), depth, NO_TOP),
         group_rows=_extend_levels(groups.group_rows, len(by_first), depth, 0),
+        row_is_behind=np.append(groups.row_is_behind, np.zeros(new_groups, np.int64)),
         used=np.empty(len(instruments), np.int64),
     )
 

@@ -108,7 +108,7 @@ def tops_frame(
 
 def _sides(change: NDArray[np.int64], top_records: MboBatch) -> NDArray[np.uint8]:
     """The sides in the vendor's rows."""
-    sides = _SIDES[change & int(ChangeBits.BID | ChangeBits.ASK)]
+    sides: NDArray[np.uint8] = _SIDES[change & int(ChangeBits.BID | ChangeBits.ASK)]
     sides[np.isin(top_records.publisher_id, SIDELESS_PUBLISHERS)] = Side.NONE
     trades = top_records.action == Action.TRADE
     sides[trades] = top_records.side[trades]

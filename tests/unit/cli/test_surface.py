@@ -15,6 +15,7 @@ PUBLIC = [
     "Books",
     "CheckpointError",
     "DamagedInputError",
+    "DataWarning",
     "InputError",
     "Lake",
     "LakeError",
@@ -24,7 +25,9 @@ PUBLIC = [
     "load_lake",
     "reconstruct",
     "scan_mbo",
+    "to_pandas",
     "with_definitions",
+    "with_prices",
     "with_symbols",
     "would_fill",
 ]

@@ -61,7 +61,7 @@ def test_a_report_says_what_became_of_the_order(path: str) -> None:
         "end": "open",
         "filled": 2,
         "marketable": 0,
-        "ahead": {"orders": 1, "size": 5, "filled": 5, "cancelled": 0, "left": 0},
+        "ahead": {"orders": 1, "size": 5, "filled": 5, "cancelled": 0, "lost": 0, "left": 0},
         "fills": [
             {
                 "ts_event": format_time(filled_at - 1_000),

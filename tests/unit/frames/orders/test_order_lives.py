@@ -275,12 +275,6 @@ def test_a_clear_ends_the_lives_of_its_own_book() -> None:
     assert found["ts_end"].is_null().to_list() == [False, False, True]
 
 
-def test_a_snapshot_ends_what_was_there_and_begins_censored_lives() -> None:
-    found = made(a(7), a(7, flags=SNAPSHOT), a(8, flags=SNAPSHOT | LAST), a(9))
-    assert found["end"].to_list() == ["cleared", "alive", "alive", "alive"]
-    assert found["left_censored"].to_list() == [False, True, True, False]
-
-
 def test_an_add_of_a_live_id_within_a_snapshot_replaces() -> None:
     found = made(a(7, flags=SNAPSHOT), a(7, 20, flags=SNAPSHOT), a(8, flags=SNAPSHOT | LAST))
     assert found["end"].to_list() == ["replaced", "alive", "alive"]
