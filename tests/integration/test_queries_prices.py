@@ -853,7 +853,7 @@ def test_who_sets_the_bbo_is_found_by_a_walk_over_the_states(
     for (symbol, date), rows in states.with_columns(date=pl.col("ts_recv").dt.date()).group_by(
         "symbol", "date"
     ):
-        books = dict.fromkeys(rows["publisher_id"].unique(), (None, None))
+        books: dict[int, tuple[Any, Any]] = dict.fromkeys(rows["publisher_id"], (None, None))
         moments = rows.select("ts_recv", "publisher_id", "bid_px_00", "ask_px_00").cast(
             {"ts_recv": pl.Int64}
         )

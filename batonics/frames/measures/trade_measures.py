@@ -15,10 +15,10 @@ In the table, p is the price of the trade, m = (b + a) / 2 the mid of its row, a
 
 Lee and Ready, "Inferring trade direction from intraday data" (1991): a trade above the mid is a buy
 (1), and one below it a sell (-1). At the mid, or without a mid, the tick decides: 1 if the book's
-last other trade price was lower, -1 if it was higher. A clear of the book (R, snapshot)
-forgets the price and the tick, and so does nothing else. A trade that neither decides has no sign. The
-spreads are twice the distance from a mid, as in SEC Rule 605, but measured at the time of the
-trade. Twice a mid is b + a, so the spreads are exact integers.
+last other trade price was lower, -1 if it was higher. A clear of the book (R, snapshot) forgets
+these prices, and nothing else does. A trade that neither decides has no sign. The spreads are twice
+the distance from a mid, as in SEC Rule 605, but measured at the time of the trade. Twice a mid is
+b + a, so the spreads are exact integers.
 
 Time is `ts_recv` and never runs backwards within a book: a row whose time is earlier, or orders
 nothing (rule 16), has the time of the previous row. The mid at t + tau is the mid of
