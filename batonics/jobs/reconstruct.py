@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from batonics.book import checkpoint
 from batonics.book.engine import BookEngine
 from batonics.book.event_cutoff import EventCutoff
+from batonics.book.state import Anomaly
 from batonics.frames.columns.prices import PriceUnit
 from batonics.jobs.progress import ReadProgress
 from batonics.jobs.symbol_selection import SymbolSelection
@@ -25,6 +26,7 @@ from batonics.model.errors import CheckpointError, DataWarning, UsageError
 from batonics.model.mbo import MboBatch, slice_batch
 from batonics.model.symbols import MappingInterval, SymbolMap
 from batonics.model.times import Time, time_ns
+from batonics.settings.loader import current
 from batonics.sinks.atomic import STDOUT, open_atomic
 from batonics.sinks.book_json import BookJsonFormat, find_book_format, write_books
 from batonics.sources.chunks import STDIN
@@ -185,7 +187,11 @@ class Reconstruction:
         self.data = DataSpan()
         self.progress: ReadProgress | None = None
         self._deltas = deltas
-        self._until = EventCutoff(request.at_ns) if request.at_ns is not None else None
+        self._until: EventCutoff | None = None
+        self.engine.backwards_ns_max = current().input.ts_recv_backwards_ns
+        if request.at_ns is not None:
+            self._until = EventCutoff(request.at_ns, self.engine.backwards_ns_max)
+            self.engine.backwards_ns_max = None
         self._selection = SymbolSelection(self.stream, request.symbols)
         try:
             self._saved_rows = self._resume()
@@ -222,6 +228,7 @@ class Reconstruction:
         if self._until is not None and self.request.at_ns is not None:
             self.data.check_not_before(self.request.at_ns)
             yield self._until.finish()
+            self.engine.count_anomalies(Anomaly.TS_RECV_BACKWARDS, self._until.late_keys)
         self._selection.check(ended=True)
 
     def _select_rows(self, batch: MboBatch) -> list[MboBatch]:
@@ -254,6 +261,7 @@ class Reconstruction:
             raise CheckpointError(
                 f"{path}: belongs to other input or options; remove it to start again"
             )
+        engine.backwards_ns_max = self.engine.backwards_ns_max
         self.engine = engine
         for interval in extra["symbols"]:
             self.symbols.add(MappingInterval(*interval))

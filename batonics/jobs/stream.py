@@ -89,6 +89,7 @@ class Stream:
             depth=request.settings.live.depth,
             skip_bad=request.skip_bad,
             source=str(request.feed),
+            settings=request.settings.input,
         )
 
     def run(self) -> None:
