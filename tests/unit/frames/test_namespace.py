@@ -63,6 +63,7 @@ SCHEMAS = {
     "bbo": BBO_SCHEMA,
     "bbo-1s": BBO_INTERVAL_SCHEMA,
     "mbp-3": mbp_schema(3),
+    "states-3": mbp_schema(3),
     "tbbo": mbp_schema(1),
     "deltas": DELTA_SCHEMA,
 }
