@@ -1,6 +1,6 @@
 -- title: Spread by hour
 -- question: How wide is the quoted spread over the day, on average and at its quantiles?
--- reads: mbp_1
+-- reads: states_1
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
 -- column: hour BIGINT  hour of the day, UTC, over all dates
@@ -12,32 +12,41 @@
 -- column: left_out_seconds DOUBLE  seconds that were left out, since the market was not open
 -- column: sessions_known BOOLEAN  whether the status of trading was known throughout; if not, only
 --   crossed and locked books are left out
--- source: quoted spread, time-weighted: a state holds until the next state of its book. States
---   of a market that is not open are left out: books that are crossed or locked, as before an
---   opening, and times without trading (`is_open` of the view)
-WITH states AS (
+-- source: quoted spread, time-weighted: a state holds until the next state of its book in the same
+--   source. States of a market that is not open are left out: books that are crossed or locked, as
+--   before an opening, and times without trading (`is_open` of the view)
+WITH timed AS (
+    -- A book's time is its greatest ts_recv so far; one with F_BAD_TS_RECV (8) outside a snapshot
+    -- (32) does not count.
+    SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, instrument_id, source,
+        position, action, is_open, status IS NOT NULL AS known,
+        epoch_ns(ts_status_end) AS status_end,
+        ask_px_00 - bid_px_00 AS spread,
+        max(if((flags & 40) = 8, NULL, epoch_ns(ts_recv))) OVER (
+            PARTITION BY publisher_id, instrument_id, source ORDER BY position, action <> 'T'
+            ROWS UNBOUNDED PRECEDING
+        ) AS ts
+    FROM states_1
+),
+states AS (
     -- The row of a trade is not a state: it has the book before the trade. Of several rows at the
-    -- same time the last one holds; the others last no time. Events of one packet share ts_recv,
-    -- and may share sequence; then ts_event gives their order.
-    SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id,
-        ask_px_00 - bid_px_00 AS spread, epoch_ns(ts_recv) AS ts,
-        is_open, ts_status_end, status IS NOT NULL AS known,
-        lead(epoch_ns(ts_recv)) OVER (
-            PARTITION BY publisher_id, instrument_id, date ORDER BY ts_recv, sequence, ts_event
+    -- same time the last one holds; the others last no time.
+    SELECT symbol, publisher_id, spread, ts, is_open, known, status_end,
+        lead(ts) OVER (
+            PARTITION BY publisher_id, instrument_id, source ORDER BY position
         ) AS next_ts
-    FROM mbp_1
+    FROM timed
     WHERE action <> 'T'
 ),
 segments AS (
     -- A state counts while the market is open: if its book is not crossed or locked, until its
     -- status ends. The rest of its time is left out.
-    SELECT *, true AS counts, ts AS since,
-        least(next_ts, coalesce(epoch_ns(ts_status_end), next_ts)) AS until
+    SELECT *, true AS counts, ts AS since, least(next_ts, coalesce(status_end, next_ts)) AS until
     FROM states
     WHERE is_open
     UNION ALL
-    SELECT *, false AS counts,
-        if(is_open, coalesce(epoch_ns(ts_status_end), next_ts), ts) AS since, next_ts AS until
+    SELECT *, false AS counts, if(is_open, coalesce(status_end, next_ts), ts) AS since,
+        next_ts AS until
     FROM states
 ),
 -- A state that holds across the turn of an hour is divided there.

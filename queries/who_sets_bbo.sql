@@ -1,6 +1,6 @@
 -- title: Time at the best bid and ask by publisher
 -- question: For what share of the time is each publisher at the best bid and ask of a symbol?
--- reads: mbp_1
+-- reads: states_1
 -- column: date DATE  the day, UTC
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the publisher
@@ -14,28 +14,27 @@
 --   prices
 -- column: bid_seconds DOUBLE  seconds in which any publisher had a bid
 -- column: ask_seconds DOUBLE  seconds in which any publisher had an ask
--- column: left_out_seconds DOUBLE  seconds in which its own quotes were left out, since its market
---   was not open
--- column: sessions_known BOOLEAN  whether the status of trading was known throughout for the
---   publisher; if not, only crossed and locked books are left out
 -- source: the best price of each side over the books of all publishers at one moment; a state holds
 --   until the next change of any book of the symbol on that date. Ties count for each publisher, so
---   that shares may add up to more than 1. A book counts while its market is open (`is_open` of the
---   view)
-WITH numbered AS (
+--   that shares may add up to more than 1
+WITH timed AS (
+    -- A book's time is its greatest ts_recv so far; one with F_BAD_TS_RECV (8) outside a snapshot
+    -- (32) does not count.
+    SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, date, source, position,
+        action, bid_px_00 AS bid, ask_px_00 AS ask,
+        max(if((flags & 40) = 8, NULL, epoch_ns(ts_recv))) OVER (
+            PARTITION BY publisher_id, instrument_id, source ORDER BY position, action <> 'T'
+            ROWS UNBOUNDED PRECEDING
+        ) AS ts
+    FROM states_1
+),
+numbered AS (
     -- The row of a trade is not a state: it has the book before the trade. Of several rows of a
-    -- publisher at the same time the last one holds: events of one packet share ts_recv, and may
-    -- share sequence; then ts_event gives their order. A symbol is the same at all publishers, its
+    -- publisher at the same time the last one holds. A symbol is the same at all publishers, its
     -- instrument ids may differ. n counts the times at which a book of the symbol changed.
-    SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, date,
-        epoch_ns(ts_recv) AS ts, sequence, ts_event, if(is_open, bid_px_00, NULL) AS bid,
-        if(is_open, ask_px_00, NULL) AS ask, is_open, status IS NOT NULL AS known,
-        dense_rank() OVER series AS n
-    FROM mbp_1
-    WHERE action <> 'T' AND ts_recv IS NOT NULL
-    WINDOW series AS (
-        PARTITION BY coalesce(symbol, instrument_id::VARCHAR), date ORDER BY ts_recv
-    )
+    SELECT *, dense_rank() OVER (PARTITION BY symbol, date ORDER BY ts) AS n
+    FROM timed
+    WHERE action <> 'T' AND ts IS NOT NULL
 ),
 moments AS (
     SELECT symbol, date, n, ts,
@@ -48,14 +47,13 @@ states AS (
         coalesce(lead(n) OVER book, last_n + 1) AS next_n
     FROM numbered
     JOIN ends USING (symbol, date)
-    WINDOW book AS (PARTITION BY symbol, date, publisher_id ORDER BY n, sequence, ts_event)
+    WINDOW book AS (PARTITION BY symbol, date, publisher_id ORDER BY source, position)
 ),
 -- Each state at every time at which it holds, so that a time has one state of each publisher;
 -- before the first state of a publisher it has no prices.
 spread_out AS (SELECT *, unnest(range(from_n, next_n)) AS moment_n FROM states),
 standing AS (
     SELECT symbol, date, moment_n AS n, publisher_id,
-        if(moment_n < n, true, is_open) AS is_open, if(moment_n < n, true, known) AS known,
         if(moment_n < n, NULL, bid) AS bid, if(moment_n < n, NULL, ask) AS ask
     FROM spread_out
 ),
@@ -81,9 +79,7 @@ SELECT date, symbol, publisher_id,
     coalesce(sum(ns) FILTER (bid = best_bid AND ask = best_ask), 0)
         / sum(ns) FILTER (bids > 0 AND asks > 0) AS both_share,
     coalesce(sum(ns) FILTER (bids > 0), 0) / 1e9 AS bid_seconds,
-    coalesce(sum(ns) FILTER (asks > 0), 0) / 1e9 AS ask_seconds,
-    coalesce(sum(ns) FILTER (NOT is_open), 0) / 1e9 AS left_out_seconds,
-    bool_and(known) AS sessions_known
+    coalesce(sum(ns) FILTER (asks > 0), 0) / 1e9 AS ask_seconds
 FROM counted
 JOIN moments USING (symbol, date, n)
 GROUP BY date, symbol, publisher_id

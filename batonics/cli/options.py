@@ -27,10 +27,10 @@ StoredFilesArgument = Annotated[
 ]
 SymbolsOption = Annotated[
     str | None,
-    typer.Option("--symbols", help="Keep these symbols or instrument ids: A,B,C."),
+    typer.Option("--symbols", help="Keep these symbols on their dates, or instrument ids: A,B,C."),
 ]
 LakeSymbolsOption = Annotated[
-    str | None, typer.Option("--symbols", help="Keep rows of these symbols: A,B,C.")
+    str | None, typer.Option("--symbols", help="Keep rows of these symbols on their dates: A,B,C.")
 ]
 DateOption = Annotated[
     str | None, typer.Option("--date", help="Keep rows of this day, in --tz: 2025-09-24.")
@@ -89,7 +89,8 @@ InThisOrderOption = Annotated[
     ),
 ]
 SCHEMA_FORMS = (
-    "mbo, trades, tbbo, bbo, deltas, orders, mbp-N, bbo-INTERVAL, ohlcv-INTERVAL, depth-INTERVAL"
+    "mbo, trades, tbbo, bbo, deltas, orders, mbp-N, states-N, bbo-INTERVAL, ohlcv-INTERVAL,"
+    " depth-INTERVAL"
 )
 """What `frames.schemas.table.schema_forms` gives. The table is not imported for a help text."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -22,6 +23,7 @@ from typing import NamedTuple
 import polars as pl
 
 from batonics.frames.columns.book_state import LAKE_STATE_SCHEMA
+from batonics.frames.columns.levels import count_clamped_rows
 from batonics.frames.scan.mbo_scan import StreamFacts, scan_batches
 from batonics.frames.scan.row_extras import RowExtras
 from batonics.frames.scan.sessions import SessionCalendar, SessionHours
@@ -29,6 +31,7 @@ from batonics.frames.scan.sources import pull_frames
 from batonics.frames.scan.symbols import FrameSymbols
 from batonics.frames.schemas.row_keys import ROW_TIME, RowKeys, RowPlaces
 from batonics.frames.schemas.table import Schema, find_schema, find_schemas
+from batonics.jobs.symbol_selection import SymbolSelection
 from batonics.lake import catalog
 from batonics.lake.catalog import LoadedSource, SchemaLoad, SourceRecord
 from batonics.lake.commits import commit_load
@@ -70,6 +73,8 @@ class LoadRequest:
         one_stream: the files are one stream, in the order of their time, and one source.
         again: load again what is loaded already.
         options: how the files are read.
+        symbols: only records of these symbols on their dates, or of these instrument ids; empty:
+            all. It is for lakes that are made for one query, since a source is loaded once.
         statuses: files of the schema status; empty: the status records of the sources.
         sessions: the sessions of the market, for books without a status.
     """
@@ -80,6 +85,7 @@ class LoadRequest:
     one_stream: bool = False
     again: bool = False
     options: InputOptions = DEFAULT_OPTIONS
+    symbols: tuple[str, ...] = ()
     statuses: tuple[str, ...] = ()
     sessions: SessionCalendar | None = None
 
@@ -172,6 +178,8 @@ class LakeLoad:
     Attributes:
         progress: called after each batch with the streams that are being read.
         source_bytes: size of each source.
+        clamped_rows: by schema, the rows loaded so far with a size of 32 bits that may be larger in
+            the book.
 
     Raises:
         InputError: a file does not exist, or cannot be read.
@@ -183,6 +191,7 @@ class LakeLoad:
         if request.one_stream:  # the same source, in whatever order its files are given
             request = replace(request, paths=order_paths(request.paths, request.options))
         self._request = request
+        self.clamped_rows = Counter[str]()
         for path in request.paths:
             MboStream((path,)).close()  # raises before anything is done if it cannot be opened
         self.source_bytes = [
@@ -304,6 +313,7 @@ class LakeLoad:
             try:
                 with write_in_background(writer.write, FRAMES_QUEUED_MAX) as enqueue:
                     for frame in reader.frames(schema, progress):
+                        self.clamped_rows[schema.name] += count_clamped_rows(frame)
                         enqueue(frame)
                 writer.close()
             except BaseException:
@@ -337,7 +347,8 @@ class _SourceReader:
 
     def __init__(self, paths: tuple[str, ...], request: LoadRequest) -> None:
         self.stream = MboStream(paths, request.options)
-        self._symbols = FrameSymbols(self.stream.symbols)
+        self._symbols = FrameSymbols(self.stream.symbols, request.symbols)
+        self._selection = SymbolSelection(self.stream, request.symbols)
         statuses = read_statuses(request.statuses) if request.statuses else self.stream.statuses
         self._facts = StreamFacts(statuses=lambda: statuses, sessions=request.sessions)
 
@@ -350,8 +361,10 @@ class _SourceReader:
             with closing(self.stream.batches()) as batches:
                 for batch in batches:
                     places.note(batch)
-                    yield batch
+                    self._selection.check()
+                    yield self._selection.rows(batch)
                     progress()
+            self._selection.check(ended=True)
 
         records = scan_batches(lambda: states.watch(batches()))
         for frame in pull_frames(schema.rows(records), places.columns):

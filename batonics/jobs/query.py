@@ -34,7 +34,16 @@ from batonics.sinks.tables import open_table
 from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
 from batonics.sources.stream import MboStream
 
-SHELL_SCHEMAS = ("trades", "tbbo", "mbp-1", "mbp-10", "bbo-1s", "ohlcv-1m", "orders")
+SHELL_SCHEMAS = (
+    "trades",
+    "tbbo",
+    "mbp-1",
+    "mbp-10",
+    "states-1",
+    "bbo-1s",
+    "ohlcv-1m",
+    "orders",
+)
 """Schemas that are made from files for a shell, whose queries are not known yet."""
 _FAMILY_VIEW = rf"\b(?:{'|'.join(FAMILIES)})_\w+"
 """A word that may be the view of a schema whose name has a parameter."""
@@ -177,7 +186,9 @@ def open_database(
     with TemporaryDirectory(prefix="batonics-query-") as directory:
         lake = f"{directory}/lake"
         _load_files(request, lake, schemas, progress)
-        with open_lake_database(lake, request.row_filter, "the files", request.include) as database:
+        # The files were loaded by the symbols, so that ids and second names of an id work too.
+        times = request.row_filter._replace(symbols=())
+        with open_lake_database(lake, times, "the files", request.include) as database:
             yield database
 
 
@@ -209,6 +220,7 @@ def _load_files(
             options=request.options,
             statuses=request.statuses,
             sessions=request.sessions,
+            symbols=request.row_filter.symbols,
         )
     )
     try:
