@@ -50,7 +50,7 @@ class MboNamespace:
     type.
 
     Most methods take `extra`, names of columns that follow those of the rows: symbol, status (of
-    trading), crossed, book_status (cold, synced, stale); see `frames/scan/row_extras.py`.
+    trading), crossed, book_status (cold, synced, stale); see `frames/columns/book_state.py`.
 
     Every method takes `prices`, the unit of prices and of all that derives from them: "fixed", as
     the columns below are, "decimal" or "float"; see `frames/columns/prices.py`.
