@@ -32,6 +32,7 @@ from batonics.book.state import (
     TOP_LEVEL_WORDS,
     TOP_WORDS,
     WORST_KEY,
+    Anomaly,
     Bbo,
     Book,
     Delta,
@@ -45,8 +46,16 @@ from batonics.book.state import (
     new_state,
     read_only,
 )
+from batonics.book.time_order import BACKWARDS_NS_MAX, find_late_rows
 from batonics.book.top_kernels import WORST_KEYS
-from batonics.model.mbo import UNDEF_TIMESTAMP, DayStart, MboBatch, empty_batch, take_batch
+from batonics.model.mbo import (
+    UNDEF_TIMESTAMP,
+    DayStart,
+    MboBatch,
+    empty_batch,
+    record_keys,
+    take_batch,
+)
 
 # An enum's length takes as long as a small kernel.
 _BBO, _DELTA, _EVENT_END = len(Bbo), len(Delta), len(EventEnd)
@@ -72,6 +81,8 @@ class BookEngine(BookReader):
     Attributes:
         state: the books.
         records: the number of records folded.
+        backwards_ns_max: how far `ts_recv` may fall back in the stream before the record counts as
+            an anomaly of its book; None: any length.
     """
 
     def __init__(
@@ -83,6 +94,7 @@ class BookEngine(BookReader):
     ) -> None:
         super().__init__(new_state(), np.empty((0, len(SEEN_COLUMNS)), np.uint64))
         self.records = 0
+        self.backwards_ns_max: int | None = BACKWARDS_NS_MAX
         self._keeps_bbo, self._keeps_deltas, self._spec = bbo, deltas, tops
         self._keeps_tops = isinstance(tops, (TopsSpec, WindowsSpec))
         nothing = np.empty(0, np.int64)
@@ -146,6 +158,23 @@ class BookEngine(BookReader):
                 break
             self._make_room(FoldStop(stop))
         self.records += rows
+        if self.backwards_ns_max is not None:
+            totals = self.state.totals
+            late, totals[Total.LATEST_NS] = find_late_rows(
+                batch, int(totals[Total.LATEST_NS]), self.backwards_ns_max
+            )
+            self.count_anomalies(Anomaly.TS_RECV_BACKWARDS, record_keys(batch)[late])
+
+    def count_anomalies(self, anomaly: Anomaly, keys: NDArray[np.int64]) -> None:
+        """Count an anomaly of each record, given the keys of their books; others are ignored."""
+        if len(keys) == 0:
+            return
+        found, counts = np.unique(keys, return_counts=True)
+        books = self._book_words()[:, Book.KEY]
+        is_known = np.isin(found, books)
+        order = np.argsort(books)
+        known = order[np.searchsorted(books, found[is_known], sorter=order)]
+        self.anomalies()[known, anomaly] += counts[is_known]
 
     def end_windows(self) -> FoldResult:
         """End the window that is open at the end of the stream."""

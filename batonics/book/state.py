@@ -133,11 +133,12 @@ class Total(IntEnum):
     TOPS = 8
     CHANGED_BOOKS = 9  # books in which an event ended in the open window
     WINDOWS = 10  # windows that ended in the batch
+    LATEST_NS = 11  # the greatest trusted ts_recv so far
 
 
 T_PRIORITY, T_ORDERS, T_LEVELS, T_BOOKS, T_POOL = (int(total) for total in list(Total)[:5])
 T_DELTAS, T_EVENT_ENDS, T_WIDEST = (int(total) for total in list(Total)[5:8])
-T_TOPS, T_CHANGED_BOOKS, T_WINDOWS = (int(total) for total in list(Total)[8:])
+T_TOPS, T_CHANGED_BOOKS, T_WINDOWS = (int(total) for total in list(Total)[8:11])
 
 
 class Status(IntEnum):
@@ -152,7 +153,7 @@ STATUS_COLD, STATUS_SYNCED, STATUS_STALE = (int(status) for status in Status)
 
 
 class Anomaly(IntEnum):
-    """What is counted per book and never silently repaired (rules 7 to 9, 13 to 15, 19)."""
+    """What is counted per book and never silently repaired (rules 4, 7 to 9, 13 to 15, 19)."""
 
     UNKNOWN_CANCEL = 0
     UNKNOWN_MODIFY = 1
@@ -166,13 +167,14 @@ class Anomaly(IntEnum):
     MBP_RECORD = 9
     TOB_CANCEL = 10
     SNAPSHOT_REPLACED = 11
+    TS_RECV_BACKWARDS = 12  # the engine counts it, not the fold
 
 
 ANOMALIES = len(Anomaly)
 A_UNKNOWN_CANCEL, A_UNKNOWN_MODIFY, A_DUPLICATE_ADD = (int(kind) for kind in list(Anomaly)[:3])
 A_OVER_CANCEL, A_BAD_SIDE, A_UNDEF_PRICE = (int(kind) for kind in list(Anomaly)[3:6])
 A_UNDEF_SIZE, A_ZERO_SIZE, A_SIDE_MISMATCH = (int(kind) for kind in list(Anomaly)[6:9])
-A_MBP_RECORD, A_TOB_CANCEL, A_SNAPSHOT_REPLACED = (int(kind) for kind in list(Anomaly)[9:])
+A_MBP_RECORD, A_TOB_CANCEL, A_SNAPSHOT_REPLACED = (int(kind) for kind in list(Anomaly)[9:12])
 
 
 class FoldStop(IntEnum):

@@ -139,7 +139,7 @@ class LakeDatabase:
     def _find_lineage(
         self, sql: str, parameters: Mapping[str, object], schemas: Sequence[str]
     ) -> Lineage:
-        self._lineage_connection = self._lineage_connection or connect_duckdb()
+        self._lineage_connection = self._lineage_connection or self._connection.cursor()
         return find_lineage(self._lineage_connection, sql, parameters, schemas)
 
     def views(self) -> list[str]:
