@@ -6,6 +6,7 @@ The rule here: a reader gets only files that one state of the catalog names, and
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from os import PathLike, fspath
@@ -22,10 +23,10 @@ from batonics.lake.catalog import Part, RowFilter
 from batonics.lake.commits import forget_parts
 from batonics.lake.digest import Verifier
 from batonics.lake.parts import HIVE_SCHEMA
-from batonics.lake.row_filters import check_schema, filter_rows, parse_row_filter
+from batonics.lake.row_filters import check_row_filter, check_schema, filter_rows, parse_row_filter
 from batonics.lake.storage import open_store
 from batonics.model.arguments import SymbolNames, check_methods
-from batonics.model.errors import LakeError, UsageError
+from batonics.model.errors import DataWarning, LakeError, UsageError
 from batonics.model.times import NS_PER_S, Time
 
 VACUUM_SECONDS = 24 * 3_600
@@ -126,10 +127,13 @@ class Lake:
             end: only rows before this time.
 
         Raises:
-            UsageError: the lake has no such schema. LakeError: a file is damaged or missing.
+            UsageError: the lake has no such schema or symbol, or no rows at these times. LakeError:
+                a file is damaged or missing.
         """
         check_schema(self.store, schema)
-        return self._fetch(schema, parse_row_filter(symbols, start, end))
+        row_filter = parse_row_filter(symbols, start, end)
+        check_row_filter(self.store, row_filter)
+        return self._fetch(schema, row_filter)
 
     def scan(
         self,
@@ -151,12 +155,13 @@ class Lake:
             prices: the unit of prices: "fixed", "decimal" or "float" (`frames/columns/prices.py`).
 
         Raises:
-            UsageError: the lake has no such schema, there is no such unit, or the lake's path has a
-            directory NAME=VALUE.
+            UsageError: the lake has no such schema or symbol, or no rows at these times; there is
+            no such unit; or the lake's path has a directory NAME=VALUE.
             LakeError: a file is damaged or missing.
         """
         row_filter = parse_row_filter(symbols, start, end)
         check_schema(self.store, schema)
+        check_row_filter(self.store, row_filter)
         found = find_schema(schema)
         columns = pl.Schema({**found.lake_columns, **HIVE_SCHEMA})
         files = self._fetch(schema, row_filter)
@@ -208,13 +213,15 @@ class Lake:
                 The last three arguments choose the files; a filter on the result excludes no file.
 
         Raises:
-            UsageError: there is no such schema or column. LakeError: a file is damaged or missing.
+            UsageError: there is no such schema, column or symbol, or no row at these times.
+            LakeError: a file is damaged or missing.
         """
         from batonics.lake.asof import AsofJoin, find_join_sides
 
         row_filter = parse_row_filter(symbols, start, end)
         for schema in (left, right):
             check_schema(self.store, schema)
+        check_row_filter(self.store, row_filter)
         schemas = find_schema(left), find_schema(right)
         if isinstance(columns, str):
             columns = [columns]
@@ -250,6 +257,8 @@ class Lake:
             result = database.query(
                 parsed.sql, parsed.bind(parameters), header=parsed, prices=prices
             )
+            if database.no_data:
+                warnings.warn(database.no_data, DataWarning, stacklevel=3)
             return result.frame()
 
     def check(self, progress: Callable[[int], None] | None = None) -> list[str]:
