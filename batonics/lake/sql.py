@@ -61,11 +61,10 @@ class LakeDatabase:
 
     Attributes:
         files_read: how many parts the last query was given, and how many its schemas have.
-        no_data: why the last query was given none of several parts, in words; empty: it was.
     """
 
     def __init__(self, store: Store, verifier: Verifier, row_filter: RowFilter = NO_FILTER) -> None:
-        self.files_read, self.no_data = (0, 0), ""
+        self.files_read = (0, 0)
         self._store, self._verifier, self._row_filter = store, verifier, row_filter
         self._connection = connect_duckdb()
         self._symlinks: SymlinkDirectory | None = None
@@ -119,8 +118,7 @@ class LakeDatabase:
                     )
                 )
             self.files_read = (len(_flatten(parts)), len(_flatten(all_parts)))
-            self.no_data = _no_data(parts, all_parts)
-            note = _join_notes(note, self.no_data)
+            note = _join_notes(note, _no_data(parts, all_parts))
             relation = cursor.sql(sql, params=parameters or None)
             columns = zip(relation.columns, lineage.instants, strict=False)
             utc_columns = {name for name, is_instant in columns if is_instant}
@@ -146,7 +144,7 @@ class LakeDatabase:
     def _find_lineage(
         self, sql: str, parameters: Mapping[str, object], schemas: Sequence[str]
     ) -> Lineage:
-        self._lineage_connection = self._lineage_connection or connect_duckdb()
+        self._lineage_connection = self._lineage_connection or self._connection.cursor()
         return find_lineage(self._lineage_connection, sql, parameters, schemas)
 
     def views(self) -> list[str]:

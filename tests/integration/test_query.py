@@ -16,7 +16,7 @@ from typing import Any
 import duckdb
 import polars as pl
 import pytest
-from polars.testing import assert_frame_equal
+from polars.testing import assert_frame_equal, assert_series_equal
 
 from batonics.frames.schemas.table import dbn_schemas
 from batonics.model.errors import UsageError
@@ -794,3 +794,44 @@ def test_bounds_without_an_offset_and_times_of_the_answer_are_in_the_zone(lake: 
     assert "no rows from 2024-10-06T04:00:00.000000000Z" in error_line(after, 2)
     words = error_line(run_in_process("query", sql, "--lake", lake, "--tz", "Nowhere"), 2)
     assert "no time zone 'Nowhere'" in words
+
+
+@pytest.mark.parametrize(
+    ("sql", "degrees"),
+    [
+        (("SELECT symbol, max(price), avg(price), sum(price * size) / sum(size) FROM trades"
+         " GROUP BY ALL ORDER BY 1"), [0, 1, 1, 1]),
+        (("SELECT (bid_px_00 + ask_px_00) / 2, ask_px_00 - bid_px_00,"
+         " (ask_px_00 - bid_px_00) / (ask_px_00 + bid_px_00) * 20000, sequence FROM mbp_1"
+         " WHERE ask_px_00 > bid_px_00 ORDER BY ALL LIMIT 50"), [1, 1, 0, 0]),
+        ("SELECT var_samp(price), stddev(price), corr(price, size), median(price) FROM trades",
+         [2, 1, 0, 1]),
+        (("SELECT price - lag(price, 1, 0) OVER (PARTITION BY symbol ORDER BY sequence) AS d,"
+         " abs(price), sign(price), symbol, sequence FROM trades ORDER BY ALL LIMIT 50"),
+         [1, 1, 0, 0, 0]),
+        (("SELECT count(*) FILTER (t.price > m.price), max(greatest(t.price, m.price))"
+         " FROM trades t JOIN mbp_1 m USING (symbol, sequence)"), [0, 1]),
+        (("SELECT 0.5 * (max(price) + min(price)), quantile_cont(price, 0.9), max(price) * 3"
+         " FROM trades"), [1, 1, 1]),
+    ],
+)  # fmt: skip
+def test_rows_that_do_not_depend_on_the_unit_are_the_same_in_every_unit(
+    sql: str, degrees: list[int], sample_lake: Path
+) -> None:
+    found = {
+        unit: answered(sql, "--lake", sample_lake, "--prices", unit)
+        for unit in ("fixed", "decimal", "float")
+    }
+    assert found["fixed"].height
+    for column, degree in enumerate(degrees):
+        fixed, *others = (frame.to_series(column) for frame in found.values())
+        for other in others:
+            if fixed.dtype == pl.String:
+                assert other.equals(fixed)
+                continue
+            expected = fixed.cast(float) / 10 ** (9 * degree)
+            assert_series_equal(
+                other.cast(float), expected, check_names=False, rel_tol=1e-9, abs_tol=1e-12
+            )
+    shown = run_in_process("query", sql, "--lake", sample_lake)
+    assert (shown.code, shown.err) == (0, "")
