@@ -27,12 +27,15 @@ if TYPE_CHECKING:
         BatonicsError,
         CheckpointError,
         DamagedInputError,
+        DataWarning,
         InputError,
         LakeError,
+        LossWarning,
         OutputError,
         UsageError,
     )
     from batonics.public.definitions import with_definitions
+    from batonics.public.prices import to_pandas, with_prices
     from batonics.public.scan import scan_mbo
     from batonics.public.symbols import with_symbols
 
@@ -45,14 +48,18 @@ _MODULES = {
     "load_lake": "batonics.jobs.lake_load",
     "reconstruct": "batonics.jobs.reconstruct",
     "scan_mbo": "batonics.public.scan",
+    "to_pandas": "batonics.public.prices",
     "with_definitions": "batonics.public.definitions",
+    "with_prices": "batonics.public.prices",
     "with_symbols": "batonics.public.symbols",
     "would_fill": "batonics.frames.orders.fill_simulation",
     "BatonicsError": "batonics.model.errors",
     "CheckpointError": "batonics.model.errors",
     "DamagedInputError": "batonics.model.errors",
+    "DataWarning": "batonics.model.errors",
     "InputError": "batonics.model.errors",
     "LakeError": "batonics.model.errors",
+    "LossWarning": "batonics.model.errors",
     "OutputError": "batonics.model.errors",
     "UsageError": "batonics.model.errors",
 }
@@ -62,16 +69,20 @@ __all__ = [
     "Books",
     "CheckpointError",
     "DamagedInputError",
+    "DataWarning",
     "InputError",
     "Lake",
     "LakeError",
+    "LossWarning",
     "OutputError",
     "UsageError",
     "export_lake",
     "load_lake",
     "reconstruct",
     "scan_mbo",
+    "to_pandas",
     "with_definitions",
+    "with_prices",
     "with_symbols",
     "would_fill",
 ]

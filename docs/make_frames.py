@@ -26,7 +26,9 @@ def render() -> str:
         "# The frames of `.mbo`\n",
         "`docs/make_frames.py` generates this page from docstrings, and a test checks that it is",
         "up to date. The page lists the columns of each frame with dtypes and units, and the",
-        "definitions of measures with their sources.\n",
+        "definitions of measures with their sources. Every method also takes `prices`: `fixed`",
+        "gives the dtypes of this page, `decimal` and `float` give",
+        "[other units](schemas.md#units-of-prices).\n",
     ]
     for name, method in vars(MboNamespace).items():
         if not name.startswith("_"):

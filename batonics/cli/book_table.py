@@ -47,10 +47,13 @@ def print_books(run: Reconstruction) -> None:
     count = run.engine.book_count
     if count > BOOK_ROWS_MAX:
         console.print(f"and {count - BOOK_ROWS_MAX} more books; --out writes them all")
-    records = sum(file.records for file in run.stream.files)
+    records = run.engine.records  # those up to --at, of --symbols
     skipped = sum(file.skipped for file in run.stream.files)
     line = f"{records:,} records, {count} books"
     console.print(line + (f", {skipped:,} bad records skipped" if skipped else ""))
+    as_of = run.as_of
+    for warning in as_of.warnings():
+        console.print(f"{warning}: {warning.meaning}; {as_of.data.describe()}", style="yellow")
 
 
 def _row(book: dict[str, Any]) -> list[str]:

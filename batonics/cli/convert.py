@@ -8,6 +8,7 @@ import typer
 
 from batonics.cli.options import (
     SCHEMA_FORMS,
+    EndOption,
     ExtraOption,
     FilesArgument,
     InThisOrderOption,
@@ -16,8 +17,10 @@ from batonics.cli.options import (
     SalvageOption,
     SessionOption,
     SkipBadOption,
+    StartOption,
     StatusesOption,
     SymbolsOption,
+    TimeZoneOption,
     parse_session,
     price_unit,
     refuse_input_as_output,
@@ -51,13 +54,8 @@ def command(
         ),
     ] = False,
     symbols: SymbolsOption = None,
-    start: Annotated[
-        str | None,
-        typer.Option(
-            help="Keep rows from this time on: ISO 8601 (UTC) or nanoseconds since the epoch."
-        ),
-    ] = None,
-    end: Annotated[str | None, typer.Option(help="Keep rows before this time.")] = None,
+    start: StartOption = None,
+    end: EndOption = None,
     definitions: Annotated[
         list[str] | None,
         typer.Option(
@@ -68,7 +66,7 @@ def command(
     ticks: Annotated[
         bool, typer.Option("--ticks", help="Use the definitions that are in FILES.")
     ] = False,
-    tz: Annotated[str, typer.Option(help="The time zone of times: America/Chicago.")] = "UTC",
+    tz: TimeZoneOption = "UTC",
     prices: PricesOption = None,
     extra: ExtraOption = None,
     statuses: StatusesOption = None,
@@ -91,8 +89,8 @@ def command(
         paths=tuple(files),
         schema=schema,
         symbols=split_names(symbols),
-        start_ns=None if start is None else parse_time(start),
-        end_ns=None if end is None else parse_time(end),
+        start_ns=None if start is None else parse_time(start, tz),
+        end_ns=None if end is None else parse_time(end, tz),
         options=InputOptions(skip_bad, salvage, in_this_order),
         consolidated=consolidated,
         tz=tz,

@@ -12,9 +12,11 @@ from batonics.cli.options import (
     FilesArgument,
     InThisOrderOption,
     JsonOption,
+    PricesChoice,
     QuietOption,
     SalvageOption,
     SkipBadOption,
+    price_unit,
 )
 
 if TYPE_CHECKING:
@@ -60,6 +62,10 @@ def command(
         ),
     ] = None,
     json: JsonOption = False,
+    prices: Annotated[
+        PricesChoice | None,
+        typer.Option(help="The unit of prices in --json; by default decimal, as text."),
+    ] = None,
     skip_bad: SkipBadOption = False,
     salvage: SalvageOption = False,
     in_this_order: InThisOrderOption = False,
@@ -76,10 +82,13 @@ def command(
     """
     from batonics.cli.progress import read_progress
     from batonics.jobs.fill import FillRequest, FillSimulation
+    from batonics.model.errors import UsageError
     from batonics.model.prices import parse_price
     from batonics.model.times import parse_time
     from batonics.sources.input_options import InputOptions
 
+    if prices is not None and not json:
+        raise UsageError("--prices goes with --json: a terminal shows decimal prices")
     request = FillRequest(
         paths=tuple(files),
         side="B" if side is OrderSide.BUY else "A",
@@ -90,6 +99,7 @@ def command(
         publisher_id=publisher,
         definitions=tuple(definitions or ()),
         options=InputOptions(skip_bad, salvage, in_this_order),
+        prices=price_unit(prices) or "decimal",
     )
     simulation = FillSimulation(request)
     with read_progress("fill", quiet=quiet) as progress:

@@ -186,13 +186,17 @@ def export(
     date: DateOption = None,
     start: StartOption = None,
     end: EndOption = None,
+    tz: Annotated[
+        str,
+        typer.Option(help="The time zone of --start, --end and --date without an offset."),
+    ] = "UTC",
     quiet: QuietOption = False,
 ) -> None:
     """Export rows of a lake as Delta tables: DIRECTORY/SCHEMA."""
     from batonics.cli.progress import byte_progress
     from batonics.jobs.lake_export import ExportRequest, LakeExport
 
-    row_filter = parse_row_filter(symbols, date, start, end)
+    row_filter = parse_row_filter(symbols, date, start, end, tz)
     run = LakeExport(ExportRequest(lake, directory, split_names(schemas), row_filter, table_format))
     with byte_progress("export", run.bytes_total, quiet=quiet) as run.progress:
         for result in run.run():

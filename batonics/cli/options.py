@@ -33,13 +33,21 @@ LakeSymbolsOption = Annotated[
     str | None, typer.Option("--symbols", help="Keep rows of these symbols: A,B,C.")
 ]
 DateOption = Annotated[
-    str | None, typer.Option("--date", help="Keep rows of this UTC day: 2025-09-24.")
+    str | None, typer.Option("--date", help="Keep rows of this day, in --tz: 2025-09-24.")
 ]
 StartOption = Annotated[
     str | None,
     typer.Option(
         "--start",
-        help="Keep rows from this time on: ISO 8601 (UTC) or nanoseconds since the epoch.",
+        help="Keep rows from this time on: ISO 8601 (in --tz) or nanoseconds since the epoch.",
+    ),
+]
+TimeZoneOption = Annotated[
+    str,
+    typer.Option(
+        "--tz",
+        help="The time zone of times in the output, and of --start, --end and --date where they"
+        " have no offset: America/Chicago.",
     ),
 ]
 EndOption = Annotated[str | None, typer.Option("--end", help="Keep rows before this time.")]
@@ -149,25 +157,39 @@ def parse_session(text: str | None) -> SessionCalendar | None:
 
 
 def parse_row_filter(
-    symbols: str | None, date: str | None, start: str | None, end: str | None
+    symbols: str | None, day: str | None, start: str | None, end: str | None, tz: str = "UTC"
 ) -> RowFilter:
-    """The rows of a lake that `--symbols`, `--date`, `--start` and `--end` select.
+    """The rows of a lake that `--symbols`, `--date`, `--start` and `--end` select, in `--tz`.
 
     Raises:
         UsageError: a text is not a time, or the options exclude each other.
     """
     from batonics.lake.row_filters import parse_row_filter
     from batonics.model.errors import UsageError
-    from batonics.model.times import NS_PER_DAY, parse_time
+    from batonics.model.times import find_time_zone, parse_time
 
-    if date is not None:
+    find_time_zone(tz)
+    if day is not None:
         if start is not None or end is not None:
             raise UsageError("--date is a whole day: it does not go with --start and --end")
-        day_ns = parse_time(date)
-        if day_ns % NS_PER_DAY:
-            raise UsageError(f"--date {date}: a day is expected, such as 2025-09-24")
-        start, end = str(day_ns), str(day_ns + NS_PER_DAY)
-    return parse_row_filter(split_names(symbols), start, end)
+        start, end = _day_bounds(day)
+    bounds = [None if time is None else parse_time(time, tz) for time in (start, end)]
+    return parse_row_filter(split_names(symbols), *bounds)
+
+
+def _day_bounds(day: str) -> tuple[str, str]:
+    """A day and the day after it, as text."""
+    from datetime import date, timedelta
+
+    from batonics.model.errors import UsageError
+
+    try:
+        found = date.fromisoformat(day)
+        if str(found) == day:
+            return day, str(found + timedelta(days=1))
+    except (ValueError, OverflowError):
+        pass  # the same error as for another form of a day
+    raise UsageError(f"--date {day}: a day is expected, such as 2025-09-24")
 
 
 def refuse_input_as_output(files: list[str], *outputs: str | None) -> None:

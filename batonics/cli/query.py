@@ -18,6 +18,7 @@ from batonics.cli.options import (
     SalvageOption,
     SkipBadOption,
     StartOption,
+    TimeZoneOption,
     WideOption,
     parse_row_filter,
     price_unit,
@@ -59,6 +60,7 @@ def command(
     date: DateOption = None,
     start: StartOption = None,
     end: EndOption = None,
+    tz: TimeZoneOption = "UTC",
     param: Annotated[
         list[str] | None,
         typer.Option("--param", "-p", help="NAME=VALUE, for $NAME in the query. May be repeated."),
@@ -108,8 +110,9 @@ def command(
         parameters=_parse_parameters(param or []),
         lake=None if files else lake or current().lake.path,
         files=tuple(files or ()),
-        row_filter=parse_row_filter(symbols, date, start, end),
+        row_filter=parse_row_filter(symbols, date, start, end, tz),
         options=InputOptions(skip_bad, salvage, in_this_order),
+        tz=tz,
         prices_are_default=prices is None,
         prices=price_unit(prices)
         or ("decimal" if on_terminal else default_price_unit(file_format)),
@@ -191,6 +194,7 @@ def run_shell(database: LakeDatabase, size: TableSize, request: QueryRequest) ->
                     text.rstrip().rstrip(";"),
                     prices=request.prices,
                     is_default=request.prices_are_default,
+                    tz=request.tz,
                 )
                 print_result(result.frame(), size)
                 if result.note:

@@ -10,10 +10,12 @@ import typer
 from batonics.cli.options import (
     FilesArgument,
     InThisOrderOption,
+    PricesChoice,
     QuietOption,
     SalvageOption,
     SkipBadOption,
     SymbolsOption,
+    price_unit,
     refuse_input_as_output,
     split_names,
 )
@@ -68,6 +70,10 @@ def command(
         str | None,
         typer.Option(help="The windows of --snapshots: event, a count of events, 100ms, 1s, 1m."),
     ] = None,
+    prices: Annotated[
+        PricesChoice | None,
+        typer.Option(help="The unit of prices in --snapshots; by default fixed: integers of 1e-9."),
+    ] = None,
     skip_bad: SkipBadOption = False,
     salvage: SalvageOption = False,
     in_this_order: InThisOrderOption = False,
@@ -92,9 +98,14 @@ def command(
 
     snapshot_output = None
     if snapshots is not None and every is not None:
-        snapshot_output = SnapshotOutput(snapshots, every, depth or SNAPSHOT_DEPTH)
+        unit = price_unit(prices) or "fixed"
+        snapshot_output = SnapshotOutput(snapshots, every, depth or SNAPSHOT_DEPTH, unit)
     elif snapshots is not None or every is not None:
         raise UsageError("--snapshots and --every go together")
+    elif prices is not None:
+        raise UsageError(
+            "--prices goes with --snapshots: files of books have each price as text and as integer"
+        )
     request = ReconstructRequest(
         paths=tuple(files),
         symbols=split_names(symbols),

@@ -51,11 +51,11 @@ from batonics.model.mbo import (
     records_from_batch,
     slice_batch,
 )
-from batonics.settings.table import InputSettings
+from batonics.settings.table import INPUT_DEFAULTS
 
 Bytes = bytes | bytearray | memoryview | NDArray[np.uint8]
 
-METADATA_BYTES_MAX = InputSettings().metadata_bytes_max
+METADATA_BYTES_MAX = INPUT_DEFAULTS.metadata_bytes_max
 """Longer metadata is refused, unless the caller has another limit."""
 
 OTHERS_MAX = 4096

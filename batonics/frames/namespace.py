@@ -15,6 +15,7 @@ from functools import partial
 
 import polars as pl
 
+from batonics.frames.columns.prices import add_price_argument
 from batonics.frames.depth.book_sources import (
     bbo_source,
     book_source,
@@ -29,6 +30,7 @@ from batonics.frames.measures.trade_measures import trade_measures_source
 from batonics.frames.measures.window_measures import vpin_source, window_measures_source
 from batonics.frames.orders.order_lives import orders_source, queue_source
 from batonics.frames.scan.row_extras import CROSSED, with_extra
+from batonics.frames.schemas.mbp_sources import state_source
 from batonics.frames.schemas.table import MBP_DEPTH_MAX, Schema, find_schema
 from batonics.model.arguments import check_methods
 from batonics.model.errors import UsageError
@@ -37,6 +39,7 @@ from batonics.model.times import Time, duration_ns, format_duration, time_ns
 
 
 @check_methods
+@add_price_argument
 class MboNamespace:
     """Frames derived from a LazyFrame of MBO records (`MBO_SCHEMA`) in their order.
 
@@ -46,6 +49,9 @@ class MboNamespace:
 
     Most methods take `extra`, names of columns that follow those of the rows: symbol, status (of
     trading), crossed, book_status (cold, synced, stale); see `frames/scan/row_extras.py`.
+
+    Every method takes `prices`, the unit of prices and of all that derives from them: "fixed", as
+    the columns below are, "decimal" or "float"; see `frames/columns/prices.py`.
     """
 
     def __init__(self, records: pl.LazyFrame) -> None:
@@ -81,9 +87,10 @@ class MboNamespace:
     ) -> pl.LazyFrame:
         """The vendor's MBP of any depth: mbp-1, mbp-10 or any other.
 
-        There is a row for each trade, with the book before the trade takes effect, and for each
-        event that changed the best `n` levels, with the book after the event; see
-        `frames/schemas/mbp.py`.
+        There is a row for each trade, with the book after the last event before it, and for each
+        event that changed the best `n` levels, with the book after the event. `depth` and `side`
+        say what changed since the book's last row. An event that ends with a trade has no row of
+        its own; see `frames/schemas/mbp.py`.
 
         Args:
             n: levels of each side.
@@ -103,8 +110,7 @@ class MboNamespace:
         Raises:
             UsageError: `n` is not from 1 to 255.
         """
-        if not 1 <= n <= MBP_DEPTH_MAX:
-            raise UsageError(f"depth of {n} levels, expected 1 to {MBP_DEPTH_MAX}")
+        _check_levels(n)
         rows = partial(find_schema(f"mbp-{n}").rows, consolidated=consolidated)
         return self._rows(rows, extra)
 
@@ -228,13 +234,14 @@ class MboNamespace:
             ts_event, ts_recv, sequence, publisher_id, instrument_id, and those of the measures.
 
         Raises:
-            UsageError: a name is unknown, or a k exceeds the depth.
+            UsageError: a name is unknown, `depth` is not from 1 to 255, or a k exceeds it.
         """
+        _check_levels(depth)
         if CROSSED in extra:
             names = tuple(dict.fromkeys((*names, CROSSED)))
 
         def rows(records: pl.LazyFrame) -> pl.LazyFrame:
-            return measures_source(MboNamespace(records).mbp(depth), names, depth=depth)
+            return measures_source(state_source(records, depth), names, depth=depth)
 
         return self._rows(rows, extra)
 
@@ -253,7 +260,7 @@ class MboNamespace:
         crossed = CROSSED in extra
 
         def rows(records: pl.LazyFrame) -> pl.LazyFrame:
-            return trade_measures_source(MboNamespace(records).mbp(1), tau=tau, crossed=crossed)
+            return trade_measures_source(state_source(records, 1), tau=tau, crossed=crossed)
 
         return self._rows(rows, extra)
 
@@ -268,7 +275,7 @@ class MboNamespace:
         """
 
         def rows(records: pl.LazyFrame) -> pl.LazyFrame:
-            return window_measures_source(MboNamespace(records).mbp(1), every)
+            return window_measures_source(state_source(records, 1), every)
 
         return with_extra(self._records, rows, extra, ends_interval=True)
 
@@ -281,7 +288,7 @@ class MboNamespace:
             bucket_volume: the volume of a bucket.
             n: the number of buckets of the mean.
         """
-        return vpin_source(self.mbp(1), bucket_volume=bucket_volume, n=n)
+        return vpin_source(state_source(self._records, 1), bucket_volume=bucket_volume, n=n)
 
     def deltas(self) -> pl.LazyFrame:
         """Level deltas: one row for each change of a level by a record.
@@ -310,7 +317,8 @@ class MboNamespace:
             price (Int64 of 1e-9), size, count (Int64).
 
         Raises:
-            UsageError: `time` is not a time.
+            UsageError: `time` is not a time, or (when the frame is collected) before the first
+                record. A time after the last record is a `batonics.DataWarning`.
         """
         return book_source(self._records, time_ns(time))
 
@@ -381,6 +389,12 @@ class MboNamespace:
     ) -> pl.LazyFrame:
         """Rows that derive from the records, with extra columns."""
         return with_extra(self._records, make_rows, extra)
+
+
+def _check_levels(levels: int) -> None:
+    """Raise UsageError unless MBP has that many levels."""
+    if not 1 <= levels <= MBP_DEPTH_MAX:
+        raise UsageError(f"depth of {levels} levels, expected 1 to {MBP_DEPTH_MAX}")
 
 
 def _interval_schema(family: str, every: str) -> Schema:

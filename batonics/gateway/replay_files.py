@@ -17,6 +17,8 @@ from batonics.gateway.dbn_feed import check_regular_files
 from batonics.model.errors import UsageError
 from batonics.model.mbo import UNDEF_TIMESTAMP
 from batonics.model.symbols import MappingInterval, SymbolMap
+from batonics.sources.file_order import order_paths
+from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
 from batonics.sources.stream import MboStream, read_metadata
 
 STYPES = {"raw_symbol": STYPE_RAW_SYMBOL, "instrument_id": STYPE_INSTRUMENT_ID}
@@ -41,31 +43,33 @@ class ReplayFiles:
     """The files of a replay.
 
     Args:
-        paths: the files, in the order of their time.
+        paths: the files.
+        options: how they are read.
 
     Attributes:
         paths: the files, in the order of their time.
+        options: how they are read.
         dataset: the vendor's code of the dataset; "" if the files do not have it.
         first_ns: the ts_recv of the first record.
         symbols: names of instruments.
 
     Raises:
         InputError: a file cannot be read, is damaged at its beginning, or has no MBO.
-        UsageError: an input can be read only once.
+        UsageError: an input can be read only once, or the files repeat or overlap each other.
     """
 
-    def __init__(self, paths: Sequence[str]) -> None:
+    def __init__(self, paths: Sequence[str], options: InputOptions = DEFAULT_OPTIONS) -> None:
         check_regular_files(paths)
-        self.paths = tuple(paths)
+        self.paths, self.options = order_paths(paths, options), options
         self.symbols = SymbolMap()
         self.dataset = ""
-        for path in paths:
+        for path in self.paths:
             metadata = read_metadata(path)
             if metadata is not None:
                 self.dataset = self.dataset or metadata.dataset
                 for interval in symbol_intervals(metadata):
                     self.symbols.add(interval)
-        stream = MboStream(paths)
+        stream = MboStream(self.paths, options)
         with closing(stream.batches()) as batches:
             first = next(batches, None)
         for interval in stream.symbols.intervals():

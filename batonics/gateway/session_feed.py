@@ -97,7 +97,11 @@ class SessionFeed:
         with ExitStack() as stack:
             streams: list[Iterator[FeedPiece]] = [
                 stack.enter_context(
-                    closing(record_pieces(self._files.paths, _start_at(request, start_ns)))
+                    closing(
+                        record_pieces(
+                            self._files.paths, _start_at(request, start_ns), self._files.options
+                        )
+                    )
                 )
                 for request in self._requests
             ]

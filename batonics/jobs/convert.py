@@ -194,19 +194,26 @@ def output_metadata(request: ConvertRequest) -> Metadata:
     """
     found = [read_metadata(path) for path in request.paths]
     known = [metadata for metadata in found if metadata is not None]
-    first, last = (known[0], known[-1]) if known else (Metadata(), Metadata())
+    first = known[0] if known else Metadata()
+    starts, ends = ([m.start for m in known] or [0]), [m.end for m in known]
     mappings = _merge_mappings(known, request.symbols)
     return replace(
         Metadata(),
         dataset=first.dataset,
         schema=find_schema(request.schema).number,
-        start=first.start if request.start_ns is None else request.start_ns,
-        end=last.end if request.end_ns is None else request.end_ns,
+        start=min(starts) if request.start_ns is None else request.start_ns,
+        end=_latest(ends) if request.end_ns is None else request.end_ns,
         stype_in=first.stype_in,
         stype_out=first.stype_out,
         symbols=tuple(mapping.raw_symbol for mapping in mappings),
         mappings=mappings,
     )
+
+
+def _latest(ends: Sequence[int | None]) -> int | None:
+    """The end of all files; None: open."""
+    known = [end for end in ends if end is not None]
+    return max(known) if known and len(known) == len(ends) else None
 
 
 class Conversion:

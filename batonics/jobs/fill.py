@@ -6,15 +6,16 @@ builds the report.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from batonics.frames.columns.prices import PriceUnit
 from batonics.frames.orders.fill_result import FillResult
 from batonics.frames.orders.fill_simulation import simulate_fill
 from batonics.jobs.progress import ReadProgress
 from batonics.jobs.symbol_selection import SymbolSelection
-from batonics.model.mbo import MboBatch, take_batch
+from batonics.model.mbo import PRICE_SCALE, MboBatch, take_batch
 from batonics.model.prices import format_price
 from batonics.model.priority import explain_priority, find_priority
 from batonics.model.times import format_time
@@ -37,6 +38,7 @@ class FillRequest:
         publisher_id: the publisher of the book; None where one publisher has the instrument.
         definitions: files of the schema definition, which say how instruments match.
         options: how the files are read.
+        prices: the unit of prices in the report.
     """
 
     paths: tuple[str, ...]
@@ -48,6 +50,7 @@ class FillRequest:
     publisher_id: int | None = None
     definitions: tuple[str, ...] = ()
     options: InputOptions = DEFAULT_OPTIONS
+    prices: PriceUnit = "decimal"
 
 
 class FillSimulation:
@@ -90,7 +93,7 @@ class FillSimulation:
         if definition is not None:
             priority = find_priority(result.publisher_id, definition.match_algorithm)
             result = replace(result, priority=priority)
-        return fill_report(result, symbol)
+        return fill_report(result, symbol, self.request.prices)
 
     def _batches(self) -> Iterator[MboBatch]:
         for batch in self.stream.batches():
@@ -107,8 +110,18 @@ class FillSimulation:
         return take_batch(rows, rows.publisher_id == self.request.publisher_id)
 
 
-def fill_report(result: FillResult, symbol: str | None) -> dict[str, Any]:
-    """The report of a result: prices as decimal text, times as ISO 8601 text."""
+_PRICES: dict[PriceUnit, Callable[[int], int | str | float | None]] = {
+    "fixed": int,
+    "decimal": format_price,
+    "float": lambda price_1e9: price_1e9 / PRICE_SCALE,
+}
+
+
+def fill_report(
+    result: FillResult, symbol: str | None, prices: PriceUnit = "decimal"
+) -> dict[str, Any]:
+    """The report of a result: times as ISO 8601 text, prices as decimal text or in another unit."""
+    price = _PRICES[prices]
     fills = zip(
         *(result.fills[name].to_physical().to_list() for name in ("ts_event", "ts_recv")),
         *(result.fills[name].to_list() for name in ("price", "size", "by")),
@@ -119,7 +132,7 @@ def fill_report(result: FillResult, symbol: str | None) -> dict[str, Any]:
         "publisher_id": result.publisher_id,
         "instrument_id": result.instrument_id,
         "side": result.side,
-        "price": format_price(result.price),
+        "price": price(result.price),
         "size": result.size,
         "at": format_time(result.at_ns),
         "end": result.end,
@@ -140,11 +153,11 @@ def fill_report(result: FillResult, symbol: str | None) -> dict[str, Any]:
             {
                 "ts_event": None if ts_event is None else format_time(ts_event),
                 "ts_recv": None if ts_recv is None else format_time(ts_recv),
-                "price": format_price(price),
+                "price": price(fixed),
                 "size": size,
                 "by": by,
             }
-            for ts_event, ts_recv, price, size, by in fills
+            for ts_event, ts_recv, fixed, size, by in fills
         ],
         "data": result.data.document(),
         "warnings": list(result.warnings),

@@ -18,6 +18,7 @@ from batonics.jobs.progress import ReadProgress
 from batonics.model.mbo import UNDEF_TIMESTAMP, Action, Flag, MboBatch, record_keys
 from batonics.model.symbols import SymbolMap
 from batonics.model.times import NS_PER_S, format_time
+from batonics.settings.loader import current
 from batonics.sources.decoding import FileReport
 from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
 from batonics.sources.stream import MboStream
@@ -37,6 +38,7 @@ class Inspection:
         self.stream = MboStream(paths, options)
         self.progress: ReadProgress | None = None
         self._engine = BookEngine()
+        self._engine.backwards_ns_max = current().input.ts_recv_backwards_ns
         self._rows = 0
         self._actions = np.zeros(256, np.int64)
         self._flags = np.zeros(8, np.int64)

@@ -58,6 +58,7 @@ class QueryRequest:
         row_filter: only these rows are in the views.
         options: how the files are read.
         prices: the unit of prices in the result, and in a query without a header.
+        tz: the time zone of times in the result that have one.
         prices_are_default: nobody asked for this unit (`LakeDatabase.query`).
     """
 
@@ -69,6 +70,7 @@ class QueryRequest:
     options: InputOptions = DEFAULT_OPTIONS
     prices: PriceUnit = "fixed"
     prices_are_default: bool = False
+    tz: str = "UTC"
 
     def __post_init__(self) -> None:
         if (self.lake is None) == (not self.files):
@@ -174,6 +176,7 @@ def _run_query(request: QueryRequest, progress: LoadingBar) -> Iterator[QueryRes
             header=query,
             prices=request.prices,
             is_default=request.prices_are_default,
+            tz=request.tz,
         )
 
 

@@ -7,6 +7,7 @@ continued from its checkpoint.
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +16,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from batonics.book import checkpoint
 from batonics.book.engine import BookEngine
 from batonics.book.event_cutoff import EventCutoff
+from batonics.book.state import Anomaly
+from batonics.frames.columns.prices import PriceUnit
 from batonics.jobs.progress import ReadProgress
 from batonics.jobs.symbol_selection import SymbolSelection
+from batonics.model.answers import AsOf, DataSpan
 from batonics.model.arguments import SymbolsOrIds, check_arguments, symbol_list
-from batonics.model.errors import CheckpointError, UsageError
+from batonics.model.errors import CheckpointError, DataWarning, UsageError
 from batonics.model.mbo import MboBatch, slice_batch
 from batonics.model.symbols import MappingInterval, SymbolMap
 from batonics.model.times import Time, time_ns
+from batonics.settings.loader import current
 from batonics.sinks.atomic import STDOUT, open_atomic
 from batonics.sinks.book_json import BookJsonFormat, find_book_format, write_books
 from batonics.sources.chunks import STDIN
@@ -81,11 +86,13 @@ class SnapshotOutput(NamedTuple):
         every: the windows at whose ends snapshots are taken: `event`, a count of events, or a
             duration.
         depth: the number of levels of each side.
+        prices: the unit of prices.
     """
 
     path: str
     every: str
     depth: int = SNAPSHOT_DEPTH
+    prices: PriceUnit = "fixed"
 
 
 def reconstruct_files(
@@ -124,6 +131,7 @@ def reconstruct_files(
             book_format=book_format,
             depth=books.depth,
             orders=books.orders,
+            as_of=run.as_of,
         )
     return run
 
@@ -151,6 +159,7 @@ def _run(
             path=snapshots.path,
             every=snapshots.every,
             depth=snapshots.depth,
+            prices=snapshots.prices,
         )
     return run
 
@@ -166,6 +175,7 @@ class Reconstruction:
         engine: the books so far.
         symbols: the names of the books' instruments.
         stream: the input.
+        data: the times of the records that were read so far.
         progress: called with the stream after each batch; set it before `run`.
     """
 
@@ -174,15 +184,25 @@ class Reconstruction:
         self.stream = MboStream(request.paths, request.options)
         self.engine = BookEngine(deltas=deltas)
         self.symbols: SymbolMap = self.stream.symbols
+        self.data = DataSpan()
         self.progress: ReadProgress | None = None
         self._deltas = deltas
-        self._until = EventCutoff(request.at_ns) if request.at_ns is not None else None
+        self._until: EventCutoff | None = None
+        self.engine.backwards_ns_max = current().input.ts_recv_backwards_ns
+        if request.at_ns is not None:
+            self._until = EventCutoff(request.at_ns, self.engine.backwards_ns_max)
+            self.engine.backwards_ns_max = None
         self._selection = SymbolSelection(self.stream, request.symbols)
         try:
             self._saved_rows = self._resume()
         except BaseException:
             self.stream.close()
             raise
+
+    @property
+    def as_of(self) -> AsOf:
+        """The time of the books, and the times of the records up to it."""
+        return AsOf.of_records(self.request.at_ns, self.data)
 
     def run(self) -> None:
         """Fold the whole input."""
@@ -194,6 +214,7 @@ class Reconstruction:
         seen_rows = 0
         for batch in self.stream.batches():
             self._selection.check()
+            self.data = self.data.extend(batch)
             rows = len(batch.action)
             first = min(rows, max(0, self._saved_rows - seen_rows))
             seen_rows += rows
@@ -204,8 +225,10 @@ class Reconstruction:
                 self.progress(self.stream)
             if self._until is not None and self._until.done:
                 break
-        if self._until is not None:
+        if self._until is not None and self.request.at_ns is not None:
+            self.data.check_not_before(self.request.at_ns)
             yield self._until.finish()
+            self.engine.count_anomalies(Anomaly.TS_RECV_BACKWARDS, self._until.late_keys)
         self._selection.check(ended=True)
 
     def _select_rows(self, batch: MboBatch) -> list[MboBatch]:
@@ -238,6 +261,7 @@ class Reconstruction:
             raise CheckpointError(
                 f"{path}: belongs to other input or options; remove it to start again"
             )
+        engine.backwards_ns_max = self.engine.backwards_ns_max
         self.engine = engine
         for interval in extra["symbols"]:
             self.symbols.add(MappingInterval(*interval))
@@ -285,6 +309,7 @@ def reconstruct(  # noqa: PLR0913 - settings, by keyword
         symbols: symbols or instrument ids of the books; empty: all.
         at: the time that the books are as of, after the last complete event at or before it:
             ISO 8601 (UTC), nanoseconds since the epoch or a datetime; None: the end of the input.
+            A time after the last record is a `DataWarning`: the books are the last known ones.
         skip_bad: count and skip bad records where the framing survives.
         salvage: keep the whole records of a file that ends within one; a LossWarning says what is
             lost.
@@ -292,8 +317,8 @@ def reconstruct(  # noqa: PLR0913 - settings, by keyword
 
     Raises:
         InputError: a file cannot be read, or is damaged (DamagedInputError: where).
-        UsageError: no file has a symbol, `at` is not a time, an argument has another type, or files
-            repeat or overlap each other.
+        UsageError: no file has a symbol, `at` is not a time or before the first record, an argument
+            has another type, or files repeat or overlap each other.
     """
     from batonics.frames.depth.books import Books
 
@@ -305,4 +330,7 @@ def reconstruct(  # noqa: PLR0913 - settings, by keyword
     )
     run = Reconstruction(request)
     run.run()
-    return Books(run.engine, run.symbols)
+    for warning in run.as_of.warnings():
+        message = f"{warning.meaning}; {run.as_of.data.describe()}"
+        warnings.warn(message, DataWarning, stacklevel=3)  # the caller of `check_arguments`
+    return Books(run.engine, run.symbols, run.as_of)

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from batonics.book.engine import BookEngine
 from batonics.frames.columns.books import depth_schema
+from batonics.frames.columns.prices import PriceUnit, convert_prices, find_price_columns
 from batonics.frames.depth.snapshots import depth_frames
 from batonics.frames.depth.windows import Windows, parse_windows
 from batonics.frames.scan.folding import fold_pieces
@@ -22,9 +23,9 @@ from batonics.model.errors import UsageError
 from batonics.model.mbo import MboBatch
 from batonics.model.symbols import SymbolMap
 from batonics.sinks.atomic import STDOUT
+from batonics.sinks.text import format_columns
 
 SNAPSHOT_SUFFIXES = (".parquet", ".ndjson")
-TIME_COLUMNS = ("ts", "ts_event", "ts_recv")
 
 
 def check_snapshots(path: str, every: str) -> None:
@@ -49,6 +50,7 @@ def write_snapshots(  # noqa: PLR0913 - options, by keyword
     path: str,
     every: str,
     depth: int,
+    prices: PriceUnit = "fixed",
 ) -> None:
     """Fold batches and write a snapshot for each window.
 
@@ -60,15 +62,18 @@ def write_snapshots(  # noqa: PLR0913 - options, by keyword
         path: the file's name: Parquet if it ends in `.parquet`, else NDJSON.
         every: the windows: `event`, a count of events, or a duration.
         depth: the number of levels of each side.
+        prices: the unit of prices.
     """
     pieces = fold_pieces(batches, deltas=True, engine=engine)
     frames = depth_frames(pieces, _windows(every), depth, fill=False)
     names = FrameSymbols(symbols)
-    named = (_add_symbol(frame, names) for frame in frames)
+    kinds = find_price_columns(depth_schema(depth))
+    rows = (convert_prices(_add_symbol(frame, names), kinds, prices) for frame in frames)
     if path.endswith(".parquet"):
-        _write_parquet(named, out, depth)
+        empty = _add_symbol(pl.DataFrame(schema=depth_schema(depth)), FrameSymbols(SymbolMap()))
+        _write_parquet(rows, out, convert_prices(empty, kinds, prices))
     else:
-        _write_ndjson(named, out)
+        _write_ndjson(rows, out)
 
 
 def _windows(every: str) -> Windows:
@@ -81,9 +86,8 @@ def _add_symbol(frame: pl.DataFrame, names: FrameSymbols) -> pl.DataFrame:
     return frame.insert_column(frame.columns.index("instrument_id") + 1, symbol)
 
 
-def _write_parquet(frames: Iterator[pl.DataFrame], out: BinaryIO, depth: int) -> None:
-    empty = pl.DataFrame(schema=depth_schema(depth))
-    schema = _add_symbol(empty, FrameSymbols(SymbolMap())).to_arrow().schema
+def _write_parquet(frames: Iterator[pl.DataFrame], out: BinaryIO, empty: pl.DataFrame) -> None:
+    schema = empty.to_arrow().schema
     with pq.ParquetWriter(out, schema, compression="zstd") as writer:
         for frame in frames:
             if frame.height:
@@ -91,6 +95,4 @@ def _write_parquet(frames: Iterator[pl.DataFrame], out: BinaryIO, depth: int) ->
 
 
 def _write_ndjson(frames: Iterator[pl.DataFrame], out: BinaryIO) -> None:
-    for frame in frames:
-        times = (pl.col(name).dt.strftime("%Y-%m-%dT%H:%M:%S%.9fZ") for name in TIME_COLUMNS)
-        out.write(frame.with_columns(times).write_ndjson().encode())
+    out.writelines(format_columns(frame).write_ndjson().encode() for frame in frames)

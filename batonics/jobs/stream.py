@@ -27,6 +27,7 @@ from batonics.live.lake_output import LakeOutput
 from batonics.live.protocol import MessageKind
 from batonics.live.recorder import FeedRecorder, recover
 from batonics.live.server_link import ServerLink
+from batonics.model.answers import AsOf
 from batonics.model.errors import UsageError
 from batonics.model.times import duration_ns, format_time, parse_time
 from batonics.server.config import ServerConfig
@@ -88,6 +89,7 @@ class Stream:
             depth=request.settings.live.depth,
             skip_bad=request.skip_bad,
             source=str(request.feed),
+            settings=request.settings.input,
         )
 
     def run(self) -> None:
@@ -114,6 +116,7 @@ class Stream:
                 book_format=book_format,
                 depth=books.depth,
                 orders=books.orders,
+                as_of=AsOf(data=self.handler.data),
             )
 
     def _follow(self) -> None:

@@ -51,6 +51,7 @@ from batonics.jobs.symbol_selection import SymbolSelection
 from batonics.model.mbo import UNDEF_TIMESTAMP, Flag, MboBatch, record_keys
 from batonics.model.prices import format_price
 from batonics.reference.books import DerivedBooks
+from batonics.settings.loader import current
 from batonics.sinks.atomic import open_atomic
 from batonics.sinks.file_names import check_file_name
 from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
@@ -159,6 +160,7 @@ class Verification:
     def __init__(self, request: VerifyRequest) -> None:
         self.stream = MboStream(request.paths, request.options)
         self.engine = BookEngine(bbo=True, deltas=True)
+        self.engine.backwards_ns_max = current().input.ts_recv_backwards_ns
         self.progress: ReadProgress | None = None
         self._request = request
         self._selection = SymbolSelection(self.stream, request.symbols)

@@ -6,6 +6,7 @@ The rule here: a reader gets only files that one state of the catalog names, and
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from os import PathLike, fspath
@@ -14,7 +15,7 @@ from pathlib import Path
 import polars as pl
 
 from batonics.frames.columns.books import BOOK_KEY
-from batonics.frames.columns.prices import check_price_unit, scan_prices
+from batonics.frames.columns.prices import PriceUnit, scan_prices
 from batonics.frames.html import html_table
 from batonics.frames.schemas.table import find_schema
 from batonics.lake import catalog
@@ -25,7 +26,7 @@ from batonics.lake.parts import HIVE_SCHEMA
 from batonics.lake.row_filters import check_schema, filter_rows, parse_row_filter
 from batonics.lake.storage import open_store
 from batonics.model.arguments import SymbolNames, check_methods
-from batonics.model.errors import LakeError, UsageError
+from batonics.model.errors import DataWarning, LakeError, UsageError
 from batonics.model.times import NS_PER_S, Time
 
 VACUUM_SECONDS = 24 * 3_600
@@ -138,7 +139,7 @@ class Lake:
         symbols: SymbolNames = (),
         start: Time | None = None,
         end: Time | None = None,
-        prices: str = "fixed",
+        prices: PriceUnit = "fixed",
     ) -> pl.LazyFrame:
         """A LazyFrame of a schema's rows, by date and symbol.
 
@@ -161,7 +162,7 @@ class Lake:
         columns = pl.Schema({**found.lake_columns, **HIVE_SCHEMA})
         files = self._fetch(schema, row_filter)
         if not files:
-            return scan_prices(pl.LazyFrame(schema=columns), prices, columns)
+            return scan_prices(pl.LazyFrame(schema=columns), prices)
         root = files[0].parents[3]
         if "=" in str(root):
             raise UsageError(
@@ -175,7 +176,7 @@ class Lake:
             hive_schema=HIVE_SCHEMA,
             glob=False,
         ).select(list(columns))
-        return scan_prices(filter_rows(rows, found, row_filter), prices, columns)
+        return scan_prices(filter_rows(rows, found, row_filter), prices)
 
     def join_asof(  # noqa: PLR0913 - the arguments of Polars and of `scan`
         self,
@@ -188,6 +189,7 @@ class Lake:
         symbols: SymbolNames = (),
         start: Time | None = None,
         end: Time | None = None,
+        prices: PriceUnit = "fixed",
     ) -> pl.LazyFrame:
         """Join each row of a schema with the last row of another before it: trades with quotes.
 
@@ -205,7 +207,8 @@ class Lake:
             symbols: only rows of these symbols.
             start: only rows of `left` from this time on: ISO 8601 (UTC) or nanoseconds.
             end: only rows of `left` before this time.
-                The last three arguments choose the files; a filter on the result excludes no file.
+                These three arguments choose the files; a filter on the result excludes no file.
+            prices: the unit of prices: "fixed", "decimal" or "float".
 
         Raises:
             UsageError: there is no such schema or column. LakeError: a file is damaged or missing.
@@ -222,9 +225,11 @@ class Lake:
             columns = [name for name in schemas[1].columns if name not in BOOK_KEY]
         sides = find_join_sides(self.store, self.verifier, schemas, row_filter)
         join = AsofJoin(*sides, columns, allow_exact_matches=allow_exact_matches, suffix=suffix)
-        return filter_rows(join.rows(), schemas[0], row_filter)
+        return scan_prices(
+            filter_rows(join.rows(), schemas[0], row_filter), prices, kinds=join.price_columns
+        )
 
-    def sql(self, query: str, *, prices: str = "fixed", **parameters: object) -> pl.DataFrame:
+    def sql(self, query: str, *, prices: PriceUnit = "fixed", **parameters: object) -> pl.DataFrame:
         """The result of one SELECT over views named after the schemas (`lake/sql.py`).
 
         Args:
@@ -235,7 +240,8 @@ class Lake:
                 the local time of ts.
             prices: the unit of prices in views and in the result: BIGINT of 1e-9 ("fixed"),
                 DECIMAL(19, 9) ("decimal") or DOUBLE ("float"). A query with a header computes with
-                BIGINT of 1e-9; the prices of its result have the unit.
+                BIGINT of 1e-9; the columns that the header declares as prices have the unit, and a
+                warning names numbers that it does not declare.
             parameters: value of each `$name` in the query.
 
         Raises:
@@ -247,8 +253,11 @@ class Lake:
 
         parsed = read_query(query)
         with closing(LakeDatabase(self.store, self.verifier)) as database:
-            unit = check_price_unit(prices)
-            result = database.query(parsed.sql, parsed.bind(parameters), header=parsed, prices=unit)
+            result = database.query(
+                parsed.sql, parsed.bind(parameters), header=parsed, prices=prices
+            )
+            if result.note:
+                warnings.warn(result.note, DataWarning, stacklevel=2)
             return result.frame()
 
     def check(self, progress: Callable[[int], None] | None = None) -> list[str]:

@@ -1,7 +1,8 @@
 """The rows that a query gives, as frames.
 
 The rule here: times are Datetime of nanoseconds. They are in UTC if DuckDB's type has a time zone,
-or if they are times in UTC by the query's lineage or header; other times have no zone. Enums are
+or if they are times in UTC by the query's lineage or header; other times have no zone. A caller may
+ask for another zone. Enums are
 text; prices that the query declares have the unit that is asked for; and what a frame cannot
 hold exactly is an error, never rounded.
 """
@@ -35,6 +36,7 @@ class QueryResult:
     Args:
         relation: the query.
         utc_columns: names of columns that are times in UTC, though their type has no zone.
+        tz: the time zone in which frames have times in UTC.
         price_columns: columns of the relation that are prices of 1e-9; others are as they are.
         prices: the unit in which frames have them.
         note: what a user has to know of the result; empty: nothing.
@@ -48,17 +50,18 @@ class QueryResult:
         UsageError: the query cannot run, or a frame cannot hold its columns.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - settings, by keyword
         self,
         relation: duckdb.DuckDBPyRelation,
         *,
         utc_columns: Collection[str] = (),
+        tz: str = "UTC",
         price_columns: PriceColumns | None = None,
         prices: PriceUnit = "fixed",
         note: str = "",
     ) -> None:
         self.note = note
-        self._utc_columns = utc_columns
+        self._utc_columns, self._tz = utc_columns, tz
         with sql_errors():
             self._reader = relation.to_arrow_reader(RESULT_BATCH_ROWS)
         _check_columns(self._reader.schema)
@@ -96,18 +99,20 @@ class QueryResult:
         frame = frame.with_columns(enums) if enums else frame
         _check_times(frame)
         return frame.with_columns(
-            _to_nanoseconds(name, dtype, is_utc=name in self._utc_columns)
+            self._to_nanoseconds(name, dtype)
             for name, dtype in frame.schema.items()
             if isinstance(dtype, pl.Datetime)
         )
 
-
-def _to_nanoseconds(name: str, dtype: pl.Datetime, *, is_utc: bool) -> pl.Expr:
-    time = pl.col(name)
-    if dtype.time_zone is not None:
-        return time.dt.convert_time_zone("UTC").cast(pl.Datetime("ns", "UTC"))
-    time = time.cast(pl.Datetime("ns"))
-    return time.dt.replace_time_zone("UTC") if is_utc else time
+    def _to_nanoseconds(self, name: str, dtype: pl.Datetime) -> pl.Expr:
+        time = pl.col(name)
+        if dtype.time_zone is not None:
+            time = time.dt.convert_time_zone("UTC").cast(pl.Datetime("ns", "UTC"))
+        elif name in self._utc_columns:
+            time = time.cast(pl.Datetime("ns")).dt.replace_time_zone("UTC")
+        else:
+            return time.cast(pl.Datetime("ns"))
+        return time if self._tz == "UTC" else time.dt.convert_time_zone(self._tz)
 
 
 def _next_batch(reader: pa.RecordBatchReader) -> pa.RecordBatch | None:

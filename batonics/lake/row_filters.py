@@ -14,7 +14,7 @@ from batonics.lake.catalog import RowFilter, loaded_schemas, loaded_symbols
 from batonics.lake.storage import Store
 from batonics.model.arguments import SymbolNames
 from batonics.model.errors import UsageError
-from batonics.model.times import Time, time_ns
+from batonics.model.times import Time, format_time, time_ns
 
 
 def check_schema(store: Store, schema: str) -> None:
@@ -50,7 +50,9 @@ def parse_row_filter(symbols: SymbolNames, start: Time | None, end: Time | None)
     start_ns = None if start is None else time_ns(start)
     end_ns = None if end is None else time_ns(end)
     if start_ns is not None and end_ns is not None and start_ns >= end_ns:
-        raise UsageError(f"the start, {start}, is not before the end, {end}")
+        raise UsageError(
+            f"the start, {format_time(start_ns)}, is not before the end, {format_time(end_ns)}"
+        )
     return RowFilter(names, start_ns, end_ns)
 
 

@@ -69,7 +69,7 @@ class LakeDatabase:
         self._planner: Planner | None = None
         self._lineage_connection: duckdb.DuckDBPyConnection | None = None
 
-    def query(
+    def query(  # noqa: PLR0913 - settings, by keyword
         self,
         sql: str,
         parameters: Mapping[str, object] | None = None,
@@ -77,6 +77,7 @@ class LakeDatabase:
         header: QueryFile | None = None,
         prices: PriceUnit = "fixed",
         is_default: bool = False,
+        tz: str = "UTC",
     ) -> QueryResult:
         """Run one SELECT.
 
@@ -87,6 +88,7 @@ class LakeDatabase:
             prices: the unit of prices.
             is_default: nobody asked for this unit. A query whose rows depend on the unit then has
                 prices of 1e-9, and its result has a note.
+            tz: the time zone of the result's times in UTC.
 
         Raises:
             UsageError: DuckDB refuses the statement; the message is DuckDB's. LakeError: a file is
@@ -118,10 +120,11 @@ class LakeDatabase:
             columns = zip(relation.columns, lineage.instants, strict=False)
             utc_columns = {name for name, is_instant in columns if is_instant}
             if header is None or not has_header:
-                return QueryResult(relation, utc_columns=utc_columns, note=note)
+                return QueryResult(relation, utc_columns=utc_columns, tz=tz, note=note)
             return QueryResult(
                 relation,
                 utc_columns=utc_columns.union(header.time_columns()),
+                tz=tz,
                 price_columns=header.price_columns(),
                 prices=prices,
                 note="" if prices == "fixed" else _undeclared_note(relation, header),
@@ -136,7 +139,7 @@ class LakeDatabase:
     def _find_lineage(
         self, sql: str, parameters: Mapping[str, object], schemas: Sequence[str]
     ) -> Lineage:
-        self._lineage_connection = self._lineage_connection or connect_duckdb()
+        self._lineage_connection = self._lineage_connection or self._connection.cursor()
         return find_lineage(self._lineage_connection, sql, parameters, schemas)
 
     def views(self) -> list[str]:

@@ -81,6 +81,17 @@ def view_statement(  # noqa: PLR0913 - settings, by keyword
     return f"{head} FROM {scan or files}{_where(schema, row_filter)}"
 
 
+def empty_table_statement(schema: Schema) -> str:
+    """The statement that makes a table without rows, with the columns of the schema's view."""
+    columns = [
+        f'"{name}" {_sql_type(dtype).replace("TIMESTAMPTZ", "TIMESTAMP")}'
+        for name, dtype in schema.lake_columns.items()
+    ]
+    columns += ["date DATE", "symbol VARCHAR"]
+    name = view_name(schema.name)
+    return f'CREATE TEMP TABLE IF NOT EXISTS "{name}" ({", ".join(columns)})'
+
+
 def read_parquet_call(paths: Sequence[str], options: str = HIVE_OPTIONS) -> str:
     """The call of the table function that reads these files."""
     return f"read_parquet([{', '.join(map(sql_literal, paths))}], {options})"

@@ -44,9 +44,11 @@ from batonics.live.resume import (
 from batonics.live.resume_columns import identity_columns
 from batonics.live.resume_kernels import ResumeState, advance_position
 from batonics.live.stats import FeedStats
+from batonics.model.answers import DataSpan
 from batonics.model.errors import InputError
 from batonics.model.mbo import MboBatch, empty_batch
 from batonics.model.symbols import MappingInterval, SymbolMap
+from batonics.settings.table import INPUT_DEFAULTS, InputSettings
 from batonics.sources.stream import BATCH_ROWS
 
 _NO_BOOKS = np.empty(0, np.int64)
@@ -72,10 +74,12 @@ class FeedHandler:
         depth: levels of each side that are published.
         skip_bad: whether bad records are counted and skipped, where the framing survives.
         source: a name for error messages.
+        settings: limits of the input.
 
     Attributes:
         engine: the books.
         symbols: names of instruments.
+        data: the times of the records.
         stats: the counts; its `feed` is a `protocol.FeedState`.
         published_books: the published rows.
         has_snapshot: whether the connection begins with a snapshot of each book, which makes up for
@@ -85,11 +89,18 @@ class FeedHandler:
     """
 
     def __init__(
-        self, *, depth: int = 10, skip_bad: bool = False, source: str | None = None
+        self,
+        *,
+        depth: int = 10,
+        skip_bad: bool = False,
+        source: str | None = None,
+        settings: InputSettings = INPUT_DEFAULTS,
     ) -> None:
         self.published_books = PublishedBooks(depth)
         self.engine = BookEngine(bbo=True, tops=self.published_books.engine_spec())
+        self.engine.backwards_ns_max = settings.ts_recv_backwards_ns
         self.symbols = SymbolMap()
+        self.data = DataSpan()
         self._frame_symbols = FrameSymbols(self.symbols)
         self.stats = FeedStats(feed=FeedState.CONNECTING)
         self._position = np.array(FEED_START, np.int64)  # a kernel moves it with each batch
@@ -98,7 +109,9 @@ class FeedHandler:
         self.output: FeedOutput | None = None
         self._source = source
         self._other_records: Counter[int] = Counter()  # by rtype
-        self._decoders = DecoderFactory(batch_rows=BATCH_ROWS, skip_bad=skip_bad)
+        self._decoders = DecoderFactory(
+            batch_rows=BATCH_ROWS, skip_bad=skip_bad, metadata_bytes_max=settings.metadata_bytes_max
+        )
         self._snapshot_marker: TruncatedSnapshotMarker | None = None
         self._intervals: SnapshotIntervals | None = None
         self._depth_snapshots: DepthSnapshotWriter | None = None
@@ -138,9 +151,12 @@ class FeedHandler:
         self._begin_stream()
         self._resumer = resumer
 
-    def restore(self, engine: BookEngine, position: FeedPosition, records: int) -> None:
-        """Continue from a checkpoint: its books, their position, and the number of records."""
-        self.engine, self.stats.records = engine, records
+    def restore(
+        self, engine: BookEngine, position: FeedPosition, records: int, data: DataSpan
+    ) -> None:
+        """Continue from a checkpoint: its books, their position, the records and their times."""
+        engine.backwards_ns_max = self.engine.backwards_ns_max
+        self.engine, self.stats.records, self.data = engine, records, data
         self._position = np.array(position, np.int64)
         self.published_books.load(engine)
 
@@ -271,6 +287,7 @@ class FeedHandler:
         if self.output is not None:
             self.output.write(batch)
         self.engine.apply(batch)
+        self.data = self.data.extend(batch)
         changed, ended = self.published_books.update(batch, self.engine)
         self._changed.append(changed)
         self.stats.events += ended

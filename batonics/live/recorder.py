@@ -33,6 +33,7 @@ from batonics.codec.metadata import encode_metadata
 from batonics.live.feed_handler import FeedHandler
 from batonics.live.protocol import FeedState
 from batonics.live.resume import FeedPosition
+from batonics.model.answers import DataSpan
 from batonics.model.errors import BatonicsError, CheckpointError, InputError, OutputError
 from batonics.model.symbols import MappingInterval
 from batonics.settings.table import LIVE_DEFAULTS, LiveSettings
@@ -237,6 +238,7 @@ class FeedRecorder:
             "connection": self._connection,
             "place": list(handler.position),
             "records": handler.stats.records,
+            "data": list(handler.data),
             "symbols": [list(interval) for interval in handler.symbols.intervals()],
         }
         return self._directory / CHECKPOINT_NAME, checkpoint.capture(handler.engine, extra)
@@ -308,7 +310,9 @@ def _load_checkpoint(handler: FeedHandler, path: Path) -> int:
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}; remove it to start again") from None
     extra: dict[str, Any] = dict(loaded)
-    handler.restore(engine, FeedPosition(*extra["place"]), extra["records"])
+    handler.restore(
+        engine, FeedPosition(*extra["place"]), extra["records"], DataSpan(*extra["data"])
+    )
     for interval in extra["symbols"]:
         handler.symbols.add(MappingInterval(*interval))
     return int(extra["connection"])

@@ -7,12 +7,12 @@ would mean nothing is an error instead.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from batonics.model.errors import UsageError
-from batonics.model.mbo import UNDEF_TIMESTAMP, MboBatch, is_untimed
+from batonics.model.mbo import UNDEF_TIMESTAMP, Flag, MboBatch, is_untimed
 from batonics.model.times import format_time
 
 
@@ -38,6 +38,9 @@ _MEANINGS = {
 }
 
 
+_BAD_TS_RECV = np.uint8(Flag.BAD_TS_RECV)
+
+
 class DataSpan(NamedTuple):
     """The times of the records behind an answer, by the clock of the stream (rule 16).
 
@@ -51,13 +54,18 @@ class DataSpan(NamedTuple):
 
     def extend(self, batch: MboBatch) -> DataSpan:
         """The span with the records of a batch, which follow its own."""
-        timed = ~is_untimed(batch.flags)
-        timed &= batch.ts_recv != UNDEF_TIMESTAMP
-        times = batch.ts_recv if timed.all() else batch.ts_recv[timed]
+        times = batch.ts_recv
         if len(times) == 0:
             return self
+        until_ns = int(times.max())
+        # UNDEF_TIMESTAMP is the greatest time. Most batches have none, and no flagged row.
+        if until_ns == UNDEF_TIMESTAMP or (batch.flags & _BAD_TS_RECV).any():
+            times = times[~is_untimed(batch.flags) & (times != UNDEF_TIMESTAMP)]
+            if len(times) == 0:
+                return self
+            until_ns = int(times.max())
         from_ns = int(times[0]) if self.from_ns is None else self.from_ns
-        return DataSpan(from_ns, max(int(np.max(times)), self.until_ns or 0))
+        return DataSpan(from_ns, max(until_ns, self.until_ns or 0))
 
     def check_not_after(self, at_ns: int, reason: str) -> None:
         """Refuse a question about a time after the last record, where no answer means anything.
@@ -74,12 +82,12 @@ class DataSpan(NamedTuple):
         """Refuse a question about a time before the first record.
 
         Raises:
-            UsageError: with the times that there are records of.
+            UsageError: with the time of the first record.
         """
         if self.from_ns is not None and at_ns < self.from_ns:
             raise UsageError(
-                f"{format_time(at_ns)} is before the first record: no book is known;"
-                f" {self.describe()}"
+                f"{format_time(at_ns)} is before the first record, at"
+                f" {format_time(self.from_ns)}: no book is known"
             )
 
     def document(self) -> dict[str, str | None]:
@@ -94,6 +102,40 @@ class DataSpan(NamedTuple):
         if self.from_ns is None or self.until_ns is None:
             return "no record has a time"
         return f"the records are from {format_time(self.from_ns)} to {format_time(self.until_ns)}"
+
+
+class AsOf(NamedTuple):
+    """The time that books are as of.
+
+    Attributes:
+        at_ns: the time that was asked for; None: the end of the data.
+        data: the times of the records up to it.
+    """
+
+    at_ns: int | None = None
+    data: DataSpan = DataSpan()
+
+    @classmethod
+    def of_records(cls, at_ns: int | None, data: DataSpan) -> AsOf:
+        """The books at a time, where records were read that may be later."""
+        if at_ns is None or data.until_ns is None:
+            return cls(at_ns, data)
+        return cls(at_ns, data._replace(until_ns=min(at_ns, data.until_ns)))
+
+    def warnings(self) -> list[AnswerWarning]:
+        """The warnings that all books have: none, or that the time is after the data."""
+        until_ns = self.data.until_ns
+        is_after = self.at_ns is not None and until_ns is not None and self.at_ns > until_ns
+        return [AnswerWarning.AFTER_DATA] if is_after else []
+
+    def document(self) -> dict[str, Any]:
+        """The keys that JSON documents of books begin with."""
+        at = None if self.at_ns is None else format_time(self.at_ns)
+        return {"at": at, "data": self.data.document()}
+
+
+END_OF_DATA = AsOf()
+"""Books at the end of records whose times are not known."""
 
 
 def book_warnings(status: str, *, crossed: bool) -> list[AnswerWarning]:

@@ -65,6 +65,10 @@ class DamagedInputError(InputError):
         return f"{prefix}{where}: {self.reason}"
 
 
+class DataWarning(UserWarning):
+    """An answer in Python is doubtful: it is about a time after the last record."""
+
+
 class LossWarning(UserWarning):
     """A part of the input is lost. The message says how much, and where."""
 

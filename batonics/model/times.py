@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 from batonics.model.arguments import Expected
 from batonics.model.errors import UsageError
@@ -69,20 +70,29 @@ def time_ns(time: Time) -> int:
     return parse_time(str(time))
 
 
-def parse_time(text: str) -> int:
-    """Nanoseconds since the epoch, from ISO 8601 text (UTC by default) or an integer."""
+def parse_time(text: str, time_zone: str = "UTC") -> int:
+    """Nanoseconds since the epoch, from ISO 8601 text or an integer.
+
+    Args:
+        text: the time.
+        time_zone: the zone of a text without a zone or an offset, such as America/Chicago.
+
+    Raises:
+        UsageError: it is no time, or outside the range of DBN; its clock shows it twice or never;
+            or there is no such zone.
+    """
     text = text.strip()
     if text.isdecimal():
         # Python refuses to parse thousands of digits.
         ts_ns = int(text) if len(text) <= _DIGITS_MAX else UNDEF_TIMESTAMP
     else:
-        ts_ns = _parse_iso(text)
+        ts_ns = _parse_iso(text, time_zone)
     if not 0 <= ts_ns < UNDEF_TIMESTAMP:
         raise UsageError(f"time {text!r} is outside the range of DBN timestamps")
     return ts_ns
 
 
-def _parse_iso(text: str) -> int:
+def _parse_iso(text: str, time_zone: str) -> int:
     match = _ISO.fullmatch(text)
     if match is None:
         raise UsageError(
@@ -91,11 +101,38 @@ def _parse_iso(text: str) -> int:
         )
     date, clock, fraction, zone = match.groups()
     try:
-        moment = datetime.fromisoformat(f"{date}T{clock or '00:00'}{(zone or 'Z')}")
+        moment = datetime.fromisoformat(f"{date}T{clock or '00:00'}{(zone or '')}")
     except ValueError as error:
         raise UsageError(f"not a time: {text!r} ({error})") from None
+    if zone is None:
+        moment = _localise(moment, time_zone)
     seconds = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(seconds=1)
     return seconds * NS_PER_S + int((fraction or "").ljust(9, "0"))
+
+
+def _localise(moment: datetime, time_zone: str) -> datetime:
+    """The moment at which clocks of a zone show a time."""
+    zone = find_time_zone(time_zone)
+    first, second = (moment.replace(tzinfo=zone, fold=fold) for fold in (0, 1))
+    if first.utcoffset() == second.utcoffset():
+        return first
+    shown = first.astimezone(UTC).astimezone(zone).replace(tzinfo=None) == moment
+    raise UsageError(
+        f"clocks in {time_zone} show {moment.isoformat()} {'twice' if shown else 'never'}:"
+        " write the time with its offset, such as -05:00"
+    )
+
+
+def find_time_zone(name: str) -> tzinfo:
+    """The time zone of a name such as America/Chicago.
+
+    Raises:
+        UsageError: there is none.
+    """
+    try:
+        return UTC if name == "UTC" else ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise UsageError(f"no time zone {name!r} (expected such as America/Chicago)") from None
 
 
 def parse_duration(text: str) -> int:

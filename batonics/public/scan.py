@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import polars as pl
 
+from batonics.frames.columns.prices import PriceUnit, scan_prices
 from batonics.frames.scan.mbo_scan import StreamFacts, scan_batches
 from batonics.frames.scan.sessions import SessionHours
 from batonics.model.arguments import check_arguments
@@ -30,6 +31,7 @@ def scan_mbo(  # noqa: PLR0913 - settings, by keyword
     in_this_order: bool = False,
     statuses: Inputs = (),
     session: str | None = None,
+    prices: PriceUnit = "fixed",
 ) -> pl.LazyFrame:
     """A LazyFrame of the MBO records of files. It streams, so they may be larger than memory.
 
@@ -50,6 +52,8 @@ def scan_mbo(  # noqa: PLR0913 - settings, by keyword
         session: hours of sessions such as "17:00-16:00 America/Chicago", for books without a
             status. Statuses and sessions say when a market is open: measures of windows leave out
             what is not, and `extra=("status",)` of the methods of `.mbo` shows it.
+        prices: the unit of the column price: "fixed", "decimal" or "float". `.mbo` needs "fixed";
+            its methods take `prices` too.
 
     Raises:
         InputError: a file cannot be opened (at once), or is damaged (when it is collected).
@@ -64,7 +68,7 @@ def scan_mbo(  # noqa: PLR0913 - settings, by keyword
         files.statuses if known is None else lambda: known,
         None if session is None else SessionHours.parse(session),
     )
-    return scan_batches(files.batches, symbols=files.symbols, facts=facts)
+    return scan_prices(scan_batches(files.batches, symbols=files.symbols, facts=facts), prices)
 
 
 class _ScannedFiles:

@@ -18,6 +18,7 @@ import orjson
 from batonics.book.engine import BookEngine
 from batonics.book.results import Levels, Orders
 from batonics.book.state import Anomaly
+from batonics.model.answers import END_OF_DATA, AsOf, book_warnings
 from batonics.model.mbo import UNDEF_TIMESTAMP
 from batonics.model.prices import format_price
 from batonics.model.symbols import SymbolMap
@@ -54,6 +55,7 @@ def write_books(  # noqa: PLR0913 - options, by keyword
     depth: int | None = None,
     orders: bool = False,
     only: set[tuple[int, int]] | None = None,
+    as_of: AsOf = END_OF_DATA,
 ) -> int:
     """Write books; return their number.
 
@@ -65,15 +67,15 @@ def write_books(  # noqa: PLR0913 - options, by keyword
         depth: limit of the levels of each side; None: all levels.
         orders: add the queue of each level, in priority order.
         only: keys of the books to write; None: all books.
+        as_of: the time of the books, and the times of their data.
     """
     written = 0
+    head = {"schema": BOOK_JSON_SCHEMA, **as_of.document()}
     if book_format == "json":
-        out.write(b'{"schema":"%s","books":[' % BOOK_JSON_SCHEMA.encode())
-    for book in book_documents(engine, symbols, depth=depth, orders=orders, only=only):
+        out.write(orjson.dumps(head)[:-1] + b',"books":[')
+    for book in book_documents(engine, symbols, depth=depth, orders=orders, only=only, as_of=as_of):
         if book_format == "ndjson":
-            out.write(
-                orjson.dumps({"schema": BOOK_JSON_SCHEMA, **book}, option=orjson.OPT_APPEND_NEWLINE)
-            )
+            out.write(orjson.dumps({**head, **book}, option=orjson.OPT_APPEND_NEWLINE))
         else:
             out.write(b"\n" if written == 0 else b",\n")
             out.write(orjson.dumps(book))
@@ -83,13 +85,14 @@ def write_books(  # noqa: PLR0913 - options, by keyword
     return written
 
 
-def book_documents(
+def book_documents(  # noqa: PLR0913 - options, by keyword
     engine: BookEngine,
     symbols: SymbolMap,
     *,
     depth: int | None = None,
     orders: bool = False,
     only: set[tuple[int, int]] | None = None,
+    as_of: AsOf = END_OF_DATA,
 ) -> Iterator[dict[str, Any]]:
     """Each book as an object of the schema, by publisher and instrument."""
     keys, statuses = engine.keys(), engine.statuses()
@@ -109,12 +112,17 @@ def book_documents(
         if queues is not None and order_bounds is not None:
             bounds = slice(order_bounds[book], order_bounds[book + 1])
             own_orders = Orders._make(column[bounds] for column in queues)
+        status, market = statuses[book].name.lower(), market_state(own)
         yield {
             "publisher_id": publisher_id,
             "instrument_id": instrument_id,
             "symbol": symbols.symbol(instrument_id, min(ts_recv, UNDEF_TIMESTAMP - 1)),
-            "status": statuses[book].name.lower(),
-            "market": market_state(own),
+            "status": status,
+            "market": market,
+            "warnings": [
+                *as_of.warnings(),
+                *book_warnings(status, crossed=market == "crossed"),
+            ],
             "event_open": bool(open_[book]),
             "events": int(events[book]),
             "ts_event": format_time(ts_event),

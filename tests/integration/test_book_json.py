@@ -25,7 +25,7 @@ from tests.support.real_files import CLX5, DBEQ, ESH4_DAYS, read_mbo
 from tests.support.reference_books import ReferenceBooks, records
 
 SCHEMA = orjson.loads((ROOT / "batonics" / "sinks" / "book.schema.json").read_bytes())
-SAMPLE_SHA256 = "bba6c8b5b6d09a3d770195cd7224a8eeaec623ef36afa595700810ae0a9fb0dc"
+SAMPLE_SHA256 = "9838aa9e153179e4be448db6c362f0931e4b1f1674122489e6081e8b1c10f316"
 """Of `batonics reconstruct --orders --out -` on data/sample.dbn.zst."""
 REAL = {"clx5": CLX5, "dbeq": DBEQ, "esh4": ESH4_DAYS[1], "esh4-adds": ESH4_DAYS[0]}
 
@@ -91,7 +91,8 @@ def test_the_forms_of_the_sample_agree(sample: dict[str, bytes]) -> None:
     top = [{**book, **{side: book[side][:3] for side in SIDES}} for book in whole]
     assert top == orjson.loads(sample["depth"])["books"]
     lines = [orjson.loads(line) for line in sample["ndjson"].splitlines()]
-    assert lines == [{"schema": "batonics.book/1", **book} for book in whole]
+    head = {key: orjson.loads(sample["plain"])[key] for key in ("schema", "at", "data")}
+    assert lines == [{**head, **book} for book in whole]
     assert [next(iter(line)) for line in lines] == ["schema"] * 5
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import subprocess
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import databento
 import polars as pl
@@ -115,6 +117,35 @@ def test_times_are_of_the_zone_asked_for(form: str, tmp_path: Path) -> None:
         assert text["ts_recv"].to_list() == times.dt.strftime("%Y-%m-%dT%H:%M:%S%.9f%:z").to_list()
         assert text["ts_recv"][0].startswith("2026-01-05T08:30:")
         assert text["ts_recv"][0].endswith("-06:00")
+
+
+def test_bounds_without_an_offset_are_in_the_zone(tmp_path: Path) -> None:
+    convert(tmp_path / "a.parquet", "trades", "--start", "2026-01-05T14:31", "--end", "2026-01-06")
+    zone = ("--tz", "America/Chicago", "--start", "2026-01-05T08:31", "--end", "2026-01-05T18:00")
+    convert(tmp_path / "b.parquet", "trades", *zone)
+    expected, found = (pl.read_parquet(tmp_path / name) for name in ("a.parquet", "b.parquet"))
+    assert 0 < found.height < derived("trades").height
+    assert found["sequence"].equals(expected["sequence"])
+
+
+@pytest.mark.parametrize("form", ["parquet", "arrow", "csv", "ndjson", "json"])
+def test_prices_have_the_unit_that_is_asked_for(form: str, tmp_path: Path) -> None:
+    expected = derived("trades")["price"]
+    for unit in ("fixed", "decimal", "float"):
+        out = tmp_path / f"{unit}.{form}"
+        convert(out, "trades", "--prices", unit)
+        read: dict[str, Any] = {
+            "parquet": pl.read_parquet,
+            "arrow": pl.read_ipc,
+            "json": pl.read_json,
+        }
+        if form == "csv":
+            prices = pl.read_csv(out, schema_overrides={"price": pl.String})["price"]
+        else:
+            prices = read.get(form, pl.read_ndjson)(out)["price"]
+        exact = [Decimal(str(price)) for price in prices]
+        whole = exact if unit == "fixed" else [price * 10**9 for price in exact]
+        assert whole == expected.to_list()
 
 
 def test_extra_columns_follow_the_symbol(tmp_path: Path) -> None:

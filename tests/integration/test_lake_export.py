@@ -20,6 +20,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from threading import Event
+from typing import Any
 from urllib.parse import unquote
 
 import polars as pl
@@ -297,7 +298,7 @@ def test_a_selection_is_what_the_lake_gives_for_it(
 ) -> None:
     day = read_lake(sample_lake, schema)
     start = str(day[find_schema(schema).time.meta.root_names()[0]].sort()[day.height // 3])
-    wanted = {"start": start.replace(" UTC", "Z").replace("+00:00", "Z")}
+    wanted: dict[str, Any] = {"start": start.replace(" UTC", "Z").replace("+00:00", "Z")}
     arguments = ("--schemas", schema, "--symbols", "SIM1,SIM3", "--start", wanted["start"])
     assert run_in_process("lake", "export", tmp_path, "--lake", sample_lake, *arguments).code == 0
     assert [path.name for path in tmp_path.iterdir()] == [schema]

@@ -16,7 +16,7 @@ from typing import Any
 import duckdb
 import polars as pl
 import pytest
-from polars.testing import assert_frame_equal
+from polars.testing import assert_frame_equal, assert_series_equal
 
 from batonics.frames.schemas.table import dbn_schemas
 from batonics.model.mbo import Action
@@ -287,7 +287,7 @@ def test_an_order_that_is_alive_is_in_the_window_of_its_date_whatever_others_did
 def test_views_have_the_rows_that_a_scan_has(view: str, start: str, end: str, lake: Path) -> None:
     from batonics.lake.lake import Lake
 
-    wanted = {"start": start, "end": end}
+    wanted: dict[str, Any] = {"start": start, "end": end}
     scanned = Lake(lake).scan(view, **wanted).collect().height
     options = [text for name, value in wanted.items() for text in (f"--{name}", value)]
     assert count("--lake", lake, *options, of=view) == scanned
@@ -535,7 +535,7 @@ def test_the_shell_shows_as_many_rows_as_it_is_told(lake: Path) -> None:
         (("-p", "m=1", "--", HAS_N), 2, "has no parameter 'm'; it has n"),
         (("--", "-- titel: x\nSELECT 1"), 2, "no key 'titel'"),
         (("none.sql",), 3, "none.sql: cannot be read: No such file"),
-        (("SELECT 1", "--date", "2024-10"), 2, "not a time"),
+        (("SELECT 1", "--date", "2024-10"), 2, "a day is expected"),
         (("SELECT 1", "--start", "9" * 5_000), 2, "outside the range of DBN timestamps"),
         (("SELECT 1", "--end", str(2**64 - 1)), 2, "outside the range of DBN timestamps"),
         (("SELECT 1", "--date", "2024-10-04T10:00"), 2, "a day is expected"),
@@ -766,3 +766,58 @@ def test_a_time_in_utc_that_is_taken_for_a_local_time_is_refused(lake: Path) -> 
     sql = "SELECT timezone('America/New_York', ts_recv) FROM trades"
     words = error_line(run_in_process("query", sql, "--lake", lake), 2)
     assert "local_time(ts, 'America/New_York') is the local time of ts" in words
+
+
+def test_bounds_without_an_offset_and_times_of_the_answer_are_in_the_zone(lake: Path) -> None:
+    sql = "SELECT ts_recv, local_time(ts_recv, 'America/New_York') AS local FROM trades LIMIT 1"
+    zone = ("--tz", "America/New_York", "--format", "ndjson")
+    day = run_in_process("query", sql, "--lake", lake, *zone, "--date", "2024-10-03")
+    row = json.loads(day.out)
+    assert row["ts_recv"] == row["local"] + "-04:00"
+    bounds = ("--start", "2024-10-03T20:00", "--end", "2024-10-03T20:01")
+    assert run_in_process("query", sql, "--lake", lake, *zone, *bounds).out == day.out
+    empty = run_in_process("query", sql, "--lake", lake, *zone, "--start", "2024-10-05T00:00")
+    assert (empty.code, empty.out) == (0, b"")
+    words = error_line(run_in_process("query", sql, "--lake", lake, "--tz", "Nowhere"), 2)
+    assert "no time zone 'Nowhere'" in words
+
+
+@pytest.mark.parametrize(
+    ("sql", "degrees"),
+    [
+        (("SELECT symbol, max(price), avg(price), sum(price * size) / sum(size) FROM trades"
+         " GROUP BY ALL ORDER BY 1"), [0, 1, 1, 1]),
+        (("SELECT (bid_px_00 + ask_px_00) / 2, ask_px_00 - bid_px_00,"
+         " (ask_px_00 - bid_px_00) / (ask_px_00 + bid_px_00) * 20000, sequence FROM mbp_1"
+         " WHERE ask_px_00 > bid_px_00 ORDER BY ALL LIMIT 50"), [1, 1, 0, 0]),
+        ("SELECT var_samp(price), stddev(price), corr(price, size), median(price) FROM trades",
+         [2, 1, 0, 1]),
+        (("SELECT price - lag(price, 1, 0) OVER (PARTITION BY symbol ORDER BY sequence) AS d,"
+         " abs(price), sign(price), symbol, sequence FROM trades ORDER BY ALL LIMIT 50"),
+         [1, 1, 0, 0, 0]),
+        (("SELECT count(*) FILTER (t.price > m.price), max(greatest(t.price, m.price))"
+         " FROM trades t JOIN mbp_1 m USING (symbol, sequence)"), [0, 1]),
+        (("SELECT 0.5 * (max(price) + min(price)), quantile_cont(price, 0.9), max(price) * 3"
+         " FROM trades"), [1, 1, 1]),
+    ],
+)  # fmt: skip
+def test_rows_that_do_not_depend_on_the_unit_are_the_same_in_every_unit(
+    sql: str, degrees: list[int], sample_lake: Path
+) -> None:
+    found = {
+        unit: answered(sql, "--lake", sample_lake, "--prices", unit)
+        for unit in ("fixed", "decimal", "float")
+    }
+    assert found["fixed"].height
+    for column, degree in enumerate(degrees):
+        fixed, *others = (frame.to_series(column) for frame in found.values())
+        for other in others:
+            if fixed.dtype == pl.String:
+                assert other.equals(fixed)
+                continue
+            expected = fixed.cast(float) / 10 ** (9 * degree)
+            assert_series_equal(
+                other.cast(float), expected, check_names=False, rel_tol=1e-9, abs_tol=1e-12
+            )
+    shown = run_in_process("query", sql, "--lake", sample_lake)
+    assert (shown.code, shown.err) == (0, "")

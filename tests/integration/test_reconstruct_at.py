@@ -7,14 +7,18 @@ records up to its last event that is complete by then.
 from __future__ import annotations
 
 import random
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
+import polars as pl
 import pytest
 
-from batonics import reconstruct
+from batonics import DataWarning, UsageError, reconstruct, scan_mbo
 from batonics.model.mbo import UNDEF_TIMESTAMP, Flag
 from batonics.model.times import format_time
 from tests.support.command import SAMPLE, error_line, reconstruct_books, run_in_process
@@ -55,7 +59,7 @@ def moments(times: Sequence[int]) -> list[int]:
     """Moments to ask for: at, just before and just after records, the ends, and outside."""
     chance = random.Random(SEED)
     near = {chance.choice(times) + chance.choice((-1, 0, 0, 1)) for _ in range(TIMES)}
-    return sorted({*near, times[0] - 1, times[0], times[-1], times[-1] + 10**12})
+    return sorted({*near, times[0], times[-1], times[-1] + 10**12} - {times[0] - 1})
 
 
 @pytest.mark.parametrize("name", [*REAL, "sample"])
@@ -82,7 +86,8 @@ def test_the_books_at_a_moment_are_those_of_whole_events(
                 waiting.clear()
             reached += 1
         expected = reference_l3(reference)
-        found = engine_l3(reconstruct(path, at=at_ns).engine)
+        with nullcontext() if at_ns <= times[-1] else pytest.warns(DataWarning, match="after"):
+            found = engine_l3(reconstruct(path, at=at_ns).engine)
         # A book whose records waited for their end appears in its turn, which nothing depends on.
         found = {key: found[key] for key in [*expected, *found] if key in found}
         assert first_difference(found, expected) == "", f"at {at_ns}, {format_time(at_ns)}"
@@ -103,17 +108,62 @@ def test_a_moment_may_be_written_in_every_way() -> None:
     )
 
 
-def test_before_the_first_record_there_are_no_books() -> None:
-    assert orjson.loads(reconstruct_books(SAMPLE, "--at", "2026-01-05T14:29:59Z"))["books"] == []
+BEFORE, AFTER = "2026-01-05T14:29:59Z", "2026-01-06T00:00:00Z"
+
+
+def test_before_the_first_record_no_book_is_known(tmp_path: Path) -> None:
+    out = tmp_path / "book.json"
+    done = run_in_process("reconstruct", SAMPLE, "--at", BEFORE, "--out", out)
+    assert "is before the first record, at 2026-01-05T14:30:00.000075000Z" in error_line(done, 2)
+    assert not out.exists()
+    with pytest.raises(UsageError, match="before the first record"):
+        reconstruct(SAMPLE, at=BEFORE)
+    with pytest.raises(UsageError, match="before the first record"):
+        scan_mbo(SAMPLE).mbo.book_at(BEFORE).collect()  # type: ignore[attr-defined]
+
+
+def test_after_the_last_record_an_answer_says_so() -> None:
+    document = orjson.loads(reconstruct_books(SAMPLE, "--at", AFTER))
+    last = "2026-01-05T14:31:22.899215818Z"
+    assert document["at"] == "2026-01-06T00:00:00.000000000Z"
+    assert document["data"] == {"from": "2026-01-05T14:30:00.000075000Z", "until": last}
+    assert {tuple(book["warnings"]) for book in document["books"]} == {("after_data",)}
+    said = run_in_process("reconstruct", SAMPLE, "--at", AFTER).err.splitlines()[-1]
+    assert said.startswith("after_data: the time is after the last record: the book is the last")
+    assert said.endswith(last)
+    with pytest.warns(DataWarning, match="after the last record"):
+        books = reconstruct(SAMPLE, at=AFTER)
+    assert repr(books).endswith("levels, after_data>")
+    assert books.summary()["warnings"].to_list() == [["after_data"]] * 5
+    lazy = scan_mbo(SAMPLE).mbo.book_at(AFTER)  # type: ignore[attr-defined]
+    with pytest.warns(DataWarning, match="after the last record"):
+        assert lazy.collect().height == len(books.levels())
+
+
+def test_another_book_shows_that_a_quiet_one_is_not_after_the_data() -> None:
+    summary = reconstruct(SAMPLE).summary().sort("ts_recv")
+    quiet, last = summary["instrument_id"][0], summary["ts_recv"][-1]
+    levels = scan_mbo(SAMPLE).mbo.book_at(last)  # type: ignore[attr-defined]
+    assert levels.filter(pl.col("instrument_id") == quiet).collect().height > 0
+    assert reconstruct(SAMPLE, at=last, symbols=[quiet]).as_of.warnings() == []
+
+
+def test_the_records_that_were_applied_are_counted() -> None:
+    records = scan_mbo(SAMPLE).filter(
+        pl.col("ts_recv") <= datetime(2026, 1, 5, 14, 30, 10, tzinfo=UTC)
+    )
+    count = records.select(pl.len()).collect().item()
+    done = run_in_process("reconstruct", SAMPLE, "--at", "2026-01-05T14:30:10Z")
+    (shown,) = re.findall(r"([\d,]+) records, 5 books", done.err)
+    assert count - 100 < int(shown.replace(",", "")) <= count < 100_000
 
 
 def test_the_day_before_is_not_made_cold_by_a_file_of_the_day_after(test_data: Path) -> None:
     days = [test_data / day for day in ESH4_DAYS]
     at = "2023-12-24T23:59:59Z"
-    assert reconstruct_books(*days, "--at", at, "--orders") == reconstruct_books(
-        days[0], "--orders"
-    )
-    assert orjson.loads(reconstruct_books(*days, "--at", at))["books"][0]["status"] == "synced"
+    found = orjson.loads(reconstruct_books(*days, "--at", at, "--orders"))["books"]
+    assert found == orjson.loads(reconstruct_books(days[0], "--orders"))["books"]
+    assert found[0]["status"] == "synced"
 
 
 def test_symbols_are_chosen_by_name_and_by_number() -> None:

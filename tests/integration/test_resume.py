@@ -79,7 +79,7 @@ def run_until(request: ReconstructRequest, batches: int | None) -> Reconstructio
 
 def written(run: Reconstruction) -> bytes:
     out = io.BytesIO()
-    write_books(out, run.engine, run.symbols, orders=True)
+    write_books(out, run.engine, run.symbols, orders=True, as_of=run.as_of)
     return out.getvalue()
 
 

@@ -65,7 +65,7 @@ def with_places(records: pl.LazyFrame, schema: Schema) -> pl.DataFrame:
     )
 
 
-def read_lake(lake: Path, schema: str, **wanted: str) -> pl.DataFrame:
+def read_lake(lake: Path, schema: str, **wanted: Any) -> pl.DataFrame:
     """All rows of a schema, through the lake."""
     return Lake(lake).scan(schema, **wanted).collect()
 

@@ -17,10 +17,12 @@ price, which is exact to 15 digits.
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Literal, get_args
+from functools import wraps
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 import numpy as np
 import polars as pl
@@ -30,6 +32,7 @@ from batonics.codec.records import PRICE_FIELDS
 from batonics.model.errors import UsageError
 from batonics.model.mbo import PRICE_SCALE
 
+T = TypeVar("T")
 PriceUnit = Literal["fixed", "decimal", "float"]
 PRICE_UNITS: tuple[PriceUnit, ...] = get_args(PriceUnit)
 
@@ -102,12 +105,31 @@ def check_price_unit(prices: str) -> PriceUnit:
 
 def find_price_columns(columns: Mapping[str, pl.DataType]) -> dict[str, PriceKind]:
     """The price columns of one of our own frames in the unit `fixed`, by name and dtype."""
-    found = {}
+    kinds = {name: _find_kind(name) for name in columns}
+    return {
+        name: kind
+        for name, kind in kinds.items()
+        if kind is not None and columns[name] == _FIXED[kind]
+    }
+
+
+def check_fixed_prices(columns: Mapping[str, pl.DataType]) -> None:
+    """Refuse a frame whose prices have been converted already.
+
+    Raises:
+        UsageError: a column has the name of a price, and another dtype than in the unit `fixed`.
+    """
     for name, dtype in columns.items():
-        kind = PriceKind.PRICE if _LEVEL_PRICE.fullmatch(name) else _KINDS.get(name)
-        if kind is not None and dtype == _FIXED[kind]:
-            found[name] = kind
-    return found
+        kind = _find_kind(name)
+        if kind is not None and dtype != _FIXED[kind]:
+            raise UsageError(
+                f"column {name} is {dtype}, expected {_FIXED[kind]} of 1e-9: convert prices once,"
+                " as the last step"
+            )
+
+
+def _find_kind(name: str) -> PriceKind | None:
+    return PriceKind.PRICE if _LEVEL_PRICE.fullmatch(name) else _KINDS.get(name)
 
 
 def convert_schema(columns: pl.Schema, kinds: PriceColumns, unit: PriceUnit) -> pl.Schema:
@@ -135,13 +157,13 @@ def convert_prices(frame: pl.DataFrame, kinds: PriceColumns, unit: PriceUnit) ->
     )
 
 
-def scan_prices(rows: pl.LazyFrame, prices: str, schema: pl.Schema | None = None) -> pl.LazyFrame:
+def scan_prices(rows: pl.LazyFrame, prices: str, kinds: PriceColumns | None = None) -> pl.LazyFrame:
     """One of our own LazyFrames with its prices in a unit; `fixed` is the LazyFrame itself.
 
     Args:
         rows: the LazyFrame, whose prices are `fixed`.
         prices: the name of the unit.
-        schema: the schema of the LazyFrame; None: it is looked up.
+        kinds: its price columns; None: they are known by their names.
 
     Raises:
         UsageError: there is no such unit.
@@ -149,15 +171,39 @@ def scan_prices(rows: pl.LazyFrame, prices: str, schema: pl.Schema | None = None
     unit = check_price_unit(prices)
     if unit == "fixed":
         return rows
-    schema = rows.collect_schema() if schema is None else schema
+    schema = rows.collect_schema()
+    kinds = find_price_columns(schema) if kinds is None else kinds
     return rows.with_columns(
         pl.col(name).map_batches(
             _converter(kind, unit),
             return_dtype=_dtype(kind, unit, schema[name]),
             is_elementwise=True,
         )
-        for name, kind in find_price_columns(schema).items()
+        for name, kind in kinds.items()
     )
+
+
+def add_price_argument(frames: type[T]) -> type[T]:
+    """Give each public method of a class the keyword `prices`, the unit of its LazyFrame."""
+    for name, member in list(vars(frames).items()):
+        if inspect.isfunction(member) and not name.startswith("_"):
+            setattr(frames, name, _with_price_argument(member))
+    return frames
+
+
+def _with_price_argument(method: Callable[..., pl.LazyFrame]) -> Callable[..., pl.LazyFrame]:
+    @wraps(method)
+    def converted(*args: Any, prices: str = "fixed", **kwargs: Any) -> pl.LazyFrame:
+        return scan_prices(method(*args, **kwargs), prices)
+
+    signature = inspect.signature(method)
+    kind = inspect.Parameter.KEYWORD_ONLY
+    prices = inspect.Parameter("prices", kind, default="fixed", annotation=PriceUnit)
+    parameters = [*signature.parameters.values(), prices]
+    setattr(converted, "__signature__", signature.replace(parameters=parameters))  # noqa: B010
+    # Evaluated here, since the names in them belong to the module of the method.
+    converted.__annotations__ = get_type_hints(method, include_extras=True) | {"prices": PriceUnit}
+    return converted
 
 
 def _converter(kind: PriceKind, unit: PriceUnit) -> Callable[[pl.Series], pl.Series]:

@@ -6,6 +6,7 @@ same frames as a LazyFrame over records.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator
 from functools import partial
 
@@ -33,6 +34,8 @@ from batonics.frames.depth.snapshots import depth_frames
 from batonics.frames.depth.windows import EventWindows, Windows
 from batonics.frames.scan.folding import book_keys, fold_pieces, key_columns
 from batonics.frames.scan.record_source import record_source
+from batonics.model.answers import AsOf, DataSpan
+from batonics.model.errors import DataWarning
 from batonics.model.mbo import UNDEF_PRICE, MboBatch
 
 BOOK_SCHEMA = pl.Schema(
@@ -104,17 +107,26 @@ def book_source(records: pl.LazyFrame, at_ns: int) -> pl.LazyFrame:
     def derive(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
         return book_frames(batches, at_ns)
 
-    return record_source("MBO BOOK", records, BOOK_SCHEMA, derive)
+    # Records of all books show until when the data reaches.
+    return record_source("MBO BOOK", records, BOOK_SCHEMA, derive, books_independent=False)
 
 
 def book_frames(batches: Iterable[MboBatch], at_ns: int) -> Iterator[pl.DataFrame]:
-    """One frame of `BOOK_SCHEMA`: each book after its last complete event up to a moment."""
-    engine, cutoff = BookEngine(), EventCutoff(at_ns)
+    """One frame of `BOOK_SCHEMA`: each book after its last complete event up to a moment.
+
+    Raises:
+        UsageError: the moment is before the first record.
+    """
+    engine, cutoff, data = BookEngine(), EventCutoff(at_ns), DataSpan()
     for batch in batches:
+        data = data.extend(batch)
         for rows in cutoff.take(batch):
             engine.fold(rows)
         if cutoff.done:
             break
+    data.check_not_before(at_ns)
+    for warning in AsOf.of_records(at_ns, data).warnings():
+        warnings.warn(f"{warning.meaning}; {data.describe()}", DataWarning, stacklevel=2)
     engine.fold(cutoff.finish())
     levels = engine.levels()
     keys = book_keys(engine)[levels.book]

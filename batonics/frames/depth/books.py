@@ -1,7 +1,7 @@
 """Reconstructed books as Polars frames.
 
-The rule here: prices stay integers of 1e-9. Rows are sorted by book, bids before asks, the best
-level first, and orders by priority.
+The rule here: prices stay integers of 1e-9 unless another unit is asked for. Rows are sorted by
+book, bids before asks, the best level first, and orders by priority.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ import polars as pl
 from batonics.book.engine import BookEngine
 from batonics.book.state import Anomaly
 from batonics.frames.columns.mbo_frame import BOOK_SIDE_TYPE, to_datetimes
+from batonics.frames.columns.prices import PriceUnit, convert_prices, find_price_columns
 from batonics.frames.html import html_table
+from batonics.model.answers import END_OF_DATA, AsOf, book_warnings
 from batonics.model.arguments import check_methods
 from batonics.model.errors import UsageError
 from batonics.model.mbo import UNDEF_TIMESTAMP
@@ -26,17 +28,20 @@ class Books:
     Attributes:
         engine: the engine that has folded the records.
         symbols: the symbols of the instruments.
+        as_of: the time of the books, and the times of their data.
     """
 
-    def __init__(self, engine: BookEngine, symbols: SymbolMap) -> None:
+    def __init__(self, engine: BookEngine, symbols: SymbolMap, as_of: AsOf = END_OF_DATA) -> None:
         self.engine = engine
         self.symbols = symbols
+        self.as_of = as_of
 
     def __len__(self) -> int:
         return self.engine.book_count
 
     def __repr__(self) -> str:
-        return f"<Books: {len(self)} books, {len(self.levels())} levels>"
+        doubts = "".join(f", {warning}" for warning in self.as_of.warnings())
+        return f"<Books: {len(self)} books, {len(self.levels())} levels{doubts}>"
 
     def _repr_html_(self) -> str:
         """An HTML table for notebooks: status, best bid and ask, and anomalies of each book."""
@@ -65,24 +70,29 @@ class Books:
             pl.col("ts_recv").alias("as of (UTC)"),
         )
         count = "1 book" if len(self) == 1 else f"{len(self):,} books"
-        return html_table(shown, f"{count}, {len(levels):,} levels", prices=("bid", "ask"))
+        doubts = "".join(f"; {warning.meaning}" for warning in self.as_of.warnings())
+        return html_table(shown, f"{count}, {len(levels):,} levels{doubts}", prices=("bid", "ask"))
 
     def summary(self) -> pl.DataFrame:
         """One row for each book.
 
         Columns:
             publisher_id (UInt16), instrument_id (UInt32), symbol, status (String).
+            warnings (List of String): what makes the book doubtful: after_data, cold, stale,
+                crossed.
             events (Int64): the number of complete events.
             event_open (Boolean): whether the input ends within an event.
             ts_event, ts_recv (Datetime ns UTC), sequence (UInt32): those of the last record.
             one column for each anomaly (Int64): its count.
         """
         engine, seen = self.engine, self.engine.last_seen()
+        statuses = [status.name.lower() for status in engine.statuses()]
         anomalies = engine.anomalies()
         return (
             self._keys()
             .with_columns(
-                pl.Series("status", [s.name.lower() for s in engine.statuses()], pl.String),
+                pl.Series("status", statuses, pl.String),
+                pl.Series("warnings", self._warnings(statuses), pl.List(pl.String)),
                 pl.Series("events", engine.events()),
                 pl.Series("event_open", engine.events_open()),
                 to_datetimes(seen[:, 0]).alias("ts_event"),
@@ -96,11 +106,12 @@ class Books:
             .sort("publisher_id", "instrument_id")
         )
 
-    def levels(self, depth: int | None = None) -> pl.DataFrame:
+    def levels(self, depth: int | None = None, *, prices: PriceUnit = "fixed") -> pl.DataFrame:
         """One row for each level.
 
         Args:
             depth: the maximum number of levels of each side; None: all levels.
+            prices: the unit of prices: "fixed", "decimal" or "float".
 
         Columns:
             publisher_id (UInt16), instrument_id (UInt32), symbol (String), side (Enum B, A).
@@ -120,10 +131,14 @@ class Books:
         ).with_columns(level=pl.int_range(pl.len(), dtype=pl.UInt32).over("book", "side"))
         if depth is not None:
             frame = frame.filter(pl.col("level") < depth)
-        return self._add_keys(frame).select(*_KEYS, _side(), "level", "price", "size", "count")
+        rows = self._add_keys(frame).select(*_KEYS, _side(), "level", "price", "size", "count")
+        return _in_unit(rows, prices)
 
-    def orders(self) -> pl.DataFrame:
+    def orders(self, *, prices: PriceUnit = "fixed") -> pl.DataFrame:
         """One row for each live order.
+
+        Args:
+            prices: the unit of prices: "fixed", "decimal" or "float".
 
         Columns:
             publisher_id (UInt16), instrument_id (UInt32), symbol (String), side (Enum B, A).
@@ -143,15 +158,17 @@ class Books:
         ).with_columns(
             position=pl.int_range(pl.len(), dtype=pl.UInt32).over("book", "side", "price")
         )
-        return self._add_keys(frame).select(
-            *_KEYS, _side(), "price", "position", "order_id", "size"
-        )
+        columns = (*_KEYS, _side(), "price", "position", "order_id", "size")
+        return _in_unit(self._add_keys(frame).select(columns), prices)
 
-    def consolidated(self, depth: int | None = None) -> pl.DataFrame:
+    def consolidated(
+        self, depth: int | None = None, *, prices: PriceUnit = "fixed"
+    ) -> pl.DataFrame:
         """One row for each level of each instrument, over all its publishers (rule 1).
 
         Args:
             depth: the maximum number of levels of each side; None: all levels.
+            prices: the unit of prices: "fixed", "decimal" or "float".
 
         Columns:
             instrument_id (UInt32), symbol (String), side (Enum B, A), level (UInt32).
@@ -174,12 +191,17 @@ class Books:
         )
         if depth is not None:
             merged = merged.filter(pl.col("level") < depth)
-        return merged.select(
+        rows = merged.select(
             "instrument_id", "symbol", "side", "level", "price", "size", "count", "publishers"
         )
+        return _in_unit(rows, prices)
 
-    def symbol_levels(self, symbol: str) -> pl.DataFrame:
+    def symbol_levels(self, symbol: str, *, prices: PriceUnit = "fixed") -> pl.DataFrame:
         """The levels of one symbol.
+
+        Args:
+            symbol: the symbol.
+            prices: the unit of prices: "fixed", "decimal" or "float".
 
         Raises:
             UsageError: no book has this symbol.
@@ -187,7 +209,20 @@ class Books:
         levels = self.levels().filter(pl.col("symbol") == symbol)
         if levels.is_empty() and symbol not in self._keys()["symbol"].to_list():
             raise UsageError(f"no book of symbol {symbol!r}")
-        return levels
+        return _in_unit(levels, prices)
+
+    def _warnings(self, statuses: list[str]) -> list[list[str]]:
+        """The warnings of each book."""
+        levels = self.engine.levels()
+        best = pl.DataFrame({"book": levels.book, "side": levels.side, "price": levels.price})
+        best = best.group_by("book", "side").first().pivot("side", index="book", values="price")
+        crossed: set[int] = set()
+        if {"0", "1"} <= set(best.columns):
+            crossed = set(best.filter(pl.col("0") > pl.col("1"))["book"])
+        return [
+            [*self.as_of.warnings(), *book_warnings(status, crossed=book in crossed)]
+            for book, status in enumerate(statuses)
+        ]
 
     def _keys(self) -> pl.DataFrame:
         keys, seen = self.engine.keys(), self.engine.last_seen()
@@ -213,6 +248,10 @@ class Books:
 
 
 _KEYS = ("publisher_id", "instrument_id", "symbol")
+
+
+def _in_unit(rows: pl.DataFrame, prices: PriceUnit) -> pl.DataFrame:
+    return convert_prices(rows, find_price_columns(rows.schema), prices)
 
 
 def _side() -> pl.Expr:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from batonics.book.engine import BookEngine
 from batonics.book.results import FoldResult, TopsSpec, WindowsSpec
-from batonics.book.state import Top, WindowTop
+from batonics.book.state import ChangeBits, Top, WindowTop
 from batonics.frames.columns.levels import level_series
 from batonics.frames.columns.mbo_frame import TIME_TYPE, null_where, to_frame
 from batonics.frames.depth.windows import EventWindows, Windows
@@ -62,7 +62,7 @@ def changed_depth_frames(batches: Iterable[MboBatch], depth: int) -> Iterator[pl
     """
     counted = np.empty(0, np.int64)
     engine, gatherer = BookEngine(tops=TopsSpec(depth)), _TopGatherer(depth)
-    for folded in fold_tops(batches, engine):
+    for folded in fold_tops(batches, engine, without=ChangeBits.UNCHANGED):
         new = np.zeros(engine.book_count - len(counted), np.int64)
         counted = np.concatenate([counted, new])
         _count_since(folded.tops, counted)

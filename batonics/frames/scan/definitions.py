@@ -18,6 +18,7 @@ from __future__ import annotations
 import polars as pl
 
 from batonics.frames.columns.books import PRIORITY, PRIORITY_TYPE
+from batonics.frames.columns.prices import check_fixed_prices
 from batonics.frames.scan.symbols import AddColumns, IntervalTable, instrument_source, times_ns
 from batonics.model.definitions import DefinitionMap
 from batonics.model.mbo import UNDEF_PRICE
@@ -78,9 +79,11 @@ def add_definitions(
         time: the column that has a row's time; None: the first of `ROW_TIMES` that `rows` has.
 
     Raises:
-        UsageError: a column is missing.
+        UsageError: a column is missing, or prices are not integers of 1e-9.
     """
     schema = rows.collect_schema()
+    names = {"price", *(name for spread in _SPREADS for name in spread)}
+    check_fixed_prices({name: dtype for name, dtype in schema.items() if name in names})
     spread = _spread_columns(schema)
 
     def make(time: str) -> AddColumns:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from batonics.book.engine import BookEngine
 from batonics.book.results import FoldResult
-from batonics.book.state import BOOK_WORDS, Bbo, Book
+from batonics.book.state import BOOK_WORDS, Bbo, Book, ChangeBits, Top
 from batonics.model.mbo import MboBatch, record_keys, split_batches
 
 FOLD_ROWS = 65_536
@@ -111,10 +111,22 @@ def fold_pieces(
         last_rows = _update_last_rows(last_rows, rows, folded, engine)
 
 
-def fold_tops(batches: Iterable[MboBatch], engine: BookEngine) -> Iterator[FoldResult]:
-    """Fold batches of any size, in order, and give each result that has tops."""
+def fold_tops(
+    batches: Iterable[MboBatch], engine: BookEngine, *, without: ChangeBits
+) -> Iterator[FoldResult]:
+    """Fold batches of any size, in order, and give each result that has tops.
+
+    Args:
+        batches: MBO records.
+        engine: folds the records; it keeps tops (`TopsSpec`).
+        without: tops with one of these bits are left out.
+    """
     for piece in split_batches(batches, TOPS_FOLD_ROWS):
         folded = engine.fold(piece)
+        excluded = folded.tops[:, Top.CHANGE] & int(without) != 0
+        if excluded.any():
+            tops = folded.tops[~excluded]
+            folded = folded._replace(tops=tops, top_records=folded.top_records._replace(tops=tops))
         if len(folded.tops):
             yield folded
 

@@ -12,7 +12,7 @@ row for each interval in which it traded or its best bid or offer changed:
 | ts_event, price, size, side | those of the book's last trade up to T; null, null, 0 and N if    |
 |                             | there was none                                                    |
 | flags, sequence             | those of the last row of mbp-1 in the interval                    |
-| bid_px_00 and so on         | the book after that row                                           |
+| bid_px_00 and so on         | the book after that row, and after the event that it ends         |
 
 Rows are sorted by T, then by the order of the books' last rows.
 """
@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from batonics.book.engine import BookEngine
 from batonics.book.results import FoldResult, TopsSpec
-from batonics.book.state import TOP_LEVEL_WORDS, TOP_WORDS, Top
+from batonics.book.state import TOP_LEVEL_WORDS, TOP_WORDS, ChangeBits, Top
 from batonics.frames.columns.books import BOOK_KEY
 from batonics.frames.columns.mbo_frame import TIME_TYPE, to_frame
 from batonics.frames.columns.vendor import BBO_INTERVAL_SCHEMA
@@ -65,7 +65,8 @@ def bbo_interval_frames(
     clock, rows = StreamClock(length_ns), _NO_ROWS
     waiting: list[_Rows] = []
     engine = BookEngine(tops=TopsSpec(1, trades=True))
-    for folded in fold_tops(batches, engine):
+    all_tops = fold_tops(batches, engine, without=ChangeBits(0))
+    for folded in map(_move_levels_to_trades, all_tops):
         top_records = folded.top_records
         ends = clock.interval_ends(top_records.column("ts_recv"), top_records.column("flags"))
         needed = _find_needed(ends, folded)
@@ -92,6 +93,20 @@ class _Rows(NamedTuple):
         """Which rows are trades."""
         is_trade: NDArray[np.bool_] = self.top_records.action == Action.TRADE
         return is_trade
+
+
+def _move_levels_to_trades(folded: FoldResult) -> FoldResult:
+    """The result with each top of an event that ends with a T moved into the top of this T.
+
+    The T is the last row of mbp-1 then, and the book after it is the book after the event.
+    """
+    ended = np.flatnonzero(folded.tops[:, Top.CHANGE] & int(ChangeBits.ENDED_BY_TRADE))
+    if len(ended) == 0:
+        return folded
+    tops = folded.tops.copy()
+    tops[ended - 1, TOP_WORDS:] = tops[ended, TOP_WORDS:]
+    tops = np.delete(tops, ended, axis=0)
+    return folded._replace(tops=tops, top_records=folded.top_records._replace(tops=tops))
 
 
 _NO_ROWS = _Rows(

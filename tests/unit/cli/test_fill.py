@@ -72,3 +72,13 @@ def test_json_has_the_whole_report(path: str) -> None:
     report = json.loads(run(path, "--json", "--symbols", "100", "--publisher", "1"))
     assert (report["side"], report["end"], report["price"]) == ("A", "filled", "40.25")
     assert len(report["fills"]) == FILLS
+
+
+@pytest.mark.parametrize(("unit", "price"), [("fixed", 40_250_000_000), ("float", 40.25)])
+def test_prices_in_json_have_the_unit_that_is_asked_for(
+    unit: str, price: object, path: str
+) -> None:
+    options = ("--symbols", "100", "--publisher", "1", "--prices", unit)
+    report = json.loads(run(path, "--json", *options))
+    assert report["price"] == price
+    assert {type(fill["price"]) for fill in report["fills"]} == {type(price)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from batonics.model.answers import AnswerWarning, DataSpan, book_warnings
+from batonics.model.answers import AnswerWarning, AsOf, DataSpan, book_warnings
 from batonics.model.errors import UsageError
 from batonics.model.mbo import UNDEF_TIMESTAMP, Flag, MboBatch
 from tests.support.reference_books import Record
@@ -48,10 +48,20 @@ def test_a_question_outside_the_span_is_refused() -> None:
     span.check_not_before(5)
     with pytest.raises(UsageError, match="after the last record: why; the records are from 1970"):
         span.check_not_after(10, "why")
-    with pytest.raises(UsageError, match="before the first record: no book is known; the records"):
+    with pytest.raises(UsageError, match=r"before the first record, at 1970.*5Z: no book is known"):
         span.check_not_before(4)
     with pytest.raises(UsageError, match="no record has a time"):
         DataSpan().check_not_after(1, "why")
+
+
+def test_books_are_as_of_a_time_within_or_after_the_data() -> None:
+    span = DataSpan(5, 9)
+    inside, after = AsOf.of_records(7, span), AsOf.of_records(10, span)
+    assert (inside.data, inside.warnings()) == (DataSpan(5, 7), [])
+    assert (after.data, after.warnings()) == (span, ["after_data"])
+    assert AsOf.of_records(9, span).warnings() == []
+    assert AsOf.of_records(None, span).document() == {"at": None, "data": span.document()}
+    assert AsOf.of_records(9, DataSpan()).warnings() == []
 
 
 def test_each_warning_has_a_meaning() -> None:

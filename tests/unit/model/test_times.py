@@ -51,6 +51,40 @@ def test_other_spellings_are_read(text: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "zone", "expected"),
+    [
+        ("2025-09-24T16:59", "America/Chicago", "2025-09-24T21:59:00.000000000Z"),
+        ("2025-01-24", "America/Chicago", "2025-01-24T06:00:00.000000000Z"),
+        ("2025-09-24T16:59Z", "America/Chicago", "2025-09-24T16:59:00.000000000Z"),
+        ("2025-09-24T16:59+02:00", "America/Chicago", "2025-09-24T14:59:00.000000000Z"),
+        ("1758751140000000001", "America/Chicago", "2025-09-24T21:59:00.000000001Z"),
+        ("2025-09-24T16:59", "UTC", "2025-09-24T16:59:00.000000000Z"),
+    ],
+)
+def test_a_time_without_an_offset_is_in_the_zone(text: str, zone: str, expected: str) -> None:
+    assert format_time(parse_time(text, zone)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("2025-11-02T01:30", "clocks in America/Chicago show 2025-11-02T01:30:00 twice"),
+        ("2025-03-09T02:30", "clocks in America/Chicago show 2025-03-09T02:30:00 never"),
+    ],
+)
+def test_a_time_that_clocks_show_twice_or_never_is_refused(text: str, words: str) -> None:
+    with pytest.raises(UsageError, match=f"{words}: write the time with its offset"):
+        parse_time(text, "America/Chicago")
+    assert parse_time(f"{text}-05:00", "America/Chicago")
+
+
+@pytest.mark.parametrize("zone", ["", "*", "Nowhere/City", "../x"])
+def test_a_zone_that_is_not_there_is_refused(zone: str) -> None:
+    with pytest.raises(UsageError, match="no time zone"):
+        parse_time("2025-09-24", zone)
+
+
+@pytest.mark.parametrize(
     "text",
     ["", "now", "2025-13-01", "2025-02-29", "2025-09-24T25:00", "24.09.2025", "2025-09-24T1:00",
      "2025-09-24T10:00:00.0000000001", "1e18", "-1"],

@@ -17,6 +17,7 @@ import batonics
 from batonics.book.engine import BookEngine
 from batonics.frames.namespace import MboNamespace
 from batonics.model.arguments import check_arguments
+from batonics.model.symbols import SymbolMap
 from tests.support.command import SAMPLE
 
 databento = pytest.importorskip("databento")
@@ -39,6 +40,7 @@ RIGHT: dict[str, object] = {
     "order_id": 1,
     "bucket_volume": 1,
     "engine": BookEngine(),
+    "symbols": SymbolMap(),
 }
 """Values of required parameters; those of other names are text."""
 

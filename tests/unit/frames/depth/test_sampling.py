@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,8 @@ from batonics.frames.depth.snapshots import depth_frames
 from batonics.frames.depth.windows import EventWindows, TimeWindows, Windows
 from batonics.frames.namespace import MboNamespace
 from batonics.frames.scan.folding import fold_pieces
-from batonics.frames.schemas.mbp import mbp_frames
 from batonics.model.errors import UsageError
-from batonics.model.mbo import slice_batch
+from batonics.model.mbo import UNDEF_PRICE, UNDEF_TIMESTAMP, slice_batch
 from batonics.model.symbols import SymbolMap
 from tests.support.frame_checks import (
     DEPTH,
@@ -30,6 +30,7 @@ from tests.support.frame_checks import (
 )
 from tests.support.real_files import CLX5, ESH4_DAYS, read_mbo
 from tests.support.reference_books import records
+from tests.support.reference_tops import ReferenceTop, reference_tops
 from tests.support.stream_profiles import PROFILES
 from tests.support.streams import batch_of, random_stream
 
@@ -82,17 +83,26 @@ def test_an_event_over_a_bound_is_in_the_window_of_its_end() -> None:
     assert found.cast(pl.Int64).rows() == [(10, 1, 1), (20, 1, 3)]
 
 
+@cache
+def changed_tops(profile: str) -> list[ReferenceTop]:
+    return reference_tops(PROFILES[profile](44, 1_500), DEPTH, trades=False)
+
+
 @pytest.mark.parametrize("batch_rows", [1, 7, 1_500])
 @pytest.mark.parametrize("profile", ["adversarial", "many_books", "top_of_book"])
-def test_changes_are_those_of_mbp_with_the_events_between_them(
+def test_changes_are_those_of_the_reference_with_the_events_between_them(
     profile: str, batch_rows: int
 ) -> None:
     batch = PROFILES[profile](44, 1_500)
     pieces = [slice_batch(batch, at, at + batch_rows) for at in range(0, 1_500, batch_rows)]
     found = pl.concat(changed_depth_frames(pieces, DEPTH))
-    mbp = pl.concat(mbp_frames([batch], DEPTH)).filter(pl.col("action") != "T")
-    names = ["ts_event", "ts_recv", "sequence", "publisher_id", "instrument_id", "bid_px_00"]
-    assert_frame_equal(found.select(names), mbp.select(names))
+    tops = [top for top in changed_tops(profile) if top.kind != "unchanged"]
+    names = ["ts_event", "ts_recv", "sequence", "publisher_id", "instrument_id"]
+    times = pl.col("ts_event", "ts_recv").cast(pl.Int64).cast(pl.UInt64)
+    rows = found.select(names).with_columns(times.fill_null(UNDEF_TIMESTAMP)).rows()
+    assert rows == [tuple(getattr(top.record, name) for name in names) for top in tops]
+    bids = found["bid_px_00"].fill_null(UNDEF_PRICE).to_list()
+    assert bids == [top.levels[0] for top in tops]
     events = BookEngine()
     events.fold(batch)
     total = found.group_by("publisher_id", "instrument_id").agg(pl.sum("events"))
