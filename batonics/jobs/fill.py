@@ -69,7 +69,7 @@ class FillSimulation:
             self.stream.definitions.add(definition)
         self.progress: ReadProgress | None = None
         names = [request.symbol] if request.symbol is not None else []
-        self._selection = SymbolSelection(self.stream, names)
+        self._selection = SymbolSelection(self.stream, names, at_ns=request.at_ns)
 
     def run(self) -> dict[str, Any]:
         """Read the input up to the order's end, and return the report, as JSON has it.
@@ -88,7 +88,7 @@ class FillSimulation:
             request.at_ns,
             select=self._select_book,
         )
-        symbol = self.stream.symbols.symbol(result.instrument_id, result.at_ns)
+        symbol = self._selection.symbols.symbol(result.instrument_id, result.at_ns)
         definition = self.stream.definitions.at(result.instrument_id, result.at_ns)
         if definition is not None:
             priority = find_priority(result.publisher_id, definition.match_algorithm)
