@@ -22,7 +22,7 @@ from batonics.lake.directory_store import DirectoryStore
 from batonics.lake.lake import Lake
 from batonics.lake.parts import PartsWriter
 
-OWN_SCHEMAS = ("depth-1s", "orders", "bbo", "deltas")
+OWN_SCHEMAS = ("depth-1s", "orders", "bbo", "deltas", "states-2")
 """Schemas of which DBN has no record, one of each kind."""
 
 
