@@ -67,7 +67,9 @@ per_window AS (
     GROUP BY ALL
 ),
 changes AS (
-    SELECT symbol, publisher_id, make_timestamp_ns(w * $every - 1)::DATE AS date,
+    SELECT symbol, publisher_id,
+        -- In integers: a cast to DATE rounds to microseconds.
+        DATE '1970-01-01' + ((w * $every - 1) // 86400000000000)::INTEGER AS date,
         left_out, known, ofi AS x,
         if(series = lag(series) OVER book, twice_mid - lag(twice_mid) OVER book, NULL) AS y
     FROM per_window
