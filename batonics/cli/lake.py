@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from batonics.cli.console import escape_unprintable
+from batonics.cli.console import describe_clamped_rows, escape_unprintable
 from batonics.cli.option_groups import SettingOption, load_settings
 from batonics.cli.options import (
     SCHEMA_FORMS,
@@ -94,6 +94,9 @@ def load(
         run.progress = progress
         for result in run.run():
             progress.next(None if quiet else _describe_load(result))
+    for schema, count in run.clamped_rows.items():
+        if count:
+            typer.echo(f"batonics: {describe_clamped_rows(count, schema)}", err=True)
 
 
 def _describe_load(result: LoadResult) -> str:

@@ -27,10 +27,10 @@ StoredFilesArgument = Annotated[
 ]
 SymbolsOption = Annotated[
     str | None,
-    typer.Option("--symbols", help="Keep these symbols or instrument ids: A,B,C."),
+    typer.Option("--symbols", help="Keep these symbols on their dates, or instrument ids: A,B,C."),
 ]
 LakeSymbolsOption = Annotated[
-    str | None, typer.Option("--symbols", help="Keep rows of these symbols: A,B,C.")
+    str | None, typer.Option("--symbols", help="Keep rows of these symbols on their dates: A,B,C.")
 ]
 DateOption = Annotated[
     str | None, typer.Option("--date", help="Keep rows of this day, in --tz: 2025-09-24.")

@@ -41,8 +41,11 @@ def command(
     ] = None,
     start: Annotated[
         str | None,
-        typer.Option(help="Start at this time: ISO 8601 (UTC) or nanoseconds since the epoch."),
+        typer.Option(help="Start at this time: ISO 8601 (in --tz) or nanoseconds since the epoch."),
     ] = None,
+    tz: Annotated[
+        str, typer.Option(help="The time zone of --start without an offset: America/Chicago.")
+    ] = "UTC",
     loop: Annotated[
         int, typer.Option(min=0, help="How many times the files are sent; 0: without end.")
     ] = 1,
@@ -86,7 +89,7 @@ def command(
         bind=bind,
         protocol=protocol,
         pace=_parse_pace(speed, rate),
-        start_ns=None if start is None else min(parse_time(start), 2**63 - 1),
+        start_ns=None if start is None else min(parse_time(start, tz), 2**63 - 1),
         loops=loop,
         once=once,
         indexed=has_display,

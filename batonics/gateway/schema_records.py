@@ -17,11 +17,14 @@ from numpy.typing import NDArray
 from batonics.book.engine import BookEngine
 from batonics.book.snapshot import snapshot_records
 from batonics.codec.dbn import encode_records
+from batonics.frames.scan.clock import RecordTimes
 from batonics.frames.scan.mbo_scan import scan_batches
 from batonics.frames.scan.sources import pull_frames
+from batonics.frames.scan.symbols import IntervalFilter
 from batonics.frames.schemas.table import find_schema
 from batonics.gateway.feed_pieces import FeedPiece
 from batonics.model.mbo import MBO_DTYPE, MboBatch, due_times, slice_batch, take_batch
+from batonics.model.symbols import IntervalMap, MappingInterval
 from batonics.sinks.dbn import to_records
 from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
 from batonics.sources.stream import MboStream
@@ -35,13 +38,13 @@ class SessionRequest:
 
     Attributes:
         schema: the name of a schema that has a DBN record (`frames/schemas/table.py`).
-        instrument_ids: the instruments; None: all.
+        spans: when records of which instruments are sent; None: all records.
         start_ns: the time of the first records; None: the beginning of the files.
         snapshot: whether the books at the start come first; with schema mbo only.
     """
 
     schema: str
-    instrument_ids: set[int] | None
+    spans: IntervalMap[MappingInterval] | None
     start_ns: int | None = None
     snapshot: bool = False
 
@@ -55,13 +58,15 @@ def record_pieces(
 
 
 def _batches(stream: MboStream, request: SessionRequest) -> Generator[MboBatch, None, None]:
-    ids = request.instrument_ids
+    selected = None if request.spans is None else IntervalFilter(request.spans)
+    record_times = RecordTimes()
     with closing(stream.batches()) as batches:
         for batch in batches:
-            if ids is None:
+            if selected is None:
                 yield batch
                 continue
-            kept = np.isin(batch.instrument_id, np.fromiter(ids, np.uint32))
+            times = record_times.find_times(batch.ts_recv, batch.flags)
+            kept = selected.find_rows(batch.instrument_id, times)
             yield batch if kept.all() else take_batch(batch, kept)
 
 

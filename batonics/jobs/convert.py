@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from batonics.codec.metadata import Metadata, SymbolMapping
+from batonics.frames.columns.levels import count_clamped_rows
 from batonics.frames.columns.prices import PriceUnit, find_price_columns
 from batonics.frames.scan.definitions import TICK, FrameDefinitions, definition_columns
 from batonics.frames.scan.mbo_scan import SYMBOL, StreamFacts, scan_batches
@@ -19,12 +20,13 @@ from batonics.frames.scan.row_extras import EXTRA_SCHEMA, RowExtras, check_extra
 from batonics.frames.scan.sessions import SessionCalendar
 from batonics.frames.scan.sources import pull_frames
 from batonics.frames.scan.symbols import FrameSymbols
-from batonics.frames.schemas.row_keys import ROW_TIME, RowKeys
+from batonics.frames.schemas.row_keys import ROW_TIME, SYMBOL_TIME, RowKeys
 from batonics.frames.schemas.table import find_schema
 from batonics.jobs.progress import ReadProgress
 from batonics.jobs.symbol_selection import SymbolSelection
 from batonics.model.errors import UsageError
 from batonics.model.mbo import MboBatch, is_untimed
+from batonics.model.symbols import selected_names
 from batonics.model.times import NS_PER_DAY, format_time
 from batonics.sinks.tables import default_price_unit, find_format, open_table
 from batonics.sinks.text import format_display_prices
@@ -99,6 +101,18 @@ class ConvertRequest:
         _check_time_zone(self.tz)
 
 
+class ConvertResult(NamedTuple):
+    """What a conversion wrote.
+
+    Attributes:
+        rows: the number of rows.
+        clamped_rows: the number of rows with a size of 32 bits that may be larger in the book.
+    """
+
+    rows: int
+    clamped_rows: int
+
+
 class TableOutput(NamedTuple):
     """The file that rows are written to.
 
@@ -115,7 +129,7 @@ class TableOutput(NamedTuple):
 
 def convert(
     request: ConvertRequest, output: TableOutput, progress: ReadProgress | None = None
-) -> int:
+) -> ConvertResult:
     """Write the rows of a conversion to a file; the number of rows.
 
     Args:
@@ -154,7 +168,7 @@ def convert(
         with closing(run.frames(options)) as frames:
             for frame in frames:
                 rows.write(frame)
-    return run.rows
+    return ConvertResult(run.rows, run.clamped_rows)
 
 
 def _has_schema_columns(request: ConvertRequest) -> bool:
@@ -222,6 +236,7 @@ class Conversion:
     Attributes:
         stream: the input.
         rows: the number of rows that `frames` has yielded.
+        clamped_rows: the number of them with a size of 32 bits that may be larger in the book.
         progress: called with the stream after each batch; set it before `frames`.
         on_batch: called with each batch of records before it is folded; set it before `frames`.
     """
@@ -230,13 +245,13 @@ class Conversion:
         definitions = read_definitions(request.definitions).intervals()
         self.request = request
         self.stream = MboStream(request.paths, request.options)
-        self.rows = 0
+        self.rows = self.clamped_rows = 0
         self.progress: ReadProgress | None = None
         self.on_batch: Callable[[MboBatch], None] | None = None
         self._selection = SymbolSelection(self.stream, request.symbols)
         self._schema = find_schema(request.schema)
         self._keys = RowKeys(self._schema)
-        self._names = FrameSymbols(self.stream.symbols)
+        self._names = FrameSymbols(self.stream.symbols, request.symbols)
         self._definitions = FrameDefinitions(self.stream.definitions)
         statuses = read_statuses(request.statuses) if request.statuses else self.stream.statuses
         facts = StreamFacts(statuses=lambda: statuses, sessions=request.sessions)
@@ -254,7 +269,10 @@ class Conversion:
         for frame in pull_frames(rows, schema.columns):
             selected = self._select_rows(self._keys.add_time(frame))
             self.rows += selected.height
-            complete = self._add_columns(selected, options).drop(ROW_TIME)
+            self.clamped_rows += count_clamped_rows(selected)
+            complete = self._add_columns(selected, options).drop(
+                ROW_TIME, SYMBOL_TIME, strict=False
+            )
             yield (
                 complete
                 if request.tz == UTC
@@ -327,12 +345,17 @@ def _check_time_zone(tz: str) -> None:
 def _merge_mappings(files: Sequence[Metadata], symbols: Sequence[str]) -> tuple[SymbolMapping, ...]:
     """The mappings of several files: each symbol once, with the intervals of all files."""
     merged: dict[str, SymbolMapping] = {}
+    names = selected_names(symbols)
     for metadata in files:
         for mapping in metadata.mappings:
-            ids = {interval.symbol for interval in mapping.intervals}
-            if symbols and mapping.raw_symbol not in symbols and not ids.intersection(symbols):
+            selected = tuple(
+                interval
+                for interval in mapping.intervals
+                if not names or mapping.raw_symbol in names or interval.symbol in names
+            )
+            if not selected and names:
                 continue
             known = merged.get(mapping.raw_symbol, mapping._replace(intervals=()))
-            intervals = dict.fromkeys((*known.intervals, *mapping.intervals))
+            intervals = dict.fromkeys((*known.intervals, *selected))
             merged[mapping.raw_symbol] = known._replace(intervals=tuple(sorted(intervals)))
     return tuple(merged.values())

@@ -62,7 +62,7 @@ class FillSimulation:
         self.stream = MboStream(request.paths, request.options)
         self.progress: ReadProgress | None = None
         names = [request.symbol] if request.symbol is not None else []
-        self._selection = SymbolSelection(self.stream, names)
+        self._selection = SymbolSelection(self.stream, names, at_ns=request.at_ns)
 
     def run(self) -> dict[str, Any]:
         """Read the input up to the order's end, and return the report, as JSON has it.
@@ -81,7 +81,7 @@ class FillSimulation:
             request.at_ns,
             select=self._select_book,
         )
-        symbol = self.stream.symbols.symbol(result.instrument_id, result.at_ns)
+        symbol = self._selection.symbols.symbol(result.instrument_id, result.at_ns)
         return fill_report(result, symbol, self.request.prices)
 
     def _batches(self) -> Iterator[MboBatch]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -22,11 +23,13 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
+from batonics.frames.columns.levels import count_clamped_rows
 from batonics.frames.scan.mbo_scan import scan_batches
 from batonics.frames.scan.sources import pull_frames
 from batonics.frames.scan.symbols import FrameSymbols
 from batonics.frames.schemas.row_keys import RowKeys, RowPlaces
 from batonics.frames.schemas.table import Schema, find_schema, find_schemas
+from batonics.jobs.symbol_selection import SymbolSelection
 from batonics.lake import catalog
 from batonics.lake.catalog import LoadedSource, SchemaLoad, SourceRecord
 from batonics.lake.commits import commit_load
@@ -68,6 +71,8 @@ class LoadRequest:
         one_stream: the files are one stream, in the order of their time, and one source.
         again: load again what is loaded already.
         options: how the files are read.
+        symbols: only records of these symbols on their dates, or of these instrument ids; empty:
+            all. It is for lakes that are made for one query, since a source is loaded once.
     """
 
     paths: tuple[str, ...]
@@ -76,6 +81,7 @@ class LoadRequest:
     one_stream: bool = False
     again: bool = False
     options: InputOptions = DEFAULT_OPTIONS
+    symbols: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if STDIN in self.paths:
@@ -158,6 +164,8 @@ class LakeLoad:
     Attributes:
         progress: called after each batch with the streams that are being read.
         source_bytes: size of each source.
+        clamped_rows: by schema, the rows loaded so far with a size of 32 bits that may be larger in
+            the book.
 
     Raises:
         InputError: a file does not exist, or cannot be read.
@@ -169,6 +177,7 @@ class LakeLoad:
         if request.one_stream:  # the same source, in whatever order its files are given
             request = replace(request, paths=order_paths(request.paths, request.options))
         self._request = request
+        self.clamped_rows = Counter[str]()
         for path in request.paths:
             MboStream((path,)).close()  # raises before anything is done if it cannot be opened
         self.source_bytes = [
@@ -233,7 +242,7 @@ class LakeLoad:
         """
         request = self._request
         with store.stage() as staging:
-            readers = [_SourceReader(paths, request.options) for _ in schemas]
+            readers = [_SourceReader(paths, request) for _ in schemas]
             writers = self._derive(staging, readers, [find_schema(name) for name in schemas])
             source = find_source()
             publishers = readers[0].publishers
@@ -300,6 +309,7 @@ class LakeLoad:
             try:
                 with write_in_background(writer.write, FRAMES_QUEUED_MAX) as enqueue:
                     for frame in reader.frames(schema, progress):
+                        self.clamped_rows[schema.name] += count_clamped_rows(frame)
                         enqueue(frame)
                 writer.close()
             except BaseException:
@@ -332,10 +342,11 @@ class _SourceReader:
         publishers: publishers of its records so far.
     """
 
-    def __init__(self, paths: tuple[str, ...], options: InputOptions) -> None:
-        self.stream = MboStream(paths, options)
+    def __init__(self, paths: tuple[str, ...], request: LoadRequest) -> None:
+        self.stream = MboStream(paths, request.options)
         self.publishers: set[int] = set()
-        self._symbols = FrameSymbols(self.stream.symbols)
+        self._symbols = FrameSymbols(self.stream.symbols, request.symbols)
+        self._selection = SymbolSelection(self.stream, request.symbols)
 
     def frames(self, schema: Schema, progress: Callable[[], None]) -> Iterator[pl.DataFrame]:
         """The rows of a schema, with their places, times and symbols."""
@@ -345,9 +356,12 @@ class _SourceReader:
             with closing(self.stream.batches()) as batches:
                 for batch in batches:
                     places.note(batch)
-                    self.publishers.update(np.unique(batch.publisher_id).tolist())
-                    yield batch
+                    self._selection.check()
+                    rows = self._selection.rows(batch)
+                    self.publishers.update(np.unique(rows.publisher_id).tolist())
+                    yield rows
                     progress()
+            self._selection.check(ended=True)
 
         for frame in pull_frames(schema.rows(scan_batches(batches)), places.columns):
             if frame.height:

@@ -161,7 +161,9 @@ def open_database(
     with TemporaryDirectory(prefix="batonics-query-") as directory:
         lake = f"{directory}/lake"
         _load_files(request, lake, schemas, progress)
-        with open_lake_database(lake, request.row_filter, "the files") as database:
+        # The files were loaded by the symbols, so that ids and second names of an id work too.
+        times = request.row_filter._replace(symbols=())
+        with open_lake_database(lake, times, "the files") as database:
             yield database
 
 
@@ -185,7 +187,14 @@ def _load_files(
 ) -> None:
     """Load the request's files into a temporary lake."""
     load = LakeLoad(
-        LoadRequest(request.files, lake, schemas, one_stream=True, options=request.options)
+        LoadRequest(
+            request.files,
+            lake,
+            schemas,
+            one_stream=True,
+            options=request.options,
+            symbols=request.row_filter.symbols,
+        )
     )
     try:
         with progress as report:

@@ -145,6 +145,7 @@ def _run(
         run.progress = progress
         run.run()
         return run
+    from batonics.frames.scan.symbols import FrameSymbols
     from batonics.jobs.snapshots import check_snapshots, write_snapshots
 
     check_snapshots(snapshots.path, snapshots.every)
@@ -154,7 +155,7 @@ def _run(
         write_snapshots(
             run.batches(),
             run.engine,
-            run.symbols,
+            FrameSymbols(run.stream.symbols, request.symbols),
             file,
             path=snapshots.path,
             every=snapshots.every,
@@ -173,7 +174,6 @@ class Reconstruction:
 
     Attributes:
         engine: the books so far.
-        symbols: the names of the books' instruments.
         stream: the input.
         data: the times of the records that were read so far.
         progress: called with the stream after each batch; set it before `run`.
@@ -183,7 +183,6 @@ class Reconstruction:
         self.request = request
         self.stream = MboStream(request.paths, request.options)
         self.engine = BookEngine(deltas=deltas)
-        self.symbols: SymbolMap = self.stream.symbols
         self.data = DataSpan()
         self.progress: ReadProgress | None = None
         self._deltas = deltas
@@ -198,6 +197,11 @@ class Reconstruction:
         except BaseException:
             self.stream.close()
             raise
+
+    @property
+    def symbols(self) -> SymbolMap:
+        """The names of the books' instruments: those asked for, or else all, as far as known."""
+        return self._selection.symbols
 
     @property
     def as_of(self) -> AsOf:
@@ -218,6 +222,8 @@ class Reconstruction:
             rows = len(batch.action)
             first = min(rows, max(0, self._saved_rows - seen_rows))
             seen_rows += rows
+            if first:
+                self._selection.rows(slice_batch(batch, 0, first))
             if first < rows:
                 yield from self._select_rows(slice_batch(batch, first, rows))
                 self._save(seen_rows)
@@ -264,7 +270,7 @@ class Reconstruction:
         engine.backwards_ns_max = self.engine.backwards_ns_max
         self.engine = engine
         for interval in extra["symbols"]:
-            self.symbols.add(MappingInterval(*interval))
+            self.stream.symbols.add(MappingInterval(*interval))
         return int(extra["rows"])
 
     def _save(self, rows: int) -> None:
@@ -275,7 +281,7 @@ class Reconstruction:
         extra: dict[str, Any] = {
             "input": self._identity(),
             "rows": rows,
-            "symbols": [list(interval) for interval in self.symbols.intervals()],
+            "symbols": [list(interval) for interval in self.stream.symbols.intervals()],
         }
         data = checkpoint.save(self.engine, extra)
         with open_atomic(path) as file:

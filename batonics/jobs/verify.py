@@ -256,7 +256,7 @@ class Verification:
     def _book(self, key: int) -> dict[str, Any]:
         publisher_id, instrument_id = key >> 32, key & 0xFFFFFFFF
         ts_recv = self._tallies.last_ns.get(key, 0)
-        symbol = self.stream.symbols.symbol(instrument_id, ts_recv)
+        symbol = self._selection.symbols.symbol(instrument_id, ts_recv)
         return {"publisher_id": publisher_id, "instrument_id": instrument_id, "symbol": symbol}
 
     # ------------------------------------------------------------------ reporting
@@ -320,7 +320,9 @@ def _format_values(values: dict[str, Any]) -> dict[str, Any]:
     """The values with sides as letters, and prices as decimal text beside the integer of 1e-9."""
     formatted: dict[str, Any] = {}
     for name, value in values.items():
-        if name == "side":
+        if name == "order_id":
+            formatted[name] = str(value)
+        elif name == "side":
             formatted[name] = None if value is None else "BA"[value]
         elif name == "price":
             formatted[name] = None if value is None else format_price(value)

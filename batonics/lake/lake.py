@@ -23,7 +23,7 @@ from batonics.lake.catalog import Part, RowFilter
 from batonics.lake.commits import forget_parts
 from batonics.lake.digest import Verifier
 from batonics.lake.parts import HIVE_SCHEMA
-from batonics.lake.row_filters import check_schema, filter_rows, parse_row_filter
+from batonics.lake.row_filters import check_schema, check_symbols, filter_rows, parse_row_filter
 from batonics.lake.storage import open_store
 from batonics.model.arguments import SymbolNames, check_methods
 from batonics.model.errors import DataWarning, LakeError, UsageError
@@ -127,10 +127,11 @@ class Lake:
             end: only rows before this time.
 
         Raises:
-            UsageError: the lake has no such schema. LakeError: a file is damaged or missing.
+            UsageError: the lake has no such schema or symbol. LakeError: a file is damaged or
+            missing.
         """
         check_schema(self.store, schema)
-        return self._fetch(schema, parse_row_filter(symbols, start, end))
+        return self._fetch(schema, self._row_filter(symbols, start, end))
 
     def scan(
         self,
@@ -152,11 +153,11 @@ class Lake:
             prices: the unit of prices: "fixed", "decimal" or "float" (`frames/columns/prices.py`).
 
         Raises:
-            UsageError: the lake has no such schema, there is no such unit, or the lake's path has a
-            directory NAME=VALUE.
+            UsageError: the lake has no such schema or symbol, there is no such unit, or the lake's
+            path has a directory NAME=VALUE.
             LakeError: a file is damaged or missing.
         """
-        row_filter = parse_row_filter(symbols, start, end)
+        row_filter = self._row_filter(symbols, start, end)
         check_schema(self.store, schema)
         found = find_schema(schema)
         columns = pl.Schema({**found.lake_columns, **HIVE_SCHEMA})
@@ -177,6 +178,12 @@ class Lake:
             glob=False,
         ).select(list(columns))
         return scan_prices(filter_rows(rows, found, row_filter), prices)
+
+    def _row_filter(self, symbols: SymbolNames, start: Time | None, end: Time | None) -> RowFilter:
+        """The filter; UsageError unless the lake has rows of all the symbols."""
+        row_filter = parse_row_filter(symbols, start, end)
+        check_symbols(self.store, row_filter.symbols)
+        return row_filter
 
     def join_asof(  # noqa: PLR0913 - the arguments of Polars and of `scan`
         self,
@@ -215,7 +222,7 @@ class Lake:
         """
         from batonics.lake.asof import AsofJoin, find_join_sides
 
-        row_filter = parse_row_filter(symbols, start, end)
+        row_filter = self._row_filter(symbols, start, end)
         for schema in (left, right):
             check_schema(self.store, schema)
         schemas = find_schema(left), find_schema(right)

@@ -14,6 +14,7 @@ from batonics.lake.catalog import RowFilter, loaded_schemas, loaded_symbols
 from batonics.lake.storage import Store
 from batonics.model.arguments import SymbolNames
 from batonics.model.errors import UsageError
+from batonics.model.symbols import selected_names, suggest_symbols
 from batonics.model.times import Time, format_time, time_ns
 
 
@@ -36,8 +37,8 @@ def check_symbols(store: Store, names: Sequence[str], lake_name: str = "") -> No
     known = store.catalog.read(loaded_symbols) if names else []
     for name in names:
         if name not in known:
-            there_are = f"there are {', '.join(known)}" if known else "there are none"
-            raise UsageError(f"no symbol {name!r} in {lake_name or store.name}; {there_are}")
+            hint = suggest_symbols(name, known)
+            raise UsageError(f"no symbol {name!r} in {lake_name or store.name}; {hint}")
 
 
 def parse_row_filter(symbols: SymbolNames, start: Time | None, end: Time | None) -> RowFilter:
@@ -46,7 +47,7 @@ def parse_row_filter(symbols: SymbolNames, start: Time | None, end: Time | None)
     Raises:
         UsageError: a time is invalid, or the start is not before the end.
     """
-    names = (symbols,) if isinstance(symbols, str) else tuple(symbols)
+    names = selected_names((symbols,) if isinstance(symbols, str) else symbols)
     start_ns = None if start is None else time_ns(start)
     end_ns = None if end is None else time_ns(end)
     if start_ns is not None and end_ns is not None and start_ns >= end_ns:

@@ -27,6 +27,7 @@ from batonics.codec.messages import (
     RTYPE_ERROR,
     OtherRecord,
     parse_error_message,
+    rtype_name,
 )
 from batonics.codec.metadata import Metadata
 from batonics.codec.unpacking import Unpacker
@@ -343,7 +344,7 @@ class FeedHandler:
         totals = engine.anomalies().sum(axis=0).tolist()
         stats.anomalies = {kind.name.lower(): n for kind, n in zip(Anomaly, totals, strict=True)}
         stats.other_records = {
-            f"0x{rtype:02x}": n for rtype, n in sorted(self._other_records.items())
+            rtype_name(rtype): n for rtype, n in sorted(self._other_records.items())
         }
         stats.ts_recv = None if self.position.ts_recv < 0 else self.position.ts_recv
 

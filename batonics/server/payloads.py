@@ -244,7 +244,7 @@ def _answer_level(level: dict[str, Any]) -> dict[str, Any]:
     found = _level((level["price_1e9"], level["size"], level["count"]))
     if "orders" in level:
         found["orders"] = [
-            {"order_id": str(order["order_id"]), "size": order["size"]} for order in level["orders"]
+            {"order_id": order["order_id"], "size": order["size"]} for order in level["orders"]
         ]
     return found
 

@@ -100,10 +100,10 @@ def test_a_symbol_mapping_names_its_instrument(version: int) -> None:
     assert parse_symbol_mapping(other(message), version) == MappingInterval(3, 9, 17, "ESH4")
 
 
-def test_a_live_symbol_mapping_holds_for_all_times() -> None:
+def test_a_live_symbol_mapping_holds_from_its_record_on() -> None:
     undefined = MAPPING | {"start_ts": 2**64 - 1, "end_ts": 2**64 - 1}
     message = bytes(v3.SymbolMappingMsg(**undefined, **STYPES))
-    assert parse_symbol_mapping(other(message), 3) == MappingInterval(0, 2**64 - 1, 17, "ESH4")
+    assert parse_symbol_mapping(other(message), 3) == MappingInterval(5, 2**64 - 1, 17, "ESH4")
 
 
 def test_a_symbol_that_is_no_text_is_named_by_its_offset() -> None:
@@ -151,8 +151,10 @@ def test_written_messages_are_read_again() -> None:
     long = "é" * 400
     assert parse_system_message(other(write_system_message(1, long, 5)), 3) == (1, "é" * 151)
     assert parse_error_message(other(write_error_message(1, long, 5)), 3) == (1, "é" * 150)
+    dated = write_symbol_mapping(17, 5, 1, "ESH4", "ESH4", start_ns=3, end_ns=9)
+    assert parse_symbol_mapping(other(dated), 3) == MappingInterval(3, 9, 17, "ESH4")
     mapping = write_symbol_mapping(17, 5, 1, "ESH4", "ESH4")
-    assert parse_symbol_mapping(other(mapping), 3) == MappingInterval(0, 2**64 - 1, 17, "ESH4")
+    assert parse_symbol_mapping(other(mapping), 3) == MappingInterval(5, 2**64 - 1, 17, "ESH4")
 
 
 def test_a_symbol_that_does_not_fit_is_refused() -> None:

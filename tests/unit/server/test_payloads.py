@@ -111,7 +111,7 @@ def test_an_answer_has_ids_as_text_and_undefined_times_as_null() -> None:
                 "price_1e9": TICK,
                 "size": 3,
                 "count": 1,
-                "orders": [{"order_id": 2**64 - 1, "size": 3}],
+                "orders": [{"order_id": str(2**64 - 1), "size": 3}],
             }
         ],
         "asks": [],
