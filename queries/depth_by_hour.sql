@@ -1,6 +1,6 @@
 -- title: Depth by hour
 -- question: How much size do the best levels of each side have over the day?
--- reads: mbp_10
+-- reads: states_10
 -- param: levels BIGINT = 10  how many levels of each side are added up, from 1 to 10
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
@@ -10,16 +10,13 @@
 -- column: seconds_bid DOUBLE  seconds of that hour in which there was a bid
 -- column: seconds_ask DOUBLE  seconds of that hour in which there was an ask
 -- source: depth(k) is the sum of the sizes of the best k levels, time-weighted: a state holds until
---   the next state of its book. An empty side has no depth; it does not count as 0
-WITH states AS (
-    -- The row of a trade is not a state: it has the book before the trade. Of several rows at the
-    -- same time the last one holds; the others last no time. Events of one packet share ts_recv,
-    -- and may share sequence; then ts_event gives their order.
-    SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id,
-        epoch_ns(ts_recv) AS ts,
-        lead(epoch_ns(ts_recv)) OVER (
-            PARTITION BY publisher_id, instrument_id, date ORDER BY ts_recv, sequence, ts_event
-        ) AS next_ts,
+--   the next state of its book in the same source. An empty side has no depth; it does not count
+--   as 0
+WITH timed AS (
+    -- A book's time is its greatest ts_recv so far; one with F_BAD_TS_RECV (8) outside a snapshot
+    -- (32) does not count.
+    SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, instrument_id, source,
+        position, action,
         if(bid_px_00 IS NULL, NULL, bid_sz_00::BIGINT
             + if($levels > 1, bid_sz_01, 0) + if($levels > 2, bid_sz_02, 0)
             + if($levels > 3, bid_sz_03, 0) + if($levels > 4, bid_sz_04, 0)
@@ -31,10 +28,23 @@ WITH states AS (
             + if($levels > 3, ask_sz_03, 0) + if($levels > 4, ask_sz_04, 0)
             + if($levels > 5, ask_sz_05, 0) + if($levels > 6, ask_sz_06, 0)
             + if($levels > 7, ask_sz_07, 0) + if($levels > 8, ask_sz_08, 0)
-            + if($levels > 9, ask_sz_09, 0)) AS ask
-    FROM mbp_10
+            + if($levels > 9, ask_sz_09, 0)) AS ask,
+        max(if((flags & 40) = 8, NULL, epoch_ns(ts_recv))) OVER (
+            PARTITION BY publisher_id, instrument_id, source ORDER BY position, action <> 'T'
+            ROWS UNBOUNDED PRECEDING
+        ) AS ts
+    FROM states_10
+    WHERE if($levels BETWEEN 1 AND 10, true, error('levels: 1 to 10 is expected'))
+),
+states AS (
+    -- The row of a trade is not a state: it has the book before the trade. Of several rows at the
+    -- same time the last one holds; the others last no time.
+    SELECT symbol, publisher_id, bid, ask, ts,
+        lead(ts) OVER (
+            PARTITION BY publisher_id, instrument_id, source ORDER BY position
+        ) AS next_ts
+    FROM timed
     WHERE action <> 'T'
-        AND if($levels BETWEEN 1 AND 10, true, error('levels: 1 to 10 is expected'))
 ),
 -- A state that holds across the turn of an hour is divided there.
 hours AS (

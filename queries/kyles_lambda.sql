@@ -1,6 +1,6 @@
 -- title: Kyle's lambda
 -- question: How far does each unit of signed volume move the mid, window by window?
--- reads: mbp_1
+-- reads: states_1
 -- param: every DURATION = 5m  the length of a window
 -- column: ts TIMESTAMP  end T of the window (T - every, T], UTC
 -- column: symbol VARCHAR  the instrument
@@ -17,23 +17,18 @@
 -- source: Kyle, "Continuous auctions and insider trading" (1985): a least squares line with
 --   intercept. Steps are as in `.mbo.window_measures`: from the mid just before a trade to the mid
 --   just before the next trade, and from the last trade to mid_end. Trades of side N are signed by
---   the rule of Lee and Ready, "Inferring trade direction from intraday data" (1991). No column
---   gives the order of trades of one event at one price: the smaller trade is taken to be earlier
+--   the rule of Lee and Ready, "Inferring trade direction from intraday data" (1991).
 WITH ordered AS (
-    -- Rows are in stream order: by ts_recv, sequence and ts_event, since events of one packet share
-    -- the first two. Within an event trades (T) come first, since their rows have the book before
-    -- the trade; trades of one sweep begin at the best price. A series restarts where the book is
-    -- cleared (R, snapshot) and with each date.
-    SELECT publisher_id, instrument_id, date,
+    -- A series restarts where the book is cleared (R, snapshot) and with each source.
+    SELECT publisher_id, instrument_id, source,
         coalesce(symbol, instrument_id::VARCHAR) AS symbol,
-        -- A row with F_BAD_TS_RECV (8), such as one of a snapshot, gets the time of the row before
-        -- it, or of the first row of the date that has one.
+        -- A book's time is its greatest ts_recv so far, or its first known one; one with
+        -- F_BAD_TS_RECV (8) outside a snapshot (32) does not count.
         (coalesce(
-            max(if((flags & 8) = 0, epoch_ns(ts_recv), NULL)) OVER (book ROWS UNBOUNDED PRECEDING),
-            min(if((flags & 8) = 0, epoch_ns(ts_recv), NULL)) OVER (
-                PARTITION BY publisher_id, instrument_id, date
-            ),
-            epoch_ns(ts_recv)
+            max(if((flags & 40) = 8, NULL, epoch_ns(ts_recv))) OVER (book ROWS UNBOUNDED PRECEDING),
+            first_value(if((flags & 40) = 8, NULL, epoch_ns(ts_recv)) IGNORE NULLS) OVER (
+                book ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING
+            )
         ) + $every - 1) // $every AS w,
         action = 'T' AS is_trade, side, price, size::BIGINT AS size,
         bid_px_00 + ask_px_00 AS twice_mid,
@@ -42,15 +37,13 @@ WITH ordered AS (
         count(if(action = 'R' OR (action <> 'T' AND (flags & 32) <> 0), 1, NULL)) OVER (
             book ROWS UNBOUNDED PRECEDING
         ) AS series
-    FROM mbp_1
-    WHERE ts_recv IS NOT NULL
+    FROM states_1
     WINDOW book AS (
-        PARTITION BY publisher_id, instrument_id, date
-        ORDER BY ts_recv, sequence, ts_event, action <> 'T', if(side = 'A', -price, price), size
+        PARTITION BY publisher_id, instrument_id, source ORDER BY position, action <> 'T'
     )
 ),
 per_window AS (
-    SELECT symbol, publisher_id, instrument_id, date, w, max(series) AS series,
+    SELECT symbol, publisher_id, instrument_id, source, w, max(series) AS series,
         count(*) FILTER (is_trade) AS trade_count,
         coalesce(sum(size) FILTER (is_trade), 0) AS volume,
         -- The struct keeps a state with an empty side apart from no state.
@@ -62,22 +55,22 @@ ends AS (
     SELECT * EXCLUDE (state),
         struct_extract(
             last_value(state IGNORE NULLS) OVER (
-                PARTITION BY publisher_id, instrument_id, date ORDER BY w ROWS UNBOUNDED PRECEDING
+                PARTITION BY publisher_id, instrument_id, source ORDER BY w ROWS UNBOUNDED PRECEDING
             ), 'twice_mid') AS twice_end
     FROM per_window
 ),
 windows AS (
     SELECT *, lag(twice_end) OVER book AS twice_start, lag(series) OVER book AS series_start
     FROM ends
-    WINDOW book AS (PARTITION BY publisher_id, instrument_id, date ORDER BY w)
+    WINDOW book AS (PARTITION BY publisher_id, instrument_id, source ORDER BY w)
 ),
 met AS (
     SELECT *, lag(price IGNORE NULLS) OVER in_series AS price_before,
         lead(series) OVER in_window AS next_series, lead(twice_mid) OVER in_window AS next_mid
     FROM ordered
     WHERE is_trade
-    WINDOW in_series AS (PARTITION BY publisher_id, instrument_id, date, series ORDER BY n),
-        in_window AS (PARTITION BY publisher_id, instrument_id, date, w ORDER BY n)
+    WINDOW in_series AS (PARTITION BY publisher_id, instrument_id, source, series ORDER BY n),
+        in_window AS (PARTITION BY publisher_id, instrument_id, source, w ORDER BY n)
 ),
 signed AS (
     SELECT *, CASE
@@ -87,24 +80,24 @@ signed AS (
         ELSE size * coalesce(
             nullif(sign(2 * price - twice_mid), 0),
             last_value(nullif(sign(price - price_before), 0) IGNORE NULLS) OVER (
-                PARTITION BY publisher_id, instrument_id, date, series ORDER BY n
+                PARTITION BY publisher_id, instrument_id, source, series ORDER BY n
                 ROWS UNBOUNDED PRECEDING
             )) END::HUGEINT AS x
     FROM met
 ),
 steps AS (
-    SELECT publisher_id, instrument_id, date, w, signed.x,
+    SELECT publisher_id, instrument_id, source, w, signed.x,
         CASE
             WHEN signed.next_series = signed.series THEN next_mid - twice_mid
             WHEN signed.next_series IS NULL AND windows.series = signed.series
                 THEN twice_end - twice_mid
         END AS y
     FROM signed
-    JOIN windows USING (publisher_id, instrument_id, date, w)
+    JOIN windows USING (publisher_id, instrument_id, source, w)
 ),
 -- Sums of integers do not depend on the order of addition. y is doubled.
 sums AS (
-    SELECT publisher_id, instrument_id, date, w, sum(x) AS signed_volume,
+    SELECT publisher_id, instrument_id, source, w, sum(x) AS signed_volume,
         count(x * y)::HUGEINT AS n,
         sum(x) FILTER (y IS NOT NULL) AS sx, sum(y) FILTER (x IS NOT NULL) AS sy,
         sum(x * x) FILTER (y IS NOT NULL) AS sxx, sum(x * y) AS sxy
@@ -117,5 +110,5 @@ SELECT make_timestamp_ns(w * $every) AS ts, symbol, publisher_id, trade_count,
     if(series = series_start, (twice_end - twice_start) / 2, NULL) AS mid_change,
     (n * sxy - sx * sy)::DOUBLE / nullif(n * sxx - sx * sx, 0)::DOUBLE / 2 AS kyle_lambda
 FROM windows
-LEFT JOIN sums USING (publisher_id, instrument_id, date, w)
+LEFT JOIN sums USING (publisher_id, instrument_id, source, w)
 ORDER BY ts, symbol, publisher_id, instrument_id

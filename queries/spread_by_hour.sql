@@ -1,6 +1,6 @@
 -- title: Spread by hour
 -- question: How wide is the quoted spread over the day, on average and at its quantiles?
--- reads: mbp_1
+-- reads: states_1
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
 -- column: hour BIGINT  hour of the day, UTC, over all dates
@@ -9,18 +9,27 @@
 -- column: spread_p50 PRICE  median of the spread over time
 -- column: spread_p95 PRICE  95th percentile of the spread over time
 -- column: seconds DOUBLE  seconds of that hour in which both sides had a price
--- source: quoted spread, time-weighted: a state holds until the next state of its book. A crossed
---   book, as before an opening, has a negative spread
-WITH states AS (
+-- source: quoted spread, time-weighted: a state holds until the next state of its book in the same
+--   source. A crossed book, as before an opening, has a negative spread
+WITH timed AS (
+    -- A book's time is its greatest ts_recv so far; one with F_BAD_TS_RECV (8) outside a snapshot
+    -- (32) does not count.
+    SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, instrument_id, source,
+        position, action, ask_px_00 - bid_px_00 AS spread,
+        max(if((flags & 40) = 8, NULL, epoch_ns(ts_recv))) OVER (
+            PARTITION BY publisher_id, instrument_id, source ORDER BY position, action <> 'T'
+            ROWS UNBOUNDED PRECEDING
+        ) AS ts
+    FROM states_1
+),
+states AS (
     -- The row of a trade is not a state: it has the book before the trade. Of several rows at the
-    -- same time the last one holds; the others last no time. Events of one packet share ts_recv,
-    -- and may share sequence; then ts_event gives their order.
-    SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id,
-        ask_px_00 - bid_px_00 AS spread, epoch_ns(ts_recv) AS ts,
-        lead(epoch_ns(ts_recv)) OVER (
-            PARTITION BY publisher_id, instrument_id, date ORDER BY ts_recv, sequence, ts_event
+    -- same time the last one holds; the others last no time.
+    SELECT symbol, publisher_id, spread, ts,
+        lead(ts) OVER (
+            PARTITION BY publisher_id, instrument_id, source ORDER BY position
         ) AS next_ts
-    FROM mbp_1
+    FROM timed
     WHERE action <> 'T'
 ),
 -- A state that holds across the turn of an hour is divided there.

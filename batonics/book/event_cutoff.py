@@ -11,16 +11,15 @@ from numpy.typing import NDArray
 
 from batonics.book.time_order import find_late_rows
 from batonics.model.mbo import (
-    UNDEF_TIMESTAMP,
     DayStart,
     Flag,
     MboBatch,
     concat_batches,
     empty_batch,
-    is_untimed,
     record_keys,
     slice_batch,
     take_batch,
+    trusted_times,
 )
 
 
@@ -82,9 +81,7 @@ class EventCutoff:
 
     def _times(self, batch: MboBatch) -> NDArray[np.uint64]:
         """When each row was received: times that never fall, whatever single rows claim."""
-        # Rule 16: a flagged ts_recv orders nothing, except that of a snapshot's row.
-        doubtful = is_untimed(batch.flags) | (batch.ts_recv == UNDEF_TIMESTAMP)
-        times = np.where(doubtful, np.uint64(0), batch.ts_recv)
+        times = np.maximum(trusted_times(batch.ts_recv, batch.flags), 0).view(np.uint64)
         return np.maximum(np.maximum.accumulate(times), self._now_ns)
 
     def _complete(self, rows: MboBatch, in_time: int, *, ended: bool) -> MboBatch:

@@ -89,7 +89,8 @@ InThisOrderOption = Annotated[
     ),
 ]
 SCHEMA_FORMS = (
-    "mbo, trades, tbbo, bbo, deltas, orders, mbp-N, bbo-INTERVAL, ohlcv-INTERVAL, depth-INTERVAL"
+    "mbo, trades, tbbo, bbo, deltas, orders, mbp-N, states-N, bbo-INTERVAL, ohlcv-INTERVAL,"
+    " depth-INTERVAL"
 )
 """What `frames.schemas.table.schema_forms` gives. The table is not imported for a help text."""
 

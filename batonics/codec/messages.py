@@ -123,7 +123,8 @@ _IS_TRADING_AT = 30
 _STATUS_CODES = frozenset(TradingStatus)
 _RAW_SYMBOL = {1: (200, 22), 2: (200, 71), 3: (238, 71)}
 _UPDATE_ACTION = {1: 349, 2: 382, 3: 493}
-"""By version, offset and width of a definition's raw_symbol, and the offset of its action."""
+_MATCH_ALGORITHM = {1: 342, 2: 375, 3: 488}
+"""By version, offset and width of a definition's raw_symbol, and the offsets of two letters."""
 
 
 class OtherRecord(NamedTuple):
@@ -209,25 +210,30 @@ def parse_symbol_mapping(
 def parse_definition(record: OtherRecord, version: int, source: str | None = None) -> Definition:
     """The definition of a definition record, from its `ts_recv` on.
 
-    A record that deletes the instrument leaves it without a tick and a factor.
+    A record that deletes the instrument leaves it without a tick, a factor and an algorithm.
 
     Raises:
         DamagedInputError: the symbol is not text.
     """
     reader = _reader(record, source)
     start_ns = reader.integer(8)
-    values = [int.from_bytes(reader.take(8), "little", signed=True) for _ in range(2)]
+    tick, factor = (int.from_bytes(reader.take(8), "little", signed=True) for _ in range(2))
     symbol_at, width = _RAW_SYMBOL[version]
     reader.take(symbol_at - HEADER_BYTES - 24)
     symbol = reader.text(width)
+    algorithm = chr(record.data[_MATCH_ALGORITHM[version]])
     if record.data[_UPDATE_ACTION[version]] == _DELETED:
-        values = [UNDEF_PRICE, UNDEF_PRICE]
+        tick = factor = UNDEF_PRICE
+        algorithm = ""
     return Definition(
         0 if start_ns == UNDEF_TIMESTAMP else start_ns,
         UNDEF_TIMESTAMP,
         int.from_bytes(record.data[4:8], "little"),
         symbol,
-        *values,
+        tick,
+        factor,
+        # Where there is none, the byte is a space or 0.
+        algorithm if algorithm.isascii() and algorithm.isalpha() else "",
     )
 
 

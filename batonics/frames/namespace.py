@@ -114,6 +114,25 @@ class MboNamespace:
         rows = partial(find_schema(f"mbp-{n}").rows, consolidated=consolidated)
         return self._rows(rows, extra)
 
+    def states(self, n: int = 1, *, extra: Collection[str] = ()) -> pl.LazyFrame:
+        """Each trade, and the book after each event that changed its best `n` levels.
+
+        The measures are made of these rows. They differ from mbp-N where the vendor's rows do not
+        follow the book: an event that ends with a trade has a row here, and a snapshot that changes
+        nothing has none. The row of a trade has the book after the event before it.
+
+        Args:
+            n: levels of each side.
+            extra: extra columns, such as ("symbol", "status", "crossed").
+
+        Columns: those of `mbp`; `rtype` is null.
+
+        Raises:
+            UsageError: `n` is not from 1 to 255.
+        """
+        _check_levels(n)
+        return self._rows(find_schema(f"states-{n}").rows, extra)
+
     def tbbo(self, *, consolidated: bool = False, extra: Collection[str] = ()) -> pl.LazyFrame:
         """The vendor's tbbo: each trade with the best bid and ask before it, as mbp-1."""
         return self._rows(partial(find_schema("tbbo").rows, consolidated=consolidated), extra)
@@ -335,8 +354,8 @@ class MboNamespace:
         """The best `n` levels of each side: one row for each window of each book.
 
         The fold reads its books at the ends of windows. `reconstruct --snapshots` derives the same
-        rows from level deltas. If `ts_recv` never decreases and snapshots end with F_LAST, the two
-        are equal.
+        rows from level deltas. If `ts_recv` never decreases, the two are equal. A snapshot without
+        F_LAST (rule 14) is in the window of the book's next record.
 
         Args:
             n: levels of each side.

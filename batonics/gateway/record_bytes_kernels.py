@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from batonics.model.mbo import F_BAD_TS_RECV, F_SNAPSHOT, RTYPE_MBO
-from batonics.native import kernel, load_i64, load_u64
+from batonics.book.rule_kernels import has_trusted_time
+from batonics.model.mbo import RTYPE_MBO
+from batonics.native import as_word, kernel, load_i64, load_u64
 
 INDEX_INPUT_END = 0
 INDEX_FULL = 1
@@ -63,9 +64,8 @@ def index_records(
             return count, position, due_ns, INDEX_INPUT_END
         if size >= _MBO_BYTES and data[position + 1] == RTYPE_MBO:
             ts_recv = load_i64(data, position + _TS_RECV_AT)
-            flags = data[position + _FLAGS_AT] & (F_SNAPSHOT | F_BAD_TS_RECV)
             # As a signed word UNDEF_TIMESTAMP reads -1.
-            if ts_recv > due_ns and flags != F_BAD_TS_RECV:
+            if ts_recv > due_ns and has_trusted_time(as_word(data[position + _FLAGS_AT])):
                 due_ns = ts_recv
         position += size
         ends[count] = position

@@ -24,6 +24,7 @@ from batonics.frames.schemas.row_keys import ROW_TIME, SYMBOL_TIME, RowKeys
 from batonics.frames.schemas.table import find_schema
 from batonics.jobs.progress import ReadProgress
 from batonics.jobs.symbol_selection import SymbolSelection
+from batonics.model.answers import DataSpan
 from batonics.model.errors import UsageError
 from batonics.model.mbo import MboBatch, is_untimed
 from batonics.model.symbols import selected_names
@@ -246,6 +247,7 @@ class Conversion:
         self.request = request
         self.stream = MboStream(request.paths, request.options)
         self.rows = self.clamped_rows = 0
+        self._data = DataSpan()
         self.progress: ReadProgress | None = None
         self.on_batch: Callable[[MboBatch], None] | None = None
         self._selection = SymbolSelection(self.stream, request.symbols)
@@ -260,7 +262,11 @@ class Conversion:
             self.stream.definitions.add(definition)
 
     def frames(self, options: RowOptions) -> Generator[pl.DataFrame, None, None]:
-        """The rows, in order, with the columns that `output_columns` returns."""
+        """The rows, in order, with the columns that `output_columns` returns.
+
+        Raises:
+            UsageError: there is no row, and all times of the request are outside the input.
+        """
         import polars.selectors as cs
 
         request, schema = self.request, self._schema
@@ -278,6 +284,12 @@ class Conversion:
                 if request.tz == UTC
                 else complete.with_columns(cs.datetime().dt.convert_time_zone(request.tz))
             )
+        if self.rows == 0:
+            self._data.check_overlaps(request.start_ns, request.end_ns)
+
+    @property
+    def _is_bounded(self) -> bool:
+        return self.request.start_ns is not None or self.request.end_ns is not None
 
     def _select_rows(self, timed: pl.DataFrame) -> pl.DataFrame:
         """The rows with times in the range of the request."""
@@ -294,6 +306,8 @@ class Conversion:
         with closing(self.stream.batches()) as batches:
             for batch in batches:
                 self._selection.check()
+                if self._is_bounded:
+                    self._data = self._data.extend(batch)
                 rows = self._selection.rows(batch)
                 if self.on_batch is not None and len(rows.action):
                     self.on_batch(rows)

@@ -32,7 +32,16 @@ from batonics.sinks.tables import open_table
 from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
 from batonics.sources.stream import MboStream
 
-SHELL_SCHEMAS = ("trades", "tbbo", "mbp-1", "mbp-10", "bbo-1s", "ohlcv-1m", "orders")
+SHELL_SCHEMAS = (
+    "trades",
+    "tbbo",
+    "mbp-1",
+    "mbp-10",
+    "states-1",
+    "bbo-1s",
+    "ohlcv-1m",
+    "orders",
+)
 """Schemas that are made from files for a shell, whose queries are not known yet."""
 _FAMILY_VIEW = rf"\b(?:{'|'.join(FAMILIES)})_\w+"
 """A word that may be the view of a schema whose name has a parameter."""

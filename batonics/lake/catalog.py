@@ -215,6 +215,29 @@ def find_parts(schema: str, row_filter: RowFilter = NO_FILTER) -> Transaction[li
     return run
 
 
+def find_time_span(row_filter: RowFilter) -> Transaction[tuple[int, int] | None]:
+    """The least and greatest time of parts that may have rows of the filter; None: there is none.
+
+    Parts without times are not among them.
+    """
+    where, values = ["removed_ns IS NULL", "ts_min IS NOT NULL"], []
+    if row_filter.symbols:
+        where.append(f"symbol IN ({', '.join('?' * len(row_filter.symbols))})")
+        values += [str(symbol) for symbol in row_filter.symbols]
+    bounds = [
+        (row_filter.start_ns, "ts_max >= {}"),
+        (row_filter.end_ns, "ts_min < {}"),
+    ]
+    where += [test.format(min(bound, 2**63 - 1)) for bound, test in bounds if bound is not None]
+    text = f"SELECT min(ts_min), max(ts_max) FROM part WHERE {' AND '.join(where)}"  # noqa: S608 - no input
+
+    def run(connection: sqlite3.Connection) -> tuple[int, int] | None:
+        first, last = connection.execute(text, values).fetchone()
+        return None if first is None else (first, last)
+
+    return run
+
+
 def all_parts(connection: sqlite3.Connection) -> list[Part]:
     """Every part of the lake, by schema, date, symbol and load."""
     text = f"SELECT {PART_COLUMNS} FROM part WHERE removed_ns IS NULL"  # noqa: S608

@@ -23,7 +23,7 @@ from batonics.lake.catalog import Part, RowFilter
 from batonics.lake.commits import forget_parts
 from batonics.lake.digest import Verifier
 from batonics.lake.parts import HIVE_SCHEMA
-from batonics.lake.row_filters import check_schema, check_symbols, filter_rows, parse_row_filter
+from batonics.lake.row_filters import check_row_filter, check_schema, filter_rows, parse_row_filter
 from batonics.lake.storage import open_store
 from batonics.model.arguments import SymbolNames, check_methods
 from batonics.model.errors import DataWarning, LakeError, UsageError
@@ -127,8 +127,8 @@ class Lake:
             end: only rows before this time.
 
         Raises:
-            UsageError: the lake has no such schema or symbol. LakeError: a file is damaged or
-            missing.
+            UsageError: the lake has no such schema or symbol, or no rows at these times. LakeError:
+                a file is damaged or missing.
         """
         check_schema(self.store, schema)
         return self._fetch(schema, self._row_filter(symbols, start, end))
@@ -153,8 +153,8 @@ class Lake:
             prices: the unit of prices: "fixed", "decimal" or "float" (`frames/columns/prices.py`).
 
         Raises:
-            UsageError: the lake has no such schema or symbol, there is no such unit, or the lake's
-            path has a directory NAME=VALUE.
+            UsageError: the lake has no such schema or symbol, or no rows at these times; there is
+            no such unit; or the lake's path has a directory NAME=VALUE.
             LakeError: a file is damaged or missing.
         """
         row_filter = self._row_filter(symbols, start, end)
@@ -180,9 +180,9 @@ class Lake:
         return scan_prices(filter_rows(rows, found, row_filter), prices)
 
     def _row_filter(self, symbols: SymbolNames, start: Time | None, end: Time | None) -> RowFilter:
-        """The filter; UsageError unless the lake has rows of all the symbols."""
+        """The filter; UsageError unless the lake has rows of all the symbols, and at the times."""
         row_filter = parse_row_filter(symbols, start, end)
-        check_symbols(self.store, row_filter.symbols)
+        check_row_filter(self.store, row_filter)
         return row_filter
 
     def join_asof(  # noqa: PLR0913 - the arguments of Polars and of `scan`
@@ -218,7 +218,8 @@ class Lake:
             prices: the unit of prices: "fixed", "decimal" or "float".
 
         Raises:
-            UsageError: there is no such schema or column. LakeError: a file is damaged or missing.
+            UsageError: there is no such schema, column or symbol, or no row at these times.
+            LakeError: a file is damaged or missing.
         """
         from batonics.lake.asof import AsofJoin, find_join_sides
 
@@ -264,7 +265,7 @@ class Lake:
                 parsed.sql, parsed.bind(parameters), header=parsed, prices=prices
             )
             if result.note:
-                warnings.warn(result.note, DataWarning, stacklevel=2)
+                warnings.warn(result.note, DataWarning, stacklevel=3)
             return result.frame()
 
     def check(self, progress: Callable[[int], None] | None = None) -> list[str]:

@@ -68,13 +68,14 @@ def find_lineage(
     found: Any = connection.execute(
         "SELECT json_serialize_plan($sql, optimize := false)", {"sql": statement}
     ).fetchone()
-    plan = json.loads(found[0])
-    if plan["error"]:  # DuckDB cannot bind it, or it is no plain SELECT, such as a PIVOT
-        return unknown
     walk = _PlanWalk(statement)
     try:
+        plan = json.loads(found[0])
+        if plan["error"]:  # DuckDB cannot bind it, or it is no plain SELECT, such as a PIVOT
+            return unknown
         columns = walk.columns(plan["plans"][0])
-    except UnknownPlanError:
+    except (UnknownPlanError, LookupError, json.JSONDecodeError):
+        # An operator or a form of the plan that is not known here; DuckDB writes NaN as no JSON.
         return unknown
     instants = [column.is_instant for column in columns]
     return Lineage(instants, walk.expressions.depends_on_unit)

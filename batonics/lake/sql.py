@@ -34,10 +34,11 @@ from batonics.lake.lineage import Lineage, find_lineage
 from batonics.lake.plan import PlannedFile, Planner
 from batonics.lake.query_file import SQL_TOKEN, QueryFile
 from batonics.lake.query_result import QueryResult
-from batonics.lake.row_filters import check_symbols
+from batonics.lake.row_filters import check_row_filter
 from batonics.lake.storage import Store, open_store
 from batonics.lake.symlinks import SymlinkDirectory
 from batonics.lake.views import view_name, view_statement
+from batonics.model.times import format_time
 
 _ASOF = re.compile(r"\basof\b", re.IGNORECASE)
 """A join for which symbols become an ENUM. DuckDB 2.0 loses rows of an ASOF join by the columns of
@@ -46,6 +47,7 @@ UNIT_NOTE = (
     "prices are integers of 1e-9 in this query, since its rows depend on their unit:"
     " --prices decimal makes 64.82 of 64820000000, --prices fixed confirms the integers"
 )
+_WHERE = re.compile(r"\bwhere\b", re.IGNORECASE)
 PartsBySchema = Mapping[str, Sequence[Part]]
 
 
@@ -116,6 +118,7 @@ class LakeDatabase:
                     )
                 )
             self.files_read = (len(_flatten(parts)), len(_flatten(all_parts)))
+            note = _join_notes(note, _no_data(parts, all_parts))
             relation = cursor.sql(sql, params=parameters or None)
             columns = zip(relation.columns, lineage.instants, strict=False)
             utc_columns = {name for name, is_instant in columns if is_instant}
@@ -127,7 +130,9 @@ class LakeDatabase:
                 tz=tz,
                 price_columns=header.price_columns(),
                 prices=prices,
-                note="" if prices == "fixed" else _undeclared_note(relation, header),
+                note=note
+                if prices == "fixed"
+                else _join_notes(note, _undeclared_note(relation, header)),
             )
 
     def close(self) -> None:
@@ -159,7 +164,8 @@ class LakeDatabase:
         self, sql: str, parameters: dict[str, object], parts: PartsBySchema, prices: PriceUnit
     ) -> PartsBySchema:
         """The parts that the query reads, by its plan."""
-        if all(len(schema_parts) <= 1 for schema_parts in parts.values()):
+        is_small = all(len(schema_parts) <= 1 for schema_parts in parts.values())
+        if is_small and not _WHERE.search(SQL_TOKEN.sub(" ", sql)):
             return parts
         symlinks = self._open_symlinks()
         files = {
@@ -205,10 +211,11 @@ def open_lake_database(
         lake_name: name of the lake for messages; empty: its root.
 
     Raises:
-        UsageError: the lake has none of these symbols. LakeError: there is no lake.
+        UsageError: the lake has none of these symbols, or no rows at these times. LakeError: there
+        is no lake.
     """
     store = open_store(root)
-    check_symbols(store, row_filter.symbols, lake_name)
+    check_row_filter(store, row_filter, lake_name)
     with closing(LakeDatabase(store, Verifier(), row_filter)) as database:
         yield database
 
@@ -218,6 +225,23 @@ def find_named_schemas(sql: str, schemas: Iterable[str]) -> list[str]:
     text = SQL_TOKEN.sub(lambda token: token["text"] or " ", sql)
     words = set(re.findall(r"\w+", text.lower()))
     return sorted(schema for schema in schemas if view_name(schema) in words)
+
+
+def _no_data(parts: PartsBySchema, all_parts: PartsBySchema) -> str:
+    """Why a query reads no part, if it reads none: it asks for what the lake does not have."""
+    known = _flatten(all_parts)
+    starts = [part.ts_min for part in known if part.ts_min is not None]
+    ends = [part.ts_max for part in known if part.ts_max is not None]
+    if _flatten(parts) or not starts:
+        return ""
+    return (
+        f"{', '.join(map(view_name, all_parts))}: no row can meet the conditions of the query; the"
+        f" rows are from {format_time(min(starts))} to {format_time(max(ends))}"
+    )
+
+
+def _join_notes(*notes: str) -> str:
+    return "; ".join(filter(None, notes))
 
 
 def _undeclared_note(relation: duckdb.DuckDBPyRelation, header: QueryFile) -> str:

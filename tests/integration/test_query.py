@@ -19,6 +19,7 @@ import pytest
 from polars.testing import assert_frame_equal, assert_series_equal
 
 from batonics.frames.schemas.table import dbn_schemas
+from batonics.model.errors import UsageError
 from batonics.model.mbo import Action
 from tests.support.command import SAMPLE, CommandResult, error_line, run_command, run_in_process
 from tests.support.dbn_files import DAY_NS, adds, encode, list_names, metadata, record
@@ -214,8 +215,6 @@ def test_the_lake_may_come_from_the_environment(
 @pytest.mark.parametrize(
     ("options", "where"),
     [
-        (("--start", "2300-01-01"), "false"),
-        (("--date", "2500-01-01"), "false"),
         (("--symbols", "AAA"), "symbol = 'AAA'"),
         (("--symbols", "BBB,AAA"), "symbol IS NOT NULL"),
         (("--date", "2024-10-05"), "date = '2024-10-05'"),
@@ -224,7 +223,6 @@ def test_the_lake_may_come_from_the_environment(
         (("--end", str(DAY_NS + 4)), "date = '2024-10-04' AND price < 14000000000"),
         (("--start", "2024-10-04", "--end", "2024-10-05"), "date = '2024-10-04'"),
         (("--symbols", "AAA", "--date", "2024-10-04"), "symbol = 'AAA' AND date = '2024-10-04'"),
-        (("--date", "2024-10-06"), "false"),
     ],
 )  # fmt: skip
 def test_options_choose_rows(options: tuple[str, ...], where: str, lake: Path) -> None:
@@ -232,6 +230,18 @@ def test_options_choose_rows(options: tuple[str, ...], where: str, lake: Path) -
     expected = asked(lake, sql.format(f"WHERE {where}"))
     assert_frame_equal(answered(sql.format(""), "--lake", lake, *options), expected)
     assert expected.height == count("--lake", lake, *options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--start", "2300-01-01"), ("--date", "2500-01-01"), ("--date", "2024-10-06")],
+    ids=["start", "far", "next"],
+)
+def test_options_that_choose_none_of_the_data_are_refused(
+    options: tuple[str, ...], lake: Path
+) -> None:
+    done = run_in_process("query", "SELECT * FROM trades", "--lake", lake, *options)
+    assert f"{lake}: no rows from 2" in error_line(done, 2)
 
 
 def test_options_choose_rows_of_files_too(files: list[Path]) -> None:
@@ -268,6 +278,10 @@ def test_an_order_that_is_alive_is_in_the_window_of_its_date_whatever_others_did
         ("2024-10-05", "2024-10-05T23:59:59.999999999Z", 0),
     ):
         options = ("--start", start, "--end", end)
+        if expected == 0:
+            with pytest.raises(UsageError, match="no rows from 2024-10-0"):
+                lake.scan("orders", start=start, end=end)
+            continue
         assert count("--lake", tmp_path / "lake", *options, of="orders") == expected
         assert lake.scan("orders", start=start, end=end).collect().height == expected
         joined = lake.join_asof("orders", "orders", start=start, end=end, columns=["order_id"])
@@ -776,8 +790,8 @@ def test_bounds_without_an_offset_and_times_of_the_answer_are_in_the_zone(lake: 
     assert row["ts_recv"] == row["local"] + "-04:00"
     bounds = ("--start", "2024-10-03T20:00", "--end", "2024-10-03T20:01")
     assert run_in_process("query", sql, "--lake", lake, *zone, *bounds).out == day.out
-    empty = run_in_process("query", sql, "--lake", lake, *zone, "--start", "2024-10-05T00:00")
-    assert (empty.code, empty.out) == (0, b"")
+    after = run_in_process("query", sql, "--lake", lake, *zone, "--start", "2024-10-06T00:00")
+    assert "no rows from 2024-10-06T04:00:00.000000000Z" in error_line(after, 2)
     words = error_line(run_in_process("query", sql, "--lake", lake, "--tz", "Nowhere"), 2)
     assert "no time zone 'Nowhere'" in words
 

@@ -56,10 +56,11 @@ def test_tops_of_real_days_equal_those_of_the_reference(file: str, test_data: Pa
         assert not first_difference(engine_tops([batch], TopsSpec(depth, **BOTH)), expected)
 
 
-def test_trades_alone_are_those_of_both() -> None:
-    batch = random_stream(13, ROWS)
+@pytest.mark.parametrize("profile", ["adversarial", "snapshots", "top_of_book", "many_books"])
+def test_trades_alone_are_those_of_both(profile: str) -> None:
+    batch = PROFILES[profile](13, ROWS)
     both = engine_tops([batch], TopsSpec(2, **BOTH))
-    trades = engine_tops([batch], TopsSpec(2, changes=False, trades=True))
+    trades = engine_tops(pieces(batch, 7), TopsSpec(2, changes=False, trades=True))
     assert trades == [top for top in both if top.kind == "trade"]
 
 

@@ -23,7 +23,7 @@ from batonics.lake.lake import Lake
 from batonics.lake.parts import PartsWriter
 from batonics.sources.input_options import InputOptions
 
-OWN_SCHEMAS = ("depth-1s", "orders", "bbo", "deltas")
+OWN_SCHEMAS = ("depth-1s", "orders", "bbo", "deltas", "states-2")
 """Schemas of which DBN has no record, one of each kind."""
 
 

@@ -18,6 +18,8 @@ from batonics.jobs.query import QueryRequest, query_frame
 from batonics.lake.connection import check_select, connect_duckdb
 from batonics.lake.query_file import QueryFile, parse_query
 from batonics.lake.views import view_name, view_statement
+from tests.support.command import SAMPLE
+from tests.support.real_files import CLX5, DBEQ, ESH4_DAYS
 
 QUERIES = Path(__file__).parents[2] / "queries"
 NS_PER_S = 1_000_000_000
@@ -87,6 +89,17 @@ def query_files(name: str, *paths: Path, **params: object) -> pl.DataFrame:
 def query_lake(name: str, lake: Path, **params: object) -> pl.DataFrame:
     """The answer of a query file to a lake."""
     return query_frame(QueryRequest(_query_path(name), _texts(params), lake=str(lake)))
+
+
+def real_files(test_data: Path) -> dict[str, Path]:
+    """Every data set on which queries are compared with frames, by name."""
+    return {
+        "clx5": test_data / CLX5,
+        "dbeq": test_data / DBEQ,
+        "esh4_1": test_data / ESH4_DAYS[0],
+        "esh4_2": test_data / ESH4_DAYS[1],
+        "sample": SAMPLE,
+    }
 
 
 def no_rows(name: str) -> dict[str, Rows]:

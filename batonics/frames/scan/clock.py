@@ -1,17 +1,18 @@
 """The time of a stream and of its records, and the interval that it falls in.
 
 The rule here: time never runs backwards. The stream's time is the greatest `ts_recv` so far, over
-all books; a `ts_recv` that is undefined or flagged F_BAD_TS_RECV does not count (rule 16). An
-interval is `(T - length, T]`, where T is a multiple of the length since the epoch. So the book as
-of T contains everything received by T.
+all records of all books; a `ts_recv` that is undefined does not count, nor one with F_BAD_TS_RECV
+outside a snapshot (rule 16: `model.mbo.trusted_times`). An interval is `(T - length, T]`, where T
+is a multiple of the length since the epoch. So the book as of T contains everything received by T.
 """
 
 from __future__ import annotations
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
-from batonics.model.mbo import UNDEF_TIMESTAMP, MboBatch, trusted_times
+from batonics.model.mbo import UNDEF_TIMESTAMP, Flag, MboBatch, trusted_times
 
 UNKNOWN_TIME = 0
 """The end of the current interval while no time is known."""
@@ -83,3 +84,13 @@ def first_time(batch: MboBatch) -> int | None:
         times = batch.ts_recv.view(np.int64)
     known = np.flatnonzero(times >= 0)
     return int(times[known[0]]) if len(known) else None
+
+
+def trusted_time() -> pl.Expr:
+    """The `ts_recv` of each row of a frame with `flags`, as far as it orders anything (rule 16).
+
+    Int64 of nanoseconds; null where it orders nothing.
+    """
+    time_ns = pl.col("ts_recv").to_physical()
+    flags = pl.col("flags") & int(Flag.BAD_TS_RECV | Flag.SNAPSHOT)
+    return pl.when((flags != int(Flag.BAD_TS_RECV)) & (time_ns >= 0)).then(time_ns)

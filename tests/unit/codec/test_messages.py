@@ -66,14 +66,20 @@ def test_a_definition_is_read_where_the_vendor_has_it(version: int, module: obje
     row: Any = np.zeros(1, module.InstrumentDefMsg._dtypes)  # type: ignore[attr-defined]
     row["instrument_id"], row["ts_recv"], row["raw_symbol"] = 17, 5, b"ESH4"
     row["min_price_increment"], row["display_factor"] = -(2**62), 10**7
-    expected = Definition(5, UNDEF_TIMESTAMP, 17, "ESH4", -(2**62), 10**7)
+    row["match_algorithm"] = b"K"
+    expected = Definition(5, UNDEF_TIMESTAMP, 17, "ESH4", -(2**62), 10**7, "K")
     assert parse_definition(other(row.tobytes()), version) == expected
     row["security_update_action"] = b"D"
     row["ts_recv"] = UNDEF_TIMESTAMP
     gone = expected._replace(
-        start_ns=0, min_price_increment=UNDEF_PRICE, display_factor=UNDEF_PRICE
+        start_ns=0,
+        min_price_increment=UNDEF_PRICE,
+        display_factor=UNDEF_PRICE,
+        match_algorithm="",
     )
     assert parse_definition(other(row.tobytes()), version) == gone
+    row["security_update_action"], row["match_algorithm"] = b"A", b" "
+    assert parse_definition(other(row.tobytes()), version).match_algorithm == ""
 
 
 MAPPING = {

@@ -135,6 +135,8 @@ def test_a_query_whose_rows_are_the_same_in_every_unit_does_not_depend_on_it(
         "SELECT price FROM trades UNION SELECT size FROM trades",
         "SELECT size FROM trades QUALIFY sum(price) OVER () > 5",
         "PIVOT trades ON side USING avg(price)",
+        "SELECT 'NaN'::DOUBLE * price FROM trades",
+        "SELECT list_transform([price], lambda x: x + 1) FROM trades",
         "WITH RECURSIVE a(n) AS (SELECT max(price) FROM trades UNION SELECT n FROM a) FROM a",
     ],
 )

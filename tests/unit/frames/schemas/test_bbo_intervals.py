@@ -27,8 +27,8 @@ from batonics.model.mbo import (
 )
 from batonics.model.times import format_duration
 from tests.support.real_files import CLX5, read_mbo
-from tests.support.reference_books import Record
-from tests.support.reference_tops import engine_tops
+from tests.support.reference_books import Record, records
+from tests.support.reference_tops import ReferenceTops, engine_tops
 from tests.support.stream_profiles import PROFILES
 from tests.support.streams import batch_of, random_stream
 
@@ -44,10 +44,23 @@ def sampled(batches: Iterable[MboBatch], length_ns: int) -> pl.DataFrame:
     return frame.cast({"ts_recv": pl.Int64, "ts_event": pl.Int64})
 
 
+def times_of_tops(batch: MboBatch) -> list[int]:
+    """The stream's time at the record that makes each top."""
+    now, times, reference = 0, list[int](), ReferenceTops(1)
+    for record in records(batch):
+        doubtful = record.flags & (Flag.BAD_TS_RECV | Flag.SNAPSHOT) == Flag.BAD_TS_RECV
+        if not doubtful and record.ts_recv != UNDEF_TIMESTAMP:
+            now = max(now, record.ts_recv)
+        reference.apply(record)
+        times += [now] * (len(reference.tops) - len(times))
+    return times
+
+
 def mbp_1_rows(batch: MboBatch) -> list[dict[str, Any]]:
     """The rows of mbp-1; one that ends an event has the book after the event."""
     rows: list[dict[str, Any]] = []
-    for top in engine_tops([batch], TopsSpec(1, trades=True)):
+    tops = engine_tops([batch], TopsSpec(1, trades=True))
+    for top, made_at in zip(tops, times_of_tops(batch), strict=True):
         prices = [None if price == UNDEF_PRICE else price for price in top.levels[:2]]
         levels = prices + [min(size, 2**32 - 1) for size in top.levels[2:]]
         if top.kind == "ended by trade":
@@ -57,20 +70,17 @@ def mbp_1_rows(batch: MboBatch) -> list[dict[str, Any]]:
         undefined = {"price": UNDEF_PRICE, "ts_recv": UNDEF_TIMESTAMP, "ts_event": UNDEF_TIMESTAMP}
         row |= {name: None for name, value in undefined.items() if row[name] == value}
         row |= {"action": chr(row["action"]), "side": chr(row["side"])}
-        rows.append({**row, **dict(zip(LEVELS, levels, strict=True))})
+        levels_by_name = dict(zip(LEVELS, levels, strict=True))
+        rows.append({**row, **levels_by_name, "made_at": made_at})
     return rows
 
 
 def walked(batch: MboBatch, length_ns: int) -> list[dict[str, object]]:
-    """The same, row by row."""
-    now = 0
+    """The same, row by row; every record moves the time."""
     trades: dict[tuple[int, int], dict[str, object]] = {}
     found: dict[tuple[int, int, int], dict[str, object]] = {}
     for row in mbp_1_rows(batch):
-        doubtful = row["flags"] & (Flag.BAD_TS_RECV | Flag.SNAPSHOT) == Flag.BAD_TS_RECV
-        if not doubtful and row["ts_recv"] is not None:
-            now = max(now, row["ts_recv"])
-        end = -(-now // length_ns) * length_ns
+        end = -(-row["made_at"] // length_ns) * length_ns
         book = row["publisher_id"], row["instrument_id"]
         if row["action"] == "T":
             trades[book] = {name: row[name] for name in ("ts_event", "price", "side", "size")}
