@@ -58,7 +58,10 @@ per_window AS (
     GROUP BY ALL
 ),
 changes AS (
-    SELECT symbol, publisher_id, make_timestamp_ns(w * $every - 1)::DATE AS date, ofi AS x,
+    SELECT symbol, publisher_id,
+        -- In integers: a cast to DATE rounds to microseconds.
+        DATE '1970-01-01' + ((w * $every - 1) // 86400000000000)::INTEGER AS date,
+        ofi AS x,
         if(series = lag(series) OVER book, twice_mid - lag(twice_mid) OVER book, NULL) AS y
     FROM per_window
     WINDOW book AS (PARTITION BY publisher_id, instrument_id, source ORDER BY w)
