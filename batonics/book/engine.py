@@ -163,12 +163,11 @@ class BookEngine(BookReader):
             late, totals[Total.LATEST_NS] = find_late_rows(
                 batch, int(totals[Total.LATEST_NS]), self.backwards_ns_max
             )
-            self.count_anomalies(Anomaly.TS_RECV_BACKWARDS, record_keys(batch)[late])
+            if len(late):
+                self.count_anomalies(Anomaly.TS_RECV_BACKWARDS, record_keys(batch)[late])
 
     def count_anomalies(self, anomaly: Anomaly, keys: NDArray[np.int64]) -> None:
         """Count an anomaly of each record, given the keys of their books; others are ignored."""
-        if len(keys) == 0:
-            return
         found, counts = np.unique(keys, return_counts=True)
         books = self._book_words()[:, Book.KEY]
         is_known = np.isin(found, books)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from batonics.model.mbo import Flag, MboBatch
+from batonics.model.mbo import F_BAD_TS_RECV, MboBatch
 from batonics.settings.table import INPUT_DEFAULTS
 
 BACKWARDS_NS_MAX = INPUT_DEFAULTS.ts_recv_backwards_ns
@@ -34,11 +34,11 @@ def find_late_rows(
     if (
         int(times[0]) >= latest_ns
         and int(times[-1]) >= 0
-        and not batch.flags[-1] & Flag.BAD_TS_RECV
+        and not int(batch.flags[-1]) & F_BAD_TS_RECV
         and not (times[1:] < times[:-1]).any()
     ):
         return _NONE, int(times[-1])
-    trusted = np.where(batch.flags & Flag.BAD_TS_RECV, -1, times)
+    trusted = np.where(batch.flags & F_BAD_TS_RECV, -1, times)
     latest = np.maximum(np.maximum.accumulate(trusted), latest_ns)
     late = (trusted >= 0) & (latest - trusted > backwards_ns_max)
     return np.flatnonzero(late), int(latest[-1])

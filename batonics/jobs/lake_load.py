@@ -20,6 +20,7 @@ from pathlib import Path
 from threading import Event
 from typing import NamedTuple
 
+import numpy as np
 import polars as pl
 
 from batonics.frames.columns.book_state import LAKE_STATE_SCHEMA
@@ -37,6 +38,7 @@ from batonics.lake.catalog import LoadedSource, SchemaLoad, SourceRecord
 from batonics.lake.commits import commit_load
 from batonics.lake.digest import file_digest, file_stat
 from batonics.lake.lake import Lake
+from batonics.lake.overlap import check_overlap
 from batonics.lake.parts import PartsWriter
 from batonics.lake.storage import StagingArea, Store, open_store
 from batonics.model.arguments import SchemaNames, check_arguments
@@ -256,8 +258,10 @@ class LakeLoad:
         """
         request = self._request
         with store.stage() as staging:
-            writers = self._derive(staging, paths, [find_schema(name) for name in schemas])
+            readers = [_SourceReader(paths, request) for _ in schemas]
+            writers = self._derive(staging, readers, [find_schema(name) for name in schemas])
             source = find_source()
+            publishers = readers[0].publishers
             if _source_stat(paths) != source.stat:
                 raise InputError(f"{paths[0]}: has changed while it was read; load it again")
             files = [file for writer in writers for file in writer.written]
@@ -265,8 +269,17 @@ class LakeLoad:
                 SchemaLoad(name, [part for _, part in writer.written])
                 for name, writer in zip(schemas, writers, strict=True)
             ]
+            if not request.options.in_this_order:  # before anything enters the lake
+                store.catalog.read(check_overlap(source, loaded, publishers))
             staging.publish([(path, part.path) for path, part in files])
-            transaction = commit_load(source, loaded, version("batonics"), again=request.again)
+            transaction = commit_load(
+                source,
+                loaded,
+                version("batonics"),
+                again=request.again,
+                publishers=publishers,
+                may_overlap=request.options.in_this_order,
+            )
             return loaded if store.catalog.commit(transaction) else []
 
     def _find_missing(
@@ -296,10 +309,9 @@ class LakeLoad:
         return record is None or self._request.again or schema not in record.schemas
 
     def _derive(
-        self, staging: StagingArea, paths: tuple[str, ...], schemas: Sequence[Schema]
+        self, staging: StagingArea, readers: Sequence[_SourceReader], schemas: Sequence[Schema]
     ) -> list[PartsWriter]:
         """Write the parts of each schema to the staging area."""
-        readers = [_SourceReader(paths, self._request) for _ in schemas]
         stop = Event()
 
         def progress() -> None:
@@ -343,10 +355,12 @@ class _SourceReader:
 
     Attributes:
         stream: the stream of the source.
+        publishers: publishers of its records so far.
     """
 
     def __init__(self, paths: tuple[str, ...], request: LoadRequest) -> None:
         self.stream = MboStream(paths, request.options)
+        self.publishers: set[int] = set()
         self._symbols = FrameSymbols(self.stream.symbols, request.symbols)
         self._selection = SymbolSelection(self.stream, request.symbols)
         statuses = read_statuses(request.statuses) if request.statuses else self.stream.statuses
@@ -362,7 +376,9 @@ class _SourceReader:
                 for batch in batches:
                     places.note(batch)
                     self._selection.check()
-                    yield self._selection.rows(batch)
+                    rows = self._selection.rows(batch)
+                    self.publishers.update(np.unique(rows.publisher_id).tolist())
+                    yield rows
                     progress()
             self._selection.check(ended=True)
 

@@ -39,7 +39,8 @@ _TABLES = (
         id INTEGER PRIMARY KEY,
         name TEXT NOT NULL UNIQUE,
         digest TEXT,
-        stat TEXT NOT NULL
+        stat TEXT NOT NULL,
+        publishers TEXT NOT NULL DEFAULT ''
     ) STRICT""",
     """CREATE TABLE load (
         id INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -350,3 +350,33 @@ def test_a_replay_refuses_a_file_behind_another_where_it_reads_records(tmp_path:
         DamagedInputError, match=f"byte {len(data)}: another DBN file begins here; part the two"
     ):
         list(DbnFeed([str(joined)]).pieces(None, indexed=True))
+
+
+def test_a_lake_refuses_what_it_has_from_another_file(tmp_path: Path) -> None:
+    lake, schemas = tmp_path / "lake", ["mbo", "bbo-1s", "orders"]
+    day = write(tmp_path / "day.dbn", orders(DAY_NS, 100, step_ns=NS_PER_S))
+    batonics.load_lake(day, lake, schemas=schemas)
+    copy = tmp_path / "copy.dbn.zst"
+    copy.write_bytes(compress(day.read_bytes()))
+    part = write(tmp_path / "part.dbn", orders(DAY_NS + 50 * NS_PER_S, 10, step_ns=NS_PER_S))
+    for file, times in ((copy, "00:00:00.000000000Z to"), (part, "00:00:50.000000000Z to")):
+        with pytest.raises(UsageError) as caught:
+            batonics.load_lake(file, lake, schemas=schemas)
+        words = str(caught.value)
+        assert words.startswith(f"{file} and {day}, which the lake has, overlap: both have mbo of")
+        assert times in words
+        line = error_line(run_in_process("lake", "load", file, "--lake", lake, "--quiet"), 2)
+        assert line.startswith(f"{file} and {day}, which the lake has, overlap: ")
+    held = batonics.Lake(lake)
+    assert held.scan("mbo").collect().height == 100
+    # The same file, another symbol, another publisher and what follows are no overlaps.
+    batonics.load_lake(day, lake, schemas=schemas)
+    other = write(tmp_path / "other.dbn", orders(DAY_NS, 5, instrument_id=2))
+    publisher = tmp_path / "publisher.dbn"
+    rows = [row._replace(publisher_id=7) for row in orders(DAY_NS, 5)]
+    publisher.write_bytes(metadata() + encode(rows))
+    rest = write(tmp_path / "rest.dbn", orders(DAY_NS + 99 * NS_PER_S, 5, step_ns=NS_PER_S))
+    batonics.load_lake([other, publisher, rest], lake, schemas=schemas)
+    assert held.scan("mbo").collect().height == 115
+    batonics.load_lake(part, lake, schemas=["mbo"], in_this_order=True)
+    assert held.scan("mbo").collect().height == 125

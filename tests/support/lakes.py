@@ -30,6 +30,7 @@ from batonics.lake.commits import commit_load
 from batonics.lake.directory_store import DirectoryStore
 from batonics.lake.lake import Lake
 from batonics.lake.parts import PartsWriter
+from batonics.sources.input_options import InputOptions
 
 OWN_SCHEMAS = ("depth-1s", "orders", "bbo", "deltas", "states-2")
 """Schemas of which DBN has no record, one of each kind."""
@@ -38,7 +39,8 @@ OWN_SCHEMAS = ("depth-1s", "orders", "bbo", "deltas", "states-2")
 def load(
     lake: Path, *files: Path, schemas: Sequence[str] = ("trades",), **more: Any
 ) -> list[LoadResult]:
-    """Load files as the command does."""
+    """Load files as the command does with `--in-this-order`, since tests load a day many times."""
+    more.setdefault("options", InputOptions(in_this_order=True))
     return list(
         LakeLoad(LoadRequest(tuple(map(str, files)), str(lake), tuple(schemas), **more)).run()
     )
