@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         DataWarning,
         InputError,
         LakeError,
+        LossWarning,
         OutputError,
         UsageError,
     )
@@ -58,6 +59,7 @@ _MODULES = {
     "DataWarning": "batonics.model.errors",
     "InputError": "batonics.model.errors",
     "LakeError": "batonics.model.errors",
+    "LossWarning": "batonics.model.errors",
     "OutputError": "batonics.model.errors",
     "UsageError": "batonics.model.errors",
 }
@@ -71,6 +73,7 @@ __all__ = [
     "InputError",
     "Lake",
     "LakeError",
+    "LossWarning",
     "OutputError",
     "UsageError",
     "export_lake",

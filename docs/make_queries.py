@@ -18,7 +18,9 @@ def render() -> str:
         "`docs/make_queries.py` generates this page from the headers of the files in",
         "[queries/](../queries), and a test checks that it is up to date. To run a query, use",
         "`batonics query queries/NAME.sql` with a lake or with a file (`--from`). The option",
-        "`-p NAME=VALUE` sets a parameter.\n",
+        "`-p NAME=VALUE` sets a parameter. Columns of the types PRICE, MID and PRICE_DOUBLE have",
+        "the [unit](schemas.md#units-of-prices) of `--prices`; those of the type TIMESTAMP are in",
+        "UTC.\n",
     ]
     parts += [_section(query) for query in found]
     return "\n".join(parts)

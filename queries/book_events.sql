@@ -3,7 +3,8 @@
 -- reads: mbo
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
--- column: hour BIGINT  hour of the day, UTC, over all dates; null for records without a time
+-- column: hour BIGINT  hour of the day, UTC, over all dates; null for records before the first
+--   time of their book
 -- column: records BIGINT  all records, snapshots included
 -- column: adds BIGINT  records with action A
 -- column: cancels BIGINT  records with action C
@@ -13,8 +14,16 @@
 -- column: fills BIGINT  records with action F
 -- column: snapshot BIGINT  how many of these records belong to a snapshot (F_SNAPSHOT)
 -- source: actions of MBO records, rules 6 to 14 of ARCHITECTURE.md
+WITH timed AS (
+    -- A book's time is its greatest ts_recv so far; one with F_BAD_TS_RECV (8) outside a snapshot
+    -- (32) does not count.
+    SELECT *, max(if((flags & 40) = 8, NULL, epoch_ns(ts_recv))) OVER (
+        PARTITION BY publisher_id, instrument_id, source ORDER BY position ROWS UNBOUNDED PRECEDING
+    ) AS ts
+    FROM mbo
+)
 SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id,
-    epoch_ns(ts_recv) // 3600000000000 % 24 AS hour,
+    ts // 3600000000000 % 24 AS hour,
     count(*) AS records,
     count(*) FILTER (WHERE action = 'A') AS adds,
     count(*) FILTER (WHERE action = 'C') AS cancels,
@@ -23,6 +32,6 @@ SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id,
     count(*) FILTER (WHERE action = 'T') AS trades,
     count(*) FILTER (WHERE action = 'F') AS fills,
     count(*) FILTER (WHERE (flags & 32) <> 0) AS snapshot
-FROM mbo
+FROM timed
 GROUP BY ALL
 ORDER BY symbol, publisher_id, hour

@@ -1,15 +1,15 @@
 -- title: Cancelled and filled size by distance from the best price
 -- question: How much of an order is cancelled and how much filled, by its distance from the best
 --   price when it was placed?
--- reads: orders, mbp_1
+-- reads: orders, states_1
 -- param: tick PRICE = 0.01  the unit of distances
 -- param: most BIGINT = 10  distances beyond this, on either side of the best price, are counted as
 --   this
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
 -- column: ticks BIGINT  how many ticks behind the best price of its side the order was placed,
---   rounded down; negative: ahead of the best price; null: its side was empty or not yet known that
---   day
+--   rounded down; negative: ahead of the best price; null: its side was empty or not yet known in
+--   that source
 -- column: orders BIGINT  how many orders were placed there
 -- column: added BIGINT  size of these orders when they were placed, and size that modifies added
 --   later
@@ -23,21 +23,29 @@
 
 -- Orders with an unknown start (left_censored) are left out: the time at which they were placed is
 -- unknown too. The distance is that of the first price; later modifies do not change it.
-WITH states AS (
-    SELECT publisher_id, instrument_id, date, epoch_ns(ts_recv) AS ts, bid_px_00, ask_px_00
-    FROM mbp_1
+WITH timed AS (
+    -- A book's time is its greatest ts_recv so far; one with F_BAD_TS_RECV (8) outside a snapshot
+    -- (32) does not count.
+    SELECT publisher_id, instrument_id, source, position, action, bid_px_00, ask_px_00,
+        max(if((flags & 40) = 8, NULL, epoch_ns(ts_recv))) OVER (
+            PARTITION BY publisher_id, instrument_id, source ORDER BY position, action <> 'T'
+            ROWS UNBOUNDED PRECEDING
+        ) AS ts
+    FROM states_1
+),
+states AS (
+    SELECT publisher_id, instrument_id, source, ts, bid_px_00, ask_px_00
+    FROM timed
     -- The row of a trade (T) is not a state: it has the book before the trade.
-    WHERE action <> 'T' AND ts_recv IS NOT NULL
-    -- The last state of several at one time. Events of one packet may share `sequence`; then
-    -- `ts_event` gives their order.
-    QUALIFY lead(epoch_ns(ts_recv)) OVER (
-        PARTITION BY publisher_id, instrument_id, date ORDER BY ts_recv, sequence, ts_event
-    ) IS DISTINCT FROM epoch_ns(ts_recv)
+    WHERE action <> 'T' AND ts IS NOT NULL
+    -- The last state of several at one time.
+    QUALIFY lead(ts) OVER (
+        PARTITION BY publisher_id, instrument_id, source ORDER BY position
+    ) IS DISTINCT FROM ts
 ),
 entered AS (
     SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, instrument_id,
-        ts_recv_start::DATE AS date,
-        epoch_ns(ts_recv_start) AS ts, side, price_start, added, filled, cancelled, "left"
+        source, epoch_ns(ts_recv_start) AS ts, side, price_start, added, filled, cancelled, "left"
     FROM orders
     WHERE NOT left_censored AND ts_recv_start IS NOT NULL
         AND if($tick > 0, true, error('tick: a price above 0 is expected'))
@@ -51,7 +59,7 @@ placed AS (
     ASOF LEFT JOIN states
         ON entered.publisher_id = states.publisher_id
         AND entered.instrument_id = states.instrument_id
-        AND entered.date = states.date
+        AND entered.source = states.source
         AND entered.ts > states.ts
 )
 SELECT symbol, publisher_id,

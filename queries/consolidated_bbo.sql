@@ -1,6 +1,6 @@
 -- title: Consolidated best bid and ask
 -- question: What are the best bid and ask of a symbol over all its publishers, over time?
--- reads: mbp_1
+-- reads: states_1
 -- column: ts TIMESTAMP  ts_recv from which the row holds, UTC
 -- column: symbol VARCHAR  the instrument
 -- column: bid_price PRICE  the highest bid; null if there is no bid
@@ -13,27 +13,32 @@
 --   its last event of that date left it. The answer has a row where any column changes, and one
 --   where a date begins. Bids may be above asks: the clocks of publishers differ, and no rule keeps
 --   them apart
-WITH numbered AS (
+WITH timed AS (
+    -- A book's time is its greatest ts_recv so far; one with F_BAD_TS_RECV (8) outside a snapshot
+    -- (32) does not count.
+    SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, date, source, position,
+        action, bid_px_00 AS bid, bid_sz_00::BIGINT AS bid_size, ask_px_00 AS ask,
+        ask_sz_00::BIGINT AS ask_size,
+        max(if((flags & 40) = 8, NULL, epoch_ns(ts_recv))) OVER (
+            PARTITION BY publisher_id, instrument_id, source ORDER BY position, action <> 'T'
+            ROWS UNBOUNDED PRECEDING
+        ) AS ts
+    FROM states_1
+),
+numbered AS (
     -- The row of a trade is not a state: it has the book before the trade. Of several rows of a
-    -- publisher at the same time the last one holds: events of one packet share ts_recv, and may
-    -- share sequence; then ts_event gives their order. A symbol is the same at all publishers, its
+    -- publisher at the same time the last one holds. A symbol is the same at all publishers, its
     -- instrument ids may differ. n counts the times at which a book of the symbol changed.
-    SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, date,
-        epoch_ns(ts_recv) AS ts, sequence, ts_event, bid_px_00 AS bid,
-        bid_sz_00::BIGINT AS bid_size, ask_px_00 AS ask, ask_sz_00::BIGINT AS ask_size,
-        dense_rank() OVER series AS n
-    FROM mbp_1
-    WHERE action <> 'T' AND ts_recv IS NOT NULL
-    WINDOW series AS (
-        PARTITION BY coalesce(symbol, instrument_id::VARCHAR), date ORDER BY ts_recv
-    )
+    SELECT *, dense_rank() OVER (PARTITION BY symbol, date ORDER BY ts) AS n
+    FROM timed
+    WHERE action <> 'T' AND ts IS NOT NULL
 ),
 ends AS (SELECT symbol, date, max(n) AS last_n FROM numbered GROUP BY symbol, date),
 states AS (
     SELECT numbered.*, coalesce(lead(n) OVER book, last_n + 1) AS next_n
     FROM numbered
     JOIN ends USING (symbol, date)
-    WINDOW book AS (PARTITION BY symbol, date, publisher_id ORDER BY n, sequence, ts_event)
+    WINDOW book AS (PARTITION BY symbol, date, publisher_id ORDER BY source, position)
 ),
 -- Each state at every time at which it holds, so that a time has one state of each publisher with a
 -- row on that date so far.

@@ -20,8 +20,8 @@ WITH records AS (
     SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, instrument_id, date,
         epoch_ns(ts_recv) AS ts
     FROM mbo
-    -- The ts_recv of a record with F_BAD_TS_RECV (8) does not order it.
-    WHERE ts_recv IS NOT NULL AND (flags & 8) = 0
+    -- The ts_recv of a record with F_BAD_TS_RECV (8) outside a snapshot (32) does not order it.
+    WHERE ts_recv IS NOT NULL AND (flags & 40) <> 8
 ),
 counted AS (
     -- All records of one time are peers, so that neither count depends on the order among them.

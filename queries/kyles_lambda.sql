@@ -1,6 +1,6 @@
 -- title: Kyle's lambda
 -- question: How far does each unit of signed volume move the mid, window by window?
--- reads: mbp_1
+-- reads: states_1
 -- param: every DURATION = 5m  the length of a window
 -- column: ts TIMESTAMP  end T of the window (T - every, T], UTC
 -- column: symbol VARCHAR  the instrument
@@ -14,70 +14,77 @@
 --   the first window of a date
 -- column: kyle_lambda PRICE_DOUBLE  slope of the mid's change on signed volume, trade by trade: a
 --   price per unit of size; null if all signed volumes are equal
+-- column: left_out BIGINT  how many states were left out, since the market was not open
+-- column: sessions_known BOOLEAN  whether the status of trading was known throughout; if not, only
+--   crossed and locked books are left out
 -- source: Kyle, "Continuous auctions and insider trading" (1985): a least squares line with
 --   intercept. Steps are as in `.mbo.window_measures`: from the mid just before a trade to the mid
 --   just before the next trade, and from the last trade to mid_end. Trades of side N are signed by
---   the rule of Lee and Ready, "Inferring trade direction from intraday data" (1991). No column
---   gives the order of trades of one event at one price: the smaller trade is taken to be earlier
+--   the rule of Lee and Ready, "Inferring trade direction from intraday data" (1991).
+--   States of a market that is not open are left out (`is_open` of the view), and the series of
+--   states restarts after them; trades are never left out
 WITH ordered AS (
-    -- Rows are in stream order: by ts_recv, sequence and ts_event, since events of one packet share
-    -- the first two. Within an event trades (T) come first, since their rows have the book before
-    -- the trade; trades of one sweep begin at the best price. A series restarts where the book is
-    -- cleared (R, snapshot) and with each date.
-    SELECT publisher_id, instrument_id, date,
+    -- A series restarts where the book is cleared (R, snapshot) and with each source.
+    SELECT publisher_id, instrument_id, source,
         coalesce(symbol, instrument_id::VARCHAR) AS symbol,
-        -- A row with F_BAD_TS_RECV (8), such as one of a snapshot, gets the time of the row before
-        -- it, or of the first row of the date that has one.
+        -- A book's time is its greatest ts_recv so far, or its first known one; one with
+        -- F_BAD_TS_RECV (8) outside a snapshot (32) does not count.
         (coalesce(
-            max(if((flags & 8) = 0, epoch_ns(ts_recv), NULL)) OVER (book ROWS UNBOUNDED PRECEDING),
-            min(if((flags & 8) = 0, epoch_ns(ts_recv), NULL)) OVER (
-                PARTITION BY publisher_id, instrument_id, date
-            ),
-            epoch_ns(ts_recv)
+            max(if((flags & 40) = 8, NULL, epoch_ns(ts_recv))) OVER (book ROWS UNBOUNDED PRECEDING),
+            first_value(if((flags & 40) = 8, NULL, epoch_ns(ts_recv)) IGNORE NULLS) OVER (
+                book ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING
+            )
         ) + $every - 1) // $every AS w,
         action = 'T' AS is_trade, side, price, size::BIGINT AS size,
-        bid_px_00 + ask_px_00 AS twice_mid,
+        bid_px_00 + ask_px_00 AS twice_mid, is_open, status IS NOT NULL AS known,
         row_number() OVER book AS n,
         -- FILTER would make this window far slower.
         count(if(action = 'R' OR (action <> 'T' AND (flags & 32) <> 0), 1, NULL)) OVER (
             book ROWS UNBOUNDED PRECEDING
-        ) AS series
-    FROM mbp_1
-    WHERE ts_recv IS NOT NULL
+        ) AS clears,
+        count(if(action <> 'T' AND NOT is_open, 1, NULL)) OVER (
+            book ROWS UNBOUNDED PRECEDING
+        ) AS left_out_so_far
+    FROM states_1
     WINDOW book AS (
-        PARTITION BY publisher_id, instrument_id, date
-        ORDER BY ts_recv, sequence, ts_event, action <> 'T', if(side = 'A', -price, price), size
+        PARTITION BY publisher_id, instrument_id, source ORDER BY position, action <> 'T'
     )
 ),
+numbered AS (
+    -- Rows of one series are of an open market, without a state left out or a clear between them.
+    SELECT *, 2 * (clears + left_out_so_far) + is_open::BIGINT AS series FROM ordered
+),
 per_window AS (
-    SELECT symbol, publisher_id, instrument_id, date, w, max(series) AS series,
+    SELECT symbol, publisher_id, instrument_id, source, w, arg_max(series, n) AS series,
         count(*) FILTER (is_trade) AS trade_count,
         coalesce(sum(size) FILTER (is_trade), 0) AS volume,
         -- The struct keeps a state with an empty side apart from no state.
-        max({'n': n, 'twice_mid': twice_mid}) FILTER (NOT is_trade) AS state
-    FROM ordered
+        max({'n': n, 'twice_mid': twice_mid}) FILTER (NOT is_trade AND is_open) AS state,
+        count(*) FILTER (NOT is_trade AND NOT is_open) AS left_out, bool_and(known) AS known
+    FROM numbered
     GROUP BY ALL
 ),
 ends AS (
     SELECT * EXCLUDE (state),
         struct_extract(
             last_value(state IGNORE NULLS) OVER (
-                PARTITION BY publisher_id, instrument_id, date ORDER BY w ROWS UNBOUNDED PRECEDING
+                PARTITION BY publisher_id, instrument_id, source ORDER BY w ROWS UNBOUNDED PRECEDING
             ), 'twice_mid') AS twice_end
     FROM per_window
 ),
 windows AS (
     SELECT *, lag(twice_end) OVER book AS twice_start, lag(series) OVER book AS series_start
     FROM ends
-    WINDOW book AS (PARTITION BY publisher_id, instrument_id, date ORDER BY w)
+    WINDOW book AS (PARTITION BY publisher_id, instrument_id, source ORDER BY w)
 ),
 met AS (
-    SELECT *, lag(price IGNORE NULLS) OVER in_series AS price_before,
-        lead(series) OVER in_window AS next_series, lead(twice_mid) OVER in_window AS next_mid
-    FROM ordered
+    SELECT *, lag(price IGNORE NULLS) OVER since_clear AS price_before,
+        if(is_open, twice_mid, NULL) AS open_mid, lead(series) OVER in_window AS next_series,
+        lead(if(is_open, twice_mid, NULL)) OVER in_window AS next_mid
+    FROM numbered
     WHERE is_trade
-    WINDOW in_series AS (PARTITION BY publisher_id, instrument_id, date, series ORDER BY n),
-        in_window AS (PARTITION BY publisher_id, instrument_id, date, w ORDER BY n)
+    WINDOW since_clear AS (PARTITION BY publisher_id, instrument_id, source, clears ORDER BY n),
+        in_window AS (PARTITION BY publisher_id, instrument_id, source, w ORDER BY n)
 ),
 signed AS (
     SELECT *, CASE
@@ -87,24 +94,24 @@ signed AS (
         ELSE size * coalesce(
             nullif(sign(2 * price - twice_mid), 0),
             last_value(nullif(sign(price - price_before), 0) IGNORE NULLS) OVER (
-                PARTITION BY publisher_id, instrument_id, date, series ORDER BY n
+                PARTITION BY publisher_id, instrument_id, source, clears ORDER BY n
                 ROWS UNBOUNDED PRECEDING
             )) END::HUGEINT AS x
     FROM met
 ),
 steps AS (
-    SELECT publisher_id, instrument_id, date, w, signed.x,
+    SELECT publisher_id, instrument_id, source, w, signed.x,
         CASE
-            WHEN signed.next_series = signed.series THEN next_mid - twice_mid
+            WHEN signed.next_series = signed.series THEN next_mid - open_mid
             WHEN signed.next_series IS NULL AND windows.series = signed.series
-                THEN twice_end - twice_mid
+                THEN twice_end - open_mid
         END AS y
     FROM signed
-    JOIN windows USING (publisher_id, instrument_id, date, w)
+    JOIN windows USING (publisher_id, instrument_id, source, w)
 ),
 -- Sums of integers do not depend on the order of addition. y is doubled.
 sums AS (
-    SELECT publisher_id, instrument_id, date, w, sum(x) AS signed_volume,
+    SELECT publisher_id, instrument_id, source, w, sum(x) AS signed_volume,
         count(x * y)::HUGEINT AS n,
         sum(x) FILTER (y IS NOT NULL) AS sx, sum(y) FILTER (x IS NOT NULL) AS sy,
         sum(x * x) FILTER (y IS NOT NULL) AS sxx, sum(x * y) AS sxy
@@ -115,7 +122,8 @@ SELECT make_timestamp_ns(w * $every) AS ts, symbol, publisher_id, trade_count,
     volume::BIGINT AS volume, coalesce(signed_volume, 0)::BIGINT AS signed_volume,
     twice_start / 2 AS mid_start, twice_end / 2 AS mid_end,
     if(series = series_start, (twice_end - twice_start) / 2, NULL) AS mid_change,
-    (n * sxy - sx * sy)::DOUBLE / nullif(n * sxx - sx * sx, 0)::DOUBLE / 2 AS kyle_lambda
+    (n * sxy - sx * sy)::DOUBLE / nullif(n * sxx - sx * sx, 0)::DOUBLE / 2 AS kyle_lambda,
+    left_out, known AS sessions_known
 FROM windows
-LEFT JOIN sums USING (publisher_id, instrument_id, date, w)
+LEFT JOIN sums USING (publisher_id, instrument_id, source, w)
 ORDER BY ts, symbol, publisher_id, instrument_id

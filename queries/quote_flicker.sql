@@ -1,6 +1,6 @@
 -- title: Flickering quotes
 -- question: How many best quotes live only briefly, and how many of them are reversed at once?
--- reads: mbp_1
+-- reads: states_1
 -- param: shorter DURATION = 100ms  a quote with a shorter life than this flickers
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
@@ -16,27 +16,33 @@
 --   this; compare the fleeting orders of Hasbrouck and Saar, "Technology and liquidity provision"
 --   (2009), which live less than two seconds
 
--- The first quote of a book on a day has an unknown start, and the last one no end: neither is
+-- The first quote of a book in a source has an unknown start, and the last one no end: neither is
 -- counted. An empty side ends a quote and is not a quote.
-WITH states AS (
-    SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, instrument_id, date,
-        epoch_ns(ts_recv) AS ts,
-        bid_px_00 AS bid, ask_px_00 AS ask, row_number() OVER book AS n,
-        lag(bid_px_00) OVER book AS bid_before, lag(ask_px_00) OVER book AS ask_before
-    FROM mbp_1
+WITH timed AS (
+    -- A book's time is its greatest ts_recv so far; one with F_BAD_TS_RECV (8) outside a snapshot
+    -- (32) does not count.
+    SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, instrument_id, source,
+        position, action, bid_px_00 AS bid, ask_px_00 AS ask,
+        max(if((flags & 40) = 8, NULL, epoch_ns(ts_recv))) OVER (
+            PARTITION BY publisher_id, instrument_id, source ORDER BY position, action <> 'T'
+            ROWS UNBOUNDED PRECEDING
+        ) AS ts
+    FROM states_1
+),
+states AS (
+    SELECT symbol, publisher_id, instrument_id, source, ts, bid, ask, row_number() OVER book AS n,
+        lag(bid) OVER book AS bid_before, lag(ask) OVER book AS ask_before
+    FROM timed
     -- The row of a trade (T) is not a state: it has the book before the trade.
-    WHERE action <> 'T' AND ts_recv IS NOT NULL
-    -- Events of one packet may share `sequence`; then `ts_event` gives their order.
-    WINDOW book AS (
-        PARTITION BY publisher_id, instrument_id, date ORDER BY ts_recv, sequence, ts_event
-    )
+    WHERE action <> 'T' AND ts IS NOT NULL
+    WINDOW book AS (PARTITION BY publisher_id, instrument_id, source ORDER BY position)
 ),
 quotes AS (
-    SELECT symbol, publisher_id, instrument_id, date, 'B' AS side, n, ts, bid AS price
+    SELECT symbol, publisher_id, instrument_id, source, 'B' AS side, n, ts, bid AS price
     FROM states
     WHERE n = 1 OR bid IS DISTINCT FROM bid_before
     UNION ALL
-    SELECT symbol, publisher_id, instrument_id, date, 'A' AS side, n, ts, ask AS price
+    SELECT symbol, publisher_id, instrument_id, source, 'A' AS side, n, ts, ask AS price
     FROM states
     WHERE n = 1 OR ask IS DISTINCT FROM ask_before
 ),
@@ -44,7 +50,7 @@ lives AS (
     SELECT symbol, publisher_id, side, n, ts, price, lead(ts) OVER quote - ts AS life_ns,
         lag(price) OVER quote AS price_before, lead(price) OVER quote AS price_after
     FROM quotes
-    WINDOW quote AS (PARTITION BY publisher_id, instrument_id, date, side ORDER BY n)
+    WINDOW quote AS (PARTITION BY publisher_id, instrument_id, source, side ORDER BY n)
 )
 SELECT symbol, publisher_id, side, ts // 3600000000000 % 24 AS hour,
     count(*) AS quotes,

@@ -3,7 +3,8 @@
 -- reads: mbo
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
--- column: hour BIGINT  hour of the day, UTC, over all dates; null for records without a time
+-- column: hour BIGINT  hour of the day, UTC, over all dates; null for records before the first
+--   time of their book
 -- column: messages BIGINT  how many adds, cancels and modifies, including those that only remove
 --   filled size
 -- column: trades BIGINT  how many trades
@@ -15,14 +16,22 @@
 
 -- Snapshots (F_SNAPSHOT, 32) come from the vendor and are not messages of the market. An add of a
 -- top-of-book publisher or of a price level (F_TOB, F_MBP: 64, 16) is a message, but adds no size.
-WITH hours AS (
+WITH timed AS (
+    -- A book's time is its greatest ts_recv so far; one with F_BAD_TS_RECV (8) outside a snapshot
+    -- (32) does not count.
+    SELECT *, max(if((flags & 40) = 8, NULL, epoch_ns(ts_recv))) OVER (
+        PARTITION BY publisher_id, instrument_id, source ORDER BY position ROWS UNBOUNDED PRECEDING
+    ) AS ts
+    FROM mbo
+),
+hours AS (
     SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id,
-        epoch_ns(ts_recv) // 3600000000000 % 24 AS hour,
+        ts // 3600000000000 % 24 AS hour,
         count(*) FILTER (WHERE action IN ('A', 'C', 'M')) AS messages,
         count(*) FILTER (WHERE action = 'T') AS trades,
         sum(size) FILTER (WHERE action = 'A' AND (flags & 80) = 0) AS size_added,
         sum(size) FILTER (WHERE action = 'T') AS size_traded
-    FROM mbo
+    FROM timed
     WHERE (flags & 32) = 0
     GROUP BY ALL
 )

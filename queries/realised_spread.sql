@@ -1,7 +1,7 @@
 -- title: Effective and realised spread
 -- question: What do trades pay over the mid, and how much of it remains for liquidity providers
 --   after each of several delays?
--- reads: mbp_1
+-- reads: states_1
 -- param: taus VARCHAR = 0.1,1,5,30,300  delays after each trade at which the mid is taken, in
 --   seconds
 -- column: symbol VARCHAR  the instrument
@@ -20,12 +20,14 @@
 --   + tau is unknown if a side is empty, if the book was cleared in between, or if the book has no
 --   row after t + tau on that date
 WITH ordered AS (
-    -- Rows are in stream order: by ts_recv, sequence and ts_event, since events of one packet share
-    -- the first two. Within an event trades (T) come first, since their rows have the book before
-    -- the trade; trades of one sweep begin at the best price. A series restarts where the book is
-    -- cleared (R, snapshot) and with each date.
-    SELECT publisher_id, instrument_id, date,
-        coalesce(symbol, instrument_id::VARCHAR) AS symbol, epoch_ns(ts_recv) AS ts,
+    -- A book's time is its greatest ts_recv so far; one with F_BAD_TS_RECV (8) outside a snapshot
+    -- (32) does not count.
+    -- A series restarts where the book is cleared (R, snapshot) and with each source.
+    SELECT publisher_id, instrument_id, source,
+        coalesce(symbol, instrument_id::VARCHAR) AS symbol,
+        max(if((flags & 40) = 8, NULL, epoch_ns(ts_recv))) OVER (
+            book ROWS UNBOUNDED PRECEDING
+        ) AS ts,
         action = 'T' AS is_trade, side, price, size::BIGINT AS size,
         bid_px_00 + ask_px_00 AS twice_mid,
         row_number() OVER book AS n,
@@ -33,29 +35,28 @@ WITH ordered AS (
         count(if(action = 'R' OR (action <> 'T' AND (flags & 32) <> 0), 1, NULL)) OVER (
             book ROWS UNBOUNDED PRECEDING
         ) AS series
-    FROM mbp_1
-    WHERE ts_recv IS NOT NULL
+    FROM states_1
     WINDOW book AS (
-        PARTITION BY publisher_id, instrument_id, date
-        ORDER BY ts_recv, sequence, ts_event, action <> 'T', if(side = 'A', -price, price), size
+        PARTITION BY publisher_id, instrument_id, source ORDER BY position, action <> 'T'
     )
 ),
--- The last state at each time, and the last time at which each book has a row.
+-- The last state at each time (-1: none is known yet), and the last time at which each book has a
+-- row.
 states AS (
-    SELECT publisher_id, instrument_id, date, ts, max(series) AS series,
+    SELECT publisher_id, instrument_id, source, coalesce(ts, -1) AS ts, max(series) AS series,
         arg_max_null(twice_mid, n) AS twice_mid
     FROM ordered
     WHERE NOT is_trade
     GROUP BY ALL
 ),
 ends AS (
-    SELECT publisher_id, instrument_id, date, max(ts) AS last_ts
+    SELECT publisher_id, instrument_id, source, max(ts) AS last_ts
     FROM ordered
     GROUP BY ALL
 ),
 met AS (
     SELECT *, lag(price IGNORE NULLS) OVER (
-        PARTITION BY publisher_id, instrument_id, date, series ORDER BY n
+        PARTITION BY publisher_id, instrument_id, source, series ORDER BY n
     ) AS price_before
     FROM ordered
     WHERE is_trade
@@ -68,7 +69,7 @@ signed AS (
         ELSE coalesce(
             nullif(sign(2 * price - twice_mid), 0),
             last_value(nullif(sign(price - price_before), 0) IGNORE NULLS) OVER (
-                PARTITION BY publisher_id, instrument_id, date, series ORDER BY n
+                PARTITION BY publisher_id, instrument_id, source, series ORDER BY n
                 ROWS UNBOUNDED PRECEDING
             )) END AS d
     FROM met
@@ -80,7 +81,7 @@ taus AS (
 due AS (
     SELECT t.*, tau_ns, ts + tau_ns AS due
     FROM signed t
-    JOIN ends e USING (publisher_id, instrument_id, date)
+    JOIN ends e USING (publisher_id, instrument_id, source)
     JOIN taus ON e.last_ts > t.ts + tau_ns
 ),
 -- Sums of integers do not depend on the order of addition.
@@ -91,7 +92,7 @@ measured AS (
     FROM due t
     ASOF JOIN states s
         ON s.publisher_id = t.publisher_id AND s.instrument_id = t.instrument_id
-        AND s.date = t.date AND s.ts <= t.due
+        AND s.source = t.source AND s.ts <= t.due
 )
 SELECT symbol, publisher_id, tau_ns, count(*) AS trade_count, sum(size)::BIGINT AS volume,
     sum(effective * size) / nullif(sum(size), 0) AS effective_spread,

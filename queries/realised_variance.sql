@@ -26,7 +26,7 @@ changes AS (
     FROM mids
 )
 -- Summed in order, so that the sum is the same each time.
-SELECT date, symbol, publisher_id, count(change) AS returns,
+SELECT date, symbol, publisher_id, count(nullif(change, 0)) AS returns,
     sum(change * change ORDER BY w) AS variance, sqrt(sum(change * change ORDER BY w)) AS volatility
 FROM changes
 GROUP BY ALL

@@ -17,25 +17,27 @@
 --   before it, at `levels` prices or more
 
 -- Trades without a side, of implied and hidden orders, neither belong to a sweep nor end one.
-WITH prints AS (
-    SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, instrument_id, date,
-        side, price, size,
-        epoch_ns(ts_recv) AS ts, row_number() OVER book AS n,
-        lag(side) OVER book IS DISTINCT FROM side
-            OR epoch_ns(ts_recv) - lag(epoch_ns(ts_recv)) OVER book > $within AS begins
+WITH timed AS (
+    -- A book's time is the greatest ts_recv of its trades so far; one with F_BAD_TS_RECV (8) does
+    -- not count.
+    SELECT *, max(if((flags & 40) = 8, NULL, epoch_ns(ts_recv))) OVER (
+        PARTITION BY publisher_id, instrument_id, source ORDER BY position ROWS UNBOUNDED PRECEDING
+    ) AS ts
     FROM trades
-    WHERE side <> 'N' AND price IS NOT NULL AND ts_recv IS NOT NULL
-    -- Trades of one event are equal in all three columns; any order among them will do.
-    WINDOW book AS (
-        PARTITION BY publisher_id, instrument_id, date
-        ORDER BY ts_recv, sequence, ts_event, side, price
-    )
+),
+prints AS (
+    SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, instrument_id, source,
+        side, price, size, ts, position AS n,
+        lag(side) OVER book IS DISTINCT FROM side OR ts - lag(ts) OVER book > $within AS begins
+    FROM timed
+    WHERE side <> 'N' AND price IS NOT NULL AND ts IS NOT NULL
+    WINDOW book AS (PARTITION BY publisher_id, instrument_id, source ORDER BY position)
 ),
 runs AS (
     -- A count with FILTER in a window takes DuckDB ten times as long as this sum.
     SELECT *,
         sum(begins::INTEGER) OVER (
-            PARTITION BY publisher_id, instrument_id, date ORDER BY n ROWS UNBOUNDED PRECEDING
+            PARTITION BY publisher_id, instrument_id, source ORDER BY n ROWS UNBOUNDED PRECEDING
         ) AS run
     FROM prints
 )
@@ -47,6 +49,6 @@ SELECT symbol, publisher_id, side, make_timestamp_ns(min(ts)) AS ts_start,
     CASE side WHEN 'B' THEN min(price) ELSE max(price) END AS price_from,
     CASE side WHEN 'B' THEN max(price) ELSE min(price) END AS price_to
 FROM runs
-GROUP BY symbol, publisher_id, instrument_id, date, run, side
+GROUP BY symbol, publisher_id, instrument_id, source, run, side
 HAVING count(DISTINCT price) >= $levels
 ORDER BY symbol, publisher_id, ts_start, side, price_from

@@ -19,25 +19,30 @@
 -- source: OHLCV and VWAP of trades as in `.mbo.bars(time=...)`; an interval without trades has no
 --   bar, and a trade of side N counts as neither bought nor sold
 WITH ordered AS (
-    -- Trades with the same ts_recv, sequence and ts_event are one sweep, which begins at the best
-    -- price.
-    SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, side, price, ts_recv,
-        size::BIGINT AS size, epoch_ns(ts_recv) // $every AS bar,
-        row_number() OVER (
-            PARTITION BY publisher_id, coalesce(symbol, instrument_id::VARCHAR)
-            ORDER BY ts_recv, sequence, ts_event, if(side = 'A', -price, price), size
-        ) AS n
+    -- The time of a trade is the greatest ts_recv of the trades so far; one with F_BAD_TS_RECV (8)
+    -- does not count.
+    SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, side, price,
+        size::BIGINT AS size, source, position,
+        max(if((flags & 40) = 8, NULL, epoch_ns(ts_recv))) OVER (
+            PARTITION BY source ORDER BY position ROWS UNBOUNDED PRECEDING
+        ) AS ts
     FROM trades
-    WHERE ts_recv IS NOT NULL
+),
+numbered AS (
+    SELECT *, ts // $every AS bar,
+        row_number() OVER (PARTITION BY publisher_id, symbol ORDER BY source, position) AS n
+    FROM ordered
+    WHERE ts IS NOT NULL
 )
 SELECT make_timestamp_ns(bar * $every) AS ts, symbol, publisher_id,
-    min(ts_recv) AS ts_open, max(ts_recv) AS ts_close,
+    make_timestamp_ns(min(ordered.ts)) AS ts_open,
+    make_timestamp_ns(max(ordered.ts)) AS ts_close,
     arg_min(price, n) AS open, max(price) AS high, min(price) AS low, arg_max(price, n) AS close,
     coalesce(sum(size), 0)::BIGINT AS volume,
     coalesce(sum(size) FILTER (side = 'B'), 0)::BIGINT AS buy_volume,
     coalesce(sum(size) FILTER (side = 'A'), 0)::BIGINT AS sell_volume,
     count(*) AS trade_count,
     sum(price::HUGEINT * size) / nullif(sum(size) FILTER (price IS NOT NULL), 0) AS vwap
-FROM ordered
+FROM numbered AS ordered
 GROUP BY bar, symbol, publisher_id
 ORDER BY ts, symbol, publisher_id

@@ -1,7 +1,7 @@
 -- title: Price impact of trades by size
 -- question: How far does the mid move in a trade's direction after a delay, by the size of the
 --   trade?
--- reads: mbp_1
+-- reads: states_1
 -- param: horizon DURATION = 1s  delay after each trade at which the mid is taken
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
@@ -11,39 +11,42 @@
 -- column: volume BIGINT  total size of these trades, in units
 -- column: impact PRICE_DOUBLE  mean of d (mid at t + horizon - mid before the trade) over trades; d
 --   is 1 for a buy and -1 for a sell
--- column: impact_bps DOUBLE  impact relative to the mean mid before the trades, in units of 1e-4
+-- column: impact_bps DOUBLE  impact relative to the mean of the mids before the trades, taken without
+--   their signs, in units of 1e-4
 -- source: the signed change of the mid after a trade, by size as in Hasbrouck, "Measuring the
 --   information content of stock trades" (1991), without his model. Trades of side N are signed by
 --   the rule of Lee and Ready, "Inferring trade direction from intraday data" (1991). The impact of
 --   a trade is unknown if one of the mids is, if the book was cleared in between, or if the book
---   has no row after t + horizon on that date
+--   has no row after t + horizon in that source
 WITH ordered AS (
-    -- Rows are in stream order: by ts_recv, sequence and ts_event, since events of one packet share
-    -- the first two. Within an event trades (T) come first, since their rows have the book before
-    -- the trade; trades of one sweep begin at the best price. A series restarts where the book is
-    -- cleared (R, snapshot) and with each date.
-    SELECT publisher_id, instrument_id, date,
-        coalesce(symbol, instrument_id::VARCHAR) AS symbol, epoch_ns(ts_recv) AS ts,
+    -- A book's time is its greatest ts_recv so far; one with F_BAD_TS_RECV (8) outside a snapshot
+    -- (32) does not count.
+    -- A series restarts where the book is cleared (R, snapshot) and with each source.
+    SELECT publisher_id, instrument_id, source,
+        coalesce(symbol, instrument_id::VARCHAR) AS symbol,
+        max(if((flags & 40) = 8, NULL, epoch_ns(ts_recv))) OVER (
+            book ROWS UNBOUNDED PRECEDING
+        ) AS ts,
         action = 'T' AS is_trade, side, price, size::BIGINT AS size,
         bid_px_00 + ask_px_00 AS twice_mid,
         row_number() OVER book AS n,
         -- The last time at which the book has a row. After a join DuckDB would expect so few rows
         -- that it would compare each of them with all states.
-        max(epoch_ns(ts_recv)) OVER (PARTITION BY publisher_id, instrument_id, date) AS last_ts,
+        max(if((flags & 40) = 8, NULL, epoch_ns(ts_recv))) OVER (
+            PARTITION BY publisher_id, instrument_id, source
+        ) AS last_ts,
         -- FILTER would make this window far slower.
         count(if(action = 'R' OR (action <> 'T' AND (flags & 32) <> 0), 1, NULL)) OVER (
             book ROWS UNBOUNDED PRECEDING
         ) AS series
-    FROM mbp_1
-    WHERE ts_recv IS NOT NULL
+    FROM states_1
     WINDOW book AS (
-        PARTITION BY publisher_id, instrument_id, date
-        ORDER BY ts_recv, sequence, ts_event, action <> 'T', if(side = 'A', -price, price), size
+        PARTITION BY publisher_id, instrument_id, source ORDER BY position, action <> 'T'
     )
 ),
--- The last state at each time.
+-- The last state at each time; -1: no time is known yet.
 states AS (
-    SELECT publisher_id, instrument_id, date, ts, max(series) AS series,
+    SELECT publisher_id, instrument_id, source, coalesce(ts, -1) AS ts, max(series) AS series,
         arg_max_null(twice_mid, n) AS twice_mid
     FROM ordered
     WHERE NOT is_trade
@@ -51,7 +54,7 @@ states AS (
 ),
 met AS (
     SELECT *, lag(price IGNORE NULLS) OVER (
-        PARTITION BY publisher_id, instrument_id, date, series ORDER BY n
+        PARTITION BY publisher_id, instrument_id, source, series ORDER BY n
     ) AS price_before
     FROM ordered
     WHERE is_trade
@@ -64,7 +67,7 @@ signed AS (
         ELSE coalesce(
             nullif(sign(2 * price - twice_mid), 0),
             last_value(nullif(sign(price - price_before), 0) IGNORE NULLS) OVER (
-                PARTITION BY publisher_id, instrument_id, date, series ORDER BY n
+                PARTITION BY publisher_id, instrument_id, source, series ORDER BY n
                 ROWS UNBOUNDED PRECEDING
             )) END AS d
     FROM met
@@ -76,14 +79,14 @@ moves AS (
     FROM signed t
     ASOF JOIN states s
         ON s.publisher_id = t.publisher_id AND s.instrument_id = t.instrument_id
-        AND s.date = t.date AND s.ts <= t.due
+        AND s.source = t.source AND s.ts <= t.due
     WHERE t.last_ts > t.due AND t.size > 0
 )
 SELECT symbol, publisher_id, 1::BIGINT << bucket AS size_from,
     (1::BIGINT << (bucket + 1)) - 1 AS size_to,
     count(*) AS trade_count, sum(size)::BIGINT AS volume,
     sum(twice_move) / count(*) / 2 AS impact,
-    sum(twice_move) / nullif(sum(twice_mid), 0) * 1e4 AS impact_bps
+    sum(twice_move) / nullif(sum(abs(twice_mid)), 0) * 1e4 AS impact_bps
 FROM moves
 WHERE twice_move IS NOT NULL
 GROUP BY ALL

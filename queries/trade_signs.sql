@@ -12,15 +12,23 @@
 -- column: signed_volume BIGINT  bought - sold
 -- column: imbalance DOUBLE  (bought - sold) / (bought + sold); null if both are 0
 -- source: the trade sign is the aggressor's side as the venue gives it; none is inferred
-WITH windows AS (
+WITH timed AS (
+    -- A book's time is the greatest ts_recv of its trades so far; one with F_BAD_TS_RECV (8) does
+    -- not count.
+    SELECT *, max(if((flags & 40) = 8, NULL, epoch_ns(ts_recv))) OVER (
+        PARTITION BY publisher_id, instrument_id, source ORDER BY position ROWS UNBOUNDED PRECEDING
+    ) AS time_ns
+    FROM trades
+),
+windows AS (
     SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id,
-        (epoch_ns(ts_recv) + $every - 1) // $every * $every AS ts,
+        (time_ns + $every - 1) // $every * $every AS ts,
         count(*) AS trades,
         coalesce(sum(size) FILTER (WHERE side = 'B'), 0)::BIGINT AS bought,
         coalesce(sum(size) FILTER (WHERE side = 'A'), 0)::BIGINT AS sold,
         coalesce(sum(size) FILTER (WHERE side = 'N'), 0)::BIGINT AS unknown
-    FROM trades
-    WHERE ts_recv IS NOT NULL
+    FROM timed
+    WHERE time_ns IS NOT NULL
     GROUP BY ALL
 )
 SELECT symbol, publisher_id, make_timestamp_ns(ts) AS ts, trades, bought, sold, unknown,

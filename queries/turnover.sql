@@ -1,6 +1,6 @@
 -- title: Turnover of the best levels
 -- question: How often is the size at the best prices traded within an hour?
--- reads: mbp_1
+-- reads: states_1
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
 -- column: hour BIGINT  hour of the day, UTC, over all dates
@@ -10,20 +10,28 @@
 -- column: turnover DOUBLE  traded / (bid_size + ask_size); null if the book was never two-sided
 -- column: seconds DOUBLE  seconds of that hour in which both sides had a price; the means are over
 --   this time
--- source: traded size over mean displayed size; a state holds until the next state of its book on
---   the same date
-WITH states AS (
-    SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id,
-        epoch_ns(ts_recv) AS ts,
+-- source: traded size over mean displayed size; a state holds until the next state of its book in
+--   the same source
+WITH timed AS (
+    -- A book's time is its greatest ts_recv so far; one with F_BAD_TS_RECV (8) outside a snapshot
+    -- (32) does not count.
+    SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, instrument_id, source,
+        position, action, size, ask_sz_00 AS ask_sz,
         CASE WHEN bid_px_00 IS NOT NULL AND ask_px_00 IS NOT NULL THEN bid_sz_00 END AS bid_sz,
-        ask_sz_00 AS ask_sz,
-        lead(epoch_ns(ts_recv)) OVER (
-            -- Events of one packet may share `sequence`; then `ts_event` gives their order.
-            PARTITION BY publisher_id, instrument_id, date ORDER BY ts_recv, sequence, ts_event
+        max(if((flags & 40) = 8, NULL, epoch_ns(ts_recv))) OVER (
+            PARTITION BY publisher_id, instrument_id, source ORDER BY position, action <> 'T'
+            ROWS UNBOUNDED PRECEDING
+        ) AS ts
+    FROM states_1
+),
+states AS (
+    SELECT symbol, publisher_id, ts, bid_sz, ask_sz,
+        lead(ts) OVER (
+            PARTITION BY publisher_id, instrument_id, source ORDER BY position
         ) AS next_ts
-    FROM mbp_1
+    FROM timed
     -- The row of a trade (T) is not a state: it has the book before the trade.
-    WHERE action <> 'T' AND ts_recv IS NOT NULL
+    WHERE action <> 'T'
 ),
 parts AS (
     -- A state that holds across the turn of an hour is part of each of these hours.
@@ -45,11 +53,9 @@ resting AS (
     GROUP BY symbol, publisher_id, hour
 ),
 trading AS (
-    SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id,
-        epoch_ns(ts_recv) // 3600000000000 % 24 AS hour,
-        sum(size) AS traded
-    FROM mbp_1
-    WHERE action = 'T' AND ts_recv IS NOT NULL
+    SELECT symbol, publisher_id, ts // 3600000000000 % 24 AS hour, sum(size) AS traded
+    FROM timed
+    WHERE action = 'T' AND ts IS NOT NULL
     GROUP BY ALL
 )
 SELECT symbol, publisher_id, hour, coalesce(traded, 0)::BIGINT AS traded,

@@ -22,17 +22,19 @@
 --   that one trade fills whole from the bar before, and the last bar unless it is full.
 --   `.mbo.bars(volume=...)` starts each bar at 0: its bars are never smaller than bar_volume
 WITH ordered AS (
-    -- Trades with the same ts_recv, sequence and ts_event are one sweep, which begins at the best
-    -- price.
-    SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, side, price, ts_recv,
+    -- The time of a trade is the greatest ts_recv of the trades so far; one with F_BAD_TS_RECV (8)
+    -- does not count.
+    SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, side, price,
         coalesce(size, 0)::BIGINT AS size,
+        make_timestamp_ns(max(if((flags & 40) = 8, NULL, epoch_ns(ts_recv))) OVER (
+            PARTITION BY source ORDER BY position ROWS UNBOUNDED PRECEDING
+        )) AS ts,
         row_number() OVER (
             PARTITION BY publisher_id, coalesce(symbol, instrument_id::VARCHAR)
-            ORDER BY ts_recv, sequence, ts_event, if(side = 'A', -price, price), size
+            ORDER BY source, position
         ) AS n
     FROM trades
-    WHERE ts_recv IS NOT NULL
-        AND if($bar_volume > 0, true, error('bar_volume: 1 or more is expected'))
+    WHERE if($bar_volume > 0, true, error('bar_volume: 1 or more is expected'))
 ),
 summed AS (
     SELECT *, sum(size) OVER (
@@ -41,7 +43,7 @@ summed AS (
     FROM ordered
 )
 SELECT symbol, publisher_id, (until - size) // $bar_volume AS bar,
-    min(ts_recv) AS ts_open, max(ts_recv) AS ts_close,
+    min(ts) AS ts_open, max(ts) AS ts_close,
     arg_min(price, n) AS open, max(price) AS high, min(price) AS low, arg_max(price, n) AS close,
     sum(size)::BIGINT AS volume,
     coalesce(sum(size) FILTER (side = 'B'), 0)::BIGINT AS buy_volume,

@@ -1,6 +1,6 @@
 -- title: VPIN
 -- question: How one-sided is trading, in buckets of equal volume?
--- reads: mbp_1
+-- reads: states_1
 -- param: bucket_volume BIGINT = 1000  the volume V of each bucket, in units
 -- param: n BIGINT = 50  how many buckets the mean covers
 -- column: symbol VARCHAR  the instrument
@@ -17,20 +17,18 @@
 --   intraday data" (1991). A trade without a sign is in no bucket. A trade that overfills a bucket
 --   is divided
 WITH ordered AS (
-    -- Rows are in stream order: by ts_recv, sequence and ts_event, since events of one packet share
-    -- the first two. Within an event trades (T) come first; trades of one sweep begin at the best
-    -- price. The last tick is forgotten where the book is cleared (R, snapshot). Neither a clear
+    -- The last tick is forgotten where the book is cleared (R, snapshot). Neither a clear
     -- nor a new date ends a bucket; instrument ids may change from date to date.
     SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, ts_recv,
         action = 'T' AS is_trade, side, price, size::BIGINT AS size,
         bid_px_00 + ask_px_00 AS twice_mid,
         row_number() OVER book AS n,
         count(if(action <> 'T', 1, NULL)) OVER (book ROWS UNBOUNDED PRECEDING) AS series
-    FROM mbp_1
+    FROM states_1
     WHERE action IN ('T', 'R') OR (flags & 32) <> 0
     WINDOW book AS (
         PARTITION BY publisher_id, coalesce(symbol, instrument_id::VARCHAR)
-        ORDER BY ts_recv, sequence, ts_event, action <> 'T', if(side = 'A', -price, price), size
+        ORDER BY source, position, action <> 'T'
     )
 ),
 met AS (

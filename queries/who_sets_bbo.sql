@@ -1,6 +1,6 @@
 -- title: Time at the best bid and ask by publisher
 -- question: For what share of the time is each publisher at the best bid and ask of a symbol?
--- reads: mbp_1
+-- reads: states_1
 -- column: date DATE  the day, UTC
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the publisher
@@ -17,19 +17,24 @@
 -- source: the best price of each side over the books of all publishers at one moment; a state holds
 --   until the next change of any book of the symbol on that date. Ties count for each publisher, so
 --   that shares may add up to more than 1
-WITH numbered AS (
+WITH timed AS (
+    -- A book's time is its greatest ts_recv so far; one with F_BAD_TS_RECV (8) outside a snapshot
+    -- (32) does not count.
+    SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, date, source, position,
+        action, bid_px_00 AS bid, ask_px_00 AS ask,
+        max(if((flags & 40) = 8, NULL, epoch_ns(ts_recv))) OVER (
+            PARTITION BY publisher_id, instrument_id, source ORDER BY position, action <> 'T'
+            ROWS UNBOUNDED PRECEDING
+        ) AS ts
+    FROM states_1
+),
+numbered AS (
     -- The row of a trade is not a state: it has the book before the trade. Of several rows of a
-    -- publisher at the same time the last one holds: events of one packet share ts_recv, and may
-    -- share sequence; then ts_event gives their order. A symbol is the same at all publishers, its
+    -- publisher at the same time the last one holds. A symbol is the same at all publishers, its
     -- instrument ids may differ. n counts the times at which a book of the symbol changed.
-    SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, date,
-        epoch_ns(ts_recv) AS ts, sequence, ts_event, bid_px_00 AS bid,
-        ask_px_00 AS ask, dense_rank() OVER series AS n
-    FROM mbp_1
-    WHERE action <> 'T' AND ts_recv IS NOT NULL
-    WINDOW series AS (
-        PARTITION BY coalesce(symbol, instrument_id::VARCHAR), date ORDER BY ts_recv
-    )
+    SELECT *, dense_rank() OVER (PARTITION BY symbol, date ORDER BY ts) AS n
+    FROM timed
+    WHERE action <> 'T' AND ts IS NOT NULL
 ),
 moments AS (
     SELECT symbol, date, n, ts,
@@ -42,7 +47,7 @@ states AS (
         coalesce(lead(n) OVER book, last_n + 1) AS next_n
     FROM numbered
     JOIN ends USING (symbol, date)
-    WINDOW book AS (PARTITION BY symbol, date, publisher_id ORDER BY n, sequence, ts_event)
+    WINDOW book AS (PARTITION BY symbol, date, publisher_id ORDER BY source, position)
 ),
 -- Each state at every time at which it holds, so that a time has one state of each publisher;
 -- before the first state of a publisher it has no prices.

@@ -39,7 +39,7 @@ from batonics.model.errors import CheckpointError
 JSON: TypeAlias = "dict[str, JSON] | list[JSON] | str | int | float | bool | None"
 
 CHECKPOINT_MAGIC = b"BATONCP1"
-VERSION = 3
+VERSION = 4
 """Version of the header and of the meaning of the arrays."""
 
 _LENGTH = struct.Struct("<I")

@@ -12,6 +12,7 @@ from batonics.book.rule_kernels import (
     ENDS_SNAPSHOT,
     KEEPS_SNAPSHOT_OPEN,
     NAMES_NO_ORDER,
+    OPENS_SNAPSHOT,
     REPLACES_SIDE,
     is_add_or_modify,
     read_effects,
@@ -25,9 +26,12 @@ from batonics.book.state import (
     ASK_LADDER,
     B_SNAPSHOT_OPEN,
     B_STATUS,
+    B_TOP_BITS,
     BID_LADDER,
     BLOCK,
     BOOK_WORDS,
+    CHANGE_CLEARED,
+    CHANGE_SNAPSHOT,
     DELTA_WORDS,
     LADDER_LENGTH,
     STATUS_STALE,
@@ -83,10 +87,12 @@ def apply_effects(state: State, out: Outputs, events: Events, row: int, book: in
     effects = read_effects(action, flags, books[base + B_SNAPSHOT_OPEN])
     if effects & ENDS_SNAPSHOT:
         end_snapshot(state, out, book)
-    if len(out.changed_books) > 0:
+    if len(out.levels_before) > 0:
         keep_levels_before(state, out, book, flags)
     books[base + B_SNAPSHOT_OPEN] = as_word(effects & KEEPS_SNAPSHOT_OPEN != 0)
     if effects & CLEARS_BOOK:
+        is_snapshot = effects & OPENS_SNAPSHOT
+        books[base + B_TOP_BITS] |= CHANGE_CLEARED | (CHANGE_SNAPSHOT if is_snapshot else 0)
         if clear_book(state, out, row, book) and action == ACTION_ADD:
             count_anomaly(state, book, A_SNAPSHOT_REPLACED)
         books[base + B_STATUS] = STATUS_SYNCED

@@ -27,10 +27,12 @@ from batonics.book.state import (
     BLOCK,
     BOOK_WORDS,
     LAST_SEEN,
+    NO_RECORD,
     RECORD_BEFORE,
     TOP_LEVEL_WORDS,
     TOP_WORDS,
     WORST_KEY,
+    Anomaly,
     Bbo,
     Book,
     Delta,
@@ -44,8 +46,16 @@ from batonics.book.state import (
     new_state,
     read_only,
 )
+from batonics.book.time_order import BACKWARDS_NS_MAX, find_late_rows
 from batonics.book.top_kernels import WORST_KEYS
-from batonics.model.mbo import UNDEF_TIMESTAMP, DayStart, MboBatch, empty_batch, take_batch
+from batonics.model.mbo import (
+    UNDEF_TIMESTAMP,
+    DayStart,
+    MboBatch,
+    empty_batch,
+    record_keys,
+    take_batch,
+)
 
 # An enum's length takes as long as a small kernel.
 _BBO, _DELTA, _EVENT_END = len(Bbo), len(Delta), len(EventEnd)
@@ -71,6 +81,8 @@ class BookEngine(BookReader):
     Attributes:
         state: the books.
         records: the number of records folded.
+        backwards_ns_max: how far `ts_recv` may fall back in the stream before the record counts as
+            an anomaly of its book; None: any length.
     """
 
     def __init__(
@@ -82,6 +94,7 @@ class BookEngine(BookReader):
     ) -> None:
         super().__init__(new_state(), np.empty((0, len(SEEN_COLUMNS)), np.uint64))
         self.records = 0
+        self.backwards_ns_max: int | None = BACKWARDS_NS_MAX
         self._keeps_bbo, self._keeps_deltas, self._spec = bbo, deltas, tops
         self._keeps_tops = isinstance(tops, (TopsSpec, WindowsSpec))
         nothing = np.empty(0, np.int64)
@@ -145,6 +158,22 @@ class BookEngine(BookReader):
                 break
             self._make_room(FoldStop(stop))
         self.records += rows
+        if self.backwards_ns_max is not None:
+            totals = self.state.totals
+            late, totals[Total.LATEST_NS] = find_late_rows(
+                batch, int(totals[Total.LATEST_NS]), self.backwards_ns_max
+            )
+            if len(late):
+                self.count_anomalies(Anomaly.TS_RECV_BACKWARDS, record_keys(batch)[late])
+
+    def count_anomalies(self, anomaly: Anomaly, keys: NDArray[np.int64]) -> None:
+        """Count an anomaly of each record, given the keys of their books; others are ignored."""
+        found, counts = np.unique(keys, return_counts=True)
+        books = self._book_words()[:, Book.KEY]
+        is_known = np.isin(found, books)
+        order = np.argsort(books)
+        known = order[np.searchsorted(books, found[is_known], sorter=order)]
+        self.anomalies()[known, anomaly] += counts[is_known]
 
     def end_windows(self) -> FoldResult:
         """End the window that is open at the end of the stream."""
@@ -247,7 +276,7 @@ class BookEngine(BookReader):
         books, seen_books = np.flatnonzero(rows >= 0), np.flatnonzero(rows == LAST_SEEN)
         records = take_batch(batch, rows[books])
         self._open = _OpenRecords(books, records, seen_books, self._seen[seen_books])
-        rows[:] = RECORD_BEFORE
+        rows[rows != NO_RECORD] = RECORD_BEFORE
 
     def _keep_open_records(self) -> None:
         """Keep the records that the fold before copied: its result no longer describes its tops."""
@@ -298,15 +327,15 @@ class BookEngine(BookReader):
         """Make room in the outputs by book for as many books as the state has room for."""
         books, out = len(self.state.books) // BOOK_WORDS, self._out
         words = TOP_LEVEL_WORDS * out.depth
-        if isinstance(self._spec, (WindowsSpec, PublishSpec)):
-            self._out = out._replace(
-                changed_books=grown(out.changed_books, books, 0),
-                levels_before=grown(out.levels_before, books * words, 0),
-            )
-        elif isinstance(self._spec, TopsSpec) and self._spec.changes:
-            # A new book has no last top: every level differs from WORST_KEY.
-            last_tops = grown(out.last_tops, books * (WORST_KEYS + words), WORST_KEY)
+        if isinstance(self._spec, TopsSpec) and self._spec.changes:
+            # A new book has no last top: WORST_KEY stands in its place.
+            last_tops = grown(out.last_tops, books * (WORST_KEYS + 2 * words), WORST_KEY)
             self._out = out._replace(last_tops=last_tops)
+            return
+        self._out = out._replace(levels_before=grown(out.levels_before, books * words, 0))
+        if not isinstance(self._spec, TopsSpec):
+            changed_books = grown(out.changed_books, books, 0)
+            self._out = self._out._replace(changed_books=changed_books)
 
     def _make_room(self, stop: FoldStop) -> None:
         if stop == FoldStop.DELTAS:

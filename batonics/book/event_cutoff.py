@@ -9,17 +9,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from batonics.book.time_order import find_late_rows
 from batonics.model.mbo import (
-    UNDEF_TIMESTAMP,
     DayStart,
     Flag,
     MboBatch,
     concat_batches,
     empty_batch,
-    is_untimed,
     record_keys,
     slice_batch,
     take_batch,
+    trusted_times,
 )
 
 
@@ -29,12 +29,20 @@ class EventCutoff:
     Rows of open events are held back until their end comes. This may reorder rows of different
     books, which changes no book.
 
+    Args:
+        at_ns: the time.
+        backwards_ns_max: as `BookEngine.backwards_ns_max`; an engine that folds the rows that pass
+            cannot count these anomalies, since rows are reordered.
+
     Attributes:
         done: whether a later record has come, so that nothing more passes.
+        late_keys: keys of the books of rows in time of which `ts_recv` falls back too far.
     """
 
-    def __init__(self, at_ns: int) -> None:
+    def __init__(self, at_ns: int, backwards_ns_max: int | None = None) -> None:
         self.done = False
+        self.late_keys = np.empty(0, np.int64)
+        self._backwards_ns_max, self._latest_ns = backwards_ns_max, 0
         self._at_ns = np.uint64(at_ns)
         self._now_ns = np.uint64(0)
         self._held = empty_batch(0)
@@ -47,6 +55,7 @@ class EventCutoff:
         in_time = int(np.searchsorted(times, self._at_ns, side="right"))
         self._now_ns = times[-1] if len(times) else self._now_ns
         self.done = in_time < len(times)
+        self._note_late(slice_batch(batch, 0, in_time))
         taken = []
         day_starts = isinstance(batch, DayStart) and (in_time > 0 or not len(times))
         if day_starts:  # it ends the snapshots that the day before left open
@@ -64,11 +73,15 @@ class EventCutoff:
         self.done = True
         return self._complete(self._held, len(self._held.action), ended=True)
 
+    def _note_late(self, batch: MboBatch) -> None:
+        if self._backwards_ns_max is not None:
+            late, self._latest_ns = find_late_rows(batch, self._latest_ns, self._backwards_ns_max)
+            if len(late):
+                self.late_keys = np.concatenate([self.late_keys, record_keys(batch)[late]])
+
     def _times(self, batch: MboBatch) -> NDArray[np.uint64]:
         """When each row was received: times that never fall, whatever single rows claim."""
-        # Rule 16: a flagged ts_recv orders nothing, except that of a snapshot's row.
-        doubtful = is_untimed(batch.flags) | (batch.ts_recv == UNDEF_TIMESTAMP)
-        times = np.where(doubtful, np.uint64(0), batch.ts_recv)
+        times = np.maximum(trusted_times(batch.ts_recv, batch.flags), 0).view(np.uint64)
         return np.maximum(np.maximum.accumulate(times), self._now_ns)
 
     def _complete(self, rows: MboBatch, in_time: int, *, ended: bool) -> MboBatch:

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from batonics.book.state import (
     ASK_LADDER,
-    B_CHANGED_SIDES,
     B_EVENTS,
     B_LAST_ROW,
+    B_RECORD_ROW,
     B_SNAPSHOT_OPEN,
     B_STATUS,
+    B_TOP_BITS,
     BBO_WORDS,
     BID_LADDER,
     BOOK_WORDS,
@@ -31,9 +32,14 @@ from batonics.book.state import (
     Outputs,
     State,
 )
-from batonics.book.top_kernels import SIDE_BITS, note_record, write_changed_top, write_trade_top
+from batonics.book.top_kernels import (
+    ROW_IS_BEHIND,
+    SIDE_BITS,
+    write_changed_top,
+    write_trade_top,
+)
 from batonics.book.window_kernels import count_event_end
-from batonics.model.mbo import ACTION_FILL, ACTION_NONE, ACTION_TRADE, F_LAST, SIDE_ASK
+from batonics.model.mbo import ACTION_FILL, ACTION_NONE, ACTION_TRADE, F_LAST
 from batonics.native import as_word, at, inlined, kernel
 
 
@@ -59,7 +65,7 @@ def end_snapshot(state: State, out: Outputs, book: int) -> None:
     books, totals, base = state.books, state.totals, book * BOOK_WORDS
     row = books[base + B_LAST_ROW]
     if len(out.last_tops) > 0:
-        write_changed_top(state, out, book)
+        write_changed_top(state, out, book, False)
     if len(out.changed_books) > 0:
         count_event_end(state, out, book, row)
     totals[T_EVENT_ENDS] = write_event_end(books, out.event_ends, totals[T_EVENT_ENDS], row, book)
@@ -78,16 +84,18 @@ def set_all_statuses(state: State, out: Outputs, status: int) -> None:
 @inlined
 def keep_tops(events: Events, state: State, out: Outputs, row: int, book: int) -> None:
     """Write the top of a trade, note the record of an event, and write the top of its end."""
+    books, base = state.books, book * BOOK_WORDS
     action = as_word(events.action[at(row)])
-    if out.trades and action == ACTION_TRADE:
+    is_trade = action == ACTION_TRADE
+    if is_trade and out.trades:
         write_trade_top(state, out, book, row)
-    if len(out.last_tops) > 0:
-        if action != ACTION_TRADE and action != ACTION_FILL and action != ACTION_NONE:
-            side = as_word(events.side[at(row)] == SIDE_ASK)
-            note_record(state, book, row, side, events.price[at(row)])
-        changed = state.books[at(book * BOOK_WORDS + B_CHANGED_SIDES)]
-        if events.flags[at(row)] & F_LAST and changed & SIDE_BITS:
-            write_changed_top(state, out, book)
+    if len(out.last_tops) == 0:
+        return
+    if not (out.trades and (is_trade or action == ACTION_FILL or action == ACTION_NONE)):
+        books[at(base + B_RECORD_ROW)] = row
+    bits = books[at(base + B_TOP_BITS)]
+    if events.flags[at(row)] & F_LAST and bits & (SIDE_BITS | ROW_IS_BEHIND):
+        write_changed_top(state, out, book, is_trade)
 
 
 @inlined

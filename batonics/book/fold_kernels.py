@@ -120,9 +120,9 @@ def find_lacking_room(state: State, out: Outputs) -> int:
         return STOP_POOL
     if len(out.deltas) > 0 and (totals[T_DELTAS] + 2 * BLOCK) * DELTA_WORDS > len(out.deltas):
         return STOP_DELTAS
-    # Each record may end an open snapshot, and then its own event or be a trade.
+    # Each record may end an open snapshot, and then be a trade and end its own event.
     top_words = TOP_WORDS + TOP_LEVEL_WORDS * out.depth
-    if out.depth > 0 and (totals[T_TOPS] + 2 * BLOCK) * top_words > len(out.tops):
+    if out.depth > 0 and (totals[T_TOPS] + 3 * BLOCK) * top_words > len(out.tops):
         return STOP_TOPS
     return STOP_DONE
 
@@ -242,7 +242,7 @@ def fold(
                 if action == NO_ROOM:
                     first, length, stop = row, 0, STOP_DELTAS
                     break
-            elif len(out.changed_books) > 0:
+            elif len(out.levels_before) > 0:
                 keep_levels_before(state, out, book, flags)
             if action == ACTION_CANCEL:
                 counts = apply_cancel(events, state, out, tables, counts, row, book, home)

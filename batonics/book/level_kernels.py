@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from batonics.book.ladder_kernels import IN_RUN, enter_run, leave_run
 from batonics.book.state import (
     ANOMALIES,
-    B_CHANGED_SIDES,
     B_EVENTS,
+    B_TOP_BITS,
     BOOK_WORDS,
     DELTA_WORDS,
     L_COUNT,
@@ -158,7 +158,7 @@ def clear_side(
         levels[base + L_SIZE] = 0
         levels[base + L_COUNT] = 0
     totals[T_DELTAS] = n
-    books[book * BOOK_WORDS + B_CHANGED_SIDES] |= 1 << side
+    books[book * BOOK_WORDS + B_TOP_BITS] |= 1 << side
     books[ladder + LADDER_FLOOR] = totals[T_PRIORITY] + 1
     books[ladder + LADDER_LENGTH] = 0
     books[ladder + LADDER_EMPTY] = 0

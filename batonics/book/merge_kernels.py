@@ -12,10 +12,27 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from batonics.book.state import LAST_ROW_BIT, TOP_BOOK, TOP_DEPTH, TOP_LEVEL_WORDS, TOP_WORDS
-from batonics.book.top_kernels import SIZE_WORD, count_better
-from batonics.model.mbo import ACTION_TRADE, SIDE_ASK, UNDEF_PRICE
+from batonics.book.state import (
+    CHANGE_ENDED_BY_TRADE,
+    CHANGE_SNAPSHOT,
+    LAST_ROW_BIT,
+    TOP_BOOK,
+    TOP_CHANGE,
+    TOP_LEVEL_WORDS,
+    TOP_WORDS,
+)
+from batonics.book.top_kernels import (
+    SIZE_WORD,
+    copy_words,
+    describe_change,
+    find_change,
+    write_no_levels,
+)
+from batonics.model.mbo import ACTION_TRADE, UNDEF_PRICE
 from batonics.native import as_word, at, kernel, outlined
+
+NO_TOP = -1
+"""The size in an instrument's last top if there is none."""
 
 
 class InstrumentGroups(NamedTuple):
@@ -25,7 +42,9 @@ class InstrumentGroups(NamedTuple):
     first: NDArray[np.int64]  # by instrument: where its books begin in `books`; one more at the end
     books: NDArray[np.int64]  # book numbers, by instrument
     book_tops: NDArray[np.int64]  # by book: the levels of its last top
-    group_tops: NDArray[np.int64]  # by instrument: the levels of its last top
+    group_tops: NDArray[np.int64]  # by instrument: the levels of its last top, or NO_TOP
+    group_rows: NDArray[np.int64]  # by instrument: the levels of its last row, if that is behind
+    row_is_behind: NDArray[np.int64]  # by instrument: 1 if its last row is not its last top
     used: NDArray[np.int64]  # scratch, by entry of `books`: how many of its levels are merged
 
 
@@ -35,22 +54,19 @@ def merge_tops(
     rows: int,
     depth: int,
     action: NDArray[np.uint8],
-    side: NDArray[np.uint8],
-    price: NDArray[np.int64],
     groups: InstrumentGroups,
     kept: NDArray[np.bool_],
 ) -> None:
-    """Replace the levels of each top by those of its instrument, and mark the tops to keep.
+    """Replace the levels of each top by those of its instrument, and mark the tops that have rows.
 
-    A change is kept where the instrument's levels differ from its last top; a trade is always kept.
+    Which tops have rows, and `Top.CHANGE`, follow the rules of single books (`top_kernels.py`), but
+    by the levels of the instrument.
 
     Args:
         tops: (rows * (TOP_WORDS + TOP_LEVEL_WORDS * depth),).
         rows: how many tops there are.
         depth: levels of each side.
         action: (rows,), of the records that describe the tops.
-        side: (rows,), of the same records.
-        price: (rows,), of the same records.
         groups: all books; brought up to date.
         kept: (rows,), to be filled.
     """
@@ -58,26 +74,56 @@ def merge_tops(
     for i in range(rows):
         first = i * (TOP_WORDS + words) + TOP_WORDS
         book = tops[first - TOP_WORDS + TOP_BOOK]
-        is_trade = action[i] == ACTION_TRADE
-        if not is_trade:  # a trade may be within an event, where its book is not to be read
-            for word in range(words):
-                groups.book_tops[at(book * words + word)] = tops[at(first + word)]
         group = groups.group_of[book]
-        for of_side in range(2):
-            merge_side(tops, first, depth, groups, group, of_side)
-        differs = False
-        for word in range(words):
-            differs |= tops[at(first + word)] != groups.group_tops[at(group * words + word)]
-        if differs and not is_trade:
-            for word in range(words):
-                groups.group_tops[at(group * words + word)] = tops[at(first + word)]
-        kept[i] = differs or is_trade
-        better = 0
-        if not is_trade and price[i] != UNDEF_PRICE:
-            is_ask = as_word(side[i] == SIDE_ASK)
-            better = count_better(tops, first, depth, is_ask, price[i] ^ -is_ask)
-        last_row = tops[first - TOP_WORDS + TOP_DEPTH] >> LAST_ROW_BIT << LAST_ROW_BIT
-        tops[first - TOP_WORDS + TOP_DEPTH] = last_row | better
+        if action[i] == ACTION_TRADE:
+            if groups.group_tops[group * words + SIZE_WORD] == NO_TOP:
+                write_no_levels(tops, first, depth)
+            else:
+                copy_words(groups.group_tops, group * words, tops, first, words)
+            groups.row_is_behind[group] = 0
+            kept[i] = True
+            continue
+        copy_words(tops, first, groups.book_tops, book * words, words)
+        for side in range(2):
+            merge_side(tops, first, depth, groups, group, side)
+        kept[i] = keep_group_top(tops, first, depth, groups, group)
+
+
+@outlined
+def keep_group_top(
+    tops: NDArray[np.int64], first: int, depth: int, groups: InstrumentGroups, group: int
+) -> bool:
+    """Keep a change as the last top of an instrument, and describe it; whether it has a row.
+
+    Args:
+        tops: words of tops; `Top.CHANGE` is replaced.
+        first: the word at which the levels of the instrument begin.
+        depth: levels of each side.
+        groups: all books; brought up to date.
+        group: the instrument's number.
+    """
+    words = TOP_LEVEL_WORDS * depth
+    last, change = group * words, tops[first - TOP_WORDS + TOP_CHANGE]
+    by_trade = change & CHANGE_ENDED_BY_TRADE != 0
+    was_behind = groups.row_is_behind[group] != 0
+    is_new = groups.group_tops[last + SIZE_WORD] == NO_TOP
+    if is_new:
+        write_no_levels(groups.group_tops, last, depth)
+    if by_trade and not was_behind:
+        copy_words(groups.group_tops, last, groups.group_rows, last, words)
+    bid = find_change(tops, first, groups.group_tops, last, depth, 0)
+    ask = find_change(tops, first, groups.group_tops, last, depth, 1)
+    is_changed = is_new or bid < depth or ask < depth
+    if is_changed:
+        copy_words(tops, first, groups.group_tops, last, words)
+    if by_trade or was_behind:
+        bid = find_change(tops, first, groups.group_rows, last, depth, 0)
+        ask = find_change(tops, first, groups.group_rows, last, depth, 1)
+    differs = bid < depth or ask < depth
+    last_row = change >> LAST_ROW_BIT << LAST_ROW_BIT
+    tops[first - TOP_WORDS + TOP_CHANGE] = last_row | describe_change(bid, ask, depth, change)
+    groups.row_is_behind[group] = as_word(by_trade and differs)
+    return not by_trade and (is_changed or differs or change & CHANGE_SNAPSHOT != 0)
 
 
 @outlined

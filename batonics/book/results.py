@@ -19,8 +19,10 @@ class TopsSpec(NamedTuple):
     """Keep tops (`FoldResult.tops`): the best levels at trades and changes."""
 
     depth: int  # levels of each side
-    changes: bool = True  # a top at the end of an event, where it differs from the book's last one
-    trades: bool = False  # a top at a trade, as the book is before it
+    # A top at the end of an event where the book differs from its last top or its last row, or
+    # where a snapshot ends (`ChangeBits`).
+    changes: bool = True
+    trades: bool = False  # a top at a trade, as the book is after its last event
 
 
 class WindowsSpec(NamedTuple):
@@ -105,7 +107,7 @@ class TopRecords(NamedTuple):
 
 def last_rows(tops: NDArray[np.int64]) -> NDArray[np.int64]:
     """The row of the last record of each top of `TopsSpec`; -1: it is in an earlier batch."""
-    return tops[:, Top.DEPTH] >> LAST_ROW_BIT
+    return tops[:, Top.CHANGE] >> LAST_ROW_BIT
 
 
 class Levels(NamedTuple):

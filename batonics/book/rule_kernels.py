@@ -1,8 +1,8 @@
-"""Rules 11 to 15: what the action and flags of a record mean for its book.
+"""Rules 11 to 16: what the action and flags of a record mean for its book and its time.
 
-The rule here: these rules are decided in this file alone. The fold and the queues ask
-`read_effects` and act on its answer, so they cannot disagree. "rule n" is number n of the
-market-by-order rules in ARCHITECTURE.md.
+The rule here: kernels have these rules from this file alone. The fold and the queues ask
+`read_effects` and act on its answer, so they cannot disagree. `model/mbo.py` has rule 16 for
+arrays. "rule n" is number n of the market-by-order rules in ARCHITECTURE.md.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from batonics.model.mbo import (
     ACTION_CLEAR,
     ACTION_MODIFY,
     ACTION_MODIFY_PARTIAL,
+    F_BAD_TS_RECV,
     F_LAST,
     F_MBP,
     F_SNAPSHOT,
@@ -66,3 +67,12 @@ def read_effects(action: int, flags: int, snapshot_open: int) -> int:
 def is_add_or_modify(action: int) -> bool:
     """Whether an action gives a price and a size to an order."""
     return action == ACTION_ADD or action == ACTION_MODIFY or action == ACTION_MODIFY_PARTIAL
+
+
+@inlined
+def has_trusted_time(flags: int) -> bool:
+    """Whether the `ts_recv` of a record orders it (rule 16), if it is defined.
+
+    The time of a snapshot's record is the snapshot's own: it is trusted despite F_BAD_TS_RECV.
+    """
+    return flags & (F_SNAPSHOT | F_BAD_TS_RECV) != F_BAD_TS_RECV

@@ -30,12 +30,13 @@ the enum's prefix and their own name:
 | O_      | Order     | T_     | Total      | DELTA_    | Delta      |
 | L_      | Level     | A_     | Anomaly    | EVENT_END_| EventEnd   |
 | B_      | Book      | STATUS_| Status     | TOP_      | Top        |
+| CHANGE_ | ChangeBits|        |            |           |            |
 | LADDER_ | Ladder    | STOP_  | FoldStop   | WINDOW_   | WindowTop  |
 """
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -84,16 +85,15 @@ class Book(IntEnum):
     SNAPSHOT_OPEN = 2
     EVENTS = 3  # complete events, times two, plus one within an event
     LAST_ROW = 4  # the book's last row in the batch being folded, or -1
-    # The next three are kept only for tops (`top_kernels.py`).
-    CHANGED_SIDES = 5  # bits 1 << side: the open event may have changed the best levels;
-    #                    RECORD_IS_ASK: RECORD_KEY is the key of an ask
-    RECORD_ROW = 6  # row of the record that describes the next top; -1: none in this batch
-    RECORD_KEY = 7  # key of that record's price, or BEST_KEY where it has no price
+    # The next two are kept only for tops (`top_kernels.py`).
+    TOP_BITS = 5  # of the open event: 1 << side where the best levels may have changed,
+    #               CHANGE_CLEARED, CHANGE_SNAPSHOT; and ROW_IS_BEHIND
+    RECORD_ROW = 6  # row of the record that describes the next top; RECORD_BEFORE, NO_RECORD
     WINDOW_EVENTS = 24  # events that ended in the open window; kept only for windows
 
 
 B_KEY, B_STATUS, B_SNAPSHOT_OPEN, B_EVENTS, B_LAST_ROW = (int(word) for word in list(Book)[:5])
-B_CHANGED_SIDES, B_RECORD_ROW, B_RECORD_KEY = (int(word) for word in list(Book)[5:8])
+B_TOP_BITS, B_RECORD_ROW = (int(word) for word in list(Book)[5:7])
 B_WINDOW_EVENTS = int(Book.WINDOW_EVENTS)
 
 
@@ -115,8 +115,8 @@ BID_LADDER, ASK_LADDER = 8, 16
 """Where the words of a side begin in a book."""
 NO_BID, NO_ASK = 0, 1
 """Level slots of an empty side; their price reads UNDEF_PRICE, their size and count 0."""
-WORST_KEY, BEST_KEY = -(2**63), 2**63 - 1
-"""No level's key is worse than the first or better than the second."""
+WORST_KEY = -(2**63)
+"""No level's key is worse."""
 
 
 class Total(IntEnum):
@@ -133,11 +133,12 @@ class Total(IntEnum):
     TOPS = 8
     CHANGED_BOOKS = 9  # books in which an event ended in the open window
     WINDOWS = 10  # windows that ended in the batch
+    LATEST_NS = 11  # the greatest trusted ts_recv so far
 
 
 T_PRIORITY, T_ORDERS, T_LEVELS, T_BOOKS, T_POOL = (int(total) for total in list(Total)[:5])
 T_DELTAS, T_EVENT_ENDS, T_WIDEST = (int(total) for total in list(Total)[5:8])
-T_TOPS, T_CHANGED_BOOKS, T_WINDOWS = (int(total) for total in list(Total)[8:])
+T_TOPS, T_CHANGED_BOOKS, T_WINDOWS = (int(total) for total in list(Total)[8:11])
 
 
 class Status(IntEnum):
@@ -152,7 +153,7 @@ STATUS_COLD, STATUS_SYNCED, STATUS_STALE = (int(status) for status in Status)
 
 
 class Anomaly(IntEnum):
-    """What is counted per book and never silently repaired (rules 7 to 9, 13 to 15, 19)."""
+    """What is counted per book and never silently repaired (rules 4, 7 to 9, 13 to 15, 19)."""
 
     UNKNOWN_CANCEL = 0
     UNKNOWN_MODIFY = 1
@@ -166,13 +167,14 @@ class Anomaly(IntEnum):
     MBP_RECORD = 9
     TOB_CANCEL = 10
     SNAPSHOT_REPLACED = 11
+    TS_RECV_BACKWARDS = 12  # the engine counts it, not the fold
 
 
 ANOMALIES = len(Anomaly)
 A_UNKNOWN_CANCEL, A_UNKNOWN_MODIFY, A_DUPLICATE_ADD = (int(kind) for kind in list(Anomaly)[:3])
 A_OVER_CANCEL, A_BAD_SIDE, A_UNDEF_PRICE = (int(kind) for kind in list(Anomaly)[3:6])
 A_UNDEF_SIZE, A_ZERO_SIZE, A_SIDE_MISMATCH = (int(kind) for kind in list(Anomaly)[6:9])
-A_MBP_RECORD, A_TOB_CANCEL, A_SNAPSHOT_REPLACED = (int(kind) for kind in list(Anomaly)[9:])
+A_MBP_RECORD, A_TOB_CANCEL, A_SNAPSHOT_REPLACED = (int(kind) for kind in list(Anomaly)[9:12])
 
 
 class FoldStop(IntEnum):
@@ -255,13 +257,30 @@ class Top(IntEnum):
     ROW = 0  # of the record that describes it (`RECORD_BEFORE`: it is in an earlier batch)
     BOOK = 1
     EVENT = 2  # the book's complete events before
-    DEPTH = 3  # levels of the record's side with a better price than the record's; `LAST_ROW_BIT`
+    CHANGE = 3  # `ChangeBits`, `CHANGE_LEVEL_SHIFT`, `LAST_ROW_BIT`
 
 
-TOP_ROW, TOP_BOOK, TOP_EVENT, TOP_DEPTH = (int(word) for word in Top)
+TOP_ROW, TOP_BOOK, TOP_EVENT, TOP_CHANGE = (int(word) for word in Top)
 
+
+class ChangeBits(IntFlag):
+    """Bits of `Top.CHANGE`. All are 0 in the top of a trade."""
+
+    BID = 1  # the side that changed at the level; none: both sides or none, or a clear
+    ASK = 2
+    CLEARED = 4  # the event cleared the book
+    SNAPSHOT = 8  # the event is a snapshot
+    ENDED_BY_TRADE = 16  # the last record of the event is a T: the vendor has no row
+    UNCHANGED = 32  # the book is as before the event: only the vendor has a row
+
+
+CHANGE_CLEARED, CHANGE_SNAPSHOT, CHANGE_ENDED_BY_TRADE, CHANGE_UNCHANGED = (
+    int(bit) for bit in list(ChangeBits)[2:]
+)
+CHANGE_LEVEL_SHIFT = 8
+"""The bit of `Top.CHANGE` from which on its 8 bits have the level that changed."""
 LAST_ROW_BIT = 16
-"""The bit of `Top.DEPTH` from which on it has the row of the last record of the top: that of the
+"""The bit of `Top.CHANGE` from which on it has the row of the last record of the top: that of the
 trade, or of the record that ended the event (-1: it is in an earlier batch)."""
 
 
@@ -280,6 +299,8 @@ RECORD_BEFORE = -1
 """In place of a row: the record is in an earlier batch, and was kept."""
 LAST_SEEN = -2
 """In place of a row: the record is the book's last one before the batch."""
+NO_RECORD = -3
+"""In place of a row: no record since the book's last top describes a top."""
 TOP_WORDS = len(Top)
 """Words of a top before its levels."""
 TOP_LEVEL_WORDS = 6
@@ -307,13 +328,14 @@ class Outputs(NamedTuple):
     tops: NDArray[np.int64]  # TOP_WORDS + TOP_LEVEL_WORDS * depth words a top
     depth: int  # levels of each side in a top; 0: no tops
     trades: bool  # a top is written at each trade
-    # By book: the worst key of each side in its last top, then the levels of that top. Length 0:
-    # no tops are written at the ends of events.
+    # By book: the worst key of each side after its last event, then its levels after that event and
+    # in its last row. Length 0: no tops are written at the ends of events.
     last_tops: NDArray[np.int64]
     # For windows, which exclude the tops above. Length 0 of `changed_books`: no windows.
     window_bounds: NDArray[np.int64]  # rows of the batch before which a window ends
     changed_books: NDArray[np.int64]  # numbers of books, room for all
-    levels_before: NDArray[np.int64]  # by book: its levels before the open event, as in a top
+    # By book: its levels before the open event, as in a top. For windows and for trades alone.
+    levels_before: NDArray[np.int64]
     events_per_window: int  # a window ends with every so many events of its book; 0: at bounds
 
 

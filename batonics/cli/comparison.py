@@ -11,6 +11,8 @@ EXAMPLE_ROWS_MAX = 5
 """Differences that are printed; the report has more."""
 _REASONS = {
     "no records": "of books that the input has no records of",
+    "cut_off": "of an event or interval that the input cuts off",
+    "sizes over 32 bits": "sizes that may exceed 32 bits",
     "before": "before the other side begins",
     "after": "after the other side ends",
     "cold": "of books that began mid-session: a lower bound",
@@ -24,6 +26,13 @@ def print_comparison(report: dict[str, Any]) -> None:
         ("ours", report["rows"]["ours"]),
         ("theirs", report["rows"]["theirs"]),
         ("equal in every column that both have", report["pairs"]["equal"]),
+    ]
+    if report["old_generation"]:
+        name = "  but for side: their file is of the old generation, with sides of trades alone"
+        rows.append((name, report["sides_not_compared"]))
+    rows += [
+        (f"not compared, {_REASONS[reason]}", count)
+        for reason, count in report["not_compared_pairs"].items()
     ]
     for key, name in (
         ("differing_pairs", "different"),
@@ -56,7 +65,9 @@ def refuse_difference(report: dict[str, Any] | None) -> None:
     if report is None or report["agrees"]:
         return
     if not report["examples"]:
-        raise BatonicsError(f"no row of {report['file']} has a counterpart in the input")
+        pairs = report["pairs"]["all"]
+        what = "equals its counterpart" if pairs else "has a counterpart"
+        raise BatonicsError(f"no row of {report['file']} {what} in the input")
     first = _describe(report["examples"][0])
     raise BatonicsError(f"the rows differ from {report['file']}; the first: {first}")
 

@@ -34,3 +34,11 @@ def print_warnings(console: Console, warnings: Iterable[str]) -> None:
 
     for warning in warnings:
         console.print(f"  {warning}: {AnswerWarning(warning).meaning}", style="yellow")
+
+
+def describe_clamped_rows(count: int, schema: str) -> str:
+    """A line about rows with a size that 32 bits do not hold (`count_clamped_rows`)."""
+    return (
+        f"{count:,} rows of {schema} have a size of 4294967295, the greatest of its 32 bits:"
+        " the level may have more"
+    )

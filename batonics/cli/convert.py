@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from batonics.cli.console import describe_clamped_rows
 from batonics.cli.options import (
     SCHEMA_FORMS,
     EndOption,
@@ -103,6 +104,8 @@ def command(
     refuse_input_as_output([*files, *request.definitions, *request.statuses], out)
     output = TableOutput(out, file_format, price_unit(prices))
     with read_progress("convert", quiet=quiet) as progress:
-        rows = convert(request, output, progress)
+        result = convert(request, output, progress)
+    if result.clamped_rows:
+        typer.echo(f"batonics: {describe_clamped_rows(result.clamped_rows, schema)}", err=True)
     if not quiet:
-        typer.echo(f"wrote {rows:,} rows to {out}", err=True)
+        typer.echo(f"wrote {result.rows:,} rows to {out}", err=True)

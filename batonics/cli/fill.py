@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +18,9 @@ from batonics.cli.options import (
     SkipBadOption,
     price_unit,
 )
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 FILL_ROWS_MAX = 20
 """Fills that are printed; a line counts the rest."""
@@ -51,6 +54,13 @@ def command(
     publisher: Annotated[
         int | None, typer.Option(help="The publisher id of the book, if several have the symbol.")
     ] = None,
+    definitions: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A file of instrument definitions, which say whether an instrument of CME matches"
+            " by time. May be repeated."
+        ),
+    ] = None,
     json: JsonOption = False,
     prices: Annotated[
         PricesChoice | None,
@@ -66,7 +76,8 @@ def command(
     The order enters after the last complete event of the book at or before --at. A marketable part
     takes displayed levels; the rest joins the back of its level. The simulated order does not
     change the recorded market (no impact). Matching is by price, then time: a recorded fill of an
-    order behind it, at its price or through it, fills the simulated order first. Implied and hidden
+    order behind it, at its price or through it, fills the simulated order first. Where the venue
+    is not known to match so, the answer says that the priority is unknown. Implied and hidden
     volume does not fill it; a clear of the book ends it. An --at after the last record is refused.
     """
     from batonics.cli.progress import read_progress
@@ -86,6 +97,7 @@ def command(
         at_ns=parse_time(at),
         symbol=symbols,
         publisher_id=publisher,
+        definitions=tuple(definitions or ()),
         options=InputOptions(skip_bad, salvage, in_this_order),
         prices=price_unit(prices) or "decimal",
     )
@@ -99,6 +111,17 @@ def command(
         typer.echo(orjson.dumps(report, option=orjson.OPT_INDENT_2).decode())
     else:
         _print(report, side)
+
+
+def _print_priority(console: Console, report: dict[str, Any]) -> None:
+    """Say how far the queue can be trusted."""
+    if report["priority"] != "fifo":
+        console.print(f"  priority {report['priority']}: {report['priority_reason']}")
+    compared, wrong = report["fill_order"]["compared"], report["fill_order"]["out_of_order"]
+    if wrong:
+        console.print(
+            f"  fills against the order of their queue before it entered: {wrong:,} of {compared:,}"
+        )
 
 
 def _print(report: dict[str, Any], side: OrderSide) -> None:
@@ -127,6 +150,7 @@ def _print(report: dict[str, Any], side: OrderSide) -> None:
     if end == "open":
         end = f"open, watched until the last record at {report['data']['until']}"
     console.print(f"  filled {report['filled']:,} of {report['size']:,}: {end}")
+    _print_priority(console, report)
     print_warnings(console, report["warnings"])
     if not report["fills"]:
         return

@@ -17,6 +17,8 @@ from batonics.cli.options import (
 )
 from batonics.cli.table import BOOK_ROWS_MAX, Column, print_table
 
+SILENCE_SECONDS_MIN = 0.001
+"""The shortest silence that is printed; `--json` has shorter ones."""
 METADATA_SYMBOLS_MAX = 10
 """Symbols of a file's metadata that are printed; a line counts the rest."""
 
@@ -50,15 +52,56 @@ def _print(report: dict[str, Any]) -> None:
     console = plain_console()
     for file in report["files"]:
         _print_file(console, file)
+    if report["records"] or not report["other_records"]:
+        _print_records(console, report)
+    if report["other_records"]:
+        _print_other_records(console, report["other_records"])
+    if report["books"]:
+        _print_books(console, report)
+
+
+def _print_records(console: Any, report: dict[str, Any]) -> None:
+    """The MBO records of all files."""
     console.print(f"{report['records']:,} MBO records")
     for name in ("ts_event", "ts_recv"):
-        console.print(f"  {name}: {report[name]['first']} to {report[name]['last']}")
+        if report[name]["first"] is not None:
+            console.print(f"  {name}: {report[name]['first']} to {report[name]['last']}")
     for name in ("actions", "flags", "publishers"):
-        console.print(f"  {name}: {_list_counts(report[name])}")
+        if report[name]:
+            console.print(f"  {name}: {_list_counts(report[name])}")
     if report["ts_recv_backwards"]:
         console.print(f"  ts_recv runs backwards {report['ts_recv_backwards']:,} times")
     for silence in report["longest_silences"]:
-        console.print(f"  silent for {silence['seconds']:.3f} s after {silence['after']}")
+        if silence["seconds"] >= SILENCE_SECONDS_MIN:
+            console.print(f"  silent for {silence['seconds']:.3f} s after {silence['after']}")
+
+
+def _print_other_records(console: Any, kinds: dict[str, Any]) -> None:
+    """The records of other types, in all files."""
+    for name, kind in kinds.items():
+        count = len(kind["instruments"])
+        span = kind["ts_event"]
+        times = "" if span["first"] is None else f", ts_event {span['first']} to {span['last']}"
+        of_instruments = f"of {count:,} instrument{'' if count == 1 else 's'}"
+        console.print(f"{kind['records']:,} {name} records {of_instruments}{times}")
+    rows = [(name, row) for name, kind in kinds.items() for row in kind["instruments"]]
+    rows, left_out = rows[:BOOK_ROWS_MAX], len(rows) - BOOK_ROWS_MAX
+    print_table(
+        console,
+        [
+            Column("type", [name for name, _ in rows]),
+            Column("symbol", [escape_unprintable(row["symbol"] or "?") for _, row in rows]),
+            Column("publisher", [str(row["publisher_id"]) for _, row in rows], is_number=True),
+            Column("instrument", [str(row["instrument_id"]) for _, row in rows], is_number=True),
+            Column("records", [f"{row['records']:,}" for _, row in rows], is_number=True),
+        ],
+        hint="; --json has them all",
+    )
+    if left_out > 0:
+        console.print(f"and {left_out:,} more; --json has them all")
+
+
+def _print_books(console: Any, report: dict[str, Any]) -> None:
     books = report["books"][:BOOK_ROWS_MAX]
     print_table(
         console,
@@ -102,4 +145,5 @@ def _print_file(console: Any, file: dict[str, Any]) -> None:
     if file["skipped"]:
         console.print(f"  {file['skipped']:,} bad records skipped")
     if file["other_records"]:
-        console.print(f"  records of other types: {_list_counts(file['other_records'])}")
+        kinds = {"mbo": file["mbo_records"]} if file["mbo_records"] else {}
+        console.print(f"  records: {_list_counts({**kinds, **file['other_records']})}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from batonics.cli.console import escape_unprintable
+from batonics.cli.console import describe_clamped_rows, escape_unprintable
 from batonics.cli.option_groups import SettingOption, load_settings
 from batonics.cli.options import (
     SCHEMA_FORMS,
@@ -18,11 +18,14 @@ from batonics.cli.options import (
     LogJsonOption,
     QuietOption,
     SalvageOption,
+    SessionOption,
     SkipBadOption,
     StartOption,
+    StatusesOption,
     StoredFilesArgument,
     WideOption,
     parse_row_filter,
+    parse_session,
     split_names,
 )
 
@@ -65,6 +68,8 @@ def load(
     again: Annotated[
         bool, typer.Option("--again", help="Load again what the lake has already.")
     ] = False,
+    statuses: StatusesOption = None,
+    session: SessionOption = None,
     skip_bad: SkipBadOption = False,
     salvage: SalvageOption = False,
     in_this_order: InThisOrderOption = False,
@@ -88,18 +93,26 @@ def load(
         one_stream=one_stream,
         again=again,
         options=InputOptions(skip_bad, salvage, in_this_order),
+        statuses=tuple(statuses or ()),
+        sessions=parse_session(session),
     )
+    has_sessions = bool(request.statuses) or session is not None
+    kept = "is in the lake already" + ("; --again loads it with these" if has_sessions else "")
     run = LakeLoad(request)
     with load_progress("load", run.source_bytes, quiet=quiet) as progress:
         run.progress = progress
         for result in run.run():
-            progress.next(None if quiet else _describe_load(result))
+            progress.next(None if quiet else _describe_load(result, kept))
+    for schema, count in run.clamped_rows.items():
+        if count:
+            typer.echo(f"batonics: {describe_clamped_rows(count, schema)}", err=True)
 
 
-def _describe_load(result: LoadResult) -> str:
+def _describe_load(result: LoadResult, kept: str) -> str:
+    """What was loaded of a source; `kept` where the lake had all of it."""
     others = f" and {len(result.paths) - 1} more" if result.paths[1:] else ""
     loaded = ", ".join(f"{load.rows:,} {load.schema}" for load in result.loaded)
-    return escape_unprintable(f"{result.paths[0]}{others}: {loaded or 'is in the lake already'}")
+    return escape_unprintable(f"{result.paths[0]}{others}: {loaded or kept}")
 
 
 @app.command("append")

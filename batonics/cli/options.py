@@ -27,10 +27,10 @@ StoredFilesArgument = Annotated[
 ]
 SymbolsOption = Annotated[
     str | None,
-    typer.Option("--symbols", help="Keep these symbols or instrument ids: A,B,C."),
+    typer.Option("--symbols", help="Keep these symbols on their dates, or instrument ids: A,B,C."),
 ]
 LakeSymbolsOption = Annotated[
-    str | None, typer.Option("--symbols", help="Keep rows of these symbols: A,B,C.")
+    str | None, typer.Option("--symbols", help="Keep rows of these symbols on their dates: A,B,C.")
 ]
 DateOption = Annotated[
     str | None, typer.Option("--date", help="Keep rows of this day, in --tz: 2025-09-24.")
@@ -89,7 +89,8 @@ InThisOrderOption = Annotated[
     ),
 ]
 SCHEMA_FORMS = (
-    "mbo, trades, tbbo, bbo, deltas, orders, mbp-N, bbo-INTERVAL, ohlcv-INTERVAL, depth-INTERVAL"
+    "mbo, trades, tbbo, bbo, deltas, orders, mbp-N, states-N, bbo-INTERVAL, ohlcv-INTERVAL,"
+    " depth-INTERVAL"
 )
 """What `frames.schemas.table.schema_forms` gives. The table is not imported for a help text."""
 
@@ -126,6 +127,13 @@ SessionOption = Annotated[
     typer.Option(
         "--session",
         help="When the market is open, where no status says it: '17:00-16:00 America/Chicago'.",
+    ),
+]
+IncludeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--include",
+        help="Count states that averages leave out: crossed (books), closed (markets).",
     ),
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]

@@ -11,18 +11,23 @@ from batonics.cli.option_groups import SettingOption
 from batonics.cli.options import (
     DateOption,
     EndOption,
+    IncludeOption,
     InThisOrderOption,
     LakeSymbolsOption,
     PricesOption,
     QuietOption,
     SalvageOption,
+    SessionOption,
     SkipBadOption,
     StartOption,
+    StatusesOption,
     TimeZoneOption,
     WideOption,
     parse_row_filter,
+    parse_session,
     price_unit,
     refuse_input_as_output,
+    split_names,
 )
 
 if TYPE_CHECKING:
@@ -80,6 +85,9 @@ def command(
     shell: Annotated[
         bool, typer.Option("--shell", help="Read queries from standard input, each ended by ;.")
     ] = False,
+    include: IncludeOption = None,
+    statuses: StatusesOption = None,
+    session: SessionOption = None,
     prices: PricesOption = None,
     skip_bad: SkipBadOption = False,
     salvage: SalvageOption = False,
@@ -116,6 +124,9 @@ def command(
         prices_are_default=prices is None,
         prices=price_unit(prices)
         or ("decimal" if on_terminal else default_price_unit(file_format)),
+        include=split_names(include),
+        statuses=tuple(statuses or ()),
+        sessions=parse_session(session),
     )
     progress = read_progress("read", quiet=quiet)
     if shell:

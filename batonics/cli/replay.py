@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from batonics.cli.option_groups import load_settings
-from batonics.cli.options import LogJsonOption, QuietOption
+from batonics.cli.options import InThisOrderOption, LogJsonOption, QuietOption
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def command(
     files: Annotated[
         list[str],
-        typer.Argument(help="DBN files (plain, zstd, fragments) in the order of their time."),
+        typer.Argument(help="DBN files (plain, zstd, fragments)."),
     ],
     bind: Annotated[
         str, typer.Option(help="HOST:PORT to listen on; port 0 lets the system choose.")
@@ -41,8 +41,11 @@ def command(
     ] = None,
     start: Annotated[
         str | None,
-        typer.Option(help="Start at this time: ISO 8601 (UTC) or nanoseconds since the epoch."),
+        typer.Option(help="Start at this time: ISO 8601 (in --tz) or nanoseconds since the epoch."),
     ] = None,
+    tz: Annotated[
+        str, typer.Option(help="The time zone of --start without an offset: America/Chicago.")
+    ] = "UTC",
     loop: Annotated[
         int, typer.Option(min=0, help="How many times the files are sent; 0: without end.")
     ] = 1,
@@ -59,6 +62,7 @@ def command(
     once: Annotated[
         bool, typer.Option("--once", help="End after the first client that was sent everything.")
     ] = False,
+    in_this_order: InThisOrderOption = False,
     log_json: LogJsonOption = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -85,10 +89,11 @@ def command(
         bind=bind,
         protocol=protocol,
         pace=_parse_pace(speed, rate),
-        start_ns=None if start is None else min(parse_time(start), 2**63 - 1),
+        start_ns=None if start is None else min(parse_time(start, tz), 2**63 - 1),
         loops=loop,
         once=once,
         indexed=has_display,
+        in_this_order=in_this_order,
         faults=None if fault is None else parse_faults(fault, seed),
     )
     _run(Replay(request), console if has_display else None, as_json=bool(as_json))

@@ -35,7 +35,7 @@ class FeedOptions:
         "ALL_SYMBOLS"
     )
     stype_in: Annotated[
-        str, typer.Option(help="Type of --symbols: raw_symbol, instrument_id, parent.")
+        str, typer.Option(help="Type of --symbols: raw_symbol, instrument_id, continuous, parent.")
     ] = "raw_symbol"
     snapshot: Annotated[
         bool, typer.Option("--snapshot", help="Begin with a snapshot of the --gateway's books.")

@@ -51,11 +51,11 @@ from batonics.model.mbo import (
     records_from_batch,
     slice_batch,
 )
-from batonics.settings.table import InputSettings
+from batonics.settings.table import INPUT_DEFAULTS
 
 Bytes = bytes | bytearray | memoryview | NDArray[np.uint8]
 
-METADATA_BYTES_MAX = InputSettings().metadata_bytes_max
+METADATA_BYTES_MAX = INPUT_DEFAULTS.metadata_bytes_max
 """Longer metadata is refused, unless the caller has another limit."""
 
 OTHERS_MAX = 4096
@@ -109,7 +109,7 @@ class DbnDecoder:
         source: str | None = None,
         metadata_bytes_max: int = METADATA_BYTES_MAX,
         file_bytes: int | None = None,
-        schema: int = SCHEMA_MBO,
+        schema: int | None = SCHEMA_MBO,
     ) -> None:
         if batch_rows < 1 or buffers < 1:
             raise UsageError(f"batch_rows is {batch_rows}, buffers {buffers}, expected 1 or more")
@@ -251,7 +251,7 @@ class DbnDecoder:
         self.files += self._in_records
 
     def _begin_stream(self, metadata: Metadata) -> None:
-        if metadata.schema not in (self._schema, None):
+        if self._schema is not None and metadata.schema not in (self._schema, None):
             use = "but books are built from mbo"
             if self._schema != SCHEMA_MBO:
                 use = f"expected {schema_name(self._schema)}"

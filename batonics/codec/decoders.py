@@ -9,7 +9,7 @@ from __future__ import annotations
 from batonics.codec.dbn import METADATA_BYTES_MAX, DbnDecoder
 from batonics.codec.framing import Framing, LengthPrefixedDecoder
 from batonics.codec.messages import RTYPE_SYMBOL_MAPPING, parse_symbol_mapping
-from batonics.codec.metadata import Metadata, symbol_intervals
+from batonics.codec.metadata import SCHEMA_MBO, Metadata, symbol_intervals
 from batonics.codec.ndjson import NdjsonDecoder
 from batonics.model.symbols import MappingInterval
 
@@ -23,6 +23,8 @@ class DecoderFactory:
         batch_rows: the greatest number of rows of a batch.
         buffers: the number of batches that stay valid (DBN only).
         skip_bad: whether bad records are counted and skipped.
+        any_schema: DBN files of schemas other than mbo are read too; all their records are other
+            records.
         metadata_bytes_max: longer metadata is refused, except in a plain file of that size.
     """
 
@@ -32,10 +34,12 @@ class DecoderFactory:
         batch_rows: int,
         buffers: int = 1,
         skip_bad: bool = False,
+        any_schema: bool = False,
         metadata_bytes_max: int = METADATA_BYTES_MAX,
     ) -> None:
         self._metadata_bytes_max = metadata_bytes_max
         self._batch_rows, self._buffers, self._skip_bad = batch_rows, buffers, skip_bad
+        self._schema = None if any_schema else SCHEMA_MBO
         self._ndjson: NdjsonDecoder | None = None
         self._symbols_returned = 0
         self._metadata_returned: Metadata | None = None
@@ -71,6 +75,7 @@ class DecoderFactory:
             source=source,
             metadata_bytes_max=self._metadata_bytes_max,
             file_bytes=file_bytes,
+            schema=self._schema,
         )
 
     def new_mappings(self, decoder: Decoder, source: str | None) -> list[MappingInterval]:

@@ -29,7 +29,6 @@ LINE_BYTES_MAX = 64 << 10
 """The longest line; 500 symbols of 70 bytes fit."""
 SYMBOLS_MAX = 500
 """The most symbols of one subscription line; the vendor's limit."""
-ALL_SYMBOLS = "ALL_SYMBOLS"
 KEY_BYTES = 32
 BUCKET_BYTES = 5
 HEARTBEAT_S = 30

@@ -7,6 +7,7 @@ offsets are those of `record.rs`, `v1`, `v2` and `v3` in the dbn reference libra
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -65,6 +66,44 @@ _RECORD_BYTES = {
 }
 """Bytes of a record by rtype in DBN version 3."""
 
+RTYPE_NAMES = {
+    0x00: "trades",
+    0x01: "mbp-1",
+    0x0A: "mbp-10",
+    0x11: "ohlcv",
+    RTYPE_STATUS: "status",
+    RTYPE_DEFINITION: "definition",
+    0x14: "imbalance",
+    RTYPE_ERROR: "error",
+    RTYPE_SYMBOL_MAPPING: "symbol_mapping",
+    RTYPE_SYSTEM: "system",
+    0x18: "statistics",
+    0x20: "ohlcv-1s",
+    0x21: "ohlcv-1m",
+    0x22: "ohlcv-1h",
+    0x23: "ohlcv-1d",
+    0x24: "ohlcv-eod",
+    0xA0: "mbo",
+    0xB1: "cmbp-1",
+    0xC0: "cbbo-1s",
+    0xC1: "cbbo-1m",
+    0xC2: "tcbbo",
+    0xC3: "bbo-1s",
+    0xC4: "bbo-1m",
+}
+"""The name of each kind of record: that of its schema, or its own. tbbo has records of mbp-1."""
+
+HEADER_DTYPE = np.dtype(
+    [
+        ("length", "u1"),
+        ("rtype", "u1"),
+        ("publisher_id", "<u2"),
+        ("instrument_id", "<u4"),
+        ("ts_event", "<u8"),
+    ]
+)
+"""The 16 bytes that every record begins with."""
+
 _RECORD_BYTES_BEFORE: dict[int, dict[int, int]] = {
     1: {
         RTYPE_DEFINITION: 360,
@@ -84,7 +123,8 @@ _IS_TRADING_AT = 30
 _STATUS_CODES = frozenset(TradingStatus)
 _RAW_SYMBOL = {1: (200, 22), 2: (200, 71), 3: (238, 71)}
 _UPDATE_ACTION = {1: 349, 2: 382, 3: 493}
-"""By version, offset and width of a definition's raw_symbol, and the offset of its action."""
+_MATCH_ALGORITHM = {1: 342, 2: 375, 3: 488}
+"""By version, offset and width of a definition's raw_symbol, and the offsets of two letters."""
 
 
 class OtherRecord(NamedTuple):
@@ -115,6 +155,16 @@ class GatewayMessage(NamedTuple):
     text: str
 
 
+def rtype_name(rtype: int) -> str:
+    """The name of a kind of record; its number if DBN has none of it."""
+    return RTYPE_NAMES.get(rtype, f"0x{rtype:02x}")
+
+
+def read_headers(records: Sequence[OtherRecord]) -> NDArray[np.void]:
+    """(records,) The headers of records, of `HEADER_DTYPE`."""
+    return np.frombuffer(b"".join(r.data[:HEADER_BYTES] for r in records), HEADER_DTYPE)
+
+
 def record_words(version: int, *, ts_out: bool) -> NDArray[np.uint8]:
     """(256,) The length of a record of each rtype, in 4-byte words; 0 for an unknown rtype.
 
@@ -131,8 +181,8 @@ def parse_symbol_mapping(
 ) -> MappingInterval:
     """The symbol that a SymbolMapping record gives its instrument.
 
-    A live gateway leaves both ends undefined. The symbol then holds for all times, since it also
-    applies to records from before the session (a replay from `start`).
+    It is `symbol_out`, or `symbol_in` if the client requested instrument ids as output. A live
+    gateway leaves both ends undefined: the symbol then holds from the record's `ts_event` on.
 
     Raises:
         DamagedInputError: the symbol is not text.
@@ -141,38 +191,49 @@ def parse_symbol_mapping(
     width = 22 if version == 1 else 71
     stype_bytes = 0 if version == 1 else 1
     instrument_id = int.from_bytes(record.data[4:8], "little")
-    reader.take(stype_bytes + width + stype_bytes)
+    reader.take(stype_bytes)
+    symbol_in = reader.text(width)
+    reader.take(stype_bytes)
     symbol = reader.text(width)
+    if symbol.isdecimal() and symbol_in:
+        symbol = symbol_in
     if version == 1:
         reader.take(4)
     start_ns, end_ns = reader.integer(8), reader.integer(8)
-    return MappingInterval(
-        0 if start_ns == UNDEF_TIMESTAMP else start_ns, end_ns, instrument_id, symbol
-    )
+    if start_ns == UNDEF_TIMESTAMP and end_ns == UNDEF_TIMESTAMP:
+        start_ns = int.from_bytes(record.data[8:16], "little")  # ts_event
+    if start_ns == UNDEF_TIMESTAMP:
+        start_ns = 0
+    return MappingInterval(start_ns, end_ns, instrument_id, symbol)
 
 
 def parse_definition(record: OtherRecord, version: int, source: str | None = None) -> Definition:
     """The definition of a definition record, from its `ts_recv` on.
 
-    A record that deletes the instrument leaves it without a tick and a factor.
+    A record that deletes the instrument leaves it without a tick, a factor and an algorithm.
 
     Raises:
         DamagedInputError: the symbol is not text.
     """
     reader = _reader(record, source)
     start_ns = reader.integer(8)
-    values = [int.from_bytes(reader.take(8), "little", signed=True) for _ in range(2)]
+    tick, factor = (int.from_bytes(reader.take(8), "little", signed=True) for _ in range(2))
     symbol_at, width = _RAW_SYMBOL[version]
     reader.take(symbol_at - HEADER_BYTES - 24)
     symbol = reader.text(width)
+    algorithm = chr(record.data[_MATCH_ALGORITHM[version]])
     if record.data[_UPDATE_ACTION[version]] == _DELETED:
-        values = [UNDEF_PRICE, UNDEF_PRICE]
+        tick = factor = UNDEF_PRICE
+        algorithm = ""
     return Definition(
         0 if start_ns == UNDEF_TIMESTAMP else start_ns,
         UNDEF_TIMESTAMP,
         int.from_bytes(record.data[4:8], "little"),
         symbol,
-        *values,
+        tick,
+        factor,
+        # Where there is none, the byte is a space or 0.
+        algorithm if algorithm.isascii() and algorithm.isalpha() else "",
     )
 
 
@@ -216,10 +277,17 @@ def parse_system_message(
     return _parse_message(record, version, source, code_offset=319)
 
 
-def write_symbol_mapping(
-    instrument_id: int, ts_event: int, stype_in: int, symbol_in: str, symbol_out: str
+def write_symbol_mapping(  # noqa: PLR0913 - the fields of the record
+    instrument_id: int,
+    ts_event: int,
+    stype_in: int,
+    symbol_in: str,
+    symbol_out: str,
+    *,
+    start_ns: int = UNDEF_TIMESTAMP,
+    end_ns: int = UNDEF_TIMESTAMP,
 ) -> bytes:
-    """A SymbolMapping record of version 3 as a live gateway sends it; it holds for all times.
+    """A SymbolMapping record of version 3. A live gateway sends it without a start and an end.
 
     Args:
         instrument_id: the instrument.
@@ -227,6 +295,8 @@ def write_symbol_mapping(
         stype_in: the number of the symbology of `symbol_in`.
         symbol_in: the symbol that the client requested.
         symbol_out: the raw symbol of the instrument.
+        start_ns: the first nanosecond at which it holds.
+        end_ns: the nanosecond after the last one.
 
     Raises:
         UsageError: a symbol does not fit its field.
@@ -238,7 +308,7 @@ def write_symbol_mapping(
             _text_field(symbol_in, _SYMBOL_BYTES),
             bytes([STYPE_RAW_SYMBOL]),
             _text_field(symbol_out, _SYMBOL_BYTES),
-            struct.pack("<QQ", UNDEF_TIMESTAMP, UNDEF_TIMESTAMP),
+            struct.pack("<QQ", start_ns, end_ns),
         ]
     )
 

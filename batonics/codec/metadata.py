@@ -43,6 +43,8 @@ LATEST_VERSION = 3
 SCHEMA_MBO = 0
 STYPE_INSTRUMENT_ID = 0
 STYPE_RAW_SYMBOL = 1
+STYPE_CONTINUOUS = 3
+STYPE_PARENT = 4
 # As many to a line as fit: their order is their number.
 # fmt: off
 SCHEMA_NAMES = (
@@ -268,8 +270,8 @@ def symbol_intervals(metadata: Metadata) -> Iterator[MappingInterval]:
 
 
 def _clamp_ns(ts_ns: int) -> int:
-    """Clip an open end such as 9999-12-31 to the uint64 of DBN timestamps."""
-    return min(max(ts_ns, 0), UNDEF_TIMESTAMP)
+    """Clip an end such as 9999-12-31 to the range of DBN timestamps, which UNDEF is not in."""
+    return min(max(ts_ns, 0), UNDEF_TIMESTAMP - 1)
 
 
 def encode_metadata(metadata: Metadata) -> bytes:

@@ -15,6 +15,7 @@ from functools import partial
 
 import polars as pl
 
+from batonics.frames.columns.book_state import CROSSED, STATUS
 from batonics.frames.columns.prices import add_price_argument
 from batonics.frames.depth.book_sources import (
     bbo_source,
@@ -29,7 +30,9 @@ from batonics.frames.measures.book_measures import measures_source
 from batonics.frames.measures.trade_measures import trade_measures_source
 from batonics.frames.measures.window_measures import vpin_source, window_measures_source
 from batonics.frames.orders.order_lives import orders_source, queue_source
-from batonics.frames.scan.row_extras import CROSSED, with_extra
+from batonics.frames.scan.mbo_scan import facts_of
+from batonics.frames.scan.row_extras import with_extra
+from batonics.frames.schemas.mbp_sources import state_source
 from batonics.frames.schemas.table import MBP_DEPTH_MAX, Schema, find_schema
 from batonics.model.arguments import check_methods
 from batonics.model.errors import UsageError
@@ -47,7 +50,7 @@ class MboNamespace:
     type.
 
     Most methods take `extra`, names of columns that follow those of the rows: symbol, status (of
-    trading), crossed, book_status (cold, synced, stale); see `frames/scan/row_extras.py`.
+    trading), crossed, book_status (cold, synced, stale); see `frames/columns/book_state.py`.
 
     Every method takes `prices`, the unit of prices and of all that derives from them: "fixed", as
     the columns below are, "decimal" or "float"; see `frames/columns/prices.py`.
@@ -86,9 +89,10 @@ class MboNamespace:
     ) -> pl.LazyFrame:
         """The vendor's MBP of any depth: mbp-1, mbp-10 or any other.
 
-        There is a row for each trade, with the book before the trade takes effect, and for each
-        event that changed the best `n` levels, with the book after the event; see
-        `frames/schemas/mbp.py`.
+        There is a row for each trade, with the book after the last event before it, and for each
+        event that changed the best `n` levels, with the book after the event. `depth` and `side`
+        say what changed since the book's last row. An event that ends with a trade has no row of
+        its own; see `frames/schemas/mbp.py`.
 
         Args:
             n: levels of each side.
@@ -108,10 +112,28 @@ class MboNamespace:
         Raises:
             UsageError: `n` is not from 1 to 255.
         """
-        if not 1 <= n <= MBP_DEPTH_MAX:
-            raise UsageError(f"depth of {n} levels, expected 1 to {MBP_DEPTH_MAX}")
+        _check_levels(n)
         rows = partial(find_schema(f"mbp-{n}").rows, consolidated=consolidated)
         return self._rows(rows, extra)
+
+    def states(self, n: int = 1, *, extra: Collection[str] = ()) -> pl.LazyFrame:
+        """Each trade, and the book after each event that changed its best `n` levels.
+
+        The measures are made of these rows. They differ from mbp-N where the vendor's rows do not
+        follow the book: an event that ends with a trade has a row here, and a snapshot that changes
+        nothing has none. The row of a trade has the book after the event before it.
+
+        Args:
+            n: levels of each side.
+            extra: extra columns, such as ("symbol", "status", "crossed").
+
+        Columns: those of `mbp`; `rtype` is null.
+
+        Raises:
+            UsageError: `n` is not from 1 to 255.
+        """
+        _check_levels(n)
+        return self._rows(find_schema(f"states-{n}").rows, extra)
 
     def tbbo(self, *, consolidated: bool = False, extra: Collection[str] = ()) -> pl.LazyFrame:
         """The vendor's tbbo: each trade with the best bid and ask before it, as mbp-1."""
@@ -233,13 +255,14 @@ class MboNamespace:
             ts_event, ts_recv, sequence, publisher_id, instrument_id, and those of the measures.
 
         Raises:
-            UsageError: a name is unknown, or a k exceeds the depth.
+            UsageError: a name is unknown, `depth` is not from 1 to 255, or a k exceeds it.
         """
+        _check_levels(depth)
         if CROSSED in extra:
             names = tuple(dict.fromkeys((*names, CROSSED)))
 
         def rows(records: pl.LazyFrame) -> pl.LazyFrame:
-            return measures_source(MboNamespace(records).mbp(depth), names, depth=depth)
+            return measures_source(state_source(records, depth), names, depth=depth)
 
         return self._rows(rows, extra)
 
@@ -258,22 +281,27 @@ class MboNamespace:
         crossed = CROSSED in extra
 
         def rows(records: pl.LazyFrame) -> pl.LazyFrame:
-            return trade_measures_source(MboNamespace(records).mbp(1), tau=tau, crossed=crossed)
+            return trade_measures_source(state_source(records, 1), tau=tau, crossed=crossed)
 
         return self._rows(rows, extra)
 
-    def window_measures(self, every: str, *, extra: Collection[str] = ()) -> pl.LazyFrame:
+    def window_measures(
+        self, every: str, *, include: Collection[str] = (), extra: Collection[str] = ()
+    ) -> pl.LazyFrame:
         """OFI, signed volume, change of mid and Kyle's lambda of each window.
 
         See `frames/measures/window_measures.py`.
 
         Args:
             every: the length of a window, such as "1s".
+            include: states to keep that are left out otherwise: "crossed", "closed".
             extra: extra columns, such as ("symbol",).
         """
 
         def rows(records: pl.LazyFrame) -> pl.LazyFrame:
-            return window_measures_source(MboNamespace(records).mbp(1), every)
+            status = () if facts_of(records) is None else (STATUS,)
+            states = with_extra(records, partial(state_source, depth=1), status)
+            return window_measures_source(states, every, include=include)
 
         return with_extra(self._records, rows, extra, ends_interval=True)
 
@@ -286,7 +314,7 @@ class MboNamespace:
             bucket_volume: the volume of a bucket.
             n: the number of buckets of the mean.
         """
-        return vpin_source(self.mbp(1), bucket_volume=bucket_volume, n=n)
+        return vpin_source(state_source(self._records, 1), bucket_volume=bucket_volume, n=n)
 
     def deltas(self) -> pl.LazyFrame:
         """Level deltas: one row for each change of a level by a record.
@@ -333,8 +361,8 @@ class MboNamespace:
         """The best `n` levels of each side: one row for each window of each book.
 
         The fold reads its books at the ends of windows. `reconstruct --snapshots` derives the same
-        rows from level deltas. If `ts_recv` never decreases and snapshots end with F_LAST, the two
-        are equal.
+        rows from level deltas. If `ts_recv` never decreases, the two are equal. A snapshot without
+        F_LAST (rule 14) is in the window of the book's next record.
 
         Args:
             n: levels of each side.
@@ -387,6 +415,12 @@ class MboNamespace:
     ) -> pl.LazyFrame:
         """Rows that derive from the records, with extra columns."""
         return with_extra(self._records, make_rows, extra)
+
+
+def _check_levels(levels: int) -> None:
+    """Raise UsageError unless MBP has that many levels."""
+    if not 1 <= levels <= MBP_DEPTH_MAX:
+        raise UsageError(f"depth of {levels} levels, expected 1 to {MBP_DEPTH_MAX}")
 
 
 def _interval_schema(family: str, every: str) -> Schema:

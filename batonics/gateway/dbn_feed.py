@@ -7,7 +7,7 @@ records out: those that have another length in its version of DBN.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,9 +26,13 @@ from batonics.codec.metadata import (
 )
 from batonics.gateway import record_bytes_kernels as kernels
 from batonics.gateway.feed_pieces import BytesLike, FeedPiece, cut_piece, unit_index
+from batonics.gateway.merge import merge_by_time
 from batonics.gateway.record_index import RecordIndex, record_headers
 from batonics.model.errors import DamagedInputError, InputError, UsageError
+from batonics.model.mbo import RTYPE_MBO
 from batonics.sources.chunks import STDIN, ChunkReader
+from batonics.sources.file_order import overlap_error
+from batonics.sources.overlap import KeyedPiece, OverlapCheck
 from batonics.sources.stream import read_metadata
 
 LENGTH_BYTES = 4
@@ -39,9 +43,12 @@ _SENT_BEFORE_START = (RTYPE_SYMBOL_MAPPING, RTYPE_DEFINITION)
 class DbnFeed:
     """DBN files as one stream: metadata once, then the records of all files, byte for byte.
 
+    Files that may cover the same time are merged, if they have different books.
+
     Args:
         paths: the files, in the order of their time.
         mappings: the symbol mappings of all files; None: those of the first file.
+        groups: the same files; those of one group are merged. None: each follows the one before it.
 
     Attributes:
         header: the metadata as bytes; empty if the files have none.
@@ -56,10 +63,13 @@ class DbnFeed:
     unpaced_until_ns = -1
 
     def __init__(
-        self, paths: Sequence[str], mappings: tuple[SymbolMapping, ...] | None = None
+        self,
+        paths: Sequence[str],
+        mappings: tuple[SymbolMapping, ...] | None = None,
+        groups: Sequence[tuple[str, ...]] | None = None,
     ) -> None:
         check_regular_files(paths)
-        self._paths = paths
+        self._groups = [(path,) for path in paths] if groups is None else groups
         self.metadata = _merge_metadata(paths, [_read_metadata(path) for path in paths], mappings)
         self.header: BytesLike = b""
         if len(paths) == 1:
@@ -71,18 +81,56 @@ class DbnFeed:
     def pieces(self, start_ns: int | None, *, indexed: bool) -> Generator[FeedPiece, None, None]:
         """As `ReplayFeed.pieces`; names and definitions from before the start come too."""
         due_ns = 0
-        for path in self._paths:
-            with closing(_read_chunks(path)) as chunks:
-                header = next(chunks)
-                if not indexed and start_ns is None:
+        for group in self._groups:
+            if len(group) == 1 and not indexed and start_ns is None:
+                with closing(_read_chunks(group[0])) as chunks:
+                    next(chunks)  # metadata
                     yield from map(FeedPiece, chunks)
-                    continue
-                index = RecordIndex(path, len(header), due_ns)
-                for chunk in chunks:
-                    for piece in index.feed(chunk):
-                        yield from _pieces_from(piece, start_ns)
-                index.close()
-                due_ns = index.due_ns
+                continue
+            with ExitStack() as stack:
+                streams = [
+                    stack.enter_context(closing(_indexed_pieces(path, due_ns))) for path in group
+                ]
+                merged = streams[0] if len(group) == 1 else _merge_files(group, streams)
+                for piece in merged:
+                    due_ns = int(unit_index(piece)[1][-1])
+                    yield from _pieces_from(piece, start_ns)
+
+
+def _indexed_pieces(path: str, due_ns: int) -> Generator[FeedPiece, None, None]:
+    """The records of a file in indexed pieces, the first due at `due_ns` or later."""
+    with closing(_read_chunks(path)) as chunks:
+        index = RecordIndex(path, len(next(chunks)), due_ns)
+        for chunk in chunks:
+            yield from index.feed(chunk)
+        index.close()
+
+
+def _merge_files(
+    paths: Sequence[str], streams: Sequence[Iterator[FeedPiece]]
+) -> Generator[FeedPiece, None, None]:
+    """The records of files by time; UsageError if two have a book at times that overlap."""
+    check = OverlapCheck()
+
+    def noted(number: int, stream: Iterator[FeedPiece]) -> Iterator[FeedPiece]:
+        for piece in stream:
+            headers = record_headers(piece)
+            is_mbo = headers >> np.uint64(8) & np.uint64(0xFF) == RTYPE_MBO
+            # The upper words of a header are those of a book's key, in another order.
+            publishers = headers >> np.uint64(16) & np.uint64(0xFFFF)
+            keys = (publishers << np.uint64(32) | headers >> np.uint64(32)).astype(np.int64)
+            overlap = check.find([KeyedPiece(number, keys[is_mbo], unit_index(piece)[1][is_mbo])])
+            if overlap is not None:
+                raise overlap_error(
+                    paths[overlap.earlier],
+                    overlap.last_ns,
+                    paths[overlap.later],
+                    overlap.first_ns,
+                    f"instrument {overlap.key & 0xFFFFFFFF}",
+                )
+            yield piece
+
+    yield from merge_by_time([noted(number, stream) for number, stream in enumerate(streams)])
 
 
 class LengthPrefixedFeed:
@@ -93,6 +141,7 @@ class LengthPrefixedFeed:
 
     Args:
         paths: the files, in the order of their time.
+        groups: as `DbnFeed` has them.
 
     Raises:
         InputError: a file cannot be read, or is not DBN.
@@ -102,8 +151,10 @@ class LengthPrefixedFeed:
     header: BytesLike = b""
     unpaced_until_ns = -1
 
-    def __init__(self, paths: Sequence[str]) -> None:
-        self._records = DbnFeed(paths)
+    def __init__(
+        self, paths: Sequence[str], groups: Sequence[tuple[str, ...]] | None = None
+    ) -> None:
+        self._records = DbnFeed(paths, groups=groups)
         metadata = self._records.metadata
         if metadata is not None and metadata.ts_out:
             raise UsageError("records with ts_out have no length-prefixed form; use dbn")

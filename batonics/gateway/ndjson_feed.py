@@ -40,6 +40,8 @@ from batonics.model.mbo import (
     slice_batch,
 )
 from batonics.model.symbols import SymbolMap
+from batonics.sources.file_order import order_paths
+from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
 from batonics.sources.stream import MboStream
 
 TOP_ORDER_IDS = {Side.BID: 2**64 - 2, Side.ASK: 2**64 - 1}
@@ -52,20 +54,21 @@ class NdjsonFeed:
     """The MBO records of files as lines of ops.
 
     Args:
-        paths: the files, in the order of their time.
+        paths: the files.
+        options: how they are read.
 
     Raises:
-        InputError: a file cannot be opened.
-        UsageError: an input can be read only once.
+        InputError: a file cannot be read, or is damaged at its beginning.
+        UsageError: an input can be read only once, or the files repeat or overlap each other.
     """
 
     header: BytesLike = b""
     unpaced_until_ns = -1
 
-    def __init__(self, paths: Sequence[str]) -> None:
+    def __init__(self, paths: Sequence[str], options: InputOptions = DEFAULT_OPTIONS) -> None:
         check_regular_files(paths)
-        self._paths = tuple(paths)
-        MboStream(paths).close()
+        self._paths, self._options = order_paths(paths, options), options
+        MboStream(self._paths, options).close()
 
     def pieces(
         self,
@@ -74,7 +77,7 @@ class NdjsonFeed:
         indexed: bool,  # noqa: ARG002 - every piece is
     ) -> Generator[FeedPiece, None, None]:
         """As `ReplayFeed.pieces`."""
-        stream = MboStream(self._paths)
+        stream = MboStream(self._paths, self._options)
         symbols, snapshot_starts, due_ns = BookSymbols(stream.symbols), SnapshotStarts(), 0
         with closing(stream.batches()) as batches:
             for batch in batches:

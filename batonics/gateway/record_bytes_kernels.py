@@ -9,14 +9,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from batonics.model.mbo import F_BAD_TS_RECV, F_SNAPSHOT, RTYPE_MBO
-from batonics.native import kernel, load_i64, load_u64
+from batonics.book.rule_kernels import has_trusted_time
+from batonics.model.mbo import RTYPE_MBO
+from batonics.native import as_word, kernel, load_i64, load_u64
 
 INDEX_INPUT_END = 0
 INDEX_FULL = 1
 INDEX_BAD_LENGTH = 2
+INDEX_NEXT_FILE = 3
 
 _HEADER_BYTES = 16
+_D, _B = b"DB"
 _FLAGS_AT, _TS_RECV_AT, _MBO_BYTES = 36, 40, 56
 
 
@@ -44,23 +47,25 @@ def index_records(
 
     Returns:
         The number of records written, the position after the last one, when it is due, and why the
-        pass stopped: no further complete record (INDEX_INPUT_END), no room (INDEX_FULL), or the
-        record at the position is shorter than a header (INDEX_BAD_LENGTH).
+        pass stopped: no further complete record (INDEX_INPUT_END), no room (INDEX_FULL), the
+        record at the position is shorter than a header (INDEX_BAD_LENGTH), or another DBN file
+        begins there (INDEX_NEXT_FILE): 0x42, the second letter of `DBN`, is the rtype of no record.
     """
     position = start
     for count in range(len(ends)):
         if position >= stop:
             return count, position, due_ns, INDEX_INPUT_END
         size = 4 * int(np.int64(data[position]))
+        if data[position] == _D and position + 1 < stop and data[position + 1] == _B:
+            return count, position, due_ns, INDEX_NEXT_FILE
         if size < _HEADER_BYTES:
             return count, position, due_ns, INDEX_BAD_LENGTH
         if position + size > stop:
             return count, position, due_ns, INDEX_INPUT_END
         if size >= _MBO_BYTES and data[position + 1] == RTYPE_MBO:
             ts_recv = load_i64(data, position + _TS_RECV_AT)
-            flags = data[position + _FLAGS_AT] & (F_SNAPSHOT | F_BAD_TS_RECV)
             # As a signed word UNDEF_TIMESTAMP reads -1.
-            if ts_recv > due_ns and flags != F_BAD_TS_RECV:
+            if ts_recv > due_ns and has_trusted_time(as_word(data[position + _FLAGS_AT])):
                 due_ns = ts_recv
         position += size
         ends[count] = position

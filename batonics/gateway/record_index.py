@@ -73,6 +73,8 @@ class RecordIndex:
                 self._offset += position - start
                 records = memoryview(data)[start:position]
                 yield FeedPiece(records, ends[:count] - start, dues[:count])
+        if reason == kernels.INDEX_NEXT_FILE:
+            raise self._damage("another DBN file begins here; part the two")
         if reason == kernels.INDEX_BAD_LENGTH:
             raise self._damage(f"length byte is {array[position]}, expected 4 words or more")
 

@@ -6,7 +6,7 @@ files, whatever part of them is asked for. Each subscription reads the files by 
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -17,13 +17,19 @@ from numpy.typing import NDArray
 from batonics.book.engine import BookEngine
 from batonics.book.snapshot import snapshot_records
 from batonics.codec.dbn import encode_records
+from batonics.frames.scan.clock import RecordTimes
 from batonics.frames.scan.mbo_scan import scan_batches
 from batonics.frames.scan.sources import pull_frames
+from batonics.frames.scan.symbols import IntervalFilter
 from batonics.frames.schemas.table import find_schema
 from batonics.gateway.feed_pieces import FeedPiece
 from batonics.model.mbo import MBO_DTYPE, MboBatch, due_times, slice_batch, take_batch
+from batonics.model.symbols import IntervalMap, MappingInterval
 from batonics.sinks.dbn import to_records
+from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
 from batonics.sources.stream import MboStream
+
+ReadBatches = Callable[[], Generator[MboBatch, None, None]]
 
 
 @dataclass
@@ -32,39 +38,42 @@ class SessionRequest:
 
     Attributes:
         schema: the name of a schema that has a DBN record (`frames/schemas/table.py`).
-        instrument_ids: the instruments; None: all.
+        spans: when records of which instruments are sent; None: all records.
         start_ns: the time of the first records; None: the beginning of the files.
         snapshot: whether the books at the start come first; with schema mbo only.
     """
 
     schema: str
-    instrument_ids: set[int] | None
+    spans: IntervalMap[MappingInterval] | None
     start_ns: int | None = None
     snapshot: bool = False
 
 
 def record_pieces(
-    paths: Sequence[str], request: SessionRequest
+    paths: Sequence[str], request: SessionRequest, options: InputOptions = DEFAULT_OPTIONS
 ) -> Generator[FeedPiece, None, None]:
     """The records that a session asks for, in indexed pieces."""
-    return _mbo_pieces(paths, request) if request.schema == "mbo" else _row_pieces(paths, request)
+    make = _mbo_pieces if request.schema == "mbo" else _row_pieces
+    return make(lambda: _batches(MboStream(paths, options), request), request)
 
 
-def _batches(paths: Sequence[str], request: SessionRequest) -> Generator[MboBatch, None, None]:
-    ids = request.instrument_ids
-    with closing(MboStream(paths).batches()) as batches:
+def _batches(stream: MboStream, request: SessionRequest) -> Generator[MboBatch, None, None]:
+    selected = None if request.spans is None else IntervalFilter(request.spans)
+    record_times = RecordTimes()
+    with closing(stream.batches()) as batches:
         for batch in batches:
-            if ids is None:
+            if selected is None:
                 yield batch
                 continue
-            kept = np.isin(batch.instrument_id, np.fromiter(ids, np.uint32))
+            times = record_times.find_times(batch.ts_recv, batch.flags)
+            kept = selected.find_rows(batch.instrument_id, times)
             yield batch if kept.all() else take_batch(batch, kept)
 
 
-def _mbo_pieces(paths: Sequence[str], request: SessionRequest) -> Generator[FeedPiece, None, None]:
+def _mbo_pieces(read: ReadBatches, request: SessionRequest) -> Generator[FeedPiece, None, None]:
     start_ns, due_ns = request.start_ns, 0
     snapshot = _SnapshotAtStart(request)
-    with closing(_batches(paths, request)) as batches:
+    with closing(read()) as batches:
         for batch in batches:
             due = due_times(batch, due_ns)
             due_ns = int(due[-1]) if len(due) else due_ns
@@ -98,9 +107,9 @@ class _SnapshotAtStart:
                 yield _piece(encode_records(records), MBO_DTYPE.itemsize, due_ns)
 
 
-def _row_pieces(paths: Sequence[str], request: SessionRequest) -> Generator[FeedPiece, None, None]:
+def _row_pieces(read: ReadBatches, request: SessionRequest) -> Generator[FeedPiece, None, None]:
     schema, due_ns = find_schema(request.schema), 0
-    rows = schema.rows(scan_batches(lambda: _batches(paths, request)))
+    rows = schema.rows(scan_batches(read))
     # A row that covers an interval is known when the interval is over.
     lag_ns = 0 if schema.time_is_interval_end else schema.interval_ns or 0
     for frame in pull_frames(rows, schema.columns):

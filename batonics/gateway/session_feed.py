@@ -27,7 +27,7 @@ from batonics.gateway.merge import merge_by_time
 from batonics.gateway.replay_files import STYPES, ReplayFiles
 from batonics.gateway.schema_records import SessionRequest, record_pieces
 from batonics.model.errors import UsageError
-from batonics.model.symbols import MappingInterval
+from batonics.model.symbols import IntervalMap, MappingInterval
 
 
 class SessionFeed:
@@ -97,7 +97,11 @@ class SessionFeed:
         with ExitStack() as stack:
             streams: list[Iterator[FeedPiece]] = [
                 stack.enter_context(
-                    closing(record_pieces(self._files.paths, _start_at(request, start_ns)))
+                    closing(
+                        record_pieces(
+                            self._files.paths, _start_at(request, start_ns), self._files.options
+                        )
+                    )
                 )
                 for request in self._requests
             ]
@@ -122,29 +126,34 @@ class SessionFeed:
             self._refuse(ERROR_SYMBOL, f"symbol {name!r} could not be resolved")
         stype = STYPES[subscription.stype_in]
         for name, interval in resolved.mappings:
+            since_ns = max(interval.start_ns, self._files.first_ns)
             self._names[name, interval] = write_symbol_mapping(
-                interval.instrument_id, self._files.first_ns, stype, name, interval.symbol
+                interval.instrument_id, since_ns, stype, name, interval.symbol
             )
-        if resolved.instrument_ids == set():
+        if resolved.spans is not None and not len(resolved.spans):
             return
-        self._add_request(subscription, resolved.instrument_ids)
+        self._add_request(subscription, resolved.spans)
         if subscription.is_last:
             number = f" {subscription.id}" if subscription.id else ""
             text = f"Subscription request{number} for {subscription.schema} data succeeded"
             self._answer(SYSTEM_SUBSCRIPTION_ACK, text)
 
-    def _add_request(self, subscription: lines.SubscriptionRequest, ids: set[int] | None) -> None:
+    def _add_request(
+        self, subscription: lines.SubscriptionRequest, spans: IntervalMap[MappingInterval] | None
+    ) -> None:
         """Add a request, or add its instruments to one of the same schema and start.
 
         One line has only some of the symbols of a large subscription.
         """
-        new = SessionRequest(subscription.schema, ids, subscription.start_ns, subscription.snapshot)
+        schema, start_ns = subscription.schema, subscription.start_ns
+        new = SessionRequest(schema, spans, start_ns, subscription.snapshot)
         for request in self._requests:
-            if replace(request, instrument_ids=ids) == new:
-                if request.instrument_ids is None or ids is None:
-                    request.instrument_ids = None
-                else:
-                    request.instrument_ids |= ids
+            if replace(request, spans=spans) == new:
+                if request.spans is None or spans is None:
+                    request.spans = None
+                    return
+                for span in spans.intervals():
+                    request.spans.add(span)
                 return
         self._requests.append(new)
 

@@ -7,16 +7,22 @@ sides have. It counts rows without a counterpart, and pairs that differ, by reas
 | reason        | applies to                  | when                                              |
 |---------------|-----------------------------|---------------------------------------------------|
 | no records    | their rows                  | the input has no record of the book               |
+| cut_off       | any row or pair             | the input begins or ends within the event, or     |
+|               |                             | within the interval that the row covers           |
 | before, after | their rows and our rows     | the row is outside the time span of the other side|
 | cold          | our rows, and pairs in      | the book began mid-session: it is a lower bound   |
-|               | which only levels differ    |                                                   |
+|               | which only levels differ,   |                                                   |
+|               | or a trade from before      |                                                   |
 | unexplained   | any row or pair             | no other reason applies                           |
+
+Two things are counted and not compared: sides, where the other file is of the old generation
+(`SideGeneration`), and pairs with sizes that may exceed 32 bits.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,19 +34,24 @@ from numpy.typing import NDArray
 from batonics.frames.columns.books import BOOK_KEY
 from batonics.frames.columns.mbo_frame import TIME_TYPE
 from batonics.frames.schemas.table import find_schema
+from batonics.jobs.comparison_reasons import (
+    OVER_32_BITS,
+    BookHistory,
+    SideGeneration,
+    differ_in_what_precedes,
+    exceed_32_bits,
+    has_change_sides,
+)
 from batonics.jobs.convert import Conversion, ConvertRequest, RowOptions
 from batonics.jobs.progress import ReadProgress
+from batonics.jobs.row_chunks import RowChunks
 from batonics.model.errors import UsageError
-from batonics.model.mbo import Action, Flag, MboBatch, record_keys
 from batonics.model.times import format_time
 from batonics.sources.chunks import STDIN
 from batonics.sources.tables import detect_schema, read_table
 
 EXAMPLES_MAX = 10
-CHUNK_ROWS = 131_072
-"""Rows of each side that are compared at once."""
 _POSITION = "position"
-_LEVELS = ("bid_", "ask_", "depth")
 
 
 @dataclass
@@ -52,11 +63,16 @@ class Comparison:
         ours: the number of our rows.
         theirs: the number of their rows.
         pairs: the number of rows that have a counterpart.
-        equal: the number of pairs that are equal in every column that both sides have.
+        equal: the number of pairs that are equal in every column that is compared.
         columns: the number of pairs in which a column differs, by column; none that never differs.
         only_ours: the number of our rows without a counterpart, by reason.
         only_theirs: the number of their rows without a counterpart, by reason.
         differing: the number of pairs that differ, by reason.
+        not_compared: the number of pairs that are not compared, by reason.
+        over_32_bits: the number of our and of their rows with sizes that may exceed 32 bits.
+        old_generation: whether the other file has sides for trades alone; None: the other file
+            has no rows that could say.
+        sides_not_compared: the number of pairs whose sides are not compared for that reason.
         examples: the first differences, as JSON has them.
     """
 
@@ -69,6 +85,10 @@ class Comparison:
     only_ours: Counter[str] = field(default_factory=Counter)
     only_theirs: Counter[str] = field(default_factory=Counter)
     differing: Counter[str] = field(default_factory=Counter)
+    not_compared: Counter[str] = field(default_factory=Counter)
+    over_32_bits: Counter[str] = field(default_factory=Counter)
+    old_generation: bool | None = None
+    sides_not_compared: int = 0
     examples: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -86,6 +106,10 @@ class Comparison:
             "pairs": {"all": self.pairs, "equal": self.equal},
             "columns_that_differ": dict(sorted(self.columns.items())),
             "differing_pairs": dict(sorted(self.differing.items())),
+            "not_compared_pairs": dict(sorted(self.not_compared.items())),
+            "rows_over_32_bits": {side: self.over_32_bits[side] for side in ("ours", "theirs")},
+            "old_generation": self.old_generation,
+            "sides_not_compared": self.sides_not_compared,
             "only_ours": dict(sorted(self.only_ours.items())),
             "only_theirs": dict(sorted(self.only_theirs.items())),
             "examples": self.examples,
@@ -143,7 +167,7 @@ def compare(conversion: Conversion, path: str) -> Comparison:
     Raises:
         InputError: the file cannot be read, or has another schema.
     """
-    books = _BookHistory()
+    books = BookHistory()
     conversion.on_batch = books.add
     schema = conversion.request.schema
     index = find_schema(schema).time_column
@@ -153,110 +177,36 @@ def compare(conversion: Conversion, path: str) -> Comparison:
         closing(conversion.frames(RowOptions(symbol=False))) as our_frames,
         closing(read_table(path, schema)) as their_frames,
     ):
-        ours, theirs = (_Side(frames, index) for frames in (our_frames, their_frames))
+        ours, theirs = (RowChunks(frames, index) for frames in (our_frames, their_frames))
         while ours.has_more or theirs.has_more:
             ours.fill()
             theirs.fill()
             # Both sides hold all of their rows before this time.
             bounds = [side.last_ns for side in (ours, theirs) if not side.ended]
             until_ns = min(bounds) if bounds else None
+            books.ended = ours.ended
             comparer.compare(ours.take(until_ns), theirs.take(until_ns), (ours, theirs))
+    comparer.finish()
     return result
-
-
-class _Side:
-    """The rows of one side, in chunks."""
-
-    def __init__(self, frames: Iterator[pl.DataFrame], index: str) -> None:
-        self.ended = False
-        self.first_ns: int | None = None
-        self.last_ns = -1
-        self._frames = frames
-        self._index = index
-        self._frames_held: list[pl.DataFrame] = []
-
-    @property
-    def has_more(self) -> bool:
-        """Whether rows are left to take."""
-        return not self.ended or bool(self._frames_held)
-
-    def fill(self) -> None:
-        """Hold a chunk of rows, or all rows that are left."""
-        while not self.ended and sum(frame.height for frame in self._frames_held) < CHUNK_ROWS:
-            self._fetch()
-
-    def take(self, until_ns: int | None) -> pl.DataFrame:
-        """The rows before a time; None: all rows."""
-        if not self._frames_held:
-            return pl.DataFrame()
-        rows = pl.concat(self._frames_held)
-        if until_ns is None:
-            self._frames_held = []
-            return rows
-        before = pl.col(self._index).cast(pl.Int64).fill_null(0) < until_ns
-        selected, rest = rows.filter(before), rows.filter(~before)
-        self._frames_held = [rest] if rest.height else []
-        # A chunk in which all rows have one time cannot be cut, so it needs more rows.
-        if selected.is_empty() and not self.ended and until_ns == self.last_ns:
-            self._fetch()
-        return selected
-
-    def _fetch(self) -> None:
-        """Hold one more frame, if there is one."""
-        frame = next(self._frames, None)
-        self.ended = frame is None
-        if frame is None or frame.height == 0:
-            return
-        times = frame[self._index].cast(pl.Int64)
-        latest: Any = times.max()
-        earliest: Any = times.min()
-        self.last_ns = max(self.last_ns, latest or 0)
-        self.first_ns = earliest if self.first_ns is None else self.first_ns
-        self._frames_held.append(frame)
-
-
-class _BookHistory:
-    """The books that the records are of, and the time since when each book is complete."""
-
-    def __init__(self) -> None:
-        self.since_ns: dict[int, int | None] = {}
-        self.first_ns: int | None = None
-        self.last_ns = -1
-
-    def add(self, batch: MboBatch) -> None:
-        """Add a batch of records."""
-        keys = record_keys(batch)
-        for key in np.unique(keys).tolist():
-            self.since_ns.setdefault(key, None)
-        completes = (batch.action == Action.CLEAR) | (batch.flags & Flag.SNAPSHOT != 0)
-        starts, first = np.unique(keys[completes], return_index=True)
-        times = np.minimum(batch.ts_recv[completes][first], np.uint64(2**63 - 1))
-        for key, time in zip(starts.tolist(), times.tolist(), strict=True):
-            if self.since_ns[key] is None:
-                self.since_ns[key] = time
-        known = batch.ts_recv[batch.ts_recv < 2**63]
-        if len(known):
-            self.first_ns = int(known[0]) if self.first_ns is None else self.first_ns
-            self.last_ns = max(self.last_ns, int(known.max()))
-
-    def are_cold(self, keys: NDArray[np.int64], times: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Whether the book of each row was incomplete at the time of the row."""
-        since = {key: -1 if ns is None else ns for key, ns in self.since_ns.items()}
-        start = np.array([since.get(key, 0) for key in keys.tolist()], np.int64)
-        result: NDArray[np.bool_] = (start < 0) | (times < start)
-        return result
 
 
 class _RowComparer:
     """Pairs rows, and counts differences."""
 
-    def __init__(self, result: Comparison, books: _BookHistory) -> None:
+    def __init__(self, result: Comparison, books: BookHistory) -> None:
         self._result, self._books = result, books
-        self._index = find_schema(result.schema).time_column
+        self._schema = find_schema(result.schema)
+        self._index = self._schema.time_column
+        self._sides = SideGeneration(has_change_sides(self._schema))
 
-    def compare(self, ours: pl.DataFrame, theirs: pl.DataFrame, sides: tuple[_Side, _Side]) -> None:
+    def compare(
+        self, ours: pl.DataFrame, theirs: pl.DataFrame, sides: tuple[RowChunks, RowChunks]
+    ) -> None:
         result = self._result
         result.ours, result.theirs = result.ours + ours.height, result.theirs + theirs.height
+        result.over_32_bits["ours"] += int(exceed_32_bits(ours).sum())
+        result.over_32_bits["theirs"] += int(exceed_32_bits(theirs).sum())
+        self._sides.add(theirs)
         if ours.is_empty() or theirs.is_empty():
             self._count_unpaired(ours, result.only_ours, "ours", sides[1])
             self._count_unpaired(theirs, result.only_theirs, "theirs", sides[0])
@@ -291,43 +241,81 @@ class _RowComparer:
         """The rows with their positions among the rows of the same book and event."""
         return rows.with_columns(pl.int_range(pl.len()).over(self._key(rows)).alias(_POSITION))
 
+    def finish(self) -> None:
+        """Decide what depends on the whole of the other file: whether it has sides."""
+        result, sides = self._result, self._sides
+        if not sides.applies:
+            return
+        result.old_generation = sides.is_old
+        if sides.is_old:
+            result.sides_not_compared = sides.not_compared
+            return
+        result.equal -= sides.reasons.total()
+        result.differing += sides.reasons
+        result.columns += Counter({"side": sides.not_compared})
+        result.examples = (sides.examples + result.examples)[:EXAMPLES_MAX]
+
     def _compare_pairs(self, ours: pl.DataFrame, theirs: pl.DataFrame) -> None:
         result = self._result
+        result.pairs += ours.height
+        excluded = exceed_32_bits(ours) | exceed_32_bits(theirs)
+        if excluded.any():
+            result.not_compared[OVER_32_BITS] += int(excluded.sum())
+            ours, theirs = ours.filter(~excluded), theirs.filter(~excluded)
         names = [n for n in ours.columns if n in theirs.columns and n != _POSITION]
         unequal = pl.DataFrame({name: ours[name].ne_missing(theirs[name]) for name in names})
-        differs = unequal.select(pl.any_horizontal(pl.all())).to_series()
-        result.pairs += ours.height
+        sideless = self._sides.lack_side(ours, theirs)
+        if sideless.any():
+            self._sides.not_compared += int(sideless.sum())
+            unequal = unequal.with_columns(side=pl.col("side") & ~pl.Series(sideless))
+        differs = unequal.select(pl.any_horizontal(pl.all())).to_series().to_numpy()
         result.equal += ours.height - int(differs.sum())
         for name, count in unequal.sum().row(0, named=True).items():
             if count:
                 result.columns[name] += count
-        differing = differs.arg_true()
-        if len(differing) == 0:
+        self._count_pairs(ours, theirs, unequal, np.flatnonzero(differs))
+        self._count_sideless(ours, theirs, np.flatnonzero(sideless & ~differs))
+
+    def _count_pairs(
+        self,
+        ours: pl.DataFrame,
+        theirs: pl.DataFrame,
+        unequal: pl.DataFrame,
+        rows: NDArray[np.intp],
+    ) -> None:
+        """Count pairs that differ by reason, and describe the first that are unexplained."""
+        if len(rows) == 0:
             return
-        # Only levels from before the records began can be missing; other columns must be equal.
-        others = [name for name in names if not name.startswith(_LEVELS)]
-        only_levels = (
-            ~unequal.select(pl.any_horizontal(others)).to_series().gather(differing).to_numpy()
-        )
-        cold = self._are_cold(ours[differing]) & only_levels
-        result.differing.update(np.where(cold, "cold", "unexplained").tolist())
-        for row in differing.gather(np.flatnonzero(~cold)).head(self._examples_left()).to_list():
-            columns = [name for name in names if unequal[name][row]]
-            self._add_example(
-                "differs",
-                ours[row],
-                {
-                    name: (_json_value(ours[name], row), _json_value(theirs[name], row))
-                    for name in columns
-                },
-            )
+        reasons = self._pair_reasons(ours[rows], unequal[rows])
+        self._result.differing.update(reasons.tolist())
+        for row in rows[reasons == "unexplained"][: self._examples_left()].tolist():
+            columns = [name for name in unequal.columns if unequal[name][row]]
+            self._result.examples.append(self._example("differs", ours[row], theirs[row], columns))
+
+    def _count_sideless(
+        self, ours: pl.DataFrame, theirs: pl.DataFrame, rows: NDArray[np.intp]
+    ) -> None:
+        """Count pairs that differ in nothing but that their row has no side."""
+        if len(rows) == 0:
+            return
+        sides, unequal = self._sides, pl.DataFrame({"side": np.ones(len(rows), np.bool_)})
+        reasons = self._pair_reasons(ours[rows], unequal)
+        sides.reasons.update(reasons.tolist())
+        left = EXAMPLES_MAX - len(sides.examples)
+        for row in rows[reasons == "unexplained"][:left].tolist():
+            sides.examples.append(self._example("differs", ours[row], theirs[row], ["side"]))
+
+    def _pair_reasons(self, ours: pl.DataFrame, unequal: pl.DataFrame) -> NDArray[np.str_]:
+        """Why each of some pairs differs, by the columns in which it does."""
+        cold = self._are_cold(ours) & differ_in_what_precedes(ours, unequal, self._schema)
+        return np.select([self._are_cut_off(ours), cold], ["cut_off", "cold"], "unexplained")
 
     def _count_unpaired(
-        self, rows: pl.DataFrame, count: Counter[str], side: str, other: _Side
+        self, rows: pl.DataFrame, count: Counter[str], side: str, other: RowChunks
     ) -> None:
         if rows.is_empty():
             return
-        times = rows[self._index].cast(pl.Int64).fill_null(0).to_numpy()
+        times = self._times(rows)
         cold = self._are_cold(rows) & (side == "ours")
         if side == "theirs":
             span = self._books.first_ns or 0, self._books.last_ns
@@ -336,25 +324,36 @@ class _RowComparer:
             span = other.first_ns or 0, other.last_ns if other.ended else 2**63 - 1
             unknown = np.zeros(rows.height, np.bool_)
         reasons = np.select(
-            [unknown, times < span[0], times > span[1], cold],
-            ["no records", "before", "after", "cold"],
+            [unknown, self._are_cut_off(rows), times < span[0], times > span[1], cold],
+            ["no records", "cut_off", "before", "after", "cold"],
             "unexplained",
         )
         count.update(reasons.tolist())
         for row in np.flatnonzero(reasons == "unexplained")[: self._examples_left()].tolist():
-            self._add_example(f"only {side}", rows[row], {})
+            self._result.examples.append(self._example(f"only {side}", rows[row], rows[row], []))
 
     def _are_cold(self, rows: pl.DataFrame) -> NDArray[np.bool_]:
-        times = rows[self._index].cast(pl.Int64).fill_null(0).to_numpy()
-        return self._books.are_cold(_keys(rows), times)
+        return self._books.are_cold(_keys(rows), self._times(rows))
+
+    def _are_cut_off(self, rows: pl.DataFrame) -> NDArray[np.bool_]:
+        return self._books.are_cut_off(_keys(rows), self._times(rows), self._schema)
+
+    def _times(self, rows: pl.DataFrame) -> NDArray[np.int64]:
+        return rows[self._index].cast(pl.Int64).fill_null(0).to_numpy()
 
     def _examples_left(self) -> int:
         return EXAMPLES_MAX - len(self._result.examples)
 
-    def _add_example(self, what: str, row: pl.DataFrame, columns: dict[str, Any]) -> None:
+    def _example(
+        self, what: str, ours: pl.DataFrame, theirs: pl.DataFrame, columns: Sequence[str]
+    ) -> dict[str, Any]:
+        """A difference, as JSON has it: where it is, and both values of the columns."""
         named = (self._index, *BOOK_KEY, "sequence", "action")
-        location = {name: _json_value(row[name], 0) for name in named if name in row.columns}
-        self._result.examples.append({"what": what, **location, "ours_and_theirs": columns})
+        location = {name: _json_value(ours[name], 0) for name in named if name in ours.columns}
+        values = {
+            name: (_json_value(ours[name], 0), _json_value(theirs[name], 0)) for name in columns
+        }
+        return {"what": what, **location, "ours_and_theirs": values}
 
 
 def _keys(rows: pl.DataFrame) -> NDArray[np.int64]:

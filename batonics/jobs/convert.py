@@ -12,19 +12,23 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from batonics.codec.metadata import Metadata, SymbolMapping
+from batonics.frames.columns.book_state import EXTRA_SCHEMA
+from batonics.frames.columns.levels import count_clamped_rows
 from batonics.frames.columns.prices import PriceUnit, find_price_columns
 from batonics.frames.scan.definitions import TICK, FrameDefinitions, definition_columns
 from batonics.frames.scan.mbo_scan import SYMBOL, StreamFacts, scan_batches
-from batonics.frames.scan.row_extras import EXTRA_SCHEMA, RowExtras, check_extra
+from batonics.frames.scan.row_extras import RowExtras, check_extra
 from batonics.frames.scan.sessions import SessionCalendar
 from batonics.frames.scan.sources import pull_frames
 from batonics.frames.scan.symbols import FrameSymbols
-from batonics.frames.schemas.row_keys import ROW_TIME, RowKeys
+from batonics.frames.schemas.row_keys import ROW_TIME, SYMBOL_TIME, RowKeys
 from batonics.frames.schemas.table import find_schema
 from batonics.jobs.progress import ReadProgress
 from batonics.jobs.symbol_selection import SymbolSelection
+from batonics.model.answers import DataSpan
 from batonics.model.errors import UsageError
 from batonics.model.mbo import MboBatch, is_untimed
+from batonics.model.symbols import selected_names
 from batonics.model.times import NS_PER_DAY, format_time
 from batonics.sinks.tables import default_price_unit, find_format, open_table
 from batonics.sinks.text import format_display_prices
@@ -99,6 +103,18 @@ class ConvertRequest:
         _check_time_zone(self.tz)
 
 
+class ConvertResult(NamedTuple):
+    """What a conversion wrote.
+
+    Attributes:
+        rows: the number of rows.
+        clamped_rows: the number of rows with a size of 32 bits that may be larger in the book.
+    """
+
+    rows: int
+    clamped_rows: int
+
+
 class TableOutput(NamedTuple):
     """The file that rows are written to.
 
@@ -115,7 +131,7 @@ class TableOutput(NamedTuple):
 
 def convert(
     request: ConvertRequest, output: TableOutput, progress: ReadProgress | None = None
-) -> int:
+) -> ConvertResult:
     """Write the rows of a conversion to a file; the number of rows.
 
     Args:
@@ -154,7 +170,7 @@ def convert(
         with closing(run.frames(options)) as frames:
             for frame in frames:
                 rows.write(frame)
-    return run.rows
+    return ConvertResult(run.rows, run.clamped_rows)
 
 
 def _has_schema_columns(request: ConvertRequest) -> bool:
@@ -194,19 +210,26 @@ def output_metadata(request: ConvertRequest) -> Metadata:
     """
     found = [read_metadata(path) for path in request.paths]
     known = [metadata for metadata in found if metadata is not None]
-    first, last = (known[0], known[-1]) if known else (Metadata(), Metadata())
+    first = known[0] if known else Metadata()
+    starts, ends = ([m.start for m in known] or [0]), [m.end for m in known]
     mappings = _merge_mappings(known, request.symbols)
     return replace(
         Metadata(),
         dataset=first.dataset,
         schema=find_schema(request.schema).number,
-        start=first.start if request.start_ns is None else request.start_ns,
-        end=last.end if request.end_ns is None else request.end_ns,
+        start=min(starts) if request.start_ns is None else request.start_ns,
+        end=_latest(ends) if request.end_ns is None else request.end_ns,
         stype_in=first.stype_in,
         stype_out=first.stype_out,
         symbols=tuple(mapping.raw_symbol for mapping in mappings),
         mappings=mappings,
     )
+
+
+def _latest(ends: Sequence[int | None]) -> int | None:
+    """The end of all files; None: open."""
+    known = [end for end in ends if end is not None]
+    return max(known) if known and len(known) == len(ends) else None
 
 
 class Conversion:
@@ -215,6 +238,7 @@ class Conversion:
     Attributes:
         stream: the input.
         rows: the number of rows that `frames` has yielded.
+        clamped_rows: the number of them with a size of 32 bits that may be larger in the book.
         progress: called with the stream after each batch; set it before `frames`.
         on_batch: called with each batch of records before it is folded; set it before `frames`.
     """
@@ -223,13 +247,14 @@ class Conversion:
         definitions = read_definitions(request.definitions).intervals()
         self.request = request
         self.stream = MboStream(request.paths, request.options)
-        self.rows = 0
+        self.rows = self.clamped_rows = 0
+        self._data = DataSpan()
         self.progress: ReadProgress | None = None
         self.on_batch: Callable[[MboBatch], None] | None = None
         self._selection = SymbolSelection(self.stream, request.symbols)
         self._schema = find_schema(request.schema)
         self._keys = RowKeys(self._schema)
-        self._names = FrameSymbols(self.stream.symbols)
+        self._names = FrameSymbols(self.stream.symbols, request.symbols)
         self._definitions = FrameDefinitions(self.stream.definitions)
         statuses = read_statuses(request.statuses) if request.statuses else self.stream.statuses
         facts = StreamFacts(statuses=lambda: statuses, sessions=request.sessions)
@@ -238,7 +263,11 @@ class Conversion:
             self.stream.definitions.add(definition)
 
     def frames(self, options: RowOptions) -> Generator[pl.DataFrame, None, None]:
-        """The rows, in order, with the columns that `output_columns` returns."""
+        """The rows, in order, with the columns that `output_columns` returns.
+
+        Raises:
+            UsageError: there is no row, and all times of the request are outside the input.
+        """
         import polars.selectors as cs
 
         request, schema = self.request, self._schema
@@ -247,12 +276,21 @@ class Conversion:
         for frame in pull_frames(rows, schema.columns):
             selected = self._select_rows(self._keys.add_time(frame))
             self.rows += selected.height
-            complete = self._add_columns(selected, options).drop(ROW_TIME)
+            self.clamped_rows += count_clamped_rows(selected)
+            complete = self._add_columns(selected, options).drop(
+                ROW_TIME, SYMBOL_TIME, strict=False
+            )
             yield (
                 complete
                 if request.tz == UTC
                 else complete.with_columns(cs.datetime().dt.convert_time_zone(request.tz))
             )
+        if self.rows == 0:
+            self._data.check_overlaps(request.start_ns, request.end_ns)
+
+    @property
+    def _is_bounded(self) -> bool:
+        return self.request.start_ns is not None or self.request.end_ns is not None
 
     def _select_rows(self, timed: pl.DataFrame) -> pl.DataFrame:
         """The rows with times in the range of the request."""
@@ -269,6 +307,8 @@ class Conversion:
         with closing(self.stream.batches()) as batches:
             for batch in batches:
                 self._selection.check()
+                if self._is_bounded:
+                    self._data = self._data.extend(batch)
                 rows = self._selection.rows(batch)
                 if self.on_batch is not None and len(rows.action):
                     self.on_batch(rows)
@@ -320,12 +360,17 @@ def _check_time_zone(tz: str) -> None:
 def _merge_mappings(files: Sequence[Metadata], symbols: Sequence[str]) -> tuple[SymbolMapping, ...]:
     """The mappings of several files: each symbol once, with the intervals of all files."""
     merged: dict[str, SymbolMapping] = {}
+    names = selected_names(symbols)
     for metadata in files:
         for mapping in metadata.mappings:
-            ids = {interval.symbol for interval in mapping.intervals}
-            if symbols and mapping.raw_symbol not in symbols and not ids.intersection(symbols):
+            selected = tuple(
+                interval
+                for interval in mapping.intervals
+                if not names or mapping.raw_symbol in names or interval.symbol in names
+            )
+            if not selected and names:
                 continue
             known = merged.get(mapping.raw_symbol, mapping._replace(intervals=()))
-            intervals = dict.fromkeys((*known.intervals, *mapping.intervals))
+            intervals = dict.fromkeys((*known.intervals, *selected))
             merged[mapping.raw_symbol] = known._replace(intervals=tuple(sorted(intervals)))
     return tuple(merged.values())

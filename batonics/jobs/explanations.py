@@ -73,6 +73,10 @@ ANOMALY_MEANINGS = {
         "a snapshot without a clear replaced what was there, as a later day's does (rule 14)",
         ExpectedIn.ALWAYS,
     ),
+    Anomaly.TS_RECV_BACKWARDS: AnomalyMeaning(
+        "a ts_recv far behind the latest of the stream: applied where it stands (rule 4)",
+        ExpectedIn.NEVER,
+    ),
 }
 
 

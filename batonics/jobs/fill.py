@@ -7,7 +7,7 @@ builds the report.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from batonics.frames.columns.prices import PriceUnit
@@ -17,7 +17,9 @@ from batonics.jobs.progress import ReadProgress
 from batonics.jobs.symbol_selection import SymbolSelection
 from batonics.model.mbo import PRICE_SCALE, MboBatch, take_batch
 from batonics.model.prices import format_price
+from batonics.model.priority import explain_priority, find_priority
 from batonics.model.times import format_time
+from batonics.sources.definitions import read_definitions
 from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
 from batonics.sources.stream import MboStream
 
@@ -34,6 +36,7 @@ class FillRequest:
         at_ns: the time by `ts_recv` at which the order enters.
         symbol: the symbol or instrument id of the book; None where the input has one instrument.
         publisher_id: the publisher of the book; None where one publisher has the instrument.
+        definitions: files of the schema definition, which say how instruments match.
         options: how the files are read.
         prices: the unit of prices in the report.
     """
@@ -45,6 +48,7 @@ class FillRequest:
     at_ns: int
     symbol: str | None = None
     publisher_id: int | None = None
+    definitions: tuple[str, ...] = ()
     options: InputOptions = DEFAULT_OPTIONS
     prices: PriceUnit = "decimal"
 
@@ -59,10 +63,13 @@ class FillSimulation:
 
     def __init__(self, request: FillRequest) -> None:
         self.request = request
+        definitions = read_definitions(request.definitions).intervals()
         self.stream = MboStream(request.paths, request.options)
+        for definition in definitions:
+            self.stream.definitions.add(definition)
         self.progress: ReadProgress | None = None
         names = [request.symbol] if request.symbol is not None else []
-        self._selection = SymbolSelection(self.stream, names)
+        self._selection = SymbolSelection(self.stream, names, at_ns=request.at_ns)
 
     def run(self) -> dict[str, Any]:
         """Read the input up to the order's end, and return the report, as JSON has it.
@@ -81,7 +88,11 @@ class FillSimulation:
             request.at_ns,
             select=self._select_book,
         )
-        symbol = self.stream.symbols.symbol(result.instrument_id, result.at_ns)
+        symbol = self._selection.symbols.symbol(result.instrument_id, result.at_ns)
+        definition = self.stream.definitions.at(result.instrument_id, result.at_ns)
+        if definition is not None:
+            priority = find_priority(result.publisher_id, definition.match_algorithm)
+            result = replace(result, priority=priority)
         return fill_report(result, symbol, self.request.prices)
 
     def _batches(self) -> Iterator[MboBatch]:
@@ -135,6 +146,9 @@ def fill_report(
             "lost": result.ahead_lost,
             "left": result.ahead_left,
         },
+        "priority": result.priority,
+        "priority_reason": explain_priority(result.publisher_id),
+        "fill_order": result.fill_order._asdict(),
         "fills": [
             {
                 "ts_event": None if ts_event is None else format_time(ts_event),

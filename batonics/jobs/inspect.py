@@ -5,6 +5,7 @@ The rule: the job counts everything in the pass that builds the books, a batch a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,11 +14,13 @@ from numpy.typing import NDArray
 
 from batonics.book.engine import BookEngine
 from batonics.book.state import Anomaly
+from batonics.codec.messages import rtype_name
 from batonics.codec.metadata import schema_name
 from batonics.jobs.progress import ReadProgress
 from batonics.model.mbo import UNDEF_TIMESTAMP, Action, Flag, MboBatch, record_keys
 from batonics.model.symbols import SymbolMap
 from batonics.model.times import NS_PER_S, format_time
+from batonics.settings.loader import current
 from batonics.sources.decoding import FileReport
 from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
 from batonics.sources.stream import MboStream
@@ -34,9 +37,12 @@ class Inspection:
     """
 
     def __init__(self, paths: Sequence[str], options: InputOptions = DEFAULT_OPTIONS) -> None:
-        self.stream = MboStream(paths, options)
+        self.stream = MboStream(paths, options, any_schema=True)
+        self._others = _OtherRecords()
+        self.stream.on_headers = self._others.add
         self.progress: ReadProgress | None = None
         self._engine = BookEngine()
+        self._engine.backwards_ns_max = current().input.ts_recv_backwards_ns
         self._rows = 0
         self._actions = np.zeros(256, np.int64)
         self._flags = np.zeros(8, np.int64)
@@ -75,6 +81,7 @@ class Inspection:
         return {
             "files": [_file(report) for report in self.stream.files],
             "records": self._rows,
+            "other_records": self._others.report(self.stream),
             "ts_event": self._span_event.report(),
             "ts_recv": self._span_recv.report(),
             "actions": {
@@ -91,6 +98,61 @@ class Inspection:
             "ts_recv_backwards": self._silence.backwards,
             "longest_silences": self._silence.report(),
             "books": _books(self._engine, self.stream.symbols, self._instruments),
+        }
+
+
+class _OtherRecords:
+    """What records other than MBO there are: of each kind and instrument their number and times."""
+
+    def __init__(self) -> None:
+        self._spans: dict[int, _Span] = {}
+        self._counts = Counter[int]()
+        self._instruments = Counter[tuple[int, int, int]]()
+        self._last_ns: dict[int, int] = {}
+
+    def add(self, headers: NDArray[np.void]) -> None:
+        names = ["rtype", "publisher_id", "instrument_id"]
+        kinds, first, counts = np.unique(
+            headers[names][::-1], return_index=True, return_counts=True
+        )
+        times = headers["ts_event"][::-1]
+        for kind, at, count in zip(kinds.tolist(), first.tolist(), counts.tolist(), strict=True):
+            self._instruments[kind] += count
+            if times[at] != UNDEF_TIMESTAMP:
+                self._last_ns[kind[2]] = int(times[at])
+        for rtype in np.unique(headers["rtype"]).tolist():
+            own = headers["ts_event"][headers["rtype"] == rtype]
+            self._counts[rtype] += len(own)
+            self._spans.setdefault(rtype, _Span()).add(own)
+
+    def _find_symbol(
+        self, symbols: SymbolMap, instrument_id: int, starts_ns: list[int]
+    ) -> str | None:
+        """The symbol at the last ts_event; a ts_event from before its file: that at the start."""
+        times = [self._last_ns.get(instrument_id, 0), *reversed(starts_ns)]
+        found = (symbols.symbol(instrument_id, ts_ns) for ts_ns in times)
+        return next((symbol for symbol in found if symbol is not None), None)
+
+    def report(self, stream: MboStream) -> dict[str, Any]:
+        """By the name of a kind: its records, their ts_event, and the records by instrument."""
+        starts_ns = [file.metadata.start for file in stream.files if file.metadata is not None]
+        instruments: dict[int, list[dict[str, Any]]] = {rtype: [] for rtype in self._counts}
+        for (rtype, publisher_id, instrument_id), count in sorted(self._instruments.items()):
+            instruments[rtype].append(
+                {
+                    "publisher_id": publisher_id,
+                    "instrument_id": instrument_id,
+                    "symbol": self._find_symbol(stream.symbols, instrument_id, starts_ns),
+                    "records": count,
+                }
+            )
+        return {
+            rtype_name(rtype): {
+                "records": self._counts[rtype],
+                "ts_event": self._spans[rtype].report(),
+                "instruments": instruments[rtype],
+            }
+            for rtype in sorted(self._counts)
         }
 
 
@@ -151,7 +213,9 @@ def _file(report: FileReport) -> dict[str, Any]:
         "mbo_records": report.rows,
         "skipped": report.skipped,
         "lost": report.loss,
-        "other_records": {f"0x{rtype:02x}": n for rtype, n in sorted(report.other_records.items())},
+        "other_records": {
+            rtype_name(rtype): count for rtype, count in sorted(report.other_records.items())
+        },
     }
     metadata = report.metadata
     if metadata is not None:

@@ -24,12 +24,12 @@ from typing import NamedTuple
 
 import polars as pl
 
-from batonics.frames.scan.mbo_scan import scan_batches
+from batonics.frames.scan.mbo_scan import StreamFacts, scan_batches
 from batonics.frames.scan.sources import pull_frames
 from batonics.frames.scan.symbols import FrameSymbols
 from batonics.frames.schemas.row_keys import RowKeys, RowPlaces
 from batonics.frames.schemas.table import Schema, find_schemas
-from batonics.jobs.lake_load import DEFAULT_SCHEMAS
+from batonics.jobs.lake_load import DEFAULT_SCHEMAS, LakeStates
 from batonics.lake.catalog import LoadedSource, Part, SchemaLoad
 from batonics.lake.commits import append_parts
 from batonics.lake.parts import PartsWriter
@@ -218,6 +218,7 @@ class _SchemaWriter:
         self._queue: Queue[_SymbolBatch | PartsWriter | _Signal] = Queue(BATCHES_QUEUED_MAX)
         self._written: Queue[WrittenParts | BaseException] = Queue()
         self._keys, self._places = RowKeys(schema), RowPlaces(schema)
+        self._states = LakeStates(schema, StreamFacts())
         self._writer: PartsWriter | None = None
         self._known_symbols = SymbolMap()
         self._symbols = FrameSymbols(self._known_symbols)
@@ -263,8 +264,8 @@ class _SchemaWriter:
     def _run(self) -> None:
         try:
             for frame in filter(len, self._frames()):
-                placed = self._places.add_to(frame)
-                self._open_writer().write(self._keys.add_to(placed, self._symbols))
+                keyed = self._keys.add_to(self._places.add_to(frame), self._symbols)
+                self._open_writer().write(self._states.add_to(keyed))
             self._end_parts()
         except BaseException as error:  # noqa: BLE001 - raised again by the job
             if self._writer is not None:
@@ -274,9 +275,8 @@ class _SchemaWriter:
     def _frames(self) -> Iterator[pl.DataFrame]:
         """All rows; those of a batch come before the next batch is read."""
         if not self.schema.is_row_per_record:
-            yield from pull_frames(
-                self.schema.rows(scan_batches(self._batches)), self._places.columns
-            )
+            records = scan_batches(lambda: self._states.watch(self._batches()))
+            yield from pull_frames(self.schema.rows(records), self._places.columns)
             return
         # Polars would read ahead, past the end of a commit.
         for batch in self._batches():

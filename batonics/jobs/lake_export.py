@@ -25,8 +25,8 @@ from batonics.lake import catalog
 from batonics.lake.catalog import CATALOG_FILE, NO_FILTER, Part, RowFilter
 from batonics.lake.lake import Lake
 from batonics.lake.row_filters import (
+    check_row_filter,
     check_schema,
-    check_symbols,
     filter_rows,
     parse_row_filter,
 )
@@ -123,7 +123,7 @@ class LakeExport:
         self._lake = Lake(request.lake)
         for schema in request.schemas:
             check_schema(self._lake.store, schema)
-        check_symbols(self._lake.store, request.row_filter.symbols)
+        check_row_filter(self._lake.store, request.row_filter)
         self._parts = self._lake.store.catalog.read(
             lambda connection: {
                 schema: catalog.find_parts(schema, request.row_filter)(connection)

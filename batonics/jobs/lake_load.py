@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -19,18 +20,25 @@ from pathlib import Path
 from threading import Event
 from typing import NamedTuple
 
+import numpy as np
 import polars as pl
 
-from batonics.frames.scan.mbo_scan import scan_batches
+from batonics.frames.columns.book_state import LAKE_STATE_SCHEMA
+from batonics.frames.columns.levels import count_clamped_rows
+from batonics.frames.scan.mbo_scan import StreamFacts, scan_batches
+from batonics.frames.scan.row_extras import RowExtras
+from batonics.frames.scan.sessions import SessionCalendar, SessionHours
 from batonics.frames.scan.sources import pull_frames
 from batonics.frames.scan.symbols import FrameSymbols
-from batonics.frames.schemas.row_keys import RowKeys, RowPlaces
+from batonics.frames.schemas.row_keys import ROW_TIME, RowKeys, RowPlaces
 from batonics.frames.schemas.table import Schema, find_schema, find_schemas
+from batonics.jobs.symbol_selection import SymbolSelection
 from batonics.lake import catalog
 from batonics.lake.catalog import LoadedSource, SchemaLoad, SourceRecord
 from batonics.lake.commits import commit_load
 from batonics.lake.digest import file_digest, file_stat
 from batonics.lake.lake import Lake
+from batonics.lake.overlap import check_overlap
 from batonics.lake.parts import PartsWriter
 from batonics.lake.storage import StagingArea, Store, open_store
 from batonics.model.arguments import SchemaNames, check_arguments
@@ -45,6 +53,7 @@ from batonics.sources.chunks import STDIN
 from batonics.sources.file_order import order_paths
 from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
 from batonics.sources.inputs import Paths, path_list
+from batonics.sources.statuses import read_statuses
 from batonics.sources.stream import MboStream
 
 DEFAULT_SCHEMAS = LakeSettings().schemas
@@ -66,6 +75,10 @@ class LoadRequest:
         one_stream: the files are one stream, in the order of their time, and one source.
         again: load again what is loaded already.
         options: how the files are read.
+        symbols: only records of these symbols on their dates, or of these instrument ids; empty:
+            all. It is for lakes that are made for one query, since a source is loaded once.
+        statuses: files of the schema status; empty: the status records of the sources.
+        sessions: the sessions of the market, for books without a status.
     """
 
     paths: tuple[str, ...]
@@ -74,6 +87,9 @@ class LoadRequest:
     one_stream: bool = False
     again: bool = False
     options: InputOptions = DEFAULT_OPTIONS
+    symbols: tuple[str, ...] = ()
+    statuses: tuple[str, ...] = ()
+    sessions: SessionCalendar | None = None
 
     def __post_init__(self) -> None:
         if STDIN in self.paths:
@@ -97,6 +113,8 @@ def load_lake(  # noqa: PLR0913 - settings, by keyword
     skip_bad: bool = False,
     salvage: bool = False,
     in_this_order: bool = False,
+    statuses: Paths = (),
+    session: str | None = None,
 ) -> Lake:
     """Load MBO files into a lake, as `batonics lake load` does; return the lake.
 
@@ -114,6 +132,10 @@ def load_lake(  # noqa: PLR0913 - settings, by keyword
             lost.
         in_this_order: take the files as they are given, even if they repeat or overlap each other
             or what the lake has.
+        statuses: files of the vendor's schema `status`. None: the status records of `paths`.
+        session: hours of sessions such as "17:00-16:00 America/Chicago", for books without a
+            status. Rows with quotes have a column `status`, by which averages leave out what is
+            no open market.
 
     Raises:
         UsageError: there is no such schema, or files repeat or overlap each other. InputError: a
@@ -127,6 +149,8 @@ def load_lake(  # noqa: PLR0913 - settings, by keyword
         one_stream=one_stream,
         again=again,
         options=InputOptions(skip_bad, salvage, in_this_order),
+        statuses=tuple(path_list(statuses)) if statuses else (),
+        sessions=None if session is None else SessionHours.parse(session),
     )
     for _ in LakeLoad(request).run():
         pass
@@ -156,6 +180,8 @@ class LakeLoad:
     Attributes:
         progress: called after each batch with the streams that are being read.
         source_bytes: size of each source.
+        clamped_rows: by schema, the rows loaded so far with a size of 32 bits that may be larger in
+            the book.
 
     Raises:
         InputError: a file does not exist, or cannot be read.
@@ -167,6 +193,7 @@ class LakeLoad:
         if request.one_stream:  # the same source, in whatever order its files are given
             request = replace(request, paths=order_paths(request.paths, request.options))
         self._request = request
+        self.clamped_rows = Counter[str]()
         for path in request.paths:
             MboStream((path,)).close()  # raises before anything is done if it cannot be opened
         self.source_bytes = [
@@ -231,8 +258,10 @@ class LakeLoad:
         """
         request = self._request
         with store.stage() as staging:
-            writers = self._derive(staging, paths, [find_schema(name) for name in schemas])
+            readers = [_SourceReader(paths, request) for _ in schemas]
+            writers = self._derive(staging, readers, [find_schema(name) for name in schemas])
             source = find_source()
+            publishers = readers[0].publishers
             if _source_stat(paths) != source.stat:
                 raise InputError(f"{paths[0]}: has changed while it was read; load it again")
             files = [file for writer in writers for file in writer.written]
@@ -240,8 +269,17 @@ class LakeLoad:
                 SchemaLoad(name, [part for _, part in writer.written])
                 for name, writer in zip(schemas, writers, strict=True)
             ]
+            if not request.options.in_this_order:  # before anything enters the lake
+                store.catalog.read(check_overlap(source, loaded, publishers))
             staging.publish([(path, part.path) for path, part in files])
-            transaction = commit_load(source, loaded, version("batonics"), again=request.again)
+            transaction = commit_load(
+                source,
+                loaded,
+                version("batonics"),
+                again=request.again,
+                publishers=publishers,
+                may_overlap=request.options.in_this_order,
+            )
             return loaded if store.catalog.commit(transaction) else []
 
     def _find_missing(
@@ -271,10 +309,9 @@ class LakeLoad:
         return record is None or self._request.again or schema not in record.schemas
 
     def _derive(
-        self, staging: StagingArea, paths: tuple[str, ...], schemas: Sequence[Schema]
+        self, staging: StagingArea, readers: Sequence[_SourceReader], schemas: Sequence[Schema]
     ) -> list[PartsWriter]:
         """Write the parts of each schema to the staging area."""
-        readers = [_SourceReader(paths, self._request.options) for _ in schemas]
         stop = Event()
 
         def progress() -> None:
@@ -288,6 +325,7 @@ class LakeLoad:
             try:
                 with write_in_background(writer.write, FRAMES_QUEUED_MAX) as enqueue:
                     for frame in reader.frames(schema, progress):
+                        self.clamped_rows[schema.name] += count_clamped_rows(frame)
                         enqueue(frame)
                 writer.close()
             except BaseException:
@@ -317,26 +355,56 @@ class _SourceReader:
 
     Attributes:
         stream: the stream of the source.
+        publishers: publishers of its records so far.
     """
 
-    def __init__(self, paths: tuple[str, ...], options: InputOptions) -> None:
-        self.stream = MboStream(paths, options)
-        self._symbols = FrameSymbols(self.stream.symbols)
+    def __init__(self, paths: tuple[str, ...], request: LoadRequest) -> None:
+        self.stream = MboStream(paths, request.options)
+        self.publishers: set[int] = set()
+        self._symbols = FrameSymbols(self.stream.symbols, request.symbols)
+        self._selection = SymbolSelection(self.stream, request.symbols)
+        statuses = read_statuses(request.statuses) if request.statuses else self.stream.statuses
+        self._facts = StreamFacts(statuses=lambda: statuses, sessions=request.sessions)
 
     def frames(self, schema: Schema, progress: Callable[[], None]) -> Iterator[pl.DataFrame]:
-        """The rows of a schema, with their places, times and symbols."""
+        """The rows of a schema, with their states, places, times and symbols."""
         keys, places = RowKeys(schema), RowPlaces(schema)
+        states = LakeStates(schema, self._facts)
 
         def batches() -> Iterator[MboBatch]:
             with closing(self.stream.batches()) as batches:
                 for batch in batches:
                     places.note(batch)
-                    yield batch
+                    self._selection.check()
+                    rows = self._selection.rows(batch)
+                    self.publishers.update(np.unique(rows.publisher_id).tolist())
+                    yield rows
                     progress()
+            self._selection.check(ended=True)
 
-        for frame in pull_frames(schema.rows(scan_batches(batches)), places.columns):
+        records = scan_batches(lambda: states.watch(batches()))
+        for frame in pull_frames(schema.rows(records), places.columns):
             if frame.height:
-                yield keys.add_to(places.add_to(frame), self._symbols)
+                yield states.add_to(keys.add_to(places.add_to(frame), self._symbols))
+
+
+class LakeStates:
+    """Adds the columns of `LAKE_STATE_SCHEMA` to frames with `_time`, if a schema has quotes."""
+
+    def __init__(self, schema: Schema, facts: StreamFacts) -> None:
+        names = list(LAKE_STATE_SCHEMA) if schema.has_quotes else []
+        self._extras = RowExtras(names, facts) if names else None
+        self._ends_interval = schema.time_is_interval_end
+
+    def watch(self, batches: Iterator[MboBatch]) -> Iterator[MboBatch]:
+        """The batches of the stream, each noted before it is given."""
+        return batches if self._extras is None else self._extras.watch(batches)
+
+    def add_to(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The next frame, with the columns if the schema has them."""
+        if self._extras is None:
+            return frame
+        return self._extras.add_to(frame, ROW_TIME, ends_interval=self._ends_interval)
 
 
 def _source_name(paths: Sequence[str]) -> str:

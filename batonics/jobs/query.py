@@ -14,7 +14,9 @@ from tempfile import TemporaryDirectory
 
 import polars as pl
 
+from batonics.frames.columns.book_state import check_include
 from batonics.frames.columns.prices import PriceKind, PriceUnit
+from batonics.frames.scan.sessions import SessionCalendar
 from batonics.frames.schemas.table import (
     FAMILIES,
     SCHEMAS,
@@ -32,7 +34,16 @@ from batonics.sinks.tables import open_table
 from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
 from batonics.sources.stream import MboStream
 
-SHELL_SCHEMAS = ("trades", "tbbo", "mbp-1", "mbp-10", "bbo-1s", "ohlcv-1m", "orders")
+SHELL_SCHEMAS = (
+    "trades",
+    "tbbo",
+    "mbp-1",
+    "mbp-10",
+    "states-1",
+    "bbo-1s",
+    "ohlcv-1m",
+    "orders",
+)
 """Schemas that are made from files for a shell, whose queries are not known yet."""
 _FAMILY_VIEW = rf"\b(?:{'|'.join(FAMILIES)})_\w+"
 """A word that may be the view of a schema whose name has a parameter."""
@@ -60,6 +71,9 @@ class QueryRequest:
         prices: the unit of prices in the result, and in a query without a header.
         tz: the time zone of times in the result that have one.
         prices_are_default: nobody asked for this unit (`LakeDatabase.query`).
+        include: states that `is_open` of the views counts as open too: crossed, closed.
+        statuses: files of the schema status, for `files`.
+        sessions: the sessions of the market of `files`, for books without a status.
     """
 
     query: str = ""
@@ -70,11 +84,20 @@ class QueryRequest:
     options: InputOptions = DEFAULT_OPTIONS
     prices: PriceUnit = "fixed"
     prices_are_default: bool = False
+    include: tuple[str, ...] = ()
+    statuses: tuple[str, ...] = ()
+    sessions: SessionCalendar | None = None
     tz: str = "UTC"
 
     def __post_init__(self) -> None:
         if (self.lake is None) == (not self.files):
             raise UsageError("give one of --lake and --from")
+        if not self.files and (self.statuses or self.sessions is not None):
+            raise UsageError(
+                "a lake has the statuses and sessions with which it was loaded: --statuses and"
+                " --session go with --from and with lake load"
+            )
+        check_include(self.include)
 
 
 def query_frame(
@@ -154,14 +177,18 @@ def open_database(
         UsageError, InputError, LakeError: as for `query_frame`.
     """
     if request.lake is not None:
-        with open_lake_database(request.lake, request.row_filter) as database:
+        with open_lake_database(
+            request.lake, request.row_filter, include=request.include
+        ) as database:
             yield database
         return
     schemas = SHELL_SCHEMAS if query is None else _find_schemas(query)
     with TemporaryDirectory(prefix="batonics-query-") as directory:
         lake = f"{directory}/lake"
         _load_files(request, lake, schemas, progress)
-        with open_lake_database(lake, request.row_filter, "the files") as database:
+        # The files were loaded by the symbols, so that ids and second names of an id work too.
+        times = request.row_filter._replace(symbols=())
+        with open_lake_database(lake, times, "the files", request.include) as database:
             yield database
 
 
@@ -185,7 +212,16 @@ def _load_files(
 ) -> None:
     """Load the request's files into a temporary lake."""
     load = LakeLoad(
-        LoadRequest(request.files, lake, schemas, one_stream=True, options=request.options)
+        LoadRequest(
+            request.files,
+            lake,
+            schemas,
+            one_stream=True,
+            options=request.options,
+            statuses=request.statuses,
+            sessions=request.sessions,
+            symbols=request.row_filter.symbols,
+        )
     )
     try:
         with progress as report:

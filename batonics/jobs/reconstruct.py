@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from batonics.book import checkpoint
 from batonics.book.engine import BookEngine
 from batonics.book.event_cutoff import EventCutoff
+from batonics.book.state import Anomaly
 from batonics.frames.columns.prices import PriceUnit
 from batonics.jobs.progress import ReadProgress
 from batonics.jobs.symbol_selection import SymbolSelection
@@ -25,6 +26,7 @@ from batonics.model.errors import CheckpointError, DataWarning, UsageError
 from batonics.model.mbo import MboBatch, slice_batch
 from batonics.model.symbols import MappingInterval, SymbolMap
 from batonics.model.times import Time, time_ns
+from batonics.settings.loader import current
 from batonics.sinks.atomic import STDOUT, open_atomic
 from batonics.sinks.book_json import BookJsonFormat, find_book_format, write_books
 from batonics.sources.chunks import STDIN
@@ -143,6 +145,7 @@ def _run(
         run.progress = progress
         run.run()
         return run
+    from batonics.frames.scan.symbols import FrameSymbols
     from batonics.jobs.snapshots import check_snapshots, write_snapshots
 
     check_snapshots(snapshots.path, snapshots.every)
@@ -152,7 +155,7 @@ def _run(
         write_snapshots(
             run.batches(),
             run.engine,
-            run.symbols,
+            FrameSymbols(run.stream.symbols, request.symbols),
             file,
             path=snapshots.path,
             every=snapshots.every,
@@ -171,7 +174,6 @@ class Reconstruction:
 
     Attributes:
         engine: the books so far.
-        symbols: the names of the books' instruments.
         stream: the input.
         data: the times of the records that were read so far.
         progress: called with the stream after each batch; set it before `run`.
@@ -181,17 +183,25 @@ class Reconstruction:
         self.request = request
         self.stream = MboStream(request.paths, request.options)
         self.engine = BookEngine(deltas=deltas)
-        self.symbols: SymbolMap = self.stream.symbols
         self.data = DataSpan()
         self.progress: ReadProgress | None = None
         self._deltas = deltas
-        self._until = EventCutoff(request.at_ns) if request.at_ns is not None else None
+        self._until: EventCutoff | None = None
+        self.engine.backwards_ns_max = current().input.ts_recv_backwards_ns
+        if request.at_ns is not None:
+            self._until = EventCutoff(request.at_ns, self.engine.backwards_ns_max)
+            self.engine.backwards_ns_max = None
         self._selection = SymbolSelection(self.stream, request.symbols)
         try:
             self._saved_rows = self._resume()
         except BaseException:
             self.stream.close()
             raise
+
+    @property
+    def symbols(self) -> SymbolMap:
+        """The names of the books' instruments: those asked for, or else all, as far as known."""
+        return self._selection.symbols
 
     @property
     def as_of(self) -> AsOf:
@@ -212,6 +222,8 @@ class Reconstruction:
             rows = len(batch.action)
             first = min(rows, max(0, self._saved_rows - seen_rows))
             seen_rows += rows
+            if first:
+                self._selection.rows(slice_batch(batch, 0, first))
             if first < rows:
                 yield from self._select_rows(slice_batch(batch, first, rows))
                 self._save(seen_rows)
@@ -222,6 +234,7 @@ class Reconstruction:
         if self._until is not None and self.request.at_ns is not None:
             self.data.check_not_before(self.request.at_ns)
             yield self._until.finish()
+            self.engine.count_anomalies(Anomaly.TS_RECV_BACKWARDS, self._until.late_keys)
         self._selection.check(ended=True)
 
     def _select_rows(self, batch: MboBatch) -> list[MboBatch]:
@@ -254,9 +267,10 @@ class Reconstruction:
             raise CheckpointError(
                 f"{path}: belongs to other input or options; remove it to start again"
             )
+        engine.backwards_ns_max = self.engine.backwards_ns_max
         self.engine = engine
         for interval in extra["symbols"]:
-            self.symbols.add(MappingInterval(*interval))
+            self.stream.symbols.add(MappingInterval(*interval))
         return int(extra["rows"])
 
     def _save(self, rows: int) -> None:
@@ -267,7 +281,7 @@ class Reconstruction:
         extra: dict[str, Any] = {
             "input": self._identity(),
             "rows": rows,
-            "symbols": [list(interval) for interval in self.symbols.intervals()],
+            "symbols": [list(interval) for interval in self.stream.symbols.intervals()],
         }
         data = checkpoint.save(self.engine, extra)
         with open_atomic(path) as file:

@@ -22,7 +22,7 @@ from batonics.gateway.client_sender import (
     SenderSettings,
     StoppedError,
 )
-from batonics.gateway.dbn_feed import DbnFeed, LengthPrefixedFeed
+from batonics.gateway.dbn_feed import DbnFeed, LengthPrefixedFeed, check_regular_files
 from batonics.gateway.fault_injector import REPLAY_START, FaultInjector, ReplayPosition
 from batonics.gateway.faults import Fault, Faults
 from batonics.gateway.feed_pieces import ReplayFeed
@@ -45,6 +45,8 @@ from batonics.model.errors import BatonicsError, UsageError
 from batonics.settings.loader import current
 from batonics.settings.table import ReplaySettings
 from batonics.sinks.logs import logger
+from batonics.sources.file_order import group_paths
+from batonics.sources.input_options import InputOptions
 from batonics.sources.tcp import TcpAddress
 
 PROTOCOLS = ("dbn", "gateway", "ndjson", "length-prefixed")
@@ -57,7 +59,7 @@ class ReplayRequest:
     """What is replayed, and how.
 
     Attributes:
-        paths: DBN files in the order of their time.
+        paths: DBN files.
         bind: HOST:PORT to listen on; port 0 lets the system choose.
         protocol: one of PROTOCOLS.
         pace: how fast the feed is sent.
@@ -66,6 +68,7 @@ class ReplayRequest:
         once: whether the replay ends after the first client that was sent everything.
         indexed: whether units are counted even if nothing else needs it.
         faults: the faults of connections; None: there are none.
+        in_this_order: send the files as they are given, not in the order of their time.
         settings: the gateway's key, and what clients may take.
     """
 
@@ -78,6 +81,7 @@ class ReplayRequest:
     once: bool = False
     indexed: bool = False
     faults: Faults | None = None
+    in_this_order: bool = False
     settings: ReplaySettings = field(default_factory=lambda: current().replay)
 
     def __post_init__(self) -> None:
@@ -126,7 +130,8 @@ class Replay:
     ) -> Callable[[socket.socket, ReplayClient], None]:
         """The function that serves a client by the protocol of the request."""
         if request.protocol == "gateway":
-            return _GatewaySessions(self, ReplayFiles(request.paths)).run
+            options = InputOptions(in_this_order=request.in_this_order)
+            return _GatewaySessions(self, ReplayFiles(request.paths, options)).run
         feed = _plain_feed(request)
         return lambda sock, client: self._send_plain(sock, client, feed)
 
@@ -218,15 +223,18 @@ class Replay:
 
 def _plain_feed(request: ReplayRequest) -> ReplayFeed:
     """The feed of a protocol without sessions."""
-    paths = request.paths
+    check_regular_files(request.paths)
+    options = InputOptions(in_this_order=request.in_this_order)
     if request.protocol == "ndjson":
-        return NdjsonFeed(paths)
+        return NdjsonFeed(request.paths, options)
+    groups = group_paths(request.paths, options)
+    paths = tuple(path for group in groups for path in group)
     if request.protocol == "length-prefixed":
-        return LengthPrefixedFeed(paths)
+        return LengthPrefixedFeed(paths, groups)
     mappings = None
     if len(paths) > 1:
         mappings = convert.output_metadata(convert.ConvertRequest(paths, "mbo")).mappings
-    return DbnFeed(paths, mappings)
+    return DbnFeed(paths, mappings, groups)
 
 
 class _GatewaySessions:

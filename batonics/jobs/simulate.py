@@ -96,7 +96,10 @@ def _truth(market: Market) -> bytes:
     """The exchange's books: `{symbol: {side: [[price_1e9, size, [[order_id, size], ...]]]}}`."""
     books = {
         symbol: {
-            side: [[level.price_1e9, level.size, level.orders] for level in levels]
+            side: [
+                [level.price_1e9, level.size, [[str(id_), size] for id_, size in level.orders]]
+                for level in levels
+            ]
             for side, levels in market.truth(instrument_id).items()
         }
         for symbol, instrument_id in zip(

@@ -44,7 +44,7 @@ def check_snapshots(path: str, every: str) -> None:
 def write_snapshots(  # noqa: PLR0913 - options, by keyword
     batches: Iterator[MboBatch],
     engine: BookEngine,
-    symbols: SymbolMap,
+    symbols: FrameSymbols,
     out: BinaryIO,
     *,
     path: str,
@@ -66,9 +66,8 @@ def write_snapshots(  # noqa: PLR0913 - options, by keyword
     """
     pieces = fold_pieces(batches, deltas=True, engine=engine)
     frames = depth_frames(pieces, _windows(every), depth, fill=False)
-    names = FrameSymbols(symbols)
     kinds = find_price_columns(depth_schema(depth))
-    rows = (convert_prices(_add_symbol(frame, names), kinds, prices) for frame in frames)
+    rows = (convert_prices(_add_symbol(frame, symbols), kinds, prices) for frame in frames)
     if path.endswith(".parquet"):
         empty = _add_symbol(pl.DataFrame(schema=depth_schema(depth)), FrameSymbols(SymbolMap()))
         _write_parquet(rows, out, convert_prices(empty, kinds, prices))

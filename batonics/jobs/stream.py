@@ -15,7 +15,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from batonics.book.snapshot import snapshot_records
-from batonics.codec.gateway import ALL_SYMBOLS
 from batonics.jobs import lake_append
 from batonics.jobs.reconstruct import BookOutput
 from batonics.lake.storage import open_store
@@ -29,6 +28,7 @@ from batonics.live.recorder import FeedRecorder, recover
 from batonics.live.server_link import ServerLink
 from batonics.model.answers import AsOf
 from batonics.model.errors import UsageError
+from batonics.model.symbols import ALL_SYMBOLS
 from batonics.model.times import duration_ns, format_time, parse_time
 from batonics.server.config import ServerConfig
 from batonics.server.launch import ServerProcess, start_server
@@ -89,6 +89,7 @@ class Stream:
             depth=request.settings.live.depth,
             skip_bad=request.skip_bad,
             source=str(request.feed),
+            settings=request.settings.input,
         )
 
     def run(self) -> None:

@@ -1,21 +1,29 @@
 """Selects the records of symbols or instrument ids.
 
-The rule here: a symbol that the input does not have is an error as soon as the input shows it.
+The rule here: a record belongs to a symbol if the symbol holds for its instrument at the record's
+own time (rule 2). A book of a symbol has the records of the symbol's dates only. A symbol that the
+input does not have is an error as soon as the input shows it.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 
 import numpy as np
 
+from batonics.frames.scan.clock import RecordTimes
+from batonics.frames.scan.symbols import IntervalFilter
 from batonics.model.errors import UsageError
 from batonics.model.mbo import MboBatch, take_batch
+from batonics.model.symbols import (
+    IntervalMap,
+    MappingInterval,
+    SymbolMap,
+    is_instrument_id,
+    selected_names,
+    suggest_symbols,
+)
 from batonics.sources.stream import MboStream
-
-NAMES_MAX = 8
-"""Symbols of the input that an error lists."""
 
 
 class SymbolSelection:
@@ -23,24 +31,58 @@ class SymbolSelection:
 
     Args:
         stream: the input; its symbols become known while it is read.
-        names: symbols or instrument ids; empty: all.
+        names: symbols or instrument ids; empty, or with `ALL_SYMBOLS` among them: all.
+        at_ns: only the instruments that have the symbols at this time, or had them last before it;
+            None: at any time.
     """
 
-    def __init__(self, stream: MboStream, names: Sequence[str]) -> None:
-        self._stream = stream
-        self._names = names
-        self._ids: set[int] = set()
-        self._intervals_known = -1
-        self._unseen = {int(name) for name in names if _is_id(name)}
+    def __init__(
+        self, stream: MboStream, names: Sequence[str], *, at_ns: int | None = None
+    ) -> None:
+        self.names = selected_names(names)
+        self._stream, self._at_ns = stream, at_ns
+        self._times = RecordTimes()
+        self._known = self._checked = self._selected_of = -1  # intervals of the stream
+        self._unseen = {int(name) for name in self.names if is_instrument_id(name)}
+
+    @property
+    def symbols(self) -> SymbolMap:
+        """The symbols that answers about the selected rows use, as far as they are known."""
+        known = self._stream.symbols
+        if not self.names:
+            return known
+        if len(known) != self._selected_of:
+            self._selected_of = len(known)
+            self._selected = known.select(self.names)
+        return self._selected
 
     def rows(self, batch: MboBatch) -> MboBatch:
         """The selected rows: the batch itself if it has no other rows, else copies."""
-        if not self._names:
+        if not self.names:
             return batch
-        selected = np.isin(batch.instrument_id, np.fromiter(self._find_ids(), np.uint32))
+        if len(self._stream.symbols) != self._known:
+            self._known = len(self._stream.symbols)
+            self._filter = IntervalFilter(self._find_spans())
+        times = self._times.find_times(batch.ts_recv, batch.flags)
+        selected = self._filter.find_rows(batch.instrument_id, times)
         if self._unseen:
             self._unseen.difference_update(np.unique(batch.instrument_id[selected]).tolist())
         return batch if selected.all() else take_batch(batch, selected)
+
+    def _find_spans(self) -> IntervalMap[MappingInterval]:
+        spans = self._stream.symbols.find_spans(self.names)
+        if self._at_ns is None:
+            return spans
+        known = spans.intervals()
+        begun = [span for span in known if span.start_ns <= self._at_ns]
+        # A time at which no instrument has the symbol is answered for the last one before it.
+        holding = [span for span in begun if self._at_ns < span.end_ns] or begun[-1:]
+        ids = {span.instrument_id for span in holding}
+        held = IntervalMap[MappingInterval]()
+        for span in known:
+            if not ids or span.instrument_id in ids:
+                held.add(span)
+        return held
 
     def check(self, *, ended: bool = False) -> None:
         """Refuse a symbol that no file has: at once if the metadata of the only file lists all.
@@ -49,36 +91,17 @@ class SymbolSelection:
             UsageError: the symbol, and similar symbols of the input.
         """
         stream = self._stream
-        if not self._names:
+        if not self.names or (len(stream.symbols) == self._checked and not ended):
             return
+        self._checked = len(stream.symbols)
         metadata = stream.files[-1].metadata if stream.files else None
         lists_all = len(stream.paths) == 1 and metadata is not None and metadata.mappings
         if not (ended or lists_all):
             return
-        known = stream.symbols.symbols()
-        for name in self._names:
-            if name in known or (_is_id(name) and not (ended and int(name) in self._unseen)):
+        for name in self.names:
+            if stream.symbols.instrument_ids(name):
                 continue
-            near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-            hint = f"did you mean {', '.join(near)}?" if near else _list_names(known)
+            if is_instrument_id(name) and not (ended and int(name) in self._unseen):
+                continue
+            hint = suggest_symbols(name, stream.symbols.symbols())
             raise UsageError(f"no symbol {name!r} in the input; {hint}")
-
-    def _find_ids(self) -> set[int]:
-        symbols = self._stream.symbols
-        if len(symbols) != self._intervals_known:
-            self._intervals_known = len(symbols)
-            for name in self._names:
-                ids = symbols.instrument_ids(name)
-                self._ids |= ids or ({int(name)} if _is_id(name) else set())
-        return self._ids
-
-
-def _is_id(name: str) -> bool:
-    return name.isdecimal() and len(name) <= 10 and int(name) < 2**32
-
-
-def _list_names(names: list[str]) -> str:
-    if not names:
-        return "it has no symbols"
-    more = f" and {len(names) - NAMES_MAX} more" if len(names) > NAMES_MAX else ""
-    return f"it has {', '.join(names[:NAMES_MAX])}{more}"

@@ -51,6 +51,7 @@ from batonics.jobs.symbol_selection import SymbolSelection
 from batonics.model.mbo import UNDEF_TIMESTAMP, Flag, MboBatch, record_keys
 from batonics.model.prices import format_price
 from batonics.reference.books import DerivedBooks
+from batonics.settings.loader import current
 from batonics.sinks.atomic import open_atomic
 from batonics.sinks.file_names import check_file_name
 from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
@@ -159,6 +160,7 @@ class Verification:
     def __init__(self, request: VerifyRequest) -> None:
         self.stream = MboStream(request.paths, request.options)
         self.engine = BookEngine(bbo=True, deltas=True)
+        self.engine.backwards_ns_max = current().input.ts_recv_backwards_ns
         self.progress: ReadProgress | None = None
         self._request = request
         self._selection = SymbolSelection(self.stream, request.symbols)
@@ -254,7 +256,7 @@ class Verification:
     def _book(self, key: int) -> dict[str, Any]:
         publisher_id, instrument_id = key >> 32, key & 0xFFFFFFFF
         ts_recv = self._tallies.last_ns.get(key, 0)
-        symbol = self.stream.symbols.symbol(instrument_id, ts_recv)
+        symbol = self._selection.symbols.symbol(instrument_id, ts_recv)
         return {"publisher_id": publisher_id, "instrument_id": instrument_id, "symbol": symbol}
 
     # ------------------------------------------------------------------ reporting
@@ -318,7 +320,9 @@ def _format_values(values: dict[str, Any]) -> dict[str, Any]:
     """The values with sides as letters, and prices as decimal text beside the integer of 1e-9."""
     formatted: dict[str, Any] = {}
     for name, value in values.items():
-        if name == "side":
+        if name == "order_id":
+            formatted[name] = str(value)
+        elif name == "side":
             formatted[name] = None if value is None else "BA"[value]
         elif name == "price":
             formatted[name] = None if value is None else format_price(value)

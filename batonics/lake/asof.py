@@ -19,6 +19,7 @@ from typing import NamedTuple, TypeVar
 import polars as pl
 
 from batonics.frames.columns.books import BOOK_KEY
+from batonics.frames.columns.prices import PriceKind, find_price_columns
 from batonics.frames.scan.sources import Projection, frame_source
 from batonics.frames.schemas.table import Schema
 from batonics.lake.catalog import Part, RowFilter, find_parts
@@ -119,6 +120,14 @@ class AsofJoin:
         columns = self.right.schema.lake_columns
         added = {new: columns[name] for name, new in self.names.items()}
         return pl.Schema({**self.left.schema.lake_columns, **added, **HIVE_SCHEMA})
+
+    @property
+    def price_columns(self) -> dict[str, PriceKind]:
+        """The columns of the result that are prices."""
+        left, right = (
+            find_price_columns(side.schema.lake_columns) for side in (self.left, self.right)
+        )
+        return left | {new: right[name] for name, new in self.names.items() if name in right}
 
     def rows(self) -> pl.LazyFrame:
         """The result; columns that are not selected are not read."""

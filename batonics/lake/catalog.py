@@ -39,7 +39,8 @@ _TABLES = (
         id INTEGER PRIMARY KEY,
         name TEXT NOT NULL UNIQUE,
         digest TEXT,
-        stat TEXT NOT NULL
+        stat TEXT NOT NULL,
+        publishers TEXT NOT NULL DEFAULT ''
     ) STRICT""",
     """CREATE TABLE load (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -210,6 +211,29 @@ def find_parts(schema: str, row_filter: RowFilter = NO_FILTER) -> Transaction[li
 
     def run(connection: sqlite3.Connection) -> list[Part]:
         return [Part(*row) for row in connection.execute(text + order, values)]
+
+    return run
+
+
+def find_time_span(row_filter: RowFilter) -> Transaction[tuple[int, int] | None]:
+    """The least and greatest time of parts that may have rows of the filter; None: there is none.
+
+    Parts without times are not among them.
+    """
+    where, values = ["removed_ns IS NULL", "ts_min IS NOT NULL"], []
+    if row_filter.symbols:
+        where.append(f"symbol IN ({', '.join('?' * len(row_filter.symbols))})")
+        values += [str(symbol) for symbol in row_filter.symbols]
+    bounds = [
+        (row_filter.start_ns, "ts_max >= {}"),
+        (row_filter.end_ns, "ts_min < {}"),
+    ]
+    where += [test.format(min(bound, 2**63 - 1)) for bound, test in bounds if bound is not None]
+    text = f"SELECT min(ts_min), max(ts_max) FROM part WHERE {' AND '.join(where)}"  # noqa: S608 - no input
+
+    def run(connection: sqlite3.Connection) -> tuple[int, int] | None:
+        first, last = connection.execute(text, values).fetchone()
+        return None if first is None else (first, last)
 
     return run
 

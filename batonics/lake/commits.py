@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import repeat
 
 from batonics.lake.catalog import (
@@ -20,10 +20,17 @@ from batonics.lake.catalog import (
     find_source_by_digest,
     find_source_by_name,
 )
+from batonics.lake.overlap import check_overlap, write_publishers
 
 
-def commit_load(
-    source: LoadedSource, loads: Sequence[SchemaLoad], version: str, *, again: bool = False
+def commit_load(  # noqa: PLR0913 - settings, by keyword
+    source: LoadedSource,
+    loads: Sequence[SchemaLoad],
+    version: str,
+    *,
+    again: bool = False,
+    publishers: Collection[int] = (),
+    may_overlap: bool = True,
 ) -> Transaction[bool]:
     """Add a load to the lake.
 
@@ -36,9 +43,14 @@ def commit_load(
         loads: the parts of each schema.
         version: the version of batonics.
         again: replace even parts that were made from the same bytes.
+        publishers: the publishers of the source; empty: not known.
+        may_overlap: other sources may have the same books at the same times.
 
     Returns:
         Whether anything was added: False if another process has loaded the same meanwhile.
+
+    Raises:
+        UsageError: another source has the same books at the same times (when it runs).
     """
 
     def run(connection: sqlite3.Connection) -> bool:
@@ -55,6 +67,13 @@ def commit_load(
                     "UPDATE source SET stat = ? WHERE id = ?", (source.stat, source_id)
                 )
         new_loads = [load for load in loads if again or load.schema not in loaded]
+        if not may_overlap:
+            check_overlap(source, new_loads, publishers)(connection)
+        if publishers:
+            connection.execute(
+                "UPDATE source SET publishers = ? WHERE id = ?",
+                (write_publishers(publishers), source_id),
+            )
         now_ns = time.time_ns()
         for load in new_loads:
             _insert_load(connection, source_id, load, version, now_ns)

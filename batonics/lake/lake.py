@@ -6,7 +6,8 @@ The rule here: a reader gets only files that one state of the catalog names, and
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from os import PathLike, fspath
 from pathlib import Path
@@ -22,10 +23,10 @@ from batonics.lake.catalog import Part, RowFilter
 from batonics.lake.commits import forget_parts
 from batonics.lake.digest import Verifier
 from batonics.lake.parts import HIVE_SCHEMA
-from batonics.lake.row_filters import check_schema, filter_rows, parse_row_filter
+from batonics.lake.row_filters import check_row_filter, check_schema, filter_rows, parse_row_filter
 from batonics.lake.storage import open_store
 from batonics.model.arguments import SymbolNames, check_methods
-from batonics.model.errors import LakeError, UsageError
+from batonics.model.errors import DataWarning, LakeError, UsageError
 from batonics.model.times import NS_PER_S, Time
 
 VACUUM_SECONDS = 24 * 3_600
@@ -126,10 +127,11 @@ class Lake:
             end: only rows before this time.
 
         Raises:
-            UsageError: the lake has no such schema. LakeError: a file is damaged or missing.
+            UsageError: the lake has no such schema or symbol, or no rows at these times. LakeError:
+                a file is damaged or missing.
         """
         check_schema(self.store, schema)
-        return self._fetch(schema, parse_row_filter(symbols, start, end))
+        return self._fetch(schema, self._row_filter(symbols, start, end))
 
     def scan(
         self,
@@ -151,17 +153,17 @@ class Lake:
             prices: the unit of prices: "fixed", "decimal" or "float" (`frames/columns/prices.py`).
 
         Raises:
-            UsageError: the lake has no such schema, there is no such unit, or the lake's path has a
-            directory NAME=VALUE.
+            UsageError: the lake has no such schema or symbol, or no rows at these times; there is
+            no such unit; or the lake's path has a directory NAME=VALUE.
             LakeError: a file is damaged or missing.
         """
-        row_filter = parse_row_filter(symbols, start, end)
+        row_filter = self._row_filter(symbols, start, end)
         check_schema(self.store, schema)
         found = find_schema(schema)
         columns = pl.Schema({**found.lake_columns, **HIVE_SCHEMA})
         files = self._fetch(schema, row_filter)
         if not files:
-            return scan_prices(pl.LazyFrame(schema=columns), prices, columns)
+            return scan_prices(pl.LazyFrame(schema=columns), prices)
         root = files[0].parents[3]
         if "=" in str(root):
             raise UsageError(
@@ -175,7 +177,13 @@ class Lake:
             hive_schema=HIVE_SCHEMA,
             glob=False,
         ).select(list(columns))
-        return scan_prices(filter_rows(rows, found, row_filter), prices, columns)
+        return scan_prices(filter_rows(rows, found, row_filter), prices)
+
+    def _row_filter(self, symbols: SymbolNames, start: Time | None, end: Time | None) -> RowFilter:
+        """The filter; UsageError unless the lake has rows of all the symbols, and at the times."""
+        row_filter = parse_row_filter(symbols, start, end)
+        check_row_filter(self.store, row_filter)
+        return row_filter
 
     def join_asof(  # noqa: PLR0913 - the arguments of Polars and of `scan`
         self,
@@ -188,6 +196,7 @@ class Lake:
         symbols: SymbolNames = (),
         start: Time | None = None,
         end: Time | None = None,
+        prices: PriceUnit = "fixed",
     ) -> pl.LazyFrame:
         """Join each row of a schema with the last row of another before it: trades with quotes.
 
@@ -205,14 +214,16 @@ class Lake:
             symbols: only rows of these symbols.
             start: only rows of `left` from this time on: ISO 8601 (UTC) or nanoseconds.
             end: only rows of `left` before this time.
-                The last three arguments choose the files; a filter on the result excludes no file.
+                These three arguments choose the files; a filter on the result excludes no file.
+            prices: the unit of prices: "fixed", "decimal" or "float".
 
         Raises:
-            UsageError: there is no such schema or column. LakeError: a file is damaged or missing.
+            UsageError: there is no such schema, column or symbol, or no row at these times.
+            LakeError: a file is damaged or missing.
         """
         from batonics.lake.asof import AsofJoin, find_join_sides
 
-        row_filter = parse_row_filter(symbols, start, end)
+        row_filter = self._row_filter(symbols, start, end)
         for schema in (left, right):
             check_schema(self.store, schema)
         schemas = find_schema(left), find_schema(right)
@@ -222,9 +233,18 @@ class Lake:
             columns = [name for name in schemas[1].columns if name not in BOOK_KEY]
         sides = find_join_sides(self.store, self.verifier, schemas, row_filter)
         join = AsofJoin(*sides, columns, allow_exact_matches=allow_exact_matches, suffix=suffix)
-        return filter_rows(join.rows(), schemas[0], row_filter)
+        return scan_prices(
+            filter_rows(join.rows(), schemas[0], row_filter), prices, kinds=join.price_columns
+        )
 
-    def sql(self, query: str, *, prices: PriceUnit = "fixed", **parameters: object) -> pl.DataFrame:
+    def sql(
+        self,
+        query: str,
+        *,
+        prices: PriceUnit = "fixed",
+        include: Collection[str] = (),
+        **parameters: object,
+    ) -> pl.DataFrame:
         """The result of one SELECT over views named after the schemas (`lake/sql.py`).
 
         Args:
@@ -235,7 +255,9 @@ class Lake:
                 the local time of ts.
             prices: the unit of prices in views and in the result: BIGINT of 1e-9 ("fixed"),
                 DECIMAL(19, 9) ("decimal") or DOUBLE ("float"). A query with a header computes with
-                BIGINT of 1e-9; the prices of its result have the unit.
+                BIGINT of 1e-9; the columns that the header declares as prices have the unit, and a
+                warning names numbers that it does not declare.
+            include: states that `is_open` of the views counts as open too: "crossed", "closed".
             parameters: value of each `$name` in the query.
 
         Raises:
@@ -246,10 +268,12 @@ class Lake:
         from batonics.lake.sql import LakeDatabase
 
         parsed = read_query(query)
-        with closing(LakeDatabase(self.store, self.verifier)) as database:
+        with closing(LakeDatabase(self.store, self.verifier, include=include)) as database:
             result = database.query(
                 parsed.sql, parsed.bind(parameters), header=parsed, prices=prices
             )
+            if result.note:
+                warnings.warn(result.note, DataWarning, stacklevel=3)
             return result.frame()
 
     def check(self, progress: Callable[[int], None] | None = None) -> list[str]:

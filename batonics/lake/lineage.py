@@ -26,7 +26,7 @@ from batonics.frames.columns.prices import find_price_columns
 from batonics.frames.schemas.table import find_schema
 from batonics.lake.derivations import Derivation, Expressions, Node, UnknownPlanError
 from batonics.lake.query_file import SQL_TOKEN
-from batonics.lake.views import sql_literal, view_name, view_schema, view_statement
+from batonics.lake.views import empty_table_statement, sql_literal, view_schema
 
 Columns = list[Derivation]
 
@@ -52,7 +52,7 @@ def find_lineage(
     """The lineage of a query.
 
     Args:
-        connection: a connection for this purpose. It gets a table without rows for each view.
+        connection: a connection without views. It gets a table without rows for each of them.
         sql: one SELECT.
         parameters: the value of each `$name` in it.
         schemas: the schemas whose views it reads.
@@ -62,23 +62,20 @@ def find_lineage(
     """
     unknown = Lineage(depends_on_unit=bool(schemas))
     for schema in schemas:
-        name = f'"{view_name(schema)}"'
         # In the plan of a table, unlike in that of a view, the names of columns remain.
-        connection.execute(f"DROP TABLE IF EXISTS {name}")
-        connection.execute(view_statement(find_schema(schema), ()))
-        connection.execute(f"CREATE TABLE rows AS FROM {name}; DROP VIEW {name}")
-        connection.execute(f"ALTER TABLE rows RENAME TO {name}")
+        connection.execute(empty_table_statement(find_schema(schema)))
     statement = _insert_parameters(sql, parameters)
     found: Any = connection.execute(
         "SELECT json_serialize_plan($sql, optimize := false)", {"sql": statement}
     ).fetchone()
-    plan = json.loads(found[0])
-    if plan["error"]:  # DuckDB cannot bind it, or it is no plain SELECT, such as a PIVOT
-        return unknown
     walk = _PlanWalk(statement)
     try:
+        plan = json.loads(found[0])
+        if plan["error"]:  # DuckDB cannot bind it, or it is no plain SELECT, such as a PIVOT
+            return unknown
         columns = walk.columns(plan["plans"][0])
-    except UnknownPlanError:
+    except (UnknownPlanError, LookupError, json.JSONDecodeError):
+        # An operator or a form of the plan that is not known here; DuckDB writes NaN as no JSON.
         return unknown
     instants = [column.is_instant for column in columns]
     return Lineage(instants, walk.expressions.depends_on_unit)

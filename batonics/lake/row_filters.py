@@ -1,6 +1,7 @@
 """Filters of rows by schema, symbol and time: how they are parsed, checked and applied.
 
-The rule here: a schema or symbol that the lake does not have is an error, never an empty result.
+The rule here: a schema, a symbol or times that the lake does not have are an error, never an empty
+result.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from collections.abc import Sequence
 import polars as pl
 
 from batonics.frames.schemas.table import Schema
-from batonics.lake.catalog import RowFilter, loaded_schemas, loaded_symbols
+from batonics.lake.catalog import RowFilter, find_time_span, loaded_schemas, loaded_symbols
 from batonics.lake.storage import Store
 from batonics.model.arguments import SymbolNames
 from batonics.model.errors import UsageError
+from batonics.model.symbols import selected_names, suggest_symbols
 from batonics.model.times import Time, format_time, time_ns
 
 
@@ -36,8 +38,35 @@ def check_symbols(store: Store, names: Sequence[str], lake_name: str = "") -> No
     known = store.catalog.read(loaded_symbols) if names else []
     for name in names:
         if name not in known:
-            there_are = f"there are {', '.join(known)}" if known else "there are none"
-            raise UsageError(f"no symbol {name!r} in {lake_name or store.name}; {there_are}")
+            hint = suggest_symbols(name, known)
+            raise UsageError(f"no symbol {name!r} in {lake_name or store.name}; {hint}")
+
+
+def check_row_filter(store: Store, row_filter: RowFilter, lake_name: str = "") -> None:
+    """Raise UsageError unless a lake has rows of these symbols, and of any schema at these times.
+
+    Args:
+        store: the lake.
+        row_filter: the symbols and times.
+        lake_name: name of the lake for messages; empty: its root.
+    """
+    check_symbols(store, row_filter.symbols, lake_name)
+    of_symbols = row_filter._replace(start_ns=None, end_ns=None)
+    if row_filter == of_symbols or store.catalog.read(find_time_span(row_filter)) is not None:
+        return
+    span = store.catalog.read(find_time_span(of_symbols))
+    if span is not None:
+        first, last = map(format_time, span)
+        raise UsageError(
+            f"{lake_name or store.name}: no rows {_describe_times(row_filter)}; the rows are from"
+            f" {first} to {last}" + ("" if lake_name else ", and `batonics lake ls` shows them")
+        )
+
+
+def _describe_times(row_filter: RowFilter) -> str:
+    """The times of a filter in words."""
+    bounds = ("from", row_filter.start_ns), ("before", row_filter.end_ns)
+    return " and ".join(f"{word} {format_time(ns)}" for word, ns in bounds if ns is not None)
 
 
 def parse_row_filter(symbols: SymbolNames, start: Time | None, end: Time | None) -> RowFilter:
@@ -46,7 +75,7 @@ def parse_row_filter(symbols: SymbolNames, start: Time | None, end: Time | None)
     Raises:
         UsageError: a time is invalid, or the start is not before the end.
     """
-    names = (symbols,) if isinstance(symbols, str) else tuple(symbols)
+    names = selected_names((symbols,) if isinstance(symbols, str) else symbols)
     start_ns = None if start is None else time_ns(start)
     end_ns = None if end is None else time_ns(end)
     if start_ns is not None and end_ns is not None and start_ns >= end_ns:

@@ -14,17 +14,21 @@ a result are still in UTC.
 
 Prices have the unit that is asked for (`views.py`). A query with a header computes with integers of
 1e-9 whatever the unit; the columns that the header declares are converted.
+
+Views with quotes have the state of the book too, and `is_open`, whether averages count the row
+(`frames/columns/book_state.py`, `views.py`).
 """
 
 from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 
 import duckdb
 
+from batonics.frames.columns.book_state import check_include
 from batonics.frames.columns.prices import PriceUnit
 from batonics.frames.schemas.table import find_schema
 from batonics.lake.catalog import NO_FILTER, Part, RowFilter, find_parts, loaded_schemas
@@ -34,10 +38,11 @@ from batonics.lake.lineage import Lineage, find_lineage
 from batonics.lake.plan import PlannedFile, Planner
 from batonics.lake.query_file import SQL_TOKEN, QueryFile
 from batonics.lake.query_result import QueryResult
-from batonics.lake.row_filters import check_symbols
+from batonics.lake.row_filters import check_row_filter
 from batonics.lake.storage import Store, open_store
 from batonics.lake.symlinks import SymlinkDirectory
 from batonics.lake.views import view_name, view_statement
+from batonics.model.times import format_time
 
 _ASOF = re.compile(r"\basof\b", re.IGNORECASE)
 """A join for which symbols become an ENUM. DuckDB 2.0 loses rows of an ASOF join by the columns of
@@ -46,6 +51,7 @@ UNIT_NOTE = (
     "prices are integers of 1e-9 in this query, since its rows depend on their unit:"
     " --prices decimal makes 64.82 of 64820000000, --prices fixed confirms the integers"
 )
+_WHERE = re.compile(r"\bwhere\b", re.IGNORECASE)
 PartsBySchema = Mapping[str, Sequence[Part]]
 
 
@@ -56,12 +62,21 @@ class LakeDatabase:
         store: the lake.
         verifier: verifies its files, and knows those that are verified.
         row_filter: the views have only these rows.
+        include: what `is_open` of the views counts as open too (`views.py`).
 
     Attributes:
         files_read: how many parts the last query was given, and how many its schemas have.
     """
 
-    def __init__(self, store: Store, verifier: Verifier, row_filter: RowFilter = NO_FILTER) -> None:
+    def __init__(
+        self,
+        store: Store,
+        verifier: Verifier,
+        row_filter: RowFilter = NO_FILTER,
+        include: Collection[str] = (),
+    ) -> None:
+        check_include(include)
+        self._include = include
         self.files_read = (0, 0)
         self._store, self._verifier, self._row_filter = store, verifier, row_filter
         self._connection = connect_duckdb()
@@ -110,12 +125,17 @@ class LakeDatabase:
             symbols = _symbols(parts) if _ASOF.search(SQL_TOKEN.sub(" ", sql)) else []
             for schema, schema_parts in parts.items():
                 paths = self._view_paths(schema_parts)
-                cursor.execute(
-                    view_statement(
-                        find_schema(schema), paths, self._row_filter, symbols=symbols, prices=views
-                    )
+                statement = view_statement(
+                    find_schema(schema),
+                    paths,
+                    self._row_filter,
+                    symbols=symbols,
+                    prices=views,
+                    include=self._include,
                 )
+                cursor.execute(statement)
             self.files_read = (len(_flatten(parts)), len(_flatten(all_parts)))
+            note = _join_notes(note, _no_data(parts, all_parts))
             relation = cursor.sql(sql, params=parameters or None)
             columns = zip(relation.columns, lineage.instants, strict=False)
             utc_columns = {name for name, is_instant in columns if is_instant}
@@ -127,7 +147,9 @@ class LakeDatabase:
                 tz=tz,
                 price_columns=header.price_columns(),
                 prices=prices,
-                note="" if prices == "fixed" else _undeclared_note(relation, header),
+                note=note
+                if prices == "fixed"
+                else _join_notes(note, _undeclared_note(relation, header)),
             )
 
     def close(self) -> None:
@@ -139,7 +161,7 @@ class LakeDatabase:
     def _find_lineage(
         self, sql: str, parameters: Mapping[str, object], schemas: Sequence[str]
     ) -> Lineage:
-        self._lineage_connection = self._lineage_connection or connect_duckdb()
+        self._lineage_connection = self._lineage_connection or self._connection.cursor()
         return find_lineage(self._lineage_connection, sql, parameters, schemas)
 
     def views(self) -> list[str]:
@@ -159,7 +181,8 @@ class LakeDatabase:
         self, sql: str, parameters: dict[str, object], parts: PartsBySchema, prices: PriceUnit
     ) -> PartsBySchema:
         """The parts that the query reads, by its plan."""
-        if all(len(schema_parts) <= 1 for schema_parts in parts.values()):
+        is_small = all(len(schema_parts) <= 1 for schema_parts in parts.values())
+        if is_small and not _WHERE.search(SQL_TOKEN.sub(" ", sql)):
             return parts
         symlinks = self._open_symlinks()
         files = {
@@ -195,7 +218,10 @@ class LakeDatabase:
 
 @contextmanager
 def open_lake_database(
-    root: str, row_filter: RowFilter = NO_FILTER, lake_name: str = ""
+    root: str,
+    row_filter: RowFilter = NO_FILTER,
+    lake_name: str = "",
+    include: Collection[str] = (),
 ) -> Iterator[LakeDatabase]:
     """A database over a lake, until the block ends.
 
@@ -203,13 +229,15 @@ def open_lake_database(
         root: the lake's directory, or `s3://BUCKET/PREFIX`.
         row_filter: the views have only these rows.
         lake_name: name of the lake for messages; empty: its root.
+        include: what `is_open` of the views counts as open too (`views.py`).
 
     Raises:
-        UsageError: the lake has none of these symbols. LakeError: there is no lake.
+        UsageError: the lake has none of these symbols, or no rows at these times. LakeError: there
+        is no lake.
     """
     store = open_store(root)
-    check_symbols(store, row_filter.symbols, lake_name)
-    with closing(LakeDatabase(store, Verifier(), row_filter)) as database:
+    check_row_filter(store, row_filter, lake_name)
+    with closing(LakeDatabase(store, Verifier(), row_filter, include)) as database:
         yield database
 
 
@@ -218,6 +246,23 @@ def find_named_schemas(sql: str, schemas: Iterable[str]) -> list[str]:
     text = SQL_TOKEN.sub(lambda token: token["text"] or " ", sql)
     words = set(re.findall(r"\w+", text.lower()))
     return sorted(schema for schema in schemas if view_name(schema) in words)
+
+
+def _no_data(parts: PartsBySchema, all_parts: PartsBySchema) -> str:
+    """Why a query reads no part, if it reads none: it asks for what the lake does not have."""
+    known = _flatten(all_parts)
+    starts = [part.ts_min for part in known if part.ts_min is not None]
+    ends = [part.ts_max for part in known if part.ts_max is not None]
+    if _flatten(parts) or not starts:
+        return ""
+    return (
+        f"{', '.join(map(view_name, all_parts))}: no row can meet the conditions of the query; the"
+        f" rows are from {format_time(min(starts))} to {format_time(max(ends))}"
+    )
+
+
+def _join_notes(*notes: str) -> str:
+    return "; ".join(filter(None, notes))
 
 
 def _undeclared_note(relation: duckdb.DuckDBPyRelation, header: QueryFile) -> str:

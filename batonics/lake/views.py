@@ -12,10 +12,17 @@ All prices of a view have one unit, so what a query computes from them has that 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import polars as pl
 
+from batonics.frames.columns.book_state import (
+    CLOSED,
+    CROSSED,
+    LEFT_OUT_KINDS,
+    OPEN_STATUS,
+    STATUS_END,
+)
 from batonics.frames.columns.prices import PriceUnit, find_price_columns
 from batonics.frames.schemas.table import Schema
 from batonics.lake.catalog import NO_FILTER, RowFilter
@@ -46,9 +53,14 @@ def view_statement(  # noqa: PLR0913 - settings, by keyword
     scan: str | None = None,
     has_zone: bool = True,
     symbols: Sequence[str] = (),
+    include: Collection[str] = (),
     prices: PriceUnit = "fixed",
 ) -> str:
     """The statement that makes the view of a schema.
+
+    Rows with quotes have a column `is_open` (BOOLEAN): whether the row is of an open market, so
+    that averages count it. It is false if the book is crossed or locked, or if its status of
+    trading is known and is not `trading`.
 
     Args:
         schema: the schema.
@@ -58,13 +70,18 @@ def view_statement(  # noqa: PLR0913 - settings, by keyword
         has_zone: the times of the files are TIMESTAMPTZ_NS; else TIMESTAMP_NS, like the view's.
         symbols: all symbols; `symbol` is then an ENUM of them. Empty: it is VARCHAR.
         prices: the unit of the view's prices.
+        include: what counts as open too, of `LEFT_OUT_KINDS`.
     """
     # A cast would use a calendar for each row, and take four times as long as the scan.
     time = 'make_timestamp_ns(epoch_ns("{0}")) AS "{0}"' if has_zone else '"{0}"'
     price_columns = find_price_columns(schema.columns)
+    # The end of a status divides no state where every status counts.
+    unended = (STATUS_END,) if CLOSED in include else ()
     columns = ", ".join(
         (
-            time
+            "NULL::TIMESTAMP_NS AS {0}"
+            if name in unended
+            else time
             if isinstance(dtype, pl.Datetime)
             else _PRICES[prices]
             if name in price_columns
@@ -72,6 +89,8 @@ def view_statement(  # noqa: PLR0913 - settings, by keyword
         ).format(name)
         for name, dtype in schema.lake_columns.items()
     )
+    if schema.has_quotes:
+        columns += f", {_is_open(include)} AS is_open"
     symbol = (
         f"symbol::ENUM({', '.join(map(sql_literal, symbols))}) AS symbol" if symbols else "symbol"
     )
@@ -79,6 +98,25 @@ def view_statement(  # noqa: PLR0913 - settings, by keyword
     head = f'CREATE OR REPLACE TEMP VIEW "{view}" AS SELECT {columns}, date, {symbol}'
     files = read_parquet_call(paths) if paths else f"({_empty_select(schema)})"
     return f"{head} FROM {scan or files}{_where(schema, row_filter)}"
+
+
+def _is_open(include: Collection[str]) -> str:
+    """Whether a row is of an open market."""
+    tests = {CROSSED: "NOT crossed", CLOSED: f"coalesce(status = '{OPEN_STATUS}', true)"}
+    return " AND ".join(tests[kind] for kind in LEFT_OUT_KINDS if kind not in include) or "true"
+
+
+def empty_table_statement(schema: Schema) -> str:
+    """The statement that makes a table without rows, with the columns of the schema's view."""
+    columns = [
+        f'"{name}" {_sql_type(dtype).replace("TIMESTAMPTZ", "TIMESTAMP")}'
+        for name, dtype in schema.lake_columns.items()
+    ]
+    if schema.has_quotes:
+        columns.append("is_open BOOLEAN")
+    columns += ["date DATE", "symbol VARCHAR"]
+    name = view_name(schema.name)
+    return f'CREATE TEMP TABLE IF NOT EXISTS "{name}" ({", ".join(columns)})'
 
 
 def read_parquet_call(paths: Sequence[str], options: str = HIVE_OPTIONS) -> str:

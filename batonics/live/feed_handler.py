@@ -27,6 +27,7 @@ from batonics.codec.messages import (
     RTYPE_ERROR,
     OtherRecord,
     parse_error_message,
+    rtype_name,
 )
 from batonics.codec.metadata import Metadata
 from batonics.codec.unpacking import Unpacker
@@ -48,6 +49,7 @@ from batonics.model.answers import DataSpan
 from batonics.model.errors import InputError
 from batonics.model.mbo import MboBatch, empty_batch
 from batonics.model.symbols import MappingInterval, SymbolMap
+from batonics.settings.table import INPUT_DEFAULTS, InputSettings
 from batonics.sources.stream import BATCH_ROWS
 
 _NO_BOOKS = np.empty(0, np.int64)
@@ -73,6 +75,7 @@ class FeedHandler:
         depth: levels of each side that are published.
         skip_bad: whether bad records are counted and skipped, where the framing survives.
         source: a name for error messages.
+        settings: limits of the input.
 
     Attributes:
         engine: the books.
@@ -87,10 +90,16 @@ class FeedHandler:
     """
 
     def __init__(
-        self, *, depth: int = 10, skip_bad: bool = False, source: str | None = None
+        self,
+        *,
+        depth: int = 10,
+        skip_bad: bool = False,
+        source: str | None = None,
+        settings: InputSettings = INPUT_DEFAULTS,
     ) -> None:
         self.published_books = PublishedBooks(depth)
         self.engine = BookEngine(bbo=True, tops=self.published_books.engine_spec())
+        self.engine.backwards_ns_max = settings.ts_recv_backwards_ns
         self.symbols = SymbolMap()
         self.data = DataSpan()
         self._frame_symbols = FrameSymbols(self.symbols)
@@ -101,7 +110,9 @@ class FeedHandler:
         self.output: FeedOutput | None = None
         self._source = source
         self._other_records: Counter[int] = Counter()  # by rtype
-        self._decoders = DecoderFactory(batch_rows=BATCH_ROWS, skip_bad=skip_bad)
+        self._decoders = DecoderFactory(
+            batch_rows=BATCH_ROWS, skip_bad=skip_bad, metadata_bytes_max=settings.metadata_bytes_max
+        )
         self._snapshot_marker: TruncatedSnapshotMarker | None = None
         self._intervals: SnapshotIntervals | None = None
         self._depth_snapshots: DepthSnapshotWriter | None = None
@@ -145,6 +156,7 @@ class FeedHandler:
         self, engine: BookEngine, position: FeedPosition, records: int, data: DataSpan
     ) -> None:
         """Continue from a checkpoint: its books, their position, the records and their times."""
+        engine.backwards_ns_max = self.engine.backwards_ns_max
         self.engine, self.stats.records, self.data = engine, records, data
         self._position = np.array(position, np.int64)
         self.published_books.load(engine)
@@ -332,7 +344,7 @@ class FeedHandler:
         totals = engine.anomalies().sum(axis=0).tolist()
         stats.anomalies = {kind.name.lower(): n for kind, n in zip(Anomaly, totals, strict=True)}
         stats.other_records = {
-            f"0x{rtype:02x}": n for rtype, n in sorted(self._other_records.items())
+            rtype_name(rtype): n for rtype, n in sorted(self._other_records.items())
         }
         stats.ts_recv = None if self.position.ts_recv < 0 else self.position.ts_recv
 

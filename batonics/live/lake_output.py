@@ -59,9 +59,16 @@ class LakeOutput:
         """Send names of instruments, for the records that follow."""
         for interval in intervals:
             name = interval.symbol
-            ts_ns = max(interval.start_ns, 0)
             self._put(
-                write_symbol_mapping(interval.instrument_id, ts_ns, STYPE_RAW_SYMBOL, name, name)
+                write_symbol_mapping(
+                    interval.instrument_id,
+                    interval.start_ns,
+                    STYPE_RAW_SYMBOL,
+                    name,
+                    name,
+                    start_ns=interval.start_ns,
+                    end_ns=interval.end_ns,
+                )
             )
 
     def write(self, batch: MboBatch) -> None:

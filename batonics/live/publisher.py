@@ -19,6 +19,7 @@ from batonics.live.protocol import MessageKind
 from batonics.live.published_books import book_document
 from batonics.live.server_link import ServerLink, ServerRestarter
 from batonics.model.errors import BatonicsError
+from batonics.model.times import NS_PER_DAY
 from batonics.settings.table import LIVE_DEFAULTS, LiveSettings
 from batonics.sinks.logs import logger
 
@@ -47,7 +48,7 @@ class ServerPublisher:
                 restart_server, self._log_failed_restart, settings.server_restart_interval_s
             )
         self._log = logger("live")
-        self._names_sent = (-1, -1)  # counts of books and of names
+        self._names_sent = (-1, -1, -1)  # counts of books and of names, and the day
         self._requests: list[dict[str, Any]] = []
         self._is_registered = self._is_writing = False
 
@@ -132,9 +133,11 @@ class ServerPublisher:
     def _send_names(self) -> None:
         """Queue the names of all books if there are new ones."""
         handler = self._handler
-        counts = (handler.engine.book_count, len(handler.symbols))
-        if counts != self._names_sent:
-            self._names_sent = counts
+        # Dated names change from day to day.
+        day = handler.position.ts_recv // NS_PER_DAY
+        named = (handler.engine.book_count, len(handler.symbols), day)
+        if named != self._names_sent:
+            self._names_sent = named
             self._link.queue(MessageKind.SYMBOLS, handler.book_names())
 
     def _respond(self) -> None:
@@ -172,7 +175,7 @@ class ServerPublisher:
 
     def _replace_link(self, link: ServerLink) -> None:
         """Send everything to a new server."""
-        self._link, self._requests, self._names_sent = link, [], (-1, -1)
+        self._link, self._requests, self._names_sent = link, [], (-1, -1, -1)
         self._is_registered = self._is_writing = False
         rows = self._handler.published_books.rows
         self._send_names()

@@ -11,8 +11,9 @@ from enum import Enum, IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from batonics.book.rule_kernels import has_trusted_time
 from batonics.live.resume_columns import IdentityColumns
-from batonics.model.mbo import F_BAD_TS_RECV, F_SNAPSHOT, UNDEF_TIMESTAMP
+from batonics.model.mbo import UNDEF_TIMESTAMP
 from batonics.native import as_word, inlined, kernel
 
 
@@ -44,19 +45,14 @@ _TS_EVENT, _STATE = int(PositionWord.TS_EVENT), int(PositionWord.STATE)
 _SEEN_COUNT, _SEEN_AFTER = int(PositionWord.SEEN_COUNT), int(PositionWord.SEEN_AFTER)
 _SEEN_DIGEST = int(PositionWord.SEEN_DIGEST)
 _RESUMED, _GAP = int(ResumeState.RESUMED.value), int(ResumeState.GAP.value)
-_BAD_TS_RECV_OR_SNAPSHOT = F_BAD_TS_RECV | F_SNAPSHOT
 _FACTOR = 0x5851_F42D_4C95_7F2D  # the multiplier of Knuth's MMIX generator
 
 
 @inlined
 def is_trusted(columns: IdentityColumns, i: int) -> bool:
-    """Whether a record has a time that orders it (rule 16).
-
-    The time of a snapshot's record is the snapshot's own: it is trusted despite F_BAD_TS_RECV.
-    """
-    flags = columns.flags[i] & _BAD_TS_RECV_OR_SNAPSHOT
-    trusted: bool = flags != F_BAD_TS_RECV and columns.ts_recv[i] != np.uint64(UNDEF_TIMESTAMP)
-    return trusted
+    """Whether a record has a time that orders it (rule 16)."""
+    is_known: bool = columns.ts_recv[i] != np.uint64(UNDEF_TIMESTAMP)
+    return is_known and has_trusted_time(as_word(columns.flags[i]))
 
 
 @inlined

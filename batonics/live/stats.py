@@ -25,7 +25,7 @@ class FeedStats:
         bytes: bytes received from the feed.
         batches: batches folded.
         events: ends of events.
-        other_records: counts of records that are not MBO, by rtype as `0x16`.
+        other_records: counts of records that are not MBO, by type, such as symbol_mapping.
         skipped: bad records skipped.
         duplicates: records left out because an earlier connection had brought them.
         connects: connections made; each after the first is a reconnect.

@@ -90,6 +90,24 @@ class DataSpan(NamedTuple):
                 f" {format_time(self.from_ns)}: no book is known"
             )
 
+    def check_overlaps(self, start_ns: int | None, end_ns: int | None) -> None:
+        """Refuse rows from a start, and before an end, that are all outside the span.
+
+        Raises:
+            UsageError: with the times that there are records of.
+        """
+        if self.from_ns is None or self.until_ns is None:
+            return
+        if start_ns is not None and start_ns > self.until_ns:
+            raise UsageError(
+                f"the start, {format_time(start_ns)}, is after the last record; {self.describe()}"
+            )
+        if end_ns is not None and end_ns <= self.from_ns:
+            raise UsageError(
+                f"the end, {format_time(end_ns)}, is not after the first record, at"
+                f" {format_time(self.from_ns)}"
+            )
+
     def document(self) -> dict[str, str | None]:
         """The span as JSON documents have it, under the key `data`."""
         return {

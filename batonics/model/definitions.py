@@ -1,4 +1,4 @@
-"""Instrument definitions: the fields that prices need.
+"""Instrument definitions: the fields that prices and queues need.
 
 The rule here: a definition holds on its own day (UTC), since an `instrument_id` is unique only
 within a day (rule 2). The vendor sends all definitions anew each day.
@@ -22,6 +22,8 @@ class Definition(NamedTuple):
         min_price_increment: the tick, an int64 of 1e-9; UNDEF_PRICE if it is not constant.
         display_factor: an int64 of 1e-9. The venue's price times this factor is the price in
             records. UNDEF_PRICE if unknown.
+        match_algorithm: how the venue ranks orders: a letter of the vendor's `MatchAlgorithm`, such
+            as F; "" if unknown.
     """
 
     start_ns: int
@@ -30,6 +32,7 @@ class Definition(NamedTuple):
     raw_symbol: str
     min_price_increment: int
     display_factor: int
+    match_algorithm: str
 
 
 DefinitionMap = IntervalMap[Definition]

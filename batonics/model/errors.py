@@ -66,7 +66,10 @@ class DamagedInputError(InputError):
 
 
 class DataWarning(UserWarning):
-    """An answer in Python is doubtful: it is about a time after the last record."""
+    """An answer in Python is doubtful.
+
+    It is about a time after the last record, or has numbers whose unit is not known.
+    """
 
 
 class LossWarning(UserWarning):

@@ -2,18 +2,41 @@
 
 An `instrument_id` is unique only within a day. Symbols come from the dated mappings of a file and
 from SymbolMapping records of a stream. They are looked up by `ts_recv`, the index timestamp.
+
+Dated intervals may overlap: a file that was requested by two symbols of one instrument has both.
+Each of them holds. The one that starts last is the instrument's symbol in rows, and of equal starts
+the one that was added last, as in the vendor's client. A symbol without an end (`OPEN_END_NS`) is
+that of a live stream: it holds until the next one of its instrument, where no dated symbol does.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
+import difflib
+import re
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from functools import lru_cache
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
+from batonics.model.mbo import UNDEF_TIMESTAMP
 from batonics.model.times import NS_PER_DAY
 
 _EPOCH = date(1970, 1, 1)
+OPEN_END_NS = UNDEF_TIMESTAMP
+"""The end of an interval whose end is not known."""
+
+
+ALL_SYMBOLS = "ALL_SYMBOLS"
+"""The vendor's name for every symbol of a dataset."""
+
+SUGGESTIONS_MAX = 3
+NAMES_MAX = 8
+"""Symbols of the input that an error lists."""
+
+_PARENT_OR_CONTINUOUS = re.compile(r"(.+)\.(?:FUT|OPT|SPOT|[cnv]\.[0-9]+)", re.IGNORECASE)
+_FUTURE = re.compile(r"([A-Z0-9]+?)[FGHJKMNQUVXZ][0-9]{1,2}")
 
 
 class MappingInterval(NamedTuple):
@@ -23,6 +46,47 @@ class MappingInterval(NamedTuple):
     end_ns: int
     instrument_id: int
     symbol: str
+
+
+def is_instrument_id(name: str) -> bool:
+    """Whether text is the decimal number of an instrument."""
+    return name.isdecimal() and len(name) <= 10 and int(name) < 2**32
+
+
+def selected_names(names: Sequence[str]) -> tuple[str, ...]:
+    """The names of a selection; none, which selects everything, where one is `ALL_SYMBOLS`."""
+    return () if ALL_SYMBOLS in names else tuple(names)
+
+
+def suggest_symbols(name: str, known: Sequence[str]) -> str:
+    """A phrase for the error of a symbol that is not known: similar symbols, or some of all.
+
+    Args:
+        name: the symbol.
+        known: every known symbol, sorted.
+    """
+    wanted = name.casefold()
+    near = [symbol for symbol in known if symbol.casefold() == wanted]
+    # A parent, a continuous symbol and the contracts that they stand for have one root.
+    root, stands_for_contracts = _root(name)
+    for symbol in known:
+        other, other_stands_for_contracts = _root(symbol)
+        if other == root and (stands_for_contracts or other_stands_for_contracts):
+            near.append(symbol)
+    near += difflib.get_close_matches(name, known, n=SUGGESTIONS_MAX, cutoff=0.5)
+    if near:
+        return f"did you mean {', '.join(list(dict.fromkeys(near))[:SUGGESTIONS_MAX])}?"
+    if not known:
+        return "it has no symbols"
+    more = f" and {len(known) - NAMES_MAX} more" if len(known) > NAMES_MAX else ""
+    return f"it has {', '.join(known[:NAMES_MAX])}{more}"
+
+
+def _root(symbol: str) -> tuple[str, bool]:
+    """The product of a symbol, CL of CL.FUT, CL.c.0 and CLX5; whether it is no single contract."""
+    stands_for = _PARENT_OR_CONTINUOUS.fullmatch(symbol)
+    match = stands_for or _FUTURE.fullmatch(symbol.upper())
+    return (match[1] if match else symbol).upper(), stands_for is not None
 
 
 @lru_cache(maxsize=4096)
@@ -71,7 +135,7 @@ class IntervalMap(Generic[TInterval]):
         intervals = self._intervals.setdefault(interval.instrument_id, [])
         starts = self._starts.setdefault(interval.instrument_id, [])
         at = bisect_right(starts, interval.start_ns)
-        if at and intervals[at - 1] == interval:
+        if interval in intervals[bisect_left(starts, interval.start_ns) : at]:
             return
         intervals.insert(at, interval)
         starts.insert(at, interval.start_ns)
@@ -84,13 +148,38 @@ class IntervalMap(Generic[TInterval]):
                 return interval
         return None
 
+    def intervals_of(self, instrument_id: int) -> list[TInterval]:
+        """The intervals of an instrument by their start; those of one start keep their order."""
+        return list(self._intervals.get(instrument_id, ()))
+
     def intervals(self) -> list[TInterval]:
-        """Every interval, sorted."""
-        return sorted(i for intervals in self._intervals.values() for i in intervals)
+        """Every interval by its start. Those of one instrument and start keep their order."""
+        intervals = (i for intervals in self._intervals.values() for i in intervals)
+        return sorted(intervals, key=lambda interval: interval.start_ns)
 
 
 class SymbolMap(IntervalMap[MappingInterval]):
     """Symbols of instruments by time, from any number of files and mapping records."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ids_by_symbol: dict[str, set[int]] = {}
+
+    def add(self, interval: MappingInterval) -> None:
+        """Add an interval. Adding the same one again changes nothing.
+
+        The first symbol without an end of an instrument also holds before its start: a gateway
+        sends it for records of earlier times too. Saying it again changes nothing.
+        """
+        if interval.end_ns == OPEN_END_NS:
+            intervals = self._intervals.get(interval.instrument_id, [])
+            live = [known for known in intervals if known.end_ns == OPEN_END_NS]
+            if not live:
+                interval = interval._replace(start_ns=0)
+            elif [i.symbol for i in live if i.start_ns <= interval.start_ns][-1] == interval.symbol:
+                return
+        super().add(interval)
+        self._ids_by_symbol.setdefault(interval.symbol, set()).add(interval.instrument_id)
 
     def copy(self) -> SymbolMap:
         """A copy, for lookups while this map grows."""
@@ -99,20 +188,91 @@ class SymbolMap(IntervalMap[MappingInterval]):
             names.add(interval)
         return names
 
+    def at(self, instrument_id: int, ts_ns: int) -> MappingInterval | None:
+        """The interval of an instrument's symbol in rows at an instant, if it has one."""
+        return next(self.holding(instrument_id, ts_ns), None)
+
+    def holding(self, instrument_id: int, ts_ns: int) -> Iterator[MappingInterval]:
+        """Every interval that holds for an instrument at an instant; first that of `at`."""
+        count = bisect_right(self._starts.get(instrument_id, []), ts_ns)
+        live: MappingInterval | None = None
+        is_dated = False
+        for interval in reversed(self._intervals.get(instrument_id, [])[:count]):
+            if interval.end_ns == OPEN_END_NS:
+                live = live or interval
+            elif ts_ns < interval.end_ns:
+                is_dated = True
+                yield interval
+        if live is not None and not is_dated:
+            yield live
+
     def symbol(self, instrument_id: int, ts_ns: int) -> str | None:
         """The symbol of an instrument at an instant, or None."""
         interval = self.at(instrument_id, ts_ns)
         return None if interval is None else interval.symbol
 
+    def spans(self, symbol: str) -> list[MappingInterval]:
+        """When a symbol holds, and for which instruments. Those of one instrument never overlap."""
+        return [
+            MappingInterval(start_ns, end_ns, instrument_id, symbol)
+            for instrument_id in sorted(self._ids_by_symbol.get(symbol, ()))
+            for start_ns, end_ns in self._spans_of(instrument_id, symbol)
+        ]
+
+    def _spans_of(self, instrument_id: int, symbol: str) -> list[tuple[int, int]]:
+        dated, named = defaultdict[int, int](int), defaultdict[int, int](int)
+        live: dict[int, bool] = {}
+        for interval in self._intervals[instrument_id]:
+            if interval.end_ns == OPEN_END_NS:
+                live[interval.start_ns] = interval.symbol == symbol
+            elif interval.start_ns < interval.end_ns:
+                for edge, change in ((interval.start_ns, 1), (interval.end_ns, -1)):
+                    dated[edge] += change
+                    named[edge] += change if interval.symbol == symbol else 0
+        spans: list[tuple[int, int]] = []
+        begun: int | None = None
+        dated_count = named_count = 0
+        is_live = False
+        for edge in sorted({*dated, *live}):
+            dated_count += dated.get(edge, 0)
+            named_count += named.get(edge, 0)
+            is_live = live.get(edge, is_live)
+            holds = named_count > 0 or (is_live and not dated_count)
+            if holds and begun is None:
+                begun = edge
+            elif not holds and begun is not None:
+                spans.append((begun, edge))
+                begun = None
+        if begun is not None:
+            spans.append((begun, OPEN_END_NS - 1))  # no record has a later time
+        return spans
+
+    def select(self, names: Sequence[str]) -> SymbolMap:
+        """The symbols that rows of a selection have: those of its names, all of its other ids."""
+        selected = SymbolMap()
+        for name in names:
+            intervals = self.spans(name)
+            if not intervals and is_instrument_id(name):
+                intervals = self.intervals_of(int(name))
+            for interval in intervals:
+                selected.add(interval)
+        return selected
+
+    def find_spans(self, names: Sequence[str]) -> IntervalMap[MappingInterval]:
+        """When each instrument is selected: while a name is its symbol; always if it is its id."""
+        spans = IntervalMap[MappingInterval]()
+        for name in names:
+            named = self.spans(name)
+            if not named and is_instrument_id(name):
+                named = [MappingInterval(0, OPEN_END_NS, int(name), name)]
+            for span in named:
+                spans.add(span)
+        return spans
+
     def instrument_ids(self, symbol: str) -> set[int]:
-        """Every instrument that ever had a symbol."""
-        return {
-            instrument_id
-            for instrument_id, intervals in self._intervals.items()
-            if any(interval.symbol == symbol for interval in intervals)
-        }
+        """Every instrument that ever has a symbol."""
+        return set(self._ids_by_symbol.get(symbol, ()))
 
     def symbols(self) -> list[str]:
         """Every symbol in the map, sorted."""
-        names = {i.symbol for intervals in self._intervals.values() for i in intervals}
-        return sorted(names)
+        return sorted(self._ids_by_symbol)

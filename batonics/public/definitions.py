@@ -28,6 +28,9 @@ def with_definitions(rows: pl.LazyFrame, paths: Inputs, *, time: str | None = No
         display_factor (Int64 of 1e-9): the price of records is the venue's own price times this.
         spread_ticks (Float64): ask minus bid in ticks, if the rows have both, or have `spread`.
 
+    A column `priority` of the rows, as of `.mbo.orders()`, becomes "fifo" for instruments of CME
+    whose definition says that they match by time.
+
     Raises:
         InputError: a file cannot be read, is damaged, or is of another schema.
         UsageError: the rows lack a column, or an argument has another type.

@@ -11,6 +11,7 @@ import polars as pl
 
 from batonics.frames.columns.prices import (
     PriceUnit,
+    check_fixed_prices,
     convert_prices,
     find_price_columns,
     scan_prices,
@@ -39,8 +40,11 @@ def with_prices(
             "fixed" (the frame as it is).
 
     Raises:
-        UsageError: there is no such unit, or `rows` is no frame.
+        UsageError: there is no such unit, `rows` is no frame, or its prices have a unit already.
     """
+    if prices == "fixed":
+        return rows
+    check_fixed_prices(rows.collect_schema())
     if isinstance(rows, pl.LazyFrame):
         return scan_prices(rows, prices)
     return convert_prices(rows, find_price_columns(rows.schema), prices)
@@ -64,7 +68,7 @@ def to_pandas(rows: pl.LazyFrame | pl.DataFrame, *, prices: PriceUnit = "fixed")
         prices: the unit of prices, as of `with_prices`.
 
     Raises:
-        UsageError: pandas is not installed, there is no such unit, or `rows` is no frame.
+        UsageError: pandas is not installed; as of `with_prices`.
     """
     try:
         import pandas as pd

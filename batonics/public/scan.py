@@ -12,7 +12,8 @@ import polars as pl
 from batonics.frames.columns.prices import PriceUnit, scan_prices
 from batonics.frames.scan.mbo_scan import StreamFacts, scan_batches
 from batonics.frames.scan.sessions import SessionHours
-from batonics.model.arguments import check_arguments
+from batonics.jobs.symbol_selection import SymbolSelection
+from batonics.model.arguments import SymbolsOrIds, check_arguments, symbol_list
 from batonics.model.book_changes import BookChanges
 from batonics.model.mbo import MboBatch
 from batonics.model.symbols import SymbolMap
@@ -26,6 +27,7 @@ from batonics.sources.stream import MboStream
 def scan_mbo(  # noqa: PLR0913 - settings, by keyword
     paths: Inputs,
     *,
+    symbols: SymbolsOrIds = (),
     skip_bad: bool = False,
     salvage: bool = False,
     in_this_order: bool = False,
@@ -44,6 +46,8 @@ def scan_mbo(  # noqa: PLR0913 - settings, by keyword
     Args:
         paths: one file or several. Several are one stream, in the order of their time. An input is
             a path, bytes, or a DBNStore, whose bytes are copied.
+        symbols: only records of these symbols on their dates, or of these instrument ids. The
+            column `symbol` has no other symbols. Empty: all records.
         skip_bad: count and skip bad records if the framing is intact.
         salvage: keep the whole records of a file that ends within one; a LossWarning says what is
             lost.
@@ -58,9 +62,10 @@ def scan_mbo(  # noqa: PLR0913 - settings, by keyword
     Raises:
         InputError: a file cannot be opened (at once), or is damaged (when it is collected).
         UsageError: `session` is no hours, or an argument has another type; or, when they are
-            collected, files repeat or overlap each other.
+            collected, files repeat or overlap each other, or none has a symbol.
     """
-    files = _ScannedFiles(path_list(paths), InputOptions(skip_bad, salvage, in_this_order))
+    options = InputOptions(skip_bad, salvage, in_this_order)
+    files = _ScannedFiles(path_list(paths), symbol_list(symbols), options)
     files.check()
     known = read_statuses(path_list(statuses)) if statuses else None
     facts = StreamFacts(
@@ -74,10 +79,12 @@ def scan_mbo(  # noqa: PLR0913 - settings, by keyword
 class _ScannedFiles:
     """The files of a scan, opened at each collection."""
 
-    def __init__(self, paths: Sequence[str], options: InputOptions) -> None:
-        self._paths, self._options = paths, options
+    def __init__(self, paths: Sequence[str], names: tuple[str, ...], options: InputOptions) -> None:
+        self._paths, self._names, self._options = paths, names, options
         self._stream: MboStream | None = None
+        self._selection: SymbolSelection | None = None
         self._symbols = SymbolMap()
+        self._known = 0
 
     def check(self) -> None:
         """Open and close the files, so that errors are raised at once."""
@@ -87,13 +94,21 @@ class _ScannedFiles:
         return MboStream(self._paths, self._options)
 
     def batches(self) -> Iterator[MboBatch]:
-        self._stream = self._open()
-        yield from self._stream.batches()
+        stream = self._stream = self._open()
+        selection = self._selection = SymbolSelection(stream, self._names)
+        for batch in stream.batches():
+            selection.check()
+            yield selection.rows(batch)
+        selection.check(ended=True)
 
     def symbols(self) -> SymbolMap:
         """The symbols so far; a new map if there are new ones."""
-        if self._stream is not None and len(self._stream.symbols) != len(self._symbols):
-            self._symbols = self._stream.symbols.copy()
+        stream, selection = self._stream, self._selection
+        if stream is None or selection is None:
+            return self._symbols
+        if len(stream.symbols) != self._known:
+            self._known = len(stream.symbols)
+            self._symbols = selection.symbols.copy()
         return self._symbols
 
     def statuses(self) -> BookChanges:

@@ -13,6 +13,7 @@ from zlib import crc32
 
 import orjson
 
+from batonics.model.answers import AnswerWarning, book_warnings
 from batonics.model.mbo import UNDEF_TIMESTAMP
 from batonics.model.prices import format_price
 from batonics.model.times import format_time
@@ -53,6 +54,7 @@ def book_document(name: BookName, displayed: DisplayedBook, depth: int) -> dict[
     """The response of /book from the replica: `depth` levels of each side."""
     return {
         **_head(name, displayed),
+        "warnings": _warnings(displayed.status, displayed.state.bids, displayed.state.asks),
         "depth": depth,
         "bids": [_level(level) for level in displayed.state.bids[:depth]],
         "asks": [_level(level) for level in displayed.state.asks[:depth]],
@@ -63,15 +65,18 @@ def answer_document(
     name: BookName, answer: dict[str, Any], depth: int | None, replica: BookReplica
 ) -> dict[str, Any]:
     """The response of /book from an answer of ingest. `depth` None: all levels."""
+    status = answer["status"] if replica.is_live else "stale"
+    best = [[(level["price_1e9"], 0, 0) for level in answer[side][:1]] for side in ("bids", "asks")]
     return {
         **name_document(name),
-        "status": answer["status"] if replica.is_live else "stale",
+        "status": status,
         "feed": replica.feed,
         "seq": answer["seq"],
         "events": answer["events"],
         "ts_event": _time(answer["ts_event"]),
         "ts_recv": _time(answer["ts_recv"]),
         "sequence": answer["sequence"],
+        "warnings": _warnings(status, *best),
         "depth": "all" if depth is None else depth,
         **{side: [_answer_level(level) for level in answer[side]] for side in ("bids", "asks")},
     }
@@ -214,6 +219,14 @@ def _head(name: BookName, displayed: DisplayedBook) -> dict[str, Any]:
     }
 
 
+def _warnings(
+    status: str, bids: Sequence[PriceLevel], asks: Sequence[PriceLevel]
+) -> list[AnswerWarning]:
+    """The warnings of a book with these levels."""
+    crossed = bool(bids and asks) and bids[0][0] > asks[0][0]
+    return book_warnings(status, crossed=crossed)
+
+
 def _message(
     channel: str, kind: str, name: BookName, displayed: DisplayedBook, before: DisplayedBook | None
 ) -> dict[str, Any]:
@@ -244,7 +257,7 @@ def _answer_level(level: dict[str, Any]) -> dict[str, Any]:
     found = _level((level["price_1e9"], level["size"], level["count"]))
     if "orders" in level:
         found["orders"] = [
-            {"order_id": str(order["order_id"]), "size": order["size"]} for order in level["orders"]
+            {"order_id": order["order_id"], "size": order["size"]} for order in level["orders"]
         ]
     return found
 

@@ -43,6 +43,11 @@ class InputSettings:
         minimum=0,
     )
 
+    @property
+    def ts_recv_backwards_ns(self) -> int:
+        """`ts_recv_backwards_s` in nanoseconds."""
+        return round(self.ts_recv_backwards_s * 1_000_000_000)
+
 
 @dataclass(frozen=True, repr=False)
 class LogSettings:
@@ -290,6 +295,7 @@ class Settings:
     server: ServerSettings = field(default_factory=ServerSettings)
 
 
+INPUT_DEFAULTS = InputSettings()
 LIVE_DEFAULTS, REPLAY_DEFAULTS = LiveSettings(), ReplaySettings()
 SETTINGS: dict[str, Setting] = read_table(Settings)
 """Every setting by name."""

@@ -3,7 +3,7 @@
 The rule: the same books give the same bytes. Books come by publisher and instrument, bids before
 asks, the best price first, orders by priority, keys in the order of the schema (`book.schema.json`,
 next to this file). Integers are exact, prices are decimal text and integers of 1e-9; there are no
-floats.
+floats. Order ids are text, because many readers of JSON round integers above 2^53.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from batonics.model.symbols import SymbolMap
 from batonics.model.times import format_time
 from batonics.sinks.file_names import check_file_name, named_format
 
-BOOK_JSON_SCHEMA = "batonics.book/1"
+BOOK_JSON_SCHEMA = "batonics.book/2"
 BookJsonFormat = Literal["json", "ndjson"]
 
 
@@ -171,7 +171,7 @@ def _add_queues(rows: list[dict[str, Any]], orders: Orders, side: int) -> None:
     for row in rows:
         stop = start + row["count"]
         row["orders"] = [
-            {"order_id": order_id, "size": size}
+            {"order_id": str(order_id), "size": size}
             for order_id, size in zip(ids[start:stop], sizes[start:stop], strict=True)
         ]
         start = stop

@@ -27,6 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batonics.codec.records import UNDEFINED
+from batonics.frames.columns.book_state import STATUS, STATUS_END
 from batonics.frames.columns.prices import find_price_columns
 from batonics.frames.columns.row_place import POSITION
 from batonics.frames.scan.mbo_scan import SYMBOL
@@ -193,12 +194,14 @@ def _arrow_schema(
 ) -> pa.Schema:
     found = pl.DataFrame(schema=columns).to_arrow().schema
     for at, (name, _) in enumerate(columns):
-        has_nulls = not is_vendor or name in UNDEFINED or name == SYMBOL
+        has_nulls = not is_vendor or name in UNDEFINED or name in _UNKNOWN
         field = found.field(at).with_nullable(has_nulls)
         found = found.set(at, field.with_metadata(_PRICE_NOTE) if name in prices else field)
     return found
 
 
+_UNKNOWN = (SYMBOL, STATUS, STATUS_END)
+"""Columns that are null where nothing tells their value."""
 _STEADY = (("sequence", pl.UInt32()), (POSITION, pl.UInt64()))
 
 

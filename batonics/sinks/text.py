@@ -7,6 +7,7 @@ is text with all its decimals; prices come in the unit in which they are written
 | value      | CSV                                   | NDJSON                                     |
 |------------|---------------------------------------|--------------------------------------------|
 | undefined  | empty                                 | null                                       |
+| order_id   | a number                              | text, as many readers of JSON round it     |
 | first line | the names of the columns              | a row, as every line: one flat object      |
 """
 
@@ -53,7 +54,7 @@ class NdjsonWriter:
         """Write the frame's rows."""
         for rows in frame.iter_slices(TEXT_SLICE_ROWS):
             text = BytesIO()
-            format_columns(rows).write_ndjson(text)
+            format_json_columns(rows).write_ndjson(text)
             self._output.write(text.getbuffer())
 
     def close(self) -> None:
@@ -70,7 +71,7 @@ class JsonWriter:
     def write(self, frame: pl.DataFrame) -> None:
         """Write the frame's rows."""
         for rows in frame.iter_slices(TEXT_SLICE_ROWS):
-            text = format_columns(rows).write_ndjson()
+            text = format_json_columns(rows).write_ndjson()
             if lines := text.rstrip("\n"):
                 self._output.write(self._separator + lines.replace("\n", ",\n").encode())
                 self._separator = b",\n"
@@ -87,6 +88,11 @@ def format_columns(frame: pl.DataFrame) -> pl.DataFrame:
         for name, dtype in frame.schema.items()
         if (column := _format_column(name, dtype)) is not None
     )
+
+
+def format_json_columns(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame as `format_columns` has it, with order ids as text: JSON has them so everywhere."""
+    return format_columns(frame).with_columns(pl.col("^(.*_)?order_id$").cast(pl.String))
 
 
 def _format_column(name: str, dtype: pl.DataType) -> pl.Expr | None:

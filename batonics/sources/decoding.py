@@ -11,6 +11,9 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from batonics.codec.decoders import Decoder, DecoderFactory
 from batonics.codec.framing import Framing
 from batonics.codec.messages import (
@@ -18,6 +21,7 @@ from batonics.codec.messages import (
     RTYPE_STATUS,
     parse_definition,
     parse_status,
+    read_headers,
 )
 from batonics.codec.metadata import Metadata
 from batonics.codec.ndjson import NdjsonDecoder
@@ -44,6 +48,7 @@ class DecodedBatch(NamedTuple):
         names: symbols that were found since the last batch.
         definitions: definition records since the last batch.
         statuses: trading statuses since the last batch.
+        headers: headers of other records since the last batch, of `HEADER_DTYPE`.
         other_records: number of other records since the last batch, by rtype.
         metadata: DBN metadata, if the file has any.
         records: number of records of the input so far.
@@ -56,6 +61,7 @@ class DecodedBatch(NamedTuple):
     names: list[MappingInterval]
     definitions: list[Definition]
     statuses: list[BookChange]
+    headers: NDArray[np.void]
     other_records: Counter[int]
     metadata: Metadata | None
     records: int
@@ -97,20 +103,31 @@ class InputDecoder:
         reader: the input.
         options: how it is read.
         batch_rows: limit of the rows of a batch.
+        any_schema: read DBN files of any schema; other records than MBO have no rows.
 
     Attributes:
         reader: the input.
+        keeps_headers: whether batches have the headers of other records; set it before `batches`.
         loss: what is lost behind the last whole record; None: nothing. Known after the last batch.
     """
 
-    def __init__(self, reader: ChunkReader, options: InputOptions, batch_rows: int) -> None:
+    def __init__(
+        self,
+        reader: ChunkReader,
+        options: InputOptions,
+        batch_rows: int,
+        *,
+        any_schema: bool = False,
+    ) -> None:
         self.reader = reader
+        self.keeps_headers = False
         self.loss: str | None = None
         self._salvage = options.salvage
         self._decoders = DecoderFactory(
             batch_rows=batch_rows,
             buffers=BATCHES_AHEAD_MAX + 3,
             skip_bad=options.skip_bad,
+            any_schema=any_schema,
             metadata_bytes_max=current().input.metadata_bytes_max,
         )
 
@@ -157,6 +174,7 @@ class InputDecoder:
     def _decoded(self, decoder: Decoder, batch: MboBatch) -> DecodedBatch:
         reader = self.reader
         names = self._decoders.new_mappings(decoder, reader.name)
+        headers = read_headers(decoder.other_records if self.keeps_headers else ())
         other_records = Counter(record.rtype for record in decoder.other_records)
         definitions: list[Definition] = []
         statuses: list[BookChange] = []
@@ -180,6 +198,7 @@ class InputDecoder:
             names,
             definitions,
             statuses,
+            headers,
             other_records,
             decoder.metadata,
             decoder.records,

@@ -59,12 +59,14 @@ class FileBounds(NamedTuple):
 
     Attributes:
         first_ns: when it begins; None: nothing says it.
+        last_ns: when it ends at the latest; None: nothing says it.
         first_record: what identifies its first record; None: it has none, or none with a time.
         head: records of the beginning.
         end: records of the end; empty where the file cannot be read there.
     """
 
     first_ns: int | None
+    last_ns: int | None
     first_record: tuple[object, ...] | None
     head: KeyTimes
     end: KeyTimes
@@ -76,10 +78,12 @@ class OrderedFile(NamedTuple):
     Attributes:
         reader: the file.
         first_ns: when it begins; None: behind the file before it, whenever that ends.
+        last_ns: when it ends at the latest; None: nothing says it.
     """
 
     reader: ChunkReader
     first_ns: int | None
+    last_ns: int | None = None
 
 
 def order_files(readers: Sequence[ChunkReader], options: InputOptions) -> list[OrderedFile]:
@@ -103,7 +107,7 @@ def order_files(readers: Sequence[ChunkReader], options: InputOptions) -> list[O
     ordered = [(readers[number], bounds[number]) for number in order]
     _refuse_same_start(ordered)
     _refuse_overlap(ordered)
-    return [OrderedFile(reader, bound.first_ns) for reader, bound in ordered]
+    return [OrderedFile(reader, bound.first_ns, bound.last_ns) for reader, bound in ordered]
 
 
 def order_paths(paths: Sequence[str], options: InputOptions = DEFAULT_OPTIONS) -> tuple[str, ...]:
@@ -112,13 +116,38 @@ def order_paths(paths: Sequence[str], options: InputOptions = DEFAULT_OPTIONS) -
     Raises:
         UsageError, InputError: as `order_files`.
     """
+    return tuple(path for group in group_paths(paths, options) for path in group)
+
+
+def group_paths(
+    paths: Sequence[str], options: InputOptions = DEFAULT_OPTIONS
+) -> list[tuple[str, ...]]:
+    """The paths as `order_paths` has them; files that may cover the same time are one group.
+
+    Raises:
+        UsageError, InputError: as `order_files`.
+    """
     if options.in_this_order or len(paths) == 1:
-        return tuple(paths)
+        return [(path,) for path in paths]
     readers: list[ChunkReader] = []
     try:
         readers.extend(ChunkReader(path) for path in paths)
         path_of = {id(reader): path for reader, path in zip(readers, paths, strict=True)}
-        return tuple(path_of[id(file.reader)] for file in order_files(readers, options))
+        groups: list[tuple[str, ...]] = []
+        end_ns: int | None = -1  # of the last group
+        for file in order_files(readers, options):
+            path = path_of[id(file.reader)]
+            if file.first_ns is None:
+                groups.append((path,))
+                end_ns = -1
+            elif end_ns is None or file.first_ns < end_ns:
+                groups[-1] += (path,)
+                ends = [end for end in (end_ns, file.last_ns) if end is not None]
+                end_ns = max(ends) if len(ends) == 2 else None
+            else:
+                groups.append((path,))
+                end_ns = file.last_ns
+        return groups
     finally:
         for reader in readers:
             reader.close()
@@ -215,11 +244,12 @@ def _read_bounds(reader: ChunkReader, options: InputOptions) -> FileBounds:
             batch = next((b for b in islice(decoder.feed(decoder.TRAILER), 1)), None)
     none = KeyTimes(np.empty(0, np.int64), np.empty(0, np.uint64))
     metadata = None if decoder is None else decoder.metadata
-    start_ns = (
-        None if metadata is None or not 0 < metadata.start < UNDEF_TIMESTAMP else metadata.start
-    )
+    start_ns = metadata.start if metadata is not None and metadata.start else None
+    last_ns = metadata.end if metadata is not None else None
+    if start_ns == UNDEF_TIMESTAMP:
+        start_ns = None
     if batch is None or decoder is None or not len(batch.action):
-        return FileBounds(start_ns, None, none, none)
+        return FileBounds(start_ns, start_ns, None, none, none)
     head = _trusted(batch)
     first_ns = int(head.ts_recv[0]) if len(head.keys) else start_ns
     record: tuple[object, ...] | None = None
@@ -228,7 +258,9 @@ def _read_bounds(reader: ChunkReader, options: InputOptions) -> FileBounds:
         if isinstance(decoder, NdjsonDecoder):
             record = (decoder.symbols[int(batch.instrument_id[0]) - 1], *record)
     end = none if is_compressed or metadata is None else _read_end(reader)
-    return FileBounds(first_ns, record, head, end)
+    if len(end.keys):
+        last_ns = int(end.ts_recv.max())
+    return FileBounds(first_ns, last_ns, record, head, end)
 
 
 def _trusted(batch: MboBatch) -> KeyTimes:

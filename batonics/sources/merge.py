@@ -15,9 +15,16 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from batonics.model.mbo import UNDEF_TIMESTAMP, DayStart, MboBatch, due_times, slice_batch
+from batonics.model.mbo import (
+    UNDEF_TIMESTAMP,
+    DayStart,
+    MboBatch,
+    due_times,
+    record_keys,
+    slice_batch,
+)
 from batonics.model.times import NS_PER_DAY
-from batonics.sources.overlap import Overlap, OverlapCheck, TimedPiece
+from batonics.sources.overlap import KeyedPiece, Overlap, OverlapCheck
 
 
 class FileBatch(NamedTuple):
@@ -42,6 +49,20 @@ class MergeInput(NamedTuple):
 
     first_ns: int | None
     open: Callable[[int], Generator[FileBatch, None, None]]
+
+
+class TimedPiece(NamedTuple):
+    """Records of one file on their way into the merged stream.
+
+    Attributes:
+        file: number of the file; files that begin later have larger numbers.
+        batch: the records.
+        due_ns: (records,) the time by which each is merged; it never falls.
+    """
+
+    file: int
+    batch: MboBatch
+    due_ns: NDArray[np.int64]
 
 
 class FileMerge:
@@ -116,7 +137,9 @@ class FileMerge:
     def _join(self, pieces: list[TimedPiece]) -> MboBatch:
         """The next batch of the stream, from pieces in the order of their files."""
         if len(self._heads) > 1 or pieces[0].file < self._last_begun:
-            overlap = self._overlap_check.find(pieces)
+            overlap = self._overlap_check.find(
+                [KeyedPiece(file, record_keys(batch), due_ns) for file, batch, due_ns in pieces]
+            )
             if overlap is not None:
                 raise self._refuse(overlap)
         batch = _interleave(pieces)

@@ -12,20 +12,18 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from batonics.model.mbo import MboBatch, record_keys
 
-
-class TimedPiece(NamedTuple):
-    """Records of one file on their way into the merged stream.
+class KeyedPiece(NamedTuple):
+    """Records of one file on their way into a merged stream.
 
     Attributes:
         file: number of the file; files that begin later have larger numbers.
-        batch: the records.
+        keys: (records,) keys of their books.
         due_ns: (records,) the time by which each is merged; it never falls.
     """
 
     file: int
-    batch: MboBatch
+    keys: NDArray[np.int64]
     due_ns: NDArray[np.int64]
 
 
@@ -48,27 +46,27 @@ class Overlap(NamedTuple):
 
 
 class OverlapCheck:
-    """Checks the pieces of files that are merged."""
+    """Checks the pieces of files that are merged, in whatever order the files are read."""
 
     def __init__(self) -> None:
         self._owners: dict[int, tuple[int, int]] = {}
         """By key of a book: the last file that has it, and the time of its first record there."""
+        self._ends: dict[int, tuple[int, int]] = {}
+        """By key of a book: the time of its last record so far, and the file of that."""
 
-    def find(self, pieces: Sequence[TimedPiece]) -> Overlap | None:
-        """The first overlap that the next pieces show, if any."""
-        keys = [record_keys(piece.batch) for piece in pieces]
-        for piece, piece_keys in zip(pieces, keys, strict=True):
-            found, first = np.unique(piece_keys, return_index=True)
-            starts = piece.due_ns[first].tolist()
-            for key, start_ns in zip(found.tolist(), starts, strict=True):
-                owner = self._owners.get(key)
-                if owner is None or owner[0] < piece.file:
-                    self._owners[key] = piece.file, start_ns
-        for piece, piece_keys in zip(pieces, keys, strict=True):
-            found, last = np.unique(piece_keys[::-1], return_index=True)
-            ends = piece.due_ns[::-1][last].tolist()
-            for key, end_ns in zip(found.tolist(), ends, strict=True):
-                later, first_ns = self._owners[key]
-                if later > piece.file and end_ns > first_ns:
-                    return Overlap(piece.file, end_ns, later, first_ns, key)
+    def find(self, pieces: Sequence[KeyedPiece]) -> Overlap | None:
+        """The first overlap that the next pieces show, if any; pieces of a file come in order."""
+        for file, keys, due_ns in pieces:
+            found, first = np.unique(keys, return_index=True)
+            last = np.unique(keys[::-1], return_index=True)[1]
+            starts, ends = due_ns[first].tolist(), due_ns[::-1][last].tolist()
+            for key, start_ns, end_ns in zip(found.tolist(), starts, ends, strict=True):
+                owner, first_ns = self._owners.get(key, (file, start_ns))
+                before, before_ns = self._ends.get(key, (file, end_ns))
+                if owner < file and before_ns > start_ns:
+                    return Overlap(before, before_ns, file, start_ns, key)
+                if owner > file and end_ns > first_ns:
+                    return Overlap(file, end_ns, owner, first_ns, key)
+                self._owners[key] = (owner, first_ns) if owner >= file else (file, start_ns)
+                self._ends[key] = (before, before_ns) if before_ns > end_ns else (file, end_ns)
         return None

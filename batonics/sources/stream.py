@@ -9,7 +9,7 @@ file to file, and a file that begins on a later day than the file before it begi
 from __future__ import annotations
 
 import warnings
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -51,6 +51,7 @@ class MboStream:
         paths: paths of the files.
         options: how they are read.
         batch_rows: limit of the rows of a batch.
+        any_schema: read DBN files of any schema; other records than MBO have no rows.
 
     Attributes:
         paths: paths of the files.
@@ -60,6 +61,8 @@ class MboStream:
         statuses: trading statuses of status records that were read so far.
         files: a report of each file, so far, in the order in which they are read.
         bytes_total: size of all files; None if one is a pipe.
+        on_headers: called with the headers of records other than MBO, of `HEADER_DTYPE`, as they
+            are read; set it before `batches`.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class MboStream:
         options: InputOptions = DEFAULT_OPTIONS,
         *,
         batch_rows: int = BATCH_ROWS,
+        any_schema: bool = False,
     ) -> None:
         if not paths:
             raise UsageError("no input: name one file or more, or - for standard input")
@@ -76,7 +80,9 @@ class MboStream:
         self.definitions = DefinitionMap()
         self.statuses = BookChanges()
         self.files: list[FileReport] = []
+        self.on_headers: Callable[[NDArray[np.void]], None] | None = None
         self._options, self._batch_rows = options, batch_rows
+        self._any_schema = any_schema
         self._symbol_numbers: dict[str, int] = {}  # of NDJSON
         # All files are opened first, so that a wrong name is an error before hours of work.
         self._readers: list[ChunkReader] = []
@@ -124,7 +130,8 @@ class MboStream:
     def _read_input(self, reader: ChunkReader, others: int) -> Generator[FileBatch, None, None]:
         """The batches of an input that have records; `others` are read at the same time."""
         rows = min(self._batch_rows, MERGED_BATCH_ROWS) if others else self._batch_rows
-        decoder = InputDecoder(reader, self._options, rows)
+        decoder = InputDecoder(reader, self._options, rows, any_schema=self._any_schema)
+        decoder.keeps_headers = self.on_headers is not None
         file: _FileReading | None = None
         with closing(decoder.batches()) as decoded_batches:
             for decoded in decoded_batches:
@@ -172,6 +179,8 @@ class MboStream:
             self.definitions.add(definition._replace(start_ns=0) if is_first else definition)
         for status in decoded.statuses:
             self.statuses.add(status)
+        if self.on_headers is not None and len(decoded.headers):
+            self.on_headers(decoded.headers)
         if report.framing is not Framing.NDJSON:
             for interval in decoded.names:
                 self.symbols.add(interval)

@@ -25,7 +25,7 @@ from tests.support.real_files import CLX5, DBEQ, ESH4_DAYS, read_mbo
 from tests.support.reference_books import ReferenceBooks, records
 
 SCHEMA = orjson.loads((ROOT / "batonics" / "sinks" / "book.schema.json").read_bytes())
-SAMPLE_SHA256 = "affa26f24baebbe0552274b1cb3eeb172ad8dbbb9f07905099ca089a9ab10170"
+SAMPLE_SHA256 = "aa8b786fc68d998f1591061a099a62cb7e362cc5e1bc73ea74798565972b91e6"
 """Of `batonics reconstruct --orders --out -` on data/sample.dbn.zst."""
 REAL = {"clx5": CLX5, "dbeq": DBEQ, "esh4": ESH4_DAYS[1], "esh4-adds": ESH4_DAYS[0]}
 
@@ -115,7 +115,10 @@ def test_the_sample_is_the_exchanges_own_book(sample: dict[str, bytes]) -> None:
     }
     assert ours == {
         symbol: {
-            side: [(price, size, len(queue), queue) for price, size, queue in levels]
+            side: [
+                (price, size, len(queue), [[int(order_id), left] for order_id, left in queue])
+                for price, size, queue in levels
+            ]
             for side, levels in sides.items()
         }
         for symbol, sides in truth.items()

@@ -264,10 +264,40 @@ def test_a_redirected_file_is_read_from_its_beginning(tmp_path: Path) -> None:
 @pytest.mark.parametrize("bound", ["9300000000000000000", str(2**64 - 2)])
 def test_bounds_beyond_the_times_of_frames_are_taken(bound: str, tmp_path: Path) -> None:
     out = tmp_path / "x.parquet"
-    convert(out, "mbp-1", "--start", bound)
-    assert pl.read_parquet(out).height == 0
     convert(out, "mbp-1", "--end", bound)
     assert pl.read_parquet(out).height == derived("mbp-1").height
+
+
+@pytest.mark.parametrize(
+    ("bounds", "words"),
+    [
+        (
+            ("--start", "2026-01-05T15:00"),
+            "the start, 2026-01-05T15:00:00.000000000Z, is after the",
+        ),
+        (("--start", str(2**64 - 2)), "is after the last record; the records are from 2026-01-05T"),
+        (
+            ("--end", "2026-01-05"),
+            "is not after the first record, at 2026-01-05T14:30:00.000075000Z",
+        ),
+        (("--start", "2025-01-01", "--end", "2025-01-02"), "is not after the first record"),
+    ],
+)
+@pytest.mark.parametrize("name", ["x.parquet", "x.csv", "x.dbn", "x.ndjson"])
+def test_times_outside_the_input_are_refused(
+    name: str, bounds: tuple[str, ...], words: str, tmp_path: Path
+) -> None:
+    out = tmp_path / name
+    done = run_in_process("convert", SAMPLE, "--schema", "mbp-1", "--out", out, "-q", *bounds)
+    assert words in error_line(done, 2)
+    assert not out.exists()
+
+
+def test_a_quiet_time_within_the_input_has_no_rows(tmp_path: Path) -> None:
+    out = tmp_path / "x.parquet"
+    bounds = "--start", "2026-01-05T14:30:00.000076Z", "--end", "2026-01-05T14:30:00.000077Z"
+    convert(out, "trades", *bounds)
+    assert pl.read_parquet(out).height == 0
 
 
 @pytest.mark.parametrize(

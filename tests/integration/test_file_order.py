@@ -16,12 +16,16 @@ import polars as pl
 import pytest
 
 import batonics
-from batonics.model.errors import BatonicsError, LossWarning, UsageError
+from batonics.gateway.dbn_feed import DbnFeed
+from batonics.gateway.replay_files import ReplayFiles
+from batonics.model.errors import BatonicsError, DamagedInputError, LossWarning, UsageError
 from batonics.model.mbo import Action
 from batonics.model.times import NS_PER_DAY, NS_PER_S
+from batonics.sources.file_order import group_paths
 from tests.support.command import error_line, reconstruct_books, run_in_process
 from tests.support.dbn_files import DAY_NS, adds, compress, encode, metadata, record
 from tests.support.reference_books import Record
+from tests.support.replays import receive_all, run_replay
 
 
 def write(path: Path, rows: Sequence[Record], *, is_compressed: bool = False) -> Path:
@@ -285,3 +289,94 @@ def test_the_loss_of_a_cut_file_is_said_in_python_and_in_json(cases: Path, tmp_p
     text.write_text('{"type":"clear","symbol":"A"}\n{"type":"cl')
     with pytest.warns(LossWarning, match="lost: 11 bytes after record 1$"):
         assert batonics.scan_mbo(text, salvage=True).select(pl.len()).collect().item() == 1
+
+
+def replayed(protocol: str, files: Sequence[Path]) -> bytes:
+    """What a replay of files sends to a client."""
+    with run_replay(*files, protocol=protocol) as replay:
+        return receive_all(replay)
+
+
+PROTOCOLS = ["dbn", "length-prefixed", "ndjson"]
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_replay_sends_files_in_the_order_of_their_time(
+    protocol: str, week: list[Path], tmp_path: Path
+) -> None:
+    fri, mon, thu = week
+    assert replayed(protocol, week) == replayed(protocol, [mon, thu, fri])
+    for files in ([mon, mon], [mon, write(tmp_path / "part.dbn", orders(DAY_NS + 3 * NS_PER_DAY))]):
+        with pytest.raises(UsageError):
+            replayed(protocol, files)
+    with pytest.raises(UsageError):
+        ReplayFiles([str(mon), str(mon)])
+    assert ReplayFiles(list(map(str, week))).paths == tuple(map(str, (mon, thu, fri)))
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("is_compressed", [False, True])
+def test_a_replay_merges_files_of_different_symbols(
+    protocol: str, is_compressed: bool, tmp_path: Path
+) -> None:
+    rows = adds(500)
+    parts = [
+        write(
+            tmp_path / f"{number}.dbn",
+            [row for row in rows if row.instrument_id == number],
+            is_compressed=is_compressed,
+        )
+        for number in (2, 1)
+    ]
+    later = write(tmp_path / "later.dbn", orders(DAY_NS + NS_PER_DAY))
+    whole = write(tmp_path / "whole.dbn", rows)
+    assert replayed(protocol, [later, *parts]) == replayed(protocol, [whole, later])
+
+
+def test_a_replay_refuses_an_overlap_that_only_its_records_show(tmp_path: Path) -> None:
+    day = write(tmp_path / "day.dbn", orders(DAY_NS, 300), is_compressed=True)
+    part = write(tmp_path / "part.dbn", orders(DAY_NS + 100_000, 10), is_compressed=True)
+    groups = group_paths([str(part), str(day)])
+    assert groups == [(str(day), str(part))]
+    with pytest.raises(UsageError, match=f"{day} and {part} overlap: "):
+        list(DbnFeed(groups[0], groups=groups).pieces(None, indexed=False))
+
+
+def test_a_replay_refuses_a_file_behind_another_where_it_reads_records(tmp_path: Path) -> None:
+    joined = tmp_path / "joined.dbn"
+    data = metadata() + encode(adds(10))
+    joined.write_bytes(data + data)
+    with pytest.raises(
+        DamagedInputError, match=f"byte {len(data)}: another DBN file begins here; part the two"
+    ):
+        list(DbnFeed([str(joined)]).pieces(None, indexed=True))
+
+
+def test_a_lake_refuses_what_it_has_from_another_file(tmp_path: Path) -> None:
+    lake, schemas = tmp_path / "lake", ["mbo", "bbo-1s", "orders"]
+    day = write(tmp_path / "day.dbn", orders(DAY_NS, 100, step_ns=NS_PER_S))
+    batonics.load_lake(day, lake, schemas=schemas)
+    copy = tmp_path / "copy.dbn.zst"
+    copy.write_bytes(compress(day.read_bytes()))
+    part = write(tmp_path / "part.dbn", orders(DAY_NS + 50 * NS_PER_S, 10, step_ns=NS_PER_S))
+    for file, times in ((copy, "00:00:00.000000000Z to"), (part, "00:00:50.000000000Z to")):
+        with pytest.raises(UsageError) as caught:
+            batonics.load_lake(file, lake, schemas=schemas)
+        words = str(caught.value)
+        assert words.startswith(f"{file} and {day}, which the lake has, overlap: both have mbo of")
+        assert times in words
+        line = error_line(run_in_process("lake", "load", file, "--lake", lake, "--quiet"), 2)
+        assert line.startswith(f"{file} and {day}, which the lake has, overlap: ")
+    held = batonics.Lake(lake)
+    assert held.scan("mbo").collect().height == 100
+    # The same file, another symbol, another publisher and what follows are no overlaps.
+    batonics.load_lake(day, lake, schemas=schemas)
+    other = write(tmp_path / "other.dbn", orders(DAY_NS, 5, instrument_id=2))
+    publisher = tmp_path / "publisher.dbn"
+    rows = [row._replace(publisher_id=7) for row in orders(DAY_NS, 5)]
+    publisher.write_bytes(metadata() + encode(rows))
+    rest = write(tmp_path / "rest.dbn", orders(DAY_NS + 99 * NS_PER_S, 5, step_ns=NS_PER_S))
+    batonics.load_lake([other, publisher, rest], lake, schemas=schemas)
+    assert held.scan("mbo").collect().height == 115
+    batonics.load_lake(part, lake, schemas=["mbo"], in_this_order=True)
+    assert held.scan("mbo").collect().height == 125

@@ -78,7 +78,7 @@ def test_a_name_that_contradicts_the_format_is_refused(
 def test_books_have_the_format_that_the_name_says(tmp_path: Path) -> None:
     assert run_in_process("reconstruct", SAMPLE, "-q", "--out", tmp_path / "x.ndjson").code == 0
     lines = (tmp_path / "x.ndjson").read_text().splitlines()
-    assert [json.loads(line)["schema"] for line in lines] == ["batonics.book/1"] * len(lines)
+    assert [json.loads(line)["schema"] for line in lines] == ["batonics.book/2"] * len(lines)
 
 
 # ---------------------------------------------------------------------- interrupted

@@ -16,9 +16,10 @@ from typing import Any
 import duckdb
 import polars as pl
 import pytest
-from polars.testing import assert_frame_equal
+from polars.testing import assert_frame_equal, assert_series_equal
 
 from batonics.frames.schemas.table import dbn_schemas
+from batonics.model.errors import UsageError
 from batonics.model.mbo import Action
 from tests.support.command import SAMPLE, CommandResult, error_line, run_command, run_in_process
 from tests.support.dbn_files import DAY_NS, adds, encode, list_names, metadata, record
@@ -90,9 +91,11 @@ def witness(lake: Path) -> duckdb.DuckDBPyConnection:
                 for name, type_, *_ in columns
                 if type_.startswith("TIMESTAMP")
             ]
+            has_quotes = any(name == "crossed" for name, *_ in columns)
+            is_open = ", NOT crossed AS is_open" if has_quotes else ""
             connection.execute(
                 f"CREATE VIEW {path.name.replace('-', '_')} AS SELECT * REPLACE"
-                f" ({', '.join(times)}) FROM read_parquet('{path}/*/*/*.parquet',"
+                f" ({', '.join(times)}){is_open} FROM read_parquet('{path}/*/*/*.parquet',"
                 " hive_partitioning = true, hive_types = {'date': DATE, 'symbol': VARCHAR})"
             )
     return connection
@@ -178,7 +181,7 @@ def test_real_files_answer_without_a_lake_as_their_lake_does(
 
 def test_files_are_one_stream_and_need_no_lake(files: list[Path], tmp_path: Path) -> None:
     options = [option for file in files for option in ("--from", file)]
-    sql = "SELECT * EXCLUDE (date) FROM mbp_1 ORDER BY ts_recv, symbol, sequence"
+    sql = "SELECT * EXCLUDE (date, is_open) FROM mbp_1 ORDER BY ts_recv, symbol, sequence"
     found = answered(sql, *options)
     # Enums are text in SQL.
     expected = reference_rows(files, "mbp-1").select(found.columns).cast({pl.Enum: pl.String})
@@ -214,8 +217,6 @@ def test_the_lake_may_come_from_the_environment(
 @pytest.mark.parametrize(
     ("options", "where"),
     [
-        (("--start", "2300-01-01"), "false"),
-        (("--date", "2500-01-01"), "false"),
         (("--symbols", "AAA"), "symbol = 'AAA'"),
         (("--symbols", "BBB,AAA"), "symbol IS NOT NULL"),
         (("--date", "2024-10-05"), "date = '2024-10-05'"),
@@ -224,7 +225,6 @@ def test_the_lake_may_come_from_the_environment(
         (("--end", str(DAY_NS + 4)), "date = '2024-10-04' AND price < 14000000000"),
         (("--start", "2024-10-04", "--end", "2024-10-05"), "date = '2024-10-04'"),
         (("--symbols", "AAA", "--date", "2024-10-04"), "symbol = 'AAA' AND date = '2024-10-04'"),
-        (("--date", "2024-10-06"), "false"),
     ],
 )  # fmt: skip
 def test_options_choose_rows(options: tuple[str, ...], where: str, lake: Path) -> None:
@@ -232,6 +232,18 @@ def test_options_choose_rows(options: tuple[str, ...], where: str, lake: Path) -
     expected = asked(lake, sql.format(f"WHERE {where}"))
     assert_frame_equal(answered(sql.format(""), "--lake", lake, *options), expected)
     assert expected.height == count("--lake", lake, *options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--start", "2300-01-01"), ("--date", "2500-01-01"), ("--date", "2024-10-06")],
+    ids=["start", "far", "next"],
+)
+def test_options_that_choose_none_of_the_data_are_refused(
+    options: tuple[str, ...], lake: Path
+) -> None:
+    done = run_in_process("query", "SELECT * FROM trades", "--lake", lake, *options)
+    assert f"{lake}: no rows from 2" in error_line(done, 2)
 
 
 def test_options_choose_rows_of_files_too(files: list[Path]) -> None:
@@ -268,6 +280,10 @@ def test_an_order_that_is_alive_is_in_the_window_of_its_date_whatever_others_did
         ("2024-10-05", "2024-10-05T23:59:59.999999999Z", 0),
     ):
         options = ("--start", start, "--end", end)
+        if expected == 0:
+            with pytest.raises(UsageError, match="no rows from 2024-10-0"):
+                lake.scan("orders", start=start, end=end)
+            continue
         assert count("--lake", tmp_path / "lake", *options, of="orders") == expected
         assert lake.scan("orders", start=start, end=end).collect().height == expected
         joined = lake.join_asof("orders", "orders", start=start, end=end, columns=["order_id"])
@@ -776,7 +792,48 @@ def test_bounds_without_an_offset_and_times_of_the_answer_are_in_the_zone(lake: 
     assert row["ts_recv"] == row["local"] + "-04:00"
     bounds = ("--start", "2024-10-03T20:00", "--end", "2024-10-03T20:01")
     assert run_in_process("query", sql, "--lake", lake, *zone, *bounds).out == day.out
-    empty = run_in_process("query", sql, "--lake", lake, *zone, "--start", "2024-10-05T00:00")
-    assert (empty.code, empty.out) == (0, b"")
+    after = run_in_process("query", sql, "--lake", lake, *zone, "--start", "2024-10-06T00:00")
+    assert "no rows from 2024-10-06T04:00:00.000000000Z" in error_line(after, 2)
     words = error_line(run_in_process("query", sql, "--lake", lake, "--tz", "Nowhere"), 2)
     assert "no time zone 'Nowhere'" in words
+
+
+@pytest.mark.parametrize(
+    ("sql", "degrees"),
+    [
+        (("SELECT symbol, max(price), avg(price), sum(price * size) / sum(size) FROM trades"
+         " GROUP BY ALL ORDER BY 1"), [0, 1, 1, 1]),
+        (("SELECT (bid_px_00 + ask_px_00) / 2, ask_px_00 - bid_px_00,"
+         " (ask_px_00 - bid_px_00) / (ask_px_00 + bid_px_00) * 20000, sequence FROM mbp_1"
+         " WHERE ask_px_00 > bid_px_00 ORDER BY ALL LIMIT 50"), [1, 1, 0, 0]),
+        ("SELECT var_samp(price), stddev(price), corr(price, size), median(price) FROM trades",
+         [2, 1, 0, 1]),
+        (("SELECT price - lag(price, 1, 0) OVER (PARTITION BY symbol ORDER BY sequence) AS d,"
+         " abs(price), sign(price), symbol, sequence FROM trades ORDER BY ALL LIMIT 50"),
+         [1, 1, 0, 0, 0]),
+        (("SELECT count(*) FILTER (t.price > m.price), max(greatest(t.price, m.price))"
+         " FROM trades t JOIN mbp_1 m USING (symbol, sequence)"), [0, 1]),
+        (("SELECT 0.5 * (max(price) + min(price)), quantile_cont(price, 0.9), max(price) * 3"
+         " FROM trades"), [1, 1, 1]),
+    ],
+)  # fmt: skip
+def test_rows_that_do_not_depend_on_the_unit_are_the_same_in_every_unit(
+    sql: str, degrees: list[int], sample_lake: Path
+) -> None:
+    found = {
+        unit: answered(sql, "--lake", sample_lake, "--prices", unit)
+        for unit in ("fixed", "decimal", "float")
+    }
+    assert found["fixed"].height
+    for column, degree in enumerate(degrees):
+        fixed, *others = (frame.to_series(column) for frame in found.values())
+        for other in others:
+            if fixed.dtype == pl.String:
+                assert other.equals(fixed)
+                continue
+            expected = fixed.cast(float) / 10 ** (9 * degree)
+            assert_series_equal(
+                other.cast(float), expected, check_names=False, rel_tol=1e-9, abs_tol=1e-12
+            )
+    shown = run_in_process("query", sql, "--lake", sample_lake)
+    assert (shown.code, shown.err) == (0, "")

@@ -182,12 +182,13 @@ def test_symbols_are_chosen_by_name_and_by_number() -> None:
     ("name", "words"),
     [
         ("SIM33", "no symbol 'SIM33' in the input; did you mean SIM3"),
-        ("sim1", "no symbol 'sim1' in the input; it has SIM0, SIM1, SIM2, SIM3, SIM4"),
+        ("sim1", "no symbol 'sim1' in the input; did you mean SIM1?"),
+        ("QQQ", "no symbol 'QQQ' in the input; it has SIM0, SIM1, SIM2, SIM3, SIM4"),
         ("4000000000", "no symbol '4000000000' in the input; it has SIM0"),
         ("9" * 5000, "in the input; it has SIM0"),
         ("", "no symbol '' in the input"),
     ],
-    ids=["near", "far", "number", "long", "empty"],
+    ids=["near", "case", "far", "number", "long", "empty"],
 )
 def test_an_unknown_symbol_is_answered_with_those_there_are(name: str, words: str) -> None:
     assert words in error_line(

@@ -122,7 +122,7 @@ def test_what_was_not_told_is_asked_for(
         "book": asked["book"], "status": "synced", "seq": 9, "events": 8, "ts_event": None,
         "ts_recv": START_NS, "sequence": 7, "asks": [], "bids": [
             {"price_1e9": 1, "size": 2, "count": 1,
-             **({"orders": [{"order_id": 2**63, "size": 2}]} if asked["orders"] else {})}
+             **({"orders": [{"order_id": str(2**63), "size": 2}]} if asked["orders"] else {})}
         ],
     }  # fmt: skip
     answer = get(ingest, f"/book?symbol=CLZ5{query}")
@@ -731,7 +731,10 @@ def program(name: str) -> str:
 
 def test_the_metrics_are_clean(ingest: FakeIngest) -> None:
     ingest.publish_stats(
-        lag_ns=5, other_records={"0x16": 1}, anomalies={"bad_side": 2}, latency_us=[1] * 15
+        lag_ns=5,
+        other_records={"symbol_mapping": 1},
+        anomalies={"bad_side": 2},
+        latency_us=[1] * 15,
     )
     get(ingest, "/x", host="evil.example")
 

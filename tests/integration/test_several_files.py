@@ -87,7 +87,7 @@ def test_a_new_day_with_a_snapshot_is_synced(tmp_path: Path) -> None:
     book, other = load(first, second)
     assert (book["status"], other["status"]) == ("synced", "cold")
     (level,) = book["bids"]
-    assert level["orders"] == [{"order_id": 50, "size": 5}, {"order_id": 51, "size": 6}]
+    assert level["orders"] == [{"order_id": "50", "size": 5}, {"order_id": "51", "size": 6}]
     assert book["anomalies"]["snapshot_replaced"] == 1
 
 
@@ -174,7 +174,7 @@ def test_two_ndjson_files_share_their_symbols(tmp_path: Path) -> None:
                     "size": 13,
                     "count": 2,
                     # A fill takes 4 and keeps the place; growing to 8 goes to the back.
-                    "orders": [{"order_id": 2, "size": 5}, {"order_id": 1, "size": 8}],
+                    "orders": [{"order_id": "2", "size": 5}, {"order_id": "1", "size": 8}],
                 }
             ],
             [],
@@ -187,7 +187,7 @@ def test_two_ndjson_files_share_their_symbols(tmp_path: Path) -> None:
                     "price_1e9": 101_500_000_000,
                     "size": 3,
                     "count": 1,
-                    "orders": [{"order_id": 1, "size": 3}],
+                    "orders": [{"order_id": "1", "size": 3}],
                 }
             ],
         ),
@@ -215,5 +215,5 @@ def test_a_live_stream_of_mixed_records_is_named_by_its_mappings(test_data: Path
     (book,) = load(path)
     assert book["symbol"] == "ESZ4"
     report = orjson.loads(run_in_process("inspect", "--json", path).out)
-    assert report["files"][0]["other_records"]["0x16"] == 20
+    assert report["files"][0]["other_records"]["symbol_mapping"] == 20
     assert report["files"][0]["mbo_records"] == report["records"] == 5

@@ -56,13 +56,24 @@ def test_tops_of_real_days_equal_those_of_the_reference(file: str, test_data: Pa
         assert not first_difference(engine_tops([batch], TopsSpec(depth, **BOTH)), expected)
 
 
-def test_trades_alone_are_those_of_both() -> None:
-    batch = random_stream(13, ROWS)
+@pytest.mark.parametrize("profile", ["adversarial", "snapshots", "top_of_book", "many_books"])
+def test_trades_alone_are_those_of_both(profile: str) -> None:
+    batch = PROFILES[profile](13, ROWS)
     both = engine_tops([batch], TopsSpec(2, **BOTH))
-    trades = engine_tops([batch], TopsSpec(2, changes=False, trades=True))
-    changes = engine_tops([batch], TopsSpec(2))
-    assert trades == [top for top in both if top.record.action == Action.TRADE]
-    assert changes == [top for top in both if top.record.action != Action.TRADE]
+    trades = engine_tops(pieces(batch, 7), TopsSpec(2, changes=False, trades=True))
+    assert trades == [top for top in both if top.kind == "trade"]
+
+
+@pytest.mark.parametrize("profile", ["adversarial", "snapshots", "top_of_book"])
+def test_without_trades_the_closing_record_describes_a_change(profile: str) -> None:
+    batch = PROFILES[profile](13, ROWS)
+    expected = reference_tops(batch, 2, trades=False)
+    assert not first_difference(engine_tops([batch], TopsSpec(2)), expected)
+
+
+def test_the_streams_hold_every_kind_of_top() -> None:
+    kinds = {top.kind for name in PROFILES for top in reference_tops(PROFILES[name](11, ROWS), 1)}
+    assert kinds == {"trade", "change", "ended by trade", "unchanged"}
 
 
 def test_nothing_is_kept_that_is_not_specified() -> None:
@@ -90,4 +101,4 @@ def test_no_row_of_a_batch_is_remembered_in_the_next() -> None:
     engine = BookEngine(tops=TopsSpec(2))
     for piece in pieces(random_stream(16, 200), 3):
         engine.fold(piece)
-        assert (engine._book_words()[:, Book.RECORD_ROW] == -1).all()
+        assert (engine._book_words()[:, Book.RECORD_ROW] < 0).all()

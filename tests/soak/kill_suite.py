@@ -125,9 +125,12 @@ def _tops() -> None:
     for name in ("adversarial", "snapshots", "top_of_book", "partial"):
         batch = PROFILES[name](SEED, 1_500)
         for depth in (1, 3):
-            wanted = TopsSpec(depth, trades=True)
-            ours = engine_tops(pieces(batch, 97), wanted)
-            assert ours == reference_tops(batch, depth), f"{name}: tops of depth {depth}"
+            expected = reference_tops(batch, depth)
+            ours = engine_tops(pieces(batch, 97), TopsSpec(depth, trades=True))
+            assert ours == expected, f"{name}: tops of depth {depth}"
+            trades = TopsSpec(depth, changes=False, trades=True)
+            of_trades = [top for top in expected if top.kind == "trade"]
+            assert engine_tops(pieces(batch, 97), trades) == of_trades, f"{name}: trades alone"
 
 
 def _windows() -> None:

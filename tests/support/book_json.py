@@ -23,7 +23,7 @@ def book_rows(book: dict[str, Any], side: str) -> list[Row]:
             row["price_1e9"],
             row["size"],
             row["count"],
-            [[order["order_id"], order["size"]] for order in row["orders"]],
+            [[int(order["order_id"]), order["size"]] for order in row["orders"]],
         )
         for row in book[side]
     ]

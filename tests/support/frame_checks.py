@@ -59,14 +59,16 @@ def check_consolidated(seed: int, depth: int) -> None:
     for record in records(batch):
         reference.apply(record)
     frame = consolidated(batch, depth)
-    found = frame.select("publisher_id", "instrument_id", "action", pl.col("^(bid|ask)_.*$"))
+    found = frame.select(
+        "publisher_id", "instrument_id", "action", "depth", pl.col("^(bid|ask)_.*$")
+    )
     shown = found.with_columns(pl.col("^.*_px_.*$").fill_null(UNDEF_PRICE)).rows()
     assert shown == [_clipped(row) for row in reference.rows]
 
 
 def _clipped(row: tuple[object, ...]) -> tuple[object, ...]:
     """The row with what does not fit 32 bits as the greatest that does."""
-    head, levels = row[:3], row[3:]
+    head, levels = row[:4], row[4:]
     sizes = (
         v if i % 6 < 2 or not isinstance(v, int) else min(v, 2**32 - 1)
         for i, v in enumerate(levels)

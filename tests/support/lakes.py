@@ -12,7 +12,16 @@ from typing import Any
 import polars as pl
 
 import batonics
+from batonics.frames.columns.book_state import (
+    BOOK_STATUS,
+    CROSSED,
+    LAKE_STATE_SCHEMA,
+    STATUS,
+    STATUS_END,
+)
+from batonics.frames.columns.mbo_frame import TIME_TYPE
 from batonics.frames.columns.row_place import POSITION, ROW_PLACE_SCHEMA, SOURCE
+from batonics.frames.scan.row_extras import with_extra
 from batonics.frames.scan.sources import pull_frames
 from batonics.frames.schemas.table import Schema, find_schema
 from batonics.jobs.lake_load import LakeLoad, LoadRequest, LoadResult
@@ -21,15 +30,17 @@ from batonics.lake.commits import commit_load
 from batonics.lake.directory_store import DirectoryStore
 from batonics.lake.lake import Lake
 from batonics.lake.parts import PartsWriter
+from batonics.sources.input_options import InputOptions
 
-OWN_SCHEMAS = ("depth-1s", "orders", "bbo", "deltas")
+OWN_SCHEMAS = ("depth-1s", "orders", "bbo", "deltas", "states-2")
 """Schemas of which DBN has no record, one of each kind."""
 
 
 def load(
     lake: Path, *files: Path, schemas: Sequence[str] = ("trades",), **more: Any
 ) -> list[LoadResult]:
-    """Load files as the command does."""
+    """Load files as the command does with `--in-this-order`, since tests load a day many times."""
+    more.setdefault("options", InputOptions(in_this_order=True))
     return list(
         LakeLoad(LoadRequest(tuple(map(str, files)), str(lake), tuple(schemas), **more)).run()
     )
@@ -51,15 +62,27 @@ def reference_rows(files: Path | Sequence[Path], schema: str) -> pl.DataFrame:
 
 
 def with_places(records: pl.LazyFrame, schema: Schema) -> pl.DataFrame:
-    """The rows of a schema with `source` and `position`; the records have trusted times."""
+    """The rows of a schema with `source` and `position`; the records have trusted times.
+
+    Rows with quotes have the state of the book too (`frames/columns/book_state.py`).
+    """
     columns = list(schema.columns)
     if schema.has_record_positions:
         rows = pl.concat(pull_frames(schema.rows(records), [*columns, POSITION]))
     else:
         rows = schema.rows(records).collect().with_row_index(POSITION)
     start = records.select(pl.col("ts_recv").drop_nulls().first()).collect().to_series()
+    states: list[pl.Series] = []
+    if schema.has_quotes:
+        extra = (STATUS, CROSSED, BOOK_STATUS)
+        ends_interval = schema.time_is_interval_end
+        stated = with_extra(records, schema.rows, extra, ends_interval=ends_interval).collect()
+        no_end = pl.Series(STATUS_END, [None], TIME_TYPE).new_from_index(0, rows.height)
+        stated = stated.with_columns(no_end)
+        states = [stated[name] for name in LAKE_STATE_SCHEMA]
     return rows.select(
         *columns,
+        *states,
         start.new_from_index(0, rows.height).alias(SOURCE),
         pl.col(POSITION).cast(ROW_PLACE_SCHEMA[POSITION]),
     )

@@ -13,11 +13,14 @@ from typing import Any
 import duckdb
 import polars as pl
 
+from batonics.frames.columns.book_state import CROSSED, STATUS_END, is_crossed
 from batonics.frames.schemas.table import Schema, find_schema
 from batonics.jobs.query import QueryRequest, query_frame
 from batonics.lake.connection import check_select, connect_duckdb
 from batonics.lake.query_file import QueryFile, parse_query
 from batonics.lake.views import view_name, view_statement
+from tests.support.command import SAMPLE
+from tests.support.real_files import CLX5, DBEQ, ESH4_DAYS
 
 QUERIES = Path(__file__).parents[2] / "queries"
 NS_PER_S = 1_000_000_000
@@ -55,17 +58,20 @@ def _query_path(name: str) -> str:
     return str(QUERIES / f"{name}.sql")
 
 
-def run_query(name: str, tables: Tables, **params: object) -> pl.DataFrame:
+def run_query(
+    name: str, tables: Tables, *, include: Sequence[str] = (), **params: object
+) -> pl.DataFrame:
     """The answer of a query file to rows made by hand.
 
     Args:
         name: of the file, without `.sql`.
         tables: rows of each view that it reads: frames, or dicts of what is not usual (`full`).
+        include: states that count though they are of no open market: crossed, closed.
         params: of the query, as a user would give them; numbers may be numbers.
     """
     query = load_query(name)
     with connect_duckdb() as connection:
-        relation = _related(connection, query, tables, params)
+        relation = _related(connection, query, tables, params, include)
         return pl.DataFrame(relation.to_arrow_table())
 
 
@@ -84,9 +90,25 @@ def query_files(name: str, *paths: Path, **params: object) -> pl.DataFrame:
     )
 
 
-def query_lake(name: str, lake: Path, **params: object) -> pl.DataFrame:
-    """The answer of a query file to a lake."""
-    return query_frame(QueryRequest(_query_path(name), _texts(params), lake=str(lake)))
+def query_lake(
+    name: str, lake: Path, *, include: Sequence[str] = (), **params: object
+) -> pl.DataFrame:
+    """The answer of a query file to a lake, with states of no open market as `run_query`."""
+    request = QueryRequest(
+        _query_path(name), _texts(params), lake=str(lake), include=tuple(include)
+    )
+    return query_frame(request)
+
+
+def real_files(test_data: Path) -> dict[str, Path]:
+    """Every data set on which queries are compared with frames, by name."""
+    return {
+        "clx5": test_data / CLX5,
+        "dbeq": test_data / DBEQ,
+        "esh4_1": test_data / ESH4_DAYS[0],
+        "esh4_2": test_data / ESH4_DAYS[1],
+        "sample": SAMPLE,
+    }
 
 
 def no_rows(name: str) -> dict[str, Rows]:
@@ -100,7 +122,7 @@ def full_rows(view: str, rows: Rows) -> pl.DataFrame:
     Of a dict, `ts` stands for all its times that it does not name; times are nanoseconds of the
     epoch. A row that does not say is of symbol X and publisher 1; `instrument_id` is made from the
     symbol, `sequence` and `position` from the row's place, and `date` from its time. All rows are
-    of one source.
+    of one source. `crossed` follows from its prices, and no status is known.
     """
     schema = _schema(view)
     columns = pl.Schema({**schema.lake_columns, "date": pl.Date(), "symbol": pl.String()})
@@ -115,6 +137,8 @@ def full_rows(view: str, rows: Rows) -> pl.DataFrame:
             for name, dtype in columns.items()
         },
     )
+    if schema.has_quotes:
+        frame = frame.with_columns(pl.coalesce(CROSSED, is_crossed(frame.columns)).alias(CROSSED))
     return frame.cast(
         {name: dtype for name, dtype in columns.items() if isinstance(dtype, pl.Datetime)}
     ).with_columns(pl.coalesce("date", schema.time.dt.date()).alias("date"))
@@ -128,6 +152,8 @@ def _full_row(row: Mapping[str, Any], at: int, columns: pl.Schema) -> dict[str, 
         "sequence": at,
         "source": 0,
         "position": at,
+        "book_status": "synced",
+        STATUS_END: None,
         "instrument_id": sum(map(ord, symbol or "")),
     }
     full_row: dict[str, Any] = {}
@@ -152,6 +178,7 @@ def _related(
     query: QueryFile,
     tables: Tables,
     params: Mapping[str, object],
+    include: Sequence[str] = (),
 ) -> duckdb.DuckDBPyRelation:
     check_select(connection, query.sql)
     for view, rows in tables.items():
@@ -161,7 +188,7 @@ def _related(
         letters = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.Enum)]
         scan = f"rows_of_{view_name(schema.name)}"
         connection.register(scan, frame.cast(dict.fromkeys(letters, pl.String())).to_arrow())
-        connection.execute(view_statement(schema, [], scan=scan))
+        connection.execute(view_statement(schema, [], scan=scan, include=include))
     return connection.sql(query.sql, params=query.bind(_texts(params)) or None)
 
 

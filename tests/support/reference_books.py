@@ -37,6 +37,7 @@ ANOMALIES = (
     "side_mismatch",
     "snapshot_replaced",
     "tob_cancel",
+    "ts_recv_backwards",
     "undef_price",
     "undef_size",
     "unknown_cancel",
@@ -49,6 +50,7 @@ ANOMALIES = (
 _LAST, _TOB, _SNAPSHOT, _MBP, _MAYBE_BAD = (
     int(flag) for flag in (Flag.LAST, Flag.TOB, Flag.SNAPSHOT, Flag.MBP, Flag.MAYBE_BAD_BOOK)
 )
+_BAD_TS_RECV = int(Flag.BAD_TS_RECV)
 _SIDES = (int(Side.BID), int(Side.ASK))
 
 
@@ -289,6 +291,7 @@ class ReferenceBooks:
 
     def __init__(self) -> None:
         self._books: dict[Key, _Book] = {}
+        self._latest_ns = 0
 
     def apply(self, record: Record) -> None:
         """Fold one record into its book; its key's first record, of any action, creates it."""
@@ -296,6 +299,9 @@ class ReferenceBooks:
         book = self._books.get(key)
         if book is None:
             book = self._books[key] = _Book()
+        if not record.flags & _BAD_TS_RECV and record.ts_recv < 2**63:
+            book.anomalies["ts_recv_backwards"] += self._latest_ns - record.ts_recv > 10**9
+            self._latest_ns = max(self._latest_ns, record.ts_recv)
         book.apply(record)
 
     def mark_new_day(self) -> None:

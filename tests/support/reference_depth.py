@@ -115,8 +115,18 @@ def time_depth(batch: MboBatch, every_ns: int, depth: int, *, fill: bool = False
     windows: dict[int, _Window] = {}
     for row, book, _ in ends:
         window = windows.setdefault(book, _Window(None))
-        ts_recv = int(batch.ts_recv[row])
-        if not (batch.flags[row] & Flag.BAD_TS_RECV or ts_recv >= 2**63):
+        # The record that ends the event: the book's next one after a snapshot without F_LAST.
+        ending = row
+        if not batch.flags[row] & Flag.LAST:
+            key = keys[book]
+            ending = next(
+                later
+                for later in range(row + 1, len(batch.action))
+                if (batch.publisher_id[later], batch.instrument_id[later]) == key
+            )
+        ts_recv = int(batch.ts_recv[ending])
+        flags = batch.flags[ending] & (Flag.BAD_TS_RECV | Flag.SNAPSHOT)
+        if flags != Flag.BAD_TS_RECV and ts_recv < 2**63:
             number = -(-ts_recv // every_ns) * every_ns
             if window.number is None:
                 window.number = number

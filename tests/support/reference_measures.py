@@ -35,7 +35,8 @@ def clocks_and_series(rows: list[Row]) -> list[tuple[int | None, int]]:
     series: dict[tuple[int, int], int] = {}
     found = []
     for row in rows:
-        if row.ts_recv is not None and not row.flags & Flag.BAD_TS_RECV:
+        doubtful = row.flags & (Flag.BAD_TS_RECV | Flag.SNAPSHOT) == Flag.BAD_TS_RECV
+        if row.ts_recv is not None and not doubtful:
             clock[row.book] = max(row.ts_recv, clock.get(row.book, 0))
         series[row.book] = series.get(row.book, 0) + row.is_restart
         found.append((clock.get(row.book), series[row.book]))

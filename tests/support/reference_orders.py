@@ -81,7 +81,13 @@ class Order:
             end,
             self.left_censored,
             end in ("alive", "cleared"),
+            priority(self.key),
         )
+
+
+def priority(key: Key) -> str:
+    """Nasdaq's and three of Cboe's exchanges match by time; CME only if a definition says so."""
+    return "fifo" if key[0] in (2, 3, 5, 6, 7) else "unknown"
 
 
 def time(ts_ns: int) -> int | None:
@@ -396,4 +402,5 @@ def changed_rows(book: Book, order_id: int, told: dict[Key, Row]) -> Iterator[Ro
         return
     if gone or told.get(book.key) != position:
         told[book.key] = position
-        yield (time(last.ts_event), time(last.ts_recv), last.sequence, *book.key, *position)
+        moment = time(last.ts_event), time(last.ts_recv), last.sequence
+        yield (*moment, *book.key, *position, priority(book.key))

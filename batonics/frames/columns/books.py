@@ -12,6 +12,7 @@ from batonics.book.queue_state import LifeEnd
 from batonics.book.state import Bbo
 from batonics.frames.columns.levels import level_column_names
 from batonics.frames.columns.mbo_frame import BOOK_SIDE_TYPE, TIME_TYPE
+from batonics.model.priority import Priority
 
 BOOK_KEY_SCHEMA = {"publisher_id": pl.UInt16(), "instrument_id": pl.UInt32()}
 BOOK_KEY = tuple(BOOK_KEY_SCHEMA)
@@ -39,6 +40,10 @@ DELTA_SCHEMA = pl.Schema(
 
 ORDER_END_TYPE = pl.Enum([end.name.lower() for end in LifeEnd])
 
+PRIORITY_TYPE = pl.Enum([priority.value for priority in Priority])
+PRIORITY = "priority"
+"""Whether the venue fills the orders of a price by time: see `model/priority.py`."""
+
 ORDERS_SCHEMA = pl.Schema(
     {
         **BOOK_KEY_SCHEMA,
@@ -65,6 +70,7 @@ ORDERS_SCHEMA = pl.Schema(
         "end": ORDER_END_TYPE,
         "left_censored": pl.Boolean(),
         "right_censored": pl.Boolean(),
+        PRIORITY: PRIORITY_TYPE,
     }
 )
 

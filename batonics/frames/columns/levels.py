@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from batonics.book import top_kernels
 from batonics.model.mbo import UNDEF_PRICE
 
+_UINT32_MAX = 2**32 - 1
+
 
 def level_column_names(depth: int) -> list[str]:
     """The names: bid_px_00, ask_px_00, bid_sz_00, ask_sz_00, bid_ct_00, ask_ct_00, bid_px_01 ..."""
@@ -23,6 +25,23 @@ def level_column_names(depth: int) -> list[str]:
         for name in ("px", "sz", "ct")
         for side in ("bid", "ask")
     ]
+
+
+def count_clamped_rows(frame: pl.DataFrame) -> int:
+    """The rows with a size or count that is the greatest of a 32-bit column: it may be larger.
+
+    Such rows have the vendor's layout. The sum of a level's orders may need more bits.
+    """
+    names = [
+        name
+        for name, dtype in frame.schema.items()
+        if dtype == pl.UInt32 and ("_sz_" in name or "_ct_" in name)
+    ]
+    if not names or not frame.height:
+        return 0
+    if frame.select(pl.max_horizontal(pl.col(names).max())).item() != _UINT32_MAX:
+        return 0
+    return int(frame.select(pl.any_horizontal(pl.col(names) == _UINT32_MAX).sum()).item())
 
 
 def level_series(

@@ -105,12 +105,31 @@ def check_price_unit(prices: str) -> PriceUnit:
 
 def find_price_columns(columns: Mapping[str, pl.DataType]) -> dict[str, PriceKind]:
     """The price columns of one of our own frames in the unit `fixed`, by name and dtype."""
-    found = {}
+    kinds = {name: _find_kind(name) for name in columns}
+    return {
+        name: kind
+        for name, kind in kinds.items()
+        if kind is not None and columns[name] == _FIXED[kind]
+    }
+
+
+def check_fixed_prices(columns: Mapping[str, pl.DataType]) -> None:
+    """Refuse a frame whose prices have been converted already.
+
+    Raises:
+        UsageError: a column has the name of a price, and another dtype than in the unit `fixed`.
+    """
     for name, dtype in columns.items():
-        kind = PriceKind.PRICE if _LEVEL_PRICE.fullmatch(name) else _KINDS.get(name)
-        if kind is not None and dtype == _FIXED[kind]:
-            found[name] = kind
-    return found
+        kind = _find_kind(name)
+        if kind is not None and dtype != _FIXED[kind]:
+            raise UsageError(
+                f"column {name} is {dtype}, expected {_FIXED[kind]} of 1e-9: convert prices once,"
+                " as the last step"
+            )
+
+
+def _find_kind(name: str) -> PriceKind | None:
+    return PriceKind.PRICE if _LEVEL_PRICE.fullmatch(name) else _KINDS.get(name)
 
 
 def convert_schema(columns: pl.Schema, kinds: PriceColumns, unit: PriceUnit) -> pl.Schema:
@@ -138,13 +157,13 @@ def convert_prices(frame: pl.DataFrame, kinds: PriceColumns, unit: PriceUnit) ->
     )
 
 
-def scan_prices(rows: pl.LazyFrame, prices: str, schema: pl.Schema | None = None) -> pl.LazyFrame:
+def scan_prices(rows: pl.LazyFrame, prices: str, kinds: PriceColumns | None = None) -> pl.LazyFrame:
     """One of our own LazyFrames with its prices in a unit; `fixed` is the LazyFrame itself.
 
     Args:
         rows: the LazyFrame, whose prices are `fixed`.
         prices: the name of the unit.
-        schema: the schema of the LazyFrame; None: it is looked up.
+        kinds: its price columns; None: they are known by their names.
 
     Raises:
         UsageError: there is no such unit.
@@ -152,14 +171,15 @@ def scan_prices(rows: pl.LazyFrame, prices: str, schema: pl.Schema | None = None
     unit = check_price_unit(prices)
     if unit == "fixed":
         return rows
-    schema = rows.collect_schema() if schema is None else schema
+    schema = rows.collect_schema()
+    kinds = find_price_columns(schema) if kinds is None else kinds
     return rows.with_columns(
         pl.col(name).map_batches(
             _converter(kind, unit),
             return_dtype=_dtype(kind, unit, schema[name]),
             is_elementwise=True,
         )
-        for name, kind in find_price_columns(schema).items()
+        for name, kind in kinds.items()
     )
 
 

@@ -15,7 +15,7 @@ The record of a row depends on the schema:
 | schema      | the record                                                                     |
 |-------------|--------------------------------------------------------------------------------|
 | mbo, trades | the record itself                                                              |
-| tbbo, mbp-N | the trade, or the last record of the event                                     |
+| tbbo, mbp-N | the trade, or the last record of the event; states-N likewise                  |
 | bbo         | the last record of the event                                                   |
 | deltas      | the record that changed the level; a clear changes many                        |
 | others      | many records make such a row: `position` counts the rows of the schema instead |

@@ -2,9 +2,8 @@
 
 The rule here: a row is a window in which an event of the book ended, with the book after the last
 of these events. `snapshots.py` derives the same from level deltas, without the ladder and by each
-book's own time, and is several times slower. If `ts_recv` never decreases and snapshots end with
-F_LAST, the rows are equal. Here, an event that only its successor ends (rule 14) is in the window
-of the successor.
+book's own time, and is several times slower. If `ts_recv` never decreases, the rows are equal. An
+event that only its successor ends (rule 14) is in the window of the successor.
 
 | windows       | end                                  | order of rows                       |
 |---------------|--------------------------------------|-------------------------------------|
@@ -22,18 +21,18 @@ import polars as pl
 from numpy.typing import NDArray
 
 from batonics.book.engine import BookEngine
-from batonics.book.results import FoldResult, TopsSpec, WindowsSpec
-from batonics.book.state import Top, WindowTop
+from batonics.book.results import SEEN_COLUMNS, FoldResult, TopsSpec, WindowsSpec
+from batonics.book.state import TOP_WORDS, ChangeBits, Top, WindowTop
+from batonics.book.top_kernels import SIZE_WORD
 from batonics.frames.columns.levels import level_series
-from batonics.frames.columns.mbo_frame import TIME_TYPE, null_where, to_frame
+from batonics.frames.columns.mbo_frame import TIME_TYPE, null_where, to_datetimes
 from batonics.frames.depth.windows import EventWindows, Windows
 from batonics.frames.scan.clock import UNKNOWN_TIME, StreamClock
 from batonics.frames.scan.folding import TOPS_FOLD_ROWS, book_keys, fold_tops, key_columns
-from batonics.model.mbo import MboBatch, concat_batches, split_batches
+from batonics.model.mbo import MboBatch, split_batches
 
 DEPTH_FLUSH_ROWS = 1 << 14
 """Rows gathered for a frame. The cost of its columns depends little on their length."""
-_END_COLUMNS = ("ts_event", "ts_recv", "sequence")
 
 
 def sampled_depth_frames(
@@ -46,11 +45,11 @@ def sampled_depth_frames(
     gatherer = _TopGatherer(depth)
     for piece in split_batches(batches, TOPS_FOLD_ROWS):
         rows, ends = intervals.find(piece) if intervals is not None else _NO_ENDS
-        gatherer.add(engine.fold(piece, rows), ends)
+        gatherer.add_windows(engine.fold(piece, rows), ends)
         if gatherer.rows >= DEPTH_FLUSH_ROWS:
             yield gatherer.frame(book_keys(engine))
     if intervals is not None:
-        gatherer.add(engine.end_windows(), np.array([intervals.latest_end_ns]))
+        gatherer.add_windows(engine.end_windows(), np.array([intervals.latest_end_ns]))
     if gatherer.rows:
         yield gatherer.frame(book_keys(engine))
 
@@ -58,16 +57,33 @@ def sampled_depth_frames(
 def changed_depth_frames(batches: Iterable[MboBatch], depth: int) -> Iterator[pl.DataFrame]:
     """Frames of `depth_schema(depth)`: a row for each event that changed a book's best levels.
 
-    `events` counts the events of the book since its last row.
+    `events` counts the events of the book since its last row. The books begin empty: an event that
+    leaves a new book empty changes nothing.
     """
     counted = np.empty(0, np.int64)
     engine, gatherer = BookEngine(tops=TopsSpec(depth)), _TopGatherer(depth)
-    for folded in fold_tops(batches, engine):
+    for folded in fold_tops(batches, engine, without=ChangeBits.UNCHANGED):
         new = np.zeros(engine.book_count - len(counted), np.int64)
         counted = np.concatenate([counted, new])
-        _count_since(folded.tops, counted)
-        gatherer.add(folded, _NO_ENDS.ends)
-        yield gatherer.frame(book_keys(engine))
+        is_change = _find_changes(folded.tops, counted)
+        tops, moments = folded.tops[is_change], folded.top_records.closing()[is_change]
+        if len(tops):
+            _count_since(tops, counted)
+            gatherer.add(tops, moments)
+            yield gatherer.frame(book_keys(engine))
+
+
+def _find_changes(tops: NDArray[np.int64], counted: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which tops differ from the book before: all but a book's first one, if that is empty."""
+    sizes = tops[:, TOP_WORDS + SIZE_WORD : TOP_WORDS + SIZE_WORD + 2]
+    is_change = sizes.any(axis=1)
+    # A book without a row has counted no event; what follows its first top is a change.
+    is_change |= counted[tops[:, Top.BOOK]] > 0
+    empty = np.flatnonzero(~is_change)
+    firsts = np.full(len(counted), len(tops), np.int64)
+    np.minimum.at(firsts, tops[:, Top.BOOK], np.arange(len(tops)))
+    is_change[empty] = empty != firsts[tops[empty, Top.BOOK]]
+    return is_change
 
 
 def _count_since(tops: NDArray[np.int64], counted: NDArray[np.int64]) -> None:
@@ -132,24 +148,42 @@ class _TopGatherer:
         self.rows = 0
         self._depth = depth
         self._tops: list[NDArray[np.int64]] = []
-        self._top_records: list[MboBatch] = []
+        self._moments: list[NDArray[np.uint64]] = []
         self._labels_ns: list[NDArray[np.int64]] = []
 
-    def add(self, folded: FoldResult, ends: NDArray[np.int64]) -> None:
-        """Add the tops of a fold; `ends` are the T of windows of a duration, by window."""
-        if len(folded.tops) == 0:
-            return
-        self.rows += len(folded.tops)
-        self._tops.append(folded.tops.copy())
-        self._top_records.append(folded.top_records.take())
-        self._labels_ns.append(ends[folded.tops[:, WindowTop.WINDOW]] if len(ends) else ends)
+    def add_windows(self, folded: FoldResult, ends: NDArray[np.int64]) -> None:
+        """Add the windows of a fold; `ends` are the T of windows of a duration, by window."""
+        if len(folded.tops):
+            labels_ns = ends[folded.tops[:, WindowTop.WINDOW]] if len(ends) else ends
+            columns = [folded.top_records.column(name) for name in SEEN_COLUMNS]
+            moments = np.stack(columns, axis=1, dtype=np.uint64, casting="unsafe")
+            self.add(folded.tops.copy(), moments, labels_ns)
+
+    def add(
+        self,
+        tops: NDArray[np.int64],
+        moments: NDArray[np.uint64],
+        labels_ns: NDArray[np.int64] = _NO_ENDS.ends,
+    ) -> None:
+        """Add tops, `SEEN_COLUMNS` of their closing records, and the T of their windows, if any."""
+        self.rows += len(tops)
+        self._tops.append(tops)
+        self._moments.append(moments)
+        self._labels_ns.append(labels_ns)
 
     def frame(self, keys: NDArray[np.int64]) -> pl.DataFrame:
         """All gathered rows as a frame, which is not empty; `keys` are the keys of the books."""
         tops = np.concatenate(self._tops)
-        moment = to_frame(concat_batches(self._top_records), _END_COLUMNS)
+        ts_event, ts_recv, sequence = np.concatenate(self._moments).T.copy()
+        moment = pl.DataFrame(
+            {
+                "ts_event": to_datetimes(ts_event),
+                "ts_recv": to_datetimes(ts_recv),
+                "sequence": sequence.astype(np.uint32),
+            }
+        )
         label_ns = np.concatenate(self._labels_ns)
-        self._tops, self._top_records, self._labels_ns, self.rows = [], [], [], 0
+        self._tops, self._moments, self._labels_ns, self.rows = [], [], [], 0
         key = keys[tops[:, Top.BOOK]]
         if len(label_ns):
             order = np.lexsort((key, label_ns))

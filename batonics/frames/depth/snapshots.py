@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from batonics.book.state import Delta, EventEnd
-from batonics.frames.columns.mbo_frame import TIME_TYPE
+from batonics.frames.columns.mbo_frame import TIME_TYPE, null_where
 from batonics.frames.depth.best_levels import (
     best_levels,
     slot_runs,
@@ -28,7 +28,6 @@ from batonics.frames.depth.level_states import (
 )
 from batonics.frames.depth.windows import EVENT_ENDS_SCHEMA, EventWindows, WindowAssigner, Windows
 from batonics.frames.scan.folding import EventEndColumns, FoldedPiece
-from batonics.model.mbo import Flag
 
 FLUSH_DELTAS = 1 << 19
 FLUSH_ENDS = 1 << 16
@@ -132,7 +131,6 @@ def _ends_frame(parts: list[EventEndColumns]) -> pl.DataFrame:
     if not parts:
         return pl.DataFrame(schema=EVENT_ENDS_SCHEMA)
     ends = EventEndColumns(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
-    is_known = (ends.flags & np.uint8(Flag.BAD_TS_RECV) == 0) & (ends.ts_recv < 2**63)
     frame = pl.DataFrame(
         {
             "book": ends.book,
@@ -142,11 +140,11 @@ def _ends_frame(parts: list[EventEndColumns]) -> pl.DataFrame:
             "sequence": ends.sequence,
         }
     )
-    time_ns = pl.when(pl.Series(is_known)).then("ts_recv").alias("time_ns")
+    known_ns = null_where(ends.time_ns, ends.time_ns < 0).alias("time_ns")
     # UNDEF_TIMESTAMP is -1 as a signed word.
     times = [pl.when(pl.col(c) != -1).then(c).cast(TIME_TYPE) for c in ("ts_event", "ts_recv")]
     events = pl.lit(1, pl.Int64).alias("events")
-    return frame.select("book", "event", time_ns, *times, "sequence", events)
+    return frame.select("book", "event", known_ns, *times, "sequence", events)
 
 
 def _fill_windows(rows: pl.DataFrame, windows: Windows, *, fill: bool) -> Iterator[pl.DataFrame]:

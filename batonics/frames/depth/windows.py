@@ -10,10 +10,11 @@ the window of its end (rule 5).
 | of a duration  | the least multiple T >= its time       | the first event of a later window, or  |
 |                |                                        | the end of the stream                  |
 
-The time of an event is the `ts_recv` of its closing record. It never runs backwards within a book:
-an event whose `ts_recv` is earlier, undefined or flagged F_BAD_TS_RECV (rule 16) is in the window
-of the event before it. Events before a book's first known time are in its first window. A book
-without any known time has one window, with a null label.
+The time of an event is the `ts_recv` of the record that ends it: its last one, or the book's next
+one after a snapshot without F_LAST (rule 14). It never runs backwards within a book: an event whose
+`ts_recv` is earlier, or orders nothing (rule 16), is in the window of the event before it. Events
+before a book's first known time are in its first window. A book without any known time has one
+window, with a null label.
 """
 
 from __future__ import annotations

@@ -16,7 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from batonics.model.mbo import F_BAD_TS_RECV, SIDE_ASK, SIDE_BID, UNDEF_PRICE
+from batonics.book.rule_kernels import has_trusted_time
+from batonics.model.mbo import SIDE_ASK, SIDE_BID, UNDEF_PRICE
 from batonics.native import as_word, at, inlined, kernel, outlined
 
 
@@ -133,8 +134,8 @@ def fold_trades(
     now, start = clock[CLOCK_NOW], clock[CLOCK_START]
     for i in range(len(records.is_trade)):
         ts_recv = records.ts_recv[at(i)]
-        # Rule 16: a flagged time orders nothing. One that is undefined is never later.
-        if ts_recv > now and records.flags[at(i)] & F_BAD_TS_RECV == 0:
+        # A time that is undefined is never later.
+        if ts_recv > now and has_trusted_time(as_word(records.flags[at(i)])):
             now = ts_recv
             if rule.by == BY_TIME and (start < 0 or now - start >= rule.low):
                 if start >= 0:

@@ -1,9 +1,9 @@
 """Bars of trades from MBO records: the vendor's OHLCV intervals; time, tick, volume, dollar bars.
 
 The rule here: each book has its own bars, but the time is that of the stream. The stream's time at
-a record is the latest `ts_recv` so far, over all books. It never runs backwards, and a `ts_recv`
-that is undefined or flagged F_BAD_TS_RECV does not count (rule 16). So a late trade is in the
-interval of the time reached before it, and an interval ends for all books at once.
+a record is the latest `ts_recv` so far, over all records of all books (`frames/scan/clock.py`). It
+never runs backwards, and a `ts_recv` that orders nothing does not count (rule 16). So a late trade
+is in the interval of the time reached before it, and an interval ends for all books at once.
 
 | bars       | closed by                                                   | open bars at the end  |
 |------------|-------------------------------------------------------------|-----------------------|

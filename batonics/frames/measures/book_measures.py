@@ -117,13 +117,22 @@ def measure_frames(
         yield measure(frame.filter(~IS_TRADE))
 
 
-def state_expressions(columns: Mapping[str, pl.Expr]) -> StatefulExpressions:
-    """Stateful expressions that add these columns to the states of a stream."""
-    return StatefulExpressions(lambda rows: _evaluate(rows, columns))
+def state_expressions(
+    columns: Mapping[str, pl.Expr], restarts: pl.Expr = IS_RESTART
+) -> StatefulExpressions:
+    """Stateful expressions that add these columns to the states of a stream.
+
+    Args:
+        columns: the columns of measures, by name.
+        restarts: whether the series of states restarts at a state.
+    """
+    return StatefulExpressions(lambda rows: _evaluate(rows, columns, restarts))
 
 
-def _evaluate(rows: pl.LazyFrame, columns: Mapping[str, pl.Expr]) -> pl.LazyFrame:
-    previous = pl.when(~IS_RESTART).then(pl.col(_ROW).shift().over(BOOK_KEY))
+def _evaluate(
+    rows: pl.LazyFrame, columns: Mapping[str, pl.Expr], restarts: pl.Expr = IS_RESTART
+) -> pl.LazyFrame:
+    previous = pl.when(~restarts).then(pl.col(_ROW).shift().over(BOOK_KEY))
     return (
         rows.with_columns(pl.int_range(pl.len()).alias(_ROW))
         .with_columns(previous.alias(_PREVIOUS_ROW))

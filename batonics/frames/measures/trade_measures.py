@@ -15,12 +15,13 @@ In the table, p is the price of the trade, m = (b + a) / 2 the mid of its row, a
 
 Lee and Ready, "Inferring trade direction from intraday data" (1991): a trade above the mid is a buy
 (1), and one below it a sell (-1). At the mid, or without a mid, the tick decides: 1 if the book's
-last other trade price was lower, -1 if it was higher. A trade that neither decides has no sign. The
-spreads are twice the distance from a mid, as in SEC Rule 605, but measured at the time of the
-trade. Twice a mid is b + a, so the spreads are exact integers.
+last other trade price was lower, -1 if it was higher. A clear of the book (R, snapshot) forgets
+these prices, and nothing else does. A trade that neither decides has no sign. The spreads are twice
+the distance from a mid, as in SEC Rule 605, but measured at the time of the trade. Twice a mid is
+b + a, so the spreads are exact integers.
 
-Time is `ts_recv` and never runs backwards within a book: a row whose time is earlier, undefined or
-flagged F_BAD_TS_RECV (rule 16) has the time of the previous row. The mid at t + tau is the mid of
+Time is `ts_recv` and never runs backwards within a book: a row whose time is earlier, or orders
+nothing (rule 16), has the time of the previous row. The mid at t + tau is the mid of
 the book's last state at or before that moment; it is known when the book has a later row. It is
 null if the book was cleared in between (the series restarted), if a side was empty, if t is not
 known, or if the stream ended before.
@@ -44,8 +45,8 @@ from batonics.frames.measures.book_measures import (
     mid_of,
 )
 from batonics.frames.measures.stateful_expressions import StatefulExpressions, check_mbp_columns
+from batonics.frames.scan.clock import trusted_time
 from batonics.frames.scan.derived_source import DerivationPlan, derived_source
-from batonics.model.mbo import Flag
 from batonics.model.times import duration_ns
 
 INPUT_COLUMNS = sorted(
@@ -143,12 +144,9 @@ def annotate_rows(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
     evaluate = StatefulExpressions(_add_running_values)
     row = 0
     for frame in frames:
-        known_ns = pl.col("ts_recv").to_physical()
-        is_bad = (pl.col("flags") & int(Flag.BAD_TS_RECV)) != 0
         started = frame.with_columns(
             row=pl.int_range(row, row + frame.height, dtype=pl.Int64),
-            # A time beyond int64 is unknown.
-            clock_ns=pl.when(~is_bad & (known_ns >= 0)).then(known_ns),
+            clock_ns=trusted_time(),
             series=IS_RESTART.cast(pl.Int64),
             last_price=pl.when(IS_TRADE).then("price"),
             tick=pl.lit(None, pl.Int8),

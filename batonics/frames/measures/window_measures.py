@@ -17,6 +17,14 @@ Each book has its own windows, as in `depth/windows.py`. The time of a row is th
 | mid_end                 | Float64 | the mid of the last state up to the window's end            |
 | mid_change              | Float64 | mid_end - mid_start; null if the book was cleared between   |
 | kyle_lambda             | Float64 | see below; in 1e-9 per unit of size                         |
+| left_out                | Int64   | the number of states that were left out, see below          |
+| sessions_known          | Boolean | whether every row had a status of trading                   |
+
+A state is left out where the market is not open: if the book is crossed or locked (rule 22), or if
+its status of trading is known and is not `trading`. The series of states restarts after it. Trades
+are never left out; a step of lambda needs open states at both ends. Without status records and
+sessions only crossed states are left out, and `sessions_known` is false. `include` keeps `crossed`
+states, `closed` ones, or both. Books that are cold count.
 
 Mids are null where a side is empty; mid_start is also null in a book's first window. The row of a
 trade is not a state (`book_measures.py`). A trade of undefined size counts as a trade and adds no
@@ -42,6 +50,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 import polars as pl
 
+from batonics.frames.columns.book_state import STATUS, check_include
 from batonics.frames.columns.books import BOOK_KEY, BOOK_KEY_SCHEMA
 from batonics.frames.columns.mbo_frame import TIME_TYPE
 from batonics.frames.columns.vendor import mbp_schema
@@ -52,6 +61,7 @@ from batonics.frames.measures.book_measures import (
     mid_of,
     state_expressions,
 )
+from batonics.frames.measures.open_states import mark_left_out
 from batonics.frames.measures.stateful_expressions import StatefulExpressions, check_mbp_columns
 from batonics.frames.measures.trade_measures import INPUT_COLUMNS, annotate_rows
 from batonics.frames.scan.derived_source import DerivationPlan, derived_source
@@ -64,6 +74,8 @@ WINDOW_SCHEMA = pl.Schema(
         **BOOK_KEY_SCHEMA,
         **dict.fromkeys(("ofi", "signed_volume", "trades", "volume"), pl.Int64()),
         **dict.fromkeys(("mid_start", "mid_end", "mid_change", "kyle_lambda"), pl.Float64()),
+        "left_out": pl.Int64(),
+        "sessions_known": pl.Boolean(),
     }
 )
 VPIN_SCHEMA = pl.Schema(
@@ -79,13 +91,17 @@ _BUCKET_VOLUME_MAX = 2**32
 _READS = [*INPUT_COLUMNS, "bid_sz_00", "ask_sz_00"]
 
 
-def window_measures_source(rows: pl.LazyFrame, every: str) -> pl.LazyFrame:
+def window_measures_source(
+    rows: pl.LazyFrame, every: str, *, include: Collection[str] = ()
+) -> pl.LazyFrame:
     """The measures of every window of every book in which the book has a row.
 
     Args:
         rows: MBP rows of any depth, in stream order, with the columns of `mbp_schema(1)` that the
-            measures read.
+            measures read. If they have a column `status` (`scan/row_extras.py`), it decides which
+            states are left out.
         every: the length of a window, such as "1s".
+        include: what is kept that is left out otherwise, of `columns.book_state.LEFT_OUT_KINDS`.
 
     Returns:
         An IO source of `ts` (T; null for a book without any time), publisher_id, instrument_id, and
@@ -96,11 +112,14 @@ def window_measures_source(rows: pl.LazyFrame, every: str) -> pl.LazyFrame:
     Raises:
         UsageError: `every` is not a duration, or a column is missing or has another dtype.
     """
-    check_mbp_columns(rows.collect_schema(), mbp_schema(1), _READS)
+    found = rows.collect_schema()
+    check_mbp_columns(found, mbp_schema(1), _READS)
     every_ns = duration_ns(every)
+    check_include(include)
+    reads = [*_READS, STATUS] if STATUS in found else _READS
 
     def plan(columns: Collection[str]) -> DerivationPlan:  # noqa: ARG001 - all are made together
-        return DerivationPlan(_READS, lambda frames: window_frames(frames, every_ns))
+        return DerivationPlan(reads, lambda frames: window_frames(frames, every_ns, include))
 
     return derived_source("MBP WINDOWED MEASURES", rows, WINDOW_SCHEMA, plan)
 
@@ -134,12 +153,14 @@ def vpin_source(rows: pl.LazyFrame, *, bucket_volume: int, n: int) -> pl.LazyFra
     return derived_source("MBP VPIN", rows, VPIN_SCHEMA, plan)
 
 
-def window_frames(frames: Iterable[pl.DataFrame], every_ns: int) -> Iterator[pl.DataFrame]:
+def window_frames(
+    frames: Iterable[pl.DataFrame], every_ns: int, include: Collection[str] = ()
+) -> Iterator[pl.DataFrame]:
     """Frames of `WINDOW_SCHEMA`: one row for each closed window."""
     finish = StatefulExpressions(_add_starts)
     make_parts = _WindowParts(every_ns)
     windows: pl.DataFrame | None = None
-    for frame in annotate_rows(frames):
+    for frame in mark_left_out(annotate_rows(frames), include):
         parts = make_parts(frame)
         windows = _merge_windows(parts if windows is None else pl.concat([windows, parts]))
         # The first row of the book's next window closes a window.
@@ -153,16 +174,18 @@ def window_frames(frames: Iterable[pl.DataFrame], every_ns: int) -> Iterator[pl.
 
 
 _STEP_SUMS = ("x", "y", "xx", "xy")
+_STATE_COUNTS = ("left_out", "unknown")
 _PART_SCHEMA = pl.Schema(
     {
         **BOOK_KEY_SCHEMA,
         "window": pl.Int64(),  # its number within the book
         "label_ns": pl.Int64(),
         "row": pl.Int64(),  # the number of its first row
-        "series": pl.Int64(),  # the series of its last row
+        "series": pl.Int64(),  # the series of open states at its last row
         # Sums over its rows; and over its steps except the last one: signed volume x, change y of
         # twice the mid, and their products.
         **dict.fromkeys(("ofi", "signed_volume", "trades", "volume", "steps"), pl.Int64()),
+        **dict.fromkeys(_STATE_COUNTS, pl.Int64()),
         **dict.fromkeys(_STEP_SUMS, pl.Int128()),
         # The last state and the last trade.
         "has_state": pl.Boolean(),
@@ -176,6 +199,10 @@ _PART_SCHEMA = pl.Schema(
 """A part of a window. Mids are doubled: b + a, an integer."""
 
 
+_IS_OTHER_SERIES = pl.col("series") != pl.col("series").shift().over(BOOK_KEY)
+"""Whether a state has no state before it in its series."""
+
+
 class _WindowParts:
     """Converts each row to a part of a window. Parts of the same window can then be merged."""
 
@@ -185,7 +212,7 @@ class _WindowParts:
         known_ns = pl.when(clock_ns < 2**63 - every_ns).then(clock_ns)
         self._label_ns = -(-known_ns // every_ns) * every_ns
         self._number = StatefulExpressions(_number_windows)
-        self._states = state_expressions(measure_columns(["ofi"], 1))
+        self._states = state_expressions(measure_columns(["ofi"], 1), _IS_OTHER_SERIES)
         self._trades = StatefulExpressions(_add_steps)
 
     def __call__(self, frame: pl.DataFrame) -> pl.DataFrame:
@@ -194,18 +221,24 @@ class _WindowParts:
             frame.with_columns(label_ns=self._label_ns, window=pl.lit(0, pl.Int64))
         )
         is_trade = numbered.select(IS_TRADE).to_series()
-        states = self._states(numbered.filter(~is_trade)).with_columns(
+        is_open_state = ~is_trade & ~numbered["is_left_out"]
+        states = self._states(numbered.filter(is_open_state)).with_columns(
             has_state=True, state_mid="twice_mid", signed_volume=None
+        )
+        left_out = numbered.filter(~is_trade & numbered["is_left_out"]).with_columns(
+            left_out=pl.lit(1, pl.Int64), signed_volume=None
         )
         trades = self._trades(numbered.filter(is_trade)).with_columns(
             has_trade=True,
-            trade_mid="twice_mid",
+            # The book that a trade meets where the market is not open starts no step.
+            trade_mid=pl.when(~pl.col("is_left_out")).then("twice_mid"),
             trade_volume="signed_volume",
             trade_series="series",
             trades=pl.lit(1, pl.Int64),
             volume=pl.col("size").cast(pl.Int64),
         )
-        return pl.concat([_select_part_columns(states), _select_part_columns(trades)]).sort("row")
+        parts = (states, trades, left_out)
+        return pl.concat([_select_part_columns(rows) for rows in parts]).sort("row")
 
 
 def _select_part_columns(rows: pl.DataFrame) -> pl.DataFrame:
@@ -231,7 +264,8 @@ def _add_steps(trades: pl.LazyFrame) -> pl.LazyFrame:
         return pl.col(name).gather(pl.col("before"))
 
     is_joined = (before("window") == pl.col("window")) & (before("series") == pl.col("series"))
-    step = _step(is_joined, before("signed_volume"), pl.col("twice_mid") - before("twice_mid"))
+    mid = pl.when(~pl.col("is_left_out")).then("twice_mid")
+    step = _step(is_joined, before("signed_volume"), mid - mid.gather(pl.col("before")))
     return (
         trades.with_columns(before=pl.int_range(pl.len()))
         .with_columns(pl.col("before").shift().over(BOOK_KEY))
@@ -251,7 +285,7 @@ def _step(is_joined: pl.Expr, volume: pl.Expr, change: pl.Expr) -> dict[str, pl.
 def _merge_windows(parts: pl.DataFrame) -> pl.DataFrame:
     """Merge the parts of each window. The windows of a book stay in order."""
     place = pl.int_range(pl.len())
-    sums = ["signed_volume", "trades", "volume", "steps", *_STEP_SUMS]
+    sums = ["signed_volume", "trades", "volume", "steps", *_STATE_COUNTS, *_STEP_SUMS]
     merged = (
         parts.lazy()
         .with_columns(
@@ -315,6 +349,7 @@ def _finish_windows(windows: pl.DataFrame) -> pl.DataFrame:
         mid_change=pl.when(pl.col("start_series") == series).then(mid_of(end - start)),
         # y is the change of twice the mid.
         kyle_lambda=pl.when(spread != 0).then(slope / 2),
+        sessions_known=pl.col("unknown") == 0,
     ).select(list(WINDOW_SCHEMA))
 
 

@@ -11,8 +11,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from batonics.book.queues import FillOrder
 from batonics.frames.columns.mbo_frame import TIME_TYPE, to_datetimes
 from batonics.model.answers import AnswerWarning, DataSpan
+from batonics.model.priority import Priority
 
 FILL_REASON_TYPE = pl.Enum(["marketable", "queue", "through"])
 FILLS_SCHEMA = pl.Schema(
@@ -52,6 +54,10 @@ class FillResult:
             "queue" (fills at its level reached it) or "through" (fills at a worse price).
         data: the times of the records that were read: until the order's end, or until the last
             record if it is "open".
+        priority: whether the venue fills the orders of a price by time, as far as its publisher
+            tells. If "unknown", assumption 4 may not hold.
+        fill_order: how often fills in the book kept to the order of its queues, before the order
+            entered.
         warnings: what makes the result doubtful: the state of the book when the order enters, and
             a book that becomes cold or stale before its end.
     """
@@ -71,6 +77,8 @@ class FillResult:
     filled: int
     end: str
     fills: pl.DataFrame
+    priority: Priority
+    fill_order: FillOrder
     data: DataSpan
     warnings: tuple[AnswerWarning, ...]
 

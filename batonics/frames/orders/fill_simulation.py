@@ -10,7 +10,8 @@ impact). These assumptions give its fills:
 3. The rest joins the back of its level. The orders at the level at that moment are ahead of it,
    with their shown sizes. This queue ahead only decreases: its orders are filled, cancelled or
    reduced, or go to the back (rule 10). Later orders are behind it.
-4. The venue matches by price, then time (FIFO). So each fill of an order behind it, at its level or
+4. The venue matches by price, then time (FIFO); where that is not known, `FillResult.priority` is
+   "unknown". So each fill of an order behind it, at its level or
    at a worse price of its side, would first have been its own: it is filled by the same size, at
    its price. Nothing else fills it: no fill of an aggressor's own order, no trade without a fill of
    a displayed order (an F; implied and hidden trades have none), and no opposite order that comes
@@ -64,6 +65,7 @@ from batonics.model.mbo import (
     take_batch,
 )
 from batonics.model.prices import Price, price_1e9
+from batonics.model.priority import find_priority
 from batonics.model.times import Time, format_time, time_ns
 
 MATCHES_NAMED_MAX = 5
@@ -292,6 +294,8 @@ class _FillSimulation:
             filled=taken,
             end="open" if taken < size else "filled",
             fills=fills,
+            priority=find_priority(publisher_id),
+            fill_order=self._queues.fill_order(0),
             data=DataSpan(),
             warnings=self._book_warnings(),
         )

@@ -8,15 +8,21 @@ there is none. Nothing is inferred from prices.
 | min_price_increment | Int64   | the tick, of 1e-9; null if it is not constant                   |
 | display_factor      | Int64   | of 1e-9: the venue's own price times it is the price of records |
 | spread_ticks        | Float64 | ask minus bid in ticks, where the rows have both, or `spread`   |
+
+Rows with `priority` keep it; where it depends on the instrument it becomes "fifo" if the definition
+says so (`model/priority.py`).
 """
 
 from __future__ import annotations
 
 import polars as pl
 
+from batonics.frames.columns.books import PRIORITY, PRIORITY_TYPE
+from batonics.frames.columns.prices import check_fixed_prices
 from batonics.frames.scan.symbols import AddColumns, IntervalTable, instrument_source, times_ns
 from batonics.model.definitions import DefinitionMap
 from batonics.model.mbo import UNDEF_PRICE
+from batonics.model.priority import FIFO_ALGORITHM, GLBX_PUBLISHER, Priority
 
 TICK, FACTOR, SPREAD_TICKS = "min_price_increment", "display_factor", "spread_ticks"
 DEFINITION_SCHEMA = pl.Schema({TICK: pl.Int64(), FACTOR: pl.Int64()})
@@ -36,8 +42,16 @@ class FrameDefinitions:
             self._count = len(self._definitions)
             self._table = IntervalTable(self._definitions)
             self._values = pl.DataFrame([self._column(name) for name in DEFINITION_SCHEMA])
+            algorithms = [getattr(value, "match_algorithm", "") for value in self._table.values]
+            self._is_fifo = pl.Series(algorithms, dtype=pl.String) == FIFO_ALGORITHM
         entries = self._table.entries(frame["instrument_id"].to_numpy(), times_ns(frame, time))
         defined = frame.hstack(self._values[entries])
+        if frame.schema.get(PRIORITY) == PRIORITY_TYPE:
+            is_fifo = (pl.col("publisher_id") == GLBX_PUBLISHER) & self._is_fifo[entries]
+            fifo = pl.lit(Priority.FIFO, PRIORITY_TYPE)
+            defined = defined.with_columns(
+                pl.when(is_fifo).then(fifo).otherwise(PRIORITY).alias(PRIORITY)
+            )
         spread = _spread(frame.schema)
         return defined if spread is None else defined.with_columns(spread)
 
@@ -65,9 +79,11 @@ def add_definitions(
         time: the column that has a row's time; None: the first of `ROW_TIMES` that `rows` has.
 
     Raises:
-        UsageError: a column is missing.
+        UsageError: a column is missing, or prices are not integers of 1e-9.
     """
     schema = rows.collect_schema()
+    names = {"price", *(name for spread in _SPREADS for name in spread)}
+    check_fixed_prices({name: dtype for name, dtype in schema.items() if name in names})
     spread = _spread_columns(schema)
 
     def make(time: str) -> AddColumns:

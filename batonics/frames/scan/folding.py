@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from batonics.book.engine import BookEngine
 from batonics.book.results import FoldResult
-from batonics.book.state import BOOK_WORDS, Bbo, Book
-from batonics.model.mbo import MboBatch, record_keys, split_batches
+from batonics.book.state import BOOK_WORDS, Bbo, Book, ChangeBits, Top
+from batonics.model.mbo import Flag, MboBatch, record_keys, split_batches, trusted_times
 
 FOLD_ROWS = 65_536
 """Records folded at once, whatever the size of the batches. This keeps the buffers small."""
@@ -35,6 +35,7 @@ class EventEndColumns(NamedTuple):
     sequence: NDArray[np.uint32]
     flags: NDArray[np.uint8]
     position: NDArray[np.int64]  # how many records of the stream come before the closing one
+    time_ns: NDArray[np.int64]  # the trusted time of the record that ended it, else -1 (rule 16)
     bbo: NDArray[np.int64]  # (ends, len(Bbo)), or (0, len(Bbo)) if not requested
 
 
@@ -60,6 +61,7 @@ class FoldedPiece(NamedTuple):
         before = np.flatnonzero(row < 0)
         at = np.maximum(row, 0)
         ends = EventEndColumns(
+            time_ns=self._ending_times(row, book),
             book=book.copy(),
             event=event.copy(),
             ts_event=self.batch.ts_event[at],
@@ -76,6 +78,44 @@ class FoldedPiece(NamedTuple):
             if len(ends.bbo):
                 ends.bbo[before] = rows["bbo"]
         return ends
+
+    def _ending_times(self, row: NDArray[np.int64], book: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The trusted time of the record that ended each event, else -1.
+
+        That is the closing record, but for a snapshot without F_LAST: the book's next record.
+        """
+        batch = self.batch
+        ending = ending_rows(batch, self.keys, row, book, batch.flags.take(row, mode="clip"))
+        return trusted_times(batch.ts_recv[ending], batch.flags[ending])
+
+
+def ending_rows(
+    batch: MboBatch,
+    keys: NDArray[np.int64],
+    closing: NDArray[np.int64],
+    book: NDArray[np.int64],
+    flags: NDArray[np.uint8],
+) -> NDArray[np.int64]:
+    """The row of the record that ends each event of a batch (rule 14).
+
+    Args:
+        batch: the records.
+        keys: the key of each book.
+        closing: the row of the last record of each event; -1: it is in an earlier batch.
+        book: the book of each event.
+        flags: the flags of the closing record, as far as it is in the batch. Without F_LAST the
+            book's next record ends the event, or a new day, which begins with the batch.
+    """
+    rows = closing.copy()
+    late = np.flatnonzero((rows < 0) | (flags & Flag.LAST == 0))
+    if len(late) == 0:
+        return rows
+    record_key = record_keys(batch)
+    for end in late.tolist():  # snapshots without F_LAST are rare
+        first = rows[end] + 1
+        found = np.flatnonzero(record_key[first:] == keys[book[end]])
+        rows[end] = first + found[0] if len(found) else 0
+    return rows
 
 
 def fold_pieces(
@@ -111,10 +151,22 @@ def fold_pieces(
         last_rows = _update_last_rows(last_rows, rows, folded, engine)
 
 
-def fold_tops(batches: Iterable[MboBatch], engine: BookEngine) -> Iterator[FoldResult]:
-    """Fold batches of any size, in order, and give each result that has tops."""
+def fold_tops(
+    batches: Iterable[MboBatch], engine: BookEngine, *, without: ChangeBits
+) -> Iterator[FoldResult]:
+    """Fold batches of any size, in order, and give each result that has tops.
+
+    Args:
+        batches: MBO records.
+        engine: folds the records; it keeps tops (`TopsSpec`).
+        without: tops with one of these bits are left out.
+    """
     for piece in split_batches(batches, TOPS_FOLD_ROWS):
         folded = engine.fold(piece)
+        excluded = folded.tops[:, Top.CHANGE] & int(without) != 0
+        if excluded.any():
+            tops = folded.tops[~excluded]
+            folded = folded._replace(tops=tops, top_records=folded.top_records._replace(tops=tops))
         if len(folded.tops):
             yield folded
 

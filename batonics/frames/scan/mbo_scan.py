@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from polars.io.plugins import register_io_source
 
 from batonics.frames.columns.mbo_frame import MBO_SCHEMA, from_frame, to_frame
+from batonics.frames.scan.clock import RecordTimes
 from batonics.frames.scan.sessions import SessionCalendar
 from batonics.frames.scan.symbols import SymbolTable
 from batonics.model.book_changes import BookChanges
@@ -135,47 +136,68 @@ class _BatchReader:
     ) -> Iterator[pl.DataFrame]:
         """The frames of one collection."""
         columns = self._columns if with_columns is None else with_columns
-        convert = _Converter(self._symbols)
+        # A predicate may name no column: the first column then gives the length.
+        tested_columns = [] if predicate is None else predicate.meta.root_names() or columns[:1]
+        convert = _Converter(self._symbols, {*columns, *tested_columns})
         for batch in _limit_rows(self._open_batches, n_rows):
+            times = convert.find_times(batch)
             if predicate is None:
-                yield convert.copied(batch, columns, None)
+                yield convert.copied(batch, times, columns, None)
                 continue
-            # A predicate may name no column: the first column then gives the length.
-            tested = convert(batch, dict.fromkeys(predicate.meta.root_names() or columns[:1]))
+            tested = convert(batch, times, dict.fromkeys(tested_columns))
             kept = tested.with_columns(predicate.alias(_KEPT)).get_column(_KEPT)
             rows = kept.arg_true().to_numpy()
             if len(rows):
-                yield convert.copied(batch, columns, rows if len(rows) < len(kept) else None)
+                some = rows if len(rows) < len(kept) else None
+                yield convert.copied(batch, times, columns, some)
 
 
 _KEPT = "\0kept"
 
 
 class _Converter:
-    """Converts batches to frames of MBO columns and, if it is selected, the symbol."""
+    """Converts the batches of a stream to frames of MBO columns and, if selected, the symbol.
 
-    def __init__(self, symbols: Callable[[], SymbolMap]) -> None:
+    Args:
+        symbols: as `scan_batches` has it.
+        columns: the columns that are selected or tested.
+    """
+
+    def __init__(self, symbols: Callable[[], SymbolMap], columns: Collection[str]) -> None:
         self._symbols = symbols
+        self._times = RecordTimes() if SYMBOL in columns else None
         self._seen: tuple[SymbolMap, SymbolTable] | None = None
 
-    def __call__(self, batch: MboBatch, columns: Collection[str]) -> pl.DataFrame:
+    def find_times(self, batch: MboBatch) -> NDArray[np.uint64]:
+        """The times of the next batch, which its symbols depend on."""
+        if self._times is None:
+            return batch.ts_recv
+        return self._times.find_times(batch.ts_recv, batch.flags)
+
+    def __call__(
+        self, batch: MboBatch, times: NDArray[np.uint64], columns: Collection[str]
+    ) -> pl.DataFrame:
         """The columns, sharing memory with the batch."""
         frame = to_frame(batch, [name for name in columns if name != SYMBOL])
         if SYMBOL not in columns:
             return frame
-        symbols = self._table().find_symbols(batch.instrument_id, batch.ts_recv)
+        symbols = self._table().find_symbols(batch.instrument_id, times)
         return pl.DataFrame([*frame.get_columns(), symbols.alias(SYMBOL)]).select(list(columns))
 
     def copied(
-        self, batch: MboBatch, columns: list[str], rows: NDArray[np.int64] | None
+        self,
+        batch: MboBatch,
+        times: NDArray[np.uint64],
+        columns: list[str],
+        rows: NDArray[np.int64] | None,
     ) -> pl.DataFrame:
         """The columns of some rows or of all, as copies: the producer may reuse its arrays."""
-        read = {*columns, "instrument_id", "ts_recv"} if SYMBOL in columns else set(columns)
+        read = {*columns, "instrument_id"} if SYMBOL in columns else set(columns)
         owned = {
             name: getattr(batch, name)[rows] if rows is not None else getattr(batch, name).copy()
             for name in read - {SYMBOL}
         }
-        return self(batch._replace(**owned), columns)
+        return self(batch._replace(**owned), times if rows is None else times[rows], columns)
 
     def _table(self) -> SymbolTable:
         symbol_map = self._symbols()

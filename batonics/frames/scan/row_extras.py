@@ -1,20 +1,7 @@
-"""Columns on request that say in which state the book of a row was.
+"""Columns that say in which state the book of a row was (`frames/columns/book_state.py`).
 
 The rule here: what a row's state is follows from the stream alone: its names, its status records,
 its flags, the prices of the row. No file is read for it.
-
-| column      | dtype   | content                                                               |
-|-------------|---------|-----------------------------------------------------------------------|
-| symbol      | String  | the name of the instrument at the row's time; null if it has none     |
-| status      | Enum    | the trading status of the instrument at the row's time, by status     |
-|             |         | records, or by sessions where there are none; null: not known         |
-| crossed     | Boolean | whether the best bid is at or above the best ask; false if one is     |
-|             |         | missing                                                               |
-| book_status | Enum    | how far the book may be trusted at the row's time: cold, synced,      |
-|             |         | stale (rules 17, 21, 23)                                              |
-
-A market is *open* where the status is `trading`. With sessions the status is `trading` within a
-session and `close` outside.
 """
 
 from __future__ import annotations
@@ -26,7 +13,17 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from batonics.book.state import Status
+from batonics.frames.columns.book_state import (
+    BOOK_STATUS,
+    BOOK_STATUS_TYPE,
+    CROSSED,
+    EXTRA_SCHEMA,
+    STATUS,
+    STATUS_END,
+    STATUS_TYPE,
+    best_prices,
+    is_crossed,
+)
 from batonics.frames.columns.mbo_frame import MBO_SCHEMA, TIME_TYPE, from_frame
 from batonics.frames.scan.book_changes import NO_END, NO_VALUE, BookStatusTracker, ChangeTable
 from batonics.frames.scan.mbo_scan import (
@@ -43,23 +40,6 @@ from batonics.model.book_changes import TradingStatus
 from batonics.model.errors import UsageError
 from batonics.model.mbo import UNDEF_TIMESTAMP, MboBatch
 from batonics.model.symbols import MappingInterval, SymbolMap
-
-STATUS, CROSSED, BOOK_STATUS, STATUS_END = "status", "crossed", "book_status", "ts_status_end"
-STATUS_TYPE = pl.Enum([status.name.lower() for status in TradingStatus])
-BOOK_STATUS_TYPE = pl.Enum([status.name.lower() for status in Status])
-OPEN_STATUS = TradingStatus.TRADING.name.lower()
-
-EXTRA_SCHEMA = pl.Schema(
-    {
-        SYMBOL: pl.String(),
-        STATUS: STATUS_TYPE,
-        CROSSED: pl.Boolean(),
-        BOOK_STATUS: BOOK_STATUS_TYPE,
-    }
-)
-"""The columns that can be asked for, in their order."""
-
-_BEST_PRICES = (("bid_px_00", "ask_px_00"), ("bid_price", "ask_price"))
 
 
 def check_extra(extra: Collection[str], rows: Collection[str] | None = None) -> tuple[str, ...]:
@@ -78,19 +58,9 @@ def check_extra(extra: Collection[str], rows: Collection[str] | None = None) -> 
         if name not in EXTRA_SCHEMA:
             known = ", ".join(EXTRA_SCHEMA)
             raise UsageError(f"extra column {name!r} is unknown: there are {known}")
-    if CROSSED in extra and rows is not None and CROSSED not in rows and not _best_prices(rows):
+    if CROSSED in extra and rows is not None and CROSSED not in rows and not best_prices(rows):
         raise UsageError("extra column crossed: these rows have no best bid and ask")
     return tuple(name for name in EXTRA_SCHEMA if name in extra)
-
-
-def _best_prices(rows: Collection[str]) -> tuple[str, ...]:
-    return next((names for names in _BEST_PRICES if set(names) <= set(rows)), ())
-
-
-def is_crossed(rows: Collection[str]) -> pl.Expr:
-    """Whether the best bid of rows with these columns is at or above the best ask."""
-    bid, ask = (pl.col(name) for name in _best_prices(rows))
-    return (bid >= ask).fill_null(value=False)
 
 
 class RowExtras:
@@ -245,11 +215,11 @@ def with_extra(
         wanted = [name for name in names if name in projection.columns]
         reads = (set(projection.columns) - set(names)) | {"publisher_id", "instrument_id", time}
         if CROSSED in wanted:
-            reads |= set(_best_prices(schema))
+            reads |= set(best_prices(schema))
         named = _NamedRecords(records, SymbolMap())
         extras = RowExtras(wanted, facts or StreamFacts(lambda: named.symbols))
         open_batches = named.batches if facts is None else lambda: batches_of(records)
-        rows = make_rows(scan_batches(lambda: extras.watch(open_batches())))
+        rows = make_rows(scan_batches(lambda: extras.watch(open_batches()), facts=facts))
         if projection.book_filter is not None:
             rows = rows.filter(projection.book_filter)
         for frame in pull_frames(rows, [name for name in schema if name in reads]):

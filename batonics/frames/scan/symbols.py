@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from batonics.frames.columns.books import BOOK_KEY
 from batonics.frames.scan.derived_source import DerivationPlan, derived_source
 from batonics.model.errors import UsageError
-from batonics.model.symbols import IntervalMap, SymbolMap, TInterval
+from batonics.model.symbols import IntervalMap, SymbolMap, TInterval, selected_names
 
 
 class IntervalTable(Generic[TInterval]):
@@ -57,11 +57,23 @@ class IntervalTable(Generic[TInterval]):
         known &= self._ids.take(at, mode="clip") == instrument_id if len(self._ids) else False
         return np.where(known, entry, 0)
 
+    def find_common_edges(self, ts_ns: NDArray[np.uint64]) -> int | None:
+        """How many edges come up to all these times, which are one or more; None: they differ."""
+        ends = np.array([ts_ns.min(), ts_ns.max()])
+        first, last = np.searchsorted(self._edges_ns, ends, side="right").tolist()
+        return first if first == last else None
+
+    def entries_behind(self, edges: int) -> tuple[NDArray[np.uint32], NDArray[np.intp]]:
+        """Every instrument of the table, and its entry once this many edges have come."""
+        if edges == 0:
+            return self._ids[:0], np.empty(0, np.intp)
+        return self._ids, self.entries(self._ids, self._edges_ns[edges - 1].repeat(len(self._ids)))
+
     def _has_one_entry(self, instrument_id: NDArray[np.uint32], ts_ns: NDArray[np.uint64]) -> bool:
         """Whether all rows have one instrument and no edge lies between their times."""
-        ends = np.array([ts_ns.min(), ts_ns.max()])
-        first, last = np.searchsorted(self._edges_ns, ends, side="right")
-        return bool(first == last and instrument_id.min() == instrument_id.max())
+        if instrument_id.min() != instrument_id.max():
+            return False
+        return self.find_common_edges(ts_ns) is not None
 
     def _places(
         self, instrument_id: NDArray[np.uint32], ts_ns: NDArray[np.uint64]
@@ -70,6 +82,38 @@ class IntervalTable(Generic[TInterval]):
         at = np.searchsorted(self._ids, instrument_id).astype(np.uint64)
         edge = np.searchsorted(self._edges_ns, ts_ns, side="right").astype(np.uint64)
         return at << np.uint64(32) | edge
+
+
+class IntervalFilter:
+    """Selects the rows of instruments that fall into intervals.
+
+    Args:
+        known: the intervals. Later additions to it are not seen.
+    """
+
+    def __init__(self, known: IntervalMap[TInterval]) -> None:
+        self._table = IntervalTable(known)
+        self._holds = np.array([value is not None for value in self._table.values])
+        self._ids_behind: dict[int, NDArray[np.uint32]] = {}
+
+    def find_rows(
+        self, instrument_id: NDArray[np.uint32], ts_ns: NDArray[np.uint64]
+    ) -> NDArray[np.bool_]:
+        """(rows,) Whether an interval of the row's instrument holds at its time."""
+        if len(ts_ns) == 0:
+            return np.zeros(0, np.bool_)
+        edges = self._table.find_common_edges(ts_ns)
+        if edges is None:
+            return self._holds[self._table.entries(instrument_id, ts_ns)]
+        # The usual batch: no interval begins or ends in it, so instruments alone decide.
+        if edges not in self._ids_behind:
+            ids, entries = self._table.entries_behind(edges)
+            self._ids_behind[edges] = ids[self._holds[entries]]
+        ids = self._ids_behind[edges]
+        if len(ids) == 1:
+            only: NDArray[np.bool_] = instrument_id == ids[0]
+            return only
+        return np.isin(instrument_id, ids)
 
 
 class SymbolTable:
@@ -88,17 +132,24 @@ class SymbolTable:
 
 
 class FrameSymbols:
-    """Symbols for the frames of a stream, from a map that grows as the stream is read."""
+    """Symbols for the frames of a stream, from a map that grows as the stream is read.
 
-    def __init__(self, symbol_map: SymbolMap) -> None:
-        self._symbol_map = symbol_map
+    Args:
+        symbol_map: the map.
+        names: the symbols or instrument ids that the stream was selected by: rows have no other
+            symbols. Empty: all symbols of the map.
+    """
+
+    def __init__(self, symbol_map: SymbolMap, names: Sequence[str] = ()) -> None:
+        self._symbol_map, self._names = symbol_map, selected_names(names)
         self._interval_count = -1
 
     def find_symbols(self, frame: pl.DataFrame, time: str) -> pl.Series:
         """The symbol of each row's instrument at the time in a column (null: the epoch)."""
         if len(self._symbol_map) != self._interval_count:
             self._interval_count = len(self._symbol_map)
-            self._table = SymbolTable(self._symbol_map)
+            known = self._symbol_map
+            self._table = SymbolTable(known.select(self._names) if self._names else known)
         return self._table.find_symbols(frame["instrument_id"].to_numpy(), times_ns(frame, time))
 
 

@@ -1,7 +1,9 @@
 """The best bid and offer at the ends of intervals, as the vendor's bbo-1s and bbo-1m.
 
-The rule here: time is the stream's time (`StreamClock`) over the rows of mbp-1. So intervals follow
-each other, only the latest one is open, and rows are sorted by time as in the vendor's files.
+The rule here: time is the stream's time (`StreamClock`), which every record moves, as it does that
+of bars. So intervals follow each other, only the latest one is open, and rows are sorted by time as
+in the vendor's files. A row of mbp-1 is in the interval of the record that makes it: the trade, the
+last record of the event, or the record after a snapshot that lacks F_LAST (rule 14).
 
 An interval is `(T - length, T]`, where T is a multiple of the length since the epoch. A book has a
 row for each interval in which it traded or its best bid or offer changed:
@@ -12,7 +14,7 @@ row for each interval in which it traded or its best bid or offer changed:
 | ts_event, price, size, side | those of the book's last trade up to T; null, null, 0 and N if    |
 |                             | there was none                                                    |
 | flags, sequence             | those of the last row of mbp-1 in the interval                    |
-| bid_px_00 and so on         | the book after that row                                           |
+| bid_px_00 and so on         | the book after that row, and after the event that it ends         |
 
 Rows are sorted by T, then by the order of the books' last rows.
 """
@@ -27,23 +29,25 @@ import polars as pl
 from numpy.typing import NDArray
 
 from batonics.book.engine import BookEngine
-from batonics.book.results import FoldResult, TopsSpec
-from batonics.book.state import TOP_LEVEL_WORDS, TOP_WORDS, Top
+from batonics.book.results import FoldResult, TopsSpec, last_rows
+from batonics.book.state import TOP_LEVEL_WORDS, TOP_WORDS, ChangeBits, Top
 from batonics.frames.columns.books import BOOK_KEY
 from batonics.frames.columns.mbo_frame import TIME_TYPE, to_frame
 from batonics.frames.columns.vendor import BBO_INTERVAL_SCHEMA
 from batonics.frames.scan.clock import StreamClock
-from batonics.frames.scan.folding import fold_tops
+from batonics.frames.scan.folding import TOPS_FOLD_ROWS, book_keys, ending_rows
 from batonics.frames.schemas.mbp import tops_frame
 from batonics.model.mbo import (
     UNDEF_ORDER_SIZE,
     UNDEF_PRICE,
     UNDEF_TIMESTAMP,
     Action,
+    Flag,
     MboBatch,
     Side,
     concat_batches,
     empty_batch,
+    split_batches,
     take_batch,
 )
 
@@ -65,9 +69,13 @@ def bbo_interval_frames(
     clock, rows = StreamClock(length_ns), _NO_ROWS
     waiting: list[_Rows] = []
     engine = BookEngine(tops=TopsSpec(1, trades=True))
-    for folded in fold_tops(batches, engine):
+    for piece in split_batches(batches, TOPS_FOLD_ROWS):
+        piece_ends = clock.interval_ends(piece.ts_recv, piece.flags)
+        folded = _move_levels_to_trades(engine.fold(piece))
+        if len(folded.tops) == 0:
+            continue
         top_records = folded.top_records
-        ends = clock.interval_ends(top_records.column("ts_recv"), top_records.column("flags"))
+        ends = piece_ends[_making_rows(folded, book_keys(engine), piece)]
         needed = _find_needed(ends, folded)
         waiting.append(_Rows(folded.tops[needed], top_records.take(needed), ends[needed]))
         if sum(len(part.ends) for part in waiting) >= INTERVAL_FLUSH_ROWS:
@@ -94,6 +102,20 @@ class _Rows(NamedTuple):
         return is_trade
 
 
+def _move_levels_to_trades(folded: FoldResult) -> FoldResult:
+    """The result with each top of an event that ends with a T moved into the top of this T.
+
+    The T is the last row of mbp-1 then, and the book after it is the book after the event.
+    """
+    ended = np.flatnonzero(folded.tops[:, Top.CHANGE] & int(ChangeBits.ENDED_BY_TRADE))
+    if len(ended) == 0:
+        return folded
+    tops = folded.tops.copy()
+    tops[ended - 1, TOP_WORDS:] = tops[ended, TOP_WORDS:]
+    tops = np.delete(tops, ended, axis=0)
+    return folded._replace(tops=tops, top_records=folded.top_records._replace(tops=tops))
+
+
 _NO_ROWS = _Rows(
     np.empty((0, TOP_WORDS + TOP_LEVEL_WORDS), np.int64), empty_batch(0), np.empty(0, np.int64)
 )
@@ -104,6 +126,14 @@ _PAST_END, _STREAM_END = -1, np.iinfo(np.int64).max
 def _concat_rows(parts: list[_Rows]) -> _Rows:
     tops, top_records, ends = zip(*parts, strict=True)
     return _Rows(np.concatenate(tops), concat_batches(list(top_records)), np.concatenate(ends))
+
+
+def _making_rows(folded: FoldResult, keys: NDArray[np.int64], piece: MboBatch) -> NDArray[np.int64]:
+    """The row of the record that makes each top: the trade, or the one that ends the event."""
+    rows = last_rows(folded.tops)
+    flags = piece.flags.take(rows, mode="clip")
+    flags |= np.uint8(Flag.LAST) * (folded.top_records.column("action") == Action.TRADE)
+    return ending_rows(piece, keys, rows, folded.tops[:, Top.BOOK], flags)
 
 
 def _find_needed(ends: NDArray[np.int64], folded: FoldResult) -> NDArray[np.intp]:

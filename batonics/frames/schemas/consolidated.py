@@ -1,8 +1,8 @@
 """MBP of an instrument over all its publishers: the consolidated book.
 
-The rule here: the rows are those of `mbp.py`, but with the levels of the instrument. A change has a
-row only if it changes these levels; `publisher_id` is the publisher of the record that made the
-row. Each book counts as of its last complete event.
+The rule here: the rows are those of `mbp.py`, but with the levels of the instrument, and depth and
+side by these levels. `publisher_id` is the publisher of the record that made the row. Each book
+counts as of its last complete event, whether or not that event has a row.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from batonics.book.engine import BookEngine
-from batonics.book.merge_kernels import InstrumentGroups, merge_tops
+from batonics.book.merge_kernels import NO_TOP, InstrumentGroups, merge_tops
 from batonics.book.results import TopsSpec
+from batonics.book.state import ChangeBits
 from batonics.frames.scan.folding import book_keys, fold_tops
 from batonics.frames.schemas.mbp import tops_frame
 from batonics.model.mbo import UNDEF_PRICE, Action, MboBatch, take_batch
@@ -34,15 +35,12 @@ def consolidated_frames(
     """
     engine = BookEngine(tops=TopsSpec(depth, trades=True))
     groups = _no_groups()
-    for folded in fold_tops(batches, engine):
+    for folded in fold_tops(batches, engine, without=ChangeBits(0)):
         if len(groups.group_of) < engine.book_count:
             groups = _extend_groups(groups, book_keys(engine) & 0xFFFFFFFF, depth)
         tops, top_records = folded.tops.copy(), folded.top_records.take()
         kept = np.empty(len(tops), np.bool_)
-        merge_tops(
-            tops.reshape(-1), len(tops), depth, top_records.action, top_records.side,
-            top_records.price, groups, kept,
-        )  # fmt: skip
+        merge_tops(tops.reshape(-1), len(tops), depth, top_records.action, groups, kept)
         if not changes:
             kept &= top_records.action == Action.TRADE
         rows = np.flatnonzero(kept)
@@ -52,7 +50,7 @@ def consolidated_frames(
 
 def _no_groups() -> InstrumentGroups:
     empty = np.empty(0, np.int64)
-    return InstrumentGroups(empty, np.zeros(1, np.int64), empty, empty, empty, empty)
+    return InstrumentGroups(empty, np.zeros(1, np.int64), empty, empty, empty, empty, empty, empty)
 
 
 def _extend_groups(
@@ -70,13 +68,15 @@ def _extend_groups(
     group_of = number[place]
     books = np.argsort(group_of, kind="stable")
     first = np.searchsorted(group_of[books], np.arange(len(by_first) + 1))
+    new_groups = len(by_first) - len(groups.row_is_behind)
     return InstrumentGroups(
         group_of=group_of,
         first=first,
         books=books,
         book_tops=_extend_levels(groups.book_tops, len(instruments), depth, 0),
-        # No size is negative, so the first top of an instrument differs, even if it is empty.
-        group_tops=_extend_levels(groups.group_tops, len(by_first), depth, -1),
+        group_tops=_extend_levels(groups.group_tops, len(by_first), depth, NO_TOP),
+        group_rows=_extend_levels(groups.group_rows, len(by_first), depth, 0),
+        row_is_behind=np.append(groups.row_is_behind, np.zeros(new_groups, np.int64)),
         used=np.empty(len(instruments), np.int64),
     )
 

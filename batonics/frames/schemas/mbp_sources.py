@@ -11,7 +11,7 @@ from batonics.frames.columns.vendor import BBO_INTERVAL_SCHEMA, mbp_schema
 from batonics.frames.scan.record_source import record_source
 from batonics.frames.schemas.bbo_intervals import bbo_interval_frames
 from batonics.frames.schemas.consolidated import consolidated_frames
-from batonics.frames.schemas.mbp import mbp_frames
+from batonics.frames.schemas.mbp import mbp_frames, state_frames
 from batonics.model.mbo import MboBatch
 
 
@@ -45,6 +45,23 @@ def mbp_source(
         frames,
         books_independent=not consolidated,
         derive_placed=None if consolidated else partial(frames, positions=True),
+    )
+
+
+def state_source(records: pl.LazyFrame, depth: int) -> pl.LazyFrame:
+    """A LazyFrame of `state_frames` over MBO records.
+
+    Args:
+        records: MBO records, in their order.
+        depth: levels of each side.
+    """
+    frames = partial(state_frames, depth=depth)
+    return record_source(
+        f"MBO STATES {depth}",
+        records,
+        mbp_schema(depth),
+        frames,
+        derive_placed=partial(frames, positions=True),
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from batonics.frames.columns.row_place import POSITION, ROW_PLACE_SCHEMA, SOURCE, position_series
-from batonics.frames.scan.clock import first_time
+from batonics.frames.scan.clock import RecordTimes, first_time
 from batonics.frames.scan.mbo_scan import SYMBOL
 from batonics.frames.scan.symbols import FrameSymbols
 from batonics.frames.schemas.table import Schema
@@ -18,17 +18,22 @@ from batonics.model.mbo import MboBatch
 
 ROW_TIME = "_time"
 """The column with a row's time: Int64, nanoseconds since the epoch."""
+SYMBOL_TIME = "_symbol_time"
+"""The column with the time that a row's symbol depends on, in frames where it is another time."""
 
 
 class RowKeys:
     """Adds the time and the symbol to the frames of one stream, in order.
 
     A row without a time has the time of the row before it. Its symbol is that of its instrument at
-    its time. A row that covers an interval, and has no symbol at the interval's end, has the symbol
-    of the moment before.
+    its time, or at the stream's time where its `ts_recv` orders nothing (rule 16). A row that
+    covers an interval, and has no symbol at the interval's end, has the symbol of the moment
+    before.
     """
 
     def __init__(self, schema: Schema) -> None:
+        is_recv = schema.time_column == "ts_recv" and not schema.time_is_interval_end
+        self._times = RecordTimes() if is_recv and "flags" in schema.columns else None
         self._time = schema.time.to_physical().alias(ROW_TIME)
         self._time_is_interval_end = schema.time_is_interval_end
         self._latest: int | None = None
@@ -42,11 +47,19 @@ class RowKeys:
                 time = time.fill_null(self._latest)
         if frame.height:
             self._latest = time[-1]
-        return frame.hstack([time])
+        timed = frame.hstack([time])
+        if self._times is not None and frame.height:
+            ts_recv = frame["ts_recv"].to_physical().fill_null(-1).to_numpy().view(np.uint64)
+            times = self._times.find_times(ts_recv, frame["flags"].to_numpy())
+            if times is not ts_recv:
+                timed = timed.hstack([pl.Series(SYMBOL_TIME, times.view(np.int64))])
+        return timed
 
     def add_symbol(self, timed: pl.DataFrame, names: FrameSymbols) -> pl.DataFrame:
         """A frame of `add_time` with `symbol` (String) after its columns."""
-        symbol = names.find_symbols(timed, ROW_TIME)
+        has_own_time = SYMBOL_TIME in timed.columns
+        symbol = names.find_symbols(timed, SYMBOL_TIME if has_own_time else ROW_TIME)
+        timed = timed.drop(SYMBOL_TIME, strict=False)
         if self._time_is_interval_end and symbol.null_count():
             # A name that ends with the interval held in it.
             before = timed.select("instrument_id", pl.col(ROW_TIME) - 1)

@@ -9,6 +9,8 @@ of its rows. Every command, lake, query and gateway session looks schemas up wit
 | trades         | each trade                                                | yes               |
 | tbbo           | each trade, with the best bid and ask before it           | yes               |
 | mbp-N          | each trade, and each change of the best N levels (1..255) | mbp-1, mbp-10     |
+| states-N       | each trade, and the book after each event that changed    | no                |
+|                | its best N levels; the vendor's mbp-N leaves some out     |                   |
 | bbo-INTERVAL   | best bid and ask and last trade at an interval's end      | bbo-1s, -1m       |
 | ohlcv-INTERVAL | bars of trades                                            | ohlcv-1s, -1m,    |
 |                |                                                           | -1h, -1d          |
@@ -34,6 +36,7 @@ import polars as pl
 
 from batonics.codec.metadata import SCHEMA_NAMES
 from batonics.codec.records import RECORD_LAYOUTS
+from batonics.frames.columns.book_state import LAKE_STATE_SCHEMA, best_prices
 from batonics.frames.columns.books import BBO_SCHEMA, DELTA_SCHEMA, ORDERS_SCHEMA, depth_schema
 from batonics.frames.columns.mbo_frame import MBO_SCHEMA
 from batonics.frames.columns.row_place import ROW_PLACE_SCHEMA
@@ -93,8 +96,18 @@ class Schema:
 
     @property
     def lake_columns(self) -> pl.Schema:
-        """The columns of its rows in a lake: `columns`, then their place in the stream."""
-        return pl.Schema({**self.columns, **ROW_PLACE_SCHEMA})
+        """The columns of its rows in a lake.
+
+        They are `columns`, the state of the book if the rows have quotes, and the place in the
+        stream.
+        """
+        state = LAKE_STATE_SCHEMA if self.has_quotes else {}
+        return pl.Schema({**self.columns, **state, **ROW_PLACE_SCHEMA})
+
+    @property
+    def has_quotes(self) -> bool:
+        """Whether its rows have a best bid and ask."""
+        return bool(best_prices(self.columns))
 
     @property
     def time_column(self) -> str:
@@ -268,10 +281,36 @@ def _orders(records: pl.LazyFrame) -> pl.LazyFrame:
     return orders_source(records)
 
 
-def _mbp(parameter: str) -> Schema | None:
+def _levels(parameter: str) -> int | None:
+    """The number of levels that a text says; None: it says none."""
     if re.fullmatch(r"[1-9][0-9]{0,2}", parameter) is None or int(parameter) > MBP_DEPTH_MAX:
         return None
-    depth, rtype = int(parameter), FAMILIES["mbp"].rtypes.get(parameter)
+    return int(parameter)
+
+
+def _states(parameter: str) -> Schema | None:
+    depth = _levels(parameter)
+    if depth is None:
+        return None
+
+    def derive(records: pl.LazyFrame) -> pl.LazyFrame:
+        from batonics.frames.schemas.mbp_sources import state_source
+
+        return state_source(records, depth)
+
+    return Schema(
+        f"states-{depth}",
+        mbp_schema(depth),
+        derive,
+        pl.col("ts_recv"),
+        has_record_positions=True,
+    )
+
+
+def _mbp(parameter: str) -> Schema | None:
+    depth, rtype = _levels(parameter), FAMILIES["mbp"].rtypes.get(parameter)
+    if depth is None:
+        return None
 
     def derive(records: pl.LazyFrame, *, consolidated: bool = False) -> pl.LazyFrame:
         from batonics.frames.schemas.mbp_sources import mbp_source
@@ -357,6 +396,7 @@ def _interval(family: str, parameter: str) -> tuple[int, str, int | None]:
 
 FAMILIES: dict[str, SchemaFamily] = {
     "mbp": SchemaFamily("N", _mbp, {"1": 0x01, "10": 0x0A}),
+    "states": SchemaFamily("N", _states, {}),
     "bbo": SchemaFamily("INTERVAL", _bbo, {"1s": 0xC3, "1m": 0xC4}),
     "ohlcv": SchemaFamily("INTERVAL", _ohlcv, {"1s": 0x20, "1m": 0x21, "1h": 0x22, "1d": 0x23}),
     "depth": SchemaFamily("INTERVAL", _depth, {}),

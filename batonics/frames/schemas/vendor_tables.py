@@ -1,8 +1,8 @@
 """Tables of a vendor schema, from any writer, converted to the columns of our frames.
 
 The rule here: only the form changes. Sentinels become null, letters become Enums, and nanoseconds
-become Datetimes. Prices stay integers of 1e-9; decimal text becomes an integer exactly, without a
-float in between.
+become Datetimes. Prices stay integers of 1e-9; decimals and decimal text become integers
+exactly, without a float in between.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from batonics.codec.records import PRICE_FIELDS, UNDEFINED
+from batonics.codec.records import UNDEFINED
 from batonics.frames.columns.mbo_frame import CATEGORIES, NO_CATEGORY, TIME_TYPE
+from batonics.frames.columns.prices import find_price_columns
 from batonics.frames.schemas.table import find_schema
 from batonics.model.errors import InputError
 from batonics.model.mbo import PRICE_SCALE
@@ -52,8 +53,8 @@ def normalise_columns(frame: pl.DataFrame, schema: str) -> pl.DataFrame:
 
     Args:
         frame: columns with the names of the schema. Times are Datetimes, nanoseconds or ISO 8601
-            text; prices are integers of 1e-9 or decimal text; letters are text. Sentinels become
-            null, and other columns are left out.
+            text; prices are integers of 1e-9, decimals or decimal text; letters are text.
+            Sentinels become null, and other columns are left out.
         schema: the name of the vendor's schema.
 
     Raises:
@@ -76,11 +77,22 @@ def _convert(name: str, found: pl.DataType, expected: pl.DataType) -> pl.Expr:
         return _parse_time(column, found).alias(name)
     if isinstance(expected, pl.Enum):
         return column.cast(expected)
-    is_text = name in PRICE_FIELDS and found == pl.String()
-    value = (_parse_price(column) if is_text else column).cast(expected)
+    is_price = bool(find_price_columns({name: expected}))
+    if isinstance(found, pl.Decimal) and found.scale > (_DECIMALS if is_price else 0):
+        raise InputError(f"column {name} is {found}, with more decimals than {expected} holds")
+    value = (_read_price(column, found) if is_price else column).cast(expected)
     if name not in UNDEFINED:
         return value.alias(name)
     return pl.when(value != UNDEFINED[name]).then(value).alias(name)
+
+
+def _read_price(column: pl.Expr, found: pl.DataType) -> pl.Expr:
+    """The integer of 1e-9 from decimals, decimal text or integers."""
+    if found == pl.String():
+        return _parse_price(column)
+    if isinstance(found, pl.Decimal) and found.scale:
+        return column.cast(pl.Decimal(38, _DECIMALS)).to_physical()
+    return column
 
 
 def _parse_time(column: pl.Expr, found: pl.DataType) -> pl.Expr:

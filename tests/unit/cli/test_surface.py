@@ -19,6 +19,7 @@ PUBLIC = [
     "InputError",
     "Lake",
     "LakeError",
+    "LossWarning",
     "OutputError",
     "UsageError",
     "export_lake",

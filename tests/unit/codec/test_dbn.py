@@ -19,6 +19,7 @@ from batonics.codec.messages import parse_symbol_mapping
 from batonics.codec.metadata import Metadata, encode_metadata
 from batonics.model.errors import InputError, UsageError
 from batonics.model.mbo import MBO_DTYPE, Action, batch_from_records
+from batonics.model.symbols import SymbolMap
 from tests.support.decoder_runs import METADATA, decode_every_way, decode_in_chunks, mbo_rows
 
 MAPPING = bytes(
@@ -110,7 +111,12 @@ def test_live_mappings_name_instruments(test_data: Path) -> None:
         parse_symbol_mapping(other, 3) for other in outcome.other_records if other.rtype == 0x16
     ]
     assert len(mappings) == 20
-    assert set(mappings) == {(0, 2**64 - 1, 183748, "ESZ4")}
+    assert {mapping[1:] for mapping in mappings} == {(2**64 - 1, 183748, "ESZ4")}
+    symbols = SymbolMap()
+    for mapping in mappings:
+        symbols.add(mapping)
+    # The first holds for all times, and the others say the same.
+    assert symbols.intervals() == [(0, 2**64 - 1, 183748, "ESZ4")]
 
 
 @pytest.mark.parametrize("cut", range(1, 56))

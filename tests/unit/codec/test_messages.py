@@ -66,14 +66,20 @@ def test_a_definition_is_read_where_the_vendor_has_it(version: int, module: obje
     row: Any = np.zeros(1, module.InstrumentDefMsg._dtypes)  # type: ignore[attr-defined]
     row["instrument_id"], row["ts_recv"], row["raw_symbol"] = 17, 5, b"ESH4"
     row["min_price_increment"], row["display_factor"] = -(2**62), 10**7
-    expected = Definition(5, UNDEF_TIMESTAMP, 17, "ESH4", -(2**62), 10**7)
+    row["match_algorithm"] = b"K"
+    expected = Definition(5, UNDEF_TIMESTAMP, 17, "ESH4", -(2**62), 10**7, "K")
     assert parse_definition(other(row.tobytes()), version) == expected
     row["security_update_action"] = b"D"
     row["ts_recv"] = UNDEF_TIMESTAMP
     gone = expected._replace(
-        start_ns=0, min_price_increment=UNDEF_PRICE, display_factor=UNDEF_PRICE
+        start_ns=0,
+        min_price_increment=UNDEF_PRICE,
+        display_factor=UNDEF_PRICE,
+        match_algorithm="",
     )
     assert parse_definition(other(row.tobytes()), version) == gone
+    row["security_update_action"], row["match_algorithm"] = b"A", b" "
+    assert parse_definition(other(row.tobytes()), version).match_algorithm == ""
 
 
 MAPPING = {
@@ -100,10 +106,10 @@ def test_a_symbol_mapping_names_its_instrument(version: int) -> None:
     assert parse_symbol_mapping(other(message), version) == MappingInterval(3, 9, 17, "ESH4")
 
 
-def test_a_live_symbol_mapping_holds_for_all_times() -> None:
+def test_a_live_symbol_mapping_holds_from_its_record_on() -> None:
     undefined = MAPPING | {"start_ts": 2**64 - 1, "end_ts": 2**64 - 1}
     message = bytes(v3.SymbolMappingMsg(**undefined, **STYPES))
-    assert parse_symbol_mapping(other(message), 3) == MappingInterval(0, 2**64 - 1, 17, "ESH4")
+    assert parse_symbol_mapping(other(message), 3) == MappingInterval(5, 2**64 - 1, 17, "ESH4")
 
 
 def test_a_symbol_that_is_no_text_is_named_by_its_offset() -> None:
@@ -151,8 +157,10 @@ def test_written_messages_are_read_again() -> None:
     long = "é" * 400
     assert parse_system_message(other(write_system_message(1, long, 5)), 3) == (1, "é" * 151)
     assert parse_error_message(other(write_error_message(1, long, 5)), 3) == (1, "é" * 150)
+    dated = write_symbol_mapping(17, 5, 1, "ESH4", "ESH4", start_ns=3, end_ns=9)
+    assert parse_symbol_mapping(other(dated), 3) == MappingInterval(3, 9, 17, "ESH4")
     mapping = write_symbol_mapping(17, 5, 1, "ESH4", "ESH4")
-    assert parse_symbol_mapping(other(mapping), 3) == MappingInterval(0, 2**64 - 1, 17, "ESH4")
+    assert parse_symbol_mapping(other(mapping), 3) == MappingInterval(5, 2**64 - 1, 17, "ESH4")
 
 
 def test_a_symbol_that_does_not_fit_is_refused() -> None:

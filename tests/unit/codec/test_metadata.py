@@ -161,7 +161,7 @@ def test_names_of_instruments_come_from_the_inverse_mapping_too() -> None:
         mappings=(SymbolMapping("17077", (DatedSymbol(20231224, 99991231, "ESH4"),)),),
     )
     assert list(symbol_intervals(parse_metadata(encode_metadata(inverse)))) == [
-        MappingInterval(DAY_20231224_NS, UNDEF_TIMESTAMP, 17077, "ESH4")
+        MappingInterval(DAY_20231224_NS, UNDEF_TIMESTAMP - 1, 17077, "ESH4")
     ]
 
 

@@ -53,6 +53,7 @@ METHODS = {
     "bbo": lambda frame: mbo(frame).bbo(),
     "bbo-1s": lambda frame: mbo(frame).bbo(every="1s"),
     "mbp-3": lambda frame: mbo(frame).mbp(3),
+    "states-3": lambda frame: mbo(frame).states(3),
     "tbbo": lambda frame: mbo(frame).tbbo(),
     "deltas": lambda frame: mbo(frame).deltas(),
     "depth-7": lambda frame: mbo(frame).depth(3, every=7),
@@ -62,6 +63,7 @@ SCHEMAS = {
     "bbo": BBO_SCHEMA,
     "bbo-1s": BBO_INTERVAL_SCHEMA,
     "mbp-3": mbp_schema(3),
+    "states-3": mbp_schema(3),
     "tbbo": mbp_schema(1),
     "deltas": DELTA_SCHEMA,
 }

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from databento_dbn import InstrumentDefMsg
 
+import batonics
 from batonics.codec.dbn import encode_records
+from batonics.codec.metadata import SCHEMA_NAMES
 from batonics.jobs.fill import FillRequest, FillSimulation
 from batonics.model.errors import UsageError
+from batonics.model.priority import explain_priority
 from batonics.model.times import format_time, parse_time
+from tests.support.dbn_files import metadata
 from tests.support.reference_books import Record
 from tests.support.streams import START_NS, batch_of, in_time
 
@@ -62,6 +69,9 @@ def test_a_report_says_what_became_of_the_order(path: str) -> None:
         "filled": 2,
         "marketable": 0,
         "ahead": {"orders": 1, "size": 5, "filled": 5, "cancelled": 0, "lost": 0, "left": 0},
+        "priority": "unknown",
+        "priority_reason": explain_priority(1),
+        "fill_order": {"compared": 0, "out_of_order": 0},
         "fills": [
             {
                 "ts_event": format_time(filled_at - 1_000),
@@ -98,3 +108,33 @@ def test_a_real_order_has_the_symbols_name(test_data: Path) -> None:
     report = FillSimulation(FillRequest((file,), "B", price_1e9, 20, at_ns, symbol="CLX5")).run()
     assert (report["symbol"], report["end"], report["marketable"]) == ("CLX5", "filled", 5)
     assert sum(fill["size"] for fill in report["fills"]) == report["filled"] == 20
+
+
+def test_retail_priority_is_not_the_order_of_time(cases: Path) -> None:
+    """EDGX: order 2 is retail, and stands ahead of order 1."""
+    path = cases / "edgx_retail.dbn"
+    at_ns = parse_time("2024-03-07T14:30:00Z") + 1
+    report = FillSimulation(FillRequest((str(path),), "B", 10 * 10**9, 1, at_ns)).run()
+    assert report["ahead"]["orders"] == 2
+    assert report["priority"] == "unknown"
+    assert "retail" in report["priority_reason"]
+    events = batonics.scan_mbo(path)
+    for frame in (events.mbo.orders(), events.mbo.queue(1)):  # type: ignore[attr-defined]
+        assert frame.collect()["priority"].unique().to_list() == ["unknown"]
+
+
+@pytest.mark.parametrize(("algorithm", "priority"), [("F", "fifo"), ("K", "unknown")])
+def test_a_definition_says_how_an_instrument_matches(
+    path: str, tmp_path: Path, algorithm: str, priority: str
+) -> None:
+    row = np.zeros(1, InstrumentDefMsg._dtypes)
+    row["length"], row["rtype"], row["instrument_id"] = row.dtype.itemsize // 4, 0x13, 100
+    row["ts_recv"], row["match_algorithm"] = START_NS, algorithm
+    file = tmp_path / "definitions.dbn"
+    file.write_bytes(metadata(schema=SCHEMA_NAMES.index("definition")) + row.tobytes())
+    request = replace(request_of(path), definitions=(str(file),))
+    assert FillSimulation(request).run()["priority"] == priority
+    orders = batonics.scan_mbo(path).mbo.orders()  # type: ignore[attr-defined]
+    found = batonics.with_definitions(orders, file, time="ts_recv_start").collect()
+    by_book = dict(found.select("instrument_id", "priority").iter_rows())
+    assert by_book == {100: priority, 101: "unknown"}

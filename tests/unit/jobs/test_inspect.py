@@ -6,15 +6,19 @@ import itertools
 from collections import Counter
 from pathlib import Path
 
+import databento
 import pytest
 
+from batonics.codec.messages import RTYPE_NAMES, record_words
 from batonics.jobs.inspect import Inspection
 from batonics.model.mbo import UNDEF_TIMESTAMP, Action, Flag
-from batonics.model.times import format_time
-from tests.support.dbn_files import encode, metadata
+from batonics.model.times import NS_PER_S, format_time
+from tests.support.command import run_in_process
+from tests.support.dbn_files import DAY_NS, encode, metadata, record
 from tests.support.real_files import CLX5
 from tests.support.reference_books import Record, records
 from tests.support.streams import random_stream
+from tests.support.vendor_frames import VENUE_FILES
 
 
 def longest_silences(rows: list[Record]) -> list[dict[str, object]]:
@@ -63,3 +67,78 @@ def test_clx5_is_as_it_is_known(test_data: Path) -> None:
     described = report["files"][0]["metadata"]
     assert (described["dbn_version"], described["dataset"]) == (3, "GLBX.MDP3")
     assert (described["schema"], described["symbols"]) == ("mbo", ["CLX5"])
+
+
+def inspected(path: Path) -> str:
+    done = run_in_process("inspect", path, "--quiet")
+    assert done.code == 0, done.err
+    return done.out.decode()
+
+
+def test_every_kind_of_record_has_a_name() -> None:
+    assert set(RTYPE_NAMES) == set(record_words(3, ts_out=False).nonzero()[0].tolist())
+    assert len(set(RTYPE_NAMES.values())) == len(RTYPE_NAMES)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        *(
+            (f"{name}.dbn.zst", name.split(".", 2)[2].replace("tbbo", "mbp-1"))
+            for name in VENUE_FILES
+        ),
+        ("XNAS.ITCH.definition.dbn.zst", "definition"),
+    ],
+)
+def test_files_of_every_schema_say_what_they_hold(test_data: Path, name: str, kind: str) -> None:
+    path = test_data / "venues" / name
+    store = databento.DBNStore.from_bytes(path.read_bytes())
+    records = list(store)
+    report = Inspection([str(path)]).run()
+    text = inspected(path)
+    assert "None" not in text
+    assert f"records: {kind} {len(records)}" in text or kind == "mbo"
+    assert store.symbols[0] in text
+    if kind == "mbo":
+        assert report["records"] == len(records)
+        assert report["other_records"] == {}
+        return
+    (found,) = report["other_records"].items()
+    times = [r.ts_event for r in records if r.ts_event != UNDEF_TIMESTAMP]
+    assert found[0] == kind
+    assert found[1]["records"] == len(records)
+    assert found[1]["ts_event"] == {
+        "first": format_time(min(times)),
+        "last": format_time(max(times)),
+    }
+    assert [row["records"] for row in found[1]["instruments"]] == [len(records)]
+    assert found[1]["instruments"][0]["symbol"] == store.symbols[0]
+    assert (
+        f"{len(records)} {kind} records of 1 instrument, ts_event {format_time(min(times))}" in text
+    )
+    assert "MBO records" not in text
+
+
+def test_a_live_stream_says_what_each_kind_holds(test_data: Path) -> None:
+    path = test_data / "dbn-versions" / "live-mixed.v3.dbn.zst"
+    text = inspected(path)
+    assert "records: mbo 5, trades 2, mbp-1 2, mbp-10 2, definition 2, symbol_mapping 20" in text
+    assert "9 statistics records of 1 instrument, ts_event 2023-11-20T22:38:58.386227977Z" in text
+    assert "0x" not in text
+
+
+def test_silences_that_round_to_nothing_are_not_printed(tmp_path: Path) -> None:
+    times = [DAY_NS, DAY_NS + 400_000, DAY_NS + 400_000 + NS_PER_S // 1_000]
+    path = tmp_path / "x.dbn"
+    path.write_bytes(metadata() + encode([record(Action.ADD, ts_recv=at) for at in times]))
+    silences = [line for line in inspected(path).splitlines() if "silent" in line]
+    assert [line.split(" after ")[0].strip() for line in silences] == ["silent for 0.001 s"]
+
+
+def test_a_file_without_records_says_so_and_nothing_of_times(tmp_path: Path) -> None:
+    path = tmp_path / "x.dbn"
+    path.write_bytes(metadata())
+    text = inspected(path)
+    assert "0 MBO records" in text
+    assert "None" not in text
+    assert "silent" not in text

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 import duckdb
 import pytest
 
+from batonics.frames.schemas.table import find_schema
 from batonics.lake.connection import connect_duckdb
 from batonics.lake.lineage import Lineage, find_lineage
+from batonics.lake.views import empty_table_statement, view_name, view_statement
 from batonics.model.errors import UsageError
 
 
@@ -133,6 +135,8 @@ def test_a_query_whose_rows_are_the_same_in_every_unit_does_not_depend_on_it(
         "SELECT price FROM trades UNION SELECT size FROM trades",
         "SELECT size FROM trades QUALIFY sum(price) OVER () > 5",
         "PIVOT trades ON side USING avg(price)",
+        "SELECT 'NaN'::DOUBLE * price FROM trades",
+        "SELECT list_transform([price], lambda x: x + 1) FROM trades",
         "WITH RECURSIVE a(n) AS (SELECT max(price) FROM trades UNION SELECT n FROM a) FROM a",
     ],
 )
@@ -150,3 +154,15 @@ def test_a_query_without_views_depends_on_no_unit(connection: duckdb.DuckDBPyCon
 def test_parameters_within_texts_are_text(connection: duckdb.DuckDBPyConnection) -> None:
     sql = "SELECT '$n', $$ $n $$, $n -- $n\nFROM trades WHERE price > 0"
     assert lineage(connection, sql, n=None).instants == [False, False, False]
+
+
+@pytest.mark.parametrize("schema", ["mbo", "mbp-2", "orders", "bbo", "deltas", "depth-1s"])
+def test_the_tables_of_a_plan_have_the_columns_of_the_views(
+    connection: duckdb.DuckDBPyConnection, schema: str
+) -> None:
+    found = find_schema(schema)
+    connection.execute(empty_table_statement(found))
+    with connect_duckdb() as other:
+        other.execute(view_statement(found, ()))
+        describe = f'DESCRIBE FROM "{view_name(schema)}"'
+        assert connection.sql(describe).fetchall() == other.sql(describe).fetchall()

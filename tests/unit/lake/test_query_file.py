@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from batonics.lake.query_file import QueryParameter, ResultColumn, parse_query, read_query
 from batonics.model.errors import InputError, UsageError
 from batonics.model.prices import format_price
+from tests.support.query_tables import QUERIES
 
 WHOLE = """\
 -- title: Spread by hour
@@ -29,6 +30,18 @@ WHOLE = """\
 SELECT hour, $tau -- param: x BIGINT
 FROM mbp_1;
 """
+
+
+@pytest.mark.parametrize("path", sorted(QUERIES.glob("*.sql")), ids=lambda path: path.stem)
+def test_a_shipped_query_declares_its_prices_and_times(path: Path) -> None:
+    query = parse_query(path.read_text(encoding="utf-8"), path.stem)
+    for column in query.columns:
+        assert "1e-9" not in column.description  # the type says so
+        assert not column.type.startswith("TIMESTAMP_")
+        words = set(column.name.split("_"))
+        is_ratio = words & {"bps", "ticks", "ratio", "share"}
+        if words & {"price", "mid", "spread", "vwap", "lambda", "impact"} and not is_ratio:
+            assert column.type in {"PRICE", "MID", "PRICE_DOUBLE"}, column
 
 
 def test_a_header_says_what_it_says() -> None:

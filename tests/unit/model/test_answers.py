@@ -54,6 +54,17 @@ def test_a_question_outside_the_span_is_refused() -> None:
         DataSpan().check_not_after(1, "why")
 
 
+def test_rows_that_are_all_outside_the_span_are_refused() -> None:
+    span = DataSpan(5, 9)
+    for start, end in ((9, None), (None, 6), (1, 20), (None, None)):
+        span.check_overlaps(start, end)
+    with pytest.raises(UsageError, match=r"the start, 1970.*10Z, is after the last record; the"):
+        span.check_overlaps(10, None)
+    with pytest.raises(UsageError, match=r"the end, 1970.*5Z, is not after the first record, at"):
+        span.check_overlaps(None, 5)
+    DataSpan().check_overlaps(10, None)
+
+
 def test_books_are_as_of_a_time_within_or_after_the_data() -> None:
     span = DataSpan(5, 9)
     inside, after = AsOf.of_records(7, span), AsOf.of_records(10, span)

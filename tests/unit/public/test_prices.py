@@ -12,6 +12,9 @@ import pytest
 
 import batonics
 from batonics.frames.columns.prices import PriceUnit, find_price_columns
+from batonics.frames.scan.definitions import add_definitions
+from batonics.model.definitions import DefinitionMap
+from batonics.model.errors import DataWarning
 from tests.support.command import SAMPLE
 
 FRAMES: dict[str, tuple[Any, ...]] = {
@@ -25,7 +28,7 @@ FRAMES: dict[str, tuple[Any, ...]] = {
     "trade_measures": (),
     "window_measures": ("1s",),
     "deltas": (),
-    "book_at": ("2026-01-05T14:30:10Z",),
+    "book_at": ("2026-01-05T14:30:00.000075Z",),
     "depth": (2,),
 }
 
@@ -83,6 +86,7 @@ def test_records_and_lakes_have_their_prices_in_each_unit(tmp_path: Path) -> Non
         lake.sql(sql, prices="cents")  # type: ignore[arg-type]
 
 
+UNITS: tuple[PriceUnit, ...] = ("fixed", "decimal", "float")
 FRAME = pl.DataFrame(
     {
         "ts_recv": pl.Series([1_700_000_000_000_000_001, 0]).cast(pl.Datetime("ns", "UTC")),
@@ -147,3 +151,35 @@ def test_other_frames_are_refused() -> None:
         batonics.to_pandas(pd.DataFrame({"price": [1]}))
     with pytest.raises(batonics.UsageError, match="prices is the str 'cents', expected"):
         batonics.with_prices(FRAME, "cents")  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("unit", ["decimal", "float"])
+def test_prices_are_converted_once(unit: PriceUnit) -> None:
+    converted = batonics.with_prices(FRAME, unit)
+    assert batonics.with_prices(converted, "fixed") is converted
+    words = r"column bid_price is .*, expected Int64 of 1e-9: convert prices once"
+    with pytest.raises(batonics.UsageError, match=words):
+        batonics.with_prices(converted, "decimal")
+    with pytest.raises(batonics.UsageError, match=words):
+        batonics.to_pandas(converted, prices="float")
+    rows = batonics.scan_mbo(SAMPLE).mbo.mbp(1, prices=unit)  # type: ignore[attr-defined]
+    with pytest.raises(batonics.UsageError, match="column price is"):
+        add_definitions(rows, DefinitionMap())
+
+
+def test_a_join_knows_the_prices_of_both_sides(tmp_path: Path) -> None:
+    lake = batonics.load_lake(SAMPLE, tmp_path / "lake", schemas=["trades", "mbp-1"])
+    joined = {
+        unit: lake.join_asof("trades", "mbp-1", prices=unit).head(50).collect() for unit in UNITS
+    }
+    for name in ("price", "price_right", "bid_px_00"):
+        fixed = [None if price is None else price / 1e9 for price in joined["fixed"][name]]
+        assert joined["float"][name].to_list() == fixed
+        assert joined["decimal"][name].dtype == pl.Decimal(19, 9)
+
+
+def test_numbers_that_a_header_does_not_declare_are_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "q.sql").write_text("-- title: Prices\nSELECT max(price) AS p FROM trades")
+    lake = batonics.load_lake(SAMPLE, tmp_path / "lake", schemas=["trades"])
+    with pytest.warns(DataWarning, match="does not say whether p are prices"):
+        lake.sql(str(tmp_path / "q.sql"), prices="decimal")

@@ -14,7 +14,7 @@ STATS = FeedStats(
     bytes=56_000_056,
     batches=300,
     events=900_000,
-    other_records={"0x16": 3, "0x12": 1},
+    other_records={"symbol_mapping": 3, "status": 1},
     skipped=2,
     duplicates=7,
     connects=3,
@@ -43,8 +43,8 @@ batonics_disconnects_total 2.0
 batonics_gaps_total 1.0
 batonics_recorded_bytes_total 1e+12
 batonics_deferred_messages_total 9.0
-batonics_other_records_total{rtype="0x12"} 1.0
-batonics_other_records_total{rtype="0x16"} 3.0
+batonics_other_records_total{rtype="status"} 1.0
+batonics_other_records_total{rtype="symbol_mapping"} 3.0
 batonics_anomalies_total{kind="bad_side"} 1.0
 batonics_anomalies_total{kind="unknown_cancel"} 5.0
 batonics_books{status="cold"} 2.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 from zlib import crc32
 
 from batonics.live.protocol import FeedState
@@ -41,7 +42,7 @@ def test_a_book() -> None:
     assert payloads.dumps(payloads.book_document(NAME, before, 1)) == (
         b'{"symbol":"CLX5","publisher_id":1,"instrument_id":1000,"status":"synced","feed":"live",'
         b'"seq":2,"events":2,"ts_event":"2025-09-24T07:46:40.000000002Z",'
-        b'"ts_recv":"2025-09-24T07:46:40.000000002Z","sequence":2,"depth":1,'
+        b'"ts_recv":"2025-09-24T07:46:40.000000002Z","sequence":2,"warnings":[],"depth":1,'
         b'"bids":[{"price":"65","price_1e9":65000000000,"size":5,"count":2}],'
         b'"asks":[{"price":"65.01","price_1e9":65010000000,"size":9,"count":1}]}'
     )
@@ -97,7 +98,7 @@ def test_a_status_is_of_the_book_that_the_client_has() -> None:
 
 
 def test_an_answer_has_ids_as_text_and_undefined_times_as_null() -> None:
-    answer = {
+    answer: dict[str, Any] = {
         "id": 1,
         "book": 0,
         "status": "synced",
@@ -111,7 +112,7 @@ def test_an_answer_has_ids_as_text_and_undefined_times_as_null() -> None:
                 "price_1e9": TICK,
                 "size": 3,
                 "count": 1,
-                "orders": [{"order_id": 2**64 - 1, "size": 3}],
+                "orders": [{"order_id": str(2**64 - 1), "size": 3}],
             }
         ],
         "asks": [],
@@ -130,8 +131,15 @@ def test_an_answer_has_ids_as_text_and_undefined_times_as_null() -> None:
             "orders": [{"order_id": "18446744073709551615", "size": 3}],
         }
     ]
+    assert document["warnings"] == []
+    crossed = {
+        **answer,
+        "asks": answer["bids"],
+        "bids": [{**answer["bids"][0], "price_1e9": 2 * TICK}],
+    }
     replica.is_silent = True
-    assert payloads.answer_document(NAME, answer, 5, replica)["status"] == "stale"
+    found = payloads.answer_document(NAME, crossed, 5, replica)
+    assert (found["status"], found["warnings"]) == ("stale", ["stale", "crossed"])
 
 
 def test_symbols_have_a_row_a_book_and_null_for_what_is_not_known() -> None:

@@ -203,6 +203,8 @@ def readable(frame: pl.DataFrame, *, decimal_prices: bool) -> list[list[Any]]:
             values = [
                 None if value is None else f"{Decimal(value).scaleb(-9):f}" for value in values
             ]
+        if column.name == "order_id":
+            values = [str(value) for value in values]
         columns.append(values)
     return [list(row) for row in zip(*columns, strict=True)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,16 @@ from batonics.frames.depth.snapshots import depth_frames
 from batonics.frames.depth.windows import EventWindows, TimeWindows, Windows
 from batonics.frames.namespace import MboNamespace
 from batonics.frames.scan.folding import fold_pieces
-from batonics.frames.schemas.mbp import mbp_frames
 from batonics.model.errors import UsageError
-from batonics.model.mbo import slice_batch
+from batonics.model.mbo import (
+    UNDEF_PRICE,
+    UNDEF_TIMESTAMP,
+    Action,
+    Flag,
+    MboBatch,
+    Side,
+    slice_batch,
+)
 from batonics.model.symbols import SymbolMap
 from tests.support.frame_checks import (
     DEPTH,
@@ -29,7 +37,8 @@ from tests.support.frame_checks import (
     sampled,
 )
 from tests.support.real_files import CLX5, ESH4_DAYS, read_mbo
-from tests.support.reference_books import records
+from tests.support.reference_books import Record, records
+from tests.support.reference_tops import ReferenceTop, reference_tops
 from tests.support.stream_profiles import PROFILES
 from tests.support.streams import batch_of, random_stream
 
@@ -82,17 +91,32 @@ def test_an_event_over_a_bound_is_in_the_window_of_its_end() -> None:
     assert found.cast(pl.Int64).rows() == [(10, 1, 1), (20, 1, 3)]
 
 
+@cache
+def changed_tops(profile: str) -> list[ReferenceTop]:
+    return reference_tops(PROFILES[profile](44, 1_500), DEPTH, trades=False)
+
+
 @pytest.mark.parametrize("batch_rows", [1, 7, 1_500])
 @pytest.mark.parametrize("profile", ["adversarial", "many_books", "top_of_book"])
-def test_changes_are_those_of_mbp_with_the_events_between_them(
+def test_changes_are_those_of_the_reference_with_the_events_between_them(
     profile: str, batch_rows: int
 ) -> None:
     batch = PROFILES[profile](44, 1_500)
     pieces = [slice_batch(batch, at, at + batch_rows) for at in range(0, 1_500, batch_rows)]
     found = pl.concat(changed_depth_frames(pieces, DEPTH))
-    mbp = pl.concat(mbp_frames([batch], DEPTH)).filter(pl.col("action") != "T")
-    names = ["ts_event", "ts_recv", "sequence", "publisher_id", "instrument_id", "bid_px_00"]
-    assert_frame_equal(found.select(names), mbp.select(names))
+    tops, seen = [], set()
+    for top in changed_tops(profile):
+        key = top.record.publisher_id, top.record.instrument_id
+        # A new book that stays empty has not changed.
+        if top.kind != "unchanged" and (key in seen or any(top.levels[2:4])):
+            seen.add(key)
+            tops.append(top)
+    names = ["ts_event", "ts_recv", "sequence", "publisher_id", "instrument_id"]
+    times = pl.col("ts_event", "ts_recv").cast(pl.Int64).cast(pl.UInt64)
+    rows = found.select(names).with_columns(times.fill_null(UNDEF_TIMESTAMP)).rows()
+    assert rows == [tuple(getattr(top.record, name) for name in names) for top in tops]
+    bids = found["bid_px_00"].fill_null(UNDEF_PRICE).to_list()
+    assert bids == [top.levels[0] for top in tops]
     events = BookEngine()
     events.fold(batch)
     total = found.group_by("publisher_id", "instrument_id").agg(pl.sum("events"))
@@ -100,6 +124,44 @@ def test_changes_are_those_of_mbp_with_the_events_between_them(
         book = events.keys().index((publisher, instrument))
         assert 0 < counted <= events.events()[book]
     assert found["events"].min() == 1
+
+
+CLEAR = Record(10, 9, 1, 7, Action.CLEAR, Side.NONE, UNDEF_PRICE, 0, 0, 0, int(Flag.LAST), 0, 1)
+
+
+def test_a_clear_of_an_empty_book_is_no_change() -> None:
+    add = CLEAR._replace(action=Action.ADD, side=Side.BID, price=100, size=5, order_id=1)
+    again = [CLEAR, CLEAR, add, CLEAR, CLEAR]
+    batch = batch_of([row._replace(sequence=at) for at, row in enumerate(again)])
+    for pieces in ([batch], [slice_batch(batch, at, at + 1) for at in range(len(again))]):
+        found = pl.concat(changed_depth_frames(pieces, 1))
+        assert found.select("sequence", "events").rows() == [(2, 3), (3, 1)]
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_snapshot_has_one_time(ends: bool) -> None:
+    snapshot = int(Flag.SNAPSHOT | Flag.BAD_TS_RECV)
+    closing = snapshot | int(Flag.LAST) * ends
+    add = CLEAR._replace(action=Action.ADD, side=Side.BID, price=100, size=5)
+    rows = [
+        add._replace(ts_recv=15, order_id=1, flags=snapshot),
+        add._replace(ts_recv=15, order_id=2, flags=closing),
+        add._replace(ts_recv=33, order_id=3),
+    ]
+    expected = [(20, 10), (40, 15)] if ends else [(40, 15)]
+
+    def labels(frame: pl.DataFrame) -> list[tuple[int, int]]:
+        return frame.filter(pl.col("events") > 0).select("ts", "bid_sz_00").cast(pl.Int64).rows()
+
+    def mbo(batch: MboBatch) -> MboNamespace:
+        return MboNamespace(to_frame(batch).lazy())
+
+    batch = batch_of(rows)
+    assert labels(mbo(batch).depth(1, every="10ns").collect()) == expected
+    assert labels(mbo(batch).depth(1, every="10ns", fill=True).collect()) == expected
+    pieces = fold_pieces([batch], deltas=True)
+    written = depth_frames(pieces, TimeWindows(10), 1, fill=False)  # as --snapshots does
+    assert labels(pl.concat(written)) == expected
 
 
 def test_a_book_at_a_time_is_that_of_the_records_until_then() -> None:

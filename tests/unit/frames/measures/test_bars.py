@@ -35,6 +35,7 @@ from tests.support.reference_books import Key, Record, records
 from tests.support.streams import START_NS, batch_of, random_stream
 
 S = 1_000_000_000
+UNTRUSTED = int(Flag.BAD_TS_RECV | Flag.SNAPSHOT)
 DAY_START = START_NS // (86_400 * S) * 86_400 * S
 PRICE_MAX = UNDEF_PRICE - 1
 SIZE_MAX = UNDEF_ORDER_SIZE - 1
@@ -108,7 +109,7 @@ def reference_bars(batch: MboBatch, given: Given, *, partial: bool = False) -> l
     open_bars: dict[Key, list[Trade]] = {}
     closed: list[Closed] = []
     for record in records(batch):
-        orders = record.ts_recv != UNDEF_TIMESTAMP and not record.flags & int(Flag.BAD_TS_RECV)
+        orders = record.ts_recv != UNDEF_TIMESTAMP and record.flags & UNTRUSTED != Flag.BAD_TS_RECV
         if orders and (now is None or record.ts_recv > now):
             now = record.ts_recv
             if by_time and (start is None or now // goal * goal > start):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import random
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from batonics.frames.columns.book_state import STATUS_TYPE
 from batonics.frames.columns.vendor import mbp_schema
 from batonics.frames.measures.window_measures import (
     VPIN_SCHEMA,
@@ -22,6 +25,7 @@ from batonics.frames.measures.window_measures import (
 from batonics.model.errors import UsageError
 from tests.support.mbp_rows import (
     CUTS,
+    RAGGED,
     Row,
     clear,
     cut,
@@ -128,9 +132,52 @@ def test_windows_are_closed_by_their_own_book() -> None:
 Record = dict[str, object]
 
 
-def recomputed_windows(rows: list[Row], every_ns: int) -> pl.DataFrame:
+class Market(NamedTuple):
+    """Rows, and what is known of each of them."""
+
+    rows: list[Row]
+    tags: list[tuple[int | None, int]]  # its time, and how often its book was cleared
+    sign_of: list[int | None]
+    left_out: list[bool]
+    known: list[bool]  # whether its status is known
+
+    def is_joined(self, first: int, last: int) -> bool:
+        """Whether two rows of a book are of one series."""
+        book = self.rows[first].book
+        between = [n for n in range(first + 1, last + 1) if self.rows[n].book == book]
+        gone = [n for n in between if self.left_out[n] and not self.rows[n].is_trade]
+        is_same = self.left_out[first] == self.left_out[last]
+        return is_same and not gone and self.tags[first][1] == self.tags[last][1]
+
+    def mid(self, number: int) -> int | None:
+        """Twice the mid of a row of an open market."""
+        return None if self.left_out[number] else twice_mid(self.rows[number])
+
+    def open_states(self, numbers: Iterable[int]) -> list[int]:
+        """Those of these rows that are states of an open market."""
+        return [n for n in numbers if not self.rows[n].is_trade and not self.left_out[n]]
+
+
+def is_crossed(row: Row) -> bool:
+    return bool(row.bids and row.asks and row.bids[0][0] >= row.asks[0][0])
+
+
+def recomputed_windows(
+    rows: list[Row],
+    every_ns: int,
+    include: Sequence[str] = (),
+    statuses: Sequence[str | None] | None = None,
+) -> pl.DataFrame:
     """Windows in plain Python, each computed from the list of its rows."""
-    tags, sign_of = clocks_and_series(rows), signs(rows)
+    status_of = [None] * len(rows) if statuses is None else list(statuses)
+    left_out = [
+        (is_crossed(row) and "crossed" not in include)
+        or (status not in {None, "trading"} and "closed" not in include)
+        for row, status in zip(rows, status_of, strict=True)
+    ]
+    known = [status is not None for status in status_of]
+    tags = clocks_and_series(rows)
+    market = Market(rows, tags, signs(rows), left_out, known)
     windows: list[tuple[int | None, list[int]]] = []
     latest: dict[tuple[int, int], int] = {}
     closed: list[int] = []
@@ -146,33 +193,28 @@ def recomputed_windows(rows: list[Row], every_ns: int) -> pl.DataFrame:
         latest[row.book] = len(windows)
         windows.append((label, [number]))
     closed += sorted(latest.values(), key=lambda window: windows[window][1][0])
-    records = [_window(rows, tags, sign_of, *windows[window]) for window in closed]
+    records = [_window(market, *windows[window]) for window in closed]
     return pl.DataFrame(records, schema=WINDOW_SCHEMA)
 
 
-def _window(
-    rows: list[Row],
-    tags: list[tuple[int | None, int]],
-    sign_of: list[int | None],
-    label: int | None,
-    numbers: list[int],
-) -> Record:
+def _window(market: Market, label: int | None, numbers: list[int]) -> Record:
+    rows = market.rows
     book = rows[numbers[0]].book
     before = [n for n in range(numbers[0]) if rows[n].book == book]
     history = before + numbers
     flows = [
-        ofi_of(rows[n], _state_before(rows, history, n), 0) for n in numbers if not rows[n].is_trade
+        ofi_of(rows[n], _state_before(market, history, n), 0) for n in market.open_states(numbers)
     ]
     known_flows = [e for e in flows if e is not None]
     trades = [n for n in numbers if rows[n].is_trade]
-    start, end = _last_mid(rows, before), _last_mid(rows, history)
-    is_one = bool(before) and tags[before[-1]][1] == tags[numbers[-1]][1]
+    start, end = _last_mid(market, before), _last_mid(market, history)
+    is_one = bool(before) and market.is_joined(before[-1], numbers[-1])
     return {
         "ts": label,
         "publisher_id": book[0],
         "instrument_id": book[1],
         "ofi": sum(known_flows) if known_flows else None,
-        "signed_volume": sum((rows[n].size or 0) * (sign_of[n] or 0) for n in trades),
+        "signed_volume": sum((rows[n].size or 0) * (market.sign_of[n] or 0) for n in trades),
         "trades": len(trades),
         "volume": sum(rows[n].size or 0 for n in trades),
         "mid_start": None if start is None else start / 2,
@@ -180,33 +222,32 @@ def _window(
         "mid_change": (end - start) / 2
         if is_one and start is not None and end is not None
         else None,
-        "kyle_lambda": _slope(_steps(rows, tags, sign_of, trades, (numbers[-1], end))),
+        "kyle_lambda": _slope(_steps(market, trades, (numbers[-1], end))),
+        "left_out": sum(market.left_out[n] and not rows[n].is_trade for n in numbers),
+        "sessions_known": all(market.known[n] for n in numbers),
     }
 
 
-def _state_before(rows: list[Row], history: list[int], number: int) -> Row | None:
-    states = [n for n in history if n < number and not rows[n].is_trade]
-    return None if not states or rows[number].is_restart else rows[states[-1]]
+def _state_before(market: Market, history: list[int], number: int) -> Row | None:
+    states = market.open_states(n for n in history if n < number)
+    is_joined = bool(states) and market.is_joined(states[-1], number)
+    return market.rows[states[-1]] if is_joined else None
 
 
-def _last_mid(rows: list[Row], numbers: list[int]) -> int | None:
-    states = [n for n in numbers if not rows[n].is_trade]
-    return twice_mid(rows[states[-1]]) if states else None
+def _last_mid(market: Market, numbers: list[int]) -> int | None:
+    states = market.open_states(numbers)
+    return twice_mid(market.rows[states[-1]]) if states else None
 
 
 def _steps(
-    rows: list[Row],
-    tags: list[tuple[int | None, int]],
-    sign_of: list[int | None],
-    trades: list[int],
-    end: tuple[int, int | None],
+    market: Market, trades: list[int], end: tuple[int, int | None]
 ) -> list[tuple[int, Fraction]]:
     """Signed volume and change of the mid, from each trade to the next or to the end."""
-    ends = [*((n, twice_mid(rows[n])) for n in trades[1:]), end]
+    ends = [*((n, market.mid(n)) for n in trades[1:]), end]
     steps = []
     for n, (until, mid_after) in zip(trades, ends, strict=False):
-        mid, sign, size = twice_mid(rows[n]), sign_of[n], rows[n].size
-        if None in {mid, sign, size, mid_after} or tags[n][1] != tags[until][1]:
+        mid, sign, size = market.mid(n), market.sign_of[n], market.rows[n].size
+        if None in {mid, sign, size, mid_after} or not market.is_joined(n, until):
             continue
         assert mid is not None
         assert mid_after is not None
@@ -230,17 +271,56 @@ def assert_same(left: pl.DataFrame, right: pl.DataFrame) -> None:
     assert_frame_equal(left, right, check_exact=False, rel_tol=1e-13, abs_tol=0)
 
 
-@pytest.mark.parametrize("rows", CUTS)
-@pytest.mark.parametrize("every_ns", [10, 100, 2**60])
-@pytest.mark.parametrize("seed", range(2))
+INCLUDES = [(), ("crossed",), ("closed",), ("crossed", "closed")]
+
+
+@pytest.mark.parametrize("rows", [1, 64, RAGGED])
+@pytest.mark.parametrize("every_ns", [10, 2**60])
+@pytest.mark.parametrize("include", INCLUDES)
 def test_windows_equal_a_recomputation_however_the_stream_is_cut(
-    seed: int, every_ns: int, rows: int
+    include: tuple[str, ...], every_ns: int, rows: int
 ) -> None:
+    seed = INCLUDES.index(include)
     market = random_rows(seed, 80 if rows == 1 else 350)
-    found = pl.concat(window_frames(cut(frame_of(market), rows), every_ns))
-    expected = recomputed_windows(market, every_ns)
+    found = pl.concat(window_frames(cut(frame_of(market), rows), every_ns, include))
+    expected = recomputed_windows(market, every_ns, include)
     assert_same(found, expected)
-    assert rows == 1 or expected["kyle_lambda"].count() > 2
+    assert rows == 1 or expected["kyle_lambda"].count() > 0
+    assert (expected["left_out"].sum() > 0) is ("crossed" not in include)
+
+
+@pytest.mark.parametrize("rows", [7, 400])
+@pytest.mark.parametrize("include", INCLUDES)
+def test_windows_of_a_market_with_statuses_equal_a_recomputation(
+    include: tuple[str, ...], rows: int
+) -> None:
+    market = random_rows(11, 300)
+    rng = random.Random(rows)
+    statuses = rng.choices(["trading", "halt", None], [8, 1, 1], k=len(market))
+    frame = frame_of(market).with_columns(status=pl.Series(statuses, dtype=STATUS_TYPE))
+    found = pl.concat(window_frames(cut(frame, rows), 100, include))
+    expected = recomputed_windows(market, 100, include, statuses)
+    assert_same(found, expected)
+    assert expected["sessions_known"].n_unique() == 2
+
+
+def test_windows_leave_out_states_of_a_market_that_is_not_open() -> None:
+    rows = [
+        state((10, 5), (12, 4), 1),
+        state((10, 8), (12, 4), 2),  # e = 3
+        state((13, 5), (12, 4), 3),  # crossed
+        state((10, 5), (12, 4), 4),  # a new series: nothing before it
+        state((10, 6), (12, 4), 5),  # e = 1
+        trade("B", 12, 7, 13, 12, 6),  # counts, whatever book it met
+        state((12, 1), (12, 4), 11),  # locked
+    ]
+    columns = ("ofi", "volume", "mid_end", "mid_change", "left_out", "sessions_known")
+    assert found(rows, *columns) == [
+        (4, 7, 11.0, None, 1, False),
+        (None, 0, 11.0, None, 1, False),
+    ]
+    source = window_measures_source(frame_of(rows).lazy(), "10ns", include=("crossed",))
+    assert source.select("ofi", "left_out").collect().rows() == [(4, 0), (1, 0)]
 
 
 def test_windows_equal_a_recomputation_on_a_real_day(test_data: Path) -> None:
@@ -339,6 +419,8 @@ def test_what_cannot_be_asked_for_is_refused() -> None:
     for every in ("event", "0s"):
         with pytest.raises(UsageError, match="not a duration"):
             window_measures_source(rows, every)
+    with pytest.raises(UsageError, match="include 'halted': expected crossed or closed"):
+        window_measures_source(rows, "1s", include=("halted",))
     with pytest.raises(UsageError, match="column bid_sz_00 is missing"):
         window_measures_source(rows.drop("bid_sz_00"), "1s")
     for volume in (0, 2**33):

@@ -11,8 +11,8 @@ import pytest
 
 import batonics
 from batonics.codec.messages import RTYPE_STATUS
+from batonics.frames.columns.book_state import EXTRA_SCHEMA
 from batonics.frames.namespace import MboNamespace
-from batonics.frames.scan.row_extras import EXTRA_SCHEMA
 from batonics.model.book_changes import TradingStatus
 from batonics.model.errors import InputError, UsageError
 from batonics.model.mbo import Action, Flag, Side

@@ -4,25 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from batonics.book.results import TopsSpec
 from batonics.frames.columns.vendor import BBO_INTERVAL_SCHEMA
 from batonics.frames.schemas import bbo_intervals
 from batonics.frames.schemas.bbo_intervals import bbo_interval_frames
-from batonics.frames.schemas.mbp import mbp_frames
 from batonics.frames.schemas.table import find_schema
-from batonics.model.mbo import UNDEF_TIMESTAMP, Action, Flag, MboBatch, Side, slice_batch
+from batonics.model.mbo import (
+    UNDEF_ORDER_SIZE,
+    UNDEF_PRICE,
+    UNDEF_TIMESTAMP,
+    Action,
+    Flag,
+    MboBatch,
+    Side,
+    slice_batch,
+)
 from batonics.model.times import format_duration
 from tests.support.real_files import CLX5, read_mbo
-from tests.support.reference_books import Record
+from tests.support.reference_books import Record, records
+from tests.support.reference_tops import ReferenceTops, engine_tops
 from tests.support.stream_profiles import PROFILES
 from tests.support.streams import batch_of, random_stream
 
 LAST = int(Flag.LAST)
 BASE = Record(10, 9, 1, 7, Action.ADD, Side.BID, 100, 5, 0, 1, LAST, 3, 1)
+LEVELS = [name for name in BBO_INTERVAL_SCHEMA if name.startswith(("bid_", "ask_"))]
 LENGTHS_NS = [1_000, 300_000_007, 1_000_000_000]
 
 
@@ -32,17 +44,43 @@ def sampled(batches: Iterable[MboBatch], length_ns: int) -> pl.DataFrame:
     return frame.cast({"ts_recv": pl.Int64, "ts_event": pl.Int64})
 
 
+def times_of_tops(batch: MboBatch) -> list[int]:
+    """The stream's time at the record that makes each top."""
+    now, times, reference = 0, list[int](), ReferenceTops(1)
+    for record in records(batch):
+        doubtful = record.flags & (Flag.BAD_TS_RECV | Flag.SNAPSHOT) == Flag.BAD_TS_RECV
+        if not doubtful and record.ts_recv != UNDEF_TIMESTAMP:
+            now = max(now, record.ts_recv)
+        reference.apply(record)
+        times += [now] * (len(reference.tops) - len(times))
+    return times
+
+
+def mbp_1_rows(batch: MboBatch) -> list[dict[str, Any]]:
+    """The rows of mbp-1; one that ends an event has the book after the event."""
+    rows: list[dict[str, Any]] = []
+    tops = engine_tops([batch], TopsSpec(1, trades=True))
+    for top, made_at in zip(tops, times_of_tops(batch), strict=True):
+        prices = [None if price == UNDEF_PRICE else price for price in top.levels[:2]]
+        levels = prices + [min(size, 2**32 - 1) for size in top.levels[2:]]
+        if top.kind == "ended by trade":
+            rows[-1] |= zip(LEVELS, levels, strict=True)
+            continue
+        row: dict[str, Any] = {name: getattr(top.record, name) for name in Record._fields}
+        undefined = {"price": UNDEF_PRICE, "ts_recv": UNDEF_TIMESTAMP, "ts_event": UNDEF_TIMESTAMP}
+        row |= {name: None for name, value in undefined.items() if row[name] == value}
+        row |= {"action": chr(row["action"]), "side": chr(row["side"])}
+        levels_by_name = dict(zip(LEVELS, levels, strict=True))
+        rows.append({**row, **levels_by_name, "made_at": made_at})
+    return rows
+
+
 def walked(batch: MboBatch, length_ns: int) -> list[dict[str, object]]:
-    """The same, row by row."""
-    rows = pl.concat(mbp_frames([batch], 1)).cast({"ts_recv": pl.Int64, "ts_event": pl.Int64})
-    now = 0
+    """The same, row by row; every record moves the time."""
     trades: dict[tuple[int, int], dict[str, object]] = {}
     found: dict[tuple[int, int, int], dict[str, object]] = {}
-    for row in rows.iter_rows(named=True):
-        doubtful = row["flags"] & (Flag.BAD_TS_RECV | Flag.SNAPSHOT) == Flag.BAD_TS_RECV
-        if not doubtful and row["ts_recv"] is not None:
-            now = max(now, row["ts_recv"])
-        end = -(-now // length_ns) * length_ns
+    for row in mbp_1_rows(batch):
+        end = -(-row["made_at"] // length_ns) * length_ns
         book = row["publisher_id"], row["instrument_id"]
         if row["action"] == "T":
             trades[book] = {name: row[name] for name in ("ts_event", "price", "side", "size")}
@@ -61,7 +99,10 @@ def test_intervals_equal_a_walk_over_mbp_1(profile: str, length_ns: int) -> None
     batch = PROFILES[profile](21, 3_000)
     ours = sampled([batch], length_ns).drop("rtype").rows(named=True)
     # A trade with an undefined size has none here.
-    theirs = [{**row, "size": row["size"] or 0} for row in walked(batch, length_ns)]
+    theirs = [
+        {**row, "size": 0 if row["size"] == UNDEF_ORDER_SIZE else row["size"]}
+        for row in walked(batch, length_ns)
+    ]
     assert ours == theirs
 
 
@@ -113,6 +154,24 @@ def test_a_book_without_a_trade_has_none_and_later_ones_are_carried_on() -> None
         (20, 14, "A", 100, 3),
         (40, 14, "A", 100, 3),
     ]
+
+
+def test_an_event_that_ends_with_a_trade_counts_in_the_interval_of_the_trade() -> None:
+    common = {"side": Side.ASK, "size": 3, "ts_recv": 15, "ts_event": 14}
+    rows = [
+        BASE,
+        BASE._replace(action=Action.TRADE, flags=0, **common),
+        BASE._replace(action=Action.CANCEL, flags=0, size=3, ts_recv=15),
+        BASE._replace(action=Action.TRADE, **common),
+        BASE._replace(ts_recv=35, price=101, order_id=2),
+    ]
+    frame = sampled([batch_of(rows)], 10).select("ts_recv", "bid_px_00", "bid_sz_00", "price")
+    assert frame.rows() == [(10, 100, 5, None), (20, 100, 2, 100), (40, 101, 5, 100)]
+
+
+def test_a_snapshot_that_changes_nothing_is_in_its_interval(cases: Path) -> None:
+    batch = read_mbo(cases / "v4_same_snapshot.dbn")
+    assert sampled([batch], 1_000)["flags"].to_list() == [168, 168]
 
 
 def test_only_lengths_of_the_vendor_have_an_rtype() -> None:

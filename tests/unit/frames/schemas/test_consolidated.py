@@ -10,7 +10,7 @@ from polars.testing import assert_frame_equal
 
 from batonics.frames.schemas.consolidated import consolidated_frames
 from batonics.frames.schemas.mbp import mbp_frames
-from batonics.model.mbo import Action, Flag, Side, slice_batch
+from batonics.model.mbo import Action, Flag, Side, concat_batches, slice_batch
 from tests.support.frame_checks import check_consolidated, consolidated
 from tests.support.real_files import DBEQ, read_mbo
 from tests.support.reference_books import Record
@@ -38,9 +38,15 @@ def test_one_publisher_is_its_own_consolidated_book() -> None:
     batch = random_stream(6, 2_000)
     batch.publisher_id[:] = 1
     changed = pl.concat(mbp_frames([batch], 2))
-    # Trades amid an event apart, of which the single book shows the middle.
-    not_trade = pl.col("action") != "T"
-    assert_frame_equal(consolidated(batch).filter(not_trade), changed.filter(not_trade))
+    assert_frame_equal(consolidated(batch), changed)
+
+
+def test_an_event_that_ends_with_a_trade_counts_though_it_has_no_row(cases: Path) -> None:
+    batch = read_mbo(cases / "v3_trade_ends.dbn")
+    assert_frame_equal(consolidated(batch), pl.concat(mbp_frames([batch], 2)))
+    last = batch_of([BASE._replace(publisher_id=9, instrument_id=38, price=1)])
+    rows = consolidated(concat_batches([slice_batch(batch, 0, 9), last]), 1)
+    assert rows.select("action", pl.col("bid_px_00") / 10**9).rows()[-1] == ("A", 233.81)
 
 
 def test_equal_prices_add_up_and_the_publisher_is_whose_record_it_was() -> None:

@@ -13,7 +13,7 @@ from polars.testing import assert_frame_equal
 
 from batonics.frames.columns.mbo_frame import to_frame
 from batonics.frames.columns.vendor import mbp_schema
-from batonics.frames.schemas.mbp import mbp_frames
+from batonics.frames.schemas.mbp import mbp_frames, state_frames
 from batonics.frames.schemas.mbp_sources import mbp_source
 from batonics.frames.schemas.table import find_schema
 from batonics.model.mbo import UNDEF_PRICE, Action, Flag, MboBatch, Side, slice_batch
@@ -122,12 +122,12 @@ def test_an_event_of_several_records_has_one_row_described_by_its_last() -> None
         ],
         depth=2,
     )
-    assert [row[:4] for row in rows] == [("A", "A", 120, 1)]
+    assert [row[:4] for row in rows] == [("A", "N", 120, 0)]
 
 
-def test_a_side_is_told_at_cme_and_nowhere_else_but_for_trades() -> None:
+def test_changes_of_dbeq_basic_have_no_side_but_its_trades_have() -> None:
     trade = BASE._replace(action=Action.TRADE)
-    for publisher, letter in ((1, "B"), (2, "N"), (39, "N")):
+    for publisher, letter in ((1, "B"), (2, "B"), (39, "N"), (59, "N")):
         records = [row._replace(publisher_id=publisher) for row in (BASE, trade)]
         assert [row[1] for row in rows_of(records)] == [letter, "B"]
 
@@ -137,6 +137,63 @@ def test_the_row_that_closes_a_snapshot_has_no_side() -> None:
     clear = BASE._replace(action=Action.CLEAR, side=Side.NONE, price=UNDEF_PRICE, size=0)
     rows = rows_of([clear._replace(flags=snapshot), BASE._replace(flags=snapshot | LAST)])
     assert [row[:4] for row in rows] == [("A", "N", 100, 0)]
+
+
+def cased(cases: Path, name: str, depth: int = 10) -> list[tuple[object, ...]]:
+    """The action, side, depth, flags and best bid of each row of a small case."""
+    frame = mbp(read_mbo(cases / f"{name}.dbn"), depth)
+    price = pl.col("bid_px_00") / 10**9
+    return frame.select("action", "side", "depth", "flags", price).rows()
+
+
+@pytest.mark.parametrize("depth", [1, 2, 10, 12])
+def test_depth_is_the_best_level_that_differs_on_either_side(cases: Path, depth: int) -> None:
+    assert cased(cases, "v1_two_levels", depth)[-1] == ("C", "B", 0, 130, 233.81)
+    assert cased(cases, "v1_moves_away", depth)[-1] == ("M", "B", 0, 130, 233.86)
+
+
+def test_a_side_is_the_one_that_differs_there(cases: Path) -> None:
+    assert cased(cases, "v2_one_side")[-1] == ("A", "B", 2, 130, 233.86)
+    assert cased(cases, "v2_both_sides")[-2:] == [
+        ("T", "A", 0, 0, 233.86),
+        ("A", "N", 0, 130, 233.81),
+    ]
+
+
+@pytest.mark.parametrize("depth", [1, 10])
+def test_an_event_that_ends_with_a_trade_has_no_row_but_its_trades(cases: Path, depth: int) -> None:
+    assert cased(cases, "v3_trade_ends", depth)[-3:] == [
+        ("T", "A", 0, 0, 233.86),
+        ("T", "N", 0, 130, 233.86),
+        ("A", "B", 0, 130, 233.81),
+    ]
+
+
+def test_states_have_the_end_of_every_event_that_changed_the_book(cases: Path) -> None:
+    frame = pl.concat(state_frames([read_mbo(cases / "v3_trade_ends.dbn")], 1))
+    price = pl.col("bid_px_00") / 10**9
+    assert frame.select("action", price).rows()[-3:] == [
+        ("T", 233.86),
+        ("T", 233.86),
+        ("C", 233.81),
+    ]
+    same = pl.concat(state_frames([read_mbo(cases / "v4_same_snapshot.dbn")], 10))
+    assert same["flags"].to_list() == [168, 130, 130]
+
+
+def test_a_snapshot_has_its_closing_row_even_if_it_changes_nothing(cases: Path) -> None:
+    assert cased(cases, "v4_same_snapshot")[1:3] == [
+        ("A", "B", 1, 130, 100.0),
+        ("A", "N", 0, 168, 100.0),
+    ]
+
+
+def test_levels_that_change_and_change_back_do_not_differ() -> None:
+    ask = BASE._replace(side=Side.ASK, price=110, order_id=2)
+    there = BASE._replace(order_id=3, price=105, flags=0)
+    back = there._replace(action=Action.CANCEL)
+    rows = rows_of([BASE, ask, there, back, ask._replace(order_id=4)])
+    assert [row[:4] for row in rows][-1] == ("A", "A", 110, 0)
 
 
 def test_a_book_shows_the_first_time_it_is_set_up_even_if_empty_but_not_again() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import numpy as np
 import polars as pl
@@ -38,6 +39,21 @@ def price(text: str) -> int | None:
 )
 def test_a_price_is_exact(text: str, price_1e9: int | None) -> None:
     assert price(text) == price_1e9
+
+
+@pytest.mark.parametrize("dtype", [pl.Decimal(18, 9), pl.Decimal(38, 9), pl.Decimal(12, 2)])
+@pytest.mark.parametrize("name", ["price", "bid_px_00", "ask_px_11"])
+def test_decimals_are_exact(name: str, dtype: pl.DataType) -> None:
+    prices = pl.Series(name, [Decimal("64.82"), None, Decimal("-0.01")], dtype=dtype)
+    frame = normalise_columns(pl.DataFrame([prices]), "mbp-12")
+    assert frame[name].to_list() == [64_820_000_000, None, -10_000_000]
+
+
+@pytest.mark.parametrize(("name", "scale"), [("price", 10), ("size", 1)])
+def test_decimals_beyond_those_of_a_column_are_refused(name: str, scale: int) -> None:
+    column = pl.Series(name, [Decimal(1)], dtype=pl.Decimal(38, scale))
+    with pytest.raises(InputError, match=f"column {name} is .* with more decimals"):
+        normalise_columns(pl.DataFrame([column]), "trades")
 
 
 @pytest.mark.parametrize("text", ["101.2500000001", "99999999999.0", "9223372036.9", "1e3", "x"])

@@ -1,0 +1,284 @@
+"""One file through every door: names hold on their dates, and all doors agree.
+
+The rule: what is expected is found by a plain search through the dates of the file.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import orjson
+import polars as pl
+import pytest
+
+import batonics
+from batonics.codec import gateway as lines
+from batonics.codec.metadata import (
+    STYPE_PARENT,
+    DatedSymbol,
+    Metadata,
+    SymbolMapping,
+    encode_metadata,
+)
+from batonics.gateway.replay_files import ReplayFiles
+from batonics.gateway.schema_records import SessionRequest, record_pieces
+from batonics.model.mbo import MBO_DTYPE, Action, Flag, Side
+from batonics.model.times import NS_PER_DAY
+from tests.support.command import error_line, run_in_process
+from tests.support.dbn_files import DAY, DAY_NS, encode, record
+from tests.support.reference_books import Record
+
+MAPPINGS: dict[str, list[tuple[int, int, int]]] = {
+    # first day, day after the last, instrument id
+    "AAA": [(0, 1, 1)],
+    "BBB": [(1, 3, 1)],  # has the id that AAA had
+    "CL.c.0": [(0, 1, 3), (1, 3, 4)],  # rolls from 3 to 4
+    "CL.c.1": [(0, 1, 4)],
+    "NG.c.0": [(0, 3, 5)],  # two names of one id
+    "NG.v.0": [(0, 2, 5)],
+}
+IDS = (1, 3, 4, 5, 6)
+DAYS = 3
+
+
+def day_of(number: int, instrument_id: int) -> list[Record]:
+    """A day of an instrument: it begins with an R; then three orders and a trade."""
+    at = DAY_NS + number * NS_PER_DAY
+    first_id = 100 * number + 10 * instrument_id
+    hour = NS_PER_DAY // 24
+
+    def make(action: Action, order_id: int, after_ns: int, side: Side = Side.BID) -> Record:
+        return record(
+            action,
+            instrument_id=instrument_id,
+            side=side,
+            order_id=order_id,
+            price=100 + instrument_id,
+            ts_recv=at + after_ns,
+        )
+
+    return [
+        make(Action.CLEAR, 0, 0, Side.NONE),
+        make(Action.ADD, first_id, hour),
+        make(Action.ADD, first_id + 1, 2 * hour),
+        make(Action.TRADE, 0, 3 * hour, Side.ASK),
+        make(Action.ADD, first_id + 2, NS_PER_DAY - 1),
+    ]
+
+
+def date_of(number: int) -> int:
+    return DAY + number
+
+
+def make_file(path: Path) -> list[Record]:
+    """The file, and its records."""
+    rows = [row for number in range(DAYS) for i in IDS for row in day_of(number, i)]
+    rows.sort(key=lambda row: row.ts_recv)
+    mappings = tuple(
+        SymbolMapping(name, tuple(DatedSymbol(date_of(a), date_of(b), str(i)) for a, b, i in spans))
+        for name, spans in MAPPINGS.items()
+    )
+    path.write_bytes(encode_metadata(Metadata(mappings=mappings)) + encode(rows))
+    return rows
+
+
+def belongs(row: Record, name: str) -> bool:
+    day = (row.ts_recv - DAY_NS) // NS_PER_DAY
+    if name.isdecimal():
+        return row.instrument_id == int(name)
+    return any(a <= day < b and row.instrument_id == i for a, b, i in MAPPINGS[name])
+
+
+def identities(rows: list[Record]) -> list[tuple[int, int, int]]:
+    return [(row.ts_recv, row.instrument_id, row.order_id) for row in rows]
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("names") / "names.dbn"
+
+
+@pytest.fixture(scope="module")
+def rows(path: Path) -> list[Record]:
+    return make_file(path)
+
+
+@pytest.fixture(scope="module")
+def lake(path: Path, rows: list[Record]) -> batonics.Lake:
+    assert rows
+    return batonics.load_lake(path, path.parent / "lake", schemas=["mbo", "trades", "mbp-1"])
+
+
+def columns_of(frame: pl.DataFrame) -> list[tuple[int, int, int]]:
+    times = frame["ts_recv"].to_physical()
+    return list(zip(times, frame["instrument_id"], frame["order_id"], strict=True))
+
+
+def converted(path: Path, name: str, schema: str) -> pl.DataFrame:
+    out = path.parent / f"{schema}.parquet"
+    options = ("--schema", schema, "--out", out, "--symbols", name, "--quiet")
+    done = run_in_process("convert", path, *options)
+    assert done.code == 0, done.err
+    return pl.read_parquet(out)
+
+
+def sent(path: Path, name: str, stype_in: str = "raw_symbol") -> list[tuple[int, int, int]]:
+    """What a gateway sends for a name."""
+    files = ReplayFiles([str(path)])
+    subscription = lines.SubscriptionRequest("mbo", (name,), stype_in)
+    request = SessionRequest("mbo", files.resolve_symbols(subscription).spans)
+    with closing(record_pieces(files.paths, request)) as pieces:
+        data = b"".join(bytes(piece.data) for piece in pieces)
+    records = np.frombuffer(data, MBO_DTYPE)
+    names = ("ts_recv", "instrument_id", "order_id")
+    return list(zip(*(records[name].tolist() for name in names), strict=True))
+
+
+def scanned(path: Path, name: str) -> pl.LazyFrame:
+    records = batonics.scan_mbo(path)
+    return records.filter(pl.col("symbol") == name)
+
+
+@pytest.mark.parametrize("name", [*MAPPINGS, "1", "6"])
+def test_every_selection_of_records_agrees(path: Path, rows: list[Record], name: str) -> None:
+    mine = [row for row in rows if belongs(row, name)]
+    frame = converted(path, name, "mbo")
+    assert columns_of(frame) == identities(mine)
+    if not name.isdecimal():
+        assert frame["symbol"].unique().to_list() == [name]
+        assert sent(path, name) == identities(mine)
+    elif name == "1":
+        assert sent(path, name, "instrument_id") == identities(mine)
+    proof = run_in_process("verify", path, "--symbols", name, "--json", "--quiet")
+    report = orjson.loads(proof.out)
+    assert (report["records"], report["proved"]) == (len(mine), True)
+    assert columns_of(batonics.scan_mbo(path, symbols=name).collect()) == identities(mine)
+    sql = "SELECT count(*) AS n, count(DISTINCT symbol) AS names FROM mbo"
+    query = ("query", sql, "--from", path, "--symbols", name, "--format", "json", "--quiet")
+    (answer,) = orjson.loads(run_in_process(*query).out)
+    assert answer == {"n": len(mine), "names": frame["symbol"].drop_nulls().n_unique()}
+    books = batonics.reconstruct(path, symbols=[name])
+    last = {row.instrument_id: row for row in mine}
+    expected = {
+        row.order_id
+        for row in mine
+        if row.action == Action.ADD
+        and (row.ts_recv - DAY_NS) // NS_PER_DAY
+        == (last[row.instrument_id].ts_recv - DAY_NS) // NS_PER_DAY
+    }
+    assert {*books.orders()["order_id"]} == expected
+    if not name.isdecimal():
+        assert {*books.summary()["symbol"]} == {name}
+
+
+@pytest.mark.parametrize("name", ["AAA", "BBB", "CL.c.0", "CL.c.1"])
+def test_frames_lakes_and_derived_rows_agree(
+    path: Path, rows: list[Record], lake: batonics.Lake, name: str
+) -> None:
+    mine = [row for row in rows if belongs(row, name)]
+    scan = scanned(path, name)
+    assert columns_of(scan.collect()) == identities(mine)
+    in_lake = lake.scan("mbo", symbols=name).collect().sort("ts_recv", maintain_order=True)
+    assert sorted(columns_of(in_lake)) == sorted(identities(mine))
+    keys = ["ts_recv", "instrument_id", "action", "bid_px_00", "bid_sz_00", "bid_ct_00"]
+    ours = converted(path, name, "mbp-1").select(keys)
+    of_frame = scan.mbo.mbp(1).collect().select(keys)  # type: ignore[attr-defined]
+    of_lake = lake.scan("mbp-1", symbols=name).collect().select(keys)
+    for other in (of_frame, of_lake):
+        assert ours.rows() == other.rows() or ours.sort(keys).rows() == other.sort(keys).rows()
+    assert ours.height >= len(mine) - 3
+    trades = lake.sql(f"SELECT count(*) AS n FROM trades WHERE symbol = '{name}'")
+    assert trades["n"].item() == sum(row.action == Action.TRADE for row in mine)
+
+
+def test_names_of_derived_frames_are_those_of_their_records(path: Path, rows: list[Record]) -> None:
+    records = batonics.scan_mbo(path).drop("symbol")
+    named = batonics.with_symbols(records, path).collect()
+    assert named["symbol"].equals(batonics.scan_mbo(path).collect()["symbol"])
+    assert named.height == len(rows)
+
+
+def test_a_fill_is_in_the_book_of_the_name_at_its_time(path: Path, rows: list[Record]) -> None:
+    assert rows
+    for day, instrument_id in ((0, 3), (1, 4)):
+        at = str(DAY_NS + day * NS_PER_DAY + NS_PER_DAY // 6)
+        order = ("--side", "buy", "--price", "50", "--size", "1", "--at", at)
+        done = run_in_process("fill", path, "--symbols", "CL.c.0", *order, "--json", "--quiet")
+        assert done.code == 0, done.err
+        report = orjson.loads(done.out)
+        assert (report["symbol"], report["instrument_id"]) == ("CL.c.0", instrument_id)
+
+
+def test_a_name_that_is_not_there_is_answered_with_those_of_its_product(
+    path: Path, rows: list[Record], lake: batonics.Lake
+) -> None:
+    assert rows
+    assert "did you mean CL.c.0, CL.c.1?" in error_line(
+        run_in_process("verify", path, "--symbols", "CL.FUT"), 2
+    )
+    with pytest.raises(batonics.UsageError, match=r"did you mean CL\.c\.0, CL\.c\.1\?"):
+        lake.scan("mbo", symbols="CLX5")
+
+
+def test_all_symbols_selects_everything(path: Path, rows: list[Record]) -> None:
+    assert converted(path, "ALL_SYMBOLS", "mbo").height == len(rows)
+
+
+def test_an_untimed_record_belongs_to_the_name_of_the_streams_time(tmp_path: Path) -> None:
+    path = tmp_path / "untimed.dbn"
+    flags = int(Flag.LAST | Flag.BAD_TS_RECV)
+    noon = DAY_NS + NS_PER_DAY + NS_PER_DAY // 2
+    rows = [
+        record(Action.ADD, order_id=1, ts_recv=DAY_NS + 5),
+        record(Action.ADD, order_id=2, ts_recv=noon),
+        record(Action.ADD, order_id=3, ts_recv=DAY_NS + 7, flags=flags),
+    ]
+    mappings = tuple(
+        SymbolMapping(name, (DatedSymbol(date_of(day), date_of(day + 1), "1"),))
+        for day, name in enumerate(("AAA", "BBB"))
+    )
+    path.write_bytes(encode_metadata(Metadata(mappings=mappings)) + encode(rows))
+    lake = batonics.load_lake(path, tmp_path / "lake", schemas=["mbo"])
+    for name, ids in (("AAA", [1]), ("BBB", [2, 3])):
+        assert converted(path, name, "mbo")["order_id"].to_list() == ids
+        assert scanned(path, name).collect()["order_id"].to_list() == ids
+        assert sorted(lake.scan("mbo", symbols=name).collect()["order_id"]) == ids
+        assert [order_id for *_, order_id in sent(path, name)] == ids
+
+
+@pytest.mark.parametrize(
+    ("name", "stype_in", "instrument_ids"),
+    [
+        ("CL.c.0", "continuous", {3, 4}),
+        ("CL.FUT", "parent", {7, 8}),
+        ("ES.FUT", "parent", {9}),
+        ("cl.C.0", "continuous", {3, 4}),
+        ("QQ.FUT", "parent", None),
+    ],
+)
+def test_a_gateway_resolves_continuous_and_parent_symbols(
+    tmp_path: Path, name: str, stype_in: str, instrument_ids: set[int] | None
+) -> None:
+    first, second = tmp_path / "1.dbn", tmp_path / "2.dbn"
+    make_file(first)
+    days = DatedSymbol(date_of(3), date_of(4), "7")
+    children = {"CLX5": "7", "CLX5-CLZ5": "8", "ESZ5": "9"}
+    metadata = Metadata(
+        stype_in=STYPE_PARENT,
+        symbols=("CL.FUT", "ES.FUT"),
+        mappings=tuple(
+            SymbolMapping(child, (days._replace(symbol=number),))
+            for child, number in children.items()
+        ),
+    )
+    at = DAY_NS + 3 * NS_PER_DAY
+    records = [record(Action.ADD, instrument_id=i, order_id=i, ts_recv=at + i) for i in (7, 8, 9)]
+    second.write_bytes(encode_metadata(metadata) + encode(records))
+    files = ReplayFiles([str(first), str(second)])
+    resolved = files.resolve_symbols(lines.SubscriptionRequest("mbo", (name,), stype_in))
+    assert resolved.unknown == ([name] if instrument_ids is None else [])
+    assert resolved.spans is not None
+    assert {span.instrument_id for span in resolved.spans.intervals()} == (instrument_ids or set())
+    assert {asked for asked, _ in resolved.mappings} == ({name} if instrument_ids else set())
