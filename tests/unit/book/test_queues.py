@@ -4,35 +4,55 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from batonics.book.engine import BookEngine
 from batonics.book.queue_state import (
+    NO_LEVEL,
     NODE_WORDS,
     QUEUE_LEVEL_WORDS,
+    LifeEnd,
     LifeRow,
     Node,
     QueueLevel,
     QueueTotal,
 )
 from batonics.book.queues import OrderQueues
-from batonics.model.mbo import MboBatch, slice_batch
+from batonics.model.mbo import Action, MboBatch, slice_batch
 from tests.support.streams import random_stream
 
 
-def check_agreement(queues: OrderQueues, engine: BookEngine) -> None:
-    """The same orders, of the same sizes, in the same order within each level."""
+def _ids(rows: NDArray[np.int64]) -> list[int]:
+    ids: list[int] = rows[:, LifeRow.ORDER_ID].view(np.uint64).tolist()
+    return ids
+
+
+def check_agreement(queues: OrderQueues, engine: BookEngine, *, refills: bool) -> None:
+    """The same orders, of the same sizes, in the same order within each level.
+
+    Orders that an open snapshot has not added again are held, and in no book. A refill puts an
+    order at the back of its queue; a book, which knows no fills, leaves it where it is.
+    """
     rows, orders = queues.alive(), engine.orders()
+    rows = rows[rows[:, LifeRow.END] == LifeEnd.ALIVE]
     key = rows[:, LifeRow.PRICE] ^ -rows[:, LifeRow.SIDE]
-    by = np.lexsort(
-        (rows[:, LifeRow.PRIORITY], ~key, rows[:, LifeRow.BOOK] << 1 | rows[:, LifeRow.SIDE])
-    )
-    rows = rows[by]
-    assert rows[:, LifeRow.ORDER_ID].view(np.uint64).tolist() == orders.order_id.tolist()
+    levels = ~key, rows[:, LifeRow.BOOK] << 1 | rows[:, LifeRow.SIDE]
+    rows = rows[np.lexsort((rows[:, LifeRow.PRIORITY], *levels))]
+    found, expected = rows[:, LifeRow.ORDER_ID].view(np.uint64), orders.order_id
+    requeued = rows[rows[:, LifeRow.REQUEUES] > 0]
+    moved = set(zip(requeued[:, LifeRow.BOOK].tolist(), _ids(requeued), strict=True))
+    kept = [
+        [one for one in zip(books.tolist(), ids.tolist(), strict=True) if one not in moved]
+        for books, ids in ((rows[:, LifeRow.BOOK], found), (orders.book, expected))
+    ]
+    assert kept[0] == kept[1]
+    if not refills:
+        assert found.tolist() == expected.tolist()
     assert rows[:, LifeRow.BOOK].tolist() == orders.book.tolist()
     assert rows[:, LifeRow.SIDE].tolist() == orders.side.tolist()
     assert rows[:, LifeRow.PRICE].tolist() == orders.price.tolist()
     nodes = queues._queues.nodes.reshape(-1, NODE_WORDS)
-    live = nodes[nodes[:, Node.SERIAL] > 0]
+    live = nodes[(nodes[:, Node.SERIAL] > 0) & (nodes[:, Node.LEVEL] != NO_LEVEL)]
     sizes = dict(
         zip(
             zip(live[:, Node.BOOK].tolist(), live[:, Node.ORDER_ID].tolist(), strict=True),
@@ -46,7 +66,7 @@ def check_agreement(queues: OrderQueues, engine: BookEngine) -> None:
 
 
 def check_links(queues: OrderQueues) -> None:
-    """Every level's list, forth and back, with its sums; every live node is in one."""
+    """Every level's list, forth and back, with its sums; every live node is in one, or held."""
     state = queues._queues
     nodes, levels = state.nodes.reshape(-1, NODE_WORDS), state.levels.reshape(-1, QUEUE_LEVEL_WORDS)
     met = 0
@@ -64,24 +84,28 @@ def check_links(queues: OrderQueues) -> None:
         assert level[QueueLevel.SIZE] == sum(sizes)
         assert level[QueueLevel.ORDERS] == np.count_nonzero(sizes)
         met += len(sizes)
+    met += np.count_nonzero((nodes[:, Node.SERIAL] > 0) & (nodes[:, Node.LEVEL] == NO_LEVEL))
     assert met == state.totals[QueueTotal.LIVE]
     assert np.count_nonzero(state.ids[1::2]) == met
     assert np.count_nonzero(levels[:, QueueLevel.OWNER]) == state.totals[QueueTotal.LEVELS]
 
 
-def fold(batch: MboBatch, rows: int) -> tuple[OrderQueues, BookEngine]:
+def fold(batch: MboBatch, rows: int, *, refills: bool = True) -> tuple[OrderQueues, BookEngine]:
     queues, engine = OrderQueues(lives=True), BookEngine(deltas=True)
     for start in range(0, len(batch.action), rows):
         piece = slice_batch(batch, start, start + rows)
         queues.fold(piece, engine.fold(piece).deltas, engine)
-        check_agreement(queues, engine)
+        check_agreement(queues, engine, refills=refills)
     check_links(queues)
     return queues, engine
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_queues_hold_the_books_orders_in_priority_order(seed: int) -> None:
-    fold(random_stream(seed, 3_000), 50)
+    stream = random_stream(seed, 3_000)
+    fold(stream, 50)
+    without_fills = np.where(stream.action == Action.FILL, Action.TRADE, stream.action)
+    fold(stream._replace(action=without_fills.astype(np.uint8)), 50, refills=False)
 
 
 def test_queues_hold_them_where_tables_are_rebuilt() -> None:
