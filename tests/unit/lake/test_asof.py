@@ -53,6 +53,8 @@ def frame_of(schema: str, rows: Sequence[Row], first: int) -> pl.DataFrame:
         "publisher_id": [row.publisher_id for row in rows],
         "action": ["A"] * len(rows),
         "side": ["N"] * len(rows),
+        "status": ["trading"] * len(rows),
+        "book_status": ["synced"] * len(rows),
     }
     columns = {
         name: pl.Series(name, values.get(name, [0] * len(rows))).cast(dtype)

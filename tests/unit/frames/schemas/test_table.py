@@ -104,7 +104,9 @@ def test_other_names_are_refused_with_those_there_are(name: str) -> None:
     with pytest.raises(UsageError) as error:
         find_schema(name)
     assert str(error.value).startswith(f"no schema {name!r}; there are mbo, ")
-    assert str(error.value).endswith(", mbp-N, bbo-INTERVAL, ohlcv-INTERVAL, depth-INTERVAL")
+    assert str(error.value).endswith(
+        ", mbp-N, states-N, bbo-INTERVAL, ohlcv-INTERVAL, depth-INTERVAL"
+    )
 
 
 @pytest.mark.parametrize(
