@@ -38,16 +38,16 @@ def check_agreement(queues: OrderQueues, engine: BookEngine, *, refills: bool) -
     key = rows[:, LifeRow.PRICE] ^ -rows[:, LifeRow.SIDE]
     levels = ~key, rows[:, LifeRow.BOOK] << 1 | rows[:, LifeRow.SIDE]
     rows = rows[np.lexsort((rows[:, LifeRow.PRIORITY], *levels))]
-    found, expected = rows[:, LifeRow.ORDER_ID].view(np.uint64), orders.order_id
+    found, listed = _ids(rows), orders.order_id.tolist()
     requeued = rows[rows[:, LifeRow.REQUEUES] > 0]
     moved = set(zip(requeued[:, LifeRow.BOOK].tolist(), _ids(requeued), strict=True))
     kept = [
-        [one for one in zip(books.tolist(), ids.tolist(), strict=True) if one not in moved]
-        for books, ids in ((rows[:, LifeRow.BOOK], found), (orders.book, expected))
+        [one for one in zip(books.tolist(), ids, strict=True) if one not in moved]
+        for books, ids in ((rows[:, LifeRow.BOOK], found), (orders.book, listed))
     ]
     assert kept[0] == kept[1]
     if not refills:
-        assert found.tolist() == expected.tolist()
+        assert found == listed
     assert rows[:, LifeRow.BOOK].tolist() == orders.book.tolist()
     assert rows[:, LifeRow.SIDE].tolist() == orders.side.tolist()
     assert rows[:, LifeRow.PRICE].tolist() == orders.price.tolist()
@@ -84,7 +84,8 @@ def check_links(queues: OrderQueues) -> None:
         assert level[QueueLevel.SIZE] == sum(sizes)
         assert level[QueueLevel.ORDERS] == np.count_nonzero(sizes)
         met += len(sizes)
-    met += np.count_nonzero((nodes[:, Node.SERIAL] > 0) & (nodes[:, Node.LEVEL] == NO_LEVEL))
+    is_held = (nodes[:, Node.SERIAL] > 0) & (nodes[:, Node.LEVEL] == NO_LEVEL)
+    met += int(np.count_nonzero(is_held))
     assert met == state.totals[QueueTotal.LIVE]
     assert np.count_nonzero(state.ids[1::2]) == met
     assert np.count_nonzero(levels[:, QueueLevel.OWNER]) == state.totals[QueueTotal.LEVELS]
