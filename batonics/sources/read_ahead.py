@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import suppress
-from queue import Full, Queue
+from queue import Empty, Full, Queue
 from threading import Event, Thread
 from typing import NamedTuple, TypeVar
 
@@ -62,10 +62,17 @@ def read_ahead(
         items.close()
         put(_End(error))
 
+    def take() -> T | _End:
+        # Polars handles SIGINT itself and lets the system go on with a wait, so that a wait without
+        # an end could not be interrupted.
+        while True:
+            with suppress(Empty):
+                return queue.get(timeout=POLL_MS / 1000)
+
     thread = Thread(target=work, name="batonics-read-ahead", daemon=True)
     thread.start()
     try:
-        while not isinstance(item := queue.get(), _End):
+        while not isinstance(item := take(), _End):
             yield item
         if item.error is not None:
             raise item.error

@@ -297,7 +297,6 @@ def test_an_order_that_is_alive_is_in_the_window_of_its_date_whatever_others_did
         ("2024-10-04T00:00:00.000000003Z", "2024-10-05T00:00:00.000000003Z"),
         ("2024-10-04", "2024-10-05"),
         ("2024-10-05", "2300-01-01"),
-        ("2300-01-01", "2301-01-01"),
     ],
 )
 def test_views_have_the_rows_that_a_scan_has(view: str, start: str, end: str, lake: Path) -> None:
@@ -307,6 +306,18 @@ def test_views_have_the_rows_that_a_scan_has(view: str, start: str, end: str, la
     scanned = Lake(lake).scan(view, **wanted).collect().height
     options = [text for name, value in wanted.items() for text in (f"--{name}", value)]
     assert count("--lake", lake, *options, of=view) == scanned
+
+
+@pytest.mark.parametrize("view", ["trades", "orders", "mbo"])
+def test_views_and_scans_refuse_times_that_the_lake_has_nothing_of(view: str, lake: Path) -> None:
+    from batonics.lake.lake import Lake
+
+    wanted: dict[str, Any] = {"start": "2300-01-01", "end": "2301-01-01"}
+    with pytest.raises(UsageError, match="no rows from 2300-01-01"):
+        Lake(lake).scan(view, **wanted)
+    options = [text for name, value in wanted.items() for text in (f"--{name}", value)]
+    done = run_in_process("query", f"SELECT * FROM {view}", "--lake", lake, *options, "-q")
+    assert "no rows from 2300-01-01" in error_line(done, 2)
 
 
 def test_a_symbol_that_is_not_there_is_refused(lake: Path, files: list[Path]) -> None:

@@ -183,8 +183,8 @@ def test_a_forgery_that_changes_nothing_is_accepted() -> None:
 
 
 def test_another_version_is_refused_by_name() -> None:
-    message = refusal(forged(lambda header: header.update(version=4)))
-    assert message == "the checkpoint is of version 4, this batonics reads 3"
+    message = refusal(forged(lambda header: header.update(version=5)))
+    assert message == "the checkpoint is of version 5, this batonics reads 4"
 
 
 @pytest.mark.parametrize(
