@@ -75,7 +75,8 @@ def with_places(records: pl.LazyFrame, schema: Schema) -> pl.DataFrame:
     states: list[pl.Series] = []
     if schema.has_quotes:
         extra = (STATUS, CROSSED, BOOK_STATUS)
-        ends_interval = schema.time_is_interval_end
+        # Rows of depth have the time of their closing record too, and extra columns go by it.
+        ends_interval = schema.time_is_interval_end and schema.time_column == "ts_recv"
         stated = with_extra(records, schema.rows, extra, ends_interval=ends_interval).collect()
         no_end = pl.Series(STATUS_END, [None], TIME_TYPE).new_from_index(0, rows.height)
         stated = stated.with_columns(no_end)
