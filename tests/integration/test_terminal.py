@@ -27,19 +27,19 @@ def test_a_wide_answer_shows_its_first_and_last_columns(columns: int) -> None:
     assert "…" in header.split()
     assert len(rows) == 3
     shown = len(header.split()) - 1
-    assert count == f"75 columns, {shown} shown; --wide shows all, --format csv writes all"
+    assert count == f"82 columns, {shown} shown; --wide shows all, --format csv writes all"
     assert done.text.count("ts_recv") == 1
 
 
 def test_wide_shows_all_columns_on_a_terminal() -> None:
     header, *rows, _ = run_in_terminal(*QUERY, "--wide").lines
-    assert len(header.split()) == 75
+    assert len(header.split()) == 82
     assert len(rows) == 3
 
 
 def test_nothing_is_cut_in_a_pipe() -> None:
     header, *rows = run_command(*QUERY).out.decode().splitlines()
-    assert len(header.split()) == 75
+    assert len(header.split()) == 82
     assert len(rows) == 3
 
 
