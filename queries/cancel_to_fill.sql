@@ -8,8 +8,8 @@
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
 -- column: ticks BIGINT  how many ticks behind the best price of its side the order was placed,
---   rounded down; negative: ahead of the best price; null: its side was empty or not yet known in
---   that source
+--   rounded down; negative: ahead of the best price; null: its side was empty, not yet known in
+--   that source, or of a market that was not open
 -- column: orders BIGINT  how many orders were placed there
 -- column: added BIGINT  size of these orders when they were placed, and size that modifies added
 --   later
@@ -19,6 +19,9 @@
 -- column: fill_ratio DOUBLE  filled / added
 -- column: cancel_ratio DOUBLE  cancelled / added
 -- column: cancel_to_fill DOUBLE  cancelled / filled; null if nothing was filled
+-- column: left_out BIGINT  how many of these orders have no distance since the market was not open
+-- column: sessions_known BOOLEAN  whether the status of trading was known at all these orders; if
+--   not, only crossed and locked books give no distance
 -- source: fill ratio and cancel ratio relative to the size added, as in `.mbo.orders()`
 
 -- Orders with an unknown start (left_censored) are left out: the time at which they were placed is
@@ -27,6 +30,7 @@ WITH timed AS (
     -- A book's time is its greatest ts_recv so far; one with F_BAD_TS_RECV (8) outside a snapshot
     -- (32) does not count.
     SELECT publisher_id, instrument_id, source, position, action, bid_px_00, ask_px_00,
+        is_open, status IS NOT NULL AS known, epoch_ns(ts_status_end) AS status_end,
         max(if((flags & 40) = 8, NULL, epoch_ns(ts_recv))) OVER (
             PARTITION BY publisher_id, instrument_id, source ORDER BY position, action <> 'T'
             ROWS UNBOUNDED PRECEDING
@@ -34,7 +38,8 @@ WITH timed AS (
     FROM states_1
 ),
 states AS (
-    SELECT publisher_id, instrument_id, source, ts, bid_px_00, ask_px_00
+    SELECT publisher_id, instrument_id, source, ts, bid_px_00, ask_px_00, is_open, known,
+        status_end
     FROM timed
     -- The row of a trade (T) is not a state: it has the book before the trade.
     WHERE action <> 'T' AND ts IS NOT NULL
@@ -52,7 +57,9 @@ entered AS (
         AND if($most >= 0, true, error('most: 0 or more is expected'))
 ),
 placed AS (
-    SELECT entered.*,
+    -- A state is of an open market until its status ends.
+    SELECT entered.*, states.known,
+        states.is_open AND coalesce(entered.ts < states.status_end, true) AS is_open,
         CASE side WHEN 'B' THEN bid_px_00 - price_start ELSE price_start - ask_px_00 END AS distance
     FROM entered
     -- Strictly before: a state of the same time may result from the order itself.
@@ -64,7 +71,7 @@ placed AS (
 )
 SELECT symbol, publisher_id,
     -- greatest and least ignore nulls.
-    CASE WHEN distance IS NOT NULL
+    CASE WHEN distance IS NOT NULL AND is_open
         THEN least(greatest(floor(distance / $tick), -$most), $most)::BIGINT
     END AS ticks,
     count(*) AS orders,
@@ -74,7 +81,9 @@ SELECT symbol, publisher_id,
     sum("left")::BIGINT AS censored,
     sum(filled) / nullif(sum(added), 0) AS fill_ratio,
     sum(cancelled) / nullif(sum(added), 0) AS cancel_ratio,
-    sum(cancelled) / nullif(sum(filled), 0) AS cancel_to_fill
+    sum(cancelled) / nullif(sum(filled), 0) AS cancel_to_fill,
+    count(*) FILTER (distance IS NOT NULL AND NOT is_open) AS left_out,
+    coalesce(bool_and(coalesce(known, false)), false) AS sessions_known
 FROM placed
 GROUP BY ALL
 ORDER BY symbol, publisher_id, ticks

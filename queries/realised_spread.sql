@@ -14,6 +14,10 @@
 -- column: realised_spread PRICE_DOUBLE  size-weighted mean of 2 d (p - mid at t + tau)
 -- column: price_impact PRICE_DOUBLE  size-weighted mean of 2 d (mid at t + tau - mid before the
 --   trade): effective_spread less realised_spread
+-- column: left_out BIGINT  how many trades were left out, since the market was not open at the
+--   trade or at the time of the later mid
+-- column: sessions_known BOOLEAN  whether the status of trading was known throughout; if not, only
+--   crossed and locked books are left out
 -- source: twice the distance from a mid, weighted by size, as in SEC Rule 605, but relative to the
 --   time of the trade; each trade is as in `.mbo.trade_measures`. Trades of side N are signed by
 --   the rule of Lee and Ready, "Inferring trade direction from intraday data" (1991). The mid at t
@@ -29,7 +33,8 @@ WITH ordered AS (
             book ROWS UNBOUNDED PRECEDING
         ) AS ts,
         action = 'T' AS is_trade, side, price, size::BIGINT AS size,
-        bid_px_00 + ask_px_00 AS twice_mid,
+        bid_px_00 + ask_px_00 AS twice_mid, is_open, status IS NOT NULL AS known,
+        epoch_ns(ts_status_end) AS status_end,
         row_number() OVER book AS n,
         -- FILTER would make this window far slower.
         count(if(action = 'R' OR (action <> 'T' AND (flags & 32) <> 0), 1, NULL)) OVER (
@@ -44,7 +49,8 @@ WITH ordered AS (
 -- row.
 states AS (
     SELECT publisher_id, instrument_id, source, coalesce(ts, -1) AS ts, max(series) AS series,
-        arg_max_null(twice_mid, n) AS twice_mid
+        arg_max_null(twice_mid, n) AS twice_mid, arg_max(is_open, n) AS is_open,
+        arg_max(known, n) AS known, arg_max_null(status_end, n) AS status_end
     FROM ordered
     WHERE NOT is_trade
     GROUP BY ALL
@@ -86,7 +92,10 @@ due AS (
 ),
 -- Sums of integers do not depend on the order of addition.
 measured AS (
+    -- A state is of an open market until its status ends.
     SELECT t.symbol, t.publisher_id, t.tau_ns, t.size::HUGEINT AS size,
+        t.is_open AND s.is_open AND coalesce(t.due < s.status_end, true) AS counts,
+        t.known AND s.known AS known,
         t.d * (2 * t.price - t.twice_mid) AS effective,
         if(s.series = t.series, t.d * (2 * t.price - s.twice_mid), NULL) AS realised
     FROM due t
@@ -94,10 +103,15 @@ measured AS (
         ON s.publisher_id = t.publisher_id AND s.instrument_id = t.instrument_id
         AND s.source = t.source AND s.ts <= t.due
 )
-SELECT symbol, publisher_id, tau_ns, count(*) AS trade_count, sum(size)::BIGINT AS volume,
-    sum(effective * size) / nullif(sum(size), 0) AS effective_spread,
-    sum(realised * size) / nullif(sum(size), 0) AS realised_spread,
-    sum((effective - realised) * size) / nullif(sum(size), 0) AS price_impact
+SELECT symbol, publisher_id, tau_ns, count(*) FILTER (counts) AS trade_count,
+    coalesce(sum(size) FILTER (counts), 0)::BIGINT AS volume,
+    sum(effective * size) FILTER (counts) / nullif(sum(size) FILTER (counts), 0)
+        AS effective_spread,
+    sum(realised * size) FILTER (counts) / nullif(sum(size) FILTER (counts), 0)
+        AS realised_spread,
+    sum((effective - realised) * size) FILTER (counts) / nullif(sum(size) FILTER (counts), 0)
+        AS price_impact,
+    count(*) FILTER (NOT counts) AS left_out, bool_and(known) AS sessions_known
 FROM measured
 WHERE effective IS NOT NULL AND realised IS NOT NULL AND size IS NOT NULL
 GROUP BY ALL

@@ -8,27 +8,34 @@
 -- column: returns BIGINT  how many returns the sum has; intervals without a change are not counted
 -- column: variance DOUBLE  sum of squared returns of the day
 -- column: volatility DOUBLE  square root of variance: 0.01 is 1 % per day; not annualised
+-- column: left_out BIGINT  how many seconds with a mid were left out, since the market was not open
+-- column: sessions_known BOOLEAN  whether the status of trading was known throughout; if not, only
+--   crossed and locked books are left out
 -- source: Andersen, Bollerslev, Diebold and Labys, "Modeling and forecasting realized volatility"
 --   (2003): the sum of squared changes of the mid's logarithm, at the last second of each interval
---   (T - every, T]. A mid that is unknown, because a side is empty, or not positive is skipped
+--   (T - every, T]. A mid that is unknown, because a side is empty, or not positive is skipped;
+--   so is that of a market that is not open (`is_open` of the view)
 WITH mids AS (
     SELECT date, coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, instrument_id,
         (epoch_ns(ts_recv) + $every - 1) // $every AS w,
-        arg_max(bid_px_00 + ask_px_00, ts_recv) AS twice_mid
+        arg_max(if(is_open, bid_px_00 + ask_px_00, NULL), ts_recv) AS twice_mid,
+        count(*) FILTER (NOT is_open) AS left_out, bool_and(status IS NOT NULL) AS known
     FROM bbo_1s
     WHERE bid_px_00 + ask_px_00 > 0
     GROUP BY ALL
 ),
 changes AS (
-    SELECT date, symbol, publisher_id, w, ln(twice_mid) - ln(lag(twice_mid) OVER (
-        PARTITION BY date, publisher_id, instrument_id ORDER BY w
-    )) AS change
+    SELECT date, symbol, publisher_id, w, left_out, known,
+        ln(twice_mid) - ln(lag(twice_mid IGNORE NULLS) OVER (
+            PARTITION BY date, publisher_id, instrument_id ORDER BY w
+        )) AS change
     FROM mids
 )
 -- Summed in order, so that the sum is the same each time.
 SELECT date, symbol, publisher_id, count(nullif(change, 0)) AS returns,
-    sum(change * change ORDER BY w) AS variance, sqrt(sum(change * change ORDER BY w)) AS volatility
+    sum(change * change ORDER BY w) AS variance, sqrt(sum(change * change ORDER BY w)) AS volatility,
+    sum(left_out)::BIGINT AS left_out, bool_and(known) AS sessions_known
 FROM changes
 GROUP BY ALL
-HAVING count(change) > 0
+HAVING count(change) > 0 OR sum(left_out) > 0
 ORDER BY ALL

@@ -13,6 +13,10 @@
 --   is 1 for a buy and -1 for a sell
 -- column: impact_bps DOUBLE  impact relative to the mean of the mids before the trades, taken without
 --   their signs, in units of 1e-4
+-- column: left_out BIGINT  how many trades were left out, since the market was not open at the
+--   trade or at the time of the later mid
+-- column: sessions_known BOOLEAN  whether the status of trading was known throughout; if not, only
+--   crossed and locked books are left out
 -- source: the signed change of the mid after a trade, by size as in Hasbrouck, "Measuring the
 --   information content of stock trades" (1991), without his model. Trades of side N are signed by
 --   the rule of Lee and Ready, "Inferring trade direction from intraday data" (1991). The impact of
@@ -28,7 +32,8 @@ WITH ordered AS (
             book ROWS UNBOUNDED PRECEDING
         ) AS ts,
         action = 'T' AS is_trade, side, price, size::BIGINT AS size,
-        bid_px_00 + ask_px_00 AS twice_mid,
+        bid_px_00 + ask_px_00 AS twice_mid, is_open, status IS NOT NULL AS known,
+        epoch_ns(ts_status_end) AS status_end,
         row_number() OVER book AS n,
         -- The last time at which the book has a row. After a join DuckDB would expect so few rows
         -- that it would compare each of them with all states.
@@ -47,7 +52,8 @@ WITH ordered AS (
 -- The last state at each time; -1: no time is known yet.
 states AS (
     SELECT publisher_id, instrument_id, source, coalesce(ts, -1) AS ts, max(series) AS series,
-        arg_max_null(twice_mid, n) AS twice_mid
+        arg_max_null(twice_mid, n) AS twice_mid, arg_max(is_open, n) AS is_open,
+        arg_max(known, n) AS known, arg_max_null(status_end, n) AS status_end
     FROM ordered
     WHERE NOT is_trade
     GROUP BY ALL
@@ -73,7 +79,10 @@ signed AS (
     FROM met
 ),
 moves AS (
+    -- A state is of an open market until its status ends.
     SELECT t.symbol, t.publisher_id, t.size, t.twice_mid,
+        t.is_open AND s.is_open AND coalesce(t.due < s.status_end, true) AS counts,
+        t.known AND s.known AS known,
         if(s.series = t.series, t.d * (s.twice_mid - t.twice_mid), NULL) AS twice_move,
         floor(log2(t.size))::BIGINT AS bucket
     FROM signed t
@@ -84,9 +93,12 @@ moves AS (
 )
 SELECT symbol, publisher_id, 1::BIGINT << bucket AS size_from,
     (1::BIGINT << (bucket + 1)) - 1 AS size_to,
-    count(*) AS trade_count, sum(size)::BIGINT AS volume,
-    sum(twice_move) / count(*) / 2 AS impact,
-    sum(twice_move) / nullif(sum(abs(twice_mid)), 0) * 1e4 AS impact_bps
+    count(*) FILTER (counts) AS trade_count,
+    coalesce(sum(size) FILTER (counts), 0)::BIGINT AS volume,
+    sum(twice_move) FILTER (counts) / nullif(count(*) FILTER (counts), 0) / 2 AS impact,
+    sum(twice_move) FILTER (counts) / nullif(sum(abs(twice_mid)) FILTER (counts), 0) * 1e4
+        AS impact_bps,
+    count(*) FILTER (NOT counts) AS left_out, bool_and(known) AS sessions_known
 FROM moves
 WHERE twice_move IS NOT NULL
 GROUP BY ALL

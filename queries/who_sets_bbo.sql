@@ -14,14 +14,20 @@
 --   prices
 -- column: bid_seconds DOUBLE  seconds in which any publisher had a bid
 -- column: ask_seconds DOUBLE  seconds in which any publisher had an ask
+-- column: left_out_seconds DOUBLE  seconds in which its book was left out, since its market was not
+--   open
+-- column: sessions_known BOOLEAN  whether the status of trading was known throughout for this
+--   publisher; if not, only crossed and locked books are left out
 -- source: the best price of each side over the books of all publishers at one moment; a state holds
 --   until the next change of any book of the symbol on that date. Ties count for each publisher, so
---   that shares may add up to more than 1
+--   that shares may add up to more than 1. A book of a market that is not open counts as empty
+--   (`is_open` of the view; a state's whole time, also if its status ends before)
 WITH timed AS (
     -- A book's time is its greatest ts_recv so far; one with F_BAD_TS_RECV (8) outside a snapshot
     -- (32) does not count.
     SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, date, source, position,
-        action, bid_px_00 AS bid, ask_px_00 AS ask,
+        action, if(is_open, bid_px_00, NULL) AS bid, if(is_open, ask_px_00, NULL) AS ask,
+        is_open, status IS NOT NULL AS known,
         max(if((flags & 40) = 8, NULL, epoch_ns(ts_recv))) OVER (
             PARTITION BY publisher_id, instrument_id, source ORDER BY position, action <> 'T'
             ROWS UNBOUNDED PRECEDING
@@ -53,7 +59,8 @@ states AS (
 -- before the first state of a publisher it has no prices.
 spread_out AS (SELECT *, unnest(range(from_n, next_n)) AS moment_n FROM states),
 standing AS (
-    SELECT symbol, date, moment_n AS n, publisher_id,
+    SELECT symbol, date, moment_n AS n, publisher_id, known,
+        moment_n >= n AND NOT is_open AS is_left_out,
         if(moment_n < n, NULL, bid) AS bid, if(moment_n < n, NULL, ask) AS ask
     FROM spread_out
 ),
@@ -79,7 +86,9 @@ SELECT date, symbol, publisher_id,
     coalesce(sum(ns) FILTER (bid = best_bid AND ask = best_ask), 0)
         / sum(ns) FILTER (bids > 0 AND asks > 0) AS both_share,
     coalesce(sum(ns) FILTER (bids > 0), 0) / 1e9 AS bid_seconds,
-    coalesce(sum(ns) FILTER (asks > 0), 0) / 1e9 AS ask_seconds
+    coalesce(sum(ns) FILTER (asks > 0), 0) / 1e9 AS ask_seconds,
+    coalesce(sum(ns) FILTER (is_left_out), 0) / 1e9 AS left_out_seconds,
+    bool_and(known) AS sessions_known
 FROM counted
 JOIN moments USING (symbol, date, n)
 GROUP BY date, symbol, publisher_id

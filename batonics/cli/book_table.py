@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from batonics.cli.console import escape_unprintable, plain_console
+from batonics.book.state import Status
+from batonics.cli.console import describe_cold_books, escape_unprintable, plain_console
 from batonics.cli.table import BOOK_ROWS_MAX, Column, print_table
 from batonics.jobs.reconstruct import Reconstruction
 from batonics.sinks.book_json import book_documents
@@ -51,6 +52,9 @@ def print_books(run: Reconstruction) -> None:
     skipped = sum(file.skipped for file in run.stream.files)
     line = f"{records:,} records, {count} books"
     console.print(line + (f", {skipped:,} bad records skipped" if skipped else ""))
+    cold = sum(status is Status.COLD for status in run.engine.statuses())
+    if cold:
+        console.print(describe_cold_books(cold, count), style="yellow")
     as_of = run.as_of
     for warning in as_of.warnings():
         console.print(f"{warning}: {warning.meaning}; {as_of.data.describe()}", style="yellow")

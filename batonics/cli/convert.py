@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from batonics.cli.console import describe_clamped_rows
+from batonics.cli.console import describe_clamped_rows, describe_cold_books
 from batonics.cli.options import (
     SCHEMA_FORMS,
     EndOption,
@@ -108,4 +108,6 @@ def command(
     if result.clamped_rows:
         typer.echo(f"batonics: {describe_clamped_rows(result.clamped_rows, schema)}", err=True)
     if not quiet:
+        if result.cold_books:
+            typer.echo(describe_cold_books(result.cold_books, result.book_count), err=True)
         typer.echo(f"wrote {result.rows:,} rows to {out}", err=True)

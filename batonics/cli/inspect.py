@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from batonics.cli.console import escape_unprintable, plain_console
+from batonics.cli.console import describe_cold_books, escape_unprintable, plain_console
 from batonics.cli.options import (
     FilesArgument,
     InThisOrderOption,
@@ -46,6 +46,8 @@ def command(
         typer.echo(orjson.dumps(report, option=orjson.OPT_INDENT_2).decode())
     else:
         _print(report)
+        if not quiet:
+            _print_cold_books(report["books"])
 
 
 def _print(report: dict[str, Any]) -> None:
@@ -117,6 +119,13 @@ def _print_books(console: Any, report: dict[str, Any]) -> None:
     )
     if len(report["books"]) > BOOK_ROWS_MAX:
         console.print(f"and {len(report['books']) - BOOK_ROWS_MAX} more books; --json has them all")
+
+
+def _print_cold_books(books: list[dict[str, Any]]) -> None:
+    """A line on standard error if books are cold at the end."""
+    cold = sum(book["status"] == "cold" for book in books)
+    if cold:
+        plain_console(stderr=True).print(describe_cold_books(cold, len(books)), style="yellow")
 
 
 def _list_counts(counts: dict[str, int]) -> str:

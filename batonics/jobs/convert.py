@@ -15,6 +15,7 @@ from batonics.codec.metadata import Metadata, SymbolMapping
 from batonics.frames.columns.book_state import EXTRA_SCHEMA
 from batonics.frames.columns.levels import count_clamped_rows
 from batonics.frames.columns.prices import PriceUnit, find_price_columns
+from batonics.frames.scan.book_changes import ColdStartCounter
 from batonics.frames.scan.definitions import TICK, FrameDefinitions, definition_columns
 from batonics.frames.scan.mbo_scan import SYMBOL, StreamFacts, scan_batches
 from batonics.frames.scan.row_extras import RowExtras, check_extra
@@ -109,10 +110,14 @@ class ConvertResult(NamedTuple):
     Attributes:
         rows: the number of rows.
         clamped_rows: the number of rows with a size of 32 bits that may be larger in the book.
+        cold_books: the number of books that began mid-session; 0 for rows without quotes.
+        book_count: the number of books; 0 for rows without quotes.
     """
 
     rows: int
     clamped_rows: int
+    cold_books: int
+    book_count: int
 
 
 class TableOutput(NamedTuple):
@@ -166,11 +171,14 @@ def convert(
     with table as rows:
         run = Conversion(request)
         run.progress = progress
+        cold = ColdStartCounter()
+        if find_schema(request.schema).has_quotes:
+            run.on_batch = cold.note
         # Closing the generator closes its files and ends its thread, whatever happens.
         with closing(run.frames(options)) as frames:
             for frame in frames:
                 rows.write(frame)
-    return ConvertResult(run.rows, run.clamped_rows)
+    return ConvertResult(run.rows, run.clamped_rows, cold.cold_books, cold.book_count)
 
 
 def _has_schema_columns(request: ConvertRequest) -> bool:

@@ -335,3 +335,25 @@ def test_times_select_orders_by_their_ends(tmp_path: Path) -> None:
     found = [pl.read_parquet(tmp_path / f"{name}.parquet") for name in ("before", "after")]
     assert [frame.height > 0 for frame in found] == [True, True]
     assert_frame_equal(pl.concat(found).drop("symbol"), rows)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("convert", "--schema", "mbp-1", "--out", "x.parquet"),
+        ("inspect",),
+        ("reconstruct",),
+    ],
+)
+def test_books_that_begin_mid_session_are_said_to_be_cold(
+    command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cold.dbn").write_bytes(encode(adds(4)))
+    said = "cold: 2 of 2 books began mid-session, without a clear or a snapshot"
+    assert run_in_process(*command, "cold.dbn").err.count(said) == 1
+    assert run_in_process(*command, "cold.dbn", "--quiet").err == ""
+    assert "mid-session" not in run_in_process(*command, SAMPLE).err
+    if command[0] == "convert":  # trades do not depend on the book before them
+        of_trades = ("convert", "--schema", "trades", "--out", "y.parquet", "cold.dbn")
+        assert "mid-session" not in run_in_process(*of_trades).err

@@ -31,6 +31,9 @@ TOB, SNAPSHOT, MBP, BAD_TS_RECV = 64, 32, 16, 8
 REAL = list(real_files(Path()))
 BOOK = ["publisher_id", "instrument_id"]
 GROUP = ["symbol", "publisher_id"]
+IS_CROSSED = (pl.col("bid_price") >= pl.col("ask_price")).fill_null(value=False)
+INCLUDES = pytest.mark.parametrize("include", [(), ("crossed", "closed")], ids=["open", "all"])
+"""States that are left out, and all of them. No real data set here has a status of trading."""
 Row = dict[str, Any]
 
 
@@ -126,11 +129,11 @@ def test_orders_are_cancelled_and_filled_by_ticks_from_the_best_that_they_met() 
         order(ts_recv_start=T + 6, symbol="Y", price_start=20 * cent),
     ]
     assert answer("cancel_to_fill", {"orders": orders, "states_1": states}, most=5) == [
-        ("X", 1, -2, 1, 1, 0, 1, 0, 0.0, 1.0, None),
-        ("X", 1, 0, 1, 1, 0, 1, 0, 0.0, 1.0, None),
-        ("X", 1, 2, 2, 6, 2, 4, 0, 2 / 6, 4 / 6, 2.0),
-        ("X", 1, None, 3, 3, 2, 0, 1, 2 / 3, 0.0, 0.0),
-        ("Y", 1, 5, 1, 1, 1, 0, 0, 1.0, 0.0, 0.0),
+        ("X", 1, -2, 1, 1, 0, 1, 0, 0.0, 1.0, None, 0, False),
+        ("X", 1, 0, 1, 1, 0, 1, 0, 0.0, 1.0, None, 0, False),
+        ("X", 1, 2, 2, 6, 2, 4, 0, 2 / 6, 4 / 6, 2.0, 0, False),
+        ("X", 1, None, 3, 3, 2, 0, 1, 2 / 3, 0.0, 0.0, 0, False),
+        ("Y", 1, 5, 1, 1, 1, 0, 0, 1.0, 0.0, 0.0, 0, False),
     ]
 
 
@@ -174,8 +177,8 @@ def test_a_quote_lives_while_its_price_is_the_best() -> None:
     ]
     assert answer("quote_flicker", {"states_1": states}, shorter="10ns") == [
         # 101 for 9 ns, 100 for none, 103 for 41 ns, and, after an empty side, 100 for 5 ns.
-        ("X", 1, "B", 0, 4, 3, 1, 0.75, 5),
-        ("Y", 1, "A", 1, 1, 1, 0, 1.0, 2),
+        ("X", 1, "B", 0, 4, 3, 1, 0.75, 5, 0, False),
+        ("Y", 1, "A", 1, 1, 1, 0, 1.0, 2, 0, False),
     ]
 
 
@@ -339,10 +342,10 @@ def test_turnover_is_by_the_size_that_stood_while_both_sides_did() -> None:
         trade(T, 101, size=None, symbol="Z"),
     ]
     assert answer("turnover", {"states_1": states}) == [
-        ("X", 1, 0, 4, 5.0, 1.0, 4 / 6.0, 10 / 1e9),
-        ("X", 1, 1, 18, 6.5, 1.25, 18 / 7.75, 8 / 1e9),
-        ("Y", 1, 0, 2 * (2**32 - 2), None, None, None, 0.0),
-        ("Z", 1, 0, 0, None, None, None, 0.0),
+        ("X", 1, 0, 4, 5.0, 1.0, 4 / 6.0, 10 / 1e9, 0.0, False),
+        ("X", 1, 1, 18, 6.5, 1.25, 18 / 7.75, 8 / 1e9, 0.0, False),
+        ("Y", 1, 0, 2 * (2**32 - 2), None, None, None, 0.0, 0.0, False),
+        ("Z", 1, 0, 0, None, None, None, 0.0, 0.0, False),
     ]
 
 
@@ -438,7 +441,10 @@ def test_times_to_fill_are_those_of_the_lives_of_orders(real: Path) -> None:
     assert_answers(query_files("queue_time_to_fill", real), expected)
 
 
-def test_orders_meet_the_best_after_the_last_event_before_them(real: Path) -> None:
+@INCLUDES
+def test_orders_meet_the_best_after_the_last_event_before_them(
+    real: Path, include: tuple[str, ...]
+) -> None:
     tick, most = PRICE // 100, 10
     # The state after each event, of events of one moment the last.
     states = (
@@ -457,21 +463,22 @@ def test_orders_meet_the_best_after_the_last_event_before_them(real: Path) -> No
         check_sortedness=False,
     )
     sums = {"added": "added", "filled": "filled", "cancelled": "cancelled", "censored": "left"}
+    distance = (
+        pl.when(pl.col("side") == "B")
+        .then(pl.col("bid_price") - pl.col("price_start"))
+        .otherwise(pl.col("price_start") - pl.col("ask_price"))
+    )
+    is_left_out = IS_CROSSED if not include else pl.lit(value=False)
     expected = (
         met.with_columns(
-            (
-                pl.when(pl.col("side") == "B")
-                .then(pl.col("bid_price") - pl.col("price_start"))
-                .otherwise(pl.col("price_start") - pl.col("ask_price"))
-                // tick
-            )
-            .clip(-most, most)
-            .alias("ticks")
+            pl.when(~is_left_out).then((distance // tick).clip(-most, most)).alias("ticks"),
+            is_left_out=is_left_out & distance.is_not_null(),
         )
         .group_by(*GROUP, "ticks")
         .agg(
             pl.len().alias("orders"),
             *(pl.sum(column).alias(name) for name, column in sums.items()),
+            left_out=count(pl.col("is_left_out")),
         )
         .with_columns(
             (pl.col("filled") / pl.col("added")).alias("fill_ratio"),
@@ -479,10 +486,12 @@ def test_orders_meet_the_best_after_the_last_event_before_them(real: Path) -> No
             pl.when(pl.col("filled") > 0)
             .then(pl.col("cancelled") / pl.col("filled"))
             .alias("cancel_to_fill"),
+            sessions_known=pl.lit(value=False),
         )
         .sort(*GROUP, "ticks", nulls_last=True)
     )
-    assert_answers(query_files("cancel_to_fill", real), expected)
+    found = query_files("cancel_to_fill", real, include=include)
+    assert_answers(found, expected.select(found.columns))
 
 
 def test_lifetimes_are_those_of_the_lives_of_orders(real: Path) -> None:
@@ -512,35 +521,47 @@ def runs(values: Sequence[tuple[int, Any]]) -> Iterator[tuple[Any, int, int]]:
         yield value, times[0], times[-1]
 
 
-def test_quotes_live_between_the_events_that_change_the_best_price(real: Path) -> None:
+@INCLUDES
+def test_quotes_live_between_the_events_that_change_the_best_price(
+    real: Path, include: tuple[str, ...]
+) -> None:
     shorter_ns = 100 * NS_PER_S // 1000
     rows = []
     for (symbol, publisher), events in named(real, lambda mbo: mbo.bbo()).group_by(*GROUP):
+        times = events["ts_recv"].to_list()
+        crossed = events.select(IS_CROSSED).to_series().to_list()
         for side, column in (("B", "bid_price"), ("A", "ask_price")):
-            spells = list(runs(events.select("ts_recv", column).rows()))
+            spells = list(runs(list(enumerate(events[column].to_list()))))
             for before, (price, start, _), after in zip(
                 spells, spells[1:], spells[2:], strict=False
             ):
                 if price is not None:
                     returned = before[0] is not None and before[0] == after[0]
-                    rows.append((symbol, publisher, side, start, after[1] - start, returned))
-    types = (pl.String, pl.Int64, pl.String, pl.Int64, pl.Int64, pl.Boolean)
-    names = (*GROUP, "side", "ts", "life_ns", "returned")
+                    life_ns = times[after[1]] - times[start]
+                    counts = bool(include) or not crossed[start]
+                    spell = (times[start], life_ns, returned, counts)
+                    rows.append((symbol, publisher, side, *spell))
+    types = (pl.String, pl.Int64, pl.String, pl.Int64, pl.Int64, pl.Boolean, pl.Boolean)
+    names = (*GROUP, "side", "ts", "life_ns", "returned", "counts")
     schema = dict(zip(names, types, strict=True))
-    short = pl.col("life_ns") < shorter_ns
+    is_counted = pl.col("counts")
+    short = is_counted & (pl.col("life_ns") < shorter_ns)
     expected = (
         pl.DataFrame(rows, schema=schema, orient="row")
+        .with_columns(counted_ns=pl.when(is_counted).then("life_ns"))
         .group_by(*GROUP, "side", hour_of("ts"))
         .agg(
-            pl.len().alias("quotes"),
+            count(is_counted).alias("quotes"),
             count(short).alias("flickers"),
             count(short & pl.col("returned")).alias("returned"),
-            short.mean().alias("flicker_share"),
-            quantile("life_ns", 500).alias("p50_ns"),
+            short.filter(is_counted).mean().alias("flicker_share"),
+            quantile("counted_ns", 500).alias("p50_ns"),
+            left_out=count(~is_counted),
+            sessions_known=pl.lit(value=False),
         )
         .sort(*GROUP, "side", "hour")
     )
-    assert_answers(query_files("quote_flicker", real), expected)
+    assert_answers(query_files("quote_flicker", real, include=include), expected)
 
 
 def test_spells_hold_every_event_after_which_a_book_was_crossed(real: Path) -> None:
@@ -641,7 +662,7 @@ def test_all_that_was_traded_is_bought_sold_or_unknown(real: Path) -> None:
     assert_answers(query_files("trade_signs", real), expected)
 
 
-def test_messages_per_trade_are_counts_of_records(real: Path) -> None:
+def test_messages_per_trade_are_is_countedof_records(real: Path) -> None:
     action, size = pl.col("action"), pl.col("size").cast(pl.Int64)
     orders = (action == "A") & (pl.col("flags") & (TOB | MBP) == 0)
     expected = (
@@ -666,7 +687,10 @@ def test_messages_per_trade_are_counts_of_records(real: Path) -> None:
     assert_answers(query_files("quote_to_trade", real), expected)
 
 
-def test_turnover_is_by_sizes_that_stood_at_the_best_by_a_walk_over_events(real: Path) -> None:
+@INCLUDES
+def test_turnover_is_by_sizes_that_stood_at_the_best_by_a_walk_over_events(
+    real: Path, include: tuple[str, ...]
+) -> None:
     stood: dict[tuple[Any, ...], list[int]] = {}
     sizes = ["ts_recv", "bid_price", "ask_price", "bid_size", "ask_size"]
     for (symbol, publisher), rows in named(real, lambda mbo: mbo.bbo()).group_by(*GROUP):
@@ -677,8 +701,9 @@ def test_turnover_is_by_sizes_that_stood_at_the_best_by_a_walk_over_events(real:
         for (ts, bid, ask_price, *both), (end, *_) in pairwise(states):
             while bid is not None and ask_price is not None and ts < end:
                 turn = min(end, (ts // HOUR_NS + 1) * HOUR_NS)
-                at = stood.setdefault((symbol, publisher, ts // HOUR_NS % 24), [0, 0, 0])
-                for place, value in enumerate((1, *both)):
+                at = stood.setdefault((symbol, publisher, ts // HOUR_NS % 24), [0, 0, 0, 0])
+                is_left_out = not include and bid >= ask_price
+                for place, value in enumerate((0, 0, 0, 1) if is_left_out else (1, *both, 0)):
                     at[place] += value * (turn - ts)
                 ts = turn  # noqa: PLW2901 - the rest of the state
     traded: dict[tuple[Any, ...], int] = {}
@@ -689,11 +714,12 @@ def test_turnover_is_by_sizes_that_stood_at_the_best_by_a_walk_over_events(real:
         traded[key] = traded.get(key, 0) + size
     expected = []
     for key in sorted({*stood, *traded}):
-        ns, bid, ask_size = stood.get(key, (0, 0, 0))
+        ns, bid, ask_size, left_out_ns = stood.get(key, (0, 0, 0, 0))
         means = (bid / ns, ask_size / ns) if ns else (None, None)
         turnover = traded.get(key, 0) * ns / (bid + ask_size) if ns else None
-        expected.append((*key, traded.get(key, 0), *means, turnover, ns / 1e9))
-    found = query_files("turnover", real)
+        left_out = (left_out_ns / 1e9, False)
+        expected.append((*key, traded.get(key, 0), *means, turnover, ns / 1e9, *left_out))
+    found = query_files("turnover", real, include=include)
     assert_answers(found, pl.DataFrame(expected, schema=found.schema, orient="row"))
 
 

@@ -283,7 +283,7 @@ def test_realised_variance_is_the_sum_of_squared_changes_of_the_logarithm() -> N
         quote(30, 100, 100, symbol="Y"),
         quote(DAY_S, 300, 300, symbol="Y"),  # a day of one mid has no change
     ]
-    answer = run_query("realised_variance", {"bbo_1s": rows}, every="10s")
+    answer = run_query("realised_variance", {"bbo_1s": rows}, include=ALL_STATES, every="10s")
     assert answer.select("symbol", "publisher_id", "returns", "variance", "volatility").rows() == [
         ("X", 1, 2, pytest.approx(2 * math.log(2) ** 2), pytest.approx(2**0.5 * math.log(2))),
         ("Y", 1, 0, 0.0, 0.0),  # its mid does not change
@@ -315,7 +315,7 @@ def test_consolidated_bbo_has_the_best_over_publishers() -> None:
 
 
 def test_who_sets_bbo_shares_the_time_among_those_at_the_best() -> None:
-    answer = run_query("who_sets_bbo", {"states_1": TWO_PUBLISHERS}).drop("date")
+    answer = counted(run_query("who_sets_bbo", {"states_1": TWO_PUBLISHERS})).drop("date")
     assert answer.rows() == [
         ("X", 1, 0.75, 0.5, 0.5, 0.25, 0.25, 4.0, 4.0),
         ("X", 2, 0.5, 0.75, 0.25, 0.5, 0.5, 4.0, 4.0),
@@ -346,7 +346,8 @@ AFTER_TRADES = [
 
 
 def test_trade_impact_is_the_signed_move_of_the_mid_by_size() -> None:
-    assert run_query("trade_impact", {"states_1": AFTER_TRADES}, horizon="1s").rows() == [
+    answer = run_query("trade_impact", {"states_1": AFTER_TRADES}, horizon="1s")
+    assert counted(answer).rows() == [
         ("X", 1, 1, 1, 1, 1, -2.0, pytest.approx(-2e4 / 101)),
         ("X", 1, 2, 3, 2, 5, 2.0, pytest.approx(2e4 / 101)),
         ("X", 1, 8, 15, 1, 8, -2.0, pytest.approx(-2e4 / 101)),
@@ -355,7 +356,8 @@ def test_trade_impact_is_the_signed_move_of_the_mid_by_size() -> None:
 
 def test_realised_spread_and_impact_add_up_to_the_effective_spread() -> None:
     rows = [row for row in AFTER_TRADES if row.get("side") != "N"]
-    assert run_query("realised_spread", {"states_1": rows}, taus="1,2.0,2").rows() == [
+    answer = run_query("realised_spread", {"states_1": rows}, taus="1,2.0,2")
+    assert counted(answer).rows() == [
         # Bought 3 at 102, sold 1 at 100; the mid was 101 and then 103.
         ("X", 1, NS_PER_S, 2, 4, 2.0, (3 * -2 + 6) / 4, (3 * 4 - 4) / 4),
         ("X", 1, 2 * NS_PER_S, 2, 4, 2.0, 2.0, 0.0),
@@ -420,9 +422,9 @@ def test_mid_at_trades_has_the_quote_strictly_before_each_trade() -> None:
     ]
     answer = run_query("mid_at_trades", {"states_1": [*quotes, *trades]})
     assert answer.drop("ts_recv", "sequence").rows() == [
-        ("X", 1, "B", 102, 4, 100, 1, 102, 2, 101.0, NS_PER_S),
-        ("X", 1, "A", 101, 5, 101, 3, None, 0, None, 1),
-        ("Y", 1, "N", 2, 6, None, None, None, None, None, None),
+        ("X", 1, "B", 102, 4, 100, 1, 102, 2, 101.0, NS_PER_S, True),
+        ("X", 1, "A", 101, 5, 101, 3, None, 0, None, 1, True),
+        ("Y", 1, "N", 2, 6, None, None, None, None, None, None, None),
     ]
     older = run_query("mid_at_trades", {"states_1": [*quotes, *trades]}, delay="1s")
     assert older["mid"].to_list() == [101.0, 101.0, None]
@@ -567,6 +569,40 @@ def test_a_state_counts_until_its_status_ends() -> None:
     assert depth["seconds_bid", "left_out_seconds", "sessions_known"].rows() == [(35.0, 25.0, True)]
 
 
+def test_quotes_of_a_market_that_is_not_open_are_in_no_measure_of_trades() -> None:
+    trading = {"status": "trading", "ts_status_end": ns(2)}
+    halted = {"status": "halt"}
+    rows = [
+        quote(0, 100, 102, **trading),
+        {**trade(0.5, "B", 102, 1, **trading), **met(100, 102)},
+        {**trade(1.5, "B", 102, 2, **trading), **met(100, 102)},  # 1 s later trading is halted
+        quote(5, 104, 104, status="trading"),
+        {**trade(6, "B", 104, 4, status="trading"), **met(104, 104)},  # met a locked book
+        quote(8, 104, 106, **halted),
+        {**trade(9, "B", 106, 8, **halted), **met(104, 106)},
+        quote(20, 104, 106, **halted),
+    ]
+    tables = {"states_1": rows}
+    columns = ("trade_count", "volume", "left_out", "sessions_known")
+    for name, params in (("realised_spread", {"taus": "1"}), ("trade_impact", {"horizon": "1s"})):
+        for include, trades, left_out in (
+            ((), 1, 3),
+            (("crossed",), 2, 2),
+            (("closed",), 3, 1),
+            (ALL_STATES, 4, 0),
+        ):
+            found = run_query(name, tables, include=include, **params).select(columns)
+            sums = found["trade_count"].sum(), found["left_out"].sum()
+            assert sums == (trades, left_out)
+            assert found["sessions_known"].all()
+    mids = run_query("mid_at_trades", tables)
+    assert mids["is_open"].to_list() == [True, True, False, False]
+    turnover = run_query("turnover", tables)
+    assert turnover["traded", "seconds", "left_out_seconds"].rows() == [(15, 2.0, 18.0)]
+    setters = run_query("who_sets_bbo", tables)
+    assert setters["bid_seconds", "left_out_seconds"].rows() == [(5.0, 15.0)]
+
+
 @pytest.mark.parametrize("include", [(), ("crossed",)])
 def test_windows_leave_out_the_same_in_frames_and_sql(
     include: tuple[str, ...], test_data: Path
@@ -670,35 +706,70 @@ def test_volume_bars_equal_bars_of_a_volume_where_none_has_too_much(
     assert_frame_equal(answer.sort(order), expected.sort(order), check_exact=True)
 
 
-def measured(records: pl.LazyFrame, tau: str) -> pl.DataFrame:
-    """Trades with all that is known of them after tau, and twice their impact."""
-    trades = with_symbols(records, MboNamespace(records).trade_measures(tau=tau))
+BOOK = ["publisher_id", "instrument_id"]
+IS_CROSSED = (pl.col("bid_px_00") >= pl.col("ask_px_00")).fill_null(value=False)
+INCLUDES = pytest.mark.parametrize("include", [(), ALL_STATES], ids=["open", "all"])
+"""States that are left out, and all of them. No data set here has a status of trading."""
+
+
+def measured(records: pl.LazyFrame, tau_ms: int, include: tuple[str, ...]) -> pl.DataFrame:
+    """Trades with all that is known of them after tau, and twice their impact.
+
+    `counts` says whether the book was neither crossed nor locked at the trade and after tau.
+    """
+    ts = pl.col("ts_recv").to_physical()
+    states = MboNamespace(records).states(1).with_columns(ts=ts, crossed=IS_CROSSED).collect()
+    later = (
+        states.filter(pl.col("action") != "T")
+        .with_columns(pl.col("ts").cum_max().over(BOOK))
+        .sort("ts", maintain_order=True)
+        .select("ts", *BOOK, crossed_later="crossed")
+    )
+    # Rows of one book are in the order of the stream; those of several books are in any order.
+    met = states.filter(pl.col("action") == "T").sort(BOOK, maintain_order=True)
+    measures = MboNamespace(records).trade_measures(tau=f"{tau_ms}ms")
+    trades = with_symbols(records, measures).sort(BOOK, maintain_order=True)
+    place = [*BOOK, "ts_recv", "sequence"]
+    assert_frame_equal(met.select(place), trades.select(place))
+    counts = pl.lit(value=True) if include else ~(pl.col("crossed") | pl.col("crossed_later"))
+    trades = (
+        trades.with_columns(met["crossed"], ts=ts + tau_ms * 1_000_000)
+        .sort("ts", maintain_order=True)
+        .join_asof(later, on="ts", by=BOOK)
+        .with_columns(counts=counts)
+    )
     return trades.drop_nulls(["effective_spread", "realised_spread"]).with_columns(
         pl.col("size").cast(pl.Int64),
         impact=pl.col("effective_spread") - pl.col("realised_spread"),
     )
 
 
+@INCLUDES
 @pytest.mark.parametrize("tau_s", [0.25, 30])
 def test_realised_spread_equals_trade_measures(
-    data: tuple[Path, pl.LazyFrame], tau_s: float
+    data: tuple[Path, pl.LazyFrame], tau_s: float, include: tuple[str, ...]
 ) -> None:
     lake, records = data
-    answer = query_lake("realised_spread", lake, taus=tau_s)
+    answer = query_lake("realised_spread", lake, include=include, taus=tau_s)
+    counts = pl.col("counts")
+    size = pl.col("size").filter(counts)
 
     def mean(column: str) -> pl.Expr:
-        return (pl.col(column).cast(pl.Int128) * pl.col("size")).sum() / pl.sum("size")
+        total = (pl.col(column).filter(counts).cast(pl.Int128) * size).sum()
+        return pl.when(size.sum() > 0).then(total / size.sum())
 
     expected = (
-        measured(records, f"{round(tau_s * 1000)}ms")
+        measured(records, round(tau_s * 1000), include)
         .group_by("symbol", "publisher_id")
         .agg(
             pl.lit(round(tau_s * NS_PER_S), pl.Int64).alias("tau_ns"),
-            pl.len().cast(pl.Int64).alias("trade_count"),
-            pl.sum("size").alias("volume"),
+            counts.sum().cast(pl.Int64).alias("trade_count"),
+            size.sum().alias("volume"),
             mean("effective_spread").alias("effective_spread"),
             mean("realised_spread").alias("realised_spread"),
             mean("impact").alias("price_impact"),
+            left_out=(~counts).sum().cast(pl.Int64),
+            sessions_known=pl.lit(value=False),
         )
         .sort("symbol", "publisher_id")
     )
@@ -718,17 +789,23 @@ def test_an_impact_has_the_sign_of_its_move_at_negative_mids_too(mid: int) -> No
     assert found.select("impact", "impact_bps").rows() == [(1.0, 100.0)]
 
 
-def test_trade_impact_equals_trade_measures(data: tuple[Path, pl.LazyFrame]) -> None:
+@INCLUDES
+def test_trade_impact_equals_trade_measures(
+    data: tuple[Path, pl.LazyFrame], include: tuple[str, ...]
+) -> None:
     lake, records = data
-    answer = query_lake("trade_impact", lake, horizon="1s")
+    answer = query_lake("trade_impact", lake, include=include, horizon="1s")
+    counts = pl.col("counts")
     expected = (
-        measured(records, "1s")
+        measured(records, 1_000, include)
         .with_columns(size_from=2 ** pl.col("size").log(2).floor().cast(pl.Int64))
         .group_by("symbol", "publisher_id", "size_from")
         .agg(
-            pl.len().cast(pl.Int64).alias("trade_count"),
-            pl.sum("size").alias("volume"),
-            (pl.mean("impact") / 2).alias("impact"),
+            counts.sum().cast(pl.Int64).alias("trade_count"),
+            pl.col("size").filter(counts).sum().alias("volume"),
+            (pl.col("impact").filter(counts).mean() / 2).alias("impact"),
+            left_out=(~counts).sum().cast(pl.Int64),
+            sessions_known=pl.lit(value=False),
         )
         .sort("symbol", "publisher_id", "size_from")
     )
@@ -784,7 +861,7 @@ def test_mid_at_trades_equals_an_asof_join(data: tuple[Path, pl.LazyFrame]) -> N
         with_symbols(records, MboNamespace(records).trades())
         .sort("ts_recv", maintain_order=True)
         .join_asof(
-            states.select("ts_recv", *book, "bid_px_00", "ask_px_00").sort(
+            states.select("ts_recv", *book, "bid_px_00", "ask_px_00", is_open=~IS_CROSSED).sort(
                 "ts_recv", maintain_order=True
             ),
             on="ts_recv",
@@ -796,8 +873,8 @@ def test_mid_at_trades_equals_an_asof_join(data: tuple[Path, pl.LazyFrame]) -> N
     answer = query_lake("mid_at_trades", lake)
     order = ["ts_recv", "symbol", "publisher_id", "sequence"]
     assert_frame_equal(
-        answer.select(*order, "mid").sort(order, maintain_order=True),
-        expected.select(*order, "mid").sort(order, maintain_order=True),
+        answer.select(*order, "mid", "is_open").sort(order, maintain_order=True),
+        expected.select(*order, "mid", "is_open").sort(order, maintain_order=True),
         check_exact=True,
     )
 
@@ -880,16 +957,24 @@ def test_depths_are_weighed_in_each_hour(data: tuple[Path, pl.LazyFrame]) -> Non
     assert_frame_equal(answer, expected.select(answer.columns), rel_tol=1e-12)
 
 
-def test_realised_variance_is_of_the_mids_of_intervals(data: tuple[Path, pl.LazyFrame]) -> None:
+@INCLUDES
+def test_realised_variance_is_of_the_mids_of_intervals(
+    data: tuple[Path, pl.LazyFrame], include: tuple[str, ...]
+) -> None:
     lake, records = data
     every_ns = 300 * NS_PER_S
     twice_mid = pl.col("bid_px_00") + pl.col("ask_px_00")
     book = ["date", "symbol", "publisher_id"]
     change = pl.col("mid").log() - pl.col("mid").log().shift()
-    expected = (
+    mids = (
         with_symbols(records, MboNamespace(records).bbo(every="1s"))
         .with_columns(date=pl.col("ts_recv").dt.date(), mid=twice_mid)
         .filter(pl.col("mid") > 0)
+        .with_columns(left_out=pl.lit(value=False) if include else IS_CROSSED)
+    )
+    left_out = mids.group_by(book).agg(pl.col("left_out").sum().cast(pl.Int64))
+    expected = (
+        mids.filter(~pl.col("left_out"))
         .group_by(*book, -(-pl.col("ts_recv").to_physical() // every_ns), maintain_order=True)
         .agg(pl.last("mid"))
         .with_columns(change=change.over(book))
@@ -900,11 +985,13 @@ def test_realised_variance_is_of_the_mids_of_intervals(data: tuple[Path, pl.Lazy
             pl.col("change").pow(2).sum().sqrt().alias("volatility"),
             known=pl.col("change").count(),
         )
-        .filter(pl.col("known") > 0)
-        .drop("known")
+        .join(left_out, on=book, how="right", coalesce=True)
+        .filter((pl.col("known") > 0) | (pl.col("left_out") > 0))
+        .with_columns(pl.col("returns").fill_null(0), sessions_known=pl.lit(value=False))
         .sort(book)
     )
-    answer = query_lake("realised_variance", lake, every="5m")
+    answer = query_lake("realised_variance", lake, include=include, every="5m")
+    expected = expected.select(answer.columns)
     assert_frame_equal(answer, expected, rel_tol=1e-9)
 
 
@@ -929,12 +1016,13 @@ def test_volume_profile_has_the_volume_of_each_price(data: tuple[Path, pl.LazyFr
     assert_frame_equal(answer, expected, rel_tol=1e-15)
 
 
+@INCLUDES
 def test_who_sets_the_bbo_is_found_by_a_walk_over_the_states(
-    data: tuple[Path, pl.LazyFrame],
+    data: tuple[Path, pl.LazyFrame], include: tuple[str, ...]
 ) -> None:
     lake, records = data
     states = with_symbols(records, MboNamespace(records).states(1)).filter(pl.col("action") != "T")
-    names = ("bid", "ask", "bid_alone", "ask_alone", "both", "bids", "asks", "twos")
+    names = ("bid", "ask", "bid_alone", "ask_alone", "both", "bids", "asks", "twos", "left_out")
     sums: dict[tuple[Any, ...], dict[str, int]] = {}
     for (symbol, date), rows in states.with_columns(date=pl.col("ts_recv").dt.date()).group_by(
         "symbol", "date"
@@ -944,10 +1032,13 @@ def test_who_sets_the_bbo_is_found_by_a_walk_over_the_states(
             {"ts_recv": pl.Int64}
         )
         totals = {publisher: dict.fromkeys(names, 0) for publisher in books}
+        left_out = dict.fromkeys(books, False)
         sums |= {(date, symbol, publisher): totals[publisher] for publisher in books}
         ordered = moments.sort("ts_recv", maintain_order=True).rows()
         for (ts, publisher, bid, ask), (end, *_) in pairwise(ordered):
-            books[publisher] = bid, ask
+            is_crossed = bid is not None and ask is not None and bid >= ask
+            left_out[publisher] = is_crossed and not include
+            books[publisher] = (None, None) if left_out[publisher] else (bid, ask)
             bids = [price for price, _ in books.values() if price is not None]
             asks = [price for _, price in books.values() if price is not None]
             for other, (own_bid, own_ask) in books.items():
@@ -956,7 +1047,7 @@ def test_who_sets_the_bbo_is_found_by_a_walk_over_the_states(
                 flags = (
                     *(is_bid, is_ask, is_bid and bids.count(own_bid) == 1),
                     *(is_ask and asks.count(own_ask) == 1, is_bid and is_ask),
-                    *(bids, asks, bids and asks),
+                    *(bids, asks, bids and asks, left_out[other]),
                 )
                 for name, flag in zip(names, flags, strict=True):
                     at[name] += (end - ts) * bool(flag)
@@ -974,10 +1065,12 @@ def test_who_sets_the_bbo_is_found_by_a_walk_over_the_states(
             share(at["both"], at["twos"]),
             at["bids"] / NS_PER_S,
             at["asks"] / NS_PER_S,
+            at["left_out"] / NS_PER_S,
+            False,
         )
         for key, at in sorted(sums.items())
     ]
-    answer = query_lake("who_sets_bbo", lake)
+    answer = query_lake("who_sets_bbo", lake, include=include)
     assert_frame_equal(
         answer, pl.DataFrame(expected, schema=answer.schema, orient="row"), rel_tol=1e-12
     )

@@ -83,11 +83,17 @@ def types_of(name: str, tables: Tables, **params: object) -> dict[str, str]:
         return dict(zip(relation.columns, map(str, relation.types), strict=True))
 
 
-def query_files(name: str, *paths: Path, **params: object) -> pl.DataFrame:
+def query_files(
+    name: str, *paths: Path, include: Sequence[str] = (), **params: object
+) -> pl.DataFrame:
     """The answer of a query file to MBO files, as `batonics query --from` gives it."""
-    return query_frame(
-        QueryRequest(_query_path(name), _texts(params), files=tuple(map(str, paths)))
+    request = QueryRequest(
+        _query_path(name),
+        _texts(params),
+        files=tuple(map(str, paths)),
+        include=tuple(include),
     )
+    return query_frame(request)
 
 
 def query_lake(

@@ -184,6 +184,51 @@ class BookStatusTracker:
         return len(self._status)
 
 
+class ColdStartCounter:
+    """Counts the books of a stream that begin mid-session: neither an R nor a snapshot is first.
+
+    It looks at the first record of each book only, and of each day where a day starts anew.
+    """
+
+    def __init__(self) -> None:
+        self._is_cold: dict[int, bool] = {}
+        self._started: set[int] = set()
+        self._seen = np.full(_SEEN_SLOTS, -1, np.int64)
+
+    def note(self, batch: MboBatch) -> None:
+        """Note the records of the next batch."""
+        if isinstance(batch, DayStart):
+            self._started.clear()
+            self._seen.fill(-1)
+        keys = record_keys(batch)
+        slots = (keys ^ keys >> 32) & (_SEEN_SLOTS - 1)
+        unseen = np.flatnonzero(self._seen[slots] != keys)
+        if len(unseen) == 0:
+            return
+        self._seen[slots[unseen]] = keys[unseen]
+        new, first = np.unique(keys[unseen], return_index=True)
+        for key, row in zip(new.tolist(), unseen[first].tolist(), strict=True):
+            if key not in self._started:
+                self._started.add(key)
+                is_cold = not _opens_book(int(batch.action[row]), int(batch.flags[row]))
+                self._is_cold[key] = self._is_cold.get(key, False) or is_cold
+
+    @property
+    def cold_books(self) -> int:
+        """The number of books that began mid-session, on any day."""
+        return sum(self._is_cold.values())
+
+    @property
+    def book_count(self) -> int:
+        """The number of books."""
+        return len(self._is_cold)
+
+
+def _opens_book(action: int, flags: int) -> bool:
+    """Whether a book's first record says all that is in it: an R, or the start of a snapshot."""
+    return action == Action.CLEAR or (action == Action.ADD and bool(flags & Flag.SNAPSHOT))
+
+
 _SEEN_SLOTS = 1 << 16
 """Slots that say which book was seen last: most books of a batch are found without a search."""
 _IS_CLEAR = 1

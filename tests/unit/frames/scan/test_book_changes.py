@@ -9,7 +9,13 @@ import pytest
 
 from batonics.book.engine import BookEngine
 from batonics.book.state import Status
-from batonics.frames.scan.book_changes import NO_END, NO_VALUE, BookStatusTracker, ChangeTable
+from batonics.frames.scan.book_changes import (
+    NO_END,
+    NO_VALUE,
+    BookStatusTracker,
+    ChangeTable,
+    ColdStartCounter,
+)
 from batonics.frames.scan.folding import book_keys
 from batonics.model.book_changes import BookChange, BookChanges
 from batonics.model.mbo import Action, DayStart, Flag, split_batches
@@ -64,3 +70,30 @@ def test_a_day_start_makes_books_cold_again() -> None:
     assert tracker.cold_books() == 2
     assert [change[0] for change in tracker.changes.all()] == [0, 0, DAY_NS, DAY_NS + 5]
     assert tracker.changes.all()[-1].value == Status.COLD
+
+
+@pytest.mark.parametrize("batch_rows", [1, 64, 4_000])
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_book_is_cold_if_its_first_record_opens_nothing(profile: str, batch_rows: int) -> None:
+    batch = PROFILES[profile](31, 300 if batch_rows == 1 else 4_000)
+    counter = ColdStartCounter()
+    for piece in split_batches([batch], batch_rows):
+        counter.note(piece)
+    first: dict[tuple[int, int], bool] = {}
+    for publisher, instrument, action, flags in zip(
+        batch.publisher_id, batch.instrument_id, batch.action, batch.flags, strict=True
+    ):
+        opens = action == Action.CLEAR or (action == Action.ADD and flags & Flag.SNAPSHOT)
+        first.setdefault((int(publisher), int(instrument)), not opens)
+    assert (counter.cold_books, counter.book_count) == (sum(first.values()), len(first))
+
+
+def test_a_book_that_is_cold_on_one_day_counts_once() -> None:
+    counter = ColdStartCounter()
+    clear, add = record(Action.CLEAR, flags=Flag.LAST), record(Action.ADD)
+    snapshot = record(Action.ADD, instrument_id=2, flags=Flag.SNAPSHOT)
+    counter.note(batch_of([clear, add, snapshot]))
+    assert (counter.cold_books, counter.book_count) == (0, 2)
+    for day in (1, 2):
+        counter.note(DayStart._make(batch_of([record(Action.ADD, ts_recv=day * DAY_NS)])))
+    assert (counter.cold_books, counter.book_count) == (1, 2)
