@@ -62,17 +62,10 @@ def read_ahead(
         items.close()
         put(_End(error))
 
-    def take() -> T | _End:
-        # Polars handles SIGINT itself and lets the system go on with a wait, so that a wait without
-        # an end could not be interrupted.
-        while True:
-            with suppress(Empty):
-                return queue.get(timeout=POLL_MS / 1000)
-
     thread = Thread(target=work, name="batonics-read-ahead", daemon=True)
     thread.start()
     try:
-        while not isinstance(item := take(), _End):
+        while not isinstance(item := _take(queue), _End):
             yield item
         if item.error is not None:
             raise item.error
@@ -80,3 +73,14 @@ def read_ahead(
         cancelled.set()
         cancel()
         thread.join()
+
+
+def _take(queue: Queue[T]) -> T:
+    """The next item, once there is one.
+
+    Polars handles SIGINT itself and lets the system go on with a wait, so a wait without an end
+    could not be interrupted.
+    """
+    while True:
+        with suppress(Empty):
+            return queue.get(timeout=POLL_MS / 1000)

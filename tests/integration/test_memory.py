@@ -143,7 +143,12 @@ TRADE = encode([record(Action.TRADE, side=Side.NONE, order_id=0, ts_recv=DAY_NS)
 BOMBS: dict[str, tuple[bytes, bytes, int, str]] = {
     "zeros": (b"", bytes(64), 3, "neither DBN, zstd nor NDJSON: it starts with 00 00"),
     "zero-records": (metadata(), bytes(64), 3, "record 0: length byte is 0, expected 12"),
-    "metadata": (b"DBN\x03\xff\xff\xff\x0f", bytes(64), 3, "byte 4: metadata claims 268435463 bytes"),
+    "metadata": (
+        b"DBN\x03\xff\xff\xff\x0f",
+        bytes(64),
+        3,
+        "byte 4: metadata claims 268435463 bytes",
+    ),
     "spaces": (b"", b" " * 64, 3, "neither DBN, zstd nor NDJSON: it starts with 20 20"),
     "one-line": (b'{"type":"', b"x" * 64, 3, "the line is longer than 1048576 bytes"),
     "records": (metadata(), TRADE, 0, ""),
