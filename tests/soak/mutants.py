@@ -34,7 +34,7 @@ from tests.support.paths import DATA_VARIABLE, ROOT
 from tests.support.real_files import CLX5
 
 KERNELS = sorted((ROOT / "batonics" / "book").glob("*kernels.py"))
-CPU_S = 100
+CPU_S = 50
 """Three times what the suite takes, compilation included: some mutants loop for ever. It is the
 process's own time, so that a busy machine kills no mutant."""
 MEMORY_BYTES = 6 << 30
