@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from batonics.book.engine import BookEngine
 from batonics.book.snapshot import snapshot_records
 from batonics.codec.dbn import encode_records
-from batonics.frames.scan.clock import RecordTimes
 from batonics.frames.scan.mbo_scan import scan_batches
 from batonics.frames.scan.sources import pull_frames
-from batonics.frames.scan.symbols import IntervalFilter
 from batonics.frames.schemas.table import find_schema
 from batonics.gateway.feed_pieces import FeedPiece
 from batonics.model.mbo import MBO_DTYPE, MboBatch, due_times, slice_batch, take_batch
+from batonics.model.record_times import RecordTimes
+from batonics.model.symbol_intervals import IntervalFilter
 from batonics.model.symbols import IntervalMap, MappingInterval
 from batonics.sinks.dbn import to_records
 from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from batonics.codec.metadata import Metadata, SymbolMapping
 from batonics.frames.columns.book_state import EXTRA_SCHEMA
 from batonics.frames.columns.levels import count_clamped_rows
-from batonics.frames.columns.prices import PriceUnit, find_price_columns
+from batonics.frames.columns.prices import find_price_columns
 from batonics.frames.scan.book_changes import ColdStartCounter
 from batonics.frames.scan.definitions import TICK, FrameDefinitions, definition_columns
 from batonics.frames.scan.mbo_scan import SYMBOL, StreamFacts, scan_batches
@@ -29,6 +29,7 @@ from batonics.jobs.symbol_selection import SymbolSelection
 from batonics.model.answers import DataSpan
 from batonics.model.errors import UsageError
 from batonics.model.mbo import MboBatch, is_untimed
+from batonics.model.prices import PriceUnit
 from batonics.model.symbols import selected_names
 from batonics.model.times import NS_PER_DAY, format_time
 from batonics.sinks.tables import default_price_unit, find_format, open_table

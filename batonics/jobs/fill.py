@@ -10,13 +10,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from batonics.frames.columns.prices import PriceUnit
 from batonics.frames.orders.fill_result import FillResult
 from batonics.frames.orders.fill_simulation import simulate_fill
 from batonics.jobs.progress import ReadProgress
 from batonics.jobs.symbol_selection import SymbolSelection
 from batonics.model.mbo import PRICE_SCALE, MboBatch, take_batch
-from batonics.model.prices import format_price
+from batonics.model.prices import PriceUnit, format_price
 from batonics.model.priority import explain_priority, find_priority
 from batonics.model.times import format_time
 from batonics.sources.definitions import read_definitions

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 import polars as pl
 
 from batonics.frames.columns.book_state import check_include
-from batonics.frames.columns.prices import PriceKind, PriceUnit
+from batonics.frames.columns.prices import PriceKind
 from batonics.frames.scan.sessions import SessionCalendar
 from batonics.frames.schemas.table import (
     FAMILIES,
@@ -30,6 +30,7 @@ from batonics.lake.query_result import QueryResult
 from batonics.lake.sql import LakeDatabase, find_named_schemas, open_lake_database
 from batonics.lake.views import view_name, view_schema
 from batonics.model.errors import OutputError, UsageError
+from batonics.model.prices import PriceUnit
 from batonics.sinks.tables import open_table
 from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
 from batonics.sources.stream import MboStream

@@ -17,13 +17,13 @@ from batonics.book import checkpoint
 from batonics.book.engine import BookEngine
 from batonics.book.event_cutoff import EventCutoff
 from batonics.book.state import Anomaly
-from batonics.frames.columns.prices import PriceUnit
 from batonics.jobs.progress import ReadProgress
 from batonics.jobs.symbol_selection import SymbolSelection
 from batonics.model.answers import AsOf, DataSpan
 from batonics.model.arguments import SymbolsOrIds, check_arguments, symbol_list
 from batonics.model.errors import CheckpointError, DataWarning, UsageError
 from batonics.model.mbo import MboBatch, slice_batch
+from batonics.model.prices import PriceUnit
 from batonics.model.symbols import MappingInterval, SymbolMap
 from batonics.model.times import Time, time_ns
 from batonics.settings.loader import current

@@ -14,13 +14,14 @@ import pyarrow.parquet as pq
 
 from batonics.book.engine import BookEngine
 from batonics.frames.columns.books import depth_schema
-from batonics.frames.columns.prices import PriceUnit, convert_prices, find_price_columns
+from batonics.frames.columns.prices import convert_prices, find_price_columns
 from batonics.frames.depth.snapshots import depth_frames
 from batonics.frames.depth.windows import Windows, parse_windows
 from batonics.frames.scan.folding import fold_pieces
 from batonics.frames.scan.symbols import FrameSymbols
 from batonics.model.errors import UsageError
 from batonics.model.mbo import MboBatch
+from batonics.model.prices import PriceUnit
 from batonics.model.symbols import SymbolMap
 from batonics.sinks.atomic import STDOUT
 from batonics.sinks.text import format_columns

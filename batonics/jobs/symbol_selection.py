@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from batonics.frames.scan.clock import RecordTimes
-from batonics.frames.scan.symbols import IntervalFilter
 from batonics.model.errors import UsageError
 from batonics.model.mbo import MboBatch, take_batch
+from batonics.model.record_times import RecordTimes
+from batonics.model.symbol_intervals import IntervalFilter
 from batonics.model.symbols import (
     IntervalMap,
     MappingInterval,

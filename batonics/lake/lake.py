@@ -15,7 +15,7 @@ from pathlib import Path
 import polars as pl
 
 from batonics.frames.columns.books import BOOK_KEY
-from batonics.frames.columns.prices import PriceUnit, scan_prices
+from batonics.frames.columns.prices import scan_prices
 from batonics.frames.html import html_table
 from batonics.frames.schemas.table import find_schema
 from batonics.lake import catalog
@@ -27,6 +27,7 @@ from batonics.lake.row_filters import check_row_filter, check_schema, filter_row
 from batonics.lake.storage import open_store
 from batonics.model.arguments import SymbolNames, check_methods
 from batonics.model.errors import DataWarning, LakeError, UsageError
+from batonics.model.prices import PriceUnit
 from batonics.model.times import NS_PER_S, Time
 
 VACUUM_SECONDS = 24 * 3_600

@@ -27,7 +27,6 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from batonics.frames.columns.prices import PriceUnit
 from batonics.frames.schemas.table import find_schema
 from batonics.lake.connection import connect_duckdb
 from batonics.lake.parts import HIVE_NULL
@@ -39,6 +38,7 @@ from batonics.lake.views import (
     view_statement,
 )
 from batonics.model.errors import OutputError
+from batonics.model.prices import PriceUnit
 from batonics.sinks.columnar import arrow_schema
 
 

@@ -17,15 +17,10 @@ import polars as pl
 import pyarrow as pa
 from polars._typing import PolarsDataType
 
-from batonics.frames.columns.prices import (
-    PriceColumns,
-    PriceKind,
-    PriceUnit,
-    convert_prices,
-    convert_schema,
-)
+from batonics.frames.columns.prices import PriceColumns, PriceKind, convert_prices, convert_schema
 from batonics.lake.connection import sql_errors
 from batonics.model.errors import UsageError
+from batonics.model.prices import PriceUnit
 
 RESULT_BATCH_ROWS = 65_536
 

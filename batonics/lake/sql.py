@@ -29,7 +29,6 @@ from contextlib import closing, contextmanager
 import duckdb
 
 from batonics.frames.columns.book_state import check_include
-from batonics.frames.columns.prices import PriceUnit
 from batonics.frames.schemas.table import find_schema
 from batonics.lake.catalog import NO_FILTER, Part, RowFilter, find_parts, loaded_schemas
 from batonics.lake.connection import check_select, connect_duckdb, sql_errors
@@ -42,6 +41,7 @@ from batonics.lake.row_filters import check_row_filter
 from batonics.lake.storage import Store, open_store
 from batonics.lake.symlinks import SymlinkDirectory
 from batonics.lake.views import view_name, view_statement
+from batonics.model.prices import PriceUnit
 from batonics.model.times import format_time
 
 _ASOF = re.compile(r"\basof\b", re.IGNORECASE)

@@ -23,9 +23,10 @@ from batonics.frames.columns.book_state import (
     OPEN_STATUS,
     STATUS_END,
 )
-from batonics.frames.columns.prices import PriceUnit, find_price_columns
+from batonics.frames.columns.prices import find_price_columns
 from batonics.frames.schemas.table import Schema
 from batonics.lake.catalog import NO_FILTER, RowFilter
+from batonics.model.prices import PriceUnit
 
 _PRICES: dict[PriceUnit, str] = {
     "fixed": '"{0}"',

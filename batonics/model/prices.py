@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Literal, get_args
 
 from batonics.model.arguments import Expected
 from batonics.model.errors import UsageError
 from batonics.model.mbo import PRICE_SCALE, UNDEF_PRICE
 
+PriceUnit = Literal["fixed", "decimal", "float"]
+"""The unit of prices in rows; `frames/columns/prices.py` has a table."""
+PRICE_UNITS: tuple[PriceUnit, ...] = get_args(PriceUnit)
 DIGITS_MAX = 100
 """The greatest exponent of a Decimal that is written out to be parsed."""
 _DECIMAL = re.compile(r"([+-]?)(\d+)(?:\.(\d{1,9}))?")
@@ -35,6 +38,18 @@ Amount = Annotated[
     Expected("an amount: decimal text, a Decimal, or an int of 1e-9", _advise_price),
 ]
 """An amount of money as callers write it. It may exceed any price."""
+
+
+def check_price_unit(prices: str) -> PriceUnit:
+    """The unit of that name.
+
+    Raises:
+        UsageError: there is no such unit.
+    """
+    for unit in PRICE_UNITS:
+        if prices == unit:
+            return unit
+    raise UsageError(f"prices={prices!r}: expected one of {', '.join(PRICE_UNITS)}")
 
 
 def price_1e9(price: Price) -> int:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, overload
 import polars as pl
 
 from batonics.frames.columns.prices import (
-    PriceUnit,
     check_fixed_prices,
     convert_prices,
     find_price_columns,
@@ -18,6 +17,7 @@ from batonics.frames.columns.prices import (
 )
 from batonics.model.arguments import check_arguments
 from batonics.model.errors import UsageError
+from batonics.model.prices import PriceUnit
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,13 +9,14 @@ from collections.abc import Iterator, Sequence
 
 import polars as pl
 
-from batonics.frames.columns.prices import PriceUnit, scan_prices
+from batonics.frames.columns.prices import scan_prices
 from batonics.frames.scan.mbo_scan import StreamFacts, scan_batches
 from batonics.frames.scan.sessions import SessionHours
 from batonics.jobs.symbol_selection import SymbolSelection
 from batonics.model.arguments import SymbolsOrIds, check_arguments, symbol_list
 from batonics.model.book_changes import BookChanges
 from batonics.model.mbo import MboBatch
+from batonics.model.prices import PriceUnit
 from batonics.model.symbols import SymbolMap
 from batonics.sources.input_options import InputOptions
 from batonics.sources.inputs import Inputs, path_list

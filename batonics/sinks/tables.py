@@ -28,13 +28,13 @@ import polars as pl
 from batonics.codec.metadata import Metadata
 from batonics.frames.columns.prices import (
     PriceColumns,
-    PriceUnit,
     convert_prices,
     convert_schema,
     find_price_columns,
 )
 from batonics.frames.schemas.table import find_schema
 from batonics.model.errors import UsageError
+from batonics.model.prices import PriceUnit
 from batonics.sinks.atomic import STDOUT, open_atomic
 from batonics.sinks.background_write import write_in_background
 from batonics.sinks.columnar import ArrowWriter, ParquetWriter, buffer_stream

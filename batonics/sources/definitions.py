@@ -1,26 +1,18 @@
 """Reads files of the vendor's schema `definition`.
 
 The rule: a definition is valid on its day (`model/definitions.py`), the first of an instrument from
-the start of the day, since books may be older than its `ts_recv`. Files are read whole: instruments
-are few.
+the start of the day, since books may be older than its `ts_recv`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Sequence
 from pathlib import Path
 
-from batonics.codec.dbn import DbnDecoder
-from batonics.codec.framing import Framing
 from batonics.codec.messages import RTYPE_DEFINITION, parse_definition
-from batonics.codec.metadata import SCHEMA_NAMES
-from batonics.model.definitions import Definition, DefinitionMap
-from batonics.model.errors import InputError
+from batonics.model.definitions import DefinitionMap
 from batonics.model.times import NS_PER_DAY
-from batonics.sources.chunks import ChunkReader
-
-_SCHEMA = SCHEMA_NAMES.index("definition")
+from batonics.sources.record_files import read_records
 
 
 def read_definitions(paths: Sequence[str | Path]) -> DefinitionMap:
@@ -32,7 +24,8 @@ def read_definitions(paths: Sequence[str | Path]) -> DefinitionMap:
     known = DefinitionMap()
     days_seen: set[tuple[int, int]] = set()
     for path in paths:
-        for definition in _read_file(path):
+        for found in read_records(path, "definition", RTYPE_DEFINITION, "definitions"):
+            definition = parse_definition(*found)
             day = definition.start_ns // NS_PER_DAY
             start_ns = definition.start_ns
             if (definition.instrument_id, day) not in days_seen:
@@ -41,23 +34,3 @@ def read_definitions(paths: Sequence[str | Path]) -> DefinitionMap:
             end_ns = (day + 1) * NS_PER_DAY
             known.add(definition._replace(start_ns=start_ns, end_ns=end_ns))
     return known
-
-
-def _read_file(path: str | Path) -> Iterator[Definition]:
-    reader = ChunkReader(path)
-    decoder = DbnDecoder(source=reader.name, schema=_SCHEMA)
-    with closing(reader.chunks()) as chunks:
-        for chunk in (*chunks, decoder.TRAILER):
-            if reader.framing is not Framing.DBN:
-                raise InputError(f"{reader.name}: not a DBN file, as definitions are")
-            for _ in decoder.feed(chunk):
-                yield from _take_definitions(decoder, reader.name)
-            yield from _take_definitions(decoder, reader.name)
-    decoder.close()
-
-
-def _take_definitions(decoder: DbnDecoder, source: str) -> Iterator[Definition]:
-    for record in decoder.other_records:
-        if record.rtype == RTYPE_DEFINITION:
-            yield parse_definition(record, decoder.version, source)
-    decoder.other_records.clear()

@@ -22,7 +22,7 @@ import re
 from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import wraps
-from typing import Any, Literal, TypeVar, get_args, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
 import polars as pl
@@ -31,10 +31,9 @@ import pyarrow as pa
 from batonics.codec.records import PRICE_FIELDS
 from batonics.model.errors import UsageError
 from batonics.model.mbo import PRICE_SCALE
+from batonics.model.prices import PriceUnit, check_price_unit
 
 T = TypeVar("T")
-PriceUnit = Literal["fixed", "decimal", "float"]
-PRICE_UNITS: tuple[PriceUnit, ...] = get_args(PriceUnit)
 
 
 class PriceKind(Enum):
@@ -89,18 +88,6 @@ _KINDS: dict[str, PriceKind] = {
     "kyle_lambda": PriceKind.QUOTIENT,
     "dollar": PriceKind.AMOUNT,
 }
-
-
-def check_price_unit(prices: str) -> PriceUnit:
-    """The unit of that name.
-
-    Raises:
-        UsageError: there is no such unit.
-    """
-    for unit in PRICE_UNITS:
-        if prices == unit:
-            return unit
-    raise UsageError(f"prices={prices!r}: expected one of {', '.join(PRICE_UNITS)}")
 
 
 def find_price_columns(columns: Mapping[str, pl.DataType]) -> dict[str, PriceKind]:

@@ -12,12 +12,13 @@ import polars as pl
 from batonics.book.engine import BookEngine
 from batonics.book.state import Anomaly
 from batonics.frames.columns.mbo_frame import BOOK_SIDE_TYPE, to_datetimes
-from batonics.frames.columns.prices import PriceUnit, convert_prices, find_price_columns
+from batonics.frames.columns.prices import convert_prices, find_price_columns
 from batonics.frames.html import html_table
 from batonics.model.answers import END_OF_DATA, AsOf, book_warnings
 from batonics.model.arguments import check_methods
 from batonics.model.errors import UsageError
 from batonics.model.mbo import UNDEF_TIMESTAMP
+from batonics.model.prices import PriceUnit
 from batonics.model.symbols import SymbolMap
 
 

@@ -19,10 +19,11 @@ import polars as pl
 
 from batonics.frames.columns.books import PRIORITY, PRIORITY_TYPE
 from batonics.frames.columns.prices import check_fixed_prices
-from batonics.frames.scan.symbols import AddColumns, IntervalTable, instrument_source, times_ns
+from batonics.frames.scan.symbols import AddColumns, instrument_source, times_ns
 from batonics.model.definitions import DefinitionMap
 from batonics.model.mbo import UNDEF_PRICE
 from batonics.model.priority import FIFO_ALGORITHM, GLBX_PUBLISHER, Priority
+from batonics.model.symbol_intervals import IntervalTable
 
 TICK, FACTOR, SPREAD_TICKS = "min_price_increment", "display_factor", "spread_ticks"
 DEFINITION_SCHEMA = pl.Schema({TICK: pl.Int64(), FACTOR: pl.Int64()})

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from polars.io.plugins import register_io_source
 
 from batonics.frames.columns.mbo_frame import MBO_SCHEMA, from_frame, to_frame
-from batonics.frames.scan.clock import RecordTimes
 from batonics.frames.scan.sessions import SessionCalendar
 from batonics.frames.scan.symbols import SymbolTable
 from batonics.model.book_changes import BookChanges
 from batonics.model.mbo import MboBatch, slice_batch, take_batch
+from batonics.model.record_times import RecordTimes
 from batonics.model.symbols import SymbolMap
 
 SYMBOL = "symbol"

@@ -10,11 +10,11 @@ import numpy as np
 import polars as pl
 
 from batonics.frames.columns.row_place import POSITION, ROW_PLACE_SCHEMA, SOURCE, position_series
-from batonics.frames.scan.clock import RecordTimes, first_time
 from batonics.frames.scan.mbo_scan import SYMBOL
 from batonics.frames.scan.symbols import FrameSymbols
 from batonics.frames.schemas.table import Schema
 from batonics.model.mbo import MboBatch
+from batonics.model.record_times import RecordTimes, first_time
 
 ROW_TIME = "_time"
 """The column with a row's time: Int64, nanoseconds since the epoch."""

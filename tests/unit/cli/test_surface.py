@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import batonics
-from tests.support.command import environment, run_in_process
+from tests.support.command import SAMPLE, environment, run_in_process
 
 PUBLIC = [
     "BatonicsError",
@@ -74,6 +75,20 @@ def test_nothing_heavy_is_imported_before_it_is_needed(code: str) -> None:
         check=True,
     )
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_books_are_rebuilt_without_polars(tmp_path: Path) -> None:
+    arguments = ["batonics", "reconstruct", "-q", str(SAMPLE), "--out", str(tmp_path / "book.json")]
+    code = f"import batonics.cli.main as m; m.sys.argv = {arguments}; m.run()"
+    say = "; print([name for name in ('polars', 'pyarrow', 'duckdb') if name in m.sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code + say],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "[]\n"
 
 
 def test_without_arguments_there_is_help() -> None:

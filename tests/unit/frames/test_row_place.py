@@ -9,12 +9,12 @@ import polars as pl
 import pytest
 
 from batonics.frames.columns.row_place import POSITION, SOURCE
-from batonics.frames.scan.clock import first_time
 from batonics.frames.scan.mbo_scan import scan_batches
 from batonics.frames.scan.sources import pull_frames
 from batonics.frames.schemas.row_keys import RowPlaces
 from batonics.frames.schemas.table import find_schema
 from batonics.model.mbo import UNDEF_TIMESTAMP, Action, Flag, MboBatch, trusted_times
+from batonics.model.record_times import first_time
 from tests.support.compare_books import pieces
 from tests.support.reference_books import Key, ReferenceBooks, records
 from tests.support.stream_profiles import PROFILES

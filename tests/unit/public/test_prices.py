@@ -11,10 +11,11 @@ import polars as pl
 import pytest
 
 import batonics
-from batonics.frames.columns.prices import PriceUnit, find_price_columns
+from batonics.frames.columns.prices import find_price_columns
 from batonics.frames.scan.definitions import add_definitions
 from batonics.model.definitions import DefinitionMap
 from batonics.model.errors import DataWarning
+from batonics.model.prices import PriceUnit
 from tests.support.command import SAMPLE
 
 FRAMES: dict[str, tuple[Any, ...]] = {

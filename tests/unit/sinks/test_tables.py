@@ -22,14 +22,10 @@ import pytest
 from backports import zstd
 
 from batonics.frames.columns.mbo_frame import SIDE_TYPE, TIME_TYPE
-from batonics.frames.columns.prices import (
-    PriceKind,
-    PriceUnit,
-    convert_prices,
-    find_price_columns,
-)
+from batonics.frames.columns.prices import PriceKind, convert_prices, find_price_columns
 from batonics.frames.schemas.table import dbn_schemas, find_schema
 from batonics.model.errors import OutputError, UsageError
+from batonics.model.prices import PriceUnit
 from batonics.model.times import format_time
 from batonics.sinks import columnar, text
 from batonics.sinks.atomic import STDOUT

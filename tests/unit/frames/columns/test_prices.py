@@ -13,9 +13,7 @@ from hypothesis import strategies as st
 import batonics
 from batonics.frames.columns.levels import level_column_names
 from batonics.frames.columns.prices import (
-    PRICE_UNITS,
     PriceKind,
-    PriceUnit,
     convert_prices,
     convert_schema,
     decimal_prices,
@@ -26,6 +24,7 @@ from batonics.frames.measures.bars import BARS_SCHEMA
 from batonics.frames.namespace import MboNamespace
 from batonics.frames.schemas.table import find_schema
 from batonics.model.errors import UsageError
+from batonics.model.prices import PRICE_UNITS, PriceUnit
 from tests.support.command import SAMPLE
 
 MBO = MboNamespace(batonics.scan_mbo(SAMPLE))

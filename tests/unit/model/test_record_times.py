@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from batonics.frames.scan.clock import RecordTimes
 from batonics.model.mbo import UNDEF_TIMESTAMP, Flag
+from batonics.model.record_times import RecordTimes
 
 BAD = int(Flag.BAD_TS_RECV)
 SNAPSHOT = int(Flag.BAD_TS_RECV | Flag.SNAPSHOT)
