@@ -97,7 +97,7 @@ class BookStatusTracker:
         self._status: dict[int, Status] = {}
         self._since_ns: dict[int, int] = {}
         self._open: set[int] = set()
-        self._seen = np.full(_SEEN_SLOTS, -1, np.int64)
+        self._seen = _SeenBooks()
 
     def watch(self, batches: Iterator[MboBatch]) -> Iterator[MboBatch]:
         """The batches, each noted before it is given."""
@@ -113,7 +113,8 @@ class BookStatusTracker:
             for key in self._status:
                 self._set(key, int(batch.ts_recv[0]), Status.COLD)
         keys = record_keys(batch)
-        self._note_books(keys)
+        for key, _ in self._seen.find_new(keys):
+            self._set(key, 0, Status.COLD)
         kinds = batch.flags & (Flag.SNAPSHOT | Flag.MAYBE_BAD_BOOK | Flag.LAST)
         kinds[batch.action == Action.CLEAR] |= _IS_CLEAR
         decides = kinds & (_IS_CLEAR | Flag.SNAPSHOT | Flag.MAYBE_BAD_BOOK) != 0
@@ -127,17 +128,6 @@ class BookStatusTracker:
             self._note_record(
                 int(keys[row]), int(kinds[row]), int(batch.action[row]), int(batch.ts_recv[row])
             )
-
-    def _note_books(self, keys: NDArray[np.int64]) -> None:
-        """Note the books whose first records are among these."""
-        slots = (keys ^ keys >> 32) & (_SEEN_SLOTS - 1)
-        unseen = self._seen[slots] != keys
-        if not unseen.any():
-            return
-        for key in dict.fromkeys(keys[unseen].tolist()):
-            if key not in self._status:
-                self._set(key, 0, Status.COLD)
-            self._seen[(key ^ key >> 32) & (_SEEN_SLOTS - 1)] = key
 
     def _mark_snapshot_ends(
         self,
@@ -174,15 +164,6 @@ class BookStatusTracker:
         self._since_ns[key] = start_ns
         self.changes.add(BookChange(start_ns, key >> 32, key & 0xFFFFFFFF, status))
 
-    def cold_books(self) -> int:
-        """The number of books that are cold at the end of what was noted."""
-        return sum(status is Status.COLD for status in self._status.values())
-
-    @property
-    def book_count(self) -> int:
-        """The number of books."""
-        return len(self._status)
-
 
 class ColdStartCounter:
     """Counts the books of a stream that begin mid-session: neither an R nor a snapshot is first.
@@ -192,26 +173,15 @@ class ColdStartCounter:
 
     def __init__(self) -> None:
         self._is_cold: dict[int, bool] = {}
-        self._started: set[int] = set()
-        self._seen = np.full(_SEEN_SLOTS, -1, np.int64)
+        self._seen = _SeenBooks()
 
     def note(self, batch: MboBatch) -> None:
         """Note the records of the next batch."""
         if isinstance(batch, DayStart):
-            self._started.clear()
-            self._seen.fill(-1)
-        keys = record_keys(batch)
-        slots = (keys ^ keys >> 32) & (_SEEN_SLOTS - 1)
-        unseen = np.flatnonzero(self._seen[slots] != keys)
-        if len(unseen) == 0:
-            return
-        self._seen[slots[unseen]] = keys[unseen]
-        new, first = np.unique(keys[unseen], return_index=True)
-        for key, row in zip(new.tolist(), unseen[first].tolist(), strict=True):
-            if key not in self._started:
-                self._started.add(key)
-                is_cold = not _opens_book(int(batch.action[row]), int(batch.flags[row]))
-                self._is_cold[key] = self._is_cold.get(key, False) or is_cold
+            self._seen = _SeenBooks()
+        for key, row in self._seen.find_new(record_keys(batch)):
+            is_cold = not _opens_book(int(batch.action[row]), int(batch.flags[row]))
+            self._is_cold[key] = self._is_cold.get(key, False) or is_cold
 
     @property
     def cold_books(self) -> int:
@@ -224,12 +194,33 @@ class ColdStartCounter:
         return len(self._is_cold)
 
 
+class _SeenBooks:
+    """The books that a stream has had so far; most are found without a search."""
+
+    def __init__(self) -> None:
+        self._known: set[int] = set()
+        self._slots = np.full(_SEEN_SLOTS, -1, np.int64)
+
+    def find_new(self, keys: NDArray[np.int64]) -> list[tuple[int, int]]:
+        """The books that have their first record among these: the key and the row of each."""
+        slots = (keys ^ keys >> 32) & (_SEEN_SLOTS - 1)
+        unseen = np.flatnonzero(self._slots[slots] != keys)
+        if len(unseen) == 0:
+            return []
+        self._slots[slots[unseen]] = keys[unseen]
+        some, first = np.unique(keys[unseen], return_index=True)
+        rows = zip(some.tolist(), unseen[first].tolist(), strict=True)
+        found = [(key, row) for key, row in rows if key not in self._known]
+        self._known.update(key for key, _ in found)
+        return found
+
+
 def _opens_book(action: int, flags: int) -> bool:
     """Whether a book's first record says all that is in it: an R, or the start of a snapshot."""
     return action == Action.CLEAR or (action == Action.ADD and bool(flags & Flag.SNAPSHOT))
 
 
 _SEEN_SLOTS = 1 << 16
-"""Slots that say which book was seen last: most books of a batch are found without a search."""
+"""Slots that say which book was seen last."""
 _IS_CLEAR = 1
 """A bit that no flag has, for R."""
