@@ -195,8 +195,11 @@ class LakeExport:
             date = pl.lit(parts[0].date, pl.String).str.to_date()
             filtered = filter_rows(rows, schema, self._row_filter, date)
             yield from filtered.collect_batches(lazy=True, maintain_order=True)
-        except OSError as error:
-            raise LakeError(f"{store.local_path(parts[0])}: cannot be read: {error}") from None
+        except (OSError, pl.exceptions.PolarsError) as error:
+            self._lake.verifier.check_unchanged(store.local_root, parts)
+            reason = str(error).partition("\n")[0]
+            raise LakeError(f"{store.local_path(parts[0])}: cannot be read: {reason}") from None
+        self._lake.verifier.check_unchanged(store.local_root, parts)
 
     def _advance(self, parts: Sequence[Part]) -> None:
         if self.progress is not None:

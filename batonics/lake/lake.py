@@ -17,11 +17,13 @@ import polars as pl
 from batonics.frames.columns.books import BOOK_KEY
 from batonics.frames.columns.prices import scan_prices
 from batonics.frames.html import html_table
+from batonics.frames.scan.mbo_scan import SYMBOL
 from batonics.frames.schemas.table import find_schema
 from batonics.lake import catalog
 from batonics.lake.catalog import Part, RowFilter
 from batonics.lake.commits import forget_parts
 from batonics.lake.digest import Verifier
+from batonics.lake.part_paths import abbreviated_symbols
 from batonics.lake.parts import HIVE_SCHEMA
 from batonics.lake.row_filters import check_row_filter, check_schema, filter_rows, parse_row_filter
 from batonics.lake.storage import open_store
@@ -132,7 +134,8 @@ class Lake:
                 a file is damaged or missing.
         """
         check_schema(self.store, schema)
-        return self._fetch(schema, self._row_filter(symbols, start, end))
+        parts = self._fetch(schema, self._row_filter(symbols, start, end))
+        return [self.store.local_path(part) for part in parts]
 
     def scan(
         self,
@@ -162,22 +165,24 @@ class Lake:
         check_schema(self.store, schema)
         found = find_schema(schema)
         columns = pl.Schema({**found.lake_columns, **HIVE_SCHEMA})
-        files = self._fetch(schema, row_filter)
-        if not files:
+        parts = self._fetch(schema, row_filter)
+        if not parts:
             return scan_prices(pl.LazyFrame(schema=columns), prices)
-        root = files[0].parents[3]
+        root = self.store.local_root
         if "=" in str(root):
             raise UsageError(
                 f"{root}: Polars takes each NAME=VALUE in a path for a column; name the lake by a"
                 " link whose path has none"
             )
         rows = pl.scan_parquet(
-            files,
+            [self.store.local_path(part) for part in parts],
             schema=found.lake_columns,
             hive_partitioning=True,
             hive_schema=HIVE_SCHEMA,
             glob=False,
         ).select(list(columns))
+        if abbreviations := abbreviated_symbols(part.symbol for part in parts):
+            rows = rows.with_columns(pl.col(SYMBOL).replace(abbreviations))
         return scan_prices(filter_rows(rows, found, row_filter), prices)
 
     def _row_filter(self, symbols: SymbolNames, start: Time | None, end: Time | None) -> RowFilter:
@@ -244,6 +249,7 @@ class Lake:
         *,
         prices: PriceUnit = "fixed",
         include: Collection[str] = (),
+        trusted: bool = False,
         **parameters: object,
     ) -> pl.DataFrame:
         """The result of one SELECT over views named after the schemas (`lake/sql.py`).
@@ -259,17 +265,20 @@ class Lake:
                 BIGINT of 1e-9; the columns that the header declares as prices have the unit, and a
                 warning names numbers that it does not declare.
             include: states that `is_open` of the views counts as open too: "crossed", "closed".
+            trusted: the query may read any file and URL; else it reads this lake alone. A warning
+                says that it could.
             parameters: value of each `$name` in the query.
 
         Raises:
             UsageError: DuckDB refuses the query; the message is DuckDB's. Or there is no such unit.
-            LakeError: a file is damaged or missing.
+            LakeError: a file is damaged or missing, or has changed while it was read.
         """
         from batonics.lake.query_file import read_query
         from batonics.lake.sql import LakeDatabase
 
         parsed = read_query(query)
-        with closing(LakeDatabase(self.store, self.verifier, include=include)) as database:
+        database = LakeDatabase(self.store, self.verifier, include=include, trusted=trusted)
+        with closing(database):
             result = database.query(
                 parsed.sql, parsed.bind(parameters), header=parsed, prices=prices
             )
@@ -312,10 +321,10 @@ class Lake:
         self.store.catalog.commit(forget_parts(removed))
         return len(removed) + len(orphans), bytes_removed
 
-    def _fetch(self, schema: str, row_filter: RowFilter) -> list[Path]:
+    def _fetch(self, schema: str, row_filter: RowFilter) -> list[Part]:
         parts = self.store.catalog.read(catalog.find_parts(schema, row_filter))
         self.store.fetch(parts, self.verifier)
-        return [self.store.local_path(part) for part in parts]
+        return parts
 
 
 _SOURCES_SCHEMA = pl.Schema(

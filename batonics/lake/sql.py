@@ -1,7 +1,9 @@
 """SQL over a lake, by DuckDB: a view for each schema, over files that were verified.
 
 The rule here: a query reads one state of the catalog, and DuckDB opens no file before its bytes
-were verified.
+were verified. It can open no other files than parts of the schemas that the query names
+(`connection.py`), unless the query is trusted. After the last row the files are looked at again: a
+part that has changed meanwhile is an error.
 
 A query goes this way: the text names views, hence schemas; the catalog has the parts of these
 schemas; the plan (`plan.py`) tells which of the parts the query reads; these are fetched and
@@ -25,19 +27,28 @@ import re
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 
 import duckdb
 
 from batonics.frames.columns.book_state import check_include
 from batonics.frames.schemas.table import find_schema
 from batonics.lake.catalog import NO_FILTER, Part, RowFilter, find_parts, loaded_schemas
-from batonics.lake.connection import check_select, connect_duckdb, sql_errors
+from batonics.lake.connection import (
+    FileAccess,
+    binding_connection,
+    check_select,
+    connect_duckdb,
+    sql_errors,
+)
 from batonics.lake.digest import Verifier
-from batonics.lake.lineage import Lineage, find_lineage
+from batonics.lake.lineage import find_lineage
+from batonics.lake.part_paths import abbreviated_symbols
 from batonics.lake.plan import PlannedFile, Planner
-from batonics.lake.query_file import SQL_TOKEN, QueryFile
+from batonics.lake.query_file import QueryFile
 from batonics.lake.query_result import QueryResult
 from batonics.lake.row_filters import check_row_filter
+from batonics.lake.sql_tokens import without_comments, without_tokens
 from batonics.lake.storage import Store, open_store
 from batonics.lake.symlinks import SymlinkDirectory
 from batonics.lake.views import view_name, view_statement
@@ -51,6 +62,7 @@ UNIT_NOTE = (
     "prices are integers of 1e-9 in this query, since its rows depend on their unit:"
     " --prices decimal makes 64.82 of 64820000000, --prices fixed confirms the integers"
 )
+TRUSTED_NOTE = "the query was trusted: it could read any file and URL, not the lake alone"
 _WHERE = re.compile(r"\bwhere\b", re.IGNORECASE)
 PartsBySchema = Mapping[str, Sequence[Part]]
 
@@ -63,6 +75,7 @@ class LakeDatabase:
         verifier: verifies its files, and knows those that are verified.
         row_filter: the views have only these rows.
         include: what `is_open` of the views counts as open too (`views.py`).
+        trusted: queries may read any file and URL.
 
     Attributes:
         files_read: how many parts the last query was given, and how many its schemas have.
@@ -74,15 +87,15 @@ class LakeDatabase:
         verifier: Verifier,
         row_filter: RowFilter = NO_FILTER,
         include: Collection[str] = (),
+        *,
+        trusted: bool = False,
     ) -> None:
         check_include(include)
-        self._include = include
+        self._include, self._trusted = include, trusted
         self.files_read = (0, 0)
         self._store, self._verifier, self._row_filter = store, verifier, row_filter
-        self._connection = connect_duckdb()
         self._symlinks: SymlinkDirectory | None = None
         self._planner: Planner | None = None
-        self._lineage_connection: duckdb.DuckDBPyConnection | None = None
 
     def query(  # noqa: PLR0913 - settings, by keyword
         self,
@@ -110,19 +123,22 @@ class LakeDatabase:
             damaged or missing.
         """
         with sql_errors():
-            # Each query has views of its own, so that later queries do not change its result.
-            cursor = self._connection.cursor()
-            check_select(cursor, sql)
+            binder = binding_connection()
+            check_select(binder, sql)
             all_parts = self._find_parts(sql)
             has_header = header is not None and header.has_header
-            lineage = self._find_lineage(sql, dict(parameters or {}), list(all_parts))
-            note = ""
+            lineage = find_lineage(binder, sql, dict(parameters or {}), list(all_parts))
+            note = TRUSTED_NOTE if self._trusted else ""
             if is_default and not has_header and lineage.depends_on_unit:
-                prices, note = "fixed", UNIT_NOTE
+                prices, note = "fixed", _join_notes(note, UNIT_NOTE)
             views = "fixed" if has_header else prices
             parts = self._choose_parts(sql, dict(parameters or {}), all_parts, views)
-            self._store.fetch(_flatten(parts), self._verifier)
-            symbols = _symbols(parts) if _ASOF.search(SQL_TOKEN.sub(" ", sql)) else []
+            parts_read = _flatten(parts)
+            self._store.fetch(parts_read, self._verifier)
+            symbols = _symbols(parts) if _ASOF.search(without_tokens(sql)) else []
+            # Each query has a DuckDB of its own: it can open its parts alone, and later queries do
+            # not change its result.
+            connection = self._connect(parts_read)
             for schema, schema_parts in parts.items():
                 paths = self._view_paths(schema_parts)
                 statement = view_statement(
@@ -130,19 +146,22 @@ class LakeDatabase:
                     paths,
                     self._row_filter,
                     symbols=symbols,
+                    abbreviations=abbreviated_symbols(part.symbol for part in schema_parts),
                     prices=views,
                     include=self._include,
                 )
-                cursor.execute(statement)
-            self.files_read = (len(_flatten(parts)), len(_flatten(all_parts)))
+                connection.execute(statement)
+            self.files_read = (len(parts_read), len(_flatten(all_parts)))
             note = _join_notes(note, _no_data(parts, all_parts))
-            relation = cursor.sql(sql, params=parameters or None)
+            relation = connection.sql(sql, params=parameters or None)
             columns = zip(relation.columns, lineage.instants, strict=False)
             utc_columns = {name for name, is_instant in columns if is_instant}
+            check = partial(self._verifier.check_unchanged, self._store.local_root, parts_read)
             if header is None or not has_header:
-                return QueryResult(relation, utc_columns=utc_columns, tz=tz, note=note)
+                return QueryResult(relation, utc_columns=utc_columns, tz=tz, note=note, check=check)
             return QueryResult(
                 relation,
+                check=check,
                 utc_columns=utc_columns.union(header.time_columns()),
                 tz=tz,
                 price_columns=header.price_columns(),
@@ -158,11 +177,9 @@ class LakeDatabase:
             self._symlinks.close()
         self._symlinks = self._planner = None
 
-    def _find_lineage(
-        self, sql: str, parameters: Mapping[str, object], schemas: Sequence[str]
-    ) -> Lineage:
-        self._lineage_connection = self._lineage_connection or self._connection.cursor()
-        return find_lineage(self._lineage_connection, sql, parameters, schemas)
+    def _connect(self, parts: Sequence[Part]) -> duckdb.DuckDBPyConnection:
+        spill = self._open_symlinks().directory / "spill"
+        return connect_duckdb(FileAccess(self._view_paths(parts), spill, self._trusted))
 
     def views(self) -> list[str]:
         """The names of all views."""
@@ -182,7 +199,7 @@ class LakeDatabase:
     ) -> PartsBySchema:
         """The parts that the query reads, by its plan."""
         is_small = all(len(schema_parts) <= 1 for schema_parts in parts.values())
-        if is_small and not _WHERE.search(SQL_TOKEN.sub(" ", sql)):
+        if is_small and not _WHERE.search(without_tokens(sql)):
             return parts
         symlinks = self._open_symlinks()
         files = {
@@ -196,7 +213,7 @@ class LakeDatabase:
             ]
             for schema, schema_parts in parts.items()
         }
-        self._planner = self._planner or Planner(symlinks.directory)
+        self._planner = self._planner or Planner(symlinks.directory, trusted=self._trusted)
         paths_read = self._planner.files_read(sql, parameters, files, prices)
         return {
             schema: [
@@ -222,6 +239,8 @@ def open_lake_database(
     row_filter: RowFilter = NO_FILTER,
     lake_name: str = "",
     include: Collection[str] = (),
+    *,
+    trusted: bool = False,
 ) -> Iterator[LakeDatabase]:
     """A database over a lake, until the block ends.
 
@@ -230,6 +249,7 @@ def open_lake_database(
         row_filter: the views have only these rows.
         lake_name: name of the lake for messages; empty: its root.
         include: what `is_open` of the views counts as open too (`views.py`).
+        trusted: queries may read any file and URL.
 
     Raises:
         UsageError: the lake has none of these symbols, or no rows at these times. LakeError: there
@@ -237,14 +257,14 @@ def open_lake_database(
     """
     store = open_store(root)
     check_row_filter(store, row_filter, lake_name)
-    with closing(LakeDatabase(store, Verifier(), row_filter, include)) as database:
+    database = LakeDatabase(store, Verifier(), row_filter, include, trusted=trusted)
+    with closing(database):
         yield database
 
 
 def find_named_schemas(sql: str, schemas: Iterable[str]) -> list[str]:
     """The schemas whose views a query names: as a word, whatever that means in its place."""
-    text = SQL_TOKEN.sub(lambda token: token["text"] or " ", sql)
-    words = set(re.findall(r"\w+", text.lower()))
+    words = set(re.findall(r"\w+", without_comments(sql).lower()))
     return sorted(schema for schema in schemas if view_name(schema) in words)
 
 
