@@ -23,11 +23,14 @@ Views with quotes have the state of the book too, and `is_open`, whether average
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
+from itertools import chain
+from pathlib import Path
 
 import duckdb
 
@@ -52,6 +55,7 @@ from batonics.lake.sql_tokens import without_comments, without_tokens
 from batonics.lake.storage import Store, open_store
 from batonics.lake.symlinks import SymlinkDirectory
 from batonics.lake.views import view_name, view_statement
+from batonics.model.errors import LakeError, UsageError
 from batonics.model.prices import PriceUnit
 from batonics.model.times import format_time
 
@@ -123,7 +127,8 @@ class LakeDatabase:
             damaged or missing.
         """
         with sql_errors():
-            binder = binding_connection()
+            trusted = FileAccess(trusted=True)
+            binder = connect_duckdb(trusted) if self._trusted else binding_connection()
             check_select(binder, sql)
             all_parts = self._find_parts(sql)
             has_header = header is not None and header.has_header
@@ -133,43 +138,30 @@ class LakeDatabase:
                 prices, note = "fixed", _join_notes(note, UNIT_NOTE)
             views = "fixed" if has_header else prices
             parts = self._choose_parts(sql, dict(parameters or {}), all_parts, views)
-            parts_read = _flatten(parts)
-            self._store.fetch(parts_read, self._verifier)
-            symbols = _symbols(parts) if _ASOF.search(without_tokens(sql)) else []
-            # Each query has a DuckDB of its own: it can open its parts alone, and later queries do
-            # not change its result.
-            connection = self._connect(parts_read)
-            for schema, schema_parts in parts.items():
-                paths = self._view_paths(schema_parts)
-                statement = view_statement(
-                    find_schema(schema),
-                    paths,
-                    self._row_filter,
-                    symbols=symbols,
-                    abbreviations=abbreviated_symbols(part.symbol for part in schema_parts),
-                    prices=views,
-                    include=self._include,
-                )
-                connection.execute(statement)
-            self.files_read = (len(parts_read), len(_flatten(all_parts)))
             note = _join_notes(note, _no_data(parts, all_parts))
-            relation = connection.sql(sql, params=parameters or None)
-            columns = zip(relation.columns, lineage.instants, strict=False)
-            utc_columns = {name for name, is_instant in columns if is_instant}
+            parts_read = _flatten(parts)
+            self.files_read = (len(parts_read), len(_flatten(all_parts)))
+            self._store.fetch(parts_read, self._verifier)
             check = partial(self._verifier.check_unchanged, self._store.local_root, parts_read)
-            if header is None or not has_header:
-                return QueryResult(relation, utc_columns=utc_columns, tz=tz, note=note, check=check)
-            return QueryResult(
-                relation,
-                check=check,
-                utc_columns=utc_columns.union(header.time_columns()),
-                tz=tz,
-                price_columns=header.price_columns(),
-                prices=prices,
-                note=note
-                if prices == "fixed"
-                else _join_notes(note, _undeclared_note(relation, header)),
-            )
+            with _check_after_error(check):
+                relation = self._open_views(sql, parts, views).sql(sql, params=parameters or None)
+                columns = zip(relation.columns, lineage.instants, strict=False)
+                utc_columns = {name for name, is_instant in columns if is_instant}
+                if header is None or not has_header:
+                    return QueryResult(
+                        relation, utc_columns=utc_columns, tz=tz, note=note, check=check
+                    )
+                if prices != "fixed":
+                    note = _join_notes(note, _undeclared_note(relation, header))
+                return QueryResult(
+                    relation,
+                    utc_columns=utc_columns.union(header.time_columns()),
+                    tz=tz,
+                    price_columns=header.price_columns(),
+                    prices=prices,
+                    note=note,
+                    check=check,
+                )
 
     def close(self) -> None:
         """Remove temporary files of queries; a further query makes them again."""
@@ -177,9 +169,31 @@ class LakeDatabase:
             self._symlinks.close()
         self._symlinks = self._planner = None
 
-    def _connect(self, parts: Sequence[Part]) -> duckdb.DuckDBPyConnection:
+    def _open_views(
+        self, sql: str, parts: PartsBySchema, prices: PriceUnit
+    ) -> duckdb.DuckDBPyConnection:
+        """A DuckDB with the views of a query over parts that were fetched.
+
+        Each query has one of its own: it can open its parts alone, and later queries do not change
+        its result.
+        """
+        symbols = _symbols(parts) if _ASOF.search(without_tokens(sql)) else []
+        paths = {schema: self._view_paths(schema_parts) for schema, schema_parts in parts.items()}
         spill = self._open_symlinks().directory / "spill"
-        return connect_duckdb(FileAccess(self._view_paths(parts), spill, self._trusted))
+        access = FileAccess(list(chain.from_iterable(paths.values())), spill, self._trusted)
+        connection = connect_duckdb(access)
+        for schema, schema_parts in parts.items():
+            statement = view_statement(
+                find_schema(schema),
+                paths[schema],
+                self._row_filter,
+                symbols=symbols,
+                abbreviations=abbreviated_symbols(part.symbol for part in schema_parts),
+                prices=prices,
+                include=self._include,
+            )
+            connection.execute(statement)
+        return connection
 
     def views(self) -> list[str]:
         """The names of all views."""
@@ -214,7 +228,14 @@ class LakeDatabase:
             for schema, schema_parts in parts.items()
         }
         self._planner = self._planner or Planner(symlinks.directory, trusted=self._trusted)
-        paths_read = self._planner.files_read(sql, parameters, files, prices)
+        try:
+            paths_read = self._planner.files_read(sql, parameters, files, prices)
+        except duckdb.PermissionException:
+            # DuckDB says this of files that do not exist, too.
+            for file in chain.from_iterable(files.values()):
+                if not Path(file.path).exists():
+                    raise LakeError(f"{os.path.realpath(file.path)}: does not exist") from None
+            raise
         return {
             schema: [
                 part
@@ -260,6 +281,16 @@ def open_lake_database(
     database = LakeDatabase(store, Verifier(), row_filter, include, trusted=trusted)
     with closing(database):
         yield database
+
+
+@contextmanager
+def _check_after_error(check: Callable[[], None]) -> Iterator[None]:
+    """Call a check first if a query fails: perhaps it is no fault of the query."""
+    try:
+        yield
+    except (duckdb.Error, UsageError):
+        check()
+        raise
 
 
 def find_named_schemas(sql: str, schemas: Iterable[str]) -> list[str]:

