@@ -226,7 +226,7 @@ class _DirectoryCache(caching.FunctionCache):
         intrusion = find_intrusion(Path(path), owners, files=_CACHE_FILES, below=below)
         if intrusion is not None:
             _refused[intrusion] = None
-        elif os.path.exists(path):  # then it stays so
+        elif Path(path).exists():  # then it stays so
             _ours.add(path)
         return intrusion is None
 

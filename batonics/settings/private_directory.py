@@ -3,7 +3,7 @@
 The rule here: what is read from such a directory may run as this user. So no other user may have
 put anything there: the directory, its files and the directories above it have a trusted owner, and
 neither the group nor others may write to them. Root is always trusted. A directory with the sticky
-bit, such as /tmp, may be above it, since what is in it can be renamed and removed by its owner only.
+bit, such as /tmp, may be above it, since only owners rename or remove what is in it.
 """
 
 from __future__ import annotations

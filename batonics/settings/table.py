@@ -25,9 +25,10 @@ class CacheSettings:
         is_trusted=True,  # files that are no longer needed are removed from it
     )
     kernel_directory: str | None = setting(
-        "Directory of compiled kernels. It contains code that runs as you: it is used only if you or"
-        " root own it, and no other user can write to it or to a directory above it. Not set: beside"
-        " the package where possible, else batonics/kernels below XDG_CACHE_HOME or ~/.cache.",
+        "Directory of compiled kernels. They are code that runs as you: the directory is used only"
+        " if you or root own it, and no other user can write to it or to a directory above it. Not"
+        " set: beside the package where possible, else batonics/kernels below XDG_CACHE_HOME or"
+        " ~/.cache.",
         default=None,
         variables=("BATONICS_KERNEL_DIR",),
         is_trusted=True,  # code is loaded from it
