@@ -67,14 +67,14 @@ def find_join_sides(
         return find_parts(left, row_filter)(connection), find_parts(right, all_times)(connection)
 
     left, right = store.catalog.read(run)
-    keys = {(part.date, part.symbol) for part in left}
-    right = [part for part in right if (part.date, part.symbol) in keys]
+    keys = {_key(part, row_filter) for part in left}
+    right = [part for part in right if _key(part, row_filter) in keys]
     store.fetch([*left, *right], verifier)
 
     def make_side(schema: Schema, parts: Sequence[Part]) -> JoinSide:
         by_key: dict[DateSymbol, list[Part]] = {}
         for part in parts:
-            by_key.setdefault((part.date, part.symbol), []).append(part)
+            by_key.setdefault(_key(part, row_filter), []).append(part)
 
         def check(key: DateSymbol) -> None:
             verifier.check_unchanged(store.local_root, by_key.get(key, ()))
@@ -83,6 +83,10 @@ def find_join_sides(
         return JoinSide(schema, files, check)
 
     return make_side(schemas[0], left), make_side(schemas[1], right)
+
+
+def _key(part: Part, row_filter: RowFilter) -> DateSymbol:
+    return part.date, part.symbol_among(row_filter.symbols)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ were verified. It can open no other files than parts of the schemas that the que
 part that has changed meanwhile is an error.
 
 A query goes this way: the text names views, hence schemas; the catalog has the parts of these
-schemas; the plan (`plan.py`) tells which of the parts the query reads; these are fetched and
-verified; views are made over them (`views.py`); the query runs on the views (`query_result.py`).
+schemas; the plan (`view_files.py`, `plan.py`) tells which of the parts the query reads; these are
+fetched and verified; views are made over them (`views.py`); the query runs on the views
+(`query_result.py`).
 
 Views have the schema's columns, their place in the stream (`source`, `position`), `date` (DATE,
 UTC) and `symbol` (VARCHAR). Their names have `_` for `-`: `mbp_10`. Times are TIMESTAMP_NS in UTC,
@@ -23,14 +24,12 @@ Views with quotes have the state of the book too, and `is_open`, whether average
 
 from __future__ import annotations
 
-import os
 import re
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import partial
 from itertools import chain
-from pathlib import Path
 
 import duckdb
 
@@ -47,15 +46,14 @@ from batonics.lake.connection import (
 from batonics.lake.digest import Verifier
 from batonics.lake.lineage import find_lineage
 from batonics.lake.part_paths import abbreviated_symbols
-from batonics.lake.plan import PlannedFile, Planner
 from batonics.lake.query_file import QueryFile
 from batonics.lake.query_result import QueryResult
 from batonics.lake.row_filters import check_row_filter
 from batonics.lake.sql_tokens import without_comments, without_tokens
 from batonics.lake.storage import Store, open_store
-from batonics.lake.symlinks import SymlinkDirectory
+from batonics.lake.view_files import PartsBySchema, ViewFiles
 from batonics.lake.views import view_name, view_statement
-from batonics.model.errors import LakeError, UsageError
+from batonics.model.errors import UsageError
 from batonics.model.prices import PriceUnit
 from batonics.model.times import format_time
 
@@ -67,8 +65,6 @@ UNIT_NOTE = (
     " --prices decimal makes 64.82 of 64820000000, --prices fixed confirms the integers"
 )
 TRUSTED_NOTE = "the query was trusted: it could read any file and URL, not the lake alone"
-_WHERE = re.compile(r"\bwhere\b", re.IGNORECASE)
-PartsBySchema = Mapping[str, Sequence[Part]]
 
 
 class LakeDatabase:
@@ -98,8 +94,7 @@ class LakeDatabase:
         self._include, self._trusted = include, trusted
         self.files_read = (0, 0)
         self._store, self._verifier, self._row_filter = store, verifier, row_filter
-        self._symlinks: SymlinkDirectory | None = None
-        self._planner: Planner | None = None
+        self._files = ViewFiles(store, row_filter, trusted=trusted)
 
     def query(  # noqa: PLR0913 - settings, by keyword
         self,
@@ -137,8 +132,9 @@ class LakeDatabase:
             if is_default and not has_header and lineage.depends_on_unit:
                 prices, note = "fixed", _join_notes(note, UNIT_NOTE)
             views = "fixed" if has_header else prices
-            parts = self._choose_parts(sql, dict(parameters or {}), all_parts, views)
-            note = _join_notes(note, _no_data(parts, all_parts))
+            chosen = self._files.choose(sql, dict(parameters or {}), all_parts, views)
+            parts = chosen.parts
+            note = _join_notes(note, _no_data(parts, all_parts), chosen.note)
             parts_read = _flatten(parts)
             self.files_read = (len(parts_read), len(_flatten(all_parts)))
             self._store.fetch(parts_read, self._verifier)
@@ -165,9 +161,7 @@ class LakeDatabase:
 
     def close(self) -> None:
         """Remove temporary files of queries; a further query makes them again."""
-        if self._symlinks is not None:
-            self._symlinks.close()
-        self._symlinks = self._planner = None
+        self._files.close()
 
     def _open_views(
         self, sql: str, parts: PartsBySchema, prices: PriceUnit
@@ -177,18 +171,18 @@ class LakeDatabase:
         Each query has one of its own: it can open its parts alone, and later queries do not change
         its result.
         """
-        symbols = _symbols(parts) if _ASOF.search(without_tokens(sql)) else []
-        paths = {schema: self._view_paths(schema_parts) for schema, schema_parts in parts.items()}
-        spill = self._open_symlinks().directory / "spill"
-        access = FileAccess(list(chain.from_iterable(paths.values())), spill, self._trusted)
-        connection = connect_duckdb(access)
+        files = self._files
+        symbols = files.symbols(parts) if _ASOF.search(without_tokens(sql)) else []
+        paths = {schema: files.paths(schema_parts) for schema, schema_parts in parts.items()}
+        paths_read = list(chain.from_iterable(paths.values()))
+        connection = connect_duckdb(FileAccess(paths_read, files.spill_directory, self._trusted))
         for schema, schema_parts in parts.items():
             statement = view_statement(
                 find_schema(schema),
                 paths[schema],
                 self._row_filter,
                 symbols=symbols,
-                abbreviations=abbreviated_symbols(part.symbol for part in schema_parts),
+                abbreviations=abbreviated_symbols(files.symbols({schema: schema_parts})),
                 prices=prices,
                 include=self._include,
             )
@@ -207,51 +201,6 @@ class LakeDatabase:
             return {schema: find_parts(schema, self._row_filter)(connection) for schema in schemas}
 
         return self._store.catalog.read(run)
-
-    def _choose_parts(
-        self, sql: str, parameters: dict[str, object], parts: PartsBySchema, prices: PriceUnit
-    ) -> PartsBySchema:
-        """The parts that the query reads, by its plan."""
-        is_small = all(len(schema_parts) <= 1 for schema_parts in parts.values())
-        if is_small and not _WHERE.search(without_tokens(sql)):
-            return parts
-        symlinks = self._open_symlinks()
-        files = {
-            schema: [
-                PlannedFile(
-                    symlinks.link(path, part.path), part.date, part.symbol, part.ts_min, part.ts_max
-                )
-                for path, part in zip(
-                    self._store.plan_paths(schema_parts), schema_parts, strict=True
-                )
-            ]
-            for schema, schema_parts in parts.items()
-        }
-        self._planner = self._planner or Planner(symlinks.directory, trusted=self._trusted)
-        try:
-            paths_read = self._planner.files_read(sql, parameters, files, prices)
-        except duckdb.PermissionException:
-            # DuckDB says this of files that do not exist, too.
-            for file in chain.from_iterable(files.values()):
-                if not Path(file.path).exists():
-                    raise LakeError(f"{os.path.realpath(file.path)}: does not exist") from None
-            raise
-        return {
-            schema: [
-                part
-                for part, file in zip(schema_parts, files[schema], strict=True)
-                if file.path in paths_read[schema]
-            ]
-            for schema, schema_parts in parts.items()
-        }
-
-    def _view_paths(self, parts: Sequence[Part]) -> list[str]:
-        symlinks = self._open_symlinks()
-        return [symlinks.link(self._store.local_path(part), part.path) for part in parts]
-
-    def _open_symlinks(self) -> SymlinkDirectory:
-        self._symlinks = self._symlinks or SymlinkDirectory()
-        return self._symlinks
 
 
 @contextmanager
@@ -330,11 +279,6 @@ def _undeclared_note(relation: duckdb.DuckDBPyRelation, header: QueryFile) -> st
         f"the header of {header.name} does not say whether {', '.join(numbers)} are prices: they"
         " are as the query computes them, with prices as integers of 1e-9"
     )
-
-
-def _symbols(parts: PartsBySchema) -> list[str]:
-    """All symbols of the parts, in order: an ENUM sorts by the order of its values."""
-    return sorted({part.symbol for part in _flatten(parts) if part.symbol is not None})
 
 
 def _flatten(parts: PartsBySchema) -> list[Part]:

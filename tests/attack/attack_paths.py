@@ -197,8 +197,8 @@ def _catalog_schema(ground: Ground) -> str:
 def _removed(ground: Ground) -> str:
     """The catalog names a replaced part, which a vacuum removes, by a hostile path."""
     insert = (
-        "INSERT INTO part (path, schema, digest, bytes, rows, removed_ns)"
-        " VALUES (?, 'trades', '0', 1, 1, 1)"
+        "INSERT INTO part (path, schema, digest, bytes, rows, aliases, removed_ns)"
+        " VALUES (?, 'trades', '0', 1, 1, '[]', 1)"
     )
     _change_catalog(ground, insert, _hostile_text(ground))
     return _must_work(ground)
