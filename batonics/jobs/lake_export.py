@@ -23,7 +23,7 @@ from batonics.frames.schemas.table import Schema, find_schema
 from batonics.lake import catalog
 from batonics.lake.catalog import CATALOG_FILE, NO_FILTER, Part, RowFilter
 from batonics.lake.lake import Lake
-from batonics.lake.parts import PartKey, date_to_day, part_directory
+from batonics.lake.part_paths import part_directory
 from batonics.lake.row_filters import (
     check_row_filter,
     check_schema,
@@ -250,7 +250,7 @@ def _partition_exports(parts: Sequence[Part], row_filter: RowFilter) -> Iterator
             [EXPORT_FORMAT, date, symbol, *bounds, *(part.digest for part in same_key)]
         )
         # The directory is named as in the lake.
-        directory = part_directory(same_key[0].schema, PartKey(date_to_day(date), symbol))
+        directory = part_directory(same_key[0].schema, date, symbol)
         directory = directory.partition("/")[2]
         yield PartitionExport(DeltaPartition(digest, directory, date, symbol), same_key)
 

@@ -21,18 +21,19 @@ from urllib.parse import quote
 
 from obstore.store import MemoryStore
 
+from batonics.frames.schemas.table import find_schema
 from batonics.jobs.lake_export import ExportRequest, LakeExport
 from batonics.lake.bucket_client import BucketClient
 from batonics.lake.bucket_store import BucketStore
 from batonics.lake.catalog import CATALOG_FILE, LoadedSource, SchemaLoad
 from batonics.lake.commits import append_parts
 from batonics.lake.digest import Verifier
+from batonics.lake.directory_store import DirectoryStore
 from batonics.lake.lake import Lake
 from batonics.lake.parts import PartsWriter
 from batonics.lake.storage import Store
 from batonics.model.errors import BatonicsError
 from tests.attack.attempt import Attempt
-from tests.support.lakes import DirectoryStore, find_schema
 from tests.support.part_rows import part_rows
 
 SECONDS_MAX = 10
