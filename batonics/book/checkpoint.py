@@ -171,7 +171,8 @@ def read_symbols(extra: Mapping[str, JSON]) -> list[MappingInterval]:
 def _is_interval(one: Any) -> bool:
     if type(one) is not list or [type(value) for value in one] != [int, int, int, str]:
         return False
-    return 0 <= one[0] < 1 << 64 and 0 <= one[1] < 1 << 64 and 0 <= one[2] < 1 << 32
+    limits = (1 << 64, 1 << 64, 1 << 32)
+    return all(0 <= value < limit for value, limit in zip(one, limits, strict=False))
 
 
 def _used(engine: BookEngine) -> dict[str, NDArray[Any]]:
@@ -221,13 +222,11 @@ def _read_header(body: memoryview) -> tuple[_Header, int]:
         made = _Header(header["records"], header["bbo"], header["deltas"], lengths, header["extra"])
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"the checkpoint's header makes no sense: {error!r}") from None
-    if not (
-        all(type(number) is int for number in (made.records, *lengths.values()))
-        and made.records >= 0
-        and type(made.bbo) is type(made.deltas) is bool
-        and type(made.extra) is dict
-    ):
+    types = [type(value) for value in (made.records, made.bbo, made.deltas, made.extra)]
+    if types != [int, bool, bool, dict] or {type(length) for length in lengths.values()} != {int}:
         raise CheckpointError("the checkpoint's header makes no sense: a value has another type")
+    if made.records < 0:
+        raise CheckpointError(f"the checkpoint has {made.records} records")
     return made, arrays_at
 
 

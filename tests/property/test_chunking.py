@@ -7,6 +7,7 @@ is the one that is named. With `skip_bad` a record of any kind whose length is r
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -23,7 +24,7 @@ from batonics.sources.inputs import MemoryFile
 from batonics.sources.stream import MboStream
 from tests.support.mixed_records import FAULTS, KINDS, Piece, mixed_stream
 
-Outcome = tuple[object, ...]
+Outcome = tuple[Any, ...]
 
 
 @st.composite
