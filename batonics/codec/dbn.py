@@ -69,7 +69,7 @@ OTHERS_MAX = 4096
 """A batch ends early after so many other records, which are Python objects."""
 
 
-class _End(NamedTuple):
+class _StreamEnd(NamedTuple):
     """An end of the stream at a record that is not MBO.
 
     Attributes:
@@ -328,7 +328,7 @@ class DbnDecoder:
                 first_row,
                 tuple(self._others),
             )
-            end: _End | None = None
+            end: _StreamEnd | None = None
             if other_count:
                 end = self._keep_others(data, start, first_row, other_count)
             if end is not None:
@@ -372,7 +372,7 @@ class DbnDecoder:
 
     def _keep_others(
         self, data: NDArray[np.uint8], start: int, first_row: int, other_count: int
-    ) -> _End | None:
+    ) -> _StreamEnd | None:
         """Keep the records that are not MBO; the end of the stream if it is at one of them."""
         for index in range(other_count):
             position, row = int(self._others.position[index]), int(self._others.row[index])
@@ -387,12 +387,12 @@ class DbnDecoder:
             )
             if self._ends_at_error and record.rtype == RTYPE_ERROR:
                 self.other_records.append(record)
-                return _End(self._gateway_error(record), stop, row, index + 1)
+                return _StreamEnd(self._gateway_error(record), stop, row, index + 1)
             try:
                 content = parse_content(record, self.version, self._source)
             except DamagedInputError as damage:
                 if not self._skip_bad:
-                    return _End(damage, position, row, index)
+                    return _StreamEnd(damage, position, row, index)
                 self.skipped += 1
                 continue
             self.other_records.append(record._replace(content=content))
