@@ -210,11 +210,8 @@ def test_symbols_that_are_too_long_for_a_path_or_mean_null(tmp_path: Path) -> No
     for symbol in symbols:
         found = lake.scan("trades", symbols=[symbol]).collect()["symbol"].to_list()
         assert found == [symbol] * 2
-        for sql in (
-            "SELECT count(*) FROM trades WHERE symbol = $name",
-            "SELECT count(*) FROM trades ASOF JOIN mbo USING (symbol, instrument_id, ts_recv)"
-            " WHERE symbol = $name",
-        ):
+        for rows in ("trades", "trades ASOF JOIN mbo USING (symbol, instrument_id, ts_recv)"):
+            sql = f"SELECT count(*) FROM {rows} WHERE symbol = $name"
             assert lake.sql(sql, name=symbol).item() == 2, (symbol, sql)
     joined = lake.join_asof("trades", "mbo", columns=["order_id"]).collect()
     assert set(joined["symbol"]) == set(symbols)
