@@ -39,6 +39,7 @@ from batonics.lake.query_file import SQL_TOKEN, QueryFile
 from batonics.lake.query_result import QueryResult
 from batonics.lake.row_filters import check_row_filter
 from batonics.lake.storage import Store, open_store
+from batonics.lake.unit_notes import UNIT_NOTE, number_note, undeclared_note
 from batonics.lake.view_files import PartsBySchema, ViewFiles
 from batonics.lake.views import view_name, view_statement
 from batonics.model.prices import PriceUnit
@@ -47,10 +48,6 @@ from batonics.model.times import format_time
 _ASOF = re.compile(r"\basof\b", re.IGNORECASE)
 """A join for which symbols become an ENUM. DuckDB 2.0 loses rows of an ASOF join by the columns of
 the path alone, date and symbol, if one is VARCHAR; with ENUM it keeps all rows, and is faster."""
-UNIT_NOTE = (
-    "prices are integers of 1e-9 in this query, since its rows depend on their unit:"
-    " --prices decimal makes 64.82 of 64820000000, --prices fixed confirms the integers"
-)
 
 
 class LakeDatabase:
@@ -116,7 +113,8 @@ class LakeDatabase:
             note = ""
             if is_default and not has_header and lineage.depends_on_unit:
                 prices, note = "fixed", UNIT_NOTE
-            views = "fixed" if has_header else prices
+            views: PriceUnit = "fixed" if has_header else prices
+            note = number_note(lineage.numbers, views, has_header=has_header) or note
             chosen = self._files.choose(sql, dict(parameters or {}), all_parts, views)
             parts = chosen.parts
             self._store.fetch(_flatten(parts), self._verifier)
@@ -146,7 +144,7 @@ class LakeDatabase:
                 prices=prices,
                 note=note
                 if prices == "fixed"
-                else _join_notes(note, _undeclared_note(relation, header)),
+                else _join_notes(note, undeclared_note(relation, header)),
             )
 
     def close(self) -> None:
@@ -220,22 +218,6 @@ def _no_data(parts: PartsBySchema, all_parts: PartsBySchema) -> str:
 
 def _join_notes(*notes: str) -> str:
     return "; ".join(filter(None, notes))
-
-
-def _undeclared_note(relation: duckdb.DuckDBPyRelation, header: QueryFile) -> str:
-    """The note on numbers of a result whose unit the header does not say."""
-    declared = {column.name for column in header.columns}
-    numbers = [
-        name
-        for name, dtype in zip(relation.columns, relation.types, strict=True)
-        if name not in declared and str(dtype).startswith(("BIGINT", "HUGEINT", "DOUBLE"))
-    ]
-    if not numbers:
-        return ""
-    return (
-        f"the header of {header.name} does not say whether {', '.join(numbers)} are prices: they"
-        " are as the query computes them, with prices as integers of 1e-9"
-    )
 
 
 def _flatten(parts: PartsBySchema) -> list[Part]:
