@@ -32,11 +32,11 @@ def number_note(numbers: Sequence[PriceNumber], unit: PriceUnit, *, has_header: 
         numbers: the numbers that the query sets beside prices.
         unit: the unit in which it computes.
         has_header: it computes in this unit whatever unit is asked for. Its author knows that, so
-            only fractions are wrong.
+            only fractions are wrong, except half a unit, which a mid may have.
     """
     wrong = [number for number in numbers if _is_of_another_unit(number, unit)]
     if has_header:
-        wrong = [number for number in wrong if number.number != int(number.number)]
+        wrong = [beside for beside in wrong if beside.number % 1 and abs(beside.number) != 0.5]
     if not wrong:
         return ""
     number = Decimal(repr(wrong[0].number))

@@ -271,7 +271,6 @@ def test_an_order_that_is_alive_is_in_the_window_of_its_date_whatever_others_did
     file = tmp_path / "a.dbn"
     file.write_bytes(metadata() + encode(rows))
     load(tmp_path / "lake", file, schemas=("orders",))
-    from batonics.lake.lake import Lake
 
     lake = Lake(tmp_path / "lake")
     for start, end, expected in (
@@ -301,7 +300,6 @@ def test_an_order_that_is_alive_is_in_the_window_of_its_date_whatever_others_did
     ],
 )
 def test_views_have_the_rows_that_a_scan_has(view: str, start: str, end: str, lake: Path) -> None:
-    from batonics.lake.lake import Lake
 
     wanted: dict[str, Any] = {"start": start, "end": end}
     scanned = Lake(lake).scan(view, **wanted).collect().height
@@ -311,7 +309,6 @@ def test_views_have_the_rows_that_a_scan_has(view: str, start: str, end: str, la
 
 @pytest.mark.parametrize("view", ["trades", "orders", "mbo"])
 def test_views_and_scans_refuse_times_that_the_lake_has_nothing_of(view: str, lake: Path) -> None:
-    from batonics.lake.lake import Lake
 
     wanted: dict[str, Any] = {"start": "2300-01-01", "end": "2301-01-01"}
     with pytest.raises(UsageError, match="no rows from 2300-01-01"):

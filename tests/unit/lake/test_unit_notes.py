@@ -105,6 +105,16 @@ def test_an_integer_of_1e_9_beside_prices_in_whole_units_is_named(
     assert note(connection, turnover, unit) == ""
 
 
+def test_of_a_query_with_a_header_fractions_are_named(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    sql = "SELECT max(price) - 0.5 FROM trades WHERE price > 1 AND price < {}"
+    for limit, named in (("64.5", True), ("64", False)):
+        numbers = find_lineage(connection, sql.format(limit), {}, SCHEMAS).numbers
+        said = number_note(numbers, "fixed", has_header=True)
+        assert ("write 64500000000, or give it as a parameter of the type PRICE" in said) is named
+
+
 @pytest.mark.parametrize("path", QUERIES, ids=lambda path: path.stem)
 def test_no_query_of_ours_has_such_a_number(path: Path) -> None:
     query = read_query(str(path))
