@@ -112,6 +112,7 @@ class Planner:
         paths += [str(self._empty_file(schema)) for schema in files if files[schema]]
         if not self._paths.issuperset(paths):
             self._opened = None
+            self._views.clear()
             self._paths = frozenset(paths)
         for schema, schema_files in files.items():
             self._make_view(schema, schema_files, prices)
@@ -131,7 +132,6 @@ class Planner:
     @property
     def _connection(self) -> duckdb.DuckDBPyConnection:
         if self._opened is None:
-            self._views.clear()
             access = FileAccess(sorted(self._paths), trusted=self._trusted)
             # Late materialization adds a scan without conditions, which reads rows by number.
             self._opened = connect_duckdb(access, ["disabled_optimizers = 'late_materialization'"])
