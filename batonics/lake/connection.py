@@ -20,6 +20,12 @@ _ENUM = re.compile(r"ENUM\((?:'(?:''|[^'])*'(?:, )?)+\)")
 """An ENUM type with all its values, as messages of DuckDB have it."""
 
 
+LOCAL_TIME = (
+    "CREATE MACRO local_time(ts, zone) AS timezone(zone, timezone('UTC', ts::TIMESTAMP_NS))"
+)
+"""The statement that makes the macro of `connect_duckdb`."""
+
+
 def connect_duckdb() -> duckdb.DuckDBPyConnection:
     """A DuckDB in memory, in UTC, whose queries cannot read Python variables.
 
@@ -31,8 +37,7 @@ def connect_duckdb() -> duckdb.DuckDBPyConnection:
     connection.execute("SET python_enable_replacements = false")
     # DuckDB would take few books for few rows, and look for each trade in all quotes.
     connection.execute("SET asof_loop_join_threshold = 0")
-    utc = "timezone('UTC', ts::TIMESTAMP_NS)"
-    connection.execute(f"CREATE MACRO local_time(ts, zone) AS timezone(zone, {utc})")
+    connection.execute(LOCAL_TIME)
     return connection
 
 

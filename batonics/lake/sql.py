@@ -38,6 +38,7 @@ from batonics.lake.plan import PlannedFile, Planner
 from batonics.lake.query_file import SQL_TOKEN, QueryFile
 from batonics.lake.query_result import QueryResult
 from batonics.lake.row_filters import check_row_filter
+from batonics.lake.session_spans import replace_sessions
 from batonics.lake.storage import Store, open_store
 from batonics.lake.symlinks import SymlinkDirectory
 from batonics.lake.views import view_name, view_statement
@@ -114,13 +115,14 @@ class LakeDatabase:
             cursor = self._connection.cursor()
             check_select(cursor, sql)
             all_parts = self._find_parts(sql)
+            values = replace_sessions(parameters or {}, _times(all_parts))
             has_header = header is not None and header.has_header
-            lineage = self._find_lineage(sql, dict(parameters or {}), list(all_parts))
+            lineage = self._find_lineage(sql, values, list(all_parts))
             note = ""
             if is_default and not has_header and lineage.depends_on_unit:
                 prices, note = "fixed", UNIT_NOTE
             views = "fixed" if has_header else prices
-            parts = self._choose_parts(sql, dict(parameters or {}), all_parts, views)
+            parts = self._choose_parts(sql, values, all_parts, views)
             self._store.fetch(_flatten(parts), self._verifier)
             symbols = _symbols(parts) if _ASOF.search(SQL_TOKEN.sub(" ", sql)) else []
             for schema, schema_parts in parts.items():
@@ -136,7 +138,7 @@ class LakeDatabase:
                 cursor.execute(statement)
             self.files_read = (len(_flatten(parts)), len(_flatten(all_parts)))
             note = _join_notes(note, _no_data(parts, all_parts))
-            relation = cursor.sql(sql, params=parameters or None)
+            relation = cursor.sql(sql, params=values or None)
             columns = zip(relation.columns, lineage.instants, strict=False)
             utc_columns = {name for name, is_instant in columns if is_instant}
             if header is None or not has_header:
@@ -284,6 +286,12 @@ def _undeclared_note(relation: duckdb.DuckDBPyRelation, header: QueryFile) -> st
 def _symbols(parts: PartsBySchema) -> list[str]:
     """All symbols of the parts, in order: an ENUM sorts by the order of its values."""
     return sorted({part.symbol for part in _flatten(parts) if part.symbol is not None})
+
+
+def _times(parts: PartsBySchema) -> list[int]:
+    """The least and the greatest time of each part that has times."""
+    edges = ((part.ts_min, part.ts_max) for part in _flatten(parts))
+    return [time for both in edges for time in both if time is not None]
 
 
 def _flatten(parts: PartsBySchema) -> list[Part]:

@@ -19,6 +19,8 @@ from polars.testing import assert_frame_equal
 import batonics
 from batonics.frames.namespace import MboNamespace
 from batonics.frames.schemas.table import find_schema
+from batonics.lake.connection import LOCAL_TIME
+from batonics.lake.session_spans import replace_sessions
 from tests.support.lakes import with_places
 from tests.support.query_tables import full_rows, load_query, query_files, query_names, run_query
 
@@ -68,6 +70,7 @@ def plan(name: str, rows: dict[str, pl.DataFrame]) -> str:
     """How DuckDB, as it comes, would answer a query."""
     query = load_query(name)
     with duckdb.connect() as connection:
+        connection.execute(LOCAL_TIME)
         for view, frame in rows.items():
             letters = [column for column, dtype in frame.schema.items() if dtype == pl.Enum]
             table = full_rows(view, frame).cast(dict.fromkeys(letters, pl.String()))
@@ -79,7 +82,9 @@ def plan(name: str, rows: dict[str, pl.DataFrame]) -> str:
             connection.execute(
                 f"CREATE TABLE {view} AS SELECT * REPLACE ({as_ns}){is_open} FROM rows_{view}"
             ).fetchall()
-        explained = connection.execute(f"EXPLAIN {query.sql}", query.bind({}) or None)
+        explained = connection.execute(
+            f"EXPLAIN {query.sql}", replace_sessions(query.bind({}), []) or None
+        )
         return "\n".join(row[1] for row in explained.fetchall())
 
 

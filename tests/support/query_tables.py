@@ -18,6 +18,7 @@ from batonics.frames.schemas.table import Schema, find_schema
 from batonics.jobs.query import QueryRequest, query_frame
 from batonics.lake.connection import check_select, connect_duckdb
 from batonics.lake.query_file import QueryFile, parse_query
+from batonics.lake.session_spans import replace_sessions
 from batonics.lake.views import view_name, view_statement
 from tests.support.command import SAMPLE
 from tests.support.real_files import CLX5, DBEQ, ESH4_DAYS
@@ -26,6 +27,9 @@ QUERIES = Path(__file__).parents[2] / "queries"
 NS_PER_S = 1_000_000_000
 MIDNIGHT_NS = 1_700_006_400 * NS_PER_S
 """2023-11-15T00:00:00Z, from which rows made by hand may count their times."""
+
+ZONE, ZONE_NS = "Asia/Kolkata", 19_800 * NS_PER_S
+"""A time zone in which hours begin at half past in UTC, and how far it is ahead."""
 
 Rows = pl.DataFrame | Sequence[Mapping[str, Any]]
 Tables = Mapping[str, Rows]
@@ -187,15 +191,18 @@ def _related(
     include: Sequence[str] = (),
 ) -> duckdb.DuckDBPyRelation:
     check_select(connection, query.sql)
+    times: list[int] = []
     for view, rows in tables.items():
         schema = _schema(view)
         frame = full_rows(view, rows)
+        times += frame.select(schema.time).to_series().cast(pl.Int64).drop_nulls()
         # Enums come out of a lake as text.
         letters = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.Enum)]
         scan = f"rows_of_{view_name(schema.name)}"
         connection.register(scan, frame.cast(dict.fromkeys(letters, pl.String())).to_arrow())
         connection.execute(view_statement(schema, [], scan=scan, include=include))
-    return connection.sql(query.sql, params=query.bind(_texts(params)) or None)
+    values = replace_sessions(query.bind(_texts(params)), times)
+    return connection.sql(query.sql, params=values or None)
 
 
 def _texts(params: Mapping[str, object]) -> dict[str, str]:
