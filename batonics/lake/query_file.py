@@ -173,7 +173,8 @@ class QueryFile(NamedTuple):
                 there_are = f"did you mean {near[0]}?" if near else f"it has {_join_names(known)}"
                 raise UsageError(f"{self.name} has no parameter {name!r}; {there_are}")
         texts = {name: str(value) for name, value in given.items()}
-        for dtype, default in (("ZONE", zone), ("SESSIONS", sessions and sessions.name)):
+        defaults = {"ZONE": zone, "SESSIONS": None if sessions is None else sessions.name}
+        for dtype, default in defaults.items():
             if default is not None:
                 names = [param.name for param in self.params if param.type == dtype]
                 texts = dict.fromkeys(names, default) | texts

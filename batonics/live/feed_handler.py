@@ -25,8 +25,11 @@ from batonics.codec.decoders import Decoder, DecoderFactory
 from batonics.codec.framing import Framing
 from batonics.codec.messages import (
     RTYPE_ERROR,
+    RTYPE_STATUS,
     OtherRecord,
     parse_error_message,
+    parse_status,
+    plain_status,
     rtype_name,
 )
 from batonics.codec.metadata import Metadata
@@ -60,6 +63,9 @@ class FeedOutput(Protocol):
 
     def write_symbols(self, intervals: Iterable[MappingInterval]) -> None:
         """Take new names of instruments."""
+
+    def write_statuses(self, records: Iterable[bytes]) -> None:
+        """Take status records, which have the vendor's layout."""
 
     def write(self, batch: MboBatch) -> None:
         """Take records; their arrays are reused afterwards."""
@@ -107,6 +113,7 @@ class FeedHandler:
         self._position = np.array(FEED_START, np.int64)  # a kernel moves it with each batch
         self.has_snapshot = False
         self.framing: Framing | None = None
+        self.status_records: dict[tuple[int, int], bytes] = {}
         self.output: FeedOutput | None = None
         self._source = source
         self._other_records: Counter[int] = Counter()  # by rtype
@@ -243,8 +250,19 @@ class FeedHandler:
             self._other_records[record.rtype] += 1
             if record.rtype == RTYPE_ERROR:
                 errors.append(record)
+            elif record.rtype == RTYPE_STATUS:
+                self._take_status(record)
         decoder.other_records.clear()
         return errors
+
+    def _take_status(self, record: OtherRecord) -> None:
+        status = parse_status(record)
+        if status is None:
+            return
+        plain = plain_status(record)
+        self.status_records[status.publisher_id, status.instrument_id] = plain
+        if self.output is not None:
+            self.output.write_statuses([plain])
 
     def _raise_error(self, record: OtherRecord, decoder: Decoder) -> None:
         version = decoder.version if isinstance(decoder, DbnDecoder) else 3

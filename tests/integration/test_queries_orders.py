@@ -403,9 +403,10 @@ def quantile(column: str, per_mille: int) -> pl.Expr:
     return value.sort().get(pl.max_horizontal(rank - 1, 0), null_on_oob=True)
 
 
-def hour_of(column: str = "ts_recv") -> dict[str, pl.Expr]:
-    """The hour of the day of a time, in `ZONE`."""
-    return {"hour": (pl.col(column) + ZONE_NS) // HOUR_NS % 24, "tz": pl.lit(ZONE)}
+def hour_of(column: str = "ts_recv") -> list[pl.Expr]:
+    """The hour of the day of a time in `ZONE`, and that zone."""
+    hour = (pl.col(column) + ZONE_NS) // HOUR_NS % 24
+    return [hour.alias("hour"), pl.lit(ZONE).alias("tz")]
 
 
 def count(condition: pl.Expr) -> pl.Expr:
@@ -552,7 +553,7 @@ def test_quotes_live_between_the_events_that_change_the_best_price(
     expected = (
         pl.DataFrame(rows, schema=schema, orient="row")
         .with_columns(counted_ns=pl.when(is_counted).then("life_ns"))
-        .group_by(*GROUP, "side", **hour_of("ts"))
+        .group_by(*GROUP, "side", *hour_of("ts"))
         .agg(
             count(is_counted).alias("quotes"),
             count(short).alias("flickers"),
@@ -604,7 +605,7 @@ def test_latencies_are_those_of_all_records_by_hour(real: Path) -> None:
         records_of(real)
         .with_columns((pl.col("ts_recv") - pl.col("ts_event")).alias("ns"))
         .filter(pl.col("flags") & (SNAPSHOT | BAD_TS_RECV) == 0)
-        .group_by(*GROUP, **hour_of())
+        .group_by(*GROUP, *hour_of())
         .agg(
             pl.len().alias("records"),
             count(pl.col("ns") < 0).alias("negative"),
@@ -671,7 +672,7 @@ def test_messages_per_trade_are_is_countedof_records(real: Path) -> None:
     expected = (
         records_of(real)
         .filter(pl.col("flags") & SNAPSHOT == 0)
-        .group_by(*GROUP, **hour_of())
+        .group_by(*GROUP, *hour_of())
         .agg(
             count(action.is_in(["A", "C", "M"])).alias("messages"),
             count(action == "T").alias("trades"),
@@ -731,7 +732,7 @@ def test_every_record_is_counted_once_by_its_action(real: Path) -> None:
     letters = {"A": "adds", "C": "cancels", "M": "modifies", "R": "clears", "T": "trades"}
     expected = (
         records_of(real)
-        .group_by(*GROUP, **hour_of())
+        .group_by(*GROUP, *hour_of())
         .agg(
             pl.len().alias("records"),
             *(

@@ -195,7 +195,7 @@ def _related(
     for view, rows in tables.items():
         schema = _schema(view)
         frame = full_rows(view, rows)
-        times += frame.select(schema.time).to_series().cast(pl.Int64).drop_nulls()
+        times.extend(frame.select(schema.time).to_series().cast(pl.Int64).drop_nulls())
         # Enums come out of a lake as text.
         letters = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.Enum)]
         scan = f"rows_of_{view_name(schema.name)}"
