@@ -132,6 +132,13 @@ def append(
     session: SessionOption = None,
     skip_bad: SkipBadOption = False,
     salvage: SalvageOption = False,
+    in_this_order: Annotated[
+        bool,
+        typer.Option(
+            "--in-this-order",
+            help="Append records even if the lake has the same books at the same times.",
+        ),
+    ] = False,
     log_json: LogJsonOption = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -156,7 +163,7 @@ def append(
             name,
             schemas=() if schemas == "" else settings.schemas,
             commit_seconds=settings.commit_interval_s,
-            options=InputOptions(skip_bad, salvage),
+            options=InputOptions(skip_bad, salvage, in_this_order),
             statuses=tuple(statuses or ()),
             sessions=parse_session(session),
         )
