@@ -45,7 +45,7 @@ segments AS (
     -- status ends. The rest of its time is left out.
     SELECT *, true AS counts, ts AS since, least(next_ts, coalesce(status_end, next_ts)) AS until
     FROM states
-    WHERE is_open
+    WHERE is_open AND next_ts IS NOT NULL
     UNION ALL
     SELECT *, false AS counts, if(is_open, coalesce(status_end, next_ts), ts) AS since,
         next_ts AS until

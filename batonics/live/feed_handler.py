@@ -20,14 +20,11 @@ from numpy.typing import NDArray
 
 from batonics.book.engine import BookEngine
 from batonics.book.state import Anomaly
-from batonics.codec.dbn import DbnDecoder
 from batonics.codec.decoders import Decoder, DecoderFactory
 from batonics.codec.framing import Framing
 from batonics.codec.messages import (
-    RTYPE_ERROR,
     RTYPE_STATUS,
     OtherRecord,
-    parse_error_message,
     parse_status,
     plain_status,
     rtype_name,
@@ -49,7 +46,6 @@ from batonics.live.resume_columns import identity_columns
 from batonics.live.resume_kernels import ResumeState, advance_position
 from batonics.live.stats import FeedStats
 from batonics.model.answers import DataSpan
-from batonics.model.errors import InputError
 from batonics.model.mbo import MboBatch, empty_batch
 from batonics.model.symbols import MappingInterval, SymbolMap
 from batonics.settings.table import INPUT_DEFAULTS, InputSettings
@@ -118,7 +114,10 @@ class FeedHandler:
         self._source = source
         self._other_records: Counter[int] = Counter()  # by rtype
         self._decoders = DecoderFactory(
-            batch_rows=BATCH_ROWS, skip_bad=skip_bad, metadata_bytes_max=settings.metadata_bytes_max
+            batch_rows=BATCH_ROWS,
+            skip_bad=skip_bad,
+            metadata_bytes_max=settings.metadata_bytes_max,
+            ends_at_error=True,
         )
         self._snapshot_marker: TruncatedSnapshotMarker | None = None
         self._intervals: SnapshotIntervals | None = None
@@ -188,7 +187,7 @@ class FeedHandler:
         """
         self._unpacker.close(may_be_empty=True)
         if self._decoder is not None:
-            for batch in self._decoder.feed(self._decoder.TRAILER):
+            for batch in self._decode(self._decoder.TRAILER):
                 self._apply(batch)
             self._decoder.close()
 
@@ -229,33 +228,26 @@ class FeedHandler:
         decoder = self._decoder
         if decoder is None:
             raise AssertionError("bytes are plain once there is a decoder")
-        errors: list[OtherRecord] = []
         for batch in decoder.feed(data):
-            # Names are known before their records; an error ends the feed after the records.
-            errors += self._take_other_records(decoder)
+            self._take_other_records(decoder)  # names are known before their records
             yield batch
-        errors += self._take_other_records(decoder)
-        for record in errors:
-            self._raise_error(record, decoder)
+        self._take_other_records(decoder)
 
-    def _take_other_records(self, decoder: Decoder) -> list[OtherRecord]:
-        """Count the records that are not MBO and take their names; the errors among them."""
-        intervals = self._decoders.new_mappings(decoder, self._source)
+    def _take_other_records(self, decoder: Decoder) -> None:
+        """Count the records that are not MBO, and take their names."""
+        intervals = self._decoders.new_mappings(decoder)
         for interval in intervals:
             self.symbols.add(interval)
         if intervals and self.output is not None:
             self.output.write_symbols(intervals)
-        errors = []
         for record in decoder.other_records:
             self._other_records[record.rtype] += 1
-            if record.rtype == RTYPE_ERROR:
-                errors.append(record)
-            elif record.rtype == RTYPE_STATUS:
+            if record.rtype == RTYPE_STATUS:
                 self._take_status(record)
         decoder.other_records.clear()
-        return errors
 
     def _take_status(self, record: OtherRecord) -> None:
+        """Keep the trading status of a book, and hand it on."""
         status = parse_status(record)
         if status is None:
             return
@@ -263,11 +255,6 @@ class FeedHandler:
         self.status_records[status.publisher_id, status.instrument_id] = plain
         if self.output is not None:
             self.output.write_statuses([plain])
-
-    def _raise_error(self, record: OtherRecord, decoder: Decoder) -> None:
-        version = decoder.version if isinstance(decoder, DbnDecoder) else 3
-        error = parse_error_message(record, version, self._source)
-        raise InputError(f"{self._source}: the gateway says: {error.text}")
 
     # ------------------------------------------------------------------ books
 

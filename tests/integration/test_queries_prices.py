@@ -18,6 +18,7 @@ from polars.testing import assert_frame_equal
 
 import batonics
 from batonics.frames.namespace import MboNamespace
+from batonics.frames.scan.exchange_sessions import find_sessions
 from batonics.frames.scan.sessions import SessionHours
 from batonics.frames.schemas.table import find_schema
 from batonics.jobs.query import QueryRequest, query_frame
@@ -620,6 +621,30 @@ def test_a_state_counts_until_its_status_ends() -> None:
     deep = [{**row, "bid_sz_00": 2, "ask_sz_00": 4} for row in rows]
     depth = run_query("depth_by_hour", {"states_10": deep})
     assert depth["seconds_bid", "left_out_seconds", "sessions_known"].rows() == [(35.0, 25.0, True)]
+
+
+@pytest.mark.parametrize("name", ["spread_by_hour", "depth_by_hour", "turnover"])
+def test_the_last_state_counts_for_no_time_though_its_status_has_an_end(name: str) -> None:
+    prices = {"status": "trading", "ts_status_end": ns(90)}
+    rows = [sized(at, (100, 1), (104, 1), **prices) for at in (0, 10)]
+    answer = run_query(name, {view: rows for view in load_query(name).reads})
+    seconds = "seconds_bid" if name == "depth_by_hour" else "seconds"
+    assert answer[seconds, "left_out_seconds"].rows() == [(10.0, 0.0)]
+
+
+def test_a_holiday_of_the_exchange_is_in_no_spread(test_data: Path) -> None:
+    path = str(real_files(test_data)["esh4_2"])
+    query = str(QUERIES / "spread_by_hour.sql")
+    # 25 December 2023: Globex opens at 17:00 in Chicago. Hours alone do not know the holiday.
+    for session, open_hours in (("CMES", [17]), (HOURS, [*range(16), 17, *range(18, 24)])):
+        request = QueryRequest(query, files=(path,), sessions=find_sessions(session))
+        answer = query_frame(request)
+        assert answer.filter(pl.col("seconds") > 0)["hour"].to_list() == open_hours
+        assert answer["sessions_known"].all()
+        total = answer["seconds"].sum() + answer["left_out_seconds"].sum()
+        assert total == pytest.approx(86_400, abs=5)
+        at_open = answer.filter(pl.col("hour") == 17)["spread"]
+        assert at_open.to_list() == [pytest.approx(265_180_000, abs=10_000)]
 
 
 def test_quotes_of_a_market_that_is_not_open_are_in_no_measure_of_trades() -> None:
