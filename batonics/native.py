@@ -26,12 +26,8 @@ from typing import IO, Any, NamedTuple, TypeVar
 import numba
 import numpy as np
 from llvmlite import ir
-from numba import _dynfunc, types
+from numba import types
 from numba.core import caching
-from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import CompilerBase, DefaultPassBuilder
-from numba.core.compiler_machinery import register_pass
-from numba.core.typed_passes import NativeLowering
 from numba.extending import intrinsic
 
 from batonics.settings.loader import current, user_cache
@@ -91,56 +87,12 @@ def outlined(function: F) -> F:
     return _njit(function, **_HELPER)  # type: ignore[no-any-return]
 
 
-class _HelperLibrary(JITCodeLibrary):  # type: ignore[misc]  # numba has no types
-    """The code of a helper: it is optimised and made machine code with the kernels that link it."""
-
-    def _optimize_final_module(self) -> None:
-        pass
-
-    def _finalize_final_module(self) -> None:
-        self._finalize_dynamic_globals()
-        self._finalized = True
-
-
-@register_pass(mutates_CFG=True, analysis_only=False)
-class _HelperLowering(NativeLowering):  # type: ignore[misc]
-    """Lowers a helper into a `_HelperLibrary`."""
-
-    _name = "helper_lowering"
-
-    def run_pass(self, state: Any) -> bool:
-        state.library = _HelperLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
-        state.flags.no_compile = True
-        super().run_pass(state)
-        lowered = state["cr"]
-        name, module = state.func_id.func_name, lowered.fndesc.lookup_module()
-        # numba finds the code of a callee by a function of C; this one has none of its own.
-        key = _dynfunc.make_function(module, name, name, 0, lowered.env, (state.library,))
-        state.targetctx.insert_user_function(key, lowered.fndesc, [state.library])
-        state["cr"] = lowered._replace(cfunc=key)
-        return True
-
-
-class _HelperCompiler(CompilerBase):  # type: ignore[misc]
-    """numba's compiler, but for the lowering of helpers."""
-
-    def define_pipelines(self) -> list[Any]:
-        pipeline = DefaultPassBuilder.define_nopython_pipeline(self.state)
-        pipeline.passes = [
-            (_HelperLowering if step is NativeLowering else step, words)
-            for step, words in pipeline.passes
-        ]
-        pipeline.finalize()
-        return [pipeline]
-
-
 # Helpers cannot be called from Python: that wrapper would be a third of their compilation.
 _HELPER = {
     "error_model": "numpy",
     "_nrt": False,
     "no_cpython_wrapper": True,
     "no_cfunc_wrapper": True,
-    "pipeline_class": _HelperCompiler,
 }
 
 
