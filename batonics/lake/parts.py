@@ -21,7 +21,7 @@ import polars as pl
 
 from batonics.frames.scan.mbo_scan import SYMBOL
 from batonics.frames.schemas.row_keys import ROW_TIME
-from batonics.frames.schemas.table import Schema
+from batonics.frames.schemas.schema import Schema
 from batonics.lake.catalog import Part
 from batonics.lake.digest import file_digest
 from batonics.model.times import NS_PER_DAY

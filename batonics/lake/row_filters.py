@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from batonics.frames.schemas.table import Schema
+from batonics.frames.schemas.schema import Schema
 from batonics.lake.catalog import RowFilter, find_time_span, loaded_schemas, loaded_symbols
 from batonics.lake.storage import Store
 from batonics.model.arguments import SymbolNames

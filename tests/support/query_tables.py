@@ -14,7 +14,8 @@ import duckdb
 import polars as pl
 
 from batonics.frames.columns.book_state import CROSSED, STATUS_END, is_crossed
-from batonics.frames.schemas.table import Schema, find_schema
+from batonics.frames.schemas.schema import Schema
+from batonics.frames.schemas.table import find_schema
 from batonics.jobs.query import QueryRequest, query_frame
 from batonics.lake.connection import check_select, connect_duckdb
 from batonics.lake.query_file import QueryFile, parse_query

@@ -12,7 +12,7 @@ import polars as pl
 from batonics.frames.columns.row_place import POSITION, ROW_PLACE_SCHEMA, SOURCE, position_series
 from batonics.frames.scan.mbo_scan import SYMBOL
 from batonics.frames.scan.symbols import FrameSymbols
-from batonics.frames.schemas.table import Schema
+from batonics.frames.schemas.schema import Schema
 from batonics.model.mbo import MboBatch
 from batonics.model.record_times import RecordTimes, first_time
 
