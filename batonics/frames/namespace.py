@@ -28,7 +28,8 @@ from batonics.frames.depth.windows import parse_windows
 from batonics.frames.measures.bars import bars_source
 from batonics.frames.measures.book_measures import measures_source
 from batonics.frames.measures.trade_measures import trade_measures_source
-from batonics.frames.measures.window_measures import vpin_source, window_measures_source
+from batonics.frames.measures.vpin import vpin_source
+from batonics.frames.measures.window_measures import window_measures_source
 from batonics.frames.orders.order_lives import orders_source, queue_source
 from batonics.frames.scan.mbo_scan import facts_of
 from batonics.frames.scan.row_extras import with_extra
