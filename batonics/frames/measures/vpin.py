@@ -1,4 +1,4 @@
-"""Measures over buckets of volume: VPIN.
+"""VPIN, a measure over buckets of equal volume.
 
 The rule here: open buckets keep exact integers: the volumes bought and sold.
 

@@ -1,4 +1,4 @@
-"""Measures of windows of time; those of buckets of volume are in `vpin.py`.
+"""Measures of windows of time.
 
 The rule here: open windows keep exact integers: sums, and the last trade and state, but no rows.
 Sums of integers do not depend on their grouping. So the result does not depend on how the stream
