@@ -237,6 +237,10 @@ class MboNamespace:
             order_id: the id of the order.
             publisher_id: the publisher of its book, if several books have this id.
             instrument_id: the instrument of its book, if several books have this id.
+
+        Raises:
+            UsageError: `order_id` is not an id, or (when the frame is collected) no complete
+                event has the order.
         """
         return queue_source(
             self._records, order_id, publisher_id=publisher_id, instrument_id=instrument_id
@@ -344,7 +348,8 @@ class MboNamespace:
 
         Raises:
             UsageError: `time` is not a time, or (when the frame is collected) before the first
-                record. A time after the last record is a `batonics.DataWarning`.
+                record. A `batonics.DataWarning` says if the time is after the last record, and how
+                many books are cold, stale, crossed or of a market that does not trade.
         """
         return book_source(self._records, time_ns(time))
 

@@ -6,6 +6,7 @@ pass, constant memory.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -27,7 +28,7 @@ from batonics.frames.schemas.table import find_schema
 from batonics.jobs.progress import ReadProgress
 from batonics.jobs.symbol_selection import SymbolSelection
 from batonics.model.answers import DataSpan
-from batonics.model.errors import UsageError
+from batonics.model.errors import DataWarning, UsageError
 from batonics.model.mbo import MboBatch, is_untimed
 from batonics.model.prices import PriceUnit
 from batonics.model.symbols import selected_names
@@ -179,6 +180,8 @@ def convert(
         with closing(run.frames(options)) as frames:
             for frame in frames:
                 rows.write(frame)
+    if run.rows == 0:
+        warnings.warn(f"no rows: {run.describe_nothing()}", DataWarning, stacklevel=2)
     return ConvertResult(run.rows, run.clamped_rows, cold.cold_books, cold.book_count)
 
 
@@ -296,6 +299,12 @@ class Conversion:
             )
         if self.rows == 0:
             self._data.check_overlaps(request.start_ns, request.end_ns)
+
+    def describe_nothing(self) -> str:
+        """Why there are no rows, in words."""
+        bounds = ("from", self.request.start_ns), ("before", self.request.end_ns)
+        times = " and ".join(f"{word} {format_time(ns)}" for word, ns in bounds if ns is not None)
+        return f"the input has nothing for {self.request.schema} {times}".rstrip()
 
     @property
     def _is_bounded(self) -> bool:

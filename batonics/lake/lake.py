@@ -164,6 +164,7 @@ class Lake:
         columns = pl.Schema({**found.lake_columns, **HIVE_SCHEMA})
         files = self._fetch(schema, row_filter)
         if not files:
+            warnings.warn(f"{schema}: no rows of the symbols and times", DataWarning, stacklevel=3)
             return scan_prices(pl.LazyFrame(schema=columns), prices)
         root = files[0].parents[3]
         if "=" in str(root):
