@@ -30,7 +30,7 @@ Transaction = Callable[[sqlite3.Connection], T]
 
 CATALOG_FILE = "catalog.sqlite"
 """Name of the catalog below the lake's root."""
-CATALOG_FORMAT = 2
+CATALOG_FORMAT = 3
 """The format of the tables and of the parts; 1: rows without their place in the stream."""
 
 _TABLES = (

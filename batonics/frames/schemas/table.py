@@ -47,6 +47,7 @@ from batonics.frames.columns.vendor import (
     TRADES_SCHEMA,
     mbp_schema,
 )
+from batonics.frames.scan.complete_intervals import COMPLETE_SCHEMA, RowInterval
 from batonics.model.errors import UsageError
 from batonics.model.mbo import RTYPE_MBO
 from batonics.model.times import NS_PER_DAY, duration_ns, format_duration
@@ -98,11 +99,19 @@ class Schema:
     def lake_columns(self) -> pl.Schema:
         """The columns of its rows in a lake.
 
-        They are `columns`, the state of the book if the rows have quotes, and the place in the
-        stream.
+        They are `columns`, the state of the book if the rows have quotes, `complete` if they cover
+        intervals, and the place in the stream.
         """
         state = LAKE_STATE_SCHEMA if self.has_quotes else {}
-        return pl.Schema({**self.columns, **state, **ROW_PLACE_SCHEMA})
+        complete = COMPLETE_SCHEMA if self.interval_ns is not None else {}
+        return pl.Schema({**self.columns, **state, **complete, **ROW_PLACE_SCHEMA})
+
+    @property
+    def row_interval(self) -> RowInterval | None:
+        """The interval that a row covers; None: rows cover none."""
+        if self.interval_ns is None:
+            return None
+        return RowInterval(self.interval_ns, self.time_is_interval_end)
 
     @property
     def has_quotes(self) -> bool:
