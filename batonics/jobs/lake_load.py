@@ -26,9 +26,10 @@ import polars as pl
 from batonics.frames.columns.book_state import LAKE_STATE_SCHEMA
 from batonics.frames.columns.levels import count_clamped_rows
 from batonics.frames.scan.complete_intervals import CompleteIntervals
+from batonics.frames.scan.exchange_sessions import find_sessions
 from batonics.frames.scan.mbo_scan import StreamFacts, scan_batches
 from batonics.frames.scan.row_extras import RowExtras
-from batonics.frames.scan.sessions import SessionCalendar, SessionHours
+from batonics.frames.scan.sessions import SessionCalendar
 from batonics.frames.scan.sources import pull_frames
 from batonics.frames.scan.symbols import FrameSymbols
 from batonics.frames.schemas.row_keys import ROW_TIME, RowKeys, RowPlaces
@@ -134,9 +135,9 @@ def load_lake(  # noqa: PLR0913 - settings, by keyword
         in_this_order: take the files as they are given, even if they repeat or overlap each other
             or what the lake has.
         statuses: files of the vendor's schema `status`. None: the status records of `paths`.
-        session: hours of sessions such as "17:00-16:00 America/Chicago", for books without a
-            status. Rows with quotes have a column `status`, by which averages leave out what is
-            no open market.
+        session: hours such as "17:00-16:00 America/Chicago", or the calendar of an exchange such as
+            "CMES" (the extra `calendar`), for books without a status. Rows with quotes have a
+            column `status`, by which averages leave out what is no open market.
 
     Raises:
         UsageError: there is no such schema, or files repeat or overlap each other. InputError: a
@@ -151,7 +152,7 @@ def load_lake(  # noqa: PLR0913 - settings, by keyword
         again=again,
         options=InputOptions(skip_bad, salvage, in_this_order),
         statuses=tuple(path_list(statuses)) if statuses else (),
-        sessions=None if session is None else SessionHours.parse(session),
+        sessions=None if session is None else find_sessions(session),
     )
     for _ in LakeLoad(request).run():
         pass

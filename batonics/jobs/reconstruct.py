@@ -333,16 +333,16 @@ def reconstruct(  # noqa: PLR0913 - settings, by keyword
             lost.
         in_this_order: read the files as they are given, even if they repeat or overlap each other.
         statuses: files of the vendor's schema `status`. None: the status records of `paths`.
-        session: hours of sessions such as "17:00-16:00 America/Chicago", for books without a
-            status. A book of a market that does not trade has the warning `closed`.
+        session: hours such as "17:00-16:00 America/Chicago", or the calendar of an exchange such as
+            "CMES" (the extra `calendar`), for books without a status. A book of a market that does not trade has the warning `closed`.
 
     Raises:
         InputError: a file cannot be read, or is damaged (DamagedInputError: where).
         UsageError: no file has a symbol, `at` is not a time or before the first record, `session`
-            is no hours, an argument has another type, or files repeat or overlap each other.
+            is neither hours nor a calendar, an argument has another type, or files repeat or overlap each other.
     """
     from batonics.frames.depth.books import Books
-    from batonics.frames.scan.sessions import SessionHours
+    from batonics.frames.scan.exchange_sessions import find_sessions
 
     request = ReconstructRequest(
         paths=tuple(path_list(paths)),
@@ -350,7 +350,7 @@ def reconstruct(  # noqa: PLR0913 - settings, by keyword
         at_ns=None if at is None else time_ns(at),
         options=InputOptions(skip_bad, salvage, in_this_order),
         statuses=tuple(path_list(statuses)) if statuses else (),
-        sessions=None if session is None else SessionHours.parse(session),
+        sessions=None if session is None else find_sessions(session),
     )
     run = Reconstruction(request)
     run.run()
