@@ -334,12 +334,14 @@ def reconstruct(  # noqa: PLR0913 - settings, by keyword
         in_this_order: read the files as they are given, even if they repeat or overlap each other.
         statuses: files of the vendor's schema `status`. None: the status records of `paths`.
         session: hours such as "17:00-16:00 America/Chicago", or the calendar of an exchange such as
-            "CMES" (the extra `calendar`), for books without a status. A book of a market that does not trade has the warning `closed`.
+            "CMES" (the extra `calendar`), for books without a status. A book of a market that does
+            not trade has the warning `closed`.
 
     Raises:
         InputError: a file cannot be read, or is damaged (DamagedInputError: where).
         UsageError: no file has a symbol, `at` is not a time or before the first record, `session`
-            is neither hours nor a calendar, an argument has another type, or files repeat or overlap each other.
+            is neither hours nor a calendar, an argument has another type, or files repeat or
+            overlap each other.
     """
     from batonics.frames.depth.books import Books
     from batonics.frames.scan.exchange_sessions import find_sessions

@@ -100,8 +100,8 @@ def test_a_time_that_orders_nothing_does_not_reach_anywhere() -> None:
 def test_a_record_on_the_edges_completes_an_interval() -> None:
     rows = [quote(0, 90), quote(1, 91), quote(2, 92)]
     found = frame_of(rows, 100).depth(1, every="1s").collect()
-    # The first window ends at 0, the last one with the last record.
-    assert found["complete"].to_list() == [False, False, True]
+    # The first window ends with the first record, the last one with the last.
+    assert found["complete"].to_list() == [False, True, True]
 
 
 def test_bars_of_a_volume_are_complete_when_it_is_reached() -> None:
