@@ -43,13 +43,14 @@ from tests.support.server_books import COLD, STALE, TICK, FakeBooks
 BEFORE, AT, AFTER = (format_time(DAY_NS + seconds * 10**9) or "" for seconds in (-60, 3, 3_600))
 UNKNOWN = "ZZZ"
 STATES = {
-    "before": r"before the first record|not after the first record|no rows? |start_is_before_data",
+    "before": r"before the first record|not after the first record|no rows? |start_is_before_data"
+    r"|no event of the book is complete",
     "after": r"after_data|after the last record|no rows? |incomplete",
     "closed": r"\b(closed|halt)\b",
     "cold": r"\bcold\b",
     "stale": r"\bstale\b",
     "crossed": r"\bcrossed\b",
-    "unknown": rf"no (symbol|book of) '{UNKNOWN}'|no book of this name",
+    "unknown": rf"no (symbol|book of) '{UNKNOWN}'|no book of this name|no row can meet",
 }
 """What an answer in each state says of itself."""
 
@@ -64,7 +65,7 @@ def _rows(state: str) -> list[Record]:
         record(Action.ADD, price=bid, order_id=1, ts_recv=DAY_NS + 10**9),
         record(Action.ADD, price=ask, order_id=2, side=Side.ASK, ts_recv=DAY_NS + 2 * 10**9),
         record(
-            Action.ADD, price=99, order_id=3, ts_recv=DAY_NS + 3 * 10**9, flags=Flag.LAST | stale
+            Action.ADD, price=bid, order_id=3, ts_recv=DAY_NS + 3 * 10**9, flags=Flag.LAST | stale
         ),
         record(Action.ADD, price=98, order_id=4, ts_recv=DAY_NS + 4 * 10**9 + 5),
     ]
