@@ -20,7 +20,6 @@ from pathlib import Path
 from threading import Event
 from typing import NamedTuple
 
-import numpy as np
 import polars as pl
 
 from batonics.frames.columns.book_state import LAKE_STATE_SCHEMA
@@ -42,6 +41,7 @@ from batonics.lake.digest import file_digest, file_stat
 from batonics.lake.lake import Lake
 from batonics.lake.overlap import check_overlap
 from batonics.lake.parts import PartsWriter
+from batonics.lake.spans import BookSpan, SpanRecorder
 from batonics.lake.storage import StagingArea, Store, open_store
 from batonics.model.arguments import SchemaNames, check_arguments
 from batonics.model.errors import InputError, UsageError
@@ -261,9 +261,10 @@ class LakeLoad:
         request = self._request
         with store.stage() as staging:
             readers = [_SourceReader(paths, request) for _ in schemas]
+            readers[0].spans = SpanRecorder()
             writers = self._derive(staging, readers, [find_schema(name) for name in schemas])
             source = find_source()
-            publishers = readers[0].publishers
+            spans = readers[0].find_spans()
             if _source_stat(paths) != source.stat:
                 raise InputError(f"{paths[0]}: has changed while it was read; load it again")
             files = [file for writer in writers for file in writer.written]
@@ -272,14 +273,14 @@ class LakeLoad:
                 for name, writer in zip(schemas, writers, strict=True)
             ]
             if not request.options.in_this_order:  # before anything enters the lake
-                store.catalog.read(check_overlap(source, loaded, publishers))
+                store.catalog.read(check_overlap(source, schemas, spans))
             staging.publish([(path, part.path) for path, part in files])
             transaction = commit_load(
                 source,
                 loaded,
                 version("batonics"),
                 again=request.again,
-                publishers=publishers,
+                spans=spans,
                 may_overlap=request.options.in_this_order,
             )
             return loaded if store.catalog.commit(transaction) else []
@@ -357,16 +358,22 @@ class _SourceReader:
 
     Attributes:
         stream: the stream of the source.
-        publishers: publishers of its records so far.
+        spans: records when it has which books, if it is set.
     """
 
     def __init__(self, paths: tuple[str, ...], request: LoadRequest) -> None:
         self.stream = MboStream(paths, request.options)
-        self.publishers: set[int] = set()
+        self.spans: SpanRecorder | None = None
         self._symbols = FrameSymbols(self.stream.symbols, request.symbols)
         self._selection = SymbolSelection(self.stream, request.symbols)
         statuses = read_statuses(request.statuses) if request.statuses else self.stream.statuses
         self._facts = StreamFacts(statuses=lambda: statuses, sessions=request.sessions)
+
+    def find_spans(self) -> list[BookSpan]:
+        """When the source has records of which books, once it is read."""
+        if self.spans is None:
+            return []
+        return self.spans.spans(self.stream.symbols, by_symbol=self.stream.numbers_symbols)
 
     def frames(self, schema: Schema, progress: Callable[[], None]) -> Iterator[pl.DataFrame]:
         """The rows of a schema, with their states, places, times and symbols."""
@@ -379,7 +386,8 @@ class _SourceReader:
                     places.note(batch)
                     self._selection.check()
                     rows = self._selection.rows(batch)
-                    self.publishers.update(np.unique(rows.publisher_id).tolist())
+                    if self.spans is not None:
+                        self.spans.add(rows)
                     yield rows
                     progress()
             self._selection.check(ended=True)
