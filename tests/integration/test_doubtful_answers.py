@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import orjson
 import polars as pl
@@ -138,7 +139,7 @@ def _options(state: str, time: str) -> list[str]:
     }.get(state, [])
 
 
-def _range(state: str) -> dict[str, str]:
+def _range(state: str) -> dict[str, Any]:
     """Arguments of a choice of rows: those before or after the data, or of a symbol."""
     return {
         "before": {"end": BEFORE},
@@ -147,7 +148,7 @@ def _range(state: str) -> dict[str, str]:
     }.get(state, {})
 
 
-def _warnings_of(done: CommandResult, find: Callable[[dict[str, list[str]]], list[str]]) -> str:
+def _warnings_of(done: CommandResult, find: Callable[[Any], list[str]]) -> str:
     return done.err if done.code else " ".join(find(orjson.loads(done.out)))
 
 
@@ -157,7 +158,7 @@ SHOWN = ("symbol", "status", "crossed", "book_status")
 
 def reconstruct(state: str, path: Path, _: Callable[[str], batonics.Lake]) -> str:
     done = run_in_process("reconstruct", "-q", path, "--out", "-", *_options(state, "--at"))
-    return _warnings_of(done, lambda answer: answer["books"][0]["warnings"])  # type: ignore[call-overload,no-any-return]
+    return _warnings_of(done, lambda answer: answer["books"][0]["warnings"])
 
 
 def terminal(state: str, path: Path, _: Callable[[str], batonics.Lake]) -> str:
@@ -174,7 +175,7 @@ def fill(state: str, path: Path, _: Callable[[str], batonics.Lake]) -> str:
 
 def python(state: str, path: Path, _: Callable[[str], batonics.Lake]) -> str:
     arguments = {"before": {"at": BEFORE}, "after": {"at": AFTER}, "unknown": {"symbols": UNKNOWN}}
-    more: dict[str, str] = arguments.get(state, {})
+    more: dict[str, Any] = arguments.get(state, {})
     return _said(lambda: str(batonics.reconstruct(path, **more).summary()["warnings"].to_list()))
 
 
@@ -200,7 +201,7 @@ def convert(state: str, path: Path, _: Callable[[str], batonics.Lake]) -> str:
 
 
 def scan(state: str, _: Path, lake_of: Callable[[str], batonics.Lake]) -> str:
-    return _said(lambda: _marks(lake_of(state).scan("states-1", **_range(state)).collect()))  # type: ignore[arg-type]
+    return _said(lambda: _marks(lake_of(state).scan("states-1", **_range(state)).collect())
 
 
 def sql(state: str, _: Path, lake_of: Callable[[str], batonics.Lake]) -> str:

@@ -107,7 +107,7 @@ def test_a_record_on_the_edges_completes_an_interval() -> None:
 def test_bars_of_a_volume_are_complete_when_it_is_reached() -> None:
     rows = [trade(1, 2), trade(2, 2), trade(3, 1)]
     for length in ({"volume": 3}, {"ticks": 2}, {"dollar": "400"}):
-        bars = frame_of(rows, 100).bars(partial=True, **length).collect()  # type: ignore[arg-type]
+        bars = frame_of(rows, 100).bars(partial=True, **length).collect()
         assert bars["complete"].to_list() == [True, False]
 
 
