@@ -201,7 +201,7 @@ def convert(state: str, path: Path, _: Callable[[str], batonics.Lake]) -> str:
 
 
 def scan(state: str, _: Path, lake_of: Callable[[str], batonics.Lake]) -> str:
-    return _said(lambda: _marks(lake_of(state).scan("states-1", **_range(state)).collect())
+    return _said(lambda: _marks(lake_of(state).scan("states-1", **_range(state)).collect()))
 
 
 def sql(state: str, _: Path, lake_of: Callable[[str], batonics.Lake]) -> str:
