@@ -311,3 +311,51 @@ def test_an_answer_beyond_doubt_has_no_mark(
     said = WAYS[way]("", file_of(""), lake_of)
     for state in ("closed", "cold", "stale", "crossed", "unknown"):
         assert not re.search(STATES[state], said), f"{way}: {said!r}"
+
+
+def test_a_symbol_without_records_is_named(file_of: Callable[[str], Path]) -> None:
+    """The metadata of the file has BBB, and no record is of it."""
+    path = file_of("")
+    words = "no record of BBB in what was read of the input"
+    with pytest.warns(batonics.DataWarning, match=words):
+        assert len(batonics.reconstruct(path, symbols=["AAA", "BBB"])) == 1
+    records = batonics.scan_mbo(path, symbols="BBB")
+    with pytest.warns(batonics.DataWarning, match=words):
+        assert MboNamespace(records).orders().collect().height == 0
+    done = run_in_process("reconstruct", "-q", path, "--symbols", "BBB", "--out", "-")
+    assert done.err == f"batonics: warning: {words}\n"
+    assert orjson.loads(done.out)["books"] == []
+    order = ("--side", "buy", "--price", "1", "--size", "1", "--at", AT)
+    assert run_in_process("fill", path, "--symbols", "BBB", *order).code == 2
+
+
+def test_a_schema_without_rows_of_a_symbol_is_named(tmp_path: Path) -> None:
+    rows = [*_rows(""), record(Action.TRADE, instrument_id=2, ts_recv=DAY_NS + 5 * 10**9)]
+    path = tmp_path / "day.dbn"
+    path.write_bytes(metadata() + encode(rows))
+    lake = batonics.load_lake(path, tmp_path / "lake", schemas=["states-1", "trades"])
+    words = "trades: no rows of the symbols and times"
+    with pytest.warns(batonics.DataWarning, match=words):
+        assert lake.scan("trades", symbols="AAA").collect().height == 0
+    query = ("query", "SELECT count(*) FROM trades", "--lake", lake.store.name)
+    assert run_in_process(*query, "--symbols", "AAA").err == f"batonics: {words}\n"
+    assert run_in_process(*query, "--symbols", "BBB").err == ""
+
+
+def test_a_terminal_shows_that_a_market_does_not_trade(file_of: Callable[[str], Path]) -> None:
+    said = run_in_process("reconstruct", file_of("closed")).err
+    assert "synced, halt" in said
+    assert "closed: 1 of 1 books: the market does not trade at that time" in said
+    night = ("--session", "01:00-02:00 UTC mon-sun")
+    for way in (
+        ("reconstruct",),
+        ("fill", "--side", "buy", "--price", "90", "--size", "1", "--at", AT),
+    ):
+        assert (
+            "closed: "
+            in (done := run_in_process(*way, file_of(""), *night)).err + done.out.decode()
+        )
+    order = ("--side", "buy", "--price", "102", "--size", "1", "--at", AT)
+    refused = run_in_process("fill", file_of("closed"), *order)
+    assert refused.code == 2
+    assert "the market does not trade at 2024-10-04T00:00:03" in refused.err
