@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from batonics.frames.scan.book_changes import SeenKeys
 from batonics.model.errors import DataWarning, UsageError
@@ -65,11 +66,8 @@ class SymbolSelection:
         """The selected rows: the batch itself if it has no other rows, else copies."""
         if not self.names:
             return batch
-        if len(self._stream.symbols) != self._known:
-            self._known = len(self._stream.symbols)
-            self._filter = IntervalFilter(self._find_spans())
         times = self._times.find_times(batch.ts_recv, batch.flags)
-        selected = self._filter.find_rows(batch.instrument_id, times)
+        selected = self.find_rows(batch.instrument_id, times)
         rows = batch if selected.all() else take_batch(batch, selected)
         if self._unseen:
             self._note_seen(rows)
@@ -87,6 +85,17 @@ class SymbolSelection:
         if not ids and is_instrument_id(name):
             ids = {int(name)}
         return not ids.isdisjoint(self._seen_ids)
+
+    def find_rows(
+        self, instrument_id: NDArray[np.uint32], ts_ns: NDArray[np.uint64]
+    ) -> NDArray[np.bool_]:
+        """(rows,) Whether rows of instruments at these times are selected."""
+        if not self.names:
+            return np.ones(len(ts_ns), np.bool_)
+        if len(self._stream.symbols) != self._known:
+            self._known = len(self._stream.symbols)
+            self._filter = IntervalFilter(self._find_spans())
+        return self._filter.find_rows(instrument_id, ts_ns)
 
     def _find_spans(self) -> IntervalMap[MappingInterval]:
         spans = self._stream.symbols.find_spans(self.names)
