@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from batonics.frames.columns.row_place import POSITION, ROW_PLACE_SCHEMA, SOURCE, position_series
 from batonics.frames.scan.mbo_scan import SYMBOL
 from batonics.frames.scan.symbols import FrameSymbols, times_ns
-from batonics.frames.schemas.table import Schema
+from batonics.frames.schemas.schema import Schema
 from batonics.model.mbo import MboBatch
 from batonics.model.record_times import RecordTimes, first_time
 
