@@ -67,7 +67,7 @@ def test_a_file_of_many_that_is_missing_is_named_before_any_is_read(tmp_path: Pa
     paths = [write(tmp_path / f"{day}.dbn", SMALL) for day in range(3)]
     paths[2].unlink()
     line = error_line(run_in_process("inspect", *paths), 3)
-    assert line == f"batonics: {paths[2]}: cannot be opened: No such file or directory"
+    assert line == f"{paths[2]}: cannot be opened: No such file or directory"
 
 
 def test_the_second_day_after_the_first_is_the_second_day_alone(test_data: Path) -> None:
