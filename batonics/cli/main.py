@@ -89,7 +89,7 @@ def options(
 
 @cache
 def root_command() -> Any:
-    """All commands with their options, which typer takes a third of a short run to make."""
+    """All commands with their options. Typer takes as long to make them as a small file does."""
     return typer.main.get_command(app)
 
 

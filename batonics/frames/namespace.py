@@ -341,7 +341,7 @@ class MboNamespace:
     def vpin(self, *, bucket_volume: int, n: int = 50) -> pl.LazyFrame:
         """VPIN over the last `n` buckets of equal volume: one row for each bucket.
 
-        See `frames/measures/window_measures.py`.
+        See `frames/measures/vpin.py`.
 
         Args:
             bucket_volume: the volume of a bucket.
