@@ -117,7 +117,12 @@ class Replay:
         self._settings = SenderSettings(self.control, request.pace, request.indexed)
         self._last_due_ns: int | None = None  # of all past clients
         self._send_all = self._choose_protocol(request)
-        self._server = TcpServer(TcpAddress.parse(request.bind), self._serve, request.settings)
+        self._server = TcpServer(
+            TcpAddress.parse(request.bind),
+            self._serve,
+            request.settings,
+            files_each=len(request.paths) + 1,
+        )
         self.address = self._server.address
 
     def close(self) -> None:

@@ -259,7 +259,7 @@ def connect_feed(address: FeedAddress, settings: LiveSettings) -> FeedSource:
         raise UsageError(f"books are built from schema mbo, not from {address.schema}")
     if address.dataset is None:
         raise UsageError("--gateway needs --dataset, such as GLBX.MDP3")
-    key = (settings.gateway_key or "").strip()
+    key = settings.gateway_key
     if not key:
         variables = SETTINGS["live.gateway_key"].variables
         raise UsageError(f"--gateway needs a key in {' or '.join(variables)}")

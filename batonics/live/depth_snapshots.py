@@ -9,7 +9,7 @@ each file appears complete or not at all.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from batonics.frames.columns.levels import level_column_names
 from batonics.frames.columns.mbo_frame import null_where, to_datetimes
 from batonics.frames.scan.clock import UNKNOWN_TIME, StreamClock
 from batonics.frames.scan.folding import key_columns
-from batonics.frames.scan.symbols import FrameSymbols
+from batonics.live.growing import with_room
 from batonics.model.errors import BatonicsError, OutputError
 from batonics.model.mbo import UNDEF_PRICE, MboBatch, slice_batch
 from batonics.settings.table import LIVE_DEFAULTS, LiveSettings
@@ -57,10 +57,8 @@ class SnapshotIntervals:
 
     def mark_changed(self, books: NDArray[np.int64], book_count: int) -> None:
         """Record that events of these books ended; `book_count` is the number of all books."""
-        missing = book_count - len(self._changed)
-        if missing > 0:
-            self._changed = np.concatenate([self._changed, np.zeros(missing, np.bool_)])
-            self._events = np.concatenate([self._events, np.zeros(missing, np.int64)])
+        self._changed = with_room(self._changed, book_count)
+        self._events = with_room(self._events, book_count)
         self._changed[books] = True
 
     def end_interval(self, rows: NDArray[np.void]) -> tuple[NDArray[np.void], NDArray[np.int64]]:
@@ -83,7 +81,7 @@ def depth_frame(
     events: NDArray[np.int64],
     end_ns: int,
     keys: NDArray[np.int64],
-    symbols: FrameSymbols,
+    symbols: Sequence[str | None],
 ) -> pl.DataFrame:
     """The frame of published rows: `depth_schema` and `symbol`, by publisher and instrument.
 
@@ -92,7 +90,7 @@ def depth_frame(
         events: (n,) how many events of each book ended in the interval.
         end_ns: the T of the interval.
         keys: (books,) keys of all books.
-        symbols: names of instruments.
+        symbols: the symbol of each book at the T, by its number.
     """
     key = keys[rows["book"]]
     order = np.argsort(key)
@@ -113,7 +111,8 @@ def depth_frame(
                 values = np.ascontiguousarray(rows[side][field][:, level])
                 columns[next(names)] = null_where(values, values == UNDEF_PRICE)
     frame = pl.DataFrame(columns).select(list(depth_schema(depth)))
-    return frame.with_columns(symbols.find_symbols(frame, "ts"))
+    of_rows = [symbols[book] for book in rows["book"].tolist()]
+    return frame.with_columns(pl.Series("symbol", of_rows, pl.String))
 
 
 class DepthSnapshotWriter:

@@ -314,7 +314,7 @@ def _load_checkpoint(handler: FeedHandler, path: Path) -> int:
         engine, FeedPosition(*extra["place"]), extra["records"], DataSpan(*extra["data"])
     )
     for interval in extra["symbols"]:
-        handler.symbols.add(MappingInterval(*interval))
+        handler.names.add(MappingInterval(*interval))
     return int(extra["connection"])
 
 

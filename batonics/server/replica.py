@@ -1,7 +1,7 @@
 """A replica of ingest's books: each one as ingest published it last.
 
-The rule here: a book's status is never better than what is known. While the feed is not LIVE, or
-ingest is silent, every book is stale, whatever its own status.
+The rule here: a book's status is never better than what is known. While the feed is neither LIVE
+nor STALLED, or ingest is silent, every book is stale, whatever its own status.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class BookReplica:
     @property
     def is_live(self) -> bool:
         """Whether a book's own status counts."""
-        return self.stats.feed == FeedState.LIVE and not self.is_silent
+        return self.stats.feed in (FeedState.LIVE, FeedState.STALLED) and not self.is_silent
 
     @property
     def feed(self) -> str:

@@ -32,7 +32,13 @@ RATE_S = 2.0
 HEAD_LINES = 4
 """Lines of the terminal that show no book."""
 _END_S = 1.0
-_STYLES = {"synced": "green", "cold": "yellow", "stale": "bold red", "live": "green"}
+_STYLES = {
+    "synced": "green",
+    "cold": "yellow",
+    "stale": "bold red",
+    "live": "green",
+    "stalled": "yellow",
+}
 
 
 async def show_books(service: Service, fanout: Fanout) -> None:

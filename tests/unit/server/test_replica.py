@@ -79,14 +79,14 @@ def test_a_book_may_get_another_name() -> None:
 @pytest.mark.parametrize(
     ("number", "status"), [(COLD, "cold"), (SYNCED, "synced"), (STALE, "stale")]
 )
-def test_a_status_counts_only_while_the_feed_is_live(
+def test_a_status_counts_only_while_the_feed_is_connected(
     feed: FeedState, silent: bool, number: int, status: str
 ) -> None:
     told = FakeBooks()
     told.rows["status"] = number
     replica = replica_of(told, feed)
     replica.is_silent = silent
-    live = feed is FeedState.LIVE and not silent
+    live = feed in (FeedState.LIVE, FeedState.STALLED) and not silent
     assert replica.status(replica.state(0)) == (status if live else "stale")
     assert replica.feed == ("silent" if silent else feed.name.lower())
 
