@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import combinations
 
 from batonics.book.snapshot import snapshot_records
 from batonics.jobs import lake_append
@@ -82,6 +83,7 @@ class Stream:
     def __init__(self, request: StreamRequest) -> None:
         if (request.snapshots is None) != (request.every is None):
             raise UsageError("--snapshots and --every go together")
+        _check_directories(request)
         self.failure: str | None = None
         self._request = request
         self._source = request.feed
@@ -179,6 +181,19 @@ class Stream:
     def _close_lake(self, output: LakeOutput) -> None:
         output.close()
         self.failure = self.failure or output.failure
+
+
+def _check_directories(request: StreamRequest) -> None:
+    """Refuse two outputs in one directory."""
+    outputs = {
+        "--record": request.record,
+        "--snapshots": request.snapshots,
+        "--lake": request.lake,
+    }
+    named = {name: os.path.realpath(path) for name, path in outputs.items() if path is not None}
+    for (one, path), (other, other_path) in combinations(named.items(), 2):
+        if path == other_path:
+            raise UsageError(f"{one} and {other}: a directory for each, not {path} for both")
 
 
 class ServerRunner:

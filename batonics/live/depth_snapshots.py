@@ -26,6 +26,7 @@ from batonics.live.growing import with_room
 from batonics.model.errors import BatonicsError, OutputError
 from batonics.model.mbo import UNDEF_PRICE, MboBatch, slice_batch
 from batonics.settings.table import LIVE_DEFAULTS, LiveSettings
+from batonics.sinks.directory_lock import DirectoryLock
 from batonics.sinks.logs import logger
 from batonics.sinks.tables import open_table
 
@@ -135,8 +136,8 @@ class DepthSnapshotWriter:
         self.failure: str | None = None
         self._settings = settings
         self._directory = Path(directory)
+        self._lock = DirectoryLock(self._directory, "stream --snapshots")
         try:
-            self._directory.mkdir(parents=True, exist_ok=True)
             names = (path.stem.removeprefix("depth-") for path in self._directory.iterdir())
             self._number = max((int(name) for name in names if name.isdecimal()), default=0)
         except OSError as error:
@@ -161,6 +162,7 @@ class DepthSnapshotWriter:
         self._end_file()
         self._thread.shutdown(wait=True)
         self._check_results(self._writing)
+        self._lock.close()
 
     def _end_file(self) -> None:
         self._file_end = time.monotonic() + self._settings.snapshot_file_interval_s
@@ -174,6 +176,7 @@ class DepthSnapshotWriter:
         self._frames, self._rows = [], 0
 
     def _write(self, path: Path, frames: list[pl.DataFrame]) -> None:
+        self._lock.check()
         with open_table(path, self._columns, file_format="parquet") as table:
             for frame in frames:
                 table.write(frame)

@@ -12,7 +12,8 @@ does.
 | checkpoint.bin       | the books behind some record (`book/checkpoint.py`)                     |
 
 A thread syncs files and writes checkpoints at the intervals of the settings, so the feed never
-waits for a disk. When writing fails, the recorder logs an error and gives up; the books go on.
+waits for a disk. When writing fails, or a file or the directory was removed, the recorder logs an
+error and writes nothing more; the books go on. One process at a time owns a recording.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from batonics.model.errors import BatonicsError, CheckpointError, InputError, Ou
 from batonics.model.symbols import MappingInterval
 from batonics.settings.table import LIVE_DEFAULTS, LiveSettings
 from batonics.sinks.atomic import open_atomic
+from batonics.sinks.directory_lock import DirectoryLock
 from batonics.sinks.logs import logger
 from batonics.sources.chunks import READ_BYTES
 
@@ -89,7 +91,7 @@ class FeedRecorder:
         failure: why the recorder has given up; None while it works.
 
     Raises:
-        OutputError: the directory cannot be made or read.
+        OutputError: the directory cannot be made or read, or another process owns it.
     """
 
     def __init__(
@@ -100,8 +102,8 @@ class FeedRecorder:
         self.failure: str | None = None
         self._directory = Path(directory)
         self._settings = settings
+        self._lock = DirectoryLock(self._directory, "stream --record")
         try:
-            self._directory.mkdir(parents=True, exist_ok=True)
             files = list_recording_files(self._directory)
         except OSError as error:
             raise OutputError(f"{directory}: cannot be used: {error.strerror}") from None
@@ -132,7 +134,8 @@ class FeedRecorder:
             return
         try:
             if self._file is None:
-                self._open(handler)
+                self._file = self._open(handler)
+            _check_present(self._file)
             pending = handler.pending_bytes
             is_full = self._file_bytes > self._settings.recording_file_bytes_max
             if is_full and pending is not None and pending <= len(data):
@@ -143,13 +146,21 @@ class FeedRecorder:
                 data = data[complete:]
                 if not pending:
                     return
-                self._open(handler)
+                self._file = self._open(handler)
             self._write(data)
-        except OSError as error:
+        except (OSError, OutputError) as error:
             self._fail(error)
 
     def run_due_work(self, handler: FeedHandler) -> None:
         """Start a sync and a checkpoint if each is due and the last one is done."""
+        handler.stats.recorded_bytes = self._synced_bytes
+        if self.failure is not None:
+            return
+        try:
+            self._lock.check()
+        except OutputError as error:
+            self._fail(error)
+            return
         now = time.monotonic()
         if self._sync is not None and self._sync.done():
             self._take_result(self._sync)
@@ -170,7 +181,6 @@ class FeedRecorder:
             self._next_checkpoint = now + self._settings.checkpoint_interval_s
         while self._last_syncs and self._last_syncs[0].done():
             self._take_result(self._last_syncs.pop(0))
-        handler.stats.recorded_bytes = self._synced_bytes
 
     def close(self, handler: FeedHandler) -> None:
         """Sync the last file and write a checkpoint of the end."""
@@ -187,6 +197,7 @@ class FeedRecorder:
         if self.failure is None:
             self._synced_bytes = self._written_bytes
         handler.stats.recorded_bytes = self._synced_bytes
+        self._lock.close()
 
     def continue_from(self, connection: int) -> None:
         """Number new connections after this one, which a checkpoint may have without any file."""
@@ -194,7 +205,8 @@ class FeedRecorder:
 
     # ------------------------------------------------------------------ files
 
-    def _open(self, handler: FeedHandler) -> None:
+    def _open(self, handler: FeedHandler) -> int:
+        """The descriptor of the next file."""
         ending = "dbn.zst" if handler.is_compressed else _ENDINGS[handler.framing]
         mark = "s" if self._has_snapshot else ""
         name = f"feed-{self._connection:06}{mark}-{self._number:03}.{ending}"
@@ -202,6 +214,7 @@ class FeedRecorder:
         self._file, self._file_bytes = os.open(self._directory / name, flags, 0o644), 0
         if self._number and handler.metadata is not None:
             self._write(memoryview(encode_metadata(handler.metadata)))
+        return self._file
 
     def _write(self, data: memoryview) -> None:
         if self._file is None:
@@ -247,6 +260,12 @@ class FeedRecorder:
 def _has_checkpoints(handler: FeedHandler) -> bool:
     """Whether a checkpoint is of use: NDJSON numbers its symbols from the feed's start on."""
     return not handler.numbers_symbols
+
+
+def _check_present(descriptor: int) -> None:
+    """OutputError if an open file has been removed."""
+    if os.fstat(descriptor).st_nlink == 0:
+        raise OutputError("its file was removed")
 
 
 def _sync_and_close(descriptor: int, written_bytes: int) -> int:

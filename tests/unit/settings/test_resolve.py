@@ -138,7 +138,8 @@ def test_the_first_variable_that_is_set_counts() -> None:
     assert found.settings.live.gateway_key == Secret("db-2")
     assert found.origins["live.gateway_key"] == Origin("environment", "DATABENTO_API_KEY")
     found = resolve(None, {**keys, "BATONICS_GATEWAY_KEY": "db-1"})
-    assert found.settings.live.gateway_key == found.settings.replay.gateway_key == "db-1"
+    assert found.settings.live.gateway_key == found.settings.replay.gateway_key
+    assert found.settings.live.gateway_key == Secret("db-1")
 
 
 @pytest.mark.parametrize("name", [row.name for row in SETTINGS.values() if row.is_trusted])
