@@ -15,7 +15,7 @@ from aiohttp import hdrs, web
 from batonics.server import payloads
 from batonics.server.guard import Refusal, RequestFacts, Rules, check_request, is_listed_origin
 from batonics.server.query_params import ProblemError
-from batonics.server.routes import Handler, routes
+from batonics.server.routes import Handler, charge, routes
 from batonics.server.service import Service
 from batonics.sinks.logs import LogThrottle
 
@@ -97,6 +97,7 @@ def _guard_and_count(service: Service, rules: Rules) -> Any:
 
 async def _answer(request: web.Request, handler: Handler, service: Service) -> web.StreamResponse:
     try:
+        charge(service, request, 1.0)
         return await handler(request)
     except ProblemError as error:
         return problem_response(

@@ -53,7 +53,8 @@ def dumps(document: Any) -> bytes:
 def book_document(name: BookName, displayed: DisplayedBook, depth: int) -> dict[str, Any]:
     """The response of /book from the replica: `depth` levels of each side."""
     return {
-        **_head(name, displayed),
+        **_head(name, displayed.state, displayed.status),
+        "feed": displayed.feed,
         "warnings": _warnings(displayed.status, displayed.state.bids, displayed.state.asks),
         "depth": depth,
         "bids": [_level(level) for level in displayed.state.bids[:depth]],
@@ -82,13 +83,17 @@ def answer_document(
     }
 
 
-def symbols_document(replica: BookReplica) -> list[dict[str, Any]]:
-    """The response of /symbols: a row for each book, by publisher and instrument."""
-    rows = []
-    for book, state in replica.states_without_levels():
-        head = _head(replica.names[book], DisplayedBook(state, replica.status(state), replica.feed))
-        rows.append({key: value for key, value in head.items() if key != "feed"})
-    return rows
+class BookHead(NamedTuple):
+    """What a row of /symbols has: names, counts and times, and the status to show."""
+
+    name: BookName
+    state: BookState
+    status: str
+
+
+def symbol_row(head: BookHead) -> dict[str, Any]:
+    """A row of /symbols."""
+    return _head(head.name, head.state, head.status)
 
 
 def bbo_message(
@@ -206,16 +211,15 @@ def name_document(name: BookName) -> dict[str, Any]:
     }
 
 
-def _head(name: BookName, displayed: DisplayedBook) -> dict[str, Any]:
+def _head(name: BookName, state: BookState, status: str) -> dict[str, Any]:
     return {
         **name_document(name),
-        "status": displayed.status,
-        "feed": displayed.feed,
-        "seq": displayed.state.seq,
-        "events": displayed.state.events,
-        "ts_event": format_time(displayed.state.ts_event),
-        "ts_recv": format_time(displayed.state.ts_recv),
-        "sequence": displayed.state.sequence,
+        "status": status,
+        "seq": state.seq,
+        "events": state.events,
+        "ts_event": format_time(state.ts_event),
+        "ts_recv": format_time(state.ts_recv),
+        "sequence": state.sequence,
     }
 
 

@@ -28,6 +28,7 @@ from batonics.server.fanout import HEARTBEAT_GROUPS, CloseReason, Fanout
 from batonics.server.ingest_link import IngestLink
 from batonics.server.metrics import Metrics
 from batonics.server.replica import BookReplica
+from batonics.server.request_rate import RequestRate
 from batonics.server.service import Service
 from batonics.server.websockets import WebSocketHandler
 from batonics.sinks import logs
@@ -128,7 +129,8 @@ async def _serve(config: ServerConfig, listener: socket.socket | None) -> None:
         ),
     )
     address = None if listener is None else ListenAddress(*listener.getsockname()[:2])
-    service = Service(config, address, replica, link, metrics, logs.logger("server"))
+    rate = RequestRate(settings.limits.request_units_per_s)
+    service = Service(config, address, replica, link, metrics, logs.logger("server"), rate)
     websockets = WebSocketHandler(service, fanout)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
@@ -215,8 +217,7 @@ async def _wait_for_end(service: Service, fanout: Fanout, stop: asyncio.Event) -
             (link.ended, stopping), timeout=SILENCE_POLL_S, return_when=asyncio.FIRST_COMPLETED
         )
         is_silent = loop.time() - link.last_message_at > timeout_s
-        if is_silent != replica.is_silent:
-            replica.is_silent = is_silent
+        if replica.set_silent(is_silent=is_silent):
             fanout.feed_changed()
     if not link.ended.done():
         return CloseReason(GOING_AWAY, "ended", "the server was asked to end")

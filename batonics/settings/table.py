@@ -245,6 +245,12 @@ class ServerLimits:
     send_buffer_bytes: int = setting(
         "The kernel's send buffer of each connection, in bytes.", default=1 << 17, minimum=1 << 12
     )
+    request_units_per_s: float = setting(
+        "Units of requests of one IP address a second; a request has 1, one that takes longer has"
+        " more. Beyond, the response is 429.",
+        default=1000.0,
+        minimum=1,
+    )
     header_timeout_s: float = setting(
         "Seconds for a request's headers, and of silence between requests.",
         default=15.0,

@@ -147,7 +147,10 @@ def test_symbols_have_a_row_a_book_and_null_for_what_is_not_known() -> None:
     told.rows["ts_event"] = UNDEF_TIMESTAMP
     replica = replica_of(told)
     replica.apply_names([[1, 1, 999, None]])
-    rows = payloads.symbols_document(replica)
+    rows = [
+        payloads.symbol_row(payloads.BookHead(replica.names[book], state, replica.status(state)))
+        for book, state in replica.states_without_levels([1, 0])
+    ]
     assert [row["symbol"] for row in rows] == [None, "CLX5"]
     assert rows[0]["ts_event"] is None
     assert list(rows[0]) == [
