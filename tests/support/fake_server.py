@@ -23,6 +23,7 @@ class FakeServer:
         rows: the last row of each book, by number.
         feeds: the states of the feed, in order.
         names: the names of books by number.
+        name_rows: how many names were sent.
         answers: the responses, by id.
         bye: the reason of BYE; None before it.
     """
@@ -35,6 +36,7 @@ class FakeServer:
         self.feeds: list[int] = []
         self.answers: dict[int, dict[str, Any]] = {}
         self.names: dict[int, list[Any]] = {}
+        self.name_rows = 0
         self.bye: str | None = None
         self._messages = MessageReader()
 
@@ -53,7 +55,9 @@ class FakeServer:
                 response = orjson.loads(payload)
                 self.answers[response["id"]] = response
             elif kind is MessageKind.SYMBOLS:
-                self.names.update((row[0], row) for row in orjson.loads(payload))
+                rows = orjson.loads(payload)
+                self.name_rows += len(rows)
+                self.names.update((row[0], row) for row in rows)
             elif kind is MessageKind.BYE:
                 self.bye = orjson.loads(payload)["reason"]
         return bool(data)
