@@ -26,6 +26,7 @@ from batonics.cli import (  # noqa: E402
     lake,
     query,
     reconstruct,
+    recording,
     replay,
     simulate,
     stream,
@@ -54,6 +55,7 @@ app.command("fill")(fill.command)
 app.command("inspect")(inspect.command)
 app.command("replay")(replay.command)
 app.command("stream")(stream.command)
+app.command("recording")(recording.command)
 app.command("simulate")(simulate.command)
 app.add_typer(lake.app, name="lake")
 app.command("query")(query.command)

@@ -9,6 +9,7 @@ does.
 |----------------------|-------------------------------------------------------------------------|
 | feed-000003-001.dbn  | connection 3, file 1; the files of a connection follow each other       |
 | feed-000004s-000.dbn | connection 4, which began with a snapshot of each book                  |
+| NAME.sha256          | the digest of such a file up to its last sync (`recording_digests.py`)  |
 | checkpoint.bin       | the books behind some record (`book/checkpoint.py`)                     |
 
 A thread syncs files and writes checkpoints at the intervals of the settings, so the feed never
@@ -33,6 +34,13 @@ from batonics.codec.framing import Framing
 from batonics.codec.metadata import encode_metadata
 from batonics.live.feed_handler import FeedHandler
 from batonics.live.protocol import FeedState
+from batonics.live.recording_digests import (
+    DIGEST_SUFFIX,
+    CheckedFile,
+    GrowingDigest,
+    check_and_cover_file,
+    check_file,
+)
 from batonics.live.resume import FeedPosition
 from batonics.model.answers import DataSpan
 from batonics.model.errors import BatonicsError, CheckpointError, InputError, OutputError
@@ -44,6 +52,7 @@ from batonics.sinks.logs import logger
 from batonics.sources.chunks import READ_BYTES
 
 CHECKPOINT_NAME = "checkpoint.bin"
+_OTHER_SUFFIXES = (DIGEST_SUFFIX, f"{DIGEST_SUFFIX}.part")
 _NAME = re.compile(r"feed-(\d{6,})(s?)-(\d{3,})\.([\w.]+)")
 _ENDINGS = {
     Framing.DBN: "dbn",
@@ -75,7 +84,7 @@ def list_recording_files(directory: Path) -> list[RecordingFile]:
     files = []
     for path in directory.iterdir():
         match = _NAME.fullmatch(path.name)
-        if match:
+        if match and not path.name.endswith(_OTHER_SUFFIXES):
             files.append(RecordingFile(int(match[1]), bool(match[2]), int(match[3]), path))
     return sorted(files)
 
@@ -111,6 +120,7 @@ class FeedRecorder:
         self._number = 0
         self._file: int | None = None
         self._file_bytes = 0
+        self._digest: GrowingDigest | None = None  # of the open file; the thread uses it
         self._written_bytes = self._synced_bytes = 0  # of all files
         self._thread = ThreadPoolExecutor(1, "batonics-recorder")
         self._sync: Future[int] | None = None
@@ -168,8 +178,7 @@ class FeedRecorder:
         if self._sync is None and self._file is not None and now >= self._next_sync:
             self._next_sync = now + self._settings.recording_sync_interval_s
             try:
-                descriptor = os.dup(self._file)
-                self._sync = self._thread.submit(_sync_and_close, descriptor, self._written_bytes)
+                self._sync = self._submit_sync(os.dup(self._file))
             except OSError as error:
                 self._fail(error)
         if self._checkpoint is not None and self._checkpoint.done():
@@ -210,8 +219,9 @@ class FeedRecorder:
         ending = "dbn.zst" if handler.is_compressed else _ENDINGS[handler.framing]
         mark = "s" if self._has_snapshot else ""
         name = f"feed-{self._connection:06}{mark}-{self._number:03}.{ending}"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         self._file, self._file_bytes = os.open(self._directory / name, flags, 0o644), 0
+        self._digest = GrowingDigest(self._directory / name)
         if self._number and handler.metadata is not None:
             self._write(memoryview(encode_metadata(handler.metadata)))
         return self._file
@@ -229,8 +239,14 @@ class FeedRecorder:
         """End the current file; the thread syncs its last bytes."""
         if self._file is not None:
             descriptor, self._file = self._file, None
-            future = self._thread.submit(_sync_and_close, descriptor, self._written_bytes)
-            self._last_syncs.append(future)
+            self._last_syncs.append(self._submit_sync(descriptor))
+
+    def _submit_sync(self, descriptor: int) -> Future[int]:
+        """Let the thread sync the current file, and close the descriptor."""
+        digest = self._digest if self.failure is None else None
+        return self._thread.submit(
+            _sync_and_close, descriptor, digest, self._file_bytes, self._written_bytes
+        )
 
     def _take_result(self, future: Future[Any]) -> None:
         try:
@@ -268,10 +284,14 @@ def _check_present(descriptor: int) -> None:
         raise OutputError("its file was removed")
 
 
-def _sync_and_close(descriptor: int, written_bytes: int) -> int:
-    """Sync and close a file; `written_bytes`, all of which are synced then."""
+def _sync_and_close(
+    descriptor: int, digest: GrowingDigest | None, file_bytes: int, written_bytes: int
+) -> int:
+    """Sync and close a file, and write its digest; `written_bytes`, all of which are synced."""
     try:
         os.fsync(descriptor)
+        if digest is not None:
+            digest.write(descriptor, file_bytes)
     finally:
         os.close(descriptor)
     return written_bytes
@@ -280,6 +300,34 @@ def _sync_and_close(descriptor: int, written_bytes: int) -> int:
 def _write_checkpoint(path: Path, parts: list[bytes]) -> None:
     with open_atomic(path) as file:
         file.write(checkpoint.seal(parts))
+
+
+def check_recording(directory: str | Path) -> Iterator[CheckedFile]:
+    """Compare every file of a recording with its digest, and its checkpoint too.
+
+    Raises:
+        InputError: the directory or a file cannot be read, or there is no recording.
+    """
+    path = Path(directory)
+    try:
+        files = list_recording_files(path)
+    except OSError as error:
+        raise InputError(f"{directory}: cannot be read: {error.strerror}") from None
+    checkpoint_path = path / CHECKPOINT_NAME
+    if not files and not checkpoint_path.exists():
+        raise InputError(f"{directory}: is no recording")
+    for file in files:
+        yield check_file(file.path)
+    if checkpoint_path.exists():
+        yield _check_checkpoint(checkpoint_path)
+
+
+def _check_checkpoint(path: Path) -> CheckedFile:
+    try:
+        _load_checkpoint(FeedHandler(), path)
+    except CheckpointError as error:
+        return CheckedFile(path, path.stat().st_size, 0, str(error).removeprefix(f"{path}: "))
+    return CheckedFile(path, path.stat().st_size, path.stat().st_size, None)
 
 
 # ---------------------------------------------------------------------- recovery
@@ -293,7 +341,7 @@ def recover(handler: FeedHandler, directory: str | Path) -> int:
 
     Raises:
         CheckpointError: the checkpoint is damaged; without it, all recorded files are folded.
-        InputError: a file cannot be read.
+        InputError: a file cannot be read, or its bytes are not those that were recorded.
     """
     path = Path(directory)
     if not path.is_dir():
@@ -306,6 +354,7 @@ def recover(handler: FeedHandler, directory: str | Path) -> int:
         handler.has_snapshot = files[0].has_snapshot and number != connection
         handler.begin_connection()
         for file in files:
+            check_and_cover_file(file.path)
             if not _process_file(handler, file.path):
                 break
             handler.begin_file()

@@ -53,8 +53,7 @@ def dumps(document: Any) -> bytes:
 def book_document(name: BookName, displayed: DisplayedBook, depth: int) -> dict[str, Any]:
     """The response of /book from the replica: `depth` levels of each side."""
     return {
-        **_head(name, displayed.state, displayed.status),
-        "feed": displayed.feed,
+        **_head(name, displayed.state, displayed.status, displayed.feed),
         "warnings": _warnings(displayed.status, displayed.state.bids, displayed.state.asks),
         "depth": depth,
         "bids": [_level(level) for level in displayed.state.bids[:depth]],
@@ -211,10 +210,11 @@ def name_document(name: BookName) -> dict[str, Any]:
     }
 
 
-def _head(name: BookName, state: BookState, status: str) -> dict[str, Any]:
+def _head(name: BookName, state: BookState, status: str, feed: str | None = None) -> dict[str, Any]:
     return {
         **name_document(name),
         "status": status,
+        **({} if feed is None else {"feed": feed}),
         "seq": state.seq,
         "events": state.events,
         "ts_event": format_time(state.ts_event),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import SCRIPT, environment, run_in_process
+from tests.support.command import SAMPLE, SCRIPT, environment, run_in_process
 
 DEADLINE_S = 60
 
@@ -47,19 +47,15 @@ def test_what_a_killed_command_left_goes_at_the_next_start(tmp_path: Path) -> No
 
 
 def test_two_outputs_of_one_name_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "b.json").symlink_to(tmp_path / "a.json")
-    for arguments in (
-        ("reconstruct", "data/sample.dbn.zst", "--out", "a.json", "--snapshots", "b.json"),
-        ("stream", "--connect", "127.0.0.1:1", "--record", "d", "--snapshots", "d"),
-    ):
-        named = [tmp_path / one if one in {"a.json", "b.json", "d"} else one for one in arguments]
-        if "--snapshots" in arguments:
-            named += ["--every", "1s"]
-        done = run_in_process(*named)
-        assert done.code == 2, done.err
-        assert done.err.count("\n") == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["b.json"]
-    both = tmp_path / "same.dbn"
-    done = run_in_process("simulate", "--out", both, "--truth", both, "--records", "10")
-    assert done.code == 2
-    assert not both.exists()
+    one, link, directory = tmp_path / "a.ndjson", tmp_path / "b.ndjson", tmp_path / "d"
+    link.symlink_to(one)
+    windows = ("--every", "1s")
+    cases = (
+        ("reconstruct", SAMPLE, "--out", one, "--snapshots", link, *windows),
+        ("stream", "--connect", "x:1", "--record", directory, "--snapshots", directory, *windows),
+        ("simulate", "--out", tmp_path / "c", "--truth", tmp_path / "c", "--records", "10"),
+    )
+    for arguments in cases:
+        done = run_in_process(*arguments)
+        assert (done.code, done.err.count("\n")) == (2, 1), done.err
+        assert list(tmp_path.iterdir()) == [link]

@@ -20,6 +20,8 @@ from batonics.server.request_rate import RESERVE_S, RequestRate
 from batonics.server.symbol_pages import PAGE_ROWS, ROWS_AT_ONCE, SymbolPages, parse_page
 from tests.support.server_books import FakeBooks
 
+make_row = payloads.symbol_row
+
 
 class PagesOfBooks:
     """A replica of so many books, and pages of it."""
@@ -36,11 +38,10 @@ class PagesOfBooks:
 
     async def page(self, **params: str) -> tuple[list[dict[str, Any]], str | None]:
         """The rows of a page, and the next cursor; counts the rows that were made."""
-        make = payloads.symbol_row
 
         def counted(head: payloads.BookHead) -> dict[str, Any]:
             self.rows_made += 1
-            return make(head)
+            return make_row(head)
 
         with patch.object(payloads, "symbol_row", counted):
             found = await self.pages.page(parse_page(params, self.replica.book_count))
