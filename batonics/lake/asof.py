@@ -64,16 +64,20 @@ def find_join_sides(
         return find_parts(left, row_filter)(connection), find_parts(right, all_times)(connection)
 
     left, right = store.catalog.read(run)
-    keys = {(part.date, part.symbol) for part in left}
-    right = [part for part in right if (part.date, part.symbol) in keys]
+    keys = {_key(part, row_filter) for part in left}
+    right = [part for part in right if _key(part, row_filter) in keys]
     store.fetch([*left, *right], verifier)
     sides = []
     for schema, parts in zip(schemas, (left, right), strict=True):
         files: dict[DateSymbol, list[Path]] = {}
         for part in parts:
-            files.setdefault((part.date, part.symbol), []).append(store.local_path(part))
+            files.setdefault(_key(part, row_filter), []).append(store.local_path(part))
         sides.append(JoinSide(schema, files))
     return sides[0], sides[1]
+
+
+def _key(part: Part, row_filter: RowFilter) -> DateSymbol:
+    return part.date, part.symbol_among(row_filter.symbols)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ was killed at whatever time.
 |--------|----------------------------------------------------------------------------------------|
 | source | a file, several files that are one stream, or a live feed, as it was when it was loaded |
 | load   | one schema of a source, and the version of batonics that derived it                    |
+| span   | when a source has records of a book on a day (`spans.py`)                              |
 | part   | a Parquet file of one load, date and symbol; `removed_ns` once another file replaced it |
 
 This module has the tables and the transactions that read them; `commits.py` has those that write.
@@ -18,8 +19,9 @@ a lake in a bucket (`object_catalog.py`).
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 from batonics.model.errors import LakeError
@@ -30,8 +32,9 @@ Transaction = Callable[[sqlite3.Connection], T]
 
 CATALOG_FILE = "catalog.sqlite"
 """Name of the catalog below the lake's root."""
-CATALOG_FORMAT = 2
-"""The format of the tables and of the parts; 1: rows without their place in the stream."""
+CATALOG_FORMAT = 3
+"""The format of the tables and of the parts; 1: rows without their place in the stream, 2: parts
+with one symbol each, sources without the times of their books."""
 
 _TABLES = (
     # STRICT: a value of another type is an error that SQLite reports.
@@ -39,9 +42,17 @@ _TABLES = (
         id INTEGER PRIMARY KEY,
         name TEXT NOT NULL UNIQUE,
         digest TEXT,
-        stat TEXT NOT NULL,
-        publishers TEXT NOT NULL DEFAULT ''
+        stat TEXT NOT NULL
     ) STRICT""",
+    """CREATE TABLE span (
+        day INTEGER NOT NULL,
+        publisher_id INTEGER NOT NULL,
+        instrument TEXT NOT NULL,
+        source INTEGER NOT NULL REFERENCES source,
+        first_ns INTEGER NOT NULL,
+        last_ns INTEGER NOT NULL,
+        PRIMARY KEY (day, publisher_id, instrument, source, first_ns)
+    ) STRICT, WITHOUT ROWID""",
     """CREATE TABLE load (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         source INTEGER NOT NULL REFERENCES source,
@@ -63,13 +74,18 @@ _TABLES = (
         rows INTEGER NOT NULL,
         ts_min INTEGER,
         ts_max INTEGER,
+        aliases TEXT NOT NULL,
         removed_ns INTEGER
     ) STRICT""",
     # The index repeats every column that decides whether a part is read: `check_catalog` compares.
-    """CREATE INDEX part_live ON part (schema, date, symbol, ts_min, ts_max, rows, bytes)
+    """CREATE INDEX part_live ON part (schema, date, symbol, aliases, ts_min, ts_max, rows, bytes)
         WHERE removed_ns IS NULL""",
     "CREATE INDEX part_load ON part (load)",
 )
+
+
+NO_ALIASES = "[]"
+"""`Part.aliases` of rows with one symbol."""
 
 
 class Part(NamedTuple):
@@ -85,6 +101,7 @@ class Part(NamedTuple):
         rows: number of rows.
         ts_min: least time of its rows, in nanoseconds since the epoch; None if no row has a time.
         ts_max: greatest time of its rows, likewise.
+        aliases: the other symbols of all its rows (rule 2), as a JSON array.
     """
 
     path: str
@@ -96,6 +113,18 @@ class Part(NamedTuple):
     rows: int
     ts_min: int | None
     ts_max: int | None
+    aliases: str = NO_ALIASES
+
+    def symbol_among(self, symbols: Sequence[str]) -> str | None:
+        """The symbol of its rows in answers about some of their symbols; empty: about all."""
+        if not symbols or self.symbol in symbols:
+            return self.symbol
+        return next(name for name in self.other_symbols() if name in symbols)
+
+    def other_symbols(self) -> list[str]:
+        """The other symbols of its rows."""
+        names: list[str] = [] if self.aliases == NO_ALIASES else json.loads(self.aliases)
+        return names
 
 
 class LoadedSource(NamedTuple):
@@ -199,9 +228,7 @@ PART_COLUMNS = ", ".join(Part._fields)
 def find_parts(schema: str, row_filter: RowFilter = NO_FILTER) -> Transaction[list[Part]]:
     """The parts of a schema that may have rows of the filter, by date, symbol and load."""
     where, values = ["removed_ns IS NULL", "schema = ?"], [schema]
-    if row_filter.symbols:
-        where.append(f"symbol IN ({', '.join('?' * len(row_filter.symbols))})")
-        values += row_filter.symbols
+    _select_symbols(row_filter, where, values)
     for bound, test in ((row_filter.start_ns, "ts_max >= ?"), (row_filter.end_ns, "ts_min < ?")):
         if bound is not None:
             where.append(test)
@@ -220,10 +247,8 @@ def find_time_span(row_filter: RowFilter) -> Transaction[tuple[int, int] | None]
 
     Parts without times are not among them.
     """
-    where, values = ["removed_ns IS NULL", "ts_min IS NOT NULL"], []
-    if row_filter.symbols:
-        where.append(f"symbol IN ({', '.join('?' * len(row_filter.symbols))})")
-        values += [str(symbol) for symbol in row_filter.symbols]
+    where, values = ["removed_ns IS NULL", "ts_min IS NOT NULL"], list[str]()
+    _select_symbols(row_filter, where, values)
     bounds = [
         (row_filter.start_ns, "ts_max >= {}"),
         (row_filter.end_ns, "ts_min < {}"),
@@ -236,6 +261,17 @@ def find_time_span(row_filter: RowFilter) -> Transaction[tuple[int, int] | None]
         return None if first is None else (first, last)
 
     return run
+
+
+def _select_symbols(row_filter: RowFilter, where: list[str], values: list[str]) -> None:
+    """Add the condition for parts whose rows have a symbol of the filter, and its values."""
+    if row_filter.symbols:
+        where.append(
+            "(symbol IN (SELECT value FROM json_each(?))"
+            " OR EXISTS (SELECT value FROM json_each(aliases)"
+            " INTERSECT SELECT value FROM json_each(?)))"
+        )
+        values += [json.dumps(row_filter.symbols)] * 2
 
 
 def all_parts(connection: sqlite3.Connection) -> list[Part]:
@@ -261,10 +297,10 @@ def all_loads(connection: sqlite3.Connection) -> list[tuple[str, str, int, int, 
 
 
 def loaded_symbols(connection: sqlite3.Connection) -> list[str]:
-    """The symbols of all parts."""
+    """The symbols of all rows."""
     rows = connection.execute(
-        "SELECT DISTINCT symbol FROM part"
-        " WHERE removed_ns IS NULL AND symbol IS NOT NULL ORDER BY symbol"
+        "SELECT symbol FROM part WHERE removed_ns IS NULL AND symbol IS NOT NULL"
+        " UNION SELECT value FROM part, json_each(aliases) WHERE removed_ns IS NULL ORDER BY 1"
     )
     return [name for (name,) in rows]
 

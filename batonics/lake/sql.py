@@ -4,8 +4,9 @@ The rule here: a query reads one state of the catalog, and DuckDB opens no file 
 were verified.
 
 A query goes this way: the text names views, hence schemas; the catalog has the parts of these
-schemas; the plan (`plan.py`) tells which of the parts the query reads; these are fetched and
-verified; views are made over them (`views.py`); the query runs on the views (`query_result.py`).
+schemas; the plan (`view_files.py`, `plan.py`) tells which of the parts the query reads; these are
+fetched and verified; views are made over them (`views.py`); the query runs on the views
+(`query_result.py`).
 
 Views have the schema's columns, their place in the stream (`source`, `position`), `date` (DATE,
 UTC) and `symbol` (VARCHAR). Their names have `_` for `-`: `mbp_10`. Times are TIMESTAMP_NS in UTC,
@@ -34,12 +35,11 @@ from batonics.lake.catalog import NO_FILTER, Part, RowFilter, find_parts, loaded
 from batonics.lake.connection import check_select, connect_duckdb, sql_errors
 from batonics.lake.digest import Verifier
 from batonics.lake.lineage import Lineage, find_lineage
-from batonics.lake.plan import PlannedFile, Planner
 from batonics.lake.query_file import SQL_TOKEN, QueryFile
 from batonics.lake.query_result import QueryResult
 from batonics.lake.row_filters import check_row_filter
 from batonics.lake.storage import Store, open_store
-from batonics.lake.symlinks import SymlinkDirectory
+from batonics.lake.view_files import PartsBySchema, ViewFiles
 from batonics.lake.views import view_name, view_statement
 from batonics.model.prices import PriceUnit
 from batonics.model.times import format_time
@@ -51,8 +51,6 @@ UNIT_NOTE = (
     "prices are integers of 1e-9 in this query, since its rows depend on their unit:"
     " --prices decimal makes 64.82 of 64820000000, --prices fixed confirms the integers"
 )
-_WHERE = re.compile(r"\bwhere\b", re.IGNORECASE)
-PartsBySchema = Mapping[str, Sequence[Part]]
 
 
 class LakeDatabase:
@@ -80,8 +78,7 @@ class LakeDatabase:
         self.files_read = (0, 0)
         self._store, self._verifier, self._row_filter = store, verifier, row_filter
         self._connection = connect_duckdb()
-        self._symlinks: SymlinkDirectory | None = None
-        self._planner: Planner | None = None
+        self._files = ViewFiles(store, row_filter)
         self._lineage_connection: duckdb.DuckDBPyConnection | None = None
 
     def query(  # noqa: PLR0913 - settings, by keyword
@@ -120,14 +117,14 @@ class LakeDatabase:
             if is_default and not has_header and lineage.depends_on_unit:
                 prices, note = "fixed", UNIT_NOTE
             views = "fixed" if has_header else prices
-            parts = self._choose_parts(sql, dict(parameters or {}), all_parts, views)
+            chosen = self._files.choose(sql, dict(parameters or {}), all_parts, views)
+            parts = chosen.parts
             self._store.fetch(_flatten(parts), self._verifier)
-            symbols = _symbols(parts) if _ASOF.search(SQL_TOKEN.sub(" ", sql)) else []
+            symbols = self._files.symbols(parts) if _ASOF.search(SQL_TOKEN.sub(" ", sql)) else []
             for schema, schema_parts in parts.items():
-                paths = self._view_paths(schema_parts)
                 statement = view_statement(
                     find_schema(schema),
-                    paths,
+                    self._files.paths(schema_parts),
                     self._row_filter,
                     symbols=symbols,
                     prices=views,
@@ -135,7 +132,7 @@ class LakeDatabase:
                 )
                 cursor.execute(statement)
             self.files_read = (len(_flatten(parts)), len(_flatten(all_parts)))
-            note = _join_notes(note, _no_data(parts, all_parts))
+            note = _join_notes(note, _no_data(parts, all_parts), chosen.note)
             relation = cursor.sql(sql, params=parameters or None)
             columns = zip(relation.columns, lineage.instants, strict=False)
             utc_columns = {name for name, is_instant in columns if is_instant}
@@ -154,9 +151,7 @@ class LakeDatabase:
 
     def close(self) -> None:
         """Remove temporary files of queries; a further query makes them again."""
-        if self._symlinks is not None:
-            self._symlinks.close()
-        self._symlinks = self._planner = None
+        self._files.close()
 
     def _find_lineage(
         self, sql: str, parameters: Mapping[str, object], schemas: Sequence[str]
@@ -176,44 +171,6 @@ class LakeDatabase:
             return {schema: find_parts(schema, self._row_filter)(connection) for schema in schemas}
 
         return self._store.catalog.read(run)
-
-    def _choose_parts(
-        self, sql: str, parameters: dict[str, object], parts: PartsBySchema, prices: PriceUnit
-    ) -> PartsBySchema:
-        """The parts that the query reads, by its plan."""
-        is_small = all(len(schema_parts) <= 1 for schema_parts in parts.values())
-        if is_small and not _WHERE.search(SQL_TOKEN.sub(" ", sql)):
-            return parts
-        symlinks = self._open_symlinks()
-        files = {
-            schema: [
-                PlannedFile(
-                    symlinks.link(path, part.path), part.date, part.symbol, part.ts_min, part.ts_max
-                )
-                for path, part in zip(
-                    self._store.plan_paths(schema_parts), schema_parts, strict=True
-                )
-            ]
-            for schema, schema_parts in parts.items()
-        }
-        self._planner = self._planner or Planner(symlinks.directory)
-        paths_read = self._planner.files_read(sql, parameters, files, prices)
-        return {
-            schema: [
-                part
-                for part, file in zip(schema_parts, files[schema], strict=True)
-                if file.path in paths_read[schema]
-            ]
-            for schema, schema_parts in parts.items()
-        }
-
-    def _view_paths(self, parts: Sequence[Part]) -> list[str]:
-        symlinks = self._open_symlinks()
-        return [symlinks.link(self._store.local_path(part), part.path) for part in parts]
-
-    def _open_symlinks(self) -> SymlinkDirectory:
-        self._symlinks = self._symlinks or SymlinkDirectory()
-        return self._symlinks
 
 
 @contextmanager
@@ -279,11 +236,6 @@ def _undeclared_note(relation: duckdb.DuckDBPyRelation, header: QueryFile) -> st
         f"the header of {header.name} does not say whether {', '.join(numbers)} are prices: they"
         " are as the query computes them, with prices as integers of 1e-9"
     )
-
-
-def _symbols(parts: PartsBySchema) -> list[str]:
-    """All symbols of the parts, in order: an ENUM sorts by the order of its values."""
-    return sorted({part.symbol for part in _flatten(parts) if part.symbol is not None})
 
 
 def _flatten(parts: PartsBySchema) -> list[Part]:

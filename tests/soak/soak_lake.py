@@ -163,9 +163,18 @@ class Walk:
         schemas = self._random.sample(SCHEMAS, self._random.randrange(1, len(SCHEMAS)))
         file = self._directory / "feed.dbn"
         _write_records(file, DAY_NS - DAY_LONG_NS, size)
-        command = ("lake", "append", "--lake", self._lake, "--name", "feed", "-q", "--schemas")
+        command = (
+            "lake",
+            "append",
+            "--lake",
+            self._lake,
+            "--name",
+            "feed",
+            "-q",
+            "--in-this-order",
+        )
         after = self._held | {(size, schema): size for schema in schemas}
-        arguments = (*command, ",".join(schemas))
+        arguments = (*command, "--schemas", ",".join(schemas))
         return Work("append", len(schemas), arguments, after, file, again=False)
 
     def _load(
