@@ -247,7 +247,8 @@ class IngestLoop:
             self._process(view[:size], received_ns)
             if self._source.must_reconnect(self._handler):
                 raise ConnectionError("records are missing: connecting again for snapshots")
-            if self._is_stopping and self._is_drained(received_ns):
+            # Now, not when the bytes were received: `_fold` may have left some of them.
+            if self._is_stopping and self._is_drained(time.monotonic_ns()):
                 return
 
     def _check_silence(self, now: float, last_received: float) -> None:
