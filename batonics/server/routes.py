@@ -31,7 +31,7 @@ from batonics.server.symbol_pages import SymbolPages, parse_page
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-INGEST_UNITS, METRICS_UNITS, ROWS_PER_UNIT = 50.0, 20.0, 10
+INGEST_UNITS, METRICS_UNITS, ROWS_PER_UNIT = 20.0, 5.0, 10
 """Units (`request_rate`) of a book that ingest answers and of /metrics; rows of /symbols in one."""
 
 
