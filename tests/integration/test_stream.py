@@ -423,7 +423,7 @@ def test_a_recording_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     (file,) = list_recording_files(tmp_path)
     file.path.unlink()
     file.path.mkdir()
-    with pytest.raises(InputError, match=f"{file.path.name}: cannot be opened: "):
+    with pytest.raises(InputError, match=f"{file.path.name}: cannot be read: "):
         recover(FeedHandler(source="again"), tmp_path)
 
 
