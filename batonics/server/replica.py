@@ -43,6 +43,10 @@ class BookKey(NamedTuple):
     book: int
 
 
+RowVersion = tuple[int, int | None, BookName]
+"""The `seq` of a book, its status (None: the feed is not live) and its name."""
+
+
 class BookState(NamedTuple):
     """A book at the end of an event. Its `status` is its own; see `BookReplica.status`."""
 
@@ -190,6 +194,15 @@ class BookReplica:
         has_status = self._is_complete & (self._rows["status"] == STATUSES.index(status))
         books: list[int] = np.flatnonzero(has_status)[:most].tolist()
         return books
+
+    def row_versions(self, books: Sequence[int]) -> list[RowVersion]:
+        """What identifies the row of each of these books in a list of all."""
+        seqs, statuses = (self._rows[name][books].tolist() for name in ("seq", "status"))
+        is_live = self.is_live
+        return [
+            (seq, status if is_live else None, self.names[book])
+            for book, seq, status in zip(books, seqs, statuses, strict=True)
+        ]
 
     def states_without_levels(self, books: Sequence[int]) -> list[tuple[int, BookState]]:
         """These books with their states. Levels, which would take much longer, are left out."""

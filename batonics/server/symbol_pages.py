@@ -12,12 +12,13 @@ from typing import NamedTuple
 
 from batonics.server import payloads
 from batonics.server.query_params import ProblemError, parse_uint
-from batonics.server.replica import BookKey, BookReplica
+from batonics.server.replica import BookKey, BookReplica, RowVersion
 
 PAGE_ROWS = 1000
 """Rows of a page unless the client asks for fewer; more are never in one response."""
-ROWS_AT_ONCE = 50
+ROWS_AT_ONCE = 20
 _PAGES_MAX = 64
+_NO_ROW = None, b""
 
 
 class PageRequest(NamedTuple):
@@ -69,7 +70,7 @@ class SymbolPages:
 
     def __init__(self, replica: BookReplica) -> None:
         self._replica = replica
-        self._rows: dict[int, tuple[payloads.BookHead, bytes]] = {}
+        self._rows: dict[int, tuple[RowVersion | None, bytes]] = {}
         self._pages: dict[PageRequest, tuple[int, Page]] = {}
         self._one_at_a_time = asyncio.Lock()
 
@@ -98,12 +99,10 @@ class SymbolPages:
 
     def _make_rows(self, books: list[int]) -> list[bytes]:
         replica = self._replica
-        rows = []
-        for book, state in replica.states_without_levels(books):
+        versions = dict(zip(books, replica.row_versions(books), strict=True))
+        old = [book for book in books if self._rows.get(book, _NO_ROW)[0] != versions[book]]
+        for book, state in replica.states_without_levels(old):
             head = payloads.BookHead(replica.names[book], state, replica.status(state))
-            made_for, row = self._rows.get(book, (None, b""))
-            if made_for != head:
-                row = payloads.dumps(payloads.symbol_row(head))
-                self._rows[book] = head, row
-            rows.append(row)
-        return rows
+            row = payloads.dumps(payloads.symbol_row(head))
+            self._rows[book] = versions[book], row
+        return [self._rows[book][1] for book in books]
