@@ -15,7 +15,7 @@ from typing import NamedTuple
 import polars as pl
 
 from batonics.frames.schemas.table import find_schema
-from batonics.lake.catalog import PART_COLUMNS, Part
+from batonics.lake.catalog import PART_COLUMNS, Part, read_part
 from batonics.lake.commits import replace_parts
 from batonics.lake.digest import Verifier
 from batonics.lake.parts import PART_ROWS_MAX, PartFile, PartKey, date_to_day
@@ -54,6 +54,7 @@ def compact_lake(lake: str | Path) -> CompactResult:
         store.fetch(parts, verifier)
         with store.stage() as staging:
             file, merged = _merge(store, parts, staging.directory, staging.id)
+            verifier.check_unchanged(store.local_root, parts)
             staging.publish([(file, merged.path)])
             if store.catalog.commit(replace_parts([part.path for part in parts], [merged])):
                 before, after = before + len(parts), after + 1
@@ -67,7 +68,7 @@ def _find_mergeable(connection: Connection) -> list[list[Part]]:
     return [
         run
         for _, group in by_load
-        for run in _split_runs([Part(*row[1:]) for row in group])
+        for run in _split_runs([read_part(row[1:]) for row in group])
         if len(run) > 1
     ]
 

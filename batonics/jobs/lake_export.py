@@ -23,7 +23,7 @@ from batonics.frames.schemas.table import Schema, find_schema
 from batonics.lake import catalog
 from batonics.lake.catalog import CATALOG_FILE, NO_FILTER, Part, RowFilter
 from batonics.lake.lake import Lake
-from batonics.lake.parts import PartKey, date_to_day, part_directory
+from batonics.lake.part_paths import part_directory
 from batonics.lake.row_filters import (
     check_row_filter,
     check_schema,
@@ -195,8 +195,11 @@ class LakeExport:
             date = pl.lit(parts[0].date, pl.String).str.to_date()
             filtered = filter_rows(rows, schema, self._row_filter, date)
             yield from filtered.collect_batches(lazy=True, maintain_order=True)
-        except OSError as error:
-            raise LakeError(f"{store.local_path(parts[0])}: cannot be read: {error}") from None
+        except (OSError, pl.exceptions.PolarsError) as error:
+            self._lake.verifier.check_unchanged(store.local_root, parts)
+            reason = str(error).partition("\n")[0]
+            raise LakeError(f"{store.local_path(parts[0])}: cannot be read: {reason}") from None
+        self._lake.verifier.check_unchanged(store.local_root, parts)
 
     def _advance(self, parts: Sequence[Part]) -> None:
         if self.progress is not None:
@@ -247,7 +250,7 @@ def _partition_exports(parts: Sequence[Part], row_filter: RowFilter) -> Iterator
             [EXPORT_FORMAT, date, symbol, *bounds, *(part.digest for part in same_key)]
         )
         # The directory is named as in the lake.
-        directory = part_directory(same_key[0].schema, PartKey(date_to_day(date), symbol))
+        directory = part_directory(same_key[0].schema, date, symbol)
         directory = directory.partition("/")[2]
         yield PartitionExport(DeltaPartition(digest, directory, date, symbol), same_key)
 

@@ -22,8 +22,9 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
+from batonics.lake.part_paths import check_part_path, check_schema_name
 from batonics.model.errors import LakeError
 
 T = TypeVar("T")
@@ -127,6 +128,24 @@ class Part(NamedTuple):
         return names
 
 
+def read_part(row: Sequence[Any]) -> Part:
+    """The part of a row of the catalog, with the columns of `Part`.
+
+    Raises:
+        LakeError: its path is none of a part (`part_paths.py`), or its aliases are no symbols.
+    """
+    part = Part(*row)
+    check_part_path(part.path, part.schema, part.date, part.symbol)
+    if part.aliases != NO_ALIASES:
+        try:
+            is_list = all(isinstance(name, str) for name in part.other_symbols())
+        except (ValueError, TypeError, RecursionError):
+            is_list = False
+        if not is_list:
+            raise LakeError(f"{part.path}: its aliases in the lake's catalog are no symbols")
+    return part
+
+
 class LoadedSource(NamedTuple):
     """A source, as it was when it was loaded.
 
@@ -215,6 +234,12 @@ def check_catalog(connection: sqlite3.Connection, name: str) -> None:
         raise LakeError(
             f"{name}: catalog of format {found}, this batonics knows {CATALOG_FORMAT}: {remedy}"
         )
+    other = connection.execute(
+        "SELECT name FROM sqlite_schema WHERE type NOT IN ('table', 'index')"
+    ).fetchone()
+    if other is not None:
+        # A view or a trigger would run SQL of its maker within each transaction.
+        raise LakeError(f"{name}: has {other[0]!r}, which is no table: batonics did not write it")
     (message,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     if message != "ok":
         raise LakeError(
@@ -237,7 +262,7 @@ def find_parts(schema: str, row_filter: RowFilter = NO_FILTER) -> Transaction[li
     order = " ORDER BY date, symbol, load, id"
 
     def run(connection: sqlite3.Connection) -> list[Part]:
-        return [Part(*row) for row in connection.execute(text + order, values)]
+        return [read_part(row) for row in connection.execute(text + order, values)]
 
     return run
 
@@ -277,15 +302,14 @@ def _select_symbols(row_filter: RowFilter, where: list[str], values: list[str]) 
 def all_parts(connection: sqlite3.Connection) -> list[Part]:
     """Every part of the lake, by schema, date, symbol and load."""
     text = f"SELECT {PART_COLUMNS} FROM part WHERE removed_ns IS NULL"  # noqa: S608
-    return [
-        Part(*row) for row in connection.execute(f"{text} ORDER BY schema, date, symbol, load, id")
-    ]
+    rows = connection.execute(f"{text} ORDER BY schema, date, symbol, load, id")
+    return [read_part(row) for row in rows]
 
 
 def loaded_schemas(connection: sqlite3.Connection) -> list[str]:
     """The names of all schemas that were loaded."""
     rows = connection.execute("SELECT DISTINCT schema FROM load ORDER BY schema")
-    return [name for (name,) in rows]
+    return [check_schema_name(name) for (name,) in rows]
 
 
 def all_loads(connection: sqlite3.Connection) -> list[tuple[str, str, int, int, str, str | None]]:
@@ -364,7 +388,10 @@ def known_paths(connection: sqlite3.Connection) -> set[str]:
 
 
 def find_removed_parts(before_ns: int) -> Transaction[list[str]]:
-    """The paths of parts that were removed from the lake before a time."""
+    """The paths of parts that were removed from the lake before a time.
+
+    A path that is none of a part is returned too: no file has it, and its row can be forgotten.
+    """
 
     def run(connection: sqlite3.Connection) -> list[str]:
         rows = connection.execute("SELECT path FROM part WHERE removed_ns < ?", [before_ns])

@@ -18,11 +18,13 @@ import polars as pl
 from batonics.frames.columns.books import BOOK_KEY
 from batonics.frames.columns.prices import scan_prices
 from batonics.frames.html import html_table
+from batonics.frames.scan.mbo_scan import SYMBOL
 from batonics.frames.schemas.table import Schema, find_schema
 from batonics.lake import catalog
 from batonics.lake.catalog import Part, RowFilter
 from batonics.lake.commits import forget_parts
 from batonics.lake.digest import Verifier
+from batonics.lake.part_paths import abbreviated_symbols
 from batonics.lake.parts import HIVE_SCHEMA
 from batonics.lake.row_filters import (
     alias_note,
@@ -179,7 +181,7 @@ class Lake:
         if aliased is not None and not row_filter.symbols:
             note = alias_note(aliased, aliased.other_symbols()[0])
             warnings.warn(note, DataWarning, stacklevel=3)
-        root = self.store.local_path(parts[0]).parents[3]
+        root = self.store.local_root
         if "=" in str(root):
             raise UsageError(
                 f"{root}: Polars takes each NAME=VALUE in a path for a column; name the lake by a"
@@ -192,7 +194,8 @@ class Lake:
         self, parts: Sequence[Part], schema: Schema, symbols: Sequence[str]
     ) -> pl.LazyFrame:
         scans = []
-        for alias, run in groupby(parts, lambda part: _find_alias(part, symbols)):
+        for alias, group in groupby(parts, lambda part: _find_alias(part, symbols)):
+            run = list(group)
             rows = pl.scan_parquet(
                 [self.store.local_path(part) for part in run],
                 schema=schema.lake_columns,
@@ -200,7 +203,11 @@ class Lake:
                 hive_schema=HIVE_SCHEMA,
                 glob=False,
             )
-            scans.append(rows if alias is None else rows.with_columns(symbol=pl.lit(alias)))
+            if alias is not None:
+                rows = rows.with_columns(symbol=pl.lit(alias))
+            elif abbreviations := abbreviated_symbols(part.symbol for part in run):
+                rows = rows.with_columns(pl.col(SYMBOL).replace(abbreviations))
+            scans.append(rows)
         return scans[0] if len(scans) == 1 else pl.concat(scans)
 
     def _row_filter(self, symbols: SymbolNames, start: Time | None, end: Time | None) -> RowFilter:
@@ -267,6 +274,7 @@ class Lake:
         *,
         prices: PriceUnit = "fixed",
         include: Collection[str] = (),
+        trusted: bool = False,
         **parameters: object,
     ) -> pl.DataFrame:
         """The result of one SELECT over views named after the schemas (`lake/sql.py`).
@@ -282,17 +290,20 @@ class Lake:
                 BIGINT of 1e-9; the columns that the header declares as prices have the unit, and a
                 warning names numbers that it does not declare.
             include: states that `is_open` of the views counts as open too: "crossed", "closed".
+            trusted: the query may read any file and URL; else it reads this lake alone. A warning
+                says that it could.
             parameters: value of each `$name` in the query.
 
         Raises:
             UsageError: DuckDB refuses the query; the message is DuckDB's. Or there is no such unit.
-            LakeError: a file is damaged or missing.
+            LakeError: a file is damaged or missing, or has changed while it was read.
         """
         from batonics.lake.query_file import read_query
         from batonics.lake.sql import LakeDatabase
 
         parsed = read_query(query)
-        with closing(LakeDatabase(self.store, self.verifier, include=include)) as database:
+        database = LakeDatabase(self.store, self.verifier, include=include, trusted=trusted)
+        with closing(database):
             result = database.query(
                 parsed.sql, parsed.bind(parameters), header=parsed, prices=prices
             )

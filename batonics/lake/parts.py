@@ -15,7 +15,6 @@ import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import quote
 
 import polars as pl
 
@@ -24,6 +23,7 @@ from batonics.frames.schemas.row_keys import ALIASES, ROW_TIME
 from batonics.frames.schemas.table import Schema
 from batonics.lake.catalog import NO_ALIASES, Part
 from batonics.lake.digest import file_digest
+from batonics.lake.part_paths import part_directory
 from batonics.model.times import NS_PER_DAY
 from batonics.sinks.atomic import sync_path
 from batonics.sinks.columnar import ParquetWriter, open_file_stream
@@ -35,8 +35,6 @@ GATHERED_BYTES_MAX = 512 << 20
 OPEN_PARTS_MAX = 128
 """Parts that are open at once."""
 
-HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
-"""The value for null in hive-named directories."""
 EPOCH = dt.date(1970, 1, 1)
 HIVE_SCHEMA = pl.Schema({"date": pl.Date(), SYMBOL: pl.String()})
 """Columns whose values are in the names of a part's directories."""
@@ -114,10 +112,11 @@ class PartFile:
         self._writer.close()
         self._stream.close()
         sync_path(self.file)
+        schema, date = self._schema.name, day_to_date(self.key.day)
         part = Part(
-            path=f"{part_directory(self._schema.name, self.key)}/{name}.parquet",
-            schema=self._schema.name,
-            date=day_to_date(self.key.day),
+            path=f"{part_directory(schema, date, self.key.symbol)}/{name}.parquet",
+            schema=schema,
+            date=date,
             symbol=self.key.symbol,
             digest=file_digest(self.file),
             bytes=self.file.stat().st_size,
@@ -231,13 +230,6 @@ def _day(ts_ns: object) -> int | None:
 
 def _integer(value: object) -> int | None:
     return value if isinstance(value, int) else None
-
-
-def part_directory(schema: str, key: PartKey) -> str:
-    """The hive-named directory of the parts of a date and symbol, from the lake's root."""
-    date = day_to_date(key.day) or HIVE_NULL
-    symbol = HIVE_NULL if key.symbol is None else quote(key.symbol, safe="")
-    return f"{schema}/date={date}/symbol={symbol}"
 
 
 def day_to_date(day: int | None) -> str | None:

@@ -8,18 +8,23 @@ under each of its symbols; if it would read one of these, its result has a note.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
+import duckdb
+
 from batonics.lake.catalog import Part, RowFilter
-from batonics.lake.parts import PartKey, date_to_day, part_directory
+from batonics.lake.part_paths import part_directory
 from batonics.lake.plan import PlannedFile, Planner
-from batonics.lake.query_file import SQL_TOKEN
 from batonics.lake.row_filters import alias_note
+from batonics.lake.sql_tokens import without_tokens
 from batonics.lake.storage import Store
 from batonics.lake.symlinks import SymlinkDirectory
+from batonics.model.errors import LakeError
 from batonics.model.prices import PriceUnit
 
 PartsBySchema = Mapping[str, Sequence[Part]]
@@ -60,10 +65,11 @@ class ViewFiles:
     Args:
         store: the lake.
         row_filter: the views have only these rows.
+        trusted: queries may name any file.
     """
 
-    def __init__(self, store: Store, row_filter: RowFilter) -> None:
-        self._store, self._symbols = store, row_filter.symbols
+    def __init__(self, store: Store, row_filter: RowFilter, *, trusted: bool = False) -> None:
+        self._store, self._symbols, self._trusted = store, row_filter.symbols, trusted
         self._symlinks: SymlinkDirectory | None = None
         self._planner: Planner | None = None
 
@@ -80,14 +86,14 @@ class ViewFiles:
 
         Raises:
             duckdb.Error: the query cannot be planned. OutputError: links cannot be made.
+            LakeError: a file does not exist.
         """
-        text = SQL_TOKEN.sub(" ", sql)
+        text = without_tokens(sql)
         files = self._find_files(parts, with_aliases=_SYMBOL.search(text) is not None)
         if all(len(known) <= 1 for known in files.values()) and not _WHERE.search(text):
             return ChosenParts(parts)
         planned = {schema: [file.planned for file in known] for schema, known in files.items()}
-        self._planner = self._planner or Planner(self._open_symlinks().directory)
-        paths = self._planner.files_read(sql, parameters, planned, prices)
+        paths = self._plan(sql, parameters, planned, prices)
         read = {
             schema: [file for file in known if file.planned.path in paths[schema]]
             for schema, known in files.items()
@@ -99,6 +105,11 @@ class ViewFiles:
             for schema, known in read.items()
         }
         return ChosenParts(own, note)
+
+    @property
+    def spill_directory(self) -> Path:
+        """The directory for temporary files of large queries; DuckDB makes it."""
+        return self._open_symlinks().directory / "spill"
 
     def paths(self, parts: Sequence[Part]) -> list[str]:
         """The paths by which DuckDB opens parts that were fetched."""
@@ -121,6 +132,24 @@ class ViewFiles:
         if self._symlinks is not None:
             self._symlinks.close()
         self._symlinks = self._planner = None
+
+    def _plan(
+        self,
+        sql: str,
+        parameters: dict[str, object],
+        files: Mapping[str, Sequence[PlannedFile]],
+        prices: PriceUnit,
+    ) -> dict[str, set[str]]:
+        directory = self._open_symlinks().directory
+        self._planner = self._planner or Planner(directory, trusted=self._trusted)
+        try:
+            return self._planner.files_read(sql, parameters, files, prices)
+        except duckdb.PermissionException:
+            # DuckDB says this of files that do not exist, too.
+            for file in chain.from_iterable(files.values()):
+                if not Path(file.path).exists():
+                    raise LakeError(f"{os.path.realpath(file.path)}: does not exist") from None
+            raise
 
     def _find_files(
         self, parts: PartsBySchema, *, with_aliases: bool
@@ -148,7 +177,7 @@ class ViewFiles:
         """A path of the part that has this symbol."""
         view_path = None
         if symbol != part.symbol:
-            directory = part_directory(part.schema, PartKey(date_to_day(part.date), symbol))
+            directory = part_directory(part.schema, part.date, symbol)
             view_path = f"{directory}/{part.path.rpartition('/')[2]}"
         return self._open_symlinks().link(path, part.path, view_path)
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
-import stat
 import time
 import weakref
 from pathlib import Path
 
 from batonics.model.errors import OutputError
 from batonics.model.times import format_time
+from batonics.sinks.owned_directory import open_lock
 
 LOCK_NAME = ".batonics-lock"
 _MARK = b"batonics "
@@ -36,10 +36,9 @@ class DirectoryLock:
 
     def __init__(self, directory: Path, purpose: str) -> None:
         self._directory, self._path = directory, directory / LOCK_NAME
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            self._handle = os.open(self._path, flags, 0o644)
+            self._handle = open_lock(self._path)
         except OSError as error:
             raise OutputError(f"{directory}: cannot be used: {error.strerror}") from None
         # It closes itself if its owner is lost after an error.
@@ -70,9 +69,8 @@ class DirectoryLock:
 
     def _acquire(self, purpose: str) -> None:
         handle = self._handle
-        is_file = stat.S_ISREG(os.fstat(handle).st_mode)
-        holder = os.pread(handle, _HOLDER_BYTES, 0) if is_file else b""
-        if not is_file or (holder and not holder.startswith(_MARK)):
+        holder = os.pread(handle, _HOLDER_BYTES, 0)
+        if holder and not holder.startswith(_MARK):
             raise OutputError(f"{self._path}: is no lock of batonics; use another directory")
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -29,9 +29,9 @@ from typing import NamedTuple
 from batonics import native
 from tests.soak import kill_suite
 from tests.soak.mutate import count_mutants, mutant
-from tests.soak.revision import revision
 from tests.support.paths import DATA_VARIABLE, ROOT
 from tests.support.real_files import CLX5
+from tests.support.revision import revision
 
 KERNELS = sorted((ROOT / "batonics" / "book").glob("*kernels.py"))
 CPU_S = 50

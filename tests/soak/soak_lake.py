@@ -25,9 +25,9 @@ from typing import NamedTuple
 
 from batonics.lake.lake import Lake
 from batonics.model.mbo import Action
-from tests.soak.revision import revision
 from tests.support.dbn_files import DAY_NS, encode, metadata, record
 from tests.support.faults_syscalls import KILL, LIST, FaultResult, FaultyCommands, faulty_commands
+from tests.support.revision import revision
 
 KILLS = 1_000
 KILLS_OF_A_WALK = 100
