@@ -28,12 +28,14 @@ from batonics.frames.depth.windows import parse_windows
 from batonics.frames.measures.bars import bars_source
 from batonics.frames.measures.book_measures import measures_source
 from batonics.frames.measures.trade_measures import trade_measures_source
-from batonics.frames.measures.window_measures import vpin_source, window_measures_source
+from batonics.frames.measures.vpin import vpin_source
+from batonics.frames.measures.window_measures import window_measures_source
 from batonics.frames.orders.order_lives import orders_source, queue_source
 from batonics.frames.scan.mbo_scan import facts_of
 from batonics.frames.scan.row_extras import with_extra
 from batonics.frames.schemas.mbp_sources import state_source
-from batonics.frames.schemas.table import MBP_DEPTH_MAX, Schema, find_schema
+from batonics.frames.schemas.schema import Schema
+from batonics.frames.schemas.table import MBP_DEPTH_MAX, find_schema
 from batonics.model.arguments import check_methods
 from batonics.model.errors import UsageError
 from batonics.model.prices import Amount

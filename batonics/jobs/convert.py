@@ -250,6 +250,7 @@ class Conversion:
         clamped_rows: the number of them with a size of 32 bits that may be larger in the book.
         progress: called with the stream after each batch; set it before `frames`.
         on_batch: called with each batch of records before it is folded; set it before `frames`.
+        selection: the records and rows of the symbols of the request.
     """
 
     def __init__(self, request: ConvertRequest) -> None:
@@ -260,7 +261,7 @@ class Conversion:
         self._data = DataSpan()
         self.progress: ReadProgress | None = None
         self.on_batch: Callable[[MboBatch], None] | None = None
-        self._selection = SymbolSelection(self.stream, request.symbols)
+        self.selection = SymbolSelection(self.stream, request.symbols)
         self._schema = find_schema(request.schema)
         self._keys = RowKeys(self._schema)
         self._names = FrameSymbols(self.stream.symbols, request.symbols)
@@ -315,10 +316,10 @@ class Conversion:
     def _batches(self) -> Iterator[MboBatch]:
         with closing(self.stream.batches()) as batches:
             for batch in batches:
-                self._selection.check()
+                self.selection.check()
                 if self._is_bounded:
                     self._data = self._data.extend(batch)
-                rows = self._selection.rows(batch)
+                rows = self.selection.rows(batch)
                 if self.on_batch is not None and len(rows.action):
                     self.on_batch(rows)
                 yield rows
@@ -326,7 +327,7 @@ class Conversion:
                     self.progress(self.stream)
                 if self._is_past_end(batch):
                     break
-        self._selection.check(ended=True)
+        self.selection.check(ended=True)
 
     def _is_past_end(self, batch: MboBatch) -> bool:
         """Whether all rows before `end_ns` have come: the longest interval after it is over."""

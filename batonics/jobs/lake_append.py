@@ -28,7 +28,8 @@ from batonics.frames.scan.mbo_scan import StreamFacts, scan_batches
 from batonics.frames.scan.sources import pull_frames
 from batonics.frames.scan.symbols import FrameSymbols
 from batonics.frames.schemas.row_keys import RowKeys, RowPlaces
-from batonics.frames.schemas.table import Schema, find_schemas
+from batonics.frames.schemas.schema import Schema
+from batonics.frames.schemas.table import find_schemas
 from batonics.jobs.lake_load import DEFAULT_SCHEMAS, LakeStates
 from batonics.lake.catalog import LoadedSource, Part, SchemaLoad
 from batonics.lake.commits import append_parts

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from batonics.model.errors import UsageError
 from batonics.model.mbo import MboBatch, take_batch
@@ -60,14 +61,22 @@ class SymbolSelection:
         """The selected rows: the batch itself if it has no other rows, else copies."""
         if not self.names:
             return batch
-        if len(self._stream.symbols) != self._known:
-            self._known = len(self._stream.symbols)
-            self._filter = IntervalFilter(self._find_spans())
         times = self._times.find_times(batch.ts_recv, batch.flags)
-        selected = self._filter.find_rows(batch.instrument_id, times)
+        selected = self.find_rows(batch.instrument_id, times)
         if self._unseen:
             self._unseen.difference_update(np.unique(batch.instrument_id[selected]).tolist())
         return batch if selected.all() else take_batch(batch, selected)
+
+    def find_rows(
+        self, instrument_id: NDArray[np.uint32], ts_ns: NDArray[np.uint64]
+    ) -> NDArray[np.bool_]:
+        """(rows,) Whether rows of instruments at these times are selected."""
+        if not self.names:
+            return np.ones(len(ts_ns), np.bool_)
+        if len(self._stream.symbols) != self._known:
+            self._known = len(self._stream.symbols)
+            self._filter = IntervalFilter(self._find_spans())
+        return self._filter.find_rows(instrument_id, ts_ns)
 
     def _find_spans(self) -> IntervalMap[MappingInterval]:
         spans = self._stream.symbols.find_spans(self.names)
