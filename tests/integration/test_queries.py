@@ -19,6 +19,8 @@ from polars.testing import assert_frame_equal
 import batonics
 from batonics.frames.namespace import MboNamespace
 from batonics.frames.schemas.table import find_schema
+from batonics.lake.connection import LOCAL_TIME
+from batonics.lake.session_spans import replace_sessions
 from tests.support.lakes import with_places
 from tests.support.query_tables import full_rows, load_query, query_files, query_names, run_query
 
@@ -74,6 +76,7 @@ def stored(tables: Tables) -> Iterator[Stored]:
     def connect(file: str, query: str) -> duckdb.DuckDBPyConnection:
         if file not in connections:
             connections[file] = duckdb.connect()
+            connections[file].execute(LOCAL_TIME)
         for view, frame in tables(file, query).items():
             if (file, view) not in created:
                 create_table(connections[file], view, frame)
@@ -103,7 +106,8 @@ def create_table(connection: duckdb.DuckDBPyConnection, view: str, frame: pl.Dat
 @pytest.mark.parametrize("name", query_names())
 def test_no_query_compares_each_row_with_each_other(name: str, file: str, stored: Stored) -> None:
     query = load_query(name)
-    explained = stored(file, name).execute(f"EXPLAIN {query.sql}", query.bind({}) or None)
+    values = replace_sessions(query.bind({}), [])
+    explained = stored(file, name).execute(f"EXPLAIN {query.sql}", values or None)
     steps = "\n".join(row[1] for row in explained.fetchall()).lower().replace("_", " ")
     assert "scan" in steps
     assert not [step for step in ("nested loop", "cross schema") if step in steps]

@@ -24,6 +24,7 @@ import pytest
 from batonics.gateway.pacing import Pace
 from batonics.sinks import logs
 from tests.support.command import SAMPLE, SCRIPT, environment
+from tests.support.log_lines import configured_logs
 from tests.support.replays import KEY, run_replay
 
 TOKEN = "0123456789abcdef0123456789abcdef"
@@ -122,11 +123,11 @@ def test_a_traceback_has_no_values_of_variables(
     def fail(token: str) -> None:
         raise ValueError(f"{len(token)} letters")
 
-    logs.configure(as_json=as_json)
-    try:
-        fail(TOKEN)
-    except ValueError:
-        logs.logger("test").exception("failed")
+    with configured_logs(as_json=as_json):
+        try:
+            fail(TOKEN)
+        except ValueError:
+            logs.logger("test").exception("failed")
     err = capsys.readouterr().err
     assert "32 letters" in err
     assert "in fail" in err or '"fail"' in err
@@ -152,11 +153,11 @@ def test_a_crash_shows_no_secret() -> None:
 def test_an_event_that_repeats_without_end_is_logged_seldom(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    logs.configure(as_json=True)
-    log = logs.logger("test")
-    for number in range(10_000):
-        log.warning("again", number=number)
-    log.warning("another")
+    with configured_logs():
+        log = logs.logger("test")
+        for number in range(10_000):
+            log.warning("again", number=number)
+        log.warning("another")
     lines = [orjson.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert 100 <= len(lines) <= 110
     assert lines[-1]["event"] == "another"

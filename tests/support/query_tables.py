@@ -21,6 +21,7 @@ from batonics.frames.schemas.table import find_schema
 from batonics.jobs.query import QueryRequest, query_frame
 from batonics.lake.connection import check_select, connect_duckdb
 from batonics.lake.query_file import QueryFile, parse_query
+from batonics.lake.session_spans import replace_sessions
 from batonics.lake.views import view_name, view_statement
 from tests.support.command import SAMPLE
 from tests.support.real_files import CLX5, DBEQ, ESH4_DAYS
@@ -29,6 +30,9 @@ QUERIES = Path(__file__).parents[2] / "queries"
 NS_PER_S = 1_000_000_000
 MIDNIGHT_NS = 1_700_006_400 * NS_PER_S
 """2023-11-15T00:00:00Z, from which rows made by hand may count their times."""
+
+ZONE, ZONE_NS = "Asia/Kolkata", 19_800 * NS_PER_S
+"""A time zone in which hours begin at half past in UTC, and how far it is ahead."""
 
 Rows = pl.DataFrame | Sequence[Mapping[str, Any]]
 Tables = Mapping[str, Rows]
@@ -74,7 +78,7 @@ def run_query(
     """
     query = load_query(name)
     with _views_of(tables, include) as connection:
-        relation = _relate(connection, query, params)
+        relation = _relate(connection, query, tables, params)
         return pl.DataFrame(relation.to_arrow_table())
 
 
@@ -82,7 +86,7 @@ def types_of(name: str, tables: Tables, **params: object) -> dict[str, str]:
     """The columns of an answer, with DuckDB's types."""
     query = load_query(name)
     with _views_of(tables) as connection:
-        relation = _relate(connection, query, params)
+        relation = _relate(connection, query, tables, params)
         return dict(zip(relation.columns, map(str, relation.types), strict=True))
 
 
@@ -213,10 +217,20 @@ def _views_of(tables: Tables, include: Sequence[str] = ()) -> Iterator[duckdb.Du
 
 
 def _relate(
-    connection: duckdb.DuckDBPyConnection, query: QueryFile, params: Mapping[str, object]
+    connection: duckdb.DuckDBPyConnection,
+    query: QueryFile,
+    tables: Tables,
+    params: Mapping[str, object],
 ) -> duckdb.DuckDBPyRelation:
     check_select(connection, query.sql)
-    return connection.sql(query.sql, params=query.bind(_texts(params)) or None)
+    times = [time for view, rows in tables.items() for time in _times_of(view, rows)]
+    values = replace_sessions(query.bind(_texts(params)), times)
+    return connection.sql(query.sql, params=values or None)
+
+
+def _times_of(view: str, rows: Rows) -> list[int]:
+    times = full_rows(view, rows).select(_schema(view).time).to_series()
+    return times.cast(pl.Int64).drop_nulls().to_list()
 
 
 def _texts(params: Mapping[str, object]) -> dict[str, str]:

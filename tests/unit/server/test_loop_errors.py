@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from batonics.server.serving import _LoopErrors
-from batonics.sinks import logs
+from tests.support.log_lines import configured_logs
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 
@@ -33,8 +33,8 @@ def test_errors_of_the_loop_are_one_line_each(capsys: pytest.CaptureFixture[str]
         errors(loop, {"message": "a bug", "exception": raised_error()})
         errors(loop, {"message": "no exception"})
 
-    logs.configure(as_json=True)
-    asyncio.run(report())
+    with configured_logs():
+        asyncio.run(report())
     err = capsys.readouterr().err
     lines = [orjson.loads(line) for line in err.splitlines()]
     assert [line["event"] for line in lines] == ["cannot_accept", "loop_error", "loop_error"]
