@@ -181,14 +181,16 @@ def _shared_directory(config: pytest.Config) -> Path | None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with tests that run alone come first, then those that take long.
+    """Files with tests that run alone come first, then those that take long, then notebooks.
 
     Beside tests that run alone there is enough for other workers then, and at the end all workers
     have short files.
     """
     alone = {item.path for item in items if item.get_closest_marker(ALONE)}
-    long = {ROOT / name: place for place, name in enumerate(LONG_FILES)}
-    items.sort(key=lambda item: (item.path not in alone, long.get(item.path, len(long))))
+    long = [ROOT / name for name in LONG_FILES]
+    long += sorted({item.path for item in items if item.path.suffix == ".ipynb"})
+    places = {path: place for place, path in enumerate(long)}
+    items.sort(key=lambda item: (item.path not in alone, places.get(item.path, len(long))))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -35,7 +35,7 @@ from batonics.cli import (  # noqa: E402
 )
 from batonics.cli.console import escape_unprintable  # noqa: E402
 from batonics.cli.termination import pass_on_as_interrupts, received_signal  # noqa: E402
-from batonics.model.errors import BatonicsError, LossWarning, OutputError  # noqa: E402
+from batonics.model.errors import BatonicsError, DataWarning, LossWarning, OutputError  # noqa: E402
 from batonics.sinks.atomic import OutputRecord, record_outputs  # noqa: E402
 from batonics.sinks.logs import error_as_json, warning_as_json  # noqa: E402
 
@@ -93,7 +93,7 @@ def options(
 
 @cache
 def root_command() -> Any:
-    """All commands with their options, which typer takes a third of a short run to make."""
+    """All commands with their options. Typer takes as long to make them as a small file does."""
     return typer.main.get_command(app)
 
 
@@ -114,7 +114,8 @@ def main() -> None:
 def run() -> int:
     """Run the command line; the exit code."""
     with record_outputs() as outputs, warnings.catch_warnings():
-        warnings.simplefilter("default", LossWarning)
+        for category in (DataWarning, LossWarning):
+            warnings.simplefilter("default", category)
         warnings.showwarning = _print_warning
         message, code = _run_command(outputs)
     if message is not None:
@@ -184,7 +185,7 @@ def _print_warning(
     """Print a warning as one line; one that is not ours, as Python does."""
     if sys.stderr is None:
         return
-    if not issubclass(category, LossWarning):
+    if not issubclass(category, (DataWarning, LossWarning)):
         text = warnings.formatwarning(message, category, filename, lineno, line)
         (file or sys.stderr).write(text)
     elif _wants_json():

@@ -124,9 +124,10 @@ class IntervalMap(Generic[TInterval]):
         self._starts: dict[int, list[int]] = {}
         self._intervals: dict[int, list[TInterval]] = {}
         self._known: set[TInterval] = set()
+        self._added: list[TInterval] = []
 
     def __len__(self) -> int:
-        return len(self._known)
+        return len(self._added)
 
     def __contains__(self, instrument_id: int) -> bool:
         return instrument_id in self._intervals
@@ -141,7 +142,12 @@ class IntervalMap(Generic[TInterval]):
         at = bisect_right(starts, interval.start_ns)
         intervals.insert(at, interval)
         starts.insert(at, interval.start_ns)
+        self._added.append(interval)
         return True
+
+    def added_since(self, count: int) -> list[TInterval]:
+        """The intervals that were added after the first `count`, in the order of adding."""
+        return self._added[count:]
 
     def at(self, instrument_id: int, ts_ns: int) -> TInterval | None:
         """The interval that holds for an instrument at an instant, if any does."""

@@ -13,6 +13,7 @@ from zlib import crc32
 
 import orjson
 
+from batonics.live.protocol import STATUSES
 from batonics.model.answers import AnswerWarning, book_warnings
 from batonics.model.mbo import UNDEF_TIMESTAMP
 from batonics.model.prices import format_price
@@ -88,11 +89,13 @@ class BookHead(NamedTuple):
     name: BookName
     state: BookState
     status: str
+    is_crossed: bool
 
 
 def symbol_row(head: BookHead) -> dict[str, Any]:
     """A row of /symbols."""
-    return _head(head.name, head.state, head.status)
+    row = _head(head.name, head.state, head.status)
+    return {**row, "warnings": _WARNINGS[head.status, head.is_crossed]}
 
 
 def bbo_message(
@@ -223,12 +226,19 @@ def _head(name: BookName, state: BookState, status: str, feed: str | None = None
     }
 
 
+_WARNINGS = {
+    (status, crossed): book_warnings(status, crossed=crossed)
+    for status in STATUSES
+    for crossed in (False, True)
+}
+"""Made once: every message has them."""
+
+
 def _warnings(
     status: str, bids: Sequence[PriceLevel], asks: Sequence[PriceLevel]
 ) -> list[AnswerWarning]:
     """The warnings of a book with these levels."""
-    crossed = bool(bids and asks) and bids[0][0] > asks[0][0]
-    return book_warnings(status, crossed=crossed)
+    return _WARNINGS[status, bool(bids and asks) and bids[0][0] > asks[0][0]]
 
 
 def _message(
@@ -245,6 +255,7 @@ def _message(
         "events": displayed.state.events,
         "ts_event": format_time(displayed.state.ts_event),
         "ts_recv": format_time(displayed.state.ts_recv),
+        "warnings": _warnings(displayed.status, displayed.state.bids, displayed.state.asks),
     }
 
 

@@ -101,8 +101,10 @@ class SymbolPages:
         replica = self._replica
         versions = dict(zip(books, replica.row_versions(books), strict=True))
         old = [book for book in books if self._rows.get(book, _NO_ROW)[0] != versions[book]]
+        crossed = replica.crossed_books(old)
         for book, state in replica.states_without_levels(old):
-            head = payloads.BookHead(replica.names[book], state, replica.status(state))
+            status = replica.status(state)
+            head = payloads.BookHead(replica.names[book], state, status, book in crossed)
             row = payloads.dumps(payloads.symbol_row(head))
             self._rows[book] = versions[book], row
         return [self._rows[book][1] for book in books]

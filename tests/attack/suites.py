@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from tests.attack import attack_live, attack_paths, attack_sql
+from tests.attack import attack_checkpoints, attack_live, attack_paths, attack_sql
 from tests.attack.attempt import Attempt
 
 
@@ -52,5 +52,12 @@ SUITES = (
         60,
         5_000,
         attack_live.run,
+    ),
+    Suite(
+        "checkpoints",
+        "checkpoints that somebody made up, with a right digest",
+        500,
+        20_000,
+        attack_checkpoints.run,
     ),
 )

@@ -69,7 +69,7 @@ class RowKeys:
         """The frame with `_time` (Int64), `symbol`, and `_aliases` if there are any (String)."""
         timed = self.add_time(frame)
         keyed = self.add_symbol(timed, names)
-        if not names.has_aliases():
+        if not names.has_aliases(timed, ROW_TIME):
             return keyed
         aliases = self._look_up(timed, names.find_aliases).fill_null("[]")
         return keyed.hstack([aliases.alias(ALIASES)])

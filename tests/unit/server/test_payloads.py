@@ -12,6 +12,7 @@ from batonics.model.mbo import UNDEF_TIMESTAMP
 from batonics.server import payloads
 from batonics.server.replica import BookName, BookReplica
 from tests.support.server_books import START_NS, TICK, FakeBooks
+from tests.support.symbol_rows import symbol_rows
 
 NAME = BookName(1, 1000, "CLX5")
 BIDS = [(65_000_000_000, 5, 2), (64_990_000_000, 7, 3)]
@@ -63,6 +64,25 @@ def test_a_snapshot_and_its_update() -> None:
         ("ask", "65.01", 0, 0),
     ]
     assert update["checksum"] == crc32(b"65:4:2;64.98:1:1;")
+
+
+def test_every_message_and_row_of_a_book_has_its_warnings() -> None:
+    told = FakeBooks()
+    told.set_levels(0, BIDS, [(64_000_000_000, 1, 1)])
+    replica = replica_of(told)
+    crossed = payloads.display_book(replica, 0)
+    stale = crossed._replace(status="stale")
+    for message, warnings in (
+        (payloads.bbo_message(NAME, crossed, None), ["crossed"]),
+        (payloads.snapshot_message(NAME, stale, 2), ["stale", "crossed"]),
+        (payloads.update_message(NAME, crossed, stale, 2), ["crossed"]),
+        (payloads.status_message("bbo", NAME, stale, crossed), ["stale", "crossed"]),
+        (payloads.bbo_message(NAME, two_states()[1], None), []),
+    ):
+        assert message["warnings"] == warnings
+    assert symbol_rows(replica)[0]["warnings"] == ["crossed"]
+    replica.is_silent = True
+    assert symbol_rows(replica)[0]["warnings"] == ["stale", "crossed"]
 
 
 def test_within_one_level_only_one_level_changes() -> None:
@@ -147,15 +167,12 @@ def test_symbols_have_a_row_a_book_and_null_for_what_is_not_known() -> None:
     told.rows["ts_event"] = UNDEF_TIMESTAMP
     replica = replica_of(told)
     replica.apply_names([[1, 1, 999, None]])
-    rows = [
-        payloads.symbol_row(payloads.BookHead(replica.names[book], state, replica.status(state)))
-        for book, state in replica.states_without_levels([1, 0])
-    ]
+    rows = symbol_rows(replica)
     assert [row["symbol"] for row in rows] == [None, "CLX5"]
     assert rows[0]["ts_event"] is None
     assert list(rows[0]) == [
         "symbol", "publisher_id", "instrument_id", "status", "seq", "events", "ts_event",
-        "ts_recv", "sequence",
+        "ts_recv", "sequence", "warnings",
     ]  # fmt: skip
 
 
