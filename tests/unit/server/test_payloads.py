@@ -166,9 +166,9 @@ def test_symbols_have_a_row_a_book_and_null_for_what_is_not_known() -> None:
     told = FakeBooks()
     told.rows["ts_event"] = UNDEF_TIMESTAMP
     replica = replica_of(told)
-    replica.apply_names([[1, 1, 999, None]])
+    replica.apply_names([[1, 1, 1001, None]])
     rows = symbol_rows(replica)
-    assert [row["symbol"] for row in rows] == [None, "CLX5"]
+    assert [row["symbol"] for row in rows] == ["CLX5", None]
     assert rows[0]["ts_event"] is None
     assert list(rows[0]) == [
         "symbol", "publisher_id", "instrument_id", "status", "seq", "events", "ts_event",
