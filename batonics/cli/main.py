@@ -10,7 +10,8 @@ import gc
 import os
 import sys
 import warnings
-from typing import Annotated, TextIO
+from functools import cache
+from typing import Annotated, Any, TextIO
 
 # Before the imports: start-up makes no garbage, and collecting it takes a fifth of a short run.
 gc.set_threshold(200_000, 20, 100)
@@ -86,6 +87,12 @@ def options(
         select_file(config_file)
 
 
+@cache
+def root_command() -> Any:
+    """All commands with their options. Typer takes as long to make them as a small file does."""
+    return typer.main.get_command(app)
+
+
 def main() -> None:
     """Run the command line of this process, and end the process."""
     code = run()
@@ -113,7 +120,7 @@ def run() -> int:
 def _run_command(outputs: list[OutputRecord]) -> tuple[str | None, int]:  # noqa: PLR0911 - one for each way to end
     """Run the command; an error's message, and the exit code."""
     try:
-        code = app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0
+        code = root_command()(sys.argv[1:] or ["--help"], standalone_mode=False) or 0
     except SystemExit as end:
         code = end.code  # typer ends so when the reader of standard output has gone away
     except BatonicsError as error:

@@ -50,6 +50,15 @@ TimeZoneOption = Annotated[
         " have no offset: America/Chicago.",
     ),
 ]
+QueryTimeZoneOption = Annotated[
+    str | None,
+    typer.Option(
+        "--tz",
+        help="The time zone of times in the output, of hours of the day, and of --start, --end and"
+        " --date where they have no offset: America/Chicago. By default UTC; hours follow"
+        " --session.",
+    ),
+]
 EndOption = Annotated[str | None, typer.Option("--end", help="Keep rows before this time.")]
 
 

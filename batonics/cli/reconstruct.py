@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
 from typing import Annotated
 
@@ -114,6 +115,11 @@ def command(
         checkpoint=checkpoint,
     )
     refuse_input_as_output(files, out, snapshots)
+    if out == "-" and book_format is None and sys.stdout is not None and sys.stdout.isatty():
+        raise UsageError(
+            "--out -: standard output is a terminal, and books may be many megabytes of JSON;"
+            " name a file, pipe it, or ask for it with --format json"
+        )
     books = None
     if out is not None:
         books = BookOutput(out, None if book_format is None else book_format.value, depth, orders)

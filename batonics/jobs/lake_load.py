@@ -31,7 +31,8 @@ from batonics.frames.scan.sessions import SessionCalendar
 from batonics.frames.scan.sources import pull_frames
 from batonics.frames.scan.symbols import FrameSymbols
 from batonics.frames.schemas.row_keys import ROW_TIME, RowKeys, RowPlaces
-from batonics.frames.schemas.table import Schema, find_schema, find_schemas
+from batonics.frames.schemas.schema import Schema
+from batonics.frames.schemas.table import find_schema, find_schemas
 from batonics.jobs.symbol_selection import SymbolSelection
 from batonics.lake import catalog
 from batonics.lake.catalog import LoadedSource, SchemaLoad, SourceRecord

@@ -19,7 +19,8 @@ from batonics.frames.columns.books import BOOK_KEY
 from batonics.frames.columns.prices import scan_prices
 from batonics.frames.html import html_table
 from batonics.frames.scan.mbo_scan import SYMBOL
-from batonics.frames.schemas.table import Schema, find_schema
+from batonics.frames.schemas.schema import Schema
+from batonics.frames.schemas.table import find_schema
 from batonics.lake import catalog
 from batonics.lake.catalog import Part, RowFilter
 from batonics.lake.commits import forget_parts

@@ -49,6 +49,7 @@ from batonics.lake.part_paths import abbreviated_symbols
 from batonics.lake.query_file import QueryFile
 from batonics.lake.query_result import QueryResult
 from batonics.lake.row_filters import check_row_filter
+from batonics.lake.session_spans import replace_sessions
 from batonics.lake.sql_tokens import without_comments, without_tokens
 from batonics.lake.storage import Store, open_store
 from batonics.lake.unit_notes import UNIT_NOTE, number_note, undeclared_note
@@ -123,14 +124,15 @@ class LakeDatabase:
             binder = connect_duckdb(trusted) if self._trusted else binding_connection()
             check_select(binder, sql)
             all_parts = self._find_parts(sql)
+            values = replace_sessions(parameters or {}, _times(all_parts))
             has_header = header is not None and header.has_header
-            lineage = find_lineage(binder, sql, dict(parameters or {}), list(all_parts))
+            lineage = find_lineage(binder, sql, values, list(all_parts))
             note, unit_note = TRUSTED_NOTE if self._trusted else "", ""
             if is_default and not has_header and lineage.depends_on_unit:
                 prices, unit_note = "fixed", UNIT_NOTE
             views: PriceUnit = "fixed" if has_header else prices
             unit_note = number_note(lineage.numbers, views, has_header=has_header) or unit_note
-            chosen = self._files.choose(sql, dict(parameters or {}), all_parts, views)
+            chosen = self._files.choose(sql, values, all_parts, views)
             parts = chosen.parts
             note = _join_notes(note, unit_note, _no_data(parts, all_parts), chosen.note)
             parts_read = _flatten(parts)
@@ -138,7 +140,7 @@ class LakeDatabase:
             self._store.fetch(parts_read, self._verifier)
             check = partial(self._verifier.check_unchanged, self._store.local_root, parts_read)
             with _check_after_error(check):
-                relation = self._open_views(sql, parts, views).sql(sql, params=parameters or None)
+                relation = self._open_views(sql, parts, views).sql(sql, params=values or None)
                 columns = zip(relation.columns, lineage.instants, strict=False)
                 utc_columns = {name for name, is_instant in columns if is_instant}
                 if header is None or not has_header:
@@ -261,6 +263,12 @@ def _no_data(parts: PartsBySchema, all_parts: PartsBySchema) -> str:
 
 def _join_notes(*notes: str) -> str:
     return "; ".join(filter(None, notes))
+
+
+def _times(parts: PartsBySchema) -> list[int]:
+    """The least and the greatest time of each part that has times."""
+    edges = ((part.ts_min, part.ts_max) for part in _flatten(parts))
+    return [time for both in edges for time in both if time is not None]
 
 
 def _flatten(parts: PartsBySchema) -> list[Part]:

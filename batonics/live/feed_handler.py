@@ -22,7 +22,13 @@ from batonics.book.engine import BookEngine
 from batonics.book.state import Anomaly
 from batonics.codec.decoders import Decoder, DecoderFactory
 from batonics.codec.framing import Framing
-from batonics.codec.messages import rtype_name
+from batonics.codec.messages import (
+    RTYPE_STATUS,
+    OtherRecord,
+    parse_status,
+    plain_status,
+    rtype_name,
+)
 from batonics.codec.metadata import Metadata
 from batonics.codec.unpacking import Unpacker
 from batonics.frames.scan.folding import book_keys
@@ -53,6 +59,9 @@ class FeedOutput(Protocol):
 
     def write_symbols(self, intervals: Iterable[MappingInterval]) -> None:
         """Take new names of instruments."""
+
+    def write_statuses(self, records: Iterable[bytes]) -> None:
+        """Take status records, which have the vendor's layout."""
 
     def write(self, batch: MboBatch) -> None:
         """Take records; their arrays are reused afterwards."""
@@ -100,6 +109,7 @@ class FeedHandler:
         self._position = np.array(FEED_START, np.int64)  # a kernel moves it with each batch
         self.has_snapshot = False
         self.framing: Framing | None = None
+        self.status_records: dict[tuple[int, int], bytes] = {}
         self.output: FeedOutput | None = None
         self._source = source
         self._other_records: Counter[int] = Counter()  # by rtype
@@ -230,8 +240,21 @@ class FeedHandler:
             self.symbols.add(interval)
         if intervals and self.output is not None:
             self.output.write_symbols(intervals)
-        self._other_records.update(record.rtype for record in decoder.other_records)
+        for record in decoder.other_records:
+            self._other_records[record.rtype] += 1
+            if record.rtype == RTYPE_STATUS:
+                self._take_status(record)
         decoder.other_records.clear()
+
+    def _take_status(self, record: OtherRecord) -> None:
+        """Keep the trading status of a book, and hand it on."""
+        status = parse_status(record)
+        if status is None:
+            return
+        plain = plain_status(record)
+        self.status_records[status.publisher_id, status.instrument_id] = plain
+        if self.output is not None:
+            self.output.write_statuses([plain])
 
     # ------------------------------------------------------------------ books
 

@@ -27,6 +27,7 @@ from batonics.sinks.file_names import check_file_name, named_format
 
 BOOK_JSON_SCHEMA = "batonics.book/2"
 BookJsonFormat = Literal["json", "ndjson"]
+_ANOMALY_NAMES = [anomaly.name.lower() for anomaly in Anomaly]
 
 
 def find_book_format(path: str | Path, book_format: BookJsonFormat | None = None) -> BookJsonFormat:
@@ -128,7 +129,7 @@ def book_documents(  # noqa: PLR0913 - options, by keyword
             "ts_event": format_time(ts_event),
             "ts_recv": format_time(ts_recv),
             "sequence": sequence,
-            "anomalies": {a.name.lower(): int(anomalies[book, a]) for a in Anomaly},
+            "anomalies": dict(zip(_ANOMALY_NAMES, anomalies[book].tolist(), strict=True)),
             "bids": side_document(own, own_orders, 0, depth),
             "asks": side_document(own, own_orders, 1, depth),
         }

@@ -14,9 +14,13 @@ from typing import Any
 
 import jsonschema
 import orjson
+import polars as pl
 import pytest
 
+import batonics
+from batonics.jobs import simulate as simulation
 from batonics.jobs.simulate import simulate
+from batonics.model.times import NS_PER_DAY, NS_PER_S
 from tests.support.book_json import book_rows, reference_book_rows
 from tests.support.command import SAMPLE, SCRIPT, environment, reconstruct_books
 from tests.support.dbn_files import compress, decompress
@@ -134,6 +138,18 @@ def test_the_sample_can_be_made_again(tmp_path: Path) -> None:
     simulate(str(out), records=100_000, live_orders=2500, seed=7, truth=str(truth))
     assert out.read_bytes() == SAMPLE.read_bytes()
     assert truth.read_bytes() == (ROOT / "data" / "sample.truth.json").read_bytes()
+
+
+def test_a_simulation_has_names_past_midnight(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    midnight_ns = simulation.MARKET_START_NS // NS_PER_DAY * NS_PER_DAY + NS_PER_DAY
+    monkeypatch.setattr(simulation, "MARKET_START_NS", midnight_ns - NS_PER_S)
+    out = tmp_path / "market.dbn.zst"
+    simulate(str(out), records=5_000)
+    rows = batonics.scan_mbo(out).select("symbol", pl.col("ts_recv").dt.date()).collect()
+    assert rows["ts_recv"].n_unique() == 2
+    assert rows["symbol"].null_count() == 0
 
 
 def test_clx5_is_the_final_book_that_others_have_found(

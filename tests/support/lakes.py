@@ -23,7 +23,8 @@ from batonics.frames.columns.mbo_frame import TIME_TYPE
 from batonics.frames.columns.row_place import POSITION, ROW_PLACE_SCHEMA, SOURCE
 from batonics.frames.scan.row_extras import with_extra
 from batonics.frames.scan.sources import pull_frames
-from batonics.frames.schemas.table import Schema, find_schema
+from batonics.frames.schemas.schema import Schema
+from batonics.frames.schemas.table import find_schema
 from batonics.jobs.lake_load import LakeLoad, LoadRequest, LoadResult
 from batonics.lake.catalog import LoadedSource, SchemaLoad
 from batonics.lake.commits import commit_load

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from batonics.frames.columns.row_place import POSITION, ROW_PLACE_SCHEMA, SOURCE, position_series
 from batonics.frames.scan.mbo_scan import SYMBOL
 from batonics.frames.scan.symbols import FrameSymbols, times_ns
-from batonics.frames.schemas.table import Schema
+from batonics.frames.schemas.schema import Schema
 from batonics.model.mbo import MboBatch
 from batonics.model.record_times import RecordTimes, first_time
 
@@ -69,7 +69,7 @@ class RowKeys:
         """The frame with `_time` (Int64), `symbol`, and `_aliases` if there are any (String)."""
         timed = self.add_time(frame)
         keyed = self.add_symbol(timed, names)
-        if not names.has_aliases():
+        if not names.has_aliases(timed, ROW_TIME):
             return keyed
         aliases = self._look_up(timed, names.find_aliases).fill_null("[]")
         return keyed.hstack([aliases.alias(ALIASES)])
