@@ -32,7 +32,7 @@ from batonics.cli import (  # noqa: E402
     verify,
 )
 from batonics.cli.console import escape_unprintable  # noqa: E402
-from batonics.model.errors import BatonicsError, LossWarning, OutputError  # noqa: E402
+from batonics.model.errors import BatonicsError, DataWarning, LossWarning, OutputError  # noqa: E402
 from batonics.sinks.atomic import OutputRecord, record_outputs  # noqa: E402
 from batonics.sinks.logs import error_as_json, warning_as_json  # noqa: E402
 
@@ -109,7 +109,8 @@ def main() -> None:
 def run() -> int:
     """Run the command line; the exit code."""
     with record_outputs() as outputs, warnings.catch_warnings():
-        warnings.simplefilter("default", LossWarning)
+        for category in (DataWarning, LossWarning):
+            warnings.simplefilter("default", category)
         warnings.showwarning = _print_warning
         message, code = _run_command(outputs)
     if message is not None:
@@ -176,7 +177,7 @@ def _print_warning(
     """Print a warning as one line; one that is not ours, as Python does."""
     if sys.stderr is None:
         return
-    if not issubclass(category, LossWarning):
+    if not issubclass(category, (DataWarning, LossWarning)):
         text = warnings.formatwarning(message, category, filename, lineno, line)
         (file or sys.stderr).write(text)
     elif _wants_json():

@@ -24,7 +24,7 @@ from batonics.frames.depth.book_sources import (
     delta_source,
     depth_source,
 )
-from batonics.frames.depth.windows import parse_windows
+from batonics.frames.depth.windows import EventWindows, parse_windows
 from batonics.frames.measures.bars import bars_source
 from batonics.frames.measures.book_measures import measures_source
 from batonics.frames.measures.session_bars import session_bars_source
@@ -32,6 +32,7 @@ from batonics.frames.measures.trade_measures import trade_measures_source
 from batonics.frames.measures.vpin import vpin_source
 from batonics.frames.measures.window_measures import window_measures_source
 from batonics.frames.orders.order_lives import orders_source, queue_source
+from batonics.frames.scan.complete_intervals import RowInterval, with_complete
 from batonics.frames.scan.exchange_sessions import find_sessions
 from batonics.frames.scan.mbo_scan import facts_of
 from batonics.frames.scan.row_extras import with_extra
@@ -205,6 +206,8 @@ class MboNamespace:
             volume, buy_volume, sell_volume, trades (Int64).
             vwap (Float64 of 1e-9).
             dollar (Decimal, an integer of 1e-9): the sum of price times size.
+            complete (Boolean): whether the bar is whole: its length is reached, or the data reach
+                from the beginning of its interval to the end.
 
         Raises:
             UsageError: not exactly one of the five is given, or it is no length and no session; or,
@@ -256,6 +259,10 @@ class MboNamespace:
             order_id: the id of the order.
             publisher_id: the publisher of its book, if several books have this id.
             instrument_id: the instrument of its book, if several books have this id.
+
+        Raises:
+            UsageError: `order_id` is not an id, or (when the frame is collected) no complete
+                event has the order.
         """
         return queue_source(
             self._records, order_id, publisher_id=publisher_id, instrument_id=instrument_id
@@ -309,7 +316,8 @@ class MboNamespace:
     ) -> pl.LazyFrame:
         """OFI, signed volume, change of mid and Kyle's lambda of each window.
 
-        See `frames/measures/window_measures.py`.
+        See `frames/measures/window_measures.py`. `complete` (Boolean) says whether the data reach
+        from the beginning of a window to its end.
 
         Args:
             every: the length of a window, such as "1s".
@@ -322,7 +330,13 @@ class MboNamespace:
             states = with_extra(records, partial(state_source, depth=1), status)
             return window_measures_source(states, every, include=include)
 
-        return with_extra(self._records, rows, extra, ends_interval=True)
+        interval = RowInterval(duration_ns(every), ends=True)
+        return with_extra(
+            self._records,
+            lambda records: with_complete(records, rows, "ts", interval),
+            extra,
+            ends_interval=True,
+        )
 
     def vpin(self, *, bucket_volume: int, n: int = 50) -> pl.LazyFrame:
         """VPIN over the last `n` buckets of equal volume: one row for each bucket.
@@ -363,7 +377,8 @@ class MboNamespace:
 
         Raises:
             UsageError: `time` is not a time, or (when the frame is collected) before the first
-                record. A time after the last record is a `batonics.DataWarning`.
+                record. A `batonics.DataWarning` says if the time is after the last record, and how
+                many books are cold, stale, crossed or of a market that does not trade.
         """
         return book_source(self._records, time_ns(time))
 
@@ -412,6 +427,8 @@ class MboNamespace:
             bid_sz_00, ask_sz_00, bid_ct_00, ask_ct_00 (Int64): the sizes and the numbers of orders;
                 0 if there is no level.
             bid_px_01 and so on: the further levels.
+            complete (Boolean, with windows of a duration only): whether the data reach from the
+                beginning of the window to its end; see `frames/scan/complete_intervals.py`.
 
         Raises:
             UsageError: `n` is not positive, `every` is not a length, or more than one of `every`,
@@ -427,7 +444,14 @@ class MboNamespace:
             return self._rows(lambda records: changes_source(records, n), extra)
         window = next((length for length in (every, events) if length is not None), "event")
         windows = parse_windows(window)
-        return self._rows(lambda records: depth_source(records, windows, n, fill=fill), extra)
+
+        def rows(records: pl.LazyFrame) -> pl.LazyFrame:
+            return depth_source(records, windows, n, fill=fill)
+
+        if isinstance(windows, EventWindows):
+            return self._rows(rows, extra)
+        interval = RowInterval(windows.length_ns, ends=True)
+        return self._rows(lambda records: with_complete(records, rows, "ts", interval), extra)
 
     def _rows(
         self, make_rows: Callable[[pl.LazyFrame], pl.LazyFrame], extra: Collection[str]

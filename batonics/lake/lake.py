@@ -177,6 +177,7 @@ class Lake:
         columns = pl.Schema({**found.lake_columns, **HIVE_SCHEMA})
         parts = self._fetch(schema, row_filter)
         if not parts:
+            warnings.warn(f"{schema}: no rows of the symbols and times", DataWarning, stacklevel=3)
             return scan_prices(pl.LazyFrame(schema=columns), prices)
         aliased = next((part for part in parts if part.other_symbols()), None)
         if aliased is not None and not row_filter.symbols:

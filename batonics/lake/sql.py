@@ -253,8 +253,10 @@ def _no_data(parts: PartsBySchema, all_parts: PartsBySchema) -> str:
     known = _flatten(all_parts)
     starts = [part.ts_min for part in known if part.ts_min is not None]
     ends = [part.ts_max for part in known if part.ts_max is not None]
-    if _flatten(parts) or not starts:
+    if _flatten(parts) or not all_parts:
         return ""
+    if not starts:
+        return f"{', '.join(map(view_name, all_parts))}: no rows of the symbols and times"
     return (
         f"{', '.join(map(view_name, all_parts))}: no row can meet the conditions of the query; the"
         f" rows are from {format_time(min(starts))} to {format_time(max(ends))}"

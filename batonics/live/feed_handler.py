@@ -122,6 +122,7 @@ class FeedHandler:
         self._snapshot_marker: TruncatedSnapshotMarker | None = None
         self._intervals: SnapshotIntervals | None = None
         self._depth_snapshots: DepthSnapshotWriter | None = None
+        self._snapshots_from_ns: int | None = None  # the last record before their first interval
         self._changed: list[NDArray[np.int64]] = []  # books since `take_changed_books`
         self._begin_stream()
 
@@ -176,7 +177,8 @@ class FeedHandler:
         """End the feed, and with it the open interval of depth snapshots."""
         self.stats.feed = FeedState.ENDED
         if self._intervals is not None:
-            self._end_interval(self._intervals.latest_end_ns)
+            end_ns = self._intervals.latest_end_ns
+            self._end_interval(end_ns, is_over=(self.data.until_ns or 0) >= end_ns)
 
     def check_complete(self) -> None:
         """Check that a connection did not end in the middle of a record.
@@ -274,7 +276,7 @@ class FeedHandler:
             return
         for part, ended_ns in self._intervals.split(new):
             if ended_ns is not None:
-                self._end_interval(ended_ns)
+                self._end_interval(ended_ns, is_over=True)
             self._fold(part)
 
     def _skip_known(self, batch: MboBatch) -> MboBatch:
@@ -300,18 +302,36 @@ class FeedHandler:
         if self._intervals is not None:
             self._intervals.mark_changed(changed, self.engine.book_count)
 
-    def _end_interval(self, end_ns: int) -> None:
+    def _end_interval(self, end_ns: int, *, is_over: bool) -> None:
+        """Write the snapshots of an interval.
+
+        Args:
+            end_ns: the T of the interval.
+            is_over: a record at T or later has come.
+        """
         if self._intervals is None or self._depth_snapshots is None:
             return
         rows, events = self._intervals.end_interval(self.published_books.rows)
         if len(rows):
             keys = book_keys(self.engine)
-            frame = depth_frame(rows, events, end_ns, keys, self._frame_symbols)
+            from_ns = self._snapshots_from_ns
+            if from_ns is None:
+                from_ns = self.data.from_ns
+            first_ns = end_ns - self._intervals.length_ns + 1
+            frame = depth_frame(
+                rows,
+                events,
+                end_ns,
+                keys,
+                self._frame_symbols,
+                complete=is_over and from_ns is not None and from_ns <= first_ns,
+            )
             self._depth_snapshots.add(frame)
 
     def write_depth_snapshots(self, length_ns: int, writer: DepthSnapshotWriter) -> None:
         """From now on, write depth snapshots at intervals of the feed's time."""
         self._intervals = SnapshotIntervals(length_ns, self.published_books.rows)
+        self._snapshots_from_ns = self.data.until_ns
         self._depth_snapshots = writer
 
     def _begin_gap(self) -> None:

@@ -114,15 +114,17 @@ def book_documents(  # noqa: PLR0913 - options, by keyword
             bounds = slice(order_bounds[book], order_bounds[book + 1])
             own_orders = Orders._make(column[bounds] for column in queues)
         status, market = statuses[book].name.lower(), market_state(own)
+        trading = as_of.trading.get(keys[book])
         yield {
             "publisher_id": publisher_id,
             "instrument_id": instrument_id,
             "symbol": symbols.symbol(instrument_id, min(ts_recv, UNDEF_TIMESTAMP - 1)),
             "status": status,
             "market": market,
+            "trading_status": None if trading is None else trading.name.lower(),
             "warnings": [
                 *as_of.warnings(),
-                *book_warnings(status, crossed=market == "crossed"),
+                *book_warnings(status, crossed=market == "crossed", trading=trading),
             ],
             "event_open": bool(open_[book]),
             "events": int(events[book]),

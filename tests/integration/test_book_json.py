@@ -29,7 +29,7 @@ from tests.support.real_files import CLX5, DBEQ, ESH4_DAYS, read_mbo
 from tests.support.reference_books import ReferenceBooks, records
 
 SCHEMA = orjson.loads((ROOT / "batonics" / "sinks" / "book.schema.json").read_bytes())
-SAMPLE_SHA256 = "aa8b786fc68d998f1591061a099a62cb7e362cc5e1bc73ea74798565972b91e6"
+SAMPLE_SHA256 = "42ac9882a831f8abf14dd3e28b0afad9583c5391ba3344e71ba36a6f107d6a48"
 """Of `batonics reconstruct --orders --out -` on data/sample.dbn.zst."""
 REAL = {"clx5": CLX5, "dbeq": DBEQ, "esh4": ESH4_DAYS[1], "esh4-adds": ESH4_DAYS[0]}
 

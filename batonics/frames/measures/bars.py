@@ -45,6 +45,12 @@ from batonics.frames.measures.bar_kernels import (
     TradeColumns,
     fold_trades,
 )
+from batonics.frames.scan.complete_intervals import (
+    COMPLETE,
+    COMPLETE_SCHEMA,
+    RowInterval,
+    with_complete,
+)
 from batonics.frames.scan.sources import Projection, frame_source
 from batonics.model.errors import UsageError
 from batonics.model.mbo import PRICE_SCALE, UNDEF_PRICE
@@ -72,6 +78,7 @@ BARS_SCHEMA = pl.Schema(
         "vwap": pl.Float64(),
         # An integer of up to 38 digits. Not Int128, which neither Arrow nor DuckDB can read.
         "dollar": pl.Decimal(38, 0),
+        **COMPLETE_SCHEMA,
     }
 )
 
@@ -141,13 +148,23 @@ def bars_source(  # noqa: PLR0913 - exactly one of four is given
         vwap (Float64 of 1e-9): `dollar` divided by the volume of trades with a price; null if that
             is 0.
         dollar (Decimal(38, 0), an integer of 1e-9): the exact sum of price times size.
+        complete (Boolean): whether the length of the bar is reached; of bars of a time, whether the
+            data reach from the beginning of its interval to the end.
 
     Raises:
         UsageError: not exactly one of the four is given, or it is not a length, or a column is
             missing or has another dtype.
     """
     rule = _parse_rule(time=time, ticks=ticks, volume=volume, dollar=dollar)
-    return _bar_source(records, rule, BAR_COLUMNS, BARS_SCHEMA, partial=partial or time is not None)
+    if time is None:
+        return _bar_source(records, rule, [*BAR_COLUMNS, _IS_CLOSED], BARS_SCHEMA, partial=partial)
+    own = pl.Schema({name: dtype for name, dtype in BARS_SCHEMA.items() if name != COMPLETE})
+    return with_complete(
+        records,
+        lambda records: _bar_source(records, rule, BAR_COLUMNS, own, partial=True),
+        "ts_open",
+        RowInterval(parse_duration(time), ends=False),
+    )
 
 
 def _parse_rule(
@@ -232,6 +249,7 @@ BAR_COLUMNS = [
     _DOLLAR.cast(pl.Decimal(38, 0)).alias("dollar"),
 ]
 BAR_WORD_NAMES = [word.name.lower() for word in Bar]
+_IS_CLOSED = pl.col(COMPLETE)
 
 
 # ---------------------------------------------------------------------- records to rows
@@ -250,25 +268,26 @@ def _bar_source(
 
     def make_frames(_: Projection) -> Iterator[pl.DataFrame]:
         # A predicate on books is not pushed on: the time of a bar depends on all records.
-        for rows in _fold_bars(records, rule, partial=partial):
-            yield pl.DataFrame(rows, schema=BAR_WORD_NAMES).select(columns)
+        for rows, is_closed in _fold_bars(records, rule, partial=partial):
+            bars = pl.DataFrame(rows, schema=BAR_WORD_NAMES)
+            yield bars.with_columns(pl.lit(is_closed).alias(COMPLETE)).select(columns)
 
     return frame_source(f"MBO {BarKind(rule.by).name} BARS", schema, make_frames)
 
 
 def _fold_bars(
     records: pl.LazyFrame, rule: CloseRule, *, partial: bool
-) -> Iterator[NDArray[np.int64]]:
-    """Closed bars in order of closing: arrays of (bars, len(Bar)), none of them empty."""
+) -> Iterator[tuple[NDArray[np.int64], bool]]:
+    """Bars in order of closing: arrays of (bars, len(Bar)), not empty, and if they are closed."""
     bar_folder = BarFolder(rule, new_clock())
     for batch in records.select(READ_COLUMNS).collect_batches(lazy=True, maintain_order=True):
         for frame in batch.iter_slices(BAR_FOLD_ROWS):
             rows = bar_folder.fold(frame)
             if len(rows):
-                yield rows
+                yield rows, True
     rows = bar_folder.take_open_rows()
     if partial and len(rows):
-        yield rows
+        yield rows, False
 
 
 _PHYSICAL = {

@@ -29,6 +29,7 @@ from batonics.frames.measures.bars import (
     BarFolder,
     new_clock,
 )
+from batonics.frames.scan.complete_intervals import COMPLETE
 from batonics.frames.scan.sessions import SessionCalendar, SessionTable
 from batonics.frames.scan.sources import Projection, frame_source
 from batonics.model.mbo import trusted_times
@@ -59,7 +60,8 @@ def session_bars_source(records: pl.LazyFrame, sessions: SessionCalendar) -> pl.
         date (Date): the date of the session; null for trades outside of sessions.
         ts_session_open, ts_session_close (Datetime ns in the zone of the exchange): when the
             session opens and closes; null for trades outside of sessions.
-        and those of `bars.bars_source`.
+        and those of `bars.bars_source`; `complete` says whether the data reach from the opening to
+        the close, and is null for trades outside of sessions.
 
     Raises:
         UsageError: a column is missing or has another dtype; or, when it is collected, the calendar
@@ -103,6 +105,7 @@ class _SessionFolder:
         self._clock = new_clock()
         self._inside, self._outside = (BarFolder(_NEVER, self._clock) for _ in range(2))
         self._day = int(NO_DATE)
+        self._first_ns: int | None = None  # the first time that is known
 
     def fold(self, frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
         """Fold records, and give the bars of sessions that have ended."""
@@ -111,19 +114,25 @@ class _SessionFolder:
         ts_recv = frame["ts_recv"].to_physical().fill_null(-1).to_numpy().view(np.uint64)
         times = trusted_times(ts_recv, frame["flags"].to_numpy())
         now = np.maximum(np.maximum.accumulate(times), self._clock[BarClock.NOW])
+        if self._first_ns is None and now[-1] >= 0:
+            self._first_ns = int(now[now >= 0][0])
         self._table.cover(now)
         places = self._find_places(now)
         changes = np.diff(places.day).astype(bool) | np.diff(places.is_inside)
         for start, end in _runs(changes):
             day = int(places.day[start])
             if day != self._day:
-                yield from self.close()
+                yield from self._close(is_over=True)
                 self._day = day
             folder = self._inside if places.is_inside[start] else self._outside
             folder.fold(frame[start:end])
 
     def close(self) -> Iterator[pl.DataFrame]:
-        """The open bars, which are no longer open."""
+        """The open bars at the end of the stream."""
+        yield from self._close(is_over=False)
+
+    def _close(self, *, is_over: bool) -> Iterator[pl.DataFrame]:
+        """The open bars, which are no longer open; `is_over`: a later session has begun."""
         spans = self._table.spans
         of_day = spans.day == self._day
         for folder in (self._inside, self._outside):
@@ -134,11 +143,16 @@ class _SessionFolder:
                     if folder is self._inside
                     else (None, None, None)
                 )
+                complete = None
+                if opens is not None and closes is not None and self._first_ns is not None:
+                    reaches = is_over or int(self._clock[BarClock.NOW]) >= closes
+                    complete = bool(reaches and self._first_ns <= opens)
                 yield pl.DataFrame(rows, schema=BAR_WORD_NAMES).select(
                     pl.lit(date, pl.Int32).cast(pl.Date).alias("date"),
                     self._in_zone(opens).alias("ts_session_open"),
                     self._in_zone(closes).alias("ts_session_close"),
                     *BAR_COLUMNS,
+                    pl.lit(complete, pl.Boolean).alias(COMPLETE),
                 )
 
     def _in_zone(self, time_ns: int | None) -> pl.Expr:

@@ -12,6 +12,7 @@ from batonics.codec.metadata import SCHEMA_NAMES
 from batonics.codec.records import RECORD_LAYOUTS
 from batonics.frames.columns.book_state import LAKE_STATE_SCHEMA, best_prices
 from batonics.frames.columns.row_place import ROW_PLACE_SCHEMA
+from batonics.frames.scan.complete_intervals import COMPLETE_SCHEMA, RowInterval
 from batonics.model.errors import UsageError
 from batonics.model.times import NS_PER_DAY
 
@@ -57,11 +58,19 @@ class Schema:
     def lake_columns(self) -> pl.Schema:
         """The columns of its rows in a lake.
 
-        They are `columns`, the state of the book if the rows have quotes, and the place in the
-        stream.
+        They are `columns`, the state of the book if the rows have quotes, `complete` if they cover
+        intervals, and the place in the stream.
         """
         state = LAKE_STATE_SCHEMA if self.has_quotes else {}
-        return pl.Schema({**self.columns, **state, **ROW_PLACE_SCHEMA})
+        complete = COMPLETE_SCHEMA if self.interval_ns is not None else {}
+        return pl.Schema({**self.columns, **state, **complete, **ROW_PLACE_SCHEMA})
+
+    @property
+    def row_interval(self) -> RowInterval | None:
+        """The interval that a row covers; None: rows cover none."""
+        if self.interval_ns is None:
+            return None
+        return RowInterval(self.interval_ns, self.time_is_interval_end)
 
     @property
     def has_quotes(self) -> bool:
