@@ -233,7 +233,7 @@ def _lives_frame(rows: NDArray[np.int64], keys: NDArray[np.int64]) -> pl.DataFra
             "order_id": words[LifeRow.ORDER_ID].view(np.uint64),
             "side": _side_series(words[LifeRow.SIDE]),
             **columns,
-            PRIORITY: _priority_series(keys[words[LifeRow.BOOK]]),
+            PRIORITY: _priority_series(keys, words[LifeRow.BOOK]),
         }
     )
 
@@ -255,15 +255,18 @@ def _positions_frame(rows: NDArray[np.int64], keys: NDArray[np.int64]) -> pl.Dat
             "price": words[QueuePosition.PRICE],
             "size": words[QueuePosition.SIZE],
             **queue,
-            PRIORITY: _priority_series(keys[words[QueuePosition.BOOK]]),
+            PRIORITY: _priority_series(keys, words[QueuePosition.BOOK]),
         }
     )
 
 
-def _priority_series(keys: NDArray[np.int64]) -> pl.Series:
-    """The priority in the books of keys, as their publishers tell."""
+def _priority_series(keys: NDArray[np.int64], books: NDArray[np.int64]) -> pl.Series:
+    """The priority in some books, given the key of every book, as their publishers tell."""
     is_fifo = np.isin(keys >> 32, FIFO_PUBLISHERS)
-    return pl.Series(np.where(is_fifo, Priority.FIFO, Priority.UNKNOWN), dtype=PRIORITY_TYPE)
+    return _PRIORITIES.gather(is_fifo[books].astype(np.uint32))
+
+
+_PRIORITIES = pl.Series([Priority.UNKNOWN, Priority.FIFO], dtype=PRIORITY_TYPE)
 
 
 def _side_series(side: NDArray[np.int64]) -> pl.Series:
