@@ -18,7 +18,7 @@ from batonics.frames.scan.book_changes import (
 )
 from batonics.frames.scan.folding import book_keys
 from batonics.model.book_changes import BookChange, BookChanges
-from batonics.model.mbo import Action, DayStart, Flag, split_batches
+from batonics.model.mbo import Action, DayStart, Flag, slice_batch, split_batches
 from tests.support.dbn_files import DAY_NS, record
 from tests.support.stream_profiles import PROFILES
 from tests.support.streams import batch_of
@@ -61,6 +61,23 @@ def test_the_status_is_that_of_the_engine(profile: str, batch_rows: int) -> None
         assert latest == dict(zip(book_keys(engine).tolist(), engine.statuses(), strict=True))
 
 
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_status_is_that_of_the_engine_where_days_start(profile: str) -> None:
+    batch = PROFILES[profile](32, 4_000)
+    engine, tracker = BookEngine(), BookStatusTracker()
+    latest: dict[int, int] = {}
+    for number, piece in enumerate(split_batches([batch], 90)):
+        day = DayStart._make(piece) if number % 3 == 2 else piece
+        engine.fold(day)
+        if number % 6 == 2:  # an empty batch may be the first of a day
+            tracker.note(slice_batch(day, 0, 0))
+            day = piece
+        tracker.note(day)
+        for change in tracker.changes.all():
+            latest[change.publisher_id << 32 | change.instrument_id] = change.value
+        assert latest == dict(zip(book_keys(engine).tolist(), engine.statuses(), strict=True))
+
+
 def cold_books(tracker: BookStatusTracker) -> int:
     """How many books are cold by their last change."""
     latest = {change[1:3]: change.value for change in tracker.changes.all()}
@@ -74,7 +91,7 @@ def test_a_day_start_makes_books_cold_again() -> None:
     assert cold_books(tracker) == 1
     tracker.note(DayStart._make(batch_of([record(Action.ADD, ts_recv=DAY_NS + 5)])))
     assert cold_books(tracker) == 2
-    assert [change[0] for change in tracker.changes.all()] == [0, 0, DAY_NS, DAY_NS + 5]
+    assert [change[0] for change in tracker.changes.all()] == [0, DAY_NS, 0, DAY_NS + 5]
     assert tracker.changes.all()[-1].value == Status.COLD
 
 
