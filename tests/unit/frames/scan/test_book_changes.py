@@ -7,7 +7,6 @@ import random
 import numpy as np
 import pytest
 
-from batonics.book.engine import BookEngine
 from batonics.book.state import Status
 from batonics.frames.scan.book_changes import (
     NO_END,
@@ -16,10 +15,10 @@ from batonics.frames.scan.book_changes import (
     ChangeTable,
     ColdStartCounter,
 )
-from batonics.frames.scan.folding import book_keys
 from batonics.model.book_changes import BookChange, BookChanges
-from batonics.model.mbo import Action, DayStart, Flag, slice_batch, split_batches
+from batonics.model.mbo import Action, DayStart, Flag, split_batches
 from tests.support.dbn_files import DAY_NS, record
+from tests.support.status_checks import check_statuses
 from tests.support.stream_profiles import PROFILES
 from tests.support.streams import batch_of
 
@@ -47,35 +46,10 @@ def test_a_row_has_the_last_change_of_its_book(seed: int) -> None:
             assert found.end_ns[at] == min(after, default=NO_END)
 
 
-@pytest.mark.parametrize("batch_rows", [1, 7, 64, 4_000])
+@pytest.mark.parametrize("batch_rows", [1, 7, 64, 1_000])
 @pytest.mark.parametrize("profile", PROFILES)
-def test_the_status_is_that_of_the_engine(profile: str, batch_rows: int) -> None:
-    batch = PROFILES[profile](31, 300 if batch_rows == 1 else 4_000)
-    engine, tracker = BookEngine(), BookStatusTracker()
-    latest: dict[int, int] = {}
-    for piece in split_batches([batch], batch_rows):
-        engine.fold(piece)
-        tracker.note(piece)
-        for change in tracker.changes.all():
-            latest[change.publisher_id << 32 | change.instrument_id] = change.value
-        assert latest == dict(zip(book_keys(engine).tolist(), engine.statuses(), strict=True))
-
-
-@pytest.mark.parametrize("profile", PROFILES)
-def test_the_status_is_that_of_the_engine_where_days_start(profile: str) -> None:
-    batch = PROFILES[profile](32, 4_000)
-    engine, tracker = BookEngine(), BookStatusTracker()
-    latest: dict[int, int] = {}
-    for number, piece in enumerate(split_batches([batch], 90)):
-        day = DayStart._make(piece) if number % 3 == 2 else piece
-        engine.fold(day)
-        if number % 6 == 2:  # an empty batch may be the first of a day
-            tracker.note(slice_batch(day, 0, 0))
-            day = piece
-        tracker.note(day)
-        for change in tracker.changes.all():
-            latest[change.publisher_id << 32 | change.instrument_id] = change.value
-        assert latest == dict(zip(book_keys(engine).tolist(), engine.statuses(), strict=True))
+def test_statuses_are_those_of_the_books_over_days(profile: str, batch_rows: int) -> None:
+    check_statuses(profile, batch_rows)
 
 
 def cold_books(tracker: BookStatusTracker) -> int:
