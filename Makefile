@@ -15,7 +15,7 @@ LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hash
 ALL_CORES := --numprocesses auto --dist loadfile --no-loadscope-reorder
 NBMAKE := --nbmake --nbmake-timeout=120
 
-# The share of the large tier that `make soak` runs, and its seed.
+# The share of the large tier that `make soak` and `make attack` run, and its seed.
 SCALE ?= 1
 SEED ?= 1
 
@@ -24,7 +24,7 @@ RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test notebooks docs lint format types layers containers check soak bench lock clean
+.PHONY: help demo test notebooks docs lint format types layers containers check soak attack bench lock clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -64,6 +64,9 @@ check: lint types layers containers ## run all checks above, then tests and note
 
 soak: $(DEV) ## run the large tier of the tests, for hours; SCALE=0.001 takes minutes
 	$(BIN)/python -m tests.soak --scale $(SCALE) --seed $(SEED)
+
+attack: $(DEV) ## repeat the attack suites, for minutes; SCALE and SEED as for soak
+	$(BIN)/python -m tests.attack --scale $(SCALE) --seed $(SEED)
 
 bench: $(RUN) ## run the benchmarks
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash benchmark.sh

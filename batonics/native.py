@@ -8,16 +8,20 @@ reasons. Each has its remedy here:
 * numba refuses to start where no cache directory is writable (a read-only container). Ours runs
   from a cache compiled at build time, or compiles anew.
 * numba prefers a user's directory to a cache shipped beside the code. Ours searches both.
+
+A compiled kernel is code. It is loaded only from a directory that no other user can write to
+(`settings/private_directory.py`).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from contextlib import suppress
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, NamedTuple, TypeVar
 
 import numba
 import numpy as np
@@ -27,12 +31,15 @@ from numba.core import caching
 from numba.extending import intrinsic
 
 from batonics.settings.loader import current, user_cache
+from batonics.settings.private_directory import find_intrusion, make_directory
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).resolve().parent
 KERNEL_FILES = "*kernels.py"
 """The names of files with kernels. Their contents are part of the cache's stamp."""
 LAYOUT_FILES = ("book/queue_state.py", "book/state.py", "model/mbo.py")
 """Files without kernels whose constants are compiled into kernels; part of the stamp too."""
+_CACHE_FILES = (".nbi", ".nbc")
+"""The ends of the names of numba's cache files: indices (.nbi) and compiled code (.nbc)."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -104,12 +111,40 @@ def as_word(value: Any) -> int:
     return np.int64(value)  # type: ignore[return-value]  # to Python it is an int
 
 
-def cache_directories() -> list[Path]:
+class KernelDirectory(NamedTuple):
+    """A directory of compiled kernels.
+
+    Attributes:
+        path: the directory, whose links have been followed.
+        owners: the users whose kernels are loaded.
+        below: directories above this one, and this one, are not checked; None: all are.
+    """
+
+    path: Path
+    owners: tuple[int, ...]
+    below: Path | None = None
+
+
+def kernel_directories() -> list[KernelDirectory]:
     """Directories of compiled kernels, in the order of the search."""
-    if named := current().cache.directory:
-        return [Path(named)]
-    beside, home = PACKAGE / "__pycache__" / "kernels", user_cache()
-    return [beside] if home is None else [beside, home / "batonics" / "kernels"]
+    ours = (os.geteuid(),)
+    if named := current().cache.kernel_directory:
+        return [KernelDirectory(Path(named).resolve(), ours)]
+    # Who may write to the package can change the code itself.
+    beside = PACKAGE / "__pycache__" / "kernels"
+    found = [KernelDirectory(beside, (*ours, PACKAGE.stat().st_uid), PACKAGE)]
+    if (home := user_cache()) is not None:
+        found.append(KernelDirectory((home / "batonics" / "kernels").resolve(), ours))
+    return found
+
+
+_ours: set[str] = set()  # directories that were checked
+_refused: dict[str, None] = {}  # why others were refused
+
+
+def refused_directories() -> list[str]:
+    """Why kernels were not loaded from a directory, or not kept there, by this process."""
+    return list(_refused)
 
 
 @cache
@@ -140,25 +175,60 @@ class _Locator(caching._CacheLocator):
         return self._disambiguator
 
 
+class _CacheFile(caching.IndexDataCacheFile):
+    """numba's cache files; only their owner may write to them, whatever the umask is."""
+
+    @contextmanager
+    def _open_for_write(self, filepath: str) -> Iterator[IO[bytes]]:
+        with super()._open_for_write(filepath) as file:
+            os.fchmod(file.fileno(), 0o644)
+            yield file
+
+
 class _DirectoryCache(caching.FunctionCache):
     """numba's function cache, in a given directory."""
 
-    def __init__(self, function: Callable[..., Any], directory: Path) -> None:
+    def __init__(self, function: Callable[..., Any], directory: KernelDirectory) -> None:
+        self._directory = directory
+
         class Locator(_Locator):
             @classmethod
             def from_function(cls, py_func: Callable[..., Any], py_file: str) -> Locator:
-                return cls(py_func, directory)
+                return cls(py_func, directory.path)
 
         class Impl(caching.CompileResultCacheImpl):
             _locator_classes: list[type[object]] = [Locator]
 
         self._impl_class = Impl
         super().__init__(function)
+        self._cache_file = _CacheFile(
+            self._cache_path, self._impl.filename_base, self._impl.locator.get_source_stamp()
+        )
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         # Without numba's refresh, which imports all that a compilation could need. A compiled
         # kernel needs none of it, and a short run would take a fifth longer.
-        return self._load_overload(sig, target_context)
+        return self._load_overload(sig, target_context) if self._is_ours() else None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        if self._is_ours():
+            make_directory(Path(self._cache_path))
+        if not self._is_ours():
+            raise PermissionError(f"{self._cache_path}: another user may write to it")
+        super().save_overload(sig, data)
+
+    def _is_ours(self) -> bool:
+        """Whether no other user can have put a kernel there."""
+        path = str(self._cache_path)
+        if path in _ours:
+            return True
+        _, owners, below = self._directory
+        intrusion = find_intrusion(Path(path), owners, files=_CACHE_FILES, below=below)
+        if intrusion is not None:
+            _refused[intrusion] = None
+        elif Path(path).exists():  # then it stays so
+            _ours.add(path)
+        return intrusion is None
 
 
 class _KernelCache(caching._Cache):
@@ -166,7 +236,7 @@ class _KernelCache(caching._Cache):
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._name = function.__name__
-        self._caches = [_DirectoryCache(function, path) for path in cache_directories()]
+        self._caches = [_DirectoryCache(function, one) for one in kernel_directories()]
 
     @property
     def cache_path(self) -> str:

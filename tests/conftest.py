@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from batonics.native import cache_directories
+from batonics.native import kernel_directories
 from tests.support.paths import DATA_VARIABLE, ROOT
 
 pytest_plugins = ["pytester"]
@@ -112,7 +112,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def _compile_kernels(copy: Path) -> None:
     """Compile every kernel once, ahead of the workers; keep a copy if there were none before."""
-    cache = cache_directories()[0]
+    cache = kernel_directories()[0].path
     is_first = not any(cache.rglob("*.nbi"))
     subprocess.run(
         [sys.executable, "-m", "batonics.jobs.kernel_compilation"],

@@ -6,8 +6,9 @@ Everything is little-endian. The header has the version of the format, the name 
 array, the arguments of the engine, and what the caller adds (`extra`).
 
 The rule: nothing is read before the digest is checked, and no number in a checkpoint allocates more
-than its own size requires. The digest detects damage, not malice: a checkpoint is trusted as the
-program is.
+than its own size requires. The digest detects damage, not malice. So the arrays are also checked
+against each other (`checkpoint_checks.py`): whoever wrote a checkpoint can give wrong books, and
+do no other harm.
 
 Hash tables are stored as they are, so a change of their hashing is a change of VERSION.
 """
@@ -23,6 +24,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from batonics.book.checkpoint_checks import find_misfit
 from batonics.book.engine import BookEngine
 from batonics.book.results import PublishSpec
 from batonics.book.state import (
@@ -35,6 +37,7 @@ from batonics.book.state import (
     new_state,
 )
 from batonics.model.errors import CheckpointError
+from batonics.model.symbols import MappingInterval
 
 JSON: TypeAlias = "dict[str, JSON] | list[JSON] | str | int | float | bool | None"
 
@@ -124,7 +127,52 @@ def load(data: bytes, *, tops: PublishSpec | None = None) -> tuple[BookEngine, d
     engine.records = header.records
     engine._seen = arrays.pop("seen").reshape(-1, 3)  # noqa: SLF001  # a checkpoint is the engine's inside
     engine.state = _with_room(arrays)
+    misfit = find_misfit(engine.state)
+    if misfit is not None:
+        raise CheckpointError(f"the checkpoint's arrays do not fit each other: {misfit}")
     return engine, header.extra
+
+
+def read_integers(
+    extra: Mapping[str, JSON], name: str, count: int, *, are_times: bool = False
+) -> list[Any]:
+    """The integers that a caller has added under a name.
+
+    Args:
+        extra: what `load` has returned.
+        name: the name.
+        count: how many they are.
+        are_times: whether they are uint64, and may be None; else they are int64.
+
+    Raises:
+        CheckpointError: there are no such integers.
+    """
+    found = extra.get(name)
+    if type(found) is list and len(found) == count:
+        known = [value for value in found if not (are_times and value is None)]
+        least, stop = (0, 1 << 64) if are_times else (-(1 << 63), 1 << 63)
+        if all(type(value) is int and least <= value < stop for value in known):
+            return found
+    raise CheckpointError(f"the checkpoint has no {name}: it is of another command")
+
+
+def read_symbols(extra: Mapping[str, JSON]) -> list[MappingInterval]:
+    """The symbols that a caller has added as `symbols`.
+
+    Raises:
+        CheckpointError: there are none.
+    """
+    found: Any = extra.get("symbols")
+    if type(found) is list and all(map(_is_interval, found)):
+        return [MappingInterval(*one) for one in found]
+    raise CheckpointError("the checkpoint has no symbols: it is of another command")
+
+
+def _is_interval(one: Any) -> bool:
+    if type(one) is not list or [type(value) for value in one] != [int, int, int, str]:
+        return False
+    limits = (1 << 64, 1 << 64, 1 << 32)
+    return all(0 <= value < limit for value, limit in zip(one, limits, strict=False))
 
 
 def _used(engine: BookEngine) -> dict[str, NDArray[Any]]:
@@ -165,16 +213,21 @@ def _read_header(body: memoryview) -> tuple[_Header, int]:
         version = header["version"]
         if version != VERSION:
             raise CheckpointError(
-                f"the checkpoint is of version {version}, this batonics reads {VERSION}"
+                f"the checkpoint is of version {int(version)}, this batonics reads {VERSION}"
             )
         names = [(name, dtype) for name, dtype, _ in header["arrays"]]
         if names != list(_DTYPES.items()):
-            raise CheckpointError(f"the checkpoint holds other arrays than ours: {names}")
-        lengths = {name: int(length) for name, _, length in header["arrays"]}
-        made = header["records"], header["bbo"], header["deltas"]
-        return _Header(*made, lengths, header["extra"]), arrays_at
+            raise CheckpointError("the checkpoint holds other arrays than ours")
+        lengths = {name: length for name, _, length in header["arrays"]}
+        made = _Header(header["records"], header["bbo"], header["deltas"], lengths, header["extra"])
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"the checkpoint's header makes no sense: {error!r}") from None
+    types = [type(value) for value in (made.records, made.bbo, made.deltas, made.extra)]
+    if types != [int, bool, bool, dict] or {type(length) for length in lengths.values()} != {int}:
+        raise CheckpointError("the checkpoint's header makes no sense: a value has another type")
+    if made.records < 0:
+        raise CheckpointError(f"the checkpoint has {made.records} records")
+    return made, arrays_at
 
 
 def _read_arrays(data: memoryview, lengths: dict[str, int]) -> dict[str, NDArray[Any]]:
@@ -209,7 +262,7 @@ def _check_lengths(arrays: dict[str, NDArray[Any]]) -> None:
     }
     wrong = [name for name, length in expected.items() if len(arrays[name]) != length]
     for name, words, fewest in (
-        ("orders", SLOT_WORDS, 1),
+        ("orders", SLOT_WORDS, 2),
         ("levels", SLOT_WORDS, 2),
         ("book_index", 2, 4 * books),
     ):

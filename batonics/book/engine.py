@@ -347,7 +347,7 @@ class BookEngine(BookReader):
             self._out = self._out._replace(tops=doubled(self._out.tops))
         else:
             self.state = make_room(self.state, stop)
-            if stop == FoldStop.BOOKS:
+            if stop == FoldStop.BOOKS and self._spec is not None:
                 self._fit_books()
 
 

@@ -130,6 +130,13 @@ def append(
     ] = None,
     skip_bad: SkipBadOption = False,
     salvage: SalvageOption = False,
+    in_this_order: Annotated[
+        bool,
+        typer.Option(
+            "--in-this-order",
+            help="Append records even if the lake has the same books at the same times.",
+        ),
+    ] = False,
     log_json: LogJsonOption = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -154,7 +161,7 @@ def append(
             name,
             schemas=() if schemas == "" else settings.schemas,
             commit_seconds=settings.commit_interval_s,
-            options=InputOptions(skip_bad, salvage),
+            options=InputOptions(skip_bad, salvage, in_this_order),
         )
     )
     run.on_commit = lambda loads: log.info(

@@ -126,7 +126,8 @@ SessionOption = Annotated[
     str | None,
     typer.Option(
         "--session",
-        help="When the market is open, where no status says it: '17:00-16:00 America/Chicago'.",
+        help="When the market is open, where no status says it: '17:00-16:00 America/Chicago', or"
+        " the calendar of an exchange such as CMES (the extra `calendar`).",
     ),
 ]
 IncludeOption = Annotated[
@@ -159,9 +160,9 @@ def split_names(symbols: str | None) -> tuple[str, ...]:
 
 def parse_session(text: str | None) -> SessionCalendar | None:
     """The sessions that `--session` names; UsageError if it names none."""
-    from batonics.frames.scan.sessions import SessionHours
+    from batonics.frames.scan.exchange_sessions import find_sessions
 
-    return None if text is None else SessionHours.parse(text)
+    return None if text is None else find_sessions(text)
 
 
 def parse_row_filter(

@@ -175,6 +175,8 @@ def _announce_compilation(console: Console, *, quiet: bool) -> None:
             console.print(
                 "compiling kernels for this machine, as they are first used (some seconds) ..."
             )
+            for reason in native.refused_directories():
+                console.print(f"compiled kernels are not kept there: {reason}")
         announced = True
 
     native.on_compile(announce)

@@ -92,6 +92,9 @@ def command(
     skip_bad: SkipBadOption = False,
     salvage: SalvageOption = False,
     in_this_order: InThisOrderOption = False,
+    trusted: Annotated[
+        bool, typer.Option("--trusted", help="Let the query read any file and URL.")
+    ] = False,
     quiet: QuietOption = False,
 ) -> None:
     """Run a SQL query over a lake or over MBO files.
@@ -127,6 +130,7 @@ def command(
         include=split_names(include),
         statuses=tuple(statuses or ()),
         sessions=parse_session(session),
+        trusted=trusted,
     )
     progress = read_progress("read", quiet=quiet)
     if shell:

@@ -1,7 +1,8 @@
 """DBN bytes in, batches of MBO rows out. No I/O.
 
 The rule here: what comes out depends on the bytes alone, never on how they are cut into chunks.
-Chunks only decide where one batch ends and the next begins.
+Chunks only decide where one batch ends and the next begins. Whatever comes before the first fault,
+be it in a row or in another record, comes out before the error.
 
                     8 bytes            whole metadata
     prefix ───────────────▶ metadata ──────────────────▶ records ◀──┐
@@ -16,12 +17,18 @@ Only the metadata, and a record that a chunk cuts in two, are copied before they
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from batonics.codec.messages import OtherRecord, record_words
+from batonics.codec.messages import (
+    RTYPE_ERROR,
+    OtherRecord,
+    parse_content,
+    parse_error_message,
+    record_words,
+)
 from batonics.codec.metadata import (
     DBN_MAGIC,
     LATEST_VERSION,
@@ -62,6 +69,22 @@ OTHERS_MAX = 4096
 """A batch ends early after so many other records, which are Python objects."""
 
 
+class _StreamEnd(NamedTuple):
+    """An end of the stream at a record that is not MBO.
+
+    Attributes:
+        error: why it ends.
+        position: where in the data.
+        row: the next row.
+        others: records other than MBO before it.
+    """
+
+    error: BatonicsError
+    position: int
+    row: int
+    others: int
+
+
 class DbnDecoder:
     """Decodes one DBN stream, or a fragment of one (records only, read as version 3).
 
@@ -73,13 +96,15 @@ class DbnDecoder:
     Args:
         batch_rows: the greatest number of rows of a batch.
         buffers: sets of arrays that are used in turn: so many batches stay valid.
-        skip_bad: whether a record with a bad action, side or rtype is counted and skipped instead
-            of refused. A wrong length is always refused, since the next record cannot be found.
+        skip_bad: whether a record with a bad action, side, rtype or text is counted and skipped
+            instead of refused. A wrong length is always refused, since the next record cannot be
+            found.
         source: a name for error messages.
         metadata_bytes_max: longer metadata is refused unread.
         file_bytes: the size of the file that the stream is; None where it is not known. Metadata
             may then be as long as the file, whatever `metadata_bytes_max` is.
         schema: the schema of a stream that has a single one.
+        ends_at_error: whether an error message of the gateway ends the stream.
 
     Attributes:
         metadata: the metadata of the stream; None before it has come, and for a fragment.
@@ -110,6 +135,7 @@ class DbnDecoder:
         metadata_bytes_max: int = METADATA_BYTES_MAX,
         file_bytes: int | None = None,
         schema: int | None = SCHEMA_MBO,
+        ends_at_error: bool = False,
     ) -> None:
         if batch_rows < 1 or buffers < 1:
             raise UsageError(f"batch_rows is {batch_rows}, buffers {buffers}, expected 1 or more")
@@ -125,6 +151,7 @@ class DbnDecoder:
         self._source = source
         self._metadata_bytes_max, self._file_bytes = metadata_bytes_max, file_bytes
         self._schema = schema
+        self._ends_at_error = ends_at_error
         self._buffers = [empty_batch(batch_rows) for _ in range(buffers)]
         # Batches are read-only views, so kernels that require such arrays take them as they are.
         self._views = [MboBatch._make(_read_only(c) for c in buffer) for buffer in self._buffers]
@@ -142,11 +169,12 @@ class DbnDecoder:
     def feed(self, data: Bytes) -> Iterator[MboBatch]:
         """Decode the next chunk. Its last batch may be short, so no row waits for more bytes.
 
-        Rows before a damaged record are yielded before the error is raised.
+        Records before a fault are there before the error is raised: a batch, which may be empty,
+        is yielded first.
 
         Raises:
             DamagedInputError: the bytes break the format.
-            InputError: the stream is not DBN, or has another schema.
+            InputError: the stream is not DBN, or has another schema, or the gateway says an error.
         """
         if self._failure is not None:
             raise self._failure
@@ -300,12 +328,18 @@ class DbnDecoder:
                 first_row,
                 tuple(self._others),
             )
+            end: _StreamEnd | None = None
             if other_count:
-                self._keep_others(data, start, first_row, other_count)
+                end = self._keep_others(data, start, first_row, other_count)
+            if end is not None:
+                _, position, self._row, other_count = end
             new_rows = self._row - first_row
             self.rows += new_rows
             self.records += new_rows + other_count
             self.byte_offset += position - start
+            if end is not None:
+                yield self._take_batch()
+                raise end.error
             if reason not in (ROWS_FULL, OTHERS_FULL) and self._begins_file(data[position:]):
                 yield self._begin_next()
                 return position
@@ -317,8 +351,7 @@ class DbnDecoder:
             bad = data[position:]
             skipped = skippable_bytes(bad, self._format, reason) if self._skip_bad else 0
             if not skipped:
-                if self._row:
-                    yield self._take_batch()
+                yield self._take_batch()
                 raise self._damage(describe_bad_record(bad, self._format, reason, self.version))
             if skipped > len(bad):
                 return position
@@ -339,19 +372,38 @@ class DbnDecoder:
 
     def _keep_others(
         self, data: NDArray[np.uint8], start: int, first_row: int, other_count: int
-    ) -> None:
+    ) -> _StreamEnd | None:
+        """Keep the records that are not MBO; the end of the stream if it is at one of them."""
         for index in range(other_count):
-            at = int(self._others.position[index]) + self._frame_bytes
-            new_rows = int(self._others.row[index]) - first_row
-            self.other_records.append(
-                OtherRecord(
-                    rtype=int(data[at + 1]),
-                    byte_offset=self.byte_offset + at - start,
-                    record_index=self.records + new_rows + index,
-                    rows_before=self.rows + new_rows,
-                    data=data[at : at + 4 * int(data[at])].tobytes(),
-                )
+            position, row = int(self._others.position[index]), int(self._others.row[index])
+            at = position + self._frame_bytes
+            stop = at + 4 * int(data[at])
+            record = OtherRecord(
+                rtype=int(data[at + 1]),
+                byte_offset=self.byte_offset + at - start,
+                record_index=self.records + row - first_row + index,
+                rows_before=self.rows + row - first_row,
+                data=data[at:stop].tobytes(),
             )
+            if self._ends_at_error and record.rtype == RTYPE_ERROR:
+                self.other_records.append(record)
+                return _StreamEnd(self._gateway_error(record), stop, row, index + 1)
+            try:
+                content = parse_content(record, self.version, self._source)
+            except DamagedInputError as damage:
+                if not self._skip_bad:
+                    return _StreamEnd(damage, position, row, index)
+                self.skipped += 1
+                continue
+            self.other_records.append(record._replace(content=content))
+        return None
+
+    def _gateway_error(self, record: OtherRecord) -> InputError:
+        try:
+            text = parse_error_message(record, self.version, self._source).text
+        except DamagedInputError:  # it ends the stream all the same
+            text = "an error whose text is damaged"
+        return self._refusal(f"the gateway says: {text}")
 
     def _take_batch(self) -> MboBatch:
         batch = slice_batch(self._views[0], 0, self._row)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from batonics.codec.dbn import METADATA_BYTES_MAX, DbnDecoder
 from batonics.codec.framing import Framing, LengthPrefixedDecoder
-from batonics.codec.messages import RTYPE_SYMBOL_MAPPING, parse_symbol_mapping
 from batonics.codec.metadata import SCHEMA_MBO, Metadata, symbol_intervals
 from batonics.codec.ndjson import NdjsonDecoder
 from batonics.model.symbols import MappingInterval
@@ -26,9 +25,10 @@ class DecoderFactory:
         any_schema: DBN files of schemas other than mbo are read too; all their records are other
             records.
         metadata_bytes_max: longer metadata is refused, except in a plain file of that size.
+        ends_at_error: whether an error message of the gateway ends the stream.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - settings, by keyword
         self,
         *,
         batch_rows: int,
@@ -36,7 +36,9 @@ class DecoderFactory:
         skip_bad: bool = False,
         any_schema: bool = False,
         metadata_bytes_max: int = METADATA_BYTES_MAX,
+        ends_at_error: bool = False,
     ) -> None:
+        self._ends_at_error = ends_at_error
         self._metadata_bytes_max = metadata_bytes_max
         self._batch_rows, self._buffers, self._skip_bad = batch_rows, buffers, skip_bad
         self._schema = None if any_schema else SCHEMA_MBO
@@ -76,9 +78,10 @@ class DecoderFactory:
             metadata_bytes_max=self._metadata_bytes_max,
             file_bytes=file_bytes,
             schema=self._schema,
+            ends_at_error=self._ends_at_error,
         )
 
-    def new_mappings(self, decoder: Decoder, source: str | None) -> list[MappingInterval]:
+    def new_mappings(self, decoder: Decoder) -> list[MappingInterval]:
         """The symbol mappings that a decoder has found since the last call."""
         if isinstance(decoder, NdjsonDecoder):
             if len(decoder.symbols) == self._symbols_returned:
@@ -89,8 +92,5 @@ class DecoderFactory:
         if decoder.metadata is not None and decoder.metadata is not self._metadata_returned:
             self._metadata_returned = decoder.metadata
             mappings = list(symbol_intervals(decoder.metadata))
-        return mappings + [
-            parse_symbol_mapping(record, decoder.version, source)
-            for record in decoder.other_records
-            if record.rtype == RTYPE_SYMBOL_MAPPING
-        ]
+        contents = (record.content for record in decoder.other_records)
+        return mappings + [known for known in contents if isinstance(known, MappingInterval)]

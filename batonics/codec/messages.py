@@ -127,6 +127,10 @@ _MATCH_ALGORITHM = {1: 342, 2: 375, 3: 488}
 """By version, offset and width of a definition's raw_symbol, and the offsets of two letters."""
 
 
+Content = MappingInterval | Definition | BookChange
+"""What a record that is not MBO says about instruments and books."""
+
+
 class OtherRecord(NamedTuple):
     """A whole record that is not MBO.
 
@@ -136,6 +140,7 @@ class OtherRecord(NamedTuple):
         record_index: the number of records before it.
         rows_before: the number of MBO rows before it.
         data: the bytes of the record, header included.
+        content: what it says; None: nothing that is read here.
     """
 
     rtype: int
@@ -143,6 +148,7 @@ class OtherRecord(NamedTuple):
     record_index: int
     rows_before: int
     data: bytes
+    content: Content | None = None
 
 
 class GatewayMessage(NamedTuple):
@@ -174,6 +180,19 @@ def record_words(version: int, *, ts_out: bool) -> NDArray[np.uint8]:
     for rtype, size in (_RECORD_BYTES | _RECORD_BYTES_BEFORE[version]).items():
         words[rtype] = (size + (TS_OUT_BYTES if ts_out else 0)) // 4
     return words
+
+
+def parse_content(record: OtherRecord, version: int, source: str | None = None) -> Content | None:
+    """What a record says about instruments and books; None: nothing that is read here.
+
+    Raises:
+        DamagedInputError: the record is damaged.
+    """
+    if record.rtype == RTYPE_SYMBOL_MAPPING:
+        return parse_symbol_mapping(record, version, source)
+    if record.rtype == RTYPE_DEFINITION:
+        return parse_definition(record, version, source)
+    return parse_status(record) if record.rtype == RTYPE_STATUS else None
 
 
 def parse_symbol_mapping(

@@ -68,7 +68,8 @@ def _compile_frames(batch: MboBatch) -> None:
 if __name__ == "__main__":
     from rich.console import Console
 
-    from batonics.native import cache_directories
+    from batonics.native import kernel_directories, refused_directories
 
     compile_kernels()
-    Console().print("kernels are compiled; the cache is in", *cache_directories())
+    places = [str(directory.path) for directory in kernel_directories()]
+    Console().print("kernels are compiled; the cache is in", *(refused_directories() or places))

@@ -32,8 +32,10 @@ from batonics.frames.schemas.table import Schema, find_schemas
 from batonics.jobs.lake_load import DEFAULT_SCHEMAS, LakeStates
 from batonics.lake.catalog import LoadedSource, Part, SchemaLoad
 from batonics.lake.commits import append_parts
+from batonics.lake.overlap import check_overlap
 from batonics.lake.parts import PartsWriter
-from batonics.lake.storage import Store, open_store
+from batonics.lake.spans import SpanRecorder
+from batonics.lake.storage import StagingArea, Store, open_store
 from batonics.model.mbo import MboBatch, copy_batch
 from batonics.model.symbols import SymbolMap
 from batonics.settings.table import LakeSettings
@@ -83,6 +85,7 @@ class LakeAppend:
         self.on_commit: Callable[[list[SchemaLoad]], None] | None = None
         self._request = request
         self._stream = MboStream((request.path,), request.options)
+        self._spans, self._symbols = SpanRecorder(), SymbolMap()
 
     def run(self) -> None:
         """Append until the stream ends.
@@ -90,6 +93,7 @@ class LakeAppend:
         Raises:
             InputError: the stream cannot be read, or is damaged; rows before that are in the lake.
             OutputError: the lake cannot be written to; committed rows stay.
+            UsageError: the lake has the same books at the same times; committed rows stay.
         """
         request = self._request
         store = open_store(request.lake, make=True)
@@ -125,17 +129,33 @@ class LakeAppend:
             ]
             if not any(load.parts for load in loads):
                 return
-            staging.publish([(path, part.path) for files in written for path, part in files])
-            source = LoadedSource(self._request.name, None, "")
-            store.catalog.commit(append_parts(source, loads, version("batonics")))
+            self._commit(store, staging, loads, [file for files in written for file in files])
         if self.on_commit is not None:
             self.on_commit(loads)
+
+    def _commit(
+        self, store: Store, staging: StagingArea, loads: list[SchemaLoad], files: WrittenParts
+    ) -> None:
+        source, may_overlap = (
+            LoadedSource(self._request.name, None, ""),
+            self._request.options.in_this_order,
+        )
+        spans = self._spans.spans(self._symbols, by_symbol=self._stream.numbers_symbols)
+        if not may_overlap:  # before anything enters the lake
+            store.catalog.read(check_overlap(source, [load.schema for load in loads], spans))
+        staging.publish([(path, part.path) for path, part in files])
+        store.catalog.commit(
+            append_parts(source, loads, version("batonics"), spans=spans, may_overlap=may_overlap)
+        )
+        self._spans.commit()
 
     def _read_batches(self, reader: _StreamReader, writers: list[_SchemaWriter]) -> None:
         """Pass batches to the writers until a commit is due, or the stream ends."""
         deadline = time.monotonic() + self._request.commit_seconds
         while (seconds := deadline - time.monotonic()) > 0 and not reader.ended:
             if (item := reader.get(seconds)) is not None:
+                self._spans.add(item.batch)
+                self._symbols = item.symbols
                 for writer in writers:
                     writer.write(item)
 

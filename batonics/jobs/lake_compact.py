@@ -15,14 +15,14 @@ from typing import NamedTuple
 import polars as pl
 
 from batonics.frames.schemas.table import find_schema
-from batonics.lake.catalog import Part
+from batonics.lake.catalog import PART_COLUMNS, Part, read_part
 from batonics.lake.commits import replace_parts
 from batonics.lake.digest import Verifier
 from batonics.lake.parts import PART_ROWS_MAX, PartFile, PartKey, date_to_day
 from batonics.lake.storage import Store, open_store
 
 _PARTS_BY_LOAD = (
-    "SELECT load, path, schema, date, symbol, digest, bytes, rows, ts_min, ts_max"
+    f"SELECT load, {PART_COLUMNS}"  # noqa: S608 - no input
     " FROM part WHERE removed_ns IS NULL ORDER BY schema, date, symbol, load, id"
 )
 
@@ -54,6 +54,7 @@ def compact_lake(lake: str | Path) -> CompactResult:
         store.fetch(parts, verifier)
         with store.stage() as staging:
             file, merged = _merge(store, parts, staging.directory, staging.id)
+            verifier.check_unchanged(store.local_root, parts)
             staging.publish([(file, merged.path)])
             if store.catalog.commit(replace_parts([part.path for part in parts], [merged])):
                 before, after = before + len(parts), after + 1
@@ -63,11 +64,11 @@ def compact_lake(lake: str | Path) -> CompactResult:
 def _find_mergeable(connection: Connection) -> list[list[Part]]:
     """Lists of consecutive parts that become one part each."""
     rows = connection.execute(_PARTS_BY_LOAD).fetchall()
-    by_load = groupby(rows, key=lambda row: (row[0], *row[2:5]))
+    by_load = groupby(rows, key=lambda row: (row[0], *row[2:5], row[-1]))
     return [
         run
         for _, group in by_load
-        for run in _split_runs([Part(*row[1:]) for row in group])
+        for run in _split_runs([read_part(row[1:]) for row in group])
         if len(run) > 1
     ]
 
@@ -85,7 +86,7 @@ def _split_runs(parts: Sequence[Part]) -> Iterator[list[Part]]:
 
 def _merge(store: Store, parts: Sequence[Part], directory: Path, prefix: str) -> tuple[Path, Part]:
     schema = find_schema(parts[0].schema)
-    key = PartKey(date_to_day(parts[0].date), parts[0].symbol)
+    key = PartKey(date_to_day(parts[0].date), parts[0].symbol, parts[0].aliases)
     merged = PartFile(directory / "part.parquet", schema, key)
     try:
         for part in parts:

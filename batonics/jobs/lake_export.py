@@ -13,7 +13,6 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +23,7 @@ from batonics.frames.schemas.table import Schema, find_schema
 from batonics.lake import catalog
 from batonics.lake.catalog import CATALOG_FILE, NO_FILTER, Part, RowFilter
 from batonics.lake.lake import Lake
+from batonics.lake.part_paths import part_directory
 from batonics.lake.row_filters import (
     check_row_filter,
     check_schema,
@@ -195,8 +195,11 @@ class LakeExport:
             date = pl.lit(parts[0].date, pl.String).str.to_date()
             filtered = filter_rows(rows, schema, self._row_filter, date)
             yield from filtered.collect_batches(lazy=True, maintain_order=True)
-        except OSError as error:
-            raise LakeError(f"{store.local_path(parts[0])}: cannot be read: {error}") from None
+        except (OSError, pl.exceptions.PolarsError) as error:
+            self._lake.verifier.check_unchanged(store.local_root, parts)
+            reason = str(error).partition("\n")[0]
+            raise LakeError(f"{store.local_path(parts[0])}: cannot be read: {reason}") from None
+        self._lake.verifier.check_unchanged(store.local_root, parts)
 
     def _advance(self, parts: Sequence[Part]) -> None:
         if self.progress is not None:
@@ -237,12 +240,19 @@ def export_lake(  # noqa: PLR0913 - settings, by keyword
 def _partition_exports(parts: Sequence[Part], row_filter: RowFilter) -> Iterator[PartitionExport]:
     """The parts of each date and symbol, in the order of the lake."""
     bounds = [row_filter.start_ns, row_filter.end_ns]
-    for (date, symbol), group in groupby(parts, key=lambda part: (part.date, part.symbol)):
-        same_key = list(group)
-        key = _digest([EXPORT_FORMAT, date, symbol, *bounds, *(part.digest for part in same_key)])
+
+    groups: dict[tuple[str | None, str | None], list[Part]] = {}
+    for part in parts:
+        key = part.date, part.symbol_among(row_filter.symbols)
+        groups.setdefault(key, []).append(part)
+    for (date, symbol), same_key in groups.items():
+        digest = _digest(
+            [EXPORT_FORMAT, date, symbol, *bounds, *(part.digest for part in same_key)]
+        )
         # The directory is named as in the lake.
-        directory = same_key[0].path.partition("/")[2].rpartition("/")[0]
-        yield PartitionExport(DeltaPartition(key, directory, date, symbol), same_key)
+        directory = part_directory(same_key[0].schema, date, symbol)
+        directory = directory.partition("/")[2]
+        yield PartitionExport(DeltaPartition(digest, directory, date, symbol), same_key)
 
 
 def _digest(values: Sequence[object]) -> str:

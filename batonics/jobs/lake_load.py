@@ -20,14 +20,14 @@ from pathlib import Path
 from threading import Event
 from typing import NamedTuple
 
-import numpy as np
 import polars as pl
 
 from batonics.frames.columns.book_state import LAKE_STATE_SCHEMA
 from batonics.frames.columns.levels import count_clamped_rows
+from batonics.frames.scan.exchange_sessions import find_sessions
 from batonics.frames.scan.mbo_scan import StreamFacts, scan_batches
 from batonics.frames.scan.row_extras import RowExtras
-from batonics.frames.scan.sessions import SessionCalendar, SessionHours
+from batonics.frames.scan.sessions import SessionCalendar
 from batonics.frames.scan.sources import pull_frames
 from batonics.frames.scan.symbols import FrameSymbols
 from batonics.frames.schemas.row_keys import ROW_TIME, RowKeys, RowPlaces
@@ -40,6 +40,7 @@ from batonics.lake.digest import file_digest, file_stat
 from batonics.lake.lake import Lake
 from batonics.lake.overlap import check_overlap
 from batonics.lake.parts import PartsWriter
+from batonics.lake.spans import BookSpan, SpanRecorder
 from batonics.lake.storage import StagingArea, Store, open_store
 from batonics.model.arguments import SchemaNames, check_arguments
 from batonics.model.errors import InputError, UsageError
@@ -133,9 +134,9 @@ def load_lake(  # noqa: PLR0913 - settings, by keyword
         in_this_order: take the files as they are given, even if they repeat or overlap each other
             or what the lake has.
         statuses: files of the vendor's schema `status`. None: the status records of `paths`.
-        session: hours of sessions such as "17:00-16:00 America/Chicago", for books without a
-            status. Rows with quotes have a column `status`, by which averages leave out what is
-            no open market.
+        session: hours such as "17:00-16:00 America/Chicago", or the calendar of an exchange such as
+            "CMES" (the extra `calendar`), for books without a status. Rows with quotes have a
+            column `status`, by which averages leave out what is no open market.
 
     Raises:
         UsageError: there is no such schema, or files repeat or overlap each other. InputError: a
@@ -150,7 +151,7 @@ def load_lake(  # noqa: PLR0913 - settings, by keyword
         again=again,
         options=InputOptions(skip_bad, salvage, in_this_order),
         statuses=tuple(path_list(statuses)) if statuses else (),
-        sessions=None if session is None else SessionHours.parse(session),
+        sessions=None if session is None else find_sessions(session),
     )
     for _ in LakeLoad(request).run():
         pass
@@ -259,9 +260,10 @@ class LakeLoad:
         request = self._request
         with store.stage() as staging:
             readers = [_SourceReader(paths, request) for _ in schemas]
+            readers[0].spans = SpanRecorder()
             writers = self._derive(staging, readers, [find_schema(name) for name in schemas])
             source = find_source()
-            publishers = readers[0].publishers
+            spans = readers[0].find_spans()
             if _source_stat(paths) != source.stat:
                 raise InputError(f"{paths[0]}: has changed while it was read; load it again")
             files = [file for writer in writers for file in writer.written]
@@ -270,14 +272,14 @@ class LakeLoad:
                 for name, writer in zip(schemas, writers, strict=True)
             ]
             if not request.options.in_this_order:  # before anything enters the lake
-                store.catalog.read(check_overlap(source, loaded, publishers))
+                store.catalog.read(check_overlap(source, schemas, spans))
             staging.publish([(path, part.path) for path, part in files])
             transaction = commit_load(
                 source,
                 loaded,
                 version("batonics"),
                 again=request.again,
-                publishers=publishers,
+                spans=spans,
                 may_overlap=request.options.in_this_order,
             )
             return loaded if store.catalog.commit(transaction) else []
@@ -355,16 +357,22 @@ class _SourceReader:
 
     Attributes:
         stream: the stream of the source.
-        publishers: publishers of its records so far.
+        spans: records when it has which books, if it is set.
     """
 
     def __init__(self, paths: tuple[str, ...], request: LoadRequest) -> None:
         self.stream = MboStream(paths, request.options)
-        self.publishers: set[int] = set()
+        self.spans: SpanRecorder | None = None
         self._symbols = FrameSymbols(self.stream.symbols, request.symbols)
         self._selection = SymbolSelection(self.stream, request.symbols)
         statuses = read_statuses(request.statuses) if request.statuses else self.stream.statuses
         self._facts = StreamFacts(statuses=lambda: statuses, sessions=request.sessions)
+
+    def find_spans(self) -> list[BookSpan]:
+        """When the source has records of which books, once it is read."""
+        if self.spans is None:
+            return []
+        return self.spans.spans(self.stream.symbols, by_symbol=self.stream.numbers_symbols)
 
     def frames(self, schema: Schema, progress: Callable[[], None]) -> Iterator[pl.DataFrame]:
         """The rows of a schema, with their states, places, times and symbols."""
@@ -377,7 +385,8 @@ class _SourceReader:
                     places.note(batch)
                     self._selection.check()
                     rows = self._selection.rows(batch)
-                    self.publishers.update(np.unique(rows.publisher_id).tolist())
+                    if self.spans is not None:
+                        self.spans.add(rows)
                     yield rows
                     progress()
             self._selection.check(ended=True)

@@ -75,6 +75,7 @@ class QueryRequest:
         include: states that `is_open` of the views counts as open too: crossed, closed.
         statuses: files of the schema status, for `files`.
         sessions: the sessions of the market of `files`, for books without a status.
+        trusted: the query may read any file and URL, not these rows alone.
     """
 
     query: str = ""
@@ -89,6 +90,7 @@ class QueryRequest:
     statuses: tuple[str, ...] = ()
     sessions: SessionCalendar | None = None
     tz: str = "UTC"
+    trusted: bool = False
 
     def __post_init__(self) -> None:
         if (self.lake is None) == (not self.files):
@@ -179,7 +181,7 @@ def open_database(
     """
     if request.lake is not None:
         with open_lake_database(
-            request.lake, request.row_filter, include=request.include
+            request.lake, request.row_filter, include=request.include, trusted=request.trusted
         ) as database:
             yield database
         return
@@ -189,7 +191,9 @@ def open_database(
         _load_files(request, lake, schemas, progress)
         # The files were loaded by the symbols, so that ids and second names of an id work too.
         times = request.row_filter._replace(symbols=())
-        with open_lake_database(lake, times, "the files", request.include) as database:
+        with open_lake_database(
+            lake, times, "the files", request.include, trusted=request.trusted
+        ) as database:
             yield database
 
 

@@ -24,7 +24,7 @@ from batonics.model.arguments import SymbolsOrIds, check_arguments, symbol_list
 from batonics.model.errors import CheckpointError, DataWarning, UsageError
 from batonics.model.mbo import MboBatch, slice_batch
 from batonics.model.prices import PriceUnit
-from batonics.model.symbols import MappingInterval, SymbolMap
+from batonics.model.symbols import SymbolMap
 from batonics.model.times import Time, time_ns
 from batonics.settings.loader import current
 from batonics.sinks.atomic import STDOUT, open_atomic
@@ -259,19 +259,21 @@ class Reconstruction:
         except OSError as error:
             raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from None
         try:
-            engine, loaded = checkpoint.load(data)
+            engine, extra = checkpoint.load(data)
+            self._check_input(extra.get("input"))
+            (rows,) = checkpoint.read_integers(extra, "rows", 1)
+            symbols = checkpoint.read_symbols(extra)
         except CheckpointError as error:
             raise CheckpointError(f"{path}: {error}; remove it to start again") from None
-        extra: dict[str, Any] = dict(loaded)
-        if extra.get("input") != self._identity():
-            raise CheckpointError(
-                f"{path}: belongs to other input or options; remove it to start again"
-            )
         engine.backwards_ns_max = self.engine.backwards_ns_max
         self.engine = engine
-        for interval in extra["symbols"]:
-            self.stream.symbols.add(MappingInterval(*interval))
-        return int(extra["rows"])
+        for interval in symbols:
+            self.stream.symbols.add(interval)
+        return int(rows)
+
+    def _check_input(self, identity: object) -> None:
+        if identity != self._identity():
+            raise CheckpointError("belongs to other input or options")
 
     def _save(self, rows: int) -> None:
         path = self.request.checkpoint
@@ -280,7 +282,7 @@ class Reconstruction:
         self._saved_rows = rows
         extra: dict[str, Any] = {
             "input": self._identity(),
-            "rows": rows,
+            "rows": [rows],
             "symbols": [list(interval) for interval in self.stream.symbols.intervals()],
         }
         data = checkpoint.save(self.engine, extra)

@@ -43,10 +43,13 @@ class JoinSide(NamedTuple):
     Attributes:
         schema: the schema.
         files: paths of its files, by date and symbol.
+        check: called once the files of a date and symbol were read; raises LakeError if one has
+            changed since it was verified.
     """
 
     schema: Schema
     files: FilesByKey
+    check: Callable[[DateSymbol], None]
 
 
 def find_join_sides(
@@ -64,16 +67,26 @@ def find_join_sides(
         return find_parts(left, row_filter)(connection), find_parts(right, all_times)(connection)
 
     left, right = store.catalog.read(run)
-    keys = {(part.date, part.symbol) for part in left}
-    right = [part for part in right if (part.date, part.symbol) in keys]
+    keys = {_key(part, row_filter) for part in left}
+    right = [part for part in right if _key(part, row_filter) in keys]
     store.fetch([*left, *right], verifier)
-    sides = []
-    for schema, parts in zip(schemas, (left, right), strict=True):
-        files: dict[DateSymbol, list[Path]] = {}
+
+    def make_side(schema: Schema, parts: Sequence[Part]) -> JoinSide:
+        by_key: dict[DateSymbol, list[Part]] = {}
         for part in parts:
-            files.setdefault((part.date, part.symbol), []).append(store.local_path(part))
-        sides.append(JoinSide(schema, files))
-    return sides[0], sides[1]
+            by_key.setdefault(_key(part, row_filter), []).append(part)
+
+        def check(key: DateSymbol) -> None:
+            verifier.check_unchanged(store.local_root, by_key.get(key, ()))
+
+        files = {key: [store.local_path(part) for part in found] for key, found in by_key.items()}
+        return JoinSide(schema, files, check)
+
+    return make_side(schemas[0], left), make_side(schemas[1], right)
+
+
+def _key(part: Part, row_filter: RowFilter) -> DateSymbol:
+    return part.date, part.symbol_among(row_filter.symbols)
 
 
 @dataclass(frozen=True)
@@ -190,7 +203,9 @@ def _read_rows(side: JoinSide, key: DateSymbol, columns: Sequence[str]) -> pl.Da
     scan = pl.scan_parquet(
         files, schema=side.schema.lake_columns, hive_partitioning=False, glob=False
     )
-    return scan.select(*names, time).collect()
+    rows = scan.select(*names, time).collect()
+    side.check(key)
+    return rows
 
 
 def _key_columns(left: pl.DataFrame, right: pl.DataFrame) -> list[str]:

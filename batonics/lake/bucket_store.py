@@ -14,7 +14,6 @@ fails at its commit leaves its parts to `vacuum` too, since its last put may sti
 
 from __future__ import annotations
 
-import re
 import secrets
 import time
 from collections.abc import Iterator, Sequence
@@ -28,6 +27,7 @@ from batonics.lake.catalog import CATALOG_FILE, Part, known_paths
 from batonics.lake.digest import Verifier
 from batonics.lake.object_catalog import ObjectCatalog
 from batonics.lake.part_cache import PartCache
+from batonics.lake.part_paths import rebuild_part_path
 from batonics.model.errors import LakeError, OutputError
 
 UPLOAD_THREADS = 4
@@ -35,7 +35,6 @@ UPLOAD_THREADS = 4
 ORPHAN_SECONDS = 24 * 3_600
 """Age from which an unknown object is an orphan: a load is faster than this from its first object
 to its commit."""
-_PART = re.compile(r"[^/]+/date=[^/]+/symbol=[^/]+/[^/]+\.parquet")
 
 
 class BucketStaging:
@@ -99,6 +98,11 @@ class BucketStore:
         """The lake's URL, for messages."""
         return self._client.name
 
+    @property
+    def local_root(self) -> Path:
+        """See `Store`: a directory of the cache."""
+        return self._cache.directory
+
     def local_path(self, part: Part) -> Path:
         """The path at which a part can be read once it is fetched."""
         return self._cache.path(part)
@@ -136,10 +140,10 @@ class BucketStore:
 
     def remove(self, paths: Sequence[str]) -> int:
         """Remove objects, and their files in the cache; return how many bytes the objects had."""
-        to_remove = set(paths)
+        to_remove = set(filter(None, map(rebuild_part_path, paths)))
         sizes = {key: info.bytes for key, info in self._client.list_objects() if key in to_remove}
         self._client.delete(list(sizes))
-        self._cache.remove(paths)
+        self._cache.remove(to_remove)
         return sum(sizes.values())
 
     def find_orphans(self) -> list[str]:
@@ -148,7 +152,7 @@ class BucketStore:
         found = {
             key
             for key, info in self._client.list_objects()
-            if _PART.fullmatch(key) and info.modified < before
+            if rebuild_part_path(key) is not None and info.modified < before
         }
         return sorted(found - self.catalog.read(known_paths))
 

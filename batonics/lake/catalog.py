@@ -9,6 +9,7 @@ was killed at whatever time.
 |--------|----------------------------------------------------------------------------------------|
 | source | a file, several files that are one stream, or a live feed, as it was when it was loaded |
 | load   | one schema of a source, and the version of batonics that derived it                    |
+| span   | when a source has records of a book on a day (`spans.py`)                              |
 | part   | a Parquet file of one load, date and symbol; `removed_ns` once another file replaced it |
 
 This module has the tables and the transactions that read them; `commits.py` has those that write.
@@ -18,10 +19,12 @@ a lake in a bucket (`object_catalog.py`).
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Callable
-from typing import NamedTuple, Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar
 
+from batonics.lake.part_paths import check_part_path, check_schema_name
 from batonics.model.errors import LakeError
 
 T = TypeVar("T")
@@ -30,8 +33,9 @@ Transaction = Callable[[sqlite3.Connection], T]
 
 CATALOG_FILE = "catalog.sqlite"
 """Name of the catalog below the lake's root."""
-CATALOG_FORMAT = 2
-"""The format of the tables and of the parts; 1: rows without their place in the stream."""
+CATALOG_FORMAT = 3
+"""The format of the tables and of the parts; 1: rows without their place in the stream, 2: parts
+with one symbol each, sources without the times of their books."""
 
 _TABLES = (
     # STRICT: a value of another type is an error that SQLite reports.
@@ -39,9 +43,17 @@ _TABLES = (
         id INTEGER PRIMARY KEY,
         name TEXT NOT NULL UNIQUE,
         digest TEXT,
-        stat TEXT NOT NULL,
-        publishers TEXT NOT NULL DEFAULT ''
+        stat TEXT NOT NULL
     ) STRICT""",
+    """CREATE TABLE span (
+        day INTEGER NOT NULL,
+        publisher_id INTEGER NOT NULL,
+        instrument TEXT NOT NULL,
+        source INTEGER NOT NULL REFERENCES source,
+        first_ns INTEGER NOT NULL,
+        last_ns INTEGER NOT NULL,
+        PRIMARY KEY (day, publisher_id, instrument, source, first_ns)
+    ) STRICT, WITHOUT ROWID""",
     """CREATE TABLE load (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         source INTEGER NOT NULL REFERENCES source,
@@ -63,13 +75,18 @@ _TABLES = (
         rows INTEGER NOT NULL,
         ts_min INTEGER,
         ts_max INTEGER,
+        aliases TEXT NOT NULL,
         removed_ns INTEGER
     ) STRICT""",
     # The index repeats every column that decides whether a part is read: `check_catalog` compares.
-    """CREATE INDEX part_live ON part (schema, date, symbol, ts_min, ts_max, rows, bytes)
+    """CREATE INDEX part_live ON part (schema, date, symbol, aliases, ts_min, ts_max, rows, bytes)
         WHERE removed_ns IS NULL""",
     "CREATE INDEX part_load ON part (load)",
 )
+
+
+NO_ALIASES = "[]"
+"""`Part.aliases` of rows with one symbol."""
 
 
 class Part(NamedTuple):
@@ -85,6 +102,7 @@ class Part(NamedTuple):
         rows: number of rows.
         ts_min: least time of its rows, in nanoseconds since the epoch; None if no row has a time.
         ts_max: greatest time of its rows, likewise.
+        aliases: the other symbols of all its rows (rule 2), as a JSON array.
     """
 
     path: str
@@ -96,6 +114,36 @@ class Part(NamedTuple):
     rows: int
     ts_min: int | None
     ts_max: int | None
+    aliases: str = NO_ALIASES
+
+    def symbol_among(self, symbols: Sequence[str]) -> str | None:
+        """The symbol of its rows in answers about some of their symbols; empty: about all."""
+        if not symbols or self.symbol in symbols:
+            return self.symbol
+        return next(name for name in self.other_symbols() if name in symbols)
+
+    def other_symbols(self) -> list[str]:
+        """The other symbols of its rows."""
+        names: list[str] = [] if self.aliases == NO_ALIASES else json.loads(self.aliases)
+        return names
+
+
+def read_part(row: Sequence[Any]) -> Part:
+    """The part of a row of the catalog, with the columns of `Part`.
+
+    Raises:
+        LakeError: its path is none of a part (`part_paths.py`), or its aliases are no symbols.
+    """
+    part = Part(*row)
+    check_part_path(part.path, part.schema, part.date, part.symbol)
+    if part.aliases != NO_ALIASES:
+        try:
+            is_list = all(isinstance(name, str) for name in part.other_symbols())
+        except (ValueError, TypeError, RecursionError):
+            is_list = False
+        if not is_list:
+            raise LakeError(f"{part.path}: its aliases in the lake's catalog are no symbols")
+    return part
 
 
 class LoadedSource(NamedTuple):
@@ -186,6 +234,12 @@ def check_catalog(connection: sqlite3.Connection, name: str) -> None:
         raise LakeError(
             f"{name}: catalog of format {found}, this batonics knows {CATALOG_FORMAT}: {remedy}"
         )
+    other = connection.execute(
+        "SELECT name FROM sqlite_schema WHERE type NOT IN ('table', 'index')"
+    ).fetchone()
+    if other is not None:
+        # A view or a trigger would run SQL of its maker within each transaction.
+        raise LakeError(f"{name}: has {other[0]!r}, which is no table: batonics did not write it")
     (message,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     if message != "ok":
         raise LakeError(
@@ -199,9 +253,7 @@ PART_COLUMNS = ", ".join(Part._fields)
 def find_parts(schema: str, row_filter: RowFilter = NO_FILTER) -> Transaction[list[Part]]:
     """The parts of a schema that may have rows of the filter, by date, symbol and load."""
     where, values = ["removed_ns IS NULL", "schema = ?"], [schema]
-    if row_filter.symbols:
-        where.append(f"symbol IN ({', '.join('?' * len(row_filter.symbols))})")
-        values += row_filter.symbols
+    _select_symbols(row_filter, where, values)
     for bound, test in ((row_filter.start_ns, "ts_max >= ?"), (row_filter.end_ns, "ts_min < ?")):
         if bound is not None:
             where.append(test)
@@ -210,7 +262,7 @@ def find_parts(schema: str, row_filter: RowFilter = NO_FILTER) -> Transaction[li
     order = " ORDER BY date, symbol, load, id"
 
     def run(connection: sqlite3.Connection) -> list[Part]:
-        return [Part(*row) for row in connection.execute(text + order, values)]
+        return [read_part(row) for row in connection.execute(text + order, values)]
 
     return run
 
@@ -220,10 +272,8 @@ def find_time_span(row_filter: RowFilter) -> Transaction[tuple[int, int] | None]
 
     Parts without times are not among them.
     """
-    where, values = ["removed_ns IS NULL", "ts_min IS NOT NULL"], []
-    if row_filter.symbols:
-        where.append(f"symbol IN ({', '.join('?' * len(row_filter.symbols))})")
-        values += [str(symbol) for symbol in row_filter.symbols]
+    where, values = ["removed_ns IS NULL", "ts_min IS NOT NULL"], list[str]()
+    _select_symbols(row_filter, where, values)
     bounds = [
         (row_filter.start_ns, "ts_max >= {}"),
         (row_filter.end_ns, "ts_min < {}"),
@@ -238,18 +288,28 @@ def find_time_span(row_filter: RowFilter) -> Transaction[tuple[int, int] | None]
     return run
 
 
+def _select_symbols(row_filter: RowFilter, where: list[str], values: list[str]) -> None:
+    """Add the condition for parts whose rows have a symbol of the filter, and its values."""
+    if row_filter.symbols:
+        where.append(
+            "(symbol IN (SELECT value FROM json_each(?))"
+            " OR EXISTS (SELECT value FROM json_each(aliases)"
+            " INTERSECT SELECT value FROM json_each(?)))"
+        )
+        values += [json.dumps(row_filter.symbols)] * 2
+
+
 def all_parts(connection: sqlite3.Connection) -> list[Part]:
     """Every part of the lake, by schema, date, symbol and load."""
     text = f"SELECT {PART_COLUMNS} FROM part WHERE removed_ns IS NULL"  # noqa: S608
-    return [
-        Part(*row) for row in connection.execute(f"{text} ORDER BY schema, date, symbol, load, id")
-    ]
+    rows = connection.execute(f"{text} ORDER BY schema, date, symbol, load, id")
+    return [read_part(row) for row in rows]
 
 
 def loaded_schemas(connection: sqlite3.Connection) -> list[str]:
     """The names of all schemas that were loaded."""
     rows = connection.execute("SELECT DISTINCT schema FROM load ORDER BY schema")
-    return [name for (name,) in rows]
+    return [check_schema_name(name) for (name,) in rows]
 
 
 def all_loads(connection: sqlite3.Connection) -> list[tuple[str, str, int, int, str, str | None]]:
@@ -261,10 +321,10 @@ def all_loads(connection: sqlite3.Connection) -> list[tuple[str, str, int, int, 
 
 
 def loaded_symbols(connection: sqlite3.Connection) -> list[str]:
-    """The symbols of all parts."""
+    """The symbols of all rows."""
     rows = connection.execute(
-        "SELECT DISTINCT symbol FROM part"
-        " WHERE removed_ns IS NULL AND symbol IS NOT NULL ORDER BY symbol"
+        "SELECT symbol FROM part WHERE removed_ns IS NULL AND symbol IS NOT NULL"
+        " UNION SELECT value FROM part, json_each(aliases) WHERE removed_ns IS NULL ORDER BY 1"
     )
     return [name for (name,) in rows]
 
@@ -328,7 +388,10 @@ def known_paths(connection: sqlite3.Connection) -> set[str]:
 
 
 def find_removed_parts(before_ns: int) -> Transaction[list[str]]:
-    """The paths of parts that were removed from the lake before a time."""
+    """The paths of parts that were removed from the lake before a time.
+
+    A path that is none of a part is returned too: no file has it, and its row can be forgotten.
+    """
 
     def run(connection: sqlite3.Connection) -> list[str]:
         rows = connection.execute("SELECT path FROM part WHERE removed_ns < ?", [before_ns])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import repeat
 
 from batonics.lake.catalog import (
@@ -20,7 +20,8 @@ from batonics.lake.catalog import (
     find_source_by_digest,
     find_source_by_name,
 )
-from batonics.lake.overlap import check_overlap, write_publishers
+from batonics.lake.overlap import check_overlap, write_spans
+from batonics.lake.spans import BookSpan
 
 
 def commit_load(  # noqa: PLR0913 - settings, by keyword
@@ -29,7 +30,7 @@ def commit_load(  # noqa: PLR0913 - settings, by keyword
     version: str,
     *,
     again: bool = False,
-    publishers: Collection[int] = (),
+    spans: Sequence[BookSpan] = (),
     may_overlap: bool = True,
 ) -> Transaction[bool]:
     """Add a load to the lake.
@@ -43,7 +44,7 @@ def commit_load(  # noqa: PLR0913 - settings, by keyword
         loads: the parts of each schema.
         version: the version of batonics.
         again: replace even parts that were made from the same bytes.
-        publishers: the publishers of the source; empty: not known.
+        spans: when the source has records of which books.
         may_overlap: other sources may have the same books at the same times.
 
     Returns:
@@ -68,12 +69,8 @@ def commit_load(  # noqa: PLR0913 - settings, by keyword
                 )
         new_loads = [load for load in loads if again or load.schema not in loaded]
         if not may_overlap:
-            check_overlap(source, new_loads, publishers)(connection)
-        if publishers:
-            connection.execute(
-                "UPDATE source SET publishers = ? WHERE id = ?",
-                (write_publishers(publishers), source_id),
-            )
+            check_overlap(source, [load.schema for load in new_loads], spans)(connection)
+        write_spans(connection, source_id, spans)
         now_ns = time.time_ns()
         for load in new_loads:
             _insert_load(connection, source_id, load, version, now_ns)
@@ -90,6 +87,7 @@ def _insert_source(connection: sqlite3.Connection, source: LoadedSource) -> int:
 def _drop_source(connection: sqlite3.Connection, source_id: int) -> None:
     _remove_parts(connection, "load IN (SELECT id FROM load WHERE source = ?)", [source_id])
     connection.execute("DELETE FROM load WHERE source = ?", [source_id])
+    connection.execute("DELETE FROM span WHERE source = ?", [source_id])
     connection.execute("DELETE FROM source WHERE id = ?", [source_id])
 
 
@@ -107,11 +105,29 @@ def _insert_load(
 
 
 def append_parts(
-    source: LoadedSource, loads: Sequence[SchemaLoad], version: str
+    source: LoadedSource,
+    loads: Sequence[SchemaLoad],
+    version: str,
+    *,
+    spans: Sequence[BookSpan] = (),
+    may_overlap: bool = True,
 ) -> Transaction[None]:
-    """Add parts after those that the lake has of the source, as a live feed does."""
+    """Add parts after those that the lake has of the source, as a live feed does.
+
+    Args:
+        source: the source.
+        loads: the new parts of each schema.
+        version: the version of batonics.
+        spans: when the source has records of which books.
+        may_overlap: the lake may have the same books at the same times.
+
+    Raises:
+        UsageError: the lake has the same books at the same times (when it runs).
+    """
 
     def run(connection: sqlite3.Connection) -> None:
+        if not may_overlap:
+            check_overlap(source, [load.schema for load in loads], spans)(connection)
         now_ns = time.time_ns()
         connection.execute(
             "INSERT INTO source (name, digest, stat) VALUES (?, ?, ?)"
@@ -121,6 +137,7 @@ def append_parts(
         (source_id,) = connection.execute(
             "SELECT id FROM source WHERE name = ?", [source.name]
         ).fetchone()
+        write_spans(connection, source_id, spans)
         for load in loads:
             (load_id,) = connection.execute(
                 "INSERT INTO load (source, schema, version, rows, at_ns) VALUES (?, ?, ?, ?, ?)"

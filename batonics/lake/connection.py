@@ -1,39 +1,99 @@
 """Connections to DuckDB, and its errors as ours.
 
 The rule here: every query runs on a connection of `connect_duckdb`, and every error of DuckDB
-becomes a UsageError of one line.
+becomes a UsageError of one line. A connection opens the files that it is given, and no others: the
+SQL may come from anybody. The order of the settings matters: each would leave something open if it
+came later, and none can be changed after the last.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 
 from batonics.frames.schemas.table import find_schema
-from batonics.lake.views import view_schema
+from batonics.lake.views import sql_literal, view_schema
 from batonics.model.errors import UsageError
 
+TRUSTED_HINT = (
+    "a query reads the lake alone, unless you trust it with all your files: --trusted, in Python"
+    " trusted=True"
+)
 _ENUM = re.compile(r"ENUM\((?:'(?:''|[^'])*'(?:, )?)+\)")
 """An ENUM type with all its values, as messages of DuckDB have it."""
+_FILE_AS_TABLE = re.compile(r"Table with name \S*[./]\S* does not exist")
+"""A file or a URL in the place of a table."""
+MESSAGE_LETTERS_MAX = 1_000
+"""DuckDB quotes the rest of a statement, however long."""
 
 
-def connect_duckdb() -> duckdb.DuckDBPyConnection:
+class FileAccess(NamedTuple):
+    """Which files the queries of a connection can open.
+
+    Attributes:
+        paths: these files, which exist: DuckDB follows links when it is told of them.
+        spill: directory for temporary files of large queries; None: they have memory only.
+        trusted: any file and any URL too.
+    """
+
+    paths: Sequence[str] = ()
+    spill: Path | None = None
+    trusted: bool = False
+
+
+NO_FILES = FileAccess()
+"""No file can be opened."""
+
+
+def connect_duckdb(
+    access: FileAccess = NO_FILES, settings: Sequence[str] = ()
+) -> duckdb.DuckDBPyConnection:
     """A DuckDB in memory, in UTC, whose queries cannot read Python variables.
 
     It has the macro `local_time(ts, zone)`: the local time, without a zone, of a view's time, which
     is UTC.
+
+    Args:
+        access: the files that its queries can open.
+        settings: more settings, each `NAME = VALUE`; later ones are refused.
     """
     connection = duckdb.connect()
-    connection.execute("SET TimeZone = 'UTC'")
+    spill = "" if access.spill is None else str(access.spill)
+    connection.execute(f"SET temp_directory = {sql_literal(spill)}")
     connection.execute("SET python_enable_replacements = false")
+    connection.execute("SET TimeZone = 'UTC'")
     # DuckDB would take few books for few rows, and look for each trade in all quotes.
     connection.execute("SET asof_loop_join_threshold = 0")
     utc = "timezone('UTC', ts::TIMESTAMP_NS)"
     connection.execute(f"CREATE MACRO local_time(ts, zone) AS timezone(zone, {utc})")
+    if not access.trusted:
+        paths = ", ".join(map(sql_literal, access.paths))
+        connection.execute(f"SET allowed_paths = [{paths}]")
+        connection.execute("SET enable_external_access = false")
+    for setting in settings:
+        connection.execute(f"SET {setting}")
+    connection.execute("SET lock_configuration = true")
     return connection
+
+
+def binding_connection() -> duckdb.DuckDBPyConnection:
+    """A connection on which statements are bound, and none runs; it can open no file.
+
+    Temporary tables that are made on it are its own.
+    """
+    return _binding_database().cursor()
+
+
+@cache
+def _binding_database() -> duckdb.DuckDBPyConnection:
+    # One for the process: making another takes as long as a small query.
+    return connect_duckdb(NO_FILES)
 
 
 def check_select(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
@@ -49,6 +109,9 @@ def sql_errors() -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
+        if isinstance(error, duckdb.PermissionException):
+            reason = str(error).partition("\n")[0].removeprefix("Permission Error: ")
+            raise UsageError(f"the query: {reason}; {TRUSTED_HINT}") from None
         if missing := _missing_view(str(error)):
             raise UsageError(
                 f"the query: there is no {missing[0]} here; `batonics lake load FILES --schemas"
@@ -56,7 +119,10 @@ def sql_errors() -> Iterator[None]:
             ) from None
         lines = [line.strip() for line in str(error).splitlines()]
         text = " ".join(line for line in lines if line and not line.startswith(("LINE ", "^")))
-        raise UsageError(f"the query: {_ENUM.sub('ENUM(...)', text)}") from None
+        text = _ENUM.sub("ENUM(...)", text)
+        text = text if len(text) <= MESSAGE_LETTERS_MAX else f"{text[:MESSAGE_LETTERS_MAX]}..."
+        hint = f"; {TRUSTED_HINT}" if _FILE_AS_TABLE.search(text) else ""
+        raise UsageError(f"the query: {text}{hint}") from None
 
 
 def _missing_view(message: str) -> tuple[str, str] | None:

@@ -13,25 +13,27 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event, Lock
+from typing import NamedTuple
 
 from batonics.lake.catalog import Part
 from batonics.model.errors import LakeError
+from batonics.sinks.owned_directory import open_directory, open_regular
 
 DIGEST_THREADS = 2
 DIGEST_CHUNK_BYTES = 1 << 18
 
 
-def file_digest(path: str | Path, cancelled: Event | None = None) -> str:
+def file_digest(file: str | Path | int, cancelled: Event | None = None) -> str:
     """SHA-256 of a file, in hex, as `sha256sum` prints it.
 
     Args:
-        path: path of the file.
+        file: path of the file, or a descriptor, which stays open.
         cancelled: once this is set, reading stops, and the result is meaningless.
     """
     digest = hashlib.sha256()
-    with Path(path).open("rb", buffering=0) as file:
+    with open(file, "rb", buffering=0, closefd=not isinstance(file, int)) as raw:
         chunk = memoryview(bytearray(DIGEST_CHUNK_BYTES))
-        while (count := file.readinto(chunk)) and not (cancelled and cancelled.is_set()):
+        while (count := raw.readinto(chunk)) and not (cancelled and cancelled.is_set()):
             digest.update(chunk[:count])
     return digest.hexdigest()
 
@@ -50,39 +52,91 @@ def damaged_part(name: str, part: Part) -> LakeError:
     )
 
 
+class FileIdentity(NamedTuple):
+    """What tells one version of a file from another: all change if it is exchanged or written to.
+
+    Attributes:
+        device: number of the file system.
+        inode: number of the file in it.
+        bytes: size.
+        modified_ns: time at which its bytes were last written.
+        changed_ns: time at which its bytes, names or rights last changed; nobody can set it.
+    """
+
+    device: int
+    inode: int
+    bytes: int
+    modified_ns: int
+    changed_ns: int
+
+
 class Verifier:
-    """Verifies files against their digests, and remembers those it has verified."""
+    """Verifies parts against their digests, and remembers which files it has verified."""
 
     def __init__(self) -> None:
-        self._verified: dict[Path, tuple[str, str]] = {}  # digest, and stat of the file that had it
+        self._verified: dict[str, tuple[str, FileIdentity]] = {}  # digest, and the file that had it
         self._lock = Lock()
 
-    def check(self, files: Sequence[tuple[Path, Part]]) -> None:
-        """Read the files that were not read yet, or have changed since.
+    def check(self, root: Path, parts: Sequence[Part]) -> None:
+        """Read the parts that were not read yet, or whose files are others since.
+
+        Args:
+            root: directory with the parts at their paths.
+            parts: the parts.
 
         Raises:
-            LakeError: a file is missing or damaged; the message names it.
+            LakeError: a file is missing, damaged or no regular file; the message names it.
         """
-        unknown = [(path, part) for path, part in files if not self._is_verified(path, part)]
+        unknown = [part for part in parts if not self._is_verified(root, part)]
         if len(unknown) == 1:
-            self._verify(*unknown[0])
+            self._verify(root, unknown[0])
         elif unknown:
             with ThreadPoolExecutor(min(DIGEST_THREADS, os.cpu_count() or 1)) as threads:
-                list(threads.map(lambda item: self._verify(*item), unknown))
+                list(threads.map(lambda part: self._verify(root, part), unknown))
 
-    def _is_verified(self, path: Path, part: Part) -> bool:
+    def check_unchanged(self, root: Path, parts: Sequence[Part]) -> None:
+        """Check after parts were read that the files are those that were verified before.
+
+        Raises:
+            LakeError: a file is another one, so that the rows that were read may be wrong.
+        """
+        for part in parts:
+            if not self._is_verified(root, part):
+                raise LakeError(
+                    f"{root}/{part.path}: has changed while it was read: its rows may be wrong;"
+                    " read it again"
+                )
+
+    def _is_verified(self, root: Path, part: Part) -> bool:
+        path = f"{root}/{part.path}"
         try:
-            return self._verified.get(path) == (part.digest, file_stat(path))
+            found = os.lstat(path)
         except OSError:
             return False
+        return self._verified.get(path) == (part.digest, _identity(found))
 
-    def _verify(self, path: Path, part: Part) -> None:
+    def _verify(self, root: Path, part: Part) -> None:
+        directory, _, _ = part.path.rpartition("/")
+        path = root / part.path
         try:
-            stat = file_stat(path)
-            digest = file_digest(path)
+            with open_directory(root, directory) as within:
+                handle = open_regular(path, os.O_RDONLY, within=within)
+            try:
+                identity = _identity(os.fstat(handle))
+                # The size is known: a file that has another one is not read.
+                digest = file_digest(handle) if identity.bytes == part.bytes else ""
+                is_same = identity == _identity(os.fstat(handle))
+            finally:
+                os.close(handle)
         except OSError as error:
             raise LakeError(f"{path}: cannot be read: {error.strerror}") from None
-        if digest != part.digest:
+        if digest != part.digest or not is_same:
             raise damaged_part(str(path), part)
         with self._lock:
-            self._verified[path] = part.digest, stat
+            self._verified[str(path)] = part.digest, identity
+
+
+def _identity(found: os.stat_result) -> FileIdentity:
+    return FileIdentity(
+        found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+    )

@@ -1,7 +1,8 @@
 """A lake in a directory.
 
 The rule here: a file of the lake gets its name only once its bytes are on the disk, and never
-changes after that. A load writes below `.loading/` until all of its files are complete.
+changes after that. A load writes below `.loading/` until all of its files are complete. No file
+below the root is reached through a link (`sinks/owned_directory.py`).
 
     LAKE/catalog.sqlite                                           the catalog (`catalog.py`)
     LAKE/mbp-10/date=2025-09-24/symbol=CLX5/ID-0000.parquet       a part
@@ -14,23 +15,36 @@ lock: the next load removes it, and those files named in `moves` that the catalo
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import re
 import secrets
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from batonics.lake.catalog import CATALOG_FILE, Part, known_paths
 from batonics.lake.digest import Verifier
 from batonics.lake.file_catalog import FileCatalog
+from batonics.lake.part_paths import PART_DEPTH, rebuild_part_path
 from batonics.model.errors import LakeError, OutputError
 from batonics.sinks.atomic import sync_path
+from batonics.sinks.owned_directory import (
+    list_files,
+    move_file,
+    open_directory,
+    open_lock,
+    open_regular,
+    remove_file,
+)
 
 STAGING_DIRECTORY = ".loading"
 LOCK_FILE = "lock"
 MOVES_FILE = "moves"
+LOAD_ID_BYTES = 8
+_LOAD_ID = re.compile("[0-9a-f]{16}")
 
 
 class DirectoryStaging:
@@ -55,21 +69,23 @@ class DirectoryStaging:
             files: path of each file now, and its path from the lake's root.
         """
         moves = self.directory / MOVES_FILE
-        with moves.open("w", encoding="utf-8") as file:
+        with moves.open("x", encoding="utf-8") as file:
             file.writelines(f"{path}\n" for _, path in files)
             file.flush()
             os.fsync(file.fileno())
         sync_path(self.directory)
         root = self._store.root
-        directories = sorted({(root / path).parent for _, path in files})
+        directories = sorted({path.rpartition("/")[0] for _, path in files})
         # The lock keeps others from removing a directory that was just made and is still empty.
         with self._store.locked():
             for directory in directories:
-                _make_directories(directory, root)
+                with open_directory(root, directory, make=True):
+                    pass
             for source, path in files:
-                source.rename(root / path)
+                move_file(source, root, path)
             for directory in directories:
-                sync_path(directory)
+                with open_directory(root, directory) as handle:
+                    os.fsync(handle)
 
 
 class DirectoryStore:
@@ -100,13 +116,18 @@ class DirectoryStore:
         """The lake's root, for messages."""
         return str(self.root)
 
+    @property
+    def local_root(self) -> Path:
+        """See `Store`: the lake's root."""
+        return self.root
+
     def local_path(self, part: Part) -> Path:
         """The path of a part."""
         return Path(f"{self._prefix}{part.path}")
 
     def fetch(self, parts: Sequence[Part], verifier: Verifier) -> None:
         """See `Store`; parts are on this machine already, and are verified."""
-        verifier.check([(self.local_path(part), part) for part in parts])
+        verifier.check(self.root, parts)
 
     def plan_paths(self, parts: Sequence[Part]) -> list[str]:
         """See `Store`; the paths are those of the parts."""
@@ -114,7 +135,7 @@ class DirectoryStore:
 
     def verify(self, part: Part) -> None:
         """See `Store`."""
-        Verifier().check([(self.local_path(part), part)])
+        Verifier().check(self.root, [part])
 
     @contextmanager
     def stage(self) -> Iterator[DirectoryStaging]:
@@ -130,15 +151,15 @@ class DirectoryStore:
                 yield DirectoryStaging(self, directory)
             finally:
                 with self.locked():
-                    self._remove_staging(directory)
+                    self._remove_staging(directory.name)
                 os.close(lock)
 
     def clean_up(self) -> None:
         """Remove what killed loads have left behind."""
         with _write_errors(self.root), self.locked():
-            for directory in sorted((self.root / STAGING_DIRECTORY).iterdir()):
-                if directory.is_dir() and _is_abandoned(directory):
-                    self._remove_staging(directory)
+            for load_id in self._staged_loads():
+                if self._is_abandoned(load_id):
+                    self._remove_staging(load_id)
 
     def remove(self, paths: Sequence[str]) -> int:
         """Remove files of the lake; return how many bytes they had."""
@@ -148,12 +169,9 @@ class DirectoryStore:
     def find_orphans(self) -> list[str]:
         """The paths of Parquet files that neither the catalog nor a running load knows."""
         with _read_errors(self.root), self._locked_shared():
-            found = {
-                path.relative_to(self.root).as_posix()
-                for path in self.root.glob("*/date=*/symbol=*/*.parquet")
-            }
-            for moves in (self.root / STAGING_DIRECTORY).glob(f"*/{MOVES_FILE}"):
-                found -= set(_read_moves(moves.parent))
+            found = set(filter(rebuild_part_path, list_files(self.root, PART_DEPTH)))
+            for load_id in self._staged_loads():
+                found.difference_update(self._read_moves(load_id))
             return sorted(found - self.catalog.read(known_paths))
 
     def _make(self) -> None:
@@ -163,7 +181,7 @@ class DirectoryStore:
         is_lake = (root / CATALOG_FILE).exists() or (root / STAGING_DIRECTORY).is_dir()
         if root.is_dir() and not is_lake and any(root.iterdir()):
             raise OutputError(f"{root}: is neither empty nor a lake; name another directory")
-        (root / STAGING_DIRECTORY).mkdir(parents=True, exist_ok=True)
+        root.mkdir(parents=True, exist_ok=True)
         with self.locked():
             self._check_catalog_exists()
             FileCatalog.make(self.root / CATALOG_FILE)
@@ -183,83 +201,105 @@ class DirectoryStore:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Within the block no other process begins a load, or looks for abandoned ones."""
-        (self.root / STAGING_DIRECTORY).mkdir(exist_ok=True)
-        with (self.root / STAGING_DIRECTORY / LOCK_FILE).open("wb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with open_directory(self.root, STAGING_DIRECTORY, make=True) as within:
+            lock = open_lock(self.root / STAGING_DIRECTORY / LOCK_FILE, within=within)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+        finally:
+            os.close(lock)
 
     @contextmanager
     def _locked_shared(self) -> Iterator[None]:
         """Within the block no process begins or ends a load; this needs no right to write."""
+        path = self.root / STAGING_DIRECTORY / LOCK_FILE
         try:
-            file = (self.root / STAGING_DIRECTORY / LOCK_FILE).open("rb")
+            with open_directory(self.root, STAGING_DIRECTORY) as within:
+                lock = open_regular(path, os.O_RDONLY, within=within)
         except FileNotFoundError:
             yield  # no load has ever begun here: the lake was copied
             return
-        with file:
-            fcntl.flock(file, fcntl.LOCK_SH)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH)
             yield
+        finally:
+            os.close(lock)
+
+    def _staged_loads(self) -> list[str]:
+        """The ids of the loads that have a staging area; what else lies there is left alone."""
+        try:
+            with (
+                open_directory(self.root, STAGING_DIRECTORY) as within,
+                os.scandir(within) as found,
+            ):
+                return sorted(
+                    entry.name
+                    for entry in found
+                    if _LOAD_ID.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
+                )
+        except FileNotFoundError:
+            return []
 
     def _make_staging(self) -> tuple[Path, int]:
         """A new staging area, and the lock that this load holds on it."""
         with self.locked():
-            directory = self.root / STAGING_DIRECTORY / secrets.token_hex(8)
-            directory.mkdir()
-            lock = os.open(directory / LOCK_FILE, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o666)
+            load_id = secrets.token_hex(LOAD_ID_BYTES)
+            directory = self.root / STAGING_DIRECTORY / load_id
+            with open_directory(self.root, _staging_path(load_id), make=True) as within:
+                lock = open_lock(directory / LOCK_FILE, within=within)
             fcntl.flock(lock, fcntl.LOCK_EX)
             return directory, lock
 
-    def _remove_staging(self, directory: Path) -> None:
+    def _remove_staging(self, load_id: str) -> None:
         """Remove a staging area, and the files that were published from it but not committed."""
-        if moved := _read_moves(directory):
+        if moved := self._read_moves(load_id):
             known = self.catalog.read(known_paths)
             self._remove_files([path for path in moved if path not in known])
-        shutil.rmtree(directory)
+        with open_directory(self.root, STAGING_DIRECTORY) as within:
+            shutil.rmtree(load_id, dir_fd=within)
 
-    def _remove_files(self, paths: Sequence[str]) -> int:
-        bytes_removed = 0
-        for path in paths:
-            file = self.root / path
-            with suppress(FileNotFoundError):
-                bytes_removed += file.stat().st_size
-                file.unlink()
-            with suppress(OSError):  # the directory has other files
-                file.parent.rmdir()
-                file.parent.parent.rmdir()
-        return bytes_removed
+    def _remove_files(self, paths: Iterable[str]) -> int:
+        rebuilt = filter(None, map(rebuild_part_path, paths))
+        return sum(remove_file(self.root, path) for path in rebuilt)
+
+    def _read_moves(self, load_id: str) -> list[str]:
+        """The paths of the files that a load has published, or was about to."""
+        path = self.root / _staging_path(load_id) / MOVES_FILE
+        try:
+            with open_directory(self.root, _staging_path(load_id)) as within:
+                handle = open_regular(path, os.O_RDONLY, within=within)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            if error.errno == errno.EINVAL:  # no file that a load has written
+                return []
+            raise
+        with open(handle, encoding="utf-8", errors="replace") as lines:  # noqa: PTH123
+            return [path for path in map(rebuild_part_path, lines.read().splitlines()) if path]
+
+    def _is_abandoned(self, load_id: str) -> bool:
+        """Whether no process holds the lock of a staging area."""
+        path = self.root / _staging_path(load_id) / LOCK_FILE
+        try:
+            with open_directory(self.root, _staging_path(load_id)) as within:
+                lock = open_regular(path, os.O_WRONLY, within=within)
+        except FileNotFoundError:
+            return True  # killed before it had a lock: the caller's lock keeps loads from beginning
+        except OSError as error:
+            if error.errno == errno.EINVAL:  # no lock of a load
+                return True
+            raise
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(lock)
+        return True
 
 
-def _read_moves(directory: Path) -> list[str]:
-    """The paths of the files that a load has published, or was about to."""
-    try:
-        return (directory / MOVES_FILE).read_text(encoding="utf-8").splitlines()
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-
-
-def _is_abandoned(directory: Path) -> bool:
-    """Whether no process holds the lock of a staging area."""
-    try:
-        lock = os.open(directory / LOCK_FILE, os.O_WRONLY)
-    except FileNotFoundError:
-        return True  # killed before it had a lock: the caller's lock keeps loads from beginning
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(lock)
-    return True
-
-
-def _make_directories(directory: Path, root: Path) -> None:
-    """Make a directory below the root, and sync the name of each new directory."""
-    if directory == root or directory.is_dir():
-        return
-    _make_directories(directory.parent, root)
-    with suppress(FileExistsError):
-        directory.mkdir()
-    sync_path(directory.parent)
+def _staging_path(load_id: str) -> str:
+    return f"{STAGING_DIRECTORY}/{load_id}"
 
 
 @contextmanager

@@ -25,6 +25,7 @@ import errno
 import os
 import shutil
 import sqlite3
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -61,11 +62,14 @@ class FileCatalog:
     @classmethod
     def make(cls, path: Path) -> None:
         """Make an empty catalog, unless there is one. The caller keeps other processes away."""
+        for file in (path, _wal(path), _shm(path)):
+            _stat(file)
         with _writing_connection(path, "rwc") as connection:
             _in_transaction(connection, make_tables)
 
     def commit(self, transaction: Transaction[T]) -> T:
         """See `Catalog`."""
+        self._stats()
         with _writing_connection(self._path, "rw") as connection:
             return _in_transaction(connection, transaction)
 
@@ -87,7 +91,7 @@ class FileCatalog:
         """The catalog; or a copy of it, if a log file is missing, so that no commit is running."""
         with ExitStack() as stack:
             path = self._path
-            if None in map(_stat, self._log_files):
+            if None in self._stats()[1:]:
                 path = Path(stack.enter_context(TemporaryDirectory(prefix="batonics-catalog-")))
                 path /= self._path.name
                 self._copy(path)
@@ -119,14 +123,20 @@ def _shm(path: Path) -> Path:
 
 
 def _stat(path: Path) -> tuple[int, int, int] | None:
-    """Size, time and inode of a file, which change with its contents; None: there is no file."""
+    """Size, time and inode of a file, which change with its contents; None: there is no file.
+
+    Raises:
+        LakeError: it is a link or no regular file, which SQLite would follow or wait for.
+    """
     try:
-        stat = path.stat()
+        found = path.lstat()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise LakeError(f"{path}: cannot be read: {error.strerror}") from None
-    return stat.st_size, stat.st_mtime_ns, stat.st_ino
+    if not stat.S_ISREG(found.st_mode):
+        raise LakeError(f"{path}: is no regular file, so it is no catalog of a lake")
+    return found.st_size, found.st_mtime_ns, found.st_ino
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:

@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
+from itertools import groupby
 from os import PathLike, fspath
 from pathlib import Path
 
@@ -17,13 +18,21 @@ import polars as pl
 from batonics.frames.columns.books import BOOK_KEY
 from batonics.frames.columns.prices import scan_prices
 from batonics.frames.html import html_table
-from batonics.frames.schemas.table import find_schema
+from batonics.frames.scan.mbo_scan import SYMBOL
+from batonics.frames.schemas.table import Schema, find_schema
 from batonics.lake import catalog
 from batonics.lake.catalog import Part, RowFilter
 from batonics.lake.commits import forget_parts
 from batonics.lake.digest import Verifier
+from batonics.lake.part_paths import abbreviated_symbols
 from batonics.lake.parts import HIVE_SCHEMA
-from batonics.lake.row_filters import check_row_filter, check_schema, filter_rows, parse_row_filter
+from batonics.lake.row_filters import (
+    alias_note,
+    check_row_filter,
+    check_schema,
+    filter_rows,
+    parse_row_filter,
+)
 from batonics.lake.storage import open_store
 from batonics.model.arguments import SymbolNames, check_methods
 from batonics.model.errors import DataWarning, LakeError, UsageError
@@ -95,7 +104,7 @@ class Lake:
 
         Columns: schema, symbol (String), date (Date), rows, bytes (Int64), least and greatest time
         of the rows ts_min and ts_max (Datetime ns UTC), path from the root (String), digest
-        (String, SHA-256 in hex).
+        (String, SHA-256 in hex), aliases: the other symbols of the rows (String, a JSON array).
         """
         rows = self.store.catalog.read(catalog.all_parts)
         return _parts_frame(rows)
@@ -132,7 +141,8 @@ class Lake:
                 a file is damaged or missing.
         """
         check_schema(self.store, schema)
-        return self._fetch(schema, self._row_filter(symbols, start, end))
+        parts = self._fetch(schema, self._row_filter(symbols, start, end))
+        return [self.store.local_path(part) for part in parts]
 
     def scan(
         self,
@@ -148,7 +158,9 @@ class Lake:
         Dtypes are those of the frames that were loaded; the place of the row (`source`, Datetime
         ns UTC, and `position`, UInt64), `date` (Date) and `symbol` (String) follow the columns.
         This call chooses files by symbols and times, and verifies them; Polars pushes later filters
-        and selections down into them.
+        and selections down into them. A row has one `symbol`: one of `symbols`, if they are given.
+        Where an instrument has several symbols at once, `symbols` finds its rows by each of them,
+        and a filter of the column `symbol` does not; a DataWarning says so.
 
         Args: those of `files`, and
             prices: the unit of prices: "fixed", "decimal" or "float" (`frames/columns/prices.py`).
@@ -162,23 +174,41 @@ class Lake:
         check_schema(self.store, schema)
         found = find_schema(schema)
         columns = pl.Schema({**found.lake_columns, **HIVE_SCHEMA})
-        files = self._fetch(schema, row_filter)
-        if not files:
+        parts = self._fetch(schema, row_filter)
+        if not parts:
             return scan_prices(pl.LazyFrame(schema=columns), prices)
-        root = files[0].parents[3]
+        aliased = next((part for part in parts if part.other_symbols()), None)
+        if aliased is not None and not row_filter.symbols:
+            note = alias_note(aliased, aliased.other_symbols()[0])
+            warnings.warn(note, DataWarning, stacklevel=3)
+        root = self.store.local_root
         if "=" in str(root):
             raise UsageError(
                 f"{root}: Polars takes each NAME=VALUE in a path for a column; name the lake by a"
                 " link whose path has none"
             )
-        rows = pl.scan_parquet(
-            files,
-            schema=found.lake_columns,
-            hive_partitioning=True,
-            hive_schema=HIVE_SCHEMA,
-            glob=False,
-        ).select(list(columns))
+        rows = self._scan_parts(parts, found, row_filter.symbols).select(list(columns))
         return scan_prices(filter_rows(rows, found, row_filter), prices)
+
+    def _scan_parts(
+        self, parts: Sequence[Part], schema: Schema, symbols: Sequence[str]
+    ) -> pl.LazyFrame:
+        scans = []
+        for alias, group in groupby(parts, lambda part: _find_alias(part, symbols)):
+            run = list(group)
+            rows = pl.scan_parquet(
+                [self.store.local_path(part) for part in run],
+                schema=schema.lake_columns,
+                hive_partitioning=True,
+                hive_schema=HIVE_SCHEMA,
+                glob=False,
+            )
+            if alias is not None:
+                rows = rows.with_columns(symbol=pl.lit(alias))
+            elif abbreviations := abbreviated_symbols(part.symbol for part in run):
+                rows = rows.with_columns(pl.col(SYMBOL).replace(abbreviations))
+            scans.append(rows)
+        return scans[0] if len(scans) == 1 else pl.concat(scans)
 
     def _row_filter(self, symbols: SymbolNames, start: Time | None, end: Time | None) -> RowFilter:
         """The filter; UsageError unless the lake has rows of all the symbols, and at the times."""
@@ -244,6 +274,7 @@ class Lake:
         *,
         prices: PriceUnit = "fixed",
         include: Collection[str] = (),
+        trusted: bool = False,
         **parameters: object,
     ) -> pl.DataFrame:
         """The result of one SELECT over views named after the schemas (`lake/sql.py`).
@@ -259,17 +290,20 @@ class Lake:
                 BIGINT of 1e-9; the columns that the header declares as prices have the unit, and a
                 warning names numbers that it does not declare.
             include: states that `is_open` of the views counts as open too: "crossed", "closed".
+            trusted: the query may read any file and URL; else it reads this lake alone. A warning
+                says that it could.
             parameters: value of each `$name` in the query.
 
         Raises:
             UsageError: DuckDB refuses the query; the message is DuckDB's. Or there is no such unit.
-            LakeError: a file is damaged or missing.
+            LakeError: a file is damaged or missing, or has changed while it was read.
         """
         from batonics.lake.query_file import read_query
         from batonics.lake.sql import LakeDatabase
 
         parsed = read_query(query)
-        with closing(LakeDatabase(self.store, self.verifier, include=include)) as database:
+        database = LakeDatabase(self.store, self.verifier, include=include, trusted=trusted)
+        with closing(database):
             result = database.query(
                 parsed.sql, parsed.bind(parameters), header=parsed, prices=prices
             )
@@ -312,10 +346,16 @@ class Lake:
         self.store.catalog.commit(forget_parts(removed))
         return len(removed) + len(orphans), bytes_removed
 
-    def _fetch(self, schema: str, row_filter: RowFilter) -> list[Path]:
+    def _fetch(self, schema: str, row_filter: RowFilter) -> list[Part]:
         parts = self.store.catalog.read(catalog.find_parts(schema, row_filter))
         self.store.fetch(parts, self.verifier)
-        return [self.store.local_path(part) for part in parts]
+        return parts
+
+
+def _find_alias(part: Part, symbols: Sequence[str]) -> str | None:
+    """The symbol of a part's rows in an answer, if it is not the one that they are stored under."""
+    symbol = part.symbol_among(symbols)
+    return None if symbol == part.symbol else symbol
 
 
 _SOURCES_SCHEMA = pl.Schema(
@@ -339,6 +379,7 @@ _PARTS_SCHEMA = pl.Schema(
         "ts_max": pl.Datetime("ns", "UTC"),
         "path": pl.String(),
         "digest": pl.String(),
+        "aliases": pl.String(),
     }
 )
 

@@ -25,7 +25,7 @@ import duckdb
 from batonics.frames.columns.prices import find_price_columns
 from batonics.frames.schemas.table import find_schema
 from batonics.lake.derivations import Derivation, Expressions, Node, UnknownPlanError
-from batonics.lake.query_file import SQL_TOKEN
+from batonics.lake.sql_tokens import sql_tokens
 from batonics.lake.views import empty_table_statement, sql_literal, view_schema
 
 Columns = list[Derivation]
@@ -89,9 +89,9 @@ def _insert_parameters(sql: str, parameters: Mapping[str, object]) -> str:
         return re.sub(r"\$(\w+)", lambda found: literals.get(found[1], found[0]), text)
 
     pieces, end = [], 0
-    for token in SQL_TOKEN.finditer(sql):
-        pieces += [insert(sql[end : token.start()]), token[0]]
-        end = token.end()
+    for token in sql_tokens(sql):
+        pieces += [insert(sql[end : token.start]), token.text]
+        end = token.end
     return "".join([*pieces, insert(sql[end:])])
 
 

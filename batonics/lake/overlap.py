@@ -1,79 +1,82 @@
-"""Finds rows that a lake would have twice: sources of the same books at times that overlap.
+"""Finds records that a lake would have twice: sources of the same books at times that overlap.
 
-The rule here: two sources overlap if both have rows of a schema and a symbol at intersecting times,
-and a publisher in common. A source may begin at the very time at which another ends, as parts of a
-recording do. Rows at the end of the input, such as lives of orders, are not compared.
+The rule here: two sources overlap if both have rows of a schema, and records of one book whose
+spans (`spans.py`) intersect. A source may begin at the very time at which another ends, as parts of
+a recording do.
 """
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
-from batonics.frames.schemas.table import find_schema
-from batonics.lake.catalog import LoadedSource, SchemaLoad, Transaction
+from batonics.lake.catalog import LoadedSource, Transaction
+from batonics.lake.spans import BookSpan
 from batonics.model.errors import UsageError
 from batonics.model.times import format_time
 
 _FIND = """
-    SELECT source.name, source.publishers, part.ts_min, part.ts_max
-    FROM part JOIN load ON part.load = load.id JOIN source ON load.source = source.id
-    WHERE part.removed_ns IS NULL AND part.schema = ? AND part.date IS ? AND part.symbol IS ?
-        AND part.ts_min < ? AND part.ts_max > ?
-        AND source.name IS NOT ? AND source.digest IS NOT ?
+    SELECT source.name, source.digest, span.first_ns, span.last_ns
+    FROM span JOIN source ON span.source = source.id
+    WHERE span.day = ?1 AND span.publisher_id = ?2 AND span.instrument = ?3
+        AND (span.first_ns < ?5 AND span.last_ns > ?4 OR span.first_ns = ?4 AND span.last_ns = ?5)
+        AND EXISTS (
+            SELECT 1 FROM load WHERE load.source = source.id
+                AND load.schema IN (SELECT value FROM json_each(?6))
+        )
+"""
+_WRITE = """
+    INSERT INTO span (source, day, publisher_id, instrument, first_ns, last_ns)
+    VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET last_ns = max(last_ns, excluded.last_ns)
 """
 
 
 def check_overlap(
-    source: LoadedSource, loads: Sequence[SchemaLoad], publishers: Collection[int]
+    source: LoadedSource, schemas: Sequence[str], spans: Sequence[BookSpan]
 ) -> Transaction[None]:
-    """Refuse a load whose rows the lake has from another source.
+    """Refuse records that the lake has already.
+
+    A file is not compared with what the lake has of the same file. A stream goes on behind what the
+    lake has of it.
 
     Args:
-        source: the source of the load.
-        loads: its parts by schema.
-        publishers: its publishers.
+        source: the source of the records.
+        schemas: the schemas of its rows.
+        spans: when it has records of which books.
 
     Returns:
         The transaction, which raises UsageError.
     """
+    names = json.dumps(list(schemas))
 
     def run(connection: sqlite3.Connection) -> None:
-        for load in loads:
-            if find_schema(load.schema).time_depends_on_end:
-                continue
-            for part in load.parts:
-                found = connection.execute(
-                    _FIND,
-                    (
-                        *(part.schema, part.date, part.symbol, part.ts_max, part.ts_min),
-                        *(source.name, source.digest),
-                    ),
+        for span in spans if schemas else ():
+            for name, digest, first_ns, last_ns in connection.execute(_FIND, (*span[:5], names)):
+                is_same = name == source.name or (digest is not None and digest == source.digest)
+                if is_same and (source.digest is not None or span.is_continued):
+                    continue
+                first, last = max(first_ns, span.first_ns), min(last_ns, span.last_ns)
+                times = f"from {format_time(first)} to {format_time(last)}"
+                both = (
+                    f"{_describe(name)} has records of {span.name} {times} in the lake already"
+                    if name == source.name
+                    else f"{_describe(source.name)} and {_describe(name)}, which the lake has,"
+                    f" overlap: both have records of {span.name} {times}"
                 )
-                for name, text, ts_min, ts_max in found:
-                    others = {int(number) for number in text.split()}
-                    if others and others.isdisjoint(publishers):
-                        continue
-                    raise UsageError(
-                        f"{_describe(source.name)} and {_describe(name)}, which the lake has,"
-                        f" overlap: both have {part.schema} of {part.symbol or 'unnamed books'}"
-                        f" from {_format(max(ts_min, part.ts_min))}"
-                        f" to {_format(min(ts_max, part.ts_max))}; load each record once, or add"
-                        " --in-this-order to have such rows twice"
-                    )
+                raise UsageError(
+                    f"{both}; give each record once, or add --in-this-order to have such rows twice"
+                )
 
     return run
 
 
-def write_publishers(publishers: Collection[int]) -> str:
-    """Publishers as the catalog has them."""
-    return " ".join(map(str, sorted(publishers)))
+def write_spans(connection: sqlite3.Connection, source_id: int, spans: Sequence[BookSpan]) -> None:
+    """Note that a source in the catalog has these records."""
+    connection.executemany(_WRITE, [(source_id, *span[:5]) for span in spans])
 
 
 def _describe(name: str) -> str:
     first, *others = name.split("\n")
     return f"{first} and {len(others)} more" if others else first
-
-
-def _format(ts_ns: int | None) -> str:
-    return (format_time(ts_ns) if ts_ns is not None else None) or "an unknown time"

@@ -41,17 +41,20 @@ class PartCache:
 
     Args:
         client: client of the lake's objects.
+
+    Attributes:
+        directory: the directory of this lake in the cache.
     """
 
     def __init__(self, client: BucketClient) -> None:
         self._client = client
-        self._directory = cache_directory() / _directory_name(client)
-        self._plan_directory = self._directory / PLAN_DIRECTORY
+        self.directory = cache_directory() / _directory_name(client)
+        self._plan_directory = self.directory / PLAN_DIRECTORY
         self._planned: set[str] = set()  # paths of empty files that this process has seen
 
     def path(self, part: Part) -> Path:
         """The path of a part once it is fetched."""
-        return self._directory / part.path
+        return self.directory / part.path
 
     def fetch(self, parts: Sequence[Part], verifier: Verifier) -> None:
         """Download the parts that are not in the cache, and verify all of them.
@@ -87,16 +90,16 @@ class PartCache:
                 self._planned.add(part.path)
         return [str(self._plan_directory / part.path) for part in parts]
 
-    def remove(self, paths: Sequence[str]) -> None:
+    def remove(self, paths: Collection[str]) -> None:
         """Remove the files of parts, if they exist."""
         for path in paths:
-            for directory in (self._directory, self._plan_directory):
+            for directory in (self.directory, self._plan_directory):
                 (directory / path).unlink(missing_ok=True)
 
     def clean_up(self, known: Collection[str]) -> None:
         """Remove the files of other parts than the known ones, and abandoned downloads."""
         abandoned_before = time.time() - ABANDONED_SECONDS
-        for directory in (self._directory, self._plan_directory):
+        for directory in (self.directory, self._plan_directory):
             for file in directory.glob(_FILES):
                 if file.relative_to(directory).as_posix() in known:
                     continue
@@ -106,12 +109,11 @@ class PartCache:
                         file.unlink()
 
     def _fetch(self, part: Part, verifier: Verifier) -> None:
-        cached = [(self.path(part), part)]
         try:
-            verifier.check(cached)
+            verifier.check(self.directory, [part])
         except LakeError:
             self._download(part)
-            verifier.check(cached)
+            verifier.check(self.directory, [part])
 
     def _download(self, part: Part) -> None:
         path = self.path(part)

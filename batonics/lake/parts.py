@@ -1,9 +1,9 @@
 """Writes frames as parts: one Parquet file for each date and symbol, several for many rows.
 
-The rule here: a part has the rows of one load, date and symbol, in the order in which they came,
-and its digest is that of the bytes on the disk. Memory and open files are limited, however many
-symbols there are: beyond the limit the largest group of rows is written early, or a part ends
-early.
+The rule here: a part has rows of one load and date that have the same symbols, in the order in
+which they came, and its digest is that of the bytes on the disk. Memory and open files are limited,
+however many symbols there are: beyond the limit the largest group of rows is written early, or a
+part ends early.
 
 The date of a row is that of its time (`Schema.time`), UTC; a row without a time has the time of
 the row before it.
@@ -15,15 +15,15 @@ import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import quote
 
 import polars as pl
 
 from batonics.frames.scan.mbo_scan import SYMBOL
-from batonics.frames.schemas.row_keys import ROW_TIME
+from batonics.frames.schemas.row_keys import ALIASES, ROW_TIME
 from batonics.frames.schemas.table import Schema
-from batonics.lake.catalog import Part
+from batonics.lake.catalog import NO_ALIASES, Part
 from batonics.lake.digest import file_digest
+from batonics.lake.part_paths import part_directory
 from batonics.model.times import NS_PER_DAY
 from batonics.sinks.atomic import sync_path
 from batonics.sinks.columnar import ParquetWriter, open_file_stream
@@ -35,8 +35,6 @@ GATHERED_BYTES_MAX = 512 << 20
 OPEN_PARTS_MAX = 128
 """Parts that are open at once."""
 
-HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
-"""The value for null in hive-named directories."""
 EPOCH = dt.date(1970, 1, 1)
 HIVE_SCHEMA = pl.Schema({"date": pl.Date(), SYMBOL: pl.String()})
 """Columns whose values are in the names of a part's directories."""
@@ -49,10 +47,12 @@ class PartKey(NamedTuple):
     Attributes:
         day: days since the epoch, UTC; None if no row has a time.
         symbol: symbol; None if there is none.
+        aliases: other symbols, as `Part` has them.
     """
 
     day: int | None
     symbol: str | None
+    aliases: str = NO_ALIASES
 
 
 class PartFile:
@@ -112,16 +112,18 @@ class PartFile:
         self._writer.close()
         self._stream.close()
         sync_path(self.file)
+        schema, date = self._schema.name, day_to_date(self.key.day)
         part = Part(
-            path=f"{part_directory(self._schema.name, self.key)}/{name}.parquet",
-            schema=self._schema.name,
-            date=day_to_date(self.key.day),
+            path=f"{part_directory(schema, date, self.key.symbol)}/{name}.parquet",
+            schema=schema,
+            date=date,
             symbol=self.key.symbol,
             digest=file_digest(self.file),
             bytes=self.file.stat().st_size,
             rows=self.rows,
             ts_min=self.ts_min,
             ts_max=self.ts_max,
+            aliases=self.key.aliases,
         )
         return self.file, part
 
@@ -152,7 +154,7 @@ class PartsWriter:
         self._latest_day = -1
 
     def write(self, frame: pl.DataFrame) -> None:
-        """Write rows with the schema's `lake_columns`, `_time` and `symbol`.
+        """Write rows with the schema's `lake_columns`, `_time`, `symbol` and perhaps `_aliases`.
 
         `_time` (Int64, nanoseconds since the epoch) is the time of the row, or of the row before it
         if it has none; null if neither has one.
@@ -179,18 +181,19 @@ class PartsWriter:
         self._open.clear()
 
     def _by_key(self, frame: pl.DataFrame) -> Iterator[tuple[PartKey, pl.DataFrame]]:
-        """The rows of each date and symbol, in their order."""
+        """The rows of each date, symbol and aliases, in their order."""
         times, symbols, ids = frame[ROW_TIME], frame[SYMBOL], frame["instrument_id"]
         first, last = _day(times.min()), _day(times.max())
-        is_one_day = first == last and not times.null_count()
+        is_plain = first == last and not times.null_count() and ALIASES not in frame.columns
         # An instrument changes its symbol only from one day to another.
-        if is_one_day and ids.min() == ids.max() and symbols[0] == symbols[-1]:
+        if is_plain and ids.min() == ids.max() and symbols[0] == symbols[-1]:
             yield PartKey(first, symbols[0]), frame
             return
         keyed = frame.hstack([(times // NS_PER_DAY).alias(ROW_DAY)])
-        groups = keyed.partition_by(ROW_DAY, SYMBOL, maintain_order=True, as_dict=True)
-        for (day, symbol), rows in groups.items():
-            yield PartKey(day, symbol), rows
+        columns = [name for name in (ROW_DAY, SYMBOL, ALIASES) if name in keyed.columns]
+        groups = keyed.partition_by(columns, maintain_order=True, as_dict=True)
+        for key, rows in groups.items():
+            yield PartKey(*key), rows
 
     def _end_parts_before(self, ts_ns: int | None) -> None:
         """Complete the parts of days before a time, which is the earliest of the new rows.
@@ -227,13 +230,6 @@ def _day(ts_ns: object) -> int | None:
 
 def _integer(value: object) -> int | None:
     return value if isinstance(value, int) else None
-
-
-def part_directory(schema: str, key: PartKey) -> str:
-    """The hive-named directory of the parts of a date and symbol, from the lake's root."""
-    date = day_to_date(key.day) or HIVE_NULL
-    symbol = HIVE_NULL if key.symbol is None else quote(key.symbol, safe="")
-    return f"{schema}/date={date}/symbol={symbol}"
 
 
 def day_to_date(day: int | None) -> str | None:

@@ -28,8 +28,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batonics.frames.schemas.table import find_schema
-from batonics.lake.connection import connect_duckdb
-from batonics.lake.parts import HIVE_NULL
+from batonics.lake.connection import FileAccess, connect_duckdb
+from batonics.lake.part_paths import HIVE_NULL, abbreviated_symbols, path_symbol
 from batonics.lake.views import (
     HIVE_OPTIONS,
     read_parquet_call,
@@ -80,14 +80,14 @@ class Planner:
     Args:
         directory: directory for empty files. The planned files must be below it too, by way of
             links: DuckDB requires the same NAME=VALUE directories in all paths of a view.
+        trusted: queries may name any file.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, trusted: bool = False) -> None:
         self._views: dict[str, tuple[list[str], PriceUnit]] = {}  # paths and unit of each view
-        self._directory = directory
-        self._connection = connect_duckdb()
-        # Late materialization adds a second scan, without conditions, that reads rows by number.
-        self._connection.execute("SET disabled_optimizers = 'late_materialization'")
+        self._directory, self._trusted = directory, trusted
+        self._paths: frozenset[str] = frozenset()  # files that the connection can open
+        self._connection = self._connect(())
 
     def files_read(
         self,
@@ -108,8 +108,12 @@ class Planner:
             duckdb.Error: the query cannot be planned. OutputError: there is no room for the empty
             files.
         """
+        paths = [file.path for schema_files in files.values() for file in schema_files]
+        paths += [str(self._empty_file(schema)) for schema in files if files[schema]]
+        if not self._paths.issuperset(paths):
+            self._connection = self._connect(paths)
         for schema, schema_files in files.items():
-            self._make_view(schema, [file.path for file in schema_files], prices)
+            self._make_view(schema, schema_files, prices)
         scans = self._plan(sql, parameters)
         markers = {schema: _marker(schema) for schema in files}
         if not all(_is_of_a_view(scan, markers.values()) for scan in scans):
@@ -123,17 +127,31 @@ class Planner:
             for schema, schema_files in files.items()
         }
 
-    def _make_view(self, schema: str, paths: list[str], prices: PriceUnit) -> None:
+    def _connect(self, paths: Sequence[str]) -> duckdb.DuckDBPyConnection:
+        self._views.clear()
+        self._paths = frozenset(paths)
+        access = FileAccess(paths, trusted=self._trusted)
+        # Late materialization adds a second scan, without conditions, that reads rows by number.
+        return connect_duckdb(access, ["disabled_optimizers = 'late_materialization'"])
+
+    def _make_view(self, schema: str, files: Sequence[PlannedFile], prices: PriceUnit) -> None:
         # Making a view of a thousand files takes as long as planning a query on it.
+        paths = [file.path for file in files]
         if self._views.get(schema) != (paths, prices):
-            self._connection.execute(self._view_statement(schema, paths, prices))
+            self._connection.execute(self._view_statement(schema, files, prices))
             self._views[schema] = paths, prices
 
-    def _view_statement(self, schema: str, paths: Sequence[str], prices: PriceUnit) -> str:
+    def _empty_file(self, schema: str) -> Path:
+        return self._directory / schema / f"date={HIVE_NULL}" / f"symbol={HIVE_NULL}" / "0"
+
+    def _view_statement(
+        self, schema: str, planned: Sequence[PlannedFile], prices: PriceUnit
+    ) -> str:
         found = find_schema(schema)
+        paths = [file.path for file in planned]
         if not paths:
             return view_statement(found, paths, prices=prices)
-        empty = self._directory / schema / f"date={HIVE_NULL}" / f"symbol={HIVE_NULL}" / "0"
+        empty = self._empty_file(schema)
         if not empty.exists():
             try:
                 empty.parent.mkdir(parents=True)
@@ -143,7 +161,14 @@ class Planner:
         marker = _marker(schema)
         files = read_parquet_call([str(empty), *paths], f"filename = '{marker}', {HIVE_OPTIONS}")
         scan = f"(FROM {files} WHERE {marker} <> {sql_literal(str(empty))})"
-        return view_statement(found, paths, scan=scan, has_zone=False, prices=prices)
+        return view_statement(
+            found,
+            paths,
+            scan=scan,
+            has_zone=False,
+            abbreviations=abbreviated_symbols(file.symbol for file in planned),
+            prices=prices,
+        )
 
     def _plan(self, sql: str, parameters: dict[str, object]) -> list[_Scan]:
         plan = self._connection.execute(f"EXPLAIN (FORMAT json) {sql}", parameters or None)
@@ -179,7 +204,7 @@ class Planner:
         lists = {
             "paths": [file.path for file in files],
             "dates": [file.date for file in files],
-            "symbols": [file.symbol for file in files],
+            "symbols": [file.symbol and path_symbol(file.symbol) for file in files],
         }
         source = (
             f"(SELECT unnest($paths) AS {marker}, unnest($dates::DATE[]) AS date,"

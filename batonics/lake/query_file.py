@@ -51,6 +51,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from batonics.frames.columns.prices import PriceKind
+from batonics.lake.sql_tokens import sql_tokens
 from batonics.model.errors import InputError, UsageError
 from batonics.model.prices import parse_price
 from batonics.model.times import duration_ns, format_time, parse_time
@@ -60,12 +61,6 @@ SQL_SUFFIX = ".sql"
 _HEADER_LINE = re.compile(r"\s*--\s*(\w+):\s*(.*)")
 _CONTINUATION = re.compile(r"\s*--   \s*(\S.*)")
 _COMMENT = re.compile(r"\s*(?:--.*)?")
-SQL_TOKEN = re.compile(
-    r"""(?P<text>'(?:''|[^'])*'|"(?:""|[^"])*"|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)"""
-    r"""|/\*.*?\*/|(?P<comment>--[^\n]*)""",
-    re.DOTALL,
-)
-"""Texts and quoted names of SQL, in which nothing is a comment; and comments."""
 _PARAM = re.compile(r"(\w+)\s+([A-Z]+)(?:\s*=\s*('(?:[^']|'')*'|\S+))?(?:\s+(.*))?", re.DOTALL)
 _COLUMN = re.compile(r"(\w+)\s+([A-Z_]+(?:\([\d, ]+\))?)\s+(.*)", re.DOTALL)
 _PRICE_KINDS = {
@@ -294,12 +289,12 @@ def _block_comment_end(lines: Sequence[str], at: int) -> int:
 
 def _check_statement(statement: str, lines_before: int, name: str) -> None:
     """Raise UsageError for a line of a header within the statement."""
-    for token in SQL_TOKEN.finditer(statement):
-        start = statement.rfind("\n", 0, token.start()) + 1
-        if token["comment"] is None or statement[start : token.start()].strip():
+    for token in sql_tokens(statement):
+        found = _HEADER_LINE.match(token.text) if token.is_comment else None
+        start = statement.rfind("\n", 0, token.start) + 1 if found else 0
+        if found is None or statement[start : token.start].strip():
             continue
-        found = _HEADER_LINE.match(token["comment"])
-        if found and found[1].lower() in _KEYS:
+        if found[1].lower() in _KEYS:
             line = lines_before + statement.count("\n", 0, start) + 1
             raise UsageError(
                 f"{name}: line {line}: '{found[1]}:' belongs to the header, which comes before"

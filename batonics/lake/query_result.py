@@ -10,7 +10,7 @@ hold exactly is an error, never rounded.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import duckdb
 import polars as pl
@@ -25,6 +25,10 @@ from batonics.model.prices import PriceUnit
 RESULT_BATCH_ROWS = 65_536
 
 
+def _check_nothing() -> None:
+    """Take the rows as they are."""
+
+
 class QueryResult:
     """The result of a query, which runs while its rows are read.
 
@@ -35,6 +39,7 @@ class QueryResult:
         price_columns: columns of the relation that are prices of 1e-9; others are as they are.
         prices: the unit in which frames have them.
         note: what a user has to know of the result; empty: nothing.
+        check: called after the last row; it raises LakeError if the rows may be wrong.
 
     Attributes:
         note: the argument.
@@ -54,8 +59,10 @@ class QueryResult:
         price_columns: PriceColumns | None = None,
         prices: PriceUnit = "fixed",
         note: str = "",
+        check: Callable[[], None] = _check_nothing,
     ) -> None:
         self.note = note
+        self._check = check
         self._utc_columns, self._tz = utc_columns, tz
         with sql_errors():
             self._reader = relation.to_arrow_reader(RESULT_BATCH_ROWS)
@@ -73,12 +80,18 @@ class QueryResult:
         """All rows, in order; they can be read once.
 
         Raises:
-            UsageError: the query fails while it runs; the message is DuckDB's.
+            UsageError: the query fails while it runs; the message is DuckDB's. LakeError: a part
+            has changed while it was read.
         """
         while True:
-            with sql_errors():
-                batch = _next_batch(self._reader)
+            try:
+                with sql_errors():
+                    batch = _next_batch(self._reader)
+            except UsageError:
+                self._check()  # perhaps it is no fault of the query
+                raise
             if batch is None:
+                self._check()
                 return
             frame = self._to_frame(pa.Table.from_batches([batch]))
             yield convert_prices(frame, self._kinds, self._prices)

@@ -11,7 +11,13 @@ from collections.abc import Sequence
 import polars as pl
 
 from batonics.frames.schemas.table import Schema
-from batonics.lake.catalog import RowFilter, find_time_span, loaded_schemas, loaded_symbols
+from batonics.lake.catalog import (
+    Part,
+    RowFilter,
+    find_time_span,
+    loaded_schemas,
+    loaded_symbols,
+)
 from batonics.lake.storage import Store
 from batonics.model.arguments import SymbolNames
 from batonics.model.errors import UsageError
@@ -61,6 +67,14 @@ def check_row_filter(store: Store, row_filter: RowFilter, lake_name: str = "") -
             f"{lake_name or store.name}: no rows {_describe_times(row_filter)}; the rows are from"
             f" {first} to {last}" + ("" if lake_name else ", and `batonics lake ls` shows them")
         )
+
+
+def alias_note(part: Part, alias: str) -> str:
+    """What a user has to know of rows that also have another symbol than the one they show."""
+    return (
+        f"rows of {alias} have the symbol {part.symbol}, which is the same instrument on"
+        f" {part.date}: --symbols {alias}, in Python symbols=, selects all rows of {alias}"
+    )
 
 
 def _describe_times(row_filter: RowFilter) -> str:

@@ -1,11 +1,14 @@
 """SQL over a lake, by DuckDB: a view for each schema, over files that were verified.
 
 The rule here: a query reads one state of the catalog, and DuckDB opens no file before its bytes
-were verified.
+were verified. It can open no other files than parts of the schemas that the query names
+(`connection.py`), unless the query is trusted. After the last row the files are looked at again: a
+part that has changed meanwhile is an error.
 
 A query goes this way: the text names views, hence schemas; the catalog has the parts of these
-schemas; the plan (`plan.py`) tells which of the parts the query reads; these are fetched and
-verified; views are made over them (`views.py`); the query runs on the views (`query_result.py`).
+schemas; the plan (`view_files.py`, `plan.py`) tells which of the parts the query reads; these are
+fetched and verified; views are made over them (`views.py`); the query runs on the views
+(`query_result.py`).
 
 Views have the schema's columns, their place in the stream (`source`, `position`), `date` (DATE,
 UTC) and `symbol` (VARCHAR). Their names have `_` for `-`: `mbp_10`. Times are TIMESTAMP_NS in UTC,
@@ -23,24 +26,34 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from functools import partial
+from itertools import chain
 
 import duckdb
 
 from batonics.frames.columns.book_state import check_include
 from batonics.frames.schemas.table import find_schema
 from batonics.lake.catalog import NO_FILTER, Part, RowFilter, find_parts, loaded_schemas
-from batonics.lake.connection import check_select, connect_duckdb, sql_errors
+from batonics.lake.connection import (
+    FileAccess,
+    binding_connection,
+    check_select,
+    connect_duckdb,
+    sql_errors,
+)
 from batonics.lake.digest import Verifier
-from batonics.lake.lineage import Lineage, find_lineage
-from batonics.lake.plan import PlannedFile, Planner
-from batonics.lake.query_file import SQL_TOKEN, QueryFile
+from batonics.lake.lineage import find_lineage
+from batonics.lake.part_paths import abbreviated_symbols
+from batonics.lake.query_file import QueryFile
 from batonics.lake.query_result import QueryResult
 from batonics.lake.row_filters import check_row_filter
+from batonics.lake.sql_tokens import without_comments, without_tokens
 from batonics.lake.storage import Store, open_store
-from batonics.lake.symlinks import SymlinkDirectory
+from batonics.lake.view_files import PartsBySchema, ViewFiles
 from batonics.lake.views import view_name, view_statement
+from batonics.model.errors import UsageError
 from batonics.model.prices import PriceUnit
 from batonics.model.times import format_time
 
@@ -51,8 +64,7 @@ UNIT_NOTE = (
     "prices are integers of 1e-9 in this query, since its rows depend on their unit:"
     " --prices decimal makes 64.82 of 64820000000, --prices fixed confirms the integers"
 )
-_WHERE = re.compile(r"\bwhere\b", re.IGNORECASE)
-PartsBySchema = Mapping[str, Sequence[Part]]
+TRUSTED_NOTE = "the query was trusted: it could read any file and URL, not the lake alone"
 
 
 class LakeDatabase:
@@ -63,6 +75,7 @@ class LakeDatabase:
         verifier: verifies its files, and knows those that are verified.
         row_filter: the views have only these rows.
         include: what `is_open` of the views counts as open too (`views.py`).
+        trusted: queries may read any file and URL.
 
     Attributes:
         files_read: how many parts the last query was given, and how many its schemas have.
@@ -74,15 +87,14 @@ class LakeDatabase:
         verifier: Verifier,
         row_filter: RowFilter = NO_FILTER,
         include: Collection[str] = (),
+        *,
+        trusted: bool = False,
     ) -> None:
         check_include(include)
-        self._include = include
+        self._include, self._trusted = include, trusted
         self.files_read = (0, 0)
         self._store, self._verifier, self._row_filter = store, verifier, row_filter
-        self._connection = connect_duckdb()
-        self._symlinks: SymlinkDirectory | None = None
-        self._planner: Planner | None = None
-        self._lineage_connection: duckdb.DuckDBPyConnection | None = None
+        self._files = ViewFiles(store, row_filter, trusted=trusted)
 
     def query(  # noqa: PLR0913 - settings, by keyword
         self,
@@ -110,59 +122,72 @@ class LakeDatabase:
             damaged or missing.
         """
         with sql_errors():
-            # Each query has views of its own, so that later queries do not change its result.
-            cursor = self._connection.cursor()
-            check_select(cursor, sql)
+            trusted = FileAccess(trusted=True)
+            binder = connect_duckdb(trusted) if self._trusted else binding_connection()
+            check_select(binder, sql)
             all_parts = self._find_parts(sql)
             has_header = header is not None and header.has_header
-            lineage = self._find_lineage(sql, dict(parameters or {}), list(all_parts))
-            note = ""
+            lineage = find_lineage(binder, sql, dict(parameters or {}), list(all_parts))
+            note = TRUSTED_NOTE if self._trusted else ""
             if is_default and not has_header and lineage.depends_on_unit:
-                prices, note = "fixed", UNIT_NOTE
+                prices, note = "fixed", _join_notes(note, UNIT_NOTE)
             views = "fixed" if has_header else prices
-            parts = self._choose_parts(sql, dict(parameters or {}), all_parts, views)
-            self._store.fetch(_flatten(parts), self._verifier)
-            symbols = _symbols(parts) if _ASOF.search(SQL_TOKEN.sub(" ", sql)) else []
-            for schema, schema_parts in parts.items():
-                paths = self._view_paths(schema_parts)
-                statement = view_statement(
-                    find_schema(schema),
-                    paths,
-                    self._row_filter,
-                    symbols=symbols,
-                    prices=views,
-                    include=self._include,
+            chosen = self._files.choose(sql, dict(parameters or {}), all_parts, views)
+            parts = chosen.parts
+            note = _join_notes(note, _no_data(parts, all_parts), chosen.note)
+            parts_read = _flatten(parts)
+            self.files_read = (len(parts_read), len(_flatten(all_parts)))
+            self._store.fetch(parts_read, self._verifier)
+            check = partial(self._verifier.check_unchanged, self._store.local_root, parts_read)
+            with _check_after_error(check):
+                relation = self._open_views(sql, parts, views).sql(sql, params=parameters or None)
+                columns = zip(relation.columns, lineage.instants, strict=False)
+                utc_columns = {name for name, is_instant in columns if is_instant}
+                if header is None or not has_header:
+                    return QueryResult(
+                        relation, utc_columns=utc_columns, tz=tz, note=note, check=check
+                    )
+                if prices != "fixed":
+                    note = _join_notes(note, _undeclared_note(relation, header))
+                return QueryResult(
+                    relation,
+                    utc_columns=utc_columns.union(header.time_columns()),
+                    tz=tz,
+                    price_columns=header.price_columns(),
+                    prices=prices,
+                    note=note,
+                    check=check,
                 )
-                cursor.execute(statement)
-            self.files_read = (len(_flatten(parts)), len(_flatten(all_parts)))
-            note = _join_notes(note, _no_data(parts, all_parts))
-            relation = cursor.sql(sql, params=parameters or None)
-            columns = zip(relation.columns, lineage.instants, strict=False)
-            utc_columns = {name for name, is_instant in columns if is_instant}
-            if header is None or not has_header:
-                return QueryResult(relation, utc_columns=utc_columns, tz=tz, note=note)
-            return QueryResult(
-                relation,
-                utc_columns=utc_columns.union(header.time_columns()),
-                tz=tz,
-                price_columns=header.price_columns(),
-                prices=prices,
-                note=note
-                if prices == "fixed"
-                else _join_notes(note, _undeclared_note(relation, header)),
-            )
 
     def close(self) -> None:
         """Remove temporary files of queries; a further query makes them again."""
-        if self._symlinks is not None:
-            self._symlinks.close()
-        self._symlinks = self._planner = None
+        self._files.close()
 
-    def _find_lineage(
-        self, sql: str, parameters: Mapping[str, object], schemas: Sequence[str]
-    ) -> Lineage:
-        self._lineage_connection = self._lineage_connection or self._connection.cursor()
-        return find_lineage(self._lineage_connection, sql, parameters, schemas)
+    def _open_views(
+        self, sql: str, parts: PartsBySchema, prices: PriceUnit
+    ) -> duckdb.DuckDBPyConnection:
+        """A DuckDB with the views of a query over parts that were fetched.
+
+        Each query has one of its own: it can open its parts alone, and later queries do not change
+        its result.
+        """
+        files = self._files
+        symbols = files.symbols(parts) if _ASOF.search(without_tokens(sql)) else []
+        paths = {schema: files.paths(schema_parts) for schema, schema_parts in parts.items()}
+        paths_read = list(chain.from_iterable(paths.values()))
+        connection = connect_duckdb(FileAccess(paths_read, files.spill_directory, self._trusted))
+        for schema, schema_parts in parts.items():
+            statement = view_statement(
+                find_schema(schema),
+                paths[schema],
+                self._row_filter,
+                symbols=symbols,
+                abbreviations=abbreviated_symbols(files.symbols({schema: schema_parts})),
+                prices=prices,
+                include=self._include,
+            )
+            connection.execute(statement)
+        return connection
 
     def views(self) -> list[str]:
         """The names of all views."""
@@ -177,44 +202,6 @@ class LakeDatabase:
 
         return self._store.catalog.read(run)
 
-    def _choose_parts(
-        self, sql: str, parameters: dict[str, object], parts: PartsBySchema, prices: PriceUnit
-    ) -> PartsBySchema:
-        """The parts that the query reads, by its plan."""
-        is_small = all(len(schema_parts) <= 1 for schema_parts in parts.values())
-        if is_small and not _WHERE.search(SQL_TOKEN.sub(" ", sql)):
-            return parts
-        symlinks = self._open_symlinks()
-        files = {
-            schema: [
-                PlannedFile(
-                    symlinks.link(path, part.path), part.date, part.symbol, part.ts_min, part.ts_max
-                )
-                for path, part in zip(
-                    self._store.plan_paths(schema_parts), schema_parts, strict=True
-                )
-            ]
-            for schema, schema_parts in parts.items()
-        }
-        self._planner = self._planner or Planner(symlinks.directory)
-        paths_read = self._planner.files_read(sql, parameters, files, prices)
-        return {
-            schema: [
-                part
-                for part, file in zip(schema_parts, files[schema], strict=True)
-                if file.path in paths_read[schema]
-            ]
-            for schema, schema_parts in parts.items()
-        }
-
-    def _view_paths(self, parts: Sequence[Part]) -> list[str]:
-        symlinks = self._open_symlinks()
-        return [symlinks.link(self._store.local_path(part), part.path) for part in parts]
-
-    def _open_symlinks(self) -> SymlinkDirectory:
-        self._symlinks = self._symlinks or SymlinkDirectory()
-        return self._symlinks
-
 
 @contextmanager
 def open_lake_database(
@@ -222,6 +209,8 @@ def open_lake_database(
     row_filter: RowFilter = NO_FILTER,
     lake_name: str = "",
     include: Collection[str] = (),
+    *,
+    trusted: bool = False,
 ) -> Iterator[LakeDatabase]:
     """A database over a lake, until the block ends.
 
@@ -230,6 +219,7 @@ def open_lake_database(
         row_filter: the views have only these rows.
         lake_name: name of the lake for messages; empty: its root.
         include: what `is_open` of the views counts as open too (`views.py`).
+        trusted: queries may read any file and URL.
 
     Raises:
         UsageError: the lake has none of these symbols, or no rows at these times. LakeError: there
@@ -237,14 +227,24 @@ def open_lake_database(
     """
     store = open_store(root)
     check_row_filter(store, row_filter, lake_name)
-    with closing(LakeDatabase(store, Verifier(), row_filter, include)) as database:
+    database = LakeDatabase(store, Verifier(), row_filter, include, trusted=trusted)
+    with closing(database):
         yield database
+
+
+@contextmanager
+def _check_after_error(check: Callable[[], None]) -> Iterator[None]:
+    """Call a check first if a query fails: perhaps it is no fault of the query."""
+    try:
+        yield
+    except (duckdb.Error, UsageError):
+        check()
+        raise
 
 
 def find_named_schemas(sql: str, schemas: Iterable[str]) -> list[str]:
     """The schemas whose views a query names: as a word, whatever that means in its place."""
-    text = SQL_TOKEN.sub(lambda token: token["text"] or " ", sql)
-    words = set(re.findall(r"\w+", text.lower()))
+    words = set(re.findall(r"\w+", without_comments(sql).lower()))
     return sorted(schema for schema in schemas if view_name(schema) in words)
 
 
@@ -279,11 +279,6 @@ def _undeclared_note(relation: duckdb.DuckDBPyRelation, header: QueryFile) -> st
         f"the header of {header.name} does not say whether {', '.join(numbers)} are prices: they"
         " are as the query computes them, with prices as integers of 1e-9"
     )
-
-
-def _symbols(parts: PartsBySchema) -> list[str]:
-    """All symbols of the parts, in order: an ENUM sorts by the order of its values."""
-    return sorted({part.symbol for part in _flatten(parts) if part.symbol is not None})
 
 
 def _flatten(parts: PartsBySchema) -> list[Part]:

@@ -51,6 +51,10 @@ class Store(Protocol):
     def name(self) -> str:
         """The lake's root, for messages."""
 
+    @property
+    def local_root(self) -> Path:
+        """The directory on this machine that has fetched parts at their paths."""
+
     def local_path(self, part: Part) -> Path:
         """The path at which a part can be read once it is fetched."""
 

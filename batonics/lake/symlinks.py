@@ -32,24 +32,35 @@ class SymlinkDirectory:
         except OSError as error:
             raise OutputError(f"no directory for temporary files: {error}") from None
         self.close = weakref.finalize(self, rmtree, self.directory, ignore_errors=True)
-        self._links: dict[str, Path] = {}  # by the root that each points to
+        self._roots: dict[str, str] = {}
+        """The name of the link to each root."""
+        self._links: set[str] = set()
+        """The names of links that are made."""
 
-    def link(self, path: str | Path, part_path: str) -> str:
-        """The path of a file by way of a link to its root.
+    def link(self, path: str | Path, part_path: str, view_path: str | None = None) -> str:
+        """The path of a file by way of a link to its root, or to the file.
 
         Args:
             path: path of the file, which ends with `part_path`.
             part_path: its path from the lake's root.
+            view_path: the path that it has in the view, if that is another.
 
         Raises:
             OutputError: the link cannot be made.
         """
+        if view_path is not None:
+            return str(self._link_to(str(path), f"renamed/{view_path}"))
         root = str(path).removesuffix(part_path)
-        link = self._links.get(root)
-        if link is None:
-            link = self._links[root] = self.directory / f"lake-{len(self._links)}"
+        name = self._roots.setdefault(root, f"lake-{len(self._roots)}")
+        return f"{self._link_to(root, name)}/{part_path}"
+
+    def _link_to(self, target: str, name: str) -> Path:
+        link = self.directory / name
+        if name not in self._links:
             try:
-                link.symlink_to(os.path.abspath(root))  # noqa: PTH100 - links stay
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.symlink_to(os.path.abspath(target))  # noqa: PTH100 - links stay
             except OSError as error:
                 raise OutputError(f"{link}: cannot be made: {error}") from None
-        return f"{link}/{part_path}"
+            self._links.add(name)
+        return link

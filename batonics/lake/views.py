@@ -12,7 +12,7 @@ All prices of a view have one unit, so what a query computes from them has that 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import polars as pl
 
@@ -54,6 +54,7 @@ def view_statement(  # noqa: PLR0913 - settings, by keyword
     scan: str | None = None,
     has_zone: bool = True,
     symbols: Sequence[str] = (),
+    abbreviations: Mapping[str, str] | None = None,
     include: Collection[str] = (),
     prices: PriceUnit = "fixed",
 ) -> str:
@@ -70,6 +71,7 @@ def view_statement(  # noqa: PLR0913 - settings, by keyword
         scan: the text after FROM; None: those files.
         has_zone: the times of the files are TIMESTAMPTZ_NS; else TIMESTAMP_NS, like the view's.
         symbols: all symbols; `symbol` is then an ENUM of them. Empty: it is VARCHAR.
+        abbreviations: the symbol of each abbreviation in the paths (`part_paths.py`).
         prices: the unit of the view's prices.
         include: what counts as open too, of `LEFT_OUT_KINDS`.
     """
@@ -92,13 +94,22 @@ def view_statement(  # noqa: PLR0913 - settings, by keyword
     )
     if schema.has_quotes:
         columns += f", {_is_open(include)} AS is_open"
-    symbol = (
-        f"symbol::ENUM({', '.join(map(sql_literal, symbols))}) AS symbol" if symbols else "symbol"
-    )
+    symbol = _symbol(abbreviations or {})
+    if symbols:
+        symbol = f"{symbol}::ENUM({', '.join(map(sql_literal, symbols))})"
     view = view_name(schema.name)
-    head = f'CREATE OR REPLACE TEMP VIEW "{view}" AS SELECT {columns}, date, {symbol}'
+    head = f'CREATE OR REPLACE TEMP VIEW "{view}" AS SELECT {columns}, date, {symbol} AS symbol'
     files = read_parquet_call(paths) if paths else f"({_empty_select(schema)})"
     return f"{head} FROM {scan or files}{_where(schema, row_filter)}"
+
+
+def _symbol(abbreviations: Mapping[str, str]) -> str:
+    """The symbol of a path."""
+    if not abbreviations:
+        return "symbol"
+    pairs = abbreviations.items()
+    cases = (f"WHEN {sql_literal(path)} THEN {sql_literal(symbol)}" for path, symbol in pairs)
+    return f"(CASE symbol {' '.join(cases)} ELSE symbol END)"
 
 
 def _is_open(include: Collection[str]) -> str:

@@ -20,15 +20,9 @@ from numpy.typing import NDArray
 
 from batonics.book.engine import BookEngine
 from batonics.book.state import Anomaly
-from batonics.codec.dbn import DbnDecoder
 from batonics.codec.decoders import Decoder, DecoderFactory
 from batonics.codec.framing import Framing
-from batonics.codec.messages import (
-    RTYPE_ERROR,
-    OtherRecord,
-    parse_error_message,
-    rtype_name,
-)
+from batonics.codec.messages import rtype_name
 from batonics.codec.metadata import Metadata
 from batonics.codec.unpacking import Unpacker
 from batonics.frames.scan.folding import book_keys
@@ -46,7 +40,6 @@ from batonics.live.resume_columns import identity_columns
 from batonics.live.resume_kernels import ResumeState, advance_position
 from batonics.live.stats import FeedStats
 from batonics.model.answers import DataSpan
-from batonics.model.errors import InputError
 from batonics.model.mbo import MboBatch, empty_batch
 from batonics.model.symbols import MappingInterval, SymbolMap
 from batonics.settings.table import INPUT_DEFAULTS, InputSettings
@@ -111,7 +104,10 @@ class FeedHandler:
         self._source = source
         self._other_records: Counter[int] = Counter()  # by rtype
         self._decoders = DecoderFactory(
-            batch_rows=BATCH_ROWS, skip_bad=skip_bad, metadata_bytes_max=settings.metadata_bytes_max
+            batch_rows=BATCH_ROWS,
+            skip_bad=skip_bad,
+            metadata_bytes_max=settings.metadata_bytes_max,
+            ends_at_error=True,
         )
         self._snapshot_marker: TruncatedSnapshotMarker | None = None
         self._intervals: SnapshotIntervals | None = None
@@ -181,7 +177,7 @@ class FeedHandler:
         """
         self._unpacker.close(may_be_empty=True)
         if self._decoder is not None:
-            for batch in self._decoder.feed(self._decoder.TRAILER):
+            for batch in self._decode(self._decoder.TRAILER):
                 self._apply(batch)
             self._decoder.close()
 
@@ -222,34 +218,20 @@ class FeedHandler:
         decoder = self._decoder
         if decoder is None:
             raise AssertionError("bytes are plain once there is a decoder")
-        errors: list[OtherRecord] = []
         for batch in decoder.feed(data):
-            # Names are known before their records; an error ends the feed after the records.
-            errors += self._take_other_records(decoder)
+            self._take_other_records(decoder)  # names are known before their records
             yield batch
-        errors += self._take_other_records(decoder)
-        for record in errors:
-            self._raise_error(record, decoder)
+        self._take_other_records(decoder)
 
-    def _take_other_records(self, decoder: Decoder) -> list[OtherRecord]:
-        """Count the records that are not MBO and take their names; the errors among them."""
-        intervals = self._decoders.new_mappings(decoder, self._source)
+    def _take_other_records(self, decoder: Decoder) -> None:
+        """Count the records that are not MBO, and take their names."""
+        intervals = self._decoders.new_mappings(decoder)
         for interval in intervals:
             self.symbols.add(interval)
         if intervals and self.output is not None:
             self.output.write_symbols(intervals)
-        errors = []
-        for record in decoder.other_records:
-            self._other_records[record.rtype] += 1
-            if record.rtype == RTYPE_ERROR:
-                errors.append(record)
+        self._other_records.update(record.rtype for record in decoder.other_records)
         decoder.other_records.clear()
-        return errors
-
-    def _raise_error(self, record: OtherRecord, decoder: Decoder) -> None:
-        version = decoder.version if isinstance(decoder, DbnDecoder) else 3
-        error = parse_error_message(record, version, self._source)
-        raise InputError(f"{self._source}: the gateway says: {error.text}")
 
     # ------------------------------------------------------------------ books
 

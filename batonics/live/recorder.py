@@ -35,7 +35,6 @@ from batonics.live.protocol import FeedState
 from batonics.live.resume import FeedPosition
 from batonics.model.answers import DataSpan
 from batonics.model.errors import BatonicsError, CheckpointError, InputError, OutputError
-from batonics.model.symbols import MappingInterval
 from batonics.settings.table import LIVE_DEFAULTS, LiveSettings
 from batonics.sinks.atomic import open_atomic
 from batonics.sinks.logs import logger
@@ -235,9 +234,8 @@ class FeedRecorder:
 
     def _capture(self, handler: FeedHandler) -> tuple[Path, list[bytes]]:
         extra: dict[str, Any] = {
-            "connection": self._connection,
+            "counts": [self._connection, handler.stats.records],
             "place": list(handler.position),
-            "records": handler.stats.records,
             "data": list(handler.data),
             "symbols": [list(interval) for interval in handler.symbols.intervals()],
         }
@@ -306,16 +304,18 @@ def _load_checkpoint(handler: FeedHandler, path: Path) -> int:
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from None
     try:
-        engine, loaded = checkpoint.load(data, tops=handler.published_books.engine_spec())
+        engine, extra = checkpoint.load(data, tops=handler.published_books.engine_spec())
+        place = checkpoint.read_integers(extra, "place", len(FeedPosition._fields))
+        counts = checkpoint.read_integers(extra, "counts", 2)
+        times = checkpoint.read_integers(extra, "data", 2, are_times=True)
+        symbols = checkpoint.read_symbols(extra)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}; remove it to start again") from None
-    extra: dict[str, Any] = dict(loaded)
-    handler.restore(
-        engine, FeedPosition(*extra["place"]), extra["records"], DataSpan(*extra["data"])
-    )
-    for interval in extra["symbols"]:
-        handler.symbols.add(MappingInterval(*interval))
-    return int(extra["connection"])
+    connection, records = counts
+    handler.restore(engine, FeedPosition(*place), records, DataSpan(*times))
+    for interval in symbols:
+        handler.symbols.add(interval)
+    return int(connection)
 
 
 def _files_by_connection(directory: Path) -> Iterator[tuple[int, list[RecordingFile]]]:

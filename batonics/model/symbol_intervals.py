@@ -22,20 +22,21 @@ class IntervalTable(Generic[TInterval]):
 
     Attributes:
         values: by entry, the interval that holds; None where none does.
+        changes: the instrument and the time from which each entry holds but entry 0, which is the
+            time before an instrument's first interval.
     """
 
     def __init__(self, known: IntervalMap[TInterval]) -> None:
         intervals = known.intervals()
         edges = {(i.instrument_id, edge) for i in intervals for edge in (i.start_ns, i.end_ns)}
         # Between two edges of an instrument one interval holds, or none.
-        changes = sorted(edges)
+        self.changes = changes = sorted(edges)
         self._ids = np.unique(np.array([instrument_id for instrument_id, _ in changes], np.uint32))
         self._edges_ns = np.unique(np.array([edge for _, edge in changes], np.uint64))
         self._changes = self._places(
             np.array([instrument_id for instrument_id, _ in changes], np.uint32),
             np.array([edge for _, edge in changes], np.uint64),
         )
-        # Entry 0 is the time before an instrument's first edge.
         self.values: list[TInterval | None] = [None, *(known.at(*change) for change in changes)]
 
     def entries(

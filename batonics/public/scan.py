@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 import polars as pl
 
 from batonics.frames.columns.prices import scan_prices
+from batonics.frames.scan.exchange_sessions import find_sessions
 from batonics.frames.scan.mbo_scan import StreamFacts, scan_batches
-from batonics.frames.scan.sessions import SessionHours
 from batonics.jobs.symbol_selection import SymbolSelection
 from batonics.model.arguments import SymbolsOrIds, check_arguments, symbol_list
 from batonics.model.book_changes import BookChanges
@@ -54,16 +54,18 @@ def scan_mbo(  # noqa: PLR0913 - settings, by keyword
             lost.
         in_this_order: read the files as they are given, even if they repeat or overlap each other.
         statuses: files of the vendor's schema `status`. None: the status records of `paths`.
-        session: hours of sessions such as "17:00-16:00 America/Chicago", for books without a
-            status. Statuses and sessions say when a market is open: measures of windows leave out
-            what is not, and `extra=("status",)` of the methods of `.mbo` shows it.
+        session: hours such as "17:00-16:00 America/Chicago", or the calendar of an exchange such as
+            "CMES" (the extra `calendar`), for books without a status. Statuses and sessions say
+            when a market is open: measures of windows leave out what is not, and
+            `extra=("status",)` of the methods of `.mbo` shows it.
         prices: the unit of the column price: "fixed", "decimal" or "float". `.mbo` needs "fixed";
             its methods take `prices` too.
 
     Raises:
         InputError: a file cannot be opened (at once), or is damaged (when it is collected).
-        UsageError: `session` is no hours, or an argument has another type; or, when they are
-            collected, files repeat or overlap each other, or none has a symbol.
+        UsageError: `session` is neither hours nor a calendar, or an argument has another type; or,
+            when they are collected, files repeat or overlap each other, or none has a symbol, or
+            the calendar does not know a date.
     """
     options = InputOptions(skip_bad, salvage, in_this_order)
     files = _ScannedFiles(path_list(paths), symbol_list(symbols), options)
@@ -72,7 +74,7 @@ def scan_mbo(  # noqa: PLR0913 - settings, by keyword
     facts = StreamFacts(
         files.symbols,
         files.statuses if known is None else lambda: known,
-        None if session is None else SessionHours.parse(session),
+        None if session is None else find_sessions(session),
     )
     return scan_prices(scan_batches(files.batches, symbols=files.symbols, facts=facts), prices)
 

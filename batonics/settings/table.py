@@ -18,11 +18,20 @@ class CacheSettings:
     """What is kept on this machine to be used again."""
 
     directory: str | None = setting(
-        "Directory of compiled kernels and of copies of parts from buckets. Not set: beside the"
-        " package where possible, else batonics below XDG_CACHE_HOME or ~/.cache.",
+        "Directory of copies of parts from buckets, each verified before it is read. Not set:"
+        " batonics below XDG_CACHE_HOME or ~/.cache.",
         default=None,
         variables=("BATONICS_CACHE_DIR",),
-        is_trusted=True,  # kernels are loaded from it
+        is_trusted=True,  # files that are no longer needed are removed from it
+    )
+    kernel_directory: str | None = setting(
+        "Directory of compiled kernels. They are code that runs as you: the directory is used only"
+        " if you or root own it, and no other user can write to it or to a directory above it. Not"
+        " set: beside the package where possible, else batonics/kernels below XDG_CACHE_HOME or"
+        " ~/.cache.",
+        default=None,
+        variables=("BATONICS_KERNEL_DIR",),
+        is_trusted=True,  # code is loaded from it
     )
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import secrets
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -27,9 +28,13 @@ from batonics.model.errors import OutputError
 from batonics.sinks.atomic import make_directories, output_errors, sync_path
 from batonics.sinks.delta_file import DataFile
 from batonics.sinks.delta_log import LOG_DIRECTORY, DeltaLog, LoggedFile, find_version
+from batonics.sinks.owned_directory import list_files, open_directory, open_lock, remove_file
 
 TABLE_LOCK_FILE = ".batonics-export"
 RUN_BYTES = 8
+_RUN = re.compile(rb"[0-9a-f]{16}")
+_FILE_DEPTH = 3
+"""Number of names in the path of a data file."""
 
 
 class DeltaPartition(NamedTuple):
@@ -93,8 +98,11 @@ class DeltaOutput:
         if partition.symbol == "":
             raise OutputError(f"{self._directory}: Delta reads an empty symbol as null")
         path = f"{partition.directory}/{partition.key}-{self._start_run()}.parquet"
-        with output_errors(self._directory):
-            make_directories((self._directory / path).parent)
+        with (
+            output_errors(self._directory),
+            open_directory(self._directory, partition.directory, make=True),
+        ):
+            pass
         file = DataFile(self._directory / path, self._columns)
         try:
             yield file
@@ -153,14 +161,16 @@ class DeltaOutput:
     def _clean_up(self) -> None:
         """Remove the files of a run that was not committed."""
         with output_errors(self._directory):
-            run = os.pread(self._lock, 2 * RUN_BYTES, 0).decode()
-            ending = f"-{run}.parquet"
+            run = os.pread(self._lock, 2 * RUN_BYTES + 1, 0)
+            if run and not _RUN.fullmatch(run):
+                raise OutputError(
+                    f"{self._directory / TABLE_LOCK_FILE}: is no lock of an export; move it away"
+                )
+            ending = f"-{run.decode()}.parquet"
             if run and not any(file.path.endswith(ending) for file in self._log.files):
-                for path in self._directory.glob(f"date=*/symbol=*/*{ending}"):
-                    path.unlink()
-                    with suppress(OSError):  # the directory has other files
-                        path.parent.rmdir()
-                        path.parent.parent.rmdir()
+                for path in list(list_files(self._directory, _FILE_DEPTH)):
+                    if path.endswith(ending):
+                        remove_file(self._directory, path)
             os.ftruncate(self._lock, 0)
 
 
@@ -214,9 +224,7 @@ def _lock_table(directory: Path) -> int:
         with output_errors(directory):
             make_directories(directory)
             try:
-                lock = os.open(
-                    directory / TABLE_LOCK_FILE, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666
-                )
+                lock = open_lock(directory / TABLE_LOCK_FILE)
             except FileNotFoundError:
                 continue  # the directory was removed meanwhile, as below
         try:

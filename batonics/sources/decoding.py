@@ -16,13 +16,7 @@ from numpy.typing import NDArray
 
 from batonics.codec.decoders import Decoder, DecoderFactory
 from batonics.codec.framing import Framing
-from batonics.codec.messages import (
-    RTYPE_DEFINITION,
-    RTYPE_STATUS,
-    parse_definition,
-    parse_status,
-    read_headers,
-)
+from batonics.codec.messages import read_headers
 from batonics.codec.metadata import Metadata
 from batonics.codec.ndjson import NdjsonDecoder
 from batonics.model.book_changes import BookChange
@@ -172,25 +166,14 @@ class InputDecoder:
         yield self._decoded(decoder, empty_batch(0))
 
     def _decoded(self, decoder: Decoder, batch: MboBatch) -> DecodedBatch:
-        reader = self.reader
-        names = self._decoders.new_mappings(decoder, reader.name)
+        names = self._decoders.new_mappings(decoder)
         headers = read_headers(decoder.other_records if self.keeps_headers else ())
         other_records = Counter(record.rtype for record in decoder.other_records)
-        definitions: list[Definition] = []
-        statuses: list[BookChange] = []
+        contents = [record.content for record in decoder.other_records]
+        definitions = [known for known in contents if isinstance(known, Definition)]
+        statuses = [known for known in contents if isinstance(known, BookChange)]
         if isinstance(decoder, NdjsonDecoder):
             batch = copy_batch(batch)
-        else:
-            definitions = [
-                parse_definition(record, decoder.version, reader.name)
-                for record in decoder.other_records
-                if record.rtype == RTYPE_DEFINITION
-            ]
-            statuses = [
-                status
-                for record in decoder.other_records
-                if record.rtype == RTYPE_STATUS and (status := parse_status(record)) is not None
-            ]
         decoder.other_records.clear()
         return DecodedBatch(
             decoder.files,

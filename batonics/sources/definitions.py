@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from batonics.codec.messages import RTYPE_DEFINITION, parse_definition
-from batonics.model.definitions import DefinitionMap
+from batonics.model.definitions import Definition, DefinitionMap
 from batonics.model.times import NS_PER_DAY
-from batonics.sources.record_files import read_records
+from batonics.sources.record_files import read_contents
 
 
 def read_definitions(paths: Sequence[str | Path]) -> DefinitionMap:
@@ -24,8 +23,7 @@ def read_definitions(paths: Sequence[str | Path]) -> DefinitionMap:
     known = DefinitionMap()
     days_seen: set[tuple[int, int]] = set()
     for path in paths:
-        for found in read_records(path, "definition", RTYPE_DEFINITION, "definitions"):
-            definition = parse_definition(*found)
+        for definition in read_contents(path, "definition", Definition, "definitions"):
             day = definition.start_ns // NS_PER_DAY
             start_ns = definition.start_ns
             if (definition.instrument_id, day) not in days_seen:

@@ -237,6 +237,7 @@ def _read_bounds(reader: ChunkReader, options: InputOptions) -> FileBounds:
             if decoder is None:
                 decoder = decoders.begin(reader.framing, reader.name, reader.file_bytes)
             batch = next((b for b in decoder.feed(chunk) if len(b.action)), None)
+            decoder.other_records.clear()
             if batch is not None:
                 break
         is_compressed = reader.is_compressed

@@ -1,4 +1,4 @@
-"""Reads the records of one type from DBN files of a schema, or of mixed records.
+"""Reads what the records of one type say, from DBN files of a schema, or of mixed records.
 
 The rule here: files are read whole, since such records are few.
 """
@@ -8,37 +8,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
+from typing import TypeVar
 
 from batonics.codec.dbn import DbnDecoder
 from batonics.codec.framing import Framing
-from batonics.codec.messages import OtherRecord
+from batonics.codec.messages import Content
 from batonics.codec.metadata import SCHEMA_NAMES
 from batonics.model.errors import InputError
 from batonics.sources.chunks import ChunkReader
 
-
-class FileRecord(NamedTuple):
-    """A record of a file.
-
-    Attributes:
-        record: the record.
-        version: the DBN version of the file.
-        source: name of the file, for messages.
-    """
-
-    record: OtherRecord
-    version: int
-    source: str
+TContent = TypeVar("TContent", bound=Content)
 
 
-def read_records(path: str | Path, schema: str, rtype: int, name: str) -> Iterator[FileRecord]:
-    """The records of one type in a file.
+def read_contents(
+    path: str | Path, schema: str, kind: type[TContent], name: str
+) -> Iterator[TContent]:
+    """What the records of one type in a file say.
 
     Args:
         path: the file; `-` is standard input.
         schema: the schema of the file, unless its records are mixed.
-        rtype: the type of the records.
+        kind: the type of what they say.
         name: what the records are called in messages, such as "definitions".
 
     Raises:
@@ -47,10 +37,10 @@ def read_records(path: str | Path, schema: str, rtype: int, name: str) -> Iterat
     reader = ChunkReader(path)
     decoder = DbnDecoder(source=reader.name, schema=SCHEMA_NAMES.index(schema))
 
-    def take() -> Iterator[FileRecord]:
+    def take() -> Iterator[TContent]:
         for record in decoder.other_records:
-            if record.rtype == rtype:
-                yield FileRecord(record, decoder.version, reader.name)
+            if isinstance(record.content, kind):
+                yield record.content
         decoder.other_records.clear()
 
     with closing(reader.chunks()) as chunks:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from batonics.codec.messages import RTYPE_STATUS, parse_status
-from batonics.model.book_changes import BookChanges
-from batonics.sources.record_files import read_records
+from batonics.model.book_changes import BookChange, BookChanges
+from batonics.sources.record_files import read_contents
 
 
 def read_statuses(paths: Sequence[str | Path]) -> BookChanges:
@@ -18,8 +17,6 @@ def read_statuses(paths: Sequence[str | Path]) -> BookChanges:
     """
     known = BookChanges()
     for path in paths:
-        for found in read_records(path, "status", RTYPE_STATUS, "statuses"):
-            status = parse_status(found.record)
-            if status is not None:
-                known.add(status)
+        for status in read_contents(path, "status", BookChange, "statuses"):
+            known.add(status)
     return known

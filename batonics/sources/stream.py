@@ -101,6 +101,11 @@ class MboStream:
             reader.close()
 
     @property
+    def numbers_symbols(self) -> bool:
+        """Whether instrument ids are numbers of this stream's symbols, as those of NDJSON are."""
+        return any(file.framing is Framing.NDJSON for file in self.files)
+
+    @property
     def bytes_read(self) -> int:
         """Bytes of the files that were read so far, as they are on the disk."""
         return sum(reader.position for reader in self._readers)

@@ -17,7 +17,7 @@ from tests.support.paths import ROOT
 
 PACKAGE = sorted((ROOT / "batonics").rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
-TOOLS = ("tests.bench", "tests.soak")
+TOOLS = ("tests.attack", "tests.bench", "tests.soak")
 """Programs of their own: their modules import from each other, and nothing else from them."""
 
 

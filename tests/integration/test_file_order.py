@@ -363,7 +363,7 @@ def test_a_lake_refuses_what_it_has_from_another_file(tmp_path: Path) -> None:
         with pytest.raises(UsageError) as caught:
             batonics.load_lake(file, lake, schemas=schemas)
         words = str(caught.value)
-        assert words.startswith(f"{file} and {day}, which the lake has, overlap: both have mbo of")
+        assert words.startswith(f"{file} and {day}, which the lake has, overlap: both have records")
         assert times in words
         line = error_line(run_in_process("lake", "load", file, "--lake", lake, "--quiet"), 2)
         assert line.startswith(f"{file} and {day}, which the lake has, overlap: ")

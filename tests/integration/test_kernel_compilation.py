@@ -35,7 +35,7 @@ def warmed(tmp_path_factory: pytest.TempPathFactory, compiled_kernels: Path | No
     if compiled_kernels is not None:
         shutil.copytree(compiled_kernels, directory, dirs_exist_ok=True)
     else:
-        env = environment(BATONICS_CACHE_DIR=str(directory))
+        env = environment(BATONICS_KERNEL_DIR=str(directory))
         command = [sys.executable, "-m", "batonics.jobs.kernel_compilation"]
         subprocess.run(command, env=env, check=True, capture_output=True)
     directory.chmod(0o500)
@@ -45,7 +45,7 @@ def warmed(tmp_path_factory: pytest.TempPathFactory, compiled_kernels: Path | No
 @pytest.mark.parametrize("name", COMMANDS)
 def test_no_command_compiles_what_was_warmed(name: str, warmed: Path) -> None:
     before = sorted(path.name for path in warmed.rglob("*"))
-    done = run_command(*COMMANDS[name], env=environment(BATONICS_CACHE_DIR=str(warmed)))
+    done = run_command(*COMMANDS[name], env=environment(BATONICS_KERNEL_DIR=str(warmed)))
     assert done.code == 0, done.err
     assert "compiling" not in done.err
     assert sorted(path.name for path in warmed.rglob("*")) == before
@@ -54,7 +54,7 @@ def test_no_command_compiles_what_was_warmed(name: str, warmed: Path) -> None:
 @pytest.mark.parametrize("protocol", ["dbn", "length-prefixed", "ndjson"])
 def test_neither_does_a_live_feed(protocol: str, warmed: Path) -> None:
     before = sorted(path.name for path in warmed.rglob("*"))
-    env = environment(BATONICS_CACHE_DIR=str(warmed))
+    env = environment(BATONICS_KERNEL_DIR=str(warmed))
     command = [
         *SCRIPT, "replay", str(SAMPLE), "--bind", "127.0.0.1:0", "--once", "--rate", "1000000",
         "--protocol", protocol,

@@ -256,7 +256,7 @@ def test_no_flipped_bit_goes_unseen(tmp_path: Path) -> None:
     for bit in flips:
         damage(path, bit)
         with pytest.raises(LakeError, match="damaged"):
-            Verifier().check([(path, part)])
+            Verifier().check(lake, [part])
         seen += 1
         path.write_bytes(whole)
     print(f"{seen:,} of {FLIPS:,} flipped bits seen, seed {SEED}")

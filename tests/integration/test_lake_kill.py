@@ -32,12 +32,13 @@ from tests.support.lakes import lake_digest, load, parquet_files
 
 SCHEMAS = ("trades", "ohlcv-1d")
 ERRORS = {
-    "write": (errno.ENOSPC,),
+    "write": (errno.ENOSPC, errno.EIO),
     "fsync": (errno.EIO,),
     "fdatasync": (errno.EIO,),
     "mkdir": (errno.ENOSPC,),
     "rename": (errno.EIO,),
     "open": (errno.EMFILE,),
+    "opendir": (errno.EMFILE,),
 }
 
 

@@ -182,7 +182,7 @@ def appended(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A lake with two appended parts, so that there is something to compact."""
     directory = tmp_path_factory.mktemp("appended")
     for number in range(2):
-        append = ("lake", "append", "--lake", directory / "lake", "--name", "y")
+        append = ("lake", "append", "--lake", directory / "lake", "--name", "y", "--in-this-order")
         feed = write(directory / "f.dbn", size=number + 7).read_bytes()
         done = run_command(*append, "--schemas", "mbo", "-q", stdin=feed)
         assert done.code == 0, done.err

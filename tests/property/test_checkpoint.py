@@ -6,6 +6,9 @@ The damage is real: every cut and every byte changed, and headers forged with a 
 from __future__ import annotations
 
 import hashlib
+import json
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -15,11 +18,13 @@ import orjson
 import pytest
 
 from batonics.book import checkpoint
+from batonics.book.checkpoint_checks import find_misfit
 from batonics.book.engine import BookEngine
 from batonics.book.state import BOOK_WORDS
 from batonics.model.errors import CheckpointError
 from batonics.model.mbo import MboBatch
 from tests.support.compare_books import EnginePair, pieces
+from tests.support.paths import ROOT
 from tests.support.real_files import CLX5, DBEQ, read_mbo
 from tests.support.stream_profiles import PROFILES
 from tests.support.streams import random_stream
@@ -229,3 +234,41 @@ def test_books_saved_are_the_books_loaded() -> None:
     engine = BookEngine()
     engine.fold(random_stream(6, 3_000))
     assert books(restarted(engine)) == books(engine)
+
+
+# ---------------------------------------------------------------------- malice
+
+
+def test_made_up_checkpoints_do_no_harm() -> None:
+    # In a process of its own, which may crash.
+    fuzz = subprocess.run(
+        [sys.executable, "-m", "tests.support.checkpoint_fuzz", "13", "500"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert fuzz.returncode == 0, fuzz.stderr[-2_000:]
+    report = json.loads(fuzz.stdout)
+    assert report["tried"] == 500
+    assert report["refused"] > 250
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_state_of_ours_fits(profile: str) -> None:
+    engine = BookEngine()
+    for piece in pieces(PROFILES[profile](21, 6_000), 500):
+        engine.fold(piece)
+        assert find_misfit(engine.state) is None
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [{}, {"place": "x"}, {"place": [1, 2]}, {"place": [1, 2.5]}, {"place": [1, True, 2**64]}],
+)
+def test_what_a_caller_has_not_added_is_one_line(extra: dict[str, checkpoint.JSON]) -> None:
+    with pytest.raises(CheckpointError, match="the checkpoint has no place: it is of another"):
+        checkpoint.read_integers(extra, "place", 3)
+    with pytest.raises(CheckpointError, match="the checkpoint has no symbols"):
+        checkpoint.read_symbols({"symbols": [[1, 2, 3]], **extra})

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.soak.mutants import sample
-from tests.soak.revision import revision
 from tests.support.paths import DATA_VARIABLE, ROOT
+from tests.support.revision import revision
 from tests.support.stream_profiles import PROFILES
 
 RECORDS = 100_000_000

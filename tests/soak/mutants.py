@@ -29,9 +29,9 @@ from typing import NamedTuple
 from batonics import native
 from tests.soak import kill_suite
 from tests.soak.mutate import count_mutants, mutant
-from tests.soak.revision import revision
 from tests.support.paths import DATA_VARIABLE, ROOT
 from tests.support.real_files import CLX5
+from tests.support.revision import revision
 
 KERNELS = sorted((ROOT / "batonics" / "book").glob("*kernels.py"))
 CPU_S = 50
@@ -74,7 +74,8 @@ def judge(path: Path, number: int) -> Result:
         for package in ("batonics", "tests"):
             shutil.copytree(ROOT / package, home / package, ignore=ignored)
         (home / path.relative_to(ROOT)).write_text(changed.source)
-        for cache in filter(Path.is_dir, reversed(native.cache_directories())):
+        caches = [directory.path for directory in reversed(native.kernel_directories())]
+        for cache in filter(Path.is_dir, caches):
             shutil.copytree(cache, home / "cache", dirs_exist_ok=True)
         verdict, words = _run(home, ".".join(path.relative_to(ROOT).with_suffix("").parts))
     return Result(
@@ -91,7 +92,7 @@ def judge_all(chosen: list[tuple[Path, int]]) -> list[Result]:
 def _run(home: Path, changed: str) -> tuple[Verdict, str]:
     data = os.environ.get(DATA_VARIABLE)
     files = ["--clx5", str(Path(data) / CLX5)] if data else []
-    places = {"PYTHONPATH": str(home), "BATONICS_CACHE_DIR": str(home / "cache")}
+    places = {"PYTHONPATH": str(home), "BATONICS_KERNEL_DIR": str(home / "cache")}
     done = subprocess.run(
         [sys.executable, "-m", "tests.soak.mutant_process", native._stamp().hex(), changed, *files],
         cwd=home,

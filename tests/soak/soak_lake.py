@@ -25,9 +25,9 @@ from typing import NamedTuple
 
 from batonics.lake.lake import Lake
 from batonics.model.mbo import Action
-from tests.soak.revision import revision
 from tests.support.dbn_files import DAY_NS, encode, metadata, record
 from tests.support.faults_syscalls import KILL, LIST, FaultResult, FaultyCommands, faulty_commands
+from tests.support.revision import revision
 
 KILLS = 1_000
 KILLS_OF_A_WALK = 100
@@ -163,9 +163,18 @@ class Walk:
         schemas = self._random.sample(SCHEMAS, self._random.randrange(1, len(SCHEMAS)))
         file = self._directory / "feed.dbn"
         _write_records(file, DAY_NS - DAY_LONG_NS, size)
-        command = ("lake", "append", "--lake", self._lake, "--name", "feed", "-q", "--schemas")
+        command = (
+            "lake",
+            "append",
+            "--lake",
+            self._lake,
+            "--name",
+            "feed",
+            "-q",
+            "--in-this-order",
+        )
         after = self._held | {(size, schema): size for schema in schemas}
-        arguments = (*command, ",".join(schemas))
+        arguments = (*command, "--schemas", ",".join(schemas))
         return Work("append", len(schemas), arguments, after, file, again=False)
 
     def _load(

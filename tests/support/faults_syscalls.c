@@ -111,17 +111,38 @@ int rename(const char *from, const char *path) {
     return meet("rename", both) == TELL ? real(from, path) : -1;
 }
 
-int unlinkat(int fd, const char *name, int flags) {
-    REAL(unlinkat);
-    char room[PATH_MAX], path[2 * PATH_MAX];
-    if (!below[0] || name[0] == '/' || fd == AT_FDCWD) return real(fd, name, flags);
-    snprintf(path, sizeof path, "%s/%s", path_of(fd, room), name);
-    return meet("unlink", path) == TELL ? real(fd, name, flags) : -1;
+/* The path of a name in an open directory; only a name below it can count. */
+static const char *path_at(int fd, const char *name, char *path, size_t size) {
+    char room[PATH_MAX];
+    if (!below[0] || name[0] == '/' || fd == AT_FDCWD) return name;
+    snprintf(path, size, "%s/%s", path_of(fd, room), name);
+    return path;
 }
 
-#define OPEN(name, parameters, without, with)                                                      \
+int mkdirat(int fd, const char *name, mode_t mode) {
+    REAL(mkdirat);
+    char path[2 * PATH_MAX];
+    return meet("mkdir", path_at(fd, name, path, sizeof path)) == TELL ? real(fd, name, mode) : -1;
+}
+
+int renameat(int from_fd, const char *from, int fd, const char *name) {
+    REAL(renameat);
+    char both[4 * PATH_MAX], source[2 * PATH_MAX], path[2 * PATH_MAX];
+    snprintf(both, sizeof both, "%s -> %s", path_at(from_fd, from, source, sizeof source),
+             path_at(fd, name, path, sizeof path));
+    return meet("rename", both) == TELL ? real(from_fd, from, fd, name) : -1;
+}
+
+int unlinkat(int fd, const char *name, int flags) {
+    REAL(unlinkat);
+    char path[2 * PATH_MAX];
+    return meet("unlink", path_at(fd, name, path, sizeof path)) == TELL ? real(fd, name, flags) : -1;
+}
+
+#define OPEN(name, parameters, from, without, with)                                                \
     int name parameters {                                                                          \
         REAL(name);                                                                                \
+        char whole[2 * PATH_MAX];                                                                  \
         mode_t mode = 0;                                                                           \
         if (flags & (O_CREAT | __O_TMPFILE)) {                                                     \
             va_list more;                                                                          \
@@ -129,12 +150,17 @@ int unlinkat(int fd, const char *name, int flags) {
             mode = va_arg(more, mode_t);                                                           \
             va_end(more);                                                                          \
         }                                                                                          \
-        if (meet("open", path) != TELL) return -1;                                                 \
+        /* A directory that is opened changes nothing: it counts only where its name is given. */  \
+        const char *called = flags & O_DIRECTORY ? "opendir" : "open";                             \
+        if ((called[4] == 0 || fated_name[0]) &&                                                   \
+            meet(called, path_at(from, path, whole, sizeof whole)) != TELL)                        \
+            return -1;                                                                             \
         return flags & (O_CREAT | __O_TMPFILE) ? real with : real without;                         \
     }
 
-OPEN(open, (const char *path, int flags, ...), (path, flags), (path, flags, mode))
-OPEN(open64, (const char *path, int flags, ...), (path, flags), (path, flags, mode))
-OPEN(openat, (int fd, const char *path, int flags, ...), (fd, path, flags), (fd, path, flags, mode))
-OPEN(openat64, (int fd, const char *path, int flags, ...), (fd, path, flags),
+OPEN(open, (const char *path, int flags, ...), AT_FDCWD, (path, flags), (path, flags, mode))
+OPEN(open64, (const char *path, int flags, ...), AT_FDCWD, (path, flags), (path, flags, mode))
+OPEN(openat, (int fd, const char *path, int flags, ...), fd, (fd, path, flags),
+     (fd, path, flags, mode))
+OPEN(openat64, (int fd, const char *path, int flags, ...), fd, (fd, path, flags),
      (fd, path, flags, mode))

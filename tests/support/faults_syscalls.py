@@ -57,9 +57,13 @@ class FaultyCommands:
         process: a server of `serve`.
         directory: only calls below it count.
         scratch: for what the commands say.
+
+    Attributes:
+        pid: the process of the command that runs.
     """
 
     def __init__(self, process: subprocess.Popen[str], directory: Path, scratch: Path) -> None:
+        self.pid = 0
         self._process, self._directory, self._scratch = process, directory, scratch
 
     def run(
@@ -94,6 +98,7 @@ class FaultyCommands:
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(asked) + "\n")
         self._process.stdin.flush()
+        self.pid = int(self._process.stdout.readline())
         status = int(self._process.stdout.readline())
         lines = log.read_text().splitlines()
         return FaultResult(status, err.read_text(), [Call(*line.split(" ", 1)) for line in lines])
@@ -135,6 +140,7 @@ def serve() -> None:
             child = os.fork()
             if child == 0:
                 _become(asked, library, log, err, writer)
+        print(child, flush=True)
         os.close(writer)
         with os.fdopen(reader) as told:
             modules = told.read().split()

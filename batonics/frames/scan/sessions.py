@@ -55,11 +55,19 @@ class SessionCalendar(Protocol):
     """The sessions of a market."""
 
     @property
+    def name(self) -> str:
+        """The text that names it."""
+
+    @property
     def zone(self) -> str:
         """The time zone of the exchange."""
 
+    @property
+    def known_days(self) -> tuple[int, int]:
+        """The first and the last date whose sessions are known (days since the epoch)."""
+
     def spans(self, first_day: int, last_day: int) -> SessionSpans:
-        """The sessions of these dates, both included (days since the epoch)."""
+        """The sessions of these dates that are known, both included (days since the epoch)."""
 
 
 _HOURS = re.compile(
@@ -79,12 +87,16 @@ class SessionHours:
             session opens on the day before.
         zone: the time zone of the exchange.
         weekdays: the days of the week on which sessions close; 0 is Monday.
+        name: the text of the hours.
+        known_days: all dates.
     """
 
     open_minute: int
     close_minute: int
     zone: str
-    weekdays: tuple[int, ...] = (0, 1, 2, 3, 4)
+    weekdays: tuple[int, ...]
+    name: str
+    known_days: tuple[int, int] = (-(2**31), 2**31)
 
     @classmethod
     def parse(cls, text: str) -> SessionHours:
@@ -94,7 +106,10 @@ class SessionHours:
             UsageError: the text is no hours, or there is no such time zone.
         """
         match = _HOURS.fullmatch(text.strip())
-        expected = f"session {text!r}: expected hours such as 17:00-16:00 America/Chicago"
+        expected = (
+            f"session {text!r}: expected hours such as 17:00-16:00 America/Chicago, or a calendar"
+            " such as CMES"
+        )
         if match is None:
             raise UsageError(expected)
         opens, closes = (int(match[at]) * 60 + int(match[at + 1]) for at in (1, 3))
@@ -109,7 +124,7 @@ class SessionHours:
             weekdays = tuple(
                 day % 7 for day in range(first, last + 1 if last >= first else last + 8)
             )
-        hours = cls(opens, closes, match[5], weekdays)
+        hours = cls(opens, closes, match[5], weekdays, text)
         try:
             hours.spans(0, 7)
         except pl.exceptions.PolarsError:
@@ -159,17 +174,39 @@ class SessionTable:
         self.spans = SessionSpans(*(np.empty(0, np.int64) for _ in range(3)))
 
     def cover(self, ts_ns: NDArray[np.int64]) -> None:
-        """Ask for the sessions around these times; a time of 0 is unknown and needs none."""
+        """Ask for the sessions around these times; a time of 0 is unknown and needs none.
+
+        Raises:
+            UsageError: the calendar does not know the sessions of a time.
+        """
         known = ts_ns[ts_ns > 0]
         if len(known) == 0:
             return
-        first, last = int(known.min()) // NS_PER_DAY - _MARGIN, int(known.max()) // NS_PER_DAY + 1
+        days = int(known.min()) // NS_PER_DAY, int(known.max()) // NS_PER_DAY
+        self._check_known(days)
+        first, last = days[0] - _MARGIN, days[1] + 1
         if first >= self._days[0] and last <= self._days[1] and self._days[1] >= 0:
             return
         if self._days[1] >= 0:
             first, last = min(first, self._days[0]), max(last, self._days[1])
         self._days = first, last + _DAYS_AHEAD
         self.spans = self._calendar.spans(*self._days)
+
+    def _check_known(self, days: tuple[int, int]) -> None:
+        """Raise UsageError unless the calendar has the dates around these, whose sessions end."""
+        first, last = self._calendar.known_days
+        for day in days:
+            # A session of a date may begin on the day before, and end on the day after in UTC.
+            if not first < day < last:
+                known = " to ".join(_date(bound) for bound in (first, last))
+                raise UsageError(
+                    f"session {self._calendar.name!r}: the calendar has the dates from {known};"
+                    f" there are records of {_date(day)}"
+                )
+
+
+def _date(day: int) -> str:
+    return str(np.datetime64(day, "D"))
 
 
 _MARGIN = 2

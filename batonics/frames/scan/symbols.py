@@ -6,7 +6,9 @@ The rule here: the symbol of a row is what `SymbolMap.symbol` returns for its in
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Sequence
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -23,7 +25,7 @@ class SymbolTable:
     """A copy of a `SymbolMap` for lookups of whole columns. Later additions are not seen."""
 
     def __init__(self, symbol_map: SymbolMap) -> None:
-        self._table = IntervalTable(symbol_map)
+        self._symbol_map, self._table = symbol_map, IntervalTable(symbol_map)
         names = [value and value.symbol for value in self._table.values]
         self._symbols = pl.Series("symbol", names, pl.String)
 
@@ -32,6 +34,26 @@ class SymbolTable:
     ) -> pl.Series:
         """The symbol of each row (String); null where the map has none."""
         return self._symbols[self._table.entries(instrument_id, ts_recv)]
+
+    def find_aliases(
+        self, instrument_id: NDArray[np.uint32], ts_recv: NDArray[np.uint64]
+    ) -> pl.Series:
+        """The other symbols of each row (String, a JSON array); null where the map has none."""
+        return self._aliases[self._table.entries(instrument_id, ts_recv)]
+
+    @cached_property
+    def has_aliases(self) -> bool:
+        """Whether an instrument has several symbols at any time."""
+        return not self._aliases.is_in([None, "[]"], nulls_equal=True).all()
+
+    @cached_property
+    def _aliases(self) -> pl.Series:
+        """The other symbols by entry of the table."""
+        found: list[str | None] = [None]
+        for change in self._table.changes:
+            held = list(dict.fromkeys(i.symbol for i in self._symbol_map.holding(*change)))
+            found.append(json.dumps(held[1:]) if held else None)
+        return pl.Series("aliases", found, pl.String)
 
 
 class FrameSymbols:
@@ -49,11 +71,26 @@ class FrameSymbols:
 
     def find_symbols(self, frame: pl.DataFrame, time: str) -> pl.Series:
         """The symbol of each row's instrument at the time in a column (null: the epoch)."""
+        return self._known_table().find_symbols(
+            frame["instrument_id"].to_numpy(), times_ns(frame, time)
+        )
+
+    def has_aliases(self) -> bool:
+        """Whether an instrument has several symbols at any time, as far as they are known."""
+        return self._known_table().has_aliases
+
+    def find_aliases(self, frame: pl.DataFrame, time: str) -> pl.Series:
+        """The other symbols that hold then, as `SymbolTable.find_aliases`."""
+        return self._known_table().find_aliases(
+            frame["instrument_id"].to_numpy(), times_ns(frame, time)
+        )
+
+    def _known_table(self) -> SymbolTable:
         if len(self._symbol_map) != self._interval_count:
             self._interval_count = len(self._symbol_map)
             known = self._symbol_map
             self._table = SymbolTable(known.select(self._names) if self._names else known)
-        return self._table.find_symbols(frame["instrument_id"].to_numpy(), times_ns(frame, time))
+        return self._table
 
 
 def times_ns(frame: pl.DataFrame, time: str) -> NDArray[np.uint64]:

@@ -6,6 +6,8 @@ Its place (`frames/columns/row_place.py`) does not depend on how the stream is c
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import polars as pl
 
@@ -20,6 +22,8 @@ ROW_TIME = "_time"
 """The column with a row's time: Int64, nanoseconds since the epoch."""
 SYMBOL_TIME = "_symbol_time"
 """The column with the time that a row's symbol depends on, in frames where it is another time."""
+ALIASES = "_aliases"
+"""The column with a row's other symbols, in frames where a row may have any: a JSON array."""
 
 
 class RowKeys:
@@ -28,7 +32,7 @@ class RowKeys:
     A row without a time has the time of the row before it. Its symbol is that of its instrument at
     its time, or at the stream's time where its `ts_recv` orders nothing (rule 16). A row that
     covers an interval, and has no symbol at the interval's end, has the symbol of the moment
-    before.
+    before. Where several symbols hold, the others are the row's aliases (rule 2).
     """
 
     def __init__(self, schema: Schema) -> None:
@@ -57,18 +61,28 @@ class RowKeys:
 
     def add_symbol(self, timed: pl.DataFrame, names: FrameSymbols) -> pl.DataFrame:
         """A frame of `add_time` with `symbol` (String) after its columns."""
-        has_own_time = SYMBOL_TIME in timed.columns
-        symbol = names.find_symbols(timed, SYMBOL_TIME if has_own_time else ROW_TIME)
-        timed = timed.drop(SYMBOL_TIME, strict=False)
-        if self._time_is_interval_end and symbol.null_count():
-            # A name that ends with the interval held in it.
-            before = timed.select("instrument_id", pl.col(ROW_TIME) - 1)
-            symbol = symbol.fill_null(names.find_symbols(before, ROW_TIME))
-        return timed.hstack([symbol.alias(SYMBOL)])
+        symbol = self._look_up(timed, names.find_symbols)
+        return timed.drop(SYMBOL_TIME, strict=False).hstack([symbol.alias(SYMBOL)])
 
     def add_to(self, frame: pl.DataFrame, names: FrameSymbols) -> pl.DataFrame:
-        """The frame with `_time` (Int64) and `symbol` (String)."""
-        return self.add_symbol(self.add_time(frame), names)
+        """The frame with `_time` (Int64), `symbol`, and `_aliases` if there are any (String)."""
+        timed = self.add_time(frame)
+        keyed = self.add_symbol(timed, names)
+        if not names.has_aliases():
+            return keyed
+        aliases = self._look_up(timed, names.find_aliases).fill_null("[]")
+        return keyed.hstack([aliases.alias(ALIASES)])
+
+    def _look_up(
+        self, timed: pl.DataFrame, find: Callable[[pl.DataFrame, str], pl.Series]
+    ) -> pl.Series:
+        """What holds for the instruments of a frame of `add_time`; null where no symbol does."""
+        found = find(timed, SYMBOL_TIME if SYMBOL_TIME in timed.columns else ROW_TIME)
+        if self._time_is_interval_end and found.null_count():
+            # A name that ends with the interval held in it.
+            before = timed.select("instrument_id", pl.col(ROW_TIME) - 1)
+            found = found.fill_null(find(before, ROW_TIME))
+        return found
 
 
 class RowPlaces:

@@ -6,7 +6,7 @@ The rule here: the model is a dict; a lake must hold what it says, whatever came
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -36,6 +36,7 @@ from batonics.lake.catalog import (
 from batonics.lake.commits import append_parts, commit_load, forget_parts, replace_parts
 from batonics.lake.file_catalog import FileCatalog
 from batonics.lake.lake import Lake
+from batonics.lake.part_paths import part_directory
 from batonics.lake.parts import PartsWriter
 from batonics.model.errors import LakeError
 from batonics.model.mbo import Action
@@ -52,13 +53,33 @@ def held(tmp_path: Path) -> FileCatalog:
     return FileCatalog(tmp_path / "catalog.sqlite")
 
 
-def part(path: str, *, schema: str = "mbo", symbol: str | None = "A", at: int = 0) -> Part:
+def path(name: str, *, schema: str = "mbo", symbol: str | None = "A") -> str:
+    """The path of a part of that name."""
+    return f"{part_directory(schema, '2024-10-04', symbol)}/{name}.parquet"
+
+
+def part(name: str, *, schema: str = "mbo", symbol: str | None = "A", at: int = 0) -> Part:
     """A part of ten rows from `at` on."""
-    return Part(path, schema, "2024-10-04", symbol, f"digest of {path}", 100, 10, at, at + 9)
+    return Part(
+        path(name, schema=schema, symbol=symbol),
+        schema,
+        "2024-10-04",
+        symbol,
+        f"digest of {name}",
+        100,
+        10,
+        at,
+        at + 9,
+    )
 
 
-def loaded(*paths: str, schema: str = "mbo") -> SchemaLoad:
-    return SchemaLoad(schema, [part(path, schema=schema) for path in paths])
+def loaded(*names: str, schema: str = "mbo") -> SchemaLoad:
+    return SchemaLoad(schema, [part(name, schema=schema) for name in names])
+
+
+def names_of(paths: Iterable[str]) -> list[str]:
+    """The names of parts, without directories and endings."""
+    return [Path(path).stem for path in paths]
 
 
 def source(name: str, digest: str | None = None) -> LoadedSource:
@@ -68,7 +89,7 @@ def source(name: str, digest: str | None = None) -> LoadedSource:
 def paths(held: FileCatalog, schema: str | None = None) -> list[str]:
     """Of live parts, in the order in which they are read."""
     change = all_parts if schema is None else find_parts(schema)
-    return [found.path for found in held.read(change)]
+    return names_of(found.path for found in held.read(change))
 
 
 def put(held: FileCatalog, name: str, digest: str, *loads: SchemaLoad, again: bool = False) -> bool:
@@ -76,14 +97,21 @@ def put(held: FileCatalog, name: str, digest: str, *loads: SchemaLoad, again: bo
 
 
 def removed(held: FileCatalog) -> list[str]:
-    return held.read(find_removed_parts(LATER))
+    return names_of(held.read(find_removed_parts(LATER)))
 
 
 # ---------------------------------------------------------------------- loads
 
 
 def test_a_part_comes_back_as_it_was_put_in(held: FileCatalog) -> None:
-    bare = Part("x", "mbo", None, None, "d", 2**40, 0, None, None)
+    bare = part("x")._replace(
+        path=f"{part_directory('mbo', None, None)}/x.parquet",
+        date=None,
+        symbol=None,
+        bytes=2**40,
+        ts_min=None,
+        ts_max=None,
+    )
     assert put(held, "a", "1", SchemaLoad("mbo", [bare, part("y")]))
     assert held.read(all_parts) == [bare, part("y")]
     assert held.read(loaded_schemas) == ["mbo"]
@@ -167,7 +195,7 @@ def test_what_is_known_of_a_file_that_was_only_touched_is_new(held: FileCatalog)
 def test_a_change_that_fails_leaves_everything_as_it_was(held: FileCatalog) -> None:
     put(held, "a", "1", loaded("p"))
     with pytest.raises(LakeError, match=r"catalog\.sqlite: cannot be used: UNIQUE"):
-        put(held, "a", "2", loaded("q"), loaded("q", schema="trades"))
+        put(held, "a", "2", loaded("q", "q"))
     assert paths(held) == ["p"]
     assert removed(held) == []
 
@@ -182,12 +210,14 @@ def test_a_change_that_fails_leaves_everything_as_it_was(held: FileCatalog) -> N
 
 def test_rows_that_are_wanted_choose_the_parts(held: FileCatalog) -> None:
     made = [part(f"{symbol}{at}", symbol=symbol, at=at) for symbol in "AB" for at in (0, 10, 20)]
-    no_time = Part("none", "mbo", None, "A", "d", 1, 1, None, None)
+    no_time = part("none")._replace(
+        path=f"{part_directory('mbo', None, 'A')}/none.parquet", date=None, ts_min=None, ts_max=None
+    )
     put(held, "a", "1", SchemaLoad("mbo", [*made, no_time]))
 
     def chosen(*symbols: str, start_ns: int | None = None, end_ns: int | None = None) -> str:
         wanted = RowFilter(symbols, start_ns, end_ns)
-        return " ".join(found.path for found in held.read(find_parts("mbo", wanted)))
+        return " ".join(names_of(found.path for found in held.read(find_parts("mbo", wanted))))
 
     assert chosen() == "none A0 A10 A20 B0 B10 B20"
     assert chosen("B") == "B0 B10 B20"
@@ -218,10 +248,10 @@ def test_a_feed_adds_to_what_it_has(held: FileCatalog) -> None:
 
 def test_parts_are_replaced_all_or_not_at_all(held: FileCatalog) -> None:
     put(held, "a", "1", loaded("p", "q", "r"))
-    assert not held.commit(replace_parts(["p", "gone"], [part("s")]))
+    assert not held.commit(replace_parts([path("p"), path("gone")], [part("s")]))
     assert paths(held) == ["p", "q", "r"]
-    assert held.commit(replace_parts(["p", "q"], [part("s")]))
-    assert not held.commit(replace_parts(["p", "q"], [part("t")]))
+    assert held.commit(replace_parts([path("p"), path("q")], [part("s")]))
+    assert not held.commit(replace_parts([path("p"), path("q")], [part("t")]))
     assert sorted(paths(held)) == ["r", "s"]
     assert sorted(removed(held)) == ["p", "q"]
     # What was put together is still of its load.
@@ -232,13 +262,13 @@ def test_parts_are_replaced_all_or_not_at_all(held: FileCatalog) -> None:
 def test_what_is_put_together_stands_where_it_stood_among_loads(held: FileCatalog) -> None:
     put(held, "a", "1", loaded("p", "q"))
     put(held, "b", "2", loaded("r"))
-    held.commit(replace_parts(["p", "q"], [part("s")]))
+    held.commit(replace_parts([path("p"), path("q")], [part("s")]))
     assert paths(held) == paths(held, "mbo") == ["s", "r"]
 
 
 def test_what_is_put_together_stands_where_it_stood_in_its_load(held: FileCatalog) -> None:
     put(held, "a", "1", loaded("p", "q", "r"))
-    held.commit(replace_parts(["p", "q"], [part("s")]))
+    held.commit(replace_parts([path("p"), path("q")], [part("s")]))
     assert paths(held) == paths(held, "mbo") == ["s", "r"]
 
 
@@ -246,19 +276,19 @@ def test_what_a_feed_adds_meanwhile_stays_behind(held: FileCatalog) -> None:
     held.commit(append_parts(source("feed"), [loaded("p", "q")], VERSION))
     held.commit(append_parts(source("other"), [loaded("x")], VERSION))
     held.commit(append_parts(source("feed"), [loaded("r")], VERSION))
-    held.commit(replace_parts(["p", "q"], [part("s")]))
+    held.commit(replace_parts([path("p"), path("q")], [part("s")]))
     held.commit(append_parts(source("feed"), [loaded("t")], VERSION))
     found = paths(held)
-    assert [path for path in found if path != "x"] == ["s", "r", "t"]
+    assert [name for name in found if name != "x"] == ["s", "r", "t"]
 
 
 def test_only_what_was_taken_out_is_forgotten(held: FileCatalog) -> None:
     put(held, "a", "1", loaded("p"))
     put(held, "a", "2", loaded("q"))
-    assert held.read(known_paths) == {"p", "q"}
+    assert held.read(known_paths) == {path("p"), path("q")}
     assert held.read(find_removed_parts(0)) == []
-    held.commit(forget_parts(["p", "q", "x"]))
-    assert held.read(known_paths) == {"q"}
+    held.commit(forget_parts([path("p"), path("q"), path("x")]))
+    assert held.read(known_paths) == {path("q")}
     assert paths(held) == ["q"]
     assert removed(held) == []
 
@@ -272,7 +302,7 @@ def test_another_format_is_refused(
     held.commit(
         lambda connection: connection.execute(f"PRAGMA user_version = {version}").fetchall()
     )
-    said = f"catalog of format {version}, this batonics knows 2: {remedy}"
+    said = f"catalog of format {version}, this batonics knows 3: {remedy}"
     with pytest.raises(LakeError, match=said):
         FileCatalog(tmp_path / "catalog.sqlite")
 

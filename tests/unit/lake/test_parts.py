@@ -17,13 +17,13 @@ from batonics.frames.schemas.row_keys import ROW_TIME
 from batonics.frames.schemas.table import find_schema
 from batonics.lake import parts
 from batonics.lake.catalog import Part
+from batonics.lake.part_paths import part_directory
 from batonics.lake.parts import (
     PartFile,
     PartKey,
     PartsWriter,
     date_to_day,
     day_to_date,
-    part_directory,
 )
 from batonics.model.times import NS_PER_DAY
 
@@ -218,7 +218,7 @@ def test_a_part_spans_what_it_was_told(tmp_path: Path) -> None:
     ],
 )
 def test_a_symbol_is_one_name_of_a_directory(symbol: str | None, name: str) -> None:
-    assert part_directory("mbo", PartKey(20_000, symbol)) == f"mbo/date=2024-10-04/symbol={name}"
+    assert part_directory("mbo", "2024-10-04", symbol) == f"mbo/date=2024-10-04/symbol={name}"
 
 
 @given(st.integers(-700_000, 2_900_000))

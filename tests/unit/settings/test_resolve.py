@@ -173,6 +173,7 @@ def test_every_variable_that_ever_was_is_still_one() -> None:
         "BATONICS_CACHE_DIR",
         "BATONICS_DEBUG",
         "BATONICS_GATEWAY_KEY",
+        "BATONICS_KERNEL_DIR",
         "BATONICS_LAKE",
         "BATONICS_TOKEN",
         "DATABENTO_API_KEY",
