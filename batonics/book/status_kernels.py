@@ -27,7 +27,7 @@ B_SINCE_NS = 31
 """A word of a book: when its last status began. The fold does not use it."""
 NO_STATUS = -1
 """The status of a book before its first record."""
-CHANGE_WORDS = 3
+STATUS_CHANGE_WORDS = 3
 """Words of a change: the time in nanoseconds, the key of the book, its new status."""
 
 
@@ -57,9 +57,9 @@ def set_status(
     books[at(base + B_STATUS)] = status
     # A time that is undefined or runs backwards orders nothing.
     books[at(base + B_SINCE_NS)] = max(ts_recv, books[at(base + B_SINCE_NS)])
-    changes[at(n * CHANGE_WORDS)] = books[at(base + B_SINCE_NS)]
-    changes[at(n * CHANGE_WORDS + 1)] = books[at(base + B_KEY)]
-    changes[at(n * CHANGE_WORDS + 2)] = status
+    changes[at(n * STATUS_CHANGE_WORDS)] = books[at(base + B_SINCE_NS)]
+    changes[at(n * STATUS_CHANGE_WORDS + 1)] = books[at(base + B_KEY)]
+    changes[at(n * STATUS_CHANGE_WORDS + 2)] = status
     return n + 1
 
 
@@ -80,7 +80,8 @@ def follow_statuses(
         books: BOOK_WORDS words a book, with room for a new one by each record.
         index: pairs of the books' keys and numbers (`find_book`), with the same room.
         book_count: the number of books so far.
-        changes: CHANGE_WORDS words a change, to be filled: one for each book and two a record.
+        changes: STATUS_CHANGE_WORDS words a change, to be filled; room for one for each book and
+            two a record.
     """
     n, mask = as_word(0), len(index) // 2 - 1
     if day_starts:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batonics.book.state import BOOK_WORDS, read_only
-from batonics.book.status_kernels import CHANGE_WORDS, StatusEvents, follow_statuses
+from batonics.book.status_kernels import STATUS_CHANGE_WORDS, StatusEvents, follow_statuses
 from batonics.book.table_kernels import rebuild_index
 from batonics.model.book_changes import BookChange, BookChanges
 from batonics.model.mbo import Action, DayStart, Flag, MboBatch, record_keys, split_batches
@@ -116,7 +116,7 @@ class BookStatusTracker:
         rows = len(batch.action)
         self._make_room(rows)
         columns = [read_only(getattr(batch, name)) for name in StatusEvents._fields[1:]]
-        changes = np.empty((self._count + 2 * rows, CHANGE_WORDS), np.int64)
+        changes = np.empty((self._count + 2 * rows, STATUS_CHANGE_WORDS), np.int64)
         day_starts, self._day_starts = self._day_starts, False
         self._count, found = follow_statuses(
             StatusEvents(read_only(batch.ts_recv.view(np.int64)), *columns),
