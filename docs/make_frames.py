@@ -5,7 +5,7 @@ from __future__ import annotations
 from inspect import getdoc
 from pathlib import Path
 
-from batonics.frames.measures import book_measures, trade_measures, window_measures
+from batonics.frames.measures import book_measures, trade_measures, vpin, window_measures
 from batonics.frames.namespace import MboNamespace
 from batonics.frames.orders import fill_simulation, order_lives
 
@@ -17,6 +17,7 @@ DEFINED_IN = {
     "measures": book_measures,
     "trade_measures": trade_measures,
     "window_measures": window_measures,
+    "vpin": vpin,
 }
 
 

@@ -1,10 +1,12 @@
 -- title: Records by action
 -- question: What happens in a book, by hour: adds, cancels, modifies, clears, trades, fills?
 -- reads: mbo
+-- param: tz ZONE = UTC  the time zone of hours
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
--- column: hour BIGINT  hour of the day, UTC, over all dates; null for records before the first
---   time of their book
+-- column: hour BIGINT  hour of the day in tz, over all dates; null for records before the first time
+--   of their book
+-- column: tz VARCHAR  the time zone of the hour
 -- column: records BIGINT  all records, snapshots included
 -- column: adds BIGINT  records with action A
 -- column: cancels BIGINT  records with action C
@@ -21,17 +23,35 @@ WITH timed AS (
         PARTITION BY publisher_id, instrument_id, source ORDER BY position ROWS UNBOUNDED PRECEDING
     ) AS ts
     FROM mbo
+),
+quarters AS (
+    SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id,
+        ts // 900000000000 AS quarter,
+        count(*) AS records,
+        count(*) FILTER (WHERE action = 'A') AS adds,
+        count(*) FILTER (WHERE action = 'C') AS cancels,
+        count(*) FILTER (WHERE action = 'M') AS modifies,
+        count(*) FILTER (WHERE action = 'R') AS clears,
+        count(*) FILTER (WHERE action = 'T') AS trades,
+        count(*) FILTER (WHERE action = 'F') AS fills,
+        count(*) FILTER (WHERE (flags & 32) <> 0) AS snapshot
+    FROM timed
+    GROUP BY ALL
+),
+clock AS (
+    -- Hours of every time zone begin at a quarter of an hour in UTC.
+    SELECT quarter, hour(local_time(make_timestamp_ns(quarter * 900000000000), $tz)) AS hour
+    FROM (SELECT DISTINCT quarter FROM quarters)
 )
-SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id,
-    ts // 3600000000000 % 24 AS hour,
-    count(*) AS records,
-    count(*) FILTER (WHERE action = 'A') AS adds,
-    count(*) FILTER (WHERE action = 'C') AS cancels,
-    count(*) FILTER (WHERE action = 'M') AS modifies,
-    count(*) FILTER (WHERE action = 'R') AS clears,
-    count(*) FILTER (WHERE action = 'T') AS trades,
-    count(*) FILTER (WHERE action = 'F') AS fills,
-    count(*) FILTER (WHERE (flags & 32) <> 0) AS snapshot
-FROM timed
-GROUP BY ALL
+SELECT symbol, publisher_id, hour, $tz::VARCHAR AS tz, sum(records)::BIGINT AS records,
+    sum(adds)::BIGINT AS adds,
+    sum(cancels)::BIGINT AS cancels,
+    sum(modifies)::BIGINT AS modifies,
+    sum(clears)::BIGINT AS clears,
+    sum(trades)::BIGINT AS trades,
+    sum(fills)::BIGINT AS fills,
+    sum(snapshot)::BIGINT AS snapshot
+FROM quarters
+LEFT JOIN clock USING (quarter)
+GROUP BY symbol, publisher_id, hour
 ORDER BY symbol, publisher_id, hour

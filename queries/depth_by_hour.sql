@@ -2,9 +2,11 @@
 -- question: How much size do the best levels of each side have over the day?
 -- reads: states_10
 -- param: levels BIGINT = 10  how many levels of each side are added up, from 1 to 10
+-- param: tz ZONE = UTC  the time zone of hours
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
--- column: hour BIGINT  hour of the day, UTC, over all dates
+-- column: hour BIGINT  hour of the day in tz, over all dates
+-- column: tz VARCHAR  the time zone of the hour
 -- column: depth_bid DOUBLE  time-weighted mean size of the best bids, in units
 -- column: depth_ask DOUBLE  time-weighted mean size of the best asks, in units
 -- column: seconds_bid DOUBLE  seconds of that hour in which there was a bid
@@ -55,33 +57,46 @@ segments AS (
     -- status ends. The rest of its time is left out.
     SELECT *, true AS counts, ts AS since, least(next_ts, coalesce(status_end, next_ts)) AS until
     FROM states
-    WHERE is_open
+    WHERE is_open AND next_ts IS NOT NULL
     UNION ALL
     SELECT *, false AS counts, if(is_open, coalesce(status_end, next_ts), ts) AS since,
         next_ts AS until
     FROM states
 ),
--- A state that holds across the turn of an hour is divided there.
-hours AS (
-    SELECT *, unnest(range(since // 3600000000000, (until - 1) // 3600000000000 + 1)) AS hour
+-- A state that holds across the turn of a quarter of an hour is divided there.
+quarters AS (
+    SELECT *, unnest(range(since // 900000000000, (until - 1) // 900000000000 + 1)) AS quarter
     FROM segments
     WHERE until > since AND (bid IS NOT NULL OR ask IS NOT NULL)
 ),
 pieces AS (
-    SELECT symbol, publisher_id, hour % 24 AS hour, counts, known,
+    SELECT symbol, publisher_id, quarter, counts, known,
         if(counts, bid, NULL) AS bid, if(counts, ask, NULL) AS ask,
-        (least(until, (hour + 1) * 3600000000000)
-            - greatest(since, hour * 3600000000000))::HUGEINT AS ns
-    FROM hours
-)
+        (least(until, (quarter + 1) * 900000000000)
+            - greatest(since, quarter * 900000000000))::HUGEINT AS ns
+    FROM quarters
+),
 -- Sums of integers do not depend on the order of addition.
-SELECT symbol, publisher_id, hour,
-    sum(bid * ns) / sum(ns) FILTER (bid IS NOT NULL) AS depth_bid,
-    sum(ask * ns) / sum(ns) FILTER (ask IS NOT NULL) AS depth_ask,
-    coalesce(sum(ns) FILTER (bid IS NOT NULL), 0) / 1e9 AS seconds_bid,
-    coalesce(sum(ns) FILTER (ask IS NOT NULL), 0) / 1e9 AS seconds_ask,
-    coalesce(sum(ns) FILTER (NOT counts), 0) / 1e9 AS left_out_seconds,
+sums AS (
+    SELECT symbol, publisher_id, quarter, sum(bid * ns) AS bid, sum(ask * ns) AS ask,
+        sum(ns) FILTER (bid IS NOT NULL) AS bid_ns, sum(ns) FILTER (ask IS NOT NULL) AS ask_ns,
+        sum(ns) FILTER (NOT counts) AS left_out_ns, bool_and(known) AS known
+    FROM pieces
+    GROUP BY ALL
+),
+clock AS (
+    -- Hours of every time zone begin at a quarter of an hour in UTC.
+    SELECT quarter, hour(local_time(make_timestamp_ns(quarter * 900000000000), $tz)) AS hour
+    FROM (SELECT DISTINCT quarter FROM sums)
+)
+SELECT symbol, publisher_id, hour, $tz::VARCHAR AS tz,
+    sum(bid) / sum(bid_ns) AS depth_bid,
+    sum(ask) / sum(ask_ns) AS depth_ask,
+    coalesce(sum(bid_ns), 0) / 1e9 AS seconds_bid,
+    coalesce(sum(ask_ns), 0) / 1e9 AS seconds_ask,
+    coalesce(sum(left_out_ns), 0) / 1e9 AS left_out_seconds,
     bool_and(known) AS sessions_known
-FROM pieces
+FROM sums
+JOIN clock USING (quarter)
 GROUP BY ALL
 ORDER BY ALL

@@ -2,10 +2,12 @@
 -- question: How many best quotes live only briefly, and how many of them are reversed at once?
 -- reads: states_1
 -- param: shorter DURATION = 100ms  a quote with a shorter life than this flickers
+-- param: tz ZONE = UTC  the time zone of hours
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
 -- column: side VARCHAR  B: best bids, A: best asks
--- column: hour BIGINT  hour of the day in which the quote began, UTC, over all dates
+-- column: hour BIGINT  hour of the day in tz in which the quote began, over all dates
+-- column: tz VARCHAR  the time zone of the hour
 -- column: quotes BIGINT  how many best prices came and went, whatever their size did in between
 -- column: flickers BIGINT  how many of them lived less than `shorter`
 -- column: returned BIGINT  how many flickers were followed by the best price from before the
@@ -55,13 +57,18 @@ quotes AS (
     WHERE n = 1 OR ask IS DISTINCT FROM ask_before
 ),
 lives AS (
-    SELECT symbol, publisher_id, side, n, ts, price, is_open, known,
+    SELECT symbol, publisher_id, side, n, ts // 900000000000 AS quarter, price, is_open, known,
         lead(ts) OVER quote - ts AS life_ns,
         lag(price) OVER quote AS price_before, lead(price) OVER quote AS price_after
     FROM quotes
     WINDOW quote AS (PARTITION BY publisher_id, instrument_id, source, side ORDER BY n)
+),
+clock AS (
+    -- Hours of every time zone begin at a quarter of an hour in UTC.
+    SELECT quarter, hour(local_time(make_timestamp_ns(quarter * 900000000000), $tz)) AS hour
+    FROM (SELECT DISTINCT quarter FROM lives)
 )
-SELECT symbol, publisher_id, side, ts // 3600000000000 % 24 AS hour,
+SELECT symbol, publisher_id, side, hour, $tz::VARCHAR AS tz,
     count(*) FILTER (is_open) AS quotes,
     count(*) FILTER (is_open AND life_ns < $shorter) AS flickers,
     count(*) FILTER (is_open AND life_ns < $shorter AND price_before = price_after) AS returned,
@@ -70,6 +77,7 @@ SELECT symbol, publisher_id, side, ts // 3600000000000 % 24 AS hour,
     quantile_disc(life_ns, 0.5) FILTER (is_open) AS p50_ns,
     count(*) FILTER (NOT is_open) AS left_out, bool_and(known) AS sessions_known
 FROM lives
+JOIN clock USING (quarter)
 WHERE n > 1 AND price IS NOT NULL AND life_ns IS NOT NULL
 GROUP BY ALL
 ORDER BY symbol, publisher_id, side, hour

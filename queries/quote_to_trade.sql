@@ -1,10 +1,12 @@
 -- title: Messages and added size per trade
 -- question: How many messages and how much added size are there per trade, by hour?
 -- reads: mbo
+-- param: tz ZONE = UTC  the time zone of hours
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
--- column: hour BIGINT  hour of the day, UTC, over all dates; null for records before the first
---   time of their book
+-- column: hour BIGINT  hour of the day in tz, over all dates; null for records before the first time
+--   of their book
+-- column: tz VARCHAR  the time zone of the hour
 -- column: messages BIGINT  how many adds, cancels and modifies, including those that only remove
 --   filled size
 -- column: trades BIGINT  how many trades
@@ -24,9 +26,9 @@ WITH timed AS (
     ) AS ts
     FROM mbo
 ),
-hours AS (
+quarters AS (
     SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id,
-        ts // 3600000000000 % 24 AS hour,
+        ts // 900000000000 AS quarter,
         count(*) FILTER (WHERE action IN ('A', 'C', 'M')) AS messages,
         count(*) FILTER (WHERE action = 'T') AS trades,
         sum(size) FILTER (WHERE action = 'A' AND (flags & 80) = 0) AS size_added,
@@ -34,8 +36,21 @@ hours AS (
     FROM timed
     WHERE (flags & 32) = 0
     GROUP BY ALL
+),
+clock AS (
+    -- Hours of every time zone begin at a quarter of an hour in UTC.
+    SELECT quarter, hour(local_time(make_timestamp_ns(quarter * 900000000000), $tz)) AS hour
+    FROM (SELECT DISTINCT quarter FROM quarters)
+),
+hours AS (
+    SELECT symbol, publisher_id, hour, sum(messages)::BIGINT AS messages,
+        sum(trades)::BIGINT AS trades, sum(size_added) AS size_added,
+        sum(size_traded) AS size_traded
+    FROM quarters
+    LEFT JOIN clock USING (quarter)
+    GROUP BY symbol, publisher_id, hour
 )
-SELECT symbol, publisher_id, hour, messages, trades,
+SELECT symbol, publisher_id, hour, $tz::VARCHAR AS tz, messages, trades,
     messages / nullif(trades, 0) AS messages_per_trade,
     coalesce(size_added, 0)::BIGINT AS size_added,
     coalesce(size_traded, 0)::BIGINT AS size_traded,

@@ -1,9 +1,11 @@
 -- title: Spread by hour
 -- question: How wide is the quoted spread over the day, on average and at its quantiles?
 -- reads: states_1
+-- param: tz ZONE = UTC  the time zone of hours
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
--- column: hour BIGINT  hour of the day, UTC, over all dates
+-- column: hour BIGINT  hour of the day in tz, over all dates
+-- column: tz VARCHAR  the time zone of the hour
 -- column: spread PRICE_DOUBLE  time-weighted mean of ask less bid
 -- column: spread_p05 PRICE  5th percentile of the spread over time
 -- column: spread_p50 PRICE  median of the spread over time
@@ -43,25 +45,36 @@ segments AS (
     -- status ends. The rest of its time is left out.
     SELECT *, true AS counts, ts AS since, least(next_ts, coalesce(status_end, next_ts)) AS until
     FROM states
-    WHERE is_open
+    WHERE is_open AND next_ts IS NOT NULL
     UNION ALL
     SELECT *, false AS counts, if(is_open, coalesce(status_end, next_ts), ts) AS since,
         next_ts AS until
     FROM states
 ),
--- A state that holds across the turn of an hour is divided there.
+-- A state that holds across the turn of a quarter of an hour is divided there.
 pieces AS (
-    SELECT symbol, publisher_id, spread, counts, known, since, until,
-        unnest(range(since // 3600000000000, (until - 1) // 3600000000000 + 1)) AS hour
+    SELECT symbol, publisher_id, if(counts, spread, NULL) AS spread, counts, known, since, until,
+        unnest(range(since // 900000000000, (until - 1) // 900000000000 + 1)) AS quarter
     FROM segments
     WHERE spread IS NOT NULL AND until > since
 ),
 -- Sums of integers do not depend on the order of addition.
-spreads AS (
-    SELECT symbol, publisher_id, hour % 24 AS hour, counts, if(counts, spread, NULL) AS spread,
-        bool_and(known) AS known,
-        sum(least(until, (hour + 1) * 3600000000000) - greatest(since, hour * 3600000000000)) AS ns
+sums AS (
+    SELECT symbol, publisher_id, quarter, counts, spread, bool_and(known) AS known,
+        sum(least(until, (quarter + 1) * 900000000000) - greatest(since, quarter * 900000000000))
+            AS ns
     FROM pieces
+    GROUP BY ALL
+),
+clock AS (
+    -- Hours of every time zone begin at a quarter of an hour in UTC.
+    SELECT quarter, hour(local_time(make_timestamp_ns(quarter * 900000000000), $tz)) AS hour
+    FROM (SELECT DISTINCT quarter FROM sums)
+),
+spreads AS (
+    SELECT symbol, publisher_id, hour, counts, spread, bool_and(known) AS known, sum(ns) AS ns
+    FROM sums
+    JOIN clock USING (quarter)
     GROUP BY ALL
 ),
 ranked AS (
@@ -70,7 +83,7 @@ ranked AS (
     WINDOW hours AS (PARTITION BY symbol, publisher_id, hour, counts),
         narrower AS (PARTITION BY symbol, publisher_id, hour, counts ORDER BY spread)
 )
-SELECT symbol, publisher_id, hour,
+SELECT symbol, publisher_id, hour, $tz::VARCHAR AS tz,
     sum(spread * ns) / sum(ns) FILTER (counts) AS spread,
     min(spread) FILTER (ns_up_to * 100 >= ns_all * 5) AS spread_p05,
     min(spread) FILTER (ns_up_to * 100 >= ns_all * 50) AS spread_p50,

@@ -1,9 +1,11 @@
 -- title: Turnover of the best levels
 -- question: How often is the size at the best prices traded within an hour?
 -- reads: states_1
+-- param: tz ZONE = UTC  the time zone of hours
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
--- column: hour BIGINT  hour of the day, UTC, over all dates
+-- column: hour BIGINT  hour of the day in tz, over all dates
+-- column: tz VARCHAR  the time zone of the hour
 -- column: traded BIGINT  total size of the trades of that hour
 -- column: bid_size DOUBLE  time-weighted mean size at the best bid
 -- column: ask_size DOUBLE  time-weighted mean size at the best ask
@@ -43,43 +45,56 @@ segments AS (
     -- status ends. The rest of its time is left out.
     SELECT *, true AS counts, ts AS since, least(next_ts, coalesce(status_end, next_ts)) AS until
     FROM states
-    WHERE is_open
+    WHERE is_open AND next_ts IS NOT NULL
     UNION ALL
     SELECT *, false AS counts, if(is_open, coalesce(status_end, next_ts), ts) AS since,
         next_ts AS until
     FROM states
 ),
 parts AS (
-    -- A state that holds across the turn of an hour is part of each of these hours.
+    -- A state that holds across the turn of a quarter of an hour is part of each of these quarters.
     SELECT symbol, publisher_id, counts, known, since, until, bid_sz, ask_sz,
-        unnest(range(since // 3600000000000, (until - 1) // 3600000000000 + 1)) AS hour
+        unnest(range(since // 900000000000, (until - 1) // 900000000000 + 1)) AS quarter
     FROM segments
     WHERE bid_sz IS NOT NULL AND until > since
 ),
 weighted AS (
-    SELECT symbol, publisher_id, hour % 24 AS hour, counts, known, bid_sz, ask_sz,
-        least(until, (hour + 1) * 3600000000000) - greatest(since, hour * 3600000000000) AS ns
+    SELECT symbol, publisher_id, quarter, counts, known, bid_sz, ask_sz,
+        least(until, (quarter + 1) * 900000000000) - greatest(since, quarter * 900000000000) AS ns
     FROM parts
 ),
 resting AS (
     -- Sums of integers do not depend on the order of addition; sums of floats do.
-    SELECT symbol, publisher_id, hour, sum(ns) FILTER (counts) AS ns,
+    SELECT symbol, publisher_id, quarter, sum(ns) FILTER (counts) AS ns,
         sum(bid_sz::HUGEINT * ns) FILTER (counts) AS bid,
         sum(ask_sz::HUGEINT * ns) FILTER (counts) AS ask,
         sum(ns) FILTER (NOT counts) AS left_out_ns, bool_and(known) AS known
     FROM weighted
-    GROUP BY symbol, publisher_id, hour
+    GROUP BY symbol, publisher_id, quarter
 ),
 trading AS (
-    SELECT symbol, publisher_id, ts // 3600000000000 % 24 AS hour, sum(size) AS traded
+    SELECT symbol, publisher_id, ts // 900000000000 AS quarter, sum(size) AS traded
     FROM timed
     WHERE action = 'T' AND ts IS NOT NULL
     GROUP BY ALL
+),
+quarters AS (SELECT * FROM resting FULL JOIN trading USING (symbol, publisher_id, quarter)),
+clock AS (
+    -- Hours of every time zone begin at a quarter of an hour in UTC.
+    SELECT quarter, hour(local_time(make_timestamp_ns(quarter * 900000000000), $tz)) AS hour
+    FROM (SELECT DISTINCT quarter FROM quarters)
+),
+hours AS (
+    SELECT symbol, publisher_id, hour, sum(traded) AS traded, sum(ns) AS ns, sum(bid) AS bid,
+        sum(ask) AS ask, sum(left_out_ns) AS left_out_ns, bool_and(known) AS known
+    FROM quarters
+    JOIN clock USING (quarter)
+    GROUP BY symbol, publisher_id, hour
 )
-SELECT symbol, publisher_id, hour, coalesce(traded, 0)::BIGINT AS traded,
+SELECT symbol, publisher_id, hour, $tz::VARCHAR AS tz, coalesce(traded, 0)::BIGINT AS traded,
     bid / ns AS bid_size, ask / ns AS ask_size,
     coalesce(traded, 0) / (nullif(bid + ask, 0) / ns) AS turnover,
     coalesce(ns, 0) / 1e9 AS seconds, coalesce(left_out_ns, 0) / 1e9 AS left_out_seconds,
     coalesce(known, false) AS sessions_known
-FROM resting FULL JOIN trading USING (symbol, publisher_id, hour)
+FROM hours
 ORDER BY symbol, publisher_id, hour

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from fcntl import LOCK_EX, LOCK_SH, LOCK_UN, flock
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,15 +22,29 @@ import pytest
 from hypothesis import settings
 
 from batonics.native import kernel_directories
-from tests.support.paths import DATA_VARIABLE, ROOT
+from tests.support.paths import DATA_VARIABLE, ROOT, SHORT_LIVED
 
 pytest_plugins = ["pytester"]
 
 NO_DATA = f"{DATA_VARIABLE} is not set"
 ALONE = "alone"
 DIRECTORY = "batonics_shared_directory"
+GATE = "gate"
 KERNELS = "kernels"
 SHARED = pytest.StashKey[TemporaryDirectory[str]]()
+COMPILATION = pytest.StashKey["_Compilation"]()
+FILES_BYTES = 8 << 30
+"""Room for the files of all tests at a time."""
+LONG_FILES = (
+    "tests/soak/test_mutants.py",
+    "tests/integration/test_lake_kill.py",
+    "tests/integration/test_queries.py",
+    "tests/integration/test_lake_export.py",
+    "tests/integration/test_memory.py",
+    "tests/integration/test_damaged_files.py",
+    "tests/integration/test_lake_bucket_live.py",
+)
+"""Files that take longest, in the order of their time."""
 
 # A failure prints the `@reproduce_failure` line that repeats it. Wall time is pytest's own
 # business: the first example of a kernel includes its compilation.
@@ -82,6 +97,9 @@ def pytest_configure(config: pytest.Config) -> None:
     directory = data_directory()
     if directory is not None and not directory.is_dir():
         raise pytest.UsageError(f"{DATA_VARIABLE}={directory} is not a directory")
+    # Lakes and outputs are synced thousands of times, which on a disk takes longer than the rest.
+    if os.access(SHORT_LIVED, os.W_OK) and shutil.disk_usage(SHORT_LIVED).free >= FILES_BYTES:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(SHORT_LIVED))
 
 
 def pytest_unconfigure() -> None:
@@ -96,8 +114,9 @@ def pytest_unconfigure() -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
     if session.config.getoption("numprocesses", None):
-        session.config.stash[SHARED] = TemporaryDirectory(prefix="batonics-tests-")
-        _compile_kernels(Path(session.config.stash[SHARED].name) / KERNELS)
+        directory = TemporaryDirectory(prefix="batonics-tests-")
+        session.config.stash[SHARED] = directory
+        session.config.stash[COMPILATION] = _Compilation(Path(directory.name))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -107,11 +126,32 @@ def pytest_configure_node(node: Any) -> None:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if SHARED in session.config.stash:
+        session.config.stash[COMPILATION].finish()
         session.config.stash[SHARED].cleanup()
 
 
+class _Compilation:
+    """Compiles every kernel while the workers import the tests, which wait behind the gate."""
+
+    def __init__(self, shared: Path) -> None:
+        self._copy = shared / KERNELS
+        self._gate = (shared / GATE).open("w")
+        flock(self._gate, LOCK_EX)
+        self._pool = ThreadPoolExecutor(1)
+        self._done = self._pool.submit(self._run)
+
+    def _run(self) -> None:
+        with self._gate:
+            _compile_kernels(self._copy)
+
+    def finish(self) -> None:
+        """Wait for the end; CalledProcessError if kernels do not compile."""
+        self._pool.shutdown()
+        self._done.result()
+
+
 def _compile_kernels(copy: Path) -> None:
-    """Compile every kernel once, ahead of the workers; keep a copy if there were none before."""
+    """Compile every kernel; keep a copy if there were none before."""
     cache = kernel_directories()[0].path
     is_first = not any(cache.rglob("*.nbi"))
     subprocess.run(
@@ -141,9 +181,16 @@ def _shared_directory(config: pytest.Config) -> Path | None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with tests that run alone come first: there is enough beside them for other workers."""
-    first = {item.path for item in items if item.get_closest_marker(ALONE)}
-    items.sort(key=lambda item: item.path not in first)
+    """Files with tests that run alone come first, then those that take long, then notebooks.
+
+    Beside tests that run alone there is enough for other workers then, and at the end all workers
+    have short files.
+    """
+    alone = {item.path for item in items if item.get_closest_marker(ALONE)}
+    long = [ROOT / name for name in LONG_FILES]
+    long += sorted({item.path for item in items if item.path.suffix == ".ipynb"})
+    places = {path: place for place, path in enumerate(long)}
+    items.sort(key=lambda item: (item.path not in alone, places.get(item.path, len(long))))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -151,7 +198,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     shared = _shared_directory(item.config)
     if shared is None:
         return (yield)
-    with (shared / "gate").open("w") as gate, (shared / "floor").open("w") as floor:
+    with (shared / GATE).open("w") as gate, (shared / "floor").open("w") as floor:
         # Who waits for the floor holds the gate, so that no later test gets ahead.
         flock(gate, LOCK_EX)
         flock(floor, LOCK_EX if item.get_closest_marker(ALONE) else LOCK_SH)

@@ -119,6 +119,14 @@ class Levels(NamedTuple):
     size: NDArray[np.int64]
     count: NDArray[np.int64]  # type: ignore[assignment]  # hides tuple.count, which nobody needs
 
+    def crossed_books(self) -> set[int]:
+        """The numbers of the books whose best bid is above their best ask (rule 22)."""
+        sides, first = np.unique(self.book << 1 | self.side, return_index=True)
+        best = self.price[first]
+        # A book with both sides has two neighbours here: its bid, then its ask.
+        is_bid = (sides[:-1] & 1 == 0) & (sides[1:] == sides[:-1] + 1)
+        return set((sides[:-1][is_bid & (best[:-1] > best[1:])] >> 1).tolist())
+
 
 class Orders(NamedTuple):
     """Live orders of books, by book, bids before asks, best level first, in priority order."""

@@ -8,6 +8,8 @@ from batonics.book.state import Status
 from batonics.cli.console import describe_cold_books, escape_unprintable, plain_console
 from batonics.cli.table import BOOK_ROWS_MAX, Column, print_table
 from batonics.jobs.reconstruct import Reconstruction
+from batonics.model.answers import AnswerWarning
+from batonics.model.book_changes import TradingStatus
 from batonics.sinks.book_json import book_documents
 
 _COLUMNS = (
@@ -34,7 +36,8 @@ def print_books(run: Reconstruction) -> None:
     the best level, odd the number of anomalies.
     """
     console = plain_console(stderr=True)
-    books = book_documents(run.engine, run.symbols)
+    as_of = run.as_of
+    books = book_documents(run.engine, run.symbols, as_of=as_of)
     rows = [_row(book) for book, _ in zip(books, range(BOOK_ROWS_MAX), strict=False)]
     values = list(zip(*rows, strict=True)) if rows else [()] * len(_COLUMNS)
     print_table(
@@ -55,7 +58,10 @@ def print_books(run: Reconstruction) -> None:
     cold = sum(status is Status.COLD for status in run.engine.statuses())
     if cold:
         console.print(describe_cold_books(cold, count), style="yellow")
-    as_of = run.as_of
+    closed = sum(status is not TradingStatus.TRADING for status in as_of.trading.values())
+    if closed:
+        meaning = AnswerWarning.CLOSED.meaning
+        console.print(f"closed: {closed:,} of {count:,} books: {meaning}", style="yellow")
     for warning in as_of.warnings():
         console.print(f"{warning}: {warning.meaning}; {as_of.data.describe()}", style="yellow")
 
@@ -64,6 +70,8 @@ def _row(book: dict[str, Any]) -> list[str]:
     status = book["status"]
     if book["market"] in ("crossed", "locked"):
         status += f", {book['market']}"
+    if book["trading_status"] not in (None, "trading"):
+        status += f", {book['trading_status']}"
     return [
         escape_unprintable(book["symbol"] or f"#{book['instrument_id']}"),
         str(book["publisher_id"]),

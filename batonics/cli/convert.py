@@ -110,4 +110,10 @@ def command(
     if not quiet:
         if result.cold_books:
             typer.echo(describe_cold_books(result.cold_books, result.book_count), err=True)
+        if result.incomplete_rows:
+            typer.echo(
+                f"incomplete: {result.incomplete_rows:,} of {result.rows:,} rows are of intervals"
+                " that the input does not cover whole, at its beginning and at its end",
+                err=True,
+            )
         typer.echo(f"wrote {result.rows:,} rows to {out}", err=True)

@@ -15,7 +15,10 @@ from batonics.cli.options import (
     PricesChoice,
     QuietOption,
     SalvageOption,
+    SessionOption,
     SkipBadOption,
+    StatusesOption,
+    parse_session,
     price_unit,
 )
 
@@ -66,6 +69,8 @@ def command(
         PricesChoice | None,
         typer.Option(help="The unit of prices in --json; by default decimal, as text."),
     ] = None,
+    statuses: StatusesOption = None,
+    session: SessionOption = None,
     skip_bad: SkipBadOption = False,
     salvage: SalvageOption = False,
     in_this_order: InThisOrderOption = False,
@@ -78,7 +83,8 @@ def command(
     change the recorded market (no impact). Matching is by price, then time: a recorded fill of an
     order behind it, at its price or through it, fills the simulated order first. Where the venue
     is not known to match so, the answer says that the priority is unknown. Implied and hidden
-    volume does not fill it; a clear of the book ends it. An --at after the last record is refused.
+    volume does not fill it; a clear of the book ends it. An --at after the last record is refused,
+    and so is a marketable order while the market does not trade.
     """
     from batonics.cli.progress import read_progress
     from batonics.jobs.fill import FillRequest, FillSimulation
@@ -98,6 +104,8 @@ def command(
         symbol=symbols,
         publisher_id=publisher,
         definitions=tuple(definitions or ()),
+        statuses=tuple(statuses or ()),
+        sessions=parse_session(session),
         options=InputOptions(skip_bad, salvage, in_this_order),
         prices=price_unit(prices) or "decimal",
     )

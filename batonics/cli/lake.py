@@ -128,6 +128,8 @@ def append(
             "lake.commit_interval_s", "--commit-every", "How often what has come is committed: 1m."
         ),
     ] = None,
+    statuses: StatusesOption = None,
+    session: SessionOption = None,
     skip_bad: SkipBadOption = False,
     salvage: SalvageOption = False,
     in_this_order: Annotated[
@@ -162,6 +164,8 @@ def append(
             schemas=() if schemas == "" else settings.schemas,
             commit_seconds=settings.commit_interval_s,
             options=InputOptions(skip_bad, salvage, in_this_order),
+            statuses=tuple(statuses or ()),
+            sessions=parse_session(session),
         )
     )
     run.on_commit = lambda loads: log.info(

@@ -10,7 +10,8 @@ import gc
 import os
 import sys
 import warnings
-from typing import Annotated, TextIO
+from functools import cache
+from typing import Annotated, Any, TextIO
 
 # Before the imports: start-up makes no garbage, and collecting it takes a fifth of a short run.
 gc.set_threshold(200_000, 20, 100)
@@ -31,7 +32,7 @@ from batonics.cli import (  # noqa: E402
     verify,
 )
 from batonics.cli.console import escape_unprintable  # noqa: E402
-from batonics.model.errors import BatonicsError, LossWarning, OutputError  # noqa: E402
+from batonics.model.errors import BatonicsError, DataWarning, LossWarning, OutputError  # noqa: E402
 from batonics.sinks.atomic import OutputRecord, record_outputs  # noqa: E402
 from batonics.sinks.logs import error_as_json, warning_as_json  # noqa: E402
 
@@ -86,6 +87,12 @@ def options(
         select_file(config_file)
 
 
+@cache
+def root_command() -> Any:
+    """All commands with their options. Typer takes as long to make them as a small file does."""
+    return typer.main.get_command(app)
+
+
 def main() -> None:
     """Run the command line of this process, and end the process."""
     code = run()
@@ -102,7 +109,8 @@ def main() -> None:
 def run() -> int:
     """Run the command line; the exit code."""
     with record_outputs() as outputs, warnings.catch_warnings():
-        warnings.simplefilter("default", LossWarning)
+        for category in (DataWarning, LossWarning):
+            warnings.simplefilter("default", category)
         warnings.showwarning = _print_warning
         message, code = _run_command(outputs)
     if message is not None:
@@ -113,7 +121,7 @@ def run() -> int:
 def _run_command(outputs: list[OutputRecord]) -> tuple[str | None, int]:  # noqa: PLR0911 - one for each way to end
     """Run the command; an error's message, and the exit code."""
     try:
-        code = app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0
+        code = root_command()(sys.argv[1:] or ["--help"], standalone_mode=False) or 0
     except SystemExit as end:
         code = end.code  # typer ends so when the reader of standard output has gone away
     except BatonicsError as error:
@@ -169,7 +177,7 @@ def _print_warning(
     """Print a warning as one line; one that is not ours, as Python does."""
     if sys.stderr is None:
         return
-    if not issubclass(category, LossWarning):
+    if not issubclass(category, (DataWarning, LossWarning)):
         text = warnings.formatwarning(message, category, filename, lineno, line)
         (file or sys.stderr).write(text)
     elif _wants_json():

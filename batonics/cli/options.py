@@ -50,6 +50,15 @@ TimeZoneOption = Annotated[
         " have no offset: America/Chicago.",
     ),
 ]
+QueryTimeZoneOption = Annotated[
+    str | None,
+    typer.Option(
+        "--tz",
+        help="The time zone of times in the output, of hours of the day, and of --start, --end and"
+        " --date where they have no offset: America/Chicago. By default UTC; hours follow"
+        " --session.",
+    ),
+]
 EndOption = Annotated[str | None, typer.Option("--end", help="Keep rows before this time.")]
 
 
@@ -160,9 +169,11 @@ def split_names(symbols: str | None) -> tuple[str, ...]:
 
 def parse_session(text: str | None) -> SessionCalendar | None:
     """The sessions that `--session` names; UsageError if it names none."""
+    if text is None:
+        return None
     from batonics.frames.scan.exchange_sessions import find_sessions
 
-    return None if text is None else find_sessions(text)
+    return find_sessions(text)
 
 
 def parse_row_filter(

@@ -15,13 +15,13 @@ from batonics.cli.options import (
     InThisOrderOption,
     LakeSymbolsOption,
     PricesOption,
+    QueryTimeZoneOption,
     QuietOption,
     SalvageOption,
     SessionOption,
     SkipBadOption,
     StartOption,
     StatusesOption,
-    TimeZoneOption,
     WideOption,
     parse_row_filter,
     parse_session,
@@ -65,7 +65,7 @@ def command(
     date: DateOption = None,
     start: StartOption = None,
     end: EndOption = None,
-    tz: TimeZoneOption = "UTC",
+    tz: QueryTimeZoneOption = None,
     param: Annotated[
         list[str] | None,
         typer.Option("--param", "-p", help="NAME=VALUE, for $NAME in the query. May be repeated."),
@@ -121,7 +121,7 @@ def command(
         parameters=_parse_parameters(param or []),
         lake=None if files else lake or current().lake.path,
         files=tuple(files or ()),
-        row_filter=parse_row_filter(symbols, date, start, end, tz),
+        row_filter=parse_row_filter(symbols, date, start, end, tz or "UTC"),
         options=InputOptions(skip_bad, salvage, in_this_order),
         tz=tz,
         prices_are_default=prices is None,
@@ -209,7 +209,7 @@ def run_shell(database: LakeDatabase, size: TableSize, request: QueryRequest) ->
                     text.rstrip().rstrip(";"),
                     prices=request.prices,
                     is_default=request.prices_are_default,
-                    tz=request.tz,
+                    tz=request.tz or "UTC",
                 )
                 print_result(result.frame(), size)
                 if result.note:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
 from typing import Annotated
 
@@ -13,8 +14,11 @@ from batonics.cli.options import (
     PricesChoice,
     QuietOption,
     SalvageOption,
+    SessionOption,
     SkipBadOption,
+    StatusesOption,
     SymbolsOption,
+    parse_session,
     price_unit,
     refuse_input_as_output,
     split_names,
@@ -74,6 +78,8 @@ def command(
         PricesChoice | None,
         typer.Option(help="The unit of prices in --snapshots; by default fixed: integers of 1e-9."),
     ] = None,
+    statuses: StatusesOption = None,
+    session: SessionOption = None,
     skip_bad: SkipBadOption = False,
     salvage: SalvageOption = False,
     in_this_order: InThisOrderOption = False,
@@ -112,8 +118,15 @@ def command(
         at_ns=None if at is None else parse_time(at),
         options=InputOptions(skip_bad, salvage, in_this_order),
         checkpoint=checkpoint,
+        statuses=tuple(statuses or ()),
+        sessions=parse_session(session),
     )
     refuse_input_as_output(files, out, snapshots)
+    if out == "-" and book_format is None and sys.stdout is not None and sys.stdout.isatty():
+        raise UsageError(
+            "--out -: standard output is a terminal, and books may be many megabytes of JSON;"
+            " name a file, pipe it, or ask for it with --format json"
+        )
     books = None
     if out is not None:
         books = BookOutput(out, None if book_format is None else book_format.value, depth, orders)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from batonics.cli.option_groups import SettingOption, expand_options, load_settings, read_flags
-from batonics.cli.options import LogJsonOption, QuietOption, SkipBadOption
+from batonics.cli.options import LogJsonOption, QuietOption, SessionOption, SkipBadOption
 from batonics.cli.reconstruct import FormatOption
 
 
@@ -98,6 +98,14 @@ class StorageOptions:
             "lake.commit_interval_s", "--lake-every", "Time between two commits to --lake: 1m."
         ),
     ] = None
+    statuses: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A file of the schema status, for rows of --lake. May be repeated. By default the"
+            " status records of the feed."
+        ),
+    ] = None
+    session: SessionOption = None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -174,6 +182,8 @@ def command(
         snapshots=storage.snapshots,
         every=storage.every,
         lake=storage.lake,
+        statuses=tuple(storage.statuses or ()),
+        session=storage.session,
         skip_bad=feed.skip_bad,
         books=None
         if books.out is None

@@ -282,6 +282,12 @@ def parse_status(record: OtherRecord) -> BookChange | None:
     return BookChange(start_ns, publisher_id, instrument_id, status)
 
 
+def plain_status(record: OtherRecord) -> bytes:
+    """A status record without the time at which a gateway has sent it (`ts_out`)."""
+    size = _RECORD_BYTES[RTYPE_STATUS]
+    return bytes([size // 4]) + record.data[1:size]
+
+
 def parse_error_message(
     record: OtherRecord, version: int, source: str | None = None
 ) -> GatewayMessage:

@@ -24,16 +24,21 @@ from batonics.frames.depth.book_sources import (
     delta_source,
     depth_source,
 )
-from batonics.frames.depth.windows import parse_windows
+from batonics.frames.depth.windows import EventWindows, parse_windows
 from batonics.frames.measures.bars import bars_source
 from batonics.frames.measures.book_measures import measures_source
+from batonics.frames.measures.session_bars import session_bars_source
 from batonics.frames.measures.trade_measures import trade_measures_source
-from batonics.frames.measures.window_measures import vpin_source, window_measures_source
+from batonics.frames.measures.vpin import vpin_source
+from batonics.frames.measures.window_measures import window_measures_source
 from batonics.frames.orders.order_lives import orders_source, queue_source
+from batonics.frames.scan.complete_intervals import RowInterval, with_complete
+from batonics.frames.scan.exchange_sessions import find_sessions
 from batonics.frames.scan.mbo_scan import facts_of
 from batonics.frames.scan.row_extras import with_extra
 from batonics.frames.schemas.mbp_sources import state_source
-from batonics.frames.schemas.table import MBP_DEPTH_MAX, Schema, find_schema
+from batonics.frames.schemas.schema import Schema
+from batonics.frames.schemas.table import MBP_DEPTH_MAX, find_schema
 from batonics.model.arguments import check_methods
 from batonics.model.errors import UsageError
 from batonics.model.prices import Amount
@@ -170,12 +175,13 @@ class MboNamespace:
         ticks: int | None = None,
         volume: int | None = None,
         dollar: Amount | None = None,
+        session: str | None = None,
         partial: bool = False,
         extra: Collection[str] = (),
     ) -> pl.LazyFrame:
         """Bars of trades: one row for each bar, in order of closing.
 
-        Exactly one of `time`, `ticks`, `volume` and `dollar` is given.
+        Exactly one of `time`, `ticks`, `volume`, `dollar` and `session` is given.
 
         Args:
             time: the interval of bars of a time, such as "5m".
@@ -183,23 +189,39 @@ class MboNamespace:
             volume: the sum of sizes that closes a bar.
             dollar: the sum of price times size that closes a bar, as decimal text such as "1000000"
                 or as an integer of 1e-9. It excludes the multiplier of contracts.
-            partial: whether the open bar of each book at the end is given too. Bars of a time
-                always are.
+            session: the sessions of daily bars: hours such as "17:00-16:00 America/Chicago", or the
+                calendar of an exchange such as "CMES". The bar of a session has all trades while it
+                is open; trades outside of sessions make bars of their own, without a date.
+            partial: whether the open bar of each book at the end is given too. Bars of a time and
+                of sessions always are.
             extra: extra columns, such as ("symbol", "status", "crossed").
 
         Columns:
+            date (Date): only with `session`: the date of the session; null outside of sessions.
+            ts_session_open, ts_session_close (Datetime ns in the zone of the exchange): only with
+                `session`: when it opens and closes; null outside of sessions.
             publisher_id (UInt16), instrument_id (UInt32).
             ts_open, ts_close (Datetime ns UTC): the times of the first and of the last trade.
             open, high, low, close (Int64 of 1e-9).
             volume, buy_volume, sell_volume, trades (Int64).
             vwap (Float64 of 1e-9).
             dollar (Decimal, an integer of 1e-9): the sum of price times size.
+            complete (Boolean): whether the bar is whole: its length is reached, or the data reach
+                from the beginning of its interval to the end.
 
         Raises:
-            UsageError: not exactly one of the four is given, or it is not a length.
+            UsageError: not exactly one of the five is given, or it is no length and no session; or,
+                when the frame is collected, the calendar does not know a date.
         """
+        lengths = {"time": time, "ticks": ticks, "volume": volume, "dollar": dollar}
+        given = [name for name, length in lengths.items() if length is not None]
+        if session is not None and given:
+            raise UsageError(f"bars by session and {' and '.join(given)}, expected one of them")
+        sessions = None if session is None else find_sessions(session)
 
         def rows(records: pl.LazyFrame) -> pl.LazyFrame:
+            if sessions is not None:
+                return session_bars_source(records, sessions)
             return bars_source(
                 records, time=time, ticks=ticks, volume=volume, dollar=dollar, partial=partial
             )
@@ -237,6 +259,10 @@ class MboNamespace:
             order_id: the id of the order.
             publisher_id: the publisher of its book, if several books have this id.
             instrument_id: the instrument of its book, if several books have this id.
+
+        Raises:
+            UsageError: `order_id` is not an id, or (when the frame is collected) no complete
+                event has the order.
         """
         return queue_source(
             self._records, order_id, publisher_id=publisher_id, instrument_id=instrument_id
@@ -290,7 +316,8 @@ class MboNamespace:
     ) -> pl.LazyFrame:
         """OFI, signed volume, change of mid and Kyle's lambda of each window.
 
-        See `frames/measures/window_measures.py`.
+        See `frames/measures/window_measures.py`. `complete` (Boolean) says whether the data reach
+        from the beginning of a window to its end.
 
         Args:
             every: the length of a window, such as "1s".
@@ -303,12 +330,18 @@ class MboNamespace:
             states = with_extra(records, partial(state_source, depth=1), status)
             return window_measures_source(states, every, include=include)
 
-        return with_extra(self._records, rows, extra, ends_interval=True)
+        interval = RowInterval(duration_ns(every), ends=True)
+        return with_extra(
+            self._records,
+            lambda records: with_complete(records, rows, "ts", interval),
+            extra,
+            ends_interval=True,
+        )
 
     def vpin(self, *, bucket_volume: int, n: int = 50) -> pl.LazyFrame:
         """VPIN over the last `n` buckets of equal volume: one row for each bucket.
 
-        See `frames/measures/window_measures.py`.
+        See `frames/measures/vpin.py`.
 
         Args:
             bucket_volume: the volume of a bucket.
@@ -344,7 +377,8 @@ class MboNamespace:
 
         Raises:
             UsageError: `time` is not a time, or (when the frame is collected) before the first
-                record. A time after the last record is a `batonics.DataWarning`.
+                record. A `batonics.DataWarning` says if the time is after the last record, and how
+                many books are cold, stale, crossed or of a market that does not trade.
         """
         return book_source(self._records, time_ns(time))
 
@@ -393,6 +427,8 @@ class MboNamespace:
             bid_sz_00, ask_sz_00, bid_ct_00, ask_ct_00 (Int64): the sizes and the numbers of orders;
                 0 if there is no level.
             bid_px_01 and so on: the further levels.
+            complete (Boolean, with windows of a duration only): whether the data reach from the
+                beginning of the window to its end; see `frames/scan/complete_intervals.py`.
 
         Raises:
             UsageError: `n` is not positive, `every` is not a length, or more than one of `every`,
@@ -408,7 +444,14 @@ class MboNamespace:
             return self._rows(lambda records: changes_source(records, n), extra)
         window = next((length for length in (every, events) if length is not None), "event")
         windows = parse_windows(window)
-        return self._rows(lambda records: depth_source(records, windows, n, fill=fill), extra)
+
+        def rows(records: pl.LazyFrame) -> pl.LazyFrame:
+            return depth_source(records, windows, n, fill=fill)
+
+        if isinstance(windows, EventWindows):
+            return self._rows(rows, extra)
+        interval = RowInterval(windows.length_ns, ends=True)
+        return self._rows(lambda records: with_complete(records, rows, "ts", interval), extra)
 
     def _rows(
         self, make_rows: Callable[[pl.LazyFrame], pl.LazyFrame], extra: Collection[str]

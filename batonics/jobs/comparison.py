@@ -1,6 +1,7 @@
 """Compares our rows of a schema with the rows of another program's file, row by row.
 
-The rule: the job reads both sides once, in order of time. It pairs a row with the other side's row
+The rule: the job reads both sides once, in order of time. Symbols select the rows of both sides as
+they select records (`symbol_selection.py`). It pairs a row with the other side's row
 of the same book and event, at the same position in the event, and compares every column that both
 sides have. It counts rows without a counterpart, and pairs that differ, by reason.
 
@@ -33,6 +34,8 @@ from numpy.typing import NDArray
 
 from batonics.frames.columns.books import BOOK_KEY
 from batonics.frames.columns.mbo_frame import TIME_TYPE
+from batonics.frames.scan.symbols import FrameSymbols
+from batonics.frames.schemas.row_keys import RowKeys
 from batonics.frames.schemas.table import find_schema
 from batonics.jobs.comparison_reasons import (
     OVER_32_BITS,
@@ -172,7 +175,7 @@ def compare(conversion: Conversion, path: str) -> Comparison:
     schema = conversion.request.schema
     index = find_schema(schema).time_column
     result = Comparison(schema)
-    comparer = _RowComparer(result, books)
+    comparer, other = _RowComparer(result, books), _OtherRows(conversion)
     with (
         closing(conversion.frames(RowOptions(symbol=False))) as our_frames,
         closing(read_table(path, schema)) as their_frames,
@@ -185,9 +188,25 @@ def compare(conversion: Conversion, path: str) -> Comparison:
             bounds = [side.last_ns for side in (ours, theirs) if not side.ended]
             until_ns = min(bounds) if bounds else None
             books.ended = ours.ended
-            comparer.compare(ours.take(until_ns), theirs.take(until_ns), (ours, theirs))
+            selected = other.select(theirs.take(until_ns))
+            comparer.compare(ours.take(until_ns), selected, (ours, theirs))
     comparer.finish()
     return result
+
+
+class _OtherRows:
+    """Selects the rows of the other file by the symbols of a conversion, on their dates."""
+
+    def __init__(self, conversion: Conversion) -> None:
+        self._selection = conversion.selection
+        self._keys = RowKeys(find_schema(conversion.request.schema))
+        self._symbols = FrameSymbols(conversion.stream.symbols)
+
+    def select(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The selected ones of the next rows; all records before these were read."""
+        if rows.is_empty() or not self._selection.names:
+            return rows
+        return self._keys.select(rows, self._symbols, self._selection.find_rows)
 
 
 class _RowComparer:

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from batonics.frames.schemas.table import Schema
+from batonics.frames.schemas.schema import Schema
 from batonics.model.mbo import Action, Flag, MboBatch, record_keys
 
 OVER_32_BITS = "sizes over 32 bits"

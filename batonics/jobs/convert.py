@@ -6,6 +6,7 @@ pass, constant memory.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from batonics.frames.columns.book_state import EXTRA_SCHEMA
 from batonics.frames.columns.levels import count_clamped_rows
 from batonics.frames.columns.prices import find_price_columns
 from batonics.frames.scan.book_changes import ColdStartCounter
+from batonics.frames.scan.complete_intervals import CompleteIntervals
 from batonics.frames.scan.definitions import TICK, FrameDefinitions, definition_columns
 from batonics.frames.scan.mbo_scan import SYMBOL, StreamFacts, scan_batches
 from batonics.frames.scan.row_extras import RowExtras, check_extra
@@ -27,7 +29,7 @@ from batonics.frames.schemas.table import find_schema
 from batonics.jobs.progress import ReadProgress
 from batonics.jobs.symbol_selection import SymbolSelection
 from batonics.model.answers import DataSpan
-from batonics.model.errors import UsageError
+from batonics.model.errors import DataWarning, UsageError
 from batonics.model.mbo import MboBatch, is_untimed
 from batonics.model.prices import PriceUnit
 from batonics.model.symbols import selected_names
@@ -111,12 +113,14 @@ class ConvertResult(NamedTuple):
     Attributes:
         rows: the number of rows.
         clamped_rows: the number of rows with a size of 32 bits that may be larger in the book.
+        incomplete_rows: the number of rows whose interval the input does not cover whole.
         cold_books: the number of books that began mid-session; 0 for rows without quotes.
         book_count: the number of books; 0 for rows without quotes.
     """
 
     rows: int
     clamped_rows: int
+    incomplete_rows: int
     cold_books: int
     book_count: int
 
@@ -179,7 +183,11 @@ def convert(
         with closing(run.frames(options)) as frames:
             for frame in frames:
                 rows.write(frame)
-    return ConvertResult(run.rows, run.clamped_rows, cold.cold_books, cold.book_count)
+    if run.rows == 0:
+        warnings.warn(f"no rows: {run.describe_nothing()}", DataWarning, stacklevel=2)
+    return ConvertResult(
+        run.rows, run.clamped_rows, run.incomplete_rows, cold.cold_books, cold.book_count
+    )
 
 
 def _has_schema_columns(request: ConvertRequest) -> bool:
@@ -248,21 +256,25 @@ class Conversion:
         stream: the input.
         rows: the number of rows that `frames` has yielded.
         clamped_rows: the number of them with a size of 32 bits that may be larger in the book.
+        incomplete_rows: the number of them whose interval the input does not cover whole.
         progress: called with the stream after each batch; set it before `frames`.
         on_batch: called with each batch of records before it is folded; set it before `frames`.
+        selection: the records and rows of the symbols of the request.
     """
 
     def __init__(self, request: ConvertRequest) -> None:
         definitions = read_definitions(request.definitions).intervals()
         self.request = request
         self.stream = MboStream(request.paths, request.options)
-        self.rows = self.clamped_rows = 0
+        self.rows = self.clamped_rows = self.incomplete_rows = 0
         self._data = DataSpan()
         self.progress: ReadProgress | None = None
         self.on_batch: Callable[[MboBatch], None] | None = None
-        self._selection = SymbolSelection(self.stream, request.symbols)
+        self.selection = SymbolSelection(self.stream, request.symbols)
         self._schema = find_schema(request.schema)
         self._keys = RowKeys(self._schema)
+        interval = self._schema.row_interval
+        self._complete = None if interval is None else CompleteIntervals(interval)
         self._names = FrameSymbols(self.stream.symbols, request.symbols)
         self._definitions = FrameDefinitions(self.stream.definitions)
         statuses = read_statuses(request.statuses) if request.statuses else self.stream.statuses
@@ -280,12 +292,14 @@ class Conversion:
         import polars.selectors as cs
 
         request, schema = self.request, self._schema
-        records = scan_batches(lambda: self._extras.watch(self._batches()))
+        records = scan_batches(lambda: self._extras.watch(self._watch(self._batches())))
         rows = schema.rows(records, consolidated=request.consolidated)
         for frame in pull_frames(rows, schema.columns):
             selected = self._select_rows(self._keys.add_time(frame))
             self.rows += selected.height
             self.clamped_rows += count_clamped_rows(selected)
+            if self._complete is not None:
+                self.incomplete_rows += int((~self._complete.find(selected, ROW_TIME)).sum())
             complete = self._add_columns(selected, options).drop(
                 ROW_TIME, SYMBOL_TIME, strict=False
             )
@@ -296,6 +310,15 @@ class Conversion:
             )
         if self.rows == 0:
             self._data.check_overlaps(request.start_ns, request.end_ns)
+
+    def describe_nothing(self) -> str:
+        """Why there are no rows, in words."""
+        bounds = ("from", self.request.start_ns), ("before", self.request.end_ns)
+        times = " and ".join(f"{word} {format_time(ns)}" for word, ns in bounds if ns is not None)
+        return f"the input has nothing for {self.request.schema} {times}".rstrip()
+
+    def _watch(self, batches: Iterator[MboBatch]) -> Iterator[MboBatch]:
+        return batches if self._complete is None else self._complete.watch(batches)
 
     @property
     def _is_bounded(self) -> bool:
@@ -315,10 +338,10 @@ class Conversion:
     def _batches(self) -> Iterator[MboBatch]:
         with closing(self.stream.batches()) as batches:
             for batch in batches:
-                self._selection.check()
+                self.selection.check()
                 if self._is_bounded:
                     self._data = self._data.extend(batch)
-                rows = self._selection.rows(batch)
+                rows = self.selection.rows(batch)
                 if self.on_batch is not None and len(rows.action):
                     self.on_batch(rows)
                 yield rows
@@ -326,7 +349,7 @@ class Conversion:
                     self.progress(self.stream)
                 if self._is_past_end(batch):
                     break
-        self._selection.check(ended=True)
+        self.selection.check(ended=True)
 
     def _is_past_end(self, batch: MboBatch) -> bool:
         """Whether all rows before `end_ns` have come: the longest interval after it is over."""

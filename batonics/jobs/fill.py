@@ -12,6 +12,8 @@ from typing import Any
 
 from batonics.frames.orders.fill_result import FillResult
 from batonics.frames.orders.fill_simulation import simulate_fill
+from batonics.frames.scan.mbo_scan import StreamFacts
+from batonics.frames.scan.sessions import SessionCalendar
 from batonics.jobs.progress import ReadProgress
 from batonics.jobs.symbol_selection import SymbolSelection
 from batonics.model.mbo import PRICE_SCALE, MboBatch, take_batch
@@ -20,6 +22,7 @@ from batonics.model.priority import explain_priority, find_priority
 from batonics.model.times import format_time
 from batonics.sources.definitions import read_definitions
 from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
+from batonics.sources.statuses import read_statuses
 from batonics.sources.stream import MboStream
 
 
@@ -36,6 +39,8 @@ class FillRequest:
         symbol: the symbol or instrument id of the book; None where the input has one instrument.
         publisher_id: the publisher of the book; None where one publisher has the instrument.
         definitions: files of the schema definition, which say how instruments match.
+        statuses: files of the schema status; empty: the status records of the input.
+        sessions: the sessions of the market, for books without a status.
         options: how the files are read.
         prices: the unit of prices in the report.
     """
@@ -48,6 +53,8 @@ class FillRequest:
     symbol: str | None = None
     publisher_id: int | None = None
     definitions: tuple[str, ...] = ()
+    statuses: tuple[str, ...] = ()
+    sessions: SessionCalendar | None = None
     options: InputOptions = DEFAULT_OPTIONS
     prices: PriceUnit = "decimal"
 
@@ -63,9 +70,14 @@ class FillSimulation:
     def __init__(self, request: FillRequest) -> None:
         self.request = request
         definitions = read_definitions(request.definitions).intervals()
+        statuses = read_statuses(request.statuses) if request.statuses else None
         self.stream = MboStream(request.paths, request.options)
         for definition in definitions:
             self.stream.definitions.add(definition)
+        self._facts = StreamFacts(
+            statuses=lambda: self.stream.statuses if statuses is None else statuses,
+            sessions=request.sessions,
+        )
         self.progress: ReadProgress | None = None
         names = [request.symbol] if request.symbol is not None else []
         self._selection = SymbolSelection(self.stream, names, at_ns=request.at_ns)
@@ -74,8 +86,8 @@ class FillSimulation:
         """Read the input up to the order's end, and return the report, as JSON has it.
 
         Raises:
-            UsageError: the order makes no sense to `would_fill`, no file has the symbol, or the
-                time is after the last record.
+            UsageError: the order makes no sense to `would_fill`, no file has the symbol, the time
+                is after the last record, or the order would trade in a market that does not.
             InputError: a file cannot be read, or is damaged.
         """
         request = self.request
@@ -86,6 +98,7 @@ class FillSimulation:
             request.size,
             request.at_ns,
             select=self._select_book,
+            facts=self._facts,
         )
         symbol = self._selection.symbols.symbol(result.instrument_id, result.at_ns)
         definition = self.stream.definitions.at(result.instrument_id, result.at_ns)

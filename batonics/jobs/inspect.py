@@ -38,6 +38,7 @@ class Inspection:
 
     def __init__(self, paths: Sequence[str], options: InputOptions = DEFAULT_OPTIONS) -> None:
         self.stream = MboStream(paths, options, any_schema=True)
+        self.stream.keeps_symbol_lists = True
         self._others = _OtherRecords()
         self.stream.on_headers = self._others.add
         self.progress: ReadProgress | None = None

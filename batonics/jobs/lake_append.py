@@ -25,10 +25,12 @@ from typing import NamedTuple
 import polars as pl
 
 from batonics.frames.scan.mbo_scan import StreamFacts, scan_batches
+from batonics.frames.scan.sessions import SessionCalendar
 from batonics.frames.scan.sources import pull_frames
 from batonics.frames.scan.symbols import FrameSymbols
 from batonics.frames.schemas.row_keys import RowKeys, RowPlaces
-from batonics.frames.schemas.table import Schema, find_schemas
+from batonics.frames.schemas.schema import Schema
+from batonics.frames.schemas.table import find_schemas
 from batonics.jobs.lake_load import DEFAULT_SCHEMAS, LakeStates
 from batonics.lake.catalog import LoadedSource, Part, SchemaLoad
 from batonics.lake.commits import append_parts
@@ -36,10 +38,12 @@ from batonics.lake.overlap import check_overlap
 from batonics.lake.parts import PartsWriter
 from batonics.lake.spans import SpanRecorder
 from batonics.lake.storage import StagingArea, Store, open_store
+from batonics.model.book_changes import BookChange, BookChanges
 from batonics.model.mbo import MboBatch, copy_batch
 from batonics.model.symbols import SymbolMap
 from batonics.settings.table import LakeSettings
 from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
+from batonics.sources.statuses import read_statuses
 from batonics.sources.stream import MboStream
 
 BATCHES_QUEUED_MAX = 8
@@ -61,6 +65,8 @@ class AppendRequest:
         schemas: names of schemas (`frames/schemas/table.py`).
         commit_seconds: time between two commits.
         options: how the files are read.
+        statuses: files of the schema status; empty: the status records of the stream.
+        sessions: the sessions of the market, for books without a status.
     """
 
     lake: str
@@ -69,6 +75,8 @@ class AppendRequest:
     schemas: tuple[str, ...] = DEFAULT_SCHEMAS
     commit_seconds: float = LakeSettings().commit_interval_s
     options: InputOptions = DEFAULT_OPTIONS
+    statuses: tuple[str, ...] = ()
+    sessions: SessionCalendar | None = None
 
     def __post_init__(self) -> None:
         find_schemas(self.schemas, "append")
@@ -84,6 +92,7 @@ class LakeAppend:
     def __init__(self, request: AppendRequest) -> None:
         self.on_commit: Callable[[list[SchemaLoad]], None] | None = None
         self._request = request
+        self._statuses = read_statuses(request.statuses) if request.statuses else None
         self._stream = MboStream((request.path,), request.options)
         self._spans, self._symbols = SpanRecorder(), SymbolMap()
 
@@ -97,7 +106,10 @@ class LakeAppend:
         """
         request = self._request
         store = open_store(request.lake, make=True)
-        writers = [_SchemaWriter(schema) for schema in find_schemas(request.schemas, "append")]
+        writers = [
+            _SchemaWriter(schema, self._statuses, request.sessions)
+            for schema in find_schemas(request.schemas, "append")
+        ]
         reader = _StreamReader(self._stream)
         try:
             while not reader.ended:
@@ -160,11 +172,12 @@ class LakeAppend:
                     writer.write(item)
 
 
-class _SymbolBatch(NamedTuple):
-    """A batch, and the symbols that are known by then."""
+class _StreamBatch(NamedTuple):
+    """A batch, the symbols that are known by then, and the trading statuses that came with it."""
 
     batch: MboBatch
     symbols: SymbolMap
+    statuses: list[BookChange]
 
 
 class _Signal(Enum):
@@ -186,12 +199,13 @@ class _StreamReader:
         self.ended = False
         self.error: BaseException | None = None
         self._stream, self._symbols = stream, SymbolMap()
-        self._queue: Queue[_SymbolBatch | None] = Queue(BATCHES_QUEUED_MAX)
+        self._status_count = 0
+        self._queue: Queue[_StreamBatch | None] = Queue(BATCHES_QUEUED_MAX)
         self._is_cancelled = False
         self._thread = Thread(target=self._run, name="batonics-append-reader", daemon=True)
         self._thread.start()
 
-    def get(self, seconds: float) -> _SymbolBatch | None:
+    def get(self, seconds: float) -> _StreamBatch | None:
         """The next batch; None if none arrives in time, or at the end."""
         try:
             item = self._queue.get(timeout=seconds)
@@ -214,7 +228,8 @@ class _StreamReader:
                 for batch in batches:
                     if self._is_cancelled:
                         break
-                    self._queue.put(_SymbolBatch(copy_batch(batch), self._known_symbols()))
+                    symbols, statuses = self._known_symbols(), self._new_statuses()
+                    self._queue.put(_StreamBatch(copy_batch(batch), symbols, statuses))
         except BaseException as error:  # noqa: BLE001 - raised again by the job
             self.error = error
         self._queue.put(None)
@@ -225,20 +240,35 @@ class _StreamReader:
             self._symbols = self._stream.symbols.copy()
         return self._symbols
 
+    def _new_statuses(self) -> list[BookChange]:
+        """The trading statuses since the last batch."""
+        statuses = self._stream.statuses.all(self._status_count)
+        self._status_count += len(statuses)
+        return statuses
+
 
 class _SchemaWriter:
     """Derives one schema of the stream in a thread, and writes the parts of each commit.
+
+    Args:
+        schema: the schema.
+        statuses: the trading statuses; None: those that come with the batches.
+        sessions: the sessions of the market, for books without a status.
 
     Attributes:
         schema: the schema.
     """
 
-    def __init__(self, schema: Schema) -> None:
+    def __init__(
+        self, schema: Schema, statuses: BookChanges | None, sessions: SessionCalendar | None
+    ) -> None:
         self.schema = schema
-        self._queue: Queue[_SymbolBatch | PartsWriter | _Signal] = Queue(BATCHES_QUEUED_MAX)
+        self._queue: Queue[_StreamBatch | PartsWriter | _Signal] = Queue(BATCHES_QUEUED_MAX)
         self._written: Queue[WrittenParts | BaseException] = Queue()
         self._keys, self._places = RowKeys(schema), RowPlaces(schema)
-        self._states = LakeStates(schema, StreamFacts())
+        self._stream_statuses = BookChanges()
+        known = self._stream_statuses if statuses is None else statuses
+        self._states = LakeStates(schema, StreamFacts(statuses=lambda: known, sessions=sessions))
         self._writer: PartsWriter | None = None
         self._known_symbols = SymbolMap()
         self._symbols = FrameSymbols(self._known_symbols)
@@ -249,7 +279,7 @@ class _SchemaWriter:
         """Begin a commit, whose files are written to a directory."""
         self._put(PartsWriter(self.schema, directory, prefix))
 
-    def write(self, item: _SymbolBatch) -> None:
+    def write(self, item: _StreamBatch) -> None:
         """Write the rows of a batch."""
         self._put(item)
 
@@ -274,7 +304,7 @@ class _SchemaWriter:
             self._put(_Signal.END_OF_STREAM)
             self._thread.join(THREAD_POLL_SECONDS)
 
-    def _put(self, item: _SymbolBatch | PartsWriter | _Signal) -> None:
+    def _put(self, item: _StreamBatch | PartsWriter | _Signal) -> None:
         """Pass an item to the thread. If the thread has failed, `end` raises its error."""
         while self._thread.is_alive():
             with suppress(Full):
@@ -316,6 +346,8 @@ class _SchemaWriter:
             elif item is _Signal.END_OF_STREAM:
                 return
             else:
+                for status in item.statuses:
+                    self._stream_statuses.add(status)
                 if item.symbols is not self._known_symbols:
                     self._known_symbols = item.symbols
                     self._symbols = FrameSymbols(item.symbols)

@@ -19,7 +19,8 @@ from typing import NamedTuple
 
 import polars as pl
 
-from batonics.frames.schemas.table import Schema, find_schema
+from batonics.frames.schemas.schema import Schema
+from batonics.frames.schemas.table import find_schema
 from batonics.lake import catalog
 from batonics.lake.catalog import CATALOG_FILE, NO_FILTER, Part, RowFilter
 from batonics.lake.lake import Lake

@@ -24,6 +24,7 @@ import polars as pl
 
 from batonics.frames.columns.book_state import LAKE_STATE_SCHEMA
 from batonics.frames.columns.levels import count_clamped_rows
+from batonics.frames.scan.complete_intervals import CompleteIntervals
 from batonics.frames.scan.exchange_sessions import find_sessions
 from batonics.frames.scan.mbo_scan import StreamFacts, scan_batches
 from batonics.frames.scan.row_extras import RowExtras
@@ -31,7 +32,8 @@ from batonics.frames.scan.sessions import SessionCalendar
 from batonics.frames.scan.sources import pull_frames
 from batonics.frames.scan.symbols import FrameSymbols
 from batonics.frames.schemas.row_keys import ROW_TIME, RowKeys, RowPlaces
-from batonics.frames.schemas.table import Schema, find_schema, find_schemas
+from batonics.frames.schemas.schema import Schema
+from batonics.frames.schemas.table import find_schema, find_schemas
 from batonics.jobs.symbol_selection import SymbolSelection
 from batonics.lake import catalog
 from batonics.lake.catalog import LoadedSource, SchemaLoad, SourceRecord
@@ -398,19 +400,29 @@ class _SourceReader:
 
 
 class LakeStates:
-    """Adds the columns of `LAKE_STATE_SCHEMA` to frames with `_time`, if a schema has quotes."""
+    """Adds the columns of a lake to frames with `_time`.
+
+    They are those of `LAKE_STATE_SCHEMA` if a schema has quotes, and `complete` if its rows cover
+    intervals.
+    """
 
     def __init__(self, schema: Schema, facts: StreamFacts) -> None:
         names = list(LAKE_STATE_SCHEMA) if schema.has_quotes else []
         self._extras = RowExtras(names, facts) if names else None
+        interval = schema.row_interval
+        self._complete = None if interval is None else CompleteIntervals(interval)
         self._ends_interval = schema.time_is_interval_end
 
     def watch(self, batches: Iterator[MboBatch]) -> Iterator[MboBatch]:
         """The batches of the stream, each noted before it is given."""
+        if self._complete is not None:
+            batches = self._complete.watch(batches)
         return batches if self._extras is None else self._extras.watch(batches)
 
     def add_to(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """The next frame, with the columns if the schema has them."""
+        """The next frame, with the columns that the schema has."""
+        if self._complete is not None:
+            frame = frame.with_columns(self._complete.find(frame, ROW_TIME))
         if self._extras is None:
             return frame
         return self._extras.add_to(frame, ROW_TIME, ends_interval=self._ends_interval)

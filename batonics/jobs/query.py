@@ -70,7 +70,8 @@ class QueryRequest:
         row_filter: only these rows are in the views.
         options: how the files are read.
         prices: the unit of prices in the result, and in a query without a header.
-        tz: the time zone of times in the result that have one.
+        tz: the time zone of times in the result that have one, and of parameters of the type ZONE;
+            None: UTC, and the zone of `sessions` or the default of the parameter.
         prices_are_default: nobody asked for this unit (`LakeDatabase.query`).
         include: states that `is_open` of the views counts as open too: crossed, closed.
         statuses: files of the schema status, for `files`.
@@ -89,7 +90,7 @@ class QueryRequest:
     include: tuple[str, ...] = ()
     statuses: tuple[str, ...] = ()
     sessions: SessionCalendar | None = None
-    tz: str = "UTC"
+    tz: str | None = None
     trusted: bool = False
 
     def __post_init__(self) -> None:
@@ -98,7 +99,8 @@ class QueryRequest:
         if not self.files and (self.statuses or self.sessions is not None):
             raise UsageError(
                 "a lake has the statuses and sessions with which it was loaded: --statuses and"
-                " --session go with --from and with lake load"
+                " --session go with --from and with lake load; the zone of hours is --tz, and the"
+                " sessions of session_bars are -p sessions=CMES"
             )
         check_include(self.include)
 
@@ -200,7 +202,8 @@ def open_database(
 @contextmanager
 def _run_query(request: QueryRequest, progress: LoadingBar) -> Iterator[QueryResult]:
     query = read_query(request.query)
-    values = query.bind(request.parameters)
+    zone = request.sessions.zone if request.tz is None and request.sessions else request.tz
+    values = query.bind(request.parameters, zone, request.sessions)
     with open_database(request, progress, query=query) as database:
         yield database.query(
             query.sql,
@@ -208,7 +211,7 @@ def _run_query(request: QueryRequest, progress: LoadingBar) -> Iterator[QueryRes
             header=query,
             prices=request.prices,
             is_default=request.prices_are_default,
-            tz=request.tz,
+            tz=request.tz or "UTC",
         )
 
 

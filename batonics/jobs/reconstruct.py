@@ -17,6 +17,7 @@ from batonics.book import checkpoint
 from batonics.book.engine import BookEngine
 from batonics.book.event_cutoff import EventCutoff
 from batonics.book.state import Anomaly
+from batonics.frames.scan.trading_statuses import TradingStatuses
 from batonics.jobs.progress import ReadProgress
 from batonics.jobs.symbol_selection import SymbolSelection
 from batonics.model.answers import AsOf, DataSpan
@@ -32,10 +33,12 @@ from batonics.sinks.book_json import BookJsonFormat, find_book_format, write_boo
 from batonics.sources.chunks import STDIN
 from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
 from batonics.sources.inputs import Inputs, path_list
+from batonics.sources.statuses import read_statuses
 from batonics.sources.stream import MboStream
 
 if TYPE_CHECKING:
     from batonics.frames.depth.books import Books
+    from batonics.frames.scan.sessions import SessionCalendar
 
 CHECKPOINT_RECORDS = 50_000_000
 """Records between two checkpoints: some seconds of work."""
@@ -53,6 +56,8 @@ class ReconstructRequest:
         at_ns: the time that the books are as of; None: the end of the input.
         options: how the files are read.
         checkpoint: the file that progress is saved to; a run continues from it if it exists.
+        statuses: files of the schema status; empty: the status records of the input.
+        sessions: the sessions of the market, for books without a status.
     """
 
     paths: tuple[str, ...]
@@ -60,6 +65,8 @@ class ReconstructRequest:
     at_ns: int | None = None
     options: InputOptions = DEFAULT_OPTIONS
     checkpoint: str | None = None
+    statuses: tuple[str, ...] = ()
+    sessions: SessionCalendar | None = None
 
 
 class BookOutput(NamedTuple):
@@ -193,6 +200,8 @@ class Reconstruction:
             self.engine.backwards_ns_max = None
         self._selection = SymbolSelection(self.stream, request.symbols)
         try:
+            known = read_statuses(request.statuses) if request.statuses else self.stream.statuses
+            self._trading = TradingStatuses(known, request.sessions)
             self._saved_rows = self._resume()
         except BaseException:
             self.stream.close()
@@ -205,8 +214,9 @@ class Reconstruction:
 
     @property
     def as_of(self) -> AsOf:
-        """The time of the books, and the times of the records up to it."""
-        return AsOf.of_records(self.request.at_ns, self.data)
+        """The time of the books, their trading statuses then, and the times of their records."""
+        as_of = AsOf.of_records(self.request.at_ns, self.data)
+        return as_of._replace(trading=self._trading.at(self.engine.keys(), as_of.time_ns))
 
     def run(self) -> None:
         """Fold the whole input."""
@@ -308,6 +318,8 @@ def reconstruct(  # noqa: PLR0913 - settings, by keyword
     skip_bad: bool = False,
     salvage: bool = False,
     in_this_order: bool = False,
+    statuses: Inputs = (),
+    session: str | None = None,
 ) -> Books:
     """Rebuild the books of files: `batonics.reconstruct("day.dbn.zst").levels(depth=5)`.
 
@@ -322,23 +334,32 @@ def reconstruct(  # noqa: PLR0913 - settings, by keyword
         salvage: keep the whole records of a file that ends within one; a LossWarning says what is
             lost.
         in_this_order: read the files as they are given, even if they repeat or overlap each other.
+        statuses: files of the vendor's schema `status`. None: the status records of `paths`.
+        session: hours such as "17:00-16:00 America/Chicago", or the calendar of an exchange such as
+            "CMES" (the extra `calendar`), for books without a status. A book of a market that does
+            not trade has the warning `closed`.
 
     Raises:
         InputError: a file cannot be read, or is damaged (DamagedInputError: where).
-        UsageError: no file has a symbol, `at` is not a time or before the first record, an argument
-            has another type, or files repeat or overlap each other.
+        UsageError: no file has a symbol, `at` is not a time or before the first record, `session`
+            is neither hours nor a calendar, an argument has another type, or files repeat or
+            overlap each other.
     """
     from batonics.frames.depth.books import Books
+    from batonics.frames.scan.exchange_sessions import find_sessions
 
     request = ReconstructRequest(
         paths=tuple(path_list(paths)),
         symbols=symbol_list(symbols),
         at_ns=None if at is None else time_ns(at),
         options=InputOptions(skip_bad, salvage, in_this_order),
+        statuses=tuple(path_list(statuses)) if statuses else (),
+        sessions=None if session is None else find_sessions(session),
     )
     run = Reconstruction(request)
     run.run()
-    for warning in run.as_of.warnings():
-        message = f"{warning.meaning}; {run.as_of.data.describe()}"
+    as_of = run.as_of
+    for warning in as_of.warnings():
+        message = f"{warning.meaning}; {as_of.data.describe()}"
         warnings.warn(message, DataWarning, stacklevel=3)  # the caller of `check_arguments`
-    return Books(run.engine, run.symbols, run.as_of)
+    return Books(run.engine, run.symbols, as_of)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 from batonics.gateway.client_sender import (
@@ -25,11 +26,12 @@ from batonics.gateway.client_sender import (
 from batonics.gateway.dbn_feed import DbnFeed, LengthPrefixedFeed, check_regular_files
 from batonics.gateway.fault_injector import REPLAY_START, FaultInjector, ReplayPosition
 from batonics.gateway.faults import Fault, Faults
-from batonics.gateway.feed_pieces import ReplayFeed
+from batonics.gateway.feed_pieces import FeedPiece, ReplayFeed, unit_index
 from batonics.gateway.ndjson_feed import NdjsonFeed
 from batonics.gateway.pacing import FULL_SPEED, Pace
 from batonics.gateway.replay_files import ReplayFiles
 from batonics.gateway.replay_positions import ReplayPositions
+from batonics.gateway.schema_records import SessionRequest, record_pieces
 from batonics.gateway.session import (
     LateLines,
     Login,
@@ -41,7 +43,9 @@ from batonics.gateway.session import (
 from batonics.gateway.session_feed import SessionFeed
 from batonics.gateway.tcp_server import TcpServer, close_gracefully, reset_connection
 from batonics.jobs import convert
+from batonics.model.answers import DataSpan
 from batonics.model.errors import BatonicsError, UsageError
+from batonics.model.times import format_time
 from batonics.settings.loader import current
 from batonics.settings.table import ReplaySettings
 from batonics.sinks.logs import logger
@@ -103,7 +107,8 @@ class Replay:
         done: set when the replay is over by itself (`ReplayRequest.once`).
 
     Raises:
-        BatonicsError: the files cannot be replayed, or the replay cannot listen on the address.
+        BatonicsError: the files cannot be replayed, the start is after their last record, or the
+            replay cannot listen on the address.
     """
 
     def __init__(self, request: ReplayRequest) -> None:
@@ -131,9 +136,37 @@ class Replay:
         """The function that serves a client by the protocol of the request."""
         if request.protocol == "gateway":
             options = InputOptions(in_this_order=request.in_this_order)
-            return _GatewaySessions(self, ReplayFiles(request.paths, options)).run
+            files = ReplayFiles(request.paths, options)
+            self._check_start(record_pieces(files.paths, SessionRequest("mbo", None), options))
+            return _GatewaySessions(self, files).run
         feed = _plain_feed(request)
+        self._check_start(feed.pieces(None, indexed=True))
         return lambda sock, client: self._send_plain(sock, client, feed)
+
+    def _check_start(self, pieces: Generator[FeedPiece, None, None]) -> None:
+        """Refuse a start after the last record, and log one before the first.
+
+        The files are read up to the start, as they are for each client.
+
+        Args:
+            pieces: the whole feed.
+        """
+        start_ns, data = self.request.start_ns, DataSpan()
+        if start_ns is None:
+            pieces.close()
+            return
+        with closing(pieces):
+            for piece in pieces:
+                due_ns = unit_index(piece)[1]
+                timed = due_ns[due_ns > 0]
+                if len(timed):
+                    first_ns = int(timed[0]) if data.from_ns is None else data.from_ns
+                    data = DataSpan(first_ns, int(timed[-1]))
+                if data.until_ns is not None and data.until_ns >= start_ns:
+                    break
+        data.check_not_after(start_ns, "nothing would be sent")
+        if data.from_ns is not None and start_ns < data.from_ns:
+            self._log.warning("start_is_before_data", first_record=format_time(data.from_ns))
 
     def _serve(self, sock: socket.socket, name: str) -> None:
         """Serve one client, and log how its connection ended."""

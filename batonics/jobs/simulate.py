@@ -18,6 +18,7 @@ from batonics.model.times import NS_PER_S
 from batonics.sim.market import Market
 from batonics.sinks.atomic import open_atomic
 from batonics.sinks.file_names import check_file_name
+from batonics.sinks.output_stream import OUTPUT_ZSTD_LEVEL
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -26,8 +27,8 @@ else:
 
 DATASET = "SIM.BATONICS"
 MARKET_START_NS = 1_767_623_400 * NS_PER_S  # 2026-01-05T14:30:00Z, a Monday
-START_DATE, END_DATE = 20260105, 20260106
-SIMULATED_ZSTD_LEVEL = 12
+START_DATE, END_DATE = 20260105, 21000101
+"""Dates of the symbols. No simulation lasts as long, and how long one lasts is not known before."""
 
 
 def simulate(  # noqa: PLR0913 - settings, by keyword
@@ -66,7 +67,7 @@ def simulate(  # noqa: PLR0913 - settings, by keyword
         file = stack.enter_context(open_atomic(out))
         truth_file = stack.enter_context(open_atomic(truth)) if truth is not None else None
         write: Callable[[bytes], object] = file.write
-        compressor = zstd.ZstdCompressor(level=SIMULATED_ZSTD_LEVEL) if is_compressed else None
+        compressor = zstd.ZstdCompressor(level=OUTPUT_ZSTD_LEVEL) if is_compressed else None
         if compressor is not None:
             write = lambda data: file.write(compressor.compress(data))  # noqa: E731
         write(encode_metadata(_metadata(market)))

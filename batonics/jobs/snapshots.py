@@ -16,7 +16,12 @@ from batonics.book.engine import BookEngine
 from batonics.frames.columns.books import depth_schema
 from batonics.frames.columns.prices import convert_prices, find_price_columns
 from batonics.frames.depth.snapshots import depth_frames
-from batonics.frames.depth.windows import Windows, parse_windows
+from batonics.frames.depth.windows import TimeWindows, Windows, parse_windows
+from batonics.frames.scan.complete_intervals import (
+    COMPLETE_SCHEMA,
+    CompleteIntervals,
+    RowInterval,
+)
 from batonics.frames.scan.folding import fold_pieces
 from batonics.frames.scan.symbols import FrameSymbols
 from batonics.model.errors import UsageError
@@ -65,12 +70,19 @@ def write_snapshots(  # noqa: PLR0913 - options, by keyword
         depth: the number of levels of each side.
         prices: the unit of prices.
     """
+    windows, schema, complete = _windows(every), depth_schema(depth), None
+    if isinstance(windows, TimeWindows):
+        complete = CompleteIntervals(RowInterval(windows.length_ns, ends=True))
+        batches = complete.watch(batches)
+        schema = pl.Schema({**schema, **COMPLETE_SCHEMA})
     pieces = fold_pieces(batches, deltas=True, engine=engine)
-    frames = depth_frames(pieces, _windows(every), depth, fill=False)
-    kinds = find_price_columns(depth_schema(depth))
-    rows = (convert_prices(_add_symbol(frame, symbols), kinds, prices) for frame in frames)
+    kinds = find_price_columns(schema)
+    rows = (
+        convert_prices(_add_symbol(frame, symbols), kinds, prices)
+        for frame in _add_complete(depth_frames(pieces, windows, depth, fill=False), complete)
+    )
     if path.endswith(".parquet"):
-        empty = _add_symbol(pl.DataFrame(schema=depth_schema(depth)), FrameSymbols(SymbolMap()))
+        empty = _add_symbol(pl.DataFrame(schema=schema), FrameSymbols(SymbolMap()))
         _write_parquet(rows, out, convert_prices(empty, kinds, prices))
     else:
         _write_ndjson(rows, out)
@@ -78,6 +90,14 @@ def write_snapshots(  # noqa: PLR0913 - options, by keyword
 
 def _windows(every: str) -> Windows:
     return parse_windows(int(every) if every.isdecimal() else every)
+
+
+def _add_complete(
+    frames: Iterator[pl.DataFrame], complete: CompleteIntervals | None
+) -> Iterator[pl.DataFrame]:
+    """The frames, with `complete` if their windows are those of a duration."""
+    for frame in frames:
+        yield frame if complete is None else frame.with_columns(complete.find(frame, "ts"))
 
 
 def _add_symbol(frame: pl.DataFrame, names: FrameSymbols) -> pl.DataFrame:

@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from batonics.book.snapshot import snapshot_records
+from batonics.frames.scan.exchange_sessions import find_sessions
 from batonics.jobs import lake_append
 from batonics.jobs.reconstruct import BookOutput
 from batonics.lake.storage import open_store
@@ -36,6 +37,7 @@ from batonics.settings.loader import current
 from batonics.settings.table import SETTINGS, LiveSettings, Settings
 from batonics.sinks.atomic import open_atomic
 from batonics.sinks.book_json import find_book_format, write_books
+from batonics.sources.statuses import read_statuses
 from batonics.sources.tcp import TcpAddress
 
 
@@ -50,6 +52,8 @@ class StreamRequest:
         snapshots: a directory for depth snapshots. It needs `every`.
         every: the interval of depth snapshots in the feed's time, such as `1s` or `100ms`.
         lake: a lake that the feed's rows are appended to.
+        statuses: files of the schema status, for `lake`; empty: the status records of the feed.
+        session: hours or a calendar for `lake`, for books without a status; None: not known.
         skip_bad: bad records are counted and skipped where the framing survives.
         books: the file of the books at the end; None: none is written.
         view: this terminal shows the books.
@@ -63,6 +67,8 @@ class StreamRequest:
     snapshots: str | None = None
     every: str | None = None
     lake: str | None = None
+    statuses: tuple[str, ...] = ()
+    session: str | None = None
     skip_bad: bool = False
     books: BookOutput | None = None
     view: bool = False
@@ -82,6 +88,8 @@ class Stream:
     def __init__(self, request: StreamRequest) -> None:
         if (request.snapshots is None) != (request.every is None):
             raise UsageError("--snapshots and --every go together")
+        if request.lake is None and (request.statuses or request.session is not None):
+            raise UsageError("--statuses and --session are for the rows of --lake")
         self.failure: str | None = None
         self._request = request
         self._source = request.feed
@@ -160,18 +168,24 @@ class Stream:
     def _open_lake(self, lake: str) -> LakeOutput:
         """A process that appends to the lake; it begins with the books as they are."""
         request, handler, settings = self._request, self.handler, self._request.settings.lake
-        # A schema that cannot be appended is refused here, not by the process.
+        # What cannot be appended is refused here, not by the process.
         append = lake_append.AppendRequest(lake, "", schemas=settings.schemas)
+        read_statuses(request.statuses)
+        if request.session is not None:
+            find_sessions(request.session)
         open_store(lake, make=True)
         started = format_time(time.time_ns())
         arguments = ["--lake", lake, "--name", f"{self._source}, from {started}"]
         arguments += ["--schemas", ",".join(append.schemas)]
         arguments += ["--commit-every", f"{int(settings.commit_interval_s * 1_000)}ms"]
+        arguments += [word for path in request.statuses for word in ("--statuses", path)]
+        arguments += [] if request.session is None else ["--session", request.session]
         arguments += ["--quiet"] if request.view or request.quiet else []
         arguments += ["--log-json"] if request.settings.log.json else []
         command = [sys.executable, "-m", "batonics", "lake", "append", *arguments]
         output = LakeOutput(command, request.settings.live)
         output.write_symbols(handler.symbols.intervals())
+        output.write_statuses(handler.status_records.values())
         output.write(snapshot_records(handler.engine, max(handler.position.ts_recv, 0)))
         handler.output = output
         return output

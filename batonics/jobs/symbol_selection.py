@@ -2,20 +2,25 @@
 
 The rule here: a record belongs to a symbol if the symbol holds for its instrument at the record's
 own time (rule 2). A book of a symbol has the records of the symbol's dates only. A symbol that the
-input does not have is an error as soon as the input shows it.
+input does not have is an error as soon as the input shows it. A symbol that it has, but no record
+of, is a DataWarning at the end.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from batonics.model.errors import UsageError
+from batonics.frames.scan.book_changes import SeenKeys
+from batonics.model.errors import DataWarning, UsageError
 from batonics.model.mbo import MboBatch, take_batch
 from batonics.model.record_times import RecordTimes
 from batonics.model.symbol_intervals import IntervalFilter
 from batonics.model.symbols import (
+    NAMES_MAX,
     IntervalMap,
     MappingInterval,
     SymbolMap,
@@ -43,7 +48,8 @@ class SymbolSelection:
         self._stream, self._at_ns = stream, at_ns
         self._times = RecordTimes()
         self._known = self._checked = self._selected_of = -1  # intervals of the stream
-        self._unseen = {int(name) for name in self.names if is_instrument_id(name)}
+        self._seen, self._seen_ids = SeenKeys(), set[int]()
+        self._unseen = list(dict.fromkeys(self.names))  # names of which no row has come
 
     @property
     def symbols(self) -> SymbolMap:
@@ -60,14 +66,36 @@ class SymbolSelection:
         """The selected rows: the batch itself if it has no other rows, else copies."""
         if not self.names:
             return batch
+        times = self._times.find_times(batch.ts_recv, batch.flags)
+        selected = self.find_rows(batch.instrument_id, times)
+        rows = batch if selected.all() else take_batch(batch, selected)
+        if self._unseen:
+            self._note_seen(rows)
+        return rows
+
+    def _note_seen(self, rows: MboBatch) -> None:
+        new = self._seen.find_new(rows.instrument_id.astype(np.int64))
+        if new:
+            self._seen_ids.update(instrument_id for instrument_id, _ in new)
+            self._unseen = [name for name in self._unseen if not self._is_seen(name)]
+
+    def _is_seen(self, name: str) -> bool:
+        """Whether a row of a name's instruments has come."""
+        ids = self._stream.symbols.instrument_ids(name)
+        if not ids and is_instrument_id(name):
+            ids = {int(name)}
+        return not ids.isdisjoint(self._seen_ids)
+
+    def find_rows(
+        self, instrument_id: NDArray[np.uint32], ts_ns: NDArray[np.uint64]
+    ) -> NDArray[np.bool_]:
+        """(rows,) Whether rows of instruments at these times are selected."""
+        if not self.names:
+            return np.ones(len(ts_ns), np.bool_)
         if len(self._stream.symbols) != self._known:
             self._known = len(self._stream.symbols)
             self._filter = IntervalFilter(self._find_spans())
-        times = self._times.find_times(batch.ts_recv, batch.flags)
-        selected = self._filter.find_rows(batch.instrument_id, times)
-        if self._unseen:
-            self._unseen.difference_update(np.unique(batch.instrument_id[selected]).tolist())
-        return batch if selected.all() else take_batch(batch, selected)
+        return self._filter.find_rows(instrument_id, ts_ns)
 
     def _find_spans(self) -> IntervalMap[MappingInterval]:
         spans = self._stream.symbols.find_spans(self.names)
@@ -87,6 +115,11 @@ class SymbolSelection:
     def check(self, *, ended: bool = False) -> None:
         """Refuse a symbol that no file has: at once if the metadata of the only file lists all.
 
+        At the end, a DataWarning names the symbols of which there is no record.
+
+        Args:
+            ended: no more rows come.
+
         Raises:
             UsageError: the symbol, and similar symbols of the input.
         """
@@ -101,7 +134,14 @@ class SymbolSelection:
         for name in self.names:
             if stream.symbols.instrument_ids(name):
                 continue
-            if is_instrument_id(name) and not (ended and int(name) in self._unseen):
+            if is_instrument_id(name) and (not ended or self._is_seen(name)):
                 continue
             hint = suggest_symbols(name, stream.symbols.symbols())
             raise UsageError(f"no symbol {name!r} in the input; {hint}")
+        unseen = [name for name in self._unseen if not self._is_seen(name)]
+        # An order has one book, without whose records it is refused.
+        if ended and unseen and self._at_ns is None:
+            more = f" and {len(unseen) - NAMES_MAX} more" if len(unseen) > NAMES_MAX else ""
+            named = ", ".join(unseen[:NAMES_MAX]) + more
+            text = f"no record of {named} in what was read of the input"
+            warnings.warn(text, DataWarning, stacklevel=2)

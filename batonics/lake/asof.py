@@ -21,7 +21,7 @@ import polars as pl
 from batonics.frames.columns.books import BOOK_KEY
 from batonics.frames.columns.prices import PriceKind, find_price_columns
 from batonics.frames.scan.sources import Projection, frame_source
-from batonics.frames.schemas.table import Schema
+from batonics.frames.schemas.schema import Schema
 from batonics.lake.catalog import Part, RowFilter, find_parts
 from batonics.lake.digest import Verifier
 from batonics.lake.parts import HIVE_SCHEMA

@@ -35,7 +35,7 @@ CATALOG_FILE = "catalog.sqlite"
 """Name of the catalog below the lake's root."""
 CATALOG_FORMAT = 3
 """The format of the tables and of the parts; 1: rows without their place in the stream, 2: parts
-with one symbol each, sources without the times of their books."""
+with one symbol each, sources without the times of their books, intervals without `complete`."""
 
 _TABLES = (
     # STRICT: a value of another type is an error that SQLite reports.

@@ -33,6 +33,12 @@ MESSAGE_LETTERS_MAX = 1_000
 """DuckDB quotes the rest of a statement, however long."""
 
 
+LOCAL_TIME = (
+    "CREATE MACRO local_time(ts, zone) AS timezone(zone, timezone('UTC', ts::TIMESTAMP_NS))"
+)
+"""The statement that makes the macro of `connect_duckdb`."""
+
+
 class FileAccess(NamedTuple):
     """Which files the queries of a connection can open.
 
@@ -70,8 +76,7 @@ def connect_duckdb(
     connection.execute("SET TimeZone = 'UTC'")
     # DuckDB would take few books for few rows, and look for each trade in all quotes.
     connection.execute("SET asof_loop_join_threshold = 0")
-    utc = "timezone('UTC', ts::TIMESTAMP_NS)"
-    connection.execute(f"CREATE MACRO local_time(ts, zone) AS timezone(zone, {utc})")
+    connection.execute(LOCAL_TIME)
     if not access.trusted:
         paths = ", ".join(map(sql_literal, access.paths))
         connection.execute(f"SET allowed_paths = [{paths}]")

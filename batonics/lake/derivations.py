@@ -13,12 +13,15 @@ value depends on their unit.
 | sum, avg, min, lag, median          | that of the argument; of a variance, twice it      |
 
 A factor such as 1e9 or 0.01, which may be the unit itself or a tick, depends on the unit; 2 or 0.5
-does not. A cast to an integer or a DECIMAL rounds whole units, but not units of 1e-9.
+does not. What has such a factor is in a unit of its own (`Scale`). A cast to an integer or a
+DECIMAL rounds whole units, but not units of 1e-9.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from enum import Enum, auto
 from typing import Any, NamedTuple
 
 from batonics.model.errors import UsageError
@@ -32,6 +35,29 @@ _EXACT_TYPES = "TINYINT SMALLINT INTEGER BIGINT HUGEINT DECIMAL"
 _UTC_ZONES = ("UTC", "Etc/UTC", "GMT")
 
 
+class Scale(Enum):
+    """What a number of the unit of prices is."""
+
+    NONE = auto()
+    """It is not in this unit."""
+    PRICE = auto()
+    """It is one of prices, or their mean or difference."""
+    AMOUNT = auto()
+    """It is computed from prices in another way: it may be a sum, or have sizes as factors."""
+
+
+class PriceNumber(NamedTuple):
+    """A number that a query sets beside a price: it adds or compares them, or chooses one.
+
+    Attributes:
+        number: the number.
+        is_beside_price: a price is beside it; else an amount of money.
+    """
+
+    number: float
+    is_beside_price: bool
+
+
 class Derivation(NamedTuple):
     """What a column or an expression derives from.
 
@@ -39,11 +65,13 @@ class Derivation(NamedTuple):
         degree: its power of the unit of prices; None: any, as of null and of 0.
         is_instant: it is a time in UTC.
         number: the number that it is; None: it is no constant number.
+        scale: whether its number is in the unit of prices.
     """
 
     degree: float | None = 0
     is_instant: bool = False
     number: float | None = None
+    scale: Scale = Scale.NONE
 
 
 class UnknownPlanError(Exception):
@@ -58,10 +86,12 @@ class Expressions:
 
     Attributes:
         depends_on_unit: an expression so far depends on the unit of prices.
+        numbers: numbers beside prices in expressions so far.
     """
 
     def __init__(self, sql: str) -> None:
         self.depends_on_unit = False
+        self.numbers: list[PriceNumber] = []
         self._sql = sql.encode()
 
     def values(self, nodes: Iterable[Node], inputs: Sequence[Derivation]) -> list[Derivation]:
@@ -99,7 +129,16 @@ class Expressions:
         self.depends_on_unit |= len(degrees) > 1
         if not known:
             return Derivation(None)
-        return Derivation(known[0].degree, all(value.is_instant for value in known))
+        scales = {value.scale for value in known if value.degree} - {Scale.NONE}
+        if scales:
+            is_price = Scale.PRICE in scales
+            numbers = (value.number for value in known if not value.degree)
+            self.numbers += [PriceNumber(n, is_price) for n in numbers if n is not None]
+        return Derivation(
+            known[0].degree,
+            all(value.is_instant for value in known),
+            scale=_one_scale(scales),
+        )
 
     def _call(self, node: Node, inputs: Sequence[Derivation]) -> Derivation:
         """The derivation of a function, an operator, an aggregate or a window."""
@@ -138,11 +177,19 @@ class Expressions:
 
     def mean(self, arguments: Sequence[Derivation]) -> Derivation:
         """A value that is computed from those of the first argument, as of `avg`."""
-        return Derivation(arguments[0].degree)
+        return Derivation(arguments[0].degree, scale=arguments[0].scale)
+
+    def total(self, arguments: Sequence[Derivation]) -> Derivation:
+        """A sum of rows."""
+        return Derivation(arguments[0].degree, scale=_amount(arguments[0].scale))
 
     def add(self, arguments: Sequence[Derivation]) -> Derivation:
         """A sum or a difference."""
-        return Derivation(self.same(arguments).degree)
+        number = arguments[0].number
+        if len(arguments) == 1 and number is not None:
+            return arguments[0]._replace(number=-number)
+        value = self.same(arguments)
+        return Derivation(value.degree, scale=value.scale)
 
     def compare(self, arguments: Sequence[Derivation]) -> Derivation:
         """A comparison, which is true or false."""
@@ -162,14 +209,18 @@ class Expressions:
         left, right = arguments
         self._check_factor(left, right)
         self._check_factor(right, left)
-        return Derivation((left.degree or 0) + (right.degree or 0))
+        return Derivation(
+            (left.degree or 0) + (right.degree or 0), scale=_product_scale(left, right)
+        )
 
     def divide(self, arguments: Sequence[Derivation]) -> Derivation:
         """A quotient."""
         left, right = arguments
         self._check_factor(left, right)
         self._check_factor(right, left)
-        return Derivation((left.degree or 0) - (right.degree or 0))
+        return Derivation(
+            (left.degree or 0) - (right.degree or 0), scale=_product_scale(left, right)
+        )
 
     def _check_factor(self, factor: Derivation, other: Derivation) -> None:
         if factor.number is not None and other.degree and not _is_plain(factor.number):
@@ -186,9 +237,9 @@ _FUNCTIONS: Mapping[_Rule, str] = {
     Expressions.neighbour: "lag lead",
     Expressions.same: "coalesce greatest least nullif ifnull list_value",
     Expressions.mean: (
-        "sum fsum avg mean favg median quantile_cont approx_quantile mad stddev stddev_samp"
-        " stddev_pop abs"
+        "avg mean favg median quantile_cont approx_quantile mad stddev stddev_samp stddev_pop abs"
     ),
+    Expressions.total: "sum fsum",
     Expressions.add: "+ - % mod",
     Expressions.compare: (
         "compare_equal compare_notequal compare_lessthan compare_greaterthan compare_in"
@@ -214,15 +265,46 @@ def _function_name(node: Node) -> str:
     return kind.removeprefix("window_").replace("operator_coalesce", "coalesce")
 
 
+def _one_scale(scales: Collection[Scale]) -> Scale:
+    """The scale of one of several values of these scales."""
+    if not scales:
+        return Scale.NONE
+    return Scale.PRICE if set(scales) == {Scale.PRICE} else Scale.AMOUNT
+
+
+def _amount(scale: Scale) -> Scale:
+    return Scale.NONE if scale is Scale.NONE else Scale.AMOUNT
+
+
+def _product_scale(left: Derivation, right: Derivation) -> Scale:
+    """The scale of a product or a quotient."""
+    scale = _one_scale({left.scale, right.scale} - {Scale.NONE})
+    numbers = [value.number for value in (left, right) if value.number is not None]
+    if not numbers:
+        return _amount(scale)
+    return scale if all(map(_is_plain, numbers)) else Scale.NONE
+
+
 def _constant(value: Node) -> Derivation:
     if value["is_null"]:
         return Derivation(None)
     number = value["value"]
+    if isinstance(number, str):  # DuckDB casts a text beside a price to a number
+        return Derivation(number=_parse_number(number))
     if isinstance(number, bool) or not isinstance(number, int | float):
         return Derivation()
     if value["type"]["id"] == "DECIMAL":
         number /= 10 ** value["type"]["type_info"]["scale"]
     return Derivation(0 if number else None, number=number)
+
+
+def _parse_number(text: str) -> float | None:
+    """The number that a text is; None: it is none."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) and number else None
 
 
 def _is_plain(factor: float) -> bool:

@@ -43,6 +43,8 @@ from batonics.sinks.owned_directory import (
 STAGING_DIRECTORY = ".loading"
 LOCK_FILE = "lock"
 MOVES_FILE = "moves"
+MOVES_LETTERS_MAX = 64 << 20
+"""What is read of a moves file; a vacuum finds the files of later lines as orphans."""
 LOAD_ID_BYTES = 8
 _LOAD_ID = re.compile("[0-9a-f]{16}")
 
@@ -275,7 +277,11 @@ class DirectoryStore:
                 return []
             raise
         with open(handle, encoding="utf-8", errors="replace") as lines:  # noqa: PTH123
-            return [path for path in map(rebuild_part_path, lines.read().splitlines()) if path]
+            return [
+                path
+                for path in map(rebuild_part_path, lines.read(MOVES_LETTERS_MAX).splitlines())
+                if path
+            ]
 
     def _is_abandoned(self, load_id: str) -> bool:
         """Whether no process holds the lock of a staging area."""

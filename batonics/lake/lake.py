@@ -19,7 +19,8 @@ from batonics.frames.columns.books import BOOK_KEY
 from batonics.frames.columns.prices import scan_prices
 from batonics.frames.html import html_table
 from batonics.frames.scan.mbo_scan import SYMBOL
-from batonics.frames.schemas.table import Schema, find_schema
+from batonics.frames.schemas.schema import Schema
+from batonics.frames.schemas.table import find_schema
 from batonics.lake import catalog
 from batonics.lake.catalog import Part, RowFilter
 from batonics.lake.commits import forget_parts
@@ -176,6 +177,7 @@ class Lake:
         columns = pl.Schema({**found.lake_columns, **HIVE_SCHEMA})
         parts = self._fetch(schema, row_filter)
         if not parts:
+            warnings.warn(f"{schema}: no rows of the symbols and times", DataWarning, stacklevel=3)
             return scan_prices(pl.LazyFrame(schema=columns), prices)
         aliased = next((part for part in parts if part.other_symbols()), None)
         if aliased is not None and not row_filter.symbols:
@@ -288,7 +290,8 @@ class Lake:
             prices: the unit of prices in views and in the result: BIGINT of 1e-9 ("fixed"),
                 DECIMAL(19, 9) ("decimal") or DOUBLE ("float"). A query with a header computes with
                 BIGINT of 1e-9; the columns that the header declares as prices have the unit, and a
-                warning names numbers that it does not declare.
+                warning names numbers that it does not declare. A DataWarning names numbers beside
+                prices that cannot be meant in their unit, such as 64.8 beside integers.
             include: states that `is_open` of the views counts as open too: "crossed", "closed".
             trusted: the query may read any file and URL; else it reads this lake alone. A warning
                 says that it could.

@@ -24,7 +24,14 @@ import duckdb
 
 from batonics.frames.columns.prices import find_price_columns
 from batonics.frames.schemas.table import find_schema
-from batonics.lake.derivations import Derivation, Expressions, Node, UnknownPlanError
+from batonics.lake.derivations import (
+    Derivation,
+    Expressions,
+    Node,
+    PriceNumber,
+    Scale,
+    UnknownPlanError,
+)
 from batonics.lake.sql_tokens import sql_tokens
 from batonics.lake.views import empty_table_statement, sql_literal, view_schema
 
@@ -37,10 +44,12 @@ class Lineage(NamedTuple):
     Attributes:
         instants: whether each column is an instant; empty: not known.
         depends_on_unit: whether its rows depend on the unit of prices.
+        numbers: the numbers that the query sets beside prices.
     """
 
     instants: Sequence[bool] = ()
     depends_on_unit: bool = True
+    numbers: Sequence[PriceNumber] = ()
 
 
 def find_lineage(
@@ -76,9 +85,9 @@ def find_lineage(
         columns = walk.columns(plan["plans"][0])
     except (UnknownPlanError, LookupError, json.JSONDecodeError):
         # An operator or a form of the plan that is not known here; DuckDB writes NaN as no JSON.
-        return unknown
+        return unknown._replace(numbers=walk.expressions.numbers)
     instants = [column.is_instant for column in columns]
-    return Lineage(instants, walk.expressions.depends_on_unit)
+    return Lineage(instants, walk.expressions.depends_on_unit, walk.expressions.numbers)
 
 
 def _insert_parameters(sql: str, parameters: Mapping[str, object]) -> str:
@@ -143,8 +152,9 @@ class _PlanWalk:
                 found.append(Derivation())
                 continue
             is_time = node["returned_types"][at]["id"] == "TIMESTAMP_NS"
-            degree = 1 if node["names"][at] in prices else 0
-            found.append(Derivation(degree, view is not None and is_time))
+            is_price = node["names"][at] in prices
+            scale = Scale.PRICE if is_price else Scale.NONE
+            found.append(Derivation(int(is_price), view is not None and is_time, scale=scale))
         return _project(found, node["projection_ids"])
 
     def cte(self, node: Node, _: list[Columns]) -> Columns:

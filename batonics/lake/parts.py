@@ -20,7 +20,7 @@ import polars as pl
 
 from batonics.frames.scan.mbo_scan import SYMBOL
 from batonics.frames.schemas.row_keys import ALIASES, ROW_TIME
-from batonics.frames.schemas.table import Schema
+from batonics.frames.schemas.schema import Schema
 from batonics.lake.catalog import NO_ALIASES, Part
 from batonics.lake.digest import file_digest
 from batonics.lake.part_paths import part_directory

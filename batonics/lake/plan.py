@@ -87,7 +87,7 @@ class Planner:
         self._views: dict[str, tuple[list[str], PriceUnit]] = {}  # paths and unit of each view
         self._directory, self._trusted = directory, trusted
         self._paths: frozenset[str] = frozenset()  # files that the connection can open
-        self._connection = self._connect(())
+        self._opened: duckdb.DuckDBPyConnection | None = None
 
     def files_read(
         self,
@@ -111,7 +111,9 @@ class Planner:
         paths = [file.path for schema_files in files.values() for file in schema_files]
         paths += [str(self._empty_file(schema)) for schema in files if files[schema]]
         if not self._paths.issuperset(paths):
-            self._connection = self._connect(paths)
+            self._opened = None
+            self._views.clear()
+            self._paths = frozenset(paths)
         for schema, schema_files in files.items():
             self._make_view(schema, schema_files, prices)
         scans = self._plan(sql, parameters)
@@ -127,12 +129,13 @@ class Planner:
             for schema, schema_files in files.items()
         }
 
-    def _connect(self, paths: Sequence[str]) -> duckdb.DuckDBPyConnection:
-        self._views.clear()
-        self._paths = frozenset(paths)
-        access = FileAccess(paths, trusted=self._trusted)
-        # Late materialization adds a second scan, without conditions, that reads rows by number.
-        return connect_duckdb(access, ["disabled_optimizers = 'late_materialization'"])
+    @property
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        if self._opened is None:
+            access = FileAccess(sorted(self._paths), trusted=self._trusted)
+            # Late materialization adds a scan without conditions, which reads rows by number.
+            self._opened = connect_duckdb(access, ["disabled_optimizers = 'late_materialization'"])
+        return self._opened
 
     def _make_view(self, schema: str, files: Sequence[PlannedFile], prices: PriceUnit) -> None:
         # Making a view of a thousand files takes as long as planning a query on it.

@@ -25,6 +25,8 @@ nearly a key of the header, is an error: what looks like a header is never a com
 | TIMESTAMP                     | ISO 8601 (UTC), nanoseconds  | BIGINT: nanoseconds of the epoch |
 | DURATION                      | 100ms, 5s                    | BIGINT: nanoseconds              |
 | PRICE                         | 64.80                        | BIGINT of 1e-9                   |
+| ZONE                          | America/Chicago              | VARCHAR: a time zone             |
+| SESSIONS                      | CMES, 9:30-16:00 Asia/Tokyo  | STRUCT[]: see `session_spans.py` |
 
 A query with a header computes with prices as BIGINT of 1e-9, and columns of these types get the
 unit that is asked for. The other types of columns are DuckDB's.
@@ -51,10 +53,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from batonics.frames.columns.prices import PriceKind
+from batonics.frames.scan.exchange_sessions import find_sessions
+from batonics.frames.scan.sessions import SessionCalendar
 from batonics.lake.sql_tokens import sql_tokens
 from batonics.model.errors import InputError, UsageError
 from batonics.model.prices import parse_price
-from batonics.model.times import duration_ns, format_time, parse_time
+from batonics.model.times import duration_ns, find_time_zone, format_time, parse_time
 
 SQL_SUFFIX = ".sql"
 
@@ -136,10 +140,21 @@ class QueryFile(NamedTuple):
         """The columns of the result that are times in UTC."""
         return [column.name for column in self.columns if column.type == "TIMESTAMP"]
 
-    def bind(self, given: Mapping[str, object]) -> dict[str, object]:
+    def bind(
+        self,
+        given: Mapping[str, object],
+        zone: str | None = None,
+        sessions: SessionCalendar | None = None,
+    ) -> dict[str, object]:
         """The values of the query's parameters: those that are given, and defaults.
 
-        Without a header the given values are taken as they are.
+        Without a header the given values are taken as they are. The value of a parameter of the
+        type SESSIONS is a SessionCalendar.
+
+        Args:
+            given: values, by name.
+            zone: the value of parameters of the type ZONE that are not given; None: their default.
+            sessions: likewise of the type SESSIONS.
 
         Raises:
             UsageError: a parameter is unknown, missing, or not of its type.
@@ -153,6 +168,11 @@ class QueryFile(NamedTuple):
                 there_are = f"did you mean {near[0]}?" if near else f"it has {_join_names(known)}"
                 raise UsageError(f"{self.name} has no parameter {name!r}; {there_are}")
         texts = {name: str(value) for name, value in given.items()}
+        defaults = {"ZONE": zone, "SESSIONS": None if sessions is None else sessions.name}
+        for dtype, default in defaults.items():
+            if default is not None:
+                names = [param.name for param in self.params if param.type == dtype]
+                texts = dict.fromkeys(names, default) | texts
         return {name: self._value(param, texts) for name, param in known.items()}
 
     def _value(self, param: QueryParameter, given: Mapping[str, str]) -> object:
@@ -375,6 +395,11 @@ def _timestamp(text: str) -> int:
     return time_ns
 
 
+def _zone(text: str) -> str:
+    find_time_zone(text)
+    return text
+
+
 _TYPES: dict[str, Callable[[str], object]] = {
     "BIGINT": _integer,
     "DOUBLE": _number,
@@ -384,6 +409,8 @@ _TYPES: dict[str, Callable[[str], object]] = {
     "TIMESTAMP": _timestamp,
     "DURATION": duration_ns,
     "PRICE": parse_price,
+    "ZONE": _zone,
+    "SESSIONS": find_sessions,
 }
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from batonics.frames.schemas.table import Schema
+from batonics.frames.schemas.schema import Schema
 from batonics.lake.catalog import (
     Part,
     RowFilter,

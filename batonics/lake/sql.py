@@ -49,8 +49,10 @@ from batonics.lake.part_paths import abbreviated_symbols
 from batonics.lake.query_file import QueryFile
 from batonics.lake.query_result import QueryResult
 from batonics.lake.row_filters import check_row_filter
+from batonics.lake.session_spans import replace_sessions
 from batonics.lake.sql_tokens import without_comments, without_tokens
 from batonics.lake.storage import Store, open_store
+from batonics.lake.unit_notes import UNIT_NOTE, number_note, undeclared_note
 from batonics.lake.view_files import PartsBySchema, ViewFiles
 from batonics.lake.views import view_name, view_statement
 from batonics.model.errors import UsageError
@@ -60,10 +62,6 @@ from batonics.model.times import format_time
 _ASOF = re.compile(r"\basof\b", re.IGNORECASE)
 """A join for which symbols become an ENUM. DuckDB 2.0 loses rows of an ASOF join by the columns of
 the path alone, date and symbol, if one is VARCHAR; with ENUM it keeps all rows, and is faster."""
-UNIT_NOTE = (
-    "prices are integers of 1e-9 in this query, since its rows depend on their unit:"
-    " --prices decimal makes 64.82 of 64820000000, --prices fixed confirms the integers"
-)
 TRUSTED_NOTE = "the query was trusted: it could read any file and URL, not the lake alone"
 
 
@@ -126,21 +124,23 @@ class LakeDatabase:
             binder = connect_duckdb(trusted) if self._trusted else binding_connection()
             check_select(binder, sql)
             all_parts = self._find_parts(sql)
+            values = replace_sessions(parameters or {}, _times(all_parts))
             has_header = header is not None and header.has_header
-            lineage = find_lineage(binder, sql, dict(parameters or {}), list(all_parts))
-            note = TRUSTED_NOTE if self._trusted else ""
+            lineage = find_lineage(binder, sql, values, list(all_parts))
+            note, unit_note = TRUSTED_NOTE if self._trusted else "", ""
             if is_default and not has_header and lineage.depends_on_unit:
-                prices, note = "fixed", _join_notes(note, UNIT_NOTE)
-            views = "fixed" if has_header else prices
-            chosen = self._files.choose(sql, dict(parameters or {}), all_parts, views)
+                prices, unit_note = "fixed", UNIT_NOTE
+            views: PriceUnit = "fixed" if has_header else prices
+            unit_note = number_note(lineage.numbers, views, has_header=has_header) or unit_note
+            chosen = self._files.choose(sql, values, all_parts, views)
             parts = chosen.parts
-            note = _join_notes(note, _no_data(parts, all_parts), chosen.note)
+            note = _join_notes(note, unit_note, _no_data(parts, all_parts), chosen.note)
             parts_read = _flatten(parts)
             self.files_read = (len(parts_read), len(_flatten(all_parts)))
             self._store.fetch(parts_read, self._verifier)
             check = partial(self._verifier.check_unchanged, self._store.local_root, parts_read)
             with _check_after_error(check):
-                relation = self._open_views(sql, parts, views).sql(sql, params=parameters or None)
+                relation = self._open_views(sql, parts, views).sql(sql, params=values or None)
                 columns = zip(relation.columns, lineage.instants, strict=False)
                 utc_columns = {name for name, is_instant in columns if is_instant}
                 if header is None or not has_header:
@@ -148,7 +148,7 @@ class LakeDatabase:
                         relation, utc_columns=utc_columns, tz=tz, note=note, check=check
                     )
                 if prices != "fixed":
-                    note = _join_notes(note, _undeclared_note(relation, header))
+                    note = _join_notes(note, undeclared_note(relation, header))
                 return QueryResult(
                     relation,
                     utc_columns=utc_columns.union(header.time_columns()),
@@ -253,8 +253,10 @@ def _no_data(parts: PartsBySchema, all_parts: PartsBySchema) -> str:
     known = _flatten(all_parts)
     starts = [part.ts_min for part in known if part.ts_min is not None]
     ends = [part.ts_max for part in known if part.ts_max is not None]
-    if _flatten(parts) or not starts:
+    if _flatten(parts) or not all_parts:
         return ""
+    if not starts:
+        return f"{', '.join(map(view_name, all_parts))}: no rows of the symbols and times"
     return (
         f"{', '.join(map(view_name, all_parts))}: no row can meet the conditions of the query; the"
         f" rows are from {format_time(min(starts))} to {format_time(max(ends))}"
@@ -265,20 +267,10 @@ def _join_notes(*notes: str) -> str:
     return "; ".join(filter(None, notes))
 
 
-def _undeclared_note(relation: duckdb.DuckDBPyRelation, header: QueryFile) -> str:
-    """The note on numbers of a result whose unit the header does not say."""
-    declared = {column.name for column in header.columns}
-    numbers = [
-        name
-        for name, dtype in zip(relation.columns, relation.types, strict=True)
-        if name not in declared and str(dtype).startswith(("BIGINT", "HUGEINT", "DOUBLE"))
-    ]
-    if not numbers:
-        return ""
-    return (
-        f"the header of {header.name} does not say whether {', '.join(numbers)} are prices: they"
-        " are as the query computes them, with prices as integers of 1e-9"
-    )
+def _times(parts: PartsBySchema) -> list[int]:
+    """The least and the greatest time of each part that has times."""
+    edges = ((part.ts_min, part.ts_max) for part in _flatten(parts))
+    return [time for both in edges for time in both if time is not None]
 
 
 def _flatten(parts: PartsBySchema) -> list[Part]:

@@ -28,7 +28,8 @@ class SymlinkDirectory:
 
     def __init__(self) -> None:
         try:
-            self.directory = Path(mkdtemp(prefix="batonics-views-"))
+            # Resolved, since DuckDB resolves the paths that it may open, if they exist by then.
+            self.directory = Path(mkdtemp(prefix="batonics-views-")).resolve()
         except OSError as error:
             raise OutputError(f"no directory for temporary files: {error}") from None
         self.close = weakref.finalize(self, rmtree, self.directory, ignore_errors=True)

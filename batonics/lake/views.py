@@ -24,7 +24,7 @@ from batonics.frames.columns.book_state import (
     STATUS_END,
 )
 from batonics.frames.columns.prices import find_price_columns
-from batonics.frames.schemas.table import Schema
+from batonics.frames.schemas.schema import Schema
 from batonics.lake.catalog import NO_FILTER, RowFilter
 from batonics.model.prices import PriceUnit
 

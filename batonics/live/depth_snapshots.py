@@ -2,8 +2,8 @@
 
 The rule here: time is the feed's time (`frames/scan/clock.py`), never the wall clock's. Batches are
 split where an interval ends, so the rows equal those of `.mbo.depth(n, every=...)` for the same
-records, however the feed was cut into batches. Rows go to files of `depth_schema` and a `symbol`;
-each file appears complete or not at all.
+records, however the feed was cut into batches. Rows go to files with `depth_schema`, `complete` and
+`symbol`; each file appears whole or not at all.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from batonics.frames.columns.books import depth_schema
 from batonics.frames.columns.levels import level_column_names
 from batonics.frames.columns.mbo_frame import null_where, to_datetimes
 from batonics.frames.scan.clock import UNKNOWN_TIME, StreamClock
+from batonics.frames.scan.complete_intervals import COMPLETE, COMPLETE_SCHEMA
 from batonics.frames.scan.folding import key_columns
 from batonics.frames.scan.symbols import FrameSymbols
 from batonics.model.errors import BatonicsError, OutputError
@@ -37,9 +38,13 @@ class SnapshotIntervals:
         length_ns: the length of an interval `(T - length, T]`; T is a multiple of the length since
             the epoch.
         rows: the published rows of the books at the start.
+
+    Attributes:
+        length_ns: the length of an interval.
     """
 
     def __init__(self, length_ns: int, rows: NDArray[np.void]) -> None:
+        self.length_ns = length_ns
         self._clock = StreamClock(length_ns)
         self._changed = np.zeros(len(rows), np.bool_)
         self._events = rows["events"].copy()  # by book, as of the last T
@@ -78,14 +83,18 @@ class SnapshotIntervals:
         return self._clock.latest_end_ns
 
 
-def depth_frame(
+def depth_frame(  # noqa: PLR0913 - the rows, and what is known of them
     rows: NDArray[np.void],
     events: NDArray[np.int64],
     end_ns: int,
     keys: NDArray[np.int64],
     symbols: FrameSymbols,
+    *,
+    complete: bool,
 ) -> pl.DataFrame:
-    """The frame of published rows: `depth_schema` and `symbol`, by publisher and instrument.
+    """The frame of published rows, by publisher and instrument.
+
+    It has the columns of `depth_schema`, `complete` and `symbol`.
 
     Args:
         rows: (n,) rows of `protocol.book_dtype(depth)`.
@@ -93,6 +102,7 @@ def depth_frame(
         end_ns: the T of the interval.
         keys: (books,) keys of all books.
         symbols: names of instruments.
+        complete: whether the feed covers the whole interval.
     """
     key = keys[rows["book"]]
     order = np.argsort(key)
@@ -113,7 +123,7 @@ def depth_frame(
                 values = np.ascontiguousarray(rows[side][field][:, level])
                 columns[next(names)] = null_where(values, values == UNDEF_PRICE)
     frame = pl.DataFrame(columns).select(list(depth_schema(depth)))
-    return frame.with_columns(symbols.find_symbols(frame, "ts"))
+    return frame.with_columns(pl.lit(complete).alias(COMPLETE), symbols.find_symbols(frame, "ts"))
 
 
 class DepthSnapshotWriter:
@@ -142,7 +152,7 @@ class DepthSnapshotWriter:
             self._number = max((int(name) for name in names if name.isdecimal()), default=0)
         except OSError as error:
             raise OutputError(f"{directory}: cannot be used: {error.strerror}") from None
-        self._columns = pl.Schema({**depth_schema(depth), "symbol": pl.String()})
+        self._columns = pl.Schema({**depth_schema(depth), **COMPLETE_SCHEMA, "symbol": pl.String()})
         self._frames: list[pl.DataFrame] = []
         self._rows = 0
         self._file_end = time.monotonic() + self._settings.snapshot_file_interval_s

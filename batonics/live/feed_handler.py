@@ -22,7 +22,13 @@ from batonics.book.engine import BookEngine
 from batonics.book.state import Anomaly
 from batonics.codec.decoders import Decoder, DecoderFactory
 from batonics.codec.framing import Framing
-from batonics.codec.messages import rtype_name
+from batonics.codec.messages import (
+    RTYPE_STATUS,
+    OtherRecord,
+    parse_status,
+    plain_status,
+    rtype_name,
+)
 from batonics.codec.metadata import Metadata
 from batonics.codec.unpacking import Unpacker
 from batonics.frames.scan.folding import book_keys
@@ -53,6 +59,9 @@ class FeedOutput(Protocol):
 
     def write_symbols(self, intervals: Iterable[MappingInterval]) -> None:
         """Take new names of instruments."""
+
+    def write_statuses(self, records: Iterable[bytes]) -> None:
+        """Take status records, which have the vendor's layout."""
 
     def write(self, batch: MboBatch) -> None:
         """Take records; their arrays are reused afterwards."""
@@ -100,6 +109,7 @@ class FeedHandler:
         self._position = np.array(FEED_START, np.int64)  # a kernel moves it with each batch
         self.has_snapshot = False
         self.framing: Framing | None = None
+        self.status_records: dict[tuple[int, int], bytes] = {}
         self.output: FeedOutput | None = None
         self._source = source
         self._other_records: Counter[int] = Counter()  # by rtype
@@ -112,6 +122,7 @@ class FeedHandler:
         self._snapshot_marker: TruncatedSnapshotMarker | None = None
         self._intervals: SnapshotIntervals | None = None
         self._depth_snapshots: DepthSnapshotWriter | None = None
+        self._snapshots_from_ns: int | None = None  # the last record before their first interval
         self._changed: list[NDArray[np.int64]] = []  # books since `take_changed_books`
         self._begin_stream()
 
@@ -166,7 +177,8 @@ class FeedHandler:
         """End the feed, and with it the open interval of depth snapshots."""
         self.stats.feed = FeedState.ENDED
         if self._intervals is not None:
-            self._end_interval(self._intervals.latest_end_ns)
+            end_ns = self._intervals.latest_end_ns
+            self._end_interval(end_ns, is_over=(self.data.until_ns or 0) >= end_ns)
 
     def check_complete(self) -> None:
         """Check that a connection did not end in the middle of a record.
@@ -230,8 +242,21 @@ class FeedHandler:
             self.symbols.add(interval)
         if intervals and self.output is not None:
             self.output.write_symbols(intervals)
-        self._other_records.update(record.rtype for record in decoder.other_records)
+        for record in decoder.other_records:
+            self._other_records[record.rtype] += 1
+            if record.rtype == RTYPE_STATUS:
+                self._take_status(record)
         decoder.other_records.clear()
+
+    def _take_status(self, record: OtherRecord) -> None:
+        """Keep the trading status of a book, and hand it on."""
+        status = parse_status(record)
+        if status is None:
+            return
+        plain = plain_status(record)
+        self.status_records[status.publisher_id, status.instrument_id] = plain
+        if self.output is not None:
+            self.output.write_statuses([plain])
 
     # ------------------------------------------------------------------ books
 
@@ -251,7 +276,7 @@ class FeedHandler:
             return
         for part, ended_ns in self._intervals.split(new):
             if ended_ns is not None:
-                self._end_interval(ended_ns)
+                self._end_interval(ended_ns, is_over=True)
             self._fold(part)
 
     def _skip_known(self, batch: MboBatch) -> MboBatch:
@@ -277,18 +302,36 @@ class FeedHandler:
         if self._intervals is not None:
             self._intervals.mark_changed(changed, self.engine.book_count)
 
-    def _end_interval(self, end_ns: int) -> None:
+    def _end_interval(self, end_ns: int, *, is_over: bool) -> None:
+        """Write the snapshots of an interval.
+
+        Args:
+            end_ns: the T of the interval.
+            is_over: a record at T or later has come.
+        """
         if self._intervals is None or self._depth_snapshots is None:
             return
         rows, events = self._intervals.end_interval(self.published_books.rows)
         if len(rows):
             keys = book_keys(self.engine)
-            frame = depth_frame(rows, events, end_ns, keys, self._frame_symbols)
+            from_ns = self._snapshots_from_ns
+            if from_ns is None:
+                from_ns = self.data.from_ns
+            first_ns = end_ns - self._intervals.length_ns + 1
+            frame = depth_frame(
+                rows,
+                events,
+                end_ns,
+                keys,
+                self._frame_symbols,
+                complete=is_over and from_ns is not None and from_ns <= first_ns,
+            )
             self._depth_snapshots.add(frame)
 
     def write_depth_snapshots(self, length_ns: int, writer: DepthSnapshotWriter) -> None:
         """From now on, write depth snapshots at intervals of the feed's time."""
         self._intervals = SnapshotIntervals(length_ns, self.published_books.rows)
+        self._snapshots_from_ns = self.data.until_ns
         self._depth_snapshots = writer
 
     def _begin_gap(self) -> None:

@@ -71,6 +71,11 @@ class LakeOutput:
                 )
             )
 
+    def write_statuses(self, records: Iterable[bytes]) -> None:
+        """Send status records, for the records that follow."""
+        for record in records:
+            self._put(record)
+
     def write(self, batch: MboBatch) -> None:
         """Send records, in their order."""
         if len(self._suspect_keys):

@@ -6,11 +6,14 @@ would mean nothing is an error instead.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from batonics.model.book_changes import TradingStatus
 from batonics.model.errors import UsageError
 from batonics.model.mbo import UNDEF_TIMESTAMP, Flag, MboBatch, is_untimed
 from batonics.model.times import format_time
@@ -23,6 +26,7 @@ class AnswerWarning(StrEnum):
     COLD = "cold"
     STALE = "stale"
     CROSSED = "crossed"
+    CLOSED = "closed"
 
     @property
     def meaning(self) -> str:
@@ -35,6 +39,7 @@ _MEANINGS = {
     AnswerWarning.COLD: "the book began mid-session: orders and levels may be missing",
     AnswerWarning.STALE: "records are missing: the feed flagged a gap",
     AnswerWarning.CROSSED: "the bid is above the ask: the market is not in continuous trading",
+    AnswerWarning.CLOSED: "the market does not trade at that time: it is closed, halted or opening",
 }
 
 
@@ -128,10 +133,18 @@ class AsOf(NamedTuple):
     Attributes:
         at_ns: the time that was asked for; None: the end of the data.
         data: the times of the records up to it.
+        trading: the trading statuses of books at it, by publisher and instrument, as far as they
+            are known.
     """
 
     at_ns: int | None = None
     data: DataSpan = DataSpan()
+    trading: Mapping[tuple[int, int], TradingStatus] = MappingProxyType({})
+
+    @property
+    def time_ns(self) -> int | None:
+        """The time of the books; None: it is not known."""
+        return self.data.until_ns if self.at_ns is None else self.at_ns
 
     @classmethod
     def of_records(cls, at_ns: int | None, data: DataSpan) -> AsOf:
@@ -156,12 +169,19 @@ END_OF_DATA = AsOf()
 """Books at the end of records whose times are not known."""
 
 
-def book_warnings(status: str, *, crossed: bool) -> list[AnswerWarning]:
+def book_warnings(
+    status: str, *, crossed: bool, trading: TradingStatus | None = None
+) -> list[AnswerWarning]:
     """The warnings of a book's state.
 
     Args:
         status: `cold`, `synced` or `stale`.
         crossed: whether its best bid is above its best ask.
+        trading: its trading status; None: it is not known.
     """
     found = [warning for warning in (AnswerWarning.COLD, AnswerWarning.STALE) if warning == status]
-    return [*found, AnswerWarning.CROSSED] if crossed else found
+    if crossed:
+        found.append(AnswerWarning.CROSSED)
+    if trading not in (None, TradingStatus.TRADING):
+        found.append(AnswerWarning.CLOSED)
+    return found

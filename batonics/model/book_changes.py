@@ -59,6 +59,6 @@ class BookChanges:
         """Add a change. Of several changes of a book at one time the last one holds."""
         self._changes.append(change)
 
-    def all(self) -> list[BookChange]:
-        """Every change, in the order in which they came."""
-        return list(self._changes)
+    def all(self, first: int = 0) -> list[BookChange]:
+        """Every change from a number on, in the order in which they came."""
+        return self._changes[first:]

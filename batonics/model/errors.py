@@ -66,9 +66,10 @@ class DamagedInputError(InputError):
 
 
 class DataWarning(UserWarning):
-    """An answer in Python is doubtful.
+    """An answer is doubtful, or has nothing in it.
 
-    It is about a time after the last record, or has numbers whose unit is not known.
+    It is about a time after the last record, about books that are cold, stale, crossed or closed,
+    or about something of which there are no records; or the unit of its numbers is not known.
     """
 
 

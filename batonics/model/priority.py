@@ -2,7 +2,8 @@
 
 The rule here: a place in a queue means something only where the venue fills the orders of a price
 in the order of their time (FIFO). Where that is not so, or not known, answers say "unknown". A
-venue is FIFO here only if a source says so for all its instruments.
+venue is FIFO here only if a public document that was read says so for all its instruments. A rule
+that is known by its number alone, without its text, makes no venue FIFO.
 
 GLBX.MDP3 (CME) matches by instrument, and definitions name the algorithm: `F` is FIFO. Others are
 pro rata, or FIFO after an allocation (`MatchAlgorithm` in the dbn reference library). Definitions
@@ -42,23 +43,37 @@ class PriorityRule(NamedTuple):
     fifo: bool = False
 
 
+_TEXT_NOT_READ = "not confirmed; SEC Release"
 PRIORITY_RULES = {
     GLBX_PUBLISHER: PriorityRule(
         "GLBX.MDP3",
         "price, then by instrument: by time if match_algorithm is F",
         "definitions, --definitions",
     ),
-    2: PriorityRule("XNAS.ITCH", "price, time", "Nasdaq Equity 4, Rule 4757", fifo=True),
-    3: PriorityRule("XBOS.ITCH", "price, time", "Nasdaq BX Equity 4, Rule 4757", fifo=True),
-    5: PriorityRule("BATS.PITCH", "price, time", "Cboe BZX Rule 11.12", fifo=True),
-    6: PriorityRule("BATY.PITCH", "price, time", "Cboe BYX Rule 11.12", fifo=True),
-    7: PriorityRule("EDGA.PITCH", "price, time", "Cboe EDGA Rule 11.9", fifo=True),
+    # "All displayed limit orders are treated equally", in the order in which they were received.
+    2: PriorityRule(
+        "XNAS.ITCH", "price, time", "nasdaqtrader.com, The Nasdaq Stock Market", fifo=True
+    ),
+    3: PriorityRule("XBOS.ITCH", "price, time", "nasdaqtrader.com, Nasdaq BX", fifo=True),
+    # The texts of these three rules were not found: only notices of the SEC that name them.
+    5: PriorityRule(
+        "BATS.PITCH", "price, then as Cboe BZX Rule 11.12 says", f"{_TEXT_NOT_READ} 34-74738"
+    ),
+    6: PriorityRule(
+        "BATY.PITCH", "price, then as Cboe BYX Rule 11.12 says", f"{_TEXT_NOT_READ} 34-74250"
+    ),
+    7: PriorityRule(
+        "EDGA.PITCH", "price, then as Cboe EDGA Rule 11.9 says", f"{_TEXT_NOT_READ} 34-75700"
+    ),
     8: PriorityRule(
         "EDGX.PITCH",
         "price, retail orders, time; an A with F_PUBLISHER_SPECIFIC is a retail order",
         "SEC Release 34-87200; Databento, Cboe EDGX Depth",
     ),
-    9: PriorityRule("XNYS.PILLAR", "price, parity, time", "NYSE Rule 7.37"),
+    # The setter of the best price comes first, then the others share.
+    9: PriorityRule(
+        "XNYS.PILLAR", "price, setter, parity", "nyse.com, Parity and Priority Explainer"
+    ),
 }
 """What is known, by publisher id. Of publishers that are not here nothing is known."""
 

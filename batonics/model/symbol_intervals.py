@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batonics.model.symbols import IntervalMap, TInterval
+from batonics.model.times import NS_PER_DAY
 
 
 class IntervalTable(Generic[TInterval]):
@@ -78,6 +79,48 @@ class IntervalTable(Generic[TInterval]):
         at = np.searchsorted(self._ids, instrument_id).astype(np.uint64)
         edge = np.searchsorted(self._edges_ns, ts_ns, side="right").astype(np.uint64)
         return at << np.uint64(32) | edge
+
+
+class GrowingTable(Generic[TInterval]):
+    """A table of an `IntervalMap` that grows while a stream is read.
+
+    The times of a stream rise. So a new table has no intervals that ended a day before the times
+    that it is asked for, and costs what is new and what still holds, however long the stream is.
+
+    Args:
+        known: the intervals.
+    """
+
+    def __init__(self, known: IntervalMap[TInterval]) -> None:
+        self._known = known
+        self._begin(0)
+        self._table = IntervalTable(known)
+        self._count = len(known)
+
+    def _begin(self, from_ns: int) -> None:
+        self._from_ns = from_ns
+        self._recent: list[TInterval] = []
+        self._recent_count = 0
+
+    def at_times(self, ts_ns: NDArray[np.uint64]) -> IntervalTable[TInterval]:
+        """The table for these times, the same object until more is known; 0 is always in it."""
+        times = ts_ns[ts_ns > 0] if len(ts_ns) and not ts_ns.min() else ts_ns
+        first_ns = int(times.min()) if len(times) else self._from_ns
+        is_earlier = first_ns < self._from_ns
+        if not is_earlier and self._count == len(self._known):
+            return self._table
+        if is_earlier:
+            self._begin(first_ns)
+        self._count = len(self._known)
+        self._from_ns = max(0, first_ns - NS_PER_DAY)
+        candidates = [*self._recent, *self._known.added_since(self._recent_count)]
+        self._recent_count = self._count
+        self._recent = [i for i in candidates if i.end_ns > self._from_ns or i.start_ns == 0]
+        recent = type(self._known)()
+        for interval in self._recent:
+            recent.add(interval)
+        self._table = IntervalTable(recent)
+        return self._table
 
 
 class IntervalFilter:

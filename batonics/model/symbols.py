@@ -123,9 +123,10 @@ class IntervalMap(Generic[TInterval]):
     def __init__(self) -> None:
         self._starts: dict[int, list[int]] = {}
         self._intervals: dict[int, list[TInterval]] = {}
+        self._added: list[TInterval] = []
 
     def __len__(self) -> int:
-        return sum(len(intervals) for intervals in self._intervals.values())
+        return len(self._added)
 
     def __contains__(self, instrument_id: int) -> bool:
         return instrument_id in self._intervals
@@ -139,6 +140,11 @@ class IntervalMap(Generic[TInterval]):
             return
         intervals.insert(at, interval)
         starts.insert(at, interval.start_ns)
+        self._added.append(interval)
+
+    def added_since(self, count: int) -> list[TInterval]:
+        """The intervals that were added after the first `count`, in the order of adding."""
+        return self._added[count:]
 
     def at(self, instrument_id: int, ts_ns: int) -> TInterval | None:
         """The interval that holds for an instrument at an instant, if any does."""

@@ -86,8 +86,6 @@ class _ScannedFiles:
         self._paths, self._names, self._options = paths, names, options
         self._stream: MboStream | None = None
         self._selection: SymbolSelection | None = None
-        self._symbols = SymbolMap()
-        self._known = 0
 
     def check(self) -> None:
         """Open and close the files, so that errors are raised at once."""
@@ -105,14 +103,8 @@ class _ScannedFiles:
         selection.check(ended=True)
 
     def symbols(self) -> SymbolMap:
-        """The symbols so far; a new map if there are new ones."""
-        stream, selection = self._stream, self._selection
-        if stream is None or selection is None:
-            return self._symbols
-        if len(stream.symbols) != self._known:
-            self._known = len(stream.symbols)
-            self._symbols = selection.symbols.copy()
-        return self._symbols
+        """The symbols so far. The map grows; for some names it is a new one if there are more."""
+        return SymbolMap() if self._selection is None else self._selection.symbols
 
     def statuses(self) -> BookChanges:
         """The trading statuses so far."""

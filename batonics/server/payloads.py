@@ -13,6 +13,7 @@ from zlib import crc32
 
 import orjson
 
+from batonics.live.protocol import STATUSES
 from batonics.model.answers import AnswerWarning, book_warnings
 from batonics.model.mbo import UNDEF_TIMESTAMP
 from batonics.model.prices import format_price
@@ -84,10 +85,12 @@ def answer_document(
 
 def symbols_document(replica: BookReplica) -> list[dict[str, Any]]:
     """The response of /symbols: a row for each book, by publisher and instrument."""
-    rows = []
+    rows, crossed = [], replica.crossed_books()
     for book, state in replica.states_without_levels():
-        head = _head(replica.names[book], DisplayedBook(state, replica.status(state), replica.feed))
-        rows.append({key: value for key, value in head.items() if key != "feed"})
+        status = replica.status(state)
+        head = _head(replica.names[book], DisplayedBook(state, status, replica.feed))
+        row = {key: value for key, value in head.items() if key != "feed"}
+        rows.append({**row, "warnings": _WARNINGS[status, book in crossed]})
     return rows
 
 
@@ -219,12 +222,19 @@ def _head(name: BookName, displayed: DisplayedBook) -> dict[str, Any]:
     }
 
 
+_WARNINGS = {
+    (status, crossed): book_warnings(status, crossed=crossed)
+    for status in STATUSES
+    for crossed in (False, True)
+}
+"""Made once: every message has them."""
+
+
 def _warnings(
     status: str, bids: Sequence[PriceLevel], asks: Sequence[PriceLevel]
 ) -> list[AnswerWarning]:
     """The warnings of a book with these levels."""
-    crossed = bool(bids and asks) and bids[0][0] > asks[0][0]
-    return book_warnings(status, crossed=crossed)
+    return _WARNINGS[status, bool(bids and asks) and bids[0][0] > asks[0][0]]
 
 
 def _message(
@@ -241,6 +251,7 @@ def _message(
         "events": displayed.state.events,
         "ts_event": format_time(displayed.state.ts_event),
         "ts_recv": format_time(displayed.state.ts_recv),
+        "warnings": _warnings(displayed.status, displayed.state.bids, displayed.state.asks),
     }
 
 

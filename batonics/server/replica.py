@@ -150,6 +150,13 @@ class BookReplica:
             )
         ]
 
+    def crossed_books(self) -> set[int]:
+        """The numbers of the books whose best bid is above their best ask."""
+        books = np.array(self.books(), np.int64)
+        bid, ask = (self._rows[side]["price"][books, 0] for side in ("bids", "asks"))
+        has_both = (bid != UNDEF_PRICE) & (ask != UNDEF_PRICE)
+        return set(books[has_both & (bid > ask)].tolist())
+
     def has_state(self, book: int) -> bool:
         """Whether ingest has published a book."""
         return book < len(self._has_row) and bool(self._has_row[book])

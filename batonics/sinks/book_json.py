@@ -27,6 +27,7 @@ from batonics.sinks.file_names import check_file_name, named_format
 
 BOOK_JSON_SCHEMA = "batonics.book/2"
 BookJsonFormat = Literal["json", "ndjson"]
+_ANOMALY_NAMES = [anomaly.name.lower() for anomaly in Anomaly]
 
 
 def find_book_format(path: str | Path, book_format: BookJsonFormat | None = None) -> BookJsonFormat:
@@ -113,22 +114,24 @@ def book_documents(  # noqa: PLR0913 - options, by keyword
             bounds = slice(order_bounds[book], order_bounds[book + 1])
             own_orders = Orders._make(column[bounds] for column in queues)
         status, market = statuses[book].name.lower(), market_state(own)
+        trading = as_of.trading.get(keys[book])
         yield {
             "publisher_id": publisher_id,
             "instrument_id": instrument_id,
             "symbol": symbols.symbol(instrument_id, min(ts_recv, UNDEF_TIMESTAMP - 1)),
             "status": status,
             "market": market,
+            "trading_status": None if trading is None else trading.name.lower(),
             "warnings": [
                 *as_of.warnings(),
-                *book_warnings(status, crossed=market == "crossed"),
+                *book_warnings(status, crossed=market == "crossed", trading=trading),
             ],
             "event_open": bool(open_[book]),
             "events": int(events[book]),
             "ts_event": format_time(ts_event),
             "ts_recv": format_time(ts_recv),
             "sequence": sequence,
-            "anomalies": {a.name.lower(): int(anomalies[book, a]) for a in Anomaly},
+            "anomalies": dict(zip(_ANOMALY_NAMES, anomalies[book].tolist(), strict=True)),
             "bids": side_document(own, own_orders, 0, depth),
             "asks": side_document(own, own_orders, 1, depth),
         }

@@ -18,7 +18,8 @@ from batonics.codec.metadata import Metadata, encode_metadata
 from batonics.codec.records import UNDEFINED
 from batonics.frames.columns.mbo_frame import LETTERS, TIME_TYPE
 from batonics.frames.scan.mbo_scan import SYMBOL
-from batonics.frames.schemas.table import Schema, find_schema
+from batonics.frames.schemas.schema import Schema
+from batonics.frames.schemas.table import find_schema
 from batonics.model.errors import UsageError
 from batonics.model.mbo import Action
 from batonics.sinks.output_stream import OutputStream

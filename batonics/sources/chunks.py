@@ -1,7 +1,8 @@
 """Reads files as chunks of plain bytes; zstd is decompressed.
 
 The rule: an input that cannot be read is one `InputError` that names it; a reader that stops early
-leaves no open file behind.
+leaves no open file behind. A reader holds a regular file open only while it reads it, so thousands
+of inputs can wait.
 """
 
 from __future__ import annotations
@@ -55,8 +56,12 @@ class ChunkReader:
         self._unpacker = Unpacker(self.name)
         self._first: Iterator[bytes] | None = None  # the first plain bytes, after `detect`
         self._is_cancelled = Event()
+        self._path = path
         self._file = _open(path, self.name)
         self._status = os.fstat(self._file.fileno())
+        self._may_reopen = str(path) != STDIN and stat.S_ISREG(self._status.st_mode)
+        if self._may_reopen:
+            self._file.close()
         self.size = self._status.st_size if self._status.st_size > 0 else None
 
     def close(self) -> None:
@@ -94,14 +99,29 @@ class ChunkReader:
         """The last bytes of a plain file; empty for any other input."""
         if not stat.S_ISREG(self._status.st_mode) or self.is_compressed or self.size is None:
             return b""
+        file = self._open()
         try:
-            return os.pread(self._file.fileno(), size, max(0, self.size - size))
+            return os.pread(file.fileno(), size, max(0, self.size - size))
         except OSError as error:
             raise InputError(f"{self.name}: cannot be read: {error.strerror}") from None
+        finally:
+            if self._may_reopen:
+                file.close()
+
+    def _open(self) -> BinaryIO:
+        """The open file. It is opened anew if it was closed; it must be the one of before."""
+        if self._may_reopen and self._file.closed:
+            self._file = _open(self._path, self.name)
+            status = os.fstat(self._file.fileno())
+            if (status.st_dev, status.st_ino) != self.identity:
+                self._file.close()
+                raise InputError(f"{self.name}: was replaced by another file since it was checked")
+        return self._file
 
     def peek(self) -> Generator[bytes, None, None]:
         """Plain bytes of the beginning, as many as the caller takes; `chunks` gives them again."""
         raw: list[bytes] = []
+        self._open()
         try:
             for data in self._read(PEEK_READ_BYTES):
                 raw.append(data)
@@ -110,13 +130,16 @@ class ChunkReader:
         finally:
             self._unpacker = Unpacker(self.name)
             self.position = 0
-            if stat.S_ISREG(self._status.st_mode):
+            if self._may_reopen:
+                self._file.close()
+            elif stat.S_ISREG(self._status.st_mode):
                 os.lseek(self._file.fileno(), -sum(map(len, raw)), os.SEEK_CUR)
             else:
                 self._raw_ahead = raw
 
     def detect(self) -> None:
         """Read enough to know whether the input is compressed."""
+        self._open()
         for data in self._read():
             self._first = self._unpacker.feed(data)
             if self._unpacker.is_compressed is not None:
@@ -125,7 +148,7 @@ class ChunkReader:
 
     def chunks(self) -> Generator[bytes, None, None]:
         """The plain bytes, in order. The first chunk is long enough to detect their format."""
-        with self._file:
+        with self._open():
             if self._first is None:
                 self.detect()
             yield from self._first or ()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -88,6 +88,13 @@ class FileReport:
     skipped: int = 0
     loss: str | None = None
     other_records: Counter[int] = field(default_factory=Counter)
+
+    def drop_symbol_lists(self) -> None:
+        """Forget the lists of symbols and mappings, which are most of the metadata."""
+        if self.metadata is not None:
+            self.metadata = replace(
+                self.metadata, symbols=(), partial=(), not_found=(), mappings=()
+            )
 
 
 class InputDecoder:

@@ -61,6 +61,8 @@ class MboStream:
         statuses: trading statuses of status records that were read so far.
         files: a report of each file, so far, in the order in which they are read.
         bytes_total: size of all files; None if one is a pipe.
+        keeps_symbol_lists: whether the metadata of each of several files keeps its lists of symbols
+            and mappings once it is read; set it before `batches`.
         on_headers: called with the headers of records other than MBO, of `HEADER_DTYPE`, as they
             are read; set it before `batches`.
     """
@@ -80,6 +82,7 @@ class MboStream:
         self.definitions = DefinitionMap()
         self.statuses = BookChanges()
         self.files: list[FileReport] = []
+        self.keeps_symbol_lists = False
         self.on_headers: Callable[[NDArray[np.void]], None] | None = None
         self._options, self._batch_rows = options, batch_rows
         self._any_schema = any_schema
@@ -153,6 +156,8 @@ class MboStream:
                         f" part them, or {ADVICE}"
                     )
                 yield FileBatch(batch, file.note_batch(batch))
+        if file is not None and len(self.paths) > 1 and not self.keeps_symbol_lists:
+            file.report.drop_symbol_lists()
         if file is not None and decoder.loss is not None:
             file.report.loss = decoder.loss
             text = f"{file.report.name}: ends within a record; lost: {decoder.loss}"

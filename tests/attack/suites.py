@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from tests.attack import attack_paths, attack_sql
+from tests.attack import attack_checkpoints, attack_paths, attack_sql
 from tests.attack.attempt import Attempt
 
 
@@ -45,5 +45,12 @@ SUITES = (
         300,
         100_000,
         attack_sql.run,
+    ),
+    Suite(
+        "checkpoints",
+        "checkpoints that somebody made up, with a right digest",
+        500,
+        20_000,
+        attack_checkpoints.run,
     ),
 )

@@ -14,9 +14,13 @@ from typing import Any
 
 import jsonschema
 import orjson
+import polars as pl
 import pytest
 
+import batonics
+from batonics.jobs import simulate as simulation
 from batonics.jobs.simulate import simulate
+from batonics.model.times import NS_PER_DAY, NS_PER_S
 from tests.support.book_json import book_rows, reference_book_rows
 from tests.support.command import SAMPLE, SCRIPT, environment, reconstruct_books
 from tests.support.dbn_files import compress, decompress
@@ -25,7 +29,7 @@ from tests.support.real_files import CLX5, DBEQ, ESH4_DAYS, read_mbo
 from tests.support.reference_books import ReferenceBooks, records
 
 SCHEMA = orjson.loads((ROOT / "batonics" / "sinks" / "book.schema.json").read_bytes())
-SAMPLE_SHA256 = "aa8b786fc68d998f1591061a099a62cb7e362cc5e1bc73ea74798565972b91e6"
+SAMPLE_SHA256 = "42ac9882a831f8abf14dd3e28b0afad9583c5391ba3344e71ba36a6f107d6a48"
 """Of `batonics reconstruct --orders --out -` on data/sample.dbn.zst."""
 REAL = {"clx5": CLX5, "dbeq": DBEQ, "esh4": ESH4_DAYS[1], "esh4-adds": ESH4_DAYS[0]}
 
@@ -134,6 +138,18 @@ def test_the_sample_can_be_made_again(tmp_path: Path) -> None:
     simulate(str(out), records=100_000, live_orders=2500, seed=7, truth=str(truth))
     assert out.read_bytes() == SAMPLE.read_bytes()
     assert truth.read_bytes() == (ROOT / "data" / "sample.truth.json").read_bytes()
+
+
+def test_a_simulation_has_names_past_midnight(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    midnight_ns = simulation.MARKET_START_NS // NS_PER_DAY * NS_PER_DAY + NS_PER_DAY
+    monkeypatch.setattr(simulation, "MARKET_START_NS", midnight_ns - NS_PER_S)
+    out = tmp_path / "market.dbn.zst"
+    simulate(str(out), records=5_000)
+    rows = batonics.scan_mbo(out).select("symbol", pl.col("ts_recv").dt.date()).collect()
+    assert rows["ts_recv"].n_unique() == 2
+    assert rows["symbol"].null_count() == 0
 
 
 def test_clx5_is_the_final_book_that_others_have_found(

@@ -296,7 +296,12 @@ def test_times_outside_the_input_are_refused(
 def test_a_quiet_time_within_the_input_has_no_rows(tmp_path: Path) -> None:
     out = tmp_path / "x.parquet"
     bounds = "--start", "2026-01-05T14:30:00.000076Z", "--end", "2026-01-05T14:30:00.000077Z"
-    convert(out, "trades", *bounds)
+    done = run_in_process("convert", SAMPLE, "--schema", "trades", "--out", out, "-q", *bounds)
+    assert done.code == 0
+    assert done.err == (
+        "batonics: warning: no rows: the input has nothing for trades from"
+        " 2026-01-05T14:30:00.000076000Z and before 2026-01-05T14:30:00.000077000Z\n"
+    )
     assert pl.read_parquet(out).height == 0
 
 

@@ -21,6 +21,7 @@ from batonics.lake import parts
 from batonics.lake.catalog import all_parts
 from batonics.lake.digest import Verifier
 from batonics.lake.lake import Lake
+from batonics.lake.part_paths import HIVE_NULL
 from batonics.model.errors import LakeError, UsageError
 from batonics.model.mbo import Action
 from batonics.model.times import NS_PER_DAY, NS_PER_S
@@ -34,7 +35,9 @@ from tests.support.lakes import (
     read_lake,
     reference_rows,
     sort_by_part,
+    write_frames,
 )
+from tests.support.part_rows import part_rows
 
 ALL = (*dbn_schemas(), "mbp-3", "bbo-5s", "ohlcv-5m", *OWN_SCHEMAS)
 """Schemas of every kind."""
@@ -193,6 +196,27 @@ def test_names_that_no_path_can_hold(tmp_path: Path) -> None:
         assert lake.scan("trades", symbols=name).select("instrument_id").collect().rows() == [
             (number,)
         ]
+
+
+def test_symbols_that_are_too_long_for_a_path_or_mean_null(tmp_path: Path) -> None:
+    symbols = ["A", HIVE_NULL, "NULL", "x" * 300, "\u6f22" * 28, "\u6f22" * 29, f"x~{'0' * 32}"]
+    root = tmp_path / "lake"
+    for schema in ("trades", "mbo"):
+        frames = [part_rows(schema, symbol, rows=2) for symbol in symbols]
+        write_frames(root, schema, f"feed of {schema}", frames)
+    lake = Lake(root)
+    assert set(lake.scan("trades").collect()["symbol"]) == set(symbols)
+    assert set(lake.sql("SELECT symbol FROM trades")["symbol"]) == set(symbols)
+    for symbol in symbols:
+        found = lake.scan("trades", symbols=[symbol]).collect()["symbol"].to_list()
+        assert found == [symbol] * 2
+        for rows in ("trades", "trades ASOF JOIN mbo USING (symbol, instrument_id, ts_recv)"):
+            sql = f"SELECT count(*) FROM {rows} WHERE symbol = $name"
+            assert lake.sql(sql, name=symbol).item() == 2, (symbol, sql)
+    joined = lake.join_asof("trades", "mbo", columns=["order_id"]).collect()
+    assert set(joined["symbol"]) == set(symbols)
+    assert lake.check() == []
+    assert all(len(name) <= 255 for path in parquet_files(root) for name in path.split("/"))
 
 
 def test_scan_prunes_by_symbol_and_time(sample_lake: Path) -> None:

@@ -7,24 +7,40 @@ from __future__ import annotations
 
 import errno
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import numpy as np
 import pytest
 
 from batonics.book.engine import BookEngine
+from batonics.codec.metadata import Metadata, encode_metadata
+from batonics.frames.scan.exchange_sessions import find_sessions
 from batonics.jobs import lake_append
 from batonics.jobs.lake_append import AppendRequest, LakeAppend
 from batonics.lake.lake import Lake
 from batonics.lake.parts import PartsWriter
+from batonics.live.feed_handler import FeedHandler
 from batonics.live.lake_output import LakeOutput
+from batonics.model.book_changes import TradingStatus
 from batonics.model.errors import InputError, OutputError
-from batonics.model.mbo import Action, Flag, MboBatch
+from batonics.model.mbo import Action, Flag, MboBatch, Side
 from tests.support.command import SAMPLE, SCRIPT, environment, error_line, run_in_process
-from tests.support.dbn_files import DAY_NS, adds, encode, metadata, record
+from tests.support.dbn_files import (
+    DAY_NS,
+    STATUS_SCHEMA,
+    adds,
+    encode,
+    metadata,
+    record,
+    status_record,
+)
 from tests.support.lakes import lake_digest, load
+from tests.support.query_tables import query_lake
 from tests.support.replays import run_replay
 from tests.support.streams import batch_of
 
@@ -218,6 +234,105 @@ def test_a_schema_that_fails_ends_the_append(
 
 
 # ---------------------------------------------------------------------- gaps
+
+
+QUOTES = [
+    record(Action.ADD, price=100, order_id=1, ts_recv=DAY_NS + 1),
+    record(Action.ADD, price=102, order_id=2, side=Side.ASK, ts_recv=DAY_NS + 3),
+    record(Action.ADD, price=101, order_id=3, ts_recv=DAY_NS + 5),
+    record(Action.ADD, price=98, order_id=4, ts_recv=DAY_NS + 6, instrument_id=2),
+]
+STATUSES = [
+    status_record(DAY_NS + 2, TradingStatus.PRE_OPEN, "N"),
+    status_record(DAY_NS + 4, TradingStatus.TRADING, "Y"),
+]
+NIGHT = "01:00-02:00 UTC mon-sun"
+
+
+def write_quotes(path: Path, *, has_statuses: bool) -> Path:
+    """A file of `QUOTES`, with `STATUSES` among them."""
+    pieces = [encode([quote]) for quote in QUOTES]
+    if has_statuses:
+        pieces[1:1], pieces[3:3] = STATUSES[:1], STATUSES[1:]
+    path.write_bytes(metadata() + b"".join(pieces))
+    return path
+
+
+def appended_statuses(tmp_path: Path, path: Path, **options: Any) -> list[str | None]:
+    """The status of each row of quotes, in a lake to which a file was appended."""
+    lake = tmp_path / "lake"
+    LakeAppend(AppendRequest(str(lake), "feed", str(path), ("states-1",), **options)).run()
+    rows = Lake(lake).scan("states-1").sort("ts_recv").collect()
+    return rows["status"].to_list()
+
+
+@pytest.mark.parametrize("seconds", [60.0, 0.001])
+def test_statuses_of_a_stream_are_in_the_rows_that_are_appended(
+    seconds: float, tmp_path: Path
+) -> None:
+    path = write_quotes(tmp_path / "a.dbn", has_statuses=True)
+    found = appended_statuses(tmp_path, path, commit_seconds=seconds)
+    assert found == [None, "pre_open", "trading", None]
+    load(tmp_path / "loaded", path, schemas=("states-1",))
+    loaded = Lake(tmp_path / "loaded").scan("states-1").sort("ts_recv").collect()
+    assert loaded["status"].to_list() == found
+
+
+def test_statuses_of_files_and_sessions_are_in_the_rows_that_are_appended(tmp_path: Path) -> None:
+    path = write_quotes(tmp_path / "a.dbn", has_statuses=False)
+    statuses = tmp_path / "status.dbn"
+    statuses.write_bytes(metadata(schema=STATUS_SCHEMA) + b"".join(STATUSES))
+    options = {"statuses": (str(statuses),), "sessions": find_sessions(NIGHT)}
+    found = appended_statuses(tmp_path, path, **options)
+    assert found == ["close", "pre_open", "trading", "close"]
+
+
+def test_without_statuses_an_appended_lake_says_that_sessions_are_unknown(tmp_path: Path) -> None:
+    path = write_quotes(tmp_path / "a.dbn", has_statuses=False)
+    assert appended_statuses(tmp_path, path) == [None] * 4
+    for query in ("spread_by_hour", "kyles_lambda", "realised_spread", "turnover"):
+        answer = query_lake(query, tmp_path / "lake")
+        assert answer["sessions_known"].to_list() == [False] * answer.height
+    assert query_lake("spread_by_hour", tmp_path / "lake").height == 1
+
+
+def test_statuses_of_a_followed_feed_are_in_its_lake(tmp_path: Path) -> None:
+    feed, lake = write_quotes(tmp_path / "a.dbn", has_statuses=True), tmp_path / "lake"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            client, _ = server.accept()
+            with client:
+                client.sendall(feed.read_bytes())
+
+        thread = Thread(target=serve)
+        thread.start()
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        options = ("--lake-schemas", "states-1", "--session", NIGHT, "-q", "--once")
+        arguments = ("stream", "--connect", address, "--lake", str(lake), *options)
+        done = subprocess.run([*SCRIPT, *arguments], env=environment(), timeout=60, check=False)
+        thread.join()
+    assert done.returncode == 0
+    rows = Lake(lake).scan("states-1").sort("ts_recv").collect()
+    assert rows["status"].to_list() == ["close", "pre_open", "trading", "close"]
+
+
+def test_a_lake_begins_with_the_statuses_that_a_feed_had_before_it() -> None:
+    handler = FeedHandler(source="feed")
+    handler.begin_connection()
+    handler.process(metadata() + b"".join(STATUSES))
+    assert handler.status_records == {(1, 1): STATUSES[1]}
+    # As a gateway sends it, with the time at which it does.
+    handler.begin_connection()
+    timed = bytes([12]) + STATUSES[0][1:] + bytes(8)
+    handler.process(encode_metadata(Metadata(ts_out=True)) + timed)
+    assert handler.status_records == {(1, 1): STATUSES[0]}
+
+
+@pytest.mark.parametrize("option", [("--session", "CMES"), ("--statuses", "a.dbn")])
+def test_statuses_of_a_feed_without_a_lake_are_refused(option: tuple[str, str]) -> None:
+    done = run_in_process("stream", "--connect", "127.0.0.1:9", "--once", *option)
+    assert error_line(done, 2) == "--statuses and --session are for the rows of --lake"
 
 
 class FlagsOutput(LakeOutput):

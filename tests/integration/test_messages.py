@@ -6,6 +6,7 @@ import json
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -286,12 +287,10 @@ def test_an_address_in_use_is_one_plain_line(command: tuple[str | Path, ...]) ->
     ],
 )
 def test_no_error_of_a_query_has_the_path_of_a_temporary_directory(
-    arguments: tuple[str, ...], tmp_path: Path
+    arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done = run_command(
-        "query", "--from", SAMPLE, *arguments, "-q",
-        env=environment(TMPDIR=str(tmp_path)),
-    )  # fmt: skip
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    done = run_in_process("query", "--from", SAMPLE, *arguments, "-q")
     assert str(tmp_path) not in error_line(done, 2)
     assert list(tmp_path.iterdir()) == []
 

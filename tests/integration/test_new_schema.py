@@ -14,7 +14,8 @@ from batonics.cli.options import SCHEMA_FORMS
 from batonics.codec.records import RECORD_LAYOUTS
 from batonics.frames.columns.vendor import TRADES_SCHEMA
 from batonics.frames.schemas import table
-from batonics.frames.schemas.table import Schema, find_schema, schema_forms
+from batonics.frames.schemas.schema import Schema
+from batonics.frames.schemas.table import find_schema, schema_forms
 from batonics.frames.schemas.trades import trades_source
 from batonics.gateway.schema_records import SessionRequest, record_pieces
 from batonics.model.errors import UsageError

@@ -19,6 +19,8 @@ import batonics
 from tests.support.query_tables import (
     MIDNIGHT_NS,
     NS_PER_S,
+    ZONE,
+    ZONE_NS,
     query_files,
     real_files,
     run_query,
@@ -276,8 +278,8 @@ def test_latency_is_that_of_records_whose_times_mean_something() -> None:
         {"ts_event": T, "ts_recv": None},
     ]
     assert answer("latency", {"mbo": records}) == [
-        ("X", 1, 0, 1, 1, -7, -7, -7, -7, -7, -7),
-        ("Y", 1, 0, 10, 0, 10, 50, 90, 100, 100, 100),
+        ("X", 1, 0, "UTC", 1, 1, -7, -7, -7, -7, -7, -7),
+        ("Y", 1, 0, "UTC", 10, 0, 10, 50, 90, 100, 100, 100),
     ]
 
 
@@ -317,9 +319,9 @@ def test_messages_and_added_size_are_of_the_market_alone() -> None:
         {"ts": None, "action": "C", "symbol": "Y"},
     ]
     assert answer("quote_to_trade", {"mbo": records}) == [
-        ("X", 1, 0, 6, 2, 3.0, 10, 4, 2.5),
+        ("X", 1, 0, "UTC", 6, 2, 3.0, 10, 4, 2.5),
         # A record without a time has that of the book's record before it.
-        ("Y", 1, 1, 2, 0, None, 3, 0, None),
+        ("Y", 1, 1, "UTC", 2, 0, None, 3, 0, None),
     ]
 
 
@@ -342,10 +344,10 @@ def test_turnover_is_by_the_size_that_stood_while_both_sides_did() -> None:
         trade(T, 101, size=None, symbol="Z"),
     ]
     assert answer("turnover", {"states_1": states}) == [
-        ("X", 1, 0, 4, 5.0, 1.0, 4 / 6.0, 10 / 1e9, 0.0, False),
-        ("X", 1, 1, 18, 6.5, 1.25, 18 / 7.75, 8 / 1e9, 0.0, False),
-        ("Y", 1, 0, 2 * (2**32 - 2), None, None, None, 0.0, 0.0, False),
-        ("Z", 1, 0, 0, None, None, None, 0.0, 0.0, False),
+        ("X", 1, 0, "UTC", 4, 5.0, 1.0, 4 / 6.0, 10 / 1e9, 0.0, False),
+        ("X", 1, 1, "UTC", 18, 6.5, 1.25, 18 / 7.75, 8 / 1e9, 0.0, False),
+        ("Y", 1, 0, "UTC", 2 * (2**32 - 2), None, None, None, 0.0, 0.0, False),
+        ("Z", 1, 0, "UTC", 0, None, None, None, 0.0, 0.0, False),
     ]
 
 
@@ -357,10 +359,10 @@ def test_records_are_counted_by_action() -> None:
         {"ts": None, "action": "N"},
     ]
     assert answer("book_events", {"mbo": records}) == [
-        ("77", 3, 0, 1, 0, 0, 0, 0, 1, 0, 0),
-        ("X", 1, 0, 8, 2, 1, 1, 1, 1, 2, 0),
+        ("77", 3, 0, "UTC", 1, 0, 0, 0, 0, 1, 0, 0),
+        ("X", 1, 0, "UTC", 8, 2, 1, 1, 1, 1, 2, 0),
         # A record without a time has that of the book's record before it.
-        ("X", 1, 1, 2, 1, 0, 0, 0, 0, 0, 1),
+        ("X", 1, 1, "UTC", 2, 1, 0, 0, 0, 0, 0, 1),
     ]
 
 
@@ -401,8 +403,10 @@ def quantile(column: str, per_mille: int) -> pl.Expr:
     return value.sort().get(pl.max_horizontal(rank - 1, 0), null_on_oob=True)
 
 
-def hour_of(column: str = "ts_recv") -> pl.Expr:
-    return (pl.col(column) // HOUR_NS % 24).alias("hour")
+def hour_of(column: str = "ts_recv") -> list[pl.Expr]:
+    """The hour of the day of a time in `ZONE`, and that zone."""
+    hour = (pl.col(column) + ZONE_NS) // HOUR_NS % 24
+    return [hour.alias("hour"), pl.lit(ZONE).alias("tz")]
 
 
 def count(condition: pl.Expr) -> pl.Expr:
@@ -549,7 +553,7 @@ def test_quotes_live_between_the_events_that_change_the_best_price(
     expected = (
         pl.DataFrame(rows, schema=schema, orient="row")
         .with_columns(counted_ns=pl.when(is_counted).then("life_ns"))
-        .group_by(*GROUP, "side", hour_of("ts"))
+        .group_by(*GROUP, "side", *hour_of("ts"))
         .agg(
             count(is_counted).alias("quotes"),
             count(short).alias("flickers"),
@@ -561,7 +565,7 @@ def test_quotes_live_between_the_events_that_change_the_best_price(
         )
         .sort(*GROUP, "side", "hour")
     )
-    assert_answers(query_files("quote_flicker", real, include=include), expected)
+    assert_answers(query_files("quote_flicker", real, include=include, tz=ZONE), expected)
 
 
 def test_spells_hold_every_event_after_which_a_book_was_crossed(real: Path) -> None:
@@ -601,7 +605,7 @@ def test_latencies_are_those_of_all_records_by_hour(real: Path) -> None:
         records_of(real)
         .with_columns((pl.col("ts_recv") - pl.col("ts_event")).alias("ns"))
         .filter(pl.col("flags") & (SNAPSHOT | BAD_TS_RECV) == 0)
-        .group_by(*GROUP, hour_of())
+        .group_by(*GROUP, *hour_of())
         .agg(
             pl.len().alias("records"),
             count(pl.col("ns") < 0).alias("negative"),
@@ -609,7 +613,7 @@ def test_latencies_are_those_of_all_records_by_hour(real: Path) -> None:
         )
         .sort(*GROUP, "hour")
     )
-    assert_answers(query_files("latency", real), expected)
+    assert_answers(query_files("latency", real, tz=ZONE), expected)
 
 
 def test_sweeps_are_found_by_a_walk_over_the_trades(real: Path) -> None:
@@ -668,7 +672,7 @@ def test_messages_per_trade_are_is_countedof_records(real: Path) -> None:
     expected = (
         records_of(real)
         .filter(pl.col("flags") & SNAPSHOT == 0)
-        .group_by(*GROUP, hour_of())
+        .group_by(*GROUP, *hour_of())
         .agg(
             count(action.is_in(["A", "C", "M"])).alias("messages"),
             count(action == "T").alias("trades"),
@@ -684,7 +688,7 @@ def test_messages_per_trade_are_is_countedof_records(real: Path) -> None:
         )
         .sort(*GROUP, "hour")
     )
-    assert_answers(query_files("quote_to_trade", real), expected)
+    assert_answers(query_files("quote_to_trade", real, tz=ZONE), expected)
 
 
 @INCLUDES
@@ -700,8 +704,9 @@ def test_turnover_is_by_sizes_that_stood_at_the_best_by_a_walk_over_events(
             states.pop()
         for (ts, bid, ask_price, *both), (end, *_) in pairwise(states):
             while bid is not None and ask_price is not None and ts < end:
-                turn = min(end, (ts // HOUR_NS + 1) * HOUR_NS)
-                at = stood.setdefault((symbol, publisher, ts // HOUR_NS % 24), [0, 0, 0, 0])
+                hour = (ts + ZONE_NS) // HOUR_NS
+                turn = min(end, (hour + 1) * HOUR_NS - ZONE_NS)
+                at = stood.setdefault((symbol, publisher, hour % 24), [0, 0, 0, 0])
                 is_left_out = not include and bid >= ask_price
                 for place, value in enumerate((0, 0, 0, 1) if is_left_out else (1, *both, 0)):
                     at[place] += value * (turn - ts)
@@ -710,7 +715,7 @@ def test_turnover_is_by_sizes_that_stood_at_the_best_by_a_walk_over_events(
     for symbol, publisher, ts, size in (
         named(real, lambda mbo: mbo.trades()).select(*GROUP, "ts_recv", "size").iter_rows()
     ):
-        key = (symbol, publisher, ts // HOUR_NS % 24)
+        key = (symbol, publisher, (ts + ZONE_NS) // HOUR_NS % 24)
         traded[key] = traded.get(key, 0) + size
     expected = []
     for key in sorted({*stood, *traded}):
@@ -718,8 +723,8 @@ def test_turnover_is_by_sizes_that_stood_at_the_best_by_a_walk_over_events(
         means = (bid / ns, ask_size / ns) if ns else (None, None)
         turnover = traded.get(key, 0) * ns / (bid + ask_size) if ns else None
         left_out = (left_out_ns / 1e9, False)
-        expected.append((*key, traded.get(key, 0), *means, turnover, ns / 1e9, *left_out))
-    found = query_files("turnover", real, include=include)
+        expected.append((*key, ZONE, traded.get(key, 0), *means, turnover, ns / 1e9, *left_out))
+    found = query_files("turnover", real, include=include, tz=ZONE)
     assert_answers(found, pl.DataFrame(expected, schema=found.schema, orient="row"))
 
 
@@ -727,7 +732,7 @@ def test_every_record_is_counted_once_by_its_action(real: Path) -> None:
     letters = {"A": "adds", "C": "cancels", "M": "modifies", "R": "clears", "T": "trades"}
     expected = (
         records_of(real)
-        .group_by(*GROUP, hour_of())
+        .group_by(*GROUP, *hour_of())
         .agg(
             pl.len().alias("records"),
             *(
@@ -738,7 +743,7 @@ def test_every_record_is_counted_once_by_its_action(real: Path) -> None:
         )
         .sort(*GROUP, "hour")
     )
-    assert_answers(query_files("book_events", real), expected)
+    assert_answers(query_files("book_events", real, tz=ZONE), expected)
 
 
 def test_candidates_for_icebergs_are_among_the_lives_of_orders(real: Path) -> None:

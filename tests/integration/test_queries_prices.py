@@ -18,14 +18,19 @@ from polars.testing import assert_frame_equal
 
 import batonics
 from batonics.frames.namespace import MboNamespace
+from batonics.frames.scan.exchange_sessions import find_sessions
 from batonics.frames.scan.sessions import SessionHours
 from batonics.frames.schemas.table import find_schema
 from batonics.jobs.query import QueryRequest, query_frame
+from batonics.model.errors import UsageError
+from batonics.model.times import parse_time
 from tests.support.lakes import load
 from tests.support.query_tables import (
     MIDNIGHT_NS,
     NS_PER_S,
     QUERIES,
+    ZONE,
+    ZONE_NS,
     load_query,
     no_rows,
     query_lake,
@@ -200,9 +205,9 @@ def test_spread_by_hour_weighs_each_spread_by_the_time_it_stood() -> None:
         quote(DAY_S + 1, None, None, symbol="Y", source=1),
     ]
     assert counted(run_query("spread_by_hour", {"states_1": rows})).rows() == [
-        ("X", 1, 10, pytest.approx(190 / 55), 2, 2, 6, 55.0),
-        ("X", 1, 11, 6.0, 6, 6, 6, 15.0),
-        ("Y", 1, 10, 6.0, 5, 5, 7, 2.0),
+        ("X", 1, 10, "UTC", pytest.approx(190 / 55), 2, 2, 6, 55.0),
+        ("X", 1, 11, "UTC", 6.0, 6, 6, 6, 15.0),
+        ("Y", 1, 10, "UTC", 6.0, 5, 5, 7, 2.0),
     ]
 
 
@@ -244,8 +249,8 @@ def test_depth_by_hour_adds_up_so_many_levels_of_each_side() -> None:
     ]
     answer = run_query("depth_by_hour", {"states_10": rows}, levels=2)
     assert counted(answer).rows() == [
-        ("X", 1, 10, (8 * 10 + 4 * 30) / 40, 2.0, 40.0, 40.0),
-        ("Y", 2, 10, None, 4e9, 0.0, 3600.0),
+        ("X", 1, 10, "UTC", (8 * 10 + 4 * 30) / 40, 2.0, 40.0, 40.0),
+        ("Y", 2, 10, "UTC", None, 4e9, 0.0, 3600.0),
     ]
     all_levels = run_query("depth_by_hour", {"states_10": rows})
     assert all_levels["depth_bid"][0] == (17 * 10 + 4 * 30) / 40
@@ -454,15 +459,16 @@ def test_time_bars_are_of_intervals_with_trades() -> None:
     ]
 
 
-def test_volume_bars_go_by_what_was_traded_before() -> None:
-    sizes = [6, 6, 3, 20, 1]
+def test_volume_bars_start_at_nothing_each() -> None:
+    sizes = [6, 6, 3, 20, 4, 6, 1]
     rows = [trade(at, "BA"[at % 2], 10 + at, size) for at, size in enumerate(sizes)]
     rows.append(trade(0, "N", 5, 9, symbol="Y"))  # not full
     answer = run_query("volume_bars", {"trades": rows}, bar_volume=10)
-    assert times(answer, "ts_close") == [1, 3]
+    assert times(answer, "ts_close") == [1, 3, 5]
     assert answer.drop("ts_open", "ts_close").rows() == [
         ("X", 1, 0, 10, 11, 10, 11, 12, 6, 6, 2, 10.5),
         ("X", 1, 1, 12, 13, 12, 13, 23, 3, 20, 2, (3 * 12 + 20 * 13) / 23),
+        ("X", 1, 2, 14, 15, 14, 15, 10, 4, 6, 2, 14.6),
     ]
 
 
@@ -535,7 +541,10 @@ def test_a_market_that_is_not_open_is_in_no_spread(
     path = str(real_files(test_data)["clx5"])
     query = str(QUERIES / "spread_by_hour.sql")
     answer = query_frame(QueryRequest(query, files=(path,), **options))
-    row = answer.filter(pl.col("hour") == 21).row(0, named=True)
+    # Hours are those of the exchange, if the session says its zone.
+    hour, zone = (16, "America/Chicago") if "sessions" in options else (21, "UTC")
+    assert set(answer["tz"]) == {zone}
+    row = answer.filter(pl.col("hour") == hour).row(0, named=True)
     found = row["seconds"], row["left_out_seconds"]
     assert found == (pytest.approx(seconds), pytest.approx(left_out))
     assert row["sessions_known"] is known
@@ -545,7 +554,53 @@ def test_a_market_that_is_not_open_is_in_no_spread(
         assert row["spread"] == pytest.approx(-66_886, abs=1)
     else:
         assert row["spread"] == pytest.approx(29_999_253, abs=1)
-    assert answer.filter(pl.col("hour") < 21)["left_out_seconds"].to_list() == [0.0, 0.0]
+    assert answer.filter(pl.col("hour") < hour)["left_out_seconds"].to_list() == [0.0, 0.0]
+
+
+def test_an_hour_is_that_of_the_zone_over_changes_of_its_clocks() -> None:
+    """Clocks in Chicago go back from 2:00 to 1:00 on 2 November 2025, at 7:00 in UTC."""
+    five = parse_time("2025-11-02T05:00:00Z")
+    hour_ns = 3_600 * NS_PER_S
+    rows = [
+        sized(0, (100, 1), (104, 1), ts=five),
+        sized(0, (100, 1), (106, 1), ts=five + 3 * hour_ns),
+        sized(0, (100, 1), (106, 1), ts=five + 3 * hour_ns + hour_ns // 2),
+    ]
+    zone = "America/Chicago"
+    spreads = run_query("spread_by_hour", {"states_1": rows}, tz=zone)
+    assert spreads["hour", "tz", "spread", "seconds"].rows() == [
+        (0, zone, 4.0, 3_600.0),
+        (1, zone, 4.0, 7_200.0),  # is there twice
+        (2, zone, 6.0, 1_800.0),
+    ]
+    depths = run_query("depth_by_hour", {"states_10": rows}, tz=zone)
+    assert depths["hour", "seconds_bid"].rows() == [(0, 3_600.0), (1, 7_200.0), (2, 1_800.0)]
+    records = [{"ts": row["ts"]} for row in rows]
+    assert run_query("book_events", {"mbo": records}, tz=zone)["hour", "records"].rows() == [
+        (0, 1),
+        (2, 2),
+    ]
+
+
+def test_hours_follow_tz_and_then_the_session(test_data: Path) -> None:
+    query = str(QUERIES / "latency.sql")
+    path = (str(real_files(test_data)["clx5"]),)
+    sessions = SessionHours.parse(HOURS)
+    cases: list[tuple[dict[str, Any], str, set[int]]] = [
+        ({}, "UTC", {19, 20, 21}),
+        ({"sessions": sessions}, "America/Chicago", {14, 15, 16}),
+        ({"sessions": sessions, "tz": "UTC"}, "UTC", {19, 20, 21}),
+        ({"tz": "UTC", "parameters": {"tz": "Asia/Tokyo"}}, "Asia/Tokyo", {4, 5, 6}),
+    ]
+    for options, zone, hours in cases:
+        answer = query_frame(QueryRequest(query, files=path, **options))
+        assert set(answer["tz"]) == {zone}
+        assert set(answer["hour"]) == hours
+
+
+def test_a_zone_that_there_is_not_is_refused() -> None:
+    with pytest.raises(UsageError, match="tz is 'Mars/Base', expected ZONE: no time zone"):
+        run_query("spread_by_hour", {"states_1": []}, tz="Mars/Base")
 
 
 def test_a_state_counts_until_its_status_ends() -> None:
@@ -567,6 +622,30 @@ def test_a_state_counts_until_its_status_ends() -> None:
     deep = [{**row, "bid_sz_00": 2, "ask_sz_00": 4} for row in rows]
     depth = run_query("depth_by_hour", {"states_10": deep})
     assert depth["seconds_bid", "left_out_seconds", "sessions_known"].rows() == [(35.0, 25.0, True)]
+
+
+@pytest.mark.parametrize("name", ["spread_by_hour", "depth_by_hour", "turnover"])
+def test_the_last_state_counts_for_no_time_though_its_status_has_an_end(name: str) -> None:
+    prices = {"status": "trading", "ts_status_end": ns(90)}
+    rows = [sized(at, (100, 1), (104, 1), **prices) for at in (0, 10)]
+    answer = run_query(name, dict.fromkeys(load_query(name).reads, rows))
+    seconds = "seconds_bid" if name == "depth_by_hour" else "seconds"
+    assert answer[seconds, "left_out_seconds"].rows() == [(10.0, 0.0)]
+
+
+def test_a_holiday_of_the_exchange_is_in_no_spread(test_data: Path) -> None:
+    path = str(real_files(test_data)["esh4_2"])
+    query = str(QUERIES / "spread_by_hour.sql")
+    # 25 December 2023: Globex opens at 17:00 in Chicago. Hours alone do not know the holiday.
+    for session, open_hours in (("CMES", [17]), (HOURS, [*range(16), 17, *range(18, 24)])):
+        request = QueryRequest(query, files=(path,), sessions=find_sessions(session))
+        answer = query_frame(request)
+        assert answer.filter(pl.col("seconds") > 0)["hour"].to_list() == open_hours
+        assert answer["sessions_known"].all()
+        total = answer.select(pl.sum("seconds") + pl.sum("left_out_seconds")).item()
+        assert total == pytest.approx(86_400, abs=5)
+        at_open = answer.filter(pl.col("hour") == 17)["spread"]
+        assert at_open.to_list() == [pytest.approx(265_180_000, abs=10_000)]
 
 
 def test_quotes_of_a_market_that_is_not_open_are_in_no_measure_of_trades() -> None:
@@ -655,55 +734,59 @@ def test_time_bars_equal_bars_of_a_time(data: tuple[Path, pl.LazyFrame], every: 
     assert_frame_equal(answer.sort(order), expected.sort(order), check_exact=True)
 
 
-@pytest.mark.parametrize("bar_volume", [3, 500])
-def test_volume_bars_are_cut_at_multiples_of_the_volume_in_the_order_of_the_stream(
+@pytest.mark.parametrize("session", ["CMES", "00:10-20:30 UTC sun-sat"])
+def test_session_bars_equal_bars_of_sessions(data: tuple[Path, pl.LazyFrame], session: str) -> None:
+    lake, records = data
+    bars = with_symbols(records, MboNamespace(records).bars(session=session))
+    answer = query_lake("session_bars", lake, sessions=session)
+    expected = bars.rename(
+        {
+            "trades": "trade_count",
+            "ts_session_open": "session_open",
+            "ts_session_close": "session_close",
+        }
+    ).with_columns(pl.col("session_open", "session_close").dt.convert_time_zone("UTC"))
+    order = ["ts_open", "symbol", "publisher_id"]
+    assert_frame_equal(
+        answer.sort(order), expected.select(answer.columns).sort(order), check_exact=True
+    )
+    assert answer["trade_count"].sum() == trades_of(records)
+    if (lake.name, session) == ("clx5", "00:10-20:30 UTC sun-sat"):
+        assert answer["date"].null_count() > 0
+
+
+def trades_of(records: pl.LazyFrame) -> int:
+    """The number of trades."""
+    return MboNamespace(records).trades().collect().height
+
+
+def test_a_session_with_a_break_is_one_bar_and_what_is_outside_another() -> None:
+    hours = [(1, 1), (13, 2), (13.5, 4), (19, 8), (24.5, 16)]
+    rows = [trade(3_600 * (hour - 10), "B", 100, size) for hour, size in hours]
+    answer = run_query("session_bars", {"trades": rows}, sessions="CMEGlobex_Grains")
+    # 15 November 2023: 1:00 to 13:45 and 14:30 to 19:20, in UTC.
+    days = [None if day is None else day.day for day in answer["date"]]
+    assert list(zip(days, answer["volume"], strict=True)) == [(15, 15), (None, 16)]
+    late = trade(3_600 * 4, "B", 100, 32)  # in the break
+    answer = run_query("session_bars", {"trades": [late]}, sessions="CMEGlobex_Grains")
+    assert answer["date", "session_open", "volume"].rows() == [(None, None, 32)]
+
+
+@pytest.mark.parametrize("bar_volume", [1, 3, 500])
+def test_volume_bars_equal_bars_of_a_volume(
     data: tuple[Path, pl.LazyFrame], bar_volume: int
 ) -> None:
     lake, records = data
-    size, price = pl.col("size").cast(pl.Int64), pl.col("price")
-    until = size.cum_sum().over("symbol", "publisher_id")
-
-    def volume(side: str) -> pl.Expr:
-        return size.filter(pl.col("side") == side).sum()
-
-    expected = (
-        with_symbols(records, MboNamespace(records).trades())
-        .with_columns(bar=(until - size) // bar_volume, until=until)
-        .group_by("symbol", "publisher_id", "bar", maintain_order=True)
-        .agg(
-            pl.col("ts_recv").first().alias("ts_open"),
-            pl.col("ts_recv").last().alias("ts_close"),
-            price.first().alias("open"),
-            price.max().alias("high"),
-            price.min().alias("low"),
-            price.last().alias("close"),
-            size.sum().alias("volume"),
-            volume("B").alias("buy_volume"),
-            volume("A").alias("sell_volume"),
-            pl.len().cast(pl.Int64).alias("trade_count"),
-            ((price.cast(pl.Int128) * size).sum() / size.sum()).alias("vwap"),
-            pl.col("until").last(),
-        )
-        .filter(pl.col("until") >= (pl.col("bar") + 1) * bar_volume)
-        .drop("until")
-        .sort("symbol", "publisher_id", "bar")
+    bars = with_symbols(records, MboNamespace(records).bars(volume=bar_volume))
+    book = ["symbol", "publisher_id"]
+    expected = bars.with_columns(bar=pl.int_range(pl.len()).over(book)).rename(
+        {"trades": "trade_count"}
     )
     answer = query_lake("volume_bars", lake, bar_volume=bar_volume)
+    expected = expected.select(answer.columns).sort(*book, "bar")
     assert_frame_equal(answer, expected, rel_tol=1e-15)
     if (lake.name, bar_volume) == ("esh4_2", 3):
-        assert answer.height == 1_639
-
-
-def test_volume_bars_equal_bars_of_a_volume_where_none_has_too_much(
-    data: tuple[Path, pl.LazyFrame],
-) -> None:
-    lake, records = data
-    # Each trade is a bar: what it has too much ends no other.
-    bars = with_symbols(records, MboNamespace(records).bars(volume=1))
-    answer = query_lake("volume_bars", lake, bar_volume=1).drop("bar")
-    expected = bars.rename({"trades": "trade_count"}).select(answer.columns)
-    order = ["symbol", "publisher_id", "ts_open", "close", "volume"]
-    assert_frame_equal(answer.sort(order), expected.sort(order), check_exact=True)
+        assert answer.height > 1_000
 
 
 BOOK = ["publisher_id", "instrument_id"]
@@ -880,9 +963,12 @@ def test_mid_at_trades_equals_an_asof_join(data: tuple[Path, pl.LazyFrame]) -> N
 
 
 def held(records: pl.LazyFrame, levels: int) -> pl.DataFrame:
-    """The states of books, with the hour and the time of each part that stood in one hour."""
+    """The states of books, with the hour and the time of each part that stood in one hour.
+
+    Hours are those of `ZONE`.
+    """
     hour_ns = 3_600 * NS_PER_S
-    ts = pl.col("ts_recv").to_physical()
+    ts = pl.col("ts_recv").to_physical() + ZONE_NS
     return (
         with_symbols(records, MboNamespace(records).states(levels))
         .filter(pl.col("action") != "T")
@@ -896,6 +982,7 @@ def held(records: pl.LazyFrame, levels: int) -> pl.DataFrame:
             hour=pl.col("turn") % 24,
             ns=pl.min_horizontal("until", (pl.col("turn") + 1) * hour_ns)
             - pl.max_horizontal("ts", pl.col("turn") * hour_ns),
+            tz=pl.lit(ZONE),
         )
     )
 
@@ -918,7 +1005,7 @@ def test_spreads_are_weighed_in_each_hour(data: tuple[Path, pl.LazyFrame]) -> No
         .with_columns(spread=pl.col("ask_px_00") - pl.col("bid_px_00"))
         .drop_nulls("spread")
         .sort("spread", maintain_order=True)
-        .group_by("symbol", "publisher_id", "hour")
+        .group_by("symbol", "publisher_id", "hour", "tz")
         .agg(
             weighed(pl.col("spread")).alias("mean"),
             *map(quantile, (5, 50, 95)),
@@ -927,7 +1014,7 @@ def test_spreads_are_weighed_in_each_hour(data: tuple[Path, pl.LazyFrame]) -> No
         .rename({"mean": "spread"})
         .sort("symbol", "publisher_id", "hour")
     )
-    answer = counted(query_lake("spread_by_hour", lake, include=ALL_STATES))
+    answer = counted(query_lake("spread_by_hour", lake, include=ALL_STATES, tz=ZONE))
     assert_frame_equal(answer, expected.select(answer.columns), rel_tol=1e-12)
 
 
@@ -945,7 +1032,7 @@ def test_depths_are_weighed_in_each_hour(data: tuple[Path, pl.LazyFrame]) -> Non
         held(records, 10)
         .with_columns(**totals)
         .filter(pl.col("bid").is_not_null() | pl.col("ask").is_not_null())
-        .group_by("symbol", "publisher_id", "hour")
+        .group_by("symbol", "publisher_id", "hour", "tz")
         .agg(
             *(weighed(pl.col(side)).alias(f"depth_{side}") for side in sides),
             *((known[side].sum() / NS_PER_S).alias(f"seconds_{side}") for side in sides),
@@ -953,7 +1040,7 @@ def test_depths_are_weighed_in_each_hour(data: tuple[Path, pl.LazyFrame]) -> Non
         .with_columns(pl.col("depth_bid", "depth_ask").fill_nan(None))
         .sort("symbol", "publisher_id", "hour")
     )
-    answer = counted(query_lake("depth_by_hour", lake, include=ALL_STATES, levels=3))
+    answer = counted(query_lake("depth_by_hour", lake, include=ALL_STATES, levels=3, tz=ZONE))
     assert_frame_equal(answer, expected.select(answer.columns), rel_tol=1e-12)
 
 

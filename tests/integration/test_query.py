@@ -19,7 +19,8 @@ import pytest
 from polars.testing import assert_frame_equal, assert_series_equal
 
 from batonics.frames.schemas.table import dbn_schemas
-from batonics.model.errors import UsageError
+from batonics.lake.lake import Lake
+from batonics.model.errors import DataWarning, UsageError
 from batonics.model.mbo import Action
 from tests.support.command import SAMPLE, CommandResult, error_line, run_command, run_in_process
 from tests.support.dbn_files import DAY_NS, adds, encode, list_names, metadata, record
@@ -270,7 +271,6 @@ def test_an_order_that_is_alive_is_in_the_window_of_its_date_whatever_others_did
     file = tmp_path / "a.dbn"
     file.write_bytes(metadata() + encode(rows))
     load(tmp_path / "lake", file, schemas=("orders",))
-    from batonics.lake.lake import Lake
 
     lake = Lake(tmp_path / "lake")
     for start, end, expected in (
@@ -300,7 +300,6 @@ def test_an_order_that_is_alive_is_in_the_window_of_its_date_whatever_others_did
     ],
 )
 def test_views_have_the_rows_that_a_scan_has(view: str, start: str, end: str, lake: Path) -> None:
-    from batonics.lake.lake import Lake
 
     wanted: dict[str, Any] = {"start": start, "end": end}
     scanned = Lake(lake).scan(view, **wanted).collect().height
@@ -310,7 +309,6 @@ def test_views_have_the_rows_that_a_scan_has(view: str, start: str, end: str, la
 
 @pytest.mark.parametrize("view", ["trades", "orders", "mbo"])
 def test_views_and_scans_refuse_times_that_the_lake_has_nothing_of(view: str, lake: Path) -> None:
-    from batonics.lake.lake import Lake
 
     wanted: dict[str, Any] = {"start": "2300-01-01", "end": "2301-01-01"}
     with pytest.raises(UsageError, match="no rows from 2300-01-01"):
@@ -745,12 +743,21 @@ def test_all_columns_of_an_answer_have_the_unit_that_is_asked_for(lake: Path) ->
 
 def test_a_query_that_depends_on_the_unit_says_in_which_unit_it_was_answered(lake: Path) -> None:
     sql = "SELECT count(*) AS n, max(price) AS p FROM trades WHERE price > 15.5"
-    done = run_in_process("query", sql, "--lake", lake)
-    assert done.out.decode().split() == ["n", "p", "16", "17000000000"]
-    assert done.err.count("\n") == 1
-    assert "prices are integers of 1e-9 in this query" in done.err
+    note = "prices are integers of 1e-9 in this query, and 15.5 beside them means 0.0000000155"
+    for more in ((), ("--prices", "fixed")):
+        done = run_in_process("query", sql, "--lake", lake, *more)
+        assert done.out.decode().split() == ["n", "p", "16", "17000000000"]
+        assert done.err.count("\n") == 1
+        assert note in done.err
+    with pytest.warns(DataWarning, match=note):
+        assert Lake(lake).sql(sql)["n"].item() == 16
     done = run_in_process("query", sql, "--lake", lake, "--prices", "decimal")
     assert (done.out.decode().split(), done.err) == (["n", "p", "4", "17.000000000"], "")
+    # Without such a number, only who did not ask for the unit is told of it.
+    rounded = "SELECT round(max(price), -9) AS p FROM trades"
+    done = run_in_process("query", rounded, "--lake", lake)
+    assert "prices are integers of 1e-9 in this query, since its rows depend on" in done.err
+    assert run_in_process("query", rounded, "--lake", lake, "--prices", "fixed").err == ""
 
 
 def test_a_column_that_a_header_does_not_declare_is_left_as_it_is_and_named(

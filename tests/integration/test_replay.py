@@ -14,12 +14,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from batonics.gateway.fault_simulation import simulate_connections
 from batonics.gateway.faults import Fault, FaultCounts, Faults
 from batonics.gateway.pacing import Pace
-from batonics.model.errors import OutputError
+from batonics.jobs.replay import PROTOCOLS, Replay, ReplayRequest
+from batonics.model.errors import OutputError, UsageError
 from batonics.model.times import format_time
+from batonics.sinks import logs
 from tests.support.command import SCRIPT, environment, error_line, reconstruct_books, run_in_process
 from tests.support.dbn_files import RECORDS_AT, adds, compress, encode, metadata
 from tests.support.replays import connect_client, receive_all, receive_rest, run_replay
@@ -65,8 +68,24 @@ def test_a_start_and_loops(feed: Path) -> None:
         assert receive_all(replay) == metadata() + 3 * encode(adds(3_000)[1_000:])
     with run_replay(feed, loops=2) as replay:
         assert receive_all(replay) == FEED + FEED[RECORDS_AT:]
-    with run_replay(feed, start_ns=2**62, loops=0) as replay:
-        assert receive_all(replay) == metadata()
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_start_after_the_last_record_is_refused(feed: Path, protocol: str) -> None:
+    last_ns = adds(3_000)[-1].ts_recv
+    words = f"{format_time(last_ns + 1)} is after the last record: nothing would be sent"
+    with pytest.raises(UsageError, match=words):
+        Replay(ReplayRequest((str(feed),), "127.0.0.1:0", protocol, start_ns=last_ns + 1))
+    Replay(ReplayRequest((str(feed),), "127.0.0.1:0", protocol, start_ns=last_ns)).close()
+
+
+def test_a_start_before_the_first_record_is_logged(feed: Path) -> None:
+    logs.configure(as_json=True, level="warning")
+    with capture_logs() as said:
+        Replay(ReplayRequest((str(feed),), "127.0.0.1:0", start_ns=1)).close()
+    (line,) = said
+    assert line["event"] == "start_is_before_data"
+    assert line["first_record"] == format_time(adds(1)[0].ts_recv)
 
 
 @pytest.mark.alone

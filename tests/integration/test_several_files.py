@@ -5,6 +5,7 @@ The rule: a book that goes on over files is what one file of all its records wou
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,17 @@ import pytest
 import batonics
 from batonics.model.mbo import Action, Flag, Side
 from batonics.model.times import NS_PER_DAY
+from batonics.sources.stream import MboStream
 from tests.support.command import error_line, reconstruct_books, run_in_process
-from tests.support.dbn_files import DAY_NS, SMALL, adds, encode, metadata, record
+from tests.support.dbn_files import (
+    DAY_NS,
+    SMALL,
+    adds,
+    encode,
+    list_names,
+    metadata,
+    record,
+)
 from tests.support.ndjson_lines import NDJSON_1, NDJSON_2
 from tests.support.real_files import ESH4_DAYS
 
@@ -32,6 +42,32 @@ def load(*arguments: str | Path) -> list[dict[str, Any]]:
 def write(path: Path, data: bytes) -> Path:
     path.write_bytes(data)
     return path
+
+
+def test_many_files_are_read_with_few_open(tmp_path: Path) -> None:
+    paths = []
+    for day in range(30):
+        data = metadata() + encode(adds(20, ts_recv=DAY_NS + day * NS_PER_DAY))
+        paths.append(write(tmp_path / f"{day:02}.dbn", data))
+    before = len(list_names(Path("/proc/self/fd")))
+    stream = MboStream(paths)
+    opened, rows = [], 0
+    with closing(stream.batches()) as batches:
+        for batch in batches:
+            opened.append(len(list_names(Path("/proc/self/fd"))) - before)
+            rows += len(batch.action)
+    assert rows == 30 * 20
+    assert max(opened) <= 2
+    # The lists of names of a file that was read are forgotten; what they say is not.
+    assert all(file.metadata and not file.metadata.mappings for file in stream.files)
+    assert stream.symbols.symbol(1, DAY_NS) == "AAA"
+
+
+def test_a_file_of_many_that_is_missing_is_named_before_any_is_read(tmp_path: Path) -> None:
+    paths = [write(tmp_path / f"{day}.dbn", SMALL) for day in range(3)]
+    paths[2].unlink()
+    line = error_line(run_in_process("inspect", *paths), 3)
+    assert line == f"{paths[2]}: cannot be opened: No such file or directory"
 
 
 def test_the_second_day_after_the_first_is_the_second_day_alone(test_data: Path) -> None:

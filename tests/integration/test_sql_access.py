@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,17 @@ def test_a_query_reads_no_other_file(file: Path, ground: EscapeGround, tmp_path:
     # The views themselves are read, with a plan and without one.
     assert lake.sql("SELECT count(*) FROM trades").item() == 4
     assert lake.sql("SELECT count(*) FROM trades WHERE symbol = 'AAA'").item() == 2
+
+
+def test_a_query_runs_where_the_temporary_directory_is_a_link(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(tmp_path / "lake", file)
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "tmp")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "link"))
+    found = Lake(tmp_path / "lake").sql("SELECT count(*) FROM trades WHERE symbol = 'AAA'")
+    assert found.item() == 2
 
 
 @pytest.mark.parametrize("source", ["--lake", "--from"])

@@ -193,6 +193,30 @@ def test_frames_lakes_and_derived_rows_agree(
     assert trades["n"].item() == sum(row.action == Action.TRADE for row in mine)
 
 
+@pytest.mark.parametrize("schema", ["mbp-1", "bbo-1s", "ohlcv-1h", "mbo"])
+def test_verify_compares_the_rows_of_the_names_dates(
+    path: Path, rows: list[Record], schema: str
+) -> None:
+    assert rows
+    theirs = path.parent / f"theirs-{schema}.parquet"
+    options = ("--schema", schema, "--out", theirs, "--quiet")
+    assert run_in_process("convert", path, *options).code == 0
+    names = ["AAA", "NG.v.0", "6"]
+    if schema != "bbo-1s":  # whose rows have the last trade of their id, whatever its name was
+        names += ["BBB", "CL.c.0"]
+    for name in names:
+        compared = ("--symbols", name, "--against", theirs, "--schema", schema)
+        done = run_in_process("verify", path, *compared, "--json", "--quiet")
+        against = orjson.loads(done.out)["against"]
+        assert against["agrees"], (name, against)
+        assert against["only_theirs"] == {}
+        # The interval in which a name ends has the next name where that begins.
+        cut_off = against["only_ours"].get("cut_off", 0)
+        assert cut_off == (schema == "bbo-1s" and name in {"AAA", "NG.v.0"})
+        count = against["rows"]["theirs"]
+        assert count == against["pairs"]["equal"] == converted(path, name, schema).height - cut_off
+
+
 def test_names_of_derived_frames_are_those_of_their_records(path: Path, rows: list[Record]) -> None:
     records = batonics.scan_mbo(path).drop("symbol")
     named = batonics.with_symbols(records, path).collect()

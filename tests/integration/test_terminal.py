@@ -18,6 +18,14 @@ COLUMNS = 82
 """Columns of the view mbp_10."""
 
 
+def test_books_as_json_go_to_a_terminal_only_when_asked_for() -> None:
+    arguments = ("reconstruct", SAMPLE, "--out", "-", "--depth", "1", "-q")
+    refused = run_in_terminal(*arguments)
+    assert refused.code == 2
+    assert "--out -: standard output is a terminal" in refused.text
+    assert '"batonics.book/2"' in run_in_terminal(*arguments, "--format", "json").text
+
+
 @pytest.mark.parametrize("columns", [80, 133])
 def test_a_wide_answer_shows_its_first_and_last_columns(columns: int) -> None:
     done = run_in_terminal(*QUERY, columns=columns)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -45,6 +46,8 @@ from tests.support.trace import every, rebuilt, restarted, trace
 PASSED, STILLBORN, KILLED = 0, 3, 4
 PREFIX_BYTES = 8
 SEED = 41
+STEP_CPU_S = 30
+"""Three times what the longest step takes, with kernels that it compiles: some mutants loop."""
 
 
 def compile_all() -> None:
@@ -66,7 +69,16 @@ def run(clx5: Path | None, changed: str = "") -> None:
     steps += [_statuses, _restarts, partial(_check_final_book, clx5)]
     first = _FIRST.get(changed.rpartition(".")[2], ())
     for step in (*first, *(step for step in steps if step not in first)):
+        _limit_cpu_time(STEP_CPU_S)
         step()
+
+
+def _limit_cpu_time(seconds: int) -> None:
+    """End this process after so much more processor time: a kernel hears no other signal."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    soft = int(used.ru_utime + used.ru_stime) + seconds
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    resource.setrlimit(resource.RLIMIT_CPU, (soft if hard < 0 else min(soft, hard), hard))
 
 
 def _engine() -> None:

@@ -5,11 +5,13 @@ The rule: nothing here depends on real data; times are of one UTC day unless the
 
 from __future__ import annotations
 
+import struct
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from batonics.codec.dbn import encode_records
+from batonics.codec.messages import RTYPE_STATUS
 from batonics.codec.metadata import DatedSymbol, Metadata, SymbolMapping, encode_metadata
 from batonics.model.mbo import Action, Flag, Side
 from batonics.model.times import NS_PER_DAY
@@ -76,6 +78,19 @@ def adds(count: int, *, ts_recv: int = DAY_NS) -> list[Record]:
 SMALL = metadata() + encode(adds(20))
 """A whole, plain DBN file of 20 records."""
 RECORDS_AT = len(metadata())
+
+
+STATUS_SCHEMA = 11
+"""The number of the schema status in metadata."""
+
+
+def status_record(
+    ts_ns: int, action: int, is_trading: str = "~", *, instrument_id: int = 1
+) -> bytes:
+    """A status record of publisher 1."""
+    head = struct.pack("<BBHIQ", 10, RTYPE_STATUS, 1, instrument_id, ts_ns)
+    body = struct.pack("<QHHH", ts_ns, action, 0, 0) + f"{is_trading}~~".encode()
+    return (head + body).ljust(40, b"\0")
 
 
 def damaged(byte: int, value: int, *, index: int = 3) -> bytes:

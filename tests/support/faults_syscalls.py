@@ -132,6 +132,9 @@ def faulty_commands(directory: Path, scratch: Path) -> Iterator[FaultyCommands]:
 
 def serve() -> None:
     """Run what is asked for on standard input, a line of JSON each, and answer with its status."""
+    from batonics.cli.main import root_command
+
+    root_command()  # made once for all children
     library = ctypes.CDLL(None)
     for line in sys.stdin:
         asked = json.loads(line)

@@ -21,9 +21,11 @@ from batonics.frames.columns.book_state import (
 )
 from batonics.frames.columns.mbo_frame import TIME_TYPE
 from batonics.frames.columns.row_place import POSITION, ROW_PLACE_SCHEMA, SOURCE
+from batonics.frames.scan.complete_intervals import COMPLETE
 from batonics.frames.scan.row_extras import with_extra
 from batonics.frames.scan.sources import pull_frames
-from batonics.frames.schemas.table import Schema, find_schema
+from batonics.frames.schemas.schema import Schema
+from batonics.frames.schemas.table import find_schema
 from batonics.jobs.lake_load import LakeLoad, LoadRequest, LoadResult
 from batonics.lake.catalog import LoadedSource, SchemaLoad
 from batonics.lake.commits import commit_load
@@ -81,12 +83,25 @@ def with_places(records: pl.LazyFrame, schema: Schema) -> pl.DataFrame:
         no_end = pl.Series(STATUS_END, [None], TIME_TYPE).new_from_index(0, rows.height)
         stated = stated.with_columns(no_end)
         states = [stated[name] for name in LAKE_STATE_SCHEMA]
+    complete = [] if schema.interval_ns is None else [_complete_rows(records, rows, schema)]
     return rows.select(
         *columns,
         *states,
+        *complete,
         start.new_from_index(0, rows.height).alias(SOURCE),
         pl.col(POSITION).cast(ROW_PLACE_SCHEMA[POSITION]),
     )
+
+
+def _complete_rows(records: pl.LazyFrame, rows: pl.DataFrame, schema: Schema) -> pl.Series:
+    """Whether the times of the records, which are trusted, cover the interval of each row."""
+    times = records.select(pl.col("ts_recv").drop_nulls()).collect().to_series().to_physical()
+    assert schema.interval_ns is not None
+    found = []
+    for time_ns in rows.select(schema.time).to_series().to_physical().to_list():
+        last = time_ns if schema.time_is_interval_end else time_ns + schema.interval_ns - 1
+        found.append(times.min() <= last - schema.interval_ns + 1 and last <= times.max())
+    return pl.Series(COMPLETE, found, pl.Boolean)
 
 
 def read_lake(lake: Path, schema: str, **wanted: Any) -> pl.DataFrame:

@@ -6,7 +6,9 @@ the view, with the same types, every column there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,12 @@ import duckdb
 import polars as pl
 
 from batonics.frames.columns.book_state import CROSSED, STATUS_END, is_crossed
-from batonics.frames.schemas.table import Schema, find_schema
+from batonics.frames.schemas.schema import Schema
+from batonics.frames.schemas.table import find_schema
 from batonics.jobs.query import QueryRequest, query_frame
 from batonics.lake.connection import check_select, connect_duckdb
 from batonics.lake.query_file import QueryFile, parse_query
+from batonics.lake.session_spans import replace_sessions
 from batonics.lake.views import view_name, view_statement
 from tests.support.command import SAMPLE
 from tests.support.real_files import CLX5, DBEQ, ESH4_DAYS
@@ -26,6 +30,9 @@ QUERIES = Path(__file__).parents[2] / "queries"
 NS_PER_S = 1_000_000_000
 MIDNIGHT_NS = 1_700_006_400 * NS_PER_S
 """2023-11-15T00:00:00Z, from which rows made by hand may count their times."""
+
+ZONE, ZONE_NS = "Asia/Kolkata", 19_800 * NS_PER_S
+"""A time zone in which hours begin at half past in UTC, and how far it is ahead."""
 
 Rows = pl.DataFrame | Sequence[Mapping[str, Any]]
 Tables = Mapping[str, Rows]
@@ -70,16 +77,16 @@ def run_query(
         params: of the query, as a user would give them; numbers may be numbers.
     """
     query = load_query(name)
-    with connect_duckdb() as connection:
-        relation = _related(connection, query, tables, params, include)
+    with _views_of(tables, include) as connection:
+        relation = _relate(connection, query, tables, params)
         return pl.DataFrame(relation.to_arrow_table())
 
 
 def types_of(name: str, tables: Tables, **params: object) -> dict[str, str]:
     """The columns of an answer, with DuckDB's types."""
     query = load_query(name)
-    with connect_duckdb() as connection:
-        relation = _related(connection, query, tables, params)
+    with _views_of(tables) as connection:
+        relation = _relate(connection, query, tables, params)
         return dict(zip(relation.columns, map(str, relation.types), strict=True))
 
 
@@ -179,23 +186,51 @@ def _schema(view: str) -> Schema:
     return find_schema(view.replace("_", "-"))
 
 
-def _related(
+@cache
+def _database() -> duckdb.DuckDBPyConnection:
+    return connect_duckdb()
+
+
+@contextmanager
+def _views_of(tables: Tables, include: Sequence[str] = ()) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection with the views of these rows, which are gone afterwards.
+
+    All share one database, since to make one takes longer than most queries.
+    """
+    connection, scans = _database(), []
+    connection.execute("BEGIN")
+    try:
+        for view, rows in tables.items():
+            schema = _schema(view)
+            frame = full_rows(view, rows)
+            # Enums come out of a lake as text.
+            letters = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.Enum)]
+            scans.append(f"rows_of_{view_name(schema.name)}")
+            text = frame.cast(dict.fromkeys(letters, pl.String()))
+            connection.register(scans[-1], text.to_arrow())
+            connection.execute(view_statement(schema, [], scan=scans[-1], include=include))
+        yield connection
+    finally:
+        connection.execute("ROLLBACK")
+        for scan in scans:
+            connection.unregister(scan)
+
+
+def _relate(
     connection: duckdb.DuckDBPyConnection,
     query: QueryFile,
     tables: Tables,
     params: Mapping[str, object],
-    include: Sequence[str] = (),
 ) -> duckdb.DuckDBPyRelation:
     check_select(connection, query.sql)
-    for view, rows in tables.items():
-        schema = _schema(view)
-        frame = full_rows(view, rows)
-        # Enums come out of a lake as text.
-        letters = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.Enum)]
-        scan = f"rows_of_{view_name(schema.name)}"
-        connection.register(scan, frame.cast(dict.fromkeys(letters, pl.String())).to_arrow())
-        connection.execute(view_statement(schema, [], scan=scan, include=include))
-    return connection.sql(query.sql, params=query.bind(_texts(params)) or None)
+    times = [time for view, rows in tables.items() for time in _times_of(view, rows)]
+    values = replace_sessions(query.bind(_texts(params)), times)
+    return connection.sql(query.sql, params=values or None)
+
+
+def _times_of(view: str, rows: Rows) -> list[int]:
+    times = full_rows(view, rows).select(_schema(view).time).to_series()
+    return times.cast(pl.Int64).drop_nulls().to_list()
 
 
 def _texts(params: Mapping[str, object]) -> dict[str, str]:

@@ -7,6 +7,7 @@ same frames as a LazyFrame over records.
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import partial
 
@@ -33,8 +34,10 @@ from batonics.frames.depth.sampling import changed_depth_frames, sampled_depth_f
 from batonics.frames.depth.snapshots import depth_frames
 from batonics.frames.depth.windows import EventWindows, Windows
 from batonics.frames.scan.folding import book_keys, fold_pieces, key_columns
+from batonics.frames.scan.mbo_scan import StreamFacts, facts_of
 from batonics.frames.scan.record_source import record_source
-from batonics.model.answers import AsOf, DataSpan
+from batonics.frames.scan.trading_statuses import TradingStatuses
+from batonics.model.answers import AsOf, DataSpan, book_warnings
 from batonics.model.errors import DataWarning
 from batonics.model.mbo import UNDEF_PRICE, MboBatch
 
@@ -103,19 +106,29 @@ def changes_source(records: pl.LazyFrame, depth: int) -> pl.LazyFrame:
 
 def book_source(records: pl.LazyFrame, at_ns: int) -> pl.LazyFrame:
     """A LazyFrame of `BOOK_SCHEMA` over MBO records: all levels at a moment."""
+    facts = facts_of(records) or StreamFacts()
 
     def derive(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
-        return book_frames(batches, at_ns)
+        return book_frames(batches, at_ns, facts)
 
     # Records of all books show until when the data reaches.
     return record_source("MBO BOOK", records, BOOK_SCHEMA, derive, books_independent=False)
 
 
-def book_frames(batches: Iterable[MboBatch], at_ns: int) -> Iterator[pl.DataFrame]:
+def book_frames(
+    batches: Iterable[MboBatch], at_ns: int, facts: StreamFacts
+) -> Iterator[pl.DataFrame]:
     """One frame of `BOOK_SCHEMA`: each book after its last complete event up to a moment.
 
+    A DataWarning counts the books that are doubtful, by the reason.
+
+    Args:
+        batches: MBO records, in their order.
+        at_ns: the moment.
+        facts: what the stream knows of the trading statuses of its books.
+
     Raises:
-        UsageError: the moment is before the first record.
+        UsageError: the moment is before the first record, or no record is.
     """
     engine, cutoff, data = BookEngine(), EventCutoff(at_ns), DataSpan()
     for batch in batches:
@@ -125,9 +138,10 @@ def book_frames(batches: Iterable[MboBatch], at_ns: int) -> Iterator[pl.DataFram
         if cutoff.done:
             break
     data.check_not_before(at_ns)
-    for warning in AsOf.of_records(at_ns, data).warnings():
-        warnings.warn(f"{warning.meaning}; {data.describe()}", DataWarning, stacklevel=2)
     engine.fold(cutoff.finish())
+    as_of = AsOf.of_records(at_ns, data)
+    trading = TradingStatuses(facts.statuses(), facts.sessions).at(engine.keys(), at_ns)
+    _warn_of_books(engine, as_of._replace(trading=trading))
     levels = engine.levels()
     keys = book_keys(engine)[levels.book]
     frame = pl.DataFrame(
@@ -142,6 +156,23 @@ def book_frames(batches: Iterable[MboBatch], at_ns: int) -> Iterator[pl.DataFram
     level = pl.int_range(pl.len(), dtype=pl.UInt32).over(*BOOK_KEY, "side")
     by_book = frame.with_columns(level=level).sort(*BOOK_KEY, "side", "level")
     yield by_book.select(list(BOOK_SCHEMA))
+
+
+def _warn_of_books(engine: BookEngine, as_of: AsOf) -> None:
+    """Warn of a time after the records, and count the doubtful books by the reason."""
+    for warning in as_of.warnings():
+        warnings.warn(f"{warning.meaning}; {as_of.data.describe()}", DataWarning, stacklevel=2)
+    statuses, keys, crossed = engine.statuses(), engine.keys(), engine.levels().crossed_books()
+    counts = Counter(
+        warning
+        for book, key in enumerate(keys)
+        for warning in book_warnings(
+            statuses[book].name.lower(), crossed=book in crossed, trading=as_of.trading.get(key)
+        )
+    )
+    for warning, count in counts.items():
+        text = f"{warning}: {count:,} of {len(keys):,} books: {warning.meaning}"
+        warnings.warn(text, DataWarning, stacklevel=2)
 
 
 def bbo_frames(batches: Iterable[MboBatch], *, positions: bool = False) -> Iterator[pl.DataFrame]:

@@ -11,11 +11,13 @@ import polars as pl
 
 from batonics.book.engine import BookEngine
 from batonics.book.state import Anomaly
+from batonics.frames.columns.book_state import STATUS_TYPE
 from batonics.frames.columns.mbo_frame import BOOK_SIDE_TYPE, to_datetimes
 from batonics.frames.columns.prices import convert_prices, find_price_columns
 from batonics.frames.html import html_table
 from batonics.model.answers import END_OF_DATA, AsOf, book_warnings
 from batonics.model.arguments import check_methods
+from batonics.model.book_changes import TradingStatus
 from batonics.model.errors import UsageError
 from batonics.model.mbo import UNDEF_TIMESTAMP
 from batonics.model.prices import PriceUnit
@@ -79,8 +81,10 @@ class Books:
 
         Columns:
             publisher_id (UInt16), instrument_id (UInt32), symbol, status (String).
+            trading_status (Enum of statuses): that of the market at the time of the books; null if
+                it is not known.
             warnings (List of String): what makes the book doubtful: after_data, cold, stale,
-                crossed.
+                crossed, closed.
             events (Int64): the number of complete events.
             event_open (Boolean): whether the input ends within an event.
             ts_event, ts_recv (Datetime ns UTC), sequence (UInt32): those of the last record.
@@ -89,10 +93,12 @@ class Books:
         engine, seen = self.engine, self.engine.last_seen()
         statuses = [status.name.lower() for status in engine.statuses()]
         anomalies = engine.anomalies()
+        trading = [None if one is None else one.name.lower() for one in self._trading_statuses()]
         return (
             self._keys()
             .with_columns(
                 pl.Series("status", statuses, pl.String),
+                pl.Series("trading_status", trading, STATUS_TYPE),
                 pl.Series("warnings", self._warnings(statuses), pl.List(pl.String)),
                 pl.Series("events", engine.events()),
                 pl.Series("event_open", engine.events_open()),
@@ -214,16 +220,21 @@ class Books:
 
     def _warnings(self, statuses: list[str]) -> list[list[str]]:
         """The warnings of each book."""
-        levels = self.engine.levels()
-        best = pl.DataFrame({"book": levels.book, "side": levels.side, "price": levels.price})
-        best = best.group_by("book", "side").first().pivot("side", index="book", values="price")
-        crossed: set[int] = set()
-        if {"0", "1"} <= set(best.columns):
-            crossed = set(best.filter(pl.col("0") > pl.col("1"))["book"])
+        crossed = self.engine.levels().crossed_books()
         return [
-            [*self.as_of.warnings(), *book_warnings(status, crossed=book in crossed)]
-            for book, status in enumerate(statuses)
+            [
+                *self.as_of.warnings(),
+                *book_warnings(status, crossed=book in crossed, trading=trading),
+            ]
+            for book, (status, trading) in enumerate(
+                zip(statuses, self._trading_statuses(), strict=True)
+            )
         ]
+
+    def _trading_statuses(self) -> list[TradingStatus | None]:
+        """The trading status of each book."""
+        books = self.engine.keys()
+        return [self.as_of.trading.get(book) for book in books]
 
     def _keys(self) -> pl.DataFrame:
         keys, seen = self.engine.keys(), self.engine.last_seen()

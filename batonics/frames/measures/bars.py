@@ -11,6 +11,7 @@ is in the interval of the time reached before it, and an interval ends for all b
 | of N ticks | the N-th trade                                              | only with `partial`   |
 | of volume  | the trade with which the sum of sizes reaches N             | only with `partial`   |
 | of dollars | the trade with which the sum of price times size reaches D  | only with `partial`   |
+| of sessions | the first record of a later session (`session_bars.py`)    | are given             |
 
 The trade that closes a bar is entirely in it. Trades are not split, so a bar may exceed N or D. A
 negative price, as spreads may have, reduces the sum of price times size.
@@ -44,6 +45,12 @@ from batonics.frames.measures.bar_kernels import (
     TradeColumns,
     fold_trades,
 )
+from batonics.frames.scan.complete_intervals import (
+    COMPLETE,
+    COMPLETE_SCHEMA,
+    RowInterval,
+    with_complete,
+)
 from batonics.frames.scan.sources import Projection, frame_source
 from batonics.model.errors import UsageError
 from batonics.model.mbo import PRICE_SCALE, UNDEF_PRICE
@@ -71,6 +78,7 @@ BARS_SCHEMA = pl.Schema(
         "vwap": pl.Float64(),
         # An integer of up to 38 digits. Not Int128, which neither Arrow nor DuckDB can read.
         "dollar": pl.Decimal(38, 0),
+        **COMPLETE_SCHEMA,
     }
 )
 
@@ -140,13 +148,23 @@ def bars_source(  # noqa: PLR0913 - exactly one of four is given
         vwap (Float64 of 1e-9): `dollar` divided by the volume of trades with a price; null if that
             is 0.
         dollar (Decimal(38, 0), an integer of 1e-9): the exact sum of price times size.
+        complete (Boolean): whether the length of the bar is reached; of bars of a time, whether the
+            data reach from the beginning of its interval to the end.
 
     Raises:
         UsageError: not exactly one of the four is given, or it is not a length, or a column is
             missing or has another dtype.
     """
     rule = _parse_rule(time=time, ticks=ticks, volume=volume, dollar=dollar)
-    return _bar_source(records, rule, _BARS, BARS_SCHEMA, partial=partial or time is not None)
+    if time is None:
+        return _bar_source(records, rule, [*BAR_COLUMNS, _IS_CLOSED], BARS_SCHEMA, partial=partial)
+    own = pl.Schema({name: dtype for name, dtype in BARS_SCHEMA.items() if name != COMPLETE})
+    return with_complete(
+        records,
+        lambda records: _bar_source(records, rule, BAR_COLUMNS, own, partial=True),
+        "ts_open",
+        RowInterval(parse_duration(time), ends=False),
+    )
 
 
 def _parse_rule(
@@ -160,7 +178,9 @@ def _parse_rule(
     given = [name for name, length in lengths.items() if length is not None]
     if len(given) != 1:
         found = " and ".join(given) or "none"
-        raise UsageError(f"bars by {found}, expected one of time, ticks, volume and dollar")
+        raise UsageError(
+            f"bars by {found}, expected one of time, ticks, volume, dollar and session"
+        )
     if time is not None:
         return _time_rule(parse_duration(time))
     if ticks is not None:
@@ -219,7 +239,7 @@ _OHLCV = [
     *_PRICES,
     pl.col("volume").cast(pl.UInt64),
 ]
-_BARS = [
+BAR_COLUMNS = [
     *_KEY_COLUMNS,
     _time("ts_open"),
     _time("ts_close"),
@@ -228,7 +248,8 @@ _BARS = [
     (_DOLLAR.cast(pl.Float64) / _PRICED_VOLUME).alias("vwap"),
     _DOLLAR.cast(pl.Decimal(38, 0)).alias("dollar"),
 ]
-_WORDS = [word.name.lower() for word in Bar]
+BAR_WORD_NAMES = [word.name.lower() for word in Bar]
+_IS_CLOSED = pl.col(COMPLETE)
 
 
 # ---------------------------------------------------------------------- records to rows
@@ -243,29 +264,30 @@ def _bar_source(
     partial: bool,
 ) -> pl.LazyFrame:
     # An unsuitable frame is refused here, where the mistake is made, not when it is collected.
-    check_columns(records.collect_schema(), _READ_COLUMNS)
+    check_columns(records.collect_schema(), READ_COLUMNS)
 
     def make_frames(_: Projection) -> Iterator[pl.DataFrame]:
         # A predicate on books is not pushed on: the time of a bar depends on all records.
-        for rows in _fold_bars(records, rule, partial=partial):
-            yield pl.DataFrame(rows, schema=_WORDS).select(columns)
+        for rows, is_closed in _fold_bars(records, rule, partial=partial):
+            bars = pl.DataFrame(rows, schema=BAR_WORD_NAMES)
+            yield bars.with_columns(pl.lit(is_closed).alias(COMPLETE)).select(columns)
 
     return frame_source(f"MBO {BarKind(rule.by).name} BARS", schema, make_frames)
 
 
 def _fold_bars(
     records: pl.LazyFrame, rule: CloseRule, *, partial: bool
-) -> Iterator[NDArray[np.int64]]:
-    """Closed bars in order of closing: arrays of (bars, len(Bar)), none of them empty."""
-    bar_folder = _BarFolder(rule)
-    for batch in records.select(_READ_COLUMNS).collect_batches(lazy=True, maintain_order=True):
+) -> Iterator[tuple[NDArray[np.int64], bool]]:
+    """Bars in order of closing: arrays of (bars, len(Bar)), not empty, and if they are closed."""
+    bar_folder = BarFolder(rule, new_clock())
+    for batch in records.select(READ_COLUMNS).collect_batches(lazy=True, maintain_order=True):
         for frame in batch.iter_slices(BAR_FOLD_ROWS):
             rows = bar_folder.fold(frame)
             if len(rows):
-                yield rows
-    rows = bar_folder.open_rows()
+                yield rows, True
+    rows = bar_folder.take_open_rows()
     if partial and len(rows):
-        yield rows
+        yield rows, False
 
 
 _PHYSICAL = {
@@ -278,15 +300,24 @@ _PHYSICAL = {
     "size": pl.col("size").fill_null(0),
     "flags": pl.col("flags"),
 }
-_READ_COLUMNS = list(_PHYSICAL)
+READ_COLUMNS = list(_PHYSICAL)
 
 
-class _BarFolder:
-    """Folds records in pieces; keeps the open bar of each book from piece to piece."""
+def new_clock() -> NDArray[np.int64]:
+    """The clock of a stream before its first time."""
+    return np.full(len(BarClock), -1, np.int64)
 
-    def __init__(self, rule: CloseRule) -> None:
-        self._parse_rule = rule
-        self._clock = np.full(len(BarClock), -1, np.int64)
+
+class BarFolder:
+    """Folds records in pieces; keeps the open bar of each book from piece to piece.
+
+    Args:
+        rule: when a bar is closed.
+        clock: the clock of the stream, which folders that share a stream share too.
+    """
+
+    def __init__(self, rule: CloseRule, clock: NDArray[np.int64]) -> None:
+        self._rule, self._clock = rule, clock
         # Sorted by key; the number of a book is its position.
         self._bars = np.zeros((0, BAR_WORDS), np.int64)
 
@@ -304,18 +335,19 @@ class _BarFolder:
             OpenBars(self._bars.reshape(-1), open_books),
             len(still_open),
             self._clock,
-            self._parse_rule,
+            self._rule,
             closed.reshape(-1),
         )
         rows = closed[:count]
-        if self._parse_rule.by != BarKind.TIME:
+        if self._rule.by != BarKind.TIME:
             return rows
         return rows[np.lexsort((rows[:, Bar.KEY], rows[:, Bar.START]))]
 
-    def open_rows(self) -> NDArray[np.int64]:
-        """The open bars, by book."""
+    def take_open_rows(self) -> NDArray[np.int64]:
+        """The open bars, by book, which are closed with this."""
         rows = self._bars[self._bars[:, Bar.TRADES] > 0]
         rows[:, Bar.START] = self._clock[BarClock.START]
+        self._bars[:, Bar.TRADES] = 0
         return rows
 
     def _book_numbers(self, key: NDArray[np.int64]) -> NDArray[np.int64]:

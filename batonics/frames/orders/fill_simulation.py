@@ -27,6 +27,8 @@ impact). These assumptions give its fills:
    opposite order that is new or moved stands at or through its price.
 7. Nothing is known after the last record. An order that would enter later is refused, and an order
    that is "open" was watched until then (`FillResult.data`).
+8. A market that does not trade when the order enters, by its status, fills nothing at once: a
+   marketable order is refused, and another one is marked.
 
 So the result is a lower bound if there is hidden size, and optimistic for a size that would have
 moved the market.
@@ -48,10 +50,13 @@ from batonics.book.queue_state import BOTH_SIDES, ChangeKind, LifeRow, QueueChan
 from batonics.book.queues import OrderQueues
 from batonics.frames.columns.mbo_frame import BOOK_COLUMNS, check_columns
 from batonics.frames.orders.fill_result import FillResult, fills_frame
+from batonics.frames.scan.book_changes import opens_book
 from batonics.frames.scan.folding import FOLD_ROWS
-from batonics.frames.scan.mbo_scan import batches_of
+from batonics.frames.scan.mbo_scan import StreamFacts, batches_of, facts_of
+from batonics.frames.scan.trading_statuses import TradingStatuses
 from batonics.model.answers import AnswerWarning, DataSpan, book_warnings
 from batonics.model.arguments import check_arguments
+from batonics.model.book_changes import TradingStatus
 from batonics.model.errors import UsageError
 from batonics.model.mbo import (
     DayStart,
@@ -63,6 +68,7 @@ from batonics.model.mbo import (
     slice_batch,
     split_batches,
     take_batch,
+    trusted_times,
 )
 from batonics.model.prices import Price, price_1e9
 from batonics.model.priority import find_priority
@@ -100,7 +106,8 @@ def would_fill(  # noqa: PLR0913 - an order and its book
     Raises:
         UsageError: an argument has another type or is out of range, a column is missing or has
             another dtype, several books match or none does, the book has no complete event at that
-            time, or the time is after the last record.
+            time, the time is after the last record, or a marketable order meets a market that does
+            not trade then, by the statuses of `scan_mbo`.
     """
     check_columns(records.collect_schema(), BOOK_COLUMNS)
 
@@ -113,7 +120,13 @@ def would_fill(  # noqa: PLR0913 - an order and its book
         return batch if matches.all() else take_batch(batch, matches)
 
     return simulate_fill(
-        batches_of(records), side, price_1e9(price), size, time_ns(at), select=select
+        batches_of(records),
+        side,
+        price_1e9(price),
+        size,
+        time_ns(at),
+        select=select,
+        facts=facts_of(records) or StreamFacts(),
     )
 
 
@@ -125,6 +138,7 @@ def simulate_fill(  # noqa: PLR0913 - an order and its book
     at_ns: int,
     *,
     select: Callable[[MboBatch], MboBatch],
+    facts: StreamFacts = StreamFacts(),  # noqa: B008 - it never changes
 ) -> FillResult:
     """Simulate one limit order in one of the books of a stream; see `would_fill`.
 
@@ -135,6 +149,7 @@ def simulate_fill(  # noqa: PLR0913 - an order and its book
         size: the size of the order.
         at_ns: the time at which it enters, in nanoseconds since the epoch.
         select: returns the records of the order's book.
+        facts: what the stream knows of the trading statuses of its books.
 
     Raises:
         UsageError: as for `would_fill`.
@@ -143,13 +158,14 @@ def simulate_fill(  # noqa: PLR0913 - an order and its book
         raise UsageError(f"side {side!r}, expected B or A")
     if not 1 <= size < 2**63:
         raise UsageError(f"size {size}, expected 1 or more")
-    stream = _BookStream(batches, select)
+    stream = _BookStream(batches, select, at_ns)
     simulation = _FillSimulation(side, limit_1e9, size, at_ns)
     for batch, enters in _split_at_entry(stream.batches(), at_ns):
         if enters:
             # Later records of the book end its state at the time; without them the span tells.
             stream.data.check_not_after(at_ns, "nothing shows what would happen to an order then")
-            simulation.enter()
+            # The statuses of a stream are known once it is being read.
+            simulation.enter(TradingStatuses(facts.statuses(), facts.sessions))
         simulation.fold(batch)
         if simulation.result is not None and simulation.result.end != "open":
             break
@@ -167,19 +183,34 @@ class _BookStream:
         data: the times of the records of all books so far.
     """
 
-    def __init__(self, batches: Iterable[MboBatch], select: Callable[[MboBatch], MboBatch]) -> None:
+    def __init__(
+        self,
+        batches: Iterable[MboBatch],
+        select: Callable[[MboBatch], MboBatch],
+        at_ns: int,
+    ) -> None:
         self.data = DataSpan()
-        self._batches, self._select = batches, select
+        self._batches, self._select, self._at_ns = batches, select, at_ns
 
     def batches(self) -> Iterator[MboBatch]:
-        """The records of the book, batch by batch."""
+        """The records of the book, batch by batch.
+
+        A day that begins without records of the book makes it cold at once if that is before the
+        order enters, else with its next record.
+        """
         seen: set[tuple[int, int]] = set()
+        day_starts = False
         for batch in self._batches:
             self.data = self.data.extend(batch)
             rows = self._select(batch)
+            day_starts |= isinstance(batch, DayStart)
             if len(rows.action) == 0:
-                yield rows
+                if day_starts and self._is_before_entry(batch):
+                    yield DayStart._make(rows)
+                    day_starts = False
                 continue
+            if day_starts:
+                rows, day_starts = DayStart._make(rows), False
             keys = np.unique(record_keys(rows))
             seen |= {(key >> 32, key & 0xFFFFFFFF) for key in keys.tolist()}
             if len(seen) > 1:
@@ -188,6 +219,11 @@ class _BookStream:
             yield rows
         if not seen:
             raise UsageError("no records of such a book")
+
+    def _is_before_entry(self, batch: MboBatch) -> bool:
+        """Whether a batch begins at or before the time of the order."""
+        times = trusted_times(batch.ts_recv[:1], batch.flags[:1])
+        return len(times) > 0 and 0 <= int(times[0]) <= self._at_ns
 
 
 def _split_at_entry(batches: Iterable[MboBatch], at_ns: int) -> Iterator[tuple[MboBatch, bool]]:
@@ -202,12 +238,18 @@ def _split_at_entry(batches: Iterable[MboBatch], at_ns: int) -> Iterator[tuple[M
             yield batch, False
             continue
         held = concat_batches([held, batch])
+        day_starts = isinstance(batch, DayStart)
         # In a single book, the complete events are the first records.
         for complete in cutoff.take(batch):
             held = slice_batch(held, len(complete.action), len(held.action))
+            day_starts &= not isinstance(complete, DayStart)
             yield complete, False
         entered = cutoff.done
-        if entered:
+        if entered and day_starts:  # the order enters before the day that the batch begins
+            before = len(held.action) - len(batch.action)
+            yield slice_batch(held, 0, before), True
+            yield batch, False
+        elif entered:
             yield held, True
     if not entered:
         complete = cutoff.finish()
@@ -244,7 +286,9 @@ class _FillSimulation:
 
     def fold(self, batch: MboBatch) -> None:
         """Fold records of the book, before or after the order enters."""
-        for rows in split_batches([batch], FOLD_ROWS):
+        # An empty DayStart has no pieces, but makes the book cold.
+        pieces = split_batches([batch], FOLD_ROWS) if len(batch.action) else [batch]
+        for rows in pieces:
             folded = self._engine.fold(rows)
             changes = self._queues.fold(rows, folded.deltas, self._engine).changes
             if self.result is None:
@@ -264,19 +308,33 @@ class _FillSimulation:
         until_ns = data.until_ns if self.result.end == "open" else self._until.until_ns
         return replace(self.result, data=data._replace(until_ns=until_ns))
 
-    def enter(self) -> None:
-        """Let the order enter the book in its present state."""
+    def enter(self, statuses: TradingStatuses) -> None:
+        """Let the order enter the book in its present state.
+
+        Args:
+            statuses: the trading statuses of books.
+
+        Raises:
+            UsageError: it would trade at once, and the market does not trade.
+        """
         if self._engine.records == 0:
             return
         side, price, size, at_ns = self._order
         fills = self._take_marketable()
         taken = int(fills["size"].sum())
+        (book,) = self._engine.keys()
+        trading = statuses.at([book], at_ns).get(book)
+        if taken and trading not in (None, TradingStatus.TRADING):
+            raise UsageError(
+                f"the market does not trade at {format_time(at_ns)} (its status is"
+                f" {trading.name.lower()}): nothing shows what a marketable order would get then"
+            )
         # The event is complete, so an open snapshot has ended.
         self._queues.end_open_snapshots(self._engine)
         ahead = self._queues.alive()
         ahead = ahead[(ahead[:, LifeRow.SIDE] == self._side) & (ahead[:, LifeRow.PRICE] == price)]
         ahead = ahead[(ahead[:, LifeRow.SIZE] > 0) & (taken < size)]
-        (publisher_id, instrument_id), *_ = self._engine.keys()
+        publisher_id, instrument_id = book
         self._entry = _Entry(self._queues.priority, size - taken)
         self.result = FillResult(
             publisher_id=publisher_id,
@@ -297,17 +355,15 @@ class _FillSimulation:
             priority=find_priority(publisher_id),
             fill_order=self._queues.fill_order(0),
             data=DataSpan(),
-            warnings=self._book_warnings(),
+            warnings=self._book_warnings(trading),
         )
         self._until = self._until._replace(until_ns=at_ns)
 
-    def _book_warnings(self) -> tuple[AnswerWarning, ...]:
+    def _book_warnings(self, trading: TradingStatus | None) -> tuple[AnswerWarning, ...]:
         """The warnings of the book in its present state."""
-        bbo = self._engine.levels()
-        bids, asks = bbo.price[bbo.side == 0], bbo.price[bbo.side == 1]
-        crossed = len(bids) > 0 and len(asks) > 0 and bids[0] > asks[0]
         (status,) = self._engine.statuses()
-        return tuple(book_warnings(status.name.lower(), crossed=crossed))
+        crossed = bool(self._engine.levels().crossed_books())
+        return tuple(book_warnings(status.name.lower(), crossed=crossed, trading=trading))
 
     def _take_marketable(self) -> pl.DataFrame:
         """The fills of the marketable part, from the opposite levels."""
@@ -391,7 +447,8 @@ def _add_warnings(
 ) -> tuple[AnswerWarning, ...]:
     """The warnings, with those of a book that becomes stale or cold while the order lives."""
     found = set(warnings)
-    if isinstance(rows, DayStart):  # rule 21
+    # A book that its first record of the day opens was cold for no record of it (rule 21).
+    if isinstance(rows, DayStart) and not opens_book(int(rows.action[0]), int(rows.flags[0])):
         found.add(AnswerWarning.COLD)
     if (rows.flags[: last_row + 1] & Flag.MAYBE_BAD_BOOK).any():  # rule 17
         found.add(AnswerWarning.STALE)

@@ -53,6 +53,7 @@ from batonics.frames.columns.mbo_frame import (
 )
 from batonics.frames.scan.folding import book_keys, fold_pieces, key_columns
 from batonics.frames.scan.record_source import record_source
+from batonics.model.answers import DataSpan
 from batonics.model.errors import UsageError
 from batonics.model.mbo import MboBatch
 from batonics.model.priority import FIFO_PUBLISHERS, Priority
@@ -167,7 +168,8 @@ def queue_source(
             in fifty was not what the records say (docs/orders.md); `verify` counts such fills.
 
     Raises:
-        UsageError: the order id is out of range, or a column is missing or has another dtype.
+        UsageError: the order id is out of range, a column is missing or has another dtype, or (when
+            the frame is collected) no complete event has the order.
     """
     if not 0 <= order_id < 2**64:
         raise UsageError(f"order id {order_id}, expected 0 to {2**64 - 1}")
@@ -176,9 +178,24 @@ def queue_source(
             records = records.filter(pl.col(name) == value)
 
     def derive(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
-        return position_frames(batches, order_id)
+        data, has_rows = DataSpan(), False
 
-    return record_source(f"MBO QUEUE {order_id}", records, QUEUE_SCHEMA, derive)
+        def note_times() -> Iterator[MboBatch]:
+            nonlocal data
+            for batch in batches:
+                data = data.extend(batch)
+                yield batch
+
+        for frame in position_frames(note_times(), order_id):
+            has_rows = True
+            yield frame
+        if not has_rows:
+            raise UsageError(f"no event of a book has an order {order_id}; {data.describe()}")
+
+    # The records of all books show whether the order is unknown, or of another book.
+    return record_source(
+        f"MBO QUEUE {order_id}", records, QUEUE_SCHEMA, derive, books_independent=False
+    )
 
 
 def order_frames(batches: Iterable[MboBatch]) -> Iterator[pl.DataFrame]:

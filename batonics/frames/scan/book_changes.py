@@ -154,14 +154,14 @@ class ColdStartCounter:
 
     def __init__(self) -> None:
         self._is_cold: dict[int, bool] = {}
-        self._seen = _SeenBooks()
+        self._seen = SeenKeys()
 
     def note(self, batch: MboBatch) -> None:
         """Note the records of the next batch."""
         if isinstance(batch, DayStart):
-            self._seen = _SeenBooks()
+            self._seen = SeenKeys()
         for key, row in self._seen.find_new(record_keys(batch)):
-            is_cold = not _opens_book(int(batch.action[row]), int(batch.flags[row]))
+            is_cold = not opens_book(int(batch.action[row]), int(batch.flags[row]))
             self._is_cold[key] = self._is_cold.get(key, False) or is_cold
 
     @property
@@ -175,15 +175,15 @@ class ColdStartCounter:
         return len(self._is_cold)
 
 
-class _SeenBooks:
-    """The books that a stream has had so far; most are found without a search."""
+class SeenKeys:
+    """The keys that the rows of a stream have had so far; most are found without a search."""
 
     def __init__(self) -> None:
         self._known: set[int] = set()
         self._slots = np.full(_SEEN_SLOTS, -1, np.int64)
 
     def find_new(self, keys: NDArray[np.int64]) -> list[tuple[int, int]]:
-        """The books that have their first record among these: the key and the row of each."""
+        """The keys that have their first row among these: the key and the row of each."""
         slots = (keys ^ keys >> 32) & (_SEEN_SLOTS - 1)
         unseen = np.flatnonzero(self._slots[slots] != keys)
         if len(unseen) == 0:
@@ -196,7 +196,7 @@ class _SeenBooks:
         return found
 
 
-def _opens_book(action: int, flags: int) -> bool:
+def opens_book(action: int, flags: int) -> bool:
     """Whether a book's first record says all that is in it: an R, or the start of a snapshot."""
     return action == Action.CLEAR or (action == Action.ADD and bool(flags & Flag.SNAPSHOT))
 

@@ -20,10 +20,10 @@ import polars as pl
 from batonics.frames.columns.books import PRIORITY, PRIORITY_TYPE
 from batonics.frames.columns.prices import check_fixed_prices
 from batonics.frames.scan.symbols import AddColumns, instrument_source, times_ns
-from batonics.model.definitions import DefinitionMap
+from batonics.model.definitions import Definition, DefinitionMap
 from batonics.model.mbo import UNDEF_PRICE
 from batonics.model.priority import FIFO_ALGORITHM, GLBX_PUBLISHER, Priority
-from batonics.model.symbol_intervals import IntervalTable
+from batonics.model.symbol_intervals import GrowingTable, IntervalTable
 
 TICK, FACTOR, SPREAD_TICKS = "min_price_increment", "display_factor", "spread_ticks"
 DEFINITION_SCHEMA = pl.Schema({TICK: pl.Int64(), FACTOR: pl.Int64()})
@@ -34,18 +34,20 @@ class FrameDefinitions:
     """Columns from definitions for the frames of a stream. The map may grow as it is read."""
 
     def __init__(self, definitions: DefinitionMap) -> None:
-        self._definitions = definitions
-        self._count = -1
+        self._growing = GrowingTable(definitions)
+        self._table: IntervalTable[Definition] | None = None
 
     def add_to(self, frame: pl.DataFrame, time: str) -> pl.DataFrame:
         """The frame with the columns of `definition_columns`, as of the times in a column."""
-        if len(self._definitions) != self._count:
-            self._count = len(self._definitions)
-            self._table = IntervalTable(self._definitions)
-            self._values = pl.DataFrame([self._column(name) for name in DEFINITION_SCHEMA])
-            algorithms = [getattr(value, "match_algorithm", "") for value in self._table.values]
+        ts_ns = times_ns(frame, time)
+        table = self._growing.at_times(ts_ns)
+        if table is not self._table:
+            self._table = table
+            columns = [_value_column(table, name) for name in DEFINITION_SCHEMA]
+            self._values = pl.DataFrame(columns)
+            algorithms = [getattr(value, "match_algorithm", "") for value in table.values]
             self._is_fifo = pl.Series(algorithms, dtype=pl.String) == FIFO_ALGORITHM
-        entries = self._table.entries(frame["instrument_id"].to_numpy(), times_ns(frame, time))
+        entries = table.entries(frame["instrument_id"].to_numpy(), ts_ns)
         defined = frame.hstack(self._values[entries])
         if frame.schema.get(PRIORITY) == PRIORITY_TYPE:
             is_fifo = (pl.col("publisher_id") == GLBX_PUBLISHER) & self._is_fifo[entries]
@@ -56,10 +58,11 @@ class FrameDefinitions:
         spread = _spread(frame.schema)
         return defined if spread is None else defined.with_columns(spread)
 
-    def _column(self, name: str) -> pl.Series:
-        values = [getattr(value, name, UNDEF_PRICE) for value in self._table.values]
-        column = pl.Series(name, values, pl.Int64)
-        return column.set((column == UNDEF_PRICE) | (column <= 0), None)
+
+def _value_column(table: IntervalTable[Definition], name: str) -> pl.Series:
+    values = [getattr(value, name, UNDEF_PRICE) for value in table.values]
+    column = pl.Series(name, values, pl.Int64)
+    return column.set((column == UNDEF_PRICE) | (column <= 0), None)
 
 
 def definition_columns(rows: pl.Schema) -> pl.Schema:

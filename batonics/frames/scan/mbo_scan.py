@@ -17,7 +17,7 @@ from polars.io.plugins import register_io_source
 
 from batonics.frames.columns.mbo_frame import MBO_SCHEMA, from_frame, to_frame
 from batonics.frames.scan.sessions import SessionCalendar
-from batonics.frames.scan.symbols import SymbolTable
+from batonics.frames.scan.symbols import GrowingSymbols
 from batonics.model.book_changes import BookChanges
 from batonics.model.mbo import MboBatch, slice_batch, take_batch
 from batonics.model.record_times import RecordTimes
@@ -166,7 +166,7 @@ class _Converter:
     def __init__(self, symbols: Callable[[], SymbolMap], columns: Collection[str]) -> None:
         self._symbols = symbols
         self._times = RecordTimes() if SYMBOL in columns else None
-        self._seen: tuple[SymbolMap, SymbolTable] | None = None
+        self._seen: tuple[SymbolMap, GrowingSymbols] | None = None
 
     def find_times(self, batch: MboBatch) -> NDArray[np.uint64]:
         """The times of the next batch, which its symbols depend on."""
@@ -181,7 +181,7 @@ class _Converter:
         frame = to_frame(batch, [name for name in columns if name != SYMBOL])
         if SYMBOL not in columns:
             return frame
-        symbols = self._table().find_symbols(batch.instrument_id, times)
+        symbols = self._growing().at_times(times).find_symbols(batch.instrument_id, times)
         return pl.DataFrame([*frame.get_columns(), symbols.alias(SYMBOL)]).select(list(columns))
 
     def copied(
@@ -199,10 +199,10 @@ class _Converter:
         }
         return self(batch._replace(**owned), times if rows is None else times[rows], columns)
 
-    def _table(self) -> SymbolTable:
+    def _growing(self) -> GrowingSymbols:
         symbol_map = self._symbols()
         if self._seen is None or self._seen[0] is not symbol_map:
-            self._seen = symbol_map, SymbolTable(symbol_map)
+            self._seen = symbol_map, GrowingSymbols(symbol_map)
         return self._seen[1]
 
 

@@ -38,10 +38,9 @@ from batonics.frames.scan.mbo_scan import (
     facts_of,
     scan_batches,
 )
-from batonics.frames.scan.sessions import NO_SESSION, SessionTable
 from batonics.frames.scan.sources import Projection, frame_source, pull_frames
 from batonics.frames.scan.symbols import ROW_TIMES, FrameSymbols, times_ns
-from batonics.model.book_changes import TradingStatus
+from batonics.frames.scan.trading_statuses import TradingStatuses
 from batonics.model.errors import UsageError
 from batonics.model.mbo import UNDEF_TIMESTAMP, MboBatch
 from batonics.model.symbols import MappingInterval, SymbolMap
@@ -83,8 +82,7 @@ class RowExtras:
         self._symbol_map: SymbolMap | None = None
         self._tracker = BookStatusTracker()
         self._book_status = ChangeTable(self._tracker.changes)
-        self._statuses: ChangeTable | None = None
-        self._sessions = None if facts.sessions is None else SessionTable(facts.sessions)
+        self._statuses: TradingStatuses | None = None
 
     def watch(self, batches: Iterator[MboBatch]) -> Iterator[MboBatch]:
         """The batches of the stream, each noted before it is given."""
@@ -130,17 +128,8 @@ class RowExtras:
         if not {STATUS, STATUS_END} & set(self._names):
             return
         if self._statuses is None:
-            self._statuses = ChangeTable(self._facts.statuses())
+            self._statuses = TradingStatuses(self._facts.statuses(), self._facts.sessions)
         value, end_ns = self._statuses.find(keys, ts_ns)
-        if self._sessions is not None:
-            signed = ts_ns.view(np.int64)
-            self._sessions.cover(signed)
-            spans = self._sessions.spans
-            is_open = spans.find(signed) != NO_SESSION
-            of_session = np.where(is_open, TradingStatus.TRADING, TradingStatus.CLOSE)
-            is_unknown = (value == NO_VALUE) & (signed > 0)
-            end_ns = np.where(is_unknown, np.minimum(end_ns, spans.next_edges(signed)), end_ns)
-            value = np.where(is_unknown, of_session, value)
         if STATUS in self._names:
             # The codes of statuses begin with 1.
             codes = pl.Series(STATUS, (value - 1).astype(np.uint8))

@@ -17,15 +17,22 @@ from numpy.typing import NDArray
 from batonics.frames.columns.books import BOOK_KEY
 from batonics.frames.scan.derived_source import DerivationPlan, derived_source
 from batonics.model.errors import UsageError
-from batonics.model.symbol_intervals import IntervalTable
-from batonics.model.symbols import SymbolMap, selected_names
+from batonics.model.symbol_intervals import GrowingTable, IntervalTable
+from batonics.model.symbols import MappingInterval, SymbolMap, selected_names
 
 
 class SymbolTable:
-    """A copy of a `SymbolMap` for lookups of whole columns. Later additions are not seen."""
+    """A copy of a `SymbolMap` for lookups of whole columns. Later additions are not seen.
 
-    def __init__(self, symbol_map: SymbolMap) -> None:
-        self._symbol_map, self._table = symbol_map, IntervalTable(symbol_map)
+    Args:
+        symbol_map: the symbols.
+        table: the table of those that are looked up; None: of all.
+    """
+
+    def __init__(
+        self, symbol_map: SymbolMap, table: IntervalTable[MappingInterval] | None = None
+    ) -> None:
+        self._symbol_map, self._table = symbol_map, table or IntervalTable(symbol_map)
         names = [value and value.symbol for value in self._table.values]
         self._symbols = pl.Series("symbol", names, pl.String)
 
@@ -43,7 +50,7 @@ class SymbolTable:
 
     @cached_property
     def has_aliases(self) -> bool:
-        """Whether an instrument has several symbols at any time."""
+        """Whether an instrument has several symbols at any time of the table."""
         return not self._aliases.is_in([None, "[]"], nulls_equal=True).all()
 
     @cached_property
@@ -54,6 +61,22 @@ class SymbolTable:
             held = list(dict.fromkeys(i.symbol for i in self._symbol_map.holding(*change)))
             found.append(json.dumps(held[1:]) if held else None)
         return pl.Series("aliases", found, pl.String)
+
+
+class GrowingSymbols:
+    """The symbols of a `SymbolMap` that grows as a stream is read, for its batches in turn."""
+
+    def __init__(self, symbol_map: SymbolMap) -> None:
+        self._symbol_map = symbol_map
+        self._growing = GrowingTable(symbol_map)
+        self._seen: tuple[IntervalTable[MappingInterval], SymbolTable] | None = None
+
+    def at_times(self, ts_ns: NDArray[np.uint64]) -> SymbolTable:
+        """The table for rows of these times; the same object until more is known."""
+        table = self._growing.at_times(ts_ns)
+        if self._seen is None or self._seen[0] is not table:
+            self._seen = table, SymbolTable(self._symbol_map, table)
+        return self._seen[1]
 
 
 class FrameSymbols:
@@ -67,30 +90,30 @@ class FrameSymbols:
 
     def __init__(self, symbol_map: SymbolMap, names: Sequence[str] = ()) -> None:
         self._symbol_map, self._names = symbol_map, selected_names(names)
-        self._interval_count = -1
+        self._known = GrowingSymbols(symbol_map)
+        self._selected_count = -1
+        self._has_aliases = False
 
     def find_symbols(self, frame: pl.DataFrame, time: str) -> pl.Series:
         """The symbol of each row's instrument at the time in a column (null: the epoch)."""
-        return self._known_table().find_symbols(
-            frame["instrument_id"].to_numpy(), times_ns(frame, time)
-        )
+        ts_ns = times_ns(frame, time)
+        return self._table(ts_ns).find_symbols(frame["instrument_id"].to_numpy(), ts_ns)
 
-    def has_aliases(self) -> bool:
-        """Whether an instrument has several symbols at any time, as far as they are known."""
-        return self._known_table().has_aliases
+    def has_aliases(self, frame: pl.DataFrame, time: str) -> bool:
+        """Whether an instrument has had several symbols at about the times in a column, so far."""
+        self._has_aliases = self._has_aliases or self._table(times_ns(frame, time)).has_aliases
+        return self._has_aliases
 
     def find_aliases(self, frame: pl.DataFrame, time: str) -> pl.Series:
         """The other symbols that hold then, as `SymbolTable.find_aliases`."""
-        return self._known_table().find_aliases(
-            frame["instrument_id"].to_numpy(), times_ns(frame, time)
-        )
+        ts_ns = times_ns(frame, time)
+        return self._table(ts_ns).find_aliases(frame["instrument_id"].to_numpy(), ts_ns)
 
-    def _known_table(self) -> SymbolTable:
-        if len(self._symbol_map) != self._interval_count:
-            self._interval_count = len(self._symbol_map)
-            known = self._symbol_map
-            self._table = SymbolTable(known.select(self._names) if self._names else known)
-        return self._table
+    def _table(self, ts_ns: NDArray[np.uint64]) -> SymbolTable:
+        if self._names and len(self._symbol_map) != self._selected_count:
+            self._selected_count = len(self._symbol_map)
+            self._known = GrowingSymbols(self._symbol_map.select(self._names))
+        return self._known.at_times(ts_ns)
 
 
 def times_ns(frame: pl.DataFrame, time: str) -> NDArray[np.uint64]:

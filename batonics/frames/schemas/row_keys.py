@@ -10,11 +10,12 @@ from collections.abc import Callable
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from batonics.frames.columns.row_place import POSITION, ROW_PLACE_SCHEMA, SOURCE, position_series
 from batonics.frames.scan.mbo_scan import SYMBOL
-from batonics.frames.scan.symbols import FrameSymbols
-from batonics.frames.schemas.table import Schema
+from batonics.frames.scan.symbols import FrameSymbols, times_ns
+from batonics.frames.schemas.schema import Schema
 from batonics.model.mbo import MboBatch
 from batonics.model.record_times import RecordTimes, first_time
 
@@ -52,7 +53,7 @@ class RowKeys:
         if frame.height:
             self._latest = time[-1]
         timed = frame.hstack([time])
-        if self._times is not None and frame.height:
+        if self._times is not None and frame.height and "flags" in frame.columns:
             ts_recv = frame["ts_recv"].to_physical().fill_null(-1).to_numpy().view(np.uint64)
             times = self._times.find_times(ts_recv, frame["flags"].to_numpy())
             if times is not ts_recv:
@@ -68,21 +69,46 @@ class RowKeys:
         """The frame with `_time` (Int64), `symbol`, and `_aliases` if there are any (String)."""
         timed = self.add_time(frame)
         keyed = self.add_symbol(timed, names)
-        if not names.has_aliases():
+        if not names.has_aliases(timed, ROW_TIME):
             return keyed
         aliases = self._look_up(timed, names.find_aliases).fill_null("[]")
         return keyed.hstack([aliases.alias(ALIASES)])
+
+    def select(
+        self,
+        frame: pl.DataFrame,
+        names: FrameSymbols,
+        find_rows: Callable[[NDArray[np.uint32], NDArray[np.uint64]], NDArray[np.bool_]],
+    ) -> pl.DataFrame:
+        """The selected ones of the next rows.
+
+        Args:
+            frame: the rows.
+            names: all symbols of the stream.
+            find_rows: (rows,) whether rows of instruments at these times are selected.
+        """
+        timed = self.add_time(frame)
+        ids, times = frame["instrument_id"].to_numpy(), times_ns(timed, _symbol_time(timed))
+        selected = find_rows(ids, times)
+        if self._time_is_interval_end and not selected.all():
+            is_unnamed = names.find_symbols(timed, ROW_TIME).is_null().to_numpy()
+            selected |= is_unnamed & find_rows(ids, times - (times > 0))
+        return frame.filter(selected)
 
     def _look_up(
         self, timed: pl.DataFrame, find: Callable[[pl.DataFrame, str], pl.Series]
     ) -> pl.Series:
         """What holds for the instruments of a frame of `add_time`; null where no symbol does."""
-        found = find(timed, SYMBOL_TIME if SYMBOL_TIME in timed.columns else ROW_TIME)
+        found = find(timed, _symbol_time(timed))
         if self._time_is_interval_end and found.null_count():
             # A name that ends with the interval held in it.
             before = timed.select("instrument_id", pl.col(ROW_TIME) - 1)
             found = found.fill_null(find(before, ROW_TIME))
         return found
+
+
+def _symbol_time(timed: pl.DataFrame) -> str:
+    return SYMBOL_TIME if SYMBOL_TIME in timed.columns else ROW_TIME
 
 
 class RowPlaces:

@@ -19,6 +19,7 @@ from batonics.frames.columns.vendor import BBO_INTERVAL_SCHEMA, mbp_schema
 from batonics.frames.depth.book_sources import bbo_frames, delta_frames
 from batonics.frames.depth.windows import EventWindows, TimeWindows, parse_windows
 from batonics.frames.namespace import MboNamespace
+from batonics.frames.scan.complete_intervals import COMPLETE_SCHEMA
 from batonics.frames.scan.mbo_scan import scan_batches
 from batonics.model.errors import DamagedInputError, UsageError
 from batonics.model.mbo import UNDEF_TIMESTAMP, MboBatch, slice_batch
@@ -66,6 +67,7 @@ SCHEMAS = {
     "states-3": mbp_schema(3),
     "tbbo": mbp_schema(1),
     "deltas": DELTA_SCHEMA,
+    "depth-1s": pl.Schema({**depth_schema(3), **COMPLETE_SCHEMA}),
 }
 by_method = pytest.mark.parametrize("method", METHODS)
 

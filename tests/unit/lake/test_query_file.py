@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batonics.frames.scan.exchange_sessions import ExchangeSessions
+from batonics.frames.scan.sessions import SessionHours
 from batonics.lake.query_file import QueryParameter, ResultColumn, parse_query, read_query
 from batonics.model.errors import InputError, UsageError
 from batonics.model.prices import format_price
@@ -278,6 +280,25 @@ def test_a_quoted_default_is_what_is_quoted(default: str, value: str) -> None:
     assert query.params[0].description == "what it is"
 
 
+def test_zones_and_sessions_are_given_or_those_of_the_call_or_defaults() -> None:
+    query = parse_query(
+        "-- param: tz ZONE = UTC  of hours\n-- param: days SESSIONS = CMES  of bars\nSELECT $tz",
+        "query",
+    )
+    tokyo = SessionHours.parse("9:00-15:30 Asia/Tokyo")
+    for given_values, of_call, zone, sessions in (
+        ({}, (), "UTC", "CMES"),
+        ({}, ("Asia/Tokyo", tokyo), "Asia/Tokyo", tokyo.name),
+        ({"tz": "Europe/Paris", "days": "XNAS"}, ("Asia/Tokyo", tokyo), "Europe/Paris", "XNAS"),
+    ):
+        values = query.bind(given_values, *of_call)
+        found = values["days"]
+        assert isinstance(found, SessionHours | ExchangeSessions)
+        assert (values["tz"], found.name) == (zone, sessions)
+    with pytest.raises(UsageError, match=r"days is 'XNAZ', expected SESSIONS: .* near names are"):
+        query.bind({"days": "XNAZ"})
+
+
 def test_a_query_knows_its_parameters() -> None:
     query = parse_query(WHOLE, "spread")
     assert query.bind({"symbol": "A"}) == {"tau": 5_000_000_000, "symbol": "A"}
@@ -313,7 +334,8 @@ def test_a_query_knows_its_parameters() -> None:
             "-- param: a INTEGER\nSELECT 1",
             (
                 "q: parameter 'a INTEGER', expected NAME TYPE = DEFAULT  what it is, with one of"
-                " BIGINT, DOUBLE, BOOLEAN, VARCHAR, DATE, TIMESTAMP, DURATION, PRICE"
+                " BIGINT, DOUBLE, BOOLEAN, VARCHAR, DATE, TIMESTAMP, DURATION, PRICE, ZONE,"
+                " SESSIONS"
             ),
         ),
         ("-- column: a\nSELECT 1", "q: column 'a', expected NAME TYPE  what it is"),

@@ -65,6 +65,25 @@ def test_a_snapshot_and_its_update() -> None:
     assert update["checksum"] == crc32(b"65:4:2;64.98:1:1;")
 
 
+def test_every_message_and_row_of_a_book_has_its_warnings() -> None:
+    told = FakeBooks()
+    told.set_levels(0, BIDS, [(64_000_000_000, 1, 1)])
+    replica = replica_of(told)
+    crossed = payloads.display_book(replica, 0)
+    stale = crossed._replace(status="stale")
+    for message, warnings in (
+        (payloads.bbo_message(NAME, crossed, None), ["crossed"]),
+        (payloads.snapshot_message(NAME, stale, 2), ["stale", "crossed"]),
+        (payloads.update_message(NAME, crossed, stale, 2), ["crossed"]),
+        (payloads.status_message("bbo", NAME, stale, crossed), ["stale", "crossed"]),
+        (payloads.bbo_message(NAME, two_states()[1], None), []),
+    ):
+        assert message["warnings"] == warnings
+    assert payloads.symbols_document(replica)[0]["warnings"] == ["crossed"]
+    replica.is_silent = True
+    assert payloads.symbols_document(replica)[0]["warnings"] == ["stale", "crossed"]
+
+
 def test_within_one_level_only_one_level_changes() -> None:
     before, now = two_states()
     assert payloads.find_changes(before.state, now.state, 1) == [
@@ -152,7 +171,7 @@ def test_symbols_have_a_row_a_book_and_null_for_what_is_not_known() -> None:
     assert rows[0]["ts_event"] is None
     assert list(rows[0]) == [
         "symbol", "publisher_id", "instrument_id", "status", "seq", "events", "ts_event",
-        "ts_recv", "sequence",
+        "ts_recv", "sequence", "warnings",
     ]  # fmt: skip
 
 

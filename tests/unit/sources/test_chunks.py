@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,30 @@ def test_a_reader_that_is_left_early_leaves_no_file_open(tmp_path: Path) -> None
     chunks.close()
     ChunkReader(path).close()
     assert open_files() == before
+
+
+def test_waiting_readers_hold_no_file_open(tmp_path: Path) -> None:
+    before = open_files()
+    readers = [ChunkReader(write(tmp_path / f"{number}", SMALL)) for number in range(20)]
+    assert open_files() == before
+    for reader in readers:
+        with closing(reader.peek()) as beginning:
+            assert next(beginning)[:20] == SMALL[:20]
+        assert reader.read_end(10) == SMALL[-10:]
+        assert open_files() == before
+    for reader in readers:
+        assert b"".join(reader.chunks()) == SMALL
+    assert open_files() == before
+
+
+def test_a_file_that_is_replaced_while_it_waits_is_refused(tmp_path: Path) -> None:
+    reader = ChunkReader(write(tmp_path / "x", SMALL))
+    write(tmp_path / "other", SMALL).replace(tmp_path / "x")
+    with pytest.raises(InputError, match="x: was replaced by another file since it was checked"):
+        list(reader.chunks())
+    (tmp_path / "x").unlink()
+    with pytest.raises(InputError, match="x: cannot be opened: No such file"):
+        list(reader.chunks())
 
 
 def test_a_name_is_fit_for_people(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from batonics.frames.depth.snapshots import depth_frames
 from batonics.frames.depth.windows import EventWindows, TimeWindows, Windows
 from batonics.frames.namespace import MboNamespace
 from batonics.frames.scan.folding import fold_pieces
-from batonics.model.errors import UsageError
+from batonics.model.errors import DataWarning, UsageError
 from batonics.model.mbo import (
     UNDEF_PRICE,
     UNDEF_TIMESTAMP,
@@ -173,7 +174,11 @@ def test_a_book_at_a_time_is_that_of_the_records_until_then() -> None:
     for rows in until.take(batch):
         engine.fold(rows)
     expected = Books(engine, SymbolMap()).levels().drop("symbol")
-    found = MboNamespace(frame).book_at(at_ns).collect()
+    with pytest.warns(DataWarning) as said:
+        found = MboNamespace(frame).book_at(at_ns).collect()
+    counts = Counter(w for ws in Books(engine, SymbolMap()).summary()["warnings"] for w in ws)
+    told = {str(one.message).partition(" books: ")[0] for one in said}
+    assert told == {f"{w}: {count} of {engine.book_count}" for w, count in counts.items()}
     assert found.height > 0
     assert_frame_equal(found, expected)
     with pytest.raises(UsageError, match="not a time"):

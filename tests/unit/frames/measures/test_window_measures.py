@@ -14,11 +14,9 @@ from polars.testing import assert_frame_equal
 
 from batonics.frames.columns.book_state import STATUS_TYPE
 from batonics.frames.columns.vendor import mbp_schema
+from batonics.frames.measures.vpin import VPIN_SCHEMA, vpin_frames, vpin_source
 from batonics.frames.measures.window_measures import (
-    VPIN_SCHEMA,
     WINDOW_SCHEMA,
-    vpin_frames,
-    vpin_source,
     window_frames,
     window_measures_source,
 )

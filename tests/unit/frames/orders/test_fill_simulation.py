@@ -13,9 +13,17 @@ from batonics.frames.columns.mbo_frame import to_frame
 from batonics.frames.orders.fill_result import FILLS_SCHEMA, FillResult
 from batonics.frames.orders.fill_simulation import simulate_fill, would_fill
 from batonics.frames.orders.order_lives import orders_source
-from batonics.frames.scan.mbo_scan import scan_batches
+from batonics.frames.scan.mbo_scan import StreamFacts, scan_batches
+from batonics.model.book_changes import BookChange, BookChanges, TradingStatus
 from batonics.model.errors import UsageError
-from batonics.model.mbo import UNDEF_ORDER_SIZE, UNDEF_PRICE, DayStart, MboBatch, slice_batch
+from batonics.model.mbo import (
+    UNDEF_ORDER_SIZE,
+    UNDEF_PRICE,
+    DayStart,
+    MboBatch,
+    slice_batch,
+    take_batch,
+)
 from tests.support.fill_checks import check_fill_simulation, fills_of, of_book, scan, summary
 from tests.support.reference_books import Key, Record, records
 from tests.support.reference_fills import ReferenceFill
@@ -359,16 +367,68 @@ def test_what_happens_after_the_end_is_no_warning() -> None:
     assert run(*stream, size=5).warnings == ()
 
 
-def test_a_file_of_a_later_day_makes_the_book_cold() -> None:
-    first = batch_of(in_time([rec("R", 0), rec("A", 1)]))
-    second = DayStart._make(batch_of(in_time([rec("A", 2), rec("A", 3)])))
+NEXT_DAY_NS = 86_400 * 10**9
 
+
+def later(*rows: Record) -> MboBatch:
+    """Records of the next day."""
+    batch = batch_of(in_time(list(rows)))
+    return batch._replace(ts_recv=batch.ts_recv + np.uint64(NEXT_DAY_NS))
+
+
+def next_day(*rows: Record) -> DayStart:
+    """The first batch of the next day's file."""
+    return DayStart._make(later(*rows))
+
+
+OF_ANOTHER_BOOK = rec("A", 9, key=(2, 100))
+DAY_ONE = [rec("R", 0), rec("A", 1)]
+
+
+@pytest.mark.parametrize(
+    ("days", "at_ns", "warnings"),
+    [
+        ([next_day(rec("A", 2), rec("A", 3))], 0, ("cold",)),
+        ([next_day(rec("R", 0), rec("A", 3))], 0, ()),
+        ([next_day(rec("A", 1, flags=SNAPSHOT), rec("A", 3, flags=LAST | SNAPSHOT))], 0, ()),
+        ([next_day(OF_ANOTHER_BOOK)], 0, ()),
+        ([next_day(OF_ANOTHER_BOOK), later(rec("A", 2))], 0, ("cold",)),
+        ([next_day(OF_ANOTHER_BOOK), later(rec("R", 0))], 0, ()),
+        ([next_day(*[OF_ANOTHER_BOOK] * 3)], NEXT_DAY_NS, ("cold",)),
+        ([next_day(rec("R", 0), rec("A", 3))], NEXT_DAY_NS, ()),
+        ([next_day(rec("A", 3), rec("A", 4))], NEXT_DAY_NS, ("cold",)),
+    ],
+    ids=[
+        *("cold", "clear", "snapshot", "other-book", "other-book-then-cold"),
+        *("other-book-then-clear", "enters-cold", "enters-synced", "enters-mid-session"),
+    ],
+)
+def test_a_later_day_makes_the_book_cold_unless_it_opens_it(
+    days: list[MboBatch], at_ns: int, warnings: tuple[str, ...]
+) -> None:
     def select(batch: MboBatch) -> MboBatch:
-        return batch
+        return take_batch(batch, batch.publisher_id == 1)
 
-    order = "B", 10, 4, START_NS + STEP_NS
-    assert simulate_fill([first], *order, select=select).warnings == ()
-    assert simulate_fill([first, second], *order, select=select).warnings == ("cold",)
+    first = batch_of(in_time(DAY_ONE))
+    order = "B", 8, 4, START_NS + at_ns + 2 * STEP_NS
+    assert simulate_fill([first, *days], *order, select=select).warnings == warnings
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_a_market_that_does_not_trade_is_a_warning_or_fills_nothing(is_open: bool) -> None:
+    rows = batch_of(in_time([rec("R", 0), rec("A", 1), rec("A", 2, side="A", price=11)]))
+    changes = BookChanges()
+    status = TradingStatus.TRADING if is_open else TradingStatus.HALT
+    changes.add(BookChange(START_NS, 1, 100, status))
+    records = scan_batches(lambda: iter([rows]), facts=StreamFacts(statuses=lambda: changes))
+    order = 4, START_NS + 3 * STEP_NS
+    resting = would_fill(records, "B", 10, *order)
+    assert resting.warnings == (() if is_open else ("closed",))
+    if is_open:
+        assert would_fill(records, "B", 11, *order).marketable == 4
+        return
+    with pytest.raises(UsageError, match=r"does not trade at .* \(its status is halt\)"):
+        would_fill(records, "B", 11, *order)
 
 
 @pytest.mark.parametrize(

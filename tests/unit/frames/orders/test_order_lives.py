@@ -347,7 +347,20 @@ def test_a_queue_may_be_of_one_book_only() -> None:
 def test_no_records_make_no_lives() -> None:
     nothing = to_frame(batch_of([])).lazy()
     assert_frame_equal(orders_source(nothing).collect(), pl.DataFrame(schema=ORDERS_SCHEMA))
-    assert_frame_equal(queue_source(nothing, 7).collect(), pl.DataFrame(schema=QUEUE_SCHEMA))
+
+
+def test_the_queue_of_an_order_that_no_event_has_is_refused() -> None:
+    nothing = to_frame(batch_of([])).lazy()
+    with pytest.raises(UsageError, match="no event of a book has an order 7; no record has a time"):
+        queue_source(nothing, 7).collect()
+    rows = to_frame(batch_of(in_time([a(7), c(7), a(8, flags=0)]))).lazy()
+    assert queue_source(rows, 7).collect().schema == QUEUE_SCHEMA
+    for order_id in (8, 9):  # the event of order 8 has not ended
+        with pytest.raises(UsageError, match=f"has an order {order_id}; the records are from "):
+            queue_source(rows, order_id).collect()
+    before = rows.filter(pl.col("ts_recv") < pl.col("ts_recv").min())
+    with pytest.raises(UsageError, match="no event of a book has an order 7"):
+        queue_source(before, 7).collect()
 
 
 def test_an_order_id_that_cannot_be_is_refused() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,17 +9,14 @@ import polars as pl
 import pytest
 
 import batonics
-from batonics.codec.messages import RTYPE_STATUS
 from batonics.frames.columns.book_state import EXTRA_SCHEMA
 from batonics.frames.namespace import MboNamespace
 from batonics.model.book_changes import TradingStatus
 from batonics.model.errors import InputError, UsageError
 from batonics.model.mbo import Action, Flag, Side
-from tests.support.dbn_files import DAY_NS, encode, metadata, record
+from tests.support.dbn_files import DAY_NS, STATUS_SCHEMA, encode, metadata, record, status_record
 
 ALL = tuple(EXTRA_SCHEMA)
-STATUS_SCHEMA = 11
-"""The number of the vendor's schema `status`."""
 
 ORDERS = [
     record(Action.ADD, price=100, order_id=1, ts_recv=DAY_NS + 1),
@@ -35,19 +31,12 @@ ORDERS = [
 ]  # fmt: skip
 
 
-def status(ts_ns: int, action: int, is_trading: str = "~", *, instrument_id: int = 1) -> bytes:
-    """A status record of publisher 1."""
-    head = struct.pack("<BBHIQ", 10, RTYPE_STATUS, 1, instrument_id, ts_ns)
-    body = struct.pack("<QHHH", ts_ns, action, 0, 0) + f"{is_trading}~~".encode()
-    return (head + body).ljust(40, b"\0")
-
-
 STATUSES = (
-    status(DAY_NS + 2, TradingStatus.PRE_OPEN, "N")
-    + status(DAY_NS + 4, TradingStatus.TRADING, "Y")
-    + status(DAY_NS + 5, TradingStatus.SSR_CHANGE)  # says nothing of trading
-    + status(DAY_NS + 6, TradingStatus.HALT, "N", instrument_id=2)  # another instrument
-    + status(DAY_NS + 7, TradingStatus.POST_CLOSE, "N")
+    status_record(DAY_NS + 2, TradingStatus.PRE_OPEN, "N")
+    + status_record(DAY_NS + 4, TradingStatus.TRADING, "Y")
+    + status_record(DAY_NS + 5, TradingStatus.SSR_CHANGE)  # says nothing of trading
+    + status_record(DAY_NS + 6, TradingStatus.HALT, "N", instrument_id=2)  # another instrument
+    + status_record(DAY_NS + 7, TradingStatus.POST_CLOSE, "N")
 )
 
 

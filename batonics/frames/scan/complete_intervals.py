@@ -1,0 +1,114 @@
+"""The column `complete`: whether the data cover the whole window or interval of a row.
+
+The rule here: an interval is complete if a record came at or before its beginning, and one at or
+after its end, by the clock of the stream (rule 16), of any book. So the first and the last row of
+a stream are seldom complete: what came before the data, or will come behind them, is not in them.
+
+| column   | dtype   | content                                                                  |
+|----------|---------|--------------------------------------------------------------------------|
+| complete | Boolean | whether the data reach from the beginning of the row's interval to its   |
+|          |         | end; false where no time is known                                        |
+
+Frames and schemas of our own have the column; the vendor's schemas stay as they are, and `convert`
+counts their rows that are not complete. In a lake all rows of intervals have it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import polars as pl
+
+from batonics.frames.scan.mbo_scan import batches_of, facts_of, scan_batches
+from batonics.frames.scan.sources import Projection, frame_source, pull_frames
+from batonics.model.answers import DataSpan
+from batonics.model.mbo import MboBatch
+
+COMPLETE = "complete"
+COMPLETE_SCHEMA = pl.Schema({COMPLETE: pl.Boolean()})
+
+
+class RowInterval(NamedTuple):
+    """How the interval of a row follows from its time.
+
+    Attributes:
+        length_ns: the length of the interval.
+        ends: the time is the end of the interval `(time - length, time]`; otherwise it lies in the
+            interval `[T, T + length)`, where T is a multiple of the length since the epoch.
+    """
+
+    length_ns: int
+    ends: bool
+
+    def bounds(self, time: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
+        """The first and the last nanosecond of the interval of each time."""
+        time_ns = time.to_physical()
+        if self.ends:
+            return time_ns - (self.length_ns - 1), time_ns
+        start_ns = time_ns // self.length_ns * self.length_ns
+        return start_ns, start_ns + (self.length_ns - 1)
+
+
+class CompleteIntervals:
+    """Tells which rows of one stream cover complete intervals.
+
+    A row comes when a record after its interval has come, or at the end of the stream.
+
+    Args:
+        interval: the interval of each row.
+    """
+
+    def __init__(self, interval: RowInterval) -> None:
+        self._interval, self._data = interval, DataSpan()
+
+    def watch(self, batches: Iterator[MboBatch]) -> Iterator[MboBatch]:
+        """The batches of the stream, each noted before it is given."""
+        for batch in batches:
+            self._data = self._data.extend(batch)
+            yield batch
+
+    def find(self, frame: pl.DataFrame, time: str) -> pl.Series:
+        """`complete` of each row of the next frame, by the column of their times."""
+        from_ns, until_ns = self._data
+        if from_ns is None or until_ns is None:
+            return pl.repeat(value=False, n=frame.height, dtype=pl.Boolean, eager=True).alias(
+                COMPLETE
+            )
+        first_ns, last_ns = self._interval.bounds(pl.col(time))
+        is_covered = (first_ns >= from_ns) & (last_ns <= until_ns)
+        return frame.select(is_covered.fill_null(value=False).alias(COMPLETE)).to_series()
+
+
+def with_complete(
+    records: pl.LazyFrame,
+    make_rows: Callable[[pl.LazyFrame], pl.LazyFrame],
+    time: str,
+    interval: RowInterval,
+) -> pl.LazyFrame:
+    """Rows of intervals that derive from records, with the column `complete` after their own.
+
+    Args:
+        records: MBO records, in their order.
+        make_rows: makes the rows from the records.
+        time: the column of the rows that has the time of their interval.
+        interval: the interval of a row.
+    """
+    plain = make_rows(records)
+    schema = plain.collect_schema()
+
+    def make_frames(projection: Projection) -> Iterator[pl.DataFrame]:
+        is_wanted = COMPLETE in projection.columns
+        known = CompleteIntervals(interval)
+        rows = plain
+        if is_wanted:
+            # The records of all books show how far the data reach.
+            facts = facts_of(records)
+            rows = make_rows(scan_batches(lambda: known.watch(batches_of(records)), facts=facts))
+        if projection.book_filter is not None:
+            rows = rows.filter(projection.book_filter)
+        reads = {*projection.columns, time} if is_wanted else set(projection.columns)
+        for frame in pull_frames(rows, [name for name in schema if name in reads]):
+            yield frame.with_columns(known.find(frame, time)) if is_wanted else frame
+
+    return frame_source("COMPLETE", pl.Schema({**schema, **COMPLETE_SCHEMA}), make_frames)

@@ -1,0 +1,85 @@
+"""Notes on results whose prices may have another unit than the query means.
+
+The rule here: a number beside a price means the unit of the prices. A number that is no price in
+that unit, such as 64.8 beside integers of 1e-9, gets a note, whoever chose the unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+import duckdb
+
+from batonics.lake.derivations import PriceNumber
+from batonics.lake.query_file import QueryFile
+from batonics.model.prices import PriceUnit
+
+UNIT_NOTE = (
+    "prices are integers of 1e-9 in this query, since its rows depend on their unit:"
+    " --prices decimal makes 64.82 of 64820000000, --prices fixed confirms the integers"
+)
+_SMALL = 1_000_000
+"""Integers of 1e-9 below this are prices, or differences of prices, below 0.001."""
+_WHOLE = 1_000_000_000
+"""A fraction of more than this may be a mid in units of 1e-9; no price in whole units is larger."""
+
+
+def number_note(numbers: Sequence[PriceNumber], unit: PriceUnit, *, has_header: bool) -> str:
+    """The note on numbers beside prices that are no prices in a unit; empty if there are none.
+
+    Args:
+        numbers: the numbers that the query sets beside prices.
+        unit: the unit in which it computes.
+        has_header: it computes in this unit whatever unit is asked for. Its author knows that, so
+            only fractions are wrong, except half a unit, which a mid may have.
+    """
+    wrong = [number for number in numbers if _is_of_another_unit(number, unit)]
+    if has_header:
+        wrong = [beside for beside in wrong if beside.number % 1 and abs(beside.number) != 0.5]
+    if not wrong:
+        return ""
+    number = Decimal(repr(wrong[0].number))
+    if unit != "fixed":
+        return (
+            f"prices are in whole units in this query, and {_plain(number)} beside them means that"
+            f" too: write {_plain(number / 10**9)}, or ask for --prices fixed (in Python"
+            " prices='fixed')"
+        )
+    other = (
+        "give it as a parameter of the type PRICE"
+        if has_header
+        else "ask for --prices decimal (in Python prices='decimal')"
+    )
+    return (
+        f"prices are integers of 1e-9 in this query, and {_plain(number)} beside them means"
+        f" {_plain(number / 10**9)}: write {_plain(number * 10**9)}, or {other}"
+    )
+
+
+def _is_of_another_unit(beside: PriceNumber, unit: PriceUnit) -> bool:
+    size = abs(beside.number)
+    if unit != "fixed":
+        return beside.is_beside_price and size >= _WHOLE
+    return 0 < size < _SMALL or (size < _WHOLE and size != int(size))
+
+
+def _plain(number: Decimal) -> str:
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def undeclared_note(relation: duckdb.DuckDBPyRelation, header: QueryFile) -> str:
+    """The note on numbers of a result whose unit the header does not say."""
+    declared = {column.name for column in header.columns}
+    numbers = [
+        name
+        for name, dtype in zip(relation.columns, relation.types, strict=True)
+        if name not in declared and str(dtype).startswith(("BIGINT", "HUGEINT", "DOUBLE"))
+    ]
+    if not numbers:
+        return ""
+    return (
+        f"the header of {header.name} does not say whether {', '.join(numbers)} are prices: they"
+        " are as the query computes them, with prices as integers of 1e-9"
+    )

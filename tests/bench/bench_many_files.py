@@ -1,0 +1,111 @@
+"""What many files and many names cost: `python -m tests.bench.bench_many_files`.
+
+The rule: each figure is a fitted exponent of a cost in the number of files or of names; 1 is a cost
+in proportion to the input.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from batonics.codec.dbn import encode_records
+from batonics.codec.metadata import DatedSymbol, Metadata, SymbolMapping, encode_metadata
+from batonics.jobs.convert import ConvertRequest, TableOutput, convert
+from batonics.jobs.reconstruct import ReconstructRequest, reconstruct_files
+from batonics.model.mbo import Action, Flag, MboBatch, Side, empty_batch
+from batonics.model.times import NS_PER_DAY
+from tests.bench.harness import figure, heading, print_machine
+
+FILES = (10, 20, 40)
+NAMES = (5_000, 20_000, 80_000)
+NAMES_A_FILE = 5_000
+ROWS = 20_000
+FIRST_DAY = np.datetime64("2025-01-06")
+
+
+def main() -> None:
+    """Print all figures."""
+    print_machine()
+    with TemporaryDirectory() as directory:
+        home = Path(directory)
+        paths = [write_day(home, day, NAMES_A_FILE) for day in range(max(FILES))]
+        out = str(home / "rows.parquet")
+        convert(ConvertRequest((paths[0],), "trades"), TableOutput(out))
+        heading(f"convert --schema trades, {NAMES_A_FILE:,} names a file")
+        seconds = []
+        for count in FILES:
+            started = time.perf_counter()
+            convert(ConvertRequest(tuple(paths[:count]), "trades"), TableOutput(out))
+            seconds.append(time.perf_counter() - started)
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+            figure(f"{count} files", f"{seconds[-1]:.2f} s", note=f"at most {peak} MiB so far")
+        figure("exponent in files", f"{fit(FILES, seconds):.2f}", note="ceiling 1.05")
+        heading("names in one file")
+        for name, work in (("reconstruct", rebuild), ("convert", write_trades)):
+            seconds = []
+            for count in NAMES:
+                path = write_day(home, 0, count)
+                started = time.perf_counter()
+                work(path, out)
+                seconds.append(time.perf_counter() - started)
+                figure(f"{name}, {count:,} names", f"{seconds[-1]:.2f} s")
+            figure(f"{name}: exponent in names", f"{fit(NAMES, seconds):.2f}", note="ceiling 1.05")
+
+
+def rebuild(path: str, _: str) -> None:
+    """Rebuild the books of a file."""
+    reconstruct_files(ReconstructRequest((path,)))
+
+
+def write_trades(path: str, out: str) -> None:
+    """Write the trades of a file."""
+    convert(ConvertRequest((path,), "trades"), TableOutput(out))
+
+
+def fit(sizes: tuple[int, ...], costs: list[float]) -> float:
+    """The exponent of a cost in a size."""
+    return float(np.polyfit(np.log(sizes), np.log(costs), 1)[0])
+
+
+def write_day(directory: Path, day: int, names: int) -> str:
+    """A file of one day: its own names, and the same records as on any other day."""
+    begin, end = (
+        int(str(FIRST_DAY + np.timedelta64(number, "D")).replace("-", ""))
+        for number in (day, day + 1)
+    )
+    mappings = tuple(
+        SymbolMapping(f"S{number}", (DatedSymbol(begin, end, str(number)),))
+        for number in range(1, names + 1)
+    )
+    start_ns = int(FIRST_DAY.astype("datetime64[ns]").astype(int)) + day * NS_PER_DAY
+    batch = trades(start_ns, names)
+    path = directory / f"{day}.dbn"
+    metadata = Metadata(start=start_ns, symbols=(), mappings=mappings)
+    path.write_bytes(encode_metadata(metadata) + encode_records(batch))
+    return str(path)
+
+
+def trades(start_ns: int, names: int) -> MboBatch:
+    """Trades of all instruments in turn."""
+    batch = empty_batch(ROWS)
+    row = np.arange(ROWS)
+    for column in batch:
+        column[:] = 0
+    batch.publisher_id[:] = 1
+    batch.instrument_id[:] = 1 + row % names
+    batch.ts_event[:] = batch.ts_recv[:] = start_ns + row * 1_000_000
+    batch.price[:] = 10**9
+    batch.size[:] = 1
+    batch.action[:] = Action.TRADE
+    batch.side[:] = Side.BID
+    batch.flags[:] = Flag.LAST
+    return batch
+
+
+if __name__ == "__main__":
+    main()
