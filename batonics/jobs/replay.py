@@ -263,11 +263,11 @@ def _plain_feed(request: ReplayRequest) -> ReplayFeed:
     groups = group_paths(request.paths, options)
     paths = tuple(path for group in groups for path in group)
     if request.protocol == "length-prefixed":
-        return LengthPrefixedFeed(paths, groups)
+        return LengthPrefixedFeed(paths, groups, in_this_order=request.in_this_order)
     mappings = None
     if len(paths) > 1:
         mappings = convert.output_metadata(convert.ConvertRequest(paths, "mbo")).mappings
-    return DbnFeed(paths, mappings, groups)
+    return DbnFeed(paths, mappings, groups, in_this_order=request.in_this_order)
 
 
 class _GatewaySessions:

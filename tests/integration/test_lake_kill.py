@@ -164,12 +164,14 @@ def test_a_kill_while_a_lake_is_made_is_made_good_by_the_next_load(
 
 @pytest.mark.parametrize(("name", "error"), [(n, e) for n, es in ERRORS.items() for e in es])
 def test_a_call_that_fails_leaves_the_lake_as_it_was(
-    name: str, error: int, scene: Scene, commands: FaultyCommands, calls: list[Call]
+    name: str, error: int, scene: Scene, commands: FaultyCommands
 ) -> None:
-    count = sum(call.name == name for call in calls)
+    scene.renew()
+    count = len(commands.run(*scene.arguments, name=name).calls)
     assert count > 0
     refused = 0
-    for number in range(1, count + 1):
+    # Directories are opened one by one on the way to each file, all in one place of the code.
+    for number in range(1, count + 1, 5 if name == "opendir" else 1):
         scene.renew()
         done = commands.run(*scene.arguments, fate=FAIL, name=name, number=number, error=error)
         if done.status == 0:
