@@ -16,6 +16,7 @@ from batonics.book.rule_kernels import (
     REPLACES_SIDE,
     is_add_or_modify,
     read_effects,
+    status_after,
 )
 from batonics.book.state import (
     A_BAD_SIDE,
@@ -34,8 +35,6 @@ from batonics.book.state import (
     CHANGE_SNAPSHOT,
     DELTA_WORDS,
     LADDER_LENGTH,
-    STATUS_STALE,
-    STATUS_SYNCED,
     T_DELTAS,
     Events,
     Outputs,
@@ -46,7 +45,6 @@ from batonics.model.mbo import (
     ACTION_ADD,
     ACTION_CANCEL,
     ACTION_NONE,
-    F_MAYBE_BAD_BOOK,
     F_MBP,
     SIDE_ASK,
     SIDE_BID,
@@ -95,9 +93,7 @@ def apply_effects(state: State, out: Outputs, events: Events, row: int, book: in
         books[base + B_TOP_BITS] |= CHANGE_CLEARED | (CHANGE_SNAPSHOT if is_snapshot else 0)
         if clear_book(state, out, row, book) and action == ACTION_ADD:
             count_anomaly(state, book, A_SNAPSHOT_REPLACED)
-        books[base + B_STATUS] = STATUS_SYNCED
-    if flags & F_MAYBE_BAD_BOOK:  # rule 17, also with R: what follows may be missing
-        books[base + B_STATUS] = STATUS_STALE
+    books[base + B_STATUS] = status_after(books[base + B_STATUS], effects, flags)
     if effects & NAMES_NO_ORDER and (action == ACTION_CANCEL or is_add_or_modify(action)):
         if effects & REPLACES_SIDE:
             fault = replace_side(state, out, events, row, book)

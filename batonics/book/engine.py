@@ -59,6 +59,8 @@ from batonics.model.mbo import (
 
 # An enum's length takes as long as a small kernel.
 _BBO, _DELTA, _EVENT_END = len(Bbo), len(Delta), len(EventEnd)
+FIRST_ROWS_MAX = 1 << 16
+"""Rows that a buffer of deltas or tops has room for at first, at most."""
 
 
 class _OpenRecords(NamedTuple):
@@ -317,9 +319,10 @@ class BookEngine(BookReader):
         if lacks_ends:
             event_ends = np.empty(ends_max * _EVENT_END, np.int64)
             if len(deltas) == 0:
-                deltas = np.empty(4 * BLOCK * _DELTA, np.int64)
+                deltas = np.empty(_first_rows(rows) * _DELTA, np.int64)
         if lacks_tops:
-            tops = np.empty(4 * BLOCK * self._top_words, np.int64)
+            first_rows = _first_rows(rows if isinstance(self._spec, TopsSpec) else 0)
+            tops = np.empty(first_rows * self._top_words, np.int64)
             self._fit_books()
         self._out = self._out._replace(bbo=bbo, deltas=deltas, event_ends=event_ends, tops=tops)
 
@@ -346,6 +349,14 @@ class BookEngine(BookReader):
             self.state = make_room(self.state, stop)
             if stop == FoldStop.BOOKS and self._spec is not None:
                 self._fit_books()
+
+
+def _first_rows(records: int) -> int:
+    """Rows of a new buffer: most records write one at most, and memory is taken as it is written.
+
+    A buffer that grew from few rows would be copied many times.
+    """
+    return min(records, FIRST_ROWS_MAX) + 4 * BLOCK
 
 
 def _moments(batch: MboBatch) -> Moments:

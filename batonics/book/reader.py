@@ -42,15 +42,19 @@ class BookReader:
         """The number of books."""
         return int(self.state.totals[Total.BOOKS])
 
-    def keys(self) -> list[tuple[int, int]]:
-        """`(publisher_id, instrument_id)` of each book (rule 1)."""
-        keys = self._book_words()[:, Book.KEY]
+    def keys(self, first: int = 0) -> list[tuple[int, int]]:
+        """`(publisher_id, instrument_id)` of each book (rule 1), from the number `first` on."""
+        keys = self._book_words()[first:, Book.KEY]
         publishers, instruments = keys >> 32, keys & 0xFFFFFFFF
         return list(zip(publishers.tolist(), instruments.tolist(), strict=True))
 
     def statuses(self) -> list[Status]:
         """The status of each book."""
-        return [Status(status) for status in self._book_words()[:, Book.STATUS].tolist()]
+        return [Status(status) for status in self.status_numbers().tolist()]
+
+    def status_numbers(self) -> NDArray[np.int64]:
+        """The `Status` of each book, as a number."""
+        return self._book_words()[:, Book.STATUS]
 
     def events(self) -> NDArray[np.int64]:
         """The number of complete events of each book."""

@@ -1,12 +1,13 @@
-"""Rules 11 to 16: what the action and flags of a record mean for its book and its time.
+"""Rules 11 to 17: what the action and flags of a record mean for its book and its time.
 
-The rule here: kernels have these rules from this file alone. The fold and the queues ask
-`read_effects` and act on its answer, so they cannot disagree. `model/mbo.py` has rule 16 for
+The rule here: kernels have these rules from this file alone. The fold, the queues and the statuses
+ask `read_effects` and act on its answer, so they cannot disagree. `model/mbo.py` has rule 16 for
 arrays. "rule n" is number n of the market-by-order rules in ARCHITECTURE.md.
 """
 
 from __future__ import annotations
 
+from batonics.book.state import STATUS_STALE, STATUS_SYNCED
 from batonics.model.mbo import (
     ACTION_ADD,
     ACTION_CLEAR,
@@ -14,6 +15,7 @@ from batonics.model.mbo import (
     ACTION_MODIFY_PARTIAL,
     F_BAD_TS_RECV,
     F_LAST,
+    F_MAYBE_BAD_BOOK,
     F_MBP,
     F_SNAPSHOT,
     F_TOB,
@@ -61,6 +63,14 @@ def read_effects(action: int, flags: int, snapshot_open: int) -> int:
         if flags & F_MBP == 0 and is_add_or_modify(action):
             effects |= REPLACES_SIDE
     return effects
+
+
+@inlined
+def status_after(status: int, effects: int, flags: int) -> int:
+    """The status of a book after a record, by that before it (rules 11, 14 and 17)."""
+    if flags & F_MAYBE_BAD_BOOK:  # also with R: what follows may be missing
+        return STATUS_STALE
+    return STATUS_SYNCED if effects & CLEARS_BOOK else status
 
 
 @inlined

@@ -11,6 +11,7 @@ import os
 import sys
 import warnings
 from functools import cache
+from signal import Signals
 from typing import Annotated, Any, TextIO
 
 # Before the imports: start-up makes no garbage, and collecting it takes a fifth of a short run.
@@ -26,12 +27,14 @@ from batonics.cli import (  # noqa: E402
     lake,
     query,
     reconstruct,
+    recording,
     replay,
     simulate,
     stream,
     verify,
 )
 from batonics.cli.console import escape_unprintable  # noqa: E402
+from batonics.cli.termination import pass_on_as_interrupts, received_signal  # noqa: E402
 from batonics.model.errors import BatonicsError, DataWarning, LossWarning, OutputError  # noqa: E402
 from batonics.sinks.atomic import OutputRecord, record_outputs  # noqa: E402
 from batonics.sinks.logs import error_as_json, warning_as_json  # noqa: E402
@@ -53,6 +56,7 @@ app.command("fill")(fill.command)
 app.command("inspect")(inspect.command)
 app.command("replay")(replay.command)
 app.command("stream")(stream.command)
+app.command("recording")(recording.command)
 app.command("simulate")(simulate.command)
 app.add_typer(lake.app, name="lake")
 app.command("query")(query.command)
@@ -95,6 +99,7 @@ def root_command() -> Any:
 
 def main() -> None:
     """Run the command line of this process, and end the process."""
+    pass_on_as_interrupts()
     code = run()
     try:
         for stream in filter(None, (sys.stdout, sys.stderr)):
@@ -144,7 +149,10 @@ def _run_command(outputs: list[OutputRecord]) -> tuple[str | None, int]:  # noqa
         what = f"{type(error).__name__}: {error}"
         return f"a bug in batonics ({what}); BATONICS_DEBUG=1 shows where, please report", 1
     if code == INTERRUPTED:
-        return f"interrupted; {_describe_outputs(outputs)}", code
+        number = received_signal()
+        ended = "interrupted" if number is None else f"ended by {Signals(number).name}"
+        code = INTERRUPTED if number is None else 128 + number
+        return f"{ended}; {_describe_outputs(outputs)}", code
     return None, code if isinstance(code, int) else 0
 
 

@@ -84,10 +84,8 @@ class DecoderFactory:
     def new_mappings(self, decoder: Decoder) -> list[MappingInterval]:
         """The symbol mappings that a decoder has found since the last call."""
         if isinstance(decoder, NdjsonDecoder):
-            if len(decoder.symbols) == self._symbols_returned:
-                return []
-            self._symbols_returned = len(decoder.symbols)
-            return list(decoder.symbol_intervals())
+            first, self._symbols_returned = self._symbols_returned, len(decoder.symbols)
+            return list(decoder.symbol_intervals(first))
         mappings = []
         if decoder.metadata is not None and decoder.metadata is not self._metadata_returned:
             self._metadata_returned = decoder.metadata

@@ -31,6 +31,8 @@ from batonics.model.mbo import MBO_DTYPE, RTYPE_MBO
 
 DETECT_BYTES = 16
 """So many first bytes suffice to detect a form, unless they are white space."""
+HEAD_BYTES_MAX = 4096
+"""An input whose form is still open after so many bytes, such as white space, is refused."""
 
 _MBO_HEADER = bytes([MBO_DTYPE.itemsize // 4, RTYPE_MBO])
 _PREFIXED_HEADER_BYTES = 6
@@ -66,11 +68,14 @@ def detect_framing(
 ) -> Framing | None:
     """The form of the stream that starts with `first`; None if more bytes are needed.
 
-    With `complete` there are no more bytes, and the result is never None.
+    Only the first HEAD_BYTES_MAX bytes count. With `complete` there are no more bytes, and the
+    result is never None.
 
     Raises:
         InputError: the stream is empty, or of an unknown form.
     """
+    complete = complete or len(first) >= HEAD_BYTES_MAX
+    first = first[:HEAD_BYTES_MAX]
     text = first.lstrip(b" \t\r\n")
     if any(first.startswith(mark) for mark in UNREAD_ENCODINGS):
         raise InputError(f"{source}: {_refusal(first)}" if source else _refusal(first))
@@ -99,6 +104,8 @@ def _refusal(first: bytes) -> str:
     for opening, name in _KNOWN_FOREIGN.items():
         if first.startswith(opening):
             return f"this is {name}"
+    if len(first) == HEAD_BYTES_MAX and not first.strip():
+        return f"neither DBN, zstd nor NDJSON: {HEAD_BYTES_MAX} bytes of white space come first"
     return f"neither DBN, zstd nor NDJSON: it starts with {first[:8].hex(' ')}"
 
 

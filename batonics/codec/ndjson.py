@@ -142,10 +142,10 @@ class NdjsonDecoder:
         """How many of the last bytes fed belong to an incomplete line."""
         return len(self._head)
 
-    def symbol_intervals(self) -> Iterator[MappingInterval]:
-        """The symbols so far; they hold for all times."""
-        for index, symbol in enumerate(self.symbols):
-            yield MappingInterval(0, UNDEF_TIMESTAMP, index + 1, symbol)
+    def symbol_intervals(self, first: int = 0) -> Iterator[MappingInterval]:
+        """The symbols so far, from this place on; they hold for all times."""
+        for index in range(first, len(self.symbols)):
+            yield MappingInterval(0, UNDEF_TIMESTAMP, index + 1, self.symbols[index])
 
     def _feed(self, chunk: bytes) -> Generator[MboBatch, None, None]:
         self._fed = self._fed or bool(chunk.strip())

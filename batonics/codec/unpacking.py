@@ -1,7 +1,8 @@
 """Bytes of any form in, plain bytes out: detect the form, inflate zstd, detect what is inside.
 
 The rule here: what comes out depends on the bytes alone, never on how they were cut into chunks,
-and nothing comes out before the form of the plain bytes is known. No I/O.
+and nothing comes out before the form of the plain bytes is known. At most HEAD_BYTES_MAX bytes
+wait for that. No I/O.
 
     raw bytes ──▶ form? ──▶ plain: passed on
                      └────▶ zstd: inflated ──▶ form? ──▶ plain: passed on
@@ -13,12 +14,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import overload
 
-from batonics.codec.framing import DETECT_BYTES, Framing, detect_framing
-from batonics.codec.inflate import PIECE_BYTES, ZstdInflater
+from batonics.codec.framing import Framing, detect_framing
+from batonics.codec.inflate import ZstdInflater
 from batonics.model.errors import InputError
-
-HEAD_BYTES_MAX = PIECE_BYTES + DETECT_BYTES
-"""An input whose form is still open after so many bytes, such as white space, is refused."""
 
 
 class Unpacker:
@@ -58,7 +56,7 @@ class Unpacker:
         """
         if self.is_compressed is None:
             self._head += bytes(data)
-            framing = self._detect()
+            framing = detect_framing(self._head, source=self._source)
             if framing is None:
                 return iter(())
             data, self._head = self._head, b""
@@ -89,7 +87,7 @@ class Unpacker:
             plain = piece
             if self.framing is None:
                 self._head += piece
-                framing = self._detect()
+                framing = detect_framing(self._head, source=self._source)
                 if framing is None:
                     continue
                 if framing is Framing.ZSTD:
@@ -98,7 +96,3 @@ class Unpacker:
                 self.framing = framing
                 plain, self._head = self._head, b""
             yield plain
-
-    def _detect(self) -> Framing | None:
-        complete = len(self._head) > HEAD_BYTES_MAX
-        return detect_framing(self._head, complete=complete, source=self._source)

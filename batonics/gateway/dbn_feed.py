@@ -26,6 +26,7 @@ from batonics.codec.metadata import (
 )
 from batonics.gateway import record_bytes_kernels as kernels
 from batonics.gateway.feed_pieces import BytesLike, FeedPiece, cut_piece, unit_index
+from batonics.gateway.joined_files import JoinedFiles
 from batonics.gateway.merge import merge_by_time
 from batonics.gateway.record_index import RecordIndex, record_headers
 from batonics.model.errors import DamagedInputError, InputError, UsageError
@@ -49,6 +50,7 @@ class DbnFeed:
         paths: the files, in the order of their time.
         mappings: the symbol mappings of all files; None: those of the first file.
         groups: the same files; those of one group are merged. None: each follows the one before it.
+        in_this_order: a file behind another in one input may begin before that ends.
 
     Attributes:
         header: the metadata as bytes; empty if the files have none.
@@ -67,8 +69,11 @@ class DbnFeed:
         paths: Sequence[str],
         mappings: tuple[SymbolMapping, ...] | None = None,
         groups: Sequence[tuple[str, ...]] | None = None,
+        *,
+        in_this_order: bool = False,
     ) -> None:
         check_regular_files(paths)
+        self._in_this_order = in_this_order
         self._groups = [(path,) for path in paths] if groups is None else groups
         self.metadata = _merge_metadata(paths, [_read_metadata(path) for path in paths], mappings)
         self.header: BytesLike = b""
@@ -83,27 +88,34 @@ class DbnFeed:
         due_ns = 0
         for group in self._groups:
             if len(group) == 1 and not indexed and start_ns is None:
-                with closing(_read_chunks(group[0])) as chunks:
+                with closing(self._read_records(group[0])) as chunks:
                     next(chunks)  # metadata
                     yield from map(FeedPiece, chunks)
                 continue
             with ExitStack() as stack:
                 streams = [
-                    stack.enter_context(closing(_indexed_pieces(path, due_ns))) for path in group
+                    stack.enter_context(closing(self._indexed_pieces(path, due_ns)))
+                    for path in group
                 ]
                 merged = streams[0] if len(group) == 1 else _merge_files(group, streams)
                 for piece in merged:
                     due_ns = int(unit_index(piece)[1][-1])
                     yield from _pieces_from(piece, start_ns)
 
+    def _indexed_pieces(self, path: str, due_ns: int) -> Generator[FeedPiece, None, None]:
+        """The records of a file in indexed pieces, the first due at `due_ns` or later."""
+        with closing(self._read_records(path)) as chunks:
+            index = RecordIndex(path, len(next(chunks)), due_ns)
+            for chunk in chunks:
+                yield from index.feed(chunk)
+            index.close()
 
-def _indexed_pieces(path: str, due_ns: int) -> Generator[FeedPiece, None, None]:
-    """The records of a file in indexed pieces, the first due at `due_ns` or later."""
-    with closing(_read_chunks(path)) as chunks:
-        index = RecordIndex(path, len(next(chunks)), due_ns)
-        for chunk in chunks:
-            yield from index.feed(chunk)
-        index.close()
+    def _read_records(self, path: str) -> Generator[BytesLike, None, None]:
+        """The metadata of a file (empty if it has none), then its records in chunks."""
+        with closing(_read_chunks(path)) as chunks:
+            head = bytes(next(chunks))
+            yield head
+            yield from JoinedFiles(path, head, in_this_order=self._in_this_order).records(chunks)
 
 
 def _merge_files(
@@ -141,7 +153,8 @@ class LengthPrefixedFeed:
 
     Args:
         paths: the files, in the order of their time.
-        groups: as `DbnFeed` has them.
+        groups: as `DbnFeed` has them, and
+        in_this_order: likewise.
 
     Raises:
         InputError: a file cannot be read, or is not DBN.
@@ -152,9 +165,13 @@ class LengthPrefixedFeed:
     unpaced_until_ns = -1
 
     def __init__(
-        self, paths: Sequence[str], groups: Sequence[tuple[str, ...]] | None = None
+        self,
+        paths: Sequence[str],
+        groups: Sequence[tuple[str, ...]] | None = None,
+        *,
+        in_this_order: bool = False,
     ) -> None:
-        self._records = DbnFeed(paths, groups=groups)
+        self._records = DbnFeed(paths, groups=groups, in_this_order=in_this_order)
         metadata = self._records.metadata
         if metadata is not None and metadata.ts_out:
             raise UsageError("records with ts_out have no length-prefixed form; use dbn")

@@ -17,6 +17,7 @@ INDEX_INPUT_END = 0
 INDEX_FULL = 1
 INDEX_BAD_LENGTH = 2
 INDEX_NEXT_FILE = 3
+INDEX_CUT_HEADER = 4
 
 _HEADER_BYTES = 16
 _D, _B = b"DB"
@@ -71,6 +72,44 @@ def index_records(
         ends[count] = position
         dues[count] = due_ns
     return len(ends), position, due_ns, INDEX_FULL
+
+
+@kernel
+def skip_records(
+    data: NDArray[np.uint8], start: int, due_ns: int, records_max: int
+) -> tuple[int, int, int]:
+    """Pass over records from `start` on, of which the last may be cut.
+
+    Args:
+        data: the bytes.
+        start: the position of the first record.
+        due_ns: the time of the record before it; -1: it has none.
+        records_max: how many records are passed over.
+
+    Returns:
+        The position after the last record, which may be behind the bytes; when it is due, as in
+        `index_records`; and why the pass stopped, as there. INDEX_CUT_HEADER: the byte at the
+        position may begin a record or another DBN file.
+    """
+    position, stop = start, len(data)
+    for _ in range(records_max):
+        if position >= stop:
+            return position, due_ns, INDEX_INPUT_END
+        size = 4 * int(np.int64(data[position]))
+        if data[position] == _D:
+            if position + 1 == stop:
+                return position, due_ns, INDEX_CUT_HEADER
+            if data[position + 1] == _B:
+                return position, due_ns, INDEX_NEXT_FILE
+        if size < _HEADER_BYTES:
+            return position, due_ns, INDEX_BAD_LENGTH
+        is_whole = position + size <= stop
+        if is_whole and size >= _MBO_BYTES and data[position + 1] == RTYPE_MBO:
+            ts_recv = load_i64(data, position + _TS_RECV_AT)
+            if ts_recv > due_ns and has_trusted_time(as_word(data[position + _FLAGS_AT])):
+                due_ns = ts_recv
+        position += size
+    return position, due_ns, INDEX_FULL
 
 
 @kernel

@@ -21,6 +21,7 @@ from batonics.frames.scan.mbo_scan import scan_batches
 from batonics.frames.scan.sources import pull_frames
 from batonics.frames.schemas.table import find_schema
 from batonics.gateway.feed_pieces import FeedPiece
+from batonics.model.errors import InputError
 from batonics.model.mbo import MBO_DTYPE, MboBatch, due_times, slice_batch, take_batch
 from batonics.model.record_times import RecordTimes
 from batonics.model.symbol_intervals import IntervalFilter
@@ -62,6 +63,11 @@ def _batches(stream: MboStream, request: SessionRequest) -> Generator[MboBatch, 
     record_times = RecordTimes()
     with closing(stream.batches()) as batches:
         for batch in batches:
+            if len(stream.files) > len(stream.paths):
+                raise InputError(
+                    f"{stream.files[-1].name}: begins behind another DBN file, and the gateway"
+                    " knows the names at the beginning of an input; part the two"
+                )
             if selected is None:
                 yield batch
                 continue

@@ -23,6 +23,7 @@ from batonics.codec.messages import (
 from batonics.gateway.feed_pieces import BytesLike
 from batonics.gateway.replay_files import ReplayFiles
 from batonics.model.errors import InputError, UsageError
+from batonics.model.secret import Secret
 from batonics.settings.table import ReplaySettings
 from batonics.sources.tcp import LineReader
 
@@ -58,15 +59,21 @@ def log_in(sock: socket.socket, replay_files: ReplayFiles, settings: ReplaySetti
     Args:
         sock: the socket of the client.
         replay_files: the files that are offered.
-        settings: the key that is accepted, the time of each line, and the most subscriptions.
+        settings: the key that is accepted, the time that a login may take, and its size.
 
     Raises:
         RefusedError: the client is refused.
         OSError: the client has closed the connection, or takes too long.
     """
+    overlong = ConnectionError("its lines are too long")
+    reader = LineReader(
+        sock,
+        lines.LINE_BYTES_MAX,
+        overlong,
+        settings.login_timeout_s,
+        bytes_max=settings.login_bytes_max,
+    )
     sock.settimeout(settings.login_timeout_s)
-    overlong = ConnectionError("a line that is too long")
-    reader = LineReader(sock, lines.LINE_BYTES_MAX, overlong)
     challenge = secrets.token_urlsafe(24)
     sock.sendall(lines.greeting_line(LSG_VERSION) + lines.challenge_line(challenge))
     try:
@@ -76,6 +83,7 @@ def log_in(sock: socket.socket, replay_files: ReplayFiles, settings: ReplaySetti
         sock.sendall(lines.refusal_line(str(error)))
         raise RefusedError(str(error)) from None
     sock.sendall(lines.welcome_line(str(time.time_ns())))
+    reader.set_timeout(settings.start_timeout_s)
     subscriptions: list[lines.SubscriptionRequest | str] = []
     while not _is_start(line := reader.line()):
         if len(subscriptions) == settings.subscriptions_max:
@@ -89,11 +97,11 @@ def log_in(sock: socket.socket, replay_files: ReplayFiles, settings: ReplaySetti
 
 
 def _check_authentication(
-    fields: lines.Authentication, challenge: str, replay_files: ReplayFiles, key: str | None
+    fields: lines.Authentication, challenge: str, replay_files: ReplayFiles, key: Secret | None
 ) -> None:
     """Check a client's authentication; UsageError if it is refused."""
     if not lines.is_well_formed(fields.auth) or (
-        key is not None and not lines.is_proof(fields.auth, challenge, key)
+        key is not None and not lines.is_proof(fields.auth, challenge, key.reveal())
     ):
         raise UsageError("authentication failed")
     dataset = replay_files.dataset

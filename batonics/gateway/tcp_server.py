@@ -1,7 +1,8 @@
 """A listening socket, and a thread for each client, which blocks only on the client's socket.
 
-The rule here: one client never waits for another. Closing the server shuts down every socket, which
-ends every thread.
+The rule here: one client never waits for another. Threads and open files are bounded: a client
+beyond the limits of the settings is closed at once. Closing the server shuts down every socket,
+which ends every thread.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from contextlib import suppress
 
 from batonics.model.errors import OutputError
 from batonics.settings.table import REPLAY_DEFAULTS, ReplaySettings
+from batonics.sinks.logs import LogThrottle, logger
+from batonics.sources.connection_limits import ConnectionCounts, limit_by_open_files
 from batonics.sources.tcp import TcpAddress
 
 RESET_DRAIN_S = 5.0
@@ -26,6 +29,8 @@ RESET_POLL_S = 0.01
 JOIN_S = 2.0
 """How long `close` waits for the end of a thread."""
 ACCEPT_RETRY_S = 0.05
+OTHER_FILES = 64
+"""Files that are open for other work than clients."""
 
 _RESET = struct.pack("ii", 1, 0)
 
@@ -37,7 +42,9 @@ class TcpServer:
         listen: the address to listen on; port 0 lets the system choose.
         serve: called with each client's socket and address, in a thread of its own; the server
             closes the socket when it returns.
-        settings: the size of send buffers: the larger it is, the less often a send waits.
+        settings: the most clients, and the size of send buffers: the larger it is, the less often
+            a send waits.
+        files_each: files that are open for each client besides its socket.
 
     Attributes:
         address: the address that the server listens on.
@@ -51,6 +58,7 @@ class TcpServer:
         listen: TcpAddress,
         serve: Callable[[socket.socket, str], None],
         settings: ReplaySettings = REPLAY_DEFAULTS,
+        files_each: int = 0,
     ) -> None:
         self._serve, self._send_buffer_bytes = serve, settings.send_buffer_bytes
         family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
@@ -62,6 +70,10 @@ class TcpServer:
             reason = os.strerror(number) if number > 0 else error.strerror or str(error)
             raise OutputError(f"cannot listen on {listen}: {reason.lower()}") from None
         self.address = TcpAddress(*self._listener.getsockname()[:2])
+        self._log = logger("replay")
+        self._throttle = LogThrottle(settings.refusal_log_interval_s)
+        clients_max = self._limit_clients(settings.clients_max, 1 + files_each)
+        self._counts = ConnectionCounts(clients_max, settings.clients_per_address_max)
         self._lock = threading.Lock()
         self._clients: dict[threading.Thread, socket.socket] = {}
         self._closed = threading.Event()
@@ -85,9 +97,15 @@ class TcpServer:
         while not self._closed.is_set():
             try:
                 sock, peer = self._listener.accept()
-            except OSError:
-                # The server is closed, the client has closed already, or too many files are open.
-                self._closed.wait(ACCEPT_RETRY_S)
+            except OSError as error:
+                if not self._closed.wait(ACCEPT_RETRY_S):
+                    self._log_seldom("cannot_accept", reason=error.strerror)
+                continue
+            with self._lock:
+                is_accepted = self._counts.acquire(peer[0])
+            if not is_accepted:
+                self._log_seldom("client_refused", remote=peer[0], reason="too many clients")
+                sock.close()
                 continue
             name = f"{peer[0]}:{peer[1]}"
             thread = threading.Thread(
@@ -109,6 +127,24 @@ class TcpServer:
         finally:
             with self._lock:
                 self._clients.pop(threading.current_thread(), None)
+                self._counts.release(name.rpartition(":")[0])
+
+    def _limit_clients(self, wanted: int, files_each: int) -> int:
+        """The most clients for which the system lets files be open."""
+        allowed = limit_by_open_files(wanted, files_each=files_each, reserved=OTHER_FILES)
+        if allowed < 1:
+            self._listener.close()
+            raise OutputError(
+                f"the limit of open files is too low for a client, which needs {files_each};"
+                " raise it (ulimit -n)"
+            )
+        if allowed < wanted:
+            self._log.warning("clients_limited", clients_max=allowed, reason="ulimit -n")
+        return allowed
+
+    def _log_seldom(self, event: str, **facts: str | None) -> None:
+        if self._throttle.is_due(event, time.monotonic()):
+            self._log.warning(event, **facts)
 
 
 def close_gracefully(sock: socket.socket, timeout_s: float) -> None:

@@ -53,7 +53,7 @@ def _compile_frames(batch: MboBatch) -> None:
     records = scan_batches(lambda: iter([batch, DayStart._make(batch)]))
     mbo = records.mbo  # type: ignore[attr-defined]  # a type checker does not see namespaces
     for frame in (
-        mbo.mbp(1),
+        mbo.mbp(1, extra=["book_status"]),
         mbo.mbp(1, consolidated=True),
         mbo.depth(1, every="1s"),
         mbo.bars(ticks=1),

@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from tempfile import TemporaryDirectory
 
 import polars as pl
 
@@ -32,6 +31,7 @@ from batonics.lake.views import view_name, view_schema
 from batonics.model.errors import OutputError, UsageError
 from batonics.model.prices import PriceUnit
 from batonics.sinks.tables import open_table
+from batonics.sinks.temporary import temporary_directory
 from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
 from batonics.sources.stream import MboStream
 
@@ -188,7 +188,7 @@ def open_database(
             yield database
         return
     schemas = SHELL_SCHEMAS if query is None else _find_schemas(query)
-    with TemporaryDirectory(prefix="batonics-query-") as directory:
+    with temporary_directory("batonics-query-") as directory:
         lake = f"{directory}/lake"
         _load_files(request, lake, schemas, progress)
         # The files were loaded by the symbols, so that ids and second names of an id work too.

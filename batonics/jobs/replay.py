@@ -122,7 +122,12 @@ class Replay:
         self._settings = SenderSettings(self.control, request.pace, request.indexed)
         self._last_due_ns: int | None = None  # of all past clients
         self._send_all = self._choose_protocol(request)
-        self._server = TcpServer(TcpAddress.parse(request.bind), self._serve, request.settings)
+        self._server = TcpServer(
+            TcpAddress.parse(request.bind),
+            self._serve,
+            request.settings,
+            files_each=len(request.paths) + 1,
+        )
         self.address = self._server.address
 
     def close(self) -> None:
@@ -263,11 +268,11 @@ def _plain_feed(request: ReplayRequest) -> ReplayFeed:
     groups = group_paths(request.paths, options)
     paths = tuple(path for group in groups for path in group)
     if request.protocol == "length-prefixed":
-        return LengthPrefixedFeed(paths, groups)
+        return LengthPrefixedFeed(paths, groups, in_this_order=request.in_this_order)
     mappings = None
     if len(paths) > 1:
         mappings = convert.output_metadata(convert.ConvertRequest(paths, "mbo")).mappings
-    return DbnFeed(paths, mappings, groups)
+    return DbnFeed(paths, mappings, groups, in_this_order=request.in_this_order)
 
 
 class _GatewaySessions:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import combinations
 
 from batonics.book.snapshot import snapshot_records
 from batonics.frames.scan.exchange_sessions import find_sessions
@@ -88,6 +89,7 @@ class Stream:
     def __init__(self, request: StreamRequest) -> None:
         if (request.snapshots is None) != (request.every is None):
             raise UsageError("--snapshots and --every go together")
+        _check_directories(request)
         if request.lake is None and (request.statuses or request.session is not None):
             raise UsageError("--statuses and --session are for the rows of --lake")
         self.failure: str | None = None
@@ -195,6 +197,19 @@ class Stream:
         self.failure = self.failure or output.failure
 
 
+def _check_directories(request: StreamRequest) -> None:
+    """Refuse two outputs in one directory."""
+    outputs = {
+        "--record": request.record,
+        "--snapshots": request.snapshots,
+        "--lake": request.lake,
+    }
+    named = {name: os.path.realpath(path) for name, path in outputs.items() if path is not None}
+    for (one, path), (other, other_path) in combinations(named.items(), 2):
+        if path == other_path:
+            raise UsageError(f"{one} and {other}: a directory for each, not {path} for both")
+
+
 class ServerRunner:
     """Runs the serving process, and another one where it has died.
 
@@ -273,7 +288,7 @@ def connect_feed(address: FeedAddress, settings: LiveSettings) -> FeedSource:
         raise UsageError(f"books are built from schema mbo, not from {address.schema}")
     if address.dataset is None:
         raise UsageError("--gateway needs --dataset, such as GLBX.MDP3")
-    key = (settings.gateway_key or "").strip()
+    key = settings.gateway_key
     if not key:
         variables = SETTINGS["live.gateway_key"].variables
         raise UsageError(f"--gateway needs a key in {' or '.join(variables)}")

@@ -20,7 +20,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from batonics.lake.bucket_client import BucketClient
 from batonics.lake.catalog import CATALOG_FILE, Part, known_paths
@@ -29,6 +28,7 @@ from batonics.lake.object_catalog import ObjectCatalog
 from batonics.lake.part_cache import PartCache
 from batonics.lake.part_paths import rebuild_part_path
 from batonics.model.errors import LakeError, OutputError
+from batonics.sinks.temporary import temporary_directory
 
 UPLOAD_THREADS = 4
 """Files that are uploaded at once."""
@@ -126,7 +126,7 @@ class BucketStore:
         Raises:
             OutputError: there is no room for its files, or they cannot be uploaded.
         """
-        with _local_errors(), TemporaryDirectory(prefix="batonics-load-") as directory:
+        with _local_errors(), temporary_directory("batonics-load-") as directory:
             staging = BucketStaging(self._client, Path(directory))
             yield staging
             # Another load of the same source may have committed first.

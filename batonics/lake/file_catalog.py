@@ -30,10 +30,10 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from batonics.lake.catalog import T, Transaction, check_catalog, make_tables, one_line
 from batonics.model.errors import LakeError, OutputError
+from batonics.sinks.temporary import temporary_directory
 
 BUSY_SECONDS = 60.0
 """Longest wait of a commit for others, which take milliseconds each."""
@@ -92,7 +92,7 @@ class FileCatalog:
         with ExitStack() as stack:
             path = self._path
             if None in self._stats()[1:]:
-                path = Path(stack.enter_context(TemporaryDirectory(prefix="batonics-catalog-")))
+                path = Path(stack.enter_context(temporary_directory("batonics-catalog-")))
                 path /= self._path.name
                 self._copy(path)
             yield stack.enter_context(closing(_connect(path, "ro")))

@@ -9,7 +9,7 @@ records, however the feed was cut into batches. Rows go to files with `depth_sch
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,10 +23,11 @@ from batonics.frames.columns.mbo_frame import null_where, to_datetimes
 from batonics.frames.scan.clock import UNKNOWN_TIME, StreamClock
 from batonics.frames.scan.complete_intervals import COMPLETE, COMPLETE_SCHEMA
 from batonics.frames.scan.folding import key_columns
-from batonics.frames.scan.symbols import FrameSymbols
+from batonics.live.growing import with_room
 from batonics.model.errors import BatonicsError, OutputError
 from batonics.model.mbo import UNDEF_PRICE, MboBatch, slice_batch
 from batonics.settings.table import LIVE_DEFAULTS, LiveSettings
+from batonics.sinks.directory_lock import DirectoryLock
 from batonics.sinks.logs import logger
 from batonics.sinks.tables import open_table
 
@@ -62,10 +63,8 @@ class SnapshotIntervals:
 
     def mark_changed(self, books: NDArray[np.int64], book_count: int) -> None:
         """Record that events of these books ended; `book_count` is the number of all books."""
-        missing = book_count - len(self._changed)
-        if missing > 0:
-            self._changed = np.concatenate([self._changed, np.zeros(missing, np.bool_)])
-            self._events = np.concatenate([self._events, np.zeros(missing, np.int64)])
+        self._changed = with_room(self._changed, book_count)
+        self._events = with_room(self._events, book_count)
         self._changed[books] = True
 
     def end_interval(self, rows: NDArray[np.void]) -> tuple[NDArray[np.void], NDArray[np.int64]]:
@@ -88,7 +87,7 @@ def depth_frame(  # noqa: PLR0913 - the rows, and what is known of them
     events: NDArray[np.int64],
     end_ns: int,
     keys: NDArray[np.int64],
-    symbols: FrameSymbols,
+    symbols: Sequence[str | None],
     *,
     complete: bool,
 ) -> pl.DataFrame:
@@ -101,7 +100,7 @@ def depth_frame(  # noqa: PLR0913 - the rows, and what is known of them
         events: (n,) how many events of each book ended in the interval.
         end_ns: the T of the interval.
         keys: (books,) keys of all books.
-        symbols: names of instruments.
+        symbols: the symbol of each book at the T, by its number.
         complete: whether the feed covers the whole interval.
     """
     key = keys[rows["book"]]
@@ -123,7 +122,10 @@ def depth_frame(  # noqa: PLR0913 - the rows, and what is known of them
                 values = np.ascontiguousarray(rows[side][field][:, level])
                 columns[next(names)] = null_where(values, values == UNDEF_PRICE)
     frame = pl.DataFrame(columns).select(list(depth_schema(depth)))
-    return frame.with_columns(pl.lit(complete).alias(COMPLETE), symbols.find_symbols(frame, "ts"))
+    of_rows = [symbols[book] for book in rows["book"].tolist()]
+    return frame.with_columns(
+        pl.lit(complete).alias(COMPLETE), pl.Series("symbol", of_rows, pl.String)
+    )
 
 
 class DepthSnapshotWriter:
@@ -146,8 +148,8 @@ class DepthSnapshotWriter:
         self.failure: str | None = None
         self._settings = settings
         self._directory = Path(directory)
+        self._lock = DirectoryLock(self._directory, "stream --snapshots")
         try:
-            self._directory.mkdir(parents=True, exist_ok=True)
             names = (path.stem.removeprefix("depth-") for path in self._directory.iterdir())
             self._number = max((int(name) for name in names if name.isdecimal()), default=0)
         except OSError as error:
@@ -172,6 +174,7 @@ class DepthSnapshotWriter:
         self._end_file()
         self._thread.shutdown(wait=True)
         self._check_results(self._writing)
+        self._lock.close()
 
     def _end_file(self) -> None:
         self._file_end = time.monotonic() + self._settings.snapshot_file_interval_s
@@ -185,6 +188,7 @@ class DepthSnapshotWriter:
         self._frames, self._rows = [], 0
 
     def _write(self, path: Path, frames: list[pl.DataFrame]) -> None:
+        self._lock.check()
         with open_table(path, self._columns, file_format="parquet") as table:
             for frame in frames:
                 table.write(frame)

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from batonics.book.engine import BookEngine
-from batonics.book.state import Anomaly
+from batonics.book.state import Anomaly, Status
 from batonics.codec.decoders import Decoder, DecoderFactory
 from batonics.codec.framing import Framing
 from batonics.codec.messages import (
@@ -32,7 +32,7 @@ from batonics.codec.messages import (
 from batonics.codec.metadata import Metadata
 from batonics.codec.unpacking import Unpacker
 from batonics.frames.scan.folding import book_keys
-from batonics.frames.scan.symbols import FrameSymbols
+from batonics.live.book_names import BookNames
 from batonics.live.depth_snapshots import DepthSnapshotWriter, SnapshotIntervals, depth_frame
 from batonics.live.protocol import FeedState
 from batonics.live.published_books import PublishedBooks
@@ -51,6 +51,8 @@ from batonics.model.symbols import MappingInterval, SymbolMap
 from batonics.settings.table import INPUT_DEFAULTS, InputSettings
 from batonics.sources.stream import BATCH_ROWS
 
+PART_BYTES = 1 << 16
+"""So many compressed bytes are inflated between two looks at the clock: 75 ms of empty frames."""
 _NO_BOOKS = np.empty(0, np.int64)
 
 
@@ -82,6 +84,7 @@ class FeedHandler:
     Attributes:
         engine: the books.
         symbols: names of instruments.
+        names: names of books, as of their last `update`.
         data: the times of the records.
         stats: the counts; its `feed` is a `protocol.FeedState`.
         published_books: the published rows.
@@ -104,7 +107,7 @@ class FeedHandler:
         self.engine.backwards_ns_max = settings.ts_recv_backwards_ns
         self.symbols = SymbolMap()
         self.data = DataSpan()
-        self._frame_symbols = FrameSymbols(self.symbols)
+        self.names = BookNames(self.symbols)
         self.stats = FeedStats(feed=FeedState.CONNECTING)
         self._position = np.array(FEED_START, np.int64)  # a kernel moves it with each batch
         self.has_snapshot = False
@@ -134,6 +137,7 @@ class FeedHandler:
     def _begin_stream(self) -> None:
         self._unpacker = Unpacker(self._source)
         self._decoder: Decoder | None = None
+        self._is_within_data = False  # a call of `process_batches` has not come to its end
         self._skipped_before = self.stats.skipped
         self._resumer = Resumer(FEED_START)
 
@@ -168,6 +172,21 @@ class FeedHandler:
         self._position = np.array(position, np.int64)
         self.published_books.load(engine)
 
+    def begin_stall(self) -> bool:
+        """Mark that a live feed is silent for too long; whether that is new. Books keep it all."""
+        is_new = self.stats.feed == FeedState.LIVE
+        if is_new:
+            self.stats.feed = FeedState.STALLED
+            self.stats.stalls += 1
+        return is_new
+
+    def end_stall(self) -> bool:
+        """Mark that a stalled feed brings bytes again; whether it was stalled."""
+        was_stalled = self.stats.feed == FeedState.STALLED
+        if was_stalled:
+            self.stats.feed = FeedState.LIVE
+        return was_stalled
+
     def end_connection(self) -> None:
         """End a connection that was lost, at any byte."""
         self.stats.disconnects += 1
@@ -187,6 +206,8 @@ class FeedHandler:
             InputError: the bytes are too few to detect their form.
             DamagedInputError: the connection ended within a record.
         """
+        if self._is_within_data:
+            return  # the rest was not wanted
         self._unpacker.close(may_be_empty=True)
         if self._decoder is not None:
             for batch in self._decode(self._decoder.TRAILER):
@@ -202,14 +223,36 @@ class FeedHandler:
             DamagedInputError: a record is damaged. All records before it are folded.
             InputError: the bytes have no known form, or the gateway has sent an error.
         """
+        for _ in self.process_batches(data):
+            pass
+        return self.take_changed_books()
+
+    def process_batches(self, data: bytes | memoryview) -> Iterator[None]:
+        """Decode and fold bytes of the connection; yields after each step, which is short.
+
+        A caller that leaves early has ended the connection: what follows in `data` is not taken.
+
+        Raises:
+            DamagedInputError, InputError: as `process`.
+        """
         self.stats.bytes += len(data)
+        self._is_within_data = True
         try:
-            for plain in self._plain(data):
-                for batch in self._decode(plain):
-                    self._apply(batch)
+            for part in self._parts(data):
+                for plain in self._plain(part):
+                    for batch in self._decode(plain):
+                        self._apply(batch)
+                        yield
+                yield
         finally:
             self._count_skipped()
-        return self.take_changed_books()
+        self._is_within_data = False
+
+    def _parts(self, data: bytes | memoryview) -> Iterator[bytes | memoryview]:
+        """The bytes; in small parts if they are compressed, since each may inflate for long."""
+        part_bytes = PART_BYTES if self.is_compressed or self.framing is None else len(data)
+        for at in range(0, len(data), part_bytes or 1):
+            yield data[at : at + part_bytes]
 
     def take_changed_books(self) -> NDArray[np.int64]:
         """The numbers of the books that changed since the last call."""
@@ -239,7 +282,7 @@ class FeedHandler:
         """Count the records that are not MBO, and take their names."""
         intervals = self._decoders.new_mappings(decoder)
         for interval in intervals:
-            self.symbols.add(interval)
+            self.names.add(interval)
         if intervals and self.output is not None:
             self.output.write_symbols(intervals)
         for record in decoder.other_records:
@@ -313,6 +356,7 @@ class FeedHandler:
             return
         rows, events = self._intervals.end_interval(self.published_books.rows)
         if len(rows):
+            self.names.update(self.engine, end_ns)
             keys = book_keys(self.engine)
             from_ns = self._snapshots_from_ns
             if from_ns is None:
@@ -323,7 +367,7 @@ class FeedHandler:
                 events,
                 end_ns,
                 keys,
-                self._frame_symbols,
+                self.names.symbols,
                 complete=is_over and from_ns is not None and from_ns <= first_ns,
             )
             self._depth_snapshots.add(frame)
@@ -352,18 +396,15 @@ class FeedHandler:
 
     # ------------------------------------------------------------------ queries
 
-    def book_names(self) -> list[list[Any]]:
-        """[book, publisher_id, instrument_id, symbol or None] for each book, as of now."""
-        now_ns = max(self.position.ts_recv, 0)
-        return [
-            [number, publisher_id, instrument_id, self.symbols.symbol(instrument_id, now_ns)]
-            for number, (publisher_id, instrument_id) in enumerate(self.engine.keys())
-        ]
+    def update_names(self) -> BookNames:
+        """The names of all books, as of now."""
+        self.names.update(self.engine, max(int(self._position[0]), 0))
+        return self.names
 
     def update_counts(self) -> None:
         """Update the stats that are sums over all books."""
         stats, engine = self.stats, self.engine
-        statuses = np.bincount([int(status) for status in engine.statuses()], minlength=3)
+        statuses = np.bincount(engine.status_numbers(), minlength=len(Status))
         stats.books = engine.book_count
         stats.cold, stats.synced, stats.stale = (int(count) for count in statuses)
         totals = engine.anomalies().sum(axis=0).tolist()
@@ -391,7 +432,9 @@ class FeedHandler:
     @property
     def pending_bytes(self) -> int | None:
         """How many of the last bytes belong to an incomplete record; None: unknown."""
-        return None if self.is_compressed or self._decoder is None else self._decoder.pending_bytes
+        if self.is_compressed or self._is_within_data or self._decoder is None:
+            return None
+        return self._decoder.pending_bytes
 
     def is_within_event(self, book: int) -> bool:
         """Whether a book is within an event, so that it cannot be read (rule 5)."""

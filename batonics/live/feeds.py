@@ -22,6 +22,7 @@ from batonics.codec.gateway import (
 from batonics.live.feed_handler import FeedHandler
 from batonics.live.resume import FEED_START
 from batonics.model.errors import InputError, UsageError
+from batonics.model.secret import Secret
 from batonics.settings.table import LIVE_DEFAULTS, LiveSettings
 from batonics.sources.tcp import LineReader, TcpAddress, connect
 
@@ -38,10 +39,13 @@ class FeedSource(Protocol):
     Attributes:
         idle_timeout_seconds: a connection is lost after so long without a byte; None: never.
         has_snapshot: whether the last connection begins with a snapshot of each book.
+        has_heartbeats: whether an idle feed sends bytes too, so that `idle_timeout_seconds` ends
+            every silence.
     """
 
     idle_timeout_seconds: float | None
     has_snapshot: bool
+    has_heartbeats: bool
 
     def must_reconnect(self, handler: FeedHandler) -> bool:
         """Whether another connection would fill a gap that this one has left."""
@@ -62,6 +66,8 @@ class PlainFeed:
         address: the address of the feed.
         settings: the time to connect, and the time without a byte after which a connection is lost.
     """
+
+    has_heartbeats = False
 
     def __init__(self, address: TcpAddress, settings: LiveSettings = LIVE_DEFAULTS) -> None:
         self.idle_timeout_seconds = settings.idle_timeout_s
@@ -118,10 +124,12 @@ class GatewayFeed:
         UsageError: the subscription has both `start_ns` and `snapshot`.
     """
 
+    has_heartbeats = True
+
     def __init__(
         self,
         address: TcpAddress,
-        key: str,
+        key: Secret,
         subscription: GatewaySubscription,
         settings: LiveSettings = LIVE_DEFAULTS,
     ) -> None:
@@ -147,7 +155,6 @@ class GatewayFeed:
         start_ns, snapshot = self._next_start(handler)
         sock = connect(self._address, self._connect_timeout_s)
         try:
-            sock.settimeout(self._connect_timeout_s)
             first_bytes = self._handshake(sock, start_ns, snapshot=snapshot)
             sock.settimeout(None)
         except BaseException:
@@ -159,14 +166,16 @@ class GatewayFeed:
     def _handshake(self, sock: socket.socket, start_ns: int | None, *, snapshot: bool) -> bytes:
         """Log in and subscribe; the bytes of records that have been read already."""
         overlong = InputError(f"{self._address}: not a gateway: a line without an end")
-        lines = LineReader(sock, LINE_BYTES_MAX, overlong)
+        lines = LineReader(sock, LINE_BYTES_MAX, overlong, self._connect_timeout_s)
         dataset = self._subscription.dataset
         interval = self._subscription.heartbeat_interval_s
         lines.line()  # the version
         challenge = parse_line(lines.line()).get("cram")
         if challenge is None:
             raise InputError(f"{self._address}: not a gateway: it sends no challenge")
-        sock.sendall(auth_line(challenge, self._key, dataset, heartbeat_interval_s=interval))
+        sock.sendall(
+            auth_line(challenge, self._key.reveal().strip(), dataset, heartbeat_interval_s=interval)
+        )
         answer = parse_line(lines.line())
         if answer.get("success") != "1":
             reason = answer.get("error") or "without a reason"

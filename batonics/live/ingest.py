@@ -2,7 +2,8 @@
 
 The rule here: one thread waits for the feed and for nothing else. It reads what has arrived (up to
 READ_BYTES), folds it at once and publishes what changed. So a faster feed makes larger batches, and
-a slow reader of the books does not delay the feed.
+a slow reader of the books does not delay the feed. Whatever arrives, even a few bytes that inflate
+to gigabytes, the thread looks up between two batches: it stops if asked to, and publishes.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batonics.live.backoff import Backoff
+from batonics.live.connecting import ConnectAttempt, Connection
 from batonics.live.feed_handler import FeedHandler
+from batonics.live.feed_pace import FeedPace
 from batonics.live.feeds import FeedSource
 from batonics.live.publisher import ServerPublisher
 from batonics.live.recorder import FeedRecorder
@@ -34,6 +37,8 @@ from batonics.sources.chunks import READ_BYTES
 
 NO_DESCRIPTOR = -1
 """A value that is no file descriptor."""
+PUBLISH_NS = 50_000_000
+"""While one read of the feed takes longer to fold, its books are published this often."""
 _LATENCY_BOUNDS_NS = [1_000 * bound for bound in LATENCY_BOUNDS_US]
 
 
@@ -97,6 +102,7 @@ class IngestLoop:
         if link is not None:
             self._publisher = ServerPublisher(handler, link, restart_server, settings)
         self._recorder, self._once, self._on_batch = recorder, once, on_batch
+        self._pace = FeedPace(settings.stall_timeout_s)
         self._is_stopping = False
         self._drain_until_ns: int | None = None
         self._log = logger("live")
@@ -112,6 +118,9 @@ class IngestLoop:
         Any thread may call it, and a signal's handler.
         """
         self._is_stopping = True
+        self._end_wait()
+
+    def _end_wait(self) -> None:
         with suppress(OSError):  # the pipe is full of such bytes, or the run is over
             os.write(self.wake, b"x")
 
@@ -145,7 +154,7 @@ class IngestLoop:
         """Run one connection until it is over; whether the feed ended by itself."""
         handler, source = self._handler, self._source
         try:
-            sock, first_bytes = source.connect(handler)
+            connection = self._connect()
         except InputError as error:
             if self._once or handler.stats.connects == 0:
                 raise
@@ -157,6 +166,9 @@ class IngestLoop:
                 raise InputError(f"{source}: cannot connect: {reason}") from None
             self._log.warning("cannot_connect", source=str(source), reason=reason)
             return False
+        if connection is None:
+            return False
+        sock, first_bytes = connection
         handler.has_snapshot = source.has_snapshot
         with sock:
             self._log.info("connected", source=str(source))
@@ -177,6 +189,21 @@ class IngestLoop:
         if not self._is_stopping and not self._once:
             self._end_connection(None)
         return True
+
+    def _connect(self) -> Connection | None:
+        """A connection of the feed; None if the run is to end before there is one.
+
+        Raises:
+            OSError, InputError: as `FeedSource.connect`.
+        """
+        attempt = ConnectAttempt(lambda: self._source.connect(self._handler), self._end_wait)
+        poll = self._new_poll(None)
+        while not attempt.is_done and not self._is_stopping:
+            self._wait(poll, time.monotonic(), NO_DESCRIPTOR)
+        if self._is_stopping:
+            attempt.abandon()
+            return None
+        return attempt.result()
 
     def _end_connection(self, error: Exception | None) -> None:
         handler = self._handler
@@ -209,23 +236,36 @@ class IngestLoop:
             if not self._wait(poll, now, descriptor):
                 if self._is_stopping:
                     return
-                self._check_idle(now - last_received)
+                self._check_silence(time.monotonic(), last_received)
                 continue
             size = sock.recv_into(view)
             received_ns = time.monotonic_ns()
             if size == 0:
                 return
+            self._note_arrival(received_ns / 1e9, last_received)
             last_received = received_ns / 1e9
             self._process(view[:size], received_ns)
             if self._source.must_reconnect(self._handler):
                 raise ConnectionError("records are missing: connecting again for snapshots")
-            if self._is_stopping and self._is_drained(received_ns):
+            # Now, not when the bytes were received: `_fold` may have left some of them.
+            if self._is_stopping and self._is_drained(time.monotonic_ns()):
                 return
 
-    def _check_idle(self, idle_seconds: float) -> None:
-        limit = self._source.idle_timeout_seconds
-        if limit is not None and idle_seconds > limit:
-            raise TimeoutError(f"silent for {idle_seconds:.0f} s")
+    def _check_silence(self, now: float, last_received: float) -> None:
+        """Mark a feed that is silent for too long; TimeoutError if its connection is lost."""
+        silence_s, limit = now - last_received, self._source.idle_timeout_seconds
+        if limit is not None and silence_s > limit:
+            raise TimeoutError(f"silent for {silence_s:.0f} s")
+        is_stall = not self._source.has_heartbeats and silence_s > self._pace.stall_s(now)
+        if is_stall and self._handler.begin_stall():
+            self._log.warning("stalled", source=str(self._source), silent_s=round(silence_s, 1))
+            self._tick()
+
+    def _note_arrival(self, now: float, last_received: float) -> None:
+        self._pace.note_pause(now - last_received, now)
+        if self._handler.end_stall():
+            self._log.info("stall_ended", silent_s=round(now - last_received, 1))
+            self._tick()
 
     def _is_drained(self, now_ns: int) -> bool:
         """Whether the setting `drain_s` has passed since the first call after `stop`."""
@@ -238,17 +278,30 @@ class IngestLoop:
     def _process(self, data: memoryview, received_ns: int) -> None:
         handler = self._handler
         try:
-            changed = handler.process(data)
+            self._fold(data, received_ns)
         finally:
             if self._recorder is not None:
                 self._recorder.write(data, handler)
-        self._publish(changed)
+        self._publish(handler.take_changed_books())
         published_ns = time.monotonic_ns()
         self._count_latency(published_ns - received_ns)
         if self._on_batch is not None:
             self._on_batch(handler, received_ns, published_ns)
         if published_ns > self._next_tick * 1e9:
             self._tick()
+
+    def _fold(self, data: memoryview, received_ns: int) -> None:
+        """Fold bytes of the feed; those that inflate for long are cut short at the end of a run."""
+        publish_ns = received_ns + PUBLISH_NS
+        for _ in self._handler.process_batches(data):
+            now_ns = time.monotonic_ns()
+            if self._is_stopping and self._is_drained(now_ns):
+                return
+            if now_ns > publish_ns:
+                publish_ns = now_ns + PUBLISH_NS
+                self._publish(self._handler.take_changed_books())
+                if now_ns > self._next_tick * 1e9:
+                    self._publish_stats()
 
     def _publish(self, books: NDArray[np.int64]) -> None:
         if self._publisher is not None:
@@ -261,10 +314,13 @@ class IngestLoop:
 
     def _tick(self) -> None:
         """Publish stats, and let the recorder do what is due."""
-        self._next_tick = time.monotonic() + self._settings.stats_interval_s
-        self._update_stats()
         if self._recorder is not None:
             self._recorder.run_due_work(self._handler)
+        self._publish_stats()
+
+    def _publish_stats(self) -> None:
+        self._next_tick = time.monotonic() + self._settings.stats_interval_s
+        self._update_stats()
         if self._publisher is not None:
             self._publisher.publish_stats()
 

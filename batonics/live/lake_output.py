@@ -24,6 +24,7 @@ from batonics.codec.messages import write_symbol_mapping
 from batonics.codec.metadata import STYPE_RAW_SYMBOL, Metadata, encode_metadata
 from batonics.model.mbo import Action, Flag, MboBatch, copy_batch, record_keys
 from batonics.model.symbols import MappingInterval
+from batonics.settings.loader import environment_without_secrets
 from batonics.settings.table import LIVE_DEFAULTS, LiveSettings
 from batonics.sinks.logs import logger
 
@@ -46,6 +47,7 @@ class LakeOutput:
         self._process = subprocess.Popen(  # noqa: S603 - our own program
             command,
             stdin=subprocess.PIPE,
+            env=environment_without_secrets(),
             process_group=0,  # ^C does not reach it: it ends when its input does
         )
         self._queue: Queue[bytes | None] = Queue()

@@ -9,7 +9,8 @@ does not fit into the socket is sent later, with the values of that time.
 | kind     | from   | payload                                                                     |
 |----------|--------|-----------------------------------------------------------------------------|
 | HELLO    | ingest | JSON: depth (levels of each side in BOOKS), source, version                 |
-| SYMBOLS  | ingest | JSON: [[book, publisher_id, instrument_id, symbol or null], ...]            |
+| SYMBOLS  | ingest | JSON: [[book, publisher_id, instrument_id, symbol or null], ...]: the books |
+|          |        | that are new or have another symbol                                         |
 | BOOKS    | ingest | rows of `book_dtype(depth)`: the books that changed, as they are now        |
 | STATS    | ingest | JSON: `FeedStats`, a few times a second, and whenever `feed` changes        |
 | RESPONSE | ingest | JSON: {"id": of the request, ...}, a book of any depth (`book_document`)    |
@@ -45,13 +46,17 @@ class MessageKind(IntEnum):
 
 
 class FeedState(IntEnum):
-    """The state of a feed. Unless it is LIVE, every book counts as stale, whatever its row says."""
+    """The state of a feed.
+
+    Unless it is LIVE or STALLED, every book counts as stale, whatever its row says.
+    """
 
     CONNECTING = 0  # no connection yet
     LIVE = 1
     RECOVERING = 2  # connected again; whether records are missing is not known yet
     LOST = 3  # not connected; ingest connects again
     ENDED = 4  # the feed has ended, by itself or by request
+    STALLED = 5  # connected, but silent for much longer than its own pauses
 
 
 STATUSES = ("cold", "synced", "stale")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from batonics.book.engine import BookEngine
 from batonics.book.results import PublishSpec
 from batonics.book.state import BOOK_WORDS, Book, Status
+from batonics.live.growing import with_room
 from batonics.live.protocol import book_dtype
 from batonics.model.mbo import UNDEF_PRICE, UNDEF_TIMESTAMP, MboBatch
 from batonics.sinks.book_json import side_document
@@ -30,7 +31,8 @@ class PublishedBooks:
     """
 
     def __init__(self, depth: int) -> None:
-        self.rows = np.zeros(0, book_dtype(depth))
+        self._room = np.zeros(0, book_dtype(depth))
+        self.rows = self._room
         self._words: NDArray[np.int64] = self.rows.view(np.int64)
         self._depth = depth
 
@@ -84,14 +86,15 @@ class PublishedBooks:
         """Add rows up to this number of books: a new book is cold and empty."""
         known = len(self.rows)
         if books > known:
-            new = np.zeros(books - known, self.rows.dtype)
+            self._room = with_room(self._room, books)
+            self.rows = self._room[:books]
+            new = self.rows[known:]
             new["book"] = np.arange(known, books)
             new["status"] = Status.COLD
             for name in ("bids", "asks"):
                 new[name]["price"] = UNDEF_PRICE
             for name in ("ts_event", "ts_recv"):
                 new[name] = UNDEF_TIMESTAMP
-            self.rows = np.concatenate([self.rows, new])
             self._words = self.rows.view(np.int64).reshape(len(self.rows), -1)
 
 

@@ -19,9 +19,11 @@ from batonics.live.protocol import MessageKind
 from batonics.live.published_books import book_document
 from batonics.live.server_link import ServerLink, ServerRestarter
 from batonics.model.errors import BatonicsError
-from batonics.model.times import NS_PER_DAY
 from batonics.settings.table import LIVE_DEFAULTS, LiveSettings
 from batonics.sinks.logs import logger
+
+FAREWELL_S = 2.0
+"""How long the last messages may wait for the server."""
 
 
 class ServerPublisher:
@@ -48,7 +50,6 @@ class ServerPublisher:
                 restart_server, self._log_failed_restart, settings.server_restart_interval_s
             )
         self._log = logger("live")
-        self._names_sent = (-1, -1, -1)  # counts of books and of names, and the day
         self._requests: list[dict[str, Any]] = []
         self._is_registered = self._is_writing = False
 
@@ -78,14 +79,14 @@ class ServerPublisher:
         self._respond()
 
     def close(self) -> None:
-        """Send the last stats and BYE, for at most the setting `drain_s`; restart no server."""
+        """Send the last stats and BYE, for at most FAREWELL_S; restart no server."""
         if self._restarter is not None:
             self._restarter.close()
             self._restarter = None
         self.publish_stats()
         link = self._link
         link.queue(MessageKind.BYE, {"reason": "the feed has ended"})
-        deadline = time.monotonic() + self._settings.drain_s
+        deadline = time.monotonic() + FAREWELL_S
         poll = select.poll()
         if link.is_open:
             poll.register(link, select.POLLOUT)
@@ -131,14 +132,9 @@ class ServerPublisher:
     # ------------------------------------------------------------------ messages
 
     def _send_names(self) -> None:
-        """Queue the names of all books if there are new ones."""
-        handler = self._handler
-        # Dated names change from day to day.
-        day = handler.position.ts_recv // NS_PER_DAY
-        named = (handler.engine.book_count, len(handler.symbols), day)
-        if named != self._names_sent:
-            self._names_sent = named
-            self._link.queue(MessageKind.SYMBOLS, handler.book_names())
+        """Queue the names of books that are new or have another name."""
+        if changed := self._handler.update_names().take_changed():
+            self._link.queue_names(changed)
 
     def _respond(self) -> None:
         """Respond to requests, except those for a book within an event: they wait for its end."""
@@ -175,10 +171,10 @@ class ServerPublisher:
 
     def _replace_link(self, link: ServerLink) -> None:
         """Send everything to a new server."""
-        self._link, self._requests, self._names_sent = link, [], (-1, -1, -1)
+        self._link, self._requests = link, []
         self._is_registered = self._is_writing = False
         rows = self._handler.published_books.rows
-        self._send_names()
+        link.queue_names(self._handler.update_names().rows())
         link.mark_changed(np.arange(len(rows)), len(rows))
 
     def _log_failed_restart(self, error: BatonicsError) -> None:

@@ -9,10 +9,12 @@ does.
 |----------------------|-------------------------------------------------------------------------|
 | feed-000003-001.dbn  | connection 3, file 1; the files of a connection follow each other       |
 | feed-000004s-000.dbn | connection 4, which began with a snapshot of each book                  |
+| NAME.sha256          | the digest of such a file up to its last sync (`recording_digests.py`)  |
 | checkpoint.bin       | the books behind some record (`book/checkpoint.py`)                     |
 
 A thread syncs files and writes checkpoints at the intervals of the settings, so the feed never
-waits for a disk. When writing fails, the recorder logs an error and gives up; the books go on.
+waits for a disk. When writing fails, or a file or the directory was removed, the recorder logs an
+error and writes nothing more; the books go on. One process at a time owns a recording.
 """
 
 from __future__ import annotations
@@ -32,15 +34,24 @@ from batonics.codec.framing import Framing
 from batonics.codec.metadata import encode_metadata
 from batonics.live.feed_handler import FeedHandler
 from batonics.live.protocol import FeedState
+from batonics.live.recording_digests import (
+    DIGEST_SUFFIX,
+    CheckedFile,
+    GrowingDigest,
+    check_and_cover_file,
+    check_file,
+)
 from batonics.live.resume import FeedPosition
 from batonics.model.answers import DataSpan
 from batonics.model.errors import BatonicsError, CheckpointError, InputError, OutputError
 from batonics.settings.table import LIVE_DEFAULTS, LiveSettings
 from batonics.sinks.atomic import open_atomic
+from batonics.sinks.directory_lock import DirectoryLock
 from batonics.sinks.logs import logger
 from batonics.sources.chunks import READ_BYTES
 
 CHECKPOINT_NAME = "checkpoint.bin"
+_OTHER_SUFFIXES = (DIGEST_SUFFIX, f"{DIGEST_SUFFIX}.part")
 _NAME = re.compile(r"feed-(\d{6,})(s?)-(\d{3,})\.([\w.]+)")
 _ENDINGS = {
     Framing.DBN: "dbn",
@@ -72,7 +83,7 @@ def list_recording_files(directory: Path) -> list[RecordingFile]:
     files = []
     for path in directory.iterdir():
         match = _NAME.fullmatch(path.name)
-        if match:
+        if match and not path.name.endswith(_OTHER_SUFFIXES):
             files.append(RecordingFile(int(match[1]), bool(match[2]), int(match[3]), path))
     return sorted(files)
 
@@ -88,7 +99,7 @@ class FeedRecorder:
         failure: why the recorder has given up; None while it works.
 
     Raises:
-        OutputError: the directory cannot be made or read.
+        OutputError: the directory cannot be made or read, or another process owns it.
     """
 
     def __init__(
@@ -99,8 +110,8 @@ class FeedRecorder:
         self.failure: str | None = None
         self._directory = Path(directory)
         self._settings = settings
+        self._lock = DirectoryLock(self._directory, "stream --record")
         try:
-            self._directory.mkdir(parents=True, exist_ok=True)
             files = list_recording_files(self._directory)
         except OSError as error:
             raise OutputError(f"{directory}: cannot be used: {error.strerror}") from None
@@ -108,6 +119,7 @@ class FeedRecorder:
         self._number = 0
         self._file: int | None = None
         self._file_bytes = 0
+        self._digest: GrowingDigest | None = None  # of the open file; the thread uses it
         self._written_bytes = self._synced_bytes = 0  # of all files
         self._thread = ThreadPoolExecutor(1, "batonics-recorder")
         self._sync: Future[int] | None = None
@@ -131,7 +143,8 @@ class FeedRecorder:
             return
         try:
             if self._file is None:
-                self._open(handler)
+                self._file = self._open(handler)
+            _check_present(self._file)
             pending = handler.pending_bytes
             is_full = self._file_bytes > self._settings.recording_file_bytes_max
             if is_full and pending is not None and pending <= len(data):
@@ -142,13 +155,21 @@ class FeedRecorder:
                 data = data[complete:]
                 if not pending:
                     return
-                self._open(handler)
+                self._file = self._open(handler)
             self._write(data)
-        except OSError as error:
+        except (OSError, OutputError) as error:
             self._fail(error)
 
     def run_due_work(self, handler: FeedHandler) -> None:
         """Start a sync and a checkpoint if each is due and the last one is done."""
+        handler.stats.recorded_bytes = self._synced_bytes
+        if self.failure is not None:
+            return
+        try:
+            self._lock.check()
+        except OutputError as error:
+            self._fail(error)
+            return
         now = time.monotonic()
         if self._sync is not None and self._sync.done():
             self._take_result(self._sync)
@@ -156,8 +177,7 @@ class FeedRecorder:
         if self._sync is None and self._file is not None and now >= self._next_sync:
             self._next_sync = now + self._settings.recording_sync_interval_s
             try:
-                descriptor = os.dup(self._file)
-                self._sync = self._thread.submit(_sync_and_close, descriptor, self._written_bytes)
+                self._sync = self._submit_sync(os.dup(self._file))
             except OSError as error:
                 self._fail(error)
         if self._checkpoint is not None and self._checkpoint.done():
@@ -169,7 +189,6 @@ class FeedRecorder:
             self._next_checkpoint = now + self._settings.checkpoint_interval_s
         while self._last_syncs and self._last_syncs[0].done():
             self._take_result(self._last_syncs.pop(0))
-        handler.stats.recorded_bytes = self._synced_bytes
 
     def close(self, handler: FeedHandler) -> None:
         """Sync the last file and write a checkpoint of the end."""
@@ -186,6 +205,7 @@ class FeedRecorder:
         if self.failure is None:
             self._synced_bytes = self._written_bytes
         handler.stats.recorded_bytes = self._synced_bytes
+        self._lock.close()
 
     def continue_from(self, connection: int) -> None:
         """Number new connections after this one, which a checkpoint may have without any file."""
@@ -193,14 +213,17 @@ class FeedRecorder:
 
     # ------------------------------------------------------------------ files
 
-    def _open(self, handler: FeedHandler) -> None:
+    def _open(self, handler: FeedHandler) -> int:
+        """The descriptor of the next file."""
         ending = "dbn.zst" if handler.is_compressed else _ENDINGS[handler.framing]
         mark = "s" if self._has_snapshot else ""
         name = f"feed-{self._connection:06}{mark}-{self._number:03}.{ending}"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         self._file, self._file_bytes = os.open(self._directory / name, flags, 0o644), 0
+        self._digest = GrowingDigest(self._directory / name)
         if self._number and handler.metadata is not None:
             self._write(memoryview(encode_metadata(handler.metadata)))
+        return self._file
 
     def _write(self, data: memoryview) -> None:
         if self._file is None:
@@ -215,8 +238,14 @@ class FeedRecorder:
         """End the current file; the thread syncs its last bytes."""
         if self._file is not None:
             descriptor, self._file = self._file, None
-            future = self._thread.submit(_sync_and_close, descriptor, self._written_bytes)
-            self._last_syncs.append(future)
+            self._last_syncs.append(self._submit_sync(descriptor))
+
+    def _submit_sync(self, descriptor: int) -> Future[int]:
+        """Let the thread sync the current file, and close the descriptor."""
+        digest = self._digest if self.failure is None else None
+        return self._thread.submit(
+            _sync_and_close, descriptor, digest, self._file_bytes, self._written_bytes
+        )
 
     def _take_result(self, future: Future[Any]) -> None:
         try:
@@ -247,10 +276,20 @@ def _has_checkpoints(handler: FeedHandler) -> bool:
     return not handler.numbers_symbols
 
 
-def _sync_and_close(descriptor: int, written_bytes: int) -> int:
-    """Sync and close a file; `written_bytes`, all of which are synced then."""
+def _check_present(descriptor: int) -> None:
+    """OutputError if an open file has been removed."""
+    if os.fstat(descriptor).st_nlink == 0:
+        raise OutputError("its file was removed")
+
+
+def _sync_and_close(
+    descriptor: int, digest: GrowingDigest | None, file_bytes: int, written_bytes: int
+) -> int:
+    """Sync and close a file, and write its digest; `written_bytes`, all of which are synced."""
     try:
         os.fsync(descriptor)
+        if digest is not None:
+            digest.write(descriptor, file_bytes)
     finally:
         os.close(descriptor)
     return written_bytes
@@ -259,6 +298,34 @@ def _sync_and_close(descriptor: int, written_bytes: int) -> int:
 def _write_checkpoint(path: Path, parts: list[bytes]) -> None:
     with open_atomic(path) as file:
         file.write(checkpoint.seal(parts))
+
+
+def check_recording(directory: str | Path) -> Iterator[CheckedFile]:
+    """Compare every file of a recording with its digest, and its checkpoint too.
+
+    Raises:
+        InputError: the directory or a file cannot be read, or there is no recording.
+    """
+    path = Path(directory)
+    try:
+        files = list_recording_files(path)
+    except OSError as error:
+        raise InputError(f"{directory}: cannot be read: {error.strerror}") from None
+    checkpoint_path = path / CHECKPOINT_NAME
+    if not files and not checkpoint_path.exists():
+        raise InputError(f"{directory}: is no recording")
+    for file in files:
+        yield check_file(file.path)
+    if checkpoint_path.exists():
+        yield _check_checkpoint(checkpoint_path)
+
+
+def _check_checkpoint(path: Path) -> CheckedFile:
+    try:
+        _load_checkpoint(FeedHandler(), path)
+    except CheckpointError as error:
+        return CheckedFile(path, path.stat().st_size, 0, str(error).removeprefix(f"{path}: "))
+    return CheckedFile(path, path.stat().st_size, path.stat().st_size, None)
 
 
 # ---------------------------------------------------------------------- recovery
@@ -272,7 +339,7 @@ def recover(handler: FeedHandler, directory: str | Path) -> int:
 
     Raises:
         CheckpointError: the checkpoint is damaged; without it, all recorded files are folded.
-        InputError: a file cannot be read.
+        InputError: a file cannot be read, or its bytes are not those that were recorded.
     """
     path = Path(directory)
     if not path.is_dir():
@@ -285,6 +352,7 @@ def recover(handler: FeedHandler, directory: str | Path) -> int:
         handler.has_snapshot = files[0].has_snapshot and number != connection
         handler.begin_connection()
         for file in files:
+            check_and_cover_file(file.path)
             if not _process_file(handler, file.path):
                 break
             handler.begin_file()
@@ -314,7 +382,7 @@ def _load_checkpoint(handler: FeedHandler, path: Path) -> int:
     connection, records = counts
     handler.restore(engine, FeedPosition(*place), records, DataSpan(*times))
     for interval in symbols:
-        handler.symbols.add(interval)
+        handler.names.add(interval)
     return int(connection)
 
 

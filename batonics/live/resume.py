@@ -76,13 +76,13 @@ class TruncatedSnapshotMarker:
     def __init__(self) -> None:
         self.is_done = False
         self._records = 0
-        self._seen = np.empty(0, np.int64)  # keys of books
+        self._seen: set[int] = set()  # keys of books
 
     def mark(self, batch: MboBatch) -> MboBatch:
         """The batch, with the flags of such records set."""
         keys, first = np.unique(record_keys(batch), return_index=True)
-        first = first[~np.isin(keys, self._seen)]
-        self._seen = np.union1d(self._seen, keys)
+        first = first[[key not in self._seen for key in keys.tolist()]]
+        self._seen.update(keys.tolist())
         self._records += len(batch.action)
         self.is_done = self._records > self.RECORDS_MAX
         truncated = first[

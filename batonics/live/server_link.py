@@ -9,18 +9,23 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from batonics.live.book_names import BookNameRow
+from batonics.live.growing import with_room
 from batonics.live.protocol import MessageKind, MessageReader, encode_message
 from batonics.model.errors import BatonicsError
 
 BOOKS_MESSAGE_BYTES_MAX = 1 << 18
 """The size of one BOOKS message: the socket takes several, and the next message is more recent."""
+NAMES_MESSAGE_MAX = 4096
+"""Names in one SYMBOLS message: the server reads them in a few milliseconds."""
 _NO_BOOKS = np.empty(0, np.int64)
 
 
@@ -95,6 +100,7 @@ class ServerLink:
         self._has_due = False  # whether any book may be due
         self._next_book = 0  # where the next message of due books begins
         self._queued: dict[MessageKind, bytes] = {}
+        self._names: dict[int, BookNameRow] = {}  # names that wait, by book
         self._reader = MessageReader()
 
     def fileno(self) -> int:
@@ -108,10 +114,16 @@ class ServerLink:
 
     @property
     def _is_waiting(self) -> bool:
-        return bool(self._unsent or self._queued or self._has_due or len(self._fresh_books))
+        return bool(
+            self._unsent or self._queued or self._names or self._has_due or len(self._fresh_books)
+        )
+
+    def queue_names(self, names: Iterable[BookNameRow]) -> None:
+        """Queue names of books; of each book only the latest is kept."""
+        self._names.update((row[0], row) for row in names)
 
     def queue(self, kind: MessageKind, document: Any) -> None:
-        """Queue a message that is not BOOKS; of each kind only the latest is kept."""
+        """Queue a message that is neither BOOKS nor SYMBOLS; of each kind the latest is kept."""
         self._queued[kind] = encode_message(kind, orjson.dumps(document))
 
     def queue_response(self, document: Any) -> None:
@@ -131,9 +143,7 @@ class ServerLink:
         self._mark_due(books, book_count)
 
     def _mark_due(self, books: NDArray[np.int64], book_count: int) -> None:
-        missing = book_count - len(self._is_due)
-        if missing > 0:
-            self._is_due = np.concatenate([self._is_due, np.zeros(missing, np.bool_)])
+        self._is_due = with_room(self._is_due, book_count)
         self._is_due[books] = True
         self._has_due = self._has_due or len(books) > 0
 
@@ -160,15 +170,18 @@ class ServerLink:
             if (
                 len(self._fresh_books) * rows.itemsize <= BOOKS_MESSAGE_BYTES_MAX
                 and not self._queued
+                and not self._names
             ):
                 books, self._fresh_books = self._fresh_books, _NO_BOOKS
                 return encode_message(MessageKind.BOOKS, rows[books].tobytes())
             self._mark_due(self._fresh_books, len(rows))
             self._fresh_books = _NO_BOOKS
-        # The server must know a book's names before its rows.
-        for kind in (MessageKind.HELLO, MessageKind.SYMBOLS):
-            if kind in self._queued:
-                return self._queued.pop(kind)
+        if MessageKind.HELLO in self._queued:
+            return self._queued.pop(MessageKind.HELLO)
+        if self._names:  # the server must know a book's names before its rows
+            next_names = list(islice(self._names, NAMES_MESSAGE_MAX))
+            names = [self._names.pop(book) for book in next_names]
+            return encode_message(MessageKind.SYMBOLS, orjson.dumps(names))
         due = self._take_due_books(BOOKS_MESSAGE_BYTES_MAX // rows.itemsize)
         if len(due):
             return encode_message(MessageKind.BOOKS, rows[due].tobytes())

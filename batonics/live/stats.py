@@ -31,6 +31,7 @@ class FeedStats:
         connects: connections made; each after the first is a reconnect.
         disconnects: connections lost.
         gaps: reconnects after which records may be missing.
+        stalls: silences of a connected feed that were much longer than its own pauses.
         books: all books, whatever their status.
         synced: books with status synced.
         cold: books with status cold.
@@ -55,6 +56,7 @@ class FeedStats:
     connects: int = 0
     disconnects: int = 0
     gaps: int = 0
+    stalls: int = 0
     books: int = 0
     synced: int = 0
     cold: int = 0

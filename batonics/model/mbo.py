@@ -56,7 +56,8 @@ class Flag(IntFlag):
     PUBLISHER_SPECIFIC = 2
 
 
-# The codes and bits above as plain integers, for kernels: numba compiles no enum members.
+# The codes and bits above as plain integers, for kernels and whole columns: numba compiles no enum
+# members, and NumPy converts a column to int64 first to compare it with one.
 ACTION_ADD, ACTION_CANCEL, ACTION_MODIFY = int(Action.ADD), int(Action.CANCEL), int(Action.MODIFY)
 ACTION_CLEAR, ACTION_TRADE, ACTION_FILL = int(Action.CLEAR), int(Action.TRADE), int(Action.FILL)
 ACTION_NONE, ACTION_MODIFY_PARTIAL = int(Action.NONE), int(Action.MODIFY_PARTIAL)
@@ -145,7 +146,7 @@ def record_keys(batch: MboBatch) -> NDArray[np.int64]:
 
 def is_untimed(flags: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Rows whose `ts_recv` orders nothing (rule 16); rows of snapshots are not among them."""
-    untimed: NDArray[np.bool_] = flags & (Flag.BAD_TS_RECV | Flag.SNAPSHOT) == Flag.BAD_TS_RECV
+    untimed: NDArray[np.bool_] = flags & (F_BAD_TS_RECV | F_SNAPSHOT) == F_BAD_TS_RECV
     return untimed
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
@@ -123,6 +123,7 @@ class IntervalMap(Generic[TInterval]):
     def __init__(self) -> None:
         self._starts: dict[int, list[int]] = {}
         self._intervals: dict[int, list[TInterval]] = {}
+        self._known: set[TInterval] = set()
         self._added: list[TInterval] = []
 
     def __len__(self) -> int:
@@ -131,16 +132,18 @@ class IntervalMap(Generic[TInterval]):
     def __contains__(self, instrument_id: int) -> bool:
         return instrument_id in self._intervals
 
-    def add(self, interval: TInterval) -> None:
-        """Add an interval. Adding the same one again changes nothing."""
+    def add(self, interval: TInterval) -> bool:
+        """Add an interval; whether it is new. Adding the same one again changes nothing."""
+        if interval in self._known:
+            return False
+        self._known.add(interval)
         intervals = self._intervals.setdefault(interval.instrument_id, [])
         starts = self._starts.setdefault(interval.instrument_id, [])
         at = bisect_right(starts, interval.start_ns)
-        if interval in intervals[bisect_left(starts, interval.start_ns) : at]:
-            return
         intervals.insert(at, interval)
         starts.insert(at, interval.start_ns)
         self._added.append(interval)
+        return True
 
     def added_since(self, count: int) -> list[TInterval]:
         """The intervals that were added after the first `count`, in the order of adding."""
@@ -148,11 +151,13 @@ class IntervalMap(Generic[TInterval]):
 
     def at(self, instrument_id: int, ts_ns: int) -> TInterval | None:
         """The interval that holds for an instrument at an instant, if any does."""
-        at = bisect_right(self._starts.get(instrument_id, []), ts_ns)
-        for interval in reversed(self._intervals.get(instrument_id, [])[:at]):
-            if ts_ns < interval.end_ns:
-                return interval
-        return None
+        return next((one for one in self._begun(instrument_id, ts_ns) if ts_ns < one.end_ns), None)
+
+    def _begun(self, instrument_id: int, ts_ns: int) -> Iterator[TInterval]:
+        """The intervals of an instrument that have begun at an instant, the last one first."""
+        intervals = self._intervals.get(instrument_id, [])
+        for at in range(bisect_right(self._starts.get(instrument_id, []), ts_ns) - 1, -1, -1):
+            yield intervals[at]
 
     def intervals_of(self, instrument_id: int) -> list[TInterval]:
         """The intervals of an instrument by their start; those of one start keep their order."""
@@ -164,28 +169,41 @@ class IntervalMap(Generic[TInterval]):
         return sorted(intervals, key=lambda interval: interval.start_ns)
 
 
+def _start_ns(interval: MappingInterval) -> int:
+    return interval.start_ns
+
+
 class SymbolMap(IntervalMap[MappingInterval]):
     """Symbols of instruments by time, from any number of files and mapping records."""
 
     def __init__(self) -> None:
         super().__init__()
         self._ids_by_symbol: dict[str, set[int]] = {}
+        self._live: dict[int, list[MappingInterval]] = {}  # those without an end, by their start
+        self._dated: set[int] = set()  # instruments that have others
 
-    def add(self, interval: MappingInterval) -> None:
-        """Add an interval. Adding the same one again changes nothing.
+    def add(self, interval: MappingInterval) -> bool:
+        """Add an interval; whether it is new. Adding the same one again changes nothing.
 
         The first symbol without an end of an instrument also holds before its start: a gateway
         sends it for records of earlier times too. Saying it again changes nothing.
         """
         if interval.end_ns == OPEN_END_NS:
-            intervals = self._intervals.get(interval.instrument_id, [])
-            live = [known for known in intervals if known.end_ns == OPEN_END_NS]
+            live = self._live.setdefault(interval.instrument_id, [])
+            at = bisect_right(live, interval.start_ns, key=_start_ns)
             if not live:
                 interval = interval._replace(start_ns=0)
-            elif [i.symbol for i in live if i.start_ns <= interval.start_ns][-1] == interval.symbol:
-                return
-        super().add(interval)
+            elif live[at - 1].symbol == interval.symbol:
+                return False
+            if not super().add(interval):
+                return False
+            live.insert(at, interval)
+        else:
+            if not super().add(interval):
+                return False
+            self._dated.add(interval.instrument_id)
         self._ids_by_symbol.setdefault(interval.symbol, set()).add(interval.instrument_id)
+        return True
 
     def copy(self) -> SymbolMap:
         """A copy, for lookups while this map grows."""
@@ -200,17 +218,16 @@ class SymbolMap(IntervalMap[MappingInterval]):
 
     def holding(self, instrument_id: int, ts_ns: int) -> Iterator[MappingInterval]:
         """Every interval that holds for an instrument at an instant; first that of `at`."""
-        count = bisect_right(self._starts.get(instrument_id, []), ts_ns)
-        live: MappingInterval | None = None
         is_dated = False
-        for interval in reversed(self._intervals.get(instrument_id, [])[:count]):
-            if interval.end_ns == OPEN_END_NS:
-                live = live or interval
-            elif ts_ns < interval.end_ns:
-                is_dated = True
-                yield interval
-        if live is not None and not is_dated:
-            yield live
+        if instrument_id in self._dated:
+            for interval in self._begun(instrument_id, ts_ns):
+                if interval.end_ns != OPEN_END_NS and ts_ns < interval.end_ns:
+                    is_dated = True
+                    yield interval
+        live = self._live.get(instrument_id, [])
+        at = bisect_right(live, ts_ns, key=_start_ns)
+        if at and not is_dated:
+            yield live[at - 1]
 
     def symbol(self, instrument_id: int, ts_ns: int) -> str | None:
         """The symbol of an instrument at an instant, or None."""

@@ -15,8 +15,9 @@ from aiohttp import hdrs, web
 from batonics.server import payloads
 from batonics.server.guard import Refusal, RequestFacts, Rules, check_request, is_listed_origin
 from batonics.server.query_params import ProblemError
-from batonics.server.routes import Handler, routes
+from batonics.server.routes import Handler, charge, routes
 from batonics.server.service import Service
+from batonics.sinks.logs import LogThrottle
 
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -39,25 +40,6 @@ _TITLES = {
     413: "Too large",
     415: "Unsupported encoding",
 }
-
-
-class LogThrottle:
-    """Limits log lines on events that may happen a thousand times a second.
-
-    Args:
-        interval_s: the least time between two lines on one event.
-    """
-
-    def __init__(self, interval_s: float) -> None:
-        self._interval_s = interval_s
-        self._logged_at: dict[str, float] = {}
-
-    def is_due(self, event: str, now: float) -> bool:
-        """Whether a line on this event is due; if so, it counts as logged now."""
-        if now - self._logged_at.get(event, -self._interval_s) < self._interval_s:
-            return False
-        self._logged_at[event] = now
-        return True
 
 
 def build_app(service: Service, more: Sequence[web.RouteDef] = ()) -> web.Application:
@@ -115,6 +97,7 @@ def _guard_and_count(service: Service, rules: Rules) -> Any:
 
 async def _answer(request: web.Request, handler: Handler, service: Service) -> web.StreamResponse:
     try:
+        charge(service, request, 1.0)
         return await handler(request)
     except ProblemError as error:
         return problem_response(

@@ -1,8 +1,8 @@
 """What the serving process needs to know, and where it may listen.
 
 The rule here: an address that other machines can reach needs a token of 128 bits; a loopback
-address does not. The token is never an argument of a process, since every process may read those:
-the serving process gets it in its environment.
+address does not. The token is neither an argument nor in the environment of the serving process,
+since other processes may read those: it comes through a pipe.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
 from batonics.model.errors import UsageError
+from batonics.model.secret import Secret
 from batonics.settings.definition import build, flatten_document
 from batonics.settings.table import SETTINGS, ServerSettings
 
@@ -83,11 +84,11 @@ class ServerConfig:
     ready_fd: int = -1
 
     def as_json(self) -> dict[str, Any]:
-        """A document for `from_json`, without the token: arguments are public."""
+        """A document for `from_json`, without the token."""
         return asdict(replace(self, settings=replace(self.settings, token=None)))
 
     @classmethod
-    def from_json(cls, document: dict[str, Any], token: str | None = None) -> ServerConfig:
+    def from_json(cls, document: dict[str, Any], token: Secret | None = None) -> ServerConfig:
         """The config of a document of `as_json` and a token."""
         values = flatten_document(document.get("settings", {}))
         settings: ServerSettings = build(ServerSettings, {**values, "token": token})
@@ -108,7 +109,7 @@ def check_config(config: ServerConfig) -> None:
     """
     address, token = config.address(), config.settings.token
     if token:
-        _check_token(token)
+        _check_token(token.reveal())
     elif address is not None and not address.is_loopback:
         raise UsageError(
             f"listening on {address}, which others can reach, needs a token of 128 bits in"

@@ -6,12 +6,12 @@ The rule here: a connection beyond the limit gets 503 and is closed before any o
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable
 
 import prometheus_client
 
 from batonics.settings.table import ServerLimits
+from batonics.sources.connection_limits import ConnectionCounts
 
 _FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Length: 0\r\n"
@@ -34,8 +34,8 @@ class ConnectionLimit:
         limits: ServerLimits,
         refused: prometheus_client.Counter,
     ) -> None:
-        self.make_protocol, self._limits, self._refused = make_protocol, limits, refused
-        self._open: Counter[str] = Counter()
+        self.make_protocol, self._refused = make_protocol, refused
+        self._counts = ConnectionCounts(limits.connections_max, limits.connections_per_address_max)
 
     def new_connection(self) -> asyncio.Protocol:
         """The protocol of a new connection, for asyncio."""
@@ -43,21 +43,14 @@ class ConnectionLimit:
 
     def acquire(self, address: str) -> bool:
         """Count a connection from an address; False if it is beyond the limit."""
-        limits = self._limits
-        if (
-            self._open.total() >= limits.connections_max
-            or self._open[address] >= limits.connections_per_address_max
-        ):
+        is_allowed = self._counts.acquire(address)
+        if not is_allowed:
             self._refused.labels("connections").inc()
-            return False
-        self._open[address] += 1
-        return True
+        return is_allowed
 
     def release(self, address: str) -> None:
         """Count a connection that was acquired as closed."""
-        self._open[address] -= 1
-        if not self._open[address]:
-            del self._open[address]
+        self._counts.release(address)
 
 
 class _LimitedConnection(asyncio.Protocol):

@@ -8,11 +8,12 @@ functions; `app` calls them before it does anything else with a request.
 
 from __future__ import annotations
 
-import hmac
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from batonics.model.secret import Secret
 
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?")
 _ORIGIN = re.compile(r"https?://(.+)")
@@ -53,8 +54,8 @@ class RequestFacts:
     parameters: tuple[str, ...]
     hosts: Sequence[str]
     origins: Sequence[str]
-    authorizations: Sequence[str]
-    protocols: Sequence[str]
+    authorizations: Sequence[str] = field(repr=False)
+    protocols: Sequence[str] = field(repr=False)
     encodings: Sequence[str]
     has_body: bool
     local: tuple[str, int]
@@ -65,7 +66,7 @@ class RequestFacts:
 class Rules:
     """What the settings allow; see `ServerSettings`."""
 
-    token: str | None
+    token: Secret | None
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
 
@@ -103,11 +104,11 @@ def _check_body(facts: RequestFacts) -> Refusal | None:
     return None
 
 
-def _check_token(facts: RequestFacts, token: str) -> Refusal | None:
+def _check_token(facts: RequestFacts, token: Secret) -> Refusal | None:
     given = read_tokens(facts.authorizations, facts.protocols)
     if not given:
         return Refusal(401, "no_token", "this needs the header Authorization: Bearer TOKEN")
-    if len(given) > 1 or not tokens_equal(given[0], token):
+    if len(given) > 1 or not token.matches(given[0]):
         return Refusal(401, "wrong_token", "this is not the token")
     return None
 
@@ -158,11 +159,6 @@ def read_tokens(authorizations: Sequence[str], protocols: Sequence[str]) -> list
     return headers + [
         one.removeprefix(_PROTOCOL_BEARER) for one in offered if one.startswith(_PROTOCOL_BEARER)
     ]
-
-
-def tokens_equal(given: str, token: str) -> bool:
-    """Whether two tokens are equal; the time it takes does not depend on where they differ."""
-    return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), token.encode())
 
 
 def _as_host(ip: str) -> str:

@@ -18,7 +18,8 @@ import time
 from dataclasses import dataclass, replace
 
 from batonics.model.errors import BatonicsError, OutputError, UsageError
-from batonics.server.config import TOKEN_VARIABLE, ServerConfig, check_config
+from batonics.server.config import ServerConfig, check_config
+from batonics.settings.loader import environment_without_secrets
 
 _READY_BYTES_MAX = 1 << 16
 RESTORE_TERMINAL = "\x1b[?1049l\x1b[?25h"
@@ -103,20 +104,26 @@ def start_server(config: ServerConfig) -> ServerProcess:
 
 
 def _spawn(config: ServerConfig) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-P", "-m", "batonics.server", json.dumps(config.as_json())]
+    command = [sys.executable, "-P", "-m", "batonics.server"]
+    token = config.settings.token
+    document = {"config": config.as_json(), "token": token.reveal() if token else None}
     # A ^C goes to both processes, and only this one acts on it: the child inherits the blocked
     # signal, so that it cannot die of one before it ignores it.
     masked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         process = subprocess.Popen(  # noqa: S603 - this interpreter, our own module
             command,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             pass_fds=(config.fd, config.ready_fd),
-            env={**os.environ, TOKEN_VARIABLE: config.settings.token or ""},
+            env=environment_without_secrets(),
         )
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, masked)
     _lower_priority(process.pid, config.settings.niceness)
+    assert process.stdin is not None  # noqa: S101 - for mypy: it is a pipe
+    # A process that has ended is reported by `_await_ready`.
+    with contextlib.suppress(BrokenPipeError), process.stdin as pipe:
+        pipe.write(json.dumps(document).encode())
     return process
 
 

@@ -40,6 +40,7 @@ _COUNTERS = {
     "connects": "Connections to the feed made.",
     "disconnects": "Connections to the feed lost.",
     "gaps": "Reconnects after which records may be missing.",
+    "stalls": "Silences of a connected feed that were much longer than its own pauses.",
     "recorded_bytes": "Bytes recorded: written and synced.",
     "deferred_messages": "Messages that ingest deferred because this process was slow.",
 }

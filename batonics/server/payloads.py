@@ -54,7 +54,7 @@ def dumps(document: Any) -> bytes:
 def book_document(name: BookName, displayed: DisplayedBook, depth: int) -> dict[str, Any]:
     """The response of /book from the replica: `depth` levels of each side."""
     return {
-        **_head(name, displayed),
+        **_head(name, displayed.state, displayed.status, displayed.feed),
         "warnings": _warnings(displayed.status, displayed.state.bids, displayed.state.asks),
         "depth": depth,
         "bids": [_level(level) for level in displayed.state.bids[:depth]],
@@ -83,15 +83,19 @@ def answer_document(
     }
 
 
-def symbols_document(replica: BookReplica) -> list[dict[str, Any]]:
-    """The response of /symbols: a row for each book, by publisher and instrument."""
-    rows, crossed = [], replica.crossed_books()
-    for book, state in replica.states_without_levels():
-        status = replica.status(state)
-        head = _head(replica.names[book], DisplayedBook(state, status, replica.feed))
-        row = {key: value for key, value in head.items() if key != "feed"}
-        rows.append({**row, "warnings": _WARNINGS[status, book in crossed]})
-    return rows
+class BookHead(NamedTuple):
+    """What a row of /symbols has: names, counts and times, and the status to show."""
+
+    name: BookName
+    state: BookState
+    status: str
+    is_crossed: bool
+
+
+def symbol_row(head: BookHead) -> dict[str, Any]:
+    """A row of /symbols."""
+    row = _head(head.name, head.state, head.status)
+    return {**row, "warnings": _WARNINGS[head.status, head.is_crossed]}
 
 
 def bbo_message(
@@ -209,16 +213,16 @@ def name_document(name: BookName) -> dict[str, Any]:
     }
 
 
-def _head(name: BookName, displayed: DisplayedBook) -> dict[str, Any]:
+def _head(name: BookName, state: BookState, status: str, feed: str | None = None) -> dict[str, Any]:
     return {
         **name_document(name),
-        "status": displayed.status,
-        "feed": displayed.feed,
-        "seq": displayed.state.seq,
-        "events": displayed.state.events,
-        "ts_event": format_time(displayed.state.ts_event),
-        "ts_recv": format_time(displayed.state.ts_recv),
-        "sequence": displayed.state.sequence,
+        "status": status,
+        **({} if feed is None else {"feed": feed}),
+        "seq": state.seq,
+        "events": state.events,
+        "ts_event": format_time(state.ts_event),
+        "ts_recv": format_time(state.ts_recv),
+        "sequence": state.sequence,
     }
 
 

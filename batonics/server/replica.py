@@ -1,11 +1,13 @@
 """A replica of ingest's books: each one as ingest published it last.
 
-The rule here: a book's status is never better than what is known. While the feed is not LIVE, or
-ingest is silent, every book is stale, whatever its own status.
+The rule here: a book's status is never better than what is known. While the feed is neither LIVE
+nor STALLED, or ingest is silent, every book is stale, whatever its own status.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right, insort
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,6 +35,18 @@ class BookName(NamedTuple):
     symbol: str | None
 
 
+class BookKey(NamedTuple):
+    """A book's place among all: by publisher, instrument and number."""
+
+    publisher_id: int
+    instrument_id: int
+    book: int
+
+
+RowVersion = tuple[int, int | None, BookName]
+"""The `seq` of a book, its status (None: the feed is not live) and its name."""
+
+
 class BookState(NamedTuple):
     """A book at the end of an event. Its `status` is its own; see `BookReplica.status`."""
 
@@ -56,6 +70,7 @@ class BookReplica:
         names: the name of each book.
         stats: ingest's last counts.
         is_silent: ingest has sent nothing for too long. Code that has a clock sets it.
+        change_count: rises with each message that changes a book, a name or what a status counts.
     """
 
     def __init__(self) -> None:
@@ -64,11 +79,14 @@ class BookReplica:
         self.names: dict[int, BookName] = {}
         self.stats = FeedStats()
         self.is_silent = False
-        self._by_symbol: dict[str, list[int]] = {}
+        self.change_count = 0
+        self._by_symbol: dict[str, set[int]] = {}
+        self._by_instrument: dict[int, set[int]] = {}
         self._rows = np.zeros(0, book_dtype(1))
         self._has_row = np.zeros(0, np.bool_)
+        self._is_complete = np.zeros(0, np.bool_)  # by book: it has a name and a row
         self._states: dict[int, BookState] = {}
-        self._sorted_books: list[int] | None = None
+        self._keys: list[BookKey] = []  # of books with a name and a row, sorted
 
     def apply_hello(self, hello: dict[str, Any]) -> None:
         """Apply HELLO, the first message: the number of levels, and the name of the feed."""
@@ -78,17 +96,21 @@ class BookReplica:
         self.source, self.version = str(hello.get("source")), str(hello.get("version"))
         self._rows = np.zeros(_ROWS_INITIAL, book_dtype(self.depth))
         self._has_row = np.zeros(_ROWS_INITIAL, np.bool_)
+        self._is_complete = np.zeros(_ROWS_INITIAL, np.bool_)
 
     def apply_names(self, names: list[list[Any]]) -> list[int]:
         """Apply SYMBOLS, names of new or renamed books; the numbers of these books."""
         for book, publisher_id, instrument_id, symbol in names:
             before = self.names.get(book)
             if before is not None and before.symbol is not None:
-                self._by_symbol[before.symbol].remove(book)
+                self._by_symbol[before.symbol].discard(book)
             self.names[book] = BookName(publisher_id, instrument_id, symbol)
             if symbol is not None:
-                self._by_symbol.setdefault(symbol, []).append(book)
-        self._sorted_books = None
+                self._by_symbol.setdefault(symbol, set()).add(book)
+            if before is None:
+                self._by_instrument.setdefault(instrument_id, set()).add(book)
+                self._complete(book)
+        self.change_count += 1
         return [book for book, *_ in names]
 
     def apply_books(self, payload: bytes) -> list[int]:
@@ -103,26 +125,45 @@ class BookReplica:
         if most >= len(self._rows):
             more = max(most + 1, 2 * len(self._rows)) - len(self._rows)
             self._rows = np.concatenate([self._rows, np.zeros(more, self._rows.dtype)])
-            self._has_row = np.concatenate([self._has_row, np.zeros(more, np.bool_)])
-        if not self._has_row[numbers].all():
-            self._sorted_books = None
+            none = np.zeros(more, np.bool_)
+            self._has_row = np.concatenate([self._has_row, none])
+            self._is_complete = np.concatenate([self._is_complete, none])
+        self.change_count += 1
         self._rows[numbers] = rows  # where a book stands twice, its last row stays
-        self._has_row[numbers] = True
+        if not self._has_row[numbers].all():
+            self._has_row[numbers] = True
+            for book in np.unique(numbers).tolist():
+                self._complete(book)
         changed: list[int] = np.unique(numbers).tolist()
         for book in changed:
             self._states.pop(book, None)
         return changed
 
+    def _complete(self, book: int) -> None:
+        """List a book once it has a name and a row."""
+        if book in self.names and self.has_state(book) and not self._is_complete[book]:
+            self._is_complete[book] = True
+            insort(self._keys, BookKey(*self.names[book][:2], book))
+
     def apply_stats(self, stats: dict[str, Any]) -> bool:
         """Apply STATS; whether the status of all books may have changed."""
         is_live, feed = self.is_live, self.stats.feed
         self.stats = FeedStats(**stats)
-        return (is_live, feed) != (self.is_live, self.stats.feed)
+        has_changed = (is_live, feed) != (self.is_live, self.stats.feed)
+        self.change_count += has_changed
+        return has_changed
+
+    def set_silent(self, *, is_silent: bool) -> bool:
+        """Note whether ingest is silent; whether that is new."""
+        has_changed = is_silent != self.is_silent
+        self.is_silent = is_silent
+        self.change_count += has_changed
+        return has_changed
 
     @property
     def is_live(self) -> bool:
         """Whether a book's own status counts."""
-        return self.stats.feed == FeedState.LIVE and not self.is_silent
+        return self.stats.feed in (FeedState.LIVE, FeedState.STALLED) and not self.is_silent
 
     @property
     def feed(self) -> str:
@@ -133,15 +174,38 @@ class BookReplica:
         """The status that clients get for a book's state."""
         return state.status if self.is_live else "stale"
 
-    def books(self) -> list[int]:
-        """Every book with a name and a state, sorted by publisher, instrument and number."""
-        if self._sorted_books is None:
-            self._sorted_books = self.find()
-        return self._sorted_books
+    @property
+    def book_count(self) -> int:
+        """The number of books with a name and a state."""
+        return len(self._keys)
 
-    def states_without_levels(self) -> list[tuple[int, BookState]]:
-        """The same books with their states. Levels, which would take much longer, are left out."""
-        books = self.books()
+    def keys_after(self, after: BookKey | None, most: int) -> list[BookKey]:
+        """Books with a name and a state, sorted; `most` behind the place `after`."""
+        first = 0 if after is None else bisect_right(self._keys, after)
+        return self._keys[first : first + most]
+
+    def status_counts(self) -> dict[str, int]:
+        """How many books have each status of their own."""
+        counts = np.bincount(self._rows["status"][self._is_complete], minlength=len(STATUSES))
+        return dict(zip(STATUSES, counts.tolist(), strict=True))
+
+    def books_of_status(self, status: str, most: int) -> list[int]:
+        """The first books that have a status of their own."""
+        has_status = self._is_complete & (self._rows["status"] == STATUSES.index(status))
+        books: list[int] = np.flatnonzero(has_status)[:most].tolist()
+        return books
+
+    def row_versions(self, books: Sequence[int]) -> list[RowVersion]:
+        """What identifies the row of each of these books in a list of all."""
+        seqs, statuses = (self._rows[name][books].tolist() for name in ("seq", "status"))
+        is_live = self.is_live
+        return [
+            (seq, status if is_live else None, self.names[book])
+            for book, seq, status in zip(books, seqs, statuses, strict=True)
+        ]
+
+    def states_without_levels(self, books: Sequence[int]) -> list[tuple[int, BookState]]:
+        """These books with their states. Levels, which would take much longer, are left out."""
         columns = [self._rows[name][books].tolist() for name in ("status", *_HEAD)]
         return [
             (book, BookState(seq, STATUSES[status], events, ts_event, ts_recv, sequence, (), ()))
@@ -150,9 +214,9 @@ class BookReplica:
             )
         ]
 
-    def crossed_books(self) -> set[int]:
-        """The numbers of the books whose best bid is above their best ask."""
-        books = np.array(self.books(), np.int64)
+    def crossed_books(self, numbers: Sequence[int]) -> set[int]:
+        """Those of these books whose best bid is above their best ask."""
+        books = np.array(numbers, np.int64)
         bid, ask = (self._rows[side]["price"][books, 0] for side in ("bids", "asks"))
         has_both = (bid != UNDEF_PRICE) & (ask != UNDEF_PRICE)
         return set(books[has_both & (bid > ask)].tolist())
@@ -167,8 +231,14 @@ class BookReplica:
         publisher_id: int | None = None,
         instrument_id: int | None = None,
     ) -> list[int]:
-        """The books that have all of these; None fits every book."""
-        among = self.names if symbol is None else self._by_symbol.get(symbol, ())
+        """The books that have all of these, sorted; None fits every book."""
+        among: Iterable[int]
+        if symbol is not None:
+            among = self._by_symbol.get(symbol, ())
+        elif instrument_id is not None:
+            among = self._by_instrument.get(instrument_id, ())
+        else:
+            among = (key.book for key in self._keys)
         found = [
             book
             for book in among

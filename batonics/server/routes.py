@@ -6,12 +6,13 @@ The rule here: a response is what was asked for, or a problem (RFC 9457) with th
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
 
-from batonics.live.protocol import STATUSES, FeedState
+from batonics.live.protocol import FeedState
 from batonics.server import metrics, payloads
 from batonics.server.ingest_link import BusyError
 from batonics.server.query_params import (
@@ -25,12 +26,34 @@ from batonics.server.query_params import (
 )
 from batonics.server.replica import BookReplica
 from batonics.server.service import Service
+from batonics.server.symbol_pages import SymbolPages, parse_page
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+INGEST_UNITS, METRICS_UNITS, ROWS_PER_UNIT = 20.0, 5.0, 10
+"""Units (`request_rate`) of a book that ingest answers and of /metrics; rows of /symbols in one."""
+
+
+def charge(service: Service, request: web.Request, units: float) -> None:
+    """Charge a request to its address; ProblemError 429 if the address has no units left."""
+    now = asyncio.get_running_loop().time()
+    wait_s = service.rate.take(request.remote or "", units, now)
+    if wait_s > 0:
+        service.metrics.refused.labels("rate").inc()
+        again = {"Retry-After": str(math.ceil(wait_s))}
+        raise ProblemError(
+            429, "Too many requests", "this address asks for too much", headers=again
+        )
+
+
 def routes(service: Service) -> list[web.RouteDef]:
     """The handler of each path."""
+    pages = SymbolPages(service.replica)
+
+    async def symbols(service: Service, request: web.Request) -> web.Response:
+        return await symbols_page(service, request, pages)
+
     table: dict[str, Callable[[Service, web.Request], Awaitable[web.StreamResponse]]] = {
         "/book": book,
         "/symbols": symbols,
@@ -70,6 +93,7 @@ async def book(service: Service, request: web.Request) -> web.Response:
     if depth is not None and depth <= replica.depth and not orders:
         displayed = payloads.display_book(replica, number)
         return json_response(payloads.book_document(name, displayed, depth))
+    charge(service, request, INGEST_UNITS)
     answer = await query_ingest(service, number, depth, orders=orders)
     return json_response(payloads.answer_document(name, answer, depth, replica))
 
@@ -95,10 +119,18 @@ async def query_ingest(
     return answer
 
 
-async def symbols(service: Service, request: web.Request) -> web.Response:
-    """Every book: a row for each."""
-    parse_query(request.query.items(), ())
-    return json_response(payloads.symbols_document(service.replica))
+async def symbols_page(service: Service, request: web.Request, pages: SymbolPages) -> web.Response:
+    """A row for each book: all, or `limit=` of them behind the book of `cursor=`."""
+    params = parse_query(request.query.items(), ("limit", "cursor"))
+    books = service.replica.book_count
+    wanted = parse_page(params, books)
+    charge(service, request, min(wanted.limit, books) / ROWS_PER_UNIT)
+    page = await pages.page(wanted)
+    headers = {}
+    if page.next_cursor is not None:
+        target = f"/symbols?limit={wanted.limit}&cursor={page.next_cursor}"
+        headers["Link"] = f'<{target}>; rel="next"'
+    return web.Response(body=page.body, content_type="application/json", headers=headers)
 
 
 async def healthz(service: Service, request: web.Request) -> web.Response:
@@ -125,6 +157,7 @@ async def readyz(service: Service, request: web.Request) -> web.Response:
 async def metrics_text(service: Service, request: web.Request) -> web.Response:
     """The metrics, for Prometheus."""
     parse_query(request.query.items(), ())
+    charge(service, request, METRICS_UNITS)
     body = service.metrics.text()
     return web.Response(body=body, headers={"Content-Type": metrics.CONTENT_TYPE})
 
@@ -140,19 +173,17 @@ def readiness(replica: BookReplica) -> tuple[list[str], list[str]]:
         reasons.append("ingest is silent")
     if replica.stats.feed != FeedState.LIVE:
         reasons.append(f"the feed is {FeedState(replica.stats.feed).name.lower()}")
-    books: dict[str, list[int]] = {status: [] for status in STATUSES}
-    for number, state in replica.states_without_levels():
-        books[state.status].append(number)
+    counts = replica.status_counts()
     cold, stale = (
-        [book_name(replica, number) for number in books[status][:BOOKS_NAMED_MAX]]
+        [book_name(replica, book) for book in replica.books_of_status(status, BOOKS_NAMED_MAX)]
         for status in ("cold", "stale")
     )
-    if not any(books.values()):
+    if not replica.book_count:
         reasons.append("no book yet")
     if stale:
-        more = len(books["stale"]) - len(stale)
+        more = counts["stale"] - len(stale)
         named = ", ".join(stale) + (f" and {more} more" if more else "")
-        reasons.append(f"{len(books['stale'])} stale: {named}")
+        reasons.append(f"{counts['stale']} stale: {named}")
     return reasons, cold
 
 

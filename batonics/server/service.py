@@ -9,6 +9,7 @@ from batonics.server.config import ListenAddress, ServerConfig
 from batonics.server.ingest_link import IngestLink
 from batonics.server.metrics import Metrics
 from batonics.server.replica import BookReplica
+from batonics.server.request_rate import RequestRate
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -25,6 +26,7 @@ class Service:
         link: the connection to ingest.
         metrics: the counts of this process.
         log: the logger of this room.
+        rate: the time that the requests of each address may take.
     """
 
     config: ServerConfig
@@ -33,3 +35,4 @@ class Service:
     link: IngestLink
     metrics: Metrics
     log: FilteringBoundLogger
+    rate: RequestRate

@@ -12,10 +12,11 @@ import itertools
 import json
 import logging
 import os
-import resource
 import signal
 import socket
 import sys
+from dataclasses import replace
+from typing import Any
 
 from aiohttp import web
 
@@ -27,14 +28,18 @@ from batonics.server.fanout import HEARTBEAT_GROUPS, CloseReason, Fanout
 from batonics.server.ingest_link import IngestLink
 from batonics.server.metrics import Metrics
 from batonics.server.replica import BookReplica
+from batonics.server.request_rate import RequestRate
 from batonics.server.service import Service
 from batonics.server.websockets import WebSocketHandler
 from batonics.sinks import logs
+from batonics.sources.connection_limits import limit_by_open_files
 
 SILENCE_POLL_S = 0.5
 """Interval between two checks that ingest is not silent."""
 _BACKLOG = 512
-_OTHER_FILES = 64
+_ACCEPTED_AT_ONCE = 32
+"""Connections that the loop accepts before it looks up. One beyond the limits is closed then."""
+_OTHER_FILES = 64 + _ACCEPTED_AT_ONCE
 GOING_AWAY, BROKEN = 1001, 1011
 """WebSocket close codes: the server ends as intended; ingest has vanished."""
 
@@ -48,7 +53,7 @@ def run(config: ServerConfig) -> int:
     try:
         check_config(config)
         listener = _listen(config)
-        _allow_open_files(config.settings.limits.connections_max)
+        config = _limit_connections(config)
     except BatonicsError as error:
         _report_start(config, {"error": str(error), "exit_code": error.exit_code})
         return error.exit_code
@@ -83,13 +88,21 @@ def _listen(config: ServerConfig) -> socket.socket | None:
     return listener
 
 
-def _allow_open_files(connections: int) -> None:
-    """Raise the limit of open files to this many connections, as far as the system permits."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = connections + _OTHER_FILES
-    if resource.RLIM_INFINITY != soft < needed:
-        granted = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, granted), hard))
+def _limit_connections(config: ServerConfig) -> ServerConfig:
+    """The config with no more connections than the limit of open files permits.
+
+    Raises:
+        OutputError: it permits none.
+    """
+    limits = config.settings.limits
+    allowed = limit_by_open_files(limits.connections_max, reserved=_OTHER_FILES)
+    if allowed < 1:
+        raise OutputError(
+            f"the limit of open files is too low to serve: {_OTHER_FILES + 1} or more are needed"
+            " (ulimit -n)"
+        )
+    limits = replace(limits, connections_max=allowed)
+    return replace(config, settings=replace(config.settings, limits=limits))
 
 
 async def _serve(config: ServerConfig, listener: socket.socket | None) -> None:
@@ -99,8 +112,10 @@ async def _serve(config: ServerConfig, listener: socket.socket | None) -> None:
     if config.view and sys.stderr.isatty():
         level = "critical"
     logs.configure(as_json=config.log_json, level=level)
-    logging.getLogger("aiohttp").setLevel(logging.CRITICAL)  # its lines are not structured
+    logging.getLogger("aiohttp").setLevel(logging.CRITICAL)  # `app` logs what its handlers raise
     settings = config.settings
+    errors = _LoopErrors(settings.refusal_log_interval_s)
+    asyncio.get_running_loop().set_exception_handler(errors)
     replica = BookReplica()
     metrics = Metrics(lambda: replica.stats)
     fanout = Fanout(replica, metrics, settings.limits)
@@ -114,7 +129,8 @@ async def _serve(config: ServerConfig, listener: socket.socket | None) -> None:
         ),
     )
     address = None if listener is None else ListenAddress(*listener.getsockname()[:2])
-    service = Service(config, address, replica, link, metrics, logs.logger("server"))
+    rate = RequestRate(settings.limits.request_units_per_s)
+    service = Service(config, address, replica, link, metrics, logs.logger("server"), rate)
     websockets = WebSocketHandler(service, fanout)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
@@ -130,11 +146,30 @@ async def _serve(config: ServerConfig, listener: socket.socket | None) -> None:
             stack.push_async_callback(terminal_view.stop_showing, showing)
         name = None if address is None else str(address)
         _report_start(config, {"http": name})
-        service.log.info("server_started", http=name)
+        service.log.info(
+            "server_started", http=name, connections_max=settings.limits.connections_max
+        )
         reason = await _wait_for_end(service, fanout, stop)
         await websockets.close_all(reason)
         log = service.log.error if link.fault else service.log.info
         log("server_ended", reason=reason.text)
+
+
+class _LoopErrors:
+    """Logs what goes wrong in the loop as one line; a client that has gone is no error."""
+
+    def __init__(self, interval_s: float) -> None:
+        self._log, self._throttle = logs.logger("server"), logs.LogThrottle(interval_s)
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if isinstance(error, ConnectionError):
+            return
+        if not isinstance(error, OSError):
+            self._log.error("loop_error", message=context.get("message"), exc_info=error)
+        # Too many files are open for another connection; the loop tries again in a second.
+        elif self._throttle.is_due("cannot_accept", loop.time()):
+            self._log.error("cannot_accept", reason=error.strerror)
 
 
 async def _start_http(
@@ -157,7 +192,10 @@ async def _start_http(
     assert runner.server is not None  # noqa: S101 - for mypy: that is what setup does
     limit = ConnectionLimit(runner.server, limits, service.metrics.refused)
     loop = asyncio.get_running_loop()
-    accepting = await loop.create_server(limit.new_connection, sock=listener)
+    accepting = await loop.create_server(
+        limit.new_connection, sock=listener, backlog=_ACCEPTED_AT_ONCE
+    )
+    listener.listen(_BACKLOG)  # the loop has set it to what it accepts at once
     stack.callback(accepting.close)
 
 
@@ -179,8 +217,7 @@ async def _wait_for_end(service: Service, fanout: Fanout, stop: asyncio.Event) -
             (link.ended, stopping), timeout=SILENCE_POLL_S, return_when=asyncio.FIRST_COMPLETED
         )
         is_silent = loop.time() - link.last_message_at > timeout_s
-        if is_silent != replica.is_silent:
-            replica.is_silent = is_silent
+        if replica.set_silent(is_silent=is_silent):
             fanout.feed_changed()
     if not link.ended.done():
         return CloseReason(GOING_AWAY, "ended", "the server was asked to end")

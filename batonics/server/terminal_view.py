@@ -32,7 +32,13 @@ RATE_S = 2.0
 HEAD_LINES = 4
 """Lines of the terminal that show no book."""
 _END_S = 1.0
-_STYLES = {"synced": "green", "cold": "yellow", "stale": "bold red", "live": "green"}
+_STYLES = {
+    "synced": "green",
+    "cold": "yellow",
+    "stale": "bold red",
+    "live": "green",
+    "stalled": "yellow",
+}
 
 
 async def show_books(service: Service, fanout: Fanout) -> None:
@@ -103,9 +109,9 @@ def render_screen(replica: BookReplica, rates: Rates, clients: int, rows: int) -
         f"{stats.records:,} records  {records:,.0f}/s  {size / 1e6:,.2f} MB/s  latency"
         f" p50 {quantile(stats.latency_us, 0.5)}  p99 {quantile(stats.latency_us, 0.99)}"
     )
-    books = replica.books()
-    listed = books if len(books) <= rows else books[: rows - 1]
-    left_out = len(books) - len(listed)
+    shown = rows if replica.book_count <= rows else rows - 1
+    listed = [key.book for key in replica.keys_after(None, shown)]
+    left_out = replica.book_count - len(listed)
     more = [Text(f"and {left_out} more books")] if left_out else []
     return Group(head, counts, _table(replica, listed), *more)
 

@@ -102,6 +102,8 @@ class WebSocketHandler:
             )
             writing.add_done_callback(lambda task: self._after_writing(task, client))
             await self._read(socket, client)
+        except ConnectionError:
+            self._service.log.debug("client_gone", remote=request.remote)  # no fault of ours
         finally:
             fanout.remove(client)
             if writing is not None:

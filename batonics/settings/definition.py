@@ -13,10 +13,18 @@ from math import isfinite
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
+from batonics.model.secret import Secret
+
 PREFIX = "BATONICS_"
 """Every environment variable of a setting begins with it, unless the setting names others."""
 _FACTS = "setting"
-_TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+_TYPE_NAMES = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    Secret: "text",
+}
 
 
 @dataclass(frozen=True)
@@ -25,14 +33,13 @@ class Setting:
 
     Attributes:
         name: dotted, such as `server.limits.clients_max`: the section and key of a TOML file.
-        type: bool, int, float, str, or tuple for a list of texts.
+        type: bool, int, float, str, Secret, or tuple for a list of texts.
         optional: the setting may have no value.
         default: the value where nothing sets it; None if it then has none.
         help: one sentence for people.
         minimum: the least value; None without a bound.
         maximum: the greatest value; None without a bound.
         variables: environment variables, the first that is set counts.
-        secret: the value is never printed.
         is_trusted: a file that is found in the working directory cannot set it.
     """
 
@@ -44,8 +51,12 @@ class Setting:
     minimum: float | None
     maximum: float | None
     variables: tuple[str, ...]
-    secret: bool
     is_trusted: bool
+
+    @property
+    def secret(self) -> bool:
+        """Whether the value is never printed."""
+        return self.type is Secret
 
     @property
     def expected(self) -> str:
@@ -64,8 +75,8 @@ class Setting:
         if self.type is float:
             right = isinstance(value, int | float) and not isinstance(value, bool)
         else:
-            right = type(value) is self.type
-        if not right or self.type in (bool, str):
+            right = type(value) is (str if self.secret else self.type)
+        if not right or self.type in (bool, str, Secret):
             return right
         least = float("-inf") if self.minimum is None else self.minimum
         most = float("inf") if self.maximum is None else self.maximum
@@ -83,7 +94,6 @@ def setting(  # noqa: PLR0913 - the columns of the table
     minimum: float | None = None,
     maximum: float | None = None,
     variables: tuple[str, ...] = (),
-    secret: bool = False,
     is_trusted: bool = False,
 ) -> Any:
     """A field that is a setting; see `Setting` for the arguments."""
@@ -92,10 +102,9 @@ def setting(  # noqa: PLR0913 - the columns of the table
         "minimum": minimum,
         "maximum": maximum,
         "variables": variables,
-        "secret": secret,
         "is_trusted": is_trusted,
     }
-    return field(default=default, repr=not secret, metadata={_FACTS: facts})
+    return field(default=default, metadata={_FACTS: facts})
 
 
 def read_table(root: type) -> dict[str, Setting]:

@@ -77,6 +77,12 @@ def find_file(environment: Mapping[str, str] = os.environ) -> ConfigFile | None:
     return read(str(path)) if path is not None and _is_file(path) else None
 
 
+def environment_without_secrets() -> dict[str, str]:
+    """The environment for a process that needs no secret of ours."""
+    secret = {name for row in SETTINGS.values() if row.secret for name in row.variables}
+    return {name: value for name, value in os.environ.items() if name not in secret}
+
+
 def find_typing_errors() -> Iterator[str]:
     """A line for each environment variable that is spelled almost as a setting's."""
     return find_unknown_variables(os.environ)

@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
+from batonics.model.secret import Secret
 from batonics.settings.definition import Setting, flatten, format_value
 from batonics.settings.resolve import Resolved
 from batonics.settings.table import SETTINGS
 
-_JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
+_JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", Secret: "string"}
 
 
 def render_toml(resolved: Resolved, *, origins: bool = False) -> str:

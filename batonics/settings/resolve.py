@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from batonics.model.errors import UsageError
+from batonics.model.secret import Secret
 from batonics.settings.definition import PREFIX, Setting, build, format_value
 from batonics.settings.table import SETTINGS, Settings
 
@@ -169,9 +170,9 @@ def suggest(name: str, known: Mapping[str, Any]) -> str:
     from difflib import get_close_matches
 
     last = name.rpartition(".")[2]
-    near = [one for one in known if one.rpartition(".")[2] == last] or get_close_matches(
-        name, known, n=1, cutoff=0.75
-    )
+    same = [one for one in known if one.rpartition(".")[2] == last]
+    same.sort(key=lambda one: one.partition(".")[0] != name.partition(".")[0])
+    near = same or get_close_matches(name, known, n=1, cutoff=0.75)
     return f"; did you mean {near[0]}?" if near else ""
 
 
@@ -195,7 +196,7 @@ def _is_section(name: str) -> bool:
 def _parse(row: Setting, text: str) -> Any:
     """A variable's text in the setting's type; None if it is no such value."""
     word = text.strip()
-    if row.type is str:
+    if row.type in (str, Secret):
         return text
     if row.type is tuple:
         return tuple(one.strip() for one in text.split(",") if one.strip())

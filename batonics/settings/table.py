@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from batonics.model.secret import Secret
 from batonics.settings.definition import Setting, flatten, read_table, setting
 
 MIB = 1 << 20
@@ -115,11 +116,10 @@ class LiveSettings:
         default=None,
         minimum=0.1,
     )
-    gateway_key: str | None = setting(
+    gateway_key: Secret | None = setting(
         "Key for the vendor's gateway.",
         default=None,
         variables=("BATONICS_GATEWAY_KEY", "DATABENTO_API_KEY"),
-        secret=True,
     )
     gateway_heartbeat_interval_s: int = setting(
         "Seconds of silence after which the gateway sends a heartbeat.", default=10, minimum=5
@@ -136,9 +136,15 @@ class LiveSettings:
     reconnect_wait_s_max: float = setting(
         "The longest wait before a reconnect, in seconds.", default=10.0, minimum=0.001
     )
+    stall_timeout_s: float | None = setting(
+        "Seconds without a byte after which a plain feed is `stalled`. Not set: three times its own"
+        " longest pause of late, from 10 seconds to an hour.",
+        default=None,
+        minimum=0.1,
+    )
     drain_s: float = setting(
         "Seconds for which bytes that have arrived are still read at the end.",
-        default=2.0,
+        default=0.5,
         minimum=0,
     )
     stats_interval_s: float = setting(
@@ -178,16 +184,32 @@ class LiveSettings:
 class ReplaySettings:
     """Serving files as a live feed."""
 
-    gateway_key: str | None = setting(
+    gateway_key: Secret | None = setting(
         "The only key that the replay's gateway accepts. Not set: it accepts any well-formed one.",
         default=None,
         variables=("BATONICS_GATEWAY_KEY",),
-        secret=True,
     )
     login_timeout_s: float = setting(
-        "Seconds for a client to log in, and between two lines of a login.",
-        default=30.0,
+        "Seconds for a client of the gateway to log in.", default=30.0, minimum=0.1
+    )
+    start_timeout_s: float = setting(
+        "Seconds for a client of the gateway, once logged in, to subscribe and to start.",
+        default=300.0,
         minimum=0.1,
+    )
+    login_bytes_max: int = setting(
+        "Size of all lines of a client of the gateway, subscriptions included, in bytes.",
+        default=MIB,
+        minimum=1 << 10,
+    )
+    clients_max: int = setting(
+        "Clients at a time, as far as the limit of open files permits.", default=512, minimum=1
+    )
+    clients_per_address_max: int = setting(
+        "Clients of one IP address at a time.", default=256, minimum=1
+    )
+    refusal_log_interval_s: float = setting(
+        "Seconds between two log lines on refused clients of one kind.", default=60.0, minimum=0
     )
     subscriptions_max: int = setting(
         "Subscription lines of one session.", default=10_000, minimum=1
@@ -232,6 +254,12 @@ class ServerLimits:
     send_buffer_bytes: int = setting(
         "The kernel's send buffer of each connection, in bytes.", default=1 << 17, minimum=1 << 12
     )
+    request_units_per_s: float = setting(
+        "Units of requests of one IP address a second; a request has 1, one that takes longer has"
+        " more. Beyond, the response is 429.",
+        default=1000.0,
+        minimum=1,
+    )
     header_timeout_s: float = setting(
         "Seconds for a request's headers, and of silence between requests.",
         default=15.0,
@@ -269,11 +297,10 @@ class ServerSettings:
     allowed_origins: tuple[str, ...] = setting(
         "Origins, https://NAME, whose pages may read besides the server's own.", default=()
     )
-    token: str | None = setting(
+    token: Secret | None = setting(
         "128 random bits that every request shows; an address other than loopback needs it.",
         default=None,
         variables=("BATONICS_TOKEN",),
-        secret=True,
     )
     heartbeat_interval_s: float = setting(
         "Seconds between two heartbeats to a WebSocket client.", default=1.0, minimum=0.1

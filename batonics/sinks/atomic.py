@@ -2,7 +2,7 @@
 
 The rule: a file gets its final name only once its bytes are synced: a temporary name in the same
 directory, fsync, rename, fsync of the directory. After an error the temporary file is removed, and
-an earlier file of that name stays.
+an earlier file of that name stays. Two outputs of one process never have the same name.
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ from __future__ import annotations
 import os
 import stat
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import BinaryIO
 
-from batonics.model.errors import OutputError
+from batonics.model.errors import OutputError, UsageError
+from batonics.sinks.temporary import make_temporary_file
 
 STDOUT = "-"
 WRITTEN, INCOMPLETE = "written", "incomplete"
@@ -38,6 +39,8 @@ class OutputRecord:
     result: str | None = None
 
 
+_claims: set[str] = set()  # paths of the files that this process is writing
+_claims_lock = Lock()
 _outputs: ContextVar[list[OutputRecord] | None] = ContextVar("outputs", default=None)
 
 
@@ -76,9 +79,10 @@ def open_atomic(path: str | Path) -> Iterator[BinaryIO]:
         if str(path) == STDOUT:
             if sys.stdout is None:
                 raise OutputError(f"{name}: is closed")
-            record.result = INCOMPLETE
-            yield sys.stdout.buffer
-            sys.stdout.buffer.flush()
+            with _claimed(STDOUT):
+                record.result = INCOMPLETE
+                yield sys.stdout.buffer
+                sys.stdout.buffer.flush()
         elif _is_special(Path(path)):
             with Path(path).open("wb") as file:
                 record.result = INCOMPLETE
@@ -101,20 +105,35 @@ def open_atomic(path: str | Path) -> Iterator[BinaryIO]:
 def _replacing(path: Path, record: OutputRecord) -> Iterator[BinaryIO]:
     if path.is_dir():
         raise OutputError(f"{path}: is a directory; name a file in it")
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    try:
+    with _claimed(str(path)):
+        handle, temporary = make_temporary_file(path)
         with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fchmod(file.fileno(), _mode(path))
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-        record.result = WRITTEN
-    except BaseException:
-        with suppress(FileNotFoundError):
-            Path(temporary).unlink()
-        raise
-    sync_path(path.parent)
+            try:
+                yield file
+                file.flush()
+                os.fchmod(file.fileno(), _mode(path))
+                os.fsync(file.fileno())
+                temporary.replace(path)
+                record.result = WRITTEN
+            except BaseException:
+                with suppress(FileNotFoundError):
+                    temporary.unlink()
+                raise
+        sync_path(path.parent)
+
+
+@contextmanager
+def _claimed(name: str) -> Iterator[None]:
+    """No other output has this name within the block; UsageError if one has it already."""
+    with _claims_lock:
+        if name in _claims:
+            shown = "standard output" if name == STDOUT else name
+            raise UsageError(f"{shown}: two outputs of one command; give each a name of its own")
+        _claims.add(name)
+    try:
+        yield
+    finally:
+        _claims.discard(name)
 
 
 def _is_special(path: Path) -> bool:

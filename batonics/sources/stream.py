@@ -196,17 +196,18 @@ class MboStream:
                 self.symbols.add(interval)
             return decoded.batch
         if decoded.names:
-            file.instrument_ids = self._number_symbols(decoded.names)
+            new_ids = self._number_symbols(decoded.names)
+            file.instrument_ids = np.concatenate([file.instrument_ids, new_ids])
         ids = file.instrument_ids[decoded.batch.instrument_id]
         return decoded.batch._replace(instrument_id=ids)
 
     def _number_symbols(self, names: Sequence[MappingInterval]) -> NDArray[np.uint32]:
-        """The stream's instrument ids by those of an NDJSON file, which numbers its symbols."""
-        ids = np.zeros(len(names) + 1, np.uint32)
-        for name in names:
+        """The stream's instrument ids of the next symbols of an NDJSON file, which numbers them."""
+        ids = np.zeros(len(names), np.uint32)
+        for at, name in enumerate(names):
             number = self._symbol_numbers.setdefault(name.symbol, len(self._symbol_numbers) + 1)
             self.symbols.add(name._replace(instrument_id=number))
-            ids[name.instrument_id] = number
+            ids[at] = number
         return ids
 
     def _overlap_error(self, overlap: Overlap, names: Sequence[str]) -> UsageError:

@@ -6,13 +6,14 @@ The rule: whatever the format, the frames have the columns of the schema
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from batonics.codec.metadata import parse_metadata, parse_prefix, schema_name
+from batonics.codec.metadata import DBN_MAGIC, parse_metadata, parse_prefix, schema_name
 from batonics.frames.schemas.table import find_schema, schema_forms
 from batonics.frames.schemas.vendor_tables import from_records, normalise_columns
 from batonics.model.errors import DamagedInputError, InputError, UsageError
@@ -108,51 +109,93 @@ def _scan_file(name: str) -> pl.LazyFrame:
 
 
 def _read_dbn(path: str | Path, schema: str) -> Generator[pl.DataFrame, None, None]:
+    """The rows of a DBN file, and those of files behind it in the same input (`cat a b`)."""
     reader = ChunkReader(path)
-    dtype, rtype = find_schema(schema).record_dtype, find_schema(schema).rtype
-    pending, offset, records_seen = bytearray(), 0, 0
-    in_records = False
+    rows = _DbnRows(reader.name, schema)
     try:
         for chunk in reader.chunks():
-            pending += chunk
-            if not in_records:
-                size = parse_prefix(bytes(pending[:8]), reader.name) if len(pending) >= 8 else None
-                if size is None or len(pending) < size:
-                    continue
-                metadata = parse_metadata(bytes(pending[:size]), reader.name)
-                if metadata.schema is None or schema_name(metadata.schema) != schema:
-                    raise InputError(
-                        f"{reader.name}: its schema is {schema_name(metadata.schema)},"
-                        f" expected {schema}"
-                    )
-                del pending[:size]
-                offset, in_records = size, True
-            count = len(pending) // dtype.itemsize
-            records = np.frombuffer(bytes(pending[: count * dtype.itemsize]), dtype)
-            is_wrong = (records["rtype"] != rtype) | (records["length"] != dtype.itemsize // 4)
-            if is_wrong.any():
-                at = int(is_wrong.argmax())
-                raise DamagedInputError(
-                    f"not a record of {schema}: rtype 0x{records['rtype'][at]:02x},"
-                    f" length byte {records['length'][at]}",
-                    byte_offset=offset + at * dtype.itemsize,
-                    record_index=records_seen + at,
-                    source=reader.name,
-                )
-            for start in range(0, count, TABLE_FRAME_ROWS):
-                try:
-                    frame = from_records(records[start : start + TABLE_FRAME_ROWS], schema)
-                except InputError as error:
-                    raise InputError(f"{reader.name}: {error}") from None
-                yield frame
-            del pending[: count * dtype.itemsize]
-            offset, records_seen = offset + count * dtype.itemsize, records_seen + count
-        if pending or not in_records:
-            raise DamagedInputError(
-                f"the stream ends after {len(pending)} bytes of a record",
-                byte_offset=offset,
-                record_index=records_seen,
-                source=reader.name,
-            )
+            for records in rows.feed(chunk):
+                for start in range(0, len(records), TABLE_FRAME_ROWS):
+                    try:
+                        frame = from_records(records[start : start + TABLE_FRAME_ROWS], schema)
+                    except InputError as error:
+                        raise InputError(f"{reader.name}: {error}") from None
+                    yield frame
+        rows.close()
     finally:
         reader.close()
+
+
+class _DbnRows:
+    """Splits the bytes of DBN files of one schema into records."""
+
+    def __init__(self, source: str, schema: str) -> None:
+        self._source, self._schema = source, schema
+        self._dtype, self._rtype = find_schema(schema).record_dtype, find_schema(schema).rtype
+        self._pending = bytearray()
+        self._offset = self._records = 0
+        self._in_records = False
+
+    def feed(self, chunk: bytes) -> Iterator[NDArray[np.void]]:
+        """The records that are whole now.
+
+        Raises:
+            InputError: a file has another schema. DamagedInputError: a record is none of it.
+        """
+        self._pending += chunk
+        while self._in_records or self._begin_file():
+            records = self._whole_records()
+            yield records
+            del self._pending[: records.nbytes]
+            self._offset, self._records = (
+                self._offset + records.nbytes,
+                self._records + len(records),
+            )
+            if not self._pending.startswith(DBN_MAGIC):
+                return
+            self._in_records = False
+
+    def close(self) -> None:
+        """End the bytes; DamagedInputError if that is within metadata or a record."""
+        if self._pending or not self._in_records:
+            raise DamagedInputError(
+                f"the stream ends after {len(self._pending)} bytes of a record",
+                byte_offset=self._offset,
+                record_index=self._records,
+                source=self._source,
+            )
+
+    def _begin_file(self) -> bool:
+        """Read the metadata of a file; whether all of it has come."""
+        pending = self._pending
+        size = parse_prefix(bytes(pending[:8]), self._source) if len(pending) >= 8 else None
+        if size is None or len(pending) < size:
+            return False
+        metadata = parse_metadata(bytes(pending[:size]), self._source)
+        if metadata.schema is None or schema_name(metadata.schema) != self._schema:
+            raise InputError(
+                f"{self._source}: its schema is {schema_name(metadata.schema)},"
+                f" expected {self._schema}"
+            )
+        del pending[:size]
+        self._offset, self._in_records = self._offset + size, True
+        return True
+
+    def _whole_records(self) -> NDArray[np.void]:
+        """The records up to one that is cut, or up to the next file."""
+        size = self._dtype.itemsize
+        count = len(self._pending) // size
+        records = np.frombuffer(bytes(self._pending[: count * size]), self._dtype)
+        is_wrong = (records["rtype"] != self._rtype) | (records["length"] != size // 4)
+        if not is_wrong.any():
+            return records
+        at = int(is_wrong.argmax())
+        if self._pending[at * size :].startswith(DBN_MAGIC):
+            return records[:at]
+        raise DamagedInputError(
+            f"not a record of {self._schema}: rtype 0x{records['rtype'][at]:02x},"
+            f" length byte {records['length'][at]}",
+            byte_offset=self._offset + at * size,
+            record_index=self._records + at,
+            source=self._source,
+        )

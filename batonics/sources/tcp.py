@@ -6,6 +6,7 @@ The rule: a connection is made within a limited time or not at all. The caller r
 from __future__ import annotations
 
 import socket
+import time
 from typing import NamedTuple
 
 from batonics.model.errors import UsageError
@@ -58,29 +59,65 @@ def connect(address: TcpAddress, timeout_s: float) -> socket.socket:
 
 
 class LineReader:
-    """Reads lines from the beginning of a connection.
+    """Reads lines from the beginning of a connection, within a total time.
 
     Args:
-        sock: a connected socket.
+        sock: a connected socket; its timeout changes.
         line_bytes_max: limit of a line.
-        error: raised if a line is longer.
+        error: raised if a line, or all of them, are longer.
+        timeout_s: limit of the time from now until the last line.
+        bytes_max: limit of all lines; None: there is none.
 
-    Attributes:
-        rest: bytes that were read after the last line.
     """
 
-    def __init__(self, sock: socket.socket, line_bytes_max: int, error: Exception) -> None:
-        self.rest = b""
+    def __init__(
+        self,
+        sock: socket.socket,
+        line_bytes_max: int,
+        error: Exception,
+        timeout_s: float,
+        bytes_max: int | None = None,
+    ) -> None:
+        self._bytes = bytearray()
         self._sock, self._line_bytes_max, self._error = sock, line_bytes_max, error
+        self._bytes_left = bytes_max
+        self.set_timeout(timeout_s)
+
+    def set_timeout(self, timeout_s: float) -> None:
+        """Set the time from now until the last line."""
+        self._deadline = time.monotonic() + timeout_s
+
+    @property
+    def rest(self) -> bytes:
+        """Bytes that were read after the last line."""
+        return bytes(self._bytes)
 
     def line(self) -> bytes:
-        """The next line, without its newline; ConnectionError if the peer closes first."""
-        while b"\n" not in self.rest:
-            if len(self.rest) > self._line_bytes_max:
+        """The next line, without its newline.
+
+        Raises:
+            ConnectionError: the other side closes first.
+            TimeoutError: the time is over.
+        """
+        searched = 0
+        while (end := self._bytes.find(b"\n", searched)) < 0:
+            searched = len(self._bytes)
+            if searched > self._line_bytes_max:
                 raise self._error
-            data = self._sock.recv(1 << 16)
-            if not data:
-                raise ConnectionError("the other side has closed the connection")
-            self.rest += data
-        line, _, self.rest = self.rest.partition(b"\n")
+            self._bytes += self._receive()
+        line = bytes(self._bytes[:end])
+        del self._bytes[: end + 1]
+        if self._bytes_left is not None:
+            self._bytes_left -= end + 1
+            if self._bytes_left < 0:
+                raise self._error
         return line
+
+    def _receive(self) -> bytes:
+        self._sock.settimeout(max(self._deadline - time.monotonic(), 1e-3))
+        data = self._sock.recv(1 << 16)
+        if not data:
+            raise ConnectionError("the other side has closed the connection")
+        if time.monotonic() > self._deadline:
+            raise TimeoutError("timed out")
+        return data

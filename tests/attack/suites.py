@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from tests.attack import attack_checkpoints, attack_paths, attack_sql
+from tests.attack import attack_checkpoints, attack_live, attack_paths, attack_sql
 from tests.attack.attempt import Attempt
 
 
@@ -45,6 +45,13 @@ SUITES = (
         300,
         100_000,
         attack_sql.run,
+    ),
+    Suite(
+        "live",
+        "feeds that are damaged, inflate without end, or flood with names and white space",
+        60,
+        5_000,
+        attack_live.run,
     ),
     Suite(
         "checkpoints",

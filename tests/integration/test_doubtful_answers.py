@@ -40,6 +40,7 @@ from tests.support.dbn_files import DAY_NS, encode, metadata, record
 from tests.support.fanout_harness import FanoutHarness
 from tests.support.reference_books import Record
 from tests.support.server_books import COLD, STALE, TICK, FakeBooks
+from tests.support.symbol_rows import symbol_rows
 
 BEFORE, AT, AFTER = (format_time(DAY_NS + seconds * 10**9) or "" for seconds in (-60, 3, 3_600))
 UNKNOWN = "ZZZ"
@@ -244,7 +245,7 @@ def http(state: str, _: Path, __: Callable[[str], batonics.Lake]) -> str:
         number = find_book(replica, {"symbol": symbol})
         shown = payloads.display_book(replica, number)
         book = payloads.book_document(replica.names[number], shown, 1)
-        row = payloads.symbols_document(replica)[number]
+        row = symbol_rows(replica)[number]
         assert row["warnings"] == book["warnings"]
         return " ".join(book["warnings"])
 

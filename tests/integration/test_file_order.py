@@ -18,7 +18,8 @@ import pytest
 import batonics
 from batonics.gateway.dbn_feed import DbnFeed
 from batonics.gateway.replay_files import ReplayFiles
-from batonics.model.errors import BatonicsError, DamagedInputError, LossWarning, UsageError
+from batonics.gateway.schema_records import SessionRequest, record_pieces
+from batonics.model.errors import BatonicsError, InputError, LossWarning, UsageError
 from batonics.model.mbo import Action
 from batonics.model.times import NS_PER_DAY, NS_PER_S
 from batonics.sources.file_order import group_paths
@@ -342,14 +343,28 @@ def test_a_replay_refuses_an_overlap_that_only_its_records_show(tmp_path: Path) 
         list(DbnFeed(groups[0], groups=groups).pieces(None, indexed=False))
 
 
-def test_a_replay_refuses_a_file_behind_another_where_it_reads_records(tmp_path: Path) -> None:
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_replay_reads_a_file_behind_another_as_the_next_file(
+    protocol: str, week: list[Path], tmp_path: Path
+) -> None:
+    fri, mon, _ = week
     joined = tmp_path / "joined.dbn"
-    data = metadata() + encode(adds(10))
-    joined.write_bytes(data + data)
-    with pytest.raises(
-        DamagedInputError, match=f"byte {len(data)}: another DBN file begins here; part the two"
-    ):
-        list(DbnFeed([str(joined)]).pieces(None, indexed=True))
+    joined.write_bytes(mon.read_bytes() + fri.read_bytes())
+    received = tmp_path / "received"
+    received.write_bytes(replayed(protocol, [joined]))
+    ours = batonics.scan_mbo(received).collect()
+    both = tmp_path / "both"
+    both.write_bytes(replayed(protocol, [mon, fri]))
+    assert ours.equals(batonics.scan_mbo(both).collect())
+    assert ours.height
+
+
+def test_a_gateway_refuses_a_file_behind_another(tmp_path: Path) -> None:
+    joined = tmp_path / "joined.dbn"
+    joined.write_bytes(b"".join(metadata() + encode(orders(DAY_NS + at)) for at in (0, NS_PER_S)))
+    files = ReplayFiles([str(joined)])
+    with pytest.raises(InputError, match=f"{joined}, file 2: begins behind another DBN file"):
+        list(record_pieces(files.paths, SessionRequest("mbo", None)))
 
 
 def test_a_lake_refuses_what_it_has_from_another_file(tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,7 @@ from batonics.gateway.pacing import Pace
 from batonics.jobs.replay import Replay
 from batonics.model.mbo import MBO_DTYPE, RTYPE_MBO, Flag, MboBatch, batch_from_records
 from batonics.model.times import NS_PER_DAY
+from batonics.settings.table import ReplaySettings
 from tests.support.command import run_in_process
 from tests.support.dbn_files import DAY, DAY_NS, adds, encode, metadata
 from tests.support.engine_books import engine_orders
@@ -394,3 +397,52 @@ def test_a_client_that_disconnects_leaves_no_thread(tmp_path: Path, schema: str)
             client.file.read(100_000)
             replay.close()
     assert package_threads() == before
+
+
+# ------------------------------------------------------------------ crowds
+
+
+def test_a_login_has_a_total_time_and_size(feed: Path) -> None:
+    settings = ReplaySettings(login_timeout_s=0.4, start_timeout_s=0.4, login_bytes_max=2_000)
+    with run_replay(feed, protocol=GATEWAY, settings=settings) as replay:
+        with connect_client(replay) as sock:
+            with suppress(OSError):
+                while True:  # a byte now and then, for ever
+                    sock.sendall(b"x")
+                    time.sleep(0.05)
+            wait_until(lambda: not replay.clients)
+        with log_in(replay) as client:  # logged in, it subscribes to nothing
+            assert client.file.read() == b""
+        with log_in(replay) as client, suppress(OSError):
+            line = lines.subscription_line("mbo", ["A" * 60])
+            for _ in range(100):
+                client.sock.sendall(line)
+                time.sleep(0.001)
+            assert client.file.read() == b""
+        wait_until(lambda: not replay.clients)
+
+
+def test_idle_logins_are_bounded_in_all_and_by_address(feed: Path) -> None:
+    settings = ReplaySettings(clients_max=5, clients_per_address_max=3)
+    with run_replay(feed, protocol=GATEWAY, settings=settings) as replay:
+        idle = [connect_client(replay) for _ in range(3)]
+        greetings = [sock.recv(10) for sock in idle]
+        assert all(greetings)
+        before = threading.active_count()
+        for _ in range(50):
+            with connect_client(replay) as sock, suppress(ConnectionError):
+                assert sock.recv(10) == b""
+        assert threading.active_count() <= before
+        idle.pop().close()
+        wait_until(lambda: len(replay.clients) == 2)
+        with log_in(replay) as client:
+            assert client.answer["success"] == "1"
+        for sock in idle:
+            sock.close()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -268,3 +270,35 @@ def test_a_damaged_file_ends_the_client_by_a_reset(tmp_path: Path) -> None:
     path.write_bytes(FEED[:-1])
     with run_replay(path, pace=Pace(rate=1e6)) as replay, pytest.raises(ConnectionResetError):
         receive_all(replay)
+
+
+def test_a_crowd_beyond_the_limit_of_open_files_is_refused_and_hurts_nobody(
+    feed: Path, tmp_path: Path
+) -> None:
+    log_path, expected = tmp_path / "log", feed.read_bytes()
+    # Most of the limit is kept for other work; the rest is for clients, of a few files each.
+    command = ["bash", "-c", 'ulimit -n 80; exec "$@"', "bash", *SCRIPT, "replay", str(feed)]
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(
+            [*command, "--bind", "127.0.0.1:0", "--log-json"], env=environment(), stderr=log
+        )
+    try:
+        while b"listening" not in log_path.read_bytes():
+            assert process.poll() is None, log_path.read_text()
+            time.sleep(0.05)
+        port = int(re.search(rb"127\.0\.0\.1:(\d+)", log_path.read_bytes())[1])  # type: ignore[index]
+        crowd = [socket.create_connection(("127.0.0.1", port)) for _ in range(200)]
+        served = sum(receive_rest(sock) == expected for sock in crowd)
+        for sock in crowd:
+            sock.close()
+        assert 1 <= served < 200
+        with socket.create_connection(("127.0.0.1", port)) as sock:
+            assert receive_rest(sock) == expected
+    finally:
+        process.terminate()
+        process.wait()
+    lines = log_path.read_bytes().splitlines()
+    events = [json.loads(line).get("event") for line in lines if line.startswith(b"{")]
+    assert events.count("clients_limited") == 1
+    assert events.count("client_refused") == 1
+    assert not [line for line in lines if b"Traceback" in line]

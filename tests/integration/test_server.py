@@ -648,13 +648,13 @@ def test_what_is_not_safe_does_not_start() -> None:
         start_server(server_config(http="0.0.0.0:0"))
     with pytest.raises(UsageError, match="128 random bits"):
         start_server(server_config(token="secret"))
-    command = [sys.executable, "-m", "batonics.server"]
+    config = {"settings": {"http": "0.0.0.0:0"}, "fd": 0, "ready_fd": 1}
     child = subprocess.run(
-        [*command, json.dumps({"settings": {"http": "0.0.0.0:0"}, "fd": 0, "ready_fd": 1})],
+        [sys.executable, "-m", "batonics.server"],
+        input=json.dumps({"config": config, "token": None}).encode(),
         capture_output=True,
         check=False,
         timeout=30,
-        env={**os.environ, "BATONICS_TOKEN": ""},
     )
     assert child.returncode == 2
     assert b"needs a token" in child.stdout

@@ -373,7 +373,7 @@ def test_a_restart_of_ndjson_keeps_its_books_apart(tmp_path: Path) -> None:
         run_until(handler, feed, 4, recorder=recorder)
     again = FeedHandler(source="again")
     recover(again, tmp_path / "recording")
-    assert again.book_names() == handler.book_names()
+    assert again.update_names().rows() == handler.update_names().rows()
     whole = batonics.Books(handler.engine, handler.symbols)
     assert_frame_equal(batonics.Books(again.engine, again.symbols).orders(), whole.orders())
 
@@ -423,7 +423,7 @@ def test_a_recording_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     (file,) = list_recording_files(tmp_path)
     file.path.unlink()
     file.path.mkdir()
-    with pytest.raises(InputError, match=f"{file.path.name}: cannot be opened: "):
+    with pytest.raises(InputError, match=f"{file.path.name}: cannot be read: "):
         recover(FeedHandler(source="again"), tmp_path)
 
 

@@ -20,6 +20,7 @@ from batonics.live.feeds import GatewayFeed, GatewaySubscription
 from batonics.live.ingest import IngestLoop
 from batonics.live.protocol import FeedState
 from batonics.model.errors import InputError
+from batonics.model.secret import Secret
 from batonics.model.times import parse_time
 from batonics.settings.table import LiveSettings
 from batonics.sources.tcp import TcpAddress
@@ -48,7 +49,7 @@ def source_of(
     subscription = GatewaySubscription(
         dataset, symbols, start_ns=start_ns, snapshot=start_ns is None
     )
-    return GatewayFeed(TcpAddress(host, port), key, subscription)
+    return GatewayFeed(TcpAddress(host, port), Secret(key), subscription)
 
 
 def ingest(feed: GatewayFeed, records: int) -> FeedHandler:

@@ -9,8 +9,12 @@ import orjson
 import polars as pl
 import pytest
 
+from batonics.model.errors import InputError
+from batonics.model.mbo import Action
+from batonics.model.times import NS_PER_DAY
+from batonics.sources.tables import read_table
 from tests.support.command import SAMPLE, error_line, run_in_process
-from tests.support.dbn_files import SMALL
+from tests.support.dbn_files import DAY_NS, SMALL, adds, compress, encode, metadata, record
 
 
 def converted(path: Path, schema: str = "mbp-1") -> Path:
@@ -133,3 +137,34 @@ def test_a_cold_book_excuses_levels_and_nothing_else(tmp_path: Path) -> None:
     # Where nothing is equal, nothing is explained either.
     rows.with_columns(pl.col("bid_sz_00") + 1).write_parquet(theirs)
     assert run_in_process(*command).code == 1
+
+
+@pytest.mark.parametrize("compress_it", [False, True])
+def test_a_file_behind_another_is_read_as_the_next_one(compress_it: bool, tmp_path: Path) -> None:
+    files = []
+    for number in range(2):
+        file = tmp_path / f"{number}.dbn"
+        at = DAY_NS + number * NS_PER_DAY
+        clears = [record(Action.CLEAR, instrument_id=i, order_id=0, ts_recv=at) for i in (1, 2)]
+        file.write_bytes(metadata() + encode([*clears, *adds(20, ts_recv=at + 1)]))
+        files.append(file)
+    parts = [tmp_path / f"{number}.mbp-1.dbn" for number in range(2)]
+    for file, part in zip(files, parts, strict=True):
+        assert run_in_process("convert", file, "--schema", "mbp-1", "--out", part, "-q").code == 0
+    joined = tmp_path / ("joined.dbn.zst" if compress_it else "joined.dbn")
+    data = b"".join(part.read_bytes() for part in parts)
+    joined.write_bytes(compress(data) if compress_it else data)
+    rows = pl.concat(read_table(joined, "mbp-1"))
+    assert rows.equals(pl.concat([frame for part in parts for frame in read_table(part, "mbp-1")]))
+    against = tmp_path / "mbo.dbn"
+    against.write_bytes(b"".join(file.read_bytes() for file in files))
+    done = run_in_process("verify", against, "--against", joined, "--json", "-q")
+    found = orjson.loads(done.out)["against"]
+    assert found["agrees"], found
+    assert (found["rows"]["theirs"], found["only_theirs"]) == (rows.height, {})
+    joined.write_bytes(data + metadata(schema=0))
+    with pytest.raises(InputError, match="its schema is mbo, expected mbp-1"):
+        list(read_table(joined, "mbp-1"))
+    joined.write_bytes(data[:-1])
+    with pytest.raises(InputError, match="the stream ends after 79 bytes of a record"):
+        list(read_table(joined, "mbp-1"))

@@ -20,7 +20,7 @@ from numba.core.errors import NumbaError
 from batonics.book.engine import BookEngine
 from batonics.book.results import TopsSpec
 from batonics.book.state import FoldStop
-from batonics.model.mbo import MBO_DTYPE, MboBatch, Side, batch_from_records
+from batonics.model.mbo import MBO_DTYPE, MboBatch, Side, batch_from_records, slice_batch
 from tests.support.compare_books import EnginePair, engine_l3, pieces
 from tests.support.faults_feeds import KINDS, check_faulty_feeds
 from tests.support.fill_checks import check_fill_simulation, check_fills_over_snapshots
@@ -38,6 +38,7 @@ from tests.support.order_checks import (
     check_queue_positions,
 )
 from tests.support.reference_tops import engine_tops, reference_tops
+from tests.support.status_checks import check_statuses
 from tests.support.stream_profiles import PROFILES
 from tests.support.streams import random_stream
 from tests.support.trace import every, rebuilt, restarted, trace
@@ -65,7 +66,7 @@ def run(clx5: Path | None, changed: str = "") -> None:
         changed: the kernel module with the mistake; the checks of what it does come first.
     """
     steps = [_engine, _grow, _without_outputs, _tops, _windows, _consolidated, _orders, _live]
-    steps += [_restarts, partial(_check_final_book, clx5)]
+    steps += [_statuses, _restarts, partial(_check_final_book, clx5)]
     first = _FIRST.get(changed.rpartition(".")[2], ())
     for step in (*first, *(step for step in steps if step not in first)):
         _limit_cpu_time(STEP_CPU_S)
@@ -85,7 +86,10 @@ def _engine() -> None:
     for name, profile in PROFILES.items():
         for seed, batch_rows in ((SEED, 3_000), (SEED + 1, 7)):
             pair = EnginePair(f"{name}, seed {seed}", full_every=300)
-            pair.feed_in_batches(profile(seed, 3_000), batch_rows)
+            # Buffers that are made for three records grow in the large batch.
+            batch = profile(seed, 3_000)
+            pair.feed(slice_batch(batch, 0, 3))
+            pair.feed_in_batches(slice_batch(batch, 3, 3_000), batch_rows)
 
 
 def _restarts() -> None:
@@ -138,7 +142,8 @@ def _tops() -> None:
         batch = PROFILES[name](SEED, 1_500)
         for depth in (1, 3):
             expected = reference_tops(batch, depth)
-            ours = engine_tops(pieces(batch, 97), TopsSpec(depth, trades=True))
+            cut = [slice_batch(batch, 0, 3), *pieces(slice_batch(batch, 3, 1_500), 400)]
+            ours = engine_tops(cut, TopsSpec(depth, trades=True))
             assert ours == expected, f"{name}: tops of depth {depth}"
             trades = TopsSpec(depth, changes=False, trades=True)
             of_trades = [top for top in expected if top.kind == "trade"]
@@ -168,6 +173,12 @@ def _orders() -> None:
         check_fills_over_snapshots(seed)
 
 
+def _statuses() -> None:
+    """The statuses of rows."""
+    for profile in ("snapshots", "adversarial", "many_books"):
+        check_statuses(profile, 60)
+
+
 def _check_final_book(clx5: Path | None) -> None:
     if clx5 is None:
         return
@@ -193,6 +204,7 @@ _FIRST: dict[str, tuple[Callable[[], None], ...]] = {
     "top_kernels": (_tops, _windows),
     "merge_kernels": (_consolidated,),
     "publish_kernels": (_live,),
+    "status_kernels": (_statuses,),
 }
 """What finds a mistake soonest, by the module that has it."""
 

@@ -22,7 +22,8 @@ class FakeServer:
         socket: the server's end.
         rows: the last row of each book, by number.
         feeds: the states of the feed, in order.
-        names: the last SYMBOLS message.
+        names: the names of books by number.
+        name_rows: how many names were sent.
         answers: the responses, by id.
         bye: the reason of BYE; None before it.
     """
@@ -34,7 +35,8 @@ class FakeServer:
         self.rows: dict[int, Any] = {}
         self.feeds: list[int] = []
         self.answers: dict[int, dict[str, Any]] = {}
-        self.names: list[Any] = []
+        self.names: dict[int, list[Any]] = {}
+        self.name_rows = 0
         self.bye: str | None = None
         self._messages = MessageReader()
 
@@ -53,7 +55,9 @@ class FakeServer:
                 response = orjson.loads(payload)
                 self.answers[response["id"]] = response
             elif kind is MessageKind.SYMBOLS:
-                self.names = orjson.loads(payload)
+                rows = orjson.loads(payload)
+                self.name_rows += len(rows)
+                self.names.update((row[0], row) for row in rows)
             elif kind is MessageKind.BYE:
                 self.bye = orjson.loads(payload)["reason"]
         return bool(data)

@@ -18,6 +18,7 @@ from typing import Any
 
 from batonics.live.protocol import FeedState, MessageKind, MessageReader, encode_message
 from batonics.live.stats import FeedStats
+from batonics.model.secret import Secret
 from batonics.server.config import ServerConfig
 from batonics.server.launch import ServerProcess, start_server
 from batonics.settings.table import ServerSettings
@@ -108,6 +109,8 @@ class FakeIngest(FakeBooks):
 
 def server_config(**settings: Any) -> ServerConfig:
     """A config with these settings of the section `server`; by default HTTP on a free port."""
+    if "token" in settings:
+        settings["token"] = Secret(settings["token"])
     return ServerConfig(ServerSettings(**{"http": "127.0.0.1:0", **settings}), log_json=True)
 
 

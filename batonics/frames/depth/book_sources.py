@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import partial
 
-import numpy as np
 import polars as pl
 
 from batonics.book.engine import BookEngine
@@ -27,6 +26,7 @@ from batonics.frames.columns.books import (
 from batonics.frames.columns.mbo_frame import (
     BOOK_SIDE_TYPE,
     null_where,
+    side_series,
     to_datetimes,
 )
 from batonics.frames.columns.row_place import position_series
@@ -147,7 +147,7 @@ def book_frames(
     frame = pl.DataFrame(
         {
             **key_columns(keys),
-            "side": pl.Series(levels.side.astype(np.uint8)).cat.to(BOOK_SIDE_TYPE),
+            "side": side_series(levels.side),
             "price": levels.price,
             "size": levels.size,
             "count": levels.count,
@@ -217,7 +217,7 @@ def delta_frames(batches: Iterable[MboBatch], *, positions: bool = False) -> Ite
                 "sequence": batch.sequence[row],
                 **key_columns(piece.keys[words[Delta.BOOK]]),
                 "event": words[Delta.EVENT],
-                "side": pl.Series(words[Delta.SIDE].astype(np.uint8)).cat.to(BOOK_SIDE_TYPE),
+                "side": side_series(words[Delta.SIDE]),
                 "price": words[Delta.PRICE],
                 "size": words[Delta.SIZE],
                 "count": words[Delta.COUNT],

@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from batonics.book.queues import FillOrder
-from batonics.frames.columns.mbo_frame import TIME_TYPE, to_datetimes
+from batonics.frames.columns.mbo_frame import TIME_TYPE, category_series, to_datetimes
 from batonics.model.answers import AnswerWarning, DataSpan
 from batonics.model.priority import Priority
 
@@ -105,6 +105,6 @@ def fills_frame(
         "ts_recv": to_datetimes(ts_recv),
         "price": price,
         "size": size,
-        "by": pl.Series(by).cat.to(FILL_REASON_TYPE),
+        "by": category_series("by", by, FILL_REASON_TYPE),
     }
     return pl.DataFrame(columns, schema=FILLS_SCHEMA)

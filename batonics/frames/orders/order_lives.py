@@ -43,7 +43,14 @@ from batonics.frames.columns.books import (
     PRIORITY,
     PRIORITY_TYPE,
 )
-from batonics.frames.columns.mbo_frame import BOOK_SIDE_TYPE, TIME_TYPE, null_where, to_datetimes
+from batonics.frames.columns.mbo_frame import (
+    BOOK_SIDE_TYPE,
+    TIME_TYPE,
+    category_series,
+    null_where,
+    side_series,
+    to_datetimes,
+)
 from batonics.frames.scan.folding import book_keys, fold_pieces, key_columns
 from batonics.frames.scan.record_source import record_source
 from batonics.model.answers import DataSpan
@@ -240,7 +247,7 @@ def _lives_frame(rows: NDArray[np.int64], keys: NDArray[np.int64]) -> pl.DataFra
         "ts_first_fill": to_datetimes(words[LifeRow.FILL_TS_EVENT]),
         "fill_ahead_orders": null_where(words[LifeRow.FILL_AHEAD_ORDERS], never_filled),
         "fill_ahead_size": null_where(words[LifeRow.FILL_AHEAD_SIZE], never_filled),
-        "end": pl.Series(end.astype(np.uint8)).cat.to(ORDER_END_TYPE),
+        "end": category_series("end", end.astype(np.uint8), ORDER_END_TYPE),
         "left_censored": words[LifeRow.LEFT_CENSORED] != 0,
         "right_censored": (end == LifeEnd.ALIVE) | (end == LifeEnd.CLEARED),
     }
@@ -248,9 +255,9 @@ def _lives_frame(rows: NDArray[np.int64], keys: NDArray[np.int64]) -> pl.DataFra
         {
             **key_columns(keys[words[LifeRow.BOOK]]),
             "order_id": words[LifeRow.ORDER_ID].view(np.uint64),
-            "side": _side_series(words[LifeRow.SIDE]),
+            "side": side_series(words[LifeRow.SIDE]),
             **columns,
-            PRIORITY: _priority_series(keys[words[LifeRow.BOOK]]),
+            PRIORITY: _priority_series(keys, words[LifeRow.BOOK]),
         }
     )
 
@@ -268,20 +275,20 @@ def _positions_frame(rows: NDArray[np.int64], keys: NDArray[np.int64]) -> pl.Dat
             "ts_recv": to_datetimes(words[QueuePosition.TS_RECV]),
             "sequence": words[QueuePosition.SEQUENCE].astype(np.uint32),
             **key_columns(keys[words[QueuePosition.BOOK]]),
-            "side": _side_series(words[QueuePosition.SIDE]),
+            "side": side_series(words[QueuePosition.SIDE]),
             "price": words[QueuePosition.PRICE],
             "size": words[QueuePosition.SIZE],
             **queue,
-            PRIORITY: _priority_series(keys[words[QueuePosition.BOOK]]),
+            PRIORITY: _priority_series(keys, words[QueuePosition.BOOK]),
         }
     )
 
 
-def _priority_series(keys: NDArray[np.int64]) -> pl.Series:
-    """The priority in the books of keys, as their publishers tell."""
+def _priority_series(keys: NDArray[np.int64], books: NDArray[np.int64]) -> pl.Series:
+    """The priority in some books, given the key of every book, as their publishers tell."""
     is_fifo = np.isin(keys >> 32, FIFO_PUBLISHERS)
-    return pl.Series(np.where(is_fifo, Priority.FIFO, Priority.UNKNOWN), dtype=PRIORITY_TYPE)
+    codes = np.where(is_fifo, _FIFO, _UNKNOWN).astype(np.uint8)
+    return category_series(PRIORITY, codes[books], PRIORITY_TYPE)
 
 
-def _side_series(side: NDArray[np.int64]) -> pl.Series:
-    return pl.Series(side.astype(np.uint8)).cat.to(BOOK_SIDE_TYPE)
+_FIFO, _UNKNOWN = (list(Priority).index(code) for code in (Priority.FIFO, Priority.UNKNOWN))

@@ -11,9 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from batonics.book.state import Status
+from batonics.book.state import BOOK_WORDS, read_only
+from batonics.book.status_kernels import STATUS_CHANGE_WORDS, StatusEvents, follow_statuses
+from batonics.book.table_kernels import rebuild_index
 from batonics.model.book_changes import BookChange, BookChanges
-from batonics.model.mbo import UNDEF_TIMESTAMP, Action, DayStart, Flag, MboBatch, record_keys
+from batonics.model.mbo import Action, DayStart, Flag, MboBatch, record_keys, split_batches
 
 NO_VALUE = -1
 """The value of a row before the first change of its book."""
@@ -84,7 +86,7 @@ class ChangeTable:
 
 
 class BookStatusTracker:
-    """Follows how far each book of a stream may be trusted (rules 14, 17, 21), by time.
+    """Follows how far each book of a stream may be trusted (rules 11, 14, 17, 21), by time.
 
     It tells the same as the engine's status, without a fold.
 
@@ -94,10 +96,9 @@ class BookStatusTracker:
 
     def __init__(self) -> None:
         self.changes = BookChanges()
-        self._status: dict[int, Status] = {}
-        self._since_ns: dict[int, int] = {}
-        self._open: set[int] = set()
-        self._seen = SeenKeys()
+        self._books, self._index = np.zeros(0, np.int64), np.zeros(0, np.int64)
+        self._count = 0
+        self._day_starts = False
 
     def watch(self, batches: Iterator[MboBatch]) -> Iterator[MboBatch]:
         """The batches, each noted before it is given."""
@@ -107,62 +108,42 @@ class BookStatusTracker:
 
     def note(self, batch: MboBatch) -> None:
         """Note the records of the next batch."""
-        if len(batch.action) == 0:
-            return
-        if isinstance(batch, DayStart):
-            for key in self._status:
-                self._set(key, int(batch.ts_recv[0]), Status.COLD)
-        keys = record_keys(batch)
-        for key, _ in self._seen.find_new(keys):
-            self._set(key, 0, Status.COLD)
-        kinds = batch.flags & (Flag.SNAPSHOT | Flag.MAYBE_BAD_BOOK | Flag.LAST)
-        kinds[batch.action == Action.CLEAR] |= _IS_CLEAR
-        decides = kinds & (_IS_CLEAR | Flag.SNAPSHOT | Flag.MAYBE_BAD_BOOK) != 0
-        self._mark_snapshot_ends(keys, kinds & Flag.SNAPSHOT != 0, decides)
-        rows = np.flatnonzero(decides)
-        if len(rows) == 0:
-            return
-        # Of a run of records of one book and kind, only the first changes anything.
-        same = (keys[rows][1:] == keys[rows][:-1]) & (kinds[rows][1:] == kinds[rows][:-1])
-        for row in rows[np.append(True, ~same)].tolist():
-            self._note_record(
-                int(keys[row]), int(kinds[row]), int(batch.action[row]), int(batch.ts_recv[row])
-            )
+        self._day_starts |= isinstance(batch, DayStart)
+        for piece in split_batches([batch], _ROWS):
+            self._note(piece)
 
-    def _mark_snapshot_ends(
-        self,
-        keys: NDArray[np.int64],
-        is_snapshot: NDArray[np.bool_],
-        decides: NDArray[np.bool_],
-    ) -> None:
-        """Mark the records that end a snapshot without F_LAST: the first ones of no snapshot."""
-        if not self._open and not is_snapshot.any():
-            return
-        order = np.argsort(keys, kind="stable")
-        follows = np.append(False, keys[order][1:] == keys[order][:-1])
-        after_snapshot = np.append(False, is_snapshot[order][:-1]) | ~follows
-        decides[order[after_snapshot & ~is_snapshot[order]]] = True
+    def _note(self, batch: MboBatch) -> None:
+        rows = len(batch.action)
+        self._make_room(rows)
+        columns = [read_only(getattr(batch, name)) for name in StatusEvents._fields[1:]]
+        changes = np.empty((self._count + 2 * rows, STATUS_CHANGE_WORDS), np.int64)
+        day_starts, self._day_starts = self._day_starts, False
+        self._count, found = follow_statuses(
+            StatusEvents(read_only(batch.ts_recv.view(np.int64)), *columns),
+            day_starts,
+            self._books,
+            self._index,
+            self._count,
+            changes.reshape(-1),
+        )
+        for start_ns, key, status in changes[:found].tolist():
+            self.changes.add(BookChange(start_ns, key >> 32, key & 0xFFFFFFFF, status))
 
-    def _note_record(self, key: int, kind: int, action: int, ts_recv: int) -> None:
-        is_snapshot, opens = bool(kind & Flag.SNAPSHOT), bool(kind & _IS_CLEAR)
-        if is_snapshot and key not in self._open and action in (Action.ADD, Action.CLEAR):
-            opens = True
-            self._open.add(key)
-        if not is_snapshot or kind & Flag.LAST:
-            self._open.discard(key)
-        if kind & Flag.MAYBE_BAD_BOOK:
-            self._set(key, ts_recv, Status.STALE)
-        elif opens:
-            self._set(key, ts_recv, Status.SYNCED)
-
-    def _set(self, key: int, ts_recv: int, status: Status) -> None:
-        if self._status.get(key) is status:
+    def _make_room(self, rows: int) -> None:
+        """Make room for as many new books as there are rows."""
+        if len(self._books) >= (self._count + rows) * BOOK_WORDS:
             return
-        self._status[key] = status
-        # A time that is undefined or runs backwards orders nothing.
-        start_ns = max(0 if ts_recv == UNDEF_TIMESTAMP else ts_recv, self._since_ns.get(key, 0))
-        self._since_ns[key] = start_ns
-        self.changes.add(BookChange(start_ns, key >> 32, key & 0xFFFFFFFF, status))
+        # Zeros take no memory before they are written.
+        room = 2 * (self._count + rows)
+        books = np.zeros(room * BOOK_WORDS, np.int64)
+        known = self._count * BOOK_WORDS
+        books[:known] = self._books[:known]
+        self._books, self._index = books, np.zeros(2 << (2 * room).bit_length(), np.int64)
+        rebuild_index(self._index, books, self._count)
+
+
+_ROWS = 1 << 15
+"""Records followed at once: there is room for a new book by each."""
 
 
 class ColdStartCounter:
@@ -222,5 +203,3 @@ def opens_book(action: int, flags: int) -> bool:
 
 _SEEN_SLOTS = 1 << 16
 """Slots that say which book was seen last."""
-_IS_CLEAR = 1
-"""A bit that no flag has, for R."""

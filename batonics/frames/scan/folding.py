@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from batonics.book.engine import BookEngine
 from batonics.book.results import FoldResult
 from batonics.book.state import BOOK_WORDS, Bbo, Book, ChangeBits, Top
-from batonics.model.mbo import Flag, MboBatch, record_keys, split_batches, trusted_times
+from batonics.model.mbo import F_LAST, MboBatch, record_keys, split_batches, trusted_times
 
 FOLD_ROWS = 65_536
 """Records folded at once, whatever the size of the batches. This keeps the buffers small."""
@@ -107,7 +107,7 @@ def ending_rows(
             book's next record ends the event, or a new day, which begins with the batch.
     """
     rows = closing.copy()
-    late = np.flatnonzero((rows < 0) | (flags & Flag.LAST == 0))
+    late = np.flatnonzero((rows < 0) | (flags & F_LAST == 0))
     if len(late) == 0:
         return rows
     record_key = record_keys(batch)

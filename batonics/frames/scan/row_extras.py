@@ -24,7 +24,12 @@ from batonics.frames.columns.book_state import (
     best_prices,
     is_crossed,
 )
-from batonics.frames.columns.mbo_frame import MBO_SCHEMA, TIME_TYPE, from_frame
+from batonics.frames.columns.mbo_frame import (
+    MBO_SCHEMA,
+    TIME_TYPE,
+    category_series,
+    from_frame,
+)
 from batonics.frames.scan.book_changes import NO_END, NO_VALUE, BookStatusTracker, ChangeTable
 from batonics.frames.scan.mbo_scan import (
     SYMBOL,
@@ -119,7 +124,7 @@ class RowExtras:
     ) -> Iterator[pl.Series]:
         if BOOK_STATUS in self._names:
             value = self._book_status.find(keys, ts_ns).value
-            yield pl.Series(BOOK_STATUS, value.astype(np.uint8)).cat.to(BOOK_STATUS_TYPE)
+            yield category_series(BOOK_STATUS, value.astype(np.uint8), BOOK_STATUS_TYPE)
         if not {STATUS, STATUS_END} & set(self._names):
             return
         if self._statuses is None:

@@ -32,17 +32,17 @@ from batonics.book.engine import BookEngine
 from batonics.book.results import FoldResult, TopsSpec, last_rows
 from batonics.book.state import TOP_LEVEL_WORDS, TOP_WORDS, ChangeBits, Top
 from batonics.frames.columns.books import BOOK_KEY
+from batonics.frames.columns.levels import level_series
 from batonics.frames.columns.mbo_frame import TIME_TYPE, to_frame
-from batonics.frames.columns.vendor import BBO_INTERVAL_SCHEMA
+from batonics.frames.columns.vendor import BBO_INTERVAL_SCHEMA, rtype_series
 from batonics.frames.scan.clock import StreamClock
 from batonics.frames.scan.folding import TOPS_FOLD_ROWS, book_keys, ending_rows
-from batonics.frames.schemas.mbp import tops_frame
 from batonics.model.mbo import (
+    ACTION_TRADE,
+    F_LAST,
     UNDEF_ORDER_SIZE,
     UNDEF_PRICE,
     UNDEF_TIMESTAMP,
-    Action,
-    Flag,
     MboBatch,
     Side,
     concat_batches,
@@ -54,6 +54,8 @@ from batonics.model.mbo import (
 INTERVAL_FLUSH_ROWS = 1 << 15
 """Rows gathered before intervals are made, so that many rows share a query's fixed cost."""
 _TRADE = ["ts_event", "price", "size", "side"]
+_LAST_ROW = [*BOOK_KEY, "flags", "sequence"]
+"""Columns of the last trade, and of the last row of mbp-1."""
 
 
 def bbo_interval_frames(
@@ -75,8 +77,9 @@ def bbo_interval_frames(
         if len(folded.tops) == 0:
             continue
         top_records = folded.top_records
-        ends = piece_ends[_making_rows(folded, book_keys(engine), piece)]
-        needed = _find_needed(ends, folded)
+        is_trade = top_records.column("action") == ACTION_TRADE
+        ends = piece_ends[_making_rows(folded, is_trade, book_keys(engine), piece)]
+        needed = _find_needed(folded.tops[:, Top.BOOK], ends, is_trade)
         waiting.append(_Rows(folded.tops[needed], top_records.take(needed), ends[needed]))
         if sum(len(part.ends) for part in waiting) >= INTERVAL_FLUSH_ROWS:
             rows, waiting = _concat_rows([rows, *waiting]), []
@@ -98,7 +101,7 @@ class _Rows(NamedTuple):
 
     def trades(self) -> NDArray[np.bool_]:
         """Which rows are trades."""
-        is_trade: NDArray[np.bool_] = self.top_records.action == Action.TRADE
+        is_trade: NDArray[np.bool_] = self.top_records.action == ACTION_TRADE
         return is_trade
 
 
@@ -128,18 +131,21 @@ def _concat_rows(parts: list[_Rows]) -> _Rows:
     return _Rows(np.concatenate(tops), concat_batches(list(top_records)), np.concatenate(ends))
 
 
-def _making_rows(folded: FoldResult, keys: NDArray[np.int64], piece: MboBatch) -> NDArray[np.int64]:
+def _making_rows(
+    folded: FoldResult, is_trade: NDArray[np.bool_], keys: NDArray[np.int64], piece: MboBatch
+) -> NDArray[np.int64]:
     """The row of the record that makes each top: the trade, or the one that ends the event."""
     rows = last_rows(folded.tops)
     flags = piece.flags.take(rows, mode="clip")
-    flags |= np.uint8(Flag.LAST) * (folded.top_records.column("action") == Action.TRADE)
+    flags[is_trade] |= F_LAST
     return ending_rows(piece, keys, rows, folded.tops[:, Top.BOOK], flags)
 
 
-def _find_needed(ends: NDArray[np.int64], folded: FoldResult) -> NDArray[np.intp]:
+def _find_needed(
+    book: NDArray[np.int64], ends: NDArray[np.int64], is_trade: NDArray[np.bool_]
+) -> NDArray[np.intp]:
     """The last row and the last trade of each book and interval."""
-    code = _book_interval_codes(folded.tops[:, Top.BOOK], ends)
-    trades = np.flatnonzero(folded.top_records.column("action") == Action.TRADE)
+    code, trades = _book_interval_codes(book, ends), np.flatnonzero(is_trade)
     needed = np.zeros(len(code), np.bool_)
     needed[_find_last(code)] = True
     needed[trades[_find_last(code[trades])]] = True
@@ -171,16 +177,14 @@ def _intervals(rows: _Rows, open_end: int, rtype: int | None) -> pl.DataFrame:
     last = np.flatnonzero(closed)
     last = np.sort(last[_find_last(_book_interval_codes(rows.tops[:, Top.BOOK], rows.ends)[last])])
     last_rows = rows.take(last)
-    frame = tops_frame(last_rows.tops, last_rows.top_records, 1, rtype)
-    return frame.select(
-        pl.Series("ts_recv", last_rows.ends).cast(TIME_TYPE),
-        *_trade_columns(rows, last),
-        "rtype",
-        *BOOK_KEY,
-        "flags",
-        "sequence",
-        pl.col("^(bid|ask)_.*$"),
-    ).select(list(BBO_INTERVAL_SCHEMA))
+    columns = {
+        "ts_recv": pl.Series(last_rows.ends).cast(TIME_TYPE),
+        "rtype": rtype_series(rtype, len(last)),
+        **_trade_columns(rows, last),
+        **to_frame(last_rows.top_records, _LAST_ROW).to_dict(),
+        **level_series(last_rows.tops, 1),
+    }
+    return pl.DataFrame({name: columns[name] for name in BBO_INTERVAL_SCHEMA})
 
 
 def _book_interval_codes(book: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -190,7 +194,7 @@ def _book_interval_codes(book: NDArray[np.int64], ends: NDArray[np.int64]) -> ND
     return codes
 
 
-def _trade_columns(rows: _Rows, last: NDArray[np.intp]) -> list[pl.Series]:
+def _trade_columns(rows: _Rows, last: NDArray[np.intp]) -> dict[str, pl.Series]:
     """The last trade of the book as of each of these rows."""
     place = _last_trades(rows)[last]
     trade = take_batch(rows.top_records, np.maximum(place, 0))
@@ -198,7 +202,7 @@ def _trade_columns(rows: _Rows, last: NDArray[np.intp]) -> list[pl.Series]:
     trade.ts_event[none], trade.price[none] = UNDEF_TIMESTAMP, UNDEF_PRICE
     trade.side[none] = Side.NONE
     trade.size[none | (trade.size == UNDEF_ORDER_SIZE)] = 0
-    return to_frame(trade, _TRADE).get_columns()
+    return to_frame(trade, _TRADE).to_dict()
 
 
 def _last_trades(rows: _Rows) -> NDArray[np.int64]:

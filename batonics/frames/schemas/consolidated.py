@@ -19,7 +19,7 @@ from batonics.book.results import TopsSpec
 from batonics.book.state import ChangeBits
 from batonics.frames.scan.folding import book_keys, fold_tops
 from batonics.frames.schemas.mbp import tops_frame
-from batonics.model.mbo import UNDEF_PRICE, Action, MboBatch, take_batch
+from batonics.model.mbo import ACTION_TRADE, UNDEF_PRICE, MboBatch, take_batch
 
 
 def consolidated_frames(
@@ -42,7 +42,7 @@ def consolidated_frames(
         kept = np.empty(len(tops), np.bool_)
         merge_tops(tops.reshape(-1), len(tops), depth, top_records.action, groups, kept)
         if not changes:
-            kept &= top_records.action == Action.TRADE
+            kept &= top_records.action == ACTION_TRADE
         rows = np.flatnonzero(kept)
         if len(rows):
             yield tops_frame(tops[rows], take_batch(top_records, rows), depth, rtype)

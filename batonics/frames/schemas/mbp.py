@@ -36,7 +36,7 @@ from batonics.frames.columns.mbo_frame import to_frame
 from batonics.frames.columns.row_place import position_series
 from batonics.frames.columns.vendor import mbp_schema, rtype_series
 from batonics.frames.scan.folding import fold_tops
-from batonics.model.mbo import Action, MboBatch, Side
+from batonics.model.mbo import ACTION_TRADE, MboBatch, Side
 
 SIDELESS_PUBLISHERS = (39, 40, 41, 42, 59)
 """Publishers of DBEQ.BASIC, whose changes have the side N in the vendor's MBP files."""
@@ -110,6 +110,6 @@ def _sides(change: NDArray[np.int64], top_records: MboBatch) -> NDArray[np.uint8
     """The sides in the vendor's rows."""
     sides: NDArray[np.uint8] = _SIDES[change & int(ChangeBits.BID | ChangeBits.ASK)]
     sides[np.isin(top_records.publisher_id, SIDELESS_PUBLISHERS)] = Side.NONE
-    trades = top_records.action == Action.TRADE
+    trades = top_records.action == ACTION_TRADE
     sides[trades] = top_records.side[trades]
     return sides

@@ -16,7 +16,7 @@ from batonics.frames.columns.row_place import position_series
 from batonics.frames.columns.vendor import TRADES_SCHEMA, rtype_series
 from batonics.frames.scan.mbo_scan import batches_of, has_batches
 from batonics.frames.scan.sources import Projection, frame_source
-from batonics.model.mbo import Action, take_batch
+from batonics.model.mbo import ACTION_TRADE, take_batch
 
 _ADDED = ("rtype", "depth")
 """Columns that MBO records lack."""
@@ -63,7 +63,7 @@ def _frames(
     own = [name for name in TRADES_SCHEMA if name not in _ADDED]
     position = 0
     for batch in batches_of(records, projection.book_filter):
-        rows = np.flatnonzero(batch.action == Action.TRADE)
+        rows = np.flatnonzero(batch.action == ACTION_TRADE)
         if len(rows):
             found = to_frame(take_batch(batch, rows), own)
             depth = pl.Series("depth", np.zeros(len(rows), np.uint8))

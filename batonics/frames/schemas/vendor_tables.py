@@ -12,7 +12,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from batonics.codec.records import UNDEFINED
-from batonics.frames.columns.mbo_frame import CATEGORIES, NO_CATEGORY, TIME_TYPE
+from batonics.frames.columns.mbo_frame import (
+    CATEGORIES,
+    LETTER_TYPES,
+    NO_CATEGORY,
+    TIME_TYPE,
+    category_series,
+)
 from batonics.frames.columns.prices import find_price_columns
 from batonics.frames.schemas.table import find_schema
 from batonics.model.errors import InputError
@@ -40,7 +46,7 @@ def from_records(records: NDArray[np.void], schema: str) -> pl.DataFrame:
             if len(unknown):
                 byte = int(values[unknown[0]])
                 raise InputError(f"column {name} holds byte 0x{byte:02x}, which is no letter of it")
-            columns[name] = pl.Series(categories).cat.to(dtype)
+            columns[name] = category_series(name, categories, LETTER_TYPES[name])
         elif dtype == TIME_TYPE:
             columns[name] = pl.Series(values.view(np.int64))
         else:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from backports import zstd
 
-from batonics.codec.framing import Framing
-from batonics.codec.unpacking import HEAD_BYTES_MAX, Unpacker
+from batonics.codec.framing import HEAD_BYTES_MAX, Framing
+from batonics.codec.unpacking import Unpacker
 from batonics.model.errors import DamagedInputError, InputError
 
 NDJSON = b'{"type":"clear","symbol":"X"}\n'
@@ -59,12 +59,24 @@ def test_the_form_of_the_input_is_known_before_anything_is_inflated() -> None:
         (zstd.compress(b""), "the input is empty"),
         (zstd.compress(b"PAR1"), "a Parquet file"),
         (zstd.compress(zstd.compress(NDJSON)), "x: zstd within zstd; unpack it first"),
-        (b" " * (HEAD_BYTES_MAX + 1), "neither DBN, zstd nor NDJSON"),
     ],
 )
 def test_an_input_of_no_form_is_refused(data: bytes, words: str) -> None:
     with pytest.raises(InputError, match=words):
         unpack(data, 1 << 30)
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 1000, 1 << 20])
+@pytest.mark.parametrize("compress", [False, True])
+def test_blanks_before_the_first_record_are_bounded_however_they_are_cut(
+    chunk_bytes: int, *, compress: bool
+) -> None:
+    few, many = (b" " * blanks + NDJSON for blanks in (HEAD_BYTES_MAX - 1, HEAD_BYTES_MAX))
+    if compress:
+        few, many = zstd.compress(few), zstd.compress(many)
+    assert unpack(few, chunk_bytes)[1] is Framing.NDJSON
+    with pytest.raises(InputError, match=f"{HEAD_BYTES_MAX} bytes of white space come first"):
+        unpack(many, chunk_bytes)
 
 
 def test_an_input_without_plain_bytes_may_be_accepted() -> None:

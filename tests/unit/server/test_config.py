@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from batonics.model.errors import UsageError
+from batonics.model.secret import Secret
 from batonics.server.config import (
     ListenAddress,
     ServerConfig,
@@ -19,6 +20,8 @@ TOKEN = "0123456789abcdef0123456789abcdef"
 
 
 def config(**settings: Any) -> ServerConfig:
+    if settings.get("token") is not None:
+        settings["token"] = Secret(settings["token"])
     return ServerConfig(ServerSettings(**settings))
 
 
@@ -89,11 +92,11 @@ def test_a_config_survives_json() -> None:
     settings = ServerSettings(
         http="127.0.0.1:1",
         allowed_hosts=("a", "b:2"),
-        token=TOKEN,
+        token=Secret(TOKEN),
         limits=ServerLimits(clients_max=3),
     )
     made = ServerConfig(settings, log_json=True)
     text = json.dumps(made.as_json())
     assert TOKEN not in text + repr(made)
-    assert ServerConfig.from_json(json.loads(text), TOKEN) == made
+    assert ServerConfig.from_json(json.loads(text), Secret(TOKEN)) == made
     assert ServerConfig.from_json({"settings": {"http": None}}) == ServerConfig()

@@ -6,13 +6,13 @@ import itertools
 
 import pytest
 
+from batonics.model.secret import Secret
 from batonics.server.guard import (
     RequestFacts,
     Rules,
     check_request,
     is_allowed_origin,
     read_tokens,
-    tokens_equal,
 )
 
 TOKEN = "0123456789abcdef0123456789abcdef"
@@ -70,7 +70,7 @@ BAD_TOKENS = (
     ((), ("batonics, bearer.",)),
 )
 RULES = Rules(
-    TOKEN,
+    Secret(TOKEN),
     allowed_hosts=("books.example", "Proxy.example:9000"),
     allowed_origins=("https://page.example",),
 )
@@ -167,8 +167,5 @@ def test_a_token_says_whether_it_was_missing_or_wrong() -> None:
 
 def test_pieces() -> None:
     assert read_tokens(["Bearer a", "Basic b"], ["batonics, bearer.c"]) == ["a", "c"]
-    assert tokens_equal("x", "x")
-    assert not tokens_equal("x", "y")
-    assert not tokens_equal("é", "y")
     assert is_allowed_origin("http://books.example", "books.example", RULES)
     assert not is_allowed_origin("http://books.example:80", "books.example", RULES)

@@ -20,6 +20,7 @@ STATS = FeedStats(
     connects=3,
     disconnects=2,
     gaps=1,
+    stalls=4,
     books=6,
     synced=3,
     cold=2,
@@ -41,6 +42,7 @@ batonics_duplicates_total 7.0
 batonics_connects_total 3.0
 batonics_disconnects_total 2.0
 batonics_gaps_total 1.0
+batonics_stalls_total 4.0
 batonics_recorded_bytes_total 1e+12
 batonics_deferred_messages_total 9.0
 batonics_other_records_total{rtype="status"} 1.0
@@ -55,6 +57,7 @@ batonics_feed_state{state="live"} 0.0
 batonics_feed_state{state="recovering"} 1.0
 batonics_feed_state{state="lost"} 0.0
 batonics_feed_state{state="ended"} 0.0
+batonics_feed_state{state="stalled"} 0.0
 batonics_lag_seconds 0.0015
 batonics_received_to_published_seconds_bucket{le="1e-05"} 1.0
 batonics_received_to_published_seconds_bucket{le="2e-05"} 3.0

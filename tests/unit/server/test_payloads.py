@@ -12,6 +12,7 @@ from batonics.model.mbo import UNDEF_TIMESTAMP
 from batonics.server import payloads
 from batonics.server.replica import BookName, BookReplica
 from tests.support.server_books import START_NS, TICK, FakeBooks
+from tests.support.symbol_rows import symbol_rows
 
 NAME = BookName(1, 1000, "CLX5")
 BIDS = [(65_000_000_000, 5, 2), (64_990_000_000, 7, 3)]
@@ -79,9 +80,9 @@ def test_every_message_and_row_of_a_book_has_its_warnings() -> None:
         (payloads.bbo_message(NAME, two_states()[1], None), []),
     ):
         assert message["warnings"] == warnings
-    assert payloads.symbols_document(replica)[0]["warnings"] == ["crossed"]
+    assert symbol_rows(replica)[0]["warnings"] == ["crossed"]
     replica.is_silent = True
-    assert payloads.symbols_document(replica)[0]["warnings"] == ["stale", "crossed"]
+    assert symbol_rows(replica)[0]["warnings"] == ["stale", "crossed"]
 
 
 def test_within_one_level_only_one_level_changes() -> None:
@@ -165,9 +166,9 @@ def test_symbols_have_a_row_a_book_and_null_for_what_is_not_known() -> None:
     told = FakeBooks()
     told.rows["ts_event"] = UNDEF_TIMESTAMP
     replica = replica_of(told)
-    replica.apply_names([[1, 1, 999, None]])
-    rows = payloads.symbols_document(replica)
-    assert [row["symbol"] for row in rows] == [None, "CLX5"]
+    replica.apply_names([[1, 1, 1001, None]])
+    rows = symbol_rows(replica)
+    assert [row["symbol"] for row in rows] == ["CLX5", None]
     assert rows[0]["ts_event"] is None
     assert list(rows[0]) == [
         "symbol", "publisher_id", "instrument_id", "status", "seq", "events", "ts_event",

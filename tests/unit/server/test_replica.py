@@ -7,7 +7,7 @@ import pytest
 
 from batonics.live.protocol import FeedState, book_dtype
 from batonics.live.stats import FeedStats
-from batonics.server.replica import BookReplica
+from batonics.server.replica import BookKey, BookReplica
 from tests.support.server_books import COLD, DEPTH, STALE, SYNCED, TICK, FakeBooks
 
 
@@ -50,16 +50,21 @@ def test_of_a_book_that_stands_twice_in_a_message_the_last_row_stays() -> None:
     assert replica.state(0).seq == 3
 
 
+def books(replica: BookReplica, after: BookKey | None = None) -> list[int]:
+    return [key.book for key in replica.keys_after(after, replica.book_count)]
+
+
 def test_books_may_be_many_and_come_in_any_order() -> None:
     told = FakeBooks([f"S{number}" for number in range(1000)])
     replica = BookReplica()
     replica.apply_hello(told.hello)
     replica.apply_books(told.payload([999]))
     replica.apply_names(told.names)
-    assert replica.books() == [999]
+    assert books(replica) == [999]
     replica.apply_books(told.payload())
-    assert replica.books() == list(range(1000))
-    for book, head in replica.states_without_levels():
+    assert books(replica) == list(range(1000))
+    assert books(replica, BookKey(1, 1000 + 990, 990)) == list(range(991, 1000))
+    for book, head in replica.states_without_levels(books(replica)):
         assert head == replica.state(book)._replace(bids=(), asks=())
     assert replica.find("S5") == [5]
     assert replica.find("S5", publisher_id=2) == []
@@ -79,14 +84,14 @@ def test_a_book_may_get_another_name() -> None:
 @pytest.mark.parametrize(
     ("number", "status"), [(COLD, "cold"), (SYNCED, "synced"), (STALE, "stale")]
 )
-def test_a_status_counts_only_while_the_feed_is_live(
+def test_a_status_counts_only_while_the_feed_is_connected(
     feed: FeedState, silent: bool, number: int, status: str
 ) -> None:
     told = FakeBooks()
     told.rows["status"] = number
     replica = replica_of(told, feed)
     replica.is_silent = silent
-    live = feed is FeedState.LIVE and not silent
+    live = feed in (FeedState.LIVE, FeedState.STALLED) and not silent
     assert replica.status(replica.state(0)) == (status if live else "stale")
     assert replica.feed == ("silent" if silent else feed.name.lower())
 

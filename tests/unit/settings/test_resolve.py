@@ -7,6 +7,7 @@ import itertools
 import pytest
 
 from batonics.model.errors import UsageError
+from batonics.model.secret import Secret
 from batonics.settings.resolve import ConfigFile, Origin, find_unknown_variables, resolve
 from batonics.settings.table import DEFAULTS, SETTINGS, Settings
 
@@ -134,10 +135,11 @@ def test_a_secret_is_in_no_error() -> None:
 def test_the_first_variable_that_is_set_counts() -> None:
     keys = {"BATONICS_GATEWAY_KEY": " ", "DATABENTO_API_KEY": "db-2"}
     found = resolve(None, keys)
-    assert found.settings.live.gateway_key == "db-2"
+    assert found.settings.live.gateway_key == Secret("db-2")
     assert found.origins["live.gateway_key"] == Origin("environment", "DATABENTO_API_KEY")
     found = resolve(None, {**keys, "BATONICS_GATEWAY_KEY": "db-1"})
-    assert found.settings.live.gateway_key == found.settings.replay.gateway_key == "db-1"
+    assert found.settings.live.gateway_key == found.settings.replay.gateway_key
+    assert found.settings.live.gateway_key == Secret("db-1")
 
 
 @pytest.mark.parametrize("name", [row.name for row in SETTINGS.values() if row.is_trusted])

@@ -17,7 +17,7 @@ from tests.support.dbn_files import RECORDS_AT, SMALL, compress, list_names
 
 NDJSON = b'{"type":"clear","symbol":"X"}\n'
 PREFIXED = bytes([56, 0, 0, 0, 14, 0xA0]) + bytes(54)
-SPACES = b" \n\t" * 2_000
+SPACES = b" \n\t" * 1_000
 FORMS = {
     "dbn": (SMALL, SMALL, Framing.DBN),
     "fragment": (SMALL[RECORDS_AT:], SMALL[RECORDS_AT:], Framing.FRAGMENT),

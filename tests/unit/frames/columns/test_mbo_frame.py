@@ -121,5 +121,5 @@ def test_a_null_without_a_meaning_is_refused() -> None:
 def test_an_action_that_is_none_is_refused() -> None:
     batch = random_stream(0, 5)
     batch.action[2] = ord("X")
-    with pytest.raises(pl.exceptions.ComputeError):
+    with pytest.raises(pl.exceptions.OutOfBoundsError):
         to_frame(batch)

@@ -44,6 +44,18 @@ def bars_of(session: str, *rows: Record) -> list[tuple[Any, ...]]:
     return bars.select(pl.col("date").dt.to_string("%m-%d"), times, "open", "volume").rows()
 
 
+def test_a_session_is_complete_if_the_data_reach_from_its_opening_to_its_close() -> None:
+    rows = [
+        trade("2025-09-23T22:30:00Z", 10, 1),
+        trade("2025-09-24T22:30:00Z", 11, 2),
+        trade("2025-09-25T21:00:00Z", 12, 4),  # the session has closed
+        trade("2025-09-25T22:30:00Z", 13, 8),
+    ]
+    for given in (rows, rows[:3]):
+        bars = MboNamespace(to_frame(batch_of(given)).lazy()).bars(session=CHICAGO).collect()
+        assert bars["complete"].to_list() == [False, True, None, False][: len(given)]
+
+
 def test_a_session_over_midnight_is_one_bar_in_the_zone_of_the_exchange() -> None:
     assert bars_of(
         CHICAGO,

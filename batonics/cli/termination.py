@@ -1,0 +1,43 @@
+"""SIGTERM and SIGHUP end a command as ^C does: its temporary files go, and one line says so.
+
+The rule here: the signal is answered whatever runs. Python runs a signal's handler only between two
+of its own steps, and Polars and DuckDB, which may run for minutes, look out for SIGINT alone. So a
+thread waits for the other signals and passes them on as SIGINT.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from threading import Thread
+
+SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+_received: list[int] = []
+
+
+def pass_on_as_interrupts() -> None:
+    """From now on, pass the signals on, except while a command has a handler of its own."""
+    for number in SIGNALS:
+        if signal.getsignal(number) is signal.SIG_DFL:  # else the caller wants it ignored
+            signal.signal(number, _answer)
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    Thread(target=_watch, args=(reader,), name="batonics-signals", daemon=True).start()
+
+
+def received_signal() -> int | None:
+    """The signal that was passed on first; None: there was none."""
+    return _received[0] if _received else None
+
+
+def _answer(number: int, _: object) -> None:
+    """Nothing: `_watch` answers. With a handler, the system does not end the process."""
+
+
+def _watch(reader: int) -> None:
+    while numbers := os.read(reader, 64):
+        for number in numbers:
+            if number in SIGNALS and signal.getsignal(number) is _answer:
+                _received.append(number)
+                os.kill(os.getpid(), signal.SIGINT)

@@ -1,0 +1,61 @@
+"""SIGTERM and SIGHUP end any command cleanly; what SIGKILL leaves behind goes at the next start."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import SAMPLE, SCRIPT, environment, run_in_process
+
+DEADLINE_S = 60
+
+
+def start_simulation(out: Path) -> subprocess.Popen[bytes]:
+    """A command that writes for hours; its temporary file is there."""
+    command = [*SCRIPT, "simulate", "--out", str(out), "--records", str(10**10)]
+    process = subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE)
+    deadline = time.monotonic() + DEADLINE_S
+    while not list(out.parent.glob(".*.part")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_command_without_a_trace(number: signal.Signals, tmp_path: Path) -> None:
+    process = start_simulation(tmp_path / "a.dbn")
+    process.send_signal(number)
+    _, err = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 128 + number
+    assert err.decode() == f"batonics: ended by {number.name}; nothing was written\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_command_left_goes_at_the_next_start(tmp_path: Path) -> None:
+    process = start_simulation(tmp_path / "a.dbn")
+    process.kill()
+    process.communicate(timeout=DEADLINE_S)
+    assert len(list(tmp_path.iterdir())) == 1
+    done = run_in_process("simulate", "--out", tmp_path / "a.dbn", "--records", "10")
+    assert done.code == 0, done.err
+    assert [path.name for path in tmp_path.iterdir()] == ["a.dbn"]
+
+
+def test_two_outputs_of_one_name_are_refused(tmp_path: Path) -> None:
+    one, link, directory = tmp_path / "a.ndjson", tmp_path / "b.ndjson", tmp_path / "d"
+    link.symlink_to(one)
+    windows = ("--every", "1s")
+    cases = (
+        ("reconstruct", SAMPLE, "--out", one, "--snapshots", link, *windows),
+        ("stream", "--connect", "x:1", "--record", directory, "--snapshots", directory, *windows),
+        ("simulate", "--out", tmp_path / "c", "--truth", tmp_path / "c", "--records", "10"),
+    )
+    for arguments in cases:
+        done = run_in_process(*arguments)
+        assert (done.code, done.err.count("\n")) == (2, 1), done.err
+        assert list(tmp_path.iterdir()) == [link]
