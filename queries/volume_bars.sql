@@ -45,29 +45,29 @@ next_starts AS MATERIALIZED (
     SELECT publisher_id, symbol, n, 1 + if(size >= $bar_volume, n, 1 + max(n) OVER (
         PARTITION BY publisher_id, symbol ORDER BY until
         RANGE BETWEEN UNBOUNDED PRECEDING AND greatest($bar_volume - 1 - size, 0) FOLLOWING
-    )) AS jump
+    )) AS jump, ceil(log2(max(until) OVER () // $bar_volume + 2)) AS steps
     FROM summed
 ),
 -- Each step doubles the number of bars that a jump passes over, and so the starts that are known.
 jumps AS (
-    SELECT publisher_id, symbol, n, jump, n = 1 AS is_start, 0 AS step FROM next_starts
+    SELECT publisher_id, symbol, n, jump, n = 1 AS is_start, 0 AS step, steps FROM next_starts
     UNION ALL
     SELECT here.publisher_id, here.symbol, here.n, there.jump,
-        here.is_start OR before.n IS NOT NULL, here.step + 1
+        here.is_start OR before.n IS NOT NULL, here.step + 1, here.steps
     FROM jumps AS here
     LEFT JOIN jumps AS there ON there.publisher_id = here.publisher_id
         AND there.symbol = here.symbol AND there.n = here.jump
     LEFT JOIN (SELECT * FROM jumps WHERE is_start) AS before
         ON before.publisher_id = here.publisher_id AND before.symbol = here.symbol
         AND before.jump = here.n
-    WHERE here.step < (SELECT ceil(log2(max(until) // $bar_volume + 2)) FROM summed)
+    WHERE here.step < here.steps
 ),
 numbered AS (
     SELECT summed.*, sum(is_start::INTEGER) OVER (
         PARTITION BY publisher_id, symbol ORDER BY n ROWS UNBOUNDED PRECEDING
     )::BIGINT - 1 AS bar
     FROM summed JOIN jumps USING (publisher_id, symbol, n)
-    WHERE step = (SELECT max(step) FROM jumps)
+    WHERE step = steps
 )
 SELECT symbol, publisher_id, bar, min(ts) AS ts_open, max(ts) AS ts_close,
     arg_min(price, n) AS open, max(price) AS high, min(price) AS low, arg_max(price, n) AS close,

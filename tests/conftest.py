@@ -22,7 +22,7 @@ import pytest
 from hypothesis import settings
 
 from batonics.native import kernel_directories
-from tests.support.paths import DATA_VARIABLE, ROOT, SHORT_LIVED
+from tests.support.paths import DATA_VARIABLE, ROOT
 
 pytest_plugins = ["pytester"]
 
@@ -33,8 +33,6 @@ GATE = "gate"
 KERNELS = "kernels"
 SHARED = pytest.StashKey[TemporaryDirectory[str]]()
 COMPILATION = pytest.StashKey["_Compilation"]()
-FILES_BYTES = 8 << 30
-"""Room for the files of all tests at a time."""
 LONG_FILES = (
     "tests/soak/test_mutants.py",
     "tests/integration/test_lake_kill.py",
@@ -97,9 +95,6 @@ def pytest_configure(config: pytest.Config) -> None:
     directory = data_directory()
     if directory is not None and not directory.is_dir():
         raise pytest.UsageError(f"{DATA_VARIABLE}={directory} is not a directory")
-    # Lakes and outputs are synced thousands of times, which on a disk takes longer than the rest.
-    if os.access(SHORT_LIVED, os.W_OK) and shutil.disk_usage(SHORT_LIVED).free >= FILES_BYTES:
-        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(SHORT_LIVED))
 
 
 def pytest_unconfigure() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,32 +16,41 @@ from tests.support.command import SAMPLE, SCRIPT, environment, run_in_process
 DEADLINE_S = 60
 
 
-def start_simulation(out: Path) -> subprocess.Popen[bytes]:
-    """A command that writes for hours; its temporary file is there."""
-    command = [*SCRIPT, "simulate", "--out", str(out), "--records", str(10**10)]
-    process = subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE)
-    deadline = time.monotonic() + DEADLINE_S
-    while not list(out.parent.glob(".*.part")):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    return process
+@contextmanager
+def simulation(out: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A command that would write for hours, once its temporary file is there."""
+    # Whoever runs the tests may ignore SIGHUP, as nohup does, and the command would too.
+    command = ["env", "--default-signal=HUP", *SCRIPT, "simulate", "--records", str(10**10)]
+    process = subprocess.Popen(
+        [*command, "--out", str(out)], env=environment(), stderr=subprocess.PIPE
+    )
+    try:
+        deadline = time.monotonic() + DEADLINE_S
+        while not list(out.parent.glob(".*.part")):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        yield process
+    finally:
+        # One that went on writing would fill the disk.
+        process.kill()
+        process.wait()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_a_command_without_a_trace(number: signal.Signals, tmp_path: Path) -> None:
-    process = start_simulation(tmp_path / "a.dbn")
-    process.send_signal(number)
-    _, err = process.communicate(timeout=DEADLINE_S)
+    with simulation(tmp_path / "a.dbn") as process:
+        process.send_signal(number)
+        _, err = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 128 + number
     assert err.decode() == f"batonics: ended by {number.name}; nothing was written\n"
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_a_killed_command_left_goes_at_the_next_start(tmp_path: Path) -> None:
-    process = start_simulation(tmp_path / "a.dbn")
-    process.kill()
-    process.communicate(timeout=DEADLINE_S)
+    with simulation(tmp_path / "a.dbn") as process:
+        process.kill()
+        process.communicate(timeout=DEADLINE_S)
     assert len(list(tmp_path.iterdir())) == 1
     done = run_in_process("simulate", "--out", tmp_path / "a.dbn", "--records", "10")
     assert done.code == 0, done.err
