@@ -22,7 +22,7 @@ from batonics.frames.scan.mbo_scan import SYMBOL
 from batonics.frames.schemas.schema import Schema
 from batonics.frames.schemas.table import find_schema
 from batonics.lake import catalog
-from batonics.lake.catalog import Part, RowFilter
+from batonics.lake.catalog import NO_FILTER, Part, RowFilter
 from batonics.lake.commits import forget_parts
 from batonics.lake.digest import Verifier
 from batonics.lake.part_paths import abbreviated_symbols
@@ -177,7 +177,9 @@ class Lake:
         columns = pl.Schema({**found.lake_columns, **HIVE_SCHEMA})
         parts = self._fetch(schema, row_filter)
         if not parts:
-            warnings.warn(f"{schema}: no rows of the symbols and times", DataWarning, stacklevel=3)
+            if row_filter != NO_FILTER:
+                note = f"{schema}: no rows of the symbols and times"
+                warnings.warn(note, DataWarning, stacklevel=3)
             return scan_prices(pl.LazyFrame(schema=columns), prices)
         aliased = next((part for part in parts if part.other_symbols()), None)
         if aliased is not None and not row_filter.symbols:
