@@ -128,8 +128,7 @@ def test_only_the_loader_reads_the_environment() -> None:
         for path in (ROOT / "batonics").rglob("*.py")
         if re.search(r"os\.(environ\b(?!,)|getenv)", path.read_text())
     }
-    # The serving process takes the token that its parent put there for it.
-    assert readers == {"batonics/settings/loader.py", "batonics/server/__main__.py"}
+    assert readers == {"batonics/settings/loader.py"}
 
 
 def test_settings_cost_little_to_import() -> None:

@@ -138,14 +138,17 @@ class SessionHours:
         is_overnight = self.close_minute <= self.open_minute
         opens = self._utc((days - is_overnight) * NS_PER_DAY + self.open_minute * _NS_PER_MINUTE)
         closes = self._utc(days * NS_PER_DAY + self.close_minute * _NS_PER_MINUTE)
-        return SessionSpans(opens, closes, days)
+        # Hours that the clocks skip whole are no session.
+        is_session = opens < closes
+        return SessionSpans(opens[is_session], closes[is_session], days[is_session])
 
     def _utc(self, local_ns: NDArray[np.int64]) -> NDArray[np.int64]:
         """Instants of local times. A time that clocks skip is the first one after it."""
         local = pl.Series(local_ns).cast(pl.Datetime("ns"))
         zoned = self._zoned(local)
-        if zoned.null_count():
-            zoned = zoned.fill_null(self._zoned(local.dt.offset_by("1h")))
+        while zoned.null_count():
+            local = local.dt.offset_by("1m")
+            zoned = zoned.fill_null(self._zoned(local))
         found: NDArray[np.int64] = zoned.to_physical().to_numpy()
         return found
 

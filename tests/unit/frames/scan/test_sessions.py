@@ -35,11 +35,16 @@ def test_hours_follow_the_clocks_of_their_zone() -> None:
     ]
 
 
-def test_an_hour_that_clocks_skip_is_the_hour_after_it() -> None:
+@pytest.mark.parametrize("opens", ["2:00", "2:30", "3:00"])
+def test_a_time_that_clocks_skip_is_the_first_one_after_it(opens: str) -> None:
     # Clocks in Berlin go from 2:00 to 3:00 on 30 March 2025.
-    assert sessions("2:30-12:00 Europe/Berlin sun-sun", "2025-03-24", "2025-03-30") == [
-        ("2025-03-30T01:30:00.000000000Z", "2025-03-30T10:00:00.000000000Z")
+    assert sessions(f"{opens}-12:00 Europe/Berlin sun-sun", "2025-03-24", "2025-03-30") == [
+        ("2025-03-30T01:00:00.000000000Z", "2025-03-30T10:00:00.000000000Z")
     ]
+
+
+def test_hours_that_clocks_skip_whole_are_no_session() -> None:
+    assert sessions("2:15-2:45 Europe/Berlin sun-sun", "2025-03-24", "2025-03-30") == []
 
 
 def test_days_of_the_week_may_be_given() -> None:
