@@ -134,7 +134,9 @@ class LakeDatabase:
             unit_note = number_note(lineage.numbers, views, has_header=has_header) or unit_note
             chosen = self._files.choose(sql, values, all_parts, views)
             parts = chosen.parts
-            note = _join_notes(note, unit_note, _no_data(parts, all_parts), chosen.note)
+            note = _join_notes(
+                note, unit_note, _no_data(parts, all_parts, self._row_filter), chosen.note
+            )
             parts_read = _flatten(parts)
             self.files_read = (len(parts_read), len(_flatten(all_parts)))
             self._store.fetch(parts_read, self._verifier)
@@ -248,14 +250,19 @@ def find_named_schemas(sql: str, schemas: Iterable[str]) -> list[str]:
     return sorted(schema for schema in schemas if view_name(schema) in words)
 
 
-def _no_data(parts: PartsBySchema, all_parts: PartsBySchema) -> str:
-    """Why a query reads no part, if it reads none: it asks for what the lake does not have."""
+def _no_data(parts: PartsBySchema, all_parts: PartsBySchema, row_filter: RowFilter) -> str:
+    """Why a query reads no part, if it reads none: it asks for what the lake does not have.
+
+    That a schema has no rows at all is an answer.
+    """
     known = _flatten(all_parts)
     starts = [part.ts_min for part in known if part.ts_min is not None]
     ends = [part.ts_max for part in known if part.ts_max is not None]
     if _flatten(parts) or not all_parts:
         return ""
     if not starts:
+        if row_filter == NO_FILTER:
+            return ""
         return f"{', '.join(map(view_name, all_parts))}: no rows of the symbols and times"
     return (
         f"{', '.join(map(view_name, all_parts))}: no row can meet the conditions of the query; the"
