@@ -566,7 +566,7 @@ def test_bars_can_be_written_and_read_elsewhere(batch: MboBatch, tmp_path: Path)
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        ({}, "bars by none, expected one of time, ticks, volume and dollar"),
+        ({}, "bars by none, expected one of time, ticks, volume, dollar and session"),
         ({"ticks": 1, "volume": 1}, "bars by ticks and volume, expected one of time"),
         ({"time": "1x"}, "not a duration: '1x'"),
         ({"time": "0s"}, "not a duration: '0s'"),
