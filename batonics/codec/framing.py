@@ -62,6 +62,10 @@ class Framing(Enum):
 
 _OPENINGS = {DBN_MAGIC: Framing.DBN, _MBO_HEADER: Framing.FRAGMENT, _ZSTD: Framing.ZSTD}
 
+_SHOWN_BYTES = 8
+REFUSAL_BYTES = max(_SHOWN_BYTES, *map(len, _KNOWN_FOREIGN))
+"""So many bytes are read before an input is refused, if it has them."""
+
 
 def detect_framing(
     first: bytes, *, complete: bool = False, source: str | None = None
@@ -88,7 +92,8 @@ def detect_framing(
         return Framing.NDJSON
     if _is_skippable_frame(first) and len(first) >= 11 and first[8:11] != _DBZ:
         return Framing.ZSTD
-    if not complete and _may_become_known(first, text):
+    # A refusal names the same bytes however they arrive.
+    if not complete and (len(first) < REFUSAL_BYTES or _may_become_known(first, text)):
         return None
     raise InputError(f"{source}: {_refusal(first)}" if source else _refusal(first))
 
@@ -106,7 +111,7 @@ def _refusal(first: bytes) -> str:
             return f"this is {name}"
     if len(first) == HEAD_BYTES_MAX and not first.strip():
         return f"neither DBN, zstd nor NDJSON: {HEAD_BYTES_MAX} bytes of white space come first"
-    return f"neither DBN, zstd nor NDJSON: it starts with {first[:8].hex(' ')}"
+    return f"neither DBN, zstd nor NDJSON: it starts with {first[:_SHOWN_BYTES].hex(' ')}"
 
 
 def _is_skippable_frame(first: bytes) -> bool:
