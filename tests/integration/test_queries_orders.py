@@ -179,8 +179,8 @@ def test_a_quote_lives_while_its_price_is_the_best() -> None:
     ]
     assert answer("quote_flicker", {"states_1": states}, shorter="10ns") == [
         # 101 for 9 ns, 100 for none, 103 for 41 ns, and, after an empty side, 100 for 5 ns.
-        ("X", 1, "B", 0, 4, 3, 1, 0.75, 5, 0, False),
-        ("Y", 1, "A", 1, 1, 1, 0, 1.0, 2, 0, False),
+        ("X", 1, "B", 0, "UTC", 4, 3, 1, 0.75, 5, 0, False),
+        ("Y", 1, "A", 1, "UTC", 1, 1, 0, 1.0, 2, 0, False),
     ]
 
 
