@@ -63,7 +63,7 @@ class Framing(Enum):
 _OPENINGS = {DBN_MAGIC: Framing.DBN, _MBO_HEADER: Framing.FRAGMENT, _ZSTD: Framing.ZSTD}
 
 _SHOWN_BYTES = 8
-REFUSAL_BYTES = max(_SHOWN_BYTES, *map(len, _KNOWN_FOREIGN))
+_REFUSAL_BYTES = max(_SHOWN_BYTES, *map(len, _KNOWN_FOREIGN))
 """So many bytes are read before an input is refused, if it has them."""
 
 
@@ -93,7 +93,7 @@ def detect_framing(
     if _is_skippable_frame(first) and len(first) >= 11 and first[8:11] != _DBZ:
         return Framing.ZSTD
     # A refusal names the same bytes however they arrive.
-    if not complete and (len(first) < REFUSAL_BYTES or _may_become_known(first, text)):
+    if not complete and (len(first) < _REFUSAL_BYTES or _may_become_known(first, text)):
         return None
     raise InputError(f"{source}: {_refusal(first)}" if source else _refusal(first))
 

@@ -11,10 +11,11 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import NamedTuple
 
 from tests.soak.mutants import sample
-from tests.support.paths import DATA_VARIABLE, ROOT, SHORT_LIVED
+from tests.support.paths import DATA_VARIABLE, ROOT
 from tests.support.revision import revision
 from tests.support.stream_profiles import PROFILES
 
@@ -22,6 +23,8 @@ RECORDS = 100_000_000
 KILLS = 10_000
 KILLED_LEAST = 0.95
 """Of all mutants of the engine; of a few of them by chance fewer may be."""
+SHORT_LIVED = Path("/dev/shm")
+"""Where files are that only a kill of a process is to be survived by: no disk is waited for."""
 
 
 class Soak(NamedTuple):

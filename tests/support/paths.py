@@ -6,5 +6,3 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA_VARIABLE = "BATONICS_TEST_DATA"
-SHORT_LIVED = Path("/dev/shm")
-"""Files here survive the kill of a process, but no power loss: no disk is waited for."""
