@@ -131,7 +131,10 @@ def _update(digest: hashlib._Hash, descriptor: int, start: int, stop: int) -> No
 def _write(path: Path, digest: str, covered_bytes: int) -> None:
     target = _digest_path(path)
     temporary = target.with_name(target.name + ".part")
-    temporary.write_text(f"{digest}  {covered_bytes}\n", "ascii")
+    with temporary.open("w", encoding="ascii") as file:
+        file.write(f"{digest}  {covered_bytes}\n")
+        file.flush()
+        os.fsync(file.fileno())  # a name without its bytes would refuse the recording
     temporary.replace(target)
 
 

@@ -43,9 +43,11 @@ def find_intrusion(
             reason = f"{path} is not a directory"
         if reason is not None:
             return reason
-    with os.scandir(directory) as entries, suppress(FileNotFoundError):  # one is replaced just now
+    with os.scandir(directory) as entries:
         for entry in entries:
-            if entry.name.endswith(files):
+            if not entry.name.endswith(files):
+                continue
+            with suppress(FileNotFoundError):  # it is replaced just now
                 status = entry.stat(follow_symlinks=False)
                 if reason := _describe(entry.path, status, owners, is_shared=False):
                     return reason

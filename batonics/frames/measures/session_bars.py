@@ -30,7 +30,7 @@ from batonics.frames.measures.bars import (
     new_clock,
 )
 from batonics.frames.scan.complete_intervals import COMPLETE
-from batonics.frames.scan.sessions import SessionCalendar, SessionTable
+from batonics.frames.scan.sessions import NO_SESSION, SessionCalendar, SessionTable
 from batonics.frames.scan.sources import Projection, frame_source
 from batonics.model.mbo import trusted_times
 
@@ -160,14 +160,9 @@ class _SessionFolder:
 
     def _find_places(self, now: NDArray[np.int64]) -> _Places:
         spans = self._table.spans
-        if len(spans.day) == 0:  # no time is known yet
-            return _Places(np.full(len(now), NO_DATE), np.zeros(len(now), np.bool_))
-        at = np.searchsorted(spans.open_ns, now, side="right") - 1
-        has_session = at >= 0
-        return _Places(
-            np.where(has_session, spans.day.take(at, mode="clip"), NO_DATE),
-            has_session & (now < spans.close_ns.take(at, mode="clip")),
-        )
+        at = spans.find_opened(now)
+        # NO_SESSION is -1, and so the last of these.
+        return _Places(np.append(spans.day, NO_DATE)[at], spans.find(now) != NO_SESSION)
 
 
 def _runs(changes: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:

@@ -39,16 +39,21 @@ class SessionSpans(NamedTuple):
 
     def find(self, ts_ns: NDArray[np.int64]) -> NDArray[np.int64]:
         """The number of the session of each time, or `NO_SESSION`."""
-        at = np.searchsorted(self.open_ns, ts_ns, side="right") - 1
-        is_inside = (at >= 0) & (ts_ns < self.close_ns.take(at, mode="clip"))
+        at = self.find_opened(ts_ns)
+        is_inside = at != NO_SESSION
+        is_inside[is_inside] = ts_ns[is_inside] < self.close_ns[at[is_inside]]
         return np.where(is_inside, at, NO_SESSION)
+
+    def find_opened(self, ts_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The number of the last session that has opened at each time, or `NO_SESSION`."""
+        return np.searchsorted(self.open_ns, ts_ns, side="right") - 1
 
     def next_edges(self, ts_ns: NDArray[np.int64]) -> NDArray[np.int64]:
         """The next time after each of these at which a session opens or closes."""
         edges = np.column_stack([self.open_ns, self.close_ns]).reshape(-1)
-        at = np.searchsorted(edges, ts_ns, side="right")
-        found: NDArray[np.int64] = edges.take(at, mode="clip")
-        return np.where(at < len(edges), found, np.iinfo(np.int64).max)
+        edges = np.append(edges, np.iinfo(np.int64).max)
+        found: NDArray[np.int64] = edges[np.searchsorted(edges[:-1], ts_ns, side="right")]
+        return found
 
 
 class SessionCalendar(Protocol):

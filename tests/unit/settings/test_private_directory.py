@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 
@@ -67,6 +69,24 @@ def test_files_of_other_names_do_not_count(places: dict[str, Path]) -> None:
     (places["it"] / "notes.txt").touch()
     (places["it"] / "notes.txt").chmod(0o666)
     assert find(places["it"]) is None
+
+
+def test_a_file_that_is_replaced_meanwhile_hides_no_other(
+    places: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list_entries = os.scandir
+
+    @contextmanager
+    def replaced(directory: Path) -> Iterator[list[os.DirEntry[str]]]:
+        with list_entries(directory) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+        (directory / entries[0].name).unlink()
+        yield entries
+
+    places["file"].chmod(0o666)
+    (places["it"] / "a.nbi").touch(0o600)
+    monkeypatch.setattr(os, "scandir", replaced)
+    assert find(places["it"]) == f"{places['file']} can be written by other users (mode 666)"
 
 
 def test_directories_from_a_trusted_one_up_do_not_count(places: dict[str, Path]) -> None:

@@ -62,6 +62,14 @@ def test_other_texts_are_refused(text: str) -> None:
         SessionHours.parse(text)
 
 
+def test_no_session_is_found_before_a_time_is_known() -> None:
+    table = SessionTable(SessionHours.parse("9:30-16:00 America/New_York"))
+    unknown = np.zeros(2, np.int64)
+    table.cover(unknown)
+    assert table.spans.find(unknown).tolist() == [NO_SESSION] * 2
+    assert table.spans.next_edges(unknown).tolist() == [np.iinfo(np.int64).max] * 2
+
+
 def test_a_table_asks_for_sessions_as_times_come() -> None:
     table = SessionTable(SessionHours.parse("9:30-16:00 America/New_York"))
     opening = parse_time("2025-09-24T13:30:00Z")
