@@ -29,8 +29,6 @@ from batonics.codec.ndjson_ops import UNREAD_ENCODINGS
 from batonics.model.errors import InputError
 from batonics.model.mbo import MBO_DTYPE, RTYPE_MBO
 
-DETECT_BYTES = 16
-"""So many first bytes suffice to detect a form, unless they are white space."""
 HEAD_BYTES_MAX = 4096
 """An input whose form is still open after so many bytes, such as white space, is refused."""
 

@@ -33,7 +33,7 @@ from batonics.model.errors import DataWarning, UsageError
 from batonics.model.mbo import MboBatch, is_untimed
 from batonics.model.prices import PriceUnit
 from batonics.model.symbols import selected_names
-from batonics.model.times import NS_PER_DAY, format_time
+from batonics.model.times import NS_PER_DAY, describe_bounds, format_time
 from batonics.sinks.tables import default_price_unit, find_format, open_table
 from batonics.sinks.text import format_display_prices
 from batonics.sources.definitions import read_definitions
@@ -313,8 +313,7 @@ class Conversion:
 
     def describe_nothing(self) -> str:
         """Why there are no rows, in words."""
-        bounds = ("from", self.request.start_ns), ("before", self.request.end_ns)
-        times = " and ".join(f"{word} {format_time(ns)}" for word, ns in bounds if ns is not None)
+        times = describe_bounds(self.request.start_ns, self.request.end_ns)
         return f"the input has nothing for {self.request.schema} {times}".rstrip()
 
     def _watch(self, batches: Iterator[MboBatch]) -> Iterator[MboBatch]:

@@ -72,4 +72,8 @@ if __name__ == "__main__":
 
     compile_kernels()
     places = [str(directory.path) for directory in kernel_directories()]
-    Console().print("kernels are compiled; the cache is in", *(refused_directories() or places))
+    console = Console()
+    if places:
+        console.print("kernels are compiled; the cache is in", *places)
+    for reason in refused_directories():
+        console.print(f"compiled kernels are not kept: {reason}")

@@ -148,10 +148,8 @@ class LakeAppend:
     def _commit(
         self, store: Store, staging: StagingArea, loads: list[SchemaLoad], files: WrittenParts
     ) -> None:
-        source, may_overlap = (
-            LoadedSource(self._request.name, None, ""),
-            self._request.options.in_this_order,
-        )
+        source = LoadedSource(self._request.name, None, "")
+        may_overlap = self._request.options.in_this_order
         spans = self._spans.spans(self._symbols, by_symbol=self._stream.numbers_symbols)
         if not may_overlap:  # before anything enters the lake
             store.catalog.read(check_overlap(source, [load.schema for load in loads], spans))

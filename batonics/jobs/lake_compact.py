@@ -64,13 +64,19 @@ def compact_lake(lake: str | Path) -> CompactResult:
 def _find_mergeable(connection: Connection) -> list[list[Part]]:
     """Lists of consecutive parts that become one part each."""
     rows = connection.execute(_PARTS_BY_LOAD).fetchall()
-    by_load = groupby(rows, key=lambda row: (row[0], *row[2:5], row[-1]))
+    by_load = groupby(((load, read_part(row)) for load, *row in rows), key=_place)
     return [
         run
         for _, group in by_load
-        for run in _split_runs([read_part(row[1:]) for row in group])
+        for run in _split_runs([part for _, part in group])
         if len(run) > 1
     ]
+
+
+def _place(of_load: tuple[int, Part]) -> tuple[object, ...]:
+    """What the parts that become one share."""
+    load, part = of_load
+    return load, part.schema, part.date, part.symbol, part.aliases
 
 
 def _split_runs(parts: Sequence[Part]) -> Iterator[list[Part]]:

@@ -20,11 +20,11 @@ from batonics.model.mbo import MboBatch, take_batch
 from batonics.model.record_times import RecordTimes
 from batonics.model.symbol_intervals import IntervalFilter
 from batonics.model.symbols import (
-    NAMES_MAX,
     IntervalMap,
     MappingInterval,
     SymbolMap,
     is_instrument_id,
+    list_names,
     selected_names,
     suggest_symbols,
 )
@@ -141,7 +141,5 @@ class SymbolSelection:
         unseen = [name for name in self._unseen if not self._is_seen(name)]
         # An order has one book, without whose records it is refused.
         if ended and unseen and self._at_ns is None:
-            more = f" and {len(unseen) - NAMES_MAX} more" if len(unseen) > NAMES_MAX else ""
-            named = ", ".join(unseen[:NAMES_MAX]) + more
-            text = f"no record of {named} in what was read of the input"
+            text = f"no record of {list_names(unseen)} in what was read of the input"
             warnings.warn(text, DataWarning, stacklevel=2)

@@ -206,21 +206,19 @@ class Expressions:
 
     def multiply(self, arguments: Sequence[Derivation]) -> Derivation:
         """A product."""
-        left, right = arguments
-        self._check_factor(left, right)
-        self._check_factor(right, left)
-        return Derivation(
-            (left.degree or 0) + (right.degree or 0), scale=_product_scale(left, right)
-        )
+        return self._product(arguments, 1)
 
     def divide(self, arguments: Sequence[Derivation]) -> Derivation:
         """A quotient."""
+        return self._product(arguments, -1)
+
+    def _product(self, arguments: Sequence[Derivation], power: int) -> Derivation:
+        """The product of a value and a power of another one."""
         left, right = arguments
         self._check_factor(left, right)
         self._check_factor(right, left)
-        return Derivation(
-            (left.degree or 0) - (right.degree or 0), scale=_product_scale(left, right)
-        )
+        degree = (left.degree or 0) + power * (right.degree or 0)
+        return Derivation(degree, scale=_product_scale(left, right))
 
     def _check_factor(self, factor: Derivation, other: Derivation) -> None:
         if factor.number is not None and other.degree and not _is_plain(factor.number):

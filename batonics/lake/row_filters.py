@@ -22,7 +22,7 @@ from batonics.lake.storage import Store
 from batonics.model.arguments import SymbolNames
 from batonics.model.errors import UsageError
 from batonics.model.symbols import selected_names, suggest_symbols
-from batonics.model.times import Time, format_time, time_ns
+from batonics.model.times import Time, describe_bounds, format_time, time_ns
 
 
 def check_schema(store: Store, schema: str) -> None:
@@ -63,9 +63,10 @@ def check_row_filter(store: Store, row_filter: RowFilter, lake_name: str = "") -
     span = store.catalog.read(find_time_span(of_symbols))
     if span is not None:
         first, last = map(format_time, span)
+        bounds = describe_bounds(row_filter.start_ns, row_filter.end_ns)
         raise UsageError(
-            f"{lake_name or store.name}: no rows {_describe_times(row_filter)}; the rows are from"
-            f" {first} to {last}" + ("" if lake_name else ", and `batonics lake ls` shows them")
+            f"{lake_name or store.name}: no rows {bounds}; the rows are from {first} to"
+            f" {last}" + ("" if lake_name else ", and `batonics lake ls` shows them")
         )
 
 
@@ -75,12 +76,6 @@ def alias_note(part: Part, alias: str) -> str:
         f"rows of {alias} have the symbol {part.symbol}, which is the same instrument on"
         f" {part.date}: --symbols {alias}, in Python symbols=, selects all rows of {alias}"
     )
-
-
-def _describe_times(row_filter: RowFilter) -> str:
-    """The times of a filter in words."""
-    bounds = ("from", row_filter.start_ns), ("before", row_filter.end_ns)
-    return " and ".join(f"{word} {format_time(ns)}" for word, ns in bounds if ns is not None)
 
 
 def parse_row_filter(symbols: SymbolNames, start: Time | None, end: Time | None) -> RowFilter:

@@ -11,11 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from batonics.model.mbo import Flag, MboBatch, record_keys, trusted_times
+from batonics.model.mbo import F_SNAPSHOT, MboBatch, record_keys, trusted_times
 from batonics.model.symbols import SymbolMap
 from batonics.model.times import NS_PER_DAY
-
-_SNAPSHOT = np.uint8(Flag.SNAPSHOT)
 
 
 class BookSpan(NamedTuple):
@@ -52,7 +50,7 @@ class SpanRecorder:
     def add(self, batch: MboBatch) -> None:
         """Note the records of a batch."""
         times = trusted_times(batch.ts_recv, batch.flags)
-        is_counted = (times >= 0) & (batch.flags & _SNAPSHOT == 0)
+        is_counted = (times >= 0) & (batch.flags & F_SNAPSHOT == 0)
         times, keys = times[is_counted], record_keys(batch)[is_counted]
         if len(times) == 0:
             return

@@ -255,19 +255,15 @@ def _no_data(parts: PartsBySchema, all_parts: PartsBySchema, row_filter: RowFilt
 
     That a schema has no rows at all is an answer.
     """
-    known = _flatten(all_parts)
-    starts = [part.ts_min for part in known if part.ts_min is not None]
-    ends = [part.ts_max for part in known if part.ts_max is not None]
     if _flatten(parts) or not all_parts:
         return ""
-    if not starts:
-        if row_filter == NO_FILTER:
-            return ""
-        return f"{', '.join(map(view_name, all_parts))}: no rows of the symbols and times"
-    return (
-        f"{', '.join(map(view_name, all_parts))}: no row can meet the conditions of the query; the"
-        f" rows are from {format_time(min(starts))} to {format_time(max(ends))}"
-    )
+    views, times = ", ".join(map(view_name, all_parts)), _times(all_parts)
+    if times:
+        return (
+            f"{views}: no row can meet the conditions of the query; the rows are from"
+            f" {format_time(min(times))} to {format_time(max(times))}"
+        )
+    return "" if row_filter == NO_FILTER else f"{views}: no rows of the symbols and times"
 
 
 def _join_notes(*notes: str) -> str:

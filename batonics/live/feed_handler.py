@@ -23,9 +23,7 @@ from batonics.book.state import Anomaly, Status
 from batonics.codec.decoders import Decoder, DecoderFactory
 from batonics.codec.framing import Framing
 from batonics.codec.messages import (
-    RTYPE_STATUS,
     OtherRecord,
-    parse_status,
     plain_status,
     rtype_name,
 )
@@ -46,6 +44,7 @@ from batonics.live.resume_columns import identity_columns
 from batonics.live.resume_kernels import ResumeState, advance_position
 from batonics.live.stats import FeedStats
 from batonics.model.answers import DataSpan
+from batonics.model.book_changes import BookChange
 from batonics.model.mbo import MboBatch, empty_batch
 from batonics.model.symbols import MappingInterval, SymbolMap
 from batonics.settings.table import INPUT_DEFAULTS, InputSettings
@@ -287,15 +286,12 @@ class FeedHandler:
             self.output.write_symbols(intervals)
         for record in decoder.other_records:
             self._other_records[record.rtype] += 1
-            if record.rtype == RTYPE_STATUS:
-                self._take_status(record)
+            if isinstance(record.content, BookChange):
+                self._take_status(record, record.content)
         decoder.other_records.clear()
 
-    def _take_status(self, record: OtherRecord) -> None:
+    def _take_status(self, record: OtherRecord, status: BookChange) -> None:
         """Keep the trading status of a book, and hand it on."""
-        status = parse_status(record)
-        if status is None:
-            return
         plain = plain_status(record)
         self.status_records[status.publisher_id, status.instrument_id] = plain
         if self.output is not None:

@@ -43,7 +43,7 @@ class ServerPublisher:
         restart_server: Callable[[], ServerLink] | None = None,
         settings: LiveSettings = LIVE_DEFAULTS,
     ) -> None:
-        self._handler, self._link, self._settings = handler, link, settings
+        self._handler, self._link = handler, link
         self._restarter: ServerRestarter | None = None
         if restart_server is not None:
             self._restarter = ServerRestarter(

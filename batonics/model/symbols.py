@@ -78,8 +78,13 @@ def suggest_symbols(name: str, known: Sequence[str]) -> str:
         return f"did you mean {', '.join(list(dict.fromkeys(near))[:SUGGESTIONS_MAX])}?"
     if not known:
         return "it has no symbols"
-    more = f" and {len(known) - NAMES_MAX} more" if len(known) > NAMES_MAX else ""
-    return f"it has {', '.join(known[:NAMES_MAX])}{more}"
+    return f"it has {list_names(known)}"
+
+
+def list_names(names: Sequence[str]) -> str:
+    """The first of some names, and how many more there are."""
+    more = f" and {len(names) - NAMES_MAX} more" if len(names) > NAMES_MAX else ""
+    return f"{', '.join(names[:NAMES_MAX])}{more}"
 
 
 def _root(symbol: str) -> tuple[str, bool]:

@@ -41,6 +41,12 @@ def format_time(ts_ns: int) -> str | None:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{nanos:09d}Z"
 
 
+def describe_bounds(start_ns: int | None, end_ns: int | None) -> str:
+    """`from START and before END`, as far as they are given; empty: neither is."""
+    bounds = ("from", start_ns), ("before", end_ns)
+    return " and ".join(f"{word} {format_time(ns)}" for word, ns in bounds if ns is not None)
+
+
 Time = Annotated[
     str | int | datetime,
     Expected(

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
+from batonics.live.growing import with_room
 from batonics.live.protocol import STATUSES, FeedState, book_dtype
 from batonics.live.stats import FeedStats
 from batonics.model.mbo import UNDEF_PRICE
@@ -122,19 +123,16 @@ class BookReplica:
         most = int(numbers.max())
         if most >= BOOK_NUMBER_MAX or int(rows["status"].max()) >= len(STATUSES):
             raise ValueError("a row that is no book")
-        if most >= len(self._rows):
-            more = max(most + 1, 2 * len(self._rows)) - len(self._rows)
-            self._rows = np.concatenate([self._rows, np.zeros(more, self._rows.dtype)])
-            none = np.zeros(more, np.bool_)
-            self._has_row = np.concatenate([self._has_row, none])
-            self._is_complete = np.concatenate([self._is_complete, none])
+        self._rows = with_room(self._rows, most + 1)
+        self._has_row = with_room(self._has_row, most + 1)
+        self._is_complete = with_room(self._is_complete, most + 1)
         self.change_count += 1
         self._rows[numbers] = rows  # where a book stands twice, its last row stays
+        changed: list[int] = np.unique(numbers).tolist()
         if not self._has_row[numbers].all():
             self._has_row[numbers] = True
-            for book in np.unique(numbers).tolist():
+            for book in changed:
                 self._complete(book)
-        changed: list[int] = np.unique(numbers).tolist()
         for book in changed:
             self._states.pop(book, None)
         return changed

@@ -64,7 +64,7 @@ class DirectoryLock:
             found = self._path.stat(follow_symlinks=False)
         except OSError:
             found = None
-        if found is None or (found.st_dev, found.st_ino) != (own.st_dev, own.st_ino):
+        if found is None or not os.path.samestat(found, own):
             raise OutputError(f"{self._directory}: was moved or removed while it was written to")
 
     def _acquire(self, purpose: str) -> None:

@@ -141,8 +141,8 @@ def book_frames(
     engine.fold(cutoff.finish())
     as_of = AsOf.of_records(at_ns, data)
     trading = TradingStatuses(facts.statuses(), facts.sessions).at(engine.keys(), at_ns)
-    _warn_of_books(engine, as_of._replace(trading=trading))
     levels = engine.levels()
+    _warn_of_books(engine, levels.crossed_books(), as_of._replace(trading=trading))
     keys = book_keys(engine)[levels.book]
     frame = pl.DataFrame(
         {
@@ -158,11 +158,11 @@ def book_frames(
     yield by_book.select(list(BOOK_SCHEMA))
 
 
-def _warn_of_books(engine: BookEngine, as_of: AsOf) -> None:
+def _warn_of_books(engine: BookEngine, crossed: set[int], as_of: AsOf) -> None:
     """Warn of a time after the records, and count the doubtful books by the reason."""
     for warning in as_of.warnings():
         warnings.warn(f"{warning.meaning}; {as_of.data.describe()}", DataWarning, stacklevel=2)
-    statuses, keys, crossed = engine.statuses(), engine.keys(), engine.levels().crossed_books()
+    statuses, keys = engine.statuses(), engine.keys()
     counts = Counter(
         warning
         for book, key in enumerate(keys)

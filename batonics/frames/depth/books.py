@@ -90,16 +90,17 @@ class Books:
             ts_event, ts_recv (Datetime ns UTC), sequence (UInt32): those of the last record.
             one column for each anomaly (Int64): its count.
         """
-        engine, seen = self.engine, self.engine.last_seen()
+        engine, seen, books = self.engine, self.engine.last_seen(), self.engine.keys()
         statuses = [status.name.lower() for status in engine.statuses()]
         anomalies = engine.anomalies()
-        trading = [None if one is None else one.name.lower() for one in self._trading_statuses()]
+        trading = [self.as_of.trading.get(book) for book in books]
+        trading_names = [None if one is None else one.name.lower() for one in trading]
         return (
             self._keys()
             .with_columns(
                 pl.Series("status", statuses, pl.String),
-                pl.Series("trading_status", trading, STATUS_TYPE),
-                pl.Series("warnings", self._warnings(statuses), pl.List(pl.String)),
+                pl.Series("trading_status", trading_names, STATUS_TYPE),
+                pl.Series("warnings", self._warnings(statuses, trading), pl.List(pl.String)),
                 pl.Series("events", engine.events()),
                 pl.Series("event_open", engine.events_open()),
                 to_datetimes(seen[:, 0]).alias("ts_event"),
@@ -218,23 +219,15 @@ class Books:
             raise UsageError(f"no book of symbol {symbol!r}")
         return _in_unit(levels, prices)
 
-    def _warnings(self, statuses: list[str]) -> list[list[str]]:
-        """The warnings of each book."""
-        crossed = self.engine.levels().crossed_books()
+    def _warnings(
+        self, statuses: list[str], trading: list[TradingStatus | None]
+    ) -> list[list[str]]:
+        """The warnings of each book, by its status and its trading status."""
+        of_all, crossed = self.as_of.warnings(), self.engine.levels().crossed_books()
         return [
-            [
-                *self.as_of.warnings(),
-                *book_warnings(status, crossed=book in crossed, trading=trading),
-            ]
-            for book, (status, trading) in enumerate(
-                zip(statuses, self._trading_statuses(), strict=True)
-            )
+            [*of_all, *book_warnings(status, crossed=book in crossed, trading=of_book)]
+            for book, (status, of_book) in enumerate(zip(statuses, trading, strict=True))
         ]
-
-    def _trading_statuses(self) -> list[TradingStatus | None]:
-        """The trading status of each book."""
-        books = self.engine.keys()
-        return [self.as_of.trading.get(book) for book in books]
 
     def _keys(self) -> pl.DataFrame:
         keys, seen = self.engine.keys(), self.engine.last_seen()

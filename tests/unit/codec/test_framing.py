@@ -8,10 +8,12 @@ import pytest
 from backports import zstd
 
 from batonics.codec.dbn import encode_records
-from batonics.codec.framing import DETECT_BYTES, Framing, detect_framing
+from batonics.codec.framing import Framing, detect_framing
 from batonics.model.errors import InputError
 from tests.support.decoder_runs import METADATA, mbo_rows
 
+DETECT_BYTES = 16
+"""So many first bytes suffice to detect each of these forms."""
 RECORD = encode_records(mbo_rows(1))
 STREAMS = [
     (METADATA, Framing.DBN),
