@@ -73,8 +73,10 @@ def connect_duckdb(
     spill = "" if access.spill is None else str(access.spill)
     connection.execute(f"SET temp_directory = {sql_literal(spill)}")
     connection.execute("SET python_enable_replacements = false")
-    # A slow query would print its progress among the rows.
-    connection.execute("SET enable_progress_bar = false")
+    # A slow query would print its progress among the rows. Where there is no bar (Jupyter without
+    # ipywidgets), DuckDB refuses to turn it off.
+    if connection.execute("SELECT current_setting('enable_progress_bar')").fetchone() == (True,):
+        connection.execute("SET enable_progress_bar = false")
     connection.execute("SET TimeZone = 'UTC'")
     # DuckDB would take few books for few rows, and look for each trade in all quotes.
     connection.execute("SET asof_loop_join_threshold = 0")
