@@ -11,6 +11,7 @@ import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ FAULTS = (
     ("rename", errno.EIO),
     ("open", errno.EMFILE),
 )
-OUTPUTS = {
+OUTPUTS: dict[str, tuple[str, ...]] = {
     "--record": ("recording",),
     "--snapshots": ("depth.parquet", "--every", "1ms"),
 }
@@ -40,15 +41,15 @@ class Stream:
         self.directory, self.books = scratch / "live", scratch / "book.json"
         self._commands = commands
 
-    def run(self, option: str, *, fate: int = 0, **fault: object) -> FaultResult:
+    def run(self, option: str, **fate: Any) -> FaultResult:
+        """Run it with that output; `fate`: as of `FaultyCommands.run`."""
         self.books.unlink(missing_ok=True)
         name, *more = OUTPUTS[option]
         with LiveFeed([ServedConnection(FEED, chunk=400)]) as feed:
             done = self._commands.run(
                 *("stream", "--connect", feed.address, "--once", "--quiet"),
-                *(option, self.directory / name, *more, "--out", self.books),
-                fate=fate,
-                **fault,  # type: ignore[arg-type]
+                *(option, str(self.directory / name), *more, "--out", str(self.books)),
+                **fate,
             )
             if not feed.served:  # it was refused before it connected
                 host, _, port = feed.address.partition(":")
