@@ -1,16 +1,16 @@
 """The files of views: which parts a query reads, and by which paths DuckDB opens them.
 
 The rule here: a row has one symbol in a view, one of those that the row filter asks for. Where rows
-have several symbols (rule 2) and the filter asks for none, a query may miss rows that it asks for
-by another of their symbols. So a query that may see symbols is planned as if each part were there
-under each of its symbols; if it would read one of these, its result has a note.
+have several of these symbols (rule 2), a query may miss rows that it asks for by another of them.
+So a query that may see symbols is planned as if each part were there under each of its symbols; if
+it would read one of these, its result has a note.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -20,16 +20,20 @@ import duckdb
 from batonics.lake.catalog import Part, RowFilter
 from batonics.lake.part_paths import part_directory
 from batonics.lake.plan import PlannedFile, Planner
-from batonics.lake.row_filters import alias_note
-from batonics.lake.sql_tokens import without_tokens
+from batonics.lake.sql_tokens import without_comments, without_tokens
 from batonics.lake.storage import Store
 from batonics.lake.symlinks import SymlinkDirectory
 from batonics.model.errors import LakeError
 from batonics.model.prices import PriceUnit
+from batonics.model.symbols import alias_note
 
 PartsBySchema = Mapping[str, Sequence[Part]]
 _WHERE = re.compile(r"\bwhere\b", re.IGNORECASE)
-_SYMBOL = re.compile(r"\bsymbol\b|\bselect\s+(?:\w+\.)?\*", re.IGNORECASE)
+_SYMBOL = re.compile(
+    r"\bsymbol\b|\bcolumns\b|\bnatural\b|\bpivot|\bsummarize\b|\btable\b"
+    r"|(?:\bselect|\bdistinct|\ball|[,.])\s*\*|(?:^|\()\s*from\b",
+    re.IGNORECASE,
+)
 """The column `symbol` in a query, or all columns."""
 
 
@@ -88,9 +92,11 @@ class ViewFiles:
             duckdb.Error: the query cannot be planned. OutputError: links cannot be made.
             LakeError: a file does not exist.
         """
-        text = without_tokens(sql)
-        files = self._find_files(parts, with_aliases=_SYMBOL.search(text) is not None)
-        if all(len(known) <= 1 for known in files.values()) and not _WHERE.search(text):
+        # A quoted name may be that of the column.
+        sees_symbols = _SYMBOL.search(without_comments(sql)) is not None
+        files = self._find_files(parts, with_aliases=sees_symbols)
+        has_where = _WHERE.search(without_tokens(sql)) is not None
+        if all(len(known) <= 1 for known in files.values()) and not has_where:
             return ChosenParts(parts)
         planned = {schema: [file.planned for file in known] for schema, known in files.items()}
         paths = self._plan(sql, parameters, planned, prices)
@@ -98,13 +104,19 @@ class ViewFiles:
             schema: [file for file in known if file.planned.path in paths[schema]]
             for schema, known in files.items()
         }
-        aliases = [file for known in read.values() for file in known if file.is_alias]
-        note = alias_note(aliases[0].part, str(aliases[0].planned.symbol)) if aliases else ""
         own = {
             schema: [file.part for file in known if not file.is_alias]
             for schema, known in read.items()
         }
-        return ChosenParts(own, note)
+        return ChosenParts(own, self._find_note(chain.from_iterable(read.values())))
+
+    def _find_note(self, files: Iterable[_SymbolFile]) -> str:
+        """What a user has to know if a query would read files under other symbols, too."""
+        for part, planned, is_alias in files:
+            if is_alias:
+                symbol = part.symbol_among(self._symbols)
+                return alias_note(str(planned.symbol), symbol, part.date)
+        return ""
 
     @property
     def spill_directory(self) -> Path:
@@ -159,10 +171,9 @@ class ViewFiles:
             files = found[schema] = list[_SymbolFile]()
             paths = self._store.plan_paths(schema_parts)
             for path, part in zip(paths, schema_parts, strict=True):
-                symbol = part.symbol_among(self._symbols)
+                symbol, *aliases = part.symbols_among(self._symbols)
                 files.append(self._file(path, part, symbol, is_alias=False))
-                if with_aliases and not self._symbols:
-                    aliases = part.other_symbols()
+                if with_aliases:
                     files += [self._file(path, part, alias, is_alias=True) for alias in aliases]
         return found
 
