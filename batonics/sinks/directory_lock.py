@@ -45,6 +45,9 @@ class DirectoryLock:
         self._closing = weakref.finalize(self, os.close, self._handle)
         try:
             self._acquire(purpose)
+        except OSError as error:
+            self._closing()
+            raise OutputError(f"{self._path}: cannot be locked: {error.strerror}") from None
         except BaseException:
             self._closing()
             raise
@@ -77,8 +80,6 @@ class DirectoryLock:
         except BlockingIOError:
             name = holder.decode(errors="replace").strip() or "another process"
             raise OutputError(f"{self._directory}: is in use by {name}") from None
-        except OSError as error:
-            raise OutputError(f"{self._path}: cannot be locked: {error.strerror}") from None
         since = format_time(time.time_ns() // 10**9 * 10**9)
         text = f"{purpose}, process {os.getpid()} on {socket.gethostname()}, since {since}"
         os.pwrite(handle, (_MARK + text.encode())[:_HOLDER_BYTES].ljust(_HOLDER_BYTES), 0)

@@ -149,7 +149,12 @@ BOMBS: dict[str, tuple[bytes, bytes, int, str]] = {
         3,
         "byte 4: metadata claims 268435463 bytes",
     ),
-    "spaces": (b"", b" " * 64, 3, "neither DBN, zstd nor NDJSON: 4096 bytes of white space come first"),
+    "spaces": (
+        b"",
+        b" " * 64,
+        3,
+        "neither DBN, zstd nor NDJSON: 4096 bytes of white space come first",
+    ),
     "one-line": (b'{"type":"', b"x" * 64, 3, "the line is longer than 1048576 bytes"),
     "records": (metadata(), TRADE, 0, ""),
 }

@@ -72,10 +72,8 @@ from batonics.model.mbo import (
 )
 from batonics.model.prices import Price, price_1e9
 from batonics.model.priority import find_priority
+from batonics.model.symbols import list_names
 from batonics.model.times import Time, format_time, time_ns
-
-MATCHES_NAMED_MAX = 5
-"""Books that an error message names if several match."""
 
 
 @check_arguments
@@ -214,7 +212,7 @@ class _BookStream:
             keys = np.unique(record_keys(rows))
             seen |= {(key >> 32, key & 0xFFFFFFFF) for key in keys.tolist()}
             if len(seen) > 1:
-                named = ", ".join(f"{p}/{i}" for p, i in sorted(seen)[:MATCHES_NAMED_MAX])
+                named = list_names([f"{p}/{i}" for p, i in sorted(seen)])
                 raise UsageError(f"several books match (publisher/instrument {named}): say which")
             yield rows
         if not seen:
