@@ -46,7 +46,7 @@ class BookSpan(NamedTuple):
     is_continued: bool = False
 
 
-class _Edge(NamedTuple):
+class _DayEdge(NamedTuple):
     """The first or the last time of a book on a day, and the hashes of its records then."""
 
     ns: int
@@ -57,7 +57,7 @@ class SpanRecorder:
     """Records the spans of a source whose batches it is given in order."""
 
     def __init__(self) -> None:
-        self._edges: dict[tuple[int, int], tuple[_Edge, _Edge]] = {}
+        self._edges: dict[tuple[int, int], tuple[_DayEdge, _DayEdge]] = {}
         """By day and key of a book: the first and the last records."""
         self._new: dict[tuple[int, int], None] = {}
         self._committed: set[tuple[int, int]] = set()
@@ -88,14 +88,16 @@ class SpanRecorder:
         # Of several values for one place numpy keeps the last.
         first[book[::-1]] = times[::-1]
         np.maximum.at(last, book, times)
-        starts: list[_Edge] = []
-        ends: list[_Edge] = []
+        starts: list[_DayEdge] = []
+        ends: list[_DayEdge] = []
         for key, first_ns, last_ns in zip(
             found.tolist(), first.tolist(), last.tolist(), strict=True
         ):
-            start, end = self._edges.get((day, key), (_Edge(first_ns, set()), _Edge(-1, set())))
+            start, end = self._edges.get(
+                (day, key), (_DayEdge(first_ns, set()), _DayEdge(-1, set()))
+            )
             if last_ns > end.ns:
-                end = _Edge(last_ns, set())
+                end = _DayEdge(last_ns, set())
             self._edges[day, key] = start, end
             self._new[day, key] = None
             starts.append(start)
