@@ -33,9 +33,10 @@ Transaction = Callable[[sqlite3.Connection], T]
 
 CATALOG_FILE = "catalog.sqlite"
 """Name of the catalog below the lake's root."""
-CATALOG_FORMAT = 3
+CATALOG_FORMAT = 4
 """The format of the tables and of the parts; 1: rows without their place in the stream, 2: parts
-with one symbol each, sources without the times of their books, intervals without `complete`."""
+with one symbol each, sources without the times of their books, intervals without `complete`,
+3: times of books without the hashes of their records."""
 
 _TABLES = (
     # STRICT: a value of another type is an error that SQLite reports.
@@ -52,6 +53,8 @@ _TABLES = (
         source INTEGER NOT NULL REFERENCES source,
         first_ns INTEGER NOT NULL,
         last_ns INTEGER NOT NULL,
+        first_hashes BLOB NOT NULL,
+        last_hashes BLOB NOT NULL,
         PRIMARY KEY (day, publisher_id, instrument, source, first_ns)
     ) STRICT, WITHOUT ROWID""",
     """CREATE TABLE load (
@@ -116,11 +119,15 @@ class Part(NamedTuple):
     ts_max: int | None
     aliases: str = NO_ALIASES
 
+    def symbols_among(self, symbols: Sequence[str]) -> list[str | None]:
+        """The symbols of its rows among some of them; empty: all. Answers show the first."""
+        if not symbols:
+            return [self.symbol, *self.other_symbols()]
+        return [name for name in (self.symbol, *self.other_symbols()) if name in symbols]
+
     def symbol_among(self, symbols: Sequence[str]) -> str | None:
         """The symbol of its rows in answers about some of their symbols; empty: about all."""
-        if not symbols or self.symbol in symbols:
-            return self.symbol
-        return next(name for name in self.other_symbols() if name in symbols)
+        return self.symbol if not symbols else self.symbols_among(symbols)[0]
 
     def other_symbols(self) -> list[str]:
         """The other symbols of its rows."""
@@ -197,6 +204,26 @@ NO_FILTER = RowFilter()
 """All rows."""
 
 
+class PartConditions(NamedTuple):
+    """Conditions on parts beside those of a `RowFilter`; by default none.
+
+    Attributes:
+        dates: only parts of these dates, and those without a date; None: of all dates.
+        symbols: only parts whose rows have one of these symbols; empty: of all symbols.
+        low_ns: only parts with this time or later ones, and those without times.
+        high_ns: only parts with this time or earlier ones, and those without times.
+    """
+
+    dates: tuple[str, ...] | None = None
+    symbols: tuple[str, ...] = ()
+    low_ns: int = -(2**63)
+    high_ns: int = 2**63 - 1
+
+
+NO_CONDITIONS = PartConditions()
+"""All parts."""
+
+
 class Catalog(Protocol):
     """The catalog's database, wherever it is stored."""
 
@@ -250,10 +277,19 @@ def check_catalog(connection: sqlite3.Connection, name: str) -> None:
 PART_COLUMNS = ", ".join(Part._fields)
 
 
-def find_parts(schema: str, row_filter: RowFilter = NO_FILTER) -> Transaction[list[Part]]:
+def find_parts(
+    schema: str, row_filter: RowFilter = NO_FILTER, conditions: PartConditions = NO_CONDITIONS
+) -> Transaction[list[Part]]:
     """The parts of a schema that may have rows of the filter, by date, symbol and load."""
     where, values = ["removed_ns IS NULL", "schema = ?"], [schema]
-    _select_symbols(row_filter, where, values)
+    if conditions.dates is not None:
+        where.append("(date IN (SELECT value FROM json_each(?)) OR date IS NULL)")
+        values.append(json.dumps(conditions.dates))
+    _select_symbols(row_filter.symbols, where, values)
+    _select_symbols(conditions.symbols, where, values)
+    if (conditions.low_ns, conditions.high_ns) != NO_CONDITIONS[2:]:
+        where.append("(ts_min IS NULL OR ts_min <= ? AND ts_max >= ?)")
+        values += [conditions.high_ns, conditions.low_ns]  # type: ignore[list-item]
     for bound, test in ((row_filter.start_ns, "ts_max >= ?"), (row_filter.end_ns, "ts_min < ?")):
         if bound is not None:
             where.append(test)
@@ -267,13 +303,22 @@ def find_parts(schema: str, row_filter: RowFilter = NO_FILTER) -> Transaction[li
     return run
 
 
-def find_time_span(row_filter: RowFilter) -> Transaction[tuple[int, int] | None]:
+def find_time_span(
+    row_filter: RowFilter, schemas: Sequence[str] = ()
+) -> Transaction[tuple[int, int] | None]:
     """The least and greatest time of parts that may have rows of the filter; None: there is none.
 
     Parts without times are not among them.
+
+    Args:
+        row_filter: the filter.
+        schemas: the schemas of the parts; empty: all schemas.
     """
     where, values = ["removed_ns IS NULL", "ts_min IS NOT NULL"], list[str]()
-    _select_symbols(row_filter, where, values)
+    if schemas:
+        where.append("schema IN (SELECT value FROM json_each(?))")
+        values.append(json.dumps(schemas))
+    _select_symbols(row_filter.symbols, where, values)
     bounds = [
         (row_filter.start_ns, "ts_max >= {}"),
         (row_filter.end_ns, "ts_min < {}"),
@@ -288,15 +333,36 @@ def find_time_span(row_filter: RowFilter) -> Transaction[tuple[int, int] | None]
     return run
 
 
-def _select_symbols(row_filter: RowFilter, where: list[str], values: list[str]) -> None:
-    """Add the condition for parts whose rows have a symbol of the filter, and its values."""
-    if row_filter.symbols:
+def find_dates(schema: str) -> Transaction[list[str]]:
+    """The dates of the parts of a schema, in order."""
+    # Each step is one search in the index, however many parts a date has.
+    text = """
+        WITH RECURSIVE found (date) AS (
+            SELECT min(date) FROM part WHERE removed_ns IS NULL AND schema = ?1
+            UNION ALL
+            SELECT (
+                SELECT min(date) FROM part
+                WHERE removed_ns IS NULL AND schema = ?1 AND part.date > found.date
+            ) FROM found WHERE date IS NOT NULL
+        )
+        SELECT date FROM found WHERE date IS NOT NULL
+    """
+
+    def run(connection: sqlite3.Connection) -> list[str]:
+        return [date for (date,) in connection.execute(text, [schema])]
+
+    return run
+
+
+def _select_symbols(symbols: Sequence[str], where: list[str], values: list[str]) -> None:
+    """Add the condition for parts whose rows have one of these symbols, and its values."""
+    if symbols:
         where.append(
             "(symbol IN (SELECT value FROM json_each(?))"
             " OR EXISTS (SELECT value FROM json_each(aliases)"
             " INTERSECT SELECT value FROM json_each(?)))"
         )
-        values += [json.dumps(row_filter.symbols)] * 2
+        values += [json.dumps(symbols)] * 2
 
 
 def all_parts(connection: sqlite3.Connection) -> list[Part]:
