@@ -320,7 +320,8 @@ class Verification:
     # ------------------------------------------------------------------ reporting
 
     def _report(self) -> dict[str, Any]:
-        seen = ((key & 0xFFFFFFFF, ts_ns) for key, ts_ns in self._tallies.last_ns.items())
+        self._last_ns = dict(self._reference.books().select("key", "last_ns").iter_rows())
+        seen = ((key & 0xFFFFFFFF, ts_ns) for key, ts_ns in self._last_ns.items() if ts_ns)
         warn_of_aliases(self._selection.symbols, seen)
         length, events = self._request.every
         return {
@@ -355,7 +356,6 @@ class Verification:
         keys, statuses = book_keys(engine).tolist(), engine.statuses()
         events, is_open, anomalies = engine.events(), engine.events_open(), engine.anomalies()
         references = {row["key"]: row for row in self._reference.books().iter_rows(named=True)}
-        self._last_ns = {key: row["last_ns"] for key, row in references.items()}
         for book in sorted(range(len(keys)), key=keys.__getitem__):
             reference = references[keys[book]]
             incomplete = reference["was_cold"] or reference["was_stale"]
