@@ -16,8 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from itertools import islice
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,6 +47,7 @@ from batonics.frames.scan.folding import FoldedPiece, book_keys, fold_pieces
 from batonics.jobs.comparison import compare_with_file, find_other_schema
 from batonics.jobs.convert import ConvertRequest
 from batonics.jobs.explanations import explain_anomaly, explain_status
+from batonics.jobs.findings import Findings, format_values
 from batonics.jobs.progress import ProgressBars, ReadProgress
 from batonics.jobs.record_windows import RecordWindows, WindowLength
 from batonics.jobs.symbol_selection import SymbolSelection, warn_of_aliases
@@ -61,7 +61,6 @@ from batonics.jobs.verify_kernels import (
     compare_changes,
 )
 from batonics.model.mbo import MboBatch
-from batonics.model.prices import format_price
 from batonics.reference.books import DerivedBooks
 from batonics.settings.loader import current
 from batonics.sinks.atomic import open_atomic
@@ -70,8 +69,6 @@ from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
 from batonics.sources.stream import MboStream
 
 REPORT_SCHEMA = "batonics.verify/1"
-FINDINGS_MAX = 20
-"""Differences and broken invariants that the report lists; it counts the rest."""
 
 WHOLE_RECORDS_MIN = 1 << 19
 """Records between two comparisons of everything, at least."""
@@ -152,24 +149,6 @@ def verify_files(
     return VerifyResult(report, seconds)
 
 
-@dataclass
-class _Findings:
-    """Findings of one kind: their count, and the first of them."""
-
-    count: int = 0
-    first: list[dict[str, Any]] = field(default_factory=list)
-
-    def add(self, count: int, findings: Iterator[dict[str, Any]]) -> None:
-        self.count += count
-        # The report lists a few, so only those are built.
-        self.first += islice(findings, FINDINGS_MAX - len(self.first))
-
-    @property
-    def is_full(self) -> bool:
-        """Whether no more are listed."""
-        return len(self.first) >= FINDINGS_MAX
-
-
 class Verification:
     """A verification that runs once.
 
@@ -191,7 +170,7 @@ class Verification:
         self._windows = RecordWindows(request.every)
         self._tallies = _Tallies()
         self._compared = Counter[str]()
-        self._differences, self._violations = _Findings(), _Findings()
+        self._differences, self._violations = Findings(), Findings()
         self._broken = Counter[str]()
         self._is_window_over = False
         self._whole_at = WHOLE_RECORDS_MIN  # records at which everything is compared
@@ -284,10 +263,10 @@ class Verification:
         }
         return {
             **self._book(row["key"]),
-            **_format_values(location),
+            **format_values(location),
             # A side that lacks the row has null in every column.
             **{
-                name: None if set(side.values()) == {None} else _format_values(side)
+                name: None if set(side.values()) == {None} else format_values(side)
                 for name, side in sides.items()
             },
         }
@@ -304,7 +283,7 @@ class Verification:
                 "times": violation.times,
                 **window,
                 **self._book(keys[violation.book]),
-                **_format_values({"side": violation.side, "price": violation.price}),
+                **format_values({"side": violation.side, "price": violation.price}),
                 "found": violation.found,
             }
             for violation in broken
@@ -382,22 +361,6 @@ _COMPARED_WORDS = {
     "levels": COMPARED_LEVELS,
     "orders": COMPARED_ORDERS,
 }
-
-
-def _format_values(values: dict[str, Any]) -> dict[str, Any]:
-    """The values with sides as letters, and prices as decimal text beside the integer of 1e-9."""
-    formatted: dict[str, Any] = {}
-    for name, value in values.items():
-        if name == "order_id":
-            formatted[name] = str(value)
-        elif name == "side":
-            formatted[name] = None if value is None else "BA"[value]
-        elif name == "price":
-            formatted[name] = None if value is None else format_price(value)
-            formatted["price_1e9"] = value
-        else:
-            formatted[name] = value
-    return formatted
 
 
 class _Tallies:

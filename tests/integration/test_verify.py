@@ -19,8 +19,9 @@ from batonics.book.results import FoldResult
 from batonics.book.state import BID_LADDER, SLOT_WORDS, Anomaly, Book, Ladder, Level, Order, State
 from batonics.jobs import verify as verify_module
 from batonics.jobs.explanations import ANOMALY_MEANINGS, explain_anomaly
+from batonics.jobs.findings import FINDINGS_MAX
 from batonics.jobs.record_windows import WindowLength
-from batonics.jobs.verify import FINDINGS_MAX, Verification, VerifyRequest
+from batonics.jobs.verify import Verification, VerifyRequest
 from batonics.model.mbo import Action, Flag, MboBatch, Side, take_batch
 from batonics.model.times import NS_PER_DAY
 from tests.support.command import CommandResult, error_line, run_in_process
