@@ -47,7 +47,7 @@ from batonics.lake.digest import Verifier
 from batonics.lake.lineage import find_lineage
 from batonics.lake.part_paths import abbreviated_symbols
 from batonics.lake.query_file import QueryFile
-from batonics.lake.query_result import QueryResult
+from batonics.lake.query_result import QueryResult, join_notes
 from batonics.lake.row_filters import check_row_filter
 from batonics.lake.session_spans import replace_sessions
 from batonics.lake.sql_tokens import without_comments, without_tokens
@@ -128,13 +128,14 @@ class LakeDatabase:
             has_header = header is not None and header.has_header
             lineage = find_lineage(binder, sql, values, list(all_parts))
             note, unit_note = TRUSTED_NOTE if self._trusted else "", ""
+            note = join_notes(note, _default_sessions_note(header, parameters or {}))
             if is_default and not has_header and lineage.depends_on_unit:
                 prices, unit_note = "fixed", UNIT_NOTE
             views: PriceUnit = "fixed" if has_header else prices
             unit_note = number_note(lineage.numbers, views, has_header=has_header) or unit_note
             chosen = self._files.choose(sql, values, all_parts, views)
             parts = chosen.parts
-            note = _join_notes(
+            note = join_notes(
                 note, unit_note, _no_data(parts, all_parts, self._row_filter), chosen.note
             )
             parts_read = _flatten(parts)
@@ -150,7 +151,7 @@ class LakeDatabase:
                         relation, utc_columns=utc_columns, tz=tz, note=note, check=check
                     )
                 if prices != "fixed":
-                    note = _join_notes(note, undeclared_note(relation, header))
+                    note = join_notes(note, undeclared_note(relation, header))
                 return QueryResult(
                     relation,
                     utc_columns=utc_columns.union(header.time_columns()),
@@ -266,8 +267,16 @@ def _no_data(parts: PartsBySchema, all_parts: PartsBySchema, row_filter: RowFilt
     return "" if row_filter == NO_FILTER else f"{views}: no rows of the symbols and times"
 
 
-def _join_notes(*notes: str) -> str:
-    return "; ".join(filter(None, notes))
+def _default_sessions_note(header: QueryFile | None, values: Mapping[str, object]) -> str:
+    """What stands in for the sessions that nobody gave; empty: they were given."""
+    for param in header.params if header is not None else ():
+        given = getattr(values.get(param.name), "name", None)
+        if param.type == "SESSIONS" and given is not None and given == param.default:
+            return (
+                f"the parameter {param.name} is not given, and {given} stands in for the sessions"
+                f" of the market: give it, such as {param.name}=CMES"
+            )
+    return ""
 
 
 def _times(parts: PartsBySchema) -> list[int]:

@@ -131,6 +131,7 @@ class IngestLoop:
             InputError: with `once`, the connection failed or was lost.
         """
         backoff = Backoff(self._settings)
+        self._log.info("connecting", source=str(self._source))
         warm_up()
         try:
             while not self._is_stopping:
@@ -146,7 +147,9 @@ class IngestLoop:
             if self._publisher is not None:
                 self._publisher.close()
             os.close(self._wake_reader)
-            os.close(self.wake)
+            # A late call of `stop` must not write to a file that has the number by then.
+            wake, self.wake = self.wake, NO_DESCRIPTOR
+            os.close(wake)
 
     # ------------------------------------------------------------------ connections
 
