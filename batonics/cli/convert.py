@@ -80,6 +80,10 @@ def command(
     """Derive a schema from MBO records and write it to a file.
 
     Where the vendor has the schema, columns and their order are the vendor's.
+
+    --end ends the reading once the stream is past it by input.ts_recv_backwards_s and by the
+    interval of the schema. --start skips nothing: books need all records before it. Books at the
+    end of a long input come from `reconstruct --checkpoint`, which goes on where it was.
     """
     from batonics.cli.progress import read_progress
     from batonics.jobs.convert import ConvertRequest, TableOutput, convert

@@ -27,13 +27,14 @@ from batonics.frames.scan.symbols import FrameSymbols
 from batonics.frames.schemas.row_keys import ROW_TIME, SYMBOL_TIME, RowKeys
 from batonics.frames.schemas.table import find_schema
 from batonics.jobs.progress import ReadProgress
+from batonics.jobs.stream_end import StreamEnd
 from batonics.jobs.symbol_selection import SymbolSelection
 from batonics.model.answers import DataSpan
 from batonics.model.errors import DataWarning, UsageError
-from batonics.model.mbo import MboBatch, is_untimed
+from batonics.model.mbo import MboBatch
 from batonics.model.prices import PriceUnit
 from batonics.model.symbols import selected_names
-from batonics.model.times import NS_PER_DAY, describe_bounds, format_time
+from batonics.model.times import describe_bounds, format_time
 from batonics.sinks.tables import default_price_unit, find_format, open_table
 from batonics.sinks.text import format_display_prices
 from batonics.sources.definitions import read_definitions
@@ -274,6 +275,9 @@ class Conversion:
         self._schema = find_schema(request.schema)
         self._keys = RowKeys(self._schema)
         interval = self._schema.row_interval
+        self._end: StreamEnd | None = None
+        if request.end_ns is not None and not self._schema.time_depends_on_end:
+            self._end = StreamEnd(request.end_ns + (self._schema.interval_ns or 0))
         self._complete = None if interval is None else CompleteIntervals(interval)
         self._names = FrameSymbols(self.stream.symbols, request.symbols)
         self._definitions = FrameDefinitions(self.stream.definitions)
@@ -346,18 +350,9 @@ class Conversion:
                 yield rows
                 if self.progress is not None:
                     self.progress(self.stream)
-                if self._is_past_end(batch):
+                if self._end is not None and self._end.is_past(batch):
                     break
         self.selection.check(ended=True)
-
-    def _is_past_end(self, batch: MboBatch) -> bool:
-        """Whether all rows before `end_ns` have come: the longest interval after it is over."""
-        end_ns = self.request.end_ns
-        if end_ns is None or self._schema.time_depends_on_end:
-            return False
-        longest_ns = max(self._schema.interval_ns or 0, NS_PER_DAY)
-        times = batch.ts_recv[~is_untimed(batch.flags)]
-        return len(times) > 0 and int(times.min()) >= end_ns + 2 * longest_ns
 
     def _add_columns(self, frame: pl.DataFrame, options: RowOptions) -> pl.DataFrame:
         """The frame with the symbols, the states and the definitions of its instruments."""

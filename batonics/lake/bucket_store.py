@@ -111,10 +111,6 @@ class BucketStore:
         """See `Store`; parts are downloaded into the cache."""
         self._cache.fetch(parts, verifier)
 
-    def plan_paths(self, parts: Sequence[Part]) -> list[str]:
-        """See `Store`; the files are empty."""
-        return self._cache.plan_paths(parts)
-
     def verify(self, part: Part) -> None:
         """See `Store`; the object is read, whatever the cache has."""
         self._cache.verify(part)

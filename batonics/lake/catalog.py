@@ -197,6 +197,26 @@ NO_FILTER = RowFilter()
 """All rows."""
 
 
+class PartConditions(NamedTuple):
+    """Conditions on parts beside those of a `RowFilter`; by default none.
+
+    Attributes:
+        dates: only parts of these dates, and those without a date; None: of all dates.
+        symbols: only parts whose rows have one of these symbols; empty: of all symbols.
+        low_ns: only parts with this time or later ones, and those without times.
+        high_ns: only parts with this time or earlier ones, and those without times.
+    """
+
+    dates: tuple[str, ...] | None = None
+    symbols: tuple[str, ...] = ()
+    low_ns: int = -(2**63)
+    high_ns: int = 2**63 - 1
+
+
+NO_CONDITIONS = PartConditions()
+"""All parts."""
+
+
 class Catalog(Protocol):
     """The catalog's database, wherever it is stored."""
 
@@ -250,10 +270,19 @@ def check_catalog(connection: sqlite3.Connection, name: str) -> None:
 PART_COLUMNS = ", ".join(Part._fields)
 
 
-def find_parts(schema: str, row_filter: RowFilter = NO_FILTER) -> Transaction[list[Part]]:
+def find_parts(
+    schema: str, row_filter: RowFilter = NO_FILTER, conditions: PartConditions = NO_CONDITIONS
+) -> Transaction[list[Part]]:
     """The parts of a schema that may have rows of the filter, by date, symbol and load."""
     where, values = ["removed_ns IS NULL", "schema = ?"], [schema]
-    _select_symbols(row_filter, where, values)
+    if conditions.dates is not None:
+        where.append("(date IN (SELECT value FROM json_each(?)) OR date IS NULL)")
+        values.append(json.dumps(conditions.dates))
+    _select_symbols(row_filter.symbols, where, values)
+    _select_symbols(conditions.symbols, where, values)
+    if (conditions.low_ns, conditions.high_ns) != NO_CONDITIONS[2:]:
+        where.append("(ts_min IS NULL OR ts_min <= ? AND ts_max >= ?)")
+        values += [conditions.high_ns, conditions.low_ns]  # type: ignore[list-item]
     for bound, test in ((row_filter.start_ns, "ts_max >= ?"), (row_filter.end_ns, "ts_min < ?")):
         if bound is not None:
             where.append(test)
@@ -267,13 +296,22 @@ def find_parts(schema: str, row_filter: RowFilter = NO_FILTER) -> Transaction[li
     return run
 
 
-def find_time_span(row_filter: RowFilter) -> Transaction[tuple[int, int] | None]:
+def find_time_span(
+    row_filter: RowFilter, schemas: Sequence[str] = ()
+) -> Transaction[tuple[int, int] | None]:
     """The least and greatest time of parts that may have rows of the filter; None: there is none.
 
     Parts without times are not among them.
+
+    Args:
+        row_filter: the filter.
+        schemas: the schemas of the parts; empty: all schemas.
     """
     where, values = ["removed_ns IS NULL", "ts_min IS NOT NULL"], list[str]()
-    _select_symbols(row_filter, where, values)
+    if schemas:
+        where.append("schema IN (SELECT value FROM json_each(?))")
+        values.append(json.dumps(schemas))
+    _select_symbols(row_filter.symbols, where, values)
     bounds = [
         (row_filter.start_ns, "ts_max >= {}"),
         (row_filter.end_ns, "ts_min < {}"),
@@ -288,15 +326,36 @@ def find_time_span(row_filter: RowFilter) -> Transaction[tuple[int, int] | None]
     return run
 
 
-def _select_symbols(row_filter: RowFilter, where: list[str], values: list[str]) -> None:
-    """Add the condition for parts whose rows have a symbol of the filter, and its values."""
-    if row_filter.symbols:
+def find_dates(schema: str) -> Transaction[list[str]]:
+    """The dates of the parts of a schema, in order."""
+    # Each step is one search in the index, however many parts a date has.
+    text = """
+        WITH RECURSIVE found (date) AS (
+            SELECT min(date) FROM part WHERE removed_ns IS NULL AND schema = ?1
+            UNION ALL
+            SELECT (
+                SELECT min(date) FROM part
+                WHERE removed_ns IS NULL AND schema = ?1 AND part.date > found.date
+            ) FROM found WHERE date IS NOT NULL
+        )
+        SELECT date FROM found WHERE date IS NOT NULL
+    """
+
+    def run(connection: sqlite3.Connection) -> list[str]:
+        return [date for (date,) in connection.execute(text, [schema])]
+
+    return run
+
+
+def _select_symbols(symbols: Sequence[str], where: list[str], values: list[str]) -> None:
+    """Add the condition for parts whose rows have one of these symbols, and its values."""
+    if symbols:
         where.append(
             "(symbol IN (SELECT value FROM json_each(?))"
             " OR EXISTS (SELECT value FROM json_each(aliases)"
             " INTERSECT SELECT value FROM json_each(?)))"
         )
-        values += [json.dumps(row_filter.symbols)] * 2
+        values += [json.dumps(symbols)] * 2
 
 
 def all_parts(connection: sqlite3.Connection) -> list[Part]:

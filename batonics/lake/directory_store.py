@@ -131,10 +131,6 @@ class DirectoryStore:
         """See `Store`; parts are on this machine already, and are verified."""
         verifier.check(self.root, parts)
 
-    def plan_paths(self, parts: Sequence[Part]) -> list[str]:
-        """See `Store`; the paths are those of the parts."""
-        return [str(self.local_path(part)) for part in parts]
-
     def verify(self, part: Part) -> None:
         """See `Store`."""
         Verifier().check(self.root, [part])

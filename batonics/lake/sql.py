@@ -5,8 +5,8 @@ were verified. It can open no other files than parts of the schemas that the que
 (`connection.py`), unless the query is trusted. After the last row the files are looked at again: a
 part that has changed meanwhile is an error.
 
-A query goes this way: the text names views, hence schemas; the catalog has the parts of these
-schemas; the plan (`view_files.py`, `plan.py`) tells which of the parts the query reads; these are
+A query goes this way: the text names views, hence schemas; its plan tells which dates, symbols and
+times it asks for (`plan.py`); the catalog has the parts of these (`view_files.py`); they are
 fetched and verified; views are made over them (`views.py`); the query runs on the views
 (`query_result.py`).
 
@@ -25,8 +25,7 @@ Views with quotes have the state of the book too, and `is_open`, whether average
 from __future__ import annotations
 
 import re
-import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from itertools import chain
@@ -35,7 +34,7 @@ import duckdb
 
 from batonics.frames.columns.book_state import check_include
 from batonics.frames.schemas.table import find_schema
-from batonics.lake.catalog import NO_FILTER, Part, RowFilter, find_parts, loaded_schemas
+from batonics.lake.catalog import NO_FILTER, Part, RowFilter, find_time_span, loaded_schemas
 from batonics.lake.connection import (
     FileAccess,
     binding_connection,
@@ -76,7 +75,7 @@ class LakeDatabase:
         trusted: queries may read any file and URL.
 
     Attributes:
-        files_read: how many parts the last query was given, and how many its schemas have.
+        files_read: how many parts the last query was given.
     """
 
     def __init__(
@@ -90,7 +89,7 @@ class LakeDatabase:
     ) -> None:
         check_include(include)
         self._include, self._trusted = include, trusted
-        self.files_read = (0, 0)
+        self.files_read = 0
         self._store, self._verifier, self._row_filter = store, verifier, row_filter
         self._files = ViewFiles(store, row_filter, trusted=trusted)
 
@@ -123,23 +122,21 @@ class LakeDatabase:
             trusted = FileAccess(trusted=True)
             binder = connect_duckdb(trusted) if self._trusted else binding_connection()
             check_select(binder, sql)
-            all_parts = self._find_parts(sql)
-            values = replace_sessions(parameters or {}, _times(all_parts))
+            schemas = find_named_schemas(sql, self._store.catalog.read(loaded_schemas))
+            values = replace_sessions(parameters or {}, lambda: self._find_times(schemas))
             has_header = header is not None and header.has_header
-            lineage = find_lineage(binder, sql, values, list(all_parts))
+            lineage = find_lineage(binder, sql, values, schemas)
             note, unit_note = TRUSTED_NOTE if self._trusted else "", ""
             note = join_notes(note, _default_sessions_note(header, parameters or {}))
             if is_default and not has_header and lineage.depends_on_unit:
                 prices, unit_note = "fixed", UNIT_NOTE
             views: PriceUnit = "fixed" if has_header else prices
             unit_note = number_note(lineage.numbers, views, has_header=has_header) or unit_note
-            chosen = self._files.choose(sql, values, all_parts, views)
-            parts = chosen.parts
-            note = join_notes(
-                note, unit_note, _no_data(parts, all_parts, self._row_filter), chosen.note
-            )
-            parts_read = _flatten(parts)
-            self.files_read = (len(parts_read), len(_flatten(all_parts)))
+            chosen = self._files.choose(sql, values, schemas, views)
+            parts, parts_read = chosen.parts, _flatten(chosen.parts)
+            missing = "" if parts_read else self._describe_missing(schemas)
+            note = join_notes(note, unit_note, missing, chosen.note)
+            self.files_read = len(parts_read)
             self._store.fetch(parts_read, self._verifier)
             check = partial(self._verifier.check_unchanged, self._store.local_root, parts_read)
             with _check_after_error(check):
@@ -196,14 +193,25 @@ class LakeDatabase:
         """The names of all views."""
         return [view_name(schema) for schema in self._store.catalog.read(loaded_schemas)]
 
-    def _find_parts(self, sql: str) -> PartsBySchema:
-        """All parts of the schemas that the query names."""
+    def _find_times(self, schemas: Sequence[str]) -> tuple[int, ...]:
+        """The least and the greatest time of the rows of schemas; empty: no row has a time."""
+        if not schemas:
+            return ()
+        return self._store.catalog.read(find_time_span(self._row_filter, schemas)) or ()
 
-        def run(connection: sqlite3.Connection) -> PartsBySchema:
-            schemas = find_named_schemas(sql, loaded_schemas(connection))
-            return {schema: find_parts(schema, self._row_filter)(connection) for schema in schemas}
+    def _describe_missing(self, schemas: Sequence[str]) -> str:
+        """Why a query of these schemas reads no part: it asks for what the lake does not have.
 
-        return self._store.catalog.read(run)
+        That a schema has no rows at all is an answer.
+        """
+        views, times = ", ".join(map(view_name, schemas)), self._find_times(schemas)
+        if times:
+            return (
+                f"{views}: no row can meet the conditions of the query; the rows are from"
+                f" {format_time(times[0])} to {format_time(times[1])}"
+            )
+        is_filtered = bool(schemas) and self._row_filter != NO_FILTER
+        return f"{views}: no rows of the symbols and times" if is_filtered else ""
 
 
 @contextmanager
@@ -251,22 +259,6 @@ def find_named_schemas(sql: str, schemas: Iterable[str]) -> list[str]:
     return sorted(schema for schema in schemas if view_name(schema) in words)
 
 
-def _no_data(parts: PartsBySchema, all_parts: PartsBySchema, row_filter: RowFilter) -> str:
-    """Why a query reads no part, if it reads none: it asks for what the lake does not have.
-
-    That a schema has no rows at all is an answer.
-    """
-    if _flatten(parts) or not all_parts:
-        return ""
-    views, times = ", ".join(map(view_name, all_parts)), _times(all_parts)
-    if times:
-        return (
-            f"{views}: no row can meet the conditions of the query; the rows are from"
-            f" {format_time(min(times))} to {format_time(max(times))}"
-        )
-    return "" if row_filter == NO_FILTER else f"{views}: no rows of the symbols and times"
-
-
 def _default_sessions_note(header: QueryFile | None, values: Mapping[str, object]) -> str:
     """What stands in for the sessions that nobody gave; empty: they were given."""
     for param in header.params if header is not None else ():
@@ -277,12 +269,6 @@ def _default_sessions_note(header: QueryFile | None, values: Mapping[str, object
                 f" of the market: give it, such as {param.name}=CMES"
             )
     return ""
-
-
-def _times(parts: PartsBySchema) -> list[int]:
-    """The least and the greatest time of each part that has times."""
-    edges = ((part.ts_min, part.ts_max) for part in _flatten(parts))
-    return [time for both in edges for time in both if time is not None]
 
 
 def _flatten(parts: PartsBySchema) -> list[Part]:

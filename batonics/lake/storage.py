@@ -65,9 +65,6 @@ class Store(Protocol):
             LakeError: a part is missing or damaged.
         """
 
-    def plan_paths(self, parts: Sequence[Part]) -> list[str]:
-        """Paths on which a query can be planned: files exist there, with the names of the parts."""
-
     def verify(self, part: Part) -> None:
         """Read a part where the lake stores it, even if it was verified before.
 

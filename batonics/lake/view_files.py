@@ -2,33 +2,32 @@
 
 The rule here: a row has one symbol in a view, one of those that the row filter asks for. Where rows
 have several symbols (rule 2) and the filter asks for none, a query may miss rows that it asks for
-by another of their symbols. So a query that may see symbols is planned as if each part were there
-under each of its symbols; if it would read one of these, its result has a note.
+by another of their symbols. So the parts of a query that may see symbols are chosen as if each part
+were there under each of its symbols; if one of these is chosen, the result has a note.
+
+The catalog finds the parts by the dates, symbols and times that the query's scans ask for
+(`plan.py`), so a query costs what the parts cost that it reads. DuckDB decides which of their dates
+and symbols meet the other conditions.
 """
 
 from __future__ import annotations
 
-import os
 import re
+import sqlite3
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-import duckdb
-
-from batonics.lake.catalog import Part, RowFilter
+from batonics.lake.catalog import Part, PartConditions, RowFilter, find_dates, find_parts
 from batonics.lake.part_paths import part_directory
-from batonics.lake.plan import PlannedFile, Planner
+from batonics.lake.plan import Planner, ScanConditions
 from batonics.lake.row_filters import alias_note
 from batonics.lake.sql_tokens import without_tokens
 from batonics.lake.storage import Store
 from batonics.lake.symlinks import SymlinkDirectory
-from batonics.model.errors import LakeError
 from batonics.model.prices import PriceUnit
 
 PartsBySchema = Mapping[str, Sequence[Part]]
-_WHERE = re.compile(r"\bwhere\b", re.IGNORECASE)
 _SYMBOL = re.compile(r"\bsymbol\b|\bselect\s+(?:\w+\.)?\*", re.IGNORECASE)
 """The column `symbol` in a query, or all columns."""
 
@@ -45,17 +44,17 @@ class ChosenParts(NamedTuple):
     note: str = ""
 
 
-class _SymbolFile(NamedTuple):
-    """The file of a part under one of its symbols.
+class _SymbolPart(NamedTuple):
+    """A part under one of its symbols.
 
     Attributes:
         part: the part.
-        planned: the file.
+        symbol: the symbol; None: there is none.
         is_alias: the rows have another symbol in views.
     """
 
     part: Part
-    planned: PlannedFile
+    symbol: str | None
     is_alias: bool
 
 
@@ -69,40 +68,46 @@ class ViewFiles:
     """
 
     def __init__(self, store: Store, row_filter: RowFilter, *, trusted: bool = False) -> None:
-        self._store, self._symbols, self._trusted = store, row_filter.symbols, trusted
+        self._store, self._row_filter, self._trusted = store, row_filter, trusted
+        self._symbols = row_filter.symbols
         self._symlinks: SymlinkDirectory | None = None
         self._planner: Planner | None = None
 
     def choose(
-        self, sql: str, parameters: dict[str, object], parts: PartsBySchema, prices: PriceUnit
+        self,
+        sql: str,
+        parameters: Mapping[str, object],
+        schemas: Sequence[str],
+        prices: PriceUnit,
     ) -> ChosenParts:
         """The parts that a query reads, by its plan.
 
         Args:
             sql: one SELECT.
             parameters: values of its parameters.
-            parts: all parts of each schema that the query names.
+            schemas: the schemas that the query names.
             prices: the unit of prices in the views.
 
         Raises:
-            duckdb.Error: the query cannot be planned. OutputError: links cannot be made.
-            LakeError: a file does not exist.
+            duckdb.Error: the query cannot be planned.
         """
-        text = without_tokens(sql)
-        files = self._find_files(parts, with_aliases=_SYMBOL.search(text) is not None)
-        if all(len(known) <= 1 for known in files.values()) and not _WHERE.search(text):
-            return ChosenParts(parts)
-        planned = {schema: [file.planned for file in known] for schema, known in files.items()}
-        paths = self._plan(sql, parameters, planned, prices)
-        read = {
-            schema: [file for file in known if file.planned.path in paths[schema]]
-            for schema, known in files.items()
-        }
-        aliases = [file for known in read.values() for file in known if file.is_alias]
-        note = alias_note(aliases[0].part, str(aliases[0].planned.symbol)) if aliases else ""
+        planner = self._planner = self._planner or Planner(trusted=self._trusted)
+        scans = planner.find_scans(sql, parameters, schemas, prices)
+
+        def run(connection: sqlite3.Connection) -> dict[str, list[_SymbolPart]]:
+            return {
+                schema: self._find_parts(connection, planner, schema, scans[schema])
+                for schema in schemas
+            }
+
+        chosen = self._store.catalog.read(run)
+        aliases = [found for parts in chosen.values() for found in parts if found.is_alias]
+        note = ""
+        if aliases and _SYMBOL.search(without_tokens(sql)):
+            note = alias_note(aliases[0].part, str(aliases[0].symbol))
         own = {
-            schema: [file.part for file in known if not file.is_alias]
-            for schema, known in read.items()
+            schema: [found.part for found in parts if not found.is_alias]
+            for schema, parts in chosen.items()
         }
         return ChosenParts(own, note)
 
@@ -112,7 +117,11 @@ class ViewFiles:
         return self._open_symlinks().directory / "spill"
 
     def paths(self, parts: Sequence[Part]) -> list[str]:
-        """The paths by which DuckDB opens parts that were fetched."""
+        """The paths by which DuckDB opens parts that were fetched.
+
+        Raises:
+            OutputError: links cannot be made.
+        """
         return [
             self._link(self._store.local_path(part), part, part.symbol_among(self._symbols))
             for part in parts
@@ -133,45 +142,34 @@ class ViewFiles:
             self._symlinks.close()
         self._symlinks = self._planner = None
 
-    def _plan(
+    def _find_parts(
         self,
-        sql: str,
-        parameters: dict[str, object],
-        files: Mapping[str, Sequence[PlannedFile]],
-        prices: PriceUnit,
-    ) -> dict[str, set[str]]:
-        directory = self._open_symlinks().directory
-        self._planner = self._planner or Planner(directory, trusted=self._trusted)
-        try:
-            return self._planner.files_read(sql, parameters, files, prices)
-        except duckdb.PermissionException:
-            # DuckDB says this of files that do not exist, too.
-            for file in chain.from_iterable(files.values()):
-                if not Path(file.path).exists():
-                    raise LakeError(f"{os.path.realpath(file.path)}: does not exist") from None
-            raise
+        connection: sqlite3.Connection,
+        planner: Planner,
+        schema: str,
+        scans: Sequence[ScanConditions],
+    ) -> list[_SymbolPart]:
+        """The parts that at least one of the scans reads, under each symbol that it may see."""
+        if not scans:
+            return []
+        dates = find_dates(schema)(connection) if all(scan.keys for scan in scans) else None
+        covering = _cover(planner, scans, dates)
+        parts = find_parts(schema, self._row_filter, covering)(connection)
+        named = [
+            _SymbolPart(part, symbol, symbol != part.symbol_among(self._symbols))
+            for part in parts
+            for symbol in self._names(part)
+        ]
+        keys = [(part.date, symbol) for part, symbol, _ in named]
+        read: set[int] = set()
+        for scan in scans:
+            matches = planner.find_matches(scan.keys, keys)
+            read.update(at for at in matches if _meets_times(named[at].part, scan))
+        return [named[at] for at in sorted(read)]
 
-    def _find_files(
-        self, parts: PartsBySchema, *, with_aliases: bool
-    ) -> dict[str, list[_SymbolFile]]:
-        found: dict[str, list[_SymbolFile]] = {}
-        for schema, schema_parts in parts.items():
-            files = found[schema] = list[_SymbolFile]()
-            paths = self._store.plan_paths(schema_parts)
-            for path, part in zip(paths, schema_parts, strict=True):
-                symbol = part.symbol_among(self._symbols)
-                files.append(self._file(path, part, symbol, is_alias=False))
-                if with_aliases and not self._symbols:
-                    aliases = part.other_symbols()
-                    files += [self._file(path, part, alias, is_alias=True) for alias in aliases]
-        return found
-
-    def _file(
-        self, path: str | Path, part: Part, symbol: str | None, *, is_alias: bool
-    ) -> _SymbolFile:
-        link = self._link(path, part, symbol)
-        planned = PlannedFile(link, part.date, symbol, part.ts_min, part.ts_max)
-        return _SymbolFile(part, planned, is_alias)
+    def _names(self, part: Part) -> list[str | None]:
+        own = part.symbol_among(self._symbols)
+        return [own] if self._symbols else [own, *part.other_symbols()]
 
     def _link(self, path: str | Path, part: Part, symbol: str | None) -> str:
         """A path of the part that has this symbol."""
@@ -184,3 +182,33 @@ class ViewFiles:
     def _open_symlinks(self) -> SymlinkDirectory:
         self._symlinks = self._symlinks or SymlinkDirectory()
         return self._symlinks
+
+
+def _cover(
+    planner: Planner, scans: Sequence[ScanConditions], dates: Sequence[str] | None
+) -> PartConditions:
+    """Conditions that hold for the parts of all scans.
+
+    Args:
+        planner: decides which dates meet the conditions of scans.
+        scans: the scans.
+        dates: the dates of the schema; None: the scans have no conditions on them.
+    """
+    left: tuple[str, ...] | None = None
+    if dates is not None:
+        keys = [(date, None) for date in dates]
+        matches = (planner.find_matches(scan.keys, keys, dates_only=True) for scan in scans)
+        left = tuple(dates[at] for at in sorted(set().union(*matches)))
+    symbols = [scan.symbols() for scan in scans]
+    return PartConditions(
+        left,
+        tuple(name for names in symbols for name in names) if all(symbols) else (),
+        min(scan.low_ns for scan in scans),
+        max(scan.high_ns for scan in scans),
+    )
+
+
+def _meets_times(part: Part, scan: ScanConditions) -> bool:
+    if part.ts_min is None or part.ts_max is None:
+        return True
+    return part.ts_min <= scan.high_ns and part.ts_max >= scan.low_ns

@@ -33,7 +33,12 @@ _PRICES: dict[PriceUnit, str] = {
     "decimal": '("{0}"::DECIMAL(19, 0) * 0.000000001)::DECIMAL(19, 9) AS "{0}"',
     "float": '"{0}" / 1e9 AS "{0}"',
 }
-HIVE_OPTIONS = "hive_partitioning = true, hive_types = {'date': DATE, 'symbol': VARCHAR}"
+_PRICE_TYPES: dict[PriceUnit, str] = {
+    "fixed": "BIGINT",
+    "decimal": "DECIMAL(19, 9)",
+    "float": "DOUBLE",
+}
+_HIVE_OPTIONS = "hive_partitioning = true, hive_types = {'date': DATE, 'symbol': VARCHAR}"
 
 
 def view_name(schema: str) -> str:
@@ -52,7 +57,6 @@ def view_statement(  # noqa: PLR0913 - settings, by keyword
     row_filter: RowFilter = NO_FILTER,
     *,
     scan: str | None = None,
-    has_zone: bool = True,
     symbols: Sequence[str] = (),
     abbreviations: Mapping[str, str] | None = None,
     include: Collection[str] = (),
@@ -69,14 +73,13 @@ def view_statement(  # noqa: PLR0913 - settings, by keyword
         paths: paths of its files, hive-named.
         row_filter: only rows of these times.
         scan: the text after FROM; None: those files.
-        has_zone: the times of the files are TIMESTAMPTZ_NS; else TIMESTAMP_NS, like the view's.
         symbols: all symbols; `symbol` is then an ENUM of them. Empty: it is VARCHAR.
         abbreviations: the symbol of each abbreviation in the paths (`part_paths.py`).
         prices: the unit of the view's prices.
         include: what counts as open too, of `LEFT_OUT_KINDS`.
     """
     # A cast would use a calendar for each row, and take four times as long as the scan.
-    time = 'make_timestamp_ns(epoch_ns("{0}")) AS "{0}"' if has_zone else '"{0}"'
+    time = 'make_timestamp_ns(epoch_ns("{0}")) AS "{0}"'
     price_columns = find_price_columns(schema.columns)
     # The end of a status divides no state where every status counts.
     unended = (STATUS_END,) if CLOSED in include else ()
@@ -118,22 +121,30 @@ def _is_open(include: Collection[str]) -> str:
     return " AND ".join(tests[kind] for kind in LEFT_OUT_KINDS if kind not in include) or "true"
 
 
-def empty_table_statement(schema: Schema) -> str:
-    """The statement that makes a table without rows, with the columns of the schema's view."""
+def empty_table_statement(schema: Schema, prices: PriceUnit = "fixed") -> str:
+    """The statement that makes a table without rows, with the columns of the schema's view.
+
+    Args:
+        schema: the schema.
+        prices: the unit of the view's prices.
+    """
+    price_columns = find_price_columns(schema.columns)
     columns = [
-        f'"{name}" {_sql_type(dtype).replace("TIMESTAMPTZ", "TIMESTAMP")}'
+        f'"{name}" {_PRICE_TYPES[prices]}'
+        if name in price_columns
+        else f'"{name}" {_sql_type(dtype).replace("TIMESTAMPTZ", "TIMESTAMP")}'
         for name, dtype in schema.lake_columns.items()
     ]
     if schema.has_quotes:
         columns.append("is_open BOOLEAN")
     columns += ["date DATE", "symbol VARCHAR"]
     name = view_name(schema.name)
-    return f'CREATE TEMP TABLE IF NOT EXISTS "{name}" ({", ".join(columns)})'
+    return f'CREATE OR REPLACE TEMP TABLE "{name}" ({", ".join(columns)})'
 
 
-def read_parquet_call(paths: Sequence[str], options: str = HIVE_OPTIONS) -> str:
+def read_parquet_call(paths: Sequence[str]) -> str:
     """The call of the table function that reads these files."""
-    return f"read_parquet([{', '.join(map(sql_literal, paths))}], {options})"
+    return f"read_parquet([{', '.join(map(sql_literal, paths))}], {_HIVE_OPTIONS})"
 
 
 def sql_literal(value: str) -> str:

@@ -83,7 +83,7 @@ def suggest_symbols(name: str, known: Sequence[str]) -> str:
 
 def list_names(names: Sequence[str]) -> str:
     """The first of some names, and how many more there are."""
-    more = f" and {len(names) - NAMES_MAX} more" if len(names) > NAMES_MAX else ""
+    more = f" and {len(names) - NAMES_MAX:,} more" if len(names) > NAMES_MAX else ""
     return f"{', '.join(names[:NAMES_MAX])}{more}"
 
 

@@ -15,9 +15,11 @@ from polars.testing import assert_frame_equal
 
 import batonics
 from batonics.frames.schemas.table import dbn_schemas, find_schema
+from batonics.model.mbo import Action
+from batonics.sources.stream import BATCH_ROWS
 from tests.support.command import SAMPLE, SCRIPT, environment, error_line, run_in_process
 from tests.support.command import run_command as run
-from tests.support.dbn_files import DAY_NS, SMALL, adds, encode, list_names, metadata
+from tests.support.dbn_files import DAY_NS, SMALL, adds, encode, list_names, metadata, record
 from tests.support.lakes import OWN_SCHEMAS
 
 WINDOW = "2026-01-05T14:31:00Z", "2026-01-05T14:35:00Z"
@@ -249,6 +251,19 @@ def test_rows_before_the_end_are_those_of_all_records(tmp_path: Path) -> None:
     convert(tmp_path / "x.parquet", "ohlcv-1s", "--end", str(end))
     found = pl.read_parquet(tmp_path / "x.parquet")
     assert_frame_equal(found, bars.filter(pl.col("ts_event").cast(pl.Int64) < end))
+
+
+def test_nothing_is_read_behind_the_end(tmp_path: Path) -> None:
+    rows = 4 * BATCH_ROWS
+    records = [record(Action.TRADE, ts_recv=DAY_NS + n * 10**8) for n in range(64)]
+    path = tmp_path / "long.dbn"
+    # The last record is damaged: who reads it says so.
+    path.write_bytes(metadata() + encode(records) + encode([records[-1]]) * rows + bytes(56))
+    out, end = tmp_path / "x.parquet", str(DAY_NS + 2 * 10**9)
+    convert(out, "trades", "--end", end, source=path)
+    assert pl.read_parquet(out).height == 20
+    done = run_in_process("convert", path, "--schema", "trades", "--out", out, "-q")
+    assert "length byte is 0" in error_line(done, 3)
 
 
 def test_a_redirected_file_is_read_from_its_beginning(tmp_path: Path) -> None:

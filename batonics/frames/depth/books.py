@@ -24,7 +24,7 @@ from batonics.model.arguments import check_methods
 from batonics.model.errors import UsageError
 from batonics.model.mbo import UNDEF_TIMESTAMP
 from batonics.model.prices import PriceUnit
-from batonics.model.symbols import SymbolMap
+from batonics.model.symbols import SymbolMap, suggest_symbols
 
 
 @check_methods
@@ -230,8 +230,10 @@ class Books:
             UsageError: no book has this symbol.
         """
         levels = self.levels().filter(pl.col("symbol") == symbol)
-        if levels.is_empty() and symbol not in self._keys()["symbol"].to_list():
-            raise UsageError(f"no book of symbol {symbol!r}")
+        if levels.is_empty():
+            known = self._keys()["symbol"].drop_nulls().unique().sort().to_list()
+            if symbol not in known:
+                raise UsageError(f"no book of symbol {symbol!r}; {suggest_symbols(symbol, known)}")
         return _in_unit(levels, prices)
 
     def _warnings(self) -> list[list[AnswerWarning]]:

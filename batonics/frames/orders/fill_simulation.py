@@ -73,12 +73,11 @@ from batonics.model.mbo import (
 from batonics.model.prices import Price, price_1e9
 from batonics.model.priority import find_priority
 from batonics.model.sides import parse_side
+from batonics.model.symbols import list_names
 from batonics.model.times import Time, format_time, time_ns
 
 TICK_PRICES_MIN = 10
 """Fewer different prices of a book do not show its tick."""
-MATCHES_NAMED_MAX = 5
-"""Books that an error message names if several match."""
 
 
 @check_arguments
@@ -216,7 +215,7 @@ class _BookStream:
             keys = np.unique(record_keys(rows))
             seen |= {(key >> 32, key & 0xFFFFFFFF) for key in keys.tolist()}
             if len(seen) > 1:
-                named = ", ".join(f"{p}/{i}" for p, i in sorted(seen)[:MATCHES_NAMED_MAX])
+                named = list_names([f"{p}/{i}" for p, i in sorted(seen)])
                 raise UsageError(f"several books match (publisher/instrument {named}): say which")
             yield rows
         if not seen:

@@ -164,6 +164,12 @@ def test_a_selection_of_all_symbols_has_no_names() -> None:
         ("clx5", ["AAA", "CLX5"], "did you mean CLX5?"),
         ("CLX6", ["CLX5", "QQQ"], "did you mean CLX5?"),
         ("Q", ["AA", "BB"], "it has AA, BB"),
+        # However many there are, an error is one line of a terminal.
+        (
+            "Q",
+            [f"A{n:04}" for n in range(5_000)],
+            "it has A0000, A0001, A0002, A0003, A0004, A0005, A0006, A0007 and 4,992 more",
+        ),
         ("Q", [], "it has no symbols"),
     ],
 )

@@ -112,7 +112,7 @@ def test_consolidated_sums_equal_prices_over_publishers(both: tuple[Books, Refer
 def test_of_gives_one_symbol_and_refuses_an_unknown_one(both: tuple[Books, ReferenceBooks]) -> None:
     books, _ = both
     assert books.symbol_levels("TWO").equals(books.levels().filter(symbol="TWO"))
-    with pytest.raises(batonics.UsageError, match="'THREE'"):
+    with pytest.raises(batonics.UsageError, match="'THREE'; it has ONE, TWO"):
         books.symbol_levels("THREE")
 
 
