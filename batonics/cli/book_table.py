@@ -51,7 +51,7 @@ def print_books(run: Reconstruction) -> None:
         console.print(f"and {count - BOOK_ROWS_MAX} more books; --out writes them all")
     records = run.engine.records  # those up to --at, of --symbols
     skipped = sum(file.skipped for file in run.stream.files)
-    line = f"{records:,} records, {count} books"
+    line = f"{records:,} records, {count:,} {'book' if count == 1 else 'books'}"
     console.print(line + (f", {skipped:,} bad records skipped" if skipped else ""))
     for doubt in as_of.describe_warnings(warnings_of_books(run.engine, as_of)):
         console.print(doubt, style="yellow")

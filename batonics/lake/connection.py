@@ -8,7 +8,6 @@ came later, and none can be changed after the last.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from typing import NamedTuple
 
 import duckdb
 
-from batonics.frames.schemas.table import SCHEMAS, find_schema, schema_forms
+from batonics.frames.schemas.table import find_schema, near_schema, schema_forms
 from batonics.lake.views import sql_literal, view_name, view_schema
 from batonics.model.errors import UsageError
 
@@ -147,7 +146,7 @@ def _advise_view(message: str) -> str:
             f"there is no {name} here; `batonics lake load FILES --schemas {schema}` puts it into"
             " a lake"
         )
-    schema = _near_schema(view_schema(name))
+    schema = near_schema(view_schema(name))
     if schema is not None:
         return (
             f"there is no {name} here; did you mean {view_name(schema)}? Where a lake lacks it,"
@@ -163,10 +162,3 @@ def _find_schema(name: str) -> str | None:
         return find_schema(name).name
     except UsageError:
         return None
-
-
-def _near_schema(name: str) -> str | None:
-    """The schema whose name is that one without its hyphens, or else is near to it."""
-    spaced = re.sub(r"(?<=[a-z])-?(?=\d)", "-", name)
-    near = difflib.get_close_matches(name, SCHEMAS, n=1, cutoff=0.7)
-    return _find_schema(spaced) or (near[0] if near else None)

@@ -32,7 +32,7 @@ from itertools import chain
 
 import duckdb
 
-from batonics.frames.columns.book_state import check_include
+from batonics.frames.columns.book_state import BOOK_STATUS, check_include
 from batonics.frames.schemas.table import find_schema
 from batonics.lake.catalog import NO_FILTER, Part, RowFilter, find_time_span, loaded_schemas
 from batonics.lake.connection import (
@@ -54,6 +54,7 @@ from batonics.lake.storage import Store, open_store
 from batonics.lake.unit_notes import UNIT_NOTE, number_note, undeclared_note
 from batonics.lake.view_files import PartsBySchema, ViewFiles
 from batonics.lake.views import view_name, view_statement
+from batonics.model.answers import AnswerWarning
 from batonics.model.errors import UsageError
 from batonics.model.prices import PriceUnit
 from batonics.model.times import format_time
@@ -140,7 +141,9 @@ class LakeDatabase:
             self._store.fetch(parts_read, self._verifier)
             check = partial(self._verifier.check_unchanged, self._store.local_root, parts_read)
             with _check_after_error(check):
-                relation = self._open_views(sql, parts, views).sql(sql, params=values or None)
+                connection = self._open_views(sql, parts, views)
+                note = join_notes(note, _cold_note(connection, sql, parts))
+                relation = connection.sql(sql, params=values or None)
                 columns = zip(relation.columns, lineage.instants, strict=False)
                 utc_columns = {name for name, is_instant in columns if is_instant}
                 if header is None or not has_header:
@@ -257,6 +260,32 @@ def find_named_schemas(sql: str, schemas: Iterable[str]) -> list[str]:
     """The schemas whose views a query names: as a word, whatever that means in its place."""
     words = set(re.findall(r"\w+", without_comments(sql).lower()))
     return sorted(schema for schema in schemas if view_name(schema) in words)
+
+
+def _cold_note(connection: duckdb.DuckDBPyConnection, sql: str, parts: PartsBySchema) -> str:
+    """A note that rows which the query can read are of cold books; empty: none, or it asks itself.
+
+    The statistics of row groups exclude files without such rows.
+    """
+    if re.search(rf"\b{BOOK_STATUS}\b", sql, re.IGNORECASE):
+        return ""
+    views = [
+        view_name(schema) for schema, found in parts.items() if found and _has_book_status(schema)
+    ]
+    cold = [
+        view
+        for view in views
+        if connection.execute(
+            f"SELECT 1 FROM {view} WHERE {BOOK_STATUS} = '{AnswerWarning.COLD}' LIMIT 1"  # noqa: S608
+        ).fetchone()
+    ]
+    if not cold:
+        return ""
+    return f"cold: rows of {', '.join(cold)}: {AnswerWarning.COLD.meaning} ({BOOK_STATUS})"
+
+
+def _has_book_status(schema: str) -> bool:
+    return BOOK_STATUS in find_schema(schema).lake_columns
 
 
 def _default_sessions_note(header: QueryFile | None, values: Mapping[str, object]) -> str:

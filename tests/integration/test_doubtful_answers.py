@@ -346,7 +346,7 @@ def test_a_schema_without_rows_of_a_symbol_is_named(tmp_path: Path) -> None:
 def test_a_terminal_shows_that_a_market_does_not_trade(file_of: Callable[[str], Path]) -> None:
     said = run_in_process("reconstruct", file_of("closed")).err
     assert "synced, halt" in said
-    assert "closed: 1 of 1 books: the market does not trade at that time" in said
+    assert "closed: 1 of 1 book: the market does not trade at that time" in said
     night = ("--session", "01:00-02:00 UTC mon-sun")
     for way in (
         ("reconstruct",),
