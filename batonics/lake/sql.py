@@ -277,7 +277,7 @@ def _cold_note(connection: duckdb.DuckDBPyConnection, sql: str, parts: PartsBySc
         for view in views
         if connection.execute(
             f"SELECT 1 FROM {view} WHERE {BOOK_STATUS} = '{AnswerWarning.COLD}' LIMIT 1"  # noqa: S608
-        ).fetchone()
+        ).fetchall()  # a result that is not fetched whole would block the connection
     ]
     if not cold:
         return ""

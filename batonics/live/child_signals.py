@@ -10,13 +10,13 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+SIGNALS_LEFT = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 
 
 @contextmanager
 def signals_left_to_parent() -> Iterator[None]:
     """Within the block, processes start with the signals blocked, and this thread gets none."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS_LEFT)
     try:
         yield
     finally:
