@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -29,10 +30,11 @@ from batonics.lake.row_filters import (
     check_row_filter,
     check_schema,
     filter_rows,
+    find_alias_note,
     parse_row_filter,
 )
 from batonics.model.arguments import SchemaNames, SymbolNames, check_arguments
-from batonics.model.errors import LakeError, OutputError, UsageError
+from batonics.model.errors import DataWarning, LakeError, OutputError, UsageError
 from batonics.model.times import Time
 from batonics.sinks.atomic import WRITTEN, add_output
 from batonics.sinks.delta import (
@@ -124,10 +126,11 @@ class LakeExport:
         self._lake = Lake(request.lake)
         for schema in request.schemas:
             check_schema(self._lake.store, schema)
-        check_row_filter(self._lake.store, request.row_filter)
+        row_filter = request.row_filter
+        check_row_filter(self._lake.store, row_filter)
         self._parts = self._lake.store.catalog.read(
             lambda connection: {
-                schema: catalog.find_parts(schema, request.row_filter)(connection)
+                schema: catalog.find_parts(schema, row_filter)(connection)
                 for schema in request.schemas or catalog.loaded_schemas(connection)
             }
         )
@@ -135,6 +138,9 @@ class LakeExport:
             raise UsageError(f"{self._lake.store.name}: has no schemas to export")
         for schema in self._parts:
             check_delta_target(self._directory / schema)
+        notes = (find_alias_note(parts, row_filter.symbols) for parts in self._parts.values())
+        if note := next(filter(None, notes), ""):
+            warnings.warn(note, DataWarning, stacklevel=2)
         self.bytes_total = sum(part.bytes for parts in self._parts.values() for part in parts)
 
     def run(self) -> Iterator[ExportResult]:

@@ -25,6 +25,7 @@ from batonics.frames.schemas.schema import Schema
 from batonics.lake.catalog import Part, RowFilter, find_parts
 from batonics.lake.digest import Verifier
 from batonics.lake.parts import HIVE_SCHEMA
+from batonics.lake.row_filters import find_alias_note
 from batonics.lake.storage import Store
 from batonics.model.errors import UsageError
 
@@ -45,11 +46,13 @@ class JoinSide(NamedTuple):
         files: paths of its files, by date and symbol.
         check: called once the files of a date and symbol were read; raises LakeError if one has
             changed since it was verified.
+        alias_note: what a user has to know of rows with several of the symbols; empty: nothing.
     """
 
     schema: Schema
     files: FilesByKey
     check: Callable[[DateSymbol], None]
+    alias_note: str = ""
 
 
 def find_join_sides(
@@ -80,7 +83,8 @@ def find_join_sides(
             verifier.check_unchanged(store.local_root, by_key.get(key, ()))
 
         files = {key: [store.local_path(part) for part in found] for key, found in by_key.items()}
-        return JoinSide(schema, files, check)
+        note = find_alias_note(parts, row_filter.symbols)
+        return JoinSide(schema, files, check, note)
 
     return make_side(schemas[0], left), make_side(schemas[1], right)
 

@@ -33,9 +33,10 @@ Transaction = Callable[[sqlite3.Connection], T]
 
 CATALOG_FILE = "catalog.sqlite"
 """Name of the catalog below the lake's root."""
-CATALOG_FORMAT = 3
+CATALOG_FORMAT = 4
 """The format of the tables and of the parts; 1: rows without their place in the stream, 2: parts
-with one symbol each, sources without the times of their books, intervals without `complete`."""
+with one symbol each, sources without the times of their books, intervals without `complete`,
+3: times of books without the hashes of their records."""
 
 _TABLES = (
     # STRICT: a value of another type is an error that SQLite reports.
@@ -52,6 +53,8 @@ _TABLES = (
         source INTEGER NOT NULL REFERENCES source,
         first_ns INTEGER NOT NULL,
         last_ns INTEGER NOT NULL,
+        first_hashes BLOB NOT NULL,
+        last_hashes BLOB NOT NULL,
         PRIMARY KEY (day, publisher_id, instrument, source, first_ns)
     ) STRICT, WITHOUT ROWID""",
     """CREATE TABLE load (
@@ -116,11 +119,15 @@ class Part(NamedTuple):
     ts_max: int | None
     aliases: str = NO_ALIASES
 
+    def symbols_among(self, symbols: Sequence[str]) -> list[str | None]:
+        """The symbols of its rows among some of them; empty: all. Answers show the first."""
+        if not symbols:
+            return [self.symbol, *self.other_symbols()]
+        return [name for name in (self.symbol, *self.other_symbols()) if name in symbols]
+
     def symbol_among(self, symbols: Sequence[str]) -> str | None:
         """The symbol of its rows in answers about some of their symbols; empty: about all."""
-        if not symbols or self.symbol in symbols:
-            return self.symbol
-        return next(name for name in self.other_symbols() if name in symbols)
+        return self.symbol if not symbols else self.symbols_among(symbols)[0]
 
     def other_symbols(self) -> list[str]:
         """The other symbols of its rows."""

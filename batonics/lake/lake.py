@@ -28,10 +28,10 @@ from batonics.lake.digest import Verifier
 from batonics.lake.part_paths import abbreviated_symbols
 from batonics.lake.parts import HIVE_SCHEMA
 from batonics.lake.row_filters import (
-    alias_note,
     check_row_filter,
     check_schema,
     filter_rows,
+    find_alias_note,
     parse_row_filter,
 )
 from batonics.lake.storage import open_store
@@ -160,8 +160,9 @@ class Lake:
         ns UTC, and `position`, UInt64), `date` (Date) and `symbol` (String) follow the columns.
         This call chooses files by symbols and times, and verifies them; Polars pushes later filters
         and selections down into them. A row has one `symbol`: one of `symbols`, if they are given.
-        Where an instrument has several symbols at once, `symbols` finds its rows by each of them,
-        and a filter of the column `symbol` does not; a DataWarning says so.
+        Where an instrument has several symbols at once, one name in `symbols` finds all its rows.
+        A filter of the column `symbol` does not, nor do several of these names together: a
+        DataWarning says which name the rows have.
 
         Args: those of `files`, and
             prices: the unit of prices: "fixed", "decimal" or "float" (`frames/columns/prices.py`).
@@ -181,9 +182,7 @@ class Lake:
                 note = f"{schema}: no rows of the symbols and times"
                 warnings.warn(note, DataWarning, stacklevel=3)
             return scan_prices(pl.LazyFrame(schema=columns), prices)
-        aliased = next((part for part in parts if part.other_symbols()), None)
-        if aliased is not None and not row_filter.symbols:
-            note = alias_note(aliased, aliased.other_symbols()[0])
+        if note := find_alias_note(parts, row_filter.symbols):
             warnings.warn(note, DataWarning, stacklevel=3)
         root = self.store.local_root
         if "=" in str(root):
@@ -267,6 +266,8 @@ class Lake:
         elif columns is None:
             columns = [name for name in schemas[1].columns if name not in BOOK_KEY]
         sides = find_join_sides(self.store, self.verifier, schemas, row_filter)
+        if sides[0].alias_note:
+            warnings.warn(sides[0].alias_note, DataWarning, stacklevel=3)
         join = AsofJoin(*sides, columns, allow_exact_matches=allow_exact_matches, suffix=suffix)
         return scan_prices(
             filter_rows(join.rows(), schemas[0], row_filter), prices, kinds=join.price_columns

@@ -6,7 +6,7 @@ result.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import polars as pl
 
@@ -21,7 +21,7 @@ from batonics.lake.catalog import (
 from batonics.lake.storage import Store
 from batonics.model.arguments import SymbolNames
 from batonics.model.errors import UsageError
-from batonics.model.symbols import selected_names, suggest_symbols
+from batonics.model.symbols import alias_note, selected_names, suggest_symbols
 from batonics.model.times import Time, describe_bounds, format_time, time_ns
 
 
@@ -70,12 +70,18 @@ def check_row_filter(store: Store, row_filter: RowFilter, lake_name: str = "") -
         )
 
 
-def alias_note(part: Part, alias: str) -> str:
-    """What a user has to know of rows that also have another symbol than the one they show."""
-    return (
-        f"rows of {alias} have the symbol {part.symbol}, which is the same instrument on"
-        f" {part.date}: --symbols {alias}, in Python symbols=, selects all rows of {alias}"
-    )
+def find_alias_note(parts: Iterable[Part], symbols: Sequence[str]) -> str:
+    """What a user has to know of parts with several of the symbols asked for; empty: nothing.
+
+    Args:
+        parts: the parts that an answer has.
+        symbols: the symbols asked for; empty: all.
+    """
+    for part in parts:
+        symbol, *others = part.symbols_among(symbols)
+        if others:
+            return alias_note(str(others[0]), symbol, part.date)
+    return ""
 
 
 def parse_row_filter(symbols: SymbolNames, start: Time | None, end: Time | None) -> RowFilter:

@@ -1,9 +1,9 @@
 """The files of views: which parts a query reads, and by which paths DuckDB opens them.
 
 The rule here: a row has one symbol in a view, one of those that the row filter asks for. Where rows
-have several symbols (rule 2) and the filter asks for none, a query may miss rows that it asks for
-by another of their symbols. So the parts of a query that may see symbols are chosen as if each part
-were there under each of its symbols; if one of these is chosen, the result has a note.
+have several of these symbols (rule 2), a query may miss rows that it asks for by another of them.
+So the parts of a query that may see symbols are chosen as if each part were there under each of
+them; if one of these is chosen, the result has a note.
 
 The catalog finds the parts by the dates, symbols and times that the query's scans ask for
 (`plan.py`), so a query costs what the parts cost that it reads. DuckDB decides which of their dates
@@ -21,14 +21,18 @@ from typing import NamedTuple
 from batonics.lake.catalog import Part, PartConditions, RowFilter, find_dates, find_parts
 from batonics.lake.part_paths import part_directory
 from batonics.lake.plan import Planner, ScanConditions
-from batonics.lake.row_filters import alias_note
-from batonics.lake.sql_tokens import without_tokens
+from batonics.lake.sql_tokens import without_comments
 from batonics.lake.storage import Store
 from batonics.lake.symlinks import SymlinkDirectory
 from batonics.model.prices import PriceUnit
+from batonics.model.symbols import alias_note
 
 PartsBySchema = Mapping[str, Sequence[Part]]
-_SYMBOL = re.compile(r"\bsymbol\b|\bselect\s+(?:\w+\.)?\*", re.IGNORECASE)
+_SYMBOL = re.compile(
+    r"\bsymbol\b|\bcolumns\b|\bnatural\b|\bpivot|\bsummarize\b|\btable\b"
+    r"|(?:\bselect|\bdistinct|\ball|[,.])\s*\*|(?:^|\()\s*from\b",
+    re.IGNORECASE,
+)
 """The column `symbol` in a query, or all columns."""
 
 
@@ -103,8 +107,10 @@ class ViewFiles:
         chosen = self._store.catalog.read(run)
         aliases = [found for parts in chosen.values() for found in parts if found.is_alias]
         note = ""
-        if aliases and _SYMBOL.search(without_tokens(sql)):
-            note = alias_note(aliases[0].part, str(aliases[0].symbol))
+        # A quoted name may be that of the column.
+        if aliases and _SYMBOL.search(without_comments(sql)):
+            part, alias, _ = aliases[0]
+            note = alias_note(str(alias), part.symbol_among(self._symbols), part.date)
         own = {
             schema: [found.part for found in parts if not found.is_alias]
             for schema, parts in chosen.items()
@@ -158,7 +164,7 @@ class ViewFiles:
         named = [
             _SymbolPart(part, symbol, symbol != part.symbol_among(self._symbols))
             for part in parts
-            for symbol in self._names(part)
+            for symbol in part.symbols_among(self._symbols)
         ]
         keys = [(part.date, symbol) for part, symbol, _ in named]
         read: set[int] = set()
@@ -166,10 +172,6 @@ class ViewFiles:
             matches = planner.find_matches(scan.keys, keys)
             read.update(at for at in matches if _meets_times(named[at].part, scan))
         return [named[at] for at in sorted(read)]
-
-    def _names(self, part: Part) -> list[str | None]:
-        own = part.symbol_among(self._symbols)
-        return [own] if self._symbols else [own, *part.other_symbols()]
 
     def _link(self, path: str | Path, part: Part, symbol: str | None) -> str:
         """A path of the part that has this symbol."""

@@ -669,13 +669,13 @@ class Scene:
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
-    return Scene(tmp_path_factory.mktemp("kill"))
+def scene(memory_directory: Path) -> Scene:
+    return Scene(memory_directory)
 
 
 @pytest.fixture(scope="module")
-def commands(scene: Scene) -> Iterator[FaultyCommands]:
-    with faulty_commands(scene.tables, scene.directory) as running:
+def commands(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyCommands]:
+    with faulty_commands(scene.tables, tmp_path_factory.mktemp("kill")) as running:
         yield running
 
 
