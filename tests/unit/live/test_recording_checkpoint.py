@@ -38,7 +38,9 @@ def test_a_whole_one_is_loaded(tmp_path: Path) -> None:
     assert [record.hex() for record in handler.status_records.values()] == GOOD["statuses"]
 
 
-@pytest.mark.parametrize("change", [lambda record: record[:-1], lambda record: b"\0" + record[1:]])
+@pytest.mark.parametrize(
+    "change", [lambda record: record[:-1], lambda record: b"\0" + record[1:]], ids=["cut", "length"]
+)
 def test_a_status_that_is_no_status_record_is_refused(
     tmp_path: Path, change: Callable[[bytes], bytes]
 ) -> None:
