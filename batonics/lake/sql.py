@@ -25,16 +25,17 @@ Views with quotes have the state of the book too, and `is_open`, whether average
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
-from itertools import chain
+from typing import NamedTuple
 
 import duckdb
 
 from batonics.frames.columns.book_state import BOOK_STATUS, check_include
 from batonics.frames.schemas.table import find_schema
-from batonics.lake.catalog import NO_FILTER, Part, RowFilter, find_time_span, loaded_schemas
+from batonics.lake.catalog import loaded_schemas
 from batonics.lake.connection import (
     FileAccess,
     binding_connection,
@@ -44,7 +45,8 @@ from batonics.lake.connection import (
 )
 from batonics.lake.digest import Verifier
 from batonics.lake.lineage import find_lineage
-from batonics.lake.part_paths import abbreviated_symbols
+from batonics.lake.part import Part
+from batonics.lake.part_search import NO_FILTER, RowFilter, find_time_span
 from batonics.lake.query_file import QueryFile
 from batonics.lake.query_result import QueryResult, join_notes
 from batonics.lake.row_filters import check_row_filter
@@ -52,7 +54,7 @@ from batonics.lake.session_spans import replace_sessions
 from batonics.lake.sql_tokens import without_comments, without_tokens
 from batonics.lake.storage import Store, open_store
 from batonics.lake.unit_notes import UNIT_NOTE, number_note, undeclared_note
-from batonics.lake.view_files import PartsBySchema, ViewFiles
+from batonics.lake.view_files import ChosenParts, PartsBySchema, ViewFiles
 from batonics.lake.views import view_name, view_statement
 from batonics.model.answers import AnswerWarning
 from batonics.model.errors import UsageError
@@ -60,9 +62,43 @@ from batonics.model.prices import PriceUnit
 from batonics.model.times import format_time
 
 _ASOF = re.compile(r"\basof\b", re.IGNORECASE)
-"""A join for which symbols become an ENUM. DuckDB 2.0 loses rows of an ASOF join by the columns of
-the path alone, date and symbol, if one is VARCHAR; with ENUM it keeps all rows, and is faster."""
+"""A join for which symbols become an ENUM. DuckDB 2.0 loses rows of an ASOF join by date and symbol
+alone, if one is VARCHAR; with ENUM it keeps all rows, and is faster."""
 TRUSTED_NOTE = "the query was trusted: it could read any file and URL, not the lake alone"
+
+
+class _AskedUnit(NamedTuple):
+    """The unit of prices that is asked for.
+
+    Attributes:
+        prices: the unit.
+        is_default: nobody asked for it.
+        has_header: the header of the query declares its prices.
+    """
+
+    prices: PriceUnit
+    is_default: bool
+    has_header: bool
+
+
+class _PlannedQuery(NamedTuple):
+    """What is known of a query before it runs.
+
+    Attributes:
+        values: values of its parameters.
+        instants: whether each column of the result is a time in UTC; empty: not known.
+        prices: the unit of prices in the result.
+        view_prices: the unit of prices in the views.
+        chosen: the parts that it reads.
+        note: what a user has to know of the result; empty: nothing.
+    """
+
+    values: Mapping[str, object]
+    instants: Sequence[bool]
+    prices: PriceUnit
+    view_prices: PriceUnit
+    chosen: ChosenParts
+    note: str
 
 
 class LakeDatabase:
@@ -123,28 +159,22 @@ class LakeDatabase:
             trusted = FileAccess(trusted=True)
             binder = connect_duckdb(trusted) if self._trusted else binding_connection()
             check_select(binder, sql)
-            schemas = find_named_schemas(sql, self._store.catalog.read(loaded_schemas))
-            values = replace_sessions(parameters or {}, lambda: self._find_times(schemas))
             has_header = header is not None and header.has_header
-            lineage = find_lineage(binder, sql, values, schemas)
-            note, unit_note = TRUSTED_NOTE if self._trusted else "", ""
-            note = join_notes(note, _default_sessions_note(header, parameters or {}))
-            if is_default and not has_header and lineage.depends_on_unit:
-                prices, unit_note = "fixed", UNIT_NOTE
-            views: PriceUnit = "fixed" if has_header else prices
-            unit_note = number_note(lineage.numbers, views, has_header=has_header) or unit_note
-            chosen = self._files.choose(sql, values, schemas, views)
-            parts, parts_read = chosen.parts, _flatten(chosen.parts)
-            missing = "" if parts_read else self._describe_missing(schemas)
-            note = join_notes(note, unit_note, missing, chosen.note)
+            unit = _AskedUnit(prices, is_default, has_header)
+            planned = self._store.catalog.read(
+                lambda connection: self._plan(connection, binder, sql, parameters or {}, unit)
+            )
+            prices, values, chosen = planned.prices, planned.values, planned.chosen
+            parts_read = _flatten(chosen.parts)
+            note = join_notes(planned.note, _default_sessions_note(header, parameters or {}))
             self.files_read = len(parts_read)
             self._store.fetch(parts_read, self._verifier)
             check = partial(self._verifier.check_unchanged, self._store.local_root, parts_read)
             with _check_after_error(check):
-                connection = self._open_views(sql, parts, views)
-                note = join_notes(note, _cold_note(connection, sql, parts))
+                connection = self._open_views(sql, planned)
+                note = join_notes(note, _cold_note(connection, sql, chosen))
                 relation = connection.sql(sql, params=values or None)
-                columns = zip(relation.columns, lineage.instants, strict=False)
+                columns = zip(relation.columns, planned.instants, strict=False)
                 utc_columns = {name for name, is_instant in columns if is_instant}
                 if header is None or not has_header:
                     return QueryResult(
@@ -166,27 +196,47 @@ class LakeDatabase:
         """Remove temporary files of queries; a further query makes them again."""
         self._files.close()
 
-    def _open_views(
-        self, sql: str, parts: PartsBySchema, prices: PriceUnit
-    ) -> duckdb.DuckDBPyConnection:
+    def _plan(
+        self,
+        connection: sqlite3.Connection,
+        binder: duckdb.DuckDBPyConnection,
+        sql: str,
+        parameters: Mapping[str, object],
+        unit: _AskedUnit,
+    ) -> _PlannedQuery:
+        """What is known of a query before it runs, by one state of the catalog."""
+        schemas = find_named_schemas(sql, loaded_schemas(connection))
+        values = replace_sessions(parameters, lambda: self._find_times(connection, schemas))
+        lineage = find_lineage(binder, sql, values, schemas)
+        prices, unit_note = unit.prices, ""
+        if unit.is_default and not unit.has_header and lineage.depends_on_unit:
+            prices, unit_note = "fixed", UNIT_NOTE
+        views: PriceUnit = "fixed" if unit.has_header else prices
+        unit_note = number_note(lineage.numbers, views, has_header=unit.has_header) or unit_note
+        chosen = self._files.choose(connection, sql, values, schemas, views)
+        is_empty = not any(chosen.parts.values())
+        missing = self._describe_missing(connection, schemas) if is_empty else ""
+        note = join_notes(TRUSTED_NOTE if self._trusted else "", unit_note, missing, chosen.note)
+        return _PlannedQuery(values, lineage.instants, prices, views, chosen, note)
+
+    def _open_views(self, sql: str, planned: _PlannedQuery) -> duckdb.DuckDBPyConnection:
         """A DuckDB with the views of a query over parts that were fetched.
 
         Each query has one of its own: it can open its parts alone, and later queries do not change
         its result.
         """
-        files = self._files
-        symbols = files.symbols(parts) if _ASOF.search(without_tokens(sql)) else []
-        paths = {schema: files.paths(schema_parts) for schema, schema_parts in parts.items()}
-        paths_read = list(chain.from_iterable(paths.values()))
-        connection = connect_duckdb(FileAccess(paths_read, files.spill_directory, self._trusted))
-        for schema, schema_parts in parts.items():
+        files, chosen = self._files, planned.chosen
+        symbols = files.symbols(chosen) if _ASOF.search(without_tokens(sql)) else []
+        groups = {schema: files.groups(chosen, schema) for schema in chosen.parts}
+        paths = [path for found in groups.values() for group in found for path in group.paths]
+        connection = connect_duckdb(FileAccess(paths, files.spill_directory, self._trusted))
+        for schema, found in groups.items():
             statement = view_statement(
                 find_schema(schema),
-                paths[schema],
+                found,
                 self._row_filter,
                 symbols=symbols,
-                abbreviations=abbreviated_symbols(files.symbols({schema: schema_parts})),
-                prices=prices,
+                prices=planned.view_prices,
                 include=self._include,
             )
             connection.execute(statement)
@@ -196,18 +246,18 @@ class LakeDatabase:
         """The names of all views."""
         return [view_name(schema) for schema in self._store.catalog.read(loaded_schemas)]
 
-    def _find_times(self, schemas: Sequence[str]) -> tuple[int, ...]:
+    def _find_times(
+        self, connection: sqlite3.Connection, schemas: Sequence[str]
+    ) -> tuple[int, ...]:
         """The least and the greatest time of the rows of schemas; empty: no row has a time."""
-        if not schemas:
-            return ()
-        return self._store.catalog.read(find_time_span(self._row_filter, schemas)) or ()
+        return find_time_span(self._row_filter, schemas)(connection) or () if schemas else ()
 
-    def _describe_missing(self, schemas: Sequence[str]) -> str:
+    def _describe_missing(self, connection: sqlite3.Connection, schemas: Sequence[str]) -> str:
         """Why a query of these schemas reads no part: it asks for what the lake does not have.
 
         That a schema has no rows at all is an answer.
         """
-        views, times = ", ".join(map(view_name, schemas)), self._find_times(schemas)
+        views, times = ", ".join(map(view_name, schemas)), self._find_times(connection, schemas)
         if times:
             return (
                 f"{views}: no row can meet the conditions of the query; the rows are from"
@@ -262,26 +312,35 @@ def find_named_schemas(sql: str, schemas: Iterable[str]) -> list[str]:
     return sorted(schema for schema in schemas if view_name(schema) in words)
 
 
-def _cold_note(connection: duckdb.DuckDBPyConnection, sql: str, parts: PartsBySchema) -> str:
+def _cold_note(connection: duckdb.DuckDBPyConnection, sql: str, chosen: ChosenParts) -> str:
     """A note that rows which the query can read are of cold books; empty: none, or it asks itself.
 
     The statistics of row groups exclude files without such rows.
     """
     if re.search(rf"\b{BOOK_STATUS}\b", sql, re.IGNORECASE):
         return ""
-    views = [
-        view_name(schema) for schema, found in parts.items() if found and _has_book_status(schema)
-    ]
     cold = [
-        view
-        for view in views
-        if connection.execute(
-            f"SELECT 1 FROM {view} WHERE {BOOK_STATUS} = '{AnswerWarning.COLD}' LIMIT 1"  # noqa: S608
-        ).fetchall()  # a result that is not fetched whole would block the connection
+        view_name(schema)
+        for schema, parts in chosen.parts.items()
+        if parts
+        and _has_book_status(schema)
+        and _has_cold_rows(connection, view_name(schema), chosen.symbols.get(schema, ()))
     ]
     if not cold:
         return ""
     return f"cold: rows of {', '.join(cold)}: {AnswerWarning.COLD.meaning} ({BOOK_STATUS})"
+
+
+def _has_cold_rows(
+    connection: duckdb.DuckDBPyConnection, view: str, symbols: Sequence[str]
+) -> bool:
+    """Whether a view has rows of cold books, of any of the symbols; empty: of all."""
+    sql = f"SELECT 1 FROM {view} WHERE {BOOK_STATUS} = '{AnswerWarning.COLD}'"  # noqa: S608
+    if symbols:
+        sql += " AND list_contains($symbols, symbol::VARCHAR)"
+    values = {"symbols": list(symbols)} if symbols else None
+    # A result that is not fetched whole would block the connection.
+    return bool(connection.execute(f"{sql} LIMIT 1", values).fetchall())
 
 
 def _has_book_status(schema: str) -> bool:
