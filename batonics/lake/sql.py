@@ -47,6 +47,7 @@ from batonics.lake.lineage import find_lineage
 from batonics.lake.part_paths import abbreviated_symbols
 from batonics.lake.query_file import QueryFile
 from batonics.lake.query_result import QueryResult
+from batonics.lake.record_span import find_record_span, replace_record_spans
 from batonics.lake.row_filters import check_row_filter
 from batonics.lake.session_spans import replace_sessions
 from batonics.lake.sql_tokens import without_comments, without_tokens
@@ -124,6 +125,8 @@ class LakeDatabase:
             check_select(binder, sql)
             schemas = find_named_schemas(sql, self._store.catalog.read(loaded_schemas))
             values = replace_sessions(parameters or {}, lambda: self._find_times(schemas))
+            find_span = find_record_span(self._row_filter, schemas)
+            values = replace_record_spans(values, lambda: self._store.catalog.read(find_span))
             has_header = header is not None and header.has_header
             lineage = find_lineage(binder, sql, values, schemas)
             note, unit_note = TRUSTED_NOTE if self._trusted else "", ""
