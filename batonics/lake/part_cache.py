@@ -20,8 +20,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from batonics.lake.bucket_client import BucketClient, MissingError
-from batonics.lake.catalog import Part
 from batonics.lake.digest import Verifier, damaged_part
+from batonics.lake.part import Part
 from batonics.model.errors import LakeError, OutputError, UsageError
 from batonics.settings.loader import current, user_cache
 
@@ -30,7 +30,7 @@ DOWNLOAD_THREADS = 8
 ABANDONED_SECONDS = 24 * 3_600
 """Age from which an unfinished download is abandoned."""
 UNFINISHED_SUFFIX = ".part"
-_FILES = "*/date=*/symbol=*/*"
+_FILES = "*/date=*/*"
 
 
 class PartCache:

@@ -56,6 +56,11 @@ class ScanConditions(NamedTuple):
     low_ns: int = TIME_MIN_NS
     high_ns: int = TIME_MAX_NS
 
+    @property
+    def is_on_symbols(self) -> bool:
+        """Whether a condition is on symbols."""
+        return any("symbol" in _TEXT.sub("", condition) for condition in self.keys)
+
     def symbols(self) -> tuple[str, ...]:
         """The symbols of which the rows have one; empty: there may be others."""
         for condition in self.keys:

@@ -14,7 +14,8 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 
-from batonics.lake.catalog import RowFilter, Transaction
+from batonics.lake.catalog import Transaction
+from batonics.lake.part_search import RowFilter
 from batonics.model.errors import UsageError
 
 

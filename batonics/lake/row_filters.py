@@ -11,13 +11,9 @@ from collections.abc import Iterable, Sequence
 import polars as pl
 
 from batonics.frames.schemas.schema import Schema
-from batonics.lake.catalog import (
-    Part,
-    RowFilter,
-    find_time_span,
-    loaded_schemas,
-    loaded_symbols,
-)
+from batonics.lake.catalog import loaded_schemas
+from batonics.lake.part import NO_ALIASES, Part
+from batonics.lake.part_search import RowFilter, find_time_span, has_rows, loaded_symbols
 from batonics.lake.storage import Store
 from batonics.model.arguments import SymbolNames
 from batonics.model.errors import UsageError
@@ -41,10 +37,9 @@ def check_symbols(store: Store, names: Sequence[str], lake_name: str = "") -> No
         names: the symbols.
         lake_name: name of the lake for messages; empty: its root.
     """
-    known = store.catalog.read(loaded_symbols) if names else []
     for name in names:
-        if name not in known:
-            hint = suggest_symbols(name, known)
+        if not store.catalog.read(has_rows(RowFilter((name,)))):
+            hint = suggest_symbols(name, store.catalog.read(loaded_symbols))
             raise UsageError(f"no symbol {name!r} in {lake_name or store.name}; {hint}")
 
 
@@ -58,7 +53,7 @@ def check_row_filter(store: Store, row_filter: RowFilter, lake_name: str = "") -
     """
     check_symbols(store, row_filter.symbols, lake_name)
     of_symbols = row_filter._replace(start_ns=None, end_ns=None)
-    if row_filter == of_symbols or store.catalog.read(find_time_span(row_filter)) is not None:
+    if row_filter == of_symbols or store.catalog.read(has_rows(row_filter)):
         return
     span = store.catalog.read(find_time_span(of_symbols))
     if span is not None:
@@ -78,9 +73,10 @@ def find_alias_note(parts: Iterable[Part], symbols: Sequence[str]) -> str:
         symbols: the symbols asked for; empty: all.
     """
     for part in parts:
-        symbol, *others = part.symbols_among(symbols)
-        if others:
-            return alias_note(str(others[0]), symbol, part.date)
+        if part.aliases != NO_ALIASES:
+            for symbol, _, others in part.list_symbols().shown(symbols):
+                if others:
+                    return alias_note(others[0], symbol, part.date)
     return ""
 
 

@@ -25,16 +25,17 @@ Views with quotes have the state of the book too, and `is_open`, whether average
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
-from itertools import chain
+from typing import NamedTuple
 
 import duckdb
 
 from batonics.frames.columns.book_state import check_include
 from batonics.frames.schemas.table import find_schema
-from batonics.lake.catalog import NO_FILTER, Part, RowFilter, find_time_span, loaded_schemas
+from batonics.lake.catalog import loaded_schemas
 from batonics.lake.connection import (
     FileAccess,
     binding_connection,
@@ -44,7 +45,8 @@ from batonics.lake.connection import (
 )
 from batonics.lake.digest import Verifier
 from batonics.lake.lineage import find_lineage
-from batonics.lake.part_paths import abbreviated_symbols
+from batonics.lake.part import Part
+from batonics.lake.part_search import NO_FILTER, RowFilter, find_time_span
 from batonics.lake.query_file import QueryFile
 from batonics.lake.query_result import QueryResult
 from batonics.lake.record_span import find_record_span, replace_record_spans
@@ -53,16 +55,50 @@ from batonics.lake.session_spans import replace_sessions
 from batonics.lake.sql_tokens import without_comments, without_tokens
 from batonics.lake.storage import Store, open_store
 from batonics.lake.unit_notes import UNIT_NOTE, number_note, undeclared_note
-from batonics.lake.view_files import PartsBySchema, ViewFiles
+from batonics.lake.view_files import ChosenParts, PartsBySchema, ViewFiles
 from batonics.lake.views import view_name, view_statement
 from batonics.model.errors import UsageError
 from batonics.model.prices import PriceUnit
 from batonics.model.times import format_time
 
 _ASOF = re.compile(r"\basof\b", re.IGNORECASE)
-"""A join for which symbols become an ENUM. DuckDB 2.0 loses rows of an ASOF join by the columns of
-the path alone, date and symbol, if one is VARCHAR; with ENUM it keeps all rows, and is faster."""
+"""A join for which symbols become an ENUM. DuckDB 2.0 loses rows of an ASOF join by date and symbol
+alone, if one is VARCHAR; with ENUM it keeps all rows, and is faster."""
 TRUSTED_NOTE = "the query was trusted: it could read any file and URL, not the lake alone"
+
+
+class _AskedUnit(NamedTuple):
+    """The unit of prices that is asked for.
+
+    Attributes:
+        prices: the unit.
+        is_default: nobody asked for it.
+        has_header: the header of the query declares its prices.
+    """
+
+    prices: PriceUnit
+    is_default: bool
+    has_header: bool
+
+
+class _PlannedQuery(NamedTuple):
+    """What is known of a query before it runs.
+
+    Attributes:
+        values: values of its parameters.
+        instants: whether each column of the result is a time in UTC; empty: not known.
+        prices: the unit of prices in the result.
+        view_prices: the unit of prices in the views.
+        chosen: the parts that it reads.
+        note: what a user has to know of the result; empty: nothing.
+    """
+
+    values: Mapping[str, object]
+    instants: Sequence[bool]
+    prices: PriceUnit
+    view_prices: PriceUnit
+    chosen: ChosenParts
+    note: str
 
 
 class LakeDatabase:
@@ -123,27 +159,19 @@ class LakeDatabase:
             trusted = FileAccess(trusted=True)
             binder = connect_duckdb(trusted) if self._trusted else binding_connection()
             check_select(binder, sql)
-            schemas = find_named_schemas(sql, self._store.catalog.read(loaded_schemas))
-            values = replace_sessions(parameters or {}, lambda: self._find_times(schemas))
-            find_span = find_record_span(self._row_filter, schemas)
-            values = replace_record_spans(values, lambda: self._store.catalog.read(find_span))
             has_header = header is not None and header.has_header
-            lineage = find_lineage(binder, sql, values, schemas)
-            note, unit_note = TRUSTED_NOTE if self._trusted else "", ""
-            if is_default and not has_header and lineage.depends_on_unit:
-                prices, unit_note = "fixed", UNIT_NOTE
-            views: PriceUnit = "fixed" if has_header else prices
-            unit_note = number_note(lineage.numbers, views, has_header=has_header) or unit_note
-            chosen = self._files.choose(sql, values, schemas, views)
-            parts, parts_read = chosen.parts, _flatten(chosen.parts)
-            missing = "" if parts_read else self._describe_missing(schemas)
-            note = _join_notes(note, unit_note, missing, chosen.note)
+            unit = _AskedUnit(prices, is_default, has_header)
+            planned = self._store.catalog.read(
+                lambda connection: self._plan(connection, binder, sql, parameters or {}, unit)
+            )
+            prices, values, chosen = planned.prices, planned.values, planned.chosen
+            parts_read, note = _flatten(chosen.parts), planned.note
             self.files_read = len(parts_read)
             self._store.fetch(parts_read, self._verifier)
             check = partial(self._verifier.check_unchanged, self._store.local_root, parts_read)
             with _check_after_error(check):
-                relation = self._open_views(sql, parts, views).sql(sql, params=values or None)
-                columns = zip(relation.columns, lineage.instants, strict=False)
+                relation = self._open_views(sql, planned).sql(sql, params=values or None)
+                columns = zip(relation.columns, planned.instants, strict=False)
                 utc_columns = {name for name, is_instant in columns if is_instant}
                 if header is None or not has_header:
                     return QueryResult(
@@ -165,27 +193,49 @@ class LakeDatabase:
         """Remove temporary files of queries; a further query makes them again."""
         self._files.close()
 
-    def _open_views(
-        self, sql: str, parts: PartsBySchema, prices: PriceUnit
-    ) -> duckdb.DuckDBPyConnection:
+    def _plan(
+        self,
+        connection: sqlite3.Connection,
+        binder: duckdb.DuckDBPyConnection,
+        sql: str,
+        parameters: Mapping[str, object],
+        unit: _AskedUnit,
+    ) -> _PlannedQuery:
+        """What is known of a query before it runs, by one state of the catalog."""
+        schemas = find_named_schemas(sql, loaded_schemas(connection))
+        values = replace_sessions(parameters, lambda: self._find_times(connection, schemas))
+        find_span = find_record_span(self._row_filter, schemas)
+        values = replace_record_spans(values, lambda: find_span(connection))
+        lineage = find_lineage(binder, sql, values, schemas)
+        prices, unit_note = unit.prices, ""
+        if unit.is_default and not unit.has_header and lineage.depends_on_unit:
+            prices, unit_note = "fixed", UNIT_NOTE
+        views: PriceUnit = "fixed" if unit.has_header else prices
+        unit_note = number_note(lineage.numbers, views, has_header=unit.has_header) or unit_note
+        chosen = self._files.choose(connection, sql, values, schemas, views)
+        is_empty = not any(chosen.parts.values())
+        missing = self._describe_missing(connection, schemas) if is_empty else ""
+        note = _join_notes(TRUSTED_NOTE if self._trusted else "", unit_note, missing, chosen.note)
+        return _PlannedQuery(values, lineage.instants, prices, views, chosen, note)
+
+    def _open_views(self, sql: str, planned: _PlannedQuery) -> duckdb.DuckDBPyConnection:
         """A DuckDB with the views of a query over parts that were fetched.
 
         Each query has one of its own: it can open its parts alone, and later queries do not change
         its result.
         """
-        files = self._files
-        symbols = files.symbols(parts) if _ASOF.search(without_tokens(sql)) else []
-        paths = {schema: files.paths(schema_parts) for schema, schema_parts in parts.items()}
-        paths_read = list(chain.from_iterable(paths.values()))
-        connection = connect_duckdb(FileAccess(paths_read, files.spill_directory, self._trusted))
-        for schema, schema_parts in parts.items():
+        files, chosen = self._files, planned.chosen
+        symbols = files.symbols(chosen) if _ASOF.search(without_tokens(sql)) else []
+        groups = {schema: files.groups(chosen, schema) for schema in chosen.parts}
+        paths = [path for found in groups.values() for group in found for path in group.paths]
+        connection = connect_duckdb(FileAccess(paths, files.spill_directory, self._trusted))
+        for schema, found in groups.items():
             statement = view_statement(
                 find_schema(schema),
-                paths[schema],
+                found,
                 self._row_filter,
                 symbols=symbols,
-                abbreviations=abbreviated_symbols(files.symbols({schema: schema_parts})),
-                prices=prices,
+                prices=planned.view_prices,
                 include=self._include,
             )
             connection.execute(statement)
@@ -195,18 +245,18 @@ class LakeDatabase:
         """The names of all views."""
         return [view_name(schema) for schema in self._store.catalog.read(loaded_schemas)]
 
-    def _find_times(self, schemas: Sequence[str]) -> tuple[int, ...]:
+    def _find_times(
+        self, connection: sqlite3.Connection, schemas: Sequence[str]
+    ) -> tuple[int, ...]:
         """The least and the greatest time of the rows of schemas; empty: no row has a time."""
-        if not schemas:
-            return ()
-        return self._store.catalog.read(find_time_span(self._row_filter, schemas)) or ()
+        return find_time_span(self._row_filter, schemas)(connection) or () if schemas else ()
 
-    def _describe_missing(self, schemas: Sequence[str]) -> str:
+    def _describe_missing(self, connection: sqlite3.Connection, schemas: Sequence[str]) -> str:
         """Why a query of these schemas reads no part: it asks for what the lake does not have.
 
         That a schema has no rows at all is an answer.
         """
-        views, times = ", ".join(map(view_name, schemas)), self._find_times(schemas)
+        views, times = ", ".join(map(view_name, schemas)), self._find_times(connection, schemas)
         if times:
             return (
                 f"{views}: no row can meet the conditions of the query; the rows are from"

@@ -11,9 +11,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from batonics.lake.catalog import Catalog, Part
+from batonics.lake.catalog import Catalog
 from batonics.lake.digest import Verifier
 from batonics.lake.directory_store import DirectoryStore
+from batonics.lake.part import Part
 
 S3_URL = re.compile("^s3:/+")
 """The beginning of a bucket's URL. A `Path` made of such a URL has one slash only."""

@@ -2,8 +2,8 @@
 
 The rule here: a row has one symbol in a view, one of those that the row filter asks for. Where rows
 have several of these symbols (rule 2), a query may miss rows that it asks for by another of them.
-So the parts of a query that may see symbols are chosen as if each part were there under each of
-them; if one of these is chosen, the result has a note.
+So parts are chosen as if their rows were there under each of these symbols; if a query may see
+symbols, and rows are chosen by another symbol than that of the view, its result has a note.
 
 The catalog finds the parts by the dates, symbols and times that the query's scans ask for
 (`plan.py`), so a query costs what the parts cost that it reads. DuckDB decides which of their dates
@@ -14,16 +14,20 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from batonics.lake.catalog import Part, PartConditions, RowFilter, find_dates, find_parts
-from batonics.lake.part_paths import part_directory
-from batonics.lake.plan import Planner, ScanConditions
+from batonics.lake.part import Part
+from batonics.lake.part_search import PartConditions, RowFilter, find_dates, find_parts
+from batonics.lake.part_symbols import SymbolRows
+from batonics.lake.plan import DateSymbol, Planner, ScanConditions
+from batonics.lake.row_filters import find_alias_note
 from batonics.lake.sql_tokens import without_comments
 from batonics.lake.storage import Store
+from batonics.lake.symbol_groups import group_by_symbols
 from batonics.lake.symlinks import SymlinkDirectory
+from batonics.lake.views import FileGroup
 from batonics.model.prices import PriceUnit
 from batonics.model.symbols import alias_note
 
@@ -41,25 +45,29 @@ class ChosenParts(NamedTuple):
 
     Attributes:
         parts: the parts of each schema.
+        symbols: the query needs only rows with these symbols of a schema; empty: with any.
         note: what a user has to know of rows that the query misses; empty: nothing.
     """
 
     parts: PartsBySchema
+    symbols: Mapping[str, Sequence[str]] = {}
     note: str = ""
 
 
-class _SymbolPart(NamedTuple):
-    """A part under one of its symbols.
+class _NamedRows(NamedTuple):
+    """Rows of a part under one of their symbols.
 
     Attributes:
         part: the part.
         symbol: the symbol; None: there is none.
-        is_alias: the rows have another symbol in views.
+        rows: the rows.
+        shown: the symbol that they have in the view.
     """
 
     part: Part
     symbol: str | None
-    is_alias: bool
+    rows: SymbolRows
+    shown: str | None
 
 
 class ViewFiles:
@@ -72,13 +80,13 @@ class ViewFiles:
     """
 
     def __init__(self, store: Store, row_filter: RowFilter, *, trusted: bool = False) -> None:
-        self._store, self._row_filter, self._trusted = store, row_filter, trusted
-        self._symbols = row_filter.symbols
+        self._store, self._filter, self._trusted = store, row_filter, trusted
         self._symlinks: SymlinkDirectory | None = None
         self._planner: Planner | None = None
 
     def choose(
         self,
+        connection: sqlite3.Connection,
         sql: str,
         parameters: Mapping[str, object],
         schemas: Sequence[str],
@@ -87,6 +95,7 @@ class ViewFiles:
         """The parts that a query reads, by its plan.
 
         Args:
+            connection: the lake's catalog.
             sql: one SELECT.
             parameters: values of its parameters.
             schemas: the schemas that the query names.
@@ -97,48 +106,51 @@ class ViewFiles:
         """
         planner = self._planner = self._planner or Planner(trusted=self._trusted)
         scans = planner.find_scans(sql, parameters, schemas, prices)
-
-        def run(connection: sqlite3.Connection) -> dict[str, list[_SymbolPart]]:
-            return {
-                schema: self._find_parts(connection, planner, schema, scans[schema])
-                for schema in schemas
-            }
-
-        chosen = self._store.catalog.read(run)
-        aliases = [found for parts in chosen.values() for found in parts if found.is_alias]
-        note = ""
-        # A quoted name may be that of the column.
-        if aliases and _SYMBOL.search(without_comments(sql)):
-            part, alias, _ = aliases[0]
-            note = alias_note(str(alias), part.symbol_among(self._symbols), part.date)
-        own = {
-            schema: [found.part for found in parts if not found.is_alias]
-            for schema, parts in chosen.items()
+        chosen = {
+            schema: _SchemaParts.find(connection, planner, schema, scans[schema], self._filter)
+            for schema in schemas
         }
-        return ChosenParts(own, note)
+        # A quoted name may be that of the column.
+        sees_symbols = _SYMBOL.search(without_comments(sql)) is not None
+        notes = [found.note for found in chosen.values() if found.note and sees_symbols]
+        return ChosenParts(
+            {schema: found.parts for schema, found in chosen.items()},
+            {schema: found.symbols for schema, found in chosen.items()},
+            notes[0] if notes else "",
+        )
 
     @property
     def spill_directory(self) -> Path:
         """The directory for temporary files of large queries; DuckDB makes it."""
-        return self._open_symlinks().directory / "spill"
+        self._symlinks = self._symlinks or SymlinkDirectory()
+        return self._symlinks.directory / "spill"
 
-    def paths(self, parts: Sequence[Part]) -> list[str]:
-        """The paths by which DuckDB opens parts that were fetched.
+    def groups(self, chosen: ChosenParts, schema: str) -> list[FileGroup]:
+        """The files of a schema's view; its parts were fetched.
 
         Raises:
             OutputError: links cannot be made.
         """
         return [
-            self._link(self._store.local_path(part), part, part.symbol_among(self._symbols))
-            for part in parts
+            FileGroup(
+                [self._link(part) for part in parts],
+                symbols or chosen.symbols.get(schema, ()),
+                renamed,
+            )
+            for parts, symbols, renamed in group_by_symbols(
+                chosen.parts[schema], self._filter.symbols
+            )
         ]
 
-    def symbols(self, parts: PartsBySchema) -> list[str]:
+    def symbols(self, chosen: ChosenParts) -> list[str]:
         """All symbols of the views, in order."""
         found = {
-            part.symbol_among(self._symbols)
-            for schema_parts in parts.values()
-            for part in schema_parts
+            rows.symbol
+            for schema, parts in chosen.parts.items()
+            for part in parts
+            for rows in part.list_symbols().shown(
+                self._filter.symbols or chosen.symbols.get(schema, ())
+            )
         }
         return sorted(symbol for symbol in found if symbol is not None)
 
@@ -148,42 +160,81 @@ class ViewFiles:
             self._symlinks.close()
         self._symlinks = self._planner = None
 
-    def _find_parts(
-        self,
+    def _link(self, part: Part) -> str:
+        self._symlinks = self._symlinks or SymlinkDirectory()
+        return self._symlinks.link(self._store.local_path(part), part.path)
+
+
+class _SchemaParts(NamedTuple):
+    """The parts of a schema that a query reads.
+
+    Attributes:
+        parts: the parts, in the order of the catalog.
+        symbols: the query needs only rows with these symbols; empty: with any.
+        note: a note on rows that also have another symbol than the one in the view.
+    """
+
+    parts: list[Part]
+    symbols: tuple[str, ...] = ()
+    note: str = ""
+
+    @classmethod
+    def find(
+        cls,
         connection: sqlite3.Connection,
         planner: Planner,
         schema: str,
         scans: Sequence[ScanConditions],
-    ) -> list[_SymbolPart]:
-        """The parts that at least one of the scans reads, under each symbol that it may see."""
+        row_filter: RowFilter,
+    ) -> _SchemaParts:
+        """The parts that at least one of some scans reads."""
         if not scans:
-            return []
+            return cls([])
         dates = find_dates(schema)(connection) if all(scan.keys for scan in scans) else None
         covering = _cover(planner, scans, dates)
-        parts = find_parts(schema, self._row_filter, covering)(connection)
-        named = [
-            _SymbolPart(part, symbol, symbol != part.symbol_among(self._symbols))
-            for part in parts
-            for symbol in part.symbols_among(self._symbols)
-        ]
-        keys = [(part.date, symbol) for part, symbol, _ in named]
-        read: set[int] = set()
+        parts = find_parts(schema, row_filter, covering)(connection)
+        read: set[str] = set()
+        note = ""
         for scan in scans:
-            matches = planner.find_matches(scan.keys, keys)
-            read.update(at for at in matches if _meets_times(named[at].part, scan))
-        return [named[at] for at in sorted(read)]
+            if not scan.is_on_symbols:
+                keys: list[DateSymbol] = [(part.date, None) for part in parts]
+                places = planner.find_matches(scan.keys, keys, dates_only=True)
+                chosen = [parts[at] for at in places if _meets_times(parts[at], scan)]
+                read.update(part.path for part in chosen)
+                note = note or find_alias_note(chosen, row_filter.symbols)
+                continue
+            named = _named_rows(parts, row_filter.symbols, covering.symbols)
+            keys = [(found.part.date, found.symbol) for found in named]
+            for at in planner.find_matches(scan.keys, keys):
+                part, symbol, rows, shown = named[at]
+                if not _meets_times(rows, scan):
+                    continue
+                if symbol == shown:
+                    read.add(part.path)
+                else:
+                    note = note or alias_note(str(symbol), shown, part.date)
+        symbols = () if row_filter.symbols else covering.symbols
+        return cls([part for part in parts if part.path in read], symbols, note)
 
-    def _link(self, path: str | Path, part: Part, symbol: str | None) -> str:
-        """A path of the part that has this symbol."""
-        view_path = None
-        if symbol != part.symbol:
-            directory = part_directory(part.schema, part.date, symbol)
-            view_path = f"{directory}/{part.path.rpartition('/')[2]}"
-        return self._open_symlinks().link(path, part.path, view_path)
 
-    def _open_symlinks(self) -> SymlinkDirectory:
-        self._symlinks = self._symlinks or SymlinkDirectory()
-        return self._symlinks
+def _named_rows(
+    parts: Iterable[Part], shown: Sequence[str], names: Sequence[str]
+) -> list[_NamedRows]:
+    """The rows of parts under each symbol that a query may ask for them by.
+
+    Args:
+        parts: the parts.
+        shown: the views have only rows of these symbols, under these; empty: all rows.
+        names: the query asks for no other symbols; empty: it may.
+    """
+    found = []
+    for part in parts:
+        for symbol, rows, others in part.list_symbols().shown(shown or names):
+            own = symbol if shown else rows.symbol
+            found.append(_NamedRows(part, own, rows, own))
+            aliases = others if shown else rows.aliases
+            found += [_NamedRows(part, alias, rows, own) for alias in aliases]
+    return found
 
 
 def _cover(
@@ -210,7 +261,7 @@ def _cover(
     )
 
 
-def _meets_times(part: Part, scan: ScanConditions) -> bool:
-    if part.ts_min is None or part.ts_max is None:
+def _meets_times(rows: Part | SymbolRows, scan: ScanConditions) -> bool:
+    if rows.ts_min is None or rows.ts_max is None:
         return True
-    return part.ts_min <= scan.high_ns and part.ts_max >= scan.low_ns
+    return rows.ts_min <= scan.high_ns and rows.ts_max >= scan.low_ns

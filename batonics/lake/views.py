@@ -13,6 +13,7 @@ All prices of a view have one unit, so what a query computes from them has that 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 import polars as pl
 
@@ -25,7 +26,7 @@ from batonics.frames.columns.book_state import (
 )
 from batonics.frames.columns.prices import find_price_columns
 from batonics.frames.schemas.schema import Schema
-from batonics.lake.catalog import NO_FILTER, RowFilter
+from batonics.lake.part_search import NO_FILTER, RowFilter
 from batonics.model.prices import PriceUnit
 
 _PRICES: dict[PriceUnit, str] = {
@@ -38,7 +39,20 @@ _PRICE_TYPES: dict[PriceUnit, str] = {
     "decimal": "DECIMAL(19, 9)",
     "float": "DOUBLE",
 }
-_HIVE_OPTIONS = "hive_partitioning = true, hive_types = {'date': DATE, 'symbol': VARCHAR}"
+
+
+class FileGroup(NamedTuple):
+    """Files of which a view has the rows of the same symbols.
+
+    Attributes:
+        paths: paths of the files, hive-named by date.
+        symbols: only rows that have these symbols in the file; empty: all rows.
+        renamed: the symbol in the view of those that have another one in the file.
+    """
+
+    paths: Sequence[str]
+    symbols: Sequence[str] = ()
+    renamed: Mapping[str, str] = {}
 
 
 def view_name(schema: str) -> str:
@@ -53,12 +67,11 @@ def view_schema(view: str) -> str:
 
 def view_statement(  # noqa: PLR0913 - settings, by keyword
     schema: Schema,
-    paths: Sequence[str],
+    files: Sequence[FileGroup],
     row_filter: RowFilter = NO_FILTER,
     *,
     scan: str | None = None,
     symbols: Sequence[str] = (),
-    abbreviations: Mapping[str, str] | None = None,
     include: Collection[str] = (),
     prices: PriceUnit = "fixed",
 ) -> str:
@@ -70,11 +83,10 @@ def view_statement(  # noqa: PLR0913 - settings, by keyword
 
     Args:
         schema: the schema.
-        paths: paths of its files, hive-named.
+        files: its files.
         row_filter: only rows of these times.
         scan: the text after FROM; None: those files.
         symbols: all symbols; `symbol` is then an ENUM of them. Empty: it is VARCHAR.
-        abbreviations: the symbol of each abbreviation in the paths (`part_paths.py`).
         prices: the unit of the view's prices.
         include: what counts as open too, of `LEFT_OUT_KINDS`.
     """
@@ -97,22 +109,27 @@ def view_statement(  # noqa: PLR0913 - settings, by keyword
     )
     if schema.has_quotes:
         columns += f", {_is_open(include)} AS is_open"
-    symbol = _symbol(abbreviations or {})
-    if symbols:
-        symbol = f"{symbol}::ENUM({', '.join(map(sql_literal, symbols))})"
+    symbol = f"symbol::ENUM({_literals(symbols)})" if symbols else "symbol"
     view = view_name(schema.name)
     head = f'CREATE OR REPLACE TEMP VIEW "{view}" AS SELECT {columns}, date, {symbol} AS symbol'
-    files = read_parquet_call(paths) if paths else f"({_empty_select(schema)})"
-    return f"{head} FROM {scan or files}{_where(schema, row_filter)}"
+    scans = " UNION ALL ".join(map(_select_files, files)) or _empty_select(schema)
+    return f"{head} FROM {scan or f'({scans})'}{_where(schema, row_filter)}"
 
 
-def _symbol(abbreviations: Mapping[str, str]) -> str:
-    """The symbol of a path."""
-    if not abbreviations:
-        return "symbol"
-    pairs = abbreviations.items()
-    cases = (f"WHEN {sql_literal(path)} THEN {sql_literal(symbol)}" for path, symbol in pairs)
-    return f"(CASE symbol {' '.join(cases)} ELSE symbol END)"
+def _select_files(group: FileGroup) -> str:
+    """The SELECT of the rows of a group of files."""
+    replaced = ""
+    if group.renamed:
+        pairs = group.renamed.items()
+        cases = (f"WHEN {sql_literal(stored)} THEN {sql_literal(name)}" for stored, name in pairs)
+        replaced = f" REPLACE (CASE symbol {' '.join(cases)} ELSE symbol END AS symbol)"
+    where = f" WHERE symbol IN ({_literals(group.symbols)})" if group.symbols else ""
+    paths, options = _literals(group.paths), "hive_partitioning = true, hive_types = {'date': DATE}"
+    return f"SELECT *{replaced} FROM read_parquet([{paths}], {options}){where}"  # noqa: S608 - quoted
+
+
+def _literals(values: Sequence[str]) -> str:
+    return ", ".join(map(sql_literal, values))
 
 
 def _is_open(include: Collection[str]) -> str:
@@ -140,11 +157,6 @@ def empty_table_statement(schema: Schema, prices: PriceUnit = "fixed") -> str:
     columns += ["date DATE", "symbol VARCHAR"]
     name = view_name(schema.name)
     return f'CREATE OR REPLACE TEMP TABLE "{name}" ({", ".join(columns)})'
-
-
-def read_parquet_call(paths: Sequence[str]) -> str:
-    """The call of the table function that reads these files."""
-    return f"read_parquet([{', '.join(map(sql_literal, paths))}], {_HIVE_OPTIONS})"
 
 
 def sql_literal(value: str) -> str:

@@ -171,12 +171,11 @@ def test_a_question_that_misses_rows_of_a_name_says_so(lake: Lake) -> None:
 
 
 def test_names_are_listed_and_suggested(lake: Lake) -> None:
-    parts = lake.parts().filter(pl.col("schema") == "mbo").sort("symbol", "date")
-    assert parts.select("symbol", "aliases").unique(maintain_order=True).rows() == [
-        ("CL.c.0", '["CLX5"]'),
-        ("CLX5", "[]"),
-        ("NG.c.0", "[]"),
-        ("NG.v.0", '["NG.c.0"]'),
+    parts = lake.parts().filter(pl.col("schema") == "mbo").sort("date")
+    assert parts.select("first_symbol", "last_symbol", "symbols", "aliases").rows() == [
+        ("CLX5", "NG.v.0", 2, '["NG.c.0"]'),
+        ("CL.c.0", "NG.v.0", 2, '["CLX5", "NG.c.0"]'),
+        ("CLX5", "NG.c.0", 2, "[]"),
     ]
     with pytest.raises(batonics.UsageError, match=r"did you mean NG\.c\.0, NG\.v\.0\?"):
         lake.scan("mbo", symbols="NG.FUT")

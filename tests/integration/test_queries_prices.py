@@ -22,7 +22,7 @@ from batonics.frames.scan.exchange_sessions import find_sessions
 from batonics.frames.scan.sessions import SessionHours
 from batonics.frames.schemas.table import find_schema
 from batonics.jobs.query import QueryRequest, query_frame
-from batonics.lake.catalog import NO_FILTER, RowFilter
+from batonics.lake.part_search import NO_FILTER, RowFilter
 from batonics.model.errors import UsageError
 from batonics.model.mbo import Action
 from batonics.model.times import parse_time

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batonics.lake import parts
 from batonics.lake.digest import Verifier
 from batonics.lake.directory_store import DirectoryStore
 from batonics.lake.lake import Lake
@@ -38,8 +39,17 @@ def text(value: str | date) -> str:
     return "'" + str(value).replace("'", "''") + "'"
 
 
-def make_lake(root: Path) -> Path:
-    """A lake of 36 parts: two schemas, three days, five names and none."""
+def make_lake(root: Path, *, own_parts: bool = True) -> Path:
+    """A lake of two schemas, three days, five names and none, all in parts of their own or none."""
+    with pytest.MonkeyPatch.context() as patch:
+        if own_parts:
+            patch.setattr(parts, "OWN_PART_ROWS", 1)
+            patch.setattr(parts, "OWN_PART_SHARE", 100)
+        _load_days(root)
+    return root / "lake"
+
+
+def _load_days(root: Path) -> None:
     for day in range(len(DAYS)):
         rows = [
             record(
@@ -54,7 +64,13 @@ def make_lake(root: Path) -> Path:
         file = root / f"{day}.dbn"
         file.write_bytes(metadata(SYMBOLS) + encode(rows))
         load(root / "lake", file, schemas=SCHEMAS)
-    return root / "lake"
+
+
+def part_of(lake: Path, schema: str, day: str, symbol: str) -> Path:
+    """The file of a part of its own."""
+    found = Lake(lake).parts().filter(schema=schema, first_symbol=symbol)
+    ((path,),) = found.filter(pl.col("date").cast(pl.String) == day).select("path").rows()
+    return lake / str(path)
 
 
 def tables_of(lake: Path) -> duckdb.DuckDBPyConnection:
@@ -62,11 +78,12 @@ def tables_of(lake: Path) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
     for schema in SCHEMAS:
-        files = f"{lake}/{schema}/*/*/*.parquet"
+        files = f"{lake}/{schema}/*/*.parquet"
         connection.execute(
-            f"CREATE TABLE {schema} AS SELECT * REPLACE (ts_recv::TIMESTAMP_NS AS ts_recv,"
-            f" ts_event::TIMESTAMP_NS AS ts_event) FROM read_parquet({text(files)},"
-            " hive_partitioning = true, hive_types = {'date': DATE, 'symbol': VARCHAR})"
+            f"CREATE TABLE {schema} AS SELECT * EXCLUDE (date, symbol) REPLACE"
+            " (ts_recv::TIMESTAMP_NS AS ts_recv, ts_event::TIMESTAMP_NS AS ts_event),"
+            f" date, symbol FROM read_parquet({text(files)},"
+            " hive_partitioning = true, hive_types = {'date': DATE})"
         )
     return connection
 
@@ -78,6 +95,14 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def opened(lake: Path) -> LakeDatabase:
+    return LakeDatabase(DirectoryStore(lake), Verifier())
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> LakeDatabase:
+    """The same rows in parts that all symbols share."""
+    lake = make_lake(tmp_path_factory.mktemp("shared"), own_parts=False)
+    assert Lake(lake).parts()["symbols"].to_list() == [6] * 6
     return LakeDatabase(DirectoryStore(lake), Verifier())
 
 
@@ -325,11 +350,16 @@ def asked_of_all(witness: duckdb.DuckDBPyConnection, sql: str) -> pl.DataFrame:
 
 
 @settings(max_examples=200)
-@given(sql=queries())
+@given(sql=queries(), is_shared=st.booleans())
 def test_an_answer_is_that_of_all_files(
-    sql: str, opened: LakeDatabase, witness: duckdb.DuckDBPyConnection
+    sql: str,
+    is_shared: bool,
+    opened: LakeDatabase,
+    shared: LakeDatabase,
+    witness: duckdb.DuckDBPyConnection,
 ) -> None:
-    found = opened.query(sql, values_in(sql)).frame()
+    lake = shared if is_shared else opened
+    found = lake.query(sql, values_in(sql)).frame()
     expected = asked_of_all(witness, sql)
     assert found.columns == expected.columns
     assert rows_of(found) == rows_of(expected)
@@ -395,11 +425,17 @@ def test_no_file_with_rows_is_left_out(
     ],
 )
 def test_a_query_reads_no_more_than_it_names(
-    sql: str, read: int, opened: LakeDatabase, witness: duckdb.DuckDBPyConnection
+    sql: str,
+    read: int,
+    opened: LakeDatabase,
+    shared: LakeDatabase,
+    witness: duckdb.DuckDBPyConnection,
 ) -> None:
     found = opened.query(sql, values_in(sql)).frame()
     assert rows_of(found) == rows_of(asked_of_all(witness, sql))
     assert opened.files_read == read
+    assert rows_of(shared.query(sql, values_in(sql)).frame()) == rows_of(found)
+    assert shared.files_read <= min(read, 6)
 
 
 # ---------------------------------------------------------------------- what is damaged
@@ -410,7 +446,7 @@ def damaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A lake in which the middle day of AAA is damaged, of mbo and of trades."""
     lake = make_lake(tmp_path_factory.mktemp("damaged"))
     for schema in SCHEMAS:
-        (path,) = lake.glob(f"{schema}/date=2024-10-05/symbol=AAA/*.parquet")
+        path = part_of(lake, schema, "2024-10-05", "AAA")
         data = bytearray(path.read_bytes())
         data[len(data) // 3] ^= 1
         path.write_bytes(data)
@@ -456,7 +492,7 @@ def test_a_damaged_file_is_refused_where_it_is_needed_and_else_left_alone(
         sql = form.format(spared)
         assert rows_of(lake.query(sql).frame()) == rows_of(asked_of_all(witness, sql))
     for needed in ("symbol = 'AAA'", "date = '2024-10-05'", "symbol LIKE '_AA' AND year(date) > 0"):
-        with pytest.raises(LakeError, match=r"date=2024-10-05/symbol=AAA/.*: damaged: "):
+        with pytest.raises(LakeError, match=r"date=2024-10-05/.*: damaged: "):
             lake.query(form.format(needed))
 
 
@@ -464,9 +500,9 @@ def test_a_query_that_needs_no_damaged_file_is_answered_whichever_are_damaged(
     tmp_path: Path, witness: duckdb.DuckDBPyConnection
 ) -> None:
     lake = make_lake(tmp_path)
-    spared = "date=2024-10-06/symbol=100%25"
-    for path in lake.glob("*/*/*/*.parquet"):
-        if spared not in str(path):
+    spared = {part_of(lake, schema, "2024-10-06", "100%") for schema in SCHEMAS}
+    for path in lake.glob("*/*/*.parquet"):
+        if path not in spared:
             path.write_bytes(b"not Parquet")
     opened = LakeDatabase(DirectoryStore(lake), Verifier())
     where = "WHERE date = '2024-10-06' AND symbol = '100%'"
