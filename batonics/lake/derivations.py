@@ -366,7 +366,7 @@ def _product_scale(left: Derivation, right: Derivation) -> Scale:
 
 def _constant(value: Node, dtype: Node | None = None) -> Derivation:
     """What a constant derives from; `dtype` is its type if the constant is an element of a list."""
-    if value["is_null"]:
+    if value.get("is_null"):
         return Derivation(None)
     dtype = value.get("type") or dtype or {}
     number = value["value"]
