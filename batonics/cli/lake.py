@@ -75,7 +75,7 @@ def load(
     in_this_order: InThisOrderOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Load files into a lake, by schema, date and symbol."""
+    """Load files into a lake, by schema and date, sorted by symbol."""
     from batonics.cli.progress import load_progress
     from batonics.jobs.lake_load import LakeLoad, LoadRequest
     from batonics.model.times import duration_ns, format_duration
@@ -261,7 +261,7 @@ def check(lake: LakeOption, quiet: QuietOption = False) -> None:
 
 @app.command("compact")
 def compact(lake: LakeOption, quiet: QuietOption = False) -> None:
-    """Merge small files of the same source, date and symbol."""
+    """Merge small files of the same source and date."""
     from batonics.jobs.lake_compact import compact_lake
 
     result = compact_lake(lake)

@@ -15,7 +15,7 @@ from batonics.cli.option_groups import SettingOption
 
 if TYPE_CHECKING:
     from batonics.frames.scan.sessions import SessionCalendar
-    from batonics.lake.catalog import RowFilter
+    from batonics.lake.part_search import RowFilter
     from batonics.model.prices import PriceUnit
 
 _FILES_HELP = "DBN files (plain, zstd, fragments) or NDJSON files"

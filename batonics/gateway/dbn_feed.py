@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from batonics.codec.framing import Framing
 from batonics.codec.messages import RTYPE_DEFINITION, RTYPE_SYMBOL_MAPPING, record_words
@@ -30,7 +32,8 @@ from batonics.gateway.joined_files import JoinedFiles
 from batonics.gateway.merge import merge_by_time
 from batonics.gateway.record_index import RecordIndex, record_headers
 from batonics.model.errors import DamagedInputError, InputError, UsageError
-from batonics.model.mbo import RTYPE_MBO
+from batonics.model.mbo import MBO_DTYPE, RTYPE_MBO, batch_from_records
+from batonics.model.record_hashes import record_hashes
 from batonics.sources.chunks import STDIN, ChunkReader
 from batonics.sources.file_order import overlap_error
 from batonics.sources.overlap import KeyedPiece, OverlapCheck
@@ -131,7 +134,9 @@ def _merge_files(
             # The upper words of a header are those of a book's key, in another order.
             publishers = headers >> np.uint64(16) & np.uint64(0xFFFF)
             keys = (publishers << np.uint64(32) | headers >> np.uint64(32)).astype(np.int64)
-            overlap = check.find([KeyedPiece(number, keys[is_mbo], unit_index(piece)[1][is_mbo])])
+            due_ns = unit_index(piece)[1]
+            find_hashes = partial(_mbo_hashes, piece, np.flatnonzero(is_mbo))
+            overlap = check.find([KeyedPiece(number, keys[is_mbo], due_ns[is_mbo], find_hashes)])
             if overlap is not None:
                 raise overlap_error(
                     paths[overlap.earlier],
@@ -143,6 +148,16 @@ def _merge_files(
             yield piece
 
     yield from merge_by_time([noted(number, stream) for number, stream in enumerate(streams)])
+
+
+def _mbo_hashes(
+    piece: FeedPiece, units: NDArray[np.intp], rows: NDArray[np.intp]
+) -> NDArray[np.uint64]:
+    """The hashes of some of the MBO records of a piece, which are these units of it."""
+    ends, _ = unit_index(piece)
+    starts = np.r_[0, ends[:-1]][units[rows]]
+    data = np.frombuffer(piece.data, np.uint8)[starts[:, None] + np.arange(MBO_DTYPE.itemsize)]
+    return record_hashes(batch_from_records(data.view(MBO_DTYPE)[:, 0]))
 
 
 class LengthPrefixedFeed:

@@ -23,7 +23,7 @@ from batonics.frames.scan.mbo_scan import SYMBOL, StreamFacts, scan_batches
 from batonics.frames.scan.row_extras import RowExtras, check_extra
 from batonics.frames.scan.sessions import SessionCalendar
 from batonics.frames.scan.sources import pull_frames
-from batonics.frames.scan.symbols import FrameSymbols
+from batonics.frames.scan.symbols import AliasWarning, FrameSymbols
 from batonics.frames.schemas.row_keys import ROW_TIME, SYMBOL_TIME, RowKeys
 from batonics.frames.schemas.table import find_schema
 from batonics.jobs.progress import ReadProgress
@@ -279,7 +279,7 @@ class Conversion:
         if request.end_ns is not None and not self._schema.time_depends_on_end:
             self._end = StreamEnd(request.end_ns + (self._schema.interval_ns or 0))
         self._complete = None if interval is None else CompleteIntervals(interval)
-        self._names = FrameSymbols(self.stream.symbols, request.symbols)
+        self._names = FrameSymbols(self.stream.symbols, request.symbols, AliasWarning())
         self._definitions = FrameDefinitions(self.stream.definitions)
         statuses = read_statuses(request.statuses) if request.statuses else self.stream.statuses
         facts = StreamFacts(statuses=lambda: statuses, sessions=request.sessions)

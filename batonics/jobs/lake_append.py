@@ -32,9 +32,10 @@ from batonics.frames.schemas.row_keys import RowKeys, RowPlaces
 from batonics.frames.schemas.schema import Schema
 from batonics.frames.schemas.table import find_schemas
 from batonics.jobs.lake_load import DEFAULT_SCHEMAS, LakeStates
-from batonics.lake.catalog import LoadedSource, Part, SchemaLoad
+from batonics.lake.catalog import LoadedSource, SchemaLoad
 from batonics.lake.commits import append_parts
 from batonics.lake.overlap import check_overlap
+from batonics.lake.part import Part
 from batonics.lake.parts import PartsWriter
 from batonics.lake.spans import SpanRecorder
 from batonics.lake.storage import StagingArea, Store, open_store

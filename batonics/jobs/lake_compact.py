@@ -1,11 +1,16 @@
 """Merges small parts of a lake.
 
-The rule here: a merge changes no row and no order, and joins parts of one load only, so that a
-source can still be replaced as a whole. Readers keep the old files until a vacuum.
+The rule here: a merge changes no row, and no order of the rows of a symbol. It joins parts of one
+load only, so that a source can still be replaced as a whole. Readers keep the old files until a
+vacuum.
+
+Each part is sorted by symbol, so a merge reads each of them once, from its beginning to its end.
 """
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -13,17 +18,23 @@ from sqlite3 import Connection
 from typing import NamedTuple
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from batonics.frames.schemas.table import find_schema
-from batonics.lake.catalog import PART_COLUMNS, Part, read_part
 from batonics.lake.commits import replace_parts
 from batonics.lake.digest import Verifier
-from batonics.lake.parts import PART_ROWS_MAX, PartFile, PartKey, date_to_day
+from batonics.lake.part import PART_COLUMNS, Part, read_part
+from batonics.lake.part_symbols import PartSymbols
+from batonics.lake.parts import PartFile, date_to_day, part_columns, part_rows_max
+from batonics.lake.row_sort import MERGED_ROWS, FrameReader, KeyRows, RowKey, merge_runs
 from batonics.lake.storage import Store, open_store
 
+MERGED_PARTS_MAX = 64
+"""Parts that are merged at once: each of them is open."""
 _PARTS_BY_LOAD = (
     f"SELECT load, {PART_COLUMNS}"  # noqa: S608 - no input
-    " FROM part WHERE removed_ns IS NULL ORDER BY schema, date, symbol, load, id"
+    " FROM part WHERE removed_ns IS NULL ORDER BY schema, date, load, id"
 )
 
 
@@ -40,7 +51,7 @@ class CompactResult(NamedTuple):
 
 
 def compact_lake(lake: str | Path) -> CompactResult:
-    """Merge the parts of each load, date and symbol, up to `PART_ROWS_MAX` rows each.
+    """Merge small parts of each load and date whose symbols overlap.
 
     Args:
         lake: the lake's directory, or `s3://BUCKET/PREFIX`.
@@ -49,16 +60,29 @@ def compact_lake(lake: str | Path) -> CompactResult:
         LakeError: there is no lake, or a part is damaged. OutputError: it cannot be written to.
     """
     store, verifier = open_store(lake), Verifier()
-    before = after = 0
-    for parts in store.catalog.read(_find_mergeable):
-        store.fetch(parts, verifier)
-        with store.stage() as staging:
-            file, merged = _merge(store, parts, staging.directory, staging.id)
-            verifier.check_unchanged(store.local_root, parts)
-            staging.publish([(file, merged.path)])
-            if store.catalog.commit(replace_parts([part.path for part in parts], [merged])):
-                before, after = before + len(parts), after + 1
-    return CompactResult(before, after)
+    made: dict[str, int] = {}
+    """How many parts each part was made of."""
+    while runs := store.catalog.read(_find_mergeable):
+        merged_any = False
+        for parts in runs:
+            merged = _merge(store, verifier, parts)
+            if merged is not None:
+                made[merged.path] = sum(made.pop(part.path, 1) for part in parts)
+                merged_any = True
+        if not merged_any:  # other processes replaced the parts meanwhile
+            break
+    return CompactResult(sum(made.values()), len(made))
+
+
+def _merge(store: Store, verifier: Verifier, parts: Sequence[Part]) -> Part | None:
+    """Merge parts; None if the lake no longer has all of them."""
+    store.fetch(parts, verifier)
+    with store.stage() as staging:
+        file, merged = _write_merged(store, parts, staging.directory, staging.id)
+        verifier.check_unchanged(store.local_root, parts)
+        staging.publish([(file, merged.path)])
+        is_done = store.catalog.commit(replace_parts([part.path for part in parts], [merged]))
+        return merged if is_done else None
 
 
 def _find_mergeable(connection: Connection) -> list[list[Part]]:
@@ -76,30 +100,73 @@ def _find_mergeable(connection: Connection) -> list[list[Part]]:
 def _place(of_load: tuple[int, Part]) -> tuple[object, ...]:
     """What the parts that become one share."""
     load, part = of_load
-    return load, part.schema, part.date, part.symbol, part.aliases
+    return load, part.schema, part.date
 
 
 def _split_runs(parts: Sequence[Part]) -> Iterator[list[Part]]:
-    """Consecutive parts with at most `PART_ROWS_MAX` rows in all."""
+    """Consecutive parts whose rows fit into one part, and are not sorted as they are."""
+    rows_max = part_rows_max(find_schema(parts[0].schema))
     run: list[Part] = []
+    aliases: dict[str | None, tuple[str, ...]] = {}
     for part in parts:
-        if run and sum(earlier.rows for earlier in run) + part.rows > PART_ROWS_MAX:
+        found = {entry.symbol: entry.aliases for entry in part.list_symbols()}
+        fits = sum(earlier.rows for earlier in run) + part.rows <= rows_max
+        is_alike = all(aliases.get(name, other) == other for name, other in found.items())
+        is_full = len(run) >= MERGED_PARTS_MAX
+        if (run and not (fits and is_alike and _overlap(run[-1], part))) or is_full:
             yield run
-            run = []
+            run, aliases = [], {}
         run.append(part)
+        aliases |= found
     yield run
 
 
-def _merge(store: Store, parts: Sequence[Part], directory: Path, prefix: str) -> tuple[Path, Part]:
+def _overlap(part: Part, following: Part) -> bool:
+    """Whether a part begins before the end of the part before it; a load's own parts do not."""
+    first, last = following.first_symbol, part.last_symbol
+    return first is None or (last is not None and first <= last)
+
+
+class _PartRun:
+    """The rows of a part, which are sorted.
+
+    Attributes:
+        keys: the keys, in order.
+    """
+
+    def __init__(self, path: Path, columns: pl.Schema, symbols: PartSymbols) -> None:
+        self.keys = [
+            KeyRows(RowKey(symbol, json.dumps(aliases)), rows, first, last)
+            for symbol, rows, first, last, aliases in symbols
+        ]
+        self._path, self._columns = path, columns
+        self._reader = FrameReader(self._frames())
+
+    def _frames(self) -> Iterator[pl.DataFrame]:
+        # Polars would run a query for each part, and they would wait for each other.
+        with pq.ParquetFile(self._path) as file:
+            for batch in file.iter_batches(MERGED_ROWS, use_threads=False):
+                frame = pl.DataFrame(pa.Table.from_batches([batch]))
+                yield frame.select(self._columns.names()).cast(self._columns)
+
+    def take(self, rows: int) -> Iterator[pl.DataFrame]:
+        """See `Run`."""
+        return self._reader.take(rows)
+
+
+def _write_merged(
+    store: Store, parts: Sequence[Part], directory: Path, prefix: str
+) -> tuple[Path, Part]:
     schema = find_schema(parts[0].schema)
-    key = PartKey(date_to_day(parts[0].date), parts[0].symbol, parts[0].aliases)
-    merged = PartFile(directory / "part.parquet", schema, key)
+    columns = part_columns(schema)
+    runs = [_PartRun(store.local_path(part), columns, part.list_symbols()) for part in parts]
+    totals = Counter[RowKey]()
+    for run in runs:
+        totals.update({found.key: found.rows for found in run.keys})
+    merged = PartFile(directory / "part.parquet", schema, date_to_day(parts[0].date), totals)
     try:
-        for part in parts:
-            rows = pl.scan_parquet(store.local_path(part), schema=schema.lake_columns, glob=False)
-            for frame in rows.collect_batches(lazy=True, maintain_order=True):
-                merged.write(frame)
-            merged.extend_times(part.ts_min, part.ts_max)
+        for block in merge_runs(runs):
+            merged.write(block)
         return merged.close(f"{prefix}-0000")
     except BaseException:
         merged.abandon()

@@ -11,6 +11,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -19,20 +21,25 @@ from typing import NamedTuple
 
 import polars as pl
 
+from batonics.frames.scan.mbo_scan import SYMBOL
 from batonics.frames.schemas.schema import Schema
 from batonics.frames.schemas.table import find_schema
-from batonics.lake import catalog
-from batonics.lake.catalog import CATALOG_FILE, NO_FILTER, Part, RowFilter
+from batonics.lake import catalog, part_search
+from batonics.lake.catalog import CATALOG_FILE
 from batonics.lake.lake import Lake
-from batonics.lake.part_paths import part_directory
+from batonics.lake.part import Part
+from batonics.lake.part_paths import symbol_directory
+from batonics.lake.part_search import NO_FILTER, RowFilter
+from batonics.lake.parts import part_columns
 from batonics.lake.row_filters import (
     check_row_filter,
     check_schema,
     filter_rows,
+    find_alias_note,
     parse_row_filter,
 )
 from batonics.model.arguments import SchemaNames, SymbolNames, check_arguments
-from batonics.model.errors import LakeError, OutputError, UsageError
+from batonics.model.errors import DataWarning, LakeError, OutputError, UsageError
 from batonics.model.times import Time
 from batonics.sinks.atomic import WRITTEN, add_output
 from batonics.sinks.delta import (
@@ -98,11 +105,13 @@ class PartitionExport(NamedTuple):
 
     Attributes:
         partition: partition of the table for the rows.
-        parts: parts of the lake with the rows.
+        rows: parts of the lake with the rows, and their symbol in each part.
+        bytes: the share of the parts' bytes that the rows have.
     """
 
     partition: DeltaPartition
-    parts: list[Part]
+    rows: list[tuple[Part, str | None]]
+    bytes: int
 
 
 class LakeExport:
@@ -124,10 +133,11 @@ class LakeExport:
         self._lake = Lake(request.lake)
         for schema in request.schemas:
             check_schema(self._lake.store, schema)
-        check_row_filter(self._lake.store, request.row_filter)
+        row_filter = request.row_filter
+        check_row_filter(self._lake.store, row_filter)
         self._parts = self._lake.store.catalog.read(
             lambda connection: {
-                schema: catalog.find_parts(schema, request.row_filter)(connection)
+                schema: part_search.find_parts(schema, row_filter)(connection)
                 for schema in request.schemas or catalog.loaded_schemas(connection)
             }
         )
@@ -135,6 +145,9 @@ class LakeExport:
             raise UsageError(f"{self._lake.store.name}: has no schemas to export")
         for schema in self._parts:
             check_delta_target(self._directory / schema)
+        notes = (find_alias_note(parts, row_filter.symbols) for parts in self._parts.values())
+        if note := next(filter(None, notes), ""):
+            warnings.warn(note, DataWarning, stacklevel=2)
         self.bytes_total = sum(part.bytes for parts in self._parts.values() for part in parts)
 
     def run(self) -> Iterator[ExportResult]:
@@ -162,7 +175,7 @@ class LakeExport:
         with open_delta(self._directory / schema.name, schema.lake_columns) as output:
             if output.digest == digest:
                 output.sync()
-                self._advance(parts)
+                self._advance(sum(part.bytes for part in parts))
                 return ExportResult(schema.name)
             kept_keys = [
                 export.partition.key
@@ -173,38 +186,38 @@ class LakeExport:
             for export in partitions:
                 if export.partition.key not in output.reusable_keys:
                     rows += self._write(output, schema, export)
-                self._advance(export.parts)
+                self._advance(export.bytes)
             return ExportResult(schema.name, rows, output.commit(kept_keys, digest))
 
     def _write(self, output: DeltaOutput, schema: Schema, export: PartitionExport) -> int:
         with output.file(export.partition) as file:
-            for frame in self._frames(schema, export.parts):
-                file.write(frame)
+            for part, symbol in export.rows:
+                for frame in self._frames(schema, part, symbol):
+                    file.write(frame)
         return file.rows
 
-    def _frames(self, schema: Schema, parts: Sequence[Part]) -> Iterator[pl.DataFrame]:
-        """The rows of a date and symbol within the filter, in frames."""
+    def _frames(self, schema: Schema, part: Part, symbol: str | None) -> Iterator[pl.DataFrame]:
+        """The rows of a part and symbol within the filter, in frames."""
         store = self._lake.store
-        store.fetch(parts, self._lake.verifier)
+        store.fetch([part], self._lake.verifier)
+        path = store.local_path(part)
         rows = pl.scan_parquet(
-            [store.local_path(part) for part in parts],
-            schema=schema.lake_columns,
-            hive_partitioning=False,
-            glob=False,
+            path, schema=part_columns(schema), hive_partitioning=False, glob=False
         )
         try:
-            date = pl.lit(parts[0].date, pl.String).str.to_date()
-            filtered = filter_rows(rows, schema, self._row_filter, date)
+            of_symbol = rows.filter(pl.col(SYMBOL).eq_missing(pl.lit(symbol, pl.String)))
+            date = pl.lit(part.date, pl.String).str.to_date()
+            filtered = filter_rows(of_symbol.drop(SYMBOL), schema, self._row_filter, date)
             yield from filtered.collect_batches(lazy=True, maintain_order=True)
         except (OSError, pl.exceptions.PolarsError) as error:
-            self._lake.verifier.check_unchanged(store.local_root, parts)
+            self._lake.verifier.check_unchanged(store.local_root, [part])
             reason = str(error).partition("\n")[0]
-            raise LakeError(f"{store.local_path(parts[0])}: cannot be read: {reason}") from None
-        self._lake.verifier.check_unchanged(store.local_root, parts)
+            raise LakeError(f"{path}: cannot be read: {reason}") from None
+        self._lake.verifier.check_unchanged(store.local_root, [part])
 
-    def _advance(self, parts: Sequence[Part]) -> None:
+    def _advance(self, count: int) -> None:
         if self.progress is not None:
-            self.progress(sum(part.bytes for part in parts))
+            self.progress(count)
 
 
 @check_arguments
@@ -239,21 +252,20 @@ def export_lake(  # noqa: PLR0913 - settings, by keyword
 
 
 def _partition_exports(parts: Sequence[Part], row_filter: RowFilter) -> Iterator[PartitionExport]:
-    """The parts of each date and symbol, in the order of the lake."""
+    """The rows of each date and symbol, in the order of the lake."""
     bounds = [row_filter.start_ns, row_filter.end_ns]
 
-    groups: dict[tuple[str | None, str | None], list[Part]] = {}
+    groups: dict[tuple[str | None, str | None], list[tuple[Part, str | None]]] = {}
+    sizes = Counter[tuple[str | None, str | None]]()
     for part in parts:
-        key = part.date, part.symbol_among(row_filter.symbols)
-        groups.setdefault(key, []).append(part)
-    for (date, symbol), same_key in groups.items():
-        digest = _digest(
-            [EXPORT_FORMAT, date, symbol, *bounds, *(part.digest for part in same_key)]
-        )
-        # The directory is named as in the lake.
-        directory = part_directory(same_key[0].schema, date, symbol)
-        directory = directory.partition("/")[2]
-        yield PartitionExport(DeltaPartition(digest, directory, date, symbol), same_key)
+        for symbol, stored, _ in part.list_symbols().shown(row_filter.symbols):
+            groups.setdefault((part.date, symbol), []).append((part, stored.symbol))
+            sizes[part.date, symbol] += part.bytes * stored.rows // part.rows
+    for (date, symbol), rows in groups.items():
+        sources = [[part.digest, stored] for part, stored in rows]
+        digest = _digest([EXPORT_FORMAT, date, symbol, *bounds, *sources])
+        partition = DeltaPartition(digest, symbol_directory(date, symbol), date, symbol)
+        yield PartitionExport(partition, rows, sizes[date, symbol])
 
 
 def _digest(values: Sequence[object]) -> str:

@@ -23,7 +23,7 @@ from batonics.frames.schemas.table import (
     schema_forms,
 )
 from batonics.jobs.lake_load import LakeLoad, LoadRequest
-from batonics.lake.catalog import NO_FILTER, RowFilter
+from batonics.lake.part_search import NO_FILTER, RowFilter
 from batonics.lake.query_file import QueryFile, read_query
 from batonics.lake.query_result import QueryResult
 from batonics.lake.sql import LakeDatabase, find_named_schemas, open_lake_database

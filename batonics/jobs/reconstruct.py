@@ -19,11 +19,11 @@ from batonics.book.event_cutoff import EventCutoff
 from batonics.book.state import Anomaly
 from batonics.frames.scan.trading_statuses import TradingStatuses
 from batonics.jobs.progress import ReadProgress
-from batonics.jobs.symbol_selection import SymbolSelection
+from batonics.jobs.symbol_selection import SymbolSelection, warn_of_aliases
 from batonics.model.answers import AsOf, DataSpan
 from batonics.model.arguments import SymbolsOrIds, check_arguments, symbol_list
 from batonics.model.errors import CheckpointError, DataWarning, UsageError
-from batonics.model.mbo import MboBatch, slice_batch
+from batonics.model.mbo import UNDEF_TIMESTAMP, MboBatch, slice_batch
 from batonics.model.prices import PriceUnit
 from batonics.model.symbols import SymbolMap
 from batonics.model.times import Time, time_ns
@@ -131,6 +131,7 @@ def reconstruct_files(
     # The output is opened before the input, so a run finds at once that it cannot write.
     with open_atomic(books.path) as file:
         run = _run(request, snapshots, progress)
+        run.warn_of_aliases()
         write_books(
             file,
             run.engine,
@@ -152,7 +153,7 @@ def _run(
         run.progress = progress
         run.run()
         return run
-    from batonics.frames.scan.symbols import FrameSymbols
+    from batonics.frames.scan.symbols import AliasWarning, FrameSymbols
     from batonics.jobs.snapshots import check_snapshots, write_snapshots
 
     check_snapshots(snapshots.path, snapshots.every)
@@ -162,7 +163,7 @@ def _run(
         write_snapshots(
             run.batches(),
             run.engine,
-            FrameSymbols(run.stream.symbols, request.symbols),
+            FrameSymbols(run.stream.symbols, request.symbols, AliasWarning()),
             file,
             path=snapshots.path,
             every=snapshots.every,
@@ -217,6 +218,13 @@ class Reconstruction:
         """The time of the books, their trading statuses then, and the times of their records."""
         as_of = AsOf.of_records(self.request.at_ns, self.data)
         return as_of._replace(trading=self._trading.at(self.engine.keys(), as_of.time_ns))
+
+    def warn_of_aliases(self) -> None:
+        """Warn if the books show one of several symbols of an instrument."""
+        last_ns = self.engine.last_seen()[:, 1].tolist()
+        books = zip(self.engine.keys(), last_ns, strict=True)
+        seen = ((key[1], min(ts_recv, UNDEF_TIMESTAMP - 1)) for key, ts_recv in books)
+        warn_of_aliases(self.symbols, seen)
 
     def run(self) -> None:
         """Fold the whole input."""
@@ -362,4 +370,5 @@ def reconstruct(  # noqa: PLR0913 - settings, by keyword
     for warning in as_of.warnings():
         message = f"{warning.meaning}; {as_of.data.describe()}"
         warnings.warn(message, DataWarning, stacklevel=3)  # the caller of `check_arguments`
+    run.warn_of_aliases()
     return Books(run.engine, run.symbols, as_of)

@@ -9,7 +9,7 @@ of, is a DataWarning at the end.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +23,31 @@ from batonics.model.symbols import (
     IntervalMap,
     MappingInterval,
     SymbolMap,
+    alias_note,
     is_instrument_id,
     list_names,
     selected_names,
     suggest_symbols,
 )
+from batonics.model.times import format_time
 from batonics.sources.stream import MboStream
+
+
+def warn_of_aliases(symbols: SymbolMap, seen: Iterable[tuple[int, int]]) -> None:
+    """Warn, with a DataWarning, if a document shows one of several symbols of a book.
+
+    Args:
+        symbols: the symbols that the document uses.
+        seen: instrument id of each book, and the time at which it has its symbol.
+    """
+    if not symbols.may_have_aliases:
+        return
+    for instrument_id, ts_ns in seen:
+        found = symbols.symbols_at(instrument_id, ts_ns)
+        if len(found) > 1:
+            date = str(format_time(ts_ns)).partition("T")[0]
+            warnings.warn(alias_note(found[1], found[0], date), DataWarning, stacklevel=2)
+            return
 
 
 class SymbolSelection:

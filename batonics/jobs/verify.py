@@ -47,7 +47,7 @@ from batonics.jobs.convert import ConvertRequest
 from batonics.jobs.explanations import explain_anomaly, explain_status
 from batonics.jobs.progress import ProgressBars, ReadProgress
 from batonics.jobs.record_windows import RecordWindows, WindowLength
-from batonics.jobs.symbol_selection import SymbolSelection
+from batonics.jobs.symbol_selection import SymbolSelection, warn_of_aliases
 from batonics.model.mbo import UNDEF_TIMESTAMP, Flag, MboBatch, record_keys
 from batonics.model.prices import format_price
 from batonics.reference.books import DerivedBooks
@@ -262,6 +262,8 @@ class Verification:
     # ------------------------------------------------------------------ reporting
 
     def _report(self) -> dict[str, Any]:
+        seen = ((key & 0xFFFFFFFF, ts_ns) for key, ts_ns in self._tallies.last_ns.items())
+        warn_of_aliases(self._selection.symbols, seen)
         length, events = self._request.every
         return {
             "schema": REPORT_SCHEMA,

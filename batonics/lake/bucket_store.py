@@ -5,7 +5,7 @@ names is whole before it is named. There are no locks: each load gives its parts
 its commit is one put (`object_catalog.py`).
 
     PREFIX/catalog.sqlite                                          the catalog
-    PREFIX/mbp-10/date=2025-09-24/symbol=CLX5/ID-0000.parquet      a part
+    PREFIX/mbp-10/date=2025-09-24/ID-0000.parquet                  a part
 
 A killed load leaves objects that the catalog does not name. Since nothing shows whether a load
 still runs, such an object is an orphan only after a day; `vacuum` removes orphans. A load that
@@ -22,9 +22,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from batonics.lake.bucket_client import BucketClient
-from batonics.lake.catalog import CATALOG_FILE, Part, known_paths
+from batonics.lake.catalog import CATALOG_FILE, known_paths
 from batonics.lake.digest import Verifier
 from batonics.lake.object_catalog import ObjectCatalog
+from batonics.lake.part import Part
 from batonics.lake.part_cache import PartCache
 from batonics.lake.part_paths import rebuild_part_path
 from batonics.model.errors import LakeError, OutputError
@@ -110,10 +111,6 @@ class BucketStore:
     def fetch(self, parts: Sequence[Part], verifier: Verifier) -> None:
         """See `Store`; parts are downloaded into the cache."""
         self._cache.fetch(parts, verifier)
-
-    def plan_paths(self, parts: Sequence[Part]) -> list[str]:
-        """See `Store`; the files are empty."""
-        return self._cache.plan_paths(parts)
 
     def verify(self, part: Part) -> None:
         """See `Store`; the object is read, whatever the cache has."""

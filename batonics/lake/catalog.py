@@ -10,21 +10,22 @@ was killed at whatever time.
 | source | a file, several files that are one stream, or a live feed, as it was when it was loaded |
 | load   | one schema of a source, and the version of batonics that derived it                    |
 | span   | when a source has records of a book on a day (`spans.py`)                              |
-| part   | a Parquet file of one load, date and symbol; `removed_ns` once another file replaced it |
+| part   | a Parquet file of one load and date; `removed_ns` once another file replaced it        |
 
-This module has the tables and the transactions that read them; `commits.py` has those that write.
+This module has the tables, and the transactions that read loads and sources; `part_search.py` finds
+parts, and `commits.py` has the transactions that write.
 The catalog is an SQLite database: a file of a lake in a directory (`file_catalog.py`), an object of
 a lake in a bucket (`object_catalog.py`).
 """
 
 from __future__ import annotations
 
-import json
 import sqlite3
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol, TypeVar
+from collections.abc import Callable
+from typing import NamedTuple, Protocol, TypeVar
 
-from batonics.lake.part_paths import check_part_path, check_schema_name
+from batonics.lake.part import Part
+from batonics.lake.part_paths import check_schema_name
 from batonics.model.errors import LakeError
 
 T = TypeVar("T")
@@ -33,9 +34,10 @@ Transaction = Callable[[sqlite3.Connection], T]
 
 CATALOG_FILE = "catalog.sqlite"
 """Name of the catalog below the lake's root."""
-CATALOG_FORMAT = 3
-"""The format of the tables and of the parts; 1: rows without their place in the stream, 2: parts
-with one symbol each, sources without the times of their books, intervals without `complete`."""
+CATALOG_FORMAT = 5
+"""The format of the tables and of the parts; 1: rows without their place in the stream, 2: sources
+without the times of their books, intervals without `complete`, 3: times of books without the hashes
+of their records, 4: a part for each symbol."""
 
 _TABLES = (
     # STRICT: a value of another type is an error that SQLite reports.
@@ -52,6 +54,8 @@ _TABLES = (
         source INTEGER NOT NULL REFERENCES source,
         first_ns INTEGER NOT NULL,
         last_ns INTEGER NOT NULL,
+        first_hashes BLOB NOT NULL,
+        last_hashes BLOB NOT NULL,
         PRIMARY KEY (day, publisher_id, instrument, source, first_ns)
     ) STRICT, WITHOUT ROWID""",
     """CREATE TABLE load (
@@ -68,82 +72,25 @@ _TABLES = (
         path TEXT NOT NULL UNIQUE,
         schema TEXT NOT NULL,
         date TEXT,
-        symbol TEXT,
         load INTEGER,
         digest TEXT NOT NULL,
         bytes INTEGER NOT NULL,
         rows INTEGER NOT NULL,
         ts_min INTEGER,
         ts_max INTEGER,
+        first_symbol TEXT,
+        last_symbol TEXT,
         aliases TEXT NOT NULL,
+        symbols BLOB NOT NULL,
         removed_ns INTEGER
     ) STRICT""",
     # The index repeats every column that decides whether a part is read: `check_catalog` compares.
-    """CREATE INDEX part_live ON part (schema, date, symbol, aliases, ts_min, ts_max, rows, bytes)
+    # `symbols` has a checksum of its own.
+    """CREATE INDEX part_live ON part
+        (schema, date, first_symbol, last_symbol, aliases, ts_min, ts_max, rows, bytes)
         WHERE removed_ns IS NULL""",
     "CREATE INDEX part_load ON part (load)",
 )
-
-
-NO_ALIASES = "[]"
-"""`Part.aliases` of rows with one symbol."""
-
-
-class Part(NamedTuple):
-    """A Parquet file of a lake.
-
-    Attributes:
-        path: path from the lake's root: `mbp-10/date=2025-09-24/symbol=CLX5/1f03...-0000.parquet`.
-        schema: name of its rows' schema (`frames/schemas/table.py`).
-        date: ISO date of its rows, UTC; None if no row has a time.
-        symbol: symbol of its rows; None if nothing names their instruments.
-        digest: SHA-256 of the file, in hex.
-        bytes: size of the file.
-        rows: number of rows.
-        ts_min: least time of its rows, in nanoseconds since the epoch; None if no row has a time.
-        ts_max: greatest time of its rows, likewise.
-        aliases: the other symbols of all its rows (rule 2), as a JSON array.
-    """
-
-    path: str
-    schema: str
-    date: str | None
-    symbol: str | None
-    digest: str
-    bytes: int
-    rows: int
-    ts_min: int | None
-    ts_max: int | None
-    aliases: str = NO_ALIASES
-
-    def symbol_among(self, symbols: Sequence[str]) -> str | None:
-        """The symbol of its rows in answers about some of their symbols; empty: about all."""
-        if not symbols or self.symbol in symbols:
-            return self.symbol
-        return next(name for name in self.other_symbols() if name in symbols)
-
-    def other_symbols(self) -> list[str]:
-        """The other symbols of its rows."""
-        names: list[str] = [] if self.aliases == NO_ALIASES else json.loads(self.aliases)
-        return names
-
-
-def read_part(row: Sequence[Any]) -> Part:
-    """The part of a row of the catalog, with the columns of `Part`.
-
-    Raises:
-        LakeError: its path is none of a part (`part_paths.py`), or its aliases are no symbols.
-    """
-    part = Part(*row)
-    check_part_path(part.path, part.schema, part.date, part.symbol)
-    if part.aliases != NO_ALIASES:
-        try:
-            is_list = all(isinstance(name, str) for name in part.other_symbols())
-        except (ValueError, TypeError, RecursionError):
-            is_list = False
-        if not is_list:
-            raise LakeError(f"{part.path}: its aliases in the lake's catalog are no symbols")
-    return part
 
 
 class LoadedSource(NamedTuple):
@@ -176,25 +123,6 @@ class SchemaLoad(NamedTuple):
     def rows(self) -> int:
         """Number of rows in all parts."""
         return sum(part.rows for part in self.parts)
-
-
-class RowFilter(NamedTuple):
-    """The rows that a reader asks for; by default all rows.
-
-    Attributes:
-        symbols: only rows of these symbols; empty: of all symbols.
-        start_ns: only rows of this time or later; None: no such limit.
-        end_ns: only rows of earlier times; None: no such limit.
-            A row without a time passes neither limit.
-    """
-
-    symbols: tuple[str, ...] = ()
-    start_ns: int | None = None
-    end_ns: int | None = None
-
-
-NO_FILTER = RowFilter()
-"""All rows."""
 
 
 class Catalog(Protocol):
@@ -247,65 +175,6 @@ def check_catalog(connection: sqlite3.Connection, name: str) -> None:
         )
 
 
-PART_COLUMNS = ", ".join(Part._fields)
-
-
-def find_parts(schema: str, row_filter: RowFilter = NO_FILTER) -> Transaction[list[Part]]:
-    """The parts of a schema that may have rows of the filter, by date, symbol and load."""
-    where, values = ["removed_ns IS NULL", "schema = ?"], [schema]
-    _select_symbols(row_filter, where, values)
-    for bound, test in ((row_filter.start_ns, "ts_max >= ?"), (row_filter.end_ns, "ts_min < ?")):
-        if bound is not None:
-            where.append(test)
-            values.append(min(bound, 2**63 - 1))  # type: ignore[arg-type]
-    text = f"SELECT {PART_COLUMNS} FROM part WHERE {' AND '.join(where)}"  # noqa: S608 - no input
-    order = " ORDER BY date, symbol, load, id"
-
-    def run(connection: sqlite3.Connection) -> list[Part]:
-        return [read_part(row) for row in connection.execute(text + order, values)]
-
-    return run
-
-
-def find_time_span(row_filter: RowFilter) -> Transaction[tuple[int, int] | None]:
-    """The least and greatest time of parts that may have rows of the filter; None: there is none.
-
-    Parts without times are not among them.
-    """
-    where, values = ["removed_ns IS NULL", "ts_min IS NOT NULL"], list[str]()
-    _select_symbols(row_filter, where, values)
-    bounds = [
-        (row_filter.start_ns, "ts_max >= {}"),
-        (row_filter.end_ns, "ts_min < {}"),
-    ]
-    where += [test.format(min(bound, 2**63 - 1)) for bound, test in bounds if bound is not None]
-    text = f"SELECT min(ts_min), max(ts_max) FROM part WHERE {' AND '.join(where)}"  # noqa: S608 - no input
-
-    def run(connection: sqlite3.Connection) -> tuple[int, int] | None:
-        first, last = connection.execute(text, values).fetchone()
-        return None if first is None else (first, last)
-
-    return run
-
-
-def _select_symbols(row_filter: RowFilter, where: list[str], values: list[str]) -> None:
-    """Add the condition for parts whose rows have a symbol of the filter, and its values."""
-    if row_filter.symbols:
-        where.append(
-            "(symbol IN (SELECT value FROM json_each(?))"
-            " OR EXISTS (SELECT value FROM json_each(aliases)"
-            " INTERSECT SELECT value FROM json_each(?)))"
-        )
-        values += [json.dumps(row_filter.symbols)] * 2
-
-
-def all_parts(connection: sqlite3.Connection) -> list[Part]:
-    """Every part of the lake, by schema, date, symbol and load."""
-    text = f"SELECT {PART_COLUMNS} FROM part WHERE removed_ns IS NULL"  # noqa: S608
-    rows = connection.execute(f"{text} ORDER BY schema, date, symbol, load, id")
-    return [read_part(row) for row in rows]
-
-
 def loaded_schemas(connection: sqlite3.Connection) -> list[str]:
     """The names of all schemas that were loaded."""
     rows = connection.execute("SELECT DISTINCT schema FROM load ORDER BY schema")
@@ -318,15 +187,6 @@ def all_loads(connection: sqlite3.Connection) -> list[tuple[str, str, int, int, 
         "SELECT name, schema, rows, at_ns, version, digest FROM load"
         " JOIN source ON source.id = load.source ORDER BY name, schema"
     ).fetchall()
-
-
-def loaded_symbols(connection: sqlite3.Connection) -> list[str]:
-    """The symbols of all rows."""
-    rows = connection.execute(
-        "SELECT symbol FROM part WHERE removed_ns IS NULL AND symbol IS NOT NULL"
-        " UNION SELECT value FROM part, json_each(aliases) WHERE removed_ns IS NULL ORDER BY 1"
-    )
-    return [name for (name,) in rows]
 
 
 class SourceRecord(NamedTuple):

@@ -12,15 +12,14 @@ from collections.abc import Iterable, Sequence
 from itertools import repeat
 
 from batonics.lake.catalog import (
-    PART_COLUMNS,
     LoadedSource,
-    Part,
     SchemaLoad,
     Transaction,
     find_source_by_digest,
     find_source_by_name,
 )
 from batonics.lake.overlap import check_overlap, write_spans
+from batonics.lake.part import PART_COLUMNS, Part
 from batonics.lake.spans import BookSpan
 
 

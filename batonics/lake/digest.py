@@ -15,7 +15,7 @@ from pathlib import Path
 from threading import Event, Lock
 from typing import NamedTuple
 
-from batonics.lake.catalog import Part
+from batonics.lake.part import Part
 from batonics.model.errors import LakeError
 from batonics.sinks.owned_directory import open_directory, open_regular
 

@@ -5,7 +5,7 @@ changes after that. A load writes below `.loading/` until all of its files are c
 below the root is reached through a link (`sinks/owned_directory.py`).
 
     LAKE/catalog.sqlite                                           the catalog (`catalog.py`)
-    LAKE/mbp-10/date=2025-09-24/symbol=CLX5/ID-0000.parquet       a part
+    LAKE/mbp-10/date=2025-09-24/ID-0000.parquet                   a part
     LAKE/.loading/ID/                                             the staging area of a load
     LAKE/.loading/ID/moves                                        written before files are moved
 
@@ -25,9 +25,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from batonics.lake.catalog import CATALOG_FILE, Part, known_paths
+from batonics.lake.catalog import CATALOG_FILE, known_paths
 from batonics.lake.digest import Verifier
 from batonics.lake.file_catalog import FileCatalog
+from batonics.lake.part import Part
 from batonics.lake.part_paths import PART_DEPTH, rebuild_part_path
 from batonics.model.errors import LakeError, OutputError
 from batonics.sinks.atomic import sync_path
@@ -130,10 +131,6 @@ class DirectoryStore:
     def fetch(self, parts: Sequence[Part], verifier: Verifier) -> None:
         """See `Store`; parts are on this machine already, and are verified."""
         verifier.check(self.root, parts)
-
-    def plan_paths(self, parts: Sequence[Part]) -> list[str]:
-        """See `Store`; the paths are those of the parts."""
-        return [str(self.local_path(part)) for part in parts]
 
     def verify(self, part: Part) -> None:
         """See `Store`."""

@@ -32,6 +32,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 from batonics.lake.catalog import T, Transaction, check_catalog, make_tables, one_line
+from batonics.lake.part import DamagedSymbolsError
 from batonics.model.errors import LakeError, OutputError
 from batonics.sinks.temporary import temporary_directory
 
@@ -213,7 +214,7 @@ def _read_errors(path: Path) -> Iterator[None]:
         if _code(error) in _UNSETTLED:
             raise _UnsettledError(one_line(error)) from None
         raise LakeError(f"{path}: cannot be used: {one_line(error)}") from None
-    except UnicodeDecodeError as error:  # in a message of SQLite
+    except (UnicodeDecodeError, DamagedSymbolsError) as error:  # the first in a message of SQLite
         raise LakeError(f"{path}: damaged: {error}") from None
     except OSError as error:
         file = error.filename or path

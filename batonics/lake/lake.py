@@ -9,7 +9,6 @@ import time
 import warnings
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
-from itertools import groupby
 from os import PathLike, fspath
 from pathlib import Path
 
@@ -21,20 +20,21 @@ from batonics.frames.html import html_table
 from batonics.frames.scan.mbo_scan import SYMBOL
 from batonics.frames.schemas.schema import Schema
 from batonics.frames.schemas.table import find_schema
-from batonics.lake import catalog
-from batonics.lake.catalog import NO_FILTER, Part, RowFilter
+from batonics.lake import catalog, part_search
 from batonics.lake.commits import forget_parts
 from batonics.lake.digest import Verifier
-from batonics.lake.part_paths import abbreviated_symbols
-from batonics.lake.parts import HIVE_SCHEMA
+from batonics.lake.part import Part
+from batonics.lake.part_search import NO_FILTER, RowFilter
+from batonics.lake.parts import HIVE_SCHEMA, part_columns
 from batonics.lake.row_filters import (
-    alias_note,
     check_row_filter,
     check_schema,
     filter_rows,
+    find_alias_note,
     parse_row_filter,
 )
 from batonics.lake.storage import open_store
+from batonics.lake.symbol_groups import group_by_symbols
 from batonics.model.arguments import SymbolNames, check_methods
 from batonics.model.errors import DataWarning, LakeError, UsageError
 from batonics.model.prices import PriceUnit
@@ -77,13 +77,20 @@ class Lake:
         Columns: schema (String); number of parts, dates and symbols (UInt32); rows, bytes (Int64);
         first and last time of the rows (Datetime ns UTC).
         """
+        parts = self.store.catalog.read(part_search.all_parts)
+        symbols: dict[str, set[str | None]] = {}
+        for part in parts:
+            symbols.setdefault(part.schema, set()).update(part.list_symbols().names)
+        counts_of = {name: len(found) for name, found in symbols.items()}
         totals = (
-            self.parts()
+            _parts_frame(parts)
             .group_by("schema")
             .agg(
                 parts=pl.len(),
                 dates=pl.col("date").n_unique(),
-                symbols=pl.col("symbol").n_unique(),
+                symbols=pl.col("schema")
+                .first()
+                .replace_strict(counts_of, default=0, return_dtype=pl.UInt32),
                 rows=pl.sum("rows"),
                 bytes=pl.sum("bytes"),
                 first=pl.min("ts_min"),
@@ -101,13 +108,14 @@ class Lake:
         return self.store.catalog.read(catalog.loaded_schemas)
 
     def parts(self) -> pl.DataFrame:
-        """The parts in the catalog, one row a part, by schema, date and symbol.
+        """The parts in the catalog, one row a part, by schema and date.
 
-        Columns: schema, symbol (String), date (Date), rows, bytes (Int64), least and greatest time
-        of the rows ts_min and ts_max (Datetime ns UTC), path from the root (String), digest
-        (String, SHA-256 in hex), aliases: the other symbols of the rows (String, a JSON array).
+        Columns: schema (String), date (Date), first_symbol and last_symbol of the rows, which are
+        sorted (String), number of symbols (UInt32), rows, bytes (Int64), least and greatest time of
+        the rows ts_min and ts_max (Datetime ns UTC), path from the root (String), digest (String,
+        SHA-256 in hex), aliases: the other symbols of any rows (String, a JSON array).
         """
-        rows = self.store.catalog.read(catalog.all_parts)
+        rows = self.store.catalog.read(part_search.all_parts)
         return _parts_frame(rows)
 
     def sources(self) -> pl.DataFrame:
@@ -154,14 +162,15 @@ class Lake:
         end: Time | None = None,
         prices: PriceUnit = "fixed",
     ) -> pl.LazyFrame:
-        """A LazyFrame of a schema's rows, by date and symbol.
+        """A LazyFrame of a schema's rows, by date and load; those of a load are sorted by symbol.
 
         Dtypes are those of the frames that were loaded; the place of the row (`source`, Datetime
         ns UTC, and `position`, UInt64), `date` (Date) and `symbol` (String) follow the columns.
         This call chooses files by symbols and times, and verifies them; Polars pushes later filters
         and selections down into them. A row has one `symbol`: one of `symbols`, if they are given.
-        Where an instrument has several symbols at once, `symbols` finds its rows by each of them,
-        and a filter of the column `symbol` does not; a DataWarning says so.
+        Where an instrument has several symbols at once, one name in `symbols` finds all its rows.
+        A filter of the column `symbol` does not, nor do several of these names together: a
+        DataWarning says which name the rows have.
 
         Args: those of `files`, and
             prices: the unit of prices: "fixed", "decimal" or "float" (`frames/columns/prices.py`).
@@ -174,16 +183,14 @@ class Lake:
         row_filter = self._row_filter(symbols, start, end)
         check_schema(self.store, schema)
         found = find_schema(schema)
-        columns = pl.Schema({**found.lake_columns, **HIVE_SCHEMA})
+        columns = pl.Schema({**found.lake_columns, **HIVE_SCHEMA, SYMBOL: pl.String()})
         parts = self._fetch(schema, row_filter)
         if not parts:
             if row_filter != NO_FILTER:
                 note = f"{schema}: no rows of the symbols and times"
                 warnings.warn(note, DataWarning, stacklevel=3)
             return scan_prices(pl.LazyFrame(schema=columns), prices)
-        aliased = next((part for part in parts if part.other_symbols()), None)
-        if aliased is not None and not row_filter.symbols:
-            note = alias_note(aliased, aliased.other_symbols()[0])
+        if note := find_alias_note(parts, row_filter.symbols):
             warnings.warn(note, DataWarning, stacklevel=3)
         root = self.store.local_root
         if "=" in str(root):
@@ -198,19 +205,18 @@ class Lake:
         self, parts: Sequence[Part], schema: Schema, symbols: Sequence[str]
     ) -> pl.LazyFrame:
         scans = []
-        for alias, group in groupby(parts, lambda part: _find_alias(part, symbols)):
-            run = list(group)
+        for group in group_by_symbols(parts, symbols):
             rows = pl.scan_parquet(
-                [self.store.local_path(part) for part in run],
-                schema=schema.lake_columns,
+                [self.store.local_path(part) for part in group.parts],
+                schema=part_columns(schema),
                 hive_partitioning=True,
                 hive_schema=HIVE_SCHEMA,
                 glob=False,
             )
-            if alias is not None:
-                rows = rows.with_columns(symbol=pl.lit(alias))
-            elif abbreviations := abbreviated_symbols(part.symbol for part in run):
-                rows = rows.with_columns(pl.col(SYMBOL).replace(abbreviations))
+            if group.symbols:
+                rows = rows.filter(pl.col(SYMBOL).is_in(group.symbols))
+            if group.renamed:
+                rows = rows.with_columns(pl.col(SYMBOL).replace(group.renamed))
             scans.append(rows)
         return scans[0] if len(scans) == 1 else pl.concat(scans)
 
@@ -237,11 +243,12 @@ class Lake:
 
         A row is before another if both have the same book (publisher_id and instrument_id), symbol
         and date (UTC), and its time is earlier. If several rows have that time, the last one is
-        joined; if no row is before, the columns are null. The join is a merge, part by part. It is
-        several times as fast as ASOF JOIN in SQL, which takes any of several rows with one time.
+        joined; if no row is before, the columns are null. The join is a merge, symbol by symbol. It
+        is several times as fast as ASOF JOIN in SQL, which takes any of several rows with one time.
 
         Args:
-            left: schema whose rows are all in the result, in the order of `scan`.
+            left: schema whose rows are all in the result, by date and symbol, and then in the order
+                of `scan`.
             right: schema whose columns are added.
             columns: columns of `right` to add; None: all but publisher_id and instrument_id.
             allow_exact_matches: a row of the same time is before it too.
@@ -267,6 +274,8 @@ class Lake:
         elif columns is None:
             columns = [name for name in schemas[1].columns if name not in BOOK_KEY]
         sides = find_join_sides(self.store, self.verifier, schemas, row_filter)
+        if sides[0].alias_note:
+            warnings.warn(sides[0].alias_note, DataWarning, stacklevel=3)
         join = AsofJoin(*sides, columns, allow_exact_matches=allow_exact_matches, suffix=suffix)
         return scan_prices(
             filter_rows(join.rows(), schemas[0], row_filter), prices, kinds=join.price_columns
@@ -323,7 +332,7 @@ class Lake:
             progress: called with the size of each part in bytes once it is read.
         """
         problems = []
-        for part in self.store.catalog.read(catalog.all_parts):
+        for part in self.store.catalog.read(part_search.all_parts):
             try:
                 self.store.verify(part)
             except LakeError as error:
@@ -352,15 +361,9 @@ class Lake:
         return len(removed) + len(orphans), bytes_removed
 
     def _fetch(self, schema: str, row_filter: RowFilter) -> list[Part]:
-        parts = self.store.catalog.read(catalog.find_parts(schema, row_filter))
+        parts = self.store.catalog.read(part_search.find_parts(schema, row_filter))
         self.store.fetch(parts, self.verifier)
         return parts
-
-
-def _find_alias(part: Part, symbols: Sequence[str]) -> str | None:
-    """The symbol of a part's rows in an answer, if it is not the one that they are stored under."""
-    symbol = part.symbol_among(symbols)
-    return None if symbol == part.symbol else symbol
 
 
 _SOURCES_SCHEMA = pl.Schema(
@@ -377,7 +380,9 @@ _PARTS_SCHEMA = pl.Schema(
     {
         "schema": pl.String(),
         "date": pl.Date(),
-        "symbol": pl.String(),
+        "first_symbol": pl.String(),
+        "last_symbol": pl.String(),
+        "symbols": pl.UInt32(),
         "rows": pl.Int64(),
         "bytes": pl.Int64(),
         "ts_min": pl.Datetime("ns", "UTC"),
@@ -391,6 +396,7 @@ _PARTS_SCHEMA = pl.Schema(
 
 def _parts_frame(parts: Sequence[Part]) -> pl.DataFrame:
     columns = {name: [getattr(part, name) for part in parts] for name in _PARTS_SCHEMA}
+    columns["symbols"] = [len(part.list_symbols()) for part in parts]
     raw = {"date": pl.String(), "ts_min": pl.Int64(), "ts_max": pl.Int64()}
     return pl.DataFrame(columns, schema=pl.Schema({**_PARTS_SCHEMA, **raw})).with_columns(
         pl.col("date").str.to_date(),

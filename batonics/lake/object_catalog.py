@@ -26,6 +26,7 @@ from batonics.lake.catalog import (
     make_tables,
     one_line,
 )
+from batonics.lake.part import DamagedSymbolsError
 from batonics.model.errors import LakeError, OutputError
 
 TRIES_MAX = 60
@@ -149,7 +150,7 @@ class ObjectCatalog:
                 yield connection
         except sqlite3.Error as error:
             raise LakeError(f"{self._name}: cannot be used: {one_line(error)}") from None
-        except UnicodeDecodeError as error:  # in a message of SQLite
+        except (UnicodeDecodeError, DamagedSymbolsError) as error:  # the first in SQLite's words
             raise LakeError(f"{self._name}: damaged: {error}") from None
 
 

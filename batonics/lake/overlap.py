@@ -2,7 +2,7 @@
 
 The rule here: two sources overlap if both have rows of a schema, and records of one book whose
 spans (`spans.py`) intersect. A source may begin at the very time at which another ends, as parts of
-a recording do.
+a recording do, but not with a record that the other has.
 """
 
 from __future__ import annotations
@@ -12,24 +12,29 @@ import sqlite3
 from collections.abc import Sequence
 
 from batonics.lake.catalog import LoadedSource, Transaction
-from batonics.lake.spans import BookSpan
+from batonics.lake.spans import BookSpan, share_hash
 from batonics.model.errors import UsageError
 from batonics.model.times import format_time
 
 _FIND = """
-    SELECT source.name, source.digest, span.first_ns, span.last_ns
+    SELECT source.name, source.digest, span.first_ns, span.last_ns, first_hashes, last_hashes
     FROM span JOIN source ON span.source = source.id
     WHERE span.day = ?1 AND span.publisher_id = ?2 AND span.instrument = ?3
-        AND (span.first_ns < ?5 AND span.last_ns > ?4 OR span.first_ns = ?4 AND span.last_ns = ?5)
+        AND span.first_ns <= ?5 AND span.last_ns >= ?4
         AND EXISTS (
             SELECT 1 FROM load WHERE load.source = source.id
                 AND load.schema IN (SELECT value FROM json_each(?6))
         )
 """
 _WRITE = """
-    INSERT INTO span (source, day, publisher_id, instrument, first_ns, last_ns)
-    VALUES (?, ?, ?, ?, ?, ?)
-    ON CONFLICT DO UPDATE SET last_ns = max(last_ns, excluded.last_ns)
+    INSERT INTO span (
+        source, day, publisher_id, instrument, first_ns, last_ns, first_hashes, last_hashes
+    )
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET
+        last_ns = max(last_ns, excluded.last_ns),
+        first_hashes = excluded.first_hashes,
+        last_hashes = iif(excluded.last_ns < last_ns, last_hashes, excluded.last_hashes)
 """
 
 
@@ -53,17 +58,18 @@ def check_overlap(
 
     def run(connection: sqlite3.Connection) -> None:
         for span in spans if schemas else ():
-            for name, digest, first_ns, last_ns in connection.execute(_FIND, (*span[:5], names)):
+            for name, digest, *known in connection.execute(_FIND, (*span[:5], names)):
                 is_same = name == source.name or (digest is not None and digest == source.digest)
                 if is_same and (source.digest is not None or span.is_continued):
                     continue
-                first, last = max(first_ns, span.first_ns), min(last_ns, span.last_ns)
-                times = f"from {format_time(first)} to {format_time(last)}"
+                records = _describe_common(span, *known)
+                if not records:
+                    continue
                 both = (
-                    f"{_describe(name)} has records of {span.name} {times} in the lake already"
+                    f"{_describe(name)} has {records} in the lake already"
                     if name == source.name
                     else f"{_describe(source.name)} and {_describe(name)}, which the lake has,"
-                    f" overlap: both have records of {span.name} {times}"
+                    f" overlap: both have {records}"
                 )
                 raise UsageError(
                     f"{both}; give each record once, or add --in-this-order to have such rows twice"
@@ -72,9 +78,25 @@ def check_overlap(
     return run
 
 
+def _describe_common(
+    span: BookSpan, first_ns: int, last_ns: int, first_hashes: bytes, last_hashes: bytes
+) -> str:
+    """What a span has in common with one that it touches, in words; empty: nothing."""
+    first, last = max(first_ns, span.first_ns), min(last_ns, span.last_ns)
+    if first < last or first_ns < first < last_ns or span.first_ns < first < span.last_ns:
+        return f"records of {span.name} from {format_time(first)} to {format_time(last)}"
+    ends = (
+        (span.first_ns == last_ns, span.first_hashes, last_hashes),
+        (span.last_ns == first_ns, span.last_hashes, first_hashes),
+    )
+    if any(is_seam and share_hash(own, other) for is_seam, own, other in ends):
+        return f"the same record of {span.name} at {format_time(first)}"
+    return ""
+
+
 def write_spans(connection: sqlite3.Connection, source_id: int, spans: Sequence[BookSpan]) -> None:
     """Note that a source in the catalog has these records."""
-    connection.executemany(_WRITE, [(source_id, *span[:5]) for span in spans])
+    connection.executemany(_WRITE, [(source_id, *span[:7]) for span in spans])
 
 
 def _describe(name: str) -> str:

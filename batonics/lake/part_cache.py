@@ -5,8 +5,7 @@ is verified like a file of any lake before it is read. A file that is damaged in
 downloaded again; a damaged object is an error of the lake.
 
 A lake's directory in the cache has the layout of a lake in a directory. Its files can be removed at
-any time. Next to them are empty files for all parts on which queries were planned: DuckDB plans on
-names, but the files must exist.
+any time.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from batonics.lake.bucket_client import BucketClient, MissingError
-from batonics.lake.catalog import Part
 from batonics.lake.digest import Verifier, damaged_part
+from batonics.lake.part import Part
 from batonics.model.errors import LakeError, OutputError, UsageError
 from batonics.settings.loader import current, user_cache
 
@@ -31,9 +30,7 @@ DOWNLOAD_THREADS = 8
 ABANDONED_SECONDS = 24 * 3_600
 """Age from which an unfinished download is abandoned."""
 UNFINISHED_SUFFIX = ".part"
-PLAN_DIRECTORY = ".names"
-"""The directory of the empty files."""
-_FILES = "*/date=*/symbol=*/*"
+_FILES = "*/date=*/*"
 
 
 class PartCache:
@@ -49,8 +46,6 @@ class PartCache:
     def __init__(self, client: BucketClient) -> None:
         self._client = client
         self.directory = cache_directory() / _directory_name(client)
-        self._plan_directory = self.directory / PLAN_DIRECTORY
-        self._planned: set[str] = set()  # paths of empty files that this process has seen
 
     def path(self, part: Part) -> Path:
         """The path of a part once it is fetched."""
@@ -75,38 +70,21 @@ class PartCache:
         for _ in self._read_object(part):
             pass
 
-    def plan_paths(self, parts: Sequence[Part]) -> list[str]:
-        """The paths of empty files with the names of the parts.
-
-        Raises:
-            OutputError: there is no room in the cache.
-        """
-        for part in parts:
-            if part.path not in self._planned:
-                file = self._plan_directory / part.path
-                with _write_errors(file):
-                    file.parent.mkdir(parents=True, exist_ok=True)
-                    file.touch()
-                self._planned.add(part.path)
-        return [str(self._plan_directory / part.path) for part in parts]
-
     def remove(self, paths: Collection[str]) -> None:
         """Remove the files of parts, if they exist."""
         for path in paths:
-            for directory in (self.directory, self._plan_directory):
-                (directory / path).unlink(missing_ok=True)
+            (self.directory / path).unlink(missing_ok=True)
 
     def clean_up(self, known: Collection[str]) -> None:
         """Remove the files of other parts than the known ones, and abandoned downloads."""
         abandoned_before = time.time() - ABANDONED_SECONDS
-        for directory in (self.directory, self._plan_directory):
-            for file in directory.glob(_FILES):
-                if file.relative_to(directory).as_posix() in known:
-                    continue
-                with suppress(FileNotFoundError):
-                    is_unfinished = file.suffix == UNFINISHED_SUFFIX
-                    if not is_unfinished or file.stat().st_mtime < abandoned_before:
-                        file.unlink()
+        for file in self.directory.glob(_FILES):
+            if file.relative_to(self.directory).as_posix() in known:
+                continue
+            with suppress(FileNotFoundError):
+                is_unfinished = file.suffix == UNFINISHED_SUFFIX
+                if not is_unfinished or file.stat().st_mtime < abandoned_before:
+                    file.unlink()
 
     def _fetch(self, part: Part, verifier: Verifier) -> None:
         try:

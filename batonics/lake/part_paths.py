@@ -4,28 +4,27 @@ The rule here: a text from a catalog, a moves file, a listing or a bucket is use
 this module builds the same text from its parts. Such a path stays below the root, and each of its
 names fits into a file system.
 
-    SCHEMA/date=DATE/symbol=SYMBOL/NAME.parquet
+    SCHEMA/date=DATE/NAME.parquet
 
 | part   | is                                                                                  |
 |--------|-------------------------------------------------------------------------------------|
 | SCHEMA | the name of a schema                                                                |
 | DATE   | an ISO date, or `HIVE_NULL`                                                         |
-| SYMBOL | the symbol, percent-encoded; `HIVE_NULL` for null; else its abbreviation            |
 | NAME   | letters, digits, `-` and `_`: the load's id and a number                            |
 
-A symbol is abbreviated if its encoding is longer than a name of a file may be, or if readers would
+Exported tables have directories of symbols too (`symbol_directory`). A symbol is percent-encoded
+there. It is abbreviated if its encoding is longer than a name of a file may be, or if readers would
 take it for null or for an abbreviation. An abbreviation ends with `~` and a digest, so that no two
-symbols have the same; the catalog has the symbol itself.
+symbols have the same.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import sha256
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from batonics.model.errors import LakeError
 
@@ -33,7 +32,7 @@ HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 """The value for null in hive-named directories."""
 FILE_NAME_BYTES_MAX = 255
 SYMBOL_BYTES_MAX = FILE_NAME_BYTES_MAX - len("symbol=")
-PART_DEPTH = 4
+PART_DEPTH = 3
 """Number of names in the path of a part."""
 
 _SCHEMA = re.compile(r"[a-z][a-z0-9-]{0,63}")
@@ -42,8 +41,8 @@ _ABBREVIATED = re.compile(r"~[0-9a-f]{32}$")
 
 
 @lru_cache(4_096)
-def part_directory(schema: str, date: str | None, symbol: str | None) -> str:
-    """The directory of the parts of a schema, date and symbol, from the lake's root.
+def part_directory(schema: str, date: str | None) -> str:
+    """The directory of the parts of a schema and date, from the lake's root.
 
     Raises:
         ValueError: there is no such schema or date.
@@ -52,12 +51,17 @@ def part_directory(schema: str, date: str | None, symbol: str | None) -> str:
         raise ValueError(schema)
     if date is not None and str(dt.date.fromisoformat(date)) != date:
         raise ValueError(date)
+    return f"{schema}/date={date or HIVE_NULL}"
+
+
+def symbol_directory(date: str | None, symbol: str | None) -> str:
+    """The directory of a date and symbol in an exported table."""
     value = HIVE_NULL if symbol is None else quote(path_symbol(symbol), safe="")
-    return f"{schema}/date={date or HIVE_NULL}/symbol={value}"
+    return f"date={date or HIVE_NULL}/symbol={value}"
 
 
 def path_symbol(symbol: str) -> str:
-    """A symbol as paths have it, before it is percent-encoded: itself, or its abbreviation."""
+    """A symbol as directories have it, before it is percent-encoded: itself, or abbreviated."""
     fits = len(quote(symbol, safe="")) <= SYMBOL_BYTES_MAX
     if fits and symbol != HIVE_NULL and not _ABBREVIATED.search(symbol):
         return symbol
@@ -68,26 +72,20 @@ def path_symbol(symbol: str) -> str:
     return f"{kept}{ending}"
 
 
-def abbreviated_symbols(symbols: Iterable[str | None]) -> dict[str, str]:
-    """The symbol of each abbreviation; most lakes have none."""
-    pairs = ((path_symbol(symbol), symbol) for symbol in set(symbols) if symbol is not None)
-    return {path: symbol for path, symbol in pairs if path != symbol}
-
-
-def check_part_path(path: str, schema: str, date: str | None, symbol: str | None) -> None:
-    """Check that a path is one of a part with this schema, date and symbol.
+def check_part_path(path: str, schema: str, date: str | None) -> None:
+    """Check that a path is one of a part with this schema and date.
 
     Raises:
         LakeError: it is not, so that batonics did not write the catalog that has it.
     """
     try:
-        directory = part_directory(schema, date, symbol)
+        directory = part_directory(schema, date)
     except ValueError:
         directory = ""
     if not path.startswith(f"{directory}/") or not _NAME.fullmatch(path, len(directory) + 1):
         raise LakeError(
-            f"the lake's catalog names the file {_shorten(path)}, which is no part of its schema,"
-            " date and symbol: batonics did not write this catalog"
+            f"the lake's catalog names the file {_shorten(path)}, which is no part of its schema"
+            " and date: batonics did not write this catalog"
         )
 
 
@@ -107,17 +105,14 @@ def rebuild_part_path(text: str) -> str | None:
     names = text.split("/")
     if len(names) != PART_DEPTH or not names[1].startswith("date="):
         return None
-    schema, date, symbol, name = names
-    value = symbol.removeprefix("symbol=")
-    if value == symbol or len(value) > SYMBOL_BYTES_MAX or not _NAME.fullmatch(name):
-        return None
+    schema, date, name = names
     day = date.removeprefix("date=")
-    try:
-        directory = part_directory(schema, None if day == HIVE_NULL else day, None)
-        encoded = quote(unquote(value, errors="strict"), safe="")
-    except ValueError:  # no schema, no date, or no UTF-8
+    if not _NAME.fullmatch(name):
         return None
-    rebuilt = f"{directory.removesuffix(HIVE_NULL)}{encoded}/{name}"
+    try:
+        rebuilt = f"{part_directory(schema, None if day == HIVE_NULL else day)}/{name}"
+    except ValueError:  # no schema, or no date
+        return None
     return rebuilt if rebuilt == text else None
 
 

@@ -1,9 +1,16 @@
-"""Writes frames as parts: one Parquet file for each date and symbol, several for many rows.
+"""Writes frames as parts: Parquet files of one date, sorted by symbol.
 
-The rule here: a part has rows of one load and date that have the same symbols, in the order in
-which they came, and its digest is that of the bytes on the disk. Memory and open files are limited,
-however many symbols there are: beyond the limit the largest group of rows is written early, or a
-part ends early.
+The rule here: the rows of a load, date and symbol stand together, in the order in which they came,
+and the digest of a part is that of the bytes on the disk. Memory, open files and the number of
+parts depend on the rows, not on how many symbols they have.
+
+    part 0          part 1   part 2
+    A A B C C C     ES ES    F G G H
+    └──┴───── symbols share parts and row groups; one with many rows has a part of its own
+
+A row group begins at each symbol with `GROUP_SYMBOL_ROWS` rows or more, and ends with it, so that
+the statistics of a file let any reader of Parquet skip what it does not need. A part has the rows
+of a symbol with one list of other symbols only; where that list changes, a part ends.
 
 The date of a row is that of its time (`Schema.time`), UTC; a row without a time has the time of
 the row before it.
@@ -12,47 +19,59 @@ the row before it.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+import json
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import polars as pl
 
 from batonics.frames.scan.mbo_scan import SYMBOL
-from batonics.frames.schemas.row_keys import ALIASES, ROW_TIME
+from batonics.frames.schemas.row_keys import ROW_TIME
 from batonics.frames.schemas.schema import Schema
-from batonics.lake.catalog import NO_ALIASES, Part
 from batonics.lake.digest import file_digest
+from batonics.lake.part import Part, make_part
 from batonics.lake.part_paths import part_directory
+from batonics.lake.part_symbols import SymbolRows
+from batonics.lake.row_sort import KeyRows, RowKey, RowSorter, SortedBlock
 from batonics.model.times import NS_PER_DAY
 from batonics.sinks.atomic import sync_path
+from batonics.sinks.background_write import write_in_background
 from batonics.sinks.columnar import ParquetWriter, open_file_stream
 
-PART_ROWS_MAX = 16 << 20
-"""Rows of one part: half a gigabyte of mbp-10."""
-GATHERED_BYTES_MAX = 512 << 20
-"""Size of all rows that wait for their row group to be full."""
-OPEN_PARTS_MAX = 128
-"""Parts that are open at once."""
+PART_MEMORY_BYTES = 96 << 20
+"""Size of the rows of a part in memory, within these limits of their number:"""
+PART_ROWS_LEAST, PART_ROWS_MOST = 1 << 18, 1 << 20
+OWN_PART_ROWS = 8_192
+"""A symbol with fewer rows has no part of its own."""
+OWN_PART_SHARE = 32
+"""A symbol with one in so many of a day's rows has a part of its own."""
+OWN_PART_ROWS_MOST = 4 << 20
+"""Rows of a part of one symbol: more of them are several parts."""
+GROUP_SYMBOL_ROWS = 16_384
+"""Rows of a symbol from which it has row groups of its own."""
+GATHERED_BYTES_MAX = 160 << 20
+"""Size of the rows that wait in memory to be sorted."""
+OPEN_DAYS_MAX = 32
+"""Days of which rows wait to be sorted."""
+BLOCKS_QUEUED_MAX = 2
+"""Sorted blocks that wait to be written."""
 
 EPOCH = dt.date(1970, 1, 1)
-HIVE_SCHEMA = pl.Schema({"date": pl.Date(), SYMBOL: pl.String()})
-"""Columns whose values are in the names of a part's directories."""
+HIVE_SCHEMA = pl.Schema({"date": pl.Date()})
+"""The column whose values are in the names of a part's directories."""
 ROW_DAY = "_day"
 
 
-class PartKey(NamedTuple):
-    """What all rows of a part have in common.
+def part_columns(schema: Schema) -> pl.Schema:
+    """The columns of a part's file."""
+    return pl.Schema({**schema.lake_columns, SYMBOL: pl.String()})
 
-    Attributes:
-        day: days since the epoch, UTC; None if no row has a time.
-        symbol: symbol; None if there is none.
-        aliases: other symbols, as `Part` has them.
-    """
 
-    day: int | None
-    symbol: str | None
-    aliases: str = NO_ALIASES
+def part_rows_max(schema: Schema) -> int:
+    """The rows of a part of several symbols."""
+    row_bytes = sum(_value_bytes(dtype) for dtype in schema.lake_columns.values())
+    return min(max(PART_MEMORY_BYTES // row_bytes, PART_ROWS_LEAST), PART_ROWS_MOST)
 
 
 class PartFile:
@@ -61,44 +80,56 @@ class PartFile:
     Args:
         file: path of the file, until it is moved into the lake.
         schema: schema of its rows.
-        key: day and symbol of its rows.
+        day: their date, in days since the epoch; None if no row has a time.
+        totals: how many rows there are of each key, in this part and in others.
 
     Attributes:
         rows: number of rows so far.
-        bytes_gathered: size of the rows that wait for their row group to be full.
-        ts_min: least time of its rows, nanoseconds since the epoch; None: none is known.
-        ts_max: greatest time of its rows, likewise.
     """
 
-    def __init__(self, file: Path, schema: Schema, key: PartKey) -> None:
-        self.file, self.key = file, key
+    def __init__(
+        self, file: Path, schema: Schema, day: int | None, totals: Counter[RowKey]
+    ) -> None:
         self.rows = 0
-        self.bytes_gathered = 0
-        self.ts_min: int | None = None
-        self.ts_max: int | None = None
-        self._schema = schema
+        self._last_key: RowKey | None = None
+        self._file, self._schema, self._day, self._totals = file, schema, day, totals
+        self._columns = list(part_columns(schema))
+        self._symbols: list[SymbolRows] = []
         self._stream = open_file_stream(file)
         self._writer = ParquetWriter(
-            self._stream, schema.lake_columns, is_vendor=schema.rtype is not None
+            self._stream, part_columns(schema), is_vendor=schema.rtype is not None
         )
 
-    def write(self, frame: pl.DataFrame) -> None:
-        """Write rows with the schema's `lake_columns`."""
-        self.rows += frame.height
-        self._writer.write(frame)
-        row_bytes = 1 + int(frame.estimated_size()) // max(1, frame.height)
-        self.bytes_gathered = self._writer.rows_gathered * row_bytes
+    def write(self, block: SortedBlock) -> None:
+        """Write sorted rows, which come behind those before."""
+        frame = block.frame.select(self._columns)
+        start = at = 0
+        for found in block.keys:
+            if self._begins_group(found.key):
+                self._writer.write(frame[start:at])
+                if self._writer.rows_gathered:
+                    self._writer.write_gathered()
+                start = at
+            self._add_key(found)
+            at += found.rows
+        self._writer.write(frame[start:at])
 
-    def extend_times(self, low: int | None, high: int | None) -> None:
-        """Extend `ts_min` and `ts_max` to times of rows."""
-        if low is not None and high is not None:
-            self.ts_min = low if self.ts_min is None else min(self.ts_min, low)
-            self.ts_max = high if self.ts_max is None else max(self.ts_max, high)
+    def _begins_group(self, key: RowKey) -> bool:
+        """Whether the rows of a key begin a row group."""
+        if self._last_key is None or self._last_key == key:
+            return False
+        return max(self._totals[self._last_key], self._totals[key]) >= GROUP_SYMBOL_ROWS
 
-    def write_gathered(self) -> None:
-        """Write the waiting rows, as a row group that is not full."""
-        self._writer.write_gathered()
-        self.bytes_gathered = 0
+    def _add_key(self, found: KeyRows) -> None:
+        key, rows, first, last = found
+        self.rows += rows
+        if key == self._last_key:
+            before = self._symbols.pop()
+            rows += before.rows
+            first, last = _least(first, before.ts_min), _greatest(last, before.ts_max)
+        self._last_key = key
+        aliases = tuple(json.loads(key.aliases))
+        self._symbols.append(SymbolRows(key.symbol, rows, first, last, aliases))
 
     def close(self, name: str) -> tuple[Path, Part]:
         """Write the rest and sync the file.
@@ -111,26 +142,89 @@ class PartFile:
         """
         self._writer.close()
         self._stream.close()
-        sync_path(self.file)
-        schema, date = self._schema.name, day_to_date(self.key.day)
-        part = Part(
-            path=f"{part_directory(schema, date, self.key.symbol)}/{name}.parquet",
-            schema=schema,
-            date=date,
-            symbol=self.key.symbol,
-            digest=file_digest(self.file),
-            bytes=self.file.stat().st_size,
-            rows=self.rows,
-            ts_min=self.ts_min,
-            ts_max=self.ts_max,
-            aliases=self.key.aliases,
+        sync_path(self._file)
+        schema, date = self._schema.name, day_to_date(self._day)
+        part = make_part(
+            f"{part_directory(schema, date)}/{name}.parquet",
+            schema,
+            date,
+            self._symbols,
+            digest=file_digest(self._file),
+            size=self._file.stat().st_size,
         )
-        return self.file, part
+        return self._file, part
 
     def abandon(self) -> None:
         """Close the file as it is; it becomes no part."""
         self._writer.abandon()
         self._stream.close()
+
+
+class PartCutter:
+    """Cuts sorted rows of a day into parts, and writes them one after the other.
+
+    Args:
+        schema: schema of the rows.
+        totals: how many rows there are of each key.
+        open_part: opens the next part.
+        end_part: completes a part.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        totals: Counter[RowKey],
+        open_part: Callable[[], PartFile],
+        end_part: Callable[[PartFile], None],
+    ) -> None:
+        self._totals, self._open_part, self._end_part = totals, open_part, end_part
+        self._rows_max = part_rows_max(schema)
+        self._own_part_rows = max(OWN_PART_ROWS, totals.total() // OWN_PART_SHARE)
+        self._part: PartFile | None = None
+        self._rows, self._last = 0, RowKey(None)  # rows and last key of the part
+
+    def write(self, block: SortedBlock) -> None:
+        """Write the rows of a block, which come behind those of the block before."""
+        start = at = 0
+        keys: list[KeyRows] = []
+        for found in block.keys:
+            if self._begins_part(found):
+                self._write_rows(SortedBlock(keys, block.frame[start:at]))
+                self.close()
+                self._part, self._rows = self._open_part(), 0
+                keys, start = [], at
+            keys.append(found)
+            at += found.rows
+            self._rows, self._last = self._rows + found.rows, found.key
+        self._write_rows(SortedBlock(keys, block.frame[start:at]))
+
+    def close(self) -> None:
+        """Complete the last part."""
+        part, self._part = self._part, None
+        if part is not None:
+            self._end_part(part)
+
+    def abandon(self) -> None:
+        """Close the open file as it is."""
+        if self._part is not None:
+            self._part.abandon()
+
+    def _write_rows(self, block: SortedBlock) -> None:
+        if block.keys and self._part is not None:
+            self._part.write(block)
+
+    def _begins_part(self, found: KeyRows) -> bool:
+        """Whether rows are the first of a part."""
+        key, last = found.key, self._last
+        if self._part is None:
+            return True
+        if key == last:
+            return self._rows + found.rows > OWN_PART_ROWS_MOST
+        return (
+            key.symbol == last.symbol  # with other aliases
+            or max(self._totals[key], self._totals[last]) >= self._own_part_rows
+            or self._rows + self._totals[key] > self._rows_max
+        )
 
 
 class PartsWriter:
@@ -148,9 +242,9 @@ class PartsWriter:
     def __init__(self, schema: Schema, directory: Path, prefix: str) -> None:
         self.written: list[tuple[Path, Part]] = []
         self._schema, self._directory, self._prefix = schema, directory, prefix
-        self._open: dict[PartKey, PartFile] = {}  # in the order of the last write
-        self._files_made = 0
-        self._columns = list(schema.lake_columns)
+        self._days: dict[int | None, RowSorter] = {}  # in the order of their first rows
+        self._cutter: PartCutter | None = None
+        self._sorters_made = 0
         self._latest_day = -1
 
     def write(self, frame: pl.DataFrame) -> None:
@@ -158,78 +252,97 @@ class PartsWriter:
 
         `_time` (Int64, nanoseconds since the epoch) is the time of the row, or of the row before it
         if it has none; null if neither has one.
+
+        Raises:
+            OutputError: there is no room to sort the rows.
         """
-        self._end_parts_before(_integer(frame[ROW_TIME].min()))
-        for key, rows in self._by_key(frame):
-            part = self._part(key)
-            part.extend_times(_integer(rows[ROW_TIME].min()), _integer(rows[ROW_TIME].max()))
-            part.write(rows[self._columns])
-        while sum(part.bytes_gathered for part in self._open.values()) > GATHERED_BYTES_MAX:
-            max(self._open.values(), key=lambda part: part.bytes_gathered).write_gathered()
-        for part in [part for part in self._open.values() if part.rows >= PART_ROWS_MAX]:
-            self._end(part)
+        if not frame.height:
+            return
+        times = frame[ROW_TIME]
+        first, last = _day(times.min()), _day(times.max())
+        self._end_days_before(first)
+        if first == last and not times.null_count():
+            self._sorter(first).add(frame)
+        else:
+            dated = frame.with_columns((pl.col(ROW_TIME) // NS_PER_DAY).alias(ROW_DAY))
+            by_day = dated.partition_by(ROW_DAY, include_key=False, as_dict=True)
+            for (day,), rows in by_day.items():
+                self._sorter(day).add(rows)
+        while sum(sorter.bytes_in_memory for sorter in self._days.values()) > GATHERED_BYTES_MAX:
+            max(self._days.values(), key=lambda sorter: sorter.bytes_in_memory).write_run()
 
     def close(self) -> None:
         """Complete all parts."""
-        for part in list(self._open.values()):
-            self._end(part)
+        for day in list(self._days):
+            self._end_day(day)
 
     def abandon(self) -> None:
         """Close the open files as they are."""
-        for part in self._open.values():
-            part.abandon()
-        self._open.clear()
+        if self._cutter is not None:
+            self._cutter.abandon()
+        for sorter in self._days.values():
+            sorter.close()
+        self._days.clear()
 
-    def _by_key(self, frame: pl.DataFrame) -> Iterator[tuple[PartKey, pl.DataFrame]]:
-        """The rows of each date, symbol and aliases, in their order."""
-        times, symbols, ids = frame[ROW_TIME], frame[SYMBOL], frame["instrument_id"]
-        first, last = _day(times.min()), _day(times.max())
-        is_plain = first == last and not times.null_count() and ALIASES not in frame.columns
-        # An instrument changes its symbol only from one day to another.
-        if is_plain and ids.min() == ids.max() and symbols[0] == symbols[-1]:
-            yield PartKey(first, symbols[0]), frame
-            return
-        keyed = frame.hstack([(times // NS_PER_DAY).alias(ROW_DAY)])
-        columns = [name for name in (ROW_DAY, SYMBOL, ALIASES) if name in keyed.columns]
-        groups = keyed.partition_by(columns, maintain_order=True, as_dict=True)
-        for key, rows in groups.items():
-            yield PartKey(*key), rows
+    def _sorter(self, day: int | None) -> RowSorter:
+        if day not in self._days:
+            if len(self._days) >= OPEN_DAYS_MAX:
+                self._end_day(next(iter(self._days)))
+            name = f"{self._schema.name}-{self._sorters_made:04}"
+            self._days[day] = RowSorter(self._directory, name)
+            self._sorters_made += 1
+        return self._days[day]
 
-    def _end_parts_before(self, ts_ns: int | None) -> None:
-        """Complete the parts of days before a time, which is the earliest of the new rows.
+    def _end_days_before(self, day: int | None) -> None:
+        """Complete the parts of days before one, which is the earliest of the new rows.
 
-        Few rows come later than that, and the rows that wait in these parts would all be written at
-        the end.
+        Few rows come later than that, and all rows of these days would wait for the end.
         """
-        day = -1 if ts_ns is None else ts_ns // NS_PER_DAY
-        if day <= self._latest_day:
+        if day is None or day <= self._latest_day:
             return
-        for part in [part for part in self._open.values() if (part.key.day or day) < day]:
-            self._end(part)
+        for earlier in [other for other in self._days if (-1 if other is None else other) < day]:
+            self._end_day(earlier)
         self._latest_day = day
 
-    def _part(self, key: PartKey) -> PartFile:
-        part = self._open.pop(key, None)
-        if part is None:
-            if len(self._open) >= OPEN_PARTS_MAX:
-                self._end(next(iter(self._open.values())))
-            file = self._directory / f"{self._schema.name}-{self._files_made:04}.parquet"
-            part = PartFile(file, self._schema, key)
-            self._files_made += 1
-        self._open[key] = part
-        return part
+    def _end_day(self, day: int | None) -> None:
+        """Sort the rows of a day, and write them."""
+        sorter = self._days[day]
+        totals, blocks = sorter.finish()
+        cutter = self._cutter = PartCutter(
+            self._schema, totals, lambda: self._open_part(day, totals), self._end_part
+        )
+        with write_in_background(cutter.write, BLOCKS_QUEUED_MAX) as enqueue:
+            for block in blocks:
+                enqueue(block)
+        cutter.close()
+        self._cutter = None
+        sorter.close()
+        del self._days[day]
 
-    def _end(self, part: PartFile) -> None:
+    def _open_part(self, day: int | None, totals: Counter[RowKey]) -> PartFile:
+        file = self._directory / f"{self._schema.name}-{len(self.written):04}.parquet"
+        return PartFile(file, self._schema, day, totals)
+
+    def _end_part(self, part: PartFile) -> None:
         self.written.append(part.close(f"{self._prefix}-{len(self.written):04}"))
-        del self._open[part.key]
 
 
 def _day(ts_ns: object) -> int | None:
     return ts_ns // NS_PER_DAY if isinstance(ts_ns, int) else None
 
 
-def _integer(value: object) -> int | None:
-    return value if isinstance(value, int) else None
+def _least(one: int | None, other: int | None) -> int | None:
+    return min((value for value in (one, other) if value is not None), default=None)
+
+
+def _greatest(one: int | None, other: int | None) -> int | None:
+    return max((value for value in (one, other) if value is not None), default=None)
+
+
+def _value_bytes(dtype: pl.DataType) -> int:
+    """Size of a value in memory."""
+    small = {pl.Boolean: 1, pl.UInt8: 1, pl.Int8: 1, pl.Enum: 1, pl.UInt16: 2, pl.UInt32: 4}
+    return small.get(dtype.base_type(), 8)
 
 
 def day_to_date(day: int | None) -> str | None:

@@ -1,17 +1,14 @@
-"""Which files of a lake a query reads, by DuckDB's own planner.
+"""What a query asks of the date, the symbol and the time of the rows that it reads.
 
-The rule here: the answer may have too many files, never too few.
+The rule here: the conditions that are found may let too many rows pass, never too few.
 
-A query is planned, not run, on views over all files. For each scan the plan has the conditions on
-date and symbol by which DuckDB pruned its files, and how many files were left, but not which view
-the scan is of. So each planned view has one more file, and a condition on a column of its own that
-excludes this file: it is among the conditions of each scan of that view, and identifies it. DuckDB
-then applies the conditions to the list of files. If this does not give as many files as the plan
-has, all files are read.
+DuckDB plans the query on tables without rows, which have the columns of the views. It pushes each
+condition down to the scans that it holds for, through joins, subqueries and UNIONs. So planning
+knows no file, and takes as long for a lake of a million parts as for one of none.
 
-The additional file comes first and has no rows. DuckDB learns the columns from the first file, so
-that planning opens no part, damaged or not. Its times are TIMESTAMP_NS, so that conditions on times
-are in the plan too, and exclude files by the times in the catalog.
+A condition on `date` and `symbol` alone is kept as DuckDB writes it, and DuckDB decides which dates
+and symbols of the catalog meet it. A comparison of a row's time with a constant becomes a limit.
+All other conditions are left to the query itself.
 """
 
 from __future__ import annotations
@@ -19,225 +16,166 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import duckdb
-import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from batonics.frames.schemas.table import find_schema
-from batonics.lake.connection import FileAccess, connect_duckdb
-from batonics.lake.part_paths import HIVE_NULL, abbreviated_symbols, path_symbol
-from batonics.lake.views import (
-    HIVE_OPTIONS,
-    read_parquet_call,
-    sql_literal,
-    view_name,
-    view_statement,
-)
-from batonics.model.errors import OutputError
+from batonics.lake.connection import NO_FILES, FileAccess, connect_duckdb
+from batonics.lake.views import empty_table_statement, view_schema
 from batonics.model.prices import PriceUnit
-from batonics.sinks.columnar import arrow_schema
+
+DateSymbol = tuple[str | None, str | None]
+"""ISO date and symbol of rows; None: there is none."""
+
+TIME_MIN_NS, TIME_MAX_NS = -(2**63), 2**63 - 1
+
+_TEXT = re.compile(r"'(?:[^']|'')*'")
+_KEY_COLUMNS = ("date", "symbol")
+_EQUAL = r"\(symbol = '((?:[^']|'')*)'\)"
+_SYMBOLS = re.compile(rf"{_EQUAL}|\({_EQUAL}(?: OR {_EQUAL})+\)")
+"""A condition that a symbol is one of some."""
+_OPTIMIZERS_OFF = (
+    # It knows that the tables are empty, and would leave no scan of them.
+    "statistics_propagation",
+    # It adds a scan without conditions, which reads rows by number.
+    "late_materialization",
+)
 
 
-class PlannedFile(NamedTuple):
-    """A file on which queries are planned.
-
-    Attributes:
-        path: its path, hive-named.
-        date: ISO date of its rows; None: no row has a time.
-        symbol: symbol of its rows; None: there is none.
-        ts_min: least time of its rows, in nanoseconds since the epoch; None: no row has a time.
-        ts_max: greatest time of its rows, likewise.
-    """
-
-    path: str
-    date: str | None
-    symbol: str | None
-    ts_min: int | None
-    ts_max: int | None
-
-
-class _Scan(NamedTuple):
-    """What a plan has about a scan of Parquet files.
+class ScanConditions(NamedTuple):
+    """What a scan of a view asks of its rows.
 
     Attributes:
-        file_conditions: conditions on date and symbol, one behind the other.
-        files: number of files left; -1 if the plan does not have it.
-        row_conditions: conditions on the columns of rows.
+        keys: conditions in SQL on `date` and `symbol`; all of them hold.
+        low_ns: the rows have no earlier time, in nanoseconds since the epoch.
+        high_ns: the rows have no later time.
     """
 
-    file_conditions: str
-    files: int
-    row_conditions: list[str]
+    keys: tuple[str, ...] = ()
+    low_ns: int = TIME_MIN_NS
+    high_ns: int = TIME_MAX_NS
+
+    @property
+    def is_on_symbols(self) -> bool:
+        """Whether a condition is on symbols."""
+        return any("symbol" in _TEXT.sub("", condition) for condition in self.keys)
+
+    def symbols(self) -> tuple[str, ...]:
+        """The symbols of which the rows have one; empty: there may be others."""
+        for condition in self.keys:
+            if _SYMBOLS.fullmatch(condition):
+                names = re.findall(_EQUAL, condition)
+                return tuple(name.replace("''", "'") for name in names)
+        return ()
 
 
 class Planner:
-    """Plans queries on a DuckDB of its own, which runs none of them.
+    """Plans queries on a DuckDB of its own, which runs none of them and can open no file.
 
     Args:
-        directory: directory for empty files. The planned files must be below it too, by way of
-            links: DuckDB requires the same NAME=VALUE directories in all paths of a view.
         trusted: queries may name any file.
     """
 
-    def __init__(self, directory: Path, *, trusted: bool = False) -> None:
-        self._views: dict[str, tuple[list[str], PriceUnit]] = {}  # paths and unit of each view
-        self._directory, self._trusted = directory, trusted
-        self._paths: frozenset[str] = frozenset()  # files that the connection can open
-        self._opened: duckdb.DuckDBPyConnection | None = None
+    def __init__(self, *, trusted: bool = False) -> None:
+        access = FileAccess(trusted=True) if trusted else NO_FILES
+        settings = [f"disabled_optimizers = '{','.join(_OPTIMIZERS_OFF)}'"]
+        self._connection = connect_duckdb(access, settings)
+        self._units: dict[str, PriceUnit] = {}
+        """The unit of prices in the table of each schema."""
+        found = self._connection.execute(
+            "SELECT DISTINCT function_name FROM duckdb_functions() WHERE stability <> 'CONSISTENT'"
+        ).fetchall()
+        self._inconsistent = {name for (name,) in found}
+        """Functions that may have another value when the query runs."""
 
-    def files_read(
+    def find_scans(
         self,
         sql: str,
-        parameters: dict[str, object],
-        files: Mapping[str, Sequence[PlannedFile]],
+        parameters: Mapping[str, object],
+        schemas: Iterable[str],
         prices: PriceUnit = "fixed",
-    ) -> dict[str, set[str]]:
-        """The paths of the files that a query reads, by schema.
+    ) -> dict[str, list[ScanConditions]]:
+        """The scans of each schema's view in the plan of a query.
+
+        A schema without scans has no row that could be in the result.
 
         Args:
             sql: one SELECT.
             parameters: values of its parameters.
-            files: all files of each schema that the query reads.
+            schemas: the schemas whose views the query may read.
             prices: the unit of prices in the views.
 
         Raises:
-            duckdb.Error: the query cannot be planned. OutputError: there is no room for the empty
-            files.
+            duckdb.Error: the query cannot be planned.
         """
-        paths = [file.path for schema_files in files.values() for file in schema_files]
-        paths += [str(self._empty_file(schema)) for schema in files if files[schema]]
-        if not self._paths.issuperset(paths):
-            self._opened = None
-            self._views.clear()
-            self._paths = frozenset(paths)
-        for schema, schema_files in files.items():
-            self._make_view(schema, schema_files, prices)
-        scans = self._plan(sql, parameters)
-        markers = {schema: _marker(schema) for schema in files}
-        if not all(_is_of_a_view(scan, markers.values()) for scan in scans):
-            return {schema: {file.path for file in files[schema]} for schema in files}
-        return {
-            schema: self._files_of_scans(
-                schema,
-                schema_files,
-                [scan for scan in scans if markers[schema] in scan.file_conditions],
-            )
-            for schema, schema_files in files.items()
-        }
-
-    @property
-    def _connection(self) -> duckdb.DuckDBPyConnection:
-        if self._opened is None:
-            access = FileAccess(sorted(self._paths), trusted=self._trusted)
-            # Late materialization adds a scan without conditions, which reads rows by number.
-            self._opened = connect_duckdb(access, ["disabled_optimizers = 'late_materialization'"])
-        return self._opened
-
-    def _make_view(self, schema: str, files: Sequence[PlannedFile], prices: PriceUnit) -> None:
-        # Making a view of a thousand files takes as long as planning a query on it.
-        paths = [file.path for file in files]
-        if self._views.get(schema) != (paths, prices):
-            self._connection.execute(self._view_statement(schema, files, prices))
-            self._views[schema] = paths, prices
-
-    def _empty_file(self, schema: str) -> Path:
-        return self._directory / schema / f"date={HIVE_NULL}" / f"symbol={HIVE_NULL}" / "0"
-
-    def _view_statement(
-        self, schema: str, planned: Sequence[PlannedFile], prices: PriceUnit
-    ) -> str:
-        found = find_schema(schema)
-        paths = [file.path for file in planned]
-        if not paths:
-            return view_statement(found, paths, prices=prices)
-        empty = self._empty_file(schema)
-        if not empty.exists():
-            try:
-                empty.parent.mkdir(parents=True)
-                pq.write_table(_schema_without_zone(found.lake_columns).empty_table(), empty)
-            except OSError as error:
-                raise OutputError(f"{empty}: cannot be written: {error}") from None
-        marker = _marker(schema)
-        files = read_parquet_call([str(empty), *paths], f"filename = '{marker}', {HIVE_OPTIONS}")
-        scan = f"(FROM {files} WHERE {marker} <> {sql_literal(str(empty))})"
-        return view_statement(
-            found,
-            paths,
-            scan=scan,
-            has_zone=False,
-            abbreviations=abbreviated_symbols(file.symbol for file in planned),
-            prices=prices,
-        )
-
-    def _plan(self, sql: str, parameters: dict[str, object]) -> list[_Scan]:
+        scans: dict[str, list[ScanConditions]] = {schema: [] for schema in schemas}
+        for schema in scans:
+            if self._units.get(schema) != prices:
+                self._connection.execute(empty_table_statement(find_schema(schema), prices))
+                self._units[schema] = prices
         plan = self._connection.execute(f"EXPLAIN (FORMAT json) {sql}", parameters or None)
-        return list(_scans(json.loads(plan.fetchall()[0][1])))
+        for table, conditions in _scans(json.loads(plan.fetchall()[0][1]), ()):
+            schema = view_schema(table)
+            if schema in scans:
+                scans[schema].append(self._conditions(schema, conditions))
+        return scans
 
-    def _files_of_scans(
-        self, schema: str, files: Sequence[PlannedFile], scans: Sequence[_Scan]
-    ) -> set[str]:
-        """The paths of those files of a schema that its scans read."""
-        paths: set[str] = set()
-        if not scans or not files:
-            return paths  # by the planner, no row of the schema can be in the result
-        for scan in scans:
-            left = self._apply_file_conditions(schema, files, scan.file_conditions)
-            if len(left) != scan.files:
-                return {file.path for file in files}
-            low, high = self._time_span(schema, scan.row_conditions)
-            paths.update(
-                file.path
-                for file in files
-                if file.path in left
-                and (file.ts_min is None or file.ts_min <= high)
-                and (file.ts_max is None or file.ts_max >= low)
-            )
-        return paths
+    def find_matches(
+        self, conditions: Sequence[str], rows: Sequence[DateSymbol], *, dates_only: bool = False
+    ) -> list[int]:
+        """The places of those dates and symbols that meet conditions.
 
-    def _apply_file_conditions(
-        self, schema: str, files: Sequence[PlannedFile], text: str
-    ) -> set[str]:
-        """The paths of the files that meet conditions; none if the text is not SQL."""
-        marker = _marker(schema)
-        # Three lists: inserting a thousand rows one by one takes a third of a second.
-        lists = {
-            "paths": [file.path for file in files],
-            "dates": [file.date for file in files],
-            "symbols": [file.symbol and path_symbol(file.symbol) for file in files],
-        }
-        source = (
-            f"(SELECT unnest($paths) AS {marker}, unnest($dates::DATE[]) AS date,"
-            " unnest($symbols::VARCHAR[]) AS symbol)"
-        )
-        where = " AND ".join(split_conditions(text))
-        try:
-            found = self._connection.execute(f"FROM {source} SELECT {marker} WHERE {where}", lists)
-            return {path for (path,) in found.fetchall()}
-        except duckdb.Error:
-            return set()
+        Args:
+            conditions: conditions of `ScanConditions.keys`.
+            rows: dates and symbols.
+            dates_only: leave out conditions on symbols.
+        """
+        columns = "unnest($dates::DATE[]) AS date"
+        lists = {"dates": [date for date, _ in rows]}
+        if not dates_only:
+            columns += ", unnest($symbols::VARCHAR[]) AS symbol"
+            lists["symbols"] = [symbol for _, symbol in rows]
+        source = f"(SELECT {columns}, unnest(range({len(rows)})) AS n)"
+        left = set(range(len(rows)))
+        for condition in conditions:
+            try:
+                found = self._connection.execute(
+                    f"SELECT n FROM {source} WHERE {condition}",  # noqa: S608 - DuckDB's own text
+                    lists,
+                )
+                left.intersection_update(n for (n,) in found.fetchall())
+            except duckdb.Error:
+                continue  # it is on other columns, or fails for a symbol: the query will tell
+        return sorted(left)
 
-    def _time_span(self, schema: str, row_conditions: Sequence[str]) -> tuple[int, int]:
-        """The first and last time, in nanoseconds, that rows may have under conditions."""
-        low, high = _ALL_TIMES
+    def _conditions(self, schema: str, texts: Sequence[str]) -> ScanConditions:
+        low, high = TIME_MIN_NS, TIME_MAX_NS
         names = find_schema(schema).time.meta.root_names()
-        if len(names) > 1:
-            return low, high
-        test = re.compile(rf"{names[0]} (?:IS NOT NULL|(<=|>=|<|>|=) ('[^']+'::TIMESTAMP_NS))")
-        for condition in row_conditions:
-            tests = [test.fullmatch(term) for term in re.sub(r"[()]", "", condition).split(" AND ")]
-            # A plan has one condition for each column; only comparisons joined by AND are used.
-            for found in filter(None, tests) if all(tests) else ():
-                if found[1] is None:
-                    continue
-                ts_ns = self._evaluate_ts(found[2])
-                if found[1] in {">", ">=", "="}:
-                    low = max(low, _ALL_TIMES[0] if ts_ns is None else ts_ns)
-                if found[1] in {"<", "<=", "="}:
-                    high = min(high, _ALL_TIMES[1] if ts_ns is None else ts_ns)
+        keys = tuple(text for text in texts if self._is_on_keys(text))
+        if len(names) == 1:
+            for text in texts:
+                first, last = self._time_span(names[0], text)
+                low, high = max(low, first), min(high, last)
+        return ScanConditions(keys, low, high)
+
+    def _is_on_keys(self, text: str) -> bool:
+        """Whether a condition may be one on dates and symbols alone, with one value at any time."""
+        words = set(re.findall(r"\w+", _TEXT.sub("", text).lower()))
+        return bool(words.intersection(_KEY_COLUMNS)) and not words & self._inconsistent
+
+    def _time_span(self, name: str, text: str) -> tuple[int, int]:
+        """The first and last time, in nanoseconds, that rows may have under a condition."""
+        low, high = TIME_MIN_NS, TIME_MAX_NS
+        test = re.compile(rf"{name} (?:IS NOT NULL|(<=|>=|<|>|=) ('[^']+'::TIMESTAMP_NS))")
+        tests = [test.fullmatch(term) for term in re.sub(r"[()]", "", text).split(" AND ")]
+        # Only comparisons joined by AND are used.
+        for found in filter(None, tests) if all(tests) else ():
+            ts_ns = None if found[1] is None else self._evaluate_ts(found[2])
+            if ts_ns is not None and found[1] in {">", ">=", "="}:
+                low = max(low, ts_ns)
+            if ts_ns is not None and found[1] in {"<", "<=", "="}:
+                high = min(high, ts_ns)
         return low, high
 
     def _evaluate_ts(self, literal: str) -> int | None:
@@ -249,55 +187,26 @@ class Planner:
         return found[0] if found else None
 
 
-_ALL_TIMES = -(2**63), 2**63 - 1
+def _scans(plan: Any, above: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+    """The table of each scan within the nodes of a plan, and the conditions on its rows.
 
-
-def _schema_without_zone(columns: pl.Schema) -> pa.Schema:
-    found = arrow_schema(columns, is_vendor=False)
-    return pa.schema(
-        field.with_type(pa.timestamp("ns")) if pa.types.is_timestamp(field.type) else field
-        for field in found
-    )
-
-
-def _marker(schema: str) -> str:
-    """The name of the column that identifies scans of a schema's view."""
-    return f"batonics_file_of_{view_name(schema)}_"
-
-
-def _is_of_a_view(scan: _Scan, markers: Iterable[str]) -> bool:
-    return any(marker in scan.file_conditions for marker in markers)
-
-
-def _scans(plan: Any) -> Iterator[_Scan]:
-    """The scans of Parquet files within the nodes of a plan."""
+    Args:
+        plan: nodes of the plan.
+        above: conditions of a filter whose only input the nodes are.
+    """
     for node in plan:
         facts = node.get("extra_info", {})
-        if facts.get("Function") == "READ_PARQUET":
-            files = str(facts.get("Scanning Files", "")).partition("/")[0]
-            row_conditions = facts.get("Filters", [])
-            yield _Scan(
-                str(facts.get("File Filters", "")),
-                int(files) if files.isdecimal() else -1,
-                [row_conditions] if isinstance(row_conditions, str) else list(row_conditions),
-            )
-        yield from _scans(node.get("children", []))
+        if "Table" in facts:
+            own = [text for text in _texts(facts.get("Filters")) if not text.startswith("optional")]
+            yield str(facts["Table"]).rpartition(".")[2].strip('"'), [*own, *above]
+        is_filter = node.get("name") == "FILTER"
+        yield from _scans(
+            node.get("children", []), _texts(facts.get("Expression")) if is_filter else ()
+        )
 
 
-def split_conditions(text: str) -> list[str]:
-    """The conditions that a plan writes one behind the other: `(a = 1)prefix(b, 'x')`."""
-    found, depth, start, quote = [], 0, 0, ""
-    for at, letter in enumerate(text):
-        if quote:
-            quote = "" if letter == quote else quote
-        elif letter in "'\"":
-            quote = letter
-        elif letter == "(":
-            depth += 1
-        elif letter == ")":
-            depth -= 1
-            if depth == 0:
-                found.append(text[start : at + 1])
-                start = at + 1
-    rest = text[start:].strip()
-    return [*found, rest] if rest else found
+def _texts(value: Any) -> list[str]:
+    """What a plan has one or several of."""
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) else [str(text) for text in value]

@@ -6,22 +6,18 @@ result.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import polars as pl
 
 from batonics.frames.schemas.schema import Schema
-from batonics.lake.catalog import (
-    Part,
-    RowFilter,
-    find_time_span,
-    loaded_schemas,
-    loaded_symbols,
-)
+from batonics.lake.catalog import loaded_schemas
+from batonics.lake.part import NO_ALIASES, Part
+from batonics.lake.part_search import RowFilter, find_time_span, has_rows, loaded_symbols
 from batonics.lake.storage import Store
 from batonics.model.arguments import SymbolNames
 from batonics.model.errors import UsageError
-from batonics.model.symbols import selected_names, suggest_symbols
+from batonics.model.symbols import alias_note, selected_names, suggest_symbols
 from batonics.model.times import Time, describe_bounds, format_time, time_ns
 
 
@@ -41,10 +37,9 @@ def check_symbols(store: Store, names: Sequence[str], lake_name: str = "") -> No
         names: the symbols.
         lake_name: name of the lake for messages; empty: its root.
     """
-    known = store.catalog.read(loaded_symbols) if names else []
     for name in names:
-        if name not in known:
-            hint = suggest_symbols(name, known)
+        if not store.catalog.read(has_rows(RowFilter((name,)))):
+            hint = suggest_symbols(name, store.catalog.read(loaded_symbols))
             raise UsageError(f"no symbol {name!r} in {lake_name or store.name}; {hint}")
 
 
@@ -58,7 +53,7 @@ def check_row_filter(store: Store, row_filter: RowFilter, lake_name: str = "") -
     """
     check_symbols(store, row_filter.symbols, lake_name)
     of_symbols = row_filter._replace(start_ns=None, end_ns=None)
-    if row_filter == of_symbols or store.catalog.read(find_time_span(row_filter)) is not None:
+    if row_filter == of_symbols or store.catalog.read(has_rows(row_filter)):
         return
     span = store.catalog.read(find_time_span(of_symbols))
     if span is not None:
@@ -70,12 +65,19 @@ def check_row_filter(store: Store, row_filter: RowFilter, lake_name: str = "") -
         )
 
 
-def alias_note(part: Part, alias: str) -> str:
-    """What a user has to know of rows that also have another symbol than the one they show."""
-    return (
-        f"rows of {alias} have the symbol {part.symbol}, which is the same instrument on"
-        f" {part.date}: --symbols {alias}, in Python symbols=, selects all rows of {alias}"
-    )
+def find_alias_note(parts: Iterable[Part], symbols: Sequence[str]) -> str:
+    """What a user has to know of parts with several of the symbols asked for; empty: nothing.
+
+    Args:
+        parts: the parts that an answer has.
+        symbols: the symbols asked for; empty: all.
+    """
+    for part in parts:
+        if part.aliases != NO_ALIASES:
+            for symbol, _, others in part.list_symbols().shown(symbols):
+                if others:
+                    return alias_note(others[0], symbol, part.date)
+    return ""
 
 
 def parse_row_filter(symbols: SymbolNames, start: Time | None, end: Time | None) -> RowFilter:

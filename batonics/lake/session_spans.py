@@ -7,7 +7,7 @@ of the same day. `SELECT unnest($sessions, recursive := true)` makes a table of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,22 +21,27 @@ _ANY_TIME_NS = parse_time("2024-01-02")
 
 
 def replace_sessions(
-    parameters: Mapping[str, object], times_ns: Iterable[int]
+    parameters: Mapping[str, object], find_times: Callable[[], Iterable[int]]
 ) -> dict[str, object]:
     """The parameters with sessions in place of each `SessionCalendar`.
 
     Args:
         parameters: values, by name.
-        times_ns: the times of rows, or the least and the greatest of them.
+        find_times: gives the times of rows, or the least and the greatest of them; it is called if
+            there are sessions.
 
     Raises:
         UsageError: the calendar does not know the sessions of a time.
     """
-    times = np.array([time for time in times_ns if time > 0] or [_ANY_TIME_NS])
-    return {
-        name: _spans(value, times) if isinstance(value, SessionHours | ExchangeSessions) else value
+    calendars = {
+        name: value
         for name, value in parameters.items()
+        if isinstance(value, SessionHours | ExchangeSessions)
     }
+    if not calendars:
+        return dict(parameters)
+    times = np.array([time for time in find_times() if time > 0] or [_ANY_TIME_NS])
+    return {**parameters, **{name: _spans(value, times) for name, value in calendars.items()}}
 
 
 def _spans(

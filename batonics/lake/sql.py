@@ -5,8 +5,8 @@ were verified. It can open no other files than parts of the schemas that the que
 (`connection.py`), unless the query is trusted. After the last row the files are looked at again: a
 part that has changed meanwhile is an error.
 
-A query goes this way: the text names views, hence schemas; the catalog has the parts of these
-schemas; the plan (`view_files.py`, `plan.py`) tells which of the parts the query reads; these are
+A query goes this way: the text names views, hence schemas; its plan tells which dates, symbols and
+times it asks for (`plan.py`); the catalog has the parts of these (`view_files.py`); they are
 fetched and verified; views are made over them (`views.py`); the query runs on the views
 (`query_result.py`).
 
@@ -26,16 +26,16 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
-from itertools import chain
+from typing import NamedTuple
 
 import duckdb
 
 from batonics.frames.columns.book_state import check_include
 from batonics.frames.schemas.table import find_schema
-from batonics.lake.catalog import NO_FILTER, Part, RowFilter, find_parts, loaded_schemas
+from batonics.lake.catalog import loaded_schemas
 from batonics.lake.connection import (
     FileAccess,
     binding_connection,
@@ -45,7 +45,8 @@ from batonics.lake.connection import (
 )
 from batonics.lake.digest import Verifier
 from batonics.lake.lineage import find_lineage
-from batonics.lake.part_paths import abbreviated_symbols
+from batonics.lake.part import Part
+from batonics.lake.part_search import NO_FILTER, RowFilter, find_time_span
 from batonics.lake.query_file import QueryFile
 from batonics.lake.query_result import QueryResult
 from batonics.lake.row_filters import check_row_filter
@@ -53,16 +54,50 @@ from batonics.lake.session_spans import replace_sessions
 from batonics.lake.sql_tokens import without_comments, without_tokens
 from batonics.lake.storage import Store, open_store
 from batonics.lake.unit_notes import UNIT_NOTE, number_note, undeclared_note
-from batonics.lake.view_files import PartsBySchema, ViewFiles
+from batonics.lake.view_files import ChosenParts, PartsBySchema, ViewFiles
 from batonics.lake.views import view_name, view_statement
 from batonics.model.errors import UsageError
 from batonics.model.prices import PriceUnit
 from batonics.model.times import format_time
 
 _ASOF = re.compile(r"\basof\b", re.IGNORECASE)
-"""A join for which symbols become an ENUM. DuckDB 2.0 loses rows of an ASOF join by the columns of
-the path alone, date and symbol, if one is VARCHAR; with ENUM it keeps all rows, and is faster."""
+"""A join for which symbols become an ENUM. DuckDB 2.0 loses rows of an ASOF join by date and symbol
+alone, if one is VARCHAR; with ENUM it keeps all rows, and is faster."""
 TRUSTED_NOTE = "the query was trusted: it could read any file and URL, not the lake alone"
+
+
+class _AskedUnit(NamedTuple):
+    """The unit of prices that is asked for.
+
+    Attributes:
+        prices: the unit.
+        is_default: nobody asked for it.
+        has_header: the header of the query declares its prices.
+    """
+
+    prices: PriceUnit
+    is_default: bool
+    has_header: bool
+
+
+class _PlannedQuery(NamedTuple):
+    """What is known of a query before it runs.
+
+    Attributes:
+        values: values of its parameters.
+        instants: whether each column of the result is a time in UTC; empty: not known.
+        prices: the unit of prices in the result.
+        view_prices: the unit of prices in the views.
+        chosen: the parts that it reads.
+        note: what a user has to know of the result; empty: nothing.
+    """
+
+    values: Mapping[str, object]
+    instants: Sequence[bool]
+    prices: PriceUnit
+    view_prices: PriceUnit
+    chosen: ChosenParts
+    note: str
 
 
 class LakeDatabase:
@@ -76,7 +111,7 @@ class LakeDatabase:
         trusted: queries may read any file and URL.
 
     Attributes:
-        files_read: how many parts the last query was given, and how many its schemas have.
+        files_read: how many parts the last query was given.
     """
 
     def __init__(
@@ -90,7 +125,7 @@ class LakeDatabase:
     ) -> None:
         check_include(include)
         self._include, self._trusted = include, trusted
-        self.files_read = (0, 0)
+        self.files_read = 0
         self._store, self._verifier, self._row_filter = store, verifier, row_filter
         self._files = ViewFiles(store, row_filter, trusted=trusted)
 
@@ -123,27 +158,19 @@ class LakeDatabase:
             trusted = FileAccess(trusted=True)
             binder = connect_duckdb(trusted) if self._trusted else binding_connection()
             check_select(binder, sql)
-            all_parts = self._find_parts(sql)
-            values = replace_sessions(parameters or {}, _times(all_parts))
             has_header = header is not None and header.has_header
-            lineage = find_lineage(binder, sql, values, list(all_parts))
-            note, unit_note = TRUSTED_NOTE if self._trusted else "", ""
-            if is_default and not has_header and lineage.depends_on_unit:
-                prices, unit_note = "fixed", UNIT_NOTE
-            views: PriceUnit = "fixed" if has_header else prices
-            unit_note = number_note(lineage.numbers, views, has_header=has_header) or unit_note
-            chosen = self._files.choose(sql, values, all_parts, views)
-            parts = chosen.parts
-            note = _join_notes(
-                note, unit_note, _no_data(parts, all_parts, self._row_filter), chosen.note
+            unit = _AskedUnit(prices, is_default, has_header)
+            planned = self._store.catalog.read(
+                lambda connection: self._plan(connection, binder, sql, parameters or {}, unit)
             )
-            parts_read = _flatten(parts)
-            self.files_read = (len(parts_read), len(_flatten(all_parts)))
+            prices, values, chosen = planned.prices, planned.values, planned.chosen
+            parts_read, note = _flatten(chosen.parts), planned.note
+            self.files_read = len(parts_read)
             self._store.fetch(parts_read, self._verifier)
             check = partial(self._verifier.check_unchanged, self._store.local_root, parts_read)
             with _check_after_error(check):
-                relation = self._open_views(sql, parts, views).sql(sql, params=values or None)
-                columns = zip(relation.columns, lineage.instants, strict=False)
+                relation = self._open_views(sql, planned).sql(sql, params=values or None)
+                columns = zip(relation.columns, planned.instants, strict=False)
                 utc_columns = {name for name, is_instant in columns if is_instant}
                 if header is None or not has_header:
                     return QueryResult(
@@ -165,27 +192,47 @@ class LakeDatabase:
         """Remove temporary files of queries; a further query makes them again."""
         self._files.close()
 
-    def _open_views(
-        self, sql: str, parts: PartsBySchema, prices: PriceUnit
-    ) -> duckdb.DuckDBPyConnection:
+    def _plan(
+        self,
+        connection: sqlite3.Connection,
+        binder: duckdb.DuckDBPyConnection,
+        sql: str,
+        parameters: Mapping[str, object],
+        unit: _AskedUnit,
+    ) -> _PlannedQuery:
+        """What is known of a query before it runs, by one state of the catalog."""
+        schemas = find_named_schemas(sql, loaded_schemas(connection))
+        values = replace_sessions(parameters, lambda: self._find_times(connection, schemas))
+        lineage = find_lineage(binder, sql, values, schemas)
+        prices, unit_note = unit.prices, ""
+        if unit.is_default and not unit.has_header and lineage.depends_on_unit:
+            prices, unit_note = "fixed", UNIT_NOTE
+        views: PriceUnit = "fixed" if unit.has_header else prices
+        unit_note = number_note(lineage.numbers, views, has_header=unit.has_header) or unit_note
+        chosen = self._files.choose(connection, sql, values, schemas, views)
+        is_empty = not any(chosen.parts.values())
+        missing = self._describe_missing(connection, schemas) if is_empty else ""
+        note = _join_notes(TRUSTED_NOTE if self._trusted else "", unit_note, missing, chosen.note)
+        return _PlannedQuery(values, lineage.instants, prices, views, chosen, note)
+
+    def _open_views(self, sql: str, planned: _PlannedQuery) -> duckdb.DuckDBPyConnection:
         """A DuckDB with the views of a query over parts that were fetched.
 
         Each query has one of its own: it can open its parts alone, and later queries do not change
         its result.
         """
-        files = self._files
-        symbols = files.symbols(parts) if _ASOF.search(without_tokens(sql)) else []
-        paths = {schema: files.paths(schema_parts) for schema, schema_parts in parts.items()}
-        paths_read = list(chain.from_iterable(paths.values()))
-        connection = connect_duckdb(FileAccess(paths_read, files.spill_directory, self._trusted))
-        for schema, schema_parts in parts.items():
+        files, chosen = self._files, planned.chosen
+        symbols = files.symbols(chosen) if _ASOF.search(without_tokens(sql)) else []
+        groups = {schema: files.groups(chosen, schema) for schema in chosen.parts}
+        paths = [path for found in groups.values() for group in found for path in group.paths]
+        connection = connect_duckdb(FileAccess(paths, files.spill_directory, self._trusted))
+        for schema, found in groups.items():
             statement = view_statement(
                 find_schema(schema),
-                paths[schema],
+                found,
                 self._row_filter,
                 symbols=symbols,
-                abbreviations=abbreviated_symbols(files.symbols({schema: schema_parts})),
-                prices=prices,
+                prices=planned.view_prices,
                 include=self._include,
             )
             connection.execute(statement)
@@ -195,14 +242,25 @@ class LakeDatabase:
         """The names of all views."""
         return [view_name(schema) for schema in self._store.catalog.read(loaded_schemas)]
 
-    def _find_parts(self, sql: str) -> PartsBySchema:
-        """All parts of the schemas that the query names."""
+    def _find_times(
+        self, connection: sqlite3.Connection, schemas: Sequence[str]
+    ) -> tuple[int, ...]:
+        """The least and the greatest time of the rows of schemas; empty: no row has a time."""
+        return find_time_span(self._row_filter, schemas)(connection) or () if schemas else ()
 
-        def run(connection: sqlite3.Connection) -> PartsBySchema:
-            schemas = find_named_schemas(sql, loaded_schemas(connection))
-            return {schema: find_parts(schema, self._row_filter)(connection) for schema in schemas}
+    def _describe_missing(self, connection: sqlite3.Connection, schemas: Sequence[str]) -> str:
+        """Why a query of these schemas reads no part: it asks for what the lake does not have.
 
-        return self._store.catalog.read(run)
+        That a schema has no rows at all is an answer.
+        """
+        views, times = ", ".join(map(view_name, schemas)), self._find_times(connection, schemas)
+        if times:
+            return (
+                f"{views}: no row can meet the conditions of the query; the rows are from"
+                f" {format_time(times[0])} to {format_time(times[1])}"
+            )
+        is_filtered = bool(schemas) and self._row_filter != NO_FILTER
+        return f"{views}: no rows of the symbols and times" if is_filtered else ""
 
 
 @contextmanager
@@ -250,30 +308,8 @@ def find_named_schemas(sql: str, schemas: Iterable[str]) -> list[str]:
     return sorted(schema for schema in schemas if view_name(schema) in words)
 
 
-def _no_data(parts: PartsBySchema, all_parts: PartsBySchema, row_filter: RowFilter) -> str:
-    """Why a query reads no part, if it reads none: it asks for what the lake does not have.
-
-    That a schema has no rows at all is an answer.
-    """
-    if _flatten(parts) or not all_parts:
-        return ""
-    views, times = ", ".join(map(view_name, all_parts)), _times(all_parts)
-    if times:
-        return (
-            f"{views}: no row can meet the conditions of the query; the rows are from"
-            f" {format_time(min(times))} to {format_time(max(times))}"
-        )
-    return "" if row_filter == NO_FILTER else f"{views}: no rows of the symbols and times"
-
-
 def _join_notes(*notes: str) -> str:
     return "; ".join(filter(None, notes))
-
-
-def _times(parts: PartsBySchema) -> list[int]:
-    """The least and the greatest time of each part that has times."""
-    edges = ((part.ts_min, part.ts_max) for part in _flatten(parts))
-    return [time for both in edges for time in both if time is not None]
 
 
 def _flatten(parts: PartsBySchema) -> list[Part]:

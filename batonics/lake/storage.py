@@ -11,9 +11,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from batonics.lake.catalog import Catalog, Part
+from batonics.lake.catalog import Catalog
 from batonics.lake.digest import Verifier
 from batonics.lake.directory_store import DirectoryStore
+from batonics.lake.part import Part
 
 S3_URL = re.compile("^s3:/+")
 """The beginning of a bucket's URL. A `Path` made of such a URL has one slash only."""
@@ -64,9 +65,6 @@ class Store(Protocol):
         Raises:
             LakeError: a part is missing or damaged.
         """
-
-    def plan_paths(self, parts: Sequence[Part]) -> list[str]:
-        """Paths on which a query can be planned: files exist there, with the names of the parts."""
 
     def verify(self, part: Part) -> None:
         """Read a part where the lake stores it, even if it was verified before.

@@ -38,19 +38,16 @@ class SymlinkDirectory:
         self._links: set[str] = set()
         """The names of links that are made."""
 
-    def link(self, path: str | Path, part_path: str, view_path: str | None = None) -> str:
-        """The path of a file by way of a link to its root, or to the file.
+    def link(self, path: str | Path, part_path: str) -> str:
+        """The path of a file by way of a link to its root.
 
         Args:
             path: path of the file, which ends with `part_path`.
             part_path: its path from the lake's root.
-            view_path: the path that it has in the view, if that is another.
 
         Raises:
             OutputError: the link cannot be made.
         """
-        if view_path is not None:
-            return str(self._link_to(str(path), f"renamed/{view_path}"))
         root = str(path).removesuffix(part_path)
         name = self._roots.setdefault(root, f"lake-{len(self._roots)}")
         return f"{self._link_to(root, name)}/{part_path}"
@@ -59,7 +56,6 @@ class SymlinkDirectory:
         link = self.directory / name
         if name not in self._links:
             try:
-                link.parent.mkdir(parents=True, exist_ok=True)
                 link.symlink_to(os.path.abspath(target))  # noqa: PTH100 - links stay
             except OSError as error:
                 raise OutputError(f"{link}: cannot be made: {error}") from None

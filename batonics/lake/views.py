@@ -13,6 +13,7 @@ All prices of a view have one unit, so what a query computes from them has that 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 import polars as pl
 
@@ -25,7 +26,7 @@ from batonics.frames.columns.book_state import (
 )
 from batonics.frames.columns.prices import find_price_columns
 from batonics.frames.schemas.schema import Schema
-from batonics.lake.catalog import NO_FILTER, RowFilter
+from batonics.lake.part_search import NO_FILTER, RowFilter
 from batonics.model.prices import PriceUnit
 
 _PRICES: dict[PriceUnit, str] = {
@@ -33,7 +34,25 @@ _PRICES: dict[PriceUnit, str] = {
     "decimal": '("{0}"::DECIMAL(19, 0) * 0.000000001)::DECIMAL(19, 9) AS "{0}"',
     "float": '"{0}" / 1e9 AS "{0}"',
 }
-HIVE_OPTIONS = "hive_partitioning = true, hive_types = {'date': DATE, 'symbol': VARCHAR}"
+_PRICE_TYPES: dict[PriceUnit, str] = {
+    "fixed": "BIGINT",
+    "decimal": "DECIMAL(19, 9)",
+    "float": "DOUBLE",
+}
+
+
+class FileGroup(NamedTuple):
+    """Files of which a view has the rows of the same symbols.
+
+    Attributes:
+        paths: paths of the files, hive-named by date.
+        symbols: only rows that have these symbols in the file; empty: all rows.
+        renamed: the symbol in the view of those that have another one in the file.
+    """
+
+    paths: Sequence[str]
+    symbols: Sequence[str] = ()
+    renamed: Mapping[str, str] = {}
 
 
 def view_name(schema: str) -> str:
@@ -48,13 +67,11 @@ def view_schema(view: str) -> str:
 
 def view_statement(  # noqa: PLR0913 - settings, by keyword
     schema: Schema,
-    paths: Sequence[str],
+    files: Sequence[FileGroup],
     row_filter: RowFilter = NO_FILTER,
     *,
     scan: str | None = None,
-    has_zone: bool = True,
     symbols: Sequence[str] = (),
-    abbreviations: Mapping[str, str] | None = None,
     include: Collection[str] = (),
     prices: PriceUnit = "fixed",
 ) -> str:
@@ -66,17 +83,15 @@ def view_statement(  # noqa: PLR0913 - settings, by keyword
 
     Args:
         schema: the schema.
-        paths: paths of its files, hive-named.
+        files: its files.
         row_filter: only rows of these times.
         scan: the text after FROM; None: those files.
-        has_zone: the times of the files are TIMESTAMPTZ_NS; else TIMESTAMP_NS, like the view's.
         symbols: all symbols; `symbol` is then an ENUM of them. Empty: it is VARCHAR.
-        abbreviations: the symbol of each abbreviation in the paths (`part_paths.py`).
         prices: the unit of the view's prices.
         include: what counts as open too, of `LEFT_OUT_KINDS`.
     """
     # A cast would use a calendar for each row, and take four times as long as the scan.
-    time = 'make_timestamp_ns(epoch_ns("{0}")) AS "{0}"' if has_zone else '"{0}"'
+    time = 'make_timestamp_ns(epoch_ns("{0}")) AS "{0}"'
     price_columns = find_price_columns(schema.columns)
     # The end of a status divides no state where every status counts.
     unended = (STATUS_END,) if CLOSED in include else ()
@@ -94,22 +109,27 @@ def view_statement(  # noqa: PLR0913 - settings, by keyword
     )
     if schema.has_quotes:
         columns += f", {_is_open(include)} AS is_open"
-    symbol = _symbol(abbreviations or {})
-    if symbols:
-        symbol = f"{symbol}::ENUM({', '.join(map(sql_literal, symbols))})"
+    symbol = f"symbol::ENUM({_literals(symbols)})" if symbols else "symbol"
     view = view_name(schema.name)
     head = f'CREATE OR REPLACE TEMP VIEW "{view}" AS SELECT {columns}, date, {symbol} AS symbol'
-    files = read_parquet_call(paths) if paths else f"({_empty_select(schema)})"
-    return f"{head} FROM {scan or files}{_where(schema, row_filter)}"
+    scans = " UNION ALL ".join(map(_select_files, files)) or _empty_select(schema)
+    return f"{head} FROM {scan or f'({scans})'}{_where(schema, row_filter)}"
 
 
-def _symbol(abbreviations: Mapping[str, str]) -> str:
-    """The symbol of a path."""
-    if not abbreviations:
-        return "symbol"
-    pairs = abbreviations.items()
-    cases = (f"WHEN {sql_literal(path)} THEN {sql_literal(symbol)}" for path, symbol in pairs)
-    return f"(CASE symbol {' '.join(cases)} ELSE symbol END)"
+def _select_files(group: FileGroup) -> str:
+    """The SELECT of the rows of a group of files."""
+    replaced = ""
+    if group.renamed:
+        pairs = group.renamed.items()
+        cases = (f"WHEN {sql_literal(stored)} THEN {sql_literal(name)}" for stored, name in pairs)
+        replaced = f" REPLACE (CASE symbol {' '.join(cases)} ELSE symbol END AS symbol)"
+    where = f" WHERE symbol IN ({_literals(group.symbols)})" if group.symbols else ""
+    paths, options = _literals(group.paths), "hive_partitioning = true, hive_types = {'date': DATE}"
+    return f"SELECT *{replaced} FROM read_parquet([{paths}], {options}){where}"  # noqa: S608 - quoted
+
+
+def _literals(values: Sequence[str]) -> str:
+    return ", ".join(map(sql_literal, values))
 
 
 def _is_open(include: Collection[str]) -> str:
@@ -118,22 +138,25 @@ def _is_open(include: Collection[str]) -> str:
     return " AND ".join(tests[kind] for kind in LEFT_OUT_KINDS if kind not in include) or "true"
 
 
-def empty_table_statement(schema: Schema) -> str:
-    """The statement that makes a table without rows, with the columns of the schema's view."""
+def empty_table_statement(schema: Schema, prices: PriceUnit = "fixed") -> str:
+    """The statement that makes a table without rows, with the columns of the schema's view.
+
+    Args:
+        schema: the schema.
+        prices: the unit of the view's prices.
+    """
+    price_columns = find_price_columns(schema.columns)
     columns = [
-        f'"{name}" {_sql_type(dtype).replace("TIMESTAMPTZ", "TIMESTAMP")}'
+        f'"{name}" {_PRICE_TYPES[prices]}'
+        if name in price_columns
+        else f'"{name}" {_sql_type(dtype).replace("TIMESTAMPTZ", "TIMESTAMP")}'
         for name, dtype in schema.lake_columns.items()
     ]
     if schema.has_quotes:
         columns.append("is_open BOOLEAN")
     columns += ["date DATE", "symbol VARCHAR"]
     name = view_name(schema.name)
-    return f'CREATE TEMP TABLE IF NOT EXISTS "{name}" ({", ".join(columns)})'
-
-
-def read_parquet_call(paths: Sequence[str], options: str = HIVE_OPTIONS) -> str:
-    """The call of the table function that reads these files."""
-    return f"read_parquet([{', '.join(map(sql_literal, paths))}], {options})"
+    return f'CREATE OR REPLACE TEMP TABLE "{name}" ({", ".join(columns)})'
 
 
 def sql_literal(value: str) -> str:

@@ -87,6 +87,21 @@ def list_names(names: Sequence[str]) -> str:
     return f"{', '.join(names[:NAMES_MAX])}{more}"
 
 
+def alias_note(alias: str, symbol: str | None, date: str | None) -> str:
+    """What a user has to know of rows that also have another symbol than the one they show.
+
+    Args:
+        alias: the other symbol.
+        symbol: the symbol that the rows show.
+        date: ISO date of one of them; None: it has no time.
+    """
+    on_date = f" on {date}" if date else ""
+    return (
+        f"rows of {alias} have the symbol {symbol}, which is the same instrument{on_date}:"
+        f" --symbols {alias} alone, in Python symbols=, selects all rows of {alias}"
+    )
+
+
 def _root(symbol: str) -> tuple[str, bool]:
     """The product of a symbol, CL of CL.FUT, CL.c.0 and CLX5; whether it is no single contract."""
     stands_for = _PARENT_OR_CONTINUOUS.fullmatch(symbol)
@@ -175,7 +190,11 @@ class IntervalMap(Generic[TInterval]):
 
 
 class SymbolMap(IntervalMap[MappingInterval]):
-    """Symbols of instruments by time, from any number of files and mapping records."""
+    """Symbols of instruments by time, from any number of files and mapping records.
+
+    Attributes:
+        may_have_aliases: an instrument has several symbols, be it at once or one after the other.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -184,6 +203,8 @@ class SymbolMap(IntervalMap[MappingInterval]):
         self._shared: dict[Any, Any] = {}
         self._live: dict[int, list[MappingInterval]] = {}  # those without an end, by their start
         self._dated: set[int] = set()  # instruments that have others
+        self._first_symbols: dict[int, str] = {}
+        self.may_have_aliases = False
 
     def add(self, interval: MappingInterval) -> bool:
         """Add an interval; whether it is new. Adding the same one again changes nothing.
@@ -211,6 +232,8 @@ class SymbolMap(IntervalMap[MappingInterval]):
                 return False
             self._dated.add(interval.instrument_id)
         self._ids_by_symbol.setdefault(interval.symbol, set()).add(interval.instrument_id)
+        first = self._first_symbols.setdefault(interval.instrument_id, interval.symbol)
+        self.may_have_aliases |= first != interval.symbol
         return True
 
     def copy(self) -> SymbolMap:
@@ -241,6 +264,10 @@ class SymbolMap(IntervalMap[MappingInterval]):
         """The symbol of an instrument at an instant, or None."""
         interval = self.at(instrument_id, ts_ns)
         return None if interval is None else interval.symbol
+
+    def symbols_at(self, instrument_id: int, ts_ns: int) -> list[str]:
+        """Every symbol of an instrument at an instant; first the one of its rows."""
+        return list(dict.fromkeys(i.symbol for i in self.holding(instrument_id, ts_ns)))
 
     def spans(self, symbol: str) -> list[MappingInterval]:
         """When a symbol holds, and for which instruments. Those of one instrument never overlap."""

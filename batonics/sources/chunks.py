@@ -7,11 +7,13 @@ of inputs can wait.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import stat
 import sys
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from threading import Event
 from typing import BinaryIO
@@ -26,6 +28,8 @@ READ_BYTES = 1792 << 10
 """Size of one read: 32,768 records, so that a batch (`stream.py`) ends with a chunk."""
 PEEK_READ_BYTES = 64 << 10
 """Size of one read where only the beginning is wanted."""
+PIPE_BYTES = 1 << 20
+"""What a pipe may hold, the most that Linux gives to anyone: a read of a pipe returns no more."""
 CHUNKS_AHEAD_MAX = 4
 """Chunks to read ahead: enough for one slow batch, at most 7 MiB of plain bytes."""
 
@@ -62,6 +66,10 @@ class ChunkReader:
         self._may_reopen = str(path) != STDIN and stat.S_ISREG(self._status.st_mode)
         if self._may_reopen:
             self._file.close()
+        if stat.S_ISFIFO(self._status.st_mode):
+            # Linux; refused where the user has many such pipes. The pipe works as it is, too.
+            with suppress(AttributeError, OSError):
+                fcntl.fcntl(self._file, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         self.size = self._status.st_size if self._status.st_size > 0 else None
 
     def close(self) -> None:

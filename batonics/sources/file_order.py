@@ -59,14 +59,14 @@ class FileBounds(NamedTuple):
 
     Attributes:
         first_ns: when it begins; None: nothing says it.
-        last_ns: when it ends at the latest; None: nothing says it.
+        end_ns: the time before which its records end; None: nothing says it.
         first_record: what identifies its first record; None: it has none, or none with a time.
         head: records of the beginning.
         end: records of the end; empty where the file cannot be read there.
     """
 
     first_ns: int | None
-    last_ns: int | None
+    end_ns: int | None
     first_record: tuple[object, ...] | None
     head: KeyTimes
     end: KeyTimes
@@ -78,12 +78,12 @@ class OrderedFile(NamedTuple):
     Attributes:
         reader: the file.
         first_ns: when it begins; None: behind the file before it, whenever that ends.
-        last_ns: when it ends at the latest; None: nothing says it.
+        end_ns: the time before which its records end; None: nothing says it.
     """
 
     reader: ChunkReader
     first_ns: int | None
-    last_ns: int | None = None
+    end_ns: int | None = None
 
 
 def order_files(readers: Sequence[ChunkReader], options: InputOptions) -> list[OrderedFile]:
@@ -107,7 +107,7 @@ def order_files(readers: Sequence[ChunkReader], options: InputOptions) -> list[O
     ordered = [(readers[number], bounds[number]) for number in order]
     _refuse_same_start(ordered)
     _refuse_overlap(ordered)
-    return [OrderedFile(reader, bound.first_ns, bound.last_ns) for reader, bound in ordered]
+    return [OrderedFile(reader, bound.first_ns, bound.end_ns) for reader, bound in ordered]
 
 
 def order_paths(paths: Sequence[str], options: InputOptions = DEFAULT_OPTIONS) -> tuple[str, ...]:
@@ -142,11 +142,11 @@ def group_paths(
                 end_ns = -1
             elif end_ns is None or file.first_ns < end_ns:
                 groups[-1] += (path,)
-                ends = [end for end in (end_ns, file.last_ns) if end is not None]
+                ends = [end for end in (end_ns, file.end_ns) if end is not None]
                 end_ns = max(ends) if len(ends) == 2 else None
             else:
                 groups.append((path,))
-                end_ns = file.last_ns
+                end_ns = file.end_ns
         return groups
     finally:
         for reader in readers:
@@ -215,9 +215,14 @@ def overlap_error(earlier: str, last_ns: int, later: str, first_ns: int, book: s
         earlier: name of the file that begins first.
         last_ns: time of one of its records.
         later: name of the other file.
-        first_ns: time of a record of it, before `last_ns`.
+        first_ns: time of a record of it, before `last_ns`; the same: both have the same record.
         book: the words for the book.
     """
+    if first_ns == last_ns:
+        return UsageError(
+            f"{earlier} and {later} overlap: both have the same record of {book} at"
+            f" {describe_time(first_ns)}; {ADVICE}"
+        )
     return UsageError(
         f"{earlier} and {later} overlap: {later} has {book} from {describe_time(first_ns)} on, and"
         f" {earlier} has it at {describe_time(last_ns)}; {ADVICE}"
@@ -246,7 +251,7 @@ def _read_bounds(reader: ChunkReader, options: InputOptions) -> FileBounds:
     none = KeyTimes(np.empty(0, np.int64), np.empty(0, np.uint64))
     metadata = None if decoder is None else decoder.metadata
     start_ns = metadata.start if metadata is not None and metadata.start else None
-    last_ns = metadata.end if metadata is not None else None
+    end_ns = metadata.end if metadata is not None else None
     if start_ns == UNDEF_TIMESTAMP:
         start_ns = None
     if batch is None or decoder is None or not len(batch.action):
@@ -260,8 +265,8 @@ def _read_bounds(reader: ChunkReader, options: InputOptions) -> FileBounds:
             record = (decoder.symbols[int(batch.instrument_id[0]) - 1], *record)
     end = none if is_compressed or metadata is None else _read_end(reader)
     if len(end.keys):
-        last_ns = int(end.ts_recv.max())
-    return FileBounds(first_ns, last_ns, record, head, end)
+        end_ns = int(end.ts_recv.max()) + 1
+    return FileBounds(first_ns, end_ns, record, head, end)
 
 
 def _trusted(batch: MboBatch) -> KeyTimes:

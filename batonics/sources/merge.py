@@ -22,7 +22,9 @@ from batonics.model.mbo import (
     due_times,
     record_keys,
     slice_batch,
+    take_batch,
 )
+from batonics.model.record_hashes import record_hashes
 from batonics.model.times import NS_PER_DAY
 from batonics.sources.overlap import KeyedPiece, Overlap, OverlapCheck
 
@@ -136,10 +138,10 @@ class FileMerge:
 
     def _join(self, pieces: list[TimedPiece]) -> MboBatch:
         """The next batch of the stream, from pieces in the order of their files."""
-        if len(self._heads) > 1 or pieces[0].file < self._last_begun:
-            overlap = self._overlap_check.find(
-                [KeyedPiece(file, record_keys(batch), due_ns) for file, batch, due_ns in pieces]
-            )
+        is_shared = len(self._heads) > 1 or pieces[0].file < self._last_begun
+        # The last file may go on at the very time at which the others ended.
+        if is_shared or int(pieces[0].due_ns[0]) <= self._overlap_check.last_ns:
+            overlap = self._overlap_check.find([_keyed_piece(piece) for piece in pieces])
             if overlap is not None:
                 raise self._refuse(overlap)
         batch = _interleave(pieces)
@@ -151,6 +153,15 @@ class FileMerge:
             self._day_starts = False
             return DayStart._make(batch)
         return batch
+
+
+def _keyed_piece(piece: TimedPiece) -> KeyedPiece:
+    file, batch, due_ns = piece
+
+    def find_hashes(rows: NDArray[np.intp]) -> NDArray[np.uint64]:
+        return record_hashes(take_batch(batch, rows))
+
+    return KeyedPiece(file, record_keys(batch), due_ns, find_hashes)
 
 
 class _Head:

@@ -28,7 +28,16 @@ from batonics.codec.metadata import (
 from batonics.model.book_changes import BookChanges
 from batonics.model.definitions import DefinitionMap
 from batonics.model.errors import LossWarning, UsageError
-from batonics.model.mbo import UNDEF_TIMESTAMP, MboBatch, is_untimed
+from batonics.model.mbo import (
+    UNDEF_TIMESTAMP,
+    MboBatch,
+    copy_batch,
+    is_untimed,
+    record_keys,
+    slice_batch,
+    take_batch,
+)
+from batonics.model.record_hashes import record_hashes
 from batonics.model.symbols import MappingInterval, SymbolMap
 from batonics.settings.loader import current
 from batonics.sources.chunks import STDIN, ChunkReader
@@ -149,12 +158,8 @@ class MboStream:
                 batch = self._note(decoded, file)
                 if len(batch.action) == 0:
                     continue
-                if file.begins_earlier(batch) and not self._options.in_this_order:
-                    raise UsageError(
-                        f"{file.report.name}: begins at {describe_time(int(batch.ts_recv[0]))},"
-                        f" before the file ahead of it ends, at {describe_time(file.last_ns)};"
-                        f" part them, or {ADVICE}"
-                    )
+                if not self._options.in_this_order:
+                    file.check_beginning(batch)
                 yield FileBatch(batch, file.note_batch(batch))
         if file is not None and len(self.paths) > 1 and not self.keeps_symbol_lists:
             file.report.drop_symbol_lists()
@@ -174,7 +179,7 @@ class MboStream:
             file = _FileReading(FileReport(reader.name, reader.size, reader.framing))
         else:
             report = FileReport(f"{reader.name}, file {number}", None, reader.framing)
-            file = _FileReading(report, before.counts, before.last_ns)
+            file = _FileReading(report, before.counts, before.end)
         self.files.append(file.report)
         return file
 
@@ -228,20 +233,23 @@ class _FileReading:
     Args:
         report: its report.
         counts: records, rows and skipped records of its input before it.
-        last_ns: time of the last record of its input before it.
+        end: the last records of its input before it.
 
     Attributes:
         report: its report.
         number: its number in its input.
         counts: records, rows and skipped records of its input so far.
-        last_ns: a late trusted time of its input.
+        end: the last records of its input so far.
         instrument_ids: the stream's instrument ids by those of the file (NDJSON).
     """
 
     def __init__(
-        self, report: FileReport, counts: tuple[int, int, int] = (0, 0, 0), last_ns: int = 0
+        self,
+        report: FileReport,
+        counts: tuple[int, int, int] = (0, 0, 0),
+        end: _LastRecords | None = None,
     ) -> None:
-        self.report, self.counts, self.last_ns = report, counts, last_ns
+        self.report, self.counts, self.end = report, counts, end or _LastRecords()
         self.number = 0
         self.instrument_ids = np.zeros(1, np.uint32)
         self._counts_before = counts
@@ -255,18 +263,68 @@ class _FileReading:
             count - earlier for count, earlier in zip(self.counts, before, strict=True)
         )
 
-    def begins_earlier(self, batch: MboBatch) -> bool:
-        """Whether the batch begins the file, at a time before the end of the file ahead of it."""
-        is_timed = not is_untimed(batch.flags[:1])[0]
-        return not self._has_rows and is_timed and int(batch.ts_recv[0]) < self.last_ns
+    def check_beginning(self, batch: MboBatch) -> None:
+        """Refuse a batch that begins the file, but not behind the file ahead of it in its input.
+
+        Raises:
+            UsageError: it begins at an earlier time than that ends, or with a record of that.
+        """
+        if self._has_rows or is_untimed(batch.flags[:1])[0] or not self.end.last_ns:
+            return
+        name, first_ns = self.report.name, int(batch.ts_recv[0])
+        if first_ns < self.end.last_ns:
+            raise UsageError(
+                f"{name}: begins at {describe_time(first_ns)}, before the file ahead of it ends, at"
+                f" {describe_time(self.end.last_ns)}; part them, or {ADVICE}"
+            )
+        if self.end.has_record_of(batch):
+            raise UsageError(
+                f"{name}: begins with a record that the file ahead of it ends with, at"
+                f" {describe_time(first_ns)}; part them, or {ADVICE}"
+            )
 
     def note_batch(self, batch: MboBatch) -> bool:
-        """Note the times of a batch; whether it begins the file."""
-        last = int(batch.ts_recv[-1])
-        if last != UNDEF_TIMESTAMP and not is_untimed(batch.flags[-1:])[0]:
-            self.last_ns = last
+        """Note the last records of a batch; whether it begins the file."""
+        self.end.note(batch)
         begins, self._has_rows = not self._has_rows, True
         return begins
+
+
+class _LastRecords:
+    """The records of an input at the time of its last one.
+
+    Attributes:
+        last_ns: a late trusted time of the input; 0: there is none yet.
+    """
+
+    def __init__(self) -> None:
+        self.last_ns = 0
+        self._batches: list[MboBatch] = []
+
+    def note(self, batch: MboBatch) -> None:
+        """Note the next records."""
+        last_ns, count, rows = int(batch.ts_recv[-1]), 1, len(batch.action)
+        if last_ns == UNDEF_TIMESTAMP or is_untimed(batch.flags[-1:])[0]:
+            return
+        while count < rows and int(batch.ts_recv[-count]) == last_ns:
+            count = min(2 * count, rows)
+        if last_ns != self.last_ns:
+            self.last_ns, self._batches = last_ns, []
+        self._batches.append(copy_batch(slice_batch(batch, rows - count, rows)))
+
+    def has_record_of(self, batch: MboBatch) -> bool:
+        """Whether one of the records is the same as one of a batch."""
+        ends = _identities(self._batches, self.last_ns)
+        return not ends.isdisjoint(_identities([batch], self.last_ns))
+
+
+def _identities(batches: Sequence[MboBatch], ts_recv: int) -> set[tuple[int, int]]:
+    """What identifies the records of a time: the keys of their books, and their hashes."""
+    found = set[tuple[int, int]]()
+    for batch in batches:
+        rows = take_batch(batch, batch.ts_recv == ts_recv)
+        found.update(zip(record_keys(rows).tolist(), record_hashes(rows).tolist(), strict=True))
+    return found
 
 
 def read_metadata(path: str | Path) -> Metadata | None:

@@ -17,7 +17,6 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
-from urllib.parse import quote
 
 from obstore.store import MemoryStore
 
@@ -59,7 +58,7 @@ class Ground(NamedTuple):
     @property
     def part(self) -> Path:
         """The lake's part."""
-        return next(self.lake.glob("*/date=*/symbol=*/*.parquet"))
+        return next(self.lake.glob("*/date=*/*.parquet"))
 
     @property
     def loading(self) -> Path:
@@ -183,8 +182,8 @@ def _catalog(ground: Ground) -> str:
 
 
 def _catalog_columns(ground: Ground) -> str:
-    """The path of a part is that of another schema, date or symbol, or those are none."""
-    column = ground.rng.choice(["schema", "date", "symbol"])
+    """The path of a part is that of another schema or date, or its symbols are another part's."""
+    column = ground.rng.choice(["schema", "date", "first_symbol", "last_symbol", "aliases"])
     _change_catalog(ground, f"UPDATE part SET {column} = ?", _hostile_text(ground))
     return _must_refuse(ground)
 
@@ -198,8 +197,8 @@ def _catalog_schema(ground: Ground) -> str:
 def _removed(ground: Ground) -> str:
     """The catalog names a replaced part, which a vacuum removes, by a hostile path."""
     insert = (
-        "INSERT INTO part (path, schema, digest, bytes, rows, aliases, removed_ns)"
-        " VALUES (?, 'trades', '0', 1, 1, '[]', 1)"
+        "INSERT INTO part (path, schema, digest, bytes, rows, aliases, symbols, removed_ns)"
+        " VALUES (?, 'trades', '0', 1, 1, '[]', x'', 1)"
     )
     _change_catalog(ground, insert, _hostile_text(ground))
     return _must_work(ground)
@@ -209,16 +208,16 @@ def _listing(ground: Ground) -> str:
     """A directory of the lake is a link to another one, in which a vacuum would find orphans."""
     directory = ground.outside / "a directory"
     link = ground.part.parent
-    link = ground.rng.choice([link.with_name("symbol=Z"), link.parent.with_name("date=2025-01-02")])
-    if link.name.startswith("date"):
-        (directory / "symbol=Z").symlink_to(directory)
+    link = ground.rng.choice([link.with_name("date=2025-01-02"), link.parent.with_name("mbp-1")])
+    if not link.name.startswith("date"):
+        (directory / "date=2025-01-02").symlink_to(directory)
     before = _tree(ground.outside)
     link.symlink_to(directory)
     wrong = _must_work(ground)
     with suppress(FileNotFoundError):
         link.unlink()
     changed = "" if _tree(ground.outside) == before else "a file of a linked directory has changed"
-    (directory / "symbol=Z").unlink(missing_ok=True)
+    (directory / "date=2025-01-02").unlink(missing_ok=True)
     return wrong or changed
 
 
@@ -233,7 +232,7 @@ def _part_file(ground: Ground) -> str:
 
 def _part_directory(ground: Ground) -> str:
     """A directory of the lake is a link to a copy of itself."""
-    directory = ground.rng.choice(list(ground.part.parents)[:3])
+    directory = ground.rng.choice(list(ground.part.parents)[:2])
     moved = ground.outside.parent / "moved"
     directory.rename(moved)
     directory.symlink_to(moved)
@@ -315,7 +314,7 @@ def _symbol(ground: Ground) -> str:
         "one symbol": [*lake.scan("trades", symbols=[symbol]).collect()["symbol"], "A"]
         if symbol and symbol == symbol.strip() and "," not in symbol
         else [symbol, "A"],
-        "parts": lake.parts()["symbol"].to_list(),
+        "parts": lake.parts()["first_symbol"].to_list(),
     }
     if ground.rng.random() < 0.2:
         readers["sql"] = lake.sql("SELECT symbol FROM trades")["symbol"].to_list()
@@ -332,7 +331,7 @@ def _bucket(ground: Ground) -> str:
     text = _hostile_text(ground)
     found = client.get(CATALOG_FILE)
     assert found is not None
-    column = ground.rng.choice(["path", "schema", "date", "symbol", "removed"])
+    column = ground.rng.choice(["path", "schema", "date", "last_symbol", "removed"])
     with closing(sqlite3.connect(":memory:")) as connection:
         connection.deserialize(found.data)
         change = "path = ?, removed_ns = 1" if column == "removed" else f"{column} = ?"
@@ -418,28 +417,28 @@ def _hostile_text(ground: Ground) -> str:
     """
     rng, outside = ground.rng, ground.outside
     real = ground.part.relative_to(ground.lake).as_posix() if ground.lake.is_dir() else "x"
-    schema, date, symbol, name = real.split("/")
+    schema, date, name = real.split("/")
     made = [
         f"{outside}/secret",
         "../outside/secret",
         f"{schema}/../../outside/secret",
-        f"{schema}/{date}/symbol=../../../../outside/secret",
-        f"{schema}/{date}/symbol=%2e%2e/{name}",
-        f"{schema}/{date}/symbol={quote('é', safe='').lower()}/{name}",
-        f"{schema}/{date}/symbol={'x' * rng.choice([249, 300, 5_000])}/{name}",
-        f"{schema}/{date}/{symbol}/{'y' * 300}.parquet",
-        f"{schema}/{date}/{symbol}/..",
-        f"{schema}/{date}/{symbol}/a\x00b.parquet",
-        f"{schema}/{date}/{symbol}/a\nb.parquet",
-        f"{schema}/{date}/{symbol}/.parquet",
-        f"{schema}/{date}/{symbol}/.hidden.parquet",
-        f"{schema}/date={HIVE_NULL}x/{symbol}/{name}",
-        f"{schema}/date=2025-13-01/{symbol}/{name}",
-        f"{schema}//{date}/{symbol}/{name}",
+        f"{schema}/date=../../../outside/secret",
+        f"{schema}/date=%2e%2e/{name}",
+        f"{schema}/{date}/symbol=A/{name}",
+        f"{schema}/{'x' * rng.choice([249, 300, 5_000])}/{name}",
+        f"{schema}/{date}/{'y' * 300}.parquet",
+        f"{schema}/{date}/..",
+        f"{schema}/{date}/a\x00b.parquet",
+        f"{schema}/{date}/a\nb.parquet",
+        f"{schema}/{date}/.parquet",
+        f"{schema}/{date}/.hidden.parquet",
+        f"{schema}/date={HIVE_NULL}x/{name}",
+        f"{schema}/date=2025-13-01/{name}",
+        f"{schema}//{date}/{name}",
         f"/{real}",
         f"{real}/",
         f"./{real}",
-        f"{schema}\\{date}\\{symbol}\\{name}",
+        f"{schema}\\{date}\\{name}",
         CATALOG_FILE,
         ".loading/lock",
         "..",

@@ -142,6 +142,43 @@ def test_files_that_overlap_are_refused(door: str, is_compressed: bool, tmp_path
     assert line.endswith("--in-this-order")
 
 
+@pytest.mark.parametrize("door", DOORS)
+def test_a_record_that_ends_a_file_and_begins_the_next_is_refused(
+    door: str, tmp_path: Path
+) -> None:
+    rows = orders(DAY_NS, 20)
+    other = rows[9]._replace(order_id=77)
+    first = write(tmp_path / "1.dbn.zst", rows[:10], is_compressed=True)
+    second = write(tmp_path / "2.dbn", [other, *rows[9:]])
+    done = run_in_process(*arguments(door, [second, first]))
+    if door == "convert":  # rows before the seam are out already
+        done = done._replace(out=b"")
+    at = "2024-10-04T00:00:00.000009000Z"
+    assert error_line(done, 2).startswith(
+        f"{first} and {second} overlap: both have the same record of "
+    )
+    assert f" at {at}; " in done.err
+    write(second, [other, *rows[10:]])
+    assert run_in_process(*arguments(door, [second, first])).code == 0
+
+
+def test_a_file_behind_another_in_one_input_has_its_own_records(tmp_path: Path) -> None:
+    rows, joined = orders(DAY_NS, 20), tmp_path / "joined.dbn"
+    tied = [row._replace(ts_recv=DAY_NS + 9_000) for row in rows[:10]]
+    for ahead in (rows[:10], tied):
+        for beginning in ([rows[9]], [rows[9]._replace(order_id=77), rows[9]]):
+            behind = [*beginning, *rows[10:]]
+            joined.write_bytes(metadata() + encode(ahead) + metadata() + encode(behind))
+            with pytest.raises(
+                UsageError, match="file 2: begins with a record that the file ahead"
+            ):
+                batonics.scan_mbo(joined).collect()
+    joined.write_bytes(metadata() + encode(rows[:10]) + metadata() + encode(rows[10:]))
+    assert batonics.scan_mbo(joined).collect().height == 20
+    joined.write_bytes(metadata() + encode(rows[:10]) + metadata() + encode(rows[9:]))
+    assert batonics.scan_mbo(joined, in_this_order=True).collect().height == 21
+
+
 def test_whoever_means_it_gets_the_order_that_is_given(week: list[Path]) -> None:
     fri, mon, _ = week
     rows = batonics.scan_mbo([fri, mon], in_this_order=True).select("ts_recv").collect()
@@ -341,6 +378,13 @@ def test_a_replay_refuses_an_overlap_that_only_its_records_show(tmp_path: Path) 
     assert groups == [(str(day), str(part))]
     with pytest.raises(UsageError, match=f"{day} and {part} overlap: "):
         list(DbnFeed(groups[0], groups=groups).pieces(None, indexed=False))
+    rows = orders(DAY_NS, 300)
+    for is_compressed in (False, True):
+        write(day, rows[:100], is_compressed=is_compressed)
+        write(part, [rows[99]._replace(order_id=7), *rows[99:]], is_compressed=is_compressed)
+        groups = group_paths([str(part), str(day)])
+        with pytest.raises(UsageError, match="overlap: both have the same record of instrument 1"):
+            list(DbnFeed(groups[0], groups=groups).pieces(None, indexed=False))
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -390,7 +434,9 @@ def test_a_lake_refuses_what_it_has_from_another_file(tmp_path: Path) -> None:
     publisher = tmp_path / "publisher.dbn"
     rows = [row._replace(publisher_id=7) for row in orders(DAY_NS, 5)]
     publisher.write_bytes(metadata() + encode(rows))
-    rest = write(tmp_path / "rest.dbn", orders(DAY_NS + 99 * NS_PER_S, 5, step_ns=NS_PER_S))
+    follows = orders(DAY_NS + 99 * NS_PER_S, 5, step_ns=NS_PER_S)
+    follows = [row._replace(order_id=row.order_id + 500) for row in follows]
+    rest = write(tmp_path / "rest.dbn", follows)
     batonics.load_lake([other, publisher, rest], lake, schemas=schemas)
     assert held.scan("mbo").collect().height == 115
     batonics.load_lake(part, lake, schemas=["mbo"], in_this_order=True)

@@ -18,10 +18,10 @@ import pytest
 
 from batonics.lake import bucket_store
 from batonics.lake.bucket_client import ConflictError
-from batonics.lake.catalog import all_parts
 from batonics.lake.digest import file_digest
 from batonics.lake.lake import Lake
 from batonics.lake.part_cache import cache_directory
+from batonics.lake.part_search import all_parts
 from batonics.model.errors import LakeError
 from batonics.model.mbo import Action
 from tests.support.bucket_server import (
@@ -35,7 +35,7 @@ from tests.support.bucket_server import (
 )
 from tests.support.command import SAMPLE, SCRIPT, environment, error_line, run_in_process
 from tests.support.dbn_files import DAY_NS, encode, metadata, record
-from tests.support.lakes import lake_digest, load, parquet_files
+from tests.support.lakes import lake_digest, load, many_parts, parquet_files
 
 __all__ = ["lake", "server"]  # fixtures
 
@@ -62,7 +62,7 @@ def digest(lake: str) -> object:
 
 def cached() -> list[Path]:
     """The parts that were fetched."""
-    return sorted(cache_directory().glob("*/*/*/*/*.parquet"))
+    return sorted(cache_directory().glob("*/*/*/*.parquet"))
 
 
 def flip(data: bytes) -> bytes:
@@ -116,7 +116,7 @@ def test_the_cache_is_a_lake_that_any_tool_reads(lake: str) -> None:
     load_into(lake, SAMPLE, schemas=("trades",))
     rows = Lake(lake).scan("trades").collect().height
     (directory,) = cache_directory().iterdir()
-    query = f"SELECT count(*), count(DISTINCT symbol) FROM '{directory}/trades/*/*/*.parquet'"
+    query = f"SELECT count(*), count(DISTINCT symbol) FROM '{directory}/trades/*/*.parquet'"
     assert duckdb.connect().execute(query).fetchall() == [(rows, 5)]
 
 
@@ -159,15 +159,14 @@ def test_names_that_no_path_can_hold(lake: str, tmp_path: Path) -> None:
     assert dict(found.rows()) == names
 
 
-def test_compaction_changes_no_row(lake: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr("batonics.lake.parts.OPEN_PARTS_MAX", 1)
+def test_compaction_changes_no_row(lake: str) -> None:
+    with many_parts(8_192):
         load_into(lake, SAMPLE, schemas=("mbo",))
     before, count = digest(lake), len(object_keys(lake))
-    assert run_in_process("lake", "compact", "--lake", lake).err == f"{count} files became 5\n"
+    assert run_in_process("lake", "compact", "--lake", lake).err == f"{count} files became 1\n"
     assert digest(lake) == before
     assert run_in_process("lake", "vacuum", "--older-than", "0", "--lake", lake).code == 0
-    assert len(object_keys(lake)) == len(cached()) == 5
+    assert len(object_keys(lake)) == len(cached()) == 1
     assert digest(lake) == before
 
 

@@ -192,7 +192,7 @@ def of_a_directory(catalog: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (newer, "catalog of format 99, this batonics knows 3"),
+        (newer, "catalog of format 99, this batonics knows 5"),
         (emptied, ""),
         (text, "file is not a database"),
         (halved, ""),

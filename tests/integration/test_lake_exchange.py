@@ -16,10 +16,11 @@ import pytest
 
 from batonics.jobs import lake_compact
 from batonics.jobs.lake_export import export_lake
-from batonics.lake.catalog import Part, find_parts
 from batonics.lake.digest import Verifier
 from batonics.lake.directory_store import DirectoryStore
 from batonics.lake.lake import Lake
+from batonics.lake.part import Part
+from batonics.lake.part_search import find_parts
 from batonics.lake.sql import LakeDatabase
 from batonics.model.errors import LakeError
 from batonics.model.mbo import Action

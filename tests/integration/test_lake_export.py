@@ -108,7 +108,8 @@ def check_equal(lake: Path, exported: Path, *schemas: str, **wanted: str) -> Non
     for schema in schemas:
         for read in READERS:
             assert_frame_equal(
-                back(read(exported / schema), schema), read_lake(lake, schema, **wanted)
+                back(read(exported / schema), schema),
+                sort_by_part(read_lake(lake, schema, **wanted)),
             )
 
 
@@ -250,7 +251,7 @@ def test_rows_of_a_date_and_symbol_are_one_file_in_the_lakes_order(tmp_path: Pat
     lake, tables = tmp_path / "lake", tmp_path / "tables"
     for number in (3, 1, 2):
         load(lake, write(tmp_path / f"{number}.dbn", order_id=number), schemas=("mbo",))
-    assert Lake(lake).parts().height == 6
+    assert Lake(lake).parts().height == 3
     export_lake(lake, tables)
     table = DeltaTable(str(tables / "mbo"))
     assert len(table.file_uris()) == 2
@@ -669,13 +670,13 @@ class Scene:
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
-    return Scene(tmp_path_factory.mktemp("kill"))
+def scene(memory_directory: Path) -> Scene:
+    return Scene(memory_directory)
 
 
 @pytest.fixture(scope="module")
-def commands(scene: Scene) -> Iterator[FaultyCommands]:
-    with faulty_commands(scene.tables, scene.directory) as running:
+def commands(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyCommands]:
+    with faulty_commands(scene.tables, tmp_path_factory.mktemp("kill")) as running:
         yield running
 
 

@@ -104,18 +104,18 @@ def _reader() -> duckdb.DuckDBPyConnection:
 def _all_can_be_read(lake: Path) -> None:
     """Whoever lists the directories finds no file that is not whole."""
     for schema in SCHEMAS:
-        if list(lake.glob(f"{schema}/*/*/*.parquet")):
-            _reader().sql(f"FROM '{lake}/{schema}/*/*/*.parquet'").pl()
+        if list(lake.glob(f"{schema}/*/*.parquet")):
+            _reader().sql(f"FROM '{lake}/{schema}/*/*.parquet'").pl()
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
-    return Scene(tmp_path_factory.mktemp("kill"))
+def scene(memory_directory: Path) -> Scene:
+    return Scene(memory_directory)
 
 
 @pytest.fixture(scope="module")
-def commands(scene: Scene) -> Iterator[FaultyCommands]:
-    with faulty_commands(scene.lake, scene.directory) as running:
+def commands(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyCommands]:
+    with faulty_commands(scene.lake, tmp_path_factory.mktemp("kill")) as running:
         yield running
 
 

@@ -120,6 +120,39 @@ def test_the_same_books_under_another_name_are_refused(tmp_path: Path) -> None:
         batonics.load_lake(other, lake, schemas=["mbo"])
 
 
+@pytest.mark.parametrize("is_appended", [False, True])
+def test_a_record_at_the_seam_of_two_sources_is_there_once(
+    is_appended: bool,
+    tmp_path: Path,
+) -> None:
+    lake, rows = tmp_path / "lake", adds(10)
+    last = rows[-1]._replace(instrument_id=1)
+    same_time = last._replace(order_id=77)
+
+    def add(name: str, rows: Sequence[Record]) -> None:
+        path = write(tmp_path / name, rows)
+        if is_appended:
+            append(lake, path)
+        else:
+            batonics.load_lake(path, lake, schemas=["mbo"])
+
+    add("1.dbn", [*rows[:9], last])
+    refused = r"the same record of AAA at 2024-10-04T00:00:00.000009000Z"
+    for beginning in ([last], [same_time, last], [last, same_time]):
+        with pytest.raises(UsageError, match=refused):
+            add("2.dbn", [*beginning, *adds(5, ts_recv=DAY_NS + 100_000)])
+    with pytest.raises(UsageError, match=refused):
+        batonics.load_lake(write(tmp_path / "point.dbn", [last]), lake, schemas=["mbo"])
+    add("3.dbn", [same_time, *adds(5, ts_recv=DAY_NS + 100_000)])
+    assert rows_in(lake) == 16
+    # An earlier source may end where the lake begins, too.
+    earlier = [rows[0]._replace(order_id=78)]
+    batonics.load_lake(write(tmp_path / "0.dbn", earlier), lake, schemas=["mbo"])
+    with pytest.raises(UsageError, match="the same record of AAA at 2024-10-04T00:00:00"):
+        batonics.load_lake(write(tmp_path / "again.dbn", rows[:1]), lake, schemas=["mbo"])
+    assert rows_in(lake) == 17
+
+
 def test_what_is_no_overlap_is_loaded(tmp_path: Path) -> None:
     lake = tmp_path / "lake"
     days = [

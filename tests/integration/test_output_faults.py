@@ -32,8 +32,8 @@ COMMANDS = {
 
 
 @pytest.fixture(scope="module")
-def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("faults")
+def scratch(memory_directory: Path) -> Path:
+    directory = memory_directory
     (directory / "out").mkdir()
     rows = [record(Action.ADD, order_id=9, ts_recv=DAY_NS)]
     rows += [record(Action.TRADE, ts_recv=DAY_NS + number) for number in range(3)]
@@ -42,8 +42,8 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def commands(scratch: Path) -> Iterator[FaultyCommands]:
-    with faulty_commands(scratch / "out", scratch) as running:
+def commands(scratch: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyCommands]:
+    with faulty_commands(scratch / "out", tmp_path_factory.mktemp("faults")) as running:
         yield running
 
 

@@ -106,7 +106,7 @@ def create_table(connection: duckdb.DuckDBPyConnection, view: str, frame: pl.Dat
 @pytest.mark.parametrize("name", query_names())
 def test_no_query_compares_each_row_with_each_other(name: str, file: str, stored: Stored) -> None:
     query = load_query(name)
-    values = replace_sessions(query.bind({}), [])
+    values = replace_sessions(query.bind({}), tuple)
     explained = stored(file, name).execute(f"EXPLAIN {query.sql}", values or None)
     steps = "\n".join(row[1] for row in explained.fetchall()).lower().replace("_", " ")
     assert "scan" in steps

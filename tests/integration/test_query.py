@@ -86,7 +86,7 @@ def witness(lake: Path) -> duckdb.DuckDBPyConnection:
     connection.execute("SET TimeZone = 'UTC'")
     for path in lake.iterdir():
         if path.is_dir() and not path.name.startswith("."):
-            columns = connection.execute(f"DESCRIBE FROM '{path}/*/*/*.parquet'").fetchall()
+            columns = connection.execute(f"DESCRIBE FROM '{path}/*/*.parquet'").fetchall()
             times = [
                 f"{name}::TIMESTAMP_NS AS {name}"
                 for name, type_, *_ in columns
@@ -95,9 +95,10 @@ def witness(lake: Path) -> duckdb.DuckDBPyConnection:
             has_quotes = any(name == "crossed" for name, *_ in columns)
             is_open = ", NOT crossed AS is_open" if has_quotes else ""
             connection.execute(
-                f"CREATE VIEW {path.name.replace('-', '_')} AS SELECT * REPLACE"
-                f" ({', '.join(times)}){is_open} FROM read_parquet('{path}/*/*/*.parquet',"
-                " hive_partitioning = true, hive_types = {'date': DATE, 'symbol': VARCHAR})"
+                f"CREATE VIEW {path.name.replace('-', '_')} AS SELECT * EXCLUDE (date, symbol)"
+                f" REPLACE ({', '.join(times)}){is_open}, date, symbol"
+                f" FROM read_parquet('{path}/*/*.parquet',"
+                " hive_partitioning = true, hive_types = {'date': DATE})"
             )
     return connection
 

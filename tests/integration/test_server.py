@@ -445,18 +445,27 @@ def test_there_are_so_many_clients_and_connections() -> None:
 
 @pytest.mark.alone
 def test_slow_requests_end_and_cost_nobody_else() -> None:
-    with run_server(config(header_timeout_s=1.0)) as ingest:
-        slow = [connect(ingest) for _ in range(300)]
+    count, requests = 1_000, 100
+
+    def answered_in(ingest: FakeIngest) -> float:
+        """The time that the slowest but one of many healthy requests takes, in seconds."""
+        waited = []
+        for _ in range(requests):
+            started = time.monotonic()
+            assert get(ingest, "/healthz").status == 200
+            waited.append(time.monotonic() - started)
+        return sorted(waited)[-2]
+
+    limits = config(header_timeout_s=3.0, connections_per_address_max=2 * count)
+    with run_server(limits) as ingest:
+        alone = answered_in(ingest)
+        slow = [connect(ingest) for _ in range(count)]
         try:
             for at, connection in enumerate(slow):
                 connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: "[: at % 30])
-            waited = []
-            for _ in range(50):
-                started = time.monotonic()
-                assert get(ingest, "/healthz").status == 200
-                waited.append(time.monotonic() - started)
-            print(f"300 slow sockets: the slowest of 50 requests took {max(waited) * 1e3:.1f} ms")
-            assert max(waited) < 0.5
+            beside = answered_in(ingest)
+            print(f"p99 {alone * 1e3:.1f} ms, beside {count} slow sockets {beside * 1e3:.1f} ms")
+            assert beside < max(5 * alone, 0.05)
             assert all(connection.recv(1) == b"" for connection in slow)
         finally:
             for connection in slow:

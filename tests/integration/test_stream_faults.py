@@ -23,7 +23,6 @@ from tests.support.live_feed import LiveFeed, ServedConnection
 FEED = metadata() + encode(adds(40))
 FAULTS = (
     ("write", errno.ENOSPC),
-    ("write", errno.EIO),
     ("fsync", errno.EIO),
     ("rename", errno.EIO),
     ("open", errno.EMFILE),
@@ -62,11 +61,10 @@ class Stream:
 
 
 @pytest.fixture(scope="module")
-def stream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stream]:
-    scratch = tmp_path_factory.mktemp("faults")
-    (scratch / "live").mkdir()
-    with faulty_commands(scratch / "live", scratch) as commands:
-        yield Stream(scratch, commands)
+def stream(memory_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stream]:
+    (memory_directory / "live").mkdir()
+    with faulty_commands(memory_directory / "live", tmp_path_factory.mktemp("faults")) as commands:
+        yield Stream(memory_directory, commands)
 
 
 @pytest.mark.parametrize("option", OUTPUTS)

@@ -5,6 +5,7 @@ The rule: what is expected is found by a plain search through the dates of the f
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
 from pathlib import Path
 
@@ -39,6 +40,7 @@ MAPPINGS: dict[str, list[tuple[int, int, int]]] = {
     "NG.c.0": [(0, 3, 5)],  # two names of one id
     "NG.v.0": [(0, 2, 5)],
 }
+NG_NOTE = r"rows of NG\.[cv]\.0 have the symbol NG\.[cv]\.0, which is the same instrument on 2024"
 IDS = (1, 3, 4, 5, 6)
 DAYS = 3
 
@@ -219,9 +221,62 @@ def test_verify_compares_the_rows_of_the_names_dates(
 
 def test_names_of_derived_frames_are_those_of_their_records(path: Path, rows: list[Record]) -> None:
     records = batonics.scan_mbo(path).drop("symbol")
-    named = batonics.with_symbols(records, path).collect()
-    assert named["symbol"].equals(batonics.scan_mbo(path).collect()["symbol"])
+    with pytest.warns(batonics.DataWarning, match=NG_NOTE):
+        named = batonics.with_symbols(records, path).collect()
+    with pytest.warns(batonics.DataWarning, match=NG_NOTE):
+        assert named["symbol"].equals(batonics.scan_mbo(path).collect()["symbol"])
     assert named.height == len(rows)
+
+
+def test_rows_that_show_one_of_two_names_are_said_at_every_door(
+    path: Path, rows: list[Record]
+) -> None:
+    assert rows
+    both, scan = ["NG.v.0", "NG.c.0"], batonics.scan_mbo(path)
+    of_both = batonics.scan_mbo(path, symbols=both)
+    frames = (
+        of_both,
+        scan,
+        scan.filter(symbol="NG.c.0"),
+        scan.filter(pl.col("symbol").is_in(both), pl.col("instrument_id") == 5),
+        scan.group_by("symbol").len(),
+        scan.mbo.bbo(extra=("symbol",)),  # type: ignore[attr-defined]
+        scan.filter(symbol="NG.c.0").mbo.bbo(),  # type: ignore[attr-defined]
+    )
+    for frame in frames:
+        with pytest.warns(batonics.DataWarning, match=NG_NOTE) as caught:
+            frame.collect()
+        assert len(caught) == 1
+    for names in (both, ()):
+        with pytest.warns(batonics.DataWarning, match="which is the same instrument on 2024-10-0"):
+            batonics.reconstruct(path, symbols=names, at=DAY_NS + NS_PER_DAY)
+    symbols = ("--symbols", ",".join(both), "--quiet")
+    out = path.parent
+    for command in (
+        ("convert", "--schema", "mbp-1", "--out", out / "both.csv"),
+        ("reconstruct", "--out", out / "both.json", "--at", "2024-10-05"),
+        ("reconstruct", "--snapshots", out / "both.parquet", "--every", "1h"),
+    ):
+        done = run_in_process(command[0], path, *command[1:], *symbols)
+        assert done.code == 0
+        assert re.search(f"^batonics: warning: {NG_NOTE}", done.err, re.MULTILINE)
+
+
+def test_rows_with_one_name_have_no_note(path: Path, rows: list[Record]) -> None:
+    assert rows
+    scan = batonics.scan_mbo(path)
+    for frame in (
+        scan.select("order_id"),
+        scan.filter(pl.col("symbol") == "CL.c.0"),
+        scan.filter(symbol="NG.v.0"),  # all of its rows have it
+        scan.filter(instrument_id=4),
+        batonics.scan_mbo(path, symbols=["NG.c.0", "CL.c.0"]),
+        scan.mbo.bbo(),  # type: ignore[attr-defined]
+    ):
+        frame.collect()  # a warning is an error
+    out = path.parent / "both.dbn"  # whose metadata has all names
+    done = run_in_process("convert", path, "--schema", "mbo", "--out", out, "--quiet")
+    assert (done.code, done.err) == (0, "")
 
 
 def test_a_fill_is_in_the_book_of_the_name_at_its_time(path: Path, rows: list[Record]) -> None:

@@ -5,7 +5,8 @@ The rule here: what a lake must hold is derived anew from the files, without the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,23 @@ def lake_digest(lake: Path) -> tuple[tuple[str, int, int], ...]:
         hashes = rows.hash_rows(seed=1).sort() if rows.width and rows.height else pl.Series([0])
         found.append((schema, rows.height, hash(tuple(hashes.to_list()))))
     return tuple(found)
+
+
+@contextmanager
+def many_parts(rows: int = 2) -> Iterator[None]:
+    """Within the block, loads make a part of each few rows, as commits of a live feed do."""
+
+    def write(self: PartsWriter, frame: pl.DataFrame) -> None:
+        for piece in frame.iter_slices(rows):
+            write_rows(self, piece)
+            self.close()
+
+    write_rows = PartsWriter.write
+    PartsWriter.write = write  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        PartsWriter.write = write_rows  # type: ignore[method-assign]
 
 
 def write_frames(root: Path, schema: str, source: str, frames: Iterable[pl.DataFrame]) -> None:

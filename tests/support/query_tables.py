@@ -224,7 +224,7 @@ def _relate(
 ) -> duckdb.DuckDBPyRelation:
     check_select(connection, query.sql)
     times = [time for view, rows in tables.items() for time in _times_of(view, rows)]
-    values = replace_sessions(query.bind(_texts(params)), times)
+    values = replace_sessions(query.bind(_texts(params)), lambda: times)
     return connection.sql(query.sql, params=values or None)
 
 

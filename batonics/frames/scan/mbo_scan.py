@@ -8,6 +8,7 @@ no batch is read after the last row of a limit.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from polars.io.plugins import register_io_source
 
 from batonics.frames.columns.mbo_frame import MBO_SCHEMA, from_frame, to_frame
 from batonics.frames.scan.sessions import SessionCalendar
-from batonics.frames.scan.symbols import GrowingSymbols
+from batonics.frames.scan.symbols import AliasWarning, GrowingSymbols
 from batonics.model.book_changes import BookChanges
 from batonics.model.mbo import MboBatch, slice_batch, take_batch
 from batonics.model.record_times import RecordTimes
@@ -139,20 +140,38 @@ class _BatchReader:
         # A predicate may name no column: the first column then gives the length.
         tested_columns = [] if predicate is None else predicate.meta.root_names() or columns[:1]
         convert = _Converter(self._symbols, {*columns, *tested_columns})
+        tests_symbols = SYMBOL in tested_columns
+        shows_symbols = SYMBOL in columns and not tests_symbols
         for batch in _limit_rows(self._open_batches, n_rows):
             times = convert.find_times(batch)
             if predicate is None:
-                yield convert.copied(batch, times, columns, None)
-                continue
-            tested = convert(batch, times, dict.fromkeys(tested_columns))
-            kept = tested.with_columns(predicate.alias(_KEPT)).get_column(_KEPT)
-            rows = kept.arg_true().to_numpy()
-            if len(rows):
-                some = rows if len(rows) < len(kept) else None
-                yield convert.copied(batch, times, columns, some)
+                rows = None
+            else:
+                tested = convert(batch, times, dict.fromkeys(tested_columns))
+                kept = _test(tested, predicate)
+                if tests_symbols:
+                    convert.warn_of_aliases(batch, times, partial(_test_aliases, tested, predicate))
+                rows = None if kept.all() else kept.arg_true().to_numpy()
+            if rows is None or len(rows):
+                copied, copied_times = convert.copy(batch, times, columns, rows)
+                if shows_symbols:
+                    convert.warn_of_aliases(copied, copied_times)
+                yield convert(copied, copied_times, columns)
 
 
 _KEPT = "\0kept"
+
+
+def _test(rows: pl.DataFrame, predicate: pl.Expr) -> pl.Series:
+    """(rows,) Whether a predicate keeps each row (Boolean); null does not."""
+    return rows.with_columns(predicate.alias(_KEPT)).get_column(_KEPT).fill_null(value=False)
+
+
+def _test_aliases(
+    rows: pl.DataFrame, predicate: pl.Expr, numbers: pl.Series, symbols: pl.Series
+) -> pl.Series:
+    """Whether a predicate would keep rows of these numbers if they had other symbols."""
+    return _test(rows[numbers].with_columns(symbols.alias(SYMBOL)), predicate)
 
 
 class _Converter:
@@ -167,6 +186,7 @@ class _Converter:
         self._symbols = symbols
         self._times = RecordTimes() if SYMBOL in columns else None
         self._seen: tuple[SymbolMap, GrowingSymbols] | None = None
+        self._alias_warning = AliasWarning()
 
     def find_times(self, batch: MboBatch) -> NDArray[np.uint64]:
         """The times of the next batch, which its symbols depend on."""
@@ -184,20 +204,30 @@ class _Converter:
         symbols = self._growing().at_times(times).find_symbols(batch.instrument_id, times)
         return pl.DataFrame([*frame.get_columns(), symbols.alias(SYMBOL)]).select(list(columns))
 
-    def copied(
+    def copy(
         self,
         batch: MboBatch,
         times: NDArray[np.uint64],
         columns: list[str],
         rows: NDArray[np.int64] | None,
-    ) -> pl.DataFrame:
-        """The columns of some rows or of all, as copies: the producer may reuse its arrays."""
+    ) -> tuple[MboBatch, NDArray[np.uint64]]:
+        """What columns of some rows or of all are made of: the producer may reuse its arrays."""
         read = {*columns, "instrument_id"} if SYMBOL in columns else set(columns)
         owned = {
             name: getattr(batch, name)[rows] if rows is not None else getattr(batch, name).copy()
             for name in read - {SYMBOL}
         }
-        return self(batch._replace(**owned), times if rows is None else times[rows], columns)
+        return batch._replace(**owned), times if rows is None else times[rows]
+
+    def warn_of_aliases(
+        self,
+        batch: MboBatch,
+        times: NDArray[np.uint64],
+        would_keep: Callable[[pl.Series, pl.Series], pl.Series] | None = None,
+    ) -> None:
+        """Warn of rows with several symbols, as `AliasWarning.check` does."""
+        table = self._growing().at_times(times)
+        self._alias_warning.check(table, batch.instrument_id, times, would_keep)
 
     def _growing(self) -> GrowingSymbols:
         symbol_map = self._symbols()

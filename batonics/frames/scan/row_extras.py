@@ -39,7 +39,7 @@ from batonics.frames.scan.mbo_scan import (
     scan_batches,
 )
 from batonics.frames.scan.sources import Projection, frame_source, pull_frames
-from batonics.frames.scan.symbols import ROW_TIMES, FrameSymbols, times_ns
+from batonics.frames.scan.symbols import ROW_TIMES, AliasWarning, FrameSymbols, times_ns
 from batonics.frames.scan.trading_statuses import TradingStatuses
 from batonics.model.errors import UsageError
 from batonics.model.mbo import UNDEF_TIMESTAMP, MboBatch
@@ -80,6 +80,7 @@ class RowExtras:
         self._names = names
         self._facts = facts
         self._symbol_map: SymbolMap | None = None
+        self._alias_warning = AliasWarning()
         self._tracker = BookStatusTracker()
         self._book_status = ChangeTable(self._tracker.changes)
         self._statuses: TradingStatuses | None = None
@@ -116,7 +117,8 @@ class RowExtras:
     def _find_symbols(self, frame: pl.DataFrame, time: str) -> pl.Series:
         symbol_map = self._facts.symbols()
         if symbol_map is not self._symbol_map:
-            self._symbol_map, self._symbols = symbol_map, FrameSymbols(symbol_map)
+            self._symbol_map = symbol_map
+            self._symbols = FrameSymbols(symbol_map, alias_warning=self._alias_warning)
         return self._symbols.find_symbols(frame, time).alias(SYMBOL)
 
     def _find_statuses(

@@ -7,6 +7,7 @@ The rule here: the symbol of a row is what `SymbolMap.symbol` returns for its in
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
 
@@ -16,9 +17,10 @@ from numpy.typing import NDArray
 
 from batonics.frames.columns.books import BOOK_KEY
 from batonics.frames.scan.derived_source import DerivationPlan, derived_source
-from batonics.model.errors import UsageError
+from batonics.model.errors import DataWarning, UsageError
 from batonics.model.symbol_intervals import GrowingTable, IntervalTable
-from batonics.model.symbols import MappingInterval, SymbolMap, selected_names
+from batonics.model.symbols import MappingInterval, SymbolMap, alias_note, selected_names
+from batonics.model.times import format_time
 
 
 class SymbolTable:
@@ -51,6 +53,8 @@ class SymbolTable:
     @cached_property
     def has_aliases(self) -> bool:
         """Whether an instrument has several symbols at any time of the table."""
+        if not self._symbol_map.may_have_aliases:
+            return False
         return not self._aliases.is_in([None, "[]"], nulls_equal=True).all()
 
     @cached_property
@@ -58,9 +62,49 @@ class SymbolTable:
         """The other symbols by entry of the table."""
         found: list[str | None] = [None]
         for change in self._table.changes:
-            held = list(dict.fromkeys(i.symbol for i in self._symbol_map.holding(*change)))
+            held = self._symbol_map.symbols_at(*change)
             found.append(json.dumps(held[1:]) if held else None)
         return pl.Series("aliases", found, pl.String)
+
+
+class AliasWarning:
+    """Warns that rows show one of several symbols of their instrument: once, as a DataWarning."""
+
+    def __init__(self) -> None:
+        self._is_given = False
+
+    def check(
+        self,
+        table: SymbolTable,
+        instrument_id: NDArray[np.uint32],
+        ts_ns: NDArray[np.uint64],
+        would_keep: Callable[[pl.Series, pl.Series], pl.Series] | None = None,
+    ) -> None:
+        """Warn if one of the rows of these instruments and times has several symbols.
+
+        Args:
+            table: the symbols.
+            instrument_id: (rows,) the instruments.
+            ts_ns: (rows,) the times, in nanoseconds since the epoch.
+            would_keep: called with numbers of rows and other symbols of theirs; whether a query
+                would keep each row under this symbol. None: it keeps all rows.
+        """
+        if self._is_given or not table.has_aliases or not len(ts_ns):
+            return
+        aliases = table.find_aliases(instrument_id, ts_ns)
+        rows = (aliases != "[]").arg_true()
+        if not len(rows):
+            return
+        names = aliases[rows].str.json_decode(pl.List(pl.String()))
+        others = pl.DataFrame([rows.alias("row"), names.alias("alias")]).explode("alias")
+        if would_keep is not None:
+            others = others.filter(would_keep(others["row"], others["alias"]))
+        if others.height:
+            self._is_given = True
+            row, alias = others.row(0)
+            symbol = table.find_symbols(instrument_id[row : row + 1], ts_ns[row : row + 1])[0]
+            date = str(format_time(int(ts_ns[row]))).partition("T")[0]
+            warnings.warn(alias_note(alias, symbol, date), DataWarning, stacklevel=2)
 
 
 class GrowingSymbols:
@@ -86,18 +130,29 @@ class FrameSymbols:
         symbol_map: the map.
         names: the symbols or instrument ids that the stream was selected by: rows have no other
             symbols. Empty: all symbols of the map.
+        alias_warning: warns of rows with several symbols, whose others are lost; None: they are
+            not.
     """
 
-    def __init__(self, symbol_map: SymbolMap, names: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        symbol_map: SymbolMap,
+        names: Sequence[str] = (),
+        alias_warning: AliasWarning | None = None,
+    ) -> None:
         self._symbol_map, self._names = symbol_map, selected_names(names)
+        self._alias_warning = alias_warning
         self._known = GrowingSymbols(symbol_map)
         self._selected_count = -1
         self._has_aliases = False
 
     def find_symbols(self, frame: pl.DataFrame, time: str) -> pl.Series:
         """The symbol of each row's instrument at the time in a column (null: the epoch)."""
-        ts_ns = times_ns(frame, time)
-        return self._table(ts_ns).find_symbols(frame["instrument_id"].to_numpy(), ts_ns)
+        ts_ns, instrument_id = times_ns(frame, time), frame["instrument_id"].to_numpy()
+        table = self._table(ts_ns)
+        if self._alias_warning is not None:
+            self._alias_warning.check(table, instrument_id, ts_ns)
+        return table.find_symbols(instrument_id, ts_ns)
 
     def has_aliases(self, frame: pl.DataFrame, time: str) -> bool:
         """Whether an instrument has had several symbols at about the times in a column, so far."""
@@ -130,7 +185,7 @@ def add_symbols(
     """Rows of instruments with a column `symbol` after their own; see `instrument_source`."""
 
     def make(time: str) -> AddColumns:
-        table = FrameSymbols(symbol_map)
+        table = FrameSymbols(symbol_map, alias_warning=AliasWarning())
         return lambda frame: frame.with_columns(table.find_symbols(frame, time).alias("symbol"))
 
     return instrument_source("SYMBOLS", rows, pl.Schema({"symbol": pl.String()}), make, time=time)

@@ -13,10 +13,13 @@ from obstore.store import MemoryStore
 
 from batonics.lake import object_catalog
 from batonics.lake.bucket_client import BucketClient, ConflictError, ObjectVersion
-from batonics.lake.catalog import CATALOG_FILE, LoadedSource, Part, SchemaLoad, all_parts
+from batonics.lake.catalog import CATALOG_FILE, LoadedSource, SchemaLoad
 from batonics.lake.commits import append_parts, commit_load
 from batonics.lake.file_catalog import FileCatalog
 from batonics.lake.object_catalog import ObjectCatalog
+from batonics.lake.part import Part, make_part
+from batonics.lake.part_search import all_parts
+from batonics.lake.part_symbols import SymbolRows
 from batonics.model.errors import LakeError, OutputError
 
 VERSION = "1"
@@ -70,8 +73,8 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def part(name: str) -> Part:
-    path = f"mbo/date=2025-01-01/symbol=A/{name}.parquet"
-    return Part(path, "mbo", "2025-01-01", "A", "0", 1, 3, 0, 2)
+    path = f"mbo/date=2025-01-01/{name}.parquet"
+    return make_part(path, "mbo", "2025-01-01", [SymbolRows("A", 3, 0, 2)], digest="0", size=1)
 
 
 def put(catalog: ObjectCatalog, name: str) -> bool:
@@ -229,7 +232,7 @@ def test_what_is_no_catalog_is_refused(objects: Witness, data: bytes, words: str
 def test_another_format_is_refused(objects: Witness) -> None:
     catalog = ObjectCatalog(objects)
     catalog.commit(lambda connection: connection.execute("PRAGMA user_version = 7"))
-    with pytest.raises(LakeError, match="catalog of format 7, this batonics knows 3"):
+    with pytest.raises(LakeError, match="catalog of format 7, this batonics knows 5"):
         ObjectCatalog(objects)
 
 

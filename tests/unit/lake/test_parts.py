@@ -1,30 +1,25 @@
-"""Rows into files: every row once, in its order, however few files may be open."""
+"""Rows into files: every row once, in its order, whatever the limits."""
 
 from __future__ import annotations
 
+import errno
 import gc
 import hashlib
-import os
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batonics.frames.schemas.row_keys import ROW_TIME
 from batonics.frames.schemas.table import find_schema
-from batonics.lake import parts
-from batonics.lake.catalog import Part
-from batonics.lake.part_paths import part_directory
-from batonics.lake.parts import (
-    PartFile,
-    PartKey,
-    PartsWriter,
-    date_to_day,
-    day_to_date,
-)
+from batonics.lake import parts, row_sort
+from batonics.lake.part import Part
+from batonics.lake.parts import PartsWriter, date_to_day, day_to_date, part_columns
+from batonics.model.errors import OutputError
 from batonics.model.times import NS_PER_DAY
 
 SCHEMA = find_schema("mbo")
@@ -66,8 +61,9 @@ def sequences(files: list[tuple[Path, Part]]) -> dict[tuple[str | None, str | No
     """By date and symbol, which rows there are, part after part."""
     found: dict[tuple[str | None, str | None], list[int]] = {}
     for path, part in files:
-        rows = pl.read_parquet(path, columns=["sequence"])["sequence"].to_list()
-        found.setdefault((part.date, part.symbol), []).extend(rows)
+        rows = pl.read_parquet(path, columns=["symbol", "sequence"], hive_partitioning=False)
+        for symbol, sequence in rows.iter_rows():
+            found.setdefault((part.date, symbol), []).append(sequence)
     return found
 
 
@@ -80,7 +76,17 @@ def expected(frames: list[pl.DataFrame]) -> dict[tuple[str | None, str | None], 
     return found
 
 
-SYMBOLS = st.sampled_from([("A", 1), ("B", 2), ("A/", 3), (None, 4), ("C", 5), ("", 6), ("A", 7)])
+NAMES = (
+    "A",
+    "B",
+    "A/",
+    None,
+    "",
+    "\U0010ffff",  # sorts after everything
+    "x" * 3_000,
+    "é",
+)
+SYMBOLS = st.sampled_from([(name, at) for at, name in enumerate([*NAMES, "A"])])
 TIMES = st.one_of(
     st.none(),
     st.sampled_from([0, NS_PER_DAY - 1, NS_PER_DAY, 5 * NS_PER_DAY + 1, 2**63 - 1]),
@@ -91,14 +97,20 @@ ROWS = st.tuples(TIMES, SYMBOLS).map(lambda both: (both[0], *both[1]))
 @settings(max_examples=60)
 @given(
     chunks=st.lists(st.lists(ROWS, min_size=1, max_size=8), min_size=1, max_size=6),
-    open_max=st.integers(1, 4),
+    days_max=st.integers(1, 4),
     rows_max=st.sampled_from([1, 3, 1_000]),
-    bytes_max=st.sampled_from([0, 300, 1 << 20]),
+    own_rows=st.sampled_from([1, 4, 1_000]),
+    group_rows=st.sampled_from([1, 3, 1_000]),
+    block_rows=st.sampled_from([1, 2, 1_000]),
+    bytes_max=st.sampled_from([0, 3_000, 1 << 20]),
 )
 def test_rows_and_their_order_hold_whatever_the_limits(
     chunks: list[list[Row]],
-    open_max: int,
+    days_max: int,
     rows_max: int,
+    own_rows: int,
+    group_rows: int,
+    block_rows: int,
     bytes_max: int,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
@@ -108,57 +120,91 @@ def test_rows_and_their_order_hold_whatever_the_limits(
         frames.append(frame(rows, first))
         first += len(rows)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parts, "OPEN_PARTS_MAX", open_max)
-        patch.setattr(parts, "PART_ROWS_MAX", rows_max)
+        patch.setattr(parts, "OPEN_DAYS_MAX", days_max)
+        patch.setattr(parts, "part_rows_max", lambda _: rows_max)
+        patch.setattr(parts, "OWN_PART_ROWS", own_rows)
+        patch.setattr(parts, "OWN_PART_ROWS_MOST", own_rows)
+        patch.setattr(parts, "GROUP_SYMBOL_ROWS", group_rows)
         patch.setattr(parts, "GATHERED_BYTES_MAX", bytes_max)
+        patch.setattr(row_sort, "MERGED_ROWS", block_rows)
         files = written(directory, *frames)
     assert sequences(files) == expected(frames)
     assert len({part.path for _, part in files}) == len(files)
+    assert {path.name for path in directory.iterdir()} == {path.name for path, _ in files}
     whole = pl.concat(frames)
     for path, part in files:
-        rows_of = pl.read_parquet(path, hive_partitioning=False)
-        assert rows_of.schema == SCHEMA.lake_columns
-        assert part.rows == rows_of.height <= max(rows_max - 1, 0) + max(map(len, chunks))
-        assert part.bytes == path.stat().st_size
-        assert part.digest == hashlib.sha256(path.read_bytes()).hexdigest()
-        times = whole.filter(pl.col("sequence").is_in(rows_of["sequence"].implode()))[ROW_TIME]
-        assert (part.ts_min, part.ts_max) == (times.min(), times.max())
+        check_part(path, part, whole)
 
 
-def test_no_more_files_are_open_than_may_be(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(parts, "OPEN_PARTS_MAX", 3)
-
-    def open_files() -> int:
-        directory = str(tmp_path)
-        links = (Path("/proc/self/fd") / name for name in os.listdir("/proc/self/fd"))  # noqa: PTH208
-        return sum(str(link.resolve()).startswith(directory) for link in links)
-
-    writer = PartsWriter(SCHEMA, tmp_path, "x")
-    for number in range(20):
-        writer.write(frame([(0, str(number % 10), number % 10)], number))
-        assert open_files() <= 3
-    writer.close()
-    assert open_files() == 0
-    assert len(writer.written) == 20
-
-
-def test_the_part_that_was_written_to_longest_ago_ends_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(parts, "OPEN_PARTS_MAX", 2)
-    symbols = ["A", "B", "A", "C", "A", "B"]
-    files = written(
-        tmp_path, *(frame([(0, name, ord(name))], at) for at, name in enumerate(symbols))
+def check_part(path: Path, part: Part, whole: pl.DataFrame) -> None:
+    """Check what the catalog would say of a file, row by row."""
+    rows_of = pl.read_parquet(path, hive_partitioning=False)
+    assert rows_of.schema == part_columns(SCHEMA)
+    assert part.bytes == path.stat().st_size
+    assert part.digest == hashlib.sha256(path.read_bytes()).hexdigest()
+    keyed = rows_of.join(whole.select("sequence", ROW_TIME), on="sequence", maintain_order="left")
+    assert keyed["symbol"].to_list() == sorted(
+        keyed["symbol"].to_list(), key=lambda name: (name is not None, name or "")
     )
-    assert [(part.symbol, part.rows) for _, part in files] == [
-        ("B", 1),
-        ("C", 1),
-        ("A", 3),
-        ("B", 1),
+    found = part.list_symbols()
+    for entry in found:
+        of_symbol = keyed.filter(pl.col("symbol").eq_missing(pl.lit(entry.symbol, pl.String)))
+        times = of_symbol[ROW_TIME]
+        assert (entry.rows, entry.ts_min, entry.ts_max) == (
+            of_symbol.height,
+            times.min(),
+            times.max(),
+        )
+    assert list(found.names) == keyed["symbol"].unique(maintain_order=True).to_list()
+    assert (part.rows, part.ts_min, part.ts_max) == (
+        keyed.height,
+        keyed[ROW_TIME].min(),
+        keyed[ROW_TIME].max(),
+    )
+
+
+def test_parts_are_few_however_many_symbols_there_are(tmp_path: Path) -> None:
+    count = 100_000
+    names = pl.Series([f"S{number}" for number in range(count)])
+    many = frame([(1, "A", 1)]).select(pl.all().repeat_by(count).explode())
+    files = written(tmp_path, many.with_columns(symbol=names.shuffle(1)))
+    ((path, part),) = files
+    assert len(part.list_symbols()) == part.rows == count
+    assert part.list_symbols().shown(("S77",))[0].stored.rows == 1
+    assert pl.scan_parquet(path).filter(symbol="S99999").collect().height == 1
+
+
+def test_a_symbol_with_many_rows_has_parts_and_row_groups_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "OWN_PART_ROWS", 100)
+    monkeypatch.setattr(parts, "OWN_PART_SHARE", 2)
+    monkeypatch.setattr(parts, "GROUP_SYMBOL_ROWS", 10)
+    counts = {"A": 3, "B": 20, "C": 3, "D": 4, "E": 200, "F": 2}
+    rows: list[Row] = [
+        (at, name, ord(name)) for at in range(200) for name, count in counts.items() if at < count
     ]
-    assert [part.path[-12:] for _, part in files] == [f"{at:04}.parquet" for at in range(4)]
+    files = written(tmp_path, frame(rows))
+    found = [(part.first_symbol, part.last_symbol, part.rows) for _, part in files]
+    assert found == [("A", "D", 30), ("E", "E", 200), ("F", "F", 2)]
+    metadata = pq.ParquetFile(files[0][0]).metadata
+    groups = [metadata.row_group(at).num_rows for at in range(metadata.num_row_groups)]
+    assert groups == [3, 20, 7]
+    column = metadata.row_group(1).column(metadata.num_columns - 1)
+    assert (column.path_in_schema, column.statistics.min, column.statistics.max) == (
+        "symbol",
+        "B",
+        "B",
+    )
+
+
+def test_rows_of_a_symbol_with_other_aliases_are_in_another_part(tmp_path: Path) -> None:
+    both = frame([(0, "A", 1), (1, "B", 2), (2, "A", 1)]).with_columns(
+        _aliases=pl.Series(['["X"]', "[]", "[]"])
+    )
+    files = written(tmp_path, both, frame([(3, "A", 1)], 3))
+    found = [[(*entry[:2], entry.aliases) for entry in part.list_symbols()] for _, part in files]
+    assert found == [[("A", 1, ("X",))], [("A", 2, ()), ("B", 1, ())]]
 
 
 def test_rows_that_wait_have_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,17 +212,35 @@ def test_rows_that_wait_have_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyP
     writer = PartsWriter(SCHEMA, tmp_path, "x")
     for number in range(100):
         writer.write(frame([(0, str(number % 5), number % 5)], number))
-        assert sum(part.bytes_gathered for part in writer._open.values()) <= 2_000
+        assert sum(sorter.bytes_in_memory for sorter in writer._days.values()) <= 2_000
+    assert len(list(tmp_path.iterdir())) > 1
     writer.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["mbo-0000.parquet"]
     assert sorted(number for rows in sequences(writer.written).values() for number in rows) == list(
         range(100)
     )
 
 
+def test_a_disk_without_room_for_the_sort_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(parts, "GATHERED_BYTES_MAX", 0)
+    monkeypatch.setattr(row_sort, "open_file_stream", full)
+    writer = PartsWriter(SCHEMA, tmp_path, "x")
+    said = r"mbo-0000-run-0000: cannot be written: No space left on device; sorting the rows"
+    with pytest.raises(OutputError, match=said):
+        writer.write(frame([(0, "A", 1)]))
+    writer.abandon()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_without_a_time_a_row_has_no_date(tmp_path: Path) -> None:
     ((path, part),) = written(tmp_path, frame([(None, "A", 1), (None, "A", 1)]))
     assert (part.date, part.ts_min, part.ts_max, part.rows) == (None, None, None, 2)
-    assert part.path == "mbo/date=__HIVE_DEFAULT_PARTITION__/symbol=A/x-0000.parquet"
+    assert part.path == "mbo/date=__HIVE_DEFAULT_PARTITION__/x-0000.parquet"
     assert pl.read_parquet(path, hive_partitioning=False)["ts_recv"].null_count() == 2
 
 
@@ -193,32 +257,6 @@ def test_what_is_abandoned_is_no_part(tmp_path: Path) -> None:
     assert writer.written == []
     del writer
     gc.collect()  # nothing is said when what was abandoned goes
-
-
-def test_a_part_spans_what_it_was_told(tmp_path: Path) -> None:
-    part = PartFile(tmp_path / "part", SCHEMA, PartKey(0, "A"))
-    part.extend_times(5, 7)
-    part.extend_times(None, None)
-    part.extend_times(6, 9)
-    part.extend_times(0, 1)
-    _, made = part.close("x")
-    assert (made.ts_min, made.ts_max, made.rows) == (0, 9, 0)
-
-
-@pytest.mark.parametrize(
-    ("symbol", "name"),
-    [
-        (None, "__HIVE_DEFAULT_PARTITION__"),
-        ("CLX5", "CLX5"),
-        ("..", ".."),
-        ("A/B", "A%2FB"),
-        ("a=b c", "a%3Db%20c"),
-        ("%2F", "%252F"),
-        ("Ä", "%C3%84"),
-    ],
-)
-def test_a_symbol_is_one_name_of_a_directory(symbol: str | None, name: str) -> None:
-    assert part_directory("mbo", "2024-10-04", symbol) == f"mbo/date=2024-10-04/symbol={name}"
 
 
 @given(st.integers(-700_000, 2_900_000))

@@ -17,10 +17,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batonics.lake import parts
 from batonics.lake.digest import Verifier
 from batonics.lake.directory_store import DirectoryStore
 from batonics.lake.lake import Lake
-from batonics.lake.plan import split_conditions
 from batonics.lake.sql import LakeDatabase
 from batonics.model.errors import LakeError, OutputError, UsageError
 from batonics.model.mbo import Action
@@ -39,8 +39,17 @@ def text(value: str | date) -> str:
     return "'" + str(value).replace("'", "''") + "'"
 
 
-def make_lake(root: Path) -> Path:
-    """A lake of 36 parts: two schemas, three days, five names and none."""
+def make_lake(root: Path, *, own_parts: bool = True) -> Path:
+    """A lake of two schemas, three days, five names and none, all in parts of their own or none."""
+    with pytest.MonkeyPatch.context() as patch:
+        if own_parts:
+            patch.setattr(parts, "OWN_PART_ROWS", 1)
+            patch.setattr(parts, "OWN_PART_SHARE", 100)
+        _load_days(root)
+    return root / "lake"
+
+
+def _load_days(root: Path) -> None:
     for day in range(len(DAYS)):
         rows = [
             record(
@@ -55,7 +64,13 @@ def make_lake(root: Path) -> Path:
         file = root / f"{day}.dbn"
         file.write_bytes(metadata(SYMBOLS) + encode(rows))
         load(root / "lake", file, schemas=SCHEMAS)
-    return root / "lake"
+
+
+def part_of(lake: Path, schema: str, day: str, symbol: str) -> Path:
+    """The file of a part of its own."""
+    found = Lake(lake).parts().filter(schema=schema, first_symbol=symbol)
+    ((path,),) = found.filter(pl.col("date").cast(pl.String) == day).select("path").rows()
+    return lake / str(path)
 
 
 def tables_of(lake: Path) -> duckdb.DuckDBPyConnection:
@@ -63,11 +78,12 @@ def tables_of(lake: Path) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
     for schema in SCHEMAS:
-        files = f"{lake}/{schema}/*/*/*.parquet"
+        files = f"{lake}/{schema}/*/*.parquet"
         connection.execute(
-            f"CREATE TABLE {schema} AS SELECT * REPLACE (ts_recv::TIMESTAMP_NS AS ts_recv,"
-            f" ts_event::TIMESTAMP_NS AS ts_event) FROM read_parquet({text(files)},"
-            " hive_partitioning = true, hive_types = {'date': DATE, 'symbol': VARCHAR})"
+            f"CREATE TABLE {schema} AS SELECT * EXCLUDE (date, symbol) REPLACE"
+            " (ts_recv::TIMESTAMP_NS AS ts_recv, ts_event::TIMESTAMP_NS AS ts_event),"
+            f" date, symbol FROM read_parquet({text(files)},"
+            " hive_partitioning = true, hive_types = {'date': DATE})"
         )
     return connection
 
@@ -83,60 +99,17 @@ def opened(lake: Path) -> LakeDatabase:
 
 
 @pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> LakeDatabase:
+    """The same rows in parts that all symbols share."""
+    lake = make_lake(tmp_path_factory.mktemp("shared"), own_parts=False)
+    assert Lake(lake).parts()["symbols"].to_list() == [6] * 6
+    return LakeDatabase(DirectoryStore(lake), Verifier())
+
+
+@pytest.fixture(scope="module")
 def witness(lake: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     with tables_of(lake) as connection:
         yield connection
-
-
-# ---------------------------------------------------------------------- the text of a plan
-
-
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ("", []),
-        ("(a = 1)", ["(a = 1)"]),
-        ("(a = 1)(b = 2)", ["(a = 1)", "(b = 2)"]),
-        ("prefix(a, 'x')(b = 2)", ["prefix(a, 'x')", "(b = 2)"]),
-        (
-            "(a = 1)prefix(b, 'x')contains(b, 'y')",
-            ["(a = 1)", "prefix(b, 'x')", "contains(b, 'y')"],
-        ),
-        ("(f(g(a), (b)) = 1)(c)", ["(f(g(a), (b)) = 1)", "(c)"]),
-        ("(a = ')(')(b = '((')", ["(a = ')(')", "(b = '((')"]),
-        ("(a = 'it''s )')(b)", ["(a = 'it''s )')", "(b)"]),
-        ("(a = '\"(')(\"b'(\" = 1)", ["(a = '\"(')", '("b\'(" = 1)']),
-        ('("row"(a, b) IN ((1, 2), (3, 4)))(c)', ['("row"(a, b) IN ((1, 2), (3, 4)))', "(c)"]),
-        ("(a = 1) (b = 2)", ["(a = 1)", " (b = 2)"]),
-        ("(a = 1)b", ["(a = 1)", "b"]),
-    ],
-)
-def test_conditions_are_split_where_they_end(text: str, found: list[str]) -> None:
-    assert split_conditions(text) == found
-
-
-def sql_atoms() -> st.SearchStrategy[str]:
-    """A condition in brackets as a plan writes it, with any text within."""
-    string = st.text("ab()'\" \\%\n", max_size=6).map(text)
-    name = st.text("ab()' ", min_size=1, max_size=4).map(lambda letters: f'"{letters}"')
-    leaf = st.one_of(st.sampled_from(["a", "1"]), string, name)
-    inner = st.recursive(
-        leaf,
-        lambda part: st.one_of(
-            st.tuples(part, part).map(lambda two: f"({two[0]} = {two[1]})"),
-            st.lists(part, max_size=3).map(lambda many: f"f({', '.join(many)})"),
-        ),
-        max_leaves=5,
-    )
-    return st.one_of(
-        st.tuples(inner, inner).map(lambda two: f"({two[0]} = {two[1]})"),
-        st.lists(inner, max_size=3).map(lambda many: f"prefix({', '.join(many)})"),
-    )
-
-
-@given(st.lists(sql_atoms(), max_size=5))
-def test_whatever_stands_in_conditions_they_are_found_again(atoms: list[str]) -> None:
-    assert split_conditions("".join(atoms)) == atoms
 
 
 # ---------------------------------------------------------------------- random queries
@@ -377,11 +350,16 @@ def asked_of_all(witness: duckdb.DuckDBPyConnection, sql: str) -> pl.DataFrame:
 
 
 @settings(max_examples=200)
-@given(sql=queries())
+@given(sql=queries(), is_shared=st.booleans())
 def test_an_answer_is_that_of_all_files(
-    sql: str, opened: LakeDatabase, witness: duckdb.DuckDBPyConnection
+    sql: str,
+    is_shared: bool,
+    opened: LakeDatabase,
+    shared: LakeDatabase,
+    witness: duckdb.DuckDBPyConnection,
 ) -> None:
-    found = opened.query(sql, values_in(sql)).frame()
+    lake = shared if is_shared else opened
+    found = lake.query(sql, values_in(sql)).frame()
     expected = asked_of_all(witness, sql)
     assert found.columns == expected.columns
     assert rows_of(found) == rows_of(expected)
@@ -396,7 +374,7 @@ def test_no_file_with_rows_is_left_out(
     sql = f"SELECT DISTINCT date, symbol FROM mbo WHERE {where}"
     needed = asked_of_all(witness, sql).height
     assert rows_of(opened.query(sql, values_in(sql)).frame()) == rows_of(asked_of_all(witness, sql))
-    assert needed <= opened.files_read[0] <= opened.files_read[1] == 18
+    assert needed <= opened.files_read <= 18
 
 
 # ---------------------------------------------------------------------- what is spared
@@ -447,11 +425,17 @@ def test_no_file_with_rows_is_left_out(
     ],
 )
 def test_a_query_reads_no_more_than_it_names(
-    sql: str, read: int, opened: LakeDatabase, witness: duckdb.DuckDBPyConnection
+    sql: str,
+    read: int,
+    opened: LakeDatabase,
+    shared: LakeDatabase,
+    witness: duckdb.DuckDBPyConnection,
 ) -> None:
     found = opened.query(sql, values_in(sql)).frame()
     assert rows_of(found) == rows_of(asked_of_all(witness, sql))
-    assert opened.files_read[0] == read
+    assert opened.files_read == read
+    assert rows_of(shared.query(sql, values_in(sql)).frame()) == rows_of(found)
+    assert shared.files_read <= min(read, 6)
 
 
 # ---------------------------------------------------------------------- what is damaged
@@ -462,7 +446,7 @@ def damaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A lake in which the middle day of AAA is damaged, of mbo and of trades."""
     lake = make_lake(tmp_path_factory.mktemp("damaged"))
     for schema in SCHEMAS:
-        (path,) = lake.glob(f"{schema}/date=2024-10-05/symbol=AAA/*.parquet")
+        path = part_of(lake, schema, "2024-10-05", "AAA")
         data = bytearray(path.read_bytes())
         data[len(data) // 3] ^= 1
         path.write_bytes(data)
@@ -508,7 +492,7 @@ def test_a_damaged_file_is_refused_where_it_is_needed_and_else_left_alone(
         sql = form.format(spared)
         assert rows_of(lake.query(sql).frame()) == rows_of(asked_of_all(witness, sql))
     for needed in ("symbol = 'AAA'", "date = '2024-10-05'", "symbol LIKE '_AA' AND year(date) > 0"):
-        with pytest.raises(LakeError, match=r"date=2024-10-05/symbol=AAA/.*: damaged: "):
+        with pytest.raises(LakeError, match=r"date=2024-10-05/.*: damaged: "):
             lake.query(form.format(needed))
 
 
@@ -516,9 +500,9 @@ def test_a_query_that_needs_no_damaged_file_is_answered_whichever_are_damaged(
     tmp_path: Path, witness: duckdb.DuckDBPyConnection
 ) -> None:
     lake = make_lake(tmp_path)
-    spared = "date=2024-10-06/symbol=100%25"
-    for path in lake.glob("*/*/*/*.parquet"):
-        if spared not in str(path):
+    spared = {part_of(lake, schema, "2024-10-06", "100%") for schema in SCHEMAS}
+    for path in lake.glob("*/*/*.parquet"):
+        if path not in spared:
             path.write_bytes(b"not Parquet")
     opened = LakeDatabase(DirectoryStore(lake), Verifier())
     where = "WHERE date = '2024-10-06' AND symbol = '100%'"
@@ -527,7 +511,7 @@ def test_a_query_that_needs_no_damaged_file_is_answered_whichever_are_damaged(
         f"SELECT count(*) FROM mbo JOIN trades USING (price, date, symbol) {where}",
     ):
         assert rows_of(opened.query(sql).frame()) == rows_of(asked_of_all(witness, sql))
-        assert opened.files_read[0] in {1, 2}
+        assert opened.files_read in {1, 2}
     with pytest.raises(LakeError, match=r"damaged: "):
         opened.query("SELECT * FROM mbo")
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from batonics.lake.spans import SpanRecorder
+import numpy as np
+
+from batonics.lake.spans import SpanRecorder, share_hash
 from batonics.model.mbo import Action, Flag
+from batonics.model.record_hashes import record_hashes
 from batonics.model.symbols import OPEN_END_NS, MappingInterval, SymbolMap
 from batonics.model.times import NS_PER_DAY
 from tests.support.dbn_files import DAY_NS, record
@@ -53,6 +56,27 @@ def test_snapshots_and_records_without_a_time_are_not_counted() -> None:
     recorder = recorded([add(1, flags=untimed), add(2, flags=snapshot), add(3), add(4, flags=64)])
     assert spans_of(recorder) == [(0, "AAA", 3, 4, False)]
     assert spans_of(recorded([add(2, flags=snapshot)], [])) == []
+
+
+def test_a_span_has_the_hashes_of_its_first_and_last_records() -> None:
+    def edges(*batches: Sequence[Record]) -> tuple[bytes, bytes]:
+        (span,) = recorded(*batches).spans(SymbolMap(), by_symbol=False)
+        return span.first_hashes, span.last_hashes
+
+    def hashes_of(*rows: Record) -> bytes:
+        return np.sort(record_hashes(batch_of(rows))).tobytes()
+
+    first, also, last, last_too = add(1), add(1)._replace(order_id=2), add(3), add(3, flags=0)
+    middle = add(2)
+    expected = hashes_of(first, also), hashes_of(last, last_too)
+    rows = [first, also, middle, last, last_too]
+    for cut in range(1, 5):
+        assert edges(rows[:cut], rows[cut:]) == expected
+    assert edges([first]) == (hashes_of(first), hashes_of(first))
+    other = add(1, 9)  # the number of an instrument may depend on its stream
+    assert edges([other]) == edges([first])
+    assert share_hash(expected[0], hashes_of(also))
+    assert not share_hash(*expected)
 
 
 def test_only_what_is_new_since_a_commit_is_given() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from batonics.model.mbo import Action, DayStart, Flag, MboBatch, concat_batches, slice_batch
 from batonics.model.times import NS_PER_DAY
 from batonics.sources.merge import FileBatch, FileMerge, MergeInput
-from batonics.sources.overlap import Overlap
+from batonics.sources.overlap import KeyedPiece, Overlap, OverlapCheck
 from tests.support.dbn_files import DAY_NS, record
 from tests.support.streams import batch_of
 
@@ -78,6 +78,7 @@ def test_an_overlap_of_one_book_is_found_whatever_the_batches(
 ) -> None:
     first, second = sorted([first, second], key=lambda of_file: of_file[0])
     files = [file_of(first, 1), file_of(second, 1)]
+    files[1].order_id[:] += 500
     if first[-1] <= second[0]:  # a part that follows may begin at the very time of the last record
         assert len(concat_batches(merge(files, rows)).action) == len(first) + len(second)
         return
@@ -86,6 +87,53 @@ def test_an_overlap_of_one_book_is_found_whatever_the_batches(
     found = caught.value.overlap
     assert (found.earlier, found.later, found.first_ns) == (0, 1, DAY_NS + second[0])
     assert found.last_ns > found.first_ns
+
+
+@given(
+    st.lists(st.integers(0, 6), min_size=1, max_size=6).map(sorted),
+    st.lists(st.integers(0, 6), min_size=1, max_size=6).map(sorted),
+    st.integers(1, 4),
+    st.data(),
+)
+def test_the_same_record_at_the_end_of_a_file_and_the_beginning_of_another_is_found(
+    first: list[int], second: list[int], rows: int, data: st.DataObject
+) -> None:
+    """Whatever the batches, and whichever of the records at the time of the seam it is."""
+    seam = first[-1]
+    second = [seam, *(seam + at for at in second)]
+    earlier, later = file_of(first, 1), file_of(second, 1)
+    later.order_id[:] += 500
+    others = [file_of([0, seam, seam + 3], 2)]  # merged with both, and no overlap
+    assert merge([*others, earlier, later], rows)
+    at_end = data.draw(st.sampled_from(np.flatnonzero(earlier.ts_recv == seam + DAY_NS).tolist()))
+    at_start = data.draw(st.sampled_from(np.flatnonzero(later.ts_recv == seam + DAY_NS).tolist()))
+    later.order_id[at_start] = earlier.order_id[at_end]
+    for files in ([earlier, later], [*others, earlier, later]):
+        with pytest.raises(_OverlapError) as caught:
+            merge(files, rows)
+        found = caught.value.overlap
+        assert (found.first_ns, found.last_ns, found.key & 0xFFFFFFFF) == (
+            DAY_NS + seam,
+            DAY_NS + seam,
+            1,
+        )
+        assert found.earlier < found.later
+
+
+def test_a_shared_time_of_two_files_is_compared_whichever_is_read_first() -> None:
+    def piece(file: int, times: list[int], hashes: list[int]) -> KeyedPiece:
+        of = np.array(hashes, np.uint64)
+        keys = np.ones(len(times), np.int64)
+        return KeyedPiece(file, keys, np.array(times, np.int64), lambda rows: of[rows])
+
+    one, other = piece(0, [1, 5, 5], [1, 2, 3]), piece(1, [5, 5, 7], [4, 5, 6])
+    same = piece(1, [5, 5, 7], [4, 3, 6])
+    for pieces in ([one, other], [other, one]):
+        check = OverlapCheck()
+        assert [check.find([piece]) for piece in pieces] == [None, None]
+    for pieces in ([one, same], [same, one]):
+        check = OverlapCheck()
+        assert [check.find([piece]) for piece in pieces] == [None, Overlap(0, 5, 1, 5, 1)]
 
 
 def test_an_overlap_is_found_behind_other_files() -> None:

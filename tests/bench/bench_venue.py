@@ -1,0 +1,131 @@
+"""A lake of a venue: thousands of instruments, and a catalog of years.
+
+    python -m tests.bench.bench_venue [RECORDS_IN_MILLIONS]
+
+The day is simulated. Loads run in processes of their own, so that their greatest memory is known.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import date, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from batonics.lake.catalog import LoadedSource, SchemaLoad
+from batonics.lake.commits import commit_load
+from batonics.lake.digest import Verifier
+from batonics.lake.directory_store import DirectoryStore
+from batonics.lake.lake import Lake
+from batonics.lake.part import Part, make_part
+from batonics.lake.part_paths import part_directory
+from batonics.lake.part_search import PartConditions, find_parts
+from batonics.lake.part_symbols import SymbolRows
+from batonics.lake.sql import LakeDatabase
+from tests.bench.harness import (
+    figure,
+    heading,
+    median_seconds,
+    print_machine,
+    rate,
+    run_process,
+)
+
+INSTRUMENTS = 5_000
+LIVE_ORDERS = 100_000
+SCHEMAS = "mbp-1,trades,bbo-1s"
+CATALOG_PARTS = 500_000
+PARTS_OF_A_DAY = 1_000
+SYMBOLS_OF_A_PART = 50
+
+
+def bench_load(source: Path, records: int, directory: Path) -> None:
+    """A day of all instruments into a lake."""
+    heading(f"{records:,} records of {INSTRUMENTS:,} instruments to a lake")
+    lake = str(directory / "lake")
+    seconds, kib = run_process(
+        ["lake", "load", str(source), "--lake", lake, "--schemas", SCHEMAS, "-q"]
+    )
+    rate(SCHEMAS, records, seconds, note="floor 1.0")
+    figure("  greatest resident memory", f"{kib >> 10} MiB", note="floor 1,536")
+    figure("  files", f"{Lake(lake).parts().height}", note="floor 100")
+
+
+def bench_rows(source: Path, directory: Path) -> None:
+    """The widest rows, beside `convert`; one symbol out of them."""
+    heading("mbp-10, beside `convert` of the same file")
+    root, bare = directory / "wide", directory / "bare.parquet"
+    loaded, _ = run_process(
+        ["lake", "load", str(source), "--lake", str(root), "--schemas", "mbp-10", "-q"]
+    )
+    converted, _ = run_process(
+        ["convert", str(source), "--schema", "mbp-10", "--out", str(bare), "-q"]
+    )
+    lake = Lake(root)
+    parts = lake.parts()
+    figure("time of the load / of convert", f"{loaded / converted:.2f}", note="floor 1.6")
+    size = parts["bytes"].sum() / bare.stat().st_size
+    figure("bytes of the lake / of convert", f"{size:.2f}", note="floor 1.2")
+    figure("files", f"{parts.height}")
+    text = "SELECT count(*), avg(ask_px_00 - bid_px_00) FROM mbp_10 WHERE symbol = $s AND date = $d"
+    values = {"s": "SIM2500", "d": parts["date"][0]}
+    known = LakeDatabase(lake.store, lake.verifier)
+    seconds = median_seconds(lambda: known.query(text, values).frame())
+    figure("one symbol and day in SQL", f"{seconds * 1e3:.1f} ms", note="floor 60")
+
+    def unknown() -> None:
+        LakeDatabase(lake.store, Verifier()).query(text, values).frame()
+
+    figure("  not verified yet", f"{median_seconds(unknown) * 1e3:.1f} ms")
+
+
+def catalog_part(number: int) -> Part:
+    """A part of one of many days, and of some of a day's symbols."""
+    day, at = divmod(number, PARTS_OF_A_DAY)
+    text = str(date(2024, 1, 1) + timedelta(days=day))
+    first = at * SYMBOLS_OF_A_PART
+    symbols = [
+        SymbolRows(f"S{first + place:06}", 1_000, day * 86_400_000, day * 86_400_000 + place)
+        for place in range(SYMBOLS_OF_A_PART)
+    ]
+    path = f"{part_directory('mbp-10', text)}/{number}.parquet"
+    return make_part(path, "mbp-10", text, symbols, digest=f"{number:064x}", size=1)
+
+
+def bench_catalog(directory: Path) -> None:
+    """The search for one symbol and day in a catalog of years."""
+    heading(f"a catalog of {CATALOG_PARTS:,} parts")
+    store = DirectoryStore(directory / "years", make=True)
+    parts = [catalog_part(number) for number in range(CATALOG_PARTS)]
+    store.catalog.commit(
+        commit_load(LoadedSource("x", "x", ""), [SchemaLoad("mbp-10", parts)], "bench")
+    )
+    wanted = PartConditions(("2024-06-01",), ("S000777",))
+
+    def search() -> None:
+        (found,) = store.catalog.read(find_parts("mbp-10", conditions=wanted))
+        assert found.list_symbols().shown(wanted.symbols)
+
+    figure(
+        "the part of a symbol and day", f"{median_seconds(search) * 1e3:.2f} ms", note="floor 100"
+    )
+    seconds = median_seconds(lambda: DirectoryStore(directory / "years"), 1)
+    figure("opening the lake, which checks the catalog", f"{seconds:.2f} s")
+
+
+def main(millions: float) -> None:
+    """Print all figures."""
+    print_machine()
+    records = int(millions * 1e6)
+    with TemporaryDirectory() as text:
+        directory = Path(text)
+        source = directory / "day.dbn.zst"
+        options = ["--instruments", str(INSTRUMENTS), "--live-orders", str(LIVE_ORDERS)]
+        run_process(["simulate", "--out", str(source), "--records", str(records), *options])
+        bench_load(source, records, directory)
+        bench_rows(source, directory)
+        bench_catalog(directory)
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]) if len(sys.argv) > 1 else 2)
