@@ -132,6 +132,8 @@ class IngestLoop:
         """
         backoff = Backoff(self._settings)
         warm_up()
+        if self._publisher is not None:
+            self._publisher.publish_all()  # recorded books are served before the feed is there
         try:
             while not self._is_stopping:
                 if self._run_connection(backoff) and self._once:
