@@ -1054,7 +1054,8 @@ def covers_day(records: pl.LazyFrame) -> pl.Expr:
     timed = records.filter(pl.col("flags") & 40 != 8).select(time.min(), last=time.max())
     first_ns, last_ns = timed.collect().row(0)
     start_ns = pl.col("date").cast(pl.Datetime("ns")).to_physical()
-    return (start_ns >= first_ns) & (start_ns + (24 * 3_600 * NS_PER_S - 1) <= last_ns)
+    end_ns = start_ns + (24 * 3_600 * NS_PER_S - 1)
+    return (start_ns >= pl.lit(first_ns)) & (end_ns <= pl.lit(last_ns))
 
 
 def test_a_bar_of_a_part_of_its_session_is_not_complete(tmp_path: Path) -> None:
