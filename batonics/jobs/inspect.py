@@ -46,8 +46,8 @@ class Inspection:
         self._engine.backwards_ns_max = current().input.ts_recv_backwards_ns
         self._rows = 0
         self._actions = np.zeros(256, np.int64)
-        self._flags = np.zeros(8, np.int64)
-        self._instruments: dict[tuple[int, int], int] = {}
+        self._flags = np.zeros(256, np.int64)
+        self._keys = KeyCounter()
         self._silence = _Silence()
         self._span_event = _Span()
         self._span_recv = _Span()
@@ -64,21 +64,20 @@ class Inspection:
     def _count(self, batch: MboBatch) -> None:
         self._rows += len(batch.action)
         self._actions += np.bincount(batch.action, minlength=256)
-        for bit in range(8):
-            self._flags[bit] += np.count_nonzero(batch.flags & (1 << bit))
-        values, counts = np.unique(record_keys(batch), return_counts=True)
-        for value, count in zip(values.tolist(), counts.tolist(), strict=True):
-            book = (value >> 32, value & 0xFFFFFFFF)
-            self._instruments[book] = self._instruments.get(book, 0) + count
+        self._flags += np.bincount(batch.flags, minlength=256)
+        self._keys.add(record_keys(batch))
         self._span_event.add(batch.ts_event)
         self._span_recv.add(batch.ts_recv)
         trusted = batch.flags & Flag.BAD_TS_RECV == 0
         self._silence.add(batch.ts_recv[trusted & (batch.ts_recv != UNDEF_TIMESTAMP)])
 
     def _report(self) -> dict[str, Any]:
-        publishers: dict[int, int] = {}
-        for (publisher_id, _), count in self._instruments.items():
-            publishers[publisher_id] = publishers.get(publisher_id, 0) + count
+        publishers = Counter[int]()
+        records = self._keys.counts()
+        for key, count in records.items():
+            publishers[key >> 32] += count
+        values = np.arange(256)
+        flags = {flag: int(self._flags[values & flag != 0].sum()) for flag in Flag}
         return {
             "files": [_file(report) for report in self.stream.files],
             "records": self._rows,
@@ -91,15 +90,49 @@ class Inspection:
                 if self._actions[action]
             },
             "flags": {
-                str(flag.name).lower(): int(self._flags[flag.bit_length() - 1])
+                str(flag.name).lower(): flags[flag]
                 for flag in sorted(Flag, reverse=True)
-                if self._flags[flag.bit_length() - 1]
+                if flags[flag]
             },
             "publishers": {str(key): publishers[key] for key in sorted(publishers)},
             "ts_recv_backwards": self._silence.backwards,
             "longest_silences": self._silence.report(),
-            "books": _books(self._engine, self.stream.symbols, self._instruments),
+            "books": _books(self._engine, self.stream.symbols, records),
         }
+
+
+class KeyCounter:
+    """Counts the rows of each key; most are found without a sort."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[int, int] = {}  # by key: its number, in order of appearance
+        self._counts = np.zeros(64, np.int64)
+        # By slot: the key that was seen there last, and its number.
+        self._slot_keys = np.full(_KEY_SLOTS, -1, np.int64)
+        self._slot_numbers = np.zeros(_KEY_SLOTS, np.int64)
+
+    def add(self, keys: NDArray[np.int64]) -> None:
+        """Count rows."""
+        slots = (keys ^ keys >> 32) & (_KEY_SLOTS - 1)
+        missed = np.flatnonzero(self._slot_keys[slots] != keys)
+        numbers = self._slot_numbers[slots]
+        if len(missed):
+            found, inverse = np.unique(keys[missed], return_inverse=True)
+            known = self._numbers
+            of_found = np.array([known.setdefault(key, len(known)) for key in found.tolist()])
+            numbers[missed] = of_found[inverse]
+            self._slot_keys[slots[missed]] = keys[missed]
+            self._slot_numbers[slots[missed]] = numbers[missed]
+        counts = np.bincount(numbers, minlength=len(self._counts))
+        counts[: len(self._counts)] += self._counts
+        self._counts = counts
+
+    def counts(self) -> dict[int, int]:
+        """The number of rows of each key."""
+        return {key: int(self._counts[number]) for key, number in self._numbers.items()}
+
+
+_KEY_SLOTS = 1 << 16
 
 
 class _OtherRecords:
@@ -194,8 +227,11 @@ class _Silence:
         later, earlier = times[1:], times[:-1]
         self.backwards += int(np.count_nonzero(later < earlier))
         steps = np.where(later > earlier, later - earlier, np.uint64(0))
-        longest = np.argsort(steps, kind="stable")[-SILENCES_MAX:]
-        candidates = [(int(steps[i]), int(earlier[i])) for i in longest if steps[i]]
+        # Only steps as long as the shortest of those kept are sorted.
+        least = self._longest[-1][0] if len(self._longest) == SILENCES_MAX else 1
+        long = np.flatnonzero(steps >= np.uint64(least))
+        longest = long[np.argsort(steps[long], kind="stable")[-SILENCES_MAX:]]
+        candidates = [(int(steps[i]), int(earlier[i])) for i in longest]
         self._longest = sorted(self._longest + candidates, reverse=True)[:SILENCES_MAX]
 
     def report(self) -> list[dict[str, Any]]:
@@ -235,9 +271,7 @@ def _file(report: FileReport) -> dict[str, Any]:
     return described
 
 
-def _books(
-    engine: BookEngine, symbols: SymbolMap, records: dict[tuple[int, int], int]
-) -> list[dict[str, Any]]:
+def _books(engine: BookEngine, symbols: SymbolMap, records: dict[int, int]) -> list[dict[str, Any]]:
     """A document for each book: its records, its status at the end, its anomalies above zero."""
     keys, statuses = engine.keys(), engine.statuses()
     anomalies, seen = engine.anomalies(), engine.last_seen()
@@ -246,7 +280,7 @@ def _books(
             "publisher_id": keys[book][0],
             "instrument_id": keys[book][1],
             "symbol": symbols.symbol(keys[book][1], min(int(seen[book, 1]), UNDEF_TIMESTAMP - 1)),
-            "records": records[keys[book]],
+            "records": records[keys[book][0] << 32 | keys[book][1]],
             "status": statuses[book].name.lower(),
             "anomalies": {
                 a.name.lower(): int(anomalies[book, a]) for a in Anomaly if anomalies[book, a]

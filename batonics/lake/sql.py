@@ -49,6 +49,7 @@ from batonics.lake.part import Part
 from batonics.lake.part_search import NO_FILTER, RowFilter, find_time_span
 from batonics.lake.query_file import QueryFile
 from batonics.lake.query_result import QueryResult, join_notes
+from batonics.lake.record_span import find_record_span, replace_record_spans
 from batonics.lake.row_filters import check_row_filter
 from batonics.lake.session_spans import replace_sessions
 from batonics.lake.sql_tokens import without_comments, without_tokens
@@ -207,6 +208,8 @@ class LakeDatabase:
         """What is known of a query before it runs, by one state of the catalog."""
         schemas = find_named_schemas(sql, loaded_schemas(connection))
         values = replace_sessions(parameters, lambda: self._find_times(connection, schemas))
+        find_span = find_record_span(self._row_filter, schemas)
+        values = replace_record_spans(values, lambda: find_span(connection))
         lineage = find_lineage(binder, sql, values, schemas)
         prices, unit_note = unit.prices, ""
         if unit.is_default and not unit.has_header and lineage.depends_on_unit:

@@ -133,6 +133,8 @@ class IngestLoop:
         backoff = Backoff(self._settings)
         self._log.info("connecting", source=str(self._source))
         warm_up()
+        if self._publisher is not None:
+            self._publisher.publish_all()  # recorded books are served before the feed is there
         try:
             while not self._is_stopping:
                 if self._run_connection(backoff) and self._once:

@@ -2,7 +2,9 @@
 
 The rule here: each message is complete and states the current values, not a change. A receiver that
 falls behind skips messages and misses only intermediate states. Ingest never waits: a message that
-does not fit into the socket is sent later, with the values of that time.
+does not fit into the socket is sent later, with the values of that time. RESPONSE and STATS go
+before BOOKS, however many books have changed. A STATS that says that the feed is live again comes
+behind the rows of all books that had changed by then; until then STATS says the state before.
 
     u32 length of what follows | u8 kind | payload                              (little-endian)
 
@@ -59,6 +61,8 @@ class FeedState(IntEnum):
     STALLED = 5  # connected, but silent for much longer than its own pauses
 
 
+LIVE_STATES = (FeedState.LIVE, FeedState.STALLED)
+"""The states in which the status of a book is that of its row."""
 STATUSES = ("cold", "synced", "stale")
 """Names of statuses, by the number in `status` (rule 23)."""
 

@@ -65,6 +65,10 @@ class ServerPublisher:
         if self._requests:
             self._respond()
 
+    def publish_all(self) -> None:
+        """Send the rows of all books."""
+        self.publish(np.arange(len(self._handler.published_books.rows)))
+
     def publish_stats(self) -> None:
         """Send the stats, and look after the server: restart it, read its requests."""
         link = self._open_link()
@@ -72,7 +76,7 @@ class ServerPublisher:
             return
         stats = self._handler.stats
         stats.deferred_messages = link.deferred_messages
-        link.queue(MessageKind.STATS, stats.as_json())
+        link.queue_stats(stats.as_json())
         link.flush(self._handler.published_books.rows)
         # A feed that never pauses is never waited for, so its poll reports no request.
         self._requests += link.read_requests()

@@ -1,7 +1,9 @@
 """Ingest's end of the socket to the process that serves its books (`protocol.py`).
 
 The rule here: nothing waits. If the socket is full, the link keeps *which* books have changed, not
-their old values; the next message has their values of that later time.
+their old values; the next message has their values of that later time. Responses and stats go
+before such books, of which there may be some at any time. Only the news that a feed is live again
+comes behind the books that had changed by then: some of them may be stale.
 """
 
 from __future__ import annotations
@@ -19,7 +21,13 @@ from numpy.typing import NDArray
 
 from batonics.live.book_names import BookNameRow
 from batonics.live.growing import with_room
-from batonics.live.protocol import MessageKind, MessageReader, encode_message
+from batonics.live.protocol import (
+    LIVE_STATES,
+    FeedState,
+    MessageKind,
+    MessageReader,
+    encode_message,
+)
 from batonics.model.errors import BatonicsError
 
 BOOKS_MESSAGE_BYTES_MAX = 1 << 18
@@ -101,6 +109,11 @@ class ServerLink:
         self._next_book = 0  # where the next message of due books begins
         self._queued: dict[MessageKind, bytes] = {}
         self._names: dict[int, BookNameRow] = {}  # names that wait, by book
+        self._stats: dict[str, Any] | None = None  # stats that wait
+        self._feed_said = FeedState.CONNECTING  # the state of the feed in the last stats sent
+        # By book: whether it was due when the feed became live, and has not been sent since.
+        self._due_before_live: NDArray[np.bool_] | None = None
+        self._held_stats: dict[str, Any] | None = None  # stats that wait for these books
         self._reader = MessageReader()
 
     def fileno(self) -> int:
@@ -115,7 +128,12 @@ class ServerLink:
     @property
     def _is_waiting(self) -> bool:
         return bool(
-            self._unsent or self._queued or self._names or self._has_due or len(self._fresh_books)
+            self._unsent
+            or self._queued
+            or self._names
+            or self._stats is not None
+            or self._has_due
+            or len(self._fresh_books)
         )
 
     def queue_names(self, names: Iterable[BookNameRow]) -> None:
@@ -123,8 +141,19 @@ class ServerLink:
         self._names.update((row[0], row) for row in names)
 
     def queue(self, kind: MessageKind, document: Any) -> None:
-        """Queue a message that is neither BOOKS nor SYMBOLS; of each kind the latest is kept."""
+        """Queue HELLO or BYE."""
         self._queued[kind] = encode_message(kind, orjson.dumps(document))
+
+    def queue_stats(self, stats: dict[str, Any]) -> None:
+        """Queue `FeedStats` as JSON; the latest are kept."""
+        self._stats = stats
+        if stats["feed"] not in LIVE_STATES:
+            self._due_before_live = self._held_stats = None
+        elif self._feed_said not in LIVE_STATES and self._due_before_live is None:
+            if len(self._fresh_books):
+                self._mark_due(self._fresh_books, int(self._fresh_books.max()) + 1)
+                self._fresh_books = _NO_BOOKS
+            self._due_before_live = self._is_due.copy()
 
     def queue_response(self, document: Any) -> None:
         """Queue a response; all responses are kept, one behind the other."""
@@ -167,17 +196,17 @@ class ServerLink:
     def _next_message(self, rows: NDArray[np.void]) -> bytes:
         """The next message, or nothing. Books come before responses and stats."""
         if len(self._fresh_books):
-            if (
-                len(self._fresh_books) * rows.itemsize <= BOOKS_MESSAGE_BYTES_MAX
-                and not self._queued
-                and not self._names
-            ):
+            is_alone = not self._queued and not self._names and self._stats is None
+            if is_alone and len(self._fresh_books) * rows.itemsize <= BOOKS_MESSAGE_BYTES_MAX:
                 books, self._fresh_books = self._fresh_books, _NO_BOOKS
                 return encode_message(MessageKind.BOOKS, rows[books].tobytes())
             self._mark_due(self._fresh_books, len(rows))
             self._fresh_books = _NO_BOOKS
-        if MessageKind.HELLO in self._queued:
-            return self._queued.pop(MessageKind.HELLO)
+        for kind in (MessageKind.HELLO, MessageKind.RESPONSE):
+            if kind in self._queued:
+                return self._queued.pop(kind)
+        if self._stats is not None and (stats := self._next_stats()):
+            return stats
         if self._names:  # the server must know a book's names before its rows
             next_names = list(islice(self._names, NAMES_MESSAGE_MAX))
             names = [self._names.pop(book) for book in next_names]
@@ -185,10 +214,18 @@ class ServerLink:
         due = self._take_due_books(BOOKS_MESSAGE_BYTES_MAX // rows.itemsize)
         if len(due):
             return encode_message(MessageKind.BOOKS, rows[due].tobytes())
-        for kind in (MessageKind.RESPONSE, MessageKind.STATS, MessageKind.BYE):
-            if kind in self._queued:
-                return self._queued.pop(kind)
-        return b""
+        return self._queued.pop(MessageKind.BYE, b"")
+
+    def _next_stats(self) -> bytes:
+        """The stats that wait, with the state of the feed that may be known by now."""
+        stats, self._stats = self._stats or {}, None
+        if self._due_before_live is not None and self._due_before_live.any():
+            self._held_stats = stats
+            stats = {**stats, "feed": self._feed_said}
+        else:
+            self._due_before_live = self._held_stats = None
+        self._feed_said = FeedState(stats["feed"])
+        return encode_message(MessageKind.STATS, orjson.dumps(stats))
 
     def _take_due_books(self, books_max: int) -> NDArray[np.int64]:
         """The due books of one message, at least one if there is any; they are no longer due."""
@@ -199,7 +236,17 @@ class ServerLink:
             due = np.roll(due, -int(np.searchsorted(due, self._next_book)))[: max(books_max, 1)]
             self._next_book = int(due[-1]) + 1
             self._is_due[due] = False
+            self._note_sent(due)
         return due
+
+    def _note_sent(self, books: NDArray[np.int64]) -> None:
+        """Let the stats follow that had to wait for books, once all of these are sent."""
+        waits_for = self._due_before_live
+        if waits_for is None:
+            return
+        waits_for[books[books < len(waits_for)]] = False
+        if not waits_for.any():
+            self._stats = self._stats or self._held_stats
 
     def read_requests(self) -> Iterator[dict[str, Any]]:
         """The server's requests that have arrived."""

@@ -137,11 +137,14 @@ class Interval(Protocol):
 TInterval = TypeVar("TInterval", bound=Interval)
 
 
+def _start_ns(interval: Interval) -> int:
+    return interval.start_ns
+
+
 class IntervalMap(Generic[TInterval]):
     """Facts about instruments by time. A later interval replaces earlier ones from its start on."""
 
     def __init__(self) -> None:
-        self._starts: dict[int, list[int]] = {}
         self._intervals: dict[int, list[TInterval]] = {}
         self._known: set[TInterval] = set()
         self._added: list[TInterval] = []
@@ -158,10 +161,7 @@ class IntervalMap(Generic[TInterval]):
             return False
         self._known.add(interval)
         intervals = self._intervals.setdefault(interval.instrument_id, [])
-        starts = self._starts.setdefault(interval.instrument_id, [])
-        at = bisect_right(starts, interval.start_ns)
-        intervals.insert(at, interval)
-        starts.insert(at, interval.start_ns)
+        intervals.insert(bisect_right(intervals, interval.start_ns, key=_start_ns), interval)
         self._added.append(interval)
         return True
 
@@ -176,7 +176,7 @@ class IntervalMap(Generic[TInterval]):
     def _begun(self, instrument_id: int, ts_ns: int) -> Iterator[TInterval]:
         """The intervals of an instrument that have begun at an instant, the last one first."""
         intervals = self._intervals.get(instrument_id, [])
-        for at in range(bisect_right(self._starts.get(instrument_id, []), ts_ns) - 1, -1, -1):
+        for at in range(bisect_right(intervals, ts_ns, key=_start_ns) - 1, -1, -1):
             yield intervals[at]
 
     def intervals_of(self, instrument_id: int) -> list[TInterval]:
@@ -189,10 +189,6 @@ class IntervalMap(Generic[TInterval]):
         return sorted(intervals, key=lambda interval: interval.start_ns)
 
 
-def _start_ns(interval: MappingInterval) -> int:
-    return interval.start_ns
-
-
 class SymbolMap(IntervalMap[MappingInterval]):
     """Symbols of instruments by time, from any number of files and mapping records.
 
@@ -203,6 +199,8 @@ class SymbolMap(IntervalMap[MappingInterval]):
     def __init__(self) -> None:
         super().__init__()
         self._ids_by_symbol: dict[str, set[int]] = {}
+        # One text and one number for all intervals with the same, which files repeat day after day.
+        self._shared: dict[Any, Any] = {}
         self._live: dict[int, list[MappingInterval]] = {}  # those without an end, by their start
         self._dated: set[int] = set()  # instruments that have others
         self._first_symbols: dict[int, str] = {}
@@ -214,6 +212,11 @@ class SymbolMap(IntervalMap[MappingInterval]):
         The first symbol without an end of an instrument also holds before its start: a gateway
         sends it for records of earlier times too. Saying it again changes nothing.
         """
+        share = self._shared.setdefault
+        start_ns, end_ns, instrument_id, symbol = interval
+        interval = MappingInterval(
+            start_ns, end_ns, share(instrument_id, instrument_id), share(symbol, symbol)
+        )
         if interval.end_ns == OPEN_END_NS:
             live = self._live.setdefault(interval.instrument_id, [])
             at = bisect_right(live, interval.start_ns, key=_start_ns)

@@ -14,7 +14,7 @@ import numpy as np
 import orjson
 
 from batonics.live.growing import with_room
-from batonics.live.protocol import STATUSES, FeedState, book_dtype
+from batonics.live.protocol import LIVE_STATES, STATUSES, FeedState, book_dtype
 from batonics.live.stats import FeedStats
 from batonics.model.mbo import UNDEF_PRICE
 
@@ -161,7 +161,7 @@ class BookReplica:
     @property
     def is_live(self) -> bool:
         """Whether a book's own status counts."""
-        return self.stats.feed in (FeedState.LIVE, FeedState.STALLED) and not self.is_silent
+        return self.stats.feed in LIVE_STATES and not self.is_silent
 
     @property
     def feed(self) -> str:

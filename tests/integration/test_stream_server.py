@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from threading import Event, Thread
 
@@ -140,3 +141,24 @@ def test_another_server_replaces_one_that_died(sample: MboBatch) -> None:
     assert np.array_equal(rows, handler.published_books.rows)
     assert len(second.names) == 5
     assert second.bye == "the feed has ended"
+
+
+def test_recorded_books_are_served_while_the_feed_is_away(sample: MboBatch) -> None:
+    server, handler = FakeServer(), FeedHandler(source="feed")
+    handler.begin_connection()
+    handler.process(HEAD + encode_records(sample))
+    handler.end_connection()
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # nobody listens there
+        address = TcpAddress.parse(f"127.0.0.1:{unused.getsockname()[1]}")
+        loop = IngestLoop(handler, PlainFeed(address), link=server.link)
+        thread = Thread(target=loop.run)
+        thread.start()
+        while len(server.rows) < 5 or not server.feeds:
+            server.read()
+        loop.stop()
+        thread.join(DEADLINE_S)
+        server.link.close()
+        server.read_to_the_end()
+    assert set(server.feeds) <= {FeedState.LOST, FeedState.ENDED}
+    assert len(server.names) == 5

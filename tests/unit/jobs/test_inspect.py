@@ -7,10 +7,11 @@ from collections import Counter
 from pathlib import Path
 
 import databento
+import numpy as np
 import pytest
 
 from batonics.codec.messages import RTYPE_NAMES, record_words
-from batonics.jobs.inspect import Inspection
+from batonics.jobs.inspect import Inspection, KeyCounter
 from batonics.model.mbo import UNDEF_TIMESTAMP, Action, Flag
 from batonics.model.times import NS_PER_S, format_time
 from tests.support.command import run_in_process
@@ -142,3 +143,15 @@ def test_a_file_without_records_says_so_and_nothing_of_times(tmp_path: Path) -> 
     assert "0 MBO records" in text
     assert "None" not in text
     assert "silent" not in text
+
+
+@pytest.mark.parametrize("books", [1, 300, 9_000])
+def test_keys_are_counted_whatever_slots_they_share(books: int) -> None:
+    random = np.random.default_rng(books)
+    # Keys whose lower halves differ by multiples of the number of slots share a slot.
+    keys = random.integers(0, books, 20_000) * 2**16 | random.integers(0, 3, 20_000) << 32
+    counter, expected = KeyCounter(), Counter[int]()
+    for piece in np.array_split(keys, 7):
+        counter.add(piece)
+        expected.update(piece.tolist())
+    assert counter.counts() == expected
