@@ -2,6 +2,7 @@
 -- question: How far does each unit of signed volume move the mid, window by window?
 -- reads: states_1
 -- param: every DURATION = 5m  the length of a window
+-- param: data SPAN = lake  from when to when the lake has records; no other value is possible
 -- column: ts TIMESTAMP  end T of the window (T - every, T], UTC
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
@@ -17,6 +18,7 @@
 -- column: left_out BIGINT  how many states were left out, since the market was not open
 -- column: sessions_known BOOLEAN  whether the status of trading was known throughout; if not, only
 --   crossed and locked books are left out
+-- column: complete BOOLEAN  whether the lake has records from the beginning of the window to its end
 -- source: Kyle, "Continuous auctions and insider trading" (1985): a least squares line with
 --   intercept. Steps are as in `.mbo.window_measures`: from the mid just before a trade to the mid
 --   just before the next trade, and from the last trade to mid_end. Trades of side N are signed by
@@ -109,6 +111,12 @@ steps AS (
     FROM signed
     JOIN windows USING (publisher_id, instrument_id, source, w)
 ),
+data AS (
+    -- The start of a source counts as a record, and what is before the query's start does not.
+    SELECT greatest(least($data[1], epoch_ns(min(source))), $data[3]) AS first_ns,
+        $data[2] AS last_ns
+    FROM states_1
+),
 -- Sums of integers do not depend on the order of addition. y is doubled.
 sums AS (
     SELECT publisher_id, instrument_id, source, w, sum(x) AS signed_volume,
@@ -123,7 +131,9 @@ SELECT make_timestamp_ns(w * $every) AS ts, symbol, publisher_id, trade_count,
     twice_start / 2 AS mid_start, twice_end / 2 AS mid_end,
     if(series = series_start, (twice_end - twice_start) / 2, NULL) AS mid_change,
     (n * sxy - sx * sy)::DOUBLE / nullif(n * sxx - sx * sx, 0)::DOUBLE / 2 AS kyle_lambda,
-    left_out, known AS sessions_known
+    left_out, known AS sessions_known,
+    (w - 1) * $every + 1 >= first_ns AND w * $every <= last_ns AS complete
 FROM windows
+CROSS JOIN data
 LEFT JOIN sums USING (publisher_id, instrument_id, source, w)
 ORDER BY ts, symbol, publisher_id, instrument_id

@@ -2,6 +2,7 @@
 -- question: How much did the mid move, day by day?
 -- reads: bbo_1s
 -- param: every DURATION = 5m  distance between the mids that are compared
+-- param: data SPAN = lake  from when to when the lake has records; no other value is possible
 -- column: date DATE  the day, UTC
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
@@ -11,6 +12,7 @@
 -- column: left_out BIGINT  how many seconds with a mid were left out, since the market was not open
 -- column: sessions_known BOOLEAN  whether the status of trading was known throughout; if not, only
 --   crossed and locked books are left out
+-- column: complete BOOLEAN  whether the lake has records from the beginning of the day to its end
 -- source: Andersen, Bollerslev, Diebold and Labys, "Modeling and forecasting realized volatility"
 --   (2003): the sum of squared changes of the mid's logarithm, at the last second of each interval
 --   (T - every, T]. A mid that is unknown, because a side is empty, or not positive is skipped;
@@ -30,12 +32,20 @@ changes AS (
             PARTITION BY date, publisher_id, instrument_id ORDER BY w
         )) AS change
     FROM mids
+),
+data AS (
+    -- The start of a source counts as a record, and what is before the query's start does not.
+    SELECT greatest(least($data[1], epoch_ns(min(source))), $data[3]) AS first_ns,
+        $data[2] AS last_ns
+    FROM bbo_1s
 )
 -- Summed in order, so that the sum is the same each time.
 SELECT date, symbol, publisher_id, count(nullif(change, 0)) AS returns,
     sum(change * change ORDER BY w) AS variance, sqrt(sum(change * change ORDER BY w)) AS volatility,
-    sum(left_out)::BIGINT AS left_out, bool_and(known) AS sessions_known
-FROM changes
+    sum(left_out)::BIGINT AS left_out, bool_and(known) AS sessions_known,
+    min(epoch_ns(date)) >= any_value(first_ns)
+        AND max(epoch_ns(date + 1)) - 1 <= any_value(last_ns) AS complete
+FROM changes CROSS JOIN data
 GROUP BY ALL
 HAVING count(change) > 0 OR sum(left_out) > 0
 ORDER BY ALL

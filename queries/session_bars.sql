@@ -3,6 +3,7 @@
 -- reads: trades
 -- param: sessions SESSIONS = '00:00-24:00 UTC mon-sun'  hours, or the calendar of an exchange such as
 --   CMES; by default those of --session, or else days in UTC
+-- param: data SPAN = lake  from when to when the lake has records; no other value is possible
 -- column: date DATE  the date of the session; null for trades outside of sessions
 -- column: session_open TIMESTAMP  when the session opens, UTC; null outside of sessions
 -- column: session_close TIMESTAMP  when the session closes, UTC; null outside of sessions
@@ -19,8 +20,11 @@
 -- column: sell_volume BIGINT  total size of trades whose aggressor sold, in units
 -- column: trade_count BIGINT  how many trades the session has
 -- column: vwap PRICE_DOUBLE  size-weighted mean price
+-- column: complete BOOLEAN  whether the lake has records from the opening to the close: if not, the
+--   bar is of a part of the session; null outside of sessions
 -- source: OHLCV and VWAP of trades as in `.mbo.bars(session=...)`. A trade is in a session while it
---   is open, by the time of the stream. Trades outside of sessions, such as those in a break, make a
+--   is open, by the time of the trades so far; the frame has that of all records so far, which may
+--   be later. Trades outside of sessions, such as those in a break, make a
 --   row that follows the session before them, so that no trade is left out
 WITH ordered AS (
     -- The time of a trade is the greatest ts_recv of the trades so far; one with F_BAD_TS_RECV (8)
@@ -56,13 +60,21 @@ bars AS (
         sum(price::HUGEINT * size) / nullif(sum(size) FILTER (price IS NOT NULL), 0) AS vwap
     FROM placed
     GROUP BY ALL
+),
+data AS (
+    -- The start of a source counts as a record, and what is before the query's start does not.
+    SELECT greatest(least($data[1], epoch_ns(min(source))), $data[3]) AS first_ns,
+        $data[2] AS last_ns
+    FROM trades
 )
 SELECT if(is_inside, day, NULL) AS date,
     make_timestamp_ns(if(is_inside, open_ns, NULL)) AS session_open,
     make_timestamp_ns(if(is_inside, close_ns, NULL)) AS session_close,
     symbol, publisher_id, make_timestamp_ns(ts_open) AS ts_open,
     make_timestamp_ns(ts_close) AS ts_close, open, high, low, close, volume, buy_volume,
-    sell_volume, trade_count, vwap
+    sell_volume, trade_count, vwap,
+    if(is_inside, first_ns <= open_ns AND last_ns >= close_ns, NULL) AS complete
 FROM bars
+CROSS JOIN data
 LEFT JOIN session_edges USING (day)
 ORDER BY day NULLS FIRST, is_inside DESC, symbol, publisher_id

@@ -2,6 +2,7 @@
 -- question: What were open, high, low, close and volume of each interval?
 -- reads: trades
 -- param: every DURATION = 1m  the length of an interval
+-- param: data SPAN = lake  from when to when the lake has records; no other value is possible
 -- column: ts TIMESTAMP  start T of the interval [T, T + every), UTC
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the publisher
@@ -16,8 +17,11 @@
 -- column: sell_volume BIGINT  total size of trades whose aggressor sold, in units
 -- column: trade_count BIGINT  how many trades the interval has
 -- column: vwap PRICE_DOUBLE  size-weighted mean price
+-- column: complete BOOLEAN  whether the lake has records from the beginning of the interval to its
+--   end: if not, the bar is of a part of it
 -- source: OHLCV and VWAP of trades as in `.mbo.bars(time=...)`; an interval without trades has no
---   bar, and a trade of side N counts as neither bought nor sold
+--   bar, and a trade of side N counts as neither bought nor sold. A trade is in the interval of the
+--   time of the trades so far; the frame has that of all records so far, which may be later
 WITH ordered AS (
     -- The time of a trade is the greatest ts_recv of the trades so far; one with F_BAD_TS_RECV (8)
     -- does not count.
@@ -33,6 +37,12 @@ numbered AS (
         row_number() OVER (PARTITION BY publisher_id, symbol ORDER BY source, position) AS n
     FROM ordered
     WHERE ts IS NOT NULL
+),
+data AS (
+    -- The start of a source counts as a record, and what is before the query's start does not.
+    SELECT greatest(least($data[1], epoch_ns(min(source))), $data[3]) AS first_ns,
+        $data[2] AS last_ns
+    FROM trades
 )
 SELECT make_timestamp_ns(bar * $every) AS ts, symbol, publisher_id,
     make_timestamp_ns(min(ordered.ts)) AS ts_open,
@@ -42,7 +52,8 @@ SELECT make_timestamp_ns(bar * $every) AS ts, symbol, publisher_id,
     coalesce(sum(size) FILTER (side = 'B'), 0)::BIGINT AS buy_volume,
     coalesce(sum(size) FILTER (side = 'A'), 0)::BIGINT AS sell_volume,
     count(*) AS trade_count,
-    sum(price::HUGEINT * size) / nullif(sum(size) FILTER (price IS NOT NULL), 0) AS vwap
-FROM numbered AS ordered
+    sum(price::HUGEINT * size) / nullif(sum(size) FILTER (price IS NOT NULL), 0) AS vwap,
+    bar * $every >= any_value(first_ns) AND (bar + 1) * $every - 1 <= any_value(last_ns) AS complete
+FROM numbered AS ordered CROSS JOIN data
 GROUP BY bar, symbol, publisher_id
 ORDER BY ts, symbol, publisher_id

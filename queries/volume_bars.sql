@@ -18,7 +18,8 @@
 -- column: vwap PRICE_DOUBLE  size-weighted mean price
 -- source: bars by cumulative volume (López de Prado, Advances in Financial Machine Learning, 2018,
 --   chapter 2). A bar ends with the trade with which its volume reaches bar_volume, and the next one
---   starts at 0, as `.mbo.bars(volume=...)` has them. The last bar is left out unless it is full
+--   starts at 0, as `.mbo.bars(volume=...)` has them. The last bar is left out unless it is full. Times
+--   are those of the trades so far; the frame has those of all records so far, which may be later
 WITH RECURSIVE ordered AS (
     -- The time of a trade is the greatest ts_recv of the trades so far; one with F_BAD_TS_RECV (8)
     -- does not count.

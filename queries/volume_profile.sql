@@ -2,6 +2,7 @@
 -- question: How much was traded at each price of a day?
 -- reads: trades
 -- param: width PRICE = 0.000000001  prices within a range of this width make one row
+-- param: data SPAN = lake  from when to when the lake has records; no other value is possible
 -- column: date DATE  the day, UTC
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the publisher
@@ -11,6 +12,7 @@
 -- column: sell_volume BIGINT  total size of trades whose aggressor sold, in units
 -- column: trade_count BIGINT  how many trades the range has
 -- column: share DOUBLE  share of the day's volume, from 0 to 1
+-- column: complete BOOLEAN  whether the lake has records from the beginning of the day to its end
 -- source: the volume of trades by price; trades without a price are left out
 WITH priced AS (
     SELECT date, coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, side, size,
@@ -26,9 +28,16 @@ profile AS (
         count(*) AS trade_count
     FROM priced
     GROUP BY date, symbol, publisher_id, price
+),
+data AS (
+    -- The start of a source counts as a record, and what is before the query's start does not.
+    SELECT greatest(least($data[1], epoch_ns(min(source))), $data[3]) AS first_ns,
+        $data[2] AS last_ns
+    FROM trades
 )
 SELECT date, symbol, publisher_id, price, volume::BIGINT AS volume, buy_volume, sell_volume,
     trade_count,
-    volume / nullif(sum(volume) OVER (PARTITION BY date, symbol, publisher_id), 0) AS share
-FROM profile
+    volume / nullif(sum(volume) OVER (PARTITION BY date, symbol, publisher_id), 0) AS share,
+    epoch_ns(date) >= first_ns AND epoch_ns(date + 1) - 1 <= last_ns AS complete
+FROM profile CROSS JOIN data
 ORDER BY date, symbol, publisher_id, price

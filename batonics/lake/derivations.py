@@ -14,14 +14,19 @@ value depends on their unit.
 
 A factor such as 1e9 or 0.01, which may be the unit itself or a tick, depends on the unit; 2 or 0.5
 does not. What has such a factor is in a unit of its own (`Scale`). A cast to an integer or a
-DECIMAL rounds whole units, but not units of 1e-9.
+DECIMAL rounds whole units, but not units of 1e-9, and so does `round`.
+
+Constants are followed: what is computed or chosen from constants alone, as 60 + 4.8, VALUES and
+lists, is known by the numbers that it may be.
 """
 
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import Enum, auto
+from itertools import product
 from typing import Any, NamedTuple
 
 from batonics.model.errors import UsageError
@@ -32,6 +37,8 @@ Node = Mapping[str, Any]
 _FACTORS_MAX = 1_000_000
 _SHARES = (0.25, 0.5)
 _EXACT_TYPES = "TINYINT SMALLINT INTEGER BIGINT HUGEINT DECIMAL"
+_NUMBERS_MAX = 64
+"""Constant numbers that an expression is followed with; of more it is not known what they are."""
 _UTC_ZONES = ("UTC", "Etc/UTC", "GMT")
 
 
@@ -64,14 +71,16 @@ class Derivation(NamedTuple):
     Attributes:
         degree: its power of the unit of prices; None: any, as of null and of 0.
         is_instant: it is a time in UTC.
-        number: the number that it is; None: it is no constant number.
+        numbers: the numbers that it, or an element of it, may be; empty: it is no constant.
         scale: whether its number is in the unit of prices.
+        fields: what the values of a row derive from, as of `(price, size)`; empty: it is no row.
     """
 
     degree: float | None = 0
     is_instant: bool = False
-    number: float | None = None
+    numbers: tuple[float, ...] = ()
     scale: Scale = Scale.NONE
+    fields: tuple[Derivation, ...] = ()
 
 
 class UnknownPlanError(Exception):
@@ -124,20 +133,25 @@ class Expressions:
 
     def same(self, values: Iterable[Derivation]) -> Derivation:
         """One of several values, which have to be of one degree."""
+        values = list(values)
+        if values and all(value.fields for value in values):
+            fields = zip(*(value.fields for value in values), strict=False)
+            return Derivation(fields=tuple(map(self.same, fields)))
         known = [value for value in values if value.degree is not None]
         degrees = {value.degree for value in known}
         self.depends_on_unit |= len(degrees) > 1
         if not known:
-            return Derivation(None)
+            return Derivation(None, numbers=_join_numbers(values))
         scales = {value.scale for value in known if value.degree} - {Scale.NONE}
         if scales:
             is_price = Scale.PRICE in scales
-            numbers = (value.number for value in known if not value.degree)
-            self.numbers += [PriceNumber(n, is_price) for n in numbers if n is not None]
+            numbers = (n for value in known if not value.degree for n in value.numbers if n)
+            self.numbers += [PriceNumber(n, is_price) for n in numbers]
         return Derivation(
             known[0].degree,
             all(value.is_instant for value in known),
-            scale=_one_scale(scales),
+            _join_numbers(values),
+            _one_scale(scales),
         )
 
     def _call(self, node: Node, inputs: Sequence[Derivation]) -> Derivation:
@@ -149,6 +163,9 @@ class Expressions:
             return self._cast(node, arguments[0])
         if name == "timezone":
             _check_zone(node["children"][0], arguments[-1])
+        folded = _fold(name, arguments)
+        if folded is not None:
+            return folded
         rule = _RULES.get(name)
         if rule is not None:
             return rule(self, arguments)
@@ -169,7 +186,7 @@ class Expressions:
 
     def first(self, arguments: Sequence[Derivation]) -> Derivation:
         """A value of the first argument, as of `min`."""
-        return arguments[0]._replace(number=None)
+        return arguments[0]
 
     def neighbour(self, arguments: Sequence[Derivation]) -> Derivation:
         """The argument of another row, or the default, as of `lag`."""
@@ -185,11 +202,18 @@ class Expressions:
 
     def add(self, arguments: Sequence[Derivation]) -> Derivation:
         """A sum or a difference."""
-        number = arguments[0].number
-        if len(arguments) == 1 and number is not None:
-            return arguments[0]._replace(number=-number)
         value = self.same(arguments)
         return Derivation(value.degree, scale=value.scale)
+
+    def rounded(self, arguments: Sequence[Derivation]) -> Derivation:
+        """The first argument, rounded to decimals of its unit."""
+        self.depends_on_unit |= bool(arguments[0].degree)
+        return arguments[0]._replace(numbers=())
+
+    def row(self, arguments: Sequence[Derivation]) -> Derivation:
+        """A row of values."""
+        self.depends_on_unit |= any(argument.degree for argument in arguments)
+        return Derivation(fields=tuple(arguments))
 
     def compare(self, arguments: Sequence[Derivation]) -> Derivation:
         """A comparison, which is true or false."""
@@ -221,7 +245,7 @@ class Expressions:
         return Derivation(degree, scale=_product_scale(left, right))
 
     def _check_factor(self, factor: Derivation, other: Derivation) -> None:
-        if factor.number is not None and other.degree and not _is_plain(factor.number):
+        if other.degree and not all(map(_is_plain, factor.numbers)):
             self.depends_on_unit = True
 
 
@@ -234,6 +258,8 @@ _FUNCTIONS: Mapping[_Rule, str] = {
     ),
     Expressions.neighbour: "lag lead",
     Expressions.same: "coalesce greatest least nullif ifnull list_value",
+    Expressions.rounded: "round floor ceil ceiling trunc even",
+    Expressions.row: "row struct_pack",
     Expressions.mean: (
         "avg mean favg median quantile_cont approx_quantile mad stddev stddev_samp stddev_pop abs"
     ),
@@ -242,7 +268,9 @@ _FUNCTIONS: Mapping[_Rule, str] = {
     Expressions.compare: (
         "compare_equal compare_notequal compare_lessthan compare_greaterthan compare_in"
         " compare_lessthanorequalto compare_greaterthanorequalto compare_not_in"
-        " compare_distinct_from compare_not_distinct_from compare_between"
+        " compare_distinct_from compare_not_distinct_from compare_between contains list_contains"
+        " array_contains list_has array_has list_position list_indexof array_position list_has_any"
+        " list_has_all array_has_any array_has_all"
     ),
     Expressions.count: (
         "count count_star row_number rank dense_rank rank_dense percent_rank cume_dist ntile sign"
@@ -253,6 +281,59 @@ _FUNCTIONS: Mapping[_Rule, str] = {
     Expressions.divide: "/",
 }
 _RULES = {name: rule for rule, names in _FUNCTIONS.items() for name in names.split()}
+
+
+_FOLDS: Mapping[str, Callable[..., float]] = {
+    "+": lambda *values: sum(values),
+    "-": lambda *values: values[0] - values[1] if len(values) > 1 else -values[0],
+    "*": operator.mul,
+    "/": operator.truediv,
+    "//": operator.floordiv,
+    "%": math.fmod,
+    "mod": math.fmod,
+    "pow": math.pow,
+    "power": math.pow,
+    "**": math.pow,
+    "^": math.pow,
+    "abs": abs,
+    "round": lambda value, decimals=0: round(value, int(decimals)),
+    "floor": math.floor,
+    "ceil": math.ceil,
+    "ceiling": math.ceil,
+    "trunc": math.trunc,
+    "least": lambda *values: min(values),
+    "greatest": lambda *values: max(values),
+}
+"""Functions whose value is known if their arguments are."""
+
+
+def _fold(name: str, arguments: Sequence[Derivation]) -> Derivation | None:
+    """What a function of constants derives from; None: an argument is no constant number."""
+    function = _FOLDS.get(name)
+    choices = math.prod(len(argument.numbers) for argument in arguments)
+    if function is None or not arguments or not 1 <= choices <= _NUMBERS_MAX:
+        return None
+    try:
+        found = [function(*each) for each in product(*(value.numbers for value in arguments))]
+    except (ArithmeticError, ValueError, TypeError):
+        return None
+    return _number_derivation(found)
+
+
+def _number_derivation(numbers: Iterable[float]) -> Derivation:
+    """One of some constant numbers."""
+    # 60 + 4.8 is 64.8, not the nearest sum of two binary fractions.
+    known = tuple(dict.fromkeys(float(f"{number:.15g}") for number in numbers))
+    return Derivation(0 if any(known) else None, numbers=known)
+
+
+def _join_numbers(values: Sequence[Derivation]) -> tuple[float, ...]:
+    """The numbers that one of several values may be; empty: one of them is no constant number."""
+    # Null is no number, but none beside the others either.
+    if not all(value.numbers or value.degree is None for value in values):
+        return ()
+    numbers = tuple(dict.fromkeys(number for value in values for number in value.numbers))
+    return numbers if len(numbers) <= _NUMBERS_MAX else ()
 
 
 def _function_name(node: Node) -> str:
@@ -277,32 +358,38 @@ def _amount(scale: Scale) -> Scale:
 def _product_scale(left: Derivation, right: Derivation) -> Scale:
     """The scale of a product or a quotient."""
     scale = _one_scale({left.scale, right.scale} - {Scale.NONE})
-    numbers = [value.number for value in (left, right) if value.number is not None]
+    numbers = [*left.numbers, *right.numbers]
     if not numbers:
         return _amount(scale)
     return scale if all(map(_is_plain, numbers)) else Scale.NONE
 
 
-def _constant(value: Node) -> Derivation:
-    if value["is_null"]:
+def _constant(value: Node, dtype: Node | None = None) -> Derivation:
+    """What a constant derives from; `dtype` is its type if the constant is an element of a list."""
+    if value.get("is_null"):
         return Derivation(None)
+    dtype = value.get("type") or dtype or {}
     number = value["value"]
     if isinstance(number, str):  # DuckDB casts a text beside a price to a number
-        return Derivation(number=_parse_number(number))
+        return Derivation(numbers=_parse_number(number))
+    if isinstance(number, dict) and dtype.get("id") in {"LIST", "ARRAY"}:
+        element = (dtype.get("type_info") or {}).get("child_type")
+        found = [_constant(child, element) for child in number.get("children") or ()]
+        return Derivation(numbers=_join_numbers(found))
     if isinstance(number, bool) or not isinstance(number, int | float):
         return Derivation()
-    if value["type"]["id"] == "DECIMAL":
-        number /= 10 ** value["type"]["type_info"]["scale"]
-    return Derivation(0 if number else None, number=number)
+    if dtype.get("id") == "DECIMAL":
+        number /= 10 ** dtype["type_info"]["scale"]
+    return Derivation(0 if number else None, numbers=(number,))
 
 
-def _parse_number(text: str) -> float | None:
-    """The number that a text is; None: it is none."""
+def _parse_number(text: str) -> tuple[float, ...]:
+    """The number that a text is; empty: it is none."""
     try:
         number = float(text)
     except ValueError:
-        return None
-    return number if math.isfinite(number) and number else None
+        return ()
+    return (number,) if math.isfinite(number) and number else ()
 
 
 def _is_plain(factor: float) -> bool:

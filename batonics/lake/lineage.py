@@ -163,7 +163,10 @@ class _PlanWalk:
 
     def constants(self, node: Node, _: list[Columns]) -> Columns:
         """The columns of VALUES, or the one column of a SELECT without FROM."""
-        return [Derivation() for _ in node.get("expr_types", [None])]
+        rows = [self.expressions.values(row, []) for row in node.get("expressions") or ()]
+        if not rows:
+            return [Derivation() for _ in node.get("expr_types", [None])]
+        return [self.expressions.same(values) for values in zip(*rows, strict=True)]
 
     def project(self, node: Node, inputs: list[Columns]) -> Columns:
         """The columns of a SELECT."""

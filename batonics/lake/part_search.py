@@ -59,19 +59,26 @@ def find_parts(
 ) -> Transaction[list[Part]]:
     """The parts of a schema that may have rows of the filter, by date and load."""
     where, values = ["removed_ns IS NULL", "schema = ?"], [schema]
-    if conditions.dates is not None:
-        where.append("(date IN (SELECT value FROM json_each(?)) OR date IS NULL)")
-        values.append(json.dumps(conditions.dates))
     _select_rows(row_filter, where, values)
     _select_symbols(conditions.symbols, where, values)
     if (conditions.low_ns, conditions.high_ns) != NO_CONDITIONS[2:]:
         where.append("(ts_min IS NULL OR ts_min <= ? AND ts_max >= ?)")
         values += [conditions.high_ns, conditions.low_ns]  # type: ignore[list-item]
-    text = f"SELECT {PART_COLUMNS} FROM part WHERE {' AND '.join(where)}"  # noqa: S608 - no input
-    order = " ORDER BY date, load, id"
+    # One search each: joined by OR, both would look at every part of the schema.
+    searches = [(where, values)]
+    if conditions.dates is not None:
+        of_dates = "date IN (SELECT value FROM json_each(?))"
+        searches = [
+            ([*where, "date IS NULL"], values),
+            ([*where, of_dates], [*values, json.dumps(conditions.dates)]),
+        ]
 
     def run(connection: sqlite3.Connection) -> list[Part]:
-        parts = (read_part(row) for row in connection.execute(text + order, values))
+        parts: list[Part] = []
+        for tests, arguments in searches:
+            text = f"SELECT {PART_COLUMNS} FROM part WHERE {' AND '.join(tests)}"  # noqa: S608 - no input
+            rows = connection.execute(f"{text} ORDER BY date, load, id", arguments)
+            parts += map(read_part, rows)
         return [part for part in parts if may_have_rows(part, row_filter)]
 
     return run

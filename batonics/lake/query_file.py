@@ -27,6 +27,7 @@ nearly a key of the header, is an error: what looks like a header is never a com
 | PRICE                         | 64.80                        | BIGINT of 1e-9                   |
 | ZONE                          | America/Chicago              | VARCHAR: a time zone             |
 | SESSIONS                      | CMES, 9:30-16:00 Asia/Tokyo  | STRUCT[]: see `session_spans.py` |
+| SPAN                          | lake                         | BIGINT[]: see `record_span.py`   |
 
 A query with a header computes with prices as BIGINT of 1e-9, and columns of these types get the
 unit that is asked for. The other types of columns are DuckDB's.
@@ -55,6 +56,7 @@ from typing import NamedTuple
 from batonics.frames.columns.prices import PriceKind
 from batonics.frames.scan.exchange_sessions import find_sessions
 from batonics.frames.scan.sessions import SessionCalendar
+from batonics.lake.record_span import parse_record_span
 from batonics.lake.sql_tokens import sql_tokens
 from batonics.model.errors import InputError, UsageError
 from batonics.model.prices import parse_price
@@ -411,6 +413,7 @@ _TYPES: dict[str, Callable[[str], object]] = {
     "PRICE": parse_price,
     "ZONE": _zone,
     "SESSIONS": find_sessions,
+    "SPAN": parse_record_span,
 }
 
 

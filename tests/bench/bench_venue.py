@@ -79,28 +79,36 @@ def bench_rows(source: Path, directory: Path) -> None:
     figure("  not verified yet", f"{median_seconds(unknown) * 1e3:.1f} ms")
 
 
-def catalog_part(number: int) -> Part:
-    """A part of one of many days, and of some of a day's symbols."""
-    day, at = divmod(number, PARTS_OF_A_DAY)
-    text = str(date(2024, 1, 1) + timedelta(days=day))
-    first = at * SYMBOLS_OF_A_PART
-    symbols = [
-        SymbolRows(f"S{first + place:06}", 1_000, day * 86_400_000, day * 86_400_000 + place)
-        for place in range(SYMBOLS_OF_A_PART)
-    ]
-    path = f"{part_directory('mbp-10', text)}/{number}.parquet"
-    return make_part(path, "mbp-10", text, symbols, digest=f"{number:064x}", size=1)
+def catalog_parts(count: int) -> list[Part]:
+    """The parts of many days, each of which has the same symbols."""
+    of_a_day = []
+    for at in range(PARTS_OF_A_DAY):
+        first = at * SYMBOLS_OF_A_PART
+        symbols = [
+            SymbolRows(f"S{first + place:06}", 1_000, place, place + 1_000)
+            for place in range(SYMBOLS_OF_A_PART)
+        ]
+        path = f"{part_directory('mbp-10', '2024-01-01')}/{at}.parquet"
+        of_a_day.append(make_part(path, "mbp-10", "2024-01-01", symbols, digest="", size=1))
+    parts = []
+    for number in range(count):
+        day, at = divmod(number, PARTS_OF_A_DAY)
+        text = str(date(2024, 1, 1) + timedelta(days=day))
+        path = f"{part_directory('mbp-10', text)}/{number}.parquet"
+        parts.append(of_a_day[at]._replace(path=path, date=text, digest=f"{number:064x}"))
+    return parts
 
 
 def bench_catalog(directory: Path) -> None:
     """The search for one symbol and day in a catalog of years."""
     heading(f"a catalog of {CATALOG_PARTS:,} parts")
     store = DirectoryStore(directory / "years", make=True)
-    parts = [catalog_part(number) for number in range(CATALOG_PARTS)]
+    parts = catalog_parts(CATALOG_PARTS)
     store.catalog.commit(
         commit_load(LoadedSource("x", "x", ""), [SchemaLoad("mbp-10", parts)], "bench")
     )
-    wanted = PartConditions(("2024-06-01",), ("S000777",))
+    middle = str(parts[len(parts) // 2].date)
+    wanted = PartConditions((middle,), ("S000777",))
 
     def search() -> None:
         (found,) = store.catalog.read(find_parts("mbp-10", conditions=wanted))

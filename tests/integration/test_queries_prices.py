@@ -22,8 +22,11 @@ from batonics.frames.scan.exchange_sessions import find_sessions
 from batonics.frames.scan.sessions import SessionHours
 from batonics.frames.schemas.table import find_schema
 from batonics.jobs.query import QueryRequest, query_frame
+from batonics.lake.part_search import NO_FILTER, RowFilter
 from batonics.model.errors import UsageError
+from batonics.model.mbo import Action
 from batonics.model.times import parse_time
+from tests.support.dbn_files import DAY_NS, encode, metadata, record
 from tests.support.lakes import load
 from tests.support.query_tables import (
     MIDNIGHT_NS,
@@ -405,7 +408,8 @@ def test_kyles_lambda_is_the_slope_from_trade_to_trade() -> None:
     ]
     answer = run_query("kyles_lambda", {"states_1": rows}, every="10s")
     assert times(answer) == [10, 10, 20, 20]
-    assert counted(answer).drop("ts").rows() == [
+    assert answer["complete"].to_list() == [True, True, False, False]
+    assert counted(answer).drop("ts", "complete").rows() == [
         ("X", 1, 3, 7, 5, None, 104.0, None, pytest.approx(15 / 19)),
         ("Y", 1, 0, 0, 0, None, None, None, None),
         ("X", 1, 1, 1, 1, 104.0, 104.0, 0.0, None),
@@ -453,9 +457,9 @@ def test_time_bars_are_of_intervals_with_trades() -> None:
     assert times(answer, "ts_open") == [0, 60, 60]
     assert times(answer, "ts_close") == [59, 60, 60]
     assert answer.drop("ts", "ts_open", "ts_close").rows() == [
-        ("X", 1, 10, 12, 10, 12, 8, 2, 1, 3, 32 / 3),
-        ("X", 1, 11, 11, 11, 11, 1, 1, 0, 1, 11.0),
-        ("Y", 2, 7, 7, 7, 7, 4_000_000_000, 4_000_000_000, 0, 1, 7.0),
+        ("X", 1, 10, 12, 10, 12, 8, 2, 1, 3, 32 / 3, True),
+        ("X", 1, 11, 11, 11, 11, 1, 1, 0, 1, 11.0, False),
+        ("Y", 2, 7, 7, 7, 7, 4_000_000_000, 4_000_000_000, 0, 1, 7.0, False),
     ]
 
 
@@ -482,7 +486,7 @@ def test_volume_profile_counts_downwards_below_zero_too() -> None:
         trade(0, "B", 12, 1, symbol="Y"),
     ]
     answer = run_query("volume_profile", {"trades": rows}, width="0.000000010")
-    assert answer.drop("date").rows() == [
+    assert answer.drop("date", "complete").rows() == [
         ("X", 1, -10, 7, 0, 0, 2, 0.7),
         ("X", 1, 10, 3, 1, 2, 2, 0.3),
         ("Y", 1, 10, 1, 1, 0, 1, 1.0),
@@ -1044,6 +1048,51 @@ def test_depths_are_weighed_in_each_hour(data: tuple[Path, pl.LazyFrame]) -> Non
     assert_frame_equal(answer, expected.select(answer.columns), rel_tol=1e-12)
 
 
+def covers_day(records: pl.LazyFrame) -> pl.Expr:
+    """Whether the records reach from the beginning to the end of the day in the column `date`."""
+    time = pl.col("ts_recv").to_physical()
+    timed = records.filter(pl.col("flags") & 40 != 8).select(time.min(), last=time.max())
+    first_ns, last_ns = timed.collect().row(0)
+    start_ns = pl.col("date").cast(pl.Datetime("ns")).to_physical()
+    end_ns = start_ns + (24 * 3_600 * NS_PER_S - 1)
+    return (start_ns >= pl.lit(first_ns)) & (end_ns <= pl.lit(last_ns))
+
+
+def test_a_bar_of_a_part_of_its_session_is_not_complete(tmp_path: Path) -> None:
+    """Whether the lake, its load or the query has a part only: one file, and several."""
+    hour = 3_600 * NS_PER_S
+    days = []
+    for day in range(3):
+        rows = [
+            record(
+                Action.TRADE if at % 2 else Action.ADD,
+                order_id=100 * day + at,
+                ts_recv=DAY_NS + day * 24 * hour + at * hour + (day == 0) * 6 * hour,
+            )
+            for at in range(18 if day == 0 else 24 if day == 1 else 12)
+        ]
+        days.append(tmp_path / f"{day}.dbn")
+        days[-1].write_bytes(metadata() + encode(rows))
+    lake = tmp_path / "lake"
+    batonics.load_lake(days, lake, schemas=["trades"])
+
+    def complete(row_filter: RowFilter = NO_FILTER, **params: str) -> list[bool | None]:
+        request = QueryRequest(
+            str(QUERIES / "session_bars.sql"), params, lake=str(lake), row_filter=row_filter
+        )
+        return query_frame(request)["complete"].to_list()
+
+    expected = [False, True, False]
+    assert complete() == expected
+    bars = MboNamespace(batonics.scan_mbo(days)).bars(session="00:00-24:00 UTC mon-sun")
+    assert bars.collect()["complete"].to_list() == expected
+    assert complete(sessions="8:00-20:00 UTC mon-sun") == [None, True, None, True, None, False]
+    day_2 = DAY_NS + 24 * hour
+    assert complete(RowFilter(start_ns=day_2 + 1)) == [False, False]
+    assert complete(RowFilter(end_ns=day_2 + 24 * hour - 1)) == [False, False]
+    assert complete(RowFilter(start_ns=day_2, end_ns=day_2 + 24 * hour)) == [False]
+
+
 @INCLUDES
 def test_realised_variance_is_of_the_mids_of_intervals(
     data: tuple[Path, pl.LazyFrame], include: tuple[str, ...]
@@ -1078,7 +1127,7 @@ def test_realised_variance_is_of_the_mids_of_intervals(
         .sort(book)
     )
     answer = query_lake("realised_variance", lake, include=include, every="5m")
-    expected = expected.select(answer.columns)
+    expected = expected.with_columns(complete=covers_day(records)).select(answer.columns)
     assert_frame_equal(answer, expected, rel_tol=1e-9)
 
 
@@ -1097,6 +1146,7 @@ def test_volume_profile_has_the_volume_of_each_price(data: tuple[Path, pl.LazyFr
             pl.len().cast(pl.Int64).alias("trade_count"),
         )
         .with_columns(share=pl.col("volume") / pl.col("volume").sum().over(group))
+        .with_columns(complete=covers_day(records))
         .sort(*group, "price")
     )
     answer = query_lake("volume_profile", lake)

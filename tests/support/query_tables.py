@@ -21,6 +21,7 @@ from batonics.frames.schemas.table import find_schema
 from batonics.jobs.query import QueryRequest, query_frame
 from batonics.lake.connection import check_select, connect_duckdb
 from batonics.lake.query_file import QueryFile, parse_query
+from batonics.lake.record_span import replace_record_spans
 from batonics.lake.session_spans import replace_sessions
 from batonics.lake.views import view_name, view_statement
 from tests.support.command import SAMPLE
@@ -225,6 +226,7 @@ def _relate(
     check_select(connection, query.sql)
     times = [time for view, rows in tables.items() for time in _times_of(view, rows)]
     values = replace_sessions(query.bind(_texts(params)), lambda: times)
+    values = replace_record_spans(values, lambda: (min(times, default=0), max(times, default=0), 0))
     return connection.sql(query.sql, params=values or None)
 
 

@@ -53,6 +53,32 @@ def note(
         "FROM trades t WHERE EXISTS (FROM mbp_1 m WHERE m.size = t.size AND m.bid_px_00 > 64.8)",
         "WITH a AS (SELECT price AS p FROM trades) SELECT greatest(p, 64.8) FROM a",
         "SELECT list_transform([price], lambda x: x) FROM trades WHERE price > 64.8",
+        "FROM trades WHERE price > 60 + 4.8",
+        "FROM trades WHERE price > 2 * 32.4 AND size > 1 + 1",
+        "FROM trades WHERE price > -(-64.8)",
+        "FROM trades WHERE price > abs(-129.6) / 2",
+        "FROM trades WHERE price > '64.8'::DOUBLE",
+        "FROM trades WHERE price > least(64.8, 65)",
+        "FROM trades WHERE price > coalesce(NULL, 64.8)",
+        "FROM trades WHERE price > CASE WHEN side = 'B' THEN 64.8 ELSE 65 END",
+        "FROM trades WHERE price > round(64.801, 2)",
+        "FROM trades WHERE round(price, 2) = 64.8",
+        "FROM trades WHERE floor(price) < 64.8 OR ceil(price) < 0",
+        "FROM trades WHERE (price, size) = (64.8, 5)",
+        "FROM trades WHERE (price, size) IN ((64.8, 5), (65, 6))",
+        "FROM trades WHERE (size, price) < (5, 60 + 4.8)",
+        "FROM trades WHERE price IN [64.8, 65]",
+        "FROM trades WHERE price IN [60 + 4.8]",
+        "FROM trades WHERE list_contains([64.8, 65], price)",
+        "SELECT list_contains([price], 64.8) FROM trades",
+        "SELECT list_position([64.8], price) FROM trades",
+        "FROM trades WHERE price = ANY([64.8])",
+        "FROM trades WHERE price > [64.8, 65][1]",
+        "FROM trades JOIN (VALUES (64.8, 'low')) AS v(p, name) ON price > p",
+        "FROM trades, (SELECT unnest([64.8]) AS p) WHERE price < p",
+        "WITH v AS (SELECT 60 + 4.8 AS p) SELECT * FROM trades, v WHERE price > p",
+        "SELECT 1 FROM trades, (VALUES (64.8)) AS v(p) HAVING max(price) > max(p)",
+        "SELECT price FROM trades UNION ALL SELECT 64.8",
     ],
 )
 def test_a_number_that_is_no_price_in_integers_of_1e_9_is_named(
@@ -75,6 +101,12 @@ def test_a_number_that_is_no_price_in_integers_of_1e_9_is_named(
         "FROM trades WHERE price - bid > 1000000",
         "SELECT price / lag(price) OVER (ORDER BY ts_recv) - 1 > 0.01 FROM trades",
         "SELECT corr(price, size) > 0.5 FROM trades",
+        "FROM trades WHERE price > 60 * 1e9 + 4.8 * 1e9",
+        "FROM trades WHERE (price, size) = (64800000000, 5)",
+        "FROM trades WHERE size IN [64, 65] AND price IN [64800000000, 0]",
+        "FROM trades JOIN (VALUES (5, 64800000000)) AS v(s, p) ON price > p AND size > s",
+        "FROM trades WHERE round(price / 1e9, 2) = 64.8",
+        "FROM trades WHERE contains(symbol, 'CL') AND size + 1 > 64.8",
         "SELECT ln(price) > 4.2, price::VARCHAR LIKE '64%' FROM trades",
     ],
 )
@@ -122,5 +154,6 @@ def test_no_query_of_ours_has_such_a_number(path: Path) -> None:
     known = [*SCHEMAS, "states-1", "states-10", "mbp-10", "orders", "ohlcv-1m", "bbo-1s", "mbo"]
     schemas = find_named_schemas(" ".join(query.reads), known)
     with connect_duckdb() as connection:
-        found = find_lineage(connection, query.sql, query.bind(given), schemas)
+        values = {**query.bind(given), "data": [0, 1, 2]}
+        found = find_lineage(connection, query.sql, values, schemas)
     assert number_note(found.numbers, "fixed", has_header=True) == ""
