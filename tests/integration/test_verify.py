@@ -232,9 +232,11 @@ def break_after_fold(
     monkeypatch: pytest.MonkeyPatch, *changes: Break, after_records: int = 1
 ) -> None:
     """Change the state after the batch that brings this record, again after the next, and so on."""
-    fold, left = BookEngine.fold, list(changes)
+    fold, left = BookEngine.fold, list[Break]()
 
     def broken_fold(self: BookEngine, batch: MboBatch) -> FoldResult:
+        if self.records == 0:  # another engine
+            left[:] = changes
         folded = fold(self, batch)
         if self.records >= after_records and left:
             left.pop(0)(self.state)
