@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -41,7 +42,7 @@ def main() -> None:
         heading("verify with windows of 5 events, by the number of records")
         for tiles in SMALL_TILES:
             path = write(Path(directory), tile(batch, tiles))
-            seconds = cpu_seconds(lambda path=path: verify(path, "5 events"))
+            seconds = cpu_seconds(partial(verify, path, "5 events"))
             figure(f"{tiles * len(batch.action):,} records", f"{seconds:.1f} s")
 
 
