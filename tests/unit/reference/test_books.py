@@ -114,11 +114,11 @@ def test_no_more_is_carried_than_lives() -> None:
         derived.add(piece)
         for row in records(piece):
             reference.apply(row)
-        levels, queues, _ = reference_state(reference)
+        _, queues, _ = reference_state(reference)
         assert derived.orders().height == sum(len(queue) for queue in queues.values())
         derived.forget_changes()
         # The first node of orders and of levels is none.
-        assert derived.live_nodes == 2 + derived.orders().height + len(levels)
+        assert derived.live_nodes == 2 + derived.orders().height + len(queues)
 
 
 def test_the_final_book_of_clx5_is_as_it_is_known(test_data: Path) -> None:
