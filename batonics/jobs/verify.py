@@ -173,7 +173,7 @@ class Verification:
         self._differences, self._violations = Findings(), Findings()
         self._broken = Counter[str]()
         self._is_window_over = False
-        self._whole_at = WHOLE_RECORDS_MIN  # records at which everything is compared
+        self._whole_at = 0  # records when everything was compared last
         self._changes = np.zeros(COMPARED_WORDS, np.int64)
         self._last_ns: dict[int, int] = {}  # a late ts_recv of each book by key, for its symbol
 
@@ -206,7 +206,8 @@ class Verification:
     def _check_window(self) -> None:
         """End a window: compare what has changed, or everything if that is due."""
         window = self._windows.close(self._tallies.records)
-        is_due = self._reference.has_forgotten or self._tallies.records >= self._whole_at
+        pause = max(WHOLE_RECORDS_MIN, WHOLE_RECORDS_RATIO * self._reference.live_nodes)
+        is_due = self._reference.has_forgotten or self._tallies.records >= self._whole_at + pause
         changes = self._compare_changes()
         differing = int(changes[DIFFERING])
         if is_due or (differing and not self._differences.is_full):
@@ -250,8 +251,7 @@ class Verification:
                 for row in differing.iter_rows(named=True)
             )
             self._differences.add(differing.height, rows)
-        pause = max(WHOLE_RECORDS_MIN, WHOLE_RECORDS_RATIO * reference.live_nodes)
-        self._whole_at = self._tallies.records + pause
+        self._whole_at = self._tallies.records
 
     def _describe_difference(self, row: dict[str, Any], values: list[str]) -> dict[str, Any]:
         """One difference, as JSON has it."""
