@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from batonics.book.state import Status
-from batonics.cli.console import describe_cold_books, escape_unprintable, plain_console
+from batonics.book.doubtful_books import warnings_of_books
+from batonics.cli.console import escape_unprintable, plain_console
 from batonics.cli.table import BOOK_ROWS_MAX, Column, print_table
 from batonics.jobs.reconstruct import Reconstruction
-from batonics.model.answers import AnswerWarning
-from batonics.model.book_changes import TradingStatus
 from batonics.sinks.book_json import book_documents
 
 _COLUMNS = (
@@ -53,17 +51,10 @@ def print_books(run: Reconstruction) -> None:
         console.print(f"and {count - BOOK_ROWS_MAX} more books; --out writes them all")
     records = run.engine.records  # those up to --at, of --symbols
     skipped = sum(file.skipped for file in run.stream.files)
-    line = f"{records:,} records, {count} books"
+    line = f"{records:,} records, {count:,} {'book' if count == 1 else 'books'}"
     console.print(line + (f", {skipped:,} bad records skipped" if skipped else ""))
-    cold = sum(status is Status.COLD for status in run.engine.statuses())
-    if cold:
-        console.print(describe_cold_books(cold, count), style="yellow")
-    closed = sum(status is not TradingStatus.TRADING for status in as_of.trading.values())
-    if closed:
-        meaning = AnswerWarning.CLOSED.meaning
-        console.print(f"closed: {closed:,} of {count:,} books: {meaning}", style="yellow")
-    for warning in as_of.warnings():
-        console.print(f"{warning}: {warning.meaning}; {as_of.data.describe()}", style="yellow")
+    for doubt in as_of.describe_warnings(warnings_of_books(run.engine, as_of)):
+        console.print(doubt, style="yellow")
 
 
 def _row(book: dict[str, Any]) -> list[str]:

@@ -36,15 +36,6 @@ def print_warnings(console: Console, warnings: Iterable[str]) -> None:
         console.print(f"  {warning}: {AnswerWarning(warning).meaning}", style="yellow")
 
 
-def describe_cold_books(cold_books: int, book_count: int) -> str:
-    """A line about books that began mid-session, for standard error."""
-    books = "book" if book_count == 1 else "books"
-    return (
-        f"cold: {cold_books:,} of {book_count:,} {books} began mid-session, without a clear or a"
-        " snapshot: orders and levels may be missing"
-    )
-
-
 def describe_clamped_rows(count: int, schema: str) -> str:
     """A line about rows with a size that 32 bits do not hold (`count_clamped_rows`)."""
     return (

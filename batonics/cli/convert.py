@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from batonics.cli.console import describe_clamped_rows, describe_cold_books
+from batonics.cli.console import describe_clamped_rows
 from batonics.cli.options import (
     SCHEMA_FORMS,
     EndOption,
@@ -87,6 +87,7 @@ def command(
     """
     from batonics.cli.progress import read_progress
     from batonics.jobs.convert import ConvertRequest, TableOutput, convert
+    from batonics.model.answers import AnswerWarning, describe_books
     from batonics.model.times import parse_time
     from batonics.sources.input_options import InputOptions
 
@@ -113,7 +114,8 @@ def command(
         typer.echo(f"batonics: {describe_clamped_rows(result.clamped_rows, schema)}", err=True)
     if not quiet:
         if result.cold_books:
-            typer.echo(describe_cold_books(result.cold_books, result.book_count), err=True)
+            cold = describe_books(AnswerWarning.COLD, result.cold_books, result.book_count)
+            typer.echo(cold, err=True)
         if result.incomplete_rows:
             typer.echo(
                 f"incomplete: {result.incomplete_rows:,} of {result.rows:,} rows are of intervals"

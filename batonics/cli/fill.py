@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -29,25 +28,27 @@ FILL_ROWS_MAX = 20
 """Fills that are printed; a line counts the rest."""
 
 
-class OrderSide(StrEnum):
-    """The sides of an order."""
-
-    BUY = "buy"
-    SELL = "sell"
-
-
 def command(
     files: FilesArgument,
-    side: Annotated[OrderSide, typer.Option(help="The side of the order.")],
+    side: Annotated[
+        str, typer.Option(help="The side of the order: buy, bid or B; sell, ask or A.")
+    ],
     price: Annotated[str, typer.Option(help="The limit price of the order: 64.80.")],
     size: Annotated[int, typer.Option(min=1, help="The size of the order.")],
     at: Annotated[
         str,
         typer.Option(
-            help="The time by ts_recv at which the order reaches the book: ISO 8601 (UTC) or"
+            help="The time by ts_recv at which the order reaches the book: ISO 8601 (in --tz) or"
             " nanoseconds since the epoch."
         ),
     ],
+    tz: Annotated[
+        str,
+        typer.Option(
+            help="The time zone of times in the output, and of --at where it has no offset:"
+            " America/Chicago."
+        ),
+    ] = "UTC",
     symbols: Annotated[
         str | None,
         typer.Option(
@@ -90,6 +91,7 @@ def command(
     from batonics.jobs.fill import FillRequest, FillSimulation
     from batonics.model.errors import UsageError
     from batonics.model.prices import parse_price
+    from batonics.model.sides import parse_side
     from batonics.model.times import parse_time
     from batonics.sources.input_options import InputOptions
 
@@ -97,10 +99,10 @@ def command(
         raise UsageError("--prices goes with --json: a terminal shows decimal prices")
     request = FillRequest(
         paths=tuple(files),
-        side="B" if side is OrderSide.BUY else "A",
+        side=parse_side(side),
         price_1e9=parse_price(price),
         size=size,
-        at_ns=parse_time(at),
+        at_ns=parse_time(at, tz),
         symbol=symbols,
         publisher_id=publisher,
         definitions=tuple(definitions or ()),
@@ -108,6 +110,7 @@ def command(
         sessions=parse_session(session),
         options=InputOptions(skip_bad, salvage, in_this_order),
         prices=price_unit(prices) or "decimal",
+        tz=tz,
     )
     simulation = FillSimulation(request)
     with read_progress("fill", quiet=quiet) as progress:
@@ -118,7 +121,7 @@ def command(
 
         typer.echo(orjson.dumps(report, option=orjson.OPT_INDENT_2).decode())
     else:
-        _print(report, side)
+        _print(report)
 
 
 def _print_priority(console: Console, report: dict[str, Any]) -> None:
@@ -132,16 +135,18 @@ def _print_priority(console: Console, report: dict[str, Any]) -> None:
         )
 
 
-def _print(report: dict[str, Any], side: OrderSide) -> None:
+def _print(report: dict[str, Any]) -> None:
     from batonics.cli.table import Column, print_table
 
     console = plain_console()
     name = escape_unprintable(report["symbol"] or f"#{report['instrument_id']}")
+    side = "buy" if report["side"] == "B" else "sell"
     console.print(
-        f"{side.value} {report['size']:,} {name} at {report['price']}, publisher"
+        f"{side} {report['size']:,} {name} at {report['price']}, publisher"
         f" {report['publisher_id']}, entering at {report['at']}",
         style="bold",
     )
+    print_warnings(console, report["warnings"])
     if report["marketable"]:
         console.print(f"  crosses: {report['marketable']:,} taken from displayed levels at once")
     ahead = report["ahead"]
@@ -159,7 +164,6 @@ def _print(report: dict[str, Any], side: OrderSide) -> None:
         end = f"open, watched until the last record at {report['data']['until']}"
     console.print(f"  filled {report['filled']:,} of {report['size']:,}: {end}")
     _print_priority(console, report)
-    print_warnings(console, report["warnings"])
     if not report["fills"]:
         return
     fills = report["fills"][:FILL_ROWS_MAX]

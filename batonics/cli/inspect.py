@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
-from batonics.cli.console import describe_cold_books, escape_unprintable, plain_console
+from batonics.cli.console import escape_unprintable, plain_console
 from batonics.cli.options import (
     FilesArgument,
     InThisOrderOption,
@@ -19,6 +19,7 @@ from batonics.cli.table import BOOK_ROWS_MAX, Column, print_table
 
 SILENCE_SECONDS_MIN = 0.001
 """The shortest silence that is printed; `--json` has shorter ones."""
+_TIME_KEYS = frozenset({"first", "last", "after", "start", "end"})
 METADATA_SYMBOLS_MAX = 10
 """Symbols of a file's metadata that are printed; a line counts the rest."""
 
@@ -29,17 +30,22 @@ def command(
     skip_bad: SkipBadOption = False,
     salvage: SalvageOption = False,
     in_this_order: InThisOrderOption = False,
+    tz: Annotated[
+        str, typer.Option(help="The time zone of times in the output: America/Chicago.")
+    ] = "UTC",
     quiet: QuietOption = False,
 ) -> None:
     """Print what files hold: metadata, counts, times, anomalies."""
     from batonics.cli.progress import read_progress
     from batonics.jobs.inspect import Inspection
+    from batonics.model.times import find_time_zone
     from batonics.sources.input_options import InputOptions
 
+    find_time_zone(tz)
     inspection = Inspection(files, InputOptions(skip_bad, salvage, in_this_order))
     with read_progress("inspect", quiet=quiet) as progress:
         inspection.progress = progress
-        report = inspection.run()
+        report = _in_zone(inspection.run(), tz)
     if json:
         import orjson
 
@@ -48,6 +54,22 @@ def command(
         _print(report)
         if not quiet:
             _print_cold_books(report["books"])
+
+
+def _in_zone(report: Any, tz: str) -> Any:
+    """The report with its times in a zone."""
+    from batonics.model.times import format_time, parse_time
+
+    if tz == "UTC" or not isinstance(report, dict | list):
+        return report
+    if isinstance(report, list):
+        return [_in_zone(item, tz) for item in report]
+    return {
+        key: format_time(parse_time(value), tz)
+        if key in _TIME_KEYS and isinstance(value, str)
+        else _in_zone(value, tz)
+        for key, value in report.items()
+    }
 
 
 def _print(report: dict[str, Any]) -> None:
@@ -123,9 +145,12 @@ def _print_books(console: Any, report: dict[str, Any]) -> None:
 
 def _print_cold_books(books: list[dict[str, Any]]) -> None:
     """A line on standard error if books are cold at the end."""
+    from batonics.model.answers import AnswerWarning, describe_books
+
     cold = sum(book["status"] == "cold" for book in books)
     if cold:
-        plain_console(stderr=True).print(describe_cold_books(cold, len(books)), style="yellow")
+        line = describe_books(AnswerWarning.COLD, cold, len(books))
+        plain_console(stderr=True).print(line, style="yellow")
 
 
 def _list_counts(counts: dict[str, int]) -> str:

@@ -97,7 +97,9 @@ def load(
         sessions=parse_session(session),
     )
     has_sessions = bool(request.statuses) or session is not None
-    kept = "is in the lake already" + ("; --again loads it with these" if has_sessions else "")
+    kept = "is in the lake already"
+    if has_sessions:
+        kept += ", perhaps with other statuses and sessions; --again loads it with these"
     run = LakeLoad(request)
     with load_progress("load", run.source_bytes, quiet=quiet) as progress:
         run.progress = progress

@@ -210,3 +210,7 @@ def _wants_json() -> bool:
         return "--log-json" in sys.argv or current().log.json is True
     except BatonicsError:  # the settings are wrong; the message is about something else
         return False
+
+
+if __name__ == "__main__":
+    main()

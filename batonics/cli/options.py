@@ -59,6 +59,12 @@ QueryTimeZoneOption = Annotated[
         " --session.",
     ),
 ]
+AtTimeZoneOption = Annotated[
+    str,
+    typer.Option(
+        "--tz", help="The time zone of --at where it has no offset, such as America/Chicago."
+    ),
+]
 EndOption = Annotated[str | None, typer.Option("--end", help="Keep rows before this time.")]
 
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from batonics.cli.options import (
+    AtTimeZoneOption,
     FilesArgument,
     InThisOrderOption,
     PricesChoice,
@@ -59,10 +60,11 @@ def command(
     at: Annotated[
         str | None,
         typer.Option(
-            help="The time of the books: ISO 8601 (UTC) or nanoseconds since the epoch; by default"
-            " the end of FILES."
+            help="The time of the books: ISO 8601 (in --tz) or nanoseconds since the epoch; by"
+            " default the end of FILES."
         ),
     ] = None,
+    tz: AtTimeZoneOption = "UTC",
     snapshots: Annotated[
         str | None,
         typer.Option(
@@ -115,7 +117,7 @@ def command(
     request = ReconstructRequest(
         paths=tuple(files),
         symbols=split_names(symbols),
-        at_ns=None if at is None else parse_time(at),
+        at_ns=None if at is None else parse_time(at, tz),
         options=InputOptions(skip_bad, salvage, in_this_order),
         checkpoint=checkpoint,
         statuses=tuple(statuses or ()),

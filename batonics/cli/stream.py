@@ -41,8 +41,15 @@ class FeedOptions:
         bool, typer.Option("--snapshot", help="Begin with a snapshot of the --gateway's books.")
     ] = False
     start: Annotated[
-        str | None, typer.Option(help="Begin with the --gateway's records of this time.")
+        str | None,
+        typer.Option(
+            help="Begin with the --gateway's records of this time: ISO 8601 (in --tz) or"
+            " nanoseconds since the epoch."
+        ),
     ] = None
+    tz: Annotated[
+        str, typer.Option(help="The time zone of --start where it has no offset: America/Chicago.")
+    ] = "UTC"
     heartbeat: Annotated[
         int | None, SettingOption("live.gateway_heartbeat_interval_s", "--heartbeat")
     ] = None
@@ -156,6 +163,8 @@ def command(
     from batonics.jobs.reconstruct import BookOutput
     from batonics.jobs.stream import FeedAddress, Stream, StreamRequest, connect_feed
     from batonics.model.errors import OutputError
+    from batonics.model.times import parse_time
+    from batonics.native import on_compile
     from batonics.sinks.logs import configure, logger
 
     settings = load_settings(read_flags(feed, books, storage, server, messages))
@@ -163,6 +172,7 @@ def command(
     view = not quiet and not as_json and sys.stdout.isatty() and books.out != "-"
     # Log lines would tear the screen, which shows the feed's state too.
     configure(as_json=as_json, level="critical" if view else "error" if quiet else "info")
+    on_compile(lambda name: logger("stream").info("kernel_compiles", kernel=name))
     request = StreamRequest(
         feed=connect_feed(
             FeedAddress(
@@ -173,7 +183,7 @@ def command(
                 symbols=feed.symbols,
                 stype_in=feed.stype_in,
                 snapshot=feed.snapshot,
-                start=feed.start,
+                start_ns=None if feed.start is None else parse_time(feed.start, feed.tz),
             ),
             settings.live,
         ),

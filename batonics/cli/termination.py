@@ -17,6 +17,9 @@ _received: list[int] = []
 
 def pass_on_as_interrupts() -> None:
     """From now on, pass the signals on, except while a command has a handler of its own."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # So a script's shell starts background processes: ^C is not for them, but SIGTERM is.
+        signal.signal(signal.SIGINT, _interrupt_if_passed_on)
     for number in SIGNALS:
         if signal.getsignal(number) is signal.SIG_DFL:  # else the caller wants it ignored
             signal.signal(number, _answer)
@@ -33,6 +36,11 @@ def received_signal() -> int | None:
 
 def _answer(number: int, _: object) -> None:
     """Nothing: `_watch` answers. With a handler, the system does not end the process."""
+
+
+def _interrupt_if_passed_on(_number: int, _frame: object) -> None:
+    if _received:
+        raise KeyboardInterrupt
 
 
 def _watch(reader: int) -> None:

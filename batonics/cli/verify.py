@@ -232,7 +232,12 @@ _COUNTS = (
 
 
 def _print_summary(console: Console, report: dict[str, Any], seconds: float) -> None:
+    from batonics.model.answers import AnswerWarning, describe_books
+
+    cold = sum(book["status"] == "cold" for book in report["books"])
     verdict = "proved" if report["proved"] else "not proved"
+    # What came before the first record of a cold book is no part of the proof.
+    verdict += " for what the records show" if report["proved"] and cold else ""
     skipped = sum(file["skipped"] for file in report["files"])
     counts = [
         _counted(report["records"], "record"),
@@ -246,3 +251,6 @@ def _print_summary(console: Console, report: dict[str, Any], seconds: float) -> 
         f"{verdict}: {', '.join(counts)}, compared at the ends of {windows}; {rate:,.0f} records/s",
         style="bold green" if report["proved"] else "bold red",
     )
+    if cold:
+        line = describe_books(AnswerWarning.COLD, cold, len(report["books"]))
+        console.print(line, style="yellow")

@@ -288,6 +288,20 @@ def plain_status(record: OtherRecord) -> bytes:
     return bytes([size // 4]) + record.data[1:size]
 
 
+def read_plain_status(data: bytes) -> BookChange:
+    """The trading status that the bytes of `plain_status` give a book.
+
+    Raises:
+        ValueError: they are no status record that gives one.
+    """
+    size = _RECORD_BYTES[RTYPE_STATUS]
+    if len(data) == size and data[:2] == bytes([size // 4, RTYPE_STATUS]):
+        status = parse_status(OtherRecord(RTYPE_STATUS, 0, 0, 0, data))
+        if status is not None:
+            return status
+    raise ValueError("no status record")
+
+
 def parse_error_message(
     record: OtherRecord, version: int, source: str | None = None
 ) -> GatewayMessage:

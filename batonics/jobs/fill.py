@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from batonics.frames.orders.fill_result import FillResult
@@ -16,7 +17,9 @@ from batonics.frames.scan.mbo_scan import StreamFacts
 from batonics.frames.scan.sessions import SessionCalendar
 from batonics.jobs.progress import ReadProgress
 from batonics.jobs.symbol_selection import SymbolSelection
-from batonics.model.mbo import PRICE_SCALE, MboBatch, take_batch
+from batonics.model.answers import AnswerWarning
+from batonics.model.definitions import Definition
+from batonics.model.mbo import PRICE_SCALE, UNDEF_PRICE, MboBatch, take_batch
 from batonics.model.prices import PriceUnit, format_price
 from batonics.model.priority import explain_priority, find_priority
 from batonics.model.times import format_time
@@ -32,7 +35,7 @@ class FillRequest:
 
     Attributes:
         paths: input files; `-` is standard input.
-        side: the order's side, "B" or "A".
+        side: the order's side, as for `would_fill`.
         price_1e9: the order's limit price.
         size: the order's size.
         at_ns: the time by `ts_recv` at which the order enters.
@@ -43,6 +46,7 @@ class FillRequest:
         sessions: the sessions of the market, for books without a status.
         options: how the files are read.
         prices: the unit of prices in the report.
+        tz: the time zone of times in the report.
     """
 
     paths: tuple[str, ...]
@@ -57,6 +61,7 @@ class FillRequest:
     sessions: SessionCalendar | None = None
     options: InputOptions = DEFAULT_OPTIONS
     prices: PriceUnit = "decimal"
+    tz: str = "UTC"
 
 
 class FillSimulation:
@@ -104,8 +109,8 @@ class FillSimulation:
         definition = self.stream.definitions.at(result.instrument_id, result.at_ns)
         if definition is not None:
             priority = find_priority(result.publisher_id, definition.match_algorithm)
-            result = replace(result, priority=priority)
-        return fill_report(result, symbol, self.request.prices)
+            result = replace(result, priority=priority, warnings=_check_tick(result, definition))
+        return fill_report(result, symbol, request.prices, request.tz)
 
     def _batches(self) -> Iterator[MboBatch]:
         for batch in self.stream.batches():
@@ -122,6 +127,15 @@ class FillSimulation:
         return take_batch(rows, rows.publisher_id == self.request.publisher_id)
 
 
+def _check_tick(result: FillResult, definition: Definition) -> tuple[AnswerWarning, ...]:
+    """The warnings of a result whose instrument has a definition, which knows the tick."""
+    tick = definition.min_price_increment
+    if tick in (UNDEF_PRICE, 0):
+        return result.warnings
+    others = tuple(one for one in result.warnings if one is not AnswerWarning.OFF_TICK)
+    return (*others, AnswerWarning.OFF_TICK) if result.price % tick else others
+
+
 _PRICES: dict[PriceUnit, Callable[[int], int | str | float | None]] = {
     "fixed": int,
     "decimal": format_price,
@@ -129,11 +143,15 @@ _PRICES: dict[PriceUnit, Callable[[int], int | str | float | None]] = {
 }
 
 
+def _time_text(ts_ns: int | None, tz: str) -> str | None:
+    return None if ts_ns is None else format_time(ts_ns, tz)
+
+
 def fill_report(
-    result: FillResult, symbol: str | None, prices: PriceUnit = "decimal"
+    result: FillResult, symbol: str | None, prices: PriceUnit = "decimal", tz: str = "UTC"
 ) -> dict[str, Any]:
     """The report of a result: times as ISO 8601 text, prices as decimal text or in another unit."""
-    price = _PRICES[prices]
+    price, time = _PRICES[prices], partial(_time_text, tz=tz)
     fills = zip(
         *(result.fills[name].to_physical().to_list() for name in ("ts_event", "ts_recv")),
         *(result.fills[name].to_list() for name in ("price", "size", "by")),
@@ -146,7 +164,7 @@ def fill_report(
         "side": result.side,
         "price": price(result.price),
         "size": result.size,
-        "at": format_time(result.at_ns),
+        "at": time(result.at_ns),
         "end": result.end,
         "filled": result.filled,
         "marketable": result.marketable,
@@ -163,14 +181,14 @@ def fill_report(
         "fill_order": result.fill_order._asdict(),
         "fills": [
             {
-                "ts_event": None if ts_event is None else format_time(ts_event),
-                "ts_recv": None if ts_recv is None else format_time(ts_recv),
+                "ts_event": time(ts_event),
+                "ts_recv": time(ts_recv),
                 "price": price(fixed),
                 "size": size,
                 "by": by,
             }
             for ts_event, ts_recv, fixed, size, by in fills
         ],
-        "data": result.data.document(),
+        "data": {"from": time(result.data.from_ns), "until": time(result.data.until_ns)},
         "warnings": list(result.warnings),
     }

@@ -9,6 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
+
 from batonics.book.engine import BookEngine
 from batonics.codec.dbn import DbnDecoder, encode_records
 from batonics.codec.metadata import Metadata, encode_metadata
@@ -17,8 +19,10 @@ from batonics.frames.orders.fill_simulation import would_fill
 from batonics.frames.scan.mbo_scan import scan_batches
 from batonics.gateway.dbn_feed import DbnFeed, LengthPrefixedFeed
 from batonics.gateway.merge import interleave
+from batonics.jobs.verify_kernels import COMPARED_WORDS, compare_changes
 from batonics.live.ingest import warm_up
 from batonics.model.mbo import DayStart, MboBatch, concat_batches, copy_batch
+from batonics.reference.books import DerivedBooks
 from batonics.sim.market import Market
 
 RECORDS = 5_000
@@ -38,6 +42,17 @@ def compile_kernels() -> None:
     _compile_frames(batch)
     warm_up()
     _compile_replay(batch)
+    _compile_verify(batch)
+
+
+def _compile_verify(batch: MboBatch) -> None:
+    engine, reference = BookEngine(bbo=True, deltas=True), DerivedBooks()
+    engine.fold(batch)
+    for records in (batch, DayStart._make(batch)):
+        reference.add(records)
+        compare_changes(engine.state, reference.witness, np.zeros(COMPARED_WORDS, np.int64))
+    reference.forget_changes()
+    reference.grow()
 
 
 def _compile_replay(batch: MboBatch) -> None:

@@ -276,7 +276,7 @@ class _SchemaWriter:
 
     def begin(self, directory: Path, prefix: str) -> None:
         """Begin a commit, whose files are written to a directory."""
-        self._put(PartsWriter(self.schema, directory, prefix))
+        self._put(PartsWriter(self.schema, directory, prefix, own_parts=False))
 
     def write(self, item: _StreamBatch) -> None:
         """Write the rows of a batch."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -45,7 +46,7 @@ from batonics.lake.parts import PartsWriter
 from batonics.lake.spans import BookSpan, SpanRecorder
 from batonics.lake.storage import StagingArea, Store, open_store
 from batonics.model.arguments import SchemaNames, check_arguments
-from batonics.model.errors import InputError, UsageError
+from batonics.model.errors import DataWarning, InputError, UsageError
 from batonics.model.mbo import MboBatch
 from batonics.settings.loader import current
 from batonics.settings.table import LakeSettings
@@ -155,8 +156,11 @@ def load_lake(  # noqa: PLR0913 - settings, by keyword
         statuses=tuple(path_list(statuses)) if statuses else (),
         sessions=None if session is None else find_sessions(session),
     )
-    for _ in LakeLoad(request).run():
-        pass
+    kept = sum(not result.loaded for result in LakeLoad(request).run())
+    if kept and (request.statuses or session is not None):
+        text = f"{kept:,} of the sources are in the lake already, perhaps with other statuses and"
+        text += " sessions: again=True loads them with these"
+        warnings.warn(text, DataWarning, stacklevel=3)  # the caller of `check_arguments`
     return Lake(lake)
 
 

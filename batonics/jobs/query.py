@@ -20,6 +20,7 @@ from batonics.frames.schemas.table import (
     FAMILIES,
     SCHEMAS,
     find_schema,
+    near_schema,
     schema_forms,
 )
 from batonics.jobs.lake_load import LakeLoad, LoadRequest
@@ -27,6 +28,7 @@ from batonics.lake.part_search import NO_FILTER, RowFilter
 from batonics.lake.query_file import QueryFile, read_query
 from batonics.lake.query_result import QueryResult
 from batonics.lake.sql import LakeDatabase, find_named_schemas, open_lake_database
+from batonics.lake.sql_tokens import without_comments
 from batonics.lake.views import view_name, view_schema
 from batonics.model.errors import OutputError, UsageError
 from batonics.model.prices import PriceUnit
@@ -257,5 +259,8 @@ def _find_schemas(query: QueryFile) -> tuple[str, ...]:
         return tuple(schemas)
     if refused:
         raise refused[0]
+    for word in re.findall(r"\b(?:from|join)\s+(\w+)", without_comments(query.sql).lower()):
+        if near := near_schema(view_schema(word)):
+            raise UsageError(f"there is no view {word}; did you mean {view_name(near)}?")
     views = ", ".join(view_name(name) for name in schema_forms())
     raise UsageError(f"the query reads no view, such as mbp_10; there are {views}")

@@ -338,6 +338,7 @@ def reconstruct(  # noqa: PLR0913 - settings, by keyword
         at: the time that the books are as of, after the last complete event at or before it:
             ISO 8601 (UTC), nanoseconds since the epoch or a datetime; None: the end of the input.
             A time after the last record is a `DataWarning`: the books are the last known ones.
+            So is each kind of doubtful book, with their number: cold, stale, crossed, closed.
         skip_bad: count and skip bad records where the framing survives.
         salvage: keep the whole records of a file that ends within one; a LossWarning says what is
             lost.
@@ -366,9 +367,8 @@ def reconstruct(  # noqa: PLR0913 - settings, by keyword
     )
     run = Reconstruction(request)
     run.run()
-    as_of = run.as_of
-    for warning in as_of.warnings():
-        message = f"{warning.meaning}; {as_of.data.describe()}"
-        warnings.warn(message, DataWarning, stacklevel=3)  # the caller of `check_arguments`
+    books = Books(run.engine, run.symbols, run.as_of)
+    for line in books.describe_warnings():
+        warnings.warn(line, DataWarning, stacklevel=3)  # the caller of `check_arguments`
     run.warn_of_aliases()
-    return Books(run.engine, run.symbols, as_of)
+    return books

@@ -31,7 +31,7 @@ from batonics.live.server_link import ServerLink
 from batonics.model.answers import AsOf
 from batonics.model.errors import UsageError
 from batonics.model.symbols import ALL_SYMBOLS
-from batonics.model.times import duration_ns, format_time, parse_time
+from batonics.model.times import duration_ns, format_time
 from batonics.server.config import ServerConfig
 from batonics.server.launch import ServerProcess, start_server
 from batonics.settings.loader import current
@@ -40,6 +40,9 @@ from batonics.sinks.atomic import open_atomic
 from batonics.sinks.book_json import find_book_format, write_books
 from batonics.sources.statuses import read_statuses
 from batonics.sources.tcp import TcpAddress
+
+SIGNAL_REPEAT_S = 2.0
+"""Signals within this time are one request: `timeout` signals its child and then the group."""
 
 
 @dataclass(frozen=True)
@@ -112,24 +115,26 @@ class Stream:
             OutputError: the server cannot start, or the books or the recording cannot be written.
         """
         books = self._request.books
-        if books is None:
-            self._follow()
-            return
-        book_format = find_book_format(books.path, books.book_format)
-        # The output is opened before the feed, so a run finds at once that it cannot write.
-        with open_atomic(books.path) as file:
-            self._follow()
-            write_books(
-                file,
-                self.handler.engine,
-                self.handler.symbols,
-                book_format=book_format,
-                depth=books.depth,
-                orders=books.orders,
-                as_of=AsOf(data=self.handler.data),
-            )
+        with ExitStack() as signals:
+            if books is None:
+                self._follow(signals)
+                return
+            book_format = find_book_format(books.path, books.book_format)
+            # The output is opened before the feed, so a run finds at once that it cannot write.
+            with open_atomic(books.path) as file:
+                self._follow(signals)
+                write_books(
+                    file,
+                    self.handler.engine,
+                    self.handler.symbols,
+                    book_format=book_format,
+                    depth=books.depth,
+                    orders=books.orders,
+                    as_of=AsOf(data=self.handler.data),
+                )
 
-    def _follow(self) -> None:
+    def _follow(self, signals: ExitStack) -> None:
+        """Follow the feed; from its beginning until `signals` closes, signals ask for the end."""
         request, live = self._request, self._request.settings.live
         recorder, files = None, None
         if request.record is not None:
@@ -156,8 +161,8 @@ class Stream:
             )
             if live.realtime:
                 stack.enter_context(real_time())
-            with _stopped_by_signals(ingest):
-                ingest.run()
+            signals.enter_context(_stopped_by_signals(ingest))
+            ingest.run()
         writers = [writer for writer in (recorder, files) if writer is not None]
         failures = [writer.failure for writer in writers if writer.failure]
         self.failure = next(iter(failures), self.failure)
@@ -259,7 +264,7 @@ class FeedAddress:
         symbols: names, `A,B,C`, or ALL_SYMBOLS.
         stype_in: the type of these names.
         snapshot: the gateway begins with a snapshot of the books.
-        start: the time of the first record that the gateway sends.
+        start_ns: the time of the first record that the gateway sends.
     """
 
     connect: str | None = None
@@ -269,7 +274,7 @@ class FeedAddress:
     symbols: str = ALL_SYMBOLS
     stype_in: str = "raw_symbol"
     snapshot: bool = False
-    start: str | None = None
+    start_ns: int | None = None
 
 
 def connect_feed(address: FeedAddress, settings: LiveSettings) -> FeedSource:
@@ -281,7 +286,7 @@ def connect_feed(address: FeedAddress, settings: LiveSettings) -> FeedSource:
     if (address.connect is None) == (address.gateway is None):
         raise UsageError("one of --connect and --gateway says where the feed is")
     if address.connect is not None:
-        if address.dataset is not None or address.snapshot or address.start is not None:
+        if address.dataset is not None or address.snapshot or address.start_ns is not None:
             raise UsageError("--dataset, --snapshot and --start go with --gateway")
         return PlainFeed(TcpAddress.parse(address.connect), settings)
     if address.schema != "mbo":
@@ -296,7 +301,7 @@ def connect_feed(address: FeedAddress, settings: LiveSettings) -> FeedSource:
         dataset=address.dataset,
         symbols=tuple(name.strip() for name in address.symbols.split(",") if name.strip()),
         stype_in=address.stype_in,
-        start_ns=None if address.start is None else parse_time(address.start),
+        start_ns=address.start_ns,
         snapshot=address.snapshot,
         heartbeat_interval_s=settings.gateway_heartbeat_interval_s,
     )
@@ -327,11 +332,17 @@ def real_time() -> Iterator[None]:
 
 @contextmanager
 def _stopped_by_signals(ingest: IngestLoop) -> Iterator[None]:
-    """Within the block SIGTERM and SIGINT ask for a clean end."""
-    before = {
-        number: signal.signal(number, lambda *_: ingest.stop())
-        for number in (signal.SIGTERM, signal.SIGINT)
-    }
+    """Within the block SIGTERM and SIGINT ask for a clean end; a much later one interrupts it."""
+    asked_at: list[float] = []
+
+    def stop(*_: object) -> None:
+        now = time.monotonic()
+        if asked_at and now - asked_at[0] > SIGNAL_REPEAT_S:
+            raise KeyboardInterrupt
+        asked_at.append(now)
+        ingest.stop()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:

@@ -3,9 +3,11 @@
 The job checks the state of the fold against the invariants of every book (`book/invariants.py`),
 and compares the books with a second derivation from the records alone (`reference/books.py`).
 
-The rule: one pass, constant memory. The job compares books at the ends of windows, without those
-in the middle of an event (rule 5), and all books at the end of the input, as `reconstruct` writes
-them. It reads the whole input, whatever it finds.
+The rule: one pass, constant memory, and a cost in proportion to the records, whatever the number of
+books. At the end of a window the job compares what has changed since the last comparison, without
+books in the middle of an event (rule 5). It compares everything whenever that costs little beside
+the records since the last time, where a window shows a difference, and at the end of the input, as
+`reconstruct` writes the books. It reads the whole input, whatever it finds.
 """
 
 from __future__ import annotations
@@ -14,8 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from itertools import islice
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 
 from batonics.book import invariants
 from batonics.book.engine import BookEngine
+from batonics.book.growth import grown
 from batonics.book.queues import OrderQueues
 from batonics.book.state import Anomaly, Bbo
 from batonics.frames.differences import (
@@ -45,11 +47,20 @@ from batonics.frames.scan.folding import FoldedPiece, book_keys, fold_pieces
 from batonics.jobs.comparison import compare_with_file, find_other_schema
 from batonics.jobs.convert import ConvertRequest
 from batonics.jobs.explanations import explain_anomaly, explain_status
+from batonics.jobs.findings import Findings, format_values
 from batonics.jobs.progress import ProgressBars, ReadProgress
 from batonics.jobs.record_windows import RecordWindows, WindowLength
 from batonics.jobs.symbol_selection import SymbolSelection, warn_of_aliases
-from batonics.model.mbo import UNDEF_TIMESTAMP, Flag, MboBatch, record_keys
-from batonics.model.prices import format_price
+from batonics.jobs.verify_kernels import (
+    COMPARED_BOOKS,
+    COMPARED_LEVELS,
+    COMPARED_ORDERS,
+    COMPARED_WORDS,
+    DIFFERING,
+    DIFFERING_KEY,
+    compare_changes,
+)
+from batonics.model.mbo import MboBatch
 from batonics.reference.books import DerivedBooks
 from batonics.settings.loader import current
 from batonics.sinks.atomic import open_atomic
@@ -58,8 +69,11 @@ from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
 from batonics.sources.stream import MboStream
 
 REPORT_SCHEMA = "batonics.verify/1"
-FINDINGS_MAX = 20
-"""Differences and broken invariants that the report lists; it counts the rest."""
+
+WHOLE_RECORDS_MIN = 1 << 19
+"""Records between two comparisons of everything, at least."""
+WHOLE_RECORDS_RATIO = 4
+"""Records between two comparisons of everything, at least, by the orders and levels that live."""
 
 WINDOW_DEFAULT = WindowLength(100_000, events=False)
 
@@ -135,19 +149,6 @@ def verify_files(
     return VerifyResult(report, seconds)
 
 
-@dataclass
-class _Findings:
-    """Findings of one kind: their count, and the first of them."""
-
-    count: int = 0
-    first: list[dict[str, Any]] = field(default_factory=list)
-
-    def add(self, count: int, findings: Iterator[dict[str, Any]]) -> None:
-        self.count += count
-        # The report lists a few, so only those are built.
-        self.first += islice(findings, FINDINGS_MAX - len(self.first))
-
-
 class Verification:
     """A verification that runs once.
 
@@ -169,8 +170,12 @@ class Verification:
         self._windows = RecordWindows(request.every)
         self._tallies = _Tallies()
         self._compared = Counter[str]()
-        self._differences, self._violations = _Findings(), _Findings()
+        self._differences, self._violations = Findings(), Findings()
         self._broken = Counter[str]()
+        self._is_window_over = False
+        self._whole_at = WHOLE_RECORDS_MIN  # records at which everything is compared
+        self._changes = np.zeros(COMPARED_WORDS, np.int64)
+        self._last_ns: dict[int, int] = {}  # a late ts_recv of each book by key, for its symbol
 
     def run(self) -> dict[str, Any]:
         """Read the whole input and return the report, as JSON has it."""
@@ -178,32 +183,62 @@ class Verification:
             self._queues.fold(piece.batch, piece.deltas, self.engine)
             self._reference.add(piece.batch)
             self._tallies.add(piece)
-            if self._windows.ends_at(self._tallies.records):
-                self._check(book_keys(self.engine)[self.engine.events_open()])
-        if self._windows.is_open(self._tallies.records) or self.engine.events_open().any():
-            self._check(np.empty(0, np.int64))
+        if self._windows.is_open(self._tallies.records):
+            self._check_all(self._windows.close(self._tallies.records), np.empty(0, np.int64))
         return self._report()
 
     def _batches(self) -> Iterator[MboBatch]:
         """The batches, cut at the ends of windows."""
         for batch in self.stream.batches():
             self._selection.check()
-            yield from self._windows.cut(self._selection.rows(batch))
+            for rows in self._windows.cut(self._selection.rows(batch)):
+                # The last window of the input ends with the comparison of everything.
+                if self._is_window_over and len(rows.action):
+                    self._check_window()
+                yield rows
+                self._is_window_over = self._windows.ends_at(self._tallies.records)
             if self.progress is not None:
                 self.progress(self.stream)
         self._selection.check(ended=True)
 
     # ------------------------------------------------------------------ checking
 
-    def _check(self, open_keys: NDArray[np.int64]) -> None:
-        """Check the invariants, and compare books, but for some, with the reference books."""
+    def _check_window(self) -> None:
+        """End a window: compare what has changed, or everything if that is due."""
         window = self._windows.close(self._tallies.records)
-        self._check_invariants(window)
-        is_compared = ~pl.col("key").is_in(pl.Series(open_keys).implode())
+        is_due = self._reference.has_forgotten or self._tallies.records >= self._whole_at
+        changes = self._compare_changes()
+        differing = int(changes[DIFFERING])
+        if is_due or (differing and not self._differences.is_full):
+            # The comparison of everything also describes what differs.
+            found = self._differences.count + self._violations.count
+            self._check_all(window, book_keys(self.engine)[self.engine.events_open()])
+            if not differing or self._differences.count + self._violations.count > found:
+                return
+        for what, word in _COMPARED_WORDS.items():
+            self._compared[what] += int(changes[word])
+        if differing:
+            book = self._book(int(changes[DIFFERING_KEY]))
+            row = {"of": "book", **window, **book, "engine": None, "witness": None}
+            self._differences.add(differing, iter([row]))
+
+    def _compare_changes(self) -> NDArray[np.int64]:
+        """Compare what has changed, but for books within an event; the words of the kernel."""
+        self._reference.has_forgotten = False
+        self._changes[:] = 0
+        compare_changes(self.engine.state, self._reference.witness, self._changes)
+        return self._changes
+
+    def _check_all(self, window: dict[str, int], open_keys: NDArray[np.int64]) -> None:
+        """Check the invariants, and compare all books, but for some, with the reference books."""
         engine, reference = self.engine, self._reference
+        books = reference.books()
+        self._last_ns = dict(books.select("key", "last_ns").iter_rows())
+        self._check_invariants(window, books.filter("has_tops")["key"].to_numpy())
+        is_compared = ~pl.col("key").is_in(pl.Series(open_keys).implode())
         orders = reference_orders(reference)
         for what, ours, theirs, names, values in (
-            ("books", engine_books(engine), reference.books(), BOOK_KEYS, BOOK_VALUES),
+            ("books", engine_books(engine), books, BOOK_KEYS, BOOK_VALUES),
             ("levels", engine_levels(engine), reference.levels(), LEVEL_KEYS, LEVEL_VALUES),
             ("orders", engine_orders(engine), orders, ORDER_KEYS, ORDER_VALUES),
         ):
@@ -215,6 +250,8 @@ class Verification:
                 for row in differing.iter_rows(named=True)
             )
             self._differences.add(differing.height, rows)
+        pause = max(WHOLE_RECORDS_MIN, WHOLE_RECORDS_RATIO * reference.live_nodes)
+        self._whole_at = self._tallies.records + pause
 
     def _describe_difference(self, row: dict[str, Any], values: list[str]) -> dict[str, Any]:
         """One difference, as JSON has it."""
@@ -226,16 +263,16 @@ class Verification:
         }
         return {
             **self._book(row["key"]),
-            **_format_values(location),
+            **format_values(location),
             # A side that lacks the row has null in every column.
             **{
-                name: None if set(side.values()) == {None} else _format_values(side)
+                name: None if set(side.values()) == {None} else format_values(side)
                 for name, side in sides.items()
             },
         }
 
-    def _check_invariants(self, window: dict[str, int]) -> None:
-        has_tops = np.isin(book_keys(self.engine), self._tallies.top_of_book)
+    def _check_invariants(self, window: dict[str, int], keys_with_tops: NDArray[np.int64]) -> None:
+        has_tops = np.isin(book_keys(self.engine), keys_with_tops)
         broken = invariants.find_violations(self.engine.state, has_tops)
         keys = book_keys(self.engine).tolist()
         for violation in broken:
@@ -246,7 +283,7 @@ class Verification:
                 "times": violation.times,
                 **window,
                 **self._book(keys[violation.book]),
-                **_format_values({"side": violation.side, "price": violation.price}),
+                **format_values({"side": violation.side, "price": violation.price}),
                 "found": violation.found,
             }
             for violation in broken
@@ -255,14 +292,15 @@ class Verification:
 
     def _book(self, key: int) -> dict[str, Any]:
         publisher_id, instrument_id = key >> 32, key & 0xFFFFFFFF
-        ts_recv = self._tallies.last_ns.get(key, 0)
+        ts_recv = self._last_ns.get(key, 0)
         symbol = self._selection.symbols.symbol(instrument_id, ts_recv)
         return {"publisher_id": publisher_id, "instrument_id": instrument_id, "symbol": symbol}
 
     # ------------------------------------------------------------------ reporting
 
     def _report(self) -> dict[str, Any]:
-        seen = ((key & 0xFFFFFFFF, ts_ns) for key, ts_ns in self._tallies.last_ns.items())
+        self._last_ns = dict(self._reference.books().select("key", "last_ns").iter_rows())
+        seen = ((key & 0xFFFFFFFF, ts_ns) for key, ts_ns in self._last_ns.items() if ts_ns)
         warn_of_aliases(self._selection.symbols, seen)
         length, events = self._request.every
         return {
@@ -304,7 +342,7 @@ class Verification:
                 **self._book(keys[book]),
                 "status": statuses[book].name.lower(),
                 "reason": explain_status(statuses[book], reference["since"]),
-                "records": tallies.records_of[keys[book]],
+                "records": reference["records"],
                 "events": int(events[book]),
                 "event_open": bool(is_open[book]),
                 "crossed_events": int(tallies.crossed[book]),
@@ -318,20 +356,11 @@ class Verification:
             }
 
 
-def _format_values(values: dict[str, Any]) -> dict[str, Any]:
-    """The values with sides as letters, and prices as decimal text beside the integer of 1e-9."""
-    formatted: dict[str, Any] = {}
-    for name, value in values.items():
-        if name == "order_id":
-            formatted[name] = str(value)
-        elif name == "side":
-            formatted[name] = None if value is None else "BA"[value]
-        elif name == "price":
-            formatted[name] = None if value is None else format_price(value)
-            formatted["price_1e9"] = value
-        else:
-            formatted[name] = value
-    return formatted
+_COMPARED_WORDS = {
+    "books": COMPARED_BOOKS,
+    "levels": COMPARED_LEVELS,
+    "orders": COMPARED_ORDERS,
+}
 
 
 class _Tallies:
@@ -339,46 +368,22 @@ class _Tallies:
 
     Attributes:
         records: the number of all records.
-        records_of: the number of records of each book, by the book's key.
-        last_ns: a late ts_recv of each book, by the book's key; it selects the book's symbol.
-        top_of_book: keys of the books that have top-of-book records.
-        crossed: the number of events of each book that end with the book crossed (rule 22).
-        locked: the number of events of each book that end with the book locked (rule 22).
+        crossed: by book, the number of events that end with the book crossed (rule 22).
+        locked: by book, the number of events that end with the book locked (rule 22).
     """
 
     def __init__(self) -> None:
         self.records = 0
-        self.records_of = Counter[int]()
-        self.last_ns: dict[int, int] = {}
-        self.top_of_book = np.empty(0, np.int64)
-        self.crossed = self.locked = np.zeros(0, np.int64)
+        self.crossed, self.locked = np.zeros((2, 64), np.int64)
 
     def add(self, piece: FoldedPiece) -> None:
-        batch = piece.batch
-        self.records += len(batch.action)
-        keys = record_keys(batch)
-        found, last, counts = np.unique(keys[::-1], return_index=True, return_counts=True)
-        times = batch.ts_recv[::-1][last]
-        for key, count, ts_recv in zip(
-            found.tolist(), counts.tolist(), times.tolist(), strict=True
-        ):
-            self.records_of[key] += count
-            if ts_recv != UNDEF_TIMESTAMP:
-                self.last_ns[key] = ts_recv
-        tops = keys[batch.flags & Flag.TOB != 0]
-        if len(tops):
-            self.top_of_book = np.union1d(self.top_of_book, tops)
-        self._add_ends(piece)
-
-    def _add_ends(self, piece: FoldedPiece) -> None:
-        """Count the events that end with their books crossed or locked."""
+        self.records += len(piece.batch.action)
+        if len(piece.keys) > len(self.crossed):
+            self.crossed = grown(self.crossed, 2 * len(piece.keys), 0)
+            self.locked = grown(self.locked, 2 * len(piece.keys), 0)
         ends = piece.copy_event_ends()
         bbo = ends.bbo
         both = (bbo[:, Bbo.BID_SIZE] > 0) & (bbo[:, Bbo.ASK_SIZE] > 0)
         bid, ask = bbo[:, Bbo.BID_PRICE], bbo[:, Bbo.ASK_PRICE]
-        books = len(piece.keys)
-        crossed = np.bincount(ends.book[both & (bid > ask)], minlength=books)
-        locked = np.bincount(ends.book[both & (bid == ask)], minlength=books)
-        crossed[: len(self.crossed)] += self.crossed
-        locked[: len(self.locked)] += self.locked
-        self.crossed, self.locked = crossed, locked
+        np.add.at(self.crossed, ends.book[both & (bid > ask)], 1)
+        np.add.at(self.locked, ends.book[both & (bid == ask)], 1)

@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 import duckdb
 
-from batonics.frames.schemas.table import find_schema
-from batonics.lake.views import sql_literal, view_schema
+from batonics.frames.schemas.table import find_schema, near_schema, schema_forms
+from batonics.lake.views import sql_literal, view_name, view_schema
 from batonics.model.errors import UsageError
 
 TRUSTED_HINT = (
@@ -121,11 +121,8 @@ def sql_errors() -> Iterator[None]:
         if isinstance(error, duckdb.PermissionException):
             reason = str(error).partition("\n")[0].removeprefix("Permission Error: ")
             raise UsageError(f"the query: {reason}; {TRUSTED_HINT}") from None
-        if missing := _missing_view(str(error)):
-            raise UsageError(
-                f"the query: there is no {missing[0]} here; `batonics lake load FILES --schemas"
-                f" {missing[1]}` puts it into a lake"
-            ) from None
+        if advice := _advise_view(str(error)):
+            raise UsageError(f"the query: {advice}") from None
         lines = [line.strip() for line in str(error).splitlines()]
         text = " ".join(line for line in lines if line and not line.startswith(("LINE ", "^")))
         text = _ENUM.sub("ENUM(...)", text)
@@ -134,12 +131,34 @@ def sql_errors() -> Iterator[None]:
         raise UsageError(f"the query: {text}{hint}") from None
 
 
-def _missing_view(message: str) -> tuple[str, str] | None:
-    """The view that DuckDB does not find, and its schema; None if it is not the view of one."""
+def _advise_view(message: str) -> str:
+    """What to do about a view that DuckDB does not find; empty: the error is another one.
+
+    DuckDB would name what is near in its own catalogs, such as pg_enum.
+    """
     found = re.search(r"Table with name (\w+) does not exist", message)
     if found is None:
-        return None
+        return ""
+    name = found[1]
+    schema = _find_schema(view_schema(name))
+    if schema is not None:
+        return (
+            f"there is no {name} here; `batonics lake load FILES --schemas {schema}` puts it into"
+            " a lake"
+        )
+    schema = near_schema(view_schema(name))
+    if schema is not None:
+        return (
+            f"there is no {name} here; did you mean {view_name(schema)}? Where a lake lacks it,"
+            f" `batonics lake load FILES --schemas {schema}` puts it there"
+        )
+    return f"there is no {name} here; views have the names of schemas: " + ", ".join(
+        view_name(form) for form in schema_forms()
+    )
+
+
+def _find_schema(name: str) -> str | None:
     try:
-        return found[1], find_schema(view_schema(found[1])).name
+        return find_schema(name).name
     except UsageError:
         return None

@@ -302,7 +302,8 @@ class Lake:
                 DECIMAL(19, 9) ("decimal") or DOUBLE ("float"). A query with a header computes with
                 BIGINT of 1e-9; the columns that the header declares as prices have the unit, and a
                 warning names numbers that it does not declare. A DataWarning names numbers beside
-                prices that cannot be meant in their unit, such as 64.8 beside integers.
+                prices that cannot be meant in their unit, such as 64.8 beside integers. Another
+                says in how many rows `sessions_known` is false.
             include: states that `is_open` of the views counts as open too: "crossed", "closed".
             trusted: the query may read any file and URL; else it reads this lake alone. A warning
                 says that it could.
@@ -321,9 +322,10 @@ class Lake:
             result = database.query(
                 parsed.sql, parsed.bind(parameters), header=parsed, prices=prices
             )
-            if result.note:
+            frame = result.frame()
+            if result.note:  # which the rows may complete
                 warnings.warn(result.note, DataWarning, stacklevel=3)
-            return result.frame()
+            return frame
 
     def check(self, progress: Callable[[int], None] | None = None) -> list[str]:
         """Read every part, and describe each problem in one line.

@@ -166,6 +166,7 @@ class PartCutter:
     Args:
         schema: schema of the rows.
         totals: how many rows there are of each key.
+        own_parts: symbols with many rows have parts of their own.
         open_part: opens the next part.
         end_part: completes a part.
     """
@@ -174,12 +175,14 @@ class PartCutter:
         self,
         schema: Schema,
         totals: Counter[RowKey],
+        own_parts: bool,  # noqa: FBT001 - one caller
         open_part: Callable[[], PartFile],
         end_part: Callable[[PartFile], None],
     ) -> None:
         self._totals, self._open_part, self._end_part = totals, open_part, end_part
         self._rows_max = part_rows_max(schema)
-        self._own_part_rows = max(OWN_PART_ROWS, totals.total() // OWN_PART_SHARE)
+        least = max(OWN_PART_ROWS, totals.total() // OWN_PART_SHARE)
+        self._own_part_rows = least if own_parts else OWN_PART_ROWS_MOST
         self._part: PartFile | None = None
         self._rows, self._last = 0, RowKey(None)  # rows and last key of the part
 
@@ -234,14 +237,19 @@ class PartsWriter:
         schema: schema of the rows.
         directory: directory for the files, until they are moved into the lake.
         prefix: beginning of the names of the parts, unique in the lake.
+        own_parts: symbols with many rows have parts of their own. Commits of a feed have none, so
+            that few files are written however many symbols trade.
 
     Attributes:
         written: path of each complete file and the part that it becomes, in order.
     """
 
-    def __init__(self, schema: Schema, directory: Path, prefix: str) -> None:
+    def __init__(
+        self, schema: Schema, directory: Path, prefix: str, *, own_parts: bool = True
+    ) -> None:
         self.written: list[tuple[Path, Part]] = []
         self._schema, self._directory, self._prefix = schema, directory, prefix
+        self._own_parts = own_parts
         self._days: dict[int | None, RowSorter] = {}  # in the order of their first rows
         self._cutter: PartCutter | None = None
         self._sorters_made = 0
@@ -309,7 +317,11 @@ class PartsWriter:
         sorter = self._days[day]
         totals, blocks = sorter.finish()
         cutter = self._cutter = PartCutter(
-            self._schema, totals, lambda: self._open_part(day, totals), self._end_part
+            self._schema,
+            totals,
+            self._own_parts,
+            lambda: self._open_part(day, totals),
+            self._end_part,
         )
         with write_in_background(cutter.write, BLOCKS_QUEUED_MAX) as enqueue:
             for block in blocks:

@@ -42,7 +42,7 @@ class QueryResult:
         check: called after the last row; it raises LakeError if the rows may be wrong.
 
     Attributes:
-        note: the argument.
+        note: the argument; after the last row also what the rows tell.
         columns: the columns of each frame.
         fixed_prices: the names of columns that are in units of 1e-9.
 
@@ -63,6 +63,7 @@ class QueryResult:
     ) -> None:
         self.note = note
         self._check = check
+        self._sessions = _UnknownSessions()
         self._utc_columns, self._tz = utc_columns, tz
         with sql_errors():
             self._reader = relation.to_arrow_reader(RESULT_BATCH_ROWS)
@@ -92,8 +93,10 @@ class QueryResult:
                 raise
             if batch is None:
                 self._check()
+                self.note = join_notes(self.note, self._sessions.note())
                 return
             frame = self._to_frame(pa.Table.from_batches([batch]))
+            self._sessions.count(frame)
             yield convert_prices(frame, self._kinds, self._prices)
 
     def frame(self) -> pl.DataFrame:
@@ -121,6 +124,35 @@ class QueryResult:
         else:
             return time.cast(pl.Datetime("ns"))
         return time if self._tz == "UTC" else time.dt.convert_time_zone(self._tz)
+
+
+class _UnknownSessions:
+    """Counts rows whose column `sessions_known` is false: closed times may count in them."""
+
+    def __init__(self) -> None:
+        self._rows = self._unknown = 0
+
+    def count(self, frame: pl.DataFrame) -> None:
+        """Count the rows of a frame."""
+        if frame.schema.get("sessions_known") == pl.Boolean:
+            self._rows += len(frame)
+            self._unknown += int((~frame["sessions_known"]).sum())
+
+    def note(self) -> str:
+        """A line about these rows; empty: there is none."""
+        if not self._unknown:
+            return ""
+        return (
+            f"sessions_known is false in {self._unknown:,} of {self._rows:,} rows: no status and no"
+            " session says when the market was open, so times without trading, such as a daily"
+            " break, count in them; --session and --statuses of `lake load` (for files, of `query"
+            " --from`) say it"
+        )
+
+
+def join_notes(*notes: str) -> str:
+    """Notes as one line."""
+    return "; ".join(filter(None, notes))
 
 
 def _next_batch(reader: pa.RecordBatchReader) -> pa.RecordBatch | None:

@@ -33,7 +33,7 @@ from typing import NamedTuple
 
 import duckdb
 
-from batonics.frames.columns.book_state import check_include
+from batonics.frames.columns.book_state import BOOK_STATUS, check_include
 from batonics.frames.schemas.table import find_schema
 from batonics.lake.catalog import loaded_schemas
 from batonics.lake.connection import (
@@ -48,7 +48,7 @@ from batonics.lake.lineage import find_lineage
 from batonics.lake.part import Part
 from batonics.lake.part_search import NO_FILTER, RowFilter, find_time_span
 from batonics.lake.query_file import QueryFile
-from batonics.lake.query_result import QueryResult
+from batonics.lake.query_result import QueryResult, join_notes
 from batonics.lake.record_span import find_record_span, replace_record_spans
 from batonics.lake.row_filters import check_row_filter
 from batonics.lake.session_spans import replace_sessions
@@ -57,6 +57,7 @@ from batonics.lake.storage import Store, open_store
 from batonics.lake.unit_notes import UNIT_NOTE, number_note, undeclared_note
 from batonics.lake.view_files import ChosenParts, PartsBySchema, ViewFiles
 from batonics.lake.views import view_name, view_statement
+from batonics.model.answers import AnswerWarning
 from batonics.model.errors import UsageError
 from batonics.model.prices import PriceUnit
 from batonics.model.times import format_time
@@ -165,12 +166,15 @@ class LakeDatabase:
                 lambda connection: self._plan(connection, binder, sql, parameters or {}, unit)
             )
             prices, values, chosen = planned.prices, planned.values, planned.chosen
-            parts_read, note = _flatten(chosen.parts), planned.note
+            parts_read = _flatten(chosen.parts)
+            note = join_notes(planned.note, _default_sessions_note(header, parameters or {}))
             self.files_read = len(parts_read)
             self._store.fetch(parts_read, self._verifier)
             check = partial(self._verifier.check_unchanged, self._store.local_root, parts_read)
             with _check_after_error(check):
-                relation = self._open_views(sql, planned).sql(sql, params=values or None)
+                connection = self._open_views(sql, planned)
+                note = join_notes(note, _cold_note(connection, sql, chosen))
+                relation = connection.sql(sql, params=values or None)
                 columns = zip(relation.columns, planned.instants, strict=False)
                 utc_columns = {name for name, is_instant in columns if is_instant}
                 if header is None or not has_header:
@@ -178,7 +182,7 @@ class LakeDatabase:
                         relation, utc_columns=utc_columns, tz=tz, note=note, check=check
                     )
                 if prices != "fixed":
-                    note = _join_notes(note, undeclared_note(relation, header))
+                    note = join_notes(note, undeclared_note(relation, header))
                 return QueryResult(
                     relation,
                     utc_columns=utc_columns.union(header.time_columns()),
@@ -215,7 +219,7 @@ class LakeDatabase:
         chosen = self._files.choose(connection, sql, values, schemas, views)
         is_empty = not any(chosen.parts.values())
         missing = self._describe_missing(connection, schemas) if is_empty else ""
-        note = _join_notes(TRUSTED_NOTE if self._trusted else "", unit_note, missing, chosen.note)
+        note = join_notes(TRUSTED_NOTE if self._trusted else "", unit_note, missing, chosen.note)
         return _PlannedQuery(values, lineage.instants, prices, views, chosen, note)
 
     def _open_views(self, sql: str, planned: _PlannedQuery) -> duckdb.DuckDBPyConnection:
@@ -311,8 +315,51 @@ def find_named_schemas(sql: str, schemas: Iterable[str]) -> list[str]:
     return sorted(schema for schema in schemas if view_name(schema) in words)
 
 
-def _join_notes(*notes: str) -> str:
-    return "; ".join(filter(None, notes))
+def _cold_note(connection: duckdb.DuckDBPyConnection, sql: str, chosen: ChosenParts) -> str:
+    """A note that rows which the query can read are of cold books; empty: none, or it asks itself.
+
+    The statistics of row groups exclude files without such rows.
+    """
+    if re.search(rf"\b{BOOK_STATUS}\b", sql, re.IGNORECASE):
+        return ""
+    cold = [
+        view_name(schema)
+        for schema, parts in chosen.parts.items()
+        if parts
+        and _has_book_status(schema)
+        and _has_cold_rows(connection, view_name(schema), chosen.symbols.get(schema, ()))
+    ]
+    if not cold:
+        return ""
+    return f"cold: rows of {', '.join(cold)}: {AnswerWarning.COLD.meaning} ({BOOK_STATUS})"
+
+
+def _has_cold_rows(
+    connection: duckdb.DuckDBPyConnection, view: str, symbols: Sequence[str]
+) -> bool:
+    """Whether a view has rows of cold books, of any of the symbols; empty: of all."""
+    sql = f"SELECT 1 FROM {view} WHERE {BOOK_STATUS} = '{AnswerWarning.COLD}'"  # noqa: S608
+    if symbols:
+        sql += " AND list_contains($symbols, symbol::VARCHAR)"
+    values = {"symbols": list(symbols)} if symbols else None
+    # A result that is not fetched whole would block the connection.
+    return bool(connection.execute(f"{sql} LIMIT 1", values).fetchall())
+
+
+def _has_book_status(schema: str) -> bool:
+    return BOOK_STATUS in find_schema(schema).lake_columns
+
+
+def _default_sessions_note(header: QueryFile | None, values: Mapping[str, object]) -> str:
+    """What stands in for the sessions that nobody gave; empty: they were given."""
+    for param in header.params if header is not None else ():
+        given = getattr(values.get(param.name), "name", None)
+        if param.type == "SESSIONS" and given is not None and given == param.default:
+            return (
+                f"the parameter {param.name} is not given, and {given} stands in for the sessions"
+                f" of the market: give it, such as {param.name}=CMES"
+            )
+    return ""
 
 
 def _flatten(parts: PartsBySchema) -> list[Part]:

@@ -131,6 +131,7 @@ class IngestLoop:
             InputError: with `once`, the connection failed or was lost.
         """
         backoff = Backoff(self._settings)
+        self._log.info("connecting", source=str(self._source))
         warm_up()
         if self._publisher is not None:
             self._publisher.publish_all()  # recorded books are served before the feed is there
@@ -148,7 +149,9 @@ class IngestLoop:
             if self._publisher is not None:
                 self._publisher.close()
             os.close(self._wake_reader)
-            os.close(self.wake)
+            # A late call of `stop` must not write to a file that has the number by then.
+            wake, self.wake = self.wake, NO_DESCRIPTOR
+            os.close(wake)
 
     # ------------------------------------------------------------------ connections
 

@@ -22,6 +22,7 @@ from batonics.book.engine import BookEngine
 from batonics.codec.dbn import encode_records
 from batonics.codec.messages import write_symbol_mapping
 from batonics.codec.metadata import STYPE_RAW_SYMBOL, Metadata, encode_metadata
+from batonics.live.child_signals import signals_left_to_parent
 from batonics.model.mbo import Action, Flag, MboBatch, copy_batch, record_keys
 from batonics.model.symbols import MappingInterval
 from batonics.settings.loader import environment_without_secrets
@@ -44,12 +45,10 @@ class LakeOutput:
         self.failure: str | None = None
         self._settings = settings
         self._log = logger("live")
-        self._process = subprocess.Popen(  # noqa: S603 - our own program
-            command,
-            stdin=subprocess.PIPE,
-            env=environment_without_secrets(),
-            process_group=0,  # ^C does not reach it: it ends when its input does
-        )
+        with signals_left_to_parent():  # it ends when its input does
+            self._process = subprocess.Popen(  # noqa: S603 - our own program
+                command, stdin=subprocess.PIPE, env=environment_without_secrets()
+            )
         self._queue: Queue[bytes | None] = Queue()
         self._queued = self._written = 0  # bytes
         self._suspect_keys = np.empty(0, np.int64)  # books that are not complete since a gap

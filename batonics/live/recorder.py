@@ -34,6 +34,7 @@ from batonics.codec.framing import Framing
 from batonics.codec.metadata import encode_metadata
 from batonics.live.feed_handler import FeedHandler
 from batonics.live.protocol import FeedState
+from batonics.live.recorded_statuses import STATUSES_KEY, read_statuses, write_statuses
 from batonics.live.recording_digests import (
     DIGEST_SUFFIX,
     CheckedFile,
@@ -267,6 +268,7 @@ class FeedRecorder:
             "place": list(handler.position),
             "data": list(handler.data),
             "symbols": [list(interval) for interval in handler.symbols.intervals()],
+            STATUSES_KEY: write_statuses(handler.status_records.values()),
         }
         return self._directory / CHECKPOINT_NAME, checkpoint.capture(handler.engine, extra)
 
@@ -377,10 +379,12 @@ def _load_checkpoint(handler: FeedHandler, path: Path) -> int:
         counts = checkpoint.read_integers(extra, "counts", 2)
         times = checkpoint.read_integers(extra, "data", 2, are_times=True)
         symbols = checkpoint.read_symbols(extra)
+        statuses = read_statuses(extra)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}; remove it to start again") from None
     connection, records = counts
     handler.restore(engine, FeedPosition(*place), records, DataSpan(*times))
+    handler.status_records.update(statuses)
     for interval in symbols:
         handler.names.add(interval)
     return int(connection)

@@ -6,8 +6,10 @@ would mean nothing is an error instead.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
+from itertools import chain
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -27,6 +29,7 @@ class AnswerWarning(StrEnum):
     STALE = "stale"
     CROSSED = "crossed"
     CLOSED = "closed"
+    OFF_TICK = "off_tick"
 
     @property
     def meaning(self) -> str:
@@ -36,10 +39,13 @@ class AnswerWarning(StrEnum):
 
 _MEANINGS = {
     AnswerWarning.AFTER_DATA: "the time is after the last record: the book is the last known one",
-    AnswerWarning.COLD: "the book began mid-session: orders and levels may be missing",
+    AnswerWarning.COLD: "the book began mid-session, without a clear or a snapshot: orders and"
+    " levels may be missing",
     AnswerWarning.STALE: "records are missing: the feed flagged a gap",
     AnswerWarning.CROSSED: "the bid is above the ask: the market is not in continuous trading",
     AnswerWarning.CLOSED: "the market does not trade at that time: it is closed, halted or opening",
+    AnswerWarning.OFF_TICK: "the price is no multiple of the tick, by the definition of the"
+    " instrument or by all prices in the book: the venue would refuse the order",
 }
 
 
@@ -159,6 +165,19 @@ class AsOf(NamedTuple):
         is_after = self.at_ns is not None and until_ns is not None and self.at_ns > until_ns
         return [AnswerWarning.AFTER_DATA] if is_after else []
 
+    def describe_warnings(self, of_books: Sequence[Iterable[AnswerWarning]]) -> list[str]:
+        """A line for each kind of warning: those of all books, and how many books have another.
+
+        Args:
+            of_books: the warnings of each book's own state (`book_warnings`).
+        """
+        lines = [
+            f"{warning}: {warning.meaning}; {self.data.describe()}" for warning in self.warnings()
+        ]
+        counts = Counter(chain.from_iterable(of_books))
+        kinds = (warning for warning in AnswerWarning if counts[warning])
+        return lines + [describe_books(kind, counts[kind], len(of_books)) for kind in kinds]
+
     def document(self) -> dict[str, Any]:
         """The keys that JSON documents of books begin with."""
         at = None if self.at_ns is None else format_time(self.at_ns)
@@ -167,6 +186,12 @@ class AsOf(NamedTuple):
 
 END_OF_DATA = AsOf()
 """Books at the end of records whose times are not known."""
+
+
+def describe_books(warning: AnswerWarning, count: int, book_count: int) -> str:
+    """A line that says how many books of an answer have a warning, in the words of every door."""
+    books = "book" if book_count == 1 else "books"
+    return f"{warning}: {count:,} of {book_count:,} {books}: {warning.meaning}"
 
 
 def book_warnings(

@@ -41,6 +41,7 @@ class DamagedInputError(InputError):
         byte_offset: offset of the damage in the (decompressed) stream.
         record_index: the number of whole records before the damage; None within metadata.
         source: the name of the input; None if unknown.
+        advice: what the caller can do, for the message; empty: nothing.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class DamagedInputError(InputError):
         self.byte_offset = byte_offset
         self.record_index = record_index
         self.source = source
+        self.advice = ""
         super().__init__(reason)
 
     def __str__(self) -> str:
@@ -62,7 +64,8 @@ class DamagedInputError(InputError):
         if self.record_index is not None:
             where += f", record {self.record_index}"
         prefix = f"{self.source}: " if self.source else ""
-        return f"{prefix}{where}: {self.reason}"
+        advice = f"; {self.advice}" if self.advice else ""
+        return f"{prefix}{where}: {self.reason}{advice}"
 
 
 class DataWarning(UserWarning):

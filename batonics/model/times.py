@@ -31,14 +31,21 @@ _UNIT_NS = {
 }
 
 
-def format_time(ts_ns: int) -> str | None:
-    """ISO 8601 with nine decimals and Z; UNDEF_TIMESTAMP has no text: None."""
+def format_time(ts_ns: int, time_zone: str = "UTC") -> str | None:
+    """ISO 8601 with nine decimals, and Z or the offset; UNDEF_TIMESTAMP has no text: None.
+
+    Raises:
+        UsageError: there is no such time zone.
+    """
     if ts_ns == UNDEF_TIMESTAMP:
         return None
     seconds, nanos = divmod(ts_ns, NS_PER_S)
     # By timedelta, since utcfromtimestamp uses a float on some platforms.
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{nanos:09d}Z"
+    if time_zone == "UTC":
+        return f"{moment:%Y-%m-%dT%H:%M:%S}.{nanos:09d}Z"
+    local = moment.astimezone(find_time_zone(time_zone))
+    return f"{local:%Y-%m-%dT%H:%M:%S}.{nanos:09d}{local.isoformat()[19:]}"
 
 
 def describe_bounds(start_ns: int | None, end_ns: int | None) -> str:

@@ -1,40 +1,72 @@
-"""The reference for books: orders and levels derived from the records by sorting and shifting.
+"""The reference for books: an implementation of its own of orders, levels and statuses.
 
-The rule here: the derivation shares nothing with the fold: no table, no ladder, no delta, not even
-the numbers of books. So where the two agree, two independent derivations have the same result.
-
-From one derivation to the next, three frames are kept: the live orders, which become rows before
-all others; the levels of top-of-book records; and one row for each book.
+The rule here: nothing is shared with the fold: no table, no ladder, no delta, not even the numbers
+of books. The fold keeps priorities and sorted runs; here orders stand in linked lists, and levels
+are the sums of their orders (`node_kernels.py`). So where the two agree, two independent
+implementations of the rules (`witness_kernels.py`) have the same result.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from batonics.model.mbo import (
-    UNDEF_ORDER_SIZE,
-    UNDEF_PRICE,
-    Action,
-    DayStart,
-    Flag,
-    MboBatch,
-    Side,
+from batonics.model.mbo import DayStart, MboBatch
+from batonics.reference import node_kernels, witness_kernels
+from batonics.reference.node_kernels import (
+    FREE_NODE,
+    W_BOOK_WORDS,
+    W_BOOKS,
+    W_FREE_LEVELS,
+    W_FREE_ORDERS,
+    W_FRESH_LEVEL,
+    W_FRESH_ORDER,
+    W_HAS_TOPS,
+    W_ID,
+    W_KEY,
+    W_LAST_NS,
+    W_LEVEL,
+    W_LEVEL_WORDS,
+    W_ORDER_WORDS,
+    W_OWNER,
+    W_PRICE,
+    W_QUEUED,
+    W_RECORDS,
+    W_SINCE,
+    W_SIZE,
+    W_SNAPSHOT_OPEN,
+    W_STATUS,
+    W_TOP_PRICE,
+    W_TOP_SIZE,
+    W_TOTALS,
+    W_TOUCHED_NODES,
+    W_WAS_COLD,
+    W_WAS_STALE,
+    Witness,
 )
-from batonics.reference.orders import (
-    ASK_CLEARS,
-    BID_CLEARS,
-    LIVE_ORDERS_SCHEMA,
-    ORDER_RECORDS_SCHEMA,
-    live_orders,
-    order_records,
+from batonics.reference.witness_kernels import W_COLD, W_STALE, W_SYNCED, WitnessRecords
+
+SLICE_ROWS = 8_192
+"""Records that are applied between two looks for room."""
+TOUCHED_MAX = 1 << 18
+"""Changed orders and levels that wait for a check; more are forgotten, which bounds the memory."""
+
+STATUS_NAMES = {W_COLD: "cold", W_SYNCED: "synced", W_STALE: "stale"}
+
+LIVE_ORDERS_SCHEMA = pl.Schema(
+    {
+        "key": pl.Int64(),  # publisher_id << 32 | instrument_id (rule 1)
+        "order_id": pl.UInt64(),
+        "side": pl.Int64(),  # 0 bid, 1 ask
+        "price": pl.Int64(),
+        "size": pl.Int64(),
+        "queued": pl.Int64(),  # the row of the record that put it at the back of its level
+    }
 )
-
-GATHER_ROWS = 1 << 17
-"""The maximum number of records of one derivation, which bounds the memory."""
-
-COLD_STATUS, SYNCED_STATUS, STALE_STATUS = "cold", "synced", "stale"
-
+"""Live orders, sorted by key and order_id."""
 DERIVED_LEVELS_SCHEMA = pl.Schema(
     dict.fromkeys(["key", "side", "price", "size", "count"], pl.Int64())
 )
@@ -46,272 +78,204 @@ DERIVED_BOOKS_SCHEMA = pl.Schema(
         "since": pl.Int64(),  # the row of the record that set the status; null: none did
         "was_cold": pl.Boolean(),  # the book was cold while it had records
         "was_stale": pl.Boolean(),
+        "has_tops": pl.Boolean(),  # it has had a top-of-book record
+        "records": pl.Int64(),
+        "last_ns": pl.UInt64(),  # the ts_recv of its last record that has one; 0: none has
     }
 )
-
-_RECORDS_SCHEMA = pl.Schema(
-    {
-        "row": pl.Int64(),
-        "key": pl.Int64(),
-        "order_id": pl.UInt64(),
-        "action": pl.UInt8(),
-        "side": pl.UInt8(),
-        "price": pl.Int64(),
-        "size": pl.Int64(),
-        "flags": pl.UInt8(),
-    }
-)
-
-
-def _flag(flag: Flag) -> pl.Expr:
-    return pl.col("flags") & int(flag) != 0
-
-
-def _action(*actions: Action) -> pl.Expr:
-    return pl.any_horizontal(pl.col("action") == int(action) for action in actions)
-
-
-_TWO_SIDED = (pl.col("side") == int(Side.BID)) | (pl.col("side") == int(Side.ASK))
-_PRICED = pl.col("price") != UNDEF_PRICE
-_SIZED = pl.col("size") != UNDEF_ORDER_SIZE
 
 
 class DerivedBooks:
     """The books of a stream of records, derived without the engine.
 
     `add` takes the records in order, in batches of any size. All results are as of the last record.
+
+    Attributes:
+        witness: the memory of the kernels.
+        has_forgotten: changes since the last check are not known; all books have to be compared.
     """
 
     def __init__(self) -> None:
+        self.has_forgotten = False
         self._rows = 0
-        self._gathered: list[pl.DataFrame] = []
-        self._gathered_rows = 0
-        self._orders = pl.DataFrame(schema=LIVE_ORDERS_SCHEMA)
-        self._tops = pl.DataFrame(schema=DERIVED_LEVELS_SCHEMA)
-        self._books = pl.DataFrame(schema=DERIVED_BOOKS_SCHEMA)
+        totals = np.zeros(W_TOTALS, np.int64)
+        totals[W_FRESH_ORDER] = totals[W_FRESH_LEVEL] = 1
+        self.witness = Witness(
+            orders=_free_nodes(2 * SLICE_ROWS, W_ORDER_WORDS),
+            order_buckets=np.zeros(2 * SLICE_ROWS, np.int64),
+            levels=_free_nodes(4 * SLICE_ROWS, W_LEVEL_WORDS),
+            level_buckets=np.zeros(4 * SLICE_ROWS, np.int64),
+            books=np.zeros(2 * SLICE_ROWS * W_BOOK_WORDS, np.int64),
+            book_buckets=np.zeros(2 * SLICE_ROWS, np.int64),
+            touched_books=np.zeros(2 * SLICE_ROWS, np.int64),
+            totals=totals,
+        )
+
+    @property
+    def live_nodes(self) -> int:
+        """The number of orders and levels, with those that wait for a check."""
+        totals = self.witness.totals
+        orders = totals[W_FRESH_ORDER] - totals[W_FREE_ORDERS]
+        return int(orders + totals[W_FRESH_LEVEL] - totals[W_FREE_LEVELS])
 
     def add(self, batch: MboBatch) -> None:
-        """Add records; the columns that are needed are copied."""
+        """Add records."""
         if isinstance(batch, DayStart):
-            self._start_day()
-        for start in range(0, len(batch.action), GATHER_ROWS):
-            records = _copy_records(batch, start, self._rows)
-            self._rows += records.height
-            self._gathered_rows += records.height
-            self._gathered.append(records)
-            if self._gathered_rows >= GATHER_ROWS:
-                self._update()
+            witness_kernels.start_witness_day(self.witness)
+        columns = [_read_only(getattr(batch, name)) for name in WitnessRecords._fields[1:]]
+        records = WitnessRecords(_read_only(batch.ts_recv.view(np.int64)), *columns)
+        for start in range(0, len(batch.action), SLICE_ROWS):
+            stop = min(start + SLICE_ROWS, len(batch.action))
+            self._make_room(stop - start)
+            witness_kernels.follow_records(self.witness, records, start, stop, self._rows)
+            if self.witness.totals[W_TOUCHED_NODES] > TOUCHED_MAX:
+                self.forget_changes()
+                self.has_forgotten = True
+        self._rows += len(batch.action)
 
-    def _start_day(self) -> None:
-        """Begin the stream of a new day (rule 21): every book is cold, and open snapshots end."""
-        self._update()
-        self._books = self._books.with_columns(
-            snapshot_open=pl.lit(value=False),
-            status=pl.lit(COLD_STATUS),
-            since=pl.lit(None, pl.Int64),
-        )
+    def forget_changes(self) -> None:
+        """Forget what has changed: all books have been compared."""
+        node_kernels.release_all(self.witness)
+        self.has_forgotten = False
 
     def orders(self) -> pl.DataFrame:
         """One row of `LIVE_ORDERS_SCHEMA` for each live order."""
-        self._update()
-        return self._orders
+        witness = self.witness
+        words = witness.orders.reshape(-1, W_ORDER_WORDS)
+        words = words[(words[:, W_OWNER] != FREE_NODE) & (words[:, W_SIZE] > 0)]
+        owner = words[:, W_OWNER]
+        return pl.DataFrame(
+            {
+                "key": self._book_words()[owner >> 1, W_KEY],
+                "order_id": words[:, W_ID].copy().view(np.uint64),
+                "side": owner & 1,
+                "price": witness.levels[words[:, W_LEVEL] * W_LEVEL_WORDS + W_PRICE],
+                "size": words[:, W_SIZE].copy(),
+                "queued": words[:, W_QUEUED].copy(),
+            },
+            LIVE_ORDERS_SCHEMA,
+        ).sort("key", "order_id")
 
     def levels(self) -> pl.DataFrame:
-        """One row of `DERIVED_LEVELS_SCHEMA` for each level; top-of-book levels count 0."""
-        self._update()
+        """One row of `DERIVED_LEVELS_SCHEMA` for each level; top-of-book levels count 0.
+
+        They are summed anew from their orders.
+        """
         level = ["key", "side", "price"]
-        of_orders = self._orders.group_by(level).agg(
-            pl.col("size").sum(), pl.len().cast(pl.Int64).alias("count")
+        of_orders = (
+            self.orders()
+            .group_by(level)
+            .agg(pl.col("size").sum(), pl.len().cast(pl.Int64).alias("count"))
         )
         return (
-            pl.concat([of_orders, self._tops])
+            pl.concat([of_orders, *(self._tops(side) for side in range(2))])
             .group_by(level)
             .agg(pl.col("size").sum(), pl.col("count").sum())
         )
 
+    def _tops(self, side: int) -> pl.DataFrame:
+        """The top-of-book levels of a side, one row of `DERIVED_LEVELS_SCHEMA` each."""
+        words = self._book_words()
+        words = words[words[:, W_TOP_SIZE + side] > 0]
+        return pl.DataFrame(
+            {
+                "key": words[:, W_KEY].copy(),
+                "side": np.full(len(words), side),
+                "price": words[:, W_TOP_PRICE + side].copy(),
+                "size": words[:, W_TOP_SIZE + side].copy(),
+                "count": np.zeros(len(words), np.int64),
+            },
+            DERIVED_LEVELS_SCHEMA,
+        )
+
     def books(self) -> pl.DataFrame:
         """One row of `DERIVED_BOOKS_SCHEMA` for each book."""
-        self._update()
-        return self._books
-
-    def _update(self) -> None:
-        """Update the kept frames with the gathered records."""
-        if not self._gathered:
-            return
-        records = pl.concat(self._gathered)
-        self._gathered, self._gathered_rows = [], 0
-        marked = _mark_effects(records, self._books).collect(engine="in-memory")
-        clears = (
-            marked.lazy()
-            .filter(pl.col(BID_CLEARS) | pl.col(ASK_CLEARS))
-            .collect(engine="in-memory")
+        words = self._book_words()
+        since = words[:, W_SINCE].copy()
+        return pl.DataFrame(
+            {
+                "key": words[:, W_KEY].copy(),
+                "snapshot_open": words[:, W_SNAPSHOT_OPEN] == 1,
+                "status": [STATUS_NAMES[status] for status in words[:, W_STATUS].tolist()],
+                "since": pl.Series(since).set(pl.Series(since < 0), None),
+                "was_cold": words[:, W_WAS_COLD] == 1,
+                "was_stale": words[:, W_WAS_STALE] == 1,
+                "has_tops": words[:, W_HAS_TOPS] == 1,
+                "records": words[:, W_RECORDS].copy(),
+                "last_ns": words[:, W_LAST_NS].copy().view(np.uint64),
+            },
+            DERIVED_BOOKS_SCHEMA,
         )
-        self._orders = _update_orders(marked, clears, self._orders)
-        self._tops = _update_tops(clears, self._tops)
-        self._books = _update_books(marked, self._books)
 
+    def _book_words(self) -> NDArray[np.int64]:
+        words = self.witness.books[: self.witness.totals[W_BOOKS] * W_BOOK_WORDS]
+        return words.reshape(-1, W_BOOK_WORDS)
 
-def _copy_records(batch: MboBatch, start: int, rows_before: int) -> pl.DataFrame:
-    """Copies of at most GATHER_ROWS records from `start` on."""
-    rows = slice(start, start + GATHER_ROWS)
-    key = batch.publisher_id[rows].astype(np.int64) << 32 | batch.instrument_id[rows]
-    first = rows_before
-    return pl.DataFrame(
-        {
-            "row": np.arange(first, first + len(key)),
-            "key": key,
-            "order_id": batch.order_id[rows].copy(),
-            "action": batch.action[rows].copy(),
-            "side": batch.side[rows].copy(),
-            "price": batch.price[rows].copy(),
-            "size": batch.size[rows].astype(np.int64),
-            "flags": batch.flags[rows].copy(),
-        },
-        _RECORDS_SCHEMA,
-    )
+    # ------------------------------------------------------------------ room
 
+    def _make_room(self, rows: int) -> None:
+        """Make room for what so many records may bring."""
+        totals = self.witness.totals
+        if _room(totals, W_FRESH_ORDER, self.witness.orders, W_ORDER_WORDS) < rows:
+            self._grow_orders()
+        # A record may bring a level and a top, and touch the tops of both sides.
+        while _room(totals, W_FRESH_LEVEL, self.witness.levels, W_LEVEL_WORDS) < 3 * rows:
+            self._grow_levels()
+        if len(self.witness.books) // W_BOOK_WORDS < totals[W_BOOKS] + rows:
+            self._grow_books()
 
-# ---------------------------------------------------------------------- clears and statuses
+    def grow(self) -> None:
+        """Grow every table, as a longer stream does."""
+        self._grow_orders()
+        self._grow_levels()
+        self._grow_books()
 
+    def _grow_orders(self) -> None:
+        orders = _grown_nodes(self.witness.orders, W_ORDER_WORDS)
+        buckets = np.zeros(2 * len(self.witness.order_buckets), np.int64)
+        node_kernels.fill_buckets(orders, W_ORDER_WORDS, buckets)
+        self.witness = self.witness._replace(orders=orders, order_buckets=buckets)
 
-def _mark_effects(records: pl.DataFrame, books: pl.DataFrame) -> pl.LazyFrame:
-    """The records with their effects on whole books.
+    def _grow_levels(self) -> None:
+        levels = _grown_nodes(self.witness.levels, W_LEVEL_WORDS)
+        buckets = np.zeros(2 * len(self.witness.level_buckets), np.int64)
+        node_kernels.fill_buckets(levels, W_LEVEL_WORDS, buckets)
+        self.witness = self.witness._replace(levels=levels, level_buckets=buckets)
 
-    The columns added: snapshot_open (after the record), is_top (whether it is a top-of-book record
-    that counts), bid and ask (whether it first clears that side), and status (the status that it
-    sets, or null).
-    """
-    open_keys = books.filter("snapshot_open")["key"]
-    was_open = pl.col("key").is_in(open_keys.implode())
-    # Rule 14. A record that neither opens nor ends a snapshot leaves it unchanged.
-    starts = _flag(Flag.SNAPSHOT) & _action(Action.ADD, Action.CLEAR)
-    ends = ~_flag(Flag.SNAPSHOT) | _flag(Flag.LAST)
-    opening = pl.when(ends).then(statement=False).when(starts).then(statement=True)
-    is_open = pl.col("opening").forward_fill().over("key").fill_null(was_open)
-    opens = starts & ~pl.col("snapshot_open").shift().over("key").fill_null(was_open)
-    # Rule 13, after rule 15.
-    empties = ~_PRICED | (pl.col("size") == 0)
-    is_top = (
-        _flag(Flag.TOB)
-        & ~_flag(Flag.MBP)
-        & _action(Action.ADD, Action.MODIFY, Action.MODIFY_PARTIAL)
-        & _TWO_SIDED
-        & (empties | _SIZED)
-    )
-    whole_book = _action(Action.CLEAR) | (pl.col("opens") & _action(Action.ADD))
-    own = pl.col("side")
-    return (
-        records.lazy()
-        .with_columns(opening=opening, is_top=is_top)
-        .with_columns(snapshot_open=is_open)
-        .with_columns(opens=opens)
-        .with_columns(
-            (whole_book | (pl.col("is_top") & (own == int(Side.BID)))).alias(BID_CLEARS),
-            (whole_book | (pl.col("is_top") & (own == int(Side.ASK)))).alias(ASK_CLEARS),
-            # Rule 17, for an R too.
-            status=pl.when(_flag(Flag.MAYBE_BAD_BOOK))
-            .then(pl.lit(STALE_STATUS))
-            .when(_action(Action.CLEAR) | pl.col("opens"))
-            .then(pl.lit(SYNCED_STATUS)),
+    def _grow_books(self) -> None:
+        witness = self.witness
+        books = _with_zeros(witness.books)
+        buckets = np.zeros(2 * len(witness.book_buckets), np.int64)
+        node_kernels.fill_book_buckets(books, int(witness.totals[W_BOOKS]), buckets)
+        self.witness = witness._replace(
+            books=books,
+            book_buckets=buckets,
+            touched_books=_with_zeros(witness.touched_books),
         )
-    )
 
 
-def _update_books(marked: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
-    """The books after the records."""
-    gives = pl.col("status").is_not_null()
-    last = marked.lazy().group_by("key").agg(pl.col("snapshot_open").last(), pl.col("row").first())
-    marks = (
-        marked.lazy()
-        .filter(gives)
-        .group_by("key")
-        .agg(
-            pl.col("status").last(),
-            pl.col("row").last().alias("since"),
-            pl.col("row").first().alias("first_mark"),
-            (pl.col("status") == STALE_STATUS).any().alias("was_stale"),
-        )
-    )
-    was_cold = pl.col("status_before").fill_null(COLD_STATUS) == COLD_STATUS
-    unmarked = pl.col("row") < pl.col("first_mark")
-    return (
-        last.join(marks, on="key", how="left")
-        .join(before.lazy(), on="key", how="full", coalesce=True, suffix="_before")
-        .select(
-            "key",
-            pl.coalesce("snapshot_open", "snapshot_open_before"),
-            pl.coalesce("status", "status_before", pl.lit(COLD_STATUS)),
-            pl.coalesce("since", "since_before"),
-            was_cold=pl.col("was_cold").fill_null(value=False)
-            | (pl.col("row").is_not_null() & was_cold & unmarked.fill_null(value=True)),
-            was_stale=pl.col("was_stale").fill_null(value=False)
-            | pl.col("was_stale_before").fill_null(value=False),
-        )
-        .collect(engine="in-memory")
-    )
+def _room(totals: NDArray[np.int64], fresh: int, nodes: NDArray[np.int64], words: int) -> int:
+    """How many nodes can be taken; `fresh` is the first word of their kind in the totals."""
+    return int(len(nodes) // words - totals[fresh] + totals[fresh + 2])
 
 
-def _update_tops(clears: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
-    """The levels of top-of-book records: the level that the last clear of each side has set."""
-    exists = pl.col("is_top") & _PRICED & (pl.col("size") > 0)
-    last = pl.concat(
-        [
-            clears.lazy()
-            .filter(name)
-            .group_by("key")
-            .agg(pl.all().last())
-            .select(
-                "key",
-                pl.lit(side, pl.Int64).alias("side"),
-                "price",
-                "size",
-                pl.lit(0, pl.Int64).alias("count"),
-                exists=exists & (pl.col("side") == int(code)),
-            )
-            for side, (name, code) in enumerate([(BID_CLEARS, Side.BID), (ASK_CLEARS, Side.ASK)])
-        ]
-    )
-    kept = before.lazy().join(last, on=["key", "side"], how="anti")
-    return pl.concat([kept, last.filter("exists").drop("exists")]).collect(engine="in-memory")
+def _free_nodes(count: int, words: int) -> NDArray[np.int64]:
+    nodes = np.zeros(count * words, np.int64)
+    nodes[W_OWNER::words] = FREE_NODE
+    return nodes
 
 
-# ---------------------------------------------------------------------- orders
+def _grown_nodes(nodes: NDArray[np.int64], words: int) -> NDArray[np.int64]:
+    """The nodes with as many free ones behind them."""
+    return np.concatenate([nodes, _free_nodes(len(nodes) // words, words)])
 
 
-def _update_orders(
-    marked: pl.DataFrame, clears: pl.DataFrame, before: pl.DataFrame
-) -> pl.DataFrame:
-    """The live orders after the records."""
-    totals = clears.lazy().group_by("key").agg(pl.col(BID_CLEARS, ASK_CLEARS).sum().cast(pl.Int64))
-    carried = (
-        before.lazy()
-        .join(totals, on="key", how="left", maintain_order="left")
-        .with_columns(pl.col(BID_CLEARS, ASK_CLEARS).fill_null(0))
-    )
-    rows = pl.concat([order_records(carried), _select_order_records(marked)])
-    return live_orders(rows).collect(engine="in-memory")
+def _with_zeros(array: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.concatenate([array, np.zeros_like(array)])
 
 
-def _select_order_records(marked: pl.DataFrame) -> pl.LazyFrame:
-    """The records that may change an order (rules 6 to 9, 13, 15, 19)."""
-    adds, cancels = _action(Action.ADD), _action(Action.CANCEL)
-    complete = _TWO_SIDED & _PRICED & _SIZED & (~adds | (pl.col("size") > 0))
-    changes = (_action(Action.ADD, Action.MODIFY) & complete) | cancels
-    is_order = (changes | _action(Action.MODIFY_PARTIAL)) & ~_flag(Flag.MBP) & ~_flag(Flag.TOB)
-    after = pl.col(BID_CLEARS, ASK_CLEARS).cum_sum(reverse=True).over("key") - pl.col(
-        BID_CLEARS, ASK_CLEARS
-    )
-    return (
-        marked.lazy()
-        .with_columns(after.cast(pl.Int64))
-        .filter(is_order)
-        .with_columns(
-            side=pl.when(_TWO_SIDED).then((pl.col("side") == int(Side.ASK)).cast(pl.Int64)),
-            price=pl.when(_PRICED, ~cancels).then("price"),
-            size=pl.when(_SIZED, ~cancels).then("size"),
-            taken=pl.when(cancels).then("size").otherwise(0),
-            adds=adds,
-            inserts=complete & ~cancels,
-        )
-        .select(list(ORDER_RECORDS_SCHEMA))
-    )
+def _read_only(column: NDArray[Any]) -> NDArray[Any]:
+    """The column as a contiguous, read-only array: kernels then have one signature."""
+    view = np.ascontiguousarray(column).view()
+    view.flags.writeable = False
+    return view

@@ -104,6 +104,8 @@ async def _answer(request: web.Request, handler: Handler, service: Service) -> w
             error.status, error.detail, title=error.title, headers=error.headers
         )
     except web.HTTPException as error:
+        if error.status == 404:
+            return problem_response(404, "there is no such path; GET / lists them")
         allow = {key: value for key, value in error.headers.items() if key == hdrs.ALLOW}
         return problem_response(error.status, error.reason, headers=allow)
     except Exception:

@@ -10,13 +10,13 @@ import contextlib
 import json
 import os
 import selectors
-import signal
 import socket
 import subprocess
 import sys
 import time
 from dataclasses import dataclass, replace
 
+from batonics.live.child_signals import signals_left_to_parent
 from batonics.model.errors import BatonicsError, OutputError, UsageError
 from batonics.server.config import ServerConfig, check_config
 from batonics.settings.loader import environment_without_secrets
@@ -107,18 +107,13 @@ def _spawn(config: ServerConfig) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-P", "-m", "batonics.server"]
     token = config.settings.token
     document = {"config": config.as_json(), "token": token.reveal() if token else None}
-    # A ^C goes to both processes, and only this one acts on it: the child inherits the blocked
-    # signal, so that it cannot die of one before it ignores it.
-    masked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
+    with signals_left_to_parent():
         process = subprocess.Popen(  # noqa: S603 - this interpreter, our own module
             command,
             stdin=subprocess.PIPE,
             pass_fds=(config.fd, config.ready_fd),
             env=environment_without_secrets(),
         )
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, masked)
     _lower_priority(process.pid, config.settings.niceness)
     assert process.stdin is not None  # noqa: S101 - for mypy: it is a pipe
     # A process that has ended is reported by `_await_ready`.

@@ -59,7 +59,11 @@ def find_book(replica: BookReplica, params: dict[str, str]) -> int:
         parse_uint(params, "instrument_id"),
     )
     if not books:
-        raise ProblemError(404, "No such book", "no book of this name has been seen")
+        # A client that is too early must not take a name for a wrong one.
+        feed = (
+            "" if replica.feed == "live" and replica.book_count else f"; {_describe_feed(replica)}"
+        )
+        raise ProblemError(404, "No such book", f"no book of this name has been seen{feed}")
     if len(books) > 1:
         named = ", ".join(
             f"publisher_id={replica.names[book].publisher_id}"
@@ -68,6 +72,12 @@ def find_book(replica: BookReplica, params: dict[str, str]) -> int:
         )
         raise ProblemError(400, "Which book?", f"{len(books)} books fit: {named}")
     return books[0]
+
+
+def _describe_feed(replica: BookReplica) -> str:
+    """The state of the feed, and how many books it has brought, in words."""
+    source = f" ({replica.source})" if replica.source else ""
+    return f"the feed{source} is {replica.feed}, with {replica.book_count:,} books so far"
 
 
 def parse_uint(params: dict[str, str], key: str) -> int | None:

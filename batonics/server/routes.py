@@ -1,4 +1,4 @@
-"""The HTTP paths /book, /symbols, /healthz, /readyz and /metrics.
+"""The HTTP paths /, /book, /symbols, /healthz, /readyz and /metrics.
 
 The rule here: a response is what was asked for, or a problem (RFC 9457) with the reason.
 """
@@ -55,6 +55,7 @@ def routes(service: Service) -> list[web.RouteDef]:
         return await symbols_page(service, request, pages)
 
     table: dict[str, Callable[[Service, web.Request], Awaitable[web.StreamResponse]]] = {
+        "/": endpoints,
         "/book": book,
         "/symbols": symbols,
         "/healthz": healthz,
@@ -77,6 +78,32 @@ def json_response(document: Any, status: int = 200) -> web.Response:
     """A document as JSON."""
     return web.Response(
         body=payloads.dumps(document), status=status, content_type="application/json"
+    )
+
+
+ENDPOINTS = {
+    "/book": "a book: symbol=, publisher_id=, instrument_id=, depth=N or all, orders=true",
+    "/symbols": "the books: limit=, cursor=",
+    "/ws/bbo": "WebSocket: best bid and offer of books as they change: symbol=",
+    "/ws/snapshot": "WebSocket: levels of books as they change: symbol=, depth=",
+    "/healthz": "whether the feed's process lives",
+    "/readyz": "whether all books are right",
+    "/metrics": "metrics for Prometheus",
+}
+"""What each path answers."""
+
+
+async def endpoints(service: Service, request: web.Request) -> web.Response:
+    """The paths of the server, and the feed."""
+    parse_query(request.query.items(), ())
+    replica = service.replica
+    return json_response(
+        {
+            "feed": replica.feed,
+            "source": replica.source,
+            "books": replica.book_count,
+            "endpoints": ENDPOINTS,
+        }
     )
 
 

@@ -36,6 +36,8 @@ from batonics.sources.connection_limits import limit_by_open_files
 
 SILENCE_POLL_S = 0.5
 """Interval between two checks that ingest is not silent."""
+SIGTERM_GRACE_S = 1.0
+"""The time that ingest has to end first: a signal to the group reaches it too."""
 _BACKLOG = 512
 _ACCEPTED_AT_ONCE = 32
 """Connections that the loop accepts before it looks up. One beyond the limits is closed then."""
@@ -49,7 +51,6 @@ def run(config: ServerConfig) -> int:
 
     A line of JSON on `config.ready_fd` has the address, or the error and its exit code.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # ingest acts on it
     try:
         check_config(config)
         listener = _listen(config)
@@ -106,7 +107,7 @@ def _limit_connections(config: ServerConfig) -> ServerConfig:
 
 
 async def _serve(config: ServerConfig, listener: socket.socket | None) -> None:
-    """Wire the parts, report the start, and serve until ingest ends or SIGTERM comes."""
+    """Wire the parts, report the start, and serve until ingest ends, or a while after SIGTERM."""
     # Logs would overwrite the books on a terminal.
     level = "error" if config.quiet else "info"
     if config.view and sys.stderr.isatty():
@@ -133,7 +134,7 @@ async def _serve(config: ServerConfig, listener: socket.socket | None) -> None:
     service = Service(config, address, replica, link, metrics, logs.logger("server"), rate)
     websockets = WebSocketHandler(service, fanout)
     stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    _stop_after_signal(stop)
     async with contextlib.AsyncExitStack() as stack:
         if listener is not None:
             await _start_http(stack, service, build_app(service, websockets.routes()), listener)
@@ -153,6 +154,13 @@ async def _serve(config: ServerConfig, listener: socket.socket | None) -> None:
         await websockets.close_all(reason)
         log = service.log.error if link.fault else service.log.info
         log("server_ended", reason=reason.text)
+
+
+def _stop_after_signal(stop: asyncio.Event) -> None:
+    """Set the event some time after SIGTERM, the one signal that is not left to ingest alone."""
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, loop.call_later, SIGTERM_GRACE_S, stop.set)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # `launch` has blocked it
 
 
 class _LoopErrors:

@@ -21,6 +21,7 @@ from typing import BinaryIO
 from batonics.codec.framing import Framing
 from batonics.codec.unpacking import Unpacker
 from batonics.model.errors import DamagedInputError, InputError
+from batonics.sources.input_options import SALVAGE_ADVICE
 from batonics.sources.read_ahead import POLL_MS
 
 STDIN = "-"
@@ -164,8 +165,11 @@ class ChunkReader:
                 yield from self._unpacker.feed(data)
             try:
                 self._unpacker.close()
-            except DamagedInputError:
-                if not self._salvage or self.framing is None:
+            except DamagedInputError as error:
+                if self.framing is None:
+                    raise
+                if not self._salvage:
+                    error.advice = SALVAGE_ADVICE
                     raise
                 self.is_cut = True
 

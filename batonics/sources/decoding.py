@@ -26,7 +26,7 @@ from batonics.model.mbo import MboBatch, copy_batch, empty_batch
 from batonics.model.symbols import MappingInterval
 from batonics.settings.loader import current
 from batonics.sources.chunks import CHUNKS_AHEAD_MAX, ChunkReader
-from batonics.sources.input_options import InputOptions
+from batonics.sources.input_options import SALVAGE_ADVICE, InputOptions
 from batonics.sources.read_ahead import read_ahead
 
 BATCHES_AHEAD_MAX = 4
@@ -163,8 +163,11 @@ class InputDecoder:
                 yield self._decoded(decoder, batch)
             decoder.close()
             cut_bytes = 0
-        except DamagedInputError:
-            if not (self._salvage and cut_bytes and decoder.is_salvageable):
+        except DamagedInputError as error:
+            if not (cut_bytes and decoder.is_salvageable):
+                raise
+            if not self._salvage:
+                error.advice = SALVAGE_ADVICE
                 raise
         if cut_bytes or self.reader.is_cut:
             size = f"{cut_bytes} bytes" if cut_bytes else "what a cut zstd frame held"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+SALVAGE_ADVICE = "--salvage (in Python salvage=True) keeps the whole records before it"
+"""What to do about an input that ends within a record or a zstd frame."""
+
 
 class InputOptions(NamedTuple):
     """How files are read.

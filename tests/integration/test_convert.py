@@ -370,7 +370,7 @@ def test_books_that_begin_mid_session_are_said_to_be_cold(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "cold.dbn").write_bytes(encode(adds(4)))
-    said = "cold: 2 of 2 books began mid-session, without a clear or a snapshot"
+    said = "cold: 2 of 2 books: the book began mid-session, without a clear or a snapshot"
     assert run_in_process(*command, "cold.dbn").err.count(said) == 1
     assert run_in_process(*command, "cold.dbn", "--quiet").err == ""
     assert "mid-session" not in run_in_process(*command, SAMPLE).err

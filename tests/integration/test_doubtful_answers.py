@@ -38,6 +38,7 @@ from batonics.sinks import logs
 from tests.support.command import CommandResult, run_in_process
 from tests.support.dbn_files import DAY_NS, encode, metadata, record
 from tests.support.fanout_harness import FanoutHarness
+from tests.support.paths import ROOT
 from tests.support.reference_books import Record
 from tests.support.server_books import COLD, STALE, TICK, FakeBooks
 from tests.support.symbol_rows import symbol_rows
@@ -346,7 +347,7 @@ def test_a_schema_without_rows_of_a_symbol_is_named(tmp_path: Path) -> None:
 def test_a_terminal_shows_that_a_market_does_not_trade(file_of: Callable[[str], Path]) -> None:
     said = run_in_process("reconstruct", file_of("closed")).err
     assert "synced, halt" in said
-    assert "closed: 1 of 1 books: the market does not trade at that time" in said
+    assert "closed: 1 of 1 book: the market does not trade at that time" in said
     night = ("--session", "01:00-02:00 UTC mon-sun")
     for way in (
         ("reconstruct",),
@@ -360,3 +361,21 @@ def test_a_terminal_shows_that_a_market_does_not_trade(file_of: Callable[[str], 
     refused = run_in_process("fill", file_of("closed"), *order)
     assert refused.code == 2
     assert "the market does not trade at 2024-10-04T00:00:03" in refused.err
+
+
+def test_sql_says_that_rows_are_of_cold_books(lake_of: Callable[[str], batonics.Lake]) -> None:
+    def said(state: str, condition: str = "") -> str:
+        text = f"SELECT count(*) AS n FROM states_1 {condition}"
+        return run_in_process("query", text, "--lake", lake_of(state).store.name).err
+
+    assert said("cold").startswith("batonics: cold: rows of states_1: the book began mid-session")
+    assert said("cold", "WHERE book_status <> 'cold'") == ""  # who asks for it knows
+    assert said("") == ""
+
+
+def test_a_query_says_what_stands_in_for_sessions(file_of: Callable[[str], Path]) -> None:
+    query = ("query", ROOT / "queries" / "session_bars.sql", "--from", file_of(""))
+    days = "the parameter sessions is not given, and 00:00-24:00 UTC mon-sun stands in"
+    assert days in run_in_process(*query).err
+    for given in (("-p", "sessions=01:00-02:00 UTC mon-sun"), ("--session", "01:00-02:00 UTC")):
+        assert days not in run_in_process(*query, *given).err

@@ -435,7 +435,11 @@ def test_the_lake_may_come_from_the_environment(
     [
         (("load", "none.dbn"), 3, "none.dbn: cannot be opened"),
         (("load", "-"), 2, "standard input has no name"),
-        (("load", SAMPLE, "--schemas", "mbp10"), 2, "no schema 'mbp10'; there are mbo"),
+        (
+            ("load", SAMPLE, "--schemas", "mbp10"),
+            2,
+            "no schema 'mbp10'; did you mean mbp-10? there are mbo",
+        ),
         (("load", SAMPLE, "--schemas", ""), 2, "no schemas to load"),
         (("load", SAMPLE, "--every", "soon"), 2, "not a duration: 'soon'"),
         (("check",), 6, "is not a lake"),

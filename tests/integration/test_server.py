@@ -28,6 +28,7 @@ from batonics.live.protocol import FeedState
 from batonics.model.errors import OutputError, UsageError
 from batonics.server.config import ServerConfig
 from batonics.server.launch import RESTORE_TERMINAL, start_server
+from batonics.server.routes import ENDPOINTS
 from batonics.settings.table import ServerLimits
 from tests.support.server_books import STALE, START_NS
 from tests.support.server_clients import Listener
@@ -154,7 +155,8 @@ def test_an_answer_that_does_not_come_is_a_timeout(ingest: FakeIngest) -> None:
         ("/book?symbol=CLX5&symbol=CLX5", 400),
         ("/book?symbol=CLX5&depth=0", 400),
         ("/symbols?x=1", 400),
-        ("/", 404),
+        ("/?x=1", 400),
+        ("/books", 404),
         ("/../etc/passwd", 404),
         ("/%00", 404),
         ("/ws/bbo", 426),
@@ -169,6 +171,15 @@ def test_what_is_wrong_is_a_problem(ingest: FakeIngest, path: str, status: int) 
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json["status"] == status
     assert list(answer.json) == ["type", "title", "status", "detail"]
+
+
+def test_the_root_lists_every_path(ingest: FakeIngest) -> None:
+    document = get(ingest, "/").json
+    assert document["endpoints"] == ENDPOINTS
+    assert (document["feed"], document["books"]) == ("live", len(get(ingest, "/symbols").json))
+    assert "GET / lists them" in get(ingest, "/nothing").json["detail"]
+    for path in ENDPOINTS:
+        assert "no such path" not in get(ingest, path).body.decode()
 
 
 def test_each_answer_has_the_headers_of_safety(ingest: FakeIngest) -> None:

@@ -209,25 +209,31 @@ def test_recovery_equals_never_having_stopped(
     assert np.array_equal(recovered, handler.published_books.rows)
 
 
-def test_sigterm_takes_the_bytes_that_have_arrived_and_writes(
-    sample_bytes: bytes, tmp_path: Path
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_to_the_group_take_the_bytes_that_have_arrived_and_write(
+    number: signal.Signals, sample_bytes: bytes, tmp_path: Path
 ) -> None:
     hold, out = Event(), tmp_path / "book.json"
     with LiveFeed([ServedConnection(sample_bytes, pause=hold)]) as feed:
         record = tmp_path / "recording"
         command = [
             *SCRIPT, "stream", "--connect", feed.address, "--record", str(record),
-            "--out", str(out),
+            "--out", str(out), "--http", "127.0.0.1:0",
         ]  # fmt: skip
-        process = subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE)
+        process = subprocess.Popen(
+            command, env=environment(), stderr=subprocess.PIPE, start_new_session=True
+        )
         wait_for(lambda: size_of(record) >= len(sample_bytes))
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)  # as `timeout` does: its child first, then the group
+        os.killpg(process.pid, number)
         _, stderr = process.communicate(timeout=DEADLINE_S)
         hold.set()
     assert process.returncode == 0, stderr
     assert out.read_bytes() == reconstruct_books(plain(tmp_path / "sample.dbn", sample_bytes))
     lines = [orjson.loads(line) for line in stderr.splitlines() if line.startswith(b"{")]
-    assert [line["event"] for line in lines] == ["connected"]
+    by_event = {line["event"]: line for line in lines if line["event"] != "kernel_compiles"}
+    assert set(by_event) == {"server_started", "connecting", "connected", "server_ended"}
+    assert by_event["server_ended"]["reason"] == "the feed has ended"
 
 
 def test_snapshots_are_those_of_the_frames(sample_bytes: bytes, tmp_path: Path) -> None:

@@ -17,10 +17,11 @@ DEADLINE_S = 60
 
 
 @contextmanager
-def simulation(out: Path) -> Iterator[subprocess.Popen[bytes]]:
+def simulation(out: Path, *signals: str) -> Iterator[subprocess.Popen[bytes]]:
     """A command that would write for hours, once its temporary file is there."""
     # Whoever runs the tests may ignore SIGHUP, as nohup does, and the command would too.
-    command = ["env", "--default-signal=HUP", *SCRIPT, "simulate", "--records", str(10**10)]
+    command = ["env", "--default-signal=HUP", *signals, *SCRIPT]
+    command += ["simulate", "--records", str(10**10)]
     process = subprocess.Popen(
         [*command, "--out", str(out)], env=environment(), stderr=subprocess.PIPE
     )
@@ -70,3 +71,15 @@ def test_two_outputs_of_one_name_are_refused(tmp_path: Path) -> None:
         done = run_in_process(*arguments)
         assert (done.code, done.err.count("\n")) == (2, 1), done.err
         assert list(tmp_path.iterdir()) == [link]
+
+
+def test_sigterm_ends_what_a_script_runs_in_the_background(tmp_path: Path) -> None:
+    """A shell without job control lets its background processes ignore SIGINT."""
+    with simulation(tmp_path / "a.dbn", "--ignore-signal=INT") as process:
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.1)
+        assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert err.decode() == "batonics: ended by SIGTERM; nothing was written\n"

@@ -17,9 +17,11 @@ import pytest
 from batonics.book.engine import BookEngine
 from batonics.book.results import FoldResult
 from batonics.book.state import BID_LADDER, SLOT_WORDS, Anomaly, Book, Ladder, Level, Order, State
+from batonics.jobs import verify as verify_module
 from batonics.jobs.explanations import ANOMALY_MEANINGS, explain_anomaly
+from batonics.jobs.findings import FINDINGS_MAX
 from batonics.jobs.record_windows import WindowLength
-from batonics.jobs.verify import FINDINGS_MAX, Verification, VerifyRequest
+from batonics.jobs.verify import Verification, VerifyRequest
 from batonics.model.mbo import Action, Flag, MboBatch, Side, take_batch
 from batonics.model.times import NS_PER_DAY
 from tests.support.command import CommandResult, error_line, run_in_process
@@ -146,10 +148,12 @@ def test_a_book_in_the_middle_of_an_event_waits_for_the_end(tmp_path: Path) -> N
     rows = [*adds(2), record(Action.ADD, order_id=9, flags=0), record(Action.ADD, order_id=10)]
     path = tmp_path / "x.dbn"
     path.write_bytes(metadata() + encode(rows[:3]))
-    # The last record leaves one of the two books open; at the end of the input it is compared.
-    assert verify(path, every="3")["compared"]["books"] == 1 + 2
+    # The end of the input ends the window, and all books are compared there.
+    assert verify(path, every="3")["compared"]["books"] == 2
     path.write_bytes(metadata() + encode(rows))
     assert verify(path, every="4")["compared"]["books"] == 2
+    # The third record leaves one of the two books open: it waits for the end.
+    assert verify(path, every="3")["compared"]["books"] == 1 + 2
 
 
 def test_windows_of_events_end_with_events(tmp_path: Path) -> None:
@@ -224,15 +228,18 @@ def trust_the_book(state: State) -> None:
     state.books[Book.STATUS] = 1
 
 
-def break_after_fold(monkeypatch: pytest.MonkeyPatch, change: Break) -> None:
-    """Change the state once, after the first batch."""
-    fold = BookEngine.fold
+def break_after_fold(
+    monkeypatch: pytest.MonkeyPatch, *changes: Break, after_records: int = 1
+) -> None:
+    """Change the state after the batch that brings this record, again after the next, and so on."""
+    fold, left = BookEngine.fold, list[Break]()
 
     def broken_fold(self: BookEngine, batch: MboBatch) -> FoldResult:
-        before = self.records
+        if self.records == 0:  # another engine
+            left[:] = changes
         folded = fold(self, batch)
-        if before == 0:
-            change(self.state)
+        if self.records >= after_records and left:
+            left.pop(0)(self.state)
         return folded
 
     monkeypatch.setattr(BookEngine, "fold", broken_fold)
@@ -314,6 +321,62 @@ def test_a_fault_of_one_window_is_told_with_its_records(
     assert report["differences"]["count"] == 4
     windows = {(row["first_record"], row["last_record"]) for row in report["differences"]["first"]}
     assert windows == {(0, 14), (15, 19)}
+
+
+def windows_of(report: dict[str, Any]) -> set[tuple[int, int]]:
+    """The windows of the findings of a report."""
+    findings = report["differences"]["first"] + report["violations"]["first"]
+    return {(row["first_record"], row["last_record"]) for row in findings}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [grow_level, miscount_level, grow_order_and_level, lose_level, lose_order, trust_the_book],
+)
+def test_a_fault_in_what_a_window_changes_is_found_at_its_end(
+    change: Break, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The first window has order 3 and the best level, and no window of five changes both again.
+    break_after_fold(monkeypatch, change, after_records=5)
+    report = verify(small, every="5")
+    assert not report["proved"]
+    assert (0, 4) in windows_of(report)
+
+
+@pytest.mark.parametrize(
+    "change", [grow_level, grow_order_and_level, swap_priorities, lose_level, lose_order]
+)
+def test_a_fault_in_what_is_not_touched_again_is_found_at_the_end(
+    change: Break, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Records 15 to 19 touch none of the orders that break, nor their levels.
+    break_after_fold(monkeypatch, change, after_records=14)
+    report = verify(small, every="1")
+    assert not report["proved"]
+    assert max(windows_of(report)) == (19, 19)
+
+
+def test_a_fault_that_is_undone_is_found_in_its_window_alone(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def shrink_level(state: State) -> None:
+        state.levels[level_of(state, 3) + Level.SIZE] -= 1
+
+    break_after_fold(monkeypatch, grow_level, shrink_level, after_records=5)
+    assert windows_of(verify(small, every="5")) == {(0, 4)}
+
+
+@pytest.mark.parametrize("whole_every", [1, 10**9])
+def test_everything_is_compared_now_and_then(
+    whole_every: int, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify_module, "WHOLE_RECORDS_MIN", whole_every)
+    monkeypatch.setattr(verify_module, "WHOLE_RECORDS_RATIO", 0)
+    # The order and its level change in the first window, and break in the second.
+    break_after_fold(monkeypatch, grow_order_and_level, after_records=10)
+    found = windows_of(verify(small, every="5"))
+    assert ((5, 9) in found) is (whole_every == 1)
+    assert (15, 19) in found
 
 
 def test_what_is_wrong_is_counted_but_only_the_first_is_listed(

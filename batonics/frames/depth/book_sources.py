@@ -7,12 +7,12 @@ same frames as a LazyFrame over records.
 from __future__ import annotations
 
 import warnings
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import partial
 
 import polars as pl
 
+from batonics.book.doubtful_books import warnings_of_books
 from batonics.book.engine import BookEngine
 from batonics.book.event_cutoff import EventCutoff
 from batonics.book.state import Bbo, Delta
@@ -37,7 +37,7 @@ from batonics.frames.scan.folding import book_keys, fold_pieces, key_columns
 from batonics.frames.scan.mbo_scan import StreamFacts, facts_of
 from batonics.frames.scan.record_source import record_source
 from batonics.frames.scan.trading_statuses import TradingStatuses
-from batonics.model.answers import AsOf, DataSpan, book_warnings
+from batonics.model.answers import AsOf, DataSpan
 from batonics.model.errors import DataWarning
 from batonics.model.mbo import UNDEF_PRICE, MboBatch
 
@@ -142,7 +142,9 @@ def book_frames(
     as_of = AsOf.of_records(at_ns, data)
     trading = TradingStatuses(facts.statuses(), facts.sessions).at(engine.keys(), at_ns)
     levels = engine.levels()
-    _warn_of_books(engine, levels.crossed_books(), as_of._replace(trading=trading))
+    as_of = as_of._replace(trading=trading)
+    for line in as_of.describe_warnings(warnings_of_books(engine, as_of)):
+        warnings.warn(line, DataWarning, stacklevel=2)
     keys = book_keys(engine)[levels.book]
     frame = pl.DataFrame(
         {
@@ -156,23 +158,6 @@ def book_frames(
     level = pl.int_range(pl.len(), dtype=pl.UInt32).over(*BOOK_KEY, "side")
     by_book = frame.with_columns(level=level).sort(*BOOK_KEY, "side", "level")
     yield by_book.select(list(BOOK_SCHEMA))
-
-
-def _warn_of_books(engine: BookEngine, crossed: set[int], as_of: AsOf) -> None:
-    """Warn of a time after the records, and count the doubtful books by the reason."""
-    for warning in as_of.warnings():
-        warnings.warn(f"{warning.meaning}; {as_of.data.describe()}", DataWarning, stacklevel=2)
-    statuses, keys = engine.statuses(), engine.keys()
-    counts = Counter(
-        warning
-        for book, key in enumerate(keys)
-        for warning in book_warnings(
-            statuses[book].name.lower(), crossed=book in crossed, trading=as_of.trading.get(key)
-        )
-    )
-    for warning, count in counts.items():
-        text = f"{warning}: {count:,} of {len(keys):,} books: {warning.meaning}"
-        warnings.warn(text, DataWarning, stacklevel=2)
 
 
 def bbo_frames(batches: Iterable[MboBatch], *, positions: bool = False) -> Iterator[pl.DataFrame]:

@@ -6,18 +6,21 @@ book, bids before asks, the best level first, and orders by priority.
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import chain
+
 import numpy as np
 import polars as pl
 
+from batonics.book.doubtful_books import warnings_of_books
 from batonics.book.engine import BookEngine
 from batonics.book.state import Anomaly
 from batonics.frames.columns.book_state import STATUS_TYPE
 from batonics.frames.columns.mbo_frame import BOOK_SIDE_TYPE, to_datetimes
 from batonics.frames.columns.prices import convert_prices, find_price_columns
 from batonics.frames.html import html_table
-from batonics.model.answers import END_OF_DATA, AsOf, book_warnings
+from batonics.model.answers import END_OF_DATA, AnswerWarning, AsOf
 from batonics.model.arguments import check_methods
-from batonics.model.book_changes import TradingStatus
 from batonics.model.errors import UsageError
 from batonics.model.mbo import UNDEF_TIMESTAMP
 from batonics.model.prices import PriceUnit
@@ -43,8 +46,11 @@ class Books:
         return self.engine.book_count
 
     def __repr__(self) -> str:
-        doubts = "".join(f", {warning}" for warning in self.as_of.warnings())
-        return f"<Books: {len(self)} books, {len(self.levels())} levels{doubts}>"
+        doubts = [str(warning) for warning in self.as_of.warnings()]
+        counts = Counter(chain.from_iterable(self._warnings()))
+        doubts += [f"{counts[kind]:,} {kind}" for kind in AnswerWarning if counts[kind]]
+        count = "1 book" if len(self) == 1 else f"{len(self):,} books"
+        return f"<Books: {', '.join([count, f'{len(self.levels()):,} levels', *doubts])}>"
 
     def _repr_html_(self) -> str:
         """An HTML table for notebooks: status, best bid and ask, and anomalies of each book."""
@@ -73,8 +79,15 @@ class Books:
             pl.col("ts_recv").alias("as of (UTC)"),
         )
         count = "1 book" if len(self) == 1 else f"{len(self):,} books"
-        doubts = "".join(f"; {warning.meaning}" for warning in self.as_of.warnings())
+        doubts = "".join(f"; {line}" for line in self.describe_warnings())
         return html_table(shown, f"{count}, {len(levels):,} levels{doubts}", prices=("bid", "ask"))
+
+    def describe_warnings(self) -> list[str]:
+        """A line for each kind of warning that books have, with the number of these books.
+
+        The kinds are those of the column `warnings` of `summary`.
+        """
+        return self.as_of.describe_warnings(self._warnings())
 
     def summary(self) -> pl.DataFrame:
         """One row for each book.
@@ -94,13 +107,15 @@ class Books:
         statuses = [status.name.lower() for status in engine.statuses()]
         anomalies = engine.anomalies()
         trading = [self.as_of.trading.get(book) for book in books]
+        of_all = self.as_of.warnings()
+        doubts = [[*of_all, *warnings] for warnings in self._warnings()]
         trading_names = [None if one is None else one.name.lower() for one in trading]
         return (
             self._keys()
             .with_columns(
                 pl.Series("status", statuses, pl.String),
                 pl.Series("trading_status", trading_names, STATUS_TYPE),
-                pl.Series("warnings", self._warnings(statuses, trading), pl.List(pl.String)),
+                pl.Series("warnings", doubts, pl.List(pl.String)),
                 pl.Series("events", engine.events()),
                 pl.Series("event_open", engine.events_open()),
                 to_datetimes(seen[:, 0]).alias("ts_event"),
@@ -221,15 +236,9 @@ class Books:
                 raise UsageError(f"no book of symbol {symbol!r}; {suggest_symbols(symbol, known)}")
         return _in_unit(levels, prices)
 
-    def _warnings(
-        self, statuses: list[str], trading: list[TradingStatus | None]
-    ) -> list[list[str]]:
-        """The warnings of each book, by its status and its trading status."""
-        of_all, crossed = self.as_of.warnings(), self.engine.levels().crossed_books()
-        return [
-            [*of_all, *book_warnings(status, crossed=book in crossed, trading=of_book)]
-            for book, (status, of_book) in enumerate(zip(statuses, trading, strict=True))
-        ]
+    def _warnings(self) -> list[list[AnswerWarning]]:
+        """The warnings of each book, by its own state and its trading status."""
+        return warnings_of_books(self.engine, self.as_of)
 
     def _keys(self) -> pl.DataFrame:
         keys, seen = self.engine.keys(), self.engine.last_seen()

@@ -72,8 +72,12 @@ from batonics.model.mbo import (
 )
 from batonics.model.prices import Price, price_1e9
 from batonics.model.priority import find_priority
+from batonics.model.sides import parse_side
 from batonics.model.symbols import list_names
 from batonics.model.times import Time, format_time, time_ns
+
+TICK_PRICES_MIN = 10
+"""Fewer different prices of a book do not show its tick."""
 
 
 @check_arguments
@@ -93,7 +97,7 @@ def would_fill(  # noqa: PLR0913 - an order and its book
 
     Args:
         records: MBO records, in their order.
-        side: "B" or "A".
+        side: "B", "buy" or "bid"; or "A", "sell" or "ask".
         price: the limit price: decimal text, a Decimal, or an int of 1e-9.
         size: the size of the order.
         at: the time at which it enters, by `ts_recv`: ISO 8601 text (UTC), nanoseconds since the
@@ -142,7 +146,7 @@ def simulate_fill(  # noqa: PLR0913 - an order and its book
 
     Args:
         batches: the records of the whole stream. Those of other books show how far it reaches.
-        side: "B" or "A".
+        side: as for `would_fill`.
         limit_1e9: the limit price in 1e-9.
         size: the size of the order.
         at_ns: the time at which it enters, in nanoseconds since the epoch.
@@ -152,8 +156,7 @@ def simulate_fill(  # noqa: PLR0913 - an order and its book
     Raises:
         UsageError: as for `would_fill`.
     """
-    if side not in ("B", "A"):
-        raise UsageError(f"side {side!r}, expected B or A")
+    side = parse_side(side)
     if not 1 <= size < 2**63:
         raise UsageError(f"size {size}, expected 1 or more")
     stream = _BookStream(batches, select, at_ns)
@@ -360,8 +363,12 @@ class _FillSimulation:
     def _book_warnings(self, trading: TradingStatus | None) -> tuple[AnswerWarning, ...]:
         """The warnings of the book in its present state."""
         (status,) = self._engine.statuses()
-        crossed = bool(self._engine.levels().crossed_books())
-        return tuple(book_warnings(status.name.lower(), crossed=crossed, trading=trading))
+        levels = self._engine.levels()
+        crossed = bool(levels.crossed_books())
+        found = book_warnings(status.name.lower(), crossed=crossed, trading=trading)
+        if is_off_tick(self._order[1], levels.price):
+            found.append(AnswerWarning.OFF_TICK)
+        return tuple(found)
 
     def _take_marketable(self) -> pl.DataFrame:
         """The fills of the marketable part, from the opposite levels."""
@@ -438,6 +445,22 @@ class _FillSimulation:
             fills=pl.concat([result.fills, fills]),
             warnings=_add_warnings(result.warnings, rows, last_row),
         )
+
+
+def is_off_tick(price: int, prices: NDArray[np.int64]) -> bool:
+    """Whether a price is off the tick that the prices of a book show; False if they are too few.
+
+    Args:
+        price: in 1e-9.
+        prices: the price of each level, in 1e-9.
+    """
+    different = np.unique(prices)
+    if len(different) < TICK_PRICES_MIN:
+        return False
+    # Differences of int64 may exceed it, but not its unsigned half.
+    first = different[:1].view(np.uint64)
+    tick = int(np.gcd.reduce(different.view(np.uint64)[1:] - first))
+    return (price - int(different[0])) % tick != 0
 
 
 def _add_warnings(

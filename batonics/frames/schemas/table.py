@@ -25,6 +25,7 @@ schema, add an entry to `SCHEMAS` (or to `FAMILIES`, where the name has a parame
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -77,10 +78,23 @@ def find_schema(name: str) -> Schema:
     family, _, parameter = name.partition("-")
     schema = _family_member(family, parameter) if family in FAMILIES else None
     if schema is None:
-        raise UsageError(f"no schema {name!r}; there are {', '.join(schema_forms())}")
+        near = near_schema(name)
+        advice = f"did you mean {near}? " if near is not None else ""
+        raise UsageError(f"no schema {name!r}; {advice}there are {', '.join(schema_forms())}")
     if schema.name != name:
         raise UsageError(f"schema {name} is named {schema.name}")
     return schema
+
+
+def near_schema(name: str) -> str | None:
+    """The schema whose name is near to that one: `mbp-10` to `mbp10`; None if none is."""
+    spaced = re.sub(r"(?<=[a-z])[-_]?(?=\d)", "-", name.lower())
+    family, _, parameter = spaced.partition("-")
+    schema = _family_member(family, parameter) if family in FAMILIES else None
+    if schema is not None:
+        return schema.name
+    near = difflib.get_close_matches(name.lower(), SCHEMAS, n=1, cutoff=0.7)
+    return near[0] if near else None
 
 
 def find_schemas(names: Sequence[str], use: str) -> list[Schema]:

@@ -14,6 +14,7 @@ from batonics.codec.dbn import encode_records
 from batonics.codec.metadata import SCHEMA_NAMES
 from batonics.jobs.fill import FillRequest, FillSimulation
 from batonics.model.errors import UsageError
+from batonics.model.mbo import UNDEF_PRICE
 from batonics.model.priority import explain_priority
 from batonics.model.times import format_time, parse_time
 from tests.support.dbn_files import metadata
@@ -123,16 +124,33 @@ def test_retail_priority_is_not_the_order_of_time(cases: Path) -> None:
         assert frame.collect()["priority"].unique().to_list() == ["unknown"]
 
 
+def definition_file(path: Path, **fields: object) -> str:
+    row = np.zeros(1, InstrumentDefMsg._dtypes)
+    row["length"], row["rtype"], row["instrument_id"] = row.dtype.itemsize // 4, 0x13, 100
+    row["ts_recv"] = START_NS
+    for name, value in fields.items():
+        row[name] = value
+    path.write_bytes(metadata(schema=SCHEMA_NAMES.index("definition")) + row.tobytes())
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("tick", "is_marked"), [(250_000_000, False), (200_000_000, True), (UNDEF_PRICE, False)]
+)
+def test_a_price_off_the_tick_of_the_definition_is_a_warning(
+    path: str, tmp_path: Path, tick: int, is_marked: bool
+) -> None:
+    file = definition_file(tmp_path / "definitions.dbn", min_price_increment=tick)
+    report = FillSimulation(replace(request_of(path), definitions=(file,))).run()
+    assert ("off_tick" in report["warnings"]) == is_marked
+
+
 @pytest.mark.parametrize(("algorithm", "priority"), [("F", "fifo"), ("K", "unknown")])
 def test_a_definition_says_how_an_instrument_matches(
     path: str, tmp_path: Path, algorithm: str, priority: str
 ) -> None:
-    row = np.zeros(1, InstrumentDefMsg._dtypes)
-    row["length"], row["rtype"], row["instrument_id"] = row.dtype.itemsize // 4, 0x13, 100
-    row["ts_recv"], row["match_algorithm"] = START_NS, algorithm
-    file = tmp_path / "definitions.dbn"
-    file.write_bytes(metadata(schema=SCHEMA_NAMES.index("definition")) + row.tobytes())
-    request = replace(request_of(path), definitions=(str(file),))
+    file = definition_file(tmp_path / "definitions.dbn", match_algorithm=algorithm)
+    request = replace(request_of(path), definitions=(file,))
     assert FillSimulation(request).run()["priority"] == priority
     orders = batonics.scan_mbo(path).mbo.orders()  # type: ignore[attr-defined]
     found = batonics.with_definitions(orders, file, time="ts_recv_start").collect()

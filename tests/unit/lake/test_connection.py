@@ -19,6 +19,29 @@ from batonics.model.errors import UsageError
 from tests.support.sql_escapes import ESCAPES, EscapeGround
 
 
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("mbp10", "there is no mbp10 here; did you mean mbp_10? Where a lake lacks it"),
+        ("ohlcv1m", "did you mean ohlcv_1m?"),
+        (
+            "trade",
+            "did you mean trades? Where a lake lacks it, `batonics lake load FILES --schemas",
+        ),
+        ("mbp_10", "there is no mbp_10 here; `batonics lake load FILES --schemas mbp-10` puts it"),
+        ("xyz", "there is no xyz here; views have the names of schemas: mbo, "),
+        ("enum", "views have the names of schemas"),  # not pg_enum
+    ],
+)
+def test_a_view_that_is_not_there_is_advised_by_the_names_of_schemas(
+    name: str, advice: str
+) -> None:
+    with pytest.raises(UsageError) as caught, sql_errors():
+        connect_duckdb(NO_FILES).sql(f"SELECT * FROM {name}")
+    assert advice in str(caught.value)
+    assert "pg_" not in str(caught.value)
+
+
 def test_no_escape_reads_writes_or_changes_anything(tmp_path: Path) -> None:
     ground = EscapeGround(tmp_path)
     part = tmp_path / "lake" / "mbo" / "d" / "s" / "part.parquet"

@@ -198,6 +198,16 @@ def test_a_symbol_with_many_rows_has_parts_and_row_groups_of_its_own(
     )
 
 
+def test_a_commit_of_a_feed_is_one_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "OWN_PART_ROWS", 1)
+    rows: list[Row] = [(at, name, ord(name)) for at in range(40) for name in "CAB"]
+    writer = PartsWriter(SCHEMA, tmp_path, "x", own_parts=False)
+    writer.write(frame(rows))
+    writer.close()
+    ((_, part),) = writer.written
+    assert [entry.symbol for entry in part.list_symbols()] == ["A", "B", "C"]
+
+
 def test_rows_of_a_symbol_with_other_aliases_are_in_another_part(tmp_path: Path) -> None:
     both = frame([(0, "A", 1), (1, "B", 2), (2, "A", 1)]).with_columns(
         _aliases=pl.Series(['["X"]', "[]", "[]"])

@@ -10,8 +10,7 @@ import pytest
 
 from batonics.model.mbo import UNDEF_ORDER_SIZE, UNDEF_PRICE, Action, Flag, MboBatch, Side
 from batonics.reference import books as books_module
-from batonics.reference.books import DERIVED_LEVELS_SCHEMA, DerivedBooks
-from batonics.reference.orders import LIVE_ORDERS_SCHEMA
+from batonics.reference.books import DERIVED_LEVELS_SCHEMA, LIVE_ORDERS_SCHEMA, DerivedBooks
 from tests.support.compare_books import pieces
 from tests.support.dbn_files import record
 from tests.support.real_files import CLX5, read_mbo
@@ -93,16 +92,20 @@ def test_days_follow_each_other() -> None:
     check(random_stream(4, 4_000, snapshot_share=0.02), 50, new_day_every=9)
 
 
-def test_gathered_records_are_bounded_and_change_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changes_that_wait_for_a_check_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     batch = random_stream(5, 5_000)
     whole = DerivedBooks()
     whole.add(batch)
-    monkeypatch.setattr(books_module, "GATHER_ROWS", 300)
-    gathered = DerivedBooks()
+    assert not whole.has_forgotten
+    monkeypatch.setattr(books_module, "SLICE_ROWS", 100)
+    monkeypatch.setattr(books_module, "TOUCHED_MAX", 20)
+    bounded = DerivedBooks()
     for piece in pieces(batch, 1_000):
-        gathered.add(piece)
-        assert gathered._gathered_rows < 300
-    assert derived_state(gathered) == derived_state(whole)
+        bounded.add(piece)
+    assert bounded.has_forgotten
+    assert derived_state(bounded) == derived_state(whole)
+    bounded.forget_changes()
+    assert derived_state(bounded) == derived_state(whole)
 
 
 def test_no_more_is_carried_than_lives() -> None:
@@ -111,8 +114,11 @@ def test_no_more_is_carried_than_lives() -> None:
         derived.add(piece)
         for row in records(piece):
             reference.apply(row)
-        live = sum(len(queue) for queue in reference_state(reference)[1].values())
-        assert derived.orders().height == live
+        _, queues, _ = reference_state(reference)
+        assert derived.orders().height == sum(len(queue) for queue in queues.values())
+        derived.forget_changes()
+        # The first node of orders and of levels is none.
+        assert derived.live_nodes == 2 + derived.orders().height + len(queues)
 
 
 def test_the_final_book_of_clx5_is_as_it_is_known(test_data: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from batonics.live.protocol import FeedState
 from batonics.server.fanout import WebSocketClient
 from batonics.server.query_params import (
     BOOKS_NAMED_MAX,
@@ -68,6 +69,10 @@ def test_a_book_is_named_without_doubt() -> None:
     with pytest.raises(ProblemError) as caught:
         find_book(harness.replica, {"symbol": "none"})
     assert caught.value.status == 404
+    assert str(caught.value) == "no book of this name has been seen"
+    harness.replica.stats.feed = FeedState.CONNECTING
+    with pytest.raises(ProblemError, match=r"the feed .*is connecting, with \d+ books so far$"):
+        find_book(harness.replica, {"symbol": "none"})
     assert BOOKS_NAMED_MAX == 20
 
 

@@ -11,7 +11,12 @@ import pytest
 
 from batonics.frames.columns.mbo_frame import to_frame
 from batonics.frames.orders.fill_result import FILLS_SCHEMA, FillResult
-from batonics.frames.orders.fill_simulation import simulate_fill, would_fill
+from batonics.frames.orders.fill_simulation import (
+    TICK_PRICES_MIN,
+    is_off_tick,
+    simulate_fill,
+    would_fill,
+)
 from batonics.frames.orders.order_lives import orders_source
 from batonics.frames.scan.mbo_scan import StreamFacts, scan_batches
 from batonics.model.book_changes import BookChange, BookChanges, TradingStatus
@@ -432,9 +437,28 @@ def test_a_market_that_does_not_trade_is_a_warning_or_fills_nothing(is_open: boo
 
 
 @pytest.mark.parametrize(
+    ("words", "side"), [(("B", "buy", "bid", "Buy"), "B"), (("A", "sell", "ask", "a"), "A")]
+)
+def test_a_side_has_several_words(words: tuple[str, ...], side: str) -> None:
+    records = scan(batch_of(in_time(TWO)))
+    for word in words:
+        assert would_fill(records, word, 10, 1, START_NS + 2 * STEP_NS).side == side
+
+
+def test_a_price_off_the_tick_of_the_book_is_a_warning() -> None:
+    prices = np.array([-100, 50, *range(1_000, 1_000 + 25 * TICK_PRICES_MIN, 25)], np.int64)
+    assert not is_off_tick(1_075, prices)
+    assert is_off_tick(1_080, prices)
+    assert is_off_tick(-2_001, prices)
+    assert not is_off_tick(1_080, prices[-TICK_PRICES_MIN + 1 :])  # too few show no tick
+    extremes = np.array([-(2**63), 2**63 - 2, *range(0, 20, 2)], np.int64)
+    assert (is_off_tick(4, extremes), is_off_tick(5, extremes)) == (False, True)
+
+
+@pytest.mark.parametrize(
     ("order", "why"),
     [
-        (("X", 10, 1, 5), "side 'X', expected B or A"),
+        (("X", 10, 1, 5), "side 'X', expected buy, bid or B, or sell, ask or A"),
         (("B", 10, 0, 5), "size 0, expected 1 or more"),
         (("B", UNDEF_PRICE, 1, 5), "does not fit an int64"),
         (("B", 10, 1, -1), "outside the range"),
