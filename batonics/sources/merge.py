@@ -138,12 +138,17 @@ class FileMerge:
 
     def _join(self, pieces: list[TimedPiece]) -> MboBatch:
         """The next batch of the stream, from pieces in the order of their files."""
-        is_shared = len(self._heads) > 1 or pieces[0].file < self._last_begun
-        # The last file may go on at the very time at which the others ended.
-        if is_shared or int(pieces[0].due_ns[0]) <= self._overlap_check.last_ns:
-            overlap = self._overlap_check.find([_keyed_piece(piece) for piece in pieces])
-            if overlap is not None:
-                raise self._refuse(overlap)
+        checked, shared_ns = pieces, self._overlap_check.last_ns
+        if len(self._heads) == 1 and pieces[0].file == self._last_begun:
+            checked = []
+            if shared_ns >= 0 and int(pieces[0].due_ns[0]) <= shared_ns:
+                # The last file goes on at the very time at which the others ended. Its records
+                # passed without a look at which of their times order anything.
+                file, batch, _ = pieces[0]
+                checked = [TimedPiece(file, batch, due_times(batch, shared_ns))]
+        overlap = self._overlap_check.find([_keyed_piece(piece) for piece in checked])
+        if overlap is not None:
+            raise self._refuse(overlap)
         batch = _interleave(pieces)
         last = int(batch.ts_recv[-1])
         if last != UNDEF_TIMESTAMP:

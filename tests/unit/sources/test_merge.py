@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batonics.model.mbo import Action, DayStart, Flag, MboBatch, concat_batches, slice_batch
+from batonics.model.mbo import (
+    UNDEF_TIMESTAMP,
+    Action,
+    DayStart,
+    Flag,
+    MboBatch,
+    concat_batches,
+    slice_batch,
+)
 from batonics.model.times import NS_PER_DAY
 from batonics.sources.merge import FileBatch, FileMerge, MergeInput
 from batonics.sources.overlap import KeyedPiece, Overlap, OverlapCheck
@@ -134,6 +142,18 @@ def test_a_shared_time_of_two_files_is_compared_whichever_is_read_first() -> Non
     for pieces in ([one, same], [same, one]):
         check = OverlapCheck()
         assert [check.find([piece]) for piece in pieces] == [None, Overlap(0, 5, 1, 5, 1)]
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_records_without_a_time_are_no_overlap(rows: int) -> None:
+    for at in range(3):
+        files = [file_of([1, 2, 3], 1), file_of([2, 3, 4], 2), file_of([5, 6, 7], 1)]
+        files[2].order_id[:] += 500
+        for file in files:
+            file.ts_recv[at] = UNDEF_TIMESTAMP
+        assert len(concat_batches(merge(files[::2], rows, timed=False)).action) == 6
+        if at:
+            assert len(concat_batches(merge(files, rows)).action) == 9
 
 
 def test_an_overlap_is_found_behind_other_files() -> None:
