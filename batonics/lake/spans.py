@@ -18,6 +18,9 @@ from batonics.model.record_hashes import record_hashes
 from batonics.model.symbols import SymbolMap
 from batonics.model.times import NS_PER_DAY
 
+HASHES_MAX = 1 << 16
+"""Hashes of one time that are kept, the least: of equal records two sources keep the same ones."""
+
 
 class BookSpan(NamedTuple):
     """The time between two records of a book on one day.
@@ -112,6 +115,9 @@ class SpanRecorder:
                 starts[at].hashes.add(record)
             if in_end:
                 ends[at].hashes.add(record)
+        for edge in (*starts, *ends):
+            if len(edge.hashes) > 2 * HASHES_MAX:
+                edge.hashes.intersection_update(sorted(edge.hashes)[:HASHES_MAX])
 
     def spans(self, symbols: SymbolMap, *, by_symbol: bool) -> list[BookSpan]:
         """The spans that are new or longer since the last `commit`.
@@ -147,7 +153,7 @@ class SpanRecorder:
 
 
 def _pack(hashes: set[int]) -> bytes:
-    return np.array(sorted(hashes), "<u8").tobytes()
+    return np.array(sorted(hashes)[:HASHES_MAX], "<u8").tobytes()
 
 
 def share_hash(one: bytes, other: bytes) -> bool:

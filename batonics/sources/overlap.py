@@ -13,6 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+EDGE_RECORDS_MAX = 1 << 16
+"""Records of one time at an end of a file that are compared, the outermost ones: a file may have
+any number of records of one time."""
+
 
 class KeyedPiece(NamedTuple):
     """Records of one file on their way into a merged stream.
@@ -110,12 +114,14 @@ class OverlapCheck:
                 return Overlap(min(other, file), own.ns, max(other, file), own.ns, key)
         if owner.file < file:
             owner = start
-        elif owner.file == file and owner.ns == start.ns:
+        elif (owner.file, owner.ns) == (file, start.ns) and len(owner.files) < EDGE_RECORDS_MAX:
             owner.files.update(start.files)
         if before.ns < end.ns:
             before = end
         elif before.ns == end.ns:
             before.files.update(end.files)
+            for record in list(before.files)[:-EDGE_RECORDS_MAX]:
+                del before.files[record]
             before = before._replace(file=file)
         self._starts[key], self._ends[key] = owner, before
         return None

@@ -45,7 +45,7 @@ from batonics.sources.decoding import DecodedBatch, FileReport, InputDecoder
 from batonics.sources.file_order import ADVICE, describe_time, order_files, overlap_error
 from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
 from batonics.sources.merge import FileBatch, FileMerge, MergeInput
-from batonics.sources.overlap import Overlap
+from batonics.sources.overlap import EDGE_RECORDS_MAX, Overlap
 
 BATCH_ROWS = 32_768
 """Rows of a batch: its columns and the fold's outputs fit into the second-level cache."""
@@ -291,7 +291,7 @@ class _FileReading:
 
 
 class _LastRecords:
-    """The records of an input at the time of its last one.
+    """The records of an input at the time of its last one; of very many, the last ones.
 
     Attributes:
         last_ns: a late trusted time of the input; 0: there is none yet.
@@ -310,7 +310,11 @@ class _LastRecords:
             count = min(2 * count, rows)
         if last_ns != self.last_ns:
             self.last_ns, self._batches = last_ns, []
+        count = min(count, EDGE_RECORDS_MAX)
         self._batches.append(copy_batch(slice_batch(batch, rows - count, rows)))
+        held = sum(len(each.action) for each in self._batches)
+        while held - len(self._batches[0].action) >= EDGE_RECORDS_MAX:
+            held -= len(self._batches.pop(0).action)
 
     def has_record_of(self, batch: MboBatch) -> bool:
         """Whether one of the records is the same as one of a batch."""

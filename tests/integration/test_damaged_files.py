@@ -64,10 +64,10 @@ def read_everything(run: Reconstruction) -> None:
 
 @pytest.mark.parametrize(("kind", "size"), WORKLOADS, ids=lambda value: str(value or "whole"))
 def test_a_mutant_is_refused_where_it_is_damaged_or_read(
-    kind: str, size: int | None, clx5: bytes, tmp_path: Path
+    kind: str, size: int | None, clx5: bytes, memory_directory: Path
 ) -> None:
     original = clx5[:size]
-    path = tmp_path / "mutant.dbn"
+    path = memory_directory / "mutant.dbn"
     counts: Counter[str] = Counter()
     slowest_s = 0.0
     for number in range(_share(size)):
@@ -101,8 +101,8 @@ def cuts(clx5: bytes) -> Iterator[int]:
     yield from range(4096, -1, -1)
 
 
-def test_a_cut_is_found_wherever_it_is(clx5: bytes, tmp_path: Path) -> None:
-    path = tmp_path / "cut.dbn"
+def test_a_cut_is_found_wherever_it_is(clx5: bytes, memory_directory: Path) -> None:
+    path = memory_directory / "cut.dbn"
     path.write_bytes(clx5)
     refused = read = 0
     with path.open("r+b") as file:

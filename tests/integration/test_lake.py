@@ -271,8 +271,8 @@ def test_a_damaged_part_is_never_read(tmp_path: Path) -> None:
     assert opened.scan("trades").collect().height == 8
 
 
-def test_no_flipped_bit_goes_unseen(tmp_path: Path) -> None:
-    lake = tmp_path / "lake"
+def test_no_flipped_bit_goes_unseen(memory_directory: Path) -> None:
+    lake = memory_directory / "lake"
     load(lake, SAMPLE, schemas=("ohlcv-1m",))
     part = Lake(lake).store.catalog.read(all_parts)[0]
     path = lake / part.path

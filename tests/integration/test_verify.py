@@ -405,7 +405,9 @@ def test_the_command_prints_a_table_and_a_summary(small: Path) -> None:
     said = done.out.decode()
     assert "the count of a level is the number of its orders" in said
     assert "AAA" in said
-    assert said.splitlines()[-1].startswith("proved: 20 records, 20 events, 2 books")
+    summary, cold = said.splitlines()[-2:]
+    assert summary.startswith("proved for what the records show: 20 records, 20 events, 2 books")
+    assert cold.startswith("cold: 2 of 2 books: ")
 
 
 def test_the_report_is_the_same_each_time_and_in_a_file(small: Path, tmp_path: Path) -> None:

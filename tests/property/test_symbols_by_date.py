@@ -62,6 +62,7 @@ def holding(mappings: tuple[SymbolMapping, ...], instrument_id: int, ts_ns: int)
     }
 
 
+@pytest.mark.filterwarnings("ignore:rows of .* have the symbol")
 @pytest.mark.parametrize("seed", range(24))
 def test_names_are_those_of_the_vendors_client(tmp_path: Path, seed: int) -> None:
     rng = np.random.default_rng(seed)

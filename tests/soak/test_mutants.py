@@ -25,10 +25,9 @@ def near(a: int, b: int) -> bool:
 
 
 @pytest.mark.mutation
-@pytest.mark.parametrize("half", [slice(8), slice(8, 16)], ids=["first", "second"])
-def test_mutants_are_killed(half: slice) -> None:
-    # In two tests, since a mutant that loops takes long and a test may take five minutes.
-    results = judge_all(sample(seed=2, count=16)[half])
+def test_mutants_are_killed() -> None:
+    # Each compiles the engine anew, which takes ten seconds and more: `make soak` has all of them.
+    results = judge_all(sample(seed=3, count=8))
     survivors = [result.name for result in results if result.verdict is Verdict.SURVIVED]
     assert rate(results) >= 0.8, survivors
 

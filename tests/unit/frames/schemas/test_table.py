@@ -104,7 +104,9 @@ def test_orders_that_are_alive_are_of_the_end_of_the_day_their_stream_ended() ->
 def test_other_names_are_refused_with_those_there_are(name: str) -> None:
     with pytest.raises(UsageError) as error:
         find_schema(name)
-    assert str(error.value).startswith(f"no schema {name!r}; there are mbo, ")
+    meant = {"mbp_10": "mbp-10", "MBP-10": "mbp-10", "order": "orders", "bbo_1s": "bbo-1s"}
+    advice = f"did you mean {meant[name]}? " if name in meant else ""
+    assert str(error.value).startswith(f"no schema {name!r}; {advice}there are mbo, ")
     assert str(error.value).endswith(
         ", mbp-N, states-N, bbo-INTERVAL, ohlcv-INTERVAL, depth-INTERVAL"
     )
