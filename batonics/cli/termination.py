@@ -2,16 +2,20 @@
 
 The rule here: the signal is answered whatever runs. Python runs a signal's handler only between two
 of its own steps, and Polars and DuckDB, which may run for minutes, look out for SIGINT alone. So a
-thread waits for the other signals and passes them on as SIGINT.
+thread waits for the other signals and passes them on as SIGINT. An interrupt that Python can only
+ignore, in a finaliser, comes again.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-from threading import Thread
+import sys
+from threading import Thread, Timer
 
 SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+REPEAT_S = 0.05
+"""How long an interrupt waits that could only be ignored."""
 _received: list[int] = []
 
 
@@ -23,6 +27,7 @@ def pass_on_as_interrupts() -> None:
     for number in SIGNALS:
         if signal.getsignal(number) is signal.SIG_DFL:  # else the caller wants it ignored
             signal.signal(number, _answer)
+    sys.unraisablehook = _repeat_interrupt
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
@@ -36,6 +41,14 @@ def received_signal() -> int | None:
 
 def _answer(number: int, _: object) -> None:
     """Nothing: `_watch` answers. With a handler, the system does not end the process."""
+
+
+def _repeat_interrupt(unraisable: sys.UnraisableHookArgs) -> None:
+    if unraisable.exc_type is KeyboardInterrupt:
+        # Not at once: here, too, Python could only ignore it.
+        Timer(REPEAT_S, os.kill, (os.getpid(), signal.SIGINT)).start()
+    else:
+        sys.__unraisablehook__(unraisable)
 
 
 def _interrupt_if_passed_on(_number: int, _frame: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,6 +47,36 @@ def test_a_signal_ends_a_command_without_a_trace(number: signal.Signals, tmp_pat
     assert process.returncode == 128 + number
     assert err.decode() == f"batonics: ended by {number.name}; nothing was written\n"
     assert list(tmp_path.iterdir()) == []
+
+
+IN_A_FINALISER = """
+import os, signal, time
+from batonics.cli.termination import pass_on_as_interrupts
+
+class Resource:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+
+pass_on_as_interrupts()
+try:
+    Resource()
+    time.sleep(30)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_a_signal_within_a_finaliser_is_not_lost() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", IN_A_FINALISER],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("interrupted\n", "", 0)
 
 
 def test_what_a_killed_command_left_goes_at_the_next_start(tmp_path: Path) -> None:
