@@ -326,28 +326,19 @@ def _cold_note(connection: duckdb.DuckDBPyConnection, sql: str, chosen: ChosenPa
         view_name(schema)
         for schema, parts in chosen.parts.items()
         if parts
-        and _has_book_status(schema)
-        and _has_cold_rows(connection, view_name(schema), chosen.symbols.get(schema, ()))
+        and BOOK_STATUS in find_schema(schema).lake_columns
+        and _has_cold_rows(connection, view_name(schema))
     ]
     if not cold:
         return ""
     return f"cold: rows of {', '.join(cold)}: {AnswerWarning.COLD.meaning} ({BOOK_STATUS})"
 
 
-def _has_cold_rows(
-    connection: duckdb.DuckDBPyConnection, view: str, symbols: Sequence[str]
-) -> bool:
-    """Whether a view has rows of cold books, of any of the symbols; empty: of all."""
-    sql = f"SELECT 1 FROM {view} WHERE {BOOK_STATUS} = '{AnswerWarning.COLD}'"  # noqa: S608
-    if symbols:
-        sql += " AND list_contains($symbols, symbol::VARCHAR)"
-    values = {"symbols": list(symbols)} if symbols else None
+def _has_cold_rows(connection: duckdb.DuckDBPyConnection, view: str) -> bool:
+    """Whether a view has rows of cold books."""
+    sql = f"SELECT 1 FROM {view} WHERE {BOOK_STATUS} = '{AnswerWarning.COLD}' LIMIT 1"  # noqa: S608
     # A result that is not fetched whole would block the connection.
-    return bool(connection.execute(f"{sql} LIMIT 1", values).fetchall())
-
-
-def _has_book_status(schema: str) -> bool:
-    return BOOK_STATUS in find_schema(schema).lake_columns
+    return bool(connection.execute(sql).fetchall())
 
 
 def _default_sessions_note(header: QueryFile | None, values: Mapping[str, object]) -> str:
