@@ -6,6 +6,7 @@ result.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Sequence
 
 import polars as pl
@@ -37,10 +38,15 @@ def check_symbols(store: Store, names: Sequence[str], lake_name: str = "") -> No
         names: the symbols.
         lake_name: name of the lake for messages; empty: its root.
     """
-    for name in names:
-        if not store.catalog.read(has_rows(RowFilter((name,)))):
-            hint = suggest_symbols(name, store.catalog.read(loaded_symbols))
-            raise UsageError(f"no symbol {name!r} in {lake_name or store.name}; {hint}")
+
+    def find_unknown(connection: sqlite3.Connection) -> str | None:
+        unknown = (name for name in names if not has_rows(RowFilter((name,)))(connection))
+        return next(unknown, None)
+
+    name = store.catalog.read(find_unknown) if names else None
+    if name is not None:
+        hint = suggest_symbols(name, store.catalog.read(loaded_symbols))
+        raise UsageError(f"no symbol {name!r} in {lake_name or store.name}; {hint}")
 
 
 def check_row_filter(store: Store, row_filter: RowFilter, lake_name: str = "") -> None:
