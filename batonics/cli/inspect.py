@@ -19,7 +19,6 @@ from batonics.cli.table import BOOK_ROWS_MAX, Column, print_table
 
 SILENCE_SECONDS_MIN = 0.001
 """The shortest silence that is printed; `--json` has shorter ones."""
-_TIME_KEYS = frozenset({"first", "last", "after", "start", "end"})
 METADATA_SYMBOLS_MAX = 10
 """Symbols of a file's metadata that are printed; a line counts the rest."""
 
@@ -38,14 +37,12 @@ def command(
     """Print what files hold: metadata, counts, times, anomalies."""
     from batonics.cli.progress import read_progress
     from batonics.jobs.inspect import Inspection
-    from batonics.model.times import find_time_zone
     from batonics.sources.input_options import InputOptions
 
-    find_time_zone(tz)
-    inspection = Inspection(files, InputOptions(skip_bad, salvage, in_this_order))
+    inspection = Inspection(files, InputOptions(skip_bad, salvage, in_this_order), tz)
     with read_progress("inspect", quiet=quiet) as progress:
         inspection.progress = progress
-        report = _in_zone(inspection.run(), tz)
+        report = inspection.run()
     if json:
         import orjson
 
@@ -54,22 +51,6 @@ def command(
         _print(report)
         if not quiet:
             _print_cold_books(report["books"])
-
-
-def _in_zone(report: Any, tz: str) -> Any:
-    """The report with its times in a zone."""
-    from batonics.model.times import format_time, parse_time
-
-    if tz == "UTC" or not isinstance(report, dict | list):
-        return report
-    if isinstance(report, list):
-        return [_in_zone(item, tz) for item in report]
-    return {
-        key: format_time(parse_time(value), tz)
-        if key in _TIME_KEYS and isinstance(value, str)
-        else _in_zone(value, tz)
-        for key, value in report.items()
-    }
 
 
 def _print(report: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ from batonics.codec.metadata import schema_name
 from batonics.jobs.progress import ReadProgress
 from batonics.model.mbo import UNDEF_TIMESTAMP, Action, Flag, MboBatch, record_keys
 from batonics.model.symbols import SymbolMap
-from batonics.model.times import NS_PER_S, format_time
+from batonics.model.times import NS_PER_S, find_time_zone, format_time
 from batonics.settings.loader import current
 from batonics.sources.decoding import FileReport
 from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
@@ -31,12 +31,21 @@ SILENCES_MAX = 5
 class Inspection:
     """An inspection that runs once.
 
+    Args:
+        paths: paths of the files; `-` is standard input.
+        options: how they are read.
+        tz: the time zone of times in the report.
+
     Attributes:
         stream: the input.
         progress: called with the stream after each batch; set it before `run`.
     """
 
-    def __init__(self, paths: Sequence[str], options: InputOptions = DEFAULT_OPTIONS) -> None:
+    def __init__(
+        self, paths: Sequence[str], options: InputOptions = DEFAULT_OPTIONS, tz: str = "UTC"
+    ) -> None:
+        find_time_zone(tz)
+        self._tz = tz
         self.stream = MboStream(paths, options, any_schema=True)
         self.stream.keeps_symbol_lists = True
         self._others = _OtherRecords()
@@ -79,11 +88,11 @@ class Inspection:
         values = np.arange(256)
         flags = {flag: int(self._flags[values & flag != 0].sum()) for flag in Flag}
         return {
-            "files": [_file(report) for report in self.stream.files],
+            "files": [_file(report, self._tz) for report in self.stream.files],
             "records": self._rows,
-            "other_records": self._others.report(self.stream),
-            "ts_event": self._span_event.report(),
-            "ts_recv": self._span_recv.report(),
+            "other_records": self._others.report(self.stream, self._tz),
+            "ts_event": self._span_event.report(self._tz),
+            "ts_recv": self._span_recv.report(self._tz),
             "actions": {
                 action.name.lower(): int(self._actions[action])
                 for action in Action
@@ -96,7 +105,7 @@ class Inspection:
             },
             "publishers": {str(key): publishers[key] for key in sorted(publishers)},
             "ts_recv_backwards": self._silence.backwards,
-            "longest_silences": self._silence.report(),
+            "longest_silences": self._silence.report(self._tz),
             "books": _books(self._engine, self.stream.symbols, records),
         }
 
@@ -167,7 +176,7 @@ class _OtherRecords:
         found = (symbols.symbol(instrument_id, ts_ns) for ts_ns in times)
         return next((symbol for symbol in found if symbol is not None), None)
 
-    def report(self, stream: MboStream) -> dict[str, Any]:
+    def report(self, stream: MboStream, tz: str) -> dict[str, Any]:
         """By the name of a kind: its records, their ts_event, and the records by instrument."""
         starts_ns = [file.metadata.start for file in stream.files if file.metadata is not None]
         instruments: dict[int, list[dict[str, Any]]] = {rtype: [] for rtype in self._counts}
@@ -183,7 +192,7 @@ class _OtherRecords:
         return {
             rtype_name(rtype): {
                 "records": self._counts[rtype],
-                "ts_event": self._spans[rtype].report(),
+                "ts_event": self._spans[rtype].report(tz),
                 "instruments": instruments[rtype],
             }
             for rtype in sorted(self._counts)
@@ -202,10 +211,10 @@ class _Span:
             self._least = min(self._least, int(defined.min()))
             self._greatest = max(self._greatest, int(defined.max()))
 
-    def report(self) -> dict[str, str | None]:
+    def report(self, tz: str) -> dict[str, str | None]:
         if self._least == UNDEF_TIMESTAMP:
             return {"first": None, "last": None}
-        return {"first": format_time(self._least), "last": format_time(self._greatest)}
+        return {"first": format_time(self._least, tz), "last": format_time(self._greatest, tz)}
 
 
 class _Silence:
@@ -234,14 +243,14 @@ class _Silence:
         candidates = [(int(steps[i]), int(earlier[i])) for i in longest]
         self._longest = sorted(self._longest + candidates, reverse=True)[:SILENCES_MAX]
 
-    def report(self) -> list[dict[str, Any]]:
+    def report(self, tz: str) -> list[dict[str, Any]]:
         return [
-            {"after": format_time(start), "seconds": length / NS_PER_S}
+            {"after": format_time(start, tz), "seconds": length / NS_PER_S}
             for length, start in self._longest
         ]
 
 
-def _file(report: FileReport) -> dict[str, Any]:
+def _file(report: FileReport, tz: str) -> dict[str, Any]:
     described: dict[str, Any] = {
         "name": report.name,
         "bytes": report.size,
@@ -260,8 +269,8 @@ def _file(report: FileReport) -> dict[str, Any]:
             "dbn_version": metadata.version,
             "dataset": metadata.dataset,
             "schema": schema_name(metadata.schema) if metadata.schema is not None else None,
-            "start": format_time(metadata.start),
-            "end": format_time(metadata.end) if metadata.end is not None else None,
+            "start": format_time(metadata.start, tz),
+            "end": format_time(metadata.end, tz) if metadata.end is not None else None,
             "limit": metadata.limit,
             "ts_out": metadata.ts_out,
             "symbols": list(metadata.symbols),
