@@ -297,39 +297,57 @@ def drop_node(
     totals[fresh + 2] += 1
 
 
+@inlined
+def bucket_of_node(nodes: NDArray[np.int64], base: int, words: int, buckets: int) -> int:
+    """The bucket of an order (`words` is W_ORDER_WORDS) or of a level."""
+    owner = nodes[base + W_OWNER]
+    if words == W_ORDER_WORDS:
+        owner >>= 1
+    return bucket_of(nodes[base + W_ID], owner, buckets)
+
+
+@outlined
+def release_nodes(
+    witness: Witness,
+    nodes: NDArray[np.int64],
+    buckets: NDArray[np.int64],
+    words: int,
+    used: int,
+    first: int,
+    fresh: int,
+) -> None:
+    """No check has to look at the touched nodes of a book; what is in no book is dropped.
+
+    `used` is the word of a node that is 0 if it is in no book, `first` the word of the books that
+    has the first of the nodes, and `fresh` the first word of their kind in the totals.
+    """
+    totals = witness.totals
+    node = as_word(witness.books[first])
+    witness.books[first] = 0
+    while node:
+        base = node * words
+        following = as_word(nodes[base + W_TOUCHED])
+        nodes[base + W_TOUCHED] = NOT_TOUCHED
+        totals[W_TOUCHED_NODES] -= 1
+        if nodes[base + used] == 0:
+            bucket = bucket_of_node(nodes, base, words, len(buckets))
+            drop_node(totals, nodes, buckets, words, node, bucket, fresh)
+        node = following
+
+
 @outlined
 def release_book(witness: Witness, book: int) -> None:
-    """No check has to look at what was touched of a book; what is in no book is dropped."""
-    orders, levels, totals = witness.orders, witness.levels, witness.totals
+    """No check has to look at what was touched of a book."""
+    orders, order_buckets = witness.orders, witness.order_buckets
+    levels, level_buckets = witness.levels, witness.level_buckets
     first = book * W_BOOK_WORDS
-    node = as_word(witness.books[first + W_TOUCHED_ORDERS])
-    witness.books[first + W_TOUCHED_ORDERS] = 0
-    while node:
-        base = node * W_ORDER_WORDS
-        following = as_word(orders[base + W_TOUCHED])
-        orders[base + W_TOUCHED] = NOT_TOUCHED
-        totals[W_TOUCHED_NODES] -= 1
-        if orders[base + W_SIZE] == 0:
-            bucket = bucket_of(orders[base + W_ID], book, len(witness.order_buckets))
-            drop_node(
-                totals, orders, witness.order_buckets, W_ORDER_WORDS, node, bucket, W_FRESH_ORDER
-            )
-        node = following
-    node = as_word(witness.books[first + W_TOUCHED_LEVELS])
-    witness.books[first + W_TOUCHED_LEVELS] = 0
-    while node:
-        base = node * W_LEVEL_WORDS
-        following = as_word(levels[base + W_TOUCHED])
-        levels[base + W_TOUCHED] = NOT_TOUCHED
-        totals[W_TOUCHED_NODES] -= 1
-        if levels[base + W_COUNT] == 0:
-            bucket = bucket_of(
-                levels[base + W_PRICE], levels[base + W_OWNER], len(witness.level_buckets)
-            )
-            drop_node(
-                totals, levels, witness.level_buckets, W_LEVEL_WORDS, node, bucket, W_FRESH_LEVEL
-            )
-        node = following
+    touched_orders, touched_levels = first + W_TOUCHED_ORDERS, first + W_TOUCHED_LEVELS
+    release_nodes(
+        witness, orders, order_buckets, W_ORDER_WORDS, W_SIZE, touched_orders, W_FRESH_ORDER
+    )
+    release_nodes(
+        witness, levels, level_buckets, W_LEVEL_WORDS, W_COUNT, touched_levels, W_FRESH_LEVEL
+    )
 
 
 @kernel
@@ -346,12 +364,9 @@ def fill_buckets(nodes: NDArray[np.int64], words: int, buckets: NDArray[np.int64
     """Fill empty buckets with the orders (`words` is W_ORDER_WORDS) or the levels."""
     for node in range(1, len(nodes) // words):
         base = node * words
-        owner = nodes[base + W_OWNER]
-        if owner == FREE_NODE:
+        if nodes[base + W_OWNER] == FREE_NODE:
             continue
-        if words == W_ORDER_WORDS:
-            owner >>= 1
-        bucket = bucket_of(nodes[base + W_ID], owner, len(buckets))
+        bucket = bucket_of_node(nodes, base, words, len(buckets))
         nodes[base + W_CHAIN] = buckets[bucket]
         buckets[bucket] = node
 
