@@ -10,7 +10,6 @@ Each part is sorted by symbol, so a merge reads each of them once, from its begi
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -27,7 +26,14 @@ from batonics.lake.digest import Verifier
 from batonics.lake.part import PART_COLUMNS, Part, read_part
 from batonics.lake.part_symbols import PartSymbols
 from batonics.lake.parts import PartFile, date_to_day, part_columns, part_rows_max
-from batonics.lake.row_sort import MERGED_ROWS, FrameReader, KeyRows, RowKey, merge_runs
+from batonics.lake.row_sort import (
+    MERGED_ROWS,
+    FrameReader,
+    KeyRows,
+    RowKey,
+    count_rows,
+    merge_runs,
+)
 from batonics.lake.storage import Store, open_store
 
 MERGED_PARTS_MAX = 64
@@ -160,10 +166,8 @@ def _write_merged(
     schema = find_schema(parts[0].schema)
     columns = part_columns(schema)
     runs = [_PartRun(store.local_path(part), columns, part.list_symbols()) for part in parts]
-    totals = Counter[RowKey]()
-    for run in runs:
-        totals.update({found.key: found.rows for found in run.keys})
-    merged = PartFile(directory / "part.parquet", schema, date_to_day(parts[0].date), totals)
+    day = date_to_day(parts[0].date)
+    merged = PartFile(directory / "part.parquet", schema, day, count_rows(runs))
     try:
         for block in merge_runs(runs):
             merged.write(block)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from batonics.lake.part_paths import check_part_path
 from batonics.lake.part_symbols import PartSymbols, SymbolRows, decode_symbols
 from batonics.model.errors import LakeError
+from batonics.model.times import enclosing_span
 
 NO_ALIASES = "[]"
 """`Part.aliases` of rows with one symbol each."""
@@ -90,8 +91,7 @@ def make_part(  # noqa: PLR0913 - by keyword
         size: size of the file in bytes.
     """
     listed = PartSymbols.of(symbols)
-    firsts = [entry.ts_min for entry in symbols if entry.ts_min is not None]
-    lasts = [entry.ts_max for entry in symbols if entry.ts_max is not None]
+    ts_min, ts_max = enclosing_span((entry.ts_min, entry.ts_max) for entry in symbols)
     return Part(
         path,
         schema,
@@ -99,8 +99,8 @@ def make_part(  # noqa: PLR0913 - by keyword
         digest,
         size,
         listed.rows,
-        min(firsts, default=None),
-        max(lasts, default=None),
+        ts_min,
+        ts_max,
         listed.names[0],
         listed.names[-1],
         json.dumps(listed.aliases),

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from batonics.lake.catalog import Transaction
 from batonics.lake.part import PART_COLUMNS, Part, read_part
+from batonics.model.times import enclosing_span
 
 
 class RowFilter(NamedTuple):
@@ -58,12 +59,12 @@ def find_parts(
     schema: str, row_filter: RowFilter = NO_FILTER, conditions: PartConditions = NO_CONDITIONS
 ) -> Transaction[list[Part]]:
     """The parts of a schema that may have rows of the filter, by date and load."""
-    where, values = ["removed_ns IS NULL", "schema = ?"], [schema]
+    where, values = ["removed_ns IS NULL", "schema = ?"], list[str | int]([schema])
     _select_rows(row_filter, where, values)
     _select_symbols(conditions.symbols, where, values)
     if (conditions.low_ns, conditions.high_ns) != NO_CONDITIONS[2:]:
         where.append("(ts_min IS NULL OR ts_min <= ? AND ts_max >= ?)")
-        values += [conditions.high_ns, conditions.low_ns]  # type: ignore[list-item]
+        values += [conditions.high_ns, conditions.low_ns]
     # One search each: joined by OR, both would look at every part of the schema.
     searches = [(where, values)]
     if conditions.dates is not None:
@@ -104,7 +105,7 @@ def _times_of_rows(part: Part, row_filter: RowFilter) -> list[tuple[int | None, 
 
 def has_rows(row_filter: RowFilter) -> Transaction[bool]:
     """Whether there may be rows of a filter."""
-    where, values = ["removed_ns IS NULL"], list[str]()
+    where, values = ["removed_ns IS NULL"], list[str | int]()
     _select_rows(row_filter, where, values)
     text = f"SELECT {PART_COLUMNS} FROM part WHERE {' AND '.join(where)}"  # noqa: S608 - no input
 
@@ -126,7 +127,7 @@ def find_time_span(
         row_filter: the filter.
         schemas: the schemas of the rows; empty: all schemas.
     """
-    where, values = ["removed_ns IS NULL", "ts_min IS NOT NULL"], list[str]()
+    where, values = ["removed_ns IS NULL", "ts_min IS NOT NULL"], list[str | int]()
     if schemas:
         where.append("schema IN (SELECT value FROM json_each(?))")
         values.append(json.dumps(schemas))
@@ -140,23 +141,22 @@ def find_time_span(
             edges = [pair for row in rows for pair in _times_of_rows(read_part(row), row_filter)]
         else:
             edges = list(rows)
-        firsts = [first for first, _ in edges if first is not None]
-        lasts = [last for _, last in edges if last is not None]
-        return (min(firsts), max(lasts)) if firsts else None
+        first, last = enclosing_span(edges)
+        return None if first is None or last is None else (first, last)
 
     return run
 
 
-def _select_rows(row_filter: RowFilter, where: list[str], values: list[str]) -> None:
+def _select_rows(row_filter: RowFilter, where: list[str], values: list[str | int]) -> None:
     """Add the conditions for parts that may have rows of the filter, and their values."""
     _select_symbols(row_filter.symbols, where, values)
     for bound, test in ((row_filter.start_ns, "ts_max >= ?"), (row_filter.end_ns, "ts_min < ?")):
         if bound is not None:
             where.append(test)
-            values.append(min(bound, 2**63 - 1))  # type: ignore[arg-type]
+            values.append(min(bound, 2**63 - 1))
 
 
-def _select_symbols(symbols: Sequence[str], where: list[str], values: list[str]) -> None:
+def _select_symbols(symbols: Sequence[str], where: list[str], values: list[str | int]) -> None:
     """Add the condition for parts that may have rows of these symbols, and its values."""
     if symbols:
         where.append(

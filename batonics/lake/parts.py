@@ -34,7 +34,7 @@ from batonics.lake.part import Part, make_part
 from batonics.lake.part_paths import part_directory
 from batonics.lake.part_symbols import SymbolRows
 from batonics.lake.row_sort import KeyRows, RowKey, RowSorter, SortedBlock
-from batonics.model.times import NS_PER_DAY
+from batonics.model.times import NS_PER_DAY, enclosing_span
 from batonics.sinks.atomic import sync_path
 from batonics.sinks.background_write import write_in_background
 from batonics.sinks.columnar import ParquetWriter, open_file_stream
@@ -126,7 +126,7 @@ class PartFile:
         if key == self._last_key:
             before = self._symbols.pop()
             rows += before.rows
-            first, last = _least(first, before.ts_min), _greatest(last, before.ts_max)
+            first, last = enclosing_span([(first, last), (before.ts_min, before.ts_max)])
         self._last_key = key
         aliases = tuple(json.loads(key.aliases))
         self._symbols.append(SymbolRows(key.symbol, rows, first, last, aliases))
@@ -341,14 +341,6 @@ class PartsWriter:
 
 def _day(ts_ns: object) -> int | None:
     return ts_ns // NS_PER_DAY if isinstance(ts_ns, int) else None
-
-
-def _least(one: int | None, other: int | None) -> int | None:
-    return min((value for value in (one, other) if value is not None), default=None)
-
-
-def _greatest(one: int | None, other: int | None) -> int | None:
-    return max((value for value in (one, other) if value is not None), default=None)
 
 
 def _value_bytes(dtype: pl.DataType) -> int:

@@ -24,6 +24,7 @@ from batonics.frames.scan.mbo_scan import SYMBOL
 from batonics.frames.schemas.row_keys import ALIASES, ROW_TIME
 from batonics.lake.part import NO_ALIASES
 from batonics.model.errors import OutputError
+from batonics.model.times import enclosing_span
 from batonics.sinks.columnar import open_file_stream
 
 MERGED_ROWS = 65_536
@@ -127,10 +128,7 @@ class RowSorter:
         runs: list[Run] = [*self._runs]
         if self._frames:
             runs.append(self._sort_frames())
-        totals = Counter[RowKey]()
-        for run in runs:
-            totals.update({found.key: found.rows for found in run.keys})
-        return totals, merge_runs(runs)
+        return count_rows(runs), merge_runs(runs)
 
     def close(self) -> None:
         """Remove the files of runs."""
@@ -258,6 +256,14 @@ class FileRun:
                 yield pl.DataFrame(pa.Table.from_batches([batch])).cast(self._schema)
 
 
+def count_rows(runs: Sequence[Run]) -> Counter[RowKey]:
+    """How many rows all runs have of each key."""
+    totals = Counter[RowKey]()
+    for run in runs:
+        totals.update({found.key: found.rows for found in run.keys})
+    return totals
+
+
 def merge_runs(runs: Sequence[Run]) -> Iterator[SortedBlock]:
     """The rows of all runs, sorted; those of one key in the order of the runs."""
     where: dict[RowKey, list[tuple[int, KeyRows]]] = {}
@@ -308,10 +314,10 @@ def _piece_rows(found: KeyRows, frame: pl.DataFrame) -> KeyRows:
 
 def _join_rows(parts: Sequence[KeyRows]) -> KeyRows:
     """The rows of one key in several runs."""
-    firsts = [part.ts_min for part in parts if part.ts_min is not None]
-    lasts = [part.ts_max for part in parts if part.ts_max is not None]
     rows = sum(part.rows for part in parts)
-    return KeyRows(parts[0].key, rows, min(firsts, default=None), max(lasts, default=None))
+    return KeyRows(
+        parts[0].key, rows, *enclosing_span((part.ts_min, part.ts_max) for part in parts)
+    )
 
 
 def _pieces(rows: int, limit: int) -> Iterator[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -29,6 +30,17 @@ _UNIT_NS = {
     "h": 3_600 * NS_PER_S,
     "d": NS_PER_DAY,
 }
+
+
+def enclosing_span(
+    spans: Iterable[tuple[int | None, int | None]],
+) -> tuple[int | None, int | None]:
+    """The least first and the greatest last of some times; None: none of them is known."""
+    known = list(spans)
+    return (
+        min((first for first, _ in known if first is not None), default=None),
+        max((last for _, last in known if last is not None), default=None),
+    )
 
 
 def format_time(ts_ns: int, time_zone: str = "UTC") -> str | None:
