@@ -26,12 +26,12 @@ from numpy.typing import NDArray
 from batonics.model.errors import InputError
 from batonics.model.mbo import (
     PRICE_SCALE,
-    UNDEF_ORDER_SIZE,
     UNDEF_PRICE,
     UNDEF_TIMESTAMP,
     Action,
     Side,
 )
+from batonics.model.record_columns import NULL_VALUES
 
 FLOAT_PRICE_MAX = 8_388_608
 """From here on, floats are too far apart to tell prices of 1e-9."""
@@ -39,14 +39,6 @@ FLOAT_INTEGER_MAX = 2**53
 """From here on, floats are too far apart to tell integers."""
 LOSSY_ADVICE = "--lossy (in Python lossy=True) takes it as it is"
 """What to do about a value that is refused because something of it is lost."""
-
-NULLS: dict[str, int] = {
-    "ts_recv": UNDEF_TIMESTAMP,
-    "ts_event": UNDEF_TIMESTAMP,
-    "price": UNDEF_PRICE,
-    "size": UNDEF_ORDER_SIZE,
-}
-"""By column: what a null stands for. Other columns have none."""
 
 _DECIMALS = 9
 _FALSE, _TRUE = pa.scalar(value=False), pa.scalar(value=True)
@@ -423,10 +415,10 @@ def _first_known(column: pa.Array) -> int | None:
 def _filled(name: str, column: pa.Array) -> NDArray[Any]:
     """The values, with the sentinel of the column in place of null; an array of its own."""
     if column.null_count:
-        if name not in NULLS:
+        if name not in NULL_VALUES:
             row = int(pc.index(column.is_null(), _TRUE).as_py())
             raise BadValueError(row, f"{name} is missing")
-        column = column.fill_null(pa.scalar(NULLS[name], column.type))
+        column = column.fill_null(pa.scalar(NULL_VALUES[name], column.type))
     return np.array(column.to_numpy(zero_copy_only=False))
 
 

@@ -43,21 +43,21 @@ from batonics.codec.column_values import (
 from batonics.model.errors import InputError
 from batonics.model.mbo import (
     MBO_COLUMN_DTYPES,
-    NO_CHANNEL,
     RTYPE_MBO,
     UNDEF_PRICE,
     Action,
     MboBatch,
     Side,
 )
+from batonics.model.record_columns import OPTIONAL_DEFAULTS
 from batonics.model.record_times import RecordTimes
 from batonics.model.symbols import MappingInterval
 from batonics.model.times import NS_PER_DAY
 
-OPTIONAL_DEFAULTS = {"channel_id": NO_CHANNEL, "ts_in_delta": 0}
-"""Columns that a table may lack, and their values then."""
-SYMBOL = "symbol"
+NAME_COLUMN = "symbol"
 HEADER = "hd"
+TABLE_COLUMNS = frozenset({*MBO_COLUMN_DTYPES, NAME_COLUMN, "rtype", HEADER})
+"""The columns of a table that are read."""
 UNIT_ROWS = 4_096
 """Rows that decide whether prices as text are decimals."""
 TEXT_TIME_ROWS = 4_096
@@ -168,8 +168,8 @@ class MboColumns:
         if self._rows >= TEXT_TIME_ROWS:
             check_text_times(notes)
         self._note_prices(found["price"].type, batch.price)
-        if SYMBOL in found:
-            self._names.add(batch, found[SYMBOL])
+        if NAME_COLUMN in found:
+            self._names.add(batch, found[NAME_COLUMN])
         return batch
 
     def finish(self) -> None:
@@ -220,7 +220,7 @@ def _column_finders(schema: pa.Schema) -> dict[str, _Finder]:
     Raises:
         InputError: a column is missing or there twice.
     """
-    wanted = [*MBO_COLUMN_DTYPES, SYMBOL, "rtype"]
+    wanted = [*MBO_COLUMN_DTYPES, NAME_COLUMN, "rtype"]
     names = Counter(schema.names)
     finders: dict[str, _Finder] = {}
     inner: Sequence[str] = ()

@@ -22,16 +22,16 @@ from numpy.typing import NDArray
 
 from batonics.codec.column_values import BadValueError, show_value
 from batonics.codec.framing import SEPARATORS
-from batonics.codec.mbo_columns import HEADER, SYMBOL, MboColumns, TableNotes
+from batonics.codec.mbo_columns import HEADER, NAME_COLUMN, MboColumns, TableNotes
 from batonics.codec.messages import OtherRecord
 from batonics.model.errors import BatonicsError, DamagedInputError, InputError
 from batonics.model.mbo import MBO_COLUMN_DTYPES, MboBatch, slice_batch
 from batonics.model.symbols import MappingInterval
 
-LINE_BYTES_MAX = 1 << 20
+_LINE_BYTES_MAX = 1 << 20
 _END = b"\x1a"
 _BLANK = b" \t\r\n" + _END
-_AS_TEXT = ("ts_recv", "ts_event", "action", "side", "price", SYMBOL)
+_AS_TEXT = ("ts_recv", "ts_event", "action", "side", "price", NAME_COLUMN)
 _COLUMN_TYPES = {
     **{name: pa.from_numpy_dtype(dtype) for name, dtype in MBO_COLUMN_DTYPES.items()},
     "rtype": pa.uint8(),
@@ -154,8 +154,8 @@ class RecordTextDecoder(ABC):
             data = bytes(self._head) + chunk[:stop]
             self._head = bytearray(chunk[stop:])
             yield from self._decode(data)
-        if len(self._head) > LINE_BYTES_MAX:
-            raise self._damage(f"the line is longer than {LINE_BYTES_MAX} bytes")
+        if len(self._head) > _LINE_BYTES_MAX:
+            raise self._damage(f"the line is longer than {_LINE_BYTES_MAX} bytes")
 
     def _decode(self, data: bytes) -> Generator[MboBatch, None, None]:
         """Decode whole lines."""

@@ -14,16 +14,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batonics.codec.framing import Framing
-from batonics.codec.mbo_columns import HEADER, SYMBOL, MboColumns
+from batonics.codec.mbo_columns import NAME_COLUMN, TABLE_COLUMNS, MboColumns
 from batonics.model.errors import InputError
-from batonics.model.mbo import MBO_COLUMN_DTYPES, MboBatch, slice_batch
+from batonics.model.mbo import MboBatch, slice_batch
 from batonics.sources.chunks import ChunkReader
 from batonics.sources.input_options import InputOptions
 
 READ_ROWS = 1 << 16
 """Rows that are converted at once."""
-_TEXT_COLUMNS = ("action", "side", SYMBOL)
-_WANTED = frozenset({*MBO_COLUMN_DTYPES, SYMBOL, "rtype", HEADER})
+_TEXT_COLUMNS = ("action", "side", NAME_COLUMN)
 
 
 class TableFile:
@@ -97,7 +96,7 @@ class TableFile:
                 page_checksum_verification=True,
             )
             self._begin(parquet.schema_arrow)
-            names = [name for name in names if name in _WANTED]
+            names = [name for name in names if name in TABLE_COLUMNS]
             rows = 0
             for batch in parquet.iter_batches(READ_ROWS, columns=names):
                 yield batch

@@ -12,12 +12,12 @@ from batonics.codec.dbn import DbnDecoder
 from batonics.frames.columns.mbo_frame import (
     BOOK_COLUMNS,
     MBO_SCHEMA,
-    OPTIONAL_DEFAULTS,
     from_frame,
     to_frame,
 )
 from batonics.model.errors import UsageError
 from batonics.model.mbo import (
+from batonics.model.record_columns import OPTIONAL_DEFAULTS
     UNDEF_ORDER_SIZE,
     UNDEF_PRICE,
     UNDEF_TIMESTAMP,
