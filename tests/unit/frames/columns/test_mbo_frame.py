@@ -17,13 +17,13 @@ from batonics.frames.columns.mbo_frame import (
 )
 from batonics.model.errors import UsageError
 from batonics.model.mbo import (
-from batonics.model.record_columns import OPTIONAL_DEFAULTS
     UNDEF_ORDER_SIZE,
     UNDEF_PRICE,
     UNDEF_TIMESTAMP,
     MboBatch,
     slice_batch,
 )
+from batonics.model.record_columns import OPTIONAL_DEFAULTS
 from tests.support.streams import random_stream
 
 
