@@ -28,7 +28,6 @@ from batonics.codec.itch_messages import (
     SYMBOL_BYTES,
     TRADING_STATE_AT,
     TRADING_STATES,
-    message_header,
     message_symbol,
 )
 from batonics.codec.itch_order_kernels import (
@@ -40,7 +39,7 @@ from batonics.codec.itch_order_kernels import (
     ItchState,
     rebuild_orders,
 )
-from batonics.codec.messages import Content, OtherRecord
+from batonics.codec.messages import Content, OtherRecord, write_header
 from batonics.codec.session_day import XNAS_PUBLISHER, day_bounds_ns
 from batonics.model.book_changes import BookChange
 from batonics.model.definitions import Definition
@@ -163,6 +162,13 @@ class ItchDecoder:
         taken, self._counted = now - self._counted, now
         return taken
 
+    def describe(self) -> tuple[list[str], list[str]]:
+        """What is lost of the values, and what else is unusual about the file, in words."""
+        unusual = []
+        if self.records and not self.has_ended:
+            unusual.append("it ends without End of Messages: the rest of its day may be missing")
+        return [], unusual
+
     def feed(self, data: bytes | bytearray | memoryview | NDArray[np.uint8]) -> Iterator[MboBatch]:
         """Decode the next chunk. Its last batch may be short, so no row waits for more bytes.
 
@@ -274,7 +280,7 @@ class ItchDecoder:
             message = data[at : at + int(MESSAGE_WIDTHS[data[at]])].tobytes()
             locate = int.from_bytes(message[1:3], "big")
             time_ns = self._day.midnight_ns + int.from_bytes(message[5:11], "big")
-            header = message_header(message[0], self._day.publisher_id, locate, time_ns)
+            header = write_header(message[0], self._day.publisher_id, locate, time_ns)
             self.other_records.append(
                 OtherRecord(
                     rtype=message[0],

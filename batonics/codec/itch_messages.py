@@ -17,11 +17,8 @@ In a file a u16 with the length of the message stands before each; a length of 0
 
 from __future__ import annotations
 
-import struct
-
 import numpy as np
 
-from batonics.codec.messages import HEADER_DTYPE
 from batonics.model.book_changes import TradingStatus
 
 MESSAGE_BYTES = {
@@ -58,7 +55,7 @@ for _letter, _width in MESSAGE_BYTES.items():
 
 MESSAGE_BYTES_MAX = max(MESSAGE_BYTES.values())
 
-OTHER_MESSAGES = {
+ITCH_NAMES = {
     ord("S"): "itch_system_event",
     ord("R"): "itch_stock_directory",
     ord("H"): "itch_trading_action",
@@ -78,7 +75,7 @@ OTHER_MESSAGES = {
 
 READ_MESSAGES = "SRH"
 """Types of messages that the decoder gives as other records."""
-COUNTED_MESSAGES = tuple(code for code in OTHER_MESSAGES if chr(code) not in READ_MESSAGES)
+COUNTED_MESSAGES = tuple(code for code in ITCH_NAMES if chr(code) not in READ_MESSAGES)
 """Types of messages that are only counted, by the code of the letter."""
 
 TRADING_STATES = {
@@ -92,16 +89,9 @@ TRADING_STATES = {
 SYMBOL_BYTES = 8
 SYMBOL_AT = {"R": 11, "H": 11, "A": 24, "F": 24, "P": 24, "Q": 19}
 TRADING_STATE_AT = 19
-_HEADER = struct.Struct("<BBHIQ")
 
 
 def message_symbol(message: bytes) -> str:
     """The stock symbol of a message of type R, H, A, F, P or Q; it has been checked."""
     start = SYMBOL_AT[chr(message[0])]
     return message[start : start + SYMBOL_BYTES].decode("ascii").rstrip(" ")
-
-
-def message_header(rtype: int, publisher_id: int, instrument_id: int, ts_event: int) -> bytes:
-    """The header of a DBN record, for a message that is counted among the other records."""
-    words = HEADER_DTYPE.itemsize // 4
-    return _HEADER.pack(words, rtype, publisher_id, instrument_id, ts_event)

@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batonics.codec import lobster_kernels as kernels
-from batonics.codec.itch_messages import message_header
-from batonics.codec.messages import OtherRecord
+from batonics.codec.messages import LOBSTER_HALT, OtherRecord, write_header
 from batonics.codec.session_day import XNAS_PUBLISHER, day_bounds_ns
 from batonics.model.book_changes import BookChange, TradingStatus
 from batonics.model.errors import BatonicsError, DamagedInputError, InputError, UsageError
@@ -27,8 +26,6 @@ LINE_BYTES_MAX = 4096
 OTHERS_MAX = 64
 HIDDEN_SIDE_END = date(2014, 7, 14)
 """From this day on Nasdaq names no side of hidden orders (rule L6)."""
-HALT_RTYPE = kernels.HALT
-"""The type of a line is its rtype among the other records: a trading halt."""
 
 _STATUSES = {-1: TradingStatus.HALT, 0: TradingStatus.QUOTING, 1: TradingStatus.TRADING}
 _COLUMNS = (
@@ -56,6 +53,7 @@ class LobsterDecoder:
         source: a name for error messages.
 
     Attributes:
+        ticker: the symbol of the stock.
         records: lines so far, skipped ones included; blank lines do not count.
         rows: MBO rows decoded.
         byte_offset: the offset of the next line.
@@ -85,6 +83,7 @@ class LobsterDecoder:
                 f"batch_rows is {batch_rows}, buffers {buffers}, expected"
                 f" {kernels.LINE_ROWS_MAX} and 1 or more"
             )
+        self.ticker = ticker
         self.records = 0
         self.rows = 0
         self.byte_offset = 0
@@ -116,6 +115,10 @@ class LobsterDecoder:
     def take_counts(self) -> Counter[int]:
         """Lines that are neither rows nor other records: there are none."""
         return Counter()
+
+    def describe(self) -> tuple[list[str], list[str]]:
+        """What is lost of the values, and what else is unusual about the file, in words (L8)."""
+        return [], [_REMARK]
 
     def feed(self, data: bytes | bytearray | memoryview | NDArray[np.uint8]) -> Iterator[MboBatch]:
         """Decode the next chunk. Its last batch may be short, so no row waits for more bytes.
@@ -211,12 +214,12 @@ class LobsterDecoder:
                 kernels.INSTRUMENT_ID,
                 _STATUSES[int(price)],
             )
-            header = message_header(
-                HALT_RTYPE, self._day.publisher_id, kernels.INSTRUMENT_ID, status.start_ns
+            header = write_header(
+                LOBSTER_HALT, self._day.publisher_id, kernels.INSTRUMENT_ID, status.start_ns
             )
             self.other_records.append(
                 OtherRecord(
-                    rtype=HALT_RTYPE,
+                    rtype=LOBSTER_HALT,
                     byte_offset=self.byte_offset + at - start,
                     record_index=int(self._others.line[index]),
                     rows_before=self.rows + int(self._others.row[index]) - first_row,
@@ -240,6 +243,10 @@ class LobsterDecoder:
         )
 
 
+_REMARK = (
+    "a LOBSTER message file has no orders from before it, and nothing of orders outside its levels:"
+    " its books are stale"
+)
 _TOO_LONG = f"the line is longer than {LINE_BYTES_MAX} bytes"
 
 

@@ -33,44 +33,78 @@ _PUBLISHERS = {"BX": XBOS_PUBLISHER, "PSX": XPSX_PUBLISHER}
 
 
 class ItchDay(NamedTuple):
-    """What the name of an ITCH file says.
+    """What the messages of an ITCH file do not say.
 
     Attributes:
-        session: the day of the session in New York; None: the name does not say it.
+        session: the day of the session in New York.
         publisher_id: the vendor's publisher of the venue.
     """
 
-    session: date | None
+    session: date
     publisher_id: int
 
 
 class LobsterDay(NamedTuple):
-    """What the name of a LOBSTER message file says; None: the name does not say it."""
+    """What the lines of a LOBSTER message file do not say.
 
-    ticker: str | None
-    session: date | None
+    Attributes:
+        ticker: the symbol of the stock.
+        session: the day in New York.
+    """
 
-
-def parse_itch_name(name: str) -> ItchDay:
-    """What the name of an ITCH file says (rules I2 and I3)."""
-    base = name.rpartition("/")[2]
-    for pattern in _ITCH_NAMES:
-        match = pattern.match(base)
-        if match is not None:
-            year = int(match["year"])
-            session = _date(year if year > 99 else 2000 + year, match["month"], match["day"])
-            venue = (match["venue"] or "").upper()
-            return ItchDay(session, _PUBLISHERS.get(venue, XNAS_PUBLISHER))
-    return ItchDay(None, XNAS_PUBLISHER)
+    ticker: str
+    session: date
 
 
-def parse_lobster_name(name: str) -> LobsterDay:
-    """What the name of a LOBSTER message file says (rule L2)."""
+def itch_publisher(name: str) -> int:
+    """The publisher of the venue that the name of an ITCH file says, Nasdaq by default (rule I3)."""
+    match = _match_itch(name)
+    venue = (match["venue"] or "").upper() if match else ""
+    return _PUBLISHERS.get(venue, XNAS_PUBLISHER)
+
+
+def find_itch_day(source: str | None, session: date | None = None) -> ItchDay:
+    """The day and the venue of an ITCH file (rules I2 and I3).
+
+    Args:
+        source: the name of the file.
+        session: the day, if the caller says it.
+
+    Raises:
+        InputError: neither says the day, or they say different ones.
+    """
+    name = source or "the stream"
+    match = _match_itch(name)
+    named: date | None = None
+    if match is not None:
+        year = int(match["year"])
+        named = _date(year if year > 99 else 2000 + year, match["month"], match["day"])
+    if named is not None and session is not None and named != session:
+        raise InputError(f"{name}: its name says {named}, but the session date is {session}")
+    found = named or session
+    if found is None:
+        raise InputError(
+            f"{name}: is ITCH, which has no date: give it with --session-date 2019-01-30, or name"
+            " the file as Nasdaq does, such as 01302019.NASDAQ_ITCH50"
+        )
+    return ItchDay(found, itch_publisher(name))
+
+
+def find_lobster_day(source: str | None) -> LobsterDay:
+    """The stock and the day that the name of a LOBSTER message file says (rule L2).
+
+    Raises:
+        InputError: it does not say them.
+    """
+    name = source or "the stream"
     match = _LOBSTER_NAME.match(name.rpartition("/")[2])
-    if match is None:
-        return LobsterDay(None, None)
-    year, month, day = match["date"].split("-")
-    return LobsterDay(match["ticker"], _date(int(year), month, day))
+    named = None if match is None else _date(*match["date"].split("-"))
+    if match is None or named is None:
+        raise InputError(
+            f"{name}: is a LOBSTER message file, which has no ticker and no date: name it as"
+            " LOBSTER does, such as AAPL_2012-06-21_34200000_57600000_message_10.csv"
+        )
+    return LobsterDay(match["ticker"], named)
 
 
 def midnight_ns(session: date) -> int:
@@ -95,8 +129,14 @@ def day_bounds_ns(session: date) -> tuple[int, int]:
     return midnight_ns(session), midnight_ns(session + timedelta(days=1))
 
 
-def _date(year: int, month: str, day: str) -> date | None:
+def _match_itch(name: str) -> re.Match[str] | None:
+    base = name.rpartition("/")[2]
+    matches = (pattern.match(base) for pattern in _ITCH_NAMES)
+    return next((match for match in matches if match is not None), None)
+
+
+def _date(year: int | str, month: str, day: str) -> date | None:
     try:
-        return date(year, int(month), int(day))
+        return date(int(year), int(month), int(day))
     except ValueError:  # such as month 13: the name says no day
         return None

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from batonics.codec import itch
 from batonics.codec.itch import ItchDecoder
-from batonics.codec.itch_messages import MESSAGE_BYTES, OTHER_MESSAGES
+from batonics.codec.itch_messages import ITCH_NAMES, MESSAGE_BYTES
 from batonics.codec.messages import HEADER_DTYPE
 from batonics.model.book_changes import BookChange, TradingStatus
 from batonics.model.definitions import Definition
@@ -178,7 +178,7 @@ def test_other_messages_are_counted() -> None:
     expected = Counter({ord(kind): 1 for kind in write.OTHER_BYTES}) + Counter([others[0][0]])
     assert decoder.take_counts() == expected
     assert decoder.take_counts() == Counter()
-    assert {chr(code) for code in OTHER_MESSAGES} == {*write.OTHER_BYTES, *"SRH"}
+    assert {chr(code) for code in ITCH_NAMES} == {*write.OTHER_BYTES, *"SRH"}
 
 
 def test_directories_name_the_stocks_and_trading_actions_give_their_status() -> None:
