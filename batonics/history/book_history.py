@@ -1,0 +1,173 @@
+"""The books of a stream at any moment: the nearest checkpoint, and the records after it.
+
+The rule here: the books are those of `reconstruct` and `reconstruct --at`, to the byte of the JSON.
+Both fold what `EventCutoff` passes. A checkpoint is the fold of all complete events so far, and the
+rows of events that were open then.
+
+    records ──▶ record_file ──────────────┐
+         └────▶ fold, checkpoints ──┐      │
+                                    ▼      ▼
+    a time ────▶ checkpoint before ─▶ records up to the time ─▶ books
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from batonics.book import checkpoint
+from batonics.book.engine import BookEngine
+from batonics.book.event_cutoff import CutoffState, EventCutoff
+from batonics.book.state import Anomaly
+from batonics.frames.scan.trading_statuses import TradingStatuses
+from batonics.history.record_file import RecordFile
+from batonics.model.answers import AsOf, DataSpan
+from batonics.model.errors import OutputError
+from batonics.model.mbo import MBO_DTYPE, MboBatch
+from batonics.model.symbols import SymbolMap
+
+CHECKPOINT_RECORDS = 1 << 18
+"""Records between two checkpoints, at least: folding them takes some 10 ms."""
+_END_NS = 2**63 - 1
+
+
+class HistoryFacts(NamedTuple):
+    """What is known of the instruments of a history, apart from its records.
+
+    Attributes:
+        symbols: their names.
+        trading: their trading statuses.
+        backwards_ns_max: as `BookEngine.backwards_ns_max`.
+    """
+
+    symbols: SymbolMap
+    trading: TradingStatuses
+    backwards_ns_max: int | None
+
+
+class HistoricBooks(NamedTuple):
+    """Books at a moment.
+
+    Attributes:
+        engine: the books.
+        as_of: the moment, the times of the records up to it, and the trading statuses then.
+        records: the number of records up to it.
+    """
+
+    engine: BookEngine
+    as_of: AsOf
+    records: int
+
+
+class _Checkpoint(NamedTuple):
+    """A checkpoint: its file, the number of records before it, and the state of the cutoff."""
+
+    path: Path
+    records: int
+    cutoff: CutoffState
+
+
+class BookHistory:
+    """The records of a stream, and checkpoints of its books.
+
+    Args:
+        directory: an empty directory for files, of 64 to 100 bytes for each record.
+        facts: what is known of the instruments. They may grow until `build` has ended.
+
+    Attributes:
+        facts: what is known of the instruments.
+        records: the records.
+    """
+
+    def __init__(self, directory: Path, facts: HistoryFacts) -> None:
+        self.facts, self.records = facts, RecordFile(directory)
+        self._directory = directory
+        self._checkpoints: list[_Checkpoint] = []
+
+    def build(
+        self, batches: Iterable[MboBatch], progress: Callable[[], None] | None = None
+    ) -> None:
+        """Read a stream whole.
+
+        Args:
+            batches: the records, in their order.
+            progress: called after each batch.
+
+        Raises:
+            OutputError: the disk does not take the files.
+        """
+        engine, cutoff = BookEngine(), EventCutoff(_END_NS, self.facts.backwards_ns_max)
+        due = CHECKPOINT_RECORDS
+        for batch in batches:
+            self.records.append(batch)
+            for rows in cutoff.take(batch):
+                engine.fold(rows)
+            if self.records.count >= due:
+                written = self._save(engine, cutoff.state)
+                # Checkpoints take half of the room of the records at most.
+                due = self.records.count + max(
+                    CHECKPOINT_RECORDS, 2 * written // MBO_DTYPE.itemsize
+                )
+            if progress is not None:
+                progress()
+        self.records.finish()
+
+    def at(self, at_ns: int | None) -> HistoricBooks:
+        """The books after their last complete events at or before a time (rule 5).
+
+        Args:
+            at_ns: the time; None: the end of the data.
+
+        Raises:
+            UsageError: the time is before the first record.
+        """
+        end_ns = _END_NS if at_ns is None else at_ns
+        count = self.records.count if at_ns is None else self.records.count_until(at_ns)
+        data = self._span(count)
+        if at_ns is not None:
+            data.check_not_before(at_ns)
+        number, engine, state = self._load(count)
+        cutoff = EventCutoff(end_ns, self.facts.backwards_ns_max, state)
+        # One record more than are due: it tells the cutoff that nothing else is in time.
+        for batch in self.records.read(number, count + 1):
+            for rows in cutoff.take(batch):
+                engine.fold(rows)
+        # At the end of the data, as in `reconstruct`, the events that are open are shown too.
+        engine.fold(cutoff.state.held if at_ns is None else cutoff.finish())
+        engine.count_anomalies(Anomaly.TS_RECV_BACKWARDS, cutoff.late_keys)
+        as_of = AsOf.of_records(at_ns, data)
+        trading = self.facts.trading.at(engine.keys(), as_of.time_ns)
+        return HistoricBooks(engine, as_of._replace(trading=trading), count)
+
+    def _span(self, count: int) -> DataSpan:
+        """The times of all records, up to the one after `count` of them."""
+        first_ns, last_ns = self.records.first_ns, self.records.last_ns
+        if first_ns is None or last_ns is None:
+            return DataSpan()
+        if count < self.records.count:
+            last_ns = self.records.due_ns(count)
+        return DataSpan(first_ns, last_ns)
+
+    def _save(self, engine: BookEngine, cutoff: CutoffState) -> int:
+        """Write a checkpoint; the number of its bytes."""
+        path = self._directory / f"checkpoint-{len(self._checkpoints):06}.bin"
+        data = checkpoint.save(engine, {})
+        try:
+            path.write_bytes(data)
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be written: {error.strerror}") from None
+        self._checkpoints.append(_Checkpoint(path, self.records.count, cutoff))
+        return len(data)
+
+    def _load(self, count: int) -> tuple[int, BookEngine, CutoffState]:
+        """The last checkpoint within the first `count` records: its place, books and cutoff."""
+        numbers = np.array([each.records for each in self._checkpoints], np.int64)
+        at = int(np.searchsorted(numbers, count, side="right")) - 1
+        if at < 0:
+            return 0, BookEngine(), CutoffState()
+        found = self._checkpoints[at]
+        engine, _ = checkpoint.load(found.path.read_bytes())
+        return found.records, engine, found.cutoff
