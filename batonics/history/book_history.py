@@ -38,12 +38,12 @@ class HistoryFacts(NamedTuple):
     """What is known of the instruments of a history, apart from its records.
 
     Attributes:
-        symbols: their names.
+        find_symbols: returns their names. A map that has grown may be a new object.
         trading: their trading statuses.
         backwards_ns_max: as `BookEngine.backwards_ns_max`.
     """
 
-    symbols: SymbolMap
+    find_symbols: Callable[[], SymbolMap]
     trading: TradingStatuses
     backwards_ns_max: int | None
 
@@ -87,14 +87,16 @@ class BookHistory:
         self._directory = directory
         self._checkpoints: list[_Checkpoint] = []
 
-    def build(
-        self, batches: Iterable[MboBatch], progress: Callable[[], None] | None = None
-    ) -> None:
+    @property
+    def symbols(self) -> SymbolMap:
+        """The names of instruments."""
+        return self.facts.find_symbols()
+
+    def build(self, batches: Iterable[MboBatch]) -> None:
         """Read a stream whole.
 
         Args:
             batches: the records, in their order.
-            progress: called after each batch.
 
         Raises:
             OutputError: the disk does not take the files.
@@ -111,8 +113,6 @@ class BookHistory:
                 due = self.records.count + max(
                     CHECKPOINT_RECORDS, 2 * written // MBO_DTYPE.itemsize
                 )
-            if progress is not None:
-                progress()
         self.records.finish()
 
     def at(self, at_ns: int | None) -> HistoricBooks:

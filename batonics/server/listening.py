@@ -73,6 +73,7 @@ class LoopErrors:
         self._log, self._throttle = logs.logger("server"), logs.LogThrottle(interval_s)
 
     def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Handle an exception of the loop."""
         error = context.get("exception")
         if isinstance(error, ConnectionError):
             return

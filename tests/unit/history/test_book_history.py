@@ -28,7 +28,9 @@ SAMPLE = ROOT / "data" / "sample.dbn.zst"
 def build(paths: list[Path], directory: Path) -> BookHistory:
     stream = MboStream(paths)
     facts = HistoryFacts(
-        stream.symbols, TradingStatuses(stream.statuses), current().input.ts_recv_backwards_ns
+        lambda: stream.symbols,
+        TradingStatuses(stream.statuses),
+        current().input.ts_recv_backwards_ns,
     )
     directory.mkdir()
     history = BookHistory(directory, facts)
@@ -61,7 +63,7 @@ def check_moments(paths: list[Path], directory: Path, moments: int) -> None:
         run = Reconstruction(ReconstructRequest(paths=tuple(map(str, paths)), at_ns=at_ns))
         run.run()
         expected = shown(run.engine, run.as_of, run.symbols)
-        assert shown(books.engine, books.as_of, history.facts.symbols) == expected, at_ns
+        assert shown(books.engine, books.as_of, history.symbols) == expected, at_ns
 
 
 def test_books_at_any_moment_are_those_of_reconstruct(tmp_path: Path) -> None:
