@@ -31,14 +31,10 @@ class CutoffState(NamedTuple):
     Attributes:
         held: the rows of open events, as copies.
         now_ns: when the last row was received.
-        latest_ns: the greatest trusted `ts_recv` so far.
-        late_keys: as `EventCutoff.late_keys`.
     """
 
     held: MboBatch = empty_batch(0)
     now_ns: int = 0
-    latest_ns: int = 0
-    late_keys: NDArray[np.int64] = np.empty(0, np.int64)
 
 
 class EventCutoff:
@@ -66,8 +62,8 @@ class EventCutoff:
     ) -> None:
         state = state or CutoffState()
         self.done = False
-        self.late_keys = state.late_keys
-        self._backwards_ns_max, self._latest_ns = backwards_ns_max, state.latest_ns
+        self.late_keys = np.empty(0, np.int64)
+        self._backwards_ns_max, self._latest_ns = backwards_ns_max, 0
         self._at_ns = np.uint64(at_ns)
         self._now_ns = np.uint64(state.now_ns)
         self._held = state.held
@@ -75,7 +71,7 @@ class EventCutoff:
     @property
     def state(self) -> CutoffState:
         """What is known between two batches, of which all rows were in time."""
-        return CutoffState(self._held, int(self._now_ns), self._latest_ns, self.late_keys)
+        return CutoffState(self._held, int(self._now_ns))
 
     def take(self, batch: MboBatch) -> list[MboBatch]:
         """The rows that pass now, as copies; a `DayStart` in time passes too."""

@@ -1,4 +1,4 @@
-"""The options of commands that serve books over HTTP."""
+"""The options of commands that serve books over HTTP: who may ask, and what is logged."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from batonics.cli.option_groups import SettingOption
+from batonics.cli.options import LogJsonOption, QuietOption
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -29,3 +30,11 @@ class ServerOptions:
             "An origin whose pages may read. May be repeated.",
         ),
     ] = None
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MessageOptions:
+    """What is said on standard error."""
+
+    log_json: LogJsonOption = None
+    quiet: QuietOption = False

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from batonics.cli.option_groups import SettingOption, expand_options, load_settings, read_flags
-from batonics.cli.options import LogJsonOption, QuietOption, SessionOption, SkipBadOption
+from batonics.cli.options import SessionOption, SkipBadOption
 from batonics.cli.reconstruct import FormatOption
-from batonics.cli.server_options import ServerOptions
+from batonics.cli.server_options import MessageOptions, ServerOptions
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -114,14 +114,6 @@ class StorageOptions:
         ),
     ] = None
     session: SessionOption = None
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class MessageOptions:
-    """Messages on standard error, and the books on the terminal."""
-
-    log_json: LogJsonOption = None
-    quiet: QuietOption = False
 
 
 @expand_options

@@ -14,22 +14,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from batonics.book import checkpoint
 from batonics.book.engine import BookEngine
 from batonics.book.event_cutoff import CutoffState, EventCutoff
 from batonics.book.state import Anomaly
+from batonics.book.time_order import find_late_rows
 from batonics.frames.scan.trading_statuses import TradingStatuses
 from batonics.history.record_file import RecordFile
 from batonics.model.answers import AsOf, DataSpan
 from batonics.model.errors import OutputError
-from batonics.model.mbo import MBO_DTYPE, MboBatch
+from batonics.model.mbo import MBO_DTYPE, MboBatch, record_keys, take_batch
 from batonics.model.symbols import SymbolMap
 
-CHECKPOINT_RECORDS = 1 << 18
+CHECKPOINT_DISTANCE = 1 << 18
 """Records between two checkpoints, at least: folding them takes some 10 ms."""
 _END_NS = 2**63 - 1
 
@@ -70,7 +73,7 @@ class _Checkpoint(NamedTuple):
     cutoff: CutoffState
 
 
-class BookHistory:
+class FileHistory:
     """The records of a stream, and checkpoints of its books.
 
     Args:
@@ -86,6 +89,9 @@ class BookHistory:
         self.facts, self.records = facts, RecordFile(directory)
         self._directory = directory
         self._checkpoints: list[_Checkpoint] = []
+        self._late_numbers: list[int] = []
+        self._late_keys: list[int] = []
+        self._lock = Lock()
 
     @property
     def symbols(self) -> SymbolMap:
@@ -101,46 +107,77 @@ class BookHistory:
         Raises:
             OutputError: the disk does not take the files.
         """
-        engine, cutoff = BookEngine(), EventCutoff(_END_NS, self.facts.backwards_ns_max)
-        due = CHECKPOINT_RECORDS
+        engine, cutoff = BookEngine(), EventCutoff(_END_NS)
+        due, latest_ns = CHECKPOINT_DISTANCE, 0
         for batch in batches:
+            latest_ns = self._note_late(batch, latest_ns)
             self.records.append(batch)
             for rows in cutoff.take(batch):
                 engine.fold(rows)
             if self.records.count >= due:
                 written = self._save(engine, cutoff.state)
-                # Checkpoints take half of the room of the records at most.
-                due = self.records.count + max(
-                    CHECKPOINT_RECORDS, 2 * written // MBO_DTYPE.itemsize
-                )
+                # Checkpoints take no more room than the records.
+                due = self.records.count + max(CHECKPOINT_DISTANCE, written // MBO_DTYPE.itemsize)
         self.records.finish()
 
-    def at(self, at_ns: int | None) -> HistoricBooks:
+    def at(self, at_ns: int | None, key: int | None = None) -> HistoricBooks:
         """The books after their last complete events at or before a time (rule 5).
 
         Args:
-            at_ns: the time; None: the end of the data.
+            at_ns: the time; None: the end of the data, with the events that are open there.
+            key: the key of the one book that is asked for (`record_keys`); the others are as of an
+                earlier time then. None: all books.
 
         Raises:
             UsageError: the time is before the first record.
         """
-        end_ns = _END_NS if at_ns is None else at_ns
-        count = self.records.count if at_ns is None else self.records.count_until(at_ns)
-        data = self._span(count)
-        if at_ns is not None:
-            data.check_not_before(at_ns)
+        as_of, count = self.as_of(at_ns), self._count_until(at_ns)
         number, engine, state = self._load(count)
-        cutoff = EventCutoff(end_ns, self.facts.backwards_ns_max, state)
-        # One record more than are due: it tells the cutoff that nothing else is in time.
-        for batch in self.records.read(number, count + 1):
+        if key is not None:
+            state = state._replace(held=take_batch(state.held, record_keys(state.held) == key))
+        cutoff = EventCutoff(_END_NS, state=state)
+        for batch in self.records.read(number, count, key):
             for rows in cutoff.take(batch):
                 engine.fold(rows)
         # At the end of the data, as in `reconstruct`, the events that are open are shown too.
         engine.fold(cutoff.state.held if at_ns is None else cutoff.finish())
-        engine.count_anomalies(Anomaly.TS_RECV_BACKWARDS, cutoff.late_keys)
-        as_of = AsOf.of_records(at_ns, data)
-        trading = self.facts.trading.at(engine.keys(), as_of.time_ns)
+        is_late = np.array(self._late_numbers, np.int64) < count
+        late_keys = np.array(self._late_keys, np.int64)[is_late]
+        engine.count_anomalies(Anomaly.TS_RECV_BACKWARDS, late_keys)
+        with self._lock:  # the table of sessions grows as it is asked
+            trading = self.facts.trading.at(engine.keys(), as_of.time_ns)
         return HistoricBooks(engine, as_of._replace(trading=trading), count)
+
+    def as_of(self, at_ns: int | None) -> AsOf:
+        """A time, None for the end of the data, and the times of the records up to it.
+
+        Raises:
+            UsageError: the time is before the first record.
+        """
+        data = self._span(self._count_until(at_ns))
+        if at_ns is not None:
+            data.check_not_before(at_ns)
+        return AsOf.of_records(at_ns, data)
+
+    def find_order(self, order_id: int, at_ns: int | None) -> tuple[NDArray[np.int64], MboBatch]:
+        """The records with an order id up to a time: their numbers, and themselves."""
+        return self.records.find_order(order_id, self._count_until(at_ns))
+
+    def _count_until(self, at_ns: int | None) -> int:
+        return self.records.count if at_ns is None else self.records.count_until(at_ns)
+
+    def _note_late(self, batch: MboBatch, latest_ns: int) -> int:
+        """Note the records whose `ts_recv` falls back too far; the greatest time after the batch.
+
+        They are counted apart from the fold, which gets the records of a book in another order.
+        """
+        if self.facts.backwards_ns_max is None:
+            return latest_ns
+        late, latest_ns = find_late_rows(batch, latest_ns, self.facts.backwards_ns_max)
+        if len(late):
+            self._late_numbers += (self.records.count + late).tolist()
+            self._late_keys += record_keys(batch)[late].tolist()
+        return latest_ns
 
     def _span(self, count: int) -> DataSpan:
         """The times of all records, up to the one after `count` of them."""
@@ -169,5 +206,5 @@ class BookHistory:
         if at < 0:
             return 0, BookEngine(), CutoffState()
         found = self._checkpoints[at]
-        engine, _ = checkpoint.load(found.path.read_bytes())
+        engine, _ = checkpoint.load(found.path.read_bytes(), is_own=True)
         return found.records, engine, found.cutoff

@@ -118,8 +118,16 @@ class RecordFile:
 
     # ------------------------------------------------------------------ reading
 
-    def read(self, first: int, last: int | None = None) -> Iterator[MboBatch]:
-        """Records `[first, last)` as batches that own their arrays; days start as in the stream."""
+    def read(
+        self, first: int, last: int | None = None, key: int | None = None
+    ) -> Iterator[MboBatch]:
+        """Records `[first, last)` as batches that own their arrays; days start as in the stream.
+
+        Args:
+            first: the number of the first record.
+            last: the number of the record after the last one; None: to the end.
+            key: only the records of the book with this key (`record_keys`); None: all.
+        """
         last = self.count if last is None else min(last, self.count)
         at = first
         while at < last:
@@ -127,7 +135,11 @@ class RecordFile:
             next_day = self._starts[np.searchsorted(self._starts, at, side="right") :][:1]
             if len(next_day) and next_day[0] < stop:
                 stop = int(next_day[0])
-            batch = batch_from_records(self._records[at:stop])
+            records = self._records[at:stop]
+            if key is not None:
+                of_book = records["instrument_id"] == key & 0xFFFFFFFF
+                records = records[of_book & (records["publisher_id"] == key >> 32)]
+            batch = batch_from_records(records)
             yield DayStart._make(batch) if at in self._starts else batch
             at = stop
 

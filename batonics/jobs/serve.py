@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from batonics.frames.scan.trading_statuses import TradingStatuses
-from batonics.history.book_history import BookHistory, HistoryFacts
+from batonics.history.book_history import FileHistory, HistoryFacts
 from batonics.jobs.progress import ReadProgress
 from batonics.jobs.symbol_selection import SymbolSelection
 from batonics.model.mbo import MboBatch
@@ -74,7 +74,7 @@ class Serving:
             facts = HistoryFacts(
                 lambda: self._selection.symbols, trading, current().input.ts_recv_backwards_ns
             )
-            self._history = BookHistory(Path(directory), facts)
+            self._history = FileHistory(Path(directory), facts)
             self._stack = stack.pop_all()
 
     def __enter__(self) -> Self:

@@ -9,11 +9,14 @@ from typing import Any
 
 from aiohttp import web
 
-from batonics.server import payloads
-from batonics.server.query_params import ProblemError
+from batonics.server import metrics, payloads
+from batonics.server.query_params import ProblemError, parse_query
 from batonics.server.service import WebService
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+METRICS_UNITS = 5.0
+"""Units (`request_rate`) of /metrics."""
 
 
 def charge(service: WebService, request: web.Request, units: float) -> None:
@@ -33,3 +36,10 @@ def json_response(document: Any, status: int = 200) -> web.Response:
     return web.Response(
         body=payloads.dumps(document), status=status, content_type="application/json"
     )
+
+
+async def metrics_text(service: WebService, request: web.Request) -> web.Response:
+    """The metrics, for Prometheus."""
+    parse_query(request.query.items(), ())
+    charge(service, request, METRICS_UNITS)
+    return web.Response(body=service.metrics.text(), headers={"Content-Type": metrics.CONTENT_TYPE})

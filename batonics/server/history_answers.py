@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from batonics.history.book_history import BookHistory, HistoricBooks
+from batonics.history.book_history import FileHistory, HistoricBooks
+from batonics.model.answers import AsOf
 from batonics.model.errors import UsageError
 from batonics.model.mbo import UNDEF_TIMESTAMP, MboBatch, record_keys
 from batonics.model.prices import format_price
@@ -45,9 +46,11 @@ class HistoryAnswers:
         history: the books.
     """
 
-    def __init__(self, history: BookHistory) -> None:
+    def __init__(self, history: FileHistory) -> None:
         self._history = history
         self._end = history.at(None)
+        keys = self._end.engine.keys()
+        self._keys = [publisher_id << 32 | instrument_id for publisher_id, instrument_id in keys]
         self.record_count = history.records.count
 
     def book(
@@ -60,10 +63,16 @@ class HistoryAnswers:
         has_queues: bool,
     ) -> dict[str, Any]:
         """A book as `batonics reconstruct` writes it, with the head of its document."""
-        books = self._books_at(at_ns)
+        as_of = self._as_of(at_ns)
+        key = self.find_key(name, publisher, at_ns)
+        books = self._books_at(at_ns, key)
+        book = _book_number(books, key)
+        if book is None:
+            detail = f"no event of {name[:100]!r} has ended by {format_time(as_of.time_ns or 0)}"
+            raise ProblemError(404, "No such book", detail)
         document = book_document(
             books.engine,
-            self._find_book(books, name, publisher),
+            book,
             self._history.symbols,
             depth=depth,
             orders=has_queues,
@@ -106,21 +115,20 @@ class HistoryAnswers:
 
     def orders(self, order_id: int, at_ns: int | None) -> OrdersDocument:
         """The orders of an id: one for each book that has it, for ids repeat across books."""
-        books = self._books_at(at_ns)
-        numbers, records = self._history.records.find_order(order_id, books.records)
-        keys = record_keys(records)
-        lives = []
+        as_of = self._as_of(at_ns)
+        numbers, records = self._history.find_order(order_id, at_ns)
+        keys, lives = record_keys(records), []
         for key in np.unique(keys).tolist():
             mine = np.flatnonzero(keys == key)
-            shown = mine[:ORDER_RECORDS_MAX]
-            rows = [self._record(int(numbers[row]), records, row) for row in shown.tolist()]
-            lives.append(_order_life(books, key, rows, len(mine)))
+            shown = mine[:ORDER_RECORDS_MAX].tolist()
+            rows = [self._record(int(numbers[row]), records, row) for row in shown]
+            lives.append(_order_life(self._books_at(at_ns, key), key, rows, len(mine)))
         if not lives:
             raise ProblemError(404, "No such order", "no record up to the time has this order id")
         return {
             "at": None if at_ns is None else format_time(at_ns),
-            "data": data_document(books.as_of.data),
-            "warnings": [str(warning) for warning in books.as_of.warnings()],
+            "data": data_document(as_of.data),
+            "warnings": [str(warning) for warning in as_of.warnings()],
             "orders": lives,
         }
 
@@ -154,23 +162,49 @@ class HistoryAnswers:
         return {"records": rows, "next": str(stop) if stop < last else None}
 
     def next_record(self, key: int, from_ns: int, matches: Matches) -> RecordRow | None:
-        """The first record of a book that matches, of those later than a time; None: there is none."""
+        """The first record of a book that matches and is later than a time; None: there is none."""
         records = self._history.records
         return next(self._matching(key, records.count_until(from_ns), records.count, matches), None)
 
-    def find_key(self, name: str, publisher: int | None) -> int:
-        """The key of the one book that has a name at the end of the data."""
-        book = self._find_book(self._end, name, publisher)
-        publisher_id, instrument_id = self._end.engine.keys()[book]
-        return publisher_id << 32 | instrument_id
+    def find_key(self, name: str, publisher: int | None, at_ns: int | None = None) -> int:
+        """The key of the one book that has a name at a time, by default at the end (rule 2)."""
+        symbols, last_ns = self._history.symbols, self._history.records.last_ns
+        at_ns = min(last_ns or 0, UNDEF_TIMESTAMP if at_ns is None else at_ns)
+        ids = {
+            instrument_id
+            for instrument_id in symbols.instrument_ids(name)
+            if name in symbols.symbols_at(instrument_id, at_ns)
+        }
+        known = symbols.symbols()
+        if name not in known and is_instrument_id(name):
+            ids = {int(name)}
+        found = [
+            key for key in self._keys if key & 0xFFFFFFFF in ids and publisher in (None, key >> 32)
+        ]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            named = ", ".join(
+                f"publisher={key >> 32} (instrument {key & 0xFFFFFFFF})"
+                for key in found[:BOOKS_NAMED_MAX]
+            )
+            raise ProblemError(400, "Which book?", f"{len(found)} books fit: {named}")
+        shown = name[:100]
+        detail = f"no book has the symbol {shown!r} at {format_time(at_ns)}"
+        if name not in known:
+            detail += f"; {suggest_symbols(shown, known)}"
+        raise ProblemError(404, "No such book", detail)
 
     # ------------------------------------------------------------------ parts of answers
 
-    def _books_at(self, at_ns: int | None) -> HistoricBooks:
-        if at_ns is None:
-            return self._end
+    def _books_at(self, at_ns: int | None, key: int) -> HistoricBooks:
+        """Books of a time, of which the one with a key is asked for."""
+        return self._end if at_ns is None else self._history.at(at_ns, key)
+
+    def _as_of(self, at_ns: int | None) -> AsOf:
+        """A time and the times of the records up to it; ProblemError if it is before them."""
         try:
-            return self._history.at(at_ns)
+            return self._history.as_of(at_ns)
         except UsageError as error:
             raise ProblemError(410, "Before the data", str(error)) from None
 
@@ -188,37 +222,6 @@ class HistoryAnswers:
 
     def _symbol(self, instrument_id: int, ts_recv: int) -> str | None:
         return self._history.symbols.symbol(instrument_id, min(ts_recv, UNDEF_TIMESTAMP - 1))
-
-    def _find_book(self, books: HistoricBooks, name: str, publisher: int | None) -> int:
-        """The number of the one book that has a name at the time of the books (rule 2)."""
-        symbols, at_ns = self._history.symbols, books.as_of.time_ns or 0
-        ids = {
-            instrument_id
-            for instrument_id in symbols.instrument_ids(name)
-            if name in symbols.symbols_at(instrument_id, at_ns)
-        }
-        known = symbols.symbols()
-        if name not in known and is_instrument_id(name):
-            ids = {int(name)}
-        keys = books.engine.keys()
-        found = [
-            book
-            for book, (publisher_id, instrument_id) in enumerate(keys)
-            if instrument_id in ids and publisher in (None, publisher_id)
-        ]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            named = ", ".join(
-                f"publisher={keys[book][0]} (instrument {keys[book][1]})"
-                for book in found[:BOOKS_NAMED_MAX]
-            )
-            raise ProblemError(400, "Which book?", f"{len(found)} books fit: {named}")
-        shown = name[:100]
-        detail = f"no book has the symbol {shown!r} at {format_time(at_ns)}"
-        if name not in known:
-            detail += f"; {suggest_symbols(shown, known)}"
-        raise ProblemError(404, "No such book", detail)
 
 
 def _order_life(
@@ -240,10 +243,10 @@ def _order_life(
         "records": rows,
         "more_records": record_count - len(rows),
     }
-    keys = books.engine.keys()
-    if (publisher_id, instrument_id) not in keys:  # no complete event of the book has come
+    book = _book_number(books, key)
+    if book is None:
         return life
-    queues = books.engine.orders(keys.index((publisher_id, instrument_id)))
+    queues = books.engine.orders(book)
     found = np.flatnonzero(queues.order_id == np.uint64(int(life["order_id"])))
     if len(found):
         (at,) = found.tolist()
@@ -255,3 +258,10 @@ def _order_life(
         life["size"] = int(queues.size[at])
         life["ahead"] = {"orders": int(is_ahead.sum()), "size": int(queues.size[is_ahead].sum())}
     return life
+
+
+def _book_number(books: HistoricBooks, key: int) -> int | None:
+    """The number of the book with a key; None: no event of it has ended."""
+    keys = books.engine.keys()
+    book = (key >> 32, key & 0xFFFFFFFF)
+    return keys.index(book) if book in keys else None

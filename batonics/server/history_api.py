@@ -33,7 +33,6 @@ from batonics.server.history_documents import (
     book_schema,
 )
 from batonics.server.history_params import (
-    PAGE_ROWS,
     Params,
     parse_choice,
     parse_cursor,
@@ -42,7 +41,7 @@ from batonics.server.history_params import (
     parse_publisher,
     parse_time_param,
 )
-from batonics.server.query_params import ProblemError, parse_depth
+from batonics.server.query_params import PAGE_ROWS, ProblemError, parse_depth
 from batonics.server.service import WebService
 
 TAnswer = TypeVar("TAnswer")

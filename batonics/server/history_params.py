@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from batonics.model.errors import UsageError
 from batonics.model.times import parse_time
-from batonics.server.query_params import ProblemError, parse_uint
+from batonics.server.query_params import PAGE_ROWS, ProblemError, parse_uint
 
-PAGE_ROWS = 1_000
-"""Rows of a page, at most, and by default."""
 Params = dict[str, str]
 """The parameters of a request by name."""
 

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from batonics.history.book_history import BookHistory
-from batonics.server import metrics
+from batonics.history.book_history import FileHistory
 from batonics.server.api_contract import Endpoint, openapi_document
 from batonics.server.app import build_app
 from batonics.server.config import ListenAddress, ServerConfig, check_config
-from batonics.server.handlers import Handler, charge, json_response
+from batonics.server.handlers import Handler, json_response, metrics_text
 from batonics.server.history_answers import HistoryAnswers
 from batonics.server.history_api import HistoryApi
 from batonics.server.listening import LoopErrors, limit_connections, open_listener, start_http
@@ -29,7 +28,6 @@ from batonics.sinks import logs
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-METRICS_UNITS = 5.0
 TITLE = "batonics: the books of files at any moment"
 
 
@@ -57,12 +55,12 @@ def open_history_listener(config: ServerConfig) -> tuple[ServerConfig, socket.so
     return limit_connections(config), listener
 
 
-def serve_history(config: ServerConfig, listener: socket.socket, history: BookHistory) -> None:
+def serve_history(config: ServerConfig, listener: socket.socket, history: FileHistory) -> None:
     """Serve until SIGINT or SIGTERM."""
     asyncio.run(_serve(config, listener, history))
 
 
-async def _serve(config: ServerConfig, listener: socket.socket, history: BookHistory) -> None:
+async def _serve(config: ServerConfig, listener: socket.socket, history: FileHistory) -> None:
     settings = config.settings
     logging.getLogger("aiohttp").setLevel(logging.CRITICAL)  # `app` logs what its handlers raise
     loop = asyncio.get_running_loop()
@@ -103,17 +101,13 @@ def history_routes(
         "/readyz": {"status": "ready"},
     }
 
-    async def metrics_text(request: web.Request) -> web.Response:
-        parse_query(request.query.items(), ())
-        charge(service, request, METRICS_UNITS)
-        return web.Response(
-            body=service.metrics.text(), headers={"Content-Type": metrics.CONTENT_TYPE}
-        )
+    async def show_metrics(request: web.Request) -> web.StreamResponse:
+        return await metrics_text(service, request)
 
     return [
         *(web.get(endpoint.path, _bind(endpoint)) for endpoint in endpoints),
         *(web.get(path, _bind_document(document)) for path, document in documents.items()),
-        web.get("/metrics", metrics_text),
+        web.get("/metrics", show_metrics),
     ]
 
 

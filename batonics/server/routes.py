@@ -12,8 +12,8 @@ from typing import Any
 from aiohttp import web
 
 from batonics.live.protocol import FeedState
-from batonics.server import metrics, payloads
-from batonics.server.handlers import Handler, charge, json_response
+from batonics.server import payloads
+from batonics.server.handlers import Handler, charge, json_response, metrics_text
 from batonics.server.ingest_link import BusyError
 from batonics.server.query_params import (
     BOOKS_NAMED_MAX,
@@ -28,8 +28,8 @@ from batonics.server.replica import BookReplica
 from batonics.server.service import Service
 from batonics.server.symbol_pages import SymbolPages, parse_page
 
-INGEST_UNITS, METRICS_UNITS, ROWS_PER_UNIT = 20.0, 5.0, 10
-"""Units (`request_rate`) of a book that ingest answers and of /metrics; rows of /symbols in one."""
+INGEST_UNITS, ROWS_PER_UNIT = 20.0, 10
+"""Units (`request_rate`) of a book that ingest answers; rows of /symbols in one unit."""
 
 
 def routes(service: Service) -> list[web.RouteDef]:
@@ -157,14 +157,6 @@ async def readyz(service: Service, request: web.Request) -> web.Response:
         "cold": cold,
     }
     return json_response(document, 503 if reasons else 200)
-
-
-async def metrics_text(service: Service, request: web.Request) -> web.Response:
-    """The metrics, for Prometheus."""
-    parse_query(request.query.items(), ())
-    charge(service, request, METRICS_UNITS)
-    body = service.metrics.text()
-    return web.Response(body=body, headers={"Content-Type": metrics.CONTENT_TYPE})
 
 
 def readiness(replica: BookReplica) -> tuple[list[str], list[str]]:

@@ -11,7 +11,7 @@ import pytest
 from batonics.book.engine import BookEngine
 from batonics.frames.scan.trading_statuses import TradingStatuses
 from batonics.history import book_history, record_file
-from batonics.history.book_history import BookHistory, HistoryFacts
+from batonics.history.book_history import FileHistory, HistoryFacts
 from batonics.history.record_file import RecordFile
 from batonics.jobs.reconstruct import Reconstruction, ReconstructRequest
 from batonics.model.answers import AsOf
@@ -25,7 +25,7 @@ from tests.support.paths import ROOT
 SAMPLE = ROOT / "data" / "sample.dbn.zst"
 
 
-def build(paths: list[Path], directory: Path) -> BookHistory:
+def build(paths: list[Path], directory: Path) -> FileHistory:
     stream = MboStream(paths)
     facts = HistoryFacts(
         lambda: stream.symbols,
@@ -33,14 +33,14 @@ def build(paths: list[Path], directory: Path) -> BookHistory:
         current().input.ts_recv_backwards_ns,
     )
     directory.mkdir()
-    history = BookHistory(directory, facts)
+    history = FileHistory(directory, facts)
     history.build(stream.batches())
     return history
 
 
 @pytest.fixture(autouse=True)
 def many_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(book_history, "CHECKPOINT_RECORDS", 5_000)
+    monkeypatch.setattr(book_history, "CHECKPOINT_DISTANCE", 5_000)
     monkeypatch.setattr(record_file, "BLOCK_RECORDS", 64)
     monkeypatch.setattr(record_file, "READ_RECORDS", 1_000)
 
@@ -64,6 +64,14 @@ def check_moments(paths: list[Path], directory: Path, moments: int) -> None:
         run.run()
         expected = shown(run.engine, run.as_of, run.symbols)
         assert shown(books.engine, books.as_of, history.symbols) == expected, at_ns
+        # Asked for alone, a book is the same.
+        key = run.engine.keys()[0]
+        alone = history.at(at_ns, key[0] << 32 | key[1])
+        documents = [
+            list(book_documents(engine, history.symbols, orders=True, only={key}, as_of=run.as_of))
+            for engine in (alone.engine, run.engine)
+        ]
+        assert documents[0] == documents[1], at_ns
 
 
 def test_books_at_any_moment_are_those_of_reconstruct(tmp_path: Path) -> None:
