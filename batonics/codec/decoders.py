@@ -13,6 +13,7 @@ from batonics.codec.framing import TABLES, Framing, LengthPrefixedDecoder
 from batonics.codec.metadata import SCHEMA_MBO, Metadata, symbol_intervals
 from batonics.codec.ndjson import NdjsonDecoder
 from batonics.model.errors import InputError
+from batonics.model.record_columns import NO_NOTES, TableNotes
 from batonics.model.symbols import MappingInterval
 
 if TYPE_CHECKING:
@@ -127,3 +128,8 @@ class DecoderFactory:
             mappings = list(symbol_intervals(decoder.metadata))
         contents = (record.content for record in decoder.other_records)
         return mappings + [known for known in contents if isinstance(known, MappingInterval)]
+
+
+def describe_table(decoder: Decoder) -> TableNotes:
+    """What a user has to know of the records so far, if they are a table."""
+    return NO_NOTES if isinstance(decoder, (DbnDecoder, NdjsonDecoder)) else decoder.describe()
