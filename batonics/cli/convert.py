@@ -13,6 +13,7 @@ from batonics.cli.options import (
     ExtraOption,
     FilesArgument,
     InThisOrderOption,
+    LossyOption,
     PricesOption,
     QuietOption,
     SalvageOption,
@@ -75,6 +76,7 @@ def command(
     skip_bad: SkipBadOption = False,
     salvage: SalvageOption = False,
     in_this_order: InThisOrderOption = False,
+    lossy: LossyOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Derive a schema from MBO records and write it to a file.
@@ -97,7 +99,7 @@ def command(
         symbols=split_names(symbols),
         start_ns=None if start is None else parse_time(start, tz),
         end_ns=None if end is None else parse_time(end, tz),
-        options=InputOptions(skip_bad, salvage, in_this_order),
+        options=InputOptions(skip_bad, salvage, in_this_order, lossy),
         consolidated=consolidated,
         tz=tz,
         ticks=ticks or definitions is not None,

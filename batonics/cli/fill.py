@@ -11,6 +11,7 @@ from batonics.cli.options import (
     FilesArgument,
     InThisOrderOption,
     JsonOption,
+    LossyOption,
     PricesChoice,
     QuietOption,
     SalvageOption,
@@ -75,6 +76,7 @@ def command(
     skip_bad: SkipBadOption = False,
     salvage: SalvageOption = False,
     in_this_order: InThisOrderOption = False,
+    lossy: LossyOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Simulate one limit order among the recorded orders of files.
@@ -108,7 +110,7 @@ def command(
         definitions=tuple(definitions or ()),
         statuses=tuple(statuses or ()),
         sessions=parse_session(session),
-        options=InputOptions(skip_bad, salvage, in_this_order),
+        options=InputOptions(skip_bad, salvage, in_this_order, lossy),
         prices=price_unit(prices) or "decimal",
         tz=tz,
     )

@@ -11,6 +11,7 @@ from batonics.cli.options import (
     FilesArgument,
     InThisOrderOption,
     JsonOption,
+    LossyOption,
     QuietOption,
     SalvageOption,
     SkipBadOption,
@@ -29,6 +30,7 @@ def command(
     skip_bad: SkipBadOption = False,
     salvage: SalvageOption = False,
     in_this_order: InThisOrderOption = False,
+    lossy: LossyOption = False,
     tz: Annotated[
         str, typer.Option(help="The time zone of times in the output: America/Chicago.")
     ] = "UTC",
@@ -39,7 +41,7 @@ def command(
     from batonics.jobs.inspect import Inspection
     from batonics.sources.input_options import InputOptions
 
-    inspection = Inspection(files, InputOptions(skip_bad, salvage, in_this_order), tz)
+    inspection = Inspection(files, InputOptions(skip_bad, salvage, in_this_order, lossy), tz)
     with read_progress("inspect", quiet=quiet) as progress:
         inspection.progress = progress
         report = inspection.run()

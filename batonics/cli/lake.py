@@ -16,6 +16,7 @@ from batonics.cli.options import (
     LakeOption,
     LakeSymbolsOption,
     LogJsonOption,
+    LossyOption,
     QuietOption,
     SalvageOption,
     SessionOption,
@@ -73,6 +74,7 @@ def load(
     skip_bad: SkipBadOption = False,
     salvage: SalvageOption = False,
     in_this_order: InThisOrderOption = False,
+    lossy: LossyOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Load files into a lake, by schema and date, sorted by symbol."""
@@ -92,7 +94,7 @@ def load(
         names,
         one_stream=one_stream,
         again=again,
-        options=InputOptions(skip_bad, salvage, in_this_order),
+        options=InputOptions(skip_bad, salvage, in_this_order, lossy),
         statuses=tuple(statuses or ()),
         sessions=parse_session(session),
     )
@@ -141,6 +143,7 @@ def append(
             help="Append records even if the lake has the same books at the same times.",
         ),
     ] = False,
+    lossy: LossyOption = False,
     log_json: LogJsonOption = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -165,7 +168,7 @@ def append(
             name,
             schemas=() if schemas == "" else settings.schemas,
             commit_seconds=settings.commit_interval_s,
-            options=InputOptions(skip_bad, salvage, in_this_order),
+            options=InputOptions(skip_bad, salvage, in_this_order, lossy),
             statuses=tuple(statuses or ()),
             sessions=parse_session(session),
         )

@@ -103,6 +103,14 @@ InThisOrderOption = Annotated[
         " other. By default they are put in the order of their time.",
     ),
 ]
+LossyOption = Annotated[
+    bool,
+    typer.Option(
+        "--lossy",
+        help="Take tables of which something was lost when they were written, such as times in"
+        " microseconds; a warning says what.",
+    ),
+]
 SCHEMA_FORMS = (
     "mbo, trades, tbbo, bbo, deltas, orders, mbp-N, states-N, bbo-INTERVAL, ohlcv-INTERVAL,"
     " depth-INTERVAL"

@@ -14,6 +14,7 @@ from batonics.cli.options import (
     IncludeOption,
     InThisOrderOption,
     LakeSymbolsOption,
+    LossyOption,
     PricesOption,
     QueryTimeZoneOption,
     QuietOption,
@@ -92,6 +93,7 @@ def command(
     skip_bad: SkipBadOption = False,
     salvage: SalvageOption = False,
     in_this_order: InThisOrderOption = False,
+    lossy: LossyOption = False,
     trusted: Annotated[
         bool, typer.Option("--trusted", help="Let the query read any file and URL.")
     ] = False,
@@ -122,7 +124,7 @@ def command(
         lake=None if files else lake or current().lake.path,
         files=tuple(files or ()),
         row_filter=parse_row_filter(symbols, date, start, end, tz or "UTC"),
-        options=InputOptions(skip_bad, salvage, in_this_order),
+        options=InputOptions(skip_bad, salvage, in_this_order, lossy),
         tz=tz,
         prices_are_default=prices is None,
         prices=price_unit(prices)

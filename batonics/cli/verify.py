@@ -11,6 +11,7 @@ from batonics.cli.console import escape_unprintable, plain_console
 from batonics.cli.options import (
     FilesArgument,
     InThisOrderOption,
+    LossyOption,
     QuietOption,
     SalvageOption,
     SkipBadOption,
@@ -56,6 +57,7 @@ def command(
     skip_bad: SkipBadOption = False,
     salvage: SalvageOption = False,
     in_this_order: InThisOrderOption = False,
+    lossy: LossyOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Check books against invariants and a second derivation.
@@ -79,7 +81,7 @@ def command(
         paths=tuple(files),
         every=WindowLength.parse(every),
         symbols=split_names(symbols),
-        options=InputOptions(skip_bad, salvage, in_this_order),
+        options=InputOptions(skip_bad, salvage, in_this_order, lossy),
         against=against,
         against_schema=schema,
     )

@@ -17,6 +17,7 @@ from batonics.codec.metadata import SCHEMA_MBO, Metadata, symbol_intervals
 from batonics.codec.ndjson import NdjsonDecoder
 from batonics.codec.session_day import find_itch_day, find_lobster_day
 from batonics.model.errors import InputError
+from batonics.model.record_columns import NO_NOTES, TableNotes
 from batonics.model.symbols import MappingInterval
 
 if TYPE_CHECKING:
@@ -161,3 +162,8 @@ class DecoderFactory:
             mappings = list(symbol_intervals(decoder.metadata))
         contents = (record.content for record in decoder.other_records)
         return mappings + [known for known in contents if isinstance(known, MappingInterval)]
+
+
+def describe_table(decoder: Decoder) -> TableNotes:
+    """What a user has to know of the records so far, if they are a table."""
+    return NO_NOTES if isinstance(decoder, (DbnDecoder, NdjsonDecoder)) else decoder.describe()

@@ -36,6 +36,7 @@ from batonics.frames.scan.complete_intervals import RowInterval, with_complete
 from batonics.frames.scan.exchange_sessions import find_sessions
 from batonics.frames.scan.mbo_scan import facts_of
 from batonics.frames.scan.row_extras import with_extra
+from batonics.frames.scan.table_records import as_mbo_records
 from batonics.frames.schemas.mbp_sources import state_source
 from batonics.frames.schemas.schema import Schema
 from batonics.frames.schemas.table import MBP_DEPTH_MAX, find_schema
@@ -48,11 +49,13 @@ from batonics.model.times import Time, duration_ns, format_duration, time_ns
 @check_methods
 @add_price_argument
 class MboNamespace:
-    """Frames derived from a LazyFrame of MBO records (`MBO_SCHEMA`) in their order.
+    """Frames derived from a LazyFrame of MBO records in their order.
 
-    Columns that books do not depend on may be missing, and other columns are ignored. Every method
-    raises UsageError if a column is missing or has another dtype, or if an argument has another
-    type.
+    The records have the columns of `MBO_SCHEMA`, or those of any table of MBO that files may be,
+    such as `pl.scan_parquet` and `pl.scan_csv` of the vendor's files (docs/formats.md). Columns
+    that books do not depend on may be missing, and other columns are ignored. UsageError is raised
+    if a column is missing or has a type that holds no such values, or if an argument has another
+    type; InputError, when rows are collected, if a value is not exact.
 
     Most methods take `extra`, names of columns that follow those of the rows: symbol, status (of
     trading), crossed, book_status (cold, synced, stale); see `frames/columns/book_state.py`.
@@ -62,7 +65,7 @@ class MboNamespace:
     """
 
     def __init__(self, records: pl.LazyFrame) -> None:
-        self._records = records
+        self._records = as_mbo_records(records)
 
     def bbo(self, *, every: str | None = None, extra: Collection[str] = ()) -> pl.LazyFrame:
         """The best bid and ask: one row for each end of an event (rule 5), or for intervals.

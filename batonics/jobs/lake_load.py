@@ -117,6 +117,7 @@ def load_lake(  # noqa: PLR0913 - settings, by keyword
     skip_bad: bool = False,
     salvage: bool = False,
     in_this_order: bool = False,
+    lossy: bool = False,
     statuses: Paths = (),
     session: str | None = None,
 ) -> Lake:
@@ -136,6 +137,8 @@ def load_lake(  # noqa: PLR0913 - settings, by keyword
             lost.
         in_this_order: take the files as they are given, even if they repeat or overlap each other
             or what the lake has.
+        lossy: take tables of which something was lost when they were written, such as times in
+            microseconds; a LossWarning says what.
         statuses: files of the vendor's schema `status`. None: the status records of `paths`.
         session: hours such as "17:00-16:00 America/Chicago", or the calendar of an exchange such as
             "CMES" (the extra `calendar`), for books without a status. Rows with quotes have a
@@ -152,7 +155,7 @@ def load_lake(  # noqa: PLR0913 - settings, by keyword
         current().lake.schemas if schemas is None else tuple(schemas),
         one_stream=one_stream,
         again=again,
-        options=InputOptions(skip_bad, salvage, in_this_order),
+        options=InputOptions(skip_bad, salvage, in_this_order, lossy),
         statuses=tuple(path_list(statuses)) if statuses else (),
         sessions=None if session is None else find_sessions(session),
     )

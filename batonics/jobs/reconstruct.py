@@ -217,7 +217,9 @@ class Reconstruction:
     def as_of(self) -> AsOf:
         """The time of the books, their trading statuses then, and the times of their records."""
         as_of = AsOf.of_records(self.request.at_ns, self.data)
-        return as_of._replace(trading=self._trading.at(self.engine.keys(), as_of.time_ns))
+        return as_of._replace(
+            trading=self._trading.at(self.engine.keys(), as_of.time_ns), losses=self.stream.losses
+        )
 
     def warn_of_aliases(self) -> None:
         """Warn if the books show one of several symbols of an instrument."""
@@ -326,6 +328,7 @@ def reconstruct(  # noqa: PLR0913 - settings, by keyword
     skip_bad: bool = False,
     salvage: bool = False,
     in_this_order: bool = False,
+    lossy: bool = False,
     statuses: Inputs = (),
     session: str | None = None,
 ) -> Books:
@@ -343,6 +346,8 @@ def reconstruct(  # noqa: PLR0913 - settings, by keyword
         salvage: keep the whole records of a file that ends within one; a LossWarning says what is
             lost.
         in_this_order: read the files as they are given, even if they repeat or overlap each other.
+        lossy: take tables of which something was lost when they were written, such as times in
+            microseconds; a LossWarning says what.
         statuses: files of the vendor's schema `status`. None: the status records of `paths`.
         session: hours such as "17:00-16:00 America/Chicago", or the calendar of an exchange such as
             "CMES" (the extra `calendar`), for books without a status. A book of a market that does
@@ -361,7 +366,7 @@ def reconstruct(  # noqa: PLR0913 - settings, by keyword
         paths=tuple(path_list(paths)),
         symbols=symbol_list(symbols),
         at_ns=None if at is None else time_ns(at),
-        options=InputOptions(skip_bad, salvage, in_this_order),
+        options=InputOptions(skip_bad, salvage, in_this_order, lossy),
         statuses=tuple(path_list(statuses)) if statuses else (),
         sessions=None if session is None else find_sessions(session),
     )

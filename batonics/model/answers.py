@@ -141,11 +141,13 @@ class AsOf(NamedTuple):
         data: the times of the records up to it.
         trading: the trading statuses of books at it, by publisher and instrument, as far as they
             are known.
+        losses: what was lost of the records before they were read, in words.
     """
 
     at_ns: int | None = None
     data: DataSpan = DataSpan()
     trading: Mapping[tuple[int, int], TradingStatus] = MappingProxyType({})
+    losses: tuple[str, ...] = ()
 
     @property
     def time_ns(self) -> int | None:
@@ -181,7 +183,8 @@ class AsOf(NamedTuple):
     def document(self) -> dict[str, Any]:
         """The keys that JSON documents of books begin with."""
         at = None if self.at_ns is None else format_time(self.at_ns)
-        return {"at": at, "data": self.data.document()}
+        losses = {"losses": list(self.losses)} if self.losses else {}
+        return {"at": at, "data": self.data.document(), **losses}
 
 
 END_OF_DATA = AsOf()

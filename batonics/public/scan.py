@@ -32,6 +32,7 @@ def scan_mbo(  # noqa: PLR0913 - settings, by keyword
     skip_bad: bool = False,
     salvage: bool = False,
     in_this_order: bool = False,
+    lossy: bool = False,
     statuses: Inputs = (),
     session: str | None = None,
     prices: PriceUnit = "fixed",
@@ -53,6 +54,8 @@ def scan_mbo(  # noqa: PLR0913 - settings, by keyword
         salvage: keep the whole records of a file that ends within one; a LossWarning says what is
             lost.
         in_this_order: read the files as they are given, even if they repeat or overlap each other.
+        lossy: take tables of which something was lost when they were written, such as times in
+            microseconds; a LossWarning says what.
         statuses: files of the vendor's schema `status`. None: the status records of `paths`.
         session: hours such as "17:00-16:00 America/Chicago", or the calendar of an exchange such as
             "CMES" (the extra `calendar`), for books without a status. Statuses and sessions say
@@ -67,7 +70,7 @@ def scan_mbo(  # noqa: PLR0913 - settings, by keyword
             when they are collected, files repeat or overlap each other, or none has a symbol, or
             the calendar does not know a date.
     """
-    options = InputOptions(skip_bad, salvage, in_this_order)
+    options = InputOptions(skip_bad, salvage, in_this_order, lossy)
     files = _ScannedFiles(path_list(paths), symbol_list(symbols), options)
     files.check()
     known = read_statuses(path_list(statuses)) if statuses else None

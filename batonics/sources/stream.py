@@ -119,6 +119,11 @@ class MboStream:
         return any(file.framing in NUMBERED_FORMS for file in self.files)
 
     @property
+    def losses(self) -> tuple[str, ...]:
+        """What of the values of tables was lost, in words, with the names of the files."""
+        return tuple(f"{file.name}: {loss}" for file in self.files for loss in file.notes.losses)
+
+    @property
     def bytes_read(self) -> int:
         """Bytes of the files that were read so far, as they are on the disk."""
         return sum(reader.position for reader in self._readers)
@@ -151,25 +156,27 @@ class MboStream:
         decoder = InputDecoder(reader, self._options, rows, any_schema=self._any_schema)
         decoder.keeps_headers = self.on_headers is not None
         file: _FileReading | None = None
-        with closing(decoder.batches()) as decoded_batches:
-            for decoded in decoded_batches:
-                if file is None or decoded.file > max(file.number, 1):
-                    file = self._begin_file(reader, file, decoded.file)
-                file.number = decoded.file
-                batch = self._note(decoded, file)
-                if len(batch.action) == 0:
-                    continue
-                if not self._options.in_this_order:
-                    file.check_beginning(batch)
-                yield FileBatch(batch, file.note_batch(batch))
+        try:
+            with closing(decoder.batches()) as decoded_batches:
+                for decoded in decoded_batches:
+                    if file is None or decoded.file > max(file.number, 1):
+                        file = self._begin_file(reader, file, decoded.file)
+                    file.number = decoded.file
+                    batch = self._note(decoded, file)
+                    if len(batch.action) == 0:
+                        continue
+                    if not self._options.in_this_order:
+                        file.check_beginning(batch)
+                    yield FileBatch(batch, file.note_batch(batch))
+        finally:  # the caller may stop early
+            if file is not None:
+                file.report.warn_of_notes()
         if file is not None and len(self.paths) > 1 and not self.keeps_symbol_lists:
             file.report.drop_symbol_lists()
         if file is not None and decoder.loss is not None:
             file.report.loss = decoder.loss
             text = f"{file.report.name}: ends within a record; lost: {decoder.loss}"
             warnings.warn(text, LossWarning, stacklevel=2)
-        if file is not None:
-            file.report.warn_of_notes()
 
     def _begin_file(
         self, reader: ChunkReader, before: _FileReading | None, number: int
@@ -201,8 +208,7 @@ class MboStream:
         report = file.report
         report.other_records.update(decoded.other_records)
         report.metadata = decoded.metadata
-        report.losses.extend(decoded.losses)
-        report.remarks.extend(decoded.remarks)
+        report.notes = decoded.notes
         file.count(decoded)
         for definition in decoded.definitions:
             is_first = definition.instrument_id not in self.definitions
