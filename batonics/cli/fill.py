@@ -15,10 +15,12 @@ from batonics.cli.options import (
     PricesChoice,
     QuietOption,
     SalvageOption,
+    SessionDateOption,
     SessionOption,
     SkipBadOption,
     StatusesOption,
     parse_session,
+    parse_session_date,
     price_unit,
 )
 
@@ -77,6 +79,7 @@ def command(
     salvage: SalvageOption = False,
     in_this_order: InThisOrderOption = False,
     lossy: LossyOption = False,
+    session_date: SessionDateOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Simulate one limit order among the recorded orders of files.
@@ -110,7 +113,9 @@ def command(
         definitions=tuple(definitions or ()),
         statuses=tuple(statuses or ()),
         sessions=parse_session(session),
-        options=InputOptions(skip_bad, salvage, in_this_order, lossy),
+        options=InputOptions(
+            skip_bad, salvage, in_this_order, lossy, parse_session_date(session_date)
+        ),
         prices=price_unit(prices) or "decimal",
         tz=tz,
     )

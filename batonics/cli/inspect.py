@@ -14,7 +14,9 @@ from batonics.cli.options import (
     LossyOption,
     QuietOption,
     SalvageOption,
+    SessionDateOption,
     SkipBadOption,
+    parse_session_date,
 )
 from batonics.cli.table import BOOK_ROWS_MAX, Column, print_table
 
@@ -31,6 +33,7 @@ def command(
     salvage: SalvageOption = False,
     in_this_order: InThisOrderOption = False,
     lossy: LossyOption = False,
+    session_date: SessionDateOption = None,
     tz: Annotated[
         str, typer.Option(help="The time zone of times in the output: America/Chicago.")
     ] = "UTC",
@@ -41,7 +44,11 @@ def command(
     from batonics.jobs.inspect import Inspection
     from batonics.sources.input_options import InputOptions
 
-    inspection = Inspection(files, InputOptions(skip_bad, salvage, in_this_order, lossy), tz)
+    inspection = Inspection(
+        files,
+        InputOptions(skip_bad, salvage, in_this_order, lossy, parse_session_date(session_date)),
+        tz,
+    )
     with read_progress("inspect", quiet=quiet) as progress:
         inspection.progress = progress
         report = inspection.run()

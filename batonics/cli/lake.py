@@ -19,6 +19,7 @@ from batonics.cli.options import (
     LossyOption,
     QuietOption,
     SalvageOption,
+    SessionDateOption,
     SessionOption,
     SkipBadOption,
     StartOption,
@@ -27,6 +28,7 @@ from batonics.cli.options import (
     WideOption,
     parse_row_filter,
     parse_session,
+    parse_session_date,
     split_names,
 )
 
@@ -75,6 +77,7 @@ def load(
     salvage: SalvageOption = False,
     in_this_order: InThisOrderOption = False,
     lossy: LossyOption = False,
+    session_date: SessionDateOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Load files into a lake, by schema and date, sorted by symbol."""
@@ -94,7 +97,9 @@ def load(
         names,
         one_stream=one_stream,
         again=again,
-        options=InputOptions(skip_bad, salvage, in_this_order, lossy),
+        options=InputOptions(
+            skip_bad, salvage, in_this_order, lossy, parse_session_date(session_date)
+        ),
         statuses=tuple(statuses or ()),
         sessions=parse_session(session),
     )
@@ -144,6 +149,7 @@ def append(
         ),
     ] = False,
     lossy: LossyOption = False,
+    session_date: SessionDateOption = None,
     log_json: LogJsonOption = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -168,7 +174,9 @@ def append(
             name,
             schemas=() if schemas == "" else settings.schemas,
             commit_seconds=settings.commit_interval_s,
-            options=InputOptions(skip_bad, salvage, in_this_order, lossy),
+            options=InputOptions(
+                skip_bad, salvage, in_this_order, lossy, parse_session_date(session_date)
+            ),
             statuses=tuple(statuses or ()),
             sessions=parse_session(session),
         )

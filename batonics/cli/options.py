@@ -6,6 +6,7 @@ The rule here: an option has the same name and the same meaning in every command
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import date
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -111,6 +112,13 @@ LossyOption = Annotated[
         " microseconds; a warning says what.",
     ),
 ]
+SessionDateOption = Annotated[
+    str | None,
+    typer.Option(
+        "--session-date",
+        help="The day in New York of an ITCH file whose name does not say it: 2019-01-30.",
+    ),
+]
 SCHEMA_FORMS = (
     "mbo, trades, tbbo, bbo, deltas, orders, mbp-N, states-N, bbo-INTERVAL, ohlcv-INTERVAL,"
     " depth-INTERVAL"
@@ -179,6 +187,15 @@ def price_unit(prices: PricesChoice | None) -> PriceUnit | None:
 def split_names(symbols: str | None) -> tuple[str, ...]:
     """The names of a list such as that of `--symbols`."""
     return tuple(name.strip() for name in symbols.split(",")) if symbols else ()
+
+
+def parse_session_date(text: str | None) -> date | None:
+    """The day that `--session-date` names; UsageError if it names none."""
+    if text is None:
+        return None
+    from batonics.model.times import parse_date
+
+    return parse_date(text)
 
 
 def parse_session(text: str | None) -> SessionCalendar | None:

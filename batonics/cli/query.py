@@ -19,6 +19,7 @@ from batonics.cli.options import (
     QueryTimeZoneOption,
     QuietOption,
     SalvageOption,
+    SessionDateOption,
     SessionOption,
     SkipBadOption,
     StartOption,
@@ -26,6 +27,7 @@ from batonics.cli.options import (
     WideOption,
     parse_row_filter,
     parse_session,
+    parse_session_date,
     price_unit,
     refuse_input_as_output,
     split_names,
@@ -94,6 +96,7 @@ def command(
     salvage: SalvageOption = False,
     in_this_order: InThisOrderOption = False,
     lossy: LossyOption = False,
+    session_date: SessionDateOption = None,
     trusted: Annotated[
         bool, typer.Option("--trusted", help="Let the query read any file and URL.")
     ] = False,
@@ -124,7 +127,9 @@ def command(
         lake=None if files else lake or current().lake.path,
         files=tuple(files or ()),
         row_filter=parse_row_filter(symbols, date, start, end, tz or "UTC"),
-        options=InputOptions(skip_bad, salvage, in_this_order, lossy),
+        options=InputOptions(
+            skip_bad, salvage, in_this_order, lossy, parse_session_date(session_date)
+        ),
         tz=tz,
         prices_are_default=prices is None,
         prices=price_unit(prices)

@@ -16,11 +16,13 @@ from batonics.cli.options import (
     PricesChoice,
     QuietOption,
     SalvageOption,
+    SessionDateOption,
     SessionOption,
     SkipBadOption,
     StatusesOption,
     SymbolsOption,
     parse_session,
+    parse_session_date,
     price_unit,
     refuse_input_as_output,
     split_names,
@@ -87,6 +89,7 @@ def command(
     salvage: SalvageOption = False,
     in_this_order: InThisOrderOption = False,
     lossy: LossyOption = False,
+    session_date: SessionDateOption = None,
     checkpoint: Annotated[
         str | None,
         typer.Option(help="A file to save progress to; a run continues from it if it exists."),
@@ -120,7 +123,9 @@ def command(
         paths=tuple(files),
         symbols=split_names(symbols),
         at_ns=None if at is None else parse_time(at, tz),
-        options=InputOptions(skip_bad, salvage, in_this_order, lossy),
+        options=InputOptions(
+            skip_bad, salvage, in_this_order, lossy, parse_session_date(session_date)
+        ),
         checkpoint=checkpoint,
         statuses=tuple(statuses or ()),
         sessions=parse_session(session),

@@ -14,8 +14,10 @@ from batonics.cli.options import (
     LossyOption,
     QuietOption,
     SalvageOption,
+    SessionDateOption,
     SkipBadOption,
     SymbolsOption,
+    parse_session_date,
     refuse_input_as_output,
     split_names,
 )
@@ -58,6 +60,7 @@ def command(
     salvage: SalvageOption = False,
     in_this_order: InThisOrderOption = False,
     lossy: LossyOption = False,
+    session_date: SessionDateOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Check books against invariants and a second derivation.
@@ -81,7 +84,9 @@ def command(
         paths=tuple(files),
         every=WindowLength.parse(every),
         symbols=split_names(symbols),
-        options=InputOptions(skip_bad, salvage, in_this_order, lossy),
+        options=InputOptions(
+            skip_bad, salvage, in_this_order, lossy, parse_session_date(session_date)
+        ),
         against=against,
         against_schema=schema,
     )

@@ -45,6 +45,7 @@ from batonics.model.book_changes import BookChange
 from batonics.model.definitions import Definition
 from batonics.model.errors import BatonicsError, DamagedInputError, InputError, UsageError
 from batonics.model.mbo import UNDEF_PRICE, UNDEF_TIMESTAMP, MboBatch, empty_batch, slice_batch
+from batonics.model.record_columns import TableNotes
 from batonics.model.symbols import MappingInterval
 
 OTHERS_MAX = 4096
@@ -53,6 +54,7 @@ OTHERS_MAX = 4096
 _LENGTH_BYTES = 2
 _SLOTS_AT_FIRST = 1 << 12
 _MESSAGE_BYTES_MIN = 11  # what every message begins with
+_NOT_ENDED = "it ends without End of Messages: the rest of its day may be missing"
 MATCH_ALGORITHM = "F"
 """That of a definition: the vendor's letter for price, then time."""
 
@@ -162,12 +164,11 @@ class ItchDecoder:
         taken, self._counted = now - self._counted, now
         return taken
 
-    def describe(self) -> tuple[list[str], list[str]]:
-        """What is lost of the values, and what else is unusual about the file, in words."""
-        unusual = []
-        if self.records and not self.has_ended:
-            unusual.append("it ends without End of Messages: the rest of its day may be missing")
-        return [], unusual
+    def describe(self) -> TableNotes:
+        """What is unusual about the file so far, in words (rule I4)."""
+        if self.has_ended or not self.records:
+            return TableNotes()
+        return TableNotes(remarks=(_NOT_ENDED,))
 
     def feed(self, data: bytes | bytearray | memoryview | NDArray[np.uint8]) -> Iterator[MboBatch]:
         """Decode the next chunk. Its last batch may be short, so no row waits for more bytes.

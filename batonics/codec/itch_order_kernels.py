@@ -19,10 +19,9 @@ from batonics.model.mbo import SIDE_NONE, UNDEF_ORDER_SIZE
 from batonics.native import as_word, at, inlined, kernel, prefetch
 
 ORDER_WORDS = 4
-"""Words of a slot; the last one is not used."""
-_REFERENCE, _PACKED, _OWNER = 0, 1, 2
+"""Words of a slot."""
+_REFERENCE, _PRICE, _SIZE, _OWNER = 0, 1, 2, 3
 _FREE = 0
-_SIZE_MASK = 0xFFFFFFFF
 NOT_FOUND = -1
 """In place of the slot of an order that is not in the table."""
 NO_PRICE = -1
@@ -108,8 +107,9 @@ def find_order(state: ItchState, slots: Slots, reference: int, locate: int) -> O
     base = _find(state.orders, slots, reference)
     if base < 0:
         return Order(NOT_FOUND, locate, SIDE_NONE, NO_PRICE, UNDEF_ORDER_SIZE)
-    packed, owner = state.orders[at(base + _PACKED)], state.orders[at(base + _OWNER)]
-    return Order(base, owner >> 8, owner & 0xFF, packed >> 32, packed & _SIZE_MASK)
+    price, size = state.orders[at(base + _PRICE)], state.orders[at(base + _SIZE)]
+    owner = state.orders[at(base + _OWNER)]
+    return Order(base, owner >> 8, owner & 0xFF, price, size)
 
 
 @inlined
@@ -128,7 +128,8 @@ def insert_order(
         base = ~base
         state.progress[LIVE_ORDERS] += 1
     state.orders[at(base + _REFERENCE)] = reference
-    state.orders[at(base + _PACKED)] = price << 32 | size
+    state.orders[at(base + _PRICE)] = price
+    state.orders[at(base + _SIZE)] = size
     state.orders[at(base + _OWNER)] = locate << 8 | side
 
 
@@ -138,7 +139,7 @@ def reduce_order(state: ItchState, slots: Slots, order: Order, size: int) -> Non
     if order.base == NOT_FOUND:
         return
     if size < order.size:
-        state.orders[at(order.base + _PACKED)] = order.price << 32 | (order.size - size)
+        state.orders[at(order.base + _SIZE)] = order.size - size
     else:
         _erase(state.orders, slots, order.base)
         state.progress[LIVE_ORDERS] -= 1

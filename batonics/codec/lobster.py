@@ -19,10 +19,9 @@ from batonics.codec.session_day import XNAS_PUBLISHER, day_bounds_ns
 from batonics.model.book_changes import BookChange, TradingStatus
 from batonics.model.errors import BatonicsError, DamagedInputError, InputError, UsageError
 from batonics.model.mbo import MboBatch, empty_batch, slice_batch
+from batonics.model.record_columns import TableNotes
 from batonics.model.symbols import MappingInterval
 
-LINE_BYTES_MAX = 4096
-"""A longer line is refused."""
 OTHERS_MAX = 64
 HIDDEN_SIDE_END = date(2014, 7, 14)
 """From this day on Nasdaq names no side of hidden orders (rule L6)."""
@@ -116,9 +115,9 @@ class LobsterDecoder:
         """Lines that are neither rows nor other records: there are none."""
         return Counter()
 
-    def describe(self) -> tuple[list[str], list[str]]:
-        """What is lost of the values, and what else is unusual about the file, in words (L8)."""
-        return [], [_REMARK]
+    def describe(self) -> TableNotes:
+        """What the file cannot tell, in words (rule L8)."""
+        return TableNotes(remarks=(_REMARK,))
 
     def feed(self, data: bytes | bytearray | memoryview | NDArray[np.uint8]) -> Iterator[MboBatch]:
         """Decode the next chunk. Its last batch may be short, so no row waits for more bytes.
@@ -166,7 +165,7 @@ class LobsterDecoder:
             self._head += chunk[max(stop, position) :]
         if self._row:
             yield self._take_batch()
-        if len(self._head) > LINE_BYTES_MAX:
+        if len(self._head) > kernels.LINE_BYTES_MAX:
             raise self._damage(_TOO_LONG)
 
     def _decode(self, data: bytes, position: int, stop: int) -> Generator[MboBatch, None, None]:
@@ -192,7 +191,8 @@ class LobsterDecoder:
                 yield self._take_batch()
             elif reason == kernels.BAD_LINE:
                 line_end = data.index(b"\n", position)
-                if not self._skip_bad:
+                # Of a line that is too long the end need not have come: it is never skipped.
+                if not self._skip_bad or line_end - position > kernels.LINE_BYTES_MAX:
                     yield self._take_batch()
                     raise self._damage(describe_bad_line(data[position:line_end]))
                 self.skipped += 1
@@ -247,12 +247,12 @@ _REMARK = (
     "a LOBSTER message file has no orders from before it, and nothing of orders outside its levels:"
     " its books are stale"
 )
-_TOO_LONG = f"the line is longer than {LINE_BYTES_MAX} bytes"
+_TOO_LONG = f"the line is longer than {kernels.LINE_BYTES_MAX} bytes"
 
 
 def describe_bad_line(line: bytes) -> str:
     """Which column of a bad line is bad, and what is expected there."""
-    if len(line) > LINE_BYTES_MAX:
+    if len(line) > kernels.LINE_BYTES_MAX:
         return _TOO_LONG
     columns = line.removesuffix(b"\r").split(b",")
     if not len(_COLUMNS) <= len(columns) <= len(_COLUMNS) + 1:

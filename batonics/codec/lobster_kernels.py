@@ -41,6 +41,8 @@ BAD_LINE = 3
 
 LINE_ROWS_MAX = 4
 """Rows of a line: R if it is the first one, and T, F and C of an execution."""
+LINE_BYTES_MAX = 4096
+"""A longer line is refused."""
 INSTRUMENT_ID = 1
 """The instrument of every row: a file has one stock."""
 
@@ -277,7 +279,7 @@ def parse_lines(
         if other_count == len(others.position):
             return position, row, line_count, other_count, OTHERS_FULL
         line = _read_line(data, position)
-        if line.kind == 0:
+        if line.kind == 0 or line.end - 1 - position > LINE_BYTES_MAX:
             return position, row, line_count, other_count, BAD_LINE
         if line.kind == HALT:
             others.position[other_count], others.row[other_count] = position, row

@@ -57,7 +57,7 @@ class LobsterDay(NamedTuple):
 
 
 def itch_publisher(name: str) -> int:
-    """The publisher of the venue that the name of an ITCH file says, Nasdaq by default (rule I3)."""
+    """The publisher of the venue that the name of an ITCH file says; by default Nasdaq (I3)."""
     match = _match_itch(name)
     venue = (match["venue"] or "").upper() if match else ""
     return _PUBLISHERS.get(venue, XNAS_PUBLISHER)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
+from datetime import date
 from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
@@ -48,6 +49,7 @@ from batonics.lake.storage import StagingArea, Store, open_store
 from batonics.model.arguments import SchemaNames, check_arguments
 from batonics.model.errors import DataWarning, InputError, UsageError
 from batonics.model.mbo import MboBatch
+from batonics.model.times import parse_date
 from batonics.settings.loader import current
 from batonics.settings.table import LakeSettings
 from batonics.sinks.atomic import add_output
@@ -118,6 +120,7 @@ def load_lake(  # noqa: PLR0913 - settings, by keyword
     salvage: bool = False,
     in_this_order: bool = False,
     lossy: bool = False,
+    session_date: str | date | None = None,
     statuses: Paths = (),
     session: str | None = None,
 ) -> Lake:
@@ -139,6 +142,7 @@ def load_lake(  # noqa: PLR0913 - settings, by keyword
             or what the lake has.
         lossy: take tables of which something was lost when they were written, such as times in
             microseconds; a LossWarning says what.
+        session_date: the day in New York of an ITCH file whose name does not say it: 2019-01-30.
         statuses: files of the vendor's schema `status`. None: the status records of `paths`.
         session: hours such as "17:00-16:00 America/Chicago", or the calendar of an exchange such as
             "CMES" (the extra `calendar`), for books without a status. Rows with quotes have a
@@ -155,7 +159,7 @@ def load_lake(  # noqa: PLR0913 - settings, by keyword
         current().lake.schemas if schemas is None else tuple(schemas),
         one_stream=one_stream,
         again=again,
-        options=InputOptions(skip_bad, salvage, in_this_order, lossy),
+        options=InputOptions(skip_bad, salvage, in_this_order, lossy, parse_date(session_date)),
         statuses=tuple(path_list(statuses)) if statuses else (),
         sessions=None if session is None else find_sessions(session),
     )

@@ -10,6 +10,7 @@ import hashlib
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,7 +27,7 @@ from batonics.model.errors import CheckpointError, DataWarning, UsageError
 from batonics.model.mbo import UNDEF_TIMESTAMP, MboBatch, slice_batch
 from batonics.model.prices import PriceUnit
 from batonics.model.symbols import SymbolMap
-from batonics.model.times import Time, time_ns
+from batonics.model.times import Time, parse_date, time_ns
 from batonics.settings.loader import current
 from batonics.sinks.atomic import STDOUT, open_atomic
 from batonics.sinks.book_json import BookJsonFormat, find_book_format, write_books
@@ -329,6 +330,7 @@ def reconstruct(  # noqa: PLR0913 - settings, by keyword
     salvage: bool = False,
     in_this_order: bool = False,
     lossy: bool = False,
+    session_date: str | date | None = None,
     statuses: Inputs = (),
     session: str | None = None,
 ) -> Books:
@@ -348,6 +350,7 @@ def reconstruct(  # noqa: PLR0913 - settings, by keyword
         in_this_order: read the files as they are given, even if they repeat or overlap each other.
         lossy: take tables of which something was lost when they were written, such as times in
             microseconds; a LossWarning says what.
+        session_date: the day in New York of an ITCH file whose name does not say it: 2019-01-30.
         statuses: files of the vendor's schema `status`. None: the status records of `paths`.
         session: hours such as "17:00-16:00 America/Chicago", or the calendar of an exchange such as
             "CMES" (the extra `calendar`), for books without a status. A book of a market that does
@@ -366,7 +369,7 @@ def reconstruct(  # noqa: PLR0913 - settings, by keyword
         paths=tuple(path_list(paths)),
         symbols=symbol_list(symbols),
         at_ns=None if at is None else time_ns(at),
-        options=InputOptions(skip_bad, salvage, in_this_order, lossy),
+        options=InputOptions(skip_bad, salvage, in_this_order, lossy, parse_date(session_date)),
         statuses=tuple(path_list(statuses)) if statuses else (),
         sessions=None if session is None else find_sessions(session),
     )

@@ -6,6 +6,7 @@ The rule here: the files are opened and read at each collection of the frame.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import date
 
 import polars as pl
 
@@ -18,6 +19,7 @@ from batonics.model.book_changes import BookChanges
 from batonics.model.mbo import MboBatch
 from batonics.model.prices import PriceUnit
 from batonics.model.symbols import SymbolMap
+from batonics.model.times import parse_date
 from batonics.sources.input_options import InputOptions
 from batonics.sources.inputs import Inputs, path_list
 from batonics.sources.statuses import read_statuses
@@ -33,6 +35,7 @@ def scan_mbo(  # noqa: PLR0913 - settings, by keyword
     salvage: bool = False,
     in_this_order: bool = False,
     lossy: bool = False,
+    session_date: str | date | None = None,
     statuses: Inputs = (),
     session: str | None = None,
     prices: PriceUnit = "fixed",
@@ -56,6 +59,7 @@ def scan_mbo(  # noqa: PLR0913 - settings, by keyword
         in_this_order: read the files as they are given, even if they repeat or overlap each other.
         lossy: take tables of which something was lost when they were written, such as times in
             microseconds; a LossWarning says what.
+        session_date: the day in New York of an ITCH file whose name does not say it: 2019-01-30.
         statuses: files of the vendor's schema `status`. None: the status records of `paths`.
         session: hours such as "17:00-16:00 America/Chicago", or the calendar of an exchange such as
             "CMES" (the extra `calendar`), for books without a status. Statuses and sessions say
@@ -70,7 +74,7 @@ def scan_mbo(  # noqa: PLR0913 - settings, by keyword
             when they are collected, files repeat or overlap each other, or none has a symbol, or
             the calendar does not know a date.
     """
-    options = InputOptions(skip_bad, salvage, in_this_order, lossy)
+    options = InputOptions(skip_bad, salvage, in_this_order, lossy, parse_date(session_date))
     files = _ScannedFiles(path_list(paths), symbol_list(symbols), options)
     files.check()
     known = read_statuses(path_list(statuses)) if statuses else None

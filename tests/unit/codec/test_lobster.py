@@ -133,7 +133,6 @@ GOOD = "34200.5,1,7,100,118600,1"
         ("34200.5,7,1,0,1,-1", "the order id is '1'"),
         ("34200.5,7,0,0,2,-1", "the price is '2'"),
         ("Time,Type,Order ID,Size,Price,Direction", "the time is 'Time'"),
-        (GOOD + "," + "x" * 4096, "the line is longer than 4096 bytes"),
     ],
 )
 def test_a_bad_line_is_named_with_its_offset_and_number(text: str, words: str) -> None:
@@ -145,6 +144,16 @@ def test_a_bad_line_is_named_with_its_offset_and_number(text: str, words: str) -
     skipping = decode_every_way(partial(make, skip_bad=True), good + text.encode() + b"\n" + good)
     assert (skipping.error, skipping.skipped, skipping.records) == (None, 1, 3)
     assert rows_of(skipping)[-1][-1] == 3
+
+
+@pytest.mark.parametrize("skip_bad", [False, True])
+def test_a_line_that_is_too_long_is_never_skipped(skip_bad: bool) -> None:
+    longest = GOOD + "," + "x" * (4095 - len(GOOD))
+    for text, is_good in ((longest, True), (longest + "x", False)):
+        data = f"{GOOD}\n{text}\n{GOOD}\n".encode()
+        outcome = decode_every_way(partial(make, skip_bad=skip_bad), data)
+        assert (outcome.error is None) == is_good
+        assert is_good or "record 1: the line is longer than 4096 bytes" in str(outcome.error)
 
 
 def test_a_file_that_is_cut_within_its_numbers_is_refused() -> None:
