@@ -158,7 +158,10 @@ BOMBS: dict[str, tuple[bytes, bytes, int, str]] = {
         b"",
         b" " * 64,
         3,
-        "not DBN, NDJSON, CSV, Parquet, Arrow, ITCH or LOBSTER: 4096 bytes of white space come first",
+        (
+            "not DBN, NDJSON, CSV, Parquet, Arrow, ITCH or LOBSTER: "
+            "4096 bytes of white space come first"
+        ),
     ),
     "one-line": (b'{"type":"', b"x" * 64, 3, "the line is longer than 1048576 bytes"),
     "records": (metadata(), TRADE, 0, ""),

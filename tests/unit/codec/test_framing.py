@@ -95,7 +95,10 @@ def test_the_format_before_dbn_is_refused_with_advice(test_data: Path) -> None:
         (b"  \n", "not DBN, NDJSON, CSV, Parquet, Arrow, ITCH or LOBSTER: it starts with 20 20 0a"),
         (
             b"[1, 2]",
-            "not DBN, NDJSON, CSV, Parquet, Arrow, ITCH or LOBSTER: it starts with 5b 31 2c 20 32 5d",
+            (
+                "not DBN, NDJSON, CSV, Parquet, Arrow, ITCH or LOBSTER: "
+                "it starts with 5b 31 2c 20 32 5d"
+            ),
         ),
         (
             b"\x5a\x2a\x4d\x18\x04\x00",
@@ -113,7 +116,10 @@ def test_the_format_before_dbn_is_refused_with_advice(test_data: Path) -> None:
         (b"\xff\xfe\0\0", "this is text in UTF-32"),
         (
             bytes(16),
-            "not DBN, NDJSON, CSV, Parquet, Arrow, ITCH or LOBSTER: it starts with 00 00 00 00 00 00 00 00",
+            (
+                "not DBN, NDJSON, CSV, Parquet, Arrow, ITCH or LOBSTER: "
+                "it starts with 00 00 00 00 00 00 00 00"
+            ),
         ),
         (
             b"\x38\x00\x00\x00\x0e\xa1",
