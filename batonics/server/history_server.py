@@ -117,6 +117,7 @@ def _bind(endpoint: Endpoint) -> Handler:
     async def answer(request: web.Request) -> web.StreamResponse:
         params = parse_query(request.query.items(), names)
         params.update(request.match_info)
+        endpoint.check_required(params)
         return json_response(await endpoint.handler(request, params))
 
     return answer
