@@ -28,6 +28,8 @@ from batonics.sinks import logs
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
+COMPRESSED_BYTES_MIN = 4_096
+"""Size of an answer from which on it is compressed."""
 TITLE = "batonics: the books of files at any moment"
 
 
@@ -118,7 +120,10 @@ def _bind(endpoint: Endpoint) -> Handler:
         params = parse_query(request.query.items(), names)
         params.update(request.match_info)
         endpoint.check_required(params)
-        return json_response(await endpoint.handler(request, params))
+        response = json_response(await endpoint.handler(request, params))
+        if (response.content_length or 0) >= COMPRESSED_BYTES_MIN:
+            response.enable_compression()  # as the client accepts it
+        return response
 
     return answer
 

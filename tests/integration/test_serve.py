@@ -6,8 +6,10 @@ the OpenAPI document that the server gives.
 
 from __future__ import annotations
 
+import gzip
 import json
 import signal
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -187,6 +189,14 @@ def test_a_symbol_of_several_publishers_needs_one(test_data: Path) -> None:
 def test_the_root_lists_every_path(server: Server, contract: dict[str, Any]) -> None:
     listed = server.get("/").document["endpoints"]
     assert set(contract["paths"]) | {"/openapi.json"} == set(listed)
+
+
+def test_a_long_answer_is_compressed_for_who_accepts_it(server: Server) -> None:
+    url = f"http://{server.address}/v1/books/SIM0"
+    request = urllib.request.Request(url, headers={"Accept-Encoding": "gzip"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        assert answer.headers["Content-Encoding"] == "gzip"
+        assert json.loads(gzip.decompress(answer.read())) == server.get("/v1/books/SIM0").document
 
 
 def test_after_the_data_a_book_says_so(server: Server) -> None:
