@@ -77,7 +77,7 @@ def check_whole(lake: str, loaded: object) -> None:
 
 
 def test_a_followed_feed_is_in_the_bucket(lake: str, loaded: object) -> None:
-    code, log = follow(lake, SAMPLE, pace=Pace(rate=15_000))
+    code, log = follow(lake, SAMPLE, pace=Pace(rate=8_000))
     assert code == 0, log
     assert len(events(log, "lake_committed")) > 1
     check_whole(lake, loaded)
