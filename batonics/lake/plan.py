@@ -185,9 +185,11 @@ class Planner:
 
 @cache
 def _inconsistent_functions() -> frozenset[str]:
-    """Functions that may have another value when the query runs."""
-    sql = "SELECT DISTINCT function_name FROM duckdb_functions() WHERE stability <> 'CONSISTENT'"
-    return frozenset(name for (name,) in binding_connection().execute(sql).fetchall())
+    """The functions that may have another value when a query runs."""
+    found = binding_connection().execute(
+        "SELECT DISTINCT function_name FROM duckdb_functions() WHERE stability <> 'CONSISTENT'"
+    )
+    return frozenset(name for (name,) in found.fetchall())
 
 
 def _scans(plan: Any, above: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
