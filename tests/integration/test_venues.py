@@ -212,7 +212,7 @@ def test_a_file_in_gzip_or_of_another_name_has_the_same_records(
     options = InputOptions(session_date=DAY)
     _, own = read(itch)
     _, found = read(path, options=options)
-    assert all((a == b).all() for a, b in zip(own, found, strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(own, found, strict=True))
 
 
 def test_every_command_reads_them(itch: Path, lobster: Path, directory: Path) -> None:
@@ -223,14 +223,14 @@ def test_every_command_reads_them(itch: Path, lobster: Path, directory: Path) ->
             ("reconstruct", path, "--out", directory / "books.json", "--orders"),
             ("reconstruct", path, "--snapshots", directory / "depth.parquet", "--every", "1s"),
             ("convert", path, "--schema", "mbo", "--out", directory / f"{path.stem}.dbn"),
-            ("lake", "load", path, "--lake", directory / "lake", "--schemas", "mbp-1,trades"),
+            ("lake", "load", path, "--lake", directory / path.stem, "--schemas", "mbp-1,trades"),
             ("fill", path, "--symbols", "AAPL", "--side", "buy", "--price", "1", "--size", "1",
              "--at", "2019-01-30T14:30:01Z"),
         ):  # fmt: skip
             done = run_in_process(*command)
             assert done.code == 0, (command, done.err)
     query = "SELECT DISTINCT symbol FROM trades ORDER BY symbol"
-    done = run_in_process("query", query, "--lake", directory / "lake", "--format", "csv")
+    done = run_in_process("query", query, "--lake", directory / itch.stem, "--format", "csv")
     assert done.out.decode().split() == ["symbol", *sorted(itch_files.SYMBOLS)]
 
 
@@ -238,12 +238,10 @@ def test_python_reads_them_too(itch: Path, directory: Path) -> None:
     path = directory / "python.bin"
     path.write_bytes(itch.read_bytes())
     frames = [
-        batonics.scan_mbo(path, session_date=session).mbo.orders().collect()
-        for session in (DAY, "2019-01-30")
+        batonics.scan_mbo(path, session_date=session).collect() for session in (DAY, "2019-01-30")
     ]
     assert frames[0].equals(frames[1])
-    assert frames[0].height > 100
-    trades = batonics.scan_mbo(path, session_date=DAY).filter(pl.col("action") == "T").collect()
+    trades = frames[0].filter(pl.col("action") == "T")
     assert trades["symbol"].unique().sort().to_list() == sorted(itch_files.SYMBOLS)
 
 
