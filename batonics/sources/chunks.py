@@ -1,4 +1,4 @@
-"""Reads files as chunks of plain bytes; zstd is decompressed.
+"""Reads files as chunks of plain bytes; zstd and gzip are decompressed.
 
 The rule: an input that cannot be read is one `InputError` that names it; a reader that stops early
 leaves no open file behind. A reader holds a regular file open only while it reads it, so thousands
@@ -15,8 +15,9 @@ import sys
 from collections.abc import Generator, Hashable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from threading import Event
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from batonics.codec.framing import Framing
 from batonics.codec.unpacking import Unpacker
@@ -103,7 +104,7 @@ class ChunkReader:
 
     @property
     def is_compressed(self) -> bool:
-        """Whether the input is zstd; known after `detect`."""
+        """Whether the input is zstd or gzip; known after `detect`."""
         return self._unpacker.is_compressed is True
 
     @property
@@ -128,6 +129,33 @@ class ChunkReader:
         finally:
             if self._may_reopen:
                 file.close()
+
+    @property
+    def is_plain_file(self) -> bool:
+        """Whether it can be read anywhere, as often as wanted: it is no pipe and no device."""
+        return self._is_regular or (
+            isinstance(self._path, StreamedInput) and self._path.version is not None
+        )
+
+    def open_file(self) -> BinaryIO:
+        """The file, to be read anywhere in it; the caller closes it.
+
+        Bytes that are no file of this machine are copied to a temporary file without a name.
+
+        Raises:
+            InputError: it is a pipe.
+        """
+        if not self.is_plain_file:
+            form = f" is {self.framing.value}, which" if self.framing else ""
+            raise InputError(f"{self.name}:{form} cannot be read from a pipe; write it to a file")
+        if isinstance(self._path, StreamedInput):
+            return _copy(self._path)
+        with self._open() as file:
+            return Path(f"/proc/self/fd/{file.fileno()}").open("rb")
+
+    def note_progress(self, part: float) -> None:
+        """Note how much of a file from `open_file` was read: from 0 to 1."""
+        self.position = int(part * (self.size or 0))
 
     def _open(self) -> BinaryIO:
         """The open file. It is opened anew if it was closed; it must be the one of before."""
@@ -210,6 +238,24 @@ class ChunkReader:
                 return
             self.position += len(data)
             yield data
+
+
+def _copy(source: StreamedInput) -> BinaryIO:
+    """The bytes of an input in a temporary file.
+
+    Raises:
+        InputError: they cannot be read, or there is no room for them.
+    """
+    copy = TemporaryFile()  # noqa: SIM115 - the caller closes it
+    try:
+        copy.writelines(source.pieces())
+        copy.seek(0)
+    except BaseException as error:
+        copy.close()
+        if isinstance(error, OSError):
+            raise InputError(f"{source}: cannot be copied: {error.strerror}") from None
+        raise
+    return cast(BinaryIO, copy)
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:

@@ -28,7 +28,8 @@ from batonics.sources.zip_archives import ZIP_MAGIC, ZipArchive, ZipMember
 
 _FORMS = (".dbn", ".dbn.frag", ".csv", ".json", ".jsonl", ".ndjson")
 _TABLES = (".parquet", ".arrow", ".feather", ".ipc")
-DATA_ENDINGS = (*_FORMS, *(f"{ending}.zst" for ending in _FORMS), *_TABLES)
+_PACKED = (".zst", ".gz")
+DATA_ENDINGS = (*_FORMS, *(f"{form}{packed}" for form in _FORMS for packed in _PACKED), *_TABLES)
 """Endings of files of directories that are data."""
 ZIP_ENDING = ".zip"
 NAMES_LISTED_MAX = 5
