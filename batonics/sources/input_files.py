@@ -25,7 +25,7 @@ from batonics.sources.batch_download import BatchFacts
 STDIN = "-"
 PIPE_BYTES = 1 << 20
 """What a pipe may hold, the most that Linux gives to anyone: a read of a pipe returns no more."""
-PIECE_BYTES = 1 << 20
+STORED_PIECE_BYTES = 1 << 20
 """Size of one read of a file whose bytes are digested."""
 
 
@@ -195,7 +195,7 @@ def input_pieces(path: str | Path) -> Generator[bytes, None, None]:
         return
     try:
         with Path(path).open("rb", buffering=0) as file:
-            while piece := file.read(PIECE_BYTES):
+            while piece := file.read(STORED_PIECE_BYTES):
                 yield piece
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None

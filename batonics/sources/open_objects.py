@@ -15,7 +15,7 @@ from collections.abc import Generator
 from typing import Any, Self
 
 from batonics.model.errors import InputError
-from batonics.sources.input_files import PIECE_BYTES, InputFile, MemoryFile, StreamedInput
+from batonics.sources.input_files import STORED_PIECE_BYTES, InputFile, MemoryFile, StreamedInput
 
 
 class BinaryReader(ABC):
@@ -57,7 +57,7 @@ class OpenObject(StreamedInput):
         # A reader of a socket returns what has come.
         read = getattr(self._reader, "read1", None) or self._reader.read
         try:
-            while piece := read(PIECE_BYTES):
+            while piece := read(STORED_PIECE_BYTES):
                 if not isinstance(piece, (bytes, bytearray, memoryview)):
                     raise InputError(f"{self}: gives text; open it in binary mode, 'rb'")
                 yield bytes(piece)
@@ -93,7 +93,7 @@ class FilePart(StreamedInput):
         """See `StreamedInput`."""
         at = self._start
         try:
-            while piece := os.pread(self._descriptor, PIECE_BYTES, at):
+            while piece := os.pread(self._descriptor, STORED_PIECE_BYTES, at):
                 at += len(piece)
                 yield piece
         except OSError as error:

@@ -21,7 +21,7 @@ from typing import BinaryIO, Self
 
 from batonics.model.errors import InputError
 from batonics.sources.batch_download import is_file_name
-from batonics.sources.input_files import PIECE_BYTES, StreamedInput
+from batonics.sources.input_files import STORED_PIECE_BYTES, StreamedInput
 
 ZIP_MAGIC = b"PK\x03\x04"
 DIRECTORY_BYTES_MAX = 64 << 20
@@ -61,7 +61,7 @@ class ZipMember(StreamedInput):
         """See `StreamedInput`."""
         try:
             with self._archive.file.open(self._info) as member:
-                while piece := member.read(PIECE_BYTES):
+                while piece := member.read(STORED_PIECE_BYTES):
                     yield piece
         except (zipfile.BadZipFile, EOFError, OSError, zlib.error) as error:
             raise InputError(f"{self}: damaged: {error}") from None

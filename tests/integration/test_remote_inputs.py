@@ -113,7 +113,7 @@ def test_ranges_are_fetched_a_few_ahead(web: Objects) -> None:
     assert frame.height == 10
     ranges = [span for _, span in web.requests if span not in (None, "bytes=0-0")]
     # Of the first look at the beginning and of the reading.
-    assert ranges[0] == f"bytes=0-{RANGE_BYTES - 1}"
+    assert f"bytes=0-{RANGE_BYTES - 1}" in ranges
     assert len(web.requests) <= 2 * (1 + 3)
 
 
@@ -147,7 +147,7 @@ def test_no_secret_is_shown(
             for door in (
                 ("reconstruct", url, "--out", "-"),
                 ("inspect", url),
-                ("convert", url, "--schema", "mbo", "--out", "-", "--format", "csv"),
+                ("query", "SELECT * FROM mbo", "--from", url),
             ):
                 refused = run_in_process(*door)
                 assert refused.code == 3, refused.err
@@ -165,7 +165,8 @@ def test_no_secret_is_shown(
 
 
 def put(server: BucketServer, key: str, data: bytes) -> None:
-    with urlopen(Request(f"{server.endpoint}/{BUCKET}/{key}", data, method="PUT")):
+    headers = {"Content-Type": "application/octet-stream"}
+    with urlopen(Request(f"{server.endpoint}/{BUCKET}/{key}", data, headers, method="PUT")):
         pass
 
 
