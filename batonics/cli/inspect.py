@@ -16,6 +16,7 @@ from batonics.cli.options import (
     SalvageOption,
     SessionDateOption,
     SkipBadOption,
+    VerifyManifestOption,
     parse_session_date,
 )
 from batonics.cli.table import BOOK_ROWS_MAX, Column, print_table
@@ -34,6 +35,7 @@ def command(
     in_this_order: InThisOrderOption = False,
     lossy: LossyOption = False,
     session_date: SessionDateOption = None,
+    verify_manifest: VerifyManifestOption = False,
     tz: Annotated[
         str, typer.Option(help="The time zone of times in the output: America/Chicago.")
     ] = "UTC",
@@ -43,9 +45,10 @@ def command(
     from batonics.cli.progress import read_progress
     from batonics.jobs.inspect import Inspection
     from batonics.sources.input_options import InputOptions
+    from batonics.sources.inputs import find_inputs
 
     inspection = Inspection(
-        files,
+        find_inputs(files, verify_manifest=verify_manifest),
         InputOptions(skip_bad, salvage, in_this_order, lossy, parse_session_date(session_date)),
         tz,
     )
@@ -66,6 +69,8 @@ def _print(report: dict[str, Any]) -> None:
     console = plain_console()
     for file in report["files"]:
         _print_file(console, file)
+    for day in report["doubtful_days"]:
+        console.print(f"{day['date']}: {day['condition']}, says condition.json", style="yellow")
     if report["records"] or not report["other_records"]:
         _print_records(console, report)
     if report["other_records"]:

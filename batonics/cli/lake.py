@@ -25,6 +25,7 @@ from batonics.cli.options import (
     StartOption,
     StatusesOption,
     StoredFilesArgument,
+    VerifyManifestOption,
     WideOption,
     parse_row_filter,
     parse_session,
@@ -78,6 +79,7 @@ def load(
     in_this_order: InThisOrderOption = False,
     lossy: LossyOption = False,
     session_date: SessionDateOption = None,
+    verify_manifest: VerifyManifestOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Load files into a lake, by schema and date, sorted by symbol."""
@@ -85,6 +87,7 @@ def load(
     from batonics.jobs.lake_load import LakeLoad, LoadRequest
     from batonics.model.times import duration_ns, format_duration
     from batonics.sources.input_options import InputOptions
+    from batonics.sources.inputs import find_inputs
 
     settings = load_settings({"lake.schemas": ("--schemas", schemas)}).lake
     # An empty list is no value of a setting, but an error of the command.
@@ -92,7 +95,7 @@ def load(
     if every:
         names = (*names, f"depth-{format_duration(duration_ns(every, 'intervals'))}")
     request = LoadRequest(
-        tuple(files),
+        find_inputs(files, verify_manifest=verify_manifest),
         lake,
         names,
         one_stream=one_stream,
@@ -100,7 +103,7 @@ def load(
         options=InputOptions(
             skip_bad, salvage, in_this_order, lossy, parse_session_date(session_date)
         ),
-        statuses=tuple(statuses or ()),
+        statuses=find_inputs(statuses or ()),
         sessions=parse_session(session),
     )
     has_sessions = bool(request.statuses) or session is not None
@@ -157,6 +160,7 @@ def append(
     from batonics.jobs.lake_append import AppendRequest, LakeAppend
     from batonics.sinks.logs import configure, logger
     from batonics.sources.input_options import InputOptions
+    from batonics.sources.inputs import find_inputs
 
     loaded = load_settings(
         {
@@ -177,7 +181,7 @@ def append(
             options=InputOptions(
                 skip_bad, salvage, in_this_order, lossy, parse_session_date(session_date)
             ),
-            statuses=tuple(statuses or ()),
+            statuses=find_inputs(statuses or ()),
             sessions=parse_session(session),
         )
     )

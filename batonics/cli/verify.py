@@ -17,6 +17,7 @@ from batonics.cli.options import (
     SessionDateOption,
     SkipBadOption,
     SymbolsOption,
+    VerifyManifestOption,
     parse_session_date,
     refuse_input_as_output,
     split_names,
@@ -61,6 +62,7 @@ def command(
     in_this_order: InThisOrderOption = False,
     lossy: LossyOption = False,
     session_date: SessionDateOption = None,
+    verify_manifest: VerifyManifestOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Check books against invariants and a second derivation.
@@ -76,12 +78,13 @@ def command(
     from batonics.model.errors import UsageError
     from batonics.sinks.atomic import STDOUT
     from batonics.sources.input_options import InputOptions
+    from batonics.sources.inputs import find_inputs
 
     if json and out not in (None, STDOUT):
         raise UsageError("--json writes to standard output: give it or --out, not both")
     target = STDOUT if json else out
     request = VerifyRequest(
-        paths=tuple(files),
+        paths=find_inputs(files, verify_manifest=verify_manifest),
         every=WindowLength.parse(every),
         symbols=split_names(symbols),
         options=InputOptions(
@@ -90,7 +93,7 @@ def command(
         against=against,
         against_schema=schema,
     )
-    refuse_input_as_output([*files, *([against] if against is not None else [])], target)
+    refuse_input_as_output([*request.paths, *([against] if against is not None else [])], target)
     bars = partial(read_progress, quiet=quiet)
     report, seconds = verify_files(request, out=target, progress_bars=bars)
     if not quiet and target != STDOUT:

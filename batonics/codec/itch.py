@@ -126,6 +126,7 @@ class ItchDecoder:
         self._counted: Counter[int] = Counter()  # messages of other types that callers have taken
         self._head = bytearray()  # a message that is cut
         self._failure: BatonicsError | None = None
+        self._is_closed = False
 
     @property
     def records(self) -> int:
@@ -165,8 +166,8 @@ class ItchDecoder:
         return taken
 
     def describe(self) -> TableNotes:
-        """What is unusual about the file so far, in words (rule I4)."""
-        if self.has_ended or not self.records:
+        """What is unusual about the file, in words (rule I4); nothing before it is closed."""
+        if self.has_ended or not self._is_closed:
             return TableNotes()
         return TableNotes(remarks=(_NOT_ENDED,))
 
@@ -204,6 +205,7 @@ class ItchDecoder:
         if not self.records:
             prefix = f"{self._source}: " if self._source else ""
             raise InputError(f"{prefix}the input is empty")
+        self._is_closed = True
 
     def _feed(self, chunk: NDArray[np.uint8]) -> Generator[MboBatch, None, None]:
         position = 0
