@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from batonics.codec import itch_check_kernels as checks
 from batonics.codec.itch_errors import describe_bad_message
-from batonics.codec.itch_kernels import MESSAGE_ROWS_MAX, Day, OtherMessages, parse_messages
+from batonics.codec.itch_kernels import MESSAGE_ROWS_MAX, ItchSession, OtherMessages, parse_messages
 from batonics.codec.itch_messages import (
     COUNTED_MESSAGES,
     MESSAGE_BYTES_MAX,
@@ -111,7 +111,7 @@ class ItchDecoder:
         self.files = 1
         self._source, self._skip_bad = source, skip_bad
         start_ns, self._end_ns = day_bounds_ns(session)
-        self._day = Day(publisher_id, start_ns)
+        self._day = ItchSession(publisher_id, start_ns)
         self._buffers = [empty_batch(batch_rows) for _ in range(buffers)]
         self._row = 0
         self._others = OtherMessages._make(np.empty(OTHERS_MAX, np.int64) for _ in range(3))

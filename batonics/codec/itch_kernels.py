@@ -48,8 +48,8 @@ from batonics.codec.itch_order_kernels import (
     LIVE_ORDERS,
     MESSAGES,
     ORDER_WORDS,
+    ItchOrder,
     ItchState,
-    Order,
     Slots,
     find_order,
     insert_order,
@@ -102,7 +102,7 @@ class Message(NamedTuple):
     sequence: int
 
 
-class Day(NamedTuple):
+class ItchSession(NamedTuple):
     """What the messages of a file do not say."""
 
     publisher_id: int
@@ -165,7 +165,7 @@ def _put_execution(
     columns: MboBatch,
     row: int,
     message: Message,
-    order: Order,
+    order: ItchOrder,
     reference: int,
     price: int,
     size: int,
@@ -209,7 +209,7 @@ def _change(
     start: int,
     kind: int,
     message: Message,
-    order: Order,
+    order: ItchOrder,
     state: ItchState,
     slots: Slots,
     columns: MboBatch,
@@ -322,7 +322,7 @@ def parse_messages(
         start: where the first length stands.
         stop: where the data end.
         widths: `MESSAGE_WIDTHS`.
-        day_fields: the fields of a `Day`.
+        day_fields: the fields of a `ItchSession`.
         state_arrays: the arrays of an `ItchState`.
         column_arrays: the columns of an `MboBatch`.
         row: the next row.
@@ -332,7 +332,11 @@ def parse_messages(
         The position of the first byte not consumed, the next row, the number of messages of type S,
         R and H, and the reason of the stop.
     """
-    day, state, columns = Day(*day_fields), ItchState(*state_arrays), MboBatch(*column_arrays)
+    day, state, columns = (
+        ItchSession(*day_fields),
+        ItchState(*state_arrays),
+        MboBatch(*column_arrays),
+    )
     others = OtherMessages(*other_arrays)
     slots = slots_of(state.orders)
     orders_max = len(state.orders) // (2 * ORDER_WORDS) - 1

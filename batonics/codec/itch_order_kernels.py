@@ -56,7 +56,7 @@ class Slots(NamedTuple):
     shift: int
 
 
-class Order(NamedTuple):
+class ItchOrder(NamedTuple):
     """A live order, or what stands for one that is not in the table."""
 
     base: int  # of its slot, or NOT_FOUND
@@ -102,14 +102,14 @@ def _find(orders: NDArray[np.int64], slots: Slots, reference: int) -> int:
 
 
 @inlined
-def find_order(state: ItchState, slots: Slots, reference: int, locate: int) -> Order:
+def find_order(state: ItchState, slots: Slots, reference: int, locate: int) -> ItchOrder:
     """The live order of a reference number; of an unknown one only the stock locate is known."""
     base = _find(state.orders, slots, reference)
     if base < 0:
-        return Order(NOT_FOUND, locate, SIDE_NONE, NO_PRICE, UNDEF_ORDER_SIZE)
+        return ItchOrder(NOT_FOUND, locate, SIDE_NONE, NO_PRICE, UNDEF_ORDER_SIZE)
     price, size = state.orders[at(base + _PRICE)], state.orders[at(base + _SIZE)]
     owner = state.orders[at(base + _OWNER)]
-    return Order(base, owner >> 8, owner & 0xFF, price, size)
+    return ItchOrder(base, owner >> 8, owner & 0xFF, price, size)
 
 
 @inlined
@@ -134,7 +134,7 @@ def insert_order(
 
 
 @inlined
-def reduce_order(state: ItchState, slots: Slots, order: Order, size: int) -> None:
+def reduce_order(state: ItchState, slots: Slots, order: ItchOrder, size: int) -> None:
     """Take shares from an order, which leaves the table at none."""
     if order.base == NOT_FOUND:
         return

@@ -92,7 +92,7 @@ class LobsterDecoder:
         self.files = 1
         self.is_salvageable = True
         start_ns, end_ns = day_bounds_ns(session)
-        self._day = kernels.LobsterDay(XNAS_PUBLISHER, start_ns, int(session < HIDDEN_SIDE_END))
+        self._day = kernels.LobsterSession(XNAS_PUBLISHER, start_ns, int(session < HIDDEN_SIDE_END))
         self._mappings = [MappingInterval(start_ns, end_ns, kernels.INSTRUMENT_ID, ticker)]
         self._skip_bad, self._source = skip_bad, source
         self._buffers = [empty_batch(batch_rows) for _ in range(buffers)]

@@ -82,7 +82,7 @@ class Number(NamedTuple):
     end: int
 
 
-class LobsterDay(NamedTuple):
+class LobsterSession(NamedTuple):
     """What the lines of a file do not say."""
 
     publisher_id: int
@@ -184,7 +184,7 @@ def _read_line(data: NDArray[np.uint8], start: int) -> Line:
 def _put_row(
     columns: MboBatch,
     row: int,
-    day: LobsterDay,
+    day: LobsterSession,
     line: Line,
     sequence: int,
     action: int,
@@ -212,7 +212,7 @@ def _put_row(
 
 @inlined
 def _write_line(
-    columns: MboBatch, row: int, day: LobsterDay, line: Line, sequence: int, is_first: bool
+    columns: MboBatch, row: int, day: LobsterSession, line: Line, sequence: int, is_first: bool
 ) -> int:
     """The rows of a line (rules L4 to L6); the next row."""
     kind = line.kind
@@ -255,7 +255,7 @@ def parse_lines(
         stop: the end of the last line.
         line_count: the number of lines before, blank ones not counted.
         has_rows: whether the file has rows so far; its first one is an R.
-        day_fields: the fields of a `LobsterDay`.
+        day_fields: the fields of a `LobsterSession`.
         column_arrays: the columns of an `MboBatch`.
         row: the next row.
         other_arrays: the arrays of an `OtherLines`.
@@ -264,7 +264,7 @@ def parse_lines(
         The position of the first byte not consumed, the next row, the number of lines so far, the
         number of lines of type 7, and the reason of the stop.
     """
-    day, columns = LobsterDay(*day_fields), MboBatch(*column_arrays)
+    day, columns = LobsterSession(*day_fields), MboBatch(*column_arrays)
     others = OtherLines(*other_arrays)
     position, other_count = start, 0
     while position < stop:
