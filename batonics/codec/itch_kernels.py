@@ -322,7 +322,7 @@ def parse_messages(
         start: where the first length stands.
         stop: where the data end.
         widths: `MESSAGE_WIDTHS`.
-        day_fields: the fields of a `ItchSession`.
+        day_fields: the fields of an `ItchSession`.
         state_arrays: the arrays of an `ItchState`.
         column_arrays: the columns of an `MboBatch`.
         row: the next row.
