@@ -19,11 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batonics.codec import itch_check_kernels as checks
+from batonics.codec.dbn import OTHERS_MAX
 from batonics.codec.itch_errors import describe_bad_message
 from batonics.codec.itch_kernels import MESSAGE_ROWS_MAX, ItchSession, OtherMessages, parse_messages
 from batonics.codec.itch_messages import (
     COUNTED_MESSAGES,
-    MESSAGE_BYTES_MAX,
+    ITCH_MESSAGE_BYTES_MAX,
     MESSAGE_WIDTHS,
     SYMBOL_BYTES,
     TRADING_STATE_AT,
@@ -32,14 +33,15 @@ from batonics.codec.itch_messages import (
 )
 from batonics.codec.itch_order_kernels import (
     HAS_ENDED,
+    ITCH_SLOT_WORDS,
     LIVE_ORDERS,
     MESSAGES,
-    ORDER_WORDS,
     PROGRESS_WORDS,
     ItchState,
     rebuild_orders,
 )
 from batonics.codec.messages import Content, OtherRecord, write_header
+from batonics.codec.record_kernels import INPUT_END, OTHERS_FULL, ROWS_FULL
 from batonics.codec.session_day import XNAS_PUBLISHER, day_bounds_ns
 from batonics.model.book_changes import BookChange
 from batonics.model.definitions import Definition
@@ -47,9 +49,6 @@ from batonics.model.errors import BatonicsError, DamagedInputError, InputError, 
 from batonics.model.mbo import UNDEF_PRICE, UNDEF_TIMESTAMP, MboBatch, empty_batch, slice_batch
 from batonics.model.record_columns import TableNotes
 from batonics.model.symbols import MappingInterval
-
-OTHERS_MAX = 4096
-"""A batch ends early after so many messages of type S, R and H, which are Python objects."""
 
 _LENGTH_BYTES = 2
 _SLOTS_AT_FIRST = 1 << 12
@@ -116,7 +115,7 @@ class ItchDecoder:
         self._row = 0
         self._others = OtherMessages._make(np.empty(OTHERS_MAX, np.int64) for _ in range(3))
         self._state = ItchState(
-            orders=np.zeros(_SLOTS_AT_FIRST * ORDER_WORDS, np.int64),
+            orders=np.zeros(_SLOTS_AT_FIRST * ITCH_SLOT_WORDS, np.int64),
             symbols=np.zeros(1 << 16, np.uint64),
             counts=np.zeros(256, np.int64),
             progress=np.zeros(PROGRESS_WORDS, np.int64),
@@ -254,13 +253,13 @@ class ItchDecoder:
             self._keep_others(data, start, first_row, other_count)
             self.rows += self._row - first_row
             self.byte_offset += position - start
-            if reason == checks.INPUT_END:
+            if reason == INPUT_END:
                 return position
             if reason == checks.ORDERS_FULL:
                 self._make_room()
             elif reason == checks.NEW_SYMBOL:
                 self._note_symbol(data[position + _LENGTH_BYTES :])
-            elif reason in (checks.ROWS_FULL, checks.OTHERS_FULL):
+            elif reason in (ROWS_FULL, OTHERS_FULL):
                 yield self._take_batch()
             else:
                 skipped = self._skippable_bytes(data[position:], reason)
@@ -310,7 +309,7 @@ class ItchDecoder:
 
     def _note_symbol(self, data: NDArray[np.uint8]) -> None:
         """Note the symbol of a stock that no directory message has named (rule I5)."""
-        message = data[:MESSAGE_BYTES_MAX].tobytes()
+        message = data[:ITCH_MESSAGE_BYTES_MAX].tobytes()
         locate, symbol = int.from_bytes(message[1:3], "big"), message_symbol(message)
         padded = symbol.ljust(SYMBOL_BYTES).encode("ascii")
         self._state.symbols[locate] = np.frombuffer(padded, np.uint64)[0]
@@ -332,7 +331,7 @@ class ItchDecoder:
     def _skippable_bytes(self, data: NDArray[np.uint8], reason: int) -> int:
         """The length of the bad message at the start of `data`; 0 if it cannot be skipped."""
         length = int.from_bytes(data[:_LENGTH_BYTES].tobytes(), "big")
-        is_certain = reason not in (checks.BAD_LENGTH, checks.BEGINS_AGAIN, checks.SESSION_OVER)
+        is_certain = reason not in (checks.BAD_WIDTH, checks.BEGINS_AGAIN, checks.SESSION_OVER)
         if not self._skip_bad or not is_certain or length < _MESSAGE_BYTES_MIN:
             return 0
         return _LENGTH_BYTES + length

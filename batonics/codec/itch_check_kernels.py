@@ -11,24 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batonics.codec.itch_order_kernels import HAS_ENDED, MESSAGES, ItchState
+from batonics.codec.record_kernels import INPUT_END, WHOLE
 from batonics.model.mbo import UNDEF_ORDER_SIZE
 from batonics.native import as_word, at, inlined, load_be_u16, load_be_u64, load_u64, outlined
 
-# Why a pass stopped. From BAD_TYPE on, the message at the returned position is bad.
-INPUT_END = 0
-ROWS_FULL = 1
-OTHERS_FULL = 2
+# Why a pass stopped, beside INPUT_END, ROWS_FULL and OTHERS_FULL. From BAD_TYPE on, the message at
+# the returned position is bad.
 ORDERS_FULL = 3
 NEW_SYMBOL = 4
 SESSION_END = 5
 BAD_TYPE = 6
-BAD_LENGTH = 7
+BAD_WIDTH = 7
 BAD_TIME = 8
 BAD_LOCATE = 9
 BAD_SYMBOL = 10
 OTHER_SYMBOL = 11
 OTHER_STOCK = 12
-BAD_SIDE = 13
+BAD_BUY_SELL = 13
 BAD_PRINTABLE = 14
 BAD_SHARES = 15
 BAD_STATE = 16
@@ -37,9 +36,6 @@ NOT_BEGUN = 18
 BEGINS_AGAIN = 19
 AFTER_END = 20
 SESSION_OVER = 21
-
-WHOLE = -1
-"""In place of a reason: the message is whole and good."""
 
 # Types of messages.
 A, C, D, E, F, H, P, Q, R, S, U, V, W, X = (ord(letter) for letter in "ACDEFHPQRSUVWX")
@@ -76,7 +72,7 @@ def check_frame(
     if width == 0:
         return BAD_TYPE
     if width != length:
-        return BAD_LENGTH
+        return BAD_WIDTH
     return INPUT_END if position + 2 + length > stop else WHOLE
 
 
@@ -147,7 +143,7 @@ def check_fields(data: NDArray[np.uint8], message: int, kind: int, state: ItchSt
     if kind == A or kind == F or kind == P:
         side = data[message + 19]
         if side != BUY and side != SELL:
-            return BAD_SIDE
+            return BAD_BUY_SELL
         return check_symbol(data, message + 24, locate, state.symbols)
     if kind == C:
         printable = data[message + 31]

@@ -10,7 +10,7 @@ from batonics.codec.itch_messages import MESSAGE_WIDTHS, SYMBOL_AT, SYMBOL_BYTES
 from batonics.codec.itch_order_kernels import ItchState
 
 _FIELDS = {
-    checks.BAD_SIDE: ("the side", 19, "B or S"),
+    checks.BAD_BUY_SELL: ("the side", 19, "B or S"),
     checks.BAD_PRINTABLE: ("printable", 31, "Y or N"),
     checks.BAD_STATE: ("the trading state", 19, "H, P, Q or T"),
     checks.BAD_EVENT: ("the code of the system event", 11, "O, S, Q, M, E or C"),
@@ -35,7 +35,7 @@ def describe_bad_message(data: NDArray[np.uint8], reason: int, state: ItchState)
     letter = _letter(int(data[2]))
     if reason == checks.BAD_TYPE:
         return f"the type is {letter}, which ITCH 5.0 does not have"
-    if reason == checks.BAD_LENGTH:
+    if reason == checks.BAD_WIDTH:
         return f"the length is {length}, expected {MESSAGE_WIDTHS[data[2]]} for type {letter}"
     return f"type {letter}: {_describe_field(data[2:].tobytes(), reason, state)}"
 

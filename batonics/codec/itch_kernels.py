@@ -21,11 +21,8 @@ from batonics.codec.itch_check_kernels import (
     NEW_SYMBOL,
     ORDERS_FULL,
     OTHER_STOCK,
-    OTHERS_FULL,
-    ROWS_FULL,
     SESSION_END,
     TIME_MASK,
-    WHOLE,
     YES,
     A,
     C,
@@ -45,9 +42,9 @@ from batonics.codec.itch_check_kernels import (
 from batonics.codec.itch_order_kernels import (
     HAS_ENDED,
     IS_WHOLE,
+    ITCH_SLOT_WORDS,
     LIVE_ORDERS,
     MESSAGES,
-    ORDER_WORDS,
     ItchOrder,
     ItchState,
     Slots,
@@ -57,6 +54,7 @@ from batonics.codec.itch_order_kernels import (
     reduce_order,
     slots_of,
 )
+from batonics.codec.record_kernels import OTHERS_FULL, ROWS_FULL, WHOLE
 from batonics.model.mbo import (
     ACTION_ADD,
     ACTION_CANCEL,
@@ -339,7 +337,7 @@ def parse_messages(
     )
     others = OtherMessages(*other_arrays)
     slots = slots_of(state.orders)
-    orders_max = len(state.orders) // (2 * ORDER_WORDS) - 1
+    orders_max = len(state.orders) // (2 * ITCH_SLOT_WORDS) - 1
     position, other_count, ahead = start, 0, start
     for _ in range(AHEAD_MESSAGES):
         ahead = _prefetch_ahead(data, ahead, stop, state.orders, slots)

@@ -53,7 +53,7 @@ MESSAGE_WIDTHS = np.zeros(256, np.uint8)
 for _letter, _width in MESSAGE_BYTES.items():
     MESSAGE_WIDTHS[ord(_letter)] = _width
 
-MESSAGE_BYTES_MAX = max(MESSAGE_BYTES.values())
+ITCH_MESSAGE_BYTES_MAX = max(MESSAGE_BYTES.values())
 
 ITCH_NAMES = {
     ord("S"): "itch_system_event",

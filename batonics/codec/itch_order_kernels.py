@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from batonics.model.mbo import SIDE_NONE, UNDEF_ORDER_SIZE
 from batonics.native import as_word, at, inlined, kernel, prefetch
 
-ORDER_WORDS = 4
+ITCH_SLOT_WORDS = 4
 """Words of a slot."""
 _REFERENCE, _PRICE, _SIZE, _OWNER = 0, 1, 2, 3
 _FREE = 0
@@ -43,7 +43,7 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)
 class ItchState(NamedTuple):
     """What is known of a file so far."""
 
-    orders: NDArray[np.int64]  # ORDER_WORDS a slot; a power of two of them
+    orders: NDArray[np.int64]  # ITCH_SLOT_WORDS a slot; a power of two of them
     symbols: NDArray[np.uint64]  # (65536,): by stock locate the 8 bytes of the symbol; 0: none yet
     counts: NDArray[np.int64]  # (256,): good messages by type
     progress: NDArray[np.int64]  # (PROGRESS_WORDS,)
@@ -69,7 +69,7 @@ class ItchOrder(NamedTuple):
 @inlined
 def slots_of(orders: NDArray[np.int64]) -> Slots:
     """The size of a table of orders."""
-    mask = len(orders) // ORDER_WORDS - 1
+    mask = len(orders) // ITCH_SLOT_WORDS - 1
     bits = 0
     while mask >> bits:
         bits += 1
@@ -85,7 +85,7 @@ def _home(reference: int, shift: int) -> int:
 @inlined
 def prefetch_order(orders: NDArray[np.int64], slots: Slots, reference: int) -> None:
     """Load the slot of an order ahead of its use."""
-    prefetch(orders, _home(reference, slots.shift) * ORDER_WORDS)
+    prefetch(orders, _home(reference, slots.shift) * ITCH_SLOT_WORDS)
 
 
 @inlined
@@ -93,7 +93,7 @@ def _find(orders: NDArray[np.int64], slots: Slots, reference: int) -> int:
     """The base of an order; where it is not in the table, ~base of the free slot for it."""
     slot = _home(reference, slots.shift)
     while True:
-        base = slot * ORDER_WORDS
+        base = slot * ITCH_SLOT_WORDS
         if orders[at(base + _OWNER)] == _FREE:
             return ~base
         if orders[at(base + _REFERENCE)] == reference:
@@ -148,27 +148,27 @@ def reduce_order(state: ItchState, slots: Slots, order: ItchOrder, size: int) ->
 @inlined
 def _erase(orders: NDArray[np.int64], slots: Slots, base: int) -> None:
     """Free the slot at a base, and shift back those after it that a search would no longer find."""
-    hole = base // ORDER_WORDS
+    hole = base // ITCH_SLOT_WORDS
     slot = hole
     while True:
         slot = (slot + 1) & slots.mask
-        word = slot * ORDER_WORDS
+        word = slot * ITCH_SLOT_WORDS
         if orders[at(word + _OWNER)] == _FREE:
             break
         home = _home(orders[at(word + _REFERENCE)], slots.shift)
         if ((slot - home) & slots.mask) >= ((slot - hole) & slots.mask):
-            for field in range(ORDER_WORDS):
-                orders[at(hole * ORDER_WORDS + field)] = orders[at(word + field)]
+            for field in range(ITCH_SLOT_WORDS):
+                orders[at(hole * ITCH_SLOT_WORDS + field)] = orders[at(word + field)]
             hole = slot
-    orders[at(hole * ORDER_WORDS + _OWNER)] = _FREE
+    orders[at(hole * ITCH_SLOT_WORDS + _OWNER)] = _FREE
 
 
 @kernel
 def rebuild_orders(old: NDArray[np.int64], new: NDArray[np.int64]) -> None:
     """Copy the live orders to an empty table."""
     slots = slots_of(new)
-    for base in range(0, len(old), ORDER_WORDS):
+    for base in range(0, len(old), ITCH_SLOT_WORDS):
         if old[base + _OWNER] != _FREE:
             to = ~_find(new, slots, old[base + _REFERENCE])
-            for field in range(ORDER_WORDS):
+            for field in range(ITCH_SLOT_WORDS):
                 new[to + field] = old[base + field]

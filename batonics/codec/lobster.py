@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batonics.codec import lobster_kernels as kernels
+from batonics.codec.dbn import OTHERS_MAX
 from batonics.codec.messages import LOBSTER_HALT, OtherRecord, write_header
+from batonics.codec.record_kernels import OTHERS_FULL, ROWS_FULL
 from batonics.codec.session_day import XNAS_PUBLISHER, day_bounds_ns
 from batonics.model.book_changes import BookChange, TradingStatus
 from batonics.model.errors import BatonicsError, DamagedInputError, InputError, UsageError
@@ -22,7 +24,6 @@ from batonics.model.mbo import MboBatch, empty_batch, slice_batch
 from batonics.model.record_columns import TableNotes
 from batonics.model.symbols import MappingInterval
 
-OTHERS_MAX = 64
 HIDDEN_SIDE_END = date(2014, 7, 14)
 """From this day on Nasdaq names no side of hidden orders (rule L6)."""
 
@@ -165,7 +166,7 @@ class LobsterDecoder:
             self._head += chunk[max(stop, position) :]
         if self._row:
             yield self._take_batch()
-        if len(self._head) > kernels.LINE_BYTES_MAX:
+        if len(self._head) > kernels.LOBSTER_LINE_BYTES_MAX:
             raise self._damage(_TOO_LONG)
 
     def _decode(self, data: bytes, position: int, stop: int) -> Generator[MboBatch, None, None]:
@@ -187,12 +188,12 @@ class LobsterDecoder:
             self._keep_others(data, start, first_row, other_count)
             self.rows += self._row - first_row
             self.byte_offset += position - start
-            if reason in (kernels.ROWS_FULL, kernels.OTHERS_FULL):
+            if reason in (ROWS_FULL, OTHERS_FULL):
                 yield self._take_batch()
             elif reason == kernels.BAD_LINE:
                 line_end = data.index(b"\n", position)
                 # Of a line that is too long the end need not have come: it is never skipped.
-                if not self._skip_bad or line_end - position > kernels.LINE_BYTES_MAX:
+                if not self._skip_bad or line_end - position > kernels.LOBSTER_LINE_BYTES_MAX:
                     yield self._take_batch()
                     raise self._damage(describe_bad_line(data[position:line_end]))
                 self.skipped += 1
@@ -247,12 +248,12 @@ _REMARK = (
     "a LOBSTER message file has no orders from before it, and nothing of orders outside its levels:"
     " its books are stale"
 )
-_TOO_LONG = f"the line is longer than {kernels.LINE_BYTES_MAX} bytes"
+_TOO_LONG = f"the line is longer than {kernels.LOBSTER_LINE_BYTES_MAX} bytes"
 
 
 def describe_bad_line(line: bytes) -> str:
     """Which column of a bad line is bad, and what is expected there."""
-    if len(line) > kernels.LINE_BYTES_MAX:
+    if len(line) > kernels.LOBSTER_LINE_BYTES_MAX:
         return _TOO_LONG
     columns = line.removesuffix(b"\r").split(b",")
     if not len(_COLUMNS) <= len(columns) <= len(_COLUMNS) + 1:

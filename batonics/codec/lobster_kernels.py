@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from batonics.codec.record_kernels import OTHERS_FULL, ROWS_FULL
 from batonics.model.mbo import (
     ACTION_ADD,
     ACTION_CANCEL,
@@ -33,15 +34,13 @@ from batonics.model.mbo import (
 )
 from batonics.native import as_word, at, inlined, kernel
 
-# Why a pass stopped. A bad line is at the returned position.
+# Why a pass stopped, beside ROWS_FULL and OTHERS_FULL. A bad line is at the returned position.
 LINES_END = 0
-ROWS_FULL = 1
-OTHERS_FULL = 2
 BAD_LINE = 3
 
 LINE_ROWS_MAX = 4
 """Rows of a line: R if it is the first one, and T, F and C of an execution."""
-LINE_BYTES_MAX = 4096
+LOBSTER_LINE_BYTES_MAX = 4096
 """A longer line is refused."""
 INSTRUMENT_ID = 1
 """The instrument of every row: a file has one stock."""
@@ -279,7 +278,7 @@ def parse_lines(
         if other_count == len(others.position):
             return position, row, line_count, other_count, OTHERS_FULL
         line = _read_line(data, position)
-        if line.kind == 0 or line.end - 1 - position > LINE_BYTES_MAX:
+        if line.kind == 0 or line.end - 1 - position > LOBSTER_LINE_BYTES_MAX:
             return position, row, line_count, other_count, BAD_LINE
         if line.kind == HALT:
             others.position[other_count], others.row[other_count] = position, row
