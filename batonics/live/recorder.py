@@ -49,6 +49,7 @@ from batonics.settings.table import LIVE_DEFAULTS, LiveSettings
 from batonics.sinks.atomic import open_atomic
 from batonics.sinks.directory_lock import DirectoryLock
 from batonics.sinks.logs import logger
+from batonics.sinks.owned_directory import open_regular
 from batonics.sources.chunks import READ_BYTES
 
 CHECKPOINT_NAME = "checkpoint.bin"
@@ -314,11 +315,12 @@ def check_recording(directory: str | Path) -> Iterator[CheckedFile]:
     except OSError as error:
         raise InputError(f"{directory}: cannot be read: {error.strerror}") from None
     checkpoint_path = path / CHECKPOINT_NAME
-    if not files and not checkpoint_path.exists():
+    has_checkpoint = os.path.lexists(checkpoint_path)
+    if not files and not has_checkpoint:
         raise InputError(f"{directory}: is no recording")
     for file in files:
         yield check_file(file.path)
-    if checkpoint_path.exists():
+    if has_checkpoint:
         yield _check_checkpoint(checkpoint_path)
 
 
@@ -326,8 +328,8 @@ def _check_checkpoint(path: Path) -> CheckedFile:
     try:
         _load_checkpoint(FeedHandler(), path)
     except CheckpointError as error:
-        return CheckedFile(path, path.stat().st_size, 0, str(error).removeprefix(f"{path}: "))
-    return CheckedFile(path, path.stat().st_size, path.stat().st_size, None)
+        return CheckedFile(path, path.lstat().st_size, 0, str(error).removeprefix(f"{path}: "))
+    return CheckedFile(path, path.lstat().st_size, path.lstat().st_size, None)
 
 
 # ---------------------------------------------------------------------- recovery
@@ -368,7 +370,8 @@ def recover(handler: FeedHandler, directory: str | Path) -> int:
 def _load_checkpoint(handler: FeedHandler, path: Path) -> int:
     """Load the checkpoint, if there is one; the number of its connection, or 0."""
     try:
-        data = path.read_bytes()
+        with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
+            data = file.read()
     except FileNotFoundError:
         return 0
     except OSError as error:
@@ -403,7 +406,7 @@ def _process_file(handler: FeedHandler, path: Path) -> bool:
     An incomplete last record is no damage: a kill may have cut it.
     """
     try:
-        file = path.open("rb", buffering=0)
+        file = os.fdopen(open_regular(path, os.O_RDONLY), "rb", buffering=0)
     except OSError as error:
         raise InputError(f"{path}: cannot be opened: {error.strerror}") from None
     with file:
