@@ -29,11 +29,11 @@ class SymlinkDirectory:
     def __init__(self) -> None:
         stack = ExitStack()
         try:
-            made = stack.enter_context(temporary_directory("batonics-views-"))
+            directory = stack.enter_context(temporary_directory("batonics-views-"))
         except OSError as error:
             raise OutputError(f"no directory for temporary files: {error}") from None
         # Resolved, since DuckDB resolves the paths that it may open, if they exist by then.
-        self.directory = Path(made).resolve()
+        self.directory = Path(directory).resolve()
         self.close = weakref.finalize(self, stack.close)
         self._roots: dict[str, str] = {}
         """The name of the link to each root."""

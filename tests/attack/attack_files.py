@@ -22,7 +22,7 @@ from batonics.lake.digest import Verifier
 from batonics.lake.directory_store import DirectoryStore
 from batonics.lake.lake import Lake
 from batonics.live.feed_handler import FeedHandler
-from batonics.live.recorder import check_recording, recover
+from batonics.live.recording import check_recording, recover
 from batonics.live.recording_digests import check_and_cover_file
 from batonics.model.errors import InputError
 from tests.attack.attempt import Attempt

@@ -36,6 +36,7 @@ from tests.attack.ground import (
     run_cases,
     tree,
 )
+from tests.support.lakes import rewrite_digests
 
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 ID = "0123456789abcdef"
@@ -80,8 +81,8 @@ def _catalog_schema(ground: Ground) -> str:
 def _removed(ground: Ground) -> str:
     """The catalog names a replaced part, which a vacuum removes, by a hostile path."""
     insert = (
-        "INSERT INTO part (path, schema, digest, bytes, rows, aliases, symbols, removed_ns)"
-        " VALUES (?, 'trades', '0', 1, 1, '[]', x'', 1)"
+        "INSERT INTO part (path, schema, digest, bytes, rows, aliases, symbols, row_digest,"
+        " removed_ns) VALUES (?, 'trades', '0', 1, 1, '[]', x'', 0, 1)"
     )
     change_catalog(ground, insert, _hostile_text(ground))
     return must_work(ground)
@@ -219,6 +220,7 @@ def _bucket(ground: Ground) -> str:
         connection.deserialize(found.data)
         change = "path = ?, removed_ns = 1" if column == "removed" else f"{column} = ?"
         connection.execute(f"UPDATE part SET {change}", [text])
+        rewrite_digests(connection)
         connection.commit()
         client.put(CATALOG_FILE, connection.serialize(), found.tag)
     with suppress(BatonicsError, ConflictError, ValueError):  # a key that is refused, or taken

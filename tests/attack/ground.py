@@ -27,6 +27,7 @@ from batonics.lake.parts import PartsWriter
 from batonics.lake.storage import Store
 from batonics.model.errors import BatonicsError
 from tests.attack.attempt import Attempt
+from tests.support.lakes import rewrite_digests
 from tests.support.part_rows import part_rows
 
 SECONDS_MAX = 10
@@ -179,6 +180,7 @@ def change_catalog(ground: Ground, statement: str, *values: str) -> None:
     """Change the lake's catalog without batonics."""
     with closing(sqlite3.connect(ground.lake / CATALOG_FILE)) as connection:
         connection.execute(statement, values)
+        rewrite_digests(connection)
         connection.commit()
 
 
