@@ -108,6 +108,8 @@ def _binding_database() -> duckdb.DuckDBPyConnection:
 def check_select(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
     """Raise UsageError unless the text is one SELECT, which changes nothing."""
     statements = connection.extract_statements(sql)
+    if len(statements) == 1 and statements[0].type == duckdb.StatementType.MULTI:
+        raise UsageError("a PIVOT needs the values that become columns: ON side IN ('A', 'B')")
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         raise UsageError("expected one SELECT statement")
 
