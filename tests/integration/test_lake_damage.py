@@ -192,7 +192,7 @@ def of_a_directory(catalog: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (newer, "catalog of format 99, this batonics knows 5"),
+        (newer, "catalog of format 99, this batonics knows 6"),
         (emptied, ""),
         (text, "file is not a database"),
         (halved, ""),
