@@ -19,9 +19,10 @@ INDEX_BAD_LENGTH = 2
 INDEX_NEXT_FILE = 3
 INDEX_CUT_HEADER = 4
 
-_HEADER_BYTES = 16
+HEADER_BYTES = 16
 _D, _B = b"DB"
-_FLAGS_AT, _TS_RECV_AT, _MBO_BYTES = 36, 40, 56
+MBO_BYTES = 56
+_FLAGS_AT, _TS_RECV_AT = 36, 40
 
 
 @kernel
@@ -59,11 +60,11 @@ def index_records(
         size = 4 * int(np.int64(data[position]))
         if data[position] == _D and position + 1 < stop and data[position + 1] == _B:
             return count, position, due_ns, INDEX_NEXT_FILE
-        if size < _HEADER_BYTES:
+        if size < HEADER_BYTES:
             return count, position, due_ns, INDEX_BAD_LENGTH
         if position + size > stop:
             return count, position, due_ns, INDEX_INPUT_END
-        if size >= _MBO_BYTES and data[position + 1] == RTYPE_MBO:
+        if size >= MBO_BYTES and data[position + 1] == RTYPE_MBO:
             ts_recv = load_i64(data, position + _TS_RECV_AT)
             # As a signed word UNDEF_TIMESTAMP reads -1.
             if ts_recv > due_ns and has_trusted_time(as_word(data[position + _FLAGS_AT])):
@@ -101,10 +102,10 @@ def skip_records(
                 return position, due_ns, INDEX_CUT_HEADER
             if data[position + 1] == _B:
                 return position, due_ns, INDEX_NEXT_FILE
-        if size < _HEADER_BYTES:
+        if size < HEADER_BYTES:
             return position, due_ns, INDEX_BAD_LENGTH
         is_whole = position + size <= stop
-        if is_whole and size >= _MBO_BYTES and data[position + 1] == RTYPE_MBO:
+        if is_whole and size >= MBO_BYTES and data[position + 1] == RTYPE_MBO:
             ts_recv = load_i64(data, position + _TS_RECV_AT)
             if ts_recv > due_ns and has_trusted_time(as_word(data[position + _FLAGS_AT])):
                 due_ns = ts_recv
