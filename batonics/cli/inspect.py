@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
@@ -11,6 +11,7 @@ from batonics.cli.options import (
     FilesArgument,
     InThisOrderOption,
     JsonOption,
+    OutputTimeZoneOption,
     QuietOption,
     SalvageOption,
     SkipBadOption,
@@ -29,9 +30,7 @@ def command(
     skip_bad: SkipBadOption = False,
     salvage: SalvageOption = False,
     in_this_order: InThisOrderOption = False,
-    tz: Annotated[
-        str, typer.Option(help="The time zone of times in the output: America/Chicago.")
-    ] = "UTC",
+    tz: OutputTimeZoneOption = "UTC",
     quiet: QuietOption = False,
 ) -> None:
     """Print what files hold: metadata, counts, times, anomalies."""
