@@ -6,13 +6,19 @@ decoder, which is kept. Each symbol mapping is returned once.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Union
+
 from batonics.codec.dbn import METADATA_BYTES_MAX, DbnDecoder
-from batonics.codec.framing import Framing, LengthPrefixedDecoder
+from batonics.codec.framing import TABLES, Framing, LengthPrefixedDecoder
 from batonics.codec.metadata import SCHEMA_MBO, Metadata, symbol_intervals
 from batonics.codec.ndjson import NdjsonDecoder
+from batonics.model.errors import InputError
 from batonics.model.symbols import MappingInterval
 
-Decoder = DbnDecoder | NdjsonDecoder
+if TYPE_CHECKING:
+    from batonics.codec.record_text import RecordTextDecoder
+
+Decoder = Union[DbnDecoder, NdjsonDecoder, "RecordTextDecoder"]
 
 
 class DecoderFactory:
@@ -26,6 +32,7 @@ class DecoderFactory:
             records.
         metadata_bytes_max: longer metadata is refused, except in a plain file of that size.
         ends_at_error: whether an error message of the gateway ends the stream.
+        lossy: whether tables may have values of which something is lost; None: no table is read.
     """
 
     def __init__(  # noqa: PLR0913 - settings, by keyword
@@ -37,7 +44,9 @@ class DecoderFactory:
         any_schema: bool = False,
         metadata_bytes_max: int = METADATA_BYTES_MAX,
         ends_at_error: bool = False,
+        lossy: bool | None = None,
     ) -> None:
+        self._lossy = lossy
         self._ends_at_error = ends_at_error
         self._metadata_bytes_max = metadata_bytes_max
         self._batch_rows, self._buffers, self._skip_bad = batch_rows, buffers, skip_bad
@@ -69,6 +78,8 @@ class DecoderFactory:
             else:
                 self._ndjson.begin(source)
             return self._ndjson
+        if framing in TABLES:
+            return self._begin_text(framing, source)
         kind = LengthPrefixedDecoder if framing is Framing.LENGTH_PREFIXED else DbnDecoder
         return kind(
             batch_rows=self._batch_rows,
@@ -81,11 +92,35 @@ class DecoderFactory:
             ends_at_error=self._ends_at_error,
         )
 
+    def _begin_text(self, framing: Framing | None, source: str | None) -> RecordTextDecoder:
+        """The decoder of CSV or JSON records.
+
+        Raises:
+            InputError: tables are not read, or the form is read from files only.
+        """
+        # pyarrow takes a third of a second to import, and most input is no table.
+        from batonics.codec.record_text import CsvDecoder, JsonRecordsDecoder
+
+        kinds = {Framing.CSV: CsvDecoder, Framing.JSON_RECORDS: JsonRecordsDecoder}
+        if self._lossy is None or framing not in kinds:
+            form = framing.value if framing else "of no form"
+            where = "as a feed" if self._lossy is None else "from a pipe, or compressed"
+            prefix = f"{source}: " if source else ""
+            raise InputError(f"{prefix}is {form}, which is not read {where}; write it to a file")
+        return kinds[framing](
+            batch_rows=self._batch_rows,
+            skip_bad=self._skip_bad,
+            lossy=self._lossy,
+            source=source,
+        )
+
     def new_mappings(self, decoder: Decoder) -> list[MappingInterval]:
         """The symbol mappings that a decoder has found since the last call."""
         if isinstance(decoder, NdjsonDecoder):
             first, self._symbols_returned = self._symbols_returned, len(decoder.symbols)
             return list(decoder.symbol_intervals(first))
+        if not isinstance(decoder, DbnDecoder):
+            return decoder.new_names()
         mappings = []
         if decoder.metadata is not None and decoder.metadata is not self._metadata_returned:
             self._metadata_returned = decoder.metadata

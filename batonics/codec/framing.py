@@ -8,8 +8,15 @@ refused, with a line that says what it seems to be.
 | `DBN`                             | DBN with metadata                                        |
 | 0E A0                             | DBN fragment: an MBO record, no metadata                 |
 | u32 byte count, header of a record| length-prefixed, if the lengths agree: 38 00 00 00 0E A0 |
-| `{`, after any white space        | NDJSON                                                   |
+| `{`, after any white space        | NDJSON ops or JSON records, by the first name of a member|
+|                                   | that only one of them has: `type`, or `ts_recv`, `hd`    |
+| `[` and `{`                       | an array of JSON records                                 |
+| a line of names, such as `ts_recv`| CSV                                                      |
+| `PAR1`                            | Parquet                                                  |
+| `ARROW1`                          | an Arrow IPC file (Feather version 2)                    |
+| FF FF FF FF                       | an Arrow IPC stream                                      |
 | 28 B5 2F FD                       | zstd, with any of the above inside                       |
+| 1F 8B                             | gzip, the same                                           |
 | 50-5F 2A 4D 18, size, `DBZ`       | DBZ, the vendor's format before DBN: refused             |
 | 50-5F 2A 4D 18, size, other       | zstd that opens with a skippable frame                   |
 | a byte order mark, or `{` in UTF-16 | text that is not plain UTF-8: refused                  |
@@ -17,6 +24,7 @@ refused, with a line that says what it seems to be.
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 
 import numpy as np
@@ -27,7 +35,7 @@ from batonics.codec.messages import record_words
 from batonics.codec.metadata import DBN_MAGIC, LATEST_VERSION
 from batonics.codec.ndjson_ops import UNREAD_ENCODINGS
 from batonics.model.errors import InputError
-from batonics.model.mbo import MBO_DTYPE, RTYPE_MBO
+from batonics.model.mbo import MBO_DTYPE, RTYPE_MBO, MboBatch
 
 HEAD_BYTES_MAX = 4096
 """An input whose form is still open after so many bytes, such as white space, is refused."""
@@ -39,11 +47,8 @@ _ZSTD = bytes.fromhex("28b52ffd")
 _SKIPPABLE = bytes.fromhex("2a4d18")  # after a byte 0x50 to 0x5F
 _DBZ = b"DBZ"
 _KNOWN_FOREIGN = {
-    b"PAR1": "a Parquet file",
-    b"ARROW1": "an Arrow file",
-    b"\x1f\x8b": "gzip; unpack it first",
     b"PK\x03\x04": "a zip archive; unpack it first",
-    b"ts_": "the vendor's CSV; ask for DBN",
+    b"FEA1": "Feather version 1; write version 2",
     **{mark: f"text in {name}" for mark, name in UNREAD_ENCODINGS.items()},
 }
 
@@ -55,11 +60,52 @@ class Framing(Enum):
     FRAGMENT = "fragment"
     LENGTH_PREFIXED = "length-prefixed"
     NDJSON = "ndjson"
+    JSON_RECORDS = "json-records"
+    CSV = "csv"
+    PARQUET = "parquet"
+    ARROW = "arrow"
+    ARROW_STREAM = "arrow-stream"
     ZSTD = "zstd"
+    GZIP = "gzip"
 
 
-_OPENINGS = {DBN_MAGIC: Framing.DBN, _MBO_HEADER: Framing.FRAGMENT, _ZSTD: Framing.ZSTD}
+COMPRESSIONS = frozenset({Framing.ZSTD, Framing.GZIP})
+"""Forms that have another form inside."""
+TABLES = frozenset(
+    {
+        Framing.CSV,
+        Framing.JSON_RECORDS,
+        Framing.PARQUET,
+        Framing.ARROW,
+        Framing.ARROW_STREAM,
+    }
+)
+"""Forms that have the fields of records as columns, by name."""
+WHOLE_FILE_FORMS = frozenset({Framing.PARQUET, Framing.ARROW, Framing.ARROW_STREAM})
+"""Tables that are read as files, not as chunks of bytes."""
 
+_OPENINGS = {
+    DBN_MAGIC: Framing.DBN,
+    _MBO_HEADER: Framing.FRAGMENT,
+    _ZSTD: Framing.ZSTD,
+    b"\x1f\x8b": Framing.GZIP,
+    b"PAR1": Framing.PARQUET,
+    b"ARROW1": Framing.ARROW,
+    b"\xff\xff\xff\xff": Framing.ARROW_STREAM,
+}
+_OP_NAMES = frozenset({"type", "oid", "px", "qty", "seq", "ts_ns"})
+"""Names that only NDJSON ops have."""
+_RECORD_NAMES = frozenset({*MboBatch._fields, "rtype", "hd"}) - {"side"}
+"""Names that only records have; ops have a side, too."""
+_TEXT = re.compile(r'"((?:[^"\\]|\\.)*)"(\s*:)?')
+"""A text in JSON, and whether it is the name of a member."""
+_HEADER = re.compile(rb'[\w "#.:/-]*(?:[,;\t|][\w "#.:/-]*)+\r?')
+"""A line of names."""
+_HEADER_BEGINNING = re.compile(rb'[\w "#.:/-]*(?:[,;\t|][\w "#.:/-]*)*\r?')
+SEPARATORS = ",;\t|"
+"""What may part the names and values of CSV."""
+
+_NOT_READ = "not DBN, NDJSON, CSV, Parquet or Arrow"
 _SHOWN_BYTES = 8
 _REFUSAL_BYTES = max(_SHOWN_BYTES, *map(len, _KNOWN_FOREIGN))
 """So many bytes are read before an input is refused, if it has them."""
@@ -86,14 +132,41 @@ def detect_framing(
             return framing
     if _is_length_prefixed(first):
         return Framing.LENGTH_PREFIXED
-    if text.startswith(b"{"):
-        return Framing.NDJSON
+    form = _text_form(text, complete=complete)
+    if form is not None:
+        return form
     if _is_skippable_frame(first) and len(first) >= 11 and first[8:11] != _DBZ:
         return Framing.ZSTD
     # A refusal names the same bytes however they arrive.
     if not complete and (len(first) < _REFUSAL_BYTES or _may_become_known(first, text)):
         return None
     raise InputError(f"{source}: {_refusal(first)}" if source else _refusal(first))
+
+
+def _text_form(text: bytes, *, complete: bool) -> Framing | None:
+    """The form of a text that starts so; None: it has another form, or more is needed."""
+    if text.startswith((b"{", b"[")):
+        for match in _TEXT.finditer(text.decode("latin-1")):
+            name, colon = match.groups()
+            if colon and name in _RECORD_NAMES:
+                return Framing.JSON_RECORDS
+            if colon and name in _OP_NAMES and text.startswith(b"{"):
+                return Framing.NDJSON
+        # The decoder of NDJSON says what is wrong with a line.
+        ended = complete or b"\n" in text
+        return Framing.NDJSON if ended and text.startswith(b"{") else None
+    line, newline, _ = text.partition(b"\n")
+    if (newline or complete) and len(header_names(line) & _RECORD_NAMES) > 1:
+        return Framing.CSV
+    return None
+
+
+def header_names(line: bytes) -> set[str]:
+    """The names in the first line of CSV, whatever parts them; empty: it is no such line."""
+    if not _HEADER.fullmatch(line):
+        return set()
+    text = line.decode("latin-1").strip()
+    return {name.strip(' "') for name in re.split(f"[{SEPARATORS}]", text)}
 
 
 def _refusal(first: bytes) -> str:
@@ -108,8 +181,8 @@ def _refusal(first: bytes) -> str:
         if first.startswith(opening):
             return f"this is {name}"
     if len(first) == HEAD_BYTES_MAX and not first.strip():
-        return f"neither DBN, zstd nor NDJSON: {HEAD_BYTES_MAX} bytes of white space come first"
-    return f"neither DBN, zstd nor NDJSON: it starts with {first[:_SHOWN_BYTES].hex(' ')}"
+        return f"{_NOT_READ}: {HEAD_BYTES_MAX} bytes of white space come first"
+    return f"{_NOT_READ}: it starts with {first[:_SHOWN_BYTES].hex(' ')}"
 
 
 def _is_skippable_frame(first: bytes) -> bool:
@@ -125,6 +198,10 @@ def _is_length_prefixed(first: bytes) -> bool:
 
 def _may_become_known(first: bytes, text: bytes) -> bool:
     if not text or any(opening.startswith(first) for opening in (*_OPENINGS, *UNREAD_ENCODINGS)):
+        return True
+    if text.startswith(b"{") or re.fullmatch(rb"\[\s*(\{.*)?", text, re.DOTALL):
+        return True
+    if b"\n" not in text and _HEADER_BEGINNING.fullmatch(text):
         return True
     if len(first) < _PREFIXED_HEADER_BYTES and not any(first[2:4]):
         return True

@@ -1,4 +1,4 @@
-"""zstd bytes in, plain bytes out. No I/O.
+"""zstd or gzip bytes in, plain bytes out. No I/O.
 
 The rule here: memory is bounded, whatever the input. A window above the cap is refused. Output
 comes in pieces, each made on demand, so a few bytes that inflate to terabytes cost a caller only
@@ -11,6 +11,7 @@ measurably faster; only the first is in the standard library.
 from __future__ import annotations
 
 import sys
+import zlib
 from collections.abc import Iterator
 
 from batonics.model.errors import BatonicsError, DamagedInputError, InputError
@@ -24,6 +25,8 @@ PIECE_BYTES = 1792 << 10
 """The greatest size of an output piece: 32,768 records. Inflating is no faster above 256 KiB, but a
 thread that works on the pieces is: with small ones the two threads wait for each other."""
 
+_GZIP_WRAPPER = 16 + zlib.MAX_WBITS
+"""What tells zlib that a header and a checksum of gzip are around the data."""
 _SLICE_BYTES_MIN, _SLICE_BYTES_MAX = 32 << 10, 1 << 20
 # The library copies what follows a frame's end. Input is given in slices, since otherwise very many
 # tiny frames would cost the square of their size. Within a long frame slices grow.
@@ -129,3 +132,70 @@ class ZstdInflater:
         return DamagedInputError(
             f"{where} is damaged: {error}", byte_offset=self._frame_offset, source=self._source
         )
+
+
+class GzipInflater:
+    """Decompresses a stream of gzip members; used like `ZstdInflater`.
+
+    Args:
+        source: a name for error messages.
+    """
+
+    def __init__(self, *, source: str | None = None) -> None:
+        self._source = source
+        self._bytes_in = 0
+        self._member_offset = 0
+        self._member = zlib.decompressobj(_GZIP_WRAPPER)
+        self._failure: DamagedInputError | None = None
+
+    def feed(self, data: bytes | bytearray | memoryview) -> Iterator[bytes]:
+        """Decompress the next chunk, in pieces of at most PIECE_BYTES.
+
+        Raises:
+            DamagedInputError: a member is damaged; the offset is that of its first byte in the
+                compressed stream.
+        """
+        if self._failure is not None:
+            raise self._failure
+        view = memoryview(data).cast("B")
+        # zlib copies what it has not used yet, as zstd does.
+        for start in range(0, len(view), _SLICE_BYTES_MAX):
+            yield from self._inflate(bytes(view[start : start + _SLICE_BYTES_MAX]))
+
+    def close(self) -> None:
+        """Say that the stream has ended.
+
+        Raises:
+            DamagedInputError: its last member is cut.
+        """
+        if self._failure is not None:
+            raise self._failure
+        if self._member_offset < self._bytes_in:
+            raise DamagedInputError(
+                f"the stream ends within the gzip member that starts at byte {self._member_offset}",
+                byte_offset=self._bytes_in,
+                source=self._source,
+            )
+
+    def _inflate(self, pending: bytes) -> Iterator[bytes]:
+        self._bytes_in += len(pending)
+        piece = b""
+        # zlib may hold back output of input that it has taken, once a piece is full.
+        while pending or len(piece) == PIECE_BYTES:
+            try:
+                piece = self._member.decompress(pending, PIECE_BYTES)
+            except zlib.error as error:
+                where = f"the gzip member that starts at byte {self._member_offset}"
+                self._failure = DamagedInputError(
+                    f"{where} is damaged: {error}",
+                    byte_offset=self._member_offset,
+                    source=self._source,
+                )
+                raise self._failure from None
+            if piece:
+                yield piece
+            pending = self._member.unconsumed_tail
+            if self._member.eof:
+                pending = self._member.unused_data
+                self._member_offset = self._bytes_in - len(pending)
+                self._member = zlib.decompressobj(_GZIP_WRAPPER)

@@ -1,12 +1,12 @@
-"""Bytes of any form in, plain bytes out: detect the form, inflate zstd, detect what is inside.
+"""Bytes of any form in, plain bytes out: detect the form, inflate it, detect what is inside.
 
 The rule here: what comes out depends on the bytes alone, never on how they were cut into chunks,
 and nothing comes out before the form of the plain bytes is known. At most HEAD_BYTES_MAX bytes
 wait for that. No I/O.
 
     raw bytes ──▶ form? ──▶ plain: passed on
-                     └────▶ zstd: inflated ──▶ form? ──▶ plain: passed on
-                                                 └─────▶ zstd again: refused
+                     └────▶ zstd, gzip: inflated ──▶ form? ──▶ plain: passed on
+                                                    └─────▶ compressed again: refused
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import overload
 
-from batonics.codec.framing import Framing, detect_framing
-from batonics.codec.inflate import ZstdInflater
+from batonics.codec.framing import COMPRESSIONS, Framing, detect_framing
+from batonics.codec.inflate import GzipInflater, ZstdInflater
 from batonics.model.errors import InputError
 
 
@@ -28,7 +28,7 @@ class Unpacker:
         source: a name for error messages.
 
     Attributes:
-        is_compressed: whether the input is zstd; None until that is known.
+        is_compressed: whether the input is zstd or gzip; None until that is known.
         framing: the form of the plain bytes; None until it is known.
     """
 
@@ -37,7 +37,7 @@ class Unpacker:
         self.framing: Framing | None = None
         self._source = source
         self._head = b""  # bytes whose form is not known yet: raw ones, then plain ones
-        self._inflater: ZstdInflater | None = None
+        self._inflater: ZstdInflater | GzipInflater | None = None
 
     @overload
     def feed(self, data: bytes) -> Iterator[bytes]: ...
@@ -51,8 +51,9 @@ class Unpacker:
         The call itself detects the form of the input. Only the iterator inflates.
 
         Raises:
-            DamagedInputError: a zstd frame is damaged.
-            InputError: the form is unknown, zstd is within zstd, or a window is too large.
+            DamagedInputError: a zstd frame or a gzip member is damaged.
+            InputError: the form is unknown, a compressed form is within another, or a window of
+                zstd is too large.
         """
         if self.is_compressed is None:
             self._head += bytes(data)
@@ -60,9 +61,11 @@ class Unpacker:
             if framing is None:
                 return iter(())
             data, self._head = self._head, b""
-            self.is_compressed = framing is Framing.ZSTD
-            if self.is_compressed:
+            self.is_compressed = framing in COMPRESSIONS
+            if framing is Framing.ZSTD:
                 self._inflater = ZstdInflater(source=self._source)
+            elif framing is Framing.GZIP:
+                self._inflater = GzipInflater(source=self._source)
             else:
                 self.framing = framing
         return iter((data,)) if self._inflater is None else self._inflate(self._inflater, data)
@@ -74,7 +77,7 @@ class Unpacker:
             may_be_empty: whether an input without plain bytes is accepted.
 
         Raises:
-            DamagedInputError: the last zstd frame is cut.
+            DamagedInputError: the last zstd frame or gzip member is cut.
             InputError: the input is empty, or too short to tell its form.
         """
         if self._inflater is not None:
@@ -82,7 +85,9 @@ class Unpacker:
         if self.framing is None and (self._head or not may_be_empty):
             detect_framing(self._head, complete=True, source=self._source)
 
-    def _inflate(self, inflater: ZstdInflater, data: bytes | memoryview) -> Iterator[bytes]:
+    def _inflate(
+        self, inflater: ZstdInflater | GzipInflater, data: bytes | memoryview
+    ) -> Iterator[bytes]:
         for piece in inflater.feed(data):
             plain = piece
             if self.framing is None:
@@ -90,9 +95,13 @@ class Unpacker:
                 framing = detect_framing(self._head, source=self._source)
                 if framing is None:
                     continue
-                if framing is Framing.ZSTD:
+                if framing in COMPRESSIONS:
                     prefix = f"{self._source}: " if self._source else ""
-                    raise InputError(f"{prefix}zstd within zstd; unpack it first")
+                    raise InputError(f"{prefix}{self._nesting(framing)}; unpack it first")
                 self.framing = framing
                 plain, self._head = self._head, b""
             yield plain
+
+    def _nesting(self, inner: Framing) -> str:
+        outer = Framing.ZSTD if isinstance(self._inflater, ZstdInflater) else Framing.GZIP
+        return f"{inner.value} within {outer.value}"

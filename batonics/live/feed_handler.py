@@ -249,9 +249,12 @@ class FeedHandler:
 
     def _parts(self, data: bytes | memoryview) -> Iterator[bytes | memoryview]:
         """The bytes; in small parts if they are compressed, since each may inflate for long."""
-        part_bytes = PART_BYTES if self.is_compressed or self.framing is None else len(data)
-        for at in range(0, len(data), part_bytes or 1):
-            yield data[at : at + part_bytes]
+        at = 0
+        while at < len(data):
+            is_plain = self.framing is not None and not self.is_compressed
+            end = len(data) if is_plain else at + PART_BYTES
+            yield data[at:end]
+            at = end
 
     def take_changed_books(self) -> NDArray[np.int64]:
         """The numbers of the books that changed since the last call."""

@@ -1,4 +1,4 @@
-"""Reads files as chunks of plain bytes; zstd is decompressed.
+"""Reads files as chunks of plain bytes; zstd and gzip are decompressed.
 
 The rule: an input that cannot be read is one `InputError` that names it; a reader that stops early
 leaves no open file behind. A reader holds a regular file open only while it reads it, so thousands
@@ -83,7 +83,7 @@ class ChunkReader:
 
     @property
     def is_compressed(self) -> bool:
-        """Whether the input is zstd; known after `detect`."""
+        """Whether the input is zstd or gzip; known after `detect`."""
         return self._unpacker.is_compressed is True
 
     @property
@@ -116,6 +116,27 @@ class ChunkReader:
         finally:
             if self._may_reopen:
                 file.close()
+
+    @property
+    def is_plain_file(self) -> bool:
+        """Whether it can be read anywhere, as often as wanted: it is no pipe and no device."""
+        return stat.S_ISREG(self._status.st_mode)
+
+    def open_file(self) -> BinaryIO:
+        """The file, to be read anywhere in it; the caller closes it.
+
+        Raises:
+            InputError: it is a pipe.
+        """
+        if not self.is_plain_file:
+            form = f" is {self.framing.value}, which" if self.framing else ""
+            raise InputError(f"{self.name}:{form} cannot be read from a pipe; write it to a file")
+        with self._open() as file:
+            return Path(f"/proc/self/fd/{file.fileno()}").open("rb")
+
+    def note_progress(self, part: float) -> None:
+        """Note how much of a file from `open_file` was read: from 0 to 1."""
+        self.position = int(part * (self.size or 0))
 
     def _open(self) -> BinaryIO:
         """The open file. It is opened anew if it was closed; it must be the one of before."""

@@ -6,22 +6,25 @@ files of their own: `DecodedBatch.file` counts them.
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from batonics.codec.dbn import DbnDecoder
 from batonics.codec.decoders import Decoder, DecoderFactory
-from batonics.codec.framing import Framing
+from batonics.codec.framing import WHOLE_FILE_FORMS, Framing
 from batonics.codec.messages import read_headers
 from batonics.codec.metadata import Metadata
 from batonics.codec.ndjson import NdjsonDecoder
 from batonics.model.book_changes import BookChange
 from batonics.model.definitions import Definition
-from batonics.model.errors import DamagedInputError
+from batonics.model.errors import DamagedInputError, DataWarning, LossWarning
 from batonics.model.mbo import MboBatch, copy_batch, empty_batch
 from batonics.model.symbols import MappingInterval
 from batonics.settings.loader import current
@@ -48,6 +51,8 @@ class DecodedBatch(NamedTuple):
         records: number of records of the input so far.
         rows: number of MBO records among them.
         skipped: number of bad records that were skipped.
+        losses: what of the values of a table is lost, in words; known at its end.
+        remarks: what else is unusual about it; known at its end.
     """
 
     file: int
@@ -61,6 +66,8 @@ class DecodedBatch(NamedTuple):
     records: int
     rows: int
     skipped: int
+    losses: Sequence[str] = ()
+    remarks: Sequence[str] = ()
 
 
 @dataclass
@@ -77,6 +84,8 @@ class FileReport:
         skipped: number of bad records that were skipped.
         loss: what is lost behind the last whole record; None: nothing.
         other_records: number of other records, by rtype.
+        losses: what of the values of a table is lost, in words (only with `lossy`).
+        remarks: what else is unusual about it, in words.
     """
 
     name: str
@@ -88,6 +97,14 @@ class FileReport:
     skipped: int = 0
     loss: str | None = None
     other_records: Counter[int] = field(default_factory=Counter)
+    losses: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+    def warn_of_notes(self) -> None:
+        """Warn of what is lost of the values of a table, and of what else is unusual about it."""
+        for category, lines in ((LossWarning, self.losses), (DataWarning, self.remarks)):
+            if lines:
+                warnings.warn(f"{self.name}: {'; '.join(lines)}", category, stacklevel=3)
 
     def drop_symbol_lists(self) -> None:
         """Forget the lists of symbols and mappings, which are most of the metadata."""
@@ -130,7 +147,9 @@ class InputDecoder:
             skip_bad=options.skip_bad,
             any_schema=any_schema,
             metadata_bytes_max=current().input.metadata_bytes_max,
+            lossy=options.lossy,
         )
+        self._options, self._batch_rows = options, batch_rows
 
     def batches(self) -> Generator[DecodedBatch, None, None]:
         """The batches; a thread does the larger part of the work ahead.
@@ -140,6 +159,8 @@ class InputDecoder:
         """
         reader = self.reader
         reader.detect()
+        if reader.framing in WHOLE_FILE_FORMS:
+            return read_ahead(self._decode_table(reader.framing), BATCHES_AHEAD_MAX, reader.cancel)
         if reader.is_compressed:
             return self._decode(read_ahead(reader.chunks(), CHUNKS_AHEAD_MAX, reader.cancel))
         return read_ahead(self._decode(reader.chunks()), BATCHES_AHEAD_MAX, reader.cancel)
@@ -154,6 +175,29 @@ class InputDecoder:
         if decoder is None:
             raise AssertionError("a reader yields a chunk or raises")
         yield from self._finish(decoder)
+
+    def _decode_table(self, framing: Framing) -> Generator[DecodedBatch, None, None]:
+        """The batches of a file that is read as a whole."""
+        # pyarrow takes a third of a second to import, and most input is no table.
+        from batonics.sources.table_files import TableFile
+
+        table = TableFile(self.reader, framing, self._options, self._batch_rows)
+        none = read_headers(())
+
+        def decoded(batch: MboBatch) -> DecodedBatch:
+            columns = table.columns
+            names = [] if columns is None else columns.new_names()
+            counts = table.records, table.rows, table.skipped
+            return DecodedBatch(1, batch, names, [], [], none, Counter(), None, *counts)
+
+        with closing(table.batches()) as batches:
+            for batch in batches:
+                yield decoded(batch)
+        last = decoded(empty_batch(0))
+        if table.columns is not None:
+            losses, remarks = table.columns.describe()
+            last = last._replace(losses=losses, remarks=remarks)
+        yield last
 
     def _finish(self, decoder: Decoder) -> Generator[DecodedBatch, None, None]:
         """End the input; what comes last."""
@@ -173,7 +217,11 @@ class InputDecoder:
             size = f"{cut_bytes} bytes" if cut_bytes else "what a cut zstd frame held"
             self.loss = f"{size} after record {decoder.records:,}"
         # Other records may come after the last row.
-        yield self._decoded(decoder, empty_batch(0))
+        last = self._decoded(decoder, empty_batch(0))
+        if not isinstance(decoder, (DbnDecoder, NdjsonDecoder)):
+            losses, remarks = decoder.describe()
+            last = last._replace(losses=losses, remarks=remarks)
+        yield last
 
     def _decoded(self, decoder: Decoder, batch: MboBatch) -> DecodedBatch:
         names = self._decoders.new_mappings(decoder)

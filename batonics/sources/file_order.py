@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batonics.codec.decoders import Decoder, DecoderFactory
+from batonics.codec.framing import WHOLE_FILE_FORMS, Framing
 from batonics.codec.ndjson import NdjsonDecoder
 from batonics.model.errors import UsageError
 from batonics.model.mbo import (
@@ -229,32 +230,66 @@ def overlap_error(earlier: str, last_ns: int, later: str, first_ns: int, book: s
     )
 
 
-def _read_bounds(reader: ChunkReader, options: InputOptions) -> FileBounds:
+class _FileHead(NamedTuple):
+    """The beginning of a file.
+
+    Attributes:
+        decoder: what has read it; None: it is a table that is read as a file.
+        batch: its first records; None: it has none.
+        is_compressed: whether the file is compressed.
+    """
+
+    decoder: Decoder | None
+    batch: MboBatch | None
+    is_compressed: bool
+
+
+def _read_head(reader: ChunkReader, options: InputOptions) -> _FileHead:
     decoders = DecoderFactory(
         batch_rows=HEAD_ROWS_MAX,
         skip_bad=options.skip_bad,
         metadata_bytes_max=current().input.metadata_bytes_max,
+        lossy=options.lossy,
     )
     decoder: Decoder | None = None
     batch: MboBatch | None = None
     with closing(reader.peek()) as chunks:
         for chunk in chunks:
+            if reader.framing in WHOLE_FILE_FORMS:
+                break
             if decoder is None:
                 decoder = decoders.begin(reader.framing, reader.name, reader.file_bytes)
             batch = next((b for b in decoder.feed(chunk) if len(b.action)), None)
             decoder.other_records.clear()
             if batch is not None:
                 break
-        is_compressed = reader.is_compressed
+        is_compressed, form = reader.is_compressed, reader.framing
         if decoder is not None and batch is None:
             batch = next((b for b in islice(decoder.feed(decoder.TRAILER), 1)), None)
+    if form in WHOLE_FILE_FORMS and reader.is_plain_file and not is_compressed:
+        batch = _read_first_rows(reader, form, options)
+    return _FileHead(decoder, batch, is_compressed)
+
+
+def _read_first_rows(
+    reader: ChunkReader, framing: Framing, options: InputOptions
+) -> MboBatch | None:
+    """The first rows of a table that is read as a file; None: it has none."""
+    from batonics.sources.table_files import TableFile
+
+    with closing(TableFile(reader, framing, options, HEAD_ROWS_MAX).batches()) as batches:
+        return next((batch for batch in batches if len(batch.action)), None)
+
+
+def _read_bounds(reader: ChunkReader, options: InputOptions) -> FileBounds:
+    decoder, batch, is_compressed = _read_head(reader, options)
     none = KeyTimes(np.empty(0, np.int64), np.empty(0, np.uint64))
     metadata = None if decoder is None else decoder.metadata
     start_ns = metadata.start if metadata is not None and metadata.start else None
     end_ns = metadata.end if metadata is not None else None
     if start_ns == UNDEF_TIMESTAMP:
         start_ns = None
-    if batch is None or decoder is None or not len(batch.action):
+    if batch is None or not len(batch.action):
         return FileBounds(start_ns, start_ns, None, none, none)
     head = _trusted(batch)
     first_ns = int(head.ts_recv[0]) if len(head.keys) else start_ns

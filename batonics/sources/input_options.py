@@ -17,11 +17,14 @@ class InputOptions(NamedTuple):
             lost.
         in_this_order: read the files one after the other as they are given, whatever their times
             and whether or not they repeat or overlap each other.
+        lossy: take values of tables of which something is lost, such as times in microseconds; a
+            warning says what.
     """
 
     skip_bad: bool = False
     salvage: bool = False
     in_this_order: bool = False
+    lossy: bool = False
 
 
 DEFAULT_OPTIONS = InputOptions()

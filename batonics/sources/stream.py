@@ -167,6 +167,8 @@ class MboStream:
             file.report.loss = decoder.loss
             text = f"{file.report.name}: ends within a record; lost: {decoder.loss}"
             warnings.warn(text, LossWarning, stacklevel=2)
+        if file is not None:
+            file.report.warn_of_notes()
 
     def _begin_file(
         self, reader: ChunkReader, before: _FileReading | None, number: int
@@ -188,6 +190,8 @@ class MboStream:
         report = file.report
         report.other_records.update(decoded.other_records)
         report.metadata = decoded.metadata
+        report.losses.extend(decoded.losses)
+        report.remarks.extend(decoded.remarks)
         file.count(decoded)
         for definition in decoded.definitions:
             is_first = definition.instrument_id not in self.definitions

@@ -37,7 +37,10 @@ CASES: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "the input is empty"),
     "cut-metadata": (SMALL[:50], "byte 50: the stream ends after 50 bytes, within its metadata"),
     "cut-record": (SMALL[: RECORDS_AT + 56 * 3 + 9], AT_3 + "the stream ends after 9 bytes of a"),
-    "wrong-magic": (b"XBN" + SMALL[3:], "neither DBN, zstd nor NDJSON: it starts with 58 42 4e"),
+    "wrong-magic": (
+        b"XBN" + SMALL[3:],
+        "not DBN, NDJSON, CSV, Parquet or Arrow: it starts with 58 42 4e",
+    ),
     "wrong-version": (b"DBN\x09" + SMALL[4:], "byte 3: DBN version is 9, expected 1 to 3"),
     "metadata-length": (
         b"DBN\x03" + b"\xff" * 4 + SMALL[8:],

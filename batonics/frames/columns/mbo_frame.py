@@ -28,14 +28,11 @@ from polars._typing import PolarsDataType
 from batonics.model.errors import UsageError
 from batonics.model.mbo import (
     MBO_COLUMN_DTYPES,
-    NO_CHANNEL,
-    UNDEF_ORDER_SIZE,
-    UNDEF_PRICE,
-    UNDEF_TIMESTAMP,
     Action,
     MboBatch,
     Side,
 )
+from batonics.model.record_columns import NULL_VALUES, OPTIONAL_DEFAULTS
 
 TIME_TYPE = pl.Datetime("ns", "UTC")
 ACTION_TYPE = pl.Enum([chr(code) for code in Action])
@@ -61,18 +58,8 @@ _COLUMNS: dict[str, PolarsDataType] = {
 MBO_SCHEMA = pl.Schema(_COLUMNS)
 """The columns of MBO records, in the vendor's order."""
 
-OPTIONAL_DEFAULTS = {"channel_id": NO_CHANNEL, "ts_in_delta": 0}
-"""Columns that books do not depend on, and the values used where a frame lacks them."""
-
 BOOK_COLUMNS = [name for name in MBO_SCHEMA if name not in OPTIONAL_DEFAULTS]
 """Columns that a frame needs for books to be built from it."""
-
-_UNDEFINED = {
-    "ts_recv": UNDEF_TIMESTAMP,
-    "ts_event": UNDEF_TIMESTAMP,
-    "price": UNDEF_PRICE,
-    "size": UNDEF_ORDER_SIZE,
-}
 
 NO_CATEGORY = 255
 """The category of a byte that is not a letter of its column."""
@@ -114,8 +101,8 @@ def _to_series(name: str, column: NDArray[Any]) -> pl.Series:
         return category_series(name, CATEGORIES[name].take(column), LETTER_TYPES[name])
     if MBO_SCHEMA[name] == TIME_TYPE:
         return to_datetimes(column).alias(name)
-    if name in _UNDEFINED:
-        return null_where(column, column == _UNDEFINED[name]).alias(name)
+    if name in NULL_VALUES:
+        return null_where(column, column == NULL_VALUES[name]).alias(name)
     return pl.Series(name, column)
 
 
@@ -171,7 +158,7 @@ def _physical(name: str) -> pl.Expr:
     if MBO_SCHEMA[name] == TIME_TYPE:
         # As a signed word UNDEF_TIMESTAMP reads -1.
         return column.to_physical().fill_null(-1)
-    return column.fill_null(_UNDEFINED[name]) if name in _UNDEFINED else column
+    return column.fill_null(NULL_VALUES[name]) if name in NULL_VALUES else column
 
 
 _PHYSICAL = {name: _physical(name) for name in MBO_SCHEMA}

@@ -157,7 +157,7 @@ def bars_source(  # noqa: PLR0913 - exactly one of four is given
     """
     rule = _parse_rule(time=time, ticks=ticks, volume=volume, dollar=dollar)
     if time is None:
-        return _bar_source(records, rule, [*BAR_COLUMNS, _IS_CLOSED], BARS_SCHEMA, partial=partial)
+        return _bar_source(records, rule, BAR_COLUMNS, BARS_SCHEMA, partial=partial)
     own = pl.Schema({name: dtype for name, dtype in BARS_SCHEMA.items() if name != COMPLETE})
     return with_complete(
         records,
@@ -249,7 +249,6 @@ BAR_COLUMNS = [
     _DOLLAR.cast(pl.Decimal(38, 0)).alias("dollar"),
 ]
 BAR_WORD_NAMES = [word.name.lower() for word in Bar]
-_IS_CLOSED = pl.col(COMPLETE)
 
 
 # ---------------------------------------------------------------------- records to rows
@@ -269,8 +268,8 @@ def _bar_source(
     def make_frames(_: Projection) -> Iterator[pl.DataFrame]:
         # A predicate on books is not pushed on: the time of a bar depends on all records.
         for rows, is_closed in _fold_bars(records, rule, partial=partial):
-            bars = pl.DataFrame(rows, schema=BAR_WORD_NAMES)
-            yield bars.with_columns(pl.lit(is_closed).alias(COMPLETE)).select(columns)
+            complete = [pl.lit(is_closed).alias(COMPLETE)] if COMPLETE in schema else []
+            yield pl.DataFrame(rows, schema=BAR_WORD_NAMES).select(*columns, *complete)
 
     return frame_source(f"MBO {BarKind(rule.by).name} BARS", schema, make_frames)
 

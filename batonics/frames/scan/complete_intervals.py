@@ -41,9 +41,8 @@ class RowInterval(NamedTuple):
     length_ns: int
     ends: bool
 
-    def bounds(self, time: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
+    def bounds(self, time_ns: pl.Series) -> tuple[pl.Series, pl.Series]:
         """The first and the last nanosecond of the interval of each time."""
-        time_ns = time.to_physical()
         if self.ends:
             return time_ns - (self.length_ns - 1), time_ns
         start_ns = time_ns // self.length_ns * self.length_ns
@@ -75,9 +74,10 @@ class CompleteIntervals:
             return pl.repeat(value=False, n=frame.height, dtype=pl.Boolean, eager=True).alias(
                 COMPLETE
             )
-        first_ns, last_ns = self._interval.bounds(pl.col(time))
+        # Series, not expressions: a query for each frame costs more than making its rows.
+        first_ns, last_ns = self._interval.bounds(frame.get_column(time).to_physical())
         is_covered = (first_ns >= from_ns) & (last_ns <= until_ns)
-        return frame.select(is_covered.fill_null(value=False).alias(COMPLETE)).to_series()
+        return is_covered.fill_null(value=False).alias(COMPLETE)
 
 
 def with_complete(
@@ -109,6 +109,6 @@ def with_complete(
             rows = rows.filter(projection.book_filter)
         reads = {*projection.columns, time} if is_wanted else set(projection.columns)
         for frame in pull_frames(rows, [name for name in schema if name in reads]):
-            yield frame.with_columns(known.find(frame, time)) if is_wanted else frame
+            yield frame.hstack([known.find(frame, time)]) if is_wanted else frame
 
     return frame_source("COMPLETE", pl.Schema({**schema, **COMPLETE_SCHEMA}), make_frames)

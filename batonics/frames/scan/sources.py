@@ -57,7 +57,7 @@ def frame_source(name: str, schema: pl.Schema, make_frames: MakeFrames) -> pl.La
         projection = Projection({*columns, *tested}, predicate if tests_books else None)
         for frame in _limit_rows(make_frames(projection), n_rows):
             kept = frame if predicate is None else frame.filter(predicate)
-            yield kept.select(columns)
+            yield kept if kept.columns == columns else kept[columns]
 
     source = register_io_source(frames, schema=schema, validate_schema=True, explain_name=name)
     setattr(source, _MAKE_FRAMES, make_frames)

@@ -11,12 +11,13 @@ from collections.abc import Iterator
 import numpy as np
 import polars as pl
 
-from batonics.frames.columns.mbo_frame import OPTIONAL_DEFAULTS, check_columns, to_frame
+from batonics.frames.columns.mbo_frame import check_columns, to_frame
 from batonics.frames.columns.row_place import position_series
 from batonics.frames.columns.vendor import TRADES_SCHEMA, rtype_series
 from batonics.frames.scan.mbo_scan import batches_of, has_batches
 from batonics.frames.scan.sources import Projection, frame_source
 from batonics.model.mbo import ACTION_TRADE, take_batch
+from batonics.model.record_columns import OPTIONAL_DEFAULTS
 
 _ADDED = ("rtype", "depth")
 """Columns that MBO records lack."""

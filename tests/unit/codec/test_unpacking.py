@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+
 import pytest
 from backports import zstd
 
@@ -17,6 +19,15 @@ FORMS = {
     "spaces": (b" \n\t" * 50 + NDJSON, b" \n\t" * 50 + NDJSON, Framing.NDJSON, False),
     "fragment": (FRAGMENT, FRAGMENT, Framing.FRAGMENT, False),
     "zstd": (zstd.compress(FRAGMENT), FRAGMENT, Framing.FRAGMENT, True),
+    "gzip": (gzip.compress(NDJSON, mtime=0), NDJSON, Framing.NDJSON, True),
+    "members": (
+        gzip.compress(NDJSON[:1], mtime=0)
+        + gzip.compress(b"", mtime=0)
+        + gzip.compress(NDJSON[1:], mtime=0),
+        NDJSON,
+        Framing.NDJSON,
+        True,
+    ),
     "frames": (
         zstd.compress(NDJSON[:1]) + SKIPPABLE + zstd.compress(b"") + zstd.compress(NDJSON[1:]),
         NDJSON,
@@ -55,9 +66,9 @@ def test_the_form_of_the_input_is_known_before_anything_is_inflated() -> None:
     ("data", "words"),
     [
         (b"", "the input is empty"),
-        (b"  ", "neither DBN, zstd nor NDJSON"),
+        (b"  ", "not DBN, NDJSON, CSV, Parquet or Arrow"),
         (zstd.compress(b""), "the input is empty"),
-        (zstd.compress(b"PAR1"), "a Parquet file"),
+        (zstd.compress(b"PK\x03\x04    "), "a zip archive"),
         (zstd.compress(zstd.compress(NDJSON)), "x: zstd within zstd; unpack it first"),
     ],
 )

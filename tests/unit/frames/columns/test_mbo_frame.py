@@ -12,7 +12,6 @@ from batonics.codec.dbn import DbnDecoder
 from batonics.frames.columns.mbo_frame import (
     BOOK_COLUMNS,
     MBO_SCHEMA,
-    OPTIONAL_DEFAULTS,
     from_frame,
     to_frame,
 )
@@ -24,6 +23,7 @@ from batonics.model.mbo import (
     MboBatch,
     slice_batch,
 )
+from batonics.model.record_columns import OPTIONAL_DEFAULTS
 from tests.support.streams import random_stream
 
 
