@@ -59,15 +59,15 @@ def check_same_snapshot(path: Path) -> None:
 
 def check_snapshot_days(path: Path) -> None:
     days = [path.with_name(f"snapshot_day_{day}.dbn") for day in (1, 2)]
-    lives = ("convert", *days, "--schema", "orders", "--out", "-", "--format", "ndjson")
-    ends = {
-        row["order_id"]: row["end"]
-        for row in map(orjson.loads, run_in_process(*lives).out.splitlines())
-    }
+    lives = run_in_process(
+        *("convert", "--schema", "orders", "--out", "-", "--format", "ndjson"), *days
+    )
+    ends = {row["order_id"]: row["end"] for row in map(orjson.loads, lives.out.splitlines())}
     assert ends == {"1": "cancelled", "2": "filled", "3": "alive", "4": "alive"}
     done = run_in_process(
-        *("fill", *days, "--symbols", "ESM4", "--side", "buy", "--price", "10.00", "--size", "1"),
+        *("fill", "--symbols", "ESM4", "--side", "buy", "--price", "10.00", "--size", "1"),
         *("--at", "2024-03-07T00:00:02.5Z", "--json"),
+        *days,
     )
     assert done.code == 0, done.err
     fate = orjson.loads(done.out)
@@ -78,8 +78,9 @@ def check_snapshot_days(path: Path) -> None:
 def check_retail(path: Path) -> None:
     assert rows(path, "orders", "priority") == [("unknown",)] * 3
     done = run_in_process(
-        *("fill", path, "--symbols", "AAPL", "--side", "buy", "--price", "10", "--size", "1"),
+        *("fill", "--symbols", "AAPL", "--side", "buy", "--price", "10", "--size", "1"),
         *("--at", "2024-03-07T14:30:00.000000001Z", "--json"),
+        path,
     )
     assert orjson.loads(done.out)["priority"] == "unknown"
 

@@ -433,11 +433,11 @@ def test_the_command_says_what_it_did(tmp_path: Path) -> None:
     assert (done.code, done.out) == (0, b"")
     assert done.err == f"{file}: 8 trades, 8 mbo, 2 depth-1s\n"
     assert run_in_process(*arguments).err == f"{file}: is in the lake already\n"
-    listed = run_in_process("lake", "ls", "--lake", lake, "--tz", "America/Chicago").out.decode()
+    zoned = run_in_process("lake", "ls", "--lake", lake, "--tz", "America/Chicago").out.decode()
     first = (
         Lake(lake).contents().filter(schema="mbo")["first"].dt.convert_time_zone("America/Chicago")
     )
-    assert first.dt.to_string("iso:strict").item() in listed
+    assert first.dt.to_string("iso:strict").item() in zoned
     refused = run_in_process("lake", "ls", "--lake", lake, "--tz", "Foo")
     assert error_line(refused, 2).startswith("no time zone 'Foo'")
     listed = run_in_process("lake", "ls", "--lake", lake).out.decode().split()
