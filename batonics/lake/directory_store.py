@@ -103,7 +103,7 @@ class DirectoryStore:
         catalog: the catalog.
 
     Raises:
-        LakeError: there is no lake. OutputError: it cannot be made.
+        LakeError: there is no lake, or its catalog is damaged. OutputError: it cannot be made.
     """
 
     def __init__(self, root: str | Path, *, make: bool = False) -> None:
@@ -113,6 +113,8 @@ class DirectoryStore:
             with _write_errors(self.root):
                 self._make()
         self.catalog = FileCatalog(self.root / CATALOG_FILE)
+        if make:  # for a load, which is not to fail at its end
+            self.catalog.check()
 
     @property
     def name(self) -> str:

@@ -31,8 +31,16 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
-from batonics.lake.catalog import T, Transaction, check_catalog, make_tables, one_line
-from batonics.lake.part import DamagedSymbolsError
+from batonics.lake.catalog import (
+    T,
+    Transaction,
+    check_catalog,
+    check_format,
+    damaged_catalog,
+    make_tables,
+    one_line,
+)
+from batonics.lake.part import DamagedCatalogError
 from batonics.model.errors import LakeError, OutputError
 from batonics.sinks.temporary import temporary_directory
 
@@ -50,7 +58,7 @@ class FileCatalog:
     """A catalog in a file.
 
     Raises:
-        LakeError: there is no catalog, or it is unreadable, damaged or of another format.
+        LakeError: there is no catalog, or it is unreadable or of another format.
     """
 
     def __init__(self, path: Path) -> None:
@@ -58,7 +66,8 @@ class FileCatalog:
         self._log_files = _wal(path), _shm(path)
         if _stat(path) is None:
             raise LakeError(f"{path.parent}: is not a lake; `batonics lake load` makes one")
-        self.read(lambda connection: check_catalog(connection, str(path)))
+        self._is_checked = False
+        self.read(lambda connection: check_format(connection, str(path)))
 
     @classmethod
     def make(cls, path: Path) -> None:
@@ -68,8 +77,15 @@ class FileCatalog:
         with _writing_connection(path, "rwc") as connection:
             _in_transaction(connection, make_tables)
 
+    def check(self) -> None:
+        """See `Catalog`."""
+        if not self._is_checked:
+            self.read(check_catalog)
+            self._is_checked = True
+
     def commit(self, transaction: Transaction[T]) -> T:
         """See `Catalog`."""
+        self.check()
         self._stats()
         with _writing_connection(self._path, "rw") as connection:
             return _in_transaction(connection, transaction)
@@ -198,8 +214,8 @@ def _write_errors(path: Path) -> Iterator[None]:
         if _code(error) in _NOT_WRITABLE:
             raise OutputError(f"{path}: cannot be written: {one_line(error)}") from None
         raise LakeError(f"{path}: cannot be used: {one_line(error)}") from None
-    except UnicodeDecodeError as error:  # in a message of SQLite
-        raise LakeError(f"{path}: damaged: {error}") from None
+    except (UnicodeDecodeError, DamagedCatalogError) as error:  # the first in a message of SQLite
+        raise damaged_catalog(str(path), error) from None
 
 
 @contextmanager
@@ -214,8 +230,8 @@ def _read_errors(path: Path) -> Iterator[None]:
         if _code(error) in _UNSETTLED:
             raise _UnsettledError(one_line(error)) from None
         raise LakeError(f"{path}: cannot be used: {one_line(error)}") from None
-    except (UnicodeDecodeError, DamagedSymbolsError) as error:  # the first in a message of SQLite
-        raise LakeError(f"{path}: damaged: {error}") from None
+    except (UnicodeDecodeError, DamagedCatalogError) as error:  # the first in a message of SQLite
+        raise damaged_catalog(str(path), error) from None
     except OSError as error:
         file = error.filename or path
         raise LakeError(f"{file}: cannot be read: {error.strerror or error}") from None

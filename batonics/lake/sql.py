@@ -35,7 +35,7 @@ import duckdb
 
 from batonics.frames.columns.book_state import BOOK_STATUS, check_include
 from batonics.frames.schemas.table import find_schema
-from batonics.lake.catalog import loaded_schemas
+from batonics.lake.catalog_tree import read_schemas
 from batonics.lake.connection import (
     FileAccess,
     binding_connection,
@@ -206,7 +206,7 @@ class LakeDatabase:
         unit: _AskedUnit,
     ) -> _PlannedQuery:
         """What is known of a query before it runs, by one state of the catalog."""
-        schemas = find_named_schemas(sql, loaded_schemas(connection))
+        schemas = find_named_schemas(sql, read_schemas(connection))
         values = replace_sessions(parameters, lambda: self._find_times(connection, schemas))
         find_span = find_record_span(self._row_filter, schemas)
         values = replace_record_spans(values, lambda: find_span(connection))
@@ -249,7 +249,7 @@ class LakeDatabase:
 
     def views(self) -> list[str]:
         """The names of all views."""
-        return [view_name(schema) for schema in self._store.catalog.read(loaded_schemas)]
+        return [view_name(schema) for schema in self._store.catalog.read(read_schemas)]
 
     def _find_times(
         self, connection: sqlite3.Connection, schemas: Sequence[str]

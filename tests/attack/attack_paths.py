@@ -33,6 +33,7 @@ from batonics.lake.parts import PartsWriter
 from batonics.lake.storage import Store
 from batonics.model.errors import BatonicsError
 from tests.attack.attempt import Attempt
+from tests.support.lakes import rewrite_digests
 from tests.support.part_rows import part_rows
 
 SECONDS_MAX = 10
@@ -197,8 +198,8 @@ def _catalog_schema(ground: Ground) -> str:
 def _removed(ground: Ground) -> str:
     """The catalog names a replaced part, which a vacuum removes, by a hostile path."""
     insert = (
-        "INSERT INTO part (path, schema, digest, bytes, rows, aliases, symbols, removed_ns)"
-        " VALUES (?, 'trades', '0', 1, 1, '[]', x'', 1)"
+        "INSERT INTO part (path, schema, digest, bytes, rows, aliases, symbols, row_digest,"
+        " removed_ns) VALUES (?, 'trades', '0', 1, 1, '[]', x'', 0, 1)"
     )
     _change_catalog(ground, insert, _hostile_text(ground))
     return _must_work(ground)
@@ -336,6 +337,7 @@ def _bucket(ground: Ground) -> str:
         connection.deserialize(found.data)
         change = "path = ?, removed_ns = 1" if column == "removed" else f"{column} = ?"
         connection.execute(f"UPDATE part SET {change}", [text])
+        rewrite_digests(connection)
         connection.commit()
         client.put(CATALOG_FILE, connection.serialize(), found.tag)
     with suppress(BatonicsError, ValueError):  # a key that the client itself refuses
@@ -407,6 +409,7 @@ def _special(ground: Ground, path: Path, target: Path) -> None:
 def _change_catalog(ground: Ground, statement: str, text: str) -> None:
     with closing(sqlite3.connect(ground.lake / CATALOG_FILE)) as connection:
         connection.execute(statement, [text])
+        rewrite_digests(connection)
         connection.commit()
 
 
