@@ -7,7 +7,7 @@ would mean nothing is an error instead.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
 from itertools import chain
 from types import MappingProxyType
@@ -29,6 +29,7 @@ class AnswerWarning(StrEnum):
     STALE = "stale"
     CROSSED = "crossed"
     CLOSED = "closed"
+    RENAMED = "renamed"
     OFF_TICK = "off_tick"
 
     @property
@@ -44,6 +45,8 @@ _MEANINGS = {
     AnswerWarning.STALE: "records are missing: the feed flagged a gap",
     AnswerWarning.CROSSED: "the bid is above the ask: the market is not in continuous trading",
     AnswerWarning.CLOSED: "the market does not trade at that time: it is closed, halted or opening",
+    AnswerWarning.RENAMED: "the symbol does not name this instrument any more, so no later record"
+    " of it was read",
     AnswerWarning.OFF_TICK: "the price is no multiple of the tick, by the definition of the"
     " instrument or by all prices in the book: the venue would refuse the order",
 }
@@ -141,11 +144,13 @@ class AsOf(NamedTuple):
         data: the times of the records up to it.
         trading: the trading statuses of books at it, by publisher and instrument, as far as they
             are known.
+        renamed: the instruments whose symbol has ended since their last record.
     """
 
     at_ns: int | None = None
     data: DataSpan = DataSpan()
     trading: Mapping[tuple[int, int], TradingStatus] = MappingProxyType({})
+    renamed: Collection[int] = ()
 
     @property
     def time_ns(self) -> int | None:
@@ -195,7 +200,7 @@ def describe_books(warning: AnswerWarning, count: int, book_count: int) -> str:
 
 
 def book_warnings(
-    status: str, *, crossed: bool, trading: TradingStatus | None = None
+    status: str, *, crossed: bool, trading: TradingStatus | None = None, renamed: bool = False
 ) -> list[AnswerWarning]:
     """The warnings of a book's state.
 
@@ -203,10 +208,13 @@ def book_warnings(
         status: `cold`, `synced` or `stale`.
         crossed: whether its best bid is above its best ask.
         trading: its trading status; None: it is not known.
+        renamed: whether its symbol has ended since its last record.
     """
     found = [warning for warning in (AnswerWarning.COLD, AnswerWarning.STALE) if warning == status]
     if crossed:
         found.append(AnswerWarning.CROSSED)
     if trading not in (None, TradingStatus.TRADING):
         found.append(AnswerWarning.CLOSED)
+    if renamed:
+        found.append(AnswerWarning.RENAMED)
     return found
