@@ -5,12 +5,11 @@ The rule here: what is not known is no time in UTC, and if it comes from prices,
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import IntEnum, auto
 from typing import Any, NamedTuple
 
-from batonics.lake.number_folding import NUMBERS_MAX
+from batonics.lake.constant_numbers import NUMBERS_MAX, parse_number, round_numbers
 
 Node = Mapping[str, Any]
 """An object of the plan's JSON."""
@@ -69,8 +68,7 @@ class UnknownPlanError(Exception):
 
 def number_derivation(numbers: Iterable[float]) -> Derivation:
     """One of some constant numbers."""
-    # 60 + 4.8 is 64.8, not the nearest sum of two binary fractions.
-    known = tuple(dict.fromkeys(float(f"{number:.15g}") for number in numbers))
+    known = round_numbers(numbers)
     return Derivation(0 if any(known) else None, numbers=known)
 
 
@@ -131,7 +129,7 @@ def derive_constant(value: Node, dtype: Node | None = None) -> Derivation:
     dtype = value.get("type") or dtype or {}
     number = value["value"]
     if isinstance(number, str):  # DuckDB casts a text beside a price to a number
-        return Derivation(numbers=_parse_number(number))
+        return Derivation(numbers=parse_number(number))
     if isinstance(number, dict) and dtype.get("id") in {"LIST", "ARRAY"}:
         element = (dtype.get("type_info") or {}).get("child_type")
         found = [derive_constant(child, element) for child in number.get("children") or ()]
@@ -147,15 +145,6 @@ def derive_constant(value: Node, dtype: Node | None = None) -> Derivation:
     if dtype.get("id") == "DECIMAL":
         number /= 10 ** dtype["type_info"]["scale"]
     return Derivation(0 if number else None, numbers=(number,))
-
-
-def _parse_number(text: str) -> tuple[float, ...]:
-    """The number that a text is; empty: it is none."""
-    try:
-        number = float(text)
-    except ValueError:
-        return ()
-    return (number,) if math.isfinite(number) and number else ()
 
 
 def is_plain(factor: float) -> bool:

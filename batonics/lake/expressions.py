@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from batonics.lake.constant_numbers import fold_numbers
 from batonics.lake.derivations import (
     Derivation,
     Node,
@@ -39,7 +40,6 @@ from batonics.lake.derivations import (
     one_scale,
     product_scale,
 )
-from batonics.lake.number_folding import fold_numbers
 from batonics.model.errors import UsageError
 
 _EXACT_TYPES = "TINYINT SMALLINT INTEGER BIGINT HUGEINT DECIMAL"
@@ -123,7 +123,7 @@ class Expressions:
         if name == "timezone":
             _check_zone(node["children"][0], arguments[-1])
         folded = fold_numbers(name, [argument.numbers for argument in arguments])
-        if folded is not None:
+        if folded:
             return number_derivation(folded)
         if name in _EXTRACTIONS and node["arguments"][0]["id"] in {"STRUCT", "TUPLE"}:
             return extract_field(node, arguments[0].fields)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from batonics.model.mbo import ACTION_TRADE, F_LAST, MboBatch
 from batonics.server.api_contract import (
     Endpoint,
+    Parameter,
     choice_parameter,
     number_parameter,
     text_parameter,
@@ -41,7 +43,7 @@ from batonics.server.history_params import (
     parse_publisher,
     parse_time_param,
 )
-from batonics.server.query_params import PAGE_ROWS, ProblemError, parse_depth
+from batonics.server.query_params import PAGE_ROWS, QUERY_DEPTH_MAX, ProblemError, parse_depth
 from batonics.server.service import WebService
 
 TAnswer = TypeVar("TAnswer")
@@ -71,13 +73,17 @@ _SYMBOL = text_parameter("symbol", "The symbol of the book at the time, or its i
 _PUBLISHER = number_parameter(
     "publisher", "The publisher id of the book, where several have the symbol", 0, 2**16 - 1
 )
+_BOOK = replace(_SYMBOL, is_required=True)
+_DEPTH = {"type": "integer", "minimum": 1, "maximum": QUERY_DEPTH_MAX}
 _AT = time_parameter("at", "The time by ts_recv; by default the end of the data")
 _PAGE = (
     number_parameter("limit", "The most rows of the page", 1, PAGE_ROWS),
-    text_parameter("cursor", "`next` of the page before"),
+    Parameter(
+        "cursor", "`next` of the page before", {"type": "string", "pattern": "^[0-9]{1,18}$"}
+    ),
 )
 _RECORDS = (
-    _SYMBOL,
+    _BOOK,
     _PUBLISHER,
     time_parameter("from", "From this time on, by ts_recv"),
     time_parameter("to", "Before this time"),
@@ -121,7 +127,11 @@ class HistoryApi:
                     _PUBLISHER,
                     _AT,
                     choice_parameter("level", "l2: levels; l3: levels and their queues", _LEVELS),
-                    text_parameter("depth", "Levels of each side: a number, or all (default)"),
+                    Parameter(
+                        "depth",
+                        "Levels of each side: a number, or all (default)",
+                        {"anyOf": [_DEPTH, {"const": "all"}]},
+                    ),
                 ),
             ),
             Endpoint(
@@ -139,7 +149,7 @@ class HistoryApi:
                 self._next,
                 RecordRow,
                 (
-                    _SYMBOL,
+                    _BOOK,
                     _PUBLISHER,
                     choice_parameter("kind", "What is searched for", tuple(_KINDS)),
                     time_parameter("from", "The time by ts_recv"),
@@ -174,7 +184,7 @@ class HistoryApi:
         return await self._page(request, params, _is_any)
 
     async def _page(self, request: web.Request, params: Params, matches: Matches) -> RecordsPage:
-        name, publisher = _required_symbol(params), parse_publisher(params)
+        name, publisher = params["symbol"], parse_publisher(params)
         span = parse_time_param(params, "from"), parse_time_param(params, "to")
         page = parse_cursor(params), parse_limit(params)
 
@@ -185,7 +195,7 @@ class HistoryApi:
         return await self._run(request, SCAN_UNITS, answer)
 
     async def _next(self, request: web.Request, params: Params) -> RecordRow:
-        name, publisher = _required_symbol(params), parse_publisher(params)
+        name, publisher = params["symbol"], parse_publisher(params)
         kind = parse_choice(params, "kind", tuple(_KINDS), "trade")
         from_ns = parse_time_param(params, "from")
 
@@ -203,9 +213,3 @@ class HistoryApi:
     ) -> TAnswer:
         charge(self._service, request, units)
         return await asyncio.get_running_loop().run_in_executor(self._workers, answer)
-
-
-def _required_symbol(params: Params) -> str:
-    if "symbol" not in params:
-        raise ProblemError(400, "Which book?", "give symbol")
-    return params["symbol"]
