@@ -11,7 +11,12 @@ from collections.abc import Generator, Iterator
 
 import numpy as np
 
-from batonics.codec.messages import RTYPE_SYMBOL_MAPPING, record_words, write_symbol_mapping
+from batonics.codec.messages import (
+    HEADER_BYTES,
+    RTYPE_SYMBOL_MAPPING,
+    record_words,
+    write_symbol_mapping,
+)
 from batonics.codec.metadata import (
     PREFIX_BYTES,
     STYPE_RAW_SYMBOL,
@@ -202,7 +207,7 @@ class LastRecords:
         if not self._pieces:
             return -1, set()
         data, start = np.frombuffer(b"".join(self._pieces), np.uint8), self._starts[0]
-        records_max = len(data) // kernels.HEADER_BYTES
+        records_max = len(data) // HEADER_BYTES
         ends, dues = np.empty((2, records_max), np.int64)
         count, _, last_ns, _ = kernels.index_records(data, start, len(data), -1, ends, dues)
         self._pieces.clear()

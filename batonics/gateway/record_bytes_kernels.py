@@ -19,7 +19,7 @@ INDEX_BAD_LENGTH = 2
 INDEX_NEXT_FILE = 3
 INDEX_CUT_HEADER = 4
 
-HEADER_BYTES = 16
+_HEADER_BYTES = 16
 _D, _B = b"DB"
 MBO_BYTES = 56
 _FLAGS_AT, _TS_RECV_AT = 36, 40
@@ -60,7 +60,7 @@ def index_records(
         size = 4 * int(np.int64(data[position]))
         if data[position] == _D and position + 1 < stop and data[position + 1] == _B:
             return count, position, due_ns, INDEX_NEXT_FILE
-        if size < HEADER_BYTES:
+        if size < _HEADER_BYTES:
             return count, position, due_ns, INDEX_BAD_LENGTH
         if position + size > stop:
             return count, position, due_ns, INDEX_INPUT_END
@@ -102,7 +102,7 @@ def skip_records(
                 return position, due_ns, INDEX_CUT_HEADER
             if data[position + 1] == _B:
                 return position, due_ns, INDEX_NEXT_FILE
-        if size < HEADER_BYTES:
+        if size < _HEADER_BYTES:
             return position, due_ns, INDEX_BAD_LENGTH
         is_whole = position + size <= stop
         if is_whole and size >= MBO_BYTES and data[position + 1] == RTYPE_MBO:
