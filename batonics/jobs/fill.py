@@ -83,6 +83,7 @@ class FillSimulation:
             symbols=lambda: self._selection.symbols,
             statuses=lambda: self.stream.statuses if statuses is None else statuses,
             sessions=request.sessions,
+            doubtful_days=self.stream.doubtful_days,
         )
         self.progress: ReadProgress | None = None
         names = [request.symbol] if request.symbol is not None else []

@@ -25,10 +25,9 @@ _DATE = (
 )
 _CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,9})?)?"
 _OFFSET = "(Z|[+-](0[0-9]|1[0-3]):[0-5][0-9])"
-_TIME_FORM = {
-    "type": "string",
-    "pattern": rf"^({_DATE}(T{_CLOCK}{_OFFSET}?)?|[1-9][0-9]{{0,17}})$",
-}
+_TIME_FORM = rf"{_DATE}(T{_CLOCK}{_OFFSET}?)?|[1-9][0-9]{{0,17}}"
+RECORD_PREFIX = "record:"
+_RECORD_FORM = f"{RECORD_PREFIX}(0|[1-9][0-9]{{0,17}})"
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,15 @@ def text_parameter(name: str, text: str, *, is_required: bool = False) -> Parame
 
 def time_parameter(name: str, text: str) -> Parameter:
     """A parameter that is a time."""
-    return Parameter(name, f"{text}: {_TIME}", _TIME_FORM)
+    return Parameter(name, f"{text}: {_TIME}", {"type": "string", "pattern": f"^({_TIME_FORM})$"})
+
+
+def moment_parameter(name: str, text: str) -> Parameter:
+    """A parameter that is a time, or a record."""
+    form = {"type": "string", "pattern": f"^({_TIME_FORM}|{_RECORD_FORM})$"}
+    return Parameter(
+        name, f"{text}: {_TIME}; or {RECORD_PREFIX}NUMBER, the moment after that record", form
+    )
 
 
 def number_parameter(name: str, text: str, minimum: int, maximum: int) -> Parameter:

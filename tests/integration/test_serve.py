@@ -107,14 +107,34 @@ def test_a_span_of_records_has_its_beginning_and_not_its_end(server: Server) -> 
     assert page == {"records": [row for row in rows if row["ts_recv"] < last], "next": None}
 
 
-def test_the_next_trade_is_the_first_behind_a_time(
-    server: Server, contract: dict[str, Any]
-) -> None:
+def test_the_next_and_the_previous_trade(server: Server, contract: dict[str, Any]) -> None:
     trades = server.get("/v1/trades?symbol=SIM0&limit=3").document["records"]
-    reply = server.get(f"/v1/next?symbol=SIM0&from={trades[1]['ts_recv']}")
-    check_contract(contract, "/v1/next", reply)
-    assert reply.document == trades[2]
-    assert server.get("/v1/next?symbol=SIM0&from=2026-01-06").status == 404
+    for path, moment, expected in (
+        ("next", f"from={trades[1]['ts_recv']}", trades[2]),
+        ("next", f"from=record:{trades[1]['record']}", trades[2]),
+        ("previous", f"from={trades[1]['ts_recv']}", trades[0]),
+        ("previous", f"from=record:{trades[1]['record']}", trades[0]),
+    ):
+        reply = server.get(f"/v1/{path}?symbol=SIM0&{moment}")
+        check_contract(contract, f"/v1/{path}", reply)
+        assert reply.document == expected
+    last = server.get("/v1/previous?symbol=SIM0").document
+    assert server.get(f"/v1/next?symbol=SIM0&from=record:{last['record']}").status == 404
+    assert server.get("/v1/next?symbol=SIM0").status == 404
+    assert server.get(f"/v1/previous?symbol=SIM0&from=record:{trades[0]['record']}").status == 404
+
+
+def test_stepping_by_event_shows_each_state_of_the_book(server: Server) -> None:
+    """From event to event the book changes as its records say, though times are equal."""
+    start = server.get(f"/v1/next?symbol=SIM0&kind=event&from={HALFWAY}").document
+    record, events = start["record"], []
+    for _ in range(5):
+        book = server.get(f"/v1/books/SIM0?at=record:{record}&depth=1").document
+        events.append(book["events"])
+        record = server.get(f"/v1/next?symbol=SIM0&kind=event&from=record:{record}").document[
+            "record"
+        ]
+    assert events == list(range(events[0], events[0] + 5))
 
 
 def test_an_order_has_its_records_and_its_place(server: Server, contract: dict[str, Any]) -> None:
@@ -150,6 +170,8 @@ def test_an_order_that_has_gone_is_not_live(server: Server) -> None:
         ("/v1/books/SIM0?levle=l2", 400, "expected publisher, at, level, depth"),
         ("/v1/books/SIM0?publisher=70000", 400, "below 2^16"),
         ("/v1/books/SIM0?publisher=9", 404, "no book has the symbol"),
+        ("/v1/books/SIM0?at=record:100000", 404, "there are 100000 records"),
+        ("/v1/books/SIM0?at=record:x", 400, "expected record:NUMBER"),
         ("/v1/orders/12a", 400, "a number below 2^64"),
         ("/v1/orders/1", 404, "no record up to the time"),
         ("/v1/symbols?limit=0", 400, "limit must be 1 to"),
