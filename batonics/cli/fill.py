@@ -171,7 +171,8 @@ def _print(report: dict[str, Any]) -> None:
         )
     end = report["end"]
     if end == "open":
-        end = f"open, watched until the last record at {report['data']['until']}"
+        last = "the end of its symbol" if "renamed" in report["warnings"] else "the last record"
+        end = f"open, watched until {last} at {report['data']['until']}"
     console.print(f"  filled {report['filled']:,} of {report['size']:,}: {end}")
     _print_priority(console, report)
     if not report["fills"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
@@ -12,6 +12,7 @@ from batonics.cli.options import (
     InThisOrderOption,
     JsonOption,
     LossyOption,
+    OutputTimeZoneOption,
     QuietOption,
     SalvageOption,
     SessionDateOption,
@@ -36,9 +37,7 @@ def command(
     lossy: LossyOption = False,
     session_date: SessionDateOption = None,
     verify_manifest: VerifyManifestOption = False,
-    tz: Annotated[
-        str, typer.Option(help="The time zone of times in the output: America/Chicago.")
-    ] = "UTC",
+    tz: OutputTimeZoneOption = "UTC",
     quiet: QuietOption = False,
 ) -> None:
     """Print what files hold: metadata, counts, times, anomalies."""

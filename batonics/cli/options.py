@@ -55,6 +55,9 @@ TimeZoneOption = Annotated[
         " have no offset: America/Chicago.",
     ),
 ]
+OutputTimeZoneOption = Annotated[
+    str, typer.Option("--tz", help="The time zone of times in the output: America/Chicago.")
+]
 QueryTimeZoneOption = Annotated[
     str | None,
     typer.Option(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from batonics.book import checkpoint
+from batonics.book.doubtful_books import find_renamed
 from batonics.book.engine import BookEngine
 from batonics.book.event_cutoff import EventCutoff
 from batonics.book.state import Anomaly
@@ -220,7 +221,9 @@ class Reconstruction:
         """The time of the books, their trading statuses then, and the times of their records."""
         as_of = AsOf.of_records(self.request.at_ns, self.data, self.stream.doubtful_days)
         return as_of._replace(
-            trading=self._trading.at(self.engine.keys(), as_of.time_ns), losses=self.stream.losses
+            trading=self._trading.at(self.engine.keys(), as_of.time_ns),
+            renamed=find_renamed(self.engine, self.symbols, as_of),
+            losses=self.stream.losses,
         )
 
     def warn_of_aliases(self) -> None:
@@ -345,7 +348,8 @@ def reconstruct(  # noqa: PLR0913 - settings, by keyword
         at: the time that the books are as of, after the last complete event at or before it:
             ISO 8601 (UTC), nanoseconds since the epoch or a datetime; None: the end of the input.
             A time after the last record is a `DataWarning`: the books are the last known ones.
-            So is each kind of doubtful book, with their number: cold, stale, crossed, closed.
+            So is each kind of doubtful book, with their number: cold, stale, crossed, closed,
+            renamed.
         skip_bad: count and skip bad records where the framing survives.
         salvage: keep the whole records of a file that ends within one; a LossWarning says what is
             lost.
