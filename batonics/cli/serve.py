@@ -13,6 +13,7 @@ from batonics.cli.options import (
     SkipBadOption,
     StatusesOption,
     SymbolsOption,
+    VerifyManifestOption,
     parse_session,
     split_names,
 )
@@ -32,6 +33,7 @@ class ReadOptions:
     skip_bad: SkipBadOption = False
     salvage: SalvageOption = False
     in_this_order: InThisOrderOption = False
+    verify_manifest: VerifyManifestOption = False
 
 
 @expand_options
@@ -47,16 +49,17 @@ def command(reading: ReadOptions, server: ServerOptions, messages: MessageOption
     from batonics.server.config import ServerConfig
     from batonics.sinks.logs import configure
     from batonics.sources.input_options import InputOptions
+    from batonics.sources.inputs import find_inputs
 
     settings = load_settings(read_flags(server, messages))
     configure(as_json=settings.log.json, level="error" if messages.quiet else "info")
     http = settings.server.http or HTTP_DEFAULT
     request = ServeRequest(
-        paths=tuple(reading.files),
+        paths=find_inputs(reading.files, verify_manifest=reading.verify_manifest),
         config=ServerConfig(replace(settings.server, http=http)),
         symbols=split_names(reading.symbols),
         options=InputOptions(reading.skip_bad, reading.salvage, reading.in_this_order),
-        statuses=tuple(reading.statuses or ()),
+        statuses=find_inputs(reading.statuses or ()),
         sessions=parse_session(reading.session),
     )
     with Serving(request) as serving:

@@ -28,7 +28,7 @@ from batonics.book.time_order import find_late_rows
 from batonics.frames.scan.trading_statuses import TradingStatuses
 from batonics.history.record_file import RecordFile
 from batonics.model.answers import AsOf, DataSpan
-from batonics.model.errors import OutputError
+from batonics.model.errors import OutputError, UsageError
 from batonics.model.mbo import MBO_DTYPE, MboBatch, record_keys, take_batch
 from batonics.model.symbols import SymbolMap
 
@@ -49,6 +49,21 @@ class HistoryFacts(NamedTuple):
     find_symbols: Callable[[], SymbolMap]
     trading: TradingStatuses
     backwards_ns_max: int | None
+
+
+class Moment(NamedTuple):
+    """A moment of a history; without a time and a record it is the end of the data.
+
+    Attributes:
+        at_ns: after all records that are due at this time or before; None: the end.
+        record: after the record with this number, whatever `at_ns` is; None: as `at_ns` says.
+    """
+
+    at_ns: int | None = None
+    record: int | None = None
+
+
+END = Moment()
 
 
 class HistoricBooks(NamedTuple):
@@ -120,18 +135,18 @@ class FileHistory:
                 due = self.records.count + max(CHECKPOINT_DISTANCE, written // MBO_DTYPE.itemsize)
         self.records.finish()
 
-    def at(self, at_ns: int | None, key: int | None = None) -> HistoricBooks:
-        """The books after their last complete events at or before a time (rule 5).
+    def at(self, moment: Moment = END, key: int | None = None) -> HistoricBooks:
+        """The books after their last complete events at or before a moment (rule 5).
 
         Args:
-            at_ns: the time; None: the end of the data, with the events that are open there.
+            moment: the moment. At the end of the data, the events that are open there are shown.
             key: the key of the one book that is asked for (`record_keys`); the others are as of an
                 earlier time then. None: all books.
 
         Raises:
-            UsageError: the time is before the first record.
+            UsageError: the moment is before the first record, or behind the last one.
         """
-        as_of, count = self.as_of(at_ns), self._count_until(at_ns)
+        as_of, count = self.as_of(moment), self.count_until(moment)
         number, engine, state = self._load(count)
         if key is not None:
             state = state._replace(held=take_batch(state.held, record_keys(state.held) == key))
@@ -140,7 +155,7 @@ class FileHistory:
             for rows in cutoff.take(batch):
                 engine.fold(rows)
         # At the end of the data, as in `reconstruct`, the events that are open are shown too.
-        engine.fold(cutoff.state.held if at_ns is None else cutoff.finish())
+        engine.fold(cutoff.state.held if moment == END else cutoff.finish())
         is_late = np.array(self._late_numbers, np.int64) < count
         late_keys = np.array(self._late_keys, np.int64)[is_late]
         engine.count_anomalies(Anomaly.TS_RECV_BACKWARDS, late_keys)
@@ -148,23 +163,33 @@ class FileHistory:
             trading = self.facts.trading.at(engine.keys(), as_of.time_ns)
         return HistoricBooks(engine, as_of._replace(trading=trading), count)
 
-    def as_of(self, at_ns: int | None) -> AsOf:
-        """A time, None for the end of the data, and the times of the records up to it.
+    def as_of(self, moment: Moment) -> AsOf:
+        """The time of a moment, None at the end of the data, and the times of the records up to it.
 
         Raises:
-            UsageError: the time is before the first record.
+            UsageError: the moment is before the first record, or behind the last one.
         """
-        data = self._span(self._count_until(at_ns))
+        count, at_ns = self.count_until(moment), moment.at_ns
+        if moment.record is not None:
+            if moment.record >= self.records.count:
+                raise UsageError(f"record {moment.record}: there are {self.records.count} records")
+            due_ns = self.records.due_ns(moment.record)
+            at_ns = None if due_ns < 0 else due_ns
+        data = self._span(count)
         if at_ns is not None:
             data.check_not_before(at_ns)
         return AsOf.of_records(at_ns, data)
 
-    def find_order(self, order_id: int, at_ns: int | None) -> tuple[NDArray[np.int64], MboBatch]:
-        """The records with an order id up to a time: their numbers, and themselves."""
-        return self.records.find_order(order_id, self._count_until(at_ns))
-
-    def _count_until(self, at_ns: int | None) -> int:
+    def count_until(self, moment: Moment) -> int:
+        """The number of records up to a moment."""
+        if moment.record is not None:
+            return min(moment.record + 1, self.records.count)
+        at_ns = moment.at_ns
         return self.records.count if at_ns is None else self.records.count_until(at_ns)
+
+    def find_order(self, order_id: int, moment: Moment) -> tuple[NDArray[np.int64], MboBatch]:
+        """The records with an order id up to a moment: their numbers, and themselves."""
+        return self.records.find_order(order_id, self.count_until(moment))
 
     def _note_late(self, batch: MboBatch, latest_ns: int) -> int:
         """Note the records whose `ts_recv` falls back too far; the greatest time after the batch.

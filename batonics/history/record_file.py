@@ -137,11 +137,18 @@ class RecordFile:
                 stop = int(next_day[0])
             records = self._records[at:stop]
             if key is not None:
-                of_book = records["instrument_id"] == key & 0xFFFFFFFF
-                records = records[of_book & (records["publisher_id"] == key >> 32)]
+                records = records[_is_of_book(records, key)]
             batch = batch_from_records(records)
             yield DayStart._make(batch) if at in self._starts else batch
             at = stop
+
+    def read_back(self, last: int, key: int) -> Iterator[tuple[MboBatch, NDArray[np.int64]]]:
+        """The records of a book before a number, later batches first, with their numbers."""
+        for first in range(last - READ_RECORDS, -READ_RECORDS, -READ_RECORDS):
+            start = max(0, first)
+            records = self._records[start : first + READ_RECORDS]
+            rows = np.flatnonzero(_is_of_book(records, key))
+            yield batch_from_records(records[rows]), start + rows
 
     def count_until(self, at_ns: int) -> int:
         """The number of records that are due at or before a time."""
@@ -167,6 +174,12 @@ class RecordFile:
         """The records with an order id among the first `last`: their numbers, and themselves."""
         numbers = np.flatnonzero(self._order_ids[:last] == np.uint64(order_id))
         return numbers, batch_from_records(self._records[numbers])
+
+
+def _is_of_book(records: NDArray[np.void], key: int) -> NDArray[np.bool_]:
+    is_of_instrument = records["instrument_id"] == key & 0xFFFFFFFF
+    is_of_book: NDArray[np.bool_] = is_of_instrument & (records["publisher_id"] == key >> 32)
+    return is_of_book
 
 
 def _failed(path: Path, error: OSError) -> OutputError:

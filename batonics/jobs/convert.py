@@ -262,7 +262,9 @@ class Conversion:
         self._end: StreamEnd | None = None
         if request.end_ns is not None and not self._schema.time_depends_on_end:
             self._end = StreamEnd(request.end_ns + (self._schema.interval_ns or 0))
-        self._complete = None if interval is None else CompleteIntervals(interval)
+        self._complete = (
+            None if interval is None else CompleteIntervals(interval, self.stream.doubtful_days)
+        )
         self._names = FrameSymbols(self.stream.symbols, request.symbols, AliasWarning())
         self._definitions = FrameDefinitions(self.stream.definitions)
         statuses = read_statuses(request.statuses) if request.statuses else self.stream.statuses

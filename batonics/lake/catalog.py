@@ -91,6 +91,12 @@ _TABLES = (
     *TREE_TABLES,
 )
 
+MARK_TABLE = "CREATE TABLE mark (number INTEGER PRIMARY KEY, id BLOB NOT NULL)"
+"""A further table of a lake in a bucket (`object_catalog.py`)."""
+_SCHEMA = {*_TABLES, MARK_TABLE, "CREATE TABLE sqlite_sequence(name,seq)"}
+WAL_MODE_AT, WAL_MODE = slice(18, 20), bytes((2, 2))
+"""The bytes of a database that say whether it has a write-ahead log, and those with one."""
+
 
 class LoadedSource(NamedTuple):
     """A source, as it was when it was loaded.
@@ -163,12 +169,10 @@ def check_format(connection: sqlite3.Connection, name: str) -> None:
         raise LakeError(
             f"{name}: catalog of format {found}, this batonics knows {CATALOG_FORMAT}: {remedy}"
         )
-    other = connection.execute(
-        "SELECT name FROM sqlite_schema WHERE type NOT IN ('table', 'index')"
-    ).fetchone()
-    if other is not None:
-        # A view or a trigger would run SQL of its maker within each transaction.
-        raise LakeError(f"{name}: has {other[0]!r}, which is no table: batonics did not write it")
+    for name_found, sql in connection.execute("SELECT name, sql FROM sqlite_schema"):
+        # A view, a trigger or a computed column would run SQL of its maker in each transaction.
+        if sql is not None and sql not in _SCHEMA:
+            raise LakeError(f"{name}: has another {name_found!r}: batonics did not write it")
 
 
 def check_catalog(connection: sqlite3.Connection) -> None:

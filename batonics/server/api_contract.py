@@ -14,9 +14,20 @@ from typing import Any
 from aiohttp import web
 from pydantic import TypeAdapter
 
+from batonics.server.query_params import ProblemError
+
 COMPONENTS = "#/components/schemas/"
 """Where the document has the types that others refer to."""
 _TIME = "ISO 8601, UTC where it has no offset, or nanoseconds since the epoch"
+_DATE = (
+    "(197[1-9]|19[89][0-9]|2[01][0-9]{2})-"
+    "((0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])|(0[13-9]|1[0-2])-(29|30)|(0[13578]|1[02])-31)"
+)
+_CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,9})?)?"
+_OFFSET = "(Z|[+-](0[0-9]|1[0-3]):[0-5][0-9])"
+_TIME_FORM = rf"{_DATE}(T{_CLOCK}{_OFFSET}?)?|[1-9][0-9]{{0,17}}"
+RECORD_PREFIX = "record:"
+_RECORD_FORM = f"{RECORD_PREFIX}(0|[1-9][0-9]{{0,17}})"
 
 
 @dataclass(frozen=True)
@@ -27,11 +38,13 @@ class Parameter:
         name: its name; one in the path is `{name}` there.
         text: what it means.
         schema: its JSON Schema.
+        is_required: whether a request without it is refused; those in the path are there always.
     """
 
     name: str
     text: str
     schema: Mapping[str, Any]
+    is_required: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,20 +65,36 @@ class Endpoint:
     document: Any
     parameters: Sequence[Parameter] = ()
 
+    def check_required(self, params: Mapping[str, str]) -> None:
+        """Refuse a request that lacks a parameter, or has an empty one."""
+        for one in self.parameters:
+            if one.is_required and one.name not in params:
+                raise ProblemError(400, "Missing parameter", f"give {one.name}: {one.text}")
+            if params.get(one.name) == "":
+                raise ProblemError(400, "Empty parameter", f"{one.name} is empty: {one.text}")
+
     @property
     def query_names(self) -> list[str]:
         """The names of the parameters that are not in the path."""
         return [one.name for one in self.parameters if f"{{{one.name}}}" not in self.path]
 
 
-def text_parameter(name: str, text: str) -> Parameter:
+def text_parameter(name: str, text: str, *, is_required: bool = False) -> Parameter:
     """A parameter of any text."""
-    return Parameter(name, text, {"type": "string", "minLength": 1})
+    return Parameter(name, text, {"type": "string", "minLength": 1}, is_required)
 
 
 def time_parameter(name: str, text: str) -> Parameter:
     """A parameter that is a time."""
-    return Parameter(name, f"{text}: {_TIME}", {"type": "string", "minLength": 1})
+    return Parameter(name, f"{text}: {_TIME}", {"type": "string", "pattern": f"^({_TIME_FORM})$"})
+
+
+def moment_parameter(name: str, text: str) -> Parameter:
+    """A parameter that is a time, or a record."""
+    form = {"type": "string", "pattern": f"^({_TIME_FORM}|{_RECORD_FORM})$"}
+    return Parameter(
+        name, f"{text}: {_TIME}; or {RECORD_PREFIX}NUMBER, the moment after that record", form
+    )
 
 
 def number_parameter(name: str, text: str, minimum: int, maximum: int) -> Parameter:
@@ -139,7 +168,7 @@ def _parameter(endpoint: Endpoint, parameter: Parameter) -> dict[str, Any]:
     return {
         "name": parameter.name,
         "in": "path" if in_path else "query",
-        "required": in_path,
+        "required": in_path or parameter.is_required,
         "description": parameter.text,
         "schema": dict(parameter.schema),
     }

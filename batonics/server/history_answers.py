@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from batonics.history.book_history import FileHistory, HistoricBooks
+from batonics.history.book_history import END, FileHistory, HistoricBooks, Moment
 from batonics.model.answers import AsOf
 from batonics.model.errors import UsageError
 from batonics.model.mbo import UNDEF_TIMESTAMP, MboBatch, record_keys
@@ -48,7 +48,7 @@ class HistoryAnswers:
 
     def __init__(self, history: FileHistory) -> None:
         self._history = history
-        self._end = history.at(None)
+        self._end = history.at()
         keys = self._end.engine.keys()
         self._keys = [publisher_id << 32 | instrument_id for publisher_id, instrument_id in keys]
         self.record_count = history.records.count
@@ -57,15 +57,15 @@ class HistoryAnswers:
         self,
         name: str,
         publisher: int | None,
-        at_ns: int | None,
+        moment: Moment,
         *,
         depth: int | None,
         has_queues: bool,
     ) -> dict[str, Any]:
         """A book as `batonics reconstruct` writes it, with the head of its document."""
-        as_of = self._as_of(at_ns)
-        key = self.find_key(name, publisher, at_ns)
-        books = self._books_at(at_ns, key)
+        as_of = self._as_of(moment)
+        key = self.find_key(name, publisher, as_of.time_ns)
+        books = self._books_at(moment, key)
         book = _book_number(books, key)
         if book is None:
             detail = f"no event of {name[:100]!r} has ended by {format_time(as_of.time_ns or 0)}"
@@ -113,20 +113,20 @@ class HistoryAnswers:
             )
         return page
 
-    def orders(self, order_id: int, at_ns: int | None) -> OrdersDocument:
+    def orders(self, order_id: int, moment: Moment) -> OrdersDocument:
         """The orders of an id: one for each book that has it, for ids repeat across books."""
-        as_of = self._as_of(at_ns)
-        numbers, records = self._history.find_order(order_id, at_ns)
+        as_of = self._as_of(moment)
+        numbers, records = self._history.find_order(order_id, moment)
         keys, lives = record_keys(records), []
         for key in np.unique(keys).tolist():
             mine = np.flatnonzero(keys == key)
             shown = mine[:ORDER_RECORDS_MAX].tolist()
             rows = [self._record(int(numbers[row]), records, row) for row in shown]
-            lives.append(_order_life(self._books_at(at_ns, key), key, rows, len(mine)))
+            lives.append(_order_life(self._books_at(moment, key), key, rows, len(mine)))
         if not lives:
             raise ProblemError(404, "No such order", "no record up to the time has this order id")
         return {
-            "at": None if at_ns is None else format_time(at_ns),
+            "at": None if as_of.at_ns is None else format_time(as_of.at_ns),
             "data": data_document(as_of.data),
             "warnings": [str(warning) for warning in as_of.warnings()],
             "orders": lives,
@@ -161,10 +161,27 @@ class HistoryAnswers:
             rows.append(row)
         return {"records": rows, "next": str(stop) if stop < last else None}
 
-    def next_record(self, key: int, from_ns: int, matches: Matches) -> RecordRow | None:
-        """The first record of a book that matches and is later than a time; None: there is none."""
-        records = self._history.records
-        return next(self._matching(key, records.count_until(from_ns), records.count, matches), None)
+    def next_record(self, key: int, moment: Moment, matches: Matches) -> RecordRow | None:
+        """The first record of a book that matches and comes after a moment; None: there is none."""
+        records, first = self._history.records, self._history.count_until(moment)
+        return next(self._matching(key, first, records.count, matches), None)
+
+    def previous_record(self, key: int, moment: Moment, matches: Matches) -> RecordRow | None:
+        """The last record of a book that matches and comes before a moment; None: there is none.
+
+        It comes before the record of the moment, or before all records that are due at its time.
+        """
+        last = self._history.count_until(moment)
+        if moment.record is not None:
+            last = moment.record
+        elif moment.at_ns is not None:
+            last = self._history.records.count_until(moment.at_ns - 1)
+        for batch, numbers in self._history.records.read_back(last, key):
+            found = np.flatnonzero(matches(batch))
+            if len(found):
+                row = int(found[-1])
+                return self._record(int(numbers[row]), batch, row)
+        return None
 
     def find_key(self, name: str, publisher: int | None, at_ns: int | None = None) -> int:
         """The key of the one book that has a name at a time, by default at the end (rule 2)."""
@@ -197,15 +214,17 @@ class HistoryAnswers:
 
     # ------------------------------------------------------------------ parts of answers
 
-    def _books_at(self, at_ns: int | None, key: int) -> HistoricBooks:
-        """Books of a time, of which the one with a key is asked for."""
-        return self._end if at_ns is None else self._history.at(at_ns, key)
+    def _books_at(self, moment: Moment, key: int) -> HistoricBooks:
+        """Books at a moment, of which the one with a key is asked for."""
+        return self._end if moment == END else self._history.at(moment, key)
 
-    def _as_of(self, at_ns: int | None) -> AsOf:
-        """A time and the times of the records up to it; ProblemError if it is before them."""
+    def _as_of(self, moment: Moment) -> AsOf:
+        """A moment and the times of the records up to it; ProblemError if there are no records."""
         try:
-            return self._history.as_of(at_ns)
+            return self._history.as_of(moment)
         except UsageError as error:
+            if moment.record is not None:
+                raise ProblemError(404, "No such record", str(error)) from None
             raise ProblemError(410, "Before the data", str(error)) from None
 
     def _matching(self, key: int, first: int, last: int, matches: Matches) -> Iterator[RecordRow]:

@@ -9,16 +9,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
 from aiohttp import web
 from numpy.typing import NDArray
 
+from batonics.history.book_history import Moment
 from batonics.model.mbo import ACTION_TRADE, F_LAST, MboBatch
 from batonics.server.api_contract import (
     Endpoint,
+    Parameter,
     choice_parameter,
+    moment_parameter,
     number_parameter,
     text_parameter,
     time_parameter,
@@ -37,11 +41,12 @@ from batonics.server.history_params import (
     parse_choice,
     parse_cursor,
     parse_limit,
+    parse_moment,
     parse_order_id,
     parse_publisher,
     parse_time_param,
 )
-from batonics.server.query_params import PAGE_ROWS, ProblemError, parse_depth
+from batonics.server.query_params import PAGE_ROWS, QUERY_DEPTH_MAX, ProblemError, parse_depth
 from batonics.server.service import WebService
 
 TAnswer = TypeVar("TAnswer")
@@ -71,17 +76,28 @@ _SYMBOL = text_parameter("symbol", "The symbol of the book at the time, or its i
 _PUBLISHER = number_parameter(
     "publisher", "The publisher id of the book, where several have the symbol", 0, 2**16 - 1
 )
-_AT = time_parameter("at", "The time by ts_recv; by default the end of the data")
+_BOOK = replace(_SYMBOL, is_required=True)
+_DEPTH = {"type": "integer", "minimum": 1, "maximum": QUERY_DEPTH_MAX}
+_AT = moment_parameter("at", "The time by ts_recv; by default the end of the data")
 _PAGE = (
     number_parameter("limit", "The most rows of the page", 1, PAGE_ROWS),
-    text_parameter("cursor", "`next` of the page before"),
+    Parameter(
+        "cursor", "`next` of the page before", {"type": "string", "pattern": "^[0-9]{1,18}$"}
+    ),
 )
 _RECORDS = (
-    _SYMBOL,
+    _BOOK,
     _PUBLISHER,
     time_parameter("from", "From this time on, by ts_recv"),
     time_parameter("to", "Before this time"),
     *_PAGE,
+)
+
+_STEP = (
+    _BOOK,
+    _PUBLISHER,
+    choice_parameter("kind", "What is searched for", tuple(_KINDS)),
+    moment_parameter("from", "The time by ts_recv; by default the end of the data"),
 )
 
 
@@ -121,7 +137,11 @@ class HistoryApi:
                     _PUBLISHER,
                     _AT,
                     choice_parameter("level", "l2: levels; l3: levels and their queues", _LEVELS),
-                    text_parameter("depth", "Levels of each side: a number, or all (default)"),
+                    Parameter(
+                        "depth",
+                        "Levels of each side: a number, or all (default)",
+                        {"anyOf": [_DEPTH, {"const": "all"}]},
+                    ),
                 ),
             ),
             Endpoint(
@@ -135,15 +155,17 @@ class HistoryApi:
             Endpoint("/v1/records", "Records of a book", self._records, RecordsPage, _RECORDS),
             Endpoint(
                 "/v1/next",
-                "The first trade, or end of an event, of a book later than a time",
+                "The first trade, or end of an event, of a book after a moment",
                 self._next,
                 RecordRow,
-                (
-                    _SYMBOL,
-                    _PUBLISHER,
-                    choice_parameter("kind", "What is searched for", tuple(_KINDS)),
-                    time_parameter("from", "The time by ts_recv"),
-                ),
+                _STEP,
+            ),
+            Endpoint(
+                "/v1/previous",
+                "The last trade, or end of an event, of a book before a moment",
+                self._previous,
+                RecordRow,
+                _STEP,
             ),
         ]
 
@@ -155,17 +177,17 @@ class HistoryApi:
 
     async def _book(self, request: web.Request, params: Params) -> dict[str, Any]:
         name, publisher = params["symbol"], parse_publisher(params)
-        at_ns, depth = parse_time_param(params, "at"), parse_depth(params.get("depth", "all"), 0)
+        moment, depth = parse_moment(params, "at"), parse_depth(params.get("depth", "all"), 0)
         has_queues = parse_choice(params, "level", _LEVELS, "l2") == "l3"
 
         def answer() -> dict[str, Any]:
-            return self._answers.book(name, publisher, at_ns, depth=depth, has_queues=has_queues)
+            return self._answers.book(name, publisher, moment, depth=depth, has_queues=has_queues)
 
         return await self._run(request, FOLD_UNITS, answer)
 
     async def _orders(self, request: web.Request, params: Params) -> OrdersDocument:
-        order_id, at_ns = parse_order_id(params), parse_time_param(params, "at")
-        return await self._run(request, FOLD_UNITS, lambda: self._answers.orders(order_id, at_ns))
+        order_id, moment = parse_order_id(params), parse_moment(params, "at")
+        return await self._run(request, FOLD_UNITS, lambda: self._answers.orders(order_id, moment))
 
     async def _trades(self, request: web.Request, params: Params) -> RecordsPage:
         return await self._page(request, params, _is_trade)
@@ -174,7 +196,7 @@ class HistoryApi:
         return await self._page(request, params, _is_any)
 
     async def _page(self, request: web.Request, params: Params, matches: Matches) -> RecordsPage:
-        name, publisher = _required_symbol(params), parse_publisher(params)
+        name, publisher = params["symbol"], parse_publisher(params)
         span = parse_time_param(params, "from"), parse_time_param(params, "to")
         page = parse_cursor(params), parse_limit(params)
 
@@ -185,15 +207,25 @@ class HistoryApi:
         return await self._run(request, SCAN_UNITS, answer)
 
     async def _next(self, request: web.Request, params: Params) -> RecordRow:
-        name, publisher = _required_symbol(params), parse_publisher(params)
+        return await self._step(request, params, self._answers.next_record)
+
+    async def _previous(self, request: web.Request, params: Params) -> RecordRow:
+        return await self._step(request, params, self._answers.previous_record)
+
+    async def _step(
+        self,
+        request: web.Request,
+        params: Params,
+        search: Callable[[int, Moment, Matches], RecordRow | None],
+    ) -> RecordRow:
+        name, publisher = params["symbol"], parse_publisher(params)
         kind = parse_choice(params, "kind", tuple(_KINDS), "trade")
-        from_ns = parse_time_param(params, "from")
+        moment = parse_moment(params, "from")
 
         def answer() -> RecordRow:
-            key = self._answers.find_key(name, publisher)
-            found = self._answers.next_record(key, from_ns or 0, _KINDS[kind])
+            found = search(self._answers.find_key(name, publisher), moment, _KINDS[kind])
             if found is None:
-                raise ProblemError(404, "None", f"no {kind} of this book is later than the time")
+                raise ProblemError(404, "None", f"no {kind} of this book is on that side of it")
             return found
 
         return await self._run(request, SCAN_UNITS, answer)
@@ -203,9 +235,3 @@ class HistoryApi:
     ) -> TAnswer:
         charge(self._service, request, units)
         return await asyncio.get_running_loop().run_in_executor(self._workers, answer)
-
-
-def _required_symbol(params: Params) -> str:
-    if "symbol" not in params:
-        raise ProblemError(400, "Which book?", "give symbol")
-    return params["symbol"]

@@ -5,8 +5,10 @@ The rule here: a parameter that means nothing is a `ProblemError` with what is e
 
 from __future__ import annotations
 
+from batonics.history.book_history import Moment
 from batonics.model.errors import UsageError
 from batonics.model.times import parse_time
+from batonics.server.api_contract import RECORD_PREFIX
 from batonics.server.query_params import PAGE_ROWS, ProblemError, parse_uint
 
 Params = dict[str, str]
@@ -63,3 +65,14 @@ def parse_order_id(params: Params) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 20 and int(text) < 2**64):
         raise ProblemError(400, "Not a number", "an order id is a number below 2^64")
     return int(text)
+
+
+def parse_moment(params: Params, name: str) -> Moment:
+    """A moment: a time, or after the record of `record:NUMBER`; the end if it is absent."""
+    text = params.get(name, "")
+    if not text.startswith(RECORD_PREFIX):
+        return Moment(parse_time_param(params, name))
+    number = text.removeprefix(RECORD_PREFIX)
+    if not (number.isascii() and number.isdigit() and len(number) <= 18):
+        raise ProblemError(400, "Not a record", f"{name}: expected {RECORD_PREFIX}NUMBER")
+    return Moment(record=int(number))

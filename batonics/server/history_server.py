@@ -28,6 +28,8 @@ from batonics.sinks import logs
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
+COMPRESSED_BYTES_MIN = 4_096
+"""Size of an answer from which on it is compressed."""
 TITLE = "batonics: the books of files at any moment"
 
 
@@ -117,7 +119,11 @@ def _bind(endpoint: Endpoint) -> Handler:
     async def answer(request: web.Request) -> web.StreamResponse:
         params = parse_query(request.query.items(), names)
         params.update(request.match_info)
-        return json_response(await endpoint.handler(request, params))
+        endpoint.check_required(params)
+        response = json_response(await endpoint.handler(request, params))
+        if (response.content_length or 0) >= COMPRESSED_BYTES_MIN:
+            response.enable_compression()  # as the client accepts it
+        return response
 
     return answer
 

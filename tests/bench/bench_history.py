@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from batonics.frames.scan.trading_statuses import TradingStatuses
-from batonics.history.book_history import FileHistory, HistoryFacts
+from batonics.history.book_history import FileHistory, HistoryFacts, Moment
 from batonics.model.book_changes import BookChanges
 from batonics.model.mbo import MboBatch, concat_batches, split_batches
 from batonics.model.symbols import SymbolMap
@@ -53,12 +53,12 @@ def bench(name: str, records: MboBatch) -> None:
         written = sum(file.stat().st_size for file in Path(directory).iterdir())
         figure("bytes for each record", f"{written / len(records.action):.0f}", note="ceiling 150")
         first, last = history.records.first_ns or 0, history.records.last_ns or 0
-        books = history.at(None).engine.keys()
+        books = history.at().engine.keys()
         keys = [publisher << 32 | instrument for publisher, instrument in books]
         seconds = []
         for at_ns in np.random.default_rng(1).integers(first, last, MOMENTS).tolist():
             started = time.perf_counter()
-            history.at(at_ns, keys[at_ns % len(keys)])
+            history.at(Moment(at_ns), keys[at_ns % len(keys)])
             seconds.append(time.perf_counter() - started)
         p50, p99 = np.percentile(seconds, [50, 99]) * 1e3
         figure("a book at a moment, p50", f"{p50:.1f} ms")

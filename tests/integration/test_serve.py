@@ -6,15 +6,13 @@ the OpenAPI document that the server gives.
 
 from __future__ import annotations
 
+import gzip
 import json
 import signal
-import subprocess
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.error import HTTPError
+from typing import Any
 from urllib.parse import quote
 
 import jsonschema
@@ -26,42 +24,10 @@ from batonics.jobs.reconstruct import Reconstruction, ReconstructRequest
 from batonics.model.mbo import ACTION_TRADE, record_keys
 from batonics.sinks.book_json import book_documents
 from batonics.sources.stream import MboStream
-from tests.support.command import SAMPLE, SCRIPT, environment, run_command
+from tests.support.command import SAMPLE, environment, run_command
+from tests.support.serve import Reply, Server, serving
 
 HALFWAY = "2026-01-05T14:30:40.000000000Z"
-
-
-class Reply(NamedTuple):
-    status: int
-    kind: str
-    document: Any
-
-
-class Server(NamedTuple):
-    address: str
-    process: subprocess.Popen[bytes]
-
-    def get(self, path: str) -> Reply:
-        try:
-            with urllib.request.urlopen(f"http://{self.address}{path}", timeout=30) as answer:
-                return Reply(answer.status, answer.headers.get_content_type(), json.load(answer))
-        except HTTPError as error:
-            return Reply(error.code, error.headers.get_content_type(), json.load(error))
-
-
-@contextmanager
-def serving(*arguments: str | Path, **changes: str) -> Iterator[Server]:
-    command = [*SCRIPT, "serve", *map(str, arguments), "--http", "127.0.0.1:0", "--log-json"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment(**changes))
-    assert process.stderr is not None
-    try:
-        lines = (orjson.loads(line) for line in process.stderr)
-        started = next(line for line in lines if line["event"] == "server_started")
-        yield Server(started["http"], process)
-    finally:
-        process.kill()
-        process.wait()
-        process.stderr.close()
 
 
 @pytest.fixture(scope="module")
@@ -141,14 +107,34 @@ def test_a_span_of_records_has_its_beginning_and_not_its_end(server: Server) -> 
     assert page == {"records": [row for row in rows if row["ts_recv"] < last], "next": None}
 
 
-def test_the_next_trade_is_the_first_behind_a_time(
-    server: Server, contract: dict[str, Any]
-) -> None:
+def test_the_next_and_the_previous_trade(server: Server, contract: dict[str, Any]) -> None:
     trades = server.get("/v1/trades?symbol=SIM0&limit=3").document["records"]
-    reply = server.get(f"/v1/next?symbol=SIM0&from={trades[1]['ts_recv']}")
-    check_contract(contract, "/v1/next", reply)
-    assert reply.document == trades[2]
-    assert server.get("/v1/next?symbol=SIM0&from=2026-01-06").status == 404
+    for path, moment, expected in (
+        ("next", f"from={trades[1]['ts_recv']}", trades[2]),
+        ("next", f"from=record:{trades[1]['record']}", trades[2]),
+        ("previous", f"from={trades[1]['ts_recv']}", trades[0]),
+        ("previous", f"from=record:{trades[1]['record']}", trades[0]),
+    ):
+        reply = server.get(f"/v1/{path}?symbol=SIM0&{moment}")
+        check_contract(contract, f"/v1/{path}", reply)
+        assert reply.document == expected
+    last = server.get("/v1/previous?symbol=SIM0").document
+    assert server.get(f"/v1/next?symbol=SIM0&from=record:{last['record']}").status == 404
+    assert server.get("/v1/next?symbol=SIM0").status == 404
+    assert server.get(f"/v1/previous?symbol=SIM0&from=record:{trades[0]['record']}").status == 404
+
+
+def test_stepping_by_event_shows_each_state_of_the_book(server: Server) -> None:
+    """From event to event the book changes as its records say, though times are equal."""
+    start = server.get(f"/v1/next?symbol=SIM0&kind=event&from={HALFWAY}").document
+    record, events = start["record"], []
+    for _ in range(5):
+        book = server.get(f"/v1/books/SIM0?at=record:{record}&depth=1").document
+        events.append(book["events"])
+        record = server.get(f"/v1/next?symbol=SIM0&kind=event&from=record:{record}").document[
+            "record"
+        ]
+    assert events == list(range(events[0], events[0] + 5))
 
 
 def test_an_order_has_its_records_and_its_place(server: Server, contract: dict[str, Any]) -> None:
@@ -184,11 +170,14 @@ def test_an_order_that_has_gone_is_not_live(server: Server) -> None:
         ("/v1/books/SIM0?levle=l2", 400, "expected publisher, at, level, depth"),
         ("/v1/books/SIM0?publisher=70000", 400, "below 2^16"),
         ("/v1/books/SIM0?publisher=9", 404, "no book has the symbol"),
+        ("/v1/books/SIM0?at=record:100000", 404, "there are 100000 records"),
+        ("/v1/books/SIM0?at=record:x", 400, "expected record:NUMBER"),
         ("/v1/orders/12a", 400, "a number below 2^64"),
         ("/v1/orders/1", 404, "no record up to the time"),
         ("/v1/symbols?limit=0", 400, "limit must be 1 to"),
         ("/v1/symbols?cursor=x", 400, "cursor must be"),
         ("/v1/trades", 400, "give symbol"),
+        ("/v1/trades?symbol=", 400, "symbol is empty"),
         ("/v1/next?symbol=SIM0&kind=nothing", 400, "kind must be"),
         (f"/v1/books/{quote('a/b')}", 404, ""),
         ("/v2", 404, "GET / lists them"),
@@ -222,6 +211,14 @@ def test_a_symbol_of_several_publishers_needs_one(test_data: Path) -> None:
 def test_the_root_lists_every_path(server: Server, contract: dict[str, Any]) -> None:
     listed = server.get("/").document["endpoints"]
     assert set(contract["paths"]) | {"/openapi.json"} == set(listed)
+
+
+def test_a_long_answer_is_compressed_for_who_accepts_it(server: Server) -> None:
+    url = f"http://{server.address}/v1/books/SIM0"
+    request = urllib.request.Request(url, headers={"Accept-Encoding": "gzip"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        assert answer.headers["Content-Encoding"] == "gzip"
+        assert json.loads(gzip.decompress(answer.read())) == server.get("/v1/books/SIM0").document
 
 
 def test_after_the_data_a_book_says_so(server: Server) -> None:

@@ -57,6 +57,7 @@ from batonics.frames.scan.trading_statuses import TradingStatuses
 from batonics.model.answers import AnswerWarning, DataSpan, book_warnings
 from batonics.model.arguments import check_arguments
 from batonics.model.book_changes import TradingStatus
+from batonics.model.day_conditions import days_between
 from batonics.model.errors import UsageError
 from batonics.model.mbo import (
     DayStart,
@@ -169,7 +170,10 @@ def simulate_fill(  # noqa: PLR0913 - an order and its book
         raise UsageError(
             f"no event of the book is complete at {format_time(at_ns)}; {stream.data.describe()}"
         )
-    return simulation.finish(stream.data)
+    result = simulation.finish(stream.data)
+    if days_between(facts.doubtful_days, result.data.from_ns, result.data.until_ns):
+        result = replace(result, warnings=(*result.warnings, AnswerWarning.DEGRADED))
+    return result
 
 
 class _Entry(NamedTuple):

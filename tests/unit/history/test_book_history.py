@@ -11,7 +11,7 @@ import pytest
 from batonics.book.engine import BookEngine
 from batonics.frames.scan.trading_statuses import TradingStatuses
 from batonics.history import book_history, record_file
-from batonics.history.book_history import FileHistory, HistoryFacts
+from batonics.history.book_history import FileHistory, HistoryFacts, Moment
 from batonics.history.record_file import RecordFile
 from batonics.jobs.reconstruct import Reconstruction, ReconstructRequest
 from batonics.model.answers import AsOf
@@ -59,14 +59,14 @@ def check_moments(paths: list[Path], directory: Path, moments: int) -> None:
     assert last is not None
     times = np.random.default_rng(7).integers(first, last, moments).tolist()
     for at_ns in [first, *times, last - 1, last, last + 10**9, None]:
-        books = history.at(at_ns)
+        books = history.at(Moment(at_ns))
         run = Reconstruction(ReconstructRequest(paths=tuple(map(str, paths)), at_ns=at_ns))
         run.run()
         expected = shown(run.engine, run.as_of, run.symbols)
         assert shown(books.engine, books.as_of, history.symbols) == expected, at_ns
         # Asked for alone, a book is the same.
         key = run.engine.keys()[0]
-        alone = history.at(at_ns, key[0] << 32 | key[1])
+        alone = history.at(Moment(at_ns), key[0] << 32 | key[1])
         documents = [
             list(book_documents(engine, history.symbols, orders=True, only={key}, as_of=run.as_of))
             for engine in (alone.engine, run.engine)
@@ -87,10 +87,26 @@ def test_books_of_two_days_at_any_moment(test_data: Path, tmp_path: Path) -> Non
     check_moments(days, tmp_path / "history", 4)
 
 
+def test_a_record_is_a_moment_too(tmp_path: Path) -> None:
+    """After the last record of a time, the books are those of the time."""
+    history = build([SAMPLE], tmp_path / "history")
+    for record in np.random.default_rng(3).integers(0, history.records.count, 5).tolist():
+        at_ns = history.records.due_ns(record)
+        last = history.records.count_until(at_ns) - 1
+        by_record, by_time = history.at(Moment(record=last)), history.at(Moment(at_ns))
+        symbols = history.symbols
+        assert by_record.records == by_time.records == last + 1
+        assert shown(by_record.engine, by_record.as_of, symbols) == shown(
+            by_time.engine, by_time.as_of, symbols
+        )
+    with pytest.raises(UsageError, match="there are 100000 records"):
+        history.at(Moment(record=100_000))
+
+
 def test_a_moment_before_the_data_is_refused(tmp_path: Path) -> None:
     history = build([SAMPLE], tmp_path / "history")
     with pytest.raises(UsageError, match="before the first record"):
-        history.at(1)
+        history.at(Moment(1))
 
 
 def test_a_directory_that_cannot_be_written_is_one_error(tmp_path: Path) -> None:
