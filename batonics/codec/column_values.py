@@ -40,6 +40,7 @@ FLOAT_INTEGER_MAX = 2**53
 LOSSY_ADVICE = "--lossy (in Python lossy=True) takes it as it is"
 """What to do about a value that is refused because something of it is lost."""
 
+NO_NANOSECONDS = "times as text have no digits of nanoseconds"
 _DECIMALS = 9
 _FALSE, _TRUE = pa.scalar(value=False), pa.scalar(value=True)
 _ZONE = re.compile(r"(?:Z|[+-]\d\d:?\d\d)$")
@@ -239,7 +240,7 @@ def check_text_times(notes: ColumnNotes) -> None:
         InputError: losses are refused.
     """
     if notes.text_times and not notes.has_nanoseconds:
-        notes.take_loss(None, "times as text have no digits of nanoseconds", notes.text_times)
+        notes.take_loss(None, NO_NANOSECONDS, notes.text_times)
         notes.text_times = 0
 
 

@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 
 from batonics.codec.column_values import BadValueError, show_value
 from batonics.codec.framing import SEPARATORS
-from batonics.codec.mbo_columns import HEADER, NAME_COLUMN, MboColumns, TableNotes
+from batonics.codec.mbo_columns import HEADER, NAME_COLUMN, MboColumns
 from batonics.codec.messages import OtherRecord
 from batonics.model.errors import BatonicsError, DamagedInputError, InputError
 from batonics.model.mbo import MBO_COLUMN_DTYPES, MboBatch, slice_batch
+from batonics.model.record_columns import TableNotes
 from batonics.model.symbols import MappingInterval
 
 _LINE_BYTES_MAX = 1 << 20
