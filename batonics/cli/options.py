@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from batonics.lake.part_search import RowFilter
     from batonics.model.prices import PriceUnit
 
-_FILES_HELP = "DBN files (plain, zstd, fragments) or NDJSON files"
+_FILES_HELP = "Files of DBN, CSV, JSON, Parquet, Arrow or NDJSON (docs/formats.md)"
 FilesArgument = Annotated[
     list[str], typer.Argument(help=f"{_FILES_HELP}; - is standard input.", metavar="FILES...")
 ]
