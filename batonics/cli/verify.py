@@ -16,6 +16,7 @@ from batonics.cli.options import (
     SalvageOption,
     SkipBadOption,
     SymbolsOption,
+    VerifyManifestOption,
     refuse_input_as_output,
     split_names,
 )
@@ -58,6 +59,7 @@ def command(
     salvage: SalvageOption = False,
     in_this_order: InThisOrderOption = False,
     lossy: LossyOption = False,
+    verify_manifest: VerifyManifestOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Check books against invariants and a second derivation.
@@ -73,19 +75,20 @@ def command(
     from batonics.model.errors import UsageError
     from batonics.sinks.atomic import STDOUT
     from batonics.sources.input_options import InputOptions
+    from batonics.sources.inputs import find_inputs
 
     if json and out not in (None, STDOUT):
         raise UsageError("--json writes to standard output: give it or --out, not both")
     target = STDOUT if json else out
     request = VerifyRequest(
-        paths=tuple(files),
+        paths=find_inputs(files, verify_manifest=verify_manifest),
         every=WindowLength.parse(every),
         symbols=split_names(symbols),
         options=InputOptions(skip_bad, salvage, in_this_order, lossy),
         against=against,
         against_schema=schema,
     )
-    refuse_input_as_output([*files, *([against] if against is not None else [])], target)
+    refuse_input_as_output([*request.paths, *([against] if against is not None else [])], target)
     bars = partial(read_progress, quiet=quiet)
     report, seconds = verify_files(request, out=target, progress_bars=bars)
     if not quiet and target != STDOUT:

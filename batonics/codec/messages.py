@@ -43,6 +43,10 @@ SYSTEM_END_OF_INTERVAL = 4
 ERROR_SYMBOL = 4
 ERROR_SUBSCRIPTION = 5
 ERROR_INTERNAL = 6
+ERROR_SKIPPED_RECORDS = 7
+GOES_ON_AFTER = (ERROR_SYMBOL, ERROR_SKIPPED_RECORDS)
+"""Errors that end no session: a symbol that does not resolve, and records that were skipped because
+the client reads too slowly. The vendor's gateway sends them so since April 2026."""
 
 _SYMBOL_BYTES = 71
 _ERROR_BYTES, _SYSTEM_BYTES = 302, 303
@@ -127,8 +131,18 @@ _MATCH_ALGORITHM = {1: 342, 2: 375, 3: 488}
 """By version, offset and width of a definition's raw_symbol, and the offsets of two letters."""
 
 
-Content = MappingInterval | Definition | BookChange
-"""What a record that is not MBO says about instruments and books."""
+class GatewayMessage(NamedTuple):
+    """A message of the gateway: an error, or a system message such as a heartbeat (code 0).
+
+    `code` is None in version 1, which has no codes.
+    """
+
+    code: int | None
+    text: str
+
+
+Content = MappingInterval | Definition | BookChange | GatewayMessage
+"""What a record that is not MBO says about instruments, books and the session."""
 
 
 class OtherRecord(NamedTuple):
@@ -149,16 +163,6 @@ class OtherRecord(NamedTuple):
     rows_before: int
     data: bytes
     content: Content | None = None
-
-
-class GatewayMessage(NamedTuple):
-    """A message of the gateway: an error, or a system message such as a heartbeat (code 0).
-
-    `code` is None in version 1, which has no codes.
-    """
-
-    code: int | None
-    text: str
 
 
 def rtype_name(rtype: int) -> str:

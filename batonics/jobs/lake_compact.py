@@ -66,6 +66,7 @@ def compact_lake(lake: str | Path) -> CompactResult:
         LakeError: there is no lake, or a part is damaged. OutputError: it cannot be written to.
     """
     store, verifier = open_store(lake), Verifier()
+    store.catalog.check()
     made: dict[str, int] = {}
     """How many parts each part was made of."""
     while runs := store.catalog.read(_find_mergeable):

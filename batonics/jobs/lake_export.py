@@ -24,8 +24,9 @@ import polars as pl
 from batonics.frames.scan.mbo_scan import SYMBOL
 from batonics.frames.schemas.schema import Schema
 from batonics.frames.schemas.table import find_schema
-from batonics.lake import catalog, part_search
+from batonics.lake import part_search
 from batonics.lake.catalog import CATALOG_FILE
+from batonics.lake.catalog_tree import read_schemas
 from batonics.lake.lake import Lake
 from batonics.lake.part import Part
 from batonics.lake.part_paths import symbol_directory
@@ -138,7 +139,7 @@ class LakeExport:
         self._parts = self._lake.store.catalog.read(
             lambda connection: {
                 schema: part_search.find_parts(schema, row_filter)(connection)
-                for schema in request.schemas or catalog.loaded_schemas(connection)
+                for schema in request.schemas or read_schemas(connection)
             }
         )
         if not self._parts:

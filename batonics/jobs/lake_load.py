@@ -8,7 +8,6 @@ that has changed is loaded again. So a command can be repeated, whatever became 
 from __future__ import annotations
 
 import hashlib
-import os
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +16,6 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from os import PathLike
-from pathlib import Path
 from threading import Event
 from typing import NamedTuple
 
@@ -39,7 +37,6 @@ from batonics.jobs.symbol_selection import SymbolSelection
 from batonics.lake import catalog
 from batonics.lake.catalog import LoadedSource, SchemaLoad, SourceRecord
 from batonics.lake.commits import commit_load
-from batonics.lake.digest import file_digest, file_stat
 from batonics.lake.lake import Lake
 from batonics.lake.overlap import check_overlap
 from batonics.lake.parts import PartsWriter
@@ -53,10 +50,17 @@ from batonics.settings.table import LakeSettings
 from batonics.sinks.atomic import add_output
 from batonics.sinks.background_write import write_in_background
 from batonics.sinks.tables import FRAMES_QUEUED_MAX
-from batonics.sources.chunks import STDIN
 from batonics.sources.file_order import order_paths
+from batonics.sources.input_files import (
+    STDIN,
+    absolute_name,
+    input_digest,
+    input_size,
+    input_version,
+    is_read_once,
+)
 from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
-from batonics.sources.inputs import Paths, path_list
+from batonics.sources.inputs import Paths, find_inputs
 from batonics.sources.statuses import read_statuses
 from batonics.sources.stream import MboStream
 
@@ -96,8 +100,10 @@ class LoadRequest:
     sessions: SessionCalendar | None = None
 
     def __post_init__(self) -> None:
-        if STDIN in self.paths:
-            raise UsageError("standard input has no name to be loaded under; write it to a file")
+        for path in self.paths:
+            if is_read_once(path):
+                what = "standard input" if path == STDIN else f"{path}: a pipe"
+                raise UsageError(f"{what} has no name to be loaded under; write it to a file")
         find_schemas(self.schemas, "load")
 
     @property
@@ -118,13 +124,15 @@ def load_lake(  # noqa: PLR0913 - settings, by keyword
     salvage: bool = False,
     in_this_order: bool = False,
     lossy: bool = False,
+    verify_manifest: bool = False,
     statuses: Paths = (),
     session: str | None = None,
 ) -> Lake:
     """Load MBO files into a lake, as `batonics lake load` does; return the lake.
 
     Args:
-        paths: one file or several. Rows that the lake has stay; those of a file that has changed
+        paths: one file or several, or directories, patterns, batch downloads, zip archives and
+            URLs of them. Rows that the lake has stay; those of a file that has changed
             are replaced.
         lake: its directory, or `s3://BUCKET/PREFIX`; made if it does not exist.
         schemas: schemas to derive: the vendor's, mbp-N, depth-INTERVAL, orders, bbo, deltas.
@@ -139,6 +147,7 @@ def load_lake(  # noqa: PLR0913 - settings, by keyword
             or what the lake has.
         lossy: take tables of which something was lost when they were written, such as times in
             microseconds; a LossWarning says what.
+        verify_manifest: compare every file with its SHA-256 in the manifest of its batch download.
         statuses: files of the vendor's schema `status`. None: the status records of `paths`.
         session: hours such as "17:00-16:00 America/Chicago", or the calendar of an exchange such as
             "CMES" (the extra `calendar`), for books without a status. Rows with quotes have a
@@ -150,13 +159,13 @@ def load_lake(  # noqa: PLR0913 - settings, by keyword
             before the error are loaded.
     """
     request = LoadRequest(
-        tuple(path_list(paths)),
+        find_inputs(paths, verify_manifest=verify_manifest),
         str(lake),
         current().lake.schemas if schemas is None else tuple(schemas),
         one_stream=one_stream,
         again=again,
         options=InputOptions(skip_bad, salvage, in_this_order, lossy),
-        statuses=tuple(path_list(statuses)) if statuses else (),
+        statuses=find_inputs(statuses),
         sessions=None if session is None else find_sessions(session),
     )
     kept = sum(not result.loaded for result in LakeLoad(request).run())
@@ -206,9 +215,7 @@ class LakeLoad:
         self.clamped_rows = Counter[str]()
         for path in request.paths:
             MboStream((path,)).close()  # raises before anything is done if it cannot be opened
-        self.source_bytes = [
-            sum(Path(path).stat().st_size for path in paths) for paths in request.sources
-        ]
+        self.source_bytes = [sum(map(input_size, paths)) for paths in request.sources]
 
     def run(self) -> Iterator[LoadResult]:
         """Load one source after the other; a result is yielded once its source is committed.
@@ -375,7 +382,11 @@ class _SourceReader:
         self._symbols = FrameSymbols(self.stream.symbols, request.symbols)
         self._selection = SymbolSelection(self.stream, request.symbols)
         statuses = read_statuses(request.statuses) if request.statuses else self.stream.statuses
-        self._facts = StreamFacts(statuses=lambda: statuses, sessions=request.sessions)
+        self._facts = StreamFacts(
+            statuses=lambda: statuses,
+            sessions=request.sessions,
+            doubtful_days=self.stream.doubtful_days,
+        )
 
     def find_spans(self) -> list[BookSpan]:
         """When the source has records of which books, once it is read."""
@@ -417,7 +428,9 @@ class LakeStates:
         names = list(LAKE_STATE_SCHEMA) if schema.has_quotes else []
         self._extras = RowExtras(names, facts) if names else None
         interval = schema.row_interval
-        self._complete = None if interval is None else CompleteIntervals(interval)
+        self._complete = (
+            None if interval is None else CompleteIntervals(interval, facts.doubtful_days)
+        )
         self._ends_interval = schema.time_is_interval_end
 
     def watch(self, batches: Iterator[MboBatch]) -> Iterator[MboBatch]:
@@ -436,14 +449,11 @@ class LakeStates:
 
 
 def _source_name(paths: Sequence[str]) -> str:
-    return "\n".join(os.path.abspath(path) for path in paths)  # noqa: PTH100 - links stay
+    return "\n".join(map(absolute_name, paths))
 
 
 def _source_stat(paths: Sequence[str]) -> str:
-    try:
-        return "\n".join(file_stat(path) for path in paths)
-    except OSError as error:
-        raise InputError(f"{error.filename}: cannot be opened: {error.strerror}") from None
+    return "\n".join(map(input_version, paths))
 
 
 def _source_digest(paths: Sequence[str], cancelled: Event | None = None) -> str:
@@ -451,10 +461,7 @@ def _source_digest(paths: Sequence[str], cancelled: Event | None = None) -> str:
 
     Once `cancelled` is set it returns early, and the result is meaningless.
     """
-    try:
-        digests = [file_digest(Path(path), cancelled) for path in paths]
-    except OSError as error:
-        raise InputError(f"{error.filename}: cannot be read: {error.strerror}") from None
+    digests = [input_digest(path, cancelled) for path in paths]
     return (
         digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
     )

@@ -84,7 +84,7 @@ class BucketStore:
         catalog: the catalog.
 
     Raises:
-        LakeError: there is no lake. OutputError: it cannot be made.
+        LakeError: there is no lake, or its catalog is damaged. OutputError: it cannot be made.
     """
 
     def __init__(self, client: BucketClient, *, make: bool = False) -> None:
@@ -92,6 +92,8 @@ class BucketStore:
         if make:
             self._make()
         self.catalog = ObjectCatalog(client)
+        if make:  # for a load, which is not to fail at its end
+            self.catalog.check()
         self._cache = PartCache(client)
 
     @property

@@ -3,7 +3,8 @@
 The rule here: one transaction is one commit, and a commit happens in no other way. A part is in the
 lake once the transaction that adds it is on the disk, and out of it once a transaction removes it.
 Readers ask the catalog which files to read, so that no reader sees half of a load, whatever process
-was killed at whatever time.
+was killed at whatever time. They check the digests of what they read (`catalog_tree.py`); who
+writes checks all of the catalog first.
 
 | table  | a row is                                                                               |
 |--------|----------------------------------------------------------------------------------------|
@@ -11,6 +12,7 @@ was killed at whatever time.
 | load   | one schema of a source, and the version of batonics that derived it                    |
 | span   | when a source has records of a book on a day (`spans.py`)                              |
 | part   | a Parquet file of one load and date; `removed_ns` once another file replaced it        |
+| day, schema, root | digests of these parts, and their totals (`catalog_tree.py`)                |
 
 This module has the tables, and the transactions that read loads and sources; `part_search.py` finds
 parts, and `commits.py` has the transactions that write.
@@ -24,8 +26,8 @@ import sqlite3
 from collections.abc import Callable
 from typing import NamedTuple, Protocol, TypeVar
 
-from batonics.lake.part import Part
-from batonics.lake.part_paths import check_schema_name
+from batonics.lake.catalog_tree import TREE_TABLES, check_tree, make_root
+from batonics.lake.part import DamagedCatalogError, Part
 from batonics.model.errors import LakeError
 
 T = TypeVar("T")
@@ -34,10 +36,10 @@ Transaction = Callable[[sqlite3.Connection], T]
 
 CATALOG_FILE = "catalog.sqlite"
 """Name of the catalog below the lake's root."""
-CATALOG_FORMAT = 5
+CATALOG_FORMAT = 6
 """The format of the tables and of the parts; 1: rows without their place in the stream, 2: sources
 without the times of their books, intervals without `complete`, 3: times of books without the hashes
-of their records, 4: a part for each symbol."""
+of their records, 4: a part for each symbol, 5: a catalog without digests."""
 
 _TABLES = (
     # STRICT: a value of another type is an error that SQLite reports.
@@ -82,15 +84,18 @@ _TABLES = (
         last_symbol TEXT,
         aliases TEXT NOT NULL,
         symbols BLOB NOT NULL,
+        row_digest INTEGER NOT NULL,
         removed_ns INTEGER
     ) STRICT""",
-    # The index repeats every column that decides whether a part is read: `check_catalog` compares.
-    # `symbols` has a checksum of its own.
-    """CREATE INDEX part_live ON part
-        (schema, date, first_symbol, last_symbol, aliases, ts_min, ts_max, rows, bytes)
-        WHERE removed_ns IS NULL""",
     "CREATE INDEX part_load ON part (load)",
+    *TREE_TABLES,
 )
+
+MARK_TABLE = "CREATE TABLE mark (number INTEGER PRIMARY KEY, id BLOB NOT NULL)"
+"""A further table of a lake in a bucket (`object_catalog.py`)."""
+_SCHEMA = {*_TABLES, MARK_TABLE, "CREATE TABLE sqlite_sequence(name,seq)"}
+WAL_MODE_AT, WAL_MODE = slice(18, 20), bytes((2, 2))
+"""The bytes of a database that say whether it has a write-ahead log, and those with one."""
 
 
 class LoadedSource(NamedTuple):
@@ -128,8 +133,14 @@ class SchemaLoad(NamedTuple):
 class Catalog(Protocol):
     """The catalog's database, wherever it is stored."""
 
+    def check(self) -> None:
+        """Read all of the catalog, unless this was done before; LakeError if it is damaged."""
+
     def commit(self, transaction: Transaction[T]) -> T:
-        """Run a transaction that writes; return once it is on the disk."""
+        """Run a transaction that writes; return once it is on the disk.
+
+        All of the catalog is checked before the first one.
+        """
 
     def read(self, transaction: Transaction[T]) -> T:
         """Run a transaction that only reads, on one state of the catalog."""
@@ -141,6 +152,7 @@ def make_tables(connection: sqlite3.Connection) -> None:
         return
     for statement in _TABLES:
         connection.execute(statement)
+    make_root(connection)
     connection.execute(f"PRAGMA user_version = {CATALOG_FORMAT}")
 
 
@@ -149,40 +161,56 @@ def one_line(message: object) -> str:
     return " ".join(str(message).split())
 
 
-def check_catalog(connection: sqlite3.Connection, name: str) -> None:
-    """Raise LakeError if the database has another format, or is damaged.
-
-    SQLite has no digests: a flipped bit could hide a part. But all that decides which parts there
-    are is stored in a table and in its index, and one bit damages only one of them, so that the
-    integrity check finds it. The check takes 2 ms for 1,000 parts, 0.5 s for 100,000.
-    """
+def check_format(connection: sqlite3.Connection, name: str) -> None:
+    """Raise LakeError if the database has another format, or more than tables."""
     (found,) = connection.execute("PRAGMA user_version").fetchone()
     if found != CATALOG_FORMAT:
         remedy = "read it with a newer one" if found > CATALOG_FORMAT else "load its files anew"
         raise LakeError(
             f"{name}: catalog of format {found}, this batonics knows {CATALOG_FORMAT}: {remedy}"
         )
-    other = connection.execute(
-        "SELECT name FROM sqlite_schema WHERE type NOT IN ('table', 'index')"
-    ).fetchone()
-    if other is not None:
-        # A view or a trigger would run SQL of its maker within each transaction.
-        raise LakeError(f"{name}: has {other[0]!r}, which is no table: batonics did not write it")
-    (message,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    for name_found, sql in connection.execute("SELECT name, sql FROM sqlite_schema"):
+        # A view, a trigger or a computed column would run SQL of its maker in each transaction.
+        if sql is not None and sql not in _SCHEMA:
+            raise LakeError(f"{name}: has another {name_found!r}: batonics did not write it")
+
+
+def check_catalog(connection: sqlite3.Connection) -> None:
+    """Read all of the catalog: its digests, and each table against its indexes.
+
+    This takes about 10 us for each part.
+
+    Raises:
+        DamagedCatalogError: it is damaged.
+    """
+    check_table(connection)
+    check_tree(connection)
+
+
+def check_table(connection: sqlite3.Connection, table: str = "") -> None:
+    """Compare a table, or all of them, with its indexes: one flipped bit damages one of them only.
+
+    Raises:
+        DamagedCatalogError: it is damaged.
+    """
+    (message,) = connection.execute(f"PRAGMA integrity_check({table or 1})").fetchone()
     if message != "ok":
-        raise LakeError(
-            f"{name}: damaged: {one_line(message)}; put a copy of it back, or load anew elsewhere"
-        )
+        raise DamagedCatalogError(one_line(message))
 
 
-def loaded_schemas(connection: sqlite3.Connection) -> list[str]:
-    """The names of all schemas that were loaded."""
-    rows = connection.execute("SELECT DISTINCT schema FROM load ORDER BY schema")
-    return [check_schema_name(name) for (name,) in rows]
+def damaged_catalog(name: str, reason: object) -> LakeError:
+    """The error for a catalog that does not have what was committed."""
+    return LakeError(f"{name}: damaged: {reason}; put a copy of it back, or load anew elsewhere")
 
 
 def all_loads(connection: sqlite3.Connection) -> list[tuple[str, str, int, int, str, str | None]]:
-    """Source, schema, rows, time in ns, version and digest of the source of each load, in order."""
+    """Source, schema, rows, time in ns, version and digest of the source of each load, in order.
+
+    Raises:
+        DamagedCatalogError: the tables of sources and loads are damaged.
+    """
+    for table in ("source", "load"):
+        check_table(connection, table)
     return connection.execute(
         "SELECT name, schema, rows, at_ns, version, digest FROM load"
         " JOIN source ON source.id = load.source ORDER BY name, schema"

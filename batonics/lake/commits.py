@@ -18,8 +18,9 @@ from batonics.lake.catalog import (
     find_source_by_digest,
     find_source_by_name,
 )
+from batonics.lake.catalog_tree import make_row_digest, update_tree
 from batonics.lake.overlap import check_overlap, write_spans
-from batonics.lake.part import PART_COLUMNS, Part
+from batonics.lake.part import PART_COLUMNS, Part, read_part
 from batonics.lake.spans import BookSpan
 
 
@@ -88,6 +89,7 @@ def _drop_source(connection: sqlite3.Connection, source_id: int) -> None:
     connection.execute("DELETE FROM load WHERE source = ?", [source_id])
     connection.execute("DELETE FROM span WHERE source = ?", [source_id])
     connection.execute("DELETE FROM source WHERE id = ?", [source_id])
+    update_tree(connection, (), ())  # of schemas that the lake no longer has
 
 
 def _insert_load(
@@ -180,23 +182,29 @@ def replace_parts(old_paths: Sequence[str], new: Sequence[Part]) -> Transaction[
 def _insert_parts(
     connection: sqlite3.Connection,
     load_id: int,
-    parts: Iterable[Part],
+    parts: Sequence[Part],
     ids: Iterable[int | None] = repeat(None),
 ) -> None:
     """Insert parts with these ids, or with ids above all others."""
-    marks = ", ".join("?" * (len(Part._fields) + 2))
+    marks = ", ".join("?" * (len(Part._fields) + 3))
     connection.executemany(
-        f"INSERT INTO part ({PART_COLUMNS}, load, id) VALUES ({marks})",  # noqa: S608
-        [(*part, load_id, part_id) for part, part_id in zip(parts, ids, strict=False)],
+        f"INSERT INTO part ({PART_COLUMNS}, row_digest, load, id) VALUES ({marks})",  # noqa: S608
+        [
+            (*part, make_row_digest(part), load_id, part_id)
+            for part, part_id in zip(parts, ids, strict=False)
+        ],
     )
+    update_tree(connection, parts, ())
 
 
 def _remove_parts(connection: sqlite3.Connection, where: str, values: Sequence[object]) -> None:
     """Mark parts as removed; their files stay until a vacuum."""
-    connection.execute(
-        f"UPDATE part SET removed_ns = ? WHERE removed_ns IS NULL AND {where}",  # noqa: S608
+    rows = connection.execute(
+        f"UPDATE part SET removed_ns = ? WHERE removed_ns IS NULL AND {where}"  # noqa: S608
+        f" RETURNING {PART_COLUMNS}",
         (time.time_ns(), *values),
-    )
+    ).fetchall()
+    update_tree(connection, (), list(map(read_part, rows)))
 
 
 def forget_parts(paths: Sequence[str]) -> Transaction[None]:

@@ -18,13 +18,10 @@ from typing import NamedTuple
 import duckdb
 
 from batonics.frames.schemas.table import find_schema, near_schema, schema_forms
+from batonics.lake.select_check import TRUSTED_HINT
 from batonics.lake.views import sql_literal, view_name, view_schema
 from batonics.model.errors import UsageError
 
-TRUSTED_HINT = (
-    "a query reads the lake alone, unless you trust it with all your files: --trusted, in Python"
-    " trusted=True"
-)
 _ENUM = re.compile(r"ENUM\((?:'(?:''|[^'])*'(?:, )?)+\)")
 """An ENUM type with all its values, as messages of DuckDB have it."""
 _FILE_AS_TABLE = re.compile(r"Table with name \S*[./]\S* does not exist")
@@ -92,7 +89,7 @@ def connect_duckdb(
 
 
 def binding_connection() -> duckdb.DuckDBPyConnection:
-    """A connection on which statements are bound, and none runs; it can open no file.
+    """A connection on which statements of users are bound, and none runs; it can open no file.
 
     Temporary tables that are made on it are its own.
     """
@@ -103,13 +100,6 @@ def binding_connection() -> duckdb.DuckDBPyConnection:
 def _binding_database() -> duckdb.DuckDBPyConnection:
     # One for the process: making another takes as long as a small query.
     return connect_duckdb(NO_FILES)
-
-
-def check_select(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
-    """Raise UsageError unless the text is one SELECT, which changes nothing."""
-    statements = connection.extract_statements(sql)
-    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-        raise UsageError("expected one SELECT statement")
 
 
 @contextmanager
@@ -129,6 +119,8 @@ def sql_errors() -> Iterator[None]:
         text = text if len(text) <= MESSAGE_LETTERS_MAX else f"{text[:MESSAGE_LETTERS_MAX]}..."
         hint = f"; {TRUSTED_HINT}" if _FILE_AS_TABLE.search(text) else ""
         raise UsageError(f"the query: {text}{hint}") from None
+    except RecursionError:  # where the plan of DuckDB is read
+        raise UsageError("the query: its expressions are nested too deeply") from None
 
 
 def _advise_view(message: str) -> str:

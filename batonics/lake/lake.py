@@ -5,6 +5,7 @@ The rule here: a reader gets only files that one state of the catalog names, and
 
 from __future__ import annotations
 
+import sqlite3
 import time
 import warnings
 from collections.abc import Callable, Collection, Sequence
@@ -21,6 +22,7 @@ from batonics.frames.scan.mbo_scan import SYMBOL
 from batonics.frames.schemas.schema import Schema
 from batonics.frames.schemas.table import find_schema
 from batonics.lake import catalog, part_search
+from batonics.lake.catalog_tree import read_days, read_schemas, read_symbols
 from batonics.lake.commits import forget_parts
 from batonics.lake.digest import Verifier
 from batonics.lake.part import Part
@@ -38,7 +40,7 @@ from batonics.lake.symbol_groups import group_by_symbols
 from batonics.model.arguments import SymbolNames, check_methods
 from batonics.model.errors import DataWarning, LakeError, UsageError
 from batonics.model.prices import PriceUnit
-from batonics.model.times import NS_PER_S, Time
+from batonics.model.times import NS_PER_S, Time, enclosing_span
 
 VACUUM_SECONDS = 24 * 3_600
 """Time for which replaced parts stay, for readers that began before."""
@@ -77,35 +79,13 @@ class Lake:
         Columns: schema (String); number of parts, dates and symbols (UInt32); rows, bytes (Int64);
         first and last time of the rows (Datetime ns UTC).
         """
-        parts = self.store.catalog.read(part_search.all_parts)
-        symbols: dict[str, set[str | None]] = {}
-        for part in parts:
-            symbols.setdefault(part.schema, set()).update(part.list_symbols().names)
-        counts_of = {name: len(found) for name, found in symbols.items()}
-        totals = (
-            _parts_frame(parts)
-            .group_by("schema")
-            .agg(
-                parts=pl.len(),
-                dates=pl.col("date").n_unique(),
-                symbols=pl.col("schema")
-                .first()
-                .replace_strict(counts_of, default=0, return_dtype=pl.UInt32),
-                rows=pl.sum("rows"),
-                bytes=pl.sum("bytes"),
-                first=pl.min("ts_min"),
-                last=pl.max("ts_max"),
-            )
+        return pl.DataFrame(
+            self.store.catalog.read(_count_contents), schema=_CONTENTS_SCHEMA, orient="row"
         )
-        # A schema without rows has no parts.
-        schemas = pl.DataFrame({"schema": self.schemas()}, schema={"schema": pl.String()})
-        counts = pl.col("parts", "dates", "symbols", "rows", "bytes").fill_null(0)
-        joined = schemas.join(totals, on="schema", how="left", maintain_order="left")
-        return joined.with_columns(counts)
 
     def schemas(self) -> list[str]:
         """The names of the schemas that were loaded."""
-        return self.store.catalog.read(catalog.loaded_schemas)
+        return self.store.catalog.read(read_schemas)
 
     def parts(self) -> pl.DataFrame:
         """The parts in the catalog, one row a part, by schema and date.
@@ -332,7 +312,11 @@ class Lake:
 
         Args:
             progress: called with the size of each part in bytes once it is read.
+
+        Raises:
+            LakeError: the catalog is damaged.
         """
+        self.store.catalog.check()
         problems = []
         for part in self.store.catalog.read(part_search.all_parts):
             try:
@@ -354,6 +338,7 @@ class Lake:
             older_than_seconds: age from which replaced parts are removed. Files of killed loads are
                 removed at once; from a bucket, after a day.
         """
+        self.store.catalog.check()
         self.store.clean_up()
         before_ns = time.time_ns() - int(older_than_seconds * NS_PER_S)
         removed = self.store.catalog.read(catalog.find_removed_parts(before_ns))
@@ -368,6 +353,18 @@ class Lake:
         return parts
 
 
+_CONTENTS_SCHEMA = pl.Schema(
+    {
+        "schema": pl.String(),
+        "parts": pl.UInt32(),
+        "dates": pl.UInt32(),
+        "symbols": pl.UInt32(),
+        "rows": pl.Int64(),
+        "bytes": pl.Int64(),
+        "first": pl.Datetime("ns", "UTC"),
+        "last": pl.Datetime("ns", "UTC"),
+    }
+)
 _SOURCES_SCHEMA = pl.Schema(
     {
         "source": pl.String(),
@@ -394,6 +391,25 @@ _PARTS_SCHEMA = pl.Schema(
         "aliases": pl.String(),
     }
 )
+
+
+def _count_contents(connection: sqlite3.Connection) -> list[tuple[object, ...]]:
+    """The rows of `Lake.contents`."""
+    rows: list[tuple[object, ...]] = []
+    for schema in read_schemas(connection):
+        days = read_days(connection, schema)
+        rows.append(
+            (
+                schema,
+                sum(day.parts for day in days),
+                len(days),
+                len(read_symbols(connection, schema).names),
+                sum(day.rows for day in days),
+                sum(day.bytes for day in days),
+                *enclosing_span((day.ts_min, day.ts_max) for day in days),
+            )
+        )
+    return rows
 
 
 def _parts_frame(parts: Sequence[Part]) -> pl.DataFrame:

@@ -20,13 +20,18 @@ from time import sleep
 from batonics.lake.bucket_client import BucketClient, ConflictError, MissingError, ObjectVersion
 from batonics.lake.catalog import (
     CATALOG_FILE,
+    MARK_TABLE,
+    WAL_MODE,
+    WAL_MODE_AT,
     T,
     Transaction,
     check_catalog,
+    check_format,
+    damaged_catalog,
     make_tables,
     one_line,
 )
-from batonics.lake.part import DamagedSymbolsError
+from batonics.lake.part import DamagedCatalogError
 from batonics.model.errors import LakeError, OutputError
 
 TRIES_MAX = 60
@@ -40,10 +45,7 @@ MARKS_MAX = 256
 """Marks that are kept: more commits than this never come between a put and the look for its
 mark."""
 
-_MARK_TABLE = "CREATE TABLE mark (number INTEGER PRIMARY KEY, id BLOB NOT NULL)"
 _MAGIC = b"SQLite format 3\0"
-_WAL_MODE = bytes((2, 2))
-"""Bytes 18 and 19 of a database with a write-ahead log; it cannot be opened without that file."""
 
 
 class ObjectCatalog:
@@ -53,26 +55,32 @@ class ObjectCatalog:
         client: client of the lake's objects.
 
     Raises:
-        LakeError: there is no catalog, or it is damaged or of another format.
+        LakeError: there is no catalog, or it is of another format.
     """
 
     def __init__(self, client: BucketClient) -> None:
         self._client = client
         self._name = client.object_name(CATALOG_FILE)
         self._last_seen: ObjectVersion | None = None
-        self.read(lambda connection: check_catalog(connection, self._name))
+        self._is_checked = False
+        self.read(lambda connection: check_format(connection, self._name))
 
     @classmethod
     def make(cls, client: BucketClient) -> bool:
         """Make an empty catalog; return False if there is one already."""
         with closing(_memory_database()) as connection:
             make_tables(connection)
-            connection.execute(_MARK_TABLE)
+            connection.execute(MARK_TABLE)
             try:
                 client.put(CATALOG_FILE, connection.serialize(), None)
             except ConflictError:
                 return False
         return True
+
+    def check(self) -> None:
+        """See `Catalog`."""
+        if not self._is_checked:
+            self.read(self._check)
 
     def commit(self, transaction: Transaction[T]) -> T:
         """See `Catalog`.
@@ -101,6 +109,7 @@ class ObjectCatalog:
     def _try_commit(self, transaction: Transaction[T], mark: bytes, results: list[T]) -> T:
         before = self._fetch()
         with self._opened(before) as connection:
+            self._check(connection)
             if results and _has_mark(connection, mark):
                 return results[-1]
             results.append(transaction(connection))
@@ -115,6 +124,11 @@ class ObjectCatalog:
         else:
             self._last_seen = None if tag is None else ObjectVersion(data, tag)
         return results[-1]
+
+    def _check(self, connection: sqlite3.Connection) -> None:
+        if not self._is_checked:
+            check_catalog(connection)
+            self._is_checked = True
 
     def _is_committed(self, mark: bytes) -> bool:
         try:
@@ -142,7 +156,7 @@ class ObjectCatalog:
         """A database in memory with these contents; its errors are raised as LakeError."""
         if not version.data.startswith(_MAGIC):
             raise LakeError(f"{self._name}: is not an SQLite database")
-        if version.data[18:20] == _WAL_MODE:
+        if version.data[WAL_MODE_AT] == WAL_MODE:
             raise LakeError(f"{self._name}: is the file of a lake in a directory, not of a bucket")
         try:
             with closing(_memory_database()) as connection:
@@ -150,8 +164,8 @@ class ObjectCatalog:
                 yield connection
         except sqlite3.Error as error:
             raise LakeError(f"{self._name}: cannot be used: {one_line(error)}") from None
-        except (UnicodeDecodeError, DamagedSymbolsError) as error:  # the first in SQLite's words
-            raise LakeError(f"{self._name}: damaged: {error}") from None
+        except (UnicodeDecodeError, DamagedCatalogError) as error:  # the first in SQLite's words
+            raise damaged_catalog(self._name, error) from None
 
 
 def _memory_database() -> sqlite3.Connection:

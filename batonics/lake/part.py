@@ -20,8 +20,8 @@ NO_ALIASES = "[]"
 """`Part.aliases` of rows with one symbol each."""
 
 
-class DamagedSymbolsError(LakeError):
-    """The list of a part's symbols is not the one that was committed; the catalog adds its name."""
+class DamagedCatalogError(LakeError):
+    """A catalog does not have what was committed; the error that a user sees adds its name."""
 
 
 class Part(NamedTuple):
@@ -59,7 +59,7 @@ class Part(NamedTuple):
         """The rows of each symbol.
 
         Raises:
-            DamagedSymbolsError: batonics did not write the list, or it is another part's.
+            DamagedCatalogError: batonics did not write the list, or it is another part's.
         """
         try:
             found = decode_symbols(self.symbols)
@@ -68,7 +68,7 @@ class Part(NamedTuple):
                 return found
         except ValueError:
             pass
-        raise DamagedSymbolsError(f"the symbols of {self.path} are not those of its rows")
+        raise DamagedCatalogError(f"the symbols of {self.path} are not those of its rows")
 
 
 def make_part(  # noqa: PLR0913 - by keyword
@@ -113,7 +113,7 @@ def read_part(row: Sequence[Any]) -> Part:
 
     Raises:
         LakeError: its path is none of a part (`part_paths.py`).
-        DamagedSymbolsError: its symbols are not its own.
+        DamagedCatalogError: its symbols are not its own.
     """
     part = Part(*row)
     check_part_path(part.path, part.schema, part.date)

@@ -1,18 +1,29 @@
 """Which parts of the catalog may have certain rows.
 
-The rule here: the answer may have too many parts, never too few. The index `part_live` finds parts
-by schema, date and the range of their symbols; the list of a part's symbols then decides.
+The rule here: the answer may have too many parts, never too few. The dates of a schema and the
+entries of their parts (`catalog_tree.py`) leave out what an answer does not need; the list of a
+part's symbols then decides.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from batonics.lake.catalog import Transaction
-from batonics.lake.part import PART_COLUMNS, Part, read_part
+from batonics.lake.catalog_tree import (
+    Day,
+    PartEntry,
+    read_days,
+    read_entries,
+    read_entry,
+    read_schemas,
+    read_symbols,
+)
+from batonics.lake.part import NO_ALIASES, Part
 from batonics.model.times import enclosing_span
 
 
@@ -59,30 +70,64 @@ def find_parts(
     schema: str, row_filter: RowFilter = NO_FILTER, conditions: PartConditions = NO_CONDITIONS
 ) -> Transaction[list[Part]]:
     """The parts of a schema that may have rows of the filter, by date and load."""
-    where, values = ["removed_ns IS NULL", "schema = ?"], list[str | int]([schema])
-    _select_rows(row_filter, where, values)
-    _select_symbols(conditions.symbols, where, values)
-    if (conditions.low_ns, conditions.high_ns) != NO_CONDITIONS[2:]:
-        where.append("(ts_min IS NULL OR ts_min <= ? AND ts_max >= ?)")
-        values += [conditions.high_ns, conditions.low_ns]
-    # One search each: joined by OR, both would look at every part of the schema.
-    searches = [(where, values)]
-    if conditions.dates is not None:
-        of_dates = "date IN (SELECT value FROM json_each(?))"
-        searches = [
-            ([*where, "date IS NULL"], values),
-            ([*where, of_dates], [*values, json.dumps(conditions.dates)]),
-        ]
 
     def run(connection: sqlite3.Connection) -> list[Part]:
-        parts: list[Part] = []
-        for tests, arguments in searches:
-            text = f"SELECT {PART_COLUMNS} FROM part WHERE {' AND '.join(tests)}"  # noqa: S608 - no input
-            rows = connection.execute(f"{text} ORDER BY date, load, id", arguments)
-            parts += map(read_part, rows)
-        return [part for part in parts if may_have_rows(part, row_filter)]
+        return list(_iterate_parts(connection, schema, row_filter, conditions))
 
     return run
+
+
+def _iterate_parts(
+    connection: sqlite3.Connection,
+    schema: str,
+    row_filter: RowFilter,
+    conditions: PartConditions = NO_CONDITIONS,
+) -> Iterator[Part]:
+    dates = None if conditions.dates is None else {None, *conditions.dates}
+    tests = [_SymbolTest(found) for found in (row_filter.symbols, conditions.symbols) if found]
+    for day in read_days(connection, schema):
+        is_on_date = dates is None or day.date in dates
+        if not (is_on_date and _meets_times(day, row_filter, conditions)):
+            continue
+        for entry in read_entries(connection, day):
+            if _meets_times(entry, row_filter, conditions) and all(
+                test.may_pass(entry) for test in tests
+            ):
+                part = read_entry(connection, entry)
+                if may_have_rows(part, row_filter):
+                    yield part
+
+
+def _meets_times(
+    rows: Day | PartEntry, row_filter: RowFilter, conditions: PartConditions = NO_CONDITIONS
+) -> bool:
+    """Whether rows may be at the times of a filter and of conditions."""
+    first, last = rows.ts_min, rows.ts_max
+    if first is None or last is None:
+        return row_filter.start_ns is None and row_filter.end_ns is None
+    return (
+        (row_filter.start_ns is None or last >= row_filter.start_ns)
+        and (row_filter.end_ns is None or first < row_filter.end_ns)
+        and first <= conditions.high_ns
+        and last >= conditions.low_ns
+    )
+
+
+class _SymbolTest:
+    """Whether a part may have rows of one of some symbols."""
+
+    def __init__(self, symbols: Sequence[str]) -> None:
+        self._symbols = sorted(symbols)
+        self._as_json = [json.dumps(name) for name in symbols]
+
+    def may_pass(self, entry: PartEntry) -> bool:
+        """Whether the part of an entry may have such rows."""
+        symbols, last = self._symbols, entry.last_symbol
+        at = bisect_left(symbols, entry.first_symbol or "")
+        if at < len(symbols) and last is not None and symbols[at] <= last:
+            return True
+        aliases = entry.aliases
+        return aliases != NO_ALIASES and any(name in aliases for name in self._as_json)
 
 
 def may_have_rows(part: Part, row_filter: RowFilter) -> bool:
@@ -105,19 +150,18 @@ def _times_of_rows(part: Part, row_filter: RowFilter) -> list[tuple[int | None, 
 
 def has_rows(row_filter: RowFilter) -> Transaction[bool]:
     """Whether there may be rows of a filter."""
-    where, values = ["removed_ns IS NULL"], list[str | int]()
-    _select_rows(row_filter, where, values)
-    text = f"SELECT {PART_COLUMNS} FROM part WHERE {' AND '.join(where)}"  # noqa: S608 - no input
 
     def run(connection: sqlite3.Connection) -> bool:
-        parts = (read_part(row) for row in connection.execute(text, values))
-        return any(may_have_rows(part, row_filter) for part in parts)
+        schemas = read_schemas(connection)
+        return any(
+            any(True for _ in _iterate_parts(connection, schema, row_filter)) for schema in schemas
+        )
 
     return run
 
 
 def find_time_span(
-    row_filter: RowFilter, schemas: Sequence[str] = ()
+    row_filter: RowFilter, schemas: Sequence[str] | None = None
 ) -> Transaction[tuple[int, int] | None]:
     """The least and greatest time of rows of the filter, by the catalog; None: there is none.
 
@@ -125,81 +169,78 @@ def find_time_span(
 
     Args:
         row_filter: the filter.
-        schemas: the schemas of the rows; empty: all schemas.
+        schemas: the schemas of the rows; None: all schemas.
     """
-    where, values = ["removed_ns IS NULL", "ts_min IS NOT NULL"], list[str | int]()
-    if schemas:
-        where.append("schema IN (SELECT value FROM json_each(?))")
-        values.append(json.dumps(schemas))
-    _select_rows(row_filter, where, values)
-    columns = PART_COLUMNS if row_filter.symbols else "min(ts_min), max(ts_max)"
-    text = f"SELECT {columns} FROM part WHERE {' AND '.join(where)}"  # noqa: S608 - no input
 
     def run(connection: sqlite3.Connection) -> tuple[int, int] | None:
-        rows = connection.execute(text, values)
-        if row_filter.symbols:
-            edges = [pair for row in rows for pair in _times_of_rows(read_part(row), row_filter)]
-        else:
-            edges = list(rows)
+        names = read_schemas(connection) if schemas is None else schemas
+        edges = (edge for name in names for edge in _find_edges(connection, name, row_filter))
         first, last = enclosing_span(edges)
         return None if first is None or last is None else (first, last)
 
     return run
 
 
-def _select_rows(row_filter: RowFilter, where: list[str], values: list[str | int]) -> None:
-    """Add the conditions for parts that may have rows of the filter, and their values."""
-    _select_symbols(row_filter.symbols, where, values)
-    for bound, test in ((row_filter.start_ns, "ts_max >= ?"), (row_filter.end_ns, "ts_min < ?")):
-        if bound is not None:
-            where.append(test)
-            values.append(min(bound, 2**63 - 1))
-
-
-def _select_symbols(symbols: Sequence[str], where: list[str], values: list[str | int]) -> None:
-    """Add the condition for parts that may have rows of these symbols, and its values."""
-    if symbols:
-        where.append(
-            "(EXISTS (SELECT 1 FROM json_each(?)"
-            " WHERE value <= last_symbol AND (first_symbol IS NULL OR value >= first_symbol))"
-            " OR aliases <> '[]' AND EXISTS (SELECT value FROM json_each(aliases)"
-            " INTERSECT SELECT value FROM json_each(?)))"
-        )
-        values += [json.dumps(symbols)] * 2
+def _find_edges(
+    connection: sqlite3.Connection, schema: str, row_filter: RowFilter
+) -> Iterator[tuple[int | None, int | None]]:
+    """The least and greatest times of the parts of a filter, or of the rows of its symbols."""
+    if row_filter.symbols:
+        for part in _iterate_parts(connection, schema, row_filter):
+            yield from _times_of_rows(part, row_filter)
+        return
+    for day in read_days(connection, schema):
+        if not _meets_times(day, row_filter):
+            continue
+        if row_filter == NO_FILTER:
+            yield day.ts_min, day.ts_max
+            continue
+        for entry in read_entries(connection, day):
+            if _meets_times(entry, row_filter):
+                yield entry.ts_min, entry.ts_max
 
 
 def find_dates(schema: str) -> Transaction[list[str]]:
     """The dates of the parts of a schema, in order."""
-    # Each step is one search in the index, however many parts a date has.
-    text = """
-        WITH RECURSIVE found (date) AS (
-            SELECT min(date) FROM part WHERE removed_ns IS NULL AND schema = ?1
-            UNION ALL
-            SELECT (
-                SELECT min(date) FROM part
-                WHERE removed_ns IS NULL AND schema = ?1 AND part.date > found.date
-            ) FROM found WHERE date IS NOT NULL
-        )
-        SELECT date FROM found WHERE date IS NOT NULL
-    """
 
     def run(connection: sqlite3.Connection) -> list[str]:
-        return [date for (date,) in connection.execute(text, [schema])]
+        return [day.date for day in read_days(connection, schema) if day.date is not None]
 
     return run
 
 
 def all_parts(connection: sqlite3.Connection) -> list[Part]:
     """Every part of the lake, by schema, date and load."""
-    text = f"SELECT {PART_COLUMNS} FROM part WHERE removed_ns IS NULL"  # noqa: S608
-    rows = connection.execute(f"{text} ORDER BY schema, date, load, id")
-    return [read_part(row) for row in rows]
+    return [
+        part
+        for schema in read_schemas(connection)
+        for part in _iterate_parts(connection, schema, NO_FILTER)
+    ]
 
 
 def loaded_symbols(connection: sqlite3.Connection) -> list[str]:
     """The symbols of all rows."""
     found: set[str | None] = set()
-    for part in all_parts(connection):
-        symbols = part.list_symbols()
+    for schema in read_schemas(connection):
+        symbols = read_symbols(connection, schema)
         found.update(symbols.names, symbols.aliases)
     return sorted(name for name in found if name is not None)
+
+
+def find_unknown_symbol(names: Sequence[str]) -> Transaction[str | None]:
+    """The first of some symbols of which no row is; None: there are rows of each."""
+
+    def run(connection: sqlite3.Connection) -> str | None:
+        left = dict.fromkeys(names)
+        for schema in read_schemas(connection) if names else ():
+            symbols = read_symbols(connection, schema)
+            left = {
+                name: None
+                for name in left
+                if name not in symbols.names and name not in symbols.aliases
+            }
+            if not left:
+                break
+        return next(iter(left), None)
+
+    return run

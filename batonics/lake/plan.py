@@ -16,12 +16,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import duckdb
 
 from batonics.frames.schemas.table import find_schema
-from batonics.lake.connection import NO_FILES, FileAccess, connect_duckdb
+from batonics.lake.connection import NO_FILES, FileAccess, binding_connection, connect_duckdb
 from batonics.lake.views import empty_table_statement, view_schema
 from batonics.model.prices import PriceUnit
 
@@ -83,11 +84,6 @@ class Planner:
         self._connection = connect_duckdb(access, settings)
         self._units: dict[str, PriceUnit] = {}
         """The unit of prices in the table of each schema."""
-        found = self._connection.execute(
-            "SELECT DISTINCT function_name FROM duckdb_functions() WHERE stability <> 'CONSISTENT'"
-        ).fetchall()
-        self._inconsistent = {name for (name,) in found}
-        """Functions that may have another value when the query runs."""
 
     def find_scans(
         self,
@@ -162,7 +158,7 @@ class Planner:
     def _is_on_keys(self, text: str) -> bool:
         """Whether a condition may be one on dates and symbols alone, with one value at any time."""
         words = set(re.findall(r"\w+", _TEXT.sub("", text).lower()))
-        return bool(words.intersection(_KEY_COLUMNS)) and not words & self._inconsistent
+        return bool(words.intersection(_KEY_COLUMNS)) and not words & _inconsistent_functions()
 
     def _time_span(self, name: str, text: str) -> tuple[int, int]:
         """The first and last time, in nanoseconds, that rows may have under a condition."""
@@ -185,6 +181,15 @@ class Planner:
         except duckdb.Error:
             return None
         return found[0] if found else None
+
+
+@cache
+def _inconsistent_functions() -> frozenset[str]:
+    """The functions that may have another value when a query runs."""
+    found = binding_connection().execute(
+        "SELECT DISTINCT function_name FROM duckdb_functions() WHERE stability <> 'CONSISTENT'"
+    )
+    return frozenset(name for (name,) in found.fetchall())
 
 
 def _scans(plan: Any, above: Sequence[str]) -> Iterator[tuple[str, list[str]]]:

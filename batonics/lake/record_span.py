@@ -14,7 +14,7 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 
-from batonics.lake.catalog import Transaction
+from batonics.lake.catalog import Transaction, check_table
 from batonics.lake.part_search import RowFilter
 from batonics.model.errors import UsageError
 
@@ -58,6 +58,8 @@ def find_record_span(
     """
 
     def run(connection: sqlite3.Connection) -> tuple[int, int, int]:
+        for table in ("load", "span"):
+            check_table(connection, table)
         first, last = connection.execute(text, [json.dumps(list(schemas))]).fetchone()
         start_ns = row_filter.start_ns or 0
         end_ns = 2**63 - 1 if row_filter.end_ns is None else row_filter.end_ns - 1

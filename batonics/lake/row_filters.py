@@ -6,15 +6,20 @@ result.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Sequence
 
 import polars as pl
 
 from batonics.frames.schemas.schema import Schema
-from batonics.lake.catalog import loaded_schemas
+from batonics.lake.catalog_tree import read_schemas
 from batonics.lake.part import NO_ALIASES, Part
-from batonics.lake.part_search import RowFilter, find_time_span, has_rows, loaded_symbols
+from batonics.lake.part_search import (
+    RowFilter,
+    find_time_span,
+    find_unknown_symbol,
+    has_rows,
+    loaded_symbols,
+)
 from batonics.lake.storage import Store
 from batonics.model.arguments import SymbolNames
 from batonics.model.errors import UsageError
@@ -24,7 +29,7 @@ from batonics.model.times import Time, describe_bounds, format_time, time_ns
 
 def check_schema(store: Store, schema: str) -> None:
     """Raise UsageError unless a lake has the schema."""
-    known = store.catalog.read(loaded_schemas)
+    known = store.catalog.read(read_schemas)
     if schema not in known:
         there_are = ", ".join(known) or "none"
         raise UsageError(f"{store.name}: no schema {schema!r}; there are {there_are}")
@@ -38,12 +43,7 @@ def check_symbols(store: Store, names: Sequence[str], lake_name: str = "") -> No
         names: the symbols.
         lake_name: name of the lake for messages; empty: its root.
     """
-
-    def find_unknown(connection: sqlite3.Connection) -> str | None:
-        unknown = (name for name in names if not has_rows(RowFilter((name,)))(connection))
-        return next(unknown, None)
-
-    name = store.catalog.read(find_unknown) if names else None
+    name = store.catalog.read(find_unknown_symbol(names)) if names else None
     if name is not None:
         hint = suggest_symbols(name, store.catalog.read(loaded_symbols))
         raise UsageError(f"no symbol {name!r} in {lake_name or store.name}; {hint}")

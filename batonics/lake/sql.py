@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from typing import NamedTuple
@@ -35,11 +35,10 @@ import duckdb
 
 from batonics.frames.columns.book_state import BOOK_STATUS, check_include
 from batonics.frames.schemas.table import find_schema
-from batonics.lake.catalog import loaded_schemas
+from batonics.lake.catalog_tree import read_schemas
 from batonics.lake.connection import (
     FileAccess,
     binding_connection,
-    check_select,
     connect_duckdb,
     sql_errors,
 )
@@ -48,9 +47,10 @@ from batonics.lake.lineage import find_lineage
 from batonics.lake.part import Part
 from batonics.lake.part_search import NO_FILTER, RowFilter, find_time_span
 from batonics.lake.query_file import QueryFile
-from batonics.lake.query_result import QueryResult, join_notes
+from batonics.lake.query_result import QueryResult, check_after_error, join_notes
 from batonics.lake.record_span import find_record_span, replace_record_spans
 from batonics.lake.row_filters import check_row_filter
+from batonics.lake.select_check import check_select
 from batonics.lake.session_spans import replace_sessions
 from batonics.lake.sql_tokens import without_comments, without_tokens
 from batonics.lake.storage import Store, open_store
@@ -58,7 +58,6 @@ from batonics.lake.unit_notes import UNIT_NOTE, number_note, undeclared_note
 from batonics.lake.view_files import ChosenParts, PartsBySchema, ViewFiles
 from batonics.lake.views import view_name, view_statement
 from batonics.model.answers import AnswerWarning
-from batonics.model.errors import UsageError
 from batonics.model.prices import PriceUnit
 from batonics.model.times import format_time
 
@@ -159,9 +158,9 @@ class LakeDatabase:
         with sql_errors():
             trusted = FileAccess(trusted=True)
             binder = connect_duckdb(trusted) if self._trusted else binding_connection()
-            check_select(binder, sql)
-            has_header = header is not None and header.has_header
-            unit = _AskedUnit(prices, is_default, has_header)
+            check_select(binder, sql, trusted=self._trusted)
+            declared = header if header is not None and header.has_header else None
+            unit = _AskedUnit(prices, is_default, declared is not None)
             planned = self._store.catalog.read(
                 lambda connection: self._plan(connection, binder, sql, parameters or {}, unit)
             )
@@ -171,23 +170,21 @@ class LakeDatabase:
             self.files_read = len(parts_read)
             self._store.fetch(parts_read, self._verifier)
             check = partial(self._verifier.check_unchanged, self._store.local_root, parts_read)
-            with _check_after_error(check):
+            with check_after_error(check):
                 connection = self._open_views(sql, planned)
                 note = join_notes(note, _cold_note(connection, sql, chosen))
                 relation = connection.sql(sql, params=values or None)
                 columns = zip(relation.columns, planned.instants, strict=False)
                 utc_columns = {name for name, is_instant in columns if is_instant}
-                if header is None or not has_header:
-                    return QueryResult(
-                        relation, utc_columns=utc_columns, tz=tz, note=note, check=check
-                    )
-                if prices != "fixed":
-                    note = join_notes(note, undeclared_note(relation, header))
+                if declared is not None:
+                    utc_columns.update(declared.time_columns())
+                    if prices != "fixed":
+                        note = join_notes(note, undeclared_note(relation, declared))
                 return QueryResult(
                     relation,
-                    utc_columns=utc_columns.union(header.time_columns()),
+                    utc_columns=utc_columns,
                     tz=tz,
-                    price_columns=header.price_columns(),
+                    price_columns=declared and declared.price_columns(),
                     prices=prices,
                     note=note,
                     check=check,
@@ -206,7 +203,7 @@ class LakeDatabase:
         unit: _AskedUnit,
     ) -> _PlannedQuery:
         """What is known of a query before it runs, by one state of the catalog."""
-        schemas = find_named_schemas(sql, loaded_schemas(connection))
+        schemas = find_named_schemas(sql, read_schemas(connection))
         values = replace_sessions(parameters, lambda: self._find_times(connection, schemas))
         find_span = find_record_span(self._row_filter, schemas)
         values = replace_record_spans(values, lambda: find_span(connection))
@@ -247,7 +244,7 @@ class LakeDatabase:
 
     def views(self) -> list[str]:
         """The names of all views."""
-        return [view_name(schema) for schema in self._store.catalog.read(loaded_schemas)]
+        return [view_name(schema) for schema in self._store.catalog.read(read_schemas)]
 
     def _find_times(
         self, connection: sqlite3.Connection, schemas: Sequence[str]
@@ -297,16 +294,6 @@ def open_lake_database(
     database = LakeDatabase(store, Verifier(), row_filter, include, trusted=trusted)
     with closing(database):
         yield database
-
-
-@contextmanager
-def _check_after_error(check: Callable[[], None]) -> Iterator[None]:
-    """Call a check first if a query fails: perhaps it is no fault of the query."""
-    try:
-        yield
-    except (duckdb.Error, UsageError):
-        check()
-        raise
 
 
 def find_named_schemas(sql: str, schemas: Iterable[str]) -> list[str]:

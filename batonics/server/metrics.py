@@ -39,7 +39,10 @@ _COUNTERS = {
     "duplicates": "Records left out because an earlier connection had brought them.",
     "connects": "Connections to the feed made.",
     "disconnects": "Connections to the feed lost.",
-    "gaps": "Reconnects after which records may be missing.",
+    "gaps": "Reconnects and skips of the gateway after which records may be missing.",
+    "unresolved_symbols": "Symbols that the gateway could not resolve.",
+    "slow_reader_warnings": "Warnings of the gateway that this client reads too slowly.",
+    "slow_reader_skips": "Times that the gateway has skipped records for a slow client.",
     "stalls": "Silences of a connected feed that were much longer than its own pauses.",
     "recorded_bytes": "Bytes recorded: written and synced.",
     "deferred_messages": "Messages that ingest deferred because this process was slow.",
@@ -98,12 +101,17 @@ def _latency(stats: FeedStats) -> Metric:
 
 
 class Metrics:
-    """The metrics of this process and of ingest, in a registry of their own."""
+    """The metrics of this process and of ingest, in a registry of their own.
 
-    def __init__(self, stats: Callable[[], FeedStats]) -> None:
+    Args:
+        stats: returns the counts of ingest; None: there is no ingest.
+    """
+
+    def __init__(self, stats: Callable[[], FeedStats] | None) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry = CollectorRegistry()
-        registry.register(IngestCollector(stats))
+        if stats is not None:
+            registry.register(IngestCollector(stats))
         ProcessCollector(registry=registry)
         self.clients = Gauge(
             "batonics_ws_clients", "WebSocket clients, by channel.", ["channel"], registry=registry

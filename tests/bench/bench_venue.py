@@ -8,10 +8,14 @@ The day is simulated. Loads run in processes of their own, so that their greates
 from __future__ import annotations
 
 import sys
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import polars as pl
+
+from batonics.frames.schemas.row_keys import ROW_TIME
+from batonics.frames.schemas.table import find_schema
 from batonics.lake.catalog import LoadedSource, SchemaLoad
 from batonics.lake.commits import commit_load
 from batonics.lake.digest import Verifier
@@ -22,6 +26,8 @@ from batonics.lake.part_paths import part_directory
 from batonics.lake.part_search import PartConditions, find_parts
 from batonics.lake.part_symbols import SymbolRows
 from batonics.lake.sql import LakeDatabase
+from batonics.lake.views import view_name
+from batonics.model.times import NS_PER_S
 from tests.bench.harness import (
     figure,
     heading,
@@ -30,6 +36,7 @@ from tests.bench.harness import (
     rate,
     run_process,
 )
+from tests.support.lakes import write_frames
 
 INSTRUMENTS = 5_000
 LIVE_ORDERS = 100_000
@@ -37,6 +44,9 @@ SCHEMAS = "mbp-1,trades,bbo-1s"
 CATALOG_PARTS = 500_000
 PARTS_OF_A_DAY = 1_000
 SYMBOLS_OF_A_PART = 50
+CATALOG_SCHEMA = "depth-1s"
+REAL_SYMBOL = "REAL"
+"""The symbol of the only part of the catalog of years that has a file."""
 
 
 def bench_load(source: Path, records: int, directory: Path) -> None:
@@ -88,37 +98,70 @@ def catalog_parts(count: int) -> list[Part]:
             SymbolRows(f"S{first + place:06}", 1_000, place, place + 1_000)
             for place in range(SYMBOLS_OF_A_PART)
         ]
-        path = f"{part_directory('mbp-10', '2024-01-01')}/{at}.parquet"
-        of_a_day.append(make_part(path, "mbp-10", "2024-01-01", symbols, digest="", size=1))
+        path = f"{part_directory(CATALOG_SCHEMA, '2024-01-01')}/{at}.parquet"
+        of_a_day.append(make_part(path, CATALOG_SCHEMA, "2024-01-01", symbols, digest="", size=1))
     parts = []
     for number in range(count):
         day, at = divmod(number, PARTS_OF_A_DAY)
         text = str(date(2024, 1, 1) + timedelta(days=day))
-        path = f"{part_directory('mbp-10', text)}/{number}.parquet"
+        path = f"{part_directory(CATALOG_SCHEMA, text)}/{number}.parquet"
         parts.append(of_a_day[at]._replace(path=path, date=text, digest=f"{number:064x}"))
     return parts
 
 
 def bench_catalog(directory: Path) -> None:
-    """The search for one symbol and day in a catalog of years."""
+    """One symbol and day out of a catalog of years."""
     heading(f"a catalog of {CATALOG_PARTS:,} parts")
-    store = DirectoryStore(directory / "years", make=True)
+    root = directory / "years"
     parts = catalog_parts(CATALOG_PARTS)
+    middle = parts[len(parts) // 2].date
+    assert middle is not None
+    _write_part(root, middle)
+    store = DirectoryStore(root)
     store.catalog.commit(
-        commit_load(LoadedSource("x", "x", ""), [SchemaLoad("mbp-10", parts)], "bench")
+        commit_load(LoadedSource("x", "x", ""), [SchemaLoad(CATALOG_SCHEMA, parts)], "bench")
     )
-    middle = str(parts[len(parts) // 2].date)
-    wanted = PartConditions((middle,), ("S000777",))
+    del parts
+    wanted = PartConditions((middle,), (REAL_SYMBOL,))
 
     def search() -> None:
-        (found,) = store.catalog.read(find_parts("mbp-10", conditions=wanted))
+        (found,) = store.catalog.read(find_parts(CATALOG_SCHEMA, conditions=wanted))
         assert found.list_symbols().shown(wanted.symbols)
 
+    figure("the part of a symbol and day", f"{median_seconds(search) * 1e3:.2f} ms")
+    count = f"SELECT count(*) FROM {view_name(CATALOG_SCHEMA)}"
+    one = f"{count} WHERE symbol = '{REAL_SYMBOL}' AND date = '{middle}'"
+    bare = directory / "one"
+    _write_part(bare, middle)
+    run_process(["query", one, "--lake", str(bare)])
+    started, _ = run_process(["query", one, "--lake", str(bare)])
+    seconds, kib = run_process(["query", one, "--lake", str(root)])
+    figure("its query, beyond that of a lake of one part", f"{(seconds - started) * 1e3:.0f} ms")
+    figure("  greatest resident memory", f"{kib >> 10} MiB", note="floor 300")
+
+    def whole() -> None:
+        opened = Lake(root)
+        LakeDatabase(opened.store, opened.verifier).query(one).frame()
+
     figure(
-        "the part of a symbol and day", f"{median_seconds(search) * 1e3:.2f} ms", note="floor 100"
+        "  opened and asked in a process that runs",
+        f"{median_seconds(whole) * 1e3:.0f} ms",
+        note="floor 100",
     )
-    seconds = median_seconds(lambda: DirectoryStore(directory / "years"), 1)
-    figure("opening the lake, which checks the catalog", f"{seconds:.2f} s")
+    seconds, _ = run_process(["lake", "ls", "--lake", str(root)])
+    figure("batonics lake ls, with its start", f"{seconds:.2f} s", note="floor 1")
+    seconds = median_seconds(DirectoryStore(root).catalog.check, 1)
+    figure("a check of the whole catalog, as a load begins", f"{seconds:.2f} s")
+
+
+def _write_part(root: Path, day: str) -> None:
+    """One row of `REAL_SYMBOL` into a lake."""
+    schema = find_schema(CATALOG_SCHEMA)
+    ts_ns = int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp()) * NS_PER_S
+    columns = {**schema.lake_columns, "symbol": pl.String(), ROW_TIME: pl.Int64()}
+    empty = pl.DataFrame(schema=columns)
+    row = pl.DataFrame({"symbol": [REAL_SYMBOL], ROW_TIME: [ts_ns]})
+    write_frames(root, CATALOG_SCHEMA, "real", [pl.concat([empty, row], how="diagonal")])
 
 
 def main(millions: float) -> None:

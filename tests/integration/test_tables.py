@@ -96,6 +96,6 @@ def test_a_cut_line_is_refused_or_left_out(records: pl.DataFrame, tmp_path: Path
         batonics.scan_mbo(path).collect()
     with pytest.warns(LossWarning, match="after record 19"):
         assert batonics.scan_mbo(path, salvage=True).collect().height == 19
-    path.write_bytes(data[:-2])  # within the last value, a symbol
+    path.write_bytes(data[:-1])  # it might be within the last value
     with pytest.warns(DataWarning, match="the last line has no newline: is it cut"):
         batonics.scan_mbo(path).collect()

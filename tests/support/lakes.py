@@ -5,6 +5,7 @@ The rule here: what a lake must hold is derived anew from the files, without the
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,9 +30,11 @@ from batonics.frames.schemas.schema import Schema
 from batonics.frames.schemas.table import find_schema
 from batonics.jobs.lake_load import LakeLoad, LoadRequest, LoadResult
 from batonics.lake.catalog import LoadedSource, SchemaLoad
+from batonics.lake.catalog_tree import make_root, make_row_digest, update_tree
 from batonics.lake.commits import commit_load
 from batonics.lake.directory_store import DirectoryStore
 from batonics.lake.lake import Lake
+from batonics.lake.part import PART_COLUMNS, Part
 from batonics.lake.parts import PartsWriter
 from batonics.sources.input_options import InputOptions
 
@@ -159,3 +162,25 @@ def write_frames(root: Path, schema: str, source: str, frames: Iterable[pl.DataF
         staging.publish([(path, part.path) for path, part in writer.written])
         load = SchemaLoad(schema, [part for _, part in writer.written])
         store.catalog.commit(commit_load(LoadedSource(source, source, ""), [load], "test"))
+
+
+def rewrite_digests(connection: sqlite3.Connection) -> None:
+    """Make the digests of a catalog fit what it has, as somebody can who changes it on purpose."""
+    rows = connection.execute(
+        f"SELECT id, {PART_COLUMNS} FROM part WHERE removed_ns IS NULL"
+    ).fetchall()
+    parts = [Part(*row) for _, *row in rows]
+    connection.executemany(
+        "UPDATE part SET row_digest = ? WHERE id = ?",
+        [(make_row_digest(part), row[0]) for row, part in zip(rows, parts, strict=True)],
+    )
+    for schema in {part.schema for part in parts}:
+        connection.execute(
+            "INSERT OR IGNORE INTO load (source, schema, version, rows, at_ns)"
+            " SELECT min(id), ?, '', 0, 0 FROM source",
+            [schema],
+        )
+    for table in ("root", "schema", "day"):
+        connection.execute(f"DELETE FROM {table}")
+    make_root(connection)
+    update_tree(connection, parts, ())

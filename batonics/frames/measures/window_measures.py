@@ -58,7 +58,7 @@ from batonics.frames.measures.open_states import mark_left_out
 from batonics.frames.measures.stateful_expressions import StatefulExpressions, check_mbp_columns
 from batonics.frames.measures.trade_measures import INPUT_COLUMNS, annotate_rows
 from batonics.frames.scan.derived_source import DerivationPlan, derived_source
-from batonics.model.times import duration_ns
+from batonics.model.times import Duration, duration_ns
 
 WINDOW_SCHEMA = pl.Schema(
     {
@@ -74,7 +74,7 @@ _READS = [*INPUT_COLUMNS, "bid_sz_00", "ask_sz_00"]
 
 
 def window_measures_source(
-    rows: pl.LazyFrame, every: str, *, include: Collection[str] = ()
+    rows: pl.LazyFrame, every: Duration, *, include: Collection[str] = ()
 ) -> pl.LazyFrame:
     """The measures of every window of every book in which the book has a row.
 

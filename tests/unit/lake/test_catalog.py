@@ -24,9 +24,9 @@ from batonics.lake.catalog import (
     find_source_by_digest,
     find_source_by_name,
     known_paths,
-    loaded_schemas,
     may_have_source,
 )
+from batonics.lake.catalog_tree import make_row_digest, read_schemas, update_tree
 from batonics.lake.commits import append_parts, commit_load, forget_parts, replace_parts
 from batonics.lake.file_catalog import FileCatalog
 from batonics.lake.lake import Lake
@@ -113,7 +113,7 @@ def test_a_part_comes_back_as_it_was_put_in(held: FileCatalog) -> None:
     )
     assert put(held, "a", "1", SchemaLoad("mbo", [bare, part("y")]))
     assert held.read(all_parts) == [bare, part("y")]
-    assert held.read(loaded_schemas) == ["mbo"]
+    assert held.read(read_schemas) == ["mbo"]
 
 
 def test_the_same_bytes_are_put_in_once_whatever_they_are_called(held: FileCatalog) -> None:
@@ -179,7 +179,7 @@ def test_a_load_without_rows_is_a_load(held: FileCatalog) -> None:
     assert put(held, "a", "1", loaded(schema="trades"))
     assert not put(held, "a", "1", loaded("t", schema="trades"))
     assert paths(held) == []
-    assert held.read(loaded_schemas) == ["trades"]
+    assert held.read(read_schemas) == ["trades"]
 
 
 def test_what_is_known_of_a_file_that_was_only_touched_is_new(held: FileCatalog) -> None:
@@ -275,7 +275,20 @@ def test_a_list_of_symbols_that_is_not_the_parts_is_an_error(
         "empty": b"",
         "rows": PartSymbols.of([SymbolRows("A", 11, 0, 9)]).encode(),
     }
-    put(held, "a", "1", SchemaLoad("mbo", [good._replace(symbols=changed[change])]))
+    put(held, "a", "1", SchemaLoad("mbo", [good]))
+    bad = good._replace(symbols=changed[change])
+
+    def damage(connection: sqlite3.Connection) -> None:
+        connection.execute("UPDATE part SET symbols = ?", [bad.symbols])
+
+    def fake(connection: sqlite3.Connection) -> None:
+        connection.execute("UPDATE part SET row_digest = ?", [make_row_digest(bad)])
+        update_tree(connection, [good], [good])
+
+    held.commit(damage)
+    with pytest.raises(LakeError, match=r"catalog\.sqlite: damaged: the part 1 is not the one"):
+        held.read(find_parts("mbo", RowFilter(("A",))))
+    held.commit(fake)
     with pytest.raises(LakeError, match=r"catalog\.sqlite: damaged: the symbols of mbo/"):
         held.read(find_parts("mbo", RowFilter(("A",))))
 
@@ -351,7 +364,7 @@ def test_another_format_is_refused(
     held.commit(
         lambda connection: connection.execute(f"PRAGMA user_version = {version}").fetchall()
     )
-    said = f"catalog of format {version}, this batonics knows 5: {remedy}"
+    said = f"catalog of format {version}, this batonics knows 6: {remedy}"
     with pytest.raises(LakeError, match=said):
         FileCatalog(tmp_path / "catalog.sqlite")
 

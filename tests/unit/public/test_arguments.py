@@ -167,9 +167,9 @@ def test_a_refusal_says_what_was_given_and_what_to_give(
     assert line in refusal(name, value)
 
 
-def test_an_open_file_is_refused() -> None:
+def test_an_open_file_is_no_name_for_a_lake() -> None:
     with SAMPLE.open("rb") as file:
-        assert "give the path of an open file, or its bytes" in refusal("reconstruct(paths)", file)
+        assert "give the path of an open file" in refusal("load_lake(paths)", file)
 
 
 def test_arguments_that_are_missing_or_unknown_are_pythons_own_errors() -> None:
