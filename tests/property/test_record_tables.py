@@ -38,7 +38,7 @@ from batonics.model.mbo import (
     records_from_batch,
 )
 from batonics.model.times import format_time
-from batonics.sources.inputs import MemoryFile
+from batonics.sources.input_files import MemoryFile
 from batonics.sources.stream import MboStream
 from tests.support.dbn_files import DAY_NS, compress
 
