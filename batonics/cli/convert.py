@@ -17,6 +17,7 @@ from batonics.cli.options import (
     PricesOption,
     QuietOption,
     SalvageOption,
+    SessionDateOption,
     SessionOption,
     SkipBadOption,
     StartOption,
@@ -25,6 +26,7 @@ from batonics.cli.options import (
     TimeZoneOption,
     VerifyManifestOption,
     parse_session,
+    parse_session_date,
     price_unit,
     refuse_input_as_output,
     split_names,
@@ -78,6 +80,7 @@ def command(
     salvage: SalvageOption = False,
     in_this_order: InThisOrderOption = False,
     lossy: LossyOption = False,
+    session_date: SessionDateOption = None,
     verify_manifest: VerifyManifestOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -102,7 +105,9 @@ def command(
         symbols=split_names(symbols),
         start_ns=None if start is None else parse_time(start, tz),
         end_ns=None if end is None else parse_time(end, tz),
-        options=InputOptions(skip_bad, salvage, in_this_order, lossy),
+        options=InputOptions(
+            skip_bad, salvage, in_this_order, lossy, parse_session_date(session_date)
+        ),
         consolidated=consolidated,
         tz=tz,
         ticks=ticks or definitions is not None,

@@ -19,6 +19,7 @@ from batonics.cli.options import (
     QueryTimeZoneOption,
     QuietOption,
     SalvageOption,
+    SessionDateOption,
     SessionOption,
     SkipBadOption,
     StartOption,
@@ -27,6 +28,7 @@ from batonics.cli.options import (
     WideOption,
     parse_row_filter,
     parse_session,
+    parse_session_date,
     price_unit,
     refuse_input_as_output,
     split_names,
@@ -95,6 +97,7 @@ def command(
     salvage: SalvageOption = False,
     in_this_order: InThisOrderOption = False,
     lossy: LossyOption = False,
+    session_date: SessionDateOption = None,
     verify_manifest: VerifyManifestOption = False,
     trusted: Annotated[
         bool, typer.Option("--trusted", help="Let the query read any file and URL.")
@@ -126,7 +129,9 @@ def command(
         lake=None if files else lake or current().lake.path,
         files=find_inputs(files or (), verify_manifest=verify_manifest),
         row_filter=parse_row_filter(symbols, date, start, end, tz or "UTC"),
-        options=InputOptions(skip_bad, salvage, in_this_order, lossy),
+        options=InputOptions(
+            skip_bad, salvage, in_this_order, lossy, parse_session_date(session_date)
+        ),
         tz=tz,
         prices_are_default=prices is None,
         prices=price_unit(prices)

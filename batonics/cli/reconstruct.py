@@ -16,12 +16,14 @@ from batonics.cli.options import (
     PricesChoice,
     QuietOption,
     SalvageOption,
+    SessionDateOption,
     SessionOption,
     SkipBadOption,
     StatusesOption,
     SymbolsOption,
     VerifyManifestOption,
     parse_session,
+    parse_session_date,
     price_unit,
     refuse_input_as_output,
     split_names,
@@ -88,6 +90,7 @@ def command(
     salvage: SalvageOption = False,
     in_this_order: InThisOrderOption = False,
     lossy: LossyOption = False,
+    session_date: SessionDateOption = None,
     verify_manifest: VerifyManifestOption = False,
     checkpoint: Annotated[
         str | None,
@@ -123,7 +126,9 @@ def command(
         paths=find_inputs(files, verify_manifest=verify_manifest),
         symbols=split_names(symbols),
         at_ns=None if at is None else parse_time(at, tz),
-        options=InputOptions(skip_bad, salvage, in_this_order, lossy),
+        options=InputOptions(
+            skip_bad, salvage, in_this_order, lossy, parse_session_date(session_date)
+        ),
         checkpoint=checkpoint,
         statuses=find_inputs(statuses or ()),
         sessions=parse_session(session),

@@ -14,9 +14,11 @@ from batonics.cli.options import (
     LossyOption,
     QuietOption,
     SalvageOption,
+    SessionDateOption,
     SkipBadOption,
     SymbolsOption,
     VerifyManifestOption,
+    parse_session_date,
     refuse_input_as_output,
     split_names,
 )
@@ -59,6 +61,7 @@ def command(
     salvage: SalvageOption = False,
     in_this_order: InThisOrderOption = False,
     lossy: LossyOption = False,
+    session_date: SessionDateOption = None,
     verify_manifest: VerifyManifestOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -84,7 +87,9 @@ def command(
         paths=find_inputs(files, verify_manifest=verify_manifest),
         every=WindowLength.parse(every),
         symbols=split_names(symbols),
-        options=InputOptions(skip_bad, salvage, in_this_order, lossy),
+        options=InputOptions(
+            skip_bad, salvage, in_this_order, lossy, parse_session_date(session_date)
+        ),
         against=against,
         against_schema=schema,
     )

@@ -59,6 +59,8 @@ def check_select(connection: duckdb.DuckDBPyConnection, sql: str, *, trusted: bo
         UsageError: it is something else. duckdb.Error: it cannot be parsed.
     """
     statements = connection.extract_statements(sql)
+    if len(statements) == 1 and statements[0].type == duckdb.StatementType.MULTI:
+        raise UsageError("a PIVOT needs the values that become columns: ON side IN ('A', 'B')")
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         raise UsageError("expected one SELECT statement")
     ((parsed,),) = connection.execute("SELECT json_serialize_sql($sql)", {"sql": sql}).fetchall()

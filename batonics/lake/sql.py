@@ -54,7 +54,7 @@ from batonics.lake.select_check import check_select
 from batonics.lake.session_spans import replace_sessions
 from batonics.lake.sql_tokens import without_comments, without_tokens
 from batonics.lake.storage import Store, open_store
-from batonics.lake.unit_notes import UNIT_NOTE, number_note, undeclared_note
+from batonics.lake.unit_notes import UNIT_NOTE, number_note, undeclared_note, unfollowed_note
 from batonics.lake.view_files import ChosenParts, PartsBySchema, ViewFiles
 from batonics.lake.views import view_name, view_statement
 from batonics.model.answers import AnswerWarning
@@ -212,6 +212,8 @@ class LakeDatabase:
         if unit.is_default and not unit.has_header and lineage.depends_on_unit:
             prices, unit_note = "fixed", UNIT_NOTE
         views: PriceUnit = "fixed" if unit.has_header else prices
+        if not lineage.is_followed and not unit.has_header:
+            unit_note = unit_note or unfollowed_note(sql, values.values(), views)
         unit_note = number_note(lineage.numbers, views, has_header=unit.has_header) or unit_note
         chosen = self._files.choose(connection, sql, values, schemas, views)
         is_empty = not any(chosen.parts.values())

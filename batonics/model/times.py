@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta, tzinfo
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
@@ -119,6 +120,18 @@ def parse_time(text: str, time_zone: str = "UTC") -> int:
     if not 0 <= ts_ns < UNDEF_TIMESTAMP:
         raise UsageError(f"time {text!r} is outside the range of DBN timestamps")
     return ts_ns
+
+
+def parse_date(day: str | date | None) -> date | None:
+    """A day from ISO 8601 text such as 2019-01-30; UsageError if it is none. None stays None."""
+    if isinstance(day, str):
+        with suppress(ValueError):
+            if str(date.fromisoformat(day)) == day:
+                return date.fromisoformat(day)
+        raise UsageError(f"not a day: {day!r} (expected such as 2019-01-30)")
+    if isinstance(day, datetime):
+        raise UsageError(f"not a day: {day} (expected a date without a time)")
+    return day
 
 
 def _parse_iso(text: str, time_zone: str) -> int:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from batonics.codec.decoders import Decoder, DecoderFactory, describe_table
 from batonics.codec.framing import WHOLE_FILE_FORMS, Framing
+from batonics.codec.itch import ItchDecoder
 from batonics.codec.messages import read_headers
 from batonics.codec.metadata import Metadata
 from batonics.codec.ndjson import NdjsonDecoder
@@ -145,6 +146,7 @@ class InputDecoder:
             any_schema=any_schema,
             metadata_bytes_max=current().input.metadata_bytes_max,
             lossy=options.lossy,
+            session_date=options.session_date,
         )
         self._options, self._batch_rows = options, batch_rows
 
@@ -217,6 +219,8 @@ class InputDecoder:
         names = self._decoders.new_mappings(decoder)
         headers = read_headers(decoder.other_records if self.keeps_headers else ())
         other_records = Counter(record.rtype for record in decoder.other_records)
+        if isinstance(decoder, ItchDecoder):
+            other_records += decoder.take_counts()
         contents = [record.content for record in decoder.other_records]
         definitions = [known for known in contents if isinstance(known, Definition)]
         statuses = [known for known in contents if isinstance(known, BookChange)]

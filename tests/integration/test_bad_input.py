@@ -39,7 +39,7 @@ CASES: dict[str, tuple[bytes, str]] = {
     "cut-record": (SMALL[: RECORDS_AT + 56 * 3 + 9], AT_3 + "the stream ends after 9 bytes of a"),
     "wrong-magic": (
         b"XBN" + SMALL[3:],
-        "not DBN, NDJSON, CSV, Parquet or Arrow: it starts with 58 42 4e",
+        "not DBN, NDJSON, CSV, Parquet, Arrow, ITCH or LOBSTER: it starts with 58 42 4e",
     ),
     "wrong-version": (b"DBN\x09" + SMALL[4:], "byte 3: DBN version is 9, expected 1 to 3"),
     "metadata-length": (
