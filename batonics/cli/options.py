@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from batonics.model.prices import PriceUnit
 
 _FILES_HELP = (
-    "DBN files (plain, zstd, fragments) or NDJSON files; directories, batch downloads, zip archives"
+    "Files of DBN, CSV, JSON, Parquet, Arrow or NDJSON; directories, batch downloads, zip archives"
     " and patterns of them; s3:// and https:// URLs"
 )
 FilesArgument = Annotated[

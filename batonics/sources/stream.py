@@ -179,9 +179,12 @@ class MboStream:
                     if not self._options.in_this_order:
                         file.check_beginning(batch)
                     yield FileBatch(batch, file.note_batch(batch))
-        finally:  # the caller may stop early
+        except GeneratorExit:  # the caller stops early
             if file is not None:
                 file.report.warn_of_notes()
+            raise
+        if file is not None:
+            file.report.warn_of_notes()
         if file is not None and len(self.paths) > 1 and not self.keeps_symbol_lists:
             file.report.drop_symbol_lists()
         if file is not None and decoder.loss is not None:
