@@ -157,7 +157,7 @@ def test_true_is_no_number(name: str) -> None:
         ("Lake.scan(symbols)", [100], "Lake.scan: symbols is the list [100], expected a symbol or"),
         ("Lake.scan(start)", 1.5, "Lake.scan: start is the float 1.5, expected a time"),
         ("MboNamespace.depth(n)", "5", "MboNamespace.depth: n is the str '5', expected an int"),
-        ("MboNamespace.bbo(every)", 1, "bbo: every is the int 1, expected text or None"),
+        ("MboNamespace.bbo(every)", 1, "bbo: every is the int 1, expected a duration: text such"),
         ("with_symbols(rows)", pl.DataFrame(), "rows is a polars DataFrame, expected a LazyFrame"),
     ],
 )
