@@ -26,7 +26,7 @@ else:
     from backports import zstd
 
 STREAM_BYTES = 160 << 20
-CONVERTED_BYTES = 48 << 20
+CONVERTED_BYTES = 64 << 20
 """A row of mbp-10 is more than six times as large as a record."""
 GROWTH_BYTES_MAX = 96 << 20
 BOMB_BYTES = 1 << 29
