@@ -5,6 +5,7 @@
 /** @typedef {import("./types.js").RecordsPage} RecordsPage */
 /** @typedef {import("./types.js").RecordRow} RecordRow */
 /** @typedef {import("./types.js").OrdersDocument} OrdersDocument */
+/** @typedef {import("./types.js").Heatmap} Heatmap */
 
 /** The server refused, or could not answer: the text says what to do. */
 export class RequestError extends Error {
@@ -75,6 +76,22 @@ export class Client {
   newestTrades(name, at, limit, signal) {
     const params = { ...bookParams(name), at, order: "newest", limit: String(limit) };
     return this.get("v1/trades", params, signal);
+  }
+
+  /**
+   * Depth over time as a grid.
+   * @param {BookName} name
+   * @param {string} from
+   * @param {string} to
+   * @param {number} rows at most
+   * @param {number} columns at most
+   * @param {AbortSignal} [signal]
+   * @returns {Promise<Heatmap>}
+   */
+  heatmap(name, from, to, rows, columns, signal) {
+    const { symbol, publisher } = bookParams(name);
+    const params = { publisher, from, to, rows: String(rows), columns: String(columns) };
+    return this.get(`v1/heatmap/${encodeURIComponent(symbol)}`, params, signal);
   }
 
   /**

@@ -2,6 +2,7 @@
 
 import { Client, RequestError } from "./client.js";
 import { find } from "./dom.js";
+import { HeatmapPanel } from "./heatmap.js";
 import { bindKeys } from "./keyboard.js";
 import { Ladder } from "./ladder.js";
 import { Latest } from "./latest.js";
@@ -37,6 +38,8 @@ const times = new TimeControls(
   showProblem,
 );
 
+const heatmap = new HeatmapPanel(client, (part) => view.set(part), fail);
+
 const books = new Latest(
   (/** @type {ViewState} */ state) => client.book(state, state.at, LADDER_DEPTH),
   showBook,
@@ -67,6 +70,8 @@ function showBook(book, state) {
   queue.show(book, view.state);
   showStatus(book);
   times.show(book.ts_recv, state.at);
+  heatmap.mark(times.now);
+  find("panels", HTMLElement).dataset.at = state.at;
   document.title = `${book.symbol ?? book.instrument_id} – batonics`;
 }
 
@@ -76,18 +81,35 @@ function show(state, before) {
     before === null || names.some((name) => state[name] !== before[name]);
   if (state.symbol && has("symbol", "publisher", "at")) {
     symbols.show(state);
-    void books.ask(state);
-    void trades.ask(state);
+    void waitFor(books.ask(state));
+    void waitFor(trades.ask(state));
   }
+  if (state.symbol && has("symbol", "publisher", "from", "to")) void waitFor(heatmap.ask(state));
   if (has("side", "price", "order")) {
     ladder.mark(state.side, state.price);
     queue.show(shownBook, state);
   }
   if (has("order", "at")) {
     find("order-id", HTMLInputElement).value = state.order;
-    if (state.order) void orders.ask(state);
+    if (state.order) void waitFor(orders.ask(state));
     else orderPanel.show(null);
   }
+}
+
+let waiting = 0;
+
+/**
+ * Mark the page as busy until an answer is shown.
+ * @param {Promise<void>} answer
+ */
+async function waitFor(answer) {
+  const panels = find("panels", HTMLElement);
+  waiting += 1;
+  panels.setAttribute("aria-busy", "true");
+  await answer.finally(() => {
+    waiting -= 1;
+  });
+  if (waiting === 0) panels.setAttribute("aria-busy", "false");
 }
 
 /**
@@ -146,6 +168,11 @@ function bind() {
     { keys: "End", text: "last record", run: () => times.act("last") },
     { keys: "k", text: "queue of the level above", run: () => ladder.move(-1) },
     { keys: "j", text: "queue of the level below", run: () => ladder.move(1) },
+    { keys: "+", text: "shorter span of the heatmap", run: () => heatmap.zoom(1 / 2) },
+    { keys: "-", text: "longer span", run: () => heatmap.zoom(2) },
+    { keys: "[", text: "earlier span", run: () => heatmap.shift(heatmap.span(), -0.5) },
+    { keys: "]", text: "later span", run: () => heatmap.shift(heatmap.span(), 0.5) },
+    { keys: "0", text: "all times", run: () => view.set({ from: "", to: "" }) },
     { keys: "c", text: "ladder to its middle", run: () => ladder.centre() },
     { keys: "/", text: "choose a symbol", run: () => symbols.focus() },
     { keys: "t", text: "write a time", run: () => find("time", HTMLInputElement).select() },
@@ -164,6 +191,7 @@ async function start() {
   const first = await symbols.load();
   if (!first) return;
   times.setSpan(first.data);
+  heatmap.setData(first.data);
   if (view.state.symbol || first.books.length === 0) show(view.state, null);
   else symbols.choose(first.books[0]);
 }

@@ -20,7 +20,7 @@ export class TimeControls {
     this.fail = fail;
     /** @type {{from: bigint, until: bigint} | null} */
     this.span = null;
-    /** @type {bigint | null} the time by ts_recv of the book that is shown */
+    /** @type {bigint | null} the time that is shown; of a record, the time of its book */
     this.now = null;
     /** @type {{timer: number, at: bigint, since: number} | null} */
     this.playing = null;
@@ -56,8 +56,8 @@ export class TimeControls {
    * @param {string} at the moment that was asked for
    */
   show(tsRecv, at) {
-    this.now = tsRecv ? parseTime(tsRecv) : null;
     const shown = at.startsWith("record:") || at === "" ? (tsRecv ?? "") : at;
+    this.now = shown ? parseTime(shown) : null;
     if (document.activeElement !== this.input) this.input.value = shown;
     find("moment", HTMLOutputElement).textContent = at.startsWith("record:") ? at : "";
     if (this.span && shown && document.activeElement !== this.scrub) {

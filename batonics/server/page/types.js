@@ -22,6 +22,12 @@
  *   ahead: {orders: number, size: number} | null, records: RecordRow[],
  *   more_records: number}} OrderLife
  * @typedef {{at: string | null, warnings: string[], orders: OrderLife[]}} OrdersDocument
+ * @typedef {{symbol: string | null, warnings: string[], from: string | null, to: string | null,
+ *   columns: number, column_ns: number, rows: number, low: string | null, row_1e9: number,
+ *   status: (string | null)[], best_bid_1e9: (number | null)[], best_ask_1e9: (number | null)[],
+ *   bid_size: number[][], ask_size: number[][], buy_volume: number[][], sell_volume: number[][],
+ *   other_volume: number[][]}} Heatmap
+ *   A grid has a list for each column of time, of its rows, the lowest price first.
  * @typedef {{title: string, status: number, detail: string}} Problem
  */
 export {};
