@@ -18,7 +18,6 @@ from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from batonics.book import checkpoint
 from batonics.book.doubtful_books import find_renamed

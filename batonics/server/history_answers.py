@@ -50,7 +50,8 @@ class HistoryAnswers:
         self._history = history
         self._end = history.at()
         self._keys_of: dict[int, list[int]] = {}
-        for publisher_id, instrument_id in self._end.engine.keys():
+        keys = self._end.engine.keys()
+        for publisher_id, instrument_id in keys:
             key = publisher_id << 32 | instrument_id
             self._keys_of.setdefault(instrument_id, []).append(key)
         self.record_count = history.records.count
