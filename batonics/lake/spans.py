@@ -58,9 +58,8 @@ class _Edge:
     """
 
     def __init__(self) -> None:
-        self._parts = [
-            _HashRows(*(np.empty(0, dtype) for dtype in (np.int64, np.int64, np.uint64)))
-        ]
+        none = np.empty(0, np.int64)
+        self._parts = [_HashRows(none, none, none.view(np.uint64))]
         self._rows, self._rows_max = 0, GATHERED_MIN
 
     def add(self, rows: _HashRows, keys: NDArray[np.int64], times: NDArray[np.int64]) -> None:
