@@ -27,7 +27,7 @@ from batonics.frames.scan.symbols import FrameSymbols
 from batonics.frames.schemas.row_keys import ROW_TIME, RowKeys, RowPlaces
 from batonics.frames.schemas.schema import Schema
 from batonics.jobs.symbol_selection import SymbolSelection
-from batonics.lake.parts import GATHERED_BYTES_MAX, PartsWriter
+from batonics.lake.parts import PartsWriter
 from batonics.lake.spans import BookSpan, SpanRecorder
 from batonics.lake.storage import StagingArea
 from batonics.model.mbo import MboBatch
@@ -162,11 +162,10 @@ class SourceReader:
             progress: is told what is done.
         """
         shared = SharedBatches(self._batches(progress), len(schemas))
-        # What several schemas gather at once is as much as what two would.
-        gathered = GATHERED_BYTES_MAX * min(2, len(schemas)) // len(schemas)
+        memory_shares = (len(schemas) + 1) // 2
 
         def write(schema: Schema) -> PartsWriter:
-            writer = PartsWriter(schema, staging.directory, staging.id, gathered_bytes_max=gathered)
+            writer = PartsWriter(schema, staging.directory, staging.id, memory_shares=memory_shares)
             try:
                 with write_in_background(writer.write, FRAMES_QUEUED_MAX) as enqueue:
                     for frame in self._frames(schema, shared):

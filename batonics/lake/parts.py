@@ -239,7 +239,7 @@ class PartsWriter:
         prefix: beginning of the names of the parts, unique in the lake.
         own_parts: symbols with many rows have parts of their own. Commits of a feed have none, so
             that few files are written however many symbols trade.
-        gathered_bytes_max: size of the rows that wait in memory to be sorted.
+        memory_shares: number of writers that share the memory for rows that wait to be sorted.
 
     Attributes:
         written: path of each complete file and the part that it becomes, in order.
@@ -252,11 +252,12 @@ class PartsWriter:
         prefix: str,
         *,
         own_parts: bool = True,
-        gathered_bytes_max: int = GATHERED_BYTES_MAX,
+        memory_shares: int = 1,
     ) -> None:
         self.written: list[tuple[Path, Part]] = []
         self._schema, self._directory, self._prefix = schema, directory, prefix
-        self._own_parts, self._gathered_bytes_max = own_parts, gathered_bytes_max
+        self._own_parts = own_parts
+        self._gathered_bytes_max = GATHERED_BYTES_MAX // memory_shares
         self._days: dict[int | None, RowSorter] = {}  # in the order of their first rows
         self._cutter: PartCutter | None = None
         self._sorters_made = 0
