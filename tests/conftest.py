@@ -92,6 +92,7 @@ def cases(test_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "alone: measures time; no other test runs beside it")
+    config.addinivalue_line("markers", "sweep: a sample of many cases; `make soak` runs all")
     directory = data_directory()
     if directory is not None and not directory.is_dir():
         raise pytest.UsageError(f"{DATA_VARIABLE}={directory} is not a directory")

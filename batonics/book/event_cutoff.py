@@ -6,6 +6,8 @@ record passes only when the end of its event has come in time.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,6 +25,18 @@ from batonics.model.mbo import (
 )
 
 
+class CutoffState(NamedTuple):
+    """What a cutoff knows between two batches; another one continues from it.
+
+    Attributes:
+        held: the rows of open events, as copies.
+        now_ns: when the last row was received.
+    """
+
+    held: MboBatch = empty_batch(0)
+    now_ns: int = 0
+
+
 class EventCutoff:
     """Passes, batch by batch, the rows of events that are complete at `at_ns`.
 
@@ -33,19 +47,31 @@ class EventCutoff:
         at_ns: the time.
         backwards_ns_max: as `BookEngine.backwards_ns_max`; an engine that folds the rows that pass
             cannot count these anomalies, since rows are reordered.
+        state: what a cutoff of the rows before has known; None: there are none.
 
     Attributes:
         done: whether a later record has come, so that nothing more passes.
         late_keys: keys of the books of rows in time of which `ts_recv` falls back too far.
     """
 
-    def __init__(self, at_ns: int, backwards_ns_max: int | None = None) -> None:
+    def __init__(
+        self,
+        at_ns: int,
+        backwards_ns_max: int | None = None,
+        state: CutoffState | None = None,
+    ) -> None:
+        state = state or CutoffState()
         self.done = False
         self.late_keys = np.empty(0, np.int64)
         self._backwards_ns_max, self._latest_ns = backwards_ns_max, 0
         self._at_ns = np.uint64(at_ns)
-        self._now_ns = np.uint64(0)
-        self._held = empty_batch(0)
+        self._now_ns = np.uint64(state.now_ns)
+        self._held = state.held
+
+    @property
+    def state(self) -> CutoffState:
+        """What is known between two batches, of which all rows were in time."""
+        return CutoffState(self._held, int(self._now_ns))
 
     def take(self, batch: MboBatch) -> list[MboBatch]:
         """The rows that pass now, as copies; a `DayStart` in time passes too."""

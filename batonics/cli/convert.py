@@ -22,6 +22,7 @@ from batonics.cli.options import (
     StatusesOption,
     SymbolsOption,
     TimeZoneOption,
+    VerifyManifestOption,
     parse_session,
     price_unit,
     refuse_input_as_output,
@@ -75,6 +76,7 @@ def command(
     skip_bad: SkipBadOption = False,
     salvage: SalvageOption = False,
     in_this_order: InThisOrderOption = False,
+    verify_manifest: VerifyManifestOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Derive a schema from MBO records and write it to a file.
@@ -90,9 +92,10 @@ def command(
     from batonics.model.answers import AnswerWarning, describe_books
     from batonics.model.times import parse_time
     from batonics.sources.input_options import InputOptions
+    from batonics.sources.inputs import find_inputs
 
     request = ConvertRequest(
-        paths=tuple(files),
+        paths=find_inputs(files, verify_manifest=verify_manifest),
         schema=schema,
         symbols=split_names(symbols),
         start_ns=None if start is None else parse_time(start, tz),
@@ -101,12 +104,12 @@ def command(
         consolidated=consolidated,
         tz=tz,
         ticks=ticks or definitions is not None,
-        definitions=tuple(definitions or ()),
+        definitions=find_inputs(definitions or ()),
         extra=split_names(extra),
-        statuses=tuple(statuses or ()),
+        statuses=find_inputs(statuses or ()),
         sessions=parse_session(session),
     )
-    refuse_input_as_output([*files, *request.definitions, *request.statuses], out)
+    refuse_input_as_output([*request.paths, *request.definitions, *request.statuses], out)
     output = TableOutput(out, file_format, price_unit(prices))
     with read_progress("convert", quiet=quiet) as progress:
         result = convert(request, output, progress)

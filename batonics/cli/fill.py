@@ -17,6 +17,7 @@ from batonics.cli.options import (
     SessionOption,
     SkipBadOption,
     StatusesOption,
+    VerifyManifestOption,
     parse_session,
     price_unit,
 )
@@ -75,6 +76,7 @@ def command(
     skip_bad: SkipBadOption = False,
     salvage: SalvageOption = False,
     in_this_order: InThisOrderOption = False,
+    verify_manifest: VerifyManifestOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Simulate one limit order among the recorded orders of files.
@@ -94,19 +96,20 @@ def command(
     from batonics.model.sides import parse_side
     from batonics.model.times import parse_time
     from batonics.sources.input_options import InputOptions
+    from batonics.sources.inputs import find_inputs
 
     if prices is not None and not json:
         raise UsageError("--prices goes with --json: a terminal shows decimal prices")
     request = FillRequest(
-        paths=tuple(files),
+        paths=find_inputs(files, verify_manifest=verify_manifest),
         side=parse_side(side),
         price_1e9=parse_price(price),
         size=size,
         at_ns=parse_time(at, tz),
         symbol=symbols,
         publisher_id=publisher,
-        definitions=tuple(definitions or ()),
-        statuses=tuple(statuses or ()),
+        definitions=find_inputs(definitions or ()),
+        statuses=find_inputs(statuses or ()),
         sessions=parse_session(session),
         options=InputOptions(skip_bad, salvage, in_this_order),
         prices=price_unit(prices) or "decimal",

@@ -14,6 +14,7 @@ from batonics.cli.options import (
     QuietOption,
     SalvageOption,
     SkipBadOption,
+    VerifyManifestOption,
 )
 from batonics.cli.table import BOOK_ROWS_MAX, Column, print_table
 
@@ -29,6 +30,7 @@ def command(
     skip_bad: SkipBadOption = False,
     salvage: SalvageOption = False,
     in_this_order: InThisOrderOption = False,
+    verify_manifest: VerifyManifestOption = False,
     tz: Annotated[
         str, typer.Option(help="The time zone of times in the output: America/Chicago.")
     ] = "UTC",
@@ -38,8 +40,13 @@ def command(
     from batonics.cli.progress import read_progress
     from batonics.jobs.inspect import Inspection
     from batonics.sources.input_options import InputOptions
+    from batonics.sources.inputs import find_inputs
 
-    inspection = Inspection(files, InputOptions(skip_bad, salvage, in_this_order), tz)
+    inspection = Inspection(
+        find_inputs(files, verify_manifest=verify_manifest),
+        InputOptions(skip_bad, salvage, in_this_order),
+        tz,
+    )
     with read_progress("inspect", quiet=quiet) as progress:
         inspection.progress = progress
         report = inspection.run()
@@ -57,6 +64,8 @@ def _print(report: dict[str, Any]) -> None:
     console = plain_console()
     for file in report["files"]:
         _print_file(console, file)
+    for day in report["doubtful_days"]:
+        console.print(f"{day['date']}: {day['condition']}, says condition.json", style="yellow")
     if report["records"] or not report["other_records"]:
         _print_records(console, report)
     if report["other_records"]:

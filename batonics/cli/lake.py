@@ -23,6 +23,7 @@ from batonics.cli.options import (
     StartOption,
     StatusesOption,
     StoredFilesArgument,
+    VerifyManifestOption,
     WideOption,
     parse_row_filter,
     parse_session,
@@ -73,6 +74,7 @@ def load(
     skip_bad: SkipBadOption = False,
     salvage: SalvageOption = False,
     in_this_order: InThisOrderOption = False,
+    verify_manifest: VerifyManifestOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Load files into a lake, by schema and date, sorted by symbol."""
@@ -80,6 +82,7 @@ def load(
     from batonics.jobs.lake_load import LakeLoad, LoadRequest
     from batonics.model.times import duration_ns, format_duration
     from batonics.sources.input_options import InputOptions
+    from batonics.sources.inputs import find_inputs
 
     settings = load_settings({"lake.schemas": ("--schemas", schemas)}).lake
     # An empty list is no value of a setting, but an error of the command.
@@ -87,13 +90,13 @@ def load(
     if every:
         names = (*names, f"depth-{format_duration(duration_ns(every, 'intervals'))}")
     request = LoadRequest(
-        tuple(files),
+        find_inputs(files, verify_manifest=verify_manifest),
         lake,
         names,
         one_stream=one_stream,
         again=again,
         options=InputOptions(skip_bad, salvage, in_this_order),
-        statuses=tuple(statuses or ()),
+        statuses=find_inputs(statuses or ()),
         sessions=parse_session(session),
     )
     has_sessions = bool(request.statuses) or session is not None
@@ -148,6 +151,7 @@ def append(
     from batonics.jobs.lake_append import AppendRequest, LakeAppend
     from batonics.sinks.logs import configure, logger
     from batonics.sources.input_options import InputOptions
+    from batonics.sources.inputs import find_inputs
 
     loaded = load_settings(
         {
@@ -166,7 +170,7 @@ def append(
             schemas=() if schemas == "" else settings.schemas,
             commit_seconds=settings.commit_interval_s,
             options=InputOptions(skip_bad, salvage, in_this_order),
-            statuses=tuple(statuses or ()),
+            statuses=find_inputs(statuses or ()),
             sessions=parse_session(session),
         )
     )

@@ -29,6 +29,7 @@ from batonics.cli import (  # noqa: E402
     reconstruct,
     recording,
     replay,
+    serve,
     simulate,
     stream,
     verify,
@@ -55,6 +56,7 @@ app.command("verify")(verify.command)
 app.command("fill")(fill.command)
 app.command("inspect")(inspect.command)
 app.command("replay")(replay.command)
+app.command("serve")(serve.command)
 app.command("stream")(stream.command)
 app.command("recording")(recording.command)
 app.command("simulate")(simulate.command)

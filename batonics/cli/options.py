@@ -5,6 +5,7 @@ The rule here: an option has the same name and the same meaning in every command
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
     from batonics.lake.part_search import RowFilter
     from batonics.model.prices import PriceUnit
 
-_FILES_HELP = "DBN files (plain, zstd, fragments) or NDJSON files"
+_FILES_HELP = (
+    "DBN files (plain, zstd, fragments) or NDJSON files; directories, batch downloads, zip archives"
+    " and patterns of them; s3:// and https:// URLs"
+)
 FilesArgument = Annotated[
     list[str], typer.Argument(help=f"{_FILES_HELP}; - is standard input.", metavar="FILES...")
 ]
@@ -101,6 +105,13 @@ InThisOrderOption = Annotated[
         "--in-this-order",
         help="Read FILES one after the other as they are given, even if they repeat or overlap each"
         " other. By default they are put in the order of their time.",
+    ),
+]
+VerifyManifestOption = Annotated[
+    bool,
+    typer.Option(
+        "--verify-manifest",
+        help="Compare every file of FILES with its SHA-256 in the manifest of its batch download.",
     ),
 ]
 SCHEMA_FORMS = (
@@ -218,7 +229,7 @@ def _day_bounds(day: str) -> tuple[str, str]:
     raise UsageError(f"--date {day}: a day is expected, such as 2025-09-24")
 
 
-def refuse_input_as_output(files: list[str], *outputs: str | None) -> None:
+def refuse_input_as_output(files: Sequence[str], *outputs: str | None) -> None:
     """Refuse an output that would replace an input.
 
     Raises:
@@ -227,10 +238,11 @@ def refuse_input_as_output(files: list[str], *outputs: str | None) -> None:
     from pathlib import Path
 
     from batonics.model.errors import UsageError
+    from batonics.sources.input_files import local_path
 
     for out in outputs:
-        for name in files:
+        for name in map(local_path, files):
             # The job that opens a missing file says so.
             with suppress(OSError):
-                if "-" not in (out, name) and out is not None and Path(name).samefile(out):
+                if out not in ("-", None) and name not in ("-", None) and Path(name).samefile(out):
                     raise UsageError(f"{out} is an input: it would be replaced by the output")

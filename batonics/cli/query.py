@@ -22,6 +22,7 @@ from batonics.cli.options import (
     SkipBadOption,
     StartOption,
     StatusesOption,
+    VerifyManifestOption,
     WideOption,
     parse_row_filter,
     parse_session,
@@ -92,6 +93,7 @@ def command(
     skip_bad: SkipBadOption = False,
     salvage: SalvageOption = False,
     in_this_order: InThisOrderOption = False,
+    verify_manifest: VerifyManifestOption = False,
     trusted: Annotated[
         bool, typer.Option("--trusted", help="Let the query read any file and URL.")
     ] = False,
@@ -108,19 +110,19 @@ def command(
     from batonics.settings.loader import current
     from batonics.sinks.tables import default_price_unit, find_format
     from batonics.sources.input_options import InputOptions
+    from batonics.sources.inputs import find_inputs
 
     if (query is None) != shell:
         raise UsageError("give a query, or --shell")
     if files and lake is not None:
         raise UsageError("give one of --lake and --from, not both")
-    refuse_input_as_output(list(files or ()), out)
     file_format = file_format or (TABLE if out is None else find_format(out))
     on_terminal = shell or file_format in (TABLE, PLOT)
     request = QueryRequest(
         query=query or "",
         parameters=_parse_parameters(param or []),
         lake=None if files else lake or current().lake.path,
-        files=tuple(files or ()),
+        files=find_inputs(files or (), verify_manifest=verify_manifest),
         row_filter=parse_row_filter(symbols, date, start, end, tz or "UTC"),
         options=InputOptions(skip_bad, salvage, in_this_order),
         tz=tz,
@@ -128,10 +130,11 @@ def command(
         prices=price_unit(prices)
         or ("decimal" if on_terminal else default_price_unit(file_format)),
         include=split_names(include),
-        statuses=tuple(statuses or ()),
+        statuses=find_inputs(statuses or ()),
         sessions=parse_session(session),
         trusted=trusted,
     )
+    refuse_input_as_output(request.files, out)
     progress = read_progress("read", quiet=quiet)
     if shell:
         with open_database(request, progress) as database:

@@ -19,6 +19,7 @@ from batonics.cli.options import (
     SkipBadOption,
     StatusesOption,
     SymbolsOption,
+    VerifyManifestOption,
     parse_session,
     price_unit,
     refuse_input_as_output,
@@ -85,6 +86,7 @@ def command(
     skip_bad: SkipBadOption = False,
     salvage: SalvageOption = False,
     in_this_order: InThisOrderOption = False,
+    verify_manifest: VerifyManifestOption = False,
     checkpoint: Annotated[
         str | None,
         typer.Option(help="A file to save progress to; a run continues from it if it exists."),
@@ -103,6 +105,7 @@ def command(
     from batonics.model.errors import UsageError
     from batonics.model.times import parse_time
     from batonics.sources.input_options import InputOptions
+    from batonics.sources.inputs import find_inputs
 
     snapshot_output = None
     if snapshots is not None and every is not None:
@@ -115,15 +118,15 @@ def command(
             "--prices goes with --snapshots: files of books have each price as text and as integer"
         )
     request = ReconstructRequest(
-        paths=tuple(files),
+        paths=find_inputs(files, verify_manifest=verify_manifest),
         symbols=split_names(symbols),
         at_ns=None if at is None else parse_time(at, tz),
         options=InputOptions(skip_bad, salvage, in_this_order),
         checkpoint=checkpoint,
-        statuses=tuple(statuses or ()),
+        statuses=find_inputs(statuses or ()),
         sessions=parse_session(session),
     )
-    refuse_input_as_output(files, out, snapshots)
+    refuse_input_as_output(request.paths, out, snapshots)
     if out == "-" and book_format is None and sys.stdout is not None and sys.stdout.isatty():
         raise UsageError(
             "--out -: standard output is a terminal, and books may be many megabytes of JSON;"

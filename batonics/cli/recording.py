@@ -18,7 +18,7 @@ def command(
 
     Bytes behind a digest are those of the last moment before a kill; a restart covers them.
     """
-    from batonics.live.recorder import check_recording
+    from batonics.live.recording import check_recording
     from batonics.model.errors import InputError
 
     damaged = 0

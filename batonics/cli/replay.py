@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from batonics.cli.option_groups import load_settings
-from batonics.cli.options import InThisOrderOption, LogJsonOption, QuietOption
+from batonics.cli.options import InThisOrderOption, LogJsonOption, QuietOption, VerifyManifestOption
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -63,6 +63,7 @@ def command(
         bool, typer.Option("--once", help="End after the first client that was sent everything.")
     ] = False,
     in_this_order: InThisOrderOption = False,
+    verify_manifest: VerifyManifestOption = False,
     log_json: LogJsonOption = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -77,6 +78,7 @@ def command(
     from batonics.jobs.replay import Replay, ReplayRequest
     from batonics.model.times import parse_time
     from batonics.sinks import logs
+    from batonics.sources.inputs import find_inputs
 
     console = Console(stderr=True)
     as_json = load_settings({"log.json": ("--log-json", log_json)}).log.json
@@ -85,7 +87,7 @@ def command(
     # The first client waits while a kernel compiles: the log says so.
     native.on_compile(lambda name: logs.logger("replay").info("kernel_compiles", kernel=name))
     request = ReplayRequest(
-        paths=tuple(files),
+        paths=find_inputs(files, verify_manifest=verify_manifest),
         bind=bind,
         protocol=protocol,
         pace=_parse_pace(speed, rate),

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from batonics.cli.option_groups import SettingOption, expand_options, load_settings, read_flags
-from batonics.cli.options import LogJsonOption, QuietOption, SessionOption, SkipBadOption
+from batonics.cli.options import SessionOption, SkipBadOption
 from batonics.cli.reconstruct import FormatOption
+from batonics.cli.server_options import MessageOptions, ServerOptions
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -113,37 +114,6 @@ class StorageOptions:
         ),
     ] = None
     session: SessionOption = None
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class ServerOptions:
-    """Who may ask for books."""
-
-    http: Annotated[str | None, SettingOption("server.http", "--http")] = None
-    allow_host: Annotated[
-        list[str] | None,
-        SettingOption(
-            "server.allowed_hosts",
-            "--allow-host",
-            "A name that requests may use for this server. May be repeated.",
-        ),
-    ] = None
-    allow_origin: Annotated[
-        list[str] | None,
-        SettingOption(
-            "server.allowed_origins",
-            "--allow-origin",
-            "An origin whose pages may read. May be repeated.",
-        ),
-    ] = None
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class MessageOptions:
-    """Messages on standard error, and the books on the terminal."""
-
-    log_json: LogJsonOption = None
-    quiet: QuietOption = False
 
 
 @expand_options

@@ -15,6 +15,7 @@ from batonics.cli.options import (
     SalvageOption,
     SkipBadOption,
     SymbolsOption,
+    VerifyManifestOption,
     refuse_input_as_output,
     split_names,
 )
@@ -56,6 +57,7 @@ def command(
     skip_bad: SkipBadOption = False,
     salvage: SalvageOption = False,
     in_this_order: InThisOrderOption = False,
+    verify_manifest: VerifyManifestOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Check books against invariants and a second derivation.
@@ -71,19 +73,20 @@ def command(
     from batonics.model.errors import UsageError
     from batonics.sinks.atomic import STDOUT
     from batonics.sources.input_options import InputOptions
+    from batonics.sources.inputs import find_inputs
 
     if json and out not in (None, STDOUT):
         raise UsageError("--json writes to standard output: give it or --out, not both")
     target = STDOUT if json else out
     request = VerifyRequest(
-        paths=tuple(files),
+        paths=find_inputs(files, verify_manifest=verify_manifest),
         every=WindowLength.parse(every),
         symbols=split_names(symbols),
         options=InputOptions(skip_bad, salvage, in_this_order),
         against=against,
         against_schema=schema,
     )
-    refuse_input_as_output([*files, *([against] if against is not None else [])], target)
+    refuse_input_as_output([*request.paths, *([against] if against is not None else [])], target)
     bars = partial(read_progress, quiet=quiet)
     report, seconds = verify_files(request, out=target, progress_bars=bars)
     if not quiet and target != STDOUT:

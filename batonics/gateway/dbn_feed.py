@@ -10,7 +10,6 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,8 +33,9 @@ from batonics.gateway.record_index import RecordIndex, record_headers
 from batonics.model.errors import DamagedInputError, InputError, UsageError
 from batonics.model.mbo import MBO_DTYPE, RTYPE_MBO, batch_from_records
 from batonics.model.record_hashes import record_hashes
-from batonics.sources.chunks import STDIN, ChunkReader
+from batonics.sources.chunks import ChunkReader
 from batonics.sources.file_order import overlap_error
+from batonics.sources.input_files import is_read_once
 from batonics.sources.overlap import KeyedPiece, OverlapCheck
 from batonics.sources.stream import read_metadata
 
@@ -259,7 +259,7 @@ def check_regular_files(paths: Sequence[str]) -> None:
         UsageError: an input is a pipe or standard input.
     """
     for path in paths:
-        if path == STDIN or Path(path).is_fifo():
+        if is_read_once(path):
             raise UsageError(f"{path}: each client reads the input anew, so it must be a file")
 
 

@@ -50,7 +50,7 @@ from batonics.jobs.progress import ReadProgress
 from batonics.jobs.row_chunks import RowChunks
 from batonics.model.errors import UsageError
 from batonics.model.times import format_time
-from batonics.sources.chunks import STDIN
+from batonics.sources.input_files import is_read_once
 from batonics.sources.tables import detect_schema, read_table
 
 EXAMPLES_MAX = 10
@@ -138,7 +138,7 @@ def find_other_schema(
         if schema is not None:
             raise UsageError("--schema is the schema of --against: give both")
         return None
-    if STDIN in input_paths:
+    if any(map(is_read_once, input_paths)):
         raise UsageError("--against reads the records a second time: give files, not -")
     if schema is None:
         return detect_schema(path)

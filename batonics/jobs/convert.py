@@ -7,12 +7,12 @@ pass, constant memory.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from batonics.codec.metadata import Metadata, SymbolMapping
+from batonics.codec.metadata import Metadata
 from batonics.frames.columns.book_state import EXTRA_SCHEMA
 from batonics.frames.columns.levels import count_clamped_rows
 from batonics.frames.columns.prices import find_price_columns
@@ -26,6 +26,7 @@ from batonics.frames.scan.sources import pull_frames
 from batonics.frames.scan.symbols import AliasWarning, FrameSymbols
 from batonics.frames.schemas.row_keys import ROW_TIME, SYMBOL_TIME, RowKeys
 from batonics.frames.schemas.table import find_schema
+from batonics.jobs.merged_metadata import merge_metadata
 from batonics.jobs.progress import ReadProgress
 from batonics.jobs.stream_end import StreamEnd
 from batonics.jobs.symbol_selection import SymbolSelection
@@ -33,14 +34,13 @@ from batonics.model.answers import DataSpan
 from batonics.model.errors import DataWarning, UsageError
 from batonics.model.mbo import MboBatch
 from batonics.model.prices import PriceUnit
-from batonics.model.symbols import selected_names
 from batonics.model.times import describe_bounds, format_time
 from batonics.sinks.tables import default_price_unit, find_format, open_table
 from batonics.sinks.text import format_display_prices
 from batonics.sources.definitions import read_definitions
 from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
 from batonics.sources.statuses import read_statuses
-from batonics.sources.stream import MboStream, read_metadata
+from batonics.sources.stream import MboStream
 
 if TYPE_CHECKING:
     import polars as pl
@@ -226,28 +226,12 @@ def output_metadata(request: ConvertRequest) -> Metadata:
     Raises:
         InputError: a file cannot be read, or is damaged.
     """
-    found = [read_metadata(path) for path in request.paths]
-    known = [metadata for metadata in found if metadata is not None]
-    first = known[0] if known else Metadata()
-    starts, ends = ([m.start for m in known] or [0]), [m.end for m in known]
-    mappings = _merge_mappings(known, request.symbols)
+    metadata = merge_metadata(request.paths, request.schema, request.symbols)
     return replace(
-        Metadata(),
-        dataset=first.dataset,
-        schema=find_schema(request.schema).number,
-        start=min(starts) if request.start_ns is None else request.start_ns,
-        end=_latest(ends) if request.end_ns is None else request.end_ns,
-        stype_in=first.stype_in,
-        stype_out=first.stype_out,
-        symbols=tuple(mapping.raw_symbol for mapping in mappings),
-        mappings=mappings,
+        metadata,
+        start=metadata.start if request.start_ns is None else request.start_ns,
+        end=metadata.end if request.end_ns is None else request.end_ns,
     )
-
-
-def _latest(ends: Sequence[int | None]) -> int | None:
-    """The end of all files; None: open."""
-    known = [end for end in ends if end is not None]
-    return max(known) if known and len(known) == len(ends) else None
 
 
 class Conversion:
@@ -278,7 +262,9 @@ class Conversion:
         self._end: StreamEnd | None = None
         if request.end_ns is not None and not self._schema.time_depends_on_end:
             self._end = StreamEnd(request.end_ns + (self._schema.interval_ns or 0))
-        self._complete = None if interval is None else CompleteIntervals(interval)
+        self._complete = (
+            None if interval is None else CompleteIntervals(interval, self.stream.doubtful_days)
+        )
         self._names = FrameSymbols(self.stream.symbols, request.symbols, AliasWarning())
         self._definitions = FrameDefinitions(self.stream.definitions)
         statuses = read_statuses(request.statuses) if request.statuses else self.stream.statuses
@@ -381,22 +367,3 @@ def _check_time_zone(tz: str) -> None:
         pl.Series([0]).cast(pl.Datetime("ns", UTC)).dt.convert_time_zone(tz)
     except pl.exceptions.PolarsError:
         raise UsageError(f"no time zone {tz!r} (expected such as America/Chicago)") from None
-
-
-def _merge_mappings(files: Sequence[Metadata], symbols: Sequence[str]) -> tuple[SymbolMapping, ...]:
-    """The mappings of several files: each symbol once, with the intervals of all files."""
-    merged: dict[str, SymbolMapping] = {}
-    names = selected_names(symbols)
-    for metadata in files:
-        for mapping in metadata.mappings:
-            selected = tuple(
-                interval
-                for interval in mapping.intervals
-                if not names or mapping.raw_symbol in names or interval.symbol in names
-            )
-            if not selected and names:
-                continue
-            known = merged.get(mapping.raw_symbol, mapping._replace(intervals=()))
-            intervals = dict.fromkeys((*known.intervals, *selected))
-            merged[mapping.raw_symbol] = known._replace(intervals=tuple(sorted(intervals)))
-    return tuple(merged.values())

@@ -82,6 +82,7 @@ class FillSimulation:
         self._facts = StreamFacts(
             statuses=lambda: self.stream.statuses if statuses is None else statuses,
             sessions=request.sessions,
+            doubtful_days=self.stream.doubtful_days,
         )
         self.progress: ReadProgress | None = None
         names = [request.symbol] if request.symbol is not None else []

@@ -89,6 +89,10 @@ class Inspection:
         flags = {flag: int(self._flags[values & flag != 0].sum()) for flag in Flag}
         return {
             "files": [_file(report, self._tz) for report in self.stream.files],
+            "doubtful_days": [
+                {"date": str(day.day), "condition": day.condition}
+                for day in self.stream.doubtful_days
+            ],
             "records": self._rows,
             "other_records": self._others.report(self.stream, self._tz),
             "ts_event": self._span_event.report(self._tz),

@@ -8,7 +8,6 @@ that has changed is loaded again. So a command can be repeated, whatever became 
 from __future__ import annotations
 
 import hashlib
-import os
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from os import PathLike
-from pathlib import Path
 from threading import Event
 from typing import NamedTuple
 
@@ -27,7 +25,6 @@ from batonics.jobs.lake_rows import BatchProgress, LoadProgress, SourceReader
 from batonics.lake import catalog
 from batonics.lake.catalog import LoadedSource, SchemaLoad, SourceRecord
 from batonics.lake.commits import commit_load
-from batonics.lake.digest import file_digest, file_stat
 from batonics.lake.lake import Lake
 from batonics.lake.overlap import check_overlap
 from batonics.lake.storage import Store, open_store
@@ -36,10 +33,17 @@ from batonics.model.errors import DataWarning, InputError, UsageError
 from batonics.settings.loader import current
 from batonics.settings.table import LakeSettings
 from batonics.sinks.atomic import add_output
-from batonics.sources.chunks import STDIN
 from batonics.sources.file_order import order_paths
+from batonics.sources.input_files import (
+    STDIN,
+    absolute_name,
+    input_digest,
+    input_size,
+    input_version,
+    is_read_once,
+)
 from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
-from batonics.sources.inputs import Paths, path_list
+from batonics.sources.inputs import Paths, find_inputs
 from batonics.sources.stream import MboStream
 
 DEFAULT_SCHEMAS = LakeSettings().schemas
@@ -73,8 +77,10 @@ class LoadRequest:
     sessions: SessionCalendar | None = None
 
     def __post_init__(self) -> None:
-        if STDIN in self.paths:
-            raise UsageError("standard input has no name to be loaded under; write it to a file")
+        for path in self.paths:
+            if is_read_once(path):
+                what = "standard input" if path == STDIN else f"{path}: a pipe"
+                raise UsageError(f"{what} has no name to be loaded under; write it to a file")
         find_schemas(self.schemas, "load")
 
     @property
@@ -94,13 +100,15 @@ def load_lake(  # noqa: PLR0913 - settings, by keyword
     skip_bad: bool = False,
     salvage: bool = False,
     in_this_order: bool = False,
+    verify_manifest: bool = False,
     statuses: Paths = (),
     session: str | None = None,
 ) -> Lake:
     """Load MBO files into a lake, as `batonics lake load` does; return the lake.
 
     Args:
-        paths: one file or several. Rows that the lake has stay; those of a file that has changed
+        paths: one file or several, or directories, patterns, batch downloads, zip archives and
+            URLs of them. Rows that the lake has stay; those of a file that has changed
             are replaced.
         lake: its directory, or `s3://BUCKET/PREFIX`; made if it does not exist.
         schemas: schemas to derive: the vendor's, mbp-N, depth-INTERVAL, orders, bbo, deltas.
@@ -113,6 +121,7 @@ def load_lake(  # noqa: PLR0913 - settings, by keyword
             lost.
         in_this_order: take the files as they are given, even if they repeat or overlap each other
             or what the lake has.
+        verify_manifest: compare every file with its SHA-256 in the manifest of its batch download.
         statuses: files of the vendor's schema `status`. None: the status records of `paths`.
         session: hours such as "17:00-16:00 America/Chicago", or the calendar of an exchange such as
             "CMES" (the extra `calendar`), for books without a status. Rows with quotes have a
@@ -124,13 +133,13 @@ def load_lake(  # noqa: PLR0913 - settings, by keyword
             before the error are loaded.
     """
     request = LoadRequest(
-        tuple(path_list(paths)),
+        find_inputs(paths, verify_manifest=verify_manifest),
         str(lake),
         current().lake.schemas if schemas is None else tuple(schemas),
         one_stream=one_stream,
         again=again,
         options=InputOptions(skip_bad, salvage, in_this_order),
-        statuses=tuple(path_list(statuses)) if statuses else (),
+        statuses=find_inputs(statuses),
         sessions=None if session is None else find_sessions(session),
     )
     kept = sum(not result.loaded for result in LakeLoad(request).run())
@@ -180,9 +189,7 @@ class LakeLoad:
         self.clamped_rows = Counter[str]()
         for path in request.paths:
             MboStream((path,)).close()  # raises before anything is done if it cannot be opened
-        self.source_bytes = [
-            sum(Path(path).stat().st_size for path in paths) for paths in request.sources
-        ]
+        self.source_bytes = [sum(map(input_size, paths)) for paths in request.sources]
 
     def run(self) -> Iterator[LoadResult]:
         """Load one source after the other; a result is yielded once its source is committed.
@@ -299,14 +306,11 @@ class LakeLoad:
 
 
 def _source_name(paths: Sequence[str]) -> str:
-    return "\n".join(os.path.abspath(path) for path in paths)  # noqa: PTH100 - links stay
+    return "\n".join(map(absolute_name, paths))
 
 
 def _source_stat(paths: Sequence[str]) -> str:
-    try:
-        return "\n".join(file_stat(path) for path in paths)
-    except OSError as error:
-        raise InputError(f"{error.filename}: cannot be opened: {error.strerror}") from None
+    return "\n".join(map(input_version, paths))
 
 
 def _source_digest(paths: Sequence[str], cancelled: Event | None = None) -> str:
@@ -314,10 +318,7 @@ def _source_digest(paths: Sequence[str], cancelled: Event | None = None) -> str:
 
     Once `cancelled` is set it returns early, and the result is meaningless.
     """
-    try:
-        digests = [file_digest(Path(path), cancelled) for path in paths]
-    except OSError as error:
-        raise InputError(f"{error.filename}: cannot be read: {error.strerror}") from None
+    digests = [input_digest(path, cancelled) for path in paths]
     return (
         digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
     )

@@ -138,7 +138,11 @@ class SourceReader:
         self._selection = SymbolSelection(self._stream, symbols)
         self._spans = SpanRecorder()
         known = read_statuses(statuses) if statuses else self._stream.statuses
-        self._facts = StreamFacts(statuses=lambda: known, sessions=sessions)
+        self._facts = StreamFacts(
+            statuses=lambda: known,
+            sessions=sessions,
+            doubtful_days=self._stream.doubtful_days,
+        )
 
     def find_spans(self) -> list[BookSpan]:
         """When the source has records of which books, once it is read."""
@@ -235,7 +239,9 @@ class LakeStates:
         names = list(LAKE_STATE_SCHEMA) if schema.has_quotes else []
         self._extras = RowExtras(names, facts) if names else None
         interval = schema.row_interval
-        self._complete = None if interval is None else CompleteIntervals(interval)
+        self._complete = (
+            None if interval is None else CompleteIntervals(interval, facts.doubtful_days)
+        )
         self._ends_interval = schema.time_is_interval_end
 
     def watch(self, batches: Iterator[MboBatch]) -> Iterator[MboBatch]:

@@ -30,9 +30,9 @@ from batonics.model.times import Time, time_ns
 from batonics.settings.loader import current
 from batonics.sinks.atomic import STDOUT, open_atomic
 from batonics.sinks.book_json import BookJsonFormat, find_book_format, write_books
-from batonics.sources.chunks import STDIN
+from batonics.sources.input_files import STDIN, head_of, input_size, is_read_once
 from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
-from batonics.sources.inputs import Inputs, path_list
+from batonics.sources.inputs import Inputs, find_inputs
 from batonics.sources.statuses import read_statuses
 from batonics.sources.stream import MboStream
 
@@ -169,6 +169,7 @@ def _run(
             every=snapshots.every,
             depth=snapshots.depth,
             prices=snapshots.prices,
+            doubtful_days=run.stream.doubtful_days,
         )
     return run
 
@@ -216,7 +217,7 @@ class Reconstruction:
     @property
     def as_of(self) -> AsOf:
         """The time of the books, their trading statuses then, and the times of their records."""
-        as_of = AsOf.of_records(self.request.at_ns, self.data)
+        as_of = AsOf.of_records(self.request.at_ns, self.data, self.stream.doubtful_days)
         return as_of._replace(trading=self._trading.at(self.engine.keys(), as_of.time_ns))
 
     def warn_of_aliases(self) -> None:
@@ -268,7 +269,7 @@ class Reconstruction:
             return 0
         if self._deltas or self._until is not None or STDIN in self.request.paths:
             raise UsageError("--checkpoint needs files, and does not go with --snapshots or --at")
-        if self.stream.bytes_total is None:
+        if self.stream.bytes_total is None or any(map(is_read_once, self.request.paths)):
             raise UsageError("--checkpoint needs files that can be read again, not pipes")
         try:
             data = Path(path).read_bytes()
@@ -311,9 +312,8 @@ class Reconstruction:
         """The sizes and beginnings of the files, and the options: a checkpoint must match them."""
         files = []
         for path in self.request.paths:
-            with Path(path).open("rb") as file:
-                head = hashlib.sha256(file.read(1 << 16)).hexdigest()
-            files.append([Path(path).stat().st_size, head])
+            head = hashlib.sha256(head_of(path, 1 << 16)).hexdigest()
+            files.append([input_size(path), head])
         return [files, list(self.request.symbols), list(self.request.options)]
 
 
@@ -326,6 +326,7 @@ def reconstruct(  # noqa: PLR0913 - settings, by keyword
     skip_bad: bool = False,
     salvage: bool = False,
     in_this_order: bool = False,
+    verify_manifest: bool = False,
     statuses: Inputs = (),
     session: str | None = None,
 ) -> Books:
@@ -333,7 +334,8 @@ def reconstruct(  # noqa: PLR0913 - settings, by keyword
 
     Args:
         paths: one file or several. Several are one stream, in the order of their time. An input is
-            a path, bytes, or a DBNStore, whose bytes are copied.
+            a path or URL, a directory, a pattern such as "2025/*.dbn.zst", a batch download or its
+            zip archive, bytes, a DBNStore, or an open binary file.
         symbols: symbols or instrument ids of the books; empty: all.
         at: the time that the books are as of, after the last complete event at or before it:
             ISO 8601 (UTC), nanoseconds since the epoch or a datetime; None: the end of the input.
@@ -343,6 +345,7 @@ def reconstruct(  # noqa: PLR0913 - settings, by keyword
         salvage: keep the whole records of a file that ends within one; a LossWarning says what is
             lost.
         in_this_order: read the files as they are given, even if they repeat or overlap each other.
+        verify_manifest: compare every file with its SHA-256 in the manifest of its batch download.
         statuses: files of the vendor's schema `status`. None: the status records of `paths`.
         session: hours such as "17:00-16:00 America/Chicago", or the calendar of an exchange such as
             "CMES" (the extra `calendar`), for books without a status. A book of a market that does
@@ -358,11 +361,11 @@ def reconstruct(  # noqa: PLR0913 - settings, by keyword
     from batonics.frames.scan.exchange_sessions import find_sessions
 
     request = ReconstructRequest(
-        paths=tuple(path_list(paths)),
+        paths=find_inputs(paths, verify_manifest=verify_manifest),
         symbols=symbol_list(symbols),
         at_ns=None if at is None else time_ns(at),
         options=InputOptions(skip_bad, salvage, in_this_order),
-        statuses=tuple(path_list(statuses)) if statuses else (),
+        statuses=find_inputs(statuses),
         sessions=None if session is None else find_sessions(session),
     )
     run = Reconstruction(request)

@@ -42,7 +42,7 @@ from batonics.gateway.session import (
 )
 from batonics.gateway.session_feed import SessionFeed
 from batonics.gateway.tcp_server import TcpServer, close_gracefully, reset_connection
-from batonics.jobs import convert
+from batonics.jobs.merged_metadata import merge_metadata
 from batonics.model.answers import DataSpan
 from batonics.model.errors import BatonicsError, UsageError
 from batonics.model.times import format_time
@@ -269,9 +269,7 @@ def _plain_feed(request: ReplayRequest) -> ReplayFeed:
     paths = tuple(path for group in groups for path in group)
     if request.protocol == "length-prefixed":
         return LengthPrefixedFeed(paths, groups, in_this_order=request.in_this_order)
-    mappings = None
-    if len(paths) > 1:
-        mappings = convert.output_metadata(convert.ConvertRequest(paths, "mbo")).mappings
+    mappings = merge_metadata(paths, "mbo").mappings if len(paths) > 1 else None
     return DbnFeed(paths, mappings, groups, in_this_order=request.in_this_order)
 
 

@@ -24,6 +24,7 @@ from batonics.frames.scan.complete_intervals import (
 )
 from batonics.frames.scan.folding import fold_pieces
 from batonics.frames.scan.symbols import FrameSymbols
+from batonics.model.day_conditions import DoubtfulDays
 from batonics.model.errors import UsageError
 from batonics.model.mbo import MboBatch
 from batonics.model.prices import PriceUnit
@@ -57,6 +58,7 @@ def write_snapshots(  # noqa: PLR0913 - options, by keyword
     every: str,
     depth: int,
     prices: PriceUnit = "fixed",
+    doubtful_days: DoubtfulDays = (),
 ) -> None:
     """Fold batches and write a snapshot for each window.
 
@@ -69,10 +71,11 @@ def write_snapshots(  # noqa: PLR0913 - options, by keyword
         every: the windows: `event`, a count of events, or a duration.
         depth: the number of levels of each side.
         prices: the unit of prices.
+        doubtful_days: the days that the vendor does not vouch for.
     """
     windows, schema, complete = _windows(every), depth_schema(depth), None
     if isinstance(windows, TimeWindows):
-        complete = CompleteIntervals(RowInterval(windows.length_ns, ends=True))
+        complete = CompleteIntervals(RowInterval(windows.length_ns, ends=True), doubtful_days)
         batches = complete.watch(batches)
         schema = pl.Schema({**schema, **COMPLETE_SCHEMA})
     pieces = fold_pieces(batches, deltas=True, engine=engine)

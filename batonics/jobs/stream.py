@@ -26,7 +26,8 @@ from batonics.live.feeds import FeedSource, GatewayFeed, GatewaySubscription, Pl
 from batonics.live.ingest import IngestLoop
 from batonics.live.lake_output import LakeOutput
 from batonics.live.protocol import MessageKind
-from batonics.live.recorder import FeedRecorder, recover
+from batonics.live.recorder import FeedRecorder
+from batonics.live.recording import recover
 from batonics.live.server_link import ServerLink
 from batonics.model.answers import AsOf
 from batonics.model.errors import UsageError

@@ -1,8 +1,7 @@
 """A client for the objects of a lake in a bucket.
 
-The rule here: no other module knows the client library (obstore), which finds credentials itself:
-in the AWS variables of the environment, or by the role of the machine. A failed call is an error of
-one line that names the object: LakeError if it reads, OutputError if it writes.
+The rule here: no other module of lakes knows the client library (obstore). A failed call is an
+error of one line that names the object: LakeError if it reads, OutputError if it writes.
 
 Lakes need only what S3 guarantees: a put is visible whole and at once, and a put with If-Match or
 If-None-Match is refused if another put came first.
@@ -10,28 +9,22 @@ If-None-Match is refused if another put came first.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from datetime import timedelta
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from batonics.model.errors import BatonicsError, LakeError, OutputError, UsageError
+from batonics.model.errors import BatonicsError, LakeError, OutputError
 from batonics.settings.loader import current
+from batonics.sources.object_stores import client_errors, open_s3_store
 
 if TYPE_CHECKING:
     from obstore import GetOptions, PutMode
     from obstore.store import ObjectStore
 
-S3_SCHEME = "s3://"
-CALL_TIMEOUT = timedelta(hours=12)
-"""Longest call: parts are large, so that only silence ends one."""
 TRANSFER_CHUNK_BYTES = 8 << 20
 UPLOAD_CHUNKS_MAX = 4
 """Chunks of one file that are uploaded at once."""
-_ROLE_ADDRESS = "//169.254.169.254/"
-"""Address at which the client asks for a machine's role if the environment has no credentials."""
 
 
 class ConflictError(Exception):
@@ -198,56 +191,11 @@ def open_bucket(url: str) -> BucketClient:
     Raises:
         UsageError: the URL or the endpoint is invalid, or obstore is not installed.
     """
-    bucket, _, prefix = url.removeprefix(S3_SCHEME).rstrip("/").partition("/")
-    if not bucket or not {"", ".", ".."}.isdisjoint(prefix.split("/") if prefix else ()):
-        raise UsageError(f"{url}: expected s3://BUCKET/PREFIX")
-    try:
-        from obstore.store import S3Store
-    except ImportError:
-        raise UsageError(f"{url}: obstore is missing; `pip install 'batonics[s3]'`") from None
-    settings = current().lake
-    endpoint = settings.endpoint_url or ""
-    if endpoint and not re.match(r"https?://[^/]", endpoint):
-        raise UsageError(f"endpoint {endpoint!r}: expected http://HOST or https://HOST")
-    name = f"{S3_SCHEME}{bucket}/{prefix}".rstrip("/")
-    with _client_errors(UsageError, f"{name}: cannot be used"):
-        store = S3Store(
-            bucket,
-            prefix=prefix or None,
-            endpoint=settings.endpoint_url,
-            client_options={
-                # A user who names an endpoint without TLS wants that one.
-                "allow_http": endpoint.startswith("http://"),
-                "timeout": CALL_TIMEOUT,
-                "read_timeout": timedelta(seconds=settings.read_timeout_s),
-            },
-            retry_config={"max_retries": settings.retries_max},
-        )
-    return BucketClient(store, name, endpoint)
+    store = open_s3_store(url)
+    return BucketClient(store, url.rstrip("/"), current().lake.endpoint_url or "")
 
 
-@contextmanager
-def _client_errors(kind: type[BatonicsError], message: str) -> Iterator[None]:
+def _client_errors(kind: type[BatonicsError], message: str) -> AbstractContextManager[None]:
     """Raise the client library's errors as errors of this kind."""
-    from obstore.exceptions import BaseError
-
-    try:
-        yield
-    except FileNotFoundError as error:
-        # The bucket itself may not exist; that is another error.
-        if kind is LakeError and "NoSuchBucket" not in str(error):
-            raise MissingError from None
-        raise kind(f"{message}: {_reason(error)}") from None
-    except (BaseError, OSError, NotImplementedError) as error:
-        raise kind(f"{message}: {_reason(error)}") from None
-
-
-def _reason(error: Exception) -> str:
-    """The server's message, or else the first line of the client library's."""
-    text = str(error)
-    answer = re.search(r"<Code>([^<]+)</Code>(?:\s*<Message>([^<]+)</Message>)?", text)
-    if answer is not None:
-        return f"{(answer[2] or 'refused').rstrip('.')} ({answer[1]})"
-    if _ROLE_ADDRESS in text:
-        return "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give a role"
-    return text.partition("\n")[0].strip()
+    missing = MissingError if kind is LakeError else None
+    return client_errors(kind, message, missing)

@@ -92,7 +92,7 @@ def connect_duckdb(
 
 
 def binding_connection() -> duckdb.DuckDBPyConnection:
-    """A connection on which statements are bound, and none runs; it can open no file.
+    """A connection on which statements of users are bound, and none runs; it can open no file.
 
     Temporary tables that are made on it are its own.
     """

@@ -22,13 +22,16 @@ lists, is known by the numbers that it may be.
 
 from __future__ import annotations
 
-import math
-import operator
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import Enum, auto
-from itertools import product
 from typing import Any, NamedTuple
 
+from batonics.lake.constant_numbers import (
+    NUMBERS_MAX,
+    fold_numbers,
+    parse_number,
+    round_numbers,
+)
 from batonics.model.errors import UsageError
 
 Node = Mapping[str, Any]
@@ -37,8 +40,6 @@ Node = Mapping[str, Any]
 _FACTORS_MAX = 1_000_000
 _SHARES = (0.25, 0.5)
 _EXACT_TYPES = "TINYINT SMALLINT INTEGER BIGINT HUGEINT DECIMAL"
-_NUMBERS_MAX = 64
-"""Constant numbers that an expression is followed with; of more it is not known what they are."""
 _UTC_ZONES = ("UTC", "Etc/UTC", "GMT")
 
 
@@ -283,47 +284,15 @@ _FUNCTIONS: Mapping[_Rule, str] = {
 _RULES = {name: rule for rule, names in _FUNCTIONS.items() for name in names.split()}
 
 
-_FOLDS: Mapping[str, Callable[..., float]] = {
-    "+": lambda *values: sum(values),
-    "-": lambda *values: values[0] - values[1] if len(values) > 1 else -values[0],
-    "*": operator.mul,
-    "/": operator.truediv,
-    "//": operator.floordiv,
-    "%": math.fmod,
-    "mod": math.fmod,
-    "pow": math.pow,
-    "power": math.pow,
-    "**": math.pow,
-    "^": math.pow,
-    "abs": abs,
-    "round": lambda value, decimals=0: round(value, int(decimals)),
-    "floor": math.floor,
-    "ceil": math.ceil,
-    "ceiling": math.ceil,
-    "trunc": math.trunc,
-    "least": lambda *values: min(values),
-    "greatest": lambda *values: max(values),
-}
-"""Functions whose value is known if their arguments are."""
-
-
 def _fold(name: str, arguments: Sequence[Derivation]) -> Derivation | None:
     """What a function of constants derives from; None: an argument is no constant number."""
-    function = _FOLDS.get(name)
-    choices = math.prod(len(argument.numbers) for argument in arguments)
-    if function is None or not arguments or not 1 <= choices <= _NUMBERS_MAX:
-        return None
-    try:
-        found = [function(*each) for each in product(*(value.numbers for value in arguments))]
-    except (ArithmeticError, ValueError, TypeError):
-        return None
-    return _number_derivation(found)
+    found = fold_numbers(name, [argument.numbers for argument in arguments])
+    return _number_derivation(found) if found else None
 
 
 def _number_derivation(numbers: Iterable[float]) -> Derivation:
     """One of some constant numbers."""
-    # 60 + 4.8 is 64.8, not the nearest sum of two binary fractions.
-    known = tuple(dict.fromkeys(float(f"{number:.15g}") for number in numbers))
+    known = round_numbers(numbers)
     return Derivation(0 if any(known) else None, numbers=known)
 
 
@@ -333,7 +302,7 @@ def _join_numbers(values: Sequence[Derivation]) -> tuple[float, ...]:
     if not all(value.numbers or value.degree is None for value in values):
         return ()
     numbers = tuple(dict.fromkeys(number for value in values for number in value.numbers))
-    return numbers if len(numbers) <= _NUMBERS_MAX else ()
+    return numbers if len(numbers) <= NUMBERS_MAX else ()
 
 
 def _function_name(node: Node) -> str:
@@ -371,7 +340,7 @@ def _constant(value: Node, dtype: Node | None = None) -> Derivation:
     dtype = value.get("type") or dtype or {}
     number = value["value"]
     if isinstance(number, str):  # DuckDB casts a text beside a price to a number
-        return Derivation(numbers=_parse_number(number))
+        return Derivation(numbers=parse_number(number))
     if isinstance(number, dict) and dtype.get("id") in {"LIST", "ARRAY"}:
         element = (dtype.get("type_info") or {}).get("child_type")
         found = [_constant(child, element) for child in number.get("children") or ()]
@@ -381,15 +350,6 @@ def _constant(value: Node, dtype: Node | None = None) -> Derivation:
     if dtype.get("id") == "DECIMAL":
         number /= 10 ** dtype["type_info"]["scale"]
     return Derivation(0 if number else None, numbers=(number,))
-
-
-def _parse_number(text: str) -> tuple[float, ...]:
-    """The number that a text is; empty: it is none."""
-    try:
-        number = float(text)
-    except ValueError:
-        return ()
-    return (number,) if math.isfinite(number) and number else ()
 
 
 def _is_plain(factor: float) -> bool:

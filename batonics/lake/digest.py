@@ -38,12 +38,6 @@ def file_digest(file: str | Path | int, cancelled: Event | None = None) -> str:
     return digest.hexdigest()
 
 
-def file_stat(path: str | Path) -> str:
-    """Size, times and inode of a file: they change when it is written to or replaced."""
-    stat = Path(path).stat()
-    return f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}"
-
-
 def damaged_part(name: str, part: Part) -> LakeError:
     """The error for a part with other bytes than those that were committed."""
     return LakeError(

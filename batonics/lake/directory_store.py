@@ -265,16 +265,9 @@ class DirectoryStore:
 
     def _read_moves(self, load_id: str) -> list[str]:
         """The paths of the files that a load has published, or was about to."""
-        path = self.root / _staging_path(load_id) / MOVES_FILE
-        try:
-            with open_directory(self.root, _staging_path(load_id)) as within:
-                handle = open_regular(path, os.O_RDONLY, within=within)
-        except FileNotFoundError:
+        handle = self._open_staged(load_id, MOVES_FILE, os.O_RDONLY)
+        if handle is None:
             return []
-        except OSError as error:
-            if error.errno == errno.EINVAL:  # no file that a load has written
-                return []
-            raise
         with open(handle, encoding="utf-8", errors="replace") as lines:  # noqa: PTH123
             return [
                 path
@@ -282,18 +275,24 @@ class DirectoryStore:
                 if path
             ]
 
-    def _is_abandoned(self, load_id: str) -> bool:
-        """Whether no process holds the lock of a staging area."""
-        path = self.root / _staging_path(load_id) / LOCK_FILE
+    def _open_staged(self, load_id: str, name: str, flags: int) -> int | None:
+        """Open a regular file of a staging area; None: no load has made one."""
+        path = self.root / _staging_path(load_id) / name
         try:
             with open_directory(self.root, _staging_path(load_id)) as within:
-                lock = open_regular(path, os.O_WRONLY, within=within)
+                return open_regular(path, flags, within=within)
         except FileNotFoundError:
-            return True  # killed before it had a lock: the caller's lock keeps loads from beginning
+            return None
         except OSError as error:
-            if error.errno == errno.EINVAL:  # no lock of a load
-                return True
+            if error.errno == errno.EINVAL:  # it is no regular file
+                return None
             raise
+
+    def _is_abandoned(self, load_id: str) -> bool:
+        """Whether no process holds the lock of a staging area."""
+        lock = self._open_staged(load_id, LOCK_FILE, os.O_WRONLY)
+        if lock is None:
+            return True  # killed before it had a lock: the caller's lock keeps loads from beginning
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

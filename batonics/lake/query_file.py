@@ -17,17 +17,7 @@ parameter without a default is required. Blank lines, comments and `#!` may come
 and within it. A line of the header after the beginning of the statement, or with a key that is
 nearly a key of the header, is an error: what looks like a header is never a comment.
 
-| type                          | example                      | type in DuckDB                   |
-|-------------------------------|------------------------------|----------------------------------|
-| BIGINT, DOUBLE, BOOLEAN       | 5, 0.5, true                 | the same                         |
-| VARCHAR                       | text                         | the same                         |
-| DATE                          | 2025-09-24                   | DATE                             |
-| TIMESTAMP                     | ISO 8601 (UTC), nanoseconds  | BIGINT: nanoseconds of the epoch |
-| DURATION                      | 100ms, 5s                    | BIGINT: nanoseconds              |
-| PRICE                         | 64.80                        | BIGINT of 1e-9                   |
-| ZONE                          | America/Chicago              | VARCHAR: a time zone             |
-| SESSIONS                      | CMES, 9:30-16:00 Asia/Tokyo  | STRUCT[]: see `session_spans.py` |
-| SPAN                          | lake                         | BIGINT[]: see `record_span.py`   |
+`parameter_types.py` has the types of parameters.
 
 A query with a header computes with prices as BIGINT of 1e-9, and columns of these types get the
 unit that is asked for. The other types of columns are DuckDB's.
@@ -45,22 +35,17 @@ A text without a header is a query too; its parameters are VARCHAR on the comman
 from __future__ import annotations
 
 import difflib
-import math
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from datetime import date
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from batonics.frames.columns.prices import PriceKind
-from batonics.frames.scan.exchange_sessions import find_sessions
 from batonics.frames.scan.sessions import SessionCalendar
-from batonics.lake.record_span import parse_record_span
+from batonics.lake.parameter_types import PARAMETER_TYPES
 from batonics.lake.sql_tokens import sql_tokens
 from batonics.model.errors import InputError, UsageError
-from batonics.model.prices import parse_price
-from batonics.model.times import duration_ns, find_time_zone, format_time, parse_time
 
 SQL_SUFFIX = ".sql"
 
@@ -74,7 +59,6 @@ _PRICE_KINDS = {
     "MID": PriceKind.MID,
     "PRICE_DOUBLE": PriceKind.QUOTIENT,
 }
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _KEYS = ("title", "question", "reads", "param", "column", "source")
 
 
@@ -326,8 +310,8 @@ def _check_statement(statement: str, lines_before: int, name: str) -> None:
 
 def _parse_param(text: str, name: str) -> QueryParameter:
     found = _PARAM.fullmatch(text)
-    if found is None or found[2] not in _TYPES:
-        expected = f"NAME TYPE = DEFAULT  what it is, with one of {', '.join(_TYPES)}"
+    if found is None or found[2] not in PARAMETER_TYPES:
+        expected = f"NAME TYPE = DEFAULT  what it is, with one of {', '.join(PARAMETER_TYPES)}"
         raise UsageError(f"{name}: parameter {text!r}, expected {expected}")
     default = found[3]
     if default is not None and re.fullmatch(r"'.*'", default, re.DOTALL):
@@ -341,7 +325,7 @@ def _parse_param(text: str, name: str) -> QueryParameter:
 def _parse_value(param: QueryParameter, text: str, name: str) -> object:
     """The value of a parameter, from its text; `name` is that of the query."""
     try:
-        return _TYPES[param.type](text)
+        return PARAMETER_TYPES[param.type](text)
     except (ValueError, UsageError) as error:
         reason = f": {error}" if isinstance(error, UsageError) else ""
         raise UsageError(
@@ -360,61 +344,6 @@ def _parse_column(text: str, name: str) -> ResultColumn:
     if found is None:
         raise UsageError(f"{name}: column {text!r}, expected NAME TYPE  what it is")
     return ResultColumn(found[1], found[2], found[3].strip())
-
-
-def _boolean(text: str) -> bool:
-    if text.lower() not in {"true", "false"}:
-        raise ValueError
-    return text.lower() == "true"
-
-
-def _number(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError
-    return value
-
-
-def _date(text: str) -> date:
-    if not _DATE.fullmatch(text):
-        raise ValueError
-    return date.fromisoformat(text)
-
-
-def _integer(text: str) -> int:
-    value = int(text.replace("_", ""))
-    if not -(2**63) <= value < 2**63:
-        raise ValueError
-    return value
-
-
-def _timestamp(text: str) -> int:
-    time_ns = parse_time(text)
-    if time_ns >= 2**63:
-        raise UsageError(
-            f"{text!r} is after {format_time(2**63 - 1)}, the last time a row can have"
-        )
-    return time_ns
-
-
-def _zone(text: str) -> str:
-    find_time_zone(text)
-    return text
-
-
-_TYPES: dict[str, Callable[[str], object]] = {
-    "BIGINT": _integer,
-    "DOUBLE": _number,
-    "BOOLEAN": _boolean,
-    "VARCHAR": str,
-    "DATE": _date,
-    "TIMESTAMP": _timestamp,
-    "DURATION": duration_ns,
-    "PRICE": parse_price,
-    "ZONE": _zone,
-    "SESSIONS": find_sessions,
-    "SPAN": parse_record_span,
-}
 
 
 def _join_names(known: Mapping[str, QueryParameter]) -> str:

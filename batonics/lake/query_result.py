@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 
 import duckdb
 import polars as pl
@@ -68,7 +69,8 @@ class QueryResult:
         with sql_errors():
             self._reader = relation.to_arrow_reader(RESULT_BATCH_ROWS)
         _check_columns(self._reader.schema)
-        frame = self._to_frame(self._reader.schema.empty_table())
+        # `schema.empty_table()` would import pandas.
+        frame = self._to_frame(pa.Table.from_batches([], self._reader.schema))
         self._kinds = {
             name: kind for name, kind in (price_columns or {}).items() if name in frame.columns
         }
@@ -85,12 +87,8 @@ class QueryResult:
             has changed while it was read.
         """
         while True:
-            try:
-                with sql_errors():
-                    batch = _next_batch(self._reader)
-            except UsageError:
-                self._check()  # perhaps it is no fault of the query
-                raise
+            with check_after_error(self._check), sql_errors():
+                batch = _next_batch(self._reader)
             if batch is None:
                 self._check()
                 self.note = join_notes(self.note, self._sessions.note())
@@ -148,6 +146,16 @@ class _UnknownSessions:
             " break, count in them; --session and --statuses of `lake load` (for files, of `query"
             " --from`) say it"
         )
+
+
+@contextmanager
+def check_after_error(check: Callable[[], None]) -> Iterator[None]:
+    """Call a check first if a query fails: perhaps the query is not at fault."""
+    try:
+        yield
+    except (duckdb.Error, UsageError):
+        check()
+        raise
 
 
 def join_notes(*notes: str) -> str:

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from typing import NamedTuple
@@ -48,7 +48,7 @@ from batonics.lake.lineage import find_lineage
 from batonics.lake.part import Part
 from batonics.lake.part_search import NO_FILTER, RowFilter, find_time_span
 from batonics.lake.query_file import QueryFile
-from batonics.lake.query_result import QueryResult, join_notes
+from batonics.lake.query_result import QueryResult, check_after_error, join_notes
 from batonics.lake.record_span import find_record_span, replace_record_spans
 from batonics.lake.row_filters import check_row_filter
 from batonics.lake.session_spans import replace_sessions
@@ -58,7 +58,6 @@ from batonics.lake.unit_notes import UNIT_NOTE, number_note, undeclared_note
 from batonics.lake.view_files import ChosenParts, PartsBySchema, ViewFiles
 from batonics.lake.views import view_name, view_statement
 from batonics.model.answers import AnswerWarning
-from batonics.model.errors import UsageError
 from batonics.model.prices import PriceUnit
 from batonics.model.times import format_time
 
@@ -160,8 +159,8 @@ class LakeDatabase:
             trusted = FileAccess(trusted=True)
             binder = connect_duckdb(trusted) if self._trusted else binding_connection()
             check_select(binder, sql)
-            has_header = header is not None and header.has_header
-            unit = _AskedUnit(prices, is_default, has_header)
+            declared = header if header is not None and header.has_header else None
+            unit = _AskedUnit(prices, is_default, declared is not None)
             planned = self._store.catalog.read(
                 lambda connection: self._plan(connection, binder, sql, parameters or {}, unit)
             )
@@ -171,23 +170,21 @@ class LakeDatabase:
             self.files_read = len(parts_read)
             self._store.fetch(parts_read, self._verifier)
             check = partial(self._verifier.check_unchanged, self._store.local_root, parts_read)
-            with _check_after_error(check):
+            with check_after_error(check):
                 connection = self._open_views(sql, planned)
                 note = join_notes(note, _cold_note(connection, sql, chosen))
                 relation = connection.sql(sql, params=values or None)
                 columns = zip(relation.columns, planned.instants, strict=False)
                 utc_columns = {name for name, is_instant in columns if is_instant}
-                if header is None or not has_header:
-                    return QueryResult(
-                        relation, utc_columns=utc_columns, tz=tz, note=note, check=check
-                    )
-                if prices != "fixed":
-                    note = join_notes(note, undeclared_note(relation, header))
+                if declared is not None:
+                    utc_columns.update(declared.time_columns())
+                    if prices != "fixed":
+                        note = join_notes(note, undeclared_note(relation, declared))
                 return QueryResult(
                     relation,
-                    utc_columns=utc_columns.union(header.time_columns()),
+                    utc_columns=utc_columns,
                     tz=tz,
-                    price_columns=header.price_columns(),
+                    price_columns=declared and declared.price_columns(),
                     prices=prices,
                     note=note,
                     check=check,
@@ -297,16 +294,6 @@ def open_lake_database(
     database = LakeDatabase(store, Verifier(), row_filter, include, trusted=trusted)
     with closing(database):
         yield database
-
-
-@contextmanager
-def _check_after_error(check: Callable[[], None]) -> Iterator[None]:
-    """Call a check first if a query fails: perhaps it is no fault of the query."""
-    try:
-        yield
-    except (duckdb.Error, UsageError):
-        check()
-        raise
 
 
 def find_named_schemas(sql: str, schemas: Iterable[str]) -> list[str]:

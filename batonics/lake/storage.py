@@ -99,7 +99,8 @@ def open_store(root: str | Path, *, make: bool = False) -> Store:
     """
     if not S3_URL.match(str(root)):
         return DirectoryStore(root, make=make)
-    from batonics.lake.bucket_client import S3_SCHEME, open_bucket
+    from batonics.lake.bucket_client import open_bucket
     from batonics.lake.bucket_store import BucketStore
+    from batonics.sources.object_stores import S3_SCHEME
 
     return BucketStore(open_bucket(S3_URL.sub(S3_SCHEME, str(root))), make=make)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import weakref
+from contextlib import ExitStack
 from pathlib import Path
-from shutil import rmtree
-from tempfile import mkdtemp
 
 from batonics.model.errors import OutputError
+from batonics.sinks.temporary import temporary_directory
 
 
 class SymlinkDirectory:
@@ -27,12 +27,14 @@ class SymlinkDirectory:
     """
 
     def __init__(self) -> None:
+        stack = ExitStack()
         try:
-            # Resolved, since DuckDB resolves the paths that it may open, if they exist by then.
-            self.directory = Path(mkdtemp(prefix="batonics-views-")).resolve()
+            directory = stack.enter_context(temporary_directory("batonics-views-"))
         except OSError as error:
             raise OutputError(f"no directory for temporary files: {error}") from None
-        self.close = weakref.finalize(self, rmtree, self.directory, ignore_errors=True)
+        # Resolved, since DuckDB resolves the paths that it may open, if they exist by then.
+        self.directory = Path(directory).resolve()
+        self.close = weakref.finalize(self, stack.close)
         self._roots: dict[str, str] = {}
         """The name of the link to each root."""
         self._links: set[str] = set()

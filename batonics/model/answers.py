@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from batonics.model.book_changes import TradingStatus
+from batonics.model.day_conditions import DoubtfulDays, days_between
 from batonics.model.errors import UsageError
 from batonics.model.mbo import UNDEF_TIMESTAMP, Flag, MboBatch, is_untimed
 from batonics.model.times import format_time
@@ -30,6 +31,7 @@ class AnswerWarning(StrEnum):
     CROSSED = "crossed"
     CLOSED = "closed"
     OFF_TICK = "off_tick"
+    DEGRADED = "degraded"
 
     @property
     def meaning(self) -> str:
@@ -46,6 +48,8 @@ _MEANINGS = {
     AnswerWarning.CLOSED: "the market does not trade at that time: it is closed, halted or opening",
     AnswerWarning.OFF_TICK: "the price is no multiple of the tick, by the definition of the"
     " instrument or by all prices in the book: the venue would refuse the order",
+    AnswerWarning.DEGRADED: "the vendor does not vouch for all days (condition.json): records may"
+    " be missing",
 }
 
 
@@ -141,11 +145,13 @@ class AsOf(NamedTuple):
         data: the times of the records up to it.
         trading: the trading statuses of books at it, by publisher and instrument, as far as they
             are known.
+        doubtful_days: the days of the data that the vendor does not vouch for.
     """
 
     at_ns: int | None = None
     data: DataSpan = DataSpan()
     trading: Mapping[tuple[int, int], TradingStatus] = MappingProxyType({})
+    doubtful_days: DoubtfulDays = ()
 
     @property
     def time_ns(self) -> int | None:
@@ -153,26 +159,39 @@ class AsOf(NamedTuple):
         return self.data.until_ns if self.at_ns is None else self.at_ns
 
     @classmethod
-    def of_records(cls, at_ns: int | None, data: DataSpan) -> AsOf:
-        """The books at a time, where records were read that may be later."""
-        if at_ns is None or data.until_ns is None:
-            return cls(at_ns, data)
-        return cls(at_ns, data._replace(until_ns=min(at_ns, data.until_ns)))
+    def of_records(
+        cls, at_ns: int | None, data: DataSpan, doubtful_days: DoubtfulDays = ()
+    ) -> AsOf:
+        """The books at a time, where records were read that may be later.
+
+        Args:
+            at_ns: the time.
+            data: the times of the records.
+            doubtful_days: days that the vendor does not vouch for, of the data or not.
+        """
+        if at_ns is not None and data.until_ns is not None:
+            data = data._replace(until_ns=min(at_ns, data.until_ns))
+        return cls(at_ns, data, doubtful_days=days_between(doubtful_days, *data))
 
     def warnings(self) -> list[AnswerWarning]:
-        """The warnings that all books have: none, or that the time is after the data."""
+        """The warnings that all books have: the time is after the data, days are doubtful."""
         until_ns = self.data.until_ns
         is_after = self.at_ns is not None and until_ns is not None and self.at_ns > until_ns
-        return [AnswerWarning.AFTER_DATA] if is_after else []
+        found = [AnswerWarning.AFTER_DATA] if is_after else []
+        return [*found, AnswerWarning.DEGRADED] if self.doubtful_days else found
 
     def describe_warnings(self, of_books: Sequence[Iterable[AnswerWarning]]) -> list[str]:
         """A line for each kind of warning: those of all books, and how many books have another.
+
+        Doubtful days have none: they are said once, as their records are read (`MboStream`).
 
         Args:
             of_books: the warnings of each book's own state (`book_warnings`).
         """
         lines = [
-            f"{warning}: {warning.meaning}; {self.data.describe()}" for warning in self.warnings()
+            f"{warning}: {warning.meaning}; {self.data.describe()}"
+            for warning in self.warnings()
+            if warning is not AnswerWarning.DEGRADED
         ]
         counts = Counter(chain.from_iterable(of_books))
         kinds = (warning for warning in AnswerWarning if counts[warning])

@@ -10,7 +10,7 @@ import polars as pl
 from batonics.frames.scan.definitions import add_definitions
 from batonics.model.arguments import check_arguments
 from batonics.sources.definitions import read_definitions
-from batonics.sources.inputs import Inputs, path_list
+from batonics.sources.inputs import Inputs, find_inputs
 
 
 @check_arguments
@@ -35,4 +35,4 @@ def with_definitions(rows: pl.LazyFrame, paths: Inputs, *, time: str | None = No
         InputError: a file cannot be read, is damaged, or is of another schema.
         UsageError: the rows lack a column, or an argument has another type.
     """
-    return add_definitions(rows, read_definitions(path_list(paths)), time=time)
+    return add_definitions(rows, read_definitions(find_inputs(paths)), time=time)

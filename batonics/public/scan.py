@@ -15,11 +15,12 @@ from batonics.frames.scan.mbo_scan import StreamFacts, scan_batches
 from batonics.jobs.symbol_selection import SymbolSelection
 from batonics.model.arguments import SymbolsOrIds, check_arguments, symbol_list
 from batonics.model.book_changes import BookChanges
+from batonics.model.day_conditions import DoubtfulDays
 from batonics.model.mbo import MboBatch
 from batonics.model.prices import PriceUnit
 from batonics.model.symbols import SymbolMap
 from batonics.sources.input_options import InputOptions
-from batonics.sources.inputs import Inputs, path_list
+from batonics.sources.inputs import Inputs, find_inputs
 from batonics.sources.statuses import read_statuses
 from batonics.sources.stream import MboStream
 
@@ -32,6 +33,7 @@ def scan_mbo(  # noqa: PLR0913 - settings, by keyword
     skip_bad: bool = False,
     salvage: bool = False,
     in_this_order: bool = False,
+    verify_manifest: bool = False,
     statuses: Inputs = (),
     session: str | None = None,
     prices: PriceUnit = "fixed",
@@ -46,13 +48,15 @@ def scan_mbo(  # noqa: PLR0913 - settings, by keyword
 
     Args:
         paths: one file or several. Several are one stream, in the order of their time. An input is
-            a path, bytes, or a DBNStore, whose bytes are copied.
+            a path or URL, a directory, a pattern such as "2025/*.dbn.zst", a batch download or its
+            zip archive, bytes, a DBNStore, or an open binary file.
         symbols: only records of these symbols on their dates, or of these instrument ids. The
             column `symbol` has no other symbols. Empty: all records.
         skip_bad: count and skip bad records if the framing is intact.
         salvage: keep the whole records of a file that ends within one; a LossWarning says what is
             lost.
         in_this_order: read the files as they are given, even if they repeat or overlap each other.
+        verify_manifest: compare every file with its SHA-256 in the manifest of its batch download.
         statuses: files of the vendor's schema `status`. None: the status records of `paths`.
         session: hours such as "17:00-16:00 America/Chicago", or the calendar of an exchange such as
             "CMES" (the extra `calendar`), for books without a status. Statuses and sessions say
@@ -68,13 +72,16 @@ def scan_mbo(  # noqa: PLR0913 - settings, by keyword
             the calendar does not know a date.
     """
     options = InputOptions(skip_bad, salvage, in_this_order)
-    files = _ScannedFiles(path_list(paths), symbol_list(symbols), options)
+    files = _ScannedFiles(
+        find_inputs(paths, verify_manifest=verify_manifest), symbol_list(symbols), options
+    )
     files.check()
-    known = read_statuses(path_list(statuses)) if statuses else None
+    known = read_statuses(find_inputs(statuses)) if statuses else None
     facts = StreamFacts(
         files.symbols,
         files.statuses if known is None else lambda: known,
         None if session is None else find_sessions(session),
+        files.doubtful_days,
     )
     return scan_prices(scan_batches(files.batches, symbols=files.symbols, facts=facts), prices)
 
@@ -84,12 +91,15 @@ class _ScannedFiles:
 
     def __init__(self, paths: Sequence[str], names: tuple[str, ...], options: InputOptions) -> None:
         self._paths, self._names, self._options = paths, names, options
+        self.doubtful_days: DoubtfulDays = ()
         self._stream: MboStream | None = None
         self._selection: SymbolSelection | None = None
 
     def check(self) -> None:
         """Open and close the files, so that errors are raised at once."""
-        self._open().close()
+        stream = self._open()
+        self.doubtful_days = stream.doubtful_days
+        stream.close()
 
     def _open(self) -> MboStream:
         return MboStream(self._paths, self._options)

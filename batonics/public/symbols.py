@@ -11,7 +11,7 @@ from batonics.codec.metadata import symbol_intervals
 from batonics.frames.scan.symbols import add_symbols
 from batonics.model.arguments import check_arguments
 from batonics.model.symbols import SymbolMap
-from batonics.sources.inputs import Inputs, path_list
+from batonics.sources.inputs import Inputs, find_inputs
 from batonics.sources.stream import read_metadata
 
 
@@ -31,7 +31,7 @@ def with_symbols(rows: pl.LazyFrame, paths: Inputs, *, time: str | None = None) 
             another type.
     """
     symbol_map = SymbolMap()
-    for path in path_list(paths):
+    for path in find_inputs(paths):
         metadata = read_metadata(path)
         for interval in symbol_intervals(metadata) if metadata is not None else ():
             symbol_map.add(interval)

@@ -14,9 +14,9 @@ from aiohttp import hdrs, web
 
 from batonics.server import payloads
 from batonics.server.guard import Refusal, RequestFacts, Rules, check_request, is_listed_origin
+from batonics.server.handlers import Handler, charge
 from batonics.server.query_params import ProblemError
-from batonics.server.routes import Handler, charge, routes
-from batonics.server.service import Service
+from batonics.server.service import WebService
 from batonics.sinks.logs import LogThrottle
 
 _HEADERS = {
@@ -42,12 +42,12 @@ _TITLES = {
 }
 
 
-def build_app(service: Service, more: Sequence[web.RouteDef] = ()) -> web.Application:
-    """The application with the routes of `routes` and `more`."""
+def build_app(service: WebService, routes: Sequence[web.RouteDef]) -> web.Application:
+    """The application with these routes."""
     settings = service.config.settings
     rules = Rules(settings.token, settings.allowed_hosts, settings.allowed_origins)
     app = web.Application(middlewares=[_guard_and_count(service, rules)], client_max_size=1)
-    app.add_routes([*routes(service), *more])
+    app.add_routes(routes)
     app.on_response_prepare.append(_add_headers(rules))
     return app
 
@@ -64,7 +64,7 @@ def problem_response(
     )
 
 
-def _guard_and_count(service: Service, rules: Rules) -> Any:
+def _guard_and_count(service: WebService, rules: Rules) -> Any:
     """A middleware: guard, count and time requests, and turn errors into problems."""
     counts = service.metrics
     throttle = LogThrottle(service.config.settings.refusal_log_interval_s)
@@ -95,7 +95,9 @@ def _guard_and_count(service: Service, rules: Rules) -> Any:
     return guard_and_count
 
 
-async def _answer(request: web.Request, handler: Handler, service: Service) -> web.StreamResponse:
+async def _answer(
+    request: web.Request, handler: Handler, service: WebService
+) -> web.StreamResponse:
     try:
         charge(service, request, 1.0)
         return await handler(request)

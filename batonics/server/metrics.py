@@ -98,12 +98,17 @@ def _latency(stats: FeedStats) -> Metric:
 
 
 class Metrics:
-    """The metrics of this process and of ingest, in a registry of their own."""
+    """The metrics of this process and of ingest, in a registry of their own.
 
-    def __init__(self, stats: Callable[[], FeedStats]) -> None:
+    Args:
+        stats: returns the counts of ingest; None: there is no ingest.
+    """
+
+    def __init__(self, stats: Callable[[], FeedStats] | None) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry = CollectorRegistry()
-        registry.register(IngestCollector(stats))
+        if stats is not None:
+            registry.register(IngestCollector(stats))
         ProcessCollector(registry=registry)
         self.clients = Gauge(
             "batonics_ws_clients", "WebSocket clients, by channel.", ["channel"], registry=registry

@@ -12,6 +12,8 @@ from batonics.server.replica import BookReplica
 
 DEPTH_DEFAULT = 10
 QUERY_DEPTH_MAX = 1_000_000
+PAGE_ROWS = 1_000
+"""Rows of a page unless the client asks for fewer; more are never in one response."""
 BOOKS_NAMED_MAX = 20
 """The greatest number of books that an error names."""
 _UINT_MAX = 2**32

@@ -6,14 +6,14 @@ The rule here: a response is what was asked for, or a problem (RFC 9457) with th
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
 
 from batonics.live.protocol import FeedState
-from batonics.server import metrics, payloads
+from batonics.server import payloads
+from batonics.server.handlers import Handler, charge, json_response, metrics_text
 from batonics.server.ingest_link import BusyError
 from batonics.server.query_params import (
     BOOKS_NAMED_MAX,
@@ -28,23 +28,8 @@ from batonics.server.replica import BookReplica
 from batonics.server.service import Service
 from batonics.server.symbol_pages import SymbolPages, parse_page
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-INGEST_UNITS, METRICS_UNITS, ROWS_PER_UNIT = 20.0, 5.0, 10
-"""Units (`request_rate`) of a book that ingest answers and of /metrics; rows of /symbols in one."""
-
-
-def charge(service: Service, request: web.Request, units: float) -> None:
-    """Charge a request to its address; ProblemError 429 if the address has no units left."""
-    now = asyncio.get_running_loop().time()
-    wait_s = service.rate.take(request.remote or "", units, now)
-    if wait_s > 0:
-        service.metrics.refused.labels("rate").inc()
-        again = {"Retry-After": str(math.ceil(wait_s))}
-        raise ProblemError(
-            429, "Too many requests", "this address asks for too much", headers=again
-        )
+INGEST_UNITS, ROWS_PER_UNIT = 20.0, 10
+"""Units (`request_rate`) of a book that ingest answers; rows of /symbols in one unit."""
 
 
 def routes(service: Service) -> list[web.RouteDef]:
@@ -72,13 +57,6 @@ def routes(service: Service) -> list[web.RouteDef]:
         return answer
 
     return [web.get(path, bound(handler)) for path, handler in table.items()]
-
-
-def json_response(document: Any, status: int = 200) -> web.Response:
-    """A document as JSON."""
-    return web.Response(
-        body=payloads.dumps(document), status=status, content_type="application/json"
-    )
 
 
 ENDPOINTS = {
@@ -179,14 +157,6 @@ async def readyz(service: Service, request: web.Request) -> web.Response:
         "cold": cold,
     }
     return json_response(document, 503 if reasons else 200)
-
-
-async def metrics_text(service: Service, request: web.Request) -> web.Response:
-    """The metrics, for Prometheus."""
-    parse_query(request.query.items(), ())
-    charge(service, request, METRICS_UNITS)
-    body = service.metrics.text()
-    return web.Response(body=body, headers={"Content-Type": metrics.CONTENT_TYPE})
 
 
 def readiness(replica: BookReplica) -> tuple[list[str], list[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from batonics.server.config import ListenAddress, ServerConfig
 from batonics.server.ingest_link import IngestLink
@@ -15,9 +15,25 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
 
+class WebService(Protocol):
+    """What every web application here has.
+
+    Attributes:
+        config: the settings and the kind of output.
+        metrics: the counts of this process.
+        log: the logger of this room.
+        rate: the time that the requests of each address may take.
+    """
+
+    config: ServerConfig
+    metrics: Metrics
+    log: FilteringBoundLogger
+    rate: RequestRate
+
+
 @dataclass
 class Service:
-    """One server.
+    """One server of a live feed.
 
     Attributes:
         config: the settings and the kind of output.

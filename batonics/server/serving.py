@@ -15,33 +15,25 @@ import os
 import signal
 import socket
 import sys
-from dataclasses import replace
-from typing import Any
 
-from aiohttp import web
-
-from batonics.model.errors import BatonicsError, OutputError
+from batonics.model.errors import BatonicsError
 from batonics.server.app import build_app
 from batonics.server.config import ListenAddress, ServerConfig, check_config
-from batonics.server.connection_limit import ConnectionLimit
 from batonics.server.fanout import HEARTBEAT_GROUPS, CloseReason, Fanout
 from batonics.server.ingest_link import IngestLink
+from batonics.server.listening import LoopErrors, limit_connections, open_listener, start_http
 from batonics.server.metrics import Metrics
 from batonics.server.replica import BookReplica
 from batonics.server.request_rate import RequestRate
+from batonics.server.routes import routes
 from batonics.server.service import Service
 from batonics.server.websockets import WebSocketHandler
 from batonics.sinks import logs
-from batonics.sources.connection_limits import limit_by_open_files
 
 SILENCE_POLL_S = 0.5
 """Interval between two checks that ingest is not silent."""
 SIGTERM_GRACE_S = 1.0
 """The time that ingest has to end first: a signal to the group reaches it too."""
-_BACKLOG = 512
-_ACCEPTED_AT_ONCE = 32
-"""Connections that the loop accepts before it looks up. One beyond the limits is closed then."""
-_OTHER_FILES = 64 + _ACCEPTED_AT_ONCE
 GOING_AWAY, BROKEN = 1001, 1011
 """WebSocket close codes: the server ends as intended; ingest has vanished."""
 
@@ -53,8 +45,8 @@ def run(config: ServerConfig) -> int:
     """
     try:
         check_config(config)
-        listener = _listen(config)
-        config = _limit_connections(config)
+        listener = open_listener(config)
+        config = limit_connections(config)
     except BatonicsError as error:
         _report_start(config, {"error": str(error), "exit_code": error.exit_code})
         return error.exit_code
@@ -67,45 +59,6 @@ def _report_start(config: ServerConfig, document: dict[str, str | int | None]) -
         ready.write(json.dumps(document) + "\n")
 
 
-def _listen(config: ServerConfig) -> socket.socket | None:
-    """A listening socket, None without HTTP; OutputError if the address cannot be had."""
-    address = config.address()
-    if address is None:
-        return None
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    try:
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        # Connections inherit it. Bytes that wait in the kernel for a slow client are stale.
-        buffer_bytes = config.settings.limits.send_buffer_bytes
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer_bytes)
-        listener.bind(address)
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise OutputError(f"cannot listen on {address}: {reason}") from None
-    return listener
-
-
-def _limit_connections(config: ServerConfig) -> ServerConfig:
-    """The config with no more connections than the limit of open files permits.
-
-    Raises:
-        OutputError: it permits none.
-    """
-    limits = config.settings.limits
-    allowed = limit_by_open_files(limits.connections_max, reserved=_OTHER_FILES)
-    if allowed < 1:
-        raise OutputError(
-            f"the limit of open files is too low to serve: {_OTHER_FILES + 1} or more are needed"
-            " (ulimit -n)"
-        )
-    limits = replace(limits, connections_max=allowed)
-    return replace(config, settings=replace(config.settings, limits=limits))
-
-
 async def _serve(config: ServerConfig, listener: socket.socket | None) -> None:
     """Wire the parts, report the start, and serve until ingest ends, or a while after SIGTERM."""
     # Logs would overwrite the books on a terminal.
@@ -115,7 +68,7 @@ async def _serve(config: ServerConfig, listener: socket.socket | None) -> None:
     logs.configure(as_json=config.log_json, level=level)
     logging.getLogger("aiohttp").setLevel(logging.CRITICAL)  # `app` logs what its handlers raise
     settings = config.settings
-    errors = _LoopErrors(settings.refusal_log_interval_s)
+    errors = LoopErrors(settings.refusal_log_interval_s)
     asyncio.get_running_loop().set_exception_handler(errors)
     replica = BookReplica()
     metrics = Metrics(lambda: replica.stats)
@@ -137,7 +90,8 @@ async def _serve(config: ServerConfig, listener: socket.socket | None) -> None:
     _stop_after_signal(stop)
     async with contextlib.AsyncExitStack() as stack:
         if listener is not None:
-            await _start_http(stack, service, build_app(service, websockets.routes()), listener)
+            app = build_app(service, [*routes(service), *websockets.routes()])
+            await start_http(stack, service, app, listener)
         heartbeats = asyncio.create_task(_send_heartbeats(fanout, settings.heartbeat_interval_s))
         stack.callback(heartbeats.cancel)
         if config.view and sys.stdout.isatty():
@@ -161,50 +115,6 @@ def _stop_after_signal(stop: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, loop.call_later, SIGTERM_GRACE_S, stop.set)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # `launch` has blocked it
-
-
-class _LoopErrors:
-    """Logs what goes wrong in the loop as one line; a client that has gone is no error."""
-
-    def __init__(self, interval_s: float) -> None:
-        self._log, self._throttle = logs.logger("server"), logs.LogThrottle(interval_s)
-
-    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        error = context.get("exception")
-        if isinstance(error, ConnectionError):
-            return
-        if not isinstance(error, OSError):
-            self._log.error("loop_error", message=context.get("message"), exc_info=error)
-        # Too many files are open for another connection; the loop tries again in a second.
-        elif self._throttle.is_due("cannot_accept", loop.time()):
-            self._log.error("cannot_accept", reason=error.strerror)
-
-
-async def _start_http(
-    stack: contextlib.AsyncExitStack,
-    service: Service,
-    app: web.Application,
-    listener: socket.socket,
-) -> None:
-    limits = service.config.settings.limits
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        keepalive_timeout=limits.header_timeout_s,
-        lingering_time=0,
-        auto_decompress=False,
-        shutdown_timeout=limits.close_timeout_s,
-    )
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    assert runner.server is not None  # noqa: S101 - for mypy: that is what setup does
-    limit = ConnectionLimit(runner.server, limits, service.metrics.refused)
-    loop = asyncio.get_running_loop()
-    accepting = await loop.create_server(
-        limit.new_connection, sock=listener, backlog=_ACCEPTED_AT_ONCE
-    )
-    listener.listen(_BACKLOG)  # the loop has set it to what it accepts at once
-    stack.callback(accepting.close)
 
 
 async def _send_heartbeats(fanout: Fanout, interval_s: float) -> None:

@@ -11,11 +11,9 @@ import asyncio
 from typing import NamedTuple
 
 from batonics.server import payloads
-from batonics.server.query_params import ProblemError, parse_uint
+from batonics.server.query_params import PAGE_ROWS, ProblemError, parse_uint
 from batonics.server.replica import BookKey, BookReplica, RowVersion
 
-PAGE_ROWS = 1000
-"""Rows of a page unless the client asks for fewer; more are never in one response."""
 ROWS_AT_ONCE = 20
 _PAGES_MAX = 64
 _NO_ROW = None, b""

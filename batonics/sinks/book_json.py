@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 import numpy as np
 import orjson
 
 from batonics.book.engine import BookEngine
 from batonics.book.results import Levels, Orders
-from batonics.book.state import Anomaly
+from batonics.book.state import BOOK_WORDS, Anomaly, Book, Status
 from batonics.model.answers import END_OF_DATA, AsOf, book_warnings
 from batonics.model.mbo import UNDEF_TIMESTAMP
 from batonics.model.prices import format_price
@@ -96,45 +96,73 @@ def book_documents(  # noqa: PLR0913 - options, by keyword
     as_of: AsOf = END_OF_DATA,
 ) -> Iterator[dict[str, Any]]:
     """Each book as an object of the schema, by publisher and instrument."""
-    keys, statuses = engine.keys(), engine.statuses()
-    events, open_, seen = engine.events(), engine.events_open(), engine.last_seen()
-    anomalies = engine.anomalies()
-    levels = engine.levels()
+    keys, levels = engine.keys(), engine.levels()
     queues = engine.orders() if orders else None
     level_bounds = np.searchsorted(levels.book, np.arange(len(keys) + 1))
     order_bounds = np.searchsorted(queues.book, np.arange(len(keys) + 1)) if queues else None
     for book in sorted(range(len(keys)), key=keys.__getitem__):
         if only is not None and keys[book] not in only:
             continue
-        publisher_id, instrument_id = keys[book]
-        ts_event, ts_recv, sequence = (int(value) for value in seen[book])
         own = Levels(*(column[level_bounds[book] : level_bounds[book + 1]] for column in levels))
         own_orders = None
         if queues is not None and order_bounds is not None:
             bounds = slice(order_bounds[book], order_bounds[book + 1])
             own_orders = Orders._make(column[bounds] for column in queues)
-        status, market = statuses[book].name.lower(), market_state(own)
-        trading = as_of.trading.get(keys[book])
-        yield {
-            "publisher_id": publisher_id,
-            "instrument_id": instrument_id,
-            "symbol": symbols.symbol(instrument_id, min(ts_recv, UNDEF_TIMESTAMP - 1)),
-            "status": status,
-            "market": market,
-            "trading_status": None if trading is None else trading.name.lower(),
-            "warnings": [
-                *as_of.warnings(),
-                *book_warnings(status, crossed=market == "crossed", trading=trading),
-            ],
-            "event_open": bool(open_[book]),
-            "events": int(events[book]),
-            "ts_event": format_time(ts_event),
-            "ts_recv": format_time(ts_recv),
-            "sequence": sequence,
-            "anomalies": dict(zip(_ANOMALY_NAMES, anomalies[book].tolist(), strict=True)),
-            "bids": side_document(own, own_orders, 0, depth),
-            "asks": side_document(own, own_orders, 1, depth),
-        }
+        yield _document(engine, book, symbols, as_of, BookSides(own, own_orders, depth))
+
+
+def book_document(  # noqa: PLR0913 - options, by keyword
+    engine: BookEngine,
+    book: int,
+    symbols: SymbolMap,
+    *,
+    depth: int | None = None,
+    orders: bool = False,
+    as_of: AsOf = END_OF_DATA,
+) -> dict[str, Any]:
+    """One book as an object of the schema; `book` is its number."""
+    queues = engine.orders(book) if orders else None
+    return _document(engine, book, symbols, as_of, BookSides(engine.levels(book), queues, depth))
+
+
+class BookSides(NamedTuple):
+    """What a document shows of a book: its levels, their queues, and the limit of levels."""
+
+    levels: Levels
+    queues: Orders | None
+    depth: int | None
+
+
+def _document(
+    engine: BookEngine, book: int, symbols: SymbolMap, as_of: AsOf, sides: BookSides
+) -> dict[str, Any]:
+    words = engine.state.books[book * BOOK_WORDS : (book + 1) * BOOK_WORDS]
+    key = int(words[Book.KEY])
+    publisher_id, instrument_id = key >> 32, key & 0xFFFFFFFF
+    ts_event, ts_recv, sequence = (int(value) for value in engine.last_seen()[book])
+    status = Status(int(words[Book.STATUS])).name.lower()
+    market = market_state(sides.levels)
+    trading = as_of.trading.get((publisher_id, instrument_id))
+    return {
+        "publisher_id": publisher_id,
+        "instrument_id": instrument_id,
+        "symbol": symbols.symbol(instrument_id, min(ts_recv, UNDEF_TIMESTAMP - 1)),
+        "status": status,
+        "market": market,
+        "trading_status": None if trading is None else trading.name.lower(),
+        "warnings": [
+            *as_of.warnings(),
+            *book_warnings(status, crossed=market == "crossed", trading=trading),
+        ],
+        "event_open": bool(words[Book.EVENTS] & 1),
+        "events": int(words[Book.EVENTS]) >> 1,
+        "ts_event": format_time(ts_event),
+        "ts_recv": format_time(ts_recv),
+        "sequence": sequence,
+        "anomalies": dict(zip(_ANOMALY_NAMES, engine.anomalies()[book].tolist(), strict=True)),
+        "bids": side_document(sides.levels, sides.queues, 0, sides.depth),
+        "asks": side_document(sides.levels, sides.queues, 1, sides.depth),
+    }
 
 
 def market_state(levels: Levels) -> str:

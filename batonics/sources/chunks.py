@@ -12,25 +12,30 @@ import os
 import select
 import stat
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Hashable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from threading import Event
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from batonics.codec.framing import Framing
 from batonics.codec.unpacking import Unpacker
 from batonics.model.errors import DamagedInputError, InputError
+from batonics.sources.input_files import (
+    PIPE_BYTES,
+    STDIN,
+    FilledPipe,
+    StreamedInput,
+    input_facts,
+)
 from batonics.sources.input_options import SALVAGE_ADVICE
 from batonics.sources.read_ahead import POLL_MS
 
-STDIN = "-"
 READ_BYTES = 1792 << 10
 """Size of one read: 32,768 records, so that a batch (`stream.py`) ends with a chunk."""
 PEEK_READ_BYTES = 64 << 10
 """Size of one read where only the beginning is wanted."""
-PIPE_BYTES = 1 << 20
-"""What a pipe may hold, the most that Linux gives to anyone: a read of a pipe returns no more."""
 CHUNKS_AHEAD_MAX = 4
 """Chunks to read ahead: enough for one slow batch, at most 7 MiB of plain bytes."""
 
@@ -39,13 +44,16 @@ class ChunkReader:
     """Reads one input as plain bytes.
 
     Args:
-        path: path of the file; `-` is standard input.
+        path: the input (`input_files.py`); `-` is standard input.
         salvage: an input that ends within a zstd frame is no error.
 
     Attributes:
+        facts: what the batch download says that the input is of; None: it is of none.
         name: the path, or `<stdin>`, for messages.
+        identity: what two readers of one file, pipe or object have in common; None: nothing is
+            known.
         is_cut: whether the input has ended within a zstd frame (only with `salvage`).
-        size: size of the file on the disk; None for a pipe.
+        size: number of stored bytes; None for a pipe.
         position: bytes of the file that were read so far.
 
     Raises:
@@ -62,20 +70,33 @@ class ChunkReader:
         self._first: Iterator[bytes] | None = None  # the first plain bytes, after `detect`
         self._is_cancelled = Event()
         self._path = path
+        self.facts = input_facts(path)
+        self._file: BinaryIO | None = None
+        self._pipe: FilledPipe | None = None
+        self.identity: Hashable | None
+        if isinstance(path, StreamedInput):
+            path.connect()
+            self._is_regular, self._may_reopen = False, path.version is not None
+            self.identity, self.size = path.identity, path.size or None
+            return
         self._file = _open(path, self.name)
-        self._status = os.fstat(self._file.fileno())
-        self._may_reopen = str(path) != STDIN and stat.S_ISREG(self._status.st_mode)
+        status = os.fstat(self._file.fileno())
+        self._is_regular = stat.S_ISREG(status.st_mode)
+        self._may_reopen = str(path) != STDIN and self._is_regular
+        is_pipe = stat.S_ISFIFO(status.st_mode)
+        self.identity = _identity(status) if self._is_regular or is_pipe else None
         if self._may_reopen:
-            self._file.close()
-        if stat.S_ISFIFO(self._status.st_mode):
+            self.close()
+        if is_pipe:
             # Linux; refused where the user has many such pipes. The pipe works as it is, too.
             with suppress(AttributeError, OSError):
                 fcntl.fcntl(self._file, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-        self.size = self._status.st_size if self._status.st_size > 0 else None
+        self.size = status.st_size if status.st_size > 0 else None
 
     def close(self) -> None:
         """Close a file that will not be read."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
     def cancel(self) -> None:
         """End the chunks soon; safe to call from any thread."""
@@ -96,17 +117,9 @@ class ChunkReader:
         """The size of the plain bytes; None for a pipe or a compressed file."""
         return None if self.is_compressed else self.size
 
-    @property
-    def identity(self) -> tuple[int, int] | None:
-        """What two readers of one file or pipe have in common; None for a device."""
-        mode = self._status.st_mode
-        if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
-            return None
-        return self._status.st_dev, self._status.st_ino
-
     def read_end(self, size: int) -> bytes:
         """The last bytes of a plain file; empty for any other input."""
-        if not stat.S_ISREG(self._status.st_mode) or self.is_compressed or self.size is None:
+        if not self._is_regular or self.is_compressed or self.size is None:
             return b""
         file = self._open()
         try:
@@ -120,10 +133,14 @@ class ChunkReader:
     @property
     def is_plain_file(self) -> bool:
         """Whether it can be read anywhere, as often as wanted: it is no pipe and no device."""
-        return stat.S_ISREG(self._status.st_mode)
+        return self._is_regular or (
+            isinstance(self._path, StreamedInput) and self._path.version is not None
+        )
 
     def open_file(self) -> BinaryIO:
         """The file, to be read anywhere in it; the caller closes it.
+
+        Bytes that are no file of this machine are copied to a temporary file without a name.
 
         Raises:
             InputError: it is a pipe.
@@ -131,6 +148,8 @@ class ChunkReader:
         if not self.is_plain_file:
             form = f" is {self.framing.value}, which" if self.framing else ""
             raise InputError(f"{self.name}:{form} cannot be read from a pipe; write it to a file")
+        if isinstance(self._path, StreamedInput):
+            return _copy(self._path)
         with self._open() as file:
             return Path(f"/proc/self/fd/{file.fileno()}").open("rb")
 
@@ -140,10 +159,14 @@ class ChunkReader:
 
     def _open(self) -> BinaryIO:
         """The open file. It is opened anew if it was closed; it must be the one of before."""
-        if self._may_reopen and self._file.closed:
+        if isinstance(self._path, StreamedInput):
+            if self._file is None or (self._may_reopen and self._file.closed):
+                self._pipe = FilledPipe(self._path)
+                self._file = self._pipe.file
+            return self._file
+        if self._file is None or (self._may_reopen and self._file.closed):
             self._file = _open(self._path, self.name)
-            status = os.fstat(self._file.fileno())
-            if (status.st_dev, status.st_ino) != self.identity:
+            if _identity(os.fstat(self._file.fileno())) != self.identity:
                 self._file.close()
                 raise InputError(f"{self.name}: was replaced by another file since it was checked")
         return self._file
@@ -151,9 +174,9 @@ class ChunkReader:
     def peek(self) -> Generator[bytes, None, None]:
         """Plain bytes of the beginning, as many as the caller takes; `chunks` gives them again."""
         raw: list[bytes] = []
-        self._open()
+        file = self._open()
         try:
-            for data in self._read(PEEK_READ_BYTES):
+            for data in self._read(file, PEEK_READ_BYTES):
                 raw.append(data)
                 yield from self._unpacker.feed(data)
             self._unpacker.close()
@@ -161,16 +184,15 @@ class ChunkReader:
             self._unpacker = Unpacker(self.name)
             self.position = 0
             if self._may_reopen:
-                self._file.close()
-            elif stat.S_ISREG(self._status.st_mode):
-                os.lseek(self._file.fileno(), -sum(map(len, raw)), os.SEEK_CUR)
+                file.close()
+            elif self._is_regular:
+                os.lseek(file.fileno(), -sum(map(len, raw)), os.SEEK_CUR)
             else:
                 self._raw_ahead = raw
 
     def detect(self) -> None:
         """Read enough to know whether the input is compressed."""
-        self._open()
-        for data in self._read():
+        for data in self._read(self._open()):
             self._first = self._unpacker.feed(data)
             if self._unpacker.is_compressed is not None:
                 return
@@ -178,11 +200,11 @@ class ChunkReader:
 
     def chunks(self) -> Generator[bytes, None, None]:
         """The plain bytes, in order. The first chunk is long enough to detect their format."""
-        with self._open():
+        with self._open() as file:
             if self._first is None:
                 self.detect()
             yield from self._first or ()
-            for data in self._read():
+            for data in self._read(file):
                 yield from self._unpacker.feed(data)
             try:
                 self._unpacker.close()
@@ -194,26 +216,50 @@ class ChunkReader:
                     raise
                 self.is_cut = True
 
-    def _read(self, size: int = READ_BYTES) -> Iterator[bytes]:
+    def _read(self, file: BinaryIO, size: int = READ_BYTES) -> Iterator[bytes]:
         while self._raw_ahead:
             data = self._raw_ahead.pop(0)
             self.position += len(data)
             yield data
         ready = select.poll()
-        ready.register(self._file, select.POLLIN)
+        ready.register(file, select.POLLIN)
         while True:
             while not ready.poll(POLL_MS):
                 if self._is_cancelled.is_set():
                     return
             try:
                 # A pipe returns the bytes that it has: a live reader never waits for a full chunk.
-                data = os.read(self._file.fileno(), size)
+                data = os.read(file.fileno(), size)
             except OSError as error:
                 raise InputError(f"{self.name}: cannot be read: {error.strerror}") from None
             if not data:
+                if self._pipe is not None:
+                    self._pipe.check()
                 return
             self.position += len(data)
             yield data
+
+
+def _copy(source: StreamedInput) -> BinaryIO:
+    """The bytes of an input in a temporary file.
+
+    Raises:
+        InputError: they cannot be read, or there is no room for them.
+    """
+    copy = TemporaryFile()  # noqa: SIM115 - the caller closes it
+    try:
+        copy.writelines(source.pieces())
+        copy.seek(0)
+    except BaseException as error:
+        copy.close()
+        if isinstance(error, OSError):
+            raise InputError(f"{source}: cannot be copied: {error.strerror}") from None
+        raise
+    return cast(BinaryIO, copy)
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def _open(path: str | Path, name: str) -> BinaryIO:

@@ -10,7 +10,7 @@ A file without any time, such as NDJSON without `ts_ns`, follows the file that i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from contextlib import closing
 from itertools import combinations, islice
 from typing import NamedTuple
@@ -160,7 +160,7 @@ def describe_time(ts_ns: int) -> str:
 
 
 def _refuse_same_file(readers: Sequence[ChunkReader]) -> None:
-    known: dict[tuple[int, int], str] = {}
+    known: dict[Hashable, str] = {}
     for reader in readers:
         if reader.identity is None:
             continue

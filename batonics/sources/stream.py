@@ -26,6 +26,7 @@ from batonics.codec.metadata import (
     parse_prefix,
 )
 from batonics.model.book_changes import BookChanges
+from batonics.model.day_conditions import doubtful_days
 from batonics.model.definitions import DefinitionMap
 from batonics.model.errors import LossWarning, UsageError
 from batonics.model.mbo import (
@@ -40,9 +41,11 @@ from batonics.model.mbo import (
 from batonics.model.record_hashes import record_hashes
 from batonics.model.symbols import MappingInterval, SymbolMap
 from batonics.settings.loader import current
-from batonics.sources.chunks import STDIN, ChunkReader
+from batonics.sources.chunks import ChunkReader
+from batonics.sources.day_warnings import DayWarnings
 from batonics.sources.decoding import DecodedBatch, FileReport, InputDecoder
 from batonics.sources.file_order import ADVICE, describe_time, order_files, overlap_error
+from batonics.sources.input_files import input_facts, is_read_once
 from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
 from batonics.sources.merge import FileBatch, FileMerge, MergeInput
 from batonics.sources.overlap import EDGE_RECORDS_MAX, Overlap
@@ -57,13 +60,14 @@ class MboStream:
     """A stream of batches from files; `-` is standard input.
 
     Args:
-        paths: paths of the files.
+        paths: the inputs (`input_files.py`).
         options: how they are read.
         batch_rows: limit of the rows of a batch.
         any_schema: read DBN files of any schema; other records than MBO have no rows.
 
     Attributes:
-        paths: paths of the files.
+        paths: the inputs.
+        doubtful_days: the days that the vendor's batch downloads of the inputs do not vouch for.
         symbols: symbols from metadata and mapping records that were read so far.
         definitions: definition records that were read so far. Each is valid until the next of its
             instrument; the first is valid before it too.
@@ -86,7 +90,9 @@ class MboStream:
     ) -> None:
         if not paths:
             raise UsageError("no input: name one file or more, or - for standard input")
-        self.paths = [str(path) for path in paths]
+        self.paths = [path if isinstance(path, str) else str(path) for path in paths]
+        facts = filter(None, map(input_facts, self.paths))
+        self.doubtful_days = doubtful_days(day for one in facts for day in one.doubtful_days)
         self.symbols = SymbolMap()
         self.definitions = DefinitionMap()
         self.statuses = BookChanges()
@@ -96,6 +102,7 @@ class MboStream:
         self._options, self._batch_rows = options, batch_rows
         self._any_schema = any_schema
         self._symbol_numbers: dict[str, int] = {}  # of NDJSON
+        self._named_batches: set[int] = set()  # downloads whose symbols are known
         # All files are opened first, so that a wrong name is an error before hours of work.
         self._readers: list[ChunkReader] = []
         try:
@@ -139,8 +146,11 @@ class MboStream:
                 for file in ordered
             ]
             merge = FileMerge(inputs, lambda overlap: self._overlap_error(overlap, names))
+            warn_of_days = DayWarnings(self.doubtful_days).note
             with closing(merge.batches()) as batches:
-                yield from batches
+                for batch in batches:
+                    warn_of_days(batch)
+                    yield batch
         finally:
             self.close()
 
@@ -154,6 +164,7 @@ class MboStream:
             for decoded in decoded_batches:
                 if file is None or decoded.file > max(file.number, 1):
                     file = self._begin_file(reader, file, decoded.file)
+                    self._add_batch_symbols(reader, decoded)
                 file.number = decoded.file
                 batch = self._note(decoded, file)
                 if len(batch.action) == 0:
@@ -184,6 +195,24 @@ class MboStream:
             file = _FileReading(report, before.counts, before.end)
         self.files.append(file.report)
         return file
+
+    def _add_batch_symbols(self, reader: ChunkReader, decoded: DecodedBatch) -> None:
+        """Name the instruments of a file of a batch download, as far as it does not itself.
+
+        Raises:
+            InputError: the file and the download name an instrument differently.
+        """
+        facts = reader.facts
+        if facts is None:
+            return
+        if decoded.metadata is not None:
+            facts.check_symbols(decoded.metadata, reader.name)
+        has_names = decoded.names or (decoded.metadata is not None and decoded.metadata.mappings)
+        if has_names or id(facts) in self._named_batches:
+            return
+        self._named_batches.add(id(facts))
+        for interval in facts.intervals:
+            self.symbols.add(interval)
 
     def _note(self, decoded: DecodedBatch, file: _FileReading) -> MboBatch:
         """Add what a decoder has read to the names, definitions, statuses and report; the batch."""
@@ -338,12 +367,13 @@ def _identities(batches: Sequence[MboBatch], ts_recv: int) -> set[tuple[int, int
 def read_metadata(path: str | Path) -> Metadata | None:
     """Read the metadata of a DBN file of any schema.
 
-    None: the file has another format, or is a pipe, which can be read only once.
+    A file without mappings has those of the batch download that it is of. None: the file has
+    another format, or is a pipe, which can be read only once.
 
     Raises:
         InputError: it cannot be read. DamagedInputError: its metadata is damaged or cut.
     """
-    if str(path) == STDIN:  # even a redirected file can be read only once
+    if is_read_once(path):
         return None
     reader = ChunkReader(path)
     try:
@@ -364,6 +394,7 @@ def read_metadata(path: str | Path) -> Metadata | None:
                 )
             if len(head) >= metadata_bytes:
                 break
-        return parse_metadata(head[:metadata_bytes], reader.name)
+        metadata = parse_metadata(head[:metadata_bytes], reader.name)
+        return metadata if reader.facts is None else reader.facts.add_mappings(metadata)
     finally:
         reader.close()

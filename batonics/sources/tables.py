@@ -185,7 +185,8 @@ class _DbnRows:
         """The records up to one that is cut, or up to the next file."""
         size = self._dtype.itemsize
         count = len(self._pending) // size
-        records = np.frombuffer(bytes(self._pending[: count * size]), self._dtype)
+        with memoryview(self._pending) as pending:
+            records = np.frombuffer(bytes(pending[: count * size]), self._dtype)
         is_wrong = (records["rtype"] != self._rtype) | (records["length"] != size // 4)
         if not is_wrong.any():
             return records

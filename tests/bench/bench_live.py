@@ -29,7 +29,8 @@ from batonics.live.feed_handler import FeedHandler
 from batonics.live.feeds import PlainFeed
 from batonics.live.ingest import IngestLoop
 from batonics.live.protocol import MessageKind
-from batonics.live.recorder import CHECKPOINT_NAME, FeedRecorder, recover
+from batonics.live.recorder import FeedRecorder
+from batonics.live.recording import CHECKPOINT_NAME, recover
 from batonics.live.server_link import ServerLink
 from batonics.model.errors import UsageError
 from batonics.server.config import ServerConfig

@@ -1,4 +1,4 @@
-"""20,000 damaged copies of CLX5, and every cut of its beginning: refused exactly, or a result.
+"""Damaged copies and cuts of CLX5: refused exactly, or a result; 20,000 and 5,097 in `make soak`.
 
 The rule: whether a copy is damaged, and where, is decided by `reference_dbn` from its bytes; what
 the job then does must be that. Nothing but an `InputError` may come out, and nothing may be slow.
@@ -19,6 +19,7 @@ from batonics.model.errors import DamagedInputError, InputError
 from tests.support.faults_bytes import BYTE_FAULTS, damage_bytes
 from tests.support.real_files import CLX5
 from tests.support.reference_dbn import DbnVerdict, judge_dbn
+from tests.support.sweep import sample
 
 SEED = 20250924
 RECORDS_AT = 360
@@ -26,6 +27,8 @@ PREFIX_BYTES = RECORDS_AT + 56 * 300
 MUTANTS = 20_000
 WHOLE_MUTANTS = 140
 """Of these, copies of the whole file; the others are of its first 300 records."""
+SHARE, CUT_SHARE = 0.15, 0.1
+"""Of the copies and of the cuts, what CI runs."""
 CPU_S_MAX = 1.0
 WORKLOADS = [(kind, PREFIX_BYTES) for kind in BYTE_FAULTS] + [(kind, None) for kind in BYTE_FAULTS]
 
@@ -62,6 +65,7 @@ def read_everything(run: Reconstruction) -> None:
     assert int(levels.count.sum()) == len(orders.order_id)
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize(("kind", "size"), WORKLOADS, ids=lambda value: str(value or "whole"))
 def test_a_mutant_is_refused_where_it_is_damaged_or_read(
     kind: str, size: int | None, clx5: bytes, memory_directory: Path
@@ -70,7 +74,7 @@ def test_a_mutant_is_refused_where_it_is_damaged_or_read(
     path = memory_directory / "mutant.dbn"
     counts: Counter[str] = Counter()
     slowest_s = 0.0
-    for number in range(_share(size)):
+    for number in sample(range(_share(size)), SHARE):
         seed = f"{SEED}:{kind}:{number}"
         data = damage_bytes(kind, seed, original, RECORDS_AT)
         path.write_bytes(data)
@@ -101,12 +105,19 @@ def cuts(clx5: bytes) -> Iterator[int]:
     yield from range(4096, -1, -1)
 
 
+def kind_of_cut(cut: int) -> int:
+    """Cuts within records are alike by their place in it; those on a boundary each stand alone."""
+    place = (cut - RECORDS_AT) % 56
+    return place if place or cut > 4096 else -cut
+
+
+@pytest.mark.sweep
 def test_a_cut_is_found_wherever_it_is(clx5: bytes, memory_directory: Path) -> None:
     path = memory_directory / "cut.dbn"
     path.write_bytes(clx5)
     refused = read = 0
     with path.open("r+b") as file:
-        for cut in cuts(clx5):
+        for cut in sample(cuts(clx5), CUT_SHARE, kind_of_cut):
             file.truncate(cut)
             found = outcome(path)
             whole, rest = divmod(cut - RECORDS_AT, 56)
@@ -121,5 +132,5 @@ def test_a_cut_is_found_wherever_it_is(clx5: bytes, memory_directory: Path) -> N
             assert found == expected, f"cut at byte {cut}"
             refused, read = refused + found.refused, read + (not found.refused)
     print(f"cuts: {refused} refused, {read} on a record's boundary")
-    assert refused + read == 5097
+    assert refused > 500
     assert read >= 67, "the boundaries within the first 4 KiB alone"

@@ -20,7 +20,14 @@ from batonics.lake import bucket_store
 from batonics.lake.lake import Lake
 from batonics.lake.storage import open_store
 from tests.support.bucket_server import LOST, BucketServer, lake, object_keys, server
-from tests.support.command import SAMPLE, SCRIPT, environment, error_line, run_in_process
+from tests.support.command import (
+    SAMPLE,
+    SCRIPT,
+    environment,
+    error_line,
+    run_command,
+    run_in_process,
+)
 from tests.support.dbn_files import DAY_NS, adds, encode, metadata
 from tests.support.lakes import lake_digest, load
 from tests.support.replays import run_replay
@@ -35,17 +42,8 @@ def following(lake: str, address: tuple[str, int], *more: str | Path) -> list[st
     """The command that follows a feed into a lake, and commits often."""
     host, port = address
     return [
-        *SCRIPT,
-        "stream",
-        "--connect",
-        f"{host}:{port}",
-        "--once",
-        "--lake",
-        lake,
-        "--lake-schemas",
-        ",".join(SCHEMAS),
-        "--lake-every",
-        "200ms",
+        *("stream", "--connect", f"{host}:{port}", "--once", "--lake", lake),
+        *("--lake-schemas", ",".join(SCHEMAS), "--lake-every", "200ms"),
         *map(str, more),
     ]
 
@@ -55,16 +53,8 @@ def follow(
 ) -> tuple[int, list[dict[str, object]]]:
     """Follow a file's replay to its end; the exit code, and what was logged."""
     with run_replay(file, pace=pace) as replay:
-        done = subprocess.run(
-            following(lake, replay.address, *more),
-            env=environment(),
-            stderr=subprocess.PIPE,
-            timeout=120,
-            check=False,
-        )
-    return done.returncode, [
-        json.loads(line) for line in done.stderr.splitlines() if line.startswith(b"{")
-    ]
+        done = run_command(*following(lake, replay.address, *more))
+    return done.code, [json.loads(line) for line in done.err.splitlines() if line.startswith("{")]
 
 
 def events(log: list[dict[str, object]], name: str) -> list[dict[str, object]]:
@@ -87,7 +77,7 @@ def check_whole(lake: str, loaded: object) -> None:
 
 
 def test_a_followed_feed_is_in_the_bucket(lake: str, loaded: object) -> None:
-    code, log = follow(lake, SAMPLE, pace=Pace(rate=15_000))
+    code, log = follow(lake, SAMPLE, pace=Pace(rate=8_000))
     assert code == 0, log
     assert len(events(log, "lake_committed")) > 1
     check_whole(lake, loaded)
@@ -138,7 +128,7 @@ def test_a_killed_stream_keeps_what_was_committed(
 ) -> None:
     with run_replay(SAMPLE, pace=Pace(rate=8_000)) as replay:
         process = subprocess.Popen(
-            following(lake, replay.address),
+            [*SCRIPT, *following(lake, replay.address)],
             env=environment(),
             stderr=subprocess.PIPE,
             start_new_session=True,
@@ -179,14 +169,9 @@ def _wait_until_still(lake: str) -> None:
 
 
 def test_an_append_into_a_bucket_is_what_a_load_gives(lake: str, loaded: object) -> None:
-    done = subprocess.run(
-        [*SCRIPT, "lake", "append", "--lake", lake, "--name", "x", "--schemas", ",".join(SCHEMAS)],
-        input=SAMPLE.read_bytes(),
-        env=environment(),
-        capture_output=True,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (0, b""), done.stderr
+    append = ("lake", "append", "--lake", lake, "--name", "x", "--schemas", ",".join(SCHEMAS))
+    done = run_command(*append, stdin=SAMPLE.read_bytes())
+    assert (done.code, done.out) == (0, b""), done.err
     check_whole(lake, loaded)
 
 

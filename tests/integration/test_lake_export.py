@@ -49,7 +49,15 @@ from tests.support.command import (
     run_in_process,
 )
 from tests.support.dbn_files import DAY_NS, encode, metadata, record
-from tests.support.faults_syscalls import FAIL, KILL, SHORT, Call, FaultyCommands, faulty_commands
+from tests.support.faults_syscalls import (
+    FAIL,
+    KILL,
+    SHORT,
+    Call,
+    FaultyCommands,
+    faulty_commands,
+    sample_calls,
+)
 from tests.support.lakes import OWN_SCHEMAS, load, read_lake, sort_by_part
 from tests.support.reference_books import Record
 
@@ -615,6 +623,8 @@ def test_a_full_disk_leaves_what_was_there(sample_lake: Path, tmp_path: Path) ->
 
 
 SCHEMAS_LOADED = ("trades", "ohlcv-1d")
+SHARE = 0.1
+"""Of calls like others, what CI runs."""
 
 
 class Scene:
@@ -690,11 +700,12 @@ def calls(scene: Scene, commands: FaultyCommands) -> list[Call]:
     return done.calls
 
 
+@pytest.mark.sweep
 def test_a_kill_at_any_call_leaves_the_version_before_or_the_new_one(
     scene: Scene, commands: FaultyCommands, calls: list[Call]
 ) -> None:
-    committed = 0
-    for number in range(1, len(calls) + 1):
+    committed, numbers = 0, sample_calls(calls, SHARE)
+    for number in numbers:
         scene.renew()
         done = commands.run(*scene.arguments, fate=KILL, number=number)
         assert done.status == -signal.SIGKILL, (number, done)
@@ -702,25 +713,28 @@ def test_a_kill_at_any_call_leaves_the_version_before_or_the_new_one(
         # What was said to be there is there.
         assert done.err.count(": version 1: ") <= sum(is_after), (number, done)
         committed += sum(is_after)
-    print(f"{len(calls)} kills, {committed} commits seen: each table as before or as after")
-    assert 0 < committed < 2 * len(calls)
+    print(f"{len(numbers)} kills, {committed} commits seen: each table as before or as after")
+    assert 0 < committed < 2 * len(numbers)
 
 
+@pytest.mark.sweep
 def test_a_kill_while_a_table_is_made_is_made_good_by_the_next_export(
     scene: Scene, commands: FaultyCommands
 ) -> None:
     arguments = (*scene.arguments, "--schemas", "trades")
     shutil.rmtree(scene.tables, ignore_errors=True)
     made = commands.run(*arguments).calls
-    for number in range(1, len(made) + 1):
+    numbers = sample_calls(made, SHARE)
+    for number in numbers:
         shutil.rmtree(scene.tables, ignore_errors=True)
         done = commands.run(*arguments, fate=KILL, number=number)
         assert done.status == -signal.SIGKILL, (number, done)
         export_lake(scene.lake, scene.tables, schemas=["trades"])
         scene.check_whole("trades")
-    print(f"{len(made)} kills while a table is made")
+    print(f"{len(numbers)} kills while a table is made")
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize(
     ("name", "error"),
     [
@@ -734,11 +748,9 @@ def test_a_kill_while_a_table_is_made_is_made_good_by_the_next_export(
 def test_a_call_that_fails_is_one_line_and_leaves_a_whole_table(
     name: str, error: int, scene: Scene, commands: FaultyCommands, calls: list[Call]
 ) -> None:
-    count = sum(call.name == name for call in calls)
-    assert count > 0
+    numbers = sample_calls(calls, SHARE, name)
     refused = 0
-    # Files are mostly opened to be read, or synced.
-    for number in range(1, count + 1, 4 if name == "open" else 1):
+    for number in numbers:
         scene.renew()
         done = commands.run(*scene.arguments, fate=FAIL, name=name, number=number, error=error)
         if done.status != 0:
@@ -749,14 +761,15 @@ def test_a_call_that_fails_is_one_line_and_leaves_a_whole_table(
             assert os.strerror(error) in lines[0], (name, number, done)
             refused += 1
         scene.check()
-    print(f"{name} fails {count} times: {refused} exports refused in one line")
+    print(f"{name} fails {len(numbers)} times: {refused} exports refused in one line")
     assert refused > 0
 
 
+@pytest.mark.sweep
 def test_short_writes_are_gone_on_with(
     scene: Scene, commands: FaultyCommands, calls: list[Call]
 ) -> None:
-    for number in range(1, sum(call.name == "write" for call in calls) + 1):
+    for number in sample_calls(calls, SHARE, "write"):
         scene.renew()
         done = commands.run(*scene.arguments, fate=SHORT, name="write", number=number)
         assert done.status == 0, (number, done)

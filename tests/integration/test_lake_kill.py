@@ -1,8 +1,9 @@
 """Rows 10 and 11: what was acknowledged survives, and what was not is not half there.
 
 The rule here: every call by which a commit changes the disk meets its fate once: the process is
-killed before it, or it fails. Afterwards the lake is as before the load or as after it, what can
-be seen of it can be read, and the same load again makes it whole.
+killed before it, or it fails. CI runs a sample with every kind of call, `make soak` all calls.
+Afterwards the lake is as before the load or as after it, what can be seen of it can be read, and
+the same load again makes it whole.
 """
 
 from __future__ import annotations
@@ -28,10 +29,13 @@ from tests.support.faults_syscalls import (
     FaultResult,
     FaultyCommands,
     faulty_commands,
+    sample_calls,
 )
 from tests.support.lakes import lake_digest, load, parquet_files
 
 SCHEMAS = ("trades", "ohlcv-1d")
+SHARE = 0.1
+"""Of calls like others, what CI runs."""
 ERRORS = {
     "write": (errno.ENOSPC, errno.EIO),
     "fsync": (errno.EIO,),
@@ -128,11 +132,12 @@ def calls(scene: Scene, commands: FaultyCommands) -> list[Call]:
     return done.calls
 
 
+@pytest.mark.sweep
 def test_a_kill_at_any_call_loses_and_doubles_nothing(
     scene: Scene, commands: FaultyCommands, calls: list[Call]
 ) -> None:
-    committed = 0
-    for number in range(1, len(calls) + 1):
+    committed, numbers = 0, sample_calls(calls, SHARE)
+    for number in numbers:
         scene.renew()
         done = commands.run(*scene.arguments, fate=KILL, number=number)
         assert done.status == -signal.SIGKILL, (number, done)
@@ -140,19 +145,19 @@ def test_a_kill_at_any_call_loses_and_doubles_nothing(
         # What was said to be there is there.
         assert is_after or not done.err, (number, calls[number - 1])
         committed += is_after
-    print(f"{len(calls)} kills, {committed} after the commit: nothing lost, doubled, unreadable")
+    print(f"{len(numbers)} kills, {committed} after the commit: nothing lost, doubled, unreadable")
     assert len(calls) > 60
-    assert 0 < committed < len(calls)
+    assert 0 < committed < len(numbers)
 
 
+@pytest.mark.sweep
 def test_a_kill_while_a_lake_is_made_is_made_good_by_the_next_load(
     scene: Scene, commands: FaultyCommands
 ) -> None:
     shutil.rmtree(scene.lake, ignore_errors=True)
     arguments = scene.loading(scene.files[0])
     made = commands.run(*arguments).calls
-    # Of the catalog's first pages, which SQLite writes one by one, some.
-    numbers = [n for n, call in enumerate(made, 1) if call.name != "write" or n % 8 == 0]
+    numbers = sample_calls(made, SHARE)
     for number in numbers:
         shutil.rmtree(scene.lake, ignore_errors=True)
         assert commands.run(*arguments, fate=KILL, number=number).status == -signal.SIGKILL
@@ -162,16 +167,15 @@ def test_a_kill_while_a_lake_is_made_is_made_good_by_the_next_load(
     print(f"{len(numbers)} kills while a lake is made")
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize(("name", "error"), [(n, e) for n, es in ERRORS.items() for e in es])
 def test_a_call_that_fails_leaves_the_lake_as_it_was(
     name: str, error: int, scene: Scene, commands: FaultyCommands
 ) -> None:
     scene.renew()
-    count = len(commands.run(*scene.arguments, name=name).calls)
-    assert count > 0
+    numbers = sample_calls(commands.run(*scene.arguments, name=name).calls, SHARE)
     refused = 0
-    # Directories are opened one by one on the way to each file, all in one place of the code.
-    for number in range(1, count + 1, 5 if name == "opendir" else 1):
+    for number in numbers:
         scene.renew()
         done = commands.run(*scene.arguments, fate=FAIL, name=name, number=number, error=error)
         if done.status == 0:
@@ -182,7 +186,7 @@ def test_a_call_that_fails_leaves_the_lake_as_it_was(
         assert done.status in (4, 6), (name, number, done)
         scene.check()
         refused += 1
-    print(f"{name} fails {count} times: {refused} loads refused in one line, none half there")
+    print(f"{name} fails {len(numbers)} times: {refused} loads refused in one line")
     assert refused > 0
 
 
@@ -194,10 +198,11 @@ def _is_one_line(done: FaultResult, where: object) -> None:
     assert "a bug in batonics" not in lines[0], (where, done)
 
 
+@pytest.mark.sweep
 def test_short_writes_are_gone_on_with(
     scene: Scene, commands: FaultyCommands, calls: list[Call]
 ) -> None:
-    for number in range(1, sum(call.name == "write" for call in calls) + 1):
+    for number in sample_calls(calls, SHARE, "write"):
         scene.renew()
         done = commands.run(*scene.arguments, fate=SHORT, name="write", number=number)
         assert done.status == 0, (number, done)

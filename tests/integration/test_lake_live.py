@@ -29,7 +29,14 @@ from batonics.live.lake_output import LakeOutput
 from batonics.model.book_changes import TradingStatus
 from batonics.model.errors import InputError, OutputError
 from batonics.model.mbo import Action, Flag, MboBatch, Side
-from tests.support.command import SAMPLE, SCRIPT, environment, error_line, run_in_process
+from tests.support.command import (
+    SAMPLE,
+    SCRIPT,
+    environment,
+    error_line,
+    run_command,
+    run_in_process,
+)
 from tests.support.dbn_files import (
     DAY_NS,
     STATUS_SCHEMA,
@@ -141,29 +148,12 @@ def test_a_followed_feed_is_in_the_lake(test_data: Path, tmp_path: Path) -> None
     schemas = "mbp-10,trades,orders,bbo-1s"
     with run_replay(source) as replay:
         host, port = replay.address
-        process = subprocess.run(
-            [
-                *SCRIPT,
-                "stream",
-                "--connect",
-                f"{host}:{port}",
-                "--once",
-                "--lake",
-                str(lake),
-                "--lake-schemas",
-                schemas,
-                "--lake-every",
-                "1s",
-                "--out",
-                str(tmp_path / "book.json"),
-            ],
-            env=environment(),
-            stderr=subprocess.PIPE,
-            timeout=120,
-            check=False,
+        done = run_command(
+            *("stream", "--connect", f"{host}:{port}", "--once", "--lake", lake),
+            *("--lake-schemas", schemas, "--lake-every", "1s", "--out", tmp_path / "book.json"),
         )
-    assert process.returncode == 0, process.stderr
-    assert b'"event":"lake_committed"' in process.stderr
+    assert done.code == 0, done.err
+    assert '"event":"lake_committed"' in done.err
     load(alone, source, schemas=schemas.split(","))
     assert lake_digest(lake) == lake_digest(alone)
 
@@ -178,26 +168,11 @@ def test_a_restart_goes_on_in_the_lake_with_the_books_it_has(tmp_path: Path) -> 
     for part in parts:
         with run_replay(part) as replay:
             host, port = replay.address
-            done = subprocess.run(
-                [
-                    *SCRIPT,
-                    "stream",
-                    "--connect",
-                    f"{host}:{port}",
-                    "--once",
-                    "--record",
-                    str(record_to),
-                    "--lake",
-                    str(lake),
-                    "--lake-schemas",
-                    "mbp-1,trades",
-                ],
-                env=environment(),
-                stderr=subprocess.PIPE,
-                timeout=120,
-                check=False,
+            done = run_command(
+                *("stream", "--connect", f"{host}:{port}", "--once", "--record", record_to),
+                *("--lake", lake, "--lake-schemas", "mbp-1,trades"),
             )
-            assert done.returncode == 0, done.stderr
+            assert done.code == 0, done.err
     lake_rows = Lake(lake).scan("mbp-1").filter(action="T").collect()
     # The trade's row has the book from before the restart.
     assert lake_rows["bid_px_00"].to_list() == [100 * 10**9]
@@ -310,9 +285,9 @@ def test_statuses_of_a_followed_feed_are_in_its_lake(tmp_path: Path) -> None:
         address = f"127.0.0.1:{server.getsockname()[1]}"
         options = ("--lake-schemas", "states-1", "--session", NIGHT, "-q", "--once")
         arguments = ("stream", "--connect", address, "--lake", str(lake), *options)
-        done = subprocess.run([*SCRIPT, *arguments], env=environment(), timeout=60, check=False)
+        done = run_command(*arguments)
         thread.join()
-    assert done.returncode == 0
+    assert done.code == 0, done.err
     rows = Lake(lake).scan("states-1").sort("ts_recv").collect()
     assert rows["status"].to_list() == ["close", "pre_open", "trading", "close"]
 

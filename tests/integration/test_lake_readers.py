@@ -21,8 +21,9 @@ from batonics.lake.file_catalog import FileCatalog
 from batonics.lake.lake import Lake
 from batonics.model.errors import LakeError
 from batonics.model.mbo import Action
-from tests.support.command import SCRIPT, CommandResult, environment, error_line, run_command
+from tests.support.command import CommandResult, environment, error_line, run_command
 from tests.support.dbn_files import DAY_NS, encode, metadata, record
+from tests.support.faults_syscalls import faulty_commands
 from tests.support.lakes import load
 
 State = Callable[[Path], None]
@@ -32,6 +33,7 @@ RIGHTLESS = (
     if IS_ROOT
     else ()
 )
+COMMITS = 20
 BESIDE = ("catalog.sqlite-wal", "catalog.sqlite-shm")
 ASK = """\
 import sys
@@ -53,16 +55,20 @@ def write(path: Path, *, size: int = 1, days: int = 0) -> Path:
     return path
 
 
-def reader(*arguments: str | Path) -> CommandResult:
-    """A command of someone without the right to write where permissions say so."""
-    done = subprocess.run(
-        [*RIGHTLESS, *SCRIPT, *map(str, arguments)],
-        env=environment(),
-        capture_output=True,
-        timeout=120,
-        check=False,
-    )
-    return CommandResult(done.returncode, done.stdout, done.stderr.decode())
+Reader = Callable[..., CommandResult]
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+    """Runs a command of someone without the right to write where permissions say so."""
+    scratch = tmp_path_factory.mktemp("reader")
+    with faulty_commands(scratch, scratch, RIGHTLESS) as commands:
+
+        def run(*arguments: str | Path) -> CommandResult:
+            done = commands.run(*arguments)
+            return CommandResult(done.status, done.out, done.err)
+
+        yield run
 
 
 @contextmanager
@@ -128,7 +134,9 @@ STATES = (as_left, bare, killed, killed_without_index)
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_a_lake_is_read_without_the_right_to_write(state: State, lake: Path) -> None:
+def test_a_lake_is_read_without_the_right_to_write(
+    state: State, lake: Path, reader: Reader
+) -> None:
     state(lake)
     before = seen(lake)
     with not_writable(lake):
@@ -201,7 +209,7 @@ def appended(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 @pytest.mark.parametrize("state", [as_left, bare])
 def test_what_would_write_is_refused_in_one_line(
-    arguments: tuple[str, ...], state: State, appended: Path, tmp_path: Path
+    arguments: tuple[str, ...], state: State, appended: Path, tmp_path: Path, reader: Reader
 ) -> None:
     lake = shutil.copytree(appended, tmp_path / "lake")
     state(lake)
@@ -213,7 +221,7 @@ def test_what_would_write_is_refused_in_one_line(
     assert seen(lake) == before
 
 
-def test_a_catalog_that_may_not_be_read_is_named(lake: Path) -> None:
+def test_a_catalog_that_may_not_be_read_is_named(lake: Path, reader: Reader) -> None:
     for name in ("catalog.sqlite", *BESIDE):
         (lake / name).chmod(0)
         done = reader("lake", "ls", "--lake", lake)
@@ -244,7 +252,7 @@ def test_readers_without_rights_see_whole_commits_while_others_commit(
         for running in readers:
             assert running.stdout is not None
             assert running.stdout.readline()
-        for number in range(40):
+        for number in range(COMMITS):
             write(files[number % 3], size=number + 2, days=number % 3)
             load(lake, files[number % 3], schemas=("mbo",))
             for path in lake.rglob("*"):
@@ -255,7 +263,7 @@ def test_readers_without_rights_see_whole_commits_while_others_commit(
             running.terminate()
         ended = [running.communicate(timeout=60) for running in readers]
     assert [err for _, err in ended] == [b"", b""]
-    assert min(len(out.splitlines()) for out, _ in ended) > 10
+    assert min(len(out.splitlines()) for out, _ in ended) > COMMITS // 4
 
 
 def test_what_changes_while_it_is_copied_is_asked_again(

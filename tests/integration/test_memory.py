@@ -25,14 +25,14 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-STREAM_BYTES = 320 << 20
-CONVERTED_BYTES = 64 << 20
+STREAM_BYTES = 160 << 20
+CONVERTED_BYTES = 48 << 20
 """A row of mbp-10 is more than six times as large as a record."""
 GROWTH_BYTES_MAX = 96 << 20
-BOMB_BYTES = 1 << 30
+BOMB_BYTES = 1 << 29
 BOMB_FILE_BYTES_MAX = 1 << 20
 CPU_S_MAX = 20
-"""Of processor time; a gigabyte of records takes three seconds here."""
+"""Of processor time; half a gigabyte of records takes two seconds here."""
 
 
 class Measured(NamedTuple):

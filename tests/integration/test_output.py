@@ -34,7 +34,7 @@ from tests.support.dbn_files import SMALL, list_names
 OLD = b'{"an older":"output"}\n'
 FULL_BYTES = 20_000
 """Less than the books of the sample need, more than Python's buffer holds."""
-KILLS = 12
+KILLS = 6
 
 
 @pytest.fixture

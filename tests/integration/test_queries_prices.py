@@ -6,7 +6,7 @@ The rule here: what a header says is what an answer has, of every query file the
 from __future__ import annotations
 
 import math
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ from tests.support.query_tables import (
     run_query,
     types_of,
 )
+from tests.support.sweep import sample
 
 TEN_NS = MIDNIGHT_NS + 36_000 * NS_PER_S
 DAY_S = 86_400
@@ -179,7 +180,11 @@ def data(
     return lakes[request.param], batonics.scan_mbo(real_files(test_data)[request.param])
 
 
-@pytest.mark.parametrize("name", query_names())
+CASES = sample(product(query_names(), DATA_SETS), share=0.2, kind=lambda case: case[0])
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize(("name", "data"), CASES, indirect=["data"])
 def test_a_query_over_a_lake_has_the_columns_of_its_header_and_one_answer(
     name: str, data: tuple[Path, pl.LazyFrame]
 ) -> None:

@@ -29,7 +29,8 @@ from batonics.live.depth_snapshots import DepthSnapshotWriter
 from batonics.live.feed_handler import FeedHandler
 from batonics.live.feeds import PlainFeed
 from batonics.live.ingest import IngestLoop
-from batonics.live.recorder import FeedRecorder, list_recording_files, recover
+from batonics.live.recorder import FeedRecorder
+from batonics.live.recording import list_recording_files, recover
 from batonics.model.errors import InputError
 from batonics.model.mbo import MboBatch, concat_batches, copy_batch, slice_batch
 from batonics.settings.table import LiveSettings

@@ -19,8 +19,8 @@ from batonics.codec.framing import Framing
 from batonics.live.feed_handler import FeedHandler
 from batonics.model.errors import BatonicsError
 from batonics.model.mbo import records_from_batch
+from batonics.sources.input_files import MemoryFile
 from batonics.sources.input_options import InputOptions
-from batonics.sources.inputs import MemoryFile
 from batonics.sources.stream import MboStream
 from tests.support.mixed_records import FAULTS, KINDS, Piece, mixed_stream
 

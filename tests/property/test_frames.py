@@ -44,7 +44,7 @@ def test_records_survive_a_frame(rows: list[Record]) -> None:
         np.testing.assert_array_equal(getattr(found, name), getattr(batch, name))
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(rows=stream_strategy(), size=st.integers(1, 50), length=st.integers(1, 9))
 def test_the_ladder_and_the_expressions_agree_at_each_windows_end(
     rows: list[Record], size: int, length: int
@@ -54,7 +54,7 @@ def test_the_ladder_and_the_expressions_agree_at_each_windows_end(
     assert found == event_depth(batch, length, DEPTH)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(
     rows=stream_strategy(),
     size=st.integers(1, 50),
@@ -70,7 +70,7 @@ def test_they_agree_at_the_ends_of_time_windows(
     assert found == time_depth(batch, length_ns, DEPTH, fill=fill)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(rows=stream_strategy(), size=st.integers(1, 50))
 def test_quotes_and_deltas_do_not_depend_on_the_cut(rows: list[Record], size: int) -> None:
     batch = batch_of(rows)
@@ -80,7 +80,7 @@ def test_quotes_and_deltas_do_not_depend_on_the_cut(rows: list[Record], size: in
         assert pl.concat(delta_frames(parts)).equals(pl.concat(delta_frames(whole)))
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(rows=stream_strategy())
 def test_deltas_add_up_to_the_ladder(rows: list[Record]) -> None:
     batch = batch_of(rows)

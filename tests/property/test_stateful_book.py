@@ -116,4 +116,4 @@ class BookMachine(RuleBasedStateMachine):
 
 
 TestFeed = BookMachine.TestCase
-TestFeed.settings = settings(max_examples=100, stateful_step_count=40)
+TestFeed.settings = settings(max_examples=50, stateful_step_count=40)

@@ -18,6 +18,7 @@ from tests.soak.mutants import sample
 from tests.support.paths import DATA_VARIABLE, ROOT
 from tests.support.revision import revision
 from tests.support.stream_profiles import PROFILES
+from tests.support.sweep import SEED_VARIABLE, SHARE_VARIABLE
 
 RECORDS = 100_000_000
 KILLS = 10_000
@@ -65,6 +66,12 @@ def soaks(scale: float, seed: int) -> list[Soak]:
             },
         ),
         Soak(
+            "sweeps",
+            f"{min(scale, 1):.1%} of the cases of sweeps, or what CI runs if that is more",
+            ("-m", "pytest", "-q", "-o", "faulthandler_timeout=0", "-m", "sweep", "tests"),
+            {SHARE_VARIABLE: str(min(scale, 1)), SEED_VARIABLE: str(seed)},
+        ),
+        Soak(
             "mutants",
             f"mutants of the engine: {mutants:,}",
             ("-m", "tests.soak.mutants", "--seed", str(seed), "--count", str(mutants), *least),
@@ -83,7 +90,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--scale", type=float, default=1.0, help="1: the large tier")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", metavar="NAME", help="engine, mutants or lake")
+    parser.add_argument("--only", metavar="NAME", help="engine, sweeps, mutants or lake")
     options = parser.parse_args()
     if not options.scale > 0:
         parser.error("--scale: expected more than 0")
@@ -91,7 +98,7 @@ def main() -> int:
         soak for soak in soaks(options.scale, options.seed) if options.only in (None, soak.name)
     ]
     if not chosen:
-        parser.error(f"--only {options.only}: expected engine, mutants or lake")
+        parser.error(f"--only {options.only}: expected engine, sweeps, mutants or lake")
     if DATA_VARIABLE not in os.environ:
         print(f"{DATA_VARIABLE} is not set: real files are left out", flush=True)
     ran_on = f"seed {options.seed}, commit {revision()}"

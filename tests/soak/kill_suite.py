@@ -110,7 +110,7 @@ def _live() -> None:
             pair.feed(piece)
         pair.check()
     for kind in KINDS:
-        check_faulty_feeds(kind, 6)
+        check_faulty_feeds(kind, range(6))
 
 
 def _grow() -> None:

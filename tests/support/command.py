@@ -17,6 +17,7 @@ from typing import IO, NamedTuple
 from unittest.mock import patch
 
 from batonics.cli import main
+from tests.support.forked_command import run_forked
 from tests.support.paths import ROOT
 
 SAMPLE = ROOT / "data" / "sample.dbn.zst"
@@ -47,7 +48,21 @@ def run_command(
     env: dict[str, str] | None = None,
     before: Callable[[], None] | None = None,
 ) -> CommandResult:
-    """Run `batonics ARGUMENTS` to its end; `before` runs in the new process, ahead of it."""
+    """Run `batonics ARGUMENTS` to its end.
+
+    A process from nothing runs it if any argument by keyword but `stdin` is given; else a fork.
+
+    Args:
+        arguments: of the command.
+        stdin: what it reads from standard input.
+        stdout: where its standard output goes.
+        env: its environment.
+        before: runs in the new process, ahead of the command.
+    """
+    if stdout == subprocess.PIPE and env is None and before is None:
+        texts = [str(argument) for argument in arguments]
+        code, out, err = run_forked(texts, stdin or b"", environment(), TIMEOUT_S)
+        return CommandResult(code, out, err.decode())
     done = subprocess.run(
         [*SCRIPT, *map(str, arguments)],
         input=b"" if stdin is None else stdin,

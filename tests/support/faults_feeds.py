@@ -7,7 +7,7 @@ its levels are those of the true book after that record, whatever was lost on th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from batonics.codec.dbn import encode_records
 from batonics.codec.metadata import Metadata, encode_metadata
@@ -101,10 +101,10 @@ def sequence(row: bytes) -> int:
     return int.from_bytes(row[52:56], "little") if row else -1
 
 
-def check_faulty_feeds(kind: str, runs: int) -> Counter[str]:
-    """Check this many feeds of one kind against the reference and the counts; their totals."""
+def check_faulty_feeds(kind: str, seeds: Iterable[int]) -> Counter[str]:
+    """Check the feeds of these seeds against the reference and the counts; their totals."""
     seen: Counter[str] = Counter()
-    for seed in range(runs):
+    for seed in seeds:
         rows = make_records(seed)
         expected = reference_levels(rows)
         faults = KINDS[kind]

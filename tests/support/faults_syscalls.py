@@ -11,11 +11,12 @@ import ctypes
 import errno
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
@@ -24,9 +25,11 @@ from typing import IO, Any, NamedTuple, NoReturn
 import pytest
 
 from tests.support.command import environment
+from tests.support.sweep import sample
 
 SOURCE = Path(__file__).with_suffix(".c")
 LIST, KILL, FAIL, SHORT = range(4)
+_ANY_NAME = re.compile(r"[0-9a-f]{8,}|\d+|trades|ohlcv-1d|AAA|BBB")
 
 
 class Call(NamedTuple):
@@ -36,6 +39,21 @@ class Call(NamedTuple):
     path: str
 
 
+def sample_calls(calls: Iterable[Call], share: float, name: str = "") -> list[int]:
+    """Numbers of calls, from 1, for `FaultyCommands.run`: a sample (`sweep.py`).
+
+    Calls of one name on one file are alike, whatever numbers, ids, tables and symbols the path has.
+
+    Args:
+        calls: those that the command makes.
+        share: the share of them.
+        name: count only calls of this name; empty: of all names.
+    """
+    counted = [call for call in calls if name in ("", call.name)]
+    kinds = [(call.name, _ANY_NAME.sub("#", call.path)) for call in counted]
+    return sample(range(1, len(counted) + 1), share, lambda number: kinds[number - 1])
+
+
 class FaultResult(NamedTuple):
     """A command that has ended.
 
@@ -43,11 +61,13 @@ class FaultResult(NamedTuple):
         status: its exit code, or the negative number of the signal that ended it.
         err: what it said on standard error.
         calls: those it made, if it was only told of.
+        out: what it wrote to standard output.
     """
 
     status: int
     err: str
     calls: list[Call]
+    out: bytes
 
 
 class FaultyCommands:
@@ -85,12 +105,13 @@ class FaultyCommands:
             error: what a call that fails gives.
             stdin: a file that is its standard input.
         """
-        err, log = self._scratch / "err", self._scratch / "log"
+        err, log, out = (self._scratch / name for name in ("err", "log", "out"))
         asked = {
             "arguments": ["batonics", *map(str, arguments)],
             "directory": str(self._directory),
             "err": str(err),
             "log": str(log),
+            "out": str(out),
             "stdin": str(stdin),
             "fate": [name, number, fate, error],
         }
@@ -101,12 +122,21 @@ class FaultyCommands:
         self.pid = int(self._process.stdout.readline())
         status = int(self._process.stdout.readline())
         lines = log.read_text().splitlines()
-        return FaultResult(status, err.read_text(), [Call(*line.split(" ", 1)) for line in lines])
+        calls = [Call(*line.split(" ", 1)) for line in lines]
+        return FaultResult(status, err.read_text(), calls, out.read_bytes())
 
 
 @contextmanager
-def faulty_commands(directory: Path, scratch: Path) -> Iterator[FaultyCommands]:
-    """A server of commands whose calls below a directory count; skips where nothing compiles C."""
+def faulty_commands(
+    directory: Path, scratch: Path, prefix: Sequence[str] = ()
+) -> Iterator[FaultyCommands]:
+    """A server of commands whose calls below a directory count; skips where nothing compiles C.
+
+    Args:
+        directory: the directory.
+        scratch: for what the commands say.
+        prefix: a command that runs another, ahead of the server's own.
+    """
     compiler = shutil.which("cc")
     if compiler is None:
         pytest.skip("there is no C compiler")
@@ -114,7 +144,7 @@ def faulty_commands(directory: Path, scratch: Path) -> Iterator[FaultyCommands]:
     command = [compiler, "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", str(library)]
     subprocess.run([*command, str(SOURCE), "-ldl"], check=True)
     process = subprocess.Popen(
-        [sys.executable, "-c", "from tests.support.faults_syscalls import serve; serve()"],
+        [*prefix, sys.executable, "-c", "from tests.support.faults_syscalls import serve; serve()"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -164,11 +194,12 @@ def _become(
     name, number, fate, error = asked["fate"]
     os.dup2(err.fileno(), 2)
     os.dup2(os.open(asked["stdin"], os.O_RDONLY), 0)
-    os.dup2(os.open(os.devnull, os.O_RDWR), 1)
+    os.dup2(os.open(asked["out"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), 1)
     sys.argv = asked["arguments"]
     before = set(sys.modules)
     library.arm(asked["directory"].encode(), log.fileno(), name.encode(), number, fate, error)
     code = run()
+    sys.stdout.flush()
     sys.stderr.flush()
     if fate == LIST:
         os.write(told, " ".join(set(sys.modules) - before).encode())

@@ -13,6 +13,7 @@ from typing import Any
 
 from batonics.jobs.replay import Replay, ReplayRequest
 from batonics.sinks import logs
+from batonics.sources.inputs import find_inputs
 
 KEY = "db-" + "k" * 29
 TIMEOUT_S = 30.0
@@ -22,7 +23,7 @@ TIMEOUT_S = 30.0
 def run_replay(*paths: str | Path, **options: Any) -> Iterator[Replay]:
     """A replay of files on a free port; it ends with the block."""
     logs.configure(as_json=True, level="critical")
-    replay = Replay(ReplayRequest(tuple(map(str, paths)), "127.0.0.1:0", **options))
+    replay = Replay(ReplayRequest(find_inputs(paths), "127.0.0.1:0", **options))
     try:
         yield replay
     finally:

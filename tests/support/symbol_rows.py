@@ -7,8 +7,9 @@ from typing import Any
 
 import orjson
 
+from batonics.server.query_params import PAGE_ROWS
 from batonics.server.replica import BookReplica
-from batonics.server.symbol_pages import PAGE_ROWS, PageRequest, SymbolPages
+from batonics.server.symbol_pages import PageRequest, SymbolPages
 
 
 def symbol_rows(replica: BookReplica) -> list[dict[str, Any]]:

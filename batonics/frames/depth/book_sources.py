@@ -139,7 +139,7 @@ def book_frames(
             break
     data.check_not_before(at_ns)
     engine.fold(cutoff.finish())
-    as_of = AsOf.of_records(at_ns, data)
+    as_of = AsOf.of_records(at_ns, data, facts.doubtful_days)
     trading = TradingStatuses(facts.statuses(), facts.sessions).at(engine.keys(), at_ns)
     levels = engine.levels()
     as_of = as_of._replace(trading=trading)

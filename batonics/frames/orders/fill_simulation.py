@@ -36,7 +36,7 @@ moved the market.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -45,10 +45,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from batonics.book.engine import BookEngine
-from batonics.book.event_cutoff import EventCutoff
 from batonics.book.queue_state import BOTH_SIDES, ChangeKind, LifeRow, QueueChange
 from batonics.book.queues import OrderQueues
 from batonics.frames.columns.mbo_frame import BOOK_COLUMNS, check_columns
+from batonics.frames.orders.book_stream import BookStream, split_at_entry
 from batonics.frames.orders.fill_result import FillResult, fills_frame
 from batonics.frames.scan.book_changes import opens_book
 from batonics.frames.scan.folding import FOLD_ROWS
@@ -57,23 +57,19 @@ from batonics.frames.scan.trading_statuses import TradingStatuses
 from batonics.model.answers import AnswerWarning, DataSpan, book_warnings
 from batonics.model.arguments import check_arguments
 from batonics.model.book_changes import TradingStatus
+from batonics.model.day_conditions import days_between
 from batonics.model.errors import UsageError
 from batonics.model.mbo import (
     DayStart,
     Flag,
     MboBatch,
-    concat_batches,
-    empty_batch,
-    record_keys,
     slice_batch,
     split_batches,
     take_batch,
-    trusted_times,
 )
 from batonics.model.prices import Price, price_1e9
 from batonics.model.priority import find_priority
 from batonics.model.sides import parse_side
-from batonics.model.symbols import list_names
 from batonics.model.times import Time, format_time, time_ns
 
 TICK_PRICES_MIN = 10
@@ -159,9 +155,9 @@ def simulate_fill(  # noqa: PLR0913 - an order and its book
     side = parse_side(side)
     if not 1 <= size < 2**63:
         raise UsageError(f"size {size}, expected 1 or more")
-    stream = _BookStream(batches, select, at_ns)
+    stream = BookStream(batches, select, at_ns)
     simulation = _FillSimulation(side, limit_1e9, size, at_ns)
-    for batch, enters in _split_at_entry(stream.batches(), at_ns):
+    for batch, enters in split_at_entry(stream.batches(), at_ns):
         if enters:
             # Later records of the book end its state at the time; without them the span tells.
             stream.data.check_not_after(at_ns, "nothing shows what would happen to an order then")
@@ -174,88 +170,10 @@ def simulate_fill(  # noqa: PLR0913 - an order and its book
         raise UsageError(
             f"no event of the book is complete at {format_time(at_ns)}; {stream.data.describe()}"
         )
-    return simulation.finish(stream.data)
-
-
-class _BookStream:
-    """The records of one book of a stream.
-
-    Attributes:
-        data: the times of the records of all books so far.
-    """
-
-    def __init__(
-        self,
-        batches: Iterable[MboBatch],
-        select: Callable[[MboBatch], MboBatch],
-        at_ns: int,
-    ) -> None:
-        self.data = DataSpan()
-        self._batches, self._select, self._at_ns = batches, select, at_ns
-
-    def batches(self) -> Iterator[MboBatch]:
-        """The records of the book, batch by batch.
-
-        A day that begins without records of the book makes it cold at once if that is before the
-        order enters, else with its next record.
-        """
-        seen: set[tuple[int, int]] = set()
-        day_starts = False
-        for batch in self._batches:
-            self.data = self.data.extend(batch)
-            rows = self._select(batch)
-            day_starts |= isinstance(batch, DayStart)
-            if len(rows.action) == 0:
-                if day_starts and self._is_before_entry(batch):
-                    yield DayStart._make(rows)
-                    day_starts = False
-                continue
-            if day_starts:
-                rows, day_starts = DayStart._make(rows), False
-            keys = np.unique(record_keys(rows))
-            seen |= {(key >> 32, key & 0xFFFFFFFF) for key in keys.tolist()}
-            if len(seen) > 1:
-                named = list_names([f"{p}/{i}" for p, i in sorted(seen)])
-                raise UsageError(f"several books match (publisher/instrument {named}): say which")
-            yield rows
-        if not seen:
-            raise UsageError("no records of such a book")
-
-    def _is_before_entry(self, batch: MboBatch) -> bool:
-        """Whether a batch begins at or before the time of the order."""
-        times = trusted_times(batch.ts_recv[:1], batch.flags[:1])
-        return len(times) > 0 and 0 <= int(times[0]) <= self._at_ns
-
-
-def _split_at_entry(batches: Iterable[MboBatch], at_ns: int) -> Iterator[tuple[MboBatch, bool]]:
-    """Split the batches of one book where the order enters.
-
-    Yields:
-        Each part, and whether the order enters just before it.
-    """
-    cutoff, held, entered = EventCutoff(at_ns), empty_batch(0), False
-    for batch in batches:
-        if entered:
-            yield batch, False
-            continue
-        held = concat_batches([held, batch])
-        day_starts = isinstance(batch, DayStart)
-        # In a single book, the complete events are the first records.
-        for complete in cutoff.take(batch):
-            held = slice_batch(held, len(complete.action), len(held.action))
-            day_starts &= not isinstance(complete, DayStart)
-            yield complete, False
-        entered = cutoff.done
-        if entered and day_starts:  # the order enters before the day that the batch begins
-            before = len(held.action) - len(batch.action)
-            yield slice_batch(held, 0, before), True
-            yield batch, False
-        elif entered:
-            yield held, True
-    if not entered:
-        complete = cutoff.finish()
-        yield complete, False
-        yield slice_batch(held, len(complete.action), len(held.action)), True
+    result = simulation.finish(stream.data)
+    if days_between(facts.doubtful_days, result.data.from_ns, result.data.until_ns):
+        result = replace(result, warnings=(*result.warnings, AnswerWarning.DEGRADED))
+    return result
 
 
 class _Entry(NamedTuple):

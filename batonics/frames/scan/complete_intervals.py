@@ -3,6 +3,7 @@
 The rule here: an interval is complete if a record came at or before its beginning, and one at or
 after its end, by the clock of the stream (rule 16), of any book. So the first and the last row of
 a stream are seldom complete: what came before the data, or will come behind them, is not in them.
+An interval that touches a day that the vendor does not vouch for is not complete either.
 
 | column   | dtype   | content                                                                  |
 |----------|---------|--------------------------------------------------------------------------|
@@ -23,6 +24,7 @@ import polars as pl
 from batonics.frames.scan.mbo_scan import batches_of, facts_of, scan_batches
 from batonics.frames.scan.sources import Projection, frame_source, pull_frames
 from batonics.model.answers import DataSpan
+from batonics.model.day_conditions import DoubtfulDays, days_between
 from batonics.model.mbo import MboBatch
 
 COMPLETE = "complete"
@@ -56,10 +58,12 @@ class CompleteIntervals:
 
     Args:
         interval: the interval of each row.
+        doubtful_days: the days that the vendor does not vouch for.
     """
 
-    def __init__(self, interval: RowInterval) -> None:
+    def __init__(self, interval: RowInterval, doubtful_days: DoubtfulDays = ()) -> None:
         self._interval, self._data = interval, DataSpan()
+        self._doubtful_days = doubtful_days
 
     def watch(self, batches: Iterator[MboBatch]) -> Iterator[MboBatch]:
         """The batches of the stream, each noted before it is given."""
@@ -77,6 +81,8 @@ class CompleteIntervals:
         # Series, not expressions: a query for each frame costs more than making its rows.
         first_ns, last_ns = self._interval.bounds(frame.get_column(time).to_physical())
         is_covered = (first_ns >= from_ns) & (last_ns <= until_ns)
+        for day in days_between(self._doubtful_days, from_ns, until_ns):
+            is_covered &= (last_ns < day.start_ns) | (first_ns >= day.end_ns)
         return is_covered.fill_null(value=False).alias(COMPLETE)
 
 
@@ -99,11 +105,11 @@ def with_complete(
 
     def make_frames(projection: Projection) -> Iterator[pl.DataFrame]:
         is_wanted = COMPLETE in projection.columns
-        known = CompleteIntervals(interval)
+        facts = facts_of(records)
+        known = CompleteIntervals(interval, () if facts is None else facts.doubtful_days)
         rows = plain
         if is_wanted:
             # The records of all books show how far the data reach.
-            facts = facts_of(records)
             rows = make_rows(scan_batches(lambda: known.watch(batches_of(records)), facts=facts))
         if projection.book_filter is not None:
             rows = rows.filter(projection.book_filter)

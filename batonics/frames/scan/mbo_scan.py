@@ -21,6 +21,7 @@ from batonics.frames.scan.sessions import SessionCalendar
 from batonics.frames.scan.sources import mark_frame_source
 from batonics.frames.scan.symbols import AliasWarning, GrowingSymbols
 from batonics.model.book_changes import BookChanges
+from batonics.model.day_conditions import DoubtfulDays
 from batonics.model.mbo import MboBatch, slice_batch, take_batch
 from batonics.model.record_times import RecordTimes
 from batonics.model.symbols import SymbolMap
@@ -35,11 +36,13 @@ class StreamFacts(NamedTuple):
         symbols: returns the names of instruments so far. A map that has grown may be a new object.
         statuses: returns the trading statuses so far. They may grow as the stream is read.
         sessions: the sessions of the market, for books without statuses; None: not known.
+        doubtful_days: the days that the vendor does not vouch for.
     """
 
     symbols: Callable[[], SymbolMap] = SymbolMap
     statuses: Callable[[], BookChanges] = BookChanges
     sessions: SessionCalendar | None = None
+    doubtful_days: DoubtfulDays = ()
 
 
 def scan_batches(

@@ -9,7 +9,8 @@ import pytest
 
 from batonics.live.depth_snapshots import DepthSnapshotWriter
 from batonics.live.feed_handler import FeedHandler
-from batonics.live.recorder import FeedRecorder, list_recording_files, recover
+from batonics.live.recorder import FeedRecorder
+from batonics.live.recording import list_recording_files, recover
 from batonics.model.errors import InputError, OutputError
 from batonics.settings.table import LiveSettings
 from tests.support.command import run_in_process

@@ -10,7 +10,7 @@ import pytest
 from batonics.book import checkpoint
 from batonics.book.engine import BookEngine
 from batonics.live.feed_handler import FeedHandler
-from batonics.live.recorder import CHECKPOINT_NAME, recover
+from batonics.live.recording import CHECKPOINT_NAME, recover
 from batonics.model.book_changes import TradingStatus
 from batonics.model.errors import CheckpointError
 from tests.support.dbn_files import status_record

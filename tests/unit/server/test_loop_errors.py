@@ -8,7 +8,7 @@ import errno
 import orjson
 import pytest
 
-from batonics.server.serving import _LoopErrors
+from batonics.server.listening import LoopErrors
 from tests.support.log_lines import configured_logs
 
 TOKEN = "0123456789abcdef0123456789abcdef"
@@ -26,7 +26,7 @@ def raised_error() -> Exception:
 
 def test_errors_of_the_loop_are_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
     async def report() -> None:
-        loop, errors = asyncio.get_running_loop(), _LoopErrors(60.0)
+        loop, errors = asyncio.get_running_loop(), LoopErrors(60.0)
         for _ in range(1_000):
             errors(loop, {"message": "socket.accept()", "exception": OSError(errno.EMFILE, "many")})
             errors(loop, {"message": "a client has gone", "exception": ConnectionResetError()})

@@ -14,10 +14,10 @@ import pytest
 from batonics.live.protocol import FeedState
 from batonics.live.stats import FeedStats
 from batonics.server import payloads
-from batonics.server.query_params import ProblemError
+from batonics.server.query_params import PAGE_ROWS, ProblemError
 from batonics.server.replica import BookReplica
 from batonics.server.request_rate import RESERVE_S, RequestRate
-from batonics.server.symbol_pages import PAGE_ROWS, ROWS_AT_ONCE, SymbolPages, parse_page
+from batonics.server.symbol_pages import ROWS_AT_ONCE, SymbolPages, parse_page
 from tests.support.server_books import FakeBooks
 
 make_row = payloads.symbol_row

@@ -216,7 +216,7 @@ def ohlcv_rows(*rows: Record) -> list[tuple[object, ...]]:
 def test_bars_are_those_of_the_reference_however_the_stream_is_cut(
     given: Given, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    batch = lively(5, 600)
+    batch = lively(5, 150 if rows == 1 else 600)
     # Polars may join small batches again, but a piece is always folded at once.
     monkeypatch.setattr(bars, "BAR_FOLD_ROWS", rows)
     for partial in (False, True):
@@ -228,7 +228,7 @@ def test_bars_are_those_of_the_reference_however_the_stream_is_cut(
 @by_bars
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_bars_are_those_of_the_reference_over_longer_streams(given: Given, seed: int) -> None:
-    batch = lively(seed, 4_000)
+    batch = lively(seed, 3_000)
     found = rows_of(bars_source(cut(batch, 1_000), **given, partial=True).collect())
     assert found == [bar_row(bar) for bar in reference_bars(batch, given, partial=True)]
 
@@ -238,7 +238,7 @@ def test_bars_are_those_of_the_reference_over_longer_streams(given: Given, seed:
 def test_intervals_are_those_of_the_reference_however_the_stream_is_cut(
     length: str, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    batch = lively(6, 600)
+    batch = lively(6, 150 if rows == 1 else 600)
     monkeypatch.setattr(bars, "BAR_FOLD_ROWS", rows)
     found = rows_of(find_schema(f"ohlcv-{length}").rows(cut(batch, rows)).collect())
     rtype = {"1s": 32, "1m": 33, "1h": 34, "1d": 35}[length]

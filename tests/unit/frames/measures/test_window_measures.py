@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,6 +36,7 @@ from tests.support.mbp_rows import (
     vendor_rows,
 )
 from tests.support.reference_measures import clocks_and_series, ofi_of, signs, twice_mid
+from tests.support.sweep import sample
 
 
 def found(rows: list[Row], *columns: str, every: str = "10ns") -> list[tuple[object, ...]]:
@@ -272,14 +274,18 @@ def assert_same(left: pl.DataFrame, right: pl.DataFrame) -> None:
 INCLUDES = [(), ("crossed",), ("closed",), ("crossed", "closed")]
 
 
-@pytest.mark.parametrize("rows", [1, 64, RAGGED])
-@pytest.mark.parametrize("every_ns", [10, 2**60])
-@pytest.mark.parametrize("include", INCLUDES)
+CASES = sample(
+    product([1, 64, RAGGED], [10, 2**60], INCLUDES), share=0.2, kind=lambda case: case[:2]
+)
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize(("rows", "every_ns", "include"), CASES)
 def test_windows_equal_a_recomputation_however_the_stream_is_cut(
-    include: tuple[str, ...], every_ns: int, rows: int
+    rows: int, every_ns: int, include: tuple[str, ...]
 ) -> None:
     seed = INCLUDES.index(include)
-    market = random_rows(seed, 80 if rows == 1 else 350)
+    market = random_rows(seed, 60 if rows == 1 else 350)
     found = pl.concat(window_frames(cut(frame_of(market), rows), every_ns, include))
     expected = recomputed_windows(market, every_ns, include)
     assert_same(found, expected)
@@ -394,7 +400,7 @@ def recomputed_vpin(rows: list[Row], volume: int, n: int) -> pl.DataFrame:
 def test_vpin_equals_a_recomputation_however_the_stream_is_cut(
     volume: int, n: int, rows: int
 ) -> None:
-    market = random_rows(3, 150 if rows == 1 else 400)
+    market = random_rows(3, 60 if rows == 1 else 400)
     found = pl.concat(vpin_frames(cut(frame_of(market), rows), volume, n))
     expected = recomputed_vpin(market, volume, n)
     assert_same(found, expected)

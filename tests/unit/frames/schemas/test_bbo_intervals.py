@@ -117,10 +117,10 @@ def test_intervals_of_a_real_day_equal_a_walk_over_mbp_1(test_data: Path) -> Non
 def test_intervals_do_not_depend_on_the_cut_into_batches(
     batch_rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    batch = random_stream(22, 1_000)
+    batch = random_stream(22, 500)
     whole = sampled([batch], LENGTHS_NS[1])
     monkeypatch.setattr(bbo_intervals, "INTERVAL_FLUSH_ROWS", 5)
-    pieces = [slice_batch(batch, at, at + batch_rows) for at in range(0, 1_000, batch_rows)]
+    pieces = [slice_batch(batch, at, at + batch_rows) for at in range(0, 500, batch_rows)]
     assert_frame_equal(sampled(pieces, LENGTHS_NS[1]), whole)
 
 

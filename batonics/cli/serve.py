@@ -1,0 +1,69 @@
+"""`batonics serve`: the books of files at any moment, over HTTP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from batonics.cli.option_groups import expand_options, load_settings, read_flags
+from batonics.cli.options import (
+    FilesArgument,
+    InThisOrderOption,
+    SalvageOption,
+    SessionOption,
+    SkipBadOption,
+    StatusesOption,
+    SymbolsOption,
+    VerifyManifestOption,
+    parse_session,
+    split_names,
+)
+from batonics.cli.server_options import MessageOptions, ServerOptions
+
+HTTP_DEFAULT = "127.0.0.1:8080"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ReadOptions:
+    """Which files, and how they are read."""
+
+    files: FilesArgument
+    symbols: SymbolsOption = None
+    statuses: StatusesOption = None
+    session: SessionOption = None
+    skip_bad: SkipBadOption = False
+    salvage: SalvageOption = False
+    in_this_order: InThisOrderOption = False
+    verify_manifest: VerifyManifestOption = False
+
+
+@expand_options
+def command(reading: ReadOptions, server: ServerOptions, messages: MessageOptions) -> None:
+    """Serve the books of files at any moment, over HTTP.
+
+    It reads the files once; their records and checkpoints of the books go to a temporary directory
+    (TMPDIR), with 65 to 140 bytes for each record. Without --http it listens on 127.0.0.1:8080.
+    GET / lists the paths, and GET /openapi.json describes them. SIGTERM and ^C end it.
+    """
+    from batonics.cli.progress import read_progress
+    from batonics.jobs.serve import ServeRequest, Serving
+    from batonics.server.config import ServerConfig
+    from batonics.sinks.logs import configure
+    from batonics.sources.input_options import InputOptions
+    from batonics.sources.inputs import find_inputs
+
+    settings = load_settings(read_flags(server, messages))
+    configure(as_json=settings.log.json, level="error" if messages.quiet else "info")
+    http = settings.server.http or HTTP_DEFAULT
+    request = ServeRequest(
+        paths=find_inputs(reading.files, verify_manifest=reading.verify_manifest),
+        config=ServerConfig(replace(settings.server, http=http)),
+        symbols=split_names(reading.symbols),
+        options=InputOptions(reading.skip_bad, reading.salvage, reading.in_this_order),
+        statuses=find_inputs(reading.statuses or ()),
+        sessions=parse_session(reading.session),
+    )
+    with Serving(request) as serving:
+        with read_progress("read", quiet=messages.quiet or bool(settings.log.json)) as progress:
+            serving.progress = progress
+            serving.read()
+        serving.serve()

@@ -1,0 +1,235 @@
+"""The books of a stream at any moment: the nearest checkpoint, and the records after it.
+
+The rule here: the books are those of `reconstruct` and `reconstruct --at`, to the byte of the JSON.
+Both fold what `EventCutoff` passes. A checkpoint is the fold of all complete events so far, and the
+rows of events that were open then.
+
+    records ──▶ record_file ──────────────┐
+         └────▶ fold, checkpoints ──┐      │
+                                    ▼      ▼
+    a time ────▶ checkpoint before ─▶ records up to the time ─▶ books
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from threading import Lock
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batonics.book import checkpoint
+from batonics.book.engine import BookEngine
+from batonics.book.event_cutoff import CutoffState, EventCutoff
+from batonics.book.state import Anomaly
+from batonics.book.time_order import find_late_rows
+from batonics.frames.scan.trading_statuses import TradingStatuses
+from batonics.history.record_file import RecordFile
+from batonics.model.answers import AsOf, DataSpan
+from batonics.model.errors import OutputError, UsageError
+from batonics.model.mbo import MBO_DTYPE, MboBatch, record_keys, take_batch
+from batonics.model.symbols import SymbolMap
+
+CHECKPOINT_DISTANCE = 1 << 18
+"""Records between two checkpoints, at least: folding them takes some 10 ms."""
+_END_NS = 2**63 - 1
+
+
+class HistoryFacts(NamedTuple):
+    """What is known of the instruments of a history, apart from its records.
+
+    Attributes:
+        find_symbols: returns their names. A map that has grown may be a new object.
+        trading: their trading statuses.
+        backwards_ns_max: as `BookEngine.backwards_ns_max`.
+    """
+
+    find_symbols: Callable[[], SymbolMap]
+    trading: TradingStatuses
+    backwards_ns_max: int | None
+
+
+class Moment(NamedTuple):
+    """A moment of a history; without a time and a record it is the end of the data.
+
+    Attributes:
+        at_ns: after all records that are due at this time or before; None: the end.
+        record: after the record with this number, whatever `at_ns` is; None: as `at_ns` says.
+    """
+
+    at_ns: int | None = None
+    record: int | None = None
+
+
+END = Moment()
+
+
+class HistoricBooks(NamedTuple):
+    """Books at a moment.
+
+    Attributes:
+        engine: the books.
+        as_of: the moment, the times of the records up to it, and the trading statuses then.
+        records: the number of records up to it.
+    """
+
+    engine: BookEngine
+    as_of: AsOf
+    records: int
+
+
+class _Checkpoint(NamedTuple):
+    """A checkpoint: its file, the number of records before it, and the state of the cutoff."""
+
+    path: Path
+    records: int
+    cutoff: CutoffState
+
+
+class FileHistory:
+    """The records of a stream, and checkpoints of its books.
+
+    Args:
+        directory: an empty directory for files, of 64 to 100 bytes for each record.
+        facts: what is known of the instruments. They may grow until `build` has ended.
+
+    Attributes:
+        facts: what is known of the instruments.
+        records: the records.
+    """
+
+    def __init__(self, directory: Path, facts: HistoryFacts) -> None:
+        self.facts, self.records = facts, RecordFile(directory)
+        self._directory = directory
+        self._checkpoints: list[_Checkpoint] = []
+        self._late_numbers: list[int] = []
+        self._late_keys: list[int] = []
+        self._lock = Lock()
+
+    @property
+    def symbols(self) -> SymbolMap:
+        """The names of instruments."""
+        return self.facts.find_symbols()
+
+    def build(self, batches: Iterable[MboBatch]) -> None:
+        """Read a stream whole.
+
+        Args:
+            batches: the records, in their order.
+
+        Raises:
+            OutputError: the disk does not take the files.
+        """
+        engine, cutoff = BookEngine(), EventCutoff(_END_NS)
+        due, latest_ns = CHECKPOINT_DISTANCE, 0
+        for batch in batches:
+            latest_ns = self._note_late(batch, latest_ns)
+            self.records.append(batch)
+            for rows in cutoff.take(batch):
+                engine.fold(rows)
+            if self.records.count >= due:
+                written = self._save(engine, cutoff.state)
+                # Checkpoints take no more room than the records.
+                due = self.records.count + max(CHECKPOINT_DISTANCE, written // MBO_DTYPE.itemsize)
+        self.records.finish()
+
+    def at(self, moment: Moment = END, key: int | None = None) -> HistoricBooks:
+        """The books after their last complete events at or before a moment (rule 5).
+
+        Args:
+            moment: the moment. At the end of the data, the events that are open there are shown.
+            key: the key of the one book that is asked for (`record_keys`); the others are as of an
+                earlier time then. None: all books.
+
+        Raises:
+            UsageError: the moment is before the first record, or behind the last one.
+        """
+        as_of, count = self.as_of(moment), self.count_until(moment)
+        number, engine, state = self._load(count)
+        if key is not None:
+            state = state._replace(held=take_batch(state.held, record_keys(state.held) == key))
+        cutoff = EventCutoff(_END_NS, state=state)
+        for batch in self.records.read(number, count, key):
+            for rows in cutoff.take(batch):
+                engine.fold(rows)
+        # At the end of the data, as in `reconstruct`, the events that are open are shown too.
+        engine.fold(cutoff.state.held if moment == END else cutoff.finish())
+        is_late = np.array(self._late_numbers, np.int64) < count
+        late_keys = np.array(self._late_keys, np.int64)[is_late]
+        engine.count_anomalies(Anomaly.TS_RECV_BACKWARDS, late_keys)
+        with self._lock:  # the table of sessions grows as it is asked
+            trading = self.facts.trading.at(engine.keys(), as_of.time_ns)
+        return HistoricBooks(engine, as_of._replace(trading=trading), count)
+
+    def as_of(self, moment: Moment) -> AsOf:
+        """The time of a moment, None at the end of the data, and the times of the records up to it.
+
+        Raises:
+            UsageError: the moment is before the first record, or behind the last one.
+        """
+        count, at_ns = self.count_until(moment), moment.at_ns
+        if moment.record is not None:
+            if moment.record >= self.records.count:
+                raise UsageError(f"record {moment.record}: there are {self.records.count} records")
+            due_ns = self.records.due_ns(moment.record)
+            at_ns = None if due_ns < 0 else due_ns
+        data = self._span(count)
+        if at_ns is not None:
+            data.check_not_before(at_ns)
+        return AsOf.of_records(at_ns, data)
+
+    def count_until(self, moment: Moment) -> int:
+        """The number of records up to a moment."""
+        if moment.record is not None:
+            return min(moment.record + 1, self.records.count)
+        at_ns = moment.at_ns
+        return self.records.count if at_ns is None else self.records.count_until(at_ns)
+
+    def find_order(self, order_id: int, moment: Moment) -> tuple[NDArray[np.int64], MboBatch]:
+        """The records with an order id up to a moment: their numbers, and themselves."""
+        return self.records.find_order(order_id, self.count_until(moment))
+
+    def _note_late(self, batch: MboBatch, latest_ns: int) -> int:
+        """Note the records whose `ts_recv` falls back too far; the greatest time after the batch.
+
+        They are counted apart from the fold, which gets the records of a book in another order.
+        """
+        if self.facts.backwards_ns_max is None:
+            return latest_ns
+        late, latest_ns = find_late_rows(batch, latest_ns, self.facts.backwards_ns_max)
+        if len(late):
+            self._late_numbers += (self.records.count + late).tolist()
+            self._late_keys += record_keys(batch)[late].tolist()
+        return latest_ns
+
+    def _span(self, count: int) -> DataSpan:
+        """The times of all records, up to the one after `count` of them."""
+        first_ns, last_ns = self.records.first_ns, self.records.last_ns
+        if first_ns is None or last_ns is None:
+            return DataSpan()
+        if count < self.records.count:
+            last_ns = self.records.due_ns(count)
+        return DataSpan(first_ns, last_ns)
+
+    def _save(self, engine: BookEngine, cutoff: CutoffState) -> int:
+        """Write a checkpoint; the number of its bytes."""
+        path = self._directory / f"checkpoint-{len(self._checkpoints):06}.bin"
+        data = checkpoint.save(engine, {})
+        try:
+            path.write_bytes(data)
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be written: {error.strerror}") from None
+        self._checkpoints.append(_Checkpoint(path, self.records.count, cutoff))
+        return len(data)
+
+    def _load(self, count: int) -> tuple[int, BookEngine, CutoffState]:
+        """The last checkpoint within the first `count` records: its place, books and cutoff."""
+        numbers = np.array([each.records for each in self._checkpoints], np.int64)
+        at = int(np.searchsorted(numbers, count, side="right")) - 1
+        if at < 0:
+            return 0, BookEngine(), CutoffState()
+        found = self._checkpoints[at]
+        engine, _ = checkpoint.load(found.path.read_bytes(), is_own=True)
+        return found.records, engine, found.cutoff

@@ -1,0 +1,186 @@
+"""The records of a stream in one uncompressed file, which can be read from any record on.
+
+The rule here: a record has one number, its place in the stream. The file is written once, in order,
+and read afterwards. What is kept in memory is 8 bytes for each BLOCK_RECORDS records.
+
+| file          | content                                                   |
+|---------------|-----------------------------------------------------------|
+| records.bin   | the records, 56 bytes each, as DBN has them               |
+| order_ids.bin | (records,) uint64, the order id of each: it is searched   |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batonics.model.errors import OutputError
+from batonics.model.mbo import (
+    MBO_DTYPE,
+    DayStart,
+    MboBatch,
+    batch_from_records,
+    due_times,
+    records_from_batch,
+)
+
+BLOCK_RECORDS = 1 << 12
+"""Records of a block: the time of its last record is kept in memory."""
+READ_RECORDS = 1 << 15
+"""Records of a batch that is read."""
+_ORDER_ID = np.dtype("<u8")
+
+
+class RecordFile:
+    """The records of a stream. Write it whole with `append` and `finish`; then read it.
+
+    Args:
+        directory: an empty directory for the files.
+
+    Attributes:
+        count: the number of records.
+        first_ns: the time of the first record that has one; None: none has.
+        last_ns: the greatest time of a record; None: none has one.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.count = 0
+        self._path, self._ids_path = directory / "records.bin", directory / "order_ids.bin"
+        self._day_starts: list[int] = []
+        self._due_ns = -1  # when the last record is due
+        self._block_due: list[int] = []
+        self._first_ns = -1
+        try:
+            self._file, self._ids_file = self._path.open("wb"), self._ids_path.open("wb")
+        except OSError as error:
+            raise _failed(self._path, error) from None
+
+    @property
+    def first_ns(self) -> int | None:
+        """The time of the first record that has one; None: none has."""
+        return None if self._first_ns < 0 else self._first_ns
+
+    @property
+    def last_ns(self) -> int | None:
+        """The greatest time of a record; None: none has one."""
+        return None if self._due_ns < 0 else self._due_ns
+
+    # ------------------------------------------------------------------ writing
+
+    def append(self, batch: MboBatch) -> None:
+        """Write the next records.
+
+        Raises:
+            OutputError: the disk does not take them.
+        """
+        if isinstance(batch, DayStart):
+            self._day_starts.append(self.count)
+        if len(batch.action) == 0:
+            return
+        try:
+            self._file.write(records_from_batch(batch).data)
+            self._ids_file.write(batch.order_id.astype(_ORDER_ID).data)
+        except OSError as error:
+            raise _failed(self._path, error) from None
+        due_ns = due_times(batch, self._due_ns)
+        # The last record of each block that ends in this batch.
+        ends = np.arange(BLOCK_RECORDS - 1 - self.count % BLOCK_RECORDS, len(due_ns), BLOCK_RECORDS)
+        self._block_due += due_ns[ends].tolist()
+        self._due_ns = int(due_ns[-1])
+        if self._first_ns < 0:
+            known = due_ns[due_ns >= 0]
+            self._first_ns = int(known[0]) if len(known) else -1
+        self.count += len(due_ns)
+
+    def finish(self) -> None:
+        """End writing.
+
+        Raises:
+            OutputError: the disk does not take the records.
+        """
+        try:
+            self._file.close()
+            self._ids_file.close()
+        except OSError as error:
+            raise _failed(self._path, error) from None
+        empty = self.count == 0  # an empty file cannot be mapped
+        self._records: NDArray[np.void] = (
+            np.empty(0, MBO_DTYPE) if empty else np.memmap(self._path, MBO_DTYPE, mode="r")
+        )
+        self._order_ids: NDArray[np.uint64] = (
+            np.empty(0, _ORDER_ID) if empty else np.memmap(self._ids_path, _ORDER_ID, mode="r")
+        )
+        self._starts = np.array(self._day_starts, np.int64)
+        self._block_ends = np.array(self._block_due, np.int64)
+
+    # ------------------------------------------------------------------ reading
+
+    def read(
+        self, first: int, last: int | None = None, key: int | None = None
+    ) -> Iterator[MboBatch]:
+        """Records `[first, last)` as batches that own their arrays; days start as in the stream.
+
+        Args:
+            first: the number of the first record.
+            last: the number of the record after the last one; None: to the end.
+            key: only the records of the book with this key (`record_keys`); None: all.
+        """
+        last = self.count if last is None else min(last, self.count)
+        at = first
+        while at < last:
+            stop = min(last, at + READ_RECORDS)
+            next_day = self._starts[np.searchsorted(self._starts, at, side="right") :][:1]
+            if len(next_day) and next_day[0] < stop:
+                stop = int(next_day[0])
+            records = self._records[at:stop]
+            if key is not None:
+                records = records[_is_of_book(records, key)]
+            batch = batch_from_records(records)
+            yield DayStart._make(batch) if at in self._starts else batch
+            at = stop
+
+    def read_back(self, last: int, key: int) -> Iterator[tuple[MboBatch, NDArray[np.int64]]]:
+        """The records of a book before a number, later batches first, with their numbers."""
+        for first in range(last - READ_RECORDS, -READ_RECORDS, -READ_RECORDS):
+            start = max(0, first)
+            records = self._records[start : first + READ_RECORDS]
+            rows = np.flatnonzero(_is_of_book(records, key))
+            yield batch_from_records(records[rows]), start + rows
+
+    def count_until(self, at_ns: int) -> int:
+        """The number of records that are due at or before a time."""
+        first = int(np.searchsorted(self._block_ends, at_ns, side="right")) * BLOCK_RECORDS
+        before = int(self._block_ends[first // BLOCK_RECORDS - 1]) if first else -1
+        for batch in self.read(first, first + BLOCK_RECORDS):
+            due_ns = due_times(batch, before)
+            first += int(np.searchsorted(due_ns, at_ns, side="right"))
+            if len(due_ns) and due_ns[-1] > at_ns:
+                break
+            before = int(due_ns[-1])
+        return first
+
+    def due_ns(self, number: int) -> int:
+        """When a record is due: the greatest trusted time up to it; -1: none has come."""
+        first = number // BLOCK_RECORDS * BLOCK_RECORDS
+        before = int(self._block_ends[first // BLOCK_RECORDS - 1]) if first else -1
+        for batch in self.read(first, number + 1):
+            before = int(due_times(batch, before)[-1])
+        return before
+
+    def find_order(self, order_id: int, last: int) -> tuple[NDArray[np.int64], MboBatch]:
+        """The records with an order id among the first `last`: their numbers, and themselves."""
+        numbers = np.flatnonzero(self._order_ids[:last] == np.uint64(order_id))
+        return numbers, batch_from_records(self._records[numbers])
+
+
+def _is_of_book(records: NDArray[np.void], key: int) -> NDArray[np.bool_]:
+    is_of_instrument = records["instrument_id"] == key & 0xFFFFFFFF
+    is_of_book: NDArray[np.bool_] = is_of_instrument & (records["publisher_id"] == key >> 32)
+    return is_of_book
+
+
+def _failed(path: Path, error: OSError) -> OutputError:
+    return OutputError(f"{path}: cannot be written: {error.strerror}")

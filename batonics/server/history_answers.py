@@ -1,0 +1,286 @@
+"""Answers about the books, orders and records of files, as documents.
+
+The rule here: an answer depends on the history alone, which never changes. It may take long, so it
+is made in a worker thread. What cannot be answered is a `ProblemError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batonics.history.book_history import END, FileHistory, HistoricBooks, Moment
+from batonics.model.answers import AsOf
+from batonics.model.errors import UsageError
+from batonics.model.mbo import UNDEF_TIMESTAMP, MboBatch, record_keys
+from batonics.model.prices import format_price
+from batonics.model.symbols import is_instrument_id, suggest_symbols
+from batonics.model.times import format_time
+from batonics.server.history_documents import (
+    OrderLife,
+    OrdersDocument,
+    RecordRow,
+    RecordsPage,
+    SymbolsPage,
+    data_document,
+    record_row,
+)
+from batonics.server.query_params import BOOKS_NAMED_MAX, ProblemError
+from batonics.sinks.book_json import BOOK_JSON_SCHEMA, book_document
+
+SCAN_RECORDS_MAX = 1 << 21
+"""Records that one request looks at; the next page goes on behind them."""
+ORDER_RECORDS_MAX = 1_000
+"""Records of an order that an answer has; it counts the rest."""
+Matches = Callable[[MboBatch], NDArray[np.bool_]]
+"""(rows,) Which records of a batch are wanted."""
+
+
+class HistoryAnswers:
+    """Answers from a history; every method may run in a thread of its own.
+
+    Args:
+        history: the books.
+    """
+
+    def __init__(self, history: FileHistory) -> None:
+        self._history = history
+        self._end = history.at()
+        keys = self._end.engine.keys()
+        self._keys = [publisher_id << 32 | instrument_id for publisher_id, instrument_id in keys]
+        self.record_count = history.records.count
+
+    def book(
+        self,
+        name: str,
+        publisher: int | None,
+        moment: Moment,
+        *,
+        depth: int | None,
+        has_queues: bool,
+    ) -> dict[str, Any]:
+        """A book as `batonics reconstruct` writes it, with the head of its document."""
+        as_of = self._as_of(moment)
+        key = self.find_key(name, publisher, as_of.time_ns)
+        books = self._books_at(moment, key)
+        book = _book_number(books, key)
+        if book is None:
+            detail = f"no event of {name[:100]!r} has ended by {format_time(as_of.time_ns or 0)}"
+            raise ProblemError(404, "No such book", detail)
+        document = book_document(
+            books.engine,
+            book,
+            self._history.symbols,
+            depth=depth,
+            orders=has_queues,
+            as_of=books.as_of,
+        )
+        return {"schema": BOOK_JSON_SCHEMA, **books.as_of.document(), **document}
+
+    def symbols(self, prefix: str, start: int, limit: int) -> SymbolsPage:
+        """Rows of the books whose symbols begin with a prefix, from the place `start` on."""
+        engine = self._end.engine
+        keys, seen = engine.keys(), engine.last_seen()[:, 1]
+        statuses, events = engine.statuses(), engine.events()
+        page: SymbolsPage = {
+            "data": data_document(self._end.as_of.data),
+            "record_count": self.record_count,
+            "books": [],
+            "next": None,
+        }
+        order = sorted(range(len(keys)), key=keys.__getitem__)
+        for place in range(start, len(order)):
+            book = order[place]
+            publisher_id, instrument_id = keys[book]
+            symbol = self._symbol(instrument_id, int(seen[book]))
+            if not (symbol or "").startswith(prefix):
+                continue
+            if len(page["books"]) == limit:
+                page["next"] = str(place)
+                break
+            page["books"].append(
+                {
+                    "symbol": symbol,
+                    "publisher_id": publisher_id,
+                    "instrument_id": instrument_id,
+                    "status": statuses[book].name.lower(),
+                    "events": int(events[book]),
+                    "ts_recv": format_time(int(seen[book])),
+                }
+            )
+        return page
+
+    def orders(self, order_id: int, moment: Moment) -> OrdersDocument:
+        """The orders of an id: one for each book that has it, for ids repeat across books."""
+        as_of = self._as_of(moment)
+        numbers, records = self._history.find_order(order_id, moment)
+        keys, lives = record_keys(records), []
+        for key in np.unique(keys).tolist():
+            mine = np.flatnonzero(keys == key)
+            shown = mine[:ORDER_RECORDS_MAX].tolist()
+            rows = [self._record(int(numbers[row]), records, row) for row in shown]
+            lives.append(_order_life(self._books_at(moment, key), key, rows, len(mine)))
+        if not lives:
+            raise ProblemError(404, "No such order", "no record up to the time has this order id")
+        return {
+            "at": None if as_of.at_ns is None else format_time(as_of.at_ns),
+            "data": data_document(as_of.data),
+            "warnings": [str(warning) for warning in as_of.warnings()],
+            "orders": lives,
+        }
+
+    def records(
+        self,
+        key: int,
+        span: tuple[int | None, int | None],
+        page: tuple[int | None, int],
+        matches: Matches,
+    ) -> RecordsPage:
+        """Records of a book in their order.
+
+        Args:
+            key: the key of the book.
+            span: the time of the first record, and the time that all records are before; None: the
+                beginning and the end of the data.
+            page: the number of the first record (None: as `span` says), and the most rows.
+            matches: which records are wanted.
+        """
+        (from_ns, to_ns), (cursor, limit) = span, page
+        records = self._history.records
+        first = 0 if from_ns is None else records.count_until(from_ns - 1)
+        last = records.count if to_ns is None else records.count_until(to_ns - 1)
+        first = first if cursor is None else max(first, cursor)
+        stop = min(last, first + SCAN_RECORDS_MAX)
+        rows: list[RecordRow] = []
+        for row in self._matching(key, first, stop, matches):
+            if len(rows) == limit:
+                return {"records": rows, "next": str(row["record"])}
+            rows.append(row)
+        return {"records": rows, "next": str(stop) if stop < last else None}
+
+    def next_record(self, key: int, moment: Moment, matches: Matches) -> RecordRow | None:
+        """The first record of a book that matches and comes after a moment; None: there is none."""
+        records, first = self._history.records, self._history.count_until(moment)
+        return next(self._matching(key, first, records.count, matches), None)
+
+    def previous_record(self, key: int, moment: Moment, matches: Matches) -> RecordRow | None:
+        """The last record of a book that matches and comes before a moment; None: there is none.
+
+        It comes before the record of the moment, or before all records that are due at its time.
+        """
+        last = self._history.count_until(moment)
+        if moment.record is not None:
+            last = moment.record
+        elif moment.at_ns is not None:
+            last = self._history.records.count_until(moment.at_ns - 1)
+        for batch, numbers in self._history.records.read_back(last, key):
+            found = np.flatnonzero(matches(batch))
+            if len(found):
+                row = int(found[-1])
+                return self._record(int(numbers[row]), batch, row)
+        return None
+
+    def find_key(self, name: str, publisher: int | None, at_ns: int | None = None) -> int:
+        """The key of the one book that has a name at a time, by default at the end (rule 2)."""
+        symbols, last_ns = self._history.symbols, self._history.records.last_ns
+        at_ns = min(last_ns or 0, UNDEF_TIMESTAMP if at_ns is None else at_ns)
+        ids = {
+            instrument_id
+            for instrument_id in symbols.instrument_ids(name)
+            if name in symbols.symbols_at(instrument_id, at_ns)
+        }
+        known = symbols.symbols()
+        if name not in known and is_instrument_id(name):
+            ids = {int(name)}
+        found = [
+            key for key in self._keys if key & 0xFFFFFFFF in ids and publisher in (None, key >> 32)
+        ]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            named = ", ".join(
+                f"publisher={key >> 32} (instrument {key & 0xFFFFFFFF})"
+                for key in found[:BOOKS_NAMED_MAX]
+            )
+            raise ProblemError(400, "Which book?", f"{len(found)} books fit: {named}")
+        shown = name[:100]
+        detail = f"no book has the symbol {shown!r} at {format_time(at_ns)}"
+        if name not in known:
+            detail += f"; {suggest_symbols(shown, known)}"
+        raise ProblemError(404, "No such book", detail)
+
+    # ------------------------------------------------------------------ parts of answers
+
+    def _books_at(self, moment: Moment, key: int) -> HistoricBooks:
+        """Books at a moment, of which the one with a key is asked for."""
+        return self._end if moment == END else self._history.at(moment, key)
+
+    def _as_of(self, moment: Moment) -> AsOf:
+        """A moment and the times of the records up to it; ProblemError if there are no records."""
+        try:
+            return self._history.as_of(moment)
+        except UsageError as error:
+            if moment.record is not None:
+                raise ProblemError(404, "No such record", str(error)) from None
+            raise ProblemError(410, "Before the data", str(error)) from None
+
+    def _matching(self, key: int, first: int, last: int, matches: Matches) -> Iterator[RecordRow]:
+        """The records of a book that match, of those numbered from `first` to before `last`."""
+        for batch in self._history.records.read(first, last):
+            found = np.flatnonzero(matches(batch) & (record_keys(batch) == key))
+            for row in found.tolist():
+                yield self._record(first + row, batch, row)
+            first += len(batch.action)
+
+    def _record(self, number: int, batch: MboBatch, row: int) -> RecordRow:
+        symbol = self._symbol(int(batch.instrument_id[row]), int(batch.ts_recv[row]))
+        return record_row(number, batch, row, symbol)
+
+    def _symbol(self, instrument_id: int, ts_recv: int) -> str | None:
+        return self._history.symbols.symbol(instrument_id, min(ts_recv, UNDEF_TIMESTAMP - 1))
+
+
+def _order_life(
+    books: HistoricBooks, key: int, rows: list[RecordRow], record_count: int
+) -> OrderLife:
+    """An order of one book, by its records so far and the book's queues."""
+    publisher_id, instrument_id = key >> 32, key & 0xFFFFFFFF
+    life: OrderLife = {
+        "order_id": rows[-1]["order_id"],
+        "symbol": rows[-1]["symbol"],
+        "publisher_id": publisher_id,
+        "instrument_id": instrument_id,
+        "is_live": False,
+        "side": None,
+        "price": None,
+        "price_1e9": None,
+        "size": None,
+        "ahead": None,
+        "records": rows,
+        "more_records": record_count - len(rows),
+    }
+    book = _book_number(books, key)
+    if book is None:
+        return life
+    queues = books.engine.orders(book)
+    found = np.flatnonzero(queues.order_id == np.uint64(int(life["order_id"])))
+    if len(found):
+        (at,) = found.tolist()
+        price, side = int(queues.price[at]), int(queues.side[at])
+        is_ahead = (queues.price == price) & (queues.side == side)
+        is_ahead &= queues.priority < queues.priority[at]
+        life["is_live"], life["side"] = True, "A" if side else "B"
+        life["price"], life["price_1e9"] = format_price(price), price
+        life["size"] = int(queues.size[at])
+        life["ahead"] = {"orders": int(is_ahead.sum()), "size": int(queues.size[is_ahead].sum())}
+    return life
+
+
+def _book_number(books: HistoricBooks, key: int) -> int | None:
+    """The number of the book with a key; None: no event of it has ended."""
+    keys = books.engine.keys()
+    book = (key >> 32, key & 0xFFFFFFFF)
+    return keys.index(book) if book in keys else None

@@ -1,0 +1,237 @@
+"""The API over files, under /v1: books, orders and records at any moment.
+
+The rule here: the loop parses requests and sends answers; a worker thread makes them. Each request
+is charged for what it takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import numpy as np
+from aiohttp import web
+from numpy.typing import NDArray
+
+from batonics.history.book_history import Moment
+from batonics.model.mbo import ACTION_TRADE, F_LAST, MboBatch
+from batonics.server.api_contract import (
+    Endpoint,
+    Parameter,
+    choice_parameter,
+    moment_parameter,
+    number_parameter,
+    text_parameter,
+    time_parameter,
+)
+from batonics.server.handlers import charge
+from batonics.server.history_answers import HistoryAnswers, Matches
+from batonics.server.history_documents import (
+    OrdersDocument,
+    RecordRow,
+    RecordsPage,
+    SymbolsPage,
+    book_schema,
+)
+from batonics.server.history_params import (
+    Params,
+    parse_choice,
+    parse_cursor,
+    parse_limit,
+    parse_moment,
+    parse_order_id,
+    parse_publisher,
+    parse_time_param,
+)
+from batonics.server.query_params import PAGE_ROWS, QUERY_DEPTH_MAX, ProblemError, parse_depth
+from batonics.server.service import WebService
+
+TAnswer = TypeVar("TAnswer")
+
+FOLD_UNITS, SCAN_UNITS = 20.0, 20.0
+"""Units (`request_rate`) of a fold from a checkpoint, and of a search through records."""
+WORKERS = 2
+
+
+def _is_trade(batch: MboBatch) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = batch.action == ACTION_TRADE
+    return found
+
+
+def _ends_event(batch: MboBatch) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = batch.flags & F_LAST != 0
+    return found
+
+
+def _is_any(batch: MboBatch) -> NDArray[np.bool_]:
+    return np.ones(len(batch.action), np.bool_)
+
+
+_KINDS: dict[str, Matches] = {"trade": _is_trade, "event": _ends_event}
+_LEVELS = ("l2", "l3")
+_SYMBOL = text_parameter("symbol", "The symbol of the book at the time, or its instrument id")
+_PUBLISHER = number_parameter(
+    "publisher", "The publisher id of the book, where several have the symbol", 0, 2**16 - 1
+)
+_BOOK = replace(_SYMBOL, is_required=True)
+_DEPTH = {"type": "integer", "minimum": 1, "maximum": QUERY_DEPTH_MAX}
+_AT = moment_parameter("at", "The time by ts_recv; by default the end of the data")
+_PAGE = (
+    number_parameter("limit", "The most rows of the page", 1, PAGE_ROWS),
+    Parameter(
+        "cursor", "`next` of the page before", {"type": "string", "pattern": "^[0-9]{1,18}$"}
+    ),
+)
+_RECORDS = (
+    _BOOK,
+    _PUBLISHER,
+    time_parameter("from", "From this time on, by ts_recv"),
+    time_parameter("to", "Before this time"),
+    *_PAGE,
+)
+
+_STEP = (
+    _BOOK,
+    _PUBLISHER,
+    choice_parameter("kind", "What is searched for", tuple(_KINDS)),
+    moment_parameter("from", "The time by ts_recv; by default the end of the data"),
+)
+
+
+class HistoryApi:
+    """Answers requests about a history.
+
+    Args:
+        service: the server.
+        answers: what is known.
+    """
+
+    def __init__(self, service: WebService, answers: HistoryAnswers) -> None:
+        self._service, self._answers = service, answers
+        self._workers = ThreadPoolExecutor(WORKERS, "batonics-history")
+
+    def close(self) -> None:
+        """End the workers."""
+        self._workers.shutdown(cancel_futures=True)
+
+    def endpoints(self) -> list[Endpoint]:
+        """What is answered."""
+        return [
+            Endpoint(
+                "/v1/symbols",
+                "The books of the files, by publisher and instrument",
+                self._symbols,
+                SymbolsPage,
+                (text_parameter("prefix", "What the symbols begin with"), *_PAGE),
+            ),
+            Endpoint(
+                "/v1/books/{symbol}",
+                "A book at any moment of the files: the document of `batonics reconstruct`",
+                self._book,
+                book_schema(),
+                (
+                    _SYMBOL,
+                    _PUBLISHER,
+                    _AT,
+                    choice_parameter("level", "l2: levels; l3: levels and their queues", _LEVELS),
+                    Parameter(
+                        "depth",
+                        "Levels of each side: a number, or all (default)",
+                        {"anyOf": [_DEPTH, {"const": "all"}]},
+                    ),
+                ),
+            ),
+            Endpoint(
+                "/v1/orders/{order_id}",
+                "The orders of an id: records up to a moment, and what stands ahead then",
+                self._orders,
+                OrdersDocument,
+                (number_parameter("order_id", "The id of the order", 0, 2**64 - 1), _AT),
+            ),
+            Endpoint("/v1/trades", "Trades of a book (T)", self._trades, RecordsPage, _RECORDS),
+            Endpoint("/v1/records", "Records of a book", self._records, RecordsPage, _RECORDS),
+            Endpoint(
+                "/v1/next",
+                "The first trade, or end of an event, of a book after a moment",
+                self._next,
+                RecordRow,
+                _STEP,
+            ),
+            Endpoint(
+                "/v1/previous",
+                "The last trade, or end of an event, of a book before a moment",
+                self._previous,
+                RecordRow,
+                _STEP,
+            ),
+        ]
+
+    async def _symbols(self, request: web.Request, params: Params) -> SymbolsPage:
+        prefix, start, limit = params.get("prefix", ""), parse_cursor(params), parse_limit(params)
+        return await self._run(
+            request, 1.0, lambda: self._answers.symbols(prefix, start or 0, limit)
+        )
+
+    async def _book(self, request: web.Request, params: Params) -> dict[str, Any]:
+        name, publisher = params["symbol"], parse_publisher(params)
+        moment, depth = parse_moment(params, "at"), parse_depth(params.get("depth", "all"), 0)
+        has_queues = parse_choice(params, "level", _LEVELS, "l2") == "l3"
+
+        def answer() -> dict[str, Any]:
+            return self._answers.book(name, publisher, moment, depth=depth, has_queues=has_queues)
+
+        return await self._run(request, FOLD_UNITS, answer)
+
+    async def _orders(self, request: web.Request, params: Params) -> OrdersDocument:
+        order_id, moment = parse_order_id(params), parse_moment(params, "at")
+        return await self._run(request, FOLD_UNITS, lambda: self._answers.orders(order_id, moment))
+
+    async def _trades(self, request: web.Request, params: Params) -> RecordsPage:
+        return await self._page(request, params, _is_trade)
+
+    async def _records(self, request: web.Request, params: Params) -> RecordsPage:
+        return await self._page(request, params, _is_any)
+
+    async def _page(self, request: web.Request, params: Params, matches: Matches) -> RecordsPage:
+        name, publisher = params["symbol"], parse_publisher(params)
+        span = parse_time_param(params, "from"), parse_time_param(params, "to")
+        page = parse_cursor(params), parse_limit(params)
+
+        def answer() -> RecordsPage:
+            key = self._answers.find_key(name, publisher)
+            return self._answers.records(key, span, page, matches)
+
+        return await self._run(request, SCAN_UNITS, answer)
+
+    async def _next(self, request: web.Request, params: Params) -> RecordRow:
+        return await self._step(request, params, self._answers.next_record)
+
+    async def _previous(self, request: web.Request, params: Params) -> RecordRow:
+        return await self._step(request, params, self._answers.previous_record)
+
+    async def _step(
+        self,
+        request: web.Request,
+        params: Params,
+        search: Callable[[int, Moment, Matches], RecordRow | None],
+    ) -> RecordRow:
+        name, publisher = params["symbol"], parse_publisher(params)
+        kind = parse_choice(params, "kind", tuple(_KINDS), "trade")
+        moment = parse_moment(params, "from")
+
+        def answer() -> RecordRow:
+            found = search(self._answers.find_key(name, publisher), moment, _KINDS[kind])
+            if found is None:
+                raise ProblemError(404, "None", f"no {kind} of this book is on that side of it")
+            return found
+
+        return await self._run(request, SCAN_UNITS, answer)
+
+    async def _run(
+        self, request: web.Request, units: float, answer: Callable[[], TAnswer]
+    ) -> TAnswer:
+        charge(self._service, request, units)
+        return await asyncio.get_running_loop().run_in_executor(self._workers, answer)

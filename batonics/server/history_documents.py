@@ -1,0 +1,140 @@
+"""The documents of the API over files, apart from books, whose schema is `batonics.book/2`.
+
+The rule here: prices are decimal text and integers of 1e-9, times are ISO 8601 in UTC with nine
+decimals, order ids are text, and there is no float. `record` is the number of a record: its place
+in the stream, from 0.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Any
+
+import orjson
+from typing_extensions import TypedDict
+
+from batonics.model.answers import DataSpan
+from batonics.model.mbo import UNDEF_ORDER_SIZE, UNDEF_PRICE, Action, MboBatch, Side
+from batonics.model.prices import format_price
+from batonics.model.times import format_time
+from batonics.server.api_contract import COMPONENTS
+
+Data = TypedDict("Data", {"from": str | None, "until": str | None})
+"""The times of the first and of the last record; `from` is a keyword of Python."""
+
+
+class BookRow(TypedDict):
+    """A book, as at the end of the data."""
+
+    symbol: str | None
+    publisher_id: int
+    instrument_id: int
+    status: str
+    events: int
+    ts_recv: str | None
+
+
+class SymbolsPage(TypedDict):
+    """Books by publisher and instrument; `next` is the cursor of the next page."""
+
+    data: Data
+    record_count: int
+    books: list[BookRow]
+    next: str | None
+
+
+class RecordRow(TypedDict):
+    """A record."""
+
+    record: int
+    symbol: str | None
+    publisher_id: int
+    instrument_id: int
+    ts_event: str | None
+    ts_recv: str | None
+    action: str
+    side: str
+    order_id: str
+    price: str | None
+    price_1e9: int | None
+    size: int | None
+    flags: int
+    sequence: int
+
+
+class RecordsPage(TypedDict):
+    """Records in their order; `next` is the cursor of the next page, null at the end."""
+
+    records: list[RecordRow]
+    next: str | None
+
+
+class QueuePlace(TypedDict):
+    """What stands ahead of an order at its price."""
+
+    orders: int
+    size: int
+
+
+class OrderLife(TypedDict):
+    """An order of one book. What it is at the time is null if it is not in the book then."""
+
+    order_id: str
+    symbol: str | None
+    publisher_id: int
+    instrument_id: int
+    is_live: bool
+    side: str | None
+    price: str | None
+    price_1e9: int | None
+    size: int | None
+    ahead: QueuePlace | None
+    records: list[RecordRow]
+    more_records: int
+
+
+class OrdersDocument(TypedDict):
+    """The orders of an id, one for each book that has it, as of a time."""
+
+    at: str | None
+    data: Data
+    warnings: list[str]
+    orders: list[OrderLife]
+
+
+def data_document(data: DataSpan) -> Data:
+    """The times of records."""
+    return {
+        "from": None if data.from_ns is None else format_time(data.from_ns),
+        "until": None if data.until_ns is None else format_time(data.until_ns),
+    }
+
+
+def record_row(record: int, batch: MboBatch, row: int, symbol: str | None) -> RecordRow:
+    """A record of a batch."""
+    price, size = int(batch.price[row]), int(batch.size[row])
+    has_price, has_size = price != UNDEF_PRICE, size != UNDEF_ORDER_SIZE
+    return {
+        "record": record,
+        "symbol": symbol,
+        "publisher_id": int(batch.publisher_id[row]),
+        "instrument_id": int(batch.instrument_id[row]),
+        "ts_event": format_time(int(batch.ts_event[row])),
+        "ts_recv": format_time(int(batch.ts_recv[row])),
+        "action": chr(Action(int(batch.action[row]))),
+        "side": chr(Side(int(batch.side[row]))),
+        "order_id": str(batch.order_id[row]),
+        "price": format_price(price) if has_price else None,
+        "price_1e9": price if has_price else None,
+        "size": size if has_size else None,
+        "flags": int(batch.flags[row]),
+        "sequence": int(batch.sequence[row]),
+    }
+
+
+def book_schema() -> dict[str, Any]:
+    """The JSON Schema of one book as a document, with the types that it uses as `$defs`."""
+    text = (files("batonics.sinks") / "book.schema.json").read_text()
+    text = text.replace("#/properties/at", "#/$defs/time").replace("#/$defs/", COMPONENTS)
+    definitions = orjson.loads(text)["$defs"]
+    return {"$ref": f"{COMPONENTS}book", "$defs": definitions}

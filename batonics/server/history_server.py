@@ -1,0 +1,136 @@
+"""Serves the books of files over HTTP, in this process, until a signal ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from batonics.history.book_history import FileHistory
+from batonics.server.api_contract import Endpoint, openapi_document
+from batonics.server.app import build_app
+from batonics.server.config import ListenAddress, ServerConfig, check_config
+from batonics.server.handlers import Handler, json_response, metrics_text
+from batonics.server.history_answers import HistoryAnswers
+from batonics.server.history_api import HistoryApi
+from batonics.server.listening import LoopErrors, limit_connections, open_listener, start_http
+from batonics.server.metrics import Metrics
+from batonics.server.query_params import parse_query
+from batonics.server.request_rate import RequestRate
+from batonics.sinks import logs
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+COMPRESSED_BYTES_MIN = 4_096
+"""Size of an answer from which on it is compressed."""
+TITLE = "batonics: the books of files at any moment"
+
+
+@dataclass
+class HistoryService:
+    """One server of a history; see `WebService`."""
+
+    config: ServerConfig
+    metrics: Metrics
+    log: FilteringBoundLogger
+    rate: RequestRate
+
+
+def open_history_listener(config: ServerConfig) -> tuple[ServerConfig, socket.socket]:
+    """A listening socket, and the config with as many connections as the system permits.
+
+    Raises:
+        UsageError: the address is none, or must not be served without a token.
+        OutputError: the address cannot be had.
+    """
+    check_config(config)
+    listener = open_listener(config)
+    if listener is None:
+        raise AssertionError("the config of a history has an address")
+    return limit_connections(config), listener
+
+
+def serve_history(config: ServerConfig, listener: socket.socket, history: FileHistory) -> None:
+    """Serve until SIGINT or SIGTERM."""
+    asyncio.run(_serve(config, listener, history))
+
+
+async def _serve(config: ServerConfig, listener: socket.socket, history: FileHistory) -> None:
+    settings = config.settings
+    logging.getLogger("aiohttp").setLevel(logging.CRITICAL)  # `app` logs what its handlers raise
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(LoopErrors(settings.refusal_log_interval_s))
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    rate = RequestRate(settings.limits.request_units_per_s)
+    service = HistoryService(config, Metrics(None), logs.logger("server"), rate)
+    async with contextlib.AsyncExitStack() as stack:
+        answers = HistoryAnswers(history)
+        api = HistoryApi(service, answers)
+        stack.callback(api.close)
+        await start_http(
+            stack,
+            service,
+            build_app(service, history_routes(service, api, answers.record_count)),
+            listener,
+        )
+        address = ListenAddress(*listener.getsockname()[:2])
+        service.log.info("server_started", http=str(address), records=history.records.count)
+        await stop.wait()
+        service.log.info("server_ended", reason="a signal")
+
+
+def history_routes(
+    service: HistoryService, api: HistoryApi, record_count: int
+) -> list[web.RouteDef]:
+    """The routes of the API, its contract, and the paths that every server has."""
+    endpoints = api.endpoints()
+    listed = {endpoint.path: endpoint.summary for endpoint in endpoints}
+    listed |= {"/openapi.json": "this API, as OpenAPI 3.1"}
+
+    documents = {
+        "/": {"records": record_count, "endpoints": listed},
+        "/openapi.json": openapi_document(TITLE, endpoints),
+        "/healthz": {"status": "ok"},
+        "/readyz": {"status": "ready"},
+    }
+
+    async def show_metrics(request: web.Request) -> web.StreamResponse:
+        return await metrics_text(service, request)
+
+    return [
+        *(web.get(endpoint.path, _bind(endpoint)) for endpoint in endpoints),
+        *(web.get(path, _bind_document(document)) for path, document in documents.items()),
+        web.get("/metrics", show_metrics),
+    ]
+
+
+def _bind(endpoint: Endpoint) -> Handler:
+    names = endpoint.query_names
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        params = parse_query(request.query.items(), names)
+        params.update(request.match_info)
+        endpoint.check_required(params)
+        response = json_response(await endpoint.handler(request, params))
+        if (response.content_length or 0) >= COMPRESSED_BYTES_MIN:
+            response.enable_compression()  # as the client accepts it
+        return response
+
+    return answer
+
+
+def _bind_document(document: object) -> Handler:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        parse_query(request.query.items(), ())
+        return json_response(document)
+
+    return answer
