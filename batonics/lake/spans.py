@@ -51,7 +51,7 @@ class BookSpan(NamedTuple):
     is_continued: bool = False
 
 
-class _Edge:
+class _DayEdge:
     """The records at the first or the last time of each book on a day.
 
     Their hashes are gathered, and those that are needed no more are dropped once there are many.
@@ -109,7 +109,7 @@ class _Day:
         self.last_ns = np.empty(0, np.int64)
         self.is_new = np.empty(0, np.bool_)  # since the last commit
         self.is_committed = np.empty(0, np.bool_)
-        self.starts, self.ends = _Edge(), _Edge()
+        self.starts, self.ends = _DayEdge(), _DayEdge()
 
     def add(self, batch: MboBatch, keys: NDArray[np.int64], times: NDArray[np.int64]) -> None:
         """Note records, with their keys and times."""
