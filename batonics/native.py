@@ -309,7 +309,7 @@ prefetch: Any = _prefetch
 """`prefetch(array, index)`: load the cache line of an element ahead of its use."""
 
 
-def _loader(numba_type: Any, bits: int) -> Any:
+def _loader(numba_type: Any, bits: int, *, is_big_endian: bool = False) -> Any:
     @intrinsic
     def load(typingctx, buffer, offset):  # type: ignore[no-untyped-def]
         def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
@@ -317,7 +317,7 @@ def _loader(numba_type: Any, bits: int) -> Any:
             address = builder.gep(data, [args[1]])
             value = builder.load(builder.bitcast(address, ir.IntType(bits).as_pointer()))
             value.align = 1
-            return value
+            return builder.bswap(value) if is_big_endian else value
 
         return numba_type(buffer, offset), codegen
 
@@ -331,3 +331,7 @@ load_u32 = _loader(types.uint32, 32)
 load_i32 = _loader(types.int32, 32)
 load_u64 = _loader(types.uint64, 64)
 load_i64 = _loader(types.int64, 64)
+load_be_u16 = _loader(types.uint16, 16, is_big_endian=True)
+"""`load_be_u16(buffer, offset)`: the big-endian integer at a byte offset, as those above."""
+load_be_u32 = _loader(types.uint32, 32, is_big_endian=True)
+load_be_u64 = _loader(types.uint64, 64, is_big_endian=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from batonics.book.engine import BookEngine
 from batonics.model.answers import AnswerWarning, AsOf, book_warnings
+from batonics.model.mbo import UNDEF_TIMESTAMP
+from batonics.model.symbols import SymbolMap
 
 
 def warnings_of_books(engine: BookEngine, as_of: AsOf) -> list[list[AnswerWarning]]:
@@ -11,11 +13,36 @@ def warnings_of_books(engine: BookEngine, as_of: AsOf) -> list[list[AnswerWarnin
 
     Args:
         engine: the books.
-        as_of: their trading statuses.
+        as_of: their trading statuses, and instruments that are renamed.
     """
     crossed = engine.levels().crossed_books()
     states = zip(engine.statuses(), engine.keys(), strict=True)
     return [
-        book_warnings(status.name.lower(), crossed=book in crossed, trading=as_of.trading.get(key))
+        book_warnings(
+            status.name.lower(),
+            crossed=book in crossed,
+            trading=as_of.trading.get(key),
+            renamed=key[1] in as_of.renamed,
+        )
         for book, (status, key) in enumerate(states)
     ]
+
+
+def find_renamed(engine: BookEngine, symbols: SymbolMap, as_of: AsOf) -> set[int]:
+    """The instruments of books whose symbol has ended since their last record.
+
+    Args:
+        engine: the books.
+        symbols: the symbols of answers about them.
+        as_of: the time of the books. What is after the last record is not known.
+    """
+    ts_ns = as_of.data.until_ns
+    if ts_ns is None:
+        return set()
+    renamed = set()
+    seen = zip(engine.keys(), engine.last_seen()[:, 1].tolist(), strict=True)
+    for (_, instrument_id), last_ns in seen:
+        end_ns = symbols.symbol_end(instrument_id, ts_ns)
+        if end_ns is not None and (last_ns < end_ns or last_ns == UNDEF_TIMESTAMP):
+            renamed.add(instrument_id)
+    return renamed

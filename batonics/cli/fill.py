@@ -11,14 +11,17 @@ from batonics.cli.options import (
     FilesArgument,
     InThisOrderOption,
     JsonOption,
+    LossyOption,
     PricesChoice,
     QuietOption,
     SalvageOption,
+    SessionDateOption,
     SessionOption,
     SkipBadOption,
     StatusesOption,
     VerifyManifestOption,
     parse_session,
+    parse_session_date,
     price_unit,
 )
 
@@ -76,6 +79,8 @@ def command(
     skip_bad: SkipBadOption = False,
     salvage: SalvageOption = False,
     in_this_order: InThisOrderOption = False,
+    lossy: LossyOption = False,
+    session_date: SessionDateOption = None,
     verify_manifest: VerifyManifestOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -111,7 +116,9 @@ def command(
         definitions=find_inputs(definitions or ()),
         statuses=find_inputs(statuses or ()),
         sessions=parse_session(session),
-        options=InputOptions(skip_bad, salvage, in_this_order),
+        options=InputOptions(
+            skip_bad, salvage, in_this_order, lossy, parse_session_date(session_date)
+        ),
         prices=price_unit(prices) or "decimal",
         tz=tz,
     )
@@ -164,7 +171,8 @@ def _print(report: dict[str, Any]) -> None:
         )
     end = report["end"]
     if end == "open":
-        end = f"open, watched until the last record at {report['data']['until']}"
+        last = "the end of its symbol" if "renamed" in report["warnings"] else "the last record"
+        end = f"open, watched until {last} at {report['data']['until']}"
     console.print(f"  filled {report['filled']:,} of {report['size']:,}: {end}")
     _print_priority(console, report)
     if not report["fills"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
@@ -11,10 +11,14 @@ from batonics.cli.options import (
     FilesArgument,
     InThisOrderOption,
     JsonOption,
+    LossyOption,
+    OutputTimeZoneOption,
     QuietOption,
     SalvageOption,
+    SessionDateOption,
     SkipBadOption,
     VerifyManifestOption,
+    parse_session_date,
 )
 from batonics.cli.table import BOOK_ROWS_MAX, Column, print_table
 
@@ -30,10 +34,10 @@ def command(
     skip_bad: SkipBadOption = False,
     salvage: SalvageOption = False,
     in_this_order: InThisOrderOption = False,
+    lossy: LossyOption = False,
+    session_date: SessionDateOption = None,
     verify_manifest: VerifyManifestOption = False,
-    tz: Annotated[
-        str, typer.Option(help="The time zone of times in the output: America/Chicago.")
-    ] = "UTC",
+    tz: OutputTimeZoneOption = "UTC",
     quiet: QuietOption = False,
 ) -> None:
     """Print what files hold: metadata, counts, times, anomalies."""
@@ -44,7 +48,7 @@ def command(
 
     inspection = Inspection(
         find_inputs(files, verify_manifest=verify_manifest),
-        InputOptions(skip_bad, salvage, in_this_order),
+        InputOptions(skip_bad, salvage, in_this_order, lossy, parse_session_date(session_date)),
         tz,
     )
     with read_progress("inspect", quiet=quiet) as progress:

@@ -16,8 +16,11 @@ from batonics.cli.options import (
     LakeOption,
     LakeSymbolsOption,
     LogJsonOption,
+    LossyOption,
+    OutputTimeZoneOption,
     QuietOption,
     SalvageOption,
+    SessionDateOption,
     SessionOption,
     SkipBadOption,
     StartOption,
@@ -27,6 +30,7 @@ from batonics.cli.options import (
     WideOption,
     parse_row_filter,
     parse_session,
+    parse_session_date,
     split_names,
 )
 
@@ -74,6 +78,8 @@ def load(
     skip_bad: SkipBadOption = False,
     salvage: SalvageOption = False,
     in_this_order: InThisOrderOption = False,
+    lossy: LossyOption = False,
+    session_date: SessionDateOption = None,
     verify_manifest: VerifyManifestOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -95,29 +101,27 @@ def load(
         names,
         one_stream=one_stream,
         again=again,
-        options=InputOptions(skip_bad, salvage, in_this_order),
+        options=InputOptions(
+            skip_bad, salvage, in_this_order, lossy, parse_session_date(session_date)
+        ),
         statuses=find_inputs(statuses or ()),
         sessions=parse_session(session),
     )
-    has_sessions = bool(request.statuses) or session is not None
-    kept = "is in the lake already"
-    if has_sessions:
-        kept += ", perhaps with other statuses and sessions; --again loads it with these"
     run = LakeLoad(request)
     with load_progress("load", run.source_bytes, quiet=quiet) as progress:
         run.progress = progress
         for result in run.run():
-            progress.next(None if quiet else _describe_load(result, kept))
+            progress.next(None if quiet else _describe_load(result))
     for schema, count in run.clamped_rows.items():
         if count:
             typer.echo(f"batonics: {describe_clamped_rows(count, schema)}", err=True)
 
 
-def _describe_load(result: LoadResult, kept: str) -> str:
-    """What was loaded of a source; `kept` where the lake had all of it."""
+def _describe_load(result: LoadResult) -> str:
+    """What was loaded of a source."""
     others = f" and {len(result.paths) - 1} more" if result.paths[1:] else ""
     loaded = ", ".join(f"{load.rows:,} {load.schema}" for load in result.loaded)
-    return escape_unprintable(f"{result.paths[0]}{others}: {loaded or kept}")
+    return escape_unprintable(f"{result.paths[0]}{others}: {loaded or 'is in the lake already'}")
 
 
 @app.command("append")
@@ -144,6 +148,8 @@ def append(
             help="Append records even if the lake has the same books at the same times.",
         ),
     ] = False,
+    lossy: LossyOption = False,
+    session_date: SessionDateOption = None,
     log_json: LogJsonOption = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -169,7 +175,9 @@ def append(
             name,
             schemas=() if schemas == "" else settings.schemas,
             commit_seconds=settings.commit_interval_s,
-            options=InputOptions(skip_bad, salvage, in_this_order),
+            options=InputOptions(
+                skip_bad, salvage, in_this_order, lossy, parse_session_date(session_date)
+            ),
             statuses=find_inputs(statuses or ()),
             sessions=parse_session(session),
         )
@@ -187,6 +195,7 @@ def ls(
     sources: Annotated[
         bool, typer.Option("--sources", help="List each schema of each source.")
     ] = False,
+    tz: OutputTimeZoneOption = "UTC",
     wide: WideOption = False,
 ) -> None:
     """List the schemas of a lake."""
@@ -195,7 +204,7 @@ def ls(
 
     listing = LakeListing.SOURCES if sources else LakeListing.SCHEMAS
     print_frame(
-        list_lake(lake, LakeListing.PARTS if parts else listing),
+        list_lake(lake, LakeListing.PARTS if parts else listing, tz),
         rows_max=ALL_ROWS,
         wide=wide,
         columns_hint="; --wide shows all",

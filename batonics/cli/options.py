@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import date
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from batonics.model.prices import PriceUnit
 
 _FILES_HELP = (
-    "DBN files (plain, zstd, fragments) or NDJSON files; directories, batch downloads, zip archives"
+    "Files of DBN, CSV, JSON, Parquet, Arrow or NDJSON; directories, batch downloads, zip archives"
     " and patterns of them; s3:// and https:// URLs"
 )
 FilesArgument = Annotated[
@@ -53,6 +54,9 @@ TimeZoneOption = Annotated[
         help="The time zone of times in the output, and of --start, --end and --date where they"
         " have no offset: America/Chicago.",
     ),
+]
+OutputTimeZoneOption = Annotated[
+    str, typer.Option("--tz", help="The time zone of times in the output: America/Chicago.")
 ]
 QueryTimeZoneOption = Annotated[
     str | None,
@@ -105,6 +109,21 @@ InThisOrderOption = Annotated[
         "--in-this-order",
         help="Read FILES one after the other as they are given, even if they repeat or overlap each"
         " other. By default they are put in the order of their time.",
+    ),
+]
+LossyOption = Annotated[
+    bool,
+    typer.Option(
+        "--lossy",
+        help="Take tables of which something was lost when they were written, such as times in"
+        " microseconds; a warning says what.",
+    ),
+]
+SessionDateOption = Annotated[
+    str | None,
+    typer.Option(
+        "--session-date",
+        help="The day in New York of an ITCH file whose name does not say it: 2019-01-30.",
     ),
 ]
 VerifyManifestOption = Annotated[
@@ -182,6 +201,15 @@ def price_unit(prices: PricesChoice | None) -> PriceUnit | None:
 def split_names(symbols: str | None) -> tuple[str, ...]:
     """The names of a list such as that of `--symbols`."""
     return tuple(name.strip() for name in symbols.split(",")) if symbols else ()
+
+
+def parse_session_date(text: str | None) -> date | None:
+    """The day that `--session-date` names; UsageError if it names none."""
+    if text is None:
+        return None
+    from batonics.model.times import parse_date
+
+    return parse_date(text)
 
 
 def parse_session(text: str | None) -> SessionCalendar | None:

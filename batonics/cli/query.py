@@ -14,10 +14,12 @@ from batonics.cli.options import (
     IncludeOption,
     InThisOrderOption,
     LakeSymbolsOption,
+    LossyOption,
     PricesOption,
     QueryTimeZoneOption,
     QuietOption,
     SalvageOption,
+    SessionDateOption,
     SessionOption,
     SkipBadOption,
     StartOption,
@@ -26,6 +28,7 @@ from batonics.cli.options import (
     WideOption,
     parse_row_filter,
     parse_session,
+    parse_session_date,
     price_unit,
     refuse_input_as_output,
     split_names,
@@ -93,6 +96,8 @@ def command(
     skip_bad: SkipBadOption = False,
     salvage: SalvageOption = False,
     in_this_order: InThisOrderOption = False,
+    lossy: LossyOption = False,
+    session_date: SessionDateOption = None,
     verify_manifest: VerifyManifestOption = False,
     trusted: Annotated[
         bool, typer.Option("--trusted", help="Let the query read any file and URL.")
@@ -124,7 +129,9 @@ def command(
         lake=None if files else lake or current().lake.path,
         files=find_inputs(files or (), verify_manifest=verify_manifest),
         row_filter=parse_row_filter(symbols, date, start, end, tz or "UTC"),
-        options=InputOptions(skip_bad, salvage, in_this_order),
+        options=InputOptions(
+            skip_bad, salvage, in_this_order, lossy, parse_session_date(session_date)
+        ),
         tz=tz,
         prices_are_default=prices is None,
         prices=price_unit(prices)

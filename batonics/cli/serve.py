@@ -8,13 +8,16 @@ from batonics.cli.option_groups import expand_options, load_settings, read_flags
 from batonics.cli.options import (
     FilesArgument,
     InThisOrderOption,
+    LossyOption,
     SalvageOption,
+    SessionDateOption,
     SessionOption,
     SkipBadOption,
     StatusesOption,
     SymbolsOption,
     VerifyManifestOption,
     parse_session,
+    parse_session_date,
     split_names,
 )
 from batonics.cli.server_options import MessageOptions, ServerOptions
@@ -33,6 +36,8 @@ class ReadOptions:
     skip_bad: SkipBadOption = False
     salvage: SalvageOption = False
     in_this_order: InThisOrderOption = False
+    lossy: LossyOption = False
+    session_date: SessionDateOption = None
     verify_manifest: VerifyManifestOption = False
 
 
@@ -58,7 +63,13 @@ def command(reading: ReadOptions, server: ServerOptions, messages: MessageOption
         paths=find_inputs(reading.files, verify_manifest=reading.verify_manifest),
         config=ServerConfig(replace(settings.server, http=http)),
         symbols=split_names(reading.symbols),
-        options=InputOptions(reading.skip_bad, reading.salvage, reading.in_this_order),
+        options=InputOptions(
+            reading.skip_bad,
+            reading.salvage,
+            reading.in_this_order,
+            reading.lossy,
+            parse_session_date(reading.session_date),
+        ),
         statuses=find_inputs(reading.statuses or ()),
         sessions=parse_session(reading.session),
     )

@@ -11,11 +11,14 @@ from batonics.cli.console import escape_unprintable, plain_console
 from batonics.cli.options import (
     FilesArgument,
     InThisOrderOption,
+    LossyOption,
     QuietOption,
     SalvageOption,
+    SessionDateOption,
     SkipBadOption,
     SymbolsOption,
     VerifyManifestOption,
+    parse_session_date,
     refuse_input_as_output,
     split_names,
 )
@@ -57,6 +60,8 @@ def command(
     skip_bad: SkipBadOption = False,
     salvage: SalvageOption = False,
     in_this_order: InThisOrderOption = False,
+    lossy: LossyOption = False,
+    session_date: SessionDateOption = None,
     verify_manifest: VerifyManifestOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -82,7 +87,9 @@ def command(
         paths=find_inputs(files, verify_manifest=verify_manifest),
         every=WindowLength.parse(every),
         symbols=split_names(symbols),
-        options=InputOptions(skip_bad, salvage, in_this_order),
+        options=InputOptions(
+            skip_bad, salvage, in_this_order, lossy, parse_session_date(session_date)
+        ),
         against=against,
         against_schema=schema,
     )

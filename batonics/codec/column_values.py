@@ -40,6 +40,7 @@ FLOAT_INTEGER_MAX = 2**53
 LOSSY_ADVICE = "--lossy (in Python lossy=True) takes it as it is"
 """What to do about a value that is refused because something of it is lost."""
 
+NO_NANOSECONDS = "times as text have no digits of nanoseconds"
 _DECIMALS = 9
 _FALSE, _TRUE = pa.scalar(value=False), pa.scalar(value=True)
 _ZONE = re.compile(r"(?:Z|[+-]\d\d:?\d\d)$")
@@ -208,7 +209,7 @@ def letter_column(name: str, column: pa.Array, codes: type[Action | Side]) -> ND
     """
     if column.null_count:
         raise BadValueError(int(pc.index(column.is_null(), _TRUE).as_py()), f"{name} is missing")
-    if not len(column):
+    if pa.types.is_null(column.type):
         return np.empty(0, np.uint8)
     if pa.types.is_integer(column.type):
         letters = _cast(name, column, pa.uint8()).to_numpy(zero_copy_only=False)
@@ -239,7 +240,7 @@ def check_text_times(notes: ColumnNotes) -> None:
         InputError: losses are refused.
     """
     if notes.text_times and not notes.has_nanoseconds:
-        notes.take_loss(None, "times as text have no digits of nanoseconds", notes.text_times)
+        notes.take_loss(None, NO_NANOSECONDS, notes.text_times)
         notes.text_times = 0
 
 
@@ -300,6 +301,8 @@ def _note_unit(name: str, column: pa.Array, notes: ColumnNotes) -> None:
 
 def _is_decimal_text(name: str, column: pa.Array, notes: ColumnNotes) -> bool:
     """Whether the prices are decimals; the first price of a table decides."""
+    if notes.decimal_prices:
+        return True
     first = _first_known(column)
     if first is None:
         return bool(notes.decimal_prices)
@@ -471,6 +474,8 @@ def _describe(target: pa.DataType) -> str:
 
 def _single_bytes(name: str, column: pa.Array) -> NDArray[np.uint8]:
     """The bytes of values of one byte each."""
+    if not len(column):
+        return np.empty(0, np.uint8)
     lengths = pc.binary_length(column).to_numpy(zero_copy_only=False)
     if (lengths != 1).any():
         row = int((lengths != 1).argmax())

@@ -23,10 +23,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batonics.codec.messages import (
+    GOES_ON_AFTER,
     RTYPE_ERROR,
+    RTYPE_SYSTEM,
+    GatewayMessage,
     OtherRecord,
     parse_content,
     parse_error_message,
+    parse_system_message,
     record_words,
 )
 from batonics.codec.metadata import (
@@ -385,9 +389,15 @@ class DbnDecoder:
                 rows_before=self.rows + row - first_row,
                 data=data[at:stop].tobytes(),
             )
-            if self._ends_at_error and record.rtype == RTYPE_ERROR:
-                self.other_records.append(record)
-                return _StreamEnd(self._gateway_error(record), stop, row, index + 1)
+            if self._ends_at_error and record.rtype in (RTYPE_ERROR, RTYPE_SYSTEM):
+                message = self._gateway_message(record)
+                self.other_records.append(record._replace(content=message))
+                goes_on = message is not None and message.code in GOES_ON_AFTER
+                if record.rtype == RTYPE_SYSTEM or goes_on:
+                    continue
+                text = "an error whose text is damaged" if message is None else message.text
+                error = self._refusal(f"the gateway says: {text}")
+                return _StreamEnd(error, stop, row, index + 1)
             try:
                 content = parse_content(record, self.version, self._source)
             except DamagedInputError as damage:
@@ -398,12 +408,13 @@ class DbnDecoder:
             self.other_records.append(record._replace(content=content))
         return None
 
-    def _gateway_error(self, record: OtherRecord) -> InputError:
+    def _gateway_message(self, record: OtherRecord) -> GatewayMessage | None:
+        """What the gateway says in an ErrorMsg or SystemMsg; None: the record is damaged."""
+        parse = parse_error_message if record.rtype == RTYPE_ERROR else parse_system_message
         try:
-            text = parse_error_message(record, self.version, self._source).text
-        except DamagedInputError:  # it ends the stream all the same
-            text = "an error whose text is damaged"
-        return self._refusal(f"the gateway says: {text}")
+            return parse(record, self.version, self._source)
+        except DamagedInputError:
+            return None
 
     def _take_batch(self) -> MboBatch:
         batch = slice_batch(self._views[0], 0, self._row)

@@ -6,19 +6,24 @@ decoder, which is kept. Each symbol mapping is returned once.
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING, Union
 
 from batonics.codec.dbn import METADATA_BYTES_MAX, DbnDecoder
-from batonics.codec.framing import TABLES, Framing, LengthPrefixedDecoder
+from batonics.codec.framing import NUMBERED_FORMS, TABLES, Framing, LengthPrefixedDecoder
+from batonics.codec.itch import ItchDecoder
+from batonics.codec.lobster import LobsterDecoder
 from batonics.codec.metadata import SCHEMA_MBO, Metadata, symbol_intervals
 from batonics.codec.ndjson import NdjsonDecoder
+from batonics.codec.session_day import find_itch_day, find_lobster_day
 from batonics.model.errors import InputError
+from batonics.model.record_columns import NO_NOTES, TableNotes
 from batonics.model.symbols import MappingInterval
 
 if TYPE_CHECKING:
     from batonics.codec.record_text import RecordTextDecoder
 
-Decoder = Union[DbnDecoder, NdjsonDecoder, "RecordTextDecoder"]
+Decoder = Union[DbnDecoder, NdjsonDecoder, ItchDecoder, LobsterDecoder, "RecordTextDecoder"]
 
 
 class DecoderFactory:
@@ -33,6 +38,7 @@ class DecoderFactory:
         metadata_bytes_max: longer metadata is refused, except in a plain file of that size.
         ends_at_error: whether an error message of the gateway ends the stream.
         lossy: whether tables may have values of which something is lost; None: no table is read.
+        session_date: the day of ITCH files whose names do not say it.
     """
 
     def __init__(  # noqa: PLR0913 - settings, by keyword
@@ -45,8 +51,10 @@ class DecoderFactory:
         metadata_bytes_max: int = METADATA_BYTES_MAX,
         ends_at_error: bool = False,
         lossy: bool | None = None,
+        session_date: date | None = None,
     ) -> None:
-        self._lossy = lossy
+        self._lossy, self._session_date = lossy, session_date
+        self._numbers_symbols = False
         self._ends_at_error = ends_at_error
         self._metadata_bytes_max = metadata_bytes_max
         self._batch_rows, self._buffers, self._skip_bad = batch_rows, buffers, skip_bad
@@ -57,8 +65,8 @@ class DecoderFactory:
 
     @property
     def numbers_symbols(self) -> bool:
-        """Whether instruments are numbered in the order of their first symbols (NDJSON)."""
-        return self._ndjson is not None
+        """Whether instruments are numbered in the order of their first symbols."""
+        return self._numbers_symbols
 
     def begin(
         self, framing: Framing | None, source: str | None, file_bytes: int | None = None
@@ -70,6 +78,7 @@ class DecoderFactory:
             source: a name for error messages.
             file_bytes: the size of the file that the input is; None: it is compressed, or no file.
         """
+        self._numbers_symbols |= framing in NUMBERED_FORMS
         if framing is Framing.NDJSON:
             if self._ndjson is None:
                 self._ndjson = NdjsonDecoder(
@@ -80,6 +89,10 @@ class DecoderFactory:
             return self._ndjson
         if framing in TABLES:
             return self._begin_text(framing, source)
+        if framing is Framing.ITCH:
+            return self._begin_itch(source)
+        if framing is Framing.LOBSTER:
+            return self._begin_lobster(source)
         kind = LengthPrefixedDecoder if framing is Framing.LENGTH_PREFIXED else DbnDecoder
         return kind(
             batch_rows=self._batch_rows,
@@ -90,6 +103,28 @@ class DecoderFactory:
             file_bytes=file_bytes,
             schema=self._schema,
             ends_at_error=self._ends_at_error,
+        )
+
+    def _begin_itch(self, source: str | None) -> ItchDecoder:
+        day = find_itch_day(source, self._session_date)
+        return ItchDecoder(
+            day.session,
+            publisher_id=day.publisher_id,
+            batch_rows=self._batch_rows,
+            buffers=self._buffers,
+            skip_bad=self._skip_bad,
+            source=source,
+        )
+
+    def _begin_lobster(self, source: str | None) -> LobsterDecoder:
+        day = find_lobster_day(source)
+        return LobsterDecoder(
+            day.ticker,
+            day.session,
+            batch_rows=self._batch_rows,
+            buffers=self._buffers,
+            skip_bad=self._skip_bad,
+            source=source,
         )
 
     def _begin_text(self, framing: Framing | None, source: str | None) -> RecordTextDecoder:
@@ -127,3 +162,8 @@ class DecoderFactory:
             mappings = list(symbol_intervals(decoder.metadata))
         contents = (record.content for record in decoder.other_records)
         return mappings + [known for known in contents if isinstance(known, MappingInterval)]
+
+
+def describe_table(decoder: Decoder) -> TableNotes:
+    """What a user has to know of the records so far, if they are a table."""
+    return NO_NOTES if isinstance(decoder, (DbnDecoder, NdjsonDecoder)) else decoder.describe()

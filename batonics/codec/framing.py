@@ -15,6 +15,8 @@ refused, with a line that says what it seems to be.
 | `PAR1`                            | Parquet                                                  |
 | `ARROW1`                          | an Arrow IPC file (Feather version 2)                    |
 | FF FF FF FF                       | an Arrow IPC stream                                      |
+| 00 0C `S`                         | ITCH 5.0: a system event of 12 bytes                     |
+| numbers as in `34200.1,1,7,9,5,-1`| LOBSTER: the six columns of a message file               |
 | 28 B5 2F FD                       | zstd, with any of the above inside                       |
 | 1F 8B                             | gzip, the same                                           |
 | 50-5F 2A 4D 18, size, `DBZ`       | DBZ, the vendor's format before DBN: refused             |
@@ -65,6 +67,8 @@ class Framing(Enum):
     PARQUET = "parquet"
     ARROW = "arrow"
     ARROW_STREAM = "arrow-stream"
+    ITCH = "itch"
+    LOBSTER = "lobster"
     ZSTD = "zstd"
     GZIP = "gzip"
 
@@ -92,6 +96,7 @@ _OPENINGS = {
     b"PAR1": Framing.PARQUET,
     b"ARROW1": Framing.ARROW,
     b"\xff\xff\xff\xff": Framing.ARROW_STREAM,
+    b"\x00\x0cS": Framing.ITCH,
 }
 _OP_NAMES = frozenset({"type", "oid", "px", "qty", "seq", "ts_ns"})
 """Names that only NDJSON ops have."""
@@ -102,10 +107,15 @@ _TEXT = re.compile(r'"((?:[^"\\]|\\.)*)"(\s*:)?')
 _HEADER = re.compile(rb'[\w "#.:/-]*(?:[,;\t|][\w "#.:/-]*)+\r?')
 """A line of names."""
 _HEADER_BEGINNING = re.compile(rb'[\w "#.:/-]*(?:[,;\t|][\w "#.:/-]*)*\r?')
+_LOBSTER_LINE = re.compile(rb"\d{1,5}(?:\.\d{1,9})?,[1-7],-?\d+,\d+,-?\d+,-?1(?:,[^,]*)?")
+"""A line of a LOBSTER message file."""
 SEPARATORS = ",;\t|"
 """What may part the names and values of CSV."""
 
-_NOT_READ = "not DBN, NDJSON, CSV, Parquet or Arrow"
+NUMBERED_FORMS = frozenset({Framing.NDJSON, Framing.LOBSTER})
+"""Forms without instrument ids: instruments are numbered in the order of their symbols."""
+
+_NOT_READ = "not DBN, NDJSON, CSV, Parquet, Arrow, ITCH or LOBSTER"
 _SHOWN_BYTES = 8
 _REFUSAL_BYTES = max(_SHOWN_BYTES, *map(len, _KNOWN_FOREIGN))
 """So many bytes are read before an input is refused, if it has them."""
@@ -156,6 +166,8 @@ def _text_form(text: bytes, *, complete: bool) -> Framing | None:
         ended = complete or b"\n" in text
         return Framing.NDJSON if ended and text.startswith(b"{") else None
     line, newline, _ = text.partition(b"\n")
+    if (newline or complete) and _LOBSTER_LINE.fullmatch(line.rstrip(b"\r")):
+        return Framing.LOBSTER
     if (newline or complete) and len(header_names(line) & _RECORD_NAMES) > 1:
         return Framing.CSV
     return None

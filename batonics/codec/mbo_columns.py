@@ -21,7 +21,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +28,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from batonics.codec.column_values import (
+    NO_NANOSECONDS,
     BadValueError,
     ColumnNotes,
     check_text_times,
@@ -49,7 +49,7 @@ from batonics.model.mbo import (
     MboBatch,
     Side,
 )
-from batonics.model.record_columns import OPTIONAL_DEFAULTS
+from batonics.model.record_columns import OPTIONAL_DEFAULTS, TableNotes
 from batonics.model.record_times import RecordTimes
 from batonics.model.symbols import MappingInterval
 from batonics.model.times import NS_PER_DAY
@@ -64,18 +64,6 @@ TEXT_TIME_ROWS = 4_096
 """Rows of which one must show nanoseconds, where times are text."""
 SMALL_PRICE = 100_000
 """A table of which no price is as large, in units of 1e-9, may have another unit."""
-
-
-class TableNotes(NamedTuple):
-    """What a user has to know of a table, in words.
-
-    Attributes:
-        losses: what of its values was lost before they were read.
-        remarks: what else is unusual.
-    """
-
-    losses: Sequence[str] = ()
-    remarks: Sequence[str] = ()
 
 
 class MboColumns:
@@ -188,6 +176,8 @@ class MboColumns:
         """What a user has to know of the table."""
         losses = [f"{kind} ({count:,} values)" for kind, count in self.notes.losses.items()]
         lines = []
+        if self.notes.text_times and not self.notes.has_nanoseconds:
+            losses += [f"{NO_NANOSECONDS} ({self.notes.text_times:,} values)"]
         if self.notes.has_float_prices:
             lines.append("prices are floats; each is the float nearest to one price of 1e-9")
         if 0 < self._integer_price_max < SMALL_PRICE:
@@ -195,7 +185,7 @@ class MboColumns:
                 "prices are integers and taken as units of 1e-9, so none reaches 0.0001; write"
                 " decimals if they are no such units"
             )
-        return TableNotes(losses, lines)
+        return TableNotes(tuple(losses), tuple(lines))
 
     def _note_prices(self, dtype: pa.DataType, prices: NDArray[np.int64]) -> None:
         if pa.types.is_integer(dtype) or (is_text(dtype) and not self.notes.decimal_prices):

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batonics.codec.fields import FieldReader
+from batonics.codec.itch_messages import ITCH_NAMES
 from batonics.codec.metadata import STYPE_RAW_SYMBOL
 from batonics.model.book_changes import BookChange, TradingStatus
 from batonics.model.definitions import Definition
@@ -43,6 +44,10 @@ SYSTEM_END_OF_INTERVAL = 4
 ERROR_SYMBOL = 4
 ERROR_SUBSCRIPTION = 5
 ERROR_INTERNAL = 6
+ERROR_SKIPPED_RECORDS = 7
+GOES_ON_AFTER = (ERROR_SYMBOL, ERROR_SKIPPED_RECORDS)
+"""Errors that end no session: a symbol that does not resolve, and records that were skipped because
+the client reads too slowly. The vendor's gateway sends them so since April 2026."""
 
 _SYMBOL_BYTES = 71
 _ERROR_BYTES, _SYSTEM_BYTES = 302, 303
@@ -93,6 +98,11 @@ RTYPE_NAMES = {
 }
 """The name of each kind of record: that of its schema, or its own. tbbo has records of mbp-1."""
 
+LOBSTER_HALT = 7
+"""The rtype of a line of a LOBSTER message file that is no order and no trade: its type."""
+_OTHER_FORMS = {**ITCH_NAMES, LOBSTER_HALT: "lobster_halt"}
+"""Names of what is counted as other records in forms that are not DBN, which has none of these."""
+
 HEADER_DTYPE = np.dtype(
     [
         ("length", "u1"),
@@ -127,8 +137,18 @@ _MATCH_ALGORITHM = {1: 342, 2: 375, 3: 488}
 """By version, offset and width of a definition's raw_symbol, and the offsets of two letters."""
 
 
-Content = MappingInterval | Definition | BookChange
-"""What a record that is not MBO says about instruments and books."""
+class GatewayMessage(NamedTuple):
+    """A message of the gateway: an error, or a system message such as a heartbeat (code 0).
+
+    `code` is None in version 1, which has no codes.
+    """
+
+    code: int | None
+    text: str
+
+
+Content = MappingInterval | Definition | BookChange | GatewayMessage
+"""What a record that is not MBO says about instruments, books and the session."""
 
 
 class OtherRecord(NamedTuple):
@@ -151,24 +171,20 @@ class OtherRecord(NamedTuple):
     content: Content | None = None
 
 
-class GatewayMessage(NamedTuple):
-    """A message of the gateway: an error, or a system message such as a heartbeat (code 0).
-
-    `code` is None in version 1, which has no codes.
-    """
-
-    code: int | None
-    text: str
-
-
 def rtype_name(rtype: int) -> str:
     """The name of a kind of record; its number if DBN has none of it."""
-    return RTYPE_NAMES.get(rtype, f"0x{rtype:02x}")
+    return RTYPE_NAMES.get(rtype) or _OTHER_FORMS.get(rtype, f"0x{rtype:02x}")
 
 
 def read_headers(records: Sequence[OtherRecord]) -> NDArray[np.void]:
     """(records,) The headers of records, of `HEADER_DTYPE`."""
     return np.frombuffer(b"".join(r.data[:HEADER_BYTES] for r in records), HEADER_DTYPE)
+
+
+def write_header(rtype: int, publisher_id: int, instrument_id: int, ts_event: int) -> bytes:
+    """The header of a record without a body, for a message of a form that is not DBN."""
+    words = HEADER_BYTES // 4
+    return struct.pack("<BBHIQ", words, rtype, publisher_id, instrument_id, ts_event)
 
 
 def record_words(version: int, *, ts_out: bool) -> NDArray[np.uint8]:

@@ -38,6 +38,9 @@ from batonics.model.mbo import (
 )
 from batonics.model.symbols import MappingInterval
 
+NEW_SYMBOLS_MAX = 1_024
+"""A batch ends behind so many new symbols, which take far longer than lines."""
+
 
 class NdjsonDecoder:
     """Decodes one stream of NDJSON ops.
@@ -177,6 +180,8 @@ class NdjsonDecoder:
                 yield self._take_batch()
             elif reason == kernels.LINES_NEW_SYMBOL:
                 self._intern(symbol)
+                if self._row and len(self.symbols) % NEW_SYMBOLS_MAX == 0:
+                    yield self._take_batch()
             elif reason == kernels.LINES_DOUBTFUL:
                 if self._row + 2 > len(self._columns.action):
                     yield self._take_batch()
@@ -240,17 +245,11 @@ class NdjsonDecoder:
             text = np.concatenate([text, text])
         stop[number] = first + len(symbol)
         text[first : first + len(symbol)] = np.frombuffer(symbol, np.uint8)
-        unplaced = [number]
+        first_unplaced = number
         if 2 * number > len(slots):
-            slots = np.zeros(2 * len(slots), np.int64)
-            unplaced = list(range(1, number + 1))
+            slots, first_unplaced = np.zeros(2 * len(slots), np.int64), 1
         self._table = SymbolHash(slots, stop, text)
-        # Read-only, as lines are, so that the kernel is compiled for one type.
-        symbol_texts = text.view()
-        symbol_texts.flags.writeable = False
-        for placed in unplaced:
-            start, end = int(stop[placed - 1]), int(stop[placed])
-            slots[kernels.find_symbol(symbol_texts, start, end, self._table)] = placed
+        kernels.place_symbols(tuple(self._table), first_unplaced, number)
 
     def _take_batch(self) -> MboBatch:
         rows, self._row = self._row, 0

@@ -343,6 +343,15 @@ def find_symbol(data: NDArray[np.uint8], start: int, stop: int, symbols: SymbolH
 
 
 @kernel
+def place_symbols(symbol_arrays: tuple[Any, ...], first: int, last: int) -> None:
+    """Put the symbols with these numbers, whose texts the table has, into slots."""
+    symbols = SymbolHash(*symbol_arrays)
+    for number in range(first, last + 1):
+        start, stop = symbols.stop[number - 1], symbols.stop[number]
+        symbols.slots[find_symbol(symbols.text, start, stop, symbols)] = number
+
+
+@kernel
 def parse_lines(
     data: NDArray[np.uint8],
     start: int,

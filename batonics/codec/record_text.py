@@ -22,13 +22,15 @@ from numpy.typing import NDArray
 
 from batonics.codec.column_values import BadValueError, show_value
 from batonics.codec.framing import SEPARATORS
-from batonics.codec.mbo_columns import HEADER, NAME_COLUMN, MboColumns, TableNotes
+from batonics.codec.mbo_columns import HEADER, NAME_COLUMN, MboColumns
 from batonics.codec.messages import OtherRecord
 from batonics.model.errors import BatonicsError, DamagedInputError, InputError
 from batonics.model.mbo import MBO_COLUMN_DTYPES, MboBatch, slice_batch
+from batonics.model.record_columns import TableNotes
 from batonics.model.symbols import MappingInterval
 
 _LINE_BYTES_MAX = 1 << 20
+_SHORT_BYTES = 1 << 12
 _END = b"\x1a"
 _BLANK = b" \t\r\n" + _END
 _AS_TEXT = ("ts_recv", "ts_event", "action", "side", "price", NAME_COLUMN)
@@ -89,6 +91,7 @@ class RecordTextDecoder(ABC):
         self._held = b""  # lines before the unit of prices is known
         self._held_checked = 0
         self._knows_unit = False
+        self._is_end = self._lacks_newline = False
         self._failure: BatonicsError | None = None
 
     def feed(self, data: bytes | bytearray | memoryview | NDArray[np.uint8]) -> Iterator[MboBatch]:
@@ -147,6 +150,8 @@ class RecordTextDecoder(ABC):
         return None
 
     def _feed(self, chunk: bytes) -> Generator[MboBatch, None, None]:
+        self._is_end = chunk == self.TRAILER
+        self._lacks_newline = self._is_end and bool(self._head)
         stop = chunk.rfind(b"\n") + 1
         if not stop:
             self._head += chunk
@@ -175,11 +180,12 @@ class RecordTextDecoder(ABC):
                 return
             data, position, self._held = self._held, 0, b""
         while position < len(data):
-            position += yield from self._decode_records(data[position:], self.columns)
+            rest = data[position:] if position else data
+            position += yield from self._decode_records(rest, self.columns)
 
     def _find_unit(self, columns: MboColumns) -> bool:
         """Whether the unit of prices is known from the lines so far."""
-        is_end = self._held.endswith(self.TRAILER[1:])
+        is_end = self._is_end
         if not is_end and len(self._held) < 2 * self._held_checked:
             return False
         self._held_checked = len(self._held)
@@ -202,12 +208,13 @@ class RecordTextDecoder(ABC):
         size = len(data) if fault is None else _offset_of_record(data, rows)
         self.records += rows
         self.rows += rows
-        self._skip_bytes(data[:size])
+        self._skip_bytes(data if fault is None else data[:size])
         for start in range(0, rows, self._batch_rows):
             yield slice_batch(batch, start, min(rows, start + self._batch_rows))
         if fault is None:
             return size
         if not self._skip_bad:
+            self._lacks_newline = False  # the error says more
             raise self._damage(fault.reason)
         self.records += 1
         self.skipped += 1
@@ -240,6 +247,13 @@ class RecordTextDecoder(ABC):
 class CsvDecoder(RecordTextDecoder):
     """Decodes CSV with a line of names; see `RecordTextDecoder`."""
 
+    def describe(self) -> TableNotes:
+        """As of every table; and whether the last line may be cut within its last value."""
+        notes = super().describe()
+        if not self._lacks_newline:
+            return notes
+        return notes._replace(remarks=(*notes.remarks, "the last line has no newline: is it cut?"))
+
     def _begin(self, line: bytes) -> int:
         text = self._text(line)
         counts = {separator: text.count(separator) for separator in SEPARATORS}
@@ -247,12 +261,32 @@ class CsvDecoder(RecordTextDecoder):
         names = [name.strip() for name in next(csv.reader([text], delimiter=self._separator))]
         self._names = names
         self.columns = self._make_columns(pa.schema([(name, pa.string()) for name in names]))
+        self._parses_values = True
         self._types = {name: _COLUMN_TYPES[name] for name in names if name in _COLUMN_TYPES}
         return len(line)
 
     def _read(self, data: bytes) -> pa.RecordBatch | None:
-        if not data.strip(_BLANK) or _END in data:
+        if (len(data) < _SHORT_BYTES and not data.strip(_BLANK)) or data.endswith(_END + b"\n"):
             return None
+        types = self._types
+        if self.columns is not None and self._parses_values:
+            # A price before has shown a decimal point, and a time nanoseconds. Parsing them with
+            # the lines is faster than as text.
+            notes = self.columns.notes
+            times = ("ts_recv", "ts_event") if notes.has_nanoseconds else ()
+            parsed = dict.fromkeys(times, pa.timestamp("ns", "UTC"))
+            if notes.decimal_prices:
+                parsed["price"] = pa.decimal128(38, 9)
+            table = self._read_as(data, {name: parsed.get(name, types[name]) for name in types})
+            if table is not None:
+                return table
+        table = self._read_as(data, types)
+        if table is not None and self.columns is not None and self.columns.notes.has_nanoseconds:
+            self._parses_values = False
+        return table
+
+    def _read_as(self, data: bytes, types: dict[str, pa.DataType]) -> pa.RecordBatch | None:
+        """All records of whole lines with columns of these types; None: they are not all so."""
         try:
             table = arrow_csv.read_csv(
                 pa.BufferReader(data),
@@ -261,15 +295,16 @@ class CsvDecoder(RecordTextDecoder):
                 ),
                 arrow_csv.ParseOptions(delimiter=self._separator),
                 arrow_csv.ConvertOptions(
-                    column_types=self._types,
-                    include_columns=list(self._types),
+                    column_types=types,
+                    include_columns=list(types),
                     null_values=[""],
                     strings_can_be_null=False,
                 ),
             )
         except pa.ArrowInvalid:  # which says too little of where and what
             return None
-        return table.combine_chunks().to_batches()[0]
+        batches = table.combine_chunks().to_batches()
+        return batches[0] if batches else None
 
     def _parse(self, lines: list[bytes]) -> tuple[pa.RecordBatch, BadValueError | None]:
         rows: list[list[str]] = []

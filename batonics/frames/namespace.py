@@ -36,23 +36,26 @@ from batonics.frames.scan.complete_intervals import RowInterval, with_complete
 from batonics.frames.scan.exchange_sessions import find_sessions
 from batonics.frames.scan.mbo_scan import facts_of
 from batonics.frames.scan.row_extras import with_extra
+from batonics.frames.scan.table_records import as_mbo_records
 from batonics.frames.schemas.mbp_sources import state_source
 from batonics.frames.schemas.schema import Schema
 from batonics.frames.schemas.table import MBP_DEPTH_MAX, find_schema
 from batonics.model.arguments import check_methods
 from batonics.model.errors import UsageError
 from batonics.model.prices import Amount
-from batonics.model.times import Time, duration_ns, format_duration, time_ns
+from batonics.model.times import Duration, Time, duration_ns, format_duration, time_ns
 
 
 @check_methods
 @add_price_argument
 class MboNamespace:
-    """Frames derived from a LazyFrame of MBO records (`MBO_SCHEMA`) in their order.
+    """Frames derived from a LazyFrame of MBO records in their order.
 
-    Columns that books do not depend on may be missing, and other columns are ignored. Every method
-    raises UsageError if a column is missing or has another dtype, or if an argument has another
-    type.
+    The records have the columns of `MBO_SCHEMA`, or those of any table of MBO that files may be,
+    such as `pl.scan_parquet` and `pl.scan_csv` of the vendor's files (docs/formats.md). Columns
+    that books do not depend on may be missing, and other columns are ignored. UsageError is raised
+    if a column is missing or has a type that holds no such values, or if an argument has another
+    type; InputError, when rows are collected, if a value is not exact.
 
     Most methods take `extra`, names of columns that follow those of the rows: symbol, status (of
     trading), crossed, book_status (cold, synced, stale); see `frames/columns/book_state.py`.
@@ -62,9 +65,9 @@ class MboNamespace:
     """
 
     def __init__(self, records: pl.LazyFrame) -> None:
-        self._records = records
+        self._records = as_mbo_records(records)
 
-    def bbo(self, *, every: str | None = None, extra: Collection[str] = ()) -> pl.LazyFrame:
+    def bbo(self, *, every: Duration | None = None, extra: Collection[str] = ()) -> pl.LazyFrame:
         """The best bid and ask: one row for each end of an event (rule 5), or for intervals.
 
         An event ends with F_LAST, or with the end of a snapshot that lacks it (rule 14). A book is
@@ -148,7 +151,7 @@ class MboNamespace:
         """The vendor's trades: the T records, never the F, in the vendor's columns."""
         return self._rows(find_schema("trades").rows, extra)
 
-    def ohlcv(self, every: str = "1s", *, extra: Collection[str] = ()) -> pl.LazyFrame:
+    def ohlcv(self, every: Duration = "1s", *, extra: Collection[str] = ()) -> pl.LazyFrame:
         """The vendor's ohlcv of any interval: one row for each interval and book with trades.
 
         See `bars` for other kinds of bars and more columns.
@@ -171,7 +174,7 @@ class MboNamespace:
     def bars(  # noqa: PLR0913 - settings, by keyword
         self,
         *,
-        time: str | None = None,
+        time: Duration | None = None,
         ticks: int | None = None,
         volume: int | None = None,
         dollar: Amount | None = None,
@@ -293,7 +296,7 @@ class MboNamespace:
         return self._rows(rows, extra)
 
     def trade_measures(
-        self, *, tau: str | None = None, extra: Collection[str] = ()
+        self, *, tau: Duration | None = None, extra: Collection[str] = ()
     ) -> pl.LazyFrame:
         """Measures of every trade: its sign, the mid before it, its effective spread.
 
@@ -312,7 +315,7 @@ class MboNamespace:
         return self._rows(rows, extra)
 
     def window_measures(
-        self, every: str, *, include: Collection[str] = (), extra: Collection[str] = ()
+        self, every: Duration, *, include: Collection[str] = (), extra: Collection[str] = ()
     ) -> pl.LazyFrame:
         """OFI, signed volume, change of mid and Kyle's lambda of each window.
 
@@ -386,7 +389,7 @@ class MboNamespace:
         self,
         n: int,
         *,
-        every: int | str | None = None,
+        every: int | Duration | None = None,
         events: int | None = None,
         on_change: bool = False,
         fill: bool = False,
@@ -466,5 +469,5 @@ def _check_levels(levels: int) -> None:
         raise UsageError(f"depth of {levels} levels, expected 1 to {MBP_DEPTH_MAX}")
 
 
-def _interval_schema(family: str, every: str) -> Schema:
+def _interval_schema(family: str, every: Duration) -> Schema:
     return find_schema(f"{family}-{format_duration(duration_ns(every, 'intervals'))}")

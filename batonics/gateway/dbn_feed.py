@@ -269,7 +269,9 @@ def _read_metadata(path: str) -> Metadata | None:
         next(reader.chunks())
         if reader.framing not in (Framing.DBN, Framing.FRAGMENT):
             form = reader.framing.value if reader.framing else "of no known form"
-            raise InputError(f"{path}: is {form}, expected DBN")
+            raise InputError(
+                f"{path}: is {form}, expected DBN; `batonics convert --schema mbo` writes it"
+            )
     finally:
         reader.close()
     return read_metadata(path)

@@ -21,7 +21,8 @@ INDEX_CUT_HEADER = 4
 
 _HEADER_BYTES = 16
 _D, _B = b"DB"
-_FLAGS_AT, _TS_RECV_AT, _MBO_BYTES = 36, 40, 56
+MBO_BYTES = 56
+_FLAGS_AT, _TS_RECV_AT = 36, 40
 
 
 @kernel
@@ -63,7 +64,7 @@ def index_records(
             return count, position, due_ns, INDEX_BAD_LENGTH
         if position + size > stop:
             return count, position, due_ns, INDEX_INPUT_END
-        if size >= _MBO_BYTES and data[position + 1] == RTYPE_MBO:
+        if size >= MBO_BYTES and data[position + 1] == RTYPE_MBO:
             ts_recv = load_i64(data, position + _TS_RECV_AT)
             # As a signed word UNDEF_TIMESTAMP reads -1.
             if ts_recv > due_ns and has_trusted_time(as_word(data[position + _FLAGS_AT])):
@@ -104,7 +105,7 @@ def skip_records(
         if size < _HEADER_BYTES:
             return position, due_ns, INDEX_BAD_LENGTH
         is_whole = position + size <= stop
-        if is_whole and size >= _MBO_BYTES and data[position + 1] == RTYPE_MBO:
+        if is_whole and size >= MBO_BYTES and data[position + 1] == RTYPE_MBO:
             ts_recv = load_i64(data, position + _TS_RECV_AT)
             if ts_recv > due_ns and has_trusted_time(as_word(data[position + _FLAGS_AT])):
                 due_ns = ts_recv

@@ -115,8 +115,20 @@ class TcpServer:
                 if self._closed.is_set():
                     sock.close()
                     return
-                self._clients[thread] = sock
+                refused = self._start(thread, sock, peer[0])
+            if refused is not None:
+                self._log_seldom("client_refused", remote=peer[0], reason=refused)
+
+    def _start(self, thread: threading.Thread, sock: socket.socket, address: str) -> str | None:
+        """Start the thread of a client that was counted; why it cannot be, or None."""
+        try:
             thread.start()
+        except RuntimeError as error:  # the system has no more threads
+            self._counts.release(address)
+            sock.close()
+            return str(error)
+        self._clients[thread] = sock
+        return None
 
     def _run(self, sock: socket.socket, name: str) -> None:
         try:

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batonics.book import checkpoint
+from batonics.book.doubtful_books import find_renamed
 from batonics.book.engine import BookEngine
 from batonics.book.event_cutoff import CutoffState, EventCutoff
 from batonics.book.state import Anomaly
@@ -28,6 +29,7 @@ from batonics.book.time_order import find_late_rows
 from batonics.frames.scan.trading_statuses import TradingStatuses
 from batonics.history.record_file import RecordFile
 from batonics.model.answers import AsOf, DataSpan
+from batonics.model.day_conditions import DoubtfulDays
 from batonics.model.errors import OutputError, UsageError
 from batonics.model.mbo import MBO_DTYPE, MboBatch, record_keys, take_batch
 from batonics.model.symbols import SymbolMap
@@ -43,12 +45,16 @@ class HistoryFacts(NamedTuple):
     Attributes:
         find_symbols: returns their names. A map that has grown may be a new object.
         trading: their trading statuses.
+        find_doubtful_days: returns the days that the vendor does not vouch for.
+        find_losses: returns what of the records was lost before they were read.
         backwards_ns_max: as `BookEngine.backwards_ns_max`.
     """
 
     find_symbols: Callable[[], SymbolMap]
     trading: TradingStatuses
     backwards_ns_max: int | None
+    find_doubtful_days: Callable[[], DoubtfulDays] = tuple
+    find_losses: Callable[[], tuple[str, ...]] = tuple
 
 
 class Moment(NamedTuple):
@@ -161,7 +167,8 @@ class FileHistory:
         engine.count_anomalies(Anomaly.TS_RECV_BACKWARDS, late_keys)
         with self._lock:  # the table of sessions grows as it is asked
             trading = self.facts.trading.at(engine.keys(), as_of.time_ns)
-        return HistoricBooks(engine, as_of._replace(trading=trading), count)
+        as_of = as_of._replace(trading=trading, renamed=find_renamed(engine, self.symbols, as_of))
+        return HistoricBooks(engine, as_of, count)
 
     def as_of(self, moment: Moment) -> AsOf:
         """The time of a moment, None at the end of the data, and the times of the records up to it.
@@ -178,7 +185,8 @@ class FileHistory:
         data = self._span(count)
         if at_ns is not None:
             data.check_not_before(at_ns)
-        return AsOf.of_records(at_ns, data)
+        as_of = AsOf.of_records(at_ns, data, self.facts.find_doubtful_days())
+        return as_of._replace(losses=self.facts.find_losses())
 
     def count_until(self, moment: Moment) -> int:
         """The number of records up to a moment."""

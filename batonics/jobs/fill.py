@@ -80,6 +80,7 @@ class FillSimulation:
         for definition in definitions:
             self.stream.definitions.add(definition)
         self._facts = StreamFacts(
+            symbols=lambda: self._selection.symbols,
             statuses=lambda: self.stream.statuses if statuses is None else statuses,
             sessions=request.sessions,
             doubtful_days=self.stream.doubtful_days,

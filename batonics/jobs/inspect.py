@@ -263,6 +263,8 @@ def _file(report: FileReport, tz: str) -> dict[str, Any]:
         "mbo_records": report.rows,
         "skipped": report.skipped,
         "lost": report.loss,
+        "losses": list(report.notes.losses),
+        "remarks": list(report.notes.remarks),
         "other_records": {
             rtype_name(rtype): count for rtype, count in sorted(report.other_records.items())
         },

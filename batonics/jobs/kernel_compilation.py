@@ -7,7 +7,6 @@ rule: after it, no command compiles anything; a test runs all commands.
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -24,6 +23,7 @@ from batonics.live.ingest import warm_up
 from batonics.model.mbo import DayStart, MboBatch, concat_batches, copy_batch
 from batonics.reference.books import DerivedBooks
 from batonics.sim.market import Market
+from batonics.sinks.temporary import temporary_directory
 
 RECORDS = 5_000
 """Enough records that every table grows."""
@@ -56,7 +56,7 @@ def _compile_verify(batch: MboBatch) -> None:
 
 
 def _compile_replay(batch: MboBatch) -> None:
-    with TemporaryDirectory() as directory:
+    with temporary_directory("batonics-kernels-") as directory:
         path = Path(directory) / "feed.dbn"
         path.write_bytes(encode_metadata(Metadata()) + encode_records(batch))
         for feed in (DbnFeed([str(path)]), LengthPrefixedFeed([str(path)])):

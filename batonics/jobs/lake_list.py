@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from batonics.lake.lake import Lake
+from batonics.model.times import find_time_zone
 
 
 class LakeListing(Enum):
@@ -21,17 +22,22 @@ class LakeListing(Enum):
     SOURCES = "sources"
 
 
-def list_lake(lake: str | Path, listing: LakeListing = LakeListing.SCHEMAS) -> pl.DataFrame:
+def list_lake(
+    lake: str | Path, listing: LakeListing = LakeListing.SCHEMAS, tz: str = "UTC"
+) -> pl.DataFrame:
     """The list, one row for each schema or part, or for each schema of each source.
 
     Args:
         lake: the lake's directory, or `s3://BUCKET/PREFIX`.
         listing: what to list.
+        tz: the time zone of its times.
 
     Raises:
-        LakeError: there is no lake, or its catalog is damaged.
+        LakeError: there is no lake, or its catalog is damaged. UsageError: there is no such zone.
     """
+    find_time_zone(tz)
     opened = Lake(lake)
     if listing is LakeListing.PARTS:
         return opened.parts().select("path", "rows", "bytes", "digest")
-    return opened.sources() if listing is LakeListing.SOURCES else opened.contents()
+    found = opened.sources() if listing is LakeListing.SOURCES else opened.contents()
+    return found.with_columns(pl.selectors.datetime().dt.convert_time_zone(tz))

@@ -8,11 +8,11 @@ that has changed is loaded again. So a command can be repeated, whatever became 
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import date
 from importlib.metadata import version
 from os import PathLike
 from threading import Event
@@ -29,7 +29,8 @@ from batonics.lake.lake import Lake
 from batonics.lake.overlap import check_overlap
 from batonics.lake.storage import Store, open_store
 from batonics.model.arguments import SchemaNames, check_arguments
-from batonics.model.errors import DataWarning, InputError, UsageError
+from batonics.model.errors import InputError, UsageError
+from batonics.model.times import parse_date
 from batonics.settings.loader import current
 from batonics.settings.table import LakeSettings
 from batonics.sinks.atomic import add_output
@@ -47,6 +48,8 @@ from batonics.sources.inputs import Paths, find_inputs
 from batonics.sources.stream import MboStream
 
 DEFAULT_SCHEMAS = LakeSettings().schemas
+
+_OWN_STATUSES = "the statuses of its own records"
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,19 @@ class LoadRequest:
         """The paths of the files of each source."""
         return [self.paths] if self.one_stream else [(path,) for path in self.paths]
 
+    def describe_statuses(self) -> str:
+        """Where statuses are from; empty: the records of the sources alone.
+
+        Raises:
+            InputError: a file of statuses cannot be read.
+        """
+        named = []
+        if self.statuses:
+            named.append(f"status files of digest {_source_digest(self.statuses)[:12]}")
+        if self.sessions is not None:
+            named.append(f"session {self.sessions.name}")
+        return " and ".join(named)
+
 
 @check_arguments
 def load_lake(  # noqa: PLR0913 - settings, by keyword
@@ -100,6 +116,8 @@ def load_lake(  # noqa: PLR0913 - settings, by keyword
     skip_bad: bool = False,
     salvage: bool = False,
     in_this_order: bool = False,
+    lossy: bool = False,
+    session_date: str | date | None = None,
     verify_manifest: bool = False,
     statuses: Paths = (),
     session: str | None = None,
@@ -121,6 +139,9 @@ def load_lake(  # noqa: PLR0913 - settings, by keyword
             lost.
         in_this_order: take the files as they are given, even if they repeat or overlap each other
             or what the lake has.
+        lossy: take tables of which something was lost when they were written, such as times in
+            microseconds; a LossWarning says what.
+        session_date: the day in New York of an ITCH file whose name does not say it: 2019-01-30.
         verify_manifest: compare every file with its SHA-256 in the manifest of its batch download.
         statuses: files of the vendor's schema `status`. None: the status records of `paths`.
         session: hours such as "17:00-16:00 America/Chicago", or the calendar of an exchange such as
@@ -128,8 +149,9 @@ def load_lake(  # noqa: PLR0913 - settings, by keyword
             column `status`, by which averages leave out what is no open market.
 
     Raises:
-        UsageError: there is no such schema, or files repeat or overlap each other. InputError: a
-            file cannot be read, or is damaged. OutputError: the lake cannot be written to. Files
+        UsageError: there is no such schema, files repeat or overlap each other, or the lake has
+            rows of a file with other statuses or sessions. InputError: a file cannot be read, or is
+            damaged. OutputError: the lake cannot be written to. Files
             before the error are loaded.
     """
     request = LoadRequest(
@@ -138,15 +160,12 @@ def load_lake(  # noqa: PLR0913 - settings, by keyword
         current().lake.schemas if schemas is None else tuple(schemas),
         one_stream=one_stream,
         again=again,
-        options=InputOptions(skip_bad, salvage, in_this_order),
+        options=InputOptions(skip_bad, salvage, in_this_order, lossy, parse_date(session_date)),
         statuses=find_inputs(statuses),
         sessions=None if session is None else find_sessions(session),
     )
-    kept = sum(not result.loaded for result in LakeLoad(request).run())
-    if kept and (request.statuses or session is not None):
-        text = f"{kept:,} of the sources are in the lake already, perhaps with other statuses and"
-        text += " sessions: again=True loads them with these"
-        warnings.warn(text, DataWarning, stacklevel=3)  # the caller of `check_arguments`
+    for _ in LakeLoad(request).run():
+        pass
     return Lake(lake)
 
 
@@ -247,7 +266,7 @@ class LakeLoad:
             schemas: names of the schemas.
             find_source: called once the files are read.
         """
-        request = self._request
+        request, statuses = self._request, self._request.describe_statuses()
         with store.stage() as staging:
             reader = SourceReader(
                 paths, request.options, request.symbols, request.statuses, request.sessions
@@ -261,7 +280,11 @@ class LakeLoad:
                 raise InputError(f"{paths[0]}: has changed while it was read; load it again")
             files = [file for writer in writers for file in writer.written]
             loaded = [
-                SchemaLoad(name, [part for _, part in writer.written])
+                SchemaLoad(
+                    name,
+                    [part for _, part in writer.written],
+                    statuses if _has_quotes(name) else "",
+                )
                 for name, writer in zip(schemas, writers, strict=True)
             ]
             if not request.options.in_this_order:  # before anything enters the lake
@@ -299,10 +322,31 @@ class LakeLoad:
             # The file has changed: every schema that was loaded from it is loaded again.
             schemas = list(dict.fromkeys((*schemas, *sorted(same_name.schemas))))
         missing = [schema for schema in schemas if self._is_missing(same_bytes, schema)]
+        if same_bytes is not None:
+            self._check_statuses(paths, same_bytes, missing)
         return source, missing, is_unchanged
+
+    def _check_statuses(
+        self, paths: tuple[str, ...], record: SourceRecord, loading: Sequence[str]
+    ) -> None:
+        """Raise UsageError if rows of one source would have statuses from different places."""
+        request = self._request
+        if request.statuses or request.sessions is not None or any(map(_has_quotes, loading)):
+            given = request.describe_statuses()
+            for schema, kept in record.schemas.items():
+                if schema not in loading and _has_quotes(schema) and kept != given:
+                    raise UsageError(
+                        f"{paths[0]}: the lake has {schema} of it with {kept or _OWN_STATUSES}, not"
+                        f" with {given or _OWN_STATUSES}: give the same, or load all its schemas"
+                        " with --again (in Python again=True)"
+                    )
 
     def _is_missing(self, record: SourceRecord | None, schema: str) -> bool:
         return record is None or self._request.again or schema not in record.schemas
+
+
+def _has_quotes(schema: str) -> bool:
+    return find_schema(schema).has_quotes
 
 
 def _source_name(paths: Sequence[str]) -> str:

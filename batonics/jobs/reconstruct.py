@@ -10,10 +10,12 @@ import hashlib
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from batonics.book import checkpoint
+from batonics.book.doubtful_books import find_renamed
 from batonics.book.engine import BookEngine
 from batonics.book.event_cutoff import EventCutoff
 from batonics.book.state import Anomaly
@@ -26,7 +28,7 @@ from batonics.model.errors import CheckpointError, DataWarning, UsageError
 from batonics.model.mbo import UNDEF_TIMESTAMP, MboBatch, slice_batch
 from batonics.model.prices import PriceUnit
 from batonics.model.symbols import SymbolMap
-from batonics.model.times import Time, time_ns
+from batonics.model.times import Time, parse_date, time_ns
 from batonics.settings.loader import current
 from batonics.sinks.atomic import STDOUT, open_atomic
 from batonics.sinks.book_json import BookJsonFormat, find_book_format, write_books
@@ -218,7 +220,11 @@ class Reconstruction:
     def as_of(self) -> AsOf:
         """The time of the books, their trading statuses then, and the times of their records."""
         as_of = AsOf.of_records(self.request.at_ns, self.data, self.stream.doubtful_days)
-        return as_of._replace(trading=self._trading.at(self.engine.keys(), as_of.time_ns))
+        return as_of._replace(
+            trading=self._trading.at(self.engine.keys(), as_of.time_ns),
+            renamed=find_renamed(self.engine, self.symbols, as_of),
+            losses=self.stream.losses,
+        )
 
     def warn_of_aliases(self) -> None:
         """Warn if the books show one of several symbols of an instrument."""
@@ -326,6 +332,8 @@ def reconstruct(  # noqa: PLR0913 - settings, by keyword
     skip_bad: bool = False,
     salvage: bool = False,
     in_this_order: bool = False,
+    lossy: bool = False,
+    session_date: str | date | None = None,
     verify_manifest: bool = False,
     statuses: Inputs = (),
     session: str | None = None,
@@ -340,11 +348,15 @@ def reconstruct(  # noqa: PLR0913 - settings, by keyword
         at: the time that the books are as of, after the last complete event at or before it:
             ISO 8601 (UTC), nanoseconds since the epoch or a datetime; None: the end of the input.
             A time after the last record is a `DataWarning`: the books are the last known ones.
-            So is each kind of doubtful book, with their number: cold, stale, crossed, closed.
+            So is each kind of doubtful book, with their number: cold, stale, crossed, closed,
+            renamed.
         skip_bad: count and skip bad records where the framing survives.
         salvage: keep the whole records of a file that ends within one; a LossWarning says what is
             lost.
         in_this_order: read the files as they are given, even if they repeat or overlap each other.
+        lossy: take tables of which something was lost when they were written, such as times in
+            microseconds; a LossWarning says what.
+        session_date: the day in New York of an ITCH file whose name does not say it: 2019-01-30.
         verify_manifest: compare every file with its SHA-256 in the manifest of its batch download.
         statuses: files of the vendor's schema `status`. None: the status records of `paths`.
         session: hours such as "17:00-16:00 America/Chicago", or the calendar of an exchange such as
@@ -364,7 +376,7 @@ def reconstruct(  # noqa: PLR0913 - settings, by keyword
         paths=find_inputs(paths, verify_manifest=verify_manifest),
         symbols=symbol_list(symbols),
         at_ns=None if at is None else time_ns(at),
-        options=InputOptions(skip_bad, salvage, in_this_order),
+        options=InputOptions(skip_bad, salvage, in_this_order, lossy, parse_date(session_date)),
         statuses=find_inputs(statuses),
         sessions=None if session is None else find_sessions(session),
     )

@@ -70,9 +70,13 @@ class Serving:
             directory = stack.enter_context(temporary_directory("batonics-serve-"))
             self._selection = SymbolSelection(self.stream, request.symbols)
             given = read_statuses(request.statuses) if request.statuses else None
-            trading = TradingStatuses(given or self.stream.statuses, request.sessions)
+            statuses = self.stream.statuses if given is None else given
             facts = HistoryFacts(
-                lambda: self._selection.symbols, trading, current().input.ts_recv_backwards_ns
+                lambda: self._selection.symbols,
+                TradingStatuses(statuses, request.sessions),
+                current().input.ts_recv_backwards_ns,
+                lambda: self.stream.doubtful_days,
+                lambda: self.stream.losses,
             )
             self._history = FileHistory(Path(directory), facts)
             self._stack = stack.pop_all()

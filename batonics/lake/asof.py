@@ -67,22 +67,34 @@ class JoinSide(NamedTuple):
         files: where its rows are, by date and symbol.
         check: called once the files of dates and symbols were read; raises LakeError if one has
             changed since it was verified.
-        alias_note: what a user has to know of rows with several of the symbols; empty: nothing.
     """
 
     schema: Schema
     files: FilesByKey
     check: Callable[[Sequence[DateSymbol]], None]
-    alias_note: str = ""
 
     def count_rows(self, key: DateSymbol) -> int:
         """The number of rows of a date and symbol."""
         return sum(stored.rows for stored in self.files.get(key, ()))
 
 
+class JoinSides(NamedTuple):
+    """Both sides of a join.
+
+    Attributes:
+        left: all its rows are in the result.
+        right: its rows are joined to them.
+        notes: what a user has to know of the result.
+    """
+
+    left: JoinSide
+    right: JoinSide
+    notes: Sequence[str]
+
+
 def find_join_sides(
     store: Store, verifier: Verifier, schemas: tuple[Schema, Schema], row_filter: RowFilter
-) -> tuple[JoinSide, JoinSide]:
+) -> JoinSides:
     """The files of the left schema that may have rows of the filter, and the files to join to them.
 
     Raises:
@@ -114,10 +126,35 @@ def find_join_sides(
             ]
             for key, found in by_key.items()
         }
-        note = find_alias_note(parts, row_filter.symbols)
-        return JoinSide(schema, files, check, note)
+        return JoinSide(schema, files, check)
 
-    return make_side(schemas[0], left, left_rows), make_side(schemas[1], right, right_rows)
+    notes = (
+        find_alias_note(left, row_filter.symbols),
+        _describe_unmatched(schemas, left_rows, right_rows),
+    )
+    return JoinSides(
+        make_side(schemas[0], left, left_rows),
+        make_side(schemas[1], right, right_rows),
+        [note for note in notes if note],
+    )
+
+
+def _describe_unmatched(
+    schemas: tuple[Schema, Schema], left: Mapping[DateSymbol, object], right: Container[DateSymbol]
+) -> str:
+    """The note on symbols and dates of which the right has no row at all; empty: there are none.
+
+    That may be so because the two schemas are from files that name an instrument differently.
+    """
+    unmatched = [key for key in left if key not in right]
+    if not unmatched:
+        return ""
+    (date, symbol), (own, other) = unmatched[0], (schema.name for schema in schemas)
+    return (
+        f"{other} has no rows of {len(unmatched)} of {len(left)} symbols and dates of {own}, such"
+        f" as {symbol} on {date}, and its columns are null there; rows are joined if both schemas"
+        " have them under one symbol"
+    )
 
 
 _RowsByKey = dict[DateSymbol, list[tuple[Part, SymbolRows]]]

@@ -23,7 +23,7 @@ a lake in a bucket (`object_catalog.py`).
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol, TypeVar
 
 from batonics.lake.catalog_tree import TREE_TABLES, check_tree, make_root
@@ -36,10 +36,11 @@ Transaction = Callable[[sqlite3.Connection], T]
 
 CATALOG_FILE = "catalog.sqlite"
 """Name of the catalog below the lake's root."""
-CATALOG_FORMAT = 6
+CATALOG_FORMAT = 7
 """The format of the tables and of the parts; 1: rows without their place in the stream, 2: sources
 without the times of their books, intervals without `complete`, 3: times of books without the hashes
-of their records, 4: a part for each symbol, 5: a catalog without digests."""
+of their records, 4: a part for each symbol, 5: a catalog without digests, 6: loads
+without the place of their statuses."""
 
 _TABLES = (
     # STRICT: a value of another type is an error that SQLite reports.
@@ -67,6 +68,7 @@ _TABLES = (
         version TEXT NOT NULL,
         rows INTEGER NOT NULL,
         at_ns INTEGER NOT NULL,
+        statuses TEXT NOT NULL,
         UNIQUE (source, schema)
     ) STRICT""",
     """CREATE TABLE part (
@@ -91,6 +93,12 @@ _TABLES = (
     *TREE_TABLES,
 )
 
+MARK_TABLE = "CREATE TABLE mark (number INTEGER PRIMARY KEY, id BLOB NOT NULL)"
+"""A further table of a lake in a bucket (`object_catalog.py`)."""
+_SCHEMA = {*_TABLES, MARK_TABLE, "CREATE TABLE sqlite_sequence(name,seq)"}
+WAL_MODE_AT, WAL_MODE = slice(18, 20), bytes((2, 2))
+"""The bytes of a database that say whether it has a write-ahead log, and those with one."""
+
 
 class LoadedSource(NamedTuple):
     """A source, as it was when it was loaded.
@@ -113,10 +121,12 @@ class SchemaLoad(NamedTuple):
     Attributes:
         schema: name of the schema.
         parts: the parts, in the order of their rows.
+        statuses: where its statuses of trading are from; empty: the records of its source alone.
     """
 
     schema: str
     parts: list[Part]
+    statuses: str = ""
 
     @property
     def rows(self) -> int:
@@ -163,12 +173,10 @@ def check_format(connection: sqlite3.Connection, name: str) -> None:
         raise LakeError(
             f"{name}: catalog of format {found}, this batonics knows {CATALOG_FORMAT}: {remedy}"
         )
-    other = connection.execute(
-        "SELECT name FROM sqlite_schema WHERE type NOT IN ('table', 'index')"
-    ).fetchone()
-    if other is not None:
-        # A view or a trigger would run SQL of its maker within each transaction.
-        raise LakeError(f"{name}: has {other[0]!r}, which is no table: batonics did not write it")
+    for name_found, sql in connection.execute("SELECT name, sql FROM sqlite_schema"):
+        # A view, a trigger or a computed column would run SQL of its maker in each transaction.
+        if sql is not None and sql not in _SCHEMA:
+            raise LakeError(f"{name}: has another {name_found!r}: batonics did not write it")
 
 
 def check_catalog(connection: sqlite3.Connection) -> None:
@@ -219,12 +227,12 @@ class SourceRecord(NamedTuple):
     Attributes:
         id: its key in the table `source`.
         source: the source as it was loaded.
-        schemas: the schemas that were loaded from it.
+        schemas: the schemas that were loaded from it, and where their statuses are from.
     """
 
     id: int
     source: LoadedSource
-    schemas: frozenset[str]
+    schemas: Mapping[str, str]
 
 
 def find_source_by_name(connection: sqlite3.Connection, name: str) -> SourceRecord | None:
@@ -260,10 +268,8 @@ def _find_source(connection: sqlite3.Connection, where: str, value: str) -> Sour
     ).fetchone()
     if found is None:
         return None
-    loaded = connection.execute("SELECT schema FROM load WHERE source = ?", [found[0]])
-    return SourceRecord(
-        found[0], LoadedSource(*found[1:]), frozenset(schema for (schema,) in loaded)
-    )
+    loaded = connection.execute("SELECT schema, statuses FROM load WHERE source = ?", [found[0]])
+    return SourceRecord(found[0], LoadedSource(*found[1:]), dict(loaded.fetchall()))
 
 
 def known_paths(connection: sqlite3.Connection) -> set[str]:

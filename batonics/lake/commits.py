@@ -23,6 +23,8 @@ from batonics.lake.overlap import check_overlap, write_spans
 from batonics.lake.part import PART_COLUMNS, Part, read_part
 from batonics.lake.spans import BookSpan
 
+_LOAD_COLUMNS = "source, schema, version, rows, at_ns, statuses"
+
 
 def commit_load(  # noqa: PLR0913 - settings, by keyword
     source: LoadedSource,
@@ -60,9 +62,9 @@ def commit_load(  # noqa: PLR0913 - settings, by keyword
         if same_name is not None and same_name.source.digest != source.digest:
             _drop_source(connection, same_name.id)
         if same_bytes is None:
-            source_id, loaded = _insert_source(connection, source), frozenset[str]()
+            source_id, loaded = _insert_source(connection, source), set[str]()
         else:
-            source_id, loaded = same_bytes.id, same_bytes.schemas
+            source_id, loaded = same_bytes.id, set(same_bytes.schemas)
             if same_bytes.source.name == source.name:
                 connection.execute(
                     "UPDATE source SET stat = ? WHERE id = ?", (source.stat, source_id)
@@ -99,8 +101,8 @@ def _insert_load(
     _remove_parts(connection, same_load, [source_id, load.schema])
     connection.execute("DELETE FROM load WHERE source = ? AND schema = ?", (source_id, load.schema))
     cursor = connection.execute(
-        "INSERT INTO load (source, schema, version, rows, at_ns) VALUES (?, ?, ?, ?, ?)",
-        (source_id, load.schema, version, load.rows, now_ns),
+        f"INSERT INTO load ({_LOAD_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608 - ours
+        (source_id, load.schema, version, load.rows, now_ns, load.statuses),
     )
     _insert_parts(connection, cursor.lastrowid or 0, load.parts)
 
@@ -141,10 +143,10 @@ def append_parts(
         write_spans(connection, source_id, spans)
         for load in loads:
             (load_id,) = connection.execute(
-                "INSERT INTO load (source, schema, version, rows, at_ns) VALUES (?, ?, ?, ?, ?)"
+                f"INSERT INTO load ({_LOAD_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608 - ours
                 " ON CONFLICT (source, schema) DO UPDATE SET"
                 " rows = rows + excluded.rows, at_ns = excluded.at_ns RETURNING id",
-                (source_id, load.schema, version, load.rows, now_ns),
+                (source_id, load.schema, version, load.rows, now_ns, load.statuses),
             ).fetchone()
             _insert_parts(connection, load_id, load.parts)
 

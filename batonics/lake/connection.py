@@ -18,13 +18,10 @@ from typing import NamedTuple
 import duckdb
 
 from batonics.frames.schemas.table import find_schema, near_schema, schema_forms
+from batonics.lake.select_check import TRUSTED_HINT
 from batonics.lake.views import sql_literal, view_name, view_schema
 from batonics.model.errors import UsageError
 
-TRUSTED_HINT = (
-    "a query reads the lake alone, unless you trust it with all your files: --trusted, in Python"
-    " trusted=True"
-)
 _ENUM = re.compile(r"ENUM\((?:'(?:''|[^'])*'(?:, )?)+\)")
 """An ENUM type with all its values, as messages of DuckDB have it."""
 _FILE_AS_TABLE = re.compile(r"Table with name \S*[./]\S* does not exist")
@@ -105,13 +102,6 @@ def _binding_database() -> duckdb.DuckDBPyConnection:
     return connect_duckdb(NO_FILES)
 
 
-def check_select(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
-    """Raise UsageError unless the text is one SELECT, which changes nothing."""
-    statements = connection.extract_statements(sql)
-    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-        raise UsageError("expected one SELECT statement")
-
-
 @contextmanager
 def sql_errors() -> Iterator[None]:
     """Raise DuckDB's errors as UsageError of one line."""
@@ -129,6 +119,8 @@ def sql_errors() -> Iterator[None]:
         text = text if len(text) <= MESSAGE_LETTERS_MAX else f"{text[:MESSAGE_LETTERS_MAX]}..."
         hint = f"; {TRUSTED_HINT}" if _FILE_AS_TABLE.search(text) else ""
         raise UsageError(f"the query: {text}{hint}") from None
+    except RecursionError:  # where the plan of DuckDB is read
+        raise UsageError("the query: its expressions are nested too deeply") from None
 
 
 def _advise_view(message: str) -> str:

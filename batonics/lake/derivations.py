@@ -1,50 +1,25 @@
-"""What an expression of a query derives from: a time in UTC, and a power of the unit of prices.
+"""What a value of a query derives from: a time in UTC, a power of the unit of prices, constants.
 
-The rule here: a function that is not known here gives no time in UTC, and if it takes prices, its
-value depends on their unit.
-
-| expression                          | degree                                             |
-|-------------------------------------|----------------------------------------------------|
-| a price; a size, a text, a count    | 1; 0                                               |
-| null, and the number 0              | any                                                |
-| a + b, a - b, a % b, CASE, coalesce | that of all of them, or else it depends on the unit |
-| a < b, a IN (b, c)                  | 0; if the degrees differ, it depends on the unit   |
-| a * b, a / b                        | the sum, the difference                            |
-| sum, avg, min, lag, median          | that of the argument; of a variance, twice it      |
-
-A factor such as 1e9 or 0.01, which may be the unit itself or a tick, depends on the unit; 2 or 0.5
-does not. What has such a factor is in a unit of its own (`Scale`). A cast to an integer or a
-DECIMAL rounds whole units, but not units of 1e-9, and so does `round`.
-
-Constants are followed: what is computed or chosen from constants alone, as 60 + 4.8, VALUES and
-lists, is known by the numbers that it may be.
+The rule here: what is not known is no time in UTC, and if it comes from prices, it may be one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from enum import Enum, auto
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from enum import IntEnum, auto
 from typing import Any, NamedTuple
 
-from batonics.lake.constant_numbers import (
-    NUMBERS_MAX,
-    fold_numbers,
-    parse_number,
-    round_numbers,
-)
-from batonics.model.errors import UsageError
+from batonics.lake.constant_numbers import NUMBERS_MAX, parse_number, round_numbers
 
 Node = Mapping[str, Any]
 """An object of the plan's JSON."""
 
 _FACTORS_MAX = 1_000_000
 _SHARES = (0.25, 0.5)
-_EXACT_TYPES = "TINYINT SMALLINT INTEGER BIGINT HUGEINT DECIMAL"
-_UTC_ZONES = ("UTC", "Etc/UTC", "GMT")
 
 
-class Scale(Enum):
-    """What a number of the unit of prices is."""
+class Scale(IntEnum):
+    """What a number of the unit of prices is, the best known first."""
 
     NONE = auto()
     """It is not in this unit."""
@@ -53,17 +28,20 @@ class Scale(Enum):
     AMOUNT = auto()
     """It is computed from prices in another way: it may be a sum, or have sizes as factors."""
 
+    UNKNOWN = auto()
+    """It comes from prices by a function that is not known here."""
+
 
 class PriceNumber(NamedTuple):
     """A number that a query sets beside a price: it adds or compares them, or chooses one.
 
     Attributes:
         number: the number.
-        is_beside_price: a price is beside it; else an amount of money.
+        beside: what is beside it: a price, an amount of money, or what nobody knows of prices.
     """
 
     number: float
-    is_beside_price: bool
+    beside: Scale
 
 
 class Derivation(NamedTuple):
@@ -88,215 +66,13 @@ class UnknownPlanError(Exception):
     """The plan has something that `lineage` does not know."""
 
 
-class Expressions:
-    """Derives expressions of a bound plan.
-
-    Args:
-        sql: the statement of the plan.
-
-    Attributes:
-        depends_on_unit: an expression so far depends on the unit of prices.
-        numbers: numbers beside prices in expressions so far.
-    """
-
-    def __init__(self, sql: str) -> None:
-        self.depends_on_unit = False
-        self.numbers: list[PriceNumber] = []
-        self._sql = sql.encode()
-
-    def values(self, nodes: Iterable[Node], inputs: Sequence[Derivation]) -> list[Derivation]:
-        """The derivations of expressions over columns."""
-        return [self.value(node, inputs) for node in nodes]
-
-    def value(self, node: Node, inputs: Sequence[Derivation]) -> Derivation:
-        """The derivation of an expression over columns.
-
-        Raises:
-            UnknownPlanError: there is an expression that this class does not know.
-            UsageError: it takes a time in UTC for a local time.
-        """
-        match node["expression_class"]:
-            case "BOUND_REF":
-                return inputs[node["index"]]
-            case "BOUND_CONSTANT":
-                return _constant(node["value"])
-            case "BOUND_CASE":
-                checks = node["case_checks"]
-                self.values((check["when_expr"] for check in checks), inputs)
-                results = [check["then_expr"] for check in checks]
-                return self.same(self.values([*results, node["else_expr"]], inputs))
-            case "BOUND_FUNCTION" | "BOUND_AGGREGATE" | "BOUND_WINDOW" | "BOUND_OPERATOR":
-                return self._call(node, inputs)
-            case "BOUND_CONJUNCTION":
-                self.values(node["children"], inputs)
-                return Derivation()
-        raise UnknownPlanError(node["expression_class"])
-
-    def same(self, values: Iterable[Derivation]) -> Derivation:
-        """One of several values, which have to be of one degree."""
-        values = list(values)
-        if values and all(value.fields for value in values):
-            fields = zip(*(value.fields for value in values), strict=False)
-            return Derivation(fields=tuple(map(self.same, fields)))
-        known = [value for value in values if value.degree is not None]
-        degrees = {value.degree for value in known}
-        self.depends_on_unit |= len(degrees) > 1
-        if not known:
-            return Derivation(None, numbers=_join_numbers(values))
-        scales = {value.scale for value in known if value.degree} - {Scale.NONE}
-        if scales:
-            is_price = Scale.PRICE in scales
-            numbers = (n for value in known if not value.degree for n in value.numbers if n)
-            self.numbers += [PriceNumber(n, is_price) for n in numbers]
-        return Derivation(
-            known[0].degree,
-            all(value.is_instant for value in known),
-            _join_numbers(values),
-            _one_scale(scales),
-        )
-
-    def _call(self, node: Node, inputs: Sequence[Derivation]) -> Derivation:
-        """The derivation of a function, an operator, an aggregate or a window."""
-        self.values((node[part] for part in ("filter", "filters") if node.get(part)), inputs)
-        arguments = self.values(node.get("children") or (), inputs)
-        name = _function_name(node)
-        if name == "__cast":
-            return self._cast(node, arguments[0])
-        if name == "timezone":
-            _check_zone(node["children"][0], arguments[-1])
-        folded = _fold(name, arguments)
-        if folded is not None:
-            return folded
-        rule = _RULES.get(name)
-        if rule is not None:
-            return rule(self, arguments)
-        self.depends_on_unit |= any(argument.degree for argument in arguments)
-        return Derivation()
-
-    def _cast(self, node: Node, value: Derivation) -> Derivation:
-        dtype = node["return_type"]["id"]
-        if value.degree and dtype.removeprefix("U") in _EXACT_TYPES and self._is_written(node):
-            self.depends_on_unit = True
-        return value._replace(is_instant=value.is_instant and dtype == "TIMESTAMP_NS")
-
-    def _is_written(self, cast: Node) -> bool:
-        """Whether the statement has the cast; DuckDB adds others, which round nothing."""
-        start = cast["query_location"]
-        text = self._sql[start : start + cast["query_location_length"]].lower()
-        return b"::" in text or b"cast" in text
-
-    def first(self, arguments: Sequence[Derivation]) -> Derivation:
-        """A value of the first argument, as of `min`."""
-        return arguments[0]
-
-    def neighbour(self, arguments: Sequence[Derivation]) -> Derivation:
-        """The argument of another row, or the default, as of `lag`."""
-        return self.same([arguments[0], *arguments[2:]])
-
-    def mean(self, arguments: Sequence[Derivation]) -> Derivation:
-        """A value that is computed from those of the first argument, as of `avg`."""
-        return Derivation(arguments[0].degree, scale=arguments[0].scale)
-
-    def total(self, arguments: Sequence[Derivation]) -> Derivation:
-        """A sum of rows."""
-        return Derivation(arguments[0].degree, scale=_amount(arguments[0].scale))
-
-    def add(self, arguments: Sequence[Derivation]) -> Derivation:
-        """A sum or a difference."""
-        value = self.same(arguments)
-        return Derivation(value.degree, scale=value.scale)
-
-    def rounded(self, arguments: Sequence[Derivation]) -> Derivation:
-        """The first argument, rounded to decimals of its unit."""
-        self.depends_on_unit |= bool(arguments[0].degree)
-        return arguments[0]._replace(numbers=())
-
-    def row(self, arguments: Sequence[Derivation]) -> Derivation:
-        """A row of values."""
-        self.depends_on_unit |= any(argument.degree for argument in arguments)
-        return Derivation(fields=tuple(arguments))
-
-    def compare(self, arguments: Sequence[Derivation]) -> Derivation:
-        """A comparison, which is true or false."""
-        self.same(arguments)
-        return Derivation()
-
-    def count(self, arguments: Sequence[Derivation]) -> Derivation:  # noqa: ARG002 - a rule
-        """A value without a degree, whatever the arguments are."""
-        return Derivation()
-
-    def square(self, arguments: Sequence[Derivation]) -> Derivation:
-        """A variance."""
-        return Derivation(2 * (arguments[0].degree or 0))
-
-    def multiply(self, arguments: Sequence[Derivation]) -> Derivation:
-        """A product."""
-        return self._product(arguments, 1)
-
-    def divide(self, arguments: Sequence[Derivation]) -> Derivation:
-        """A quotient."""
-        return self._product(arguments, -1)
-
-    def _product(self, arguments: Sequence[Derivation], power: int) -> Derivation:
-        """The product of a value and a power of another one."""
-        left, right = arguments
-        self._check_factor(left, right)
-        self._check_factor(right, left)
-        degree = (left.degree or 0) + power * (right.degree or 0)
-        return Derivation(degree, scale=_product_scale(left, right))
-
-    def _check_factor(self, factor: Derivation, other: Derivation) -> None:
-        if other.degree and not all(map(_is_plain, factor.numbers)):
-            self.depends_on_unit = True
-
-
-_Rule = Callable[[Expressions, Sequence[Derivation]], Derivation]
-_FUNCTIONS: Mapping[_Rule, str] = {
-    Expressions.first: (
-        "min max first last any_value arbitrary arg_min arg_max arg_min_null arg_max_null min_by"
-        " max_by mode quantile_disc first_value last_value nth_value list array_agg array_extract"
-        " list_extract list_element"
-    ),
-    Expressions.neighbour: "lag lead",
-    Expressions.same: "coalesce greatest least nullif ifnull list_value",
-    Expressions.rounded: "round floor ceil ceiling trunc even",
-    Expressions.row: "row struct_pack",
-    Expressions.mean: (
-        "avg mean favg median quantile_cont approx_quantile mad stddev stddev_samp stddev_pop abs"
-    ),
-    Expressions.total: "sum fsum",
-    Expressions.add: "+ - % mod",
-    Expressions.compare: (
-        "compare_equal compare_notequal compare_lessthan compare_greaterthan compare_in"
-        " compare_lessthanorequalto compare_greaterthanorequalto compare_not_in"
-        " compare_distinct_from compare_not_distinct_from compare_between contains list_contains"
-        " array_contains list_has array_has list_position list_indexof array_position list_has_any"
-        " list_has_all array_has_any array_has_all"
-    ),
-    Expressions.count: (
-        "count count_star row_number rank dense_rank rank_dense percent_rank cume_dist ntile sign"
-        " corr approx_count_distinct operator_not operator_is_null operator_is_not_null"
-    ),
-    Expressions.square: "var_samp var_pop variance",
-    Expressions.multiply: "*",
-    Expressions.divide: "/",
-}
-_RULES = {name: rule for rule, names in _FUNCTIONS.items() for name in names.split()}
-
-
-def _fold(name: str, arguments: Sequence[Derivation]) -> Derivation | None:
-    """What a function of constants derives from; None: an argument is no constant number."""
-    found = fold_numbers(name, [argument.numbers for argument in arguments])
-    return _number_derivation(found) if found else None
-
-
-def _number_derivation(numbers: Iterable[float]) -> Derivation:
+def number_derivation(numbers: Iterable[float]) -> Derivation:
     """One of some constant numbers."""
     known = round_numbers(numbers)
     return Derivation(0 if any(known) else None, numbers=known)
 
 
-def _join_numbers(values: Sequence[Derivation]) -> tuple[float, ...]:
+def join_numbers(values: Sequence[Derivation]) -> tuple[float, ...]:
     """The numbers that one of several values may be; empty: one of them is no constant number."""
     # Null is no number, but none beside the others either.
     if not all(value.numbers or value.degree is None for value in values):
@@ -305,35 +81,48 @@ def _join_numbers(values: Sequence[Derivation]) -> tuple[float, ...]:
     return numbers if len(numbers) <= NUMBERS_MAX else ()
 
 
-def _function_name(node: Node) -> str:
-    """The name of a function, or the kind of an operator or a window: `lag`, `compare_in`."""
-    kind = str(node["type"]).lower()
-    if "qname" in node and not kind.startswith("compare_"):
-        return str(node["qname"]["path"][-1])
-    return kind.removeprefix("window_").replace("operator_coalesce", "coalesce")
+def extract_field(call: Node, fields: Sequence[Derivation]) -> Derivation:
+    """A field of a row, by its name or its place from 1 on.
+
+    Args:
+        call: the call of the function that extracts it.
+        fields: what the fields of the row derive from.
+
+    Raises:
+        UnknownPlanError: it is not known which field it is.
+    """
+    key = call["children"][1]
+    while key["type"] == "OPERATOR_CAST":
+        key = key["children"][0]
+    value = key.get("value", {}).get("value")
+    if isinstance(value, str):
+        names = [child["first"] for child in call["arguments"][0]["type_info"]["child_types"]]
+        value = [name.lower() for name in ("", *names)].index(value.lower())
+    if not isinstance(value, int):
+        raise UnknownPlanError(call["type"])
+    return fields[value - 1]
 
 
-def _one_scale(scales: Collection[Scale]) -> Scale:
+def one_scale(scales: Collection[Scale]) -> Scale:
     """The scale of one of several values of these scales."""
-    if not scales:
-        return Scale.NONE
-    return Scale.PRICE if set(scales) == {Scale.PRICE} else Scale.AMOUNT
+    return max(scales, default=Scale.NONE)
 
 
-def _amount(scale: Scale) -> Scale:
-    return Scale.NONE if scale is Scale.NONE else Scale.AMOUNT
+def as_amount(scale: Scale) -> Scale:
+    """The scale of a sum of numbers of a scale."""
+    return Scale.NONE if scale is Scale.NONE else max(scale, Scale.AMOUNT)
 
 
-def _product_scale(left: Derivation, right: Derivation) -> Scale:
+def product_scale(left: Derivation, right: Derivation) -> Scale:
     """The scale of a product or a quotient."""
-    scale = _one_scale({left.scale, right.scale} - {Scale.NONE})
+    scale = one_scale({left.scale, right.scale} - {Scale.NONE})
     numbers = [*left.numbers, *right.numbers]
     if not numbers:
-        return _amount(scale)
-    return scale if all(map(_is_plain, numbers)) else Scale.NONE
+        return as_amount(scale)
+    return scale if all(map(is_plain, numbers)) else Scale.NONE
 
 
-def _constant(value: Node, dtype: Node | None = None) -> Derivation:
+def derive_constant(value: Node, dtype: Node | None = None) -> Derivation:
     """What a constant derives from; `dtype` is its type if the constant is an element of a list."""
     if value.get("is_null"):
         return Derivation(None)
@@ -343,8 +132,14 @@ def _constant(value: Node, dtype: Node | None = None) -> Derivation:
         return Derivation(numbers=parse_number(number))
     if isinstance(number, dict) and dtype.get("id") in {"LIST", "ARRAY"}:
         element = (dtype.get("type_info") or {}).get("child_type")
-        found = [_constant(child, element) for child in number.get("children") or ()]
-        return Derivation(numbers=_join_numbers(found))
+        found = [derive_constant(child, element) for child in number.get("children") or ()]
+        return Derivation(numbers=join_numbers(found))
+    if isinstance(number, dict) and dtype.get("id") in {"STRUCT", "TUPLE"}:
+        types = (child["second"] for child in dtype["type_info"]["child_types"])
+        pairs = zip(number["children"], types, strict=True)
+        return Derivation(
+            fields=tuple(derive_constant(child, child_type) for child, child_type in pairs)
+        )
     if isinstance(number, bool) or not isinstance(number, int | float):
         return Derivation()
     if dtype.get("id") == "DECIMAL":
@@ -352,16 +147,6 @@ def _constant(value: Node, dtype: Node | None = None) -> Derivation:
     return Derivation(0 if number else None, numbers=(number,))
 
 
-def _is_plain(factor: float) -> bool:
+def is_plain(factor: float) -> bool:
     """Whether a factor is a count or a share, which means the same in any unit."""
     return abs(factor) in _SHARES or (abs(factor) < _FACTORS_MAX and factor == int(factor))
-
-
-def _check_zone(zone: Node, time: Derivation) -> None:
-    """Refuse a time in UTC where a local time is expected."""
-    name = zone.get("value", {}).get("value")
-    if time.is_instant and name not in _UTC_ZONES:
-        raise UsageError(
-            f"the query: timezone({name!r}, ...) would take a time in UTC for a local time;"
-            f" local_time(ts, {name!r}) is the local time of ts"
-        )

@@ -17,6 +17,9 @@ Guarantee: a reader gets one state of the catalog, which was the newest one at s
 read, whatever its rights, and beside any number of batonics processes on the same machine. Two
 cases are not covered: other programs that remove the two files while a reader copies, and writers
 on other machines, since SQLite's locks and its index work on one machine only.
+
+A rollback journal beside the catalog is refused: SQLite would play it back, and remove the file
+that it names, wherever that is. A catalog never has one, since it is made whole, with its log.
 """
 
 from __future__ import annotations
@@ -30,8 +33,11 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from batonics.lake.catalog import (
+    WAL_MODE,
+    WAL_MODE_AT,
     T,
     Transaction,
     check_catalog,
@@ -42,6 +48,7 @@ from batonics.lake.catalog import (
 )
 from batonics.lake.part import DamagedCatalogError
 from batonics.model.errors import LakeError, OutputError
+from batonics.sinks.atomic import open_atomic, record_outputs
 from batonics.sinks.temporary import temporary_directory
 
 BUSY_SECONDS = 60.0
@@ -51,7 +58,19 @@ UNSETTLED_SECONDS = 5.0
 RETRY_SECONDS = 0.005
 """Wait between two tries of a reader."""
 
-FileStats = tuple[tuple[int, int, int] | None, ...]
+
+class FileStat(NamedTuple):
+    """What changes with the contents of a file.
+
+    Attributes:
+        bytes: its size.
+        modified_ns: the time of the last change.
+        inode: number of the file in its file system.
+    """
+
+    bytes: int
+    modified_ns: int
+    inode: int
 
 
 class FileCatalog:
@@ -72,9 +91,11 @@ class FileCatalog:
     @classmethod
     def make(cls, path: Path) -> None:
         """Make an empty catalog, unless there is one. The caller keeps other processes away."""
-        for file in (path, _wal(path), _shm(path)):
-            _stat(file)
-        with _writing_connection(path, "rwc") as connection:
+        catalog, *_ = _stat_all(path)
+        if catalog is None or catalog.bytes == 0:
+            with record_outputs(), open_atomic(path) as file:
+                file.write(_empty_catalog())
+        with _writing_connection(path) as connection:
             _in_transaction(connection, make_tables)
 
     def check(self) -> None:
@@ -86,8 +107,8 @@ class FileCatalog:
     def commit(self, transaction: Transaction[T]) -> T:
         """See `Catalog`."""
         self.check()
-        self._stats()
-        with _writing_connection(self._path, "rw") as connection:
+        _stat_all(self._path)
+        with _writing_connection(self._path) as connection:
             return _in_transaction(connection, transaction)
 
     def read(self, transaction: Transaction[T]) -> T:
@@ -108,7 +129,7 @@ class FileCatalog:
         """The catalog; or a copy of it, if a log file is missing, so that no commit is running."""
         with ExitStack() as stack:
             path = self._path
-            if None in self._stats()[1:]:
+            if None in _stat_all(path)[1:]:
                 path = Path(stack.enter_context(temporary_directory("batonics-catalog-")))
                 path /= self._path.name
                 self._copy(path)
@@ -116,15 +137,12 @@ class FileCatalog:
 
     def _copy(self, target: Path) -> None:
         """Copy the catalog and its log; raise _UnsettledError if they change meanwhile."""
-        before = self._stats()
+        before = _stat_all(self._path)
         shutil.copyfile(self._path, target)
         with suppress(FileNotFoundError):
             shutil.copyfile(_wal(self._path), _wal(target))
-        if self._stats() != before or None not in map(_stat, self._log_files):
+        if _stat_all(self._path) != before or None not in map(_stat, self._log_files):
             raise _UnsettledError("it changes while it is copied")
-
-    def _stats(self) -> FileStats:
-        return tuple(map(_stat, (self._path, *self._log_files)))
 
 
 class _UnsettledError(Exception):
@@ -139,8 +157,20 @@ def _shm(path: Path) -> Path:
     return path.with_name(f"{path.name}-shm")
 
 
-def _stat(path: Path) -> tuple[int, int, int] | None:
-    """Size, time and inode of a file, which change with its contents; None: there is no file.
+def _stat_all(path: Path) -> tuple[FileStat | None, ...]:
+    """The catalog, its log and the index of the log.
+
+    Raises:
+        LakeError: one of them is no regular file, or there is a rollback journal.
+    """
+    journal = path.with_name(f"{path.name}-journal")
+    if os.path.lexists(journal):
+        raise LakeError(f"{journal}: batonics writes no such file; move it away")
+    return tuple(map(_stat, (path, _wal(path), _shm(path))))
+
+
+def _stat(path: Path) -> FileStat | None:
+    """A file; None: there is none.
 
     Raises:
         LakeError: it is a link or no regular file, which SQLite would follow or wait for.
@@ -153,7 +183,16 @@ def _stat(path: Path) -> tuple[int, int, int] | None:
         raise LakeError(f"{path}: cannot be read: {error.strerror}") from None
     if not stat.S_ISREG(found.st_mode):
         raise LakeError(f"{path}: is no regular file, so it is no catalog of a lake")
-    return found.st_size, found.st_mtime_ns, found.st_ino
+    return FileStat(found.st_size, found.st_mtime_ns, found.st_ino)
+
+
+def _empty_catalog() -> bytes:
+    """The bytes of a catalog without parts, which has a write-ahead log."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        make_tables(connection)
+        data = bytearray(connection.serialize())
+    data[WAL_MODE_AT] = WAL_MODE
+    return bytes(data)
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
@@ -168,10 +207,10 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 
 
 @contextmanager
-def _writing_connection(path: Path, mode: str) -> Iterator[sqlite3.Connection]:
+def _writing_connection(path: Path) -> Iterator[sqlite3.Connection]:
     """A connection that commits; in the end the log is empty, and it and its index still exist."""
     with _write_errors(path), ExitStack() as stack:
-        with closing(_connect(path, mode)) as maker:
+        with closing(_connect(path, "rw")) as maker:
             maker.execute("PRAGMA journal_mode = WAL")
             keeper = stack.enter_context(closing(_connect(path, "ro")))
             keeper.execute("PRAGMA user_version").fetchone()  # this opens the files

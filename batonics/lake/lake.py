@@ -223,8 +223,10 @@ class Lake:
 
         A row is before another if both have the same book (publisher_id and instrument_id), symbol
         and date (UTC), and its time is earlier. If several rows have that time, the last one is
-        joined; if no row is before, the columns are null. The join is a merge, symbol by symbol. It
-        is several times as fast as ASOF JOIN in SQL, which takes any of several rows with one time.
+        joined; if no row is before, the columns are null. A DataWarning says of which symbols and
+        dates `right` has no rows at all, as if files named them differently. The join is a merge,
+        symbol by symbol. It is several times as fast as ASOF JOIN in SQL, which takes any of
+        several rows with one time.
 
         Args:
             left: schema whose rows are all in the result, by date and symbol, and then in the order
@@ -254,9 +256,9 @@ class Lake:
         elif columns is None:
             columns = [name for name in schemas[1].columns if name not in BOOK_KEY]
         sides = find_join_sides(self.store, self.verifier, schemas, row_filter)
-        if sides[0].alias_note:
-            warnings.warn(sides[0].alias_note, DataWarning, stacklevel=3)
-        join = AsofJoin(*sides, columns, allow_exact_matches=allow_exact_matches, suffix=suffix)
+        for note in sides.notes:
+            warnings.warn(note, DataWarning, stacklevel=3)
+        join = AsofJoin(*sides[:2], columns, allow_exact_matches=allow_exact_matches, suffix=suffix)
         return scan_prices(
             filter_rows(join.rows(), schemas[0], row_filter), prices, kinds=join.price_columns
         )

@@ -24,14 +24,8 @@ import duckdb
 
 from batonics.frames.columns.prices import find_price_columns
 from batonics.frames.schemas.table import find_schema
-from batonics.lake.derivations import (
-    Derivation,
-    Expressions,
-    Node,
-    PriceNumber,
-    Scale,
-    UnknownPlanError,
-)
+from batonics.lake.derivations import Derivation, Node, PriceNumber, Scale, UnknownPlanError
+from batonics.lake.expressions import Expressions
 from batonics.lake.sql_tokens import sql_tokens
 from batonics.lake.views import empty_table_statement, sql_literal, view_schema
 
@@ -44,12 +38,14 @@ class Lineage(NamedTuple):
     Attributes:
         instants: whether each column is an instant; empty: not known.
         depends_on_unit: whether its rows depend on the unit of prices.
-        numbers: the numbers that the query sets beside prices.
+        numbers: the numbers that the query sets beside prices, as far as it is followed.
+        is_followed: all of the query is followed.
     """
 
     instants: Sequence[bool] = ()
     depends_on_unit: bool = True
     numbers: Sequence[PriceNumber] = ()
+    is_followed: bool = True
 
 
 def find_lineage(
@@ -69,7 +65,7 @@ def find_lineage(
     Raises:
         UsageError: the query takes an instant for a local time.
     """
-    unknown = Lineage(depends_on_unit=bool(schemas))
+    unknown = Lineage(depends_on_unit=bool(schemas), is_followed=not schemas)
     for schema in schemas:
         # In the plan of a table, unlike in that of a view, the names of columns remain.
         connection.execute(empty_table_statement(find_schema(schema)))

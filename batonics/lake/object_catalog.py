@@ -20,6 +20,9 @@ from time import sleep
 from batonics.lake.bucket_client import BucketClient, ConflictError, MissingError, ObjectVersion
 from batonics.lake.catalog import (
     CATALOG_FILE,
+    MARK_TABLE,
+    WAL_MODE,
+    WAL_MODE_AT,
     T,
     Transaction,
     check_catalog,
@@ -42,10 +45,7 @@ MARKS_MAX = 256
 """Marks that are kept: more commits than this never come between a put and the look for its
 mark."""
 
-_MARK_TABLE = "CREATE TABLE mark (number INTEGER PRIMARY KEY, id BLOB NOT NULL)"
 _MAGIC = b"SQLite format 3\0"
-_WAL_MODE = bytes((2, 2))
-"""Bytes 18 and 19 of a database with a write-ahead log; it cannot be opened without that file."""
 
 
 class ObjectCatalog:
@@ -70,7 +70,7 @@ class ObjectCatalog:
         """Make an empty catalog; return False if there is one already."""
         with closing(_memory_database()) as connection:
             make_tables(connection)
-            connection.execute(_MARK_TABLE)
+            connection.execute(MARK_TABLE)
             try:
                 client.put(CATALOG_FILE, connection.serialize(), None)
             except ConflictError:
@@ -156,7 +156,7 @@ class ObjectCatalog:
         """A database in memory with these contents; its errors are raised as LakeError."""
         if not version.data.startswith(_MAGIC):
             raise LakeError(f"{self._name}: is not an SQLite database")
-        if version.data[18:20] == _WAL_MODE:
+        if version.data[WAL_MODE_AT] == WAL_MODE:
             raise LakeError(f"{self._name}: is the file of a lake in a directory, not of a bucket")
         try:
             with closing(_memory_database()) as connection:

@@ -5,14 +5,15 @@ is verified like a file of any lake before it is read. A file that is damaged in
 downloaded again; a damaged object is an error of the lake.
 
 A lake's directory in the cache has the layout of a lake in a directory. Its files can be removed at
-any time.
+any time. Only the directory of all caches may be a link: below it none is followed, so whoever can
+write to it makes batonics neither write nor remove a file elsewhere.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
+import secrets
 import time
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,15 +23,17 @@ from pathlib import Path
 from batonics.lake.bucket_client import BucketClient, MissingError
 from batonics.lake.digest import Verifier, damaged_part
 from batonics.lake.part import Part
+from batonics.lake.part_paths import PART_DEPTH
 from batonics.model.errors import LakeError, OutputError, UsageError
 from batonics.settings.loader import current, user_cache
+from batonics.sinks.owned_directory import list_files, open_directory, open_regular, remove_file
 
 DOWNLOAD_THREADS = 8
 """Parts that are downloaded at once."""
 ABANDONED_SECONDS = 24 * 3_600
 """Age from which an unfinished download is abandoned."""
 UNFINISHED_SUFFIX = ".part"
-_FILES = "*/date=*/*"
+_FILE_MODE = 0o600
 
 
 class PartCache:
@@ -45,7 +48,8 @@ class PartCache:
 
     def __init__(self, client: BucketClient) -> None:
         self._client = client
-        self.directory = cache_directory() / _directory_name(client)
+        self._root, self._name = cache_directory(), _directory_name(client)
+        self.directory = self._root / self._name
 
     def path(self, part: Part) -> Path:
         """The path of a part once it is fetched."""
@@ -73,18 +77,25 @@ class PartCache:
     def remove(self, paths: Collection[str]) -> None:
         """Remove the files of parts, if they exist."""
         for path in paths:
-            (self.directory / path).unlink(missing_ok=True)
+            remove_file(self._root, f"{self._name}/{path}")
 
     def clean_up(self, known: Collection[str]) -> None:
         """Remove the files of other parts than the known ones, and abandoned downloads."""
         abandoned_before = time.time() - ABANDONED_SECONDS
-        for file in self.directory.glob(_FILES):
-            if file.relative_to(self.directory).as_posix() in known:
-                continue
-            with suppress(FileNotFoundError):
-                is_unfinished = file.suffix == UNFINISHED_SUFFIX
-                if not is_unfinished or file.stat().st_mtime < abandoned_before:
-                    file.unlink()
+        with suppress(FileNotFoundError), _write_errors(self.directory):
+            for path in list(list_files(self._root, PART_DEPTH, self._name)):
+                if path in known or not path.split("/")[1].startswith("date="):
+                    continue
+                is_unfinished = path.endswith(UNFINISHED_SUFFIX)
+                if not is_unfinished or self._modified(path) < abandoned_before:
+                    remove_file(self._root, f"{self._name}/{path}")
+
+    def _modified(self, path: str) -> float:
+        """When a file of this lake was written; now if it is gone."""
+        try:
+            return os.lstat(self.directory / path).st_mtime
+        except FileNotFoundError:
+            return time.time()
 
     def _fetch(self, part: Part, verifier: Verifier) -> None:
         try:
@@ -95,16 +106,22 @@ class PartCache:
 
     def _download(self, part: Part) -> None:
         path = self.path(part)
+        directory, _, name = part.path.rpartition("/")
+        unfinished = path.with_name(f"{secrets.token_hex(8)}{UNFINISHED_SUFFIX}")
         with _write_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(UNFINISHED_SUFFIX, dir=path.parent)
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.writelines(self._read_object(part))
-                Path(name).replace(path)
-            except BaseException:
-                Path(name).unlink(missing_ok=True)
-                raise
+            self._root.mkdir(parents=True, exist_ok=True)
+            with open_directory(self._root, f"{self._name}/{directory}", make=True) as within:
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+                handle = open_regular(unfinished, flags, within=within)
+                try:
+                    with os.fdopen(handle, "wb") as file:
+                        os.fchmod(handle, _FILE_MODE)
+                        file.writelines(self._read_object(part))
+                    os.rename(unfinished.name, name, src_dir_fd=within, dst_dir_fd=within)
+                except BaseException:
+                    with suppress(FileNotFoundError):
+                        os.unlink(unfinished.name, dir_fd=within)
+                    raise
 
     def _read_object(self, part: Part) -> Iterator[bytes]:
         """The bytes of a part's object; LakeError at their end if the digest differs."""

@@ -51,11 +51,13 @@ class ScanConditions(NamedTuple):
         keys: conditions in SQL on `date` and `symbol`; all of them hold.
         low_ns: the rows have no earlier time, in nanoseconds since the epoch.
         high_ns: the rows have no later time.
+        reads_symbols: the query needs the symbols of the rows, not only for these conditions.
     """
 
     keys: tuple[str, ...] = ()
     low_ns: int = TIME_MIN_NS
     high_ns: int = TIME_MAX_NS
+    reads_symbols: bool = False
 
     @property
     def is_on_symbols(self) -> bool:
@@ -111,10 +113,11 @@ class Planner:
                 self._connection.execute(empty_table_statement(find_schema(schema), prices))
                 self._units[schema] = prices
         plan = self._connection.execute(f"EXPLAIN (FORMAT json) {sql}", parameters or None)
-        for table, conditions in _scans(json.loads(plan.fetchall()[0][1]), ()):
-            schema = view_schema(table)
+        for scan in _scans(json.loads(plan.fetchall()[0][1]), ()):
+            schema = view_schema(scan.table)
             if schema in scans:
-                scans[schema].append(self._conditions(schema, conditions))
+                found = self._conditions(schema, scan.conditions)
+                scans[schema].append(found._replace(reads_symbols="symbol" in scan.columns))
         return scans
 
     def find_matches(
@@ -192,8 +195,22 @@ def _inconsistent_functions() -> frozenset[str]:
     return frozenset(name for (name,) in found.fetchall())
 
 
-def _scans(plan: Any, above: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-    """The table of each scan within the nodes of a plan, and the conditions on its rows.
+class _TableScan(NamedTuple):
+    """A scan of a table in a plan.
+
+    Attributes:
+        table: the name of the table.
+        columns: the columns that the query needs, other than for conditions of the scan alone.
+        conditions: the conditions on its rows.
+    """
+
+    table: str
+    columns: Sequence[str]
+    conditions: Sequence[str]
+
+
+def _scans(plan: Any, above: Sequence[str]) -> Iterator[_TableScan]:
+    """The scans of tables within the nodes of a plan.
 
     Args:
         plan: nodes of the plan.
@@ -203,7 +220,8 @@ def _scans(plan: Any, above: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
         facts = node.get("extra_info", {})
         if "Table" in facts:
             own = [text for text in _texts(facts.get("Filters")) if not text.startswith("optional")]
-            yield str(facts["Table"]).rpartition(".")[2].strip('"'), [*own, *above]
+            table = str(facts["Table"]).rpartition(".")[2].strip('"')
+            yield _TableScan(table, _texts(facts.get("Projections")), [*own, *above])
         is_filter = node.get("name") == "FILTER"
         yield from _scans(
             node.get("children", []), _texts(facts.get("Expression")) if is_filter else ()

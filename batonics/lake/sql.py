@@ -39,7 +39,6 @@ from batonics.lake.catalog_tree import read_schemas
 from batonics.lake.connection import (
     FileAccess,
     binding_connection,
-    check_select,
     connect_duckdb,
     sql_errors,
 )
@@ -51,10 +50,11 @@ from batonics.lake.query_file import QueryFile
 from batonics.lake.query_result import QueryResult, check_after_error, join_notes
 from batonics.lake.record_span import find_record_span, replace_record_spans
 from batonics.lake.row_filters import check_row_filter
+from batonics.lake.select_check import check_select
 from batonics.lake.session_spans import replace_sessions
 from batonics.lake.sql_tokens import without_comments, without_tokens
 from batonics.lake.storage import Store, open_store
-from batonics.lake.unit_notes import UNIT_NOTE, number_note, undeclared_note
+from batonics.lake.unit_notes import UNIT_NOTE, number_note, undeclared_note, unfollowed_note
 from batonics.lake.view_files import ChosenParts, PartsBySchema, ViewFiles
 from batonics.lake.views import view_name, view_statement
 from batonics.model.answers import AnswerWarning
@@ -158,7 +158,7 @@ class LakeDatabase:
         with sql_errors():
             trusted = FileAccess(trusted=True)
             binder = connect_duckdb(trusted) if self._trusted else binding_connection()
-            check_select(binder, sql)
+            check_select(binder, sql, trusted=self._trusted)
             declared = header if header is not None and header.has_header else None
             unit = _AskedUnit(prices, is_default, declared is not None)
             planned = self._store.catalog.read(
@@ -212,6 +212,8 @@ class LakeDatabase:
         if unit.is_default and not unit.has_header and lineage.depends_on_unit:
             prices, unit_note = "fixed", UNIT_NOTE
         views: PriceUnit = "fixed" if unit.has_header else prices
+        if not lineage.is_followed and not unit.has_header:
+            unit_note = unit_note or unfollowed_note(sql, values.values(), views)
         unit_note = number_note(lineage.numbers, views, has_header=unit.has_header) or unit_note
         chosen = self._files.choose(connection, sql, values, schemas, views)
         is_empty = not any(chosen.parts.values())

@@ -6,19 +6,25 @@ that unit, such as 64.8 beside integers of 1e-9, gets a note, whoever chose the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 import duckdb
 
-from batonics.lake.derivations import PriceNumber
+from batonics.lake.derivations import PriceNumber, Scale
 from batonics.lake.query_file import QueryFile
+from batonics.lake.sql_tokens import without_tokens
 from batonics.model.prices import PriceUnit
 
 UNIT_NOTE = (
     "prices are integers of 1e-9 in this query, since its rows depend on their unit:"
     " --prices decimal makes 64.82 of 64820000000, --prices fixed confirms the integers"
 )
+_NUMBER = re.compile(
+    r"(?<![\w.$])(?<!\blimit )(?<!\boffset )(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?\b", re.IGNORECASE
+)
+"""A number in a statement; one of LIMIT or OFFSET is never beside a price."""
 _SMALL = 1_000_000
 """Integers of 1e-9 below this are prices, or differences of prices, below 0.001."""
 _WHOLE = 1_000_000_000
@@ -40,6 +46,12 @@ def number_note(numbers: Sequence[PriceNumber], unit: PriceUnit, *, has_header: 
     if not wrong:
         return ""
     number = Decimal(repr(wrong[0].number))
+    if wrong[0].beside is Scale.UNKNOWN:
+        return (
+            f"prices are integers of 1e-9 in this query, and {_plain(number)} is beside what a"
+            " function makes of them: write a number for such prices, or ask for --prices decimal"
+            " (in Python prices='decimal')"
+        )
     if unit != "fixed":
         return (
             f"prices are in whole units in this query, and {_plain(number)} beside them means that"
@@ -57,10 +69,30 @@ def number_note(numbers: Sequence[PriceNumber], unit: PriceUnit, *, has_header: 
     )
 
 
+def unfollowed_note(sql: str, parameters: Iterable[object], unit: PriceUnit) -> str:
+    """The note on a query that `lineage` cannot follow; empty: it has no number to set beside one.
+
+    Args:
+        sql: the statement.
+        parameters: the values of its parameters.
+        unit: the unit in which it computes.
+    """
+    given = [number for number in parameters if isinstance(number, int | float | Decimal)]
+    numbers = [*map(float, [*_NUMBER.findall(without_tokens(sql)), *given])]
+    wrong = [n for n in numbers if _is_of_another_unit(PriceNumber(n, Scale.PRICE), unit)]
+    if not wrong:
+        return ""
+    prices = "integers of 1e-9" if unit == "fixed" else "in whole units"
+    return (
+        f"prices are {prices} in this query, and it cannot be told what is beside them: a number"
+        f" such as {_plain(Decimal(repr(wrong[0])))} has to be in that unit there"
+    )
+
+
 def _is_of_another_unit(beside: PriceNumber, unit: PriceUnit) -> bool:
     size = abs(beside.number)
     if unit != "fixed":
-        return beside.is_beside_price and size >= _WHOLE
+        return beside.beside is Scale.PRICE and size >= _WHOLE
     return 0 < size < _SMALL or (size < _WHOLE and size != int(size))
 
 

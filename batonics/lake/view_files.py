@@ -2,7 +2,7 @@
 
 The rule here: a row has one symbol in a view, one of those that the row filter asks for. Where rows
 have several of these symbols (rule 2), a query may miss rows that it asks for by another of them.
-So parts are chosen as if their rows were there under each of these symbols; if a query may see
+So parts are chosen as if their rows were there under each of these symbols; if a query reads
 symbols, and rows are chosen by another symbol than that of the view, its result has a note.
 
 The catalog finds the parts by the dates, symbols and times that the query's scans ask for
@@ -12,7 +12,6 @@ and symbols meet the other conditions.
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -23,7 +22,6 @@ from batonics.lake.part_search import PartConditions, RowFilter, find_dates, fin
 from batonics.lake.part_symbols import SymbolRows
 from batonics.lake.plan import DateSymbol, Planner, ScanConditions
 from batonics.lake.row_filters import find_alias_note
-from batonics.lake.sql_tokens import without_comments
 from batonics.lake.storage import Store
 from batonics.lake.symbol_groups import group_by_symbols
 from batonics.lake.symlinks import SymlinkDirectory
@@ -32,12 +30,6 @@ from batonics.model.prices import PriceUnit
 from batonics.model.symbols import alias_note
 
 PartsBySchema = Mapping[str, Sequence[Part]]
-_SYMBOL = re.compile(
-    r"\bsymbol\b|\bcolumns\b|\bnatural\b|\bpivot|\bsummarize\b|\btable\b"
-    r"|(?:\bselect|\bdistinct|\ball|[,.])\s*\*|(?:^|\()\s*from\b",
-    re.IGNORECASE,
-)
-"""The column `symbol` in a query, or all columns."""
 
 
 class ChosenParts(NamedTuple):
@@ -110,9 +102,7 @@ class ViewFiles:
             schema: _SchemaParts.find(connection, planner, schema, scans[schema], self._filter)
             for schema in schemas
         }
-        # A quoted name may be that of the column.
-        sees_symbols = _SYMBOL.search(without_comments(sql)) is not None
-        notes = [found.note for found in chosen.values() if found.note and sees_symbols]
+        notes = [found.note for found in chosen.values() if found.note]
         return ChosenParts(
             {schema: found.parts for schema, found in chosen.items()},
             {schema: found.symbols for schema, found in chosen.items()},
@@ -201,7 +191,8 @@ class _SchemaParts(NamedTuple):
                 places = planner.find_matches(scan.keys, keys, dates_only=True)
                 chosen = [parts[at] for at in places if _meets_times(parts[at], scan)]
                 read.update(part.path for part in chosen)
-                note = note or find_alias_note(chosen, row_filter.symbols)
+                if scan.reads_symbols:
+                    note = note or find_alias_note(chosen, row_filter.symbols)
                 continue
             named = _named_rows(parts, row_filter.symbols, covering.symbols)
             keys = [(found.part.date, found.symbol) for found in named]

@@ -23,6 +23,12 @@ from batonics.book.state import Anomaly, Status
 from batonics.codec.decoders import Decoder, DecoderFactory
 from batonics.codec.framing import Framing
 from batonics.codec.messages import (
+    ERROR_SKIPPED_RECORDS,
+    ERROR_SYMBOL,
+    RTYPE_ERROR,
+    RTYPE_SYSTEM,
+    SYSTEM_SLOW_READER,
+    GatewayMessage,
     OtherRecord,
     plain_status,
     rtype_name,
@@ -45,7 +51,7 @@ from batonics.live.resume_kernels import ResumeState, advance_position
 from batonics.live.stats import FeedStats
 from batonics.model.answers import DataSpan
 from batonics.model.book_changes import BookChange
-from batonics.model.mbo import MboBatch, empty_batch
+from batonics.model.mbo import MboBatch, empty_batch, slice_batch
 from batonics.model.symbols import MappingInterval, SymbolMap
 from batonics.settings.table import INPUT_DEFAULTS, InputSettings
 from batonics.sources.stream import BATCH_ROWS
@@ -138,6 +144,8 @@ class FeedHandler:
         self._decoder: Decoder | None = None
         self._is_within_data = False  # a call of `process_batches` has not come to its end
         self._skipped_before = self.stats.skipped
+        self._skips: list[int] = []  # rows of the stream before which the gateway has skipped some
+        self._decoded_rows = 0
         self._resumer = Resumer(FEED_START)
 
     # ------------------------------------------------------------------ connections
@@ -277,8 +285,22 @@ class FeedHandler:
             raise AssertionError("bytes are plain once there is a decoder")
         for batch in decoder.feed(data):
             self._take_other_records(decoder)  # names are known before their records
-            yield batch
+            yield from self._split_at_skips(batch)
         self._take_other_records(decoder)
+        yield from self._split_at_skips(empty_batch(0))
+
+    def _split_at_skips(self, batch: MboBatch) -> Iterator[MboBatch]:
+        """The rows between places at which the gateway has skipped records; each is a gap."""
+        rows, first = len(batch.action), 0
+        while self._skips and self._skips[0] <= self._decoded_rows + rows:
+            at = max(self._skips.pop(0) - self._decoded_rows, first)
+            if at > first:
+                yield slice_batch(batch, first, at)  # it is folded before the gap begins
+            self._begin_gap()
+            first = at
+        self._decoded_rows += rows
+        if first < rows:
+            yield slice_batch(batch, first, rows) if first else batch
 
     def _take_other_records(self, decoder: Decoder) -> None:
         """Count the records that are not MBO, and take their names."""
@@ -291,7 +313,20 @@ class FeedHandler:
             self._other_records[record.rtype] += 1
             if isinstance(record.content, BookChange):
                 self._take_status(record, record.content)
+            elif isinstance(record.content, GatewayMessage):
+                self._take_message(record, record.content)
         decoder.other_records.clear()
+
+    def _take_message(self, record: OtherRecord, message: GatewayMessage) -> None:
+        """Count what the gateway says of this client; note where records are missing."""
+        kind = record.rtype, message.code
+        if kind == (RTYPE_SYSTEM, SYSTEM_SLOW_READER):
+            self.stats.slow_reader_warnings += 1
+        elif kind == (RTYPE_ERROR, ERROR_SYMBOL):
+            self.stats.unresolved_symbols += 1
+        elif kind == (RTYPE_ERROR, ERROR_SKIPPED_RECORDS):
+            self.stats.slow_reader_skips += 1
+            self._skips.append(record.rows_before)
 
     def _take_status(self, record: OtherRecord, status: BookChange) -> None:
         """Keep the trading status of a book, and hand it on."""

@@ -6,6 +6,7 @@ before it, as a reconnect does. `recorder.py` has the names of the files.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -26,6 +27,7 @@ from batonics.live.recording_digests import (
 from batonics.live.resume import FeedPosition
 from batonics.model.answers import DataSpan
 from batonics.model.errors import CheckpointError, InputError
+from batonics.sinks.owned_directory import open_regular
 from batonics.sources.chunks import READ_BYTES
 
 CHECKPOINT_NAME = "checkpoint.bin"
@@ -71,11 +73,12 @@ def check_recording(directory: str | Path) -> Iterator[CheckedFile]:
     except OSError as error:
         raise InputError(f"{directory}: cannot be read: {error.strerror}") from None
     checkpoint_path = path / CHECKPOINT_NAME
-    if not files and not checkpoint_path.exists():
+    has_checkpoint = os.path.lexists(checkpoint_path)
+    if not files and not has_checkpoint:
         raise InputError(f"{directory}: is no recording")
     for file in files:
         yield check_file(file.path)
-    if checkpoint_path.exists():
+    if has_checkpoint:
         yield _check_checkpoint(checkpoint_path)
 
 
@@ -83,8 +86,8 @@ def _check_checkpoint(path: Path) -> CheckedFile:
     try:
         _load_checkpoint(FeedHandler(), path)
     except CheckpointError as error:
-        return CheckedFile(path, path.stat().st_size, 0, str(error).removeprefix(f"{path}: "))
-    return CheckedFile(path, path.stat().st_size, path.stat().st_size, None)
+        return CheckedFile(path, path.lstat().st_size, 0, str(error).removeprefix(f"{path}: "))
+    return CheckedFile(path, path.lstat().st_size, path.lstat().st_size, None)
 
 
 def recover(handler: FeedHandler, directory: str | Path) -> int:
@@ -134,7 +137,8 @@ def capture_checkpoint(handler: FeedHandler, connection: int) -> list[bytes]:
 def _load_checkpoint(handler: FeedHandler, path: Path) -> int:
     """Load the checkpoint, if there is one; the number of its connection, or 0."""
     try:
-        data = path.read_bytes()
+        with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
+            data = file.read()
     except FileNotFoundError:
         return 0
     except OSError as error:
@@ -169,7 +173,7 @@ def _process_file(handler: FeedHandler, path: Path) -> bool:
     An incomplete last record is no damage: a kill may have cut it.
     """
     try:
-        file = path.open("rb", buffering=0)
+        file = os.fdopen(open_regular(path, os.O_RDONLY), "rb", buffering=0)
     except OSError as error:
         raise InputError(f"{path}: cannot be opened: {error.strerror}") from None
     with file:

@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from batonics.model.errors import InputError
+from batonics.sinks.owned_directory import open_regular
 
 DIGEST_SUFFIX = ".sha256"
 _READ_BYTES = 1 << 20
+_LINE_BYTES_MAX = 100
 _LINE = re.compile(r"([0-9a-f]{64})  ([0-9]{1,18})\n")
 
 
@@ -84,7 +86,7 @@ def check_and_cover_file(path: Path) -> CheckedFile:
 
 def _check(path: Path, *, keep: bool) -> CheckedFile:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = open_regular(path, os.O_RDONLY)
         try:
             return _compare(path, descriptor, keep=keep)
         finally:
@@ -97,7 +99,8 @@ def _compare(path: Path, descriptor: int, *, keep: bool) -> CheckedFile:
     file_bytes = os.fstat(descriptor).st_size
     digest, covered_bytes = "", 0
     try:
-        match = _LINE.fullmatch(_digest_path(path).read_text("ascii"))
+        with os.fdopen(open_regular(_digest_path(path), os.O_RDONLY), encoding="ascii") as file:
+            match = _LINE.fullmatch(file.read(_LINE_BYTES_MAX))
         if match is None:
             return CheckedFile(path, file_bytes, 0, "its digest cannot be read")
         digest, covered_bytes = match[1], int(match[2])
@@ -131,7 +134,9 @@ def _update(digest: hashlib._Hash, descriptor: int, start: int, stop: int) -> No
 def _write(path: Path, digest: str, covered_bytes: int) -> None:
     target = _digest_path(path)
     temporary = target.with_name(target.name + ".part")
-    with temporary.open("w", encoding="ascii") as file:
+    temporary.unlink(missing_ok=True)  # it may be a link
+    handle = open_regular(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    with os.fdopen(handle, "w", encoding="ascii") as file:
         file.write(f"{digest}  {covered_bytes}\n")
         file.flush()
         os.fsync(file.fileno())  # a name without its bytes would refuse the recording

@@ -30,7 +30,10 @@ class FeedStats:
         duplicates: records left out because an earlier connection had brought them.
         connects: connections made; each after the first is a reconnect.
         disconnects: connections lost.
-        gaps: reconnects after which records may be missing.
+        gaps: places at which records may be missing: reconnects, and skips of the gateway.
+        unresolved_symbols: symbols that the gateway could not resolve.
+        slow_reader_warnings: warnings of the gateway that this client reads too slowly.
+        slow_reader_skips: times that the gateway has skipped records for that; each is a gap.
         stalls: silences of a connected feed that were much longer than its own pauses.
         books: all books, whatever their status.
         synced: books with status synced.
@@ -56,6 +59,9 @@ class FeedStats:
     connects: int = 0
     disconnects: int = 0
     gaps: int = 0
+    unresolved_symbols: int = 0
+    slow_reader_warnings: int = 0
+    slow_reader_skips: int = 0
     stalls: int = 0
     books: int = 0
     synced: int = 0

@@ -7,7 +7,7 @@ would mean nothing is an error instead.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
 from itertools import chain
 from types import MappingProxyType
@@ -30,6 +30,7 @@ class AnswerWarning(StrEnum):
     STALE = "stale"
     CROSSED = "crossed"
     CLOSED = "closed"
+    RENAMED = "renamed"
     OFF_TICK = "off_tick"
     DEGRADED = "degraded"
 
@@ -46,6 +47,8 @@ _MEANINGS = {
     AnswerWarning.STALE: "records are missing: the feed flagged a gap",
     AnswerWarning.CROSSED: "the bid is above the ask: the market is not in continuous trading",
     AnswerWarning.CLOSED: "the market does not trade at that time: it is closed, halted or opening",
+    AnswerWarning.RENAMED: "the symbol does not name this instrument any more, so no later record"
+    " of it was read",
     AnswerWarning.OFF_TICK: "the price is no multiple of the tick, by the definition of the"
     " instrument or by all prices in the book: the venue would refuse the order",
     AnswerWarning.DEGRADED: "the vendor does not vouch for all days (condition.json): records may"
@@ -145,12 +148,16 @@ class AsOf(NamedTuple):
         data: the times of the records up to it.
         trading: the trading statuses of books at it, by publisher and instrument, as far as they
             are known.
+        losses: what was lost of the records before they were read, in words.
+        renamed: the instruments whose symbol has ended since their last record.
         doubtful_days: the days of the data that the vendor does not vouch for.
     """
 
     at_ns: int | None = None
     data: DataSpan = DataSpan()
     trading: Mapping[tuple[int, int], TradingStatus] = MappingProxyType({})
+    losses: tuple[str, ...] = ()
+    renamed: Collection[int] = ()
     doubtful_days: DoubtfulDays = ()
 
     @property
@@ -200,7 +207,8 @@ class AsOf(NamedTuple):
     def document(self) -> dict[str, Any]:
         """The keys that JSON documents of books begin with."""
         at = None if self.at_ns is None else format_time(self.at_ns)
-        return {"at": at, "data": self.data.document()}
+        losses = {"losses": list(self.losses)} if self.losses else {}
+        return {"at": at, "data": self.data.document(), **losses}
 
 
 END_OF_DATA = AsOf()
@@ -214,7 +222,7 @@ def describe_books(warning: AnswerWarning, count: int, book_count: int) -> str:
 
 
 def book_warnings(
-    status: str, *, crossed: bool, trading: TradingStatus | None = None
+    status: str, *, crossed: bool, trading: TradingStatus | None = None, renamed: bool = False
 ) -> list[AnswerWarning]:
     """The warnings of a book's state.
 
@@ -222,10 +230,13 @@ def book_warnings(
         status: `cold`, `synced` or `stale`.
         crossed: whether its best bid is above its best ask.
         trading: its trading status; None: it is not known.
+        renamed: whether its symbol has ended since its last record.
     """
     found = [warning for warning in (AnswerWarning.COLD, AnswerWarning.STALE) if warning == status]
     if crossed:
         found.append(AnswerWarning.CROSSED)
     if trading not in (None, TradingStatus.TRADING):
         found.append(AnswerWarning.CLOSED)
+    if renamed:
+        found.append(AnswerWarning.RENAMED)
     return found

@@ -71,9 +71,9 @@ class DamagedInputError(InputError):
 class DataWarning(UserWarning):
     """An answer is doubtful, or has nothing in it.
 
-    It is about a time after the last record, about books that are cold, stale, crossed or closed,
-    or about something of which there are no records; or it shows one of several symbols of an
-    instrument; or the unit of its numbers is not known.
+    It is about a time after the last record, about books that are cold, stale, crossed, closed or
+    renamed, or about something of which there are no records; or it shows one of several symbols of
+    an instrument; or the unit of its numbers is not known.
     """
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from batonics.model.mbo import NO_CHANNEL, UNDEF_ORDER_SIZE, UNDEF_PRICE, UNDEF_TIMESTAMP
 
 OPTIONAL_DEFAULTS = {"channel_id": NO_CHANNEL, "ts_in_delta": 0}
@@ -13,3 +15,19 @@ NULL_VALUES = {
     "size": UNDEF_ORDER_SIZE,
 }
 """By column: what a null stands for (rule 19). Other columns have none."""
+
+
+class TableNotes(NamedTuple):
+    """What a user has to know of a table, in words.
+
+    Attributes:
+        losses: what of its values was lost before they were read.
+        remarks: what else is unusual.
+    """
+
+    losses: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
+NO_NOTES = TableNotes()
+"""Nothing is unusual, or it is no table."""

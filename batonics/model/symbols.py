@@ -305,6 +305,16 @@ class SymbolMap(IntervalMap[MappingInterval]):
             spans.append((begun, OPEN_END_NS - 1))  # no record has a later time
         return spans
 
+    def symbol_end(self, instrument_id: int, ts_ns: int) -> int | None:
+        """When the last symbol of an instrument ended; None: it has one at a time, or never had.
+
+        A continuous symbol ends with each roll, that of an option with the option.
+        """
+        if self.at(instrument_id, ts_ns) is not None:
+            return None
+        ends = (interval.end_ns for interval in self._begun(instrument_id, ts_ns))
+        return max(ends, default=None)
+
     def select(self, names: Sequence[str]) -> SymbolMap:
         """The symbols that rows of a selection have: those of its names, all of its other ids."""
         selected = SymbolMap()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta, tzinfo
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
@@ -20,7 +21,7 @@ _ISO = re.compile(
     r"(Z|[+-]\d{2}:?\d{2})?"
 )
 _DIGITS_MAX = 100
-_DURATION = re.compile(r"([0-9]+)(ns|us|ms|s|m|h|d)")
+_DURATION_PART = re.compile(r"([0-9]+)([a-zµ]+)")
 _UNIT_NS = {
     "ns": 1,
     "us": 1_000,
@@ -30,6 +31,10 @@ _UNIT_NS = {
     "h": 3_600 * NS_PER_S,
     "d": NS_PER_DAY,
 }
+"""The units of durations; `format_duration` writes these."""
+_OTHER_UNIT_NS = {"µs": 1_000, "sec": NS_PER_S, "min": 60 * NS_PER_S, "w": 7 * NS_PER_DAY}
+_CALENDAR_UNITS = {"mo": "months", "q": "quarters", "y": "years"}
+"""Units of Polars that are no fixed time."""
 
 
 def enclosing_span(
@@ -117,6 +122,18 @@ def parse_time(text: str, time_zone: str = "UTC") -> int:
     return ts_ns
 
 
+def parse_date(day: str | date | None) -> date | None:
+    """A day from ISO 8601 text such as 2019-01-30; UsageError if it is none. None stays None."""
+    if isinstance(day, str):
+        with suppress(ValueError):
+            if str(date.fromisoformat(day)) == day:
+                return date.fromisoformat(day)
+        raise UsageError(f"not a day: {day!r} (expected such as 2019-01-30)")
+    if isinstance(day, datetime):
+        raise UsageError(f"not a day: {day} (expected a date without a time)")
+    return day
+
+
 def _parse_iso(text: str, time_zone: str) -> int:
     match = _ISO.fullmatch(text)
     if match is None:
@@ -160,24 +177,59 @@ def find_time_zone(name: str) -> tzinfo:
         raise UsageError(f"no time zone {name!r} (expected such as America/Chicago)") from None
 
 
-def parse_duration(text: str) -> int:
-    """Nanoseconds for text such as `100ms`, `1s`, `5m`; UsageError otherwise."""
-    match = _DURATION.fullmatch(text.strip())
-    if match is None or int(match[1]) == 0:
-        raise UsageError(f"not a duration: {text!r} (expected such as 100ms, 1s, 5m, 1h, 1d)")
-    return int(match[1]) * _UNIT_NS[match[2]]
+Duration = Annotated[
+    str | timedelta,
+    Expected("a duration: text such as 100ms, 5min or 1h30m, or a timedelta"),
+]
+"""A duration as callers write it."""
 
 
-def duration_ns(text: str, what: str = "a duration") -> int:
+def parse_duration(duration: Duration) -> int:
+    """Nanoseconds of a duration.
+
+    Args:
+        duration: numbers with units, as Polars and pandas write them: `100ms`, `5m` and `5min` are
+            minutes, `1h30m`, `1d` is 24 hours, `1w` is 7 days; or a timedelta. A Timedelta of
+            pandas is a timedelta, and keeps its nanoseconds.
+
+    Raises:
+        UsageError: it is none, is not positive, or has a unit that is no fixed time, such as `1mo`.
+    """
+    if isinstance(duration, timedelta):
+        length_ns = duration // timedelta(microseconds=1) * 1_000
+        length_ns += getattr(duration, "nanoseconds", 0)
+        if length_ns <= 0:
+            raise UsageError(f"a duration of {duration}: expected more than 0")
+        return length_ns
+    text = duration.strip()
+    parts = _DURATION_PART.findall(text)
+    units = {**_UNIT_NS, **_OTHER_UNIT_NS}
+    if "".join(number + unit for number, unit in parts) == text:
+        for _, unit in parts:
+            if unit in _CALENDAR_UNITS:
+                raise UsageError(
+                    f"{duration!r}: {_CALENDAR_UNITS[unit]} have no fixed length; write days, such"
+                    " as 30d"
+                )
+        if all(unit in units and len(number) <= _DIGITS_MAX for number, unit in parts):
+            length_ns = sum(int(number) * units[unit] for number, unit in parts)
+            if length_ns > 0:
+                return length_ns
+    raise UsageError(
+        f"not a duration: {duration!r} (expected such as 100ms, 1s, 5m or 5min, 1h30m, 1d)"
+    )
+
+
+def duration_ns(duration: Duration, what: str = "a duration") -> int:
     """Nanoseconds of a duration that fits an int64; UsageError otherwise.
 
     Args:
-        text: such as `100ms`.
+        duration: such as `100ms`, or a timedelta.
         what: the words for the duration in an error.
     """
-    length_ns = parse_duration(text)
+    length_ns = parse_duration(duration)
     if length_ns >= 2**63:
-        raise UsageError(f"{what} of {text}: expected at most 292 years")
+        raise UsageError(f"{what} of {duration}: expected at most 292 years")
     return length_ns
 
 

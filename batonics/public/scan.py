@@ -6,6 +6,7 @@ The rule here: the files are opened and read at each collection of the frame.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import date
 
 import polars as pl
 
@@ -19,6 +20,7 @@ from batonics.model.day_conditions import DoubtfulDays
 from batonics.model.mbo import MboBatch
 from batonics.model.prices import PriceUnit
 from batonics.model.symbols import SymbolMap
+from batonics.model.times import parse_date
 from batonics.sources.input_options import InputOptions
 from batonics.sources.inputs import Inputs, find_inputs
 from batonics.sources.statuses import read_statuses
@@ -33,6 +35,8 @@ def scan_mbo(  # noqa: PLR0913 - settings, by keyword
     skip_bad: bool = False,
     salvage: bool = False,
     in_this_order: bool = False,
+    lossy: bool = False,
+    session_date: str | date | None = None,
     verify_manifest: bool = False,
     statuses: Inputs = (),
     session: str | None = None,
@@ -56,6 +60,9 @@ def scan_mbo(  # noqa: PLR0913 - settings, by keyword
         salvage: keep the whole records of a file that ends within one; a LossWarning says what is
             lost.
         in_this_order: read the files as they are given, even if they repeat or overlap each other.
+        lossy: take tables of which something was lost when they were written, such as times in
+            microseconds; a LossWarning says what.
+        session_date: the day in New York of an ITCH file whose name does not say it: 2019-01-30.
         verify_manifest: compare every file with its SHA-256 in the manifest of its batch download.
         statuses: files of the vendor's schema `status`. None: the status records of `paths`.
         session: hours such as "17:00-16:00 America/Chicago", or the calendar of an exchange such as
@@ -71,7 +78,7 @@ def scan_mbo(  # noqa: PLR0913 - settings, by keyword
             when they are collected, files repeat or overlap each other, or none has a symbol, or
             the calendar does not know a date.
     """
-    options = InputOptions(skip_bad, salvage, in_this_order)
+    options = InputOptions(skip_bad, salvage, in_this_order, lossy, parse_date(session_date))
     files = _ScannedFiles(
         find_inputs(paths, verify_manifest=verify_manifest), symbol_list(symbols), options
     )

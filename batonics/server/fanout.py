@@ -28,6 +28,8 @@ CONTROL = "control"
 HEARTBEAT_GROUPS = 10
 """Clients get their heartbeats in this many groups, one after the other, not all at once."""
 HEARTBEATS_PER_PING = 5
+MESSAGES_AT_ONCE = 16
+"""Messages to one client before others have a turn."""
 SLOW_SEND_S = 0.01
 """A send that took this long waited until the client read: it is alive, and only far behind."""
 
@@ -299,7 +301,7 @@ async def write_messages(
     fanout: Fanout, client: WebSocketClient, send: Send, ping: Callable[[], Awaitable[None]]
 ) -> None:
     """Send a client its messages until cancelled. Only this task waits for the client."""
-    loop, counts = asyncio.get_running_loop(), fanout.sent
+    loop, counts, turns = asyncio.get_running_loop(), fanout.sent, 0
     while True:
         await client.wake.wait()
         client.wake.clear()
@@ -312,6 +314,9 @@ async def write_messages(
             if client.unanswered_since is not None and loop.time() - started > SLOW_SEND_S:
                 client.unanswered_since = loop.time()
             counts[channel].inc(len(messages))
+            turns += 1
+            if turns % MESSAGES_AT_ONCE == 0:
+                await asyncio.sleep(0)  # a client that reads on may have hundreds of books
         if client.ping_due:
             client.ping_due = False
             if client.unanswered_since is None:

@@ -135,6 +135,7 @@ def record_row(record: int, batch: MboBatch, row: int, symbol: str | None) -> Re
 def book_schema() -> dict[str, Any]:
     """The JSON Schema of one book as a document, with the types that it uses as `$defs`."""
     text = (files("batonics.sinks") / "book.schema.json").read_text()
-    text = text.replace("#/properties/at", "#/$defs/time").replace("#/$defs/", COMPONENTS)
-    definitions = orjson.loads(text)["$defs"]
-    return {"$ref": f"{COMPONENTS}book", "$defs": definitions}
+    text = text.replace("#/properties/", f"{COMPONENTS}book_").replace("#/$defs/", COMPONENTS)
+    schema = orjson.loads(text)
+    head = {f"book_{name}": each for name, each in schema["properties"].items() if name != "books"}
+    return {"$ref": f"{COMPONENTS}book", "$defs": {**schema["$defs"], **head}}

@@ -1,8 +1,9 @@
 """The WebSocket paths /ws/bbo and /ws/snapshot.
 
-The rule here: each message of a client gets a reply (`subscription_requests`). A task of the
-client's own sends the messages of `fanout`. The close frame of a client that the server closes has
-the reason, and the server does not wait for the client's own close.
+The rule here: each message of a client gets a reply (`subscription_requests`) and costs its address
+units, as a request does; where the address has none, its clients' next messages are read later. A
+task of the client's own sends the messages of `fanout`. The close frame of a client that the server
+closes has the reason, and the server does not wait for the client's own close.
 """
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ DRAIN_BYTES = 1 << 14
 """Bytes that are written before the sender waits for the client to read; more stays in `fanout`."""
 FLUSH_POLL_S = 0.05
 """Interval between two checks that a client being closed has taken its last bytes."""
+BOOKS_PER_UNIT = 5
+"""Books of a client's message that cost its address one unit (`request_rate.py`)."""
+PAY_POLL_S = 1.0
+"""The longest wait until a client is known to be alive again, while its address has no units."""
 _REASON_BYTES_MAX = 123  # what a close frame can hold
 
 
@@ -131,16 +136,29 @@ class WebSocketHandler:
     async def _read(self, socket: web.WebSocketResponse, client: WebSocketClient) -> None:
         async for message in socket:
             client.unanswered_since = None
+            units = 1.0
             if message.type is WSMsgType.PING:
                 await socket.pong(message.data)
             elif message.type is WSMsgType.TEXT:
-                client.reply(self._requests.reply(client, message.data))
+                reply = self._requests.reply(client, message.data)
+                client.reply(reply)
+                units += len(reply.get("books", ())) / BOOKS_PER_UNIT
             elif message.type is WSMsgType.BINARY:
                 client.reply({"type": "error", "detail": "a message is text", "id": None})
+            else:
+                continue
             if len(client.replies) > self._service.config.settings.limits.replies_max:
                 self._fanout.close(client, FLOOD)
                 return
-            await asyncio.sleep(0)  # one message of a client's at a time: others have a turn
+            await self._pay(client, units)
+
+    async def _pay(self, client: WebSocketClient, units: float) -> None:
+        """Wait until the client's address has the units of its message; others have a turn."""
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(0)
+        while (wait_s := self._service.rate.take(client.remote, units, loop.time())) > 0:
+            await asyncio.sleep(min(wait_s, PAY_POLL_S))
+            client.unanswered_since = None  # its pong waits behind its next message
 
     def _close(
         self, request: web.Request, socket: web.WebSocketResponse, reason: CloseReason

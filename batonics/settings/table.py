@@ -255,8 +255,8 @@ class ServerLimits:
         "The kernel's send buffer of each connection, in bytes.", default=1 << 17, minimum=1 << 12
     )
     request_units_per_s: float = setting(
-        "Units of requests of one IP address a second; a request has 1, one that takes longer has"
-        " more. Beyond, the response is 429.",
+        "Units of requests of one IP address a second; a request or a message of a WebSocket client"
+        " has 1, one that takes longer has more. Beyond, the response is 429, and messages wait.",
         default=1000.0,
         minimum=1,
     )

@@ -152,7 +152,12 @@ def _document(
         "trading_status": None if trading is None else trading.name.lower(),
         "warnings": [
             *as_of.warnings(),
-            *book_warnings(status, crossed=market == "crossed", trading=trading),
+            *book_warnings(
+                status,
+                crossed=market == "crossed",
+                trading=trading,
+                renamed=instrument_id in as_of.renamed,
+            ),
         ],
         "event_open": bool(words[Book.EVENTS] & 1),
         "events": int(words[Book.EVENTS]) >> 1,

@@ -23,6 +23,7 @@ import pyarrow as pa
 from batonics.model.errors import OutputError, UsageError
 from batonics.sinks.atomic import sync_path
 from batonics.sinks.delta_types import PARTITIONS, delta_schema
+from batonics.sinks.owned_directory import check_files
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -174,13 +175,20 @@ def find_version(directory: Path) -> int | None:
 
 
 def _open_table(directory: Path) -> DeltaTable | None:
-    """The table in a directory; None: there is none."""
+    """The table in a directory; None: there is none.
+
+    deltalake follows links and waits for pipes, so a log that has any is refused.
+    """
     try:
         from deltalake import DeltaTable
     except ImportError:
         raise UsageError(
             f"{directory}: deltalake is missing; `pip install 'batonics[delta]'`"
         ) from None
+    try:
+        check_files(directory, LOG_DIRECTORY)
+    except OSError as error:
+        raise OutputError(f"{error.filename or directory}: {error.strerror}") from None
     with _delta_errors(directory):
         if not DeltaTable.is_deltatable(str(directory)):
             return None

@@ -114,17 +114,40 @@ def remove_file(root: Path, path: str) -> int:
     return size
 
 
-def list_files(root: Path, depth: int) -> Iterator[str]:
-    """The paths of all names at a depth below a root that are no directories.
+def list_files(root: Path, depth: int, below: str = "") -> Iterator[str]:
+    """The paths of all names at a depth below a directory that are no directories.
 
     Directories that are links are not looked into.
 
     Args:
         root: the directory of ours.
         depth: number of names in a path.
+        below: path of the directory from the root; paths begin there.
     """
-    with open_directory(root) as handle:
+    with open_directory(root, below) as handle:
         yield from _list_files(handle, "", depth)
+
+
+def check_files(root: Path, path: str) -> None:
+    """Check that a directory, if it exists, has regular files and directories only.
+
+    Another library then opens them by their paths.
+
+    Args:
+        root: the directory of ours.
+        path: path of the directory from the root.
+
+    Raises:
+        OSError: it has something else, or is a link or no directory.
+    """
+    with (
+        suppress(FileNotFoundError),
+        open_directory(root, path) as handle,
+        os.scandir(handle) as entries,
+    ):
+        for entry in entries:
+            if not entry.is_dir(follow_symlinks=False):
+                _check_regular(entry.stat(follow_symlinks=False), root / path / entry.name)
 
 
 def _list_files(handle: int, prefix: str, depth: int) -> Iterator[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -16,9 +16,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from batonics.codec.dbn import DbnDecoder
-from batonics.codec.decoders import Decoder, DecoderFactory
+from batonics.codec.decoders import Decoder, DecoderFactory, describe_table
 from batonics.codec.framing import WHOLE_FILE_FORMS, Framing
+from batonics.codec.itch import ItchDecoder
 from batonics.codec.messages import read_headers
 from batonics.codec.metadata import Metadata
 from batonics.codec.ndjson import NdjsonDecoder
@@ -26,6 +26,7 @@ from batonics.model.book_changes import BookChange
 from batonics.model.definitions import Definition
 from batonics.model.errors import DamagedInputError, DataWarning, LossWarning
 from batonics.model.mbo import MboBatch, copy_batch, empty_batch
+from batonics.model.record_columns import NO_NOTES, TableNotes
 from batonics.model.symbols import MappingInterval
 from batonics.settings.loader import current
 from batonics.sources.chunks import CHUNKS_AHEAD_MAX, ChunkReader
@@ -51,8 +52,7 @@ class DecodedBatch(NamedTuple):
         records: number of records of the input so far.
         rows: number of MBO records among them.
         skipped: number of bad records that were skipped.
-        losses: what of the values of a table is lost, in words; known at its end.
-        remarks: what else is unusual about it; known at its end.
+        notes: what a user has to know of a table so far.
     """
 
     file: int
@@ -66,8 +66,7 @@ class DecodedBatch(NamedTuple):
     records: int
     rows: int
     skipped: int
-    losses: Sequence[str] = ()
-    remarks: Sequence[str] = ()
+    notes: TableNotes = NO_NOTES
 
 
 @dataclass
@@ -84,8 +83,7 @@ class FileReport:
         skipped: number of bad records that were skipped.
         loss: what is lost behind the last whole record; None: nothing.
         other_records: number of other records, by rtype.
-        losses: what of the values of a table is lost, in words (only with `lossy`).
-        remarks: what else is unusual about it, in words.
+        notes: what a user has to know of a table so far.
     """
 
     name: str
@@ -97,12 +95,12 @@ class FileReport:
     skipped: int = 0
     loss: str | None = None
     other_records: Counter[int] = field(default_factory=Counter)
-    losses: list[str] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
+    notes: TableNotes = NO_NOTES
 
     def warn_of_notes(self) -> None:
         """Warn of what is lost of the values of a table, and of what else is unusual about it."""
-        for category, lines in ((LossWarning, self.losses), (DataWarning, self.remarks)):
+        losses, remarks = self.notes
+        for category, lines in ((LossWarning, losses), (DataWarning, remarks)):
             if lines:
                 warnings.warn(f"{self.name}: {'; '.join(lines)}", category, stacklevel=3)
 
@@ -148,6 +146,7 @@ class InputDecoder:
             any_schema=any_schema,
             metadata_bytes_max=current().input.metadata_bytes_max,
             lossy=options.lossy,
+            session_date=options.session_date,
         )
         self._options, self._batch_rows = options, batch_rows
 
@@ -187,17 +186,14 @@ class InputDecoder:
         def decoded(batch: MboBatch) -> DecodedBatch:
             columns = table.columns
             names = [] if columns is None else columns.new_names()
+            notes = NO_NOTES if columns is None else columns.describe()
             counts = table.records, table.rows, table.skipped
-            return DecodedBatch(1, batch, names, [], [], none, Counter(), None, *counts)
+            return DecodedBatch(1, batch, names, [], [], none, Counter(), None, *counts, notes)
 
         with closing(table.batches()) as batches:
             for batch in batches:
                 yield decoded(batch)
-        last = decoded(empty_batch(0))
-        if table.columns is not None:
-            losses, remarks = table.columns.describe()
-            last = last._replace(losses=losses, remarks=remarks)
-        yield last
+        yield decoded(empty_batch(0))
 
     def _finish(self, decoder: Decoder) -> Generator[DecodedBatch, None, None]:
         """End the input; what comes last."""
@@ -217,16 +213,14 @@ class InputDecoder:
             size = f"{cut_bytes} bytes" if cut_bytes else "what a cut zstd frame held"
             self.loss = f"{size} after record {decoder.records:,}"
         # Other records may come after the last row.
-        last = self._decoded(decoder, empty_batch(0))
-        if not isinstance(decoder, (DbnDecoder, NdjsonDecoder)):
-            losses, remarks = decoder.describe()
-            last = last._replace(losses=losses, remarks=remarks)
-        yield last
+        yield self._decoded(decoder, empty_batch(0))
 
     def _decoded(self, decoder: Decoder, batch: MboBatch) -> DecodedBatch:
         names = self._decoders.new_mappings(decoder)
         headers = read_headers(decoder.other_records if self.keeps_headers else ())
         other_records = Counter(record.rtype for record in decoder.other_records)
+        if isinstance(decoder, ItchDecoder):
+            other_records += decoder.take_counts()
         contents = [record.content for record in decoder.other_records]
         definitions = [known for known in contents if isinstance(known, Definition)]
         statuses = [known for known in contents if isinstance(known, BookChange)]
@@ -245,4 +239,5 @@ class InputDecoder:
             decoder.records,
             decoder.rows,
             decoder.skipped,
+            describe_table(decoder),
         )

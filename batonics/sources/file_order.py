@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from batonics.codec.decoders import Decoder, DecoderFactory
 from batonics.codec.framing import WHOLE_FILE_FORMS, Framing
+from batonics.codec.lobster import LobsterDecoder
 from batonics.codec.ndjson import NdjsonDecoder
 from batonics.model.errors import UsageError
 from batonics.model.mbo import (
@@ -250,6 +251,7 @@ def _read_head(reader: ChunkReader, options: InputOptions) -> _FileHead:
         skip_bad=options.skip_bad,
         metadata_bytes_max=current().input.metadata_bytes_max,
         lossy=options.lossy,
+        session_date=options.session_date,
     )
     decoder: Decoder | None = None
     batch: MboBatch | None = None
@@ -296,6 +298,8 @@ def _read_bounds(reader: ChunkReader, options: InputOptions) -> FileBounds:
     record: tuple[object, ...] | None = None
     if len(head.keys) and first_ns == int(batch.ts_recv[0]):
         record = tuple(int(column[0]) for column in batch)
+        if isinstance(decoder, LobsterDecoder):
+            record = (decoder.ticker, *record)
         if isinstance(decoder, NdjsonDecoder):
             record = (decoder.symbols[int(batch.instrument_id[0]) - 1], *record)
     end = none if is_compressed or metadata is None else _read_end(reader)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import NamedTuple
 
 SALVAGE_ADVICE = "--salvage (in Python salvage=True) keeps the whole records before it"
@@ -19,12 +20,14 @@ class InputOptions(NamedTuple):
             and whether or not they repeat or overlap each other.
         lossy: take values of tables of which something is lost, such as times in microseconds; a
             warning says what.
+        session_date: the day of ITCH files whose names do not say it, in New York.
     """
 
     skip_bad: bool = False
     salvage: bool = False
     in_this_order: bool = False
     lossy: bool = False
+    session_date: date | None = None
 
 
 DEFAULT_OPTIONS = InputOptions()

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from batonics.codec.framing import Framing
+from batonics.codec.framing import NUMBERED_FORMS, Framing
 from batonics.codec.metadata import (
     PREFIX_BYTES,
     Metadata,
@@ -25,6 +25,7 @@ from batonics.codec.metadata import (
     parse_metadata,
     parse_prefix,
 )
+from batonics.codec.session_day import itch_publisher
 from batonics.model.book_changes import BookChanges
 from batonics.model.day_conditions import doubtful_days
 from batonics.model.definitions import DefinitionMap
@@ -122,7 +123,12 @@ class MboStream:
     @property
     def numbers_symbols(self) -> bool:
         """Whether instrument ids are numbers of this stream's symbols, as those of NDJSON are."""
-        return any(file.framing is Framing.NDJSON for file in self.files)
+        return any(file.framing in NUMBERED_FORMS for file in self.files)
+
+    @property
+    def losses(self) -> tuple[str, ...]:
+        """What of the values of tables was lost, in words, with the names of the files."""
+        return tuple(f"{file.name}: {loss}" for file in self.files for loss in file.notes.losses)
 
     @property
     def bytes_read(self) -> int:
@@ -160,34 +166,38 @@ class MboStream:
         decoder = InputDecoder(reader, self._options, rows, any_schema=self._any_schema)
         decoder.keeps_headers = self.on_headers is not None
         file: _FileReading | None = None
-        with closing(decoder.batches()) as decoded_batches:
-            for decoded in decoded_batches:
-                if file is None or decoded.file > max(file.number, 1):
-                    file = self._begin_file(reader, file, decoded.file)
-                    self._add_batch_symbols(reader, decoded)
-                file.number = decoded.file
-                batch = self._note(decoded, file)
-                if len(batch.action) == 0:
-                    continue
-                if not self._options.in_this_order:
-                    file.check_beginning(batch)
-                yield FileBatch(batch, file.note_batch(batch))
+        try:
+            with closing(decoder.batches()) as decoded_batches:
+                for decoded in decoded_batches:
+                    if file is None or decoded.file > max(file.number, 1):
+                        file = self._begin_file(reader, file, decoded.file)
+                        self._add_batch_symbols(reader, decoded)
+                    file.number = decoded.file
+                    batch = self._note(decoded, file)
+                    if len(batch.action) == 0:
+                        continue
+                    if not self._options.in_this_order:
+                        file.check_beginning(batch)
+                    yield FileBatch(batch, file.note_batch(batch))
+        except GeneratorExit:  # the caller stops early
+            if file is not None:
+                file.report.warn_of_notes()
+            raise
+        if file is not None:
+            file.report.warn_of_notes()
         if file is not None and len(self.paths) > 1 and not self.keeps_symbol_lists:
             file.report.drop_symbol_lists()
         if file is not None and decoder.loss is not None:
             file.report.loss = decoder.loss
             text = f"{file.report.name}: ends within a record; lost: {decoder.loss}"
             warnings.warn(text, LossWarning, stacklevel=2)
-        if file is not None:
-            file.report.warn_of_notes()
 
     def _begin_file(
         self, reader: ChunkReader, before: _FileReading | None, number: int
     ) -> _FileReading:
         """Begin to read a file: an input, or the next file in an input."""
         forms = {file.framing for file in self.files} | {reader.framing}
-        if Framing.NDJSON in forms and len(forms) > 1:
-            raise UsageError("NDJSON and DBN in one stream: their instruments could be confused")
+        self._check_forms(forms, [file.name for file in self.files] + [reader.name])
         if before is None:
             file = _FileReading(FileReport(reader.name, reader.size, reader.framing))
         else:
@@ -195,6 +205,17 @@ class MboStream:
             file = _FileReading(report, before.counts, before.end)
         self.files.append(file.report)
         return file
+
+    @staticmethod
+    def _check_forms(forms: set[Framing | None], names: Sequence[str]) -> None:
+        """Refuse files whose instruments could be confused."""
+        if len(forms) > 1 and (Framing.NDJSON in forms or Framing.LOBSTER in forms):
+            both = "NDJSON and DBN" if Framing.LOBSTER not in forms else "LOBSTER and other files"
+            raise UsageError(f"{both} in one stream: their instruments could be confused")
+        if forms == {Framing.ITCH} and len(set(map(itch_publisher, names))) > 1:
+            raise UsageError(
+                "ITCH of two venues in one stream: their instruments could be confused"
+            )
 
     def _add_batch_symbols(self, reader: ChunkReader, decoded: DecodedBatch) -> None:
         """Name the instruments of a file of a batch download, as far as it does not itself.
@@ -219,28 +240,38 @@ class MboStream:
         report = file.report
         report.other_records.update(decoded.other_records)
         report.metadata = decoded.metadata
-        report.losses.extend(decoded.losses)
-        report.remarks.extend(decoded.remarks)
+        report.notes = decoded.notes
         file.count(decoded)
         for definition in decoded.definitions:
             is_first = definition.instrument_id not in self.definitions
             self.definitions.add(definition._replace(start_ns=0) if is_first else definition)
+        if report.framing in NUMBERED_FORMS:
+            decoded = self._numbered(decoded, file)
+        else:
+            for interval in decoded.names:
+                self.symbols.add(interval)
         for status in decoded.statuses:
             self.statuses.add(status)
         if self.on_headers is not None and len(decoded.headers):
             self.on_headers(decoded.headers)
-        if report.framing is not Framing.NDJSON:
-            for interval in decoded.names:
-                self.symbols.add(interval)
-            return decoded.batch
+        return decoded.batch
+
+    def _numbered(self, decoded: DecodedBatch, file: _FileReading) -> DecodedBatch:
+        """What was decoded with the instrument ids of the stream in place of those of the file."""
         if decoded.names:
             new_ids = self._number_symbols(decoded.names)
             file.instrument_ids = np.concatenate([file.instrument_ids, new_ids])
-        ids = file.instrument_ids[decoded.batch.instrument_id]
-        return decoded.batch._replace(instrument_id=ids)
+        ids, headers = file.instrument_ids, decoded.headers.copy()
+        headers["instrument_id"] = ids[headers["instrument_id"]]
+        statuses = [
+            status._replace(instrument_id=int(ids[status.instrument_id]))
+            for status in decoded.statuses
+        ]
+        batch = decoded.batch._replace(instrument_id=ids[decoded.batch.instrument_id])
+        return decoded._replace(batch=batch, headers=headers, statuses=statuses)
 
     def _number_symbols(self, names: Sequence[MappingInterval]) -> NDArray[np.uint32]:
-        """The stream's instrument ids of the next symbols of an NDJSON file, which numbers them."""
+        """The stream's instrument ids of the next symbols of a file, which numbers them itself."""
         ids = np.zeros(len(names), np.uint32)
         for at, name in enumerate(names):
             number = self._symbol_numbers.setdefault(name.symbol, len(self._symbol_numbers) + 1)
@@ -273,7 +304,7 @@ class _FileReading:
         number: its number in its input.
         counts: records, rows and skipped records of its input so far.
         end: the last records of its input so far.
-        instrument_ids: the stream's instrument ids by those of the file (NDJSON).
+        instrument_ids: the stream's instrument ids by those of the file (`NUMBERED_FORMS`).
     """
 
     def __init__(

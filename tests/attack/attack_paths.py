@@ -8,160 +8,43 @@ that only had such names lying about loads and vacuums as before.
 from __future__ import annotations
 
 import os
-import random
 import shutil
-import signal
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import NamedTuple
 
 from obstore.store import MemoryStore
 
-from batonics.frames.schemas.table import find_schema
 from batonics.jobs.lake_export import ExportRequest, LakeExport
-from batonics.lake.bucket_client import BucketClient
+from batonics.lake.bucket_client import BucketClient, ConflictError
 from batonics.lake.bucket_store import BucketStore
-from batonics.lake.catalog import CATALOG_FILE, LoadedSource, SchemaLoad
-from batonics.lake.commits import append_parts
+from batonics.lake.catalog import CATALOG_FILE
 from batonics.lake.digest import Verifier
 from batonics.lake.directory_store import DirectoryStore
 from batonics.lake.lake import Lake
-from batonics.lake.parts import PartsWriter
-from batonics.lake.storage import Store
 from batonics.model.errors import BatonicsError
 from tests.attack.attempt import Attempt
+from tests.attack.ground import (
+    Ground,
+    add_rows,
+    change_catalog,
+    must_refuse,
+    must_work,
+    plant_special,
+    refusals,
+    run_cases,
+    tree,
+)
 from tests.support.lakes import rewrite_digests
-from tests.support.part_rows import part_rows
 
-SECONDS_MAX = 10
-EXPORTS = 0.15
-"""Share of the cases in which the lake is exported too, which takes as long as all the rest."""
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 ID = "0123456789abcdef"
 
 
-class Ground(NamedTuple):
-    """Where a case happens.
-
-    Attributes:
-        lake: a lake's directory.
-        outside: a directory beside it, in which nothing may change.
-        rng: the case's random choices.
-    """
-
-    lake: Path
-    outside: Path
-    rng: random.Random
-
-    @property
-    def part(self) -> Path:
-        """The lake's part."""
-        return next(self.lake.glob("*/date=*/*.parquet"))
-
-    @property
-    def loading(self) -> Path:
-        """The directory of staging areas."""
-        return self.lake / ".loading"
-
-
 def run(count: int, seed: int) -> Iterator[Attempt]:
     """Try so many cases, each at one of the places where a lake gets names from."""
-    kinds = list(_PLANTS)
-    with TemporaryDirectory(prefix="attack-paths-") as text:
-        template = Path(text, "template")
-        (template / "outside" / "a directory").mkdir(parents=True)
-        (template / "outside" / "secret").write_text("a secret")
-        (template / "outside" / "a directory" / "x.parquet").write_bytes(b"rows of another")
-        _add_rows(DirectoryStore(template / "lake", make=True), "A", "first")
-        for number in range(count):
-            kind = kinds[number % len(kinds)]
-            rng = random.Random(f"{seed} {number}")
-            with TemporaryDirectory(prefix="case-", dir=text) as case:
-                shutil.copytree(template, case, dirs_exist_ok=True)
-                ground = Ground(Path(case, "lake"), Path(case, "outside"), rng)
-                yield Attempt(f"seed {seed}, case {number}, {kind}", _breach(kind, ground))
-
-
-def _breach(kind: str, ground: Ground) -> str:
-    """What went wrong in a case; empty: nothing."""
-    before = _tree(ground.outside)
-    plant = _PLANTS[kind]
-    try:
-        with _time_limit():
-            wrong = plant(ground)
-    except _TooLongError:
-        return f"took over {SECONDS_MAX} s"
-    except Exception as error:  # noqa: BLE001 - whatever is no refusal is a breach
-        return f"{type(error).__name__}: {error}"
-    if _tree(ground.outside) != before:
-        return "something outside of the lake has changed"
-    return wrong
-
-
-def _tree(directory: Path) -> dict[str, tuple[int, bytes]]:
-    """All names below a directory, with their modes and bytes."""
-    return {
-        str(path): (path.lstat().st_mode, path.read_bytes() if path.is_file() else b"")
-        for path in sorted(directory.rglob("*"))
-    }
-
-
-# ---------------------------------------------------------------------- what a user does
-
-
-def _refusals(ground: Ground) -> list[str]:
-    """Use a lake in all ways; return the lines of those that were refused."""
-    lake, made = ground.lake, ground.lake.parent / "tables"
-    uses: list[Callable[[], object]] = [
-        lambda: Lake(lake).scan("trades").collect(),
-        lambda: Lake(lake).check(),
-        lambda: Lake(lake).vacuum(0),
-        lambda: _add_rows(DirectoryStore(lake, make=True), "B", "second"),
-    ]
-    if ground.rng.random() < EXPORTS:
-        uses.append(lambda: list(LakeExport(ExportRequest(str(lake), str(made))).run()))
-    return _refused(uses)
-
-
-def _refused(uses: list[Callable[[], object]]) -> list[str]:
-    lines = []
-    for use in uses:
-        try:
-            use()
-        except BatonicsError as error:
-            lines.append(str(error))
-            if len(str(error).splitlines()) != 1:
-                raise AssertionError(f"not one line: {error}") from None
-    return lines
-
-
-def _must_work(ground: Ground) -> str:
-    """What of a lake does not work, though nothing of it was damaged."""
-    return "; ".join(_refusals(ground)) or _wrong_rows(ground.lake)
-
-
-def _wrong_rows(lake: Path) -> str:
-    found = sorted(Lake(lake).scan("trades").collect()["symbol"].to_list())
-    return "" if found == ["A", "B"] else f"the rows are {found}"
-
-
-def _must_refuse(ground: Ground) -> str:
-    """What is wrong with the refusal of a lake whose catalog names what is no part."""
-    lines = _refusals(ground)
-    return "" if lines else "nothing was refused"
-
-
-def _add_rows(store: Store, symbol: str, source: str) -> None:
-    with store.stage() as staging:
-        writer = PartsWriter(find_schema("trades"), staging.directory, staging.id)
-        writer.write(part_rows("trades", symbol))
-        writer.close()
-        staging.publish([(path, part.path) for path, part in writer.written])
-        load = SchemaLoad("trades", [part for _, part in writer.written])
-        store.catalog.commit(append_parts(LoadedSource(source, None, ""), [load], "attack"))
+    yield from run_cases(_PLANTS, count, seed)
 
 
 # ---------------------------------------------------------------------- where names come from
@@ -173,26 +56,26 @@ def _moves(ground: Ground) -> str:
     staging.mkdir()
     lines = "\n".join(_hostile_text(ground) for _ in range(3))
     (staging / "moves").write_bytes(lines.encode(errors="surrogateescape"))
-    return _must_work(ground)
+    return must_work(ground)
 
 
 def _catalog(ground: Ground) -> str:
     """The catalog names a live part by a hostile path."""
-    _change_catalog(ground, "UPDATE part SET path = ?", _hostile_text(ground))
-    return _must_refuse(ground)
+    change_catalog(ground, "UPDATE part SET path = ?", _hostile_text(ground))
+    return must_refuse(ground)
 
 
 def _catalog_columns(ground: Ground) -> str:
     """The path of a part is that of another schema or date, or its symbols are another part's."""
     column = ground.rng.choice(["schema", "date", "first_symbol", "last_symbol", "aliases"])
-    _change_catalog(ground, f"UPDATE part SET {column} = ?", _hostile_text(ground))
-    return _must_refuse(ground)
+    change_catalog(ground, f"UPDATE part SET {column} = ?", _hostile_text(ground))
+    return must_refuse(ground)
 
 
 def _catalog_schema(ground: Ground) -> str:
     """A load has a schema whose name is a path."""
-    _change_catalog(ground, "UPDATE load SET schema = ?", _hostile_text(ground))
-    return _must_refuse(ground)
+    change_catalog(ground, "UPDATE load SET schema = ?", _hostile_text(ground))
+    return must_refuse(ground)
 
 
 def _removed(ground: Ground) -> str:
@@ -201,8 +84,8 @@ def _removed(ground: Ground) -> str:
         "INSERT INTO part (path, schema, digest, bytes, rows, aliases, symbols, row_digest,"
         " removed_ns) VALUES (?, 'trades', '0', 1, 1, '[]', x'', 0, 1)"
     )
-    _change_catalog(ground, insert, _hostile_text(ground))
-    return _must_work(ground)
+    change_catalog(ground, insert, _hostile_text(ground))
+    return must_work(ground)
 
 
 def _listing(ground: Ground) -> str:
@@ -212,12 +95,12 @@ def _listing(ground: Ground) -> str:
     link = ground.rng.choice([link.with_name("date=2025-01-02"), link.parent.with_name("mbp-1")])
     if not link.name.startswith("date"):
         (directory / "date=2025-01-02").symlink_to(directory)
-    before = _tree(ground.outside)
+    before = tree(ground.outside)
     link.symlink_to(directory)
-    wrong = _must_work(ground)
+    wrong = must_work(ground)
     with suppress(FileNotFoundError):
         link.unlink()
-    changed = "" if _tree(ground.outside) == before else "a file of a linked directory has changed"
+    changed = "" if tree(ground.outside) == before else "a file of a linked directory has changed"
     (directory / "date=2025-01-02").unlink(missing_ok=True)
     return wrong or changed
 
@@ -227,8 +110,8 @@ def _part_file(ground: Ground) -> str:
     part = ground.part
     copy = ground.outside.parent / "copy"
     part.rename(copy)
-    _special(ground, part, copy)
-    return _must_refuse(ground)
+    plant_special(ground, part, copy)
+    return must_refuse(ground)
 
 
 def _part_directory(ground: Ground) -> str:
@@ -237,15 +120,15 @@ def _part_directory(ground: Ground) -> str:
     moved = ground.outside.parent / "moved"
     directory.rename(moved)
     directory.symlink_to(moved)
-    return _must_refuse(ground)
+    return must_refuse(ground)
 
 
 def _lock(ground: Ground) -> str:
     """The lock of the lake is a link, a pipe, a device or a directory."""
     lock = ground.loading / "lock"
     lock.unlink()
-    _special(ground, lock, ground.outside / "secret")
-    return _must_refuse(ground)
+    plant_special(ground, lock, ground.outside / "secret")
+    return must_refuse(ground)
 
 
 def _staging(ground: Ground) -> str:
@@ -255,15 +138,15 @@ def _staging(ground: Ground) -> str:
     if name:
         staging.mkdir()
     target = ground.outside / (ground.rng.choice(["secret", "a directory", "nothing"]))
-    _special(ground, staging / name if name else staging, target)
-    return _must_work(ground)
+    plant_special(ground, staging / name if name else staging, target)
+    return must_work(ground)
 
 
 def _loading(ground: Ground) -> str:
     """The directory of staging areas is a link to a directory with directories."""
     shutil.rmtree(ground.loading)
     ground.loading.symlink_to(ground.outside)
-    return _must_refuse(ground)
+    return must_refuse(ground)
 
 
 def _catalog_file(ground: Ground) -> str:
@@ -271,8 +154,8 @@ def _catalog_file(ground: Ground) -> str:
     file = ground.lake / ground.rng.choice([CATALOG_FILE, f"{CATALOG_FILE}-wal"])
     copy = ground.outside.parent / "copy"
     file.rename(copy)
-    _special(ground, file, copy)
-    return _must_refuse(ground)
+    plant_special(ground, file, copy)
+    return must_refuse(ground)
 
 
 def _new_catalog(ground: Ground) -> str:
@@ -280,7 +163,7 @@ def _new_catalog(ground: Ground) -> str:
     shutil.rmtree(ground.lake)
     ground.loading.mkdir(parents=True)
     (ground.lake / CATALOG_FILE).symlink_to(ground.outside / "made")
-    return _must_refuse(ground)
+    return must_refuse(ground)
 
 
 def _table_lock(ground: Ground) -> str:
@@ -292,15 +175,15 @@ def _table_lock(ground: Ground) -> str:
     if ground.rng.random() < 0.3:
         lock.write_bytes(ground.rng.choice([b"\xff\xfe a secret", b"*", b"/../../../../*"]))
         before = lock.read_bytes()
-        _add_rows(DirectoryStore(ground.lake), "B", "second")
-        _refused(
+        add_rows(DirectoryStore(ground.lake), "B", "second")
+        refusals(
             [lambda: list(LakeExport(ExportRequest(str(ground.lake), str(table.parent))).run())]
         )
         return "" if lock.read_bytes() == before else "a file that was no lock was truncated"
-    _special(ground, lock, ground.outside / "secret")
-    _add_rows(DirectoryStore(ground.lake), "B", "second")
+    plant_special(ground, lock, ground.outside / "secret")
+    add_rows(DirectoryStore(ground.lake), "B", "second")
     export = ExportRequest(str(ground.lake), str(table.parent))
-    lines = _refused([lambda: list(LakeExport(export).run())])
+    lines = refusals([lambda: list(LakeExport(export).run())])
     return "" if lines else "nothing was refused"
 
 
@@ -308,7 +191,7 @@ def _symbol(ground: Ground) -> str:
     """A symbol that no path can hold as it is comes back from every reader."""
     symbol = ground.rng.choice([_hostile_text, _odd_symbol])(ground).replace("\x00", "")
     store = DirectoryStore(ground.lake)
-    _add_rows(store, symbol, "odd")
+    add_rows(store, symbol, "odd")
     lake = Lake(ground.lake)
     readers = {
         "scan": lake.scan("trades").collect()["symbol"].to_list(),
@@ -320,7 +203,7 @@ def _symbol(ground: Ground) -> str:
     if ground.rng.random() < 0.2:
         readers["sql"] = lake.sql("SELECT symbol FROM trades")["symbol"].to_list()
     wrong = [name for name, found in readers.items() if sorted(found) != sorted(["A", symbol])]
-    lines = _refused([lake.check, lambda: lake.vacuum(0)])
+    lines = refusals([lake.check, lambda: lake.vacuum(0)])
     return "; ".join([*lines, *(f"{name} has {readers[name]}" for name in wrong)])
 
 
@@ -328,7 +211,7 @@ def _bucket(ground: Ground) -> str:
     """The catalog of a bucket that is not ours names objects by hostile keys."""
     client = BucketClient(MemoryStore(), "memory")
     os.environ["BATONICS_CACHE_DIR"] = str(ground.lake.parent / "cache" / "deep" / "er")
-    _add_rows(BucketStore(client, make=True), "A", "first")
+    add_rows(BucketStore(client, make=True), "A", "first")
     text = _hostile_text(ground)
     found = client.get(CATALOG_FILE)
     assert found is not None
@@ -340,7 +223,7 @@ def _bucket(ground: Ground) -> str:
         rewrite_digests(connection)
         connection.commit()
         client.put(CATALOG_FILE, connection.serialize(), found.tag)
-    with suppress(BatonicsError, ValueError):  # a key that the client itself refuses
+    with suppress(BatonicsError, ConflictError, ValueError):  # a key that is refused, or taken
         client.put(text, b"the bytes of the owner of the bucket", None)
 
     def opened() -> Lake:
@@ -353,7 +236,7 @@ def _bucket(ground: Ground) -> str:
         lambda: opened().check(),
         lambda: opened().vacuum(0),
     ]
-    lines = _refused(uses)
+    lines = refusals(uses)
     cache = Path(os.environ.pop("BATONICS_CACHE_DIR"))
     made = [path for path in ground.lake.parent.rglob("*") if path.is_file()]
     strays = [path for path in made if b"owner of the bucket" in path.read_bytes()]
@@ -389,28 +272,6 @@ _PLANTS: dict[str, Callable[[Ground], str]] = {
 
 
 # ---------------------------------------------------------------------- what is planted
-
-
-def _special(ground: Ground, path: Path, target: Path) -> None:
-    """Make a link, a pipe, a device, a socket's name or a directory."""
-    kind = ground.rng.choice(["link", "link", "pipe", "device", "directory", "dangling"])
-    if kind == "pipe":
-        os.mkfifo(path)
-    elif kind == "device":
-        path.symlink_to("/dev/zero")  # a device of its own needs rights that tests have not
-    elif kind == "directory":
-        path.mkdir()
-    elif kind == "dangling":
-        path.symlink_to(target.with_name("nothing there"))
-    else:
-        path.symlink_to(target)
-
-
-def _change_catalog(ground: Ground, statement: str, text: str) -> None:
-    with closing(sqlite3.connect(ground.lake / CATALOG_FILE)) as connection:
-        connection.execute(statement, [text])
-        rewrite_digests(connection)
-        connection.commit()
 
 
 def _hostile_text(ground: Ground) -> str:
@@ -480,21 +341,3 @@ def _odd_symbol(ground: Ground) -> str:
             "\u202ea",
         ]
     )
-
-
-class _TooLongError(BaseException):
-    """A case has not ended in time."""
-
-
-@contextmanager
-def _time_limit() -> Iterator[None]:
-    def stop(*_: object) -> None:
-        raise _TooLongError
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS_MAX)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)

@@ -16,7 +16,7 @@ import polars as pl
 
 from batonics.lake.connection import FileAccess, connect_duckdb
 from tests.attack.attempt import Attempt
-from tests.support.sql_escapes import ESCAPES, EscapeGround
+from tests.support.sql_escapes import ESCAPES, WRITES, EscapeGround
 
 _WRAPPINGS = (
     "{0}",
@@ -46,11 +46,14 @@ def run(count: int, seed: int) -> Iterator[Attempt]:
         settings = _settings(connection)
         for number in range(count):
             rng = random.Random(f"{seed} {number}")
-            sql = ground.fill(rng.choice(ESCAPES), part)
+            escape = rng.choice((*ESCAPES, *WRITES))
+            # The connection refuses an escape by itself too.
+            trusted = escape in ESCAPES and rng.random() < 0.5
+            sql = ground.fill(escape, part)
             for _ in range(rng.randrange(3)):
                 sql = rng.choice(_WRAPPINGS).format(sql)
             sql = _disguised(sql, rng)
-            breach = ground.run(connection, sql)[1]
+            breach = ground.run(connection, sql, trusted=trusted)[1]
             if not breach and number % 50 == 0 and _settings(connection) != settings:
                 breach = "a setting has changed"
             yield Attempt(f"seed {seed}, case {number}, {sql!r}", breach)

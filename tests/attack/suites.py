@@ -9,7 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from tests.attack import attack_checkpoints, attack_live, attack_paths, attack_sql
+from tests.attack import (
+    attack_checkpoints,
+    attack_files,
+    attack_live,
+    attack_paths,
+    attack_sql,
+)
 from tests.attack.attempt import Attempt
 
 
@@ -38,6 +44,13 @@ SUITES = (
         200,
         5_000,
         attack_paths.run,
+    ),
+    Suite(
+        "files",
+        "files that SQLite or deltalake would take along, links in caches, tables and recordings",
+        60,
+        2_000,
+        attack_files.run,
     ),
     Suite(
         "sql",

@@ -39,7 +39,7 @@ CASES: dict[str, tuple[bytes, str]] = {
     "cut-record": (SMALL[: RECORDS_AT + 56 * 3 + 9], AT_3 + "the stream ends after 9 bytes of a"),
     "wrong-magic": (
         b"XBN" + SMALL[3:],
-        "not DBN, NDJSON, CSV, Parquet or Arrow: it starts with 58 42 4e",
+        "not DBN, NDJSON, CSV, Parquet, Arrow, ITCH or LOBSTER: it starts with 58 42 4e",
     ),
     "wrong-version": (b"DBN\x09" + SMALL[4:], "byte 3: DBN version is 9, expected 1 to 3"),
     "metadata-length": (
@@ -59,9 +59,9 @@ CASES: dict[str, tuple[bytes, str]] = {
     ),
     "zstd-in-zstd": (compress(compress(SMALL)), "zstd within zstd; unpack it first"),
     "dbz": (b"\x51\x2a\x4d\x18\x10\0\0\0DBZ\1" + bytes(9), "DBZ, the vendor's format before DBN"),
-    "gzip": (b"\x1f\x8b\x08\0" + bytes(20), "this is gzip; unpack it first"),
-    "parquet": (b"PAR1" + bytes(20), "this is a Parquet file"),
-    "csv": (b"ts_recv,ts_event,rtype\n1,2,160\n", "this is the vendor's CSV; ask for DBN"),
+    "gzip": (b"\x1f\x8b\x08\0" + bytes(20), "the gzip member that starts at byte 0 is damaged"),
+    "parquet": (b"PAR1" + bytes(20), "cannot be read as parquet"),
+    "csv": (b"ts_recv,ts_event,rtype\n1,2,160\n", "column publisher_id, instrument_id, action"),
     "ndjson-type": (b'{"type":"buy"}\n', "byte 0, record 0: type is 'buy', expected one of add"),
     "ndjson-cut": (b'{"type":"clear","symbol":"X"}\n{"type":', "byte 30, record 1: not JSON: "),
 }
@@ -121,7 +121,7 @@ def _unreadable(_: Path) -> Path:
 
 OPENING: list[tuple[Callable[[Path], Path], str]] = [
     (_missing, "cannot be opened: No such file or directory"),
-    (_directory, "is a directory; name its files"),
+    (_directory, "has no data files; name its directories, such as {path}/out"),
     (_below_a_file, "cannot be opened: Not a directory"),
     (_circle, "cannot be opened: Too many levels of symbolic links"),
     (_unreadable, "cannot be read: Input/output error"),
@@ -136,7 +136,7 @@ def test_what_cannot_be_opened_is_named(
 ) -> None:
     path = make(tmp_path)
     done = run_in_process("reconstruct", path, "--out", output)
-    assert error_line(done, 3) == f"{path}: {words}"
+    assert error_line(done, 3) == f"{path}: {words.format(path=path)}"
     assert_untouched(output)
 
 
@@ -232,10 +232,17 @@ def _await(condition: Callable[[], bool], limit_s: float = 60) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("name", ["a\nb.dbn", "a\x1b[31mb.dbn", os.fsdecode(b"a\xffb.dbn")])
-def test_a_name_cannot_break_the_line(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("a\nb.dbn", "cannot be opened"),
+        ("a\x1b[31mb.dbn", "no file has such a name"),  # a bracket makes it a pattern
+        (os.fsdecode(b"a\xffb.dbn"), "cannot be opened"),
+    ],
+)
+def test_a_name_cannot_break_the_line(name: str, words: str, tmp_path: Path) -> None:
     done = run_in_process("inspect", tmp_path / name)
-    assert "cannot be opened" in error_line(done, 3)
+    assert words in error_line(done, 3)
     assert done.err.removesuffix("\n").isprintable()
 
 

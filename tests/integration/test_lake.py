@@ -16,6 +16,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from batonics.codec.metadata import DatedSymbol, Metadata, SymbolMapping, encode_metadata
+from batonics.frames.scan.exchange_sessions import find_sessions
 from batonics.frames.schemas.table import dbn_schemas, find_schema
 from batonics.lake.digest import Verifier
 from batonics.lake.lake import Lake
@@ -143,6 +144,29 @@ def test_again_makes_it_anew(tmp_path: Path) -> None:
     after = Lake(lake).parts()
     assert after["path"].to_list() != before["path"].to_list()
     assert after["digest"].to_list() == before["digest"].to_list()
+
+
+def test_the_rows_of_a_source_have_statuses_from_one_place(tmp_path: Path) -> None:
+    lake, file = tmp_path / "lake", write(tmp_path / "a.dbn")
+    ours, other = (find_sessions(f"{hours} UTC") for hours in ("9:30-16:00", "00:00-24:00"))
+    load(lake, file, schemas=("states-1", "trades"))
+    refused = (
+        r"a\.dbn: the lake has states-1 of it with {}, not with {}: give the same, or .*--again"
+    )
+    own = "the statuses of its own records"
+    for schemas in (("states-1",), ("mbp-1",)):
+        with pytest.raises(UsageError, match=refused.format(own, "session 9:30-16:00 UTC")):
+            load(lake, file, schemas=schemas, sessions=ours)
+    assert load(lake, file, schemas=("mbo",), sessions=None)[0].loaded  # it has no statuses
+    assert load(lake, file, schemas=("states-1", "trades"), sessions=ours, again=True)[0].rows
+    for sessions in (ours, None):  # the same again changes nothing
+        assert load(lake, file, schemas=("states-1", "trades"), sessions=sessions)[0].loaded == []
+    with pytest.raises(UsageError, match=refused.format("session 9:30-16:00 UTC", own)):
+        load(lake, file, schemas=("mbp-1",))
+    with pytest.raises(UsageError, match="not with session 00:00-24:00 UTC: give the same"):
+        load(lake, file, schemas=("states-1",), sessions=other)
+    assert load(lake, file, schemas=("mbp-1",), sessions=ours)[0].rows
+    assert load(lake, write(tmp_path / "b.dbn", order_id=9), sessions=other)[0].rows
 
 
 def test_files_of_one_stream_go_on_from_each_other(tmp_path: Path) -> None:
@@ -409,6 +433,13 @@ def test_the_command_says_what_it_did(tmp_path: Path) -> None:
     assert (done.code, done.out) == (0, b"")
     assert done.err == f"{file}: 8 trades, 8 mbo, 2 depth-1s\n"
     assert run_in_process(*arguments).err == f"{file}: is in the lake already\n"
+    zoned = run_in_process("lake", "ls", "--lake", lake, "--tz", "America/Chicago").out.decode()
+    first = (
+        Lake(lake).contents().filter(schema="mbo")["first"].dt.convert_time_zone("America/Chicago")
+    )
+    assert first.dt.to_string("iso:strict").item() in zoned
+    refused = run_in_process("lake", "ls", "--lake", lake, "--tz", "Foo")
+    assert error_line(refused, 2).startswith("no time zone 'Foo'")
     listed = run_in_process("lake", "ls", "--lake", lake).out.decode().split()
     assert {"trades", "mbo", "depth-1s"} < set(listed)
     assert (

@@ -26,7 +26,7 @@ else:
     from backports import zstd
 
 STREAM_BYTES = 160 << 20
-CONVERTED_BYTES = 48 << 20
+CONVERTED_BYTES = 64 << 20
 """A row of mbp-10 is more than six times as large as a record."""
 GROWTH_BYTES_MAX = 96 << 20
 BOMB_BYTES = 1 << 29
@@ -141,7 +141,12 @@ def _wide_window() -> bytes:
 
 TRADE = encode([record(Action.TRADE, side=Side.NONE, order_id=0, ts_recv=DAY_NS)])
 BOMBS: dict[str, tuple[bytes, bytes, int, str]] = {
-    "zeros": (b"", bytes(64), 3, "not DBN, NDJSON, CSV, Parquet or Arrow: it starts with 00 00"),
+    "zeros": (
+        b"",
+        bytes(64),
+        3,
+        "not DBN, NDJSON, CSV, Parquet, Arrow, ITCH or LOBSTER: it starts with 00 00",
+    ),
     "zero-records": (metadata(), bytes(64), 3, "record 0: length byte is 0, expected 12"),
     "metadata": (
         b"DBN\x03\xff\xff\xff\x0f",
@@ -153,7 +158,10 @@ BOMBS: dict[str, tuple[bytes, bytes, int, str]] = {
         b"",
         b" " * 64,
         3,
-        "not DBN, NDJSON, CSV, Parquet or Arrow: 4096 bytes of white space come first",
+        (
+            "not DBN, NDJSON, CSV, Parquet, Arrow, ITCH or LOBSTER: "
+            "4096 bytes of white space come first"
+        ),
     ),
     "one-line": (b'{"type":"', b"x" * 64, 3, "the line is longer than 1048576 bytes"),
     "records": (metadata(), TRADE, 0, ""),

@@ -12,16 +12,17 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from urllib.request import Request, urlopen
 
+import obstore
 import pytest
 
 import batonics
 from batonics.model.errors import InputError, UsageError
 from batonics.sources.inputs import find_inputs
+from batonics.sources.object_stores import open_s3_store
 from batonics.sources.remote_files import RANGE_BYTES
 from tests.support.batch_downloads import batch_files
-from tests.support.bucket_server import BUCKET, BucketServer, lake, server
+from tests.support.bucket_server import BUCKET, lake, server
 from tests.support.command import error_line, run_in_process
 from tests.support.dbn_files import adds, compress, encode, metadata
 
@@ -164,18 +165,17 @@ def test_no_secret_is_shown(
     assert SECRET not in "".join(capfd.readouterr())
 
 
-def put(server: BucketServer, key: str, data: bytes) -> None:
-    headers = {"Content-Type": "application/octet-stream"}
-    with urlopen(Request(f"{server.endpoint}/{BUCKET}/{key}", data, headers, method="PUT")):
-        pass
+def put(key: str, data: bytes) -> None:
+    """Write an object; the fixture `lake` says where."""
+    obstore.put(open_s3_store(f"s3://{BUCKET}"), key, data)
 
 
 @pytest.mark.usefixtures("lake")
-def test_objects_of_a_bucket_are_inputs(server: BucketServer, tmp_path: Path) -> None:
+def test_objects_of_a_bucket_are_inputs(tmp_path: Path) -> None:
     files = batch_files({"one.mbo.dbn.zst": SMALL})
     for name, data in files.items():
-        put(server, f"in/job/{name}", data)
-    put(server, "in/large.dbn", LARGE)
+        put(f"in/job/{name}", data)
+    put("in/large.dbn", LARGE)
     prefix = f"s3://{BUCKET}/in"
     for named in (f"{prefix}/job/one.mbo.dbn.zst", f"{prefix}/job/", f"{prefix}/j*/*.dbn.zst"):
         assert batonics.scan_mbo(named).collect().height == 20, named
@@ -189,7 +189,7 @@ def test_objects_of_a_bucket_are_inputs(server: BucketServer, tmp_path: Path) ->
     load = ("lake", "load", f"{prefix}/job/", "--lake", str(tmp_path / "lake"))
     assert run_in_process(*load).code == 0
     assert "is in the lake already" in run_in_process(*load).err
-    put(server, "in/job/one.mbo.dbn.zst", SMALL[:-9])
+    put("in/job/one.mbo.dbn.zst", SMALL[:-9])
     with pytest.raises(InputError, match=r"one.mbo.dbn.zst: has \d+ bytes, \d+ in manifest.json"):
         find_inputs(f"{prefix}/job/")
 

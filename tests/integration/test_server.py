@@ -28,7 +28,9 @@ from batonics.live.protocol import FeedState
 from batonics.model.errors import OutputError, UsageError
 from batonics.server.config import ServerConfig
 from batonics.server.launch import RESTORE_TERMINAL, start_server
+from batonics.server.request_rate import RESERVE_S
 from batonics.server.routes import ENDPOINTS
+from batonics.server.websockets import BOOKS_PER_UNIT
 from batonics.settings.table import ServerLimits
 from tests.support.server_books import STALE, START_NS
 from tests.support.server_clients import Listener
@@ -431,6 +433,31 @@ def test_what_a_client_sends_is_bounded(ingest: FakeIngest) -> None:
                 await session.ws_connect(f"{base}/ws/bbo?symbol={symbol}")
 
     talk(abuse, ingest)
+
+
+def test_messages_without_end_of_a_client_wait_for_the_units_of_its_address() -> None:
+    symbols, resyncs, units_per_s = [f"S{number}" for number in range(100)], 30, 200.0
+
+    async def flood(_: FakeIngest, session: aiohttp.ClientSession, base: str) -> None:
+        async with session.ws_connect(f"{base}/ws/bbo") as ws:
+            await ws.send_str(json.dumps({"op": "subscribe", "symbols": symbols}))
+            start = time.monotonic()
+            for number in range(resyncs):
+                await ws.send_str(json.dumps({"op": "resync", "id": number}))
+            answered: list[int] = []
+            while len(answered) < resyncs:
+                message = await ws.receive_json()
+                if message["type"] == "resyncing":
+                    answered.append(message["id"])
+            # All are answered, but not before the address has had their units.
+            units = (resyncs - 1) * (1 + len(symbols) / BOOKS_PER_UNIT)
+            assert time.monotonic() - start >= units / units_per_s - RESERVE_S
+            assert answered == list(range(resyncs))
+
+    assert resyncs * len(symbols) / BOOKS_PER_UNIT > RESERVE_S * units_per_s
+    limits = ServerLimits(request_units_per_s=units_per_s)
+    with run_server(server_config(limits=limits), symbols) as ingest:
+        talk(flood, ingest)
 
 
 def test_there_are_so_many_clients_and_connections() -> None:

@@ -61,6 +61,28 @@ def test_a_query_runs_where_the_temporary_directory_is_a_link(
     assert found.item() == 2
 
 
+def test_a_query_does_not_change_the_lake(file: Path, tmp_path: Path) -> None:
+    load(tmp_path / "lake", file)
+    before = {path: path.read_bytes() for path in (tmp_path / "lake").rglob("*.parquet")}
+    # Planning sees a path that does nothing, and the run that of a part.
+    part = "current_setting('allowed_paths')"
+    path = f"CASE WHEN len({part}) = 0 THEN '' ELSE {part}[1] END"
+    copy = f"COPY (SELECT 1) TO ({path}) (FORMAT parquet, USE_TMP_FILE false)"
+    with pytest.raises(UsageError, match="expected one SELECT statement"):
+        Lake(tmp_path / "lake").sql(f"WITH x AS ({copy}) FROM x, trades")
+    assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.parametrize("call", ["NOT (", "abs(", "["])
+def test_a_query_that_is_nested_too_deeply_is_refused(
+    call: str, file: Path, tmp_path: Path
+) -> None:
+    load(tmp_path / "lake", file)
+    closing = "]" if call == "[" else ")"
+    with pytest.raises(UsageError, match="nested too deeply"):
+        Lake(tmp_path / "lake").sql(f"SELECT {call * 900} size {closing * 900} FROM trades")
+
+
 @pytest.mark.parametrize("source", ["--lake", "--from"])
 def test_the_command_refuses_and_a_trusted_query_says_so(
     source: str, file: Path, ground: EscapeGround, tmp_path: Path

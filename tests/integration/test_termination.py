@@ -28,7 +28,9 @@ def simulation(out: Path, *signals: str) -> Iterator[subprocess.Popen[bytes]]:
     )
     try:
         deadline = time.monotonic() + DEADLINE_S
-        while not list(out.parent.glob(".*.part")):
+        # The system can crash a process that a signal interrupts while it loads compiled kernels
+        # (llvmlite), so it waits for the first bytes.
+        while not any(part.stat().st_size for part in out.parent.glob(".*.part")):
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.01)

@@ -12,13 +12,15 @@ from typing import NamedTuple
 import numpy as np
 
 from batonics.codec.dbn import DbnDecoder
+from batonics.codec.itch import ItchDecoder
+from batonics.codec.lobster import LobsterDecoder
 from batonics.codec.messages import OtherRecord
 from batonics.codec.metadata import Metadata, encode_metadata
 from batonics.codec.ndjson import NdjsonDecoder
 from batonics.model.errors import BatonicsError
 from batonics.model.mbo import MBO_DTYPE, MboBatch, batch_from_records, records_from_batch
 
-Decoder = DbnDecoder | NdjsonDecoder
+Decoder = DbnDecoder | NdjsonDecoder | ItchDecoder | LobsterDecoder
 
 METADATA = encode_metadata(Metadata(dataset="GLBX.MDP3"))
 

@@ -176,8 +176,9 @@ def rewrite_digests(connection: sqlite3.Connection) -> None:
     )
     for schema in {part.schema for part in parts}:
         connection.execute(
-            "INSERT OR IGNORE INTO load (source, schema, version, rows, at_ns)"
-            " SELECT min(id), ?, '', 0, 0 FROM source",
+            "INSERT INTO load (source, schema, version, rows, at_ns, statuses)"
+            " SELECT min(id), ?, '', 0, 0, '' FROM source WHERE true"
+            " ON CONFLICT (source, schema) DO NOTHING",
             [schema],
         )
     for table in ("root", "schema", "day"):

@@ -19,9 +19,10 @@ from batonics.frames.columns.book_state import CROSSED, STATUS_END, is_crossed
 from batonics.frames.schemas.schema import Schema
 from batonics.frames.schemas.table import find_schema
 from batonics.jobs.query import QueryRequest, query_frame
-from batonics.lake.connection import check_select, connect_duckdb
+from batonics.lake.connection import connect_duckdb
 from batonics.lake.query_file import QueryFile, parse_query
 from batonics.lake.record_span import replace_record_spans
+from batonics.lake.select_check import check_select
 from batonics.lake.session_spans import replace_sessions
 from batonics.lake.views import view_name, view_statement
 from tests.support.command import SAMPLE

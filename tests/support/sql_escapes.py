@@ -7,7 +7,8 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from batonics.lake.connection import check_select, sql_errors
+from batonics.lake.connection import sql_errors
+from batonics.lake.select_check import check_select
 from batonics.model.errors import UsageError
 
 _READERS = (
@@ -61,6 +62,8 @@ _FORMS = (
     "CALL enable_logging(storage := 'file', storage_path := '{new}')",
     "COPY (SELECT 1) TO '{new}'",
     "EXPLAIN ANALYZE COPY (SELECT 1) TO '{new}'",
+    "WITH x AS (COPY (SELECT 1) TO '{new}') FROM x",
+    "WITH x AS (DELETE FROM mbo) SELECT 1",
     "EXPORT DATABASE '{new}'",
     "IMPORT DATABASE '{directory}'",
     "ATTACH '{new}' AS other",
@@ -90,6 +93,21 @@ _FORMS = (
     "SELECT * FROM a_python_variable",
 )
 ESCAPES = (*(f"SELECT * FROM {reader}('{{secret}}')" for reader in _READERS), *_FORMS)
+"""What a connection itself refuses, whoever has written it."""
+_WRITE = "WITH x AS (COPY (SELECT 1) TO ''{part}'' (USE_TMP_FILE false)) FROM x"
+WRITES = (
+    _WRITE.replace("''", "'"),
+    "WITH x AS (COPY (SELECT 1) TO (current_setting('allowed_paths')[1]) (USE_TMP_FILE 0)) FROM x",
+    "SELECT (WITH x AS (COPY (SELECT 1) TO '{part}' (USE_TMP_FILE false)) SELECT 1)",
+    "WITH y AS (WITH x AS (COPY (SELECT 1) TO '{part}' (USE_TMP_FILE false)) FROM x) FROM y",
+    f"FROM query('{_WRITE}')",
+    f"FROM query(concat('{_WRITE}'))",
+    f"FROM json_execute_serialized_sql(json_serialize_sql('{_WRITE}'))",
+    f"FROM range(1), json_execute_serialized_sql(json_serialize_sql('{_WRITE}'))",
+    f"FROM system.main.\"Json_Execute_Serialized_SQL\"(json_serialize_sql('{_WRITE}'))",
+    "FROM truncate_duckdb_logs()",
+)
+"""What changes a file that a connection may open, or its state; `check_select` refuses it."""
 SECRET = "hunter2"
 """What the secret file has and another one is called; no answer may have it."""
 
@@ -112,25 +130,31 @@ class EscapeGround:
         self.secret.write_text(f"name,{SECRET}\n1,2\n")
         (self.outside / f"{SECRET}.txt").touch()
         self._names = sorted(self.outside.iterdir())
+        self._part: tuple[Path, bytes] | None = None
 
     def fill(self, escape: str, part: Path) -> str:
-        """The statement of an escape, for a lake with this part."""
+        """The statement of an escape, for a lake with this part; `run` notices its change."""
+        self._part = self._part or (part, part.read_bytes())
         return escape.format(
             secret=self.secret, directory=self.outside, new=self.outside / "new", part=part
         )
 
-    def run(self, connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[str, str]:
+    def run(
+        self, connection: duckdb.DuckDBPyConnection, sql: str, *, trusted: bool = False
+    ) -> tuple[str, str]:
         """Run a statement as a lake does; return its error, and its effect if it had one."""
         words, answer = "", b""
         try:
             with sql_errors():
-                check_select(connection, sql)
+                check_select(connection, sql, trusted=trusted)
                 answer = _bytes_of(connection.sql(sql).to_arrow_table())
         except UsageError as error:
             words = str(error)
         made = sorted(self.outside.iterdir())
         if made != self._names:
             return words, f"there is {made}"
+        if self._part is not None and self._part[0].read_bytes() != self._part[1]:
+            return words, "a part of the lake has changed"
         if SECRET.encode() in answer or SECRET in words:
             return words, "the secret is shown"
         return words, "" if len(words.splitlines()) <= 1 else "its error is not one line"

@@ -12,7 +12,7 @@ from functools import partial
 
 import polars as pl
 
-from batonics.book.doubtful_books import warnings_of_books
+from batonics.book.doubtful_books import find_renamed, warnings_of_books
 from batonics.book.engine import BookEngine
 from batonics.book.event_cutoff import EventCutoff
 from batonics.book.state import Bbo, Delta
@@ -142,7 +142,8 @@ def book_frames(
     as_of = AsOf.of_records(at_ns, data, facts.doubtful_days)
     trading = TradingStatuses(facts.statuses(), facts.sessions).at(engine.keys(), at_ns)
     levels = engine.levels()
-    as_of = as_of._replace(trading=trading)
+    renamed = find_renamed(engine, facts.symbols(), as_of)
+    as_of = as_of._replace(trading=trading, renamed=renamed)
     for line in as_of.describe_warnings(warnings_of_books(engine, as_of)):
         warnings.warn(line, DataWarning, stacklevel=2)
     keys = book_keys(engine)[levels.book]

@@ -97,7 +97,7 @@ class Books:
             trading_status (Enum of statuses): that of the market at the time of the books; null if
                 it is not known.
             warnings (List of String): what makes the book doubtful: after_data, degraded, cold,
-                stale, crossed, closed.
+                stale, crossed, closed, renamed.
             events (Int64): the number of complete events.
             event_open (Boolean): whether the input ends within an event.
             ts_event, ts_recv (Datetime ns UTC), sequence (UInt32): those of the last record.

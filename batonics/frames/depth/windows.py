@@ -20,6 +20,7 @@ window, with a null label.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -28,7 +29,7 @@ from numpy.typing import NDArray
 
 from batonics.frames.columns.mbo_frame import TIME_TYPE
 from batonics.model.errors import UsageError
-from batonics.model.times import duration_ns
+from batonics.model.times import Duration, duration_ns
 
 EVENT_ENDS_SCHEMA = pl.Schema(
     {
@@ -125,18 +126,18 @@ class TimeWindows:
 Windows = EventWindows | TimeWindows
 
 
-def parse_windows(every: int | str) -> Windows:
+def parse_windows(every: int | Duration) -> Windows:
     """The windows of a length.
 
     Args:
-        every: a number of events, "event" (1), or a duration such as "1s".
+        every: a number of events, "event" (1), or a duration such as "1s" (`parse_duration`).
 
     Raises:
         UsageError: `every` is none of these.
     """
-    if isinstance(every, str) and every != "event":
+    if isinstance(every, (str, timedelta)) and every != "event":
         return TimeWindows(duration_ns(every, "intervals"))
-    length = 1 if isinstance(every, str) else every
+    length = every if isinstance(every, int) else 1
     if length < 1:
         raise UsageError(f"windows of {length} events, expected 1 or more")
     return EventWindows(length)

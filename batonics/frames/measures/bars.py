@@ -55,7 +55,7 @@ from batonics.frames.scan.sources import Projection, frame_source
 from batonics.model.errors import UsageError
 from batonics.model.mbo import PRICE_SCALE, UNDEF_PRICE
 from batonics.model.prices import Amount, decimal_text
-from batonics.model.times import parse_duration
+from batonics.model.times import Duration, parse_duration
 
 BAR_FOLD_ROWS = 65_536
 """Records folded at once. The buffer has room for as many closed bars."""
@@ -115,7 +115,7 @@ def ohlcv_source(records: pl.LazyFrame, length_ns: int, rtype: int | None = None
 def bars_source(  # noqa: PLR0913 - exactly one of four is given
     records: pl.LazyFrame,
     *,
-    time: str | None = None,
+    time: Duration | None = None,
     ticks: int | None = None,
     volume: int | None = None,
     dollar: Amount | None = None,
@@ -169,7 +169,7 @@ def bars_source(  # noqa: PLR0913 - exactly one of four is given
 
 def _parse_rule(
     *,
-    time: str | None = None,
+    time: Duration | None = None,
     ticks: int | None = None,
     volume: int | None = None,
     dollar: Amount | None = None,

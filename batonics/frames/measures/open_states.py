@@ -6,6 +6,7 @@ say how many. Trades are never left out, and neither are cold books.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Iterable, Iterator
 
 import polars as pl
@@ -14,6 +15,13 @@ from batonics.frames.columns.book_state import CLOSED, CROSSED, LEFT_OUT_KINDS, 
 from batonics.frames.columns.books import BOOK_KEY
 from batonics.frames.measures.book_measures import IS_CROSSED, IS_TRADE
 from batonics.frames.measures.stateful_expressions import StatefulExpressions
+from batonics.model.errors import DataWarning
+
+_UNKNOWN_SESSIONS = (
+    "sessions_known is false: no status and no session says when the market was open, so times"
+    " without trading, such as a daily break, count in the windows; scan_mbo(..., session=) and"
+    " statuses= say it"
+)
 
 
 def mark_left_out(
@@ -48,3 +56,13 @@ def mark_left_out(
         is_open = (~pl.col("is_left_out")).cast(pl.Int64)
         series = 2 * (pl.col("series") + pl.col("left_out_so_far")) + is_open
         yield count(marked).with_columns(series=series).drop("left_out_so_far")
+
+
+def warn_of_unknown_sessions(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """Frames with `sessions_known`; a DataWarning comes with the first row where it is false."""
+    is_given = False
+    for frame in frames:
+        if not is_given and not frame["sessions_known"].all():
+            is_given = True
+            warnings.warn(_UNKNOWN_SESSIONS, DataWarning, stacklevel=2)
+        yield frame

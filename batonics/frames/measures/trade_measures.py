@@ -47,7 +47,7 @@ from batonics.frames.measures.book_measures import (
 from batonics.frames.measures.stateful_expressions import StatefulExpressions, check_mbp_columns
 from batonics.frames.scan.clock import trusted_time
 from batonics.frames.scan.derived_source import DerivationPlan, derived_source
-from batonics.model.times import duration_ns
+from batonics.model.times import Duration, duration_ns
 
 INPUT_COLUMNS = sorted(
     {*EVENT_COLUMNS, *RESTART_COLUMNS, "side", "price", "size", "bid_px_00", "ask_px_00"},
@@ -59,7 +59,7 @@ _SERIES = [*BOOK_KEY, "series"]
 
 
 def trade_measures_source(
-    rows: pl.LazyFrame, *, tau: str | None = None, crossed: bool = False
+    rows: pl.LazyFrame, *, tau: Duration | None = None, crossed: bool = False
 ) -> pl.LazyFrame:
     """The measures of every trade: one row for each T.
 

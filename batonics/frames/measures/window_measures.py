@@ -23,7 +23,8 @@ Each book has its own windows, as in `depth/windows.py`. The time of a row is th
 A state is left out where the market is not open: if the book is crossed or locked (rule 22), or if
 its status of trading is known and is not `trading`. The series of states restarts after it. Trades
 are never left out; a step of lambda needs open states at both ends. Without status records and
-sessions only crossed states are left out, and `sessions_known` is false. `include` keeps `crossed`
+sessions only crossed states are left out, `sessions_known` is false, and a DataWarning says so.
+`include` keeps `crossed`
 states, `closed` ones, or both. Books that are cold count.
 
 Mids are null where a side is empty; mid_start is also null in a book's first window. The row of a
@@ -44,7 +45,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 import polars as pl
 
-from batonics.frames.columns.book_state import STATUS, check_include
+from batonics.frames.columns.book_state import CLOSED, STATUS, check_include
 from batonics.frames.columns.books import BOOK_KEY, BOOK_KEY_SCHEMA
 from batonics.frames.columns.mbo_frame import TIME_TYPE
 from batonics.frames.columns.vendor import mbp_schema
@@ -54,11 +55,11 @@ from batonics.frames.measures.book_measures import (
     mid_of,
     state_expressions,
 )
-from batonics.frames.measures.open_states import mark_left_out
+from batonics.frames.measures.open_states import mark_left_out, warn_of_unknown_sessions
 from batonics.frames.measures.stateful_expressions import StatefulExpressions, check_mbp_columns
 from batonics.frames.measures.trade_measures import INPUT_COLUMNS, annotate_rows
 from batonics.frames.scan.derived_source import DerivationPlan, derived_source
-from batonics.model.times import duration_ns
+from batonics.model.times import Duration, duration_ns
 
 WINDOW_SCHEMA = pl.Schema(
     {
@@ -74,7 +75,7 @@ _READS = [*INPUT_COLUMNS, "bid_sz_00", "ask_sz_00"]
 
 
 def window_measures_source(
-    rows: pl.LazyFrame, every: str, *, include: Collection[str] = ()
+    rows: pl.LazyFrame, every: Duration, *, include: Collection[str] = ()
 ) -> pl.LazyFrame:
     """The measures of every window of every book in which the book has a row.
 
@@ -101,7 +102,11 @@ def window_measures_source(
     reads = [*_READS, STATUS] if STATUS in found else _READS
 
     def plan(columns: Collection[str]) -> DerivationPlan:  # noqa: ARG001 - all are made together
-        return DerivationPlan(reads, lambda frames: window_frames(frames, every_ns, include))
+        def make(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+            windows = window_frames(frames, every_ns, include)
+            return windows if CLOSED in include else warn_of_unknown_sessions(windows)
+
+        return DerivationPlan(reads, make)
 
     return derived_source("MBP WINDOWED MEASURES", rows, WINDOW_SCHEMA, plan)
 

@@ -48,12 +48,12 @@ class FillResult:
             record says whether it was filled or cancelled.
         filled: the filled size, including the marketable part.
         end: "filled"; "cleared" (by an R, or by a snapshot that does not confirm its place); or
-            "open" if the stream ended first.
+            "open" if the stream ended first, or its symbol ended.
         fills: one row of `FILLS_SCHEMA` for each fill. ts_event and ts_recv are those of the F that
             would have been its own, or `at_ns` for the marketable part. `by` is "marketable",
             "queue" (fills at its level reached it) or "through" (fills at a worse price).
         data: the times of the records that were read: until the order's end, or until the last
-            record if it is "open".
+            record if it is "open", or until its symbol ended ("renamed" in `warnings`).
         priority: whether the venue fills the orders of a price by time, as far as its publisher
             tells. If "unknown", assumption 4 may not hold.
         fill_order: how often fills in the book kept to the order of its queues, before the order

@@ -70,6 +70,7 @@ from batonics.model.mbo import (
 from batonics.model.prices import Price, price_1e9
 from batonics.model.priority import find_priority
 from batonics.model.sides import parse_side
+from batonics.model.symbols import SymbolMap
 from batonics.model.times import Time, format_time, time_ns
 
 TICK_PRICES_MIN = 10
@@ -170,7 +171,7 @@ def simulate_fill(  # noqa: PLR0913 - an order and its book
         raise UsageError(
             f"no event of the book is complete at {format_time(at_ns)}; {stream.data.describe()}"
         )
-    result = simulation.finish(stream.data)
+    result = simulation.finish(stream.data, facts.symbols())
     if days_between(facts.doubtful_days, result.data.from_ns, result.data.until_ns):
         result = replace(result, warnings=(*result.warnings, AnswerWarning.DEGRADED))
     return result
@@ -215,17 +216,23 @@ class _FillSimulation:
             elif self.result.end == "open":
                 self.result = self._advance(self.result, rows, changes)
 
-    def finish(self, data: DataSpan) -> FillResult:
+    def finish(self, data: DataSpan, symbols: SymbolMap) -> FillResult:
         """The result, with the times of its data.
 
         Args:
             data: the times of all records that were read.
+            symbols: the symbols of instruments.
         """
         if self.result is None:
             raise AssertionError("the order has not entered")
         # How far records were read beyond the order's end depends on the size of batches.
-        until_ns = data.until_ns if self.result.end == "open" else self._until.until_ns
-        return replace(self.result, data=data._replace(until_ns=until_ns))
+        own_ns, warnings = self._until.until_ns, self.result.warnings
+        until_ns = data.until_ns if self.result.end == "open" else own_ns
+        if until_ns is not None and own_ns is not None and until_ns != own_ns:
+            end_ns = symbols.symbol_end(self.result.instrument_id, until_ns)
+            if end_ns is not None and own_ns < end_ns:
+                until_ns, warnings = end_ns, (*warnings, AnswerWarning.RENAMED)
+        return replace(self.result, data=data._replace(until_ns=until_ns), warnings=warnings)
 
     def enter(self, statuses: TradingStatuses) -> None:
         """Let the order enter the book in its present state.

@@ -28,6 +28,7 @@ STREAMS = [
     (b"PAR1\x15\x04\x15\x10", Framing.PARQUET),
     (b"ARROW1\0\0\xff\xff\xff\xff", Framing.ARROW),
     (b"\xff\xff\xff\xff\x08\x01\0\0", Framing.ARROW_STREAM),
+    (b"\x00\x0cS\x00\x00\x00\x00\x00", Framing.ITCH),
     (gzip.compress(METADATA, mtime=0), Framing.GZIP),
     (zstd.compress(METADATA), Framing.ZSTD),
     (bytes.fromhex("502a4d18") + bytes(4) + zstd.compress(METADATA), Framing.ZSTD),
@@ -50,6 +51,8 @@ LINES = [
     (b'{"symbol":"hd\\":{","side":"bid","type":"add","oid":1}\n', Framing.NDJSON),
     (b'{"symbol":"X","side":"A","ts_recv":"type"}\n', Framing.JSON_RECORDS),
     (b'{"symbol":"X"}\n', Framing.NDJSON),
+    (b"34200.16334803,4,15080205,7,31163800,-1\n", Framing.LOBSTER),
+    (b"34200,6,-1,7,31163800,1,null\r\n", Framing.LOBSTER),
 ]
 
 
@@ -80,18 +83,30 @@ def test_the_format_before_dbn_is_refused_with_advice(test_data: Path) -> None:
         (b"", "the input is empty"),
         (b"PK\x03\x04\x14\x00", "this is a zip archive; unpack it first"),
         (b"FEA1\x00\x00", "this is Feather version 1; write version 2"),
-        (b"name,age\nx,1\n", "not DBN, NDJSON, CSV, Parquet or Arrow: it starts with 6e 61 6d 65"),
-        (b"1,2,3\n", "not DBN, NDJSON, CSV, Parquet or Arrow: it starts with 31 2c 32"),
-        (b"D", "not DBN, NDJSON, CSV, Parquet or Arrow: it starts with 44"),
-        (b"  \n", "not DBN, NDJSON, CSV, Parquet or Arrow: it starts with 20 20 0a"),
-        (b"[1, 2]", "not DBN, NDJSON, CSV, Parquet or Arrow: it starts with 5b 31 2c 20 32 5d"),
+        (
+            b"name,age\nx,1\n",
+            "not DBN, NDJSON, CSV, Parquet, Arrow, ITCH or LOBSTER: it starts with 6e 61 6d 65",
+        ),
+        (
+            b"1,2,3\n",
+            "not DBN, NDJSON, CSV, Parquet, Arrow, ITCH or LOBSTER: it starts with 31 2c 32",
+        ),
+        (b"D", "not DBN, NDJSON, CSV, Parquet, Arrow, ITCH or LOBSTER: it starts with 44"),
+        (b"  \n", "not DBN, NDJSON, CSV, Parquet, Arrow, ITCH or LOBSTER: it starts with 20 20 0a"),
+        (
+            b"[1, 2]",
+            (
+                "not DBN, NDJSON, CSV, Parquet, Arrow, ITCH or LOBSTER: "
+                "it starts with 5b 31 2c 20 32 5d"
+            ),
+        ),
         (
             b"\x5a\x2a\x4d\x18\x04\x00",
-            "not DBN, NDJSON, CSV, Parquet or Arrow: it starts with 5a 2a 4d 18",
+            "not DBN, NDJSON, CSV, Parquet, Arrow, ITCH or LOBSTER: it starts with 5a 2a 4d 18",
         ),
         (
             b"\x3c\x00\x00\x00\x0e\xa0",
-            "not DBN, NDJSON, CSV, Parquet or Arrow: it starts with 3c 00 00 00",
+            "not DBN, NDJSON, CSV, Parquet, Arrow, ITCH or LOBSTER: it starts with 3c 00 00 00",
         ),
         (b'\xef\xbb\xbf{"type"', "this is text in UTF-8 with a byte order mark; save it as UTF-8"),
         (b"\xff\xfe{\0", "this is text in UTF-16; save it as UTF-8 without a byte order mark"),
@@ -101,11 +116,14 @@ def test_the_format_before_dbn_is_refused_with_advice(test_data: Path) -> None:
         (b"\xff\xfe\0\0", "this is text in UTF-32"),
         (
             bytes(16),
-            "not DBN, NDJSON, CSV, Parquet or Arrow: it starts with 00 00 00 00 00 00 00 00",
+            (
+                "not DBN, NDJSON, CSV, Parquet, Arrow, ITCH or LOBSTER: "
+                "it starts with 00 00 00 00 00 00 00 00"
+            ),
         ),
         (
             b"\x38\x00\x00\x00\x0e\xa1",
-            "not DBN, NDJSON, CSV, Parquet or Arrow: it starts with 38 00 00 00",
+            "not DBN, NDJSON, CSV, Parquet, Arrow, ITCH or LOBSTER: it starts with 38 00 00 00",
         ),
     ],
 )

@@ -66,7 +66,7 @@ def test_the_form_of_the_input_is_known_before_anything_is_inflated() -> None:
     ("data", "words"),
     [
         (b"", "the input is empty"),
-        (b"  ", "not DBN, NDJSON, CSV, Parquet or Arrow"),
+        (b"  ", "not DBN, NDJSON, CSV, Parquet, Arrow, ITCH or LOBSTER"),
         (zstd.compress(b""), "the input is empty"),
         (zstd.compress(b"PK\x03\x04    "), "a zip archive"),
         (zstd.compress(zstd.compress(NDJSON)), "x: zstd within zstd; unpack it first"),

@@ -64,6 +64,40 @@ def test_a_file_that_cannot_follow_is_refused(indexed: bool, tmp_path: Path) -> 
         sent(path, indexed=indexed)
 
 
+SEAM_NS = DAY_NS + 5_000_000
+BEFORE, AT, OTHER, AFTER = (
+    encode([adds(1, ts_recv=ns)[0]._replace(order_id=order_id)])
+    for order_id, ns in enumerate((SEAM_NS - 1, SEAM_NS, SEAM_NS, SEAM_NS + 1), 1)
+)
+
+
+@pytest.mark.parametrize("size", [1, 7, 56, 57, 400, 10_000])
+@pytest.mark.parametrize(
+    ("files", "is_refused"),
+    [
+        ([BEFORE + AT, AT + AFTER], True),
+        ([AT + OTHER, AT + AFTER], True),
+        ([BEFORE + AT, OTHER + AT], True),
+        ([BEFORE + AT, OTHER, AT], True),
+        ([BEFORE + AT, OTHER + AFTER], False),
+        ([AT, OTHER, AFTER + AT], False),  # within a file records may repeat
+        ([BEFORE, AT, AFTER], False),
+    ],
+)
+def test_a_record_that_the_file_ahead_ends_with_is_refused_however_it_is_cut(
+    size: int, files: list[bytes], is_refused: bool
+) -> None:
+    data, records = HEAD.join(files), b"".join(files)
+    for in_this_order in (False, True):
+        chunks = (data[at : at + size] for at in range(0, len(data), size))
+        joined = JoinedFiles("x", HEAD, in_this_order=in_this_order).records(chunks)
+        if is_refused and not in_this_order:
+            with pytest.raises(UsageError, match=r"x, file \d: begins with a record that the file"):
+                list(joined)
+        else:
+            assert b"".join(map(bytes, joined)) == records
+
+
 def test_damage_passes_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "damaged.dbn"
     bad = FIRST[:56] + bytes(4) + FIRST[60:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from batonics.history.book_history import FileHistory, HistoryFacts, Moment
 from batonics.history.record_file import RecordFile
 from batonics.jobs.reconstruct import Reconstruction, ReconstructRequest
 from batonics.model.answers import AsOf
+from batonics.model.day_conditions import DayCondition
 from batonics.model.errors import OutputError, UsageError
 from batonics.model.symbols import SymbolMap
 from batonics.settings.loader import current
@@ -85,6 +87,25 @@ def test_real_books_at_any_moment(test_data: Path, tmp_path: Path) -> None:
 def test_books_of_two_days_at_any_moment(test_data: Path, tmp_path: Path) -> None:
     days = sorted((test_data / "esh4").glob("*.mbo.dbn.zst"))
     check_moments(days, tmp_path / "history", 4)
+
+
+def test_what_is_known_of_the_data_is_said_of_its_books(tmp_path: Path) -> None:
+    """A lossy table and a degraded day are in each answer."""
+    (tmp_path / "history").mkdir()
+    stream = MboStream([SAMPLE])
+    day = DayCondition(date(2026, 1, 5), "degraded")
+    facts = HistoryFacts(
+        lambda: stream.symbols,
+        TradingStatuses(stream.statuses),
+        None,
+        lambda: (day,),
+        lambda: ("times are microseconds",),
+    )
+    history = FileHistory(tmp_path / "history", facts)
+    history.build(stream.batches())
+    as_of = history.at(Moment(history.records.last_ns)).as_of
+    assert as_of.document()["losses"] == ["times are microseconds"]
+    assert [str(warning) for warning in as_of.warnings()] == ["degraded"]
 
 
 def test_a_record_is_a_moment_too(tmp_path: Path) -> None:

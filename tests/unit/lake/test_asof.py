@@ -6,6 +6,7 @@ The rule here: the witness looks through all rows of the right for each row of t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from batonics.frames.schemas.row_keys import ROW_TIME
 from batonics.frames.schemas.table import find_schema
 from batonics.lake.lake import Lake
-from batonics.model.errors import UsageError
+from batonics.model.errors import DataWarning, UsageError
 from batonics.model.times import NS_PER_DAY
 from tests.support import lakes
 
@@ -112,7 +113,11 @@ def test_a_merge_finds_what_looking_through_all_rows_finds(
     put(root, "trades", left)
     put(root, "mbp-1", right)
     lake = Lake(root)
-    joined = lake.join_asof("trades", "mbp-1", allow_exact_matches=exact)
+    on_left, on_right = ({row[::3] for rows in loads for row in rows} for loads in (left, right))
+    has_unmatched = bool(on_left - on_right)
+    note = pytest.warns(DataWarning, match=f"^mbp-1 has no rows of {len(on_left - on_right)} of ")
+    with note if has_unmatched else nullcontext():
+        joined = lake.join_asof("trades", "mbp-1", allow_exact_matches=exact)
     rows = joined.collect()
     assert rows.schema == joined.collect_schema()
     assert rows.drop(pl.selectors.matches("_right$|^(bid|ask)_")).equals(
@@ -208,6 +213,19 @@ def test_columns_that_cannot_be_are_refused(
 ) -> None:
     with pytest.raises(UsageError, match=message):
         lake.join_asof("trades", "mbp-1", columns=columns, suffix=suffix)
+
+
+def test_schemas_of_which_files_name_an_instrument_differently_are_said(tmp_path: Path) -> None:
+    rows = [Row(0, number, 1, 0) for number in range(3)]
+    put(tmp_path, "trades", [rows])
+    put(tmp_path, "mbp-1", [[row._replace(symbol=1) for row in rows]])
+    note = (
+        "^mbp-1 has no rows of 1 of 1 symbols and dates of trades, such as A on 2024-10-04, and its"
+        " columns are null there; rows are joined if both schemas have them under one symbol$"
+    )
+    with pytest.warns(DataWarning, match=note):
+        joined = Lake(tmp_path).join_asof("trades", "mbp-1").collect()
+    assert joined["ts_recv_right"].null_count() == 3
 
 
 def test_a_schema_that_is_not_there_is_refused(lake: Lake) -> None:

@@ -146,7 +146,7 @@ def test_only_schemas_that_are_new_are_taken(held: FileCatalog) -> None:
     assert paths(held) == ["p", "t"]
     known = held.read(lambda connection: find_source_by_name(connection, "a"))
     assert known is not None
-    assert known.schemas == {"mbo", "trades"}
+    assert known.schemas == {"mbo": "", "trades": ""}
 
 
 def test_again_replaces_what_was_made_of_the_same_bytes_and_no_other_schema(
@@ -364,7 +364,7 @@ def test_another_format_is_refused(
     held.commit(
         lambda connection: connection.execute(f"PRAGMA user_version = {version}").fetchall()
     )
-    said = f"catalog of format {version}, this batonics knows 6: {remedy}"
+    said = f"catalog of format {version}, this batonics knows 7: {remedy}"
     with pytest.raises(LakeError, match=said):
         FileCatalog(tmp_path / "catalog.sqlite")
 

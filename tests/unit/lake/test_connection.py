@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import duckdb
@@ -16,7 +17,7 @@ from batonics.lake.connection import (
     sql_errors,
 )
 from batonics.model.errors import UsageError
-from tests.support.sql_escapes import ESCAPES, EscapeGround
+from tests.support.sql_escapes import ESCAPES, WRITES, EscapeGround
 
 
 @pytest.mark.parametrize(
@@ -50,8 +51,8 @@ def test_no_escape_reads_writes_or_changes_anything(tmp_path: Path) -> None:
     a_python_variable = pl.DataFrame({"x": ["hunter2"]})
     connection = connect_duckdb(FileAccess([str(part)], tmp_path / "spill"))
     answered = []
-    for escape in ESCAPES:
-        words, effect = ground.run(connection, ground.fill(escape, part))
+    for escape, trusted in [*product(ESCAPES, (True, False)), *product(WRITES, (False,))]:
+        words, effect = ground.run(connection, ground.fill(escape, part), trusted=trusted)
         assert effect == "", escape
         if not words:
             answered.append(escape)
@@ -69,11 +70,15 @@ def test_a_trusted_connection_opens_the_rest(tmp_path: Path) -> None:
     ground = EscapeGround(tmp_path)
     connection = connect_duckdb(FileAccess(trusted=True))
     for reader in ("read_text", "read_blob"):
-        words, effect = ground.run(connection, f"SELECT * FROM {reader}('{ground.outside}/*s*')")
+        sql = f"SELECT * FROM {reader}('{ground.outside}/*s*')"
+        words, effect = ground.run(connection, sql, trusted=True)
         assert (words, effect) == ("", "the secret is shown"), reader
     # It is one SELECT all the same.
-    words, effect = ground.run(connection, f"COPY (SELECT 1) TO '{tmp_path}/x'")
-    assert (words, effect) == ("expected one SELECT statement", "")
+    copy = f"COPY (SELECT 1) TO '{tmp_path}/x'"
+    for sql in (copy, f"WITH x AS ({copy}) FROM x"):
+        words, effect = ground.run(connection, sql, trusted=True)
+        assert words.startswith("expected one SELECT statement")
+        assert effect == ""
 
 
 def error_of(connection: duckdb.DuckDBPyConnection, sql: str) -> str:

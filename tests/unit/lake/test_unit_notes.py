@@ -12,7 +12,7 @@ from batonics.lake.connection import connect_duckdb
 from batonics.lake.lineage import find_lineage
 from batonics.lake.query_file import read_query
 from batonics.lake.sql import find_named_schemas
-from batonics.lake.unit_notes import number_note
+from batonics.lake.unit_notes import number_note, unfollowed_note
 from batonics.model.prices import PriceUnit
 
 QUERIES = sorted((Path(__file__).parents[3] / "queries").glob("*.sql"))
@@ -79,6 +79,20 @@ def note(
         "WITH v AS (SELECT 60 + 4.8 AS p) SELECT * FROM trades, v WHERE price > p",
         "SELECT 1 FROM trades, (VALUES (64.8)) AS v(p) HAVING max(price) > max(p)",
         "SELECT price FROM trades UNION ALL SELECT 64.8",
+        "FROM trades WHERE {'p': price}.p > 64.8",
+        "FROM trades WHERE ({'n': size, 'P': price})['p'] > 64.8",
+        "FROM trades WHERE row(size, price)[2] > 64.8",
+        "FROM trades WHERE price > {'n': 5, 'p': 64.8}.p",
+        "FROM (SELECT {'n': size, 'p': price} AS s FROM trades) WHERE s.p > 64.8 AND s.n > 5",
+        "FROM (SELECT max_by({'p': price}, size) AS s FROM trades) WHERE s.p > 64.8",
+        "FROM (SELECT list({'p': price}) AS s FROM trades) WHERE s[1].p > 64.8",
+        "FROM (SELECT unnest({'p': price}) FROM trades) WHERE p > 64.8",
+        "FROM (SELECT t FROM trades t) WHERE t.price > 64.8",
+        "FROM trades WHERE MAP {'a': price}['a'] > 64.8",
+        "FROM trades WHERE map_values(MAP {5: price})[1] > 64.8",
+        "FROM (SELECT histogram(price) AS s FROM trades) WHERE map_keys(s)[1] > 64.8",
+        "FROM trades WHERE list_sort([price])[1] > 64.8",
+        "FROM (UNPIVOT (SELECT bid_px_00 FROM mbp_1) ON bid_px_00) WHERE value > 64.8",
     ],
 )
 def test_a_number_that_is_no_price_in_integers_of_1e_9_is_named(
@@ -108,10 +122,53 @@ def test_a_number_that_is_no_price_in_integers_of_1e_9_is_named(
         "FROM trades WHERE round(price / 1e9, 2) = 64.8",
         "FROM trades WHERE contains(symbol, 'CL') AND size + 1 > 64.8",
         "SELECT ln(price) > 4.2, price::VARCHAR LIKE '64%' FROM trades",
+        "FROM trades WHERE {'n': size, 'p': price}.n > 5",
+        "FROM trades WHERE price // 10000000 = 6480 AND hash(price) % 8 = 3",
+        "FROM (SELECT histogram(price) AS s FROM trades) WHERE map_values(s)[1] > 5",
     ],
 )
 def test_other_numbers_are_not_named(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
     assert note(connection, sql.replace("- bid", "- 64800000000")) == ""
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "FROM trades WHERE sqrt(price) > 8.05",
+        "FROM trades WHERE price ** 2 > 4199",
+        "FROM trades WHERE union_value(p := price).p > 64.8",
+        "FROM (SELECT product(price) AS p FROM trades) WHERE p > 64.8",
+        "SELECT 1 FROM trades HAVING var_samp(price) > 0.5",
+    ],
+)
+def test_a_number_beside_what_a_function_makes_of_prices_is_named(
+    connection: duckdb.DuckDBPyConnection, sql: str
+) -> None:
+    assert "is beside what a function makes of them: write a number for" in note(connection, sql)
+    assert note(connection, sql, "decimal") == ""
+
+
+LAMBDA = "SELECT list_filter([price], lambda p: p > {}) AS found, '64.8' FROM trades LIMIT 5"
+
+
+@pytest.mark.parametrize(
+    ("sql", "unit", "named"),
+    [
+        (LAMBDA.format("64.8"), "fixed", "64.8"),
+        (LAMBDA.format("64"), "fixed", "64"),
+        (LAMBDA.format("64800000000"), "fixed", ""),
+        (LAMBDA.format("64800000000"), "decimal", "64800000000"),
+        (LAMBDA.format("64.8"), "decimal", ""),
+        (LAMBDA.format("$limit"), "fixed", "5"),
+    ],
+)
+def test_a_number_of_a_query_that_is_not_followed_is_named(
+    connection: duckdb.DuckDBPyConnection, sql: str, unit: PriceUnit, named: str
+) -> None:
+    values = {"limit": 5} if "$" in sql else {}
+    assert not find_lineage(connection, sql, values, SCHEMAS).is_followed
+    said = unfollowed_note(sql, values.values(), unit)
+    assert (f"a number such as {named} has to be in that unit" in said) if named else said == ""
 
 
 @pytest.mark.parametrize(

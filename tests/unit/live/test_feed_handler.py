@@ -13,6 +13,14 @@ from typing import NamedTuple
 import pytest
 
 from batonics.codec.dbn import encode_records
+from batonics.codec.messages import (
+    ERROR_SKIPPED_RECORDS,
+    ERROR_SUBSCRIPTION,
+    ERROR_SYMBOL,
+    SYSTEM_SLOW_READER,
+    write_error_message,
+    write_system_message,
+)
 from batonics.codec.metadata import Metadata, encode_metadata
 from batonics.live.feed_handler import FeedHandler
 from batonics.live.protocol import STATUSES, FeedState
@@ -227,3 +235,47 @@ def _back_to_time(connection: Connection, rows: list[Record]) -> Connection:
     more = encode_records(batch_of(rows[begin : connection.begin]))
     data = HEAD + more + connection.data[len(HEAD) :]
     return Connection(begin, data, connection.cuts)
+
+
+def test_a_symbol_that_does_not_resolve_ends_no_session() -> None:
+    rows = stream("snapshots", 7)
+    handler = FeedHandler(source="feed")
+    handler.begin_connection()
+    said = write_error_message(ERROR_SYMBOL, "symbol 'NOPE' could not be resolved", START_NS)
+    handler.process(HEAD + said + encode_records(batch_of(rows)))
+    handler.update_counts()
+    assert (handler.stats.records, handler.stats.unresolved_symbols) == (len(rows), 1)
+    assert handler.stats.gaps == handler.stats.stale == 0
+    with pytest.raises(InputError, match="the gateway says: no more"):
+        handler.process(write_error_message(ERROR_SUBSCRIPTION, "no more", START_NS))
+
+
+@pytest.mark.parametrize("pieces", [1, 64, 1 << 20])
+def test_records_that_the_gateway_skips_are_a_gap_just_there(pieces: int) -> None:
+    rows = stream("snapshots", 7)
+    cut = 60
+    handler, expected = FeedHandler(source="feed"), FeedHandler(source="feed")
+    message = write_error_message(ERROR_SKIPPED_RECORDS, "skipped records", START_NS)
+    data = b"".join(
+        [HEAD, encode_records(batch_of(rows[:cut])), message, encode_records(batch_of(rows[cut:]))]
+    )
+    handler.begin_connection()
+    for at in range(0, len(data), pieces):
+        handler.process(data[at : at + pieces])
+    expected.begin_connection()
+    expected.process(HEAD + encode_records(batch_of(rows[:cut])))
+    expected._begin_gap()
+    expected.process(encode_records(batch_of(rows[cut:])))
+    for one in (handler, expected):
+        one.update_counts()
+    assert (handler.stats.slow_reader_skips, handler.stats.gaps) == (1, 1)
+    assert handler.stats.stale == expected.stats.stale
+    assert handler.engine.statuses() == expected.engine.statuses()
+    assert handler.engine.anomalies().tolist() == expected.engine.anomalies().tolist()
+
+
+def test_a_warning_of_the_gateway_is_counted_and_nothing_else() -> None:
+    handler = FeedHandler(source="feed")
+    handler.begin_connection()
+    handler.process(HEAD + write_system_message(SYSTEM_SLOW_READER, "slow", START_NS))
+    assert (handler.stats.slow_reader_warnings, handler.stats.gaps) == (1, 0)

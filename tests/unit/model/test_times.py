@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from batonics.model.errors import UsageError
 from batonics.model.mbo import UNDEF_TIMESTAMP
-from batonics.model.times import format_time, parse_duration, parse_time
+from batonics.model.times import NS_PER_DAY, NS_PER_S, format_time, parse_duration, parse_time
 
 TIMES = st.integers(0, UNDEF_TIMESTAMP - 1)
 
@@ -111,7 +111,43 @@ def test_durations(text: str, ns: int) -> None:
     assert parse_duration(text) == ns
 
 
-@pytest.mark.parametrize("text", ["", "0s", "s", "1", "1.5s", "-1s", "1 s", "1week", "event"])
+@pytest.mark.parametrize(
+    ("duration", "ns"),
+    [
+        ("5min", 300 * NS_PER_S),
+        ("1h30m", 5_400 * NS_PER_S),
+        ("1h30min", 5_400 * NS_PER_S),
+        ("1d12h1us", 129_600 * NS_PER_S + 1_000),
+        ("2µs", 2_000),
+        ("30sec", 30 * NS_PER_S),
+        ("1w", 7 * NS_PER_DAY),
+        (timedelta(minutes=5), 300 * NS_PER_S),
+        (timedelta(microseconds=1), 1_000),
+        (timedelta(days=40_000), 40_000 * NS_PER_DAY),
+    ],
+)
+def test_durations_of_polars_pandas_and_the_standard_library(
+    duration: str | timedelta, ns: int
+) -> None:
+    assert parse_duration(duration) == ns
+
+
+@pytest.mark.parametrize("text", ["1mo", "2q", "1y", "1y3d"])
+def test_units_without_a_fixed_length_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="have no fixed length; write days"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize("length", [timedelta(0), timedelta(seconds=-1)])
+def test_timedeltas_that_are_not_positive_are_refused(length: timedelta) -> None:
+    with pytest.raises(UsageError, match="expected more than 0"):
+        parse_duration(length)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "0s", "s", "1", "1.5s", "-1s", "1 s", "1week", "event", "1h 30m", "1i", "m5", "1h30"],
+)
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="not a duration"):
         parse_duration(text)

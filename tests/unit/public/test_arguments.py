@@ -157,7 +157,7 @@ def test_true_is_no_number(name: str) -> None:
         ("Lake.scan(symbols)", [100], "Lake.scan: symbols is the list [100], expected a symbol or"),
         ("Lake.scan(start)", 1.5, "Lake.scan: start is the float 1.5, expected a time"),
         ("MboNamespace.depth(n)", "5", "MboNamespace.depth: n is the str '5', expected an int"),
-        ("MboNamespace.bbo(every)", 1, "bbo: every is the int 1, expected text or None"),
+        ("MboNamespace.bbo(every)", 1, "bbo: every is the int 1, expected a duration: text such"),
         ("with_symbols(rows)", pl.DataFrame(), "rows is a polars DataFrame, expected a LazyFrame"),
     ],
 )
@@ -167,9 +167,9 @@ def test_a_refusal_says_what_was_given_and_what_to_give(
     assert line in refusal(name, value)
 
 
-def test_an_open_file_is_refused() -> None:
+def test_an_open_file_is_no_name_for_a_lake() -> None:
     with SAMPLE.open("rb") as file:
-        assert "give the path of an open file, or its bytes" in refusal("reconstruct(paths)", file)
+        assert "give the path of an open file" in refusal("load_lake(paths)", file)
 
 
 def test_arguments_that_are_missing_or_unknown_are_pythons_own_errors() -> None:

@@ -42,6 +42,9 @@ batonics_duplicates_total 7.0
 batonics_connects_total 3.0
 batonics_disconnects_total 2.0
 batonics_gaps_total 1.0
+batonics_unresolved_symbols_total 0.0
+batonics_slow_reader_warnings_total 0.0
+batonics_slow_reader_skips_total 0.0
 batonics_stalls_total 4.0
 batonics_recorded_bytes_total 1e+12
 batonics_deferred_messages_total 9.0

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from batonics.sinks.owned_directory import (
+    check_files,
     list_files,
     move_file,
     open_directory,
@@ -105,3 +106,27 @@ def test_a_listing_does_not_look_behind_links(root: Path) -> None:
     assert list(list_files(root, 1)) == ["link"]
     assert list(list_files(root, 2)) == ["a/c", "a/file link"]
     assert list(list_files(root, 3)) == ["a/b/file"]
+
+
+def test_a_listing_of_a_part_of_the_tree_begins_there(root: Path) -> None:
+    assert list(list_files(root, 2, "a")) == ["b/file"]
+    with pytest.raises(OSError, match="is a link or no directory"):
+        list(list_files(root, 1, "link"))
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling", "pipe", "none", "itself"])
+def test_what_is_no_file_of_ours_is_found_before_another_opens_it(kind: str, root: Path) -> None:
+    path = root / "a" / "b" / "x"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "itself":
+        path = root / "link"
+    elif kind != "none":
+        path.symlink_to(root / ("a" if kind == "link" else "nothing"))
+    if kind == "none":
+        check_files(root, "a/b")
+        check_files(root, "a/nothing")
+        return
+    with pytest.raises(OSError, match=r"expected a regular file|is a link") as error:
+        check_files(root, "link" if kind == "itself" else "a/b")
+    assert error.value.filename == str(path)

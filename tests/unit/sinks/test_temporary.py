@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from pathlib import Path
 
 import pytest
 
+from batonics.lake.symlinks import SymlinkDirectory
 from batonics.model.errors import UsageError
+from batonics.native import PACKAGE
 from batonics.sinks.atomic import open_atomic
 from batonics.sinks.temporary import make_temporary_file, temporary_directory
 
@@ -65,3 +68,25 @@ def test_two_outputs_of_one_command_never_have_one_name(tmp_path: Path) -> None:
                 pass
             file.write(b"x")
         assert path.read_bytes() == b"x"
+
+
+def test_all_temporary_files_have_an_owner() -> None:
+    # What another function makes would stay for ever after a kill, unless it has no name.
+    makers = re.compile(r"mkdtemp|mkstemp|mktemp|TemporaryDirectory|NamedTemporaryFile")
+    modules = [path for path in PACKAGE.rglob("*.py") if makers.search(path.read_text())]
+    assert [path.name for path in modules] == ["temporary.py"]
+
+
+def test_links_and_spilled_rows_of_a_killed_query_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left = tmp_path / "batonics-views-abcdefgh"
+    (left / "spill").mkdir(parents=True)
+    (left / ".owner").touch()
+    (left / "lake-0").symlink_to(PACKAGE)
+    links = SymlinkDirectory()
+    links.link(PACKAGE / "py.typed", "py.typed")
+    assert list(tmp_path.iterdir()) == [links.directory]
+    links.close()
+    assert list(tmp_path.iterdir()) == []

@@ -148,10 +148,14 @@ def test_a_name_is_fit_for_people(tmp_path: Path) -> None:
     [
         (b"", InputError, "the input is empty"),
         (compress(b""), InputError, "the input is empty"),
-        (b"hello", InputError, "not DBN, NDJSON, CSV, Parquet or Arrow"),
+        (b"hello", InputError, "not DBN, NDJSON, CSV, Parquet, Arrow, ITCH or LOBSTER"),
         (compress(compress(SMALL)), InputError, "zstd within zstd"),
         (compress(SMALL)[:-1], DamagedInputError, "the stream ends within the zstd frame"),
-        (b" " * (3 * READ_BYTES), InputError, "not DBN, NDJSON, CSV, Parquet or Arrow"),
+        (
+            b" " * (3 * READ_BYTES),
+            InputError,
+            "not DBN, NDJSON, CSV, Parquet, Arrow, ITCH or LOBSTER",
+        ),
     ],
     ids=["empty", "empty-frame", "text", "twice", "cut", "spaces"],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from itertools import product
@@ -325,6 +326,22 @@ def test_windows_leave_out_states_of_a_market_that_is_not_open() -> None:
     ]
     source = window_measures_source(frame_of(rows).lazy(), "10ns", include=("crossed",))
     assert source.select("ofi", "left_out").collect().rows() == [(4, 0), (1, 0)]
+
+
+def test_a_warning_says_that_sessions_are_unknown() -> None:
+    rows = frame_of([state((10, 1), (12, 1), 1), state((10, 2), (12, 1), 2)])
+    for status, include, expected in (
+        ([None, None], (), [False]),
+        (["trading", None], (), [False]),
+        (["trading", "trading"], (), []),
+        ([None, None], ("closed",), []),
+    ):
+        frame = rows.with_columns(status=pl.Series(status, dtype=STATUS_TYPE)).lazy()
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            known = window_measures_source(frame, "10ns", include=include).collect()
+        assert [known["sessions_known"].all() for _ in caught] == expected
+        assert all("sessions_known is false: no status" in str(one.message) for one in caught)
 
 
 def test_windows_equal_a_recomputation_on_a_real_day(test_data: Path) -> None:
