@@ -29,7 +29,7 @@ from batonics.server.history_documents import (
     record_row,
 )
 from batonics.server.query_params import BOOKS_NAMED_MAX, ProblemError
-from batonics.sinks.book_json import BOOK_JSON_SCHEMA, book_document, book_state
+from batonics.sinks.book_json import BOOK_JSON_SCHEMA, book_document, book_condition
 
 SCAN_RECORDS_MAX = 1 << 21
 """Records that one request looks at; the next page goes on behind them."""
@@ -273,8 +273,9 @@ def _order_life(
     book = _book_number(books, key)
     if book is None:
         return life
-    state = book_state(books.engine, book, books.engine.levels(book), books.as_of)
-    life["status"], life["warnings"] = state.status, [str(warning) for warning in state.warnings]
+    condition = book_condition(books.engine, book, books.engine.levels(book), books.as_of)
+    life["status"] = condition.status
+    life["warnings"] = [str(warning) for warning in condition.warnings]
     queues = books.engine.orders(book)
     found = np.flatnonzero(queues.order_id == np.uint64(int(life["order_id"])))
     if len(found):

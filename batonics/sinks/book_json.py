@@ -141,7 +141,7 @@ def _document(
     key = int(words[Book.KEY])
     publisher_id, instrument_id = key >> 32, key & 0xFFFFFFFF
     ts_event, ts_recv, sequence = (int(value) for value in engine.last_seen()[book])
-    status, market, trading, warnings = book_state(engine, book, sides.levels, as_of)
+    status, market, trading, warnings = book_condition(engine, book, sides.levels, as_of)
     return {
         "publisher_id": publisher_id,
         "instrument_id": instrument_id,
@@ -161,7 +161,7 @@ def _document(
     }
 
 
-class BookState(NamedTuple):
+class BookCondition(NamedTuple):
     """How far a book may be trusted, and what its market does.
 
     Attributes:
@@ -177,7 +177,7 @@ class BookState(NamedTuple):
     warnings: list[AnswerWarning]
 
 
-def book_state(engine: BookEngine, book: int, levels: Levels, as_of: AsOf) -> BookState:
+def book_condition(engine: BookEngine, book: int, levels: Levels, as_of: AsOf) -> BookCondition:
     """The state of a book, given its number and its own levels."""
     words = engine.state.books[book * BOOK_WORDS : (book + 1) * BOOK_WORDS]
     key = int(words[Book.KEY])
@@ -190,7 +190,7 @@ def book_state(engine: BookEngine, book: int, levels: Levels, as_of: AsOf) -> Bo
         trading=trading,
         renamed=instrument_id in as_of.renamed,
     )
-    return BookState(status, market, trading, [*as_of.warnings(), *of_book])
+    return BookCondition(status, market, trading, [*as_of.warnings(), *of_book])
 
 
 def market_state(levels: Levels) -> str:
