@@ -29,7 +29,7 @@ from batonics.server.history_documents import (
     record_row,
 )
 from batonics.server.query_params import BOOKS_NAMED_MAX, ProblemError
-from batonics.sinks.book_json import BOOK_JSON_SCHEMA, book_document, book_condition
+from batonics.sinks.book_json import BOOK_JSON_SCHEMA, book_condition, book_document
 
 SCAN_RECORDS_MAX = 1 << 21
 """Records that one request looks at; the next page goes on behind them."""
