@@ -81,14 +81,12 @@ export class Client {
   /**
    * Depth over time as a grid.
    * @param {BookName} name
-   * @param {string} from
-   * @param {string} to
-   * @param {number} rows at most
-   * @param {number} columns at most
+   * @param {{from: string, to: string}} span empty: the beginning, and the end of the data
+   * @param {{rows: number, columns: number}} size at most
    * @param {AbortSignal} [signal]
    * @returns {Promise<Heatmap>}
    */
-  heatmap(name, from, to, rows, columns, signal) {
+  heatmap(name, { from, to }, { rows, columns }, signal) {
     const { symbol, publisher } = bookParams(name);
     const params = { publisher, from, to, rows: String(rows), columns: String(columns) };
     return this.get(`v1/heatmap/${encodeURIComponent(symbol)}`, params, signal);

@@ -96,7 +96,8 @@ export class HeatmapPanel {
   load(client, state) {
     const columns = Math.max(1, Math.floor(this.width() / COLUMN_PIXELS));
     const rows = Math.max(1, Math.floor(this.box.clientHeight / ROW_PIXELS));
-    return client.heatmap(state, state.from, state.to, Math.min(rows, 500), Math.min(columns, 2000));
+    const size = { rows: Math.min(rows, 500), columns: Math.min(columns, 2000) };
+    return client.heatmap(state, state, size);
   }
 
   /**
@@ -115,9 +116,10 @@ export class HeatmapPanel {
     this.draw();
     const span = this.span();
     const length = span ? formatSpan(span.to - span.from) : "";
+    const column = formatSpan(BigInt(grid.column_ns));
     const doubts = grid.warnings.length ? ` The books are ${grid.warnings.join(", ")}.` : "";
     this.hint.textContent =
-      `${length}; a column is ${formatSpan(BigInt(grid.column_ns))} and shows the book at its end.` +
+      `${length}; a column is ${column} and shows the book at its end.` +
       ` Circles are trades.${doubts}`;
     this.canvas.setAttribute(
       "aria-label",

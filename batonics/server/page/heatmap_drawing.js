@@ -97,8 +97,8 @@ function drawCells(grid, theme) {
 }
 
 /**
- * The strength of a size from 0 to 1: logarithmic, and full from the 99th percentile on, so that one
- * large order does not make all others pale.
+ * The strength of a size from 0 to 1: logarithmic, and full from the 99th percentile on, so that
+ * one large order does not make all others pale.
  * @param {number[][]} sizes
  * @returns {(size: number) => number}
  */
@@ -166,7 +166,8 @@ function drawTrades(context, grid, scales, theme) {
     [grid.sell_volume, "--ask"],
     [grid.other_volume, "--quiet"],
   ];
-  const largest = Math.max(1, ...volumes.flatMap(([sizes]) => sizes.map((one) => Math.max(...one))));
+  const sums = volumes.flatMap(([sizes]) => sizes.map((one) => Math.max(...one)));
+  const largest = Math.max(1, ...sums);
   context.lineWidth = 1;
   context.strokeStyle = theme.getPropertyValue("--panel");
   for (const [sizes, variable] of volumes) {
@@ -199,7 +200,8 @@ function drawAxes(context, grid, scales, theme) {
   const step = Math.max(1, Math.ceil(grid.rows / PRICE_LABELS));
   const low = parsePrice(grid.low ?? "0");
   const rows = Array.from({ length: Math.ceil(grid.rows / step) }, (_, place) => place * step);
-  const prices = alignPrices(rows.map((row) => formatPrice(low + BigInt(grid.row_1e9) * BigInt(row))));
+  const height = BigInt(grid.row_1e9);
+  const prices = alignPrices(rows.map((row) => formatPrice(low + height * BigInt(row))));
   rows.forEach((row, place) => {
     const y = STRIP + scales.height - (row + 0.5) * scales.row;
     context.fillText(prices[place], scales.width + 6, y);

@@ -47,6 +47,7 @@ export class OrderPanel {
       "article",
       "",
       make("p", "", describe(life)),
+      ...doubts(life).map((text) => make("p", "warning", text)),
       make("ol", "records", ...life.records.map((record) => this.drawRecord(record))),
       ...more,
     );
@@ -64,6 +65,17 @@ export class OrderPanel {
     const facts = ` ${ACTIONS[record.action] ?? record.action}: size ${record.size ?? "none"}`;
     return make("li", "", button, `${facts} at ${record.price ?? "no price"}`);
   }
+}
+
+/**
+ * What may be wrong about the place of an order.
+ * @param {OrderLife} life
+ * @returns {string[]}
+ */
+function doubts(life) {
+  const texts = life.warnings.length ? [`Its book is ${life.warnings.join(", ")}.`] : [];
+  if (life.priority !== "fifo") texts.push("Its venue may not fill the orders of a price by time.");
+  return texts;
 }
 
 /**

@@ -18,6 +18,7 @@
  *   sequence: number}} RecordRow
  * @typedef {{records: RecordRow[], next: string | null}} RecordsPage
  * @typedef {{order_id: string, symbol: string | null, publisher_id: number, instrument_id: number,
+ *   status: string | null, warnings: string[], priority: string, priority_rule: string,
  *   is_live: boolean, side: string | null, price: string | null, size: number | null,
  *   ahead: {orders: number, size: number} | null, records: RecordRow[],
  *   more_records: number}} OrderLife
