@@ -61,9 +61,8 @@ def command(
 
     It reads the files once; their records and checkpoints of the books go to a temporary directory
     (TMPDIR), with 65 to 140 bytes for each record. Without --http it listens on 127.0.0.1:8080.
-    A browser sees the page at /: ladder, queues, trades and orders at any moment (--open starts it).
-    Programs read the API: GET / lists its paths, and GET /openapi.json describes them. SIGTERM and
-    ^C end it.
+    A browser sees the page at /: ladder, queues, trades and orders at any moment. Programs read the
+    API: GET / lists its paths, and GET /openapi.json describes them. SIGTERM and ^C end it.
     """
     from batonics.cli.progress import read_progress
     from batonics.jobs.serve import ServeRequest, Serving

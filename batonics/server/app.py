@@ -15,7 +15,7 @@ from aiohttp import hdrs, web
 from batonics.server import payloads
 from batonics.server.guard import Refusal, RequestFacts, Rules, check_request, is_listed_origin
 from batonics.server.handlers import Handler, charge
-from batonics.server.page_files import Page
+from batonics.server.page_files import PageFiles
 from batonics.server.query_params import ProblemError
 from batonics.server.service import WebService
 from batonics.sinks.logs import LogThrottle
@@ -44,7 +44,7 @@ _TITLES = {
 
 
 def build_app(
-    service: WebService, routes: Sequence[web.RouteDef], page: Page | None = None
+    service: WebService, routes: Sequence[web.RouteDef], page: PageFiles | None = None
 ) -> web.Application:
     """The application with these routes.
 
@@ -73,7 +73,7 @@ def problem_response(
     )
 
 
-def _guard_and_count(service: WebService, rules: Rules, page: Page | None) -> Any:
+def _guard_and_count(service: WebService, rules: Rules, page: PageFiles | None) -> Any:
     """A middleware: guard, count and time requests, and turn errors into problems."""
     counts = service.metrics
     throttle = LogThrottle(service.config.settings.refusal_log_interval_s)

@@ -91,7 +91,9 @@ _RECORDS = (
     _PUBLISHER,
     time_parameter("from", "From this time on, by ts_recv"),
     time_parameter("to", "Before this time"),
-    choice_parameter("order", "oldest (default), or newest first; then `at` says until when", _ORDERS),
+    choice_parameter(
+        "order", "oldest (default), or newest first; then `at` says until when", _ORDERS
+    ),
     moment_parameter("at", "With order=newest: up to this moment; by default the end of the data"),
     *_PAGE,
 )

@@ -23,7 +23,7 @@ from batonics.server.history_api import HistoryApi
 from batonics.server.listening import LoopErrors, limit_connections, open_listener, start_http
 from batonics.server.metrics import Metrics
 from batonics.server.one_time_code import OneTimeCode
-from batonics.server.page_files import Page
+from batonics.server.page_files import PageFiles
 from batonics.server.query_params import parse_query
 from batonics.server.request_rate import RequestRate
 from batonics.sinks import logs
@@ -91,7 +91,7 @@ async def _serve(
         api = HistoryApi(service, answers)
         stack.callback(api.close)
         code = OneTimeCode(settings.token, loop.time()) if settings.token else None
-        page = Page(code if opens_browser else None)
+        page = PageFiles(code if opens_browser else None)
         routes = history_routes(service, api, page, answers.record_count)
         await start_http(
             stack,
@@ -115,7 +115,7 @@ async def _open_browser(url: str, service: HistoryService) -> None:
 
 
 def history_routes(
-    service: HistoryService, api: HistoryApi, page: Page, record_count: int
+    service: HistoryService, api: HistoryApi, page: PageFiles, record_count: int
 ) -> list[web.RouteDef]:
     """The routes of the API, its contract, the page, and the paths that every server has."""
     endpoints = api.endpoints()

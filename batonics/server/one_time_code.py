@@ -11,8 +11,8 @@ import secrets
 
 from batonics.model.secret import Secret
 
-VALID_S = 60.0
-TRIES_MAX = 5
+CODE_VALID_S = 60.0
+CODE_TRIES_MAX = 5
 SCHEME = "code "
 """`Authorization: Code CODE`."""
 
@@ -26,7 +26,7 @@ class OneTimeCode:
     """
 
     def __init__(self, token: Secret, now: float) -> None:
-        self._token, self._until = token, now + VALID_S
+        self._token, self._until = token, now + CODE_VALID_S
         self._code: Secret | None = Secret(secrets.token_urlsafe(24))
         self._tries = 0
 
@@ -44,6 +44,6 @@ class OneTimeCode:
         found = self._code.matches(given)
         is_valid = now < self._until
         self._tries += 1
-        if found or not is_valid or self._tries >= TRIES_MAX:
+        if found or not is_valid or self._tries >= CODE_TRIES_MAX:
             self._code = None
         return self._token if found and is_valid else None

@@ -17,21 +17,13 @@ from batonics.server.handlers import json_response
 from batonics.server.one_time_code import OneTimeCode
 from batonics.server.query_params import ProblemError, parse_query
 
-PREFIX = "/page/"
-TOKEN_PATH = "/page/token"
+PAGE_PREFIX = "/page/"
+CODE_PATH = "/page/token"
 """Where the page changes a one-time code for the token."""
 _TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
-_CONTENT_SECURITY_POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "connect-src 'self'",
-        "img-src 'self' data:",
-        "script-src 'self'",
-        "style-src 'self'",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-    )
+_CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; connect-src 'self'; img-src 'self' data:; script-src 'self';"
+    " style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
 
@@ -43,7 +35,7 @@ class PageFile(NamedTuple):
     etag: str
 
 
-class Page:
+class PageFiles:
     """The files of the page, by name.
 
     Args:
@@ -64,11 +56,14 @@ class Page:
         """Whether a request is for a file of the page, and so needs no token."""
         if request.path == "/":
             return "text/html" in request.headers.get(hdrs.ACCEPT, "")
-        return request.path == TOKEN_PATH or request.path.removeprefix(PREFIX) in self._files
+        return request.path == CODE_PATH or request.path.removeprefix(PAGE_PREFIX) in self._files
 
     def routes(self) -> list[web.RouteDef]:
         """The routes of the files, apart from the page itself."""
-        return [web.get(TOKEN_PATH, self._hand_over), web.get(PREFIX + "{name}", self._show_file)]
+        return [
+            web.get(CODE_PATH, self._hand_over),
+            web.get(PAGE_PREFIX + "{name}", self._show_file),
+        ]
 
     async def show_index(self, request: web.Request) -> web.Response:
         """The page itself."""

@@ -77,7 +77,9 @@ def levels(book: dict[str, Any], depth: int = 50) -> list[list[Any]]:
     """A book as the ladder shows it."""
     sides = [("A", book["asks"][:depth][::-1]), ("B", book["bids"][:depth])]
     return [
-        [side, level["price"], level["size"], level["count"]] for side, rows in sides for level in rows
+        [side, level["price"], level["size"], level["count"]]
+        for side, rows in sides
+        for level in rows
     ]
 
 
@@ -160,7 +162,7 @@ def test_keys_reach_everything(watched: Watched, server: Server) -> None:
     page.keyboard.press("Control+a")
     page.keyboard.type("SIM3")
     page.keyboard.press("Enter")
-    expect(page).to_have_title("SIM3 – batonics")
+    expect(page).to_have_title("SIM3 - batonics")
     page.keyboard.press("Tab")
     page.keyboard.press("?")
     assert page.locator("#help").is_visible()
@@ -221,7 +223,7 @@ def test_axe_finds_nothing(
     page.context.close()
 
 
-def test_a_server_that_comes_back(browser: Browser, tmp_path: Path) -> None:
+def test_a_server_that_comes_back(browser: Browser) -> None:
     with serving(SAMPLE) as first:
         watched = Watched(browser, first.address)
         page = watched.open("#symbol=SIM0")

@@ -72,7 +72,7 @@ function showBook(book, state) {
   times.show(book.ts_recv, state.at);
   heatmap.mark(times.now);
   find("panels", HTMLElement).dataset.at = state.at;
-  document.title = `${book.symbol ?? book.instrument_id} – batonics`;
+  document.title = `${book.symbol ?? book.instrument_id} - batonics`;
 }
 
 /** @type {(state: ViewState, before: ViewState | null) => void} */
