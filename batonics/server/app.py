@@ -152,6 +152,6 @@ def _add_headers(rules: Rules) -> Any:
         origin = request.headers.get(hdrs.ORIGIN)
         if origin is not None and is_listed_origin(origin, rules):
             response.headers["Access-Control-Allow-Origin"] = origin
-            response.headers["Vary"] = "Origin"
+            response.headers.add("Vary", "Origin")
 
     return add_headers
