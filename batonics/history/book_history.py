@@ -72,6 +72,20 @@ class Moment(NamedTuple):
 END = Moment()
 
 
+class Place(NamedTuple):
+    """Where a moment is in the records.
+
+    Attributes:
+        moment: the moment.
+        records: the number of records up to it.
+        as_of: its time, None at the end of the data, and the times of the records up to it.
+    """
+
+    moment: Moment
+    records: int
+    as_of: AsOf
+
+
 class HistoricBooks(NamedTuple):
     """Books at a moment.
 
@@ -153,7 +167,11 @@ class FileHistory:
         Raises:
             UsageError: the moment is before the first record, or behind the last one.
         """
-        as_of, count = self.as_of(moment), self.count_until(moment)
+        return self.at_place(self.place(moment), key)
+
+    def at_place(self, place: Place, key: int | None = None) -> HistoricBooks:
+        """The books at a place that `place` has found; `key` as for `at`."""
+        moment, count, as_of = place
         number, engine, state = self._load(count)
         if key is not None:
             state = state._replace(held=take_batch(state.held, record_keys(state.held) == key))
@@ -171,8 +189,8 @@ class FileHistory:
         as_of = as_of._replace(trading=trading, renamed=find_renamed(engine, self.symbols, as_of))
         return HistoricBooks(engine, as_of, count)
 
-    def as_of(self, moment: Moment) -> AsOf:
-        """The time of a moment, None at the end of the data, and the times of the records up to it.
+    def place(self, moment: Moment) -> Place:
+        """Where a moment is in the records.
 
         Raises:
             UsageError: the moment is before the first record, or behind the last one.
@@ -187,7 +205,7 @@ class FileHistory:
         if at_ns is not None:
             data.check_not_before(at_ns)
         as_of = AsOf.of_records(at_ns, data, self.facts.find_doubtful_days())
-        return as_of._replace(losses=self.facts.find_losses())
+        return Place(moment, count, as_of._replace(losses=self.facts.find_losses()))
 
     def count_until(self, moment: Moment) -> int:
         """The number of records up to a moment."""
@@ -195,10 +213,6 @@ class FileHistory:
             return min(moment.record + 1, self.records.count)
         at_ns = moment.at_ns
         return self.records.count if at_ns is None else self.records.count_until(at_ns)
-
-    def find_order(self, order_id: int, moment: Moment) -> tuple[NDArray[np.int64], MboBatch]:
-        """The records with an order id up to a moment: their numbers, and themselves."""
-        return self.records.find_order(order_id, self.count_until(moment))
 
     @property
     def segment_bounds(self) -> NDArray[np.int64]:

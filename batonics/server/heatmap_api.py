@@ -146,7 +146,9 @@ class HeatmapApi:
         from_ns = first_ns - 1 if wanted.from_ns is None else wanted.from_ns
         to_ns = min(last_ns if wanted.to_ns is None else wanted.to_ns, _TIME_MAX_NS)
         if wanted.to_ns is not None and to_ns < first_ns:
-            detail = f"`to` is before the first record; {self._history.as_of(END).data.describe()}"
+            detail = (
+                f"`to` is before the first record; {self._history.place(END).as_of.data.describe()}"
+            )
             raise ProblemError(410, "Before the data", detail)
         if from_ns >= to_ns:
             raise ProblemError(422, "Not a span", "`from` must be before `to`")
@@ -167,7 +169,7 @@ class HeatmapApi:
         return key, span
 
     def _book(self, key: int, columns: Columns) -> HeatmapBook:
-        as_of = self._history.as_of(Moment(columns.to_ns))
+        as_of = self._history.place(Moment(columns.to_ns)).as_of
         last_ns = min(columns.to_ns, as_of.data.until_ns or columns.to_ns)
         return {
             "symbol": self._history.symbols.symbol(key & 0xFFFFFFFF, last_ns),

@@ -153,6 +153,18 @@ def test_an_order_has_its_records_and_its_place(server: Server, contract: dict[s
     assert all(row["ts_recv"] <= HALFWAY for row in order["records"])
 
 
+def test_an_order_says_how_far_its_book_may_be_trusted(test_data: Path) -> None:
+    """A cold book, and a venue whose priority is not known, are said as /v1/books says them."""
+    with serving(test_data / "clx5" / "CLX5_mbo.dbn") as server:
+        book = server.get("/v1/books/CLX5?level=l3&depth=1").document
+        order_id = book["bids"][0]["orders"][0]["order_id"]
+        (order,) = server.get(f"/v1/orders/{order_id}").document["orders"]
+    assert (order["status"], order["warnings"]) == (book["status"], book["warnings"])
+    assert "cold" in order["warnings"]
+    assert order["priority"] == "unknown"
+    assert "match_algorithm" in order["priority_rule"]
+
+
 def test_an_order_that_has_gone_is_not_live(server: Server) -> None:
     rows = server.get("/v1/records?symbol=SIM0&limit=1000&from=2026-01-05T14:30:20").document
     gone = next(row for row in rows["records"] if row["action"] == "C")["order_id"]

@@ -10,6 +10,7 @@ import pytest
 
 import batonics
 from batonics.book.engine import BookEngine
+from batonics.frames.namespace import MboNamespace
 from batonics.history import book_history, heatmap, record_file, segment_cache
 from batonics.history.book_history import FileHistory, Moment
 from batonics.history.book_segments import NO_BOOK
@@ -132,9 +133,9 @@ def test_columns_of_seconds_are_the_windows_of_depth(tmp_path: Path) -> None:
     history, second = build([SAMPLE], tmp_path / "history"), 10**9
     key = key_of(history.at().engine, 0)
     from_ns = (history.records.first_ns or 0) // second * second
-    grid = draw(history, key, Columns(from_ns, second, 70), 400)
-    depth = batonics.scan_mbo(SAMPLE).filter(pl.col("instrument_id") == key & 0xFFFFFFFF)
-    windows = depth.mbo.depth(30, every="1s").collect()
+    grid = draw(history, key, Columns(from_ns, second, 200), 400)
+    records = batonics.scan_mbo(SAMPLE).filter(pl.col("instrument_id") == key & 0xFFFFFFFF)
+    windows = MboNamespace(records).depth(30, every="1s").collect()
     assert grid.bands.height == grid.tick
     assert len(windows) > 30
     for row in windows.iter_rows(named=True):
