@@ -17,7 +17,8 @@ from batonics.history.book_history import FileHistory
 from batonics.server.api_contract import Endpoint, openapi_document
 from batonics.server.app import build_app
 from batonics.server.config import ListenAddress, ServerConfig, check_config
-from batonics.server.handlers import Handler, json_response, metrics_text
+from batonics.server.handlers import EncodedAnswer, Handler, json_response, metrics_text
+from batonics.server.heatmap_api import HeatmapApi
 from batonics.server.history_answers import HistoryAnswers
 from batonics.server.history_api import HistoryApi
 from batonics.server.listening import LoopErrors, limit_connections, open_listener, start_http
@@ -88,11 +89,13 @@ async def _serve(
     service = HistoryService(config, Metrics(None), logs.logger("server"), rate)
     async with contextlib.AsyncExitStack() as stack:
         answers = HistoryAnswers(history)
-        api = HistoryApi(service, answers)
-        stack.callback(api.close)
+        endpoints: list[Endpoint] = []
+        for api in HistoryApi(service, answers), HeatmapApi(service, answers, history):
+            stack.callback(api.close)
+            endpoints += api.endpoints()
         code = OneTimeCode(settings.token, loop.time()) if settings.token else None
         page = PageFiles(code if opens_browser else None)
-        routes = history_routes(service, api, page, answers.record_count)
+        routes = history_routes(service, endpoints, page, answers.record_count)
         await start_http(
             stack,
             service,
@@ -115,10 +118,9 @@ async def _open_browser(url: str, service: HistoryService) -> None:
 
 
 def history_routes(
-    service: HistoryService, api: HistoryApi, page: PageFiles, record_count: int
+    service: HistoryService, endpoints: list[Endpoint], page: PageFiles, record_count: int
 ) -> list[web.RouteDef]:
     """The routes of the API, its contract, the page, and the paths that every server has."""
-    endpoints = api.endpoints()
     listed = {endpoint.path: endpoint.summary for endpoint in endpoints}
     listed |= {"/openapi.json": "this API, as OpenAPI 3.1"}
 
@@ -153,7 +155,13 @@ def _bind(endpoint: Endpoint) -> Handler:
         params = parse_query(request.query.items(), names)
         params.update(request.match_info)
         endpoint.check_required(params)
-        response = json_response(await endpoint.handler(request, params))
+        answer = await endpoint.handler(request, params)
+        if isinstance(answer, EncodedAnswer):
+            response = web.Response(body=answer.body, content_type=answer.media)
+        else:
+            response = json_response(answer)
+        if endpoint.other_media:
+            response.headers["Vary"] = "Accept"
         if (response.content_length or 0) >= COMPRESSED_BYTES_MIN:
             response.enable_compression()  # as the client accepts it
         return response
