@@ -9,7 +9,10 @@ import { find, make } from "./dom.js";
  */
 export function bindKeys(table) {
   const actions = new Map(table.map((key) => [key.keys, key.run]));
+  // After Enter or Escape in a field, keys are keys again.
+  document.addEventListener("submit", leaveField);
   document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") leaveField();
     if (event.ctrlKey || event.altKey || event.metaKey || isTyping(event.target)) return;
     // A button that has the focus takes Space and Enter itself.
     if (event.key === " " && event.target instanceof HTMLButtonElement) return;
@@ -25,6 +28,10 @@ export function bindKeys(table) {
       make("dd", "", text),
     ]),
   );
+}
+
+function leaveField() {
+  if (document.activeElement instanceof HTMLInputElement) document.activeElement.blur();
 }
 
 /**
