@@ -18,7 +18,10 @@ from batonics.history.heatmap import Bands, Columns, Heatmap, make_heatmap
 from batonics.history.segment_cache import SegmentCache
 from batonics.model.mbo import ACTION_TRADE, SIDE_ASK, SIDE_BID, UNDEF_PRICE, due_times, record_keys
 from batonics.sources.stream import MboStream
-from tests.unit.history.test_book_history import SAMPLE, build
+from tests.support.histories import build_history
+from tests.support.paths import ROOT
+
+SAMPLE = ROOT / "data" / "sample.dbn.zst"
 
 
 @pytest.fixture(autouse=True)
@@ -93,7 +96,7 @@ def check_trades(paths: list[Path], key: int, grid: Heatmap) -> int:
 def check_files(
     paths: list[Path], directory: Path, columns: int, *, has_trades: bool = True
 ) -> None:
-    history = build(paths, directory)
+    history = build_history(paths, directory)
     first, last = history.records.first_ns, history.records.last_ns
     assert first is not None
     assert last is not None
@@ -130,7 +133,7 @@ def test_top_of_book_publishers(test_data: Path, tmp_path: Path) -> None:
 
 
 def test_columns_of_seconds_are_the_windows_of_depth(tmp_path: Path) -> None:
-    history, second = build([SAMPLE], tmp_path / "history"), 10**9
+    history, second = build_history([SAMPLE], tmp_path / "history"), 10**9
     key = key_of(history.at().engine, 0)
     from_ns = (history.records.first_ns or 0) // second * second
     grid = draw(history, key, Columns(from_ns, second, 200), 400)
@@ -154,7 +157,7 @@ def test_columns_of_seconds_are_the_windows_of_depth(tmp_path: Path) -> None:
 def test_segments_that_were_dropped_are_built_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    history = build([SAMPLE], tmp_path / "history")
+    history = build_history([SAMPLE], tmp_path / "history")
     first, last = history.records.first_ns or 0, history.records.last_ns or 0
     columns = Columns.covering(first - 1, last, 30)
     cache = SegmentCache(history)
