@@ -37,6 +37,10 @@ from batonics.sources.input_options import InputOptions
 from batonics.sources.statuses import read_statuses
 from batonics.sources.stream import MboStream
 
+GATHERED_ROWS = 32_768
+"""Rows that are gathered before columns are added to them: each call has a cost of its own, and a
+batch has few trades."""
+
 
 class _CancelledError(Exception):
     """Another schema of the load has failed: this one stops."""
@@ -216,9 +220,22 @@ class SourceReader:
                 yield batch
 
         records = scan_batches(lambda: states.watch(batches()))
-        for frame in pull_frames(schema.rows(records), places.columns):
-            if frame.height:
-                yield states.add_to(keys.add_to(places.add_to(frame), symbols))
+        for frame in _gather(pull_frames(schema.rows(records), places.columns)):
+            yield states.add_to(keys.add_to(places.add_to(frame), symbols))
+
+
+def _gather(frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """The rows of small frames in larger ones."""
+    waiting: list[pl.DataFrame] = []
+    rows = 0
+    for frame in frames:
+        waiting.append(frame)
+        rows += frame.height
+        if rows >= GATHERED_ROWS:
+            yield pl.concat(waiting, rechunk=True)
+            waiting, rows = [], 0
+    if rows:
+        yield pl.concat(waiting, rechunk=True)
 
 
 def _raise_first(futures: Sequence[Future[PartsWriter]]) -> None:
