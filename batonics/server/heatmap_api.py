@@ -128,7 +128,9 @@ class HeatmapApi:
 
         def answer() -> EncodedAnswer:
             grid = make_heatmap(span, columns, wanted.rows, wanted.price_range)
-            book = self._book(key, columns)
+            # The last column may end some nanoseconds behind what was asked for.
+            moment = END if wanted.to_ns is None else Moment(wanted.to_ns)
+            book = self._book(key, moment, columns)
             if is_arrow:
                 return EncodedAnswer(heatmap_arrow(book, grid), ARROW_STREAM)
             return EncodedAnswer(heatmap_json(book, grid))
@@ -168,8 +170,8 @@ class HeatmapApi:
             raise ProblemError(422, "Too long a span", detail)
         return key, span
 
-    def _book(self, key: int, columns: Columns) -> HeatmapBook:
-        as_of = self._history.place(Moment(columns.to_ns)).as_of
+    def _book(self, key: int, moment: Moment, columns: Columns) -> HeatmapBook:
+        as_of = self._history.place(moment).as_of
         last_ns = min(columns.to_ns, as_of.data.until_ns or columns.to_ns)
         return {
             "symbol": self._history.symbols.symbol(key & 0xFFFFFFFF, last_ns),

@@ -169,6 +169,32 @@ class HistoryAnswers:
             rows.append(row)
         return {"records": rows, "next": str(stop) if stop < last else None}
 
+    def newest_records(
+        self, key: int, moment: Moment, page: tuple[int | None, int], matches: Matches
+    ) -> RecordsPage:
+        """Records of a book up to a moment, the newest first.
+
+        Args:
+            key: the key of the book.
+            moment: the moment.
+            page: the number that all records are below (None: as the moment says), and the most
+                rows.
+            matches: which records are wanted.
+        """
+        cursor, limit = page
+        last = self._history.count_until(moment)
+        last = last if cursor is None else min(last, cursor)
+        stop = max(0, last - SCAN_RECORDS_MAX)
+        rows: list[RecordRow] = []
+        for batch, numbers in self._history.records.read_back(last, key):
+            for row in np.flatnonzero(matches(batch) & (numbers >= stop))[::-1].tolist():
+                if len(rows) == limit:
+                    return {"records": rows, "next": str(rows[-1]["record"])}
+                rows.append(self._record(int(numbers[row]), batch, row))
+            if len(numbers) and numbers[0] <= stop:
+                break
+        return {"records": rows, "next": str(stop) if stop else None}
+
     def next_record(self, key: int, moment: Moment, matches: Matches) -> RecordRow | None:
         """The first record of a book that matches and comes after a moment; None: there is none."""
         records, first = self._history.records, self._history.count_until(moment)

@@ -101,6 +101,28 @@ def test_trades_come_in_pages(server: Server, contract: dict[str, Any]) -> None:
     assert found == expected
 
 
+def test_the_newest_trades_up_to_a_moment(server: Server, contract: dict[str, Any]) -> None:
+    trades = server.get("/v1/trades?symbol=SIM0&limit=1000").document["records"]
+    last = trades[700]
+    expected = trades[700::-1]
+    for at in (f"record:{last['record']}", f"record:{trades[701]['record'] - 1}"):
+        found, cursor = [], ""
+        while True:
+            path = f"/v1/trades?symbol=SIM0&order=newest&at={at}&limit=300{cursor}"
+            reply = server.get(path)
+            check_contract(contract, "/v1/trades", reply)
+            found += reply.document["records"]
+            if reply.document["next"] is None:
+                break
+            cursor = f"&cursor={reply.document['next']}"
+        assert found == expected
+    (newest,) = server.get("/v1/records?symbol=SIM0&order=newest&limit=1").document["records"]
+    step = server.get(f"/v1/next?symbol=SIM0&kind=event&from=record:{newest['record']}")
+    assert step.status == 404
+    for query in ("order=newest&from=2026-01-05", "at=2026-01-05", "order=oldest&at=record:1"):
+        assert server.get(f"/v1/trades?symbol=SIM0&{query}").status == 400
+
+
 def test_a_span_of_records_has_its_beginning_and_not_its_end(server: Server) -> None:
     rows = server.get("/v1/records?symbol=SIM0&from=2026-01-05T14:30:20").document["records"]
     first, last = rows[0]["ts_recv"], rows[-1]["ts_recv"]
