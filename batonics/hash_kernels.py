@@ -1,13 +1,13 @@
-"""The hash of the tables in kernels: of an order by book and id, of a level, a book, or a symbol.
+"""The hashes of the tables in kernels: of orders, and of levels, books and symbols.
 
 The rule here: every table whose keys come from data is searched by a salted hash
 (`model/hash_salt.py`), since kernels have no limit of time.
 
-`mix` is multiply-shift hashing of a vector with random odd multipliers (Dietzfelbinger and others,
-1997): for a random salt, two different keys share a slot with a probability of about one in the
-number of slots. That holds for the upper bits of the sum alone, and keys that are multiples of a
-tick or of a number would still stand close together for some salts. So the upper half is mixed into
-the lower one, and multiplied once more.
+Both hashes begin with multiply-shift hashing of a vector by random odd multipliers (Dietzfelbinger
+and others, 1997): two different keys share a slot with a probability of about two in the number of
+slots, whoever has chosen them. `spread` stops there. The multiplier of the key spreads consecutive
+keys evenly, as ids often are, so searches end at the first slot. Keys of another step may stand
+close together by chance, so `mix`, for prices and instruments, goes on.
 """
 
 from __future__ import annotations
@@ -37,9 +37,15 @@ def read_salt(words: NDArray[np.uint64]) -> Salt:
 
 
 @inlined
+def spread(key: int, owner: int, salt: Salt) -> np.uint64:
+    """The hash of an id and its owner; only the upper bits serve."""
+    return np.uint64(key) * salt.key + np.uint64(owner) * salt.owner
+
+
+@inlined
 def mix(key: int, owner: int, salt: Salt) -> np.uint64:
-    """The hash of a key and its owner; the upper bits are the best ones."""
-    mixed = np.uint64(key) * salt.key + np.uint64(owner) * salt.owner
+    """The hash of any key and its owner; the upper bits are the best ones."""
+    mixed = spread(key, owner, salt)
     return (mixed ^ (mixed >> np.uint64(32))) * _GOLDEN
 
 

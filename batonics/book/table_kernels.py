@@ -31,7 +31,7 @@ from batonics.book.state import (
     O_PRIORITY,
     SLOT_WORDS,
 )
-from batonics.hash_kernels import Salt, mix, read_salt, slot_of
+from batonics.hash_kernels import Salt, mix, read_salt, slot_of, spread
 from batonics.native import as_word, at, inlined, kernel
 
 SIZE_MASK = 0xFFFFFFFF
@@ -56,7 +56,7 @@ def ladder_base(book: int, side: int) -> int:
 @inlined
 def order_home(order_id: int, book: int, shift: int, salt: Salt) -> int:
     """The slot where the search for an order begins."""
-    return slot_of(mix(order_id, book, salt), shift)
+    return slot_of(spread(order_id, book, salt), shift)
 
 
 @inlined

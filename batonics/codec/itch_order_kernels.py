@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from batonics.hash_kernels import Salt, mix, read_salt, slot_of
+from batonics.hash_kernels import Salt, read_salt, slot_of, spread
 from batonics.model.mbo import SIDE_NONE, UNDEF_ORDER_SIZE
 from batonics.native import at, inlined, kernel, prefetch
 
@@ -79,7 +79,7 @@ def slots_of(orders: NDArray[np.int64], salt_words: NDArray[np.uint64]) -> Slots
 @inlined
 def _home(reference: int, slots: Slots) -> int:
     """The slot where the search for an order begins."""
-    return slot_of(mix(reference, 0, slots.salt), slots.shift)
+    return slot_of(spread(reference, 0, slots.salt), slots.shift)
 
 
 @inlined

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.attack.attempt import Attempt
-from tests.support.flooded_tables import OWNERS, TABLES, flooded
+from tests.support.flooded_tables import MIXED, OWNERS, TABLES, flooded
 from tests.support.salted_hashes import GOLDEN, colliding_keys, mean_probes, salt_of_seed
 
 KEYS = 500
@@ -27,7 +27,7 @@ def run(count: int, seed: int) -> Iterator[Attempt]:
     for number in range(seed, seed + count):
         rng = random.Random(number)
         table = rng.choice(sorted(TABLES))
-        kind, keys = choose_keys(rng, OWNERS.get(table, 0))
+        kind, keys = choose_keys(rng, table)
         probes = sorted(
             mean_probes(flooded(table, keys, salt_of_seed(rng.getrandbits(32))))
             for _ in range(SALTS)
@@ -36,7 +36,7 @@ def run(count: int, seed: int) -> Iterator[Attempt]:
         yield Attempt(f"case {number}: {table}, {kind}", breach)
 
 
-def choose_keys(rng: random.Random, owner: int) -> tuple[str, NDArray[np.uint64]]:
+def choose_keys(rng: random.Random, table: str) -> tuple[str, NDArray[np.uint64]]:
     """Keys of a regular kind, and what they are. Many have few bits, as the keys of books do."""
     numbers = np.arange(1, KEYS + 1, dtype=np.uint64)
     step, shift = rng.getrandbits(rng.randint(1, 64)) | 1, rng.randint(0, 54)
@@ -48,7 +48,10 @@ def choose_keys(rng: random.Random, owner: int) -> tuple[str, NDArray[np.uint64]
         "multiples of a power of two": numbers << np.uint64(shift),
         "multiples of the inverse of the multiplier": numbers * np.uint64(inverse * step % 2**64),
         "keys that collide for another salt": colliding_keys(
-            KEYS, owner, salt_of_seed(rng.getrandbits(32))
+            KEYS,
+            salt_of_seed(rng.getrandbits(32)),
+            owner=OWNERS.get(table, 0),
+            is_mixed=table in MIXED,
         ),
         "sums of a few bits": sums_of_bits(rng),
     }

@@ -27,7 +27,10 @@ from tests.support.salted_hashes import process_salt
 Keys = NDArray[np.uint64]
 Salt = NDArray[np.uint64]
 Taken = NDArray[np.bool_]
+Owners = NDArray[np.int64]
 
+MIXED = ("levels", "books", "levels of queues")
+"""Tables whose hash is `mix`."""
 OWNERS = {"levels": 1, "levels of queues": 1}
 """The owner of the keys in each table; 0 in all others."""
 
@@ -69,55 +72,56 @@ def _queues(batch: MboBatch) -> OrderQueues:
     return queues
 
 
-def orders_taken(keys: Keys) -> Taken:
-    """The slots of the engine's orders."""
-    return _folded(adds(keys)).state.orders[Order.OWNER :: SLOT_WORDS] >= 0
+def orders_owners(keys: Keys) -> Owners:
+    """By slot of the engine's orders."""
+    return _folded(adds(keys)).state.orders[Order.OWNER :: SLOT_WORDS] + 1
 
 
-def levels_taken(keys: Keys) -> Taken:
-    """The slots of the engine's levels."""
-    return _folded(prices(keys)).state.levels[Level.OWNER :: SLOT_WORDS] != 0
+def levels_owners(keys: Keys) -> Owners:
+    """By slot of the engine's levels."""
+    return _folded(prices(keys)).state.levels[Level.OWNER :: SLOT_WORDS]
 
 
-def index_taken(keys: Keys) -> Taken:
-    """The pairs of the engine's index of books."""
-    return _folded(books(keys)).state.book_index[1::2] != 0
+def index_owners(keys: Keys) -> Owners:
+    """By pair of the engine's index of books."""
+    return _folded(books(keys)).state.book_index[1::2]
 
 
-def queue_ids_taken(keys: Keys) -> Taken:
-    """The pairs of the queues' order ids."""
-    return _queues(adds(keys))._queues.ids[1::2] != 0
+def queue_ids_owners(keys: Keys) -> Owners:
+    """By pair of the queues' order ids."""
+    return _queues(adds(keys))._queues.ids[1::2]
 
 
-def queue_levels_taken(keys: Keys) -> Taken:
-    """The slots of the queues' levels."""
-    return _queues(prices(keys))._queues.levels[QueueLevel.OWNER :: QUEUE_LEVEL_WORDS] != 0
+def queue_levels_owners(keys: Keys) -> Owners:
+    """By slot of the queues' levels."""
+    return _queues(prices(keys))._queues.levels[QueueLevel.OWNER :: QUEUE_LEVEL_WORDS]
 
 
-def itch_orders_taken(keys: Keys) -> Taken:
-    """The slots of the live orders of an ITCH file."""
+def itch_orders_owners(keys: Keys) -> Owners:
+    """By slot of the live orders of an ITCH file."""
     decoder = ItchDecoder(date(2024, 1, 2))
     messages = [add(1, "AAPL", int(key), "B", 1, 10_000) for key in keys]
     for _ in decoder.feed(b"".join(map(framed, [*opening(), *messages]))):
         pass
-    return decoder._state.orders[ITCH_SLOT_WORDS - 1 :: ITCH_SLOT_WORDS] != 0
+    return decoder._state.orders[ITCH_SLOT_WORDS - 1 :: ITCH_SLOT_WORDS]
 
 
-TABLES: dict[str, Callable[[Keys], Taken]] = {
-    "orders": orders_taken,
-    "levels": levels_taken,
-    "books": index_taken,
-    "ids of queues": queue_ids_taken,
-    "levels of queues": queue_levels_taken,
-    "orders of ITCH": itch_orders_taken,
+TABLES: dict[str, Callable[[Keys], Owners]] = {
+    "orders": orders_owners,
+    "levels": levels_owners,
+    "books": index_owners,
+    "ids of queues": queue_ids_owners,
+    "levels of queues": queue_levels_owners,
+    "orders of ITCH": itch_orders_owners,
 }
-"""Tables with linear probing, by what they hold."""
+"""By table with linear probing: words that are 0 in its free slots, after some keys."""
 
 
 def flooded(table: str, keys: Keys, salt: Salt) -> Taken:
     """Which slots of a table are taken after these keys, under a salt."""
     with process_salt(salt):
-        return TABLES[table](keys)
+        taken: Taken = TABLES[table](keys) != 0
+    return taken
 
 
 def longest_chain(keys: Keys, salt: Salt) -> int:

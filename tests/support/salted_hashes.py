@@ -1,7 +1,8 @@
-"""The salted hash of the tables (`hash_kernels.mix`), by numpy, and other salts for one process."""
+"""The salted hashes of the tables (`hash_kernels.py`), by numpy, and salts of our choice."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,19 +14,26 @@ from batonics.model import hash_salt
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
+def spread_words(
+    keys: NDArray[np.int64], owners: NDArray[np.int64], salt: NDArray[np.uint64]
+) -> NDArray[np.uint64]:
+    """The hashes of ids and their owners (`spread`)."""
+    hashes: NDArray[np.uint64] = keys.view(np.uint64) * salt[0] + owners.view(np.uint64) * salt[1]
+    return hashes
+
+
 def mixed_words(
     keys: NDArray[np.int64], owners: NDArray[np.int64], salt: NDArray[np.uint64]
 ) -> NDArray[np.uint64]:
-    """The hashes of keys and their owners."""
-    mixed = keys.view(np.uint64) * salt[0] + owners.view(np.uint64) * salt[1]
+    """The hashes of keys and their owners (`mix`)."""
+    mixed = spread_words(keys, owners, salt)
     hashes: NDArray[np.uint64] = (mixed ^ mixed >> np.uint64(32)) * GOLDEN
     return hashes
 
 
 def salt_of_seed(seed: int) -> NDArray[np.uint64]:
     """A salt that is the same in every run."""
-    words = np.random.default_rng(seed).integers(0, 1 << 63, hash_salt.SALT_WORDS, np.uint64)
-    return words << np.uint64(1) | np.uint64(1)
+    return hash_salt.draw_salt(random.Random(seed).getrandbits)
 
 
 @contextmanager
@@ -39,16 +47,23 @@ def process_salt(salt: NDArray[np.uint64]) -> Iterator[None]:
 
 
 def colliding_keys(
-    count: int, owner: int, salt: NDArray[np.uint64], *, first: int = 0
+    count: int, salt: NDArray[np.uint64], *, owner: int = 0, is_mixed: bool = False, first: int = 0
 ) -> NDArray[np.uint64]:
     """Keys of an owner that share one slot in every table, for who knows the salt.
 
-    `first` selects others.
+    Args:
+        count: number of keys.
+        salt: the salt of the table.
+        owner: their owner.
+        is_mixed: the table uses `mix`, else `spread`.
+        first: selects others.
     """
-    hashes = np.arange(first, first + count, dtype=np.uint64)
-    mixed = hashes * _inverse(GOLDEN)
-    mixed ^= mixed >> np.uint64(32)
-    return (mixed - np.uint64(owner) * salt[1]) * _inverse(salt[0])
+    mixed = np.arange(first, first + count, dtype=np.uint64)
+    if is_mixed:
+        mixed *= _inverse(GOLDEN)
+        mixed ^= mixed >> np.uint64(32)
+    keys: NDArray[np.uint64] = (mixed - np.uint64(owner) * salt[1]) * _inverse(salt[0])
+    return keys
 
 
 def mean_probes(taken: NDArray[np.bool_]) -> float:

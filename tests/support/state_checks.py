@@ -26,7 +26,7 @@ from batonics.book.state import (
     Total,
 )
 from batonics.model.mbo import UNDEF_PRICE
-from tests.support.salted_hashes import mixed_words
+from tests.support.salted_hashes import mixed_words, spread_words
 
 Words = NDArray[np.int64]
 
@@ -80,7 +80,7 @@ def _check_order_table(orders: Words, totals: Words, salt: NDArray[np.uint64]) -
     assert book.size == 0 or book.max() < totals[Total.BOOKS], "an order of no book"
     names = np.stack([orders[taken, Order.ORDER_ID], book], axis=1)
     assert len(np.unique(names, axis=0)) == len(taken), "an order twice in the table"
-    mixed = mixed_words(orders[taken, Order.ORDER_ID], book, salt)
+    mixed = spread_words(orders[taken, Order.ORDER_ID], book, salt)
     _check_probing("order", orders[:, Order.OWNER] >= 0, _home(mixed, len(orders)), taken)
 
 
