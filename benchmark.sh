@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 export PYTHONPATH=.
 python -m tests.bench.bench_fold
-for part in frames forms convert jobs many_files lake venue venue_files history process live requests; do
+for part in frames forms convert jobs many_files lake venue venue_files history page process live requests; do
     printf '\n'
     python -m "tests.bench.bench_$part"
 done
