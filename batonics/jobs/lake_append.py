@@ -34,6 +34,7 @@ from batonics.frames.schemas.table import find_schemas
 from batonics.jobs.lake_load import DEFAULT_SCHEMAS, LakeStates
 from batonics.lake.catalog import LoadedSource, SchemaLoad
 from batonics.lake.commits import append_parts
+from batonics.lake.coverage import SourceCoverage, make_coverage
 from batonics.lake.overlap import check_overlap
 from batonics.lake.part import Part
 from batonics.lake.parts import PartsWriter
@@ -156,9 +157,22 @@ class LakeAppend:
             store.catalog.read(check_overlap(source, [load.schema for load in loads], spans))
         staging.publish([(path, part.path) for path, part in files])
         store.catalog.commit(
-            append_parts(source, loads, version("batonics"), spans=spans, may_overlap=may_overlap)
+            append_parts(
+                source,
+                loads,
+                version("batonics"),
+                spans=spans,
+                coverage=self._coverage(),
+                may_overlap=may_overlap,
+            )
         )
         self._spans.commit()
+
+    def _coverage(self) -> SourceCoverage:
+        """What this run covers: a stream that names no symbols has a scope of its own."""
+        files = self._stream.coverage.spans()
+        scope = f"stream {self._request.name}"
+        return make_coverage([file._replace(scope=file.scope or scope) for file in files], ())
 
     def _read_batches(self, reader: _StreamReader, writers: list[_SchemaWriter]) -> None:
         """Pass batches to the writers until a commit is due, or the stream ends."""

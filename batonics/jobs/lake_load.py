@@ -37,6 +37,7 @@ from batonics.jobs.symbol_selection import SymbolSelection
 from batonics.lake import catalog
 from batonics.lake.catalog import LoadedSource, SchemaLoad, SourceRecord
 from batonics.lake.commits import commit_load
+from batonics.lake.coverage import make_coverage
 from batonics.lake.lake import Lake
 from batonics.lake.overlap import check_overlap
 from batonics.lake.parts import PartsWriter
@@ -316,6 +317,7 @@ class LakeLoad:
                 version("batonics"),
                 again=request.again,
                 spans=spans,
+                coverage=make_coverage(readers[0].stream.coverage.spans(), spans),
                 may_overlap=request.options.in_this_order,
             )
             return loaded if store.catalog.commit(transaction) else []
@@ -423,6 +425,7 @@ class _SourceReader:
             statuses=lambda: statuses,
             sessions=request.sessions,
             doubtful_days=self.stream.doubtful_days,
+            find_holes=self.stream.coverage.holes,
         )
 
     def find_spans(self) -> list[BookSpan]:
@@ -466,7 +469,9 @@ class LakeStates:
         self._extras = RowExtras(names, facts) if names else None
         interval = schema.row_interval
         self._complete = (
-            None if interval is None else CompleteIntervals(interval, facts.doubtful_days)
+            None
+            if interval is None
+            else CompleteIntervals(interval, facts.doubtful_days, facts.find_holes)
         )
         self._ends_interval = schema.time_is_interval_end
 

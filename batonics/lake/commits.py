@@ -19,6 +19,7 @@ from batonics.lake.catalog import (
     find_source_by_name,
 )
 from batonics.lake.catalog_tree import make_row_digest, update_tree
+from batonics.lake.coverage import SourceCoverage, write_coverage
 from batonics.lake.overlap import check_overlap, write_spans
 from batonics.lake.part import PART_COLUMNS, Part, read_part
 from batonics.lake.spans import BookSpan
@@ -33,6 +34,7 @@ def commit_load(  # noqa: PLR0913 - settings, by keyword
     *,
     again: bool = False,
     spans: Sequence[BookSpan] = (),
+    coverage: SourceCoverage | None = None,
     may_overlap: bool = True,
 ) -> Transaction[bool]:
     """Add a load to the lake.
@@ -47,6 +49,7 @@ def commit_load(  # noqa: PLR0913 - settings, by keyword
         version: the version of batonics.
         again: replace even parts that were made from the same bytes.
         spans: when the source has records of which books.
+        coverage: what it covers; None: nothing was read.
         may_overlap: other sources may have the same books at the same times.
 
     Returns:
@@ -73,6 +76,8 @@ def commit_load(  # noqa: PLR0913 - settings, by keyword
         if not may_overlap:
             check_overlap(source, [load.schema for load in new_loads], spans)(connection)
         write_spans(connection, source_id, spans)
+        if coverage is not None:
+            write_coverage(connection, source_id, coverage, adds=False)
         now_ns = time.time_ns()
         for load in new_loads:
             _insert_load(connection, source_id, load, version, now_ns)
@@ -90,6 +95,7 @@ def _drop_source(connection: sqlite3.Connection, source_id: int) -> None:
     _remove_parts(connection, "load IN (SELECT id FROM load WHERE source = ?)", [source_id])
     connection.execute("DELETE FROM load WHERE source = ?", [source_id])
     connection.execute("DELETE FROM span WHERE source = ?", [source_id])
+    connection.execute("DELETE FROM coverage WHERE source = ?", [source_id])
     connection.execute("DELETE FROM source WHERE id = ?", [source_id])
     update_tree(connection, (), ())  # of schemas that the lake no longer has
 
@@ -107,12 +113,13 @@ def _insert_load(
     _insert_parts(connection, cursor.lastrowid or 0, load.parts)
 
 
-def append_parts(
+def append_parts(  # noqa: PLR0913 - settings, by keyword
     source: LoadedSource,
     loads: Sequence[SchemaLoad],
     version: str,
     *,
     spans: Sequence[BookSpan] = (),
+    coverage: SourceCoverage | None = None,
     may_overlap: bool = True,
 ) -> Transaction[None]:
     """Add parts after those that the lake has of the source, as a live feed does.
@@ -122,6 +129,7 @@ def append_parts(
         loads: the new parts of each schema.
         version: the version of batonics.
         spans: when the source has records of which books.
+        coverage: what it covers; None: nothing was read.
         may_overlap: the lake may have the same books at the same times.
 
     Raises:
@@ -141,6 +149,8 @@ def append_parts(
             "SELECT id FROM source WHERE name = ?", [source.name]
         ).fetchone()
         write_spans(connection, source_id, spans)
+        if coverage is not None:
+            write_coverage(connection, source_id, coverage, adds=True)
         for load in loads:
             (load_id,) = connection.execute(
                 f"INSERT INTO load ({_LOAD_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608 - ours
