@@ -30,8 +30,16 @@ from typing import NamedTuple
 from batonics.lake.catalog import Transaction, check_table
 from batonics.lake.part_search import RowFilter
 from batonics.lake.spans import BookSpan
-from batonics.model.coverage import CoveredSpan, FileSpan, Holes, cover_by_scope, find_holes
+from batonics.model.coverage import (
+    CoveredSpan,
+    FileSpan,
+    Holes,
+    cover_by_scope,
+    find_holes,
+    holes_between,
+)
 from batonics.model.errors import UsageError
+from batonics.model.times import NS_PER_DAY
 
 _COLUMNS = "source, source_ns, name, scope, first_ns, last_ns, start_ns, end_ns"
 _NOTHING = {"source": -1, "first_ns": 2**63 - 1, "last_ns": -1}
@@ -115,6 +123,22 @@ def read_coverage(schemas: Sequence[str]) -> Transaction[list[SourceCoverage]]:
 def find_lake_holes(sources: Iterable[SourceCoverage]) -> Holes:
     """The times between sources that none covers."""
     return find_holes(file for source in sources for file in source.files)
+
+
+def find_day_holes(schemas: Sequence[str], row_filter: RowFilter) -> Transaction[Holes]:
+    """The times within a day (UTC), and within a filter, that no source of some schemas covers."""
+    start_ns = row_filter.start_ns or 0
+    end_ns = 2**63 - 1 if row_filter.end_ns is None else row_filter.end_ns
+
+    def run(connection: sqlite3.Connection) -> Holes:
+        holes = find_lake_holes(read_coverage(schemas)(connection))
+        return tuple(
+            hole
+            for hole in holes_between(holes, start_ns, end_ns - 1)
+            if hole.start_ns // NS_PER_DAY == hole.end_ns // NS_PER_DAY
+        )
+
+    return run
 
 
 def parse_lake_coverage(text: str) -> LakeCoverage:

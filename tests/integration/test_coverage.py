@@ -80,6 +80,9 @@ def test_bars_over_a_hole_are_not_complete_in_frames_and_lakes(tmp_path: Path) -
     ]
     with pytest.warns(DataWarning, match=r"uncovered: no file covers .*AAA-00.*AAA-02"):
         lake.sql("SELECT max(price) AS p FROM trades")
+    with pytest.warns(DataWarning, match="uncovered: no file covers"):
+        lake.join_asof("trades", "states-1", columns="bid_px_00").collect()
+    lake.join_asof("trades", "states-1", columns="bid_px_00", start="2024-10-04T02:00:00Z")
     # Behind the hole nothing needs a note.
     lake.sql("SELECT max(price) AS p FROM trades WHERE ts_recv >= '2024-10-04T02:00:00Z'")
 
