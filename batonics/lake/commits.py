@@ -23,7 +23,10 @@ from batonics.lake.coverage import SourceCoverage, write_coverage
 from batonics.lake.overlap import check_overlap, write_spans
 from batonics.lake.part import PART_COLUMNS, Part, read_part
 from batonics.lake.spans import BookSpan
+from batonics.model.errors import UsageError
 
+OWN_STATUSES = "the statuses of its own records"
+"""Where statuses of trading are from that nobody gave."""
 _LOAD_COLUMNS = "source, schema, version, rows, at_ns, statuses"
 
 
@@ -113,6 +116,32 @@ def _insert_load(
     _insert_parts(connection, cursor.lastrowid or 0, load.parts)
 
 
+def check_statuses(source: LoadedSource, loads: Sequence[SchemaLoad]) -> Transaction[None]:
+    """Refuse rows whose statuses are from another place than those that the lake has of a source.
+
+    Args:
+        source: the source.
+        loads: the new parts of each schema.
+
+    Returns:
+        The transaction, which raises UsageError.
+    """
+
+    def run(connection: sqlite3.Connection) -> None:
+        record = find_source_by_name(connection, source.name)
+        known = {} if record is None else record.schemas
+        for load in loads:
+            kept = known.get(load.schema, load.statuses)
+            if kept != load.statuses:
+                raise UsageError(
+                    f"{source.name}: the lake has {load.schema} of it with {kept or OWN_STATUSES},"
+                    f" not with {load.statuses or OWN_STATUSES}: give the same, or append under"
+                    " another name"
+                )
+
+    return run
+
+
 def append_parts(  # noqa: PLR0913 - settings, by keyword
     source: LoadedSource,
     loads: Sequence[SchemaLoad],
@@ -133,12 +162,14 @@ def append_parts(  # noqa: PLR0913 - settings, by keyword
         may_overlap: the lake may have the same books at the same times.
 
     Raises:
-        UsageError: the lake has the same books at the same times (when it runs).
+        UsageError: the lake has the same books at the same times, or rows of the source with
+            statuses from another place (when it runs).
     """
 
     def run(connection: sqlite3.Connection) -> None:
         if not may_overlap:
             check_overlap(source, [load.schema for load in loads], spans)(connection)
+        check_statuses(source, loads)(connection)
         now_ns = time.time_ns()
         connection.execute(
             "INSERT INTO source (name, digest, stat) VALUES (?, ?, ?)"

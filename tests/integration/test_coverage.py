@@ -187,6 +187,19 @@ def test_a_stream_of_several_files_keeps_its_holes_in_the_lake(tmp_path: Path) -
     assert lake.sql("queries/time_bars.sql", every="1h")["complete"].to_list()[1] is True
 
 
+def test_a_stream_has_statuses_from_one_place(tmp_path: Path) -> None:
+    root = tmp_path / "lake"
+    append = ("lake", "append", "--lake", root, "--name", "feed", "--schemas", "states-1,trades")
+    first, second = (hour_file(tmp_path, hour).read_bytes() for hour in (0, 1))
+    session = ("--session", "00:00-24:00 UTC")
+    assert run_command(*append, *session, stdin=first).code == 0
+    result = run_command(*append, stdin=second)
+    assert result.code != 0
+    assert "feed: the lake has states-1 of it with session 00:00-24:00 UTC, not" in result.err
+    assert batonics.Lake(root).check() == []
+    assert run_command(*append, *session, stdin=second).code == 0
+
+
 def test_runs_of_a_stream_that_is_appended_are_apart(tmp_path: Path) -> None:
     root = tmp_path / "lake"
     for hour in (0, 2):
