@@ -168,9 +168,9 @@ def join_spans(spans: Iterable[CoveredSpan]) -> list[CoveredSpan]:
     return joined
 
 
-def holes_between(holes: Holes, first_ns: object, last_ns: object) -> Holes:
+def holes_between(holes: Holes, first_ns: int | None, last_ns: int | None) -> Holes:
     """The holes that have an instant from `first_ns` to `last_ns`; none if one is not known."""
-    if not isinstance(first_ns, int) or not isinstance(last_ns, int):
+    if first_ns is None or last_ns is None:
         return ()
     return tuple(hole for hole in holes if hole.start_ns <= last_ns and first_ns < hole.end_ns)
 
