@@ -228,7 +228,7 @@ def _relate(
     times = [time for view, rows in tables.items() for time in _times_of(view, rows)]
     values = replace_sessions(query.bind(_texts(params)), lambda: times)
     starts = {time for view, rows in tables.items() for time in _starts_of(view, rows)}
-    edges = {"first_ns": min(times, default=0), "last_ns": max(times, default=0)}
+    edges = {"first_ns": min([*times, *starts], default=0), "last_ns": max(times, default=0)}
     values = replace_coverage(values, lambda: [{"source": start, **edges} for start in starts])
     return connection.sql(query.sql, params=values or None)
 
