@@ -23,8 +23,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batonics.codec.csv_records import CsvDecoder
 from batonics.codec.decoders import Decoder, DecoderFactory
-from batonics.codec.record_text import CsvDecoder, JsonRecordsDecoder, RecordTextDecoder
+from batonics.codec.json_records import JsonRecordsDecoder
+from batonics.codec.record_text import RecordTextDecoder
 from batonics.codec.unpacking import Unpacker
 from batonics.model.errors import BatonicsError, InputError
 from batonics.model.mbo import (

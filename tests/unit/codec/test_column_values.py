@@ -12,10 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batonics.codec.column_notes import BadValueError, ColumnNotes
 from batonics.codec.column_values import (
     FLOAT_PRICE_MAX,
-    BadValueError,
-    ColumnNotes,
     integer_column,
     letter_column,
     price_column,
