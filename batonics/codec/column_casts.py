@@ -17,11 +17,11 @@ from batonics.model.record_columns import NULL_VALUES
 FALSE, TRUE = pa.scalar(value=False), pa.scalar(value=True)
 
 
-def plain_column(column: pa.Array) -> pa.Array:
-    """The column with its values in place of a dictionary, and null for empty text."""
+def plain_column(column: pa.Array, *, keeps_dictionary: bool = False) -> pa.Array:
+    """The column in one piece, with its values in place of a dictionary."""
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
-    if pa.types.is_dictionary(column.type):
+    if pa.types.is_dictionary(column.type) and not keeps_dictionary:
         column = column.dictionary_decode()
     if pa.types.is_string_view(column.type):
         column = column.cast(pa.large_string())
@@ -49,13 +49,13 @@ def first_known(column: pa.Array) -> int | None:
 
 
 def filled(name: str, column: pa.Array) -> NDArray[Any]:
-    """The values, with the sentinel of the column in place of null; an array of its own."""
+    """The values, with the sentinel of the column in place of null; read-only if they are views."""
     if column.null_count:
         if name not in NULL_VALUES:
             row = int(pc.index(column.is_null(), TRUE).as_py())
             raise BadValueError(row, f"{name} is missing")
         column = column.fill_null(pa.scalar(NULL_VALUES[name], column.type))
-    return np.array(column.to_numpy(zero_copy_only=False))
+    return np.require(column.to_numpy(zero_copy_only=False), requirements="A")
 
 
 def cast_column(name: str, column: pa.Array, target: pa.DataType) -> pa.Array:

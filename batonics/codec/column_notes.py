@@ -33,6 +33,7 @@ class ColumnNotes:
 
     Args:
         lossy: whether values of which something is lost are taken.
+        advice: what to do about one that is refused.
 
     Attributes:
         has_float_prices: prices were floats, each of them exact.
@@ -44,14 +45,14 @@ class ColumnNotes:
         time_forms: by column of times, how its first known value is written.
     """
 
-    def __init__(self, *, lossy: bool = False) -> None:
+    def __init__(self, *, lossy: bool = False, advice: str = LOSSY_ADVICE) -> None:
         self.has_float_prices = False
         self.losses = Counter[str]()
         self.decimal_prices: bool | None = None
         self.has_nanoseconds = False
         self.text_times = 0
         self.time_forms: dict[str, str] = {}
-        self._lossy = lossy
+        self._lossy, self._advice = lossy, advice
 
     def take_loss(self, row: int | None, kind: str, values: int = 1) -> None:
         """Count values of which something is lost.
@@ -65,9 +66,9 @@ class ColumnNotes:
             BadValueError, InputError: losses are refused.
         """
         if not self._lossy and row is None:
-            raise InputError(f"{kind}; {LOSSY_ADVICE}")
+            raise InputError(f"{kind}; {self._advice}")
         if not self._lossy and row is not None:
-            raise BadValueError(row, f"{kind}; {LOSSY_ADVICE}")
+            raise BadValueError(row, f"{kind}; {self._advice}")
         self.losses[kind] += values
 
     def copy(self) -> ColumnNotes:

@@ -6,7 +6,7 @@ caller takes losses; `ColumnNotes` counts them.
 
 A float is exact if it is the one nearest to a single decimal. Below `FLOAT_PRICE_MAX` floats are
 less than 1e-9 apart, so each price of 1e-9 has a float of its own. `rint(price * 1e9)` is off by
-one for some of them, from 4,194,304 on: dividing back shows it.
+one for some of them, from 4,194,304 on (`float_kernels.py`).
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from batonics.codec.column_casts import (
     without_empty,
 )
 from batonics.codec.column_notes import IN_INTEGERS, LOCAL, ZONED, BadValueError, ColumnNotes
+from batonics.codec.float_kernels import FLOAT_PRICE_MAX, exact_prices
 from batonics.model.errors import InputError
 from batonics.model.mbo import (
     PRICE_SCALE,
@@ -41,8 +42,6 @@ from batonics.model.mbo import (
     Side,
 )
 
-FLOAT_PRICE_MAX = 8_388_608
-"""From here on, floats are too far apart to tell prices of 1e-9."""
 FLOAT_INTEGER_MAX = 2**53
 """From here on, floats are too far apart to tell integers."""
 _DECIMALS = 9
@@ -142,6 +141,8 @@ def letter_column(name: str, column: pa.Array, codes: type[Action | Side]) -> ND
         raise BadValueError(int(pc.index(column.is_null(), TRUE).as_py()), f"{name} is missing")
     if pa.types.is_null(column.type):
         return np.empty(0, np.uint8)
+    if pa.types.is_dictionary(column.type):
+        return _letters_of_dictionary(name, column, codes)
     if pa.types.is_integer(column.type):
         letters = cast_column(name, column, pa.uint8()).to_numpy(zero_copy_only=False)
     elif is_text(column.type) or pa.types.is_binary(column.type):
@@ -253,32 +254,32 @@ def _units_of_decimals(name: str, column: pa.Array) -> pa.Array:
 
 def _float_prices(name: str, column: pa.Array, notes: ColumnNotes) -> NDArray[np.int64]:
     is_double = pa.types.is_float64(column.type)
-    values = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
-    is_null = np.isnan(values)
-    known = np.where(is_null, 0.0, values)
-    if np.isinf(known).any():
-        raise BadValueError(int(np.isinf(known).argmax()), f"{name} is infinite")
-    units = np.rint(known * PRICE_SCALE)
-    is_exact = units / PRICE_SCALE == known
-    for step in (-1, 1):
-        doubtful = np.flatnonzero(~is_exact)
-        near = units[doubtful] + step
-        found = near / PRICE_SCALE == known[doubtful]
-        units[doubtful[found]] = near[found]
-        is_exact[doubtful[found]] = True
-    is_exact &= (np.abs(known) < FLOAT_PRICE_MAX) & is_double
-    notes.has_float_prices = notes.has_float_prices or not is_null.all()
-    lost = np.flatnonzero(~is_exact)
-    if not len(lost):
-        return np.where(is_null, UNDEF_PRICE, units.astype(np.int64))
-    row = int(lost[0])
-    notes.take_loss(row, _describe_float(name, float(known[row]), is_double=is_double), len(lost))
-    prices = np.where(is_null, UNDEF_PRICE, np.where(is_exact, units, 0).astype(np.int64))
-    for row in lost.tolist():
-        price = round(Fraction(float(known[row])) * PRICE_SCALE)
+    values = column.cast(pa.float64()).to_numpy(zero_copy_only=False).view()
+    values.flags.writeable = False  # so that the kernel is compiled for one type
+    prices, is_exact = np.empty(len(values), np.int64), np.empty(len(values), np.bool_)
+    lost_count = exact_prices(values, prices, is_exact)
+    has_prices = lost_count > 0 or not (prices == UNDEF_PRICE).all()
+    if lost_count or not is_double:
+        if np.isinf(values).any():
+            raise BadValueError(int(np.isinf(values).argmax()), f"{name} is infinite")
+        lost = np.flatnonzero(~is_exact | (not is_double and ~np.isnan(values)))
+        if len(lost):
+            row = int(lost[0])
+            kind = _describe_float(name, float(values[row]), is_double=is_double)
+            notes.take_loss(row, kind, len(lost))
+            prices[lost] = _nearest_prices(name, values, lost)
+    notes.has_float_prices = notes.has_float_prices or has_prices
+    return prices
+
+
+def _nearest_prices(name: str, values: NDArray[np.float64], rows: NDArray[np.int64]) -> list[int]:
+    """The prices of 1e-9 nearest to floats that no price is exact for."""
+    prices = []
+    for row in rows.tolist():
+        price = round(Fraction(float(values[row])) * PRICE_SCALE)
         if not -(2**63) <= price < UNDEF_PRICE:
-            raise BadValueError(row, f"{name} is {known[row]}, which exceeds an int64 of 1e-9")
-        prices[row] = price
+            raise BadValueError(row, f"{name} is {values[row]}, which exceeds an int64 of 1e-9")
+        prices.append(price)
     return prices
 
 
@@ -325,6 +326,18 @@ def _check_unit(name: str, values: NDArray[np.uint64]) -> None:
                 row,
                 f"{name} is {values[row]}, which seems to be in {unit}: write nanoseconds, or text",
             )
+
+
+def _letters_of_dictionary(
+    name: str, column: pa.DictionaryArray, codes: type[Action | Side]
+) -> NDArray[np.uint8]:
+    """Codes of categories; each category is checked once."""
+    try:
+        letters = letter_column(name, column.dictionary, codes)
+    except BadValueError:  # of a category that no row may have
+        return letter_column(name, column.dictionary_decode(), codes)
+    found: NDArray[np.uint8] = letters[column.indices.to_numpy(zero_copy_only=False)]
+    return found
 
 
 def _single_bytes(name: str, column: pa.Array) -> NDArray[np.uint8]:

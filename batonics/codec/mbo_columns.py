@@ -59,6 +59,7 @@ NAME_COLUMN = "symbol"
 HEADER = "hd"
 TABLE_COLUMNS = frozenset({*MBO_COLUMN_DTYPES, NAME_COLUMN, "rtype", HEADER})
 """The columns of a table that are read."""
+_CATEGORIES = ("action", "side", NAME_COLUMN)
 UNIT_ROWS = 4_096
 """Rows that decide whether prices as text are decimals."""
 TEXT_TIME_ROWS = 4_096
@@ -135,7 +136,10 @@ class MboColumns:
                 fault, table = found, table.slice(0, found.row)
 
     def _convert(self, table: pa.RecordBatch) -> MboBatch:
-        found = {name: plain_column(find(table)) for name, find in self._find.items()}
+        found = {
+            name: plain_column(find(table), keeps_dictionary=name in _CATEGORIES)
+            for name, find in self._find.items()
+        }
         notes, rows = self.notes, table.num_rows
         if "rtype" in found:
             _check_rtype(integer_column("rtype", found["rtype"], np.dtype(np.uint8), notes))
@@ -148,8 +152,8 @@ class MboColumns:
             elif name == "price":
                 arrays[name] = price_column(name, found[name], notes)
             elif name in ("action", "side"):
-                codes = Action if name == "action" else Side
-                arrays[name] = letter_column(name, found[name], codes)
+                letters = Action if name == "action" else Side
+                arrays[name] = letter_column(name, found[name], letters)
             else:
                 arrays[name] = integer_column(name, found[name], dtype, notes)
         batch = MboBatch(**arrays)
@@ -160,10 +164,8 @@ class MboColumns:
         if self._rows >= TEXT_TIME_ROWS:
             check_text_times(notes)
         if NAME_COLUMN in found:
-            encoded = found[NAME_COLUMN].dictionary_encode()
-            texts = encoded.dictionary.to_pylist()
-            codes = encoded.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)
-            self._names.add(batch, codes, [*texts, None])
+            codes, texts = _encode_names(found[NAME_COLUMN])
+            self._names.add(batch, codes, texts)
         return batch
 
     def note_rows(
@@ -214,6 +216,21 @@ class MboColumns:
         known = prices[prices != UNDEF_PRICE]
         if len(known):
             self._integer_price_max = max(self._integer_price_max, int(np.abs(known).max()))
+
+
+def _encode_names(column: pa.Array) -> tuple[NDArray[np.int64], list[str | None]]:
+    """The codes of names, and the names by code.
+
+    Raises:
+        InputError: they are no text.
+    """
+    encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    values = plain_column(encoded.dictionary)
+    if not (is_text(values.type) or pa.types.is_null(values.type)):
+        raise InputError(f"column {NAME_COLUMN} is {values.type}, expected text")
+    texts = values.to_pylist()
+    codes = encoded.indices.cast(pa.int64()).fill_null(len(texts))
+    return codes.to_numpy(zero_copy_only=False), [*texts, None]
 
 
 def _check_rtype(rtypes: NDArray[np.uint8]) -> None:
@@ -281,7 +298,8 @@ class _DatedNames:
         days = np.zeros(0, np.uint64) if first == last else times // np.uint64(NS_PER_DAY)
         for day in [first] if first == last else np.unique(days).tolist():
             of_day = keys if first == last else keys[days == day]
-            for key in pc.unique(pa.array(of_day)).to_pylist():
+            is_one = bool((of_day == of_day[0]).all())
+            for key in of_day[:1].tolist() if is_one else pc.unique(pa.array(of_day)).to_pylist():
                 symbol = texts[key & (1 << 31) - 1]
                 if symbol:
                     self._add(key >> 31, symbol, int(day))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from batonics.codec.metadata import DBN_MAGIC, parse_metadata, parse_prefix, schema_name
 from batonics.frames.schemas.table import find_schema, schema_forms
-from batonics.frames.schemas.vendor_tables import from_records, normalise_columns
+from batonics.frames.schemas.vendor_tables import TableColumns, from_records
 from batonics.model.errors import DamagedInputError, InputError, UsageError
 from batonics.sources.chunks import ChunkReader
 from batonics.sources.stream import read_metadata
@@ -41,8 +41,10 @@ def read_table(path: str | Path, schema: str) -> Generator[pl.DataFrame, None, N
     try:
         rows = _scan_file(name)
         _check_required_columns(rows.collect_schema(), schema)
+        columns = TableColumns(schema)
         for frame in rows.collect_batches(lazy=True, maintain_order=True):
-            yield normalise_columns(frame, schema)
+            yield columns.convert(frame)
+        columns.finish()
     except InputError as error:
         named = str(error).startswith(name)
         raise error if named else InputError(f"{name}: {error}") from None
