@@ -31,13 +31,13 @@ PROGRESS_REDRAW_S = 0.1
 def read_progress(stream_name: str, *, quiet: bool) -> Iterator[Callable[[MboStream], None]]:
     """A bar of bytes, records and records a second; call it with the stream after each batch."""
     with _byte_bar(stream_name, quiet=quiet) as bar:
-        yield lambda stream: bar.update([stream])
+        yield bar.update
         bar.finish()
 
 
 @contextmanager
 def load_progress(name: str, sizes: Sequence[int], *, quiet: bool) -> Iterator[SourcesBar]:
-    """A bar of bytes over several sources, each of which is read several times at once.
+    """A bar of bytes over several sources.
 
     Args:
         name: the name of the bar.
@@ -66,26 +66,26 @@ class _Bar:
         self._last: Callable[[], None] | None = None
 
     def update(
-        self, streams: Sequence[MboStream], *, before: int = 0, total: int | None = None
+        self, stream: MboStream, *, before: int = 0, total: int | None = None, records: int = 0
     ) -> None:
         """Draw the bar again if it is time to.
 
         Args:
-            streams: readers of the same input; the bar shows the slowest.
+            stream: the reader of the input.
             before: the bytes of the sources before it.
             total: the bytes of all sources; None: those of the input.
+            records: the records of the sources before it.
         """
         if self._hidden:
             return
-        self._last = lambda: self._draw(streams, before, total)
+        self._last = lambda: self._draw(stream, before, total, records)
         now_s = time.monotonic()
         if now_s - self._drawn_s >= PROGRESS_REDRAW_S:
             self._drawn_s = now_s
             self._last()
 
-    def _draw(self, streams: Sequence[MboStream], before: int, total: int | None) -> None:
-        stream = min(streams, key=lambda stream: stream.bytes_read)
-        records = sum(file.records for file in stream.files)
+    def _draw(self, stream: MboStream, before: int, total: int | None, records_before: int) -> None:
+        records = records_before + _count_records(stream)
         seconds = max(time.monotonic() - self._start_s, 1e-9)
         self._bar.update(
             self._task,
@@ -110,9 +110,12 @@ class _Bar:
         # A job that reads a part of its input is done as well.
         self._bar.update(self._task, total=completed, completed=completed)
 
-    def restart_rate(self) -> None:
-        """Count records a second from now on."""
-        self._start_s = time.monotonic()
+    def begin_step(self, name: str) -> None:
+        """Say what is done now, in the place of the records a second."""
+        if self._last is not None:
+            self._last()
+            self._last = None
+        self._bar.update(self._task, rate=name)
 
     def print_line(self, line: str) -> None:
         """Print a line above the bar."""
@@ -124,17 +127,23 @@ class SourcesBar:
 
     def __init__(self, bar: _Bar, sizes: Sequence[int]) -> None:
         self._bar, self._sizes = bar, sizes
-        self._done = 0
+        self._done = self._records = self._records_of_source = 0
 
-    def __call__(self, streams: Sequence[MboStream]) -> None:
-        """Draw the bar, with the streams of the source that is being read, after a batch."""
+    def update(self, stream: MboStream) -> None:
+        """Draw the bar, with the stream of the source that is being read, after a batch."""
         before = sum(self._sizes[: self._done])
-        self._bar.update(streams, before=before, total=sum(self._sizes))
+        self._records_of_source = _count_records(stream)
+        self._bar.update(stream, before=before, total=sum(self._sizes), records=self._records)
+
+    def begin_step(self, name: str) -> None:
+        """Say what is done now, in the place of the records a second."""
+        self._bar.begin_step(name)
 
     def next(self, line: str | None) -> None:
         """Count a source as done, and print a line if there is one."""
         self._done += 1
-        self._bar.restart_rate()
+        self._records += self._records_of_source
+        self._records_of_source = 0
         if line is not None:
             self._bar.print_line(line)
 
@@ -180,3 +189,8 @@ def _announce_compilation(console: Console, *, quiet: bool) -> None:
         announced = True
 
     native.on_compile(announce)
+
+
+def _count_records(stream: MboStream) -> int:
+    """The records of a stream so far."""
+    return sum(file.records for file in stream.files)

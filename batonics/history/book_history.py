@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from batonics.book import checkpoint
 from batonics.book.doubtful_books import find_renamed
 from batonics.book.engine import BookEngine
-from batonics.book.event_cutoff import CutoffState, EventCutoff
+from batonics.book.event_cutoff import CutoffState, EventCutoff, complete_rows
 from batonics.book.state import Anomaly
 from batonics.book.time_order import find_late_rows
 from batonics.frames.scan.trading_statuses import TradingStatuses
@@ -72,6 +72,20 @@ class Moment(NamedTuple):
 END = Moment()
 
 
+class Place(NamedTuple):
+    """Where a moment is in the records.
+
+    Attributes:
+        moment: the moment.
+        records: the number of records up to it.
+        as_of: its time, None at the end of the data, and the times of the records up to it.
+    """
+
+    moment: Moment
+    records: int
+    as_of: AsOf
+
+
 class HistoricBooks(NamedTuple):
     """Books at a moment.
 
@@ -102,13 +116,14 @@ class FileHistory:
         facts: what is known of the instruments. They may grow until `build` has ended.
 
     Attributes:
+        directory: the directory.
         facts: what is known of the instruments.
         records: the records.
     """
 
     def __init__(self, directory: Path, facts: HistoryFacts) -> None:
         self.facts, self.records = facts, RecordFile(directory)
-        self._directory = directory
+        self.directory = directory
         self._checkpoints: list[_Checkpoint] = []
         self._late_numbers: list[int] = []
         self._late_keys: list[int] = []
@@ -152,7 +167,11 @@ class FileHistory:
         Raises:
             UsageError: the moment is before the first record, or behind the last one.
         """
-        as_of, count = self.as_of(moment), self.count_until(moment)
+        return self.at_place(self.place(moment), key)
+
+    def at_place(self, place: Place, key: int | None = None) -> HistoricBooks:
+        """The books at a place that `place` has found; `key` as for `at`."""
+        moment, count, as_of = place
         number, engine, state = self._load(count)
         if key is not None:
             state = state._replace(held=take_batch(state.held, record_keys(state.held) == key))
@@ -170,8 +189,8 @@ class FileHistory:
         as_of = as_of._replace(trading=trading, renamed=find_renamed(engine, self.symbols, as_of))
         return HistoricBooks(engine, as_of, count)
 
-    def as_of(self, moment: Moment) -> AsOf:
-        """The time of a moment, None at the end of the data, and the times of the records up to it.
+    def place(self, moment: Moment) -> Place:
+        """Where a moment is in the records.
 
         Raises:
             UsageError: the moment is before the first record, or behind the last one.
@@ -186,7 +205,7 @@ class FileHistory:
         if at_ns is not None:
             data.check_not_before(at_ns)
         as_of = AsOf.of_records(at_ns, data, self.facts.find_doubtful_days())
-        return as_of._replace(losses=self.facts.find_losses())
+        return Place(moment, count, as_of._replace(losses=self.facts.find_losses()))
 
     def count_until(self, moment: Moment) -> int:
         """The number of records up to a moment."""
@@ -195,9 +214,27 @@ class FileHistory:
         at_ns = moment.at_ns
         return self.records.count if at_ns is None else self.records.count_until(at_ns)
 
-    def find_order(self, order_id: int, moment: Moment) -> tuple[NDArray[np.int64], MboBatch]:
-        """The records with an order id up to a moment: their numbers, and themselves."""
-        return self.records.find_order(order_id, self.count_until(moment))
+    @property
+    def segment_bounds(self) -> NDArray[np.int64]:
+        """The numbers of the records between which there is a checkpoint, from 0 to the count."""
+        numbers = [each.records for each in self._checkpoints]
+        return np.unique([0, *numbers, self.records.count])
+
+    def load_checkpoint(self, count: int, key: int) -> tuple[BookEngine, MboBatch]:
+        """The books after the first `count` records, one of the `segment_bounds` but the last.
+
+        Returns:
+            An engine that keeps deltas, and the rows of the open event of the book with this key,
+            which it has not folded. The other books are as of their last complete event.
+        """
+        _, loaded, state = self._load(count)
+        engine = BookEngine(deltas=True)
+        engine.state, engine.records = loaded.state, loaded.records
+        held = take_batch(state.held, record_keys(state.held) == key)
+        # What of an open snapshot has come belongs to the book of the moment, as `at` has it.
+        is_complete = complete_rows(held, len(held.action), ended=True)
+        engine.fold(take_batch(held, is_complete))
+        return engine, take_batch(held, ~is_complete)
 
     def _note_late(self, batch: MboBatch, latest_ns: int) -> int:
         """Note the records whose `ts_recv` falls back too far; the greatest time after the batch.
@@ -223,7 +260,7 @@ class FileHistory:
 
     def _save(self, engine: BookEngine, cutoff: CutoffState) -> int:
         """Write a checkpoint; the number of its bytes."""
-        path = self._directory / f"checkpoint-{len(self._checkpoints):06}.bin"
+        path = self.directory / f"checkpoint-{len(self._checkpoints):06}.bin"
         data = checkpoint.save(engine, {})
         try:
             path.write_bytes(data)

@@ -13,10 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from batonics.book.state import Events
 from batonics.model.errors import OutputError
 from batonics.model.mbo import (
     MBO_DTYPE,
@@ -25,6 +27,7 @@ from batonics.model.mbo import (
     batch_from_records,
     due_times,
     records_from_batch,
+    trusted_times,
 )
 
 BLOCK_RECORDS = 1 << 12
@@ -32,6 +35,21 @@ BLOCK_RECORDS = 1 << 12
 READ_RECORDS = 1 << 15
 """Records of a batch that is read."""
 _ORDER_ID = np.dtype("<u8")
+
+
+class DueRows(NamedTuple):
+    """The rows of one book among some records of a stream.
+
+    Attributes:
+        batch: the rows; a `DayStart` where a day begins with these records. Columns that books do
+            not depend on are 0.
+        due_ns: (rows,) when each row is due.
+        start_ns: when the first of all these records is due.
+    """
+
+    batch: MboBatch
+    due_ns: NDArray[np.int64]
+    start_ns: int
 
 
 class RecordFile:
@@ -128,18 +146,37 @@ class RecordFile:
             last: the number of the record after the last one; None: to the end.
             key: only the records of the book with this key (`record_keys`); None: all.
         """
-        last = self.count if last is None else min(last, self.count)
-        at = first
-        while at < last:
-            stop = min(last, at + READ_RECORDS)
-            next_day = self._starts[np.searchsorted(self._starts, at, side="right") :][:1]
-            if len(next_day) and next_day[0] < stop:
-                stop = int(next_day[0])
+        for at, stop in self._pieces(first, self.count if last is None else last):
             records = self._records[at:stop]
             if key is not None:
                 records = records[_is_of_book(records, key)]
             batch = batch_from_records(records)
             yield DayStart._make(batch) if at in self._starts else batch
+
+    def read_due(self, first: int, last: int, key: int) -> Iterator[DueRows]:
+        """The rows of the book with a key (`record_keys`) among records `[first, last)`."""
+        due_ns = self.due_ns(first - 1) if first else -1
+        for at, stop in self._pieces(first, last):
+            records = self._records[at:stop]
+            times = trusted_times(records["ts_recv"].copy(), records["flags"])
+            times[0] = max(int(times[0]), due_ns)
+            times = np.maximum.accumulate(times)
+            start_ns, due_ns = int(times[0]), int(times[-1])
+            is_of_book = _is_of_book(records, key)
+            if not is_of_book.all():
+                records, times = records[is_of_book], times[is_of_book]
+            kind = DayStart if at in self._starts else MboBatch
+            yield DueRows(kind._make(_book_columns(records)), times, start_ns)
+
+    def _pieces(self, first: int, last: int) -> Iterator[tuple[int, int]]:
+        """Spans of records `[first, last)` of at most READ_RECORDS; a day begins a span."""
+        at, last = first, min(last, self.count)
+        while at < last:
+            stop = min(last, at + READ_RECORDS)
+            next_day = self._starts[np.searchsorted(self._starts, at, side="right") :][:1]
+            if len(next_day) and next_day[0] < stop:
+                stop = int(next_day[0])
+            yield at, stop
             at = stop
 
     def read_back(self, last: int, key: int) -> Iterator[tuple[MboBatch, NDArray[np.int64]]]:
@@ -174,6 +211,18 @@ class RecordFile:
         """The records with an order id among the first `last`: their numbers, and themselves."""
         numbers = np.flatnonzero(self._order_ids[:last] == np.uint64(order_id))
         return numbers, batch_from_records(self._records[numbers])
+
+
+def _book_columns(records: NDArray[np.void]) -> Iterator[NDArray[Any]]:
+    """The columns of records; those that books do not depend on are 0."""
+    for name in MboBatch._fields:
+        if name in Events._fields:
+            yield records[name].copy()
+        else:
+            yield _ZEROS[: len(records)].view(MBO_DTYPE[name])[: len(records)]
+
+
+_ZEROS = np.zeros(READ_RECORDS, np.uint64)
 
 
 def _is_of_book(records: NDArray[np.void], key: int) -> NDArray[np.bool_]:

@@ -31,7 +31,8 @@ from batonics.frames.scan.symbols import FrameSymbols
 from batonics.frames.schemas.row_keys import RowKeys, RowPlaces
 from batonics.frames.schemas.schema import Schema
 from batonics.frames.schemas.table import find_schemas
-from batonics.jobs.lake_load import DEFAULT_SCHEMAS, LakeStates
+from batonics.jobs.lake_load import DEFAULT_SCHEMAS
+from batonics.jobs.lake_rows import LakeStates
 from batonics.lake.catalog import LoadedSource, SchemaLoad
 from batonics.lake.commits import append_parts
 from batonics.lake.overlap import check_overlap

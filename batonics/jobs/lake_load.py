@@ -11,7 +11,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import date
 from importlib.metadata import version
@@ -19,38 +18,22 @@ from os import PathLike
 from threading import Event
 from typing import NamedTuple
 
-import polars as pl
-
-from batonics.frames.columns.book_state import LAKE_STATE_SCHEMA
-from batonics.frames.columns.levels import count_clamped_rows
-from batonics.frames.scan.complete_intervals import CompleteIntervals
 from batonics.frames.scan.exchange_sessions import find_sessions
-from batonics.frames.scan.mbo_scan import StreamFacts, scan_batches
-from batonics.frames.scan.row_extras import RowExtras
 from batonics.frames.scan.sessions import SessionCalendar
-from batonics.frames.scan.sources import pull_frames
-from batonics.frames.scan.symbols import FrameSymbols
-from batonics.frames.schemas.row_keys import ROW_TIME, RowKeys, RowPlaces
-from batonics.frames.schemas.schema import Schema
 from batonics.frames.schemas.table import find_schema, find_schemas
-from batonics.jobs.symbol_selection import SymbolSelection
+from batonics.jobs.lake_rows import BatchProgress, LoadProgress, SourceReader
 from batonics.lake import catalog
 from batonics.lake.catalog import LoadedSource, SchemaLoad, SourceRecord
 from batonics.lake.commits import commit_load
 from batonics.lake.lake import Lake
 from batonics.lake.overlap import check_overlap
-from batonics.lake.parts import PartsWriter
-from batonics.lake.spans import BookSpan, SpanRecorder
-from batonics.lake.storage import StagingArea, Store, open_store
+from batonics.lake.storage import Store, open_store
 from batonics.model.arguments import SchemaNames, check_arguments
 from batonics.model.errors import InputError, UsageError
-from batonics.model.mbo import MboBatch
 from batonics.model.times import parse_date
 from batonics.settings.loader import current
 from batonics.settings.table import LakeSettings
 from batonics.sinks.atomic import add_output
-from batonics.sinks.background_write import write_in_background
-from batonics.sinks.tables import FRAMES_QUEUED_MAX
 from batonics.sources.file_order import order_paths
 from batonics.sources.input_files import (
     STDIN,
@@ -62,17 +45,11 @@ from batonics.sources.input_files import (
 )
 from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
 from batonics.sources.inputs import Paths, find_inputs
-from batonics.sources.statuses import read_statuses
 from batonics.sources.stream import MboStream
 
 DEFAULT_SCHEMAS = LakeSettings().schemas
-DERIVE_THREADS = 2
-"""Schemas that are derived at once; each folds the records itself."""
 
 _OWN_STATUSES = "the statuses of its own records"
-
-LoadProgress = Callable[[Sequence[MboStream]], None]
-"""What is called after each batch, with the streams of the source that is being read."""
 
 
 @dataclass(frozen=True)
@@ -213,7 +190,7 @@ class LakeLoad:
     """One run of the job.
 
     Attributes:
-        progress: called after each batch with the streams that are being read.
+        progress: is told what is done.
         source_bytes: size of each source.
         clamped_rows: by schema, the rows loaded so far with a size of 32 bits that may be larger in
             the book.
@@ -224,7 +201,7 @@ class LakeLoad:
     """
 
     def __init__(self, request: LoadRequest) -> None:
-        self.progress: LoadProgress | None = None
+        self.progress: LoadProgress = BatchProgress()
         if request.one_stream:  # the same source, in whatever order its files are given
             request = replace(request, paths=order_paths(request.paths, request.options))
         self._request = request
@@ -291,11 +268,14 @@ class LakeLoad:
         """
         request, statuses = self._request, self._request.describe_statuses()
         with store.stage() as staging:
-            readers = [_SourceReader(paths, request) for _ in schemas]
-            readers[0].spans = SpanRecorder()
-            writers = self._derive(staging, readers, [find_schema(name) for name in schemas])
+            reader = SourceReader(
+                paths, request.options, request.symbols, request.statuses, request.sessions
+            )
+            writers = reader.write_parts(
+                list(map(find_schema, schemas)), staging, self.clamped_rows, self.progress
+            )
             source = find_source()
-            spans = readers[0].find_spans()
+            spans = reader.find_spans()
             if _source_stat(paths) != source.stat:
                 raise InputError(f"{paths[0]}: has changed while it was read; load it again")
             files = [file for writer in writers for file in writer.written]
@@ -309,6 +289,7 @@ class LakeLoad:
             ]
             if not request.options.in_this_order:  # before anything enters the lake
                 store.catalog.read(check_overlap(source, schemas, spans))
+            self.progress.begin_step("publishing")
             staging.publish([(path, part.path) for path, part in files])
             transaction = commit_load(
                 source,
@@ -362,127 +343,6 @@ class LakeLoad:
 
     def _is_missing(self, record: SourceRecord | None, schema: str) -> bool:
         return record is None or self._request.again or schema not in record.schemas
-
-    def _derive(
-        self, staging: StagingArea, readers: Sequence[_SourceReader], schemas: Sequence[Schema]
-    ) -> list[PartsWriter]:
-        """Write the parts of each schema to the staging area."""
-        stop = Event()
-
-        def progress() -> None:
-            if stop.is_set():
-                raise _CancelledError
-            if self.progress is not None:
-                self.progress([reader.stream for reader in readers])
-
-        def derive(schema: Schema, reader: _SourceReader) -> PartsWriter:
-            writer = PartsWriter(schema, staging.directory, staging.id)
-            try:
-                with write_in_background(writer.write, FRAMES_QUEUED_MAX) as enqueue:
-                    for frame in reader.frames(schema, progress):
-                        self.clamped_rows[schema.name] += count_clamped_rows(frame)
-                        enqueue(frame)
-                writer.close()
-            except BaseException:
-                stop.set()
-                writer.abandon()
-                raise
-            return writer
-
-        with ThreadPoolExecutor(DERIVE_THREADS, "batonics-load") as threads:
-            futures = [
-                threads.submit(derive, schema, reader)
-                for schema, reader in zip(schemas, readers, strict=True)
-            ]
-        errors = [error for future in futures if (error := future.exception()) is not None]
-        # The errors of schemas that were cancelled come last.
-        for error in sorted(errors, key=lambda error: isinstance(error, _CancelledError)):
-            raise error
-        return [future.result() for future in futures]
-
-
-class _CancelledError(Exception):
-    """Another schema of the load has failed: this one stops."""
-
-
-class _SourceReader:
-    """Reads a source for one schema.
-
-    Attributes:
-        stream: the stream of the source.
-        spans: records when it has which books, if it is set.
-    """
-
-    def __init__(self, paths: tuple[str, ...], request: LoadRequest) -> None:
-        self.stream = MboStream(paths, request.options)
-        self.spans: SpanRecorder | None = None
-        self._symbols = FrameSymbols(self.stream.symbols, request.symbols)
-        self._selection = SymbolSelection(self.stream, request.symbols)
-        statuses = read_statuses(request.statuses) if request.statuses else self.stream.statuses
-        self._facts = StreamFacts(
-            statuses=lambda: statuses,
-            sessions=request.sessions,
-            doubtful_days=self.stream.doubtful_days,
-        )
-
-    def find_spans(self) -> list[BookSpan]:
-        """When the source has records of which books, once it is read."""
-        if self.spans is None:
-            return []
-        return self.spans.spans(self.stream.symbols, by_symbol=self.stream.numbers_symbols)
-
-    def frames(self, schema: Schema, progress: Callable[[], None]) -> Iterator[pl.DataFrame]:
-        """The rows of a schema, with their states, places, times and symbols."""
-        keys, places = RowKeys(schema), RowPlaces(schema)
-        states = LakeStates(schema, self._facts)
-
-        def batches() -> Iterator[MboBatch]:
-            with closing(self.stream.batches()) as batches:
-                for batch in batches:
-                    places.note(batch)
-                    self._selection.check()
-                    rows = self._selection.rows(batch)
-                    if self.spans is not None:
-                        self.spans.add(rows)
-                    yield rows
-                    progress()
-            self._selection.check(ended=True)
-
-        records = scan_batches(lambda: states.watch(batches()))
-        for frame in pull_frames(schema.rows(records), places.columns):
-            if frame.height:
-                yield states.add_to(keys.add_to(places.add_to(frame), self._symbols))
-
-
-class LakeStates:
-    """Adds the columns of a lake to frames with `_time`.
-
-    They are those of `LAKE_STATE_SCHEMA` if a schema has quotes, and `complete` if its rows cover
-    intervals.
-    """
-
-    def __init__(self, schema: Schema, facts: StreamFacts) -> None:
-        names = list(LAKE_STATE_SCHEMA) if schema.has_quotes else []
-        self._extras = RowExtras(names, facts) if names else None
-        interval = schema.row_interval
-        self._complete = (
-            None if interval is None else CompleteIntervals(interval, facts.doubtful_days)
-        )
-        self._ends_interval = schema.time_is_interval_end
-
-    def watch(self, batches: Iterator[MboBatch]) -> Iterator[MboBatch]:
-        """The batches of the stream, each noted before it is given."""
-        if self._complete is not None:
-            batches = self._complete.watch(batches)
-        return batches if self._extras is None else self._extras.watch(batches)
-
-    def add_to(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """The next frame, with the columns that the schema has."""
-        if self._complete is not None:
-            frame = frame.with_columns(self._complete.find(frame, ROW_TIME))
-        if self._extras is None:
-            return frame
-        return self._extras.add_to(frame, ROW_TIME, ends_interval=self._ends_interval)
 
 
 def _has_quotes(schema: str) -> bool:

@@ -24,6 +24,7 @@ from batonics.frames.schemas.table import (
     schema_forms,
 )
 from batonics.jobs.lake_load import LakeLoad, LoadRequest
+from batonics.jobs.lake_rows import BatchProgress
 from batonics.lake.part_search import NO_FILTER, RowFilter
 from batonics.lake.query_file import QueryFile, read_query
 from batonics.lake.query_result import QueryResult
@@ -235,7 +236,7 @@ def _load_files(
     )
     try:
         with progress as report:
-            load.progress = lambda streams: report(streams[0])
+            load.progress = BatchProgress(report)
             for _ in load.run():
                 pass
     except OutputError as error:

@@ -30,7 +30,7 @@ from batonics.frames.scan.mbo_scan import SYMBOL
 from batonics.frames.schemas.row_keys import ROW_TIME
 from batonics.frames.schemas.schema import Schema
 from batonics.lake.digest import file_digest
-from batonics.lake.part import Part, make_part
+from batonics.lake.part import NO_ALIASES, Part, make_part
 from batonics.lake.part_paths import part_directory
 from batonics.lake.part_symbols import SymbolRows
 from batonics.lake.row_sort import KeyRows, RowKey, RowSorter, SortedBlock
@@ -128,7 +128,7 @@ class PartFile:
             rows += before.rows
             first, last = enclosing_span([(first, last), (before.ts_min, before.ts_max)])
         self._last_key = key
-        aliases = tuple(json.loads(key.aliases))
+        aliases = () if key.aliases == NO_ALIASES else tuple(json.loads(key.aliases))
         self._symbols.append(SymbolRows(key.symbol, rows, first, last, aliases))
 
     def close(self, name: str) -> tuple[Path, Part]:
@@ -239,17 +239,25 @@ class PartsWriter:
         prefix: beginning of the names of the parts, unique in the lake.
         own_parts: symbols with many rows have parts of their own. Commits of a feed have none, so
             that few files are written however many symbols trade.
+        memory_shares: number of writers that share the memory for rows that wait to be sorted.
 
     Attributes:
         written: path of each complete file and the part that it becomes, in order.
     """
 
     def __init__(
-        self, schema: Schema, directory: Path, prefix: str, *, own_parts: bool = True
+        self,
+        schema: Schema,
+        directory: Path,
+        prefix: str,
+        *,
+        own_parts: bool = True,
+        memory_shares: int = 1,
     ) -> None:
         self.written: list[tuple[Path, Part]] = []
         self._schema, self._directory, self._prefix = schema, directory, prefix
         self._own_parts = own_parts
+        self._gathered_bytes_max = GATHERED_BYTES_MAX // memory_shares
         self._days: dict[int | None, RowSorter] = {}  # in the order of their first rows
         self._cutter: PartCutter | None = None
         self._sorters_made = 0
@@ -276,8 +284,9 @@ class PartsWriter:
             by_day = dated.partition_by(ROW_DAY, include_key=False, as_dict=True)
             for (day,), rows in by_day.items():
                 self._sorter(day).add(rows)
-        while sum(sorter.bytes_in_memory for sorter in self._days.values()) > GATHERED_BYTES_MAX:
-            max(self._days.values(), key=lambda sorter: sorter.bytes_in_memory).write_run()
+        sorters = self._days.values()
+        while sum(sorter.bytes_in_memory for sorter in sorters) > self._gathered_bytes_max:
+            max(sorters, key=lambda sorter: sorter.bytes_in_memory).write_run()
 
     def close(self) -> None:
         """Complete all parts."""

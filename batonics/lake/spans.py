@@ -20,6 +20,8 @@ from batonics.model.times import NS_PER_DAY
 
 HASHES_MAX = 1 << 16
 """Hashes of one time that are kept, the least: of equal records two sources keep the same ones."""
+GATHERED_MIN = 1 << 17
+"""Records at edges that are gathered before those that are needed no more are dropped."""
 
 
 class BookSpan(NamedTuple):
@@ -49,75 +51,120 @@ class BookSpan(NamedTuple):
     is_continued: bool = False
 
 
-class _DayEdge(NamedTuple):
-    """The first or the last time of a book on a day, and the hashes of its records then."""
+class _DayEdge:
+    """The records at the first or the last time of each book on a day.
 
-    ns: int
-    hashes: set[int]
+    Their hashes are gathered, and those that are needed no more are dropped once there are many.
+    """
+
+    def __init__(self) -> None:
+        none = np.empty(0, np.int64)
+        self._parts = [_HashRows(none, none, none.view(np.uint64))]
+        self._rows, self._rows_max = 0, GATHERED_MIN
+
+    def add(self, rows: _HashRows, keys: NDArray[np.int64], times: NDArray[np.int64]) -> None:
+        """Take records.
+
+        Args:
+            rows: the records.
+            keys: the keys of all books, sorted.
+            times: the time of each book's edge.
+        """
+        self._parts.append(rows)
+        self._rows += len(rows.keys)
+        if self._rows > self._rows_max:
+            self._parts = [self.find(keys, times)]
+            self._rows = len(self._parts[0].keys)
+            self._rows_max = max(2 * self._rows, GATHERED_MIN)
+
+    def find(self, keys: NDArray[np.int64], times: NDArray[np.int64]) -> _HashRows:
+        """The different hashes at the edges, sorted by book: the `HASHES_MAX` least of each."""
+        rows = _HashRows(*map(np.concatenate, zip(*self._parts, strict=True)))
+        rows = rows.take(times[np.searchsorted(keys, rows.keys)] == rows.times)
+        rows = rows.take(np.lexsort((rows.hashes, rows.keys)))
+        is_next = np.append(True, np.diff(rows.keys) != 0)[: len(rows.keys)]
+        rows = rows.take(is_next | np.append(True, np.diff(rows.hashes) != 0)[: len(rows.keys)])
+        starts = np.searchsorted(rows.keys, rows.keys)
+        return rows.take(np.arange(len(starts)) - starts < HASHES_MAX)
+
+
+class _HashRows(NamedTuple):
+    """Records: the keys of their books, their times, and their hashes."""
+
+    keys: NDArray[np.int64]
+    times: NDArray[np.int64]
+    hashes: NDArray[np.uint64]
+
+    def take(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> _HashRows:
+        """Some of the records."""
+        return _HashRows(self.keys[rows], self.times[rows], self.hashes[rows])
+
+
+class _Day:
+    """The books of one day; all arrays have an element for each book."""
+
+    def __init__(self) -> None:
+        self.keys = np.empty(0, np.int64)  # sorted
+        self.first_ns = np.empty(0, np.int64)
+        self.last_ns = np.empty(0, np.int64)
+        self.is_new = np.empty(0, np.bool_)  # since the last commit
+        self.is_committed = np.empty(0, np.bool_)
+        self.starts, self.ends = _DayEdge(), _DayEdge()
+
+    def add(self, batch: MboBatch, keys: NDArray[np.int64], times: NDArray[np.int64]) -> None:
+        """Note records, with their keys and times."""
+        found, book = np.unique(keys, return_inverse=True)
+        first, last = np.empty(len(found), np.int64), np.zeros(len(found), np.int64)
+        # Of several values for one place numpy keeps the last.
+        first[book[::-1]] = times[::-1]
+        np.maximum.at(last, book, times)
+        self._insert(found, first)
+        places = np.searchsorted(self.keys, found)
+        self.last_ns[places] = np.maximum(self.last_ns[places], last)
+        self.is_new[places] = True
+        is_start = times == self.first_ns[places][book]
+        is_end = times == self.last_ns[places][book]
+        edges = np.flatnonzero(is_start | is_end)
+        rows = _HashRows(keys[edges], times[edges], record_hashes(take_batch(batch, edges)))
+        self.starts.add(rows.take(is_start[edges]), self.keys, self.first_ns)
+        self.ends.add(rows.take(is_end[edges]), self.keys, self.last_ns)
+
+    def _insert(self, found: NDArray[np.int64], first: NDArray[np.int64]) -> None:
+        """Add the books that are not known yet, whose first records have these times."""
+        is_unknown = ~np.isin(found, self.keys, assume_unique=True)
+        if not is_unknown.any():
+            return
+        keys = found[is_unknown]
+        places = np.searchsorted(self.keys, keys)
+        self.keys = np.insert(self.keys, places, keys)
+        self.first_ns = np.insert(self.first_ns, places, first[is_unknown])
+        self.last_ns = np.insert(self.last_ns, places, -1)
+        self.is_new = np.insert(self.is_new, places, True)
+        self.is_committed = np.insert(self.is_committed, places, False)
 
 
 class SpanRecorder:
     """Records the spans of a source whose batches it is given in order."""
 
     def __init__(self) -> None:
-        self._edges: dict[tuple[int, int], tuple[_DayEdge, _DayEdge]] = {}
-        """By day and key of a book: the first and the last records."""
-        self._new: dict[tuple[int, int], None] = {}
-        self._committed: set[tuple[int, int]] = set()
+        self._days: dict[int, _Day] = {}
 
     def add(self, batch: MboBatch) -> None:
         """Note the records of a batch."""
         times = trusted_times(batch.ts_recv, batch.flags)
-        rows = np.flatnonzero((times >= 0) & (batch.flags & F_SNAPSHOT == 0))
-        times, keys = times[rows], record_keys(batch)[rows]
+        has_time = (times >= 0) & (batch.flags & F_SNAPSHOT == 0)
+        if not has_time.all():
+            rows = np.flatnonzero(has_time)
+            batch, times = take_batch(batch, rows), times[rows]
         if len(times) == 0:
             return
-        days = times // NS_PER_DAY
+        keys, days = record_keys(batch), times // NS_PER_DAY
+        if days.min() == days.max():
+            self._day(int(days[0])).add(batch, keys, times)
+            return
         for day in np.unique(days).tolist():
-            of_day = slice(None) if days[0] == day == days[-1] else days == day
-            self._add_day(day, batch, rows[of_day], keys[of_day], times[of_day])
-
-    def _add_day(
-        self,
-        day: int,
-        batch: MboBatch,
-        rows: NDArray[np.intp],
-        keys: NDArray[np.int64],
-        times: NDArray[np.int64],
-    ) -> None:
-        """Note records of a day: rows of a batch, with their keys and times."""
-        found, book = np.unique(keys, return_inverse=True)
-        first, last = np.empty(len(found), np.int64), np.zeros(len(found), np.int64)
-        # Of several values for one place numpy keeps the last.
-        first[book[::-1]] = times[::-1]
-        np.maximum.at(last, book, times)
-        starts: list[_DayEdge] = []
-        ends: list[_DayEdge] = []
-        for key, first_ns, last_ns in zip(
-            found.tolist(), first.tolist(), last.tolist(), strict=True
-        ):
-            start, end = self._edges.get(
-                (day, key), (_DayEdge(first_ns, set()), _DayEdge(-1, set()))
-            )
-            if last_ns > end.ns:
-                end = _DayEdge(last_ns, set())
-            self._edges[day, key] = start, end
-            self._new[day, key] = None
-            starts.append(start)
-            ends.append(end)
-        is_start = times == np.array([edge.ns for edge in starts])[book]
-        is_end = times == np.array([edge.ns for edge in ends])[book]
-        edges = np.flatnonzero(is_start | is_end)
-        hashes = record_hashes(take_batch(batch, rows[edges])).tolist()
-        columns = (column[edges].tolist() for column in (book, is_start, is_end))
-        for record, at, in_start, in_end in zip(hashes, *columns, strict=True):
-            if in_start:
-                starts[at].hashes.add(record)
-            if in_end:
-                ends[at].hashes.add(record)
-        for edge in (*starts, *ends):
-            if len(edge.hashes) > 2 * HASHES_MAX:
-                edge.hashes.intersection_update(sorted(edge.hashes)[:HASHES_MAX])
+            rows = np.flatnonzero(days == day)
+            self._day(day).add(take_batch(batch, rows), keys[rows], times[rows])
 
     def spans(self, symbols: SymbolMap, *, by_symbol: bool) -> list[BookSpan]:
         """The spans that are new or longer since the last `commit`.
@@ -127,33 +174,44 @@ class SpanRecorder:
             by_symbol: the source numbers its symbols itself, as NDJSON does.
         """
         found = []
-        for day, key in self._new:
-            start, end = self._edges[day, key]
-            instrument_id = key & 0xFFFFFFFF
-            symbol = symbols.symbol(instrument_id, start.ns)
-            found.append(
-                BookSpan(
-                    day,
-                    key >> 32,
-                    symbol if by_symbol and symbol is not None else str(instrument_id),
-                    start.ns,
-                    end.ns,
-                    _pack(start.hashes),
-                    _pack(end.hashes),
-                    symbol or f"instrument {instrument_id}",
-                    (day, key) in self._committed,
+        for day, books in self._days.items():
+            if not books.is_new.any():
+                continue
+            starts = books.starts.find(books.keys, books.first_ns)
+            ends = books.ends.find(books.keys, books.last_ns)
+            for place in np.flatnonzero(books.is_new).tolist():
+                key, first_ns = int(books.keys[place]), int(books.first_ns[place])
+                instrument_id = key & 0xFFFFFFFF
+                symbol = symbols.symbol(instrument_id, first_ns)
+                found.append(
+                    BookSpan(
+                        day,
+                        key >> 32,
+                        symbol if by_symbol and symbol is not None else str(instrument_id),
+                        first_ns,
+                        int(books.last_ns[place]),
+                        _pack(starts, key),
+                        _pack(ends, key),
+                        symbol or f"instrument {instrument_id}",
+                        bool(books.is_committed[place]),
+                    )
                 )
-            )
         return found
 
     def commit(self) -> None:
         """Note that the lake has all spans so far."""
-        self._committed.update(self._new)
-        self._new.clear()
+        for day in self._days.values():
+            day.is_committed |= day.is_new
+            day.is_new[:] = False
+
+    def _day(self, day: int) -> _Day:
+        return self._days.setdefault(day, _Day())
 
 
-def _pack(hashes: set[int]) -> bytes:
-    return np.array(sorted(hashes)[:HASHES_MAX], "<u8").tobytes()
+def _pack(rows: _HashRows, key: int) -> bytes:
+    """The hashes of a book, of rows that are sorted by book."""
+    first, last = np.searchsorted(rows.keys, [key, key + 1])
+    return rows.hashes[first:last].astype("<u8").tobytes()
 
 
 def share_hash(one: bytes, other: bytes) -> bool:

@@ -15,7 +15,7 @@ behind the rows of all books that had changed by then; until then STATS says the
 |          |        | that are new or have another symbol                                         |
 | BOOKS    | ingest | rows of `book_dtype(depth)`: the books that changed, as they are now        |
 | STATS    | ingest | JSON: `FeedStats`, a few times a second, and whenever `feed` changes        |
-| RESPONSE | ingest | JSON: {"id": of the request, ...}, a book of any depth (`book_document`)    |
+| RESPONSE | ingest | JSON: {"id": of the request, ...}, a book of any depth                       |
 | BYE      | ingest | JSON: {"reason": text}; no message follows                                  |
 | REQUEST  | server | JSON: {"id": any, "book": number, "depth": levels or null, "orders": bool}  |
 

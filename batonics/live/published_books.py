@@ -98,7 +98,7 @@ class PublishedBooks:
             self._words = self.rows.view(np.int64).reshape(len(self.rows), -1)
 
 
-def book_document(
+def response_document(
     engine: BookEngine, book: int, depth: int | None, *, orders: bool
 ) -> dict[str, Any]:
     """A book of any depth, as a RESPONSE has it; call it between two events of the book.

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from batonics.live.feed_handler import FeedHandler
 from batonics.live.protocol import MessageKind
-from batonics.live.published_books import book_document
+from batonics.live.published_books import response_document
 from batonics.live.server_link import ServerLink, ServerRestarter
 from batonics.model.errors import BatonicsError
 from batonics.settings.table import LIVE_DEFAULTS, LiveSettings
@@ -151,7 +151,7 @@ class ServerPublisher:
             elif handler.is_within_event(book):
                 waiting.append(request)
             else:
-                document = book_document(
+                document = response_document(
                     handler.engine, book, request["depth"], orders=request["orders"]
                 )
                 seq = int(rows["seq"][book])

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from batonics.history.book_history import END, FileHistory, HistoricBooks, Moment
-from batonics.model.answers import AsOf
+from batonics.history.book_history import END, FileHistory, HistoricBooks, Moment, Place
 from batonics.model.errors import UsageError
 from batonics.model.mbo import UNDEF_TIMESTAMP, MboBatch, record_keys
 from batonics.model.prices import format_price
+from batonics.model.priority import explain_priority, find_priority
 from batonics.model.symbols import is_instrument_id, suggest_symbols
 from batonics.model.times import format_time
 from batonics.server.history_documents import (
@@ -29,7 +29,7 @@ from batonics.server.history_documents import (
     record_row,
 )
 from batonics.server.query_params import BOOKS_NAMED_MAX, ProblemError
-from batonics.sinks.book_json import BOOK_JSON_SCHEMA, book_document
+from batonics.sinks.book_json import BOOK_JSON_SCHEMA, book_condition, book_document
 
 SCAN_RECORDS_MAX = 1 << 21
 """Records that one request looks at; the next page goes on behind them."""
@@ -49,8 +49,11 @@ class HistoryAnswers:
     def __init__(self, history: FileHistory) -> None:
         self._history = history
         self._end = history.at()
+        self._keys_of: dict[int, list[int]] = {}
         keys = self._end.engine.keys()
-        self._keys = [publisher_id << 32 | instrument_id for publisher_id, instrument_id in keys]
+        for publisher_id, instrument_id in keys:
+            key = publisher_id << 32 | instrument_id
+            self._keys_of.setdefault(instrument_id, []).append(key)
         self.record_count = history.records.count
 
     def book(
@@ -63,9 +66,10 @@ class HistoryAnswers:
         has_queues: bool,
     ) -> dict[str, Any]:
         """A book as `batonics reconstruct` writes it, with the head of its document."""
-        as_of = self._as_of(moment)
+        place = self._place(moment)
+        as_of = place.as_of
         key = self.find_key(name, publisher, as_of.time_ns)
-        books = self._books_at(moment, key)
+        books = self._books_at(place, key)
         book = _book_number(books, key)
         if book is None:
             detail = f"no event of {name[:100]!r} has ended by {format_time(as_of.time_ns or 0)}"
@@ -115,14 +119,15 @@ class HistoryAnswers:
 
     def orders(self, order_id: int, moment: Moment) -> OrdersDocument:
         """The orders of an id: one for each book that has it, for ids repeat across books."""
-        as_of = self._as_of(moment)
-        numbers, records = self._history.find_order(order_id, moment)
+        place = self._place(moment)
+        as_of = place.as_of
+        numbers, records = self._history.records.find_order(order_id, place.records)
         keys, lives = record_keys(records), []
         for key in np.unique(keys).tolist():
             mine = np.flatnonzero(keys == key)
             shown = mine[:ORDER_RECORDS_MAX].tolist()
             rows = [self._record(int(numbers[row]), records, row) for row in shown]
-            lives.append(_order_life(self._books_at(moment, key), key, rows, len(mine)))
+            lives.append(_order_life(self._books_at(place, key), key, rows, len(mine)))
         if not lives:
             raise ProblemError(404, "No such order", "no record up to the time has this order id")
         return {
@@ -161,6 +166,32 @@ class HistoryAnswers:
             rows.append(row)
         return {"records": rows, "next": str(stop) if stop < last else None}
 
+    def newest_records(
+        self, key: int, moment: Moment, page: tuple[int | None, int], matches: Matches
+    ) -> RecordsPage:
+        """Records of a book up to a moment, the newest first.
+
+        Args:
+            key: the key of the book.
+            moment: the moment.
+            page: the number that all records are below (None: as the moment says), and the most
+                rows.
+            matches: which records are wanted.
+        """
+        cursor, limit = page
+        last = self._history.count_until(moment)
+        last = last if cursor is None else min(last, cursor)
+        stop = max(0, last - SCAN_RECORDS_MAX)
+        rows: list[RecordRow] = []
+        for batch, numbers in self._history.records.read_back(last, key):
+            for row in np.flatnonzero(matches(batch) & (numbers >= stop))[::-1].tolist():
+                if len(rows) == limit:
+                    return {"records": rows, "next": str(rows[-1]["record"])}
+                rows.append(self._record(int(numbers[row]), batch, row))
+            if len(numbers) and numbers[0] <= stop:
+                break
+        return {"records": rows, "next": str(stop) if stop else None}
+
     def next_record(self, key: int, moment: Moment, matches: Matches) -> RecordRow | None:
         """The first record of a book that matches and comes after a moment; None: there is none."""
         records, first = self._history.records, self._history.count_until(moment)
@@ -192,12 +223,10 @@ class HistoryAnswers:
             for instrument_id in symbols.instrument_ids(name)
             if name in symbols.symbols_at(instrument_id, at_ns)
         }
-        known = symbols.symbols()
-        if name not in known and is_instrument_id(name):
+        if is_instrument_id(name) and not symbols.instrument_ids(name):
             ids = {int(name)}
-        found = [
-            key for key in self._keys if key & 0xFFFFFFFF in ids and publisher in (None, key >> 32)
-        ]
+        keys = (key for instrument_id in ids for key in self._keys_of.get(instrument_id, ()))
+        found = sorted(key for key in keys if publisher in (None, key >> 32))
         if len(found) == 1:
             return found[0]
         if found:
@@ -208,20 +237,21 @@ class HistoryAnswers:
             raise ProblemError(400, "Which book?", f"{len(found)} books fit: {named}")
         shown = name[:100]
         detail = f"no book has the symbol {shown!r} at {format_time(at_ns)}"
+        known = symbols.symbols()
         if name not in known:
             detail += f"; {suggest_symbols(shown, known)}"
         raise ProblemError(404, "No such book", detail)
 
     # ------------------------------------------------------------------ parts of answers
 
-    def _books_at(self, moment: Moment, key: int) -> HistoricBooks:
+    def _books_at(self, place: Place, key: int) -> HistoricBooks:
         """Books at a moment, of which the one with a key is asked for."""
-        return self._end if moment == END else self._history.at(moment, key)
+        return self._end if place.moment == END else self._history.at_place(place, key)
 
-    def _as_of(self, moment: Moment) -> AsOf:
-        """A moment and the times of the records up to it; ProblemError if there are no records."""
+    def _place(self, moment: Moment) -> Place:
+        """Where a moment is in the records; ProblemError if it is outside of them."""
         try:
-            return self._history.as_of(moment)
+            return self._history.place(moment)
         except UsageError as error:
             if moment.record is not None:
                 raise ProblemError(404, "No such record", str(error)) from None
@@ -253,6 +283,10 @@ def _order_life(
         "symbol": rows[-1]["symbol"],
         "publisher_id": publisher_id,
         "instrument_id": instrument_id,
+        "status": None,
+        "warnings": [],
+        "priority": find_priority(publisher_id).value,
+        "priority_rule": explain_priority(publisher_id),
         "is_live": False,
         "side": None,
         "price": None,
@@ -265,6 +299,9 @@ def _order_life(
     book = _book_number(books, key)
     if book is None:
         return life
+    condition = book_condition(books.engine, book, books.engine.levels(book), books.as_of)
+    life["status"] = condition.status
+    life["warnings"] = [str(warning) for warning in condition.warnings]
     queues = books.engine.orders(book)
     found = np.flatnonzero(queues.order_id == np.uint64(int(life["order_id"])))
     if len(found):

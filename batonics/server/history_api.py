@@ -72,6 +72,7 @@ def _is_any(batch: MboBatch) -> NDArray[np.bool_]:
 
 _KINDS: dict[str, Matches] = {"trade": _is_trade, "event": _ends_event}
 _LEVELS = ("l2", "l3")
+_ORDERS = ("oldest", "newest")
 _SYMBOL = text_parameter("symbol", "The symbol of the book at the time, or its instrument id")
 _PUBLISHER = number_parameter(
     "publisher", "The publisher id of the book, where several have the symbol", 0, 2**16 - 1
@@ -90,6 +91,10 @@ _RECORDS = (
     _PUBLISHER,
     time_parameter("from", "From this time on, by ts_recv"),
     time_parameter("to", "Before this time"),
+    choice_parameter(
+        "order", "oldest (default), or newest first; then `at` says until when", _ORDERS
+    ),
+    moment_parameter("at", "With order=newest: up to this moment; by default the end of the data"),
     *_PAGE,
 )
 
@@ -198,10 +203,17 @@ class HistoryApi:
     async def _page(self, request: web.Request, params: Params, matches: Matches) -> RecordsPage:
         name, publisher = params["symbol"], parse_publisher(params)
         span = parse_time_param(params, "from"), parse_time_param(params, "to")
-        page = parse_cursor(params), parse_limit(params)
+        moment, page = parse_moment(params, "at"), (parse_cursor(params), parse_limit(params))
+        is_newest = parse_choice(params, "order", _ORDERS, "oldest") == "newest"
+        if is_newest and span != (None, None):
+            raise ProblemError(400, "Which span?", "order=newest has at, and no from or to")
+        if not is_newest and "at" in params:
+            raise ProblemError(400, "Which span?", "at is for order=newest; give from and to")
 
         def answer() -> RecordsPage:
             key = self._answers.find_key(name, publisher)
+            if is_newest:
+                return self._answers.newest_records(key, moment, page, matches)
             return self._answers.records(key, span, page, matches)
 
         return await self._run(request, SCAN_UNITS, answer)

@@ -77,12 +77,22 @@ class QueuePlace(TypedDict):
 
 
 class OrderLife(TypedDict):
-    """An order of one book. What it is at the time is null if it is not in the book then."""
+    """An order of one book. What it is at the time is null if it is not in the book then.
+
+    `status` and `warnings` are those of its book at the time: in a cold or stale book an order may
+    have gone, and others may stand ahead of it. `priority` says whether the venue fills the orders
+    of a price by time (`fifo`) or in an order that is not known; `ahead` means something only where
+    it does.
+    """
 
     order_id: str
     symbol: str | None
     publisher_id: int
     instrument_id: int
+    status: str | None
+    warnings: list[str]
+    priority: str
+    priority_rule: str
     is_live: bool
     side: str | None
     price: str | None

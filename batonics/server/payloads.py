@@ -51,7 +51,7 @@ def dumps(document: Any) -> bytes:
     return orjson.dumps(document)
 
 
-def book_document(name: BookName, displayed: DisplayedBook, depth: int) -> dict[str, Any]:
+def replica_document(name: BookName, displayed: DisplayedBook, depth: int) -> dict[str, Any]:
     """The response of /book from the replica: `depth` levels of each side."""
     return {
         **_head(name, displayed.state, displayed.status, displayed.feed),

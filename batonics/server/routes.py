@@ -97,7 +97,7 @@ async def book(service: Service, request: web.Request) -> web.Response:
     name = replica.names[number]
     if depth is not None and depth <= replica.depth and not orders:
         displayed = payloads.display_book(replica, number)
-        return json_response(payloads.book_document(name, displayed, depth))
+        return json_response(payloads.replica_document(name, displayed, depth))
     charge(service, request, INGEST_UNITS)
     answer = await query_ingest(service, number, depth, orders=orders)
     return json_response(payloads.answer_document(name, answer, depth, replica))

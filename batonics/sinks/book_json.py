@@ -18,7 +18,8 @@ import orjson
 from batonics.book.engine import BookEngine
 from batonics.book.results import Levels, Orders
 from batonics.book.state import BOOK_WORDS, Anomaly, Book, Status
-from batonics.model.answers import END_OF_DATA, AsOf, book_warnings
+from batonics.model.answers import END_OF_DATA, AnswerWarning, AsOf, book_warnings
+from batonics.model.book_changes import TradingStatus
 from batonics.model.mbo import UNDEF_TIMESTAMP
 from batonics.model.prices import format_price
 from batonics.model.symbols import SymbolMap
@@ -140,9 +141,7 @@ def _document(
     key = int(words[Book.KEY])
     publisher_id, instrument_id = key >> 32, key & 0xFFFFFFFF
     ts_event, ts_recv, sequence = (int(value) for value in engine.last_seen()[book])
-    status = Status(int(words[Book.STATUS])).name.lower()
-    market = market_state(sides.levels)
-    trading = as_of.trading.get((publisher_id, instrument_id))
+    status, market, trading, warnings = book_condition(engine, book, sides.levels, as_of)
     return {
         "publisher_id": publisher_id,
         "instrument_id": instrument_id,
@@ -150,15 +149,7 @@ def _document(
         "status": status,
         "market": market,
         "trading_status": None if trading is None else trading.name.lower(),
-        "warnings": [
-            *as_of.warnings(),
-            *book_warnings(
-                status,
-                crossed=market == "crossed",
-                trading=trading,
-                renamed=instrument_id in as_of.renamed,
-            ),
-        ],
+        "warnings": warnings,
         "event_open": bool(words[Book.EVENTS] & 1),
         "events": int(words[Book.EVENTS]) >> 1,
         "ts_event": format_time(ts_event),
@@ -168,6 +159,38 @@ def _document(
         "bids": side_document(sides.levels, sides.queues, 0, sides.depth),
         "asks": side_document(sides.levels, sides.queues, 1, sides.depth),
     }
+
+
+class BookCondition(NamedTuple):
+    """How far a book may be trusted, and what its market does.
+
+    Attributes:
+        status: `cold`, `synced` or `stale`.
+        market: as `market_state` says.
+        trading: the trading status; None: it is not known.
+        warnings: what makes answers about the book doubtful.
+    """
+
+    status: str
+    market: str
+    trading: TradingStatus | None
+    warnings: list[AnswerWarning]
+
+
+def book_condition(engine: BookEngine, book: int, levels: Levels, as_of: AsOf) -> BookCondition:
+    """The state of a book, given its number and its own levels."""
+    words = engine.state.books[book * BOOK_WORDS : (book + 1) * BOOK_WORDS]
+    key = int(words[Book.KEY])
+    publisher_id, instrument_id = key >> 32, key & 0xFFFFFFFF
+    status, market = Status(int(words[Book.STATUS])).name.lower(), market_state(levels)
+    trading = as_of.trading.get((publisher_id, instrument_id))
+    of_book = book_warnings(
+        status,
+        crossed=market == "crossed",
+        trading=trading,
+        renamed=instrument_id in as_of.renamed,
+    )
+    return BookCondition(status, market, trading, [*as_of.warnings(), *of_book])
 
 
 def market_state(levels: Levels) -> str:

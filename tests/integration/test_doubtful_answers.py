@@ -245,7 +245,7 @@ def http(state: str, _: Path, __: Callable[[str], batonics.Lake]) -> str:
         symbol = UNKNOWN if state == "unknown" else "CLX5"
         number = find_book(replica, {"symbol": symbol})
         shown = payloads.display_book(replica, number)
-        book = payloads.book_document(replica.names[number], shown, 1)
+        book = payloads.replica_document(replica.names[number], shown, 1)
         row = symbol_rows(replica)[number]
         assert row["warnings"] == book["warnings"]
         return " ".join(book["warnings"])

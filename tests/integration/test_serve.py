@@ -7,6 +7,7 @@ the OpenAPI document that the server gives.
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import signal
 import urllib.request
@@ -17,6 +18,7 @@ from urllib.parse import quote
 
 import jsonschema
 import orjson
+import pyarrow as pa
 import pytest
 from openapi_spec_validator import validate
 
@@ -99,6 +101,28 @@ def test_trades_come_in_pages(server: Server, contract: dict[str, Any]) -> None:
     assert found == expected
 
 
+def test_the_newest_trades_up_to_a_moment(server: Server, contract: dict[str, Any]) -> None:
+    trades = server.get("/v1/trades?symbol=SIM0&limit=1000").document["records"]
+    last = trades[700]
+    expected = trades[700::-1]
+    for at in (f"record:{last['record']}", f"record:{trades[701]['record'] - 1}"):
+        found, cursor = [], ""
+        while True:
+            path = f"/v1/trades?symbol=SIM0&order=newest&at={at}&limit=300{cursor}"
+            reply = server.get(path)
+            check_contract(contract, "/v1/trades", reply)
+            found += reply.document["records"]
+            if reply.document["next"] is None:
+                break
+            cursor = f"&cursor={reply.document['next']}"
+        assert found == expected
+    (newest,) = server.get("/v1/records?symbol=SIM0&order=newest&limit=1").document["records"]
+    step = server.get(f"/v1/next?symbol=SIM0&kind=event&from=record:{newest['record']}")
+    assert step.status == 404
+    for query in ("order=newest&from=2026-01-05", "at=2026-01-05", "order=oldest&at=record:1"):
+        assert server.get(f"/v1/trades?symbol=SIM0&{query}").status == 400
+
+
 def test_a_span_of_records_has_its_beginning_and_not_its_end(server: Server) -> None:
     rows = server.get("/v1/records?symbol=SIM0&from=2026-01-05T14:30:20").document["records"]
     first, last = rows[0]["ts_recv"], rows[-1]["ts_recv"]
@@ -151,6 +175,18 @@ def test_an_order_has_its_records_and_its_place(server: Server, contract: dict[s
     assert all(row["ts_recv"] <= HALFWAY for row in order["records"])
 
 
+def test_an_order_says_how_far_its_book_may_be_trusted(test_data: Path) -> None:
+    """A cold book, and a venue whose priority is not known, are said as /v1/books says them."""
+    with serving(test_data / "clx5" / "CLX5_mbo.dbn") as server:
+        book = server.get("/v1/books/CLX5?level=l3&depth=1").document
+        order_id = book["bids"][0]["orders"][0]["order_id"]
+        (order,) = server.get(f"/v1/orders/{order_id}").document["orders"]
+    assert (order["status"], order["warnings"]) == (book["status"], book["warnings"])
+    assert "cold" in order["warnings"]
+    assert order["priority"] == "unknown"
+    assert "match_algorithm" in order["priority_rule"]
+
+
 def test_an_order_that_has_gone_is_not_live(server: Server) -> None:
     rows = server.get("/v1/records?symbol=SIM0&limit=1000&from=2026-01-05T14:30:20").document
     gone = next(row for row in rows["records"] if row["action"] == "C")["order_id"]
@@ -180,6 +216,13 @@ def test_an_order_that_has_gone_is_not_live(server: Server) -> None:
         ("/v1/trades?symbol=", 400, "symbol is empty"),
         ("/v1/next?symbol=SIM0&kind=nothing", 400, "kind must be"),
         (f"/v1/books/{quote('a/b')}", 404, ""),
+        ("/v1/heatmap/NONE", 404, "no book has the symbol 'NONE'"),
+        ("/v1/heatmap/SIM0?rows=0", 400, "rows must be 1 to 500"),
+        ("/v1/heatmap/SIM0?low=1", 422, "low and high come together: give high"),
+        ("/v1/heatmap/SIM0?low=2&high=1", 422, "low must be below high"),
+        ("/v1/heatmap/SIM0?low=x&high=1", 400, "low: not a price"),
+        ("/v1/heatmap/SIM0?from=2027-01-01", 422, "`from` must be before `to`"),
+        ("/v1/heatmap/SIM0?to=2020-01-01", 410, "`to` is before the first record"),
         ("/v2", 404, "GET / lists them"),
     ],
 )
@@ -206,6 +249,56 @@ def test_a_symbol_of_several_publishers_needs_one(test_data: Path) -> None:
         refused = server.get(f"/v1/books/{books[0]['symbol']}")
         assert refused.status == 400
         assert "books fit: publisher=" in refused.document["detail"]
+
+
+def test_a_heatmap_shows_the_books_at_the_ends_of_its_columns(
+    server: Server, contract: dict[str, Any]
+) -> None:
+    path = f"/v1/heatmap/SIM0?from=2026-01-05T14:30:20&to={HALFWAY}&columns=9&rows=11"
+    reply = server.get(path)
+    check_contract(contract, "/v1/heatmap/{symbol}", reply)
+    grid = reply.document
+    assert (grid["columns"], grid["rows"], grid["to"]) == (9, 11, "2026-01-05T14:30:40.000000007Z")
+    book = server.get(f"/v1/books/SIM0?at={grid['to']}").document
+    assert grid["status"][-1] == book["status"]
+    for side, best in ("bid", "best_bid_1e9"), ("ask", "best_ask_1e9"):
+        levels = book[f"{side}s"]
+        assert grid[best][-1] == levels[0]["price_1e9"]
+        cells = [0] * 11
+        for level in levels:
+            band = (level["price_1e9"] - grid["low_1e9"]) // grid["row_1e9"]
+            if 0 <= band < 11:
+                cells[band] += level["size"]
+        assert grid[f"{side}_size"][-1] == cells
+
+
+def test_a_heatmap_has_the_trades_of_its_range(server: Server) -> None:
+    grid = server.get("/v1/heatmap/SIM0?columns=1&rows=1&low=0&high=1000000").document
+    trades, path = [], "/v1/trades?symbol=SIM0"
+    while path:
+        page = server.get(path).document
+        trades += page["records"]
+        path = f"/v1/trades?symbol=SIM0&cursor={page['next']}" if page["next"] else ""
+    for side, grid_name in ("B", "buy_volume"), ("A", "sell_volume"), ("N", "other_volume"):
+        assert grid[grid_name] == [[sum(row["size"] for row in trades if row["side"] == side)]]
+
+
+def test_a_heatmap_as_arrow_has_the_same_integers(server: Server) -> None:
+    path = "/v1/heatmap/SIM0?columns=30&rows=20"
+    document = server.get(path).document
+    request = urllib.request.Request(
+        f"http://{server.address}{path}",
+        headers={"Accept": "application/vnd.apache.arrow.stream"},
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        assert answer.headers.get_content_type() == "application/vnd.apache.arrow.stream"
+        table = pa.ipc.open_stream(answer.read()).read_all()
+    head = json.loads(table.schema.metadata[b"batonics.heatmap"])
+    columns = {name: table[name].to_pylist() for name in table.column_names if name != "ts"}
+    assert head | columns == document
+    assert table.schema.field("bid_size").type == pa.list_(pa.int64(), 20)
+    ends = table["ts"].cast(pa.int64()).to_pylist()
+    assert {end - start for start, end in itertools.pairwise(ends)} == {head["column_ns"]}
 
 
 def test_the_root_lists_every_path(server: Server, contract: dict[str, Any]) -> None:

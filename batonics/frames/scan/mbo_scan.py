@@ -18,6 +18,7 @@ from polars.io.plugins import register_io_source
 
 from batonics.frames.columns.mbo_frame import MBO_SCHEMA, from_frame, to_frame
 from batonics.frames.scan.sessions import SessionCalendar
+from batonics.frames.scan.sources import mark_frame_source
 from batonics.frames.scan.symbols import AliasWarning, GrowingSymbols
 from batonics.model.book_changes import BookChanges
 from batonics.model.day_conditions import DoubtfulDays
@@ -68,6 +69,7 @@ def scan_batches(
     frame = register_io_source(
         reader.frames, schema=schema, validate_schema=True, explain_name="MBO"
     )
+    mark_frame_source(frame, lambda asked: reader.frames(list(asked.columns), None, None, None))
     setattr(frame, _BATCHES, open_batches)
     setattr(frame, _FACTS, facts)
     return frame

@@ -60,8 +60,13 @@ def frame_source(name: str, schema: pl.Schema, make_frames: MakeFrames) -> pl.La
             yield kept if kept.columns == columns else kept[columns]
 
     source = register_io_source(frames, schema=schema, validate_schema=True, explain_name=name)
-    setattr(source, _MAKE_FRAMES, make_frames)
+    mark_frame_source(source, make_frames)
     return source
+
+
+def mark_frame_source(source: pl.LazyFrame, make_frames: MakeFrames) -> None:
+    """Let `pull_frames` take the frames of a LazyFrame from `make_frames`."""
+    setattr(source, _MAKE_FRAMES, make_frames)
 
 
 _MAKE_FRAMES = "_batonics_make_frames"

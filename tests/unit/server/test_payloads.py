@@ -40,7 +40,7 @@ def two_states() -> tuple[payloads.DisplayedBook, payloads.DisplayedBook]:
 
 def test_a_book() -> None:
     before, _ = two_states()
-    assert payloads.dumps(payloads.book_document(NAME, before, 1)) == (
+    assert payloads.dumps(payloads.replica_document(NAME, before, 1)) == (
         b'{"symbol":"CLX5","publisher_id":1,"instrument_id":1000,"status":"synced","feed":"live",'
         b'"seq":2,"events":2,"ts_event":"2025-09-24T07:46:40.000000002Z",'
         b'"ts_recv":"2025-09-24T07:46:40.000000002Z","sequence":2,"warnings":[],"depth":1,'

@@ -1,0 +1,259 @@
+"""Derives the rows of a lake from a source, and writes them as parts.
+
+The rule here: a source is read once, whatever number of schemas derive from it. Each schema has a
+thread, and all of them get a batch before the next one is read, so that no batch is copied, and
+what the stream knows of names and statuses grows between two batches only.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import closing
+from threading import Barrier, BrokenBarrierError
+from typing import Protocol
+
+import polars as pl
+
+from batonics.frames.columns.book_state import LAKE_STATE_SCHEMA
+from batonics.frames.columns.levels import count_clamped_rows
+from batonics.frames.scan.complete_intervals import CompleteIntervals
+from batonics.frames.scan.mbo_scan import StreamFacts, scan_batches
+from batonics.frames.scan.row_extras import RowExtras
+from batonics.frames.scan.sessions import SessionCalendar
+from batonics.frames.scan.sources import pull_frames
+from batonics.frames.scan.symbols import FrameSymbols
+from batonics.frames.schemas.row_keys import ROW_TIME, RowKeys, RowPlaces
+from batonics.frames.schemas.schema import Schema
+from batonics.jobs.symbol_selection import SymbolSelection
+from batonics.lake.parts import PartsWriter
+from batonics.lake.spans import BookSpan, SpanRecorder
+from batonics.lake.storage import StagingArea
+from batonics.model.mbo import MboBatch
+from batonics.sinks.background_write import write_in_background
+from batonics.sinks.tables import FRAMES_QUEUED_MAX
+from batonics.sources.input_options import InputOptions
+from batonics.sources.statuses import read_statuses
+from batonics.sources.stream import MboStream
+
+
+class _CancelledError(Exception):
+    """Another schema of the load has failed: this one stops."""
+
+
+class LoadProgress(Protocol):
+    """What a load tells of its progress."""
+
+    def update(self, stream: MboStream) -> None:
+        """A batch of the source was read; `stream` knows how much of it."""
+
+    def begin_step(self, name: str) -> None:
+        """The source was read, and this is done now: sorting or publishing."""
+
+
+class BatchProgress:
+    """Tells of batches only.
+
+    Args:
+        report: called after each batch with the stream; None: nothing is.
+    """
+
+    def __init__(self, report: Callable[[MboStream], None] | None = None) -> None:
+        self._report = report
+
+    def update(self, stream: MboStream) -> None:
+        """See `LoadProgress`."""
+        if self._report is not None:
+            self._report(stream)
+
+    def begin_step(self, name: str) -> None:
+        """See `LoadProgress`."""
+
+
+class SharedBatches:
+    """Gives the batches of one iterator to several threads, each batch to all of them at once.
+
+    Args:
+        batches: the batches; an array of a batch may be reused for the next one.
+        threads: number of threads.
+    """
+
+    def __init__(self, batches: Iterator[MboBatch], threads: int) -> None:
+        self._batches = batches
+        self._batch: MboBatch | None = None
+        self._error: BaseException | None = None
+        self._barrier = Barrier(threads, action=self._read_next)
+
+    def batches(self) -> Iterator[MboBatch]:
+        """The batches, for one of the threads: each of them must read all.
+
+        Raises:
+            BaseException: the error of the iterator, in each thread.
+        """
+        while True:
+            try:
+                self._barrier.wait()
+            except BrokenBarrierError:
+                raise _CancelledError from None
+            if self._error is not None:
+                raise self._error
+            if self._batch is None:
+                return
+            yield self._batch
+
+    def cancel(self) -> None:
+        """Make the threads that wait for a batch stop."""
+        self._barrier.abort()
+
+    def _read_next(self) -> None:
+        """Read the next batch, in one thread while all others wait."""
+        try:
+            self._batch = next(self._batches, None)
+        except BaseException as error:  # noqa: BLE001 - raised again in each thread
+            self._error = error
+
+
+class SourceReader:
+    """Reads the files of a source for some schemas.
+
+    Args:
+        paths: paths of the files.
+        options: how they are read.
+        symbols: only records of these symbols or instrument ids; empty: all.
+        statuses: files of the schema status; empty: the status records of the source.
+        sessions: the sessions of the market, for books without a status.
+    """
+
+    def __init__(
+        self,
+        paths: tuple[str, ...],
+        options: InputOptions,
+        symbols: tuple[str, ...],
+        statuses: tuple[str, ...],
+        sessions: SessionCalendar | None,
+    ) -> None:
+        self._stream = MboStream(paths, options)
+        self._symbols = symbols
+        self._selection = SymbolSelection(self._stream, symbols)
+        self._spans = SpanRecorder()
+        known = read_statuses(statuses) if statuses else self._stream.statuses
+        self._facts = StreamFacts(
+            statuses=lambda: known,
+            sessions=sessions,
+            doubtful_days=self._stream.doubtful_days,
+        )
+
+    def find_spans(self) -> list[BookSpan]:
+        """When the source has records of which books, once it is read."""
+        stream = self._stream
+        return self._spans.spans(stream.symbols, by_symbol=stream.numbers_symbols)
+
+    def write_parts(
+        self,
+        schemas: Sequence[Schema],
+        staging: StagingArea,
+        clamped_rows: Counter[str],
+        progress: LoadProgress,
+    ) -> list[PartsWriter]:
+        """Write the parts of each schema to the staging area.
+
+        Args:
+            schemas: the schemas.
+            staging: the staging area.
+            clamped_rows: by schema, the number of rows with a size of 32 bits that may be larger in
+                the book; these rows are added.
+            progress: is told what is done.
+        """
+        shared = SharedBatches(self._batches(progress), len(schemas))
+        memory_shares = (len(schemas) + 1) // 2
+
+        def write(schema: Schema) -> PartsWriter:
+            writer = PartsWriter(schema, staging.directory, staging.id, memory_shares=memory_shares)
+            try:
+                with write_in_background(writer.write, FRAMES_QUEUED_MAX) as enqueue:
+                    for frame in self._frames(schema, shared):
+                        clamped_rows[schema.name] += count_clamped_rows(frame)
+                        enqueue(frame)
+                writer.close()
+            except BaseException:
+                shared.cancel()
+                writer.abandon()
+                raise
+            return writer
+
+        with ThreadPoolExecutor(len(schemas), "batonics-load") as threads:
+            futures = [threads.submit(write, schema) for schema in schemas]
+            try:
+                wait(futures)
+            except BaseException:
+                shared.cancel()
+                raise
+        _raise_first(futures)
+        return [future.result() for future in futures]
+
+    def _batches(self, progress: LoadProgress) -> Iterator[MboBatch]:
+        """The selected records."""
+        with closing(self._stream.batches()) as batches:
+            for batch in batches:
+                self._selection.check()
+                rows = self._selection.rows(batch)
+                self._spans.add(rows)
+                yield rows
+                progress.update(self._stream)
+        self._selection.check(ended=True)
+        progress.begin_step("sorting")
+
+    def _frames(self, schema: Schema, shared: SharedBatches) -> Iterator[pl.DataFrame]:
+        """The rows of a schema, with their states, places, times and symbols."""
+        keys, places = RowKeys(schema), RowPlaces(schema)
+        states = LakeStates(schema, self._facts)
+        symbols = FrameSymbols(self._stream.symbols, self._symbols)
+
+        def batches() -> Iterator[MboBatch]:
+            for batch in shared.batches():
+                places.note(batch)
+                yield batch
+
+        records = scan_batches(lambda: states.watch(batches()))
+        for frame in pull_frames(schema.rows(records), places.columns):
+            if frame.height:
+                yield states.add_to(keys.add_to(places.add_to(frame), symbols))
+
+
+def _raise_first(futures: Sequence[Future[PartsWriter]]) -> None:
+    """Raise the error of a schema; those of schemas that were cancelled come last."""
+    errors = [error for future in futures if (error := future.exception()) is not None]
+    for error in sorted(errors, key=lambda error: isinstance(error, _CancelledError)):
+        raise error
+
+
+class LakeStates:
+    """Adds the columns of a lake to frames with `_time`.
+
+    They are those of `LAKE_STATE_SCHEMA` if a schema has quotes, and `complete` if its rows cover
+    intervals.
+    """
+
+    def __init__(self, schema: Schema, facts: StreamFacts) -> None:
+        names = list(LAKE_STATE_SCHEMA) if schema.has_quotes else []
+        self._extras = RowExtras(names, facts) if names else None
+        interval = schema.row_interval
+        self._complete = (
+            None if interval is None else CompleteIntervals(interval, facts.doubtful_days)
+        )
+        self._ends_interval = schema.time_is_interval_end
+
+    def watch(self, batches: Iterator[MboBatch]) -> Iterator[MboBatch]:
+        """The batches of the stream, each noted before it is given."""
+        if self._complete is not None:
+            batches = self._complete.watch(batches)
+        return batches if self._extras is None else self._extras.watch(batches)
+
+    def add_to(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The next frame, with the columns that the schema has."""
+        if self._complete is not None:
+            frame = frame.with_columns(self._complete.find(frame, ROW_TIME))
+        if self._extras is None:
+            return frame
+        return self._extras.add_to(frame, ROW_TIME, ends_interval=self._ends_interval)
