@@ -312,6 +312,7 @@ def test_the_compiled_pass_reads_lines_as_columns_are_read(
         floats = {"price": 64.5} if layout is not dict else {}
         shown = [row | floats for row in shown]
     names = [*COLUMNS, "symbol"]
+    decoders: tuple[type[RecordTextDecoder], ...]
     if form in ("csv", "quoted"):
         quoting = csv.QUOTE_ALL if form == "quoted" else csv.QUOTE_MINIMAL
         text = as_csv(shown, names, ",", quoting).decode()
