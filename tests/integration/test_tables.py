@@ -112,8 +112,12 @@ def test_tables_come_through_pipes_and_compressed(
     form: str, dbn: Path, records: pl.DataFrame, tmp_path: Path
 ) -> None:
     out = io.BytesIO()
-    write = {"parquet": records.write_parquet, "arrow": records.write_ipc}
-    write.get(form, records.write_ipc_stream)(out)
+    if form == "parquet":
+        records.write_parquet(out)
+    elif form == "arrow":
+        records.write_ipc(out)
+    else:
+        records.write_ipc_stream(out)
     data, books = out.getvalue(), reconstruct_books(dbn)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)
