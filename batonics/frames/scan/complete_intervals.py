@@ -68,8 +68,12 @@ class CompleteIntervals:
     def watch(self, batches: Iterator[MboBatch]) -> Iterator[MboBatch]:
         """The batches of the stream, each noted before it is given."""
         for batch in batches:
-            self._data = self._data.extend(batch)
+            self.note(batch)
             yield batch
+
+    def note(self, batch: MboBatch) -> None:
+        """Note the records of the next batch."""
+        self._data = self._data.extend(batch)
 
     def find(self, frame: pl.DataFrame, time: str) -> pl.Series:
         """`complete` of each row of the next frame, by the column of their times."""
