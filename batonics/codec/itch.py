@@ -46,6 +46,7 @@ from batonics.codec.session_day import XNAS_PUBLISHER, day_bounds_ns
 from batonics.codec.stream_decoder import Bytes, StreamDecoder, as_read_only
 from batonics.model.book_changes import BookChange
 from batonics.model.definitions import Definition
+from batonics.model.hash_salt import hash_salt
 from batonics.model.mbo import UNDEF_PRICE, UNDEF_TIMESTAMP, MboBatch
 from batonics.model.record_columns import TableNotes
 from batonics.model.symbols import MappingInterval
@@ -96,6 +97,7 @@ class ItchDecoder(StreamDecoder):
             symbols=np.zeros(1 << 16, np.uint64),
             counts=np.zeros(256, np.int64),
             progress=np.zeros(PROGRESS_WORDS, np.int64),
+            salt=hash_salt(),
         )
         self._mappings: list[MappingInterval] = []
         self._mapped: set[int] = set()
@@ -252,7 +254,7 @@ class ItchDecoder(StreamDecoder):
     def _make_room(self) -> None:
         """Double the table of live orders."""
         orders = np.zeros(2 * len(self._state.orders), np.int64)
-        rebuild_orders(self._state.orders, orders)
+        rebuild_orders(self._state.orders, orders, self._state.salt)
         self._state = self._state._replace(orders=orders)
 
     def _skippable_bytes(self, data: NDArray[np.uint8], reason: int) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from batonics.codec.ndjson_kernels import SymbolHash, place_symbols
+from batonics.model.hash_salt import hash_salt
 
 
 class SymbolNumbers:
@@ -19,7 +20,10 @@ class SymbolNumbers:
     def __init__(self) -> None:
         self.symbols: list[str] = []
         self._table = SymbolHash(
-            slots=np.zeros(64, np.int64), stop=np.zeros(33, np.int64), text=np.zeros(1024, np.uint8)
+            slots=np.zeros(64, np.int64),
+            stop=np.zeros(33, np.int64),
+            text=np.zeros(1024, np.uint8),
+            salt=hash_salt(),
         )
 
     @property
@@ -31,7 +35,7 @@ class SymbolNumbers:
         """Give a symbol the next number, and make room as needed."""
         self.symbols.append(symbol.decode())
         number = len(self.symbols)
-        slots, stop, text = self._table
+        slots, stop, text, salt = self._table
         if number == len(stop):
             stop = np.concatenate([stop, stop])
         first = int(stop[number - 1])
@@ -42,5 +46,5 @@ class SymbolNumbers:
         first_unplaced = number
         if 2 * number > len(slots):
             slots, first_unplaced = np.zeros(2 * len(slots), np.int64), 1
-        self._table = SymbolHash(slots, stop, text)
+        self._table = SymbolHash(slots, stop, text, salt)
         place_symbols(self.arrays, first_unplaced, number)
