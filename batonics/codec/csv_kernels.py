@@ -15,16 +15,16 @@ from batonics.codec.ndjson_kernels import (
     LINES_INPUT_END,
     LINES_NEW_SYMBOL,
     LINES_ROWS_FULL,
+    NEWLINE,
+    QUOTE,
+    RETURN,
     SymbolHash,
     find_symbol,
 )
 from batonics.codec.text_value_kernels import (
-    NEWLINE,
-    OTHER,
-    QUOTE,
-    RETURN,
-    SYMBOL,
-    SYMBOL_STOP,
+    OTHER_FIELD,
+    SYMBOL_END,
+    SYMBOL_FIELD,
     begin_words,
     find_text_end,
     read_field,
@@ -52,7 +52,7 @@ def _read_line(
         if data[at(place)] == QUOTE:
             ending = QUOTE
             place += 1
-        if field == OTHER:
+        if field == OTHER_FIELD:
             place = find_text_end(data, place, ending)
         elif data[at(place)] == ending or data[at(place)] == NEWLINE or data[at(place)] == RETURN:
             place = place if write_missing(field, words) else -1
@@ -118,7 +118,7 @@ def parse_csv_lines(
         end = _read_line(data, position, fields, forms, separator, words)
         if end < 0:
             return position, row, LINES_DOUBTFUL, 0, 0
-        first, last = words[SYMBOL], words[SYMBOL_STOP]
+        first, last = words[SYMBOL_FIELD], words[SYMBOL_END]
         code = 0
         if last > first:
             code = symbols.slots[find_symbol(data, first, last, symbols)]

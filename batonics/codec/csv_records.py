@@ -14,7 +14,7 @@ from batonics.codec.column_notes import BadValueError, ColumnNotes
 from batonics.codec.csv_kernels import parse_csv_lines
 from batonics.codec.framing import SEPARATORS
 from batonics.codec.mbo_columns import NAME_COLUMN
-from batonics.codec.record_text import BLANK, END, RecordTextDecoder, UsualLines, text_form
+from batonics.codec.record_text import BLANK, TEXT_END, RecordTextDecoder, UsualLines, text_form
 from batonics.model.mbo import MBO_COLUMN_DTYPES
 from batonics.model.record_columns import TableNotes
 
@@ -47,11 +47,11 @@ class CsvDecoder(RecordTextDecoder):
         self.columns = self._make_columns(pa.schema([(name, pa.string()) for name in names]))
         self._types = {name: _COLUMN_TYPES[name] for name in names if name in _COLUMN_TYPES}
         places = {name: place for place, name in enumerate(values.FIELD_NAMES)}
-        self._fields = np.array([places.get(name, values.OTHER) for name in names], np.int64)
+        self._fields = np.array([places.get(name, values.OTHER_FIELD) for name in names], np.int64)
         return len(line)
 
     def _read(self, data: bytes) -> pa.RecordBatch | None:
-        if (len(data) < _SHORT_BYTES and not data.strip(BLANK)) or data.endswith(END + b"\n"):
+        if (len(data) < _SHORT_BYTES and not data.strip(BLANK)) or data.endswith(TEXT_END + b"\n"):
             return None
         try:
             table = arrow_csv.read_csv(

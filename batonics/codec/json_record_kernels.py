@@ -22,8 +22,10 @@ from batonics.codec.ndjson_kernels import (
     LINES_INPUT_END,
     LINES_NEW_SYMBOL,
     LINES_ROWS_FULL,
+    NEWLINE,
     NUMBER,
     OPEN_BRACE,
+    QUOTE,
     SymbolHash,
     find_symbol,
     read_number,
@@ -31,12 +33,10 @@ from batonics.codec.ndjson_kernels import (
 )
 from batonics.codec.text_value_kernels import (
     FIELD_NAMES,
-    HEADER,
-    NEWLINE,
-    OTHER,
-    QUOTE,
-    SYMBOL,
-    SYMBOL_STOP,
+    HEADER_FIELD,
+    OTHER_FIELD,
+    SYMBOL_END,
+    SYMBOL_FIELD,
     begin_words,
     find_text_end,
     read_field,
@@ -64,18 +64,18 @@ class JsonLayout(NamedTuple):
 
 @outlined
 def _find_name(data: NDArray[np.uint8], start: int, stop: int) -> int:
-    """The field with a name; OTHER if there is none."""
+    """The field with a name; OTHER_FIELD if there is none."""
     for field in range(len(_NAME_LENGTHS)):
         if _is_name(data, start, stop, field):
             return field
-    return OTHER
+    return OTHER_FIELD
 
 
 @inlined
 def _is_name(data: NDArray[np.uint8], start: int, stop: int, field: int) -> bool:
     """Whether a text is the name of a field."""
     size = stop - start
-    if field >= OTHER or size != _NAME_LENGTHS[at(field)]:
+    if field >= OTHER_FIELD or size != _NAME_LENGTHS[at(field)]:
         return False
     same = 0
     while same < size and data[at(start + same)] == _NAME_BYTES[at(field), at(same)]:
@@ -100,10 +100,12 @@ def _read_member(
             and data[at(place + 2)] == LETTER_L
             and data[at(place + 3)] == LETTER_L
         )
-        return place + 4 if is_null and (field == OTHER or write_missing(field, words)) else -1
+        return (
+            place + 4 if is_null and (field == OTHER_FIELD or write_missing(field, words)) else -1
+        )
     if is_text:
         place += 1
-    if field == OTHER:
+    if field == OTHER_FIELD:
         if is_text:
             place = find_text_end(data, place, QUOTE)
         else:
@@ -144,14 +146,14 @@ def _read_object(
         if data[at(place)] != COLON or has & (1 << field):
             return -1
         place = skip_space(data, place + 1)
-        if field != OTHER:
+        if field != OTHER_FIELD:
             has |= 1 << field
-        if field == HEADER:
+        if field == HEADER_FIELD:
             if data[at(place)] != OPEN_BRACE or is_inner:
                 return -1
             is_inner = True
             continue
-        if field != OTHER and not layout.needed & (1 << field):
+        if field != OTHER_FIELD and not layout.needed & (1 << field):
             return -1
         place = _read_member(data, place, field, layout, words)
         if place < 0:
@@ -212,7 +214,7 @@ def parse_json_records(
         end = _read_object(data, place, layout, words)
         if end < 0:
             return position, row, LINES_DOUBTFUL, 0, 0
-        first, last = words[SYMBOL], words[SYMBOL_STOP]
+        first, last = words[SYMBOL_FIELD], words[SYMBOL_END]
         code = 0
         if last > first:
             code = symbols.slots[find_symbol(data, first, last, symbols)]

@@ -46,7 +46,7 @@ class JsonRecordsDecoder(RecordTextDecoder):
         self._has_header = any(name == HEADER for name, _ in found)
         self._kinds: dict[str, type] = {}
         places = {name: place for place, name in enumerate((*values.FIELD_NAMES, HEADER))}
-        self._order = np.full(_MEMBERS_MAX, values.OTHER, np.int64)
+        self._order = np.full(_MEMBERS_MAX, values.OTHER_FIELD, np.int64)
         self._needed = sum(1 << places[name] for name in self._names)
         self._needed |= self._has_header << places[HEADER]
         return 0

@@ -32,9 +32,9 @@ from batonics.model.mbo import MboBatch, slice_batch
 from batonics.model.record_columns import TableNotes
 from batonics.model.symbols import MappingInterval
 
-END = b"\x1a"
+TEXT_END = b"\x1a"
 """A line that stands for the end of a text."""
-BLANK = b" \t\r\n" + END
+BLANK = b" \t\r\n" + TEXT_END
 """Bytes of lines that are no records."""
 _UNUSUAL_BYTES = 1 << 12
 """Unusual lines that are read at once, at first. Columns have a cost of their own."""
@@ -73,8 +73,8 @@ class RecordTextDecoder(LineDecoder):
         columns: the columns of the stream; None before they are known.
     """
 
-    TRAILER = b"\n" + END + b"\n"
-    """What is fed after the last chunk: a newline, which the last line may lack, and END."""
+    TRAILER = b"\n" + TEXT_END + b"\n"
+    """What is fed after the last chunk: a newline, which the last line may lack, and TEXT_END."""
 
     def __init__(
         self,
@@ -263,7 +263,7 @@ def text_form(name: str, notes: ColumnNotes) -> int:
         prices = {True: values.DECIMAL, False: values.INTEGER, None: values.UNREAD}
         return prices[notes.decimal_prices]
     if name in ("ts_recv", "ts_event"):
-        times = {ZONED: values.ZONED_TIME, LOCAL: values.LOCAL_TIME}
+        times = {ZONED: values.ZONED_TIME, LOCAL: values.ZONELESS_TIME}
         form = notes.time_forms.get(name, "")
         if form == IN_INTEGERS:
             return values.INTEGER

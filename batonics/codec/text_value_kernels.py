@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from batonics.codec.ndjson_kernels import BACKSLASH, QUOTE, SPACE
 from batonics.model.mbo import (
     MBO_COLUMN_DTYPES,
     NO_CHANNEL,
@@ -31,21 +32,35 @@ PADDING_BYTES = 40
 
 # Fields: the columns of a batch by place, and what else is read.
 FIELD_NAMES = (*MboBatch._fields, "symbol", "rtype")
-TS_RECV, TS_EVENT, PUBLISHER_ID, INSTRUMENT_ID, ACTION, SIDE, PRICE, SIZE = range(8)
-CHANNEL_ID, ORDER_ID, FLAGS, TS_IN_DELTA, SEQUENCE, SYMBOL, RTYPE = range(8, 15)
-HEADER = 15
+(
+    TS_RECV_FIELD,
+    TS_EVENT_FIELD,
+    PUBLISHER_ID_FIELD,
+    INSTRUMENT_ID_FIELD,
+    ACTION_FIELD,
+    SIDE_FIELD,
+    PRICE_FIELD,
+    SIZE_FIELD,
+    CHANNEL_ID_FIELD,
+    ORDER_ID_FIELD,
+    FLAGS_FIELD,
+    TS_IN_DELTA_FIELD,
+    SEQUENCE_FIELD,
+    SYMBOL_FIELD,
+    RTYPE_FIELD,
+) = range(15)
+HEADER_FIELD = 15
 """An object with more members (JSON only)."""
-OTHER = 16
+OTHER_FIELD = 16
 """A column that is left out."""
-SYMBOL_STOP = 15
-"""Place among the words of a line where its symbol ends; `SYMBOL` is where it begins."""
+SYMBOL_END = 15
+"""Place among the words of a line where its symbol ends; `SYMBOL_FIELD` is where it begins."""
 LINE_WORDS = 16
 
 # How the values of a field are written.
-UNREAD, INTEGER, DECIMAL, FLOAT, ZONED_TIME, LOCAL_TIME, LETTER, NAME = range(8)
+UNREAD, INTEGER, DECIMAL, FLOAT, ZONED_TIME, ZONELESS_TIME, LETTER, NAME = range(8)
 
 # Bytes.
-NEWLINE, RETURN, QUOTE, BACKSLASH, SPACE = (ord(letter) for letter in '\n\r"\\ ')
 _MINUS, _PLUS, _POINT, _COLON = (ord(letter) for letter in "-+.:")
 _DIGIT_0, _DIGIT_9 = ord("0"), ord("9")
 _LETTER_T, _LETTER_Z = ord("T"), ord("Z")
@@ -113,7 +128,7 @@ def _read_integer(data: NDArray[np.uint8], start: int, field: int) -> TextValue:
         if not _IS_SIGNED[at(field)] or number > greatest + np.uint64(1) or number == np.uint64(0):
             return TextValue(0, -1)
         return TextValue(as_word(np.uint64(0) - number), place)
-    if number > greatest or (field == RTYPE and number != greatest):
+    if number > greatest or (field == RTYPE_FIELD and number != greatest):
         return TextValue(0, -1)
     return TextValue(as_word(number), place)
 
@@ -208,7 +223,7 @@ def _read_time(data: NDArray[np.uint8], start: int, form: int) -> TextValue:
             place += 1
         if place == first:
             return TextValue(0, -1)
-    if form == LOCAL_TIME:
+    if form == ZONELESS_TIME:
         return TextValue(time_ns, place)
     if data[at(place)] == _LETTER_Z:
         return TextValue(time_ns, place + 1)
@@ -246,18 +261,18 @@ def read_field(
     """
     if form == NAME:
         end = find_text_end(data, start, ending)
-        words[at(SYMBOL)], words[at(SYMBOL_STOP)] = start, end
+        words[at(SYMBOL_FIELD)], words[at(SYMBOL_END)] = start, end
         return end
     if form == LETTER:
         letter = data[at(start)]
-        is_known = _IS_ACTION[at(letter)] if field == ACTION else _IS_SIDE[at(letter)]
+        is_known = _IS_ACTION[at(letter)] if field == ACTION_FIELD else _IS_SIDE[at(letter)]
         words[at(field)] = letter
         return start + 1 if is_known else -1
     if form == INTEGER:
         value = _read_integer(data, start, field)
     elif form == DECIMAL or form == FLOAT:
         value = _read_decimal(data, start, form)
-    elif form == ZONED_TIME or form == LOCAL_TIME:
+    elif form == ZONED_TIME or form == ZONELESS_TIME:
         value = _read_time(data, start, form)
     else:
         return -1
@@ -269,14 +284,14 @@ def read_field(
 def write_missing(field: int, words: NDArray[np.int64]) -> bool:
     """Write what a missing value of a field stands for; False: nothing, it is doubtful."""
     word = -1  # UNDEF_TIMESTAMP
-    if field == PRICE:
+    if field == PRICE_FIELD:
         word = UNDEF_PRICE
-    elif field == SIZE:
+    elif field == SIZE_FIELD:
         word = UNDEF_ORDER_SIZE
-    elif field == SYMBOL:
+    elif field == SYMBOL_FIELD:
         word = 0
-        words[at(SYMBOL_STOP)] = 0
-    elif field != TS_RECV and field != TS_EVENT:
+        words[at(SYMBOL_END)] = 0
+    elif field != TS_RECV_FIELD and field != TS_EVENT_FIELD:
         return False
     words[at(field)] = word
     return True
@@ -285,23 +300,23 @@ def write_missing(field: int, words: NDArray[np.int64]) -> bool:
 @inlined
 def begin_words(words: NDArray[np.int64]) -> None:
     """Write what lines have whose table lacks columns."""
-    words[at(SYMBOL)] = words[at(SYMBOL_STOP)] = words[at(TS_IN_DELTA)] = 0
-    words[at(CHANNEL_ID)] = NO_CHANNEL
+    words[at(SYMBOL_FIELD)] = words[at(SYMBOL_END)] = words[at(TS_IN_DELTA_FIELD)] = 0
+    words[at(CHANNEL_ID_FIELD)] = NO_CHANNEL
 
 
 @inlined
 def write_row(columns: MboBatch, row: int, words: NDArray[np.int64]) -> None:
     """Write the words of a line as a row."""
-    columns.ts_recv[row] = np.uint64(words[TS_RECV])
-    columns.ts_event[row] = np.uint64(words[TS_EVENT])
-    columns.publisher_id[row] = words[PUBLISHER_ID]
-    columns.instrument_id[row] = words[INSTRUMENT_ID]
-    columns.action[row] = words[ACTION]
-    columns.side[row] = words[SIDE]
-    columns.price[row] = words[PRICE]
-    columns.size[row] = words[SIZE]
-    columns.channel_id[row] = words[CHANNEL_ID]
-    columns.order_id[row] = np.uint64(words[ORDER_ID])
-    columns.flags[row] = words[FLAGS]
-    columns.ts_in_delta[row] = words[TS_IN_DELTA]
-    columns.sequence[row] = words[SEQUENCE]
+    columns.ts_recv[row] = np.uint64(words[TS_RECV_FIELD])
+    columns.ts_event[row] = np.uint64(words[TS_EVENT_FIELD])
+    columns.publisher_id[row] = words[PUBLISHER_ID_FIELD]
+    columns.instrument_id[row] = words[INSTRUMENT_ID_FIELD]
+    columns.action[row] = words[ACTION_FIELD]
+    columns.side[row] = words[SIDE_FIELD]
+    columns.price[row] = words[PRICE_FIELD]
+    columns.size[row] = words[SIZE_FIELD]
+    columns.channel_id[row] = words[CHANNEL_ID_FIELD]
+    columns.order_id[row] = np.uint64(words[ORDER_ID_FIELD])
+    columns.flags[row] = words[FLAGS_FIELD]
+    columns.ts_in_delta[row] = words[TS_IN_DELTA_FIELD]
+    columns.sequence[row] = words[SEQUENCE_FIELD]
