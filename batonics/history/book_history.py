@@ -220,21 +220,24 @@ class FileHistory:
         numbers = [each.records for each in self._checkpoints]
         return np.unique([0, *numbers, self.records.count])
 
-    def load_checkpoint(self, count: int, key: int) -> tuple[BookEngine, MboBatch]:
-        """The books after the first `count` records, one of the `segment_bounds` but the last.
+    def load_checkpoint(self, count: int, key: int, engine: BookEngine) -> MboBatch:
+        """Give an engine the books after the first `count` records.
+
+        Args:
+            count: one of the `segment_bounds`, but the last.
+            key: the key of the book that is asked for; the others are as of an earlier time.
+            engine: an engine without tops that has folded nothing.
 
         Returns:
-            An engine that keeps deltas, and the rows of the open event of the book with this key,
-            which it has not folded. The other books are as of their last complete event.
+            The rows of the open event of the book, which the engine has not folded.
         """
         _, loaded, state = self._load(count)
-        engine = BookEngine(deltas=True)
         engine.state, engine.records = loaded.state, loaded.records
         held = take_batch(state.held, record_keys(state.held) == key)
         # What of an open snapshot has come belongs to the book of the moment, as `at` has it.
         is_complete = complete_rows(held, len(held.action), ended=True)
         engine.fold(take_batch(held, is_complete))
-        return engine, take_batch(held, ~is_complete)
+        return take_batch(held, ~is_complete)
 
     def _note_late(self, batch: MboBatch, latest_ns: int) -> int:
         """Note the records whose `ts_recv` falls back too far; the greatest time after the batch.

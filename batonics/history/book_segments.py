@@ -80,7 +80,8 @@ def build_segment(history: FileHistory, segment: int, key: int) -> BookSegment:
         key: the key of the book (`record_keys`).
     """
     first, last = history.segment_bounds[segment : segment + 2].tolist()
-    engine, held = history.load_checkpoint(first, key)
+    engine = BookEngine(deltas=True)
+    held = history.load_checkpoint(first, key, engine)
     fold = _SegmentFold(engine, key)
     levels = fold.levels()
     fold.take(held)

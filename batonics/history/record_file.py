@@ -44,11 +44,13 @@ class DueRows(NamedTuple):
         batch: the rows; a `DayStart` where a day begins with these records. Columns that books do
             not depend on are 0.
         due_ns: (rows,) when each row is due.
+        numbers: (rows,) the number of each row in the stream.
         start_ns: when the first of all these records is due.
     """
 
     batch: MboBatch
     due_ns: NDArray[np.int64]
+    numbers: NDArray[np.int64]
     start_ns: int
 
 
@@ -162,11 +164,11 @@ class RecordFile:
             times[0] = max(int(times[0]), due_ns)
             times = np.maximum.accumulate(times)
             start_ns, due_ns = int(times[0]), int(times[-1])
-            is_of_book = _is_of_book(records, key)
-            if not is_of_book.all():
-                records, times = records[is_of_book], times[is_of_book]
+            numbers = np.flatnonzero(_is_of_book(records, key))
+            if len(numbers) < len(records):
+                records, times = records[numbers], times[numbers]
             kind = DayStart if at in self._starts else MboBatch
-            yield DueRows(kind._make(_book_columns(records)), times, start_ns)
+            yield DueRows(kind._make(_book_columns(records)), times, at + numbers, start_ns)
 
     def _pieces(self, first: int, last: int) -> Iterator[tuple[int, int]]:
         """Spans of records `[first, last)` of at most READ_RECORDS; a day begins a span."""

@@ -17,7 +17,8 @@ from aiohttp import web
 from numpy.typing import NDArray
 
 from batonics.history.book_history import Moment
-from batonics.model.mbo import ACTION_TRADE, F_LAST, MboBatch
+from batonics.history.record_search import MARK_KINDS
+from batonics.model.mbo import ACTION_TRADE, F_LAST, F_MAYBE_BAD_BOOK, MboBatch
 from batonics.server.api_contract import (
     Endpoint,
     Parameter,
@@ -70,7 +71,13 @@ def _is_any(batch: MboBatch) -> NDArray[np.bool_]:
     return np.ones(len(batch.action), np.bool_)
 
 
-_KINDS: dict[str, Matches] = {"trade": _is_trade, "event": _ends_event}
+def _is_gap(batch: MboBatch) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = batch.flags & F_MAYBE_BAD_BOOK != 0
+    return found
+
+
+_KINDS: dict[str, Matches] = {"trade": _is_trade, "event": _ends_event, "gap": _is_gap}
+_STEP_KINDS = (*_KINDS, *MARK_KINDS)
 _LEVELS = ("l2", "l3")
 _ORDERS = ("oldest", "newest")
 _SYMBOL = text_parameter("symbol", "The symbol of the book at the time, or its instrument id")
@@ -101,7 +108,7 @@ _RECORDS = (
 _STEP = (
     _BOOK,
     _PUBLISHER,
-    choice_parameter("kind", "What is searched for", tuple(_KINDS)),
+    choice_parameter("kind", "What is searched for", _STEP_KINDS),
     moment_parameter("from", "The time by ts_recv; by default the end of the data"),
 )
 
@@ -160,14 +167,14 @@ class HistoryApi:
             Endpoint("/v1/records", "Records of a book", self._records, RecordsPage, _RECORDS),
             Endpoint(
                 "/v1/next",
-                "The first trade, or end of an event, of a book after a moment",
+                "The first trade, event, crossed book, gap or sweep after a moment",
                 self._next,
                 RecordRow,
                 _STEP,
             ),
             Endpoint(
                 "/v1/previous",
-                "The last trade, or end of an event, of a book before a moment",
+                "The last trade, event, crossed book, gap or sweep before a moment",
                 self._previous,
                 RecordRow,
                 _STEP,
@@ -206,9 +213,9 @@ class HistoryApi:
         moment, page = parse_moment(params, "at"), (parse_cursor(params), parse_limit(params))
         is_newest = parse_choice(params, "order", _ORDERS, "oldest") == "newest"
         if is_newest and span != (None, None):
-            raise ProblemError(400, "Which span?", "order=newest has at, and no from or to")
+            raise ProblemError(422, "Which span?", "order=newest has at, and no from or to")
         if not is_newest and "at" in params:
-            raise ProblemError(400, "Which span?", "at is for order=newest; give from and to")
+            raise ProblemError(422, "Which span?", "at is for order=newest; give from and to")
 
         def answer() -> RecordsPage:
             key = self._answers.find_key(name, publisher)
@@ -219,23 +226,30 @@ class HistoryApi:
         return await self._run(request, SCAN_UNITS, answer)
 
     async def _next(self, request: web.Request, params: Params) -> RecordRow:
-        return await self._step(request, params, self._answers.next_record)
+        answers = self._answers
+        return await self._step(request, params, answers.next_record, answers.next_mark)
 
     async def _previous(self, request: web.Request, params: Params) -> RecordRow:
-        return await self._step(request, params, self._answers.previous_record)
+        answers = self._answers
+        return await self._step(request, params, answers.previous_record, answers.previous_mark)
 
     async def _step(
         self,
         request: web.Request,
         params: Params,
         search: Callable[[int, Moment, Matches], RecordRow | None],
+        search_marks: Callable[[int, Moment, str], RecordRow | None],
     ) -> RecordRow:
         name, publisher = params["symbol"], parse_publisher(params)
-        kind = parse_choice(params, "kind", tuple(_KINDS), "trade")
+        kind = parse_choice(params, "kind", _STEP_KINDS, "trade")
         moment = parse_moment(params, "from")
 
         def answer() -> RecordRow:
-            found = search(self._answers.find_key(name, publisher), moment, _KINDS[kind])
+            key = self._answers.find_key(name, publisher)
+            if kind in MARK_KINDS:
+                found = search_marks(key, moment, kind)
+            else:
+                found = search(key, moment, _KINDS[kind])
             if found is None:
                 raise ProblemError(404, "None", f"no {kind} of this book is on that side of it")
             return found

@@ -120,7 +120,7 @@ def test_the_newest_trades_up_to_a_moment(server: Server, contract: dict[str, An
     step = server.get(f"/v1/next?symbol=SIM0&kind=event&from=record:{newest['record']}")
     assert step.status == 404
     for query in ("order=newest&from=2026-01-05", "at=2026-01-05", "order=oldest&at=record:1"):
-        assert server.get(f"/v1/trades?symbol=SIM0&{query}").status == 400
+        assert server.get(f"/v1/trades?symbol=SIM0&{query}").status == 422
 
 
 def test_a_span_of_records_has_its_beginning_and_not_its_end(server: Server) -> None:
@@ -146,6 +146,23 @@ def test_the_next_and_the_previous_trade(server: Server, contract: dict[str, Any
     assert server.get(f"/v1/next?symbol=SIM0&from=record:{last['record']}").status == 404
     assert server.get("/v1/next?symbol=SIM0").status == 404
     assert server.get(f"/v1/previous?symbol=SIM0&from=record:{trades[0]['record']}").status == 404
+
+
+def test_the_next_and_the_previous_sweep(server: Server, contract: dict[str, Any]) -> None:
+    """A sweep is an event whose trades have two prices; the record is the one that ends it."""
+    reply = server.get("/v1/next?symbol=SIM0&kind=sweep&from=2026-01-05T14:30:10")
+    check_contract(contract, "/v1/next", reply)
+    sweep = reply.document
+    before = f"/v1/previous?symbol=SIM0&kind=event&from=record:{sweep['record']}"
+    start = server.get(before).document["record"] + 1
+    rows = server.get(f"/v1/records?symbol=SIM0&cursor={start}").document["records"]
+    ended = [row["record"] for row in rows].index(sweep["record"]) + 1
+    trades = [row["price"] for row in rows[:ended] if row["action"] == "T"]
+    assert len(set(trades)) > 1
+    again = server.get(f"/v1/next?symbol=SIM0&kind=sweep&from=record:{sweep['record']}").document
+    back = f"/v1/previous?symbol=SIM0&kind=sweep&from=record:{again['record']}"
+    assert server.get(back).document == sweep
+    assert server.get("/v1/next?symbol=SIM0&kind=gap&from=record:0").status == 404
 
 
 def test_stepping_by_event_shows_each_state_of_the_book(server: Server) -> None:
