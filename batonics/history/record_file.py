@@ -11,8 +11,9 @@ and read afterwards. What is kept in memory is 8 bytes for each BLOCK_RECORDS re
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,10 +109,10 @@ class RecordFile:
             raise _failed(self._path, error) from None
         empty = self.count == 0  # an empty file cannot be mapped
         self._records: NDArray[np.void] = (
-            np.empty(0, MBO_DTYPE) if empty else np.memmap(self._path, MBO_DTYPE, mode="r")
+            np.empty(0, MBO_DTYPE) if empty else _map(self._path, MBO_DTYPE)
         )
         self._order_ids: NDArray[np.uint64] = (
-            np.empty(0, _ORDER_ID) if empty else np.memmap(self._ids_path, _ORDER_ID, mode="r")
+            np.empty(0, _ORDER_ID) if empty else _map(self._ids_path, _ORDER_ID)
         )
         self._starts = np.array(self._day_starts, np.int64)
         self._block_ends = np.array(self._block_due, np.int64)
@@ -119,14 +120,14 @@ class RecordFile:
     # ------------------------------------------------------------------ reading
 
     def read(
-        self, first: int, last: int | None = None, key: int | None = None
+        self, first: int, last: int | None = None, keys: Collection[int] | None = None
     ) -> Iterator[MboBatch]:
         """Records `[first, last)` as batches that own their arrays; days start as in the stream.
 
         Args:
             first: the number of the first record.
             last: the number of the record after the last one; None: to the end.
-            key: only the records of the book with this key (`record_keys`); None: all.
+            keys: only the records of the books with these keys (`record_keys`); None: all.
         """
         last = self.count if last is None else min(last, self.count)
         at = first
@@ -136,18 +137,20 @@ class RecordFile:
             if len(next_day) and next_day[0] < stop:
                 stop = int(next_day[0])
             records = self._records[at:stop]
-            if key is not None:
-                records = records[_is_of_book(records, key)]
+            if keys is not None:
+                records = records[_is_of_books(records, keys)]
             batch = batch_from_records(records)
             yield DayStart._make(batch) if at in self._starts else batch
             at = stop
 
-    def read_back(self, last: int, key: int) -> Iterator[tuple[MboBatch, NDArray[np.int64]]]:
-        """The records of a book before a number, later batches first, with their numbers."""
+    def read_back(
+        self, last: int, keys: Collection[int]
+    ) -> Iterator[tuple[MboBatch, NDArray[np.int64]]]:
+        """The records of books before a number, later batches first, with their numbers."""
         for first in range(last - READ_RECORDS, -READ_RECORDS, -READ_RECORDS):
             start = max(0, first)
             records = self._records[start : first + READ_RECORDS]
-            rows = np.flatnonzero(_is_of_book(records, key))
+            rows = np.flatnonzero(_is_of_books(records, keys))
             yield batch_from_records(records[rows]), start + rows
 
     def count_until(self, at_ns: int) -> int:
@@ -176,10 +179,21 @@ class RecordFile:
         return numbers, batch_from_records(self._records[numbers])
 
 
-def _is_of_book(records: NDArray[np.void], key: int) -> NDArray[np.bool_]:
-    is_of_instrument = records["instrument_id"] == key & 0xFFFFFFFF
-    is_of_book: NDArray[np.bool_] = is_of_instrument & (records["publisher_id"] == key >> 32)
-    return is_of_book
+def _is_of_books(records: NDArray[np.void], keys: Collection[int]) -> NDArray[np.bool_]:
+    instruments = np.array([key & 0xFFFFFFFF for key in keys], np.uint32)
+    if len(instruments) == 1:  # which is faster than a search
+        is_of_books: NDArray[np.bool_] = records["instrument_id"] == instruments[0]
+    else:
+        is_of_books = np.isin(records["instrument_id"], instruments)
+    rows = np.flatnonzero(is_of_books)
+    own = records["publisher_id"][rows].astype(np.int64) << 32 | records["instrument_id"][rows]
+    is_of_books[rows] = np.isin(own, np.array(list(keys), np.int64))
+    return is_of_books
+
+
+def _map(path: Path, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """A file as an array; a slice of a `memmap` itself would take several times as long."""
+    return np.asarray(np.memmap(path, dtype, mode="r"))
 
 
 def _failed(path: Path, error: OSError) -> OutputError:

@@ -26,6 +26,7 @@ from batonics.server.history_documents import (
     RecordsPage,
     SymbolsPage,
     data_document,
+    document_checksum,
     record_row,
 )
 from batonics.server.query_params import BOOKS_NAMED_MAX, ProblemError
@@ -82,7 +83,8 @@ class HistoryAnswers:
             orders=has_queues,
             as_of=books.as_of,
         )
-        return {"schema": BOOK_JSON_SCHEMA, **books.as_of.document(), **document}
+        head = {"schema": BOOK_JSON_SCHEMA, **books.as_of.document()}
+        return {**head, "checksum": document_checksum(document, depth), **document}
 
     def symbols(self, prefix: str, start: int, limit: int) -> SymbolsPage:
         """Rows of the books whose symbols begin with a prefix, from the place `start` on."""
@@ -181,7 +183,7 @@ class HistoryAnswers:
             last = moment.record
         elif moment.at_ns is not None:
             last = self._history.records.count_until(moment.at_ns - 1)
-        for batch, numbers in self._history.records.read_back(last, key):
+        for batch, numbers in self._history.records.read_back(last, (key,)):
             found = np.flatnonzero(matches(batch))
             if len(found):
                 row = int(found[-1])

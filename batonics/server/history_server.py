@@ -15,10 +15,13 @@ from aiohttp import web
 from batonics.history.book_history import FileHistory
 from batonics.server.api_contract import Endpoint, openapi_document
 from batonics.server.app import build_app
+from batonics.server.asyncapi import asyncapi_document
+from batonics.server.channel_sockets import WEBSOCKET_PATH, ChannelSockets
 from batonics.server.config import ListenAddress, ServerConfig, check_config
 from batonics.server.handlers import Handler, json_response, metrics_text
 from batonics.server.history_answers import HistoryAnswers
 from batonics.server.history_api import HistoryApi
+from batonics.server.history_source import HistorySource
 from batonics.server.listening import LoopErrors, limit_connections, open_listener, start_http
 from batonics.server.metrics import Metrics
 from batonics.server.query_params import parse_query
@@ -76,29 +79,36 @@ async def _serve(config: ServerConfig, listener: socket.socket, history: FileHis
         answers = HistoryAnswers(history)
         api = HistoryApi(service, answers)
         stack.callback(api.close)
+        sockets = ChannelSockets(service, lambda: HistorySource(history, answers))
         await start_http(
             stack,
             service,
-            build_app(service, history_routes(service, api, answers.record_count)),
+            build_app(service, history_routes(service, api, sockets, answers.record_count)),
             listener,
         )
         address = ListenAddress(*listener.getsockname()[:2])
         service.log.info("server_started", http=str(address), records=history.records.count)
         await stop.wait()
+        await sockets.close()  # with a reason, before the connections are
         service.log.info("server_ended", reason="a signal")
 
 
 def history_routes(
-    service: HistoryService, api: HistoryApi, record_count: int
+    service: HistoryService, api: HistoryApi, sockets: ChannelSockets, record_count: int
 ) -> list[web.RouteDef]:
     """The routes of the API, its contract, and the paths that every server has."""
     endpoints = api.endpoints()
     listed = {endpoint.path: endpoint.summary for endpoint in endpoints}
-    listed |= {"/openapi.json": "this API, as OpenAPI 3.1"}
+    listed |= {
+        WEBSOCKET_PATH: "WebSocket: books and trades as a clock of your own goes",
+        "/openapi.json": "this API, as OpenAPI 3.1",
+        "/asyncapi.json": f"{WEBSOCKET_PATH}, as AsyncAPI 3",
+    }
 
     documents = {
         "/": {"records": record_count, "endpoints": listed},
         "/openapi.json": openapi_document(TITLE, endpoints),
+        "/asyncapi.json": asyncapi_document(TITLE),
         "/healthz": {"status": "ok"},
         "/readyz": {"status": "ready"},
     }
@@ -110,6 +120,7 @@ def history_routes(
         *(web.get(endpoint.path, _bind(endpoint)) for endpoint in endpoints),
         *(web.get(path, _bind_document(document)) for path, document in documents.items()),
         web.get("/metrics", show_metrics),
+        web.get(WEBSOCKET_PATH, sockets.handle, allow_head=False),
     ]
 
 
